@@ -1,0 +1,64 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Products build with whole-module and cross-module optimisation: the hot path calls small functions of the
+// core module from the operators and the engine, and pays 4x for a call that is not inlined.
+let hot: [SwiftSetting] = [.unsafeFlags(["-cross-module-optimization"], .when(configuration: .release))]
+
+let package = Package(
+  name: "weir",
+  products: [.executable(name: "weir", targets: ["weir"])],
+  dependencies: [
+    // Each with its reason in Sources/WeirService/Weir.docc/Dependencies.md
+    .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+    .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
+    .package(url: "https://github.com/swiftlang/swift-docc-plugin", exact: "1.5.0"),
+  ],
+  targets: [
+    // app
+    .executableTarget(
+      name: "weir",
+      dependencies: ["WeirService", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      swiftSettings: hot),
+    // service
+    .target(
+      name: "WeirService",
+      dependencies: [
+        "WeirEngine", "WeirLocal", "WeirLMDB", "WeirDelta", "WeirParquet", "WeirProtocol", "WeirOperators", "WeirCore",
+        .product(name: "Yams", package: "Yams"),
+      ],
+      swiftSettings: hot),
+    // engine
+    .target(
+      name: "WeirEngine", dependencies: ["WeirDelta", "WeirParquet", "WeirProtocol", "WeirOperators", "WeirCore"],
+      swiftSettings: hot),
+    // adapters
+    .target(name: "WeirLocal", dependencies: ["WeirCore", "CZstd", "CZlib", "CWeir"], swiftSettings: hot),
+    .target(name: "WeirLMDB", dependencies: ["WeirCore", "CLMDB"], swiftSettings: hot),
+    // formats
+    .target(name: "WeirParquet", dependencies: ["WeirCore", "CZstd", "CSnappy"], swiftSettings: hot),
+    .target(name: "WeirDelta", dependencies: ["WeirParquet", "WeirCore"], swiftSettings: hot),
+    // operators and protocols: pure
+    .target(name: "WeirOperators", dependencies: ["WeirCore", "CWeir"], swiftSettings: hot),
+    .target(name: "WeirProtocol", dependencies: ["WeirCore"], swiftSettings: hot),
+    // core
+    .target(name: "WeirCore", dependencies: ["CWeir"], swiftSettings: hot),
+    .target(name: "CWeir", cSettings: [.unsafeFlags(["-O2"])], linkerSettings: [.linkedLibrary("crypto")]),
+    .systemLibrary(name: "CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
+    .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    .systemLibrary(name: "CSnappy", providers: [.apt(["libsnappy-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    // beside
+    .target(name: "WeirSimulation", dependencies: ["WeirProtocol", "WeirCore"], swiftSettings: hot),
+    .testTarget(name: "WeirCoreTests", dependencies: ["WeirCore"]),
+    .testTarget(name: "WeirOperatorsTests", dependencies: ["WeirOperators", "WeirCore"]),
+    .testTarget(name: "WeirProtocolTests", dependencies: ["WeirProtocol", "WeirSimulation", "WeirCore"]),
+    .testTarget(name: "WeirParquetTests", dependencies: ["WeirParquet", "WeirCore"]),
+    .testTarget(name: "WeirDeltaTests", dependencies: ["WeirDelta", "WeirParquet", "WeirCore"]),
+    .testTarget(name: "WeirLocalTests", dependencies: ["WeirLocal", "WeirCore"]),
+    .testTarget(name: "WeirLMDBTests", dependencies: ["WeirLMDB", "WeirCore"]),
+    .testTarget(name: "WeirServiceTests", dependencies: ["WeirService", "WeirOperators", "WeirCore"]),
+    .testTarget(name: "WeirEngineTests", dependencies: ["WeirEngine", "WeirSimulation", "WeirOperators", "WeirCore"]),
+  ],
+  swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,59 @@
+// Small stateless C helpers that Swift cannot import or cannot make as fast: XXH3, SHA-256 and a byte scan.
+#ifndef CWEIR_H
+#define CWEIR_H
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct { uint64_t low, high; } weir_hash128;
+
+/// XXH3-128 of `count` bytes with `seed` (https://github.com/Cyan4973/xxHash, stable since 0.8.0).
+weir_hash128 weir_xxh3_128(const void *bytes, size_t count, uint64_t seed);
+
+/// A running XXH3-128. `weir_xxh3_digest` does not end the stream.
+typedef struct weir_xxh3_state weir_xxh3_state;
+weir_xxh3_state *weir_xxh3_create(void);
+void weir_xxh3_free(weir_xxh3_state *state);
+void weir_xxh3_update(weir_xxh3_state *state, const void *bytes, size_t count);
+weir_hash128 weir_xxh3_digest(const weir_xxh3_state *state);
+
+/// SHA-256 of `count` bytes into 32 bytes at `out`.
+void weir_sha256(const void *bytes, size_t count, uint8_t *out);
+typedef struct weir_sha256_state weir_sha256_state;
+weir_sha256_state *weir_sha256_create(void);
+void weir_sha256_update(weir_sha256_state *state, const void *bytes, size_t count);
+/// Writes the digest to `out` (32 bytes) and frees the state.
+void weir_sha256_finish(weir_sha256_state *state, uint8_t *out);
+
+/// `errno` of the calling thread: Swift's own `errno` is imported too, this is for call sites without Glibc.
+int weir_errno(void);
+
+/// The correctly rounded double of the decimal text (C locale). Returns 0 when not all `count` bytes were read.
+int weir_parse_double(const char *text, size_t count, double *out);
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+/// The first byte at or after `at` and before `end` that is '"', '\\', below 0x20 or above 0x7F; `end` if none.
+/// Reads at most up to `end` rounded up by 15 bytes: the buffer must have 16 bytes of slack behind `end`.
+static inline const uint8_t *weir_scan_string(const uint8_t *at, const uint8_t *end) {
+#if defined(__SSE2__)
+  const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\'), space = _mm_set1_epi8(0x20);
+  while (at < end) {
+    __m128i v = _mm_loadu_si128((const __m128i *)at);
+    // signed compare: bytes above 0x7F are negative, so "below 0x20" takes them and the controls at once
+    __m128i hit = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, slash)), _mm_cmplt_epi8(v, space));
+    unsigned mask = (unsigned)_mm_movemask_epi8(hit);
+    if (mask) {
+      const uint8_t *p = at + __builtin_ctz(mask);
+      return p < end ? p : end;
+    }
+    at += 16;
+  }
+  return end;
+#else
+  while (at < end && *at != '"' && *at != '\\' && *at >= 0x20 && *at < 0x80) at++;
+  return at;
+#endif
+}
+#endif

@@ -1,0 +1,108 @@
+/// Memory of one block's text. Written by the reader before it is shared, read only after.
+public final class TextBuffer: @unchecked Sendable {
+  // Unchecked: see above.
+  /// `capacity` bytes, of which the last ``slack`` are never part of a record.
+  public let base: UnsafeMutablePointer<UInt8>
+  public let capacity: Int
+
+  /// Readable bytes behind the last byte of a record, so that scans may load 16 bytes (or 32) at once.
+  public static let slack = 64
+
+  /// A buffer for `bytes` bytes of text and the slack behind it (which is zeroed).
+  public init(bytes: Int) {
+    capacity = bytes + TextBuffer.slack
+    base = .allocate(capacity: capacity)
+    (base + bytes).update(repeating: 0, count: TextBuffer.slack)
+  }
+
+  deinit { base.deallocate() }
+}
+
+/// Some thousands of records as they came from the source, not yet decoded. All of one shard, in shard order.
+public struct RawBlock: Sendable {
+  /// How records lie in the text.
+  public enum Framing: Sendable {
+    /// One record a line; lines end with "\n", the last one perhaps with the end of the text.
+    case lines
+    /// Record `i` is `length[i]` bytes from `offset[i]`; it may hold any bytes.
+    case spans(offset: [UInt32], length: [UInt32])
+  }
+
+  public var text: TextBuffer
+  /// Bytes of text in use, at most `text.capacity - TextBuffer.slack`. Under 2 GiB.
+  public var count: Int
+  public var framing: Framing
+  /// Position of the first byte of the text: for a capture its uncompressed byte. Record positions are this plus the offset.
+  public var position: Int64
+
+  public init(text: TextBuffer, count: Int, framing: Framing, position: Int64) {
+    self.text = text
+    self.count = count
+    self.framing = framing
+    self.position = position
+  }
+
+  /// A block of separate records, copied: for in-memory sources and tests.
+  public init(records: [[UInt8]], position: Int64 = 0) {
+    let total = records.reduce(0) { $0 + $1.count }
+    let text = TextBuffer(bytes: total)
+    var offsets: [UInt32] = []
+    var lengths: [UInt32] = []
+    var at = 0
+    for record in records {
+      record.withUnsafeBufferPointer { if let base = $0.baseAddress { (text.base + at).update(from: base, count: $0.count) } }
+      offsets.append(UInt32(at))
+      lengths.append(UInt32(record.count))
+      at += record.count
+    }
+    self.init(text: text, count: total, framing: .spans(offset: offsets, length: lengths), position: position)
+  }
+
+  /// A block of NDJSON text, copied: for tests.
+  public init(lines: [UInt8], position: Int64 = 0) {
+    let text = TextBuffer(bytes: lines.count)
+    lines.withUnsafeBufferPointer { if let base = $0.baseAddress { text.base.update(from: base, count: $0.count) } }
+    self.init(text: text, count: lines.count, framing: .lines, position: position)
+  }
+}
+
+/// Why a record could not be used; the stage and text of its quarantine row.
+public struct Rejection: Sendable, Hashable {
+  public enum Stage: String, Sendable, Hashable, Codable { case decode, time, check, expression }
+  public var stage: Stage
+  /// What is wrong, for people: `field amount: expected decimal(12,2), found string`, with the byte column in the record.
+  public var reason: String
+
+  public init(stage: Stage, reason: String) {
+    self.stage = stage
+    self.reason = reason
+  }
+}
+
+/// A block decoded into columns. Immutable, shared by the lanes.
+public struct DecodedBlock: Sendable {
+  public var raw: RawBlock
+  /// Where record `i` stands in the text, without its line end.
+  public var offset: [UInt32]
+  public var length: [UInt32]
+  /// One column for each declared field, in order of declaration; `offset.count` rows. Rows of rejected records are null.
+  public var columns: [Column]
+  /// True where every declared field was valid and the grammar was kept.
+  public var valid: [Bool]
+  /// The reason for each row that is not valid, ascending by row.
+  public var rejections: [(row: Int, rejection: Rejection)]
+
+  public init(
+    raw: RawBlock, offset: [UInt32], length: [UInt32], columns: [Column], valid: [Bool],
+    rejections: [(row: Int, rejection: Rejection)]
+  ) {
+    self.raw = raw
+    self.offset = offset
+    self.length = length
+    self.columns = columns
+    self.valid = valid
+    self.rejections = rejections
+  }
+
+  public var count: Int { offset.count }
+}

@@ -1,0 +1,140 @@
+/// Effects come in through the protocols of this file; logic sees nothing else of the world (law 8).
+///
+/// The engine runs the same under the real adapters and under simulation.
+
+/// Time. `now` is for durations and never goes back; `wall` is for people and file ages.
+public protocol Clock: Sendable {
+  /// Nanoseconds since some fixed instant of this boot (it counts on while the machine sleeps).
+  var monotonicNanoseconds: Int64 { get }
+  /// UTC microseconds since 1970.
+  var wallMicroseconds: Int64 { get }
+  func sleep(nanoseconds: Int64) async
+}
+
+/// Randomness: names of attempts, jitter. Never rows.
+public protocol RandomSource: Sendable {
+  func next() -> UInt64
+}
+
+/// A file or object to create.
+public struct NewObject: Sendable {
+  /// Relative to the store's root, parts separated by "/".
+  public var path: String
+  public var bytes: [UInt8]
+
+  public init(path: String, bytes: [UInt8]) {
+    self.path = path
+    self.bytes = bytes
+  }
+}
+
+public struct ObjectInfo: Sendable, Hashable {
+  public var path: String
+  public var bytes: Int64
+  /// UTC microseconds since 1970, by the store's clock.
+  public var modifiedMicroseconds: Int64
+
+  public init(path: String, bytes: Int64, modifiedMicroseconds: Int64) {
+    self.path = path
+    self.bytes = bytes
+    self.modifiedMicroseconds = modifiedMicroseconds
+  }
+}
+
+/// The end of a put-if-absent (laws 1 and 2).
+public enum PutOutcome: Sendable, Equatable {
+  /// This call made the object, durably.
+  case created
+  /// An object is there; it may be ours, from a try whose reply was lost: read it back.
+  case exists
+  /// Nobody knows whether it was made (time-out, 5xx). Read it back.
+  case unknown(String)
+}
+
+/// The lake's store: a directory, a bucket, or a simulation of one.
+///
+/// Errors are ``WeirError``s; a path that is not there is `get` returning nil and not an error.
+public protocol ObjectStore: Sendable {
+  /// Creates objects under names that nobody used before; durable (bytes and directories) when it returns.
+  func write(_ objects: [NewObject]) async throws
+  /// Atomically creates the object unless one is there. The only primitive that correctness rests on.
+  func putIfAbsent(_ object: NewObject) async -> PutOutcome
+  /// Atomically creates or replaces the object, durably: for hints (`_last_checkpoint`) and the snapshot pointer.
+  func replace(_ object: NewObject) async throws
+  func get(_ path: String) async throws -> [UInt8]?
+  /// `count` bytes from `offset`; nil if the object is not there, fewer bytes if it is shorter.
+  func get(_ path: String, offset: Int64, count: Int) async throws -> [UInt8]?
+  /// All objects whose path begins with `prefix`, in order of their paths' bytes.
+  func list(_ prefix: String) async throws -> [ObjectInfo]
+  /// Makes an object that somebody else created durable, with its directory ("before a worker acts on an entry that it did not write").
+  func sync(_ path: String) async throws
+  /// Removes the object; not being there is no error. Only collection calls this.
+  func delete(_ path: String) async throws
+}
+
+/// The fence of a row of the state table (law 6): written only over a smaller or equal one.
+public struct Fence: Sendable, Hashable, Comparable {
+  public var generation: Int64
+  /// Position in the lane, or ledger number for merged rows.
+  public var position: Int64
+
+  public init(generation: Int64, position: Int64) {
+    self.generation = generation
+    self.position = position
+  }
+
+  public static func < (a: Fence, b: Fence) -> Bool { (a.generation, a.position) < (b.generation, b.position) }
+}
+
+/// A row of the state table.
+public struct StateRow: Sendable {
+  public var table: String
+  /// The `by` values as ``StateKey`` encodes them.
+  public var key: [UInt8]
+  public var fence: Fence
+  /// The lane whose positions the fence counts (``LaneID/text``), or `merge`.
+  public var lane: String
+  /// The encoded row; nil is a tombstone.
+  public var value: [UInt8]?
+
+  public init(table: String, key: [UInt8], fence: Fence, lane: String, value: [UInt8]?) {
+    self.table = table
+    self.key = key
+    self.fence = fence
+    self.lane = lane
+    self.value = value
+  }
+}
+
+/// The low-latency key-value table.
+public protocol StateTable: Sendable {
+  /// Writes rows (sorted by table and key, each once) in one transaction; a row whose stored fence is larger is skipped.
+  /// Returns how many were skipped. Visible to readers on return; durable after ``sync()``.
+  func write(_ rows: [StateRow]) async throws -> Int
+  func read(table: String, key: [UInt8]) async throws -> StateRow?
+  /// Rows of the table whose key begins with `prefix`, in key order, tombstones left out.
+  func scan(table: String, prefix: [UInt8], limit: Int) async throws -> [StateRow]
+  /// Small named values beside the rows: schemas, committed positions, whose table this is.
+  func writeMeta(_ entries: [(String, [UInt8])]) async throws
+  func readMeta(_ name: String) async throws -> [UInt8]?
+  func sync() async throws
+  /// Removes all rows of the tables: the beginning of a rebuild.
+  func clear(tables: [String]) async throws
+}
+
+/// One hand-out of a source.
+public enum SourceEvent: Sendable {
+  case block(RawBlock)
+  /// The place for a cut: every record before `position` was handed out. `prefixHash` is over all bytes before it.
+  case cut(position: Int64, prefixHash: Hash128)
+  /// Nothing more to come. A cut stands before it.
+  case end
+}
+
+/// Where records come from. One shard, in shard order.
+public protocol RecordSource: Sendable {
+  /// The next event; waits for one. Called by one task at a time.
+  func next() async throws -> SourceEvent
+  /// Stops reading and frees what is held.
+  func close() async
+}

@@ -1,0 +1,73 @@
+import CWeir
+
+/// A 128-bit hash. As the identity of a key or an id: two different ones collide with a chance of n²/2¹²⁹.
+public struct Hash128: Hashable, Sendable, Comparable {
+  public var low: UInt64
+  public var high: UInt64
+
+  @inlinable public init(low: UInt64, high: UInt64) {
+    self.low = low
+    self.high = high
+  }
+
+  /// XXH3-128 of bytes (xxHash 0.8, seed 0 unless given).
+  @inlinable public init(_ bytes: UnsafeRawBufferPointer, seed: UInt64 = 0) {
+    let h = weir_xxh3_128(bytes.baseAddress, bytes.count, seed)
+    self.init(low: h.low, high: h.high)
+  }
+
+  @inlinable public init(_ string: StringRef, seed: UInt64 = 0) {
+    let h = weir_xxh3_128(string.start, string.count, seed)
+    self.init(low: h.low, high: h.high)
+  }
+
+  /// 32 lower-case hex digits, high half first.
+  public var hex: String { hexDigits(high) + hexDigits(low) }
+
+  /// Reads ``hex``.
+  public init?(hex: String) {
+    guard hex.utf8.count == 32, let high = UInt64(hex.prefix(16), radix: 16), let low = UInt64(hex.suffix(16), radix: 16)
+    else { return nil }
+    self.init(low: low, high: high)
+  }
+
+  public static func < (a: Hash128, b: Hash128) -> Bool { (a.high, a.low) < (b.high, b.low) }
+}
+
+func hexDigits(_ x: UInt64) -> String {
+  let s = String(x, radix: 16)
+  return String(repeating: "0", count: 16 - s.utf8.count) + s
+}
+
+/// A running XXH3-128 over the bytes given so far.
+public final class RunningHash {
+  private let state = weir_xxh3_create()!
+
+  public init() {}
+
+  deinit { weir_xxh3_free(state) }
+
+  public func update(_ bytes: UnsafeRawBufferPointer) { weir_xxh3_update(state, bytes.baseAddress, bytes.count) }
+
+  /// The hash of everything given so far; more may follow.
+  public var digest: Hash128 {
+    let h = weir_xxh3_digest(state)
+    return Hash128(low: h.low, high: h.high)
+  }
+}
+
+/// SHA-256: the content hash of files, blobs and ledger entries.
+public struct ContentHash: Hashable, Sendable {
+  /// 64 lower-case hex digits.
+  public let hex: String
+
+  public init(of bytes: UnsafeRawBufferPointer) {
+    var out = [UInt8](repeating: 0, count: 32)
+    weir_sha256(bytes.baseAddress, bytes.count, &out)
+    hex = out.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+  }
+
+  public init(of bytes: [UInt8]) { self = bytes.withUnsafeBytes { ContentHash(of: $0) } }
+
+  public init(hex: String) { self.hex = hex }
+}

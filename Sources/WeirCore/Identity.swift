@@ -1,0 +1,116 @@
+/// Where a record or a cut stands in its shard. Ordered; there is no arithmetic on positions.
+public enum Position: Hashable, Sendable, Comparable {
+  /// Kafka offset, or uncompressed byte of a capture. In an entry's `from` and `to`: everything before it is consumed.
+  case offset(Int64)
+  /// Kinesis sequence number (decimal text, no leading zeros) and sub-sequence number.
+  case sequence(String, UInt64)
+
+  public static func < (a: Position, b: Position) -> Bool {
+    switch (a, b) {
+    case (.offset(let x), .offset(let y)): x < y
+    case (.sequence(let s, let i), .sequence(let t, let j)):
+      (s.utf8.count, s, i) < (t.utf8.count, t, j)
+    case (.offset, .sequence): true
+    case (.sequence, .offset): false
+    }
+  }
+
+  /// `1234` or `sequence:sub`.
+  public var text: String {
+    switch self {
+    case .offset(let o): String(o)
+    case .sequence(let s, let i): "\(s):\(i)"
+    }
+  }
+
+  public init?(text: String) {
+    if let colon = text.firstIndex(of: ":") {
+      guard let sub = UInt64(text[text.index(after: colon)...]) else { return nil }
+      self = .sequence(String(text[..<colon]), sub)
+    } else {
+      guard let offset = Int64(text) else { return nil }
+      self = .offset(offset)
+    }
+  }
+}
+
+/// How a plain capture's records are dealt over lanes by key.
+public enum Dealing: String, Sendable, Hashable, Codable {
+  /// Kafka's Java default: `(murmur2(key) & 0x7fffffff) % lanes`.
+  case murmur2
+  /// Kinesis: MD5 of the key as a big-endian number, lanes are equal ranges of 2^128.
+  case md5
+}
+
+/// The one owner of the state of a shard, or of part `index` of `of` of a capture that is dealt over several lanes.
+public struct LaneID: Hashable, Sendable, Comparable {
+  public var shard: String
+  public var index: Int
+  public var of: Int
+
+  public init(shard: String, index: Int = 0, of: Int = 1) {
+    self.shard = shard
+    self.index = index
+    self.of = of
+  }
+
+  /// The lane whose source is the ledger.
+  public static let merge = LaneID(shard: "_merge")
+
+  public static func < (a: LaneID, b: LaneID) -> Bool { (a.shard, a.of, a.index) < (b.shard, b.of, b.index) }
+
+  /// `flights/2of4`; for a full-range lane `flights`. A shard's name may itself hold "/".
+  public var text: String { of == 1 ? shard : "\(shard)/\(index)of\(of)" }
+
+  public init(text: String) {
+    if let slash = text.lastIndex(of: "/") {
+      let parts = text[text.index(after: slash)...].split(separator: "o", maxSplits: 1)
+      if parts.count == 2, parts[1].first == "f", let index = Int(parts[0]), let of = Int(parts[1].dropFirst()), of > 1 {
+        self.init(shard: String(text[..<slash]), index: index, of: of)
+        return
+      }
+    }
+    self.init(shard: text)
+  }
+}
+
+/// What became of records (law 4): `in = accepted + duplicate + filtered + quarantined`.
+public struct BucketCounts: Hashable, Sendable, Codable {
+  public var accepted: Int64 = 0
+  public var duplicate: Int64 = 0
+  public var filtered: Int64 = 0
+  public var quarantined: Int64 = 0
+
+  public init() {}
+
+  public var input: Int64 { accepted + duplicate + filtered + quarantined }
+
+  public static func += (a: inout BucketCounts, b: BucketCounts) {
+    a.accepted += b.accepted
+    a.duplicate += b.duplicate
+    a.filtered += b.filtered
+    a.quarantined += b.quarantined
+  }
+}
+
+/// What became of a windowed table's contributions (law 4): `matching rows x windows = onTime + corrected + late`.
+public struct WindowCounts: Hashable, Sendable, Codable {
+  public var onTime: Int64 = 0
+  /// Counted after the window's end passed, within the allowed lateness.
+  public var corrected: Int64 = 0
+  public var late: Int64 = 0
+
+  public init() {}
+
+  public static func += (a: inout WindowCounts, b: WindowCounts) {
+    a.onTime += b.onTime
+    a.corrected += b.corrected
+    a.late += b.late
+  }
+}
+
+/// Watermarks are UTC microseconds; these two ends stand for "nothing seen yet" and "all windows are closed".
+public enum Watermark {
+  public static let minimum = Int64.min
+  public static let maximum = Int64.max
+}

@@ -1,0 +1,304 @@
+/// A compiled pipeline: one typed value, whatever front door it came through. Every name is resolved.
+public struct Plan: Sendable, Hashable, Codable {
+  public var pipeline: String
+  public var source: SourceSpec
+  public var record: RecordSpec
+  public var checks: [Check]
+  public var quarantine: QuarantineSpec
+  public var dedup: DedupSpec?
+  public var lookups: [LookupSpec]
+  /// What expressions may refer to: `Expr` columns are indexes into this. First the declared fields in their order,
+  /// then the columns of each lookup, then the system columns.
+  public var inputs: [InputColumn]
+  public var bronze: BronzeSpec?
+  public var silver: SilverSpec?
+  public var gold: [GoldSpec]
+  public var state: [StateSpec]
+  public var lake: LakeSpec
+  public var store: StoreSpec
+
+  public init(
+    pipeline: String, source: SourceSpec, record: RecordSpec, checks: [Check] = [], quarantine: QuarantineSpec = .init(),
+    dedup: DedupSpec? = nil, lookups: [LookupSpec] = [], inputs: [InputColumn], bronze: BronzeSpec? = nil,
+    silver: SilverSpec? = nil, gold: [GoldSpec] = [], state: [StateSpec] = [], lake: LakeSpec = .init(),
+    store: StoreSpec = .init()
+  ) {
+    self.pipeline = pipeline
+    self.source = source
+    self.record = record
+    self.checks = checks
+    self.quarantine = quarantine
+    self.dedup = dedup
+    self.lookups = lookups
+    self.inputs = inputs
+    self.bronze = bronze
+    self.silver = silver
+    self.gold = gold
+    self.state = state
+    self.lake = lake
+    self.store = store
+  }
+}
+
+public struct SourceSpec: Sendable, Hashable, Codable {
+  /// The capture's stream name: names bronze, silver and quarantine tables and the shard.
+  public var stream: String
+  public var deal: Dealing
+
+  public init(stream: String, deal: Dealing = .murmur2) {
+    self.stream = stream
+    self.deal = deal
+  }
+}
+
+public struct RecordSpec: Sendable, Hashable, Codable {
+  public var fields: [Field]
+  /// Index of the key field; nil: every record has the null key.
+  public var key: Int?
+  public var time: TimeSpec?
+
+  public init(fields: [Field], key: Int?, time: TimeSpec?) {
+    self.fields = fields
+    self.key = key
+    self.time = time
+  }
+}
+
+public struct TimeSpec: Sendable, Hashable, Codable {
+  /// Index of the event-time field.
+  public var field: Int
+  /// The watermark is the running maximum of event time less this.
+  public var outOfOrderMicroseconds: Int64
+  /// A record this much ahead of its arrival (of the watermark, where a capture has no arrival) is quarantined. nil: off.
+  public var maxAheadMicroseconds: Int64?
+
+  public init(field: Int, outOfOrderMicroseconds: Int64, maxAheadMicroseconds: Int64? = nil) {
+    self.field = field
+    self.outOfOrderMicroseconds = outOfOrderMicroseconds
+    self.maxAheadMicroseconds = maxAheadMicroseconds
+  }
+}
+
+public struct Check: Sendable, Hashable, Codable {
+  public enum Otherwise: String, Sendable, Hashable, Codable { case quarantine, drop, fail }
+  public var name: String
+  /// Fails a record only where it is false; null passes.
+  public var that: Expr
+  public var otherwise: Otherwise
+
+  public init(name: String, that: Expr, otherwise: Otherwise = .quarantine) {
+    self.name = name
+    self.that = that
+    self.otherwise = otherwise
+  }
+}
+
+public struct QuarantineSpec: Sendable, Hashable, Codable {
+  /// Stops the worker when more than this share (0...1) of an epoch's records is quarantined; nil only counts.
+  public var haltAbove: Double?
+  public init(haltAbove: Double? = nil) { self.haltAbove = haltAbove }
+}
+
+public struct DedupSpec: Sendable, Hashable, Codable {
+  /// Index of the id field. A duplicate has the same key and id.
+  public var id: Int
+  /// nil: for ever.
+  public var withinMicroseconds: Int64?
+  public init(id: Int, withinMicroseconds: Int64?) {
+    self.id = id
+    self.withinMicroseconds = withinMicroseconds
+  }
+}
+
+public struct LookupSpec: Sendable, Hashable, Codable {
+  public var name: String
+  /// As written; relative to the pipeline file.
+  public var file: String
+  /// Index of the record's field that is looked up, and the CSV column of the same name.
+  public var key: Int
+  /// All columns of the CSV but the key, in its order.
+  public var columns: [ColumnSchema]
+  public init(name: String, file: String, key: Int, columns: [ColumnSchema]) {
+    self.name = name
+    self.file = file
+    self.key = key
+    self.columns = columns
+  }
+}
+
+/// A column that expressions may use.
+public struct InputColumn: Sendable, Hashable, Codable {
+  public enum Origin: Sendable, Hashable, Codable {
+    case field(Int)
+    /// Column `column` of ``LookupSpec/columns`` of lookup number `lookup`.
+    case lookup(lookup: Int, column: Int)
+    case system(SystemColumn)
+  }
+  /// As written in expressions: `amount`, `campaigns.campaign_id`, `_arrival`.
+  public var name: String
+  public var type: ColumnType
+  public var nullable: Bool
+  public var origin: Origin
+  public init(name: String, type: ColumnType, nullable: Bool, origin: Origin) {
+    self.name = name
+    self.type = type
+    self.nullable = nullable
+    self.origin = origin
+  }
+}
+
+public enum SystemColumn: String, Sendable, Hashable, Codable, CaseIterable {
+  /// When the record arrived (timestamp): as recorded, or as `_source` says.
+  case arrival = "_arrival"
+  /// Position in the shard (int64).
+  case position = "_position"
+  /// The shard's name (string).
+  case shard = "_shard"
+}
+
+/// `expr as name`.
+public struct OutputColumn: Sendable, Hashable, Codable {
+  public var name: String
+  public var expr: Expr
+  public init(name: String, expr: Expr) {
+    self.name = name
+    self.expr = expr
+  }
+}
+
+/// One column of `partition_by`: a column as it is, or a part of a timestamp (UTC).
+public struct PartitionColumn: Sendable, Hashable, Codable {
+  public enum Transform: String, Sendable, Hashable, Codable {
+    /// Values by type: a string as it is, others as SQL text.
+    case identity
+    /// `2026`, `2026-01`, `2026-01-31`, `2026-01-31-23` (string columns).
+    case year, month, day, hour
+  }
+  public var transform: Transform
+  /// The output column of the table (by name) that it is taken from.
+  public var column: String
+  /// Its own name in the table: the column's for `identity`, else `column_day` (leading underscores kept).
+  public var name: String
+  public init(transform: Transform, column: String, name: String) {
+    self.transform = transform
+    self.column = column
+    self.name = name
+  }
+}
+
+public struct BronzeSpec: Sendable, Hashable, Codable {
+  public var partitionBy: [PartitionColumn]
+  public init(partitionBy: [PartitionColumn] = []) { self.partitionBy = partitionBy }
+}
+
+public struct SilverSpec: Sendable, Hashable, Codable {
+  public var columns: [OutputColumn]
+  public var partitionBy: [PartitionColumn]
+  public init(columns: [OutputColumn], partitionBy: [PartitionColumn] = []) {
+    self.columns = columns
+    self.partitionBy = partitionBy
+  }
+}
+
+/// Half-open windows `[start, start + size)`, starts at multiples of `slide` since 1970 plus `offset`.
+public struct WindowSpec: Sendable, Hashable, Codable {
+  public var sizeMicroseconds: Int64
+  /// Equal to the size for tumbling windows.
+  public var slideMicroseconds: Int64
+  public var offsetMicroseconds: Int64
+  public var latenessMicroseconds: Int64
+  public init(size: Int64, slide: Int64, offset: Int64 = 0, lateness: Int64 = 0) {
+    sizeMicroseconds = size
+    slideMicroseconds = slide
+    offsetMicroseconds = offset
+    latenessMicroseconds = lateness
+  }
+}
+
+public struct Measure: Sendable, Hashable, Codable {
+  public enum Function: String, Sendable, Hashable, Codable { case count, sum, min, max, avg }
+  public var name: String
+  public var function: Function
+  /// nil only for `count()`: rows. `count(x)` counts rows where x is not null; all others skip nulls and are null without a value.
+  public var argument: Expr?
+  /// count: int64. sum: decimal(38,0) of int64, decimal(38,s) of decimal(p≤28,s), double of double. avg: double. min, max: the argument's.
+  public var type: ColumnType
+  public init(name: String, function: Function, argument: Expr?, type: ColumnType) {
+    self.name = name
+    self.function = function
+    self.argument = argument
+    self.type = type
+  }
+}
+
+public struct GoldSpec: Sendable, Hashable, Codable {
+  public var name: String
+  /// Rows where it is true (not null, not false).
+  public var filter: Expr?
+  public var by: [OutputColumn]
+  public var window: WindowSpec
+  public var measures: [Measure]
+  public var partitionBy: [PartitionColumn]
+  public init(
+    name: String, filter: Expr?, by: [OutputColumn], window: WindowSpec, measures: [Measure],
+    partitionBy: [PartitionColumn] = []
+  ) {
+    self.name = name
+    self.filter = filter
+    self.by = by
+    self.window = window
+    self.measures = measures
+    self.partitionBy = partitionBy
+  }
+}
+
+public struct StateSpec: Sendable, Hashable, Codable {
+  public var name: String
+  public var filter: Expr?
+  public var by: [OutputColumn]
+  public var measures: [Measure]
+  public init(name: String, filter: Expr?, by: [OutputColumn], measures: [Measure]) {
+    self.name = name
+    self.filter = filter
+    self.by = by
+    self.measures = measures
+  }
+}
+
+public enum Codec: String, Sendable, Hashable, Codable { case none, snappy, zstd }
+
+/// Settings, not meaning: the plan hash leaves them out.
+public struct LakeSpec: Sendable, Hashable, Codable {
+  /// Directory; relative to the pipeline file.
+  public var path: String
+  /// Input bytes between cuts.
+  public var flushBytes: Int64
+  /// Age of an epoch at which a live worker cuts (a replay does not).
+  public var flushEveryMicroseconds: Int64
+  public var fileSizeBytes: Int64
+  public var codec: Codec
+  public init(
+    path: String = "./lake", flushBytes: Int64 = 64 << 20, flushEveryMicroseconds: Int64 = 10_000_000,
+    fileSizeBytes: Int64 = 128 << 20, codec: Codec = .zstd
+  ) {
+    self.path = path
+    self.flushBytes = flushBytes
+    self.flushEveryMicroseconds = flushEveryMicroseconds
+    self.fileSizeBytes = fileSizeBytes
+    self.codec = codec
+  }
+}
+
+/// Settings, not meaning.
+public struct StoreSpec: Sendable, Hashable, Codable {
+  /// LMDB directory; relative to the pipeline file.
+  public var path: String
+  public var flushMicroseconds: Int64
+  /// Largest share of the time (0...1) that flushes may take; the interval stretches.
+  public var share: Double
+  public init(path: String = "./state", flushMicroseconds: Int64 = 100_000, share: Double = 0.10) {
+    self.path = path
+    self.flushMicroseconds = flushMicroseconds
+    self.share = share
+  }
+}

@@ -1,0 +1,66 @@
+/// The type of a column, as a pipeline file names it.
+///
+/// Physical form in a ``Column``: `bool` one byte, `int64` and `timestamp` an `Int64` (a timestamp is UTC
+/// microseconds since 1970), `double` a `Double`, `decimal` an unscaled `Int128`, `string` and `binary` a ``StringRef``.
+public enum ColumnType: Hashable, Sendable, Codable {
+  case bool, int64, double, string, binary, timestamp
+  /// `precision` 1...38 decimal digits of which `scale` (0...precision) stand behind the point.
+  case decimal(precision: Int, scale: Int)
+
+  /// The type's name as written in a pipeline file: `decimal(12,2)`.
+  public var name: String {
+    switch self {
+    case .bool: "bool"
+    case .int64: "int64"
+    case .double: "double"
+    case .string: "string"
+    case .binary: "binary"
+    case .timestamp: "timestamp"
+    case .decimal(let precision, let scale): "decimal(\(precision),\(scale))"
+    }
+  }
+
+  public var isNumeric: Bool {
+    switch self {
+    case .int64, .double, .decimal: true
+    default: false
+    }
+  }
+}
+
+/// How a declared field stands in the JSON of a record.
+public enum FieldEncoding: String, Hashable, Sendable, Codable {
+  /// The type's own form: a JSON bool, number or string; for a timestamp an ISO 8601 string with a zone.
+  case natural
+  /// A timestamp as an integer number of seconds, milliseconds or microseconds since 1970.
+  case seconds, milliseconds, microseconds
+}
+
+/// One declared field of a record.
+public struct Field: Hashable, Sendable, Codable {
+  public var name: String
+  public var type: ColumnType
+  public var encoding: FieldEncoding
+  /// A required field that is missing or null makes the record invalid; an optional one is then null.
+  public var required: Bool
+
+  public init(name: String, type: ColumnType, encoding: FieldEncoding = .natural, required: Bool = false) {
+    self.name = name
+    self.type = type
+    self.encoding = encoding
+    self.required = required
+  }
+}
+
+/// One column of a table or file.
+public struct ColumnSchema: Hashable, Sendable, Codable {
+  public var name: String
+  public var type: ColumnType
+  public var nullable: Bool
+
+  public init(_ name: String, _ type: ColumnType, nullable: Bool = true) {
+    self.name = name
+    self.type = type
+    self.nullable = nullable
+  }
+}
