@@ -6,7 +6,8 @@ enum DeltaEncoding {
 }
 
 extension Buffer where Element == UInt8 {
-  mutating func appendDelta(_ values: UnsafePointer<Int64>, count: Int) {
+  /// - Parameter narrow: the values are of INT32, whose differences wrap around at 32 bits.
+  mutating func appendDelta(_ values: UnsafePointer<Int64>, count: Int, narrow: Bool = false) {
     append(varint: UInt64(DeltaEncoding.blockValues))
     append(varint: UInt64(DeltaEncoding.miniblocks))
     append(varint: UInt64(count))
@@ -17,7 +18,7 @@ extension Buffer where Element == UInt8 {
       var at = 1
       while at < count {
         let n = min(DeltaEncoding.blockValues, count - at)
-        let least = subtract(values + at, count: n, into: block)
+        let least = subtract(values + at, count: n, narrow: narrow, into: block)
         append(zigzag: least)
         appendMiniblocks(block, count: n, least: least)
         at += n
@@ -46,11 +47,12 @@ extension Buffer where Element == UInt8 {
 
 /// Differences to the value before each of `values`, which has one before it; returns the least. They wrap around.
 @inline(__always) private func subtract(
-  _ values: UnsafePointer<Int64>, count: Int, into deltas: UnsafeMutablePointer<Int64>
+  _ values: UnsafePointer<Int64>, count: Int, narrow: Bool, into deltas: UnsafeMutablePointer<Int64>
 ) -> Int64 {
   var least = Int64.max
   for i in 0..<count {
-    let delta = values[i] &- values[i - 1]
+    var delta = values[i] &- values[i - 1]
+    if narrow { delta = Int64(Int32(truncatingIfNeeded: delta)) }
     deltas[i] = delta
     least = min(least, delta)
   }
@@ -72,7 +74,7 @@ func deltaBits(_ values: UnsafePointer<Int64>, count: Int) -> Int {
     var at = 1
     while at < count {
       let n = min(DeltaEncoding.blockValues, count - at)
-      let least = subtract(values + at, count: n, into: block)
+      let least = subtract(values + at, count: n, narrow: false, into: block)
       total += packedWidth(block, count: n, least: least) * n
       at += n
     }

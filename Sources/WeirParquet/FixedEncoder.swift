@@ -147,7 +147,9 @@ final class FixedEncoder<Value: FixedValue>: ValueEncoder {
       return .rleDictionary
     }
     if Value.self == Int64.self && open.count > 0 {
-      open.base.withMemoryRebound(to: Int64.self, capacity: open.count) { out.appendDelta($0, count: open.count) }
+      open.base.withMemoryRebound(to: Int64.self, capacity: open.count) {
+        out.appendDelta($0, count: open.count, narrow: width == 4)
+      }
       return .deltaBinaryPacked
     }
     appendPlain(open.base, count: open.count, to: &out)
@@ -162,6 +164,9 @@ final class FixedEncoder<Value: FixedValue>: ValueEncoder {
   }
 
   private func checkDigits() {
+    if leaf.kind == .int32, let (low, high) = page.bounds {
+      if wide(low) < Int128(Int32.min) || wide(high) > Int128(Int32.max) { failure = "a value does not fit 32 bits" }
+    }
     guard case .decimal(let precision, _) = leaf.type, let (low, high) = page.bounds else { return }
     let limit = decimalLimit(precision: precision)
     if wide(low) <= -limit || wide(high) >= limit { failure = "a decimal has more digits than \(leaf.type.name) holds" }

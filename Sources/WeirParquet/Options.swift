@@ -1,10 +1,5 @@
 import WeirCore
 
-/// How pages are compressed.
-public enum Codec: String, Sendable, Hashable, Codable {
-  case none, snappy, zstd
-}
-
 /// How a Parquet file is laid out. The same options and rows give the same bytes.
 public struct ParquetOptions: Sendable, Hashable {
   public var codec: Codec
