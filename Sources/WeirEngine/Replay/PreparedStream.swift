@@ -7,6 +7,8 @@ enum PreparedEvent: Sendable {
   case block(PreparedBlock, end: Int64)
   case cut(position: Int64, prefixHash: Hash128)
   case end
+  /// Stopped from outside behind the last cut: the stream ends here.
+  case interrupted
 }
 
 /// Preparers that are not in use. A preparer keeps the key order it saw last, so it is worth keeping.
@@ -28,10 +30,11 @@ final class PreparerPool: Sendable {
 }
 
 extension PreparerPool {
-  /// Reads `source` to its end and calls `body` for every event in order, while up to `parallel` blocks are prepared
+  /// Reads `source` to its end, or to the first cut at which it is interrupted, and calls `body` for every event in order, while up to `parallel` blocks are prepared
   /// ahead on other threads.
   func forEach(
-    _ source: any RecordSource, parallel: Int, _ body: (PreparedEvent) async throws -> Void
+    _ source: any RecordSource, parallel: Int, until isInterrupted: () -> Bool,
+    _ body: (PreparedEvent) async throws -> Void
   ) async throws {
     enum Waiting {
       case block(Int, end: Int64)
@@ -63,6 +66,11 @@ extension PreparerPool {
         case .mark(let event):
           queue.removeFirst()
           try await body(event)
+          if case .cut = event, isInterrupted() {
+            try await body(.interrupted)
+            group.cancelAll()
+            return
+          }
         case .block(let number, let end):
           while done[number] == nil, let (finished, block) = try await group.next() { done[finished] = block }
           guard let block = done.removeValue(forKey: number) else { preconditionFailure("a block was prepared and lost") }

@@ -2,7 +2,8 @@ import WeirCore
 
 /// What a replay did: so far, or in all.
 public struct ReplayProgress: Sendable {
-  public var counts = BucketCounts()
+  /// Records read.
+  public var records: Int64 = 0
   /// Input bytes consumed, the ledger's earlier ones counted.
   public var position: Int64 = 0
   public var watermark = Watermark.minimum
