@@ -1,5 +1,6 @@
 import CSnappy
 import CZstd
+import WeirCore
 
 /// Compresses pages. One for each writer, so that the compressor's tables are allocated once.
 final class Compressor {
