@@ -3,9 +3,9 @@
     parquet_check.py DIR
 
 Each DIR/NAME.json says what DIR/NAME.parquet must hold. Flat files:
-  {"columns": [{"name", "type", "nullable", "values", "statistics": {"nulls", "nans", "min", "max"}}], "rows", "groups"}
+  {"columns": [{"name", "type", "nullable", "values", "statistics": {"nulls", "nans", "min", "max"}}], "rows", "groups", "least_groups", "delta"}
 with `values` as text made from the test's input: int64, timestamp and decimal (unscaled) in decimal digits, double as
-its 64 bits in decimal digits, string and binary in hex, bool as true and false, null as null. `groups`: rows of each row group, or null.
+its 64 bits in decimal digits, string and binary in hex, bool as true and false, null as null. `groups`: rows of each row group, or null; `least_groups`: how many there must be.
 Nested files: {"nested": [row, ...]} with rows as JSON objects, maps as lists of [key, value].
 
 Prints one line for each file that is wrong and ends with 1, or one line with what was compared.
@@ -120,11 +120,27 @@ def check_footer(path, sidecar, columns):
     sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
     if sidecar["groups"] is not None and sizes != sidecar["groups"]:
         raise ValueError(f"row groups of {sizes} rows, want {sidecar['groups']}")
+    if len(sizes) < sidecar["least_groups"]:
+        raise ValueError(f"row groups of {sizes} rows, want {sidecar['least_groups']} or more")
+    query = f"SELECT row_group_id, column_id, min_is_exact, max_is_exact, stats_nan_count FROM parquet_metadata('{path}')"
+    told = {(i, j): rest for i, j, *rest in duckdb.sql(query).fetchall()}
     start = 0
     for i, size in enumerate(sizes):
         for j, (column, values) in enumerate(columns):
             check_chunk(metadata.row_group(i).column(j), column, values[start : start + size])
+            check_exactness(column, values[start : start + size], *told[i, j])
         start += size
+
+
+def check_exactness(column, values, is_min_exact, is_max_exact, nan_count):
+    _, nans, least, largest = bounds(values)
+    where = f"row group statistics of {column['name']}"
+    if column["type"] == "double" and nan_count != nans:
+        raise ValueError(f"{where}: {nan_count} NaNs, want {nans}")
+    for bound, is_exact in ((least, is_min_exact), (largest, is_max_exact)):
+        is_cut = isinstance(bound, bytes) and len(bound) > 64
+        if is_exact is not None and is_exact == is_cut:
+            raise ValueError(f"{where}: exact is {is_exact} for {bound!r:.200}")
 
 
 def check_chunk(chunk, column, values):
@@ -266,19 +282,20 @@ def check_nested(path, sidecar):
     duck = duck_table(path)
     for reader, table in {"pyarrow": pq.read_table(path), "duckdb": duck}.items():
         compare(reader, want, plain(table.to_pylist()), "row")
-    # polars has no maps: they are lists of structs there.
-    compare("polars", want, [pairs(row, pq.read_schema(path)) for row in polars_table(path).to_pylist()], "row")
+    schema = pq.read_schema(path)
+    compare("polars", want, [pairs(row, schema) for row in polars_table(path).to_pylist()], "row")
     return len(want)
 
 
 def pairs(value, kind):
-    """`value` of polars with lists of key-value structs as lists of pairs, where the schema has a map."""
+    """`value` of polars, which may give a map as a list of structs, in the form of the sidecar."""
     if value is None:
         return None
     if isinstance(kind, pa.Schema) or pa.types.is_struct(kind):
         return {f.name: pairs(value[f.name], f.type) for f in kind}
     if pa.types.is_map(kind):
-        return [[pairs(e["key"], kind.key_type), pairs(e["value"], kind.item_type)] for e in value]
+        entries = [(e["key"], e["value"]) if isinstance(e, dict) else e for e in value]
+        return [[pairs(k, kind.key_type), pairs(v, kind.item_type)] for k, v in entries]
     if pa.types.is_list(kind):
         return [pairs(e, kind.value_type) for e in value]
     return value

@@ -3,6 +3,8 @@ import WeirCore
 /// A `Statistics` of parquet.thrift: plain-encoded bounds of a page or chunk.
 struct EncodedStatistics {
   var nullCount: Int64 = 0
+  /// For doubles.
+  var nanCount: Int64?
   var min: [UInt8]?
   var max: [UInt8]?
   var isMinExact = true
@@ -20,6 +22,7 @@ struct EncodedStatistics {
       thrift.binary(6, min)
       thrift.bool(8, isMinExact)
     }
+    if let nanCount { thrift.i64(9, nanCount) }
     thrift.end()
   }
 }
