@@ -83,7 +83,8 @@ struct BytesRange {
     other.low.withRef { low in other.high.withRef { high in include(low: low, high: high) } }
   }
 
-  /// Bounds of at most ``boundBytes`` bytes; valid UTF-8 when `isText`. The upper one is left out when none is that short.
+  /// Bounds of at most ``boundBytes`` bytes (the upper one a few more), valid UTF-8 when `isText`. The upper one is
+  /// left out when none is that short.
   func encoded(isText: Bool) -> EncodedStatistics {
     guard !isEmpty else { return EncodedStatistics() }
     var result = EncodedStatistics(min: low, max: high)

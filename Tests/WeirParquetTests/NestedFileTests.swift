@@ -3,7 +3,7 @@ import Testing
 import WeirCore
 import WeirParquet
 
-/// A nested value for the tests, turned into levels here by the rules of the Dremel paper, and into JSON for the checker.
+/// A nested value for the tests: turned into levels here by the rules of the Dremel paper, and into JSON for the checker.
 private indirect enum Tree {
   case null
   case leaf(Literal)
@@ -131,13 +131,13 @@ extension ParquetNode {
     case .leaf(_, .bool, let optional): return absent(optional) ? .null : .leaf(.bool(random.below(2) == 0))
     case .leaf(_, _, let optional): return absent(optional) ? .null : .leaf(.int64(Int64(bitPattern: random.next())))
     case .int32leaf(_, let optional):
-      let value = random.below(3) == 0 ? Int64(Int32.min) : random.below(3) == 0 ? Int64(Int32.max) : Int64(random.below(9))
+      let value = [Int64(Int32.min), Int64(Int32.max), Int64(random.below(9))][random.below(3)]
       return absent(optional) ? .null : .leaf(.int64(value))
     case .group(_, let optional, let children):
       return absent(optional) ? .null : .group(children.map { $0.random(&random) })
     case .list(_, let optional, let element):
       return absent(optional) ? .null : .list((0..<random.below(4)).map { _ in element.random(&random) })
-    case .map(_, let optional, let key, let value):
+    case .map(_, let optional, _, let value):
       if absent(optional) { return .null }
       // Keys of a map differ.
       return .map((0..<random.below(4)).map { i in

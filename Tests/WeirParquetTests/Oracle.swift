@@ -73,7 +73,8 @@ struct Sidecar {
       columns.append(
         """
         {"name":"\(schema.name)","type":"\(schema.type.name)","nullable":\(schema.nullable),"values":[\(values)],
-        "statistics":{"nulls":\(s.nullCount),"nans":\(s.nanCount),"min":\(Sidecar.text(s.min)),"max":\(Sidecar.text(s.max))}}
+        "statistics":{"nulls":\(s.nullCount),"nans":\(s.nanCount),
+        "min":\(Sidecar.text(s.min)),"max":\(Sidecar.text(s.max))}}
         """)
     }
     let sizes = groups.map { "[\($0.map(String.init).joined(separator: ","))]" } ?? "null"
