@@ -3,9 +3,12 @@
     parquet_check.py DIR
 
 Each DIR/NAME.json says what DIR/NAME.parquet must hold. Flat files:
-  {"columns": [{"name", "type", "nullable", "values", "statistics": {"nulls", "nans", "min", "max"}}], "rows", "groups", "least_groups", "delta"}
+  {"columns": [{"name", "type", "nullable", "values", "statistics": {"nulls", "nans", "min", "max"}}],
+   "rows", "groups", "least_groups", "mixed", "delta"}
 with `values` as text made from the test's input: int64, timestamp and decimal (unscaled) in decimal digits, double as
-its 64 bits in decimal digits, string and binary in hex, bool as true and false, null as null. `groups`: rows of each row group, or null; `least_groups`: how many there must be.
+its 64 bits in decimal digits, string and binary in hex, bool as true and false, null as null. `groups`: rows of each
+row group, or null; `least_groups`: how many there must be; `mixed`: every column has data pages of two encodings;
+`delta`: read it with delta-rs too.
 Nested files: {"nested": [row, ...]} with rows as JSON objects, maps as lists of [key, value].
 
 Prints one line for each file that is wrong and ends with 1, or one line with what was compared.
@@ -122,13 +125,16 @@ def check_footer(path, sidecar, columns):
         raise ValueError(f"row groups of {sizes} rows, want {sidecar['groups']}")
     if len(sizes) < sidecar["least_groups"]:
         raise ValueError(f"row groups of {sizes} rows, want {sidecar['least_groups']} or more")
-    query = f"SELECT row_group_id, column_id, min_is_exact, max_is_exact, stats_nan_count FROM parquet_metadata('{path}')"
-    told = {(i, j): rest for i, j, *rest in duckdb.sql(query).fetchall()}
+    query = "SELECT row_group_id, column_id, min_is_exact, max_is_exact, stats_nan_count, encoding_stats"
+    told = {(i, j): rest for i, j, *rest in duckdb.sql(f"{query} FROM parquet_metadata('{path}')").fetchall()}
+    for *_, pages in told.values():
+        if sidecar["mixed"] and sum(p["page_type"] == "DATA_PAGE" for p in pages) < 2:
+            raise ValueError(f"encodings {pages}, want two")
     start = 0
     for i, size in enumerate(sizes):
         for j, (column, values) in enumerate(columns):
             check_chunk(metadata.row_group(i).column(j), column, values[start : start + size])
-            check_exactness(column, values[start : start + size], *told[i, j])
+            check_exactness(column, values[start : start + size], *told[i, j][:3])
         start += size
 
 
@@ -248,7 +254,8 @@ def check_search(path, columns):
             got = connection.execute(query, [needle]).fetchone()[0]
             lazy = frame.filter(polars.col(column["name"]) == needle).select(polars.len()).collect().item()
             if (got, lazy) != (want, want):
-                raise ValueError(f"search of {column['name']} = {needle!r:.80}: duckdb {got}, polars {lazy}, want {want}")
+                where = f"search of {column['name']} = {needle!r:.80}"
+                raise ValueError(f"{where}: duckdb {got}, polars {lazy}, want {want}")
 
 
 def check_flat(path, sidecar):

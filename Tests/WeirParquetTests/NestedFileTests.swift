@@ -3,7 +3,7 @@ import Testing
 import WeirCore
 import WeirParquet
 
-/// A nested value for the tests: turned into levels here by the rules of the Dremel paper, and into JSON for the checker.
+/// A nested value for the tests: turned into levels by the rules of the Dremel paper, and into JSON for the checker.
 private indirect enum Tree {
   case null
   case leaf(Literal)
@@ -140,9 +140,10 @@ extension ParquetNode {
     case .map(_, let optional, _, let value):
       if absent(optional) { return .null }
       // Keys of a map differ.
-      return .map((0..<random.below(4)).map { i in
-        (key: .leaf(.string("k\(i)")), value: value.random(&random))
-      })
+      return .map(
+        (0..<random.below(4)).map { i in
+          (key: .leaf(.string("k\(i)")), value: value.random(&random))
+        })
     }
   }
 }
@@ -173,8 +174,12 @@ extension ParquetNode {
     .list(
       name: "groups", optional: true,
       element: .group(
-        name: "", optional: true, children: [.leaf(name: "n", type: .int64, optional: true), .list(
-          name: "tags", optional: true, element: key)])),
+        name: "", optional: true,
+        children: [
+          .leaf(name: "n", type: .int64, optional: true),
+          .list(
+            name: "tags", optional: true, element: key),
+        ])),
     .map(
       name: "deep", optional: true, key: key,
       value: .map(name: "", optional: true, key: key, value: .leaf(name: "", type: .int64, optional: true))),

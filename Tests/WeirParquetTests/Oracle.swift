@@ -65,7 +65,10 @@ struct Sidecar {
     return String(decoding: out, as: UTF8.self)
   }
 
-  init(_ table: RandomTable, statistics: [ColumnStatistics], groups: [Int]?, leastGroups: Int = 0, delta: Bool) {
+  init(
+    _ table: RandomTable, statistics: [ColumnStatistics], groups: [Int]?, leastGroups: Int = 0, mixed: Bool = false,
+    delta: Bool
+  ) {
     var columns: [String] = []
     for (i, schema) in table.schema.enumerated() {
       let values = table.values[i].map(Sidecar.text).joined(separator: ",")
@@ -79,7 +82,7 @@ struct Sidecar {
     }
     let sizes = groups.map { "[\($0.map(String.init).joined(separator: ","))]" } ?? "null"
     text = """
-      {"rows":\(table.rows),"groups":\(sizes),"least_groups":\(leastGroups),"delta":\(delta),
+      {"rows":\(table.rows),"groups":\(sizes),"least_groups":\(leastGroups),"delta":\(delta),"mixed":\(mixed),
       "columns":[\(columns.joined(separator: ","))]}
       """
   }

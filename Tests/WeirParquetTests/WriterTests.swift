@@ -84,7 +84,7 @@ import WeirParquet
       }
       let file = try file(table, ParquetOptions(codec: .snappy, pageBytes: 256 << 10))
       try Data(file.bytes).write(to: folder.appendingPathComponent("mixed.parquet"))
-      let sidecar = Sidecar(table, statistics: file.statistics, groups: [260_000], delta: true)
+      let sidecar = Sidecar(table, statistics: file.statistics, groups: [260_000], mixed: true, delta: true)
       try Data(sidecar.text.utf8).write(to: folder.appendingPathComponent("mixed.json"))
       try Oracle.check(folder)
     }
