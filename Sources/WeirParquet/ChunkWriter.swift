@@ -31,8 +31,6 @@ final class ChunkWriter {
   private var levelCount = 0
   private var pageNulls = 0
   private var picked = Buffer<UInt32>(capacity: 64)
-  private var raw = Buffer<UInt8>(capacity: 4096)
-  private var packed = Buffer<UInt8>(capacity: 4096)
   // The open chunk.
   private var pages = Buffer<UInt8>(capacity: 4096)
   private var encodings: [(page: PageKind, encoding: Encoding, count: Int)] = []
@@ -141,10 +139,10 @@ final class ChunkWriter {
   // MARK: pages
 
   private func closePage() {
-    raw.removeAll()
+    compressor.raw.removeAll()
     if leaf.maxRepetition > 0 { appendLevels(repetitions.base, count: repetitions.count, largest: leaf.maxRepetition) }
     if leaf.maxDefinition > 0 { appendDefinitions() }
-    var (encoding, statistics) = values.closePage(into: &raw)
+    var (encoding, statistics) = values.closePage(into: &compressor.raw)
     statistics.nullCount = Int64(pageNulls)
     writePage(.data(statistics), encoding: encoding, values: levelCount)
     chunkLevels += levelCount
@@ -159,37 +157,38 @@ final class ChunkWriter {
     if definitions.count > 0 || levelCount == 0 {
       return appendLevels(definitions.base, count: definitions.count, largest: leaf.maxDefinition)
     }
-    let at = raw.count
-    raw.append(littleEndian: UInt32(0))
-    raw.appendRun(UInt8(leaf.maxDefinition), count: levelCount, width: bitWidth(UInt64(leaf.maxDefinition)))
+    let at = compressor.raw.count
+    compressor.raw.append(littleEndian: UInt32(0))
+    compressor.raw.appendRun(UInt8(leaf.maxDefinition), count: levelCount, width: bitWidth(UInt64(leaf.maxDefinition)))
     setLength(at: at)
   }
 
   /// Levels of a v1 data page: the hybrid encoding with its length before it.
   private func appendLevels(_ levels: UnsafePointer<UInt8>, count: Int, largest: Int) {
-    let at = raw.count
-    raw.append(littleEndian: UInt32(0))
-    raw.appendHybrid(levels, count: count, width: bitWidth(UInt64(largest)))
+    let at = compressor.raw.count
+    compressor.raw.append(littleEndian: UInt32(0))
+    compressor.raw.appendHybrid(levels, count: count, width: bitWidth(UInt64(largest)))
     setLength(at: at)
   }
 
   private func setLength(at: Int) {
-    let length = UInt32(raw.count - at - 4).littleEndian
-    UnsafeMutableRawPointer(raw.base + at).storeBytes(of: length, as: UInt32.self)
+    let length = UInt32(compressor.raw.count - at - 4).littleEndian
+    UnsafeMutableRawPointer(compressor.raw.base + at).storeBytes(of: length, as: UInt32.self)
   }
 
-  /// Compresses `raw` and puts it behind its header.
+  /// Compresses the raw page and puts it behind its header.
   private func writePage(_ kind: PageHeader.Kind, encoding: Encoding, values count: Int) {
-    packed.removeAll()
-    compressor.append(raw.base, count: raw.count, to: &packed)
+    compressor.compress()
+    let (rawCount, packedCount) = (compressor.raw.count, compressor.packed.count)
     let header = PageHeader(
-      kind: kind, encoding: encoding, values: count, uncompressedBytes: raw.count, compressedBytes: packed.count)
+      kind: kind, encoding: encoding, values: count, uncompressedBytes: rawCount,
+      compressedBytes: packedCount)
     let bytes = header.encoded()
     pages.append(bytes)
-    pages.append(packed.base, count: packed.count)
-    rawBytes += bytes.count + raw.count
-    bytesIn += raw.count
-    bytesOut += packed.count
+    pages.append(compressor.packed.base, count: packedCount)
+    rawBytes += bytes.count + rawCount
+    bytesIn += rawCount
+    bytesOut += packedCount
     note(kind.page, encoding)
   }
 
@@ -225,8 +224,8 @@ final class ChunkWriter {
   }
 
   private func writeDictionary() -> Bool {
-    raw.removeAll()
-    guard let count = values.writeDictionary(into: &raw) else { return false }
+    compressor.raw.removeAll()
+    guard let count = values.writeDictionary(into: &compressor.raw) else { return false }
     writePage(.dictionary, encoding: .plain, values: count)
     return true
   }

@@ -2,9 +2,13 @@ import CSnappy
 import CZstd
 import WeirCore
 
-/// Compresses pages. One for each writer, so that the compressor's tables are allocated once.
+/// Compresses pages. One for all columns of a file, so that tables and scratch memory are allocated once.
 final class Compressor {
   let codec: Codec
+  /// The page that is being put together: it is in use only while one is closed.
+  var raw = Buffer<UInt8>(capacity: 4096)
+  /// `raw` compressed.
+  private(set) var packed = Buffer<UInt8>(capacity: 4096)
   private let level: Int32
   private let context: OpaquePointer?
   /// Set when a library refused, which only lack of memory can cause: the file must not be used then.
@@ -18,12 +22,13 @@ final class Compressor {
 
   deinit { if let context { ZSTD_freeCCtx(context) } }
 
-  /// Appends the compressed form of `count` bytes at `source`.
-  func append(_ source: UnsafePointer<UInt8>, count: Int, to out: inout Buffer<UInt8>) {
+  /// Makes `packed` of `raw`.
+  func compress() {
+    packed.removeAll()
     switch codec {
-    case .none: out.append(source, count: count)
-    case .snappy: appendSnappy(source, count: count, to: &out)
-    case .zstd: appendZstd(source, count: count, to: &out)
+    case .none: packed.append(raw.base, count: raw.count)
+    case .snappy: appendSnappy(raw.base, count: raw.count, to: &packed)
+    case .zstd: appendZstd(raw.base, count: raw.count, to: &packed)
     }
   }
 

@@ -178,8 +178,12 @@ final class FixedEncoder<Value: FixedValue>: ValueEncoder {
   }
 
   private func encoded(_ range: ValueRange<Value>) -> EncodedStatistics {
-    guard let (low, high) = range.bounds else { return EncodedStatistics() }
-    return EncodedStatistics(min: bytes(low), max: bytes(high))
+    var result = EncodedStatistics(nanCount: Value.canBeNaN ? Int64(range.nanCount) : nil)
+    if let (low, high) = range.bounds {
+      result.min = bytes(low)
+      result.max = bytes(high)
+    }
+    return result
   }
 
   private func bytes(_ value: Value) -> [UInt8] {

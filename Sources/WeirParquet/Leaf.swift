@@ -51,7 +51,8 @@ struct Leaf {
     case .boolean, .byteArray: 0
     case .int32: 4
     case .int64, .double: 8
-    case .fixedLengthByteArray: if case .decimal(let precision, _) = type { decimalBytes(precision: precision) } else { 0 }
+    case .fixedLengthByteArray:
+      if case .decimal(let precision, _) = type { decimalBytes(precision: precision) } else { 0 }
     }
   }
 

@@ -177,7 +177,7 @@ private func append(_ data: LeafData, to writer: ChunkWriter) {
           guard let first = picks.baseAddress else { return }
           writer.append(
             definitions: UnsafeBufferPointer(rebasing: definitions[at..<end]),
-            repetitions: UnsafeBufferPointer(rebasing: repetitions.isEmpty ? repetitions[0..<0] : repetitions[at..<end]),
+            repetitions: UnsafeBufferPointer(rebasing: repetitions[repetitions.isEmpty ? 0..<0 : at..<end]),
             data.values.values, Picks(start: first + value, count: present))
         }
       }

@@ -3,6 +3,8 @@ import WeirCore
 /// A `Statistics` of parquet.thrift: plain-encoded bounds of a page or chunk.
 struct EncodedStatistics {
   var nullCount: Int64 = 0
+  /// For doubles.
+  var nanCount: Int64?
   var min: [UInt8]?
   var max: [UInt8]?
   var isMinExact = true
@@ -20,6 +22,7 @@ struct EncodedStatistics {
       thrift.binary(6, min)
       thrift.bool(8, isMinExact)
     }
+    if let nanCount { thrift.i64(9, nanCount) }
     thrift.end()
   }
 }
@@ -80,7 +83,8 @@ struct BytesRange {
     other.low.withRef { low in other.high.withRef { high in include(low: low, high: high) } }
   }
 
-  /// Bounds of at most ``boundBytes`` bytes; valid UTF-8 when `isText`. The upper one is left out when none is that short.
+  /// Bounds of at most ``boundBytes`` bytes (the upper one a few more), valid UTF-8 when `isText`. The upper one is
+  /// left out when none is that short.
   func encoded(isText: Bool) -> EncodedStatistics {
     guard !isEmpty else { return EncodedStatistics() }
     var result = EncodedStatistics(min: low, max: high)
