@@ -92,9 +92,9 @@ final class PipelineLoader {
     case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _), .composer(_, let problem, let mark, _):
       let node = Node.scalar(.init("", .implicit, .any, mark))
       reader.report("not YAML: \(problem)", "yaml", at: node)
-    case .duplicatedKeysInMapping(let duplicates, _):
-      let node = duplicates.first.flatMap { $0 as? Node }
-      reader.report("a key stands twice", "duplicate_name", at: node)
+    case .duplicatedKeysInMapping(let duplicates, let context):
+      let node = Node.scalar(.init("", .implicit, .any, context.mark))
+      reader.report("the key \(duplicates.first ?? "") stands twice", "duplicate_name", at: node)
     default: reader.report("not YAML: \(error)", "yaml", at: nil)
     }
   }
@@ -194,7 +194,8 @@ final class PipelineLoader {
         let keyNode = reader.required(members, "key", of: "lookups.\(name)", at: value), let field = field(keyNode, "lookups.\(name).key")
       else { continue }
       var types: [String: ColumnType] = [:]
-      for (column, _, typeNode) in members["columns"].map({ reader.named($0, "lookups.\(name).columns") }) ?? [] {
+      let typed = members["columns"].map { reader.named($0, "lookups.\(name).columns") } ?? []
+      for (column, _, typeNode) in typed {
         guard let text = reader.string(typeNode, "lookups.\(name).columns.\(column)") else { continue }
         if let parsed = FieldType.parse(column, text), parsed.encoding == .natural {
           types[column] = parsed.type

@@ -130,7 +130,7 @@ extension PipelineLoader {
 
   func gold(_ node: Node, _ record: RecordSpec) -> [GoldSpec] {
     if record.time == nil { reader.report("gold needs record.time: windows are in event time", "missing_key", at: node) }
-    return reader.named(node, "gold").compactMap { name, key, value in
+    return reader.named(node, "gold").compactMap { (name, key, value) -> GoldSpec? in
       guard tableName(key, "gold") != nil else { return nil }
       let what = "gold.\(name)"
       let members = reader.mapping(value, what, keys: ["where", "by", "window", "measure", "partition_by", "emit"])
@@ -149,7 +149,7 @@ extension PipelineLoader {
   }
 
   func state(_ node: Node) -> [StateSpec] {
-    reader.named(node, "state").compactMap { name, key, value in
+    reader.named(node, "state").compactMap { (name, key, value) -> StateSpec? in
       guard tableName(key, "state") != nil else { return nil }
       let what = "state.\(name)"
       let members = reader.mapping(value, what, keys: ["where", "by", "measure"], later: ["ttl"])
@@ -164,7 +164,7 @@ extension PipelineLoader {
     guard let list = reader.required(members, "by", of: what, at: node) else { return [] }
     var columns: [OutputColumn] = []
     for (text, item) in reader.strings(list, "\(what).by") {
-      do {
+      do throws(ExpressionError) {
         for column in try compileSelectList(text, inputs: inputs, star: []) {
           if reserved.contains(column.name) || columns.contains(where: { $0.name == column.name }) {
             reader.report("\(what).by: the name \(column.name) is taken; write EXPR as NAME", "duplicate_name", at: item)
@@ -178,10 +178,10 @@ extension PipelineLoader {
 
   private func measures(_ members: [String: Node], _ what: String, _ node: Node, _ taken: [String]) -> [Measure] {
     guard let list = reader.required(members, "measure", of: what, at: node) else { return [] }
-    return reader.named(list, "\(what).measure").compactMap { name, key, value in
+    return reader.named(list, "\(what).measure").compactMap { (name, key, value) -> Measure? in
       if taken.contains(name) { reader.report("\(what).measure: the name \(name) is taken", "duplicate_name", at: key) }
       guard let text = reader.string(value, "\(what).measure.\(name)") else { return nil }
-      do {
+      do throws(ExpressionError) {
         let call = try compileMeasure(text, inputs: inputs)
         return Measure(name: name, function: call.function, argument: call.argument, type: call.type)
       } catch {
