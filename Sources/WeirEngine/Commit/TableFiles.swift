@@ -124,8 +124,10 @@ struct TableEncoder {
     }
     let arrival = Column(type: .timestamp, values: .int64(rows.map { block.arrival[Int($0)] }))
     let sources = RunInfo.arrivalSources.map { arena.copy($0) }
+    var key = block.key.gather(rows)
+    key.type = .binary
     return [
-      block.key.gather(rows),
+      key,
       Column(type: .binary, values: .string(rows.map { block.value(Int($0)) }), owners: text),
       Column(
         type: .string, values: .string([StringRef](repeating: .empty, count: rows.count)),
