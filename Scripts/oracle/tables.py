@@ -29,7 +29,7 @@ def read_delta(lake, table, version=None):
 def entries(lake, pipeline):
     """The ledger's entries, in order, that are still there."""
     found = {}
-    for directory, _, files in os.walk(os.path.join(lake, "_weir", pipeline)):
+    for directory, _, files in os.walk(os.path.join(lake, "_weir", pipeline, "ledger")):
         for name in files:
             if re.fullmatch(r"\d{20}\.json", name):
                 found[int(name[:20])] = os.path.join(directory, name)
