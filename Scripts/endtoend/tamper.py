@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+"""`weir ledger verify` notices a changed byte in any file that matters, names the file, and passes when it is put back."""
+import glob
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import common
+
+
+def candidates(job):
+    """{kind: [(path, first byte, end)]}: what the ledger names, and the tables' logs."""
+    ledger = os.path.join(job.lake, "_weir", job.name)
+    found = {"data file": [], "blob": [], "ledger entry": [], "Delta log commit": []}
+    for entry in job.entries():
+        path = os.path.join(ledger, "ledger", f"{entry['number']:020}.json")
+        found["ledger entry"].append((path, 0, os.path.getsize(path)))
+        for table in entry["tables"]:
+            found["data file"] += [(os.path.join(job.lake, f["path"]), 0, f["bytes"]) for f in table["files"]]
+        blobs = [entry.get("partials")]
+        for lane in entry["lanes"]:
+            state = lane.get("state") or {}
+            blobs += [state.get("base"), *state.get("deltas", [])]
+        found["blob"] += [(os.path.join(ledger, b["path"]), b["offset"], b["offset"] + b["length"]) for b in blobs if b]
+    for path in glob.glob(f"{job.lake}/*/*/_delta_log/*.json"):
+        found["Delta log commit"].append((path, 0, os.path.getsize(path)))
+    return {kind: sorted(set(c)) for kind, c in found.items()}
+
+
+def flip(path, at, bit):
+    with open(path, "r+b") as f:
+        f.seek(at)
+        byte = f.read(1)[0]
+        f.seek(at)
+        f.write(bytes([byte ^ 1 << bit]))
+
+
+def noticed(job, path):
+    """Faults unless verify fails and names the file."""
+    run = job.ledger("verify")
+    if run.code == 0:
+        return [f"verify passes, though {os.path.relpath(path, job.lake)} was changed"]
+    faults = run.refusal_fault()
+    if os.path.basename(path) not in run.out + run.err:
+        faults.append(f"verify does not name {os.path.relpath(path, job.lake)}: {run.talk} {run.out[-300:]}")
+    return faults
+
+
+def tamper(suite):
+    """One flipped bit, one lost file."""
+    job = common.Job(suite, suite.path("job"), "synthetic", common.synthetic(2, 12_000), 3, 60_000)
+    if not suite.claim("a fresh ledger verifies", job.replay().fault() or job.verify_faults()):
+        return
+    for kind, files in candidates(job).items():
+        if not suite.claim(f"there are files of the kind {kind} ({len(files)})", [] if files else ["none is named"]):
+            continue
+        # The first and the last byte, and some in the middle of files picked at random.
+        picks = [(files[0], 0.0), (files[-1], 1.0)] + [
+            (suite.random.choice(files), suite.random.random()) for _ in range(4 if suite.quick else 40)]
+        faults = []
+        for (path, start, end), share in picks:
+            at, bit = start + int((end - 1 - start) * share), suite.random.randrange(8)
+            flip(path, at, bit)
+            faults += [f"{f} (byte {at} of {os.path.getsize(path)})" for f in noticed(job, path)]
+            flip(path, at, bit)
+        suite.claim(f"{kind}: {len(picks)} flipped bits are noticed, and the file is named", faults)
+        path = suite.random.choice(files)[0]
+        os.rename(path, path + ".away")
+        faults = noticed(job, path)
+        os.rename(path + ".away", path)
+        suite.claim(f"{kind}: a lost file is noticed and named", faults)
+        suite.claim(f"{kind}: with the bytes put back it verifies", job.verify_faults())
+
+
+common.Suite("tamper", 300, __doc__).run(tamper)

@@ -1,0 +1,333 @@
+#!/usr/bin/env python3
+"""Trouble of every kind gets a clear message and exit code 1 or 2, loses nothing, and a normal run afterwards gives equal tables."""
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import common
+
+N = 20_000          # lines of the stream
+EPOCHS = 20
+
+
+class Base:
+    """The undisturbed run that all others must equal."""
+
+    def __init__(self, suite):
+        self.capture = common.synthetic(3, N)
+        self.data = common.uncompressed(self.capture)
+        self.job = self.make(suite, "base")
+        run = self.job.replay()
+        suite.claim("undisturbed: rows equal the reference", run.fault() or self.job.faults())
+
+    def make(self, suite, name, change=None, directory=None, captures=None):
+        return common.Job(suite, directory or suite.path(name), "synthetic", captures or self.capture, 3,
+                          len(self.data) // EPOCHS, change)
+
+    def resumed(self, job):
+        """Faults of a normal run after the trouble."""
+        return job.replay(captures=[self.capture]).fault() + job.faults_against(self.job) + job.verify_faults()
+
+    def half(self, suite):
+        """A capture of the first half, whole lines."""
+        path = suite.path("half.ndjson")
+        with open(path, "wb") as f:
+            f.write(self.data[:self.data.index(b"\n", len(self.data) // 2) + 1])
+        return path
+
+
+base = None
+
+
+def undisturbed(suite):
+    global base
+    base = Base(suite)
+
+
+# -- The disk
+
+@contextlib.contextmanager
+def tmpfs(path, size):
+    """A small file system, or None where this process may not mount one."""
+    os.makedirs(path, exist_ok=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", path], capture_output=True).returncode == 0
+    try:
+        yield path if mounted else None
+    finally:
+        if mounted:
+            subprocess.run(["umount", "-l", path], check=False)
+
+
+def remount(path, options):
+    subprocess.run(["mount", "-o", f"remount,{options}", path], check=True)
+
+
+def blocks(directory):
+    return sum(os.stat(os.path.join(d, f)).st_blocks * 512 for d, _, files in os.walk(directory) for f in files)
+
+
+def full_disk(suite):
+    """A full disk is a clear error, and the run goes on when there is space."""
+    for what in ("lake", "store"):
+        job = base.make(suite, f"full-{what}")
+        where = getattr(job, what)
+        for share in (0.05, 0.5, 0.9):
+            with tmpfs(where, max(16_384, int(blocks(getattr(base.job, what)) * share) // 4096 * 4096)) as mounted:
+                if not mounted:
+                    return suite.note("skipped: no right to mount a tmpfs here, so no full disk")
+                run = job.replay()
+                faults = run.refusal_fault("space", "full")
+                remount(where, "size=1g")
+                faults += base.resumed(job)
+                suite.claim(f"{what} on a disk that is full after {share:.0%}: says so, and goes on when there is space", faults)
+            job.clear()
+
+
+def read_only(suite):
+    """A read-only directory is a clear error."""
+    for what in ("lake", "store"):
+        job = base.make(suite, f"read-only-{what}")
+        with tmpfs(getattr(job, what), "64m") as mounted:
+            if not mounted:
+                return suite.note("skipped: no right to mount a tmpfs here, so no read-only directory")
+            remount(getattr(job, what), "ro")
+            faults = job.replay().refusal_fault("read-only", "read only", "cannot write", "not writable", "permission")
+            remount(getattr(job, what), "rw")
+            suite.claim(f"{what} in a read-only directory: says so, and runs when it is writable", faults + base.resumed(job))
+
+
+# -- Not the same pipeline, ledger, capture, lanes
+
+def started(suite, name):
+    """A job that has consumed the first half, its ledger open."""
+    job = base.make(suite, name)
+    run = job.replay("--keep-open", captures=[base.half(suite)])
+    if run.fault():
+        raise RuntimeError(f"a run with --keep-open: {run.fault()}")
+    return job
+
+
+def lake_files(job):
+    return sorted((os.path.join(d, f), os.path.getsize(os.path.join(d, f)))
+                  for d, _, files in os.walk(job.lake) for f in files if f.endswith((".json", ".parquet")))
+
+
+def refused(suite, claim, job, run, *words):
+    """A refusal that changed nothing, and a normal run afterwards."""
+    suite.claim(claim, run.refusal_fault(*words) + base.resumed(job))
+
+
+def keep_open(suite):
+    """A capture that grows under --keep-open is read on."""
+    job = started(suite, "keep-open")
+    suite.claim("a capture that grew under --keep-open is read on, and the tables are those of one run", base.resumed(job))
+
+
+def other_capture(suite):
+    """Another capture on a started ledger is refused."""
+    for name, data in [
+            ("another capture", common.uncompressed(common.synthetic(4, N))),
+            ("a capture with one other byte in what was consumed", bytes([base.data[0] ^ 1]) + base.data[1:]),
+            ("a capture shorter than what was consumed", base.data[:len(base.data) // 5])]:
+        job = started(suite, name.replace(" ", "-"))
+        before, other = lake_files(job), suite.path("other.ndjson")
+        with open(other, "wb") as f:
+            f.write(data)
+        run = job.replay(captures=[other])
+        faults = [] if lake_files(job) == before else ["the lake was changed"]
+        suite.claim(f"{name} on a started ledger is refused", run.refusal_fault("capture") + faults + base.resumed(job))
+
+
+def grown(suite):
+    """A capture that grew after the end of input is refused, naming --keep-open."""
+    job = base.make(suite, "grown")
+    more = suite.path("grown.ndjson")
+    with open(more, "wb") as f:
+        f.write(base.data + b"\n" + base.data[:base.data.index(b"\n") + 1])
+    faults = job.replay().fault()
+    refused(suite, "a capture that grew after the end of input is refused, naming --keep-open", job, job.replay(captures=[more]),
+            "--keep-open")
+    if faults:
+        suite.claim("the run before it", faults)
+
+
+def other_lanes(suite):
+    """Another number of lanes is refused; the number is taken from the ledger."""
+    job = started(suite, "lanes")
+    run = job.replay(lanes=5)
+    suite.claim("another number of lanes on a started ledger is refused", run.refusal_fault("lanes"))
+    job.lanes = None
+    suite.claim("without --lanes a resume takes the ledger's", base.resumed(job))
+
+
+def changed_pipeline(suite):
+    """A pipeline that means something else is refused over existing tables."""
+    def window(spec):
+        name = next(iter(spec["gold"]))
+        spec["gold"][name]["window"] = {"tumbling": "17s"}
+
+    def key(spec):
+        spec["record"]["key"] = "kind"
+
+    def dedup(spec):
+        spec["dedup"]["within"] = "11s"
+
+    def measure(spec):
+        name = next(iter(spec["state"]))
+        spec["state"][name]["measure"]["another"] = "count()"
+
+    for change in (window, key, dedup, measure):
+        job = started(suite, f"changed-{change.__name__}")
+        changed = base.make(suite, f"changed-{change.__name__}-now", change)
+        changed.lake, changed.store = job.lake, job.store
+        before = lake_files(job)
+        run = changed.replay()
+        faults = [] if lake_files(job) == before else ["the lake was changed"]
+        suite.claim(f"a changed {change.__name__} over existing tables is refused",
+                    run.refusal_fault("pipeline", "plan", change.__name__) + faults + base.resumed(job))
+
+    job = started(suite, "changed-settings")
+    other = base.make(suite, "changed-settings-now", lambda spec: spec["lake"].update(
+        codec="snappy", flush={"bytes": 40_000}, file_size=200_000))
+    other.lake, other.store = job.lake, job.store
+    suite.claim("changed settings are none of the meaning: the run goes on", base.resumed(other))
+
+
+def other_ledger(suite):
+    """Tables of another ledger are refused."""
+    job = base.make(suite, "other-ledger")
+    faults = job.replay().fault()
+    other = base.make(suite, "other-ledger-now", lambda spec: spec.update(pipeline="another"))
+    other.lake = job.lake
+    before = [f for f in lake_files(job) if "/_weir/" not in f[0]]
+    run = other.replay()
+    after = [f for f in lake_files(job) if "/_weir/another/" not in f[0] and "/_weir/" not in f[0]]
+    if {f for f in after if "_delta_log" in f[0]} != {f for f in before if "_delta_log" in f[0]}:
+        faults.append("the tables were changed")
+    suite.claim("a table of another ledger is refused", faults + run.refusal_fault("ledger") + base.resumed(job))
+
+    job = base.make(suite, "lost-ledger")
+    faults = job.replay().fault()
+    shutil.rmtree(os.path.join(job.lake, "_weir"))
+    run = job.replay()
+    # Either it says that the tables are ahead of the ledger, or it knows them again; but no row may be there twice.
+    faults += run.refusal_fault() if run.code else base.resumed(job)
+    suite.claim("tables without their ledger are refused or taken up rightly", faults)
+
+    old = base.make(suite, "old-store", captures=common.synthetic(4, 5_000))
+    faults = old.replay().fault()
+    job = base.make(suite, "old-store-now")
+    job.store = old.store
+    run = job.replay()
+    faults += run.refusal_fault("store", "state") if run.code else base.resumed(job)
+    suite.claim("a store that holds another ledger's rows is refused or made anew", faults)
+
+
+def lost_store(suite):
+    """weir state rebuild makes a lost store again."""
+    job = base.make(suite, "lost-store")
+    faults = job.replay().fault()
+    shutil.rmtree(job.store)
+    run = common.Result([suite.weir, "state", "rebuild", job.pipeline, "--lake", job.lake, "--store", job.store])
+    suite.claim("weir state rebuild makes a lost store again", faults + run.fault() + job.faults_against(base.job))
+
+
+def two_workers(suite):
+    """Two workers on one ledger by mistake lose nothing."""
+    for attempt in range(3):
+        job = base.make(suite, f"two-{attempt}")
+        both = [job.start(), job.start()]
+        faults, codes = [], []
+        for process in both:
+            try:
+                _, err = process.communicate(timeout=common.RUN_LIMIT)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+                faults.append("a worker does not end")
+                continue
+            codes.append(process.returncode)
+            if process.returncode not in (0, 1, 2):
+                faults.append(f"a worker ended with {process.returncode}: {err[-300:]}")
+            elif process.returncode and not err.strip():
+                faults.append("a worker gave up without a word")
+            faults += [f"crashed: {err[-300:]}" for c in common.CRASHES if c in err]
+        suite.claim(f"two workers at once on one ledger: exit codes {codes}, nothing lost, nothing twice", faults + base.resumed(job))
+
+
+# -- Input that is none
+
+def bad_input(suite):
+    """Missing and broken files are named."""
+    job = base.make(suite, "bad")
+    missing = suite.path("nowhere.ndjson")
+    refused(suite, "a missing capture is named", job, job.replay(captures=[missing]), "nowhere.ndjson")
+    torn = suite.path("torn.gz")
+    import gzip
+    with open(torn, "wb") as f:
+        f.write(gzip.compress(base.data)[:-2000])
+    job = base.make(suite, "torn")
+    whole = gzip.compress(base.data)
+    faults = job.replay(captures=[torn]).refusal_fault("torn.gz", "gzip")
+    with open(torn, "wb") as f:
+        f.write(whole)
+    suite.claim("a gzip file that is cut short is named; with the whole file the run goes on", faults + base.resumed(job))
+
+
+def bad_pipeline(suite):
+    """A wrong pipeline file is refused by `weir check` and `weir replay`, with the place and the nearest right name."""
+    def gone(spec):
+        spec["lookups"] = {"x": {"file": "no-such-lookup.csv", "key": "kind"}}
+
+    def edit(path, value):
+        def change(spec):
+            at = spec
+            for name in path[:-1]:
+                at = at[name]
+            at[path[-1]] = value
+        return change
+
+    cases = [
+        ("an unknown key", edit(["dedupe"], {"id": "id"}), ["dedup"]),
+        ("an unknown type", edit(["record", "fields", "n"], "int46"), ["int64"]),
+        ("an unknown column in an expression", edit(["gold", "zz"], {
+            "by": ["knd"], "window": {"tumbling": "10s"}, "measure": {"n": "count()"}}), ["kind"]),
+        ("a type error", edit(["gold", "zz"], {
+            "by": ["kind"], "where": "kind + 1 > 2", "window": {"tumbling": "10s"}, "measure": {"n": "count()"}}), ["string"]),
+        ("an impossible window", edit(["gold", "zz"], {
+            "by": ["kind"], "window": {"hopping": "10s", "every": "20s"}, "measure": {"n": "count()"}}), ["window", "every", "hopping"]),
+        ("a source of a later issue", edit(["source"], {"kafka": {"brokers": "localhost:9092", "topic": "t"}}), ["not yet", "not_yet"]),
+        ("a missing lookup file", gone, ["no-such-lookup.csv"]),
+    ]
+    for name, change, words in cases:
+        job = base.make(suite, "bad-" + name.replace(" ", "-"), change)
+        check = common.Result([suite.weir, "check", job.pipeline])
+        run = job.replay()
+        faults = check.refusal_fault(*words) + run.refusal_fault(*words)
+        if name != "a missing lookup file" and not any(c in check.err for c in ("yaml:", "line")):
+            faults.append(f"the place is not named: {check.talk}")
+        suite.claim(f"{name} in a pipeline file is refused", faults)
+    for name, text in (("text that is no YAML", "pipeline: [a\n  b: {"), ("an empty file", ""), ("a list", "- a\n- b\n")):
+        path = suite.path("broken.yaml")
+        with open(path, "w") as f:
+            f.write(text)
+        suite.claim(f"{name} as a pipeline file is refused", common.Result([suite.weir, "check", path]).refusal_fault("broken.yaml"))
+    path = suite.path("no-such-pipeline.yaml")
+    suite.claim("a missing pipeline file is named", common.Result([suite.weir, "check", path]).refusal_fault("no-such-pipeline.yaml"))
+
+
+def unmount_leftovers():
+    """Of a driver that was killed: its directory could not be emptied."""
+    with open("/proc/mounts") as f:
+        for line in f:
+            if f"{os.path.realpath(common.WORK)}/trouble/" in line:
+                subprocess.run(["umount", "-l", line.split()[1]], check=False)
+
+
+unmount_leftovers()
+common.Suite("trouble", 600, __doc__).run(
+    undisturbed, full_disk, read_only, keep_open, other_capture, grown, other_lanes, changed_pipeline, other_ledger, lost_store,
+    two_workers, bad_input, bad_pipeline)
