@@ -3,9 +3,8 @@ import WeirCore
 
 /// Turns capture files into blocks and cuts, in order: the files are one sequence of uncompressed bytes.
 ///
-/// A record never spans two files: where a file does not end with a line end, the next one begins a new record all the
-/// same (no byte is added, positions stay what they are). Blocks, so it runs on a thread of its own; no clock, no state
-/// outside. Cuts depend on the bytes and on where it starts alone.
+/// Where a file does not end with a line end, its last line goes on in the next file. Blocks, so it runs on a thread of its
+/// own; no clock, no state outside. Cuts depend on the bytes and on where it starts alone.
 final class CaptureReader {
   struct Options: Sendable {
     var files: [String]
@@ -28,8 +27,8 @@ final class CaptureReader {
   private var file: CaptureBytes?
   /// Bytes read behind the last block.
   private var carry: [UInt8] = []
-  /// Set when the current file is used up.
-  private var fileEnded = false
+  /// Set when all files are used up.
+  private var filesEnded = false
   private(set) var position: Int64 = 0
   private var lastCut: Int64 = 0
   private var cutIsDue = false
@@ -66,10 +65,12 @@ final class CaptureReader {
 
   // MARK: Files
 
-  /// The next bytes of the sequence, at most to the end of a file; 0 at the end of a file or of all.
+  /// The next bytes of the sequence; 0 at the end of the last file.
   private func read(_ target: UnsafeMutablePointer<UInt8>, _ count: Int) throws(WeirError) -> Int {
-    guard let file else { return 0 }
-    return try file.read(into: target, count: count)
+    while true {
+      if let n = try file?.read(into: target, count: count), n > 0 { return n }
+      guard try openNext() else { return 0 }
+    }
   }
 
   /// Opens the next file; false when there is none.
@@ -79,21 +80,16 @@ final class CaptureReader {
     guard nextFile < options.files.count else { return false }
     file = try CaptureBytes(options.files[nextFile])
     nextFile += 1
-    fileEnded = false
     return true
   }
 
   private func skipPrefix() throws(WeirError) {
     isPositioned = true
-    _ = try openNext()
     let buffer = UnsafeMutablePointer<UInt8>.allocate(capacity: 1 << 20)
     defer { buffer.deallocate() }
     while position < options.startAt {
       let n = try read(buffer, min(1 << 20, Int(options.startAt - position)))
-      if n == 0 {
-        guard try openNext() else { throw changed("it is shorter than what was consumed: \(position) of \(options.startAt) bytes") }
-        continue
-      }
+      guard n > 0 else { throw changed("it is shorter than what was consumed: \(position) of \(options.startAt) bytes") }
       hash.update(UnsafeRawBufferPointer(start: buffer, count: n))
       position += Int64(n)
     }
@@ -111,7 +107,7 @@ final class CaptureReader {
 
   // MARK: Blocks
 
-  /// The next block: whole records, at most to the next cut or the end of a file.
+  /// The next block: whole records, at most to the next cut.
   private func block() throws(WeirError) -> RawBlock? {
     var capacity = max(options.blockBytes, carry.count)
     var text = TextBuffer(bytes: capacity)
@@ -120,23 +116,15 @@ final class CaptureReader {
     carry.removeAll(keepingCapacity: true)
     var searchedTo = 0
     while true {
-      while count < capacity, !fileEnded {
+      while count < capacity, !filesEnded {
         let n = try read(text.base + count, capacity - count)
-        if n == 0 { fileEnded = true }
+        if n == 0 { filesEnded = true }
         count += n
       }
       if let end = lastLineEnd(text.base, from: searchedTo, to: count) {
         return hand(text, firstCutEnd(text.base, upTo: end) ?? end, of: count)
       }
-      if fileEnded {
-        let isLast = nextFile >= options.files.count
-        if count > 0, !(isLast && options.keepOpen) { return hand(text, count, of: count) }
-        guard try openNext() else { return nil }
-        // Only reached without bytes in hand, or with an open last line of the last file.
-        count = 0
-        searchedTo = 0
-        continue
-      }
+      if filesEnded { return count > 0 && !options.keepOpen ? hand(text, count, of: count) : nil }
       guard count < CaptureReader.recordBytesMax else {
         throw WeirError(
           "record_too_long", "the record at position \(position) is longer than \(CaptureReader.recordBytesMax >> 20) MiB",

@@ -59,23 +59,25 @@ struct TableEncoder {
   private mutating func append(_ columns: [Column], rows: [UInt32]?, count: Int) throws(WeirError) {
     let stored = layout.storedFrom.map { columns[$0] }
     guard !layout.partitionBy.isEmpty else { return try write(partition(nil, nil), stored, rows) }
-    let codes = PartitionValues.codes(layout, columns.map { $0 }).map { code in rows.map { code.gather($0) } ?? code }
+    let codes = PartitionValues.codes(layout, columns).map { code in rows.map { code.gather($0) } ?? code }
     let hashes = RowHash.hash(codes, count: count)
     var runs: [(partition: Int, rows: [UInt32])] = []
     var place: [Int: Int] = [:]
+    // Neighbours mostly share their partition: the run of the row before is tried first.
+    var current = 0
     for i in 0..<count {
       let row = rows.map { $0[i] } ?? UInt32(i)
-      if i > 0, hashes[i] == hashes[i - 1], let last = runs.last, place[last.partition] == runs.count - 1 {
-        runs[runs.count - 1].rows.append(row)
-        continue
+      if i == 0 || hashes[i] != hashes[i - 1] {
+        let partition = partition(hashes[i]) { codes.map { $0.literal(i) } }
+        if let at = place[partition] {
+          current = at
+        } else {
+          current = runs.count
+          place[partition] = current
+          runs.append((partition, []))
+        }
       }
-      let partition = partition(hashes[i]) { codes.map { $0.literal(i) } }
-      if let at = place[partition] {
-        runs[at].rows.append(row)
-      } else {
-        place[partition] = runs.count
-        runs.append((partition, [row]))
-      }
+      runs[current].rows.append(row)
     }
     for run in runs { try write(run.partition, stored, run.rows) }
   }
