@@ -50,15 +50,11 @@ let package = Package(
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     // beside
     .target(name: "WeirSimulation", dependencies: ["WeirProtocol", "WeirCore"], swiftSettings: hot),
-    .testTarget(name: "WeirCoreTests", dependencies: ["WeirCore"]),
     .testTarget(name: "WeirOperatorsTests", dependencies: ["WeirOperators", "WeirCore"]),
     .testTarget(name: "WeirProtocolTests", dependencies: ["WeirProtocol", "WeirSimulation", "WeirCore"]),
     .testTarget(name: "WeirParquetTests", dependencies: ["WeirParquet", "WeirCore"]),
-    .testTarget(name: "WeirDeltaTests", dependencies: ["WeirDelta", "WeirParquet", "WeirCore"]),
-    .testTarget(name: "WeirLocalTests", dependencies: ["WeirLocal", "WeirCore"]),
-    .testTarget(name: "WeirLMDBTests", dependencies: ["WeirLMDB", "WeirCore"]),
+    .testTarget(name: "WeirLocalTests", dependencies: ["WeirLocal", "WeirLMDB", "WeirCore"]),
     .testTarget(name: "WeirServiceTests", dependencies: ["WeirService", "WeirOperators", "WeirCore"]),
-    .testTarget(name: "WeirEngineTests", dependencies: ["WeirEngine", "WeirSimulation", "WeirOperators", "WeirCore"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -21,7 +21,7 @@ def candidates(job):
         for lane in entry["lanes"]:
             state = lane.get("state") or {}
             blobs += [state.get("base"), *state.get("deltas", [])]
-        found["blob"] += [(os.path.join(ledger, b["path"]), b["offset"], b["offset"] + b["length"]) for b in blobs if b]
+        found["blob"] += [(os.path.join(job.lake, b["path"]), b["offset"], b["offset"] + b["length"]) for b in blobs if b]
     for path in glob.glob(f"{job.lake}/*/*/_delta_log/*.json"):
         found["Delta log commit"].append((path, 0, os.path.getsize(path)))
     return {kind: sorted(set(c)) for kind, c in found.items()}

@@ -53,7 +53,7 @@ def totals(entries):
             for bucket in buckets:
                 buckets[bucket] += lane["counts"][bucket]
             for table, counts in lane["windows"].items():
-                mine = windows.setdefault(table, dict.fromkeys(("onTime", "corrected", "late"), 0))
+                mine = windows.setdefault(table.removeprefix("gold/"), dict.fromkeys(("onTime", "corrected", "late"), 0))
                 for name in mine:
                     mine[name] += counts[name]
     return buckets, windows, records

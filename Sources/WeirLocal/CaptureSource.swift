@@ -57,6 +57,20 @@ public final class CaptureSource: RecordSource {
     state = Mutex(guarded)
   }
 
+  /// The first bytes of a capture file, uncompressed; fewer if it is shorter.
+  public static func firstBytes(of file: String, count: Int) throws(WeirError) -> [UInt8] {
+    let source = try CaptureBytes(file)
+    let buffer = UnsafeMutablePointer<UInt8>.allocate(capacity: count)
+    defer { buffer.deallocate() }
+    var done = 0
+    while done < count {
+      let n = try source.read(into: buffer + done, count: count - done)
+      if n == 0 { break }
+      done += n
+    }
+    return Array(UnsafeBufferPointer(start: buffer, count: done))
+  }
+
   /// Uncompressed bytes handed out, and bytes read from the files.
   public var progress: (position: Int64, fileBytes: Int64) { state.withLock { ($0.queue.position, $0.queue.fileBytes) } }
 

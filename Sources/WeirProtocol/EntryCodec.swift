@@ -130,7 +130,7 @@ extension Hash128 {
 extension BucketCounts {
   var json: JSONValue {
     .members([
-      "accepted": .int(accepted), "duplicate": .int(duplicate), "filtered": .int(filtered),
+      "in": .int(input), "accepted": .int(accepted), "duplicate": .int(duplicate), "filtered": .int(filtered),
       "quarantined": .int(quarantined),
     ])
   }
@@ -141,6 +141,9 @@ extension BucketCounts {
     duplicate = try json.requiredInt("duplicate")
     filtered = try json.requiredInt("filtered")
     quarantined = try json.requiredInt("quarantined")
+    guard try json.requiredInt("in") == input else {
+      throw WeirError.corruptLedger("the buckets of a lane do not add up to the records that went in")
+    }
   }
 }
 

@@ -62,15 +62,19 @@ extension Ledger {
     let entry = genesis.sealed(commitID: attemptID(random), worker: worker)
     let object = NewObject(path: layout.entry(0), bytes: entry.bytes)
     let reader = LedgerReader(layout: layout, store: store, clock: clock, random: random)
+    var trouble = "the store gives no clear answer"
     for tries in 0..<CommitMachine.triesMax {
       // An entry 0 that was collected must not come back: look first, and read the head by its snapshot afterwards.
       if let fold = try await reader.head() {
         return Ledger(fold, layout: layout, store: store, clock: clock, random: random)
       }
-      if case .unknown = await store.putIfAbsent(object) { await reader.rest(tries: tries + 1) }
+      if case .unknown(let why) = await store.putIfAbsent(object) {
+        trouble = why
+        await reader.rest(tries: tries + 1)
+      }
     }
     throw WeirError(
-      "storage", "the ledger at \(layout.prefix) could not be made: the store gives no clear answer",
+      "storage", "the ledger at \(layout.prefix) could not be made: \(trouble)",
       advice: "Check the store and start again.", isRetriable: true, fatalTo: .worker)
   }
 

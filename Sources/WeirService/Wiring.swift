@@ -44,21 +44,24 @@ struct Wiring {
 
 /// Told by SIGINT and SIGTERM: stop behind the next commit. A second signal stops at once, which is safe too.
 final class Interrupt: Sendable {
-  private let asked = Atomic(false)
+  private let asked = Atomic<Int32>(0)
   private struct Kept: @unchecked Sendable {
     // Unchecked: only held, so that it is not freed.
     let source: any DispatchSourceSignal
   }
   private let sources = Mutex<[Kept]>([])
 
-  var isAsked: Bool { asked.load(ordering: .acquiring) }
+  var isAsked: Bool { asked.load(ordering: .acquiring) != 0 }
+
+  /// As a shell tells an end by a signal: 130 for SIGINT, 143 for SIGTERM.
+  var exitCode: Int32 { 128 + asked.load(ordering: .acquiring) }
 
   func listen(_ console: Console) {
     for number in [SIGINT, SIGTERM] {
       signal(number, SIG_IGN)
       let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
       source.setEventHandler { [self] in
-        if asked.exchange(true, ordering: .acquiringAndReleasing) { exit(130) }
+        if asked.exchange(number, ordering: .acquiringAndReleasing) != 0 { exit(128 + number) }
         console.talk("stopping behind the next commit; press again to stop at once (nothing that was committed is lost)")
       }
       source.resume()

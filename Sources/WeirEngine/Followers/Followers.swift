@@ -28,6 +28,22 @@ actor Followers {
     if fold.number - appliedThrough >= Followers.behindMax { try await catchUp(to: fold.number) }
   }
 
+  /// Rows of lane-finished state up to a cut: in the state table before the cut's entry is in the ledger.
+  func flush(_ rows: [StateRow]) async throws {
+    guard let state, !rows.isEmpty else { return }
+    _ = try await state.write(rows.sorted(by: StateOrder.precedes))
+  }
+
+  /// After a stop between an entry and its merged rows: writes all merged rows again. The mark of the merge lane stands
+  /// behind the rows, so it tells.
+  func repairMerged(_ fold: LedgerFold, rows: [StateRow]) async throws {
+    guard let state, !rows.isEmpty else { return }
+    let mark = try await state.readMeta("committed/\(LaneID.merge.text)").map { String(decoding: $0, as: UTF8.self) }
+    guard mark?.split(separator: " ").last.flatMap({ Int64($0) }) != fold.number else { return }
+    _ = try await state.write(rows.sorted(by: StateOrder.precedes))
+    try await state.writeMeta(Followers.marks(fold))
+  }
+
   /// Brings every table up to entry `target`.
   func catchUp(to target: Int64) async throws {
     guard target > appliedThrough else { return }

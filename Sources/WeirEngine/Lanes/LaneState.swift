@@ -155,7 +155,7 @@ final class LaneState {
     let (state, isBase) = save()
     let epoch = LaneEpoch(
       lane: id, position: position, watermark: watermark, counts: counts, windowCounts: windowCounts, tables: tables,
-      partial: partial, state: state, stateIsBase: isBase)
+      partial: partial, state: state, stateIsBase: isBase, stateRows: takeStateRows())
     reset()
     return epoch
   }

@@ -49,7 +49,7 @@ final class MergeLane {
   private func rows(_ i: Int, _ rows: [(key: [UInt8], measures: [Literal])], _ number: Int64) -> [StateRow] {
     rows.map {
       StateRow(
-        table: compiled.aggregates[i].name, key: $0.key, fence: Fence(generation: 1, position: number),
+        table: compiled.aggregates[i].name, key: $0.key, fence: Fence(generation: 0, position: number),
         lane: LaneID.merge.text, value: StateValue.encode($0.measures))
     }
   }

@@ -26,6 +26,9 @@ final class ReplaySession: Sendable {
     let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run)
     lanes = try await restorer.lanes(ids)
     let merge = try await restorer.merge()
+    if fold.mergeLane.epoch > 0 {
+      try await followers.repairMerged(fold, rows: merge.allStateRows(ledgerNumber: fold.number))
+    }
     let first = ids.first.flatMap { fold[$0] }
     var position: Int64 = 0
     if case .offset(let offset)? = first?.position { position = offset }
@@ -62,6 +65,9 @@ final class ReplaySession: Sendable {
             let end = try await read(source, into: batches, keepOpen: keepOpen, observe: observe, isInterrupted: isInterrupted)
             await batches.finish()
             return end
+          } catch is CommitterGone {
+            // Its own error ends the run and says why.
+            return nil
           } catch {
             await batches.finish()
             throw error
@@ -152,11 +158,13 @@ final class ReplaySession: Sendable {
     var epochs: [LaneEpoch] = []
     for lane in lanes { epochs.append(try await lane.cut(position: position, watermark: watermark)) }
     guard await batches.send(EpochBatch(epochs: epochs, prefixHash: hash, decisions: decisions)) else {
-      // The committer has failed; its error ends the run.
-      throw CancellationError()
+      throw CommitterGone()
     }
   }
 }
+
+/// The committer takes no more batches: it has failed.
+private struct CommitterGone: Error {}
 
 /// A flag that one task raises and others look at.
 final class Flag: Sendable {

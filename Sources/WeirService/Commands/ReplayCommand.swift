@@ -58,19 +58,13 @@ public enum ReplayCommand {
       observe: { report.progress($0) }, isInterrupted: { interrupt.isAsked })
     let (end, progress, fold) = try await worker.run()
     report.end(end, progress, fold)
-    return end == .interrupted ? 130 : 0
+    return end == .interrupted ? interrupt.exitCode : 0
   }
 
-  /// A hash of the plan and the capture's first MiB: the same for every replay of it.
+  /// A hash of the plan and the first MiB of the capture's first file, uncompressed: the same for every replay of it.
   private static func runID(_ plan: Plan, _ captures: [String]) throws -> String {
     var bytes = Array(PlanMeaning.text(plan).utf8)
-    if let first = captures.first, first != "-" {
-      guard let file = FileHandle(forReadingAtPath: first) else {
-        throw WeirError("config", "the capture \(first) cannot be read", advice: "Give an NDJSON file, plain, gzip or zstd.")
-      }
-      bytes += (try file.read(upToCount: 1 << 20)) ?? Data()
-      try file.close()
-    }
+    if let first = captures.first, first != "-" { bytes += try CaptureSource.firstBytes(of: first, count: 1 << 20) }
     return String(ContentHash(of: bytes).hex.prefix(32))
   }
 }

@@ -1,0 +1,135 @@
+import Foundation
+import Testing
+import WeirCore
+import WeirLMDB
+import WeirLocal
+
+struct LocalTests {
+  private func folder() -> String {
+    let path = NSTemporaryDirectory() + "weir-test-" + UUID().uuidString
+    try? FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    return path
+  }
+
+  private func store(_ path: String) -> LocalObjectStore {
+    LocalObjectStore(root: path, threads: BlockingThreads(count: 4), random: SystemRandom())
+  }
+
+  @Test func ofEightPutsOfOneNameExactlyOneCreatesIt() async throws {
+    let path = folder()
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let store = store(path)
+    for round in 0..<20 {
+      let outcomes = await withTaskGroup(of: (Int, PutOutcome).self) { group in
+        for i in 0..<8 {
+          group.addTask { (i, await store.putIfAbsent(NewObject(path: "d/\(round)", bytes: [UInt8(i)]))) }
+        }
+        return await group.reduce(into: [(Int, PutOutcome)]()) { $0.append($1) }
+      }
+      let created = outcomes.filter { $0.1 == .created }
+      #expect(created.count == 1 && outcomes.filter { $0.1 == .exists }.count == 7)
+      #expect(try await store.get("d/\(round)") == [UInt8(created[0].0)])
+    }
+    #expect(try await store.list("d/").count == 20)
+  }
+
+  @Test func aPathNeverLeadsOutOfTheLake() async {
+    let store = store(folder())
+    for path in ["../x", "/x", "a/../../x", "a//b", "", "a\0b", "./x"] {
+      await #expect(throws: WeirError.self) { try await store.get(path) }
+    }
+  }
+
+  private func events(_ files: [String], start: Int64 = 0, prefix: Hash128? = nil, cut: Int64, block: Int) async throws -> (lines: [[UInt8]], cuts: [Int64: Hash128]) {
+    let source = try CaptureSource(files: files, startAt: start, expectedPrefix: prefix, cutBytes: cut, blockBytes: block)
+    var lines: [[UInt8]] = []
+    var cuts: [Int64: Hash128] = [:]
+    while true {
+      switch try await source.next() {
+      case .block(let raw):
+        let bytes = Array(UnsafeBufferPointer(start: raw.text.base, count: raw.count))
+        lines += bytes.split(separator: 0x0A, omittingEmptySubsequences: false).map(Array.init)
+        if bytes.last == 0x0A { lines.removeLast() }
+      case .cut(let position, let hash): cuts[position] = hash
+      case .end:
+        await source.close()
+        return (lines, cuts)
+      }
+    }
+  }
+
+  @Test func recordsAndCutsDoNotDependOnBlocksOrFilesOrWhereARunBegins() async throws {
+    let path = folder()
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let text = (0..<200).map { "{\"n\":\($0),\"pad\":\"\(String(repeating: "x", count: $0 % 23))\"}" }.joined(separator: "\n")
+    let bytes = Array(text.utf8)
+    try Data(bytes).write(to: URL(fileURLWithPath: path + "/all"))
+    try Data(bytes[..<1003]).write(to: URL(fileURLWithPath: path + "/a"))
+    try Data(bytes[1003...]).write(to: URL(fileURLWithPath: path + "/b"))
+    let gzip = Process()
+    gzip.executableURL = URL(fileURLWithPath: "/bin/sh")
+    gzip.arguments = ["-c", "gzip -c \(path)/a > \(path)/z; gzip -c \(path)/b >> \(path)/z"]
+    try gzip.run()
+    gzip.waitUntilExit()
+    let whole = try await events([path + "/all"], cut: 700, block: 1 << 20)
+    #expect(whole.lines == text.split(separator: "\n").map { Array($0.utf8) })
+    #expect(whole.cuts.count > 5)
+    for block in [1, 7, 64, 1000] {
+      for files in [["all"], ["a", "b"], ["z"]] {
+        let other = try await events(files.map { path + "/" + $0 }, cut: 700, block: block)
+        #expect(other.lines == whole.lines && other.cuts == whole.cuts)
+      }
+    }
+    for (position, hash) in whole.cuts {
+      let rest = try await events([path + "/a", path + "/b"], start: position, prefix: hash, cut: 700, block: 100)
+      #expect(rest.lines == Array(whole.lines.suffix(rest.lines.count)))
+      for (at, hash) in rest.cuts { #expect(whole.cuts[at] == hash) }
+      if position > 0 {
+        await #expect(throws: WeirError.self) {
+          try await events([path + "/all"], start: position, prefix: Hash128(low: 1, high: 1), cut: 700, block: 100)
+        }
+      }
+    }
+  }
+
+  @Test func theStateTableKeepsTheLargestFenceAndHidesTombstones() async throws {
+    let path = folder()
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let table = try LMDBStateTable(path: path + "/s", thread: BlockingThreads(count: 1))
+    func row(_ key: String, _ position: Int64, _ value: [UInt8]?, generation: Int64 = 1) -> StateRow {
+      StateRow(table: "t", key: Array(key.utf8), fence: Fence(generation: generation, position: position), lane: "l", value: value)
+    }
+    #expect(try await table.write([row("a", 5, [1]), row("b", 5, [2])]) == 0)
+    #expect(try await table.write([row("a", 4, [9]), row("b", 5, [3])]) == 1)
+    #expect(try await table.read(table: "t", key: Array("a".utf8))?.value == [1])
+    #expect(try await table.read(table: "t", key: Array("b".utf8))?.value == [3])
+    #expect(try await table.write([row("a", 1, [7], generation: 2), row("b", 6, nil)]) == 0)
+    #expect(try await table.scan(table: "t", prefix: [], limit: -1).map(\.value) == [[7]])
+    // A key that LMDB would refuse, twice with one beginning.
+    let long = String(repeating: "k", count: 900)
+    #expect(try await table.write([row(long + "1", 1, [1]), row(long + "2", 1, [2])]) == 0)
+    #expect(try await table.read(table: "t", key: Array((long + "2").utf8))?.value == [2])
+    // Another process's view.
+    let reader = try LMDBStateTable(path: path + "/s", readOnly: true, thread: BlockingThreads(count: 1))
+    #expect(try await reader.scan(table: "t", prefix: Array("kk".utf8), limit: 10).count == 2)
+    #expect(throws: WeirError.self) { try LMDBStateTable(path: path + "/none", readOnly: true, thread: BlockingThreads(count: 1)) }
+  }
+
+  @Test func theStateFileStaysBoundedWhileOneWritesAndAnotherReads() async throws {
+    let path = folder()
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let table = try LMDBStateTable(path: path, thread: BlockingThreads(count: 1))
+    let reader = try LMDBStateTable(path: path, readOnly: true, thread: BlockingThreads(count: 1))
+    for round in 0..<60 {
+      let rows = (0..<2000).map { i in
+        StateRow(
+          table: "t", key: Array("key-\(10_000 + i)".utf8), fence: Fence(generation: 1, position: Int64(round)), lane: "l",
+          value: [UInt8](repeating: UInt8(round), count: 64))
+      }
+      _ = try await table.write(rows)
+      #expect(try await reader.scan(table: "t", prefix: [], limit: 50).allSatisfy { $0.fence.position == Int64(round) })
+    }
+    let size = try FileManager.default.attributesOfItem(atPath: path + "/data.mdb")[.size] as? Int ?? .max
+    #expect(size < 8 << 20)
+  }
+}

@@ -1,0 +1,179 @@
+import Testing
+import WeirCore
+import WeirOperators
+
+/// Dedup, windows, keys and dealing against naive references written here.
+struct StateTests {
+  private struct Random {
+    var state: UInt64
+    mutating func next(_ n: Int) -> Int {
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      return Int(state >> 33) % n
+    }
+  }
+
+  @Test(arguments: [1, 2, 3, 4]) func dedupKeepsExactlyTheHorizonAlsoOverSavesAndRestores(seed: Int) throws {
+    var random = Random(state: UInt64(seed))
+    var index = DedupIndex(withinMicroseconds: 50)
+    var blobs: [[UInt8]] = []
+    var seen: [Int: Int64] = [:]
+    var watermark: Int64 = -1000
+    for step in 0..<20_000 {
+      watermark += Int64(random.next(3))
+      let id = random.next(60)
+      // (0, 0) must be an id like any other.
+      let hash = Hash128(low: UInt64(id), high: UInt64(id) << 40)
+      let isNew = seen[id].map { watermark - $0 > 50 } ?? true
+      if isNew { seen[id] = watermark }
+      #expect(index.insert(hash, watermark: watermark) == isNew)
+      if step % 2500 == 2499 {
+        let base = blobs.isEmpty || random.next(2) == 0
+        var out = ByteWriter()
+        index.save(base: base, into: &out)
+        blobs = base ? [out.bytes] : blobs + [out.bytes]
+        index = DedupIndex(withinMicroseconds: 50)
+        for blob in blobs {
+          var reader = ByteReader(blob[...], what: "test")
+          try index.restore(from: &reader)
+        }
+      }
+    }
+  }
+
+  @Test(arguments: [(10, 10, 0), (10, 10, 7), (30, 10, 0), (60, 5, 11)])
+  func windowsEqualANaiveFoldOfEveryRecordOverEveryWindow(size: Int, slide: Int, lateness: Int) {
+    var random = Random(state: UInt64(size * 100 + slide + lateness))
+    let measures = [
+      Measure(name: "n", function: .count, argument: nil, type: .int64),
+      Measure(name: "s", function: .sum, argument: Expr(node: .column(0), type: .int64, text: "v"), type: .decimal(precision: 38, scale: 0)),
+    ]
+    let spec = WindowSpec(size: Int64(size), slide: Int64(slide), lateness: Int64(lateness))
+    let store = WindowStore(spec, layout: AggregateLayout(measures))
+    let merged = WindowStore(spec, layout: AggregateLayout(measures))
+    struct Key: Hashable { var group: Int; var start: Int64 }
+    var expected: [Key: (n: Int64, sum: Int64)] = [:]
+    var expectedLate = 0
+    var results: [WindowResult] = []
+    var mergedResults: [WindowResult] = []
+    var counts = WindowCounts()
+    var late: [LateRow] = []
+    var maximum: Int64 = -500
+    for _ in 0..<200 {
+      var times: [Int64] = []
+      var marks: [Int64] = []
+      var groups: [Int] = []
+      var values: [Int64] = []
+      for _ in 0..<20 {
+        let time = maximum - Int64(random.next(60)) + Int64(random.next(8))
+        maximum = max(maximum, time)
+        times.append(time)
+        marks.append(maximum - 5)
+        groups.append(random.next(3))
+        values.append(Int64(random.next(100)))
+      }
+      for i in 0..<20 {
+        var start = Int64((Double(times[i]) / Double(slide)).rounded(.down)) * Int64(slide)
+        while start > times[i] - Int64(size) {
+          if start + Int64(size) + Int64(lateness) <= marks[i] {
+            expectedLate += 1
+          } else {
+            let key = Key(group: groups[i], start: start)
+            let old = expected[key] ?? (0, 0)
+            expected[key] = (old.n + 1, old.sum + values[i])
+          }
+          start -= Int64(slide)
+        }
+      }
+      let partial = WindowStore(spec, layout: AggregateLayout(measures))
+      for target in [store, partial] {
+        var some = WindowCounts()
+        var rows: [LateRow] = []
+        target.update(
+          rows: (0..<20).map { $0 }, times: times, watermarks: marks,
+          hashes: groups.map { Hash128(low: UInt64($0), high: 9) },
+          arguments: [nil, Column(type: .int64, values: .int64(values))], key: { [UInt8(groups[$0])] }, counts: &some, late: &rows)
+        if target === store {
+          counts += some
+          late += rows
+        }
+      }
+      merged.merge(partial)
+      if random.next(3) == 0 {
+        results += store.finish(watermark: maximum - 5)
+        mergedResults += merged.finish(watermark: maximum - 5)
+      }
+    }
+    results += store.finish(watermark: Watermark.maximum)
+    mergedResults += merged.finish(watermark: Watermark.maximum)
+    for all in [results, mergedResults] {
+      var seen: [Key: (n: Int64, sum: Int64)] = [:]
+      for result in all {
+        guard case .int64(let n) = result.measures[0], case .decimal(let sum, _, _) = result.measures[1] else { continue }
+        let key = Key(group: Int(result.key[0]), start: result.start)
+        #expect(seen[key] == nil, "a window came twice")
+        seen[key] = (n, Int64(sum))
+        #expect(result.end == result.start + Int64(size))
+      }
+      #expect(seen.keys == expected.keys || Set(seen.keys) == Set(expected.keys))
+      for (key, value) in expected { #expect(seen[key]?.n == value.n && seen[key]?.sum == value.sum) }
+    }
+    #expect(late.count == expectedLate && counts.late == Int64(expectedLate))
+    #expect(counts.onTime + counts.corrected + counts.late == Int64(200 * 20 * size / slide))
+  }
+
+  @Test func murmur2IsKafkas() {
+    let vectors: [(String, Int32)] = [
+      ("21", -973_932_308), ("foobar", -790_332_482), ("a-little-bit-long-string", -985_981_536),
+      ("a-little-bit-longer-string", -1_486_304_829), ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971), ("abc", 479_470_107),
+    ]
+    for (text, expected) in vectors {
+      #expect(Int32(bitPattern: Array(text.utf8).withUnsafeBufferPointer { murmur2($0) }) == expected)
+    }
+  }
+
+  @Test func md5IsRFC1321sAndRangesCoverEverything() {
+    let vectors = [
+      ("", "d41d8cd98f00b204e9800998ecf8427e"), ("abc", "900150983cd24fb0d6963f7d28e17f72"),
+      ("12345678901234567890123456789012345678901234567890123456789012345678901234567890", "57edf4a22be3c955ac49da2e2107b67a"),
+    ]
+    for (text, hex) in vectors {
+      #expect(Array(text.utf8).withUnsafeBufferPointer { MD5.hash($0) } == UInt128(hex, radix: 16))
+    }
+    let dealer = LaneDealer(.md5, lanes: 7)
+    var next: UInt128 = 0
+    for lane in 0..<7 {
+      let (first, last) = dealer.hashRange(lane)
+      #expect(first == next)
+      next = last &+ 1
+    }
+    #expect(next == 0)
+  }
+
+  @Test func stateKeysAreOrderedLikeTheirValuesAndReadBack() throws {
+    let values: [[Literal]] = [
+      [.null, .int64(1)], [.string(""), .int64(1)], [.string("\0"), .int64(1)], [.string("a"), .null], [.string("a"), .int64(-5)],
+      [.string("a"), .int64(7)], [.string("a\0b"), .int64(0)], [.string("ab"), .int64(-9)], [.string("é"), .int64(0)],
+    ]
+    let keys = values.map(StateKey.encode)
+    for (a, b) in zip(keys, keys.dropFirst()) { #expect(a.lexicographicallyPrecedes(b)) }
+    for (key, value) in zip(keys, values) { #expect(try StateKey.decode(key, types: [.string, .int64]) == value) }
+    #expect(keys[3].starts(with: StateKey.prefix("a")))
+    let row: [Literal] = [.null, .bool(true), .double(-0.5), .decimal(-12, precision: 38, scale: 3), .string("x"), .timestamp(5), .binary([0, 255])]
+    #expect(try StateValue.decode(StateValue.encode(row)) == row)
+  }
+
+  @Test func doubleSumsDoNotDependOnTheirOrder() {
+    let layout = AggregateLayout([Measure(name: "s", function: .sum, argument: Expr(node: .column(0), type: .double, text: "x"), type: .double)])
+    var random = Random(state: 5)
+    var values = (0..<1000).map { _ in Double(random.next(1_000_000)) / 7 * (random.next(2) == 0 ? 1 : 1e-9) }
+    var sums = Set<UInt64>()
+    for _ in 0..<20 {
+      values.sort { _, _ in random.next(2) == 0 }
+      let store = CellStore(layout)
+      _ = store.add()
+      store.update(cells: [Int32](repeating: 0, count: 1000), rows: (0..<1000).map { $0 }, arguments: [Column(type: .double, values: .double(values))])
+      if case .double(let sum) = store.results(0)[0] { sums.insert(sum.bitPattern) }
+    }
+    #expect(sums.count == 1)
+  }
+}
