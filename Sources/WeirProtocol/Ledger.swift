@@ -81,11 +81,12 @@ extension Ledger {
   /// Reads on to the head of the ledger.
   @discardableResult
   public func refresh() async throws -> LedgerFold {
-    let reader = reader
-    var next = fold
-    while let entry = try await reader.nextEntry(after: next) { try next.apply(entry) }
     // With a snapshot beyond where we stood, entries of the tail may have been collected: begin at the snapshot.
-    adopt(try await reader.pointer() > fold.number ? try await reader.existingHead() : next)
+    if let next = try await reader.tail(of: fold, stillValid: { [number = fold.number] in $0 <= number }) {
+      adopt(next)
+    } else {
+      adopt(try await reader.existingHead())
+    }
     return fold
   }
 
@@ -96,23 +97,31 @@ extension Ledger {
   }
 
   /// Entries `(after, through]`, for followers and the merge lane; at most to the head that is known.
+  ///
+  /// For a reader that has fallen behind collection, one of them may be a stray: the put of a worker that slept until
+  /// the number was free again. It does no harm, since collection waits for tables and merge lane: who reads strays
+  /// has been overtaken, and loses the version, or the epoch, that it derives from them.
   /// - Throws: `ledger_collected` if one of them is not there any more.
   public func entries(after: Int64, through: Int64) async throws -> [LedgerEntry] {
     var entries: [LedgerEntry] = []
     var number = after + 1
     while number <= min(through, fold.number) {
-      guard let entry = try await reader.entry(number) else {
-        throw WeirError(
-          "ledger_collected", "entry \(number) of the ledger was collected before it was applied",
-          advice: "Read the head again; if it stays so, rebuild what lags behind from bronze.", isRetriable: true)
-      }
+      guard let entry = try await reader.entry(number) else { throw collected(number) }
       if let last = entries.last, entry.previousHash != last.hash {
+        // A sleeper's stray at a number that was collected, or a damaged ledger.
+        guard try await reader.pointer() < number else { throw collected(number) }
         throw WeirError.corruptLedger("entry \(number) does not follow entry \(number - 1): the chain of hashes breaks")
       }
       entries.append(entry)
       number += 1
     }
     return entries
+  }
+
+  private func collected(_ number: Int64) -> WeirError {
+    WeirError(
+      "ledger_collected", "entry \(number) of the ledger was collected before it was applied",
+      advice: "Read the head again; if it stays so, rebuild what lags behind from bronze.", isRetriable: true)
   }
 
   var reader: LedgerReader {

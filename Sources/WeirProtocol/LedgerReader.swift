@@ -46,16 +46,28 @@ struct LedgerReader: Sendable {
   func head() async throws -> LedgerFold? {
     for _ in 0..<LedgerReader.headTriesMax {
       let snapshot = try await pointer()
-      guard var fold = try await base(snapshot) else {
+      guard let fold = try await base(snapshot) else {
         if snapshot < 0, try await pointer() < 0 { return nil }
         continue
       }
-      while let entry = try await nextEntry(after: fold) { try fold.apply(entry) }
-      if try await pointer() == snapshot { return fold }
+      if let head = try await tail(of: fold, stillValid: { $0 == snapshot }) { return head }
     }
     throw WeirError(
       "storage", "the ledger at \(layout.prefix) was collected faster than it could be read", isRetriable: true,
       fatalTo: .worker)
+  }
+
+  /// A fold with the entries after it; nil if the pointer moved meanwhile, so that some of them may be strays at
+  /// numbers that were collected.
+  func tail(of fold: LedgerFold, stillValid: @Sendable (Int64) -> Bool) async throws -> LedgerFold? {
+    var next = fold
+    var broken: WeirError?
+    while broken == nil, let entry = try await nextEntry(after: next) {
+      do { try next.apply(entry) } catch { broken = error }
+    }
+    guard stillValid(try await pointer()) else { return nil }
+    if let broken { throw broken }
+    return next
   }
 
   func existingHead() async throws -> LedgerFold {

@@ -13,6 +13,7 @@ public struct Faults: Sendable {
   public var longSleep = 0.0
   public var machineCrash = 0.0
   public var doubleOwner = 0.0
+  public var outage = 0.0
   /// Longest error of a wall clock, microseconds.
   public var wallSkewMax: Int64 = 0
 
@@ -30,6 +31,7 @@ public struct Faults: Sendable {
     pause = Faults.draw([0, 0.1, 0.2], &random)
     longSleep = Faults.draw([0, 0, 0.1], &random)
     machineCrash = Faults.draw([0, 0, 0.06], &random)
+    outage = Faults.draw([0, 0, 0.1], &random)
     doubleOwner = Faults.draw([0, 0.1, 0.3], &random)
     wallSkewMax = random.chance(0.3) ? 600_000_000 : 0
   }
@@ -42,7 +44,7 @@ public struct Faults: Sendable {
 /// "Sometimes" marks: each fault kind and each recovery branch. A suite in which one stays at zero has not tested it.
 public enum Mark: String, CaseIterable, Sendable {
   case requestLost, replyLost, requestDelayed, delayedRequestLanded, readFailed, objectLostInCrash
-  case kill, pause, longSleep, machineCrash, doubleOwner
+  case kill, pause, longSleep, machineCrash, doubleOwner, outage
   case conflict, ownEntryFound, entryNotThere, unknownRetried, outcomeUnknown, repeatedAfterUnknown
   case restoredAfterUnknown, fencedByEpoch, fencedByPointer, abandoned, headReadAgain, someLanesLost
   case entriesCollected, blobsSwept, barrier, startedFromSnapshot, strayEntry

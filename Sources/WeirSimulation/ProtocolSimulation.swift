@@ -21,6 +21,7 @@ public enum ProtocolSimulation {
 
 /// What the seed decides beside the faults.
 struct RunConfig {
+  var isSlow: Bool
   /// Longest pause of a worker between two cuts. In slow runs the day-long rules come into play.
   var cycleNanosecondsMax: Int64
   var longSleepNanosecondsMax: Int64
@@ -32,7 +33,7 @@ struct RunConfig {
   var faults: Faults
 
   init(random: inout SplitMix64) {
-    let isSlow = random.chance(0.4)
+    isSlow = random.chance(0.4)
     cycleNanosecondsMax = isSlow ? 6 * hourNanoseconds : 50_000_000
     longSleepNanosecondsMax = 72 * hourNanoseconds
     collectChance = random.chance(0.7) ? 0.4 : 0
@@ -126,16 +127,22 @@ final class ProtocolRun: @unchecked Sendable {
 
   // MARK: Workers
 
-  func workerEnded() { world.after(100_000_000) { [self] in cover() } }
+  /// A worker gave lanes up, or ended.
+  func lanesLost() { world.after(100_000_000) { [self] in cover() } }
 
   /// Starts a worker for the lanes that nobody awake owns, or one for a few that somebody owns already.
   private func cover() {
     guard !oracle.isComplete, oracle.violation == nil else { return }
     let all = workload.lanes + [LaneID.merge]
     let owned = workers.filter { isCounted($0) }.flatMap(\.owned)
-    var free = all.filter { !owned.contains($0) }
+    var free = all.filter { !owned.contains($0) && !isDone($0) }
     if free.count > 1, random.chance(0.5) { start([free.remove(at: random.below(free.count))]) }
     if !free.isEmpty { start(free) }
+  }
+
+  /// Nothing is left to do for a lane that ended and whose rows stand in the state table.
+  private func isDone(_ lane: LaneID) -> Bool {
+    oracle.hasEnded(lane) && stateTable.hasMeta(SimulatedWorker.meta(of: lane))
   }
 
   private func isCounted(_ worker: SimulatedWorker) -> Bool {
@@ -164,7 +171,7 @@ final class ProtocolRun: @unchecked Sendable {
     let victim = awake[random.below(awake.count)]
     let kinds: [(Double, (SimulatedWorker) -> Void)] = [
       (faults.kill, kill), (faults.pause, pause), (faults.longSleep, sleepLong), (faults.machineCrash, crash),
-      (faults.doubleOwner, doubleOwner),
+      (faults.doubleOwner, doubleOwner), (faults.outage, outage),
     ]
     let total = kinds.reduce(0) { $0 + $1.0 }
     guard total > 0 else { return }
@@ -192,7 +199,7 @@ final class ProtocolRun: @unchecked Sendable {
     mark(.longSleep)
     let hour = CommitMachine.attemptNanosecondsMax
     worker.node.pause(nanoseconds: hour + Int64(random.next() % UInt64(config.longSleepNanosecondsMax)))
-    if random.chance(0.4) { missed.insert(worker.node.id) }
+    if config.isSlow, random.chance(0.4) { missed.insert(worker.node.id) }
     world.after(delay()) { [self] in cover() }
   }
 
@@ -202,6 +209,12 @@ final class ProtocolRun: @unchecked Sendable {
     store.crash()
     stateTable.crash()
     world.after(delay()) { [self] in cover() }
+  }
+
+  /// Long enough for a commit to run out of tries.
+  private func outage(_ worker: SimulatedWorker) {
+    mark(.outage)
+    store.fail(nanoseconds: Int64(random.below(6)) * 1_000_000_000)
   }
 
   private func doubleOwner(_ worker: SimulatedWorker) {

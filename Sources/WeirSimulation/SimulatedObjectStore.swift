@@ -26,6 +26,7 @@ public final class SimulatedObjectStore: @unchecked Sendable {
   public var onRewrite: ((_ path: String) -> Void)?
   fileprivate var random: SplitMix64
   fileprivate var crashes = 0
+  fileprivate var outageUntil: Int64 = 0
   private var objects: [String: Object] = [:]
 
   public init(world: World, faults: Faults = .none) {
@@ -55,6 +56,9 @@ public final class SimulatedObjectStore: @unchecked Sendable {
     }
     onLoss?()
   }
+
+  /// No request arrives for a while.
+  public func fail(nanoseconds: Int64) { outageUntil = max(outageUntil, world.now + nanoseconds) }
 
   // MARK: Effects
 
@@ -108,45 +112,67 @@ private struct NodeStore: ObjectStore {
     case lost, delayed, replyLost, good
   }
 
-  /// Sends a request. `effect` is told whether its reply will be lost.
+  /// The reply on its way back; nil while there is none.
+  ///
+  /// `@unchecked Sendable`: see ``World``.
+  private final class Reply<T>: @unchecked Sendable {
+    var value: T?
+  }
+
+  /// Sends a request. `effect` is told whether its reply will be lost; nil if there is no reply.
   private func request<T: Sendable>(isRead: Bool, _ effect: @escaping (_ replyIsLost: Bool) -> T) async -> T? {
     let way = isRead ? readWay() : writeWay()
-    let store = shared
-    let there = latency()
-    let back = latency()
+    let reply = Reply<T>()
     let timeout = 50_000_000 + latency()
-    let late = way == .delayed ? timeout + Int64(store.random.next() % UInt64(store.faults.delayNanosecondsMax)) : 0
-    let crashes = store.crashes
-    return await withUnsafeContinuation { (continuation: UnsafeContinuation<T?, Never>) in
+    await wait { resume in
       switch way {
-      case .lost: store.world.after(timeout) { continuation.resume(returning: nil) }
+      case .lost: shared.world.after(timeout, resume)
       case .delayed:
-        store.world.after(timeout) { continuation.resume(returning: nil) }
-        store.world.after(late) {
-          guard store.crashes == crashes else { return }
-          store.marks.hit(.delayedRequestLanded)
+        shared.world.after(timeout, resume)
+        land(after: timeout + late()) {
+          shared.marks.hit(.delayedRequestLanded)
           _ = effect(true)
         }
       case .replyLost, .good:
-        store.world.after(there) {
-          guard store.crashes == crashes else { return }
-          let reply = effect(way == .replyLost)
-          let wait = way == .good ? back : timeout
-          store.world.after(wait) { continuation.resume(returning: way == .good ? reply : nil) }
+        land(after: latency()) {
+          let value = effect(way == .replyLost)
+          if way == .good { reply.value = value }
+          shared.world.after(way == .good ? latency() : timeout, resume)
         }
       }
     }
+    return reply.value
   }
+
+  /// Suspends until the given closure is called, if ever.
+  private func wait(_ body: (_ resume: @escaping () -> Void) -> Void) async {
+    await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
+      body { continuation.resume() }
+    }
+  }
+
+  /// The request arrives, unless the machine crashes before.
+  private func land(after nanoseconds: Int64, _ effect: @escaping () -> Void) {
+    let store = shared
+    let crashes = store.crashes
+    store.world.after(nanoseconds) { if store.crashes == crashes { effect() } }
+  }
+
+  private func late() -> Int64 { Int64(shared.random.next() % UInt64(shared.faults.delayNanosecondsMax)) }
 
   private func latency() -> Int64 { 1_000_000 + Int64(shared.random.next() % 4_000_000) }
 
+  private var isOut: Bool { shared.outageUntil > shared.world.now }
+
   private func readWay() -> Way {
+    if isOut { return .lost }
     guard shared.random.chance(shared.faults.readFailed) else { return .good }
     shared.marks.hit(.readFailed)
     return .lost
   }
 
   private func writeWay() -> Way {
+    if isOut { return .lost }
     if shared.random.chance(shared.faults.requestLost) {
       shared.marks.hit(.requestLost)
       return .lost

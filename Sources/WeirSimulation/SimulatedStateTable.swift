@@ -26,6 +26,8 @@ public final class SimulatedStateTable: @unchecked Sendable {
   /// All rows, for oracles.
   public var allRows: [StateRow] { rows.sorted { $0.key < $1.key }.map(\.value) }
 
+  public func hasMeta(_ name: String) -> Bool { meta[name] != nil }
+
   /// Power loss: the table is not worth anything any more.
   public func crash() {
     rows = [:]

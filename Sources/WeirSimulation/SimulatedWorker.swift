@@ -32,6 +32,9 @@ final class SimulatedWorker: @unchecked Sendable {
     random = SimulatedRandom(run.world.random(name))
   }
 
+  /// Stands in the state table once the lane's rows were made after a crash.
+  static func meta(of lane: LaneID) -> String { "lane:" + lane.text }
+
   var ownsMerge: Bool { owned.contains(.merge) }
 
   func main() async {
@@ -46,7 +49,7 @@ final class SimulatedWorker: @unchecked Sendable {
       }
     }
     isFinished = true
-    run.workerEnded()
+    run.lanesLost()
   }
 
   private func work() async throws {
@@ -78,6 +81,7 @@ final class SimulatedWorker: @unchecked Sendable {
   /// The lanes that a commit lost are forgotten, the others are restored.
   func lose(_ lost: [LaneID], _ ledger: Ledger) async throws {
     owned.removeAll { lost.contains($0) }
+    run.lanesLost()
     if !owned.isEmpty {
       run.mark(.someLanesLost)
       try await restore(from: ledger)
@@ -158,7 +162,7 @@ extension SimulatedWorker {
 
   /// After a crash of the machine the state table is made again from the lane's state.
   private func rebuildStateTable(_ work: LaneWork, _ fold: LaneFold) async throws {
-    let meta = "lane:" + work.lane.text
+    let meta = SimulatedWorker.meta(of: work.lane)
     guard try await stateTable.readMeta(meta) == nil else { return }
     if work.epoch > 0 { run.mark(.stateRebuilt) }
     try await writeRows(of: work, keys: Set(work.state.sums.keys))
@@ -190,11 +194,19 @@ extension SimulatedWorker {
 }
 
 /// Marks the branches that commits take.
-struct CommitWatcher: Sendable {
+///
+/// `@unchecked Sendable`: see ``World``.
+final class CommitWatcher: @unchecked Sendable {
   let run: ProtocolRun
+  private var read: LedgerEntry?
+
+  init(run: ProtocolRun) { self.run = run }
 
   func saw(_ event: CommitMachine.Event, _ action: CommitMachine.Action) {
     switch (event, action) {
+    case (.derived, _): read = nil
+    case (.entryRead(let entry?), _): read = entry
+    case (.pointerRead, .finish(.committed)): if read != nil { run.mark(.ownEntryFound) }
     case (.entryRead(nil), .rest): run.mark(.unknownRetried)
     case (.entryRead(nil), .readHead): run.mark(.entryNotThere)
     case (.pointerRead, .derive): run.mark(.conflict)

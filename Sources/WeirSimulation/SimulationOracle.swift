@@ -63,6 +63,8 @@ final class SimulationOracle {
     return SimulatedTable.names.allSatisfy { applied($0) >= lastEntry(with: $0) }
   }
 
+  func hasEnded(_ lane: LaneID) -> Bool { accounts.last?.lanes[lane]?.hasEnded ?? false }
+
   private func applied(_ table: String) -> Int64 { tables[table]?.last?.txn ?? -1 }
 
   private func lastEntry(with table: String) -> Int64 {
