@@ -3,8 +3,8 @@
 
     make_synthetic.py [--seed 1] [--n 50000] [--out -]
 
-One NDJSON line an event: id, user (the key), t (ms), amount, n, x, kind, flag, note. The same bytes for the same seed and n.
-In it, each at a rate that makes thousands of lines hold hundreds of them:
+One NDJSON line an event: id, user (the key), t (ms), kind, amount, n, x, flag; and note, which the pipeline does not declare.
+The same bytes for the same seed and n. In it, at rates at which thousands of lines hold some of each:
 - event times that start before 1970 and pass it, and jump ahead by more than windows and horizons; disorder within the bound,
   beyond it, and beyond any lateness; single events far in the future, for the guard
 - re-sent events, within the dedup horizon and long after it; changed ones under an old id; the same id under another key; no id
@@ -23,11 +23,11 @@ import sys
 
 START_MS = -300_000                 # five minutes before 1970
 STEP_MS = 20                        # of event time an event, on average
-BOUND_MS = 5_000                    # out_of_order of the pipeline
-JUMP_MS = 1_500_000                 # below max_ahead of the pipeline
-FAR_MS = 36_000_000                 # beyond it
+BOUND_MS = 2_000                    # out_of_order of the pipeline
+JUMP_MS = 20_000_000                # below max_ahead of the pipeline
+FAR_MS = 90_000_000                 # beyond it
 USERS = 200
-KINDS = ["view"] * 5 + ["click"] * 3 + ["purchase"] * 2
+KINDS = ["a"] * 5 + ["b"] * 3 + ["c"] * 2
 TEXTS = ["", "plain", "tab\tand\nline", 'quote " and \\ backslash', "/slash", "ñandú ß", "中文 русский", "😀 𝒳", "\u0000nul",
          "\u2028\u2029", "\ufeffbom", "ﬁ ligature", "a" * 300, "'; drop table r; --", "\x7f\u0080", "null", "e\u0301"]
 
@@ -54,7 +54,7 @@ class Stream:
         if late < 0.9:
             return self.now - self.random.randrange(BOUND_MS + 1)
         if late < 0.985:
-            return self.now - self.random.randrange(BOUND_MS, 6 * BOUND_MS)
+            return self.now - self.random.randrange(BOUND_MS, 10 * BOUND_MS)
         return self.now - self.random.randrange(100_000_000)
 
     def event(self, i):
@@ -63,17 +63,23 @@ class Stream:
             "id": f"e{i:07d}",
             "user": f"u{int(r.paretovariate(0.7)) % USERS}",
             "t": self.time(),
-            "amount": r.choice([r.randrange(10_000_000) / 100, -r.randrange(1000) / 100, 0]),
+            "kind": r.choice(KINDS),
+            "amount": r.choice([r.randrange(10_000_000) / 100, r.randrange(1000) / 100, 0]),
             "n": r.choice([r.randrange(100), r.randrange(-10**6, 10**6), r.randrange(-2**40, 2**40)]),
             "x": r.choice([r.uniform(-1e3, 1e3), r.random() * 10.0 ** r.randrange(-30, 30), 0.0]),
-            "kind": r.choice(KINDS),
-            "flag": r.choice([True, False]),
+            "flag": r.choice([True, False, False]),
             "note": r.choice(TEXTS),
         }
         if self.chance(0.002):
             event["n"] = r.choice([2**63 - 1, -2**63, 2**62, -2**62 - 1, 2**61])
-        if self.chance(0.02):
-            event["kind"] = r.choice(["noise", "unknown", "", "View"])
+        if self.chance(0.01):
+            event["kind"] = r.choice(["d", "unknown", "", "A"])
+        if self.chance(0.01):
+            event["amount"] = r.choice([-0.01, -12.5, -9_999_999_999.99, 9_999_999_999.99])
+        if self.chance(0.03):
+            event["user"] = r.choice(TEXTS)
+        if self.chance(0.01):
+            event["id"] += r.choice(TEXTS)
         for name in ("user", "amount", "n", "x", "flag", "note", "id"):     # the nullable ones
             if self.chance(0.01 if name == "id" else 0.04):
                 if self.chance(0.5):
@@ -131,7 +137,6 @@ class Stream:
             "amount": ["0.001", "10000000000", '"1.00"', "1e15", "-1e-3"],
             "n": ["9223372036854775808", "-9223372036854775809", "0.5", "1e19", '"1"', "false"],
             "x": ["1e400", "-1e309", '"1.0"', "true"], "kind": ["null", "1", "[]"], "flag": ["0", '"true"', "1.0"],
-            "note": ["1", "{}", '["a"]'],
         }
         name = r.choice(list(wrong))
         swapped = json.dumps({**event, name: "\x01"}, ensure_ascii=False).replace('"\\u0001"', r.choice(wrong[name]))
@@ -140,7 +145,7 @@ class Stream:
             text[:r.randrange(1, len(text))].encode(), text[:r.randrange(1, len(text))].encode(), swapped.encode(), swapped.encode(),
             swapped.encode(), b"", b"", b"  \t ", b"#### connection reset by peer ####", b"null", b"[]", b"17", b'"text"', b"true",
             missing.replace('"t"', '"tt"').encode(), missing.replace('"kind"', '"Kind"').encode(), text.encode() + b"}",
-            text.encode() + text.encode(), text.encode() + b" //", text.replace(":", "", 1).encode(),
+            text.encode() * 2, text.encode() + b" //", text.replace(":", "", 1).encode(),
             text.replace('"', "'").encode(), text[:-1].encode() + b",}", b"\xef\xbb\xbf" + text.encode(),
             b'{"note":"\xff\xfe",' + text[1:].encode(), text[:-1].encode() + b',"bad":"\xc0\xaf"}',
             text[:-1].encode() + b',"bad":"\xed\xa0\x80"}', text[:-1].encode() + b',"bad":"a\x01b"}',

@@ -291,7 +291,7 @@ def bad_pipeline(suite):
         return change
 
     cases = [
-        ("an unknown key", edit(["dedupe"], {"id": "id"}), ["dedup"]),
+        ("an unknown key", edit(["chekcs"], []), ["checks"]),
         ("an unknown type", edit(["record", "fields", "n"], "int46"), ["int64"]),
         ("an unknown column in an expression", edit(["gold", "zz"], {
             "by": ["knd"], "window": {"tumbling": "10s"}, "measure": {"n": "count()"}}), ["kind"]),
