@@ -224,3 +224,19 @@ public struct ColumnBuilder {
     return Column(type: type, values: values, validity: anyNull ? validity : nil, owners: [arena])
   }
 }
+
+extension Column {
+  /// The column's values at `rows`, in their order.
+  public func gather(_ rows: [UInt32]) -> Column {
+    func take<T>(_ values: [T]) -> [T] { rows.map { values[Int($0)] } }
+    let taken: Values =
+      switch values {
+      case .bool(let v): .bool(take(v))
+      case .int64(let v): .int64(take(v))
+      case .double(let v): .double(take(v))
+      case .decimal(let v): .decimal(take(v))
+      case .string(let v): .string(take(v))
+      }
+    return Column(type: type, values: taken, validity: validity.map { take($0) }, owners: owners)
+  }
+}

@@ -1,1 +1,66 @@
-@main struct Weir { static func main() {} }
+import ArgumentParser
+import WeirCore
+import WeirService
+
+@main
+struct Weir: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "weir", abstract: "Replays streams into a Delta lake and a state table, exactly once.",
+    version: "0.1.0", subcommands: [Replay.self, Check.self, Explain.self, State.self, Ledger.self])
+}
+
+/// Runs a command and turns its errors into words and exit codes.
+func exiting(_ body: (Console) async throws -> Int32) async throws {
+  let console = Console()
+  let code: Int32
+  do {
+    code = try await body(console)
+  } catch let error as ConfigurationError {
+    console.talk(error.description)
+    code = 2
+  } catch let error as WeirError {
+    console.talk("weir: \(error.description)")
+    code = error.code == "config" ? 2 : 1
+  }
+  if code != 0 { throw ExitCode(code) }
+}
+
+struct Replay: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Replays a capture through a pipeline; resumes where the ledger is.",
+    discussion: "Interrupt it, kill it, run it again: it ends with the same tables.")
+
+  @Argument(help: "The pipeline file (YAML).") var pipeline: String
+  @Option(name: .long, parsing: .upToNextOption, help: "NDJSON files, plain, gzip or zstd, in order; '-' is standard input.")
+  var capture: [String]
+  @Option(help: "The lake's directory, instead of the pipeline's.") var lake: String?
+  @Option(help: "The state table's directory, instead of the pipeline's.") var store: String?
+  @Option(help: "Lanes of a new ledger (4 unless said); a started ledger keeps its own.") var lanes: Int?
+  @Flag(help: "Leave windows open at the end: the capture may grow.") var keepOpen = false
+  @Flag(help: "JSON lines on standard output.") var json = false
+
+  func run() async throws {
+    try await exiting { console in
+      try await ReplayCommand.run(
+        ReplayOptions(
+          pipeline: pipeline, captures: capture, lake: lake, store: store, lanes: lanes, keepOpen: keepOpen, json: json),
+        console: console)
+    }
+  }
+}
+
+struct Check: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(abstract: "Checks a pipeline file.")
+  @Argument(help: "The pipeline file (YAML).") var pipeline: String
+  @Flag(help: "A JSON object a problem.") var json = false
+
+  func run() async throws { try await exiting { PlanCommands.check(pipeline, json: json, console: $0) } }
+}
+
+struct Explain: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(abstract: "Prints the typed plan, its dataflow and its tables.")
+  @Argument(help: "The pipeline file (YAML).") var pipeline: String
+  @Flag(help: "The compiled plan as JSON.") var json = false
+
+  func run() async throws { try await exiting { try PlanCommands.explain(pipeline, json: json, console: $0) } }
+}

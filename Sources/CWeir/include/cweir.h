@@ -34,6 +34,13 @@ int weir_parse_double(const char *text, size_t count, double *out);
 #include <emmintrin.h>
 #endif
 
+#include <string.h>
+/// The first "\n" at or after `at` and before `end`; `end` if none.
+static inline const uint8_t *weir_find_newline(const uint8_t *at, const uint8_t *end) {
+  const uint8_t *found = (const uint8_t *)memchr(at, '\n', (size_t)(end - at));
+  return found ? found : end;
+}
+
 /// The first byte at or after `at` and before `end` that is '"', '\\', below 0x20 or above 0x7F; `end` if none.
 /// Reads at most up to `end` rounded up by 15 bytes: the buffer must have 16 bytes of slack behind `end`.
 static inline const uint8_t *weir_scan_string(const uint8_t *at, const uint8_t *end) {

@@ -1,0 +1,81 @@
+/// Appends little-endian values to bytes: blobs of lane state and partials. Read back by ``ByteReader``.
+public struct ByteWriter: Sendable {
+  public private(set) var bytes: [UInt8] = []
+
+  public init() {}
+
+  public mutating func write(_ value: UInt8) { bytes.append(value) }
+
+  public mutating func write<T: FixedWidthInteger>(_ value: T) {
+    withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
+  }
+
+  public mutating func write(_ hash: Hash128) {
+    write(hash.low)
+    write(hash.high)
+  }
+
+  public mutating func write(raw: UnsafeRawBufferPointer) { bytes.append(contentsOf: raw) }
+
+  /// A length (32 bit) and the bytes.
+  public mutating func write(counted: some Collection<UInt8>) {
+    write(UInt32(counted.count))
+    bytes.append(contentsOf: counted)
+  }
+
+  public mutating func write(_ string: String) { write(counted: Array(string.utf8)) }
+}
+
+/// Reads what ``ByteWriter`` wrote; running out of bytes is an error, never a trap.
+public struct ByteReader: Sendable {
+  private let bytes: ArraySlice<UInt8>
+  private var at: Int
+  private let what: String
+
+  /// `what` names the blob in errors.
+  public init(_ bytes: ArraySlice<UInt8>, what: String) {
+    self.bytes = bytes
+    self.what = what
+    at = bytes.startIndex
+  }
+
+  public var isAtEnd: Bool { at == bytes.endIndex }
+
+  private func check(_ count: Int) throws(WeirError) {
+    guard count >= 0, bytes.endIndex - at >= count else { throw corrupt("it ends too early") }
+  }
+
+  public func corrupt(_ why: String) -> WeirError {
+    WeirError("corrupt", "\(what) cannot be read: \(why)", advice: "Restore it from a copy, or run `weir ledger verify`.")
+  }
+
+  public mutating func read<T: FixedWidthInteger>(_ type: T.Type) throws(WeirError) -> T {
+    let size = MemoryLayout<T>.size
+    try check(size)
+    var value: T = 0
+    for i in 0..<size { value |= T(truncatingIfNeeded: bytes[at + i]) << T(truncatingIfNeeded: 8 * i) }
+    at += size
+    return value
+  }
+
+  public mutating func readHash() throws(WeirError) -> Hash128 {
+    let low = try read(UInt64.self)
+    return Hash128(low: low, high: try read(UInt64.self))
+  }
+
+  public mutating func readCounted() throws(WeirError) -> ArraySlice<UInt8> {
+    let count = Int(try read(UInt32.self))
+    try check(count)
+    defer { at += count }
+    return bytes[at..<at + count]
+  }
+
+  public mutating func readString() throws(WeirError) -> String { String(decoding: try readCounted(), as: UTF8.self) }
+
+  /// A count that must leave at least `each` bytes an item, so that a broken one cannot ask for all memory.
+  public mutating func readCount(each: Int) throws(WeirError) -> Int {
+    let count = Int(try read(UInt32.self))
+    try check(count * each)
+    return count
+  }
+}

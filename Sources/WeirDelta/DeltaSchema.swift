@@ -1,0 +1,149 @@
+import WeirCore
+
+/// Schemas, partition paths and statistics as the Delta protocol writes them.
+public enum DeltaSchema {
+  /// Spark's JSON of a struct.
+  public static func text(_ columns: [ColumnSchema]) -> String {
+    let fields = columns.map { column in
+      JSONValue.members([
+        "name": .string(column.name), "type": .string(type(column.type)), "nullable": .bool(column.nullable), "metadata": .object([]),
+      ])
+    }
+    return JSONValue.members(["type": .string("struct"), "fields": .array(fields)]).text
+  }
+
+  private static func type(_ type: ColumnType) -> String {
+    switch type {
+    case .bool: "boolean"
+    case .int64: "long"
+    case .double: "double"
+    case .string: "string"
+    case .binary: "binary"
+    case .timestamp: "timestamp"
+    case .decimal(let precision, let scale): "decimal(\(precision),\(scale))"
+    }
+  }
+}
+
+/// `t_day=2026-01-31/kind=a%2Fb`: a directory for partition values, safe for every text.
+///
+/// Hive's rule: bytes that mean something in a path are written as `%XX`; null and the empty text are
+/// `__HIVE_DEFAULT_PARTITION__` (Delta reads both as null). A value that is only dots is escaped, so no directory leads up.
+public func partitionPath(_ values: [(name: String, value: String?)]) -> String {
+  values.map { name, value in
+    guard let value, !value.isEmpty else { return "\(hiveEscape(name))=__HIVE_DEFAULT_PARTITION__" }
+    let text = value.utf8.count > 150 ? "" : hiveEscape(value)
+    // A long value would be no file name: its hash stands for it (the log holds the value).
+    guard !text.isEmpty, text.utf8.count <= 200, value != "__HIVE_DEFAULT_PARTITION__" else {
+      return "\(hiveEscape(name))=sha256-\(ContentHash(of: Array(value.utf8)).hex)"
+    }
+    return "\(hiveEscape(name))=\(text)"
+  }.joined(separator: "/")
+}
+
+private let hexadecimal = Array("0123456789ABCDEF".utf8)
+
+private func percent(_ byte: UInt8, _ out: inout [UInt8]) {
+  out += [UInt8(ascii: "%"), hexadecimal[Int(byte >> 4)], hexadecimal[Int(byte & 15)]]
+}
+
+private func hiveEscape(_ text: String) -> String {
+  var out: [UInt8] = []
+  for byte in text.utf8 {
+    let isPlain =
+      byte >= 0x80 || (byte >= 0x30 && byte <= 0x39) || (byte | 0x20 >= 0x61 && byte | 0x20 <= 0x7A) || byte == UInt8(ascii: "-")
+      || byte == UInt8(ascii: "_") || byte == UInt8(ascii: ".") || byte == UInt8(ascii: " ") || byte == UInt8(ascii: "+")
+    if isPlain { out.append(byte) } else { percent(byte, &out) }
+  }
+  return String(decoding: out, as: UTF8.self)
+}
+
+/// A path as it stands in the log: RFC 2396, so `%`, blanks and bytes beyond ASCII are escaped once more.
+public func uriEncode(_ path: String) -> String {
+  var out: [UInt8] = []
+  for byte in path.utf8 {
+    let isPlain =
+      (byte >= 0x30 && byte <= 0x39) || (byte | 0x20 >= 0x61 && byte | 0x20 <= 0x7A) || "-_.!~*'()/=:@&$,;".utf8.contains(byte)
+    if isPlain { out.append(byte) } else { percent(byte, &out) }
+  }
+  return String(decoding: out, as: UTF8.self)
+}
+
+/// Undoes ``uriEncode(_:)``.
+public func uriDecode(_ path: String) -> String {
+  let bytes = Array(path.utf8)
+  var out: [UInt8] = []
+  var at = 0
+  while at < bytes.count {
+    if bytes[at] == UInt8(ascii: "%"), at + 2 < bytes.count, let byte = UInt8(String(decoding: bytes[at + 1...at + 2], as: UTF8.self), radix: 16) {
+      out.append(byte)
+      at += 3
+    } else {
+      out.append(bytes[at])
+      at += 1
+    }
+  }
+  return String(decoding: out, as: UTF8.self)
+}
+
+/// `stats` of an add: what readers skip files by. A bound that is not certain is left out: a wrong one would hide rows.
+public enum DeltaStats {
+  /// Columns with statistics at most (Delta's default).
+  private static let columnsMax = 32
+  private static let charactersMax = 32
+
+  public static func text(rows: Int64, columns: [(name: String, nulls: Int64, min: Literal?, max: Literal?)]) -> String {
+    var low: [JSONValue.Member] = []
+    var high: [JSONValue.Member] = []
+    var nulls: [JSONValue.Member] = []
+    for column in columns.prefix(columnsMax) {
+      nulls.append(.init(column.name, .int(column.nulls)))
+      guard let min = column.min.flatMap(lower), let max = column.max.flatMap(upper) else { continue }
+      low.append(.init(column.name, min))
+      high.append(.init(column.name, max))
+    }
+    return JSONValue.members(["numRecords": .int(rows), "minValues": .object(low), "maxValues": .object(high), "nullCount": .object(nulls)]).text
+  }
+
+  private static func lower(_ v: Literal) -> JSONValue? {
+    switch v {
+    case .string(let s): .string(String(String.UnicodeScalarView(s.unicodeScalars.prefix(charactersMax))))
+    case .timestamp(let t): timestamp(CivilTime.floorDivide(t, 1000) * 1000)
+    default: number(v)
+    }
+  }
+
+  private static func upper(_ v: Literal) -> JSONValue? {
+    switch v {
+    case .string(let s):
+      let scalars = s.unicodeScalars
+      if scalars.count <= charactersMax { return .string(s) }
+      // Cut, then a code point that is at least as large as the one cut off (field notes 21).
+      var cut = Array(scalars.prefix(charactersMax))
+      let next = scalars[scalars.index(scalars.startIndex, offsetBy: charactersMax)]
+      guard next.value < 0x10FFFF else { return nil }
+      cut.append(next.value < 0x7F ? "\u{7F}" : "\u{10FFFF}")
+      var view = String.UnicodeScalarView()
+      view.append(contentsOf: cut)
+      return .string(String(view))
+    case .timestamp(let t): return timestamp((CivilTime.floorDivide(t, 1000) + (t % 1000 == 0 ? 0 : 1)) * 1000)
+    default: return number(v)
+    }
+  }
+
+  private static func timestamp(_ t: Int64) -> JSONValue? {
+    // Milliseconds are always written, as Spark does.
+    let text = CivilTime.text(ofMicroseconds: t)
+    guard !text.hasPrefix("-"), text.utf8.count <= 24 else { return nil }
+    return .string(text.contains(".") ? text : String(text.dropLast()) + ".000Z")
+  }
+
+  private static func number(_ v: Literal) -> JSONValue? {
+    switch v {
+    case .int64(let i): .int(i)
+    case .double(let d): d.isFinite ? .number("\(d)") : nil
+    case .decimal(let d, _, let scale): .number(DecimalText.text(d, scale: scale))
+    default: nil
+    }
+  }
+}

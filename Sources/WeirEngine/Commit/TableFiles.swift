@@ -1,0 +1,145 @@
+import WeirCore
+import WeirDelta
+import WeirOperators
+import WeirParquet
+
+/// A data file ready to be written.
+struct EncodedFile: Sendable {
+  var table: String
+  /// Relative to the table.
+  var path: String
+  var bytes: [UInt8]
+  var rows: Int
+  var partition: [(name: String, value: String?)]
+  var statistics: [ColumnStatistics]
+  var stored: [ColumnSchema]
+}
+
+/// Encodes one table's rows of one epoch: rows by (lane, position), a file a partition, rolled at the configured size.
+struct TableEncoder {
+  private let layout: TableLayout
+  private let run: RunInfo
+  private let options: ParquetOptions
+  private let fileBytes: Int
+  /// Names of files begin with this.
+  private let stem: String
+
+  private final class Partition {
+    var values: [(name: String, value: String?)]
+    var writer: ParquetWriter
+    init(_ values: [(name: String, value: String?)], _ writer: ParquetWriter) {
+      self.values = values
+      self.writer = writer
+    }
+  }
+
+  private var partitions: [Partition] = []
+  private var known: [Hash128: Int] = [:]
+  private(set) var files: [EncodedFile] = []
+
+  init(_ layout: TableLayout, run: RunInfo, lake: LakeSpec, stem: String) {
+    self.layout = layout
+    self.run = run
+    self.stem = stem
+    options = ParquetOptions(codec: lake.codec)
+    fileBytes = Int(lake.fileSizeBytes)
+  }
+
+  mutating func append(_ chunk: RowChunk) throws(WeirError) {
+    guard chunk.count > 0 else { return }
+    switch chunk.source {
+    case .columns(let columns): try append(columns, rows: chunk.rows, count: chunk.count)
+    case .silver(let block): try append(block.silver, rows: chunk.rows, count: chunk.count)
+    case .bronze(let block):
+      let rows = chunk.rows ?? (0..<UInt32(block.count)).map { $0 }
+      try append(bronze(block, rows), rows: nil, count: rows.count)
+    }
+  }
+
+  private mutating func append(_ columns: [Column], rows: [UInt32]?, count: Int) throws(WeirError) {
+    let stored = layout.storedFrom.map { columns[$0] }
+    guard !layout.partitionBy.isEmpty else { return try write(partition(nil, nil), stored, rows) }
+    let codes = PartitionValues.codes(layout, columns).map { code in rows.map { code.gather($0) } ?? code }
+    let hashes = RowHash.hash(codes, count: count)
+    var runs: [(partition: Int, rows: [UInt32])] = []
+    var place: [Int: Int] = [:]
+    // Neighbours mostly share their partition: the run of the row before is tried first.
+    var current = 0
+    for i in 0..<count {
+      let row = rows.map { $0[i] } ?? UInt32(i)
+      if i == 0 || hashes[i] != hashes[i - 1] {
+        let partition = partition(hashes[i]) { codes.map { $0.literal(i) } }
+        if let at = place[partition] {
+          current = at
+        } else {
+          current = runs.count
+          place[partition] = current
+          runs.append((partition, []))
+        }
+      }
+      runs[current].rows.append(row)
+    }
+    for run in runs { try write(run.partition, stored, run.rows) }
+  }
+
+  private mutating func partition(_ hash: Hash128?, _ codes: (() -> [Literal])?) -> Int {
+    let hash = hash ?? Hash128(low: 0, high: 0)
+    if let at = known[hash] { return at }
+    let values = zip(layout.partitionBy, codes?() ?? []).map { ($0.name, PartitionValues.text($0, $1)) }
+    known[hash] = partitions.count
+    partitions.append(Partition(values, ParquetWriter(columns: layout.stored, options: options)))
+    return partitions.count - 1
+  }
+
+  private mutating func write(_ at: Int, _ columns: [Column], _ rows: [UInt32]?) throws(WeirError) {
+    let partition = partitions[at]
+    partition.writer.append(columns, rows: rows)
+    if partition.writer.estimatedBytes >= fileBytes { try roll(partition) }
+  }
+
+  private mutating func roll(_ partition: Partition) throws(WeirError) {
+    var writer = partition.writer
+    partition.writer = ParquetWriter(columns: layout.stored, options: options)
+    guard writer.rowCount > 0 else { return }
+    let file = try writer.finish()
+    let directory = partitionPath(partition.values)
+    let number = String(files.count)
+    let name = "part-\(stem)-\(String(repeating: "0", count: max(0, 4 - number.utf8.count)))\(number).parquet"
+    files.append(
+      EncodedFile(
+        table: layout.table, path: directory.isEmpty ? name : directory + "/" + name, bytes: file.bytes, rows: file.rows,
+        partition: partition.values, statistics: file.statistics, stored: layout.stored))
+  }
+
+  /// The rest of the files; the encoder must not be used after.
+  mutating func finish() throws(WeirError) -> [EncodedFile] {
+    for partition in partitions { try roll(partition) }
+    return files
+  }
+
+  /// `key, value, headers` and provenance of a block's rows.
+  private func bronze(_ block: PreparedBlock, _ rows: [UInt32]) -> [Column] {
+    let arena = Arena()
+    let text: [any AnyObject & Sendable] = [block.decoded.raw.text]
+    func constant(_ string: String) -> Column {
+      Column(type: .string, values: .string([StringRef](repeating: arena.copy(string), count: rows.count)), owners: [arena])
+    }
+    let arrival = Column(type: .timestamp, values: .int64(rows.map { block.arrival[Int($0)] }))
+    let sources = RunInfo.arrivalSources.map { arena.copy($0) }
+    var key = block.key.gather(rows)
+    key.type = .binary
+    return [
+      key,
+      Column(type: .binary, values: .string(rows.map { block.value(Int($0)) }), owners: text),
+      Column(
+        type: .string, values: .string([StringRef](repeating: .empty, count: rows.count)),
+        validity: [Bool](repeating: false, count: rows.count)),
+      constant(run.shard),
+      Column(type: .int64, values: .int64(rows.map { block.position(Int($0)) })),
+      arrival,
+      arrival,
+      Column(type: .string, values: .string(rows.map { sources[Int(block.arrivalSource[Int($0)])] }), owners: [arena]),
+      constant(run.runID),
+    ]
+  }
+}

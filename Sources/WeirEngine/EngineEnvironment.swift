@@ -1,0 +1,26 @@
+import WeirCore
+
+/// All effects that the engine has (law 8), given by the service or by a simulation.
+public struct EngineEnvironment: Sendable {
+  public var lake: any ObjectStore
+  /// nil: the plan names no state table.
+  public var state: (any StateTable)?
+  public var clock: any Clock
+  public var random: any RandomSource
+  /// Threads for work that is no business of the cooperative pool: encoding and compression of files.
+  public var threads: any BlockingRunner
+  /// Blocks that are prepared at once.
+  public var parallel: Int
+
+  public init(
+    lake: any ObjectStore, state: (any StateTable)?, clock: any Clock, random: any RandomSource,
+    threads: any BlockingRunner, parallel: Int
+  ) {
+    self.lake = lake
+    self.state = state
+    self.clock = clock
+    self.random = random
+    self.threads = threads
+    self.parallel = parallel
+  }
+}

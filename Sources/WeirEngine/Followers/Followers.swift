@@ -1,0 +1,66 @@
+import WeirCore
+import WeirOperators
+import WeirProtocol
+
+/// Everything that is brought up to the ledger: the Delta tables, and the state table's merged rows and marks.
+actor Followers {
+  /// Entries that the tables may be behind while the worker goes on; then it waits (law 5).
+  static let behindMax: Int64 = 4
+
+  private let ledger: Ledger
+  private let state: (any StateTable)?
+  private var tables: [DeltaFollower]
+  private(set) var appliedThrough: Int64 = -1
+
+  init(environment: EngineEnvironment, ledger: Ledger, ledgerID: String, plan: Plan) {
+    self.ledger = ledger
+    state = environment.state
+    tables = TableLayout.all(plan).map { DeltaFollower(environment: environment, ledgerID: ledgerID, layout: $0) }
+  }
+
+  /// Called after each commit. Tables are brought up when they are `behindMax` entries behind: one Delta commit then
+  /// covers those entries.
+  func applied(fold: LedgerFold, merged: [StateRow]) async throws {
+    if let state {
+      if !merged.isEmpty { _ = try await state.write(merged.sorted(by: StateOrder.precedes)) }
+      try await state.writeMeta(Followers.marks(fold))
+    }
+    if fold.next - 1 - appliedThrough >= Followers.behindMax { try await catchUp(to: fold.next - 1) }
+  }
+
+  /// Brings every table up to entry `target`.
+  func catchUp(to target: Int64) async throws {
+    guard target > appliedThrough else { return }
+    let ledger = self.ledger
+    for i in tables.indices {
+      var table = tables[i]
+      try await table.follow(to: target) { number in
+        guard let entry = try await ledger.read(number) else {
+          throw WeirError(
+            "corrupt", "the ledger entry \(ledger.entryPath(number)) is missing",
+            advice: "Restore it from a copy of the lake.")
+        }
+        return entry
+      }
+      tables[i] = table
+    }
+    appliedThrough = target
+  }
+
+  /// What the ledger has of each lane, for readers of the state table.
+  static func marks(_ fold: LedgerFold) -> [(String, [UInt8])] {
+    fold.lanes.sorted { $0.key < $1.key }.map { id, lane in
+      var position: Int64 = 0
+      if id == .merge { position = fold.next - 1 } else if case .offset(let offset) = lane.position { position = offset }
+      return ("committed/\(id.text)", Array("\(lane.generation) \(position)".utf8))
+    }
+  }
+}
+
+/// The order in which the state table takes rows.
+enum StateOrder {
+  static func precedes(_ a: StateRow, _ b: StateRow) -> Bool {
+    if a.table != b.table { return a.table < b.table }
+    return a.key.lexicographicallyPrecedes(b.key)
+  }
+}

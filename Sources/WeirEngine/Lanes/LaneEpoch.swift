@@ -1,0 +1,55 @@
+import WeirCore
+import WeirOperators
+
+/// One epoch's contribution of a lane to the aggregates that the merge lane finishes.
+final class Partial: @unchecked Sendable {
+  // Unchecked: a lane fills it, gives it away at the cut and makes a new one; the merge lane only reads it.
+  fileprivate(set) var windows: [Int: WindowStore] = [:]
+  fileprivate(set) var keyed: [Int: KeyedStore] = [:]
+
+  init(_ compiled: CompiledPlan) {
+    for (i, aggregate) in compiled.aggregates.enumerated() where !aggregate.isFinishedInLane {
+      if let window = aggregate.window {
+        windows[i] = WindowStore(window, layout: aggregate.layout)
+      } else {
+        keyed[i] = KeyedStore(layout: aggregate.layout)
+      }
+    }
+  }
+
+  /// Everything in the order of the plan's aggregates: the entry's `partials`.
+  func save(into out: inout ByteWriter) {
+    for (_, store) in windows.sorted(by: { $0.key < $1.key }) { store.save(into: &out) }
+    for (_, store) in keyed.sorted(by: { $0.key < $1.key }) { store.save(base: true, into: &out) }
+  }
+}
+
+/// Rows of one lane and epoch, by table.
+struct LaneTables: Sendable {
+  var bronze: [RowChunk]
+  var silver: [RowChunk]
+  var quarantine: [Column]?
+  /// By gold table number.
+  var late: [Int: [Column]] = [:]
+  var gold: [Int: [WindowResult]] = [:]
+
+  init(bronze: [RowChunk], silver: [RowChunk]) {
+    self.bronze = bronze
+    self.silver = silver
+  }
+}
+
+/// What a cut takes out of a lane.
+struct LaneEpoch: Sendable {
+  var lane: LaneID
+  /// Everything before it is consumed.
+  var position: Int64
+  var watermark: Int64
+  var counts: BucketCounts
+  /// By gold table number.
+  var windowCounts: [WindowCounts]
+  var tables: LaneTables
+  var partial: Partial
+  var state: [UInt8]
+  var stateIsBase: Bool
+}

@@ -1,0 +1,224 @@
+import WeirCore
+import WeirOperators
+
+/// All state of one lane and what it does with a block: dedup, windows, keyed state, rows. No effects, no clock.
+///
+/// Rows come in shard order; a cut changes none of them (law 3).
+final class LaneState {
+  static let formatVersion: UInt8 = 1
+
+  let id: LaneID
+  let generation: Int64
+  private let compiled: CompiledPlan
+  private let run: RunInfo
+
+  private let dedup: DedupIndex?
+  /// By aggregate number: what is finished here …
+  private var windows: [Int: WindowStore] = [:]
+  private var keyed: [Int: KeyedStore] = [:]
+  /// … and this epoch's contribution to what is merged.
+  private var partial: Partial
+
+  private var counts = BucketCounts()
+  private var windowCounts: [WindowCounts]
+  private var all: [RowChunk] = []
+  private var accepted: [RowChunk] = []
+  private var quarantine: QuarantineRows
+  private var late: [LateRows]
+  private(set) var watermark = Watermark.minimum
+  /// A lane that joined or woke judges by the larger of the shard's watermark and this (law 3); the minimum elsewhere.
+  private(set) var floor = Watermark.minimum
+  /// Everything of the shard before this is consumed.
+  private(set) var position: Int64 = 0
+
+  private var savedBaseBytes = 0
+  private var savedDeltaBytes = 0
+  private var savedDeltas = 0
+
+  init(_ id: LaneID, generation: Int64, compiled: CompiledPlan, run: RunInfo) {
+    self.id = id
+    self.generation = generation
+    self.compiled = compiled
+    self.run = run
+    dedup = compiled.plan.dedup.map { DedupIndex(withinMicroseconds: $0.withinMicroseconds) }
+    for (i, aggregate) in compiled.aggregates.enumerated() where aggregate.isFinishedInLane {
+      if let window = aggregate.window {
+        windows[i] = WindowStore(window, layout: aggregate.layout)
+      } else {
+        keyed[i] = KeyedStore(layout: aggregate.layout)
+      }
+    }
+    partial = Partial(compiled)
+    windowCounts = [WindowCounts](repeating: .init(), count: compiled.goldCount)
+    quarantine = QuarantineRows(run)
+    late = compiled.plan.gold.map { _ in LateRows(run) }
+  }
+
+  // MARK: Records
+
+  /// Consumes the lane's `rows` of a sequenced block.
+  func consume(_ block: PreparedBlock, rows: [UInt32]) {
+    guard !rows.isEmpty else { return }
+    var block = block
+    if floor > Watermark.minimum { for i in block.watermark.indices { block.watermark[i] = max(block.watermark[i], floor) } }
+    let passed = sift(block, rows)
+    if compiled.plan.bronze != nil { all.append(RowChunk(source: .bronze(block), rows: rows, count: rows.count)) }
+    guard !passed.isEmpty else { return }
+    if compiled.plan.silver != nil { accepted.append(RowChunk(source: .silver(block), rows: passed, count: passed.count)) }
+    for i in compiled.aggregates.indices { aggregate(i, block, passed) }
+  }
+
+  /// Puts every row into its bucket; returns the accepted ones.
+  private func sift(_ block: PreparedBlock, _ rows: [UInt32]) -> [UInt32] {
+    var passed: [UInt32] = []
+    passed.reserveCapacity(rows.count)
+    for row in rows {
+      let at = Int(row)
+      switch block.verdict[at] {
+      case PreparedBlock.Verdict.filtered: counts.filtered += 1
+      case PreparedBlock.Verdict.rejected: reject(block, at, block.rejections[at])
+      default:
+        if let dedup, block.hasID[at], !dedup.insert(block.ids[at], watermark: block.watermark[at]) {
+          counts.duplicate += 1
+        } else if !block.errors.isEmpty, let reason = block.errors[at] {
+          reject(block, at, Rejection(stage: .expression, reason: reason))
+        } else {
+          passed.append(row)
+        }
+      }
+    }
+    counts.accepted += Int64(passed.count)
+    return passed
+  }
+
+  private func reject(_ block: PreparedBlock, _ row: Int, _ rejection: Rejection?) {
+    counts.quarantined += 1
+    let rejection = rejection ?? Rejection(stage: .decode, reason: "not decoded")
+    quarantine.add(block, row, stage: rejection.stage.rawValue, reason: rejection.reason)
+  }
+
+  private func aggregate(_ i: Int, _ block: PreparedBlock, _ passed: [UInt32]) {
+    let input = block.aggregates[i]
+    let rows = input.mask.map { mask in passed.filter { mask[Int($0)] } } ?? passed
+    guard !rows.isEmpty else { return }
+    let key = { (row: Int) in StateKey.encode(input.by.map { $0.literal(row) }) }
+    if compiled.aggregates[i].window == nil {
+      let store = keyed[i] ?? partial.keyed[i]!
+      store.update(rows: rows, hashes: input.hashes, arguments: input.arguments, key: key)
+      return
+    }
+    let store = windows[i] ?? partial.windows[i]!
+    var missed: [LateRow] = []
+    store.update(
+      rows: rows, times: block.time, watermarks: block.watermark, hashes: input.hashes, arguments: input.arguments,
+      key: key, counts: &windowCounts[i], late: &missed)
+    for row in missed { late[i].add(block, row) }
+  }
+
+  /// Follows the shard: everything before `position` was handed over, and this is the shard's watermark there.
+  func advance(position: Int64, watermark: Int64) {
+    precondition(position >= self.position && watermark >= self.watermark, "a lane never goes back")
+    self.position = position
+    self.watermark = watermark
+  }
+
+  // MARK: State rows
+
+  /// Rows of lane-finished state that changed since the last call, fenced by the lane's position.
+  func takeStateRows() -> [StateRow] {
+    keyed.sorted { $0.key < $1.key }.flatMap { i, store in rows(i, store.takeUnflushed()) }
+  }
+
+  /// All rows of lane-finished state: for a rebuild.
+  func allStateRows() -> [StateRow] { keyed.sorted { $0.key < $1.key }.flatMap { i, store in rows(i, store.allRows()) } }
+
+  private func rows(_ aggregate: Int, _ rows: [(key: [UInt8], measures: [Literal])]) -> [StateRow] {
+    let table = compiled.aggregates[aggregate].name
+    let fence = Fence(generation: generation, position: position)
+    return rows.map {
+      StateRow(table: table, key: $0.key, fence: fence, lane: id.text, value: StateValue.encode($0.measures))
+    }
+  }
+
+  // MARK: Cut
+
+  /// Ends the epoch: everything since the last cut, and the lane's state after it.
+  func cut() throws(WeirError) -> LaneEpoch {
+    var tables = LaneTables(bronze: all, silver: accepted)
+    if quarantine.count > 0 { tables.quarantine = quarantine.finish() }
+    for i in 0..<compiled.goldCount {
+      if late[i].count > 0 { tables.late[i] = late[i].finish() }
+      guard let store = windows[i] else { continue }
+      let results = store.finish(watermark: watermark)
+      if !results.isEmpty { tables.gold[i] = results }
+    }
+    let (state, isBase) = save()
+    let epoch = LaneEpoch(
+      lane: id, position: position, watermark: watermark, counts: counts, windowCounts: windowCounts, tables: tables,
+      partial: partial, state: state, stateIsBase: isBase)
+    reset()
+    return epoch
+  }
+
+  private func reset() {
+    counts = BucketCounts()
+    windowCounts = [WindowCounts](repeating: .init(), count: compiled.goldCount)
+    all = []
+    accepted = []
+    quarantine = QuarantineRows(run)
+    late = compiled.plan.gold.map { _ in LateRows(run) }
+    partial = Partial(compiled)
+  }
+
+  // MARK: State blobs
+
+  /// A base snapshot when the deltas since the last one have outgrown it, else a delta. Open windows are written whole
+  /// in both: they are what an epoch changes most.
+  private func save() -> (bytes: [UInt8], isBase: Bool) {
+    let live = (dedup?.count ?? 0) + keyed.values.reduce(0) { $0 + $1.count }
+    let unsaved = (dedup?.unsavedCount ?? 0) + keyed.values.reduce(0) { $0 + $1.unsavedCount }
+    let isBase = savedBaseBytes == 0 || unsaved * 2 >= live || savedDeltas >= 16 || savedDeltaBytes > savedBaseBytes
+    var out = ByteWriter()
+    out.write(LaneState.formatVersion)
+    out.write(UInt8(isBase ? 1 : 0))
+    out.write(floor)
+    out.write(UInt8(dedup == nil ? 0 : 1))
+    dedup?.save(base: isBase, into: &out)
+    for i in compiled.aggregates.indices {
+      windows[i]?.save(into: &out)
+      keyed[i]?.save(base: isBase, into: &out)
+    }
+    if isBase {
+      (savedBaseBytes, savedDeltaBytes, savedDeltas) = (out.bytes.count, 0, 0)
+    } else {
+      savedDeltaBytes += out.bytes.count
+      savedDeltas += 1
+    }
+    return (out.bytes, isBase)
+  }
+
+  /// Restores the lane as an entry left it: base first, then deltas in order.
+  func restore(blobs: [[UInt8]], position: Int64, watermark: Int64) throws(WeirError) {
+    for (number, bytes) in blobs.enumerated() {
+      var reader = ByteReader(bytes[...], what: "state blob \(number) of lane \(id.text)")
+      let version = try reader.read(UInt8.self)
+      guard version == LaneState.formatVersion else {
+        throw reader.corrupt("its format version is \(version), this program reads \(LaneState.formatVersion)")
+      }
+      let isBase = try reader.read(UInt8.self) == 1
+      guard isBase == (number == 0) else { throw reader.corrupt("base and deltas are out of order") }
+      floor = try reader.read(Int64.self)
+      guard (try reader.read(UInt8.self) == 1) == (dedup != nil) else { throw reader.corrupt("it belongs to another plan") }
+      try dedup?.restore(from: &reader)
+      for i in compiled.aggregates.indices {
+        try windows[i]?.restore(from: &reader)
+        try keyed[i]?.restore(from: &reader)
+      }
+      guard reader.isAtEnd else { throw reader.corrupt("there are bytes behind its end") }
+      if isBase { savedBaseBytes = bytes.count } else { savedDeltaBytes += bytes.count }
+    }
+    savedDeltas = max(0, blobs.count - 1)
+    self.position = position
+    self.watermark = watermark
+  }
+}

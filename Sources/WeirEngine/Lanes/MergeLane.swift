@@ -1,0 +1,95 @@
+import WeirCore
+import WeirOperators
+
+/// The lane whose source is the ledger: folds the partials of all lanes, in lane order, and finishes what they share.
+final class MergeLane {
+  static let formatVersion: UInt8 = 1
+
+  private let compiled: CompiledPlan
+  private var windows: [Int: WindowStore] = [:]
+  private var keyed: [Int: KeyedStore] = [:]
+  private var savedBaseBytes = 0
+  private var savedDeltaBytes = 0
+  private var savedDeltas = 0
+
+  init(_ compiled: CompiledPlan) {
+    self.compiled = compiled
+    for (i, aggregate) in compiled.aggregates.enumerated() where !aggregate.isFinishedInLane {
+      if let window = aggregate.window {
+        windows[i] = WindowStore(window, layout: aggregate.layout)
+      } else {
+        keyed[i] = KeyedStore(layout: aggregate.layout)
+      }
+    }
+  }
+
+  /// Folds one epoch in and returns the windows that the merged watermark finishes, by gold table number.
+  func merge(_ partials: [Partial], watermark: Int64) -> [Int: [WindowResult]] {
+    for partial in partials {
+      for (i, store) in windows { if let theirs = partial.windows[i] { store.merge(theirs) } }
+      for (i, store) in keyed { if let theirs = partial.keyed[i] { store.merge(theirs) } }
+    }
+    var results: [Int: [WindowResult]] = [:]
+    for (i, store) in windows {
+      let done = store.finish(watermark: watermark)
+      if !done.isEmpty { results[i] = done }
+    }
+    return results
+  }
+
+  /// Changed rows of merged state, fenced by the ledger number of the entry that changed them.
+  func takeStateRows(ledgerNumber: Int64) -> [StateRow] {
+    keyed.sorted { $0.key < $1.key }.flatMap { i, store in rows(i, store.takeUnflushed(), ledgerNumber) }
+  }
+
+  func allStateRows(ledgerNumber: Int64) -> [StateRow] {
+    keyed.sorted { $0.key < $1.key }.flatMap { i, store in rows(i, store.allRows(), ledgerNumber) }
+  }
+
+  private func rows(_ i: Int, _ rows: [(key: [UInt8], measures: [Literal])], _ number: Int64) -> [StateRow] {
+    rows.map {
+      StateRow(
+        table: compiled.aggregates[i].name, key: $0.key, fence: Fence(generation: 1, position: number),
+        lane: LaneID.merge.text, value: StateValue.encode($0.measures))
+    }
+  }
+
+  // MARK: State blobs
+
+  func save() -> (bytes: [UInt8], isBase: Bool) {
+    let live = keyed.values.reduce(0) { $0 + $1.count }
+    let unsaved = keyed.values.reduce(0) { $0 + $1.unsavedCount }
+    let isBase = savedBaseBytes == 0 || unsaved * 2 >= live || savedDeltas >= 16 || savedDeltaBytes > savedBaseBytes
+    var out = ByteWriter()
+    out.write(MergeLane.formatVersion)
+    out.write(UInt8(isBase ? 1 : 0))
+    for i in compiled.aggregates.indices {
+      windows[i]?.save(into: &out)
+      keyed[i]?.save(base: isBase, into: &out)
+    }
+    if isBase {
+      (savedBaseBytes, savedDeltaBytes, savedDeltas) = (out.bytes.count, 0, 0)
+    } else {
+      savedDeltaBytes += out.bytes.count
+      savedDeltas += 1
+    }
+    return (out.bytes, isBase)
+  }
+
+  func restore(blobs: [[UInt8]]) throws(WeirError) {
+    for (number, bytes) in blobs.enumerated() {
+      var reader = ByteReader(bytes[...], what: "state blob \(number) of the merge lane")
+      let version = try reader.read(UInt8.self)
+      guard version == MergeLane.formatVersion else { throw reader.corrupt("its format version is \(version)") }
+      let isBase = try reader.read(UInt8.self) == 1
+      guard isBase == (number == 0) else { throw reader.corrupt("base and deltas are out of order") }
+      for i in compiled.aggregates.indices {
+        try windows[i]?.restore(from: &reader)
+        try keyed[i]?.restore(from: &reader)
+      }
+      guard reader.isAtEnd else { throw reader.corrupt("there are bytes behind its end") }
+      if isBase { savedBaseBytes = bytes.count } else { savedDeltaBytes += bytes.count }
+    }
+    savedDeltas = max(0, blobs.count - 1)
+  }
+}

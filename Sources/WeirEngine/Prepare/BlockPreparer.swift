@@ -1,0 +1,140 @@
+import WeirCore
+import WeirOperators
+
+/// The parallel stage: raw block in, ``PreparedBlock`` out. One preparer serves one block at a time.
+///
+/// Everything that is a pure function of the records happens here, over whole columns, so that the lanes are left with
+/// what has state: dedup, windows, keyed state.
+final class BlockPreparer {
+  private let compiled: CompiledPlan
+  private let decoder: RecordDecoder
+
+  init(_ compiled: CompiledPlan) {
+    self.compiled = compiled
+    decoder = RecordDecoder(fields: compiled.plan.record.fields)
+  }
+
+  func prepare(_ raw: RawBlock) -> PreparedBlock {
+    let plan = compiled.plan
+    let decoded = decoder.decode(raw)
+    let count = decoded.count
+    let key = plan.record.key.map { KeyText.column(decoded.columns[$0], count: count) } ?? KeyText.null(count: count)
+    var block = PreparedBlock(
+      decoded: decoded, key: key, time: times(decoded), verdict: decoded.valid.map { $0 ? 0 : PreparedBlock.Verdict.rejected },
+      rejections: Dictionary(decoded.rejections.map { ($0.row, $0.rejection) }) { first, _ in first }, failures: [], ids: [],
+      hasID: [], errors: [:], silver: [], aggregates: [])
+    let inputs = self.inputs(decoded, time: block.time)
+    check(&block, inputs)
+    identify(&block)
+    evaluate(&block, inputs)
+    return block
+  }
+
+  private func times(_ decoded: DecodedBlock) -> [Int64] {
+    guard let time = compiled.plan.record.time, case .int64(let values) = decoded.columns[time.field].values else {
+      return [Int64](repeating: 0, count: decoded.count)
+    }
+    return values
+  }
+
+  /// The columns that expressions may use, by `Plan.inputs`.
+  private func inputs(_ decoded: DecodedBlock, time: [Int64]) -> [Column?] {
+    let plan = compiled.plan
+    var rowsOf: [Int: [Int32]] = [:]
+    return plan.inputs.map { input in
+      switch input.origin {
+      case .field(let field): return decoded.columns[field]
+      case .lookup(let lookup, let column):
+        let rows: [Int32]
+        if let known = rowsOf[lookup] {
+          rows = known
+        } else {
+          rows = compiled.lookups[lookup].probe(decoded.columns[plan.lookups[lookup].key], count: decoded.count)
+          rowsOf[lookup] = rows
+        }
+        return compiled.lookups[lookup].gather(column: column, rows: rows)
+      case .system(.arrival): return Column(type: .timestamp, values: .int64(time))
+      case .system(.position):
+        return Column(type: .int64, values: .int64(decoded.offset.map { decoded.raw.position + Int64($0) }))
+      case .system(.shard):
+        let arena = Arena()
+        let shard = arena.copy(plan.source.stream)
+        return Column(type: .string, values: .string([StringRef](repeating: shard, count: decoded.count)), owners: [arena])
+      }
+    }
+  }
+
+  /// Checks in their order: the first that is false decides.
+  private func check(_ block: inout PreparedBlock, _ inputs: [Column?]) {
+    for (check, evaluator) in compiled.checks {
+      let result = evaluator.evaluateMask(inputs, count: block.count)
+      for (row, reason) in result.errors where block.verdict[row] == PreparedBlock.Verdict.proceeds {
+        block.verdict[row] = PreparedBlock.Verdict.rejected
+        block.rejections[row] = Rejection(stage: .check, reason: "check \(check.name): \(reason)")
+      }
+      for row in 0..<block.count where result.isFalse[row] && block.verdict[row] == PreparedBlock.Verdict.proceeds {
+        switch check.otherwise {
+        case .drop: block.verdict[row] = PreparedBlock.Verdict.filtered
+        case .quarantine, .fail:
+          block.verdict[row] = PreparedBlock.Verdict.rejected
+          block.rejections[row] = Rejection(stage: .check, reason: "check \(check.name) is false: \(check.that.text)")
+          if check.otherwise == .fail { block.failures.append((row, check.name)) }
+        }
+      }
+    }
+  }
+
+  private func identify(_ block: inout PreparedBlock) {
+    guard let dedup = compiled.plan.dedup else { return }
+    let id = block.decoded.columns[dedup.id]
+    block.ids = RowHash.hash([block.key, id], count: block.count)
+    block.hasID = id.validity ?? [Bool](repeating: true, count: block.count)
+  }
+
+  private func evaluate(_ block: inout PreparedBlock, _ inputs: [Column?]) {
+    let count = block.count
+    for evaluator in compiled.silver { block.silver.append(column(evaluator, inputs, &block, mask: nil)) }
+    for aggregate in compiled.aggregates {
+      var mask: [Bool]?
+      if let filter = aggregate.filter {
+        let result = filter.evaluateMask(inputs, count: count)
+        for (row, reason) in result.errors where block.errors[row] == nil { block.errors[row] = reason }
+        mask = result.isTrue
+      }
+      let by = aggregate.by.map { column($0, inputs, &block, mask: mask) }
+      let arguments = aggregate.arguments.map { $0.map { column($0, inputs, &block, mask: mask) } }
+      block.aggregates.append(
+        .init(mask: mask, by: by, hashes: RowHash.hash(by, count: count), arguments: arguments))
+    }
+  }
+
+  private func column(_ evaluator: ExprEvaluator, _ inputs: [Column?], _ block: inout PreparedBlock, mask: [Bool]?) -> Column {
+    let result = evaluator.evaluate(inputs, count: block.count)
+    for (row, reason) in result.errors where mask?[row] ?? true && block.errors[row] == nil { block.errors[row] = reason }
+    return result.column
+  }
+}
+
+/// The key's bytes: what dealing and dedup see, and bronze keeps.
+enum KeyText {
+  static func null(count: Int) -> Column {
+    Column(
+      type: .string, values: .string([StringRef](repeating: .empty, count: count)),
+      validity: [Bool](repeating: false, count: count))
+  }
+
+  /// A string key is its own bytes; others are their canonical text.
+  static func column(_ key: Column, count: Int) -> Column {
+    if key.type == .string { return key }
+    var builder = ColumnBuilder(.string)
+    for row in 0..<count {
+      switch key.literal(row) {
+      case .int64(let v), .timestamp(let v): builder.append(.string(String(v)))
+      case .bool(let v): builder.append(.string(v ? "true" : "false"))
+      case .decimal(let v, _, let scale): builder.append(.string(DecimalText.text(v, scale: scale)))
+      default: builder.append(.null)
+      }
+    }
+    return builder.finish()
+  }
+}

@@ -1,0 +1,52 @@
+import WeirCore
+import WeirOperators
+
+/// A plan with everything made that a block needs: evaluators, column lists, which tables are finished in the lane.
+public struct CompiledPlan: Sendable {
+  /// One aggregate over accepted rows: a gold table or a state table.
+  public struct Aggregate: Sendable {
+    public var name: String
+    /// nil for a state table.
+    public var window: WindowSpec?
+    var filter: ExprEvaluator?
+    var by: [ExprEvaluator]
+    public var byTypes: [ColumnType]
+    /// One a measure; nil for `count()`.
+    var arguments: [ExprEvaluator?]
+    public var layout: AggregateLayout
+    /// True when one of `by` is the record's key: every row of a group is then in the same lane (DESIGN section 5).
+    public var isFinishedInLane: Bool
+  }
+
+  public let plan: Plan
+  public let lookups: [LookupTable]
+  let checks: [(check: Check, evaluator: ExprEvaluator)]
+  let silver: [ExprEvaluator]
+  /// Gold tables in the plan's order, then state tables.
+  public let aggregates: [Aggregate]
+  public let goldCount: Int
+
+  public init(_ plan: Plan, lookups: [LookupTable]) {
+    self.plan = plan
+    self.lookups = lookups
+    checks = plan.checks.map { ($0, ExprEvaluator($0.that)) }
+    silver = plan.silver?.columns.map { ExprEvaluator($0.expr) } ?? []
+    goldCount = plan.gold.count
+    let key = plan.record.key
+    func make(_ name: String, _ window: WindowSpec?, _ filter: Expr?, _ by: [OutputColumn], _ measures: [Measure]) -> Aggregate {
+      Aggregate(
+        name: name, window: window, filter: filter.map { ExprEvaluator($0) }, by: by.map { ExprEvaluator($0.expr) },
+        byTypes: by.map(\.expr.type), arguments: measures.map { $0.argument.map { ExprEvaluator($0) } },
+        layout: AggregateLayout(measures),
+        isFinishedInLane: by.contains { column in
+          guard let key, let input = column.expr.plainColumn else { return false }
+          return plan.inputs[input].origin == .field(key)
+        })
+    }
+    aggregates =
+      plan.gold.map { make($0.name, $0.window, $0.filter, $0.by, $0.measures) }
+      + plan.state.map { make($0.name, nil, $0.filter, $0.by, $0.measures) }
+  }
+
+  var hasMerge: Bool { aggregates.contains { !$0.isFinishedInLane } }
+}

@@ -1,0 +1,82 @@
+import WeirCore
+import WeirOperators
+
+/// What must be done in shard order: the shard watermark, the guard against far-future times, dealing over lanes.
+///
+/// Law 3: taken after the parallel decode and before dealing, so that nothing depends on where a block begins.
+struct Sequencer {
+  private let time: TimeSpec?
+  private let dealer: LaneDealer
+  /// The largest event time of the shard so far; nil before the first.
+  private(set) var maximum: Int64?
+
+  init(_ plan: Plan, dealing: Dealing, lanes: Int, maximum: Int64?) {
+    time = plan.record.time
+    dealer = LaneDealer(dealing, lanes: lanes)
+    self.maximum = maximum
+  }
+
+  /// The shard watermark behind all records so far.
+  var watermark: Int64 { time.flatMap { t in maximum.map { Sequencer.watermark($0, t) } } ?? Watermark.minimum }
+
+  private static func watermark(_ maximum: Int64, _ time: TimeSpec) -> Int64 {
+    let less = maximum.subtractingReportingOverflow(time.outOfOrderMicroseconds)
+    return less.overflow ? Watermark.minimum + 1 : less.partialValue
+  }
+
+  /// The running maximum behind a watermark that an entry recorded.
+  static func maximum(of watermark: Int64, _ time: TimeSpec?) -> Int64? {
+    guard let time, watermark != Watermark.minimum, watermark != Watermark.maximum else { return nil }
+    return watermark + time.outOfOrderMicroseconds
+  }
+
+  /// Adds watermarks, arrival and lanes. Throws when a record fails a check with `else: fail`.
+  mutating func sequence(_ block: inout PreparedBlock) throws(WeirError) {
+    stamp(&block)
+    if let failure = block.failures.first(where: { block.rejections[$0.row]?.stage == .check }) {
+      throw WeirError(
+        "check_failed",
+        "the record at position \(block.position(failure.row)) fails the check \(failure.check), which is set to stop the pipeline",
+        advice: "Mend the record, or set `else: quarantine` for the check, and run again: it goes on before this record.")
+    }
+    let lanes = dealer.lanes(of: block.key, count: block.count)
+    var selections = [[UInt32]](repeating: [], count: dealer.count)
+    for row in 0..<block.count { selections[Int(lanes[row])].append(UInt32(row)) }
+    block.lanes = selections
+  }
+
+  private mutating func stamp(_ block: inout PreparedBlock) {
+    let count = block.count
+    var watermarks = [Int64](repeating: Watermark.minimum, count: count)
+    var arrival = [Int64](repeating: 0, count: count)
+    var source = [UInt8](repeating: 2, count: count)
+    guard let time else {
+      (block.watermark, block.arrival, block.arrivalSource) = (watermarks, arrival, source)
+      return
+    }
+    var current = watermark
+    for row in 0..<count {
+      let t = block.time[row]
+      var counts = block.decoded.valid[row]
+      if counts, let ahead = time.maxAheadMicroseconds, current != Watermark.minimum, t > current &+ ahead {
+        counts = false
+        block.verdict[row] = PreparedBlock.Verdict.rejected
+        block.rejections[row] = Rejection(
+          stage: .time, reason: "event time is \((t - current) / 1000) ms ahead of the watermark, more than max_ahead allows")
+      }
+      if counts {
+        arrival[row] = t
+        source[row] = 0
+        if maximum == nil || t > maximum! {
+          maximum = t
+          current = Sequencer.watermark(t, time)
+        }
+      } else if current != Watermark.minimum {
+        arrival[row] = current
+        source[row] = 1
+      }
+      watermarks[row] = current
+    }
+    (block.watermark, block.arrival, block.arrivalSource) = (watermarks, arrival, source)
+  }
+}

@@ -1,0 +1,27 @@
+import WeirCore
+
+/// What a replay did: so far, or in all.
+public struct ReplayProgress: Sendable {
+  /// Records read.
+  public var records: Int64 = 0
+  /// Input bytes consumed, the ledger's earlier ones counted.
+  public var position: Int64 = 0
+  public var watermark = Watermark.minimum
+  /// Entries committed by this run.
+  public var entries: Int64 = 0
+  /// The ledger's newest entry.
+  public var ledgerNumber: Int64 = 0
+  public init() {}
+}
+
+/// How a replay ended.
+public enum ReplayEnd: Sendable, Equatable {
+  /// The capture is consumed and its windows are closed.
+  case finished
+  /// It had been before: nothing was changed.
+  case unchanged
+  /// The capture is consumed; `--keep-open` left its windows open.
+  case keptOpen
+  /// Stopped from outside after a commit; the next run goes on there.
+  case interrupted
+}

@@ -1,0 +1,215 @@
+import Synchronization
+import WeirCore
+import WeirOperators
+import WeirProtocol
+
+/// One run between restoring the lanes and the end of the input.
+final class ReplaySession: Sendable {
+  private let compiled: CompiledPlan
+  private let environment: EngineEnvironment
+  private let lanes: [ShardActor]
+  private let sequencer: Sequencer
+  private let start: (position: Int64, prefix: Hash128?)
+  private let endIsRecorded: Bool
+  let committer: EpochCommitter
+  private let counted = Mutex(ReplayProgress())
+
+  init(
+    compiled: CompiledPlan, environment: EngineEnvironment, ledger: Ledger, fold: LedgerFold, followers: Followers,
+    planHash: ContentHash
+  ) async throws {
+    self.compiled = compiled
+    self.environment = environment
+    guard let genesis = fold.genesis else { throw WeirError("corrupt", "the ledger has no genesis") }
+    let run = RunInfo(shard: compiled.plan.source.stream, runID: genesis.runID)
+    let restorer = Restorer(compiled: compiled, store: environment.lake, ledger: ledger, fold: fold, run: run)
+    lanes = try await restorer.lanes(genesis.lanes)
+    let merge = try await restorer.merge()
+    let first = genesis.lanes.first.flatMap { fold.lanes[$0] }
+    var position: Int64 = 0
+    if case .offset(let offset)? = first?.position { position = offset }
+    start = (position, first?.prefixHash)
+    endIsRecorded = fold.endOfInput
+    sequencer = Sequencer(
+      compiled.plan, dealing: genesis.dealing, lanes: genesis.lanes.count,
+      maximum: Sequencer.maximum(of: first?.watermark ?? Watermark.minimum, compiled.plan.record.time))
+    committer = EpochCommitter(
+      environment: environment, compiled: compiled, ledger: ledger, fold: fold, merge: merge, followers: followers,
+      planHash: planHash, run: run)
+  }
+
+  func progress() async -> ReplayProgress {
+    var progress = counted.withLock { $0 }
+    progress.entries = await committer.entries
+    progress.ledgerNumber = await committer.fold.next - 1
+    return progress
+  }
+
+  func run(
+    _ makeSource: (Int64, Hash128?) throws -> any RecordSource, keepOpen: Bool,
+    observe: @escaping @Sendable (ReplayProgress) -> Void, isInterrupted: @escaping @Sendable () -> Bool
+  ) async throws -> ReplayEnd {
+    let source = try makeSource(start.position, start.prefix)
+    let batches = BoundedChannel<EpochBatch>(capacity: 1)
+    let flusher = StateFlusher(lanes: lanes, state: environment.state, clock: environment.clock, spec: compiled.plan.store)
+    let isDone = Flag()
+    do {
+      let end = try await withThrowingTaskGroup(of: ReplayEnd?.self) { group in
+        group.addTask { [self] in
+          defer { isDone.raise() }
+          do {
+            let end = try await read(source, into: batches, keepOpen: keepOpen, observe: observe, isInterrupted: isInterrupted)
+            await batches.finish()
+            return end
+          } catch {
+            await batches.finish()
+            throw error
+          }
+        }
+        group.addTask { [committer] in
+          do {
+            while let batch = await batches.receive() { try await committer.commit(batch) }
+          } catch {
+            // The reader may be waiting for room: it must see that nobody takes batches any more.
+            await batches.finish()
+            throw error
+          }
+          return nil
+        }
+        group.addTask {
+          try await flusher.run { isDone.isRaised }
+          return nil
+        }
+        var end: ReplayEnd?
+        do {
+          for try await result in group { end = result ?? end }
+        } catch {
+          isDone.raise()
+          await batches.finish()
+          throw error
+        }
+        return end ?? .interrupted
+      }
+      try await flusher.flush()
+      await source.close()
+      return end
+    } catch {
+      await source.close()
+      throw error
+    }
+  }
+
+  // MARK: The reader's loop
+
+  private func read(
+    _ source: any RecordSource, into batches: BoundedChannel<EpochBatch>, keepOpen: Bool,
+    observe: @Sendable (ReplayProgress) -> Void, isInterrupted: @Sendable () -> Bool
+  ) async throws -> ReplayEnd {
+    var sequencer = self.sequencer
+    var last: (position: Int64, hash: Hash128) = (start.position, start.prefix ?? RunningHash().digest)
+    var end = ReplayEnd.finished
+    try await PreparerPool(compiled).forEach(source, parallel: environment.parallel, until: isInterrupted) { event in
+      switch event {
+      case .block(var block, let position):
+        try sequencer.sequence(&block)
+        await deal(block, end: position, watermark: sequencer.watermark)
+        count(block, position, sequencer.watermark)
+        observe(counted.withLock { $0 })
+      case .cut(let position, let hash):
+        last = (position, hash)
+        try await cut(position, hash, sequencer.watermark, [], into: batches)
+      case .end where keepOpen: end = .keptOpen
+      case .end:
+        // The end of input is a decision: an empty epoch carries it, and only the entry behind it closes windows.
+        if !endIsRecorded { try await cut(last.position, last.hash, sequencer.watermark, [.endOfInput], into: batches) }
+        try await cut(last.position, last.hash, Watermark.maximum, [], into: batches)
+      case .interrupted: end = .interrupted
+      }
+    }
+    return end
+  }
+
+  private func deal(_ block: PreparedBlock, end: Int64, watermark: Int64) async {
+    await withDiscardingTaskGroup { group in
+      for (lane, rows) in zip(lanes, block.lanes) where !rows.isEmpty {
+        group.addTask { await lane.consume(block, rows: rows, end: end, watermark: watermark) }
+      }
+    }
+  }
+
+  private func count(_ block: PreparedBlock, _ position: Int64, _ watermark: Int64) {
+    counted.withLock {
+      $0.records += Int64(block.count)
+      $0.position = position
+      $0.watermark = watermark
+    }
+  }
+
+  private func cut(
+    _ position: Int64, _ hash: Hash128, _ watermark: Int64, _ decisions: [Decision], into batches: BoundedChannel<EpochBatch>
+  ) async throws {
+    var epochs: [LaneEpoch] = []
+    for lane in lanes { epochs.append(try await lane.cut(position: position, watermark: watermark)) }
+    guard await batches.send(EpochBatch(epochs: epochs, prefixHash: hash, decisions: decisions)) else {
+      // The committer has failed; its error ends the run.
+      throw CancellationError()
+    }
+  }
+}
+
+/// A flag that one task raises and others look at.
+final class Flag: Sendable {
+  private let value = Atomic(false)
+  func raise() { value.store(true, ordering: .releasing) }
+  var isRaised: Bool { value.load(ordering: .acquiring) }
+}
+
+/// Makes lanes from what the ledger names.
+struct Restorer: Sendable {
+  let compiled: CompiledPlan
+  let store: any ObjectStore
+  let ledger: Ledger
+  let fold: LedgerFold
+  let run: RunInfo
+
+  /// Reads a blob and verifies its hash.
+  func blob(_ ref: BlobRef) async throws -> [UInt8] {
+    let path = ledger.prefix + ref.path
+    guard let bytes = try await store.get(path, offset: ref.offset, count: Int(ref.length)) else {
+      throw WeirError("corrupt", "the state blob \(path) is missing", advice: "Restore it from a copy of the lake.")
+    }
+    guard ContentHash(of: bytes) == ref.hash else {
+      throw WeirError(
+        "corrupt", "the state blob \(path) is not what the ledger names (bytes \(ref.offset) to \(ref.offset + ref.length))",
+        advice: "Restore it from a copy of the lake.")
+    }
+    return bytes
+  }
+
+  func blobs(_ lane: LaneID) async throws -> [[UInt8]] {
+    var all: [[UInt8]] = []
+    for ref in fold.lanes[lane]?.state?.blobs ?? [] { all.append(try await blob(ref)) }
+    return all
+  }
+
+  func state(_ id: LaneID) async throws -> sending LaneState {
+    let before = fold.lanes[id]
+    let lane = LaneState(id, generation: before?.generation ?? 1, compiled: compiled, run: run)
+    if let before, case .offset(let position) = before.position {
+      try lane.restore(blobs: try await blobs(id), position: position, watermark: before.watermark)
+    }
+    return lane
+  }
+
+  func lanes(_ ids: [LaneID]) async throws -> [ShardActor] {
+    var all: [ShardActor] = []
+    for id in ids { all.append(ShardActor(try await state(id))) }
+    return all
+  }
+
+  func merge() async throws -> sending MergeLane {
+    let lane = MergeLane(compiled)
+    try lane.restore(blobs: try await blobs(.merge))
+    return lane
+  }
+}

@@ -1,0 +1,120 @@
+import Synchronization
+import WeirCore
+import WeirOperators
+import WeirProtocol
+
+/// Replays a capture through a plan: opens the ledger, rolls followers forward, restores the lanes, reads on.
+///
+/// Tasks of a run, all children of ``run()``: the reader's loop (prepare in parallel, sequence, deal, cut), the committer, and
+/// the state flusher. A failure of one ends all; nothing is lost by it, because the next run starts from the ledger.
+public struct ReplayWorker: Sendable {
+  private let compiled: CompiledPlan
+  private let environment: EngineEnvironment
+  private let request: LedgerRequest
+  private let keepOpen: Bool
+  /// Makes the source that begins at a position, given the hash of what is before it.
+  private let source: @Sendable (_ startAt: Int64, _ prefix: Hash128?) throws -> any RecordSource
+  private let observe: @Sendable (ReplayProgress) -> Void
+  private let isInterrupted: @Sendable () -> Bool
+
+  public init(
+    _ compiled: CompiledPlan, environment: EngineEnvironment, request: LedgerRequest, keepOpen: Bool,
+    source: @escaping @Sendable (_ startAt: Int64, _ prefix: Hash128?) throws -> any RecordSource,
+    observe: @escaping @Sendable (ReplayProgress) -> Void, isInterrupted: @escaping @Sendable () -> Bool
+  ) {
+    self.compiled = compiled
+    self.environment = environment
+    self.request = request
+    self.keepOpen = keepOpen
+    self.source = source
+    self.observe = observe
+    self.isInterrupted = isInterrupted
+  }
+
+  /// - Returns: how it ended, what this run did, and the ledger after it.
+  public func run() async throws -> (end: ReplayEnd, progress: ReplayProgress, fold: LedgerFold) {
+    let ledger = LedgerOpening.ledger(environment, compiled.plan.pipeline)
+    var fold = try await LedgerOpening.open(ledger, compiled.plan, request, environment)
+    guard let genesis = fold.genesis else { throw WeirError("corrupt", "the ledger has no genesis") }
+    if let state = environment.state { try await StateOwnership.claim(state, genesis, compiled.plan) }
+    let followers = Followers(environment: environment, ledger: ledger, ledgerID: genesis.ledgerID, plan: compiled.plan)
+    try await followers.catchUp(to: fold.next - 1)
+    if fold.endOfInput, fold.mergedWatermark == Watermark.maximum { return try await finished(fold) }
+    fold = try await LookupVersions(compiled: compiled, ledger: ledger, environment: environment)
+      .decide(fold, planHash: request.planHash)
+    let session = try await ReplaySession(
+      compiled: compiled, environment: environment, ledger: ledger, fold: fold, followers: followers,
+      planHash: request.planHash)
+    let end = try await session.run(source, keepOpen: keepOpen, observe: observe, isInterrupted: isInterrupted)
+    let after = await session.committer.fold
+    try await followers.catchUp(to: after.next - 1)
+    try await environment.state?.sync()
+    return (end, await session.progress(), after)
+  }
+
+  /// The ledger has the end of the input: the capture must be the same, and may not have grown.
+  private func finished(_ fold: LedgerFold) async throws -> (end: ReplayEnd, progress: ReplayProgress, fold: LedgerFold) {
+    let first = fold.genesis?.lanes.first.flatMap { fold.lanes[$0] }
+    guard case .offset(let position)? = first?.position else { throw WeirError("corrupt", "the ledger has no position") }
+    let source = try self.source(position, first?.prefixHash)
+    var grew = false
+    loop: while true {
+      switch try await source.next() {
+      case .block: grew = true; break loop
+      case .cut: continue
+      case .end: break loop
+      }
+    }
+    await source.close()
+    guard !grew else {
+      throw WeirError(
+        "capture_grew", "there is more input behind byte \(position), where the ledger recorded the end of input",
+        advice:
+          "Its windows are closed. Replay the whole capture into a new lake (--lake DIR --store DIR); with --keep-open the end is not recorded, and the capture may grow.")
+    }
+    return (.unchanged, ReplayProgress(), fold)
+  }
+}
+
+/// Whose state table it is.
+enum StateOwnership {
+  /// - Throws: `foreign_table` when the store belongs to another ledger.
+  static func claim(_ state: any StateTable, _ genesis: Genesis, _ plan: Plan) async throws {
+    for spec in plan.state {
+      let name = "owner/\(spec.name)"
+      if let owner = try await state.readMeta(name), owner != Array(genesis.ledgerID.utf8) {
+        throw WeirError(
+          "foreign_table",
+          "the state table \(spec.name) belongs to another ledger (\(String(decoding: owner, as: UTF8.self)))",
+          advice: "Choose another store (--store DIR), or another name for the state table.")
+      }
+      try await state.writeMeta([
+        (name, Array(genesis.ledgerID.utf8)), ("schema/\(spec.name)", StateSchema.encode(spec)),
+      ])
+    }
+  }
+}
+
+/// The columns of a state table, kept beside its rows so that any process can read them.
+public enum StateSchema {
+  public static func encode(_ spec: StateSpec) -> [UInt8] {
+    func columns(_ all: [(String, ColumnType)]) -> JSONValue {
+      .array(all.map { .members(["name": .string($0.0), "type": .string($0.1.name)]) })
+    }
+    return JSONValue.members([
+      "by": columns(spec.by.map { ($0.name, $0.expr.type) }), "measure": columns(spec.measures.map { ($0.name, $0.type) }),
+    ]).bytes
+  }
+
+  /// Names and types of the `by` columns and names of the measures.
+  public static func decode(_ bytes: [UInt8], type: (String) -> ColumnType?) -> (by: [ColumnSchema], measures: [String])? {
+    guard let value = try? JSONValue(parsing: bytes), let by = value["by"]?.array, let measures = value["measure"]?.array
+    else { return nil }
+    let columns = by.compactMap { item -> ColumnSchema? in
+      guard let name = item["name"]?.string, let type = item["type"]?.string.flatMap(type) else { return nil }
+      return ColumnSchema(name, type)
+    }
+    guard columns.count == by.count else { return nil }
+    return (columns, measures.compactMap { $0["name"]?.string })
+  }
+}

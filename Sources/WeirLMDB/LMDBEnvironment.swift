@@ -1,0 +1,152 @@
+import CLMDB
+import Glibc
+import WeirCore
+
+/// An LMDB environment and its two databases. Every call blocks: used on the store's own threads.
+///
+/// Opened with NOSYNC: rows are a follower of the ledger and can be made again, so a commit does not wait for the disk; the
+/// file is synced in the background and when the worker stops. Not with WRITEMAP: a full disk would then be a signal.
+final class LMDBEnvironment: @unchecked Sendable {
+  // Unchecked: LMDB environments may be shared by threads; the map is resized only by the writer's thread between
+  // transactions, and readers of this process take the same thread.
+  private var environment: OpaquePointer?
+  let rows: MDB_dbi
+  let meta: MDB_dbi
+  let path: String
+  private var mapBytes: Int
+
+  static let keyBytesMax = 511
+  private static let mapBytesAtStart = 64 << 20
+
+  init(path: String, readOnly: Bool) throws(WeirError) {
+    self.path = path
+    if readOnly {
+      guard access(path + "/data.mdb", R_OK) == 0 else {
+        throw WeirError(
+          "config", "there is no state table in \(path)",
+          advice: "Give the store's directory with --store, or the pipeline with --pipeline; a replay makes it.")
+      }
+    } else {
+      try LMDBEnvironment.makeDirectory(path)
+    }
+    var environment: OpaquePointer?
+    var code = mdb_env_create(&environment)
+    mdb_env_set_maxdbs(environment, 4)
+    var info = stat()
+    let size = stat(path + "/data.mdb", &info) == 0 ? Int(info.st_size) : 0
+    mapBytes = max(LMDBEnvironment.mapBytesAtStart, (size + (4 << 20)) / (1 << 20) * (1 << 20))
+    mdb_env_set_mapsize(environment, mapBytes)
+    let flags = UInt32(MDB_NOTLS | MDB_NOSYNC) | (readOnly ? UInt32(MDB_RDONLY) : 0)
+    if code == 0 { code = mdb_env_open(environment, path, flags, 0o666) }
+    guard code == 0 else {
+      mdb_env_close(environment)
+      throw LMDBEnvironment.error("open", path, code)
+    }
+    var dead: Int32 = 0
+    mdb_reader_check(environment, &dead)
+    self.environment = environment
+    (rows, meta) = try LMDBEnvironment.databases(environment, path, readOnly)
+  }
+
+  private static func databases(_ environment: OpaquePointer?, _ path: String, _ readOnly: Bool) throws(WeirError) -> (MDB_dbi, MDB_dbi) {
+    var transaction: OpaquePointer?
+    var code = mdb_txn_begin(environment, nil, readOnly ? UInt32(MDB_RDONLY) : 0, &transaction)
+    guard code == 0 else { throw error("open", path, code) }
+    var rows: MDB_dbi = 0
+    var meta: MDB_dbi = 0
+    code = mdb_dbi_open(transaction, "rows", readOnly ? 0 : UInt32(MDB_CREATE), &rows)
+    if code == 0 { code = mdb_dbi_open(transaction, "meta", readOnly ? 0 : UInt32(MDB_CREATE), &meta) }
+    if code == 0 { code = mdb_txn_commit(transaction) } else { mdb_txn_abort(transaction) }
+    guard code == 0 else { throw error("open", path, code) }
+    return (rows, meta)
+  }
+
+  deinit { close() }
+
+  func close() {
+    if let environment { mdb_env_close(environment) }
+    environment = nil
+  }
+
+  private static func makeDirectory(_ path: String) throws(WeirError) {
+    if mkdir(path, 0o777) == 0 || errno == EEXIST { return }
+    if errno == ENOENT, let slash = path.lastIndex(of: "/"), slash != path.startIndex {
+      try makeDirectory(String(path[..<slash]))
+      if mkdir(path, 0o777) == 0 || errno == EEXIST { return }
+    }
+    throw error("make the directory", path, errno)
+  }
+
+  static func error(_ what: String, _ path: String, _ code: Int32) -> WeirError {
+    switch code {
+    case ENOSPC, EDQUOT:
+      WeirError(
+        "full_disk", "no space left for the state table in \(path)", advice: "Free some space and run again.", isRetriable: true,
+        fatalTo: .worker)
+    case EACCES, EROFS, EPERM:
+      WeirError("read_only", "cannot \(what) the state table in \(path): \(String(cString: strerror(code)))", advice: "Make the directory writable for this user.", fatalTo: .worker)
+    case MDB_INVALID, MDB_VERSION_MISMATCH, MDB_CORRUPTED:
+      WeirError(
+        "corrupt", "\(path) holds no state table that can be read: \(String(cString: mdb_strerror(code)))",
+        advice: "Move it away and run `weir state rebuild PIPELINE`.")
+    default: WeirError("storage", "cannot \(what) the state table in \(path): \(String(cString: mdb_strerror(code)))", fatalTo: .worker)
+    }
+  }
+
+  // MARK: Transactions
+
+  /// A write transaction; made again with a larger map when the map is full.
+  func write(_ body: (OpaquePointer) -> Int32) throws(WeirError) {
+    while true {
+      var transaction: OpaquePointer?
+      var code = mdb_txn_begin(environment, nil, 0, &transaction)
+      if code == MDB_MAP_RESIZED {
+        mdb_env_set_mapsize(environment, 0)
+        continue
+      }
+      guard code == 0, let transaction else { throw LMDBEnvironment.error("write to", path, code) }
+      code = body(transaction)
+      if code == 0 { code = mdb_txn_commit(transaction) } else { mdb_txn_abort(transaction) }
+      switch code {
+      case 0: return
+      case MDB_MAP_FULL:
+        mapBytes *= 2
+        code = mdb_env_set_mapsize(environment, mapBytes)
+        guard code == 0 else { throw LMDBEnvironment.error("grow", path, code) }
+      default: throw LMDBEnvironment.error("write to", path, code)
+      }
+    }
+  }
+
+  /// A short read transaction.
+  func read<T>(_ body: (OpaquePointer) throws(WeirError) -> T) throws(WeirError) -> T {
+    while true {
+      var transaction: OpaquePointer?
+      let code = mdb_txn_begin(environment, nil, UInt32(MDB_RDONLY), &transaction)
+      if code == MDB_MAP_RESIZED {
+        mdb_env_set_mapsize(environment, 0)
+        continue
+      }
+      guard code == 0, let transaction else { throw LMDBEnvironment.error("read", path, code) }
+      defer { mdb_txn_abort(transaction) }
+      return try body(transaction)
+    }
+  }
+
+  func sync() throws(WeirError) {
+    let code = mdb_env_sync(environment, 1)
+    guard code == 0 else { throw LMDBEnvironment.error("sync", path, code) }
+  }
+
+  /// Calls `body` with bytes as LMDB wants them.
+  static func value<T>(_ bytes: [UInt8], _ body: (inout MDB_val) -> T) -> T {
+    bytes.withUnsafeBytes { raw in
+      var value = MDB_val(mv_size: raw.count, mv_data: UnsafeMutableRawPointer(mutating: raw.baseAddress))
+      return body(&value)
+    }
+  }
+
+  static func bytes(_ value: MDB_val) -> [UInt8] {
+    Array(UnsafeRawBufferPointer(start: value.mv_data, count: value.mv_size))
+  }
+}

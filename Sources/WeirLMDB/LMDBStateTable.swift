@@ -1,0 +1,192 @@
+import CLMDB
+import WeirCore
+
+/// The state table in a local LMDB directory: one writing worker, readers in any process.
+public final class LMDBStateTable: StateTable {
+  private let environment: LMDBEnvironment
+  private let thread: any BlockingRunner
+
+  /// - Parameters:
+  ///   - path: the directory; made unless `readOnly`.
+  ///   - thread: ONE thread: LMDB's write transactions stay on it.
+  public init(path: String, readOnly: Bool = false, thread: any BlockingRunner) throws(WeirError) {
+    environment = try LMDBEnvironment(path: path, readOnly: readOnly)
+    self.thread = thread
+  }
+
+  // MARK: Layout
+
+  /// `table 0x00 key`; a key too long for LMDB is cut and its hash put behind (the whole key stands in the value).
+  private static func key(_ table: String, _ key: [UInt8]) -> [UInt8] {
+    let whole = Array(table.utf8) + [0] + key
+    guard whole.count > LMDBEnvironment.keyBytesMax else { return whole }
+    let hash = key.withUnsafeBytes { Hash128($0) }
+    var cut = Array(whole.prefix(LMDBEnvironment.keyBytesMax - 16))
+    for half in [hash.high, hash.low] { withUnsafeBytes(of: half.bigEndian) { cut.append(contentsOf: $0) } }
+    return cut
+  }
+
+  /// Fence first, so that a writer decides by the first 16 bytes; then lane, key, tombstone flag, row.
+  private static func encode(_ row: StateRow) -> [UInt8] {
+    var out = ByteWriter()
+    out.write(row.fence.generation)
+    out.write(row.fence.position)
+    out.write(row.lane)
+    out.write(counted: row.key)
+    out.write(UInt8(row.value == nil ? 0 : 1))
+    out.write(counted: row.value ?? [])
+    return out.bytes
+  }
+
+  private static func decode(_ table: String, _ bytes: [UInt8]) throws(WeirError) -> StateRow {
+    var reader = ByteReader(bytes[...], what: "a row of the state table \(table)")
+    let fence = Fence(generation: try reader.read(Int64.self), position: try reader.read(Int64.self))
+    let lane = try reader.readString()
+    let key = Array(try reader.readCounted())
+    let isRow = try reader.read(UInt8.self) == 1
+    let value = Array(try reader.readCounted())
+    return StateRow(table: table, key: key, fence: fence, lane: lane, value: isRow ? value : nil)
+  }
+
+  // MARK: Write
+
+  public func write(_ rows: [StateRow]) async throws -> Int {
+    guard !rows.isEmpty else { return 0 }
+    return try await thread.run { [environment] in
+      var skipped = 0
+      try environment.write { transaction in
+        skipped = 0
+        for row in rows {
+          let code = LMDBStateTable.put(transaction, environment.rows, row, &skipped)
+          if code != 0 { return code }
+        }
+        return 0
+      }
+      return skipped
+    }
+  }
+
+  /// Law 6: written only if the stored fence is not larger.
+  private static func put(_ transaction: OpaquePointer, _ rows: MDB_dbi, _ row: StateRow, _ skipped: inout Int) -> Int32 {
+    LMDBEnvironment.value(key(row.table, row.key)) { key in
+      var stored = MDB_val()
+      let found = mdb_get(transaction, rows, &key, &stored)
+      if found == 0, stored.mv_size >= 16 {
+        let old = Fence(
+          generation: Int64(littleEndian: stored.mv_data.loadUnaligned(as: Int64.self)),
+          position: Int64(littleEndian: stored.mv_data.loadUnaligned(fromByteOffset: 8, as: Int64.self)))
+        if old > row.fence {
+          skipped += 1
+          return 0
+        }
+      } else if found != 0, found != MDB_NOTFOUND {
+        return found
+      }
+      return LMDBEnvironment.value(encode(row)) { value in mdb_put(transaction, rows, &key, &value, 0) }
+    }
+  }
+
+  public func writeMeta(_ entries: [(String, [UInt8])]) async throws {
+    try await thread.run { [environment] in
+      try environment.write { transaction in
+        for (name, bytes) in entries {
+          let code = LMDBEnvironment.value(Array(name.utf8)) { key in
+            LMDBEnvironment.value(bytes) { value in mdb_put(transaction, environment.meta, &key, &value, 0) }
+          }
+          if code != 0 { return code }
+        }
+        return 0
+      }
+    }
+  }
+
+  public func clear(tables: [String]) async throws {
+    try await thread.run { [environment] in
+      for table in tables {
+        try environment.write { transaction in
+          LMDBStateTable.forEach(transaction, environment.rows, prefix: Array(table.utf8) + [0]) { cursor, _, _ in
+            mdb_cursor_del(cursor, 0) == 0
+          }
+        }
+      }
+    }
+  }
+
+  public func sync() async throws { try await thread.run { [environment] in try environment.sync() } }
+
+  // MARK: Read
+
+  public func read(table: String, key: [UInt8]) async throws -> StateRow? {
+    try await thread.run { [environment] in
+      try environment.read { (transaction) throws(WeirError) -> StateRow? in
+        let bytes: [UInt8]? = LMDBEnvironment.value(LMDBStateTable.key(table, key)) { key in
+          var value = MDB_val()
+          return mdb_get(transaction, environment.rows, &key, &value) == 0 ? LMDBEnvironment.bytes(value) : nil
+        }
+        guard let bytes else { return nil }
+        let row = try LMDBStateTable.decode(table, bytes)
+        return row.key == key ? row : nil
+      }
+    }
+  }
+
+  public func scan(table: String, prefix: [UInt8], limit: Int) async throws -> [StateRow] {
+    let found: [[UInt8]] = try await thread.run { [environment] in
+      try environment.read { (transaction) throws(WeirError) -> [[UInt8]] in
+        var found: [[UInt8]] = []
+        _ = LMDBStateTable.forEach(transaction, environment.rows, prefix: Array((Array(table.utf8) + [0] + prefix).prefix(LMDBEnvironment.keyBytesMax - 16))) { _, _, value in
+          found.append(LMDBEnvironment.bytes(value))
+          return found.count < limit || limit < 0
+        }
+        return found
+      }
+    }
+    return try found.map { try LMDBStateTable.decode(table, $0) }.filter { $0.value != nil && $0.key.starts(with: prefix) }
+  }
+
+  /// Calls `body` for each pair whose key begins with `prefix`, in key order, until it says false.
+  private static func forEach(
+    _ transaction: OpaquePointer, _ database: MDB_dbi, prefix: [UInt8], _ body: (OpaquePointer, MDB_val, MDB_val) -> Bool
+  ) -> Int32 {
+    var cursor: OpaquePointer?
+    let code = mdb_cursor_open(transaction, database, &cursor)
+    guard code == 0, let cursor else { return code }
+    defer { mdb_cursor_close(cursor) }
+    return LMDBEnvironment.value(prefix) { start in
+      var key = start
+      var value = MDB_val()
+      var code = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE)
+      while code == 0 {
+        guard UnsafeRawBufferPointer(start: key.mv_data, count: key.mv_size).starts(with: prefix) else { return 0 }
+        guard body(cursor, key, value) else { return 0 }
+        code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)
+      }
+      return code == MDB_NOTFOUND ? 0 : code
+    }
+  }
+
+  public func readMeta(_ name: String) async throws -> [UInt8]? {
+    try await thread.run { [environment] in
+      try environment.read { (transaction) throws(WeirError) -> [UInt8]? in
+        LMDBEnvironment.value(Array(name.utf8)) { key in
+          var value = MDB_val()
+          return mdb_get(transaction, environment.meta, &key, &value) == 0 ? LMDBEnvironment.bytes(value) : nil
+        }
+      }
+    }
+  }
+
+  /// Names and values of all meta entries whose name begins with `prefix`.
+  public func listMeta(prefix: String) async throws -> [(name: String, value: [UInt8])] {
+    try await thread.run { [environment] in
+      try environment.read { (transaction) throws(WeirError) -> [(name: String, value: [UInt8])] in
+        var found: [(name: String, value: [UInt8])] = []
+        _ = LMDBStateTable.forEach(transaction, environment.meta, prefix: Array(prefix.utf8)) { _, key, value in
+          found.append((String(decoding: LMDBEnvironment.bytes(key), as: UTF8.self), LMDBEnvironment.bytes(value)))
+          return true
+        }
+        return found
+      }
+    }
+  }
+}

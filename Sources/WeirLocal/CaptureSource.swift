@@ -1,0 +1,129 @@
+import Glibc
+import Synchronization
+import WeirCore
+
+/// A plain capture as a source: ``CaptureReader`` on a thread of its own, a few events ahead of the engine.
+public final class CaptureSource: RecordSource {
+  /// Events read ahead at most.
+  private static let aheadMax = 4
+
+  private struct Queue {
+    var events: [Result<SourceEvent, any Error>] = []
+    var waiter: CheckedContinuation<Result<SourceEvent, any Error>, Never>?
+    var reader: CaptureReader?
+    var isReading = false
+    var isClosed = false
+    var position: Int64 = 0
+    var fileBytes: Int64 = 0
+  }
+
+  private struct Guarded: @unchecked Sendable {
+    // Unchecked: the reader is taken out of the queue by the one job that uses it, and put back.
+    var queue = Queue()
+  }
+
+  private let state: Mutex<Guarded>
+  private let thread = BlockingThreads(count: 1)
+  /// Bytes of all files as they are on disk; nil with standard input.
+  public let totalFileBytes: Int64?
+
+  /// - Parameters:
+  ///   - files: read in this order as one sequence of bytes; `-` is standard input.
+  ///   - startAt: the uncompressed byte to begin at; the bytes before are read and compared with `expectedPrefix`.
+  ///   - cutBytes: a cut stands behind the first record that ends this far from the last one.
+  /// - Throws: a `WeirError` naming the file that is not there.
+  public init(
+    files: [String], startAt: Int64 = 0, expectedPrefix: Hash128? = nil, cutBytes: Int64, blockBytes: Int = 1 << 20,
+    keepOpen: Bool = false
+  ) throws {
+    var total: Int64? = 0
+    for file in files where file != "-" {
+      var info = stat()
+      guard stat(file, &info) == 0 else {
+        throw WeirError("config", "the capture \(file) cannot be read: \(String(cString: strerror(errno)))", advice: "Give an NDJSON file, plain, gzip or zstd.")
+      }
+      guard info.st_mode & S_IFMT != S_IFDIR else {
+        throw WeirError("config", "the capture \(file) is a directory", advice: "Name its files: \(file)/*")
+      }
+      total = total.map { $0 + Int64(info.st_size) }
+    }
+    if files.contains("-") { total = nil }
+    totalFileBytes = total
+    var guarded = Guarded()
+    guarded.queue.reader = CaptureReader(
+      .init(
+        files: files, startAt: startAt, expectedPrefix: expectedPrefix, cutBytes: max(1, cutBytes), blockBytes: max(1, blockBytes),
+        keepOpen: keepOpen))
+    state = Mutex(guarded)
+  }
+
+  /// Uncompressed bytes handed out, and bytes read from the files.
+  public var progress: (position: Int64, fileBytes: Int64) { state.withLock { ($0.queue.position, $0.queue.fileBytes) } }
+
+  public func next() async throws -> SourceEvent {
+    let result = await withCheckedContinuation { continuation in
+      let ready: Result<SourceEvent, any Error>? = state.withLock { guarded in
+        if guarded.queue.events.isEmpty {
+          guarded.queue.waiter = continuation
+          return nil
+        }
+        return guarded.queue.events.removeFirst()
+      }
+      if let ready { continuation.resume(returning: ready) }
+      readAhead()
+    }
+    return try result.get()
+  }
+
+  /// Starts the reader's job unless it is at work or far enough ahead.
+  private func readAhead() {
+    let starts = state.withLock { guarded in
+      guard !guarded.queue.isReading, !guarded.queue.isClosed, guarded.queue.reader != nil,
+        guarded.queue.events.count < CaptureSource.aheadMax
+      else { return false }
+      guarded.queue.isReading = true
+      return true
+    }
+    if starts { thread.submit { self.readUntilAhead() } }
+  }
+
+  private func readUntilAhead() {
+    while true {
+      let taken: Guarded? = state.withLock { guarded in
+        guard !guarded.queue.isClosed, guarded.queue.events.count < CaptureSource.aheadMax, guarded.queue.reader != nil else {
+          guarded.queue.isReading = false
+          return nil
+        }
+        return guarded
+      }
+      guard let reader = taken?.queue.reader else { return }
+      var isLast = false
+      var event: Result<SourceEvent, any Error>
+      do {
+        let next = try reader.next()
+        if case .end = next { isLast = true }
+        event = .success(next)
+      } catch {
+        isLast = true
+        event = .failure(error)
+      }
+      let waiter: CheckedContinuation<Result<SourceEvent, any Error>, Never>? = state.withLock { guarded in
+        guarded.queue.position = reader.position
+        guarded.queue.fileBytes = reader.fileBytesRead
+        if isLast { guarded.queue.reader = nil }
+        if let waiter = guarded.queue.waiter {
+          guarded.queue.waiter = nil
+          return waiter
+        }
+        guarded.queue.events.append(event)
+        return nil
+      }
+      waiter?.resume(returning: event)
+    }
+  }
+
+  public func close() async {
+    state.withLock { $0.queue.isClosed = true }
+    thread.stop()
+  }
+}

@@ -1,0 +1,112 @@
+import Glibc
+import WeirCore
+
+/// System calls on files with errors that say what happened, where, and what to do. All of them block.
+enum FileSystem {
+  static func error(_ what: String, _ path: String, _ number: Int32 = errno) -> WeirError {
+    let why = String(cString: strerror(number))
+    switch number {
+    case ENOSPC, EDQUOT:
+      return WeirError(
+        "full_disk", "no space left: cannot \(what) \(path)",
+        advice: "Free some space and run again: it goes on from the ledger.", isRetriable: true, fatalTo: .worker)
+    case EROFS, EACCES, EPERM:
+      return WeirError(
+        "read_only", "cannot \(what) \(path): \(why)", advice: "Make the directory writable for this user, then run again.",
+        fatalTo: .worker)
+    default:
+      return WeirError("storage", "cannot \(what) \(path): \(why)", isRetriable: true, fatalTo: .worker)
+    }
+  }
+
+  /// A failed fsync may have dropped what it was to save, and the next one would not say so: the process must not go on.
+  static func sync(_ descriptor: Int32, _ path: String) {
+    while fsync(descriptor) != 0 {
+      if errno == EINTR { continue }
+      if errno == EINVAL || errno == ENOTSUP { return }  // not a thing that can be synced, a pipe
+      if errno == ENOSPC || errno == EDQUOT || errno == EIO {
+        let text = "weir: fsync of \(path) failed: \(String(cString: strerror(errno))). Stopping: what was not synced may be lost, and the ledger names none of it.\n"
+        _ = text.withCString { write(2, $0, strlen($0)) }
+        _exit(74)
+      }
+      return
+    }
+  }
+
+  static func syncDirectory(_ path: String) throws(WeirError) {
+    let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw error("open the directory", path) }
+    sync(descriptor, path)
+    close(descriptor)
+  }
+
+  /// Makes a directory and its parents; returns the parents whose entries changed, for syncing.
+  static func makeDirectory(_ path: String) throws(WeirError) -> [String] {
+    if mkdir(path, 0o777) == 0 { return [parent(path)] }
+    switch errno {
+    case EEXIST: return []
+    case ENOENT:
+      let above = try makeDirectory(parent(path))
+      guard mkdir(path, 0o777) == 0 || errno == EEXIST else { throw error("make the directory", path) }
+      return above + [parent(path)]
+    default: throw error("make the directory", path)
+    }
+  }
+
+  static func parent(_ path: String) -> String {
+    guard let slash = path.lastIndex(of: "/") else { return "." }
+    return slash == path.startIndex ? "/" : String(path[..<slash])
+  }
+
+  /// Creates a file that must not exist, writes and syncs it. Removes it again if that fails.
+  static func create(_ path: String, _ bytes: [UInt8]) throws(WeirError) {
+    let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+    guard descriptor >= 0 else { throw error("create", path) }
+    defer { close(descriptor) }
+    do {
+      try writeAll(descriptor, bytes, path)
+    } catch {
+      unlink(path)
+      throw error
+    }
+    sync(descriptor, path)
+  }
+
+  private static func writeAll(_ descriptor: Int32, _ bytes: [UInt8], _ path: String) throws(WeirError) {
+    var done = 0
+    while done < bytes.count {
+      let n = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress! + done, bytes.count - done) }
+      if n < 0 {
+        if errno == EINTR { continue }
+        throw error("write", path)
+      }
+      done += n
+    }
+  }
+
+  /// The file's bytes from `offset`, at most `count`; nil if it is not there.
+  static func read(_ path: String, offset: Int64 = 0, count: Int? = nil) throws(WeirError) -> [UInt8]? {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else {
+      if errno == ENOENT || errno == ENOTDIR { return nil }
+      throw error("open", path)
+    }
+    defer { close(descriptor) }
+    var info = stat()
+    guard fstat(descriptor, &info) == 0 else { throw error("look at", path) }
+    let wanted = min(count ?? Int.max, max(0, Int(info.st_size) - Int(offset)))
+    var bytes = [UInt8](repeating: 0, count: wanted)
+    var done = 0
+    while done < wanted {
+      let n = bytes.withUnsafeMutableBytes { pread(descriptor, $0.baseAddress! + done, wanted - done, off_t(offset) + off_t(done)) }
+      if n < 0 {
+        if errno == EINTR { continue }
+        throw error("read", path)
+      }
+      if n == 0 { break }
+      done += n
+    }
+    bytes.removeLast(wanted - done)
+    return bytes
+  }
+}

@@ -1,0 +1,153 @@
+import Glibc
+import WeirCore
+
+/// A directory as an object store. Put-if-absent is a temporary file, fsync, `link(2)` and fsync of the directory: `rename`
+/// would overwrite, and `O_EXCL` alone would show a half-written file.
+public final class LocalObjectStore: ObjectStore {
+  private let root: String
+  private let threads: any BlockingRunner
+  private let random: any RandomSource
+
+  /// Names of temporary files begin with this; they are no objects.
+  private static let temporaryPrefix = ".tmp-"
+
+  /// - Parameter root: made when something is first written.
+  public init(root: String, threads: any BlockingRunner, random: any RandomSource) {
+    self.root = root.hasSuffix("/") && root.count > 1 ? String(root.dropLast()) : root
+    self.threads = threads
+    self.random = random
+  }
+
+  private func full(_ path: String) throws(WeirError) -> String {
+    let parts = path.split(separator: "/", omittingEmptySubsequences: false)
+    guard !path.isEmpty, !path.contains("\0"), !parts.contains(where: { $0 == ".." || $0 == "." || $0.isEmpty }) else {
+      throw WeirError("storage", "\"\(path)\" is no path inside the lake")
+    }
+    return root + "/" + path
+  }
+
+  // MARK: Write
+
+  public func write(_ objects: [NewObject]) async throws {
+    let targets = try objects.map { (try full($0.path), $0.bytes) }
+    try await threads.run {
+      var directories = Set<String>()
+      for (path, bytes) in targets {
+        let directory = FileSystem.parent(path)
+        if directories.insert(directory).inserted { directories.formUnion(try FileSystem.makeDirectory(directory)) }
+        try FileSystem.create(path, bytes)
+      }
+      for directory in directories.sorted() { try FileSystem.syncDirectory(directory) }
+    }
+  }
+
+  private func temporary(beside path: String) -> String {
+    FileSystem.parent(path) + "/" + LocalObjectStore.temporaryPrefix + String(random.next(), radix: 16)
+  }
+
+  /// A failure before `link` made nothing; it is reported as unknown all the same, because the caller's way on is the same
+  /// (read back, then the same bytes again), and the text says what was wrong.
+  public func putIfAbsent(_ object: NewObject) async -> PutOutcome {
+    do {
+      let path = try full(object.path)
+      let temporary = temporary(beside: path)
+      return try await threads.run {
+        let directory = FileSystem.parent(path)
+        let above = try FileSystem.makeDirectory(directory)
+        for parent in above { try FileSystem.syncDirectory(parent) }
+        try FileSystem.create(temporary, object.bytes)
+        defer { unlink(temporary) }
+        guard link(temporary, path) == 0 else {
+          if errno == EEXIST { return .exists }
+          throw FileSystem.error("create", path)
+        }
+        try FileSystem.syncDirectory(directory)
+        return .created
+      }
+    } catch {
+      return .unknown("\(error)")
+    }
+  }
+
+  public func replace(_ object: NewObject) async throws {
+    let path = try full(object.path)
+    let temporary = temporary(beside: path)
+    try await threads.run {
+      let directory = FileSystem.parent(path)
+      for parent in try FileSystem.makeDirectory(directory) { try FileSystem.syncDirectory(parent) }
+      try FileSystem.create(temporary, object.bytes)
+      guard rename(temporary, path) == 0 else {
+        let number = errno
+        unlink(temporary)
+        throw FileSystem.error("replace", path, number)
+      }
+      try FileSystem.syncDirectory(directory)
+    }
+  }
+
+  // MARK: Read
+
+  public func get(_ path: String) async throws -> [UInt8]? {
+    let path = try full(path)
+    return try await threads.run { try FileSystem.read(path) }
+  }
+
+  public func get(_ path: String, offset: Int64, count: Int) async throws -> [UInt8]? {
+    let path = try full(path)
+    return try await threads.run { try FileSystem.read(path, offset: offset, count: count) }
+  }
+
+  public func list(_ prefix: String) async throws -> [ObjectInfo] {
+    let root = self.root
+    let found: [ObjectInfo] = try await threads.run {
+      var found: [ObjectInfo] = []
+      // Only the directory that the prefix names in full is walked.
+      let start = prefix.lastIndex(of: "/").map { String(prefix[..<$0]) } ?? ""
+      try LocalObjectStore.walk(root, start, prefix, into: &found)
+      return found
+    }
+    return found.sorted { Array($0.path.utf8).lexicographicallyPrecedes(Array($1.path.utf8)) }
+  }
+
+  private static func walk(_ root: String, _ relative: String, _ prefix: String, into found: inout [ObjectInfo]) throws(WeirError) {
+    let directory = relative.isEmpty ? root : root + "/" + relative
+    guard let handle = opendir(directory) else {
+      if errno == ENOENT || errno == ENOTDIR { return }
+      throw FileSystem.error("list", directory)
+    }
+    defer { closedir(handle) }
+    while let item = readdir(handle) {
+      let name = withUnsafePointer(to: &item.pointee.d_name) {
+        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      }
+      if name == "." || name == ".." || name.hasPrefix(temporaryPrefix) { continue }
+      let path = relative.isEmpty ? name : relative + "/" + name
+      var info = stat()
+      guard lstat(root + "/" + path, &info) == 0 else { continue }
+      if info.st_mode & S_IFMT == S_IFDIR {
+        if prefix.hasPrefix(path) || path.hasPrefix(prefix) { try walk(root, path, prefix, into: &found) }
+      } else if path.hasPrefix(prefix) {
+        let modified = Int64(info.st_mtim.tv_sec) * 1_000_000 + Int64(info.st_mtim.tv_nsec) / 1000
+        found.append(ObjectInfo(path: path, bytes: Int64(info.st_size), modifiedMicroseconds: modified))
+      }
+    }
+  }
+
+  public func sync(_ path: String) async throws {
+    let path = try full(path)
+    try await threads.run {
+      let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+      guard descriptor >= 0 else { throw FileSystem.error("open", path) }
+      FileSystem.sync(descriptor, path)
+      close(descriptor)
+      try FileSystem.syncDirectory(FileSystem.parent(path))
+    }
+  }
+
+  public func delete(_ path: String) async throws {
+    let path = try full(path)
+    try await threads.run {
+      guard unlink(path) == 0 || errno == ENOENT else { throw FileSystem.error("delete", path) }
+    }
+  }
+}

@@ -1,0 +1,280 @@
+import WeirCore
+
+/// The accumulators of one aggregate: cells of `layout.stride` words in one flat run of memory.
+///
+/// Updates go a measure at a time over a block's rows: one tight loop each, no call and no branch on type inside.
+public final class CellStore {
+  public let layout: AggregateLayout
+  private var words: [UInt64] = []
+  /// Values of string extremes; a cell holds an index. Replaced values are dropped by ``compacted(keeping:)``.
+  private var strings: [[UInt8]] = []
+
+  public init(_ layout: AggregateLayout) { self.layout = layout }
+
+  public var count: Int { words.count / layout.stride }
+
+  /// A new empty cell.
+  @inline(__always)
+  public func add() -> Int {
+    let cell = count
+    words.append(contentsOf: repeatElement(0, count: layout.stride))
+    return cell
+  }
+
+  // MARK: Update
+
+  /// Folds row `rows[i]` of the measures' argument columns into cell `cells[i]`.
+  public func update(cells: [Int32], rows: [UInt32], arguments: [Column?]) {
+    for (slot, argument) in zip(layout.slots, arguments) {
+      switch slot.kind {
+      case .countRows: countRows(slot.word, cells)
+      case .countValues: countValues(slot.word, cells, rows, argument)
+      case .sumExact: sumExact(slot.word, cells, rows, argument)
+      case .sumDouble: sumDouble(slot.word, cells, rows, argument)
+      case .extremeInt(let max), .extremeDouble(let max), .extremeDecimal(let max), .extremeString(let max):
+        extreme(slot.word, max, cells, rows, argument)
+      }
+    }
+  }
+
+  private func countRows(_ word: Int, _ cells: [Int32]) {
+    let stride = layout.stride
+    words.withUnsafeMutableBufferPointer { words in
+      for cell in cells { words[Int(cell) * stride + word] += 1 }
+    }
+  }
+
+  private func countValues(_ word: Int, _ cells: [Int32], _ rows: [UInt32], _ argument: Column?) {
+    guard let argument else { return }
+    for i in 0..<cells.count where argument.isValid(Int(rows[i])) { words[Int(cells[i]) * layout.stride + word] += 1 }
+  }
+
+  private func sumExact(_ word: Int, _ cells: [Int32], _ rows: [UInt32], _ argument: Column?) {
+    guard let argument else { return }
+    let stride = layout.stride
+    func add<T: FixedWidthInteger>(_ values: [T]) {
+      words.withUnsafeMutableBufferPointer { words in
+        for i in 0..<cells.count {
+          let row = Int(rows[i])
+          if let validity = argument.validity, !validity[row] { continue }
+          CellStore.addExact(&words, Int(cells[i]) * stride + word, Int128(values[row]), 1)
+        }
+      }
+    }
+    switch argument.values {
+    case .int64(let values): add(values)
+    case .decimal(let values): add(values)
+    default: preconditionFailure("sum of \(argument.type.name): the plan's compiler refuses it")
+    }
+  }
+
+  @inline(__always)
+  private static func addExact(_ words: inout UnsafeMutableBufferPointer<UInt64>, _ at: Int, _ value: Int128, _ n: UInt64) {
+    let low = UInt64(truncatingIfNeeded: value)
+    let (sum, carry) = words[at].addingReportingOverflow(low)
+    words[at] = sum
+    words[at + 1] = words[at + 1] &+ UInt64(truncatingIfNeeded: value >> 64) &+ (carry ? 1 : 0)
+    words[at + 2] += n
+  }
+
+  private func sumDouble(_ word: Int, _ cells: [Int32], _ rows: [UInt32], _ argument: Column?) {
+    guard let argument, case .double(let values) = argument.values else { return }
+    let stride = layout.stride
+    words.withUnsafeMutableBufferPointer { words in
+      for i in 0..<cells.count {
+        let row = Int(rows[i])
+        if let validity = argument.validity, !validity[row] { continue }
+        CellStore.addDouble(&words, Int(cells[i]) * stride + word, values[row], 0, 1)
+      }
+    }
+  }
+
+  /// Double-double addition (Dekker, Knuth's TwoSum): the pair carries 106 bits of the sum.
+  @inline(__always)
+  private static func addDouble(
+    _ words: inout UnsafeMutableBufferPointer<UInt64>, _ at: Int, _ value: Double, _ valueRest: Double, _ n: UInt64
+  ) {
+    let a = Double(bitPattern: words[at])
+    let rest = Double(bitPattern: words[at + 1])
+    let s = a + value
+    let b = s - a
+    let error = (a - (s - b)) + (value - b)
+    let low = rest + valueRest + (error.isNaN ? 0 : error)
+    let high = s + low
+    words[at] = high.bitPattern
+    words[at + 1] = (high.isFinite ? low - (high - s) : 0).bitPattern
+    words[at + 2] += n
+  }
+
+  private func extreme(_ word: Int, _ max: Bool, _ cells: [Int32], _ rows: [UInt32], _ argument: Column?) {
+    guard let argument else { return }
+    for i in 0..<cells.count {
+      let row = Int(rows[i])
+      guard argument.isValid(row) else { continue }
+      let at = Int(cells[i]) * layout.stride + word
+      switch argument.values {
+      case .int64(let v): takeInt(at, v[row], max, 1)
+      case .bool(let v): takeInt(at, v[row] ? 1 : 0, max, 1)
+      case .double(let v): takeDouble(at, v[row], max, 1)
+      case .decimal(let v): takeDecimal(at, v[row], max, 1)
+      case .string(let v): takeString(at, v[row], max, 1)
+      }
+    }
+  }
+
+  @inline(__always)
+  private func takeInt(_ at: Int, _ value: Int64, _ max: Bool, _ n: UInt64) {
+    let old = Int64(bitPattern: words[at])
+    if words[at + 1] == 0 || (max ? value > old : value < old) { words[at] = UInt64(bitPattern: value) }
+    words[at + 1] += n
+  }
+
+  private func takeDouble(_ at: Int, _ value: Double, _ max: Bool, _ n: UInt64) {
+    let old = Double(bitPattern: words[at])
+    if words[at + 1] == 0 || (max ? value > old : value < old) { words[at] = value.bitPattern }
+    words[at + 1] += n
+  }
+
+  private func takeDecimal(_ at: Int, _ value: Int128, _ max: Bool, _ n: UInt64) {
+    let old = exact(at)
+    if words[at + 2] == 0 || (max ? value > old : value < old) {
+      words[at] = UInt64(truncatingIfNeeded: value)
+      words[at + 1] = UInt64(truncatingIfNeeded: value >> 64)
+    }
+    words[at + 2] += n
+  }
+
+  private func takeString(_ at: Int, _ value: StringRef, _ max: Bool, _ n: UInt64) {
+    defer { words[at + 1] += n }
+    if words[at + 1] == 0 {
+      words[at] = UInt64(strings.count)
+      strings.append(Array(value.bytes))
+      return
+    }
+    let index = Int(words[at])
+    let replaces = strings[index].withUnsafeBufferPointer { old in
+      let old = old.baseAddress.map { StringRef(start: $0, count: old.count) } ?? .empty
+      return max ? old < value : value < old
+    }
+    if replaces { strings[index] = Array(value.bytes) }
+  }
+
+  private func exact(_ at: Int) -> Int128 { Int128(Int64(bitPattern: words[at + 1])) << 64 | Int128(words[at]) }
+
+  // MARK: Merge
+
+  /// Folds cell `from` of `other` (same layout) into `cell`.
+  public func merge(_ cell: Int, with other: CellStore, _ from: Int) {
+    for slot in layout.slots {
+      let at = cell * layout.stride + slot.word
+      let source = from * layout.stride + slot.word
+      switch slot.kind {
+      case .countRows, .countValues: words[at] += other.words[source]
+      case .sumExact:
+        let n = other.words[source + 2]
+        let value = other.exact(source)
+        words.withUnsafeMutableBufferPointer { CellStore.addExact(&$0, at, value, n) }
+      case .sumDouble:
+        let n = other.words[source + 2]
+        let (high, low) = (Double(bitPattern: other.words[source]), Double(bitPattern: other.words[source + 1]))
+        words.withUnsafeMutableBufferPointer { CellStore.addDouble(&$0, at, high, low, n) }
+      case .extremeInt(let max):
+        let n = other.words[source + 1]
+        if n > 0 { takeInt(at, Int64(bitPattern: other.words[source]), max, n) }
+      case .extremeDouble(let max):
+        let n = other.words[source + 1]
+        if n > 0 { takeDouble(at, Double(bitPattern: other.words[source]), max, n) }
+      case .extremeDecimal(let max):
+        let n = other.words[source + 2]
+        if n > 0 { takeDecimal(at, other.exact(source), max, n) }
+      case .extremeString(let max):
+        let n = other.words[source + 1]
+        guard n > 0 else { continue }
+        other.strings[Int(other.words[source])].withUnsafeBufferPointer { value in
+          takeString(at, value.baseAddress.map { StringRef(start: $0, count: value.count) } ?? .empty, max, n)
+        }
+      }
+    }
+  }
+
+  // MARK: Results
+
+  /// The measures of a cell, in their order.
+  public func results(_ cell: Int) -> [Literal] {
+    layout.slots.map { result($0, cell * layout.stride + $0.word) }
+  }
+
+  private func result(_ slot: AggregateLayout.Slot, _ at: Int) -> Literal {
+    switch slot.kind {
+    case .countRows, .countValues: return .int64(Int64(words[at]))
+    case .sumExact(let average): return exactResult(slot, at, average)
+    case .sumDouble(let average):
+      guard words[at + 2] > 0 else { return .null }
+      let sum = Double(bitPattern: words[at]) + Double(bitPattern: words[at + 1])
+      return .double(average ? sum / Double(words[at + 2]) : sum)
+    case .extremeInt:
+      guard words[at + 1] > 0 else { return .null }
+      let value = Int64(bitPattern: words[at])
+      switch slot.resultType {
+      case .timestamp: return .timestamp(value)
+      case .bool: return .bool(value != 0)
+      default: return .int64(value)
+      }
+    case .extremeDouble: return words[at + 1] > 0 ? .double(Double(bitPattern: words[at])) : .null
+    case .extremeDecimal:
+      guard words[at + 2] > 0, case .decimal(let precision, let scale) = slot.resultType else { return .null }
+      return .decimal(exact(at), precision: precision, scale: scale)
+    case .extremeString:
+      guard words[at + 1] > 0 else { return .null }
+      let bytes = strings[Int(words[at])]
+      return slot.resultType == .binary ? .binary(bytes) : .string(String(decoding: bytes, as: UTF8.self))
+    }
+  }
+
+  private func exactResult(_ slot: AggregateLayout.Slot, _ at: Int, _ average: Bool) -> Literal {
+    guard words[at + 2] > 0 else { return .null }
+    let sum = exact(at)
+    if average {
+      var divisor = Double(words[at + 2])
+      if case .decimal(_, let scale)? = slot.argumentType { for _ in 0..<scale { divisor *= 10 } }
+      return .double(Double(sum) / divisor)
+    }
+    if case .decimal(let precision, let scale) = slot.resultType { return .decimal(sum, precision: precision, scale: scale) }
+    return .int64(Int64(truncatingIfNeeded: sum))
+  }
+
+  // MARK: State
+
+  /// Words of a cell, and the strings it refers to.
+  public func save(_ cell: Int, into out: inout ByteWriter) {
+    for slot in layout.slots {
+      let at = cell * layout.stride + slot.word
+      if case .extremeString = slot.kind {
+        out.write(words[at + 1])
+        out.write(counted: words[at + 1] > 0 ? strings[Int(words[at])] : [])
+      } else {
+        for word in 0..<slot.kind.words { out.write(words[at + word]) }
+      }
+    }
+  }
+
+  /// Bytes a saved cell takes at least.
+  public var savedBytes: Int { layout.stride * 4 }
+
+  /// Overwrites `cell` with what ``save(_:into:)`` wrote.
+  public func restore(_ cell: Int, from reader: inout ByteReader) throws(WeirError) {
+    for slot in layout.slots {
+      let at = cell * layout.stride + slot.word
+      if case .extremeString = slot.kind {
+        words[at + 1] = try reader.read(UInt64.self)
+        let bytes = Array(try reader.readCounted())
+        if words[at + 1] > 0 {
+          words[at] = UInt64(strings.count)
+          strings.append(bytes)
+        }
+      } else {
+        for word in 0..<slot.kind.words { words[at + word] = try reader.read(UInt64.self) }
+      }
+    }
+  }
+}

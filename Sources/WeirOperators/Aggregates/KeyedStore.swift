@@ -1,0 +1,99 @@
+import WeirCore
+
+/// Keyed state without windows: one cell a group. A lane's own, one epoch's partial, or the merge lane's.
+///
+/// It knows which groups changed since the last flush to the state table and since the last state blob.
+public final class KeyedStore {
+  private let groups = GroupTable()
+  private let cells: CellStore
+  /// Bit 0: not yet in a flush, bit 1: not yet in a blob.
+  private var dirty: [UInt8] = []
+  private var unflushed: [Int32] = []
+  private var unsaved: [Int32] = []
+  private var pendingCells: [Int32] = []
+
+  public init(layout: AggregateLayout) { cells = CellStore(layout) }
+
+  public var count: Int { groups.count }
+  public var unsavedCount: Int { unsaved.count }
+  public var unflushedCount: Int { unflushed.count }
+
+  public func update(rows: [UInt32], hashes: [Hash128], arguments: [Column?], key: (Int) -> [UInt8]) {
+    pendingCells.removeAll(keepingCapacity: true)
+    for row in rows {
+      let group = intern(hashes[Int(row)]) { key(Int(row)) }
+      mark(group)
+      pendingCells.append(Int32(group))
+    }
+    cells.update(cells: pendingCells, rows: rows, arguments: arguments)
+  }
+
+  /// Folds a partial of the same table in.
+  public func merge(_ other: KeyedStore) {
+    for theirs in 0..<other.groups.count {
+      let group = intern(other.groups.hash(of: theirs)) { Array(other.groups.key(of: theirs)) }
+      mark(group)
+      cells.merge(group, with: other.cells, theirs)
+    }
+  }
+
+  @inline(__always)
+  private func intern(_ hash: Hash128, key: () -> [UInt8]) -> Int {
+    let group = groups.intern(hash, key: key)
+    if group == dirty.count {
+      dirty.append(0)
+      _ = cells.add()
+    }
+    return group
+  }
+
+  @inline(__always)
+  private func mark(_ group: Int) {
+    if dirty[group] & 1 == 0 { unflushed.append(Int32(group)) }
+    if dirty[group] & 2 == 0 { unsaved.append(Int32(group)) }
+    dirty[group] = 3
+  }
+
+  // MARK: Rows
+
+  /// Key and measures of every group that changed since the last call.
+  public func takeUnflushed() -> [(key: [UInt8], measures: [Literal])] {
+    defer { unflushed.removeAll(keepingCapacity: true) }
+    return unflushed.map { group in
+      dirty[Int(group)] &= ~1
+      return row(Int(group))
+    }
+  }
+
+  /// Key and measures of every group: for a rebuild.
+  public func allRows() -> [(key: [UInt8], measures: [Literal])] { (0..<groups.count).map(row) }
+
+  private func row(_ group: Int) -> (key: [UInt8], measures: [Literal]) {
+    (Array(groups.key(of: group)), cells.results(group))
+  }
+
+  // MARK: State
+
+  /// Writes all groups (`base`), or those changed since the last save.
+  public func save(base: Bool, into out: inout ByteWriter) {
+    let which = base ? Array(0..<Int32(groups.count)) : unsaved
+    out.write(UInt32(which.count))
+    for group in which {
+      out.write(groups.hash(of: Int(group)))
+      out.write(counted: groups.key(of: Int(group)))
+      cells.save(Int(group), into: &out)
+    }
+    for group in unsaved { dirty[Int(group)] &= ~2 }
+    unsaved.removeAll(keepingCapacity: true)
+  }
+
+  /// Adds or overwrites the groups that ``save(base:into:)`` wrote.
+  public func restore(from reader: inout ByteReader) throws(WeirError) {
+    for _ in 0..<(try reader.readCount(each: 20)) {
+      let hash = try reader.readHash()
+      let key = Array(try reader.readCounted())
+      let group = intern(hash) { key }
+      try cells.restore(group, from: &reader)
+    }
+  }
+}

@@ -1,0 +1,272 @@
+import WeirCore
+
+/// The result of an expression over a block.
+public struct EvalResult: Sendable {
+  public var column: Column
+  /// Rows that could not be computed (overflow, a failed cast), ascending; their value is null.
+  public var errors: [(row: Int, reason: String)]
+}
+
+/// Evaluates one expression a column at a time, with SQL's null logic.
+public struct ExprEvaluator: Sendable {
+  public let expr: Expr
+
+  public init(_ expr: Expr) { self.expr = expr }
+
+  /// - Parameters:
+  ///   - inputs: by `Plan.inputs`; only those that the expression reads need be there.
+  ///   - count: rows.
+  public func evaluate(_ inputs: [Column?], count: Int) -> EvalResult {
+    let vector = Evaluation(inputs: inputs, count: count).run(expr)
+    return EvalResult(column: vector.column(count), errors: vector.errors.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
+  }
+
+  /// For a bool expression: where it is true, where it is false (elsewhere it is null).
+  public func evaluateMask(_ inputs: [Column?], count: Int) -> (isTrue: [Bool], isFalse: [Bool], errors: [(row: Int, reason: String)]) {
+    let result = evaluate(inputs, count: count)
+    guard case .bool(let values) = result.column.values else { preconditionFailure("a mask of \(expr.type.name)") }
+    guard let validity = result.column.validity else { return (values, values.map { !$0 }, result.errors) }
+    return (zip(values, validity).map { $0 && $1 }, zip(values, validity).map { !$0 && $1 }, result.errors)
+  }
+}
+
+/// One evaluation over one block.
+struct Evaluation {
+  let inputs: [Column?]
+  let count: Int
+
+  func run(_ e: Expr) -> Vector {
+    switch e.node {
+    case .column(let i):
+      guard let column = inputs[i] else { preconditionFailure("input column \(i) of \(e.text) was not given") }
+      return Vector(type: e.type, .column(column))
+    case .literal(let v): return Vector(type: e.type, .constant(v))
+    case .not(let a): return not(run(a))
+    case .and(let a, let b): return logic(run(a), run(b), decides: false)
+    case .or(let a, let b): return logic(run(a), run(b), decides: true)
+    case .compare(let op, let a, let b): return compare(op, run(a), run(b))
+    case .arithmetic(let op, let a, let b): return arithmetic(op, run(a), run(b), e.type)
+    case .negate(let a): return negate(run(a))
+    case .isNull(let a):
+      let x = run(a)
+      let valid = x.validity(count)
+      return bools(valid.map { $0.map { !$0 } } ?? [Bool](repeating: false, count: count), nil, x.errors)
+    case .inList(let a, let list): return inList(run(a), list)
+    case .like(let a, let pattern, let escape): return like(run(a), LikePattern(pattern, escape: escape))
+    case .when(let branches, let otherwise): return caseWhen(branches, otherwise, e.type)
+    case .coalesce(let all): return coalesce(all, e.type)
+    case .cast(let a, let orNull): return Cast(count: count).run(run(a), to: e.type, orNull: orNull)
+    case .truncate(let unit, let a): return truncate(unit, run(a))
+    case .epochMilliseconds(let a):
+      let x = run(a)
+      return vector(.int64, .int64(zipMap(x.ints, .constant(Int64(1000)), count, CivilTime.floorDivide)), x.validity(count), x.errors)
+    case .concat(let a, let b): return concat(run(a), run(b))
+    case .call(let function, let a): return call(function, run(a))
+    }
+  }
+
+  func vector(
+    _ type: ColumnType, _ values: Column.Values, _ validity: [Bool]?, _ errors: [Int: String],
+    owners: [any AnyObject & Sendable] = []
+  ) -> Vector {
+    var validity = validity
+    if !errors.isEmpty {
+      var valid = validity ?? [Bool](repeating: true, count: count)
+      for row in errors.keys { valid[row] = false }
+      validity = valid
+    }
+    return Vector(type: type, .column(Column(type: type, values: values, validity: validity, owners: owners)), errors: errors)
+  }
+
+  func bools(_ values: [Bool], _ validity: [Bool]?, _ errors: [Int: String]) -> Vector { vector(.bool, .bool(values), validity, errors) }
+
+  private func merge(_ a: Vector, _ b: Vector) -> [Int: String] {
+    b.errors.isEmpty ? a.errors : a.errors.merging(b.errors) { first, _ in first }
+  }
+
+  // MARK: Logic
+
+  private func not(_ x: Vector) -> Vector {
+    bools(zipMap(x.bools, .constant(true), count) { a, _ in !a }, x.validity(count), x.errors)
+  }
+
+  /// Kleene's and / or: the value `decides` on one side decides, whatever the other side is, an error included.
+  private func logic(_ x: Vector, _ y: Vector, decides: Bool) -> Vector {
+    let (vx, vy) = (x.validity(count), y.validity(count))
+    if vx == nil, vy == nil, x.errors.isEmpty, y.errors.isEmpty {
+      return bools(zipMap(x.bools, y.bools, count) { a, b in decides ? a || b : a && b }, nil, [:])
+    }
+    let a = zipMap(x.bools, .constant(0), count) { v, _ in v }
+    let b = zipMap(y.bools, .constant(0), count) { v, _ in v }
+    var values = [Bool](repeating: false, count: count)
+    var valid = [Bool](repeating: true, count: count)
+    for i in 0..<count {
+      let left: Bool? = vx?[i] ?? true ? a[i] : nil
+      let right: Bool? = vy?[i] ?? true ? b[i] : nil
+      if left == decides || right == decides {
+        values[i] = decides
+      } else if left == nil || right == nil {
+        valid[i] = false
+      } else {
+        values[i] = !decides
+      }
+    }
+    let errors = merge(x, y).filter { !(valid[$0.key] && values[$0.key] == decides) }
+    return bools(values, valid, errors)
+  }
+
+  // MARK: Comparison
+
+  private func compare(_ op: Expr.Comparison, _ x: Vector, _ y: Vector) -> Vector {
+    let valid = bothValid(x.validity(count), y.validity(count))
+    let errors = merge(x, y)
+    let values: [Bool]
+    switch x.type {
+    case .int64, .timestamp: values = compare(op, x.ints, y.ints)
+    case .double: values = compare(op, x.doubles, y.doubles)
+    case .decimal: values = compare(op, x.decimals, y.decimals)
+    case .bool: values = zipMap(x.bools, y.bools, count) { a, b in Evaluation.holds(op, a ? 1 : 0, b ? 1 : 0) }
+    case .string, .binary: values = compareStrings(op, x, y)
+    }
+    return bools(values, valid, errors)
+  }
+
+  private func compare<T: Comparable>(_ op: Expr.Comparison, _ x: Vector.Operand<T>, _ y: Vector.Operand<T>) -> [Bool] {
+    switch op {
+    case .equal: zipMap(x, y, count) { $0 == $1 }
+    case .notEqual: zipMap(x, y, count) { $0 != $1 }
+    case .less: zipMap(x, y, count) { $0 < $1 }
+    case .lessOrEqual: zipMap(x, y, count) { $0 <= $1 }
+    case .greater: zipMap(x, y, count) { $0 > $1 }
+    case .greaterOrEqual: zipMap(x, y, count) { $0 >= $1 }
+    }
+  }
+
+  private static func holds(_ op: Expr.Comparison, _ a: Int, _ b: Int) -> Bool {
+    switch op {
+    case .equal: a == b
+    case .notEqual: a != b
+    case .less: a < b
+    case .lessOrEqual: a <= b
+    case .greater: a > b
+    case .greaterOrEqual: a >= b
+    }
+  }
+
+  private func compareStrings(_ op: Expr.Comparison, _ x: Vector, _ y: Vector) -> [Bool] {
+    let arena = Arena(chunkBytes: 256)
+    let (a, b) = (x.strings(arena), y.strings(arena))
+    return withExtendedLifetime(arena) {
+      switch op {
+      case .equal: zipMap(a, b, count) { $0 == $1 }
+      case .notEqual: zipMap(a, b, count) { !($0 == $1) }
+      case .less: zipMap(a, b, count) { $0 < $1 }
+      case .lessOrEqual: zipMap(a, b, count) { !($1 < $0) }
+      case .greater: zipMap(a, b, count) { $1 < $0 }
+      case .greaterOrEqual: zipMap(a, b, count) { !($0 < $1) }
+      }
+    }
+  }
+
+  /// `x in (…)`: true if one is equal, else null if the list holds a null, else false.
+  private func inList(_ x: Vector, _ list: [Literal]) -> Vector {
+    var values = [Bool](repeating: false, count: count)
+    for item in list where item != .null {
+      let one = compare(.equal, x, Vector(type: x.type, .constant(item)))
+      guard case .column(let column) = one.values, case .bool(let hits) = column.values else { continue }
+      for i in 0..<count where hits[i] { values[i] = true }
+    }
+    var valid = x.validity(count)
+    if list.contains(.null) {
+      let before = valid ?? [Bool](repeating: true, count: count)
+      valid = (0..<count).map { before[$0] && values[$0] }
+    }
+    return bools(values, valid, x.errors)
+  }
+
+  private func like(_ x: Vector, _ pattern: LikePattern) -> Vector {
+    let arena = Arena(chunkBytes: 256)
+    let values = zipMap(x.strings(arena), .constant(0), count) { s, _ in pattern.matches(s) }
+    return withExtendedLifetime(arena) { bools(values, x.validity(count), x.errors) }
+  }
+
+  // MARK: Arithmetic
+
+  private func arithmetic(_ op: Expr.Arithmetic, _ x: Vector, _ y: Vector, _ type: ColumnType) -> Vector {
+    var valid = bothValid(x.validity(count), y.validity(count))
+    var errors = merge(x, y)
+    /// Marks rows: null (division by zero) or an error, where both operands are there.
+    func mark(_ row: Int, _ reason: String?) {
+      guard valid?[row] ?? true else { return }
+      if let reason { errors[row] = reason }
+      if valid == nil { valid = [Bool](repeating: true, count: count) }
+      valid![row] = false
+    }
+    let values: Column.Values
+    switch type {
+    case .double:
+      let out = zipMap(x.doubles, y.doubles, count) { a, b in Evaluation.double(op, a, b) }
+      for i in 0..<count where !out[i].isFinite {
+        mark(i, isZero(y.doubles, i) && (op == .divide || op == .remainder) ? nil : "\(op.rawValue): beyond the largest double")
+      }
+      values = .double(out.map { $0.isFinite ? $0 : 0 })
+    case .int64: values = .int64(exact(op, x.ints, y.ints, mark))
+    case .decimal(let precision, _):
+      let out = exact(op, x.decimals, y.decimals, mark)
+      let bound = FieldValues.powers[precision]
+      for i in 0..<count where out[i] >= bound || out[i] <= -bound { mark(i, "\(op.rawValue): more than \(precision) digits") }
+      values = .decimal(out)
+    default: preconditionFailure("arithmetic on \(type.name)")
+    }
+    return vector(type, values, valid, errors)
+  }
+
+  private func isZero(_ x: Vector.Operand<Double>, _ row: Int) -> Bool {
+    switch x {
+    case .constant(let v): v == 0
+    case .vector(let v): v[row] == 0
+    }
+  }
+
+  @inline(__always)
+  private static func double(_ op: Expr.Arithmetic, _ a: Double, _ b: Double) -> Double {
+    switch op {
+    case .add: a + b
+    case .subtract: a - b
+    case .multiply: a * b
+    case .divide: a / b
+    case .remainder: a.truncatingRemainder(dividingBy: b)
+    }
+  }
+
+  private func exact<T: FixedWidthInteger>(
+    _ op: Expr.Arithmetic, _ x: Vector.Operand<T>, _ y: Vector.Operand<T>, _ mark: (Int, String?) -> Void
+  ) -> [T] {
+    var overflows: [Int] = []
+    var row = 0
+    let out = zipMap(x, y, count) { a, b -> T in
+      defer { row += 1 }
+      let (value, overflow): (T, Bool)
+      switch op {
+      case .add: (value, overflow) = a.addingReportingOverflow(b)
+      case .subtract: (value, overflow) = a.subtractingReportingOverflow(b)
+      case .multiply: (value, overflow) = a.multipliedReportingOverflow(by: b)
+      case .divide, .remainder:
+        if b == 0 { overflows.append(row); return 0 }
+        (value, overflow) = (b == -1 ? 0 : a % b, false)
+      }
+      if overflow { overflows.append(row) }
+      return overflow ? 0 : value
+    }
+    for row in overflows { mark(row, op == .remainder ? nil : "\(op.rawValue): overflow") }
+    return out
+  }
+
+  private func negate(_ x: Vector) -> Vector {
+    switch x.type {
+    case .double: return arithmetic(.multiply, x, Vector(type: .double, .constant(.double(-1))), .double)
+    case .int64: return arithmetic(.subtract, Vector(type: .int64, .constant(.int64(0))), x, .int64)
+    default: return arithmetic(.subtract, Vector(type: x.type, .constant(.decimal(0, precision: 38, scale: 0))), x, x.type)
+    }
+  }
+}

@@ -1,0 +1,134 @@
+import WeirCore
+
+/// What is wrong with an expression, and where.
+public struct ExpressionError: Error, Sendable {
+  public var message: String
+  /// UTF-8 byte offset in the text.
+  public var offset: Int
+  /// The nearest right name.
+  public var suggestion: String?
+
+  public init(_ message: String, at offset: Int, suggestion: String? = nil) {
+    self.message = message
+    self.offset = offset
+    self.suggestion = suggestion
+  }
+}
+
+struct Token: Equatable {
+  enum Kind: Equatable {
+    /// Bare identifier; keywords are told by their lower-case text.
+    case word(String)
+    /// "quoted" identifier.
+    case quoted(String)
+    case string(String)
+    /// Digits, perhaps with point and exponent.
+    case number(String)
+    case symbol(String)
+    case end
+  }
+  var kind: Kind
+  var offset: Int
+}
+
+/// Splits the text of an expression into tokens.
+struct Lexer {
+  private let bytes: [UInt8]
+  private var at = 0
+
+  init(_ text: String) { bytes = Array(text.utf8) }
+
+  static func tokens(_ text: String) throws(ExpressionError) -> [Token] {
+    var lexer = Lexer(text)
+    var tokens: [Token] = []
+    repeat { tokens.append(try lexer.next()) } while tokens.last?.kind != .end
+    return tokens
+  }
+
+  private static func isWordStart(_ c: UInt8) -> Bool { c == 0x5F || c >= 0x80 || (c | 0x20 >= 0x61 && c | 0x20 <= 0x7A) }
+  private static func isDigit(_ c: UInt8) -> Bool { c >= 0x30 && c <= 0x39 }
+
+  private func peek(_ ahead: Int = 0) -> UInt8 { at + ahead < bytes.count ? bytes[at + ahead] : 0 }
+
+  private mutating func next() throws(ExpressionError) -> Token {
+    while at < bytes.count, [0x20, 0x09, 0x0A, 0x0D].contains(bytes[at]) { at += 1 }
+    let start = at
+    guard at < bytes.count else { return Token(kind: .end, offset: at) }
+    let c = bytes[at]
+    if Lexer.isWordStart(c) {
+      while at < bytes.count, Lexer.isWordStart(bytes[at]) || Lexer.isDigit(bytes[at]) { at += 1 }
+      return Token(kind: .word(String(decoding: bytes[start..<at], as: UTF8.self)), offset: start)
+    }
+    if Lexer.isDigit(c) || (c == 0x2E && Lexer.isDigit(peek(1))) { return number(start) }
+    if c == 0x27 { return Token(kind: .string(try quoted(0x27, "string", start)), offset: start) }
+    if c == 0x22 { return Token(kind: .quoted(try quoted(0x22, "name", start)), offset: start) }
+    let pair = String(decoding: bytes[at..<min(at + 2, bytes.count)], as: UTF8.self)
+    if ["<>", "!=", "<=", ">=", "||"].contains(pair) {
+      at += 2
+      return Token(kind: .symbol(pair == "!=" ? "<>" : pair), offset: start)
+    }
+    if "+-*/%=<>(),.".utf8.contains(c) {
+      at += 1
+      return Token(kind: .symbol(String(UnicodeScalar(c))), offset: start)
+    }
+    throw ExpressionError("unexpected character '\(String(decoding: [c], as: UTF8.self))'", at: start)
+  }
+
+  private mutating func number(_ start: Int) -> Token {
+    while Lexer.isDigit(peek()) { at += 1 }
+    if peek() == 0x2E, Lexer.isDigit(peek(1)) {
+      at += 1
+      while Lexer.isDigit(peek()) { at += 1 }
+    }
+    if peek() | 0x20 == 0x65 {
+      let sign = peek(1) == 0x2B || peek(1) == 0x2D ? 1 : 0
+      if Lexer.isDigit(peek(1 + sign)) {
+        at += 1 + sign
+        while Lexer.isDigit(peek()) { at += 1 }
+      }
+    }
+    return Token(kind: .number(String(decoding: bytes[start..<at], as: UTF8.self)), offset: start)
+  }
+
+  /// Text between quotes; a doubled quote is one.
+  private mutating func quoted(_ quote: UInt8, _ what: String, _ start: Int) throws(ExpressionError) -> String {
+    var out: [UInt8] = []
+    at += 1
+    while at < bytes.count {
+      if bytes[at] == quote {
+        if peek(1) != quote {
+          at += 1
+          return String(decoding: out, as: UTF8.self)
+        }
+        at += 1
+      }
+      out.append(bytes[at])
+      at += 1
+    }
+    throw ExpressionError("the \(what) does not end", at: start)
+  }
+}
+
+/// The candidate nearest to `name`, if one is near: at most a third of its letters differ (Damerau-Levenshtein).
+public func nearestName(_ name: String, in candidates: [String]) -> String? {
+  let limit = max(1, name.count / 3)
+  return candidates.map { ($0, editDistance(name.lowercased(), $0.lowercased())) }.filter { $0.1 <= limit }
+    .min { ($0.1, $0.0) < ($1.1, $1.0) }?.0
+}
+
+private func editDistance(_ a: String, _ b: String) -> Int {
+  let (a, b) = (Array(a), Array(b))
+  var before = [Int](repeating: 0, count: b.count + 1)
+  var previous = Array(0...b.count)
+  for i in 0..<a.count {
+    var row = [i + 1]
+    for j in 0..<b.count {
+      var best = min(previous[j] + (a[i] == b[j] ? 0 : 1), previous[j + 1] + 1, row[j] + 1)
+      if i > 0, j > 0, a[i] == b[j - 1], a[i - 1] == b[j] { best = min(best, before[j - 1] + 1) }
+      row.append(best)
+    }
+    before = previous
+    previous = row
+  }
+  return previous[b.count]
+}

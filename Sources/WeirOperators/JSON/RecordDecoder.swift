@@ -1,0 +1,180 @@
+import CWeir
+import WeirCore
+
+/// Decodes blocks of JSON records into columns: the first half of the hot path.
+///
+/// The trick is key prediction. Records of one stream nearly always have the same keys in the same order, so the decoder
+/// keeps the raw bytes of every key (with quotes and colon) of the record before, and compares them at each key's place
+/// first: one compare of a few words tells key, grammar and field at once. Everything else is the full grammar, so a
+/// record that looks different is decoded all the same, only slower.
+///
+/// Serves one block at a time; what it returns is immutable.
+public final class RecordDecoder {
+  private let fields: [Field]
+  private var sinks: [FieldSink]
+  private var byName: [[UInt8]: Int] = [:]
+
+  /// The keys of the record before, in order: raw bytes from the opening quote to the colon, and the field or -1.
+  private struct Prediction {
+    var start: Int
+    var count: Int
+    var field: Int
+  }
+  private var predictions: [Prediction] = []
+  private var predicted: [UInt8] = []
+  /// Keys of a record beyond this are looked up, not predicted.
+  private static let predictionsMax = 256
+
+  public init(fields: [Field]) {
+    self.fields = fields
+    sinks = fields.map { FieldSink($0) }
+    for (i, field) in fields.enumerated() { byName[Array(field.name.utf8)] = i }
+  }
+
+  public func decode(_ raw: RawBlock) -> DecodedBlock {
+    let (offset, length) = RecordDecoder.frame(raw)
+    let count = offset.count
+    for i in sinks.indices { sinks[i].begin(rows: count) }
+    var valid = [Bool](repeating: true, count: count)
+    var rejections: [(row: Int, rejection: Rejection)] = []
+    let base = UnsafePointer(raw.text.base)
+    for row in 0..<count {
+      let start = base + Int(offset[row])
+      do {
+        try record(start, start + Int(length[row]), row)
+      } catch {
+        valid[row] = false
+        for i in sinks.indices { sinks[i].clear(row) }
+        rejections.append((row, Rejection(stage: .decode, reason: "\(error.reason) (byte \(error.at - start))")))
+      }
+    }
+    let columns = sinks.indices.map { sinks[$0].finish(rows: count, text: raw.text) }
+    return DecodedBlock(raw: raw, offset: offset, length: length, columns: columns, valid: valid, rejections: rejections)
+  }
+
+  /// Where the records lie.
+  private static func frame(_ raw: RawBlock) -> ([UInt32], [UInt32]) {
+    switch raw.framing {
+    case .spans(let offset, let length): return (offset, length)
+    case .lines:
+      var offset: [UInt32] = []
+      var length: [UInt32] = []
+      offset.reserveCapacity(raw.count / 128)
+      length.reserveCapacity(raw.count / 128)
+      var at = 0
+      while at < raw.count {
+        let end = weir_find_newline(raw.text.base + at, raw.text.base + raw.count)! - UnsafePointer(raw.text.base)
+        offset.append(UInt32(at))
+        length.append(UInt32(end - at))
+        at = end + 1
+      }
+      return (offset, length)
+    }
+  }
+
+  // MARK: One record
+
+  private func record(_ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>, _ row: Int) throws(DecodeError) {
+    var scanner = JSONScanner(at: start, end: end)
+    scanner.space()
+    guard scanner.at < end else { throw DecodeError(reason: "blank line", at: start) }
+    guard scanner.at.pointee == 0x7B else { throw notAnObject(&scanner) }
+    scanner.at += 1
+    scanner.space()
+    if scanner.at < end, scanner.at.pointee == 0x7D {
+      scanner.at += 1
+    } else {
+      try members(&scanner, row)
+    }
+    scanner.space()
+    guard scanner.at == end else { throw scanner.fail("text behind the record") }
+    for i in sinks.indices where sinks[i].required && !sinks[i].isValid(row) {
+      throw DecodeError(reason: "required field \(fields[i].name) is missing or null", at: end)
+    }
+  }
+
+  private func notAnObject(_ scanner: inout JSONScanner) -> DecodeError {
+    let start = scanner.at
+    do {
+      try scanner.skipValue()
+      scanner.space()
+      guard scanner.at == scanner.end else { return scanner.fail("text behind the record") }
+    } catch { return error }
+    return DecodeError(reason: "record is not a JSON object but \(FieldSink.kind(start.pointee))", at: start)
+  }
+
+  private func members(_ scanner: inout JSONScanner, _ row: Int) throws(DecodeError) {
+    let end = scanner.end
+    var place = 0
+    while true {
+      let field = try key(&scanner, place)
+      place += 1
+      scanner.space()
+      guard scanner.at < end else { throw scanner.fail("a value is missing") }
+      if field >= 0 {
+        try sinks[field].read(&scanner, row)
+      } else {
+        try scanner.skipValue()
+      }
+      scanner.space()
+      guard scanner.at < end else { throw scanner.fail("the record ends in the middle") }
+      let c = scanner.at.pointee
+      scanner.at += 1
+      if c == 0x2C {
+        scanner.space()
+        continue
+      }
+      guard c == 0x7D else {
+        scanner.at -= 1
+        throw scanner.fail("',' or '}' expected")
+      }
+      return
+    }
+  }
+
+  /// Reads a key and its colon; returns the field or -1.
+  @inline(__always)
+  private func key(_ scanner: inout JSONScanner, _ place: Int) throws(DecodeError) -> Int {
+    if place < predictions.count {
+      let prediction = predictions[place]
+      let matches =
+        scanner.end - scanner.at >= prediction.count
+        && predicted.withUnsafeBufferPointer { memoryEqual($0.baseAddress! + prediction.start, scanner.at, prediction.count) }
+      if matches {
+        scanner.at += prediction.count
+        return prediction.field
+      }
+    }
+    return try lookUp(&scanner, place)
+  }
+
+  private func lookUp(_ scanner: inout JSONScanner, _ place: Int) throws(DecodeError) -> Int {
+    guard scanner.at < scanner.end, scanner.at.pointee == 0x22 else { throw scanner.fail("a member name expected") }
+    let start = scanner.at
+    let text = try scanner.string()
+    var name = StringRef(start: text.start, count: text.count)
+    var arena: Arena?
+    if text.hasEscapes {
+      arena = Arena(chunkBytes: 64)
+      // A key with a lone surrogate is no declared field's name.
+      name = (try? JSONScanner.unescape(text, into: arena!)) ?? name
+    }
+    let field = withExtendedLifetime(arena) { byName[Array(name.bytes)] ?? -1 }
+    let isTight = scanner.at < scanner.end && scanner.at.pointee == 0x3A
+    scanner.space()
+    guard scanner.at < scanner.end, scanner.at.pointee == 0x3A else { throw scanner.fail("':' expected") }
+    scanner.at += 1
+    if isTight, place <= predictions.count, place < RecordDecoder.predictionsMax { predict(start, scanner.at - start, field, place) }
+    return field
+  }
+
+  private func predict(_ start: UnsafePointer<UInt8>, _ count: Int, _ field: Int, _ place: Int) {
+    // What is behind this place was learnt from another order of keys: learn it anew.
+    if place < predictions.count {
+      predicted.removeLast(predicted.count - predictions[place].start)
+      predictions.removeLast(predictions.count - place)
+    }
+    predictions.append(Prediction(start: predicted.count, count: count, field: field))
+    predicted.append(contentsOf: UnsafeBufferPointer(start: start, count: count))
+  }
+}

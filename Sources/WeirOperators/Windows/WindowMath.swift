@@ -1,0 +1,52 @@
+import WeirCore
+
+/// Which windows a record belongs to, by slices ("panes") of one slide each.
+///
+/// A record at `t` lies in the pane that starts at `start(t)`. The windows that hold a pane are numbered by their ends:
+/// window `j` (0-based) ends at `pane + (j + 1) * slide`; there are `windowsPerPane` of them. A record that is late for
+/// the first `m` of them and on time for the rest is folded into the pane's cell of class `m` ("missed"), and window `j`
+/// takes the classes up to `j`. So lateness is judged per window although a record is folded once, and nothing depends
+/// on when a window is written out.
+public struct WindowMath: Sendable {
+  public let size: Int64
+  public let slide: Int64
+  public let offset: Int64
+  public let lateness: Int64
+  public let windowsPerPane: Int64
+
+  public init(_ spec: WindowSpec) {
+    size = spec.sizeMicroseconds
+    slide = spec.slideMicroseconds
+    offset = spec.offsetMicroseconds
+    lateness = spec.latenessMicroseconds
+    windowsPerPane = size / slide
+  }
+
+  /// Start of the pane of `time` (floor division: times before 1970 work).
+  @inline(__always)
+  public func pane(_ time: Int64) -> Int64 {
+    let t = time &- offset
+    var quotient = t / slide
+    if t % slide < 0 { quotient -= 1 }
+    return quotient &* slide &+ offset
+  }
+
+  /// How many of a pane's windows end at or below `bound`.
+  @inline(__always)
+  private func ended(pane: Int64, by bound: Int64) -> Int64 {
+    let distance = bound.subtractingReportingOverflow(pane)
+    if distance.overflow { return bound < 0 ? 0 : windowsPerPane }
+    return distance.partialValue <= 0 ? 0 : min(distance.partialValue / slide, windowsPerPane)
+  }
+
+  /// Windows that the record misses: their end plus the allowed lateness is at or below the watermark.
+  @inline(__always)
+  public func missed(pane: Int64, watermark: Int64) -> Int64 {
+    let bound = watermark.subtractingReportingOverflow(lateness)
+    return bound.overflow ? 0 : ended(pane: pane, by: bound.partialValue)
+  }
+
+  /// Windows of the pane that are closed (their end is at or below the watermark), missed ones included.
+  @inline(__always)
+  public func closed(pane: Int64, watermark: Int64) -> Int64 { ended(pane: pane, by: watermark) }
+}

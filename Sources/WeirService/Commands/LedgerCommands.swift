@@ -1,0 +1,78 @@
+import WeirCore
+import WeirEngine
+import WeirOperators
+import WeirProtocol
+
+/// `weir ledger show | verify`.
+public enum LedgerCommands {
+  public static func show(pipeline file: String, lake: String?, json: Bool, console: Console) async throws -> Int32 {
+    let pipeline = try loadPipeline(file: file)
+    let wiring = try Wiring(Places(pipeline, lake: lake, store: nil), withState: false)
+    let ledger = Ledger(store: wiring.lake, prefix: "_weir/\(pipeline.plan.pipeline)/", clock: wiring.clock)
+    guard let fold = try await ledger.open() else { throw noLedger(ledger.prefix) }
+    for number in 0..<fold.next {
+      guard let entry = try await ledger.read(number) else { continue }
+      if json {
+        console.data(String(decoding: entry.bytes.dropLast(), as: UTF8.self))
+      } else {
+        console.data(line(entry))
+      }
+    }
+    if !json { console.data(foot(fold)) }
+    return 0
+  }
+
+  static func noLedger(_ prefix: String) -> WeirError {
+    WeirError("config", "there is no ledger \(prefix) in this lake", advice: "Run `weir replay` first, or name the lake with --lake.")
+  }
+
+  private static func line(_ entry: LedgerEntry) -> String {
+    if let genesis = entry.draft.genesis {
+      return "\(entry.number)  ledger \(genesis.ledgerID), \(genesis.lanes.count) lanes by \(genesis.dealing.rawValue)"
+    }
+    var counts = BucketCounts()
+    for lane in entry.draft.lanes { counts += lane.counts }
+    let files = entry.draft.tables.reduce(0) { $0 + $1.files.count }
+    let position = entry.draft.lanes.first?.to.text ?? ""
+    let decisions = entry.draft.lanes.flatMap(\.decisions).map { decision in
+      switch decision {
+      case .endOfInput: "end of input"
+      case .lookup(let name, let hash, _): "lookup \(name) is \(hash.hex.prefix(12))"
+      case .idle: "idle"
+      case .wake: "wake"
+      case .gap(let from, let to, let reason): "gap \(from.text) to \(to.text): \(reason)"
+      }
+    }
+    return "\(entry.number)  to byte \(position)  watermark \(watermark(entry.draft.mergedWatermark))  in \(counts.input) = \(counts.accepted) accepted + \(counts.duplicate) duplicate + \(counts.filtered) filtered + \(counts.quarantined) quarantined  \(files) files"
+      + (decisions.isEmpty ? "" : "  [\(decisions.joined(separator: "; "))]")
+  }
+
+  private static func watermark(_ w: Int64) -> String {
+    w == Watermark.minimum ? "none" : w == Watermark.maximum ? "closed" : CivilTime.text(ofMicroseconds: w)
+  }
+
+  private static func foot(_ fold: LedgerFold) -> String {
+    let t = fold.totals
+    return "total  in \(t.input) = \(t.accepted) accepted + \(t.duplicate) duplicate + \(t.filtered) filtered + \(t.quarantined) quarantined"
+  }
+
+  /// - Returns: 0, or 1 when something does not agree.
+  public static func verify(pipeline file: String, lake: String?, store: String?, json: Bool, console: Console) async throws -> Int32 {
+    let pipeline = try loadPipeline(file: file)
+    let wiring = try Wiring(Places(pipeline, lake: lake, store: store), withState: false)
+    let compiled = CompiledPlan(pipeline.plan, lookups: pipeline.lookups)
+    let result = try await LedgerVerify.run(compiled, environment: wiring.environment)
+    if json {
+      console.data(
+        JSONValue.members([
+          "ok": .bool(result.problems.isEmpty), "entries": .int(result.entries), "files": .int(result.files),
+          "blobs": .int(result.blobs), "commits": .int(result.commits), "bytes": .int(result.bytes),
+          "problems": .array(result.problems.map { .string($0) }),
+        ]).text)
+    } else {
+      for problem in result.problems { console.talk(problem) }
+      console.data("\(result.entries) entries, \(result.files) data files, \(result.blobs) blobs, \(result.commits) Delta commits, \(Human.bytes(result.bytes)): \(result.problems.isEmpty ? "all agree" : "\(result.problems.count) problems")")
+    }
+    return result.problems.isEmpty ? 0 : 1
+  }
+}

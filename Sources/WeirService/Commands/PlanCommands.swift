@@ -1,0 +1,27 @@
+import WeirCore
+
+/// `weir check` and `weir explain`.
+public enum PlanCommands {
+  /// - Returns: 0, or 2 when the file is wrong.
+  public static func check(_ file: String, json: Bool, console: Console) -> Int32 {
+    do {
+      let pipeline = try loadPipeline(file: file)
+      for warning in pipeline.warnings { show(warning, json, console) }
+      if !json { console.data("\(file): the pipeline \(pipeline.plan.pipeline) is right") }
+      return 0
+    } catch {
+      for diagnostic in error.diagnostics { show(diagnostic, json, console) }
+      return 2
+    }
+  }
+
+  private static func show(_ diagnostic: Diagnostic, _ json: Bool, _ console: Console) {
+    if json { console.data(diagnostic.json.text) } else { console.talk(diagnostic.text) }
+  }
+
+  public static func explain(_ file: String, json: Bool, console: Console) throws -> Int32 {
+    let pipeline = try loadPipeline(file: file)
+    console.data(json ? PlanMeaning.text(pipeline.plan) : Explain.text(pipeline.plan, lookups: pipeline.lookups))
+    return 0
+  }
+}

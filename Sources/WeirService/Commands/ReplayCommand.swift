@@ -1,0 +1,76 @@
+import Foundation
+import Synchronization
+import WeirCore
+import WeirEngine
+import WeirLocal
+import WeirOperators
+import WeirProtocol
+
+/// What `weir replay` was asked.
+public struct ReplayOptions: Sendable {
+  public var pipeline: String
+  public var captures: [String]
+  public var lake: String?
+  public var store: String?
+  public var lanes: Int?
+  public var keepOpen: Bool
+  public var json: Bool
+
+  public init(
+    pipeline: String, captures: [String], lake: String?, store: String?, lanes: Int?, keepOpen: Bool, json: Bool
+  ) {
+    self.pipeline = pipeline
+    self.captures = captures
+    self.lake = lake
+    self.store = store
+    self.lanes = lanes
+    self.keepOpen = keepOpen
+    self.json = json
+  }
+}
+
+public enum ReplayCommand {
+  /// - Returns: the exit code.
+  public static func run(_ options: ReplayOptions, console: Console) async throws -> Int32 {
+    let pipeline = try loadPipeline(file: options.pipeline)
+    for warning in pipeline.warnings { console.talk(warning.text) }
+    if let lanes = options.lanes, !(1...1024).contains(lanes) {
+      throw WeirError("config", "--lanes takes 1 to 1024, not \(lanes)")
+    }
+    let places = Places(pipeline, lake: options.lake, store: options.store)
+    let wiring = try Wiring(places, withState: !pipeline.plan.state.isEmpty)
+    let interrupt = Interrupt()
+    interrupt.listen(console)
+    let report = ReplayReport(console: console, json: options.json)
+    let flushBytes = pipeline.plan.lake.flushBytes
+    let request = try LedgerRequest(
+      meaning: PlanMeaning.text(pipeline.plan), planHash: PlanMeaning.hash(pipeline.plan), lanes: options.lanes,
+      runID: runID(pipeline.plan, options.captures), describeChange: { PlanMeaning.changes(from: $0, to: $1) })
+    let worker = ReplayWorker(
+      CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: wiring.environment, request: request,
+      keepOpen: options.keepOpen,
+      source: { position, prefix in
+        let source = try CaptureSource(
+          files: options.captures, startAt: position, expectedPrefix: prefix, cutBytes: flushBytes, keepOpen: options.keepOpen)
+        report.begin(source, from: position)
+        return source
+      },
+      observe: { report.progress($0) }, isInterrupted: { interrupt.isAsked })
+    let (end, progress, fold) = try await worker.run()
+    try await report.end(end, progress, fold, lake: wiring.lake, prefix: "_weir/\(pipeline.plan.pipeline)/")
+    return end == .interrupted ? 130 : 0
+  }
+
+  /// A hash of the plan and the capture's first MiB: the same for every replay of it.
+  private static func runID(_ plan: Plan, _ captures: [String]) throws -> String {
+    var bytes = Array(PlanMeaning.text(plan).utf8)
+    if let first = captures.first, first != "-" {
+      guard let file = FileHandle(forReadingAtPath: first) else {
+        throw WeirError("config", "the capture \(first) cannot be read", advice: "Give an NDJSON file, plain, gzip or zstd.")
+      }
+      bytes += (try file.read(upToCount: 1 << 20)) ?? Data()
+      try file.close()
+    }
+    return String(ContentHash(of: bytes).hex.prefix(32))
+  }
+}

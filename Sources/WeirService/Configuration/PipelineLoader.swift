@@ -1,0 +1,251 @@
+import Foundation
+import WeirCore
+import WeirOperators
+import Yams
+
+/// A pipeline file that may run.
+public struct LoadedPipeline: Sendable {
+  public var plan: Plan
+  public var file: String
+  /// Paths in the file are relative to this.
+  public var directory: String
+  public var lookups: [LookupTable]
+  public var warnings: [Diagnostic]
+}
+
+/// Reads and checks a pipeline file. Every problem is found at once, each with file, line, column, reason and, where there is
+/// one, the nearest right name.
+public func loadPipeline(file: String) throws(ConfigurationError) -> LoadedPipeline {
+  guard let data = FileManager.default.contents(atPath: file) else {
+    throw ConfigurationError(diagnostics: [
+      Diagnostic(severity: .error, code: "no_file", message: "the pipeline file cannot be read", suggestion: nil, file: file, line: 1, column: 1)
+    ])
+  }
+  return try loadPipeline(yaml: String(decoding: data, as: UTF8.self), file: file)
+}
+
+public func loadPipeline(yaml: String, file: String) throws(ConfigurationError) -> LoadedPipeline {
+  let loader = PipelineLoader(file: file)
+  return try loader.load(yaml)
+}
+
+/// Compiles the YAML of a pipeline into a ``Plan``, section by section in the order in which they depend on each other.
+final class PipelineLoader {
+  let reader: YAMLReader
+  let directory: String
+  var fields: [Field] = []
+  var inputs: [InputColumn] = []
+  var lookups: [LookupSpec] = []
+  var tables: [LookupTable] = []
+
+  init(file: String) {
+    reader = YAMLReader(file: file)
+    let parent = (file as NSString).deletingLastPathComponent
+    directory = parent.isEmpty ? "." : parent
+  }
+
+  func load(_ yaml: String) throws(ConfigurationError) -> LoadedPipeline {
+    let plan = self.plan(yaml)
+    let errors = reader.diagnostics.filter { $0.severity == .error }
+    guard errors.isEmpty, let plan else { throw ConfigurationError(diagnostics: reader.diagnostics) }
+    return LoadedPipeline(
+      plan: plan, file: reader.file, directory: directory, lookups: tables, warnings: reader.diagnostics)
+  }
+
+  private func plan(_ yaml: String) -> Plan? {
+    let root: Node
+    do {
+      guard let node = try Yams.compose(yaml: yaml) else {
+        reader.report("the file is empty", "missing_key", at: nil)
+        return nil
+      }
+      root = node
+    } catch let error as YamlError {
+      report(error)
+      return nil
+    } catch {
+      reader.report("\(error)", "yaml", at: nil)
+      return nil
+    }
+    let keys = ["pipeline", "source", "record", "checks", "quarantine", "dedup", "lookups", "bronze", "silver", "gold", "state", "lake", "store"]
+    let top = reader.mapping(root, "the pipeline", keys: keys)
+    guard let record = reader.required(top, "record", of: "the pipeline", at: root).flatMap(self.record) else { return nil }
+    let name = reader.required(top, "pipeline", of: "the pipeline", at: root).flatMap { tableName($0, "pipeline") } ?? ""
+    let source = reader.required(top, "source", of: "the pipeline", at: root).flatMap(self.source)
+    if let node = top["lookups"] { loadLookups(node) }
+    inputs = makeInputs()
+    let checks = top["checks"].map(self.checks) ?? []
+    let silver = top["silver"].flatMap(self.silver)
+    let plan = Plan(
+      pipeline: name, source: source ?? SourceSpec(stream: ""), record: record, checks: checks,
+      quarantine: top["quarantine"].map(quarantine) ?? .init(), dedup: top["dedup"].flatMap { dedup($0, record) }, lookups: lookups,
+      inputs: inputs, bronze: top["bronze"].map(bronze), silver: silver, gold: top["gold"].map { gold($0, record) } ?? [],
+      state: top["state"].map(state) ?? [], lake: top["lake"].map(lake) ?? .init(), store: top["store"].map(store) ?? .init())
+    if plan.bronze == nil, plan.silver == nil, plan.gold.isEmpty, plan.state.isEmpty {
+      reader.report("none of bronze, silver, gold and state is named: only counts and quarantined records will land", "no_output", at: root, severity: .warning)
+    }
+    return plan
+  }
+
+  private func report(_ error: YamlError) {
+    switch error {
+    case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _), .composer(_, let problem, let mark, _):
+      let node = Node.scalar(.init("", .implicit, .any, mark))
+      reader.report("not YAML: \(problem)", "yaml", at: node)
+    case .duplicatedKeysInMapping(let duplicates, let context):
+      let node = Node.scalar(.init("", .implicit, .any, context.mark))
+      reader.report("the key \(duplicates.first ?? "") stands twice", "duplicate_name", at: node)
+    default: reader.report("not YAML: \(error)", "yaml", at: nil)
+    }
+  }
+
+  /// Names of tables are names of directories.
+  func tableName(_ node: Node, _ what: String, dots: Bool = false) -> String? {
+    guard let name = reader.string(node, what) else { return nil }
+    let allowed = name.utf8.allSatisfy { c in
+      (c >= 0x30 && c <= 0x39) || (c | 0x20 >= 0x61 && c | 0x20 <= 0x7A) || c == 0x5F || c == 0x2D || (dots && c == 0x2E)
+    }
+    guard allowed, !name.isEmpty, name.utf8.count <= 200, name.first != ".", name.first != "_" else {
+      reader.report("\(what): a name is made of letters, digits, - and _ (\(name))", "bad_name", at: node)
+      return nil
+    }
+    return name
+  }
+
+  // MARK: Source and record
+
+  private func source(_ node: Node) -> SourceSpec? {
+    let members = reader.mapping(node, "source", keys: ["capture"], later: ["kafka", "kinesis", "lake"])
+    guard let capture = members["capture"] else {
+      if members.isEmpty || members["kafka"] == nil && members["kinesis"] == nil && members["lake"] == nil {
+        reader.report("source needs capture", "missing_key", at: node)
+      }
+      return nil
+    }
+    let inner = reader.mapping(capture, "source.capture", keys: ["stream", "deal"])
+    guard let stream = reader.required(inner, "stream", of: "source.capture", at: capture).flatMap({ tableName($0, "source.capture.stream", dots: true) })
+    else { return nil }
+    let deal = inner["deal"].flatMap { reader.choice($0, "source.capture.deal", ["murmur2", "md5"]) }.flatMap(Dealing.init(rawValue:))
+    return SourceSpec(stream: stream, deal: deal ?? .murmur2)
+  }
+
+  private func record(_ node: Node) -> RecordSpec? {
+    let members = reader.mapping(node, "record", keys: ["format", "key", "time", "fields"])
+    if let format = members["format"] { _ = reader.choice(format, "record.format", ["json"], later: ["avro", "csv", "protobuf", "text", "raw"]) }
+    guard let list = reader.required(members, "fields", of: "record", at: node) else { return nil }
+    for (name, key, value) in reader.named(list, "record.fields") {
+      guard let text = reader.string(value, "field \(name)") else { continue }
+      if name.hasPrefix("_") { reader.report("names that begin with _ are the engine's: \(name)", "bad_name", at: key) }
+      if let field = FieldType.parse(name, text) {
+        fields.append(field)
+      } else {
+        reader.report("field \(name): unknown type \(text)", "bad_type", at: value, suggestion: nearestName(text.replacingOccurrences(of: "!", with: ""), in: FieldType.names))
+      }
+    }
+    if fields.isEmpty { reader.report("record.fields names no field", "missing_key", at: list) }
+    let key = members["key"].flatMap { self.field($0, "record.key") }
+    if let key, fields[key].type == .double { reader.report("record.key: a double is no key", "type_mismatch", at: members["key"]) }
+    return RecordSpec(fields: fields, key: key, time: members["time"].flatMap(time))
+  }
+
+  func field(_ node: Node, _ what: String) -> Int? {
+    guard let name = reader.string(node, what) else { return nil }
+    if let index = fields.firstIndex(where: { $0.name == name }) { return index }
+    reader.report("\(what): there is no field \(name)", "unknown_column", at: node, suggestion: nearestName(name, in: fields.map(\.name)))
+    return nil
+  }
+
+  private func time(_ node: Node) -> TimeSpec? {
+    let members = reader.mapping(node, "record.time", keys: ["field", "out_of_order", "max_ahead"])
+    guard let at = reader.required(members, "field", of: "record.time", at: node), let index = field(at, "record.time.field") else { return nil }
+    guard fields[index].type == .timestamp else {
+      reader.report("record.time.field: \(fields[index].name) is \(fields[index].type.name), not a timestamp", "type_mismatch", at: at)
+      return nil
+    }
+    if !fields[index].required {
+      reader.report("record.time.field: \(fields[index].name) must be required: write its type with !", "type_mismatch", at: at)
+    }
+    return TimeSpec(
+      field: index, outOfOrderMicroseconds: members["out_of_order"].flatMap { reader.duration($0, "record.time.out_of_order") } ?? 0,
+      maxAheadMicroseconds: members["max_ahead"].flatMap { reader.duration($0, "record.time.max_ahead") })
+  }
+
+  private func makeInputs() -> [InputColumn] {
+    var all = fields.enumerated().map { InputColumn(name: $1.name, type: $1.type, nullable: !$1.required, origin: .field($0)) }
+    for (l, lookup) in lookups.enumerated() {
+      for (c, column) in lookup.columns.enumerated() {
+        all.append(InputColumn(name: "\(lookup.name).\(column.name)", type: column.type, nullable: true, origin: .lookup(lookup: l, column: c)))
+      }
+    }
+    for system in SystemColumn.allCases {
+      let type: ColumnType = system == .arrival ? .timestamp : system == .position ? .int64 : .string
+      all.append(InputColumn(name: system.rawValue, type: type, nullable: false, origin: .system(system)))
+    }
+    return all
+  }
+
+  // MARK: Lookups
+
+  private func loadLookups(_ node: Node) {
+    for (name, key, value) in reader.named(node, "lookups") {
+      guard tableName(key, "lookups") != nil else { continue }
+      let members = reader.mapping(value, "lookups.\(name)", keys: ["file", "key", "columns"])
+      guard let fileNode = reader.required(members, "file", of: "lookups.\(name)", at: value), let file = reader.string(fileNode, "lookups.\(name).file"),
+        let keyNode = reader.required(members, "key", of: "lookups.\(name)", at: value), let field = field(keyNode, "lookups.\(name).key")
+      else { continue }
+      var types: [String: ColumnType] = [:]
+      let typed = members["columns"].map { reader.named($0, "lookups.\(name).columns") } ?? []
+      for (column, _, typeNode) in typed {
+        guard let text = reader.string(typeNode, "lookups.\(name).columns.\(column)") else { continue }
+        if let parsed = FieldType.parse(column, text), parsed.encoding == .natural {
+          types[column] = parsed.type
+        } else {
+          reader.report("lookups.\(name).columns.\(column): unknown type \(text)", "bad_type", at: typeNode, suggestion: nearestName(text, in: FieldType.names))
+        }
+      }
+      let path = Paths.resolve(file, in: directory)
+      guard let data = FileManager.default.contents(atPath: path) else {
+        reader.report("lookups.\(name): the file \(path) cannot be read", "no_file", at: fileNode)
+        continue
+      }
+      do {
+        let table = try LookupTable(name: name, bytes: Array(data), file: path, key: fields[field].name, types: types)
+        lookups.append(LookupSpec(name: name, file: file, key: field, columns: table.columns))
+        tables.append(table)
+      } catch { reader.report("lookups.\(name): \(error.message)", "lookup", at: fileNode) }
+    }
+  }
+}
+
+/// Paths in a pipeline file are relative to it.
+enum Paths {
+  static func resolve(_ path: String, in directory: String) -> String { path.hasPrefix("/") ? path : directory + "/" + path }
+}
+
+/// Types as a pipeline file writes them: `string!`, `timestamp_ms`, `decimal(12,2)`.
+enum FieldType {
+  static let names = ["bool", "int64", "double", "decimal(12,2)", "string", "timestamp", "timestamp_s", "timestamp_ms", "timestamp_us"]
+
+  static func parse(_ name: String, _ text: String) -> Field? {
+    let required = text.hasSuffix("!")
+    let word = (required ? String(text.dropLast()) : text).filter { $0 != " " }
+    func make(_ type: ColumnType, _ encoding: FieldEncoding = .natural) -> Field {
+      Field(name: name, type: type, encoding: encoding, required: required)
+    }
+    switch word {
+    case "bool": return make(.bool)
+    case "int64": return make(.int64)
+    case "double": return make(.double)
+    case "string": return make(.string)
+    case "timestamp": return make(.timestamp)
+    case "timestamp_s": return make(.timestamp, .seconds)
+    case "timestamp_ms": return make(.timestamp, .milliseconds)
+    case "timestamp_us": return make(.timestamp, .microseconds)
+    default:
+      guard word.hasPrefix("decimal("), word.hasSuffix(")") else { return nil }
+      let parts = word.dropFirst(8).dropLast().split(separator: ",").map { Int($0) }
+      guard parts.count == 2, let p = parts[0], let s = parts[1], (1...38).contains(p), (0...p).contains(s) else { return nil }
+      return make(.decimal(precision: p, scale: s))
+    }
+  }
+}

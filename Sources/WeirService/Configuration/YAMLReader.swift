@@ -1,0 +1,150 @@
+import Foundation
+import WeirCore
+import WeirOperators
+import Yams
+
+/// Walks a YAML document and collects everything that is wrong, each with its place.
+final class YAMLReader {
+  let file: String
+  private(set) var diagnostics: [Diagnostic] = []
+
+  init(file: String) { self.file = file }
+
+  func report(
+    _ message: String, _ code: String, at node: Node?, offset: Int = 0, suggestion: String? = nil,
+    severity: Diagnostic.Severity = .error
+  ) {
+    let mark = node?.mark
+    // Expressions stand in plain or quoted scalars of one line; in a block scalar the scalar's own place is told.
+    var column = mark?.column ?? 1
+    if let scalar = node?.scalar {
+      switch scalar.style {
+      case .singleQuoted, .doubleQuoted: column += offset + (offset > 0 ? 1 : 0)
+      case .plain, .any: column += offset
+      default: break
+      }
+    }
+    diagnostics.append(
+      Diagnostic(
+        severity: severity, code: code, message: message, suggestion: suggestion, file: file, line: mark?.line ?? 1,
+        column: column))
+  }
+
+  func report(_ error: ExpressionError, at node: Node, in what: String) {
+    let isLater = error.message.hasPrefix("not yet:")
+    report("\(what): \(error.message)", isLater ? "not_yet" : "expression", at: node, offset: error.offset, suggestion: error.suggestion)
+  }
+
+  /// A mapping's members, after unknown and repeated keys were reported. `later`: keys of later versions.
+  func mapping(_ node: Node, _ what: String, keys: [String], later: [String] = []) -> [String: Node] {
+    guard let mapping = node.mapping else {
+      report("\(what) needs keys and values: \(keys.joined(separator: ", "))", "bad_value", at: node)
+      return [:]
+    }
+    var members: [String: Node] = [:]
+    for (key, value) in mapping {
+      guard let name = key.string else {
+        report("\(what): a key must be a word", "bad_value", at: key)
+        continue
+      }
+      if members[name] != nil { report("\(what): \(name) stands twice", "duplicate_name", at: key) }
+      if later.contains(name) {
+        report("\(what): not yet: \(name)", "not_yet", at: key)
+      } else if !keys.isEmpty, !keys.contains(name) {
+        report("\(what): unknown key \(name)", "unknown_key", at: key, suggestion: nearestName(name, in: keys))
+      }
+      members[name] = value
+    }
+    return members
+  }
+
+  /// A mapping of free names.
+  func named(_ node: Node, _ what: String) -> [(name: String, key: Node, value: Node)] {
+    guard let mapping = node.mapping else {
+      if node.null == nil { report("\(what) needs names and values", "bad_value", at: node) }
+      return []
+    }
+    var seen = Set<String>()
+    return mapping.compactMap { key, value in
+      guard let name = key.string, !name.isEmpty else {
+        report("\(what): a name must be a word", "bad_value", at: key)
+        return nil
+      }
+      if !seen.insert(name).inserted { report("\(what): \(name) stands twice", "duplicate_name", at: key) }
+      return (name, key, value)
+    }
+  }
+
+  func string(_ node: Node?, _ what: String) -> String? {
+    guard let node else { return nil }
+    guard let scalar = node.scalar else {
+      report("\(what) needs a text", "bad_value", at: node)
+      return nil
+    }
+    return scalar.string
+  }
+
+  func required(_ members: [String: Node], _ key: String, of what: String, at node: Node) -> Node? {
+    if members[key] == nil { report("\(what) needs \(key)", "missing_key", at: node) }
+    return members[key]
+  }
+
+  /// A list of texts; one text counts as a list of one.
+  func strings(_ node: Node, _ what: String) -> [(text: String, node: Node)] {
+    if let sequence = node.sequence { return sequence.compactMap { item in string(item, what).map { ($0, item) } } }
+    return string(node, what).map { [($0, node)] } ?? []
+  }
+
+  func choice(_ node: Node, _ what: String, _ choices: [String], later: [String] = []) -> String? {
+    guard let text = string(node, what) else { return nil }
+    if choices.contains(text) { return text }
+    if later.contains(text) {
+      report("\(what): not yet: \(text)", "not_yet", at: node)
+    } else {
+      report("\(what): \(text) is none of \(choices.joined(separator: ", "))", "bad_value", at: node, suggestion: nearestName(text, in: choices))
+    }
+    return nil
+  }
+
+  // MARK: Quantities
+
+  /// `250ms`, `10s`, `5m`, `2h`, `7d`, as microseconds.
+  func duration(_ node: Node, _ what: String) -> Int64? {
+    guard let text = string(node, what) else { return nil }
+    let units: [(String, Int64)] = [("us", 1), ("ms", 1000), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000), ("d", 86_400_000_000)]
+    if let (number, unit) = YAMLReader.split(text, units), let value = YAMLReader.scale(number, unit) { return value }
+    report("\(what): \(text) is no duration: a number with a unit, such as 250ms, 10s, 5m, 2h or 7d", "bad_duration", at: node)
+    return nil
+  }
+
+  /// `64MiB`, `10MB`, `1000`, as bytes.
+  func bytes(_ node: Node, _ what: String) -> Int64? {
+    guard let text = string(node, what) else { return nil }
+    let units: [(String, Int64)] = [
+      ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("kB", 1000), ("KB", 1000), ("MB", 1_000_000), ("GB", 1_000_000_000), ("B", 1), ("", 1),
+    ]
+    if let (number, unit) = YAMLReader.split(text, units), let value = YAMLReader.scale(number, unit), value > 0 { return value }
+    report("\(what): \(text) is no size: a number of bytes or with a unit, such as 64MiB or 10MB", "bad_size", at: node)
+    return nil
+  }
+
+  /// `5%`, as a share of 1.
+  func percent(_ node: Node, _ what: String) -> Double? {
+    guard let text = string(node, what) else { return nil }
+    if text.hasSuffix("%"), let value = Double(text.dropLast()), value > 0, value <= 100 { return value / 100 }
+    report("\(what): \(text) is no share: a number above 0 and up to 100 with %", "bad_value", at: node)
+    return nil
+  }
+
+  private static func split(_ text: String, _ units: [(String, Int64)]) -> (Double, Int64)? {
+    let number = text.prefix { $0.isNumber || $0 == "." }
+    let unit = text.dropFirst(number.count).trimmingCharacters(in: .whitespaces)
+    guard let value = Double(number), let factor = units.first(where: { $0.0 == unit })?.1 else { return nil }
+    return (value, factor)
+  }
+
+  private static func scale(_ number: Double, _ unit: Int64) -> Int64? {
+    let value = (number * Double(unit)).rounded()
+    return value >= 0 && value < 9e18 ? Int64(value) : nil
+  }
+}

@@ -1,0 +1,75 @@
+import WeirCore
+import WeirEngine
+import WeirOperators
+
+/// The typed plan and its dataflow, for people.
+enum Explain {
+  static func text(_ plan: Plan, lookups: [LookupTable]) -> String {
+    var out: [String] = ["pipeline \(plan.pipeline)", ""]
+    out += dataflow(plan)
+    out += ["", "record (json)"]
+    for (i, field) in plan.record.fields.enumerated() {
+      var notes: [String] = []
+      if field.required { notes.append("required") }
+      if field.encoding != .natural { notes.append("from \(field.encoding.rawValue) since 1970") }
+      if plan.record.key == i { notes.append("key") }
+      if plan.record.time?.field == i { notes.append("event time") }
+      if plan.dedup?.id == i { notes.append("id") }
+      out.append("  \(pad(field.name, 20)) \(pad(field.type.name, 14)) \(notes.joined(separator: ", "))")
+    }
+    for lookup in plan.lookups {
+      let columns = lookup.columns.map { "\($0.name) \($0.type.name)" }.joined(separator: ", ")
+      out += ["", "lookup \(lookup.name) by \(plan.record.fields[lookup.key].name), from \(lookup.file)", "  \(columns)"]
+    }
+    if !plan.checks.isEmpty { out += ["", "checks"] + plan.checks.map { "  \(pad($0.name, 20)) \($0.that.text)   else \($0.otherwise.rawValue)" } }
+    let compiled = CompiledPlan(plan, lookups: lookups)
+    for (table, columns, partitionBy) in tableSchemas(plan) {
+      out += ["", "table \(table)\(partitionBy.isEmpty ? "" : "   partitioned by " + partitionBy.map(\.name).joined(separator: ", "))"]
+      if table.hasPrefix("gold/"), let i = plan.gold.firstIndex(where: { "gold/\($0.name)" == table }) {
+        out += gold(plan.gold[i], compiled.aggregates[i].isFinishedInLane, plan.record.time)
+      }
+      out += columns.map { "  \(pad($0.name, 20)) \($0.type.name)" }
+    }
+    for (i, state) in plan.state.enumerated() {
+      let aggregate = compiled.aggregates[compiled.goldCount + i]
+      out += ["", "state \(state.name)", "  \(place(aggregate.isFinishedInLane))"]
+      if let filter = state.filter { out.append("  where \(filter.text)") }
+      out += state.by.map { "  \(pad($0.name, 20)) \(pad($0.expr.type.name, 14)) by \($0.expr.text)" }
+      out += state.measures.map(measure)
+    }
+    return out.joined(separator: "\n")
+  }
+
+  private static func pad(_ s: String, _ n: Int) -> String { s + String(repeating: " ", count: max(0, n - s.count)) }
+
+  private static func place(_ inLane: Bool) -> String {
+    inLane ? "finished in the lane: by holds the record's key" : "combined in the lanes, merged from the ledger"
+  }
+
+  private static func measure(_ m: Measure) -> String {
+    "  \(pad(m.name, 20)) \(pad(m.type.name, 14)) \(m.function.rawValue)(\(m.argument?.text ?? ""))"
+  }
+
+  private static func gold(_ g: GoldSpec, _ inLane: Bool, _ time: TimeSpec?) -> [String] {
+    func seconds(_ us: Int64) -> String { us % 1_000_000 == 0 ? "\(us / 1_000_000) s" : "\(us / 1000) ms" }
+    let w = g.window
+    let shape = w.sizeMicroseconds == w.slideMicroseconds ? "tumbling \(seconds(w.sizeMicroseconds))" : "hopping \(seconds(w.sizeMicroseconds)) every \(seconds(w.slideMicroseconds))"
+    var out = ["  window \(shape), lateness \(seconds(w.latenessMicroseconds)), watermark = largest event time - \(seconds(time?.outOfOrderMicroseconds ?? 0))", "  \(place(inLane))"]
+    if let filter = g.filter { out.append("  where \(filter.text)") }
+    return out + g.measures.map(measure)
+  }
+
+  private static func dataflow(_ plan: Plan) -> [String] {
+    var out = ["  capture \(plan.source.stream), dealt over lanes by \(plan.source.deal.rawValue) of \(plan.record.key.map { plan.record.fields[$0].name } ?? "nothing (one lane has all)")"]
+    func step(_ s: String) { out.append("    └─ " + s) }
+    step("decode, shard watermark")
+    if !plan.checks.isEmpty { step("checks: \(plan.checks.map(\.name).joined(separator: ", "))  ─► quarantine/\(plan.source.stream)") }
+    if let dedup = plan.dedup {
+      let within = dedup.withinMicroseconds.map { " within \($0 / 1000) ms" } ?? ""
+      step("dedup by key and \(plan.record.fields[dedup.id].name)\(within)  ─► duplicates are counted")
+    }
+    if !plan.lookups.isEmpty { step("lookups: \(plan.lookups.map(\.name).joined(separator: ", "))") }
+    step("cut ─► files and lane state ─► ledger entry ─► Delta tables, state table")
+    return out
+  }
+}

@@ -1,0 +1,148 @@
+import Foundation
+import Synchronization
+import WeirCore
+import WeirEngine
+import WeirLocal
+import WeirProtocol
+
+/// What a replay tells: a progress bar on a terminal, JSON lines for programs, a summary at the end.
+final class ReplayReport: Sendable {
+  private struct State {
+    var source: CaptureSource?
+    var startedAt = ContinuousClock.now
+    var lastAt = ContinuousClock.now
+    var startPosition: Int64 = 0
+  }
+
+  private let console: Console
+  private let json: Bool
+  private let state = Mutex(State())
+
+  init(console: Console, json: Bool) {
+    self.console = console
+    self.json = json
+  }
+
+  func begin(_ source: CaptureSource, from position: Int64) {
+    state.withLock {
+      $0.source = source
+      $0.startPosition = position
+      $0.startedAt = .now
+    }
+    if position > 0 { console.talk("going on at byte \(Human.count(position)), where the ledger is") }
+  }
+
+  /// Called after every block; tells at most four times a second.
+  func progress(_ progress: ReplayProgress) {
+    let now = ContinuousClock.now
+    let due: (CaptureSource?, Double, Int64)? = state.withLock { state in
+      guard now - state.lastAt > .milliseconds(json ? 1000 : 250) else { return nil }
+      state.lastAt = now
+      return (state.source, ReplayReport.seconds(now - state.startedAt), state.startPosition)
+    }
+    guard let (source, seconds, start) = due else { return }
+    let share = source.flatMap { s in s.totalFileBytes.map { total in total > 0 ? Double(s.progress.fileBytes) / Double(total) : 1 } }
+    if json {
+      console.data(
+        JSONValue.members([
+          "event": .string("progress"), "records": .int(progress.records), "position": .int(progress.position),
+          "watermark": watermark(progress.watermark), "seconds": .number(Human.fixed(seconds, 3)),
+          "share": share.map { .number(Human.fixed(min(1, $0), 4)) } ?? .null,
+        ]).text)
+    } else if console.isTerminal {
+      console.status(line(progress, seconds, start, share))
+    }
+  }
+
+  private func line(_ progress: ReplayProgress, _ seconds: Double, _ start: Int64, _ share: Double?) -> String {
+    let mb = Double(progress.position - start) / 1e6 / max(seconds, 1e-3)
+    var text = "\(Human.count(progress.records)) records  \(Human.fixed(mb, 0)) MB/s"
+    if progress.watermark != Watermark.minimum { text += "  watermark \(CivilTime.text(ofMicroseconds: progress.watermark))" }
+    guard let share else { return text }
+    let filled = Int(share * 24)
+    let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: max(0, 24 - filled))
+    let left = share > 0.01 ? seconds / share * (1 - share) : 0
+    return "\(bar) \(Human.fixed(share * 100, 0))%  \(text)  \(Human.seconds(left)) left"
+  }
+
+  private func watermark(_ w: Int64) -> JSONValue {
+    w == Watermark.minimum || w == Watermark.maximum ? .null : .string(CivilTime.text(ofMicroseconds: w))
+  }
+
+  private static func seconds(_ d: Duration) -> Double {
+    Double(d.components.seconds) + Double(d.components.attoseconds) / 1e18
+  }
+
+  // MARK: The end
+
+  func end(_ end: ReplayEnd, _ progress: ReplayProgress, _ fold: LedgerFold, lake: any ObjectStore, prefix: String) async throws {
+    let seconds = state.withLock { ReplayReport.seconds(.now - $0.startedAt) }
+    let tables = try await TableTotals.read(lake: lake, prefix: prefix, fold: fold)
+    if json {
+      console.data(summary(end, progress, fold, tables, seconds).text)
+      return
+    }
+    if console.isTerminal { console.status("") }
+    switch end {
+    case .unchanged: console.talk("the capture was consumed before and has not changed: nothing to do")
+    case .interrupted: console.talk("stopped behind a commit; run the same command again to go on")
+    case .keptOpen: console.talk("the capture is consumed; its windows stay open (--keep-open)")
+    case .finished: console.talk("the capture is consumed and its windows are closed")
+    }
+    let totals = fold.totals
+    let rate = Double(progress.records) / max(seconds, 1e-9)
+    console.data("records      \(Human.count(totals.input)) in the ledger, \(Human.count(progress.records)) read now in \(Human.seconds(seconds)) (\(Human.rate(rate)))")
+    console.data("  accepted     \(Human.count(totals.accepted))")
+    console.data("  duplicate    \(Human.count(totals.duplicate))")
+    console.data("  filtered     \(Human.count(totals.filtered))")
+    console.data("  quarantined  \(Human.count(totals.quarantined))")
+    console.data("ledger       \(fold.next) entries, \(progress.entries) of them now")
+    for table in tables {
+      console.data("table        \(table.name.padding(toLength: max(28, table.name.count), withPad: " ", startingAt: 0)) \(Human.count(table.rows)) rows in \(table.files) files, \(Human.bytes(table.bytes))")
+    }
+  }
+
+  private func summary(
+    _ end: ReplayEnd, _ progress: ReplayProgress, _ fold: LedgerFold, _ tables: [TableTotals], _ seconds: Double
+  ) -> JSONValue {
+    let totals = fold.totals
+    return .members([
+      "event": .string("done"), "end": .string("\(end)"), "records": .int(progress.records), "in": .int(totals.input),
+      "accepted": .int(totals.accepted), "duplicate": .int(totals.duplicate), "filtered": .int(totals.filtered),
+      "quarantined": .int(totals.quarantined), "epochs": .int(progress.entries), "entries": .int(fold.next),
+      "seconds": .number(Human.fixed(seconds, 3)),
+      "records_per_second": .int(Int64(Double(progress.records) / max(seconds, 1e-9))),
+      "tables": .array(
+        tables.map {
+          .members(["table": .string($0.name), "rows": .int($0.rows), "files": .int($0.files), "bytes": .int($0.bytes)])
+        }),
+      "unchanged": .bool(end == .unchanged),
+    ])
+  }
+}
+
+/// Rows and files of each table, by the ledger's entries that are there.
+struct TableTotals: Sendable {
+  var name: String
+  var rows: Int64 = 0
+  var files: Int64 = 0
+  var bytes: Int64 = 0
+
+  static func read(lake: any ObjectStore, prefix: String, fold: LedgerFold) async throws -> [TableTotals] {
+    let ledger = Ledger(store: lake, prefix: prefix, clock: SystemClock())
+    var tables: [TableTotals] = []
+    for number in 0..<fold.next {
+      guard let entry = try await ledger.read(number) else { continue }
+      for commit in entry.draft.tables {
+        let at = tables.firstIndex { $0.name == commit.table } ?? tables.count
+        if at == tables.count { tables.append(TableTotals(name: commit.table)) }
+        for file in commit.files {
+          tables[at].rows += file.rows
+          tables[at].files += 1
+          tables[at].bytes += file.bytes
+        }
+      }
+    }
+    return tables.sorted { $0.name < $1.name }
+  }
+}

@@ -1,0 +1,69 @@
+import Foundation
+import Synchronization
+import WeirCore
+import WeirEngine
+import WeirLMDB
+import WeirLocal
+import WeirOperators
+import WeirProtocol
+
+/// Where a pipeline's tables lie: from the file, or as the command line says.
+public struct Places: Sendable {
+  public var lake: String
+  public var store: String
+
+  public init(_ pipeline: LoadedPipeline, lake: String?, store: String?) {
+    self.lake = lake ?? Paths.resolve(pipeline.plan.lake.path, in: pipeline.directory)
+    self.store = store ?? Paths.resolve(pipeline.plan.store.path, in: pipeline.directory)
+  }
+}
+
+/// The real environment of a worker: threads, clock, directory, LMDB.
+struct Wiring {
+  let threads: BlockingThreads
+  let stateThread: BlockingThreads
+  let lake: LocalObjectStore
+  let state: LMDBStateTable?
+  let random = SystemRandom()
+  let clock = SystemClock()
+
+  /// - Parameter withState: opens (and makes) the state table.
+  init(_ places: Places, withState: Bool) throws {
+    threads = BlockingThreads(count: max(2, ProcessInfo.processInfo.activeProcessorCount))
+    stateThread = BlockingThreads(count: 1)
+    lake = LocalObjectStore(root: places.lake, threads: threads, random: random)
+    state = withState ? try LMDBStateTable(path: places.store, thread: stateThread) : nil
+  }
+
+  var environment: EngineEnvironment {
+    EngineEnvironment(
+      lake: lake, state: state, clock: clock, random: random, threads: threads,
+      parallel: ProcessInfo.processInfo.activeProcessorCount + 1)
+  }
+}
+
+/// Told by SIGINT and SIGTERM: stop behind the next commit. A second signal stops at once, which is safe too.
+final class Interrupt: Sendable {
+  private let asked = Atomic(false)
+  private struct Kept: @unchecked Sendable {
+    // Unchecked: only held, so that it is not freed.
+    let source: any DispatchSourceSignal
+  }
+  private let sources = Mutex<[Kept]>([])
+
+  var isAsked: Bool { asked.load(ordering: .acquiring) }
+
+  func listen(_ console: Console) {
+    for number in [SIGINT, SIGTERM] {
+      signal(number, SIG_IGN)
+      let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
+      source.setEventHandler { [self] in
+        if asked.exchange(true, ordering: .acquiringAndReleasing) { exit(130) }
+        console.talk("stopping behind the next commit; press again to stop at once (nothing that was committed is lost)")
+      }
+      source.resume()
+      let kept = Kept(source: source)
+      sources.withLock { $0.append(kept) }
+    }
+  }
+}
