@@ -3,8 +3,7 @@
 
     make_synthetic.py [--seed 1] [--n 50000] [--out -]
 
-One NDJSON line an event: id, user (the key), t (ms), kind, amount, n, x, flag; and note, which the pipeline does not declare.
-The same bytes for the same seed and n. In it, at rates at which thousands of lines hold some of each:
+One NDJSON line an event: id, user (the key), t (ms), kind, amount, n, x, flag, note. The same bytes for the same seed and n. In it, at rates at which thousands of lines hold some of each:
 - event times that start before 1970 and pass it, and jump ahead by more than windows and horizons; disorder within the bound,
   beyond it, and beyond any lateness; single events far in the future, for the guard
 - re-sent events, within the dedup horizon and long after it; changed ones under an old id; the same id under another key; no id
@@ -23,11 +22,11 @@ import sys
 
 START_MS = -300_000                 # five minutes before 1970
 STEP_MS = 20                        # of event time an event, on average
-BOUND_MS = 2_000                    # out_of_order of the pipeline
-JUMP_MS = 20_000_000                # below max_ahead of the pipeline
-FAR_MS = 90_000_000                 # beyond it
+BOUND_MS = 5_000                    # out_of_order of the pipeline
+JUMP_MS = 1_500_000                 # below max_ahead of the pipeline
+FAR_MS = 36_000_000                 # beyond it
 USERS = 200
-KINDS = ["a"] * 5 + ["b"] * 3 + ["c"] * 2
+KINDS = ["view"] * 5 + ["click"] * 3 + ["purchase"] * 2
 TEXTS = ["", "plain", "tab\tand\nline", 'quote " and \\ backslash', "/slash", "ñandú ß", "中文 русский", "😀 𝒳", "\u0000nul",
          "\u2028\u2029", "\ufeffbom", "ﬁ ligature", "a" * 300, "'; drop table r; --", "\x7f\u0080", "null", "e\u0301"]
 
@@ -54,7 +53,7 @@ class Stream:
         if late < 0.9:
             return self.now - self.random.randrange(BOUND_MS + 1)
         if late < 0.985:
-            return self.now - self.random.randrange(BOUND_MS, 10 * BOUND_MS)
+            return self.now - self.random.randrange(BOUND_MS, 6 * BOUND_MS)
         return self.now - self.random.randrange(100_000_000)
 
     def event(self, i):
@@ -64,18 +63,18 @@ class Stream:
             "user": f"u{int(r.paretovariate(0.7)) % USERS}",
             "t": self.time(),
             "kind": r.choice(KINDS),
-            "amount": r.choice([r.randrange(10_000_000) / 100, r.randrange(1000) / 100, 0]),
-            "n": r.choice([r.randrange(100), r.randrange(-10**6, 10**6), r.randrange(-2**40, 2**40)]),
+            "amount": r.choice([r.randrange(10_000_000) / 100, r.randrange(-900, 1000) / 100, 0]),
+            "n": r.choice([r.randrange(100), r.randrange(-10**6, 10**6), r.randrange(-2**38, 2**38)]),
             "x": r.choice([r.uniform(-1e3, 1e3), r.random() * 10.0 ** r.randrange(-30, 30), 0.0]),
             "flag": r.choice([True, False, False]),
             "note": r.choice(TEXTS),
         }
         if self.chance(0.002):
-            event["n"] = r.choice([2**63 - 1, -2**63, 2**62, -2**62 - 1, 2**61])
+            event["n"] = r.choice([2**63 - 1, -2**63, 2**62, -2**62 - 1, 2**40, 2**39, 2**39 - 1, -2**39, -2**39 - 1])
         if self.chance(0.01):
-            event["kind"] = r.choice(["d", "unknown", "", "A"])
+            event["kind"] = r.choice(["unknown", "", "View"])
         if self.chance(0.01):
-            event["amount"] = r.choice([-0.01, -12.5, -9_999_999_999.99, 9_999_999_999.99])
+            event["amount"] = r.choice([-9, -9.01, -12.5, -9_999_999_999.99, 9_999_999_999.99])
         if self.chance(0.03):
             event["user"] = r.choice(TEXTS)
         if self.chance(0.01):
@@ -137,6 +136,7 @@ class Stream:
             "amount": ["0.001", "10000000000", '"1.00"', "1e15", "-1e-3"],
             "n": ["9223372036854775808", "-9223372036854775809", "0.5", "1e19", '"1"', "false"],
             "x": ["1e400", "-1e309", '"1.0"', "true"], "kind": ["null", "1", "[]"], "flag": ["0", '"true"', "1.0"],
+            "note": ["1", "{}", '["a"]', '"\\ud83d\\u0041"'],
         }
         name = r.choice(list(wrong))
         swapped = json.dumps({**event, name: "\x01"}, ensure_ascii=False).replace('"\\u0001"', r.choice(wrong[name]))

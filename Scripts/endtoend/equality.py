@@ -82,8 +82,8 @@ def forms(suite):
              common.Job(suite, suite.path("files"), "synthetic", parts, None, size // EPOCHS))
     replayed(suite, "synthetic from standard input", common.Job(suite, suite.path("stdin"), "synthetic", capture, None, size // EPOCHS),
              stdin=capture, captures=["-"])
-    replayed(suite, "synthetic in one epoch", common.Job(suite, suite.path("one"), "synthetic", capture))
-    replayed(suite, "synthetic in epochs of 20 kB", common.Job(suite, suite.path("tiny"), "synthetic", capture, 2, 20_000))
+    replayed(suite, "synthetic in one epoch", common.Job(suite, suite.path("one"), "synthetic", capture, None, 1 << 30))
+    replayed(suite, "synthetic in epochs of 40 kB", common.Job(suite, suite.path("tiny"), "synthetic", capture, 2, 40_000))
     for codec in ("none", "snappy"):
         job = common.Job(suite, suite.path(codec), "synthetic", capture, None, size // 5,
                          lambda spec, codec=codec: spec.setdefault("lake", {}).update(codec=codec, file_size=100_000))
