@@ -35,7 +35,7 @@ def weir(binary, *arguments):
 def rows_of(text):
     """JSON rows: an array, or a line each."""
     text = (text or "").strip()
-    return json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.splitlines()]
+    return json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.split("\n") if line]
 
 
 def live_files(table):

@@ -247,9 +247,9 @@ class Result:
     @property
     def done(self):
         """The last JSON line of a replay, if it is one that says `done`."""
-        lines = self.out.strip().splitlines()
+        lines = self.out.strip().split("\n")
         try:
-            last = json.loads(lines[-1]) if lines else {}
+            last = json.loads(lines[-1])
         except ValueError:
             last = {}
         return last if isinstance(last, dict) and last.get("event") == "done" else {}

@@ -82,7 +82,8 @@ def full_disk(suite):
                 # A store may get by with less than it took the other time.
                 faults = run.refusal_fault("space", "full") if run.code or what == "lake" else []
                 remount(where, "size=1g")
-                faults += base.resumed(job)
+                faults += [f"the first message was: {run.talk}"] if (resumed := base.resumed(job)) else []
+                faults += resumed
                 suite.claim(f"{what} on a disk that is full after {share:.0%}: says so, and goes on when there is space", faults)
             job.clear()
 
@@ -95,7 +96,7 @@ def read_only(suite):
             if not mounted:
                 return suite.note("skipped: no right to mount a tmpfs here, so no read-only directory")
             remount(getattr(job, what), "ro")
-            faults = job.replay().refusal_fault("read-only", "read only", "cannot write", "not writable", "permission")
+            faults = job.replay().refusal_fault("read-only", "read only", "writable", "permission")
             remount(getattr(job, what), "rw")
             suite.claim(f"{what} in a read-only directory: says so, and runs when it is writable", faults + base.resumed(job))
 
