@@ -92,7 +92,7 @@ public enum DeltaStats {
   private static let columnsMax = 32
   private static let charactersMax = 32
 
-  public static func text(rows: Int64, columns: [(name: String, nulls: Int64, min: Literal?, max: Literal?)]) -> String {
+  public static func json(rows: Int64, columns: [(name: String, nulls: Int64, min: Literal?, max: Literal?)]) -> JSONValue {
     var low: [JSONValue.Member] = []
     var high: [JSONValue.Member] = []
     var nulls: [JSONValue.Member] = []
@@ -102,7 +102,7 @@ public enum DeltaStats {
       low.append(.init(column.name, min))
       high.append(.init(column.name, max))
     }
-    return JSONValue.members(["numRecords": .int(rows), "minValues": .object(low), "maxValues": .object(high), "nullCount": .object(nulls)]).text
+    return JSONValue.members(["numRecords": .int(rows), "minValues": .object(low), "maxValues": .object(high), "nullCount": .object(nulls)])
   }
 
   private static func lower(_ v: Literal) -> JSONValue? {

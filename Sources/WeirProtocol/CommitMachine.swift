@@ -1,87 +1,267 @@
 import WeirCore
 
-/// How a commit ended (law 2).
+/// How a commit ended for its caller. A conflict is not an end: the machine goes on with the next number.
 public enum CommitOutcome: Sendable {
-  /// The entry is in the ledger; the fold has it.
-  case committed(LedgerEntry, LedgerFold)
-  /// Somebody else committed for these lanes (all lanes of the draft when it cannot be told): the whole draft is dropped.
+  /// The draft is entry `number`; the fold includes it.
+  case committed(number: Int64, LedgerFold)
+  /// Nothing of the draft is, or will be, in the ledger by this attempt's doing: these lanes are somebody else's by
+  /// now, or the attempt is older than ``CommitMachine/attemptNanosecondsMax``. The worker forgets these lanes and
+  /// restores its others from the ledger.
   case fenced([LaneID], LedgerFold)
-  /// Nobody knows. Repeat the same bytes or restore from the ledger; never cut another epoch from memory.
-  case unknown(String)
+  /// Nobody knows. The caller repeats the same attempt (same commit id) or restores from the ledger (law 2).
+  case unknown
 }
 
-/// One commit, from a draft to its outcome: a pure state machine. ``Ledger`` carries out the actions.
+/// The commit of one attempt, as a pure machine (laws 1 and 2): events in, the next thing to do out.
 ///
-/// Two races decide its shape:
+/// The fence is checked against the same fold that yields the entry's number, before every put:
 ///
-/// *A reply is lost.* W puts entry 7, it lands, the reply does not arrive. W sees `unknown`, reads entry 7 and finds its own
-/// commit id: committed. Had it blindly tried 8, the epoch would stand twice.
+///     derive ── derived ──► fence? ──► put N ── created ──────────────► read pointer ─ below N ─► committed
+///       ▲                    │ yes      │  ▲                                │ N or above
+///       │                    ▼          │  └─ not there (unknown) ─┐        ▼
+///       │                 fenced    exists / unknown ──► read N ───┘     read head ──► fenced
+///       │                                                │  └─ ours ──► sync ──► read pointer
+///       └── fold N ◄─ below N ─ read pointer ◄─ sync ◄───┘ another's
 ///
-/// *A paused worker wakes.* W1 folds 0…6 and is paused; W2 takes its lanes and commits 7 with W1's lane at epoch 5. W1 wakes,
-/// puts 7, sees `exists`, reads W2's entry, folds it, and the fence, checked against **that** fold, which also yields
-/// the number 8, says that epoch 5 is taken. A fence checked against any other fold would let 8 pass.
+/// Why the pointer is read after the put: a worker sleeps for days with entry N in hand; N is written by another,
+/// then collected; the sleeper's put of N succeeds. The pointer, moved before N was deleted, tells it. And why after
+/// reading another's entry too: a second sleeper would take that stray N for the real one, fold it, and its put of
+/// N + 1 could be the first of that number, above the pointer, on a chain that nobody has.
 public struct CommitMachine: Sendable {
-  public enum Action: Sendable {
-    /// Put-if-absent of the entry under its number; report ``putReturned(_:)``.
-    case put(LedgerEntry)
-    /// Report ``entryRead(_:)``.
-    case readEntry(Int64)
-    /// Make somebody else's entry durable, with its directory, before it is acted on; report ``synced()``.
-    case sync(Int64)
-    /// Report ``pointerRead(_:)``: below which number the entries are in a snapshot (0: no snapshot).
-    case readPointer
-    /// The fold moved on: derive the draft again (merged parts) and report ``rederived(_:)``.
-    case rederive(LedgerFold)
-    case finish(CommitOutcome)
+  public enum Event: Sendable {
+    /// The answer to ``Action/derive(_:)``: the draft against that fold.
+    case derived(EntryDraft)
+    case putReturned(PutOutcome)
+    /// The entry that was asked for; nil if it is not there.
+    case entryRead(LedgerEntry?)
+    case synced
+    /// Number of the newest ledger snapshot; -1 without one.
+    case pointerRead(Int64)
+    /// The fold of snapshot and tail, each entry of the tail synced.
+    case headRead(LedgerFold)
+    case rested
+    /// The action could not be done, or nobody knows; doing it again does no harm.
+    case failed
   }
 
-  private enum State {
+  public enum Action: Sendable {
+    /// Make the draft, its merged part too, against this fold; always with the same commit id.
+    case derive(LedgerFold)
+    case put(LedgerEntry)
+    case readEntry(Int64)
+    /// Make the entry and its directory durable before acting on it.
+    case syncEntry(Int64)
+    case readPointer
+    case readHead
+    /// Sleep a while, longer the larger `tries`, with jitter.
+    case rest(tries: Int)
+    case finish(CommitOutcome)
+    /// The ledger is corrupt, or the caller broke a rule.
+    case fail(WeirError)
+  }
+
+  /// An attempt that is older is abandoned: what it wrote may be swept a day after it was written.
+  public static let attemptNanosecondsMax: Int64 = 3600 * 1_000_000_000
+  /// Tries of one step (a put, a read) in a row before the outcome is called unknown.
+  public static let triesMax = 8
+
+  private indirect enum State: Sendable {
+    case deriving
     case putting(LedgerEntry)
-    case readingBack(LedgerEntry, putWasUnknown: Bool)
-    case syncing(mine: LedgerEntry, theirs: LedgerEntry)
-    case checkingPointer(LedgerEntry)
-    case rederiving
+    case readingBack(LedgerEntry, mayBeMissing: Bool)
+    case syncing(LedgerEntry, isOurs: Bool)
+    case checkingPointer(LedgerEntry, isOurs: Bool)
+    /// The number was free again, or vanished: `isLost` when this attempt cannot count any more.
+    case readingHead(isLost: Bool)
+    case resting(State)
     case finished
   }
 
-  private var fold: LedgerFold
-  private var state = State.finished
-  private let startedAt: Int64
-  private var unknowns = 0
-  private let variant: ProtocolVariant
+  /// Everything known to be in the ledger.
+  public private(set) var fold: LedgerFold
+  private let commitID: String
+  private let started: Int64
+  private var draft: EntryDraft?
+  private var state = State.deriving
+  private var tries = 0
+  private var hadConflict = false
+  @_spi(Simulation) public var variant: ProtocolVariant = []
 
-  /// An attempt that is older than this (monotonic, boot-time clock) is abandoned: collection may count on it.
-  public static let attemptNanosecondsMax: Int64 = 3_600_000_000_000
-  /// Puts of the same bytes with unknown outcome before the caller is told so.
-  public static let unknownsMax = 5
-
-  public init(fold: LedgerFold, now: Int64, variant: ProtocolVariant = []) {
+  /// - Parameters:
+  ///   - fold: what is known of the ledger; it may be behind.
+  ///   - started: monotonic nanoseconds when the attempt began to write its files.
+  public init(fold: LedgerFold, commitID: String, startedNanoseconds started: Int64) {
     self.fold = fold
-    startedAt = now
-    self.variant = variant
+    self.commitID = commitID
+    self.started = started
   }
 
-  /// The first step, and the step after a draft was derived again.
-  public mutating func propose(_ draft: EntryDraft, now: Int64) -> Action {
-    let fenced = fenced(draft, first: true)
-    if !fenced.isEmpty { return finish(.fenced(fenced, fold)) }
-    return put(LedgerEntry(number: fold.next, draft: draft, previousHash: fold.lastHash), now: now)
-  }
+  /// The first action.
+  public var begin: Action { .derive(fold) }
 
-  private func fenced(_ draft: EntryDraft, first: Bool) -> [LaneID] {
-    if !variant.isDisjoint(with: [.noFence, .blindRetry]) || (first && variant.contains(.fenceOnlyOnConflict)) { return [] }
-    if variant.contains(.fenceOnPosition) {
-      return draft.lanes.filter { $0.from != fold.lanes[$0.lane]?.position ?? $0.from }.map(\.lane)
+  /// Takes the answer to the last action.
+  /// - Parameter now: monotonic nanoseconds.
+  public mutating func event(_ event: Event, at now: Int64) -> Action {
+    if case .failed = event { return again() }
+    switch (state, event) {
+    case (.deriving, .derived(let draft)): return derived(draft, at: now)
+    case (.putting(let entry), .putReturned(let outcome)): return putReturned(outcome, of: entry)
+    case (.readingBack(let entry, let mayBeMissing), .entryRead(let found)):
+      return readBack(found, for: entry, mayBeMissing: mayBeMissing, at: now)
+    case (.syncing(let entry, let isOurs), .synced):
+      return move(.checkingPointer(entry, isOurs: isOurs), .readPointer)
+    case (.checkingPointer(let entry, let isOurs), .pointerRead(let snapshot)):
+      return pointerRead(snapshot, for: entry, isOurs: isOurs, at: now)
+    case (.readingHead(let isLost), .headRead(let fold)):
+      self.fold = fold
+      return isLost ? finish(.fenced(draftLanes, fold)) : fenceOrDerive(at: now)
+    case (.resting(.putting(let entry)), .rested): return put(entry, at: now)
+    case (.resting(let next), .rested):
+      state = next
+      return action(of: next)
+    default:
+      return failure("the commit got an answer to a question that it did not ask")
     }
-    return fold.fenced(draft)
+  }
+}
+
+extension CommitMachine {
+  private mutating func derived(_ draft: EntryDraft, at now: Int64) -> Action {
+    guard draft.commitID == commitID else { return failure("an attempt changed its commit id") }
+    self.draft = draft
+    let fenced = fence(draft)
+    guard fenced.isEmpty else { return finish(.fenced(fenced, fold)) }
+    let entry = seal(draft)
+    if variant.isEmpty, let error = check(entry) { return error }
+    return put(entry, at: now)
   }
 
-  private mutating func put(_ entry: LedgerEntry, now: Int64) -> Action {
-    if now - startedAt > CommitMachine.attemptNanosecondsMax {
-      return finish(.unknown("the attempt is older than an hour and was abandoned"))
+  /// No entry goes out that a reader would call corrupt: the mistake is the caller's.
+  private mutating func check(_ entry: LedgerEntry) -> Action? {
+    do {
+      var next = fold
+      try next.apply(entry)
+      return nil
+    } catch {
+      return failure("a draft does not follow the ledger: \(error.message)")
+    }
+  }
+
+  /// Every put comes through here: none from an attempt that is too old.
+  private mutating func put(_ entry: LedgerEntry, at now: Int64) -> Action {
+    guard now - started <= CommitMachine.attemptNanosecondsMax || variant.contains(.neverAbandons) else {
+      return finish(.fenced(draftLanes, fold))
     }
     state = .putting(entry)
     return .put(entry)
+  }
+
+  private mutating func putReturned(_ outcome: PutOutcome, of entry: LedgerEntry) -> Action {
+    switch outcome {
+    case .created: return move(.checkingPointer(entry, isOurs: true), .readPointer)
+    case .exists: return move(.readingBack(entry, mayBeMissing: false), .readEntry(entry.number))
+    case .unknown: return move(.readingBack(entry, mayBeMissing: true), .readEntry(entry.number), keepsTries: true)
+    }
+  }
+
+  private mutating func readBack(
+    _ found: LedgerEntry?, for entry: LedgerEntry, mayBeMissing: Bool, at now: Int64
+  ) -> Action {
+    guard let found else {
+      // An entry that was there and is not: it was collected. One that may never have been made: the same bytes again.
+      guard mayBeMissing else { return move(.readingHead(isLost: false), .readHead) }
+      tries += 1
+      guard tries < CommitMachine.triesMax else { return finish(.unknown) }
+      state = .resting(.putting(entry))
+      return .rest(tries: tries)
+    }
+    let isOurs = found.commitID == commitID && !variant.contains(.blindRetry)
+    if variant.contains(.trustsUnsynced), !isOurs { return conflict(with: found, at: now) }
+    return move(.syncing(found, isOurs: isOurs), .syncEntry(found.number))
+  }
+
+  /// An entry counts, ours or another's, when the pointer that was read after it shows a snapshot below it: the entry
+  /// was then never collected, so it is the one of its number.
+  private mutating func pointerRead(
+    _ snapshot: Int64, for entry: LedgerEntry, isOurs: Bool, at now: Int64
+  ) -> Action {
+    let isBlind = variant.contains(.numbersFreeAgain) || (!isOurs && variant.contains(.foldsStrays))
+    guard snapshot < entry.number || isBlind else {
+      return move(.readingHead(isLost: isOurs), .readHead)
+    }
+    guard isOurs else { return conflict(with: entry, at: now) }
+    if let error = add(entry) { return error }
+    return finish(.committed(number: entry.number, fold))
+  }
+
+  private mutating func conflict(with entry: LedgerEntry, at now: Int64) -> Action {
+    hadConflict = true
+    if let error = add(entry) { return error }
+    return fenceOrDerive(at: now)
+  }
+
+  /// After the fold moved: the fence again, then the draft again, since its merged part depends on the fold.
+  private mutating func fenceOrDerive(at now: Int64) -> Action {
+    tries = 0
+    if let draft {
+      let fenced = fence(draft)
+      guard fenced.isEmpty else { return finish(.fenced(fenced, fold)) }
+      if variant.contains(.keepsMergedPart) { return put(seal(draft), at: now) }
+    }
+    state = .deriving
+    return .derive(fold)
+  }
+
+  private mutating func add(_ entry: LedgerEntry) -> Action? {
+    do {
+      try fold.apply(entry)
+      return nil
+    } catch {
+      state = .finished
+      return .fail(error)
+    }
+  }
+
+  private var draftLanes: [LaneID] { draft?.lanes.map(\.lane) ?? [] }
+}
+
+// MARK: - Fence and seal
+
+extension CommitMachine {
+  /// The lanes of the draft that moved on without us, by the fold that yields the draft's number.
+  private func fence(_ draft: EntryDraft) -> [LaneID] {
+    guard variant.isDisjoint(with: .fences) else { return brokenFence(draft) }
+    return fold.fenced(draft.lanes)
+  }
+
+  private func seal(_ draft: EntryDraft) -> LedgerEntry {
+    guard variant.isDisjoint(with: .fences) else { return renumbered(draft).sealed(on: fold) }
+    return draft.sealed(on: fold)
+  }
+
+  private func brokenFence(_ draft: EntryDraft) -> [LaneID] {
+    if variant.contains(.fencesAfterConflict) { return hadConflict ? fold.fenced(draft.lanes) : [] }
+    if variant.contains(.fencesByPosition) {
+      return draft.lanes.filter { fold[$0.lane]?.position != nil && fold[$0.lane]?.position != $0.from }.map(\.lane)
+    }
+    return []
+  }
+
+  /// What a protocol without the fence writes: the next epoch, whoever made the last one.
+  private func renumbered(_ draft: EntryDraft) -> EntryDraft {
+    var draft = draft
+    for i in draft.lanes.indices { draft.lanes[i].epoch = fold.nextEpoch(of: draft.lanes[i].lane) }
+    return draft
+  }
+}
+
+// MARK: - Steps
+
+extension CommitMachine {
+  private mutating func move(_ next: State, _ action: Action, keepsTries: Bool = false) -> Action {
+    state = next
+    if !keepsTries { tries = 0 }
+    return action
   }
 
   private mutating func finish(_ outcome: CommitOutcome) -> Action {
@@ -89,81 +269,29 @@ public struct CommitMachine: Sendable {
     return .finish(outcome)
   }
 
-  public mutating func putReturned(_ outcome: PutOutcome, now: Int64) -> Action {
-    guard case .putting(let entry) = state else { preconditionFailure("a put returned that was not asked for") }
-    switch outcome {
-    case .created:
-      state = .checkingPointer(entry)
-      return .readPointer
-    case .exists, .unknown:
-      if case .unknown = outcome { unknowns += 1 }
-      state = .readingBack(entry, putWasUnknown: outcome != .exists)
-      return .readEntry(entry.number)
-    }
+  private mutating func failure(_ message: String) -> Action {
+    state = .finished
+    return .fail(WeirError("internal", message, isSafeToRepeat: false))
   }
 
-  /// - Parameter entry: what stands under the number now; nil if nothing does.
-  public mutating func entryRead(_ entry: LedgerEntry?, now: Int64) -> Action {
-    guard case .readingBack(let mine, let putWasUnknown) = state else { preconditionFailure("an entry was read unasked") }
-    guard let entry else {
-      // Nothing there. After an unknown put: it did not land (yet); the same bytes go again, so that a late landing of the
-      // first try and this one are the same entry. After "exists": collection took it, so the head is elsewhere.
-      guard putWasUnknown else { return finish(.fenced(mine.draft.lanes.map(\.lane), fold)) }
-      if unknowns >= CommitMachine.unknownsMax { return finish(.unknown("entry \(mine.number) could not be written")) }
-      return put(mine, now: now)
-    }
-    if entry.draft.commitID == mine.draft.commitID, !variant.contains(.blindRetry) {
-      state = .checkingPointer(mine)
-      return .readPointer
-    }
-    state = .syncing(mine: mine, theirs: entry)
-    return .sync(entry.number)
+  /// The last step again, after a rest; too often in a row, and the outcome is unknown.
+  private mutating func again() -> Action {
+    tries += 1
+    guard tries < CommitMachine.triesMax else { return finish(.unknown) }
+    state = .resting(state)
+    return .rest(tries: tries)
   }
 
-  /// Somebody else's entry is durable: fold it in, look at the fence again, go on behind it.
-  public mutating func synced(now: Int64) -> Action {
-    guard case .syncing(let mine, let theirs) = state else { preconditionFailure("a sync returned unasked") }
-    do { try fold.apply(theirs, path: "\(theirs.number)") } catch {
-      return finish(.fenced(mine.draft.lanes.map(\.lane), fold))
+  private func action(of state: State) -> Action {
+    switch state {
+    case .deriving: .derive(fold)
+    case .putting(let entry): .put(entry)
+    case .readingBack(let entry, _): .readEntry(entry.number)
+    case .syncing(let entry, _): .syncEntry(entry.number)
+    case .checkingPointer: .readPointer
+    case .readingHead: .readHead
+    case .resting(let next): action(of: next)
+    case .finished: .finish(.unknown)
     }
-    let fenced = fenced(mine.draft, first: false)
-    if !fenced.isEmpty { return finish(.fenced(fenced, fold)) }
-    if variant.contains(.mergeNotRederived) { return propose(mine.draft, now: now) }
-    state = .rederiving
-    return .rederive(fold)
   }
-
-  public mutating func rederived(_ draft: EntryDraft, now: Int64) -> Action {
-    guard case .rederiving = state else { preconditionFailure("a draft came unasked") }
-    return propose(draft, now: now)
-  }
-
-  /// - Parameter snapshotNext: entries below this number are in a snapshot and may be deleted; 0 without a snapshot.
-  ///
-  /// A put of N counts only if no snapshot covers N: else N may have been free merely because collection deleted it.
-  public mutating func pointerRead(_ snapshotNext: Int64) -> Action {
-    guard case .checkingPointer(let mine) = state else { preconditionFailure("the pointer was read unasked") }
-    if snapshotNext > mine.number, !variant.contains(.numberFreeAgain) {
-      return finish(.fenced(mine.draft.lanes.map(\.lane), fold))
-    }
-    do { try fold.apply(mine, path: "\(mine.number)") } catch { return finish(.fenced(mine.draft.lanes.map(\.lane), fold)) }
-    return finish(.committed(mine, fold))
-  }
-}
-
-/// Planted bugs, to prove that the simulation sees them. Production code has the empty set, and only the simulation can
-/// make another.
-public struct ProtocolVariant: OptionSet, Sendable {
-  public let rawValue: Int
-  public init(rawValue: Int) { self.rawValue = rawValue }
-  @_spi(Simulation) public static let blindRetry = ProtocolVariant(rawValue: 1 << 0)
-  @_spi(Simulation) public static let noFence = ProtocolVariant(rawValue: 1 << 1)
-  @_spi(Simulation) public static let fenceOnlyOnConflict = ProtocolVariant(rawValue: 1 << 2)
-  @_spi(Simulation) public static let numberFreeAgain = ProtocolVariant(rawValue: 1 << 3)
-  @_spi(Simulation) public static let mergeNotRederived = ProtocolVariant(rawValue: 1 << 4)
-  @_spi(Simulation) public static let fenceOnPosition = ProtocolVariant(rawValue: 1 << 9)
-  @_spi(Simulation) public static let followerOutOfOrder = ProtocolVariant(rawValue: 1 << 5)
-  @_spi(Simulation) public static let followerNotRederived = ProtocolVariant(rawValue: 1 << 6)
-  @_spi(Simulation) public static let txnNotChecked = ProtocolVariant(rawValue: 1 << 7)
-  @_spi(Simulation) public static let foreignNotSynced = ProtocolVariant(rawValue: 1 << 8)
 }

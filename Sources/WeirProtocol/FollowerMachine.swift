@@ -1,82 +1,201 @@
 import WeirCore
 
-/// Brings one Delta table up to the ledger: a pure state machine (law 5).
-///
-/// The race that decides its shape: two workers follow the same table. Both read a snapshot with txn 4 at version 9; A commits
-/// entries 5…6 as version 10. B tries version 10 with 5…6 and is told that it exists. Were B to try 11 with the same actions,
-/// the rows of 5 and 6 would stand twice. So actions are derived again, on every try, from the txn of the snapshot that
-/// yields the version.
-public struct FollowerMachine: Sendable {
-  public enum Action: Sendable, Equatable {
-    /// Read the table's newest snapshot; report ``snapshotRead(version:txn:owner:)``.
-    case readSnapshot
-    /// Create the table as version 0 without rows; report ``putReturned(_:)``.
-    case create
-    /// Try to commit entries `from...to` as `version`, with `txn = to`; report ``putReturned(_:)``. An entry range without
-    /// rows for this table: report ``nothingToCommit()``.
-    case commit(version: Int64, from: Int64, to: Int64)
-    /// The table has everything up to the target.
-    case done
-    /// The table belongs to another ledger.
-    case refuse(owner: String?)
-  }
+/// What a Delta table's log says in one version: what a follower goes by (law 5).
+public struct TableSnapshot: Sendable, Hashable {
+  /// The newest version; -1 if there is no table.
+  public var version: Int64
+  /// Version of the `txn` with our application id: the last ledger entry that was applied; nil without one.
+  public var txn: Int64?
+  /// The ledger's id in the table's configuration; nil without one.
+  public var ledgerID: String?
 
-  /// Entries that one commit covers at most.
-  public static let entriesMax: Int64 = 64
-
-  private let ledgerID: String
-  private let target: Int64
-  private let variant: ProtocolVariant
-  /// The last entry known to be applied or to have no rows.
-  private var applied: Int64 = -1
-  private var version: Int64 = -1
-  private var range: ClosedRange<Int64>?
-
-  public init(ledgerID: String, target: Int64, variant: ProtocolVariant = []) {
+  public init(version: Int64, txn: Int64?, ledgerID: String?) {
+    self.version = version
+    self.txn = txn
     self.ledgerID = ledgerID
-    self.target = target
-    self.variant = variant
+  }
+}
+
+/// Brings one Delta table to the ledger, as a pure machine: events in, the next thing to do out.
+///
+/// Anyone may do it, several at once too: the actions of version v are derived from the `txn` in the snapshot of
+/// version v - 1, on every try, so that entries come in order and each once whoever wins a version.
+public struct FollowerMachine: Sendable {
+  public enum Event: Sendable {
+    case snapshotRead(TableSnapshot)
+    /// The entries that were asked for, all of them, in order.
+    case entriesRead([LedgerEntry])
+    /// The end of the put of the table's new version.
+    case putReturned(PutOutcome)
+    case rested
+    /// The action could not be done, or nobody knows; doing it again does no harm.
+    case failed
   }
 
-  public mutating func start() -> Action { .readSnapshot }
+  /// A version of the table to make.
+  public struct Commit: Sendable, Equatable {
+    /// The version to put, if absent; 0 makes the table.
+    public var version: Int64
+    /// The ledger entries `(from, to]`; `to` is the new `txn` version.
+    public var from: Int64
+    public var to: Int64
+    /// Files of the table, in the order of the entries.
+    public var files: [DataFile]
+    /// Sums of the lanes' counts over the entries, for `commitInfo`.
+    public var counts: BucketCounts
+    public var windows: WindowCounts
+    /// As of entry `to`: the table is complete through it.
+    public var mergedWatermark: Int64
+    /// The table is somebody else's or nobody's and was adopted by name: write our id into its configuration.
+    public var adopts: Bool
+  }
+
+  public enum Action: Sendable {
+    /// Read the table's newest version, and sync its file and directory before acting on it: with a version of ours
+    /// durable above one that vanishes with the machine, the table's log has a hole.
+    case readSnapshot
+    /// Ledger entries `(after, through]`.
+    case readEntries(after: Int64, through: Int64)
+    case commit(Commit)
+    /// Sleep a while, longer the larger `tries`, with jitter.
+    case rest(tries: Int)
+    /// The table holds everything through the target.
+    case done(TableSnapshot)
+    /// The table belongs to another ledger (its id), or to none (nil).
+    case refuse(owner: String?)
+    /// The store gave no clear answer for too long; begin again later.
+    case giveUp
+  }
+
+  /// Entries in one commit at most; a table that gets no files is moved on after so many.
+  public static let entriesMax: Int64 = 64
+  /// Tries of one step in a row.
+  public static let triesMax = 8
+
+  private enum State: Sendable {
+    case readingSnapshot
+    case readingEntries(TableSnapshot, after: Int64, through: Int64)
+    case committing(TableSnapshot, Commit)
+    case resting
+    case finished
+  }
+
+  public let table: String
+  public let ledgerID: String
+  /// The ledger entry to reach.
+  public let target: Int64
+  private let adopts: Bool
+  private var state = State.readingSnapshot
+  private var tries = 0
+  /// Only for the broken variant that goes by it.
+  private var remembered: Int64?
+  @_spi(Simulation) public var variant: ProtocolVariant = []
 
   /// - Parameters:
-  ///   - version: the newest version; -1: there is no table.
-  ///   - txn: the ledger number that the table has; -1: none.
-  ///   - owner: the ledger's id in the table's configuration.
-  public mutating func snapshotRead(version: Int64, txn: Int64, owner: String?) -> Action {
-    guard version >= 0 else { return .create }
-    guard owner == ledgerID else { return .refuse(owner: owner) }
-    self.version = version
-    if variant.contains(.followerNotRederived), let range { return .commit(version: version + 1, from: range.lowerBound, to: range.upperBound) }
-    applied = variant.contains(.txnNotChecked) ? applied : max(applied, txn)
-    return next()
+  ///   - target: a number through which the ledger is known and durable.
+  ///   - adopts: take over a table of another ledger, or of none.
+  public init(table: String, ledgerID: String, target: Int64, adopts: Bool = false) {
+    self.table = table
+    self.ledgerID = ledgerID
+    self.target = target
+    self.adopts = adopts
   }
 
-  private mutating func next() -> Action {
-    guard applied < target else { return .done }
-    var from = applied + 1
-    var to = min(target, applied + FollowerMachine.entriesMax)
-    if variant.contains(.followerOutOfOrder), to > from { (from, to) = (to, to) }
-    range = from...to
-    return .commit(version: version + 1, from: from, to: to)
-  }
+  /// The first action.
+  public var begin: Action { .readSnapshot }
 
-  /// The range at hand holds nothing for the table: it counts as applied without a commit.
-  public mutating func nothingToCommit() -> Action {
-    guard let range else { preconditionFailure("no range is at hand") }
-    applied = range.upperBound
-    return next()
-  }
-
-  /// Whatever the outcome, the snapshot decides: it is read again, and what is left is derived from its txn.
-  public mutating func putReturned(_ outcome: PutOutcome) -> Action {
-    if case .created = outcome, let range {
-      applied = range.upperBound
-      version += 1
-      self.range = nil
-      return variant.contains(.followerOutOfOrder) || applied < target ? .readSnapshot : .done
+  /// Takes the answer to the last action.
+  public mutating func event(_ event: Event) -> Action {
+    switch (state, event) {
+    case (.readingSnapshot, .snapshotRead(let snapshot)): return go(on: snapshot)
+    case (.readingEntries(let snapshot, let after, let through), .entriesRead(let entries)):
+      return derive(entries, on: snapshot, after: after, through: through)
+    case (.committing(let snapshot, let commit), .putReturned(let outcome)):
+      return putReturned(outcome, of: commit, on: snapshot)
+    case (.resting, .rested):
+      state = .readingSnapshot
+      return .readSnapshot
+    case (.finished, _): return .giveUp
+    default: return again()
     }
-    return .readSnapshot
+  }
+
+  private mutating func go(on snapshot: TableSnapshot) -> Action {
+    if snapshot.version >= 0, snapshot.ledgerID != ledgerID, !adopts {
+      state = .finished
+      return .refuse(owner: snapshot.ledgerID)
+    }
+    // Entry 0 holds no files: a table without our txn begins after it.
+    var applied = snapshot.txn ?? 0
+    if variant.contains(.followerTrustsMemory) { applied = remembered ?? applied }
+    remembered = applied
+    if snapshot.version >= 0, snapshot.ledgerID == ledgerID, applied >= target {
+      state = .finished
+      return .done(snapshot)
+    }
+    return read(after: applied, on: snapshot)
+  }
+
+  private mutating func read(after: Int64, on snapshot: TableSnapshot) -> Action {
+    let through = min(target, after + FollowerMachine.entriesMax)
+    state = .readingEntries(snapshot, after: after, through: max(after, through))
+    return .readEntries(after: after, through: max(after, through))
+  }
+
+  private mutating func derive(
+    _ entries: [LedgerEntry], on snapshot: TableSnapshot, after: Int64, through: Int64
+  ) -> Action {
+    guard entries.map(\.number) == Array(stride(from: after + 1, through: through, by: 1)) else { return again() }
+    let commit = FollowerMachine.commit(
+      entries, of: table, version: snapshot.version + 1, after: after, through: through,
+      adopts: snapshot.version >= 0 && snapshot.ledgerID != ledgerID, reversed: variant.contains(.followerOutOfOrder))
+    state = .committing(snapshot, commit)
+    return .commit(commit)
+  }
+
+  static func commit(
+    _ entries: [LedgerEntry], of table: String, version: Int64, after: Int64, through: Int64, adopts: Bool,
+    reversed: Bool = false
+  ) -> Commit {
+    var commit = Commit(
+      version: version, from: after, to: through, files: [], counts: BucketCounts(), windows: WindowCounts(),
+      mergedWatermark: entries.last?.mergedWatermark ?? Watermark.minimum, adopts: adopts)
+    for entry in reversed ? entries.reversed() : entries {
+      commit.files += entry.files(of: table)
+      for lane in entry.lanes where lane.lane != .merge {
+        commit.counts += lane.counts
+        commit.windows += lane.windows[table] ?? WindowCounts()
+      }
+    }
+    return commit
+  }
+
+  private mutating func putReturned(_ outcome: PutOutcome, of commit: Commit, on snapshot: TableSnapshot) -> Action {
+    switch outcome {
+    case .created:
+      // Our version is the snapshot now; what follows it is derived from its txn.
+      tries = 0
+      return go(on: TableSnapshot(version: commit.version, txn: commit.to, ledgerID: ledgerID))
+    case .exists, .unknown:
+      if variant.contains(.followerRebases) {
+        // A lost version taken for a mere matter of numbering.
+        var rebased = commit
+        rebased.version += 1
+        state = .committing(snapshot, rebased)
+        return .commit(rebased)
+      }
+      // Ours or another's: the txn in the next snapshot tells what is applied.
+      return again()
+    }
+  }
+
+  private mutating func again() -> Action {
+    tries += 1
+    guard tries < FollowerMachine.triesMax else {
+      state = .finished
+      return .giveUp
+    }
+    state = .resting
+    return .rest(tries: tries)
   }
 }

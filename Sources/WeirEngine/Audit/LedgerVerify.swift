@@ -17,89 +17,87 @@ public enum LedgerVerify {
 
   /// - Throws: when there is no ledger, or the store fails. What does not agree is a problem in the result.
   public static func run(_ compiled: CompiledPlan, environment: EngineEnvironment) async throws -> Result {
-    let ledger = LedgerOpening.ledger(environment, compiled.plan.pipeline)
     var result = Result()
-    let (entries, ledgerID) = try await chain(ledger, &result)
-    guard let ledgerID else {
-      if result.problems.isEmpty {
-        throw WeirError("config", "there is no ledger \(ledger.prefix) in this lake", advice: "Run `weir replay` first, or name the lake with --lake.")
-      }
+    let ledger: Ledger
+    do {
+      ledger = try await LedgerOpening.required(compiled.plan, environment)
+    } catch let error as WeirError where error.code.hasPrefix("ledger_") {
+      result.problems.append(error.message)
       return result
     }
-    for entry in entries { try await contents(entry, ledger, environment.lake, &result) }
+    let fold = await ledger.fold
+    let entries = try await chain(ledger, fold, environment.lake, &result)
+    for entry in entries { try await contents(entry, environment.lake, &result) }
     for layout in TableLayout.all(compiled.plan) {
-      try await table(layout.table, ledgerID, entries, environment.lake, &result)
+      try await table(layout.table, fold, entries, environment.lake, &result)
     }
     return result
   }
 
-  /// Entries in order: own hashes, chain, accounting.
-  private static func chain(_ ledger: Ledger, _ result: inout Result) async throws -> ([LedgerEntry], String?) {
-    var fold: LedgerFold
+  /// Entries in order: own hashes, chain. An entry that lies behind a gap was cut off from the ledger by a loss.
+  private static func chain(
+    _ ledger: Ledger, _ fold: LedgerFold, _ lake: any ObjectStore, _ result: inout Result
+  ) async throws -> [LedgerEntry] {
     var entries: [LedgerEntry] = []
-    do {
-      guard let opened = try await ledger.open() else { return ([], nil) }
-      fold = opened
-    } catch let error as WeirError where error.code == "corrupt" || error.code == "format" {
-      result.problems.append(error.message)
-      return ([], nil)
-    }
-    var previous: String?
-    for number in 0..<fold.next {
+    for number in 0...fold.number {
       // Entries below the ledger's snapshot may have been collected; those that are left must be right.
       guard let entry = try await ledger.read(number) else { continue }
-      if let previous, entry.previousHash != previous {
-        result.problems.append("\(ledger.entryPath(number)): does not follow the entry before it")
+      if let last = entries.last, last.number == number - 1, entry.previousHash != last.hash {
+        result.problems.append("\(ledger.layout.entry(number)): does not follow the entry before it")
       }
-      previous = entry.hash
       result.entries += 1
       result.bytes += Int64(entry.bytes.count)
       entries.append(entry)
     }
-    return (entries, fold.genesis?.ledgerID)
+    let beyond = try await lake.list(ledger.layout.entries).filter { $0.path > ledger.layout.entry(fold.number) }
+    if let first = beyond.first {
+      result.problems.append("\(ledger.layout.entry(fold.number + 1)): missing, although later entries are there (\(first.path))")
+    }
+    return entries
   }
 
   /// Data files and blobs of one entry.
-  private static func contents(_ entry: LedgerEntry, _ ledger: Ledger, _ lake: any ObjectStore, _ result: inout Result) async throws {
-    for file in entry.draft.tables.flatMap(\.files) {
+  private static func contents(_ entry: LedgerEntry, _ lake: any ObjectStore, _ result: inout Result) async throws {
+    for file in entry.tables.flatMap(\.files) {
       result.files += 1
       guard let bytes = try await lake.get(file.path) else {
         result.problems.append("\(file.path): missing (entry \(entry.number) names it)")
         continue
       }
       result.bytes += Int64(bytes.count)
-      if Int64(bytes.count) != file.bytes || ContentHash(of: bytes) != file.hash {
+      if Int64(bytes.count) != file.bytes || ContentHash(of: bytes).hex != file.hash {
         result.problems.append("\(file.path): its bytes are not those that entry \(entry.number) names")
       }
     }
-    let refs = entry.draft.lanes.flatMap { $0.state?.blobs ?? [] } + (entry.draft.partials.map { [$0] } ?? [])
+    let states = entry.lanes.compactMap(\.state)
+    let refs = states.flatMap { [$0.base] + $0.deltas } + (entry.partials.map { [$0] } ?? [])
     for ref in refs {
       result.blobs += 1
-      let path = ledger.prefix + ref.path
+      let path = ref.path
       guard let bytes = try await lake.get(path, offset: ref.offset, count: Int(ref.length)) else {
         result.problems.append("\(path): missing (entry \(entry.number) names it)")
         continue
       }
       result.bytes += ref.length
-      if ContentHash(of: bytes) != ref.hash {
+      if ContentHash(of: bytes).hex != ref.hash {
         result.problems.append("\(path): bytes \(ref.offset) to \(ref.offset + ref.length) are not those that entry \(entry.number) names")
       }
     }
-    for lane in entry.draft.lanes {
+    for lane in entry.lanes {
       for case .lookup(let name, let hash, let path) in lane.decisions {
         result.blobs += 1
-        guard let bytes = try await lake.get(ledger.prefix + path) else {
-          result.problems.append("\(ledger.prefix)\(path): missing (the lookup \(name) of entry \(entry.number))")
+        guard let bytes = try await lake.get(path) else {
+          result.problems.append("\(path): missing (the lookup \(name) of entry \(entry.number))")
           continue
         }
-        if ContentHash(of: bytes) != hash { result.problems.append("\(ledger.prefix)\(path): its bytes are not the lookup \(name) of entry \(entry.number)") }
+        if ContentHash(of: bytes).hex != hash { result.problems.append("\(path): its bytes are not the lookup \(name) of entry \(entry.number)") }
       }
     }
   }
 
   /// A table's log: its commits are whole, and its files are exactly the ledger's.
   private static func table(
-    _ name: String, _ ledgerID: String, _ entries: [LedgerEntry], _ lake: any ObjectStore, _ result: inout Result
+    _ name: String, _ fold: LedgerFold, _ entries: [LedgerEntry], _ lake: any ObjectStore, _ result: inout Result
   ) async throws {
     let table = DeltaTable(store: lake, path: name)
     var version: Int64 = 0
@@ -120,8 +118,8 @@ public enum LedgerVerify {
       result.problems.append(error.message)
       return
     }
-    let txn = snapshot.transactions["\(ledgerID)/\(name)"] ?? -1
-    let named = entries.filter { $0.number <= txn }.flatMap(\.draft.tables).filter { $0.table == name }.flatMap(\.files)
+    let txn = snapshot.transactions["\(fold.genesis.ledgerID)/\(name)"] ?? -1
+    let named = entries.filter { $0.number <= txn }.flatMap(\.tables).filter { $0.table == name }.flatMap(\.files)
     for file in named {
       let path = uriEncode(String(file.path.dropFirst(name.count + 1)))
       guard let add = snapshot.files[path] else {
@@ -130,7 +128,9 @@ public enum LedgerVerify {
       }
       if add.bytes != file.bytes { result.problems.append("\(name)/_delta_log: the size of \(path) is not the ledger's") }
     }
-    let last = entries.last { entry in entry.draft.tables.contains { $0.table == name } }?.number ?? -1
-    if txn < last { result.problems.append("\(name)/_delta_log: the table is at entry \(txn), the ledger has rows for it up to \(last) (run `weir replay`)") }
+    if txn < fold.number {
+      result.problems.append(
+        "\(table.commitPath(version)): missing: the table is at entry \(txn), the ledger at \(fold.number) (`weir replay` brings it up)")
+    }
   }
 }

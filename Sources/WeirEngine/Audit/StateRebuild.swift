@@ -7,21 +7,19 @@ public enum StateRebuild {
   /// - Returns: rows written.
   public static func run(_ compiled: CompiledPlan, environment: EngineEnvironment) async throws -> Int {
     guard let state = environment.state else { return 0 }
-    let ledger = LedgerOpening.ledger(environment, compiled.plan.pipeline)
-    guard let fold = try await ledger.open(), let genesis = fold.genesis else {
-      throw WeirError("config", "there is no ledger \(ledger.prefix) in this lake", advice: "Run `weir replay` first, or name the lake with --lake.")
-    }
+    let fold = await (try LedgerOpening.required(compiled.plan, environment)).fold
+    let genesis = fold.genesis
     try await StateOwnership.claim(state, genesis, compiled.plan)
     let run = RunInfo(shard: compiled.plan.source.stream, runID: genesis.runID)
-    let restorer = Restorer(compiled: compiled, store: environment.lake, ledger: ledger, fold: fold, run: run)
+    let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run)
     try await state.clear(tables: compiled.plan.state.map(\.name))
     var rows = 0
-    for lane in try await restorer.lanes(genesis.lanes) {
+    for lane in try await restorer.lanes(genesis.lanes.filter { $0 != .merge }) {
       let all = await lane.allStateRows().sorted(by: StateOrder.precedes)
       rows += all.count
       _ = try await state.write(all)
     }
-    let merged = try await restorer.merge().allStateRows(ledgerNumber: fold.next - 1).sorted(by: StateOrder.precedes)
+    let merged = try await restorer.merge().allStateRows(ledgerNumber: fold.number).sorted(by: StateOrder.precedes)
     _ = try await state.write(merged)
     try await state.writeMeta(Followers.marks(fold))
     try await state.sync()

@@ -60,12 +60,11 @@ struct BatchEncoder: Sendable {
   static func commits(_ files: [EncodedFile]) -> [TableCommit] {
     var tables: [TableCommit] = []
     for file in files {
-      let stats = DeltaStats.text(
+      let stats = DeltaStats.json(
         rows: Int64(file.rows), columns: zip(file.stored, file.statistics).map { ($0.name, $1.nullCount, $1.min, $1.max) })
       let data = DataFile(
         path: file.table + "/" + file.path, rows: Int64(file.rows), bytes: Int64(file.bytes.count),
-        hash: ContentHash(of: file.bytes), partition: file.partition.map { .init(name: $0.name, value: $0.value) },
-        stats: .init(stats))
+        hash: ContentHash(of: file.bytes).hex, partition: file.partition.map { .init($0.name, $0.value) }, stats: stats)
       if tables.last?.table == file.table {
         tables[tables.count - 1].files.append(data)
       } else {

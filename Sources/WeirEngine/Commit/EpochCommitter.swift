@@ -13,14 +13,14 @@ actor EpochCommitter {
   private let encoder: BatchEncoder
   private let merge: MergeLane
   private let followers: Followers
-  private let planHash: ContentHash
+  private let planHash: String
   private let worker: String
   private(set) var fold: LedgerFold
   private(set) var entries: Int64 = 0
 
   init(
     environment: EngineEnvironment, compiled: CompiledPlan, ledger: Ledger, fold: LedgerFold, merge: sending MergeLane,
-    followers: Followers, planHash: ContentHash, run: RunInfo
+    followers: Followers, planHash: String, run: RunInfo
   ) {
     self.environment = environment
     self.compiled = compiled
@@ -37,23 +37,24 @@ actor EpochCommitter {
   /// - Throws: `fenced`, `unknown`, `quarantine_halt` and what the store throws; each ends the worker.
   func commit(_ batch: EpochBatch) async throws {
     try checkQuarantine(batch)
-    let attempt = Hash128(low: environment.random.next(), high: environment.random.next()).hex
-    let number = fold.next
+    let began = environment.clock.monotonicNanoseconds
+    let attempt = ledger.makeAttemptID()
+    let stem = "\(padded(fold.number + 1))-\(attempt)"
     var draft = EntryDraft(
       commitID: attempt, worker: worker, planHash: planHash, lanes: batch.epochs.map { lane($0, batch) })
     // The merge lane's part: this epoch's contributions, and the windows that the watermark after this entry finishes.
-    draft.mergedWatermark = fold.mergedWatermark(after: draft)
-    let merged = compiled.hasMerge ? merge.merge(batch.epochs.map(\.partial), watermark: draft.mergedWatermark) : [:]
-    let files = try await encoder.encode(batch, merged: merged, stem: "\(padded(number))-\(attempt.prefix(12))")
+    let watermark = fold.mergedWatermark(with: draft.lanes)
+    let merged = compiled.hasMerge ? merge.merge(batch.epochs.map(\.partial), watermark: watermark) : [:]
+    let files = try await encoder.encode(batch, merged: merged, stem: stem)
     draft.tables = BatchEncoder.commits(files)
-    let blobs = addBlobs(&draft, batch, path: "blobs/\(padded(number))-\(attempt).state")
+    let blobs = addBlobs(&draft, batch, path: ledger.layout.blob(attempt: attempt, name: "state"), watermark: watermark)
     try await environment.lake.write(
       files.map { NewObject(path: $0.table + "/" + $0.path, bytes: $0.bytes) }
-        + [NewObject(path: ledger.prefix + blobs.path, bytes: blobs.bytes)])
-    try await put(draft)
+        + [NewObject(path: blobs.path, bytes: blobs.bytes)])
+    try await put(draft, began: began)
     entries += 1
     try await followers.applied(
-      fold: fold, merged: compiled.hasMerge ? merge.takeStateRows(ledgerNumber: fold.next - 1) : [])
+      fold: fold, merged: compiled.hasMerge ? merge.takeStateRows(ledgerNumber: fold.number) : [])
   }
 
   private func padded(_ n: Int64) -> String {
@@ -62,28 +63,30 @@ actor EpochCommitter {
   }
 
   private func lane(_ epoch: LaneEpoch, _ batch: EpochBatch) -> LaneCommit {
-    let before = fold.lanes[epoch.lane]
+    let before = fold[epoch.lane]
     var windows: [String: WindowCounts] = [:]
-    for (gold, counts) in zip(compiled.plan.gold, epoch.windowCounts) { windows[gold.name] = counts }
+    for (gold, counts) in zip(compiled.plan.gold, epoch.windowCounts) { windows["gold/\(gold.name)"] = counts }
     return LaneCommit(
-      lane: epoch.lane, generation: before?.generation ?? 1, epoch: fold.nextEpoch(epoch.lane),
-      from: before?.position ?? .offset(0), to: .offset(epoch.position), watermark: epoch.watermark,
-      prefixHash: batch.prefixHash, counts: epoch.counts, windows: windows,
-      decisions: epoch.lane == batch.epochs[0].lane ? batch.decisions : [])
+      lane: epoch.lane, dealing: fold.genesis.dealing, generation: before?.generation ?? 0,
+      epoch: fold.nextEpoch(of: epoch.lane), from: before?.position ?? .offset(0), to: .offset(epoch.position),
+      watermark: epoch.watermark, prefixHash: batch.prefixHash, counts: epoch.counts, windows: windows,
+      decisions: batch.decisions)
   }
 
   /// All blobs of the entry in one object, and the references to them in the draft.
-  private func addBlobs(_ draft: inout EntryDraft, _ batch: EpochBatch, path: String) -> (path: String, bytes: [UInt8]) {
+  private func addBlobs(
+    _ draft: inout EntryDraft, _ batch: EpochBatch, path: String, watermark: Int64
+  ) -> (path: String, bytes: [UInt8]) {
     var bytes: [UInt8] = []
     func add(_ blob: [UInt8]) -> BlobRef {
       let ref = BlobRef(
-        path: path, offset: Int64(bytes.count), length: Int64(blob.count), hash: ContentHash(of: blob))
+        path: path, offset: Int64(bytes.count), length: Int64(blob.count), hash: ContentHash(of: blob).hex)
       bytes += blob
       return ref
     }
     func state(_ lane: LaneID, _ blob: [UInt8], isBase: Bool) -> StateRef {
       let ref = add(blob)
-      guard !isBase, let before = fold.lanes[lane]?.state else { return StateRef(base: ref) }
+      guard !isBase, let before = fold[lane]?.state else { return StateRef(base: ref) }
       return StateRef(base: before.base, deltas: before.deltas + [ref])
     }
     for (i, epoch) in batch.epochs.enumerated() {
@@ -93,29 +96,30 @@ actor EpochCommitter {
     let (blob, isBase) = merge.save()
     draft.lanes.append(
       LaneCommit(
-        lane: .merge, generation: 1, epoch: fold.nextEpoch(.merge), from: fold.lanes[.merge]?.position ?? .offset(0),
-        to: .offset(fold.next), watermark: draft.mergedWatermark, prefixHash: nil,
-        state: state(.merge, blob, isBase: isBase)))
+        lane: .merge, generation: fold.mergeLane.generation, epoch: fold.nextEpoch(of: .merge),
+        from: fold.mergeLane.position ?? .offset(0), to: .offset(fold.number + 1), endsAtItself: true,
+        watermark: watermark, state: state(.merge, blob, isBase: isBase)))
     var partials = ByteWriter()
     for epoch in batch.epochs { epoch.partial.save(into: &partials) }
     draft.partials = add(partials.bytes)
     return (path, bytes)
   }
 
-  private func put(_ draft: EntryDraft) async throws {
-    // One worker owns all lanes of a capture: an entry that came between names them, so nothing is ever derived again.
-    let outcome = try await ledger.commit(draft, on: fold) { _ in draft }
-    switch outcome {
+  private func put(_ draft: EntryDraft, began: Int64) async throws {
+    // One worker owns all lanes of a capture: an entry that came between names them, so the merged part is never derived
+    // again; the fence drops the whole draft.
+    switch try await ledger.commit(draft, startedNanoseconds: began) {
     case .committed(_, let fold): self.fold = fold
     case .fenced(let lanes, _):
       throw WeirError(
         "fenced", "another worker committed for lane \(lanes.first?.text ?? "") of this ledger: this one stops",
         advice: "Run one worker a ledger. Nothing was lost: the other one goes on, and a new run goes on from the ledger.",
         fatalTo: .worker)
-    case .unknown(let why):
+    case .unknown:
       throw WeirError(
-        "unknown", "nobody knows whether ledger entry \(fold.next) was written: \(why)",
-        advice: "Run again: it starts from what the ledger says.", isRetriable: true, fatalTo: .worker)
+        "unknown", "nobody knows whether ledger entry \(fold.number + 1) was written",
+        advice: "Look at space and permissions of the lake's directory, then run again: it starts from what the ledger says.",
+        isRetriable: true, fatalTo: .worker)
     }
   }
 

@@ -21,29 +21,38 @@ struct DeltaFollower: Sendable {
 
   private var appID: String { "\(ledgerID)/\(layout.table)" }
 
-  /// - Parameter entry: gives an entry by its number.
-  mutating func follow(to target: Int64, entry: @Sendable (Int64) async throws -> LedgerEntry) async throws {
-    var machine = FollowerMachine(ledgerID: ledgerID, target: target)
-    var action = machine.start()
+  /// - Parameter entries: gives entries `(after, through]`.
+  mutating func follow(
+    to target: Int64, entries: @Sendable (_ after: Int64, _ through: Int64) async throws -> [LedgerEntry]
+  ) async throws {
+    var machine = FollowerMachine(table: layout.table, ledgerID: ledgerID, target: target)
+    var action = machine.begin
+    var trouble = ""
     while true {
       switch action {
       case .done: return
       case .readSnapshot:
         snapshot = try await table.snapshot(after: snapshot)
-        action = machine.snapshotRead(
-          version: snapshot?.version ?? -1, txn: snapshot?.transactions[appID] ?? -1,
-          owner: snapshot?.metadata?.configuration["weir.ledger"])
-      case .create: action = machine.putReturned(try definite(await create()))
-      case .commit(let version, let from, let to):
-        var entries: [LedgerEntry] = []
-        for number in from...to { entries.append(try await entry(number)) }
-        if entries.contains(where: holds) {
-          let outcome = try definite(await table.tryCommit(version: version, bytes: commit(entries)))
-          if outcome == .created { try await checkpoint(version) }
-          action = machine.putReturned(outcome)
-        } else {
-          action = machine.nothingToCommit()
-        }
+        action = machine.event(
+          .snapshotRead(
+            TableSnapshot(
+              version: snapshot?.version ?? -1, txn: snapshot?.transactions[appID],
+              ledgerID: snapshot?.metadata?.configuration["weir.ledger"])))
+      case .readEntries(let after, let through):
+        action = machine.event(.entriesRead(try await entries(after, through)))
+      case .commit(let commit):
+        let outcome = await table.tryCommit(version: commit.version, bytes: encode(commit))
+        if case .unknown(let why) = outcome { trouble = why }
+        if outcome == .created { try await checkpoint(commit.version) }
+        action = machine.event(.putReturned(outcome))
+      case .rest(let tries):
+        await clock.sleep(nanoseconds: Int64(tries) * 10_000_000)
+        action = machine.event(.rested)
+      case .giveUp:
+        throw WeirError(
+          "storage", "the Delta log of \(layout.table) could not be written: \(trouble)",
+          advice: "The ledger has the entry: run again, and the table is brought up to it.", isRetriable: true,
+          fatalTo: .worker)
       case .refuse(let owner):
         throw WeirError(
           "foreign_table",
@@ -53,23 +62,21 @@ struct DeltaFollower: Sendable {
     }
   }
 
-  /// An unknown outcome of a local store is a failure to write: told as such instead of being tried for ever.
-  private func definite(_ outcome: PutOutcome) throws -> PutOutcome {
-    guard case .unknown(let why) = outcome else { return outcome }
-    throw WeirError(
-      "storage", "the Delta log of \(layout.table) could not be written: \(why)",
-      advice: "The ledger has the entry: run again, and the table is brought up to it.", isRetriable: true, fatalTo: .worker)
-  }
-
-  private func holds(_ entry: LedgerEntry) -> Bool { entry.draft.tables.contains { $0.table == layout.table } }
-
-  private func create() async -> PutOutcome {
-    let actions = DeltaTable.creation(
-      id: DeltaFollower.uuid(ContentHash(of: Array(appID.utf8)).hex), columns: layout.schema,
-      partitionColumns: layout.partitionBy.map(\.name),
-      configuration: ["weir.ledger": ledgerID, "delta.enableExpiredLogCleanup": "false"],
-      milliseconds: clock.wallMicroseconds / 1000)
-    return await table.tryCommit(version: 0, bytes: DeltaCommit.encode(info: info("CREATE TABLE", []), actions: actions))
+  /// A commit's bytes: version 0 makes the table; `txn` is the last entry that the commit covers.
+  private func encode(_ commit: FollowerMachine.Commit) -> [UInt8] {
+    var actions: [DeltaAction] = []
+    if commit.version == 0 {
+      actions = DeltaTable.creation(
+        id: DeltaFollower.uuid(ContentHash(of: Array(appID.utf8)).hex), columns: layout.schema,
+        partitionColumns: layout.partitionBy.map(\.name),
+        configuration: ["weir.ledger": ledgerID, "delta.enableExpiredLogCleanup": "false"],
+        milliseconds: clock.wallMicroseconds / 1000)
+    }
+    actions.append(.transaction(appID: appID, version: commit.to))
+    actions += commit.files.map { .add(add($0)) }
+    let isWrite = commit.version > 0 || !commit.files.isEmpty
+    return DeltaCommit.encode(
+      info: info(isWrite ? "WRITE" : "CREATE TABLE", [.init("weir", accounting(commit))]), actions: actions)
   }
 
   private static func uuid(_ hex: String) -> String {
@@ -86,43 +93,24 @@ struct DeltaFollower: Sendable {
     ] + more
   }
 
-  /// The commit of consecutive entries: their files, and txn = the last of them.
-  private func commit(_ entries: [LedgerEntry]) -> [UInt8] {
-    var actions: [DeltaAction] = [.transaction(appID: appID, version: entries[entries.count - 1].number)]
-    for entry in entries {
-      for commit in entry.draft.tables where commit.table == layout.table { actions += commit.files.map { .add(add($0)) } }
-    }
-    return DeltaCommit.encode(info: info("WRITE", [.init("weir", accounting(entries))]), actions: actions)
-  }
-
   private func add(_ file: DataFile) -> DeltaAdd {
     DeltaAdd(
       path: uriEncode(String(file.path.dropFirst(layout.table.count + 1))),
       partitionValues: file.partition.map { ($0.name, $0.value) }, bytes: file.bytes,
-      modificationMilliseconds: clock.wallMicroseconds / 1000, stats: file.stats.text)
+      modificationMilliseconds: clock.wallMicroseconds / 1000, stats: file.stats.isNull ? nil : file.stats.text)
   }
 
-  /// Law 4 in the commit: both sums, and how far the table is complete.
-  private func accounting(_ entries: [LedgerEntry]) -> JSONValue {
-    var counts = BucketCounts()
-    var windows: WindowCounts?
-    let name = String(layout.table.drop { $0 != "/" }.dropFirst())
-    let isWindowed = layout.table.hasPrefix("gold/") || layout.table.hasPrefix("late/")
-    for lane in entries.flatMap(\.draft.lanes) {
-      counts += lane.counts
-      guard isWindowed, let more = lane.windows[name] else { continue }
-      var sum = windows ?? WindowCounts()
-      sum += more
-      windows = sum
-    }
-    let last = entries[entries.count - 1]
+  /// Law 4 in the commit: both sums of the entries `(from, to]`, and how far the table is complete.
+  private func accounting(_ commit: FollowerMachine.Commit) -> JSONValue {
+    let counts = commit.counts
     var members: [JSONValue.Member] = [
-      .init("ledger", .string(ledgerID)), .init("from", .int(entries[0].number)), .init("to", .int(last.number)),
+      .init("ledger", .string(ledgerID)), .init("from", .int(commit.from)), .init("to", .int(commit.to)),
       .init("in", .int(counts.input)), .init("accepted", .int(counts.accepted)),
       .init("duplicate", .int(counts.duplicate)), .init("filtered", .int(counts.filtered)),
-      .init("quarantined", .int(counts.quarantined)), .init("completeThrough", complete(last.draft.mergedWatermark)),
+      .init("quarantined", .int(counts.quarantined)), .init("completeThrough", complete(commit.mergedWatermark)),
     ]
-    if let windows {
+    if layout.table.hasPrefix("gold/") {
+      let windows = commit.windows
       members.append(
         .init(
           "windows",

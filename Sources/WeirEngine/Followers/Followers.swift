@@ -25,7 +25,7 @@ actor Followers {
       if !merged.isEmpty { _ = try await state.write(merged.sorted(by: StateOrder.precedes)) }
       try await state.writeMeta(Followers.marks(fold))
     }
-    if fold.next - 1 - appliedThrough >= Followers.behindMax { try await catchUp(to: fold.next - 1) }
+    if fold.number - appliedThrough >= Followers.behindMax { try await catchUp(to: fold.number) }
   }
 
   /// Brings every table up to entry `target`.
@@ -34,14 +34,7 @@ actor Followers {
     let ledger = self.ledger
     for i in tables.indices {
       var table = tables[i]
-      try await table.follow(to: target) { number in
-        guard let entry = try await ledger.read(number) else {
-          throw WeirError(
-            "corrupt", "the ledger entry \(ledger.entryPath(number)) is missing",
-            advice: "Restore it from a copy of the lake.")
-        }
-        return entry
-      }
+      try await table.follow(to: target) { try await ledger.entries(after: $0, through: $1) }
       tables[i] = table
     }
     appliedThrough = target
@@ -51,7 +44,7 @@ actor Followers {
   static func marks(_ fold: LedgerFold) -> [(String, [UInt8])] {
     fold.lanes.sorted { $0.key < $1.key }.map { id, lane in
       var position: Int64 = 0
-      if id == .merge { position = fold.next - 1 } else if case .offset(let offset) = lane.position { position = offset }
+      if id == .merge { position = fold.number } else if case .offset(let offset)? = lane.position { position = offset }
       return ("committed/\(id.text)", Array("\(lane.generation) \(position)".utf8))
     }
   }

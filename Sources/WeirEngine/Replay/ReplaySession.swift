@@ -16,22 +16,23 @@ final class ReplaySession: Sendable {
 
   init(
     compiled: CompiledPlan, environment: EngineEnvironment, ledger: Ledger, fold: LedgerFold, followers: Followers,
-    planHash: ContentHash
+    planHash: String
   ) async throws {
     self.compiled = compiled
     self.environment = environment
-    guard let genesis = fold.genesis else { throw WeirError("corrupt", "the ledger has no genesis") }
+    let genesis = fold.genesis
+    let ids = genesis.lanes.filter { $0 != .merge }
     let run = RunInfo(shard: compiled.plan.source.stream, runID: genesis.runID)
-    let restorer = Restorer(compiled: compiled, store: environment.lake, ledger: ledger, fold: fold, run: run)
-    lanes = try await restorer.lanes(genesis.lanes)
+    let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run)
+    lanes = try await restorer.lanes(ids)
     let merge = try await restorer.merge()
-    let first = genesis.lanes.first.flatMap { fold.lanes[$0] }
+    let first = ids.first.flatMap { fold[$0] }
     var position: Int64 = 0
     if case .offset(let offset)? = first?.position { position = offset }
     start = (position, first?.prefixHash)
-    endIsRecorded = fold.endOfInput
+    endIsRecorded = fold.hasEnded
     sequencer = Sequencer(
-      compiled.plan, dealing: genesis.dealing, lanes: genesis.lanes.count,
+      compiled.plan, dealing: genesis.dealing ?? compiled.plan.source.deal, lanes: ids.count,
       maximum: Sequencer.maximum(of: first?.watermark ?? Watermark.minimum, compiled.plan.record.time))
     committer = EpochCommitter(
       environment: environment, compiled: compiled, ledger: ledger, fold: fold, merge: merge, followers: followers,
@@ -41,7 +42,7 @@ final class ReplaySession: Sendable {
   func progress() async -> ReplayProgress {
     var progress = counted.withLock { $0 }
     progress.entries = await committer.entries
-    progress.ledgerNumber = await committer.fold.next - 1
+    progress.ledgerNumber = await committer.fold.number
     return progress
   }
 
@@ -168,17 +169,16 @@ final class Flag: Sendable {
 struct Restorer: Sendable {
   let compiled: CompiledPlan
   let store: any ObjectStore
-  let ledger: Ledger
   let fold: LedgerFold
   let run: RunInfo
 
   /// Reads a blob and verifies its hash.
   func blob(_ ref: BlobRef) async throws -> [UInt8] {
-    let path = ledger.prefix + ref.path
+    let path = ref.path
     guard let bytes = try await store.get(path, offset: ref.offset, count: Int(ref.length)) else {
       throw WeirError("corrupt", "the state blob \(path) is missing", advice: "Restore it from a copy of the lake.")
     }
-    guard ContentHash(of: bytes) == ref.hash else {
+    guard ContentHash(of: bytes).hex == ref.hash else {
       throw WeirError(
         "corrupt", "the state blob \(path) is not what the ledger names (bytes \(ref.offset) to \(ref.offset + ref.length))",
         advice: "Restore it from a copy of the lake.")
@@ -188,14 +188,15 @@ struct Restorer: Sendable {
 
   func blobs(_ lane: LaneID) async throws -> [[UInt8]] {
     var all: [[UInt8]] = []
-    for ref in fold.lanes[lane]?.state?.blobs ?? [] { all.append(try await blob(ref)) }
+    let state = fold[lane]?.state
+    for ref in (state.map { [$0.base] + $0.deltas }) ?? [] { all.append(try await blob(ref)) }
     return all
   }
 
   func state(_ id: LaneID) async throws -> sending LaneState {
-    let before = fold.lanes[id]
-    let lane = LaneState(id, generation: before?.generation ?? 1, compiled: compiled, run: run)
-    if let before, case .offset(let position) = before.position {
+    let before = fold[id]
+    let lane = LaneState(id, generation: before?.generation ?? 0, compiled: compiled, run: run)
+    if let before, case .offset(let position)? = before.position {
       try lane.restore(blobs: try await blobs(id), position: position, watermark: before.watermark)
     }
     return lane

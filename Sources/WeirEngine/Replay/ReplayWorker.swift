@@ -33,28 +33,34 @@ public struct ReplayWorker: Sendable {
 
   /// - Returns: how it ended, what this run did, and the ledger after it.
   public func run() async throws -> (end: ReplayEnd, progress: ReplayProgress, fold: LedgerFold) {
-    let ledger = LedgerOpening.ledger(environment, compiled.plan.pipeline)
-    var fold = try await LedgerOpening.open(ledger, compiled.plan, request, environment)
-    guard let genesis = fold.genesis else { throw WeirError("corrupt", "the ledger has no genesis") }
+    let ledger = try await LedgerOpening.open(compiled.plan, request, environment)
+    let genesis = await ledger.fold.genesis
     if let state = environment.state { try await StateOwnership.claim(state, genesis, compiled.plan) }
     let followers = Followers(environment: environment, ledger: ledger, ledgerID: genesis.ledgerID, plan: compiled.plan)
-    try await followers.catchUp(to: fold.next - 1)
-    if fold.endOfInput, fold.mergedWatermark == Watermark.maximum { return try await finished(fold) }
-    fold = try await LookupVersions(compiled: compiled, ledger: ledger, environment: environment)
-      .decide(fold, planHash: request.planHash)
+    try await followers.catchUp(to: await ledger.fold.number)
+    if try await isFinished(ledger) { return try await finished(await ledger.fold) }
+    try await LookupVersions(compiled: compiled, ledger: ledger, environment: environment).decide(planHash: request.planHash)
+    let fold = await ledger.fold
     let session = try await ReplaySession(
       compiled: compiled, environment: environment, ledger: ledger, fold: fold, followers: followers,
       planHash: request.planHash)
     let end = try await session.run(source, keepOpen: keepOpen, observe: observe, isInterrupted: isInterrupted)
     let after = await session.committer.fold
-    try await followers.catchUp(to: after.next - 1)
+    try await followers.catchUp(to: after.number)
     try await environment.state?.sync()
     return (end, await session.progress(), after)
   }
 
+  /// The end of input is recorded, and the entry that closes the windows stands behind it.
+  private func isFinished(_ ledger: Ledger) async throws -> Bool {
+    let fold = await ledger.fold
+    guard fold.hasEnded, let last = try await ledger.read(fold.number) else { return false }
+    return !last.lanes.contains { $0.decisions.contains(.endOfInput) }
+  }
+
   /// The ledger has the end of the input: the capture must be the same, and may not have grown.
   private func finished(_ fold: LedgerFold) async throws -> (end: ReplayEnd, progress: ReplayProgress, fold: LedgerFold) {
-    let first = fold.genesis?.lanes.first.flatMap { fold.lanes[$0] }
+    let first = fold.genesis.lanes.first.flatMap { fold[$0] }
     guard case .offset(let position)? = first?.position else { throw WeirError("corrupt", "the ledger has no position") }
     let source = try self.source(position, first?.prefixHash)
     var grew = false

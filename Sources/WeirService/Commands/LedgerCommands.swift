@@ -8,9 +8,12 @@ public enum LedgerCommands {
   public static func show(pipeline file: String, lake: String?, json: Bool, console: Console) async throws -> Int32 {
     let pipeline = try loadPipeline(file: file)
     let wiring = try Wiring(Places(pipeline, lake: lake, store: nil), withState: false)
-    let ledger = Ledger(store: wiring.lake, prefix: "_weir/\(pipeline.plan.pipeline)/", clock: wiring.clock)
-    guard let fold = try await ledger.open() else { throw noLedger(ledger.prefix) }
-    for number in 0..<fold.next {
+    let layout = LedgerLayout(pipeline: pipeline.plan.pipeline)
+    guard let ledger = try await Ledger.open(layout, store: wiring.lake, clock: wiring.clock, random: wiring.random) else {
+      throw noLedger(layout.prefix)
+    }
+    let fold = await ledger.fold
+    for number in 0...fold.number {
       guard let entry = try await ledger.read(number) else { continue }
       if json {
         console.data(String(decoding: entry.bytes.dropLast(), as: UTF8.self))
@@ -27,23 +30,25 @@ public enum LedgerCommands {
   }
 
   private static func line(_ entry: LedgerEntry) -> String {
-    if let genesis = entry.draft.genesis {
-      return "\(entry.number)  ledger \(genesis.ledgerID), \(genesis.lanes.count) lanes by \(genesis.dealing.rawValue)"
+    if let genesis = entry.genesis {
+      return "\(entry.number)  ledger \(genesis.ledgerID), \(genesis.lanes.count) lanes by \(genesis.dealing?.rawValue ?? "shard")"
     }
     var counts = BucketCounts()
-    for lane in entry.draft.lanes { counts += lane.counts }
-    let files = entry.draft.tables.reduce(0) { $0 + $1.files.count }
-    let position = entry.draft.lanes.first?.to.text ?? ""
-    let decisions = entry.draft.lanes.flatMap(\.decisions).map { decision in
+    for lane in entry.lanes { counts += lane.counts }
+    let files = entry.tables.reduce(0) { $0 + $1.files.count }
+    let position = entry.lanes.first?.to.text ?? ""
+    let decisions = entry.lanes.flatMap(\.decisions).map { decision in
       switch decision {
       case .endOfInput: "end of input"
-      case .lookup(let name, let hash, _): "lookup \(name) is \(hash.hex.prefix(12))"
+      case .lookup(let name, let hash, _): "lookup \(name) is \(hash.prefix(12))"
+      case .extensible: "may grow"
+      case .lanesListed(let lanes, _): "lanes \(lanes.map(\.text).joined(separator: ", "))"
       case .idle: "idle"
       case .wake: "wake"
       case .gap(let from, let to, let reason): "gap \(from.text) to \(to.text): \(reason)"
       }
     }
-    return "\(entry.number)  to byte \(position)  watermark \(watermark(entry.draft.mergedWatermark))  in \(counts.input) = \(counts.accepted) accepted + \(counts.duplicate) duplicate + \(counts.filtered) filtered + \(counts.quarantined) quarantined  \(files) files"
+    return "\(entry.number)  to byte \(position)  watermark \(watermark(entry.mergedWatermark))  in \(counts.input) = \(counts.accepted) accepted + \(counts.duplicate) duplicate + \(counts.filtered) filtered + \(counts.quarantined) quarantined  \(files) files"
       + (decisions.isEmpty ? "" : "  [\(decisions.joined(separator: "; "))]")
   }
 
@@ -52,7 +57,7 @@ public enum LedgerCommands {
   }
 
   private static func foot(_ fold: LedgerFold) -> String {
-    let t = fold.totals
+    let t = fold.counts
     return "total  in \(t.input) = \(t.accepted) accepted + \(t.duplicate) duplicate + \(t.filtered) filtered + \(t.quarantined) quarantined"
   }
 

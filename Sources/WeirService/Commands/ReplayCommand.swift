@@ -44,7 +44,7 @@ public enum ReplayCommand {
     let report = ReplayReport(console: console, json: options.json)
     let flushBytes = pipeline.plan.lake.flushBytes
     let request = try LedgerRequest(
-      meaning: PlanMeaning.text(pipeline.plan), planHash: PlanMeaning.hash(pipeline.plan), lanes: options.lanes,
+      meaning: PlanMeaning.json(pipeline.plan), planHash: PlanMeaning.hash(pipeline.plan).hex, lanes: options.lanes,
       runID: runID(pipeline.plan, options.captures), describeChange: { PlanMeaning.changes(from: $0, to: $1) })
     let worker = ReplayWorker(
       CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: wiring.environment, request: request,
@@ -57,7 +57,7 @@ public enum ReplayCommand {
       },
       observe: { report.progress($0) }, isInterrupted: { interrupt.isAsked })
     let (end, progress, fold) = try await worker.run()
-    try await report.end(end, progress, fold, lake: wiring.lake, prefix: "_weir/\(pipeline.plan.pipeline)/")
+    report.end(end, progress, fold)
     return end == .interrupted ? 130 : 0
   }
 

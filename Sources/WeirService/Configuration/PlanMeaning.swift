@@ -16,13 +16,15 @@ enum PlanMeaning {
     return String(decoding: data, as: UTF8.self)
   }
 
+  /// ``text(_:)`` as a document.
+  static func json(_ plan: Plan) throws -> JSONValue { try JSONValue(parsing: text(plan).utf8) }
+
   static func hash(_ plan: Plan) -> ContentHash { ContentHash(of: Array(text(plan).utf8)) }
 
   /// The parts that differ, in words: at most `limit` of them.
-  static func changes(from old: String, to new: String, limit: Int = 8) -> [String] {
-    guard let a = try? JSONValue(parsing: old.utf8), let b = try? JSONValue(parsing: new.utf8) else { return ["the plan"] }
+  static func changes(from old: JSONValue, to new: JSONValue, limit: Int = 8) -> [String] {
     var found: [String] = []
-    compare(a, b, "", &found)
+    compare(old, new, "", &found)
     return Array(found.prefix(limit))
   }
 

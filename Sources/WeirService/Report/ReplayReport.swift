@@ -75,9 +75,9 @@ final class ReplayReport: Sendable {
 
   // MARK: The end
 
-  func end(_ end: ReplayEnd, _ progress: ReplayProgress, _ fold: LedgerFold, lake: any ObjectStore, prefix: String) async throws {
+  func end(_ end: ReplayEnd, _ progress: ReplayProgress, _ fold: LedgerFold) {
     let seconds = state.withLock { ReplayReport.seconds(.now - $0.startedAt) }
-    let tables = try await TableTotals.read(lake: lake, prefix: prefix, fold: fold)
+    let tables = fold.tables.sorted { $0.key < $1.key }.map { TableTotals(name: $0.key, rows: $0.value.rows, files: $0.value.files, bytes: $0.value.bytes) }
     if json {
       console.data(summary(end, progress, fold, tables, seconds).text)
       return
@@ -89,14 +89,14 @@ final class ReplayReport: Sendable {
     case .keptOpen: console.talk("the capture is consumed; its windows stay open (--keep-open)")
     case .finished: console.talk("the capture is consumed and its windows are closed")
     }
-    let totals = fold.totals
+    let totals = fold.counts
     let rate = Double(progress.records) / max(seconds, 1e-9)
     console.data("records      \(Human.count(totals.input)) in the ledger, \(Human.count(progress.records)) read now in \(Human.seconds(seconds)) (\(Human.rate(rate)))")
     console.data("  accepted     \(Human.count(totals.accepted))")
     console.data("  duplicate    \(Human.count(totals.duplicate))")
     console.data("  filtered     \(Human.count(totals.filtered))")
     console.data("  quarantined  \(Human.count(totals.quarantined))")
-    console.data("ledger       \(fold.next) entries, \(progress.entries) of them now")
+    console.data("ledger       \(fold.number + 1) entries, \(progress.entries) of them now")
     for table in tables {
       console.data("table        \(table.name.padding(toLength: max(28, table.name.count), withPad: " ", startingAt: 0)) \(Human.count(table.rows)) rows in \(table.files) files, \(Human.bytes(table.bytes))")
     }
@@ -105,11 +105,11 @@ final class ReplayReport: Sendable {
   private func summary(
     _ end: ReplayEnd, _ progress: ReplayProgress, _ fold: LedgerFold, _ tables: [TableTotals], _ seconds: Double
   ) -> JSONValue {
-    let totals = fold.totals
+    let totals = fold.counts
     return .members([
       "event": .string("done"), "end": .string("\(end)"), "records": .int(progress.records), "in": .int(totals.input),
       "accepted": .int(totals.accepted), "duplicate": .int(totals.duplicate), "filtered": .int(totals.filtered),
-      "quarantined": .int(totals.quarantined), "epochs": .int(progress.entries), "entries": .int(fold.next),
+      "quarantined": .int(totals.quarantined), "epochs": .int(progress.entries), "entries": .int(fold.number + 1),
       "seconds": .number(Human.fixed(seconds, 3)),
       "records_per_second": .int(Int64(Double(progress.records) / max(seconds, 1e-9))),
       "tables": .array(
@@ -121,28 +121,10 @@ final class ReplayReport: Sendable {
   }
 }
 
-/// Rows and files of each table, by the ledger's entries that are there.
+/// Rows and files of a table, by the ledger.
 struct TableTotals: Sendable {
   var name: String
-  var rows: Int64 = 0
-  var files: Int64 = 0
-  var bytes: Int64 = 0
-
-  static func read(lake: any ObjectStore, prefix: String, fold: LedgerFold) async throws -> [TableTotals] {
-    let ledger = Ledger(store: lake, prefix: prefix, clock: SystemClock())
-    var tables: [TableTotals] = []
-    for number in 0..<fold.next {
-      guard let entry = try await ledger.read(number) else { continue }
-      for commit in entry.draft.tables {
-        let at = tables.firstIndex { $0.name == commit.table } ?? tables.count
-        if at == tables.count { tables.append(TableTotals(name: commit.table)) }
-        for file in commit.files {
-          tables[at].rows += file.rows
-          tables[at].files += 1
-          tables[at].bytes += file.bytes
-        }
-      }
-    }
-    return tables.sorted { $0.name < $1.name }
-  }
+  var rows: Int64
+  var files: Int64
+  var bytes: Int64
 }

@@ -1,0 +1,239 @@
+import WeirCore
+
+/// One entry of the ledger: the commit of one epoch of each lane that it names (law 1).
+///
+/// An entry is made by sealing an ``EntryDraft`` on the fold of all entries before it; see ``LedgerEntry/bytes``
+/// for the form in which it lies in the store.
+public struct LedgerEntry: Sendable, Equatable {
+  /// Entries are numbered without gaps from 0, the entry with the ``genesis``.
+  public var number: Int64
+  /// Names the attempt (hex); tells our entry from another's after an unknown outcome (law 2).
+  public var commitID: String
+  public var worker: String
+  /// Hash of the plan's meaning under which the entry was made.
+  public var planHash: String
+  /// Own hash of entry `number - 1`; empty in entry 0.
+  public var previousHash: String
+  /// Epochs, each lane at most once, in the order of ``LaneID``.
+  public var lanes: [LaneCommit]
+  /// New data files; the tables in the order of their names' bytes.
+  public var tables: [TableCommit]
+  /// What the lanes of this entry contribute to merged aggregates.
+  public var partials: BlobRef?
+  /// All records with an event time below it are in: by the lanes' watermarks of this entry, without its decisions.
+  public var mergedWatermark: Int64
+  /// Entry 0 only.
+  public var genesis: Genesis?
+  /// SHA-256 of ``bytes`` with this member empty.
+  public internal(set) var hash: String
+
+  /// The epoch of one lane in this entry.
+  public subscript(lane: LaneID) -> LaneCommit? { lanes.first { $0.lane == lane } }
+
+  /// The files that this entry adds to a table.
+  public func files(of table: String) -> [DataFile] {
+    tables.filter { $0.table == table }.flatMap(\.files)
+  }
+}
+
+/// An entry before it has a number: what a worker wants to commit.
+public struct EntryDraft: Sendable, Equatable {
+  /// See ``LedgerEntry/commitID``; the same on every try of one attempt.
+  public var commitID: String
+  public var worker: String
+  public var planHash: String
+  public var lanes: [LaneCommit]
+  public var tables: [TableCommit]
+  public var partials: BlobRef?
+
+  public init(
+    commitID: String, worker: String, planHash: String, lanes: [LaneCommit] = [], tables: [TableCommit] = [],
+    partials: BlobRef? = nil
+  ) {
+    self.commitID = commitID
+    self.worker = worker
+    self.planHash = planHash
+    self.lanes = lanes
+    self.tables = tables
+    self.partials = partials
+  }
+
+  /// The entry that follows a fold's last one: numbered, chained, lanes and tables in canonical order, `to: self`
+  /// filled in, the merged watermark computed.
+  public func sealed(on fold: LedgerFold) -> LedgerEntry {
+    let number = fold.number + 1
+    var lanes = lanes.sorted { $0.lane < $1.lane }
+    for i in lanes.indices where lanes[i].endsAtItself { lanes[i].to = .offset(number) }
+    return LedgerEntry(
+      number: number, commitID: commitID, worker: worker, planHash: planHash, previousHash: fold.hash, lanes: lanes,
+      tables: tables.sorted { utf8Precedes($0.table, $1.table) }, partials: partials,
+      mergedWatermark: fold.mergedWatermark(with: lanes), genesis: nil, hash: ""
+    ).sealed()
+  }
+}
+
+/// One lane's epoch: all effects of the positions `(from, to]`; empty if they are equal.
+public struct LaneCommit: Sendable, Equatable {
+  public var lane: LaneID
+  /// How keys are dealt over the lanes of the lane's shard, if it has several.
+  public var dealing: Dealing?
+  /// Larger than those of the lanes whose state was inherited; first part of the fence of state rows.
+  public var generation: Int64
+  /// The lane's last committed epoch plus one: the fence (law 1). The first epoch is 1.
+  public var epoch: Int64
+  /// Everything before it was consumed by earlier epochs.
+  public var from: Position
+  /// Everything before it is consumed by this one. For the merge lane: entries through this number.
+  public var to: Position
+  /// `to` is the number of the entry itself (merge lane in an entry shared with other lanes).
+  public var endsAtItself: Bool
+  /// The shard's watermark at `to`, UTC microseconds, or an end of ``Watermark``.
+  public var watermark: Int64
+  /// Of all bytes of the shard before `to`, where the source can tell: finds a capture that was changed.
+  public var prefixHash: Hash128?
+  public var counts: BucketCounts
+  /// Per windowed table.
+  public var windows: [String: WindowCounts]
+  /// In effect only after this entry (law 3).
+  public var decisions: [Decision]
+  /// The lane's state at `to`; nil if the lane has none.
+  public var state: StateRef?
+
+  public init(
+    lane: LaneID, dealing: Dealing? = nil, generation: Int64 = 0, epoch: Int64, from: Position, to: Position,
+    endsAtItself: Bool = false, watermark: Int64, prefixHash: Hash128? = nil, counts: BucketCounts = BucketCounts(),
+    windows: [String: WindowCounts] = [:], decisions: [Decision] = [], state: StateRef? = nil
+  ) {
+    self.lane = lane
+    self.dealing = dealing
+    self.generation = generation
+    self.epoch = epoch
+    self.from = from
+    self.to = to
+    self.endsAtItself = endsAtItself
+    self.watermark = watermark
+    self.prefixHash = prefixHash
+    self.counts = counts
+    self.windows = windows
+    self.decisions = decisions
+    self.state = state
+  }
+}
+
+/// The files that an entry adds to one table.
+public struct TableCommit: Sendable, Equatable {
+  /// Path under the lake's root: `gold/campaign_views`.
+  public var table: String
+  /// Order of rows: files in this order, each by (lane, position).
+  public var files: [DataFile]
+
+  public init(table: String, files: [DataFile]) {
+    self.table = table
+    self.files = files
+  }
+}
+
+/// One data file.
+public struct DataFile: Sendable, Equatable {
+  public struct PartitionValue: Sendable, Equatable {
+    public var name: String
+    /// Text form of Delta; nil is null.
+    public var value: String?
+    public init(_ name: String, _ value: String?) {
+      self.name = name
+      self.value = value
+    }
+  }
+
+  /// Under the lake's root, parts separated by "/", not percent-encoded.
+  public var path: String
+  public var rows: Int64
+  public var bytes: Int64
+  /// SHA-256 (hex) of the whole file.
+  public var hash: String
+  /// In the order of the table's partition columns.
+  public var partition: [PartitionValue]
+  /// Delta's file statistics; `null` if there are none.
+  public var stats: JSONValue
+
+  public init(
+    path: String, rows: Int64, bytes: Int64, hash: String, partition: [PartitionValue] = [], stats: JSONValue = .null
+  ) {
+    self.path = path
+    self.rows = rows
+    self.bytes = bytes
+    self.hash = hash
+    self.partition = partition
+    self.stats = stats
+  }
+}
+
+/// A slice of a file under the ledger's `blobs/`.
+public struct BlobRef: Sendable, Hashable {
+  /// Under the lake's root.
+  public var path: String
+  public var offset: Int64
+  public var length: Int64
+  /// SHA-256 (hex) of the slice.
+  public var hash: String
+
+  public init(path: String, offset: Int64 = 0, length: Int64, hash: String) {
+    self.path = path
+    self.offset = offset
+    self.length = length
+    self.hash = hash
+  }
+}
+
+/// A lane's state: a base snapshot and the deltas of the epochs since, oldest first.
+public struct StateRef: Sendable, Hashable {
+  public var base: BlobRef
+  public var deltas: [BlobRef]
+
+  public init(base: BlobRef, deltas: [BlobRef] = []) {
+    self.base = base
+    self.deltas = deltas
+  }
+}
+
+/// What entry 0 holds: who the ledger is and what it counts.
+public struct Genesis: Sendable, Equatable {
+  /// Stands in each table's configuration (law 5) and before `/<table>` in its `txn`.
+  public var ledgerID: String
+  /// `_run_id` of the rows.
+  public var runID: String
+  /// The stream's name in table paths.
+  public var stream: String
+  /// The plan's meaning: not paths, brokers, intervals.
+  public var plan: JSONValue
+  public var planHash: String
+  /// How a plain capture's keys are dealt over lanes; nil where lanes are whole shards.
+  public var dealing: Dealing?
+  /// The lanes listed from the start; ``LaneID/merge`` among them if the plan has merged aggregates, so that
+  /// collection leaves it the entries that it has not read.
+  public var lanes: [LaneID]
+
+  public init(
+    ledgerID: String, runID: String, stream: String, plan: JSONValue, planHash: String, dealing: Dealing? = nil,
+    lanes: [LaneID]
+  ) {
+    self.ledgerID = ledgerID
+    self.runID = runID
+    self.stream = stream
+    self.plan = plan
+    self.planHash = planHash
+    self.dealing = dealing
+    self.lanes = lanes
+  }
+
+  /// Entry 0.
+  public func sealed(commitID: String, worker: String) -> LedgerEntry {
+    LedgerEntry(
+      number: 0, commitID: commitID, worker: worker, planHash: planHash, previousHash: "", lanes: [], tables: [],
+      partials: nil, mergedWatermark: Watermark.minimum, genesis: self, hash: ""
+    ).sealed()
+  }
+}
+
+/// The order of strings in everything that is written: by their UTF-8 bytes.
+func utf8Precedes(_ a: String, _ b: String) -> Bool { a.utf8.lexicographicallyPrecedes(b.utf8) }

@@ -1,0 +1,232 @@
+import WeirCore
+
+/// The form of an entry in the store: one line of JSON with a fixed order of members.
+///
+/// `hash` is the SHA-256 of the line with an empty hash. Reading encodes the entry again and compares all bytes, so
+/// that any changed byte is found: white space, order of members and unknown members too.
+extension LedgerEntry {
+  static let format: Int64 = 1
+
+  /// The entry's line, ending with a line feed.
+  public var bytes: [UInt8] { encoded(hash: hash) }
+
+  /// Reads and verifies one entry.
+  /// - Throws: `ledger_corrupt`, `ledger_format`, `ledger_decision`.
+  public init(bytes: [UInt8]) throws(WeirError) {
+    let json = try JSONValue.document(bytes, "a ledger entry")
+    try json.checkFormat(LedgerEntry.format, "a ledger entry")
+    try self.init(json: json)
+    guard self.bytes == bytes else { throw WeirError.corruptLedger("entry \(number) is not in canonical form") }
+    guard hash == ownHash else { throw WeirError.corruptLedger("entry \(number) does not have the hash it states") }
+  }
+
+  private var ownHash: String { ContentHash(of: encoded(hash: "")).hex }
+
+  func sealed() -> LedgerEntry {
+    var entry = self
+    entry.hash = ownHash
+    return entry
+  }
+
+  private func encoded(hash: String) -> [UInt8] {
+    var members: [JSONValue.Member] = [
+      .init("format", .int(LedgerEntry.format)), .init("number", .int(number)), .init("commitID", .string(commitID)),
+      .init("worker", .string(worker)), .init("planHash", .string(planHash)),
+    ]
+    if let genesis { members.append(.init("genesis", genesis.json)) }
+    members += [
+      .init("lanes", .array(lanes.map(\.json))), .init("tables", .array(tables.map(\.json))),
+      .init("partials", partials?.json ?? .null), .init("mergedWatermark", .watermark(mergedWatermark)),
+      .init("previousHash", .string(previousHash)), .init("hash", .string(hash)),
+    ]
+    return JSONValue.object(members).bytes + [0x0A]
+  }
+
+  private init(json: JSONValue) throws(WeirError) {
+    number = try json.requiredInt("number")
+    commitID = try json.requiredString("commitID")
+    worker = try json.requiredString("worker")
+    planHash = try json.requiredString("planHash")
+    genesis = json["genesis"] == nil ? nil : try Genesis(json: json.required("genesis"))
+    lanes = []
+    for item in try json.requiredArray("lanes") { lanes.append(try LaneCommit(json: item, entry: number)) }
+    tables = []
+    for item in try json.requiredArray("tables") { tables.append(try TableCommit(json: item)) }
+    partials = try json.optional("partials") { v throws(WeirError) in try BlobRef(json: v) }
+    mergedWatermark = try json.requiredWatermark("mergedWatermark")
+    previousHash = try json.requiredString("previousHash")
+    hash = try json.requiredString("hash")
+  }
+}
+
+extension Genesis {
+  var json: JSONValue {
+    .members([
+      "ledgerID": .string(ledgerID), "runID": .string(runID), "stream": .string(stream), "plan": plan,
+      "planHash": .string(planHash), "dealing": dealing.map { .string($0.rawValue) } ?? .null,
+      "lanes": .array(lanes.map { .string($0.text) }),
+    ])
+  }
+
+  init(json: JSONValue) throws(WeirError) {
+    ledgerID = try json.requiredString("ledgerID")
+    runID = try json.requiredString("runID")
+    stream = try json.requiredString("stream")
+    plan = try json.required("plan")
+    planHash = try json.requiredString("planHash")
+    dealing = try json.optional("dealing") { v throws(WeirError) in try Dealing(json: v) }
+    lanes = []
+    for item in try json.requiredArray("lanes") { lanes.append(try LaneID(json: item)) }
+  }
+}
+
+extension Dealing {
+  init(json: JSONValue) throws(WeirError) {
+    guard let text = json.string, let dealing = Dealing(rawValue: text) else {
+      throw WeirError.corruptLedger("unknown dealing \(json.text)")
+    }
+    self = dealing
+  }
+}
+
+extension LaneCommit {
+  var json: JSONValue {
+    .members([
+      "lane": .string(lane.text), "dealing": dealing.map { .string($0.rawValue) } ?? .null,
+      "generation": .int(generation), "epoch": .int(epoch), "from": .string(from.text),
+      "to": .string(endsAtItself ? "self" : to.text), "watermark": .watermark(watermark),
+      "prefixHash": prefixHash.map { .string($0.hex) } ?? .null, "counts": counts.json, "windows": windows.json,
+      "decisions": .array(decisions.map(\.json)), "state": state?.json ?? .null,
+    ])
+  }
+
+  init(json: JSONValue, entry: Int64) throws(WeirError) {
+    lane = try LaneID(json: json.required("lane"))
+    dealing = try json.optional("dealing") { v throws(WeirError) in try Dealing(json: v) }
+    generation = try json.requiredInt("generation")
+    epoch = try json.requiredInt("epoch")
+    from = try json.requiredPosition("from")
+    endsAtItself = json["to"]?.string == "self"
+    to = endsAtItself ? .offset(entry) : try json.requiredPosition("to")
+    watermark = try json.requiredWatermark("watermark")
+    prefixHash = try json.optional("prefixHash") { v throws(WeirError) in try Hash128(json: v) }
+    counts = try BucketCounts(json: json.required("counts"))
+    windows = try Dictionary(json: json.requiredMembers("windows"))
+    decisions = []
+    for item in try json.requiredArray("decisions") { decisions.append(try Decision(json: item)) }
+    state = try json.optional("state") { v throws(WeirError) in try StateRef(json: v) }
+  }
+}
+
+extension Hash128 {
+  init(json: JSONValue) throws(WeirError) {
+    guard let text = json.string, let hash = Hash128(hex: text) else {
+      throw WeirError.corruptLedger("\(json.text) is no 128-bit hash")
+    }
+    self = hash
+  }
+}
+
+extension BucketCounts {
+  var json: JSONValue {
+    .members([
+      "accepted": .int(accepted), "duplicate": .int(duplicate), "filtered": .int(filtered),
+      "quarantined": .int(quarantined),
+    ])
+  }
+
+  init(json: JSONValue) throws(WeirError) {
+    self.init()
+    accepted = try json.requiredInt("accepted")
+    duplicate = try json.requiredInt("duplicate")
+    filtered = try json.requiredInt("filtered")
+    quarantined = try json.requiredInt("quarantined")
+  }
+}
+
+extension [String: WindowCounts] {
+  var json: JSONValue {
+    let sorted = sorted { utf8Precedes($0.key, $1.key) }
+    return .object(
+      sorted.map { table, counts in
+        JSONValue.Member(
+          table,
+          .members([
+            "onTime": .int(counts.onTime), "corrected": .int(counts.corrected), "late": .int(counts.late),
+          ]))
+      })
+  }
+
+  init(json members: [JSONValue.Member]) throws(WeirError) {
+    self = [:]
+    for member in members {
+      var counts = WindowCounts()
+      counts.onTime = try member.value.requiredInt("onTime")
+      counts.corrected = try member.value.requiredInt("corrected")
+      counts.late = try member.value.requiredInt("late")
+      self[member.name] = counts
+    }
+  }
+}
+
+extension TableCommit {
+  var json: JSONValue {
+    .members(["table": .string(table), "files": .array(files.map(\.json))])
+  }
+
+  init(json: JSONValue) throws(WeirError) {
+    table = try json.requiredString("table")
+    files = []
+    for item in try json.requiredArray("files") { files.append(try DataFile(json: item)) }
+  }
+}
+
+extension DataFile {
+  var json: JSONValue {
+    let values = partition.map { JSONValue.Member($0.name, $0.value.map { .string($0) } ?? .null) }
+    return .members([
+      "path": .string(path), "rows": .int(rows), "bytes": .int(bytes), "hash": .string(hash),
+      "partition": .object(values), "stats": stats,
+    ])
+  }
+
+  init(json: JSONValue) throws(WeirError) {
+    path = try json.requiredString("path")
+    rows = try json.requiredInt("rows")
+    bytes = try json.requiredInt("bytes")
+    hash = try json.requiredString("hash")
+    partition = []
+    for member in try json.requiredMembers("partition") {
+      guard member.value.isNull || member.value.string != nil else {
+        throw WeirError.corruptLedger("the partition value \"\(member.name)\" is neither string nor null")
+      }
+      partition.append(PartitionValue(member.name, member.value.string))
+    }
+    stats = try json.required("stats")
+  }
+}
+
+extension BlobRef {
+  var json: JSONValue {
+    .members(["path": .string(path), "offset": .int(offset), "length": .int(length), "hash": .string(hash)])
+  }
+
+  init(json: JSONValue) throws(WeirError) {
+    path = try json.requiredString("path")
+    offset = try json.requiredInt("offset")
+    length = try json.requiredInt("length")
+    hash = try json.requiredString("hash")
+  }
+}
+
+extension StateRef {
+  var json: JSONValue {
+    .members(["base": base.json, "deltas": .array(deltas.map(\.json))])
+  }
+
+  init(json: JSONValue) throws(WeirError) {
+    base = try BlobRef(json: json.required("base"))
+    deltas = []
+    for item in try json.requiredArray("deltas") { deltas.append(try BlobRef(json: item)) }
+  }
+}

@@ -1,0 +1,239 @@
+import WeirCore
+
+/// What the ledger says through one entry: the fold of all entries in order.
+///
+/// Its size is that of the lanes, lookups and tables, not that of the history; it is what a ledger snapshot holds.
+public struct LedgerFold: Sendable, Equatable {
+  public let genesis: Genesis
+  /// The last entry that is in it.
+  public private(set) var number: Int64
+  /// That entry's own hash.
+  public private(set) var hash: String
+  /// The listed lanes; the merge lane too, if entry 0 lists it or it has an epoch.
+  public internal(set) var lanes: [LaneID: LaneFold]
+  /// By the lookup's name.
+  public internal(set) var lookups: [String: LookupVersion]
+  /// By the table's path; a table without files so far is missing.
+  public internal(set) var tables: [String: TableFold]
+  /// Minimum of the watermarks of the listed lanes that are not idle, decisions included. Never goes back.
+  public private(set) var mergedWatermark: Int64
+
+  /// The fold of entry 0.
+  public init(genesis entry: LedgerEntry) throws(WeirError) {
+    guard entry.number == 0, let genesis = entry.genesis else {
+      throw WeirError.corruptLedger("entry \(entry.number) is no first entry")
+    }
+    self.genesis = genesis
+    number = 0
+    hash = entry.hash
+    lanes = [:]
+    for lane in genesis.lanes {
+      // The merge lane's source is the ledger itself: it begins after this entry.
+      lanes[lane] = LaneFold(generation: 0, floor: Watermark.minimum, at: lane == .merge ? .offset(0) : nil)
+    }
+    lookups = [:]
+    tables = [:]
+    mergedWatermark = Watermark.minimum
+  }
+
+  init(
+    genesis: Genesis, number: Int64, hash: String, lanes: [LaneID: LaneFold], lookups: [String: LookupVersion],
+    tables: [String: TableFold], mergedWatermark: Int64
+  ) {
+    self.genesis = genesis
+    self.number = number
+    self.hash = hash
+    self.lanes = lanes
+    self.lookups = lookups
+    self.tables = tables
+    self.mergedWatermark = mergedWatermark
+  }
+
+  /// What stands about a lane; a lane that is not listed (and the merge lane before its first epoch) has none.
+  public subscript(lane: LaneID) -> LaneFold? { lanes[lane] }
+
+  /// The epoch that an entry must give the lane next.
+  public func nextEpoch(of lane: LaneID) -> Int64 { (lanes[lane]?.epoch ?? 0) + 1 }
+
+  /// The state of the merge lane, also before its first epoch: it begins after entry 0.
+  public var mergeLane: LaneFold { lanes[.merge] ?? LaneFold(generation: 0, floor: Watermark.minimum, at: .offset(0)) }
+
+  /// True when every listed lane has ended its input.
+  public var hasEnded: Bool { lanes.allSatisfy { $0.key == .merge || $0.value.hasEnded } }
+
+  /// Of all lanes.
+  public var counts: BucketCounts {
+    lanes.reduce(into: BucketCounts()) { if $1.key != .merge { $0 += $1.value.counts } }
+  }
+}
+
+/// What stands about one lane.
+public struct LaneFold: Sendable, Equatable {
+  public var generation: Int64
+  /// The last committed epoch; 0 before the first.
+  public var epoch: Int64
+  /// Everything before it is consumed; nil before the first epoch.
+  public var position: Position?
+  /// UTC microseconds or an end of ``Watermark``; ``Watermark/maximum`` after the end of input.
+  public var watermark: Int64
+  /// The lane judges by the larger of the shard's watermark and this (law 3).
+  public var floor: Int64
+  public var prefixHash: Hash128?
+  public var state: StateRef?
+  public var isIdle: Bool
+  /// An entry holds the lane's `endOfInput`.
+  public var hasEnded: Bool
+  /// An entry holds the lane's `extensible`, and none after it more records.
+  public var isExtensible: Bool
+  /// Of all epochs.
+  public var counts: BucketCounts
+  public var windows: [String: WindowCounts]
+
+  init(generation: Int64, floor: Int64, at position: Position? = nil) {
+    self.generation = generation
+    self.floor = floor
+    self.position = position
+    epoch = 0
+    watermark = Watermark.minimum
+    isIdle = false
+    hasEnded = false
+    isExtensible = false
+    counts = BucketCounts()
+    windows = [:]
+  }
+}
+
+/// A lookup's version: its content and where its bytes are kept.
+public struct LookupVersion: Sendable, Hashable {
+  /// SHA-256, hex.
+  public var hash: String
+  /// Under the lake's root.
+  public var path: String
+  /// The entry that brought it; it is in effect after it.
+  public var entry: Int64
+}
+
+/// What the ledger gave a table so far.
+public struct TableFold: Sendable, Equatable {
+  /// The last entry with files of the table: a follower whose `txn` is at least that has them all.
+  public var lastEntry: Int64
+  public var files: Int64
+  public var rows: Int64
+  public var bytes: Int64
+}
+
+// MARK: - Adding an entry
+
+extension LedgerFold {
+  /// Adds the entry that follows.
+  /// - Throws: `ledger_corrupt` if it does not: another number, a broken chain of hashes, a gap in a lane's epochs.
+  public mutating func apply(_ entry: LedgerEntry) throws(WeirError) {
+    guard entry.number == number + 1, entry.genesis == nil else {
+      throw WeirError.corruptLedger("entry \(entry.number) stands where entry \(number + 1) belongs")
+    }
+    guard entry.previousHash == hash else {
+      throw WeirError.corruptLedger("entry \(entry.number) does not follow entry \(number): the chain of hashes breaks")
+    }
+    try checkEpochs(of: entry)
+    guard entry.mergedWatermark == mergedWatermark(with: entry.lanes) else {
+      throw WeirError.corruptLedger("entry \(entry.number) states a wrong merged watermark")
+    }
+    number = entry.number
+    hash = entry.hash
+    mergedWatermark = entry.mergedWatermark
+    for commit in entry.lanes { add(commit) }
+    for table in entry.tables { add(table) }
+    for commit in entry.lanes { for decision in commit.decisions { add(decision, of: commit.lane) } }
+    mergedWatermark = mergedWatermark(with: [])
+  }
+
+  /// What the merged watermark is with these epochs, leaving aside their decisions: by it the merge lane emits.
+  public func mergedWatermark(with commits: [LaneCommit]) -> Int64 {
+    var least: Int64?
+    for (lane, fold) in lanes where lane != .merge && !fold.isIdle {
+      var watermark = max(fold.watermark, fold.floor)
+      for commit in commits where commit.lane == lane { watermark = max(watermark, commit.watermark) }
+      least = min(least ?? watermark, watermark)
+    }
+    return max(mergedWatermark, least ?? mergedWatermark)
+  }
+
+  private func checkEpochs(of entry: LedgerEntry) throws(WeirError) {
+    for (i, commit) in entry.lanes.enumerated() {
+      guard i == 0 || entry.lanes[i - 1].lane < commit.lane else {
+        throw WeirError.corruptLedger("entry \(entry.number) names lane \(commit.lane.text) twice or out of order")
+      }
+      guard admits(commit) else {
+        throw WeirError.corruptLedger(
+          "entry \(entry.number) holds epoch \(commit.epoch) of lane \(commit.lane.text), which does not follow")
+      }
+      if let position = self[commit.lane]?.position, commit.from != position {
+        throw WeirError.corruptLedger(
+          "entry \(entry.number): lane \(commit.lane.text) begins at \(commit.from.text), not at \(position.text)")
+      }
+    }
+  }
+
+  private mutating func add(_ commit: LaneCommit) {
+    var lane = lanes[commit.lane] ?? mergeLane
+    if lane.position != commit.to { lane.isExtensible = false }
+    lane.generation = commit.generation
+    lane.epoch = commit.epoch
+    lane.position = commit.to
+    lane.watermark = max(lane.watermark, commit.watermark)
+    lane.prefixHash = commit.prefixHash
+    lane.state = commit.state
+    lane.counts += commit.counts
+    for (table, counts) in commit.windows { lane.windows[table, default: WindowCounts()] += counts }
+    lanes[commit.lane] = lane
+  }
+
+  private mutating func add(_ table: TableCommit) {
+    guard !table.files.isEmpty else { return }
+    var fold = tables[table.table] ?? TableFold(lastEntry: 0, files: 0, rows: 0, bytes: 0)
+    fold.lastEntry = number
+    for file in table.files {
+      fold.files += 1
+      fold.rows += file.rows
+      fold.bytes += file.bytes
+    }
+    tables[table.table] = fold
+  }
+
+  /// A lane that wakes or joins gets the merged watermark as its floor: nothing that was merged is touched again. It
+  /// is the watermark with this entry's epochs, so that a wake may share an entry with other lanes' epochs.
+  private mutating func add(_ decision: Decision, of lane: LaneID) {
+    switch decision {
+    case .endOfInput:
+      lanes[lane]?.hasEnded = true
+      lanes[lane]?.watermark = Watermark.maximum
+    case .extensible: lanes[lane]?.isExtensible = true
+    case .idle: lanes[lane]?.isIdle = true
+    case .wake:
+      lanes[lane]?.isIdle = false
+      // Never below an older floor: the merged watermark never goes back.
+      lanes[lane]?.floor = mergedWatermark
+    case .lookup(let name, let hash, let path):
+      lookups[name] = LookupVersion(hash: hash, path: path, entry: number)
+    case .lanesListed(let listed, let generation):
+      for lane in listed where lanes[lane] == nil {
+        lanes[lane] = LaneFold(generation: generation, floor: mergedWatermark)
+      }
+    case .gap: break
+    }
+  }
+}
+
+// MARK: - The fence
+
+extension LedgerFold {
+  /// The lanes of an attempt that somebody else has moved on: their last epoch is not the one before the attempt's.
+  public func fenced(_ commits: [LaneCommit]) -> [LaneID] {
+    commits.filter { !admits($0) }.map(\.lane)
+  }
+
+  private func admits(_ commit: LaneCommit) -> Bool {
+    guard let lane = lanes[commit.lane] ?? (commit.lane == .merge ? mergeLane : nil) else { return false }
+    return commit.epoch == lane.epoch + 1 && commit.generation >= lane.generation
+  }
+}

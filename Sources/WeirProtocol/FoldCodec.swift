@@ -1,0 +1,96 @@
+import WeirCore
+
+/// A ledger snapshot: a fold as one line of JSON, verified like an entry.
+extension LedgerFold {
+  static let format: Int64 = 1
+
+  /// The snapshot's line, ending with a line feed.
+  public var bytes: [UInt8] { encoded(hash: ContentHash(of: encoded(hash: "")).hex) }
+
+  /// Reads and verifies a snapshot.
+  /// - Throws: `ledger_corrupt`, `ledger_format`.
+  public init(bytes: [UInt8]) throws(WeirError) {
+    let json = try JSONValue.document(bytes, "a ledger snapshot")
+    try json.checkFormat(LedgerFold.format, "a ledger snapshot")
+    try self.init(json: json)
+    guard self.bytes == bytes else {
+      throw WeirError.corruptLedger("ledger snapshot \(number) was changed: form or hash is not its own")
+    }
+  }
+
+  private func encoded(hash snapshotHash: String) -> [UInt8] {
+    let document = JSONValue.members([
+      "format": .int(LedgerFold.format), "number": .int(number), "entryHash": .string(hash), "genesis": genesis.json,
+      "lanes": .array(lanes.sorted { $0.key < $1.key }.map { $0.value.json(of: $0.key) }),
+      "lookups": .object(
+        lookups.sorted { utf8Precedes($0.key, $1.key) }.map { JSONValue.Member($0.key, $0.value.json) }),
+      "tables": .object(tables.sorted { utf8Precedes($0.key, $1.key) }.map { JSONValue.Member($0.key, $0.value.json) }),
+      "mergedWatermark": .watermark(mergedWatermark), "hash": .string(snapshotHash),
+    ])
+    return document.bytes + [0x0A]
+  }
+
+  private init(json: JSONValue) throws(WeirError) {
+    var lanes: [LaneID: LaneFold] = [:]
+    for item in try json.requiredArray("lanes") {
+      lanes[try LaneID(json: item.required("lane"))] = try LaneFold(json: item)
+    }
+    var lookups: [String: LookupVersion] = [:]
+    for member in try json.requiredMembers("lookups") { lookups[member.name] = try LookupVersion(json: member.value) }
+    var tables: [String: TableFold] = [:]
+    for member in try json.requiredMembers("tables") { tables[member.name] = try TableFold(json: member.value) }
+    self.init(
+      genesis: try Genesis(json: json.required("genesis")), number: try json.requiredInt("number"),
+      hash: try json.requiredString("entryHash"), lanes: lanes, lookups: lookups, tables: tables,
+      mergedWatermark: try json.requiredWatermark("mergedWatermark"))
+  }
+}
+
+extension LaneFold {
+  func json(of lane: LaneID) -> JSONValue {
+    .members([
+      "lane": .string(lane.text), "generation": .int(generation), "epoch": .int(epoch),
+      "position": position.map { .string($0.text) } ?? .null, "watermark": .watermark(watermark),
+      "floor": .watermark(floor), "prefixHash": prefixHash.map { .string($0.hex) } ?? .null,
+      "idle": .bool(isIdle), "ended": .bool(hasEnded), "extensible": .bool(isExtensible), "counts": counts.json,
+      "windows": windows.json, "state": state?.json ?? .null,
+    ])
+  }
+
+  init(json: JSONValue) throws(WeirError) {
+    self.init(generation: try json.requiredInt("generation"), floor: try json.requiredWatermark("floor"))
+    epoch = try json.requiredInt("epoch")
+    position = json["position"]?.isNull == true ? nil : try json.requiredPosition("position")
+    watermark = try json.requiredWatermark("watermark")
+    prefixHash = try json.optional("prefixHash") { v throws(WeirError) in try Hash128(json: v) }
+    isIdle = try json.required("idle") == .bool(true)
+    hasEnded = try json.required("ended") == .bool(true)
+    isExtensible = try json.required("extensible") == .bool(true)
+    counts = try BucketCounts(json: json.required("counts"))
+    windows = try Dictionary(json: json.requiredMembers("windows"))
+    state = try json.optional("state") { v throws(WeirError) in try StateRef(json: v) }
+  }
+}
+
+extension LookupVersion {
+  var json: JSONValue { .members(["hash": .string(hash), "path": .string(path), "entry": .int(entry)]) }
+
+  init(json: JSONValue) throws(WeirError) {
+    hash = try json.requiredString("hash")
+    path = try json.requiredString("path")
+    entry = try json.requiredInt("entry")
+  }
+}
+
+extension TableFold {
+  var json: JSONValue {
+    .members(["lastEntry": .int(lastEntry), "files": .int(files), "rows": .int(rows), "bytes": .int(bytes)])
+  }
+
+  init(json: JSONValue) throws(WeirError) {
+    lastEntry = try json.requiredInt("lastEntry")
+    files = try json.requiredInt("files")
+    rows = try json.requiredInt("rows")
+    bytes = try json.requiredInt("bytes")
+  }
+}

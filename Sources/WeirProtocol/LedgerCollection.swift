@@ -1,0 +1,150 @@
+import WeirCore
+
+/// What collection keeps, and what it may take.
+public struct CollectionPolicy: Sendable, Hashable {
+  /// Entries younger than this stay, microseconds of the store's clock.
+  public var keepMicroseconds: Int64
+  /// All followers (Delta tables; the merge lane too, if the plan has one) have applied the ledger through this
+  /// entry; later ones stay.
+  public var appliedThrough: Int64
+
+  public static let dayMicroseconds: Int64 = 86_400_000_000
+
+  /// - Parameter keepMicroseconds: seven days unless given.
+  public init(keepMicroseconds: Int64 = 7 * dayMicroseconds, appliedThrough: Int64) {
+    self.keepMicroseconds = keepMicroseconds
+    self.appliedThrough = appliedThrough
+  }
+}
+
+/// What a collection did.
+public struct CollectionReport: Sendable, Equatable {
+  /// The snapshot that was written or was there already.
+  public var snapshot: Int64
+  public var entriesDeleted: [Int64]
+  public var blobsDeleted: [String]
+}
+
+/// The order of a collection is its safety:
+///
+/// 1. The ledger is made to move if it did not for 22 hours, see ``Ledger/collect(_:worker:)``.
+/// 2. A snapshot of the fold, durable: this moves the pointer.
+/// 3. Entries at or below it, oldest first, so that those that stay have no gap.
+/// 4. Older snapshots.
+/// 5. Blobs and lookups that neither the fold nor an entry names and that are a day old.
+extension Ledger {
+  /// A file that nobody names is swept when it is a day old: attempts end after an hour, and 23 are a margin for
+  /// clocks and for requests that are long on their way.
+  static let sweepMicroseconds = CollectionPolicy.dayMicroseconds
+  /// An entry this young keeps older attempts away, see ``Ledger/collect(_:worker:)``.
+  static let barrierMicroseconds = CollectionPolicy.dayMicroseconds * 22 / 24
+
+  /// Writes a snapshot of the ledger and deletes what nothing needs any more. Any worker may do it, also several.
+  ///
+  /// Why the ledger must move before a sweep: a worker checks the age of its attempt, then sleeps for two days, then
+  /// its put goes out. If the head stood still all the while, its number is free, and the entry would name blobs that
+  /// were swept. An entry younger than 22 hours has taken the number of every attempt whose blobs are a day old
+  /// (such an attempt did its last check of the fold within an hour of writing them).
+  public func collect(_ policy: CollectionPolicy, worker: String) async throws -> CollectionReport {
+    try await refresh()
+    try await move(worker: worker)
+    let entries = try await numbers(in: layout.entries)
+    var report = CollectionReport(snapshot: fold.number, entriesDeleted: [], blobsDeleted: [])
+    let kept = fold
+    if !variant.contains(.deletesBeforePointer) { try await writeSnapshot(of: kept) }
+    report.entriesDeleted = try await deleteEntries(entries, upTo: kept, policy)
+    if variant.contains(.deletesBeforePointer) { try await writeSnapshot(of: kept) }
+    try await deleteOldSnapshots()
+    report.blobsDeleted = try await sweep(kept)
+    return report
+  }
+
+  /// Writes a snapshot and deletes nothing: the next start reads a short tail.
+  public func snapshot() async throws { try await writeSnapshot(of: fold) }
+
+  private func move(worker: String) async throws {
+    guard !variant.contains(.sweepsWithoutBarrier) else { return }
+    let head = try await store.list(layout.entry(fold.number)).first
+    if let head, clock.wallMicroseconds - head.modifiedMicroseconds < Ledger.barrierMicroseconds { return }
+    let draft = EntryDraft(commitID: makeAttemptID(), worker: worker, planHash: fold.genesis.planHash)
+    let outcome = try await commit(draft, startedNanoseconds: clock.monotonicNanoseconds)
+    guard case .committed = outcome else {
+      throw WeirError("storage", "the ledger could not be moved before its collection", isRetriable: true)
+    }
+  }
+
+  private func writeSnapshot(of fold: LedgerFold) async throws {
+    let object = NewObject(path: layout.snapshot(fold.number), bytes: fold.bytes)
+    for tries in 1...CommitMachine.triesMax {
+      switch await store.putIfAbsent(object) {
+      case .created: return
+      case .exists:
+        // The same bytes from whomever, but perhaps not durable yet.
+        try await store.sync(object.path)
+        return
+      case .unknown: await reader.rest(tries: tries)
+      }
+    }
+    throw WeirError("storage", "the ledger's snapshot could not be written", isRetriable: true)
+  }
+
+  private func deleteEntries(
+    _ entries: [(number: Int64, info: ObjectInfo)], upTo kept: LedgerFold, _ policy: CollectionPolicy
+  ) async throws -> [Int64] {
+    var deleted: [Int64] = []
+    // The merge lane still has to read what comes after its position.
+    var last = min(kept.number, policy.appliedThrough)
+    if case .offset(let merged)? = kept.lanes[.merge]?.position { last = min(last, merged) }
+    for (number, info) in entries {
+      guard number <= last, clock.wallMicroseconds - info.modifiedMicroseconds >= policy.keepMicroseconds else { break }
+      try await store.delete(info.path)
+      deleted.append(number)
+    }
+    return deleted
+  }
+
+  private func deleteOldSnapshots() async throws {
+    for snapshot in try await numbers(in: layout.snapshots).dropLast() { try await store.delete(snapshot.info.path) }
+  }
+
+  private func numbers(in directory: String) async throws -> [(number: Int64, info: ObjectInfo)] {
+    try await store.list(directory).compactMap { info in
+      LedgerLayout.number(in: info.path).map { ($0, info) }
+    }
+  }
+
+  private func sweep(_ kept: LedgerFold) async throws -> [String] {
+    let files = try await store.list(layout.blobs) + store.list(layout.lookups)
+    let age = variant.contains(.sweepsYoung) ? 0 : Ledger.sweepMicroseconds
+    let old = files.filter { clock.wallMicroseconds - $0.modifiedMicroseconds >= age }
+    guard !old.isEmpty else { return [] }
+    var named = kept.namedFiles
+    for (number, _) in try await numbers(in: layout.entries) {
+      if let entry = try await reader.entry(number) { named.formUnion(entry.namedFiles) }
+    }
+    let unnamed = old.map(\.path).filter { !named.contains($0) }
+    for path in unnamed { try await store.delete(path) }
+    return unnamed
+  }
+}
+
+extension LedgerFold {
+  /// The files under `blobs/` and `lookups/` without which the fold is worth nothing.
+  var namedFiles: Set<String> {
+    Set(lanes.values.flatMap { $0.state?.paths ?? [] } + lookups.values.map(\.path))
+  }
+}
+
+extension LedgerEntry {
+  /// The files under `blobs/` and `lookups/` that the entry names.
+  var namedFiles: Set<String> {
+    var paths = lanes.flatMap { $0.state?.paths ?? [] }
+    if let partials { paths.append(partials.path) }
+    for case .lookup(_, _, let path) in lanes.flatMap(\.decisions) { paths.append(path) }
+    return Set(paths)
+  }
+}
+
+extension StateRef {
+  var paths: [String] { [base.path] + deltas.map(\.path) }
+}

@@ -1,0 +1,49 @@
+import WeirCore
+
+/// Where the parts of a ledger lie, all below `<lake>/_weir/<pipeline>/`.
+///
+///     ledger/00000000000000000042.json      entry 42
+///     snapshots/00000000000000000040.json   the fold of entries 0...40
+///     blobs/…                               lane state and partials, under names that hold the attempt's id
+///     lookups/<hash>/<attempt>              a lookup's bytes
+///
+/// The ledger's **snapshot pointer** is the highest number under `snapshots/`. Snapshots are made by put-if-absent
+/// and an older one is deleted only when a newer one is there, so the pointer never goes back. (A pointer file that
+/// is replaced can: a collector that fell asleep, or a request that was delayed on its way, would put an older number
+/// over a newer one, after the entries between them were deleted, and make their numbers free again.)
+public struct LedgerLayout: Sendable, Hashable {
+  /// Under the lake's root, ending with "/".
+  public let prefix: String
+
+  public init(prefix: String) { self.prefix = prefix.hasSuffix("/") ? prefix : prefix + "/" }
+
+  /// Of the pipeline in its lake.
+  public init(pipeline: String) { self.init(prefix: "_weir/\(pipeline)/") }
+
+  public var entries: String { prefix + "ledger/" }
+  public var snapshots: String { prefix + "snapshots/" }
+  public var blobs: String { prefix + "blobs/" }
+  public var lookups: String { prefix + "lookups/" }
+
+  public func entry(_ number: Int64) -> String { entries + LedgerLayout.digits(number) + ".json" }
+  public func snapshot(_ number: Int64) -> String { snapshots + LedgerLayout.digits(number) + ".json" }
+
+  /// A file of one attempt.
+  public func blob(attempt: String, name: String) -> String { blobs + attempt + "-" + name }
+
+  /// Holds the attempt's id besides the hash: the age of a name tells a sweep whether an attempt may still want it,
+  /// and an old attempt's file would be taken from under a new one.
+  public func lookup(hash: String, attempt: String) -> String { lookups + hash + "/" + attempt }
+
+  /// The number in the name of an entry or snapshot; nil for other files.
+  static func number(in path: String) -> Int64? {
+    guard path.hasSuffix(".json") else { return nil }
+    let name = path.dropLast(5).split(separator: "/").last ?? ""
+    return name.utf8.count == 20 && name.utf8.allSatisfy { (0x30...0x39).contains($0) } ? Int64(name) : nil
+  }
+
+  static func digits(_ number: Int64) -> String {
+    let s = String(number)
+    return String(repeating: "0", count: max(0, 20 - s.utf8.count)) + s
+  }
+}

@@ -1,0 +1,87 @@
+import WeirCore
+
+/// Reads a ledger: snapshot pointer, snapshot, tail. Everything it folds was made durable before (law 1).
+struct LedgerReader: Sendable {
+  let layout: LedgerLayout
+  let store: any ObjectStore
+  let clock: any Clock
+  let random: any RandomSource
+  var trustsUnsynced = false
+
+  /// Times the head is read anew because entries or snapshots vanished under the reader.
+  static let headTriesMax = 16
+
+  /// The number of the newest snapshot, -1 without one.
+  func pointer() async throws -> Int64 {
+    try await store.list(layout.snapshots).compactMap { LedgerLayout.number(in: $0.path) }.max() ?? -1
+  }
+
+  /// One entry, verified; nil if it is not there.
+  func entry(_ number: Int64) async throws -> LedgerEntry? {
+    guard let bytes = try await store.get(layout.entry(number)) else { return nil }
+    let entry: LedgerEntry
+    do {
+      entry = try LedgerEntry(bytes: bytes)
+    } catch {
+      // Whoever has to mend it needs the file's name.
+      throw WeirError(error.code, "\(layout.entry(number)): \(error.message)", advice: error.advice)
+    }
+    guard entry.number == number else {
+      throw WeirError.corruptLedger("the file of entry \(number) holds entry \(entry.number)")
+    }
+    return entry
+  }
+
+  /// The entry after a fold's last one, durable; nil at the head.
+  func nextEntry(after fold: LedgerFold) async throws -> LedgerEntry? {
+    guard let entry = try await entry(fold.number + 1) else { return nil }
+    if !trustsUnsynced { try await store.sync(layout.entry(entry.number)) }
+    return entry
+  }
+
+  /// The fold of everything; nil if there is no ledger.
+  ///
+  /// Collection may take snapshot and entries away meanwhile, always after a newer snapshot was made. If the pointer
+  /// stands where it stood, none of the tail was taken: its entries are those of their numbers, its end is the head.
+  func head() async throws -> LedgerFold? {
+    for _ in 0..<LedgerReader.headTriesMax {
+      let snapshot = try await pointer()
+      guard var fold = try await base(snapshot) else {
+        if snapshot < 0, try await pointer() < 0 { return nil }
+        continue
+      }
+      while let entry = try await nextEntry(after: fold) { try fold.apply(entry) }
+      if try await pointer() == snapshot { return fold }
+    }
+    throw WeirError(
+      "storage", "the ledger at \(layout.prefix) was collected faster than it could be read", isRetriable: true,
+      fatalTo: .worker)
+  }
+
+  func existingHead() async throws -> LedgerFold {
+    guard let fold = try await head() else {
+      throw WeirError.corruptLedger("the ledger at \(layout.prefix) is gone")
+    }
+    return fold
+  }
+
+  /// Sleeps up to 10 ms, 20 ms, 40 ms, … 2.56 s.
+  func rest(tries: Int) async {
+    let most = UInt64(10_000_000) << UInt64(min(tries - 1, 8))
+    await clock.sleep(nanoseconds: Int64(random.next() % most))
+  }
+
+  private func base(_ snapshot: Int64) async throws -> LedgerFold? {
+    guard snapshot >= 0 else {
+      guard let entry = try await entry(0) else { return nil }
+      if !trustsUnsynced { try await store.sync(layout.entry(0)) }
+      return try LedgerFold(genesis: entry)
+    }
+    guard let bytes = try await store.get(layout.snapshot(snapshot)) else { return nil }
+    let fold = try LedgerFold(bytes: bytes)
+    guard fold.number == snapshot else {
+      throw WeirError.corruptLedger("the file of ledger snapshot \(snapshot) holds that of \(fold.number)")
+    }
+    return fold
+  }
+}

@@ -1,0 +1,232 @@
+import WeirCore
+
+/// A directory or bucket with the faults of both.
+///
+/// - A request may be lost, its reply may be lost, or it may land long after its sender gave up.
+/// - A put-if-absent is visible before it is durable; what nobody synced may vanish when the machine crashes.
+/// - Deletes, replaces and writes are atomic per object; a write of several may stop halfway.
+///
+/// `@unchecked Sendable`: see ``World``.
+public final class SimulatedObjectStore: @unchecked Sendable {
+  struct Object {
+    var bytes: [UInt8]
+    var modified: Int64
+    var isSynced: Bool
+  }
+
+  public let world: World
+  public var faults: Faults
+  public var marks = Marks()
+  /// Told of each durable step, in order.
+  public var onCreate: ((_ path: String, _ bytes: [UInt8]) -> Void)?
+  public var onDelete: ((_ path: String) -> Void)?
+  /// Told after a crash of the machine took objects.
+  public var onLoss: (() -> Void)?
+  /// A name that was used for other bytes: whoever wrote it broke the store's contract.
+  public var onRewrite: ((_ path: String) -> Void)?
+  fileprivate var random: SplitMix64
+  fileprivate var crashes = 0
+  private var objects: [String: Object] = [:]
+
+  public init(world: World, faults: Faults = .none) {
+    self.world = world
+    self.faults = faults
+    random = world.random("store")
+  }
+
+  /// The store as one node reaches it.
+  public func reached(by node: Node) -> any ObjectStore { NodeStore(node: node, shared: self) }
+
+  /// What is stored, without a request: for oracles.
+  public func peek(_ path: String) -> [UInt8]? { objects[path]?.bytes }
+
+  public func paths(_ prefix: String) -> [String] { objects.keys.filter { $0.hasPrefix(prefix) }.sorted() }
+
+  /// Power loss: requests under way are lost, and of what was not synced each object with chance one half.
+  public func crash() {
+    crashes += 1
+    for path in objects.filter({ !$0.value.isSynced }).keys.sorted() {
+      if random.chance(0.5) {
+        objects[path] = nil
+        marks.hit(.objectLostInCrash)
+      } else {
+        objects[path]?.isSynced = true
+      }
+    }
+    onLoss?()
+  }
+
+  // MARK: Effects
+
+  fileprivate func create(_ object: NewObject, isSynced: Bool) -> Bool {
+    guard objects[object.path] == nil else { return false }
+    objects[object.path] = Object(bytes: object.bytes, modified: wall, isSynced: isSynced)
+    note(object.path)
+    onCreate?(object.path, object.bytes)
+    return true
+  }
+
+  fileprivate func store(_ object: NewObject) {
+    if let old = objects[object.path] {
+      if old.bytes != object.bytes { onRewrite?(object.path) }
+      objects[object.path]?.isSynced = true
+    } else {
+      _ = create(object, isSynced: true)
+    }
+  }
+
+  fileprivate func replace(_ object: NewObject) {
+    objects[object.path] = Object(bytes: object.bytes, modified: wall, isSynced: true)
+    note(object.path)
+  }
+
+  fileprivate func sync(_ path: String) { objects[path]?.isSynced = true }
+
+  fileprivate func delete(_ path: String) {
+    guard objects.removeValue(forKey: path) != nil else { return }
+    note(path)
+    onDelete?(path)
+  }
+
+  fileprivate func list(_ prefix: String) -> [ObjectInfo] {
+    objects.filter { $0.key.hasPrefix(prefix) }.sorted { $0.key < $1.key }.map {
+      ObjectInfo(path: $0.key, bytes: Int64($0.value.bytes.count), modifiedMicroseconds: $0.value.modified)
+    }
+  }
+
+  private var wall: Int64 { SimulatedClock.epochMicroseconds + world.now / 1000 }
+
+  private func note(_ path: String) { world.note(Int64(path.utf8.reduce(5381) { $0 &* 33 &+ Int($1) })) }
+}
+
+/// The way of requests from one node.
+private struct NodeStore: ObjectStore {
+  let node: Node
+  let shared: SimulatedObjectStore
+
+  private enum Way {
+    case lost, delayed, replyLost, good
+  }
+
+  /// Sends a request. `effect` is told whether its reply will be lost.
+  private func request<T: Sendable>(isRead: Bool, _ effect: @escaping (_ replyIsLost: Bool) -> T) async -> T? {
+    let way = isRead ? readWay() : writeWay()
+    let store = shared
+    let there = latency()
+    let back = latency()
+    let timeout = 50_000_000 + latency()
+    let late = way == .delayed ? timeout + Int64(store.random.next() % UInt64(store.faults.delayNanosecondsMax)) : 0
+    let crashes = store.crashes
+    return await withUnsafeContinuation { (continuation: UnsafeContinuation<T?, Never>) in
+      switch way {
+      case .lost: store.world.after(timeout) { continuation.resume(returning: nil) }
+      case .delayed:
+        store.world.after(timeout) { continuation.resume(returning: nil) }
+        store.world.after(late) {
+          guard store.crashes == crashes else { return }
+          store.marks.hit(.delayedRequestLanded)
+          _ = effect(true)
+        }
+      case .replyLost, .good:
+        store.world.after(there) {
+          guard store.crashes == crashes else { return }
+          let reply = effect(way == .replyLost)
+          let wait = way == .good ? back : timeout
+          store.world.after(wait) { continuation.resume(returning: way == .good ? reply : nil) }
+        }
+      }
+    }
+  }
+
+  private func latency() -> Int64 { 1_000_000 + Int64(shared.random.next() % 4_000_000) }
+
+  private func readWay() -> Way {
+    guard shared.random.chance(shared.faults.readFailed) else { return .good }
+    shared.marks.hit(.readFailed)
+    return .lost
+  }
+
+  private func writeWay() -> Way {
+    if shared.random.chance(shared.faults.requestLost) {
+      shared.marks.hit(.requestLost)
+      return .lost
+    }
+    if shared.random.chance(shared.faults.requestDelayed) {
+      shared.marks.hit(.requestDelayed)
+      return .delayed
+    }
+    if shared.random.chance(shared.faults.replyLost) {
+      shared.marks.hit(.replyLost)
+      return .replyLost
+    }
+    return .good
+  }
+
+  private var timedOut: WeirError {
+    WeirError("storage", "the simulated store timed out", isRetriable: true, fatalTo: .operation)
+  }
+
+  func write(_ objects: [NewObject]) async throws {
+    let shared = shared
+    let reply: Bool? = await request(isRead: false) { replyIsLost in
+      let count = replyIsLost ? shared.random.below(objects.count + 1) : objects.count
+      for object in objects.prefix(count) { shared.store(object) }
+      return true
+    }
+    if reply == nil { throw timedOut }
+  }
+
+  /// Visible at once; durable when the reply is sent, or never if it is lost.
+  func putIfAbsent(_ object: NewObject) async -> PutOutcome {
+    let shared = shared
+    let created: Bool? = await request(isRead: false) { _ in shared.create(object, isSynced: false) }
+    guard let created else { return .unknown("the simulated store timed out") }
+    if created { shared.sync(object.path) }
+    return created ? .created : .exists
+  }
+
+  func replace(_ object: NewObject) async throws {
+    let shared = shared
+    let reply: Bool? = await request(isRead: false) { _ in
+      shared.replace(object)
+      return true
+    }
+    if reply == nil { throw timedOut }
+  }
+
+  func get(_ path: String) async throws -> [UInt8]? {
+    let shared = shared
+    let reply: [UInt8]?? = await request(isRead: true) { _ in shared.peek(path) }
+    guard let reply else { throw timedOut }
+    return reply
+  }
+
+  func get(_ path: String, offset: Int64, count: Int) async throws -> [UInt8]? {
+    try await get(path).map { Array($0.dropFirst(Int(offset)).prefix(count)) }
+  }
+
+  func list(_ prefix: String) async throws -> [ObjectInfo] {
+    let shared = shared
+    let reply: [ObjectInfo]? = await request(isRead: true) { _ in shared.list(prefix) }
+    guard let reply else { throw timedOut }
+    return reply
+  }
+
+  func sync(_ path: String) async throws {
+    let shared = shared
+    let reply: Bool? = await request(isRead: true) { _ in
+      shared.sync(path)
+      return true
+    }
+    if reply == nil { throw timedOut }
+  }
+
+  func delete(_ path: String) async throws {
+    let shared = shared
+    let reply: Bool? = await request(isRead: false) { _ in
+      shared.delete(path)
+      return true
+    }
+    if reply == nil { throw timedOut }
+  }
+}

@@ -1,0 +1,103 @@
+import WeirCore
+
+/// A state table that a machine crash empties, and whose writes may fail with or without effect.
+///
+/// `@unchecked Sendable`: see ``World``.
+public final class SimulatedStateTable: @unchecked Sendable {
+  public let world: World
+  public var faults: Faults
+  public var marks = Marks()
+  /// A planted bug: rows are written whatever their fence.
+  public var ignoresFences = false
+  /// Told of each row that was written, with the one that it replaced.
+  public var onWrite: ((_ row: StateRow, _ old: StateRow?) -> Void)?
+  fileprivate var random: SplitMix64
+  fileprivate var rows: [String: StateRow] = [:]
+  fileprivate var meta: [String: [UInt8]] = [:]
+
+  public init(world: World, faults: Faults = .none) {
+    self.world = world
+    self.faults = faults
+    random = world.random("state table")
+  }
+
+  public func reached(by node: Node) -> any StateTable { NodeStateTable(node: node, shared: self) }
+
+  /// All rows, for oracles.
+  public var allRows: [StateRow] { rows.sorted { $0.key < $1.key }.map(\.value) }
+
+  /// Power loss: the table is not worth anything any more.
+  public func crash() {
+    rows = [:]
+    meta = [:]
+  }
+
+  fileprivate static func name(_ table: String, _ key: [UInt8]) -> String {
+    table + "\u{0}" + String(decoding: key, as: UTF8.self)
+  }
+
+  fileprivate func write(_ row: StateRow) -> Bool {
+    let name = SimulatedStateTable.name(row.table, row.key)
+    let old = rows[name]
+    if let old, row.fence < old.fence, !ignoresFences {
+      marks.hit(.stateRowSkipped)
+      return false
+    }
+    rows[name] = row
+    onWrite?(row, old)
+    return true
+  }
+}
+
+private struct NodeStateTable: StateTable {
+  let node: Node
+  let shared: SimulatedStateTable
+
+  private var timedOut: WeirError {
+    WeirError("storage", "the simulated state table timed out", isRetriable: true, fatalTo: .operation)
+  }
+
+  private func work() async { await node.sleep(nanoseconds: 200_000 + Int64(shared.random.next() % 800_000)) }
+
+  /// A write to a local table is no request: a killed node's does not arrive.
+  func write(_ rows: [StateRow]) async throws -> Int {
+    await work()
+    let isLost = shared.random.chance(shared.faults.requestLost)
+    let reply = shared.random.chance(shared.faults.replyLost)
+    if isLost || reply { shared.marks.hit(.stateWriteFailed) }
+    if isLost { throw timedOut }
+    var skipped = 0
+    for row in rows where !shared.write(row) { skipped += 1 }
+    await work()
+    if reply { throw timedOut }
+    return skipped
+  }
+
+  func read(table: String, key: [UInt8]) async throws -> StateRow? {
+    await work()
+    return shared.rows[SimulatedStateTable.name(table, key)]
+  }
+
+  func scan(table: String, prefix: [UInt8], limit: Int) async throws -> [StateRow] {
+    await work()
+    let matching = shared.allRows.filter { $0.table == table && $0.key.starts(with: prefix) && $0.value != nil }
+    return Array(matching.prefix(limit))
+  }
+
+  func writeMeta(_ entries: [(String, [UInt8])]) async throws {
+    await work()
+    for (name, value) in entries { shared.meta[name] = value }
+  }
+
+  func readMeta(_ name: String) async throws -> [UInt8]? {
+    await work()
+    return shared.meta[name]
+  }
+
+  func sync() async throws { await work() }
+
+  func clear(tables: [String]) async throws {
+    await work()
+    shared.rows = shared.rows.filter { !tables.contains($0.value.table) }
+  }
+}

@@ -1,0 +1,212 @@
+import WeirCore
+
+/// One thread, one seed, one virtual clock: everything that happens in a simulation happens in ``step()``.
+///
+/// The seed picks which ready job runs next; time moves only when none is ready. Each step is folded into ``trace``,
+/// so two runs of a seed can be compared.
+///
+/// `@unchecked Sendable`: all access is from the thread that steps the world; ``escapes`` counts enqueues from outside.
+public final class World: @unchecked Sendable {
+  /// Virtual nanoseconds since the world began.
+  public private(set) var now: Int64 = 0
+  public private(set) var steps = 0
+  /// FNV-1a over everything that happened.
+  public private(set) var trace: UInt64 = 14_695_981_039_346_656_037
+  /// Jobs that came from outside a step: work that left the simulation (`Task {}`, `Task.sleep`).
+  public private(set) var escapes = 0
+  private var ready: [(node: Node, job: UnownedJob)] = []
+  private var timers = TimerHeap()
+  private var timerCount = 0
+  private var scheduler: SplitMix64
+  private var isInside = false
+  private var nodeCount = 0
+  public let seed: UInt64
+
+  public init(seed: UInt64) {
+    self.seed = seed
+    scheduler = SplitMix64(seed: seed ^ 0x5EED)
+  }
+
+  /// A random stream of its own for a component, so that a draw more in one does not shift the others.
+  public func random(_ component: String) -> SplitMix64 {
+    let hash = Array(component.utf8).withUnsafeBytes { Hash128($0, seed: seed) }
+    return SplitMix64(seed: hash.low)
+  }
+
+  public func makeNode() -> Node {
+    nodeCount += 1
+    return Node(id: nodeCount, world: self)
+  }
+
+  /// Adds something that happened to the trace.
+  public func note(_ value: Int64) {
+    trace = (trace ^ UInt64(bitPattern: value)) &* 1_099_511_628_211
+  }
+
+  /// Calls `fire` after a delay, whatever became of the node that asked: a request on its way.
+  public func after(_ nanoseconds: Int64, _ fire: @escaping () -> Void) {
+    timerCount += 1
+    timers.push(TimerHeap.Timer(at: now + max(0, nanoseconds), order: timerCount, fire: fire))
+  }
+
+  /// Does one thing; false if nothing is left to do.
+  public func step() -> Bool {
+    ready.removeAll { !$0.node.isAlive }
+    let runnable = ready.indices.filter { ready[$0].node.pausedUntil <= now }
+    if !runnable.isEmpty {
+      run(ready.remove(at: runnable[Int(scheduler.next() % UInt64(runnable.count))]))
+      return true
+    }
+    guard let timer = timers.pop() else { return false }
+    now = max(now, timer.at)
+    inside { timer.fire() }
+    return true
+  }
+
+  /// Runs code of the simulation itself, which may start tasks.
+  public func inside(_ body: () -> Void) {
+    let outer = isInside
+    isInside = true
+    body()
+    isInside = outer
+  }
+
+  private func run(_ next: (node: Node, job: UnownedJob)) {
+    steps += 1
+    note(Int64(next.node.id) &* 31 &+ Int64(ready.count))
+    inside { next.job.runSynchronously(on: next.node.asUnownedTaskExecutor()) }
+  }
+
+  fileprivate func enqueue(_ job: UnownedJob, on node: Node) {
+    if !isInside { escapes += 1 }
+    if node.isAlive { ready.append((node, job)) }
+  }
+}
+
+/// One process: its own executor, so that it can die or sleep at any instant.
+///
+/// `@unchecked Sendable`: see ``World``.
+public final class Node: TaskExecutor, @unchecked Sendable {
+  public let id: Int
+  public let world: World
+  public private(set) var isAlive = true
+  /// A zombie until then: its jobs wait, its requests go on.
+  public private(set) var pausedUntil: Int64 = 0
+  /// Error of its wall clock, microseconds.
+  public var wallSkew: Int64 = 0
+
+  fileprivate init(id: Int, world: World) {
+    self.id = id
+    self.world = world
+  }
+
+  public func enqueue(_ job: consuming ExecutorJob) {
+    world.enqueue(UnownedJob(job), on: self)
+  }
+
+  /// `kill -9`: its jobs are dropped (their tasks leak, that is accepted); requests under way still arrive.
+  public func kill() { isAlive = false }
+
+  /// Stops for a while and goes on where it stood.
+  public func pause(nanoseconds: Int64) {
+    pausedUntil = max(pausedUntil, world.now + nanoseconds)
+    world.after(nanoseconds) {}
+  }
+
+  public var isPaused: Bool { pausedUntil > world.now }
+
+  public func start(_ body: @escaping @Sendable () async -> Void) {
+    world.inside { _ = Task(executorPreference: self) { await body() } }
+  }
+
+  public func sleep(nanoseconds: Int64) async {
+    await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
+      world.after(nanoseconds) { continuation.resume() }
+    }
+  }
+}
+
+/// A node's clock.
+public struct SimulatedClock: Clock {
+  public let node: Node
+  /// 2025-01-01, UTC microseconds.
+  public static let epochMicroseconds: Int64 = 1_735_689_600_000_000
+
+  public init(node: Node) { self.node = node }
+
+  public var monotonicNanoseconds: Int64 { node.world.now }
+  public var wallMicroseconds: Int64 { SimulatedClock.epochMicroseconds + node.world.now / 1000 + node.wallSkew }
+  public func sleep(nanoseconds: Int64) async { await node.sleep(nanoseconds: nanoseconds) }
+}
+
+/// A seeded source of randomness for one component.
+///
+/// `@unchecked Sendable`: see ``World``.
+public final class SimulatedRandom: RandomSource, @unchecked Sendable {
+  private var generator: SplitMix64
+
+  public init(_ generator: SplitMix64) { self.generator = generator }
+
+  public func next() -> UInt64 { generator.next() }
+  public func chance(_ probability: Double) -> Bool { generator.chance(probability) }
+  public func below(_ bound: Int) -> Int { generator.below(bound) }
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014).
+public struct SplitMix64: RandomNumberGenerator, Sendable {
+  private var state: UInt64
+
+  public init(seed: UInt64) { state = seed }
+
+  public mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+
+  public mutating func chance(_ probability: Double) -> Bool {
+    Double(next() >> 11) / Double(1 << 53) < probability
+  }
+
+  /// A number from 0 up to `bound`, which is above 0, without it.
+  public mutating func below(_ bound: Int) -> Int { Int(next() % UInt64(bound)) }
+}
+
+/// Timers by time, then by the order in which they were set.
+private struct TimerHeap {
+  struct Timer {
+    let at: Int64
+    let order: Int
+    let fire: () -> Void
+
+    static func < (a: Timer, b: Timer) -> Bool { (a.at, a.order) < (b.at, b.order) }
+  }
+
+  private var items: [Timer] = []
+
+  mutating func push(_ timer: Timer) {
+    items.append(timer)
+    var i = items.count - 1
+    while i > 0, items[i] < items[(i - 1) / 2] {
+      items.swapAt(i, (i - 1) / 2)
+      i = (i - 1) / 2
+    }
+  }
+
+  mutating func pop() -> Timer? {
+    guard let first = items.first else { return nil }
+    let last = items.removeLast()
+    guard !items.isEmpty else { return first }
+    items[0] = last
+    var i = 0
+    while true {
+      var least = i
+      for child in [2 * i + 1, 2 * i + 2] where child < items.count && items[child] < items[least] { least = child }
+      guard least != i else { return first }
+      items.swapAt(i, least)
+      i = least
+    }
+  }
+}
