@@ -3,8 +3,7 @@
 
     make_synthetic.py [--seed 1] [--n 50000] [--out -]
 
-One NDJSON line an event: id, user (the key), t (ms), amount, n, x, kind, flag, note. The same bytes for the same seed and n.
-In it, each at a rate that makes thousands of lines hold hundreds of them:
+One NDJSON line an event: id, user (the key), t (ms), kind, amount, n, x, flag, note. The same bytes for the same seed and n. In it, at rates at which thousands of lines hold some of each:
 - event times that start before 1970 and pass it, and jump ahead by more than windows and horizons; disorder within the bound,
   beyond it, and beyond any lateness; single events far in the future, for the guard
 - re-sent events, within the dedup horizon and long after it; changed ones under an old id; the same id under another key; no id
@@ -63,17 +62,23 @@ class Stream:
             "id": f"e{i:07d}",
             "user": f"u{int(r.paretovariate(0.7)) % USERS}",
             "t": self.time(),
-            "amount": r.choice([r.randrange(10_000_000) / 100, -r.randrange(1000) / 100, 0]),
-            "n": r.choice([r.randrange(100), r.randrange(-10**6, 10**6), r.randrange(-2**40, 2**40)]),
-            "x": r.choice([r.uniform(-1e3, 1e3), r.random() * 10.0 ** r.randrange(-30, 30), 0.0]),
             "kind": r.choice(KINDS),
-            "flag": r.choice([True, False]),
+            "amount": r.choice([r.randrange(10_000_000) / 100, r.randrange(-900, 1000) / 100, 0]),
+            "n": r.choice([r.randrange(100), r.randrange(-10**6, 10**6), r.randrange(-2**38, 2**38)]),
+            "x": r.choice([r.uniform(-1e3, 1e3), r.random() * 10.0 ** r.randrange(-30, 30), 0.0]),
+            "flag": r.choice([True, False, False]),
             "note": r.choice(TEXTS),
         }
         if self.chance(0.002):
-            event["n"] = r.choice([2**63 - 1, -2**63, 2**62, -2**62 - 1, 2**61])
-        if self.chance(0.02):
-            event["kind"] = r.choice(["noise", "unknown", "", "View"])
+            event["n"] = r.choice([2**63 - 1, -2**63, 2**62, -2**62 - 1, 2**40, 2**39, 2**39 - 1, -2**39, -2**39 - 1])
+        if self.chance(0.01):
+            event["kind"] = r.choice(["unknown", "", "View"])
+        if self.chance(0.01):
+            event["amount"] = r.choice([-9, -9.01, -12.5, -9_999_999_999.99, 9_999_999_999.99])
+        if self.chance(0.03):
+            event["user"] = r.choice(TEXTS)
+        if self.chance(0.01):
+            event["id"] += r.choice(TEXTS)
         for name in ("user", "amount", "n", "x", "flag", "note", "id"):     # the nullable ones
             if self.chance(0.01 if name == "id" else 0.04):
                 if self.chance(0.5):
@@ -131,7 +136,7 @@ class Stream:
             "amount": ["0.001", "10000000000", '"1.00"', "1e15", "-1e-3"],
             "n": ["9223372036854775808", "-9223372036854775809", "0.5", "1e19", '"1"', "false"],
             "x": ["1e400", "-1e309", '"1.0"', "true"], "kind": ["null", "1", "[]"], "flag": ["0", '"true"', "1.0"],
-            "note": ["1", "{}", '["a"]'],
+            "note": ["1", "{}", '["a"]', '"\\ud83d\\u0041"'],
         }
         name = r.choice(list(wrong))
         swapped = json.dumps({**event, name: "\x01"}, ensure_ascii=False).replace('"\\u0001"', r.choice(wrong[name]))
@@ -140,7 +145,7 @@ class Stream:
             text[:r.randrange(1, len(text))].encode(), text[:r.randrange(1, len(text))].encode(), swapped.encode(), swapped.encode(),
             swapped.encode(), b"", b"", b"  \t ", b"#### connection reset by peer ####", b"null", b"[]", b"17", b'"text"', b"true",
             missing.replace('"t"', '"tt"').encode(), missing.replace('"kind"', '"Kind"').encode(), text.encode() + b"}",
-            text.encode() + text.encode(), text.encode() + b" //", text.replace(":", "", 1).encode(),
+            text.encode() * 2, text.encode() + b" //", text.replace(":", "", 1).encode(),
             text.replace('"', "'").encode(), text[:-1].encode() + b",}", b"\xef\xbb\xbf" + text.encode(),
             b'{"note":"\xff\xfe",' + text[1:].encode(), text[:-1].encode() + b',"bad":"\xc0\xaf"}',
             text[:-1].encode() + b',"bad":"\xed\xa0\x80"}', text[:-1].encode() + b',"bad":"a\x01b"}',

@@ -14,8 +14,8 @@ import sys
 BAR = 32            # characters
 BUCKETS = ("accepted", "duplicate", "filtered", "quarantined")
 # What is worth a look: a gold table with the measure to rank by and the columns that name a row; a state table.
-GOLD, RANK, NAMES = "gold/{GOLD}", "{RANK}", {NAMES}
-STATE = "{STATE}"
+GOLD, RANK, NAMES = "gold/daily_by_airline", "flights", ["airline"]
+STATE = "aircraft"
 
 
 def bar(value, most):
@@ -35,7 +35,7 @@ def weir(binary, *arguments):
 def rows_of(text):
     """JSON rows: an array, or a line each."""
     text = (text or "").strip()
-    return json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.splitlines()]
+    return json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.split("\n") if line]
 
 
 def live_files(table):
@@ -94,7 +94,7 @@ def show_top(binary, pipeline, lake):
     for r in rows:
         value = float(r[RANK] or 0)
         name = "  ".join(str(r[n]) for n in NAMES)
-        print(f"  {str(r['window_start'])[:16]:16}  {name:10} {value:>10,.0f}  {bar(value, most)}")
+        print(f"  {str(r['window_start'])[:16]:16}  {name:26} {value:>10,.0f}  {bar(value, most)}")
 
 
 def show_state(binary, store):

@@ -30,6 +30,7 @@ PIPELINES = os.path.join(ROOT, "Deploy", "Pipelines")
 WORK = os.path.join(ROOT, ".build", "endtoend")
 WIKIPEDIA = os.path.join(ROOT, "..", "shared", "data", "wikipedia-edits.ndjson.gz")
 RUN_LIMIT = 300             # seconds that one run of the binary may take
+FAULTS_SHOWN = 12           # lines a claim
 # What a program that crashed leaves on standard error.
 CRASHES = ("Fatal error", "Program crashed", "Stack dump", "Segmentation fault", "Illegal instruction")
 
@@ -75,8 +76,10 @@ class Suite:
         else:
             self.passed += 1
         print(f"{'FAILED' if faults else 'ok    '} {text}", flush=True)
-        for fault in faults[:20]:
-            print(f"       {fault}", flush=True)
+        for fault in faults[:FAULTS_SHOWN]:
+            print(f"       {fault[:600]}", flush=True)
+        if len(faults) > FAULTS_SHOWN:
+            print(f"       ... {len(faults) - FAULTS_SHOWN} more lines")
         return not faults
 
     def note(self, text):
@@ -244,9 +247,9 @@ class Result:
     @property
     def done(self):
         """The last JSON line of a replay, if it is one that says `done`."""
-        lines = self.out.strip().splitlines()
+        lines = self.out.strip().split("\n")
         try:
-            last = json.loads(lines[-1]) if lines else {}
+            last = json.loads(lines[-1])
         except ValueError:
             last = {}
         return last if isinstance(last, dict) and last.get("event") == "done" else {}

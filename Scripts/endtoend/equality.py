@@ -22,10 +22,14 @@ def deal(kind):
     return lambda spec: spec["source"]["capture"].update(deal=kind)
 
 
-def replayed(suite, claim, job, stdin=None, captures=None):
-    """One replay, compared with the reference."""
+def replayed(suite, claim, job, stdin=None, captures=None, run_ids=None):
+    """One replay, compared with the reference. All that are given the same set `run_ids` must have one run id."""
     run = job.replay(stdin=stdin, captures=captures)
     faults = run.fault() or common.count_faults(run.done, job.reference()) + job.faults() + job.verify_faults()
+    if run_ids is not None and (entries := job.entries()):
+        run_ids.add(entries[0]["genesis"]["runID"])
+        if len(run_ids) > 1:
+            faults.append(f"the run id is not that of the same plan over the same bytes: {sorted(run_ids)}")
     suite.claim(f"{claim} ({len(job.entries())} entries, {run.seconds:.1f} s)", faults)
     return not faults
 
@@ -66,24 +70,25 @@ def forms(suite):
     capture = common.synthetic()
     data = common.uncompressed(capture)
     size = len(data)
+    ids = set()
+    replayed(suite, "synthetic in one epoch", common.Job(suite, suite.path("one"), "synthetic", capture, None, 1 << 30), run_ids=ids)
     made = {"gzip": gzip.compress(data[:size // 2], 6) + gzip.compress(data[size // 2:], 1),      # two members
             "zstd": zstandard.ZstdCompressor().compress(data[:size // 3]) + zstandard.ZstdCompressor().compress(data[size // 3:])}
     for kind, content in made.items():
         path = suite.path(f"capture.{kind}")
         with open(path, "wb") as f:
             f.write(content)
-        replayed(suite, f"synthetic from {kind}", common.Job(suite, suite.path(kind), "synthetic", path, None, size // EPOCHS))
+        replayed(suite, f"synthetic from {kind}", common.Job(suite, suite.path(kind), "synthetic", path, None, size // EPOCHS), run_ids=ids)
     parts = []
     for i, (a, b) in enumerate([(0, size // 5), (size // 5, size // 5), (size // 5, size // 2), (size // 2, size)]):
         parts.append(suite.path(f"part{i}" + (".gz" if i == 3 else "")))       # cut within lines; one is empty, one compressed
         with open(parts[-1], "wb") as f:
             f.write(gzip.compress(data[a:b]) if i == 3 else data[a:b])
     replayed(suite, "synthetic from four files, cut within lines",
-             common.Job(suite, suite.path("files"), "synthetic", parts, None, size // EPOCHS))
+             common.Job(suite, suite.path("files"), "synthetic", parts, None, size // EPOCHS), run_ids=ids)
     replayed(suite, "synthetic from standard input", common.Job(suite, suite.path("stdin"), "synthetic", capture, None, size // EPOCHS),
-             stdin=capture, captures=["-"])
-    replayed(suite, "synthetic in one epoch", common.Job(suite, suite.path("one"), "synthetic", capture))
-    replayed(suite, "synthetic in epochs of 20 kB", common.Job(suite, suite.path("tiny"), "synthetic", capture, 2, 20_000))
+             stdin=capture, captures=["-"], run_ids=ids)
+    replayed(suite, "synthetic in epochs of 40 kB", common.Job(suite, suite.path("tiny"), "synthetic", capture, 2, 40_000))
     for codec in ("none", "snappy"):
         job = common.Job(suite, suite.path(codec), "synthetic", capture, None, size // 5,
                          lambda spec, codec=codec: spec.setdefault("lake", {}).update(codec=codec, file_size=100_000))

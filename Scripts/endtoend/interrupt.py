@@ -37,8 +37,8 @@ def interrupt(suite):
                 process.communicate()
                 faults.append(f"not ended {PATIENCE} s after {name}")
                 continue
-            # An end by the signal itself is the rule of a shell; in the first moments nobody listens yet.
-            if process.returncode not in (0, 1, 128 + getattr(signal, name), -getattr(signal, name)):
+            # 130 is a shell's word for interrupted; in the first moments nobody listens yet, and the signal itself ends it.
+            if process.returncode not in (0, 1, 130, 143, -getattr(signal, name)):
                 faults.append(f"ended with {process.returncode}: {err[-300:]}")
             if crash := [c for c in common.CRASHES if c in err]:
                 faults.append(f"crashed ({crash[0]}): {err[-300:]}")

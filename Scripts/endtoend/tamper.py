@@ -35,13 +35,14 @@ def flip(path, at, bit):
         f.write(bytes([byte ^ 1 << bit]))
 
 
-def noticed(job, path):
-    """Faults unless verify fails and names the file."""
+def noticed(job, path, lost=False):
+    """Faults unless verify fails and names the file; of a file that is lost, its directory will do."""
     run = job.ledger("verify")
     if run.code == 0:
         return [f"verify passes, though {os.path.relpath(path, job.lake)} was changed"]
     faults = run.refusal_fault()
-    if os.path.basename(path) not in run.out + run.err:
+    named = os.path.relpath(os.path.dirname(path), job.lake) if lost else os.path.basename(path)
+    if named not in run.out + run.err:
         faults.append(f"verify does not name {os.path.relpath(path, job.lake)}: {run.talk} {run.out[-300:]}")
     return faults
 
@@ -66,7 +67,7 @@ def tamper(suite):
         suite.claim(f"{kind}: {len(picks)} flipped bits are noticed, and the file is named", faults)
         path = suite.random.choice(files)[0]
         os.rename(path, path + ".away")
-        faults = noticed(job, path)
+        faults = noticed(job, path, lost=True)
         os.rename(path + ".away", path)
         suite.claim(f"{kind}: a lost file is noticed and named", faults)
         suite.claim(f"{kind}: with the bytes put back it verifies", job.verify_faults())

@@ -74,14 +74,16 @@ def full_disk(suite):
     for what in ("lake", "store"):
         job = base.make(suite, f"full-{what}")
         where = getattr(job, what)
-        for share in (0.05, 0.5, 0.9):
+        for share in (0.05, 0.5, 0.9) if what == "lake" else (0.05, 0.5):
             with tmpfs(where, max(16_384, int(blocks(getattr(base.job, what)) * share) // 4096 * 4096)) as mounted:
                 if not mounted:
                     return suite.note("skipped: no right to mount a tmpfs here, so no full disk")
                 run = job.replay()
-                faults = run.refusal_fault("space", "full")
+                # A store may get by with less than it took the other time.
+                faults = run.refusal_fault("space", "full") if run.code or what == "lake" else []
                 remount(where, "size=1g")
-                faults += base.resumed(job)
+                faults += [f"the first message was: {run.talk}"] if (resumed := base.resumed(job)) else []
+                faults += resumed
                 suite.claim(f"{what} on a disk that is full after {share:.0%}: says so, and goes on when there is space", faults)
             job.clear()
 
@@ -94,7 +96,7 @@ def read_only(suite):
             if not mounted:
                 return suite.note("skipped: no right to mount a tmpfs here, so no read-only directory")
             remount(getattr(job, what), "ro")
-            faults = job.replay().refusal_fault("read-only", "read only", "cannot write", "not writable", "permission")
+            faults = job.replay().refusal_fault("read-only", "read only", "writable", "permission")
             remount(getattr(job, what), "rw")
             suite.claim(f"{what} in a read-only directory: says so, and runs when it is writable", faults + base.resumed(job))
 
@@ -291,7 +293,7 @@ def bad_pipeline(suite):
         return change
 
     cases = [
-        ("an unknown key", edit(["dedupe"], {"id": "id"}), ["dedup"]),
+        ("an unknown key", edit(["chekcs"], []), ["checks"]),
         ("an unknown type", edit(["record", "fields", "n"], "int46"), ["int64"]),
         ("an unknown column in an expression", edit(["gold", "zz"], {
             "by": ["knd"], "window": {"tumbling": "10s"}, "measure": {"n": "count()"}}), ["kind"]),

@@ -8,6 +8,7 @@ by Python's own parser (decode.py). No lanes, no epochs, no blocks; so a table o
 depend on any of them.
 """
 import collections
+import dataclasses
 import datetime
 import fractions
 import hashlib
@@ -25,6 +26,7 @@ import expressions
 import pipeline as pipelines
 
 MICROS = pa.timestamp("us")
+KEPT = 60           # references in the cache
 PROVENANCE = [("_shard", pa.string()), ("_position", pa.int64()), ("_arrival", MICROS), ("_ingest_ts", MICROS),
               ("_source", pa.string())]
 
@@ -326,11 +328,13 @@ def compute(path, captures):
 
 def cached(path, captures, directory):
     """compute(), kept in `directory` under a hash of everything that it depends on."""
-    digest = hashlib.sha256()
+    p = pipelines.load(path)
+    lookups = [spec[0] for spec in p.lookups.values()]
+    meaning = dataclasses.replace(p, path="", lookups={n: spec[1:] for n, spec in p.lookups.items()})
+    digest = hashlib.sha256(repr(meaning).encode())         # settings are none of the meaning
     here = os.path.dirname(os.path.abspath(__file__))
-    lookups = [spec[0] for spec in pipelines.load(path).lookups.values()]
     sources = [os.path.join(here, f) for f in ("decode.py", "expressions.py", "pipeline.py", "reference.py")]
-    for name in sources + [path] + lookups + list(captures):
+    for name in sources + lookups + list(captures):
         with open(name, "rb") as f:
             digest.update(hashlib.file_digest(f, "sha256").digest())
     kept = os.path.join(directory, f"{digest.hexdigest()[:32]}.pickle")
@@ -342,6 +346,9 @@ def cached(path, captures, directory):
     with open(kept + ".part", "wb") as f:
         pickle.dump(reference, f, protocol=5)
     os.replace(kept + ".part", kept)
+    # Bounded: of changed pipelines and captures nobody asks again.
+    for old in sorted((e for e in os.scandir(directory)), key=lambda e: e.stat().st_mtime)[:-KEPT]:
+        os.remove(old.path)
     return reference
 
 

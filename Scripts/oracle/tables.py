@@ -86,7 +86,8 @@ def scan_lines(weir, name, store):
         raise RuntimeError(f"weir state scan {name} ended with {run.returncode}: {run.stderr.strip()[-500:]}")
     text = run.stdout.strip()
     parse = {"parse_float": decimal.Decimal}
-    return json.loads(text, **parse) if text.startswith("[") else [json.loads(line, **parse) for line in text.splitlines()]
+    # Not splitlines(), which also splits at U+2028 within a string.
+    return json.loads(text, **parse) if text.startswith("[") else [json.loads(line, **parse) for line in text.split("\n") if line]
 
 
 def read_state(weir, name, store, schema):
