@@ -11,7 +11,9 @@ public actor Ledger {
   let clock: any Clock
   let random: any RandomSource
   private var isCommitting = false
-  @_spi(Simulation) public var variant: ProtocolVariant = []
+  /// Only the simulation sets these: a broken variant, and who is told of each step of a commit.
+  var variant: ProtocolVariant = []
+  private var observer: (@Sendable (CommitMachine.Event, CommitMachine.Action) -> Void)?
 
   init(
     _ fold: LedgerFold, layout: LedgerLayout, store: any ObjectStore, clock: any Clock, random: any RandomSource
@@ -23,11 +25,8 @@ public actor Ledger {
     self.random = random
   }
 
-  private var observer: (@Sendable (CommitMachine.Event, CommitMachine.Action) -> Void)?
-
-  /// For the simulation: the variant to run, and who is told of each step of a commit.
-  @_spi(Simulation) public func use(
-    _ variant: ProtocolVariant, observer: (@Sendable (CommitMachine.Event, CommitMachine.Action) -> Void)? = nil
+  private func use(
+    _ variant: ProtocolVariant, _ observer: @escaping @Sendable (CommitMachine.Event, CommitMachine.Action) -> Void
   ) {
     self.variant = variant
     self.observer = observer
@@ -59,22 +58,39 @@ extension Ledger {
     _ layout: LedgerLayout, genesis: Genesis, worker: String, store: any ObjectStore, clock: any Clock,
     random: any RandomSource
   ) async throws -> Ledger {
-    let entry = genesis.sealed(commitID: attemptID(random), worker: worker)
-    let object = NewObject(path: layout.entry(0), bytes: entry.bytes)
     let reader = LedgerReader(layout: layout, store: store, clock: clock, random: random)
+    return try await create(genesis, worker: worker, by: reader)
+  }
+
+  @_spi(Simulation) public static func create(
+    _ layout: LedgerLayout, genesis: Genesis, worker: String, store: any ObjectStore, clock: any Clock,
+    random: any RandomSource, variant: ProtocolVariant,
+    observer: @escaping @Sendable (CommitMachine.Event, CommitMachine.Action) -> Void
+  ) async throws -> Ledger {
+    var reader = LedgerReader(layout: layout, store: store, clock: clock, random: random)
+    reader.trustsUnsynced = variant.contains(.trustsUnsynced)
+    let ledger = try await create(genesis, worker: worker, by: reader)
+    await ledger.use(variant, observer)
+    return ledger
+  }
+
+  private static func create(_ genesis: Genesis, worker: String, by reader: LedgerReader) async throws -> Ledger {
+    let entry = genesis.sealed(commitID: attemptID(reader.random), worker: worker)
+    let object = NewObject(path: reader.layout.entry(0), bytes: entry.bytes)
     var trouble = "the store gives no clear answer"
     for tries in 0..<CommitMachine.triesMax {
       // An entry 0 that was collected must not come back: look first, and read the head by its snapshot afterwards.
       if let fold = try await reader.head() {
-        return Ledger(fold, layout: layout, store: store, clock: clock, random: random)
+        return Ledger(
+          fold, layout: reader.layout, store: reader.store, clock: reader.clock, random: reader.random)
       }
-      if case .unknown(let why) = await store.putIfAbsent(object) {
+      if case .unknown(let why) = await reader.store.putIfAbsent(object) {
         trouble = why
         await reader.rest(tries: tries + 1)
       }
     }
     throw WeirError(
-      "storage", "the ledger at \(layout.prefix) could not be made: \(trouble)",
+      "storage", "the ledger at \(reader.layout.prefix) could not be made: \(trouble)",
       advice: "Check the store and start again.", isRetriable: true, fatalTo: .worker)
   }
 

@@ -46,26 +46,29 @@ extension Ledger {
   /// were swept. An entry younger than 22 hours has taken the number of every attempt whose blobs are a day old
   /// (such an attempt did its last check of the fold within an hour of writing them).
   public func collect(_ policy: CollectionPolicy, worker: String) async throws -> CollectionReport {
+    // Ages are judged as of now, also if this worker sleeps between a look at the store and what follows from it:
+    // what was young at the look is not old because the look is.
+    let now = clock.wallMicroseconds
     try await refresh()
-    try await move(worker: worker)
+    try await move(worker: worker, asOf: now)
     let entries = try await numbers(in: layout.entries)
     var report = CollectionReport(snapshot: fold.number, entriesDeleted: [], blobsDeleted: [])
     let kept = fold
     if !variant.contains(.deletesBeforePointer) { try await writeSnapshot(of: kept) }
-    report.entriesDeleted = try await deleteEntries(entries, upTo: kept, policy)
+    report.entriesDeleted = try await deleteEntries(entries, upTo: kept, policy, asOf: now)
     if variant.contains(.deletesBeforePointer) { try await writeSnapshot(of: kept) }
     try await deleteOldSnapshots()
-    report.blobsDeleted = try await sweep(kept)
+    report.blobsDeleted = try await sweep(kept, asOf: now)
     return report
   }
 
   /// Writes a snapshot and deletes nothing: the next start reads a short tail.
   public func snapshot() async throws { try await writeSnapshot(of: fold) }
 
-  private func move(worker: String) async throws {
+  private func move(worker: String, asOf now: Int64) async throws {
     guard !variant.contains(.sweepsWithoutBarrier) else { return }
     let head = try await store.list(layout.entry(fold.number)).first
-    if let head, clock.wallMicroseconds - head.modifiedMicroseconds < Ledger.barrierMicroseconds { return }
+    if let head, now - head.modifiedMicroseconds < Ledger.barrierMicroseconds { return }
     let draft = EntryDraft(commitID: makeAttemptID(), worker: worker, planHash: fold.genesis.planHash)
     let outcome = try await commit(draft, startedNanoseconds: clock.monotonicNanoseconds)
     guard case .committed = outcome else {
@@ -89,14 +92,14 @@ extension Ledger {
   }
 
   private func deleteEntries(
-    _ entries: [(number: Int64, info: ObjectInfo)], upTo kept: LedgerFold, _ policy: CollectionPolicy
+    _ entries: [(number: Int64, info: ObjectInfo)], upTo kept: LedgerFold, _ policy: CollectionPolicy, asOf now: Int64
   ) async throws -> [Int64] {
     var deleted: [Int64] = []
     // The merge lane still has to read what comes after its position.
     var last = min(kept.number, policy.appliedThrough)
     if case .offset(let merged)? = kept.lanes[.merge]?.position { last = min(last, merged) }
     for (number, info) in entries {
-      guard number <= last, clock.wallMicroseconds - info.modifiedMicroseconds >= policy.keepMicroseconds else { break }
+      guard number <= last, now - info.modifiedMicroseconds >= policy.keepMicroseconds else { break }
       try await store.delete(info.path)
       deleted.append(number)
     }
@@ -113,10 +116,10 @@ extension Ledger {
     }
   }
 
-  private func sweep(_ kept: LedgerFold) async throws -> [String] {
+  private func sweep(_ kept: LedgerFold, asOf now: Int64) async throws -> [String] {
     let files = try await store.list(layout.blobs) + store.list(layout.lookups)
     let age = variant.contains(.sweepsYoung) ? 0 : Ledger.sweepMicroseconds
-    let old = files.filter { clock.wallMicroseconds - $0.modifiedMicroseconds >= age }
+    let old = files.filter { now - $0.modifiedMicroseconds >= age }
     guard !old.isEmpty else { return [] }
     var named = kept.namedFiles
     for (number, _) in try await numbers(in: layout.entries) {

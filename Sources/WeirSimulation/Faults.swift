@@ -29,9 +29,9 @@ public struct Faults: Sendable {
     readFailed = Faults.draw([0, 0.005, 0.02], &random)
     kill = Faults.draw([0, 0.05, 0.15], &random)
     pause = Faults.draw([0, 0.1, 0.2], &random)
-    longSleep = Faults.draw([0, 0, 0.1], &random)
-    machineCrash = Faults.draw([0, 0, 0.06], &random)
-    outage = Faults.draw([0, 0, 0.1], &random)
+    longSleep = Faults.draw([0, 0.05, 0.2], &random)
+    machineCrash = Faults.draw([0, 0.05, 0.15], &random)
+    outage = Faults.draw([0, 0.05, 0.15], &random)
     doubleOwner = Faults.draw([0, 0.1, 0.3], &random)
     wallSkewMax = random.chance(0.3) ? 600_000_000 : 0
   }

@@ -30,18 +30,41 @@ struct RunConfig {
   var faultsMax: Int
   /// Chance of a fault at each step of a job.
   var faultChance: Double
+  /// The same at each put-if-absent, before it is sent and while its object is not durable.
+  var putFaultChance: Double
   var faults: Faults
 
+  /// Chance that a long sleep is not noticed: nobody takes the sleeper's lanes over.
+  var missChance: Double
+
   init(random: inout SplitMix64) {
-    isSlow = random.chance(0.4)
-    cycleNanosecondsMax = isSlow ? 6 * hourNanoseconds : 50_000_000
-    longSleepNanosecondsMax = 72 * hourNanoseconds
+    isSlow = random.chance(0.3)
+    cycleNanosecondsMax = isSlow ? 12 * hourNanoseconds : 50_000_000
+    longSleepNanosecondsMax = 96 * hourNanoseconds
     collectChance = random.chance(0.7) ? 0.4 : 0
-    keepMicroseconds = isSlow && random.chance(0.5) ? CollectionPolicy.dayMicroseconds : 0
+    keepMicroseconds = isSlow ? [0, 1, 7][random.below(3)] * CollectionPolicy.dayMicroseconds : 0
     faultsMax = random.below(10)
     faultChance = 0.01
+    putFaultChance = 0.05
+    missChance = isSlow ? 0.6 : 0
     faults = Faults(from: &random)
     if isSlow { faults.delayNanosecondsMax = 30 * hourNanoseconds }
+    if random.chance(0.2) { makeSleepy(&random) }
+  }
+
+  /// Runs about the rules of hours and days: workers fall asleep where it hurts while others collect.
+  private mutating func makeSleepy(_ random: inout SplitMix64) {
+    isSlow = true
+    cycleNanosecondsMax = 12 * hourNanoseconds
+    collectChance = 1
+    keepMicroseconds = [0, 0, 7][random.below(3)] * CollectionPolicy.dayMicroseconds
+    faultsMax = 1 + random.below(4)
+    faultChance = 0.003
+    putFaultChance = 0.3
+    missChance = 0.8
+    faults = .none
+    faults.longSleep = 1
+    faults.doubleOwner = 0.2
   }
 }
 
@@ -91,6 +114,9 @@ final class ProtocolRun: @unchecked Sendable {
     store.onDelete = { [oracle] in oracle.deleted($0) }
     store.onLoss = { [oracle] in oracle.lost() }
     store.onRewrite = { [oracle] in oracle.fail("\($0) was written twice, with different bytes") }
+    store.onPut = { [self] in fault(at: $0) }
+    store.onVisible = { [self] in fault(at: $0) }
+    store.onExists = { [self] in fault(at: $0) }
     stateTable.onWrite = { [oracle] in oracle.stateRow($0, replacing: $1) }
   }
 
@@ -136,7 +162,10 @@ final class ProtocolRun: @unchecked Sendable {
     let all = workload.lanes + [LaneID.merge]
     let owned = workers.filter { isCounted($0) }.flatMap(\.owned)
     var free = all.filter { !owned.contains($0) && !isDone($0) }
-    if free.count > 1, random.chance(0.5) { start([free.remove(at: random.below(free.count))]) }
+    if free.count > 1, random.chance(0.5) {
+      // Often the merge lane's, which comes last: then the others can sleep while it goes on.
+      start([random.chance(0.5) ? free.removeLast() : free.remove(at: random.below(free.count))])
+    }
     if !free.isEmpty { start(free) }
   }
 
@@ -162,13 +191,25 @@ final class ProtocolRun: @unchecked Sendable {
 
   // MARK: Faults
 
+  /// A fault at any step, to anyone awake.
   private func fault() {
     guard random.chance(config.faultChance) else { return }
-    faultCount += 1
-    let faults = config.faults
     let awake = workers.filter { $0.node.isAlive && !$0.isFinished && !$0.node.isPaused }
     guard !awake.isEmpty else { return }
-    let victim = awake[random.below(awake.count)]
+    strike(awake[random.below(awake.count)])
+  }
+
+  /// A fault to the worker that puts.
+  private func fault(at node: Node) {
+    guard faultCount < config.faultsMax, random.chance(config.putFaultChance),
+      let victim = workers.first(where: { $0.node === node && node.isAlive })
+    else { return }
+    strike(victim)
+  }
+
+  private func strike(_ victim: SimulatedWorker) {
+    faultCount += 1
+    let faults = config.faults
     let kinds: [(Double, (SimulatedWorker) -> Void)] = [
       (faults.kill, kill), (faults.pause, pause), (faults.longSleep, sleepLong), (faults.machineCrash, crash),
       (faults.doubleOwner, doubleOwner), (faults.outage, outage),
@@ -199,7 +240,7 @@ final class ProtocolRun: @unchecked Sendable {
     mark(.longSleep)
     let hour = CommitMachine.attemptNanosecondsMax
     worker.node.pause(nanoseconds: hour + Int64(random.next() % UInt64(config.longSleepNanosecondsMax)))
-    if config.isSlow, random.chance(0.4) { missed.insert(worker.node.id) }
+    if random.chance(config.missChance) { missed.insert(worker.node.id) }
     world.after(delay()) { [self] in cover() }
   }
 

@@ -22,6 +22,11 @@ public final class SimulatedObjectStore: @unchecked Sendable {
   public var onDelete: ((_ path: String) -> Void)?
   /// Told after a crash of the machine took objects.
   public var onLoss: (() -> Void)?
+  /// Told before a put-if-absent is sent, when its object is visible but not durable, and when there was one: the
+  /// moments at which a death or a sleep does the most harm.
+  public var onPut: ((Node) -> Void)?
+  public var onExists: ((Node) -> Void)?
+  public var onVisible: ((Node) -> Void)?
   /// A name that was used for other bytes: whoever wrote it broke the store's contract.
   public var onRewrite: ((_ path: String) -> Void)?
   fileprivate var random: SplitMix64
@@ -205,10 +210,21 @@ private struct NodeStore: ObjectStore {
   /// Visible at once; durable when the reply is sent, or never if it is lost.
   func putIfAbsent(_ object: NewObject) async -> PutOutcome {
     let shared = shared
-    let created: Bool? = await request(isRead: false) { _ in shared.create(object, isSynced: false) }
+    shared.onPut?(node)
+    await node.sleep(nanoseconds: 1000)
+    let created: Bool? = await request(isRead: false) { _ in
+      let isNew = shared.create(object, isSynced: false)
+      if isNew { shared.onVisible?(node) }
+      return isNew
+    }
     guard let created else { return .unknown("the simulated store timed out") }
-    if created { shared.sync(object.path) }
-    return created ? .created : .exists
+    guard !created else {
+      shared.sync(object.path)
+      return .created
+    }
+    shared.onExists?(node)
+    await node.sleep(nanoseconds: 1000)
+    return .exists
   }
 
   func replace(_ object: NewObject) async throws {

@@ -32,7 +32,8 @@ extension SimulatedWorker {
   private func mergeOnly(_ ledger: Ledger) async throws -> Bool {
     let fold = try await ledger.refresh()
     guard !fold.hasEndedAndMerged else { return false }
-    guard fold.hasEnded || random.chance(0.3) else { return true }
+    // Nothing new: an idle ledger stays as it is.
+    guard fold.hasEnded || (fold.number > merge.position && random.chance(0.3)) else { return true }
     let id = ledger.makeAttemptID()
     var attempt = Attempt(
       id: id, started: clock.monotonicNanoseconds, draft: EntryDraft(commitID: id, worker: name, planHash: "plan"),

@@ -69,10 +69,10 @@ final class SimulatedWorker: @unchecked Sendable {
   private func openLedger() async throws -> Ledger {
     let genesis = Genesis(
       ledgerID: "ledger", runID: "run", stream: "sim", plan: .null, planHash: "plan", lanes: run.workload.lanes + [.merge])
-    let ledger = try await Ledger.create(
-      run.layout, genesis: genesis, worker: name, store: store, clock: clock, random: random)
     let watcher = CommitWatcher(run: run)
-    await ledger.use(run.variant) { watcher.saw($0, $1) }
+    let ledger = try await Ledger.create(
+      run.layout, genesis: genesis, worker: name, store: store, clock: clock, random: random, variant: run.variant,
+      observer: { watcher.saw($0, $1) })
     let fold = await ledger.fold
     if fold.number > 0, run.store.peek(run.layout.entry(0)) == nil { run.mark(.startedFromSnapshot) }
     return ledger

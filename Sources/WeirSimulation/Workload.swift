@@ -96,11 +96,11 @@ struct LaneState: Sendable, Equatable {
   mutating func add(_ bytes: some Sequence<UInt8>) {
     for line in String(decoding: Array(bytes), as: UTF8.self).split(separator: "\n") {
       let numbers = line.dropFirst(2).split(separator: " ").compactMap { Int($0) }
-      // A planted bug may have cut the blob: what is not whole is not state.
-      switch line.first {
-      case "t" where numbers.count == 1: maxTime = numbers[0]
-      case "i" where numbers.count == 1: seen.insert(numbers[0])
-      default: if numbers.count == 3 { sums[numbers[0]] = Tally(count: numbers[1], sum: numbers[2]) }
+      switch (line.first, numbers.count) {
+      case ("t", 1): maxTime = numbers[0]
+      case ("i", 1): seen.insert(numbers[0])
+      case ("k", 3): sums[numbers[0]] = Tally(count: numbers[1], sum: numbers[2])
+      default: break
       }
     }
   }

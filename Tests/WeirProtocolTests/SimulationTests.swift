@@ -9,9 +9,7 @@ import WeirSimulation
     #if DEBUG
       return 100
     #else
-      // Below the first of four seeds (399, 613, 1541, 1670) in which collection sweeps a blob that is still named. No
-      // command collects yet; `WEIR_SEEDS=2000` shows them.
-      return 390
+      return 2000
     #endif
   }
 
