@@ -46,17 +46,15 @@ def totals(entries):
         return None
     buckets = dict.fromkeys(("accepted", "duplicate", "filtered", "quarantined"), 0)
     windows = {}
-    records = 0
     for entry in entries:
         for lane in entry["lanes"]:
-            records += lane["counts"]["in"]
             for bucket in buckets:
                 buckets[bucket] += lane["counts"][bucket]
             for table, counts in lane["windows"].items():
                 mine = windows.setdefault(table.removeprefix("gold/"), dict.fromkeys(("onTime", "corrected", "late"), 0))
                 for name in mine:
                     mine[name] += counts[name]
-    return buckets, windows, records
+    return buckets, windows, sum(buckets.values())
 
 
 def _time(text):
