@@ -118,6 +118,9 @@ public protocol StateTable: Sendable {
   func writeMeta(_ entries: [(String, [UInt8])]) async throws
   func readMeta(_ name: String) async throws -> [UInt8]?
   func sync() async throws
+  /// Syncs, and marks the table as whole: the worker writes no more. Without this mark a table that a stopped machine
+  /// left behind is not trusted.
+  func finish() async throws
   /// Removes all rows of the tables: the beginning of a rebuild.
   func clear(tables: [String]) async throws
 }

@@ -114,6 +114,8 @@ public final class LMDBStateTable: StateTable {
 
   public func sync() async throws { try await thread.run { [environment] in try environment.sync() } }
 
+  public func finish() async throws { try await thread.run { [environment] in try environment.finish() } }
+
   // MARK: Read
 
   public func read(table: String, key: [UInt8]) async throws -> StateRow? {

@@ -97,6 +97,7 @@ private struct NodeStateTable: StateTable {
   }
 
   func sync() async throws { await work() }
+  func finish() async throws { await work() }
 
   func clear(tables: [String]) async throws {
     await work()

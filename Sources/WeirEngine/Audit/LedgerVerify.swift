@@ -39,9 +39,13 @@ public enum LedgerVerify {
     _ ledger: Ledger, _ fold: LedgerFold, _ lake: any ObjectStore, _ result: inout Result
   ) async throws -> [LedgerEntry] {
     var entries: [LedgerEntry] = []
+    let collected = try await ledger.collectedThrough()
     for number in 0...fold.number {
-      // Entries below the ledger's snapshot may have been collected; those that are left must be right.
-      guard let entry = try await ledger.read(number) else { continue }
+      // Collection takes entries oldest first: what is left has no gap, and must be right.
+      guard let entry = try await ledger.read(number) else {
+        if !entries.isEmpty || number > collected { result.problems.append("\(ledger.layout.entry(number)): missing") }
+        continue
+      }
       if let last = entries.last, last.number == number - 1, entry.previousHash != last.hash {
         result.problems.append("\(ledger.layout.entry(number)): does not follow the entry before it")
       }

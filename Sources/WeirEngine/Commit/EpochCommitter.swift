@@ -54,6 +54,7 @@ actor EpochCommitter {
     try await followers.flush(batch.epochs.flatMap(\.stateRows))
     try await put(draft, began: began)
     entries += 1
+    try await LedgerKeeping.snapshot(ledger, number: fold.number)
     try await followers.applied(
       fold: fold, merged: compiled.hasMerge ? merge.takeStateRows(ledgerNumber: fold.number) : [])
   }
