@@ -41,14 +41,15 @@ public enum StateRebuild {
     try await state.clear(tables: compiled.plan.state.map(\.name))
     var rows = 0
     for lane in try await restorer.lanes(genesis.lanes.filter { $0 != .merge }) {
-      let all = await lane.allStateRows().sorted(by: StateOrder.precedes)
-      rows += all.count
-      _ = try await state.write(all)
+      let all = await lane.allStateRows()
+      rows += all.rows.reduce(0) { $0 + $1.count }
+      _ = try await state.write(all.rows)
+      try await state.writeMeta([all.mark.entry])
     }
-    let merged = try await restorer.merge().allStateRows(ledgerNumber: fold.number).sorted(by: StateOrder.precedes)
+    let merged = try await restorer.merge().allStateRows(ledgerNumber: fold.number)
     _ = try await state.write(merged)
     try await state.writeMeta(Followers.marks(fold) + marks(compiled.plan, genesis))
     try await state.sync()
-    return rows + merged.count
+    return rows + merged.reduce(0) { $0 + $1.count }
   }
 }

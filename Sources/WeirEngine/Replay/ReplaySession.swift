@@ -25,6 +25,7 @@ final class ReplaySession: Sendable {
     let run = RunInfo(shard: compiled.plan.source.stream, runID: genesis.runID)
     let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run)
     lanes = try await restorer.lanes(ids)
+    if let state = environment.state { try await FlushMark.check(lanes, state, fold) }
     let merge = try await restorer.merge()
     if fold.mergeLane.epoch > 0 {
       try await followers.repairMerged(fold, rows: merge.allStateRows(ledgerNumber: fold.number))
