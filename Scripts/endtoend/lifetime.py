@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """What happens over a pipeline's life: the machine stops, the store is lost, the ledger's old entries are collected."""
+import json
 import os
 import shutil
 import signal
@@ -121,4 +122,37 @@ def collection(suite):
     suite.claim("it knows the end of its input, and one snapshot is left", faults)
 
 
-common.Suite("lifetime", 300, __doc__).run(undisturbed, machine_stops, lost_store, collection)
+def before_the_last_entry(suite):
+    """The state in which a process leaves everything that dies between the end of input and the entry that closes the windows."""
+    job = life.make("last")
+    faults = job.replay().fault()
+    ledger = os.path.join(job.lake, "_weir", job.name, "ledger")
+    entries = sorted(os.listdir(ledger))
+    last = int(entries[-1].split(".")[0])
+    os.remove(os.path.join(ledger, entries[-1]))
+    shutil.rmtree(os.path.join(os.path.dirname(ledger), "snapshots"))   # it holds the last entry; the others are all there
+    taken = 0
+    for folder, _, names in os.walk(job.lake):
+        if os.path.basename(folder) != "_delta_log":
+            continue
+        for name in names:
+            path = os.path.join(folder, name)
+            if not (name[:20].isdigit() and name.endswith(".json")):
+                continue
+            with open(path) as f:
+                is_last = any(json.loads(line).get("txn", {}).get("version") == last for line in f)
+            if is_last:
+                os.remove(path)
+                taken += 1
+                if os.path.exists(path[:-len("json")] + "checkpoint.parquet"):
+                    faults.append(f"a checkpoint holds {path} as well: choose another length of the epochs")
+    if not taken:
+        faults.append("the last entry committed nothing to any table")
+    shutil.rmtree(job.store)
+    faults += life.ended(job, "rebuilt")
+    again = job.replay()
+    faults += again.fault() + ([] if again.done.get("unchanged") else [f"a second run does not say unchanged: {again.done}"])
+    suite.claim("a run that ended between the end of input and the entry that closes the windows is gone on with", faults)
+
+
+common.Suite("lifetime", 300, __doc__).run(undisturbed, machine_stops, lost_store, collection, before_the_last_entry)

@@ -92,7 +92,7 @@ final class LMDBEnvironment: @unchecked Sendable {
 
   static func error(_ what: String, _ path: String, _ code: Int32) -> WeirError {
     switch code {
-    case ENOSPC, EDQUOT, EIO where code != EIO || isFull(path):
+    case _ where code == ENOSPC || code == EDQUOT || (code == EIO && isFull(path)):
       WeirError(
         "full_disk", "no space left for the state table in \(path)", advice: "Free some space and run again.", isRetriable: true,
         fatalTo: .worker)

@@ -59,9 +59,9 @@ public struct ReplayWorker: Sendable {
     return (end, progress, after)
   }
 
-  /// The end of input is recorded, and the entry that closes the windows stands behind it: it alone has this watermark.
+  /// The end of input is recorded, and the entry that closes the windows stands behind it.
   private func isFinished(_ fold: LedgerFold) -> Bool {
-    fold.hasEnded && fold.lanes.allSatisfy { $0.key == .merge || $0.value.watermark == Watermark.maximum }
+    fold.hasEnded && fold.lanes.allSatisfy { $0.key == .merge || $0.value.isClosed }
   }
 
   /// The ledger has the end of the input: the capture must be the same, and may not have grown.
