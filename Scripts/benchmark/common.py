@@ -3,7 +3,6 @@ import datetime
 import json
 import os
 import platform
-import resource
 import select
 import shutil
 import signal
@@ -131,7 +130,6 @@ def measure(command, log, limit=600, environment=None):
     os.makedirs(os.path.dirname(log), exist_ok=True)
     ticks, peak, timeout = {}, 0, False
     busy = _machine_ticks()
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with open(log, "w") as out:
         start = time.monotonic()
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
@@ -152,12 +150,12 @@ def measure(command, log, limit=600, environment=None):
                 timeout = True
                 os.killpg(child.pid, signal.SIGKILL)
         os.close(handle)
-        code = child.wait()
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        _, status, used = os.wait4(child.pid, 0)
+        code = child.returncode = os.waitstatus_to_exitcode(status)
     busy = (_machine_ticks() - busy) / HZ
     # Two ways to count, each blind to something: samples miss the last moments, rusage misses children nobody waited for.
-    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    cpu = max(sum(ticks.values()) / HZ, used)
+    cpu = max(sum(ticks.values()) / HZ, used.ru_utime + used.ru_stime)
+    peak = max(peak, used.ru_maxrss * 1024)
     return {"wall": round(wall, 3), "cpu": round(cpu, 2), "others_cpu": round(max(0, busy - cpu), 1), "rss_mb": round(peak / 1e6),
             "code": code, "timeout": timeout}
 
