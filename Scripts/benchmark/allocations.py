@@ -18,21 +18,6 @@ import common
 BUDGETS = os.path.join(common.HERE, "budgets.json")
 
 
-def counter():
-    """The compiled counter."""
-    source, out = f"{common.HERE}/malloc_counter.c", f"{common.WORK}/malloc_counter.so"
-    if os.path.exists(out) and os.path.getmtime(out) > os.path.getmtime(source):
-        return out
-    os.makedirs(common.WORK, exist_ok=True)
-    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("clang")
-    if not compiler:
-        common.stop("there is no C compiler", "Set CC, or put cc or the toolchain's clang into PATH.")
-    run = subprocess.run([compiler, "-O2", "-shared", "-fPIC", "-fno-builtin", "-o", out, source], capture_output=True, text=True)
-    if run.returncode:
-        common.stop(f"malloc_counter.c does not compile with {compiler}", f"It counts on x86-64 with glibc. {run.stderr[-500:]}")
-    return out
-
-
 def first_half(whole, n):
     """A data directory with the first n lines of another."""
     out = f"{whole}-first"
@@ -71,12 +56,10 @@ def main():
     queries = a.queries or list(common.QUERIES)
     if unknown := set(queries) - set(common.QUERIES):
         parser.error(f"there is no query {', '.join(sorted(unknown))}; there are: {', '.join(common.QUERIES)}")
-    if not all(" " not in p for p in (common.WORK,)):
-        common.stop("the repository's path holds a space, which LD_PRELOAD cannot take", "Move the repository.")
     common.need_binary()
     n = a.n or (300_000 if a.quick else 1_000_000)
     budgets = json.loads(common.read(BUDGETS))
-    library = counter()
+    library = common.compiled("malloc_counter.c", "-fno-builtin")
     whole = common.data(2 * n, layouts="one")
     half = first_half(whole, n)
     rows, found, over = [], {}, []

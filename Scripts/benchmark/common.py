@@ -188,6 +188,24 @@ def bytes_below(directory, suffix=".parquet"):
     return sum(os.path.getsize(os.path.join(d, f)) for d, _, fs in os.walk(directory) for f in fs if f.endswith(suffix))
 
 
+def compiled(source, *options):
+    """A C file of this folder as a library to preload, compiled below .build/bench."""
+    out = f"{WORK}/{source.removesuffix('.c')}.so"
+    if " " in out:
+        stop("the repository's path holds a space, which LD_PRELOAD cannot take", "Move the repository.")
+    source = f"{HERE}/{source}"
+    if os.path.exists(out) and os.path.getmtime(out) > os.path.getmtime(source):
+        return out
+    os.makedirs(WORK, exist_ok=True)
+    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("clang")
+    if not compiler:
+        stop("there is no C compiler", "Set CC, or put cc or the toolchain's clang into PATH.")
+    run = subprocess.run([compiler, "-O2", "-shared", "-fPIC", *options, "-o", out, source], capture_output=True, text=True)
+    if run.returncode:
+        stop(f"{os.path.basename(source)} does not compile with {compiler}", f"It is for x86-64 with glibc. {run.stderr[-500:]}")
+    return out
+
+
 # -- What it ran on
 
 def first_line(command):

@@ -2,7 +2,7 @@
 """Scripts/bench profile QUERY [--n N] [--tool callgrind|perf] [--top K]   where a query's time goes, by function.
 
 callgrind (valgrind) counts instructions: the same from run to run, but slow (50 x) and blind to waiting and caches; its
-threads run one at a time. perf samples the real run; in a virtual machine its hardware counters may be missing, then it
+threads run one at a time. Start-up, a run of 1,000 events, is taken off. perf samples the real run; in a virtual machine its hardware counters may be missing, then it
 samples by the clock. callgrind unless said, perf if there is no valgrind. Keep a table before and after each change.
 """
 import argparse
@@ -15,10 +15,21 @@ import subprocess
 import common
 
 
-def run(query, data, under):
+def without_debug_information():
+    """A copy of the binary that valgrind can read: it does not know all of the compiler's debug information. Names stay."""
+    if not shutil.which("objcopy"):
+        common.stop("objcopy is not installed", "Install it as root:  apt-get install binutils")
+    out = f"{common.WORK}/weir-without-debug"
+    done = subprocess.run(["objcopy", "--strip-debug", os.path.realpath(common.WEIR), out], capture_output=True, text=True)
+    if done.returncode:
+        common.stop("objcopy failed", done.stderr.strip()[-300:])
+    return out
+
+
+def run(query, data, under, binary=common.WEIR):
     out = f"{common.WORK}/out/profile-{query}"
     shutil.rmtree(out, ignore_errors=True)
-    done = subprocess.run(common.weir_command(query, data, out), env={**os.environ, "WEIR_UNDER": under}, capture_output=True, text=True)
+    done = subprocess.run(common.weir_command(query, data, out), env={**os.environ, "WEIR_UNDER": under, "WEIR_BINARY": binary}, capture_output=True, text=True)
     shutil.rmtree(out, ignore_errors=True)
     if done.returncode:
         common.stop(f"{query} ended with {done.returncode} under {under.split()[0]}", done.stderr.strip()[-600:])
@@ -32,7 +43,13 @@ def readable(names):
         return names
     done = subprocess.run([*tool, "--simplified"], input="\n".join(names), capture_output=True, text=True)
     lines = done.stdout.split("\n")
-    return lines[:len(names)] if done.returncode == 0 and len(lines) >= len(names) else names
+    if done.returncode or len(lines) < len(names):
+        return names
+    names = lines[:len(names)]
+    if shutil.which("c++filt"):         # the runtime is C++
+        done = subprocess.run(["c++filt"], input="\n".join(names), capture_output=True, text=True)
+        names = done.stdout.split("\n")[:len(names)] if done.returncode == 0 else names
+    return names
 
 
 def short(name):
@@ -43,10 +60,22 @@ def short(name):
 # -- callgrind
 
 def callgrind(query, data, n, top):
+    start_own, start_all, start_total = counted(query, common.data(1000))
+    own, all_in, total = counted(query, data)
+    for whole, start in ((own, start_own), (all_in, start_all)):
+        for name in whole:
+            whole[name] -= start.get(name, 0)
+    total, n = total - start_total, n - 1000
+    return table(query, n, top, total, own, all_in, "instructions", f"{total / n:,.0f} instructions a record, start-up taken off", "callgrind")
+
+
+def counted(query, data):
+    """Instructions by function, own and inclusive, and in all."""
     files = f"{common.WORK}/callgrind-{query}.out"
     for old in glob.glob(files + "*"):
         os.remove(old)
-    run(query, data, f"valgrind --quiet --tool=callgrind --separate-threads=no --callgrind-out-file={files}")
+    run(query, data, f"env LD_PRELOAD={common.compiled('sigsuspend.c')} valgrind --quiet --tool=callgrind --separate-threads=no "
+        f"--callgrind-out-file={files}", without_debug_information())
     own, all_in, total = {}, {}, 0
     for inclusive, found in (("no", own), ("yes", all_in)):
         done = subprocess.run(["callgrind_annotate", f"--inclusive={inclusive}", "--threshold=100", "--auto=no", files],
@@ -62,16 +91,24 @@ def callgrind(query, data, n, top):
             if "PROGRAM TOTALS" in name:
                 total = cost
                 continue
+            where = re.search(r" \[([^]]*)\]$", name)
             name = re.sub(r" \[[^]]*\]$", "", name).split(":", 1)[-1]
             name = re.sub(r"'\d+$", "", name)       # a recursive call's level
+            if name.startswith("0x") and where:
+                name = f"{name} in {os.path.basename(where[1])}"
             found[name] = max(found.get(name, 0), cost) if inclusive == "yes" else found.get(name, 0) + cost
     if not total:
         common.stop("callgrind_annotate's output is not understood", f"Look at it:  callgrind_annotate {os.path.relpath(files, common.ROOT)}")
-    return table(query, n, top, total, own, all_in, "instructions", f"{total / n:,.0f} instructions a record", "callgrind")
+    return own, all_in, total
+
+
+# Frames of threads, queues and the task runtime: everything is below them, which says nothing.
+RUNTIME = re.compile(r"^(_dispatch|swift_job|swift_task|_ZN5swift|swift::run|__swift_run|jobInvoke|start_thread|clone|future_adapter|_?start$|main$|\(below main\))")
 
 
 def table(query, n, top, total, own, all_in, unit, per_record, tool):
-    chosen = {"self": sorted(own.items(), key=lambda x: -x[1])[:top], "inclusive": sorted(all_in.items(), key=lambda x: -x[1])[:top]}
+    chosen = {"self": sorted(own.items(), key=lambda x: -x[1])[:top], 
+              "inclusive": sorted(((f, v) for f, v in all_in.items() if not RUNTIME.match(f) and v <= total), key=lambda x: -x[1])[:top]}
     names = sorted({name for rows in chosen.values() for name, _ in rows})
     plain = dict(zip(names, readable(names)))
     text, document = [f"{query}, {n:,} events: {per_record} ({tool})"], {}
