@@ -283,7 +283,9 @@ def report(a, n, rounds, present, versions, queries, runs, best, start, left_out
     if left_out:
         text += ["", "Left out: " + "; ".join(f"{k} ({v})" for k, v in left_out.items())]
     print("\n".join(text))
-    common.save("quick" if a.quick else "results", {
+    # Only the whole table is called results.
+    whole = n == 5_000_000 and rounds >= 3 and not a.only and queries == list(common.QUERIES)
+    common.save("results" if whole else "quick" if a.quick else "partial", {
         "n": n, "best_of": rounds, "machine": machine, "versions": versions, "left_out": left_out, "runs": runs,
         "start_up": [{"engine": e, "query": q, **r} for (e, q), r in start.items()],
         "best": [{"engine": e, "query": q, "records_per_second": round(n / r["wall"]), **r} for (e, q), r in best.items()],
