@@ -52,6 +52,10 @@ let package = Package(
     .systemLibrary(name: "CSnappy", providers: [.apt(["libsnappy-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     // beside
+    .executableTarget(  // Scripts/bench micro; not shipped
+      name: "weir-microbench",
+      dependencies: ["WeirParquet", "WeirLMDB", "WeirLocal", "WeirOperators", "WeirCore", "CWeir", "CLMDB", "CZstd"],
+      swiftSettings: hot),
     .target(name: "WeirSimulation", dependencies: ["WeirProtocol", "WeirCore"], swiftSettings: hot),
     .testTarget(name: "WeirOperatorsTests", dependencies: ["WeirOperators", "WeirCore"]),
     .testTarget(name: "WeirProtocolTests", dependencies: ["WeirProtocol", "WeirSimulation", "WeirCore"]),
