@@ -53,6 +53,7 @@ let package = Package(
     .testTarget(name: "WeirOperatorsTests", dependencies: ["WeirOperators", "WeirCore"]),
     .testTarget(name: "WeirProtocolTests", dependencies: ["WeirProtocol", "WeirSimulation", "WeirCore"]),
     .testTarget(name: "WeirParquetTests", dependencies: ["WeirParquet", "WeirCore"]),
+    .testTarget(name: "WeirDeltaTests", dependencies: ["WeirDelta", "WeirParquet", "WeirCore"]),
     .testTarget(name: "WeirLocalTests", dependencies: ["WeirLocal", "WeirLMDB", "WeirCore"]),
     .testTarget(name: "WeirServiceTests", dependencies: ["WeirService", "WeirOperators", "WeirCore"]),
   ],

@@ -1,4 +1,3 @@
-import CZlib
 import WeirCore
 
 /// One page of a column chunk, decompressed and cut into its parts.
@@ -30,7 +29,7 @@ struct Page {
     }
     guard size >= 0, size <= Page.bytesMax else { throw start.broken("a page of \(size) bytes") }
     body = try chunk.part(packed)
-    if let said = header[4]?.int, UInt32(truncatingIfNeeded: said) != body.checksum {
+    if let said = header[4]?.int, UInt32(truncatingIfNeeded: said) != body.bytes[body.at..<body.end].withUnsafeBufferPointer(pageChecksum) {
       throw start.broken("the bytes of a page do not match their checksum")
     }
     switch kind {
@@ -91,16 +90,5 @@ struct Page {
     guard size >= repetitionBytes + definitionBytes else { throw start.broken("a page smaller than its levels") }
     let rest = size - repetitionBytes - definitionBytes
     body = try decompress(body, codec: header[7]?.bool ?? true ? codec : 0, size: rest, page: start.at)
-  }
-}
-
-extension ByteCursor {
-  /// CRC-32 of what is left, as `PageHeader.crc` has it.
-  fileprivate var checksum: UInt32 {
-    bytes[at..<end].withUnsafeBytes { part in
-      // zlib takes 32-bit lengths; a page is smaller.
-      guard let count = UInt32(exactly: part.count) else { return 0 }
-      return UInt32(truncatingIfNeeded: crc32(0, part.bindMemory(to: UInt8.self).baseAddress, count))
-    }
   }
 }
