@@ -37,7 +37,8 @@ struct HostileCheckpointTests {
       var broken = bytes
       broken[at] ^= 1 << UInt8(bit)
       guard let text = try read(broken) else { continue }
-      #expect(text == whole, "byte \(at) of \(bytes.count)")
+      let isSame = text == whole
+      #expect(isSame, "byte \(at) of \(bytes.count)")
       harmless += 1
     }
     #expect(harmless < bytes.count)

@@ -81,6 +81,8 @@ struct Footer {
     try expect(data[3]?.list?.map { $0.string ?? "" } == leaf.path, "is another column's")
     try expect(values >= 0 && values <= valuesMax, "has \(values) values")
     try expect(leaf.maxRepetition > 0 || values == rows, "has \(values) values for \(rows) rows")
+    // Chunks of no values may have no pages, and then an offset of 0.
+    if values == 0 { return ChunkPlace(leaf: leaf, codec: codec, values: 0, bytes: 4..<4) }
     // parquet-mr wrote 0 for "no dictionary" once.
     let start = data[11]?.int.flatMap { $0 > 0 && $0 < first ? $0 : nil } ?? first
     try expect(start >= 4 && start <= dataEnd, "begins at byte \(start)")
