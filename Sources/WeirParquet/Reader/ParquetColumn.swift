@@ -58,7 +58,7 @@ public struct ParquetColumn: Sendable {
 
   /// Nil when all are `max`, because that is 0.
   private func levels(_ part: ByteCursor?, max: Int, count: Int) throws(WeirError) -> [UInt8]? {
-    guard var part else { return nil }
+    guard var part, count > 0 else { return nil }
     let levels = try part.hybrid(UInt8.self, width: bitWidth(UInt64(max)), count: count)
     // Bytes behind the last level: the levels were written for another schema.
     guard part.left == 0 else { throw part.broken("\(part.left) bytes behind the levels") }
