@@ -39,7 +39,7 @@ let package = Package(
     .target(name: "WeirLocal", dependencies: ["WeirCore", "CZstd", "CZlib", "CWeir"], swiftSettings: hot),
     .target(name: "WeirLMDB", dependencies: ["WeirCore", "CLMDB"], swiftSettings: hot),
     // formats
-    .target(name: "WeirParquet", dependencies: ["WeirCore", "CZstd", "CSnappy"], swiftSettings: hot),
+    .target(name: "WeirParquet", dependencies: ["WeirCore", "CZstd", "CSnappy", "CZlib"], swiftSettings: hot),
     .target(name: "WeirDelta", dependencies: ["WeirParquet", "WeirCore"], swiftSettings: hot),
     // operators and protocols: pure
     .target(name: "WeirOperators", dependencies: ["WeirCore", "CWeir"], swiftSettings: hot),
@@ -52,10 +52,15 @@ let package = Package(
     .systemLibrary(name: "CSnappy", providers: [.apt(["libsnappy-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     // beside
+    .executableTarget(  // Scripts/bench micro; not shipped
+      name: "weir-microbench",
+      dependencies: ["WeirParquet", "WeirLMDB", "WeirLocal", "WeirOperators", "WeirCore", "CWeir", "CLMDB", "CZstd"],
+      swiftSettings: hot),
     .target(name: "WeirSimulation", dependencies: ["WeirProtocol", "WeirCore"], swiftSettings: hot),
     .testTarget(name: "WeirOperatorsTests", dependencies: ["WeirOperators", "WeirCore"]),
     .testTarget(name: "WeirProtocolTests", dependencies: ["WeirProtocol", "WeirSimulation", "WeirCore"]),
     .testTarget(name: "WeirParquetTests", dependencies: ["WeirParquet", "WeirCore"]),
+    .testTarget(name: "WeirDeltaTests", dependencies: ["WeirDelta", "WeirParquet", "WeirCore"]),
     .testTarget(name: "WeirLocalTests", dependencies: ["WeirLocal", "WeirLMDB", "WeirCore"]),
     .testTarget(name: "WeirServiceTests", dependencies: ["WeirService", "WeirOperators", "WeirCore"]),
   ],
