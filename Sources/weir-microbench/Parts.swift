@@ -254,10 +254,7 @@ struct Parts {
     }
     try remove(plain)
     let table = directory + "/lmdb-table"
-    let sorted = order.map { text in
-      StateRow(
-        table: "user_totals", key: StateKey.encode([.string(text)]), fence: Fence(generation: 1, position: 1), lane: "0", value: value)
-    }
+    let sorted = order.map { StateKey.encode([.string($0)]) }
     // The store grows its map while it writes: that belongs to it.
     func write(_ what: String, fresh: Bool, chunk: Int) async throws {
       var position: Int64 = 1
@@ -266,17 +263,13 @@ struct Parts {
         let threads = BlockingThreads(count: 1)
         let store = try LMDBStateTable(path: table, thread: threads)
         position += 1
-        let rows = sorted.map { row in
-          var row = row
-          row.fence.position = position
-          return row
+        let batches = stride(from: 0, to: n, by: chunk).map { at in
+          var batch = StateBatch(table: "user_totals", lane: "0", fence: Fence(generation: 1, position: position))
+          for key in sorted[at..<min(n, at + chunk)] { batch.append(key: key[...]) { out in value.withUnsafeBytes { out.write(raw: $0) } } }
+          return batch
         }
         let start = Bench.now()
-        var at = 0
-        while at < n {
-          _ = try await store.write(Array(rows[at..<min(n, at + chunk)]))
-          at += chunk
-        }
+        for batch in batches { _ = try await store.write([batch]) }
         let seconds = Bench.now() - start
         threads.stop()
         return seconds

@@ -71,7 +71,7 @@ struct FlushMark: Sendable {
   /// Marks the rows of lanes that were restored at these positions as not flushed, where the state table is behind.
   static func check(_ lanes: [ShardActor], _ state: any StateTable, _ fold: LedgerFold) async throws {
     for lane in lanes {
-      let id = await lane.id
+      let id = lane.id
       guard let committed = fold[id], case .offset(let position)? = committed.position else { continue }
       let mark = try await state.readMeta(name(id)).map { String(decoding: $0, as: UTF8.self) } ?? ""
       let numbers = mark.split(separator: " ").compactMap { Int64($0) }
