@@ -140,18 +140,18 @@ final class LaneState {
   /// Rows of lane-finished state that changed since the last call, fenced by the lane's position.
   func takeStateRows() -> [StateBatch] { stateRows { $0.takeUnflushed(into: &$1) } }
 
-  /// All rows of lane-finished state: for a rebuild.
-  func allStateRows() -> [StateBatch] { stateRows { $0.allRows(into: &$1) } }
+  /// All rows of lane-finished state, a batch for each table: for a rebuild, or to take back what ran ahead.
+  func allStateRows() -> [StateBatch] { stateRows(isEmptyToo: true) { $0.allRows(into: &$1) } }
 
   /// The state table is behind the ledger: every row goes there again.
   func markAllUnflushed() { for store in keyed.values { store.markAllUnflushed() } }
 
-  private func stateRows(_ take: (KeyedStore, inout StateBatch) -> Void) -> [StateBatch] {
+  private func stateRows(isEmptyToo: Bool = false, _ take: (KeyedStore, inout StateBatch) -> Void) -> [StateBatch] {
     keyed.sorted { $0.key < $1.key }.compactMap { i, store in
       var batch = StateBatch(
         table: compiled.aggregates[i].name, lane: id.text, fence: Fence(generation: generation, position: position))
       take(store, &batch)
-      return batch.isEmpty ? nil : batch
+      return batch.isEmpty && !isEmptyToo ? nil : batch
     }
   }
 

@@ -26,7 +26,7 @@ final class ReplaySession: Sendable {
     let run = RunInfo(shard: compiled.plan.source.stream, runID: genesis.runID)
     let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run)
     lanes = try await restorer.lanes(ids)
-    if let state = environment.state { try await FlushMark.check(lanes, state, fold) }
+    if let state = environment.state, compiled.hasLaneState { try await FlushMark.recover(lanes, state, fold) }
     let merge = try await restorer.merge()
     if fold.mergeLane.epoch > 0 {
       try await followers.repairMerged(fold, rows: merge.allStateRows(ledgerNumber: fold.number))
@@ -59,7 +59,7 @@ final class ReplaySession: Sendable {
     let source = try makeSource(start.position, start.prefix)
     let batches = Handover<EpochBatch>()
     let encoded = Handover<EncodedBatch>()
-    let flusher = StateFlusher(lanes: lanes, state: environment.state, clock: environment.clock, spec: compiled.plan.store)
+    let flusher = StateFlusher(lanes: lanes, state: compiled.hasLaneState ? environment.state : nil, clock: environment.clock, spec: compiled.plan.store)
     let isDone = Flag()
     do {
       let end = try await withThrowingTaskGroup(of: ReplayEnd?.self) { group in
