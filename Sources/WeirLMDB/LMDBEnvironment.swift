@@ -62,16 +62,32 @@ final class LMDBEnvironment: @unchecked Sendable {
   }
 
   private static func databases(_ environment: OpaquePointer?, _ path: String, _ readOnly: Bool) throws(WeirError) -> (MDB_dbi, MDB_dbi) {
-    var transaction: OpaquePointer?
-    var code = mdb_txn_begin(environment, nil, readOnly ? UInt32(MDB_RDONLY) : 0, &transaction)
+    var (code, transaction) = begin(environment, readOnly ? UInt32(MDB_RDONLY) : 0)
     guard code == 0 else { throw error("open", path, code) }
     var rows: MDB_dbi = 0
     var meta: MDB_dbi = 0
     code = mdb_dbi_open(transaction, "rows", readOnly ? 0 : UInt32(MDB_CREATE), &rows)
     if code == 0 { code = mdb_dbi_open(transaction, "meta", readOnly ? 0 : UInt32(MDB_CREATE), &meta) }
     if code == 0 { code = mdb_txn_commit(transaction) } else { mdb_txn_abort(transaction) }
+    if readOnly, code == MDB_NOTFOUND {
+      throw WeirError(
+        "config", "there is no state table in \(path) yet", advice: "A replay makes it: run it, or wait until it has begun.",
+        isRetriable: true)
+    }
     guard code == 0 else { throw error("open", path, code) }
     return (rows, meta)
+  }
+
+  /// Begins a transaction. Where another process has made the map larger than this one knows (a worker, between two looks at
+  /// the file), the map is taken over at its size, and it is tried again.
+  private static func begin(_ environment: OpaquePointer?, _ flags: UInt32) -> (code: Int32, transaction: OpaquePointer?) {
+    while true {
+      var transaction: OpaquePointer?
+      let code = mdb_txn_begin(environment, nil, flags, &transaction)
+      guard code == MDB_MAP_RESIZED else { return (code, transaction) }
+      let resized = mdb_env_set_mapsize(environment, 0)
+      guard resized == 0 else { return (resized, nil) }
+    }
   }
 
   deinit { close() }
@@ -117,12 +133,7 @@ final class LMDBEnvironment: @unchecked Sendable {
   /// A write transaction; made again with a larger map when the map is full.
   func write(_ body: (OpaquePointer) -> Int32) throws(WeirError) {
     while true {
-      var transaction: OpaquePointer?
-      var code = mdb_txn_begin(environment, nil, 0, &transaction)
-      if code == MDB_MAP_RESIZED {
-        mdb_env_set_mapsize(environment, 0)
-        continue
-      }
+      var (code, transaction) = LMDBEnvironment.begin(environment, 0)
       guard code == 0, let transaction else { throw LMDBEnvironment.error("write to", path, code) }
       code = body(transaction)
       if code == 0 { code = mdb_txn_commit(transaction) } else { mdb_txn_abort(transaction) }
@@ -139,17 +150,10 @@ final class LMDBEnvironment: @unchecked Sendable {
 
   /// A short read transaction.
   func read<T>(_ body: (OpaquePointer) throws(WeirError) -> T) throws(WeirError) -> T {
-    while true {
-      var transaction: OpaquePointer?
-      let code = mdb_txn_begin(environment, nil, UInt32(MDB_RDONLY), &transaction)
-      if code == MDB_MAP_RESIZED {
-        mdb_env_set_mapsize(environment, 0)
-        continue
-      }
-      guard code == 0, let transaction else { throw LMDBEnvironment.error("read", path, code) }
-      defer { mdb_txn_abort(transaction) }
-      return try body(transaction)
-    }
+    let (code, transaction) = LMDBEnvironment.begin(environment, UInt32(MDB_RDONLY))
+    guard code == 0, let transaction else { throw LMDBEnvironment.error("read", path, code) }
+    defer { mdb_txn_abort(transaction) }
+    return try body(transaction)
   }
 
   func sync() throws(WeirError) {

@@ -79,7 +79,8 @@ struct RowPrinter {
       }
     case .csv:
       console.data(columns.map(RowPrinter.csv).joined(separator: ","))
-      for row in rows { console.data(row.map { RowPrinter.csv(RowPrinter.text($0)) }.joined(separator: ",")) }
+      // As in lookup files: null is an empty field, the empty text is quoted.
+      for row in rows { console.data(row.map { $0 == .string("") ? "\"\"" : RowPrinter.csv(RowPrinter.text($0)) }.joined(separator: ",")) }
     case .table: table(columns, rows.map { $0.map { $0.isNull ? "–" : RowPrinter.text($0) } })
     }
   }
@@ -105,8 +106,14 @@ struct RowPrinter {
   }
 
   private static func csv(_ cell: String) -> String {
-    guard cell.contains(where: { $0 == "," || $0 == "\"" || $0.isNewline }) else { return cell }
-    return "\"" + cell.replacingOccurrences(of: "\"", with: "\"\"") + "\""
+    // By code points: a comma with a combining mark is a comma to every reader of CSV.
+    guard cell.unicodeScalars.contains(where: { [",", "\"", "\n", "\r"].contains($0) }) else { return cell }
+    var quoted = "\"".unicodeScalars
+    for scalar in cell.unicodeScalars {
+      if scalar == "\"" { quoted.append(scalar) }
+      quoted.append(scalar)
+    }
+    return String(quoted) + "\""
   }
 }
 
