@@ -118,7 +118,15 @@ final class LMDBEnvironment: @unchecked Sendable {
       WeirError(
         "corrupt", "\(path) holds no state table that can be read: \(String(cString: mdb_strerror(code)))",
         advice: "Move it away and run `weir state rebuild PIPELINE`.")
-    default: WeirError("storage", "cannot \(what) the state table in \(path): \(String(cString: mdb_strerror(code)))", fatalTo: .worker)
+    case ENOTDIR, EEXIST:
+      WeirError(
+        "storage", "cannot \(what) the state table in \(path): \(String(cString: strerror(code)))",
+        advice: "The state table is a directory: look at what lies at this path, or name another with --store.", fatalTo: .worker)
+    default:
+      WeirError(
+        "storage", "cannot \(what) the state table in \(path): \(String(cString: mdb_strerror(code)))",
+        advice: "Look at the directory and its file system, then run again; `weir state rebuild PIPELINE` makes the table again.",
+        fatalTo: .worker)
     }
   }
 

@@ -37,8 +37,30 @@ final class CaptureBytes {
     self.isPeek = isPeek
     descriptor = path == "-" ? 0 : open(path, O_RDONLY | O_CLOEXEC)
     input = [UInt8](repeating: 0, count: 256 << 10)
-    guard descriptor >= 0 else { throw FileSystem.error("open the capture", path) }
+    guard descriptor >= 0 else { throw CaptureBytes.unreadable(path, errno) }
+    if path != "-" { _ = try CaptureBytes.fileBytes(path) }
     try sniff()
+  }
+
+  /// The size of a capture file as it lies on the disk.
+  /// - Throws: `config` where there is no such file, or it is a directory.
+  static func fileBytes(_ path: String) throws(WeirError) -> Int64 {
+    var info = stat()
+    guard stat(path, &info) == 0 else { throw unreadable(path, errno) }
+    guard info.st_mode & S_IFMT != S_IFDIR else {
+      throw WeirError("config", "the capture \(path) is a directory", advice: "Name the files in it: \(path)/*")
+    }
+    return Int64(info.st_size)
+  }
+
+  private static func unreadable(_ path: String, _ number: Int32) -> WeirError {
+    let advice =
+      switch number {
+      case ENOENT, ENOTDIR: "Look at the path: --capture takes NDJSON files, plain, gzip or zstd, or - for standard input."
+      case EACCES, EPERM: "Make the file readable for this user."
+      default: "Look at the file, then run again."
+      }
+    return WeirError("config", "the capture \(path) cannot be read: \(String(cString: strerror(number)))", advice: advice)
   }
 
   deinit {
@@ -59,11 +81,11 @@ final class CaptureBytes {
       let stream = UnsafeMutablePointer<z_stream>.allocate(capacity: 1)
       stream.initialize(to: z_stream())
       guard inflateInit2_(stream, 15 + 16, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK else {
-        throw WeirError("storage", "zlib does not start")
+        throw WeirError("storage", "zlib does not start, for the capture \(path)", advice: "Is there memory left? Run again.", isRetriable: true)
       }
       form = .gzip(stream)
     } else if inputEnd >= 4, input[0] == 0x28, input[1] == 0xB5, input[2] == 0x2F, input[3] == 0xFD {
-      guard let stream = ZSTD_createDStream() else { throw WeirError("storage", "libzstd does not start") }
+      guard let stream = ZSTD_createDStream() else { throw WeirError("storage", "libzstd does not start, for the capture \(path)", advice: "Is there memory left? Run again.", isRetriable: true) }
       form = .zstd(stream)
     }
   }
