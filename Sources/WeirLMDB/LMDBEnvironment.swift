@@ -103,7 +103,7 @@ final class LMDBEnvironment: @unchecked Sendable {
       try makeDirectory(String(path[..<slash]))
       if mkdir(path, 0o777) == 0 || errno == EEXIST { return }
     }
-    throw error("make the directory", path, errno)
+    throw error("make the directory of", path, errno)
   }
 
   static func error(_ what: String, _ path: String, _ code: Int32) -> WeirError {

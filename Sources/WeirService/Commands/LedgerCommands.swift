@@ -29,7 +29,7 @@ public enum LedgerCommands {
     WeirError("config", "there is no ledger \(prefix) in this lake", advice: "Run `weir replay` first, or name the lake with --lake.")
   }
 
-  private static func line(_ entry: LedgerEntry) -> String {
+  static func line(_ entry: LedgerEntry) -> String {
     if let genesis = entry.genesis {
       return "\(entry.number)  ledger \(genesis.ledgerID), \(genesis.lanes.count) lanes by \(genesis.dealing?.rawValue ?? "shard")"
     }

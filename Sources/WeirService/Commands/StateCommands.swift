@@ -28,6 +28,9 @@ public enum StateCommands {
   public static func scan(
     table: String, prefix: String?, limit: Int?, store: String?, pipeline: String?, format: RowFormat, console: Console
   ) async throws -> Int32 {
+    if let limit, limit < 0 {
+      throw WeirError("config", "--limit \(limit): a number of rows cannot be negative", advice: "Leave --limit out for all rows.")
+    }
     let reader = try await StateReader(table: table, store: try directory(store, pipeline))
     if prefix != nil, reader.by.first?.type != .string {
       throw WeirError(

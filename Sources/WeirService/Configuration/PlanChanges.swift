@@ -33,9 +33,6 @@ enum PlanChanges {
       if kept != keptBefore {
         found.append("\(path): the order \(keptBefore.joined(separator: ", ")) -> \(kept.joined(separator: ", "))")
       }
-    case (.duration(let x)?, .duration(let y)?):
-      let unit = PlanChanges.unit([x, y])
-      found.append("\(path): \(text(x, unit)) -> \(text(y, unit))")
     case (nil, let added?): found.append("\(path): added\(short(added).map { " (\($0))" } ?? "")")
     case (let removed?, nil): found.append("\(path): removed\(short(removed).map { " (it was \($0))" } ?? "")")
     default: found.append("\(path): \(a.flatMap(short) ?? "nothing") -> \(b.flatMap(short) ?? "nothing")")
@@ -46,20 +43,20 @@ enum PlanChanges {
   private static func short(_ part: Part) -> String? {
     switch part {
     case .group: nil
-    case .duration(let d): text(d, unit([d]))
+    case .duration(let d): text(d)
     case .text(let text): text.count > 60 ? text.prefix(57) + "…" : text
     }
   }
 
-  /// The largest unit in which all are whole numbers.
-  private static func unit(_ durations: [Int64]) -> (name: String, microseconds: Int64) {
-    let units: [(String, Int64)] = [("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1000)]
-    guard durations.contains(where: { $0 != 0 }) else { return ("s", 1_000_000) }
-    return units.first { unit in durations.allSatisfy { $0 % unit.1 == 0 } } ?? ("us", 1)
-  }
-
-  private static func text(_ duration: Int64, _ unit: (name: String, microseconds: Int64)) -> String {
-    "\(duration / unit.microseconds) \(unit.name)"
+  /// In the largest unit in which it is a whole number, as people write it: 60 s, 2 m, 1 h.
+  private static func text(_ duration: Int64) -> String {
+    let units: [(name: String, microseconds: Int64, least: Int64)] = [
+      ("d", 86_400_000_000, 1), ("h", 3_600_000_000, 1), ("m", 60_000_000, 2), ("s", 1_000_000, 0), ("ms", 1000, 1), ("us", 1, 1),
+    ]
+    for unit in units where duration % unit.microseconds == 0 && duration / unit.microseconds >= unit.least {
+      return "\(duration / unit.microseconds) \(unit.name)"
+    }
+    return "\(duration) us"
   }
 }
 

@@ -79,8 +79,7 @@ struct RowPrinter {
       }
     case .csv:
       console.data(columns.map(RowPrinter.csv).joined(separator: ","))
-      // As in lookup files: null is an empty field, the empty text is quoted.
-      for row in rows { console.data(row.map { $0 == .string("") ? "\"\"" : RowPrinter.csv(RowPrinter.text($0)) }.joined(separator: ",")) }
+      for row in rows { console.data(RowPrinter.csvLine(row)) }
     case .table: table(columns, rows.map { $0.map { $0.isNull ? "–" : RowPrinter.text($0) } })
     }
   }
@@ -103,6 +102,11 @@ struct RowPrinter {
     case .string(let s): s
     default: value.text
     }
+  }
+
+  /// As in lookup files: null is an empty field, the empty text is quoted.
+  static func csvLine(_ row: [JSONValue]) -> String {
+    row.map { $0 == .string("") ? "\"\"" : csv(text($0)) }.joined(separator: ",")
   }
 
   private static func csv(_ cell: String) -> String {
