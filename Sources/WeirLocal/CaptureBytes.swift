@@ -35,20 +35,26 @@ final class CaptureBytes {
   init(_ path: String, isPeek: Bool = false) throws(WeirError) {
     self.path = path
     self.isPeek = isPeek
+    if path != "-" { _ = try CaptureBytes.fileBytes(path) }
     descriptor = path == "-" ? 0 : open(path, O_RDONLY | O_CLOEXEC)
     input = [UInt8](repeating: 0, count: 256 << 10)
     guard descriptor >= 0 else { throw CaptureBytes.unreadable(path, errno) }
-    if path != "-" { _ = try CaptureBytes.fileBytes(path) }
     try sniff()
   }
 
   /// The size of a capture file as it lies on the disk.
-  /// - Throws: `config` where there is no such file, or it is a directory.
+  /// - Throws: `config` where there is no such file, or it is a directory, or a pipe: a capture is read from its beginning more
+  ///   than once, and what was read of a pipe is gone.
   static func fileBytes(_ path: String) throws(WeirError) -> Int64 {
     var info = stat()
     guard stat(path, &info) == 0 else { throw unreadable(path, errno) }
     guard info.st_mode & S_IFMT != S_IFDIR else {
       throw WeirError("config", "the capture \(path) is a directory", advice: "Name the files in it: \(path)/*")
+    }
+    guard info.st_mode & S_IFMT == S_IFREG else {
+      throw WeirError(
+        "config", "the capture \(path) is no file but a pipe or a device, which can be read once only",
+        advice: "Give it as standard input: … | weir replay PIPELINE --capture -")
     }
     return Int64(info.st_size)
   }
@@ -84,11 +90,14 @@ final class CaptureBytes {
         throw WeirError("storage", "zlib does not start, for the capture \(path)", advice: "Is there memory left? Run again.", isRetriable: true)
       }
       form = .gzip(stream)
-    } else if inputEnd >= 4, input[0] == 0x28, input[1] == 0xB5, input[2] == 0x2F, input[3] == 0xFD {
+    } else if inputEnd >= 4, CaptureBytes.isZstd(input[0...3].reversed().reduce(0) { $0 << 8 | UInt32($1) }) {
       guard let stream = ZSTD_createDStream() else { throw WeirError("storage", "libzstd does not start, for the capture \(path)", advice: "Is there memory left? Run again.", isRetriable: true) }
       form = .zstd(stream)
     }
   }
+
+  /// The magic number of a frame, or of a frame to be skipped, as pzstd and others put first. Source: RFC 8878, sections 3.1.1, 3.1.2.
+  private static func isZstd(_ magic: UInt32) -> Bool { magic == 0xFD2F_B528 || magic & 0xFFFF_FFF0 == 0x184D_2A50 }
 
   /// Reads into `input` from `place` on; false at the end of the file.
   private func fill(at place: Int) throws(WeirError) -> Bool {
@@ -164,6 +173,11 @@ final class CaptureBytes {
         if isInside { throw broken("it ends in the middle") }
         return 0
       }
+      if !isInside {
+        // Zeros behind a member are padding, as for gzip itself.
+        while inputAt < inputEnd, input[inputAt] == 0 { inputAt += 1 }
+        guard inputAt < inputEnd else { continue }
+      }
       isInside = true
       let result = input.withUnsafeMutableBufferPointer { buffer in
         stream.pointee.next_in = buffer.baseAddress! + inputAt
@@ -192,7 +206,14 @@ final class CaptureBytes {
         return (result, inside.pos)
       }
       inputAt += used
-      if ZSTD_isError(result) != 0 { throw broken(String(cString: ZSTD_getErrorName(result))) }
+      if ZSTD_isError(result) != 0 {
+        guard ZSTD_getErrorCode(result) != ZSTD_error_frameParameter_windowTooLarge else {
+          throw WeirError(
+            "config", "the capture \(path) was compressed with a window of more than 128 MiB, which would take as much memory to read",
+            advice: "Compress it anew with at most --long=27, or uncompress it: zstd -dc --long=31 \(path) | weir replay PIPELINE --capture -")
+        }
+        throw broken(String(cString: ZSTD_getErrorName(result)))
+      }
       isInside = result != 0
       if !hasInput, out.pos == 0 { throw broken("it ends in the middle") }
     }

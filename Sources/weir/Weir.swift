@@ -2,40 +2,7 @@ import ArgumentParser
 import WeirCore
 import WeirService
 
-/// The entry point: parses the command line, so that a wrong one ends with 2 as a wrong pipeline file does (the parser's own
-/// code is 64), and runs the command.
 @main
-enum Main {
-  static func main() async {
-    do {
-      var command = try Weir.parseAsRoot()
-      guard type(of: command).configuration.subcommands.isEmpty else {
-        refuse("Error: Missing subcommand\n\n" + Weir.helpMessage(for: type(of: command)))
-      }
-      if var command = command as? any AsyncParsableCommand {
-        try await command.run()
-      } else {
-        try command.run()
-      }
-    } catch {
-      guard Weir.exitCode(for: error) == .validationFailure else { Weir.exit(withError: error) }
-      let message = Weir.fullMessage(for: error)
-      refuse(message + (isAboutNegativeKey(message) ? "\n" + State.Get.negativeKeyHint : ""))
-    }
-  }
-
-  private static func refuse(_ message: String) -> Never {
-    Console().talk(message)
-    Weir.exit(withError: ExitCode(2))
-  }
-
-  /// A key that begins with - looks like an option.
-  private static func isAboutNegativeKey(_ message: String) -> Bool {
-    guard let found = message.range(of: "Unknown option '-") else { return false }
-    return message[found.upperBound...].first?.isNumber == true
-  }
-}
-
 struct Weir: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "weir", abstract: "Replays streams into a Delta lake and a state table, exactly once.",
