@@ -4,6 +4,17 @@ import WeirOperators
 import WeirParquet
 import WeirProtocol
 
+/// Chunks on their way to one table's encoder. The queue is their only holder: a block is freed once all its tables have it.
+private final class ChunkQueue: @unchecked Sendable {
+  // Unchecked: made by one task, emptied by one job.
+  private var left: [RowChunk]
+
+  init(_ chunks: [RowChunk]) { left = chunks.reversed() }
+
+  var isEmpty: Bool { left.isEmpty }
+  func next() -> RowChunk? { left.popLast() }
+}
+
 /// Turns a batch into files on the blocking threads, a table at a time.
 ///
 /// It is a stage of its own between the lanes and the committer: while one epoch is written and committed, which is mostly
@@ -26,32 +37,30 @@ struct BatchEncoder: Sendable {
   func encode(_ batch: EpochBatch, number: Int64, attempt: String) async throws -> EncodedBatch {
     let text = String(number)
     let stem = "\(String(repeating: "0", count: max(0, 8 - text.utf8.count)))\(text)-\(attempt)"
-    var chunks: [Int: [RowChunk]] = [:]
-    for (number, layout) in layouts.enumerated() { chunks[number] = try self.chunks(layout.table, batch) }
-    var encoded = EncodedBatch(batch: batch, attempt: attempt, stem: stem, files: [:])
-    for i in encoded.batch.epochs.indices { encoded.batch.epochs[i].tables = LaneTables(bronze: [], silver: []) }
-    encoded.files = try await files(chunks, stem)
-    return encoded
+    var queues: [Int: ChunkQueue] = [:]
+    for (number, layout) in layouts.enumerated() { queues[number] = ChunkQueue(try chunks(layout.table, batch)) }
+    for epoch in batch.epochs { epoch.tables.removeAll() }
+    return EncodedBatch(batch: batch, attempt: attempt, stem: stem, files: try await files(queues, stem))
   }
 
   /// Encodes the windows that the merge lane finished, by gold table number.
   func encode(merged: [Int: [WindowResult]], stem: String) async throws -> [Int: [EncodedFile]] {
-    var chunks: [Int: [RowChunk]] = [:]
+    var queues: [Int: ChunkQueue] = [:]
     for (gold, results) in merged {
       guard let number = layouts.firstIndex(where: { $0.table == "gold/\(compiled.plan.gold[gold].name)" }) else { continue }
-      chunks[number] = try rows(results, gold)
+      queues[number] = ChunkQueue(try rows(results, gold))
     }
-    return try await files(chunks, stem)
+    return try await files(queues, stem)
   }
 
-  private func files(_ chunks: [Int: [RowChunk]], _ stem: String) async throws -> [Int: [EncodedFile]] {
+  private func files(_ queues: [Int: ChunkQueue], _ stem: String) async throws -> [Int: [EncodedFile]] {
     try await withThrowingTaskGroup(of: (Int, [EncodedFile]).self) { group in
-      for (number, chunks) in chunks where !chunks.isEmpty {
+      for (number, queue) in queues where !queue.isEmpty {
         group.addTask { [layouts, run, threads, lake = compiled.plan.lake] in
           let files = try await threads.run {
             var encoder = TableEncoder(
               layouts[number], run: run, lake: lake, stem: stem, perform: { threads.forEach($0, $1) })
-            for chunk in chunks { try encoder.append(chunk) }
+            while let chunk = queue.next() { try encoder.append(chunk) }
             return try encoder.finish()
           }
           return (number, files)
@@ -63,12 +72,12 @@ struct BatchEncoder: Sendable {
     }
   }
 
-  /// The rows of one table, lane by lane in position order.
+  /// The rows of one table by position; rows that were collected into columns lane by lane.
   private func chunks(_ table: String, _ batch: EpochBatch) throws -> [RowChunk] {
     let gold = compiled.plan.gold
     switch table.prefix(while: { $0 != "/" }) {
-    case "bronze": return batch.epochs.flatMap(\.tables.bronze)
-    case "silver": return batch.epochs.flatMap(\.tables.silver)
+    case "bronze": return RowChunk.inPositionOrder(batch.epochs.map(\.tables.bronze))
+    case "silver": return RowChunk.inPositionOrder(batch.epochs.map(\.tables.silver))
     case "quarantine": return batch.epochs.flatMap { chunk($0.tables.quarantine) }
     case "late":
       guard let number = gold.firstIndex(where: { table == "late/\($0.name)" }) else { return [] }
@@ -80,7 +89,7 @@ struct BatchEncoder: Sendable {
   }
 
   private func chunk(_ columns: [Column]?) -> [RowChunk] {
-    columns.map { [RowChunk(source: .columns($0), rows: nil, count: $0.first?.count ?? 0)] } ?? []
+    columns.map { [RowChunk($0)] } ?? []
   }
 
   private func rows(_ results: [WindowResult], _ number: Int) throws -> [RowChunk] {

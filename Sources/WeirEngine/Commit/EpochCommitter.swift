@@ -35,7 +35,8 @@ actor EpochCommitter {
 
   /// - Throws: `fenced`, `unknown`, `quarantine_halt` and what the store throws; each ends the worker.
   func commit(_ encoded: EncodedBatch) async throws {
-    let (batch, attempt) = (encoded.batch, encoded.attempt)
+    var batch = encoded.batch
+    let attempt = encoded.attempt
     try checkQuarantine(batch)
     let began = environment.clock.monotonicNanoseconds
     var draft = EntryDraft(
@@ -46,7 +47,7 @@ actor EpochCommitter {
     let byTable = try await encoded.files.merging(encoder.encode(merged: merged, stem: encoded.stem)) { $0 + $1 }
     let files = byTable.sorted { $0.key < $1.key }.flatMap(\.value)
     draft.tables = BatchEncoder.commits(files)
-    let blobs = addBlobs(&draft, batch, path: ledger.layout.blob(attempt: attempt, name: "state"), watermark: watermark)
+    let blobs = addBlobs(&draft, &batch, path: ledger.layout.blob(attempt: attempt, name: "state"), watermark: watermark)
     try await environment.lake.write(
       files.map { NewObject(path: $0.table + "/" + $0.path, bytes: $0.bytes) }
         + [NewObject(path: blobs.path, bytes: blobs.bytes)])
@@ -68,11 +69,12 @@ actor EpochCommitter {
       decisions: batch.decisions)
   }
 
-  /// All blobs of the entry in one object, and the references to them in the draft.
+  /// All blobs of the entry in one object, and the references to them in the draft. Takes them out of the batch.
   private func addBlobs(
-    _ draft: inout EntryDraft, _ batch: EpochBatch, path: String, watermark: Int64
+    _ draft: inout EntryDraft, _ batch: inout EpochBatch, path: String, watermark: Int64
   ) -> (path: String, bytes: [UInt8]) {
     var bytes: [UInt8] = []
+    bytes.reserveCapacity(batch.epochs.reduce(0) { $0 + $1.state.count } + 1 << 12)
     func add(_ blob: [UInt8]) -> BlobRef {
       let ref = BlobRef(
         path: path, offset: Int64(bytes.count), length: Int64(blob.count), hash: ContentHash(of: blob).hex)
@@ -86,6 +88,7 @@ actor EpochCommitter {
     }
     for (i, epoch) in batch.epochs.enumerated() {
       draft.lanes[i].state = state(epoch.lane, epoch.state, isBase: epoch.stateIsBase)
+      batch.epochs[i].state = []
     }
     guard compiled.hasMerge else { return (path, bytes) }
     let (blob, isBase) = merge.save()
