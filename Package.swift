@@ -62,7 +62,7 @@ let package = Package(
     .testTarget(name: "WeirParquetTests", dependencies: ["WeirParquet", "WeirCore"]),
     .testTarget(name: "WeirDeltaTests", dependencies: ["WeirDelta", "WeirParquet", "WeirCore"]),
     .testTarget(name: "WeirLocalTests", dependencies: ["WeirLocal", "WeirLMDB", "WeirCore"]),
-    .testTarget(name: "WeirServiceTests", dependencies: ["WeirService", "WeirOperators", "WeirProtocol", "WeirCore"]),
+    .testTarget(name: "WeirServiceTests", dependencies: ["WeirService", "WeirEngine", "WeirOperators", "WeirProtocol", "WeirCore"]),
   ],
   swiftLanguageModes: [.v6]
 )

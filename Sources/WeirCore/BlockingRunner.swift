@@ -3,10 +3,10 @@ public protocol BlockingRunner: Sendable {
   func run<T: Sendable>(_ work: @escaping @Sendable () throws -> T) async throws -> T
 
   /// Calls `body` for 0 ..< n, in any order and on any threads, and returns when all have returned. Called by a job.
-  func forEach(_ n: Int, _ body: (Int) -> Void)
+  func forEach(_ n: Int, _ body: @escaping (Int) -> Void)
 }
 
 extension BlockingRunner {
   /// One after the other.
-  public func forEach(_ n: Int, _ body: (Int) -> Void) { for i in 0..<n { body(i) } }
+  public func forEach(_ n: Int, _ body: @escaping (Int) -> Void) { for i in 0..<n { body(i) } }
 }

@@ -13,9 +13,13 @@ public final class BlockingThreads: BlockingRunner, @unchecked Sendable {
   private var head = 0
   private var isStopped = false
   private var threads: [pthread_t] = []
+  private let niceness: Int32
 
-  /// - Parameter count: threads, at least 1.
-  public init(count: Int) {
+  /// - Parameters:
+  ///   - count: threads, at least 1.
+  ///   - niceness: above 0 for work that must not hold up the others: these threads get what they leave.
+  public init(count: Int, niceness: Int32 = 0) {
+    self.niceness = niceness
     mutex = .allocate(capacity: 1)
     condition = .allocate(capacity: 1)
     pthread_mutex_init(mutex, nil)
@@ -37,6 +41,8 @@ public final class BlockingThreads: BlockingRunner, @unchecked Sendable {
   }
 
   private func work() {
+    // Linux takes the thread that calls, not the process. It fails only for a niceness below the present one.
+    if niceness > 0 { setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, niceness) }
     while let job = take() { job() }
   }
 
@@ -63,12 +69,13 @@ public final class BlockingThreads: BlockingRunner, @unchecked Sendable {
     }
   }
 
-  /// Threads that are idle help; while all are busy the caller's does everything.
-  public func forEach(_ n: Int, _ body: (Int) -> Void) {
-    withoutActuallyEscaping(body) { body in
-      // Dispatch calls it on several threads at once; the caller made it for that.
-      nonisolated(unsafe) let body = body
-      DispatchQueue.concurrentPerform(iterations: n) { body($0) }
+  /// Threads of the pool that are idle help; while all are busy the caller's does everything.
+  public func forEach(_ n: Int, _ body: @escaping (Int) -> Void) {
+    withUnsafePointer(to: body) { body in
+      let share = SharedLoop(n, body)
+      for _ in 1..<max(1, min(n, threads.count)) { submit { share.help() } }
+      share.help()
+      share.wait()
     }
   }
 
@@ -87,4 +94,31 @@ public final class BlockingThreads: BlockingRunner, @unchecked Sendable {
     pthread_cond_broadcast(condition)
     pthread_mutex_unlock(mutex)
   }
+}
+
+/// One loop whose rounds several threads take. A helper that comes when all rounds are taken touches nothing of the caller's.
+private final class SharedLoop: @unchecked Sendable {
+  // Unchecked: `body` is called only for rounds below `count`, and the caller waits for the last of them.
+  private let count: Int
+  /// The caller's, not held here: a helper may come long after, and what the loop works on is large.
+  private let body: UnsafePointer<(Int) -> Void>
+  private let next = Atomic(0)
+  private let done = Atomic(0)
+  private let isDone = DispatchSemaphore(value: 0)
+
+  init(_ count: Int, _ body: UnsafePointer<(Int) -> Void>) {
+    self.count = count
+    self.body = body
+  }
+
+  func help() {
+    while true {
+      let round = next.add(1, ordering: .relaxed).oldValue
+      guard round < count else { return }
+      body.pointee(round)
+      if done.add(1, ordering: .acquiringAndReleasing).newValue == count { isDone.signal() }
+    }
+  }
+
+  func wait() { if count > 0 { isDone.wait() } }
 }

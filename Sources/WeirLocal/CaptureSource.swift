@@ -27,13 +27,16 @@ public final class CaptureSource: RecordSource {
   /// Bytes of all files as they are on disk; nil with standard input.
   public let totalFileBytes: Int64?
 
+  /// Large enough that what a block costs once is nothing beside its records, small enough for the caches.
+  public static let blockBytes = 2 << 20
+
   /// - Parameters:
   ///   - files: read in this order as one sequence of bytes; `-` is standard input.
   ///   - startAt: the uncompressed byte to begin at; the bytes before are read and compared with `expectedPrefix`.
   ///   - cutBytes: a cut stands behind the first record that ends this far from the last one.
   /// - Throws: a `WeirError` naming the file that is not there.
   public init(
-    files: [String], startAt: Int64 = 0, expectedPrefix: Hash128? = nil, cutBytes: Int64, blockBytes: Int = 1 << 20,
+    files: [String], startAt: Int64 = 0, expectedPrefix: Hash128? = nil, cutBytes: Int64, blockBytes: Int = CaptureSource.blockBytes,
     keepOpen: Bool = false
   ) throws {
     var total: Int64? = 0

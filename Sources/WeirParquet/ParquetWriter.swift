@@ -111,7 +111,7 @@ final class FileWriter: @unchecked Sendable {
   /// Encodes the open slice, columns side by side.
   private func endSlice() {
     let isWhole = (groupRows + pieceRows) % sliceRows == 0
-    workbench.forEach(chunks.count, isWorthIt: pieceRows >= 1024) { i in
+    workbench.forEach(chunks.count, isWorthIt: pieceRows >= 1024) { [chunks, pieces] i in
       for piece in pieces {
         piece.rows.withUnsafeBufferPointer { rows in
           guard let start = rows.baseAddress else { return }
@@ -127,7 +127,7 @@ final class FileWriter: @unchecked Sendable {
   }
 
   private func closeGroup() {
-    workbench.forEach(chunks.count, isWorthIt: groupRows >= 1024) { chunks[$0].settle() }
+    workbench.forEach(chunks.count, isWorthIt: groupRows >= 1024) { [chunks] in chunks[$0].settle() }
     var closed: [ChunkMetadata] = []
     // The footer too, which follows at once unless the group was full.
     out.reserveCapacity(out.count + chunks.reduce(0) { $0 + $1.settledBytes } + chunks.count << 9)

@@ -6,7 +6,7 @@ import Synchronization
 /// more compressors than columns are encoded at the same time.
 public final class ParquetWorkbench: Sendable {
   /// Calls `body` for 0 ..< n, in any order, on any threads, and returns when all have returned.
-  public typealias Perform = @Sendable (_ n: Int, _ body: (Int) -> Void) -> Void
+  public typealias Perform = @Sendable (_ n: Int, _ body: @escaping (Int) -> Void) -> Void
 
   let options: ParquetOptions
   private let perform: Perform?
@@ -18,7 +18,7 @@ public final class ParquetWorkbench: Sendable {
     self.perform = perform
   }
 
-  func forEach(_ n: Int, isWorthIt: Bool, _ body: (Int) -> Void) {
+  func forEach(_ n: Int, isWorthIt: Bool, _ body: @escaping (Int) -> Void) {
     if isWorthIt, n > 1, let perform { return perform(n, body) }
     for i in 0..<n { body(i) }
   }

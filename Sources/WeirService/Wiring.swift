@@ -29,7 +29,9 @@ struct Wiring {
 
   /// - Parameter withState: opens (and makes) the state table.
   init(_ places: Places, withState: Bool) throws {
-    threads = BlockingThreads(count: max(2, ProcessInfo.processInfo.activeProcessorCount))
+    // One more than there are cores, since one mostly waits for the disk. They give way to lanes and flushes: that keeps the
+    // state table fresh while a large epoch is encoded.
+    threads = BlockingThreads(count: ProcessInfo.processInfo.activeProcessorCount + 1, niceness: 10)
     stateThread = BlockingThreads(count: 1)
     lake = LocalObjectStore(root: places.lake, threads: threads, random: random)
     state = withState ? try LMDBStateTable(path: places.store, thread: stateThread) : nil

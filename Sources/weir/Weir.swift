@@ -48,15 +48,27 @@ struct Replay: AsyncParsableCommand {
   @Option(help: "The state table's directory, instead of the pipeline's.") var store: String?
   @Option(help: "Lanes of a new ledger (4 unless said); a started ledger keeps its own.") var lanes: Int?
   @Flag(help: "Leave windows open at the end: the capture may grow.") var keepOpen = false
+  @Option(help: "Records arrive at this rate, such as 200000/s; tells the latency from arrival to visible state.", transform: Pace.parse)
+  var pace: Double?
   @Flag(help: "JSON lines on standard output.") var json = false
 
   func run() async throws {
     try await exiting { console in
       try await ReplayCommand.run(
         ReplayOptions(
-          pipeline: pipeline, captures: capture, lake: lake, store: store, lanes: lanes, keepOpen: keepOpen, json: json),
+          pipeline: pipeline, captures: capture, lake: lake, store: store, lanes: lanes, keepOpen: keepOpen, pace: pace,
+          json: json),
         console: console)
     }
+  }
+}
+
+enum Pace {
+  @Sendable static func parse(_ text: String) throws -> Double {
+    guard let rate = Double(text.hasSuffix("/s") ? text.dropLast(2) : text[...]), rate > 0, rate <= 1e9 else {
+      throw ValidationError("a rate is a number of records a second above 0, such as 200000/s")
+    }
+    return rate
   }
 }
 

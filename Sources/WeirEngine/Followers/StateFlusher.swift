@@ -4,17 +4,27 @@ import WeirProtocol
 
 /// Takes changed rows of lane-finished state to the state table while the lanes go on (law 6).
 ///
-/// Rows may run ahead of the ledger: each carries its lane's position as a fence. Flushes take at most `spec.share` of the
-/// time: after one that took t, the next waits at least t / share - t.
+/// Rows may run ahead of the ledger: each carries its lane's position as a fence. Flushes begin at the configured interval, and
+/// take at most `spec.share` of the time: after one that took t, the next begins t / share later.
 actor StateFlusher {
   private let lanes: [ShardActor]
   private let state: (any StateTable)?
   private let clock: any Clock
   private let spec: StoreSpec
+  private let reached: @Sendable () -> Int64
+  private let meter: LatencyMeter?
   /// Without a move of its mark a lane has no new rows, unless it was restored just now.
   private var written: [LaneID: FlushMark] = [:]
 
-  init(lanes: [ShardActor], state: (any StateTable)?, clock: any Clock, spec: StoreSpec) {
+  /// - Parameters:
+  ///   - reached: the position up to which all lanes have consumed.
+  ///   - meter: told of each position once its rows are visible.
+  init(
+    lanes: [ShardActor], state: (any StateTable)?, clock: any Clock, spec: StoreSpec,
+    reached: @escaping @Sendable () -> Int64 = { 0 }, meter: LatencyMeter? = nil
+  ) {
+    self.reached = reached
+    self.meter = meter
     self.lanes = lanes
     self.state = state
     self.clock = clock
@@ -29,18 +39,20 @@ actor StateFlusher {
       // Short steps, so that the end of a run is not held up by a long interval.
       var left = wait
       while left > 0, !isDone(), !Task.isCancelled {
-        await clock.sleep(nanoseconds: min(left, 20_000_000))
-        left -= 20_000_000
+        let step = min(left, 20_000_000)
+        await clock.sleep(nanoseconds: step)
+        left -= step
       }
       let began = clock.monotonicNanoseconds
       try await flush()
       let took = clock.monotonicNanoseconds - began
-      wait = max(spec.flushMicroseconds * 1000, Int64(Double(took) / spec.share) - took)
+      wait = max(spec.flushMicroseconds * 1000, Int64(Double(took) / spec.share)) - took
     }
   }
 
   func flush() async throws {
     guard let state else { return }
+    let position = reached()
     var rows: [StateBatch] = []
     var marks: [FlushMark] = []
     for lane in lanes {
@@ -49,9 +61,11 @@ actor StateFlusher {
       rows += taken.rows
       marks.append(taken.mark)
     }
-    guard !marks.isEmpty else { return }
-    _ = try await state.write(rows, meta: marks.map(\.entry))
-    for mark in marks { written[mark.lane] = mark }
+    if !marks.isEmpty {
+      _ = try await state.write(rows, meta: marks.map(\.entry))
+      for mark in marks { written[mark.lane] = mark }
+    }
+    meter?.visible(through: position, now: clock.monotonicNanoseconds)
   }
 }
 

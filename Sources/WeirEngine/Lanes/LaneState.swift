@@ -110,9 +110,19 @@ final class LaneState {
     quarantine.add(block, row, stage: rejection.stage.rawValue, reason: rejection.reason)
   }
 
+  /// One array of the right size, where `filter` makes seven.
+  private static func rows(_ rows: [UInt32], where mask: [Bool]) -> [UInt32] {
+    [UInt32](unsafeUninitializedCapacity: rows.count) { out, count in
+      for row in rows {
+        out[count] = row
+        count += mask[Int(row)] ? 1 : 0
+      }
+    }
+  }
+
   private func aggregate(_ i: Int, _ block: PreparedBlock, _ passed: [UInt32]) {
     let input = block.aggregates[i]
-    let rows = input.mask.map { mask in passed.filter { mask[Int($0)] } } ?? passed
+    let rows = input.mask.map { LaneState.rows(passed, where: $0) } ?? passed
     guard !rows.isEmpty else { return }
     let key = { (row: Int) in StateKey.encode(input.by.map { $0.literal(row) }) }
     if compiled.aggregates[i].window == nil {

@@ -54,12 +54,14 @@ final class ReplaySession: Sendable {
 
   func run(
     _ makeSource: (Int64, Hash128?) throws -> any RecordSource, keepOpen: Bool,
-    observe: @escaping @Sendable (ReplayProgress) -> Void, isInterrupted: @escaping @Sendable () -> Bool
+    meter: LatencyMeter?, observe: @escaping @Sendable (ReplayProgress) -> Void,
+    isInterrupted: @escaping @Sendable () -> Bool
   ) async throws -> ReplayEnd {
     let source = try makeSource(start.position, start.prefix)
     let batches = Handover<EpochBatch>()
     let encoded = Handover<EncodedBatch>()
-    let flusher = StateFlusher(lanes: lanes, state: compiled.hasLaneState ? environment.state : nil, clock: environment.clock, spec: compiled.plan.store)
+    let flusher = StateFlusher(lanes: lanes, state: compiled.hasLaneState ? environment.state : nil, clock: environment.clock, spec: compiled.plan.store,
+      reached: { [self] in counted.withLock { $0.position } }, meter: meter)
     let isDone = Flag()
     do {
       let end = try await withThrowingTaskGroup(of: ReplayEnd?.self) { group in

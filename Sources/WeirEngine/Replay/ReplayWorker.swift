@@ -12,6 +12,7 @@ public struct ReplayWorker: Sendable {
   private let environment: EngineEnvironment
   private let request: LedgerRequest
   private let keepOpen: Bool
+  private let meter: LatencyMeter?
   /// Makes the source that begins at a position, given the hash of what is before it.
   private let source: @Sendable (_ startAt: Int64, _ prefix: Hash128?) throws -> any RecordSource
   private let observe: @Sendable (ReplayProgress) -> Void
@@ -19,6 +20,7 @@ public struct ReplayWorker: Sendable {
 
   public init(
     _ compiled: CompiledPlan, environment: EngineEnvironment, request: LedgerRequest, keepOpen: Bool,
+    meter: LatencyMeter? = nil,
     source: @escaping @Sendable (_ startAt: Int64, _ prefix: Hash128?) throws -> any RecordSource,
     observe: @escaping @Sendable (ReplayProgress) -> Void, isInterrupted: @escaping @Sendable () -> Bool
   ) {
@@ -26,6 +28,7 @@ public struct ReplayWorker: Sendable {
     self.environment = environment
     self.request = request
     self.keepOpen = keepOpen
+    self.meter = meter
     self.source = source
     self.observe = observe
     self.isInterrupted = isInterrupted
@@ -48,7 +51,7 @@ public struct ReplayWorker: Sendable {
     let session = try await ReplaySession(
       compiled: compiled, environment: environment, ledger: ledger, fold: fold, followers: followers,
       planHash: request.planHash)
-    let end = try await session.run(source, keepOpen: keepOpen, observe: observe, isInterrupted: isInterrupted)
+    let end = try await session.run(source, keepOpen: keepOpen, meter: meter, observe: observe, isInterrupted: isInterrupted)
     let after = await session.committer.fold
     try await followers.catchUp(to: after.number)
     try await environment.state?.finish()

@@ -14,10 +14,12 @@ public struct ReplayOptions: Sendable {
   public var store: String?
   public var lanes: Int?
   public var keepOpen: Bool
+  /// Records a second at which the records arrive; nil: as fast as they are read.
+  public var pace: Double?
   public var json: Bool
 
   public init(
-    pipeline: String, captures: [String], lake: String?, store: String?, lanes: Int?, keepOpen: Bool, json: Bool
+    pipeline: String, captures: [String], lake: String?, store: String?, lanes: Int?, keepOpen: Bool, pace: Double?, json: Bool
   ) {
     self.pipeline = pipeline
     self.captures = captures
@@ -25,6 +27,7 @@ public struct ReplayOptions: Sendable {
     self.store = store
     self.lanes = lanes
     self.keepOpen = keepOpen
+    self.pace = pace
     self.json = json
   }
 }
@@ -43,6 +46,7 @@ public enum ReplayCommand {
     let wiring = try Wiring(places, withState: !pipeline.plan.state.isEmpty)
     let interrupt = Interrupt()
     interrupt.listen(console)
+    let meter = options.pace.map { _ in LatencyMeter() }
     let report = ReplayReport(console: console, json: options.json)
     let flushBytes = pipeline.plan.lake.flushBytes
     let request = try LedgerRequest(
@@ -50,17 +54,26 @@ public enum ReplayCommand {
       runID: runID(pipeline.plan, options.captures), describeChange: { PlanMeaning.changes(from: $0, to: $1) })
     let worker = ReplayWorker(
       CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: wiring.environment, request: request,
-      keepOpen: options.keepOpen,
+      keepOpen: options.keepOpen, meter: meter,
       source: { position, prefix in
         let source = try CaptureSource(
-          files: options.captures, startAt: position, expectedPrefix: prefix, cutBytes: flushBytes, keepOpen: options.keepOpen)
+          files: options.captures, startAt: position, expectedPrefix: prefix, cutBytes: flushBytes,
+          blockBytes: blockBytes(options.pace), keepOpen: options.keepOpen)
         report.begin(source, from: position)
-        return source
+        guard let pace = options.pace, let meter else { return source }
+        return PacedSource(source, rate: pace, clock: wiring.environment.clock, meter: meter)
       },
       observe: { report.progress($0) }, isInterrupted: { interrupt.isAsked })
     let (end, progress, fold) = try await worker.run()
-    report.end(end, progress, fold)
+    report.end(end, progress, fold, latency: meter?.summary)
     return end == .interrupted ? interrupt.exitCode : 0
+  }
+
+  /// A block waits for its last record: with a pace it holds as many bytes as records come a
+  /// second, which is what comes in 5 ms if records have 200 bytes.
+  private static func blockBytes(_ pace: Double?) -> Int {
+    guard let pace else { return CaptureSource.blockBytes }
+    return min(CaptureSource.blockBytes, max(4096, Int(pace)))
   }
 
   /// A hash of the plan and the capture's first MiB, uncompressed: the same for every replay of it, in whatever files.

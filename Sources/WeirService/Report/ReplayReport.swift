@@ -75,11 +75,11 @@ final class ReplayReport: Sendable {
 
   // MARK: The end
 
-  func end(_ end: ReplayEnd, _ progress: ReplayProgress, _ fold: LedgerFold) {
+  func end(_ end: ReplayEnd, _ progress: ReplayProgress, _ fold: LedgerFold, latency: LatencyMeter.Summary?) {
     let seconds = state.withLock { ReplayReport.seconds(.now - $0.startedAt) }
     let tables = fold.tables.sorted { $0.key < $1.key }.map { TableTotals(name: $0.key, rows: $0.value.rows, files: $0.value.files, bytes: $0.value.bytes) }
     if json {
-      console.data(summary(end, progress, fold, tables, seconds).text)
+      console.data(summary(end, progress, fold, tables, seconds, latency).text)
       return
     }
     if console.isTerminal { console.status("") }
@@ -99,6 +99,11 @@ final class ReplayReport: Sendable {
     console.data("  duplicate    \(Human.count(totals.duplicate))")
     console.data("  filtered     \(Human.count(totals.filtered))")
     console.data("  quarantined  \(Human.count(totals.quarantined))")
+    if let latency {
+      let parts = [("p50", latency.p50), ("p90", latency.p90), ("p99", latency.p99), ("p99.9", latency.p999), ("max", latency.max)]
+      console.data(
+        "latency      \(parts.map { "\($0) \(Human.fixed(Double($1) / 1e6, 1)) ms" }.joined(separator: ", ")) from arrival to visible state")
+    }
     console.data("ledger       \(fold.number + 1) entries, \(progress.entries) of them now")
     for table in tables {
       console.data("table        \(table.name.padding(toLength: max(28, table.name.count), withPad: " ", startingAt: 0)) \(Human.count(table.rows)) rows in \(table.files) files, \(Human.bytes(table.bytes))")
@@ -106,7 +111,8 @@ final class ReplayReport: Sendable {
   }
 
   private func summary(
-    _ end: ReplayEnd, _ progress: ReplayProgress, _ fold: LedgerFold, _ tables: [TableTotals], _ seconds: Double
+    _ end: ReplayEnd, _ progress: ReplayProgress, _ fold: LedgerFold, _ tables: [TableTotals], _ seconds: Double,
+    _ latency: LatencyMeter.Summary?
   ) -> JSONValue {
     let totals = fold.counts
     return .members([
@@ -119,6 +125,13 @@ final class ReplayReport: Sendable {
         tables.map {
           .members(["table": .string($0.name), "rows": .int($0.rows), "files": .int($0.files), "bytes": .int($0.bytes)])
         }),
+      "latency_ms": latency.map { summary in
+        func ms(_ nanoseconds: Int64) -> JSONValue { .number(Human.fixed(Double(nanoseconds) / 1e6, 3)) }
+        return .members([
+          "records": .int(summary.records), "p50": ms(summary.p50), "p90": ms(summary.p90), "p99": ms(summary.p99),
+          "p99.9": ms(summary.p999), "max": ms(summary.max),
+        ])
+      } ?? .null,
       "unchanged": .bool(end == .unchanged),
       "state_rows_rebuilt": progress.stateRowsRebuilt.map { .int(Int64($0)) } ?? .null,
     ])

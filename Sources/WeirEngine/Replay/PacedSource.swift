@@ -1,0 +1,47 @@
+import WeirCore
+
+/// Hands out a source's blocks at the times at which their records would arrive at a steady rate.
+///
+/// Open loop: the schedule is fixed before the first record, so a reader that falls behind does not slow the arrivals down, and its
+/// latencies show all of the wait. A block comes when its last record is due.
+public actor PacedSource: RecordSource {
+  private let source: any RecordSource
+  private let nanosecondsPerRecord: Double
+  private let clock: any Clock
+  private let meter: LatencyMeter
+  private var start: Int64?
+  private var records: Int64 = 0
+
+  /// - Parameter rate: records a second.
+  public init(_ source: any RecordSource, rate: Double, clock: any Clock, meter: LatencyMeter) {
+    self.source = source
+    nanosecondsPerRecord = 1e9 / rate
+    self.clock = clock
+    self.meter = meter
+  }
+
+  public func next() async throws -> SourceEvent {
+    let event = try await source.next()
+    guard case .block(let block) = event else { return event }
+    let start = self.start ?? clock.monotonicNanoseconds
+    self.start = start
+    let count = PacedSource.count(block)
+    let (first, last) = (due(records + 1, start), due(records + count, start))
+    records += count
+    meter.arrives(through: block.position + Int64(block.count), records: count, first: first, last: last)
+    let wait = last - clock.monotonicNanoseconds
+    if wait > 0 { await clock.sleep(nanoseconds: wait) }
+    return event
+  }
+
+  public func close() async { await source.close() }
+
+  private func due(_ record: Int64, _ start: Int64) -> Int64 { start + Int64(Double(record) * nanosecondsPerRecord) }
+
+  private static func count(_ block: RawBlock) -> Int64 {
+    if case .spans(let offset, _) = block.framing { return Int64(offset.count) }
+    let text = UnsafeBufferPointer(start: block.text.base, count: block.count)
+    let ends = text.reduce(0) { $0 + ($1 == 0x0A ? 1 : 0) }
+    return Int64(ends) + (text.last == 0x0A ? 0 : 1)
+  }
+}

@@ -1,0 +1,77 @@
+import Testing
+import WeirCore
+
+@testable import WeirEngine
+
+@Suite struct LatencyTests {
+  @Test func bucketsAreAscendingAndAtMostASixtyFourthWide() {
+    var last = -1
+    var value: Int64 = 0
+    while value < 1 << 45 {
+      let bucket = LatencyMeter.bucket(value)
+      #expect(bucket >= last)
+      #expect(LatencyMeter.upperEnd(bucket) >= value && LatencyMeter.upperEnd(bucket) - value <= max(0, value / 64))
+      last = bucket
+      value += max(1, value / 97)
+    }
+  }
+
+  @Test func percentilesEqualThoseOfTheSortedLatencies() {
+    let meter = LatencyMeter()
+    var latencies: [Int64] = []
+    // Blocks of 1 to 50 records, one nanosecond apart times 1,000, seen 3 blocks later.
+    var due: Int64 = 0
+    var position: Int64 = 0
+    var waiting: [(through: Int64, due: [Int64])] = []
+    for block in 1...400 {
+      let count = Int64(block * 37 % 50 + 1)
+      let times = (0..<count).map { due + 1000 * ($0 + 1) }
+      meter.arrives(through: position + count, records: count, first: times[0], last: times[times.count - 1])
+      due += 1000 * count
+      position += count
+      waiting.append((position, times))
+      guard waiting.count > 3 else { continue }
+      let seen = waiting.removeFirst()
+      meter.visible(through: seen.through, now: due)
+      latencies += seen.due.map { due - $0 }
+    }
+    latencies.sort()
+    let summary = meter.summary!
+    #expect(summary.records == Int64(latencies.count) && summary.max == latencies.last)
+    for (share, got) in [(0.5, summary.p50), (0.9, summary.p90), (0.99, summary.p99), (0.999, summary.p999)] {
+      let exact = latencies[Int((Double(latencies.count) * share).rounded(.up)) - 1]
+      #expect(got >= exact && got - exact <= exact / 64, "\(share): \(got), not \(exact)")
+    }
+  }
+
+  /// A clock that stands still but for sleeps.
+  private final class SleepClock: Clock, @unchecked Sendable {
+    var now: Int64 = 5_000
+    var monotonicNanoseconds: Int64 { now }
+    var wallMicroseconds: Int64 { now / 1000 }
+    func sleep(nanoseconds: Int64) async { now += nanoseconds }
+  }
+
+  private actor Lines: RecordSource {
+    var left: [String]
+    var position: Int64 = 0
+    init(_ left: [String]) { self.left = left }
+    func next() async throws -> SourceEvent {
+      guard !left.isEmpty else { return .end }
+      let bytes = Array(left.removeFirst().utf8)
+      let text = TextBuffer(bytes: bytes.count)
+      text.base.update(from: bytes, count: bytes.count)
+      defer { position += Int64(bytes.count) }
+      return .block(RawBlock(text: text, count: bytes.count, framing: .lines, position: position))
+    }
+    func close() async {}
+  }
+
+  @Test func aPacedSourceHandsABlockOutWhenItsLastRecordIsDue() async throws {
+    let clock = SleepClock()
+    let source = PacedSource(Lines(["a\nb\nc\n", "d\n", "e\nf"]), rate: 1000, clock: clock, meter: LatencyMeter())
+    var times: [Int64] = []
+    while case .block = try await source.next() { times.append(clock.now - 5_000) }
+    #expect(times == [3_000_000, 4_000_000, 6_000_000])
+  }
+}
