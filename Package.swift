@@ -34,6 +34,7 @@ let package = Package(
       swiftSettings: hot),
     // adapters
     .target(name: "WeirLocal", dependencies: ["WeirCore", "CZstd", "CZlib", "CWeir"], swiftSettings: hot),
+    .target(name: "WeirKafka", dependencies: ["WeirCore", "CKafka"], swiftSettings: hot),
     .target(name: "WeirLMDB", dependencies: ["WeirCore", "CLMDB"], swiftSettings: hot),
     // formats
     .target(name: "WeirParquet", dependencies: ["WeirCore", "CZstd", "CSnappy"], swiftSettings: hot),
@@ -44,16 +45,21 @@ let package = Package(
     // core
     .target(name: "WeirCore", dependencies: ["CWeir"], swiftSettings: hot),
     .target(name: "CWeir", cSettings: [.unsafeFlags(["-O2"])], linkerSettings: [.linkedLibrary("crypto")]),
+    .systemLibrary(name: "CKafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"])]),
     .systemLibrary(name: "CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "CSnappy", providers: [.apt(["libsnappy-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     // beside
     .target(name: "WeirSimulation", dependencies: ["WeirProtocol", "WeirCore"], swiftSettings: hot),
+    .executableTarget(
+      name: "weir-mock-kafka",
+      dependencies: ["WeirKafka", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
     .testTarget(name: "WeirOperatorsTests", dependencies: ["WeirOperators", "WeirCore"]),
     .testTarget(name: "WeirProtocolTests", dependencies: ["WeirProtocol", "WeirSimulation", "WeirCore"]),
     .testTarget(name: "WeirParquetTests", dependencies: ["WeirParquet", "WeirCore"]),
     .testTarget(name: "WeirLocalTests", dependencies: ["WeirLocal", "WeirLMDB", "WeirCore"]),
+    .testTarget(name: "WeirKafkaTests", dependencies: ["WeirKafka", "WeirCore"]),
     .testTarget(name: "WeirServiceTests", dependencies: ["WeirService", "WeirOperators", "WeirCore"]),
   ],
   swiftLanguageModes: [.v6]
