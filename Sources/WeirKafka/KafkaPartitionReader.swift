@@ -39,6 +39,9 @@ public final class KafkaPartitionReader: @unchecked Sendable {
   public let partition: KafkaPartition
   private let threads: KafkaThreads
   private let state: Mutex<State>
+  /// Held while the queue is given back, or asked for its length. Never together with `state`: librdkafka takes the
+  /// queue's lock in both, and calls back with that lock held into `state`.
+  private let life = Mutex(())
   private let blockBytes: Int
   private let redactor: Redactor
 
@@ -85,6 +88,11 @@ public final class KafkaPartitionReader: @unchecked Sendable {
   /// Records that librdkafka handed out again, and that were left out here. Not seen so far: a guard.
   public var repeatedRecords: Int { state.withLock { $0.repeated } }
 
+  /// Records (and a few events) that lie unread in librdkafka; nil after the end.
+  public var queuedRecords: Int? {
+    life.withLock { _ in queue.map { Int(rd_kafka_queue_length($0)) } }
+  }
+
   // MARK: Wake-up
 
   /// Lets librdkafka call ``woken()``. The consumer keeps the reader alive until it has called `release`.
@@ -96,7 +104,7 @@ public final class KafkaPartitionReader: @unchecked Sendable {
   }
 
   /// Called by librdkafka's threads with the queue's lock held: so it must not call librdkafka. The order of locks is
-  /// queue, state, threads; nothing here calls librdkafka while it holds one of the latter two.
+  /// life, queue, state, threads; nothing here calls librdkafka while it holds one of the latter two.
   private func woken() {
     perform(state.withLock { $0.machine.woken() })
   }
@@ -215,12 +223,14 @@ public final class KafkaPartitionReader: @unchecked Sendable {
 
   /// Gives the queue back to librdkafka. After ``stop()``, once, on a thread that may block.
   func release() {
-    guard let queue else { return }
-    // Takes the queue's lock, under which callbacks run: so after it none runs, and none will.
-    rd_kafka_queue_cb_event_enable(queue, nil, nil)
-    if let carried { rd_kafka_message_destroy(carried) }
-    carried = nil
-    rd_kafka_queue_destroy(queue)
-    self.queue = nil
+    life.withLock { _ in
+      guard let queue else { return }
+      // Takes the queue's lock, under which callbacks run: so after it none runs, and none will.
+      rd_kafka_queue_cb_event_enable(queue, nil, nil)
+      if let carried { rd_kafka_message_destroy(carried) }
+      carried = nil
+      rd_kafka_queue_destroy(queue)
+      self.queue = nil
+    }
   }
 }
