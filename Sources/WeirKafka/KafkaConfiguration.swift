@@ -154,6 +154,9 @@ extension KafkaConsumerSettings {
   private func setSizes(_ conf: KafkaConfiguration) throws(KafkaError) {
     try conf.set("queued.min.messages", queueRecordsPerPartition)
     try conf.set("queued.max.messages.kbytes", max(1, queueBytesPerPartition >> 10))
+    // A partition that is assigned, or has room again, waits for the request under way on its broker's connection, and
+    // that one waits at the broker as long as this if nothing comes.
+    if connection.options["fetch.wait.max.ms"] == nil { try conf.set("fetch.wait.max.ms", 100) }
     // A broker sends at least one batch whatever these say; the response must be allowed to be a little larger.
     let framing = 1 << 20
     if connection.options["fetch.message.max.bytes"] == nil {

@@ -38,6 +38,7 @@ public final class KafkaConsumer: Sendable {
   /// Calls that wait for brokers.
   let queries = KafkaThreads(count: 1, name: "kafka-query")
   private let copying: KafkaThreads
+  private let wakes = KafkaThreads(count: 1, name: "kafka-wake")
 
   /// Failures that may wait for the owner; more are counted only (each is in the log as well).
   private static let failuresMax = 64
@@ -165,12 +166,14 @@ public final class KafkaConsumer: Sendable {
     }
     guard let readers else { return }
     for reader in readers { await reader.stop() }
-    // Queries that began before `isClosing` was set end here; later ones see it and do not begin.
+    // Requests that began before `isClosing` was set end here; later ones see it and do not begin.
     try? await queries.run {}
+    try? await wakes.run {}
     let canLeave = (try? await control.run { self.leave(readers) }) ?? false
     await client.end(on: control, within: canLeave ? nanoseconds : 0)
     control.stop()
     queries.stop()
+    wakes.stop()
     copying.stop()
     tell(.closed)
   }
@@ -189,8 +192,22 @@ public final class KafkaConsumer: Sendable {
 
   func makeReader(_ partition: KafkaPartition, at offset: Int64, queue: OpaquePointer) -> KafkaPartitionReader {
     KafkaPartitionReader(
-      partition: partition, from: offset, queue: queue, settings: settings, threads: copying, redactor: client.redactor)
+      partition: partition, from: offset, queue: queue, settings: settings, threads: copying,
+      redactor: client.redactor, refill: { [weak self] partition in self?.refill(partition) })
   }
+
+  /// Wakes the thread of the partition's broker by a request that costs next to nothing (see `QueueBound`).
+  private func refill(_ partition: KafkaPartition) {
+    wakes.submit {
+      if self.state.withLock({ $0.isClosing }) { return }
+      var (low, high): (Int64, Int64) = (0, 0)
+      rd_kafka_query_watermark_offsets(
+        self.client.handle, partition.topic, partition.number, &low, &high, KafkaConsumer.wakeMilliseconds)
+    }
+  }
+
+  /// A broker that is away does not fetch either.
+  private static let wakeMilliseconds: Int32 = 500
 
   /// Failures that were not told since too many waited, and commits that brokers refused.
   public var untold: (failures: Int, commits: Int) { state.withLock { ($0.failuresLeftOut, $0.commitFailures) } }

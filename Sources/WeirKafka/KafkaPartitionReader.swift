@@ -13,6 +13,39 @@ public enum KafkaRead: Sendable {
   case closed
 }
 
+/// Sees when a queue that was full has become half empty.
+///
+/// librdkafka 2.0.2 fetches for a partition when its queue is below its bound; whether it is, it looks at only when
+/// something else happens on the broker's connection, or once a second. If all queues of a broker are full, nothing
+/// happens: they are emptied in a few milliseconds and then lie empty for the rest of the second. With a queue of 16 MiB
+/// and one partition that is 16 MiB a second, however fast the reader. So a reader that has emptied half of a full queue
+/// asks for a look (by a small request to the broker, see `KafkaConsumer.refill`).
+struct QueueBound {
+  private let recordsMax: Int
+  private let bytesMax: Int
+  private var wasFull = false
+  /// Of the latest block; librdkafka tells how many records its queue holds, not how large they are.
+  var recordBytes = 1
+
+  init(records: Int, bytes: Int) {
+    recordsMax = records
+    bytesMax = bytes
+  }
+
+  /// Before a job empties the queue: it may do so wholly.
+  mutating func saw(records: Int) {
+    if records >= recordsMax || records * recordBytes >= bytesMax / 4 * 3 { wasFull = true }
+  }
+
+  /// After a job. True, once: the queue was full and is half empty.
+  mutating func left(records: Int) -> Bool {
+    saw(records: records)
+    guard wasFull, records <= recordsMax / 2, records * recordBytes <= bytesMax / 2 else { return false }
+    wasFull = false
+    return true
+  }
+}
+
 /// One assigned partition: its own queue in librdkafka, read on demand.
 ///
 /// **Back-pressure**: nothing is taken from the queue but what was asked for (and ``KafkaConsumerSettings/blocksAhead``);
@@ -23,7 +56,7 @@ public enum KafkaRead: Sendable {
 /// there, without waiting, until a block is full or the queue is empty: so blocks are large under load, and a single
 /// record does not wait for others.
 public final class KafkaPartitionReader: @unchecked Sendable {
-  // Unchecked: `queue`, `expected`, `carried` and `recordsHint` are touched only by the one job that the machine lets
+  // Unchecked: `queue`, `expected`, `carried`, `recordsHint` and `bound` are touched only by the one job that the machine lets
   // run at a time, and after the last one by `release`; the machine's lock orders them. All else is constant or locked.
 
   private typealias Result = Swift.Result<KafkaRead, KafkaError>
@@ -44,6 +77,8 @@ public final class KafkaPartitionReader: @unchecked Sendable {
   private let life = Mutex(())
   private let blockBytes: Int
   private let redactor: Redactor
+  /// Makes librdkafka look at this partition again, soon.
+  private let refill: @Sendable (KafkaPartition) -> Void
 
   private var queue: OpaquePointer?
   /// The offset that the next record should have; a larger one makes a gap.
@@ -52,16 +87,19 @@ public final class KafkaPartitionReader: @unchecked Sendable {
   private var carried: UnsafeMutablePointer<rd_kafka_message_t>?
   /// Records of the block before: what the next one is made for.
   private var recordsHint = 64
+  private var bound: QueueBound
 
   init(
     partition: KafkaPartition, from: Int64, queue: OpaquePointer, settings: KafkaConsumerSettings, threads: KafkaThreads,
-    redactor: Redactor
+    redactor: Redactor, refill: @escaping @Sendable (KafkaPartition) -> Void
   ) {
     self.partition = partition
     self.queue = queue
     self.threads = threads
     self.redactor = redactor
+    self.refill = refill
     expected = from
+    bound = QueueBound(records: settings.queueRecordsPerPartition, bytes: settings.queueBytesPerPartition)
     blockBytes = max(1 << 12, settings.blockBytes)
     state = Mutex(State(machine: ReaderMachine(aheadMax: settings.blocksAhead), next: from))
   }
@@ -117,19 +155,22 @@ public final class KafkaPartitionReader: @unchecked Sendable {
 
   private func drain() {
     guard state.withLock({ $0.machine.began() }) else { return finish([], isEmptied: true) }
-    // Most often woken for nothing: look before a buffer is made.
+    bound.saw(records: Int(rd_kafka_queue_length(queue)))
+    // Sometimes woken for nothing: look before a buffer is made.
     if carried == nil { carried = rd_kafka_consume_queue(queue, 0) }
     guard carried != nil else { return finish([], isEmptied: true) }
     var reads: [Result] = []
     var builder = KafkaBlockBuilder(partition: partition, bytes: blockBytes, records: recordsHint)
     let isEmptied = fill(&builder, &reads)
     if !builder.isEmpty { reads.insert(.success(.block(close(builder))), at: 0) }
+    if bound.left(records: Int(rd_kafka_queue_length(queue))) { refill(partition) }
     finish(reads, isEmptied: isEmptied)
   }
 
   private func close(_ builder: KafkaBlockBuilder) -> KafkaBlock {
     let block = builder.finish(next: expected)
     recordsHint = max(64, block.count + block.count / 8)
+    if block.count > 0 { bound.recordBytes = max(1, block.raw.count / block.count) }
     return block
   }
 

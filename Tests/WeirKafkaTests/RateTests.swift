@@ -35,7 +35,7 @@ struct RateTests {
     await producer.close()
   }
 
-  @Test(arguments: [16, 64], [1]) func consumeRate(_ queueMegabytes: Int, _ threads: Int) async throws {
+  @Test(arguments: [1, 16, 64], [1]) func consumeRate(_ queueMegabytes: Int, _ threads: Int) async throws {
     var settings = KafkaConsumerSettings(connection: connection, topics: [topic], group: TestCluster.uniqueName("rates"))
     settings.queueBytesPerPartition = queueMegabytes << 20
     settings.readerThreads = threads

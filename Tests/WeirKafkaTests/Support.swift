@@ -51,8 +51,10 @@ final class TestCluster: Sendable {
   }
 
   /// Sends `count` records of `size` bytes to each partition; record `i` of partition `p` begins with `p:i;`.
-  func fill(_ topic: String, partitions: Int, from: Int = 0, count: Int, size: Int = 0) async throws {
-    let producer = try KafkaProducer(producerSettings)
+  func fill(_ topic: String, partitions: Int, from: Int = 0, count: Int, size: Int = 0, batchBytes: Int = 1 << 16) async throws {
+    var settings = producerSettings
+    settings.batchBytes = batchBytes
+    let producer = try KafkaProducer(settings)
     var batch = KafkaBatch(topic: topic)
     for partition in 0..<partitions {
       for index in from..<from + count {
