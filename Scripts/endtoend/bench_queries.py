@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The benchmark's four queries give the exact answers (bench/verify.py), and equal the reference too."""
+"""The benchmark's four queries give the exact answers (Scripts/benchmark/verify.py), and equal the reference too."""
 import csv
 import os
 import subprocess
@@ -8,7 +8,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import common
 
-BENCH = os.path.join(common.ROOT, "Scripts", "bench")
+BENCH = os.path.join(common.ROOT, "Scripts", "benchmark")
 
 
 def options(arguments):

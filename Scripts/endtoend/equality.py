@@ -87,7 +87,7 @@ def forms(suite):
     replayed(suite, "synthetic from four files, cut within lines",
              common.Job(suite, suite.path("files"), "synthetic", parts, None, size // EPOCHS), run_ids=ids)
     replayed(suite, "synthetic from standard input", common.Job(suite, suite.path("stdin"), "synthetic", capture, None, size // EPOCHS),
-             stdin=capture, captures=["-"])
+             stdin=capture, captures=["-"], run_ids=ids)
     replayed(suite, "synthetic in epochs of 40 kB", common.Job(suite, suite.path("tiny"), "synthetic", capture, 2, 40_000))
     for codec in ("none", "snappy"):
         job = common.Job(suite, suite.path(codec), "synthetic", capture, None, size // 5,

@@ -11,7 +11,7 @@ import common
 def candidates(job):
     """{kind: [(path, first byte, end)]}: what the ledger names, and the tables' logs."""
     ledger = os.path.join(job.lake, "_weir", job.name)
-    found = {"data file": [], "blob": [], "ledger entry": [], "Delta log commit": []}
+    found = {"data file": [], "blob": [], "ledger entry": [], "ledger snapshot": [], "Delta log commit": []}
     for entry in job.entries():
         path = os.path.join(ledger, "ledger", f"{entry['number']:020}.json")
         found["ledger entry"].append((path, 0, os.path.getsize(path)))
@@ -22,6 +22,8 @@ def candidates(job):
             state = lane.get("state") or {}
             blobs += [state.get("base"), *state.get("deltas", [])]
         found["blob"] += [(os.path.join(job.lake, b["path"]), b["offset"], b["offset"] + b["length"]) for b in blobs if b]
+    for path in glob.glob(f"{ledger}/snapshots/*.json"):
+        found["ledger snapshot"].append((path, 0, os.path.getsize(path)))
     for path in glob.glob(f"{job.lake}/*/*/_delta_log/*.json"):
         found["Delta log commit"].append((path, 0, os.path.getsize(path)))
     return {kind: sorted(set(c)) for kind, c in found.items()}
@@ -65,6 +67,8 @@ def tamper(suite):
             faults += [f"{f} (byte {at} of {os.path.getsize(path)})" for f in noticed(job, path)]
             flip(path, at, bit)
         suite.claim(f"{kind}: {len(picks)} flipped bits are noticed, and the file is named", faults)
+        if kind == "ledger snapshot":
+            continue        # it holds nothing that the entries do not: lost, it is made again
         path = suite.random.choice(files)[0]
         os.rename(path, path + ".away")
         faults = noticed(job, path, lost=True)

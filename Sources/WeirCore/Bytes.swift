@@ -4,6 +4,9 @@ public struct ByteWriter: Sendable {
 
   public init() {}
 
+  /// Empties it; the memory stays.
+  public mutating func removeAll() { bytes.removeAll(keepingCapacity: true) }
+
   public mutating func write(_ value: UInt8) { bytes.append(value) }
 
   public mutating func write<T: FixedWidthInteger>(_ value: T) {

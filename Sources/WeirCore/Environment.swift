@@ -108,9 +108,9 @@ public struct StateRow: Sendable {
 
 /// The low-latency key-value table.
 public protocol StateTable: Sendable {
-  /// Writes rows (sorted by table and key, each once) in one transaction; a row whose stored fence is larger is skipped.
+  /// Writes rows in one transaction; a row whose stored fence is larger is skipped.
   /// Returns how many were skipped. Visible to readers on return; durable after ``sync()``.
-  func write(_ rows: [StateRow]) async throws -> Int
+  func write(_ batches: [StateBatch]) async throws -> Int
   func read(table: String, key: [UInt8]) async throws -> StateRow?
   /// Rows of the table whose key begins with `prefix`, in key order, tombstones left out.
   func scan(table: String, prefix: [UInt8], limit: Int) async throws -> [StateRow]
@@ -118,6 +118,9 @@ public protocol StateTable: Sendable {
   func writeMeta(_ entries: [(String, [UInt8])]) async throws
   func readMeta(_ name: String) async throws -> [UInt8]?
   func sync() async throws
+  /// Syncs, and marks the table as whole: the worker writes no more. Without this mark a table that a stopped machine
+  /// left behind is not trusted.
+  func finish() async throws
   /// Removes all rows of the tables: the beginning of a rebuild.
   func clear(tables: [String]) async throws
 }

@@ -277,10 +277,13 @@ public struct LakeSpec: Sendable, Hashable, Codable {
   public var flushEveryMicroseconds: Int64
   public var fileSizeBytes: Int64
   public var codec: Codec
+  /// Age at which ledger entries that a snapshot covers and every follower has applied are collected, microseconds.
+  public var ledgerKeepMicroseconds: Int64
   public init(
     path: String = "./lake", flushBytes: Int64 = 64 << 20, flushEveryMicroseconds: Int64 = 10_000_000,
-    fileSizeBytes: Int64 = 128 << 20, codec: Codec = .zstd
+    fileSizeBytes: Int64 = 128 << 20, codec: Codec = .zstd, ledgerKeepMicroseconds: Int64 = 7 * 86_400_000_000
   ) {
+    self.ledgerKeepMicroseconds = ledgerKeepMicroseconds
     self.path = path
     self.flushBytes = flushBytes
     self.flushEveryMicroseconds = flushEveryMicroseconds

@@ -104,36 +104,41 @@ public enum StateValue {
 
   public static func encode(_ values: [Literal]) -> [UInt8] {
     var out = ByteWriter()
-    out.write(version)
-    for value in values {
-      switch value {
-      case .null: out.write(UInt8(0))
-      case .bool(let v):
-        out.write(UInt8(1))
-        out.write(UInt8(v ? 1 : 0))
-      case .int64(let v):
-        out.write(UInt8(2))
-        out.write(v)
-      case .double(let v):
-        out.write(UInt8(3))
-        out.write(v.bitPattern)
-      case .decimal(let v, let precision, let scale):
-        out.write(UInt8(4))
-        out.write(UInt8(precision))
-        out.write(UInt8(scale))
-        out.write(v)
-      case .string(let v):
-        out.write(UInt8(5))
-        out.write(v)
-      case .binary(let v):
-        out.write(UInt8(6))
-        out.write(counted: v)
-      case .timestamp(let v):
-        out.write(UInt8(7))
-        out.write(v)
-      }
-    }
+    begin(&out)
+    for value in values { append(value, to: &out) }
     return out.bytes
+  }
+
+  /// A row is what ``append(_:to:)`` writes behind this.
+  public static func begin(_ out: inout ByteWriter) { out.write(version) }
+
+  public static func append(_ value: Literal, to out: inout ByteWriter) {
+    switch value {
+    case .null: out.write(UInt8(0))
+    case .bool(let v):
+      out.write(UInt8(1))
+      out.write(UInt8(v ? 1 : 0))
+    case .int64(let v):
+      out.write(UInt8(2))
+      out.write(v)
+    case .double(let v):
+      out.write(UInt8(3))
+      out.write(v.bitPattern)
+    case .decimal(let v, let precision, let scale):
+      out.write(UInt8(4))
+      out.write(UInt8(precision))
+      out.write(UInt8(scale))
+      out.write(v)
+    case .string(let v):
+      out.write(UInt8(5))
+      out.write(v)
+    case .binary(let v):
+      out.write(UInt8(6))
+      out.write(counted: v)
+    case .timestamp(let v):
+      out.write(UInt8(7))
+      out.write(v)
+    }
   }
 
   public static func decode(_ bytes: [UInt8]) throws(WeirError) -> [Literal] {

@@ -44,7 +44,7 @@ public struct DeltaSnapshot: Sendable {
 public struct DeltaTable: Sendable {
   /// Relative to the store, without "/" at its end.
   public let path: String
-  private let store: any ObjectStore
+  let store: any ObjectStore
 
   public init(store: any ObjectStore, path: String) {
     self.store = store
@@ -58,25 +58,6 @@ public struct DeltaTable: Sendable {
 
   public func commitPath(_ version: Int64) -> String { "\(path)/_delta_log/\(DeltaTable.digits(version)).json" }
   func checkpointPath(_ version: Int64) -> String { "\(path)/_delta_log/\(DeltaTable.digits(version)).checkpoint.parquet" }
-
-  /// The newest snapshot, by the commits behind an older one; nil if there is no table.
-  ///
-  /// Reads commits, not checkpoints: the tables that Weir makes keep their commits (`delta.enableExpiredLogCleanup` is
-  /// false), and a running worker reads only what is new.
-  public func snapshot(after older: DeltaSnapshot? = nil) async throws -> DeltaSnapshot? {
-    var snapshot = older ?? DeltaSnapshot()
-    while let bytes = try await store.get(commitPath(snapshot.version + 1)) {
-      let version = snapshot.version + 1
-      try snapshot.apply(try DeltaCommit.decode(bytes, path: commitPath(version)), version: version, path: commitPath(version))
-    }
-    if snapshot.version >= 0 { return snapshot }
-    if let first = try await store.list("\(path)/_delta_log/").first {
-      throw WeirError(
-        "corrupt", "the Delta log of \(path) does not begin with version 0 (its first file is \(first.path))",
-        advice: "Restore the commits that are missing from a copy.")
-    }
-    return nil
-  }
 
   /// Tries to make `version`. After anything but `created` read the snapshot again: it decides.
   public func tryCommit(version: Int64, bytes: [UInt8]) async -> PutOutcome {

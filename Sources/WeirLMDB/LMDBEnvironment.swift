@@ -14,6 +14,8 @@ final class LMDBEnvironment: @unchecked Sendable {
   let meta: MDB_dbi
   let path: String
   private var mapBytes: Int
+  /// nil for readers.
+  private let uncleanStop: UncleanStop?
 
   static let keyBytesMax = 511
   private static let mapBytesAtStart = 64 << 20
@@ -26,8 +28,19 @@ final class LMDBEnvironment: @unchecked Sendable {
           "config", "there is no state table in \(path)",
           advice: "Give the store's directory with --store, or the pipeline with --pipeline; a replay makes it.")
       }
+      guard !UncleanStop.isSuspect(store: path) else {
+        throw WeirError(
+          "unclean_stop", "the machine stopped while a worker wrote to the state table in \(path): it must be made again",
+          advice: "Run the pipeline's worker again, or `weir state rebuild PIPELINE`.", isRetriable: true)
+      }
+      uncleanStop = nil
     } else {
       try LMDBEnvironment.makeDirectory(path)
+      uncleanStop = try UncleanStop(store: path) { () throws(WeirError) in
+        for name in ["data.mdb", "lock.mdb"] where unlink(path + "/" + name) != 0 && errno != ENOENT {
+          throw LMDBEnvironment.error("remove", path, errno)
+        }
+      }
     }
     var environment: OpaquePointer?
     var code = mdb_env_create(&environment)
@@ -79,7 +92,7 @@ final class LMDBEnvironment: @unchecked Sendable {
 
   static func error(_ what: String, _ path: String, _ code: Int32) -> WeirError {
     switch code {
-    case ENOSPC, EDQUOT:
+    case _ where code == ENOSPC || code == EDQUOT || (code == EIO && isFull(path)):
       WeirError(
         "full_disk", "no space left for the state table in \(path)", advice: "Free some space and run again.", isRetriable: true,
         fatalTo: .worker)
@@ -91,6 +104,12 @@ final class LMDBEnvironment: @unchecked Sendable {
         advice: "Move it away and run `weir state rebuild PIPELINE`.")
     default: WeirError("storage", "cannot \(what) the state table in \(path): \(String(cString: mdb_strerror(code)))", fatalTo: .worker)
     }
+  }
+
+  /// LMDB tells a short write as an input/output error, whatever the reason: then the file system is asked for its space.
+  private static func isFull(_ path: String) -> Bool {
+    var info = statvfs()
+    return statvfs(path, &info) == 0 && UInt64(info.f_bavail) * UInt64(info.f_frsize) < 1 << 20
   }
 
   // MARK: Transactions
@@ -136,6 +155,12 @@ final class LMDBEnvironment: @unchecked Sendable {
   func sync() throws(WeirError) {
     let code = mdb_env_sync(environment, 1)
     guard code == 0 else { throw LMDBEnvironment.error("sync", path, code) }
+  }
+
+  /// The worker has written its last row: syncs, and says so to whoever opens the store next.
+  func finish() throws(WeirError) {
+    try sync()
+    uncleanStop?.closedClean()
   }
 
   /// Calls `body` with bytes as LMDB wants them.

@@ -26,16 +26,19 @@ public final class LMDBStateTable: StateTable {
     return cut
   }
 
-  /// Fence first, so that a writer decides by the first 16 bytes; then lane, key, tombstone flag, row.
-  private static func encode(_ row: StateRow) -> [UInt8] {
-    var out = ByteWriter()
-    out.write(row.fence.generation)
-    out.write(row.fence.position)
-    out.write(row.lane)
-    out.write(counted: row.key)
-    out.write(UInt8(row.value == nil ? 0 : 1))
-    out.write(counted: row.value ?? [])
-    return out.bytes
+  /// A row's bytes: fence first, so that a writer decides by the first 16; then lane, key, tombstone flag, row.
+  private static func encode(
+    _ batch: StateBatch, _ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, into out: inout ByteWriter
+  ) {
+    out.removeAll()
+    out.write(batch.fence.generation)
+    out.write(batch.fence.position)
+    out.write(batch.lane)
+    out.write(UInt32(key.count))
+    out.write(raw: key)
+    out.write(UInt8(1))
+    out.write(UInt32(value.count))
+    out.write(raw: value)
   }
 
   private static func decode(_ table: String, _ bytes: [UInt8]) throws(WeirError) -> StateRow {
@@ -50,14 +53,30 @@ public final class LMDBStateTable: StateTable {
 
   // MARK: Write
 
-  public func write(_ rows: [StateRow]) async throws -> Int {
-    guard !rows.isEmpty else { return 0 }
+  public func write(_ batches: [StateBatch]) async throws -> Int {
+    guard batches.contains(where: { !$0.isEmpty }) else { return 0 }
     return try await thread.run { [environment] in
       var skipped = 0
       try environment.write { transaction in
         skipped = 0
-        for row in rows {
-          let code = LMDBStateTable.put(transaction, environment.rows, row, &skipped)
+        var cursor: OpaquePointer?
+        var code = mdb_cursor_open(transaction, environment.rows, &cursor)
+        guard code == 0, let cursor else { return code }
+        defer { mdb_cursor_close(cursor) }
+        var bytes = ByteWriter()
+        for batch in batches {
+          let prefix = Array(batch.table.utf8) + [0]
+          var whole = prefix
+          batch.forEachInKeyOrder { key, value in
+            whole.removeSubrange(prefix.count...)
+            whole.append(contentsOf: key)
+            if whole.count > LMDBEnvironment.keyBytesMax { whole = LMDBStateTable.key(batch.table, Array(key)) }
+            code = LMDBStateTable.put(cursor, whole, batch.fence, &skipped) {
+              LMDBStateTable.encode(batch, key, value, into: &bytes)
+              return bytes.bytes
+            }
+            return code == 0
+          }
           if code != 0 { return code }
         }
         return 0
@@ -67,22 +86,26 @@ public final class LMDBStateTable: StateTable {
   }
 
   /// Law 6: written only if the stored fence is not larger.
-  private static func put(_ transaction: OpaquePointer, _ rows: MDB_dbi, _ row: StateRow, _ skipped: inout Int) -> Int32 {
-    LMDBEnvironment.value(key(row.table, row.key)) { key in
+  private static func put(
+    _ cursor: OpaquePointer, _ key: [UInt8], _ fence: Fence, _ skipped: inout Int, _ row: () -> [UInt8]
+  ) -> Int32 {
+    LMDBEnvironment.value(key) { key in
       var stored = MDB_val()
-      let found = mdb_get(transaction, rows, &key, &stored)
+      let found = mdb_cursor_get(cursor, &key, &stored, MDB_SET)
       if found == 0, stored.mv_size >= 16 {
         let old = Fence(
           generation: Int64(littleEndian: stored.mv_data.loadUnaligned(as: Int64.self)),
           position: Int64(littleEndian: stored.mv_data.loadUnaligned(fromByteOffset: 8, as: Int64.self)))
-        if old > row.fence {
+        if old > fence {
           skipped += 1
           return 0
         }
       } else if found != 0, found != MDB_NOTFOUND {
         return found
       }
-      return LMDBEnvironment.value(encode(row)) { value in mdb_put(transaction, rows, &key, &value, 0) }
+      return LMDBEnvironment.value(row()) { value in
+        mdb_cursor_put(cursor, &key, &value, found == 0 ? UInt32(MDB_CURRENT) : 0)
+      }
     }
   }
 
@@ -113,6 +136,8 @@ public final class LMDBStateTable: StateTable {
   }
 
   public func sync() async throws { try await thread.run { [environment] in try environment.sync() } }
+
+  public func finish() async throws { try await thread.run { [environment] in try environment.finish() } }
 
   // MARK: Read
 

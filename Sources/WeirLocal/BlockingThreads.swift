@@ -7,7 +7,8 @@ public final class BlockingThreads: BlockingRunner, @unchecked Sendable {
   // Unchecked: `jobs` and `isStopped` are read and written only while `mutex` is held.
   private let mutex: UnsafeMutablePointer<pthread_mutex_t>
   private let condition: UnsafeMutablePointer<pthread_cond_t>
-  private var jobs: [@Sendable () -> Void] = []
+  /// nil: taken. A job must not outlive its run here: it holds blocks.
+  private var jobs: [(@Sendable () -> Void)?] = []
   private var head = 0
   private var isStopped = false
   private var threads: [pthread_t] = []
@@ -46,6 +47,7 @@ public final class BlockingThreads: BlockingRunner, @unchecked Sendable {
       pthread_cond_wait(condition, mutex)
     }
     let job = jobs[head]
+    jobs[head] = nil
     head += 1
     if head > 64, head * 2 > jobs.count {
       jobs.removeFirst(head)

@@ -1,6 +1,7 @@
 import CZlib
 import CZstd
 import Glibc
+import Synchronization
 import WeirCore
 
 /// The uncompressed bytes of one capture file: plain, gzip (any number of members) or zstd (any number of frames), told
@@ -24,10 +25,16 @@ final class CaptureBytes {
   private var isInside = false
   /// Bytes read from the file.
   private(set) var fileBytesRead: Int64 = 0
+  /// A look ahead at standard input: what is read will be there again.
+  private let isPeek: Bool
+  private var peeked: [UInt8] = []
 
-  /// - Parameter path: `-` is standard input.
-  init(_ path: String) throws(WeirError) {
+  /// - Parameters:
+  ///   - path: `-` is standard input.
+  ///   - isPeek: standard input can be read again from here.
+  init(_ path: String, isPeek: Bool = false) throws(WeirError) {
     self.path = path
+    self.isPeek = isPeek
     descriptor = path == "-" ? 0 : open(path, O_RDONLY | O_CLOEXEC)
     input = [UInt8](repeating: 0, count: 256 << 10)
     guard descriptor >= 0 else { throw FileSystem.error("open the capture", path) }
@@ -42,6 +49,7 @@ final class CaptureBytes {
       stream.deallocate()
     case .zstd(let stream): ZSTD_freeDStream(stream)
     }
+    if isPeek { StandardInput.keep(peeked) }
     if descriptor > 0 { close(descriptor) }
   }
 
@@ -63,14 +71,31 @@ final class CaptureBytes {
   /// Reads into `input` from `place` on; false at the end of the file.
   private func fill(at place: Int) throws(WeirError) -> Bool {
     guard !atEnd else { return false }
+    let n = try input.withUnsafeMutableBufferPointer { (buffer) throws(WeirError) -> Int in
+      try readFile(buffer.baseAddress! + place, buffer.count - place)
+    }
+    inputEnd = place + n
+    return n > 0
+  }
+
+  /// Bytes of the file as they are; 0 at its end.
+  private func readFile(_ target: UnsafeMutablePointer<UInt8>, _ count: Int) throws(WeirError) -> Int {
+    if path == "-" {
+      let n = StandardInput.takeKept(target, count)
+      if n > 0 {
+        if isPeek { peeked.append(contentsOf: UnsafeBufferPointer(start: target, count: n)) }
+        fileBytesRead += Int64(n)
+        return n
+      }
+    }
     while true {
-      let n = input.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress! + place, $0.count - place) }
+      let n = Glibc.read(descriptor, target, count)
       if n < 0, errno == EINTR { continue }
       guard n >= 0 else { throw FileSystem.error("read the capture", path) }
       atEnd = n == 0
       fileBytesRead += Int64(n)
-      inputEnd = place + n
-      return n > 0
+      if isPeek { peeked.append(contentsOf: UnsafeBufferPointer(start: target, count: n)) }
+      return n
     }
   }
 
@@ -91,14 +116,7 @@ final class CaptureBytes {
       return n
     }
     if atEnd { return 0 }
-    while true {
-      let n = Glibc.read(descriptor, target, count)
-      if n < 0, errno == EINTR { continue }
-      guard n >= 0 else { throw FileSystem.error("read the capture", path) }
-      atEnd = n == 0
-      fileBytesRead += Int64(n)
-      return n
-    }
+    return try readFile(target, count)
   }
 
   private func broken(_ why: String) -> WeirError {
@@ -157,5 +175,22 @@ final class CaptureBytes {
       if !hasInput, out.pos == 0 { throw broken("it ends in the middle") }
     }
     return out.pos
+  }
+}
+
+/// What a look ahead took from standard input and the next reader gets first. One a process, as standard input is.
+private enum StandardInput {
+  private static let kept = Mutex<[UInt8]>([])
+
+  static func keep(_ bytes: [UInt8]) { kept.withLock { $0 = bytes + $0 } }
+
+  /// Moves up to `count` kept bytes to `target`.
+  static func takeKept(_ target: UnsafeMutablePointer<UInt8>, _ count: Int) -> Int {
+    kept.withLock { bytes in
+      let n = min(count, bytes.count)
+      bytes.withUnsafeBufferPointer { if let base = $0.baseAddress { target.update(from: base, count: n) } }
+      bytes.removeFirst(n)
+      return n
+    }
   }
 }

@@ -57,16 +57,19 @@ public final class CaptureSource: RecordSource {
     state = Mutex(guarded)
   }
 
-  /// The first bytes of a capture file, uncompressed; fewer if it is shorter.
-  public static func firstBytes(of file: String, count: Int) throws(WeirError) -> [UInt8] {
-    let source = try CaptureBytes(file)
+  /// The first bytes of the files as one sequence, uncompressed; fewer if it is shorter. Standard input can be read from
+  /// its beginning afterwards.
+  public static func firstBytes(of files: [String], count: Int) throws(WeirError) -> [UInt8] {
     let buffer = UnsafeMutablePointer<UInt8>.allocate(capacity: count)
     defer { buffer.deallocate() }
     var done = 0
-    while done < count {
-      let n = try source.read(into: buffer + done, count: count - done)
-      if n == 0 { break }
-      done += n
+    for file in files where done < count {
+      let source = try CaptureBytes(file, isPeek: file == "-")
+      while done < count {
+        let n = try source.read(into: buffer + done, count: count - done)
+        if n == 0 { break }
+        done += n
+      }
     }
     return Array(UnsafeBufferPointer(start: buffer, count: done))
   }

@@ -23,6 +23,7 @@ final class ChunkWriter {
 
   let leaf: Leaf
   private let pageBytes: Int
+  private let checksums: Bool
   private let compressor: Compressor
   private let values: any ValueEncoder
   // Levels of the open page. Definition levels of a flat column are kept only from the first null on.
@@ -46,6 +47,7 @@ final class ChunkWriter {
   init(leaf: Leaf, options: ParquetOptions, compressor: Compressor) {
     self.leaf = leaf
     pageBytes = options.pageBytes
+    checksums = options.checksums
     self.compressor = compressor
     values = leaf.makeEncoder()
   }
@@ -182,7 +184,8 @@ final class ChunkWriter {
     let (rawCount, packedCount) = (compressor.raw.count, compressor.packed.count)
     let header = PageHeader(
       kind: kind, encoding: encoding, values: count, uncompressedBytes: rawCount,
-      compressedBytes: packedCount)
+      compressedBytes: packedCount,
+      checksum: checksums ? pageChecksum(UnsafeBufferPointer(start: compressor.packed.base, count: packedCount)) : nil)
     let bytes = header.encoded()
     pages.append(bytes)
     pages.append(compressor.packed.base, count: packedCount)

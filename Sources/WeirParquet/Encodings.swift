@@ -1,9 +1,12 @@
-/// Encodings of parquet.thrift that the writer uses, with their numbers there.
+/// Encodings of parquet.thrift that the writer uses or the reader knows, with their numbers there.
 enum Encoding: Int {
   case plain = 0
+  /// As `rleDictionary`, in files of old writers.
+  case plainDictionary = 2
   case rle = 3
   case deltaBinaryPacked = 5
   case deltaLengthByteArray = 6
+  case deltaByteArray = 7
   case rleDictionary = 8
 }
 

@@ -5,6 +5,9 @@ enum PhysicalType: Int {
   case boolean = 0
   case int32 = 1
   case int64 = 2
+  /// Only read over.
+  case int96 = 3
+  case float = 4
   case double = 5
   case byteArray = 6
   case fixedLengthByteArray = 7
@@ -49,8 +52,9 @@ struct Leaf {
   var width: Int {
     switch physical {
     case .boolean, .byteArray: 0
-    case .int32: 4
+    case .int32, .float: 4
     case .int64, .double: 8
+    case .int96: 12
     case .fixedLengthByteArray:
       if case .decimal(let precision, _) = type { decimalBytes(precision: precision) } else { 0 }
     }

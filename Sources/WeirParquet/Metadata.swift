@@ -22,6 +22,7 @@ struct PageHeader {
   var values: Int
   var uncompressedBytes: Int
   var compressedBytes: Int
+  var checksum: UInt32?
 
   func encoded() -> [UInt8] {
     var thrift = ThriftWriter()
@@ -29,6 +30,7 @@ struct PageHeader {
     thrift.i32(1, kind.page.rawValue)
     thrift.i32(2, uncompressedBytes)
     thrift.i32(3, compressedBytes)
+    if let checksum { thrift.i32(4, Int(Int32(bitPattern: checksum))) }
     switch kind {
     case .data(let statistics):
       thrift.begin(5)

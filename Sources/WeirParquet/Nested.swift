@@ -28,7 +28,7 @@ public struct LeafData: Sendable {
   }
 }
 
-/// A Parquet file of one row group. `leaves` in depth-first order of the schema's leaves.
+/// A Parquet file of one row group, its pages with checksums. `leaves` in depth-first order of the schema's leaves.
 ///
 /// - Throws: `parquet` when the levels do not fit the schema, the rows or the values.
 public func encodeNestedParquet(
@@ -38,7 +38,7 @@ public func encodeNestedParquet(
   guard leaves.count == shape.leaves.count else {
     throw nestedError("the schema has \(shape.leaves.count) leaves, \(leaves.count) were given")
   }
-  let options = ParquetOptions(codec: codec)
+  let options = ParquetOptions(codec: codec, checksums: true)
   let compressor = Compressor(codec: codec, level: options.zstdLevel)
   var out = Buffer<UInt8>(capacity: 4096)
   out.append(FileMetadata.magic)

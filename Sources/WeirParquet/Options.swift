@@ -10,16 +10,19 @@ public struct ParquetOptions: Sendable, Hashable {
   /// A row group closes at this many rows, or at ``rowGroupBytes`` compressed bytes, whichever is first.
   public var rowGroupRows: Int
   public var rowGroupBytes: Int
+  /// Each page carries a CRC-32. Data files need none: the ledger has their hashes.
+  public var checksums: Bool
 
   public init(
     codec: Codec = .zstd, zstdLevel: Int = 1, pageBytes: Int = 1 << 20, rowGroupRows: Int = 1 << 20,
-    rowGroupBytes: Int = 128 << 20
+    rowGroupBytes: Int = 128 << 20, checksums: Bool = false
   ) {
     self.codec = codec
     self.zstdLevel = zstdLevel
     self.pageBytes = max(1, pageBytes)
     self.rowGroupRows = max(1, rowGroupRows)
     self.rowGroupBytes = max(1, rowGroupBytes)
+    self.checksums = checksums
   }
 }
 

@@ -83,6 +83,9 @@ public struct LaneFold: Sendable, Equatable {
   public var isIdle: Bool
   /// An entry holds the lane's `endOfInput`.
   public var hasEnded: Bool
+  /// An epoch has the watermark ``Watermark/maximum``: what `endOfInput` let go is out. The decision alone raises
+  /// ``watermark`` as well, but a worker may die before the entry that closes the windows.
+  public var isClosed: Bool
   /// An entry holds the lane's `extensible`, and none after it more records.
   public var isExtensible: Bool
   /// Of all epochs.
@@ -97,6 +100,7 @@ public struct LaneFold: Sendable, Equatable {
     watermark = Watermark.minimum
     isIdle = false
     hasEnded = false
+    isClosed = false
     isExtensible = false
     counts = BucketCounts()
     windows = [:]
@@ -181,6 +185,7 @@ extension LedgerFold {
     lane.epoch = commit.epoch
     lane.position = commit.to
     lane.watermark = max(lane.watermark, commit.watermark)
+    if commit.watermark == Watermark.maximum { lane.isClosed = true }
     lane.prefixHash = commit.prefixHash
     lane.state = commit.state
     lane.counts += commit.counts

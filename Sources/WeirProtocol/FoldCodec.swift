@@ -52,7 +52,8 @@ extension LaneFold {
       "lane": .string(lane.text), "generation": .int(generation), "epoch": .int(epoch),
       "position": position.map { .string($0.text) } ?? .null, "watermark": .watermark(watermark),
       "floor": .watermark(floor), "prefixHash": prefixHash.map { .string($0.hex) } ?? .null,
-      "idle": .bool(isIdle), "ended": .bool(hasEnded), "extensible": .bool(isExtensible), "counts": counts.json,
+      "idle": .bool(isIdle), "ended": .bool(hasEnded), "closed": .bool(isClosed),
+      "extensible": .bool(isExtensible), "counts": counts.json,
       "windows": windows.json, "state": state?.json ?? .null,
     ])
   }
@@ -65,6 +66,7 @@ extension LaneFold {
     prefixHash = try json.optional("prefixHash") { v throws(WeirError) in try Hash128(json: v) }
     isIdle = try json.required("idle") == .bool(true)
     hasEnded = try json.required("ended") == .bool(true)
+    isClosed = try json.required("closed") == .bool(true)
     isExtensible = try json.required("extensible") == .bool(true)
     counts = try BucketCounts(json: json.required("counts"))
     windows = try Dictionary(json: json.requiredMembers("windows"))

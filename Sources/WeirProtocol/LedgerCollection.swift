@@ -29,7 +29,8 @@ public struct CollectionReport: Sendable, Equatable {
 ///
 /// 1. The ledger is made to move if it did not for 22 hours, see ``Ledger/collect(_:worker:)``.
 /// 2. A snapshot of the fold, durable: this moves the pointer.
-/// 3. Entries at or below it, oldest first, so that those that stay have no gap.
+/// 3. A mark of how far entries will be deleted, so that a lost entry can be told from a collected one.
+///    Then entries at or below it, oldest first, so that those that stay have no gap.
 /// 4. Older snapshots.
 /// 5. Blobs and lookups that neither the fold nor an entry names and that are a day old.
 extension Ledger {
@@ -61,6 +62,9 @@ extension Ledger {
     report.blobsDeleted = try await sweep(kept, asOf: now)
     return report
   }
+
+  /// The entry through which the ledger was collected, or was about to be; -1 if it never was.
+  public func collectedThrough() async throws -> Int64 { try await numbers(in: layout.collected).last?.number ?? -1 }
 
   /// Writes a snapshot and deletes nothing: the next start reads a short tail.
   public func snapshot() async throws { try await writeSnapshot(of: fold) }
@@ -98,11 +102,15 @@ extension Ledger {
     // The merge lane still has to read what comes after its position.
     var last = min(kept.number, policy.appliedThrough)
     if case .offset(let merged)? = kept.lanes[.merge]?.position { last = min(last, merged) }
-    for (number, info) in entries {
-      guard number <= last, now - info.modifiedMicroseconds >= policy.keepMicroseconds else { break }
+    let old = entries.prefix { $0.number <= last && now - $0.info.modifiedMicroseconds >= policy.keepMicroseconds }
+    if let through = old.last?.number {
+      _ = await store.putIfAbsent(NewObject(path: layout.collected(through), bytes: Array("{}".utf8)))
+    }
+    for (number, info) in old {
       try await store.delete(info.path)
       deleted.append(number)
     }
+    for mark in try await numbers(in: layout.collected).dropLast() { try await store.delete(mark.info.path) }
     return deleted
   }
 

@@ -26,6 +26,9 @@ public struct LedgerLayout: Sendable, Hashable {
   public var lookups: String { prefix + "lookups/" }
 
   public func entry(_ number: Int64) -> String { entries + LedgerLayout.digits(number) + ".json" }
+  /// Its largest number tells through which entry the ledger was collected: what is missing above it was lost.
+  public var collected: String { prefix + "collected/" }
+  public func collected(_ number: Int64) -> String { collected + LedgerLayout.digits(number) + ".json" }
   public func snapshot(_ number: Int64) -> String { snapshots + LedgerLayout.digits(number) + ".json" }
 
   /// A file of one attempt.

@@ -90,7 +90,14 @@ struct LedgerReader: Sendable {
       return try LedgerFold(genesis: entry)
     }
     guard let bytes = try await store.get(layout.snapshot(snapshot)) else { return nil }
-    let fold = try LedgerFold(bytes: bytes)
+    let fold: LedgerFold
+    do {
+      fold = try LedgerFold(bytes: bytes)
+    } catch {
+      throw WeirError(
+        error.code, "\(layout.snapshot(snapshot)): \(error.message)",
+        advice: "Restore it from a copy of the lake. If no ledger entry was collected, remove it: it is made again.")
+    }
     guard fold.number == snapshot else {
       throw WeirError.corruptLedger("the file of ledger snapshot \(snapshot) holds that of \(fold.number)")
     }

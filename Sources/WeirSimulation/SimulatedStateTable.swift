@@ -62,14 +62,14 @@ private struct NodeStateTable: StateTable {
   private func work() async { await node.sleep(nanoseconds: 200_000 + Int64(shared.random.next() % 800_000)) }
 
   /// A write to a local table is no request: a killed node's does not arrive.
-  func write(_ rows: [StateRow]) async throws -> Int {
+  func write(_ batches: [StateBatch]) async throws -> Int {
     await work()
     let isLost = shared.random.chance(shared.faults.requestLost)
     let reply = shared.random.chance(shared.faults.replyLost)
     if isLost || reply { shared.marks.hit(.stateWriteFailed) }
     if isLost { throw timedOut }
     var skipped = 0
-    for row in rows where !shared.write(row) { skipped += 1 }
+    for row in batches.flatMap(\.rows) where !shared.write(row) { skipped += 1 }
     await work()
     if reply { throw timedOut }
     return skipped
@@ -97,6 +97,7 @@ private struct NodeStateTable: StateTable {
   }
 
   func sync() async throws { await work() }
+  func finish() async throws { await work() }
 
   func clear(tables: [String]) async throws {
     await work()

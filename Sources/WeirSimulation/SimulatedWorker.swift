@@ -171,14 +171,16 @@ extension SimulatedWorker {
 
   /// The state table may run ahead of the ledger: its rows carry their fence.
   func writeRows(of work: LaneWork, keys: Set<Int>) async throws {
-    let rows = keys.sorted().map { key in
-      StateRow(
-        table: "sums", key: Array("\(work.lane.text)/\(key)".utf8),
-        fence: Fence(generation: 0, position: Int64(work.position)), lane: work.lane.text,
-        value: Array((work.state.sums[key] ?? Tally()).line(key).utf8))
+    var rows = StateBatch(
+      table: "sums", lane: work.lane.text, fence: Fence(generation: 0, position: Int64(work.position)))
+    for key in keys.sorted() {
+      rows.append(key: Array("\(work.lane.text)/\(key)".utf8)[...]) { out in
+        for byte in (work.state.sums[key] ?? Tally()).line(key).utf8 { out.write(byte) }
+      }
     }
     guard !rows.isEmpty else { return }
-    try await repeating { _ = try await self.stateTable.write(rows) }
+    let batch = rows
+    try await repeating { _ = try await self.stateTable.write([batch]) }
   }
 
   /// Tries a thing that does no harm when it is done twice, some times.

@@ -92,22 +92,24 @@ struct LocalTests {
     }
   }
 
-  @Test func theStateTableKeepsTheLargestFenceAndHidesTombstones() async throws {
+  @Test func theStateTableKeepsTheLargestFence() async throws {
     let path = folder()
     defer { try? FileManager.default.removeItem(atPath: path) }
     let table = try LMDBStateTable(path: path + "/s", thread: BlockingThreads(count: 1))
-    func row(_ key: String, _ position: Int64, _ value: [UInt8]?, generation: Int64 = 1) -> StateRow {
-      StateRow(table: "t", key: Array(key.utf8), fence: Fence(generation: generation, position: position), lane: "l", value: value)
+    func row(_ key: String, _ position: Int64, _ value: UInt8, generation: Int64 = 1) -> StateBatch {
+      var batch = StateBatch(table: "t", lane: "l", fence: Fence(generation: generation, position: position))
+      batch.append(key: Array(key.utf8)[...]) { $0.write(value) }
+      return batch
     }
-    #expect(try await table.write([row("a", 5, [1]), row("b", 5, [2])]) == 0)
-    #expect(try await table.write([row("a", 4, [9]), row("b", 5, [3])]) == 1)
+    #expect(try await table.write([row("a", 5, 1), row("b", 5, 2)]) == 0)
+    #expect(try await table.write([row("a", 4, 9), row("b", 5, 3)]) == 1)
     #expect(try await table.read(table: "t", key: Array("a".utf8))?.value == [1])
     #expect(try await table.read(table: "t", key: Array("b".utf8))?.value == [3])
-    #expect(try await table.write([row("a", 1, [7], generation: 2), row("b", 6, nil)]) == 0)
-    #expect(try await table.scan(table: "t", prefix: [], limit: -1).map(\.value) == [[7]])
+    #expect(try await table.write([row("a", 1, 7, generation: 2)]) == 0)
+    #expect(try await table.scan(table: "t", prefix: [], limit: -1).map(\.value) == [[7], [3]])
     // A key that LMDB would refuse, twice with one beginning.
     let long = String(repeating: "k", count: 900)
-    #expect(try await table.write([row(long + "1", 1, [1]), row(long + "2", 1, [2])]) == 0)
+    #expect(try await table.write([row(long + "1", 1, 1), row(long + "2", 1, 2)]) == 0)
     #expect(try await table.read(table: "t", key: Array((long + "2").utf8))?.value == [2])
     // Another process's view.
     let reader = try LMDBStateTable(path: path + "/s", readOnly: true, thread: BlockingThreads(count: 1))
@@ -121,12 +123,11 @@ struct LocalTests {
     let table = try LMDBStateTable(path: path, thread: BlockingThreads(count: 1))
     let reader = try LMDBStateTable(path: path, readOnly: true, thread: BlockingThreads(count: 1))
     for round in 0..<60 {
-      let rows = (0..<2000).map { i in
-        StateRow(
-          table: "t", key: Array("key-\(10_000 + i)".utf8), fence: Fence(generation: 1, position: Int64(round)), lane: "l",
-          value: [UInt8](repeating: UInt8(round), count: 64))
+      var rows = StateBatch(table: "t", lane: "l", fence: Fence(generation: 1, position: Int64(round)))
+      for i in (0..<2000).reversed() {
+        rows.append(key: Array("key-\(10_000 + i)".utf8)[...]) { for _ in 0..<64 { $0.write(UInt8(round)) } }
       }
-      _ = try await table.write(rows)
+      _ = try await table.write([rows])
       #expect(try await reader.scan(table: "t", prefix: [], limit: 50).allSatisfy { $0.fence.position == Int64(round) })
     }
     let size = try FileManager.default.attributesOfItem(atPath: path + "/data.mdb")[.size] as? Int ?? .max

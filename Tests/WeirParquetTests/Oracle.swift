@@ -16,11 +16,14 @@ enum Oracle {
   }
 
   /// Fails the test with what the checker prints, unless every file is right.
-  static func check(_ folder: URL) throws {
+  static func check(_ folder: URL) throws { try run("parquet_check.py", folder) }
+
+  /// Runs a script of Scripts/oracle over a folder; fails the test with what it prints, unless it succeeds.
+  static func run(_ script: String, _ folder: URL) throws {
     let python = try #require(python, "no Python with the other readers: run Scripts/setup or set WEIR_PYTHON")
     let process = Process()
     process.executableURL = URL(fileURLWithPath: python)
-    process.arguments = [root.appendingPathComponent("Scripts/oracle/parquet_check.py").path, folder.path]
+    process.arguments = [root.appendingPathComponent("Scripts/oracle/\(script)").path, folder.path]
     let output = Pipe()
     process.standardOutput = output
     process.standardError = output

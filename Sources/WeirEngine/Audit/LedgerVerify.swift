@@ -13,6 +13,8 @@ public enum LedgerVerify {
     public var bytes: Int64 = 0
     /// Each names a file and says what is wrong with it.
     public var problems: [String] = []
+    /// What could not be looked at, and why that is no problem.
+    public var notes: [String] = []
   }
 
   /// - Throws: when there is no ledger, or the store fails. What does not agree is a problem in the result.
@@ -39,9 +41,13 @@ public enum LedgerVerify {
     _ ledger: Ledger, _ fold: LedgerFold, _ lake: any ObjectStore, _ result: inout Result
   ) async throws -> [LedgerEntry] {
     var entries: [LedgerEntry] = []
+    let collected = try await ledger.collectedThrough()
     for number in 0...fold.number {
-      // Entries below the ledger's snapshot may have been collected; those that are left must be right.
-      guard let entry = try await ledger.read(number) else { continue }
+      // Collection takes entries oldest first: what is left has no gap, and must be right.
+      guard let entry = try await ledger.read(number) else {
+        if !entries.isEmpty || number > collected { result.problems.append("\(ledger.layout.entry(number)): missing") }
+        continue
+      }
       if let last = entries.last, last.number == number - 1, entry.previousHash != last.hash {
         result.problems.append("\(ledger.layout.entry(number)): does not follow the entry before it")
       }
@@ -95,18 +101,30 @@ public enum LedgerVerify {
     }
   }
 
-  /// A table's log: its commits are whole, and its files are exactly the ledger's.
+  /// The files of a table's log: commits are whole, none is missing, and the newest checkpoint says what they say.
+  private static func log(_ table: DeltaTable, _ log: DeltaLog, _ lake: any ObjectStore, _ result: inout Result) async throws {
+    for version in log.commits {
+      guard let bytes = try await lake.get(table.commitPath(version)) else { continue }
+      result.commits += 1
+      result.bytes += Int64(bytes.count)
+      if DeltaCommit.isIntact(bytes) == false { result.problems.append("\(table.commitPath(version)): its bytes do not match its hash") }
+    }
+    // Without commits and checkpoints there is no table: its snapshot says so.
+    if log.latest >= 0, let gap = log.firstGap {
+      result.problems.append("\(table.commitPath(gap)): missing, and no checkpoint stands for it")
+    } else if log.isCleaned {
+      result.notes.append(
+        "\(table.path)/_delta_log: commits before version \(log.firstCommit) were cleaned; a checkpoint stands for them, and their hashes could not be compared")
+    }
+    if let problem = try await table.checkpointProblem(log) { result.problems.append(problem) }
+  }
+
+  /// A table: its log is whole, and its files are exactly the ledger's.
   private static func table(
     _ name: String, _ fold: LedgerFold, _ entries: [LedgerEntry], _ lake: any ObjectStore, _ result: inout Result
   ) async throws {
     let table = DeltaTable(store: lake, path: name)
-    var version: Int64 = 0
-    while let bytes = try await lake.get(table.commitPath(version)) {
-      result.commits += 1
-      result.bytes += Int64(bytes.count)
-      if DeltaCommit.isIntact(bytes) == false { result.problems.append("\(table.commitPath(version)): its bytes do not match its hash") }
-      version += 1
-    }
+    try await log(table, try await table.log(), lake, &result)
     let snapshot: DeltaSnapshot
     do {
       guard let read = try await table.snapshot() else {
@@ -130,7 +148,7 @@ public enum LedgerVerify {
     }
     if txn < fold.number {
       result.problems.append(
-        "\(table.commitPath(version)): missing: the table is at entry \(txn), the ledger at \(fold.number) (`weir replay` brings it up)")
+        "\(table.commitPath(snapshot.version + 1)): missing: the table is at entry \(txn), the ledger at \(fold.number) (`weir replay` brings it up)")
     }
   }
 }

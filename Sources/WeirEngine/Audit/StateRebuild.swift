@@ -3,7 +3,33 @@ import WeirOperators
 import WeirProtocol
 
 /// Makes the state tables again from what the ledger names: after an unclean stop of the machine, or when asked.
+///
+/// A table is whole once `built/<table>` holds the ledger's id, which is written behind its rows: a rebuild that was killed is
+/// begun again.
 public enum StateRebuild {
+  /// Claims the tables for the ledger, and makes those again that the ledger has epochs for and the store does not hold: a
+  /// store that was deleted, or emptied after the machine stopped in the middle of a run.
+  /// - Returns: rows written; nil if the tables are whole.
+  /// - Throws: `foreign_table`, and what the stores throw.
+  static func ifMissing(_ compiled: CompiledPlan, environment: EngineEnvironment, fold: LedgerFold) async throws -> Int? {
+    guard let state = environment.state, !compiled.plan.state.isEmpty else { return nil }
+    try await StateOwnership.claim(state, fold.genesis, compiled.plan)
+    var isWhole = true
+    for spec in compiled.plan.state where try await state.readMeta(mark(spec)) != Array(fold.genesis.ledgerID.utf8) {
+      isWhole = false
+    }
+    if isWhole { return nil }
+    if fold.lanes.values.contains(where: { $0.epoch > 0 }) { return try await run(compiled, environment: environment) }
+    try await state.writeMeta(marks(compiled.plan, fold.genesis))
+    return nil
+  }
+
+  private static func mark(_ spec: StateSpec) -> String { "built/\(spec.name)" }
+
+  private static func marks(_ plan: Plan, _ genesis: Genesis) -> [(String, [UInt8])] {
+    plan.state.map { (mark($0), Array(genesis.ledgerID.utf8)) }
+  }
+
   /// - Returns: rows written.
   public static func run(_ compiled: CompiledPlan, environment: EngineEnvironment) async throws -> Int {
     guard let state = environment.state else { return 0 }
@@ -15,14 +41,15 @@ public enum StateRebuild {
     try await state.clear(tables: compiled.plan.state.map(\.name))
     var rows = 0
     for lane in try await restorer.lanes(genesis.lanes.filter { $0 != .merge }) {
-      let all = await lane.allStateRows().sorted(by: StateOrder.precedes)
-      rows += all.count
-      _ = try await state.write(all)
+      let all = await lane.allStateRows()
+      rows += all.rows.reduce(0) { $0 + $1.count }
+      _ = try await state.write(all.rows)
+      try await state.writeMeta([all.mark.entry])
     }
-    let merged = try await restorer.merge().allStateRows(ledgerNumber: fold.number).sorted(by: StateOrder.precedes)
+    let merged = try await restorer.merge().allStateRows(ledgerNumber: fold.number)
     _ = try await state.write(merged)
-    try await state.writeMeta(Followers.marks(fold))
+    try await state.writeMeta(Followers.marks(fold) + marks(compiled.plan, genesis))
     try await state.sync()
-    return rows + merged.count
+    return rows + merged.reduce(0) { $0 + $1.count }
   }
 }

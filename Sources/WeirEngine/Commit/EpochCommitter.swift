@@ -51,9 +51,9 @@ actor EpochCommitter {
     try await environment.lake.write(
       files.map { NewObject(path: $0.table + "/" + $0.path, bytes: $0.bytes) }
         + [NewObject(path: blobs.path, bytes: blobs.bytes)])
-    try await followers.flush(batch.epochs.flatMap(\.stateRows))
     try await put(draft, began: began)
     entries += 1
+    try await LedgerKeeping.snapshot(ledger, number: fold.number)
     try await followers.applied(
       fold: fold, merged: compiled.hasMerge ? merge.takeStateRows(ledgerNumber: fold.number) : [])
   }

@@ -20,27 +20,21 @@ actor Followers {
 
   /// Called after each commit. Tables are brought up when they are `behindMax` entries behind: one Delta commit then
   /// covers those entries.
-  func applied(fold: LedgerFold, merged: [StateRow]) async throws {
+  func applied(fold: LedgerFold, merged: [StateBatch]) async throws {
     if let state {
-      if !merged.isEmpty { _ = try await state.write(merged.sorted(by: StateOrder.precedes)) }
+      if !merged.isEmpty { _ = try await state.write(merged) }
       try await state.writeMeta(Followers.marks(fold))
     }
     if fold.number - appliedThrough >= Followers.behindMax { try await catchUp(to: fold.number) }
   }
 
-  /// Rows of lane-finished state up to a cut: in the state table before the cut's entry is in the ledger.
-  func flush(_ rows: [StateRow]) async throws {
-    guard let state, !rows.isEmpty else { return }
-    _ = try await state.write(rows.sorted(by: StateOrder.precedes))
-  }
-
   /// After a stop between an entry and its merged rows: writes all merged rows again. The mark of the merge lane stands
   /// behind the rows, so it tells.
-  func repairMerged(_ fold: LedgerFold, rows: [StateRow]) async throws {
+  func repairMerged(_ fold: LedgerFold, rows: [StateBatch]) async throws {
     guard let state, !rows.isEmpty else { return }
     let mark = try await state.readMeta("committed/\(LaneID.merge.text)").map { String(decoding: $0, as: UTF8.self) }
     guard mark?.split(separator: " ").last.flatMap({ Int64($0) }) != fold.number else { return }
-    _ = try await state.write(rows.sorted(by: StateOrder.precedes))
+    _ = try await state.write(rows)
     try await state.writeMeta(Followers.marks(fold))
   }
 
@@ -63,13 +57,5 @@ actor Followers {
       if id == .merge { position = fold.number } else if case .offset(let offset)? = lane.position { position = offset }
       return ("committed/\(id.text)", Array("\(lane.generation) \(position)".utf8))
     }
-  }
-}
-
-/// The order in which the state table takes rows.
-enum StateOrder {
-  static func precedes(_ a: StateRow, _ b: StateRow) -> Bool {
-    if a.table != b.table { return a.table < b.table }
-    return a.key.lexicographicallyPrecedes(b.key)
   }
 }

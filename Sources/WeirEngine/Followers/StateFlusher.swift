@@ -1,5 +1,6 @@
 import WeirCore
 import WeirOperators
+import WeirProtocol
 
 /// Takes changed rows of lane-finished state to the state table while the lanes go on (law 6).
 ///
@@ -38,10 +39,44 @@ actor StateFlusher {
 
   func flush() async throws {
     guard let state else { return }
-    var rows: [StateRow] = []
-    for lane in lanes { rows += await lane.takeStateRows() }
+    var rows: [StateBatch] = []
+    var marks: [FlushMark] = []
+    for lane in lanes {
+      let taken = await lane.takeStateRows()
+      guard !taken.rows.isEmpty else { continue }
+      rows += taken.rows
+      marks.append(taken.mark)
+    }
     guard !rows.isEmpty else { return }
-    rows.sort(by: StateOrder.precedes)
     _ = try await state.write(rows)
+    try await state.writeMeta(marks.map(\.entry))
+  }
+}
+
+/// All rows of a lane's state up to a position stand in the state table. Written behind them.
+///
+/// A lane that is restored from the ledger does not know which rows were flushed before it stopped. If its mark is at or
+/// beyond the ledger's position, all were; a row that is changed again gets a larger fence or, when it had run ahead,
+/// is skipped by it. If the mark is behind, every row is written once more: that happens after a kill only, since an
+/// orderly end flushes.
+struct FlushMark: Sendable {
+  var lane: LaneID
+  var generation: Int64
+  var position: Int64
+
+  private static func name(_ lane: LaneID) -> String { "flushed/\(lane.text)" }
+
+  var entry: (String, [UInt8]) { (FlushMark.name(lane), Array("\(generation) \(position)".utf8)) }
+
+  /// Marks the rows of lanes that were restored at these positions as not flushed, where the state table is behind.
+  static func check(_ lanes: [ShardActor], _ state: any StateTable, _ fold: LedgerFold) async throws {
+    for lane in lanes {
+      let id = lane.id
+      guard let committed = fold[id], case .offset(let position)? = committed.position else { continue }
+      let mark = try await state.readMeta(name(id)).map { String(decoding: $0, as: UTF8.self) } ?? ""
+      let numbers = mark.split(separator: " ").compactMap { Int64($0) }
+      let isWhole = numbers.count == 2 && (numbers[0], numbers[1]) >= (committed.generation, position)
+      if !isWhole { await lane.markAllUnflushed() }
+    }
   }
 }

@@ -52,7 +52,4 @@ struct LaneEpoch: Sendable {
   var partial: Partial
   var state: [UInt8]
   var stateIsBase: Bool
-  /// Rows of lane-finished state that changed and were not yet flushed: they go to the state table before the entry, so
-  /// that a lane which is restored from the entry has nothing unflushed.
-  var stateRows: [StateRow]
 }

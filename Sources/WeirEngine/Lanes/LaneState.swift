@@ -6,6 +6,8 @@ import WeirOperators
 /// Rows come in shard order; a cut changes none of them (law 3).
 final class LaneState {
   static let formatVersion: UInt8 = 1
+  /// Rows between asking for the dedup table's cache line and using it.
+  private static let ahead = 12
 
   let id: LaneID
   let generation: Int64
@@ -72,8 +74,9 @@ final class LaneState {
   private func sift(_ block: PreparedBlock, _ rows: [UInt32]) -> [UInt32] {
     var passed: [UInt32] = []
     passed.reserveCapacity(rows.count)
-    for row in rows {
+    for (i, row) in rows.enumerated() {
       let at = Int(row)
+      if let dedup, i + LaneState.ahead < rows.count { dedup.prefetch(block.ids[Int(rows[i + LaneState.ahead])]) }
       switch block.verdict[at] {
       case PreparedBlock.Verdict.filtered: counts.filtered += 1
       case PreparedBlock.Verdict.rejected: reject(block, at, block.rejections[at])
@@ -125,18 +128,20 @@ final class LaneState {
   // MARK: State rows
 
   /// Rows of lane-finished state that changed since the last call, fenced by the lane's position.
-  func takeStateRows() -> [StateRow] {
-    keyed.sorted { $0.key < $1.key }.flatMap { i, store in rows(i, store.takeUnflushed()) }
-  }
+  func takeStateRows() -> [StateBatch] { stateRows { $0.takeUnflushed(into: &$1) } }
 
   /// All rows of lane-finished state: for a rebuild.
-  func allStateRows() -> [StateRow] { keyed.sorted { $0.key < $1.key }.flatMap { i, store in rows(i, store.allRows()) } }
+  func allStateRows() -> [StateBatch] { stateRows { $0.allRows(into: &$1) } }
 
-  private func rows(_ aggregate: Int, _ rows: [(key: [UInt8], measures: [Literal])]) -> [StateRow] {
-    let table = compiled.aggregates[aggregate].name
-    let fence = Fence(generation: generation, position: position)
-    return rows.map {
-      StateRow(table: table, key: $0.key, fence: fence, lane: id.text, value: StateValue.encode($0.measures))
+  /// The state table is behind the ledger: every row goes there again.
+  func markAllUnflushed() { for store in keyed.values { store.markAllUnflushed() } }
+
+  private func stateRows(_ take: (KeyedStore, inout StateBatch) -> Void) -> [StateBatch] {
+    keyed.sorted { $0.key < $1.key }.compactMap { i, store in
+      var batch = StateBatch(
+        table: compiled.aggregates[i].name, lane: id.text, fence: Fence(generation: generation, position: position))
+      take(store, &batch)
+      return batch.isEmpty ? nil : batch
     }
   }
 
@@ -155,7 +160,7 @@ final class LaneState {
     let (state, isBase) = save()
     let epoch = LaneEpoch(
       lane: id, position: position, watermark: watermark, counts: counts, windowCounts: windowCounts, tables: tables,
-      partial: partial, state: state, stateIsBase: isBase, stateRows: takeStateRows())
+      partial: partial, state: state, stateIsBase: isBase)
     reset()
     return epoch
   }

@@ -38,19 +38,16 @@ final class MergeLane {
   }
 
   /// Changed rows of merged state, fenced by the ledger number of the entry that changed them.
-  func takeStateRows(ledgerNumber: Int64) -> [StateRow] {
-    keyed.sorted { $0.key < $1.key }.flatMap { i, store in rows(i, store.takeUnflushed(), ledgerNumber) }
-  }
+  func takeStateRows(ledgerNumber: Int64) -> [StateBatch] { stateRows(ledgerNumber) { $0.takeUnflushed(into: &$1) } }
 
-  func allStateRows(ledgerNumber: Int64) -> [StateRow] {
-    keyed.sorted { $0.key < $1.key }.flatMap { i, store in rows(i, store.allRows(), ledgerNumber) }
-  }
+  func allStateRows(ledgerNumber: Int64) -> [StateBatch] { stateRows(ledgerNumber) { $0.allRows(into: &$1) } }
 
-  private func rows(_ i: Int, _ rows: [(key: [UInt8], measures: [Literal])], _ number: Int64) -> [StateRow] {
-    rows.map {
-      StateRow(
-        table: compiled.aggregates[i].name, key: $0.key, fence: Fence(generation: 0, position: number),
-        lane: LaneID.merge.text, value: StateValue.encode($0.measures))
+  private func stateRows(_ number: Int64, _ take: (KeyedStore, inout StateBatch) -> Void) -> [StateBatch] {
+    keyed.sorted { $0.key < $1.key }.compactMap { i, store in
+      var batch = StateBatch(
+        table: compiled.aggregates[i].name, lane: LaneID.merge.text, fence: Fence(generation: 0, position: number))
+      take(store, &batch)
+      return batch.isEmpty ? nil : batch
     }
   }
 

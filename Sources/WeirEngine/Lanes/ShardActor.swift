@@ -4,9 +4,13 @@ import WeirCore
 ///
 /// Messages carry blocks, never records. Between two of them the state flusher may take changed rows.
 actor ShardActor {
+  let id: LaneID
   private let state: LaneState
 
-  init(_ state: sending LaneState) { self.state = state }
+  init(_ state: sending LaneState) {
+    id = state.id
+    self.state = state
+  }
 
   func consume(_ block: PreparedBlock, rows: [UInt32], end: Int64, watermark: Int64) {
     state.consume(block, rows: rows)
@@ -19,6 +23,14 @@ actor ShardActor {
     return try state.cut()
   }
 
-  func takeStateRows() -> [StateRow] { state.takeStateRows() }
-  func allStateRows() -> [StateRow] { state.allStateRows() }
+  /// Changed rows, and the mark to write behind them.
+  func takeStateRows() -> (rows: [StateBatch], mark: FlushMark) {
+    (state.takeStateRows(), FlushMark(lane: state.id, generation: state.generation, position: state.position))
+  }
+
+  func allStateRows() -> (rows: [StateBatch], mark: FlushMark) {
+    (state.allStateRows(), FlushMark(lane: state.id, generation: state.generation, position: state.position))
+  }
+
+  func markAllUnflushed() { state.markAllUnflushed() }
 }

@@ -25,6 +25,7 @@ final class ReplaySession: Sendable {
     let run = RunInfo(shard: compiled.plan.source.stream, runID: genesis.runID)
     let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run)
     lanes = try await restorer.lanes(ids)
+    if let state = environment.state { try await FlushMark.check(lanes, state, fold) }
     let merge = try await restorer.merge()
     if fold.mergeLane.epoch > 0 {
       try await followers.repairMerged(fold, rows: merge.allStateRows(ledgerNumber: fold.number))
@@ -54,7 +55,7 @@ final class ReplaySession: Sendable {
     observe: @escaping @Sendable (ReplayProgress) -> Void, isInterrupted: @escaping @Sendable () -> Bool
   ) async throws -> ReplayEnd {
     let source = try makeSource(start.position, start.prefix)
-    let batches = BoundedChannel<EpochBatch>(capacity: 1)
+    let batches = Handover<EpochBatch>()
     let flusher = StateFlusher(lanes: lanes, state: environment.state, clock: environment.clock, spec: compiled.plan.store)
     let isDone = Flag()
     do {
@@ -109,7 +110,7 @@ final class ReplaySession: Sendable {
   // MARK: The reader's loop
 
   private func read(
-    _ source: any RecordSource, into batches: BoundedChannel<EpochBatch>, keepOpen: Bool,
+    _ source: any RecordSource, into batches: Handover<EpochBatch>, keepOpen: Bool,
     observe: @Sendable (ReplayProgress) -> Void, isInterrupted: @Sendable () -> Bool
   ) async throws -> ReplayEnd {
     var sequencer = self.sequencer
@@ -153,7 +154,7 @@ final class ReplaySession: Sendable {
   }
 
   private func cut(
-    _ position: Int64, _ hash: Hash128, _ watermark: Int64, _ decisions: [Decision], into batches: BoundedChannel<EpochBatch>
+    _ position: Int64, _ hash: Hash128, _ watermark: Int64, _ decisions: [Decision], into batches: Handover<EpochBatch>
   ) async throws {
     var epochs: [LaneEpoch] = []
     for lane in lanes { epochs.append(try await lane.cut(position: position, watermark: watermark)) }

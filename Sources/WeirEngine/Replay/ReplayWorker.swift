@@ -35,10 +35,15 @@ public struct ReplayWorker: Sendable {
   public func run() async throws -> (end: ReplayEnd, progress: ReplayProgress, fold: LedgerFold) {
     let ledger = try await LedgerOpening.open(compiled.plan, request, environment)
     let genesis = await ledger.fold.genesis
-    if let state = environment.state { try await StateOwnership.claim(state, genesis, compiled.plan) }
+    let rebuilt = try await StateRebuild.ifMissing(compiled, environment: environment, fold: ledger.fold)
     let followers = Followers(environment: environment, ledger: ledger, ledgerID: genesis.ledgerID, plan: compiled.plan)
     try await followers.catchUp(to: await ledger.fold.number)
-    if try await isFinished(ledger) { return try await finished(await ledger.fold) }
+    if isFinished(await ledger.fold) {
+      var (end, progress, fold) = try await finished(await ledger.fold)
+      progress.stateRowsRebuilt = rebuilt
+      try await environment.state?.finish()
+      return (end, progress, fold)
+    }
     try await LookupVersions(compiled: compiled, ledger: ledger, environment: environment).decide(planHash: request.planHash)
     let fold = await ledger.fold
     let session = try await ReplaySession(
@@ -47,15 +52,16 @@ public struct ReplayWorker: Sendable {
     let end = try await session.run(source, keepOpen: keepOpen, observe: observe, isInterrupted: isInterrupted)
     let after = await session.committer.fold
     try await followers.catchUp(to: after.number)
-    try await environment.state?.sync()
-    return (end, await session.progress(), after)
+    try await environment.state?.finish()
+    try await LedgerKeeping.collect(ledger, keep: compiled.plan.lake.ledgerKeepMicroseconds, appliedThrough: after.number)
+    var progress = await session.progress()
+    progress.stateRowsRebuilt = rebuilt
+    return (end, progress, after)
   }
 
   /// The end of input is recorded, and the entry that closes the windows stands behind it.
-  private func isFinished(_ ledger: Ledger) async throws -> Bool {
-    let fold = await ledger.fold
-    guard fold.hasEnded, let last = try await ledger.read(fold.number) else { return false }
-    return !last.lanes.contains { $0.decisions.contains(.endOfInput) }
+  private func isFinished(_ fold: LedgerFold) -> Bool {
+    fold.hasEnded && fold.lanes.allSatisfy { $0.key == .merge || $0.value.isClosed }
   }
 
   /// The ledger has the end of the input: the capture must be the same, and may not have grown.

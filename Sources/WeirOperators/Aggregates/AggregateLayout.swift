@@ -40,6 +40,8 @@ public struct AggregateLayout: Sendable {
   public let slots: [Slot]
   /// Words a cell.
   public let stride: Int
+  /// A measure keeps values outside of the cell.
+  let hasStrings: Bool
 
   public init(_ measures: [Measure]) {
     var word = 0
@@ -50,6 +52,7 @@ public struct AggregateLayout: Sendable {
       return slot
     }
     stride = max(word, 1)
+    hasStrings = slots.contains { if case .extremeString = $0.kind { true } else { false } }
   }
 
   private static func kind(_ measure: Measure) -> Kind {

@@ -5,20 +5,35 @@ import WeirCore
 /// Updates go a measure at a time over a block's rows: one tight loop each, no call and no branch on type inside.
 public final class CellStore {
   public let layout: AggregateLayout
-  private var words: [UInt64] = []
+  private var words: UnsafeMutablePointer<UInt64>
+  private var capacity: Int
+  public private(set) var count = 0
   /// Values of string extremes; a cell holds an index. Replaced values are dropped by ``compacted(keeping:)``.
   private var strings: [[UInt8]] = []
 
-  public init(_ layout: AggregateLayout) { self.layout = layout }
+  public init(_ layout: AggregateLayout) {
+    self.layout = layout
+    capacity = 8
+    words = .allocate(capacity: capacity * layout.stride)
+  }
 
-  public var count: Int { words.count / layout.stride }
+  deinit { words.deallocate() }
 
   /// A new empty cell.
   @inline(__always)
   public func add() -> Int {
-    let cell = count
-    words.append(contentsOf: repeatElement(0, count: layout.stride))
-    return cell
+    if count == capacity { grow() }
+    (words + count * layout.stride).initialize(repeating: 0, count: layout.stride)
+    count += 1
+    return count - 1
+  }
+
+  private func grow() {
+    capacity *= 2
+    let more = UnsafeMutablePointer<UInt64>.allocate(capacity: capacity * layout.stride)
+    more.update(from: words, count: count * layout.stride)
+    words.deallocate()
+    words = more
   }
 
   // MARK: Update
@@ -38,38 +53,39 @@ public final class CellStore {
   }
 
   private func countRows(_ word: Int, _ cells: [Int32]) {
-    let stride = layout.stride
-    words.withUnsafeMutableBufferPointer { words in
-      for cell in cells { words[Int(cell) * stride + word] += 1 }
-    }
+    let (words, stride) = (words + word, layout.stride)
+    for cell in cells { words[Int(cell) * stride] += 1 }
   }
 
   private func countValues(_ word: Int, _ cells: [Int32], _ rows: [UInt32], _ argument: Column?) {
-    guard let argument else { return }
-    for i in 0..<cells.count where argument.isValid(Int(rows[i])) { words[Int(cells[i]) * layout.stride + word] += 1 }
+    guard let validity = argument?.validity else { return countRows(word, cells) }
+    for i in 0..<cells.count where validity[Int(rows[i])] { words[Int(cells[i]) * layout.stride + word] += 1 }
+  }
+
+  /// Calls `body` with each cell's first word of the measure and each value that is not null.
+  @inline(__always)
+  private func forEach<T>(
+    _ word: Int, _ cells: [Int32], _ rows: [UInt32], _ values: [T], _ validity: [Bool]?, _ body: (Int, T) -> Void
+  ) {
+    let stride = layout.stride
+    if let validity {
+      for i in 0..<cells.count where validity[Int(rows[i])] { body(Int(cells[i]) * stride + word, values[Int(rows[i])]) }
+    } else {
+      for i in 0..<cells.count { body(Int(cells[i]) * stride + word, values[Int(rows[i])]) }
+    }
   }
 
   private func sumExact(_ word: Int, _ cells: [Int32], _ rows: [UInt32], _ argument: Column?) {
     guard let argument else { return }
-    let stride = layout.stride
-    func add<T: FixedWidthInteger>(_ values: [T]) {
-      words.withUnsafeMutableBufferPointer { words in
-        for i in 0..<cells.count {
-          let row = Int(rows[i])
-          if let validity = argument.validity, !validity[row] { continue }
-          CellStore.addExact(&words, Int(cells[i]) * stride + word, Int128(values[row]), 1)
-        }
-      }
-    }
     switch argument.values {
-    case .int64(let values): add(values)
-    case .decimal(let values): add(values)
+    case .int64(let values): forEach(word, cells, rows, values, argument.validity) { addExact($0, Int128($1), 1) }
+    case .decimal(let values): forEach(word, cells, rows, values, argument.validity) { addExact($0, $1, 1) }
     default: preconditionFailure("sum of \(argument.type.name): the plan's compiler refuses it")
     }
   }
 
   @inline(__always)
-  private static func addExact(_ words: inout UnsafeMutableBufferPointer<UInt64>, _ at: Int, _ value: Int128, _ n: UInt64) {
+  private func addExact(_ at: Int, _ value: Int128, _ n: UInt64) {
     let low = UInt64(truncatingIfNeeded: value)
     let (sum, carry) = words[at].addingReportingOverflow(low)
     words[at] = sum
@@ -79,21 +95,12 @@ public final class CellStore {
 
   private func sumDouble(_ word: Int, _ cells: [Int32], _ rows: [UInt32], _ argument: Column?) {
     guard let argument, case .double(let values) = argument.values else { return }
-    let stride = layout.stride
-    words.withUnsafeMutableBufferPointer { words in
-      for i in 0..<cells.count {
-        let row = Int(rows[i])
-        if let validity = argument.validity, !validity[row] { continue }
-        CellStore.addDouble(&words, Int(cells[i]) * stride + word, values[row], 0, 1)
-      }
-    }
+    forEach(word, cells, rows, values, argument.validity) { addDouble($0, $1, 0, 1) }
   }
 
   /// Double-double addition (Dekker, Knuth's TwoSum): the pair carries 106 bits of the sum.
   @inline(__always)
-  private static func addDouble(
-    _ words: inout UnsafeMutableBufferPointer<UInt64>, _ at: Int, _ value: Double, _ valueRest: Double, _ n: UInt64
-  ) {
+  private func addDouble(_ at: Int, _ value: Double, _ valueRest: Double, _ n: UInt64) {
     let a = Double(bitPattern: words[at])
     let rest = Double(bitPattern: words[at + 1])
     let s = a + value
@@ -108,17 +115,13 @@ public final class CellStore {
 
   private func extreme(_ word: Int, _ max: Bool, _ cells: [Int32], _ rows: [UInt32], _ argument: Column?) {
     guard let argument else { return }
-    for i in 0..<cells.count {
-      let row = Int(rows[i])
-      guard argument.isValid(row) else { continue }
-      let at = Int(cells[i]) * layout.stride + word
-      switch argument.values {
-      case .int64(let v): takeInt(at, v[row], max, 1)
-      case .bool(let v): takeInt(at, v[row] ? 1 : 0, max, 1)
-      case .double(let v): takeDouble(at, v[row], max, 1)
-      case .decimal(let v): takeDecimal(at, v[row], max, 1)
-      case .string(let v): takeString(at, v[row], max, 1)
-      }
+    let validity = argument.validity
+    switch argument.values {
+    case .int64(let v): forEach(word, cells, rows, v, validity) { takeInt($0, $1, max, 1) }
+    case .bool(let v): forEach(word, cells, rows, v, validity) { takeInt($0, $1 ? 1 : 0, max, 1) }
+    case .double(let v): forEach(word, cells, rows, v, validity) { takeDouble($0, $1, max, 1) }
+    case .decimal(let v): forEach(word, cells, rows, v, validity) { takeDecimal($0, $1, max, 1) }
+    case .string(let v): forEach(word, cells, rows, v, validity) { takeString($0, $1, max, 1) }
     }
   }
 
@@ -173,11 +176,11 @@ public final class CellStore {
       case .sumExact:
         let n = other.words[source + 2]
         let value = other.exact(source)
-        words.withUnsafeMutableBufferPointer { CellStore.addExact(&$0, at, value, n) }
+        addExact(at, value, n)
       case .sumDouble:
         let n = other.words[source + 2]
         let (high, low) = (Double(bitPattern: other.words[source]), Double(bitPattern: other.words[source + 1]))
-        words.withUnsafeMutableBufferPointer { CellStore.addDouble(&$0, at, high, low, n) }
+        addDouble(at, high, low, n)
       case .extremeInt(let max):
         let n = other.words[source + 1]
         if n > 0 { takeInt(at, Int64(bitPattern: other.words[source]), max, n) }
@@ -201,7 +204,15 @@ public final class CellStore {
 
   /// The measures of a cell, in their order.
   public func results(_ cell: Int) -> [Literal] {
-    layout.slots.map { result($0, cell * layout.stride + $0.word) }
+    precondition(cell >= 0 && cell < count, "no such cell")
+    return layout.slots.map { result($0, cell * layout.stride + $0.word) }
+  }
+
+  /// The measures of a cell as the state table keeps them (``StateValue``).
+  func encodeResults(_ cell: Int, into out: inout ByteWriter) {
+    precondition(cell >= 0 && cell < count, "no such cell")
+    StateValue.begin(&out)
+    for slot in layout.slots { StateValue.append(result(slot, cell * layout.stride + slot.word), to: &out) }
   }
 
   private func result(_ slot: AggregateLayout.Slot, _ at: Int) -> Literal {
@@ -247,6 +258,10 @@ public final class CellStore {
 
   /// Words of a cell, and the strings it refers to.
   public func save(_ cell: Int, into out: inout ByteWriter) {
+    precondition(cell >= 0 && cell < count, "no such cell")
+    guard layout.hasStrings else {
+      return out.write(raw: UnsafeRawBufferPointer(start: words + cell * layout.stride, count: layout.stride * 8))
+    }
     for slot in layout.slots {
       let at = cell * layout.stride + slot.word
       if case .extremeString = slot.kind {
@@ -263,6 +278,11 @@ public final class CellStore {
 
   /// Overwrites `cell` with what ``save(_:into:)`` wrote.
   public func restore(_ cell: Int, from reader: inout ByteReader) throws(WeirError) {
+    precondition(cell >= 0 && cell < count, "no such cell")
+    guard layout.hasStrings else {
+      for word in 0..<layout.stride { words[cell * layout.stride + word] = try reader.read(UInt64.self) }
+      return
+    }
     for slot in layout.slots {
       let at = cell * layout.stride + slot.word
       if case .extremeString = slot.kind {

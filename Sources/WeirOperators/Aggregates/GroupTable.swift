@@ -1,38 +1,57 @@
+import CWeir
 import WeirCore
 
 /// Interns group keys: 128-bit hash to a dense group number, in order of first appearance.
 ///
 /// The hash is the identity; the encoded key (``StateKey``) is kept once a group, for rows and blobs.
 public final class GroupTable {
-  /// Group + 1 in the low half, upper hash bits above; 0 is free. Power of two, at most half full.
-  private var slots: [UInt64]
-  private var hashes: [Hash128] = []
+  /// Group + 1 in the low half, upper hash bits above; 0 is free. At most half full.
+  private var slots: UnsafeMutablePointer<UInt64>
+  /// Slots less one; their number is a power of two.
+  private var mask: Int
+  private var hashes: UnsafeMutablePointer<Hash128>
+  public private(set) var count = 0
   private var keyEnd: [Int] = []
   private var keyBytes: [UInt8] = []
 
-  public init() { slots = [UInt64](repeating: 0, count: 256) }
+  public init() {
+    mask = 255
+    slots = .allocate(capacity: mask + 1)
+    slots.initialize(repeating: 0, count: mask + 1)
+    hashes = .allocate(capacity: (mask + 1) / 2)
+  }
 
-  public var count: Int { hashes.count }
+  deinit {
+    slots.deallocate()
+    hashes.deallocate()
+  }
 
-  public func hash(of group: Int) -> Hash128 { hashes[group] }
+  public func hash(of group: Int) -> Hash128 {
+    precondition(group >= 0 && group < count, "no such group")
+    return hashes[group]
+  }
 
   public func key(of group: Int) -> ArraySlice<UInt8> { keyBytes[(group == 0 ? 0 : keyEnd[group - 1])..<keyEnd[group]] }
 
   /// The group of `hash`, made with `key()` if it is new.
   @inline(__always)
   public func intern(_ hash: Hash128, key: () -> [UInt8]) -> Int {
-    if let group = find(hash) { return group }
-    return insert(hash, key: key())
+    let group = find(hash)
+    return group >= 0 ? group : insert(hash, key: key())
   }
 
+  /// Call it some rows ahead of ``intern(_:key:)``: the table may be larger than the caches.
   @inline(__always)
-  public func find(_ hash: Hash128) -> Int? {
+  public func prefetch(_ hash: Hash128) { weir_prefetch(slots + Int(truncatingIfNeeded: hash.low) & mask) }
+
+  /// -1 if there is none.
+  @inline(__always)
+  private func find(_ hash: Hash128) -> Int {
     let tag = hash.high | 0xFFFF_FFFF
-    let mask = slots.count - 1
     var at = Int(truncatingIfNeeded: hash.low) & mask
     while true {
       let slot = slots[at]
-      if slot == 0 { return nil }
+      if slot == 0 { return -1 }
       if slot | 0xFFFF_FFFF == tag {
         let group = Int(slot & 0xFFFF_FFFF) - 1
         if hashes[group] == hash { return group }
@@ -42,9 +61,10 @@ public final class GroupTable {
   }
 
   private func insert(_ hash: Hash128, key: [UInt8]) -> Int {
-    if (hashes.count + 1) * 2 > slots.count { grow() }
-    let group = hashes.count
-    hashes.append(hash)
+    if (count + 1) * 2 > mask + 1 { grow() }
+    let group = count
+    hashes[group] = hash
+    count += 1
     keyBytes += key
     keyEnd.append(keyBytes.count)
     place(hash, group)
@@ -52,14 +72,21 @@ public final class GroupTable {
   }
 
   private func place(_ hash: Hash128, _ group: Int) {
-    let mask = slots.count - 1
     var at = Int(truncatingIfNeeded: hash.low) & mask
     while slots[at] != 0 { at = (at + 1) & mask }
     slots[at] = (hash.high & ~0xFFFF_FFFF) | UInt64(group + 1)
   }
 
   private func grow() {
-    slots = [UInt64](repeating: 0, count: slots.count * 2)
-    for group in 0..<hashes.count { place(hashes[group], group) }
+    let size = (mask + 1) * 2
+    mask = size - 1
+    slots.deallocate()
+    slots = .allocate(capacity: size)
+    slots.initialize(repeating: 0, count: size)
+    let more = UnsafeMutablePointer<Hash128>.allocate(capacity: size / 2)
+    more.update(from: hashes, count: count)
+    hashes.deallocate()
+    hashes = more
+    for group in 0..<count { place(hashes[group], group) }
   }
 }

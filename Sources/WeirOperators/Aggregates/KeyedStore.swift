@@ -11,6 +11,8 @@ public final class KeyedStore {
   private var unflushed: [Int32] = []
   private var unsaved: [Int32] = []
   private var pendingCells: [Int32] = []
+  /// Rows between asking for a cache line and using it.
+  private static let ahead = 12
 
   public init(layout: AggregateLayout) { cells = CellStore(layout) }
 
@@ -20,10 +22,12 @@ public final class KeyedStore {
 
   public func update(rows: [UInt32], hashes: [Hash128], arguments: [Column?], key: (Int) -> [UInt8]) {
     pendingCells.removeAll(keepingCapacity: true)
-    for row in rows {
+    pendingCells.reserveCapacity(rows.count)
+    for (i, row) in rows.enumerated() {
+      if i + KeyedStore.ahead < rows.count { groups.prefetch(hashes[Int(rows[i + KeyedStore.ahead])]) }
       let group = intern(hashes[Int(row)]) { key(Int(row)) }
       mark(group)
-      pendingCells.append(Int32(group))
+      pendingCells.append(Int32(truncatingIfNeeded: group))
     }
     cells.update(cells: pendingCells, rows: rows, arguments: arguments)
   }
@@ -49,27 +53,38 @@ public final class KeyedStore {
 
   @inline(__always)
   private func mark(_ group: Int) {
-    if dirty[group] & 1 == 0 { unflushed.append(Int32(group)) }
-    if dirty[group] & 2 == 0 { unsaved.append(Int32(group)) }
+    let before = dirty[group]
+    if before == 3 { return }
+    if before & 1 == 0 { unflushed.append(Int32(group)) }
+    if before & 2 == 0 { unsaved.append(Int32(group)) }
     dirty[group] = 3
   }
 
   // MARK: Rows
 
-  /// Key and measures of every group that changed since the last call.
-  public func takeUnflushed() -> [(key: [UInt8], measures: [Literal])] {
-    defer { unflushed.removeAll(keepingCapacity: true) }
-    return unflushed.map { group in
+  /// Adds the row of every group that changed since the last call.
+  public func takeUnflushed(into batch: inout StateBatch) {
+    batch.reserve(unflushed.count)
+    for group in unflushed {
       dirty[Int(group)] &= ~1
-      return row(Int(group))
+      append(Int(group), to: &batch)
     }
+    unflushed.removeAll(keepingCapacity: true)
   }
 
-  /// Key and measures of every group: for a rebuild.
-  public func allRows() -> [(key: [UInt8], measures: [Literal])] { (0..<groups.count).map(row) }
+  /// Adds the row of every group: for a rebuild.
+  public func allRows(into batch: inout StateBatch) {
+    for group in 0..<groups.count { append(group, to: &batch) }
+  }
 
-  private func row(_ group: Int) -> (key: [UInt8], measures: [Literal]) {
-    (Array(groups.key(of: group)), cells.results(group))
+  private func append(_ group: Int, to batch: inout StateBatch) {
+    batch.append(key: groups.key(of: group)) { cells.encodeResults(group, into: &$0) }
+  }
+
+  /// The state table may lack any group's row.
+  public func markAllUnflushed() {
+    unflushed = Array(0..<Int32(groups.count))
+    for group in 0..<groups.count { dirty[group] |= 1 }
   }
 
   // MARK: State

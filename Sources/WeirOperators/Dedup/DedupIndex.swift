@@ -2,64 +2,49 @@ import WeirCore
 
 /// Which ids were seen, and at which shard watermark first (DESIGN law 3: a horizon is judged against the watermark).
 ///
-/// The trick: the shard watermark never falls, so ids expire in the order in which they came. The index is a log of
-/// (hash, watermark) with a table of log places beside it: expiry moves the log's head and touches nothing else; a table
-/// slot that points before the head is dead and is dropped when the table is made anew.
+/// Ids are dealt over segments by their hash, each a log with a small table (see ``DedupSegment``). When one grows beyond its
+/// bound, all are split in two, one after the other: no table ever doubles as a whole.
 public final class DedupIndex {
   /// nil: ids never expire.
   private let within: Int64?
-  private var hashes: [Hash128] = []
-  private var marks: [Int64] = []
-  /// The first live place of the log.
-  private var head = 0
-  /// Log place + 1 in the low half, upper hash bits above; 0 is free. Power of two.
-  private var slots: [UInt64]
-  private var used = 0
-  /// Log place of the first id that is not yet in a state blob.
-  private var firstUnsaved = 0
+  /// A power of two; an id belongs to the one that the upper bits of its hash name.
+  private var segments: [DedupSegment]
+  private var shift: UInt64 = 64
+  /// The watermark of the last insert: what expired until now is in no blob.
+  private var watermark = Watermark.minimum
 
   /// - Parameter within: a duplicate's watermark is at most this many microseconds above the first one's.
   public init(withinMicroseconds within: Int64?) {
     self.within = within
-    slots = [UInt64](repeating: 0, count: 1024)
+    segments = [DedupSegment(within: within)]
   }
 
-  /// Ids that can still make a duplicate.
-  public var count: Int { hashes.count - head }
+  /// Ids that can still make a duplicate; some that expired since their segment's last insert count too.
+  public var count: Int { segments.reduce(0) { $0 + $1.count } }
+
+  /// Live ids that are in no blob yet.
+  public var unsavedCount: Int { segments.reduce(0) { $0 + $1.unsavedCount } }
+
+  /// Bytes held.
+  public var bytes: Int { segments.reduce(0) { $0 + $1.bytes } }
+
+  /// `>>` of Swift gives 0 for a shift by 64: one segment.
+  @inline(__always)
+  private func segment(_ hash: Hash128) -> DedupSegment { segments[Int(truncatingIfNeeded: hash.high >> shift)] }
+
+  /// Call it some ids ahead of ``insert(_:watermark:)``: the table is larger than the caches.
+  @inline(__always)
+  public func prefetch(_ hash: Hash128) { segment(hash).prefetch(hash) }
 
   /// True if the id is new at this watermark (and is now known), false for a duplicate, which renews nothing.
   /// Watermarks must not fall from call to call.
   @inline(__always)
   public func insert(_ hash: Hash128, watermark: Int64) -> Bool {
-    if let within { expire(watermark: watermark, within: within) }
-    let tag = hash.high | 0xFFFF_FFFF
-    return slots.withUnsafeMutableBufferPointer { slots in
-      let mask = slots.count - 1
-      var at = Int(truncatingIfNeeded: hash.low) & mask
-      while slots[at] != 0 {
-        let slot = slots[at]
-        if slot | 0xFFFF_FFFF == tag {
-          let place = Int(slot & 0xFFFF_FFFF) - 1
-          if place >= head, hashes[place] == hash { return false }
-        }
-        at = (at + 1) & mask
-      }
-      slots[at] = (hash.high & ~0xFFFF_FFFF) | UInt64(hashes.count + 1)
-      return true
-    } && append(hash, watermark)
-  }
-
-  private func append(_ hash: Hash128, _ watermark: Int64) -> Bool {
-    hashes.append(hash)
-    marks.append(watermark)
-    used += 1
-    if used * 2 > slots.count || hashes.count >= 0xFFFF_FFF0 { rebuild() }
+    self.watermark = watermark
+    let segment = segment(hash)
+    guard segment.insert(hash, watermark: watermark) else { return false }
+    if segment.count >= DedupSegment.liveMax { split() }
     return true
-  }
-
-  @inline(__always)
-  private func expire(watermark: Int64, within: Int64) {
-    while head < marks.count, DedupIndex.isExpired(first: marks[head], now: watermark, within: within) { head += 1 }
   }
 
   @inline(__always)
@@ -68,50 +53,61 @@ public final class DedupIndex {
     return overflow || rise > within
   }
 
-  /// Drops the dead part of the log and makes the table anew, at most a quarter full.
-  private func rebuild() {
-    if head > 0 {
-      hashes.removeSubrange(0..<head)
-      marks.removeSubrange(0..<head)
-      firstUnsaved = max(0, firstUnsaved - head)
-      head = 0
+  /// Twice as many segments. The old ones are freed one by one.
+  private func split() {
+    shift -= 1
+    var halves: [DedupSegment] = []
+    for i in segments.indices {
+      let pair = [DedupSegment(within: within), DedupSegment(within: within)]
+      let old = segments[i]
+      let firstUnsaved = old.count - old.unsavedCount
+      var unsaved = [0, 0]
+      var number = 0
+      old.forEach { hash, mark in
+        let half = Int(truncatingIfNeeded: hash.high >> shift) & 1
+        _ = pair[half].insert(hash, watermark: mark)
+        if number >= firstUnsaved { unsaved[half] += 1 }
+        number += 1
+      }
+      for half in 0..<2 { pair[half].markUnsaved(unsaved[half]) }
+      halves += pair
+      segments[i] = pair[0]
     }
-    var size = 1024
-    while size < hashes.count * 4 { size *= 2 }
-    slots = [UInt64](repeating: 0, count: size)
-    let mask = size - 1
-    for (place, hash) in hashes.enumerated() {
-      var at = Int(truncatingIfNeeded: hash.low) & mask
-      while slots[at] != 0 { at = (at + 1) & mask }
-      slots[at] = (hash.high & ~0xFFFF_FFFF) | UInt64(place + 1)
-    }
-    used = hashes.count
+    segments = halves
   }
 
   // MARK: State
 
-  /// Live ids that are in no blob yet.
-  public var unsavedCount: Int { hashes.count - max(firstUnsaved, head) }
-
-  /// Writes all live ids (`base`), or those since the last save, in the order in which they came.
+  /// Writes all live ids (`base`), or those since the last save, segment by segment in the order in which they came.
   public func save(base: Bool, into out: inout ByteWriter) {
-    let from = base ? head : max(firstUnsaved, head)
-    out.write(UInt32(hashes.count - from))
-    for place in from..<hashes.count {
-      out.write(hashes[place])
-      out.write(marks[place])
+    out.write(UInt8(segments.count.trailingZeroBitCount))
+    for segment in segments {
+      segment.expire(watermark: watermark)
+      let first = base ? 0 : segment.count - segment.unsavedCount
+      out.write(UInt32(segment.count - first))
+      segment.forEach(from: first) { hash, mark in
+        out.write(hash)
+        out.write(mark)
+      }
+      segment.markSaved()
     }
-    firstUnsaved = hashes.count
   }
 
   /// Adds what ``save(base:into:)`` wrote. Blobs are restored in their order.
   public func restore(from reader: inout ByteReader) throws(WeirError) {
-    for _ in 0..<(try reader.readCount(each: 24)) {
-      let hash = try reader.readHash()
-      hashes.append(hash)
-      marks.append(try reader.read(Int64.self))
+    let bits = Int(try reader.read(UInt8.self))
+    guard bits <= 16, 1 << bits >= segments.count else { throw reader.corrupt("the dedup index has \(bits) bits of segments") }
+    // A segment takes ids in the order of their watermarks only: there must be as many as when they were written.
+    while segments.count < 1 << bits { split() }
+    for i in 0..<1 << bits {
+      for _ in 0..<(try reader.readCount(each: 24)) {
+        let hash = try reader.readHash()
+        let mark = try reader.read(Int64.self)
+        guard Int(truncatingIfNeeded: hash.high >> shift) == i else { throw reader.corrupt("an id is in another's segment") }
+        _ = segments[i].insert(hash, watermark: mark)
+        watermark = max(watermark, mark)
+      }
     }
-    rebuild()
-    firstUnsaved = hashes.count
+    for segment in segments { segment.markSaved() }
   }
 }

@@ -72,10 +72,11 @@ public enum LedgerCommands {
         JSONValue.members([
           "ok": .bool(result.problems.isEmpty), "entries": .int(result.entries), "files": .int(result.files),
           "blobs": .int(result.blobs), "commits": .int(result.commits), "bytes": .int(result.bytes),
-          "problems": .array(result.problems.map { .string($0) }),
+          "problems": .array(result.problems.map { .string($0) }), "notes": .array(result.notes.map { .string($0) }),
         ]).text)
     } else {
       for problem in result.problems { console.talk(problem) }
+      for note in result.notes { console.talk(note) }
       console.data("\(result.entries) entries, \(result.files) data files, \(result.blobs) blobs, \(result.commits) Delta commits, \(Human.bytes(result.bytes)): \(result.problems.isEmpty ? "all agree" : "\(result.problems.count) problems")")
     }
     return result.problems.isEmpty ? 0 : 1

@@ -61,10 +61,9 @@ public enum ReplayCommand {
     return end == .interrupted ? interrupt.exitCode : 0
   }
 
-  /// A hash of the plan and the first MiB of the capture's first file, uncompressed: the same for every replay of it.
+  /// A hash of the plan and the capture's first MiB, uncompressed: the same for every replay of it, in whatever files.
   private static func runID(_ plan: Plan, _ captures: [String]) throws -> String {
-    var bytes = Array(PlanMeaning.text(plan).utf8)
-    if let first = captures.first, first != "-" { bytes += try CaptureSource.firstBytes(of: first, count: 1 << 20) }
+    let bytes = Array(PlanMeaning.text(plan).utf8) + (try CaptureSource.firstBytes(of: captures, count: 1 << 20))
     return String(ContentHash(of: bytes).hex.prefix(32))
   }
 }

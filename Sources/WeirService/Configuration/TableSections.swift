@@ -219,11 +219,12 @@ extension PipelineLoader {
 
   func lake(_ node: Node) -> LakeSpec {
     var spec = LakeSpec()
-    let members = reader.mapping(node, "lake", keys: ["path", "flush", "file_size", "codec"])
+    let members = reader.mapping(node, "lake", keys: ["path", "flush", "file_size", "codec", "ledger_keep"])
     if let path = members["path"], let text = reader.string(path, "lake.path") {
       if text.contains("://") { reader.report("lake.path: not yet: \(text.prefix { $0 != ":" }) lakes", "not_yet", at: path) }
       spec.path = text
     }
+    if let keep = members["ledger_keep"].flatMap({ reader.duration($0, "lake.ledger_keep") }) { spec.ledgerKeepMicroseconds = keep }
     if let flush = members["flush"] {
       let inner = reader.mapping(flush, "lake.flush", keys: ["every", "bytes"])
       if let every = inner["every"].flatMap({ reader.duration($0, "lake.flush.every") }) { spec.flushEveryMicroseconds = every }

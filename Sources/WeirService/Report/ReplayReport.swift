@@ -89,6 +89,9 @@ final class ReplayReport: Sendable {
     case .keptOpen: console.talk("the capture is consumed; its windows stay open (--keep-open)")
     case .finished: console.talk("the capture is consumed and its windows are closed")
     }
+    if let rows = progress.stateRowsRebuilt {
+      console.talk("the state table was missing, or the machine had stopped while it was written: made again, \(Human.count(Int64(rows))) rows")
+    }
     let totals = fold.counts
     let rate = Double(progress.records) / max(seconds, 1e-9)
     console.data("records      \(Human.count(totals.input)) in the ledger, \(Human.count(progress.records)) read now in \(Human.seconds(seconds)) (\(Human.rate(rate)))")
@@ -117,6 +120,7 @@ final class ReplayReport: Sendable {
           .members(["table": .string($0.name), "rows": .int($0.rows), "files": .int($0.files), "bytes": .int($0.bytes)])
         }),
       "unchanged": .bool(end == .unchanged),
+      "state_rows_rebuilt": progress.stateRowsRebuilt.map { .int(Int64($0)) } ?? .null,
     ])
   }
 }

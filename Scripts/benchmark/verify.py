@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """verify.py QUERY REFDIR OUT   compares an engine's answer with the benchmark's; prints OK or what differs.
 
-QUERY: q1 to q4. REFDIR: the folder `ref` that gen.py made. OUT: a folder (or file) of .csv, .json or .parquet, or Delta tables.
+QUERY: q1 to q5. REFDIR: the folder `ref` that gen.py made. OUT: a folder (or file) of .csv, .json or .parquet, or Delta tables.
+q5: Delta tables OUT/lake/bronze, silver, gold and quarantine, and the state as OUT/state.csv.
 """
 import glob, os, sys
 import polars as pl
@@ -10,6 +11,34 @@ def files(ext):
     if os.path.isfile(out): return [out] if out.endswith(ext) else []
     return [f for f in glob.glob(f"{out}/**/*{ext}", recursive=True) if os.path.getsize(f) and "/_" not in f[len(out):] and "/." not in f[len(out):]]
 base = query[:2]
+if base == "q5":
+    import json
+    from deltalake import DeltaTable
+    meta, wrong = json.load(open(f"{ref}/meta.json")), []
+    def tables(kind):
+        found = sorted(glob.glob(f"{out}/lake/{kind}/*/_delta_log"))
+        return pl.concat([pl.from_arrow(DeltaTable(os.path.dirname(t)).to_pyarrow_table()) for t in found]) if found else sys.exit(f"NO table {kind}")
+    def equal(what, got, wanted, keys):     # exact but for sums, which may differ by 0.005
+        got = got.select([pl.col(c).cast(pl.Float64 if c == "total" else t) for c, t in wanted.schema.items()])
+        j = wanted.join(got, on=keys, how="full", suffix="_g")
+        rest = [c for c in wanted.columns if c not in keys]
+        bad = j.filter(pl.any_horizontal(*[pl.col(f"{c}_g").is_null() | pl.col(c).is_null() | ((pl.col(c) - pl.col(f"{c}_g")).abs() > (0.005 if c == "total" else 0)) for c in rest])).height
+        if bad or got.height != wanted.height: wrong.append(f"{what}: {bad} rows differ, {got.height} instead of {wanted.height}")
+    def count(what, got, wanted):
+        if got != wanted: wrong.append(f"{what}: {got} instead of {wanted}")
+    gold = tables("gold").with_columns(pl.col("window_start").dt.timestamp("ms"))
+    equal("gold", gold, pl.read_csv(f"{ref}/q1.csv"), ["campaign_id", "window_start"])
+    count("bronze", tables("bronze").height, meta["n"])
+    count("quarantine", tables("quarantine").height, meta["malformed"])
+    silver = tables("silver").with_columns(pl.col("event_time").dt.timestamp("ms"))
+    count("silver", silver.height, meta["first"])
+    count("ids in silver", silver["event_id"].n_unique(), meta["first"])
+    T0 = 1_767_225_600_000 - 50_000
+    h = silver.group_by((pl.col("event_time") // 3_600_000 * 3_600_000).alias("event_hour_ms")).agg(rows=pl.len(), total=pl.col("amount").cast(pl.Float64).sum().round(2), sum_event_time_mod=(pl.col("event_time") - T0).sum())
+    equal("silver by hour", h, pl.read_csv(f"{ref}/q5-hours.csv"), ["event_hour_ms"])
+    equal("state", pl.read_csv(f"{out}/state.csv"), pl.read_csv(f"{ref}/q5-users.csv"), ["user_id"])
+    print("WRONG " + "; ".join(wrong) if wrong else f"OK gold={gold.height} silver={silver.height} bronze={meta['n']} quarantine={meta['malformed']}")
+    sys.exit(1 if wrong else 0)
 if base == "q4":
     csvs = []
     C8 = ["event_id", "user_id", "ad_id", "ad_type", "event_type", "event_time", "ip_address", "amount"]

@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
 """Makes the benchmark's stream of ad events, the same for the same seed, and the exact answers to its queries.
 
-  gen.py --n 5000000 --seed 42 --out DIR
+  gen.py --n 5000000 --seed 42 --out DIR [--layouts one,two,chunks] [--users N] [--skew SHARE]
 
 DIR/one/events.ndjson      the whole stream, arrival order
 DIR/two/p{0,1}.ndjson      the same stream dealt round-robin over 2 'partitions'
 DIR/chunks/c00000.ndjson   the same stream cut in pieces of --chunk lines (rising mtime)
 DIR/campaigns.ndjson       ad_id -> campaign_id (1000 ads, 100 campaigns); also campaigns.csv
 DIR/ref/q1.csv q2.csv q3.csv q4.csv meta.json   the truth, from the arrays, before any JSON is written
+DIR/ref/q5-users.csv q5-hours.csv               as q2 and q4, without the re-sends
+
+--layouts leaves out what is not needed; --users sets the number of keys; --skew gives one user (u0) that share of the
+records. Without the last two the bytes are the same in every version of this program.
 
 Event time of the i-th first occurrence is T0 + i/10 ms - lateness, lateness < 2000 ms, so a first
 occurrence is never more than 2 s behind the largest event time seen. A duplicate is a byte-identical
@@ -17,7 +21,7 @@ import argparse, json, os, time
 import numpy as np
 
 T0 = 1_767_225_600_000 - 50_000          # 50 s before 2026-01-01T00:00:00Z: the run crosses an hour
-USERS, ADS, CAMPS = 100_000, 1000, 100
+ADS, CAMPS = 1000, 100
 TYPES = ["banner", "modal", "sponsored-search", "mail", "mobile"]
 EVENTS = ["view", "click", "purchase"]
 
@@ -27,7 +31,13 @@ def main():
     ap.add_argument("--seed", type=int, default=42)
     ap.add_argument("--chunk", type=int, default=125_000)
     ap.add_argument("--out", required=True)
+    ap.add_argument("--layouts", default="one,two,chunks", help="which of one, two, chunks to write")
+    ap.add_argument("--users", type=int, default=100_000)
+    ap.add_argument("--skew", type=float, default=0, help="share of the records that one user has")
     a = ap.parse_args()
+    layouts = a.layouts.split(",")
+    if set(layouts) - {"one", "two", "chunks"}: ap.error("--layouts takes one, two and chunks")
+    USERS = a.users
     t_start = time.time()
     rng = np.random.default_rng(a.seed)
     n_bad = round(a.n * 0.001); n_dup = round(a.n * 0.02); m = a.n - n_bad - n_dup
@@ -38,6 +48,8 @@ def main():
     adtype = rng.integers(0, len(TYPES), m)
     ev = rng.integers(0, 3, m)
     user = np.where(rng.random(m) < 0.2, rng.integers(0, 1000, m), rng.integers(0, USERS, m))
+    # Drawn from a generator of its own: the stream's other values stay as they are.
+    if a.skew: user = np.where(np.random.default_rng([a.seed, 1]).random(m) < a.skew, 0, user)
     cents = rng.integers(0, 10_000, m)
     ip = rng.integers(0, 1 << 32, m)
     camp_of_ad = rng.permutation(np.arange(ADS) % CAMPS)
@@ -50,7 +62,7 @@ def main():
     cutf = rng.random(a.n)
     uid = rng.bytes(16 * m)
 
-    for d in ("one", "two", "chunks", "ref"):
+    for d in (*layouts, "ref"):
         os.makedirs(f"{a.out}/{d}", exist_ok=True)
     with open(f"{a.out}/campaigns.ndjson", "w") as f, open(f"{a.out}/campaigns.csv", "w") as g:
         g.write("ad_id,campaign_id\n")
@@ -59,8 +71,9 @@ def main():
             g.write(f"ad{k:04d},c{camp_of_ad[k]:03d}\n")
 
     # ---- lines
-    f1 = open(f"{a.out}/one/events.ndjson", "w", buffering=1 << 20)
-    f2 = [open(f"{a.out}/two/p{k}.ndjson", "w", buffering=1 << 20) for k in (0, 1)]
+    f1 = open(f"{a.out}/one/events.ndjson", "w", buffering=1 << 20) if "one" in layouts else None
+    f2 = [open(f"{a.out}/two/p{k}.ndjson", "w", buffering=1 << 20) for k in (0, 1)] if "two" in layouts else []
+    size = 0
     adn = [f"ad{k:04d}" for k in range(ADS)]
     B = a.chunk
     now = time.time() - 100_000
@@ -81,13 +94,18 @@ def main():
             if k[j] <= 3: lines[j] = L[:1 + int(cf[j] * (len(L) - 2))] + "\n"
             elif k[j] == 4: lines[j] = "#### connection reset by peer ####\n"
             else: lines[j] = L[:-1] + ".7}\n"
-        f1.write("".join(lines))
-        p = lo & 1
-        f2[p].write("".join(lines[0::2])); f2[1 - p].write("".join(lines[1::2]))
+        whole = "".join(lines)
+        size += len(whole)          # the stream is ASCII
+        if f1: f1.write(whole)
+        if f2:
+            p = lo & 1
+            f2[p].write("".join(lines[0::2])); f2[1 - p].write("".join(lines[1::2]))
+        if "chunks" not in layouts: continue
         fn = f"{a.out}/chunks/c{c:05d}.ndjson"
-        with open(fn, "w", buffering=1 << 20) as f3: f3.write("".join(lines))
+        with open(fn, "w", buffering=1 << 20) as f3: f3.write(whole)
         os.utime(fn, (now + c * 10, now + c * 10))
-    for f in [f1] + f2: f.close()
+    for f in [f1, *f2]:
+        if f: f.close()
 
     # ---- truth
     view = ev == 0
@@ -112,21 +130,24 @@ def main():
     hc = pc[:, st + 60 + 59] - pc[:, st + 59]
     hs = ps[:, st + 60 + 59] - ps[:, st + 59]
     dump(f"{a.out}/ref/q3.csv", (base + st) * 1000, hc, hs)
-    ok = kind == 0
-    so = src[ok]
-    uc = np.bincount(user[so], minlength=USERS); us = np.bincount(user[so], weights=cents[so], minlength=USERS)
-    ul = np.zeros(USERS, np.int64); np.maximum.at(ul, user[so], ts[so])
-    with open(f"{a.out}/ref/q2.csv", "w") as f:
-        f.write("user_id,cnt,total,last_ms\n")
-        for u in np.nonzero(uc)[0].tolist(): f.write(f"u{u},{uc[u]},{int(round(us[u])) / 100},{ul[u]}\n")
-    hr = ts[so] // 3_600_000
-    with open(f"{a.out}/ref/q4.csv", "w") as f:
-        f.write("event_hour_ms,rows,total,sum_event_time_mod\n")
-        for h in np.unique(hr).tolist():
-            s = so[hr == h]
-            f.write(f"{h * 3_600_000},{len(s)},{int(cents[s].sum()) / 100},{int((ts[s] - T0).sum())}\n")
+    def users(path, so):
+        uc = np.bincount(user[so], minlength=USERS); us = np.bincount(user[so], weights=cents[so], minlength=USERS)
+        ul = np.zeros(USERS, np.int64); np.maximum.at(ul, user[so], ts[so])
+        with open(path, "w") as f:
+            f.write("user_id,cnt,total,last_ms\n")
+            for u in np.nonzero(uc)[0].tolist(): f.write(f"u{u},{uc[u]},{int(round(us[u])) / 100},{ul[u]}\n")
+    def hours(path, so):
+        hr = ts[so] // 3_600_000
+        with open(path, "w") as f:
+            f.write("event_hour_ms,rows,total,sum_event_time_mod\n")
+            for h in np.unique(hr).tolist():
+                s = so[hr == h]
+                f.write(f"{h * 3_600_000},{len(s)},{int(cents[s].sum()) / 100},{int((ts[s] - T0).sum())}\n")
+    so = src[kind == 0]
+    users(f"{a.out}/ref/q2.csv", so); hours(f"{a.out}/ref/q4.csv", so)
+    users(f"{a.out}/ref/q5-users.csv", i); hours(f"{a.out}/ref/q5-hours.csv", i)
     meta = dict(n=a.n, seed=a.seed, first=m, duplicates=n_dup, malformed=n_bad, wellformed=m + n_dup, views=int(view.sum()),
-                bytes=os.path.getsize(f"{a.out}/one/events.ndjson"), gen_s=round(time.time() - t_start, 1), t0=T0)
+                bytes=size, gen_s=round(time.time() - t_start, 1), t0=T0)
     json.dump(meta, open(f"{a.out}/ref/meta.json", "w"))
     print(json.dumps(meta))
 main()

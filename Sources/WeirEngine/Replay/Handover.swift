@@ -1,28 +1,28 @@
-/// A queue between two tasks that holds at most `capacity` elements: the sender waits while it is full (law 7).
-actor BoundedChannel<Element: Sendable> {
-  private let capacity: Int
-  private var queue: [Element] = []
+/// A hand-over between two tasks: the sender waits until the receiver comes back for the element (law 7), so that no more than
+/// two are alive, one with each.
+actor Handover<Element: Sendable> {
+  private var element: Element?
   private var isFinished = false
   private var sender: CheckedContinuation<Void, Never>?
   private var receiver: CheckedContinuation<Void, Never>?
 
-  init(capacity: Int) { self.capacity = capacity }
-
-  /// Waits for room. False when the receiver has gone: the element was dropped.
+  /// Waits for the receiver. False when it has gone: the element was dropped.
   func send(_ element: Element) async -> Bool {
-    while queue.count >= capacity, !isFinished { await withCheckedContinuation { sender = $0 } }
     guard !isFinished else { return false }
-    queue.append(element)
+    self.element = element
     wake(&receiver)
-    return true
+    while self.element != nil, !isFinished { await withCheckedContinuation { sender = $0 } }
+    defer { self.element = nil }
+    return self.element == nil
   }
 
   /// The next element; nil after ``finish()`` when all are taken.
   func receive() async -> Element? {
-    while queue.isEmpty, !isFinished { await withCheckedContinuation { receiver = $0 } }
-    guard !queue.isEmpty else { return nil }
-    let element = queue.removeFirst()
-    wake(&sender)
+    while element == nil, !isFinished { await withCheckedContinuation { receiver = $0 } }
+    defer {
+      element = nil
+      wake(&sender)
+    }
     return element
   }
 

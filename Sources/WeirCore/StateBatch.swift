@@ -1,0 +1,74 @@
+/// Rows of one state table that one lane writes at one fence, flat: no allocation a row.
+public struct StateBatch: Sendable {
+  public let table: String
+  /// The lane whose positions the fence counts (``LaneID/text``), or `merge`.
+  public let lane: String
+  public let fence: Fence
+  private var keys: [UInt8] = []
+  private var keyEnds: [Int] = []
+  private var values = ByteWriter()
+  private var valueEnds: [Int] = []
+
+  public init(table: String, lane: String, fence: Fence) {
+    self.table = table
+    self.lane = lane
+    self.fence = fence
+  }
+
+  public var count: Int { keyEnds.count }
+  public var isEmpty: Bool { keyEnds.isEmpty }
+
+  public mutating func reserve(_ count: Int) {
+    keyEnds.reserveCapacity(count)
+    valueEnds.reserveCapacity(count)
+  }
+
+  /// Adds a row; each key once. `value` writes the row's value.
+  @inline(__always)
+  public mutating func append(key: ArraySlice<UInt8>, value: (inout ByteWriter) -> Void) {
+    keys.append(contentsOf: key)
+    keyEnds.append(keys.count)
+    value(&values)
+    valueEnds.append(values.bytes.count)
+  }
+
+  /// Calls `body` with key and value of every row, in the order of the keys' bytes, until it says false.
+  public func forEachInKeyOrder(_ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Bool) {
+    keys.withUnsafeBytes { keys in
+      values.bytes.withUnsafeBytes { values in
+        for row in order(keys) {
+          let key = keys[(row == 0 ? 0 : keyEnds[row - 1])..<keyEnds[row]]
+          let value = values[(row == 0 ? 0 : valueEnds[row - 1])..<valueEnds[row]]
+          if !body(UnsafeRawBufferPointer(rebasing: key), UnsafeRawBufferPointer(rebasing: value)) { return }
+        }
+      }
+    }
+  }
+
+  /// Row numbers by key: most pairs differ in their first 8 bytes, which compare as one number.
+  private func order(_ keys: UnsafeRawBufferPointer) -> [Int] {
+    func bytes(_ row: Int) -> Slice<UnsafeRawBufferPointer> { keys[(row == 0 ? 0 : keyEnds[row - 1])..<keyEnds[row]] }
+    var prefixes = [(prefix: UInt64, row: Int)]()
+    prefixes.reserveCapacity(count)
+    for row in 0..<count {
+      var prefix: UInt64 = 0
+      let key = bytes(row)
+      for i in 0..<8 { prefix = prefix << 8 | (i < key.count ? UInt64(key[key.startIndex + i]) : 0) }
+      prefixes.append((prefix, row))
+    }
+    prefixes.sort { a, b in
+      a.prefix != b.prefix ? a.prefix < b.prefix : bytes(a.row).lexicographicallyPrecedes(bytes(b.row))
+    }
+    return prefixes.map(\.row)
+  }
+
+  /// The rows one by one, in the order of their keys.
+  public var rows: [StateRow] {
+    var rows: [StateRow] = []
+    forEachInKeyOrder { key, value in
+      rows.append(StateRow(table: table, key: Array(key), fence: fence, lane: lane, value: Array(value)))
+      return true
+    }
+    return rows
+  }
+}

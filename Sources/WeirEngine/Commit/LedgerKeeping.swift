@@ -1,0 +1,27 @@
+import WeirCore
+import WeirProtocol
+
+/// When a worker writes snapshots of its ledger and collects what nothing needs any more (DESIGN section 4).
+///
+/// Neither is part of a commit: a failure that can be tried again is left to the next time, since a collection that stopped
+/// halfway is a collection.
+enum LedgerKeeping {
+  /// Entries from snapshot to snapshot: the longest tail that a start reads.
+  static let snapshotEvery: Int64 = 100
+
+  /// Called after each commit.
+  static func snapshot(_ ledger: Ledger, number: Int64) async throws {
+    guard number > 0, number % snapshotEvery == 0 else { return }
+    try await tolerating { try await ledger.snapshot() }
+  }
+
+  /// Called at the end of a run that committed, when all followers were brought up.
+  static func collect(_ ledger: Ledger, keep: Int64, appliedThrough: Int64) async throws {
+    let policy = CollectionPolicy(keepMicroseconds: keep, appliedThrough: appliedThrough)
+    try await tolerating { _ = try await ledger.collect(policy, worker: ledger.makeAttemptID()) }
+  }
+
+  private static func tolerating(_ body: () async throws -> Void) async throws {
+    do { try await body() } catch let error as WeirError where error.isRetriable {}
+  }
+}

@@ -1,0 +1,88 @@
+import Glibc
+import WeirCore
+
+/// Tells whether the machine stopped while a worker had the store open.
+///
+/// The store is not synced at each commit, so after a power cut its file may be anything. A killed process is harmless: what
+/// it wrote is in the kernel's cache. The file `writers` in the store's directory tells the two apart: it holds the id of the
+/// boot in which somebody opened the store for writing, and each such worker keeps a shared lock on it.
+///
+/// - Opening, nobody else there (the exclusive lock was free): another boot's id means that the store was not closed before the
+///   machine stopped. Its data is removed; each worker then finds its tables missing and makes them again from lane state.
+///   The file gets this boot's id, synced, before anything is written to the store.
+/// - Opening beside others: they did all this. The file is read again under the shared lock, since the last of them may have
+///   closed the store in between; then it is tried again from the start.
+/// - Closing after a sync: whoever gets the exclusive lock is the last, and empties the file.
+final class UncleanStop {
+  private let descriptor: Int32
+  private let path: String
+
+  static let fileName = "writers"
+
+  /// - Parameter reset: removes the store's data; called under the exclusive lock.
+  init(store: String, reset: () throws(WeirError) -> Void) throws(WeirError) {
+    path = store + "/" + UncleanStop.fileName
+    let boot = try UncleanStop.bootID()
+    descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
+    guard descriptor >= 0 else { throw LMDBEnvironment.error("write to", store, errno) }
+    while true {
+      if flock(descriptor, LOCK_EX | LOCK_NB) == 0 {
+        let before = text()
+        if !before.isEmpty, before != boot { try reset() }
+        try write(boot)
+        // Not atomic: another worker may come first, find this boot's id, and go on.
+        guard flock(descriptor, LOCK_SH) == 0 else { throw LMDBEnvironment.error("lock", store, errno) }
+        if text() == boot { return }
+        continue
+      }
+      guard flock(descriptor, LOCK_SH) == 0 else { throw LMDBEnvironment.error("lock", store, errno) }
+      if text() == boot { return }
+      flock(descriptor, LOCK_UN)
+    }
+  }
+
+  deinit { Glibc.close(descriptor) }
+
+  /// The store was synced and this worker will not write again.
+  func closedClean() {
+    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else { return }
+    if ftruncate(descriptor, 0) == 0 { fsync(descriptor) }
+    flock(descriptor, LOCK_UN)
+  }
+
+  /// For readers: the store holds what a machine that stopped left behind.
+  static func isSuspect(store: String) -> Bool {
+    let descriptor = open(store + "/" + fileName, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0, let boot = try? bootID() else { return false }
+    defer { Glibc.close(descriptor) }
+    let text = text(of: descriptor)
+    return !text.isEmpty && text != boot
+  }
+
+  private func text() -> String { UncleanStop.text(of: descriptor) }
+
+  private static func text(of descriptor: Int32) -> String {
+    var buffer = [UInt8](repeating: 0, count: 64)
+    let n = buffer.withUnsafeMutableBytes { pread(descriptor, $0.baseAddress, $0.count, 0) }
+    return String(decoding: buffer.prefix(max(0, n)), as: UTF8.self)
+  }
+
+  private func write(_ boot: String) throws(WeirError) {
+    let bytes = Array(boot.utf8)
+    let isWritten =
+      ftruncate(descriptor, 0) == 0 && pwrite(descriptor, bytes, bytes.count, 0) == bytes.count && fsync(descriptor) == 0
+    guard isWritten else { throw LMDBEnvironment.error("write to", path, errno) }
+  }
+
+  /// The kernel's id of this boot. Source: random(4), `/proc/sys/kernel/random/boot_id`.
+  /// `WEIR_BOOT_ID` stands in for it in tests: a machine cannot be restarted there.
+  private static func bootID() throws(WeirError) -> String {
+    if let given = getenv("WEIR_BOOT_ID") { return String(cString: given) }
+    let descriptor = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else {
+      throw WeirError("storage", "the machine does not tell its boot id (/proc/sys/kernel/random/boot_id)", fatalTo: .worker)
+    }
+    defer { Glibc.close(descriptor) }
+    return String(text(of: descriptor).prefix { $0 != "\n" })
+  }
+}

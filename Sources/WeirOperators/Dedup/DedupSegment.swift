@@ -1,0 +1,217 @@
+import CWeir
+import WeirCore
+
+/// The ids of one range of hashes: at most 2^20 live ones.
+///
+/// The shard watermark never falls, so ids expire in the order in which they came. A segment is a log of hashes in that order,
+/// with a table of log places beside it. Expiry moves the log's head and touches nothing else; a table slot that points
+/// before the head is dead, and goes when the table is made anew.
+///
+/// Where the bytes go (an id): 16 for the hash, in chunks that are freed as the head passes them; 1 to 3 for the watermark, as
+/// LEB128 of its rise since the id before (only the head's is ever asked for, so a stream of rises will do); 5 to 6 for the
+/// table: slots of 4 bytes, 67 to 80 % full once it is large. A slot is 11 bits of the hash and 21 bits of the place, so
+/// that a new id nearly always costs one cache line of the table and none of the log.
+final class DedupSegment {
+  /// More live ids are dealt over two segments.
+  static let liveMax = 1 << 20
+  private static let placeBits: UInt32 = 21
+  private static let placeMask: UInt32 = 1 << placeBits - 1
+  private static let chunkBits = 10
+
+  /// nil: ids never expire.
+  private let within: Int64?
+  /// Chunk of a place: place >> 10, modulo the directory. nil: no live place in it.
+  private var chunks: [UnsafeMutablePointer<Hash128>?]
+  /// Places are numbers modulo 2^21: the first live one, and the one that comes next.
+  private var head: UInt32 = 0
+  private var tail: UInt32 = 0
+  /// 0 is free.
+  private var slots: UnsafeMutablePointer<UInt32>
+  private var size: Int
+  private var used = 0
+  private var usedMax: Int
+
+  /// Rises of the watermark from id to id, LEB128, from the one after the head's.
+  private var rises: [UInt8] = []
+  private var risesHead = 0
+  private var headMark: Int64 = 0
+  private var lastMark: Int64 = 0
+
+  /// Live ids at the end of the log that are in no blob.
+  private var unsaved = 0
+
+  init(within: Int64?) {
+    self.within = within
+    chunks = [UnsafeMutablePointer<Hash128>?](repeating: nil, count: 1 << (Int(DedupSegment.placeBits) - DedupSegment.chunkBits))
+    size = 512
+    usedMax = size / 2
+    slots = .allocate(capacity: size)
+    slots.initialize(repeating: 0, count: size)
+  }
+
+  deinit {
+    slots.deallocate()
+    for chunk in chunks { chunk?.deallocate() }
+  }
+
+  var count: Int { Int((tail &- head) & DedupSegment.placeMask) }
+  var unsavedCount: Int { min(unsaved, count) }
+
+  /// Bytes held.
+  var bytes: Int { size * 4 + chunks.count * 8 + chunks.count { $0 != nil } * (16 << DedupSegment.chunkBits) + rises.capacity }
+
+  // MARK: Insert
+
+  @inline(__always)
+  private func start(_ hash: Hash128) -> Int { Int(truncatingIfNeeded: ((hash.low >> 32) &* UInt64(size)) >> 32) }
+
+  @inline(__always)
+  private static func tag(_ hash: Hash128) -> UInt32 { max(1, UInt32(truncatingIfNeeded: hash.low) & 0x7FF) }
+
+  @inline(__always)
+  private func hash(at place: UInt32) -> Hash128 {
+    chunks[Int(place) >> DedupSegment.chunkBits].unsafelyUnwrapped[Int(place) & (1 << DedupSegment.chunkBits - 1)]
+  }
+
+  @inline(__always)
+  func prefetch(_ hash: Hash128) { weir_prefetch(slots + start(hash)) }
+
+  /// See ``DedupIndex/insert(_:watermark:)``.
+  @inline(__always)
+  func insert(_ hash: Hash128, watermark: Int64) -> Bool {
+    expire(watermark: watermark)
+    let tag = DedupSegment.tag(hash)
+    let live = (tail &- head) & DedupSegment.placeMask
+    var at = start(hash)
+    while true {
+      let slot = slots[at]
+      if slot == 0 { break }
+      if slot >> DedupSegment.placeBits == tag {
+        let place = slot & DedupSegment.placeMask
+        if (place &- head) & DedupSegment.placeMask < live, self.hash(at: place) == hash { return false }
+      }
+      at += 1
+      if at == size { at = 0 }
+    }
+    slots[at] = tag << DedupSegment.placeBits | tail
+    append(hash, watermark)
+    return true
+  }
+
+  @inline(__always)
+  private func append(_ hash: Hash128, _ watermark: Int64) {
+    let at = Int(tail) >> DedupSegment.chunkBits
+    if chunks[at] == nil { chunks[at] = .allocate(capacity: 1 << DedupSegment.chunkBits) }
+    chunks[at].unsafelyUnwrapped[Int(tail) & (1 << DedupSegment.chunkBits - 1)] = hash
+    if within != nil {
+      if head == tail { headMark = watermark } else { rise(by: UInt64(bitPattern: watermark &- lastMark)) }
+      lastMark = watermark
+    }
+    tail = (tail &+ 1) & DedupSegment.placeMask
+    unsaved += 1
+    used += 1
+    if used >= usedMax { rebuild() }
+  }
+
+  private func rise(by rise: UInt64) {
+    var rest = rise
+    while rest >= 0x80 {
+      rises.append(UInt8(truncatingIfNeeded: rest) | 0x80)
+      rest >>= 7
+    }
+    rises.append(UInt8(rest))
+  }
+
+  /// Drops what was first seen more than `within` below this watermark.
+  @inline(__always)
+  func expire(watermark: Int64) {
+    guard let within else { return }
+    while head != tail, DedupIndex.isExpired(first: headMark, now: watermark, within: within) { dropHead() }
+  }
+
+  private func dropHead() {
+    let chunk = Int(head) >> DedupSegment.chunkBits
+    head = (head &+ 1) & DedupSegment.placeMask
+    if head == tail || Int(head) >> DedupSegment.chunkBits != chunk {
+      // The tail may go on in the same chunk: then it gets a new one.
+      chunks[chunk]?.deallocate()
+      chunks[chunk] = nil
+    }
+    guard head != tail else {
+      rises.removeAll(keepingCapacity: true)
+      risesHead = 0
+      // The next place begins a chunk that is not there; nothing live is in it.
+      return
+    }
+    headMark = headMark &+ Int64(bitPattern: nextRise(&risesHead))
+    if risesHead > 4096, risesHead * 2 > rises.count {
+      rises.removeSubrange(0..<risesHead)
+      risesHead = 0
+    }
+  }
+
+  private func nextRise(_ at: inout Int) -> UInt64 {
+    var value: UInt64 = 0
+    var shift: UInt64 = 0
+    while true {
+      let byte = rises[at]
+      at += 1
+      value |= UInt64(byte & 0x7F) << shift
+      if byte < 0x80 { return value }
+      shift += 7
+    }
+  }
+
+  /// Makes the table anew from the live part of the log: sparse while it is small, since ids come and go and each filling costs
+  /// a rebuild, dense when it is large.
+  private func rebuild() {
+    let live = count
+    let (wanted, full): (Int, Int) =
+      switch live {
+      case ..<(1 << 15): (max(512, live * 6), 50)
+      case ..<(1 << 18): (live * 3, 67)
+      default: (live + live / 2, 80)
+      }
+    if wanted > size || wanted < size / 2 {
+      slots.deallocate()
+      size = wanted
+      slots = .allocate(capacity: size)
+    }
+    slots.initialize(repeating: 0, count: size)
+    usedMax = size * full / 100
+    used = live
+    forEachPlace { place, hash in
+      var at = start(hash)
+      while slots[at] != 0 {
+        at += 1
+        if at == size { at = 0 }
+      }
+      slots[at] = DedupSegment.tag(hash) << DedupSegment.placeBits | place
+    }
+  }
+
+  private func forEachPlace(_ body: (UInt32, Hash128) -> Void) {
+    var place = head
+    while place != tail {
+      body(place, hash(at: place))
+      place = (place &+ 1) & DedupSegment.placeMask
+    }
+  }
+
+  // MARK: All ids
+
+  /// Calls `body` with the live ids from number `first` on, in the order in which they came, each with its watermark.
+  func forEach(from first: Int = 0, _ body: (Hash128, Int64) -> Void) {
+    var number = 0
+    var mark = headMark
+    var at = risesHead
+    forEachPlace { _, hash in
+      if number > 0, within != nil { mark = mark &+ Int64(bitPattern: nextRise(&at)) }
+      if number >= first { body(hash, mark) }
+      number += 1
+    }
+  }
+
+  func markSaved() { unsaved = 0 }
+  func markUnsaved(_ count: Int) { unsaved = count }
+}
