@@ -7,12 +7,17 @@ import WeirProtocol
 /// Rows may run ahead of the ledger: each carries its lane's position as a fence. Flushes take at most `spec.share` of the
 /// time: after one that took t, the next waits at least t / share - t.
 actor StateFlusher {
-  private let lanes: [ShardActor]
+  private let lanes: @Sendable () async -> [ShardActor]
   private let state: (any StateTable)?
   private let clock: any Clock
   private let spec: StoreSpec
 
   init(lanes: [ShardActor], state: (any StateTable)?, clock: any Clock, spec: StoreSpec) {
+    self.init(lanes: { lanes }, state: state, clock: clock, spec: spec)
+  }
+
+  /// - Parameter lanes: those of the moment.
+  init(lanes: @escaping @Sendable () async -> [ShardActor], state: (any StateTable)?, clock: any Clock, spec: StoreSpec) {
     self.lanes = lanes
     self.state = state
     self.clock = clock
@@ -41,7 +46,7 @@ actor StateFlusher {
     guard let state else { return }
     var rows: [StateBatch] = []
     var marks: [FlushMark] = []
-    for lane in lanes {
+    for lane in await lanes() {
       let taken = await lane.takeStateRows()
       guard !taken.rows.isEmpty else { continue }
       rows += taken.rows

@@ -23,7 +23,7 @@ struct RunInfo: Sendable {
   var shard: String
   var runID: String
 
-  static let arrivalSources = ["event_time", "watermark", "epoch"]
+  static let arrivalSources = ["event_time", "watermark", "epoch", "created", "appended"]
 }
 
 /// Collects quarantine rows: value, key, stage, reason, provenance.
@@ -69,6 +69,10 @@ struct LateRows {
 }
 
 private func appendKey(_ block: PreparedBlock, _ row: Int, to builder: inout ColumnBuilder) {
+  if let details = block.decoded.raw.details {
+    guard let key = details.key(row, in: block.decoded.raw.text) else { return builder.append(.null) }
+    return builder.append(bytes: key.bytes)
+  }
   guard block.key.isValid(row), case .string(let keys) = block.key.values else { return builder.append(.null) }
   builder.append(bytes: keys[row].bytes)
 }
@@ -81,7 +85,7 @@ private struct Provenance {
   init(_ run: RunInfo) { self.run = run }
 
   mutating func add(_ block: PreparedBlock, _ row: Int) {
-    builders[0].append(.string(run.shard))
+    builders[0].append(.string(block.decoded.raw.details?.shard ?? run.shard))
     builders[1].append(.int64(block.position(row)))
     builders[2].append(.timestamp(block.arrival[row]))
     builders[3].append(.timestamp(block.arrival[row]))

@@ -32,7 +32,8 @@ public struct CompiledPlan: Sendable {
     checks = plan.checks.map { ($0, ExprEvaluator($0.that)) }
     silver = plan.silver?.columns.map { ExprEvaluator($0.expr) } ?? []
     goldCount = plan.gold.count
-    let key = plan.record.key
+    // Where keys may lie anywhere, no lane can finish a table by key.
+    let key = plan.source.kafka?.misplaced == .merge ? nil : plan.record.key
     func make(_ name: String, _ window: WindowSpec?, _ filter: Expr?, _ by: [OutputColumn], _ measures: [Measure]) -> Aggregate {
       Aggregate(
         name: name, window: window, filter: filter.map { ExprEvaluator($0) }, by: by.map { ExprEvaluator($0.expr) },
