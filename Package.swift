@@ -27,7 +27,7 @@ let package = Package(
     .target(
       name: "WeirService",
       dependencies: [
-        "WeirEngine", "WeirLocal", "WeirLMDB", "WeirDelta", "WeirParquet", "WeirProtocol", "WeirOperators", "WeirCore",
+        "WeirEngine", "WeirLocal", "WeirLMDB", "WeirKafka", "WeirDelta", "WeirParquet", "WeirProtocol", "WeirOperators", "WeirCore",
         .product(name: "Yams", package: "Yams"),
       ],
       swiftSettings: hot),
@@ -68,6 +68,9 @@ let package = Package(
     .testTarget(name: "WeirDeltaTests", dependencies: ["WeirDelta", "WeirParquet", "WeirCore"]),
     .testTarget(name: "WeirLocalTests", dependencies: ["WeirLocal", "WeirLMDB", "WeirCore"]),
     .testTarget(name: "WeirKafkaTests", dependencies: ["WeirKafka", "WeirCore"]),
+    .testTarget(
+      name: "WeirEngineTests",
+      dependencies: ["WeirEngine", "WeirLocal", "WeirOperators", "WeirProtocol", "WeirCore"]),
     .testTarget(name: "WeirServiceTests", dependencies: ["WeirService", "WeirOperators", "WeirCore"]),
   ],
   swiftLanguageModes: [.v6]

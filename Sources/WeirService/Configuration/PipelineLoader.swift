@@ -115,10 +115,14 @@ final class PipelineLoader {
   // MARK: Source and record
 
   private func source(_ node: Node) -> SourceSpec? {
-    let members = reader.mapping(node, "source", keys: ["capture"], later: ["kafka", "kinesis", "lake"])
+    let members = reader.mapping(node, "source", keys: ["capture", "kafka"], later: ["kinesis", "lake"])
+    if let kafka = members["kafka"] {
+      if members["capture"] != nil { reader.report("source: either capture or kafka", "bad_value", at: node) }
+      return self.kafka(kafka)
+    }
     guard let capture = members["capture"] else {
-      if members.isEmpty || members["kafka"] == nil && members["kinesis"] == nil && members["lake"] == nil {
-        reader.report("source needs capture", "missing_key", at: node)
+      if members["kinesis"] == nil && members["lake"] == nil {
+        reader.report("source needs capture or kafka", "missing_key", at: node)
       }
       return nil
     }
@@ -220,6 +224,8 @@ final class PipelineLoader {
 /// Paths in a pipeline file are relative to it.
 enum Paths {
   static func resolve(_ path: String, in directory: String) -> String { path.hasPrefix("/") ? path : directory + "/" + path }
+
+  static func environment(_ name: String) -> String? { ProcessInfo.processInfo.environment[name] }
 }
 
 /// Types as a pipeline file writes them: `string!`, `timestamp_ms`, `decimal(12,2)`.
