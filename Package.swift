@@ -70,7 +70,7 @@ let package = Package(
     .testTarget(name: "WeirKafkaTests", dependencies: ["WeirKafka", "WeirCore"]),
     .testTarget(
       name: "WeirEngineTests",
-      dependencies: ["WeirEngine", "WeirLocal", "WeirOperators", "WeirProtocol", "WeirCore"]),
+      dependencies: ["WeirEngine", "WeirService", "WeirLocal", "WeirOperators", "WeirProtocol", "WeirCore"]),
     .testTarget(name: "WeirServiceTests", dependencies: ["WeirService", "WeirOperators", "WeirCore"]),
   ],
   swiftLanguageModes: [.v6]
