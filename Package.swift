@@ -40,7 +40,7 @@ let package = Package(
     .target(name: "WeirKafka", dependencies: ["WeirCore", "CKafka"], swiftSettings: hot),
     .target(name: "WeirLMDB", dependencies: ["WeirCore", "CLMDB"], swiftSettings: hot),
     // formats
-    .target(name: "WeirParquet", dependencies: ["WeirCore", "CZstd", "CSnappy", "CZlib"], swiftSettings: hot),
+    .target(name: "WeirParquet", dependencies: ["WeirCore", "CWeir", "CZstd", "CSnappy", "CZlib"], swiftSettings: hot),
     .target(name: "WeirDelta", dependencies: ["WeirParquet", "WeirCore"], swiftSettings: hot),
     // operators and protocols: pure
     .target(name: "WeirOperators", dependencies: ["WeirCore", "CWeir"], swiftSettings: hot),

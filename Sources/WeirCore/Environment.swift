@@ -108,9 +108,12 @@ public struct StateRow: Sendable {
 
 /// The low-latency key-value table.
 public protocol StateTable: Sendable {
-  /// Writes rows in one transaction; a row whose stored fence is larger is skipped.
+  /// Writes rows, and `meta` with them, in one transaction; a row whose stored fence is larger is skipped.
   /// Returns how many were skipped. Visible to readers on return; durable after ``sync()``.
-  func write(_ batches: [StateBatch]) async throws -> Int
+  func write(_ batches: [StateBatch], meta: [(String, [UInt8])]) async throws -> Int
+  /// Takes back what ran ahead: rows of the batch's table and lane whose fence is beyond the batch's become what it has of
+  /// them, or go. One transaction.
+  func retract(_ batch: StateBatch) async throws
   func read(table: String, key: [UInt8]) async throws -> StateRow?
   /// Rows of the table whose key begins with `prefix`, in key order, tombstones left out.
   func scan(table: String, prefix: [UInt8], limit: Int) async throws -> [StateRow]
@@ -123,6 +126,10 @@ public protocol StateTable: Sendable {
   func finish() async throws
   /// Removes all rows of the tables: the beginning of a rebuild.
   func clear(tables: [String]) async throws
+}
+
+extension StateTable {
+  public func write(_ batches: [StateBatch]) async throws -> Int { try await write(batches, meta: []) }
 }
 
 /// One hand-out of a source.

@@ -53,36 +53,77 @@ public final class LMDBStateTable: StateTable {
 
   // MARK: Write
 
-  public func write(_ batches: [StateBatch]) async throws -> Int {
-    guard batches.contains(where: { !$0.isEmpty }) else { return 0 }
+  public func write(_ batches: [StateBatch], meta: [(String, [UInt8])]) async throws -> Int {
+    guard !meta.isEmpty || batches.contains(where: { !$0.isEmpty }) else { return 0 }
     return try await thread.run { [environment] in
       var skipped = 0
       try environment.write { transaction in
         skipped = 0
-        var cursor: OpaquePointer?
-        var code = mdb_cursor_open(transaction, environment.rows, &cursor)
-        guard code == 0, let cursor else { return code }
-        defer { mdb_cursor_close(cursor) }
-        var bytes = ByteWriter()
         for batch in batches {
-          let prefix = Array(batch.table.utf8) + [0]
-          var whole = prefix
-          batch.forEachInKeyOrder { key, value in
-            whole.removeSubrange(prefix.count...)
-            whole.append(contentsOf: key)
-            if whole.count > LMDBEnvironment.keyBytesMax { whole = LMDBStateTable.key(batch.table, Array(key)) }
-            code = LMDBStateTable.put(cursor, whole, batch.fence, &skipped) {
-              LMDBStateTable.encode(batch, key, value, into: &bytes)
-              return bytes.bytes
-            }
-            return code == 0
-          }
+          let code = LMDBStateTable.put(transaction, environment.rows, batch, &skipped)
           if code != 0 { return code }
         }
-        return 0
+        return LMDBStateTable.put(transaction, environment.meta, meta)
       }
       return skipped
     }
+  }
+
+  public func retract(_ batch: StateBatch) async throws {
+    try await thread.run { [environment] in
+      try environment.write { transaction in
+        var ahead: Set<[UInt8]> = []
+        let prefix = Array(batch.table.utf8) + [0]
+        var code = LMDBStateTable.forEach(transaction, environment.rows, prefix: prefix) { cursor, key, value in
+          guard LMDBStateTable.isBeyond(value, batch) else { return true }
+          ahead.insert(LMDBEnvironment.bytes(key))
+          return mdb_cursor_del(cursor, 0) == 0
+        }
+        guard code == 0, !ahead.isEmpty else { return code }
+        var skipped = 0
+        code = LMDBStateTable.put(transaction, environment.rows, batch, &skipped, only: ahead)
+        return code
+      }
+    }
+  }
+
+  /// Whether a stored row is of the batch's lane and has a larger fence.
+  private static func isBeyond(_ stored: MDB_val, _ batch: StateBatch) -> Bool {
+    guard stored.mv_size >= 20, fence(stored) > batch.fence else { return false }
+    let count = Int(UInt32(littleEndian: stored.mv_data.loadUnaligned(fromByteOffset: 16, as: UInt32.self)))
+    guard stored.mv_size >= 20 + count else { return false }
+    return UnsafeRawBufferPointer(start: stored.mv_data + 20, count: count).elementsEqual(batch.lane.utf8)
+  }
+
+  private static func fence(_ stored: MDB_val) -> Fence {
+    Fence(
+      generation: Int64(littleEndian: stored.mv_data.loadUnaligned(as: Int64.self)),
+      position: Int64(littleEndian: stored.mv_data.loadUnaligned(fromByteOffset: 8, as: Int64.self)))
+  }
+
+  /// Puts a batch's rows in the order of their keys; with `only`, those with such a key.
+  private static func put(
+    _ transaction: OpaquePointer, _ rows: MDB_dbi, _ batch: StateBatch, _ skipped: inout Int, only: Set<[UInt8]>? = nil
+  ) -> Int32 {
+    var cursor: OpaquePointer?
+    var code = mdb_cursor_open(transaction, rows, &cursor)
+    guard code == 0, let cursor else { return code }
+    defer { mdb_cursor_close(cursor) }
+    var bytes = ByteWriter()
+    let prefix = Array(batch.table.utf8) + [0]
+    var whole = prefix
+    batch.forEachInKeyOrder { key, value in
+      whole.removeSubrange(prefix.count...)
+      whole.append(contentsOf: key)
+      if whole.count > LMDBEnvironment.keyBytesMax { whole = LMDBStateTable.key(batch.table, Array(key)) }
+      if let only, !only.contains(whole) { return true }
+      code = LMDBStateTable.put(cursor, whole, batch.fence, &skipped) {
+        LMDBStateTable.encode(batch, key, value, into: &bytes)
+        return bytes.bytes
+      }
+      return code == 0
+    }
+    return code
   }
 
   /// Law 6: written only if the stored fence is not larger.
@@ -93,10 +134,7 @@ public final class LMDBStateTable: StateTable {
       var stored = MDB_val()
       let found = mdb_cursor_get(cursor, &key, &stored, MDB_SET)
       if found == 0, stored.mv_size >= 16 {
-        let old = Fence(
-          generation: Int64(littleEndian: stored.mv_data.loadUnaligned(as: Int64.self)),
-          position: Int64(littleEndian: stored.mv_data.loadUnaligned(fromByteOffset: 8, as: Int64.self)))
-        if old > fence {
+        if LMDBStateTable.fence(stored) > fence {
           skipped += 1
           return 0
         }
@@ -111,16 +149,18 @@ public final class LMDBStateTable: StateTable {
 
   public func writeMeta(_ entries: [(String, [UInt8])]) async throws {
     try await thread.run { [environment] in
-      try environment.write { transaction in
-        for (name, bytes) in entries {
-          let code = LMDBEnvironment.value(Array(name.utf8)) { key in
-            LMDBEnvironment.value(bytes) { value in mdb_put(transaction, environment.meta, &key, &value, 0) }
-          }
-          if code != 0 { return code }
-        }
-        return 0
-      }
+      try environment.write { LMDBStateTable.put($0, environment.meta, entries) }
     }
+  }
+
+  private static func put(_ transaction: OpaquePointer, _ meta: MDB_dbi, _ entries: [(String, [UInt8])]) -> Int32 {
+    for (name, bytes) in entries {
+      let code = LMDBEnvironment.value(Array(name.utf8)) { key in
+        LMDBEnvironment.value(bytes) { value in mdb_put(transaction, meta, &key, &value, 0) }
+      }
+      if code != 0 { return code }
+    }
+    return 0
   }
 
   public func clear(tables: [String]) async throws {
@@ -160,8 +200,9 @@ public final class LMDBStateTable: StateTable {
       try environment.read { (transaction) throws(WeirError) -> [[UInt8]] in
         var found: [[UInt8]] = []
         _ = LMDBStateTable.forEach(transaction, environment.rows, prefix: Array((Array(table.utf8) + [0] + prefix).prefix(LMDBEnvironment.keyBytesMax - 16))) { _, _, value in
+          guard limit < 0 || found.count < limit else { return false }
           found.append(LMDBEnvironment.bytes(value))
-          return found.count < limit || limit < 0
+          return true
         }
         return found
       }

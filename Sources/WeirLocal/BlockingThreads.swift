@@ -1,3 +1,4 @@
+import Dispatch
 import Glibc
 import Synchronization
 import WeirCore
@@ -59,6 +60,15 @@ public final class BlockingThreads: BlockingRunner, @unchecked Sendable {
   public func run<T: Sendable>(_ work: @escaping @Sendable () throws -> T) async throws -> T {
     try await withCheckedThrowingContinuation { continuation in
       submit { continuation.resume(with: Result { try work() }) }
+    }
+  }
+
+  /// Threads that are idle help; while all are busy the caller's does everything.
+  public func forEach(_ n: Int, _ body: (Int) -> Void) {
+    withoutActuallyEscaping(body) { body in
+      // Dispatch calls it on several threads at once; the caller made it for that.
+      nonisolated(unsafe) let body = body
+      DispatchQueue.concurrentPerform(iterations: n) { body($0) }
     }
   }
 

@@ -31,13 +31,16 @@ public final class LocalObjectStore: ObjectStore {
   public func write(_ objects: [NewObject]) async throws {
     let targets = try objects.map { (try full($0.path), $0.bytes) }
     try await threads.run {
-      var directories = Set<String>()
+      // By their bytes: Strings that are canonically equivalent are equal, and yet two directories.
+      var directories: [[UInt8]: String] = [:]
       for (path, bytes) in targets {
         let directory = FileSystem.parent(path)
-        if directories.insert(directory).inserted { directories.formUnion(try FileSystem.makeDirectory(directory)) }
+        if directories.updateValue(directory, forKey: Array(directory.utf8)) == nil {
+          for parent in try FileSystem.makeDirectory(directory) { directories[Array(parent.utf8)] = parent }
+        }
         try FileSystem.create(path, bytes)
       }
-      for directory in directories.sorted() { try FileSystem.syncDirectory(directory) }
+      for directory in directories.values.sorted() { try FileSystem.syncDirectory(directory) }
     }
   }
 

@@ -1,3 +1,4 @@
+import CWeir
 import WeirCore
 
 /// Encodes strings and binary: by a dictionary while it pays, else DELTA_LENGTH_BYTE_ARRAY (all lengths, then all
@@ -5,6 +6,8 @@ import WeirCore
 final class BytesEncoder: ValueEncoder {
   /// A longer value would make a page larger than readers take.
   private static let longest = 1 << 30
+  /// Values between asking for a cache line and using it.
+  private static let ahead = 16
 
   private let isText: Bool
   private var lengths = Buffer<Int64>(capacity: 1024)
@@ -84,6 +87,8 @@ final class BytesEncoder: ValueEncoder {
     var highPrefix = lowPrefix
     var longest = 0
     for i in 0..<picks.count {
+      // The values lie in the records' text, mostly out of the caches: this pass is the first to touch them.
+      if i + BytesEncoder.ahead < picks.count { weir_prefetch(from[Int(picks.start[i + BytesEncoder.ahead])].start) }
       let value = from[Int(picks.start[i])]
       let prefix = value.prefix
       longest = max(longest, value.count)

@@ -24,7 +24,7 @@ final class ChunkWriter {
   let leaf: Leaf
   private let pageBytes: Int
   private let checksums: Bool
-  private let compressor: Compressor
+  private let workbench: ParquetWorkbench
   private let values: any ValueEncoder
   // Levels of the open page. Definition levels of a flat column are kept only from the first null on.
   private var definitions = Buffer<UInt8>(capacity: 64)
@@ -34,6 +34,8 @@ final class ChunkWriter {
   private var picked = Buffer<UInt32>(capacity: 64)
   // The open chunk.
   private var pages = Buffer<UInt8>(capacity: 4096)
+  /// Of `pages`, once the chunk is settled: the dictionary's page lies behind.
+  private var dataBytes = 0
   private var encodings: [(page: PageKind, encoding: Encoding, count: Int)] = []
   private var chunkLevels = 0
   private var chunkNulls = 0
@@ -43,18 +45,19 @@ final class ChunkWriter {
   private var bytesIn = 1
   private var bytesOut = 1
   private var levelFailure: String?
+  private var compressorFailed = false
 
-  init(leaf: Leaf, options: ParquetOptions, compressor: Compressor) {
+  init(leaf: Leaf, workbench: ParquetWorkbench) {
     self.leaf = leaf
-    pageBytes = options.pageBytes
-    checksums = options.checksums
-    self.compressor = compressor
+    pageBytes = workbench.options.pageBytes
+    checksums = workbench.options.checksums
+    self.workbench = workbench
     values = leaf.makeEncoder()
   }
 
   /// Why the file must not be used, if so.
   var failure: String? {
-    let reason = values.failure ?? levelFailure ?? (compressor.failed ? "the compressor failed" : nil)
+    let reason = values.failure ?? levelFailure ?? (compressorFailed ? "the compressor failed" : nil)
     return reason.map { "column \(leaf.path.joined(separator: ".")): \($0)" }
   }
 
@@ -141,12 +144,15 @@ final class ChunkWriter {
   // MARK: pages
 
   private func closePage() {
-    compressor.raw.removeAll()
-    if leaf.maxRepetition > 0 { appendLevels(repetitions.base, count: repetitions.count, largest: leaf.maxRepetition) }
-    if leaf.maxDefinition > 0 { appendDefinitions() }
-    var (encoding, statistics) = values.closePage(into: &compressor.raw)
-    statistics.nullCount = Int64(pageNulls)
-    writePage(.data(statistics), encoding: encoding, values: levelCount)
+    workbench.withCompressor { compressor in
+      if leaf.maxRepetition > 0 {
+        appendLevels(repetitions.base, count: repetitions.count, largest: leaf.maxRepetition, to: &compressor.raw)
+      }
+      if leaf.maxDefinition > 0 { appendDefinitions(to: &compressor.raw) }
+      var (encoding, statistics) = values.closePage(into: &compressor.raw)
+      statistics.nullCount = Int64(pageNulls)
+      writePage(.data(statistics), encoding: encoding, values: levelCount, compressor)
+    }
     chunkLevels += levelCount
     chunkNulls += pageNulls
     levelCount = 0
@@ -155,32 +161,33 @@ final class ChunkWriter {
     repetitions.removeAll()
   }
 
-  private func appendDefinitions() {
+  private func appendDefinitions(to out: inout Buffer<UInt8>) {
     if definitions.count > 0 || levelCount == 0 {
-      return appendLevels(definitions.base, count: definitions.count, largest: leaf.maxDefinition)
+      return appendLevels(definitions.base, count: definitions.count, largest: leaf.maxDefinition, to: &out)
     }
-    let at = compressor.raw.count
-    compressor.raw.append(littleEndian: UInt32(0))
-    compressor.raw.appendRun(UInt8(leaf.maxDefinition), count: levelCount, width: bitWidth(UInt64(leaf.maxDefinition)))
-    setLength(at: at)
+    let at = out.count
+    out.append(littleEndian: UInt32(0))
+    out.appendRun(UInt8(leaf.maxDefinition), count: levelCount, width: bitWidth(UInt64(leaf.maxDefinition)))
+    setLength(at: at, in: &out)
   }
 
   /// Levels of a v1 data page: the hybrid encoding with its length before it.
-  private func appendLevels(_ levels: UnsafePointer<UInt8>, count: Int, largest: Int) {
-    let at = compressor.raw.count
-    compressor.raw.append(littleEndian: UInt32(0))
-    compressor.raw.appendHybrid(levels, count: count, width: bitWidth(UInt64(largest)))
-    setLength(at: at)
+  private func appendLevels(_ levels: UnsafePointer<UInt8>, count: Int, largest: Int, to out: inout Buffer<UInt8>) {
+    let at = out.count
+    out.append(littleEndian: UInt32(0))
+    out.appendHybrid(levels, count: count, width: bitWidth(UInt64(largest)))
+    setLength(at: at, in: &out)
   }
 
-  private func setLength(at: Int) {
-    let length = UInt32(compressor.raw.count - at - 4).littleEndian
-    UnsafeMutableRawPointer(compressor.raw.base + at).storeBytes(of: length, as: UInt32.self)
+  private func setLength(at: Int, in out: inout Buffer<UInt8>) {
+    let length = UInt32(out.count - at - 4).littleEndian
+    UnsafeMutableRawPointer(out.base + at).storeBytes(of: length, as: UInt32.self)
   }
 
   /// Compresses the raw page and puts it behind its header.
-  private func writePage(_ kind: PageHeader.Kind, encoding: Encoding, values count: Int) {
+  private func writePage(_ kind: PageHeader.Kind, encoding: Encoding, values count: Int, _ compressor: Compressor) {
     compressor.compress()
+    compressorFailed = compressorFailed || compressor.failed
     let (rawCount, packedCount) = (compressor.raw.count, compressor.packed.count)
     let header = PageHeader(
       kind: kind, encoding: encoding, values: count, uncompressedBytes: rawCount,
@@ -205,13 +212,21 @@ final class ChunkWriter {
 
   // MARK: chunks
 
-  /// Writes the open chunk to `out` and begins a new one.
-  func closeChunk(into out: inout Buffer<UInt8>) -> ChunkMetadata {
+  /// Encodes and compresses what is left of the open chunk: all the work there is before ``closeChunk(into:)``, for columns
+  /// to do at once.
+  func settle() {
     values.settle()
     if levelCount > 0 || chunkLevels == 0 { closePage() }
+    dataBytes = pages.count
+    workbench.withCompressor { compressor in
+      guard let count = values.writeDictionary(into: &compressor.raw) else { return }
+      writePage(.dictionary, encoding: .plain, values: count, compressor)
+    }
+  }
+
+  /// Writes the open chunk, which was settled, to `out` and begins a new one.
+  func closeChunk(into out: inout Buffer<UInt8>) -> ChunkMetadata {
     let start = out.count
-    let dataBytes = pages.count
-    let hasDictionary = writeDictionary()
     // The dictionary was compressed last and stands first.
     out.append(pages.base + dataBytes, count: pages.count - dataBytes)
     let dataOffset = out.count
@@ -219,18 +234,11 @@ final class ChunkWriter {
     var statistics = values.closeChunk()
     statistics.nullCount = Int64(chunkNulls)
     let metadata = ChunkMetadata(
-      leaf: leaf, codec: compressor.codec, encodings: encodings, values: chunkLevels,
-      uncompressedBytes: rawBytes, compressedBytes: out.count - start, dictionaryOffset: hasDictionary ? start : nil,
+      leaf: leaf, codec: workbench.options.codec, encodings: encodings, values: chunkLevels,
+      uncompressedBytes: rawBytes, compressedBytes: out.count - start, dictionaryOffset: dataOffset > start ? start : nil,
       dataOffset: dataOffset, statistics: statistics)
     beginChunk()
     return metadata
-  }
-
-  private func writeDictionary() -> Bool {
-    compressor.raw.removeAll()
-    guard let count = values.writeDictionary(into: &compressor.raw) else { return false }
-    writePage(.dictionary, encoding: .plain, values: count)
-    return true
   }
 
   private func beginChunk() {

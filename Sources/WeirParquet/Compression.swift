@@ -2,8 +2,9 @@ import CSnappy
 import CZstd
 import WeirCore
 
-/// Compresses pages. One for all columns of a file, so that tables and scratch memory are allocated once.
-final class Compressor {
+/// Compresses pages. Lent by a ``ParquetWorkbench``, so that tables and scratch memory are allocated once.
+final class Compressor: @unchecked Sendable {
+  // Unchecked: one borrower at a time.
   let codec: Codec
   /// The page that is being put together: it is in use only while one is closed.
   var raw = Buffer<UInt8>(capacity: 4096)
@@ -11,7 +12,7 @@ final class Compressor {
   private(set) var packed = Buffer<UInt8>(capacity: 4096)
   private let level: Int32
   private let context: OpaquePointer?
-  /// Set when a library refused, which only lack of memory can cause: the file must not be used then.
+  /// Set when a library refused, which only lack of memory can cause: the files in work must not be used then.
   private(set) var failed = false
 
   init(codec: Codec, level: Int) {

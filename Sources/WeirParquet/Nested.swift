@@ -39,14 +39,15 @@ public func encodeNestedParquet(
     throw nestedError("the schema has \(shape.leaves.count) leaves, \(leaves.count) were given")
   }
   let options = ParquetOptions(codec: codec, checksums: true)
-  let compressor = Compressor(codec: codec, level: options.zstdLevel)
+  let workbench = ParquetWorkbench(options: options)
   var out = Buffer<UInt8>(capacity: 4096)
   out.append(FileMetadata.magic)
   var chunks: [ChunkMetadata] = []
   for (leaf, data) in zip(shape.leaves, leaves) {
     try check(data, leaf: leaf, rows: rows)
-    let writer = ChunkWriter(leaf: leaf, options: options, compressor: compressor)
+    let writer = ChunkWriter(leaf: leaf, workbench: workbench)
     append(data, to: writer)
+    writer.settle()
     chunks.append(writer.closeChunk(into: &out))
     if let reason = writer.failure { throw nestedError(reason) }
   }

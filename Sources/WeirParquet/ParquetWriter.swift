@@ -2,7 +2,8 @@ import WeirCore
 
 /// Writes one flat table into a Parquet file in memory.
 ///
-/// Columns are encoded as rows come in; what is held is compressed pages and the values of one open page a column.
+/// Columns are encoded a slice of some thousand rows at a time, side by side where the workbench allows; what is held is
+/// compressed pages, the values of one open page a column, and the rows of the open slice.
 /// The bytes depend on the options and on the rows in their order, not on how they were cut into calls.
 ///
 /// Copies share their state: use the writer from one place at a time, as if it could not be copied.
@@ -11,11 +12,15 @@ public struct ParquetWriter: Sendable {
 
   /// - Parameter columns: the schema; names must differ, there must be one at least.
   public init(columns: [ColumnSchema], options: ParquetOptions = ParquetOptions()) {
-    precondition(!columns.isEmpty, "a Parquet file has columns")
-    file = FileWriter(columns: columns, options: options)
+    self.init(columns: columns, workbench: ParquetWorkbench(options: options))
   }
 
-  /// Takes rows. Only reads the columns; nothing of them is needed after.
+  public init(columns: [ColumnSchema], workbench: ParquetWorkbench) {
+    precondition(!columns.isEmpty, "a Parquet file has columns")
+    file = FileWriter(columns: columns, workbench: workbench)
+  }
+
+  /// Takes rows. Only reads the columns, and holds on to them until their slice is full.
   ///
   /// - Parameters:
   ///   - columns: one for each column of the schema, of its type, all of the same length.
@@ -41,29 +46,41 @@ public struct ParquetWriter: Sendable {
 final class FileWriter: @unchecked Sendable {
   // Unchecked: one owner at a time, as the writer's documentation asks for.
   private let schema: [ColumnSchema]
+  private let workbench: ParquetWorkbench
   private let options: ParquetOptions
   private let chunks: [ChunkWriter]
   private let sliceRows: Int
   private var out = Buffer<UInt8>(capacity: 4096)
   private var groups: [RowGroupMetadata] = []
+  /// The open slice.
+  private var pieces: [Piece] = []
+  private var pieceRows = 0
+  /// Rows of the open group that are encoded.
   private var groupRows = 0
   private var closedRows = 0
 
-  init(columns: [ColumnSchema], options: ParquetOptions) {
+  /// Rows of the open slice that came in one call.
+  private struct Piece {
+    var columns: [Column]
+    var rows: [UInt32]
+    var range: Range<Int>
+  }
+
+  init(columns: [ColumnSchema], workbench: ParquetWorkbench) {
     schema = columns
-    self.options = options
+    self.workbench = workbench
+    options = workbench.options
     // Rows handled at a time: few enough for the caches, and for pages to close where they should.
     sliceRows = min(4096, max(16, options.pageBytes / 64))
-    let compressor = Compressor(codec: options.codec, level: options.zstdLevel)
     chunks = columns.map { column in
       let leaf = Leaf(
         path: [column.name], kind: .value(column.type), maxDefinition: column.nullable ? 1 : 0, maxRepetition: 0)
-      return ChunkWriter(leaf: leaf, options: options, compressor: compressor)
+      return ChunkWriter(leaf: leaf, workbench: workbench)
     }
     out.append(FileMetadata.magic)
   }
 
-  var rowCount: Int { closedRows + groupRows }
+  var rowCount: Int { closedRows + groupRows + pieceRows }
 
   private var groupBytes: Int { chunks.reduce(0) { $0 + $1.estimatedBytes } }
 
@@ -75,47 +92,42 @@ final class FileWriter: @unchecked Sendable {
     for (column, expected) in zip(columns, schema) {
       precondition(column.type == expected.type, "the column's type is not the schema's")
     }
-    if let rows {
-      rows.withUnsafeBufferPointer { if let start = $0.baseAddress { append(columns, start, count: $0.count) } }
-    } else {
-      appendAll(columns)
-    }
-  }
-
-  private func appendAll(_ columns: [Column]) {
-    let count = columns[0].count
-    withUnsafeTemporaryAllocation(of: UInt32.self, capacity: sliceRows) { rows in
-      guard let start = rows.baseAddress else { return }
-      var at = 0
-      while at < count {
-        let n = min(sliceRows, count - at)
-        for i in 0..<n { start[i] = UInt32(at + i) }
-        append(columns, start, count: n)
-        at += n
-      }
-    }
-  }
-
-  private func append(_ columns: [Column], _ rows: UnsafePointer<UInt32>, count: Int) {
+    let total = rows?.count ?? columns[0].count
     var at = 0
-    while at < count {
-      let n = min(sliceRows - groupRows % sliceRows, count - at, options.rowGroupRows - groupRows)
-      for i in 0..<chunks.count { chunks[i].append(columns[i], Picks(start: rows + at, count: n)) }
+    while at < total {
+      let open = groupRows + pieceRows
+      let n = min(sliceRows - open % sliceRows, total - at, options.rowGroupRows - open)
+      if let rows {
+        pieces.append(Piece(columns: columns, rows: rows, range: at..<at + n))
+      } else {
+        pieces.append(Piece(columns: columns, rows: Array(UInt32(at)..<UInt32(at + n)), range: 0..<n))
+      }
+      pieceRows += n
       at += n
-      groupRows += n
-      endSlice()
+      if (open + n) % sliceRows == 0 || open + n == options.rowGroupRows { endSlice() }
     }
   }
 
+  /// Encodes the open slice, columns side by side.
   private func endSlice() {
-    if groupRows % sliceRows == 0 {
-      for chunk in chunks { chunk.endSlice() }
-      if groupBytes >= options.rowGroupBytes { return closeGroup() }
+    let isWhole = (groupRows + pieceRows) % sliceRows == 0
+    workbench.forEach(chunks.count, isWorthIt: pieceRows >= 1024) { i in
+      for piece in pieces {
+        piece.rows.withUnsafeBufferPointer { rows in
+          guard let start = rows.baseAddress else { return }
+          chunks[i].append(piece.columns[i], Picks(start: start + piece.range.lowerBound, count: piece.range.count))
+        }
+      }
+      if isWhole { chunks[i].endSlice() }
     }
-    if groupRows >= options.rowGroupRows { closeGroup() }
+    groupRows += pieceRows
+    pieces.removeAll(keepingCapacity: true)
+    pieceRows = 0
+    if groupRows == options.rowGroupRows || isWhole && groupBytes >= options.rowGroupBytes { closeGroup() }
   }
 
   private func closeGroup() {
+    workbench.forEach(chunks.count, isWorthIt: groupRows >= 1024) { chunks[$0].settle() }
     var closed: [ChunkMetadata] = []
     for chunk in chunks { closed.append(chunk.closeChunk(into: &out)) }
     groups.append(RowGroupMetadata(rows: groupRows, chunks: closed))
@@ -124,6 +136,7 @@ final class FileWriter: @unchecked Sendable {
   }
 
   func finish() throws(WeirError) -> ParquetFile {
+    if pieceRows > 0 { endSlice() }
     if groupRows > 0 { closeGroup() }
     if let reason = chunks.compactMap(\.failure).first {
       throw WeirError("parquet", "cannot write a Parquet file: \(reason)")

@@ -62,6 +62,9 @@ public struct LedgerFold: Sendable, Equatable {
   /// True when every listed lane has ended its input.
   public var hasEnded: Bool { lanes.allSatisfy { $0.key == .merge || $0.value.hasEnded } }
 
+  /// The end of input is recorded, and the entry that closes the windows stands behind it.
+  public var isFinished: Bool { hasEnded && lanes.allSatisfy { $0.key == .merge || $0.value.isClosed } }
+
   /// Of all lanes.
   public var counts: BucketCounts {
     lanes.reduce(into: BucketCounts()) { if $1.key != .merge { $0 += $1.value.counts } }

@@ -62,7 +62,7 @@ private struct NodeStateTable: StateTable {
   private func work() async { await node.sleep(nanoseconds: 200_000 + Int64(shared.random.next() % 800_000)) }
 
   /// A write to a local table is no request: a killed node's does not arrive.
-  func write(_ batches: [StateBatch]) async throws -> Int {
+  func write(_ batches: [StateBatch], meta: [(String, [UInt8])]) async throws -> Int {
     await work()
     let isLost = shared.random.chance(shared.faults.requestLost)
     let reply = shared.random.chance(shared.faults.replyLost)
@@ -70,9 +70,18 @@ private struct NodeStateTable: StateTable {
     if isLost { throw timedOut }
     var skipped = 0
     for row in batches.flatMap(\.rows) where !shared.write(row) { skipped += 1 }
+    for (name, value) in meta { shared.meta[name] = value }
     await work()
     if reply { throw timedOut }
     return skipped
+  }
+
+  func retract(_ batch: StateBatch) async throws {
+    await work()
+    for (name, row) in shared.rows where row.table == batch.table && row.lane == batch.lane && row.fence > batch.fence {
+      shared.rows[name] = nil
+    }
+    _ = try await write([batch], meta: [])
   }
 
   func read(table: String, key: [UInt8]) async throws -> StateRow? {

@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 import WeirCore
 import WeirOperators
@@ -38,6 +39,37 @@ struct StateTests {
         }
       }
     }
+  }
+
+  @Test(arguments: [[-0.0, 0.0], [1.7e308, 1.7e308, -1.7e308, -1.7e308, 1], [1.7e308, 1.7e308, 3], [0.1, 0.2, -0.3, 1e-17]])
+  func measuresOfDoublesDoNotShowHowTheRecordsWereDealt(values: [Double]) {
+    let argument = Expr(node: .column(0), type: .double, text: "v")
+    let layout = AggregateLayout(
+      [.min, .max, .sum, .avg].map { Measure(name: "m", function: $0, argument: argument, type: .double) })
+    var all: Set<[UInt64]> = []
+    // Every deal over three lanes, in both orders.
+    for deal in 0..<Int(pow(3, Double(values.count))) {
+      for order in [Array(values.indices), values.indices.reversed()] {
+        let lanes = (0..<3).map { _ in CellStore(layout) }
+        let merged = CellStore(layout)
+        _ = merged.add()
+        for store in lanes { _ = store.add() }
+        for row in order {
+          let lane = deal / Int(pow(3, Double(row))) % 3
+          let column = Column(type: .double, values: .double([values[row]]), validity: nil)
+          lanes[lane].update(cells: [0], rows: [0], arguments: Array(repeating: column, count: 4))
+        }
+        for store in lanes { merged.merge(0, with: store, 0) }
+        all.insert(merged.results(0).map { if case .double(let value) = $0 { value.bitPattern } else { 0 } })
+      }
+    }
+    #expect(all.count == 1)
+    let expected: [Double] = [values.min()!, values.max()!]
+    let got = all.first!.map { Double(bitPattern: $0) }
+    #expect(Array(got[..<2]) == expected)
+    if values.count == 2 { #expect(got[0].sign == .minus && got[1].sign == .plus) }
+    if values.count == 5 { #expect(got[2] == 1) }
+    if values.count == 3 { #expect(got[2] == .infinity && got[3] == 1.7e308 / 1.5) }
   }
 
   @Test(arguments: [(10, 10, 0), (10, 10, 7), (30, 10, 0), (60, 5, 11)])

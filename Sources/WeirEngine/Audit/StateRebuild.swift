@@ -8,7 +8,8 @@ import WeirProtocol
 /// begun again.
 public enum StateRebuild {
   /// Claims the tables for the ledger, and makes those again that the ledger has epochs for and the store does not hold: a
-  /// store that was deleted, or emptied after the machine stopped in the middle of a run.
+  /// store that was deleted, or emptied after the machine stopped in the middle of a run, or one that a run left behind
+  /// which died between the last entry of all and its last flush: no lane will be restored again to catch up.
   /// - Returns: rows written; nil if the tables are whole.
   /// - Throws: `foreign_table`, and what the stores throw.
   static func ifMissing(_ compiled: CompiledPlan, environment: EngineEnvironment, fold: LedgerFold) async throws -> Int? {
@@ -18,10 +19,20 @@ public enum StateRebuild {
     for spec in compiled.plan.state where try await state.readMeta(mark(spec)) != Array(fold.genesis.ledgerID.utf8) {
       isWhole = false
     }
+    if isWhole, fold.isFinished { isWhole = try await isUpToDate(compiled, state, fold) }
     if isWhole { return nil }
     if fold.lanes.values.contains(where: { $0.epoch > 0 }) { return try await run(compiled, environment: environment) }
     try await state.writeMeta(marks(compiled.plan, fold.genesis))
     return nil
+  }
+
+  private static func isUpToDate(_ compiled: CompiledPlan, _ state: any StateTable, _ fold: LedgerFold) async throws -> Bool {
+    if compiled.hasLaneState {
+      for lane in fold.genesis.lanes where lane != .merge {
+        if try await FlushMark.standing(of: lane, state, fold) != .even { return false }
+      }
+    }
+    return compiled.hasMerge ? try await Followers.hasMerged(fold, state) : true
   }
 
   private static func mark(_ spec: StateSpec) -> String { "built/\(spec.name)" }
@@ -43,12 +54,10 @@ public enum StateRebuild {
     for lane in try await restorer.lanes(fold.lanes.keys.filter { $0 != .merge }.sorted()) {
       let all = await lane.allStateRows()
       rows += all.rows.reduce(0) { $0 + $1.count }
-      _ = try await state.write(all.rows)
-      try await state.writeMeta([all.mark.entry])
+      _ = try await state.write(all.rows, meta: [all.mark.entry])
     }
     let merged = try await restorer.merge().allStateRows(ledgerNumber: fold.number)
-    _ = try await state.write(merged)
-    try await state.writeMeta(Followers.marks(fold) + marks(compiled.plan, genesis))
+    _ = try await state.write(merged, meta: Followers.marks(fold) + marks(compiled.plan, genesis))
     try await state.sync()
     return rows + merged.reduce(0) { $0 + $1.count }
   }

@@ -5,23 +5,57 @@ import WeirParquet
 import WeirProtocol
 
 /// Turns a batch into files on the blocking threads, a table at a time.
+///
+/// It is a stage of its own between the lanes and the committer: while one epoch is written and committed, which is mostly
+/// waiting for the disk, the next is encoded, which is all work, and the lanes fill the one after.
 struct BatchEncoder: Sendable {
-  let layouts: [TableLayout]
-  let plan: Plan
-  let run: RunInfo
-  let threads: any BlockingRunner
+  private let layouts: [TableLayout]
+  private let compiled: CompiledPlan
+  private let run: RunInfo
+  private let threads: any BlockingRunner
 
-  /// - Parameters:
-  ///   - merged: windows that the merge lane finished, by gold table number.
-  ///   - stem: names of files begin with it; holds the attempt's id.
-  func encode(_ batch: EpochBatch, merged: [Int: [WindowResult]], stem: String) async throws -> [EncodedFile] {
+  init(_ compiled: CompiledPlan, run: RunInfo, threads: any BlockingRunner) {
+    layouts = TableLayout.all(compiled.plan)
+    self.compiled = compiled
+    self.run = run
+    self.threads = threads
+  }
+
+  /// Encodes all rows that the lanes finished.
+  /// - Parameter number: of the ledger entry that it will be if nobody comes between; shown in the files' names only.
+  func encode(_ batch: EpochBatch, number: Int64, attempt: String) async throws -> EncodedBatch {
+    let stem = BatchEncoder.stem(number: number, attempt: attempt)
+    var chunks: [Int: [RowChunk]] = [:]
+    for (number, layout) in layouts.enumerated() { chunks[number] = try self.chunks(layout.table, batch) }
+    var encoded = EncodedBatch(batch: batch, attempt: attempt, stem: stem, files: [:])
+    for i in encoded.batch.epochs.indices { encoded.batch.epochs[i].tables = LaneTables(bronze: [], silver: []) }
+    encoded.files = try await files(chunks, stem)
+    return encoded
+  }
+
+  /// What names of files begin with.
+  static func stem(number: Int64, attempt: String) -> String {
+    let text = String(number)
+    return "\(String(repeating: "0", count: max(0, 8 - text.utf8.count)))\(text)-\(attempt)"
+  }
+
+  /// Encodes the windows that the merge lane finished, by gold table number.
+  func encode(merged: [Int: [WindowResult]], stem: String) async throws -> [Int: [EncodedFile]] {
+    var chunks: [Int: [RowChunk]] = [:]
+    for (gold, results) in merged {
+      guard let number = layouts.firstIndex(where: { $0.table == "gold/\(compiled.plan.gold[gold].name)" }) else { continue }
+      chunks[number] = try rows(results, gold)
+    }
+    return try await files(chunks, stem)
+  }
+
+  private func files(_ chunks: [Int: [RowChunk]], _ stem: String) async throws -> [Int: [EncodedFile]] {
     try await withThrowingTaskGroup(of: (Int, [EncodedFile]).self) { group in
-      for (number, layout) in layouts.enumerated() {
-        let chunks = try chunks(layout.table, batch, merged)
-        guard !chunks.isEmpty else { continue }
-        group.addTask {
+      for (number, chunks) in chunks where !chunks.isEmpty {
+        group.addTask { [layouts, run, threads, lake = compiled.plan.lake] in
           let files = try await threads.run {
-            var encoder = TableEncoder(layout, run: run, lake: plan.lake, stem: stem)
+            var encoder = TableEncoder(
+              layouts[number], run: run, lake: lake, stem: stem, perform: { threads.forEach($0, $1) })
             for chunk in chunks { try encoder.append(chunk) }
             return try encoder.finish()
           }
@@ -30,30 +64,34 @@ struct BatchEncoder: Sendable {
       }
       var byTable: [Int: [EncodedFile]] = [:]
       for try await (number, files) in group { byTable[number] = files }
-      return layouts.indices.flatMap { byTable[$0] ?? [] }
+      return byTable
     }
   }
 
   /// The rows of one table, lane by lane in position order.
-  private func chunks(_ table: String, _ batch: EpochBatch, _ merged: [Int: [WindowResult]]) throws -> [RowChunk] {
-    func columns(_ columns: [Column]?) -> [RowChunk] {
-      columns.map { [RowChunk(source: .columns($0), rows: nil, count: $0.first?.count ?? 0)] } ?? []
-    }
+  private func chunks(_ table: String, _ batch: EpochBatch) throws -> [RowChunk] {
+    let gold = compiled.plan.gold
     switch table.prefix(while: { $0 != "/" }) {
     case "bronze": return batch.epochs.flatMap(\.tables.bronze)
     case "silver": return batch.epochs.flatMap(\.tables.silver)
-    case "quarantine": return batch.epochs.flatMap { columns($0.tables.quarantine) }
+    case "quarantine": return batch.epochs.flatMap { chunk($0.tables.quarantine) }
     case "late":
-      guard let number = plan.gold.firstIndex(where: { table == "late/\($0.name)" }) else { return [] }
-      return batch.epochs.flatMap { columns($0.tables.late[number]) }
+      guard let number = gold.firstIndex(where: { table == "late/\($0.name)" }) else { return [] }
+      return batch.epochs.flatMap { chunk($0.tables.late[number]) }
     default:
-      guard let number = plan.gold.firstIndex(where: { table == "gold/\($0.name)" }) else { return [] }
-      let results = batch.epochs.flatMap { $0.tables.gold[number] ?? [] } + (merged[number] ?? [])
-      guard !results.isEmpty else { return [] }
-      let gold = plan.gold[number]
-      return columns(
-        try GoldRows.columns(results, byTypes: gold.by.map(\.expr.type), measureTypes: gold.measures.map(\.type)))
+      guard let number = gold.firstIndex(where: { table == "gold/\($0.name)" }) else { return [] }
+      return try rows(batch.epochs.flatMap { $0.tables.gold[number] ?? [] }, number)
     }
+  }
+
+  private func chunk(_ columns: [Column]?) -> [RowChunk] {
+    columns.map { [RowChunk(source: .columns($0), rows: nil, count: $0.first?.count ?? 0)] } ?? []
+  }
+
+  private func rows(_ results: [WindowResult], _ number: Int) throws -> [RowChunk] {
+    guard !results.isEmpty else { return [] }
+    let gold = compiled.plan.gold[number]
+    return chunk(try GoldRows.columns(results, byTypes: gold.by.map(\.expr.type), measureTypes: gold.measures.map(\.type)))
   }
 
   /// The ledger's form of encoded files.

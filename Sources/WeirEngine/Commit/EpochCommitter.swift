@@ -4,13 +4,13 @@ import WeirProtocol
 
 /// Commits batches in order: files and blobs, then the ledger's entry, then the followers.
 ///
-/// One commit is under way at a time; the lanes go on with the next epoch meanwhile. If a commit does not end as
+/// One commit is under way at a time; the next epoch is encoded meanwhile, and the lanes go on with the one after. If a commit does not end as
 /// committed, the worker stops: what the lanes hold behind it is dropped, and the next run restores from the ledger.
 actor EpochCommitter {
   private let environment: EngineEnvironment
   private let compiled: CompiledPlan
-  private let ledger: Ledger
-  private let encoder: BatchEncoder
+  nonisolated let ledger: Ledger
+  nonisolated let encoder: BatchEncoder
   private let merge: MergeLane
   private let followers: Followers
   private let planHash: String
@@ -30,22 +30,21 @@ actor EpochCommitter {
     self.followers = followers
     self.planHash = planHash
     worker = String(environment.random.next(), radix: 16)
-    encoder = BatchEncoder(
-      layouts: TableLayout.all(compiled.plan), plan: compiled.plan, run: run, threads: environment.threads)
+    encoder = BatchEncoder(compiled, run: run, threads: environment.threads)
   }
 
   /// - Throws: `fenced`, `unknown`, `quarantine_halt` and what the store throws; each ends the worker.
-  func commit(_ batch: EpochBatch) async throws {
+  func commit(_ encoded: EncodedBatch) async throws {
+    let (batch, attempt) = (encoded.batch, encoded.attempt)
     try batch.checkQuarantine(compiled.plan)
     let began = environment.clock.monotonicNanoseconds
-    let attempt = ledger.makeAttemptID()
-    let stem = "\(padded(fold.number + 1))-\(attempt)"
     var draft = EntryDraft(
       commitID: attempt, worker: worker, planHash: planHash, lanes: batch.epochs.map { lane($0, batch) })
     // The merge lane's part: this epoch's contributions, and the windows that the watermark after this entry finishes.
     let watermark = fold.mergedWatermark(with: draft.lanes)
     let merged = compiled.hasMerge ? merge.merge(batch.epochs.map(\.partial), watermark: watermark) : [:]
-    let files = try await encoder.encode(batch, merged: merged, stem: stem)
+    let byTable = try await encoded.files.merging(encoder.encode(merged: merged, stem: encoded.stem)) { $0 + $1 }
+    let files = byTable.sorted { $0.key < $1.key }.flatMap(\.value)
     draft.tables = BatchEncoder.commits(files)
     let blobs = addBlobs(&draft, batch, path: ledger.layout.blob(attempt: attempt, name: "state"), watermark: watermark)
     try await environment.lake.write(
@@ -56,11 +55,6 @@ actor EpochCommitter {
     try await LedgerKeeping.snapshot(ledger, number: fold.number)
     try await followers.applied(
       fold: fold, merged: compiled.hasMerge ? merge.takeStateRows(ledgerNumber: fold.number) : [])
-  }
-
-  private func padded(_ n: Int64) -> String {
-    let text = String(n)
-    return String(repeating: "0", count: max(0, 8 - text.utf8.count)) + text
   }
 
   private func lane(_ epoch: LaneEpoch, _ batch: EpochBatch) -> LaneCommit {

@@ -19,7 +19,7 @@ struct EncodedFile: Sendable {
 struct TableEncoder {
   private let layout: TableLayout
   private let run: RunInfo
-  private let options: ParquetOptions
+  private let workbench: ParquetWorkbench
   private let fileBytes: Int
   /// Names of files begin with this.
   private let stem: String
@@ -37,11 +37,11 @@ struct TableEncoder {
   private var known: [Hash128: Int] = [:]
   private(set) var files: [EncodedFile] = []
 
-  init(_ layout: TableLayout, run: RunInfo, lake: LakeSpec, stem: String) {
+  init(_ layout: TableLayout, run: RunInfo, lake: LakeSpec, stem: String, perform: ParquetWorkbench.Perform? = nil) {
     self.layout = layout
     self.run = run
     self.stem = stem
-    options = ParquetOptions(codec: lake.codec)
+    workbench = ParquetWorkbench(options: ParquetOptions(codec: lake.codec), perform: perform)
     fileBytes = Int(lake.fileSizeBytes)
   }
 
@@ -87,7 +87,7 @@ struct TableEncoder {
     if let at = known[hash] { return at }
     let values = zip(layout.partitionBy, codes?() ?? []).map { ($0.name, PartitionValues.text($0, $1)) }
     known[hash] = partitions.count
-    partitions.append(Partition(values, ParquetWriter(columns: layout.stored, options: options)))
+    partitions.append(Partition(values, ParquetWriter(columns: layout.stored, workbench: workbench)))
     return partitions.count - 1
   }
 
@@ -99,7 +99,7 @@ struct TableEncoder {
 
   private mutating func roll(_ partition: Partition) throws(WeirError) {
     var writer = partition.writer
-    partition.writer = ParquetWriter(columns: layout.stored, options: options)
+    partition.writer = ParquetWriter(columns: layout.stored, workbench: workbench)
     guard writer.rowCount > 0 else { return }
     let file = try writer.finish()
     let directory = partitionPath(partition.values)

@@ -28,21 +28,23 @@ actor Followers {
     fold: LedgerFold, merged: [StateBatch], lanes: Set<LaneID>? = nil, behindMax: Int64 = Followers.behindMax
   ) async throws {
     if let state {
-      if !merged.isEmpty { _ = try await state.write(merged) }
-      let marks = Followers.marks(fold, of: lanes)
-      if !marks.isEmpty { try await state.writeMeta(marks) }
+      _ = try await state.write(merged, meta: Followers.marks(fold, of: lanes))
     }
     if fold.number - appliedThrough >= behindMax { try await catchUp(to: fold.number) }
   }
 
-  /// After a stop between an entry and its merged rows: writes all merged rows again. The mark of the merge lane stands
-  /// behind the rows, so it tells.
+  /// After a stop between an entry and its merged rows: writes all merged rows again. The mark of the merge lane comes with
+  /// the rows, so it tells.
   func repairMerged(_ fold: LedgerFold, rows: [StateBatch]) async throws {
     guard let state, !rows.isEmpty else { return }
+    if try await Followers.hasMerged(fold, state) { return }
+    _ = try await state.write(rows, meta: Followers.marks(fold))
+  }
+
+  /// Whether the merged rows of all entries are in the state table.
+  static func hasMerged(_ fold: LedgerFold, _ state: any StateTable) async throws -> Bool {
     let mark = try await state.readMeta("committed/\(LaneID.merge.text)").map { String(decoding: $0, as: UTF8.self) }
-    guard mark?.split(separator: " ").last.flatMap({ Int64($0) }) != fold.number else { return }
-    _ = try await state.write(rows)
-    try await state.writeMeta(Followers.marks(fold))
+    return mark?.split(separator: " ").last.flatMap { Int64($0) } == fold.number
   }
 
   /// Brings every table up to entry `target`.

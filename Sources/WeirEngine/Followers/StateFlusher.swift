@@ -11,6 +11,8 @@ actor StateFlusher {
   private let state: (any StateTable)?
   private let clock: any Clock
   private let spec: StoreSpec
+  /// Without a move of its mark a lane has no new rows, unless it was restored just now.
+  private var written: [LaneID: FlushMark] = [:]
 
   init(lanes: [ShardActor], state: (any StateTable)?, clock: any Clock, spec: StoreSpec) {
     self.init(lanes: { lanes }, state: state, clock: clock, spec: spec)
@@ -42,29 +44,38 @@ actor StateFlusher {
     }
   }
 
+  /// Lanes that were restored anew: what was written of them before says nothing about them.
+  func forget(_ lanes: [LaneID]) { for lane in lanes { written[lane] = nil } }
+
   func flush() async throws {
     guard let state else { return }
     var rows: [StateBatch] = []
     var marks: [FlushMark] = []
     for lane in await lanes() {
       let taken = await lane.takeStateRows()
-      guard !taken.rows.isEmpty else { continue }
+      guard taken.mark != written[lane.id] else { continue }
       rows += taken.rows
       marks.append(taken.mark)
     }
-    guard !rows.isEmpty else { return }
-    _ = try await state.write(rows)
-    try await state.writeMeta(marks.map(\.entry))
+    guard !marks.isEmpty else { return }
+    _ = try await state.write(rows, meta: marks.map(\.entry))
+    for mark in marks { written[mark.lane] = mark }
   }
 }
 
-/// All rows of a lane's state up to a position stand in the state table. Written behind them.
+/// What the state table has of a lane: all rows up to a position. It is written in one transaction with the rows, so it is true
+/// after any stop.
 ///
-/// A lane that is restored from the ledger does not know which rows were flushed before it stopped. If its mark is at or
-/// beyond the ledger's position, all were; a row that is changed again gets a larger fence or, when it had run ahead,
-/// is skipped by it. If the mark is behind, every row is written once more: that happens after a kill only, since an
-/// orderly end flushes.
-struct FlushMark: Sendable {
+/// A lane that is restored from the ledger does not know which rows were flushed before it stopped; by the mark it does:
+///
+/// - `even`: exactly those of the ledger's position.
+/// - `behind`: the worker stopped between an entry and the next flush. Every row is written once more.
+/// - `ahead`: it stopped between a flush and the next entry. Most often the same rows would come again, and their fences would
+///   skip them. But the records behind the ledger's position may come with another lookup file, or not at all, and then
+///   the rows that ran ahead would stay. So they are taken back to what the ledger has.
+struct FlushMark: Sendable, Equatable {
+  enum Standing { case even, behind, ahead }
+
   var lane: LaneID
   var generation: Int64
   var position: Int64
@@ -73,15 +84,26 @@ struct FlushMark: Sendable {
 
   var entry: (String, [UInt8]) { (FlushMark.name(lane), Array("\(generation) \(position)".utf8)) }
 
-  /// Marks the rows of lanes that were restored at these positions as not flushed, where the state table is behind.
-  static func check(_ lanes: [ShardActor], _ state: any StateTable, _ fold: LedgerFold) async throws {
+  static func standing(of lane: LaneID, _ state: any StateTable, _ fold: LedgerFold) async throws -> Standing {
+    guard let committed = fold[lane], case .offset(let position)? = committed.position else { return .even }
+    let mark = try await state.readMeta(name(lane)).map { String(decoding: $0, as: UTF8.self) } ?? ""
+    let numbers = mark.split(separator: " ").compactMap { Int64($0) }
+    guard numbers.count == 2 else { return .behind }
+    let (flushed, ledger) = ((numbers[0], numbers[1]), (committed.generation, position))
+    return flushed == ledger ? .even : flushed < ledger ? .behind : .ahead
+  }
+
+  /// Brings the rows of lanes that were restored just now to the ledger's position, or marks them as not flushed.
+  static func recover(_ lanes: [ShardActor], _ state: any StateTable, _ fold: LedgerFold) async throws {
     for lane in lanes {
-      let id = lane.id
-      guard let committed = fold[id], case .offset(let position)? = committed.position else { continue }
-      let mark = try await state.readMeta(name(id)).map { String(decoding: $0, as: UTF8.self) } ?? ""
-      let numbers = mark.split(separator: " ").compactMap { Int64($0) }
-      let isWhole = numbers.count == 2 && (numbers[0], numbers[1]) >= (committed.generation, position)
-      if !isWhole { await lane.markAllUnflushed() }
+      switch try await standing(of: lane.id, state, fold) {
+      case .even: continue
+      case .behind: await lane.markAllUnflushed()
+      case .ahead:
+        let all = await lane.allStateRows()
+        for batch in all.rows { try await state.retract(batch) }
+        try await state.writeMeta([all.mark.entry])
+      }
     }
   }
 }

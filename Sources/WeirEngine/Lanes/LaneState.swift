@@ -5,7 +5,7 @@ import WeirOperators
 ///
 /// Rows come in shard order; a cut changes none of them (law 3).
 final class LaneState {
-  static let formatVersion: UInt8 = 1
+  static let formatVersion: UInt8 = 2
   /// Rows between asking for the dedup table's cache line and using it.
   private static let ahead = 12
 
@@ -72,26 +72,36 @@ final class LaneState {
 
   /// Puts every row into its bucket; returns the accepted ones.
   private func sift(_ block: PreparedBlock, _ rows: [UInt32]) -> [UInt32] {
-    var passed: [UInt32] = []
-    passed.reserveCapacity(rows.count)
-    for (i, row) in rows.enumerated() {
-      let at = Int(row)
-      if let dedup, i + LaneState.ahead < rows.count { dedup.prefetch(block.ids[Int(rows[i + LaneState.ahead])]) }
-      switch block.verdict[at] {
-      case PreparedBlock.Verdict.filtered: counts.filtered += 1
-      case PreparedBlock.Verdict.rejected: reject(block, at, block.rejections[at])
-      default:
-        if let dedup, block.hasID[at], !dedup.insert(block.ids[at], watermark: block.watermark[at]) {
-          counts.duplicate += 1
-        } else if !block.errors.isEmpty, let reason = block.errors[at] {
-          reject(block, at, Rejection(stage: .expression, reason: reason))
-        } else {
-          passed.append(row)
+    let passed = [UInt32](unsafeUninitializedCapacity: rows.count) { passed, count in
+      block.verdict.withUnsafeBufferPointer { verdicts in
+        for (i, row) in rows.enumerated() {
+          if let dedup, i + LaneState.ahead < rows.count { dedup.prefetch(block.ids[Int(rows[i + LaneState.ahead])]) }
+          guard passes(block, Int(row), verdicts[Int(row)]) else { continue }
+          passed[count] = row
+          count += 1
         }
       }
     }
     counts.accepted += Int64(passed.count)
     return passed
+  }
+
+  /// Whether the row is accepted; if not, it is in another bucket now.
+  @inline(__always)
+  private func passes(_ block: PreparedBlock, _ row: Int, _ verdict: UInt8) -> Bool {
+    switch verdict {
+    case PreparedBlock.Verdict.filtered: counts.filtered += 1
+    case PreparedBlock.Verdict.rejected: reject(block, row, block.rejections[row])
+    default:
+      if let dedup, block.hasID[row], !dedup.insert(block.ids[row], watermark: block.watermark[row]) {
+        counts.duplicate += 1
+      } else if !block.errors.isEmpty, let reason = block.errors[row] {
+        reject(block, row, Rejection(stage: .expression, reason: reason))
+      } else {
+        return true
+      }
+    }
+    return false
   }
 
   private func reject(_ block: PreparedBlock, _ row: Int, _ rejection: Rejection?) {
@@ -136,18 +146,18 @@ final class LaneState {
   /// Rows of lane-finished state that changed since the last call, fenced by the lane's position.
   func takeStateRows() -> [StateBatch] { stateRows { $0.takeUnflushed(into: &$1) } }
 
-  /// All rows of lane-finished state: for a rebuild.
-  func allStateRows() -> [StateBatch] { stateRows { $0.allRows(into: &$1) } }
+  /// All rows of lane-finished state, a batch for each table: for a rebuild, or to take back what ran ahead.
+  func allStateRows() -> [StateBatch] { stateRows(isEmptyToo: true) { $0.allRows(into: &$1) } }
 
   /// The state table is behind the ledger: every row goes there again.
   func markAllUnflushed() { for store in keyed.values { store.markAllUnflushed() } }
 
-  private func stateRows(_ take: (KeyedStore, inout StateBatch) -> Void) -> [StateBatch] {
+  private func stateRows(isEmptyToo: Bool = false, _ take: (KeyedStore, inout StateBatch) -> Void) -> [StateBatch] {
     keyed.sorted { $0.key < $1.key }.compactMap { i, store in
       var batch = StateBatch(
         table: compiled.aggregates[i].name, lane: id.text, fence: Fence(generation: generation, position: position))
       take(store, &batch)
-      return batch.isEmpty ? nil : batch
+      return batch.isEmpty && !isEmptyToo ? nil : batch
     }
   }
 

@@ -31,8 +31,7 @@ actor LiveCommitter {
     self.ledger = ledger
     self.planHash = planHash
     self.worker = worker
-    encoder = BatchEncoder(
-      layouts: TableLayout.all(compiled.plan), plan: compiled.plan, run: run, threads: environment.threads)
+    encoder = BatchEncoder(compiled, run: run, threads: environment.threads)
   }
 
   func hold(_ lane: LaneID, _ held: Held) { self.held[lane] = held }
@@ -46,7 +45,8 @@ actor LiveCommitter {
     try batch.checkQuarantine(compiled.plan)
     let began = environment.clock.monotonicNanoseconds
     let attempt = ledger.makeAttemptID()
-    let files = try await encoder.encode(batch, merged: [:], stem: await stem(attempt))
+    let encoded = try await encoder.encode(batch, number: await ledger.fold.number + 1, attempt: attempt)
+    let files = encoded.files.sorted { $0.key < $1.key }.flatMap(\.value)
     var pack = BlobPack(path: ledger.layout.blob(attempt: attempt, name: "state"))
     var draft = EntryDraft(commitID: attempt, worker: worker, planHash: planHash)
     draft.tables = BatchEncoder.commits(files)
@@ -68,8 +68,8 @@ actor LiveCommitter {
     guard let before = held[.merge] else { preconditionFailure("the merge lane is not held") }
     let began = environment.clock.monotonicNanoseconds
     let attempt = ledger.makeAttemptID()
-    let files = try await encoder.encode(
-      EpochBatch(epochs: [], prefixHash: nil, decisions: []), merged: merged, stem: await stem(attempt))
+    let stem = BatchEncoder.stem(number: await ledger.fold.number + 1, attempt: attempt)
+    let files = try await encoder.encode(merged: merged, stem: stem).sorted { $0.key < $1.key }.flatMap(\.value)
     var pack = BlobPack(path: ledger.layout.blob(attempt: attempt, name: "merge"))
     let commit = LaneCommit(
       lane: .merge, generation: before.generation, epoch: before.epoch + 1, from: .offset(before.position),
@@ -86,12 +86,6 @@ actor LiveCommitter {
   func commit(empty lanes: [LaneCommit]) async throws -> LedgerFold {
     let draft = EntryDraft(commitID: ledger.makeAttemptID(), worker: worker, planHash: planHash, lanes: lanes)
     return try await put(draft, began: environment.clock.monotonicNanoseconds)
-  }
-
-  /// Names of files begin with it; the number is a hint for people.
-  private func stem(_ attempt: String) async -> String {
-    let number = String(await ledger.fold.number + 1)
-    return String(repeating: "0", count: max(0, 8 - number.utf8.count)) + number + "-" + attempt
   }
 
   private func lane(_ epoch: LaneEpoch, _ decisions: [Decision], _ pack: inout BlobPack) throws(WeirError) -> LaneCommit {

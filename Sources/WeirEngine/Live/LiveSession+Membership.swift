@@ -12,7 +12,7 @@ extension LiveSession {
         guard error.isRetriable || error.fatalTo == .operation else { throw error }
         observe(.trouble(error))
       case .assigned(let shards):
-        try await turnstile.pass { [self] in try await takeOver(shards) }
+        try await turnstile.pass { [self] in try await takeOver(shards, flusher) }
       case .revoked(let shards, let isLost):
         try await turnstile.pass { [self] in try await handOver(shards, isLost: isLost, flusher) }
       }
@@ -23,7 +23,7 @@ extension LiveSession {
 
   /// Ledger first: followers rolled forward, the shards listed and begun in it, lanes restored from it; then the shards are
   /// read from its positions, never from what the source remembers.
-  private func takeOver(_ names: [String]) async throws {
+  private func takeOver(_ names: [String], _ flusher: StateFlusher) async throws {
     if hasEnded { return }
     var fold = try await ledger.refresh()
     try await followers.catchUp(to: fold.number)
@@ -41,7 +41,10 @@ extension LiveSession {
       await committer.hold(
         id, .init(generation: before.generation, epoch: before.epoch, position: position, state: before.state))
     }
-    if let state = environment.state { try await FlushMark.check(restored, state, fold) }
+    if let state = environment.state, compiled.hasLaneState {
+      try await FlushMark.recover(restored, state, fold)
+      await flusher.forget(restored.map(\.id))
+    }
     let readers: [String: any ShardReader]
     do { readers = try await group.assign(positions) } catch {
       // A group that was closed meanwhile takes no assignment, and nothing was begun.

@@ -64,7 +64,7 @@ final class LiveSession: Sendable {
     try await group.join()
     observe(.joined(ledger: await ledger.fold.number))
     let flusher = StateFlusher(
-      lanes: { [self] in held.map(\.shard) }, state: environment.state, clock: environment.clock, spec: compiled.plan.store)
+      lanes: { [self] in held.map(\.shard) }, state: compiled.hasLaneState ? environment.state : nil, clock: environment.clock, spec: compiled.plan.store)
     await withDiscardingTaskGroup { tasks in
       tasks.addTask { [self] in await guarding { try await membership(flusher) } }
       tasks.addTask { [self] in await guarding { try await flusher.run { self.isEnding.isRaised } } }

@@ -105,7 +105,7 @@ final class BlockPreparer {
       let by = aggregate.by.map { column($0, inputs, &block, mask: mask) }
       let arguments = aggregate.arguments.map { $0.map { column($0, inputs, &block, mask: mask) } }
       block.aggregates.append(
-        .init(mask: mask, by: by, hashes: RowHash.hash(by, count: count), arguments: arguments))
+        .init(mask: mask, by: by, hashes: RowHash.hash(by, count: count, mask: mask), arguments: arguments))
     }
   }
 

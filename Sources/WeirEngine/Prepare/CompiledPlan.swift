@@ -49,5 +49,7 @@ public struct CompiledPlan: Sendable {
       + plan.state.map { make($0.name, nil, $0.filter, $0.by, $0.measures) }
   }
 
+  /// A state table is finished in the lanes.
+  var hasLaneState: Bool { aggregates.contains { $0.isFinishedInLane && $0.window == nil } }
   var hasMerge: Bool { aggregates.contains { !$0.isFinishedInLane } }
 }

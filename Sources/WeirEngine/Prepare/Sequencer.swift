@@ -43,9 +43,29 @@ struct Sequencer {
         advice: "Mend the record, or set `else: quarantine` for the check, and run again: it goes on before this record.")
     }
     let lanes = dealer.lanes(of: block.key, count: block.count)
-    var selections = [[UInt32]](repeating: [], count: dealer.count)
-    for row in 0..<block.count { selections[Int(lanes[row])].append(UInt32(row)) }
-    block.lanes = selections
+    block.lanes = Sequencer.selections(lanes, of: dealer.count)
+  }
+
+  /// The rows of each lane. Counted first, so that each list is made once and filled through a pointer: there may be hundreds
+  /// of lanes.
+  private static func selections(_ lanes: [UInt16], of count: Int) -> [[UInt32]] {
+    if count == 1 { return [Array(0..<UInt32(lanes.count))] }
+    var sizes = [Int](repeating: 0, count: count)
+    for lane in lanes { sizes[Int(lane)] += 1 }
+    // All lists behind one another, then one copy each.
+    var next = [Int](repeating: 0, count: count)
+    for lane in 1..<count { next[lane] = next[lane - 1] + sizes[lane - 1] }
+    let ordered = [UInt32](unsafeUninitializedCapacity: lanes.count) { out, filled in
+      next.withUnsafeMutableBufferPointer { next in
+        for row in lanes.indices {
+          let lane = Int(lanes[row])
+          out[next[lane]] = UInt32(truncatingIfNeeded: row)
+          next[lane] += 1
+        }
+      }
+      filled = lanes.count
+    }
+    return (0..<count).map { sizes[$0] == 0 ? [] : Array(ordered[next[$0] - sizes[$0]..<next[$0]]) }
   }
 
   private mutating func stamp(_ block: inout PreparedBlock) {

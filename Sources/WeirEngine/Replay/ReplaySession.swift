@@ -11,6 +11,7 @@ final class ReplaySession: Sendable {
   private let sequencer: Sequencer
   private let start: (position: Int64, prefix: Hash128?)
   private let endIsRecorded: Bool
+  private let firstEntry: Int64
   let committer: EpochCommitter
   private let counted = Mutex(ReplayProgress())
 
@@ -25,7 +26,7 @@ final class ReplaySession: Sendable {
     let run = RunInfo(shard: compiled.plan.source.stream, runID: genesis.runID)
     let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run)
     lanes = try await restorer.lanes(ids)
-    if let state = environment.state { try await FlushMark.check(lanes, state, fold) }
+    if let state = environment.state, compiled.hasLaneState { try await FlushMark.recover(lanes, state, fold) }
     let merge = try await restorer.merge()
     if fold.mergeLane.epoch > 0 {
       try await followers.repairMerged(fold, rows: merge.allStateRows(ledgerNumber: fold.number))
@@ -35,6 +36,7 @@ final class ReplaySession: Sendable {
     if case .offset(let offset)? = first?.position { position = offset }
     start = (position, first?.prefixHash)
     endIsRecorded = fold.hasEnded
+    firstEntry = fold.number + 1
     sequencer = Sequencer(
       compiled.plan, dealing: genesis.dealing ?? compiled.plan.source.deal, lanes: ids.count,
       maximum: Sequencer.maximum(of: first?.watermark ?? Watermark.minimum, compiled.plan.record.time))
@@ -56,7 +58,8 @@ final class ReplaySession: Sendable {
   ) async throws -> ReplayEnd {
     let source = try makeSource(start.position, start.prefix)
     let batches = Handover<EpochBatch>()
-    let flusher = StateFlusher(lanes: lanes, state: environment.state, clock: environment.clock, spec: compiled.plan.store)
+    let encoded = Handover<EncodedBatch>()
+    let flusher = StateFlusher(lanes: lanes, state: compiled.hasLaneState ? environment.state : nil, clock: environment.clock, spec: compiled.plan.store)
     let isDone = Flag()
     do {
       let end = try await withThrowingTaskGroup(of: ReplayEnd?.self) { group in
@@ -74,12 +77,16 @@ final class ReplaySession: Sendable {
             throw error
           }
         }
+        group.addTask { [self] in
+          try await encode(batches, into: encoded)
+          return nil
+        }
         group.addTask { [committer] in
           do {
-            while let batch = await batches.receive() { try await committer.commit(batch) }
+            while let batch = await encoded.receive() { try await committer.commit(batch) }
           } catch {
-            // The reader may be waiting for room: it must see that nobody takes batches any more.
-            await batches.finish()
+            // The stages before may be waiting for room: they must see that nobody takes batches any more.
+            await encoded.finish()
             throw error
           }
           return nil
@@ -94,6 +101,7 @@ final class ReplaySession: Sendable {
         } catch {
           isDone.raise()
           await batches.finish()
+          await encoded.finish()
           throw error
         }
         return end ?? .interrupted
@@ -103,6 +111,25 @@ final class ReplaySession: Sendable {
       return end
     } catch {
       await source.close()
+      throw error
+    }
+  }
+
+  /// The stage between the lanes and the committer. Ends both hand-overs: the one before, for whoever waits for room in it when
+  /// the committer has failed; the one behind, when all is encoded.
+  private func encode(_ batches: Handover<EpochBatch>, into encoded: Handover<EncodedBatch>) async throws {
+    do {
+      var number = firstEntry
+      while let batch = await batches.receive() {
+        let next = try await committer.encoder.encode(batch, number: number, attempt: committer.ledger.makeAttemptID())
+        guard await encoded.send(next) else { break }
+        number += 1
+      }
+      await batches.finish()
+      await encoded.finish()
+    } catch {
+      await batches.finish()
+      await encoded.finish()
       throw error
     }
   }

@@ -38,7 +38,7 @@ public struct ReplayWorker: Sendable {
     let rebuilt = try await StateRebuild.ifMissing(compiled, environment: environment, fold: ledger.fold)
     let followers = Followers(environment: environment, ledger: ledger, ledgerID: genesis.ledgerID, plan: compiled.plan)
     try await followers.catchUp(to: await ledger.fold.number)
-    if isFinished(await ledger.fold) {
+    if await ledger.fold.isFinished {
       var (end, progress, fold) = try await finished(await ledger.fold)
       progress.stateRowsRebuilt = rebuilt
       try await environment.state?.finish()
@@ -57,11 +57,6 @@ public struct ReplayWorker: Sendable {
     var progress = await session.progress()
     progress.stateRowsRebuilt = rebuilt
     return (end, progress, after)
-  }
-
-  /// The end of input is recorded, and the entry that closes the windows stands behind it.
-  private func isFinished(_ fold: LedgerFold) -> Bool {
-    fold.hasEnded && fold.lanes.allSatisfy { $0.key == .merge || $0.value.isClosed }
   }
 
   /// The ledger has the end of the input: the capture must be the same, and may not have grown.

@@ -95,8 +95,12 @@ public final class CellStore {
 
   private func sumDouble(_ word: Int, _ cells: [Int32], _ rows: [UInt32], _ argument: Column?) {
     guard let argument, case .double(let values) = argument.values else { return }
-    forEach(word, cells, rows, values, argument.validity) { addDouble($0, $1, 0, 1) }
+    forEach(word, cells, rows, values, argument.validity) { addDouble($0, $1 * CellStore.scale, 0, 1) }
   }
+
+  /// Sums of doubles are kept as 2^-64 of themselves: no order of up to 2^63 values leaves the range on the way, so whether
+  /// the sum itself does is no question of the lanes. Exact but below 10^-289.
+  private static let scale = Double(sign: .plus, exponent: -64, significand: 1)
 
   /// Double-double addition (Dekker, Knuth's TwoSum): the pair carries 106 bits of the sum.
   @inline(__always)
@@ -134,7 +138,9 @@ public final class CellStore {
 
   private func takeDouble(_ at: Int, _ value: Double, _ max: Bool, _ n: UInt64) {
     let old = Double(bitPattern: words[at])
-    if words[at + 1] == 0 || (max ? value > old : value < old) { words[at] = value.bitPattern }
+    // Of equal values, -0 is the smaller: so it does not matter which came first.
+    let isTaken = value == old ? max == (value.sign == .plus) : max ? value > old : value < old
+    if words[at + 1] == 0 || isTaken { words[at] = value.bitPattern }
     words[at + 1] += n
   }
 
@@ -222,7 +228,7 @@ public final class CellStore {
     case .sumDouble(let average):
       guard words[at + 2] > 0 else { return .null }
       let sum = Double(bitPattern: words[at]) + Double(bitPattern: words[at + 1])
-      return .double(average ? sum / Double(words[at + 2]) : sum)
+      return .double((average ? sum / Double(words[at + 2]) : sum) / CellStore.scale)
     case .extremeInt:
       guard words[at + 1] > 0 else { return .null }
       let value = Int64(bitPattern: words[at])

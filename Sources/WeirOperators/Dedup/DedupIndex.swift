@@ -8,7 +8,9 @@ public final class DedupIndex {
   /// nil: ids never expire.
   private let within: Int64?
   /// A power of two; an id belongs to the one that the upper bits of its hash name.
-  private var segments: [DedupSegment]
+  private var segments: [DedupSegment] { didSet { point() } }
+  /// The same, without the counting of references: what an insert goes by.
+  private var pointers: UnsafeMutablePointer<Unmanaged<DedupSegment>>
   private var shift: UInt64 = 64
   /// The watermark of the last insert: what expired until now is in no blob.
   private var watermark = Watermark.minimum
@@ -17,6 +19,16 @@ public final class DedupIndex {
   public init(withinMicroseconds within: Int64?) {
     self.within = within
     segments = [DedupSegment(within: within)]
+    pointers = .allocate(capacity: 1)
+    pointers.initialize(to: .passUnretained(segments[0]))
+  }
+
+  deinit { pointers.deallocate() }
+
+  private func point() {
+    pointers.deallocate()
+    pointers = .allocate(capacity: segments.count)
+    for (i, segment) in segments.enumerated() { (pointers + i).initialize(to: .passUnretained(segment)) }
   }
 
   /// Ids that can still make a duplicate; some that expired since their segment's last insert count too.
@@ -30,21 +42,23 @@ public final class DedupIndex {
 
   /// `>>` of Swift gives 0 for a shift by 64: one segment.
   @inline(__always)
-  private func segment(_ hash: Hash128) -> DedupSegment { segments[Int(truncatingIfNeeded: hash.high >> shift)] }
+  private func segment(_ hash: Hash128) -> Unmanaged<DedupSegment> { pointers[Int(truncatingIfNeeded: hash.high >> shift)] }
 
   /// Call it some ids ahead of ``insert(_:watermark:)``: the table is larger than the caches.
   @inline(__always)
-  public func prefetch(_ hash: Hash128) { segment(hash).prefetch(hash) }
+  public func prefetch(_ hash: Hash128) { segment(hash)._withUnsafeGuaranteedRef { $0.prefetch(hash) } }
 
   /// True if the id is new at this watermark (and is now known), false for a duplicate, which renews nothing.
   /// Watermarks must not fall from call to call.
   @inline(__always)
   public func insert(_ hash: Hash128, watermark: Int64) -> Bool {
     self.watermark = watermark
-    let segment = segment(hash)
-    guard segment.insert(hash, watermark: watermark) else { return false }
-    if segment.count >= DedupSegment.liveMax { split() }
-    return true
+    let (isNew, isFull) = segment(hash)._withUnsafeGuaranteedRef { segment in
+      let isNew = segment.insert(hash, watermark: watermark)
+      return (isNew, segment.count >= DedupSegment.liveMax)
+    }
+    if isFull { split() }
+    return isNew
   }
 
   @inline(__always)
@@ -57,9 +71,11 @@ public final class DedupIndex {
   private func split() {
     shift -= 1
     var halves: [DedupSegment] = []
-    for i in segments.indices {
+    var olds = segments
+    segments = []
+    for i in olds.indices {
       let pair = [DedupSegment(within: within), DedupSegment(within: within)]
-      let old = segments[i]
+      let old = olds[i]
       let firstUnsaved = old.count - old.unsavedCount
       var unsaved = [0, 0]
       var number = 0
@@ -71,7 +87,7 @@ public final class DedupIndex {
       }
       for half in 0..<2 { pair[half].markUnsaved(unsaved[half]) }
       halves += pair
-      segments[i] = pair[0]
+      olds[i] = pair[0]
     }
     segments = halves
   }

@@ -20,8 +20,9 @@ final class DedupSegment {
 
   /// nil: ids never expire.
   private let within: Int64?
-  /// Chunk of a place: place >> 10, modulo the directory. nil: no live place in it.
-  private var chunks: [UnsafeMutablePointer<Hash128>?]
+  /// Chunk of a place: place >> 10. nil: no live place in it.
+  private let chunks: UnsafeMutablePointer<UnsafeMutablePointer<Hash128>?>
+  private static let chunksMax = 1 << (Int(placeBits) - chunkBits)
   /// Places are numbers modulo 2^21: the first live one, and the one that comes next.
   private var head: UInt32 = 0
   private var tail: UInt32 = 0
@@ -42,7 +43,8 @@ final class DedupSegment {
 
   init(within: Int64?) {
     self.within = within
-    chunks = [UnsafeMutablePointer<Hash128>?](repeating: nil, count: 1 << (Int(DedupSegment.placeBits) - DedupSegment.chunkBits))
+    chunks = .allocate(capacity: DedupSegment.chunksMax)
+    chunks.initialize(repeating: nil, count: DedupSegment.chunksMax)
     size = 512
     usedMax = size / 2
     slots = .allocate(capacity: size)
@@ -51,14 +53,18 @@ final class DedupSegment {
 
   deinit {
     slots.deallocate()
-    for chunk in chunks { chunk?.deallocate() }
+    for chunk in 0..<DedupSegment.chunksMax { chunks[chunk]?.deallocate() }
+    chunks.deallocate()
   }
 
   var count: Int { Int((tail &- head) & DedupSegment.placeMask) }
   var unsavedCount: Int { min(unsaved, count) }
 
   /// Bytes held.
-  var bytes: Int { size * 4 + chunks.count * 8 + chunks.count { $0 != nil } * (16 << DedupSegment.chunkBits) + rises.capacity }
+  var bytes: Int {
+    let held = (0..<DedupSegment.chunksMax).count { chunks[$0] != nil }
+    return size * 4 + DedupSegment.chunksMax * 8 + held * (16 << DedupSegment.chunkBits) + rises.capacity
+  }
 
   // MARK: Insert
 

@@ -137,8 +137,10 @@ struct LikePattern {
   init(_ pattern: String, escape: String?) {
     var parts: [Part] = []
     var isEscaped = false
-    for character in pattern {
-      if !isEscaped, let escape, String(character) == escape {
+    // Code points, not Characters: a combining mark behind a % does not make it another sign.
+    let escape = escape?.unicodeScalars.first
+    for character in pattern.unicodeScalars {
+      if !isEscaped, let escape, character == escape {
         isEscaped = true
         continue
       }
@@ -147,7 +149,7 @@ struct LikePattern {
       } else if !isEscaped, character == "_" {
         parts.append(.one)
       } else {
-        parts += String(character).utf8.map { .byte($0) }
+        parts += UTF8.encode(character).map { $0.map { .byte($0) } } ?? []
       }
       isEscaped = false
     }

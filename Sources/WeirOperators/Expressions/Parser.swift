@@ -142,7 +142,7 @@ struct Parser {
       at += 1
       var escape: String?
       if take("escape") {
-        guard case .string(let e) = token.kind, e.count == 1 else { throw unexpected("one character in quotes expected") }
+        guard case .string(let e) = token.kind, e.unicodeScalars.count == 1 else { throw unexpected("one character in quotes expected") }
         escape = e
         at += 1
       }

@@ -11,14 +11,16 @@ public final class LookupTable: Sendable {
   private let values: [Column]
   /// Row + 1 by hash of the key's text; 0 is free. Power of two, at most half full.
   private let slots: [UInt32]
-  private let keys: [StringRef]
-  private let keyArena: Arena
+  private let keys: Column
 
   /// - Parameters:
-  ///   - types: of columns that are not strings. An empty field that is not quoted is null.
+  ///   - keyType: of the field that is looked up: the file's keys are read as that, so that 1 and 1.00 are one decimal.
+  ///   - types: of columns that are not strings. An empty field that is not quoted is null; a null key matches nothing.
   /// - Throws: `config` with file and line: no header, no key column, a row of another length, a key twice, a value that
   ///   is not of its type.
-  public init(name: String, bytes: [UInt8], file: String, key: String, types: [String: ColumnType] = [:]) throws(WeirError) {
+  public init(
+    name: String, bytes: [UInt8], file: String, key: String, keyType: ColumnType = .string, types: [String: ColumnType] = [:]
+  ) throws(WeirError) {
     func wrong(_ why: String, _ line: Int) -> WeirError { WeirError("config", "\(file):\(line): \(why)") }
     self.name = name
     self.bytes = bytes
@@ -33,15 +35,13 @@ public final class LookupTable: Sendable {
     let others = names.indices.filter { $0 != keyColumn }
     columns = others.map { ColumnSchema(names[$0], types[names[$0]] ?? .string) }
     var builders = columns.map { ColumnBuilder($0.type) }
-    let arena = Arena()
-    var keys: [StringRef] = []
-    var seen: [String: Int] = [:]
+    var keyBuilder = ColumnBuilder(keyType)
     for row in rows.dropFirst() {
       guard row.cells.count == names.count else { throw wrong("\(row.cells.count) fields, the header has \(names.count)", row.line) }
-      let text = row.cells[keyColumn].text
-      if let before = seen[text] { throw wrong("the key \(text) stands on line \(before) too", row.line) }
-      seen[text] = row.line
-      keys.append(arena.copy(text))
+      guard let key = LookupTable.value(row.cells[keyColumn], keyType) else {
+        throw wrong("the key '\(row.cells[keyColumn].text)' is no \(keyType.name), as the field \(key) is", row.line)
+      }
+      keyBuilder.append(key)
       for (i, at) in others.enumerated() {
         guard let value = LookupTable.value(row.cells[at], columns[i].type) else {
           throw wrong("column \(columns[i].name): '\(row.cells[at].text)' is no \(columns[i].type.name)", row.line)
@@ -50,9 +50,22 @@ public final class LookupTable: Sendable {
       }
     }
     values = builders.map { $0.finish() }
-    self.keys = keys
-    keyArena = arena
+    keys = LookupTable.text(keyBuilder.finish(), count: rows.count - 1)
     slots = LookupTable.index(keys)
+    // By their bytes, as fields are compared.
+    var seen: [[UInt8]: Int] = [:]
+    for (row, place) in rows.dropFirst().enumerated() where keys.isValid(row) {
+      guard case .string(let refs) = keys.values else { break }
+      if let before = seen.updateValue(place.line, forKey: Array(refs[row].bytes)) {
+        throw wrong("the key \(place.cells[keyColumn].text) stands on line \(before) too", place.line)
+      }
+    }
+  }
+
+  /// Keys as what is compared: their canonical text, null where they are null.
+  private static func text(_ keys: Column, count: Int) -> Column {
+    if keys.type == .string { return keys }
+    return Cast(count: count).run(Vector(type: keys.type, .column(keys)), to: .string, orNull: true).column(count)
   }
 
   /// The names in a lookup file's header.
@@ -66,11 +79,12 @@ public final class LookupTable: Sendable {
     return result == .null ? nil : result
   }
 
-  private static func index(_ keys: [StringRef]) -> [UInt32] {
+  private static func index(_ keys: Column) -> [UInt32] {
+    guard case .string(let refs) = keys.values else { return [0] }
     var size = 16
-    while size < keys.count * 2 { size *= 2 }
+    while size < refs.count * 2 { size *= 2 }
     var slots = [UInt32](repeating: 0, count: size)
-    for (row, key) in keys.enumerated() {
+    for (row, key) in refs.enumerated() where keys.isValid(row) {
       var at = Int(truncatingIfNeeded: Hash128(key).low) & (size - 1)
       while slots[at] != 0 { at = (at + 1) & (size - 1) }
       slots[at] = UInt32(row + 1)
@@ -80,8 +94,10 @@ public final class LookupTable: Sendable {
 
   /// The row of each key, -1 where there is none (a null key has none). Keys that are not strings go by their canonical text.
   public func probe(_ column: Column, count: Int) -> [Int32] {
-    let text = column.type == .string ? column : Cast(count: count).run(Vector(type: column.type, .column(column)), to: .string, orNull: true).column(count)
-    guard case .string(let refs) = text.values else { return [Int32](repeating: -1, count: count) }
+    let text = LookupTable.text(column, count: count)
+    guard case .string(let refs) = text.values, case .string(let keys) = keys.values else {
+      return [Int32](repeating: -1, count: count)
+    }
     let mask = slots.count - 1
     return (0..<count).map { i in
       guard text.isValid(i) else { return -1 }

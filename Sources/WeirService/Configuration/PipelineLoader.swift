@@ -213,7 +213,7 @@ final class PipelineLoader {
         continue
       }
       do {
-        let table = try LookupTable(name: name, bytes: Array(data), file: path, key: fields[field].name, types: types)
+        let table = try LookupTable(name: name, bytes: Array(data), file: path, key: fields[field].name, keyType: fields[field].type, types: types)
         lookups.append(LookupSpec(name: name, file: file, key: field, columns: table.columns))
         tables.append(table)
       } catch { reader.report("lookups.\(name): \(error.message)", "lookup", at: fileNode) }

@@ -108,11 +108,18 @@ final class YAMLReader {
 
   // MARK: Quantities
 
+  /// A hundred years, in microseconds: sums of some durations and any event time stay far inside of 64 bits.
+  static let durationMax: Int64 = 36_500 * 86_400_000_000
+
   /// `250ms`, `10s`, `5m`, `2h`, `7d`, as microseconds.
   func duration(_ node: Node, _ what: String) -> Int64? {
     guard let text = string(node, what) else { return nil }
     let units: [(String, Int64)] = [("us", 1), ("ms", 1000), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000), ("d", 86_400_000_000)]
-    if let (number, unit) = YAMLReader.split(text, units), let value = YAMLReader.scale(number, unit) { return value }
+    if let (number, unit) = YAMLReader.split(text, units) {
+      if let value = YAMLReader.scale(number, unit), value <= YAMLReader.durationMax { return value }
+      report("\(what): \(text) is more than 36500d, the longest duration", "bad_duration", at: node)
+      return nil
+    }
     report("\(what): \(text) is no duration: a number with a unit, such as 250ms, 10s, 5m, 2h or 7d", "bad_duration", at: node)
     return nil
   }
