@@ -2,6 +2,7 @@
 """Live workers on Kafka: rows, state and counts equal the reference, whoever of the workers is stopped, killed or added when."""
 import json
 import os
+import signal
 import sys
 import time
 
@@ -22,7 +23,8 @@ def live(topic, **more):
     """Makes a pipeline file live."""
     def change(spec):
         spec["source"] = {"kafka": {
-            "brokers": "127.0.0.1:1", "topic": topic, "stream": "synthetic", "group": topic, "session": "6s", "idle": "1h", **more}}
+            "brokers": "127.0.0.1:1", "topic": topic, "stream": "synthetic", "group": topic, "session": "6s", "idle": "1h",
+            "options": {"debug": "cgrp"}, **more}}
         spec["record"]["time"]["max_ahead"] = "5h"
         spec.setdefault("lake", {})["flush"] = {"every": "300ms", "bytes": "256KiB"}
         if more.get("misplaced") != "merge":
@@ -70,10 +72,10 @@ class Stream:
     def is_done(self):
         return self.at >= len(self.lines)
 
-    def close_windows(self):
+    def close_windows(self, partitions=PARTITIONS):
         """One record a partition, later than all windows."""
-        for partition in range(PARTITIONS):
-            user = next(u for i in range(1000) if broker.partition_of((u := f"closer{i}").encode(), PARTITIONS) == partition)
+        for partition in range(partitions):
+            user = next(u for i in range(1000) if broker.partition_of((u := f"closer{i}").encode(), partitions) == partition)
             value = {"id": f"closing-{partition}", "user": user, "t": CLOSING_MS, "kind": "view", "amount": 1}
             self.producer.send(self.topic, json.dumps(value).encode(), user.encode(), timestamp=CLOSING_MS, partition=partition)
         self.producer.flush()
@@ -83,15 +85,18 @@ class Stream:
         return self.producer.records
 
 
-def finish(job, stream, workers, seconds=120):
+def finish(job, stream, workers, seconds=120, settle=None, partitions=PARTITIONS):
     """Waits until everything is committed, stops the workers, compares. Faults."""
-    stream.close_windows()
+    stream.close_windows(partitions)
     faults = stream.producer.trimmed(job)
     try:
         broker.wait("all records committed", lambda: broker.committed(job) >= len(stream.records)
                     or not any(w.is_running for w in workers), seconds)
     except RuntimeError as e:
         faults.append(f"{e}; {broker.committed(job)} of {len(stream.records)}")
+    if settle:
+        broker.wait("the ledger is as it should be", settle, seconds)
+        time.sleep(1)
     for worker in workers:
         faults += worker.stop() if worker.is_running else [f"worker {worker.number} ended by itself: {worker.talk}"]
     return faults + broker.faults(job, stream.records) + job.verify_faults()
@@ -152,7 +157,7 @@ def merged(suite):
             broker.wait("the worker commits", lambda: broker.committed(job) > before or not worker.is_running, 60)
             time.sleep(suite.random.random())
             worker.kill()
-            worker = Worker(job, b.address)
+            worker = Worker(job, b.address).begin(b.address)
         stream.send()
         suite.claim(f"{merged.__doc__} ({kills} kills)", finish(job, stream, [worker]))
 
@@ -224,9 +229,103 @@ def refusals(suite):
         suite.claim("a broker that is not there is told", gone.refusal_fault("broker"))
 
 
+def away(suite):
+    """The broker hangs for 12 s under a running worker, which goes on by itself"""
+    topic = TOPIC + "-away"
+    with Broker({topic: PARTITIONS}) as b:
+        if not b.process:
+            return suite.note("not shown on a foreign cluster: a broker that hangs")
+        job = common.Job(suite, suite.path("away"), "synthetic", [], change=live(topic, session="30s"))
+        stream = Stream(suite, job, b.address, topic, 6000)
+        stream.send(3000)
+        worker = Worker(job, b.address).begin(b.address)
+        b.process.send_signal(signal.SIGSTOP)
+        time.sleep(12)
+        b.process.send_signal(signal.SIGCONT)
+        stream.send()
+        suite.claim(away.__doc__, finish(job, stream, [worker]))
+
+
+def idle(suite):
+    """A partition without records goes idle by a decision, and the windows of the others land"""
+    topic = TOPIC + "-idle"
+    with Broker({topic: PARTITIONS + 1}) as b:
+        job = common.Job(suite, suite.path("idle"), "synthetic", [], change=live(topic, misplaced="merge", idle="3s"))
+        stream = Stream(suite, job, b.address, topic, 4000)
+        # All into the first partitions; their reference knows no floors, so they must not go idle before the end.
+        stream.producer = Producer(b.address, partitioner="random")
+        for i, line in enumerate(stream.lines):
+            stream.producer.send(topic, line, stream.key(line), timestamp=max(1, i * 20 - 300_000), partition=i % PARTITIONS)
+        stream.at = len(stream.lines)
+        stream.producer.flush()
+        worker = Worker(job, b.address)
+        faults = finish(job, stream, [worker], settle=lambda: any(
+            d["kind"] == "idle" for e in job.entries() for lane in e["lanes"] if lane["lane"] == f"{topic}/{PARTITIONS}"
+            for d in lane["decisions"]))
+        suite.claim(idle.__doc__, faults)
+
+
+def gap(suite):
+    """Records that the broker dropped before they were read: a gap in the ledger, told; the rest equals the reference"""
+    topic = TOPIC + "-gap"
+    with Broker({topic: 1}) as b:
+        if not b.process:
+            return suite.note("not shown on a foreign cluster: a trimmed partition")
+        job = common.Job(suite, suite.path("gap"), "synthetic", [], change=live(topic))
+        stream = Stream(suite, job, b.address, topic, 2000)
+        stream.producer.client = Producer(b.address, **{"batch.num.messages": 100}).client
+        stream.send()
+        worker = Worker(job, b.address).begin(b.address)
+        broker.wait("all committed", lambda: broker.committed(job) == len(stream.records), 60)
+        faults = worker.stop()
+        read = len(stream.records)
+        filler = b'{"id":"f","user":"filler","t":1,"kind":"view","note":"' + b"x" * 2000 + b'"}'
+        for _ in range(6000):           # 12 MB: more than the mock keeps
+            stream.producer.send(topic, filler, b"filler", timestamp=1)
+        stream.producer.flush()
+        worker = Worker(job, b.address).begin(b.address)
+        broker.wait("the gap is told", lambda: worker.saw("gap") or not worker.is_running, 30)
+        told = worker.saw("gap")
+        faults += [] if told and told[0]["from"] == read else [f"told: {told}; {worker.talk}"]
+        first = told[0]["to"] if told else 0
+        stream.producer.records = [r for r in stream.records if r.offset < read or r.offset >= first]
+        stream.producer.bytes = {}
+        suite.claim(gap.__doc__, faults + finish(job, stream, [worker], partitions=1))
+        suite.note(f"{first - read} of 6000 records were dropped by the broker")
+        decisions = [d for e in job.entries() for lane in e["lanes"] for d in lane["decisions"]]
+        suite.claim("the ledger names what was lost", [] if [(d["from"], d["to"]) for d in decisions if d["kind"] == "gap"] ==
+                    [(str(read), str(first))] else str(decisions))
+
+
+def deployments(suite):
+    """A second deployment with a group of its own, by mistake: the ledger fences it, each record counts once"""
+    topic = TOPIC + "-twice"
+    with Broker({topic: PARTITIONS}) as b:
+        job = common.Job(suite, suite.path("twice"), "synthetic", [], change=live(topic))
+        other = common.Job(suite, suite.path("twice", "other"), "synthetic", [], change=live(topic, group="another"))
+        other.lake, other.store = job.lake, job.store
+        stream = Stream(suite, job, b.address, topic, 8000)
+        stream.send(1000)
+        workers = [Worker(job, b.address).begin(b.address), Worker(other, b.address).begin(b.address)]
+        while not stream.is_done:
+            stream.send(500)
+            time.sleep(0.3)
+        stream.close_windows()
+        broker.wait("all committed", lambda: broker.committed(job) >= len(stream.records), 120)
+        fenced = sum(any(e["code"] == "fenced" for e in w.saw("trouble")) or w.process.poll() == 1 for w in workers)
+        for w in workers:
+            if w.is_running:
+                w.stop()
+        last = Worker(job, b.address).begin(b.address)      # whoever is left goes on; the end is an orderly one
+        faults = last.stop() + ([] if fenced else ["nobody was fenced"])
+        suite.claim(deployments.__doc__, faults + broker.faults(job, stream.records) + job.verify_faults())
+
+
 def main():
-    suite = common.Suite("kafka", 900, __doc__)
-    suite.run(one_worker, merged, several, refusals)
+    suite = common.Suite("kafka", 1200, __doc__, lambda a: a.add_argument("--only", help="one part: one_worker, merged, several, …"))
+    parts = [one_worker, merged, several, refusals, away, idle, gap, deployments]
+    only = suite.arguments.only
+    suite.run(*[p for p in parts if not only or p.__name__ == only])
 
 
 if __name__ == "__main__":

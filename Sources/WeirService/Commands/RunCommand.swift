@@ -38,7 +38,7 @@ public enum RunCommand {
     let wiring = try Wiring(Places(pipeline, lake: options.lake, store: options.store), withState: !pipeline.plan.state.isEmpty)
     let interrupt = Interrupt()
     interrupt.listen(console, saying: "handing the lanes over; press again to stop at once (nothing that was committed is lost)")
-    let report = RunReport(console: console, json: options.json)
+    let report = RunReport(console: console, json: options.json, isDebugging: kafka.settings.options["debug"] != nil)
     let request = try LedgerRequest(
       meaning: PlanMeaning.json(pipeline.plan), planHash: PlanMeaning.hash(pipeline.plan).hex, lanes: nil, runID: nil,
       describeChange: { PlanMeaning.changes(from: $0, to: $1) })

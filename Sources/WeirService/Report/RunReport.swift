@@ -6,16 +6,17 @@ import WeirProtocol
 
 /// What a live worker tells: words on standard error, JSON lines on standard output.
 final class RunReport: Sendable {
-  /// syslog's number of the least that is told of the client's own log: warnings.
-  private static let logLevelMax = 4
+  /// syslog's number of the least that is told of the client's own log: warnings; all where its `debug` option is set.
+  private let logLevelMax: Int
 
   private let console: Console
   private let json: Bool
   private let startedAt = ContinuousClock.now
 
-  init(console: Console, json: Bool) {
+  init(console: Console, json: Bool, isDebugging: Bool) {
     self.console = console
     self.json = json
+    logLevelMax = isDebugging ? 7 : 4
   }
 
   func tell(_ event: LiveEvent) {
@@ -69,7 +70,7 @@ final class RunReport: Sendable {
 
   /// A line of the Kafka client's own log.
   func log(_ level: Int, _ facility: String, _ text: String) {
-    guard level <= RunReport.logLevelMax else { return }
+    guard level <= logLevelMax else { return }
     console.talk("kafka \(facility): \(text)")
   }
 
