@@ -75,6 +75,24 @@ def tamper(suite):
         os.rename(path + ".away", path)
         suite.claim(f"{kind}: a lost file is noticed and named", faults)
         suite.claim(f"{kind}: with the bytes put back it verifies", job.verify_faults())
+    sizes(suite, job)
+
+
+def sizes(suite, job):
+    """Emptied files (what a power cut leaves), and files with bytes behind their end."""
+    for kind, files in candidates(job).items():
+        paths = sorted({path for path, _, _ in files})
+        faults = []
+        for path in [paths[0], paths[-1], suite.random.choice(paths)]:
+            with open(path, "rb") as f:
+                whole = f.read()
+            for what, changed in (("emptied", b""), ("appended to", whole + b"\n")):
+                with open(path, "wb") as f:
+                    f.write(changed)
+                faults += [f"{what}: {f}" for f in noticed(job, path)]
+            with open(path, "wb") as f:
+                f.write(whole)
+        suite.claim(f"{kind}: emptied or with a byte behind the end, it is noticed and named", faults)
 
 
 common.Suite("tamper", 300, __doc__).run(tamper)

@@ -27,7 +27,7 @@ struct LedgerReader: Sendable {
       throw WeirError(error.code, "\(layout.entry(number)): \(error.message)", advice: error.advice)
     }
     guard entry.number == number else {
-      throw WeirError.corruptLedger("the file of entry \(number) holds entry \(entry.number)")
+      throw WeirError.corruptLedger("\(layout.entry(number)): it holds entry \(entry.number)")
     }
     return entry
   }

@@ -29,7 +29,15 @@ public enum LedgerVerify {
     }
     let fold = await ledger.fold
     let entries = try await chain(ledger, fold, environment.lake, &result)
-    for entry in entries { try await contents(entry, environment.lake, &result) }
+    let blobs = try await environment.lake.list(ledger.layout.blobs)
+    let sizes = Dictionary(blobs.map { ($0.path, $0.bytes) }) { first, _ in first }
+    for entry in entries {
+      try await contents(entry, environment.lake, &result)
+      let path = ledger.layout.blob(attempt: entry.commitID, name: "state")
+      if let size = sizes[path], size != blobEnd(entry, path) {
+        result.problems.append("\(path): \(size) bytes, entry \(entry.number) wrote \(blobEnd(entry, path))")
+      }
+    }
     for layout in TableLayout.all(compiled.plan) {
       try await table(layout.table, fold, entries, environment.lake, &result)
     }
@@ -62,6 +70,16 @@ public enum LedgerVerify {
     return entries
   }
 
+  private static func refs(_ entry: LedgerEntry) -> [BlobRef] {
+    let states = entry.lanes.compactMap(\.state)
+    return states.flatMap { [$0.base] + $0.deltas } + (entry.partials.map { [$0] } ?? [])
+  }
+
+  /// Where the last part of the entry's own blob ends: it has nothing behind that.
+  private static func blobEnd(_ entry: LedgerEntry, _ path: String) -> Int64 {
+    refs(entry).filter { $0.path == path }.map { $0.offset + $0.length }.max() ?? 0
+  }
+
   /// Data files and blobs of one entry.
   private static func contents(_ entry: LedgerEntry, _ lake: any ObjectStore, _ result: inout Result) async throws {
     for file in entry.tables.flatMap(\.files) {
@@ -75,9 +93,7 @@ public enum LedgerVerify {
         result.problems.append("\(file.path): its bytes are not those that entry \(entry.number) names")
       }
     }
-    let states = entry.lanes.compactMap(\.state)
-    let refs = states.flatMap { [$0.base] + $0.deltas } + (entry.partials.map { [$0] } ?? [])
-    for ref in refs {
+    for ref in refs(entry) {
       result.blobs += 1
       let path = ref.path
       guard let bytes = try await lake.get(path, offset: ref.offset, count: Int(ref.length)) else {
@@ -102,12 +118,21 @@ public enum LedgerVerify {
   }
 
   /// The files of a table's log: commits are whole, none is missing, and the newest checkpoint says what they say.
-  private static func log(_ table: DeltaTable, _ log: DeltaLog, _ lake: any ObjectStore, _ result: inout Result) async throws {
+  private static func log(
+    _ table: DeltaTable, _ log: DeltaLog, ledgerID: String, _ lake: any ObjectStore, _ result: inout Result
+  ) async throws {
     for version in log.commits {
       guard let bytes = try await lake.get(table.commitPath(version)) else { continue }
       result.commits += 1
       result.bytes += Int64(bytes.count)
-      if DeltaCommit.isIntact(bytes) == false { result.problems.append("\(table.commitPath(version)): its bytes do not match its hash") }
+      let path = table.commitPath(version)
+      switch DeltaCommit.isIntact(bytes) {
+      case true?: break
+      case false?: result.problems.append("\(path): its bytes do not match its hash")
+      case nil where isOurs(bytes, version, path, ledgerID): result.problems.append("\(path): damaged: the hash that was written with it is gone")
+      // Another program's commit.
+      case nil: break
+      }
     }
     // Without commits and checkpoints there is no table: its snapshot says so.
     if log.latest >= 0, let gap = log.firstGap {
@@ -119,12 +144,19 @@ public enum LedgerVerify {
     if let problem = try await table.checkpointProblem(log) { result.problems.append(problem) }
   }
 
+  /// Whether a commit without a hash must be one of this ledger that lost it: the first of a table is, and any with its `txn`;
+  /// one that cannot be read is nobody's.
+  private static func isOurs(_ bytes: [UInt8], _ version: Int64, _ path: String, _ ledgerID: String) -> Bool {
+    guard version > 0, let actions = try? DeltaCommit.decode(bytes, path: path), !actions.isEmpty else { return true }
+    return actions.contains { if case .transaction(let appID, _) = $0 { appID.hasPrefix(ledgerID + "/") } else { false } }
+  }
+
   /// A table: its log is whole, and its files are exactly the ledger's.
   private static func table(
     _ name: String, _ fold: LedgerFold, _ entries: [LedgerEntry], _ lake: any ObjectStore, _ result: inout Result
   ) async throws {
     let table = DeltaTable(store: lake, path: name)
-    try await log(table, try await table.log(), lake, &result)
+    try await log(table, try await table.log(), ledgerID: fold.genesis.ledgerID, lake, &result)
     let snapshot: DeltaSnapshot
     do {
       guard let read = try await table.snapshot() else {

@@ -49,6 +49,8 @@ public enum StateRebuild {
     try await StateOwnership.claim(state, genesis, compiled.plan)
     let run = RunInfo(shard: compiled.plan.source.stream, runID: genesis.runID)
     let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run)
+    // The marks go first: while rows are missing, nothing may say that they are all there.
+    try await state.writeMeta(compiled.plan.state.map { (mark($0), []) })
     try await state.clear(tables: compiled.plan.state.map(\.name))
     var rows = 0
     for lane in try await restorer.lanes(fold.lanes.keys.filter { $0 != .merge }.sorted()) {

@@ -13,7 +13,7 @@ public struct ReplayProgress: Sendable {
   public var ledgerNumber: Int64 = 0
   /// Rows of the state table that were made again before the run, because the table was missing or not to be trusted.
   public var stateRowsRebuilt: Int?
-  public init() {}
+  public init(stateRowsRebuilt: Int? = nil) { self.stateRowsRebuilt = stateRowsRebuilt }
 }
 
 /// How a replay ended.

@@ -38,11 +38,10 @@ public struct ReplayWorker: Sendable {
     let rebuilt = try await StateRebuild.ifMissing(compiled, environment: environment, fold: ledger.fold)
     let followers = Followers(environment: environment, ledger: ledger, ledgerID: genesis.ledgerID, plan: compiled.plan)
     try await followers.catchUp(to: await ledger.fold.number)
+    if await ledger.fold.hasEnded { try await refuseGrowth(await ledger.fold) }
     if await ledger.fold.isFinished {
-      var (end, progress, fold) = try await finished(await ledger.fold)
-      progress.stateRowsRebuilt = rebuilt
       try await environment.state?.finish()
-      return (end, progress, fold)
+      return (.unchanged, ReplayProgress(stateRowsRebuilt: rebuilt), await ledger.fold)
     }
     try await LookupVersions(compiled: compiled, ledger: ledger, environment: environment).decide(planHash: request.planHash)
     let fold = await ledger.fold
@@ -59,8 +58,9 @@ public struct ReplayWorker: Sendable {
     return (end, progress, after)
   }
 
-  /// The ledger has the end of the input: the capture must be the same, and may not have grown.
-  private func finished(_ fold: LedgerFold) async throws -> (end: ReplayEnd, progress: ReplayProgress, fold: LedgerFold) {
+  /// The ledger has the end of the input, whether or not its windows are closed yet: the capture must be the same, and may
+  /// not have grown.
+  private func refuseGrowth(_ fold: LedgerFold) async throws {
     let first = fold.genesis.lanes.first.flatMap { fold[$0] }
     guard case .offset(let position)? = first?.position else { throw WeirError("corrupt", "the ledger has no position") }
     let source = try self.source(position, first?.prefixHash)
@@ -79,7 +79,6 @@ public struct ReplayWorker: Sendable {
         advice:
           "Its windows are closed. Replay the whole capture into a new lake (--lake DIR --store DIR); with --keep-open the end is not recorded, and the capture may grow.")
     }
-    return (.unchanged, ReplayProgress(), fold)
   }
 }
 

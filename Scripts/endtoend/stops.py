@@ -1,0 +1,181 @@
+#!/usr/bin/env python3
+"""The state table after stops at the worst moments: behind the last entry, with rows ahead of the ledger, amid a rebuild."""
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import common
+
+PIPELINE = """pipeline: stops
+source: {{capture: {{stream: s}}}}
+record: {{format: json, key: k, fields: {{n: int64!, k: string!, l: string}}}}
+lookups: {{factor: {{file: factor.csv, key: l, columns: {{v: int64}}}}}}
+state:
+  own: {{by: [k], measure: {{c: count(), s: sum(n * factor.v)}}}}
+  merged: {{by: [n], measure: {{c: count(), s: sum(factor.v)}}}}
+lake: {{flush: {{bytes: {epoch}}}}}
+store: {{flush: {flush}, share: 90%}}
+"""
+
+
+class Case:
+    """A small pipeline with its own capture, lookup, lake and store."""
+    def __init__(self, suite, name, records, epoch="100MB", flush="50ms"):
+        self.suite, self.directory, self.records = suite, suite.path(name), records
+        os.makedirs(self.directory, exist_ok=True)
+        self.pipeline = self.file("stops.yaml")
+        with open(self.pipeline, "w") as f:
+            f.write(PIPELINE.format(epoch=epoch, flush=flush))
+        self.rows = [{"n": i % 10, "k": f"key-{i * 7919 % (records // 2)}", "l": "a"} for i in range(records)]
+        self.write_capture(self.rows)
+        self.factor(1)
+
+    def file(self, name):
+        return os.path.join(self.directory, name)
+
+    def write_capture(self, rows):
+        with open(self.file("capture.ndjson"), "w") as f:
+            for row in rows:
+                f.write(json.dumps(row) + "\n")
+
+    def factor(self, v):
+        with open(self.file("factor.csv"), "w") as f:
+            f.write(f"l,v\na,{v}\n")
+
+    def command(self):
+        return [self.suite.weir, "replay", self.pipeline, "--capture", self.file("capture.ndjson"), "--lake",
+                self.file("lake"), "--store", self.file("store"), "--json"]
+
+    def entries(self):
+        """Numbers of the entries that are there."""
+        try:
+            return sorted(int(n[:20]) for n in os.listdir(self.file("lake/_weir/stops/ledger")) if n[:20].isdigit())
+        except FileNotFoundError:
+            return []
+
+    def killed_at_entry(self, number, after=0.0):
+        """Starts a replay and kills it as soon as this entry is there. False if it ended first."""
+        process = subprocess.Popen(self.command(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        while process.poll() is None and number not in self.entries()[-1:]:
+            pass
+        time.sleep(after)
+        process.kill()
+        process.communicate()
+        return process.returncode != 0
+
+    def position(self):
+        """Bytes that the ledger's last entry has consumed."""
+        with open(self.file(f"lake/_weir/stops/ledger/{self.entries()[-1]:020}.json")) as f:
+            return max(int(lane["to"]) for lane in json.load(f)["lanes"] if lane["lane"] != "_merge")
+
+    def scan(self, table):
+        run = common.Result([self.suite.weir, "state", "scan", table, "--store", self.file("store"), "--format", "csv"])
+        if run.code != 0:
+            return {"error": run.talk}
+        return {row[next(iter(row))]: (int(row["c"]), int(row["s"])) for row in csv.DictReader(io.StringIO(run.out))}
+
+    def faults(self, expected):
+        """What the state tables have that a fold in Python has not; `expected`: (row, factor) of each record."""
+        own, merged = {}, {}
+        for row, v in expected:
+            c, s = own.get(row["k"], (0, 0))
+            own[row["k"]] = (c + 1, s + row["n"] * v)
+            c, s = merged.get(str(row["n"]), (0, 0))
+            merged[str(row["n"])] = (c + 1, s + v)
+        found = []
+        for table, want in (("own", own), ("merged", merged)):
+            got = self.scan(table)
+            if got != want:
+                wrong = [k for k in set(got) | set(want) if got.get(k) != want.get(k)]
+                found.append(f"{table}: {len(wrong)} of {len(want)} rows are wrong, such as {wrong[0]}: "
+                             f"{got.get(wrong[0])}, not {want.get(wrong[0])}")
+        return found
+
+    def finish(self):
+        run = common.Result(self.command())
+        return run.fault()
+
+
+def behind_the_last_entry(suite):
+    """Killed as soon as the entry that closes everything is there, before the last flush."""
+    faults, hit = [], 0
+    for attempt in range(8):
+        # Its only flush is the one at the end.
+        case = Case(suite, f"last{attempt}", 20_000, flush="1h")
+        if not case.killed_at_entry(4):     # genesis, lookup, records, end of input, closing
+            continue
+        hit += 1
+        faults += case.finish() + case.finish() + case.faults([(row, 1) for row in case.rows])
+    suite.claim(f"a kill behind the last entry and before the last flush leaves whole state tables after the next run ({hit} of 8 kills in time)",
+                faults or ([] if hit else ["no kill came in time"]))
+
+
+def ahead(suite, name, change, expected):
+    """Killed with rows ahead of the ledger; then what is behind the ledger's position changes."""
+    case = Case(suite, name, 600_000, epoch="4MB", flush="1ms")
+    faults = [] if case.killed_at_entry(3, after=0.02) else ["it ended before the kill"]
+    consumed, at = 0, case.position()
+    while at > 0:
+        at -= len(json.dumps(case.rows[consumed])) + 1
+        consumed += 1
+    change(case, consumed)
+    faults += case.finish() + case.faults(expected(case, consumed))
+    suite.claim(f"rows that ran ahead of the ledger (at record {consumed}) do not stay when {name} changes", faults)
+
+
+def lookup_changes(suite):
+    """Another lookup file."""
+    ahead(suite, "the lookup", lambda case, n: case.factor(1000),
+          lambda case, n: [(row, 1 if i < n else 1000) for i, row in enumerate(case.rows)])
+
+
+def capture_changes(suite):
+    """Other records behind the consumed prefix."""
+    def change(case, n):
+        case.rows = case.rows[:n] + [{"n": 3, "k": f"other-{i}", "l": "a"} for i in range(1000)]
+        case.write_capture(case.rows)
+    ahead(suite, "the rest of the capture", change, lambda case, n: [(row, 1) for row in case.rows])
+
+
+def rebuild(suite):
+    """Killed amid `weir state rebuild`."""
+    case = Case(suite, "rebuild", 300_000)
+    faults = case.finish()
+    command = [suite.weir, "state", "rebuild", case.pipeline, "--lake", case.file("lake"), "--store", case.file("store")]
+    began = time.monotonic()
+    faults += common.Result(command).fault()
+    seconds = time.monotonic() - began
+    hit = 0
+    for _ in range(8):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            process.communicate(timeout=seconds * suite.random.uniform(0.2, 0.95))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            hit += 1
+        faults += case.finish() + case.faults([(row, 1) for row in case.rows])
+    suite.claim(f"a rebuild that was killed ({hit} of 8 times) is done again by the next run", faults or ([] if hit else ["no kill came in time"]))
+
+
+def grown_at_the_end(suite):
+    """The capture grows between the end of input and the entry that closes everything."""
+    case = Case(suite, "grown", 20_000)
+    faults = case.finish()
+    # As a kill leaves it that comes right behind the end of input.
+    os.remove(case.file(f"lake/_weir/stops/ledger/{case.entries()[-1]:020}.json"))
+    subprocess.run(["rm", "-r", case.file("lake/_weir/stops/snapshots"), case.file("store")], check=True)
+    case.write_capture(case.rows + case.rows[:100])
+    run = common.Result(case.command())
+    faults += run.refusal_fault("keep-open")
+    case.write_capture(case.rows)
+    faults += case.finish() + case.faults([(row, 1) for row in case.rows])
+    suite.claim("a capture that grew behind the recorded end of input is refused, also before the closing entry", faults)
+
+
+common.Suite("stops", 300, __doc__).run(behind_the_last_entry, lookup_changes, capture_changes, grown_at_the_end, rebuild)
