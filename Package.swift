@@ -21,7 +21,7 @@ let package = Package(
     // app
     .executableTarget(
       name: "weir",
-      dependencies: ["WeirService", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      dependencies: ["WeirService", "CWeir", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       swiftSettings: hot),
     // service
     .target(

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """The tables of each stream equal the independent reference, for any number of lanes, deal, form of input and epoch size."""
 import os
+import shutil
 import sys
+import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import common
@@ -72,13 +74,15 @@ def forms(suite):
     size = len(data)
     ids = set()
     replayed(suite, "synthetic in one epoch", common.Job(suite, suite.path("one"), "synthetic", capture, None, 1 << 30), run_ids=ids)
-    made = {"gzip": gzip.compress(data[:size // 2], 6) + gzip.compress(data[size // 2:], 1),      # two members
-            "zstd": zstandard.ZstdCompressor().compress(data[:size // 3]) + zstandard.ZstdCompressor().compress(data[size // 3:])}
+    made = {"gzip": gzip.compress(data[:size // 2], 6) + gzip.compress(data[size // 2:], 1) + bytes(2000),   # two members, padded
+            "zstd": b"\x50\x2a\x4d\x18\x04\x00\x00\x00skip"               # as parallel compressors begin
+            + zstandard.ZstdCompressor().compress(data[:size // 3]) + zstandard.ZstdCompressor().compress(data[size // 3:])}
     for kind, content in made.items():
         path = suite.path(f"capture.{kind}")
         with open(path, "wb") as f:
             f.write(content)
-        replayed(suite, f"synthetic from {kind}", common.Job(suite, suite.path(kind), "synthetic", path, None, size // EPOCHS), run_ids=ids)
+        replayed(suite, f"synthetic from {kind}", common.Job(suite, suite.path(kind), "synthetic", capture, None, size // EPOCHS),
+                 captures=[path], run_ids=ids)
     parts = []
     for i, (a, b) in enumerate([(0, size // 5), (size // 5, size // 5), (size // 5, size // 2), (size // 2, size)]):
         parts.append(suite.path(f"part{i}" + (".gz" if i == 3 else "")))       # cut within lines; one is empty, one compressed
@@ -88,6 +92,13 @@ def forms(suite):
              common.Job(suite, suite.path("files"), "synthetic", parts, None, size // EPOCHS), run_ids=ids)
     replayed(suite, "synthetic from standard input", common.Job(suite, suite.path("stdin"), "synthetic", capture, None, size // EPOCHS),
              stdin=capture, captures=["-"], run_ids=ids)
+    named = suite.path("pipe")
+    os.mkfifo(named)
+    writer = threading.Thread(target=lambda: shutil.copyfileobj(open(capture, "rb"), open(named, "wb")))
+    writer.start()
+    replayed(suite, "synthetic from a named pipe", common.Job(suite, suite.path("named"), "synthetic", capture, None, size // EPOCHS),
+             captures=[named], run_ids=ids)
+    writer.join()
     replayed(suite, "synthetic in epochs of 40 kB", common.Job(suite, suite.path("tiny"), "synthetic", capture, 2, 40_000))
     for codec in ("none", "snappy"):
         job = common.Job(suite, suite.path(codec), "synthetic", capture, None, size // 5,

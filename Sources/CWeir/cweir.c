@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include "cweir.h"
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -61,3 +62,5 @@ int weir_parse_double(const char *text, size_t count, double *out) {
   if (copy != small) free(copy);
   return whole;
 }
+
+void weir_limit_heaps(int count) { mallopt(M_ARENA_MAX, count); }

@@ -7,6 +7,8 @@ public struct ByteWriter: Sendable {
   /// Empties it; the memory stays.
   public mutating func removeAll() { bytes.removeAll(keepingCapacity: true) }
 
+  public mutating func reserve(_ more: Int) { bytes.reserveCapacity(bytes.count + more) }
+
   public mutating func write(_ value: UInt8) { bytes.append(value) }
 
   public mutating func write<T: FixedWidthInteger>(_ value: T) {
@@ -16,6 +18,16 @@ public struct ByteWriter: Sendable {
   public mutating func write(_ hash: Hash128) {
     write(hash.low)
     write(hash.high)
+  }
+
+  /// LEB128.
+  public mutating func write(varint: UInt64) {
+    var rest = varint
+    while rest >= 0x80 {
+      bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
+      rest >>= 7
+    }
+    bytes.append(UInt8(rest))
   }
 
   public mutating func write(raw: UnsafeRawBufferPointer) { bytes.append(contentsOf: raw) }
@@ -55,10 +67,24 @@ public struct ByteReader: Sendable {
   public mutating func read<T: FixedWidthInteger>(_ type: T.Type) throws(WeirError) -> T {
     let size = MemoryLayout<T>.size
     try check(size)
-    var value: T = 0
-    for i in 0..<size { value |= T(truncatingIfNeeded: bytes[at + i]) << T(truncatingIfNeeded: 8 * i) }
+    let value = bytes.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: at - bytes.startIndex, as: T.self) }
     at += size
-    return value
+    return T(littleEndian: value)
+  }
+
+  /// LEB128 of up to 64 bits.
+  public mutating func readVarint() throws(WeirError) -> UInt64 {
+    var value: UInt64 = 0
+    var shift: UInt64 = 0
+    while shift < 64 {
+      try check(1)
+      let byte = bytes[at]
+      at += 1
+      value |= UInt64(byte & 0x7F) << shift
+      if byte < 0x80 { return value }
+      shift += 7
+    }
+    throw corrupt("a number is longer than 64 bits")
   }
 
   public mutating func readHash() throws(WeirError) -> Hash128 {

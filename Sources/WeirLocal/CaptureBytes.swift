@@ -23,23 +23,31 @@ final class CaptureBytes {
   private var atEnd = false
   /// A gzip member or zstd frame is under way.
   private var isInside = false
+  /// A gzip member came to its end.
+  private var hadMember = false
   /// Bytes read from the file.
   private(set) var fileBytesRead: Int64 = 0
-  /// A look ahead at standard input: what is read will be there again.
+  /// A pipe: what was read is gone.
+  private let isOnce: Bool
+  /// A look ahead at a pipe: what is read will be there again.
   private let isPeek: Bool
   private var peeked: [UInt8] = []
 
   /// - Parameters:
   ///   - path: `-` is standard input.
-  ///   - isPeek: standard input can be read again from here.
+  ///   - isPeek: a pipe can be read again from here.
   init(_ path: String, isPeek: Bool = false) throws(WeirError) {
     self.path = path
-    self.isPeek = isPeek
-    descriptor = path == "-" ? 0 : open(path, O_RDONLY | O_CLOEXEC)
+    isOnce = Pipes.isPipe(path)
+    self.isPeek = isPeek && isOnce
+    descriptor = isOnce ? Pipes.descriptor(path) : open(path, O_RDONLY | O_CLOEXEC)
     input = [UInt8](repeating: 0, count: 256 << 10)
     guard descriptor >= 0 else { throw FileSystem.error("open the capture", path) }
     try sniff()
   }
+
+  /// Whether a capture can be read once only.
+  static func isPipe(_ path: String) -> Bool { Pipes.isPipe(path) }
 
   deinit {
     switch form {
@@ -49,9 +57,12 @@ final class CaptureBytes {
       stream.deallocate()
     case .zstd(let stream): ZSTD_freeDStream(stream)
     }
-    if isPeek { StandardInput.keep(peeked) }
-    if descriptor > 0 { close(descriptor) }
+    if isPeek { Pipes.keep(peeked, of: path) }
+    if !isOnce, descriptor > 0 { close(descriptor) }
   }
+
+  /// Of a frame, and of frames to be skipped (RFC 8878, sections 3.1.1 and 3.1.2): parallel compressors begin with one.
+  private static let zstdMagics: Set<UInt32> = Set([0xFD2F_B528] + (0x184D_2A50...0x184D_2A5F))
 
   private func sniff() throws(WeirError) {
     while inputEnd < 4, try fill(at: inputEnd) {}
@@ -62,7 +73,7 @@ final class CaptureBytes {
         throw WeirError("storage", "zlib does not start")
       }
       form = .gzip(stream)
-    } else if inputEnd >= 4, input[0] == 0x28, input[1] == 0xB5, input[2] == 0x2F, input[3] == 0xFD {
+    } else if inputEnd >= 4, CaptureBytes.zstdMagics.contains(input[0..<4].reversed().reduce(0) { $0 << 8 | UInt32($1) }) {
       guard let stream = ZSTD_createDStream() else { throw WeirError("storage", "libzstd does not start") }
       form = .zstd(stream)
     }
@@ -80,8 +91,8 @@ final class CaptureBytes {
 
   /// Bytes of the file as they are; 0 at its end.
   private func readFile(_ target: UnsafeMutablePointer<UInt8>, _ count: Int) throws(WeirError) -> Int {
-    if path == "-" {
-      let n = StandardInput.takeKept(target, count)
+    if isOnce {
+      let n = Pipes.takeKept(of: path, target, count)
       if n > 0 {
         if isPeek { peeked.append(contentsOf: UnsafeBufferPointer(start: target, count: n)) }
         fileBytesRead += Int64(n)
@@ -142,6 +153,11 @@ final class CaptureBytes {
         if isInside { throw broken("it ends in the middle") }
         return 0
       }
+      if !isInside, hadMember {
+        // Tapes and block devices pad with zeros; no member begins with one.
+        while inputAt < inputEnd, input[inputAt] == 0 { inputAt += 1 }
+        if inputAt == inputEnd { continue }
+      }
       isInside = true
       let result = input.withUnsafeMutableBufferPointer { buffer in
         stream.pointee.next_in = buffer.baseAddress! + inputAt
@@ -152,6 +168,7 @@ final class CaptureBytes {
       if result == Z_STREAM_END {
         inflateReset(stream)
         isInside = false
+        hadMember = true
       } else if result != Z_OK, result != Z_BUF_ERROR {
         throw broken(stream.pointee.msg.map { String(cString: $0) } ?? "zlib error \(result)")
       }
@@ -170,6 +187,11 @@ final class CaptureBytes {
         return (result, inside.pos)
       }
       inputAt += used
+      if ZSTD_getErrorCode(result) == ZSTD_error_frameParameter_windowTooLarge {
+        throw WeirError(
+          "config", "the capture \(path) needs more memory to be uncompressed than 128 MiB, the most that is given",
+          advice: "Compress it again, without --long or --ultra.")
+      }
       if ZSTD_isError(result) != 0 { throw broken(String(cString: ZSTD_getErrorName(result))) }
       isInside = result != 0
       if !hasInput, out.pos == 0 { throw broken("it ends in the middle") }
@@ -178,18 +200,41 @@ final class CaptureBytes {
   }
 }
 
-/// What a look ahead took from standard input and the next reader gets first. One a process, as standard input is.
-private enum StandardInput {
-  private static let kept = Mutex<[UInt8]>([])
+/// Captures that can be read once: standard input, named pipes, what a shell makes of `<(command)`. Each is opened once in a
+/// process, since its writer goes away with the last reader; what a look ahead took, the next reader gets first.
+private enum Pipes {
+  private struct Stream {
+    var descriptor: Int32
+    var kept: [UInt8] = []
+  }
+  private static let streams = Mutex<[String: Stream]>([:])
 
-  static func keep(_ bytes: [UInt8]) { kept.withLock { $0 = bytes + $0 } }
+  static func isPipe(_ path: String) -> Bool {
+    if path == "-" { return true }
+    var info = stat()
+    guard stat(path, &info) == 0 else { return false }
+    return [S_IFIFO, S_IFSOCK, S_IFCHR].contains(info.st_mode & S_IFMT)
+  }
+
+  /// -1, with `errno`, if it cannot be opened.
+  static func descriptor(_ path: String) -> Int32 {
+    streams.withLock { streams in
+      if let stream = streams[path] { return stream.descriptor }
+      let descriptor = path == "-" ? 0 : open(path, O_RDONLY | O_CLOEXEC)
+      if descriptor >= 0 { streams[path] = Stream(descriptor: descriptor) }
+      return descriptor
+    }
+  }
+
+  static func keep(_ bytes: [UInt8], of path: String) { streams.withLock { $0[path]?.kept.insert(contentsOf: bytes, at: 0) } }
 
   /// Moves up to `count` kept bytes to `target`.
-  static func takeKept(_ target: UnsafeMutablePointer<UInt8>, _ count: Int) -> Int {
-    kept.withLock { bytes in
-      let n = min(count, bytes.count)
-      bytes.withUnsafeBufferPointer { if let base = $0.baseAddress { target.update(from: base, count: n) } }
-      bytes.removeFirst(n)
+  static func takeKept(of path: String, _ target: UnsafeMutablePointer<UInt8>, _ count: Int) -> Int {
+    streams.withLock { streams in
+      guard let kept = streams[path]?.kept, !kept.isEmpty else { return 0 }
+      let n = min(count, kept.count)
+      kept.withUnsafeBufferPointer { if let base = $0.baseAddress { target.update(from: base, count: n) } }
+      streams[path]?.kept.removeFirst(n)
       return n
     }
   }

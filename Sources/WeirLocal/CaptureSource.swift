@@ -38,6 +38,10 @@ public final class CaptureSource: RecordSource {
   ) throws {
     var total: Int64? = 0
     for file in files where file != "-" {
+      if CaptureBytes.isPipe(file) {
+        total = nil
+        continue
+      }
       var info = stat()
       guard stat(file, &info) == 0 else {
         throw WeirError("config", "the capture \(file) cannot be read: \(String(cString: strerror(errno)))", advice: "Give an NDJSON file, plain, gzip or zstd.")
@@ -57,14 +61,14 @@ public final class CaptureSource: RecordSource {
     state = Mutex(guarded)
   }
 
-  /// The first bytes of the files as one sequence, uncompressed; fewer if it is shorter. Standard input can be read from
-  /// its beginning afterwards.
+  /// The first bytes of the files as one sequence, uncompressed; fewer if it is shorter. Pipes can be read from their
+  /// beginning afterwards.
   public static func firstBytes(of files: [String], count: Int) throws(WeirError) -> [UInt8] {
     let buffer = UnsafeMutablePointer<UInt8>.allocate(capacity: count)
     defer { buffer.deallocate() }
     var done = 0
     for file in files where done < count {
-      let source = try CaptureBytes(file, isPeek: file == "-")
+      let source = try CaptureBytes(file, isPeek: true)
       while done < count {
         let n = try source.read(into: buffer + done, count: count - done)
         if n == 0 { break }

@@ -50,7 +50,11 @@ struct Buffer<Element: BitwiseCopyable>: ~Copyable {
     elements.withUnsafeBufferPointer { if let from = $0.baseAddress { append(from, count: $0.count) } }
   }
 
+  /// Empties it; the memory stays.
   mutating func removeAll() { count = 0 }
+
+  /// Empties it and gives the memory back.
+  mutating func release() { self = Buffer(capacity: 64) }
 }
 
 extension Buffer where Element == UInt8 {

@@ -224,13 +224,16 @@ final class ChunkWriter {
     }
   }
 
+  /// Bytes that ``closeChunk(into:)`` will write.
+  var settledBytes: Int { pages.count }
+
   /// Writes the open chunk, which was settled, to `out` and begins a new one.
-  func closeChunk(into out: inout Buffer<UInt8>) -> ChunkMetadata {
+  func closeChunk(into out: inout [UInt8]) -> ChunkMetadata {
     let start = out.count
     // The dictionary was compressed last and stands first.
-    out.append(pages.base + dataBytes, count: pages.count - dataBytes)
+    out.append(contentsOf: UnsafeBufferPointer(start: pages.base + dataBytes, count: pages.count - dataBytes))
     let dataOffset = out.count
-    out.append(pages.base, count: dataBytes)
+    out.append(contentsOf: UnsafeBufferPointer(start: pages.base, count: dataBytes))
     var statistics = values.closeChunk()
     statistics.nullCount = Int64(chunkNulls)
     let metadata = ChunkMetadata(
@@ -243,7 +246,7 @@ final class ChunkWriter {
 
   private func beginChunk() {
     fileNulls += chunkNulls
-    pages.removeAll()
+    pages.release()
     encodings.removeAll()
     chunkLevels = 0
     chunkNulls = 0

@@ -40,8 +40,7 @@ public func encodeNestedParquet(
   }
   let options = ParquetOptions(codec: codec, checksums: true)
   let workbench = ParquetWorkbench(options: options)
-  var out = Buffer<UInt8>(capacity: 4096)
-  out.append(FileMetadata.magic)
+  var out: [UInt8] = Array(FileMetadata.magic)
   var chunks: [ChunkMetadata] = []
   for (leaf, data) in zip(shape.leaves, leaves) {
     try check(data, leaf: leaf, rows: rows)
@@ -52,8 +51,7 @@ public func encodeNestedParquet(
     if let reason = writer.failure { throw nestedError(reason) }
   }
   let groups = rows > 0 ? [RowGroupMetadata(rows: rows, chunks: chunks)] : []
-  out.append(FileMetadata(schema: shape.elements, rows: rows, groups: groups).encoded())
-  return Array(UnsafeBufferPointer(start: out.base, count: out.count))
+  return out + FileMetadata(schema: shape.elements, rows: rows, groups: groups).encoded()
 }
 
 private func nestedError(_ reason: String) -> WeirError {

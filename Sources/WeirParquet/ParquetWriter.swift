@@ -50,7 +50,7 @@ final class FileWriter: @unchecked Sendable {
   private let options: ParquetOptions
   private let chunks: [ChunkWriter]
   private let sliceRows: Int
-  private var out = Buffer<UInt8>(capacity: 4096)
+  private var out: [UInt8] = []
   private var groups: [RowGroupMetadata] = []
   /// The open slice.
   private var pieces: [Piece] = []
@@ -77,7 +77,7 @@ final class FileWriter: @unchecked Sendable {
         path: [column.name], kind: .value(column.type), maxDefinition: column.nullable ? 1 : 0, maxRepetition: 0)
       return ChunkWriter(leaf: leaf, workbench: workbench)
     }
-    out.append(FileMetadata.magic)
+    out += FileMetadata.magic
   }
 
   var rowCount: Int { closedRows + groupRows + pieceRows }
@@ -129,6 +129,8 @@ final class FileWriter: @unchecked Sendable {
   private func closeGroup() {
     workbench.forEach(chunks.count, isWorthIt: groupRows >= 1024) { chunks[$0].settle() }
     var closed: [ChunkMetadata] = []
+    // The footer too, which follows at once unless the group was full.
+    out.reserveCapacity(out.count + chunks.reduce(0) { $0 + $1.settledBytes } + chunks.count << 9)
     for chunk in chunks { closed.append(chunk.closeChunk(into: &out)) }
     groups.append(RowGroupMetadata(rows: groupRows, chunks: closed))
     closedRows += groupRows
@@ -142,9 +144,9 @@ final class FileWriter: @unchecked Sendable {
       throw WeirError("parquet", "cannot write a Parquet file: \(reason)")
     }
     let footer = FileMetadata(schema: elements, rows: closedRows, groups: groups).encoded()
-    out.append(footer)
-    let bytes = Array(UnsafeBufferPointer(start: out.base, count: out.count))
-    return ParquetFile(bytes: bytes, rows: closedRows, statistics: chunks.map(\.statistics))
+    out += footer
+    defer { out = [] }
+    return ParquetFile(bytes: out, rows: closedRows, statistics: chunks.map(\.statistics))
   }
 
   private var elements: [SchemaElement] {

@@ -38,6 +38,9 @@ struct ExpressionTests {
       ("s like 'V%'", .bool(false)), ("s || '-' || look.up", .string("view-c001")), ("up = 'c001'", .bool(true)),
       ("case when i > 5 then 'big' else 'small' end", .string("big")), ("case s when 'view' then 1 end", .int64(1)),
       ("coalesce(null, i, 3)", .int64(7)), ("nullif(i, 7)", .null), ("i is not null and not (b is false)", .bool(true)),
+      ("cast(' +007 ' as int64)", .int64(7)), ("cast('-0012.50' as decimal(6,2))", .decimal(-1250, precision: 6, scale: 2)),
+      ("try_cast('+-7' as int64)", .null), ("try_cast('0x7' as int64)", .null), ("cast(2.5e0 as int64)", .int64(2)),
+      ("'काम' like '%ा%'", .bool(true)), ("'e\u{301}' like '_'", .bool(false)), ("'e\u{301}' like '__'", .bool(true)),
       ("cast('12.345' as double)", .double(12.345)), ("cast(d as int64)", .int64(12)), ("try_cast('x' as int64)", .null),
       ("epoch_ms(t)", .int64(1_450_000_123_456)), ("date_trunc('hour', t) = '2015-12-13T09:00:00Z'", .bool(true)),
       ("i between 7 and 9", .bool(true)), ("abs(-3)", .int64(3)), ("upper(s)", .string("VIEW")), ("length('ñ😀')", .int64(2)),
@@ -97,5 +100,20 @@ struct ExpressionTests {
     #expect(failure("s = 3") != nil && failure("i +") != nil && failure("'open") != nil && failure("i i") != nil)
     #expect(failure("sum(i)")?.message.contains("aggregate") == true)
     #expect(failure(String(repeating: "(", count: 5000)) != nil)
+  }
+
+  @Test func lookupKeysAreReadAsTheFieldsType() throws {
+    func rows(_ type: ColumnType, _ csv: String, _ keys: [Literal]) throws -> [Int32] {
+      let table = try LookupTable(name: "l", bytes: Array(csv.utf8), file: "l.csv", key: "k", keyType: type)
+      var builder = ColumnBuilder(type)
+      for key in keys { builder.append(key) }
+      return table.probe(builder.finish(), count: keys.count)
+    }
+    #expect(try rows(.decimal(precision: 6, scale: 2), "k,v\n1,a\n3.5,b\n", [.decimal(100, precision: 6, scale: 2), .decimal(350, precision: 6, scale: 2), .null]) == [0, 1, -1])
+    #expect(try rows(.int64, "k,v\n01,a\n,b\n", [.int64(1), .null, .int64(0)]) == [0, -1, -1])
+    #expect(try rows(.bool, "k,v\nTRUE,a\n", [.bool(true), .bool(false)]) == [0, -1])
+    #expect(try rows(.string, "k,v\n\"\",a\ne\u{301},b\n\u{e9},c\n", [.string(""), .string("\u{e9}"), .string("e\u{301}")]) == [0, 2, 1])
+    #expect(throws: WeirError.self) { try rows(.int64, "k,v\nx,a\n", []) }
+    #expect(throws: WeirError.self) { try rows(.decimal(precision: 6, scale: 2), "k,v\n1,a\n1.00,b\n", []) }
   }
 }

@@ -66,4 +66,7 @@ static inline const uint8_t *weir_scan_string(const uint8_t *at, const uint8_t *
   return at;
 #endif
 }
+
+/// glibc's M_ARENA_MAX, which Swift does not import.
+void weir_limit_heaps(int count);
 #endif

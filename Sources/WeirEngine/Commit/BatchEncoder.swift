@@ -4,6 +4,17 @@ import WeirOperators
 import WeirParquet
 import WeirProtocol
 
+/// Chunks on their way to one table's encoder. The queue is their only holder: a block is freed once all its tables have it.
+private final class ChunkQueue: @unchecked Sendable {
+  // Unchecked: made by one task, emptied by one job.
+  private var left: [RowChunk]
+
+  init(_ chunks: [RowChunk]) { left = chunks.reversed() }
+
+  var isEmpty: Bool { left.isEmpty }
+  func next() -> RowChunk? { left.popLast() }
+}
+
 /// Turns a batch into files on the blocking threads, a table at a time.
 ///
 /// It is a stage of its own between the lanes and the committer: while one epoch is written and committed, which is mostly
@@ -25,12 +36,10 @@ struct BatchEncoder: Sendable {
   /// - Parameter number: of the ledger entry that it will be if nobody comes between; shown in the files' names only.
   func encode(_ batch: EpochBatch, number: Int64, attempt: String) async throws -> EncodedBatch {
     let stem = BatchEncoder.stem(number: number, attempt: attempt)
-    var chunks: [Int: [RowChunk]] = [:]
-    for (number, layout) in layouts.enumerated() { chunks[number] = try self.chunks(layout.table, batch) }
-    var encoded = EncodedBatch(batch: batch, attempt: attempt, stem: stem, files: [:])
-    for i in encoded.batch.epochs.indices { encoded.batch.epochs[i].tables = LaneTables(bronze: [], silver: []) }
-    encoded.files = try await files(chunks, stem)
-    return encoded
+    var queues: [Int: ChunkQueue] = [:]
+    for (number, layout) in layouts.enumerated() { queues[number] = ChunkQueue(try chunks(layout.table, batch)) }
+    for epoch in batch.epochs { epoch.tables.removeAll() }
+    return EncodedBatch(batch: batch, attempt: attempt, stem: stem, files: try await files(queues, stem))
   }
 
   /// What names of files begin with.
@@ -41,22 +50,22 @@ struct BatchEncoder: Sendable {
 
   /// Encodes the windows that the merge lane finished, by gold table number.
   func encode(merged: [Int: [WindowResult]], stem: String) async throws -> [Int: [EncodedFile]] {
-    var chunks: [Int: [RowChunk]] = [:]
+    var queues: [Int: ChunkQueue] = [:]
     for (gold, results) in merged {
       guard let number = layouts.firstIndex(where: { $0.table == "gold/\(compiled.plan.gold[gold].name)" }) else { continue }
-      chunks[number] = try rows(results, gold)
+      queues[number] = ChunkQueue(try rows(results, gold))
     }
-    return try await files(chunks, stem)
+    return try await files(queues, stem)
   }
 
-  private func files(_ chunks: [Int: [RowChunk]], _ stem: String) async throws -> [Int: [EncodedFile]] {
+  private func files(_ queues: [Int: ChunkQueue], _ stem: String) async throws -> [Int: [EncodedFile]] {
     try await withThrowingTaskGroup(of: (Int, [EncodedFile]).self) { group in
-      for (number, chunks) in chunks where !chunks.isEmpty {
+      for (number, queue) in queues where !queue.isEmpty {
         group.addTask { [layouts, run, threads, lake = compiled.plan.lake] in
           let files = try await threads.run {
             var encoder = TableEncoder(
               layouts[number], run: run, lake: lake, stem: stem, perform: { threads.forEach($0, $1) })
-            for chunk in chunks { try encoder.append(chunk) }
+            while let chunk = queue.next() { try encoder.append(chunk) }
             return try encoder.finish()
           }
           return (number, files)
@@ -68,12 +77,12 @@ struct BatchEncoder: Sendable {
     }
   }
 
-  /// The rows of one table, lane by lane in position order.
+  /// The rows of one table by position; rows that were collected into columns lane by lane.
   private func chunks(_ table: String, _ batch: EpochBatch) throws -> [RowChunk] {
     let gold = compiled.plan.gold
     switch table.prefix(while: { $0 != "/" }) {
-    case "bronze": return batch.epochs.flatMap(\.tables.bronze)
-    case "silver": return batch.epochs.flatMap(\.tables.silver)
+    case "bronze": return batch.inShardOrder(\.bronze)
+    case "silver": return batch.inShardOrder(\.silver)
     case "quarantine": return batch.epochs.flatMap { chunk($0.tables.quarantine) }
     case "late":
       guard let number = gold.firstIndex(where: { table == "late/\($0.name)" }) else { return [] }
@@ -85,7 +94,7 @@ struct BatchEncoder: Sendable {
   }
 
   private func chunk(_ columns: [Column]?) -> [RowChunk] {
-    columns.map { [RowChunk(source: .columns($0), rows: nil, count: $0.first?.count ?? 0)] } ?? []
+    columns.map { [RowChunk($0)] } ?? []
   }
 
   private func rows(_ results: [WindowResult], _ number: Int) throws -> [RowChunk] {

@@ -6,7 +6,11 @@ struct BlobPack {
   let path: String
   private(set) var bytes: [UInt8] = []
 
-  init(path: String) { self.path = path }
+  /// - Parameter bytes: about how many there will be.
+  init(path: String, bytes: Int = 0) {
+    self.path = path
+    self.bytes.reserveCapacity(bytes)
+  }
 
   mutating func add(_ blob: [UInt8]) -> BlobRef {
     let ref = BlobRef(path: path, offset: Int64(bytes.count), length: Int64(blob.count), hash: ContentHash(of: blob).hex)

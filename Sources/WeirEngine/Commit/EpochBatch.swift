@@ -11,6 +11,18 @@ struct EpochBatch: Sendable {
 }
 
 extension EpochBatch {
+  /// The chunks shard by shard, each in the order of its positions: those of different shards have nothing to do with one another.
+  func inShardOrder(_ rows: (LaneTables) -> [RowChunk]) -> [RowChunk] {
+    var chunks: [RowChunk] = []
+    var first = 0
+    while first < epochs.count {
+      let next = epochs[first...].firstIndex { $0.lane.shard != epochs[first].lane.shard } ?? epochs.count
+      chunks += RowChunk.inPositionOrder(epochs[first..<next].map { rows($0.tables) })
+      first = next
+    }
+    return chunks
+  }
+
   /// - Throws: `quarantine_halt` when more of the batch's records would be quarantined than the plan allows.
   func checkQuarantine(_ plan: Plan) throws(WeirError) {
     guard let share = plan.quarantine.haltAbove else { return }

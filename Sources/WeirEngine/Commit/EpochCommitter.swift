@@ -35,7 +35,8 @@ actor EpochCommitter {
 
   /// - Throws: `fenced`, `unknown`, `quarantine_halt` and what the store throws; each ends the worker.
   func commit(_ encoded: EncodedBatch) async throws {
-    let (batch, attempt) = (encoded.batch, encoded.attempt)
+    var batch = encoded.batch
+    let attempt = encoded.attempt
     try batch.checkQuarantine(compiled.plan)
     let began = environment.clock.monotonicNanoseconds
     var draft = EntryDraft(
@@ -46,7 +47,7 @@ actor EpochCommitter {
     let byTable = try await encoded.files.merging(encoder.encode(merged: merged, stem: encoded.stem)) { $0 + $1 }
     let files = byTable.sorted { $0.key < $1.key }.flatMap(\.value)
     draft.tables = BatchEncoder.commits(files)
-    let blobs = addBlobs(&draft, batch, path: ledger.layout.blob(attempt: attempt, name: "state"), watermark: watermark)
+    let blobs = addBlobs(&draft, &batch, path: ledger.layout.blob(attempt: attempt, name: "state"), watermark: watermark)
     try await environment.lake.write(
       files.map { NewObject(path: $0.table + "/" + $0.path, bytes: $0.bytes) }
         + [blobs])
@@ -68,13 +69,14 @@ actor EpochCommitter {
       decisions: batch.decisions)
   }
 
-  /// All blobs of the entry in one object, and the references to them in the draft.
+  /// All blobs of the entry in one object, and the references to them in the draft. Takes them out of the batch.
   private func addBlobs(
-    _ draft: inout EntryDraft, _ batch: EpochBatch, path: String, watermark: Int64
+    _ draft: inout EntryDraft, _ batch: inout EpochBatch, path: String, watermark: Int64
   ) -> NewObject {
-    var pack = BlobPack(path: path)
+    var pack = BlobPack(path: path, bytes: batch.epochs.reduce(0) { $0 + $1.state.count } + 1 << 12)
     for (i, epoch) in batch.epochs.enumerated() {
       draft.lanes[i].state = pack.add(state: epoch.state, isBase: epoch.stateIsBase, before: fold[epoch.lane]?.state)
+      batch.epochs[i].state = []
     }
     guard compiled.hasMerge else { return pack.object }
     let (blob, isBase) = merge.save()

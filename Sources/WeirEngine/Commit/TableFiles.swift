@@ -49,7 +49,6 @@ struct TableEncoder {
     guard chunk.count > 0 else { return }
     switch chunk.source {
     case .columns(let columns): try append(columns, rows: chunk.rows, count: chunk.count)
-    case .silver(let block): try append(block.silver, rows: chunk.rows, count: chunk.count)
     case .bronze(let block):
       let rows = chunk.rows ?? (0..<UInt32(block.count)).map { $0 }
       try append(bronze(block, rows), rows: nil, count: rows.count)
@@ -118,16 +117,16 @@ struct TableEncoder {
   }
 
   /// `key, value, headers` and provenance of a block's rows.
-  private func bronze(_ block: PreparedBlock, _ rows: [UInt32]) -> [Column] {
+  private func bronze(_ block: ReceivedRows, _ rows: [UInt32]) -> [Column] {
     let arena = Arena()
-    let text: [any AnyObject & Sendable] = [block.decoded.raw.text]
+    let text = [block.text]
     func constant(_ string: String) -> Column {
       Column(type: .string, values: .string([StringRef](repeating: arena.copy(string), count: rows.count)), owners: [arena])
     }
     let arrival = Column(type: .timestamp, values: .int64(rows.map { block.arrival[Int($0)] }))
     let sources = RunInfo.arrivalSources.map { arena.copy($0) }
-    let details = block.decoded.raw.details
-    var key = details?.keys(rows, in: block.decoded.raw.text) ?? block.key.gather(rows)
+    let details = block.details
+    var key = block.receivedKeys(rows) ?? block.key.gather(rows)
     key.type = .binary
     return [
       key,

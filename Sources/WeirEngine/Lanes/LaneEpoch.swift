@@ -31,7 +31,9 @@ final class Partial: @unchecked Sendable {
 }
 
 /// Rows of one lane and epoch, by table.
-struct LaneTables: Sendable {
+final class LaneTables: @unchecked Sendable {
+  // Unchecked: a lane fills it and gives it away at the cut; then the encoder alone takes out of it. It is a class so that
+  // what was taken is held nowhere else, and each block is freed as soon as it is encoded.
   var bronze: [RowChunk]
   var silver: [RowChunk]
   var quarantine: [Column]?
@@ -42,6 +44,11 @@ struct LaneTables: Sendable {
   init(bronze: [RowChunk], silver: [RowChunk]) {
     self.bronze = bronze
     self.silver = silver
+  }
+
+  func removeAll() {
+    (bronze, silver, quarantine) = ([], [], nil)
+    (late, gold) = ([:], [:])
   }
 }
 

@@ -64,9 +64,9 @@ final class LaneState {
     var block = block
     if floor > Watermark.minimum { for i in block.watermark.indices { block.watermark[i] = max(block.watermark[i], floor) } }
     let passed = sift(block, rows)
-    if compiled.plan.bronze != nil { all.append(RowChunk(source: .bronze(block), rows: rows, count: rows.count)) }
+    if compiled.plan.bronze != nil { all.append(RowChunk(position: block.decoded.raw.position, source: .bronze(ReceivedRows(block)), rows: rows)) }
     guard !passed.isEmpty else { return }
-    if compiled.plan.silver != nil { accepted.append(RowChunk(source: .silver(block), rows: passed, count: passed.count)) }
+    if compiled.plan.silver != nil { accepted.append(RowChunk(position: block.decoded.raw.position, source: .columns(block.silver), rows: passed)) }
     for i in compiled.aggregates.indices { aggregate(i, block, passed) }
   }
 
@@ -165,7 +165,7 @@ final class LaneState {
 
   /// Ends the epoch: everything since the last cut, and the lane's state after it.
   func cut() throws(WeirError) -> LaneEpoch {
-    var tables = LaneTables(bronze: all, silver: accepted)
+    let tables = LaneTables(bronze: all, silver: accepted)
     if quarantine.count > 0 { tables.quarantine = quarantine.finish() }
     for i in 0..<compiled.goldCount {
       if late[i].count > 0 { tables.late[i] = late[i].finish() }
@@ -200,6 +200,8 @@ final class LaneState {
     let unsaved = (dedup?.unsavedCount ?? 0) + keyed.values.reduce(0) { $0 + $1.unsavedCount }
     let isBase = savedBaseBytes == 0 || unsaved * 2 >= live || savedDeltas >= 16 || savedDeltaBytes > savedBaseBytes
     var out = ByteWriter()
+    // Ids are the most of it, 17 to 19 bytes each; an array that doubles would be half air.
+    out.reserve((isBase ? dedup?.count ?? 0 : dedup?.unsavedCount ?? 0) * 18 + 1 << 10)
     out.write(LaneState.formatVersion)
     out.write(UInt8(isBase ? 1 : 0))
     out.write(floor)

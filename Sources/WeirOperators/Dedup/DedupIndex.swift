@@ -94,16 +94,19 @@ public final class DedupIndex {
 
   // MARK: State
 
-  /// Writes all live ids (`base`), or those since the last save, segment by segment in the order in which they came.
+  /// Writes all live ids (`base`), or those since the last save, segment by segment in the order in which they came: the hash, and
+  /// as LEB128 the rise of the watermark since the id before.
   public func save(base: Bool, into out: inout ByteWriter) {
     out.write(UInt8(segments.count.trailingZeroBitCount))
     for segment in segments {
       segment.expire(watermark: watermark)
       let first = base ? 0 : segment.count - segment.unsavedCount
       out.write(UInt32(segment.count - first))
+      var before: Int64 = 0
       segment.forEach(from: first) { hash, mark in
         out.write(hash)
-        out.write(mark)
+        out.write(varint: UInt64(bitPattern: mark &- before))
+        before = mark
       }
       segment.markSaved()
     }
@@ -116,9 +119,10 @@ public final class DedupIndex {
     // A segment takes ids in the order of their watermarks only: there must be as many as when they were written.
     while segments.count < 1 << bits { split() }
     for i in 0..<1 << bits {
-      for _ in 0..<(try reader.readCount(each: 24)) {
+      var mark: Int64 = 0
+      for _ in 0..<(try reader.readCount(each: 17)) {
         let hash = try reader.readHash()
-        let mark = try reader.read(Int64.self)
+        mark &+= Int64(bitPattern: try reader.readVarint())
         guard Int(truncatingIfNeeded: hash.high >> shift) == i else { throw reader.corrupt("an id is in another's segment") }
         _ = segments[i].insert(hash, watermark: mark)
         watermark = max(watermark, mark)

@@ -71,13 +71,21 @@ struct Cast {
     }
   }
 
-  /// A JSON number in text, exactly, if the whole text is one.
+  /// A number in text, exactly, if the whole text is one: JSON's grammar, and what SQL allows besides, which is spaces around
+  /// it, a plus sign, zeros before it.
   private static func number<T>(_ s: String, _ use: (JSONScanner.Number) -> T?) -> T? {
-    let count = s.utf8.count
-    let bytes = Array(s.utf8) + [UInt8](repeating: 0, count: 16)
+    var text = s.utf8[...]
+    let isSpace = { (c: UInt8) in c == 0x20 || (0x09...0x0D).contains(c) }
+    while let c = text.first, isSpace(c) { text.removeFirst() }
+    while let c = text.last, isSpace(c) { text.removeLast() }
+    let isNegative = text.first == 0x2D
+    if isNegative || text.first == 0x2B { text.removeFirst() }
+    while text.first == 0x30, let next = text.dropFirst().first, (0x30...0x39).contains(next) { text.removeFirst() }
+    let count = text.count + (isNegative ? 1 : 0)
+    let bytes = (isNegative ? [0x2D] : []) + Array(text) + [UInt8](repeating: 0, count: 16)
     return bytes.withUnsafeBufferPointer { buffer in
       var scanner = JSONScanner(at: buffer.baseAddress!, end: buffer.baseAddress! + count)
-      guard count > 0, let number = try? scanner.number(), number.count == count else { return nil }
+      guard !text.isEmpty, text.first != 0x2D, let number = try? scanner.number(), number.count == count else { return nil }
       return use(number)
     }
   }
@@ -86,7 +94,7 @@ struct Cast {
     switch v {
     case .int64(let i): return i
     case .bool(let b): return b ? 1 : 0
-    case .double(let d): return Int64(exactly: d.rounded(.toNearestOrAwayFromZero))
+    case .double(let d): return Int64(exactly: d.rounded(.toNearestOrEven))
     case .decimal(let d, _, let s): return Int64(exactly: round(d, down: s))
     case .string(let s): return number(s, FieldValues.int64)
     default: return nil
