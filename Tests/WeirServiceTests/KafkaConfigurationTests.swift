@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 import WeirCore
 
@@ -76,5 +77,11 @@ struct KafkaConfigurationTests {
       #expect(found.first?.suggestion == item.suggestion, "\(item.to): \(found.map(\.text))")
       #expect(found.first.map { $0.line == 2 } ?? false)
     }
+  }
+
+  @Test func duplicatesOverPartitionsNeedAKey() throws {
+    let yaml = KafkaConfigurationTests.yaml(KafkaConfigurationTests.kafka)
+      .replacingOccurrences(of: "  key: user\n", with: "").replacingOccurrences(of: "state:\n", with: "dedup: {id: id}\nstate:\n")
+    #expect(try loadPipeline(yaml: yaml, file: "p.yaml").warnings.map(\.code) == ["partition_only"])
   }
 }

@@ -81,6 +81,10 @@ final class PipelineLoader {
       quarantine: top["quarantine"].map(quarantine) ?? .init(), dedup: top["dedup"].flatMap { dedup($0, record) }, lookups: lookups,
       inputs: inputs, bronze: top["bronze"].map(bronze), silver: silver, gold: top["gold"].map { gold($0, record) } ?? [],
       state: top["state"].map(state) ?? [], lake: top["lake"].map(lake) ?? .init(), store: top["store"].map(store) ?? .init())
+    if plan.source.kafka != nil, plan.dedup != nil, plan.record.key == nil {
+      reader.report(
+        "dedup without record.key: duplicates are found within a partition only", "partition_only", at: top["dedup"], severity: .warning)
+    }
     if plan.bronze == nil, plan.silver == nil, plan.gold.isEmpty, plan.state.isEmpty {
       reader.report("none of bronze, silver, gold and state is named: only counts and quarantined records will land", "no_output", at: root, severity: .warning)
     }
