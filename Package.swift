@@ -71,7 +71,7 @@ let package = Package(
     .testTarget(
       name: "WeirEngineTests",
       dependencies: ["WeirEngine", "WeirService", "WeirLocal", "WeirOperators", "WeirProtocol", "WeirCore"]),
-    .testTarget(name: "WeirServiceTests", dependencies: ["WeirService", "WeirOperators", "WeirCore"]),
+    .testTarget(name: "WeirServiceTests", dependencies: ["WeirService", "WeirOperators", "WeirProtocol", "WeirCore"]),
   ],
   swiftLanguageModes: [.v6]
 )

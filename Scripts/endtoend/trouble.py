@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Trouble of every kind gets a clear message and exit code 1 or 2, loses nothing, and a normal run afterwards gives equal tables."""
 import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -181,6 +182,8 @@ def changed_pipeline(suite):
         name = next(iter(spec["state"]))
         spec["state"][name]["measure"]["another"] = "count()"
 
+    told = {window: "by_kind.window.size: 10 s -> 17 s", key: "record.key: user -> kind", dedup: "dedup.within: 20 s -> 11 s",
+            measure: "measure.another: added (count())"}
     for change in (window, key, dedup, measure):
         job = started(suite, f"changed-{change.__name__}")
         changed = base.make(suite, f"changed-{change.__name__}-now", change)
@@ -189,7 +192,7 @@ def changed_pipeline(suite):
         run = changed.replay()
         faults = [] if lake_files(job) == before else ["the lake was changed"]
         suite.claim(f"a changed {change.__name__} over existing tables is refused",
-                    run.refusal_fault("pipeline", "plan", change.__name__) + faults + base.resumed(job))
+                    run.refusal_fault(told[change]) + faults + base.resumed(job))
 
     job = started(suite, "changed-settings")
     other = base.make(suite, "changed-settings-now", lambda spec: spec["lake"].update(
@@ -301,6 +304,7 @@ def bad_pipeline(suite):
             "by": ["kind"], "where": "kind + 1 > 2", "window": {"tumbling": "10s"}, "measure": {"n": "count()"}}), ["string"]),
         ("an impossible window", edit(["gold", "zz"], {
             "by": ["kind"], "window": {"hopping": "10s", "every": "20s"}, "measure": {"n": "count()"}}), ["window", "every", "hopping"]),
+        ("a column whose name differs from another's in case only", edit(["silver", "columns"], "*, n + 1 as KIND"), ["KIND is taken by kind"]),
         ("a source of a later issue", edit(["source"], {"kafka": {"brokers": "localhost:9092", "topic": "t"}}), ["not yet", "not_yet"]),
         ("a missing lookup file", gone, ["no-such-lookup.csv"]),
     ]
@@ -321,6 +325,103 @@ def bad_pipeline(suite):
     suite.claim("a missing pipeline file is named", common.Result([suite.weir, "check", path]).refusal_fault("no-such-pipeline.yaml"))
 
 
+# -- What is said
+
+def said(run, code, *words):
+    """Why a run has not ended with a code and a message of what happened and of what to do, with all these words."""
+    faults = [] if run.code == code else [f"ended with {run.code}, expected {code}: {run.talk}"]
+    faults += [f"the message lacks {w!r}: {run.talk}" for w in words if w not in run.err]
+    return faults + ([] if len(run.err.strip().split("\n")) > 1 or "error:" in run.err else [f"there is no advice: {run.talk}"])
+
+
+def command_lines(suite):
+    """A wrong command line ends with 2, and says what is wrong with it."""
+    def weir(*arguments):
+        return common.Result([suite.weir, *arguments])
+
+    job, place = base.job, ["--store", base.job.store]
+    for arguments in ([], ["state"], ["nosuch"], ["replay"], ["replay", job.pipeline, "--capture", job.captures[0], "--lanes", "x"],
+                      ["check", job.pipeline, "--nosuch"], ["state", "scan", "users", "--format", "xml", *place]):
+        suite.claim(f"a wrong command line ends with 2: weir {' '.join(a if '/' not in a else '…' for a in arguments)}",
+                    said(weir(*arguments), 2, "Error: "))
+    faults = [f"{a} ends with {run.code}" for a in (["--help"], ["--version"], ["state", "--help"], ["help", "state"]) if (run := weir(*a)).code]
+    suite.claim("help and version end with 0", faults)
+    elsewhere = ["--lake", suite.path("no-lake"), "--store", suite.path("no-store")]
+    for claim, faults in [
+            ("a missing capture", said(weir("replay", job.pipeline, "--capture", "nowhere", *elsewhere), 2, "nowhere", "--capture")),
+            ("a directory as a capture", said(weir("replay", job.pipeline, "--capture", suite.directory, *elsewhere), 2, suite.directory, "/*")),
+            ("no lanes", said(job.replay(lanes=2000), 2, "--lanes takes 1 to 1024")),
+            ("a directory as a pipeline file", said(weir("check", suite.directory), 2, "it is a directory")),
+            ("a state table that is not there", said(weir("state", "scan", "user", *place), 2, "did you mean users?", "There are: ")),
+            ("a key that is none", said(weir("state", "get", "flags", "perhaps", "view", *place), 2, "flag", "bool", "--null flag")),
+            ("a key that is too short", said(weir("state", "get", "flags", *place), 2, "flag, kind", "--null")),
+            ("a negative key", said(weir("state", "get", "users", "-1", *place), 2, "Unknown option '-1'", "-- -1"))]:
+        suite.claim(f"{claim}: what happened, where, and what to do", faults)
+
+
+def what_is_shown(suite):
+    """Null keys can be asked for and are told from empty texts; positions are the source's; reasons name their expression."""
+    import csv
+    import re
+    path = suite.path("keys.yaml")
+    with open(path, "w") as f:
+        f.write("pipeline: keys\nsource: {capture: {stream: s}}\nrecord: {key: k, fields: {k: string, n: int64}}\n"
+                "state: {u: {by: [k, n], measure: {c: count(), top: max(k)}}}\n")
+    capture, store = suite.path("keys.ndjson"), suite.path("keys-store")
+    keys = [("", -1), (None, -1), ("a,\u0301b", None), (None, None)]
+    with open(capture, "w") as f:
+        f.writelines(json.dumps({"k": k, "n": n}) + "\n" for k, n in keys)
+    run = common.Result([suite.weir, "replay", path, "--capture", capture, "--lake", suite.path("keys-lake"), "--store", store, "--json"])
+    scan = common.Result([suite.weir, "state", "scan", "u", "--store", store, "--format", "csv"])
+    lines = scan.out.split("\n")
+    faults = run.fault() + [f"{line!r} is not in {lines}" for line in ('"",-1,1,""', ',-1,1,', ',,1,') if line not in lines]
+    if not any(row[:2] == ["a,\u0301b", ""] for row in csv.reader(lines)):
+        faults.append(f"a comma under a combining mark: {lines}")
+    suite.claim("state scan --format csv: null is an empty field, the empty text is in quotes", faults)
+    faults = []
+    for k, n in keys:
+        nulls = [a for name, value in (("k", k), ("n", n)) if value is None for a in ("--null", name)]
+        found = common.Result([suite.weir, "state", "get", "u", "--store", store, "--format", "json", *nulls, "--",
+                               *[str(v) for v in (k, n) if v is not None]])
+        row = json.loads(found.out or "{}")
+        if found.code or (row.get("k"), row.get("n")) != (k, n):
+            faults.append(f"{k!r}, {n!r}: {found.code}, {found.out.strip()}{found.talk}")
+    suite.claim("state get finds keys with null, with the empty text, and negative ones", faults)
+
+    shown = [int(m) for m in re.findall(r"to byte (\d+)", base.job.ledger("show").out)]
+    faults = [] if shown == sorted(shown) and shown and shown[-1] == len(base.data) else [f"the positions are {shown} of {len(base.data)} bytes"]
+    suite.claim("ledger show tells bytes of the capture, also where a table is merged", faults)
+
+    import tables
+    rows = tables.read_delta(base.job.lake, "quarantine/synthetic").to_pylist()
+    reasons = {row["reason"] for row in rows if row["stage"] == "expression"}
+    faults = [r for r in reasons if not re.match(r"(silver|gold|state)\.\w+(\.\w+)*: ", r)]
+    if "silver.scaled: overflow in n * 16777216" not in reasons:
+        faults.append(f"no overflow of silver.scaled among {sorted(reasons)[:5]}")
+    suite.claim("the reasons of stage expression say which expression of which table", faults)
+
+
+def read_beside_a_worker(suite):
+    """The state table can be opened and read at any moment while a worker makes its file larger."""
+    path, capture, store = suite.path("grow.yaml"), suite.path("grow.ndjson"), suite.path("grow-store")
+    with open(path, "w") as f:
+        f.write("pipeline: grow\nsource: {capture: {stream: s}}\nrecord: {key: k, fields: {k: string!}}\n"
+                "state: {u: {by: [k], measure: {c: count(), top: max(k)}}}\nlake: {flush: {bytes: 4MiB}}\n")
+    with open(capture, "w") as f:
+        f.writelines('{"k":"key-%d-%s"}\n' % (i * 7919 % 400_000, "x" * 90) for i in range(400_000))
+    worker = subprocess.Popen([suite.weir, "replay", path, "--capture", capture, "--lake", suite.path("grow-lake"), "--store", store],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    faults, reads = [], 0
+    while worker.poll() is None:
+        run = common.Result([suite.weir, "state", "scan", "u", "--limit", "1", "--store", store])
+        reads += run.code == 0
+        if run.code and not any(w in run.err for w in ("there is no state table", "no state table in")):
+            faults.append(f"ended with {run.code}: {run.talk}")
+    if worker.returncode:
+        faults.append(f"the worker ended with {worker.returncode}: {worker.stderr.read()[-500:]}")
+    suite.claim(f"the state table is read beside a worker that makes it larger ({'some' if reads else 'no'} reads)", faults or ([] if reads else ["no read"]))
+
+
 def unmount_leftovers():
     """Of a driver that was killed: its directory could not be emptied."""
     with open("/proc/mounts") as f:
@@ -332,4 +433,4 @@ def unmount_leftovers():
 unmount_leftovers()
 common.Suite("trouble", 600, __doc__).run(
     undisturbed, full_disk, read_only, keep_open, other_capture, grown, other_lanes, changed_pipeline, other_ledger, lost_store,
-    two_workers, bad_input, bad_pipeline)
+    two_workers, bad_input, bad_pipeline, command_lines, what_is_shown, read_beside_a_worker)

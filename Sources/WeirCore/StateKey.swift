@@ -48,7 +48,11 @@ public enum StateKey {
   /// Reads what ``encode(_:)`` wrote for columns of these types.
   public static func decode(_ key: [UInt8], types: [ColumnType]) throws(WeirError) -> [Literal] {
     var at = 0
-    func broken() -> WeirError { WeirError("corrupt", "a state key does not fit its table's columns") }
+    func broken() -> WeirError {
+      WeirError(
+        "corrupt", "a state key does not fit its table's columns",
+        advice: "The state table was damaged: `weir state rebuild PIPELINE` makes it again.")
+    }
     func take(_ n: Int) throws(WeirError) -> ArraySlice<UInt8> {
       guard at + n <= key.count else { throw broken() }
       defer { at += n }

@@ -62,16 +62,32 @@ final class LMDBEnvironment: @unchecked Sendable {
   }
 
   private static func databases(_ environment: OpaquePointer?, _ path: String, _ readOnly: Bool) throws(WeirError) -> (MDB_dbi, MDB_dbi) {
-    var transaction: OpaquePointer?
-    var code = mdb_txn_begin(environment, nil, readOnly ? UInt32(MDB_RDONLY) : 0, &transaction)
+    var (code, transaction) = begin(environment, readOnly ? UInt32(MDB_RDONLY) : 0)
     guard code == 0 else { throw error("open", path, code) }
     var rows: MDB_dbi = 0
     var meta: MDB_dbi = 0
     code = mdb_dbi_open(transaction, "rows", readOnly ? 0 : UInt32(MDB_CREATE), &rows)
     if code == 0 { code = mdb_dbi_open(transaction, "meta", readOnly ? 0 : UInt32(MDB_CREATE), &meta) }
     if code == 0 { code = mdb_txn_commit(transaction) } else { mdb_txn_abort(transaction) }
+    if readOnly, code == MDB_NOTFOUND {
+      throw WeirError(
+        "config", "there is no state table in \(path) yet", advice: "A replay makes it: run it, or wait until it has begun.",
+        isRetriable: true)
+    }
     guard code == 0 else { throw error("open", path, code) }
     return (rows, meta)
+  }
+
+  /// Begins a transaction. Where another process has made the map larger than this one knows (a worker, between two looks at
+  /// the file), the map is taken over at its size, and it is tried again.
+  private static func begin(_ environment: OpaquePointer?, _ flags: UInt32) -> (code: Int32, transaction: OpaquePointer?) {
+    while true {
+      var transaction: OpaquePointer?
+      let code = mdb_txn_begin(environment, nil, flags, &transaction)
+      guard code == MDB_MAP_RESIZED else { return (code, transaction) }
+      let resized = mdb_env_set_mapsize(environment, 0)
+      guard resized == 0 else { return (resized, nil) }
+    }
   }
 
   deinit { close() }
@@ -87,7 +103,7 @@ final class LMDBEnvironment: @unchecked Sendable {
       try makeDirectory(String(path[..<slash]))
       if mkdir(path, 0o777) == 0 || errno == EEXIST { return }
     }
-    throw error("make the directory", path, errno)
+    throw error("make the directory of", path, errno)
   }
 
   static func error(_ what: String, _ path: String, _ code: Int32) -> WeirError {
@@ -102,7 +118,15 @@ final class LMDBEnvironment: @unchecked Sendable {
       WeirError(
         "corrupt", "\(path) holds no state table that can be read: \(String(cString: mdb_strerror(code)))",
         advice: "Move it away and run `weir state rebuild PIPELINE`.")
-    default: WeirError("storage", "cannot \(what) the state table in \(path): \(String(cString: mdb_strerror(code)))", fatalTo: .worker)
+    case ENOTDIR, EEXIST:
+      WeirError(
+        "storage", "cannot \(what) the state table in \(path): \(String(cString: strerror(code)))",
+        advice: "The state table is a directory: look at what lies at this path, or name another with --store.", fatalTo: .worker)
+    default:
+      WeirError(
+        "storage", "cannot \(what) the state table in \(path): \(String(cString: mdb_strerror(code)))",
+        advice: "Look at the directory and its file system, then run again; `weir state rebuild PIPELINE` makes the table again.",
+        fatalTo: .worker)
     }
   }
 
@@ -117,12 +141,7 @@ final class LMDBEnvironment: @unchecked Sendable {
   /// A write transaction; made again with a larger map when the map is full.
   func write(_ body: (OpaquePointer) -> Int32) throws(WeirError) {
     while true {
-      var transaction: OpaquePointer?
-      var code = mdb_txn_begin(environment, nil, 0, &transaction)
-      if code == MDB_MAP_RESIZED {
-        mdb_env_set_mapsize(environment, 0)
-        continue
-      }
+      var (code, transaction) = LMDBEnvironment.begin(environment, 0)
       guard code == 0, let transaction else { throw LMDBEnvironment.error("write to", path, code) }
       code = body(transaction)
       if code == 0 { code = mdb_txn_commit(transaction) } else { mdb_txn_abort(transaction) }
@@ -139,17 +158,10 @@ final class LMDBEnvironment: @unchecked Sendable {
 
   /// A short read transaction.
   func read<T>(_ body: (OpaquePointer) throws(WeirError) -> T) throws(WeirError) -> T {
-    while true {
-      var transaction: OpaquePointer?
-      let code = mdb_txn_begin(environment, nil, UInt32(MDB_RDONLY), &transaction)
-      if code == MDB_MAP_RESIZED {
-        mdb_env_set_mapsize(environment, 0)
-        continue
-      }
-      guard code == 0, let transaction else { throw LMDBEnvironment.error("read", path, code) }
-      defer { mdb_txn_abort(transaction) }
-      return try body(transaction)
-    }
+    let (code, transaction) = LMDBEnvironment.begin(environment, UInt32(MDB_RDONLY))
+    guard code == 0, let transaction else { throw LMDBEnvironment.error("read", path, code) }
+    defer { mdb_txn_abort(transaction) }
+    return try body(transaction)
   }
 
   func sync() throws(WeirError) {

@@ -80,7 +80,9 @@ final class UncleanStop {
     if let given = getenv("WEIR_BOOT_ID") { return String(cString: given) }
     let descriptor = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else {
-      throw WeirError("storage", "the machine does not tell its boot id (/proc/sys/kernel/random/boot_id)", fatalTo: .worker)
+      throw WeirError(
+        "storage", "the machine does not tell its boot id (/proc/sys/kernel/random/boot_id)",
+        advice: "Mount /proc, or name the boot in the environment variable WEIR_BOOT_ID.", fatalTo: .worker)
     }
     defer { Glibc.close(descriptor) }
     return String(text(of: descriptor).prefix { $0 != "\n" })

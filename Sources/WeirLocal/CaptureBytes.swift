@@ -38,16 +38,35 @@ final class CaptureBytes {
   ///   - isPeek: a pipe can be read again from here.
   init(_ path: String, isPeek: Bool = false) throws(WeirError) {
     self.path = path
+    if path != "-" { _ = try CaptureBytes.fileBytes(path) }
     isOnce = Pipes.isPipe(path)
     self.isPeek = isPeek && isOnce
     descriptor = isOnce ? Pipes.descriptor(path) : open(path, O_RDONLY | O_CLOEXEC)
     input = [UInt8](repeating: 0, count: 256 << 10)
-    guard descriptor >= 0 else { throw FileSystem.error("open the capture", path) }
+    guard descriptor >= 0 else { throw CaptureBytes.unreadable(path, errno) }
     try sniff()
   }
 
-  /// Whether a capture can be read once only.
-  static func isPipe(_ path: String) -> Bool { Pipes.isPipe(path) }
+  /// The size of a capture file as it lies on the disk; nil for a pipe.
+  /// - Throws: `config` where there is no such file, or it is a directory.
+  static func fileBytes(_ path: String) throws(WeirError) -> Int64? {
+    var info = stat()
+    guard stat(path, &info) == 0 else { throw unreadable(path, errno) }
+    guard info.st_mode & S_IFMT != S_IFDIR else {
+      throw WeirError("config", "the capture \(path) is a directory", advice: "Name the files in it: \(path)/*")
+    }
+    return info.st_mode & S_IFMT == S_IFREG ? Int64(info.st_size) : nil
+  }
+
+  private static func unreadable(_ path: String, _ number: Int32) -> WeirError {
+    let advice =
+      switch number {
+      case ENOENT, ENOTDIR: "Look at the path: --capture takes NDJSON files, plain, gzip or zstd, or - for standard input."
+      case EACCES, EPERM: "Make the file readable for this user."
+      default: "Look at the file, then run again."
+      }
+    return WeirError("config", "the capture \(path) cannot be read: \(String(cString: strerror(number)))", advice: advice)
+  }
 
   deinit {
     switch form {
@@ -70,11 +89,11 @@ final class CaptureBytes {
       let stream = UnsafeMutablePointer<z_stream>.allocate(capacity: 1)
       stream.initialize(to: z_stream())
       guard inflateInit2_(stream, 15 + 16, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK else {
-        throw WeirError("storage", "zlib does not start")
+        throw WeirError("storage", "zlib does not start, for the capture \(path)", advice: "Is there memory left? Run again.", isRetriable: true)
       }
       form = .gzip(stream)
     } else if inputEnd >= 4, CaptureBytes.zstdMagics.contains(input[0..<4].reversed().reduce(0) { $0 << 8 | UInt32($1) }) {
-      guard let stream = ZSTD_createDStream() else { throw WeirError("storage", "libzstd does not start") }
+      guard let stream = ZSTD_createDStream() else { throw WeirError("storage", "libzstd does not start, for the capture \(path)", advice: "Is there memory left? Run again.", isRetriable: true) }
       form = .zstd(stream)
     }
   }
@@ -189,8 +208,8 @@ final class CaptureBytes {
       inputAt += used
       if ZSTD_getErrorCode(result) == ZSTD_error_frameParameter_windowTooLarge {
         throw WeirError(
-          "config", "the capture \(path) needs more memory to be uncompressed than 128 MiB, the most that is given",
-          advice: "Compress it again, without --long or --ultra.")
+          "config", "the capture \(path) was compressed with a window of more than 128 MiB, which would take as much memory to read",
+          advice: "Compress it anew with at most --long=27, or uncompress it: zstd -dc --long=31 \(path) | weir replay PIPELINE --capture -")
       }
       if ZSTD_isError(result) != 0 { throw broken(String(cString: ZSTD_getErrorName(result))) }
       isInside = result != 0

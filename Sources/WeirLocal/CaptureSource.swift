@@ -38,18 +38,8 @@ public final class CaptureSource: RecordSource {
   ) throws {
     var total: Int64? = 0
     for file in files where file != "-" {
-      if CaptureBytes.isPipe(file) {
-        total = nil
-        continue
-      }
-      var info = stat()
-      guard stat(file, &info) == 0 else {
-        throw WeirError("config", "the capture \(file) cannot be read: \(String(cString: strerror(errno)))", advice: "Give an NDJSON file, plain, gzip or zstd.")
-      }
-      guard info.st_mode & S_IFMT != S_IFDIR else {
-        throw WeirError("config", "the capture \(file) is a directory", advice: "Name its files: \(file)/*")
-      }
-      total = total.map { $0 + Int64(info.st_size) }
+      let bytes = try CaptureBytes.fileBytes(file)
+      total = total.flatMap { total in bytes.map { total + $0 } }
     }
     if files.contains("-") { total = nil }
     totalFileBytes = total

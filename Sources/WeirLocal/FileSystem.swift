@@ -14,8 +14,16 @@ enum FileSystem {
       return WeirError(
         "read_only", "cannot \(what) \(path): \(why)", advice: "Make the directory writable for this user, then run again.",
         fatalTo: .worker)
+    case ENOTDIR, EISDIR, ELOOP, ENAMETOOLONG:
+      return WeirError(
+        "storage", "cannot \(what) \(path): \(why)",
+        advice: "The lake is a directory and makes all that is in it: look at what lies at this path, or name another with --lake.",
+        fatalTo: .worker)
     default:
-      return WeirError("storage", "cannot \(what) \(path): \(why)", isRetriable: true, fatalTo: .worker)
+      return WeirError(
+        "storage", "cannot \(what) \(path): \(why)",
+        advice: "Look at the directory and its file system, then run again: it goes on from the ledger.", isRetriable: true,
+        fatalTo: .worker)
     }
   }
 

@@ -91,7 +91,7 @@ extension Ledger {
     }
     throw WeirError(
       "storage", "the ledger at \(reader.layout.prefix) could not be made: \(trouble)",
-      advice: "Check the store and start again.", isRetriable: true, fatalTo: .worker)
+      advice: "Look at the lake's directory, then run again.", isRetriable: true, fatalTo: .worker)
   }
 
   /// Reads on to the head of the ledger.

@@ -53,7 +53,7 @@ struct LedgerReader: Sendable {
       if let head = try await tail(of: fold, stillValid: { $0 == snapshot }) { return head }
     }
     throw WeirError(
-      "storage", "the ledger at \(layout.prefix) was collected faster than it could be read", isRetriable: true,
+      "storage", "the ledger at \(layout.prefix) was collected faster than it could be read", advice: "Run again.", isRetriable: true,
       fatalTo: .worker)
   }
 

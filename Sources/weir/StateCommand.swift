@@ -15,22 +15,31 @@ struct State: AsyncParsableCommand {
     subcommands: [Get.self, Scan.self, Rebuild.self])
 
   struct Get: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "One row by its key.")
+    static let negativeKeyHint = "A key that begins with - goes behind --, after all options: weir state get TABLE --store DIR -- -1"
+    static let configuration = CommandConfiguration(
+      abstract: "One row by its key.",
+      discussion: """
+        \(negativeKeyHint)
+        A column whose key is null is named with --null and left out of the keys: weir state get TABLE --null country 7
+        """)
     @Argument(help: "The state table's name.") var table: String
-    @Argument(help: "The key: one text a 'by' column.") var key: [String]
+    @Argument(help: "The key: a text for each 'by' column that is not named with --null, in their order.") var key: [String] = []
+    @Option(help: ArgumentHelp("A 'by' column whose key is null; may be repeated.", valueName: "column")) var null: [String] = []
     @OptionGroup var place: StatePlace
     @Option(help: "table, csv or json.") var format: RowFormat = .table
 
     func run() async throws {
       try await exiting {
         try await StateCommands.get(
-          table: table, keys: key, store: place.store, pipeline: place.pipeline, format: format, console: $0)
+          table: table, keys: key, nulls: null, store: place.store, pipeline: place.pipeline, format: format, console: $0)
       }
     }
   }
 
   struct Scan: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Rows in the order of their keys.")
+    static let configuration = CommandConfiguration(
+      abstract: "Rows in the order of their keys.",
+      discussion: "In CSV null is an empty field, and the empty text is \"\" in quotes, as lookup files have it.")
     @Argument(help: "The state table's name.") var table: String
     @Option(help: "Only keys whose first column begins so.") var prefix: String?
     @Option(help: "At most so many rows.") var limit: Int?

@@ -92,6 +92,32 @@ struct LocalTests {
     }
   }
 
+  @Test func filesAsTheirProgramsReadThemAreCaptures() async throws {
+    let path = folder()
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    try Data("a\nb\n".utf8).write(to: URL(fileURLWithPath: path + "/plain"))
+    let shell = Process()
+    shell.executableURL = URL(fileURLWithPath: "/bin/sh")
+    shell.arguments = [
+      "-c", "cd \(path); gzip -c plain > padded; head -c 300000 /dev/zero >> padded",
+    ]
+    try shell.run()
+    shell.waitUntilExit()
+    // A stored frame in a file whose first frame is to be skipped.
+    let frame: [UInt8] = [0x28, 0xB5, 0x2F, 0xFD, 0x20, 0x04, 0x21, 0x00, 0x00] + Array("a\nb\n".utf8)
+    try Data([0x5A, 0x2A, 0x4D, 0x18, 0x02, 0, 0, 0, 0x78, 0x0A] + frame).write(to: URL(fileURLWithPath: path + "/skippable"))
+    // A window of 2 GiB is told as what it is, not as damage.
+    try Data([0x28, 0xB5, 0x2F, 0xFD, 0x00, 0xA8, 0x21, 0x00, 0x00]).write(to: URL(fileURLWithPath: path + "/long"))
+    for file in ["plain", "padded", "skippable"] {
+      #expect(try await events([path + "/" + file], cut: 100, block: 100).lines == [Array("a".utf8), Array("b".utf8)], "\(file)")
+    }
+    for (file, word) in [("long", "--long=27"), ("none", "--capture"), ("", "/*")] {
+      let error = await #expect(throws: WeirError.self) { try await events([path + "/" + file], cut: 100, block: 100) }
+      #expect(error?.code == "config" && error?.advice?.contains(word) == true, "\(file): \(error.map { "\($0)" } ?? "")")
+      #expect(throws: WeirError.self) { try CaptureSource.firstBytes(of: [path + "/" + file], count: 10) }
+    }
+  }
+
   @Test func theStateTableKeepsTheLargestFence() async throws {
     let path = folder()
     defer { try? FileManager.default.removeItem(atPath: path) }

@@ -1,6 +1,7 @@
 import Foundation
 import Testing
 import WeirCore
+import WeirProtocol
 @testable import WeirService
 
 struct ConfigurationTests {
@@ -71,7 +72,99 @@ struct ConfigurationTests {
     #expect(try meaning("silver:", "lake: {path: ./elsewhere, codec: snappy, flush: {bytes: 1MiB}}\nsilver:") == base)
     let changed = try meaning("tumbling: 10s", "tumbling: 60s")
     #expect(changed != base)
-    #expect(PlanMeaning.changes(from: base, to: changed).first == "gold.g.window.sizeMicroseconds: 10000000 -> 60000000")
+    #expect(PlanMeaning.changes(from: base, to: changed) == ["gold.g.window.size: 10 s -> 60 s"])
+  }
+
+  @Test func aChangeIsToldByNameInTheWordsOfTheFile() throws {
+    func meaning(_ from: String, _ to: String) throws -> JSONValue {
+      let yaml = ConfigurationTests.good.replacingOccurrences(of: from, with: to)
+      return try PlanMeaning.json(try loadPipeline(yaml: yaml, file: "p.yaml").plan)
+    }
+    let cases: [(from: String, to: String, lines: [String])] = [
+      ("fields: {id", "fields: {z: int64!, id", ["record.fields.z: added (int64!)", "silver.columns.z: added (z)"]),
+      ("n: int64, ", "", ["record.fields.n: removed (it was int64)", "silver.columns.n: removed (it was n)"]),
+      ("n: int64", "n: double", ["record.fields.n: int64 -> double"]),
+      ("{tumbling: 10s, lateness", "{hopping: 60s, every: 10s, lateness", ["gold.g.window.size: 10 s -> 60 s", "gold.g.window.every: added (10 s)"]),
+      ("out_of_order: 2s", "out_of_order: 250ms, max_ahead: 1h", ["record.time.out_of_order: 2 s -> 250 ms", "record.time.max_ahead: added (1 h)"]),
+      ("within: 10s", "within: 7d", ["dedup.within: 10 s -> 7 d"]),
+      (", within: 10s", "", ["dedup.within: removed (it was 10 s)"]),
+      ("sum(amount)", "sum(n)", ["gold.g.measure.total: sum(amount) -> sum(n)"]),
+      ("{partition_by: day(t)}", "{partition_by: month(t)}", ["silver.partition_by.t_day: removed (it was day(t))", "silver.partition_by.t_month: added (month(t))"]),
+      ("  st: {", "  v: {by: [id], measure: {c: count()}}\n  st: {", ["state.v: added"]),
+      ("measure: {rows: count(), total: sum(amount)}", "measure: {total: sum(amount), rows: count()}", ["gold.g.measure: the order rows, total -> total, rows"]),
+      ("key: user", "key: id", ["record.key: user -> id"]),
+    ]
+    for item in cases {
+      #expect(PlanMeaning.changes(from: try meaning("", ""), to: try meaning(item.from, item.to)) == item.lines, "\(item.to)")
+    }
+  }
+
+  @Test func manyChangesEndWithTheirNumber() throws {
+    let yaml = ConfigurationTests.good
+    let fields = (0..<12).map { "f\($0): int64" }.joined(separator: ", ")
+    let old = try PlanMeaning.json(try loadPipeline(yaml: yaml, file: "p.yaml").plan)
+    let new = try PlanMeaning.json(
+      try loadPipeline(yaml: yaml.replacingOccurrences(of: "{id: string!", with: "{\(fields), id: string!"), file: "p.yaml").plan)
+    let lines = PlanMeaning.changes(from: old, to: new)
+    #expect(lines.count == 9 && lines.last == "and 16 more", "\(lines)")
+    #expect(PlanMeaning.changes(from: .object([]), to: new).count == 1)
+  }
+
+  @Test func namesOfColumnsThatDeltaTakesForOneAreRefused() {
+    let silver = "silver: {partition_by: day(t)}"
+    let cases: [(from: String, to: String, line: Int, column: Int)] = [
+      (silver, "silver: {columns: \"*, n + 1 as N\"}", 9, 23),
+      (silver, "silver: {columns: [id, \"n + 1 as ID\"]}", 9, 24),
+      (silver, "silver: {columns: 'n as \"\"'}", 9, 19),
+      (silver, "silver: {columns: \"t, id as T_DAY\", partition_by: day(t)}", 9, 51),
+      ("n: int64", "N: int64, n: int64", 9, 9),
+      ("by: [user]\n", "by: [user as Window_Start]\n", 12, 10),
+      ("by: [user]\n", "by: [user, id as USER]\n", 12, 16),
+      ("measure: {rows: count(), total", "measure: {rows: count(), Revision", 14, 30),
+      ("measure: {rows: count(), total", "measure: {rows: count(), ROWS", 14, 30),
+      ("st: {by: [user], measure: {rows:", "st: {by: [user], measure: {User:", 16, 30),
+      ("st: {by: [user], measure: {rows:", "st: {by: [user], measure: {_fence:", 16, 30),
+    ]
+    for item in cases {
+      let found = problems(item.from, item.to)
+      let names = found.map(\.text)
+      #expect(found.count == 1, "\(item.to): \(names)")
+      guard let first = found.first else { continue }
+      #expect(first.code == "duplicate_name" && first.line == item.line && first.column == item.column, "\(item.to): \(first.text)")
+    }
+    #expect(problems(silver, "silver: {columns: \"*, n + 1 as m\"}").isEmpty)
+  }
+
+  @Test func csvTellsNullFromTheEmptyText() {
+    #expect(RowPrinter.csvLine([.null, .string(""), .string("a,b"), .string("say \"x\""), .int(-1)]) == ",\"\",\"a,b\",\"say \"\"x\"\"\",-1")
+    // A comma under a combining mark is one character to Swift and a comma to a reader of CSV.
+    #expect(RowPrinter.csvLine([.string("a,\u{301}")]) == "\"a,\u{301}\"")
+    #expect(RowPrinter.csvLine([.string("\"\u{301}")]) == "\"\"\"\u{301}\"")
+  }
+
+  @Test func aNullKeyIsNamedByItsColumn() throws {
+    let by = [ColumnSchema("country", .string), ColumnSchema("n", .int64)]
+    func values(_ keys: [String], _ nulls: [String] = []) throws -> [Literal] { try KeyArgument.values(keys, nulls: nulls, by, table: "u") }
+    #expect(try values(["", "-1"]) == [.string(""), .int64(-1)])
+    #expect(try values(["7"], ["country"]) == [.null, .int64(7)])
+    #expect(try values(["de"], ["n"]) == [.string("de"), .null])
+    #expect(try values([], ["country", "n"]) == [.null, .null])
+    for wrong in [(["de"], []), (["de", "x"], []), (["7"], ["nn"]), (["de", "7"], ["n"])] as [([String], [String])] {
+      let error = #expect(throws: WeirError.self) { try values(wrong.0, wrong.1) }
+      #expect(error?.advice != nil)
+    }
+  }
+
+  @Test func aLineOfTheLedgerTellsTheSourcesPosition() throws {
+    func commit(_ lane: LaneID, _ to: Int64) -> LaneCommit {
+      LaneCommit(lane: lane, epoch: 1, from: .offset(0), to: .offset(to), watermark: 0)
+    }
+    let genesis = Genesis(ledgerID: "l", runID: "r", stream: "s", plan: .null, planHash: "h", lanes: [LaneID(shard: "s"), .merge])
+    let fold = try LedgerFold(genesis: genesis.sealed(commitID: "c", worker: "w"))
+    let both = EntryDraft(commitID: "d", worker: "w", planHash: "h", lanes: [commit(LaneID(shard: "s"), 4096), commit(.merge, 1)])
+    #expect(LedgerCommands.line(both.sealed(on: fold)).hasPrefix("1  to byte 4096  watermark"))
+    let merge = EntryDraft(commitID: "d", worker: "w", planHash: "h", lanes: [commit(.merge, 1)])
+    #expect(LedgerCommands.line(merge.sealed(on: fold)).hasPrefix("1  watermark"))
   }
 }
 

@@ -94,12 +94,12 @@ final class BlockPreparer {
 
   private func evaluate(_ block: inout PreparedBlock, _ inputs: [Column?]) {
     let count = block.count
-    for evaluator in compiled.silver { block.silver.append(column(evaluator, inputs, &block, mask: nil)) }
+    for output in compiled.silver { block.silver.append(column(output, inputs, &block, mask: nil)) }
     for aggregate in compiled.aggregates {
       var mask: [Bool]?
       if let filter = aggregate.filter {
-        let result = filter.evaluateMask(inputs, count: count)
-        for (row, reason) in result.errors where block.errors[row] == nil { block.errors[row] = reason }
+        let result = filter.evaluator.evaluateMask(inputs, count: count)
+        for (row, reason) in result.errors where block.errors[row] == nil { block.errors[row] = filter.failure(reason) }
         mask = result.isTrue
       }
       let by = aggregate.by.map { column($0, inputs, &block, mask: mask) }
@@ -109,9 +109,11 @@ final class BlockPreparer {
     }
   }
 
-  private func column(_ evaluator: ExprEvaluator, _ inputs: [Column?], _ block: inout PreparedBlock, mask: [Bool]?) -> Column {
-    let result = evaluator.evaluate(inputs, count: block.count)
-    for (row, reason) in result.errors where mask?[row] ?? true && block.errors[row] == nil { block.errors[row] = reason }
+  private func column(
+    _ output: CompiledPlan.Output, _ inputs: [Column?], _ block: inout PreparedBlock, mask: [Bool]?
+  ) -> Column {
+    let result = output.evaluator.evaluate(inputs, count: block.count)
+    for (row, reason) in result.errors where mask?[row] ?? true && block.errors[row] == nil { block.errors[row] = output.failure(reason) }
     return result.column
   }
 }

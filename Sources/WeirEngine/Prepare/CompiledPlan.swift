@@ -3,16 +3,31 @@ import WeirOperators
 
 /// A plan with everything made that a block needs: evaluators, column lists, which tables are finished in the lane.
 public struct CompiledPlan: Sendable {
+  /// One expression of a table.
+  struct Output: Sendable {
+    /// Its place in the pipeline file: `silver.z`, `gold.g.where`, `state.u.measure.total`.
+    let place: String
+    let evaluator: ExprEvaluator
+
+    init(_ place: String, _ expr: Expr) {
+      self.place = place
+      evaluator = ExprEvaluator(expr)
+    }
+
+    /// Why a record is quarantined, in the style of checks.
+    func failure(_ reason: String) -> String { "\(place): \(reason)" }
+  }
+
   /// One aggregate over accepted rows: a gold table or a state table.
   public struct Aggregate: Sendable {
     public var name: String
     /// nil for a state table.
     public var window: WindowSpec?
-    var filter: ExprEvaluator?
-    var by: [ExprEvaluator]
+    var filter: Output?
+    var by: [Output]
     public var byTypes: [ColumnType]
     /// One a measure; nil for `count()`.
-    var arguments: [ExprEvaluator?]
+    var arguments: [Output?]
     public var layout: AggregateLayout
     /// True when one of `by` is the record's key: every row of a group is then in the same lane (DESIGN section 5).
     public var isFinishedInLane: Bool
@@ -21,7 +36,7 @@ public struct CompiledPlan: Sendable {
   public let plan: Plan
   public let lookups: [LookupTable]
   let checks: [(check: Check, evaluator: ExprEvaluator)]
-  let silver: [ExprEvaluator]
+  let silver: [Output]
   /// Gold tables in the plan's order, then state tables.
   public let aggregates: [Aggregate]
   public let goldCount: Int
@@ -30,14 +45,16 @@ public struct CompiledPlan: Sendable {
     self.plan = plan
     self.lookups = lookups
     checks = plan.checks.map { ($0, ExprEvaluator($0.that)) }
-    silver = plan.silver?.columns.map { ExprEvaluator($0.expr) } ?? []
+    silver = plan.silver?.columns.map { Output("silver.\($0.name)", $0.expr) } ?? []
     goldCount = plan.gold.count
     // Where keys may lie anywhere, no lane can finish a table by key.
     let key = plan.source.kafka?.misplaced == .merge ? nil : plan.record.key
     func make(_ name: String, _ window: WindowSpec?, _ filter: Expr?, _ by: [OutputColumn], _ measures: [Measure]) -> Aggregate {
-      Aggregate(
-        name: name, window: window, filter: filter.map { ExprEvaluator($0) }, by: by.map { ExprEvaluator($0.expr) },
-        byTypes: by.map(\.expr.type), arguments: measures.map { $0.argument.map { ExprEvaluator($0) } },
+      let place = (window == nil ? "state." : "gold.") + name
+      return Aggregate(
+        name: name, window: window, filter: filter.map { Output("\(place).where", $0) },
+        by: by.map { Output("\(place).by.\($0.name)", $0.expr) }, byTypes: by.map(\.expr.type),
+        arguments: measures.map { measure in measure.argument.map { Output("\(place).measure.\(measure.name)", $0) } },
         layout: AggregateLayout(measures),
         isFinishedInLane: by.contains { column in
           guard let key, let input = column.expr.plainColumn else { return false }

@@ -62,7 +62,11 @@ public struct ReplayWorker: Sendable {
   /// not have grown.
   private func refuseGrowth(_ fold: LedgerFold) async throws {
     let first = fold.genesis.lanes.first.flatMap { fold[$0] }
-    guard case .offset(let position)? = first?.position else { throw WeirError("corrupt", "the ledger has no position") }
+    guard case .offset(let position)? = first?.position else {
+      throw WeirError(
+        "corrupt", "the ledger has no byte of a capture as its position",
+        advice: "It was written for another source: use that version of Weir, or replay into a new lake (--lake DIR --store DIR).")
+    }
     let source = try self.source(position, first?.prefixHash)
     var grew = false
     loop: while true {

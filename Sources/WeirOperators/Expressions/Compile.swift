@@ -9,11 +9,20 @@ public func compileExpression(_ text: String, inputs: [InputColumn]) throws(Expr
 }
 
 /// Compiles `*, expr as name, column`: `*` stands for the input columns `star`.
-public func compileSelectList(_ text: String, inputs: [InputColumn], star: [Int]) throws(ExpressionError) -> [OutputColumn] {
+///
+/// - Parameter taken: names of the table's other columns.
+/// - Throws: also where a name is empty or taken. Delta compares names of columns without regard to case: a table with `v`
+///   and `V` could be written, and no reader would open it.
+public func compileSelectList(
+  _ text: String, inputs: [InputColumn], star: [Int], taken: [String] = []
+) throws(ExpressionError) -> [OutputColumn] {
   var parser = try Parser(text, inputs: inputs)
   var columns: [OutputColumn] = []
+  var names = TableNames(taken)
   func add(_ name: String, _ expr: Expr, _ offset: Int) throws(ExpressionError) {
-    guard !columns.contains(where: { $0.name == name }) else { throw ExpressionError("the column \(name) stands twice", at: offset) }
+    if let reason = names.add(name) {
+      throw ExpressionError("\(reason); write \(expr.text) as NAME", at: offset, isAboutName: true)
+    }
     columns.append(OutputColumn(name: name, expr: expr))
   }
   repeat {
@@ -33,6 +42,26 @@ public func compileSelectList(_ text: String, inputs: [InputColumn], star: [Int]
   } while parser.take(symbol: ",")
   guard parser.isAtEnd else { throw parser.unexpected("',' or the end expected") }
   return columns
+}
+
+/// The names of one table's columns, as Delta tells them apart: not by their case.
+public struct TableNames: Sendable {
+  private var byKey: [String: String] = [:]
+
+  public init(_ taken: [String] = []) {
+    for name in taken { byKey[name.lowercased()] = name }
+  }
+
+  /// - Returns: why a column cannot have the name; nil if it can, and has it now.
+  public mutating func add(_ name: String) -> String? {
+    guard !name.isEmpty else { return "the name of a column cannot be empty" }
+    guard let before = byKey[name.lowercased()] else {
+      byKey[name.lowercased()] = name
+      return nil
+    }
+    return before == name
+      ? "the name \(name) is taken" : "the name \(name) is taken by \(before): in a Delta table names that differ in case only are one"
+  }
 }
 
 /// An aggregate function with its argument.

@@ -45,8 +45,8 @@ struct Evaluation {
     case .and(let a, let b): return logic(run(a), run(b), decides: false)
     case .or(let a, let b): return logic(run(a), run(b), decides: true)
     case .compare(let op, let a, let b): return compare(op, run(a), run(b))
-    case .arithmetic(let op, let a, let b): return arithmetic(op, run(a), run(b), e.type)
-    case .negate(let a): return negate(run(a))
+    case .arithmetic(let op, let a, let b): return arithmetic(op, run(a), run(b), e)
+    case .negate(let a): return negate(run(a), e)
     case .isNull(let a):
       let x = run(a)
       let valid = x.validity(count)
@@ -61,7 +61,7 @@ struct Evaluation {
       let x = run(a)
       return vector(.int64, .int64(zipMap(x.ints, .constant(Int64(1000)), count, CivilTime.floorDivide)), x.validity(count), x.errors)
     case .concat(let a, let b): return concat(run(a), run(b))
-    case .call(let function, let a): return call(function, run(a))
+    case .call(let function, let a): return call(function, run(a), e)
     }
   }
 
@@ -192,33 +192,33 @@ struct Evaluation {
 
   // MARK: Arithmetic
 
-  private func arithmetic(_ op: Expr.Arithmetic, _ x: Vector, _ y: Vector, _ type: ColumnType) -> Vector {
+  private func arithmetic(_ op: Expr.Arithmetic, _ x: Vector, _ y: Vector, _ e: Expr) -> Vector {
     var valid = bothValid(x.validity(count), y.validity(count))
     var errors = merge(x, y)
     /// Marks rows: null (division by zero) or an error, where both operands are there.
     func mark(_ row: Int, _ reason: String?) {
       guard valid?[row] ?? true else { return }
-      if let reason { errors[row] = reason }
+      if let reason { errors[row] = "\(reason) in \(e.text)" }
       if valid == nil { valid = [Bool](repeating: true, count: count) }
       valid![row] = false
     }
     let values: Column.Values
-    switch type {
+    switch e.type {
     case .double:
       let out = zipMap(x.doubles, y.doubles, count) { a, b in Evaluation.double(op, a, b) }
       for i in 0..<count where !out[i].isFinite {
-        mark(i, isZero(y.doubles, i) && (op == .divide || op == .remainder) ? nil : "\(op.rawValue): beyond the largest double")
+        mark(i, isZero(y.doubles, i) && (op == .divide || op == .remainder) ? nil : "beyond the largest double")
       }
       values = .double(out.map { $0.isFinite ? $0 : 0 })
     case .int64: values = .int64(exact(op, x.ints, y.ints, mark))
     case .decimal(let precision, _):
       let out = exact(op, x.decimals, y.decimals, mark)
       let bound = FieldValues.powers[precision]
-      for i in 0..<count where out[i] >= bound || out[i] <= -bound { mark(i, "\(op.rawValue): more than \(precision) digits") }
+      for i in 0..<count where out[i] >= bound || out[i] <= -bound { mark(i, "more than \(precision) digits") }
       values = .decimal(out)
-    default: preconditionFailure("arithmetic on \(type.name)")
+    default: preconditionFailure("arithmetic on \(e.type.name)")
     }
-    return vector(type, values, valid, errors)
+    return vector(e.type, values, valid, errors)
   }
 
   private func isZero(_ x: Vector.Operand<Double>, _ row: Int) -> Bool {
@@ -258,15 +258,15 @@ struct Evaluation {
       if overflow { overflows.append(row) }
       return overflow ? 0 : value
     }
-    for row in overflows { mark(row, op == .remainder ? nil : "\(op.rawValue): overflow") }
+    for row in overflows { mark(row, op == .remainder ? nil : "overflow") }
     return out
   }
 
-  private func negate(_ x: Vector) -> Vector {
+  private func negate(_ x: Vector, _ e: Expr) -> Vector {
     switch x.type {
-    case .double: return arithmetic(.multiply, x, Vector(type: .double, .constant(.double(-1))), .double)
-    case .int64: return arithmetic(.subtract, Vector(type: .int64, .constant(.int64(0))), x, .int64)
-    default: return arithmetic(.subtract, Vector(type: x.type, .constant(.decimal(0, precision: 38, scale: 0))), x, x.type)
+    case .double: return arithmetic(.multiply, x, Vector(type: .double, .constant(.double(-1))), e)
+    case .int64: return arithmetic(.subtract, Vector(type: .int64, .constant(.int64(0))), x, e)
+    default: return arithmetic(.subtract, Vector(type: x.type, .constant(.decimal(0, precision: 38, scale: 0))), x, e)
     }
   }
 }

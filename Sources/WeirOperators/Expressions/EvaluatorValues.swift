@@ -76,7 +76,7 @@ extension Evaluation {
     return vector(.string, .string(values), valid, x.errors.merging(y.errors) { first, _ in first }, owners: [arena])
   }
 
-  func call(_ function: Expr.Function, _ x: Vector) -> Vector {
+  func call(_ function: Expr.Function, _ x: Vector, _ e: Expr) -> Vector {
     let arena = Arena()
     let valid = x.validity(count)
     switch function {
@@ -92,17 +92,17 @@ extension Evaluation {
         return arena.copy(function == .lower ? text.lowercased() : text.uppercased())
       }
       return vector(.string, .string(values), valid, x.errors, owners: [arena])
-    case .abs: return absolute(x, valid)
+    case .abs: return absolute(x, valid, e)
     }
   }
 
-  private func absolute(_ x: Vector, _ valid: [Bool]?) -> Vector {
+  private func absolute(_ x: Vector, _ valid: [Bool]?, _ e: Expr) -> Vector {
     var errors = x.errors
     switch x.type {
     case .double: return vector(.double, .double(zipMap(x.doubles, .constant(0), count) { a, _ in a.magnitude }), valid, errors)
     case .int64:
       let ints = zipMap(x.ints, .constant(0), count) { a, _ in a }
-      for row in 0..<count where ints[row] == Int64.min && valid?[row] ?? true { errors[row] = "abs: overflow" }
+      for row in 0..<count where ints[row] == Int64.min && valid?[row] ?? true { errors[row] = "overflow in \(e.text)" }
       return vector(.int64, .int64(ints.map { $0 == Int64.min ? 0 : abs($0) }), valid, errors)
     default: return vector(x.type, .decimal(zipMap(x.decimals, .constant(0), count) { a, _ in a < 0 ? -a : a }), valid, errors)
     }

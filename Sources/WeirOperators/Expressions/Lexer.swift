@@ -7,11 +7,14 @@ public struct ExpressionError: Error, Sendable {
   public var offset: Int
   /// The nearest right name.
   public var suggestion: String?
+  /// The expression is right, and its column cannot have this name.
+  public var isAboutName: Bool
 
-  public init(_ message: String, at offset: Int, suggestion: String? = nil) {
+  public init(_ message: String, at offset: Int, suggestion: String? = nil, isAboutName: Bool = false) {
     self.message = message
     self.offset = offset
     self.suggestion = suggestion
+    self.isAboutName = isAboutName
   }
 }
 

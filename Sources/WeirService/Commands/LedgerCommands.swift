@@ -29,14 +29,15 @@ public enum LedgerCommands {
     WeirError("config", "there is no ledger \(prefix) in this lake", advice: "Run `weir replay` first, or name the lake with --lake.")
   }
 
-  private static func line(_ entry: LedgerEntry) -> String {
+  static func line(_ entry: LedgerEntry) -> String {
     if let genesis = entry.genesis {
       return "\(entry.number)  ledger \(genesis.ledgerID), \(genesis.lanes.count) lanes by \(genesis.dealing?.rawValue ?? "shard")"
     }
     var counts = BucketCounts()
     for lane in entry.lanes { counts += lane.counts }
     let files = entry.tables.reduce(0) { $0 + $1.files.count }
-    let position = entry.lanes.first?.to.text ?? ""
+    // The merge lane's position is a number of entries, not of bytes.
+    let position = entry.lanes.first { $0.lane != .merge }.map { "to byte \($0.to.text)  " } ?? ""
     let decisions = entry.lanes.flatMap(\.decisions).map { decision in
       switch decision {
       case .endOfInput: "end of input"
@@ -48,7 +49,7 @@ public enum LedgerCommands {
       case .gap(let from, let to, let reason): "gap \(from.text) to \(to.text): \(reason)"
       }
     }
-    return "\(entry.number)  to byte \(position)  watermark \(watermark(entry.mergedWatermark))  in \(counts.input) = \(counts.accepted) accepted + \(counts.duplicate) duplicate + \(counts.filtered) filtered + \(counts.quarantined) quarantined  \(files) files"
+    return "\(entry.number)  \(position)watermark \(watermark(entry.mergedWatermark))  in \(counts.input) = \(counts.accepted) accepted + \(counts.duplicate) duplicate + \(counts.filtered) filtered + \(counts.quarantined) quarantined  \(files) files"
       + (decisions.isEmpty ? "" : "  [\(decisions.joined(separator: "; "))]")
   }
 

@@ -39,7 +39,9 @@ public enum ReplayCommand {
         "config", "\(options.pipeline) reads Kafka", advice: "Run it with `weir run`, or give it source: {capture: …} to replay a capture.")
     }
     if let lanes = options.lanes, !(1...1024).contains(lanes) {
-      throw WeirError("config", "--lanes takes 1 to 1024, not \(lanes)")
+      throw WeirError(
+        "config", "--lanes takes 1 to 1024, not \(lanes)",
+        advice: "Take a number in between, or leave it out. The rows do not depend on it.")
     }
     let places = Places(pipeline, lake: options.lake, store: options.store)
     let wiring = try Wiring(places, withState: !pipeline.plan.state.isEmpty)

@@ -9,22 +9,14 @@ import WeirOperators
 public enum StateCommands {
   /// - Parameters:
   ///   - store: the directory; else the pipeline's.
-  ///   - keys: one text a `by` column.
+  ///   - keys: one text a `by` column that is not among `nulls`.
+  ///   - nulls: names of `by` columns whose key is null.
   /// - Returns: 0, or 1 when there is no such row.
   public static func get(
-    table: String, keys: [String], store: String?, pipeline: String?, format: RowFormat, console: Console
+    table: String, keys: [String], nulls: [String] = [], store: String?, pipeline: String?, format: RowFormat, console: Console
   ) async throws -> Int32 {
     let reader = try await StateReader(table: table, store: try directory(store, pipeline))
-    guard keys.count == reader.by.count else {
-      throw WeirError(
-        "config", "the key of \(table) has \(reader.by.count) parts (\(reader.by.map(\.name).joined(separator: ", "))), \(keys.count) were given")
-    }
-    let values = try zip(keys, reader.by).map { text, column in
-      guard let value = KeyArgument.literal(text, column.type) else {
-        throw WeirError("config", "\(column.name): \(text) is no \(column.type.name)")
-      }
-      return value
-    }
+    let values = try KeyArgument.values(keys, nulls: nulls, reader.by, table: table)
     guard let row = try await reader.table.read(table: table, key: StateKey.encode(values)), row.value != nil else {
       console.talk("no such row in \(table)")
       return 1
@@ -36,9 +28,14 @@ public enum StateCommands {
   public static func scan(
     table: String, prefix: String?, limit: Int?, store: String?, pipeline: String?, format: RowFormat, console: Console
   ) async throws -> Int32 {
+    if let limit, limit < 0 {
+      throw WeirError("config", "--limit \(limit): a number of rows cannot be negative", advice: "Leave --limit out for all rows.")
+    }
     let reader = try await StateReader(table: table, store: try directory(store, pipeline))
     if prefix != nil, reader.by.first?.type != .string {
-      throw WeirError("config", "--prefix needs a table whose first key column is a string")
+      throw WeirError(
+        "config", "--prefix needs a table whose first key column is a string; that of \(table) is \(reader.by.first?.type.name ?? "none")",
+        advice: "Leave --prefix out, or take one row with `weir state get`.")
     }
     let rows = try await reader.table.scan(table: table, prefix: prefix.map(StateKey.prefix) ?? [], limit: limit ?? -1)
     try await reader.show(rows, format: format, console: console)
@@ -47,7 +44,10 @@ public enum StateCommands {
 
   private static func directory(_ store: String?, _ pipeline: String?) throws -> String {
     if let store { return store }
-    guard let pipeline else { throw WeirError("config", "name the state table's directory with --store, or the pipeline with --pipeline") }
+    guard let pipeline else {
+      throw WeirError(
+        "config", "it is not said where the state table is", advice: "Give its directory with --store, or the pipeline file with --pipeline.")
+    }
     return Places(try loadPipeline(file: pipeline), lake: nil, store: nil).store
   }
 
@@ -63,8 +63,49 @@ public enum StateCommands {
   }
 }
 
-/// A `by` value from the command line.
+/// A key from the command line.
 enum KeyArgument {
+  /// - Parameters:
+  ///   - keys: a text for each `by` column that is not among `nulls`, in their order.
+  ///   - nulls: names of `by` columns whose value is null.
+  static func values(_ keys: [String], nulls: [String], _ by: [ColumnSchema], table: String) throws(WeirError) -> [Literal] {
+    let names = by.map(\.name)
+    for name in nulls where !names.contains(name) {
+      throw WeirError(
+        "config", "--null \(name): no column of the key of \(table) has this name",
+        advice: "Its columns: \(names.joined(separator: ", ")).")
+    }
+    let given = by.filter { !nulls.contains($0.name) }
+    guard keys.count == given.count else {
+      let count = given.count == 1 ? "1 text is" : "\(given.count) texts are"
+      throw WeirError(
+        "config", "the key of \(table) is made of \(names.joined(separator: ", ")): \(count) needed, not \(keys.count)",
+        advice: "Give a text for each column in this order; a column whose key is null is named with --null COLUMN instead.")
+    }
+    var rest = keys[...]
+    return try by.map { column throws(WeirError) -> Literal in
+      guard !nulls.contains(column.name), let text = rest.popFirst() else { return .null }
+      guard let value = literal(text, column.type) else {
+        throw WeirError(
+          "config", "the key column \(column.name) of \(table) is \(column.type.name), and '\(text)' is none",
+          advice: "Write it as a cast from text reads it: \(example(column.type)); for null give --null \(column.name) instead.")
+      }
+      return value
+    }
+  }
+
+  private static func example(_ type: ColumnType) -> String {
+    switch type {
+    case .bool: "true"
+    case .int64: "42"
+    case .double: "4.5"
+    case .decimal(_, let scale): scale == 0 ? "42" : "4." + String(repeating: "5", count: scale)
+    case .string, .binary: "abc"
+    case .timestamp: "2026-01-31T23:59:59Z"
+    }
+  }
+
+  /// A `by` value; nil if the text is none of the type. The empty text is null where the type has no empty value.
   static func literal(_ text: String, _ type: ColumnType) -> Literal? {
     if type == .string { return .string(text) }
     if text.isEmpty { return .null }
@@ -77,6 +118,8 @@ enum KeyArgument {
 
 /// One state table opened for reading.
 struct StateReader {
+  /// What stands behind a row's own columns when it is shown.
+  static let ownColumns = ["_fence", "_committed"]
   let table: LMDBStateTable
   let by: [ColumnSchema]
   let measures: [String]
@@ -90,7 +133,11 @@ struct StateReader {
     else {
       let known = try await table.listMeta(prefix: "schema/").map { String($0.name.dropFirst(7)) }
       let nearest = nearestName(name, in: known).map { " (did you mean \($0)?)" } ?? ""
-      throw WeirError("config", "there is no state table \(name) in \(store)\(nearest); there are: \(known.joined(separator: ", "))")
+      throw WeirError(
+        "config", "there is no state table \(name) in \(store)\(nearest)",
+        advice: known.isEmpty
+          ? "There is none at all yet: a pipeline with a section `state` makes its tables when its replay ends an epoch."
+          : "There are: \(known.joined(separator: ", ")).")
     }
     (by, measures) = schema
   }
@@ -112,7 +159,7 @@ struct StateReader {
     if format == .csv {
       shown = lines.map { Array($0.dropLast(2)) }
     } else {
-      columns += ["_fence", "_committed"]
+      columns += StateReader.ownColumns
     }
     RowPrinter(format: format, console: console).print(columns: columns, rows: shown)
   }

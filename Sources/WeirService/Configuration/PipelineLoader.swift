@@ -17,8 +17,9 @@ public struct LoadedPipeline: Sendable {
 /// one, the nearest right name.
 public func loadPipeline(file: String) throws(ConfigurationError) -> LoadedPipeline {
   guard let data = FileManager.default.contents(atPath: file) else {
+    let message = "the pipeline file cannot be read: \(Paths.whyUnreadable(file)); give the path of a YAML file"
     throw ConfigurationError(diagnostics: [
-      Diagnostic(severity: .error, code: "no_file", message: "the pipeline file cannot be read", suggestion: nil, file: file, line: 1, column: 1)
+      Diagnostic(severity: .error, code: "no_file", message: message, suggestion: nil, file: file, line: 1, column: 1)
     ])
   }
   return try loadPipeline(yaml: String(decoding: data, as: UTF8.self), file: file)
@@ -213,7 +214,7 @@ final class PipelineLoader {
       }
       let path = Paths.resolve(file, in: directory)
       guard let data = FileManager.default.contents(atPath: path) else {
-        reader.report("lookups.\(name): the file \(path) cannot be read", "no_file", at: fileNode)
+        reader.report("lookups.\(name): the file \(path) cannot be read: \(Paths.whyUnreadable(path))", "no_file", at: fileNode)
         continue
       }
       do {
@@ -230,6 +231,16 @@ enum Paths {
   static func resolve(_ path: String, in directory: String) -> String { path.hasPrefix("/") ? path : directory + "/" + path }
 
   static func environment(_ name: String) -> String? { ProcessInfo.processInfo.environment[name] }
+
+  /// Of a file that could not be read.
+  static func whyUnreadable(_ path: String) -> String {
+    var isDirectory: ObjCBool = false
+    if FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), isDirectory.boolValue { return "it is a directory" }
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return String(cString: strerror(errno)) }
+    close(descriptor)
+    return "it cannot be read as a file"
+  }
 }
 
 /// Types as a pipeline file writes them: `string!`, `timestamp_ms`, `decimal(12,2)`.

@@ -63,7 +63,9 @@ extension PipelineLoader {
     var result: [PartitionColumn] = []
     for (text, item) in texts {
       guard let partition = partition(text, item, what, columns) else { continue }
-      if result.contains(where: { $0.name == partition.name }) { reader.report("\(what): \(partition.name) stands twice", "duplicate_name", at: item) }
+      if result.contains(where: { $0.name.lowercased() == partition.name.lowercased() }) {
+        reader.report("\(what): \(partition.name) stands twice", "duplicate_name", at: item)
+      }
       result.append(partition)
     }
     if !columns.isEmpty, result.filter({ $0.transform == .identity }).count == columns.count {
@@ -92,8 +94,8 @@ extension PipelineLoader {
       reader.report("\(what): \(name) is \(column.type.name), \(transform.rawValue) needs a timestamp", "type_mismatch", at: node)
     }
     let own = transform == .identity ? name : "\(name)_\(transform.rawValue)"
-    if transform != .identity, columns.contains(where: { $0.name == own }) {
-      reader.report("\(what): the table has a column \(own) already", "duplicate_name", at: node)
+    if transform != .identity, let same = columns.first(where: { $0.name.lowercased() == own.lowercased() }) {
+      reader.report("\(what): the table has a column \(same.name) already", "duplicate_name", at: node)
     }
     return PartitionColumn(transform: transform, column: name, name: own)
   }
@@ -115,13 +117,26 @@ extension PipelineLoader {
     let members = node.null != nil ? [:] : reader.mapping(node, "silver", keys: ["partition_by", "columns"])
     let star = Array(fields.indices)
     var columns: [OutputColumn] = []
+    var isWhole = true
     if let list = members["columns"] {
-      let text = reader.strings(list, "silver.columns").map(\.text).joined(separator: ", ")
-      do { columns = try compileSelectList(text, inputs: inputs, star: star) } catch { reader.report(error, at: list, in: "silver.columns") }
+      for (text, item) in reader.strings(list, "silver.columns") {
+        do throws(ExpressionError) {
+          columns += try compileSelectList(text, inputs: inputs, star: star, taken: columns.map(\.name))
+        } catch {
+          reader.report(error, at: item, in: "silver.columns")
+          isWhole = false
+        }
+      }
       if list.sequence != nil, columns.isEmpty { return nil }
     } else {
-      columns = star.map { OutputColumn(name: fields[$0].name, expr: Expr(node: .column($0), type: fields[$0].type, text: fields[$0].name)) }
+      do throws(ExpressionError) {
+        columns = try compileSelectList("*", inputs: inputs, star: star)
+      } catch {
+        reader.report(error, at: node, in: "silver (all fields)")
+        isWhole = false
+      }
     }
+    guard isWhole else { return SilverSpec(columns: columns) }
     let schema = columns.map { ColumnSchema($0.name, $0.expr.type) }
     return SilverSpec(columns: columns, partitionBy: partitions(members["partition_by"], "silver.partition_by", schema))
   }
@@ -135,7 +150,7 @@ extension PipelineLoader {
       let what = "gold.\(name)"
       let members = reader.mapping(value, what, keys: ["where", "by", "window", "measure", "partition_by", "emit"])
       if let emit = members["emit"] { _ = reader.choice(emit, "\(what).emit", ["final"], later: ["revisions"]) }
-      let reserved = ["window_start", "window_end", "revision"]
+      let reserved = GoldSpec.ownColumns
       let by = self.by(members, what, value, reserved)
       let measures = self.measures(members, what, value, reserved + by.map(\.name))
       guard let windowNode = reader.required(members, "window", of: what, at: value), let window = window(windowNode, what) else { return nil }
@@ -153,9 +168,9 @@ extension PipelineLoader {
       guard tableName(key, "state") != nil else { return nil }
       let what = "state.\(name)"
       let members = reader.mapping(value, what, keys: ["where", "by", "measure"], later: ["ttl"])
-      let by = self.by(members, what, value, [])
+      let by = self.by(members, what, value, StateReader.ownColumns)
       if by.isEmpty, members["by"] != nil { reader.report("\(what).by names no column", "bad_value", at: members["by"]) }
-      let measures = self.measures(members, what, value, by.map(\.name))
+      let measures = self.measures(members, what, value, StateReader.ownColumns + by.map(\.name))
       return StateSpec(name: name, filter: members["where"].flatMap { condition($0, "\(what).where") }, by: by, measures: measures)
     }
   }
@@ -165,12 +180,7 @@ extension PipelineLoader {
     var columns: [OutputColumn] = []
     for (text, item) in reader.strings(list, "\(what).by") {
       do throws(ExpressionError) {
-        for column in try compileSelectList(text, inputs: inputs, star: []) {
-          if reserved.contains(column.name) || columns.contains(where: { $0.name == column.name }) {
-            reader.report("\(what).by: the name \(column.name) is taken; write EXPR as NAME", "duplicate_name", at: item)
-          }
-          columns.append(column)
-        }
+        columns += try compileSelectList(text, inputs: inputs, star: [], taken: reserved + columns.map(\.name))
       } catch { reader.report(error, at: item, in: "\(what).by") }
     }
     return columns
@@ -178,8 +188,9 @@ extension PipelineLoader {
 
   private func measures(_ members: [String: Node], _ what: String, _ node: Node, _ taken: [String]) -> [Measure] {
     guard let list = reader.required(members, "measure", of: what, at: node) else { return [] }
+    var names = TableNames(taken)
     return reader.named(list, "\(what).measure").compactMap { (name, key, value) -> Measure? in
-      if taken.contains(name) { reader.report("\(what).measure: the name \(name) is taken", "duplicate_name", at: key) }
+      if let reason = names.add(name) { reader.report("\(what).measure: \(reason)", "duplicate_name", at: key) }
       guard let text = reader.string(value, "\(what).measure.\(name)") else { return nil }
       do throws(ExpressionError) {
         let call = try compileMeasure(text, inputs: inputs)

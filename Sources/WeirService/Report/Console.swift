@@ -79,7 +79,7 @@ struct RowPrinter {
       }
     case .csv:
       console.data(columns.map(RowPrinter.csv).joined(separator: ","))
-      for row in rows { console.data(row.map { RowPrinter.csv(RowPrinter.text($0)) }.joined(separator: ",")) }
+      for row in rows { console.data(RowPrinter.csvLine(row)) }
     case .table: table(columns, rows.map { $0.map { $0.isNull ? "–" : RowPrinter.text($0) } })
     }
   }
@@ -104,9 +104,20 @@ struct RowPrinter {
     }
   }
 
+  /// As in lookup files: null is an empty field, the empty text is quoted.
+  static func csvLine(_ row: [JSONValue]) -> String {
+    row.map { $0 == .string("") ? "\"\"" : csv(text($0)) }.joined(separator: ",")
+  }
+
   private static func csv(_ cell: String) -> String {
-    guard cell.contains(where: { $0 == "," || $0 == "\"" || $0.isNewline }) else { return cell }
-    return "\"" + cell.replacingOccurrences(of: "\"", with: "\"\"") + "\""
+    // By code points: a comma with a combining mark is a comma to every reader of CSV.
+    guard cell.unicodeScalars.contains(where: { [",", "\"", "\n", "\r"].contains($0) }) else { return cell }
+    var quoted = "\"".unicodeScalars
+    for scalar in cell.unicodeScalars {
+      if scalar == "\"" { quoted.append(scalar) }
+      quoted.append(scalar)
+    }
+    return String(quoted) + "\""
   }
 }
 
