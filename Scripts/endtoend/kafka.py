@@ -115,7 +115,7 @@ def one_worker(suite):
         lag = lags(b.address, job)
         suite.claim(one_worker.__doc__, faults)
         suite.claim("the broker's offsets of the group follow the ledger: other tools see no lag", lag)
-        again = Worker(job, b.address)
+        again = Worker(job, b.address).begin(b.address)
         broker.wait("the worker reads", lambda: again.saw("assigned"), 60)
         time.sleep(1)
         ends = {f"{r.topic}/{r.partition}": 0 for r in stream.records}
