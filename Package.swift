@@ -27,7 +27,7 @@ let package = Package(
     .target(
       name: "WeirService",
       dependencies: [
-        "WeirEngine", "WeirLocal", "WeirLMDB", "WeirDelta", "WeirParquet", "WeirProtocol", "WeirOperators", "WeirCore",
+        "WeirEngine", "WeirLocal", "WeirLMDB", "WeirKafka", "WeirDelta", "WeirParquet", "WeirProtocol", "WeirOperators", "WeirCore",
         .product(name: "Yams", package: "Yams"),
       ],
       swiftSettings: hot),
@@ -37,6 +37,7 @@ let package = Package(
       swiftSettings: hot),
     // adapters
     .target(name: "WeirLocal", dependencies: ["WeirCore", "CZstd", "CZlib", "CWeir"], swiftSettings: hot),
+    .target(name: "WeirKafka", dependencies: ["WeirCore", "CKafka"], swiftSettings: hot),
     .target(name: "WeirLMDB", dependencies: ["WeirCore", "CLMDB"], swiftSettings: hot),
     // formats
     .target(name: "WeirParquet", dependencies: ["WeirCore", "CWeir", "CZstd", "CSnappy", "CZlib"], swiftSettings: hot),
@@ -47,6 +48,7 @@ let package = Package(
     // core
     .target(name: "WeirCore", dependencies: ["CWeir"], swiftSettings: hot),
     .target(name: "CWeir", cSettings: [.unsafeFlags(["-O2"])], linkerSettings: [.linkedLibrary("crypto")]),
+    .systemLibrary(name: "CKafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"])]),
     .systemLibrary(name: "CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "CSnappy", providers: [.apt(["libsnappy-dev"])]),
@@ -57,12 +59,19 @@ let package = Package(
       dependencies: ["WeirParquet", "WeirLMDB", "WeirLocal", "WeirOperators", "WeirCore", "CWeir", "CLMDB", "CZstd"],
       swiftSettings: hot),
     .target(name: "WeirSimulation", dependencies: ["WeirProtocol", "WeirCore"], swiftSettings: hot),
+    .executableTarget(
+      name: "weir-mock-kafka",
+      dependencies: ["WeirKafka", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
     .testTarget(name: "WeirOperatorsTests", dependencies: ["WeirOperators", "WeirCore"]),
     .testTarget(name: "WeirProtocolTests", dependencies: ["WeirProtocol", "WeirSimulation", "WeirCore"]),
     .testTarget(name: "WeirParquetTests", dependencies: ["WeirParquet", "WeirCore"]),
     .testTarget(name: "WeirDeltaTests", dependencies: ["WeirDelta", "WeirParquet", "WeirCore"]),
     .testTarget(name: "WeirLocalTests", dependencies: ["WeirLocal", "WeirLMDB", "WeirCore"]),
-    .testTarget(name: "WeirServiceTests", dependencies: ["WeirService", "WeirEngine", "WeirOperators", "WeirProtocol", "WeirCore"]),
+    .testTarget(name: "WeirKafkaTests", dependencies: ["WeirKafka", "WeirCore"]),
+    .testTarget(
+      name: "WeirEngineTests",
+      dependencies: ["WeirEngine", "WeirService", "WeirLocal", "WeirOperators", "WeirProtocol", "WeirCore"]),
+    .testTarget(name: "WeirServiceTests", dependencies: ["WeirService", "WeirOperators", "WeirProtocol", "WeirCore"]),
   ],
   swiftLanguageModes: [.v6]
 )

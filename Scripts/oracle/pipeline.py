@@ -153,6 +153,13 @@ def _lookup(base, spec):
     return path, spec["key"], types
 
 
+def _stream(source):
+    """The name of the tables: a capture's stream; of a Kafka source as given, or its only topic."""
+    if "capture" in source:
+        return source["capture"]["stream"]
+    return source["kafka"].get("stream") or source["kafka"]["topic"]
+
+
 def load(path):
     with open(path) as f:
         y = yaml.safe_load(f)
@@ -167,7 +174,7 @@ def load(path):
     for text in listed(silver.get("columns") or "*"):
         columns += [(f.name, f'"{f.name}"') for f in fields] if text == "*" else [named(text)]
     return Pipeline(
-        path=path, name=y["pipeline"], stream=y["source"]["capture"]["stream"], fields=fields,
+        path=path, name=y["pipeline"], stream=_stream(y["source"]), fields=fields,
         key=record.get("key") or "", time=time.get("field") or "", out_of_order=duration(time.get("out_of_order", "0s")),
         max_ahead=duration(time["max_ahead"]) if "max_ahead" in time else -1,
         checks=[(c["name"], c["that"], c.get("else", "quarantine")) for c in y.get("checks") or []],

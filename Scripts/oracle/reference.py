@@ -64,6 +64,7 @@ class Fold:
         self.arrival, self.source = [0] * n, ["epoch"] * n
         self.stage = [None] * n               # of a quarantined record
         self.bucket = [None] * n
+        self.headers = [None] * n             # JSON text
 
     def field(self, name):
         return next(i for i, f in enumerate(self.p.fields) if f.name == name)
@@ -290,7 +291,11 @@ def aggregate(fold, a, rows, good, where, by, arguments):
 def compute(path, captures):
     """The Reference of a pipeline file over a capture."""
     p = pipelines.load(path)
-    fold = Fold(p, captures)
+    return compute_fold(p, Fold(p, captures))
+
+
+def compute_fold(p, fold):
+    """The Reference of a pipeline over the records of a Fold."""
     for stage in (fold.decode, fold.watermarks, fold.keys, fold.checks, fold.dedup):
         stage()
     rows, good, silver, aggregates = fold.accept()
@@ -300,7 +305,7 @@ def compute(path, captures):
     if p.bronze is not None:
         tables[f"bronze/{p.stream}"] = partitioned(
             {"key": fold.bytes(everything, fold.key), "value": fold.bytes(everything, fold.raw),
-             "headers": pa.nulls(fold.n, pa.string())} | fold.provenance(everything), p.bronze)
+             "headers": pa.array(fold.headers, pa.string())} | fold.provenance(everything), p.bronze)
     if p.silver is not None:
         take = pa.array(good, pa.int64())
         plain_columns = {f.name for f in p.fields}

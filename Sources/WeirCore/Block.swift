@@ -32,8 +32,11 @@ public struct RawBlock: Sendable {
   /// Bytes of text in use, at most `text.capacity - TextBuffer.slack`. Under 2 GiB.
   public var count: Int
   public var framing: Framing
-  /// Position of the first byte of the text: for a capture its uncompressed byte. Record positions are this plus the offset.
+  /// Position of the first byte of the text: for a capture its uncompressed byte. Record positions are this plus the offset,
+  /// unless `details` has them.
   public var position: Int64
+  /// Of a live source, which knows more of a record than its value; only with ``Framing/spans(offset:length:)``.
+  public var details: RecordDetails?
 
   public init(text: TextBuffer, count: Int, framing: Framing, position: Int64) {
     self.text = text

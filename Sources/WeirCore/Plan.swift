@@ -41,13 +41,16 @@ public struct Plan: Sendable, Hashable, Codable {
 }
 
 public struct SourceSpec: Sendable, Hashable, Codable {
-  /// The capture's stream name: names bronze, silver and quarantine tables and the shard.
+  /// The stream's name: of bronze, silver and quarantine tables, and of a capture's shard.
   public var stream: String
   public var deal: Dealing
+  /// A live source; nil: a capture.
+  public var kafka: KafkaSourceSpec?
 
-  public init(stream: String, deal: Dealing = .murmur2) {
+  public init(stream: String, deal: Dealing = .murmur2, kafka: KafkaSourceSpec? = nil) {
     self.stream = stream
     self.deal = deal
+    self.kafka = kafka
   }
 }
 

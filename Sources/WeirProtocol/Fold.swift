@@ -15,7 +15,8 @@ public struct LedgerFold: Sendable, Equatable {
   public internal(set) var lookups: [String: LookupVersion]
   /// By the table's path; a table without files so far is missing.
   public internal(set) var tables: [String: TableFold]
-  /// Minimum of the watermarks of the listed lanes that are not idle, decisions included. Never goes back.
+  /// Minimum of the watermarks of the listed lanes that are not idle (all idle: the greatest), decisions included. Never
+  /// goes back.
   public private(set) var mergedWatermark: Int64
 
   /// The fold of entry 0.
@@ -155,14 +156,18 @@ extension LedgerFold {
   }
 
   /// What the merged watermark is with these epochs, leaving aside their decisions: by it the merge lane emits.
+  ///
+  /// If all lanes are idle, nothing is expected below what the furthest has seen: a stream that ends lets its windows go.
+  /// That is safe, since each of them wakes above it.
   public func mergedWatermark(with commits: [LaneCommit]) -> Int64 {
     var least: Int64?
-    for (lane, fold) in lanes where lane != .merge && !fold.isIdle {
+    var greatestIdle = Watermark.minimum
+    for (lane, fold) in lanes where lane != .merge {
       var watermark = max(fold.watermark, fold.floor)
       for commit in commits where commit.lane == lane { watermark = max(watermark, commit.watermark) }
-      least = min(least ?? watermark, watermark)
+      if fold.isIdle { greatestIdle = max(greatestIdle, watermark) } else { least = min(least ?? watermark, watermark) }
     }
-    return max(mergedWatermark, least ?? mergedWatermark)
+    return max(mergedWatermark, least ?? greatestIdle)
   }
 
   private func checkEpochs(of entry: LedgerEntry) throws(WeirError) {

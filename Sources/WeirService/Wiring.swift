@@ -58,13 +58,16 @@ final class Interrupt: Sendable {
   /// As a shell tells an end by a signal: 130 for SIGINT, 143 for SIGTERM.
   var exitCode: Int32 { 128 + asked.load(ordering: .acquiring) }
 
-  func listen(_ console: Console) {
+  func listen(
+    _ console: Console,
+    saying words: String = "stopping behind the next commit; press again to stop at once (nothing that was committed is lost)"
+  ) {
     for number in [SIGINT, SIGTERM] {
       signal(number, SIG_IGN)
       let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
       source.setEventHandler { [self] in
         if asked.exchange(number, ordering: .acquiringAndReleasing) != 0 { exit(128 + number) }
-        console.talk("stopping behind the next commit; press again to stop at once (nothing that was committed is lost)")
+        console.talk(words)
       }
       source.resume()
       let kept = Kept(source: source)

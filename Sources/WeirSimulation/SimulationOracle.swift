@@ -254,7 +254,8 @@ extension SimulationOracle {
 
   private func merged(_ account: Account) -> Int64 {
     let active = account.lanes.values.filter { !$0.isIdle }.map { max($0.watermark, $0.floor) }
-    return max(account.merged, active.min() ?? account.merged)
+    let idle = account.lanes.values.filter(\.isIdle).map { max($0.watermark, $0.floor) }
+    return max(account.merged, active.min() ?? idle.max() ?? account.merged)
   }
 
   private func merge(_ commit: LaneCommit, in entry: LedgerEntry, _ next: inout Account) {

@@ -42,7 +42,7 @@ struct ConfigurationTests {
       ("tumbling: 10s", "tumbling: 0s", "impossible_window", 13, 24, nil),
       ("sum(amount)", "sum(amout)", "expression", 14, 41, "amount"),
       ("sum(amount)", "\"quantile(amount, 0.5)\"", "not_yet", 14, 37, nil),
-      ("capture: {stream: s}", "kafka: {topic: t}", "not_yet", 2, 10, nil),
+      ("capture: {stream: s}", "kinesis: {stream: t}", "not_yet", 2, 10, nil),
       ("day(t)", "day(n)", "type_mismatch", 9, 24, nil),
       ("day(t)", "day(tt)", "unknown_column", 9, 24, "t"),
       ("measure: {rows: count(), total", "measure: {rows: count(), user", "duplicate_name", 14, 30, nil),

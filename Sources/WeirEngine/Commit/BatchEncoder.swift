@@ -35,12 +35,17 @@ struct BatchEncoder: Sendable {
   /// Encodes all rows that the lanes finished.
   /// - Parameter number: of the ledger entry that it will be if nobody comes between; shown in the files' names only.
   func encode(_ batch: EpochBatch, number: Int64, attempt: String) async throws -> EncodedBatch {
-    let text = String(number)
-    let stem = "\(String(repeating: "0", count: max(0, 8 - text.utf8.count)))\(text)-\(attempt)"
+    let stem = BatchEncoder.stem(number: number, attempt: attempt)
     var queues: [Int: ChunkQueue] = [:]
     for (number, layout) in layouts.enumerated() { queues[number] = ChunkQueue(try chunks(layout.table, batch)) }
     for epoch in batch.epochs { epoch.tables.removeAll() }
     return EncodedBatch(batch: batch, attempt: attempt, stem: stem, files: try await files(queues, stem))
+  }
+
+  /// What names of files begin with.
+  static func stem(number: Int64, attempt: String) -> String {
+    let text = String(number)
+    return "\(String(repeating: "0", count: max(0, 8 - text.utf8.count)))\(text)-\(attempt)"
   }
 
   /// Encodes the windows that the merge lane finished, by gold table number.
@@ -76,8 +81,8 @@ struct BatchEncoder: Sendable {
   private func chunks(_ table: String, _ batch: EpochBatch) throws -> [RowChunk] {
     let gold = compiled.plan.gold
     switch table.prefix(while: { $0 != "/" }) {
-    case "bronze": return RowChunk.inPositionOrder(batch.epochs.map(\.tables.bronze))
-    case "silver": return RowChunk.inPositionOrder(batch.epochs.map(\.tables.silver))
+    case "bronze": return batch.inShardOrder(\.bronze)
+    case "silver": return batch.inShardOrder(\.silver)
     case "quarantine": return batch.epochs.flatMap { chunk($0.tables.quarantine) }
     case "late":
       guard let number = gold.firstIndex(where: { table == "late/\($0.name)" }) else { return [] }

@@ -37,7 +37,7 @@ actor EpochCommitter {
   func commit(_ encoded: EncodedBatch) async throws {
     var batch = encoded.batch
     let attempt = encoded.attempt
-    try checkQuarantine(batch)
+    try batch.checkQuarantine(compiled.plan)
     let began = environment.clock.monotonicNanoseconds
     var draft = EntryDraft(
       commitID: attempt, worker: worker, planHash: planHash, lanes: batch.epochs.map { lane($0, batch) })
@@ -50,7 +50,7 @@ actor EpochCommitter {
     let blobs = addBlobs(&draft, &batch, path: ledger.layout.blob(attempt: attempt, name: "state"), watermark: watermark)
     try await environment.lake.write(
       files.map { NewObject(path: $0.table + "/" + $0.path, bytes: $0.bytes) }
-        + [NewObject(path: blobs.path, bytes: blobs.bytes)])
+        + [blobs])
     try await put(draft, began: began)
     entries += 1
     try await LedgerKeeping.snapshot(ledger, number: fold.number)
@@ -72,35 +72,23 @@ actor EpochCommitter {
   /// All blobs of the entry in one object, and the references to them in the draft. Takes them out of the batch.
   private func addBlobs(
     _ draft: inout EntryDraft, _ batch: inout EpochBatch, path: String, watermark: Int64
-  ) -> (path: String, bytes: [UInt8]) {
-    var bytes: [UInt8] = []
-    bytes.reserveCapacity(batch.epochs.reduce(0) { $0 + $1.state.count } + 1 << 12)
-    func add(_ blob: [UInt8]) -> BlobRef {
-      let ref = BlobRef(
-        path: path, offset: Int64(bytes.count), length: Int64(blob.count), hash: ContentHash(of: blob).hex)
-      bytes += blob
-      return ref
-    }
-    func state(_ lane: LaneID, _ blob: [UInt8], isBase: Bool) -> StateRef {
-      let ref = add(blob)
-      guard !isBase, let before = fold[lane]?.state else { return StateRef(base: ref) }
-      return StateRef(base: before.base, deltas: before.deltas + [ref])
-    }
+  ) -> NewObject {
+    var pack = BlobPack(path: path, bytes: batch.epochs.reduce(0) { $0 + $1.state.count } + 1 << 12)
     for (i, epoch) in batch.epochs.enumerated() {
-      draft.lanes[i].state = state(epoch.lane, epoch.state, isBase: epoch.stateIsBase)
+      draft.lanes[i].state = pack.add(state: epoch.state, isBase: epoch.stateIsBase, before: fold[epoch.lane]?.state)
       batch.epochs[i].state = []
     }
-    guard compiled.hasMerge else { return (path, bytes) }
+    guard compiled.hasMerge else { return pack.object }
     let (blob, isBase) = merge.save()
     draft.lanes.append(
       LaneCommit(
         lane: .merge, generation: fold.mergeLane.generation, epoch: fold.nextEpoch(of: .merge),
         from: fold.mergeLane.position ?? .offset(0), to: .offset(fold.number + 1), endsAtItself: true,
-        watermark: watermark, state: state(.merge, blob, isBase: isBase)))
+        watermark: watermark, state: pack.add(state: blob, isBase: isBase, before: fold[.merge]?.state)))
     var partials = ByteWriter()
     for epoch in batch.epochs { epoch.partial.save(into: &partials) }
-    draft.partials = add(partials.bytes)
-    return (path, bytes)
+    draft.partials = pack.add(partials.bytes)
+    return pack.object
   }
 
   private func put(_ draft: EntryDraft, began: Int64) async throws {
@@ -119,17 +107,5 @@ actor EpochCommitter {
         advice: "Look at space and permissions of the lake's directory, then run again: it starts from what the ledger says.",
         isRetriable: true, fatalTo: .worker)
     }
-  }
-
-  private func checkQuarantine(_ batch: EpochBatch) throws {
-    guard let share = compiled.plan.quarantine.haltAbove else { return }
-    var counts = BucketCounts()
-    for epoch in batch.epochs { counts += epoch.counts }
-    guard counts.input > 0, Double(counts.quarantined) > share * Double(counts.input) else { return }
-    throw WeirError(
-      "quarantine_halt",
-      "\(counts.quarantined) of the \(counts.input) records up to position \(batch.epochs[0].position) would be quarantined, more than halt_above: \(share * 100)% allows",
-      advice:
-        "Nothing of this epoch was committed. Leave `halt_above` out to let the records into quarantine, look at their reasons, mend them.")
   }
 }

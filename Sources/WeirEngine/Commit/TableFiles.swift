@@ -125,15 +125,16 @@ struct TableEncoder {
     }
     let arrival = Column(type: .timestamp, values: .int64(rows.map { block.arrival[Int($0)] }))
     let sources = RunInfo.arrivalSources.map { arena.copy($0) }
-    var key = block.key.gather(rows)
+    let details = block.details
+    var key = block.receivedKeys(rows) ?? block.key.gather(rows)
     key.type = .binary
     return [
       key,
       Column(type: .binary, values: .string(rows.map { block.value(Int($0)) }), owners: text),
       Column(
-        type: .string, values: .string([StringRef](repeating: .empty, count: rows.count)),
-        validity: [Bool](repeating: false, count: rows.count)),
-      constant(run.shard),
+        type: .string, values: .string(rows.map { details?.headers(Int($0)).map { arena.copy($0) } ?? .empty }),
+        validity: rows.map { details?.headers(Int($0)) != nil }, owners: [arena]),
+      constant(details?.shard ?? run.shard),
       Column(type: .int64, values: .int64(rows.map { block.position(Int($0)) })),
       arrival,
       arrival,

@@ -20,11 +20,17 @@ actor Followers {
 
   /// Called after each commit. Tables are brought up when they are `behindMax` entries behind: one Delta commit then
   /// covers those entries.
-  func applied(fold: LedgerFold, merged: [StateBatch]) async throws {
+  ///
+  /// - Parameters:
+  ///   - lanes: whose marks are written: a worker among others writes those of its own lanes; nil: all.
+  ///   - behindMax: see ``behindMax``; workers leave the tables to one of them as long as it keeps up.
+  func applied(
+    fold: LedgerFold, merged: [StateBatch], lanes: Set<LaneID>? = nil, behindMax: Int64 = Followers.behindMax
+  ) async throws {
     if let state {
-      _ = try await state.write(merged, meta: Followers.marks(fold))
+      _ = try await state.write(merged, meta: Followers.marks(fold, of: lanes))
     }
-    if fold.number - appliedThrough >= Followers.behindMax { try await catchUp(to: fold.number) }
+    if fold.number - appliedThrough >= behindMax { try await catchUp(to: fold.number) }
   }
 
   /// After a stop between an entry and its merged rows: writes all merged rows again. The mark of the merge lane comes with
@@ -54,8 +60,8 @@ actor Followers {
   }
 
   /// What the ledger has of each lane, for readers of the state table.
-  static func marks(_ fold: LedgerFold) -> [(String, [UInt8])] {
-    fold.lanes.sorted { $0.key < $1.key }.map { id, lane in
+  static func marks(_ fold: LedgerFold, of lanes: Set<LaneID>? = nil) -> [(String, [UInt8])] {
+    fold.lanes.filter { lanes?.contains($0.key) ?? true }.sorted { $0.key < $1.key }.map { id, lane in
       var position: Int64 = 0
       if id == .merge { position = fold.number } else if case .offset(let offset)? = lane.position { position = offset }
       return ("committed/\(id.text)", Array("\(lane.generation) \(position)".utf8))

@@ -7,7 +7,7 @@ import WeirProtocol
 /// Rows may run ahead of the ledger: each carries its lane's position as a fence. Flushes begin at the configured interval, and
 /// take at most `spec.share` of the time: after one that took t, the next begins t / share later.
 actor StateFlusher {
-  private let lanes: [ShardActor]
+  private let lanes: @Sendable () async -> [ShardActor]
   private let state: (any StateTable)?
   private let clock: any Clock
   private let spec: StoreSpec
@@ -16,11 +16,19 @@ actor StateFlusher {
   /// Without a move of its mark a lane has no new rows, unless it was restored just now.
   private var written: [LaneID: FlushMark] = [:]
 
+  init(
+    lanes: [ShardActor], state: (any StateTable)?, clock: any Clock, spec: StoreSpec,
+    reached: @escaping @Sendable () -> Int64 = { 0 }, meter: LatencyMeter? = nil
+  ) {
+    self.init(lanes: { lanes }, state: state, clock: clock, spec: spec, reached: reached, meter: meter)
+  }
+
   /// - Parameters:
+  ///   - lanes: those of the moment.
   ///   - reached: the position up to which all lanes have consumed.
   ///   - meter: told of each position once its rows are visible.
   init(
-    lanes: [ShardActor], state: (any StateTable)?, clock: any Clock, spec: StoreSpec,
+    lanes: @escaping @Sendable () async -> [ShardActor], state: (any StateTable)?, clock: any Clock, spec: StoreSpec,
     reached: @escaping @Sendable () -> Int64 = { 0 }, meter: LatencyMeter? = nil
   ) {
     self.reached = reached
@@ -50,12 +58,15 @@ actor StateFlusher {
     }
   }
 
+  /// Lanes that were restored anew: what was written of them before says nothing about them.
+  func forget(_ lanes: [LaneID]) { for lane in lanes { written[lane] = nil } }
+
   func flush() async throws {
     guard let state else { return }
     let position = reached()
     var rows: [StateBatch] = []
     var marks: [FlushMark] = []
-    for lane in lanes {
+    for lane in await lanes() {
       let taken = await lane.takeStateRows()
       guard taken.mark != written[lane.id] else { continue }
       rows += taken.rows

@@ -17,6 +17,12 @@ final class Partial: @unchecked Sendable {
     }
   }
 
+  /// Reads what ``save(into:)`` wrote.
+  func restore(from reader: inout ByteReader) throws(WeirError) {
+    for (_, store) in windows.sorted(by: { $0.key < $1.key }) { try store.restore(from: &reader) }
+    for (_, store) in keyed.sorted(by: { $0.key < $1.key }) { try store.restore(from: &reader) }
+  }
+
   /// Everything in the order of the plan's aggregates: the entry's `partials`.
   func save(into out: inout ByteWriter) {
     for (_, store) in windows.sorted(by: { $0.key < $1.key }) { store.save(into: &out) }

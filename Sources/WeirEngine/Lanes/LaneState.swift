@@ -138,6 +138,12 @@ final class LaneState {
     for row in missed { late[i].add(block, row) }
   }
 
+  /// The lane joins or wakes: it judges by no less than this from here on.
+  func raise(floor: Int64) { self.floor = max(self.floor, floor) }
+
+  /// Windows are open here that a watermark can close.
+  var hasOpenWindows: Bool { windows.values.contains { !$0.isEmpty } }
+
   /// Follows the shard: everything before `position` was handed over, and this is the shard's watermark there.
   func advance(position: Int64, watermark: Int64) {
     precondition(position >= self.position && watermark >= self.watermark, "a lane never goes back")
@@ -174,7 +180,7 @@ final class LaneState {
     for i in 0..<compiled.goldCount {
       if late[i].count > 0 { tables.late[i] = late[i].finish() }
       guard let store = windows[i] else { continue }
-      let results = store.finish(watermark: watermark)
+      let results = store.finish(watermark: max(watermark, floor))
       if !results.isEmpty { tables.gold[i] = results }
     }
     let (state, isBase) = save()

@@ -84,7 +84,10 @@ struct ReceivedRows: Sendable {
   var count: Int { offset.count }
   /// Owns the records' bytes.
   var text: any AnyObject & Sendable { raw.text }
-  func position(_ row: Int) -> Int64 { raw.position + Int64(offset[row]) }
+  var details: RecordDetails? { raw.details }
+  /// Keys as a live source gave them; nil: the source knows none but the record's own.
+  func receivedKeys(_ rows: [UInt32]) -> Column? { raw.details?.keys(rows, in: raw.text) }
+  func position(_ row: Int) -> Int64 { raw.details?.positions[row] ?? raw.position + Int64(offset[row]) }
 
   /// The record's bytes as received, without the line end.
   func value(_ row: Int) -> StringRef {
@@ -97,7 +100,7 @@ struct RunInfo: Sendable {
   var shard: String
   var runID: String
 
-  static let arrivalSources = ["event_time", "watermark", "epoch"]
+  static let arrivalSources = ["event_time", "watermark", "epoch", "created", "appended"]
 }
 
 /// Collects quarantine rows: value, key, stage, reason, provenance.
@@ -143,6 +146,10 @@ struct LateRows {
 }
 
 private func appendKey(_ block: PreparedBlock, _ row: Int, to builder: inout ColumnBuilder) {
+  if let details = block.decoded.raw.details {
+    guard let key = details.key(row, in: block.decoded.raw.text) else { return builder.append(.null) }
+    return builder.append(bytes: key.bytes)
+  }
   guard block.key.isValid(row), case .string(let keys) = block.key.values else { return builder.append(.null) }
   builder.append(bytes: keys[row].bytes)
 }
@@ -155,7 +162,7 @@ private struct Provenance {
   init(_ run: RunInfo) { self.run = run }
 
   mutating func add(_ block: PreparedBlock, _ row: Int) {
-    builders[0].append(.string(run.shard))
+    builders[0].append(.string(block.decoded.raw.details?.shard ?? run.shard))
     builders[1].append(.int64(block.position(row)))
     builders[2].append(.timestamp(block.arrival[row]))
     builders[3].append(.timestamp(block.arrival[row]))

@@ -6,9 +6,12 @@ import WeirCore
 actor ShardActor {
   let id: LaneID
   private let state: LaneState
+  /// Where ``cutHere()`` ended an epoch last, or the lane was restored.
+  private var cutPosition: Int64
 
   init(_ state: sending LaneState) {
     id = state.id
+    cutPosition = state.position
     self.state = state
   }
 
@@ -22,6 +25,22 @@ actor ShardActor {
     state.advance(position: position, watermark: watermark)
     return try state.cut()
   }
+
+  /// Ends the epoch where the lane stands: cuts of a live worker come between any two blocks.
+  func cutHere() throws -> LaneEpoch {
+    cutPosition = state.position
+    return try state.cut()
+  }
+
+  /// Where the lane stands and was cut last, and whether windows of its own are open above its floor.
+  var standing: (position: Int64, cutPosition: Int64, floor: Int64, hasOpenWindows: Bool) {
+    (state.position, cutPosition, state.floor, state.hasOpenWindows)
+  }
+
+  /// Goes past positions that hold no records.
+  func advance(position: Int64, watermark: Int64) { state.advance(position: position, watermark: watermark) }
+
+  func raise(floor: Int64) { state.raise(floor: floor) }
 
   /// Changed rows, and the mark to write behind them.
   func takeStateRows() -> (rows: [StateBatch], mark: FlushMark) {

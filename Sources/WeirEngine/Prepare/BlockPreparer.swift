@@ -53,12 +53,13 @@ final class BlockPreparer {
           rowsOf[lookup] = rows
         }
         return compiled.lookups[lookup].gather(column: column, rows: rows)
-      case .system(.arrival): return Column(type: .timestamp, values: .int64(time))
+      case .system(.arrival): return Column(type: .timestamp, values: .int64(decoded.raw.details?.arrivals(orTimes: time) ?? time))
       case .system(.position):
-        return Column(type: .int64, values: .int64(decoded.offset.map { decoded.raw.position + Int64($0) }))
+        let positions = decoded.raw.details?.positions ?? decoded.offset.map { decoded.raw.position + Int64($0) }
+        return Column(type: .int64, values: .int64(positions))
       case .system(.shard):
         let arena = Arena()
-        let shard = arena.copy(plan.source.stream)
+        let shard = arena.copy(decoded.raw.details?.shard ?? plan.source.stream)
         return Column(type: .string, values: .string([StringRef](repeating: shard, count: decoded.count)), owners: [arena])
       }
     }

@@ -47,7 +47,8 @@ public struct CompiledPlan: Sendable {
     checks = plan.checks.map { ($0, ExprEvaluator($0.that)) }
     silver = plan.silver?.columns.map { Output("silver.\($0.name)", $0.expr) } ?? []
     goldCount = plan.gold.count
-    let key = plan.record.key
+    // Where keys may lie anywhere, no lane can finish a table by key.
+    let key = plan.source.kafka?.misplaced == .merge ? nil : plan.record.key
     func make(_ name: String, _ window: WindowSpec?, _ filter: Expr?, _ by: [OutputColumn], _ measures: [Measure]) -> Aggregate {
       let place = (window == nil ? "state." : "gold.") + name
       return Aggregate(

@@ -50,7 +50,7 @@ public struct PreparedBlock: Sendable {
 
   public var count: Int { decoded.count }
 
-  func position(_ row: Int) -> Int64 { decoded.raw.position + Int64(decoded.offset[row]) }
+  func position(_ row: Int) -> Int64 { decoded.raw.details?.positions[row] ?? decoded.raw.position + Int64(decoded.offset[row]) }
 
   /// The record's bytes as received, without the line end.
   func value(_ row: Int) -> StringRef {

@@ -16,6 +16,9 @@ struct Sequencer {
     self.maximum = maximum
   }
 
+  /// How far a record's time may be ahead of its arrival, where the source tells that and the plan does not say.
+  static let aheadOfArrivalMicroseconds: Int64 = 3_600_000_000
+
   /// The shard watermark behind all records so far.
   var watermark: Int64 { time.flatMap { t in maximum.map { Sequencer.watermark($0, t) } } ?? Watermark.minimum }
 
@@ -70,6 +73,8 @@ struct Sequencer {
     var watermarks = [Int64](repeating: Watermark.minimum, count: count)
     var arrival = [Int64](repeating: 0, count: count)
     var source = [UInt8](repeating: 2, count: count)
+    let arrivals = block.decoded.raw.details?.arrivals
+    defer { block.takeArrivals() }
     guard let time else {
       (block.watermark, block.arrival, block.arrivalSource) = (watermarks, arrival, source)
       return
@@ -78,7 +83,15 @@ struct Sequencer {
     for row in 0..<count {
       let t = block.time[row]
       var counts = block.decoded.valid[row]
-      if counts, let ahead = time.maxAheadMicroseconds, current != Watermark.minimum, t > current &+ ahead {
+      if let arrived = arrivals?[row], arrived != RecordDetails.noArrival {
+        let ahead = time.maxAheadMicroseconds ?? Sequencer.aheadOfArrivalMicroseconds
+        if counts, t > arrived &+ ahead {
+          counts = false
+          block.verdict[row] = PreparedBlock.Verdict.rejected
+          block.rejections[row] = Rejection(
+            stage: .time, reason: "event time is \((t - arrived) / 1000) ms ahead of the record's arrival, more than max_ahead allows")
+        }
+      } else if counts, let ahead = time.maxAheadMicroseconds, current != Watermark.minimum, t > current &+ ahead {
         counts = false
         block.verdict[row] = PreparedBlock.Verdict.rejected
         block.rejections[row] = Rejection(
@@ -98,5 +111,16 @@ struct Sequencer {
       watermarks[row] = current
     }
     (block.watermark, block.arrival, block.arrivalSource) = (watermarks, arrival, source)
+  }
+}
+
+extension PreparedBlock {
+  /// What a live source says of each record's arrival stands above what is derived from event times.
+  fileprivate mutating func takeArrivals() {
+    guard let details = decoded.raw.details else { return }
+    for row in 0..<count where details.arrivals[row] != RecordDetails.noArrival {
+      arrival[row] = details.arrivals[row]
+      arrivalSource[row] = details.isAppendTime ? 4 : 3
+    }
   }
 }

@@ -9,18 +9,22 @@ public struct LedgerRequest: Sendable {
   /// nil: what the ledger says, or the default.
   public var lanes: Int?
   /// For a new ledger.
-  public var runID: String
+  /// nil: the ledger's id.
+  public var runID: String?
+  /// Shards of a live source, each a lane of its own. nil: a capture, dealt over `lanes`.
+  public var shards: [String]?
   /// Tells in words how the plan differs from the ledger's.
   public var describeChange: @Sendable (_ old: JSONValue, _ new: JSONValue) -> [String]
 
   public init(
-    meaning: JSONValue, planHash: String, lanes: Int?, runID: String,
+    meaning: JSONValue, planHash: String, lanes: Int?, runID: String?, shards: [String]? = nil,
     describeChange: @escaping @Sendable (_ old: JSONValue, _ new: JSONValue) -> [String]
   ) {
     self.meaning = meaning
     self.planHash = planHash
     self.lanes = lanes
     self.runID = runID
+    self.shards = shards
     self.describeChange = describeChange
   }
 }
@@ -60,7 +64,7 @@ enum LedgerOpening {
         advice: "Change it back, or give the pipeline and its tables new names, or replay into a new lake (--lake DIR --store DIR).")
     }
     let lanes = genesis.lanes.filter { $0 != .merge }.count
-    if let wanted = request.lanes, wanted != lanes {
+    if request.shards == nil, let wanted = request.lanes, wanted != lanes {
       throw WeirError(
         "lanes_changed", "the ledger was started with \(lanes) lanes, not \(wanted)",
         advice: "Leave --lanes out, or replay into a new lake (--lake DIR --store DIR). The rows do not depend on it.")
@@ -71,9 +75,12 @@ enum LedgerOpening {
   private static func create(_ plan: Plan, _ request: LedgerRequest, _ environment: EngineEnvironment) async throws -> Ledger {
     let count = request.lanes ?? lanesByDefault
     let id = Hash128(low: environment.random.next(), high: environment.random.next()).hex
+    let lanes =
+      request.shards.map { $0.map { LaneID(shard: $0) }.sorted() + [.merge] }
+      ?? (0..<count).map { LaneID(shard: plan.source.stream, index: $0, of: count) }
     let genesis = Genesis(
-      ledgerID: id, runID: request.runID, stream: plan.source.stream, plan: request.meaning, planHash: request.planHash,
-      dealing: plan.source.deal, lanes: (0..<count).map { LaneID(shard: plan.source.stream, index: $0, of: count) })
+      ledgerID: id, runID: request.runID ?? id, stream: plan.source.stream, plan: request.meaning,
+      planHash: request.planHash, dealing: request.shards == nil ? plan.source.deal : nil, lanes: lanes)
     return try await Ledger.create(
       LedgerLayout(pipeline: plan.pipeline), genesis: genesis, worker: id, store: environment.lake,
       clock: environment.clock, random: environment.random)

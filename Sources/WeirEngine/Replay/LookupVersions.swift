@@ -10,7 +10,9 @@ struct LookupVersions: Sendable {
   let environment: EngineEnvironment
 
   /// Commits an entry of empty epochs that carries what changed.
-  func decide(planHash: String) async throws {
+  ///
+  /// - Parameter carrier: the lanes whose epochs carry it; nil: all.
+  func decide(planHash: String, carrier: [LaneID]? = nil) async throws {
     let fold = await ledger.fold
     let changed = compiled.lookups.filter { fold.lookups[$0.name]?.hash != $0.contentHash.hex }
     guard !changed.isEmpty else { return }
@@ -22,7 +24,7 @@ struct LookupVersions: Sendable {
       try await environment.lake.write([NewObject(path: path, bytes: table.bytes)])
       decisions.append(.lookup(name: table.name, hash: table.contentHash.hex, path: path))
     }
-    let lanes = fold.genesis.lanes.filter { $0 != .merge }.enumerated().map { number, lane in
+    let lanes = (carrier ?? fold.genesis.lanes.filter { $0 != .merge }).enumerated().map { number, lane in
       let before = fold[lane]
       let position = before?.position ?? .offset(0)
       return LaneCommit(

@@ -233,10 +233,13 @@ struct Restorer: Sendable {
 
   func state(_ id: LaneID) async throws -> sending LaneState {
     let before = fold[id]
-    let lane = LaneState(id, generation: before?.generation ?? 0, compiled: compiled, run: run)
+    let lane = LaneState(
+      id, generation: before?.generation ?? 0, compiled: compiled, run: RunInfo(shard: id.shard, runID: run.runID))
     if let before, case .offset(let position)? = before.position {
       try lane.restore(blobs: try await blobs(id), position: position, watermark: before.watermark)
     }
+    // The floor of a lane that woke or joined is known only behind the entry that says so.
+    lane.raise(floor: before?.floor ?? Watermark.minimum)
     return lane
   }
 

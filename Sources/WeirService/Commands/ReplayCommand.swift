@@ -37,6 +37,10 @@ public enum ReplayCommand {
   public static func run(_ options: ReplayOptions, console: Console) async throws -> Int32 {
     let pipeline = try loadPipeline(file: options.pipeline)
     for warning in pipeline.warnings { console.talk(warning.text) }
+    guard pipeline.plan.source.kafka == nil else {
+      throw WeirError(
+        "config", "\(options.pipeline) reads Kafka", advice: "Run it with `weir run`, or give it source: {capture: …} to replay a capture.")
+    }
     if let lanes = options.lanes, !(1...1024).contains(lanes) {
       throw WeirError(
         "config", "--lanes takes 1 to 1024, not \(lanes)",

@@ -82,6 +82,10 @@ final class PipelineLoader {
       quarantine: top["quarantine"].map(quarantine) ?? .init(), dedup: top["dedup"].flatMap { dedup($0, record) }, lookups: lookups,
       inputs: inputs, bronze: top["bronze"].map(bronze), silver: silver, gold: top["gold"].map { gold($0, record) } ?? [],
       state: top["state"].map(state) ?? [], lake: top["lake"].map(lake) ?? .init(), store: top["store"].map(store) ?? .init())
+    if plan.source.kafka != nil, plan.dedup != nil, plan.record.key == nil {
+      reader.report(
+        "dedup without record.key: duplicates are found within a partition only", "partition_only", at: top["dedup"], severity: .warning)
+    }
     if plan.bronze == nil, plan.silver == nil, plan.gold.isEmpty, plan.state.isEmpty {
       reader.report("none of bronze, silver, gold and state is named: only counts and quarantined records will land", "no_output", at: root, severity: .warning)
     }
@@ -116,10 +120,14 @@ final class PipelineLoader {
   // MARK: Source and record
 
   private func source(_ node: Node) -> SourceSpec? {
-    let members = reader.mapping(node, "source", keys: ["capture"], later: ["kafka", "kinesis", "lake"])
+    let members = reader.mapping(node, "source", keys: ["capture", "kafka"], later: ["kinesis", "lake"])
+    if let kafka = members["kafka"] {
+      if members["capture"] != nil { reader.report("source: either capture or kafka", "bad_value", at: node) }
+      return self.kafka(kafka)
+    }
     guard let capture = members["capture"] else {
-      if members.isEmpty || members["kafka"] == nil && members["kinesis"] == nil && members["lake"] == nil {
-        reader.report("source needs capture", "missing_key", at: node)
+      if members["kinesis"] == nil && members["lake"] == nil {
+        reader.report("source needs capture or kafka", "missing_key", at: node)
       }
       return nil
     }
@@ -221,6 +229,8 @@ final class PipelineLoader {
 /// Paths in a pipeline file are relative to it.
 enum Paths {
   static func resolve(_ path: String, in directory: String) -> String { path.hasPrefix("/") ? path : directory + "/" + path }
+
+  static func environment(_ name: String) -> String? { ProcessInfo.processInfo.environment[name] }
 
   /// Of a file that could not be read.
   static func whyUnreadable(_ path: String) -> String {

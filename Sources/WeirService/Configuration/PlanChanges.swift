@@ -82,7 +82,21 @@ private indirect enum Part: Equatable {
     let fields = plan.record.fields
     self = .members([
       ("pipeline", .text(plan.pipeline)),
-      ("source", .members([("stream", .text(plan.source.stream)), ("deal", .text(plan.source.deal.rawValue))])),
+      (
+        "source",
+        .members([
+          ("stream", .text(plan.source.stream)), ("deal", plan.source.kafka == nil ? .text(plan.source.deal.rawValue) : nil),
+          (
+            "kafka",
+            plan.source.kafka.map {
+              .members([
+                ("topics", .text($0.topics.joined(separator: ", "))), ("partitioner", .text($0.partitioner.rawValue)),
+                ("misplaced", .text($0.misplaced.rawValue)),
+              ])
+            }
+          ),
+        ])
+      ),
       (
         "record",
         .members([

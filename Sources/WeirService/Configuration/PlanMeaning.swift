@@ -9,6 +9,7 @@ enum PlanMeaning {
     plan.lake = LakeSpec()
     plan.store = StoreSpec()
     plan.quarantine = QuarantineSpec()
+    plan.source.kafka?.settings = KafkaSettingsSpec()
     for i in plan.lookups.indices { plan.lookups[i].file = "" }
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys]

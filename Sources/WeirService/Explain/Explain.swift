@@ -60,7 +60,10 @@ enum Explain {
   }
 
   private static func dataflow(_ plan: Plan) -> [String] {
-    var out = ["  capture \(plan.source.stream), dealt over lanes by \(plan.source.deal.rawValue) of \(plan.record.key.map { plan.record.fields[$0].name } ?? "nothing (one lane has all)")"]
+    let source = plan.source.kafka.map {
+      "  Kafka topics \($0.topics.joined(separator: ", ")), a lane a partition; keys by \($0.partitioner.rawValue), misplaced: \($0.misplaced.rawValue)"
+    }
+    var out = [source ?? "  capture \(plan.source.stream), dealt over lanes by \(plan.source.deal.rawValue) of \(plan.record.key.map { plan.record.fields[$0].name } ?? "nothing (one lane has all)")"]
     func step(_ s: String) { out.append("    └─ " + s) }
     step("decode, shard watermark")
     if !plan.checks.isEmpty { step("checks: \(plan.checks.map(\.name).joined(separator: ", "))  ─► quarantine/\(plan.source.stream)") }

@@ -1,0 +1,208 @@
+"""A broker for the drivers: librdkafka's mock cluster as a process (weir-mock-kafka), or the cluster of WEIR_TEST_KAFKA=host:port.
+
+Also a producer that knows where every record went, for references, and workers as processes.
+"""
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import common
+import live
+
+try:
+    import confluent_kafka
+    import confluent_kafka.admin
+except ModuleNotFoundError as e:
+    sys.exit(f"{e.name} is missing. Run Scripts/setup --tests, and this with .build/venv/bin/python.")
+
+RETAINED = 4_500_000        # bytes a partition that the mock surely keeps
+MOCK = os.path.join(common.ROOT, ".build", "release", "weir-mock-kafka")
+
+
+class Broker:
+    """A running broker with some topics."""
+
+    def __init__(self, topics):
+        """topics: {name: partitions}"""
+        self.process = None
+        self.address = os.environ.get("WEIR_TEST_KAFKA")
+        if self.address:
+            admin = confluent_kafka.admin.AdminClient({"bootstrap.servers": self.address})
+            made = admin.create_topics([confluent_kafka.admin.NewTopic(t, n, 1) for t, n in topics.items()])
+            for future in made.values():
+                future.result(30)
+            return
+        if not os.access(MOCK, os.X_OK):
+            sys.exit(f"there is no broker {MOCK}: build it with  swift build -c release --product weir-mock-kafka")
+        arguments = [a for t, n in topics.items() for a in ("--topic", f"{t}:{n}")]
+        self.process = subprocess.Popen([MOCK, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.address = self.process.stdout.readline().strip()
+        if not self.address:
+            raise RuntimeError("the broker did not start")
+
+    def close(self):
+        if self.process:
+            self.process.stdin.close()
+            self.process.wait(10)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+class Producer:
+    """Sends records and keeps, for the reference, where each went."""
+
+    def __init__(self, address, partitioner="murmur2_random", **options):
+        self.records, self.failed = [], []
+        self.bytes = {}
+        self.client = confluent_kafka.Producer({
+            "bootstrap.servers": address, "enable.idempotence": True, "linger.ms": 5, "partitioner": partitioner,
+            "log_level": 2, "queue.buffering.max.messages": 1_000_000, **options})
+
+    def send(self, topic, value, key=None, timestamp=None, partition=-1, headers=None):
+        timestamp = timestamp or int(time.time() * 1000)
+
+        def report(error, message):
+            if error:
+                self.failed.append(str(error))
+                return
+            at = message.partition()
+            self.bytes[at] = self.bytes.get(at, 0) + len(value or b"") + len(key or b"") + 20
+            self.records.append(live.Record(topic, at, message.offset(), value, key, timestamp, headers))
+        while True:
+            try:
+                self.client.produce(topic, value, key, partition=partition, timestamp=timestamp, headers=headers, on_delivery=report)
+                break
+            except BufferError:
+                self.client.poll(0.1)
+        self.client.poll(0)
+
+    def flush(self):
+        left = self.client.flush(60)
+        if left or self.failed:
+            raise RuntimeError(f"{left} records not delivered, {len(self.failed)} failed: {self.failed[:3]}")
+        return self
+
+    def trimmed(self, address):
+        """Partitions of which the broker has not kept everything: a run over them shows nothing."""
+        if os.environ.get("WEIR_TEST_KAFKA"):
+            return []
+        return [f"partition {p}: {n} bytes, more than the mock broker keeps" for p, n in self.bytes.items() if n > RETAINED]
+
+
+def murmur2(data):
+    """Kafka's, written from its description: an implementation that is not weir's."""
+    mask, m = 0xFFFFFFFF, 0x5BD1E995
+    h = 0x9747B28C ^ len(data)
+    for i in range(0, len(data) // 4 * 4, 4):
+        k = int.from_bytes(data[i:i + 4], "little") * m & mask
+        k = (k ^ k >> 24) * m & mask
+        h = (h * m & mask) ^ k
+    rest = data[len(data) // 4 * 4:]
+    if rest:
+        h = ((h ^ int.from_bytes(rest, "little")) * m) & mask
+    h = (h ^ h >> 13) * m & mask
+    return h ^ h >> 15
+
+
+def partition_of(key, partitions):
+    return (murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+class Worker:
+    """A `weir run` process. What it says goes to files."""
+
+    number = 0
+
+    def __init__(self, job, address, *more):
+        Worker.number += 1
+        self.job, self.number = job, Worker.number
+        self.out = os.path.join(job.directory, f"worker{self.number}.out")
+        self.err = os.path.join(job.directory, f"worker{self.number}.err")
+        with open(self.out, "w") as out, open(self.err, "w") as err:
+            self.process = subprocess.Popen(
+                [job.suite.weir, "run", job.pipeline, "--brokers", address, "--lake", job.lake, "--store", job.store, "--json", *more],
+                stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+
+    @property
+    def events(self):
+        out = []
+        with open(self.out) as f:
+            for line in f:
+                with contextlib.suppress(ValueError):
+                    out.append(json.loads(line))
+        return out
+
+    def saw(self, event):
+        return [e for e in self.events if e["event"] == event]
+
+    @property
+    def is_running(self):
+        return self.process.poll() is None
+
+    @property
+    def talk(self):
+        with open(self.err) as f:
+            return f.read().strip()[-800:]
+
+    def begin(self, address, seconds=40):
+        """Waits until it reads. Now and then (twice in about 80 joins, after a kill and after an orderly end) a member of the mock
+        broker's group waits in join-state `wait-join` for an answer that does not come; why, mock or client, is not known yet.
+        Then another worker takes its place, which is told, and is returned."""
+        for _ in range(3):
+            with contextlib.suppress(RuntimeError):
+                wait("partitions", lambda: self.saw("assigned") or not self.is_running, seconds)
+                return self
+            with open(self.err) as f:
+                last = [line for line in f.read().split("\n") if "join-state" in line][-1:]
+            print(f"       worker {self.number} got no answer from its group for {seconds} s, and is replaced: {last}", flush=True)
+            self.kill()
+            self = Worker(self.job, address)
+        raise RuntimeError("no worker gets an answer from its group")
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def pause(self):
+        self.process.send_signal(signal.SIGSTOP)
+
+    def wake(self):
+        self.process.send_signal(signal.SIGCONT)
+
+    def stop(self, seconds=60):
+        """SIGTERM, and what is wrong with how it ended."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return [f"worker {self.number} did not end within {seconds} s of SIGTERM: {self.talk}"]
+        return [f"worker {self.number} ended with {code}: {self.talk}"] if code else []
+
+
+def committed(job):
+    """Records that the ledger counts."""
+    totals = common.tables.totals(job.entries())
+    return totals[2] if totals else 0
+
+
+def wait(what, test, seconds=60):
+    """Waits until `test` is true."""
+    end = time.monotonic() + seconds
+    while not test():
+        if time.monotonic() > end:
+            raise RuntimeError(f"not within {seconds} s: {what}")
+        time.sleep(0.1)
+
+
+def faults(job, records):
+    """How the tables differ from the reference of the records."""
+    return common.flat(common.compare.compare(live.compute(job.pipeline, records), job.pipeline, job.lake, job.store, job.suite.weir))

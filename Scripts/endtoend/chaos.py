@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+"""Workers of one group, killed, stopped, put to sleep, woken, added at random while events flow: all equals the reference."""
+import os
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import common
+import broker
+import kafka
+from broker import Broker, Worker
+
+SECONDS, SECONDS_QUICK = 600, 60
+RATE = 1_200                # events a second: what the mock broker keeps is enough for the quick form, and to spare for what is late
+WORKERS_MAX = 4
+PARTITIONS = 12
+TOPIC = f"chaos-{os.getpid()}"
+
+
+class Fleet:
+    """The workers, and what is done to them."""
+
+    def __init__(self, suite, job, address):
+        self.suite, self.job, self.address = suite, job, address
+        self.random = suite.random
+        self.running, self.asleep = [], []
+        self.done = dict.fromkeys(("started", "killed", "stopped", "slept"), 0)
+        self.faults, self.everybody = [], []
+        for _ in range(3):
+            self.start()
+
+    def start(self):
+        worker = Worker(self.job, self.address)
+        self.running.append(worker)
+        self.everybody.append(worker)
+        self.done["started"] += 1
+
+    def kill(self):
+        self.running.pop(self.random.randrange(len(self.running))).kill()
+        self.done["killed"] += 1
+
+    def stop(self):
+        self.faults += self.running.pop(self.random.randrange(len(self.running))).stop()
+        self.done["stopped"] += 1
+
+    def sleep(self):
+        worker = self.running.pop(self.random.randrange(len(self.running)))
+        worker.pause()
+        # Some sleep longer than the session, some not.
+        self.asleep.append((time.monotonic() + self.random.uniform(1, 12), worker))
+        self.done["slept"] += 1
+
+    def wake(self, everybody=False):
+        for item in list(self.asleep):
+            if everybody or time.monotonic() >= item[0]:
+                self.asleep.remove(item)
+                item[1].wake()
+                self.running.append(item[1])
+
+    def step(self):
+        self.wake()
+        for worker in [w for w in self.running if not w.is_running]:
+            self.running.remove(worker)
+            self.faults.append(f"worker {worker.number} ended by itself with {worker.process.returncode}: {worker.talk}")
+        if len(self.running) + len(self.asleep) < WORKERS_MAX and self.random.random() < 0.5 or not self.running:
+            return self.start()
+        self.random.choice([self.kill, self.stop, self.sleep])()
+
+
+def chaos(suite):
+    """After chaos: each event once in bronze, silver, gold, quarantine and state, the ledger's sums right"""
+    seconds = SECONDS_QUICK if suite.quick else SECONDS
+    with Broker({TOPIC: PARTITIONS}) as b:
+        job = common.Job(suite, suite.path("job"), "synthetic", [], change=kafka.live(TOPIC, options={}))
+        stream = kafka.Stream(suite, job, b.address, TOPIC, seconds * RATE)
+        stream.send(RATE)
+        fleet = Fleet(suite, job, b.address)
+        failed = []
+
+        def produce():
+            began, first = time.monotonic(), stream.at
+            try:
+                while not stream.is_done:
+                    due = first + int((time.monotonic() - began) * RATE)
+                    stream.send(max(0, due - stream.at))
+                    time.sleep(0.05)
+            except Exception as e:
+                failed.append(str(e))
+        thread = threading.Thread(target=produce, daemon=True)
+        thread.start()
+        while thread.is_alive():
+            time.sleep(fleet.random.uniform(0.5, 5))
+            fleet.step()
+        fleet.wake(everybody=True)
+        fleet.start()
+        # What the broker dropped after it was committed is no loss; what before, the workers tell as a gap.
+        stream.producer.bytes = {}
+        faults = kafka.finish(job, stream, [w for w in fleet.running if w.is_running], seconds=180, partitions=PARTITIONS)
+        gaps = [e for w in fleet.everybody for e in w.saw("gap")]
+        faults += failed + fleet.faults + [f"the broker trimmed what was not committed, the run shows nothing: {g}" for g in gaps]
+        suite.claim(f"{chaos.__doc__} ({len(stream.records):,} events, {fleet.done})", faults)
+        troubles = [e["code"] for w in fleet.everybody for e in w.saw("trouble")]
+        suite.note(f"{len(job.entries())} entries; troubles told: { {c: troubles.count(c) for c in sorted(set(troubles))} }")
+
+
+def main():
+    suite = common.Suite("chaos", 1500, __doc__)
+    suite.run(chaos)
+
+
+if __name__ == "__main__":
+    main()

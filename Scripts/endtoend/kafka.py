@@ -1,0 +1,332 @@
+#!/usr/bin/env python3
+"""Live workers on Kafka: rows, state and counts equal the reference, whoever of the workers is stopped, killed or added when."""
+import json
+import os
+import signal
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import common
+import decode
+import broker
+import pipeline as pipelines
+from broker import Broker, Producer, Worker
+
+RECORDS, RECORDS_QUICK = 50_000, 20_000
+PARTITIONS = 4
+CLOSING_MS = 100_000_000        # event time of the records that close all windows; a day and more behind the others
+TOPIC = f"events-{os.getpid()}"
+
+
+def live(topic, **more):
+    """Makes a pipeline file live."""
+    def change(spec):
+        spec["source"] = {"kafka": {
+            "brokers": "127.0.0.1:1", "topic": topic, "stream": "synthetic", "group": topic, "session": "6s", "idle": "1h",
+            "options": {"debug": "cgrp"}, **more}}
+        spec["record"]["time"]["max_ahead"] = "5h"
+        spec.setdefault("lake", {})["flush"] = {"every": "300ms", "bytes": "256KiB"}
+        if more.get("misplaced") != "merge":
+            # A record without a key lies anywhere; of the others each table by user is finished in its lane.
+            spec["checks"].append({"name": "has_user", "that": "user is not null"})
+    return change
+
+
+def lines(seed, n):
+    with open(common.synthetic(seed, n), "rb") as f:
+        return f.read().split(b"\n")
+
+
+class Stream:
+    """Synthetic events on their way to a topic: keyed by user, stamped with a clock that goes with their times."""
+
+    def __init__(self, suite, job, address, topic=TOPIC, n=None):
+        self.fields = pipelines.load(job.pipeline).fields
+        self.topic = topic
+        self.lines = lines(suite.arguments.seed, n or (RECORDS_QUICK if suite.quick else RECORDS))
+        self.producer = Producer(address)
+        self.at = 0
+
+    def key(self, line):
+        try:
+            values = decode.record(self.fields, line)
+        except decode.Bad:
+            return None
+        user = values[[f.name for f in self.fields].index("user")]
+        return None if user is None else str(user).encode()
+
+    def send(self, count=None):
+        """The next events; all that are left without a count."""
+        end = len(self.lines) if count is None else min(len(self.lines), self.at + count)
+        for i in range(self.at, end):
+            line = self.lines[i]
+            headers = [("trace", b"%d" % i)] if i % 97 == 0 else None
+            self.producer.send(self.topic, None if i % 1999 == 7 else line, None if i % 1999 == 7 else self.key(line),
+                               timestamp=max(1, i * 20 - 300_000), headers=headers)
+        self.at = end
+        self.producer.flush()
+        return self
+
+    @property
+    def is_done(self):
+        return self.at >= len(self.lines)
+
+    def close_windows(self, partitions=PARTITIONS):
+        """One record a partition, later than all windows."""
+        for partition in range(partitions):
+            user = next(u for i in range(1000) if broker.partition_of((u := f"closer{i}").encode(), partitions) == partition)
+            value = {"id": f"closing-{partition}", "user": user, "t": CLOSING_MS, "kind": "view", "amount": 1}
+            self.producer.send(self.topic, json.dumps(value).encode(), user.encode(), timestamp=CLOSING_MS, partition=partition)
+        self.producer.flush()
+
+    @property
+    def records(self):
+        return self.producer.records
+
+
+def finish(job, stream, workers, seconds=120, settle=None, partitions=PARTITIONS):
+    """Waits until everything is committed, stops the workers, compares. Faults."""
+    stream.close_windows(partitions)
+    faults = stream.producer.trimmed(job)
+    try:
+        broker.wait("all records committed", lambda: broker.committed(job) >= len(stream.records)
+                    or not any(w.is_running for w in workers), seconds)
+    except RuntimeError as e:
+        faults.append(f"{e}; {broker.committed(job)} of {len(stream.records)}")
+    if settle:
+        broker.wait("the ledger is as it should be", settle, seconds)
+        time.sleep(1)
+    for worker in workers:
+        faults += worker.stop() if worker.is_running else [f"worker {worker.number} ended by itself: {worker.talk}"]
+    return faults + broker.faults(job, stream.records) + job.verify_faults()
+
+
+def one_worker(suite):
+    """One worker: rows, state and counts equal the reference, tables by user finished in the lanes"""
+    with Broker({TOPIC: PARTITIONS}) as b:
+        job = common.Job(suite, suite.path("one"), "synthetic", [], change=live(TOPIC))
+        stream = Stream(suite, job, b.address)
+        stream.send(5000)
+        worker = Worker(job, b.address)
+        while not stream.is_done:
+            stream.send(2000)
+        faults = finish(job, stream, [worker])
+        lag = lags(b.address, job)
+        suite.claim(one_worker.__doc__, faults)
+        suite.claim("the broker's offsets of the group follow the ledger: other tools see no lag", lag)
+        again = Worker(job, b.address).begin(b.address)
+        broker.wait("the worker reads", lambda: again.saw("assigned"), 60)
+        time.sleep(1)
+        ends = {f"{r.topic}/{r.partition}": 0 for r in stream.records}
+        for r in stream.records:
+            ends[r.shard] = max(ends[r.shard], r.offset + 1)
+        begun = again.saw("assigned")[0]["positions"]
+        faults = again.stop() + ([] if begun == ends else [f"it begins at {begun}, the ledger ends at {ends}"])
+        suite.claim("started again it begins at the ledger's positions and changes nothing",
+                    faults + broker.faults(job, stream.records))
+
+
+def lags(address, job):
+    """What the group's committed offsets say, by another client."""
+    import confluent_kafka as ck
+    consumer = ck.Consumer({"bootstrap.servers": address, "group.id": TOPIC, "log_level": 2})
+    partitions = [ck.TopicPartition(TOPIC, p) for p in range(PARTITIONS)]
+    found = consumer.committed(partitions, timeout=20)
+    out = []
+    for p in found:
+        _, high = consumer.get_watermark_offsets(p, timeout=20)
+        if p.offset != high:
+            out.append(f"{p.topic}/{p.partition}: committed {p.offset}, end {high}")
+    consumer.close()
+    return out
+
+
+def merged(suite):
+    """misplaced: merge, keys anywhere: merged tables equal the reference, through kill -9 and restarts"""
+    topic = TOPIC + "-merged"
+    with Broker({topic: PARTITIONS}) as b:
+        job = common.Job(suite, suite.path("merged"), "synthetic", [], change=live(topic, misplaced="merge", start="earliest"))
+        stream = Stream(suite, job, b.address, topic)
+        stream.producer = Producer(b.address, partitioner="random")
+        kills = 2 if suite.quick else 6
+        worker = Worker(job, b.address)
+        for _ in range(kills):
+            stream.send(len(stream.lines) // (kills + 1))
+            before = broker.committed(job)
+            broker.wait("the worker commits", lambda: broker.committed(job) > before or not worker.is_running, 60)
+            time.sleep(suite.random.random())
+            worker.kill()
+            worker = Worker(job, b.address).begin(b.address)
+        stream.send()
+        suite.claim(f"{merged.__doc__} ({kills} kills)", finish(job, stream, [worker]))
+
+
+def held(worker):
+    """The partitions that a worker reads."""
+    shards = set()
+    for e in worker.events:
+        if e["event"] == "assigned":
+            shards |= set(e["positions"])
+        elif e["event"] == "revoked":
+            shards -= set(e["shards"])
+    return sorted(shards)
+
+
+def several(suite):
+    """Three workers on one group; one is killed, one stopped in order, one sleeps and wakes, others come: all equals the reference"""
+    topic = TOPIC + "-several"
+    with Broker({topic: PARTITIONS}) as b:
+        job = common.Job(suite, suite.path("several"), "synthetic", [], change=live(topic))
+        stream = Stream(suite, job, b.address, topic)
+        stream.send(1000)
+        workers = [Worker(job, b.address) for _ in range(3)]
+        part = len(stream.lines) // 5
+        broker.wait("each worker has partitions", lambda: all(held(w) for w in workers), 60)
+        spread = [held(w) for w in workers]
+
+        def progress():
+            before = broker.committed(job)
+            broker.wait("somebody commits", lambda: broker.committed(job) > before, 60)
+        stream.send(part)
+        progress()
+        workers[0].kill()
+        stream.send(part)
+        progress()
+        faults = workers[1].stop()
+        workers = [workers[2], Worker(job, b.address)]
+        stream.send(part)
+        progress()
+        sleeper = workers[0]
+        sleeper.pause()
+        stream.send(part)
+        time.sleep(9)           # longer than the session
+        sleeper.wake()
+        progress()
+        workers.append(Worker(job, b.address))
+        stream.send()
+        faults += finish(job, stream, workers)
+        suite.claim(several.__doc__, faults)
+        suite.note(f"first spread: {spread}")
+
+
+def refusals(suite):
+    """Keys that do not lie where the rule puts them, and another plan on the same ledger, are refused with advice"""
+    topic = TOPIC + "-refused"
+    with Broker({topic: PARTITIONS}) as b:
+        job = common.Job(suite, suite.path("refused"), "synthetic", [], change=live(topic, partitioner="crc32"))
+        stream = Stream(suite, job, b.address, topic)
+        stream.send(2000)
+        worker = Worker(job, b.address)
+        broker.wait("the worker ends", lambda: not worker.is_running, 60)
+        faults = [] if worker.process.returncode == 1 and "partitioner" in worker.talk else [f"{worker.process.returncode}: {worker.talk}"]
+        suite.claim("keys that another rule has placed stop the worker, with advice, before anything of them is committed",
+                    faults + ([f"{broker.committed(job)} records committed"] if broker.committed(job) else []))
+        other = common.Job(suite, suite.path("refused"), "synthetic", [], change=live(topic, misplaced="merge"))
+        run = common.Result([suite.weir, "run", other.pipeline, "--brokers", b.address, "--lake", job.lake, "--store", job.store])
+        suite.claim("another meaning of the plan is refused", run.refusal_fault("misplaced"))
+        gone = common.Result([suite.weir, "run", other.pipeline, "--brokers", "127.0.0.1:9", "--lake", suite.path("none"), "--store", suite.path("none")])
+        suite.claim("a broker that is not there is told", gone.refusal_fault("broker"))
+
+
+def away(suite):
+    """The broker hangs for 12 s under a running worker, which goes on by itself"""
+    topic = TOPIC + "-away"
+    with Broker({topic: PARTITIONS}) as b:
+        if not b.process:
+            return suite.note("not shown on a foreign cluster: a broker that hangs")
+        job = common.Job(suite, suite.path("away"), "synthetic", [], change=live(topic, session="30s"))
+        stream = Stream(suite, job, b.address, topic, 6000)
+        stream.send(3000)
+        worker = Worker(job, b.address).begin(b.address)
+        b.process.send_signal(signal.SIGSTOP)
+        time.sleep(12)
+        b.process.send_signal(signal.SIGCONT)
+        stream.send()
+        suite.claim(away.__doc__, finish(job, stream, [worker]))
+
+
+def idle(suite):
+    """A partition without records goes idle by a decision, and the windows of the others land"""
+    topic = TOPIC + "-idle"
+    with Broker({topic: PARTITIONS + 1}) as b:
+        job = common.Job(suite, suite.path("idle"), "synthetic", [], change=live(topic, misplaced="merge", idle="3s"))
+        stream = Stream(suite, job, b.address, topic, 4000)
+        # All into the first partitions; their reference knows no floors, so they must not go idle before the end.
+        stream.producer = Producer(b.address, partitioner="random")
+        for i, line in enumerate(stream.lines):
+            stream.producer.send(topic, line, stream.key(line), timestamp=max(1, i * 20 - 300_000), partition=i % PARTITIONS)
+        stream.at = len(stream.lines)
+        stream.producer.flush()
+        worker = Worker(job, b.address)
+        faults = finish(job, stream, [worker], settle=lambda: any(
+            d["kind"] == "idle" for e in job.entries() for lane in e["lanes"] if lane["lane"] == f"{topic}/{PARTITIONS}"
+            for d in lane["decisions"]))
+        suite.claim(idle.__doc__, faults)
+
+
+def gap(suite):
+    """Records that the broker dropped before they were read: a gap in the ledger, told; the rest equals the reference"""
+    topic = TOPIC + "-gap"
+    with Broker({topic: 1}) as b:
+        if not b.process:
+            return suite.note("not shown on a foreign cluster: a trimmed partition")
+        job = common.Job(suite, suite.path("gap"), "synthetic", [], change=live(topic))
+        stream = Stream(suite, job, b.address, topic, 2000)
+        stream.producer.client = Producer(b.address, **{"batch.num.messages": 100}).client
+        stream.send()
+        worker = Worker(job, b.address).begin(b.address)
+        broker.wait("all committed", lambda: broker.committed(job) == len(stream.records), 60)
+        faults = worker.stop()
+        read = len(stream.records)
+        filler = b'{"id":"f","user":"filler","t":1,"kind":"view","note":"' + b"x" * 2000 + b'"}'
+        for _ in range(6000):           # 12 MB: more than the mock keeps
+            stream.producer.send(topic, filler, b"filler", timestamp=1)
+        stream.producer.flush()
+        worker = Worker(job, b.address).begin(b.address)
+        broker.wait("the gap is told", lambda: worker.saw("gap") or not worker.is_running, 30)
+        told = worker.saw("gap")
+        faults += [] if told and told[0]["from"] == read else [f"told: {told}; {worker.talk}"]
+        first = told[0]["to"] if told else 0
+        stream.producer.records = [r for r in stream.records if r.offset < read or r.offset >= first]
+        stream.producer.bytes = {}
+        suite.claim(gap.__doc__, faults + finish(job, stream, [worker], partitions=1))
+        suite.note(f"{first - read} of 6000 records were dropped by the broker")
+        decisions = [d for e in job.entries() for lane in e["lanes"] for d in lane["decisions"]]
+        suite.claim("the ledger names what was lost", [] if [(d["from"], d["to"]) for d in decisions if d["kind"] == "gap"] ==
+                    [(str(read), str(first))] else str(decisions))
+
+
+def deployments(suite):
+    """A second deployment with a group of its own, by mistake: the ledger fences it, each record counts once"""
+    topic = TOPIC + "-twice"
+    with Broker({topic: PARTITIONS}) as b:
+        job = common.Job(suite, suite.path("twice"), "synthetic", [], change=live(topic))
+        other = common.Job(suite, suite.path("twice", "other"), "synthetic", [], change=live(topic, group="another"))
+        other.lake, other.store = job.lake, job.store
+        stream = Stream(suite, job, b.address, topic, 8000)
+        stream.send(1000)
+        workers = [Worker(job, b.address).begin(b.address), Worker(other, b.address).begin(b.address)]
+        while not stream.is_done:
+            stream.send(500)
+            time.sleep(0.3)
+        stream.close_windows()
+        broker.wait("all committed", lambda: broker.committed(job) >= len(stream.records), 120)
+        fenced = sum(any(e["code"] == "fenced" for e in w.saw("trouble")) or w.process.poll() == 1 for w in workers)
+        for w in workers:
+            if w.is_running:
+                w.stop()
+        last = Worker(job, b.address).begin(b.address)      # whoever is left goes on; the end is an orderly one
+        faults = last.stop() + ([] if fenced else ["nobody was fenced"])
+        suite.claim(deployments.__doc__, faults + broker.faults(job, stream.records) + job.verify_faults())
+
+
+def main():
+    suite = common.Suite("kafka", 1200, __doc__, lambda a: a.add_argument("--only", help="one part: one_worker, merged, several, …"))
+    parts = [one_worker, merged, several, refusals, away, idle, gap, deployments]
+    only = suite.arguments.only
+    suite.run(*[p for p in parts if not only or p.__name__ == only])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+/// A live Kafka source, as a plan holds it.
+public struct KafkaSourceSpec: Sendable, Hashable, Codable {
+  /// Names of topics.
+  public var topics: [String]
+  /// The producers' rule for keys.
+  public var partitioner: Partitioner
+  /// What becomes of a pipeline whose keys do not lie where the rule puts them.
+  public var misplaced: Misplaced
+  /// How to reach it: no part of the plan's meaning.
+  public var settings: KafkaSettingsSpec
+
+  public init(
+    topics: [String], partitioner: Partitioner = .murmur2, misplaced: Misplaced = .halt, settings: KafkaSettingsSpec = .init()
+  ) {
+    self.topics = topics
+    self.partitioner = partitioner
+    self.misplaced = misplaced
+    self.settings = settings
+  }
+}
+
+/// Which shard of a stream a producer sends a key to.
+public enum Partitioner: String, Sendable, Hashable, Codable, CaseIterable {
+  /// Java clients.
+  case murmur2
+  /// librdkafka's default, so most other clients.
+  case crc32
+  /// Sarama and some Go clients.
+  case fnv1a
+}
+
+public enum Misplaced: String, Sendable, Hashable, Codable, CaseIterable {
+  /// Tables by the record's key are finished in the lane; a record elsewhere stops the pipeline.
+  case halt
+  /// All tables are merged, wherever the keys lie. Duplicates are found within a shard.
+  case merge
+}
+
+/// Settings of a Kafka source: none changes a row. Secrets are named, never held.
+public struct KafkaSettingsSpec: Sendable, Hashable, Codable {
+  /// Where a text is to be found that does not stand in the pipeline file.
+  public enum SecretSpec: Sendable, Hashable, Codable {
+    case environment(String)
+    case file(String)
+  }
+
+  public enum Start: Sendable, Hashable, Codable {
+    case earliest
+    case latest
+    /// The first record at or after it, UTC microseconds.
+    case time(Int64)
+    /// By shard (`topic/3`); others begin at the earliest.
+    case offsets([String: Int64])
+  }
+
+  public struct TLS: Sendable, Hashable, Codable {
+    public var authorities: String?
+    public var certificate: String?
+    public var key: SecretSpec?
+    public var keyPassword: SecretSpec?
+    public var checksHostName = true
+    public init() {}
+  }
+
+  public enum SASL: Sendable, Hashable, Codable {
+    /// `mechanism`: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512.
+    case password(mechanism: String, user: SecretSpec, password: SecretSpec)
+    case token(SecretSpec)
+  }
+
+  public var brokers = ""
+  public var group = ""
+  public var start = Start.earliest
+  public var isCooperative = false
+  public var instance: String?
+  public var readsUncommitted = false
+  public var sessionMicroseconds: Int64 = 45_000_000
+  /// A shard without records for so long leaves the merged watermark by a decision.
+  public var idleMicroseconds: Int64 = 30_000_000
+  /// Of all shards together: what may lie unread in the client.
+  public var queueBytes: Int64 = 256 << 20
+  public var tls: TLS?
+  public var sasl: SASL?
+  public var options: [String: String] = [:]
+
+  public init() {}
+}

@@ -1,0 +1,134 @@
+/// What a live source knows of the records of a block besides their values. Immutable.
+///
+/// Keys lie in the block's text, like the values.
+public final class RecordDetails: Sendable {
+  /// An entry of ``arrivals``: the source does not say.
+  public static let noArrival = Int64.min
+
+  /// The shard's name.
+  public let shard: String
+  /// Position of each record, ascending, not without gaps.
+  public let positions: [Int64]
+  /// When each record arrived, UTC microseconds since 1970, or ``noArrival``.
+  public let arrivals: [Int64]
+  /// The arrivals are of the broker's clock; else of the producer's.
+  public let isAppendTime: Bool
+  private let keyOffset: [UInt32]
+  /// -1: no key.
+  private let keyLength: [Int32]
+  /// JSON text of each record's headers; nil without; empty if no record has any.
+  private let headerTexts: [String?]
+
+  public init(
+    shard: String, positions: [Int64], arrivals: [Int64], isAppendTime: Bool, keyOffset: [UInt32], keyLength: [Int32],
+    headers: [String?] = []
+  ) {
+    precondition(positions.count == arrivals.count && positions.count == keyOffset.count, "one of each a record")
+    self.shard = shard
+    self.positions = positions
+    self.arrivals = arrivals
+    self.isAppendTime = isAppendTime
+    self.keyOffset = keyOffset
+    self.keyLength = keyLength
+    headerTexts = headers
+  }
+
+  /// The record's key as received; nil: none.
+  public func key(_ row: Int, in text: TextBuffer) -> StringRef? {
+    guard keyLength[row] >= 0 else { return nil }
+    return StringRef(start: UnsafePointer(text.base) + Int(keyOffset[row]), count: Int(keyLength[row]))
+  }
+
+  /// The keys of some rows, as a column whose strings lie in the text.
+  public func keys(_ rows: [UInt32], in text: TextBuffer) -> Column {
+    Column(
+      type: .string, values: .string(rows.map { key(Int($0), in: text) ?? .empty }),
+      validity: rows.map { keyLength[Int($0)] >= 0 }, owners: [text])
+  }
+
+  /// The record's headers as JSON: `[["name", "value"], …]`; nil: it has none.
+  public func headers(_ row: Int) -> String? { headerTexts.isEmpty ? nil : headerTexts[row] }
+
+  /// Arrivals; where the source gives none, the event time.
+  public func arrivals(orTimes times: [Int64]) -> [Int64] {
+    arrivals.indices.map { arrivals[$0] == RecordDetails.noArrival ? times[$0] : arrivals[$0] }
+  }
+}
+
+/// A unit of order of a live source: a Kafka partition.
+public struct SourceShard: Sendable, Hashable {
+  /// The shard's name, which is its lane's: `topic/3`.
+  public var name: String
+  /// What it is a part of, and which: the producers' rule for keys counts in these.
+  public var stream: String
+  public var number: Int
+
+  public init(name: String, stream: String, number: Int) {
+    self.name = name
+    self.stream = stream
+    self.number = number
+  }
+}
+
+/// The positions that a shard holds now: `low` is the first, `high` will be the next record's.
+public struct ShardBounds: Sendable, Hashable {
+  public var low: Int64
+  public var high: Int64
+
+  public init(low: Int64, high: Int64) {
+    self.low = low
+    self.high = high
+  }
+}
+
+/// What reading a shard yields.
+public enum ShardRead: Sendable {
+  /// Records in order. Everything before `next` is in this block, in one before, or will never come.
+  case block(RawBlock, next: Int64)
+  /// Everything that the shard holds at this moment was handed out.
+  case caughtUp(next: Int64)
+  /// The shard holds nothing at this position, and reading has stopped.
+  case outOfRange(at: Int64)
+  /// The shard was released; nothing more comes.
+  case closed
+}
+
+/// One shard being read.
+public protocol ShardReader: Sendable {
+  /// Waits for the next. Called by one task at a time.
+  func next() async throws -> ShardRead
+}
+
+/// What a worker is told about the shards that it shares with others.
+public enum ShardGroupEvent: Sendable {
+  /// These are ours: answer with ``ShardGroup/assign(_:)``, at the ledger's positions.
+  case assigned([String])
+  /// These are to be given up: stop, cut, commit, then ``ShardGroup/release(_:)``. `isLost`: another worker may have them
+  /// already, so they are dropped without a commit.
+  case revoked([String], isLost: Bool)
+  case failed(WeirError)
+  /// The group was closed; nothing comes after it.
+  case closed
+}
+
+/// A live source whose shards are spread over workers: a Kafka consumer group.
+///
+/// It spreads work and says nothing about what was consumed: the ledger does. Errors are ``WeirError``s.
+public protocol ShardGroup: Sendable {
+  /// All shards that the source has now.
+  func shards() async throws -> [SourceShard]
+  func join() async throws
+  /// The next event; waits for one. Called by one task at a time.
+  func nextEvent() async -> ShardGroupEvent
+  func bounds(of shards: [String]) async throws -> [String: ShardBounds]
+  /// Where shards begin that have no position in the ledger.
+  func starts(of shards: [String]) async throws -> [String: Int64]
+  /// Begins to read: the answer to `assigned`, with all its shards.
+  func assign(_ positions: [String: Int64]) async throws -> [String: any ShardReader]
+  /// Ends reading: the answer to `revoked`, with all its shards.
+  func release(_ shards: [String]) async throws
+  /// Tells the source what was committed, for tools that show lag. Nobody reads it to begin anywhere.
+  func follow(_ positions: [String: Int64]) async
+  /// Leaves the group, so that others take over at once.
+  func close() async
+}

@@ -1,0 +1,94 @@
+import WeirProtocol
+
+/// Whether a live lane may consume records: the rules of idling and waking, without lane, clock or lock (DESIGN, law 3).
+///
+/// An idle lane does not hold back the merged watermark, so its next record must be judged by a floor, and the floor is
+/// known only behind the entry with the `wake`. From the moment that `idle` is on its way to the ledger, records are held:
+///
+///     awake ── caught up for long: a cut takes `idle` ──► idling ── committed ──► idle
+///       ▲                                                                           │ a record waits: a cut takes `wake`
+///       └────────────────────── committed: the floor is raised ◄── waking ◄─────────┘
+struct LaneStanding {
+  enum State: Equatable { case awake, idling, idle, waking }
+
+  private(set) var state: State
+  /// Monotonic nanoseconds since when the shard has had nothing new; nil while it has.
+  private(set) var caughtUpAt: Int64?
+  /// A record is held.
+  private(set) var isWanted = false
+
+  init(isIdle: Bool) { state = isIdle ? .idle : .awake }
+
+  /// Everything that the shard holds was consumed.
+  mutating func caughtUp(at now: Int64) {
+    if state == .awake, caughtUpAt == nil { caughtUpAt = now }
+  }
+
+  /// A record is there. True: consume it now. False: hold it until ``committed()`` says so.
+  mutating func arrived() -> Bool {
+    if state == .awake {
+      caughtUpAt = nil
+      return true
+    }
+    isWanted = true
+    return false
+  }
+
+  /// What a cut made now would have to carry.
+  func due(at now: Int64, idleNanoseconds: Int64) -> Decision? {
+    switch state {
+    case .awake: caughtUpAt.map { now - $0 >= idleNanoseconds } == true ? .idle : nil
+    case .idle: isWanted ? .wake : nil
+    case .idling, .waking: nil
+    }
+  }
+
+  /// The cut is made and carries what is due.
+  mutating func cut(at now: Int64, idleNanoseconds: Int64) -> Decision? {
+    let decision = due(at: now, idleNanoseconds: idleNanoseconds)
+    switch decision {
+    case .idle: state = .idling
+    case .wake: state = .waking
+    default: break
+    }
+    return decision
+  }
+
+  /// The cut's entry is in the ledger. True: a record that was held may go on, above the lane's floor.
+  mutating func committed() -> Bool {
+    switch state {
+    case .idling:
+      state = .idle
+      caughtUpAt = nil
+      return false
+    case .waking:
+      state = .awake
+      isWanted = false
+      return true
+    case .awake, .idle: return false
+    }
+  }
+}
+
+/// When a live worker cuts: by age, by bytes, or because a lane's decision is due.
+struct EpochTrigger {
+  private let everyNanoseconds: Int64
+  private let bytesMax: Int64
+  private var lastCut: Int64
+
+  init(everyNanoseconds: Int64, bytesMax: Int64, now: Int64) {
+    self.everyNanoseconds = everyNanoseconds
+    self.bytesMax = bytesMax
+    lastCut = now
+  }
+
+  /// - Parameters:
+  ///   - bytes: input since the last cut.
+  ///   - isWanted: a decision is due.
+  func isDue(at now: Int64, bytes: Int64, isWanted: Bool) -> Bool {
+    isWanted || bytes >= bytesMax || now - lastCut >= everyNanoseconds
+  }
+
+  /// Ages count from the beginning of a cut: a slow commit does not stretch the interval.
+  mutating func cut(at now: Int64) { lastCut = now }
+}

@@ -1,0 +1,96 @@
+import WeirCore
+import WeirOperators
+import WeirProtocol
+
+/// The merge lane of a live pipeline: a lane whose source is the ledger (DESIGN section 5).
+///
+/// It reads the partials of the entries behind its position, whoever wrote them, finishes the windows that the merged
+/// watermark has passed, and commits an epoch of its own. Its draft depends on nothing behind the entries that it read, so
+/// a conflict only gives it another number. It runs in the worker that holds the ledger's first lane; two that both
+/// believe so are told apart by the lane's epoch.
+actor LedgerMerge {
+  /// Entries without anything to merge after which its position is committed all the same: collection waits for it.
+  private static let idleEntriesMax: Int64 = 50
+
+  private let compiled: CompiledPlan
+  private let ledger: Ledger
+  private let lake: any ObjectStore
+  private let committer: LiveCommitter
+  private let followers: Followers
+  private var lane: MergeLane?
+  /// Entries through this one are merged in.
+  private var position: Int64 = 0
+  private var committed: Int64 = 0
+  /// What was finished last.
+  private var watermark = Watermark.minimum
+
+  init(
+    compiled: CompiledPlan, ledger: Ledger, lake: any ObjectStore, committer: LiveCommitter, followers: Followers
+  ) {
+    self.compiled = compiled
+    self.ledger = ledger
+    self.lake = lake
+    self.committer = committer
+    self.followers = followers
+  }
+
+  var isHeld: Bool { lane != nil }
+  /// What collection may count on.
+  var appliedThrough: Int64 { committed }
+
+  /// Takes the lane over, as the ledger has it.
+  func begin(_ fold: LedgerFold, run: RunInfo, state: (any StateTable)?) async throws {
+    let restored = try await Restorer(compiled: compiled, store: lake, fold: fold, run: run).merge()
+    let before = fold.mergeLane
+    guard case .offset(let position)? = before.position else { throw WeirError("corrupt", "the merge lane has no position") }
+    await committer.hold(
+      .merge, .init(generation: before.generation, epoch: before.epoch, position: position, state: before.state))
+    // Nobody knows whether the worker before wrote the rows of its last entry; the fence skips what stands there.
+    let rows = before.epoch > 0 ? restored.allStateRows(ledgerNumber: fold.number) : []
+    lane = restored
+    (self.position, committed) = (position, position)
+    watermark = before.watermark
+    if let state, !rows.isEmpty { _ = try await state.write(rows) }
+  }
+
+  func drop() async {
+    lane = nil
+    await committer.drop([.merge])
+  }
+
+  /// Merges what the ledger got since the last round.
+  /// - Returns: the ledger behind it; nil if there was nothing to do.
+  func round() async throws -> LedgerFold? {
+    guard let lane else { return nil }
+    let fold = try await ledger.refresh()
+    guard fold.number > position else { return nil }
+    var hasNews = fold.mergedWatermark > watermark || fold.number - committed > LedgerMerge.idleEntriesMax
+    for entry in try await ledger.entries(after: position, through: fold.number) {
+      guard let ref = entry.partials else { continue }
+      hasNews = true
+      let partials = try await self.partials(ref, fold)
+      _ = lane.merge(partials, watermark: Watermark.minimum)
+    }
+    position = fold.number
+    guard hasNews else { return nil }
+    let results = lane.merge([], watermark: fold.mergedWatermark)
+    let after = try await committer.commitMerge(
+      results, state: lane.save(), through: fold.number, watermark: fold.mergedWatermark)
+    committed = fold.number
+    watermark = fold.mergedWatermark
+    try await followers.applied(fold: after, merged: lane.takeStateRows(ledgerNumber: after.number), lanes: [.merge])
+    return after
+  }
+
+  private func partials(_ ref: BlobRef, _ fold: LedgerFold) async throws -> sending [Partial] {
+    let bytes = try await Restorer(compiled: compiled, store: lake, fold: fold, run: RunInfo(shard: "", runID: "")).blob(ref)
+    var reader = ByteReader(bytes[...], what: "partials in \(ref.path)")
+    var all: [Partial] = []
+    while !reader.isAtEnd {
+      let partial = Partial(compiled)
+      try partial.restore(from: &reader)
+      all.append(partial)
+    }
+    return all
+  }
+}

@@ -1,0 +1,27 @@
+import WeirCore
+
+/// What a live worker tells whoever watches it.
+public enum LiveEvent: Sendable {
+  /// Joined the group; the ledger stands at this number.
+  case joined(ledger: Int64)
+  /// Reads these shards from these positions on.
+  case assigned([String: Int64])
+  case revoked([String], isLost: Bool)
+  /// An entry of this worker's is in the ledger.
+  case committed(LiveProgress)
+  /// Positions `from..<to` of the shard were lost at the source; the ledger says so.
+  case gap(shard: String, from: Int64, to: Int64, reason: String)
+  /// Goes on by itself.
+  case trouble(WeirError)
+}
+
+/// What a worker has done since its start, and where the pipeline stands.
+public struct LiveProgress: Sendable {
+  public var records: Int64 = 0
+  /// Entries of this worker.
+  public var entries: Int64 = 0
+  public var ledgerNumber: Int64 = 0
+  public var mergedWatermark = Watermark.minimum
+  /// Shards being read.
+  public var shards = 0
+}

@@ -1,0 +1,128 @@
+import Synchronization
+import WeirCore
+import WeirOperators
+import WeirProtocol
+
+/// One live shard being worked on: the loop that reads, prepares, sequences and consumes.
+///
+/// Cuts come from outside, between any two blocks (``ShardActor`` sees to it); so nothing here knows of epochs.
+final class LiveLane: Sendable {
+  private static let restNanoseconds: Int64 = 100_000_000
+
+  let id: LaneID
+  let shard: ShardActor
+  private let reader: any ShardReader
+  private let placement: Placement?
+  private let standing: Mutex<(machine: LaneStanding, holder: CheckedContinuation<Void, Never>?)>
+  private let isStopped = Flag()
+  private let first: Sequencer
+  private let clock: any Clock
+
+  init(
+    shard: ShardActor, reader: any ShardReader, compiled: CompiledPlan, fold: LaneFold?, placement: Placement?,
+    clock: any Clock
+  ) {
+    id = shard.id
+    self.shard = shard
+    self.reader = reader
+    self.placement = placement
+    self.clock = clock
+    standing = Mutex((LaneStanding(isIdle: fold?.isIdle ?? false), nil))
+    first = Sequencer(
+      compiled.plan, dealing: compiled.plan.source.deal, lanes: 1,
+      maximum: Sequencer.maximum(of: fold?.watermark ?? Watermark.minimum, compiled.plan.record.time))
+  }
+
+  /// Reads until the shard is released or ``stop()`` was called.
+  /// - Throws: what ends the worker; `out_of_range` when the shard holds nothing at the lane's position.
+  func run(_ pool: PreparerPool, gate: InputGate, counted: LiveCounts) async throws {
+    var sequencer = first
+    while !isStopped.isRaised {
+      let read: ShardRead
+      do { read = try await reader.next() } catch let error as WeirError where error.isRetriable {
+        // The client itself tries again; this only keeps its errors from making a busy loop.
+        await clock.sleep(nanoseconds: LiveLane.restNanoseconds)
+        continue
+      }
+      if isStopped.isRaised { return }
+      switch read {
+      case .block(let raw, let next):
+        await gate.admit(Int64(raw.count))
+        await awake()
+        if isStopped.isRaised { return }
+        var block = pool.prepare(raw)
+        try sequencer.sequence(&block)
+        try placement?.check(block)
+        let rows = block.lanes[0]
+        counted.add(records: Int64(block.count), bytes: Int64(raw.count))
+        await shard.consume(block, rows: rows, end: next, watermark: sequencer.watermark)
+      case .caughtUp(let next):
+        await shard.advance(position: next, watermark: sequencer.watermark)
+        standing.withLock { $0.machine.caughtUp(at: clock.monotonicNanoseconds) }
+      case .outOfRange(let at):
+        throw WeirError(
+          "out_of_range", "\(id.shard) holds nothing at position \(at) any more", isRetriable: true, fatalTo: .worker)
+      case .closed: return
+      }
+    }
+  }
+
+  /// Holds a record of a lane that is idle until the entry that wakes it.
+  private func awake() async {
+    await withCheckedContinuation { continuation in
+      let goesOn = standing.withLock { standing in
+        if isStopped.isRaised || standing.machine.arrived() { return true }
+        standing.holder = continuation
+        return false
+      }
+      if goesOn { continuation.resume() }
+    }
+  }
+
+  /// Nothing more is consumed; what is under way ends at the next step.
+  func stop() {
+    isStopped.raise()
+    release()
+  }
+
+  private func release() {
+    let holder = standing.withLock { standing in
+      defer { standing.holder = nil }
+      return standing.holder
+    }
+    holder?.resume()
+  }
+
+  // MARK: Cuts
+
+  var isIdle: Bool { standing.withLock { $0.machine.state == .idle } }
+
+  func isDecisionDue(at now: Int64, idleNanoseconds: Int64) -> Bool {
+    standing.withLock { $0.machine.due(at: now, idleNanoseconds: idleNanoseconds) != nil }
+  }
+
+  /// What the cut that is made now carries for this lane.
+  func decision(at now: Int64, idleNanoseconds: Int64) -> Decision? {
+    standing.withLock { $0.machine.cut(at: now, idleNanoseconds: idleNanoseconds) }
+  }
+
+  /// The cut's entry is in the ledger, which says this about the lane now.
+  func committed(_ fold: LaneFold?) async {
+    await shard.raise(floor: fold?.floor ?? Watermark.minimum)
+    if standing.withLock({ $0.machine.committed() }) { release() }
+  }
+}
+
+/// What a worker has read since its start.
+final class LiveCounts: Sendable {
+  private let values = Mutex<(records: Int64, bytes: Int64)>((0, 0))
+
+  func add(records: Int64, bytes: Int64) {
+    values.withLock {
+      $0.records += records
+      $0.bytes += bytes
+    }
+  }
+
+  var records: Int64 { values.withLock { $0.records } }
+}

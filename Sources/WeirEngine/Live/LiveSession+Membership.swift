@@ -1,0 +1,151 @@
+import WeirCore
+import WeirOperators
+import WeirProtocol
+
+/// Taking lanes over and handing them over.
+extension LiveSession {
+  func membership(_ flusher: StateFlusher) async throws {
+    while true {
+      switch await group.nextEvent() {
+      case .closed: return
+      case .failed(let error):
+        guard error.isRetriable || error.fatalTo == .operation else { throw error }
+        observe(.trouble(error))
+      case .assigned(let shards):
+        try await turnstile.pass { [self] in try await takeOver(shards, flusher) }
+      case .revoked(let shards, let isLost):
+        try await turnstile.pass { [self] in try await handOver(shards, isLost: isLost, flusher) }
+      }
+      // After its end the group answers everything with an error, and then says that it is closed.
+      if hasEnded { continue }
+    }
+  }
+
+  /// Ledger first: followers rolled forward, the shards listed and begun in it, lanes restored from it; then the shards are
+  /// read from its positions, never from what the source remembers.
+  private func takeOver(_ names: [String], _ flusher: StateFlusher) async throws {
+    if hasEnded { return }
+    var fold = try await ledger.refresh()
+    try await followers.catchUp(to: fold.number)
+    fold = try await list(names, fold)
+    fold = try await begin(names, fold)
+    let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run)
+    var positions: [String: Int64] = [:]
+    var restored: [ShardActor] = []
+    for id in names.map({ LaneID(shard: $0) }).sorted() {
+      guard let before = fold[id], case .offset(let position)? = before.position else {
+        throw WeirError("corrupt", "the ledger has no position for \(id.shard)")
+      }
+      positions[id.shard] = position
+      restored.append(ShardActor(try await restorer.state(id)))
+      await committer.hold(
+        id, .init(generation: before.generation, epoch: before.epoch, position: position, state: before.state))
+    }
+    if let state = environment.state, compiled.hasLaneState {
+      try await FlushMark.recover(restored, state, fold)
+      await flusher.forget(restored.map(\.id))
+    }
+    let readers: [String: any ShardReader]
+    do { readers = try await group.assign(positions) } catch {
+      // A group that was closed meanwhile takes no assignment, and nothing was begun.
+      if hasEnded { return }
+      throw error
+    }
+    observe(.assigned(positions))
+    for shard in restored {
+      guard let reader = readers[shard.id.shard] else { continue }
+      let place = shards.first { $0.name == shard.id.shard }
+      let lane = LiveLane(
+        shard: shard, reader: reader, compiled: compiled, fold: fold[shard.id],
+        placement: place.flatMap { Placement(compiled, shard: $0, of: shards) }, clock: environment.clock)
+      lanes.withLock { $0[lane.id] = lane }
+      await starts.add(lane)
+    }
+    try await lead(fold)
+  }
+
+  /// The merge lane belongs to whoever holds the first of the ledger's lanes.
+  private func lead(_ fold: LedgerFold) async throws {
+    let first = fold.lanes.keys.filter { $0 != .merge }.min()
+    let leads = first.map { id in lanes.withLock { $0[id] != nil } } ?? false
+    let isHeld = await merge.isHeld
+    if leads, !isHeld { try await merge.begin(fold, run: run, state: environment.state) }
+    if !leads, isHeld { await merge.drop() }
+  }
+
+  /// New shards are in the ledger before their first record (DESIGN section 4).
+  private func list(_ names: [String], _ fold: LedgerFold) async throws -> LedgerFold {
+    let missing = names.map { LaneID(shard: $0) }.filter { fold[$0] == nil }.sorted()
+    guard !missing.isEmpty else { return fold }
+    let before = fold.mergeLane
+    let position = before.position ?? .offset(0)
+    let carrier = LaneCommit(
+      lane: .merge, generation: before.generation, epoch: fold.nextEpoch(of: .merge), from: position, to: position,
+      watermark: before.watermark, decisions: [.lanesListed(missing, generation: 0)], state: before.state)
+    return try await committer.commit(empty: [carrier])
+  }
+
+  /// Lanes without a position get one, and lanes whose position was trimmed away get a gap.
+  private func begin(_ names: [String], _ fold: LedgerFold) async throws -> LedgerFold {
+    guard !names.isEmpty else { return fold }
+    let bounds = try await group.bounds(of: names)
+    let fresh = names.filter { fold[LaneID(shard: $0)]?.position == nil }
+    let starts = fresh.isEmpty ? [:] : try await group.starts(of: fresh)
+    var commits: [LaneCommit] = []
+    var gaps: [LiveEvent] = []
+    for name in names.sorted() {
+      let id = LaneID(shard: name)
+      guard let lane = fold[id], let bound = bounds[name] else { continue }
+      var (from, to): (Int64, Int64) = (0, 0)
+      var decisions: [Decision] = []
+      if case .offset(let position)? = lane.position {
+        let check = try LiveSession.range(name, position, bound)
+        guard check != position else { continue }
+        (from, to) = (position, check)
+        let reason = "trimmed at the source before it was read"
+        decisions = [.gap(from: .offset(from), to: .offset(to), reason: reason)]
+        gaps.append(.gap(shard: name, from: from, to: to, reason: reason))
+      } else {
+        from = starts[name] ?? bound.low
+        to = from
+      }
+      commits.append(
+        LaneCommit(
+          lane: id, generation: lane.generation, epoch: lane.epoch + 1, from: .offset(from), to: .offset(to),
+          watermark: lane.watermark, decisions: decisions, state: lane.state))
+    }
+    guard !commits.isEmpty else { return fold }
+    let after = try await committer.commit(empty: commits)
+    for gap in gaps { observe(gap) }
+    return after
+  }
+
+  /// Where a shard can be read on. A position behind its end was of other records.
+  static func range(_ shard: String, _ position: Int64, _ bounds: ShardBounds) throws(WeirError) -> Int64 {
+    guard position <= bounds.high else {
+      throw WeirError(
+        "truncated",
+        "the ledger stands at position \(position) of \(shard), but the source ends at \(bounds.high): the topic was made anew, or its log was truncated",
+        advice: "Its records are not those that the ledger counts. Restore the topic, or begin a new lake (--lake DIR --store DIR).")
+    }
+    return max(position, bounds.low)
+  }
+
+  /// Stop, cut, commit, hand over. What was lost already is dropped without a commit: another worker may be at it.
+  private func handOver(_ names: [String], isLost: Bool, _ flusher: StateFlusher) async throws {
+    let ids = Set(names.map { LaneID(shard: $0) })
+    let leaving = held.filter { ids.contains($0.id) }
+    for lane in leaving { lane.stop() }
+    if !isLost, !hasEnded {
+      // Their rows are in the state table before another worker looks for the mark that says so.
+      try await cut(leaving, at: environment.clock.monotonicNanoseconds)
+      try await flusher.flush()
+      _ = try await merge.round()
+    }
+    lanes.withLock { lanes in for id in ids { lanes[id] = nil } }
+    await committer.drop(ids)
+    observe(.revoked(names.sorted(), isLost: isLost))
+    try await lead(await ledger.fold)
+    do { try await group.release(names) } catch { if !hasEnded { throw error } }
+  }
+}

@@ -1,0 +1,209 @@
+import Synchronization
+import WeirCore
+import WeirOperators
+import WeirProtocol
+
+/// One membership in the group, from joining to leaving.
+///
+/// Tasks, all children of ``run(isInterrupted:)``: the membership (takes lanes over and hands them over), the conductor
+/// (cuts, commits, merges, ends the session), the state flusher, and a loop a lane. Whatever commits, or changes which lanes
+/// there are, goes through the turnstile, one after the other. A failure of one ends all; nothing is lost by it, because the
+/// next session starts from the ledger.
+final class LiveSession: Sendable {
+  static let tickNanoseconds: Int64 = 10_000_000
+  /// Entries that tables may be behind before a worker that does not lead brings them up all the same.
+  private static let behindMax: Int64 = 64
+
+  let compiled: CompiledPlan
+  let environment: EngineEnvironment
+  let ledger: Ledger
+  let followers: Followers
+  let group: any ShardGroup
+  let committer: LiveCommitter
+  let merge: LedgerMerge
+  let run: RunInfo
+  let shards: [SourceShard]
+  let counts: LiveCounts
+  let observe: @Sendable (LiveEvent) -> Void
+  let settings: KafkaSettingsSpec
+
+  let lanes = Mutex<[LaneID: LiveLane]>([:])
+  let turnstile = Turnstile()
+  let gate: InputGate
+  let starts = LaneStarts()
+  let pool: PreparerPool
+  private let isEnding = Flag()
+  private let failure = Mutex<(any Error)?>(nil)
+
+  init(
+    compiled: CompiledPlan, environment: EngineEnvironment, ledger: Ledger, followers: Followers, group: any ShardGroup,
+    shards: [SourceShard], planHash: String, worker: String, counts: LiveCounts, run: RunInfo,
+    observe: @escaping @Sendable (LiveEvent) -> Void
+  ) {
+    self.compiled = compiled
+    self.environment = environment
+    self.ledger = ledger
+    self.followers = followers
+    self.group = group
+    self.shards = shards
+    self.counts = counts
+    self.run = run
+    self.observe = observe
+    settings = compiled.plan.source.kafka?.settings ?? KafkaSettingsSpec()
+    committer = LiveCommitter(
+      environment: environment, compiled: compiled, ledger: ledger, planHash: planHash, run: run, worker: worker)
+    merge = LedgerMerge(
+      compiled: compiled, ledger: ledger, lake: environment.lake, committer: committer, followers: followers)
+    gate = InputGate(bytesMax: compiled.plan.lake.flushBytes)
+    pool = PreparerPool(compiled)
+  }
+
+  /// - Returns: entries that were committed.
+  /// - Throws: what ended the session before it was asked to end.
+  func run(isInterrupted: @escaping @Sendable () -> Bool) async throws -> Int64 {
+    try await group.join()
+    observe(.joined(ledger: await ledger.fold.number))
+    let flusher = StateFlusher(
+      lanes: { [self] in held.map(\.shard) }, state: compiled.hasLaneState ? environment.state : nil, clock: environment.clock, spec: compiled.plan.store)
+    await withDiscardingTaskGroup { tasks in
+      tasks.addTask { [self] in await guarding { try await membership(flusher) } }
+      tasks.addTask { [self] in await guarding { try await flusher.run { self.isEnding.isRaised } } }
+      tasks.addTask { [self] in
+        await withDiscardingTaskGroup { loops in
+          while let lane = await starts.next() {
+            loops.addTask { [self] in await guarding { try await lane.run(pool, gate: gate, counted: counts) } }
+          }
+        }
+      }
+      tasks.addTask { [self] in
+        await guarding { try await conduct(isInterrupted) }
+        isEnding.raise()
+        if failure.withLock({ $0 == nil }) { await guarding { try await finish(flusher) } }
+        for lane in held { lane.stop() }
+        await gate.open()
+        await group.close()
+        await starts.finish()
+      }
+    }
+    if let failure = failure.withLock({ $0 }) { throw failure }
+    return await committer.entries
+  }
+
+  /// The first error ends the session; those after it are consequences.
+  private func guarding(_ body: () async throws -> Void) async {
+    do { try await body() } catch {
+      let isFirst = failure.withLock { failure in
+        if failure == nil { failure = error }
+        return !isEnding.isRaised
+      }
+      if isFirst { isEnding.raise() }
+    }
+  }
+
+  /// The lanes of the moment, in order.
+  var held: [LiveLane] { lanes.withLock { $0.values.sorted { $0.id < $1.id } } }
+
+  var hasEnded: Bool { isEnding.isRaised }
+
+  // MARK: The conductor
+
+  private func conduct(_ isInterrupted: @Sendable () -> Bool) async throws {
+    let clock = environment.clock
+    var trigger = EpochTrigger(
+      everyNanoseconds: compiled.plan.lake.flushEveryMicroseconds * 1000, bytesMax: compiled.plan.lake.flushBytes,
+      now: clock.monotonicNanoseconds)
+    while !isInterrupted(), !isEnding.isRaised {
+      await clock.sleep(nanoseconds: LiveSession.tickNanoseconds)
+      let now = clock.monotonicNanoseconds
+      let isWanted = held.contains { $0.isDecisionDue(at: now, idleNanoseconds: settings.idleMicroseconds * 1000) }
+      guard trigger.isDue(at: now, bytes: await gate.bytes, isWanted: isWanted) else { continue }
+      trigger.cut(at: now)
+      try await turnstile.pass { [self] in
+        if isEnding.isRaised { return }
+        await gate.cut()
+        let hasNews = try await cut(held, at: now)
+        let merged = try await merge.round()
+        // Nothing to commit: time for the tables to catch up with the last few entries.
+        if !hasNews, merged == nil, await merge.isHeld { try await followers.catchUp(to: await ledger.fold.number) }
+      }
+    }
+  }
+
+  /// Cuts lanes and commits their epochs in one entry. Lanes without news are left out.
+  /// - Returns: whether there was anything to commit.
+  @discardableResult
+  func cut(_ lanes: [LiveLane], at now: Int64) async throws -> Bool {
+    var epochs: [LaneEpoch] = []
+    var decisions: [LaneID: [Decision]] = [:]
+    let merged = await ledger.fold.mergedWatermark
+    for lane in lanes {
+      let decision = lane.decision(at: now, idleNanoseconds: settings.idleMicroseconds * 1000)
+      if let decision { decisions[lane.id] = [decision] }
+      let standing = await lane.shard.standing
+      // An idle lane's next record is judged by no less than what is merged now, so its windows can close by that.
+      let closes = lane.isIdle && standing.hasOpenWindows && merged > standing.floor
+      if closes { await lane.shard.raise(floor: merged) }
+      if decision != nil || closes || standing.position != standing.cutPosition { epochs.append(try await lane.shard.cutHere()) }
+    }
+    guard !epochs.isEmpty else { return false }
+    let fold = try await committer.commit(epochs, decisions: decisions)
+    for lane in lanes where epochs.contains(where: { $0.lane == lane.id }) { await lane.committed(fold[lane.id]) }
+    let isLeading = await merge.isHeld
+    try await followers.applied(
+      fold: fold, merged: [], lanes: Set(epochs.map(\.lane)),
+      behindMax: isLeading ? Followers.behindMax : LiveSession.behindMax)
+    await group.follow(Dictionary(uniqueKeysWithValues: epochs.map { ($0.lane.shard, $0.position) }))
+    await tell(fold)
+    return true
+  }
+
+  private func tell(_ fold: LedgerFold) async {
+    var progress = LiveProgress()
+    progress.records = counts.records
+    progress.entries = await committer.entries
+    progress.ledgerNumber = fold.number
+    progress.mergedWatermark = fold.mergedWatermark
+    progress.shards = lanes.withLock { $0.count }
+    observe(.committed(progress))
+  }
+
+  /// The orderly end: what was read is committed, merged and in the tables.
+  private func finish(_ flusher: StateFlusher) async throws {
+    try await turnstile.pass { [self] in
+      let lanes = held
+      for lane in lanes { lane.stop() }
+      try await cut(lanes, at: environment.clock.monotonicNanoseconds)
+      try await flusher.flush()
+      _ = try await merge.round()
+      try await followers.catchUp(to: await ledger.fold.number)
+    }
+  }
+}
+
+/// Lanes whose loops are to be started: a queue between the membership and the task that owns the loops.
+actor LaneStarts {
+  private var lanes: [LiveLane] = []
+  private var isFinished = false
+  private var waiter: CheckedContinuation<Void, Never>?
+
+  func add(_ lane: LiveLane) {
+    lanes.append(lane)
+    wake()
+  }
+
+  func finish() {
+    isFinished = true
+    wake()
+  }
+
+  /// Waits for the next lane; nil after ``finish()``.
+  func next() async -> LiveLane? {
+    while lanes.isEmpty, !isFinished { await withCheckedContinuation { waiter = $0 } }
+    return lanes.isEmpty ? nil : lanes.removeFirst()
+  }
+
+  private func wake() {
+    waiter?.resume()
+    waiter = nil
+  }
+}

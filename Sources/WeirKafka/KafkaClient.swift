@@ -1,0 +1,130 @@
+import CKafka
+import Glibc
+import Synchronization
+
+/// A librdkafka client with the thread that serves its events: what consumer and producer have in common.
+final class KafkaClient: @unchecked Sendable {
+  // Unchecked: `handle` is librdkafka's, whose calls are thread-safe; it is freed once, by `destroy`, after which nobody
+  // has a client to call.
+
+  let handle: OpaquePointer
+  let redactor: Redactor
+  private let observer: KafkaObserver
+  private let token: BearerToken?
+  /// Monotonic nanoseconds after which the thread ends whatever `isDone` says; the maximum: it is not to end.
+  private let endsAt = Atomic<Int64>(.max)
+  private let isEnding = Atomic<Bool>(false)
+  private let hasEnded = Mutex<(ended: Bool, waiter: CheckedContinuation<Void, Never>?)>((false, nil))
+
+  init(
+    _ kind: rd_kafka_type_t, _ configuration: KafkaConfiguration, connection: KafkaConnection, observer: KafkaObserver
+  ) throws(KafkaError) {
+    redactor = configuration.redactor
+    self.observer = observer
+    token = BearerToken(connection.sasl)
+    var text = [CChar](repeating: 0, count: 512)
+    let conf = configuration.take()
+    guard let handle = rd_kafka_new(kind, conf, &text, text.count) else {
+      rd_kafka_conf_destroy(conf)
+      throw .settings("Kafka: \(configuration.redactor.clean(KafkaConfiguration.string(text)))")
+    }
+    self.handle = handle
+  }
+
+  /// Serves `queue` on a thread of its own until ``end()``; `handle` gets the events that are not the same for all.
+  ///
+  /// The queue is destroyed at the end.
+  func serve(
+    queue: OpaquePointer, name: String, isDone: @escaping @Sendable () -> Bool = { true },
+    event: @escaping @Sendable (OpaquePointer) -> Void
+  ) {
+    nonisolated(unsafe) let queue = queue
+    KafkaThreads.spawn(name: name) {
+      while !self.hasToEnd(isDone) {
+        guard let next = rd_kafka_queue_poll(queue, KafkaClient.pollMilliseconds) else { continue }
+        self.dispatch(next, event)
+        rd_kafka_event_destroy(next)
+      }
+      rd_kafka_queue_destroy(queue)
+      let waiter = self.hasEnded.withLock { state in
+        state.ended = true
+        return state.waiter
+      }
+      waiter?.resume()
+    }
+  }
+
+  private func hasToEnd(_ isDone: () -> Bool) -> Bool {
+    guard isEnding.load(ordering: .acquiring) else { return false }
+    return isDone() || KafkaClient.now >= endsAt.load(ordering: .relaxed)
+  }
+
+  /// Monotonic nanoseconds.
+  static var now: Int64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+  }
+
+  /// How long the end of a client may take to be seen by its thread.
+  private static let pollMilliseconds: Int32 = 50
+
+  private func dispatch(_ event: OpaquePointer, _ other: (OpaquePointer) -> Void) {
+    switch rd_kafka_event_type(event) {
+    case RD_KAFKA_EVENT_LOG:
+      var facility: UnsafePointer<CChar>?
+      var text: UnsafePointer<CChar>?
+      var level: Int32 = 0
+      guard rd_kafka_event_log(event, &facility, &text, &level) == 0, let text else { return }
+      observer.log(Int(level), facility.map { String(cString: $0) } ?? "", redactor.clean(String(cString: text)))
+    case RD_KAFKA_EVENT_STATS:
+      if let text = rd_kafka_event_stats(event) { observer.statistics(String(cString: text)) }
+    case RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH:
+      token?.hand(to: handle)
+    default:
+      other(event)
+    }
+  }
+
+  /// The error of an event. A fatal one is asked for: the event says only that there is one.
+  func error(of event: OpaquePointer, _ action: String) -> KafkaError {
+    var code = rd_kafka_event_error(event)
+    var detail = rd_kafka_event_error_string(event).map { String(cString: $0) }
+    var error: KafkaError
+    if code == RD_KAFKA_RESP_ERR__FATAL {
+      var text = [CChar](repeating: 0, count: 512)
+      code = rd_kafka_fatal_error(handle, &text, text.count)
+      detail = KafkaConfiguration.string(text)
+      error = KafkaError(code, action, detail: detail.map(redactor.clean))
+      error.isRetriable = false
+      if error.fatalTo == .operation { error.fatalTo = .worker }
+    } else {
+      error = KafkaError(code, action, detail: detail.map(redactor.clean))
+    }
+    return error
+  }
+
+  /// Lets librdkafka's log lines come through `queue`.
+  func sendLog(to queue: OpaquePointer) {
+    rd_kafka_set_log_queue(handle, queue)
+  }
+
+  /// Ends the serving thread (once `isDone` says so too, or after so many nanoseconds) and frees the client, on `threads`.
+  func end(on threads: KafkaThreads, within nanoseconds: Int64) async {
+    endsAt.store(KafkaClient.now + nanoseconds, ordering: .relaxed)
+    isEnding.store(true, ordering: .releasing)
+    await withCheckedContinuation { continuation in
+      let ended = hasEnded.withLock { state in
+        if !state.ended { state.waiter = continuation }
+        return state.ended
+      }
+      if ended { continuation.resume() }
+    }
+    try? await threads.run { self.destroy() }
+  }
+
+  private func destroy() {
+    // What is still in a queue was given up by whoever closes; consumers have left their group before.
+    rd_kafka_destroy_flags(handle, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE)
+  }
+}

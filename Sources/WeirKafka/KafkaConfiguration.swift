@@ -1,0 +1,206 @@
+import CKafka
+
+/// Settings as librdkafka wants them, being built. Whoever makes a client takes it over.
+final class KafkaConfiguration {
+  private(set) var redactor = Redactor()
+  private var conf: OpaquePointer?
+
+  init() { conf = rd_kafka_conf_new() }
+
+  deinit { if let conf { rd_kafka_conf_destroy(conf) } }
+
+  /// Hands the configuration to a new client, whose it is from then on.
+  func take() -> OpaquePointer {
+    guard let taken = conf else { preconditionFailure("a configuration is taken once") }
+    conf = nil
+    return taken
+  }
+
+  /// What events come by queues instead of callbacks.
+  func setEvents(_ events: Int32) {
+    rd_kafka_conf_set_events(conf, events)
+  }
+
+  func set(_ name: String, _ value: some CustomStringConvertible) throws(KafkaError) {
+    var text = [CChar](repeating: 0, count: 512)
+    guard rd_kafka_conf_set(conf, name, value.description, &text, text.count) == RD_KAFKA_CONF_OK else {
+      throw .settings("Kafka option \(name): \(KafkaConfiguration.string(text))", advice: "See librdkafka's list of options.")
+    }
+  }
+
+  /// Sets an option without a word of its value in an error (librdkafka's own text would quote it).
+  func set(_ name: String, secret: Secret) throws(KafkaError) {
+    let value = try secret.read()
+    redactor.add(value)
+    guard rd_kafka_conf_set(conf, name, value, nil, 0) == RD_KAFKA_CONF_OK else {
+      throw .settings("Kafka option \(name): the value in the \(secret) cannot be used")
+    }
+  }
+
+  static func string(_ text: [CChar]) -> String {
+    String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
+  // MARK: What consumers and producers share
+
+  /// - Parameter guarded: options that `connection.options` must not touch, with the reason.
+  func set(_ connection: KafkaConnection, guarded: [String: String]) throws(KafkaError) {
+    guard !connection.brokers.isEmpty else {
+      throw .settings("no Kafka brokers are named", advice: "brokers: host:9092,host2:9092")
+    }
+    try set("bootstrap.servers", connection.brokers)
+    try set("client.id", connection.clientID)
+    // Log lines come as events on our own thread, not from whatever thread librdkafka is in.
+    try set("log.queue", true)
+    try setIdentity(connection)
+    for (name, value) in connection.options.sorted(by: { $0.key < $1.key }) {
+      if let reason = guarded[name] ?? KafkaConfiguration.secretOptions[name] {
+        throw .settings("Kafka option \(name) cannot be given: \(reason)")
+      }
+      try set(name, value)
+    }
+  }
+
+  private func setIdentity(_ connection: KafkaConnection) throws(KafkaError) {
+    switch (connection.tls, connection.sasl) {
+    case (nil, nil): try set("security.protocol", "plaintext")
+    case (_?, nil): try set("security.protocol", "ssl")
+    case (nil, _?): try set("security.protocol", "sasl_plaintext")
+    case (_?, _?): try set("security.protocol", "sasl_ssl")
+    }
+    if let tls = connection.tls { try set(tls) }
+    if let sasl = connection.sasl { try set(sasl) }
+  }
+
+  private func set(_ tls: KafkaTLS) throws(KafkaError) {
+    if let authorities = tls.authorities { try set("ssl.ca.location", authorities) }
+    if let certificate = tls.certificate { try set("ssl.certificate.location", certificate) }
+    // The password goes first: the key is opened with it.
+    if let password = tls.keyPassword { try set("ssl.key.password", secret: password) }
+    if let key = tls.key { try set("ssl.key.pem", secret: key) }
+    guard (tls.certificate == nil) == (tls.key == nil) else {
+      throw .settings("mutual TLS needs both a certificate and its key", advice: "Give tls.certificate and tls.key, or neither.")
+    }
+    try set("ssl.endpoint.identification.algorithm", tls.checksHostName ? "https" : "none")
+  }
+
+  private func set(_ sasl: KafkaSASL) throws(KafkaError) {
+    switch sasl {
+    case .plain(let user, let password):
+      try set("sasl.mechanisms", "PLAIN")
+      try set("sasl.username", secret: user)
+      try set("sasl.password", secret: password)
+    case .scram(let hash, let user, let password):
+      try set("sasl.mechanisms", hash.rawValue)
+      try set("sasl.username", secret: user)
+      try set("sasl.password", secret: password)
+    case .bearer(let token):
+      // The token itself is handed over when librdkafka asks for one (see BearerToken).
+      try set("sasl.mechanisms", "OAUTHBEARER")
+      redactor.add(try token.read())
+    }
+  }
+
+  /// These hold secrets, and an option stands in a pipeline's text.
+  private static let secretOptions: [String: String] = {
+    let reason = "it holds a secret; name an environment variable or a file in tls: or sasl:"
+    let names = [
+      "sasl.username", "sasl.password", "sasl.oauthbearer.config", "sasl.oauthbearer.client.secret",
+      "ssl.key.password", "ssl.key.pem", "ssl.keystore.password", "ssl_key",
+    ]
+    return Dictionary(uniqueKeysWithValues: names.map { ($0, reason) })
+  }()
+}
+
+extension KafkaConsumerSettings {
+  /// Options that would break what the consumer promises.
+  private static let guarded: [String: String] = {
+    let own = "Weir sets it itself"
+    let behind = "positions come from the ledger; the broker's offsets only follow it"
+    let queues = "use the queue settings of the source"
+    return [
+      "bootstrap.servers": own, "group.id": own, "enable.auto.commit": behind, "enable.auto.offset.store": behind,
+      "auto.offset.reset": "an offset that is not there any more is a gap to be recorded, not to be skipped",
+      "enable.partition.eof": own, "log.queue": own, "isolation.level": own, "partition.assignment.strategy": own,
+      "queued.min.messages": queues, "queued.max.messages.kbytes": queues, "security.protocol": own,
+      "sasl.mechanisms": own, "sasl.mechanism": own,
+    ]
+  }()
+
+  func configuration() throws(KafkaError) -> KafkaConfiguration {
+    let conf = KafkaConfiguration()
+    try conf.set(connection, guarded: KafkaConsumerSettings.guarded)
+    try conf.set("group.id", group)
+    if let instance { try conf.set("group.instance.id", instance) }
+    try conf.set("partition.assignment.strategy", strategy.rawValue)
+    try conf.set("isolation.level", isolation.rawValue)
+    try conf.set("session.timeout.ms", sessionTimeoutMilliseconds)
+    if connection.options["heartbeat.interval.ms"] == nil {
+      try conf.set("heartbeat.interval.ms", max(100, min(3_000, sessionTimeoutMilliseconds / 3)))
+    }
+    try conf.set("enable.auto.commit", false)
+    try conf.set("enable.auto.offset.store", false)
+    try conf.set("auto.offset.reset", "error")
+    // The end of a partition tells a lane that it is idle, and shows what lies unreadable behind the last record.
+    try conf.set("enable.partition.eof", true)
+    try setSizes(conf)
+    try conf.set("statistics.interval.ms", statisticsIntervalMilliseconds)
+    conf.setEvents(
+      RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_OFFSET_COMMIT | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_STATS
+        | RD_KAFKA_EVENT_LOG | RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH)
+    return conf
+  }
+
+  private func setSizes(_ conf: KafkaConfiguration) throws(KafkaError) {
+    try conf.set("queued.min.messages", queueRecordsPerPartition)
+    try conf.set("queued.max.messages.kbytes", max(1, queueBytesPerPartition >> 10))
+    // A partition that is assigned, or has room again, waits for the request under way on its broker's connection, and
+    // that one waits at the broker as long as this if nothing comes.
+    if connection.options["fetch.wait.max.ms"] == nil { try conf.set("fetch.wait.max.ms", 100) }
+    // A broker sends at least one batch whatever these say; the response must be allowed to be a little larger.
+    let framing = 1 << 20
+    if connection.options["fetch.message.max.bytes"] == nil {
+      try conf.set("fetch.message.max.bytes", max(1 << 20, recordBytesMax + framing / 2))
+    }
+    let fetchBytes = max(50 << 20, recordBytesMax + framing)
+    if connection.options["fetch.max.bytes"] == nil {
+      try conf.set("message.max.bytes", min(1_000_000_000, recordBytesMax + framing / 2))
+      try conf.set("fetch.max.bytes", fetchBytes)
+      try conf.set("receive.message.max.bytes", fetchBytes + 2 * framing)
+    }
+  }
+}
+
+extension KafkaProducerSettings {
+  private static let guarded: [String: String] = {
+    let own = "Weir sets it itself"
+    let idempotent = "the producer is always idempotent"
+    return [
+      "bootstrap.servers": own, "log.queue": own, "enable.idempotence": idempotent, "acks": idempotent,
+      "request.required.acks": idempotent, "enable.gapless.guarantee": idempotent, "transactional.id": own,
+      "delivery.report.only.error": own, "dr_cb": own, "dr_msg_cb": own, "security.protocol": own,
+      "sasl.mechanisms": own, "sasl.mechanism": own, "partitioner": own, "compression.codec": own,
+    ]
+  }()
+
+  func configuration() throws(KafkaError) -> KafkaConfiguration {
+    let conf = KafkaConfiguration()
+    try conf.set(connection, guarded: KafkaProducerSettings.guarded)
+    try conf.set("enable.idempotence", true)
+    try conf.set("compression.codec", compression.rawValue)
+    try conf.set("partitioner", partitioner.rawValue)
+    try conf.set("delivery.report.only.error", reports == .failures)
+    try conf.set("linger.ms", lingerMilliseconds)
+    try conf.set("batch.size", batchBytes)
+    try conf.set("batch.num.messages", batchRecords)
+    try conf.set("message.max.bytes", recordBytesMax + (1 << 16))
+    try conf.set("queue.buffering.max.messages", queueRecords)
+    try conf.set("queue.buffering.max.kbytes", max(1, queueBytes >> 10))
+    try conf.set("delivery.timeout.ms", deliveryTimeoutMilliseconds)
+    try conf.set("statistics.interval.ms", statisticsIntervalMilliseconds)
+    conf.setEvents(
+      RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_STATS | RD_KAFKA_EVENT_LOG
+        | RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH)
+    return conf
+  }
+}

@@ -1,0 +1,136 @@
+import CKafka
+
+extension KafkaConsumer {
+  /// How long a query waits for brokers.
+  private static let queryMilliseconds: Int32 = 10_000
+
+  /// Runs a query on its own thread, unless the consumer is being closed (which frees the client).
+  private func query<T: Sendable>(_ work: @escaping @Sendable (Handle) throws(KafkaError) -> T) async throws -> T {
+    let handle = handle
+    return try await queries.run {
+      if self.state.withLock({ $0.isClosing }) { throw KafkaError.misuse("the Kafka consumer is closed") }
+      return try work(handle)
+    }
+  }
+
+  /// First and last offset of each partition, asked of the brokers now.
+  public func watermarks(of partitions: [KafkaPartition]) async throws -> [KafkaPartition: KafkaWatermarks] {
+    try await query { handle throws(KafkaError) in
+      var result: [KafkaPartition: KafkaWatermarks] = [:]
+      for partition in partitions {
+        var low: Int64 = 0
+        var high: Int64 = 0
+        let code = rd_kafka_query_watermark_offsets(
+          handle.pointer, partition.topic, partition.number, &low, &high, KafkaConsumer.queryMilliseconds)
+        guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
+          throw KafkaError(code, "cannot ask for the offsets of \(partition)", partition: partition)
+        }
+        result[partition] = KafkaWatermarks(low: low, high: high)
+      }
+      return result
+    }
+  }
+
+  /// The last known end of a partition that is being read, from its latest fetch: for lag, without asking anybody.
+  public func cachedHighWatermark(of partition: KafkaPartition) -> Int64? {
+    var low: Int64 = 0
+    var high: Int64 = 0
+    let isOpen = state.withLock { !$0.isClosing }
+    guard isOpen,
+      rd_kafka_get_watermark_offsets(client.handle, partition.topic, partition.number, &low, &high)
+        == RD_KAFKA_RESP_ERR_NO_ERROR, high >= 0
+    else { return nil }
+    return high
+  }
+
+  /// The offset of the first record at or after a time (UTC milliseconds since 1970); partitions without one are left out.
+  public func offsets(
+    at milliseconds: Int64, of partitions: [KafkaPartition]
+  ) async throws -> [KafkaPartition: Int64] {
+    try await query { handle throws(KafkaError) in
+      let list = PartitionList(capacity: partitions.count)
+      for partition in partitions { list.add(partition, offset: milliseconds) }
+      let code = rd_kafka_offsets_for_times(handle.pointer, list.list, KafkaConsumer.queryMilliseconds)
+      guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(code, "cannot ask for offsets by time") }
+      var result: [KafkaPartition: Int64] = [:]
+      for (partition, offset, code) in PartitionList.elements(of: list.list) {
+        guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
+          throw KafkaError(code, "cannot ask for the offset of \(partition) by time", partition: partition)
+        }
+        if offset >= 0 { result[partition] = offset }
+      }
+      return result
+    }
+  }
+
+  /// Where partitions begin for which there is no position yet: offsets, to be assigned.
+  public func offsets(from start: KafkaStart, of partitions: [KafkaPartition]) async throws -> [KafkaPartition: Int64] {
+    let bounds = try await watermarks(of: partitions)
+    switch start {
+    case .earliest: return bounds.mapValues(\.low)
+    case .latest: return bounds.mapValues(\.high)
+    case .timestamp(let milliseconds):
+      // No record is that young: begin with what comes next.
+      let found = try await offsets(at: milliseconds, of: partitions)
+      return bounds.mapValues(\.high).merging(found) { _, found in found }
+    case .offsets(let given):
+      return bounds.mapValues(\.low).merging(given.filter { bounds[$0.key] != nil }) { _, given in given }
+    }
+  }
+
+  /// The partitions that topics have now; for a pattern (`^orders-`) those of all topics that fit are found by the group.
+  public func partitions(of topic: String) async throws -> [KafkaPartition] {
+    try await query { handle throws(KafkaError) in
+      guard let object = rd_kafka_topic_new(handle.pointer, topic, nil) else {
+        throw .settings("\(topic) is no name of a topic")
+      }
+      defer { rd_kafka_topic_destroy(object) }
+      var metadata: UnsafePointer<rd_kafka_metadata>?
+      let code = rd_kafka_metadata(handle.pointer, 0, object, &metadata, KafkaConsumer.queryMilliseconds)
+      guard code == RD_KAFKA_RESP_ERR_NO_ERROR, let metadata else {
+        throw KafkaError(code, "cannot ask for the partitions of \(topic)")
+      }
+      defer { rd_kafka_metadata_destroy(metadata) }
+      guard metadata.pointee.topic_cnt == 1 else { return [] }
+      let found = metadata.pointee.topics[0]
+      guard found.err == RD_KAFKA_RESP_ERR_NO_ERROR else {
+        throw KafkaError(found.err, "cannot ask for the partitions of \(topic)")
+      }
+      return (0..<Int(found.partition_cnt)).map { KafkaPartition(topic, found.partitions[$0].id) }.sorted()
+    }
+  }
+
+  // MARK: Offsets at the broker: for tools that show lag, never read to begin anywhere
+
+  /// Stores offsets (the next to read) at the broker, without waiting. A refusal is counted (``untold``), not told: the
+  /// next commit makes up for it.
+  public func commitBehind(_ positions: [KafkaPartition: Int64]) {
+    let handle = handle
+    control.submit {
+      if self.state.withLock({ $0.isClosing }) { return }
+      let list = PartitionList(positions)
+      if rd_kafka_commit(handle.pointer, list.list, 1) != RD_KAFKA_RESP_ERR_NO_ERROR {
+        self.state.withLock { $0.commitFailures += 1 }
+      }
+    }
+  }
+
+  /// Stores offsets at the broker and waits until it has them: before partitions are handed over.
+  public func commit(_ positions: [KafkaPartition: Int64]) async throws {
+    try await query { handle throws(KafkaError) in
+      let list = PartitionList(positions)
+      let code = rd_kafka_commit(handle.pointer, list.list, 0)
+      guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(code, "cannot commit offsets") }
+    }
+  }
+
+  /// The offsets that the broker has for this group.
+  public func committed(_ partitions: [KafkaPartition]) async throws -> [KafkaPartition: Int64] {
+    try await query { handle throws(KafkaError) in
+      let list = PartitionList(partitions)
+      let code = rd_kafka_committed(handle.pointer, list.list, KafkaConsumer.queryMilliseconds)
+      guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(code, "cannot ask for committed offsets") }
+      return PartitionList.elements(of: list.list).reduce(into: [:]) { if $1.offset >= 0 { $0[$1.partition] = $1.offset } }
+    }
+  }
+}

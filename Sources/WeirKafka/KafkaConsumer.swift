@@ -1,0 +1,214 @@
+import CKafka
+import Synchronization
+
+/// A member of a consumer group, or a reader of given partitions; one ``KafkaPartitionReader`` for each partition.
+///
+/// ```
+/// let consumer = try KafkaConsumer(settings)
+/// try await consumer.subscribe()
+/// while true {
+///   switch await consumer.nextEvent() {
+///   case .assigned(let partitions):    // restore lanes, then
+///     let readers = try await consumer.assign(positions)
+///   case .revoked(let partitions, let isLost):    // stop, cut, commit unless lost, then
+///     try await consumer.release(partitions)
+///   ...
+/// ```
+/// Positions are the owner's (the ledger's): nothing here begins at an offset that the broker stored.
+///
+/// Only librdkafka's queue calls for single messages are used: its batch call, pause and seek skip offsets now and then in
+/// 2.0.2, and since gaps are legal in Kafka nobody would see it.
+public final class KafkaConsumer: Sendable {
+  struct State {
+    var group = GroupMachine()
+    var readers: [KafkaPartition: KafkaPartitionReader] = [:]
+    var events: [KafkaGroupEvent] = []
+    var waiter: CheckedContinuation<KafkaGroupEvent, Never>?
+    var failuresLeftOut = 0
+    var commitFailures = 0
+    /// A revocation that came while the consumer closes: answered by its own thread.
+    var isClosing = false
+  }
+
+  public let settings: KafkaConsumerSettings
+  let client: KafkaClient
+  let state = Mutex(State())
+  /// Calls that change the assignment, one after the other.
+  let control = KafkaThreads(count: 1, name: "kafka-control")
+  /// Calls that wait for brokers.
+  let queries = KafkaThreads(count: 1, name: "kafka-query")
+  private let copying: KafkaThreads
+  private let wakes = KafkaThreads(count: 1, name: "kafka-wake")
+
+  /// Failures that may wait for the owner; more are counted only (each is in the log as well).
+  private static let failuresMax = 64
+
+  /// Makes the client; nothing is connected before ``subscribe()``, ``assign(_:)`` or a query.
+  public init(_ settings: KafkaConsumerSettings, observer: KafkaObserver = KafkaObserver()) throws(KafkaError) {
+    self.settings = settings
+    client = try KafkaClient(
+      RD_KAFKA_CONSUMER, settings.configuration(), connection: settings.connection, observer: observer)
+    copying = KafkaThreads(count: settings.readerThreads, name: "kafka-read")
+    // What has no queue of its own comes by the consumer's: rebalances, errors, commits, log, statistics.
+    rd_kafka_poll_set_consumer(client.handle)
+    guard let queue = rd_kafka_queue_get_consumer(client.handle) else {
+      throw .settings("Kafka: the consumer has no group", advice: "Name a group.")
+    }
+    client.sendLog(to: queue)
+    // While closing, the thread goes on until the group was left.
+    let handle = Handle(pointer: client.handle)
+    client.serve(queue: queue, name: "kafka-group", isDone: { rd_kafka_consumer_closed(handle.pointer) != 0 }) {
+      [weak self] event in self?.handle(event)
+    }
+  }
+
+  /// librdkafka's client, for closures: its calls are thread-safe.
+  struct Handle: @unchecked Sendable { let pointer: OpaquePointer }
+
+  var handle: Handle { Handle(pointer: client.handle) }
+
+  // MARK: The group
+
+  /// Joins the group; partitions come as ``KafkaGroupEvent/assigned(_:)``.
+  public func subscribe() async throws {
+    let handle = handle
+    let topics = settings.topics
+    guard !topics.isEmpty else { throw KafkaError.settings("no Kafka topics are named") }
+    try await control.run {
+      let list = PartitionList(topics.map { KafkaPartition($0, -1) })
+      let code = rd_kafka_subscribe(handle.pointer, list.list)
+      guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
+        throw KafkaError(code, "cannot subscribe to \(topics.joined(separator: ", "))")
+      }
+    }
+  }
+
+  /// The next event of the group; waits for one. Called by one task at a time.
+  public func nextEvent() async -> KafkaGroupEvent {
+    await withCheckedContinuation { continuation in
+      let event: KafkaGroupEvent? = state.withLock { state in
+        if !state.events.isEmpty { return state.events.removeFirst() }
+        if state.group.isClosed { return .closed }
+        precondition(state.waiter == nil, "a consumer has one owner")
+        state.waiter = continuation
+        return nil
+      }
+      if let event { continuation.resume(returning: event) }
+    }
+  }
+
+  /// On the group's thread.
+  private func handle(_ event: OpaquePointer) {
+    switch rd_kafka_event_type(event) {
+    case RD_KAFKA_EVENT_REBALANCE: rebalance(event)
+    case RD_KAFKA_EVENT_OFFSET_COMMIT:
+      let code = rd_kafka_event_error(event)
+      if code != RD_KAFKA_RESP_ERR_NO_ERROR, code != RD_KAFKA_RESP_ERR__NO_OFFSET {
+        state.withLock { $0.commitFailures += 1 }
+      }
+    case RD_KAFKA_EVENT_ERROR: tell(.failed(client.error(of: event, "Kafka consumer of group \(settings.group)")))
+    default: break
+    }
+  }
+
+  private func rebalance(_ event: OpaquePointer) {
+    let partitions = rd_kafka_event_topic_partition_list(event).map { PartitionList.elements(of: $0).map(\.partition) } ?? []
+    switch rd_kafka_event_error(event) {
+    case RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS:
+      state.withLock { $0.group.assigned(partitions) }
+      tell(.assigned(partitions))
+    case RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS:
+      let isClosing = state.withLock { state in
+        if !state.isClosing { state.group.revoked(partitions) }
+        return state.isClosing
+      }
+      if isClosing {
+        try? unassign(partitions)
+      } else {
+        tell(.revoked(partitions, isLost: rd_kafka_assignment_lost(client.handle) != 0))
+      }
+    case let code:
+      tell(.failed(KafkaError(code, "rebalance of group \(settings.group)")))
+      rd_kafka_assign(client.handle, nil)
+    }
+  }
+
+  func tell(_ event: KafkaGroupEvent) {
+    let waiter: CheckedContinuation<KafkaGroupEvent, Never>? = state.withLock { state in
+      if let waiter = state.waiter {
+        state.waiter = nil
+        return waiter
+      }
+      if case .failed = event, state.events.count >= KafkaConsumer.failuresMax {
+        state.failuresLeftOut += 1
+      } else {
+        state.events.append(event)
+      }
+      return nil
+    }
+    waiter?.resume(returning: event)
+  }
+
+  // MARK: The end
+
+  /// Stops all readers, leaves the group (so that others take over at once) and frees the client. A consumer that is not
+  /// closed stays a member of its group.
+  ///
+  /// Release partitions before, if they are to be committed before: here they are just dropped.
+  /// - Parameter nanoseconds: how long leaving may take; after that the group has to find out by the session time-out.
+  public func close(within nanoseconds: Int64 = 5_000_000_000) async {
+    let readers: [KafkaPartitionReader]? = state.withLock { state in
+      guard !state.isClosing else { return nil }
+      state.isClosing = true
+      _ = state.group.closed()
+      defer { state.readers = [:] }
+      return Array(state.readers.values)
+    }
+    guard let readers else { return }
+    for reader in readers { await reader.stop() }
+    // Requests that began before `isClosing` was set end here; later ones see it and do not begin.
+    try? await queries.run {}
+    try? await wakes.run {}
+    let canLeave = (try? await control.run { self.leave(readers) }) ?? false
+    await client.end(on: control, within: canLeave ? nanoseconds : 0)
+    control.stop()
+    queries.stop()
+    wakes.stop()
+    copying.stop()
+    tell(.closed)
+  }
+
+  /// Begins to leave the group. False: librdkafka will not (after a fatal error).
+  private func leave(_ readers: [KafkaPartitionReader]) -> Bool {
+    for reader in readers { reader.release() }
+    guard let queue = rd_kafka_queue_get_consumer(client.handle) else { return false }
+    defer { rd_kafka_queue_destroy(queue) }
+    // A revocation that was told and never answered would hold up the leaving.
+    try? unassign(nil)
+    guard let error = rd_kafka_consumer_close_queue(client.handle, queue) else { return true }
+    rd_kafka_error_destroy(error)
+    return false
+  }
+
+  func makeReader(_ partition: KafkaPartition, at offset: Int64, queue: OpaquePointer) -> KafkaPartitionReader {
+    KafkaPartitionReader(
+      partition: partition, from: offset, queue: queue, settings: settings, threads: copying,
+      redactor: client.redactor, refill: { [weak self] partition in self?.refill(partition) })
+  }
+
+  /// Wakes the thread of the partition's broker by a request that costs next to nothing (see `QueueBound`).
+  private func refill(_ partition: KafkaPartition) {
+    wakes.submit {
+      if self.state.withLock({ $0.isClosing }) { return }
+      var (low, high): (Int64, Int64) = (0, 0)
+      rd_kafka_query_watermark_offsets(
+        self.client.handle, partition.topic, partition.number, &low, &high, KafkaConsumer.wakeMilliseconds)
+    }
+  }
+
+  /// A broker that is away does not fetch either.
+  private static let wakeMilliseconds: Int32 = 500
+
+  /// Failures that were not told since too many waited, and commits that brokers refused.
+  public var untold: (failures: Int, commits: Int) { state.withLock { ($0.failuresLeftOut, $0.commitFailures) } }
+}

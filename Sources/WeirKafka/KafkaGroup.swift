@@ -1,0 +1,139 @@
+import WeirCore
+
+/// A Kafka consumer group as the engine sees it.
+public final class KafkaGroup: ShardGroup {
+  private let consumer: KafkaConsumer
+  private let start: KafkaStart
+
+  /// - Parameter start: where a partition begins for which the ledger has no position.
+  public init(
+    _ settings: KafkaConsumerSettings, start: KafkaStart, observer: KafkaObserver = KafkaObserver()
+  ) throws(WeirError) {
+    do { consumer = try KafkaConsumer(settings, observer: observer) } catch { throw error.weirError }
+    self.start = start
+  }
+
+  public func shards() async throws -> [SourceShard] {
+    try await KafkaGroup.translating {
+      var all: [SourceShard] = []
+      for topic in consumer.settings.topics {
+        all += try await consumer.partitions(of: topic).map {
+          SourceShard(name: $0.description, stream: $0.topic, number: Int($0.number))
+        }
+      }
+      return all
+    }
+  }
+
+  public func join() async throws { try await KafkaGroup.translating { try await consumer.subscribe() } }
+
+  public func nextEvent() async -> ShardGroupEvent {
+    switch await consumer.nextEvent() {
+    case .assigned(let partitions): .assigned(partitions.map(\.description))
+    case .revoked(let partitions, let isLost): .revoked(partitions.map(\.description), isLost: isLost)
+    case .failed(let error): .failed(error.weirError)
+    case .closed: .closed
+    }
+  }
+
+  public func bounds(of shards: [String]) async throws -> [String: ShardBounds] {
+    try await KafkaGroup.translating {
+      let found = try await consumer.watermarks(of: try shards.map(KafkaGroup.partition))
+      return KafkaGroup.named(found.mapValues { ShardBounds(low: $0.low, high: $0.high) })
+    }
+  }
+
+  public func starts(of shards: [String]) async throws -> [String: Int64] {
+    try await KafkaGroup.translating {
+      KafkaGroup.named(try await consumer.offsets(from: start, of: try shards.map(KafkaGroup.partition)))
+    }
+  }
+
+  public func assign(_ positions: [String: Int64]) async throws -> [String: any ShardReader] {
+    try await KafkaGroup.translating {
+      var wanted: [KafkaPartition: Int64] = [:]
+      for (shard, position) in positions { wanted[try KafkaGroup.partition(shard)] = position }
+      var readers: [String: any ShardReader] = [:]
+      for reader in try await consumer.assign(wanted) { readers[reader.partition.description] = KafkaShard(reader: reader) }
+      return readers
+    }
+  }
+
+  public func release(_ shards: [String]) async throws {
+    try await KafkaGroup.translating { try await consumer.release(try shards.map(KafkaGroup.partition)) }
+  }
+
+  public func follow(_ positions: [String: Int64]) async {
+    var offsets: [KafkaPartition: Int64] = [:]
+    for (shard, position) in positions { offsets[(try? KafkaGroup.partition(shard)) ?? KafkaPartition("", -1)] = position }
+    offsets[KafkaPartition("", -1)] = nil
+    if !offsets.isEmpty { consumer.commitBehind(offsets) }
+  }
+
+  public func close() async { await consumer.close() }
+
+  private static func named<T>(_ values: [KafkaPartition: T]) -> [String: T] {
+    Dictionary(uniqueKeysWithValues: values.map { ($0.key.description, $0.value) })
+  }
+
+  /// `topic/3`; names of topics hold no "/".
+  private static func partition(_ shard: String) throws(KafkaError) -> KafkaPartition {
+    let parts = shard.split(separator: "/")
+    guard parts.count == 2, let number = Int32(parts[1]) else { throw .misuse("\(shard) names no Kafka partition") }
+    return KafkaPartition(String(parts[0]), number)
+  }
+
+  static func translating<T>(_ body: () async throws -> T) async throws -> T {
+    do { return try await body() } catch let error as KafkaError { throw error.weirError }
+  }
+}
+
+/// One partition as the engine sees it.
+struct KafkaShard: ShardReader {
+  let reader: KafkaPartitionReader
+
+  func next() async throws -> ShardRead {
+    switch try await KafkaGroup.translating({ try await reader.next() }) {
+    case .block(let block):
+      // Only gaps: there is nothing to decode.
+      block.count == 0 ? .caughtUp(next: block.next) : .block(block.rawWithDetails, next: block.next)
+    case .caughtUp(let next): .caughtUp(next: next)
+    case .outOfRange(let at): .outOfRange(at: at)
+    case .closed: .closed
+    }
+  }
+}
+
+extension KafkaBlock {
+  /// What the engine decodes, with what it has to know of each record.
+  var rawWithDetails: RawBlock {
+    var block = raw
+    block.details = RecordDetails(
+      shard: partition.description, positions: offsets,
+      arrivals: timestamps.map { $0 < 0 ? RecordDetails.noArrival : $0 &* 1000 },
+      isAppendTime: timestampKind == .appended, keyOffset: keyOffset, keyLength: keyLength,
+      headers: headers.isEmpty ? [] : (0..<count).map(headerText))
+    return block
+  }
+
+  /// `[["name", "value"], …]`; a value that is no UTF-8 is `{"hex": "…"}`.
+  private func headerText(_ row: Int) -> String? {
+    let all = headers(row)
+    guard !all.isEmpty else { return nil }
+    return JSONValue.array(
+      all.map { header in
+        let value: JSONValue =
+          switch header.value {
+          case nil: .null
+          case let bytes?: String(validating: bytes, as: UTF8.self).map { .string($0) } ?? .members(["hex": .string(Self.hex(bytes))])
+          }
+        return .array([.string(header.name), value])
+      }
+    ).text
+  }
+
+  private static func hex(_ bytes: [UInt8]) -> String {
+    let digits = Array("0123456789abcdef".utf8)
+    return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+  }
+}

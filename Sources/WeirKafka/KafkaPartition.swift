@@ -1,0 +1,66 @@
+import CKafka
+
+/// One partition of a topic: a shard in the words of the engine.
+public struct KafkaPartition: Hashable, Sendable, Comparable, CustomStringConvertible {
+  public var topic: String
+  public var number: Int32
+
+  public init(_ topic: String, _ number: Int32) {
+    self.topic = topic
+    self.number = number
+  }
+
+  /// The name of the shard: `topic/3`.
+  public var description: String { "\(topic)/\(number)" }
+
+  public static func < (a: KafkaPartition, b: KafkaPartition) -> Bool { (a.topic, a.number) < (b.topic, b.number) }
+}
+
+/// What a partition holds, at one moment.
+public struct KafkaWatermarks: Hashable, Sendable {
+  /// The first offset that is still there.
+  public var low: Int64
+  /// The offset that the next record will get.
+  public var high: Int64
+
+  public init(low: Int64, high: Int64) {
+    self.low = low
+    self.high = high
+  }
+}
+
+/// librdkafka's list of partitions, owned.
+struct PartitionList: ~Copyable {
+  let list: UnsafeMutablePointer<rd_kafka_topic_partition_list_t>
+
+  init(capacity: Int) {
+    list = rd_kafka_topic_partition_list_new(Int32(capacity))
+  }
+
+  init(_ partitions: some Collection<KafkaPartition>) {
+    self.init(capacity: partitions.count)
+    for partition in partitions { add(partition) }
+  }
+
+  init(_ positions: [KafkaPartition: Int64]) {
+    self.init(capacity: positions.count)
+    for (partition, offset) in positions.sorted(by: { $0.key < $1.key }) { add(partition, offset: offset) }
+  }
+
+  func add(_ partition: KafkaPartition, offset: Int64? = nil) {
+    let element = rd_kafka_topic_partition_list_add(list, partition.topic, partition.number)
+    if let offset, let element { element.pointee.offset = offset }
+  }
+
+  deinit { rd_kafka_topic_partition_list_destroy(list) }
+
+  /// What a list of librdkafka's holds: (partition, offset, error).
+  static func elements(
+    of list: UnsafePointer<rd_kafka_topic_partition_list_t>
+  ) -> [(partition: KafkaPartition, offset: Int64, error: rd_kafka_resp_err_t)] {
+    (0..<Int(list.pointee.cnt)).map { index in
+      let element = list.pointee.elems[index]
+      return (KafkaPartition(String(cString: element.topic), element.partition), element.offset, element.err)
+    }
+  }
+}

@@ -1,0 +1,106 @@
+import Glibc
+
+/// Where a password, a private key or a token is to be found: never the thing itself.
+///
+/// Settings hold this, so that printing settings, a plan or an error cannot show a secret. The value is read at the
+/// moment that it is used, so a file may be replaced (a token that is renewed) while the worker runs.
+public struct Secret: Sendable, Hashable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+  enum Source: Sendable, Hashable {
+    case environment(String)
+    case file(String)
+  }
+
+  let source: Source
+
+  /// The value of an environment variable.
+  public static func environment(_ name: String) -> Secret { Secret(source: .environment(name)) }
+
+  /// The text of a file, without its last line end.
+  public static func file(_ path: String) -> Secret { Secret(source: .file(path)) }
+
+  /// Names the place and never the value: `secret of $KAFKA_PASSWORD`.
+  public var description: String {
+    switch source {
+    case .environment(let name): "secret of $\(name)"
+    case .file(let path): "secret of file \(path)"
+    }
+  }
+
+  public var debugDescription: String { description }
+  public var customMirror: Mirror { Mirror(self, children: [:]) }
+
+  /// The value, at this moment.
+  /// - Throws: a ``KafkaError`` that names the place where nothing was found.
+  func read() throws(KafkaError) -> String {
+    switch source {
+    case .environment(let name):
+      guard let value = getenv(name) else {
+        throw .settings("the environment variable \(name) is not set", advice: "Set it, or name a file that holds the secret.")
+      }
+      return String(cString: value)
+    case .file(let path):
+      return try Secret.text(ofFile: path)
+    }
+  }
+
+  private static func text(ofFile path: String) throws(KafkaError) -> String {
+    guard let file = fopen(path, "r") else {
+      let reason = String(cString: strerror(errno))
+      throw .settings("the file \(path), which holds a secret, cannot be read: \(reason)", advice: "Check its path and rights.")
+    }
+    defer { fclose(file) }
+    var bytes: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 4096)
+    while bytes.count < Secret.bytesMax {
+      let count = fread(&chunk, 1, chunk.count, file)
+      if count == 0 { break }
+      bytes += chunk[..<count]
+    }
+    while let last = bytes.last, last == UInt8(ascii: "\n") || last == UInt8(ascii: "\r") { bytes.removeLast() }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
+  /// A file with more than this is no secret but a mistake.
+  private static let bytesMax = 1 << 20
+}
+
+/// Takes secrets out of texts that come back from librdkafka (log lines, errors).
+///
+/// librdkafka itself prints none that we know of; this is the second lock on the door.
+struct Redactor: Sendable {
+  private var values: [[UInt8]] = []
+
+  /// Texts shorter than this are not taken out: they would blank half of every message and protect nothing.
+  private static let lengthMin = 4
+
+  mutating func add(_ value: String) {
+    let bytes = Array(value.utf8)
+    // A key file has many lines, and a message would show one of them.
+    for line in bytes.split(separator: UInt8(ascii: "\n")) where line.count >= Redactor.lengthMin {
+      if !line.starts(with: Array("-----".utf8)) { values.append(Array(line)) }
+    }
+  }
+
+  func clean(_ text: String) -> String {
+    if values.isEmpty { return text }
+    var bytes = Array(text.utf8)
+    for value in values { bytes = Redactor.replace(value, in: bytes) }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
+  private static func replace(_ value: [UInt8], in bytes: [UInt8]) -> [UInt8] {
+    guard bytes.count >= value.count else { return bytes }
+    var result: [UInt8] = []
+    var at = 0
+    while at < bytes.count {
+      if bytes[at] == value[0], at + value.count <= bytes.count, bytes[at..<at + value.count].elementsEqual(value) {
+        result += Array("[redacted]".utf8)
+        at += value.count
+      } else {
+        result.append(bytes[at])
+        at += 1
+      }
+    }
+    return result
+  }
+}

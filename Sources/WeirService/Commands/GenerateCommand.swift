@@ -1,0 +1,56 @@
+import Foundation
+import WeirCore
+
+/// `weir generate`: seeded streams as NDJSON.
+public enum GenerateCommand {
+  private static let chunkBytes = 1 << 20
+
+  /// - Parameters:
+  ///   - out: a file to make; `-` is standard output.
+  /// - Returns: the exit code.
+  public static func run(_ settings: GeneratorSettings, count: Int, out: String, console: Console) throws -> Int32 {
+    guard count >= 0 else { throw WeirError("config", "--count takes a number of lines, not \(count)") }
+    for (name, share) in [
+      ("duplicates", settings.duplicates), ("disorder", settings.disorder), ("malformed", settings.malformed), ("skew", settings.skew),
+    ] where !(0...1).contains(share) || (name == "malformed" && share == 1) {
+      throw WeirError("config", "--\(name) takes a share from 0 to 1, not \(share)")
+    }
+    guard settings.rate > 0, settings.rate <= 1_000_000_000 else { throw WeirError("config", "--rate takes events a second, not \(settings.rate)") }
+    let descriptor = try open(out)
+    defer { if descriptor != 1 { close(descriptor) } }
+    var generator = EventGenerator(settings)
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(chunkBytes + 4096)
+    for _ in 0..<count {
+      generator.next(into: &bytes)
+      if bytes.count >= chunkBytes {
+        guard try write(bytes, descriptor, out) else { return 0 }
+        bytes.removeAll(keepingCapacity: true)
+      }
+    }
+    _ = try write(bytes, descriptor, out)
+    return 0
+  }
+
+  private static func open(_ out: String) throws -> Int32 {
+    if out == "-" { return 1 }
+    let descriptor = Foundation.open(out, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+    guard descriptor >= 0 else { throw WeirError("storage", "cannot make the file \(out): \(String(cString: strerror(errno)))") }
+    return descriptor
+  }
+
+  /// False: nobody reads any more.
+  private static func write(_ bytes: [UInt8], _ descriptor: Int32, _ out: String) throws -> Bool {
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      let n = rest.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
+      if n < 0, errno == EINTR || errno == EAGAIN { continue }
+      if n < 0, errno == EPIPE { return false }
+      guard n > 0 else {
+        throw WeirError("storage", "cannot write to \(out): \(String(cString: strerror(errno)))", advice: "Is there space left?", fatalTo: .operation)
+      }
+      rest = rest.dropFirst(n)
+    }
+    return true
+  }
+}

@@ -1,0 +1,195 @@
+import WeirCore
+import WeirOperators
+import Yams
+
+/// `source: {kafka: …}`.
+extension PipelineLoader {
+  private static let keys = [
+    "brokers", "topic", "topics", "stream", "group", "start", "partitioner", "misplaced", "assignment", "instance", "isolation",
+    "session", "idle", "queue", "tls", "sasl", "options",
+  ]
+
+  func kafka(_ node: Node) -> SourceSpec? {
+    let what = "source.kafka"
+    let members = reader.mapping(node, what, keys: PipelineLoader.keys, later: ["pattern"])
+    var settings = KafkaSettingsSpec()
+    if let brokers = reader.required(members, "brokers", of: what, at: node) {
+      settings.brokers = brokerList(brokers) ?? ""
+    }
+    if let group = reader.required(members, "group", of: what, at: node) {
+      settings.group = reader.string(group, "\(what).group") ?? ""
+    }
+    let topics = self.topics(members, node)
+    if let start = members["start"] { settings.start = self.start(start, topics) ?? .earliest }
+    if let assignment = members["assignment"].flatMap({ reader.choice($0, "\(what).assignment", ["eager", "cooperative"]) }) {
+      settings.isCooperative = assignment == "cooperative"
+    }
+    if let instance = members["instance"] { settings.instance = text(instance, "\(what).instance") }
+    if let isolation = members["isolation"].flatMap({ reader.choice($0, "\(what).isolation", ["read_committed", "read_uncommitted"]) }) {
+      settings.readsUncommitted = isolation == "read_uncommitted"
+    }
+    if let session = members["session"].flatMap({ reader.duration($0, "\(what).session") }) { settings.sessionMicroseconds = session }
+    if let idle = members["idle"].flatMap({ reader.duration($0, "\(what).idle") }) { settings.idleMicroseconds = idle }
+    if let queue = members["queue"].flatMap({ reader.bytes($0, "\(what).queue") }) { settings.queueBytes = queue }
+    settings.tls = members["tls"].map(tls)
+    settings.sasl = members["sasl"].flatMap(sasl)
+    let options = members["options"].map { reader.named($0, "\(what).options") } ?? []
+    for (name, _, value) in options {
+      settings.options[name] = reader.string(value, "\(what).options.\(name)")
+    }
+    guard let stream = stream(members, topics, node) else { return nil }
+    var spec = KafkaSourceSpec(topics: topics, settings: settings)
+    if let rule = members["partitioner"] {
+      let choices = Partitioner.allCases.map(\.rawValue)
+      spec.partitioner = reader.choice(rule, "\(what).partitioner", choices, later: ["auto"]).flatMap(Partitioner.init) ?? .murmur2
+    }
+    if let misplaced = members["misplaced"] {
+      let choices = Misplaced.allCases.map(\.rawValue)
+      spec.misplaced = reader.choice(misplaced, "\(what).misplaced", choices, later: ["per_shard"]).flatMap(Misplaced.init) ?? .halt
+    }
+    return SourceSpec(stream: stream, kafka: spec)
+  }
+
+  private func topics(_ members: [String: Node], _ node: Node) -> [String] {
+    if members["topic"] != nil, members["topics"] != nil {
+      reader.report("source.kafka: either topic or topics", "bad_value", at: members["topics"])
+    }
+    guard let list = members["topics"] ?? members["topic"] else {
+      if members["pattern"] == nil { reader.report("source.kafka needs topic, or topics", "missing_key", at: node) }
+      return []
+    }
+    let found = reader.strings(list, "source.kafka.topics")
+    var names: [String] = []
+    for (name, item) in found {
+      let isName = !name.isEmpty && name.utf8.count <= 249 && name != "." && name != ".."
+        && name.utf8.allSatisfy { ($0 >= 0x30 && $0 <= 0x39) || ($0 | 0x20 >= 0x61 && $0 | 0x20 <= 0x7A) || [0x2D, 0x2E, 0x5F].contains($0) }
+      if name.hasPrefix("^") {
+        reader.report("source.kafka: not yet: patterns of topics", "not_yet", at: item)
+      } else if !isName {
+        reader.report("source.kafka: \(name) is no name of a topic", "bad_name", at: item)
+      } else if names.contains(name) {
+        reader.report("source.kafka: the topic \(name) stands twice", "duplicate_name", at: item)
+      }
+      names.append(name)
+    }
+    if found.isEmpty { reader.report("source.kafka names no topic", "missing_key", at: list) }
+    return names.sorted()
+  }
+
+  /// The tables' name: given, or that of the only topic.
+  private func stream(_ members: [String: Node], _ topics: [String], _ node: Node) -> String? {
+    if let given = members["stream"] { return tableName(given, "source.kafka.stream", dots: true) }
+    guard topics.count == 1 else {
+      if topics.count > 1 {
+        reader.report("source.kafka needs stream: a name for the tables of several topics", "missing_key", at: members["topics"] ?? node)
+      }
+      return nil
+    }
+    return (members["topic"] ?? members["topics"]).flatMap {
+      tableName($0.sequence.flatMap { $0.first } ?? $0, "source.kafka.topic (the tables' name; give stream: for another)", dots: true)
+    }
+  }
+
+  private func brokerList(_ node: Node) -> String? {
+    guard let text = text(node, "source.kafka.brokers") else { return nil }
+    let parts = text.split(separator: ",", omittingEmptySubsequences: false)
+    for part in parts {
+      let port = part.split(separator: ":").last.flatMap { Int($0) }
+      if !part.contains(":") || port.map({ $0 <= 0 || $0 > 65_535 }) ?? true {
+        reader.report("source.kafka.brokers: host:port, separated by commas (\(text))", "bad_value", at: node)
+        return nil
+      }
+    }
+    return text
+  }
+
+  /// `earliest`, `latest`, a time in ISO 8601 with its zone, or offsets by partition: `{orders/0: 120}`.
+  private func start(_ node: Node, _ topics: [String]) -> KafkaSettingsSpec.Start? {
+    if node.mapping != nil {
+      var offsets: [String: Int64] = [:]
+      for (name, key, value) in reader.named(node, "source.kafka.start") {
+        let parts = name.split(separator: "/")
+        guard parts.count == 2, topics.contains(String(parts[0])), Int32(parts[1]) ?? -1 >= 0 else {
+          reader.report("source.kafka.start: \(name) is no partition of the topics: \(topics.first ?? "topic")/0", "bad_name", at: key)
+          continue
+        }
+        guard let offset = reader.string(value, "source.kafka.start").flatMap({ Int64($0) }), offset >= 0 else {
+          reader.report("source.kafka.start.\(name) needs an offset", "bad_value", at: value)
+          continue
+        }
+        offsets[name] = offset
+      }
+      return .offsets(offsets)
+    }
+    guard let text = reader.string(node, "source.kafka.start") else { return nil }
+    switch text {
+    case "earliest": return .earliest
+    case "latest": return .latest
+    default:
+      if let time = TimeText.microseconds(text) { return .time(time) }
+      reader.report(
+        "source.kafka.start: \(text) is none of earliest, latest, a time such as 2026-01-31T00:00:00Z, offsets {topic/0: 120}",
+        "bad_value", at: node, suggestion: nearestName(text, in: ["earliest", "latest"]))
+      return nil
+    }
+  }
+
+  // MARK: Identity
+
+  private func tls(_ node: Node) -> KafkaSettingsSpec.TLS {
+    let what = "source.kafka.tls"
+    let members = reader.mapping(node, what, keys: ["ca", "certificate", "key", "key_password", "verify_host"])
+    var tls = KafkaSettingsSpec.TLS()
+    tls.authorities = members["ca"].flatMap { reader.string($0, "\(what).ca") }.map { Paths.resolve($0, in: directory) }
+    tls.certificate = members["certificate"].flatMap { reader.string($0, "\(what).certificate") }.map { Paths.resolve($0, in: directory) }
+    tls.key = members["key"].flatMap { secret($0, "\(what).key") }
+    tls.keyPassword = members["key_password"].flatMap { secret($0, "\(what).key_password") }
+    if let verify = members["verify_host"].flatMap({ reader.choice($0, "\(what).verify_host", ["true", "false"]) }) {
+      tls.checksHostName = verify == "true"
+    }
+    if (tls.certificate == nil) != (tls.key == nil), members["certificate"] == nil || members["key"] == nil {
+      reader.report("\(what): mutual TLS needs both certificate and key", "missing_key", at: node)
+    }
+    return tls
+  }
+
+  private func sasl(_ node: Node) -> KafkaSettingsSpec.SASL? {
+    let what = "source.kafka.sasl"
+    let members = reader.mapping(node, what, keys: ["mechanism", "user", "password", "token"])
+    let mechanisms = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
+    guard let name = reader.required(members, "mechanism", of: what, at: node).flatMap({ reader.choice($0, "\(what).mechanism", mechanisms) })
+    else { return nil }
+    if name == "OAUTHBEARER" {
+      return reader.required(members, "token", of: what, at: node).flatMap { secret($0, "\(what).token") }.map { .token($0) }
+    }
+    guard let user = reader.required(members, "user", of: what, at: node).flatMap({ secret($0, "\(what).user") }),
+      let password = reader.required(members, "password", of: what, at: node).flatMap({ secret($0, "\(what).password") })
+    else { return nil }
+    return .password(mechanism: name, user: user, password: password)
+  }
+
+  /// `{env: NAME}` or `{file: PATH}`; a secret that stands in the file itself is refused.
+  private func secret(_ node: Node, _ what: String) -> KafkaSettingsSpec.SecretSpec? {
+    guard node.mapping != nil else {
+      reader.report("\(what): a secret does not stand in the pipeline file: {env: NAME} or {file: PATH}", "bad_value", at: node)
+      return nil
+    }
+    let members = reader.mapping(node, what, keys: ["env", "file"])
+    if let name = members["env"].flatMap({ reader.string($0, "\(what).env") }) { return .environment(name) }
+    if let path = members["file"].flatMap({ reader.string($0, "\(what).file") }) { return .file(Paths.resolve(path, in: directory)) }
+    if members.isEmpty { reader.report("\(what) needs env or file", "missing_key", at: node) }
+    return nil
+  }
+
+  /// A text, or `{env: NAME}`: what differs from container to container.
+  private func text(_ node: Node, _ what: String) -> String? {
+    guard node.mapping != nil else { return reader.string(node, what) }
+    let members = reader.mapping(node, what, keys: ["env"])
+    guard let variable = reader.required(members, "env", of: what, at: node), let name = reader.string(variable, "\(what).env") else { return nil }
+    guard let value = Paths.environment(name), !value.isEmpty else {
+      reader.report("\(what): the environment variable \(name) is not set", "no_variable", at: variable)
+      return nil
+    }
+    return value
+  }
+}

@@ -1,0 +1,70 @@
+import Foundation
+import WeirCore
+import WeirKafka
+
+/// A plan's Kafka settings as the adapter's.
+enum KafkaWiring {
+  /// Blocks of all shards together, one being made and one being worked on: so blocks are small where shards are many.
+  private static let blocksBytes = 64 << 20
+
+  /// - Parameters:
+  ///   - brokers: instead of the plan's.
+  ///   - shards: about how many will be read, for the sizes of their queues.
+  static func settings(_ spec: KafkaSourceSpec, brokers: String?, shards: Int) -> KafkaConsumerSettings {
+    let from = spec.settings
+    var connection = KafkaConnection(brokers: brokers ?? from.brokers)
+    connection.tls = from.tls.map(tls)
+    connection.sasl = from.sasl.map(sasl)
+    connection.options = from.options
+    var settings = KafkaConsumerSettings(connection: connection, topics: spec.topics, group: from.group)
+    settings.strategy = from.isCooperative ? .cooperative : .eager
+    settings.instance = from.instance
+    settings.isolation = from.readsUncommitted ? .readUncommitted : .readCommitted
+    settings.sessionTimeoutMilliseconds = Int(from.sessionMicroseconds / 1000)
+    let share = max(1, shards)
+    settings.queueBytesPerPartition = min(16 << 20, max(1 << 20, Int(from.queueBytes) / share))
+    settings.blockBytes = min(1 << 20, max(64 << 10, blocksBytes / share))
+    settings.blocksAhead = share > 16 ? 0 : 1
+    return settings
+  }
+
+  static func start(_ start: KafkaSettingsSpec.Start) -> KafkaStart {
+    switch start {
+    case .earliest: .earliest
+    case .latest: .latest
+    case .time(let microseconds): .timestamp(microseconds / 1000)
+    case .offsets(let offsets):
+      .offsets(
+        offsets.reduce(into: [:]) { result, item in
+          let parts = item.key.split(separator: "/")
+          if parts.count == 2, let number = Int32(parts[1]) { result[KafkaPartition(String(parts[0]), number)] = item.value }
+        })
+    }
+  }
+
+  private static func secret(_ spec: KafkaSettingsSpec.SecretSpec) -> Secret {
+    switch spec {
+    case .environment(let name): .environment(name)
+    case .file(let path): .file(path)
+    }
+  }
+
+  private static func tls(_ spec: KafkaSettingsSpec.TLS) -> KafkaTLS {
+    var tls = KafkaTLS()
+    tls.authorities = spec.authorities
+    tls.certificate = spec.certificate
+    tls.key = spec.key.map(secret)
+    tls.keyPassword = spec.keyPassword.map(secret)
+    tls.checksHostName = spec.checksHostName
+    return tls
+  }
+
+  private static func sasl(_ spec: KafkaSettingsSpec.SASL) -> KafkaSASL {
+    switch spec {
+    case .token(let token): .bearer(token: secret(token))
+    case .password("SCRAM-SHA-256", let user, let password): .scram(.sha256, user: secret(user), password: secret(password))
+    case .password("SCRAM-SHA-512", let user, let password): .scram(.sha512, user: secret(user), password: secret(password))
+    case .password(_, let user, let password): .plain(user: secret(user), password: secret(password))
+    }
+  }
+}

@@ -1,0 +1,42 @@
+import ArgumentParser
+import Glibc
+import WeirKafka
+
+/// A broker for tests and trials, gone with its process.
+@main
+struct MockKafka: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "weir-mock-kafka",
+    abstract: "A Kafka broker for tests: prints its address, runs until stdin closes or SIGTERM.",
+    discussion: """
+      Keeps about 5 MB of each partition and drops older records. Looks no offset up by time, hides no aborted \
+      transaction, forgets everything at its end.
+      """)
+
+  @Option(name: .customLong("topic"), help: "A topic to make, with its partitions: NAME:COUNT. May be repeated.")
+  var topics: [String] = []
+
+  @Option(help: "Brokers of the cluster.")
+  var brokers = 1
+
+  func run() throws {
+    let made = try topics.map(MockKafka.topic)
+    let broker = try MockBroker(brokers: max(1, brokers))
+    for (name, partitions) in made { try broker.createTopic(name, partitions: partitions) }
+    print(broker.bootstrap)
+    fflush(nil)
+    // SIGTERM ends the process as it always does: there is nothing to save.
+    var chunk = [UInt8](repeating: 0, count: 4096)
+    var count = 1
+    while count > 0 || (count < 0 && errno == EINTR) { count = read(0, &chunk, chunk.count) }
+    withExtendedLifetime(broker) {}
+  }
+
+  private static func topic(_ text: String) throws -> (String, Int) {
+    let parts = text.split(separator: ":")
+    guard parts.count == 2, let count = Int(parts[1]), count > 0 else {
+      throw ValidationError("\(text) is no topic; give its name and number of partitions: orders:4")
+    }
+    return (String(parts[0]), count)
+  }
+}

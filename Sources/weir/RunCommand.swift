@@ -1,0 +1,22 @@
+import ArgumentParser
+import WeirService
+
+/// `weir run`.
+struct Run: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Runs a pipeline on its live source until SIGTERM; shares the work with others of its group.",
+    discussion: "Positions come from the ledger: kill it, start it again, start a second one beside it.")
+
+  @Argument(help: "The pipeline file (YAML).") var pipeline: String
+  @Option(help: "The lake's directory, instead of the pipeline's.") var lake: String?
+  @Option(help: "The state table's directory, instead of the pipeline's.") var store: String?
+  @Option(help: "Kafka brokers (host:port,…), instead of the pipeline's.") var brokers: String?
+  @Flag(help: "JSON lines on standard output.") var json = false
+
+  func run() async throws {
+    try await exiting { console in
+      try await RunCommand.run(
+        RunOptions(pipeline: pipeline, lake: lake, store: store, brokers: brokers, json: json), console: console)
+    }
+  }
+}

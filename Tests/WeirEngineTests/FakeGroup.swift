@@ -1,0 +1,169 @@
+import Synchronization
+import WeirCore
+@testable import WeirEngine
+
+/// A topic in memory, shared by the members of a group. The test moves the shards about.
+final class FakeTopic: Sendable {
+  struct Shard {
+    var low: Int64 = 0
+    var records: [[UInt8]] = []
+    var high: Int64 { low + Int64(records.count) }
+  }
+
+  let shards: Mutex<[String: Shard]>
+  let followed = Mutex<[String: Int64]>([:])
+  let stream = "t"
+
+  init(shards count: Int) {
+    shards = Mutex(Dictionary(uniqueKeysWithValues: (0..<count).map { ("t/\($0)", Shard()) }))
+  }
+
+  func send(_ texts: [String], to shard: String) {
+    shards.withLock { $0[shard, default: Shard()].records += texts.map { Array($0.utf8) } }
+  }
+
+  /// Forgets the first records.
+  func trim(_ shard: String, to low: Int64) {
+    shards.withLock {
+      guard var s = $0[shard] else { return }
+      s.records.removeFirst(Int(low - s.low))
+      s.low = low
+      $0[shard] = s
+    }
+  }
+
+  /// Records from a position, at most so many; nil if the position is not there.
+  func read(_ shard: String, at position: Int64, count: Int) -> [[UInt8]]? {
+    shards.withLock { all in
+      guard let s = all[shard], position >= s.low, position <= s.high else { return nil }
+      return Array(s.records[Int(position - s.low)...].prefix(count))
+    }
+  }
+}
+
+/// One member.
+final class FakeGroup: ShardGroup {
+  private struct State {
+    var events: [ShardGroupEvent] = []
+    var waiter: CheckedContinuation<ShardGroupEvent, Never>?
+    var readers: [String: FakeReader] = [:]
+    var isClosed = false
+    var released: [String] = []
+  }
+
+  let topic: FakeTopic
+  private let state = Mutex(State())
+  /// Given on joining.
+  private let own: [String]
+
+  init(_ topic: FakeTopic, own: [String]) {
+    self.topic = topic
+    self.own = own
+  }
+
+  func tell(_ event: ShardGroupEvent) {
+    let waiter: CheckedContinuation<ShardGroupEvent, Never>? = state.withLock { state in
+      guard let waiter = state.waiter else {
+        state.events.append(event)
+        return nil
+      }
+      state.waiter = nil
+      return waiter
+    }
+    waiter?.resume(returning: event)
+  }
+
+  var released: [String] { state.withLock { $0.released } }
+
+  func shards() async throws -> [SourceShard] {
+    topic.shards.withLock { $0.keys.sorted() }.map {
+      SourceShard(name: $0, stream: topic.stream, number: Int($0.split(separator: "/")[1])!)
+    }
+  }
+
+  func join() async throws { tell(.assigned(own)) }
+
+  func nextEvent() async -> ShardGroupEvent {
+    await withCheckedContinuation { continuation in
+      let event: ShardGroupEvent? = state.withLock { state in
+        if !state.events.isEmpty { return state.events.removeFirst() }
+        if state.isClosed { return .closed }
+        state.waiter = continuation
+        return nil
+      }
+      if let event { continuation.resume(returning: event) }
+    }
+  }
+
+  func bounds(of shards: [String]) async throws -> [String: ShardBounds] {
+    topic.shards.withLock { all in
+      Dictionary(uniqueKeysWithValues: shards.map { ($0, ShardBounds(low: all[$0]?.low ?? 0, high: all[$0]?.high ?? 0)) })
+    }
+  }
+
+  func starts(of shards: [String]) async throws -> [String: Int64] { try await bounds(of: shards).mapValues(\.low) }
+
+  func assign(_ positions: [String: Int64]) async throws -> [String: any ShardReader] {
+    state.withLock { state in
+      for (shard, position) in positions { state.readers[shard] = FakeReader(topic, shard, position) }
+      return state.readers.filter { positions[$0.key] != nil }
+    }
+  }
+
+  func release(_ shards: [String]) async throws {
+    let readers = state.withLock { state in
+      state.released += shards
+      return shards.compactMap { state.readers.removeValue(forKey: $0) }
+    }
+    for reader in readers { reader.close() }
+  }
+
+  func follow(_ positions: [String: Int64]) async { topic.followed.withLock { $0.merge(positions) { $1 } } }
+
+  func close() async {
+    let readers = state.withLock { state in
+      state.isClosed = true
+      return Array(state.readers.values)
+    }
+    for reader in readers { reader.close() }
+    tell(.closed)
+  }
+}
+
+final class FakeReader: ShardReader {
+  private let topic: FakeTopic
+  private let shard: String
+  private let state: Mutex<(position: Int64, isClosed: Bool, saidEnd: Bool)>
+
+  init(_ topic: FakeTopic, _ shard: String, _ position: Int64) {
+    self.topic = topic
+    self.shard = shard
+    state = Mutex((position, false, false))
+  }
+
+  func close() { state.withLock { $0.isClosed = true } }
+
+  func next() async throws -> ShardRead {
+    while true {
+      let read: ShardRead? = state.withLock { state in
+        if state.isClosed { return .closed }
+        guard let records = topic.read(shard, at: state.position, count: 7) else { return .outOfRange(at: state.position) }
+        if records.isEmpty {
+          if state.saidEnd { return nil }
+          state.saidEnd = true
+          return .caughtUp(next: state.position)
+        }
+        state.saidEnd = false
+        var block = RawBlock(records: records, position: state.position)
+        let count = Int64(records.count)
+        block.details = RecordDetails(
+          shard: shard, positions: (0..<count).map { state.position + $0 }, arrivals: records.map { _ in RecordDetails.noArrival },
+          isAppendTime: false, keyOffset: records.map { _ in 0 }, keyLength: records.map { _ in -1 })
+        state.position += count
+        return .block(block, next: state.position)
+      }
+      if let read { return read }
+      try? await Task.sleep(nanoseconds: 2_000_000)
+    }
+  }
+}

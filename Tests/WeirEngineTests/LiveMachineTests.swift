@@ -1,0 +1,109 @@
+import Testing
+import WeirCore
+import WeirProtocol
+@testable import WeirEngine
+
+@Suite struct LaneStandingTests {
+  private let idle: Int64 = 100
+
+  @Test func aShardWithoutRecordsForLongGoesIdleByADecision() {
+    var lane = LaneStanding(isIdle: false)
+    let result1 = lane.cut(at: 1_000, idleNanoseconds: idle)
+    #expect(result1 == nil, "nobody says that it has nothing")
+    lane.caughtUp(at: 1_000)
+    lane.caughtUp(at: 1_090)
+    #expect(lane.due(at: 1_099, idleNanoseconds: idle) == nil)
+    let result2 = lane.cut(at: 1_100, idleNanoseconds: idle)
+    #expect(result2 == .idle)
+    let result3 = lane.cut(at: 9_000, idleNanoseconds: idle)
+    #expect(result3 == nil, "it is on its way")
+    let result4 = lane.committed()
+    #expect(result4 == false)
+    #expect(lane.state == .idle)
+  }
+
+  @Test func aRecordStartsTheIdleTimeAgain() {
+    var lane = LaneStanding(isIdle: false)
+    lane.caughtUp(at: 0)
+    let result5 = lane.arrived()
+    #expect(result5)
+    #expect(lane.due(at: 1_000_000, idleNanoseconds: idle) == nil)
+    lane.caughtUp(at: 1_000_000)
+    #expect(lane.due(at: 1_000_050, idleNanoseconds: idle) == nil)
+    #expect(lane.due(at: 1_000_100, idleNanoseconds: idle) == .idle)
+  }
+
+  /// The race: the decision is on its way to the ledger, and a record comes.
+  @Test func aRecordIsHeldFromTheIdleDecisionUntilTheWakingEntry() {
+    var lane = LaneStanding(isIdle: false)
+    lane.caughtUp(at: 0)
+    let result6 = lane.cut(at: idle, idleNanoseconds: idle)
+    #expect(result6 == .idle)
+    let result7 = lane.arrived()
+    #expect(result7 == false)
+    #expect(lane.due(at: idle, idleNanoseconds: idle) == nil, "one decision after the other")
+    let result8 = lane.committed()
+    #expect(result8 == false)
+    let result9 = lane.cut(at: idle + 1, idleNanoseconds: idle)
+    #expect(result9 == .wake)
+    let result10 = lane.arrived()
+    #expect(result10 == false)
+    let result11 = lane.committed()
+    #expect(result11, "now it goes on")
+    let result12 = lane.arrived()
+    #expect(result12)
+  }
+
+  @Test func aLaneThatTheLedgerHasAsIdleWakesByADecision() {
+    var lane = LaneStanding(isIdle: true)
+    #expect(lane.due(at: 0, idleNanoseconds: idle) == nil)
+    let result13 = lane.arrived()
+    #expect(result13 == false)
+    let result14 = lane.cut(at: 0, idleNanoseconds: idle)
+    #expect(result14 == .wake)
+  }
+}
+
+@Suite struct EpochTriggerTests {
+  @Test func cutsByAgeByBytesAndByDecision() {
+    var trigger = EpochTrigger(everyNanoseconds: 10, bytesMax: 100, now: 0)
+    #expect(!trigger.isDue(at: 9, bytes: 99, isWanted: false))
+    #expect(trigger.isDue(at: 10, bytes: 0, isWanted: false))
+    #expect(trigger.isDue(at: 0, bytes: 100, isWanted: false))
+    #expect(trigger.isDue(at: 0, bytes: 0, isWanted: true))
+    trigger.cut(at: 10)
+    #expect(!trigger.isDue(at: 19, bytes: 0, isWanted: false))
+  }
+}
+
+@Suite struct PlacementTests {
+  /// What Java's and librdkafka's producers do; from their own tests and from confluent-kafka.
+  @Test(arguments: [
+    (Partitioner.crc32, "kafka", UInt32(0xd067cf64)), (.crc32, "giberish123456789", 0x8f552b0c),
+    (.fnv1a, "kafka", 0xd33c4e1), (.fnv1a, "giberish123456789", 0x77a58295),
+    (.murmur2, "kafka", 0xd067cf64), (.murmur2, "giberish123456789", 0x8f552b0c),
+  ]) func hashesAreThoseOfTheProducers(_ rule: Partitioner, _ key: String, _ expected: UInt32) {
+    var key = key
+    key.withUTF8 { bytes in
+      switch rule {
+      case .murmur2: #expect(rule.shard(of: bytes, count: 1 << 31) == Int(expected & 0x7fff_ffff))
+      case .fnv1a: #expect(FNV1a.hash(bytes) == expected)
+      case .crc32:
+        // The check value of CRC-32/ISO-HDLC.
+        #expect(Array("123456789".utf8).withUnsafeBufferPointer { CRC32.checksum($0) } == 0xCBF4_3926)
+      }
+    }
+  }
+}
+
+@Suite struct ShardRangeTests {
+  @Test func aTrimmedPositionMovesToTheFirstThatIsLeft() throws {
+    #expect(try LiveSession.range("t/0", 5, ShardBounds(low: 7, high: 9)) == 7)
+    #expect(try LiveSession.range("t/0", 7, ShardBounds(low: 7, high: 9)) == 7)
+    #expect(try LiveSession.range("t/0", 9, ShardBounds(low: 9, high: 9)) == 9)
+  }
+
+  @Test func aPositionBehindTheEndIsRefused() {
+    #expect(throws: WeirError.self) { try LiveSession.range("t/0", 10, ShardBounds(low: 7, high: 9)) }
+  }
+}

@@ -1,0 +1,231 @@
+import Foundation
+import Synchronization
+import Testing
+import WeirCore
+import WeirLocal
+import WeirProtocol
+import WeirService
+
+@testable import WeirEngine
+
+/// Whole workers on a topic in memory and a lake on disk.
+@Suite(.serialized) struct LiveWorkerTests {
+  /// A lake, a plan, and workers on them.
+  final class Bench: Sendable {
+    let path = NSTemporaryDirectory() + "weir-live-" + UUID().uuidString
+    let plan: Plan
+    let environment: EngineEnvironment
+    let topic: FakeTopic
+
+    init(shards: Int, idle: String = "1h") throws {
+      topic = FakeTopic(shards: shards)
+      let yaml = """
+        pipeline: p
+        source: {kafka: {brokers: "b:1", topic: t, group: g, idle: \(idle), misplaced: merge}}
+        record:
+          format: json
+          key: user
+          time: {field: at, out_of_order: 1s}
+          fields: {user: string!, at: timestamp_s!}
+        gold:
+          users: {by: [user], window: {tumbling: 10s}, measure: {rows: count()}}
+        lake: {flush: {every: 30ms}}
+        """
+      plan = try loadPipeline(yaml: yaml, file: "p.yaml").plan
+      let threads = BlockingThreads(count: 2)
+      environment = EngineEnvironment(
+        lake: LocalObjectStore(root: path, threads: threads, random: SystemRandom()), state: nil, clock: SystemClock(),
+        random: SystemRandom(), threads: threads, parallel: 2)
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: path) }
+
+    func worker(_ own: [String]) -> Running { Running(self, own) }
+
+    func send(_ shard: String, _ times: some Sequence<Int>, user: String = "u") {
+      topic.send(times.map { "{\"user\":\"\(user)\",\"at\":\($0)}" }, to: shard)
+    }
+
+    func fold() async throws -> LedgerFold? { try await LedgerOpening.existing(plan, environment)?.fold }
+
+    func entries() async throws -> [LedgerEntry] {
+      guard let ledger = try await LedgerOpening.existing(plan, environment) else { return [] }
+      return try await ledger.entries(after: 0, through: await ledger.fold.number)
+    }
+
+    func goldRows() async throws -> Int64 { try await fold()?.tables["gold/users"]?.rows ?? 0 }
+
+    /// Waits until the ledger is as wanted.
+    func until(_ what: Comment, _ test: (LedgerFold) -> Bool) async throws {
+      for _ in 0..<1000 {
+        if let fold = try await fold(), test(fold) { return }
+        try await Task.sleep(nanoseconds: 10_000_000)
+      }
+      Issue.record(what)
+    }
+  }
+
+  /// A worker's task and what it said.
+  final class Running: Sendable {
+    let groups = Mutex<[FakeGroup]>([])
+    let events = Mutex<[LiveEvent]>([])
+    private let stopped = Flag()
+    private let task = Mutex<Task<Result<LiveProgress, any Error>, Never>?>(nil)
+
+    init(_ bench: Bench, _ own: [String]) {
+      let request = LedgerRequest(
+        meaning: .string("m"), planHash: "h", lanes: nil, runID: nil, describeChange: { _, _ in [] })
+      let worker = LiveWorker(
+        CompiledPlan(bench.plan, lookups: []), environment: bench.environment, request: request,
+        group: { [self] in
+          let group = FakeGroup(bench.topic, own: own)
+          groups.withLock { $0.append(group) }
+          return group
+        }, observe: { [self] event in events.withLock { $0.append(event) } }, isInterrupted: { [self] in stopped.isRaised })
+      task.withLock {
+        $0 = Task {
+          do { return .success(try await worker.run().progress) } catch { return .failure(error) }
+        }
+      }
+    }
+
+    var group: FakeGroup? { groups.withLock { $0.last } }
+
+    func stop() async throws -> LiveProgress {
+      stopped.raise()
+      return try await ended()
+    }
+
+    func ended() async throws -> LiveProgress { try await task.withLock { $0 }!.value.get() }
+  }
+
+  @Test func everyRecordIsCommittedOnceAndTheNextRunGoesOnAtTheLedger() async throws {
+    let bench = try Bench(shards: 2)
+    bench.send("t/0", 0..<50)
+    bench.send("t/1", 0..<30)
+    let first = bench.worker(["t/0", "t/1"])
+    try await bench.until("80 records") { $0.counts.input == 80 }
+    _ = try await first.stop()
+    bench.send("t/0", 50..<60)
+    let second = bench.worker(["t/0", "t/1"])
+    try await bench.until("90 records") { $0.counts.input == 90 }
+    let progress = try await second.stop()
+    #expect(progress.records == 10, "nothing was read twice")
+    #expect(bench.topic.followed.withLock { $0 } == ["t/0": 60, "t/1": 30])
+    // Complete through 28 s: the windows that end at 10 s and 20 s.
+    #expect(try await bench.goldRows() == 2)
+  }
+
+  @Test func anIdleShardDoesNotHoldBackTheOthersAndItsNextRecordsAreJudgedByTheFloor() async throws {
+    let bench = try Bench(shards: 2, idle: "50ms")
+    bench.send("t/0", 0..<100)
+    let worker = bench.worker(["t/0", "t/1"])
+    try await bench.until("the empty shard is idle") { $0[LaneID(shard: "t/1")]?.isIdle == true }
+    try await bench.until("the others go on") { $0.mergedWatermark == 98_000_000 }
+    bench.send("t/1", [5, 105])
+    try await bench.until("it woke, and both are counted") { $0.counts.input == 102 }
+    _ = try await worker.stop()
+    let fold = try #require(try await bench.fold())
+    #expect(fold[LaneID(shard: "t/1")]?.floor == 98_000_000)
+    #expect(fold[LaneID(shard: "t/1")]?.windows["gold/users"]?.late == 1, "5 s is behind what was merged")
+    let decisions = try await bench.entries().flatMap(\.lanes).filter { $0.lane.shard == "t/1" }.flatMap(\.decisions)
+    #expect(Array(decisions.prefix(2)) == [.idle, .wake])
+  }
+
+  @Test func whatTheSourceTrimmedIsAGapInTheLedger() async throws {
+    let bench = try Bench(shards: 1)
+    bench.send("t/0", 0..<10)
+    let first = bench.worker(["t/0"])
+    try await bench.until("10 records") { $0.counts.input == 10 }
+    _ = try await first.stop()
+    bench.send("t/0", 10..<40)
+    bench.topic.trim("t/0", to: 25)
+    let second = bench.worker(["t/0"])
+    try await bench.until("the rest") { $0.counts.input == 25 }
+    _ = try await second.stop()
+    let gaps = try await bench.entries().flatMap(\.lanes).flatMap(\.decisions)
+    #expect(gaps == [.gap(from: .offset(10), to: .offset(25), reason: "trimmed at the source before it was read")])
+    let told = second.events.withLock { $0 }.contains { if case .gap("t/0", 10, 25, _) = $0 { true } else { false } }
+    #expect(told)
+  }
+
+  @Test func aTrimWhileRunningIsAGapToo() async throws {
+    let bench = try Bench(shards: 1)
+    bench.send("t/0", 0..<10)
+    let worker = bench.worker(["t/0"])
+    try await bench.until("10 records") { $0.counts.input == 10 }
+    bench.topic.shards.withLock { $0["t/0"]?.records += (0..<30).map { _ in Array("{\"user\":\"u\",\"at\":1}".utf8) }
+      $0["t/0"]?.records.removeFirst(30)
+      $0["t/0"]?.low = 30
+    }
+    try await bench.until("the rest") { $0.counts.input == 20 && $0[LaneID(shard: "t/0")]?.position == .offset(40) }
+    _ = try await worker.stop()
+  }
+
+  @Test func aTopicThatEndsBeforeTheLedgerIsRefused() async throws {
+    let bench = try Bench(shards: 1)
+    bench.send("t/0", 0..<10)
+    let first = bench.worker(["t/0"])
+    try await bench.until("10 records") { $0.counts.input == 10 }
+    _ = try await first.stop()
+    bench.topic.shards.withLock { $0["t/0"] = .init() }
+    do {
+      _ = try await bench.worker(["t/0"]).ended()
+      Issue.record("it ran")
+    } catch let error as WeirError { #expect(error.code == "truncated") }
+  }
+
+  @Test func aShardHandedOverIsCommittedBeforeItIsReleasedAndALostOneIsNot() async throws {
+    let bench = try Bench(shards: 2)
+    bench.send("t/0", 0..<20)
+    bench.send("t/1", 0..<20)
+    let first = bench.worker(["t/0", "t/1"])
+    try await bench.until("40 records") { $0.counts.input == 40 }
+    bench.send("t/1", 20..<25)
+    let group = try #require(first.group)
+    group.tell(.revoked(["t/1"], isLost: false))
+    while group.released != ["t/1"] { try await Task.sleep(nanoseconds: 5_000_000) }
+    // What it had consumed by then is committed; what it had not, the next owner reads.
+    let second = bench.worker(["t/1"])
+    try await bench.until("45 records") { $0.counts.input == 45 }
+    try #require(second.group).tell(.revoked(["t/1"], isLost: true))
+    bench.send("t/0", 20..<30)
+    try await bench.until("the first goes on") { $0.counts.input == 55 }
+    _ = try await first.stop()
+    _ = try await second.stop()
+    #expect(try await bench.fold()?.counts.input == 55)
+  }
+
+  @Test func twoDeploymentsOnOneLedgerFenceEachOtherAndCountEachRecordOnce() async throws {
+    let bench = try Bench(shards: 2)
+    bench.send("t/0", 0..<100)
+    bench.send("t/1", 0..<100)
+    let workers = [bench.worker(["t/0", "t/1"]), bench.worker(["t/0", "t/1"])]
+    for n in 0..<20 {
+      bench.send("t/\(n % 2)", (100 + n * 10)..<(110 + n * 10))
+      try await Task.sleep(nanoseconds: 30_000_000)
+    }
+    try await bench.until("400 records") { $0.counts.input >= 400 }
+    for worker in workers {
+      do { _ = try await worker.stop() } catch let error as WeirError { #expect(error.code == "fenced") }
+    }
+    let fold = try #require(try await bench.fold())
+    #expect(fold.counts.input == 400)
+    #expect(fold[LaneID(shard: "t/0")]?.counts.input == 200)
+  }
+
+  @Test func aNewShardIsListedBeforeItsFirstRecord() async throws {
+    let bench = try Bench(shards: 1)
+    bench.send("t/0", 0..<20)
+    let worker = bench.worker(["t/0"])
+    try await bench.until("20 records") { $0.counts.input == 20 }
+    bench.send("t/1", 30..<35)
+    try #require(worker.group).tell(.assigned(["t/1"]))
+    try await bench.until("25 records") { $0.counts.input == 25 }
+    _ = try await worker.stop()
+    let entries = try await bench.entries()
+    let listed = entries.firstIndex { $0.lanes.flatMap(\.decisions).contains(.lanesListed([LaneID(shard: "t/1")], generation: 0)) }
+    let first = entries.firstIndex { ($0[LaneID(shard: "t/1")]?.counts.input ?? 0) > 0 }
+    #expect(try #require(listed) < #require(first))
+  }
+}

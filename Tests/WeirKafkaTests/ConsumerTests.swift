@@ -1,0 +1,168 @@
+import Testing
+
+@testable import WeirKafka
+
+@Suite(.serialized, .timeLimit(.minutes(5))) struct ConsumerTests {
+  /// A gap-free topic through 1,000 stalls and reassignments: each offset exactly once, in order, no gap reported. Half of
+  /// the records come while it is read.
+  @Test func everyOffsetArrivesOnceThroughAThousandStallsAndReassignments() async throws {
+    let cluster = try TestCluster()
+    let partitions = 4
+    let half = 10_000
+    let topic = try await cluster.topic("stalls", partitions: partitions)
+    try await cluster.fill(topic, partitions: partitions, count: half, size: 60)
+    var settings = cluster.consumerSettings([topic])
+    settings.blockBytes = 1 << 13
+    settings.queueRecordsPerPartition = 1_000
+    settings.queueBytesPerPartition = 1 << 17
+    let consumer = try KafkaConsumer(settings)
+    async let filled: Void = cluster.fill(topic, partitions: partitions, from: half, count: half, size: 60)
+
+    var random = TestRandom(4)
+    var readings = (0..<partitions).map { Reading(KafkaPartition(topic, Int32($0))) }
+    var readers = try await assigned(consumer, readings)
+    var stalls = 0
+    var reassignments = 0
+    while stalls + reassignments < 1_000 || readings.contains(where: { $0.next < 2 * half }) {
+      let part = Int.random(in: 0..<partitions, using: &random)
+      switch Int.random(in: 0..<4, using: &random) {
+      case 0 where stalls + reassignments < 1_000:
+        stalls += 1
+        try await Task.sleep(for: .microseconds(Int.random(in: 0..<4_000, using: &random)))
+      case 1 where stalls + reassignments < 1_000:
+        reassignments += 1
+        try await consumer.release([readings[part].partition])
+        let again = try await consumer.assign([readings[part].partition: readings[part].next])
+        readers[part] = again[0]
+      default:
+        if readings[part].next < 2 * half, case .block(let block) = try await readers[part].next() {
+          readings[part].take(block)
+        }
+      }
+    }
+    try await filled
+    for reading in readings {
+      #expect(reading.next == Int64(2 * half))
+      #expect(reading.gaps.isEmpty)
+    }
+    #expect(readers.allSatisfy { $0.repeatedRecords == 0 })
+    print("read through \(stalls) stalls and \(reassignments) reassignments")
+    await consumer.close()
+  }
+
+  /// A lane that does not read holds up neither the others nor librdkafka's memory.
+  @Test func aPartitionThatIsNotReadIsBoundedAndHoldsUpNoOther() async throws {
+    let cluster = try TestCluster()
+    let topic = try await cluster.topic("pressure", partitions: 2)
+    try await cluster.fill(topic, partitions: 2, count: 20_000, size: 200)
+    var settings = cluster.consumerSettings([topic])
+    settings.queueBytesPerPartition = 1 << 18
+    settings.connection.options["fetch.message.max.bytes"] = "65536"
+    let consumer = try KafkaConsumer(settings)
+    var readings = (0..<2).map { Reading(KafkaPartition(topic, Int32($0))) }
+    let readers = try await assigned(consumer, readings)
+    while readings[0].next < 20_000 {
+      if case .block(let block) = try await readers[0].next() { readings[0].take(block) }
+    }
+    let unread = try #require(readers[1].queuedRecords)
+    // The queue's bound, what one more fetch may bring, and the block that was made ahead.
+    #expect(unread * 200 <= (1 << 18) + (1 << 17) + 65_536)
+    #expect(unread > 0)
+    while readings[1].next < 20_000 {
+      if case .block(let block) = try await readers[1].next() { readings[1].take(block) }
+    }
+    await consumer.close()
+  }
+
+  @Test func theEndIsToldAndNewRecordsWakeTheReader() async throws {
+    let cluster = try TestCluster()
+    let topic = try await cluster.topic("end", partitions: 1)
+    let consumer = try KafkaConsumer(cluster.consumerSettings([topic]))
+    let partition = KafkaPartition(topic, 0)
+    let reader = try await consumer.assign([partition: 0])[0]
+    guard case .caughtUp(0) = try await reader.next() else { throw Unexpected("an empty partition is at its end") }
+    for round in 0..<20 {
+      try await cluster.fill(topic, partitions: 1, from: round, count: 1)
+      var reading = Reading(partition)
+      reading.next = Int64(round)
+      while reading.next <= round {
+        if case .block(let block) = try await reader.next() { reading.take(block) }
+      }
+    }
+    #expect(try await consumer.watermarks(of: [partition])[partition] == KafkaWatermarks(low: 0, high: 20))
+    #expect(consumer.cachedHighWatermark(of: partition) == 20)
+    await consumer.close()
+    guard case .closed = try await reader.next() else { throw Unexpected("a closed reader says so") }
+  }
+
+  @Test func whoeverWaitsIsToldWhenThePartitionIsReleased() async throws {
+    let cluster = try TestCluster()
+    let topic = try await cluster.topic("wait", partitions: 1)
+    let consumer = try KafkaConsumer(cluster.consumerSettings([topic]))
+    let partition = KafkaPartition(topic, 0)
+    let reader = try await consumer.assign([partition: 0])[0]
+    _ = try await reader.next()
+    async let waiting = reader.next()
+    try await Task.sleep(for: .milliseconds(50))
+    try await consumer.release([partition])
+    guard case .closed = try await waiting else { throw Unexpected("a released partition yields nothing") }
+    await consumer.close()
+  }
+
+  @Test func anOffsetThatIsNotThereIsToldAndNotSkipped() async throws {
+    let cluster = try TestCluster()
+    let topic = try await cluster.topic("range", partitions: 1)
+    let partition = KafkaPartition(topic, 0)
+    // The mock keeps 5 MB: 8 MB trim the beginning.
+    try await cluster.fill(topic, partitions: 1, count: 8_000, size: 1_000)
+    let consumer = try KafkaConsumer(cluster.consumerSettings([topic]))
+    let bounds = try #require(try await consumer.watermarks(of: [partition])[partition])
+    var outside = [bounds.high + 100]
+    if cluster.mock != nil {
+      #expect(bounds.low > 0)
+      outside.append(0)
+    }
+    for offset in outside {
+      let reader = try await consumer.assign([partition: offset])[0]
+      guard case .outOfRange(offset) = try await reader.next() else {
+        throw Unexpected("offset \(offset) of \(bounds) is not there")
+      }
+      try await consumer.release([partition])
+    }
+    // The owner records the gap and goes on at the first offset that is there.
+    let reader = try await consumer.assign([partition: bounds.low])[0]
+    var reading = Reading(partition)
+    reading.next = bounds.low
+    while reading.next < bounds.high {
+      if case .block(let block) = try await reader.next() { reading.take(block) }
+    }
+    await consumer.close()
+  }
+
+  @Test func startsAreResolvedToOffsets() async throws {
+    let cluster = try TestCluster()
+    let topic = try await cluster.topic("start", partitions: 2)
+    try await cluster.fill(topic, partitions: 2, count: 100)
+    let consumer = try KafkaConsumer(cluster.consumerSettings([topic]))
+    let (one, two) = (KafkaPartition(topic, 0), KafkaPartition(topic, 1))
+    #expect(try await consumer.partitions(of: topic) == [one, two])
+    #expect(try await consumer.offsets(from: .earliest, of: [one, two]) == [one: 0, two: 0])
+    #expect(try await consumer.offsets(from: .latest, of: [one, two]) == [one: 100, two: 100])
+    #expect(try await consumer.offsets(from: .offsets([two: 7]), of: [one, two]) == [one: 0, two: 7])
+    if cluster.mock == nil {
+      #expect(try await consumer.offsets(from: .timestamp(1), of: [one]) == [one: 0])
+    } else {
+      TestCluster.notShown("beginning at a timestamp finds the first record at or after it")
+    }
+    // Behind the ledger, for tools that show lag.
+    try await consumer.commit([one: 40])
+    #expect(try await consumer.committed([one, two]) == [one: 40])
+    consumer.commitBehind([two: 50])
+    while try await consumer.committed([two])[two] != 50 { try await Task.sleep(for: .milliseconds(10)) }
+    await consumer.close()
+  }
+
+  private func assigned(_ consumer: KafkaConsumer, _ readings: [Reading]) async throws -> [KafkaPartitionReader] {
+    try await consumer.assign(Dictionary(uniqueKeysWithValues: readings.map { ($0.partition, $0.next) }))
+  }
+}

@@ -1,0 +1,87 @@
+import Foundation
+import Testing
+import WeirCore
+
+@testable import WeirService
+
+struct KafkaConfigurationTests {
+  private static func yaml(_ source: String) -> String {
+    """
+    pipeline: p
+    source: {\(source)}
+    record:
+      format: json
+      key: user
+      time: {field: t, out_of_order: 2s}
+      fields: {id: string!, user: string, t: timestamp_ms!}
+    state:
+      st: {by: [user], measure: {rows: count()}}
+    """
+  }
+
+  private func problems(_ source: String) -> [Diagnostic] {
+    do { return try loadPipeline(yaml: KafkaConfigurationTests.yaml(source), file: "p.yaml").warnings } catch { return error.diagnostics }
+  }
+
+  private static let kafka = "kafka: {brokers: \"h:9092\", topic: ads, group: g}"
+
+  private func live(_ section: String) throws -> Plan {
+    try loadPipeline(yaml: KafkaConfigurationTests.yaml(section), file: "p.yaml").plan
+  }
+
+  @Test func aKafkaSourceIsRead() throws {
+    let plan = try live(
+      """
+      kafka: {brokers: "a:1,b:2", topics: [y, x], stream: both, group: g, start: 2026-01-31T00:00:00Z, partitioner: crc32, \
+      misplaced: merge, assignment: cooperative, idle: 5s, session: 10s, isolation: read_uncommitted, queue: 1MiB, \
+      tls: {ca: ca.pem, certificate: c.pem, key: {file: k.pem}}, sasl: {mechanism: SCRAM-SHA-512, user: {env: U}, password: {file: /p}}, \
+      options: {client.rack: r1}}
+      """.replacingOccurrences(of: "\\\n", with: ""))
+    let kafka = try #require(plan.source.kafka)
+    #expect(plan.source.stream == "both" && kafka.topics == ["x", "y"] && kafka.partitioner == .crc32 && kafka.misplaced == .merge)
+    let settings = kafka.settings
+    #expect(settings.start == .time(1_769_817_600_000_000) && settings.idleMicroseconds == 5_000_000 && settings.isCooperative)
+    #expect(settings.tls?.key == .file("./k.pem") && settings.sasl == .password(mechanism: "SCRAM-SHA-512", user: .environment("U"), password: .file("/p")))
+    #expect(settings.options == ["client.rack": "r1"])
+  }
+
+  @Test func settingsOfKafkaAreNoPartOfThePlansMeaning() throws {
+    let one = try live(KafkaConfigurationTests.kafka)
+    #expect(one.source.stream == "ads")
+    let other = try live("kafka: {brokers: \"elsewhere:1\", topic: ads, group: h, idle: 1s, start: latest}")
+    #expect(PlanMeaning.text(one) == PlanMeaning.text(other))
+    #expect(PlanMeaning.text(one) != PlanMeaning.text(try live("kafka: {brokers: \"h:9092\", topic: ads, group: g, misplaced: merge}")))
+  }
+
+  @Test func mistakesInAKafkaSourceAreTold() {
+    let cases: [(from: String, to: String, code: String, suggestion: String?)] = [
+      ("group: g", "groupp: g, group: g", "unknown_key", "group"),
+      (", group: g", "", "missing_key", nil),
+      ("topic: ads, ", "", "missing_key", nil),
+      ("topic: ads", "topics: [a, b]", "missing_key", nil),
+      ("topic: ads", "topic: \"a b\", stream: s", "bad_name", nil),
+      ("topic: ads", "topic: ads, pattern: x", "not_yet", nil),
+      ("h:9092", "h", "bad_value", nil),
+      ("group: g", "group: g, start: earlyest", "bad_value", "earliest"),
+      ("group: g", "group: g, start: {other/0: 1}", "bad_name", nil),
+      ("group: g", "group: g, partitioner: murmur", "bad_value", "murmur2"),
+      ("group: g", "group: g, partitioner: auto", "not_yet", nil),
+      ("group: g", "group: g, sasl: {mechanism: PLAIN, user: {env: U}, password: secret}", "bad_value", nil),
+      ("group: g", "group: g, tls: {certificate: c.pem}", "missing_key", nil),
+      ("\"h:9092\"", "{env: WEIR_TEST_NOT_SET}", "no_variable", nil),
+    ]
+    for item in cases {
+      let section = KafkaConfigurationTests.kafka.replacingOccurrences(of: item.from, with: item.to)
+      let found = problems(section)
+      #expect(found.count == 1 && found.first?.code == item.code, "\(item.to): \(found.map(\.text))")
+      #expect(found.first?.suggestion == item.suggestion, "\(item.to): \(found.map(\.text))")
+      #expect(found.first.map { $0.line == 2 } ?? false)
+    }
+  }
+
+  @Test func duplicatesOverPartitionsNeedAKey() throws {
+    let yaml = KafkaConfigurationTests.yaml(KafkaConfigurationTests.kafka)
+      .replacingOccurrences(of: "  key: user\n", with: "").replacingOccurrences(of: "state:\n", with: "dedup: {id: id}\nstate:\n")
+    #expect(try loadPipeline(yaml: yaml, file: "p.yaml").warnings.map(\.code) == ["partition_only"])
+  }
+}
