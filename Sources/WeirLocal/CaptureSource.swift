@@ -28,7 +28,7 @@ public final class CaptureSource: RecordSource {
   public let totalFileBytes: Int64?
 
   /// Large enough that what a block costs once is nothing beside its records, small enough for the caches.
-  public static let blockBytes = 2 << 20
+  public static let blockBytes = 1 << 20
 
   /// - Parameters:
   ///   - files: read in this order as one sequence of bytes; `-` is standard input.
