@@ -72,11 +72,13 @@ final class LaneState {
 
   /// Puts every row into its bucket; returns the accepted ones.
   private func sift(_ block: PreparedBlock, _ rows: [UInt32]) -> [UInt32] {
+    // Once a block: a property that holds an object is retained at each use.
+    let dedup = self.dedup
     let passed = [UInt32](unsafeUninitializedCapacity: rows.count) { passed, count in
       block.verdict.withUnsafeBufferPointer { verdicts in
         for (i, row) in rows.enumerated() {
           if let dedup, i + LaneState.ahead < rows.count { dedup.prefetch(block.ids[Int(rows[i + LaneState.ahead])]) }
-          guard passes(block, Int(row), verdicts[Int(row)]) else { continue }
+          guard passes(block, Int(row), verdicts[Int(row)], dedup) else { continue }
           passed[count] = row
           count += 1
         }
@@ -88,7 +90,7 @@ final class LaneState {
 
   /// Whether the row is accepted; if not, it is in another bucket now.
   @inline(__always)
-  private func passes(_ block: PreparedBlock, _ row: Int, _ verdict: UInt8) -> Bool {
+  private func passes(_ block: PreparedBlock, _ row: Int, _ verdict: UInt8, _ dedup: DedupIndex?) -> Bool {
     switch verdict {
     case PreparedBlock.Verdict.filtered: counts.filtered += 1
     case PreparedBlock.Verdict.rejected: reject(block, row, block.rejections[row])
