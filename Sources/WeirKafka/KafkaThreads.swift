@@ -8,7 +8,8 @@ final class KafkaThreads: @unchecked Sendable {
   // Unchecked: `jobs`, `head` and `isStopped` are touched only while `mutex` is held.
   private let mutex: UnsafeMutablePointer<pthread_mutex_t>
   private let condition: UnsafeMutablePointer<pthread_cond_t>
-  private var jobs: [@Sendable () -> Void] = []
+  /// nil: taken. A job must not outlive its run here: it holds blocks.
+  private var jobs: [(@Sendable () -> Void)?] = []
   private var head = 0
   private var isStopped = false
 
@@ -91,6 +92,7 @@ final class KafkaThreads: @unchecked Sendable {
       pthread_cond_wait(condition, mutex)
     }
     let job = jobs[head]
+    jobs[head] = nil
     head += 1
     if head > 64, head * 2 > jobs.count {
       jobs.removeFirst(head)

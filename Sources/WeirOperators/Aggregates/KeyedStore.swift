@@ -18,7 +18,6 @@ public final class KeyedStore {
 
   public var count: Int { groups.count }
   public var unsavedCount: Int { unsaved.count }
-  public var unflushedCount: Int { unflushed.count }
 
   public func update(rows: [UInt32], hashes: [Hash128], arguments: [Column?], key: (Int) -> [UInt8]) {
     pendingCells.removeAll(keepingCapacity: true)

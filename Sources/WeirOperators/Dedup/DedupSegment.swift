@@ -74,6 +74,7 @@ final class DedupSegment {
   @inline(__always)
   private static func tag(_ hash: Hash128) -> UInt32 { max(1, UInt32(truncatingIfNeeded: hash.low) & 0x7FF) }
 
+  /// - Parameter place: a live one, so its chunk is there: `append` makes it, and `dropHead` frees it behind the head only.
   @inline(__always)
   private func hash(at place: UInt32) -> Hash128 {
     chunks[Int(place) >> DedupSegment.chunkBits].unsafelyUnwrapped[Int(place) & (1 << DedupSegment.chunkBits - 1)]
@@ -108,6 +109,7 @@ final class DedupSegment {
   private func append(_ hash: Hash128, _ watermark: Int64) {
     let at = Int(tail) >> DedupSegment.chunkBits
     if chunks[at] == nil { chunks[at] = .allocate(capacity: 1 << DedupSegment.chunkBits) }
+    // Made in the line before, if it was not there.
     chunks[at].unsafelyUnwrapped[Int(tail) & (1 << DedupSegment.chunkBits - 1)] = hash
     if within != nil {
       if head == tail { headMark = watermark } else { rise(by: UInt64(bitPattern: watermark &- lastMark)) }
