@@ -183,7 +183,9 @@ final class LMDBEnvironment: @unchecked Sendable {
     }
   }
 
-  static func bytes(_ value: MDB_val) -> [UInt8] {
-    Array(UnsafeRawBufferPointer(start: value.mv_data, count: value.mv_size))
+  static func bytes(_ value: MDB_val) -> [UInt8] { Array(raw(value)) }
+
+  static func raw(_ value: MDB_val) -> UnsafeRawBufferPointer {
+    UnsafeRawBufferPointer(start: value.mv_data, count: value.mv_size)
   }
 }

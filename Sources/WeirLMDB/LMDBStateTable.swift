@@ -41,14 +41,28 @@ public final class LMDBStateTable: StateTable {
     out.write(raw: value)
   }
 
-  private static func decode(_ table: String, _ bytes: [UInt8]) throws(WeirError) -> StateRow {
-    var reader = ByteReader(bytes[...], what: "a row of the state table \(table)")
-    let fence = Fence(generation: try reader.read(Int64.self), position: try reader.read(Int64.self))
-    let lane = try reader.readString()
-    let key = Array(try reader.readCounted())
-    let isRow = try reader.read(UInt8.self) == 1
-    let value = Array(try reader.readCounted())
-    return StateRow(table: table, key: key, fence: fence, lane: lane, value: isRow ? value : nil)
+  private static func decode(_ table: String, _ bytes: UnsafeRawBufferPointer, lane last: String = "") throws(WeirError) -> StateRow {
+    var at = 0
+    func take(_ count: Int) throws(WeirError) -> UnsafeRawBufferPointer {
+      guard count >= 0, bytes.count - at >= count else {
+        throw WeirError(
+          "corrupt", "a row of the state table \(table) cannot be read: it ends too early",
+          advice: "The state table was damaged: `weir state rebuild PIPELINE` makes it again.")
+      }
+      defer { at += count }
+      return UnsafeRawBufferPointer(rebasing: bytes[at..<at + count])
+    }
+    func number<T: FixedWidthInteger>(_: T.Type) throws(WeirError) -> T {
+      T(littleEndian: try take(MemoryLayout<T>.size).loadUnaligned(as: T.self))
+    }
+    let fence = Fence(generation: try number(Int64.self), position: try number(Int64.self))
+    let lane = try take(Int(try number(UInt32.self)))
+    let key = try take(Int(try number(UInt32.self)))
+    let isRow = try number(UInt8.self) == 1
+    let value = try take(Int(try number(UInt32.self)))
+    // Neighbours are most often of few lanes: a name that is at hand is not made again.
+    let name = lane.elementsEqual(last.utf8) ? last : String(decoding: lane, as: UTF8.self)
+    return StateRow(table: table, key: Array(key), fence: fence, lane: name, value: isRow ? Array(value) : nil)
   }
 
   // MARK: Write
@@ -184,30 +198,72 @@ public final class LMDBStateTable: StateTable {
   public func read(table: String, key: [UInt8]) async throws -> StateRow? {
     try await thread.run { [environment] in
       try environment.read { (transaction) throws(WeirError) -> StateRow? in
-        let bytes: [UInt8]? = LMDBEnvironment.value(LMDBStateTable.key(table, key)) { key in
+        let found: Result<StateRow?, WeirError> = LMDBEnvironment.value(LMDBStateTable.key(table, key)) { key in
           var value = MDB_val()
-          return mdb_get(transaction, environment.rows, &key, &value) == 0 ? LMDBEnvironment.bytes(value) : nil
+          guard mdb_get(transaction, environment.rows, &key, &value) == 0 else { return .success(nil) }
+          return Result { () throws(WeirError) in try LMDBStateTable.decode(table, LMDBEnvironment.raw(value)) }
         }
-        guard let bytes else { return nil }
-        let row = try LMDBStateTable.decode(table, bytes)
+        guard let row = try found.get() else { return nil }
         return row.key == key ? row : nil
       }
     }
   }
 
   public func scan(table: String, prefix: [UInt8], limit: Int) async throws -> [StateRow] {
-    let found: [[UInt8]] = try await thread.run { [environment] in
-      try environment.read { (transaction) throws(WeirError) -> [[UInt8]] in
-        var found: [[UInt8]] = []
-        _ = LMDBStateTable.forEach(transaction, environment.rows, prefix: Array((Array(table.utf8) + [0] + prefix).prefix(LMDBEnvironment.keyBytesMax - 16))) { _, _, value in
-          guard limit < 0 || found.count < limit else { return false }
-          found.append(LMDBEnvironment.bytes(value))
-          return true
-        }
-        return found
+    try await withRows(table: table, prefix: prefix, limit: limit) { (rows) throws(WeirError) in
+      var all: [StateRow] = []
+      try rows.forEach { (row) throws(WeirError) in all.append(row) }
+      return all
+    }
+  }
+
+  /// Rows of one moment, handed out one after the other: what a scan takes of memory does not grow with the table. The moment's
+  /// pages stay in the file until `body` returns.
+  /// - Parameters:
+  ///   - limit: rows at most; negative: all.
+  ///   - body: runs on the table's thread.
+  public func withRows<T: Sendable>(
+    table: String, prefix: [UInt8], limit: Int, _ body: @escaping @Sendable (Rows) throws(WeirError) -> T
+  ) async throws -> T {
+    try await thread.run { [environment] in
+      try environment.read { (transaction) throws(WeirError) in
+        try body(Rows(transaction: transaction, database: environment.rows, table: table, prefix: prefix, limit: limit, path: environment.path))
       }
     }
-    return try found.map { try LMDBStateTable.decode(table, $0) }.filter { $0.value != nil && $0.key.starts(with: prefix) }
+  }
+
+  /// The rows of a scan; lives as long as its transaction.
+  public struct Rows {
+    fileprivate let transaction: OpaquePointer
+    fileprivate let database: MDB_dbi
+    fileprivate let table: String
+    fileprivate let prefix: [UInt8]
+    fileprivate let limit: Int
+    fileprivate let path: String
+
+    /// In key order, tombstones left out.
+    public func forEach(_ body: (StateRow) throws(WeirError) -> Void) throws(WeirError) {
+      var left = limit < 0 ? Int.max : limit
+      guard left > 0 else { return }
+      var failure: WeirError?
+      var lane = ""
+      let begin = Array((Array(table.utf8) + [0] + prefix).prefix(LMDBEnvironment.keyBytesMax - 16))
+      let code = LMDBStateTable.forEach(transaction, database, prefix: begin) { _, _, value in
+        do throws(WeirError) {
+          let row = try LMDBStateTable.decode(table, LMDBEnvironment.raw(value), lane: lane)
+          lane = row.lane
+          guard row.value != nil, row.key.starts(with: prefix) else { return true }
+          try body(row)
+          left -= 1
+          return left > 0
+        } catch {
+          failure = error
+          return false
+        }
+      }
+      if let failure { throw failure }
+      guard code == 0 else { throw LMDBEnvironment.error("read", path, code) }
+    }
   }
 
   /// Calls `body` for each pair whose key begins with `prefix`, in key order, until it says false.

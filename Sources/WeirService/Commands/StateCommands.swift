@@ -21,7 +21,10 @@ public enum StateCommands {
       console.talk("no such row in \(table)")
       return 1
     }
-    try await reader.show([row], format: format, console: console)
+    let shower = try await reader.shower(format)
+    var writer = RowWriter(shower.columns, format: format, console: console)
+    writer.add(try shower.values(row))
+    writer.finish()
     return 0
   }
 
@@ -37,8 +40,7 @@ public enum StateCommands {
         "config", "--prefix needs a table whose first key column is a string; that of \(table) is \(reader.by.first?.type.name ?? "none")",
         advice: "Leave --prefix out, or take one row with `weir state get`.")
     }
-    let rows = try await reader.table.scan(table: table, prefix: prefix.map(StateKey.prefix) ?? [], limit: limit ?? -1)
-    try await reader.show(rows, format: format, console: console)
+    try await reader.show(prefix: prefix.map(StateKey.prefix) ?? [], limit: limit, format: format, console: console)
     return 0
   }
 
@@ -142,25 +144,49 @@ struct StateReader {
     (by, measures) = schema
   }
 
-  func show(_ rows: [StateRow], format: RowFormat, console: Console) async throws {
+  /// Shows the rows whose key begins with `prefix`, as one moment has them.
+  func show(prefix: [UInt8], limit: Int?, format: RowFormat, console: Console) async throws {
+    let shower = try await shower(format)
+    try await table.withRows(table: name, prefix: prefix, limit: limit ?? -1) { (rows) throws(WeirError) in
+      var writer = RowWriter(shower.columns, format: format, console: console)
+      try rows.forEach { (row) throws(WeirError) in writer.add(try shower.values(row)) }
+      writer.finish()
+    }
+  }
+
+  func shower(_ format: RowFormat) async throws -> RowShower {
     var committed: [String: Fence] = [:]
     for (name, value) in try await table.listMeta(prefix: "committed/") {
       let parts = String(decoding: value, as: UTF8.self).split(separator: " ").compactMap { Int64($0) }
       if parts.count == 2 { committed[String(name.dropFirst(10))] = Fence(generation: parts[0], position: parts[1]) }
     }
-    let lines: [[JSONValue]] = try rows.map { row in
-      let key = try StateKey.decode(row.key, types: by.map(\.type))
-      let values = try StateValue.decode(row.value ?? [])
+    return RowShower(by: by, measures: measures, committed: committed, isPlain: format == .csv)
+  }
+}
+
+/// What is shown of a state row.
+struct RowShower: Sendable {
+  private let types: [ColumnType]
+  private let committed: [String: Fence]
+  /// Without the row's fence.
+  private let isPlain: Bool
+  let columns: [String]
+
+  /// - Parameter committed: how far the ledger is, by lane.
+  init(by: [ColumnSchema], measures: [String], committed: [String: Fence], isPlain: Bool) {
+    types = by.map(\.type)
+    self.committed = committed
+    self.isPlain = isPlain
+    columns = by.map(\.name) + measures + (isPlain ? [] : StateReader.ownColumns)
+  }
+
+  func values(_ row: StateRow) throws(WeirError) -> [Literal] {
+    var values = try StateKey.decode(row.key, types: types)
+    values += try StateValue.decode(row.value ?? [])
+    if !isPlain {
       let isCommitted = committed[row.lane].map { row.fence <= $0 } ?? false
-      return (key + values).map(ValueText.json) + [.string("\(row.fence.generation):\(row.fence.position)"), .bool(isCommitted)]
+      values += [.string("\(row.fence.generation):\(row.fence.position)"), .bool(isCommitted)]
     }
-    var columns = by.map(\.name) + measures
-    var shown = lines
-    if format == .csv {
-      shown = lines.map { Array($0.dropLast(2)) }
-    } else {
-      columns += StateReader.ownColumns
-    }
-    RowPrinter(format: format, console: console).print(columns: columns, rows: shown)
+    return values
   }
 }
