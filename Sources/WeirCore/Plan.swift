@@ -276,8 +276,12 @@ public enum Codec: String, Sendable, Hashable, Codable { case none, snappy, zstd
 public struct LakeSpec: Sendable, Hashable, Codable {
   /// Directory; relative to the pipeline file.
   public var path: String
-  /// Input bytes between cuts.
+  /// Input bytes between cuts. What a cut costs is the state that changed, most often nearly all of it, and two syncs; what it
+  /// saves is the memory of the rows that wait for it, and work that a killed worker does again. So a plan with bronze or silver cuts
+  /// at ``flushBytesWithRows`` unless it says otherwise, one whose rows are aggregated at once at ``flushBytesWithoutRows``.
   public var flushBytes: Int64
+  public static let flushBytesWithRows: Int64 = 64 << 20
+  public static let flushBytesWithoutRows: Int64 = 256 << 20
   /// Age of an epoch at which a live worker cuts (a replay does not).
   public var flushEveryMicroseconds: Int64
   public var fileSizeBytes: Int64
@@ -285,7 +289,7 @@ public struct LakeSpec: Sendable, Hashable, Codable {
   /// Age at which ledger entries that a snapshot covers and every follower has applied are collected, microseconds.
   public var ledgerKeepMicroseconds: Int64
   public init(
-    path: String = "./lake", flushBytes: Int64 = 64 << 20, flushEveryMicroseconds: Int64 = 10_000_000,
+    path: String = "./lake", flushBytes: Int64 = LakeSpec.flushBytesWithRows, flushEveryMicroseconds: Int64 = 10_000_000,
     fileSizeBytes: Int64 = 128 << 20, codec: Codec = .zstd, ledgerKeepMicroseconds: Int64 = 7 * 86_400_000_000
   ) {
     self.ledgerKeepMicroseconds = ledgerKeepMicroseconds

@@ -1,3 +1,4 @@
+import CWeir
 import WeirCore
 
 /// The accumulators of one aggregate: cells of `layout.stride` words in one flat run of memory.
@@ -27,6 +28,9 @@ public final class CellStore {
     count += 1
     return count - 1
   }
+
+  @inline(__always)
+  func prefetch(_ cell: Int) { weir_prefetch(words + cell * layout.stride) }
 
   private func grow() {
     capacity *= 2

@@ -44,6 +44,16 @@ public final class GroupTable {
   @inline(__always)
   public func prefetch(_ hash: Hash128) { weir_prefetch(slots + Int(truncatingIfNeeded: hash.low) & mask) }
 
+  /// Once the slot is at hand: asks for the entry that it most probably names. Its group, or -1.
+  @inline(__always)
+  func prefetchEntry(_ hash: Hash128) -> Int {
+    let slot = slots[Int(truncatingIfNeeded: hash.low) & mask]
+    guard slot != 0 else { return -1 }
+    let group = Int(slot & 0xFFFF_FFFF) - 1
+    weir_prefetch(hashes + group)
+    return group
+  }
+
   /// -1 if there is none.
   @inline(__always)
   private func find(_ hash: Hash128) -> Int {

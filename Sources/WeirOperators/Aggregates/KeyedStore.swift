@@ -6,12 +6,12 @@ import WeirCore
 public final class KeyedStore {
   private let groups = GroupTable()
   private let cells: CellStore
-  /// Bit 0: not yet in a flush, bit 1: not yet in a blob.
+  /// One byte a group. Bit 0: not yet in a flush, bit 1: not yet in a blob.
   private var dirty: [UInt8] = []
   private var unflushed: [Int32] = []
   private var unsaved: [Int32] = []
-  private var pendingCells: [Int32] = []
-  /// Rows between asking for a cache line and using it.
+  /// Rows between asking for a group's slot and reading it; then again between asking for what the slot names and using that.
+  /// A table of some 100,000 groups is larger than the caches, and each update touches three places of it.
   private static let ahead = 12
 
   public init(layout: AggregateLayout) { cells = CellStore(layout) }
@@ -20,15 +20,27 @@ public final class KeyedStore {
   public var unsavedCount: Int { unsaved.count }
 
   public func update(rows: [UInt32], hashes: [Hash128], arguments: [Column?], key: (Int) -> [UInt8]) {
-    pendingCells.removeAll(keepingCapacity: true)
-    pendingCells.reserveCapacity(rows.count)
-    for (i, row) in rows.enumerated() {
-      if i + KeyedStore.ahead < rows.count { groups.prefetch(hashes[Int(rows[i + KeyedStore.ahead])]) }
-      let group = intern(hashes[Int(row)]) { key(Int(row)) }
-      mark(group)
-      pendingCells.append(Int32(truncatingIfNeeded: group))
+    let (ahead, count) = (KeyedStore.ahead, rows.count)
+    // Cells and groups have the same numbers.
+    let cellOf = [Int32](unsafeUninitializedCapacity: count) { cellOf, filled in
+      rows.withUnsafeBufferPointer { rows in
+        hashes.withUnsafeBufferPointer { hashes in
+          for i in 0..<count {
+            if i + 2 * ahead < count { groups.prefetch(hashes[Int(rows[i + 2 * ahead])]) }
+            if i + ahead < count {
+              let group = groups.prefetchEntry(hashes[Int(rows[i + ahead])])
+              if group >= 0 { cells.prefetch(group) }
+            }
+            let row = Int(rows[i])
+            let group = intern(hashes[row]) { key(row) }
+            mark(group)
+            cellOf[i] = Int32(truncatingIfNeeded: group)
+          }
+        }
+      }
+      filled = count
     }
-    cells.update(cells: pendingCells, rows: rows, arguments: arguments)
+    cells.update(cells: cellOf, rows: rows, arguments: arguments)
   }
 
   /// Folds a partial of the same table in.

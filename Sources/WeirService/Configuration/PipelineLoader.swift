@@ -77,11 +77,13 @@ final class PipelineLoader {
     inputs = makeInputs()
     let checks = top["checks"].map(self.checks) ?? []
     let silver = top["silver"].flatMap(self.silver)
+    let bronze = top["bronze"].map(bronze)
     let plan = Plan(
       pipeline: name, source: source ?? SourceSpec(stream: ""), record: record, checks: checks,
       quarantine: top["quarantine"].map(quarantine) ?? .init(), dedup: top["dedup"].flatMap { dedup($0, record) }, lookups: lookups,
-      inputs: inputs, bronze: top["bronze"].map(bronze), silver: silver, gold: top["gold"].map { gold($0, record) } ?? [],
-      state: top["state"].map(state) ?? [], lake: top["lake"].map(lake) ?? .init(), store: top["store"].map(store) ?? .init())
+      inputs: inputs, bronze: bronze, silver: silver, gold: top["gold"].map { gold($0, record) } ?? [],
+      state: top["state"].map(state) ?? [], lake: lake(top["lake"], keepsRows: bronze != nil || silver != nil),
+      store: top["store"].map(store) ?? .init())
     if plan.source.kafka != nil, plan.dedup != nil, plan.record.key == nil {
       reader.report(
         "dedup without record.key: duplicates are found within a partition only", "partition_only", at: top["dedup"], severity: .warning)

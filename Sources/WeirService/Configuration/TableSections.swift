@@ -228,8 +228,10 @@ extension PipelineLoader {
 
   // MARK: Settings
 
-  func lake(_ node: Node) -> LakeSpec {
-    var spec = LakeSpec()
+  /// - Parameter keepsRows: the plan has tables whose rows are held until a cut.
+  func lake(_ node: Node?, keepsRows: Bool) -> LakeSpec {
+    var spec = LakeSpec(flushBytes: keepsRows ? LakeSpec.flushBytesWithRows : LakeSpec.flushBytesWithoutRows)
+    guard let node else { return spec }
     let members = reader.mapping(node, "lake", keys: ["path", "flush", "file_size", "codec", "ledger_keep"])
     if let path = members["path"], let text = reader.string(path, "lake.path") {
       if text.contains("://") { reader.report("lake.path: not yet: \(text.prefix { $0 != ":" }) lakes", "not_yet", at: path) }
