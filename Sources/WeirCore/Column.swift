@@ -42,11 +42,18 @@ extension StringRef: Equatable {}
 @inlinable @inline(__always)
 public func memoryEqual(_ a: UnsafePointer<UInt8>, _ b: UnsafePointer<UInt8>, _ count: Int) -> Bool {
   var i = 0
-  while i &+ 8 <= count {
-    let x = UnsafeRawPointer(a + i).loadUnaligned(as: UInt64.self)
-    let y = UnsafeRawPointer(b + i).loadUnaligned(as: UInt64.self)
+  if count >= 8 {
+    // The last eight bytes first, whatever overlaps: no byte is left for the loop of single bytes.
+    let x = UnsafeRawPointer(a + (count &- 8)).loadUnaligned(as: UInt64.self)
+    let y = UnsafeRawPointer(b + (count &- 8)).loadUnaligned(as: UInt64.self)
     if x != y { return false }
-    i &+= 8
+    while i &+ 8 < count {
+      let x = UnsafeRawPointer(a + i).loadUnaligned(as: UInt64.self)
+      let y = UnsafeRawPointer(b + i).loadUnaligned(as: UInt64.self)
+      if x != y { return false }
+      i &+= 8
+    }
+    return true
   }
   while i < count {
     if a[i] != b[i] { return false }

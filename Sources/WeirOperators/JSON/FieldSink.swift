@@ -1,72 +1,111 @@
 import WeirCore
 
 /// Collects the values of one field over a block, at fixed places: row `r` is written to place `r`.
+///
+/// It writes through pointers into memory of its own, which serves block after block; a column gets a copy. An array's element
+/// would cost a look at its reference count and bounds for each of some ten values a record.
+///
+/// Nor may it hold a reference, of which the compiler makes copies: what is needed seldom is behind an unmanaged one.
 struct FieldSink {
+  /// What only errors and escapes need.
+  private final class Rest {
+    let name: String
+    /// Strings of the block at hand that had escapes.
+    var arena: Arena?
+
+    init(_ name: String) { self.name = name }
+  }
+
   let required: Bool
-  private let field: Field
+  private let rest: Unmanaged<Rest>
+  private let type: ColumnType
   private let unit: Int64
-  private var bools: [Bool] = []
-  private var ints: [Int64] = []
-  private var doubles: [Double] = []
-  private var decimals: [Int128] = []
-  private var strings: [StringRef] = []
-  private var valid: [Bool] = []
+  /// Unscaled decimals are below this.
+  private let limit: UInt128
+  /// Room for `capacity` values of the type, and whether each is one.
+  private var values: UnsafeMutableRawPointer
+  private var valid: UnsafeMutablePointer<Bool>
+  private var capacity = 0
   private var validCount = 0
-  private var arena: Arena?
 
   init(_ field: Field) {
-    self.field = field
+    rest = .passRetained(Rest(field.name))
     required = field.required
+    type = field.type
     switch field.encoding {
     case .natural: unit = 0
     case .seconds: unit = 1_000_000
     case .milliseconds: unit = 1000
     case .microseconds: unit = 1
     }
+    if case .decimal(let precision, _) = field.type { limit = FieldValues.powers[precision].magnitude } else { limit = 0 }
+    values = UnsafeMutableRawPointer(UnsafeMutablePointer<UInt8>.allocate(capacity: 1))
+    valid = .allocate(capacity: 1)
   }
 
-  mutating func begin(rows: Int) {
-    valid = [Bool](repeating: false, count: rows)
-    validCount = 0
-    arena = nil
-    switch field.type {
-    case .bool: bools = [Bool](repeating: false, count: rows)
-    case .int64, .timestamp: ints = [Int64](repeating: 0, count: rows)
-    case .double: doubles = [Double](repeating: 0, count: rows)
-    case .decimal: decimals = [Int128](repeating: 0, count: rows)
-    case .string, .binary: strings = [StringRef](repeating: .empty, count: rows)
+  /// Frees all that it holds: it is of no use afterwards.
+  func destroy() {
+    free()
+    rest.release()
+  }
+
+  private func free() {
+    values.deallocate()
+    valid.deallocate()
+  }
+
+  private var valueBytes: Int {
+    switch type {
+    case .bool: 1
+    case .int64, .timestamp, .double: 8
+    case .decimal: MemoryLayout<Int128>.size
+    case .string, .binary: MemoryLayout<StringRef>.stride
     }
   }
 
+  mutating func begin(rows: Int) {
+    if rows > capacity {
+      free()
+      values = .allocate(byteCount: rows * valueBytes, alignment: 16)
+      valid = .allocate(capacity: rows)
+      capacity = rows
+    }
+    valid.initialize(repeating: false, count: rows)
+    validCount = 0
+    rest._withUnsafeGuaranteedRef { $0.arena = nil }
+  }
+
   @inline(__always) func isValid(_ row: Int) -> Bool { valid[row] }
+
+  @inline(__always)
+  private func set<T>(_ value: T, _ row: Int) { values.assumingMemoryBound(to: T.self)[row] = value }
 
   /// Makes the row null again: its record was rejected behind this field.
   mutating func clear(_ row: Int) {
     guard valid[row] else { return }
     valid[row] = false
     validCount -= 1
-    switch field.type {
-    case .bool: bools[row] = false
-    case .int64, .timestamp: ints[row] = 0
-    case .double: doubles[row] = 0
-    case .decimal: decimals[row] = 0
-    case .string, .binary: strings[row] = .empty
-    }
   }
 
   mutating func finish(rows: Int, text: TextBuffer) -> Column {
-    let values: Column.Values =
-      switch field.type {
-      case .bool: .bool(bools)
-      case .int64, .timestamp: .int64(ints)
-      case .double: .double(doubles)
-      case .decimal: .decimal(decimals)
-      case .string, .binary: .string(strings)
+    let isWhole = validCount == rows
+    func array<T>(_ none: T) -> [T] {
+      let all = values.assumingMemoryBound(to: T.self)
+      if !isWhole { for row in 0..<rows where !valid[row] { all[row] = none } }
+      return Array(UnsafeBufferPointer(start: all, count: rows))
+    }
+    let column: Column.Values =
+      switch type {
+      case .bool: .bool(array(false))
+      case .int64, .timestamp: .int64(array(0))
+      case .double: .double(array(0))
+      case .decimal: .decimal(array(0))
+      case .string, .binary: .string(array(.empty))
       }
     var owners: [any AnyObject & Sendable] = []
-    if field.type == .string { owners = arena.map { [text, $0] } ?? [text] }
-    defer { (bools, ints, doubles, decimals, strings) = ([], [], [], [], []) }
-    return Column(type: field.type, values: values, validity: validCount == rows ? nil : valid, owners: owners)
+    if type == .string { owners = rest.takeUnretainedValue().arena.map { [text, $0] } ?? [text] }
+    let validity = isWhole ? nil : Array(UnsafeBufferPointer(start: valid, count: rows))
+    return Column(type: type, values: column, validity: validity, owners: owners)
   }
 
   // MARK: Values
@@ -80,14 +119,14 @@ struct FieldSink {
       clear(row)
       return
     }
-    switch field.type {
+    switch type {
     case .string, .binary:
       guard c == 0x22 else { throw mismatch(&scanner) }
       let text = try scanner.string()
-      strings[row] = text.hasEscapes ? try unescape(text) : StringRef(start: text.start, count: text.count)
+      set(text.hasEscapes ? try unescape(text) : StringRef(start: text.start, count: text.count), row)
     case .timestamp where unit == 0:
       guard c == 0x22 else { throw mismatch(&scanner) }
-      ints[row] = try timestamp(&scanner)
+      set(try timestamp(&scanner), row)
     case .bool: try bool(&scanner, c, row)
     default:
       guard c == 0x2D || c &- 0x30 < 10 else { throw mismatch(&scanner) }
@@ -102,10 +141,10 @@ struct FieldSink {
   private mutating func bool(_ scanner: inout JSONScanner, _ c: UInt8, _ row: Int) throws(DecodeError) {
     if c == 0x74 {
       try scanner.true()
-      bools[row] = true
+      set(true, row)
     } else if c == 0x66 {
       try scanner.false()
-      bools[row] = false
+      set(false, row)
     } else {
       throw mismatch(&scanner)
     }
@@ -115,44 +154,48 @@ struct FieldSink {
   private mutating func number(_ scanner: inout JSONScanner, _ row: Int) throws(DecodeError) {
     let start = scanner.at
     let number = try scanner.number()
-    switch field.type {
+    switch type {
     case .int64:
       guard let value = FieldValues.int64(number) else { throw inexact(number, "no int64", start) }
-      ints[row] = value
+      set(value, row)
     case .timestamp:
       guard let value = FieldValues.timestamp(number, unit: unit) else { throw inexact(number, "no time of the years 1 to 9999", start) }
-      ints[row] = value
+      set(value, row)
     case .double:
       guard let value = FieldValues.double(number) else { throw inexact(number, "beyond the largest double", start) }
-      doubles[row] = value
-    case .decimal(let precision, let scale):
-      guard let value = FieldValues.exact(number, scale: scale), value.magnitude < FieldValues.powers[precision].magnitude else {
-        throw inexact(number, "not exact as \(field.type.name)", start)
+      set(value, row)
+    case .decimal(_, let scale):
+      guard let value = FieldValues.exact(number, scale: scale), value.magnitude < limit else {
+        throw inexact(number, "not exact as \(type.name)", start)
       }
-      decimals[row] = value
+      set(value, row)
     default: throw mismatch(&scanner)
     }
   }
 
-  private mutating func unescape(_ text: JSONScanner.Text) throws(DecodeError) -> StringRef {
-    if arena == nil { arena = Arena() }
-    return try JSONScanner.unescape(text, into: arena!)
+  private func unescape(_ text: JSONScanner.Text) throws(DecodeError) -> StringRef {
+    let rest = rest.takeUnretainedValue()
+    let arena = rest.arena ?? Arena()
+    rest.arena = arena
+    return try JSONScanner.unescape(text, into: arena)
   }
 
-  private mutating func timestamp(_ scanner: inout JSONScanner) throws(DecodeError) -> Int64 {
+  private func timestamp(_ scanner: inout JSONScanner) throws(DecodeError) -> Int64 {
     let start = scanner.at
     let text = try scanner.string()
     let bytes = text.hasEscapes ? try unescape(text) : StringRef(start: text.start, count: text.count)
     let (value, reason) = FieldValues.timestamp(bytes.start, bytes.count)
-    guard let value else { throw DecodeError(reason: "field \(field.name): \(reason)", at: start) }
+    guard let value else { throw DecodeError(reason: "field \(name): \(reason)", at: start) }
     return value
   }
 
   // MARK: Errors
 
+  private var name: String { rest.takeUnretainedValue().name }
+
   private func inexact(_ number: JSONScanner.Number, _ why: String, _ at: UnsafePointer<UInt8>) -> DecodeError {
     let text = String(decoding: UnsafeBufferPointer(start: number.start, count: min(number.count, 40)), as: UTF8.self)
-    return DecodeError(reason: "field \(field.name): \(text) is \(why)", at: at)
+    return DecodeError(reason: "field \(name): \(text) is \(why)", at: at)
   }
 
   /// The grammar is looked at first: broken JSON is told as such.
@@ -160,13 +203,13 @@ struct FieldSink {
     let start = scanner.at
     do { try scanner.skipValue() } catch { return error }
     return DecodeError(
-      reason: "field \(field.name): expected \(expected), found \(FieldSink.kind(start.pointee))", at: start)
+      reason: "field \(name): expected \(expected), found \(FieldSink.kind(start.pointee))", at: start)
   }
 
   private var expected: String {
-    switch field.type {
+    switch type {
     case .timestamp: unit == 0 ? "a timestamp string" : "a timestamp number"
-    default: field.type.name
+    default: type.name
     }
   }
 

@@ -13,7 +13,14 @@ enum FieldValues {
   }()
 
   /// The number as an unscaled decimal of `scale`, if it is exact and has at most 38 digits.
+  @inline(__always)
   static func exact(_ n: JSONScanner.Number, scale: Int) -> Int128? {
+    // As many digits behind the point as the column has: the most frequent case.
+    guard n.exponent + scale == 0, !n.isLong else { return scaled(n, scale: scale) }
+    return n.isNegative ? -Int128(n.mantissa) : Int128(n.mantissa)
+  }
+
+  private static func scaled(_ n: JSONScanner.Number, scale: Int) -> Int128? {
     var mantissa = Int128(n.mantissa)
     var exponent = n.exponent
     if n.isLong {

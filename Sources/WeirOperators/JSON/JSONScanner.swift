@@ -192,6 +192,11 @@ struct JSONScanner {
       at += 1
       if at < end, at.pointee &- 0x30 < 10 { throw fail("a number begins with 0") }
     } else {
+      while end - at >= 8, let eight = JSONScanner.digits8(at) {
+        mantissa = mantissa &* 100_000_000 &+ eight
+        digits += 8
+        at += 8
+      }
       while at < end, at.pointee &- 0x30 < 10 {
         mantissa = mantissa &* 10 &+ UInt64(at.pointee &- 0x30)
         digits += 1
@@ -213,6 +218,18 @@ struct JSONScanner {
     if at < end, at.pointee | 0x20 == 0x65 { exponent += try power() }
     return Number(
       start: start, count: at - start, isNegative: isNegative, mantissa: mantissa, exponent: exponent, isLong: digits > 19)
+  }
+
+  /// The number that eight digits make; nil if one of the bytes is none. All at once in a register: neighbours become pairs,
+  /// pairs fours, fours the number (Lemire, "Quickly parsing eight digits", 2018).
+  @inline(__always)
+  private static func digits8(_ at: Bytes) -> UInt64? {
+    let bytes = UInt64(littleEndian: UnsafeRawPointer(at).loadUnaligned(as: UInt64.self))
+    let high: UInt64 = 0xF0F0_F0F0_F0F0_F0F0
+    guard bytes & high | ((bytes &+ 0x0606_0606_0606_0606) & high) >> 4 == 0x3333_3333_3333_3333 else { return nil }
+    let pairs = ((bytes & 0x0F0F_0F0F_0F0F_0F0F) &* 2561) >> 8
+    let fours = ((pairs & 0x00FF_00FF_00FF_00FF) &* 6_553_601) >> 16
+    return ((fours & 0x0000_FFFF_0000_FFFF) &* 42_949_672_960_001) >> 32
   }
 
   private mutating func power() throws(DecodeError) -> Int {

@@ -11,7 +11,8 @@ import WeirCore
 /// Serves one block at a time; what it returns is immutable.
 public final class RecordDecoder {
   private let fields: [Field]
-  private var sinks: [FieldSink]
+  /// One a field. A pointer, since they are written for each value.
+  private let sinks: UnsafeMutablePointer<FieldSink>
   private var byName: [[UInt8]: Int] = [:]
 
   /// The keys of the record before, in order: raw bytes from the opening quote to the colon, and the field or -1.
@@ -27,14 +28,21 @@ public final class RecordDecoder {
 
   public init(fields: [Field]) {
     self.fields = fields
-    sinks = fields.map { FieldSink($0) }
+    sinks = .allocate(capacity: fields.count)
+    for (i, field) in fields.enumerated() { (sinks + i).initialize(to: FieldSink(field)) }
     for (i, field) in fields.enumerated() { byName[Array(field.name.utf8)] = i }
+  }
+
+  deinit {
+    for i in fields.indices { sinks[i].destroy() }
+    sinks.deinitialize(count: fields.count)
+    sinks.deallocate()
   }
 
   public func decode(_ raw: RawBlock) -> DecodedBlock {
     let (offset, length) = RecordDecoder.frame(raw)
     let count = offset.count
-    for i in sinks.indices { sinks[i].begin(rows: count) }
+    for i in fields.indices { sinks[i].begin(rows: count) }
     var valid = [Bool](repeating: true, count: count)
     var rejections: [(row: Int, rejection: Rejection)] = []
     let base = UnsafePointer(raw.text.base)
@@ -44,11 +52,11 @@ public final class RecordDecoder {
         try record(start, start + Int(length[row]), row)
       } catch {
         valid[row] = false
-        for i in sinks.indices { sinks[i].clear(row) }
+        for i in fields.indices { sinks[i].clear(row) }
         rejections.append((row, Rejection(stage: .decode, reason: "\(error.reason) (byte \(error.at - start))")))
       }
     }
-    let columns = sinks.indices.map { sinks[$0].finish(rows: count, text: raw.text) }
+    let columns = fields.indices.map { sinks[$0].finish(rows: count, text: raw.text) }
     return DecodedBlock(raw: raw, offset: offset, length: length, columns: columns, valid: valid, rejections: rejections)
   }
 
@@ -88,7 +96,7 @@ public final class RecordDecoder {
     }
     scanner.space()
     guard scanner.at == end else { throw scanner.fail("text behind the record") }
-    for i in sinks.indices where sinks[i].required && !sinks[i].isValid(row) {
+    for i in fields.indices where sinks[i].required && !sinks[i].isValid(row) {
       throw DecodeError(reason: "required field \(fields[i].name) is missing or null", at: end)
     }
   }
