@@ -45,15 +45,26 @@ public struct StateBatch: Sendable {
     }
   }
 
-  /// Row numbers by key: most pairs differ in their first 8 bytes, which compare as one number.
+  /// Row numbers by key. The eight bytes behind what all keys begin with compare as one number, which tells most pairs apart.
   private func order(_ keys: UnsafeRawBufferPointer) -> [Int] {
-    func bytes(_ row: Int) -> Slice<UnsafeRawBufferPointer> { keys[(row == 0 ? 0 : keyEnds[row - 1])..<keyEnds[row]] }
+    func bytes(_ row: Int) -> UnsafeRawBufferPointer {
+      UnsafeRawBufferPointer(rebasing: keys[(row == 0 ? 0 : keyEnds[row - 1])..<keyEnds[row]])
+    }
+    guard count > 1 else { return Array(0..<count) }
+    let first = bytes(0)
+    var common = first.count
+    for row in 1..<count {
+      let key = bytes(row)
+      var same = 0
+      while same < common, same < key.count, key[same] == first[same] { same += 1 }
+      common = same
+    }
     var prefixes = [(prefix: UInt64, row: Int)]()
     prefixes.reserveCapacity(count)
     for row in 0..<count {
       var prefix: UInt64 = 0
       let key = bytes(row)
-      for i in 0..<8 { prefix = prefix << 8 | (i < key.count ? UInt64(key[key.startIndex + i]) : 0) }
+      for i in common..<common + 8 { prefix = prefix << 8 | (i < key.count ? UInt64(key[i]) : 0) }
       prefixes.append((prefix, row))
     }
     prefixes.sort { a, b in

@@ -27,18 +27,34 @@ public final class LMDBStateTable: StateTable {
   }
 
   /// A row's bytes: fence first, so that a writer decides by the first 16; then lane, key, tombstone flag, row.
-  private static func encode(
-    _ batch: StateBatch, _ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, into out: inout ByteWriter
-  ) {
-    out.removeAll()
-    out.write(batch.fence.generation)
-    out.write(batch.fence.position)
-    out.write(batch.lane)
-    out.write(UInt32(key.count))
-    out.write(raw: key)
-    out.write(UInt8(1))
-    out.write(UInt32(value.count))
-    out.write(raw: value)
+  private struct RowLayout {
+    /// Fence and lane are the same in all rows of a batch.
+    private let head: [UInt8]
+
+    init(_ batch: StateBatch) {
+      var out = ByteWriter()
+      out.write(batch.fence.generation)
+      out.write(batch.fence.position)
+      out.write(batch.lane)
+      head = out.bytes
+    }
+
+    func count(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Int { head.count + 9 + key.count + value.count }
+
+    /// - Parameter place: ``count(_:_:)`` bytes of the table itself.
+    func write(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, to place: UnsafeMutableRawPointer) {
+      var at = place
+      func put(_ bytes: UnsafeRawBufferPointer) {
+        if let base = bytes.baseAddress { at.copyMemory(from: base, byteCount: bytes.count) }
+        at += bytes.count
+      }
+      head.withUnsafeBytes(put)
+      withUnsafeBytes(of: UInt32(key.count).littleEndian, put)
+      put(key)
+      withUnsafeBytes(of: UInt8(1), put)
+      withUnsafeBytes(of: UInt32(value.count).littleEndian, put)
+      put(value)
+    }
   }
 
   private static func decode(_ table: String, _ bytes: UnsafeRawBufferPointer, lane last: String = "") throws(WeirError) -> StateRow {
@@ -123,7 +139,7 @@ public final class LMDBStateTable: StateTable {
     var code = mdb_cursor_open(transaction, rows, &cursor)
     guard code == 0, let cursor else { return code }
     defer { mdb_cursor_close(cursor) }
-    var bytes = ByteWriter()
+    let layout = RowLayout(batch)
     let prefix = Array(batch.table.utf8) + [0]
     var whole = prefix
     batch.forEachInKeyOrder { key, value in
@@ -131,18 +147,16 @@ public final class LMDBStateTable: StateTable {
       whole.append(contentsOf: key)
       if whole.count > LMDBEnvironment.keyBytesMax { whole = LMDBStateTable.key(batch.table, Array(key)) }
       if let only, !only.contains(whole) { return true }
-      code = LMDBStateTable.put(cursor, whole, batch.fence, &skipped) {
-        LMDBStateTable.encode(batch, key, value, into: &bytes)
-        return bytes.bytes
-      }
+      code = LMDBStateTable.put(cursor, whole, batch.fence, &skipped, count: layout.count(key, value)) { layout.write(key, value, to: $0) }
       return code == 0
     }
     return code
   }
 
-  /// Law 6: written only if the stored fence is not larger.
+  /// Law 6: written only if the stored fence is not larger. `row` writes the row's `count` bytes into the page itself.
   private static func put(
-    _ cursor: OpaquePointer, _ key: [UInt8], _ fence: Fence, _ skipped: inout Int, _ row: () -> [UInt8]
+    _ cursor: OpaquePointer, _ key: [UInt8], _ fence: Fence, _ skipped: inout Int, count: Int,
+    _ row: (UnsafeMutableRawPointer) -> Void
   ) -> Int32 {
     LMDBEnvironment.value(key) { key in
       var stored = MDB_val()
@@ -155,9 +169,10 @@ public final class LMDBStateTable: StateTable {
       } else if found != 0, found != MDB_NOTFOUND {
         return found
       }
-      return LMDBEnvironment.value(row()) { value in
-        mdb_cursor_put(cursor, &key, &value, found == 0 ? UInt32(MDB_CURRENT) : 0)
-      }
+      var place = MDB_val(mv_size: count, mv_data: nil)
+      let code = mdb_cursor_put(cursor, &key, &place, UInt32(MDB_RESERVE) | (found == 0 ? UInt32(MDB_CURRENT) : 0))
+      if code == 0, let data = place.mv_data { row(data) }
+      return code
     }
   }
 

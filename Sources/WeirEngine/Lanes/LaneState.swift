@@ -72,13 +72,11 @@ final class LaneState {
 
   /// Puts every row into its bucket; returns the accepted ones.
   private func sift(_ block: PreparedBlock, _ rows: [UInt32]) -> [UInt32] {
-    // Once a block: a property that holds an object is retained at each use.
-    let dedup = self.dedup
     let passed = [UInt32](unsafeUninitializedCapacity: rows.count) { passed, count in
-      block.verdict.withUnsafeBufferPointer { verdicts in
+      SiftInput.with(block) { input in
         for (i, row) in rows.enumerated() {
-          if let dedup, i + LaneState.ahead < rows.count { dedup.prefetch(block.ids[Int(rows[i + LaneState.ahead])]) }
-          guard passes(block, Int(row), verdicts[Int(row)], dedup) else { continue }
+          if let dedup, i + LaneState.ahead < rows.count { dedup.prefetch(input.ids[Int(rows[i + LaneState.ahead])]) }
+          guard passes(input, Int(row), dedup) else { continue }
           passed[count] = row
           count += 1
         }
@@ -90,19 +88,23 @@ final class LaneState {
 
   /// Whether the row is accepted; if not, it is in another bucket now.
   @inline(__always)
-  private func passes(_ block: PreparedBlock, _ row: Int, _ verdict: UInt8, _ dedup: DedupIndex?) -> Bool {
-    switch verdict {
-    case PreparedBlock.Verdict.filtered: counts.filtered += 1
-    case PreparedBlock.Verdict.rejected: reject(block, row, block.rejections[row])
-    default:
-      if let dedup, block.hasID[row], !dedup.insert(block.ids[row], watermark: block.watermark[row]) {
-        counts.duplicate += 1
-      } else if !block.errors.isEmpty, let reason = block.errors[row] {
-        reject(block, row, Rejection(stage: .expression, reason: reason))
-      } else {
-        return true
+  private func passes(_ input: SiftInput, _ row: Int, _ dedup: DedupIndex?) -> Bool {
+    if input.verdicts[row] == PreparedBlock.Verdict.proceeds {
+      guard let dedup, input.hasID[row], !dedup.insert(input.ids[row], watermark: input.watermark[row]) else {
+        return !input.hasErrors || hasNoError(input.block, row)
       }
+      counts.duplicate += 1
+    } else if input.verdicts[row] == PreparedBlock.Verdict.filtered {
+      counts.filtered += 1
+    } else {
+      reject(input.block, row, input.block.rejections[row])
     }
+    return false
+  }
+
+  private func hasNoError(_ block: PreparedBlock, _ row: Int) -> Bool {
+    guard let reason = block.errors[row] else { return true }
+    reject(block, row, Rejection(stage: .expression, reason: reason))
     return false
   }
 
@@ -255,5 +257,30 @@ final class LaneState {
     savedDeltas = max(0, blobs.count - 1)
     self.position = position
     self.watermark = watermark
+  }
+}
+
+/// What sifting reads of each row, through pointers: a block's arrays would be retained and released for every one of them.
+private struct SiftInput {
+  let block: PreparedBlock
+  let verdicts: UnsafeBufferPointer<UInt8>
+  /// Empty without dedup, as is `hasID`.
+  let ids: UnsafeBufferPointer<Hash128>
+  let hasID: UnsafeBufferPointer<Bool>
+  let watermark: UnsafeBufferPointer<Int64>
+  let hasErrors: Bool
+
+  static func with(_ block: PreparedBlock, _ body: (SiftInput) -> Void) {
+    block.verdict.withUnsafeBufferPointer { verdicts in
+      block.ids.withUnsafeBufferPointer { ids in
+        block.hasID.withUnsafeBufferPointer { hasID in
+          block.watermark.withUnsafeBufferPointer { watermark in
+            body(
+              SiftInput(
+                block: block, verdicts: verdicts, ids: ids, hasID: hasID, watermark: watermark, hasErrors: !block.errors.isEmpty))
+          }
+        }
+      }
+    }
   }
 }
