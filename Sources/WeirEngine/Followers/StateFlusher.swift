@@ -66,11 +66,19 @@ actor StateFlusher {
     let position = reached()
     var rows: [StateBatch] = []
     var marks: [FlushMark] = []
-    for lane in await lanes() {
-      let taken = await lane.takeStateRows()
-      guard taken.mark != written[lane.id] else { continue }
-      rows += taken.rows
-      marks.append(taken.mark)
+    let lanes = await lanes()
+    let all = await withTaskGroup(of: (Int, [StateBatch], FlushMark).self) { group in
+      for (number, lane) in lanes.enumerated() {
+        group.addTask {
+          let taken = await lane.takeStateRows()
+          return (number, taken.rows, taken.mark)
+        }
+      }
+      return await group.reduce(into: []) { $0.append($1) }.sorted { $0.0 < $1.0 }
+    }
+    for (_, taken, mark) in all where mark != written[mark.lane] {
+      rows += taken
+      marks.append(mark)
     }
     if !marks.isEmpty {
       _ = try await state.write(rows, meta: marks.map(\.entry))

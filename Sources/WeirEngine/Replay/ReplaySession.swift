@@ -95,6 +95,8 @@ final class ReplaySession: Sendable {
         }
         group.addTask {
           try await flusher.run { isDone.isRaised }
+          // The lanes have all; while the last epoch waits for the disk, the rows can go on their way (law 6).
+          try await flusher.flush()
           return nil
         }
         var end: ReplayEnd?
