@@ -1,10 +1,11 @@
+#define _GNU_SOURCE
+#include <fcntl.h>
 #include <malloc.h>
 #include "cweir.h"
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 #include <errno.h>
 #include <locale.h>
-#define _GNU_SOURCE
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <stdlib.h>
@@ -64,3 +65,5 @@ int weir_parse_double(const char *text, size_t count, double *out) {
 }
 
 void weir_limit_heaps(int count) { mallopt(M_ARENA_MAX, count); }
+
+int weir_o_direct(void) { return O_DIRECT; }

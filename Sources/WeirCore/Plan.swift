@@ -280,7 +280,7 @@ public struct LakeSpec: Sendable, Hashable, Codable {
   /// saves is the memory of the rows that wait for it, and work that a killed worker does again. So a plan with bronze or silver cuts
   /// at ``flushBytesWithRows`` unless it says otherwise, one whose rows are aggregated at once at ``flushBytesWithoutRows``.
   public var flushBytes: Int64
-  public static let flushBytesWithRows: Int64 = 64 << 20
+  public static let flushBytesWithRows: Int64 = 40 << 20
   public static let flushBytesWithoutRows: Int64 = 256 << 20
   /// Age of an epoch at which a live worker cuts (a replay does not).
   public var flushEveryMicroseconds: Int64

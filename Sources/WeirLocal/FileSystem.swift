@@ -72,7 +72,8 @@ enum FileSystem {
     guard descriptor >= 0 else { throw error("create", path) }
     defer { close(descriptor) }
     do {
-      try writeAll(descriptor, bytes, path)
+      let direct = bytes.count >= DirectWrite.least ? try DirectWrite.write(descriptor, bytes, path) : 0
+      try writeAll(descriptor, bytes, from: direct, path)
     } catch {
       unlink(path)
       throw error
@@ -80,10 +81,10 @@ enum FileSystem {
     sync(descriptor, path)
   }
 
-  private static func writeAll(_ descriptor: Int32, _ bytes: [UInt8], _ path: String) throws(WeirError) {
-    var done = 0
+  private static func writeAll(_ descriptor: Int32, _ bytes: [UInt8], from start: Int, _ path: String) throws(WeirError) {
+    var done = start
     while done < bytes.count {
-      let n = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress! + done, bytes.count - done) }
+      let n = bytes.withUnsafeBytes { pwrite(descriptor, $0.baseAddress! + done, bytes.count - done, off_t(done)) }
       if n < 0 {
         if errno == EINTR { continue }
         throw error("write", path)

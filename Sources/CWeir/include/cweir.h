@@ -67,6 +67,9 @@ static inline const uint8_t *weir_scan_string(const uint8_t *at, const uint8_t *
 #endif
 }
 
+/// O_DIRECT of open(2), which is no plain number to Swift.
+int weir_o_direct(void);
+
 /// glibc's M_ARENA_MAX, which Swift does not import.
 void weir_limit_heaps(int count);
 #endif
