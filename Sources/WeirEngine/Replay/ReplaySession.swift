@@ -168,10 +168,17 @@ final class ReplaySession: Sendable {
     return end
   }
 
+  /// Hands each lane its rows. As many tasks as run at once, each for every so many-th lane: a task a lane costs more than the
+  /// few rows of a block that one of hundreds of lanes gets.
   private func deal(_ block: PreparedBlock, end: Int64, watermark: Int64) async {
-    await withDiscardingTaskGroup { group in
-      for (lane, rows) in zip(lanes, block.lanes) where !rows.isEmpty {
-        group.addTask { await lane.consume(block, rows: rows, end: end, watermark: watermark) }
+    let tasks = min(environment.parallel, lanes.count)
+    await withDiscardingTaskGroup { [lanes] group in
+      for first in 0..<tasks {
+        group.addTask {
+          for number in stride(from: first, to: lanes.count, by: tasks) where !block.lanes[number].isEmpty {
+            await lanes[number].consume(block, rows: block.lanes[number], end: end, watermark: watermark)
+          }
+        }
       }
     }
   }

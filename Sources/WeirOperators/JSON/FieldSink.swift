@@ -87,7 +87,8 @@ struct FieldSink {
     validCount -= 1
   }
 
-  mutating func finish(rows: Int, text: TextBuffer) -> Column {
+  /// - Parameter text: holds what strings without escapes refer to.
+  mutating func finish(rows: Int, text: [any AnyObject & Sendable]) -> Column {
     let isWhole = validCount == rows
     func array<T>(_ none: T) -> [T] {
       let all = values.assumingMemoryBound(to: T.self)
@@ -103,7 +104,7 @@ struct FieldSink {
       case .string, .binary: .string(array(.empty))
       }
     var owners: [any AnyObject & Sendable] = []
-    if type == .string { owners = rest.takeUnretainedValue().arena.map { [text, $0] } ?? [text] }
+    if type == .string { owners = rest.takeUnretainedValue().arena.map { text + [$0] } ?? text }
     let validity = isWhole ? nil : Array(UnsafeBufferPointer(start: valid, count: rows))
     return Column(type: type, values: column, validity: validity, owners: owners)
   }

@@ -56,7 +56,8 @@ public final class RecordDecoder {
         rejections.append((row, Rejection(stage: .decode, reason: "\(error.reason) (byte \(error.at - start))")))
       }
     }
-    let columns = fields.indices.map { sinks[$0].finish(rows: count, text: raw.text) }
+    let text = [raw.text as any AnyObject & Sendable]
+    let columns = fields.indices.map { sinks[$0].finish(rows: count, text: text) }
     return DecodedBlock(raw: raw, offset: offset, length: length, columns: columns, valid: valid, rejections: rejections)
   }
 
