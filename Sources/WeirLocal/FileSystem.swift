@@ -80,6 +80,12 @@ enum FileSystem {
     sync(descriptor, path)
   }
 
+  /// Writes behind the file's end.
+  static func append(_ descriptor: Int32, _ bytes: [UInt8], _ path: String) throws(WeirError) {
+    guard lseek(descriptor, 0, SEEK_END) >= 0 else { throw error("write", path) }
+    try writeAll(descriptor, bytes, path)
+  }
+
   private static func writeAll(_ descriptor: Int32, _ bytes: [UInt8], _ path: String) throws(WeirError) {
     var done = 0
     while done < bytes.count {
