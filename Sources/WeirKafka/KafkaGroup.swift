@@ -83,7 +83,8 @@ public final class KafkaGroup: ShardGroup {
     return KafkaPartition(String(parts[0]), number)
   }
 
-  static func translating<T>(_ body: () async throws -> T) async throws -> T {
+  /// Runs calls of the adapter; their errors become the engine's.
+  public static func translating<T>(_ body: () async throws -> T) async throws -> T {
     do { return try await body() } catch let error as KafkaError { throw error.weirError }
   }
 }
@@ -112,28 +113,25 @@ extension KafkaBlock {
       shard: partition.description, positions: offsets,
       arrivals: timestamps.map { $0 < 0 ? RecordDetails.noArrival : $0 &* 1000 },
       isAppendTime: timestampKind == .appended, keyOffset: keyOffset, keyLength: keyLength,
-      headers: headers.isEmpty ? [] : (0..<count).map(headerText))
+      headers: headers.isEmpty ? [] : (0..<count).map { RecordHeaders.text(headers($0)) })
     return block
   }
 
-  /// `[["name", "value"], …]`; a value that is no UTF-8 is `{"hex": "…"}`.
-  private func headerText(_ row: Int) -> String? {
-    let all = headers(row)
-    guard !all.isEmpty else { return nil }
-    return JSONValue.array(
-      all.map { header in
-        let value: JSONValue =
-          switch header.value {
-          case nil: .null
-          case let bytes?: String(validating: bytes, as: UTF8.self).map { .string($0) } ?? .members(["hex": .string(Self.hex(bytes))])
-          }
-        return .array([.string(header.name), value])
-      }
-    ).text
-  }
-
-  private static func hex(_ bytes: [UInt8]) -> String {
-    let digits = Array("0123456789abcdef".utf8)
-    return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+  /// What a capture keeps of it.
+  public var recorded: RecordedBlock {
+    var block = RecordedBlock(shard: partition.description, first: raw.position, next: next)
+    guard case .spans(_, let length) = raw.framing else { return block }
+    block.positions = offsets
+    block.timestamps = timestamps
+    block.timeKind = RecordedBlock.TimeKind(rawValue: UInt8(timestampKind.rawValue)) ?? .none
+    block.keyLength = keyLength
+    block.valueLength = length.map { Int32(truncatingIfNeeded: $0) }
+    for row in tombstones { block.valueLength[Int(row)] = -1 }
+    block.headerCount = headerStart.isEmpty
+      ? [UInt32](repeating: 0, count: count) : (0..<count).map { headerStart[$0 + 1] - headerStart[$0] }
+    block.headers = headers.map { RecordedBlock.Header(nameLength: $0.nameLength, valueLength: $0.valueLength) }
+    // The builder puts key, value and headers of each record behind one another, as a capture has them.
+    block.text = Array(UnsafeBufferPointer(start: raw.text.base, count: raw.count))
+    return block
   }
 }

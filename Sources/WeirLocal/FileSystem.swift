@@ -73,6 +73,7 @@ enum FileSystem {
     defer { close(descriptor) }
     do {
       let direct = bytes.count >= DirectWrite.least ? try DirectWrite.write(descriptor, bytes, path) : 0
+      guard lseek(descriptor, off_t(direct), SEEK_SET) >= 0 else { throw error("write", path) }
       try writeAll(descriptor, bytes, from: direct, path)
     } catch {
       unlink(path)
@@ -81,10 +82,17 @@ enum FileSystem {
     sync(descriptor, path)
   }
 
+  /// Writes behind the file's end.
+  static func append(_ descriptor: Int32, _ bytes: [UInt8], _ path: String) throws(WeirError) {
+    guard lseek(descriptor, 0, SEEK_END) >= 0 else { throw error("write", path) }
+    try writeAll(descriptor, bytes, from: 0, path)
+  }
+
+  /// Writes the bytes from number `start` on at the descriptor's place.
   private static func writeAll(_ descriptor: Int32, _ bytes: [UInt8], from start: Int, _ path: String) throws(WeirError) {
     var done = start
     while done < bytes.count {
-      let n = bytes.withUnsafeBytes { pwrite(descriptor, $0.baseAddress! + done, bytes.count - done, off_t(done)) }
+      let n = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress! + done, bytes.count - done) }
       if n < 0 {
         if errno == EINTR { continue }
         throw error("write", path)

@@ -35,6 +35,9 @@ public actor Ledger {
   /// A new name for an attempt: 32 hex digits. The names of its files hold it.
   public nonisolated func makeAttemptID() -> String { Ledger.attemptID(random) }
 
+  /// Monotonic nanoseconds of the ledger's clock: when an attempt begins.
+  public nonisolated var now: Int64 { clock.monotonicNanoseconds }
+
   static func attemptID(_ random: any RandomSource) -> String {
     Hash128(low: random.next(), high: random.next()).hex
   }

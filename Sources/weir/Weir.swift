@@ -17,7 +17,7 @@ struct Start {
 struct Weir: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "weir", abstract: "Replays streams into a Delta lake and a state table, exactly once.",
-    version: "0.1.0", subcommands: [Run.self, Replay.self, Generate.self, Check.self, Explain.self, State.self, Ledger.self])
+    version: "0.1.0", subcommands: [Run.self, Replay.self, Capture.self, Generate.self, Check.self, Explain.self, State.self, Ledger.self])
 }
 
 /// Runs a command and turns its errors into words and exit codes.
@@ -42,7 +42,7 @@ struct Replay: AsyncParsableCommand {
     discussion: "Interrupt it, kill it, run it again: it ends with the same tables.")
 
   @Argument(help: "The pipeline file (YAML).") var pipeline: String
-  @Option(name: .long, parsing: .upToNextOption, help: "NDJSON files, plain, gzip or zstd, in order; '-' is standard input.")
+  @Option(name: .long, parsing: .upToNextOption, help: "NDJSON files, plain, gzip or zstd, in order; '-' is standard input. Or the directory of `weir capture`.")
   var capture: [String]
   @Option(help: "The lake's directory, instead of the pipeline's.") var lake: String?
   @Option(help: "The state table's directory, instead of the pipeline's.") var store: String?
@@ -50,6 +50,7 @@ struct Replay: AsyncParsableCommand {
   @Flag(help: "Leave windows open at the end: the capture may grow.") var keepOpen = false
   @Option(help: "Records arrive at this rate, such as 200000/s; tells the latency from arrival to visible state.", transform: Pace.parse)
   var pace: Double?
+  @Option(help: "The lake of a live run: its cuts and decisions are repeated on the capture of what it read.") var decisions: String?
   @Flag(help: "JSON lines on standard output.") var json = false
 
   func run() async throws {
@@ -57,7 +58,7 @@ struct Replay: AsyncParsableCommand {
       try await ReplayCommand.run(
         ReplayOptions(
           pipeline: pipeline, captures: capture, lake: lake, store: store, lanes: lanes, keepOpen: keepOpen, pace: pace,
-          json: json),
+          decisions: decisions, json: json),
         console: console)
     }
   }

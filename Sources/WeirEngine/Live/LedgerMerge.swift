@@ -64,20 +64,38 @@ actor LedgerMerge {
     guard let lane else { return nil }
     let fold = try await ledger.refresh()
     guard fold.number > position else { return nil }
-    var hasNews = fold.mergedWatermark > watermark || fold.number - committed > LedgerMerge.idleEntriesMax
-    for entry in try await ledger.entries(after: position, through: fold.number) {
+    let hasPartials = try await take(through: fold.number, lane, fold)
+    let hasNews = hasPartials || fold.mergedWatermark > watermark || fold.number - committed > LedgerMerge.idleEntriesMax
+    position = fold.number
+    guard hasNews else { return nil }
+    return try await commit(lane, through: fold.number, watermark: fold.mergedWatermark)
+  }
+
+  /// Makes an epoch again that a live run made: over the entries through `number`, with the watermark that was merged then.
+  func repeats(through number: Int64, watermark: Int64) async throws {
+    guard let lane else { preconditionFailure("the merge lane is not held") }
+    _ = try await take(through: number, lane, await ledger.fold)
+    position = number
+    _ = try await commit(lane, through: number, watermark: watermark)
+  }
+
+  /// Folds in what the entries behind the position contribute; false: they contribute nothing.
+  private func take(through number: Int64, _ lane: MergeLane, _ fold: LedgerFold) async throws -> Bool {
+    var hasNews = false
+    for entry in try await ledger.entries(after: position, through: number) {
       guard let ref = entry.partials else { continue }
       hasNews = true
       let partials = try await self.partials(ref, fold)
       _ = lane.merge(partials, watermark: Watermark.minimum)
     }
-    position = fold.number
-    guard hasNews else { return nil }
-    let results = lane.merge([], watermark: fold.mergedWatermark)
-    let after = try await committer.commitMerge(
-      results, state: lane.save(), through: fold.number, watermark: fold.mergedWatermark)
-    committed = fold.number
-    watermark = fold.mergedWatermark
+    return hasNews
+  }
+
+  private func commit(_ lane: MergeLane, through number: Int64, watermark: Int64) async throws -> LedgerFold {
+    let results = lane.merge([], watermark: watermark)
+    let after = try await committer.commitMerge(results, state: lane.save(), through: number, watermark: watermark)
+    committed = number
+    self.watermark = watermark
     try await followers.applied(fold: after, merged: lane.takeStateRows(ledgerNumber: after.number), lanes: [.merge])
     return after
   }

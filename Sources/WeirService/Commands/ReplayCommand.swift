@@ -16,10 +16,13 @@ public struct ReplayOptions: Sendable {
   public var keepOpen: Bool
   /// Records a second at which the records arrive; nil: as fast as they are read.
   public var pace: Double?
+  /// The lake of a live run whose cuts and decisions are repeated; nil: by the capture alone.
+  public var decisions: String?
   public var json: Bool
 
   public init(
-    pipeline: String, captures: [String], lake: String?, store: String?, lanes: Int?, keepOpen: Bool, pace: Double?, json: Bool
+    pipeline: String, captures: [String], lake: String?, store: String?, lanes: Int?, keepOpen: Bool, pace: Double?,
+    decisions: String? = nil, json: Bool
   ) {
     self.pipeline = pipeline
     self.captures = captures
@@ -28,6 +31,7 @@ public struct ReplayOptions: Sendable {
     self.lanes = lanes
     self.keepOpen = keepOpen
     self.pace = pace
+    self.decisions = decisions
     self.json = json
   }
 }
@@ -37,9 +41,18 @@ public enum ReplayCommand {
   public static func run(_ options: ReplayOptions, console: Console) async throws -> Int32 {
     let pipeline = try loadPipeline(file: options.pipeline)
     for warning in pipeline.warnings { console.talk(warning.text) }
+    if options.captures.contains(where: LiveCapture.isOne) {
+      return try await RecordedReplay.run(options, pipeline, console: console)
+    }
     guard pipeline.plan.source.kafka == nil else {
       throw WeirError(
-        "config", "\(options.pipeline) reads Kafka", advice: "Run it with `weir run`, or give it source: {capture: …} to replay a capture.")
+        "config", "\(options.pipeline) reads Kafka, and \(options.captures.first ?? "the capture") is no capture of a live stream",
+        advice: "Run it with `weir run`, name the directory that `weir capture` wrote, or give it source: {capture: …} to replay NDJSON.")
+    }
+    guard options.decisions == nil else {
+      throw WeirError(
+        "config", "--decisions repeats a live run, and these files are a plain capture",
+        advice: "Name the directory that `weir capture` wrote; the cuts of a plain capture depend on its bytes alone.")
     }
     if let lanes = options.lanes, !(1...1024).contains(lanes) {
       throw WeirError(
@@ -63,7 +76,8 @@ public enum ReplayCommand {
         let source = try CaptureSource(
           files: options.captures, startAt: position, expectedPrefix: prefix, cutBytes: flushBytes,
           blockBytes: blockBytes(options.pace), keepOpen: options.keepOpen)
-        report.begin(source, from: position)
+        let total = source.totalFileBytes
+        report.begin(from: position) { total.map { $0 > 0 ? Double(source.progress.fileBytes) / Double($0) : 1 } }
         guard let pace = options.pace, let meter else { return source }
         return PacedSource(source, rate: pace, clock: wiring.environment.clock, meter: meter)
       },

@@ -115,9 +115,8 @@ final class YAMLReader {
   /// `250ms`, `10s`, `5m`, `2h`, `7d`, as microseconds.
   func duration(_ node: Node, _ what: String) -> Int64? {
     guard let text = string(node, what) else { return nil }
-    let units: [(String, Int64)] = [("us", 1), ("ms", 1000), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000), ("d", 86_400_000_000)]
-    if let (number, unit) = YAMLReader.split(text, units) {
-      if let value = YAMLReader.scale(number, unit), value <= YAMLReader.durationMax { return value }
+    if let value = QuantityText.microseconds(text) {
+      if value <= YAMLReader.durationMax { return value }
       report("\(what): \(text) is more than 36500d, the longest duration", "bad_duration", at: node)
       return nil
     }
@@ -128,10 +127,7 @@ final class YAMLReader {
   /// `64MiB`, `10MB`, `1000`, as bytes.
   func bytes(_ node: Node, _ what: String) -> Int64? {
     guard let text = string(node, what) else { return nil }
-    let units: [(String, Int64)] = [
-      ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("kB", 1000), ("KB", 1000), ("MB", 1_000_000), ("GB", 1_000_000_000), ("B", 1), ("", 1),
-    ]
-    if let (number, unit) = YAMLReader.split(text, units), let value = YAMLReader.scale(number, unit), value > 0 { return value }
+    if let value = QuantityText.bytes(text), value > 0 { return value }
     report("\(what): \(text) is no size: a number of bytes or with a unit, such as 64MiB or 10MB", "bad_size", at: node)
     return nil
   }
@@ -142,17 +138,5 @@ final class YAMLReader {
     if text.hasSuffix("%"), let value = Double(text.dropLast()), value > 0, value <= 100 { return value / 100 }
     report("\(what): \(text) is no share: a number above 0 and up to 100 with %", "bad_value", at: node)
     return nil
-  }
-
-  private static func split(_ text: String, _ units: [(String, Int64)]) -> (Double, Int64)? {
-    let number = text.prefix { $0.isNumber || $0 == "." }
-    let unit = text.dropFirst(number.count).trimmingCharacters(in: .whitespaces)
-    guard let value = Double(number), let factor = units.first(where: { $0.0 == unit })?.1 else { return nil }
-    return (value, factor)
-  }
-
-  private static func scale(_ number: Double, _ unit: Int64) -> Int64? {
-    let value = (number * Double(unit)).rounded()
-    return value >= 0 && value < 9e18 ? Int64(value) : nil
   }
 }

@@ -2,13 +2,13 @@ import Foundation
 import Synchronization
 import WeirCore
 import WeirEngine
-import WeirLocal
 import WeirProtocol
 
 /// What a replay tells: a progress bar on a terminal, JSON lines for programs, a summary at the end.
 final class ReplayReport: Sendable {
   private struct State {
-    var source: CaptureSource?
+    /// How much of the input is consumed, 0 to 1; nil: nobody knows.
+    var share: @Sendable () -> Double? = { nil }
     var startedAt = ContinuousClock.now
     var lastAt = ContinuousClock.now
     var startPosition: Int64 = 0
@@ -23,9 +23,9 @@ final class ReplayReport: Sendable {
     self.json = json
   }
 
-  func begin(_ source: CaptureSource, from position: Int64) {
+  func begin(from position: Int64, share: @escaping @Sendable () -> Double?) {
     state.withLock {
-      $0.source = source
+      $0.share = share
       $0.startPosition = position
       $0.startedAt = .now
     }
@@ -35,13 +35,13 @@ final class ReplayReport: Sendable {
   /// Called after every block; tells at most four times a second.
   func progress(_ progress: ReplayProgress) {
     let now = ContinuousClock.now
-    let due: (CaptureSource?, Double, Int64)? = state.withLock { state in
+    let due: (@Sendable () -> Double?, Double, Int64)? = state.withLock { state in
       guard now - state.lastAt > .milliseconds(json ? 1000 : 250) else { return nil }
       state.lastAt = now
-      return (state.source, ReplayReport.seconds(now - state.startedAt), state.startPosition)
+      return (state.share, ReplayReport.seconds(now - state.startedAt), state.startPosition)
     }
-    guard let (source, seconds, start) = due else { return }
-    let share = source.flatMap { s in s.totalFileBytes.map { total in total > 0 ? Double(s.progress.fileBytes) / Double(total) : 1 } }
+    guard let (shareNow, seconds, start) = due else { return }
+    let share = shareNow()
     if json {
       console.data(
         JSONValue.members([

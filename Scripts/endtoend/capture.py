@@ -1,0 +1,319 @@
+#!/usr/bin/env python3
+"""weir capture: what a reader of its own finds in a capture is what was sent, through kills; its replay gives the live run's rows, with --decisions its bytes."""
+import collections
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import common
+import broker
+import determinism_contents as contents
+import kafka
+import live_capture
+from broker import Broker, Producer, Worker
+from common import compare, tables
+
+TOPIC = f"captured-{os.getpid()}"
+PARTITIONS = 4
+
+
+class Capture:
+    """A `weir capture` process."""
+
+    number = 0
+
+    def __init__(self, suite, out, address, topic, *more):
+        self.out = out
+        Capture.number += 1
+        self.log = f"{out}-{Capture.number}.log"
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(
+                [suite.weir, "capture", "--out", out, "--brokers", address, "--topic", topic, "--json", "--flush", "50ms", *more],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    @property
+    def is_running(self):
+        return self.process.poll() is None
+
+    @property
+    def talk(self):
+        with open(self.log) as f:
+            return f.read().strip()[:600]
+
+    def begin(self):
+        """Waits until the directory is its own."""
+        broker.wait("the capture begins", lambda: '"begun"' in self.talk or not self.is_running, 30)
+        return self
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def end(self, seconds=60):
+        """Waits for its own end; faults."""
+        try:
+            code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return [f"the capture did not end within {seconds} s: {self.talk}"]
+        return [f"the capture ended with {code}: {self.talk}"] if code else []
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        return self.end()
+
+    def wait_for(self, count, seconds=60):
+        broker.wait(f"{count} records captured", lambda: len(live_capture.records(self.out)) >= count or not self.is_running, seconds)
+
+
+def faults_of(directory, sent):
+    """How the records of a capture differ from those that were sent."""
+    try:
+        headers, frames, torn = live_capture.read(directory)
+    except Exception as e:
+        return [f"{type(e).__name__}: {e}"]
+    faults = [f"{torn} bytes at the end are no frame"] if torn else []
+    found = [r for f in frames for r in f.records]
+    faults += [f"{r.shard} at {r.offset} is there twice" for (r, n) in twice(found)]
+    wanted = {(r.shard, r.offset): r for r in sent}
+    for r in found:
+        w = wanted.pop((r.shard, r.offset), None)
+        if w is None:
+            faults.append(f"{r.shard} at {r.offset} was never sent")
+        elif (r.key, r.value, r.timestamp, r.headers) != (w.key, w.value, w.timestamp, w.headers):
+            faults.append(f"{r.shard} at {r.offset}: {r}, sent {w}")
+    faults += [f"{len(wanted)} records are missing, such as {next(iter(wanted))}"] if wanted else []
+    kinds = {f.kind for f in frames if f.records}
+    return faults + ([f"kinds of time: {kinds}"] if kinds != {"created"} else [])
+
+
+def twice(records):
+    seen = collections.Counter((r.shard, r.offset) for r in records)
+    return [(r, seen[r.shard, r.offset]) for r in records if seen[r.shard, r.offset] > 1]
+
+
+def odd_records(producer, topic, rng, first, count):
+    """Records with everything that Kafka allows: no key, no value, an empty one, headers that repeat, null, binary."""
+    for i in range(first, first + count):
+        headers = [None, [("a", b"1"), ("a", None), ("b", bytes(range(256))), ("a", b"")], [("trace", b"%d" % i)]][i % 3]
+        key = [None, b"", b"k%d" % (i % 50), bytes(rng.randrange(256) for _ in range(9))][i % 4]
+        value = None if i % 17 == 3 else b"" if i % 17 == 5 else bytes(rng.randrange(256) for _ in range(rng.randrange(200)))
+        producer.send(topic, value, key, timestamp=1_700_000_000_000 + i, headers=headers)
+    producer.flush()
+
+
+def kills(suite):
+    """A capture that is killed at random: every record once, with key, value, headers, time, partition and offset as sent"""
+    topic, rng = TOPIC + "-kills", random.Random(suite.arguments.seed)
+    rounds = 6 if suite.quick else 30
+    with Broker({topic: PARTITIONS}) as b:
+        producer, out = Producer(b.address), suite.path("kills")
+        capture = Capture(suite, out, b.address, topic, "--roll-bytes", "48KiB")
+        for i in range(rounds):
+            odd_records(producer, topic, rng, i * 700, 700)
+            time.sleep(rng.random() * 0.5)
+            capture.kill()
+            capture = Capture(suite, out, b.address, topic, "--roll-bytes", "48KiB")
+        capture.begin()
+        second = Capture(suite, out, b.address, topic)
+        busy = second.process.wait(30)
+        faults = [] if busy == 1 and "another process" in second.talk else [f"a second capture into it ended with {busy}"]
+        odd_records(producer, topic, rng, rounds * 700, 700)
+        capture.wait_for(len(producer.records))
+        faults += capture.stop()
+        suite.claim(f"{kills.__doc__} ({rounds} kills, {len(live_capture.segments(out))} segments)", faults + faults_of(out, producer.records))
+        few = (len(live_capture.segments(out)) < 3) and ["it never rolled: the sizes of this driver show nothing"]
+        suite.claim("segments are rolled by size", few or [])
+        more = 100
+        capture = Capture(suite, out, b.address, topic, "--count", str(len(producer.records) + more))
+        odd_records(producer, topic, rng, (rounds + 1) * 700, 700)
+        faults = capture.end()
+        held = live_capture.records(out)
+        wanted = len(producer.records) - 700 + more
+        suite.claim("--count: the capture holds so many records, none twice",
+                    faults + ([] if len(held) == wanted and not twice(held) else [f"{len(held)}, expected {wanted}"]))
+        begun = time.monotonic()
+        capture = Capture(suite, out, b.address, topic, "--for", "2s")
+        faults = capture.end()
+        suite.claim("--for: it ends by itself, and has caught up", faults + faults_of(out, producer.records)
+                    + ([] if time.monotonic() - begun < 30 else ["it took its time"]))
+        torn(suite, out, producer.records, b.address, topic)
+
+
+def torn(suite, out, sent, address, topic):
+    """Tears, flips and misses."""
+    last = live_capture.segments(out)[-1]
+    with open(last, "ab") as f:
+        f.write(b"WFRM" + os.urandom(300))
+    capture = Capture(suite, out, address, topic, "--for", "1s")
+    suite.claim("a write that was torn is cut off, and nothing is lost", capture.end() + faults_of(out, sent))
+
+
+def recorded(suite, name, change, idle=False):
+    """A live run and the capture of what it read. (job, records, capture's directory)"""
+    topic = f"{TOPIC}-{name}"
+    with Broker({topic: PARTITIONS}) as b:
+        job = common.Job(suite, suite.path(name), "synthetic", [], change=kafka.live(topic, **change))
+        out = suite.path(name + "-capture")
+        capture = Capture(suite, out, b.address, topic, "--roll-bytes", "200KiB")
+        stream = kafka.Stream(suite, job, b.address, topic, 12_000 if suite.quick else 40_000)
+        if change.get("misplaced") == "merge":
+            stream.producer = Producer(b.address, partitioner="random")
+        stream.send(2000)
+        worker = Worker(job, b.address).begin(b.address)
+        while not stream.is_done:
+            stream.send(2000)
+            # Long enough that partitions go idle, and wake.
+            time.sleep(2.5 if idle and stream.at % 4000 == 0 else 0.1)
+        faults = kafka.finish(job, stream, [worker]) if not idle else ends(job, stream, worker)
+        capture.wait_for(len(stream.records))
+        faults += capture.stop() + faults_of(out, stream.records)
+    suite.claim(f"{name}: the live run and its capture end well, the capture is what was sent", faults)
+    return job, stream.records, out
+
+
+def ends(job, stream, worker):
+    """As kafka.finish, where floors of idle lanes leave the reference out."""
+    stream.close_windows()
+    broker.wait("all records committed", lambda: broker.committed(job) >= len(stream.records) or not worker.is_running, 120)
+    return worker.stop()
+
+
+def replay(job, directory, capture, *more):
+    """A replay of the job's pipeline from a capture into a lake of its own."""
+    again = common.Job.__new__(common.Job)
+    again.__dict__.update(job.__dict__)
+    again.directory, again.captures = directory, [capture]
+    again.lake, again.store = os.path.join(directory, "lake"), os.path.join(directory, "store")
+    os.makedirs(directory, exist_ok=True)
+    return again, again.replay(*more)
+
+
+def rows_differ(a, b):
+    """Two lakes' rows without the id of the run."""
+    out = []
+    for name in sorted({*tables.delta_tables(a.lake), *tables.delta_tables(b.lake)}):
+        x, y = tables.read_delta(a.lake, name), tables.read_delta(b.lake, name)
+        if "_run_id" in x.schema.names:
+            x, y = x.drop_columns(["_run_id"]), y.drop_columns(["_run_id"])
+        out += [f"{name}: {f}" for f in compare.row_faults(x, y)]
+    return out
+
+
+def same_rows(suite):
+    """The replay of a capture: rows, counts and state equal the reference and the live run"""
+    job, records, out = recorded(suite, "halt", {})
+    again, run = replay(job, suite.path("halt-replay"), out, "--keep-open")
+    suite.claim(same_rows.__doc__, run.fault() + rows_differ(job, again) + broker.faults(again, records) + again.verify_faults())
+    shards = {s for s in tables.read_delta(again.lake, "bronze/synthetic")["_shard"].to_pylist()}
+    suite.claim("each recorded partition is a shard of its own", [] if len(shards) == PARTITIONS else [str(shards)])
+    half, _ = replay(job, suite.path("halt-kills"), out, "--keep-open", "--json")
+    half.clear()
+    killed = 0
+    for _ in range(4):
+        process = half.start("--keep-open")
+        time.sleep(0.05 + suite.random.random() * 0.4)
+        killed += process.poll() is None
+        process.kill()
+        process.communicate()
+    run = half.replay("--keep-open")
+    suite.claim(f"a replay of it that is killed ends with the same rows and entries ({killed} kills)",
+                run.fault() + rows_differ(again, half) + entries_differ(again, half))
+    closed, run = replay(job, suite.path("halt-closed"), out)
+    more = run.fault() + [] if run.done.get("end") == "finished" else [f"it ended as {run.done.get('end')}"]
+    unchanged = closed.replay()
+    suite.claim("without --keep-open its windows are closed, and a second replay changes nothing",
+                more + ([] if unchanged.done.get("end") == "unchanged" else [f"{unchanged.done}"]) + closed.verify_faults())
+    decisions(suite, "halt", job, out)
+    damage(suite, job, out)
+
+
+def entries_differ(a, b):
+    x, y = ([[(lane["lane"], lane["from"], lane["to"]) for lane in e["lanes"]] for e in j.entries()] for j in (a, b))
+    return [] if x == y else [f"{len(x)} and {len(y)} entries, the first that differs: {next((p for p in zip(x, y) if p[0] != p[1]), None)}"]
+
+
+def decisions(suite, name, job, out):
+    """With --decisions: entry for entry the same bytes, also if the replay is killed."""
+    again, run = replay(job, suite.path(name + "-decisions"), out, "--decisions", job.lake)
+    # Two replays of one ledger, one with kills.
+    wanted, found = contents.data_files(job), contents.data_files(again)
+    faults = run.fault() + again.verify_faults()
+    faults += [] if wanted == found and wanted else [f"only live: {list(wanted - found)[:3]}", f"only in the replay: {list(found - wanted)[:3]}"]
+    faults += [] if contents.file_bytes(job) == contents.file_bytes(again) else ["the bytes of the data files differ"]
+    faults += entries_differ(job, again)
+    ids = [{r for r in tables.read_delta(j.lake, "bronze/synthetic")["_run_id"].to_pylist()} for j in (job, again)]
+    faults += [] if ids[0] == ids[1] and len(ids[0]) == 1 else [f"ids of the runs: {ids}"]
+    kinds = collections.Counter(d["kind"] for e in job.entries() for lane in e["lanes"] for d in lane["decisions"])
+    suite.claim(f"{name}: --decisions makes the live run's {len(job.entries())} entries and {sum(wanted.values())} data files again, byte for byte, "
+                f"with its run's id ({dict(kinds)})", faults)
+    half, _ = replay(job, suite.path(name + "-decisions-kills"), out, "--decisions", job.lake, "--json")
+    half.clear()
+    for _ in range(4):
+        process = half.start("--decisions", job.lake)
+        time.sleep(0.05 + suite.random.random() * 0.5)
+        process.kill()
+        process.communicate()
+    run = half.replay("--decisions", job.lake)
+    suite.claim(f"{name}: also if it is killed on the way",
+                run.fault() + ([] if contents.data_files(half) == wanted else ["data files differ"]) + entries_differ(job, half))
+
+
+def decided(suite):
+    """Merged tables, partitions that go idle and wake: --decisions repeats what time decided"""
+    job, _, out = recorded(suite, "merge", {"misplaced": "merge", "idle": "1s"}, idle=True)
+    kinds = {d["kind"] for e in job.entries() for lane in e["lanes"] for d in lane["decisions"]}
+    suite.claim("the live run had decisions of its own to repeat", [] if {"idle", "wake"} <= kinds else [f"only {kinds}"])
+    decisions(suite, "merge", job, out)
+
+
+def damage(suite, job, out):
+    """A flipped byte, a missing segment, other files and pipelines are refused with a message."""
+    bad = suite.path("damaged")
+    rng = random.Random(suite.arguments.seed)
+    paths = live_capture.segments(out)
+
+    def broken(text, change, *words):
+        shutil.rmtree(bad, ignore_errors=True)
+        shutil.copytree(out, bad)
+        change()
+        shutil.rmtree(suite.path("refused"), ignore_errors=True)
+        _, run = replay(job, suite.path("refused"), bad, "--keep-open")
+        suite.claim(text, run.refusal_fault(*words))
+
+    def flip():
+        path = os.path.join(bad, os.path.basename(paths[0]))
+        with open(path, "r+b") as f:
+            at = rng.randrange(os.path.getsize(path) // 2, os.path.getsize(path))
+            f.seek(at)
+            byte = f.read(1)[0]
+            f.seek(at)
+            f.write(bytes([byte ^ 1 << rng.randrange(8)]))
+    for _ in range(2 if suite.quick else 20):
+        broken("a capture with one flipped bit is refused by name", flip, "damaged")
+    broken("a capture without one of its segments is refused", lambda: os.unlink(os.path.join(bad, os.path.basename(paths[1]))), "missing")
+    plain = common.Job(suite, suite.path("plain"), "synthetic", [])
+    _, run = replay(plain, suite.path("plain"), out)
+    suite.claim("a pipeline for plain captures refuses it, with advice", run.refusal_fault("kafka"))
+    shutil.rmtree(bad, ignore_errors=True)
+    shutil.copytree(out, bad)
+    for path in live_capture.segments(bad)[2:]:
+        os.unlink(path)
+    _, run = replay(job, suite.path("short"), bad, "--decisions", job.lake)
+    suite.claim("--decisions of a run that read more than the capture holds is refused", run.refusal_fault("capture"))
+
+
+def main():
+    suite = common.Suite("capture", 600, __doc__, lambda a: a.add_argument("--only", help="one part: kills, same_rows, decided"))
+    parts = [kills, same_rows, decided]
+    only = suite.arguments.only
+    suite.run(*[p for p in parts if not only or p.__name__ == only])
+
+
+if __name__ == "__main__":
+    main()

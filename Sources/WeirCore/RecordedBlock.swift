@@ -1,0 +1,209 @@
+/// Records of one shard with everything that a live source knew of them: what a capture of a live stream keeps.
+///
+/// Parts of records lie in ``text`` behind one another: key, value, then name and value of each header, record by record.
+public struct RecordedBlock: Sendable {
+  /// Whose clock the timestamps are.
+  public enum TimeKind: UInt8, Sendable {
+    /// No times.
+    case none = 0
+    /// The producer's.
+    case created = 1
+    /// The broker's.
+    case appended = 2
+  }
+
+  public struct Header: Sendable, Equatable {
+    public var nameLength: UInt32
+    /// -1: null.
+    public var valueLength: Int32
+
+    public init(nameLength: UInt32, valueLength: Int32) {
+      self.nameLength = nameLength
+      self.valueLength = valueLength
+    }
+  }
+
+  /// The shard's name: `topic/3`.
+  public var shard: String
+  /// Every position of the shard in `first..<next` is in this block, or does not exist.
+  public var first: Int64
+  public var next: Int64
+  /// There are no records: the source lost `first..<next` before they were read.
+  public var isLost = false
+  /// Ascending, in `first..<next`.
+  public var positions: [Int64] = []
+  /// UTC milliseconds since 1970; -1: none.
+  public var timestamps: [Int64] = []
+  public var timeKind = TimeKind.none
+  /// -1: no key.
+  public var keyLength: [Int32] = []
+  /// -1: no value (a tombstone).
+  public var valueLength: [Int32] = []
+  /// How many of ``headers`` are the record's.
+  public var headerCount: [UInt32] = []
+  public var headers: [Header] = []
+  public var text: [UInt8] = []
+
+  public init(shard: String, first: Int64, next: Int64) {
+    self.shard = shard
+    self.first = first
+    self.next = next
+  }
+
+  public var count: Int { positions.count }
+
+  /// Takes over the records of the block that follows.
+  public mutating func append(_ other: RecordedBlock) {
+    precondition(other.first == next && other.shard == shard && !isLost && !other.isLost, "blocks of a shard follow one another")
+    next = other.next
+    if count == 0 { timeKind = other.timeKind }
+    positions += other.positions
+    timestamps += other.timestamps
+    keyLength += other.keyLength
+    valueLength += other.valueLength
+    headerCount += other.headerCount
+    headers += other.headers
+    text += other.text
+  }
+
+  /// The first records only, as if the shard went on behind them.
+  public func prefix(_ records: Int) -> RecordedBlock {
+    guard records < count else { return self }
+    var cut = self
+    var bytes = 0
+    var headerEnd = 0
+    for row in 0..<records {
+      bytes += Int(max(0, keyLength[row])) + Int(max(0, valueLength[row]))
+      for header in headers[headerEnd..<headerEnd + Int(headerCount[row])] { bytes += Int(header.nameLength) + Int(max(0, header.valueLength)) }
+      headerEnd += Int(headerCount[row])
+    }
+    cut.next = records == 0 ? first : positions[records - 1] + 1
+    cut.positions = Array(positions.prefix(records))
+    cut.timestamps = Array(timestamps.prefix(records))
+    cut.keyLength = Array(keyLength.prefix(records))
+    cut.valueLength = Array(valueLength.prefix(records))
+    cut.headerCount = Array(headerCount.prefix(records))
+    cut.headers = Array(headers.prefix(headerEnd))
+    cut.text = Array(text.prefix(bytes))
+    return cut
+  }
+}
+
+extension RecordedBlock {
+  /// What the engine decodes: the records at positions in `range`, as a live source hands them out. nil: there are none.
+  public func raw(in range: Range<Int64>) -> RawBlock? {
+    let rows = positions.firstIndex { $0 >= range.lowerBound }.map { $0..<(positions.firstIndex { $0 >= range.upperBound } ?? count) } ?? 0..<0
+    guard !rows.isEmpty else { return nil }
+    let buffer = TextBuffer(bytes: text.count)
+    text.withUnsafeBufferPointer { if let base = $0.baseAddress { buffer.base.update(from: base, count: $0.count) } }
+    var (keyOffset, offset, length): ([UInt32], [UInt32], [UInt32]) = ([], [], [])
+    var headerTexts: [String?] = []
+    var (at, header) = (0, 0)
+    for row in 0..<rows.upperBound {
+      let isWanted = rows.contains(row)
+      if isWanted { keyOffset.append(UInt32(at)) }
+      at += Int(max(0, keyLength[row]))
+      if isWanted {
+        offset.append(UInt32(at))
+        length.append(UInt32(max(0, valueLength[row])))
+      }
+      at += Int(max(0, valueLength[row]))
+      let all = headerList(of: row, from: &header, at: &at, isWanted: isWanted && !headers.isEmpty)
+      if isWanted, !headers.isEmpty { headerTexts.append(RecordHeaders.text(all)) }
+    }
+    var block = RawBlock(text: buffer, count: text.count, framing: .spans(offset: offset, length: length), position: positions[rows.lowerBound])
+    block.details = RecordDetails(
+      shard: shard, positions: Array(positions[rows]),
+      arrivals: timestamps[rows].map { $0 < 0 ? RecordDetails.noArrival : $0 &* 1000 }, isAppendTime: timeKind == .appended,
+      keyOffset: keyOffset, keyLength: Array(keyLength[rows]), headers: headerTexts)
+    return block
+  }
+
+  /// Steps over the headers of a row; copies them if they are wanted.
+  private func headerList(
+    of row: Int, from header: inout Int, at: inout Int, isWanted: Bool
+  ) -> [(name: String, value: [UInt8]?)] {
+    var all: [(name: String, value: [UInt8]?)] = []
+    for _ in 0..<headerCount[row] {
+      let (name, value) = (Int(headers[header].nameLength), Int(max(0, headers[header].valueLength)))
+      if isWanted {
+        all.append(
+          (
+            String(decoding: text[at..<at + name], as: UTF8.self),
+            headers[header].valueLength < 0 ? nil : Array(text[at + name..<at + name + value])
+          ))
+      }
+      at += name + value
+      header += 1
+    }
+    return all
+  }
+
+  /// Hands out each record: key, value (nil: null) and headers.
+  public func forEachRecord(
+    _ body: (_ row: Int, _ key: ArraySlice<UInt8>?, _ value: ArraySlice<UInt8>?, _ headers: [(name: String, value: [UInt8]?)]) throws -> Void
+  ) rethrows {
+    var (at, header) = (0, 0)
+    for row in 0..<count {
+      let key = keyLength[row] < 0 ? nil : text[at..<at + Int(keyLength[row])]
+      at += Int(max(0, keyLength[row]))
+      let value = valueLength[row] < 0 ? nil : text[at..<at + Int(valueLength[row])]
+      at += Int(max(0, valueLength[row]))
+      try body(row, key, value, headerList(of: row, from: &header, at: &at, isWanted: true))
+    }
+  }
+}
+
+/// The text that bronze keeps of a record's headers.
+public enum RecordHeaders {
+  /// `[["name", "value"], …]`; a value that is no UTF-8 is `{"hex": "…"}`. nil: there are none.
+  public static func text(_ all: [(name: String, value: [UInt8]?)]) -> String? {
+    guard !all.isEmpty else { return nil }
+    return JSONValue.array(
+      all.map { header in
+        let value: JSONValue =
+          switch header.value {
+          case nil: .null
+          case let bytes?: String(validating: bytes, as: UTF8.self).map { .string($0) } ?? .members(["hex": .string(hex(bytes))])
+          }
+        return .array([.string(header.name), value])
+      }
+    ).text
+  }
+
+  private static func hex(_ bytes: [UInt8]) -> String {
+    let digits = Array("0123456789abcdef".utf8)
+    return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+  }
+}
+
+// MARK: - Captures of live streams
+
+/// Positions `from..<to` of one shard of a capture.
+public struct RecordedRange: Sendable, Equatable {
+  public var shard: String
+  public var from: Int64
+  public var to: Int64
+  /// Parts of it that the source lost before they were captured.
+  public var lost: [Range<Int64>]
+
+  public init(shard: String, from: Int64, to: Int64, lost: [Range<Int64>] = []) {
+    self.shard = shard
+    self.from = from
+    self.to = to
+    self.lost = lost
+  }
+}
+
+/// A capture of a live stream: records by shard and position, any part of it at any time.
+public protocol RecordedStream: Sendable {
+  var shards: [SourceShard] { get }
+  /// Where each shard's records begin in the capture, and behind which position they end.
+  var bounds: [String: ShardBounds] { get }
+  /// What lies behind `positions`, in the order of recording, in steps of about `bytes` of input. They depend on the capture and
+  /// on `positions` alone. A shard without a position begins where the capture does.
+  func steps(after positions: [String: Int64], bytes: Int64) -> [[RecordedRange]]
+  /// Reads steps: the blocks of each, then a cut whose position is the number of the step; then the end. The hash of a cut
+  /// means nothing here.
+  func source(_ steps: [[RecordedRange]]) -> any RecordSource
+}

@@ -1,0 +1,247 @@
+import Synchronization
+import WeirCore
+import WeirOperators
+import WeirProtocol
+
+/// Carries out steps of a replay of a recorded stream, with the lanes, the committer and the merge lane of a live worker.
+///
+/// One step after the other, so nothing depends on time; the next blocks are read and prepared meanwhile.
+final class RecordedSession: Sendable {
+  private let compiled: CompiledPlan
+  private let environment: EngineEnvironment
+  private let ledger: Ledger
+  private let followers: Followers
+  private let stream: any RecordedStream
+  private let planHash: String
+  private let run: RunInfo
+  private let committer: LiveCommitter
+  private let merge: LedgerMerge
+  private let flusher: StateFlusher
+  private let pool: PreparerPool
+  private let lanes: Lanes
+  private let counted: Mutex<ReplayProgress>
+
+  /// One shard being replayed: its lane and what is done in shard order before it.
+  private struct Lane: Sendable {
+    var shard: ShardActor
+    var sequencer: Sequencer
+    var placement: Placement?
+  }
+
+  /// The lanes that have a position.
+  private final class Lanes: Sendable {
+    let all = Mutex<[LaneID: Lane]>([:])
+    var actors: [ShardActor] { all.withLock { $0.values.map(\.shard).sorted { $0.id < $1.id } } }
+  }
+
+  init(
+    compiled: CompiledPlan, environment: EngineEnvironment, ledger: Ledger, followers: Followers, stream: any RecordedStream,
+    planHash: String, progress: ReplayProgress
+  ) async throws {
+    let genesis = await ledger.fold.genesis
+    self.compiled = compiled
+    self.environment = environment
+    self.ledger = ledger
+    self.followers = followers
+    self.stream = stream
+    self.planHash = planHash
+    counted = Mutex(progress)
+    run = RunInfo(shard: compiled.plan.source.stream, runID: genesis.runID)
+    committer = LiveCommitter(
+      environment: environment, compiled: compiled, ledger: ledger, planHash: planHash, run: run,
+      worker: String(environment.random.next(), radix: 16))
+    merge = LedgerMerge(compiled: compiled, ledger: ledger, lake: environment.lake, committer: committer, followers: followers)
+    pool = PreparerPool(compiled)
+    let lanes = Lanes()
+    self.lanes = lanes
+    flusher = StateFlusher(
+      lanes: { lanes.actors }, state: compiled.hasLaneState ? environment.state : nil, clock: environment.clock, spec: compiled.plan.store)
+    let fold = await ledger.fold
+    try await take(fold.lanes.keys.filter { $0 != .merge && fold[$0]?.position != nil }.sorted(), fold)
+    try await merge.begin(fold, run: run, state: environment.state)
+  }
+
+  var progress: ReplayProgress { counted.withLock { $0 } }
+
+  /// Restores lanes as the ledger has them.
+  private func take(_ ids: [LaneID], _ fold: LedgerFold) async throws {
+    let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run)
+    var restored: [ShardActor] = []
+    for id in ids {
+      guard let before = fold[id], case .offset(let position)? = before.position else { continue }
+      let shard = ShardActor(try await restorer.state(id))
+      restored.append(shard)
+      await committer.hold(id, .init(generation: before.generation, epoch: before.epoch, position: position, state: before.state))
+      let source = stream.shards.first { $0.name == id.shard }
+      let lane = Lane(
+        shard: shard,
+        sequencer: Sequencer(
+          compiled.plan, dealing: compiled.plan.source.deal, lanes: 1,
+          maximum: Sequencer.maximum(of: before.watermark, compiled.plan.record.time)),
+        placement: source.flatMap { Placement(compiled, shard: $0, of: stream.shards) })
+      lanes.all.withLock { $0[id] = lane }
+    }
+    if let state = environment.state, compiled.hasLaneState { try await FlushMark.recover(restored, state, fold) }
+  }
+
+  /// - Returns: false if it was stopped from outside behind one of the steps.
+  func carryOut(
+    _ steps: [RecordedStep], observe: @escaping @Sendable (ReplayProgress) -> Void, isInterrupted: @escaping @Sendable () -> Bool
+  ) async throws -> Bool {
+    let source = stream.source(steps.map(\.read))
+    let isDone = Flag()
+    do {
+      let isWhole = try await withThrowingTaskGroup(of: Bool?.self) { group in
+        group.addTask { [self] in
+          defer { isDone.raise() }
+          return try await read(source, steps, observe, isInterrupted)
+        }
+        group.addTask { [flusher] in
+          try await flusher.run { isDone.isRaised }
+          return nil
+        }
+        var isWhole = true
+        do {
+          for try await result in group { isWhole = result ?? isWhole }
+        } catch {
+          isDone.raise()
+          throw error
+        }
+        return isWhole
+      }
+      try await flusher.flush()
+      await source.close()
+      return isWhole
+    } catch {
+      await source.close()
+      throw error
+    }
+  }
+
+  private func read(
+    _ source: any RecordSource, _ steps: [RecordedStep], _ observe: @Sendable (ReplayProgress) -> Void,
+    _ isInterrupted: @Sendable () -> Bool
+  ) async throws -> Bool {
+    var isWhole = true
+    try await pool.forEach(source, parallel: environment.parallel, until: isInterrupted) { event in
+      switch event {
+      case .block(var block, _):
+        try await consume(&block)
+        observe(progress)
+      case .cut(let number, _): try await commit(steps[Int(number)])
+      case .end: break
+      case .interrupted: isWhole = false
+      }
+    }
+    return isWhole
+  }
+
+  private func consume(_ block: inout PreparedBlock) async throws {
+    guard let details = block.decoded.raw.details, let last = details.positions.last else { return }
+    let id = LaneID(shard: details.shard)
+    guard var lane = lanes.all.withLock({ $0[id] }) else {
+      throw WeirError("internal", "records of \(id.text), which no entry has begun", isSafeToRepeat: false)
+    }
+    try lane.sequencer.sequence(&block)
+    try lane.placement?.check(block)
+    let advanced = lane
+    lanes.all.withLock { $0[id] = advanced }
+    await lane.shard.consume(block, rows: block.lanes[0], end: last + 1, watermark: lane.sequencer.watermark)
+    counted.withLock {
+      $0.records += Int64(block.count)
+      $0.position += Int64(block.decoded.raw.count)
+      $0.watermark = max($0.watermark, advanced.sequencer.watermark)
+    }
+  }
+
+  // MARK: Commits
+
+  private func commit(_ step: RecordedStep) async throws {
+    switch step.work {
+    case .epochs(let isClosing): try await commitEpochs(step, isClosing)
+    case .empty: try await commitEmpty(step)
+    case .merge(let through, let watermark): try await merge.repeats(through: through, watermark: watermark)
+    case .carrier: try await RecordedSession.carry(step.decisions[.merge] ?? [], ledger, planHash)
+    }
+    let number = await ledger.fold.number
+    if let expected = step.number, number != expected {
+      throw WeirError(
+        "fenced", "entry \(expected) came out as entry \(number): another worker commits on this ledger", advice: "Run one worker a ledger.",
+        fatalTo: .worker)
+    }
+    counted.withLock {
+      $0.entries += 1
+      $0.ledgerNumber = number
+    }
+    // Without recorded entries the merge lane follows each commit of the others.
+    if step.number == nil, step.work != .carrier, step.work != .empty, let fold = try await merge.round() {
+      counted.withLock {
+        $0.entries += 1
+        $0.ledgerNumber = fold.number
+      }
+    }
+  }
+
+  private func commitEpochs(_ step: RecordedStep, _ isClosing: Bool) async throws {
+    let before = await ledger.fold
+    var epochs: [LaneEpoch] = []
+    for range in step.ranges {
+      let id = LaneID(shard: range.shard)
+      guard let lane = lanes.all.withLock({ $0[id] }) else {
+        throw WeirError("internal", "an epoch of \(id.text), which no entry has begun", isSafeToRepeat: false)
+      }
+      await lane.shard.advance(position: range.to, watermark: isClosing ? Watermark.maximum : lane.sequencer.watermark)
+      let standing = await lane.shard.standing
+      // As the live worker does with an idle lane's open windows.
+      if before[id]?.isIdle == true, step.decisions[id] == nil, standing.hasOpenWindows, before.mergedWatermark > standing.floor {
+        await lane.shard.raise(floor: before.mergedWatermark)
+      }
+      let epoch = try await lane.shard.cutHere()
+      if let counts = step.counts[id] { try RecordedSession.check(epoch, counts, range) }
+      epochs.append(epoch)
+    }
+    let fold = try await committer.commit(epochs, decisions: step.decisions)
+    for epoch in epochs {
+      let shard = lanes.all.withLock { $0[epoch.lane]?.shard }
+      await shard?.raise(floor: fold[epoch.lane]?.floor ?? Watermark.minimum)
+    }
+    try await followers.applied(fold: fold, merged: [], lanes: Set(epochs.map(\.lane)))
+  }
+
+  private static func check(_ epoch: LaneEpoch, _ counts: BucketCounts, _ range: RecordedRange) throws(WeirError) {
+    guard epoch.counts != counts else { return }
+    throw WeirError(
+      "capture_differs",
+      "the live run counted \(counts.input) records in positions \(range.from) to \(range.to) of \(range.shard) (\(counts.accepted) accepted), the capture gives \(epoch.counts.input) (\(epoch.counts.accepted) accepted)",
+      advice: "The capture must hold everything that the live run read: begin it before the worker. Replay without --decisions takes what is there.")
+  }
+
+  private func commitEmpty(_ step: RecordedStep) async throws {
+    let fold = await ledger.fold
+    let commits = step.ranges.map { range in
+      let id = LaneID(shard: range.shard)
+      let before = fold[id]
+      return LaneCommit(
+        lane: id, generation: before?.generation ?? 0, epoch: fold.nextEpoch(of: id), from: .offset(range.from), to: .offset(range.to),
+        watermark: before?.watermark ?? Watermark.minimum, decisions: step.decisions[id] ?? [], state: before?.state)
+    }
+    let after = try await committer.commit(empty: commits)
+    try await take(commits.map(\.lane), after)
+  }
+
+  /// Commits decisions that no lane of the stream carries.
+  static func carry(_ decisions: [Decision], _ ledger: Ledger, _ planHash: String) async throws {
+    let fold = await ledger.fold
+    let before = fold.mergeLane
+    let position = before.position ?? .offset(0)
+    let commit = LaneCommit(
+      lane: .merge, generation: before.generation, epoch: fold.nextEpoch(of: .merge), from: position, to: position,
+      watermark: before.watermark, decisions: decisions, state: before.state)
+    let attempt = ledger.makeAttemptID()
+    let draft = EntryDraft(commitID: attempt, worker: attempt, planHash: planHash, lanes: [commit])
+    guard case .committed = try await ledger.commit(draft, startedNanoseconds: ledger.now) else {
+      throw WeirError(
+        "fenced", "another worker commits on this ledger: this one stops", advice: "Run one worker a ledger.", fatalTo: .worker)
+    }
+  }
+}

@@ -1,0 +1,165 @@
+import Glibc
+import WeirCore
+
+/// A capture of a live stream, to be read: all its segments, and where each frame lies.
+///
+/// Only headers are read at first. A frame that is not all there is the end of the last segment (its writer was killed, or is at
+/// work); anywhere else it is damage, and so is a hole between the frames of a shard.
+public final class LiveCapture: RecordedStream {
+  struct Frame: Sendable {
+    var segment: Int32
+    var shard: Int32
+    var offset: Int64
+    var header: FrameHeader
+  }
+
+  public let directory: String
+  public let shards: [SourceShard]
+  public let bounds: [String: ShardBounds]
+  /// Records in all frames.
+  public let records: Int64
+  /// Bytes of an unfinished write at the end, which are left out.
+  public let tornBytes: Int64
+  let segments: [SegmentFile]
+  /// In the order of recording.
+  let frames: [Frame]
+  /// Numbers of each shard's frames.
+  let framesOfShard: [[Int32]]
+
+  /// The directory is one of a live capture.
+  public static func isOne(_ path: String) -> Bool {
+    var info = stat()
+    guard stat(path, &info) == 0, info.st_mode & S_IFMT == S_IFDIR else { return false }
+    return ((try? SegmentFile.paths(in: path)) ?? []).isEmpty == false
+  }
+
+  public init(_ directory: String) throws(WeirError) {
+    self.directory = directory
+    let paths = try SegmentFile.paths(in: directory)
+    guard !paths.isEmpty else {
+      throw WeirError("config", "\(directory) holds no segments of a capture", advice: "Name the directory that `weir capture --out` wrote.")
+    }
+    var scan = LiveCaptureScan()
+    for (number, path) in paths.enumerated() { try scan.add(path, isLast: number == paths.count - 1) }
+    segments = scan.segments
+    frames = scan.frames
+    shards = scan.shards.map(\.shard)
+    framesOfShard = scan.framesOfShard
+    records = scan.records
+    tornBytes = scan.tornBytes
+    bounds = Dictionary(uniqueKeysWithValues: scan.shards.map { ($0.shard.name, ShardBounds(low: $0.low, high: $0.next)) })
+  }
+
+  /// The beginning of what was captured, uncompressed; fewer bytes if it is shorter.
+  public func firstBytes(count: Int) throws(WeirError) -> [UInt8] {
+    var bytes: [UInt8] = []
+    for number in frames.indices where bytes.count < count { bytes += FramePayload.encode(try block(number)) }
+    return Array(bytes.prefix(count))
+  }
+
+  /// The records of a frame.
+  func block(_ number: Int) throws(WeirError) -> RecordedBlock {
+    let frame = frames[number]
+    let segment = segments[Int(frame.segment)]
+    guard let block = try segment.block(frame.header, at: frame.offset) else {
+      throw LiveCaptureFormat.corrupt(segment.path, "the frame at its byte \(frame.offset) is not what was written")
+    }
+    return block
+  }
+
+  /// All frames in the order of recording.
+  public func forEachBlock(_ body: (RecordedBlock) throws -> Bool) throws {
+    for number in frames.indices { if try !body(try block(number)) { return } }
+  }
+
+  // MARK: RecordedStream
+
+  public func steps(after positions: [String: Int64], bytes: Int64) -> [[RecordedRange]] {
+    var next = shards.map { positions[$0.name] ?? bounds[$0.name]?.low ?? 0 }
+    var steps: [[RecordedRange]] = []
+    var step: [Int: RecordedRange] = [:]
+    var input: Int64 = 0
+    func close() {
+      if !step.isEmpty { steps.append(step.values.sorted { $0.shard < $1.shard }) }
+      (step, input) = ([:], 0)
+    }
+    for frame in frames where frame.header.next > next[Int(frame.shard)] {
+      let shard = Int(frame.shard)
+      let from = max(frame.header.first, next[shard])
+      step[shard, default: RecordedRange(shard: shards[shard].name, from: from, to: from)].to = frame.header.next
+      if frame.header.isLost { step[shard]?.lost.append(from..<frame.header.next) }
+      next[shard] = frame.header.next
+      input += Int64(frame.header.uncompressed)
+      if input >= bytes { close() }
+    }
+    close()
+    return steps
+  }
+
+  public func source(_ steps: [[RecordedRange]]) -> any RecordSource { LiveCaptureSource(self, steps) }
+}
+
+/// Goes over the segments' headers and frames.
+struct LiveCaptureScan {
+  struct Shard {
+    var shard: SourceShard
+    var low: Int64
+    var next: Int64
+  }
+
+  private(set) var segments: [SegmentFile] = []
+  private(set) var frames: [LiveCapture.Frame] = []
+  private(set) var framesOfShard: [[Int32]] = []
+  private(set) var shards: [Shard] = []
+  private(set) var records: Int64 = 0
+  private(set) var tornBytes: Int64 = 0
+  private var numbers: [String: Int] = [:]
+
+  mutating func add(_ path: String, isLast: Bool) throws(WeirError) {
+    let segment = try SegmentFile(path)
+    if let first = segments.first, first.header.capture != segment.header.capture {
+      throw LiveCaptureFormat.corrupt(path, "it belongs to another capture than \(first.path)")
+    }
+    segments.append(segment)
+    try list(segment)
+    var offset = segment.framesAt
+    while true {
+      switch try segment.frame(at: offset) {
+      case .end: return
+      case .torn:
+        guard isLast else { throw LiveCaptureFormat.corrupt(path, "there is no whole frame at its byte \(offset)") }
+        tornBytes = segment.size - offset
+        return
+      case .frame(let frame):
+        try add(frame, of: segment, at: offset)
+        offset += Int64(LiveCaptureFormat.frameHeaderBytes) + Int64(frame.payload)
+      }
+    }
+  }
+
+  private mutating func list(_ segment: SegmentFile) throws(WeirError) {
+    for item in segment.header.shards {
+      if let known = numbers[item.shard.name] {
+        guard shards[known].next == item.position else {
+          throw LiveCaptureFormat.corrupt(
+            segment.path, "\(item.shard.name) begins at \(item.position) in it, and ended at \(shards[known].next) before: is a segment missing?")
+        }
+      } else {
+        numbers[item.shard.name] = shards.count
+        shards.append(Shard(shard: item.shard, low: item.position, next: item.position))
+        framesOfShard.append([])
+      }
+    }
+  }
+
+  private mutating func add(_ frame: FrameHeader, of segment: SegmentFile, at offset: Int64) throws(WeirError) {
+    let name = segment.header.shards[Int(frame.shard)].shard.name
+    guard let number = numbers[name], shards[number].next == frame.first else {
+      throw LiveCaptureFormat.corrupt(segment.path, "the frame at its byte \(offset) does not follow the one before of \(name)")
+    }
+    shards[number].next = frame.next
+    records += Int64(frame.records)
+    framesOfShard[number].append(Int32(frames.count))
+    frames.append(.init(segment: Int32(segments.count - 1), shard: Int32(number), offset: offset, header: frame))
+  }
+}

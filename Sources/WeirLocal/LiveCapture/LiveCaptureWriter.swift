@@ -1,0 +1,170 @@
+import Glibc
+import WeirCore
+
+/// Writes a capture of a live stream, and goes on with one that is there. Blocks; used by one thread at a time.
+///
+/// What is captured is what lies in whole frames: so a writer that was killed anywhere goes on behind the last whole frame of each
+/// shard, and no record is there twice or not at all. A frame that was not finished is cut off.
+public final class LiveCaptureWriter: @unchecked Sendable {
+  // Unchecked: one thread at a time, as its owner promises.
+  public struct Options: Sendable {
+    public var directory: String
+    /// A segment that is this large, or this old, is finished, and another begun.
+    public var rollBytes: Int64
+    public var rollMicroseconds: Int64
+    /// zstd's.
+    public var level: Int32
+
+    public init(directory: String, rollBytes: Int64 = 256 << 20, rollMicroseconds: Int64 = 3_600_000_000, level: Int32 = 3) {
+      self.directory = directory
+      self.rollBytes = rollBytes
+      self.rollMicroseconds = rollMicroseconds
+      self.level = level
+    }
+  }
+
+  private let options: Options
+  private let id: String
+  private var lock: Int32 = -1
+  private var segment: (descriptor: Int32, header: SegmentHeader, path: String, size: Int64)?
+  private var nextSegment: Int64 = 0
+  private var shards: [SourceShard] = []
+  private var numbers: [String: Int] = [:]
+  /// Everything of a shard before its position is captured.
+  public private(set) var positions: [String: Int64] = [:]
+  /// In the whole capture.
+  public private(set) var records: Int64 = 0
+  /// Of all files of this run.
+  public private(set) var bytesWritten: Int64 = 0
+  /// What a writer that was killed left unfinished, cut off at the start.
+  public private(set) var tornBytes: Int64 = 0
+
+  /// Opens the capture of a directory, or begins one there.
+  /// - Throws: `busy` if another process writes it; `corrupt`; what the file system says.
+  public init(_ options: Options, random: any RandomSource) throws(WeirError) {
+    self.options = options
+    for parent in try FileSystem.makeDirectory(options.directory) { try FileSystem.syncDirectory(parent) }
+    let path = options.directory + "/.lock"
+    lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
+    guard lock >= 0 else { throw FileSystem.error("open", path) }
+    guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
+      close(lock)
+      throw WeirError("busy", "another process captures into \(options.directory)", advice: "Stop it, or name another directory.", fatalTo: .worker)
+    }
+    let paths = try SegmentFile.paths(in: options.directory)
+    guard let last = paths.last else {
+      id = Hash128(low: random.next(), high: random.next()).hex
+      return
+    }
+    let file = try SegmentFile(last)
+    id = file.header.capture
+    nextSegment = file.header.segment + 1
+    records = file.header.records
+    adopt(file.header.shards)
+    try resume(file)
+  }
+
+  deinit {
+    if let segment { close(segment.descriptor) }
+    if lock >= 0 { close(lock) }
+  }
+
+  private func adopt(_ all: [SegmentHeader.Shard]) {
+    for item in all {
+      numbers[item.shard.name] = shards.count
+      shards.append(item.shard)
+      positions[item.shard.name] = item.position
+    }
+  }
+
+  /// Goes over the last segment with all its checksums, cuts off what is not whole, and appends to it.
+  private func resume(_ file: SegmentFile) throws(WeirError) {
+    var offset = file.framesAt
+    scan: while true {
+      switch try file.frame(at: offset) {
+      case .end, .torn: break scan
+      case .frame(let frame):
+        let name = file.header.shards[Int(frame.shard)].shard.name
+        guard positions[name] == frame.first, try file.block(frame, at: offset) != nil else { break scan }
+        positions[name] = frame.next
+        records += Int64(frame.records)
+        offset += Int64(LiveCaptureFormat.frameHeaderBytes) + Int64(frame.payload)
+      }
+    }
+    tornBytes = file.size - offset
+    let descriptor = open(file.path, O_RDWR | O_CLOEXEC)
+    guard descriptor >= 0 else { throw FileSystem.error("open", file.path) }
+    guard ftruncate(descriptor, off_t(offset)) == 0 else {
+      close(descriptor)
+      throw FileSystem.error("cut", file.path)
+    }
+    FileSystem.sync(descriptor, file.path)
+    segment = (descriptor, file.header, file.path, offset)
+  }
+
+  /// Where each of the shards begins that is not in the capture yet.
+  public func add(_ new: [SourceShard], starts: [String: Int64], now: Int64) throws(WeirError) {
+    let missing = new.filter { numbers[$0.name] == nil }
+    guard !missing.isEmpty else { return }
+    adopt(missing.map { .init(shard: $0, position: starts[$0.name] ?? 0) })
+    try roll(now: now)
+  }
+
+  public var knownShards: [SourceShard] { shards }
+
+  /// Appends a frame a block, and syncs. Blocks without records and without news are left out.
+  /// - Parameter now: UTC microseconds since 1970.
+  public func write(_ blocks: [RecordedBlock], now: Int64) throws(WeirError) {
+    var bytes: [UInt8] = []
+    for block in blocks where block.next > block.first {
+      guard let number = numbers[block.shard], positions[block.shard] == block.first else {
+        throw WeirError("internal", "a block of \(block.shard) from \(block.first) does not follow", isSafeToRepeat: false)
+      }
+      let payload = FramePayload.encode(block)
+      let compressed = Zstd.compress(payload, level: options.level)
+      var frame = FrameHeader()
+      frame.payload = UInt32(compressed.count)
+      frame.uncompressed = UInt32(payload.count)
+      (frame.first, frame.next) = (block.first, block.next)
+      frame.shard = UInt32(number)
+      frame.records = UInt32(block.count)
+      frame.headers = UInt32(block.headers.count)
+      frame.timeKind = block.timeKind.rawValue
+      frame.isLost = block.isLost
+      bytes += frame.bytes(crc: frame.sum(compressed))
+      bytes += compressed
+    }
+    guard !bytes.isEmpty, let (descriptor, header, path, size) = segment else { return }
+    try FileSystem.append(descriptor, bytes, path)
+    FileSystem.sync(descriptor, path)
+    for block in blocks where block.next > block.first {
+      positions[block.shard] = block.next
+      records += Int64(block.count)
+    }
+    bytesWritten += Int64(bytes.count)
+    segment?.size = size + Int64(bytes.count)
+    if size + Int64(bytes.count) >= options.rollBytes || now - header.created >= options.rollMicroseconds { try roll(now: now) }
+  }
+
+  /// Finishes the segment and begins the next, whose header says where everything stands.
+  private func roll(now: Int64) throws(WeirError) {
+    if let segment { close(segment.descriptor) }
+    segment = nil
+    let header = SegmentHeader(
+      capture: id, segment: nextSegment, created: now, records: records,
+      shards: shards.map { .init(shard: $0, position: positions[$0.name] ?? 0) })
+    let path = options.directory + "/" + LiveCaptureFormat.fileName(nextSegment)
+    let temporary = options.directory + "/.new"
+    unlink(temporary)
+    let bytes = header.bytes
+    // Whole under its name or not there at all: a reader never sees half a header.
+    try FileSystem.create(temporary, bytes)
+    guard rename(temporary, path) == 0 else { throw FileSystem.error("create", path) }
+    try FileSystem.syncDirectory(options.directory)
+    let descriptor = open(path, O_RDWR | O_CLOEXEC)
+    guard descriptor >= 0 else { throw FileSystem.error("open", path) }
+    segment = (descriptor, header, path, Int64(bytes.count))
+    nextSegment += 1
+    bytesWritten += Int64(bytes.count)
+  }
+}

@@ -1,0 +1,136 @@
+import Foundation
+import WeirCore
+import WeirKafka
+import WeirLocal
+import WeirOperators
+
+/// What `weir capture` was asked.
+public struct CaptureOptions: Sendable {
+  /// A pipeline file whose `source.kafka` says what is captured; nil: brokers and topics do.
+  public var pipeline: String?
+  public var brokers: String?
+  public var topics: [String] = []
+  /// `earliest`, `latest` or a time: where partitions begin that are not in the capture yet.
+  public var start: String?
+  /// Further options of the client, `name=value`.
+  public var clientOptions: [String] = []
+  /// The capture's directory.
+  public var out: String
+  /// How long it runs, such as `10m`; nil: until stopped.
+  public var duration: String?
+  /// How many records the whole capture is to hold.
+  public var count: Int64?
+  public var rollBytes = "256MiB"
+  public var rollEvery = "1h"
+  public var flush = "1s"
+  public var level = 3
+  public var json = false
+
+  public init(out: String) { self.out = out }
+}
+
+/// `weir capture`: records live topics.
+public enum CaptureCommand {
+  private static let partitionsExpected = 64
+
+  /// - Returns: the exit code.
+  public static func run(_ options: CaptureOptions, console: Console) async throws -> Int32 {
+    let (spec, brokers) = try source(options)
+    if let count = options.count, count <= 0 { throw WeirError("config", "--count takes a number of records, not \(count)") }
+    guard (1...19).contains(options.level) else { throw WeirError("config", "--level takes 1 to 19, not \(options.level)") }
+    let clock = SystemClock()
+    let writer = try LiveCaptureWriter(
+      .init(
+        directory: options.out, rollBytes: try size(options.rollBytes), rollMicroseconds: try duration(options.rollEvery, "--roll-every"),
+        level: Int32(options.level)),
+      random: SystemRandom())
+    try checkTopics(writer, spec)
+    let report = CaptureReport(console: console, json: options.json, before: writer.records)
+    report.begin(writer, options.out)
+    let interrupt = Interrupt()
+    interrupt.listen(console, saying: "writing what was read; press again to stop at once (nothing that was captured is lost)")
+    var limits = CaptureSession.Limits()
+    limits.microseconds = try options.duration.map { try duration($0, "--for") }
+    limits.flushMicroseconds = try duration(options.flush, "--flush")
+    let collector = CaptureCollector(writer, thread: BlockingThreads(count: 1), clock: clock, countMax: options.count)
+    let consumer: KafkaConsumer
+    do {
+      var settings = KafkaWiring.settings(spec, brokers: brokers, shards: partitionsExpected)
+      // Never joined; a client without the name of a group gets no partitions from librdkafka.
+      settings.group = "weir-capture"
+      settings.instance = nil
+      consumer = try KafkaConsumer(
+        settings, observer: KafkaObserver(log: { level, facility, text in if level <= 4 { console.talk("kafka \(facility): \(text)") } }))
+    } catch { throw error.weirError }
+    let session = CaptureSession(
+      consumer: consumer, start: KafkaWiring.start(spec.settings.start), collector: collector, writer: writer, clock: clock,
+      limits: limits, talk: { console.talk($0) })
+    do { try await session.run(isInterrupted: { interrupt.isAsked }, observe: { report.progress($0) }) } catch {
+      await consumer.close()
+      throw error
+    }
+    report.end(writer)
+    return 0
+  }
+
+  private static func source(_ options: CaptureOptions) throws -> (KafkaSourceSpec, String?) {
+    var spec: KafkaSourceSpec
+    if let file = options.pipeline {
+      let pipeline = try loadPipeline(file: file)
+      guard let kafka = pipeline.plan.source.kafka else {
+        throw WeirError("config", "\(file) has no live source to capture", advice: "Give it source: {kafka: …}, or name --brokers and --topic.")
+      }
+      spec = kafka
+      if !options.topics.isEmpty { spec.topics = options.topics.sorted() }
+    } else {
+      guard options.brokers != nil, !options.topics.isEmpty else {
+        throw WeirError("config", "it is not said what to capture", advice: "Name a pipeline file, or --brokers HOST:PORT and --topic NAME.")
+      }
+      spec = KafkaSourceSpec(topics: options.topics.sorted())
+    }
+    for option in options.clientOptions {
+      guard let equals = option.firstIndex(of: "="), equals > option.startIndex else {
+        throw WeirError("config", "--option takes name=value, not \(option)")
+      }
+      spec.settings.options[String(option[..<equals])] = String(option[option.index(after: equals)...])
+    }
+    if let start = options.start { spec.settings.start = try self.start(start) }
+    return (spec, options.brokers)
+  }
+
+  private static func start(_ text: String) throws -> KafkaSettingsSpec.Start {
+    switch text {
+    case "earliest": return .earliest
+    case "latest": return .latest
+    default:
+      guard let time = TimeText.microseconds(text) else {
+        throw WeirError("config", "--start takes earliest, latest or a time such as 2026-01-31T00:00:00Z, not \(text)")
+      }
+      return .time(time)
+    }
+  }
+
+  /// A capture goes on with its own topics.
+  private static func checkTopics(_ writer: LiveCaptureWriter, _ spec: KafkaSourceSpec) throws {
+    let held = Set(writer.knownShards.map(\.stream)).sorted()
+    guard held.isEmpty || Set(held).isSubset(of: spec.topics) else {
+      throw WeirError(
+        "config", "this directory holds a capture of \(held.joined(separator: ", ")), and \(spec.topics.joined(separator: ", ")) is asked for",
+        advice: "Name another directory.")
+    }
+  }
+
+  static func duration(_ text: String, _ option: String) throws -> Int64 {
+    guard let value = QuantityText.microseconds(text), value > 0 else {
+      throw WeirError("config", "\(option) takes a time such as 500ms, 10s, 5m or 1h, not \(text)")
+    }
+    return value
+  }
+
+  private static func size(_ text: String) throws -> Int64 {
+    guard let value = QuantityText.bytes(text), value > 0 else {
+      throw WeirError("config", "--roll-bytes takes a size such as 64MiB, not \(text)")
+    }
+    return value
+  }
+}

@@ -1,0 +1,98 @@
+import Foundation
+import Synchronization
+import WeirCore
+import WeirEngine
+import WeirLocal
+import WeirOperators
+import WeirProtocol
+
+/// `weir replay` of a capture of a live stream.
+enum RecordedReplay {
+  static func run(_ options: ReplayOptions, _ pipeline: LoadedPipeline, console: Console) async throws -> Int32 {
+    let capture = try checked(options, pipeline)
+    let places = Places(pipeline, lake: options.lake, store: options.store)
+    let wiring = try Wiring(places, withState: !pipeline.plan.state.isEmpty)
+    let interrupt = Interrupt()
+    interrupt.listen(console)
+    let report = ReplayReport(console: console, json: options.json)
+    if capture.tornBytes > 0 {
+      console.talk("the capture ends with \(capture.tornBytes) bytes of an unfinished write, which are left out")
+    }
+    let request = try LedgerRequest(
+      meaning: PlanMeaning.json(pipeline.plan), planHash: PlanMeaning.hash(pipeline.plan).hex, lanes: nil,
+      runID: runID(pipeline.plan, capture), describeChange: { PlanMeaning.changes(from: $0, to: $1) })
+    let total = Double(max(1, capture.records))
+    let consumed = Consumed()
+    report.begin(from: 0) { Double(consumed.records) / total }
+    let worker = RecordedWorker(
+      CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: wiring.environment, request: request, keepOpen: options.keepOpen,
+      stream: capture, recorded: try options.decisions.map { try recorded($0, pipeline, wiring, places) },
+      observe: {
+        consumed.set($0.records)
+        report.progress($0)
+      }, isInterrupted: { interrupt.isAsked })
+    let (end, progress, fold) = try await worker.run()
+    report.end(end, progress, fold, latency: nil)
+    return end == .interrupted ? interrupt.exitCode : 0
+  }
+
+  private static func checked(_ options: ReplayOptions, _ pipeline: LoadedPipeline) throws -> LiveCapture {
+    guard options.captures.count == 1 else {
+      throw WeirError("config", "a capture of a live stream is replayed alone", advice: "Name one directory.")
+    }
+    guard pipeline.plan.source.kafka != nil else {
+      throw WeirError(
+        "config", "\(options.pipeline) has a plain capture as its source, and \(options.captures[0]) is one of a live stream",
+        advice: "Its partitions are lanes, as live: give the pipeline source: {kafka: {…}}; a replay uses neither brokers nor group.")
+    }
+    guard options.pace == nil, options.lanes == nil else {
+      throw WeirError(
+        "config", "\(options.lanes == nil ? "--pace" : "--lanes") does not go with a capture of a live stream",
+        advice: "Each recorded partition is a lane. To play it at its own speed, `weir load --capture` sends it to a topic.")
+    }
+    let capture = try LiveCapture(options.captures[0])
+    let topics = pipeline.plan.source.kafka?.topics ?? []
+    if let other = capture.shards.first(where: { !topics.contains($0.stream) }) {
+      throw WeirError(
+        "config", "the capture holds the topic \(other.stream), and the pipeline reads \(topics.joined(separator: ", "))",
+        advice: "Replay the capture of the pipeline's own topics.")
+    }
+    return capture
+  }
+
+  /// A hash of the plan and of the first MiB of what was captured, uncompressed.
+  private static func runID(_ plan: Plan, _ capture: LiveCapture) throws -> String {
+    let bytes = Array(PlanMeaning.text(plan).utf8) + (try capture.firstBytes(count: 1 << 20))
+    return String(ContentHash(of: bytes).hex.prefix(32))
+  }
+
+  private static func recorded(
+    _ lake: String, _ pipeline: LoadedPipeline, _ wiring: Wiring, _ places: Places
+  ) throws -> RecordedWorker.Recorded {
+    guard FileIdentity.of(lake) == nil || FileIdentity.of(lake) != FileIdentity.of(places.lake) else {
+      throw WeirError("config", "--decisions names the lake that the replay would write", advice: "Give the replay a lake of its own: --lake DIR --store DIR.")
+    }
+    return .init(
+      lake: LocalObjectStore(root: lake, threads: wiring.threads, random: wiring.random),
+      layout: LedgerLayout(pipeline: pipeline.plan.pipeline))
+  }
+}
+
+/// How many records were consumed, for a progress bar.
+private final class Consumed: Sendable {
+  private let value = Atomic<Int64>(0)
+  var records: Int64 { value.load(ordering: .relaxed) }
+  func set(_ records: Int64) { value.store(records, ordering: .relaxed) }
+}
+
+/// Which directory a path names.
+private struct FileIdentity: Equatable {
+  var device: UInt
+  var inode: UInt
+
+  /// nil: there is nothing.
+  static func of(_ path: String) -> FileIdentity? {
+    var info = stat()
+    return stat(path, &info) == 0 ? FileIdentity(device: UInt(info.st_dev), inode: UInt(info.st_ino)) : nil
+  }
+}
