@@ -75,6 +75,10 @@ public struct KafkaSettingsSpec: Sendable, Hashable, Codable {
   public var instance: String?
   public var readsUncommitted = false
   public var sessionMicroseconds: Int64 = 45_000_000
+  /// How long handing partitions over may take; nil: half of ``sessionMicroseconds``.
+  public var handOverMicroseconds: Int64?
+  /// The group's silence after which a worker joins anew; nil: see ``silence``.
+  public var silenceMicroseconds: Int64?
   /// A shard without records for so long leaves the merged watermark by a decision.
   public var idleMicroseconds: Int64 = 30_000_000
   /// Of all shards together: what may lie unread in the client.
@@ -84,4 +88,14 @@ public struct KafkaSettingsSpec: Sendable, Hashable, Codable {
   public var options: [String: String] = [:]
 
   public init() {}
+
+  /// Microseconds that handing partitions over may take.
+  public var handOver: Int64 { handOverMicroseconds ?? sessionMicroseconds / 2 }
+
+  /// Microseconds that the group waits for a member to give its partitions back, and a member for the group's answer before
+  /// it asks again: twice what a hand-over may take, and no less than a session.
+  public var rebalance: Int64 { max(sessionMicroseconds, handOver * 2) }
+
+  /// Microseconds of the group's silence after which a worker joins anew: three rebalances, half a minute at least.
+  public var silence: Int64 { silenceMicroseconds ?? max(30_000_000, rebalance * 3) }
 }

@@ -19,9 +19,12 @@ struct MockKafka: ParsableCommand {
   @Option(help: "Brokers of the cluster.")
   var brokers = 1
 
+  @Flag(name: .customLong("debug"), help: "Tell on standard error what groups and connections do.")
+  var isTalking = false
+
   func run() throws {
     let made = try topics.map(MockKafka.topic)
-    let broker = try MockBroker(brokers: max(1, brokers))
+    let broker = try MockBroker(brokers: max(1, brokers), isTalking: isTalking)
     for (name, partitions) in made { try broker.createTopic(name, partitions: partitions) }
     print(broker.bootstrap)
     fflush(nil)

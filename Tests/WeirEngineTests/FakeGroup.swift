@@ -53,13 +53,15 @@ final class FakeGroup: ShardGroup {
 
   let topic: FakeTopic
   private let state = Mutex(State())
-  /// Given on joining.
-  private let own: [String]
+  /// Given on joining; nil: the group does not answer.
+  private let own: [String]?
 
-  init(_ topic: FakeTopic, own: [String]) {
+  init(_ topic: FakeTopic, own: [String]?) {
     self.topic = topic
     self.own = own
   }
+
+  var isClosed: Bool { state.withLock { $0.isClosed } }
 
   func tell(_ event: ShardGroupEvent) {
     let waiter: CheckedContinuation<ShardGroupEvent, Never>? = state.withLock { state in
@@ -81,7 +83,7 @@ final class FakeGroup: ShardGroup {
     }
   }
 
-  func join() async throws { tell(.assigned(own)) }
+  func join() async throws { if let own { tell(.assigned(own)) } }
 
   func nextEvent() async -> ShardGroupEvent {
     await withCheckedContinuation { continuation in

@@ -12,9 +12,12 @@ extension LiveSession {
         guard error.isRetriable || error.fatalTo == .operation else { throw error }
         observe(.trouble(error))
       case .assigned(let shards):
+        watch.withLock { $0.assigned() }
         try await turnstile.pass { [self] in try await takeOver(shards, flusher) }
       case .revoked(let shards, let isLost):
+        watch.withLock { $0.revoked(at: environment.clock.monotonicNanoseconds, isLost: isLost) }
         try await turnstile.pass { [self] in try await handOver(shards, isLost: isLost, flusher) }
+        watch.withLock { $0.released(at: environment.clock.monotonicNanoseconds) }
       }
       // After its end the group answers everything with an error, and then says that it is closed.
       if hasEnded { continue }

@@ -8,6 +8,10 @@ public struct LiveWorker: Sendable {
   /// Sessions in a row that may end fenced, or in doubt, without a commit of their own.
   static let vainSessionsMax = 5
   private static let restNanoseconds: Int64 = 500_000_000
+  /// Errors that end a session and not the worker: it goes on from the ledger with a new member of the group.
+  private static let passing: Set<String> = ["fenced", "unknown", "out_of_range", "group_silent", "handover_late"]
+  /// Those of them that say nothing against this worker, however often they come.
+  private static let innocent: Set<String> = ["out_of_range", "group_silent"]
 
   private let compiled: CompiledPlan
   private let environment: EngineEnvironment
@@ -37,21 +41,33 @@ public struct LiveWorker: Sendable {
     let counts = LiveCounts()
     let worker = String(environment.random.next(), radix: 16)
     var vain = 0
+    var isFirst = true
     var entries: Int64 = 0
     while true {
-      let session = try await open(counts, worker)
+      guard let session = try await reopen(counts, worker, isFirst: isFirst) else { continue }
+      isFirst = false
       let before = await session.ledger.fold.number
       do {
         entries += try await session.run(isInterrupted: isInterrupted)
         return try await end(session, counts, entries)
-      } catch let error as WeirError where ["fenced", "unknown", "out_of_range"].contains(error.code) {
+      } catch let error as WeirError where LiveWorker.passing.contains(error.code) {
         let own = await session.committer.entries
         entries += own
-        vain = own > 0 || error.code == "out_of_range" ? 0 : vain + 1
+        vain = own > 0 || LiveWorker.innocent.contains(error.code) ? 0 : vain + 1
         guard vain < LiveWorker.vainSessionsMax, !isInterrupted() else { throw error }
         observe(.trouble(error))
         await environment.clock.sleep(nanoseconds: LiveWorker.restNanoseconds + before % 7 * 50_000_000)
       }
+    }
+  }
+
+  /// Opens a session. A source that was there before and is away now is waited for: nil, after a rest.
+  private func reopen(_ counts: LiveCounts, _ worker: String, isFirst: Bool) async throws -> LiveSession? {
+    do { return try await open(counts, worker) } catch let error as WeirError where error.code == "kafka" && error.isRetriable {
+      guard !isFirst, !isInterrupted() else { throw error }
+      observe(.trouble(error))
+      await environment.clock.sleep(nanoseconds: LiveWorker.restNanoseconds)
+      return nil
     }
   }
 

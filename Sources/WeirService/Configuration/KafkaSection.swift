@@ -6,7 +6,7 @@ import Yams
 extension PipelineLoader {
   private static let keys = [
     "brokers", "topic", "topics", "stream", "group", "start", "partitioner", "misplaced", "assignment", "instance", "isolation",
-    "session", "idle", "queue", "tls", "sasl", "options",
+    "session", "handover", "silence", "idle", "queue", "tls", "sasl", "options",
   ]
 
   func kafka(_ node: Node) -> SourceSpec? {
@@ -29,6 +29,8 @@ extension PipelineLoader {
       settings.readsUncommitted = isolation == "read_uncommitted"
     }
     if let session = members["session"].flatMap({ reader.duration($0, "\(what).session") }) { settings.sessionMicroseconds = session }
+    if let time = members["handover"].flatMap({ reader.duration($0, "\(what).handover") }) { settings.handOverMicroseconds = time }
+    if let time = members["silence"].flatMap({ reader.duration($0, "\(what).silence") }) { settings.silenceMicroseconds = time }
     if let idle = members["idle"].flatMap({ reader.duration($0, "\(what).idle") }) { settings.idleMicroseconds = idle }
     if let queue = members["queue"].flatMap({ reader.bytes($0, "\(what).queue") }) { settings.queueBytes = queue }
     settings.tls = members["tls"].map(tls)
