@@ -1,22 +1,27 @@
 /// A live Kafka source, as a plan holds it.
 public struct KafkaSourceSpec: Sendable, Hashable, Codable {
-  /// Names of topics.
+  /// Names of topics, or patterns of names: POSIX extended regular expressions that begin with `^`.
   public var topics: [String]
-  /// The producers' rule for keys.
-  public var partitioner: Partitioner
+  /// The producers' rule for keys; nil: recognised from the records, and kept in the ledger.
+  public var partitioner: Partitioner?
   /// What becomes of a pipeline whose keys do not lie where the rule puts them.
   public var misplaced: Misplaced
   /// How to reach it: no part of the plan's meaning.
   public var settings: KafkaSettingsSpec
 
   public init(
-    topics: [String], partitioner: Partitioner = .murmur2, misplaced: Misplaced = .halt, settings: KafkaSettingsSpec = .init()
+    topics: [String], partitioner: Partitioner? = nil, misplaced: Misplaced = .halt, settings: KafkaSettingsSpec = .init()
   ) {
     self.topics = topics
     self.partitioner = partitioner
     self.misplaced = misplaced
     self.settings = settings
   }
+
+  public static func isPattern(_ topic: String) -> Bool { topic.hasPrefix("^") }
+
+  /// A key may then lie in one partition of each topic, so no lane has all records of a key.
+  public var readsSeveralTopics: Bool { topics.count > 1 || topics.contains(where: KafkaSourceSpec.isPattern) }
 }
 
 /// Which shard of a stream a producer sends a key to.
@@ -34,6 +39,9 @@ public enum Misplaced: String, Sendable, Hashable, Codable, CaseIterable {
   case halt
   /// All tables are merged, wherever the keys lie. Duplicates are found within a shard.
   case merge
+  /// Tables by the record's key get the shard as one more column of `by`: one result a key and shard, finished in the lane.
+  /// Duplicates are found within a shard.
+  case perShard = "per_shard"
 }
 
 /// Settings of a Kafka source: none changes a row. Secrets are named, never held.

@@ -29,6 +29,7 @@ extension LiveSession {
   private func takeOver(_ names: [String], _ flusher: StateFlusher) async throws {
     if hasEnded { return }
     var fold = try await ledger.refresh()
+    try await lookAtNewShards(names, fold)
     try await followers.catchUp(to: fold.number)
     fold = try await list(names, fold)
     fold = try await begin(names, fold)
@@ -57,10 +58,9 @@ extension LiveSession {
     observe(.assigned(positions))
     for shard in restored {
       guard let reader = readers[shard.id.shard] else { continue }
-      let place = shards.first { $0.name == shard.id.shard }
       let lane = LiveLane(
         shard: shard, reader: reader, compiled: compiled, fold: fold[shard.id],
-        placement: place.flatMap { Placement(compiled, shard: $0, of: shards) }, clock: environment.clock)
+        placement: placement(of: shard.id.shard, fold), clock: environment.clock)
       lanes.withLock { $0[lane.id] = lane }
       await starts.add(lane)
     }

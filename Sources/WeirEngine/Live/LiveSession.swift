@@ -22,7 +22,9 @@ final class LiveSession: Sendable {
   let committer: LiveCommitter
   let merge: LedgerMerge
   let run: RunInfo
-  let shards: [SourceShard]
+  /// What the source had when it was last asked.
+  let shards: Mutex<[SourceShard]>
+  let keyRules = Mutex<[String: KeyRules]>([:])
   let counts: LiveCounts
   let observe: @Sendable (LiveEvent) -> Void
   let settings: KafkaSettingsSpec
@@ -46,7 +48,7 @@ final class LiveSession: Sendable {
     self.ledger = ledger
     self.followers = followers
     self.group = group
-    self.shards = shards
+    self.shards = Mutex(shards)
     self.counts = counts
     self.run = run
     self.observe = observe
@@ -153,8 +155,10 @@ final class LiveSession: Sendable {
       if decision != nil || closes || standing.position != standing.cutPosition { epochs.append(try await lane.shard.cutHere()) }
     }
     guard !epochs.isEmpty else { return false }
+    for (lane, decision) in try ruleDecisions(epochs.map(\.lane), over: await ledger.fold) { decisions[lane, default: []].append(decision) }
     let fold = try await committer.commit(epochs, decisions: decisions)
     for lane in lanes where epochs.contains(where: { $0.lane == lane.id }) { await lane.committed(fold[lane.id]) }
+    adoptRules(of: fold)
     let isLeading = await merge.isHeld
     try await followers.applied(
       fold: fold, merged: [], lanes: Set(epochs.map(\.lane)),

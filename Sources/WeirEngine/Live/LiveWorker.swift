@@ -83,7 +83,7 @@ public struct LiveWorker: Sendable {
       request.shards = shards.map(\.name)
       let ledger = try await LedgerOpening.open(compiled.plan, request, environment)
       let genesis = await ledger.fold.genesis
-      try LiveWorker.checkShards(compiled, genesis, shards)
+      try LiveSession.check(shards, compiled, await ledger.fold)
       _ = try await StateRebuild.ifMissing(compiled, environment: environment, fold: await ledger.fold)
       let followers = Followers(environment: environment, ledger: ledger, ledgerID: genesis.ledgerID, plan: compiled.plan)
       try await followers.catchUp(to: await ledger.fold.number)
@@ -96,17 +96,6 @@ public struct LiveWorker: Sendable {
     } catch {
       await group.close()
       throw error
-    }
-  }
-
-  /// Keys move when a stream gets more shards: what a lane has finished by key would go on in another.
-  private static func checkShards(_ compiled: CompiledPlan, _ genesis: Genesis, _ shards: [SourceShard]) throws(WeirError) {
-    let known = Set(genesis.lanes.map(\.shard))
-    for shard in shards where !known.contains(shard.name) && Placement(compiled, shard: shard, of: shards) != nil {
-      throw WeirError(
-        "shards_changed", "\(shard.stream) has got the partition \(shard.name) since the ledger was started: keys move",
-        advice:
-          "Tables by key are finished in the lanes here. Begin a new lake (--lake DIR --store DIR), or run with source.kafka.misplaced: merge from the start.")
     }
   }
 

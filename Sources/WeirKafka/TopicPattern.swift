@@ -1,0 +1,23 @@
+import Glibc
+
+/// A pattern of topic names as librdkafka understands it: a POSIX extended regular expression that begins with `^`.
+public struct TopicPattern {
+  private final class Compiled {
+    var regex: regex_t
+    init?(_ text: String) {
+      regex = regex_t()
+      if regcomp(&regex, text, REG_EXTENDED | REG_NOSUB) != 0 { return nil }
+    }
+    deinit { regfree(&regex) }
+  }
+
+  private let compiled: Compiled
+
+  /// nil: it is no such expression.
+  public init?(_ text: String) {
+    guard text.hasPrefix("^"), let compiled = Compiled(text) else { return nil }
+    self.compiled = compiled
+  }
+
+  public func fits(_ topic: String) -> Bool { regexec(&compiled.regex, topic, 0, nil, 0) == 0 }
+}
