@@ -44,6 +44,11 @@ class Broker:
         if not self.address:
             raise RuntimeError("the broker did not start")
 
+    def tell(self, command):
+        """down: all connections are cut and none is taken; up."""
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+
     def close(self):
         if self.process:
             self.process.stdin.close()

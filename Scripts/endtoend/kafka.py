@@ -85,9 +85,10 @@ class Stream:
         return self.producer.records
 
 
-def finish(job, stream, workers, seconds=120, settle=None, partitions=PARTITIONS):
+def finish(job, stream, workers, seconds=120, settle=None, partitions=PARTITIONS, closing=True):
     """Waits until everything is committed, stops the workers, compares. Faults."""
-    stream.close_windows(partitions)
+    if closing:
+        stream.close_windows(partitions)
     faults = stream.producer.trimmed(job)
     try:
         broker.wait("all records committed", lambda: broker.committed(job) >= len(stream.records)
@@ -246,6 +247,69 @@ def away(suite):
         suite.claim(away.__doc__, finish(job, stream, [worker]))
 
 
+def restart(suite):
+    """The broker goes away for 15 s, its connections cut and refused, and comes back: the worker goes on by itself"""
+    topic = TOPIC + "-restart"
+    with Broker({topic: PARTITIONS}) as b:
+        if not b.process:
+            return suite.note("not shown on a foreign cluster: a broker that goes away")
+        job = common.Job(suite, suite.path("restart"), "synthetic", [], change=live(topic, session="10s"))
+        stream = Stream(suite, job, b.address, topic, 6000)
+        stream.send(3000)
+        worker = Worker(job, b.address).begin()
+        before = broker.committed(job)
+        broker.wait("it commits", lambda: broker.committed(job) > before, 60)
+        b.tell("down")
+        time.sleep(15)
+        b.tell("up")
+        stream.send()
+        suite.claim(restart.__doc__, finish(job, stream, [worker]))
+
+
+def large(suite):
+    """Records of 10 MiB among small ones, each read as it comes"""
+    topic = TOPIC + "-large"
+    with Broker({topic: 1}) as b:
+        job = common.Job(suite, suite.path("large"), "synthetic", [], change=live(topic))
+        stream = Stream(suite, job, b.address, topic, 1000)
+        stream.producer = Producer(b.address, **{"message.max.bytes": 12_000_000})
+        stream.producer.bytes = {}
+        stream.send(500)
+        worker = Worker(job, b.address).begin()
+
+        def all_read():
+            broker.wait("all committed", lambda: broker.committed(job) == len(stream.records) or not worker.is_running, 60)
+        for i in range(2):
+            all_read()          # the mock keeps no more than one such record
+            note = b"x" * ((10 << 20) - 100)
+            stream.producer.send(topic, b'{"id":"large%d","user":"u","t":%d,"kind":"view","note":"%s"}' % (i, 6000 + i, note), b"u", timestamp=6000)
+            stream.producer.flush()
+            all_read()
+            stream.send(250)
+        stream.producer.bytes = {}
+        faults = finish(job, stream, [worker], partitions=1)
+        suite.claim(large.__doc__, faults + [f"lost: {g}" for g in worker.saw("gap")])
+
+
+def pattern(suite):
+    """A pattern of topics, the producers' rule recognised: tables by user are merged over the topics, and equal the reference"""
+    name = TOPIC + "-pattern"
+    with Broker({f"{name}-a": 2, f"{name}-b": 3, f"other-{name}": 1}) as b:
+        job = common.Job(suite, suite.path("pattern"), "synthetic", [], change=live(f"^{name}-[ab]$", group=name))
+        stream = Stream(suite, job, b.address, f"{name}-a", 4000)
+        worker = None
+        while not stream.is_done:
+            stream.topic = f"{name}-{'ab'[stream.at // 1000 % 2]}"
+            stream.send(1000)
+            worker = worker or Worker(job, b.address)
+        for topic, partitions in ((f"{name}-a", 2), (f"{name}-b", 3)):
+            stream.topic = topic
+            stream.close_windows(partitions)
+        faults = finish(job, stream, [worker], closing=False)
+        read = sorted(worker.saw("assigned")[-1]["positions"])
+        suite.claim(pattern.__doc__, faults + ([] if read == [f"{name}-a/{i}" for i in range(2)] + [f"{name}-b/{i}" for i in range(3)] else [f"it reads {read}"]))
+
+
 def silent(suite):
     """The broker loses its answer to a worker that joins: the worker asks again by itself"""
     topic = TOPIC + "-silent"
@@ -347,9 +411,9 @@ def deployments(suite):
 
 def main():
     suite = common.Suite("kafka", 1200, __doc__, lambda a: a.add_argument("--only", help="one part: one_worker, merged, several, …"))
-    parts = [one_worker, merged, several, refusals, away, silent, idle, gap, deployments]
+    parts = [several, merged, away, restart, one_worker, deployments, silent, gap, refusals, large, pattern, idle]
     only = suite.arguments.only
-    suite.run(*[p for p in parts if not only or p.__name__ == only])
+    suite.run(*[p for p in parts if not only or p.__name__ == only], together=3)
 
 
 if __name__ == "__main__":

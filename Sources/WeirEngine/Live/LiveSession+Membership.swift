@@ -56,11 +56,12 @@ extension LiveSession {
       throw error
     }
     observe(.assigned(positions))
+    let all = shards.withLock { $0 }
     for shard in restored {
       guard let reader = readers[shard.id.shard] else { continue }
       let lane = LiveLane(
         shard: shard, reader: reader, compiled: compiled, fold: fold[shard.id],
-        placement: placement(of: shard.id.shard, fold), clock: environment.clock)
+        placement: placements.placement(of: shard.id.shard, in: all, fold), clock: environment.clock)
       lanes.withLock { $0[lane.id] = lane }
       await starts.add(lane)
     }

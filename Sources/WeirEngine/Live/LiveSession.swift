@@ -24,7 +24,7 @@ final class LiveSession: Sendable {
   let run: RunInfo
   /// What the source had when it was last asked.
   let shards: Mutex<[SourceShard]>
-  let keyRules = Mutex<[String: KeyRules]>([:])
+  let placements: Placements
   let counts: LiveCounts
   let observe: @Sendable (LiveEvent) -> Void
   let settings: KafkaSettingsSpec
@@ -49,6 +49,7 @@ final class LiveSession: Sendable {
     self.followers = followers
     self.group = group
     self.shards = Mutex(shards)
+    placements = Placements(compiled)
     self.counts = counts
     self.run = run
     self.observe = observe
@@ -155,10 +156,13 @@ final class LiveSession: Sendable {
       if decision != nil || closes || standing.position != standing.cutPosition { epochs.append(try await lane.shard.cutHere()) }
     }
     guard !epochs.isEmpty else { return false }
-    for (lane, decision) in try ruleDecisions(epochs.map(\.lane), over: await ledger.fold) { decisions[lane, default: []].append(decision) }
+    let known = await ledger.fold
+    for (lane, decision) in try placements.decisions(epochs.map(\.lane), of: shards.withLock { $0 }, over: known) {
+      decisions[lane, default: []].append(decision)
+    }
     let fold = try await committer.commit(epochs, decisions: decisions)
     for lane in lanes where epochs.contains(where: { $0.lane == lane.id }) { await lane.committed(fold[lane.id]) }
-    adoptRules(of: fold)
+    placements.adopt(fold)
     let isLeading = await merge.isHeld
     try await followers.applied(
       fold: fold, merged: [], lanes: Set(epochs.map(\.lane)),
