@@ -22,7 +22,7 @@ import common
 
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "endtoend"))
 MOCK = os.path.join(common.ROOT, ".build", "release", "weir-mock-kafka")
-PEERS = {"bytewax": ["bytewax[kafka]==0.21.1", "orjson"], "quix": ["quixstreams==3.23.1", "orjson"], "faust": ["faust-streaming==0.11.3", "orjson"]}
+PEERS = {"bytewax": ["bytewax[kafka]==0.21.1", "orjson"], "quix": ["quixstreams==3.28.1", "orjson"], "faust": ["faust-streaming==0.15.3", "cramjam", "orjson"]}
 TOPIC = "ads"
 USER = re.compile(rb'"user_id":"([^"]*)"')
 TICKS = os.sysconf("SC_CLK_TCK")
