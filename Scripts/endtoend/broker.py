@@ -44,6 +44,11 @@ class Broker:
         if not self.address:
             raise RuntimeError("the broker did not start")
 
+    def tell(self, command):
+        """down: all connections are cut and none is taken; up."""
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+
     def close(self):
         if self.process:
             self.process.stdin.close()
@@ -152,20 +157,10 @@ class Worker:
         with open(self.err) as f:
             return f.read().strip()[-800:]
 
-    def begin(self, address, seconds=40):
-        """Waits until it reads. Now and then (twice in about 80 joins, after a kill and after an orderly end) a member of the mock
-        broker's group waits in join-state `wait-join` for an answer that does not come; why, mock or client, is not known yet.
-        Then another worker takes its place, which is told, and is returned."""
-        for _ in range(3):
-            with contextlib.suppress(RuntimeError):
-                wait("partitions", lambda: self.saw("assigned") or not self.is_running, seconds)
-                return self
-            with open(self.err) as f:
-                last = [line for line in f.read().split("\n") if "join-state" in line][-1:]
-            print(f"       worker {self.number} got no answer from its group for {seconds} s, and is replaced: {last}", flush=True)
-            self.kill()
-            self = Worker(self.job, address)
-        raise RuntimeError("no worker gets an answer from its group")
+    def begin(self, seconds=90):
+        """Waits until it reads."""
+        wait(f"worker {self.number} reads", lambda: self.saw("assigned") or not self.is_running, seconds)
+        return self
 
     def kill(self):
         self.process.kill()

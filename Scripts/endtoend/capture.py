@@ -165,7 +165,7 @@ def recorded(suite, name, change, idle=False):
         if change.get("misplaced") == "merge":
             stream.producer = Producer(b.address, partitioner="random")
         stream.send(2000)
-        worker = Worker(job, b.address).begin(b.address)
+        worker = Worker(job, b.address).begin()
         while not stream.is_done:
             stream.send(2000)
             # Long enough that partitions go idle, and wake.

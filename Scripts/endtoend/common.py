@@ -13,7 +13,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+import traceback
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "Scripts", "oracle"))
@@ -88,19 +90,32 @@ class Suite:
     def path(self, *parts):
         return os.path.join(self.directory, *parts)
 
-    def run(self, *claims):
-        """Runs functions that make claims; an exception in one is a failed claim. Ends the program."""
-        for make in claims:
-            try:
-                make(self)
-            except TooLong as e:
-                self.claim(f"{self.name} ends in time", str(e))
-                break
-            except Exception as e:
-                import traceback
-                where = traceback.extract_tb(e.__traceback__)[-1]
-                self.claim(getattr(make, "__doc__", None) or make.__name__,
-                           f"{type(e).__name__}: {e} ({os.path.basename(where.filename)}:{where.lineno})")
+    def _make(self, make):
+        try:
+            make(self)
+        except TooLong:
+            raise
+        except Exception as e:
+            where = traceback.extract_tb(e.__traceback__)[-1]
+            self.claim(getattr(make, "__doc__", None) or make.__name__,
+                       f"{type(e).__name__}: {e} ({os.path.basename(where.filename)}:{where.lineno})")
+
+    def run(self, *claims, together=1):
+        """Runs functions that make claims, so many at a time; an exception in one is a failed claim. Ends the program."""
+        waiting = list(reversed(claims))
+
+        def work():
+            while waiting:
+                self._make(waiting.pop())
+        threads = [threading.Thread(target=work, daemon=True) for _ in range(together - 1)]
+        try:
+            for thread in threads:
+                thread.start()
+            work()
+            for thread in threads:
+                thread.join()
+        except TooLong as e:
+            self.claim(f"{self.name} ends in time", str(e))
         signal.alarm(0)
         if not self.failed and not self.arguments.keep:
             shutil.rmtree(self.directory, ignore_errors=True)

@@ -85,9 +85,10 @@ class Stream:
         return self.producer.records
 
 
-def finish(job, stream, workers, seconds=120, settle=None, partitions=PARTITIONS):
+def finish(job, stream, workers, seconds=120, settle=None, partitions=PARTITIONS, closing=True):
     """Waits until everything is committed, stops the workers, compares. Faults."""
-    stream.close_windows(partitions)
+    if closing:
+        stream.close_windows(partitions)
     faults = stream.producer.trimmed(job)
     try:
         broker.wait("all records committed", lambda: broker.committed(job) >= len(stream.records)
@@ -115,7 +116,7 @@ def one_worker(suite):
         lag = lags(b.address, job)
         suite.claim(one_worker.__doc__, faults)
         suite.claim("the broker's offsets of the group follow the ledger: other tools see no lag", lag)
-        again = Worker(job, b.address).begin(b.address)
+        again = Worker(job, b.address).begin()
         broker.wait("the worker reads", lambda: again.saw("assigned"), 60)
         time.sleep(1)
         ends = {f"{r.topic}/{r.partition}": 0 for r in stream.records}
@@ -157,7 +158,7 @@ def merged(suite):
             broker.wait("the worker commits", lambda: broker.committed(job) > before or not worker.is_running, 60)
             time.sleep(suite.random.random())
             worker.kill()
-            worker = Worker(job, b.address).begin(b.address)
+            worker = Worker(job, b.address).begin()
         stream.send()
         suite.claim(f"{merged.__doc__} ({kills} kills)", finish(job, stream, [worker]))
 
@@ -238,12 +239,93 @@ def away(suite):
         job = common.Job(suite, suite.path("away"), "synthetic", [], change=live(topic, session="30s"))
         stream = Stream(suite, job, b.address, topic, 6000)
         stream.send(3000)
-        worker = Worker(job, b.address).begin(b.address)
+        worker = Worker(job, b.address).begin()
         b.process.send_signal(signal.SIGSTOP)
         time.sleep(12)
         b.process.send_signal(signal.SIGCONT)
         stream.send()
         suite.claim(away.__doc__, finish(job, stream, [worker]))
+
+
+def restart(suite):
+    """The broker goes away for 15 s, its connections cut and refused, and comes back: the worker goes on by itself"""
+    topic = TOPIC + "-restart"
+    with Broker({topic: PARTITIONS}) as b:
+        if not b.process:
+            return suite.note("not shown on a foreign cluster: a broker that goes away")
+        job = common.Job(suite, suite.path("restart"), "synthetic", [], change=live(topic, session="10s"))
+        stream = Stream(suite, job, b.address, topic, 6000)
+        stream.send(3000)
+        worker = Worker(job, b.address).begin()
+        before = broker.committed(job)
+        broker.wait("it commits", lambda: broker.committed(job) > before, 60)
+        b.tell("down")
+        time.sleep(15)
+        b.tell("up")
+        stream.send()
+        suite.claim(restart.__doc__, finish(job, stream, [worker]))
+
+
+def large(suite):
+    """Records of 10 MiB among small ones"""
+    topic = TOPIC + "-large"
+    with Broker({topic: 1}) as b:
+        job = common.Job(suite, suite.path("large"), "synthetic", [], change=live(topic))
+        stream = Stream(suite, job, b.address, topic, 1000)
+        # Compressed: the mock keeps 5 MB of a partition.
+        stream.producer = Producer(b.address, **{"message.max.bytes": 12_000_000, "compression.type": "zstd"})
+        stream.send(500)
+        worker = Worker(job, b.address).begin()
+        for i in range(3):
+            note = b"x" * ((10 << 20) - 100)
+            stream.producer.send(topic, b'{"id":"large%d","user":"u","t":%d,"kind":"view","note":"%s"}' % (i, 6000 + i, note), b"u", timestamp=6000)
+            stream.send(100)
+        stream.producer.bytes = {}
+        faults = finish(job, stream, [worker], partitions=1)
+        suite.claim(large.__doc__, faults + [f"lost: {g}" for g in worker.saw("gap")])
+
+
+def pattern(suite):
+    """A pattern of topics, the producers' rule recognised: tables by user are merged over the topics, and equal the reference"""
+    name = TOPIC + "-pattern"
+    with Broker({f"{name}-a": 2, f"{name}-b": 3, f"other-{name}": 1}) as b:
+        job = common.Job(suite, suite.path("pattern"), "synthetic", [], change=live(f"^{name}-[ab]$", group=name))
+        stream = Stream(suite, job, b.address, f"{name}-a", 4000)
+        worker = None
+        while not stream.is_done:
+            stream.topic = f"{name}-{'ab'[stream.at // 1000 % 2]}"
+            stream.send(1000)
+            worker = worker or Worker(job, b.address)
+        for topic, partitions in ((f"{name}-a", 2), (f"{name}-b", 3)):
+            stream.topic = topic
+            stream.close_windows(partitions)
+        faults = finish(job, stream, [worker], closing=False)
+        read = sorted(worker.saw("assigned")[-1]["positions"])
+        suite.claim(pattern.__doc__, faults + ([] if read == [f"{name}-a/{i}" for i in range(2)] + [f"{name}-b/{i}" for i in range(3)] else [f"it reads {read}"]))
+
+
+def silent(suite):
+    """The broker loses its answer to a worker that joins: the worker asks again by itself"""
+    topic = TOPIC + "-silent"
+    with Broker({topic: PARTITIONS}) as b:
+        if not b.process:
+            return suite.note("not shown on a foreign cluster: a coordinator that loses an answer")
+        job = common.Job(suite, suite.path("silent"), "synthetic", [], change=live(topic, options={"debug": "cgrp,protocol"}))
+        stream = Stream(suite, job, b.address, topic, 4000)
+        stream.send(2000)
+        faults = Worker(job, b.address).begin().stop()
+        # The group waits 5 s for members now. While the broker sleeps, the time of the one that joins runs out, and the mock
+        # forgets it together with what it still owes it.
+        worker = Worker(job, b.address)
+        broker.wait("it asks to join", lambda: "Sent JoinGroupRequest" in open(worker.err).read(), 60)
+        b.process.send_signal(signal.SIGSTOP)
+        time.sleep(7.5)
+        b.process.send_signal(signal.SIGCONT)
+        stream.send()
+        faults += finish(job, stream, [worker])
+        with open(worker.err) as f:
+            asked = f.read().count("Sent JoinGroupRequest")
+        suite.claim(silent.__doc__, faults + ([] if asked > 1 else ["it asked once: the answer was not lost, nothing is shown"]))
 
 
 def idle(suite):
@@ -275,7 +357,7 @@ def gap(suite):
         stream = Stream(suite, job, b.address, topic, 2000)
         stream.producer.client = Producer(b.address, **{"batch.num.messages": 100}).client
         stream.send()
-        worker = Worker(job, b.address).begin(b.address)
+        worker = Worker(job, b.address).begin()
         broker.wait("all committed", lambda: broker.committed(job) == len(stream.records), 60)
         faults = worker.stop()
         read = len(stream.records)
@@ -283,7 +365,7 @@ def gap(suite):
         for _ in range(6000):           # 12 MB: more than the mock keeps
             stream.producer.send(topic, filler, b"filler", timestamp=1)
         stream.producer.flush()
-        worker = Worker(job, b.address).begin(b.address)
+        worker = Worker(job, b.address).begin()
         broker.wait("the gap is told", lambda: worker.saw("gap") or not worker.is_running, 30)
         told = worker.saw("gap")
         faults += [] if told and told[0]["from"] == read else [f"told: {told}; {worker.talk}"]
@@ -306,7 +388,7 @@ def deployments(suite):
         other.lake, other.store = job.lake, job.store
         stream = Stream(suite, job, b.address, topic, 8000)
         stream.send(1000)
-        workers = [Worker(job, b.address).begin(b.address), Worker(other, b.address).begin(b.address)]
+        workers = [Worker(job, b.address).begin(), Worker(other, b.address).begin()]
         while not stream.is_done:
             stream.send(500)
             time.sleep(0.3)
@@ -316,16 +398,16 @@ def deployments(suite):
         for w in workers:
             if w.is_running:
                 w.stop()
-        last = Worker(job, b.address).begin(b.address)      # whoever is left goes on; the end is an orderly one
+        last = Worker(job, b.address).begin()      # whoever is left goes on; the end is an orderly one
         faults = last.stop() + ([] if fenced else ["nobody was fenced"])
         suite.claim(deployments.__doc__, faults + broker.faults(job, stream.records) + job.verify_faults())
 
 
 def main():
     suite = common.Suite("kafka", 1200, __doc__, lambda a: a.add_argument("--only", help="one part: one_worker, merged, several, …"))
-    parts = [one_worker, merged, several, refusals, away, idle, gap, deployments]
+    parts = [several, merged, away, restart, one_worker, deployments, silent, gap, refusals, large, pattern, idle]
     only = suite.arguments.only
-    suite.run(*[p for p in parts if not only or p.__name__ == only])
+    suite.run(*[p for p in parts if not only or p.__name__ == only], together=3)
 
 
 if __name__ == "__main__":

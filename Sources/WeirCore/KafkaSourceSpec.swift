@@ -1,22 +1,27 @@
 /// A live Kafka source, as a plan holds it.
 public struct KafkaSourceSpec: Sendable, Hashable, Codable {
-  /// Names of topics.
+  /// Names of topics, or patterns of names: POSIX extended regular expressions that begin with `^`.
   public var topics: [String]
-  /// The producers' rule for keys.
-  public var partitioner: Partitioner
+  /// The producers' rule for keys; nil: recognised from the records, and kept in the ledger.
+  public var partitioner: Partitioner?
   /// What becomes of a pipeline whose keys do not lie where the rule puts them.
   public var misplaced: Misplaced
   /// How to reach it: no part of the plan's meaning.
   public var settings: KafkaSettingsSpec
 
   public init(
-    topics: [String], partitioner: Partitioner = .murmur2, misplaced: Misplaced = .halt, settings: KafkaSettingsSpec = .init()
+    topics: [String], partitioner: Partitioner? = nil, misplaced: Misplaced = .halt, settings: KafkaSettingsSpec = .init()
   ) {
     self.topics = topics
     self.partitioner = partitioner
     self.misplaced = misplaced
     self.settings = settings
   }
+
+  public static func isPattern(_ topic: String) -> Bool { topic.hasPrefix("^") }
+
+  /// A key may then lie in one partition of each topic, so no lane has all records of a key.
+  public var readsSeveralTopics: Bool { topics.count > 1 || topics.contains(where: KafkaSourceSpec.isPattern) }
 }
 
 /// Which shard of a stream a producer sends a key to.
@@ -34,6 +39,9 @@ public enum Misplaced: String, Sendable, Hashable, Codable, CaseIterable {
   case halt
   /// All tables are merged, wherever the keys lie. Duplicates are found within a shard.
   case merge
+  /// Tables by the record's key get the shard as one more column of `by`: one result a key and shard, finished in the lane.
+  /// Duplicates are found within a shard.
+  case perShard = "per_shard"
 }
 
 /// Settings of a Kafka source: none changes a row. Secrets are named, never held.
@@ -75,6 +83,10 @@ public struct KafkaSettingsSpec: Sendable, Hashable, Codable {
   public var instance: String?
   public var readsUncommitted = false
   public var sessionMicroseconds: Int64 = 45_000_000
+  /// How long handing partitions over may take; nil: half of ``sessionMicroseconds``.
+  public var handOverMicroseconds: Int64?
+  /// The group's silence after which a worker joins anew; nil: see ``silence``.
+  public var silenceMicroseconds: Int64?
   /// A shard without records for so long leaves the merged watermark by a decision.
   public var idleMicroseconds: Int64 = 30_000_000
   /// Of all shards together: what may lie unread in the client.
@@ -84,4 +96,14 @@ public struct KafkaSettingsSpec: Sendable, Hashable, Codable {
   public var options: [String: String] = [:]
 
   public init() {}
+
+  /// Microseconds that handing partitions over may take.
+  public var handOver: Int64 { handOverMicroseconds ?? sessionMicroseconds / 2 }
+
+  /// Microseconds that the group waits for a member to give its partitions back, and a member for the group's answer before
+  /// it asks again: twice what a hand-over may take, and no less than a session.
+  public var rebalance: Int64 { max(sessionMicroseconds, handOver * 2) }
+
+  /// Microseconds of the group's silence after which a worker joins anew: three rebalances, half a minute at least.
+  public var silence: Int64 { silenceMicroseconds ?? max(30_000_000, rebalance * 3) }
 }

@@ -119,7 +119,8 @@ extension KafkaConsumerSettings {
     let behind = "positions come from the ledger; the broker's offsets only follow it"
     let queues = "use the queue settings of the source"
     return [
-      "bootstrap.servers": own, "group.id": own, "enable.auto.commit": behind, "enable.auto.offset.store": behind,
+      "bootstrap.servers": own, "group.id": own, "max.poll.interval.ms": "use handover", "session.timeout.ms": "use session",
+      "enable.auto.commit": behind, "enable.auto.offset.store": behind,
       "auto.offset.reset": "an offset that is not there any more is a gap to be recorded, not to be skipped",
       "enable.partition.eof": own, "log.queue": own, "isolation.level": own, "partition.assignment.strategy": own,
       "queued.min.messages": queues, "queued.max.messages.kbytes": queues, "security.protocol": own,
@@ -135,6 +136,8 @@ extension KafkaConsumerSettings {
     try conf.set("partition.assignment.strategy", strategy.rawValue)
     try conf.set("isolation.level", isolation.rawValue)
     try conf.set("session.timeout.ms", sessionTimeoutMilliseconds)
+    // Not about polling here: the client's own threads poll. It is the group's rebalance time-out.
+    try conf.set("max.poll.interval.ms", max(sessionTimeoutMilliseconds, rebalanceTimeoutMilliseconds))
     if connection.options["heartbeat.interval.ms"] == nil {
       try conf.set("heartbeat.interval.ms", max(100, min(3_000, sessionTimeoutMilliseconds / 3)))
     }

@@ -78,9 +78,10 @@ extension KafkaConsumer {
     }
   }
 
-  /// The partitions that topics have now; for a pattern (`^orders-`) those of all topics that fit are found by the group.
+  /// The partitions that a topic has now, or all topics that fit a pattern (`^orders-`).
   public func partitions(of topic: String) async throws -> [KafkaPartition] {
-    try await query { handle throws(KafkaError) in
+    if topic.hasPrefix("^") { return try await partitions(matching: topic) }
+    return try await query { handle throws(KafkaError) in
       guard let object = rd_kafka_topic_new(handle.pointer, topic, nil) else {
         throw .settings("\(topic) is no name of a topic")
       }
@@ -97,6 +98,24 @@ extension KafkaConsumer {
         throw KafkaError(found.err, "cannot ask for the partitions of \(topic)")
       }
       return (0..<Int(found.partition_cnt)).map { KafkaPartition(topic, found.partitions[$0].id) }.sorted()
+    }
+  }
+
+  /// By the same regular expressions as the client's subscription goes by: POSIX, extended.
+  private func partitions(matching pattern: String) async throws -> [KafkaPartition] {
+    try await query { handle throws(KafkaError) in
+      guard let pattern = TopicPattern(pattern) else { throw .settings("\(pattern) is no pattern of topics") }
+      var metadata: UnsafePointer<rd_kafka_metadata>?
+      let code = rd_kafka_metadata(handle.pointer, 1, nil, &metadata, KafkaConsumer.queryMilliseconds)
+      guard code == RD_KAFKA_RESP_ERR_NO_ERROR, let metadata else { throw KafkaError(code, "cannot ask which topics there are") }
+      defer { rd_kafka_metadata_destroy(metadata) }
+      var all: [KafkaPartition] = []
+      for index in 0..<Int(metadata.pointee.topic_cnt) {
+        let found = metadata.pointee.topics[index]
+        guard found.err == RD_KAFKA_RESP_ERR_NO_ERROR, let name = found.topic.map({ String(cString: $0) }), pattern.fits(name) else { continue }
+        all += (0..<Int(found.partition_cnt)).map { KafkaPartition(name, found.partitions[$0].id) }
+      }
+      return all.sorted()
     }
   }
 

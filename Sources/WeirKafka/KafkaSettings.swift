@@ -81,6 +81,9 @@ public struct KafkaConsumerSettings: Sendable, Hashable {
   public var isolation = Isolation.readCommitted
   /// A member not heard of for so long has lost its partitions.
   public var sessionTimeoutMilliseconds = 45_000
+  /// How long the group waits for its members when it changes, and a member for the group's answer before it asks again. No
+  /// less than the session time-out.
+  public var rebalanceTimeoutMilliseconds = 60_000
   /// The largest record that can be read.
   public var recordBytesMax = 10 << 20
   /// Back-pressure: fetching for a partition stops when so much of it lies unread in librdkafka.

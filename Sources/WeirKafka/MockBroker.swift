@@ -11,11 +11,16 @@ public final class MockBroker: @unchecked Sendable {
   private let cluster: OpaquePointer
 
   /// Starts the brokers, on ports that the system chooses.
-  public init(brokers: Int = 1) throws(KafkaError) {
+  /// - Parameter isTalking: tells on standard error what its groups and connections do.
+  public init(brokers: Int = 1, isTalking: Bool = false) throws(KafkaError) {
     let conf = rd_kafka_conf_new()
-    // It would say that it knows no brokers, which is so.
-    rd_kafka_conf_set_log_cb(conf, nil)
     var text = [CChar](repeating: 0, count: 512)
+    if isTalking {
+      rd_kafka_conf_set(conf, "debug", "mock", &text, text.count)
+    } else {
+      // It would say that it knows no brokers, which is so.
+      rd_kafka_conf_set_log_cb(conf, nil)
+    }
     guard let client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, &text, text.count) else {
       rd_kafka_conf_destroy(conf)
       throw .settings("mock broker: \(KafkaConfiguration.string(text))")

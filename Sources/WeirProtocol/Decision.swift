@@ -16,6 +16,9 @@ public enum Decision: Sendable, Equatable {
   case lanesListed([LaneID], generation: Int64)
   /// Records lost at the source: the positions `(from, to]` of the lane's shard.
   case gap(from: Position, to: Position, reason: String)
+  /// Rules that every keyed record of the stream fits so far, in the order of ``Partitioner/allCases``: the producers' is one of
+  /// them. What several entries say is what is left in all of them.
+  case partitioner(stream: String, rules: [Partitioner])
 }
 
 extension Decision {
@@ -31,6 +34,8 @@ extension Decision {
       kind("lanesListed", ["lanes": .array(lanes.map { .string($0.text) }), "generation": .int(generation)])
     case .gap(let from, let to, let reason):
       kind("gap", ["from": .string(from.text), "to": .string(to.text), "reason": .string(reason)])
+    case .partitioner(let stream, let rules):
+      kind("partitioner", ["stream": .string(stream), "rules": rules.json])
     }
   }
 
@@ -57,10 +62,29 @@ extension Decision {
       self = .gap(
         from: try json.requiredPosition("from"), to: try json.requiredPosition("to"),
         reason: try json.requiredString("reason"))
+    case "partitioner":
+      self = .partitioner(stream: try json.requiredString("stream"), rules: try [Partitioner](json: json.required("rules")))
     default:
       throw WeirError(
         "ledger_decision", "the ledger holds a decision of the unknown kind \"\(kind)\"",
         advice: "It was written by a newer Weir: use that version, or a newer one.")
+    }
+  }
+}
+
+extension [Partitioner] {
+  var json: JSONValue { .array(map { .string($0.rawValue) }) }
+
+  init(json: JSONValue) throws(WeirError) {
+    guard case .array(let items) = json else { throw WeirError.corruptLedger("the rules of a stream are no list") }
+    self = []
+    for item in items {
+      guard case .string(let name) = item, let rule = Partitioner(rawValue: name) else {
+        throw WeirError(
+          "ledger_decision", "the ledger holds a rule for keys that this version does not know",
+          advice: "It was written by a newer Weir: use that version, or a newer one.")
+      }
+      append(rule)
     }
   }
 }

@@ -15,6 +15,8 @@ public struct LedgerFold: Sendable, Equatable {
   public internal(set) var lookups: [String: LookupVersion]
   /// By the table's path; a table without files so far is missing.
   public internal(set) var tables: [String: TableFold]
+  /// By stream: the rules for keys that all its records fit; missing: nothing was decided.
+  public internal(set) var partitioners: [String: [Partitioner]]
   /// Minimum of the watermarks of the listed lanes that are not idle (all idle: the greatest), decisions included. Never
   /// goes back.
   public private(set) var mergedWatermark: Int64
@@ -34,12 +36,13 @@ public struct LedgerFold: Sendable, Equatable {
     }
     lookups = [:]
     tables = [:]
+    partitioners = [:]
     mergedWatermark = Watermark.minimum
   }
 
   init(
     genesis: Genesis, number: Int64, hash: String, lanes: [LaneID: LaneFold], lookups: [String: LookupVersion],
-    tables: [String: TableFold], mergedWatermark: Int64
+    tables: [String: TableFold], partitioners: [String: [Partitioner]], mergedWatermark: Int64
   ) {
     self.genesis = genesis
     self.number = number
@@ -47,6 +50,7 @@ public struct LedgerFold: Sendable, Equatable {
     self.lanes = lanes
     self.lookups = lookups
     self.tables = tables
+    self.partitioners = partitioners
     self.mergedWatermark = mergedWatermark
   }
 
@@ -232,6 +236,8 @@ extension LedgerFold {
       for lane in listed where lanes[lane] == nil {
         lanes[lane] = LaneFold(generation: generation, floor: mergedWatermark)
       }
+    case .partitioner(let stream, let rules):
+      partitioners[stream] = (partitioners[stream] ?? Partitioner.allCases).filter(rules.contains)
     case .gap: break
     }
   }

@@ -19,7 +19,7 @@ extension LedgerFold {
   }
 
   private func encoded(hash snapshotHash: String) -> [UInt8] {
-    let document = JSONValue.members([
+    var document = JSONValue.members([
       "format": .int(LedgerFold.format), "number": .int(number), "entryHash": .string(hash), "genesis": genesis.json,
       "lanes": .array(lanes.sorted { $0.key < $1.key }.map { $0.value.json(of: $0.key) }),
       "lookups": .object(
@@ -27,6 +27,11 @@ extension LedgerFold {
       "tables": .object(tables.sorted { utf8Precedes($0.key, $1.key) }.map { JSONValue.Member($0.key, $0.value.json) }),
       "mergedWatermark": .watermark(mergedWatermark), "hash": .string(snapshotHash),
     ])
+    // Left out where nothing was decided, as in snapshots from before there was such a decision.
+    if !partitioners.isEmpty, case .object(let members) = document {
+      let rules = partitioners.sorted { utf8Precedes($0.key, $1.key) }.map { JSONValue.Member($0.key, $0.value.json) }
+      document = .object(members + [JSONValue.Member("partitioners", .object(rules))])
+    }
     return document.bytes + [0x0A]
   }
 
@@ -39,9 +44,13 @@ extension LedgerFold {
     for member in try json.requiredMembers("lookups") { lookups[member.name] = try LookupVersion(json: member.value) }
     var tables: [String: TableFold] = [:]
     for member in try json.requiredMembers("tables") { tables[member.name] = try TableFold(json: member.value) }
+    var partitioners: [String: [Partitioner]] = [:]
+    if json["partitioners"] != nil {
+      for member in try json.requiredMembers("partitioners") { partitioners[member.name] = try [Partitioner](json: member.value) }
+    }
     self.init(
       genesis: try Genesis(json: json.required("genesis")), number: try json.requiredInt("number"),
-      hash: try json.requiredString("entryHash"), lanes: lanes, lookups: lookups, tables: tables,
+      hash: try json.requiredString("entryHash"), lanes: lanes, lookups: lookups, tables: tables, partitioners: partitioners,
       mergedWatermark: try json.requiredWatermark("mergedWatermark"))
   }
 }

@@ -10,7 +10,8 @@ struct MockKafka: ParsableCommand {
     abstract: "A Kafka broker for tests: prints its address, runs until stdin closes or SIGTERM.",
     discussion: """
       Keeps about 5 MB of each partition and drops older records. Looks no offset up by time, hides no aborted \
-      transaction, forgets everything at its end.
+      transaction, forgets everything at its end. Takes commands on stdin, a line each: down (cuts all connections, and \
+      takes no new ones), up.
       """)
 
   @Option(name: .customLong("topic"), help: "A topic to make, with its partitions: NAME:COUNT. May be repeated.")
@@ -19,16 +20,23 @@ struct MockKafka: ParsableCommand {
   @Option(help: "Brokers of the cluster.")
   var brokers = 1
 
+  @Flag(name: .customLong("debug"), help: "Tell on standard error what groups and connections do.")
+  var isTalking = false
+
   func run() throws {
     let made = try topics.map(MockKafka.topic)
-    let broker = try MockBroker(brokers: max(1, brokers))
+    let broker = try MockBroker(brokers: max(1, brokers), isTalking: isTalking)
     for (name, partitions) in made { try broker.createTopic(name, partitions: partitions) }
     print(broker.bootstrap)
     fflush(nil)
     // SIGTERM ends the process as it always does: there is nothing to save.
-    var chunk = [UInt8](repeating: 0, count: 4096)
-    var count = 1
-    while count > 0 || (count < 0 && errno == EINTR) { count = read(0, &chunk, chunk.count) }
+    while let command = readLine() {
+      switch command {
+      case "down": broker.setDown()
+      case "up": broker.setUp()
+      default: throw ValidationError("\(command) is no command: down, up")
+      }
+    }
     withExtendedLifetime(broker) {}
   }
 

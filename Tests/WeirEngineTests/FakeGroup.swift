@@ -6,7 +6,8 @@ import WeirCore
 final class FakeTopic: Sendable {
   struct Shard {
     var low: Int64 = 0
-    var records: [[UInt8]] = []
+    /// nil: a position without a record.
+    var records: [[UInt8]?] = []
     var high: Int64 { low + Int64(records.count) }
   }
 
@@ -18,8 +19,14 @@ final class FakeTopic: Sendable {
     shards = Mutex(Dictionary(uniqueKeysWithValues: (0..<count).map { ("t/\($0)", Shard()) }))
   }
 
-  func send(_ texts: [String], to shard: String) {
-    shards.withLock { $0[shard, default: Shard()].records += texts.map { Array($0.utf8) } }
+  /// - Parameter gapEvery: after so many records two positions stay without one.
+  func send(_ texts: [String], to shard: String, gapEvery: Int = .max) {
+    var records: [[UInt8]?] = []
+    for (i, text) in texts.enumerated() {
+      records.append(Array(text.utf8))
+      if (i + 1) % gapEvery == 0 { records += [nil, nil] }
+    }
+    shards.withLock { $0[shard, default: Shard()].records += records }
   }
 
   /// Forgets the first records.
@@ -33,7 +40,7 @@ final class FakeTopic: Sendable {
   }
 
   /// Records from a position, at most so many; nil if the position is not there.
-  func read(_ shard: String, at position: Int64, count: Int) -> [[UInt8]]? {
+  func read(_ shard: String, at position: Int64, count: Int) -> [[UInt8]?]? {
     shards.withLock { all in
       guard let s = all[shard], position >= s.low, position <= s.high else { return nil }
       return Array(s.records[Int(position - s.low)...].prefix(count))
@@ -53,13 +60,15 @@ final class FakeGroup: ShardGroup {
 
   let topic: FakeTopic
   private let state = Mutex(State())
-  /// Given on joining.
-  private let own: [String]
+  /// Given on joining; nil: the group does not answer.
+  private let own: [String]?
 
-  init(_ topic: FakeTopic, own: [String]) {
+  init(_ topic: FakeTopic, own: [String]?) {
     self.topic = topic
     self.own = own
   }
+
+  var isClosed: Bool { state.withLock { $0.isClosed } }
 
   func tell(_ event: ShardGroupEvent) {
     let waiter: CheckedContinuation<ShardGroupEvent, Never>? = state.withLock { state in
@@ -81,7 +90,7 @@ final class FakeGroup: ShardGroup {
     }
   }
 
-  func join() async throws { tell(.assigned(own)) }
+  func join() async throws { if let own { tell(.assigned(own)) } }
 
   func nextEvent() async -> ShardGroupEvent {
     await withCheckedContinuation { continuation in
@@ -154,12 +163,15 @@ final class FakeReader: ShardReader {
           return .caughtUp(next: state.position)
         }
         state.saidEnd = false
-        var block = RawBlock(records: records, position: state.position)
-        let count = Int64(records.count)
+        let positions = records.indices.filter { records[$0] != nil }.map { state.position + Int64($0) }
+        let values = records.compactMap { $0 }
+        let first = state.position
+        state.position += Int64(records.count)
+        guard !values.isEmpty else { return .caughtUp(next: state.position) }
+        var block = RawBlock(records: values, position: first)
         block.details = RecordDetails(
-          shard: shard, positions: (0..<count).map { state.position + $0 }, arrivals: records.map { _ in RecordDetails.noArrival },
-          isAppendTime: false, keyOffset: records.map { _ in 0 }, keyLength: records.map { _ in -1 })
-        state.position += count
+          shard: shard, positions: positions, arrivals: values.map { _ in RecordDetails.noArrival },
+          isAppendTime: false, keyOffset: values.map { _ in 0 }, keyLength: values.map { _ in -1 })
         return .block(block, next: state.position)
       }
       if let read { return read }

@@ -107,3 +107,48 @@ import WeirProtocol
     #expect(throws: WeirError.self) { try LiveSession.range("t/0", 10, ShardBounds(low: 7, high: 9)) }
   }
 }
+
+@Suite struct GroupWatchTests {
+  private func watch() -> GroupWatch { GroupWatch(silenceNanoseconds: 100, handOverNanoseconds: 10) }
+
+  @Test func silenceCountsFromJoiningAndFromGivingBackAndEndsWithAnyAnswer() {
+    var watch = watch()
+    #expect(watch.verdict(at: 1_000) == .fine, "it has asked for nothing")
+    watch.joined(at: 1_000)
+    #expect(watch.verdict(at: 1_100) == .fine)
+    #expect(watch.verdict(at: 1_101) == .silent(nanoseconds: 101))
+    watch.assigned()
+    #expect(watch.verdict(at: 9_000) == .fine)
+    watch.revoked(at: 9_000, isLost: false)
+    watch.released(at: 9_005)
+    #expect(watch.verdict(at: 9_105) == .fine)
+    #expect(watch.verdict(at: 9_106) == .silent(nanoseconds: 101))
+  }
+
+  @Test func aHandOverIsLateBehindItsDeadlineAndALossNever() {
+    var watch = watch()
+    watch.revoked(at: 0, isLost: false)
+    #expect(watch.verdict(at: 10) == .fine)
+    #expect(watch.verdict(at: 11) == .late)
+    watch.revoked(at: 20, isLost: true)
+    #expect(watch.verdict(at: 1_000) == .fine)
+  }
+}
+
+@Suite struct KeepingScheduleTests {
+  @Test func collectionComesEightTimesAKeepAndOnceAnHourAtMost() {
+    let second: Int64 = 1_000_000_000
+    var short = KeepingSchedule(keepMicroseconds: 80_000_000, now: 0)
+    let result1 = short.isDue(at: 10 * second - 1)
+    let result2 = short.isDue(at: 10 * second)
+    let result3 = short.isDue(at: 11 * second)
+    #expect(!result1 && result2 && !result3)
+    var long = KeepingSchedule(keepMicroseconds: 7 * 86_400_000_000, now: 0)
+    let result4 = long.isDue(at: 3_599 * second)
+    let result5 = long.isDue(at: 3_600 * second)
+    #expect(!result4 && result5)
+    var none = KeepingSchedule(keepMicroseconds: 0, now: 0)
+    let result6 = none.isDue(at: second - 1)
+    #expect(!result6, "not with every commit")
+  }
+}

@@ -17,11 +17,18 @@ import WeirService
     let environment: EngineEnvironment
     let topic: FakeTopic
 
-    init(shards: Int, idle: String = "1h") throws {
+    /// - Parameters:
+    ///   - settings: more of the source's section.
+    ///   - flush: more of the lake's section.
+    ///   - wrap: what the workers see of the lake.
+    init(
+      shards: Int, idle: String = "1h", misplaced: String = "merge", settings: String = "", lake: String = "",
+      wrap: (any ObjectStore) -> any ObjectStore = { $0 }
+    ) throws {
       topic = FakeTopic(shards: shards)
       let yaml = """
         pipeline: p
-        source: {kafka: {brokers: "b:1", topic: t, group: g, idle: \(idle), misplaced: merge}}
+        source: {kafka: {brokers: "b:1", topic: t, group: g, idle: \(idle), misplaced: \(misplaced)\(settings)}}
         record:
           format: json
           key: user
@@ -29,21 +36,31 @@ import WeirService
           fields: {user: string!, at: timestamp_s!}
         gold:
           users: {by: [user], window: {tumbling: 10s}, measure: {rows: count()}}
-        lake: {flush: {every: 30ms}}
+        lake: {flush: {every: 30ms}\(lake)}
         """
       plan = try loadPipeline(yaml: yaml, file: "p.yaml").plan
       let threads = BlockingThreads(count: 2)
       environment = EngineEnvironment(
-        lake: LocalObjectStore(root: path, threads: threads, random: SystemRandom()), state: nil, clock: SystemClock(),
+        lake: wrap(LocalObjectStore(root: path, threads: threads, random: SystemRandom())), state: nil, clock: SystemClock(),
         random: SystemRandom(), threads: threads, parallel: 2)
     }
 
     deinit { try? FileManager.default.removeItem(atPath: path) }
 
-    func worker(_ own: [String]) -> Running { Running(self, own) }
+    /// - Parameter silent: groups, from the first on, that never answer.
+    func worker(_ own: [String], silent: Int = 0) -> Running { Running(self, own, silent: silent) }
 
     func send(_ shard: String, _ times: some Sequence<Int>, user: String = "u") {
       topic.send(times.map { "{\"user\":\"\(user)\",\"at\":\($0)}" }, to: shard)
+    }
+
+    /// Sends a record of each user to the partition where the rule puts it.
+    func send(users: [String], at time: Int, by rule: Partitioner, of count: Int) {
+      for user in users {
+        var key = user
+        let number = key.withUTF8 { rule.shard(of: $0, count: count) }
+        send("t/\(number)", [time], user: user)
+      }
     }
 
     func fold() async throws -> LedgerFold? { try await LedgerOpening.existing(plan, environment)?.fold }
@@ -72,15 +89,17 @@ import WeirService
     private let stopped = Flag()
     private let task = Mutex<Task<Result<LiveProgress, any Error>, Never>?>(nil)
 
-    init(_ bench: Bench, _ own: [String]) {
+    init(_ bench: Bench, _ own: [String], silent: Int) {
       let request = LedgerRequest(
         meaning: .string("m"), planHash: "h", lanes: nil, runID: nil, describeChange: { _, _ in [] })
       let worker = LiveWorker(
         CompiledPlan(bench.plan, lookups: []), environment: bench.environment, request: request,
         group: { [self] in
-          let group = FakeGroup(bench.topic, own: own)
-          groups.withLock { $0.append(group) }
-          return group
+          groups.withLock { groups in
+            let group = FakeGroup(bench.topic, own: groups.count < silent ? nil : own)
+            groups.append(group)
+            return group
+          }
         }, observe: { [self] event in events.withLock { $0.append(event) } }, isInterrupted: { [self] in stopped.isRaised })
       task.withLock {
         $0 = Task {
@@ -94,6 +113,10 @@ import WeirService
     func stop() async throws -> LiveProgress {
       stopped.raise()
       return try await ended()
+    }
+
+    func troubles(_ code: String) -> Int {
+      events.withLock { $0.count { if case .trouble(let error) = $0 { error.code == code } else { false } } }
     }
 
     func ended() async throws -> LiveProgress { try await task.withLock { $0 }!.value.get() }
@@ -227,5 +250,180 @@ import WeirService
     let listed = entries.firstIndex { $0.lanes.flatMap(\.decisions).contains(.lanesListed([LaneID(shard: "t/1")], generation: 0)) }
     let first = entries.firstIndex { ($0[LaneID(shard: "t/1")]?.counts.input ?? 0) > 0 }
     #expect(try #require(listed) < #require(first))
+  }
+
+  // MARK: The group's silence, and ours
+
+  @Test func aGroupThatDoesNotAnswerIsLeftAndJoinedAnew() async throws {
+    let bench = try Bench(shards: 1, settings: ", silence: 200ms")
+    bench.send("t/0", 0..<10)
+    let worker = bench.worker(["t/0"], silent: 2)
+    try await bench.until("10 records") { $0.counts.input == 10 }
+    _ = try await worker.stop()
+    #expect(worker.troubles("group_silent") == 2)
+    #expect(worker.groups.withLock { $0.map(\.isClosed) } == [true, true, true])
+  }
+
+  @Test func aGroupThatAnswersIsNotLeftHoweverLongNothingComes() async throws {
+    let bench = try Bench(shards: 1, settings: ", silence: 100ms")
+    let worker = bench.worker(["t/0"])
+    try await Task.sleep(nanoseconds: 400_000_000)
+    bench.send("t/0", 0..<10)
+    try await bench.until("10 records") { $0.counts.input == 10 }
+    _ = try await worker.stop()
+    #expect(worker.groups.withLock { $0.count } == 1)
+  }
+
+  /// The object store hangs in the commit of a hand-over: the partitions go at the deadline, and the worker that has them next
+  /// reads from the ledger. What the late commit does then, the fence decides.
+  @Test func aHandOverThatTheStoreHoldsUpEndsAtItsDeadlineAndLosesNothing() async throws {
+    let gate = StoreGate()
+    let bench = try Bench(shards: 2, settings: ", handover: 150ms") { SlowStore(base: $0, gate: gate) }
+    bench.send("t/0", 0..<20)
+    bench.send("t/1", 0..<20)
+    let first = bench.worker(["t/0", "t/1"])
+    try await bench.until("40 records") { $0.counts.input == 40 }
+    let group = try #require(first.group)
+    await gate.shut()
+    bench.send("t/1", 20..<25)
+    while await gate.waiting == 0 { try await Task.sleep(nanoseconds: 2_000_000) }
+    group.tell(.revoked(["t/0", "t/1"], isLost: false))
+    while !group.isClosed { try await Task.sleep(nanoseconds: 5_000_000) }
+    await gate.open()
+    try await bench.until("all counted once") { $0.counts.input == 45 }
+    bench.send("t/0", 20..<30)
+    try await bench.until("it goes on with a new member") { $0.counts.input == 55 }
+    _ = try await first.stop()
+    #expect(first.troubles("handover_late") == 1)
+    #expect(try await bench.fold()?.counts.input == 55)
+  }
+
+  @Test func aHandOverWithinItsDeadlineCommitsEvenIfTheStoreIsSlow() async throws {
+    let bench = try Bench(shards: 1, settings: ", handover: 30s") { SlowStore(base: $0, delayNanoseconds: 100_000_000) }
+    bench.send("t/0", 0..<20)
+    let first = bench.worker(["t/0"])
+    try await bench.until("20 records") { $0.counts.input == 20 }
+    bench.send("t/0", 20..<30)
+    try #require(first.group).tell(.revoked(["t/0"], isLost: false))
+    while try #require(first.group).released != ["t/0"] { try await Task.sleep(nanoseconds: 5_000_000) }
+    _ = try await first.stop()
+    #expect(first.troubles("handover_late") == 0)
+    let second = bench.worker(["t/0"])
+    try await bench.until("30 records") { $0.counts.input == 30 }
+    _ = try await second.stop()
+  }
+
+  // MARK: Long runs
+
+  @Test func aWorkerThatDoesNotEndCollectsItsLedgerAndTheNextGoesOnFromTheSnapshot() async throws {
+    let bench = try Bench(shards: 1, lake: ", ledger_keep: 1s")
+    let worker = bench.worker(["t/0"])
+    var sent = 0
+    func firstEntry() -> Int {
+      let names = (try? FileManager.default.contentsOfDirectory(atPath: bench.path + "/_weir/p/ledger")) ?? []
+      return names.compactMap { Int($0.prefix { $0.isNumber }) }.min() ?? 0
+    }
+    let began = ContinuousClock.now
+    while firstEntry() < 5, ContinuousClock.now - began < .seconds(60) {
+      bench.send("t/0", sent..<(sent + 1))
+      sent += 1
+      try await Task.sleep(nanoseconds: 20_000_000)
+    }
+    #expect(firstEntry() >= 5, "entries older than a second go while the worker runs")
+    let count = Int64(sent)
+    try await bench.until("all records") { $0.counts.input == count }
+    _ = try await worker.stop()
+    bench.send("t/0", sent..<(sent + 10))
+    let second = bench.worker(["t/0"])
+    try await bench.until("the next worker goes on") { $0.counts.input == count + 10 }
+    _ = try await second.stop()
+  }
+
+  /// Compacted records, markers of transactions: offsets that nobody will ever read.
+  @Test func gapsInThePositionsAreNoLoss() async throws {
+    let bench = try Bench(shards: 1)
+    bench.topic.send((0..<50).map { "{\"user\":\"u\",\"at\":\($0)}" }, to: "t/0", gapEvery: 3)
+    let first = bench.worker(["t/0"])
+    try await bench.until("50 records") { $0.counts.input == 50 }
+    _ = try await first.stop()
+    // Sixteen times two offsets without a record.
+    #expect(try await bench.fold()?[LaneID(shard: "t/0")]?.position == .offset(50 + 2 * 16))
+    bench.send("t/0", 50..<60)
+    let second = bench.worker(["t/0"])
+    try await bench.until("60 records") { $0.counts.input == 60 }
+    #expect(try await second.stop().records == 10)
+    #expect(try await bench.entries().flatMap(\.lanes).flatMap(\.decisions) == [], "nothing is told as lost")
+  }
+
+  // MARK: Where keys lie
+
+  @Test(arguments: Partitioner.allCases)
+  func theProducersRuleIsRecognisedFromTheFirstRecordsAndHoldsForAllThatComes(_ rule: Partitioner) async throws {
+    let bench = try Bench(shards: 4, misplaced: "halt")
+    let all = ["t/0", "t/1", "t/2", "t/3"]
+    let users = (0..<60).map { "user-\($0)" }
+    bench.send(users: users, at: 1, by: rule, of: 4)
+    let worker = bench.worker(all)
+    try await bench.until("60 records") { $0.counts.input == 60 }
+    _ = try await worker.stop()
+    #expect(try await bench.fold()?.partitioners == ["t": [rule]])
+    let other = try #require(Partitioner.allCases.first { $0 != rule })
+    let stray = try #require(users.first { user in
+      var user = user
+      return user.withUTF8 { rule.shard(of: $0, count: 4) != other.shard(of: $0, count: 4) }
+    })
+    bench.send(users: [stray], at: 2, by: other, of: 4)
+    do {
+      _ = try await bench.worker(all).ended()
+      Issue.record("it ran")
+    } catch let error as WeirError { #expect(error.code == "misplaced" && error.message.contains(rule.rawValue)) }
+    #expect(try await bench.fold()?.counts.input == 60, "nothing of the stray record is committed")
+  }
+
+  @Test func theLedgersRuleBindsAWorkerThatHasSeenNoRecordItself() async throws {
+    let bench = try Bench(shards: 2, misplaced: "halt")
+    let both = ["t/0", "t/1"]
+    // One key, which two rules put into the same partition: they are left, and the third is out for good.
+    func place(_ user: String, _ rule: Partitioner) -> Int {
+      var user = user
+      return user.withUTF8 { rule.shard(of: $0, count: 2) }
+    }
+    let user = try #require((0..<100).map { "u\($0)" }.first { place($0, .murmur2) == place($0, .crc32) && place($0, .crc32) != place($0, .fnv1a) })
+    bench.send(users: [user], at: 1, by: .murmur2, of: 2)
+    let first = bench.worker(both)
+    try await bench.until("a record") { $0.counts.input == 1 }
+    _ = try await first.stop()
+    #expect(try await bench.fold()?.partitioners == ["t": [.murmur2, .crc32]])
+    let stray = try #require((100..<300).map { "u\($0)" }.first { place($0, .fnv1a) != place($0, .murmur2) && place($0, .fnv1a) != place($0, .crc32) })
+    bench.send(users: [stray], at: 2, by: .fnv1a, of: 2)
+    do {
+      _ = try await bench.worker(both).ended()
+      Issue.record("it ran")
+    } catch let error as WeirError { #expect(error.code == "misplaced") }
+  }
+
+  @Test func aPartitionMoreThanAtTheStartStopsAWorkerWhoseTablesDependOnPlaces() async throws {
+    let bench = try Bench(shards: 2, misplaced: "halt")
+    bench.send(users: (0..<20).map { "u\($0)" }, at: 1, by: .murmur2, of: 2)
+    let worker = bench.worker(["t/0", "t/1"])
+    try await bench.until("20 records") { $0.counts.input == 20 }
+    bench.send("t/2", [5])
+    try #require(worker.group).tell(.assigned(["t/2"]))
+    do {
+      _ = try await worker.ended()
+      Issue.record("it went on")
+    } catch let error as WeirError { #expect(error.code == "shards_changed") }
+    #expect(try await bench.fold()?.counts.input == 20)
+  }
+
+  @Test func byShardAKeyHasARowForEachPartitionThatHoldsIt() async throws {
+    let bench = try Bench(shards: 2, misplaced: "per_shard")
+    bench.send("t/0", [1, 2, 30])
+    bench.send("t/1", [3, 30])
+    let worker = bench.worker(["t/0", "t/1"])
+    try await bench.until("5 records") { $0.counts.input == 5 }
+    _ = try await worker.stop()
+    // The window from 0 to 10 s of the one user, once a partition.
+    #expect(try await bench.goldRows() == 2)
   }
 }

@@ -60,12 +60,13 @@ struct KafkaConfigurationTests {
       ("topic: ads, ", "", "missing_key", nil),
       ("topic: ads", "topics: [a, b]", "missing_key", nil),
       ("topic: ads", "topic: \"a b\", stream: s", "bad_name", nil),
-      ("topic: ads", "topic: ads, pattern: x", "not_yet", nil),
+      ("topic: ads", "topic: \"^ads-(\", stream: s", "bad_value", nil),
+      ("topic: ads", "topic: \"^ads-.*\"", "missing_key", nil),
+      ("topic: ads", "topic: \"^ads-.*\", stream: s, start: {bids-1/0: 5}", "bad_name", nil),
       ("h:9092", "h", "bad_value", nil),
       ("group: g", "group: g, start: earlyest", "bad_value", "earliest"),
       ("group: g", "group: g, start: {other/0: 1}", "bad_name", nil),
       ("group: g", "group: g, partitioner: murmur", "bad_value", "murmur2"),
-      ("group: g", "group: g, partitioner: auto", "not_yet", nil),
       ("group: g", "group: g, sasl: {mechanism: PLAIN, user: {env: U}, password: secret}", "bad_value", nil),
       ("group: g", "group: g, tls: {certificate: c.pem}", "missing_key", nil),
       ("\"h:9092\"", "{env: WEIR_TEST_NOT_SET}", "no_variable", nil),
@@ -83,5 +84,32 @@ struct KafkaConfigurationTests {
     let yaml = KafkaConfigurationTests.yaml(KafkaConfigurationTests.kafka)
       .replacingOccurrences(of: "  key: user\n", with: "").replacingOccurrences(of: "state:\n", with: "dedup: {id: id}\nstate:\n")
     #expect(try loadPipeline(yaml: yaml, file: "p.yaml").warnings.map(\.code) == ["partition_only"])
+  }
+
+  @Test func aPatternOfTopicsIsReadAndItsKeysAreMerged() throws {
+    let plan = try live("kafka: {brokers: \"h:9092\", topic: \"^ads-[0-9]+$\", stream: ads, group: g, start: {ads-1/0: 5}}")
+    let kafka = try #require(plan.source.kafka)
+    #expect(kafka.reads("ads-17") && !kafka.reads("ads-x") && !kafka.reads("other-ads-1"))
+    #expect(kafka.settings.start == .offsets(["ads-1/0": 5]))
+    #expect(Explain.text(plan, lookups: []).contains("combined in the lanes, merged from the ledger"))
+  }
+
+  @Test(arguments: [
+    ("", "finished in the lane: by holds the record's key", "as the first records tell"),
+    (", partitioner: crc32", "finished in the lane: by holds the record's key", "expected by crc32"),
+    (", misplaced: merge", "combined in the lanes", "all tables are merged over the partitions"),
+    (", misplaced: per_shard", "finished in the lane: by holds the shard", "a row for each partition"),
+  ]) func explainStatesThePromiseOfEachChoice(_ option: String, _ place: String, _ promise: String) throws {
+    let plan = try live("kafka: {brokers: \"h:9092\", topic: ads, group: g\(option)}")
+    let text = Explain.text(plan, lookups: [])
+    #expect(text.contains(place) && text.contains(promise), "\(text)")
+    #expect((plan.state[0].by.map(\.name) == ["user", "_shard"]) == option.contains("per_shard"))
+  }
+
+  @Test func timeOutsOfTheGroupFollowTheSession() throws {
+    let settings = try #require(try live("kafka: {brokers: \"h:9092\", topic: ads, group: g, session: 10s}").source.kafka).settings
+    #expect((settings.handOver, settings.rebalance, settings.silence) == (5_000_000, 10_000_000, 30_000_000))
+    let own = try #require(try live("kafka: {brokers: \"h:9092\", topic: ads, group: g, session: 10s, handover: 20s, silence: 3m}").source.kafka).settings
+    #expect((own.handOver, own.rebalance, own.silence) == (20_000_000, 40_000_000, 180_000_000))
   }
 }

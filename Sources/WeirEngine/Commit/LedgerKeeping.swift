@@ -15,7 +15,7 @@ enum LedgerKeeping {
     try await tolerating { try await ledger.snapshot() }
   }
 
-  /// Called at the end of a run that committed, when all followers were brought up.
+  /// Called when all followers were brought up: at the end of a replay, and now and then by a live worker.
   static func collect(_ ledger: Ledger, keep: Int64, appliedThrough: Int64) async throws {
     let policy = CollectionPolicy(keepMicroseconds: keep, appliedThrough: appliedThrough)
     try await tolerating { _ = try await ledger.collect(policy, worker: ledger.makeAttemptID()) }
@@ -23,5 +23,26 @@ enum LedgerKeeping {
 
   private static func tolerating(_ body: () async throws -> Void) async throws {
     do { try await body() } catch let error as WeirError where error.isRetriable {}
+  }
+}
+
+/// When a worker that does not end collects: eight times within the time that entries are kept, every hour at most.
+struct KeepingSchedule {
+  private static let least: Int64 = 1_000_000_000
+  private static let most: Int64 = 3_600_000_000_000
+
+  private let intervalNanoseconds: Int64
+  private var last: Int64
+
+  init(keepMicroseconds: Int64, now: Int64) {
+    intervalNanoseconds = max(KeepingSchedule.least, min(KeepingSchedule.most, keepMicroseconds / 8 * 1000))
+    last = now
+  }
+
+  /// True once an interval.
+  mutating func isDue(at now: Int64) -> Bool {
+    guard now - last >= intervalNanoseconds else { return false }
+    last = now
+    return true
   }
 }

@@ -104,6 +104,7 @@ actor LiveCommitter {
     let compiled = self.compiled
     let outcome = try await ledger.commit(attempt: draft.commitID, startedNanoseconds: began) { fold in
       try LiveCommitter.checkLookups(compiled, fold)
+      try LiveCommitter.checkRules(draft, fold)
       return draft
     }
     switch outcome {
@@ -126,6 +127,14 @@ actor LiveCommitter {
         "unknown", "nobody knows whether an entry of the ledger was written",
         advice: "Look at space and permissions of the lake's directory; the worker goes on from what the ledger says.",
         isRetriable: true, fatalTo: .worker)
+    }
+  }
+
+  /// What this worker's records say of the producers' rule must agree with what others committed meanwhile.
+  private static func checkRules(_ draft: EntryDraft, _ fold: LedgerFold) throws(WeirError) {
+    for case .partitioner(let stream, let rules) in draft.lanes.flatMap(\.decisions) {
+      let known = fold.partitioners[stream] ?? Partitioner.allCases
+      if !known.contains(where: rules.contains) { throw KeyRules.contradiction(stream, known, rules) }
     }
   }
 

@@ -12,9 +12,12 @@ extension LiveSession {
         guard error.isRetriable || error.fatalTo == .operation else { throw error }
         observe(.trouble(error))
       case .assigned(let shards):
+        watch.withLock { $0.assigned() }
         try await turnstile.pass { [self] in try await takeOver(shards, flusher) }
       case .revoked(let shards, let isLost):
+        watch.withLock { $0.revoked(at: environment.clock.monotonicNanoseconds, isLost: isLost) }
         try await turnstile.pass { [self] in try await handOver(shards, isLost: isLost, flusher) }
+        watch.withLock { $0.released(at: environment.clock.monotonicNanoseconds) }
       }
       // After its end the group answers everything with an error, and then says that it is closed.
       if hasEnded { continue }
@@ -26,6 +29,7 @@ extension LiveSession {
   private func takeOver(_ names: [String], _ flusher: StateFlusher) async throws {
     if hasEnded { return }
     var fold = try await ledger.refresh()
+    try await lookAtNewShards(names, fold)
     try await followers.catchUp(to: fold.number)
     fold = try await list(names, fold)
     fold = try await begin(names, fold)
@@ -52,12 +56,12 @@ extension LiveSession {
       throw error
     }
     observe(.assigned(positions))
+    let all = shards.withLock { $0 }
     for shard in restored {
       guard let reader = readers[shard.id.shard] else { continue }
-      let place = shards.first { $0.name == shard.id.shard }
       let lane = LiveLane(
         shard: shard, reader: reader, compiled: compiled, fold: fold[shard.id],
-        placement: place.flatMap { Placement(compiled, shard: $0, of: shards) }, clock: environment.clock)
+        placement: placements.placement(of: shard.id.shard, in: all, fold), clock: environment.clock)
       lanes.withLock { $0[lane.id] = lane }
       await starts.add(lane)
     }

@@ -5,8 +5,8 @@ import WeirProtocol
 
 /// One membership in the group, from joining to leaving.
 ///
-/// Tasks, all children of ``run(isInterrupted:)``: the membership (takes lanes over and hands them over), the conductor
-/// (cuts, commits, merges, ends the session), the state flusher, and a loop a lane. Whatever commits, or changes which lanes
+/// Tasks, all children of ``run(isInterrupted:)``: the membership (takes lanes over and hands them over), the watch over it,
+/// the conductor (cuts, commits, merges, collects, ends the session), the state flusher, and a loop a lane. Whatever commits, or changes which lanes
 /// there are, goes through the turnstile, one after the other. A failure of one ends all; nothing is lost by it, because the
 /// next session starts from the ledger.
 final class LiveSession: Sendable {
@@ -22,7 +22,9 @@ final class LiveSession: Sendable {
   let committer: LiveCommitter
   let merge: LedgerMerge
   let run: RunInfo
-  let shards: [SourceShard]
+  /// What the source had when it was last asked.
+  let shards: Mutex<[SourceShard]>
+  let placements: Placements
   let counts: LiveCounts
   let observe: @Sendable (LiveEvent) -> Void
   let settings: KafkaSettingsSpec
@@ -32,6 +34,7 @@ final class LiveSession: Sendable {
   let gate: InputGate
   let starts = LaneStarts()
   let pool: PreparerPool
+  let watch: Mutex<GroupWatch>
   private let isEnding = Flag()
   private let failure = Mutex<(any Error)?>(nil)
 
@@ -45,7 +48,8 @@ final class LiveSession: Sendable {
     self.ledger = ledger
     self.followers = followers
     self.group = group
-    self.shards = shards
+    self.shards = Mutex(shards)
+    placements = Placements(compiled)
     self.counts = counts
     self.run = run
     self.observe = observe
@@ -54,6 +58,8 @@ final class LiveSession: Sendable {
       environment: environment, compiled: compiled, ledger: ledger, planHash: planHash, run: run, worker: worker)
     merge = LedgerMerge(
       compiled: compiled, ledger: ledger, lake: environment.lake, committer: committer, followers: followers)
+    watch = Mutex(
+      GroupWatch(silenceNanoseconds: settings.silence * 1000, handOverNanoseconds: settings.handOver * 1000))
     gate = InputGate(bytesMax: compiled.plan.lake.flushBytes)
     pool = PreparerPool(compiled)
   }
@@ -61,12 +67,14 @@ final class LiveSession: Sendable {
   /// - Returns: entries that were committed.
   /// - Throws: what ended the session before it was asked to end.
   func run(isInterrupted: @escaping @Sendable () -> Bool) async throws -> Int64 {
+    watch.withLock { $0.joined(at: environment.clock.monotonicNanoseconds) }
     try await group.join()
     observe(.joined(ledger: await ledger.fold.number))
     let flusher = StateFlusher(
       lanes: { [self] in held.map(\.shard) }, state: compiled.hasLaneState ? environment.state : nil, clock: environment.clock, spec: compiled.plan.store)
     await withDiscardingTaskGroup { tasks in
       tasks.addTask { [self] in await guarding { try await membership(flusher) } }
+      tasks.addTask { [self] in await guarding { try await watchGroup() } }
       tasks.addTask { [self] in await guarding { try await flusher.run { self.isEnding.isRaised } } }
       tasks.addTask { [self] in
         await withDiscardingTaskGroup { loops in
@@ -112,9 +120,11 @@ final class LiveSession: Sendable {
     var trigger = EpochTrigger(
       everyNanoseconds: compiled.plan.lake.flushEveryMicroseconds * 1000, bytesMax: compiled.plan.lake.flushBytes,
       now: clock.monotonicNanoseconds)
+    var keeping = KeepingSchedule(keepMicroseconds: compiled.plan.lake.ledgerKeepMicroseconds, now: clock.monotonicNanoseconds)
     while !isInterrupted(), !isEnding.isRaised {
       await clock.sleep(nanoseconds: LiveSession.tickNanoseconds)
       let now = clock.monotonicNanoseconds
+      if keeping.isDue(at: now), await merge.isHeld { try await turnstile.pass { [self] in try await collect() } }
       let isWanted = held.contains { $0.isDecisionDue(at: now, idleNanoseconds: settings.idleMicroseconds * 1000) }
       guard trigger.isDue(at: now, bytes: await gate.bytes, isWanted: isWanted) else { continue }
       trigger.cut(at: now)
@@ -146,8 +156,13 @@ final class LiveSession: Sendable {
       if decision != nil || closes || standing.position != standing.cutPosition { epochs.append(try await lane.shard.cutHere()) }
     }
     guard !epochs.isEmpty else { return false }
+    let known = await ledger.fold
+    for (lane, decision) in try placements.decisions(epochs.map(\.lane), of: shards.withLock { $0 }, over: known) {
+      decisions[lane, default: []].append(decision)
+    }
     let fold = try await committer.commit(epochs, decisions: decisions)
     for lane in lanes where epochs.contains(where: { $0.lane == lane.id }) { await lane.committed(fold[lane.id]) }
+    placements.adopt(fold)
     let isLeading = await merge.isHeld
     try await followers.applied(
       fold: fold, merged: [], lanes: Set(epochs.map(\.lane)),
@@ -165,6 +180,16 @@ final class LiveSession: Sendable {
     progress.mergedWatermark = fold.mergedWatermark
     progress.shards = lanes.withLock { $0.count }
     observe(.committed(progress))
+  }
+
+  /// Deletes what the ledger needs no more, behind all followers. Any worker may; the one that leads does.
+  private func collect() async throws {
+    if isEnding.isRaised { return }
+    let fold = try await ledger.refresh()
+    try await followers.catchUp(to: fold.number)
+    try await LedgerKeeping.collect(
+      ledger, keep: compiled.plan.lake.ledgerKeepMicroseconds,
+      appliedThrough: min(await followers.appliedThrough, await merge.appliedThrough))
   }
 
   /// The orderly end: what was read is committed, merged and in the tables.

@@ -8,6 +8,10 @@ public struct LiveWorker: Sendable {
   /// Sessions in a row that may end fenced, or in doubt, without a commit of their own.
   static let vainSessionsMax = 5
   private static let restNanoseconds: Int64 = 500_000_000
+  /// Errors that end a session and not the worker: it goes on from the ledger with a new member of the group.
+  private static let passing: Set<String> = ["fenced", "unknown", "out_of_range", "group_silent", "handover_late"]
+  /// Those of them that say nothing against this worker, however often they come.
+  private static let innocent: Set<String> = ["out_of_range", "group_silent"]
 
   private let compiled: CompiledPlan
   private let environment: EngineEnvironment
@@ -37,21 +41,33 @@ public struct LiveWorker: Sendable {
     let counts = LiveCounts()
     let worker = String(environment.random.next(), radix: 16)
     var vain = 0
+    var isFirst = true
     var entries: Int64 = 0
     while true {
-      let session = try await open(counts, worker)
+      guard let session = try await reopen(counts, worker, isFirst: isFirst) else { continue }
+      isFirst = false
       let before = await session.ledger.fold.number
       do {
         entries += try await session.run(isInterrupted: isInterrupted)
         return try await end(session, counts, entries)
-      } catch let error as WeirError where ["fenced", "unknown", "out_of_range"].contains(error.code) {
+      } catch let error as WeirError where LiveWorker.passing.contains(error.code) {
         let own = await session.committer.entries
         entries += own
-        vain = own > 0 || error.code == "out_of_range" ? 0 : vain + 1
+        vain = own > 0 || LiveWorker.innocent.contains(error.code) ? 0 : vain + 1
         guard vain < LiveWorker.vainSessionsMax, !isInterrupted() else { throw error }
         observe(.trouble(error))
         await environment.clock.sleep(nanoseconds: LiveWorker.restNanoseconds + before % 7 * 50_000_000)
       }
+    }
+  }
+
+  /// Opens a session. A source that was there before and is away now is waited for: nil, after a rest.
+  private func reopen(_ counts: LiveCounts, _ worker: String, isFirst: Bool) async throws -> LiveSession? {
+    do { return try await open(counts, worker) } catch let error as WeirError where error.code == "kafka" && error.isRetriable {
+      guard !isFirst, !isInterrupted() else { throw error }
+      observe(.trouble(error))
+      await environment.clock.sleep(nanoseconds: LiveWorker.restNanoseconds)
+      return nil
     }
   }
 
@@ -67,7 +83,7 @@ public struct LiveWorker: Sendable {
       request.shards = shards.map(\.name)
       let ledger = try await LedgerOpening.open(compiled.plan, request, environment)
       let genesis = await ledger.fold.genesis
-      try LiveWorker.checkShards(compiled, genesis, shards)
+      try LiveSession.check(shards, compiled, await ledger.fold)
       _ = try await StateRebuild.ifMissing(compiled, environment: environment, fold: await ledger.fold)
       let followers = Followers(environment: environment, ledger: ledger, ledgerID: genesis.ledgerID, plan: compiled.plan)
       try await followers.catchUp(to: await ledger.fold.number)
@@ -80,17 +96,6 @@ public struct LiveWorker: Sendable {
     } catch {
       await group.close()
       throw error
-    }
-  }
-
-  /// Keys move when a stream gets more shards: what a lane has finished by key would go on in another.
-  private static func checkShards(_ compiled: CompiledPlan, _ genesis: Genesis, _ shards: [SourceShard]) throws(WeirError) {
-    let known = Set(genesis.lanes.map(\.shard))
-    for shard in shards where !known.contains(shard.name) && Placement(compiled, shard: shard, of: shards) != nil {
-      throw WeirError(
-        "shards_changed", "\(shard.stream) has got the partition \(shard.name) since the ledger was started: keys move",
-        advice:
-          "Tables by key are finished in the lanes here. Begin a new lake (--lake DIR --store DIR), or run with source.kafka.misplaced: merge from the start.")
     }
   }
 

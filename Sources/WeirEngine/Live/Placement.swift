@@ -4,43 +4,58 @@ import WeirOperators
 /// Checks record by record that keys lie where the producers' rule puts them (DESIGN section 5): only then is a table that a
 /// lane finishes by itself right.
 struct Placement: Sendable {
-  private let rule: Partitioner
+  static let advice =
+    "Nothing of it was committed. Name the producers' rule (source.kafka.partitioner), key the records by record.key, or let such tables be merged (source.kafka.misplaced: merge) or be told by partition (per_shard); then duplicates are found within a partition only."
+
+  private let rules: KeyRules
   private let shards: Int
   private let shard: SourceShard
 
   /// - Parameter shards: how many the shard's stream has.
-  init(_ rule: Partitioner, shard: SourceShard, shards: Int) {
-    self.rule = rule
+  init(_ rules: KeyRules, shard: SourceShard, shards: Int) {
+    self.rules = rules
     self.shard = shard
     self.shards = shards
   }
 
-  /// Of a plan that keeps state by key in its lanes; nil if nothing depends on the place.
-  init?(_ compiled: CompiledPlan, shard: SourceShard, of all: [SourceShard]) {
-    guard let live = compiled.plan.source.kafka, live.misplaced == .halt, compiled.plan.record.key != nil else { return nil }
-    let dependsOnPlace = compiled.plan.dedup != nil || compiled.aggregates.contains { $0.isFinishedInLane }
+  /// How many shards the keys of the shard's stream are spread over; nil if nothing depends on it.
+  static func spread(_ compiled: CompiledPlan, _ shard: SourceShard, of all: [SourceShard]) -> Int? {
+    guard let live = compiled.plan.source.kafka, live.misplaced == .halt, let key = compiled.plan.record.key else { return nil }
+    let dependsOnPlace = compiled.plan.dedup != nil || compiled.hasTableFinished(byField: key)
     let count = all.count { $0.stream == shard.stream }
-    guard dependsOnPlace, count > 1 else { return nil }
-    self.init(live.partitioner, shard: shard, shards: count)
+    return dependsOnPlace && count > 1 ? count : nil
   }
 
   /// - Throws: `misplaced` for the first record whose key belongs elsewhere.
   func check(_ block: PreparedBlock) throws(WeirError) {
     guard case .string(let keys) = block.key.values else { return }
+    let known = rules.current
+    var fitting = known
     for row in 0..<block.count where block.verdict[row] == PreparedBlock.Verdict.proceeds {
-      let number = block.key.isValid(row) ? rule.shard(of: keys[row].bytes, count: shards) : nil
-      if number != shard.number { throw misplaced(block, row, number) }
+      guard block.key.isValid(row) else { throw misplaced(block, row, fitting) }
+      let key = keys[row].bytes
+      if fitting.count == 1 {
+        if fitting[0].shard(of: key, count: shards) != shard.number { throw misplaced(block, row, fitting) }
+      } else {
+        let left = fitting.filter { $0.shard(of: key, count: shards) == shard.number }
+        if left.isEmpty { throw misplaced(block, row, fitting) }
+        fitting = left
+      }
     }
+    guard fitting.count < known.count else { return }
+    if rules.narrow(to: fitting).isEmpty { throw KeyRules.contradiction(shard.stream, rules.current, fitting) }
   }
 
-  private func misplaced(_ block: PreparedBlock, _ row: Int, _ number: Int?) -> WeirError {
-    let key = number == nil ? "no key" : "the key \(block.key.literal(row))"
+  private func misplaced(_ block: PreparedBlock, _ row: Int, _ rules: [Partitioner]) -> WeirError {
+    let key = block.key.isValid(row) ? "the key \(block.key.literal(row))" : "no key"
+    var place = ""
+    if block.key.isValid(row), rules.count == 1, case .string(let keys) = block.key.values {
+      place = " but into \(shard.stream)/\(rules[0].shard(of: keys[row].bytes, count: shards))"
+    }
     return WeirError(
       "misplaced",
-      "the record at position \(block.position(row)) of \(shard.name) has \(key), which \(rule.rawValue) does not put there"
-        + (number.map { " but into \(shard.stream)/\($0)" } ?? ""),
-      advice:
-        "Nothing of it was committed. Name the producers' rule (source.kafka.partitioner), key the records by record.key, or let such tables be merged (source.kafka.misplaced: merge; then duplicates are found within a partition only).")
+      "the record at position \(block.position(row)) of \(shard.name) has \(key), which \(KeyRules.text(rules)) does not put there" + place,
+      advice: Placement.advice)
   }
 }
 

@@ -26,10 +26,13 @@ public struct CompiledPlan: Sendable {
     var filter: Output?
     var by: [Output]
     public var byTypes: [ColumnType]
+    /// Of those of `by` that are plain columns.
+    var origins: [InputColumn.Origin]
     /// One a measure; nil for `count()`.
     var arguments: [Output?]
     public var layout: AggregateLayout
-    /// True when one of `by` is the record's key: every row of a group is then in the same lane (DESIGN section 5).
+    /// True when one of `by` is the record's key, or the shard of a live source: every row of a group is then in the same
+    /// lane (DESIGN section 5).
     public var isFinishedInLane: Bool
   }
 
@@ -47,18 +50,25 @@ public struct CompiledPlan: Sendable {
     checks = plan.checks.map { ($0, ExprEvaluator($0.that)) }
     silver = plan.silver?.columns.map { Output("silver.\($0.name)", $0.expr) } ?? []
     goldCount = plan.gold.count
-    // Where keys may lie anywhere, no lane can finish a table by key.
-    let key = plan.source.kafka?.misplaced == .merge ? nil : plan.record.key
+    // Where keys may lie anywhere, or in one partition of each of several topics, no lane can finish a table by key.
+    let isSpread = plan.source.kafka.map { $0.misplaced != .halt || $0.readsSeveralTopics } ?? false
+    let key = isSpread ? nil : plan.record.key
+    // A live lane has all of its shard; a capture's shard is dealt over several.
+    let isByShard = plan.source.kafka != nil
     func make(_ name: String, _ window: WindowSpec?, _ filter: Expr?, _ by: [OutputColumn], _ measures: [Measure]) -> Aggregate {
       let place = (window == nil ? "state." : "gold.") + name
+      let origins = by.compactMap { column in column.expr.plainColumn.map { plan.inputs[$0].origin } }
       return Aggregate(
         name: name, window: window, filter: filter.map { Output("\(place).where", $0) },
         by: by.map { Output("\(place).by.\($0.name)", $0.expr) }, byTypes: by.map(\.expr.type),
-        arguments: measures.map { measure in measure.argument.map { Output("\(place).measure.\(measure.name)", $0) } },
+        origins: origins, arguments: measures.map { measure in measure.argument.map { Output("\(place).measure.\(measure.name)", $0) } },
         layout: AggregateLayout(measures),
-        isFinishedInLane: by.contains { column in
-          guard let key, let input = column.expr.plainColumn else { return false }
-          return plan.inputs[input].origin == .field(key)
+        isFinishedInLane: origins.contains { origin in
+          switch origin {
+          case .field(let field): field == key
+          case .system(.shard): isByShard
+          default: false
+          }
         })
     }
     aggregates =
@@ -68,5 +78,9 @@ public struct CompiledPlan: Sendable {
 
   /// A state table is finished in the lanes.
   var hasLaneState: Bool { aggregates.contains { $0.isFinishedInLane && $0.window == nil } }
+  /// A lane finishes a table because its `by` holds the field, which is the record's key.
+  func hasTableFinished(byField field: Int) -> Bool {
+    aggregates.contains { aggregate in aggregate.isFinishedInLane && aggregate.origins.contains(.field(field)) && !aggregate.origins.contains(.system(.shard)) }
+  }
   var hasMerge: Bool { aggregates.contains { !$0.isFinishedInLane } }
 }

@@ -19,6 +19,7 @@ final class RecordedSession: Sendable {
   private let flusher: StateFlusher
   private let pool: PreparerPool
   private let lanes: Lanes
+  private let placements: Placements
   private let counted: Mutex<ReplayProgress>
 
   /// One shard being replayed: its lane and what is done in shard order before it.
@@ -52,6 +53,7 @@ final class RecordedSession: Sendable {
       worker: String(environment.random.next(), radix: 16))
     merge = LedgerMerge(compiled: compiled, ledger: ledger, lake: environment.lake, committer: committer, followers: followers)
     pool = PreparerPool(compiled)
+    placements = Placements(compiled)
     let lanes = Lanes()
     self.lanes = lanes
     flusher = StateFlusher(
@@ -72,13 +74,12 @@ final class RecordedSession: Sendable {
       let shard = ShardActor(try await restorer.state(id))
       restored.append(shard)
       await committer.hold(id, .init(generation: before.generation, epoch: before.epoch, position: position, state: before.state))
-      let source = stream.shards.first { $0.name == id.shard }
       let lane = Lane(
         shard: shard,
         sequencer: Sequencer(
           compiled.plan, dealing: compiled.plan.source.deal, lanes: 1,
           maximum: Sequencer.maximum(of: before.watermark, compiled.plan.record.time)),
-        placement: source.flatMap { Placement(compiled, shard: $0, of: stream.shards) })
+        placement: placements.placement(of: id.shard, in: stream.shards, fold))
       lanes.all.withLock { $0[id] = lane }
     }
     if let state = environment.state, compiled.hasLaneState { try await FlushMark.recover(restored, state, fold) }
@@ -193,14 +194,19 @@ final class RecordedSession: Sendable {
       await lane.shard.advance(position: range.to, watermark: isClosing ? Watermark.maximum : lane.sequencer.watermark)
       let standing = await lane.shard.standing
       // As the live worker does with an idle lane's open windows.
-      if before[id]?.isIdle == true, step.decisions[id] == nil, standing.hasOpenWindows, before.mergedWatermark > standing.floor {
+      if before[id]?.isIdle == true, !step.moves(id), standing.hasOpenWindows, before.mergedWatermark > standing.floor {
         await lane.shard.raise(floor: before.mergedWatermark)
       }
       let epoch = try await lane.shard.cutHere()
       if let counts = step.counts[id] { try RecordedSession.check(epoch, counts, range) }
       epochs.append(epoch)
     }
-    let fold = try await committer.commit(epochs, decisions: step.decisions)
+    var decisions = step.decisions
+    if step.number == nil {
+      for (id, decision) in try placements.decisions(epochs.map(\.lane), of: stream.shards, over: before) { decisions[id, default: []].append(decision) }
+    }
+    let fold = try await committer.commit(epochs, decisions: decisions)
+    placements.adopt(fold)
     for epoch in epochs {
       let shard = lanes.all.withLock { $0[epoch.lane]?.shard }
       await shard?.raise(floor: fold[epoch.lane]?.floor ?? Watermark.minimum)

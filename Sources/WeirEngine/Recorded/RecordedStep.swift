@@ -20,6 +20,12 @@ struct RecordedStep: Sendable {
   /// By lane; a lane that consumes nothing has an empty range.
   var ranges: [RecordedRange] = []
   var decisions: [LaneID: [Decision]] = [:]
+
+  /// A decision of the step is about the lane's own standing or position; the rule for keys is only carried by it.
+  func moves(_ lane: LaneID) -> Bool {
+    (decisions[lane] ?? []).contains { if case .partitioner = $0 { false } else { true } }
+  }
+
   /// What the recorded entry counted: the same records must come again.
   var counts: [LaneID: BucketCounts] = [:]
 }

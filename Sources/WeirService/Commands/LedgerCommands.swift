@@ -47,6 +47,7 @@ public enum LedgerCommands {
       case .idle: "idle"
       case .wake: "wake"
       case .gap(let from, let to, let reason): "gap \(from.text) to \(to.text): \(reason)"
+      case .partitioner(let stream, let rules): "keys of \(stream) lie by \(rules.map(\.rawValue).joined(separator: " or "))"
       }
     }
     return "\(entry.number)  \(position)watermark \(watermark(entry.mergedWatermark))  in \(counts.input) = \(counts.accepted) accepted + \(counts.duplicate) duplicate + \(counts.filtered) filtered + \(counts.quarantined) quarantined  \(files) files"

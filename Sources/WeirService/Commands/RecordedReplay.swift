@@ -51,10 +51,10 @@ enum RecordedReplay {
         advice: "Each recorded partition is a lane. To play it at its own speed, `weir load --capture` sends it to a topic.")
     }
     let capture = try LiveCapture(options.captures[0])
-    let topics = pipeline.plan.source.kafka?.topics ?? []
-    if let other = capture.shards.first(where: { !topics.contains($0.stream) }) {
+    let kafka = pipeline.plan.source.kafka
+    if let other = capture.shards.first(where: { kafka?.reads($0.stream) == false }) {
       throw WeirError(
-        "config", "the capture holds the topic \(other.stream), and the pipeline reads \(topics.joined(separator: ", "))",
+        "config", "the capture holds the topic \(other.stream), and the pipeline reads \((kafka?.topics ?? []).joined(separator: ", "))",
         advice: "Replay the capture of the pipeline's own topics.")
     }
     return capture

@@ -1,17 +1,18 @@
 import WeirCore
 import WeirOperators
+import WeirKafka
 import Yams
 
 /// `source: {kafka: …}`.
 extension PipelineLoader {
   private static let keys = [
     "brokers", "topic", "topics", "stream", "group", "start", "partitioner", "misplaced", "assignment", "instance", "isolation",
-    "session", "idle", "queue", "tls", "sasl", "options",
+    "session", "handover", "silence", "idle", "queue", "tls", "sasl", "options",
   ]
 
   func kafka(_ node: Node) -> SourceSpec? {
     let what = "source.kafka"
-    let members = reader.mapping(node, what, keys: PipelineLoader.keys, later: ["pattern"])
+    let members = reader.mapping(node, what, keys: PipelineLoader.keys)
     var settings = KafkaSettingsSpec()
     if let brokers = reader.required(members, "brokers", of: what, at: node) {
       settings.brokers = brokerList(brokers) ?? ""
@@ -29,6 +30,8 @@ extension PipelineLoader {
       settings.readsUncommitted = isolation == "read_uncommitted"
     }
     if let session = members["session"].flatMap({ reader.duration($0, "\(what).session") }) { settings.sessionMicroseconds = session }
+    if let time = members["handover"].flatMap({ reader.duration($0, "\(what).handover") }) { settings.handOverMicroseconds = time }
+    if let time = members["silence"].flatMap({ reader.duration($0, "\(what).silence") }) { settings.silenceMicroseconds = time }
     if let idle = members["idle"].flatMap({ reader.duration($0, "\(what).idle") }) { settings.idleMicroseconds = idle }
     if let queue = members["queue"].flatMap({ reader.bytes($0, "\(what).queue") }) { settings.queueBytes = queue }
     settings.tls = members["tls"].map(tls)
@@ -40,13 +43,14 @@ extension PipelineLoader {
     guard let stream = stream(members, topics, node) else { return nil }
     var spec = KafkaSourceSpec(topics: topics, settings: settings)
     if let rule = members["partitioner"] {
-      let choices = Partitioner.allCases.map(\.rawValue)
-      spec.partitioner = reader.choice(rule, "\(what).partitioner", choices, later: ["auto"]).flatMap(Partitioner.init) ?? .murmur2
+      let choices = ["auto"] + Partitioner.allCases.map(\.rawValue)
+      spec.partitioner = reader.choice(rule, "\(what).partitioner", choices).flatMap(Partitioner.init)
     }
     if let misplaced = members["misplaced"] {
       let choices = Misplaced.allCases.map(\.rawValue)
-      spec.misplaced = reader.choice(misplaced, "\(what).misplaced", choices, later: ["per_shard"]).flatMap(Misplaced.init) ?? .halt
+      spec.misplaced = reader.choice(misplaced, "\(what).misplaced", choices).flatMap(Misplaced.init) ?? .halt
     }
+    isByShard = spec.misplaced == .perShard
     return SourceSpec(stream: stream, kafka: spec)
   }
 
@@ -55,7 +59,7 @@ extension PipelineLoader {
       reader.report("source.kafka: either topic or topics", "bad_value", at: members["topics"])
     }
     guard let list = members["topics"] ?? members["topic"] else {
-      if members["pattern"] == nil { reader.report("source.kafka needs topic, or topics", "missing_key", at: node) }
+      reader.report("source.kafka needs topic, or topics", "missing_key", at: node)
       return []
     }
     let found = reader.strings(list, "source.kafka.topics")
@@ -63,8 +67,8 @@ extension PipelineLoader {
     for (name, item) in found {
       let isName = !name.isEmpty && name.utf8.count <= 249 && name != "." && name != ".."
         && name.utf8.allSatisfy { ($0 >= 0x30 && $0 <= 0x39) || ($0 | 0x20 >= 0x61 && $0 | 0x20 <= 0x7A) || [0x2D, 0x2E, 0x5F].contains($0) }
-      if name.hasPrefix("^") {
-        reader.report("source.kafka: not yet: patterns of topics", "not_yet", at: item)
+      if KafkaSourceSpec.isPattern(name) {
+        if TopicPattern(name) == nil { reader.report("source.kafka: \(name) is no regular expression (POSIX, extended)", "bad_value", at: item) }
       } else if !isName {
         reader.report("source.kafka: \(name) is no name of a topic", "bad_name", at: item)
       } else if names.contains(name) {
@@ -79,9 +83,9 @@ extension PipelineLoader {
   /// The tables' name: given, or that of the only topic.
   private func stream(_ members: [String: Node], _ topics: [String], _ node: Node) -> String? {
     if let given = members["stream"] { return tableName(given, "source.kafka.stream", dots: true) }
-    guard topics.count == 1 else {
-      if topics.count > 1 {
-        reader.report("source.kafka needs stream: a name for the tables of several topics", "missing_key", at: members["topics"] ?? node)
+    guard topics.count == 1, !KafkaSourceSpec.isPattern(topics[0]) else {
+      if !topics.isEmpty {
+        reader.report("source.kafka needs stream: a name for the tables of several topics", "missing_key", at: members["topics"] ?? members["topic"] ?? node)
       }
       return nil
     }
@@ -109,7 +113,7 @@ extension PipelineLoader {
       var offsets: [String: Int64] = [:]
       for (name, key, value) in reader.named(node, "source.kafka.start") {
         let parts = name.split(separator: "/")
-        guard parts.count == 2, topics.contains(String(parts[0])), Int32(parts[1]) ?? -1 >= 0 else {
+        guard parts.count == 2, topics.contains(where: { $0 == parts[0] || TopicPattern($0)?.fits(String(parts[0])) == true }), Int32(parts[1]) ?? -1 >= 0 else {
           reader.report("source.kafka.start: \(name) is no partition of the topics: \(topics.first ?? "topic")/0", "bad_name", at: key)
           continue
         }

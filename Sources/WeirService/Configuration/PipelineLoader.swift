@@ -38,6 +38,10 @@ final class PipelineLoader {
   var inputs: [InputColumn] = []
   var lookups: [LookupSpec] = []
   var tables: [LookupTable] = []
+  /// The field that is the record's key.
+  var key: Int?
+  /// Tables by key are told by shard.
+  var isByShard = false
 
   init(file: String) {
     reader = YAMLReader(file: file)
@@ -71,6 +75,7 @@ final class PipelineLoader {
     let keys = ["pipeline", "source", "record", "checks", "quarantine", "dedup", "lookups", "bronze", "silver", "gold", "state", "lake", "store"]
     let top = reader.mapping(root, "the pipeline", keys: keys)
     guard let record = reader.required(top, "record", of: "the pipeline", at: root).flatMap(self.record) else { return nil }
+    key = record.key
     let name = reader.required(top, "pipeline", of: "the pipeline", at: root).flatMap { tableName($0, "pipeline") } ?? ""
     let source = reader.required(top, "source", of: "the pipeline", at: root).flatMap(self.source)
     if let node = top["lookups"] { loadLookups(node) }

@@ -90,7 +90,7 @@ private indirect enum Part: Equatable {
             "kafka",
             plan.source.kafka.map {
               .members([
-                ("topics", .text($0.topics.joined(separator: ", "))), ("partitioner", .text($0.partitioner.rawValue)),
+                ("topics", .text($0.topics.joined(separator: ", "))), ("partitioner", .text($0.partitioner?.rawValue ?? "auto")),
                 ("misplaced", .text($0.misplaced.rawValue)),
               ])
             }

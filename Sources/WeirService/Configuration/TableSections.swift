@@ -183,6 +183,13 @@ extension PipelineLoader {
         columns += try compileSelectList(text, inputs: inputs, star: [], taken: reserved + columns.map(\.name))
       } catch { reader.report(error, at: item, in: "\(what).by") }
     }
+    let origins = columns.compactMap { column in column.expr.plainColumn.map { inputs[$0].origin } }
+    if isByShard, let key, origins.contains(.field(key)), !origins.contains(.system(.shard)) {
+      let shard = SystemColumn.shard.rawValue
+      do throws(ExpressionError) {
+        columns += try compileSelectList(shard, inputs: inputs, star: [], taken: reserved + columns.map(\.name))
+      } catch { reader.report(error, at: list, in: "\(what).by (misplaced: per_shard adds \(shard))") }
+    }
     return columns
   }
 

@@ -7,6 +7,7 @@ enum Explain {
   static func text(_ plan: Plan, lookups: [LookupTable]) -> String {
     var out: [String] = ["pipeline \(plan.pipeline)", ""]
     out += dataflow(plan)
+    out += promise(plan)
     out += ["", "record (json)"]
     for (i, field) in plan.record.fields.enumerated() {
       var notes: [String] = []
@@ -26,13 +27,13 @@ enum Explain {
     for (table, columns, partitionBy) in tableSchemas(plan) {
       out += ["", "table \(table)\(partitionBy.isEmpty ? "" : "   partitioned by " + partitionBy.map(\.name).joined(separator: ", "))"]
       if table.hasPrefix("gold/"), let i = plan.gold.firstIndex(where: { "gold/\($0.name)" == table }) {
-        out += gold(plan.gold[i], compiled.aggregates[i].isFinishedInLane, plan.record.time)
+        out += gold(plan.gold[i], place(compiled.aggregates[i].isFinishedInLane, plan), plan.record.time)
       }
       out += columns.map { "  \(pad($0.name, 20)) \($0.type.name)" }
     }
     for (i, state) in plan.state.enumerated() {
       let aggregate = compiled.aggregates[compiled.goldCount + i]
-      out += ["", "state \(state.name)", "  \(place(aggregate.isFinishedInLane))"]
+      out += ["", "state \(state.name)", "  \(place(aggregate.isFinishedInLane, plan))"]
       if let filter = state.filter { out.append("  where \(filter.text)") }
       out += state.by.map { "  \(pad($0.name, 20)) \(pad($0.expr.type.name, 14)) by \($0.expr.text)" }
       out += state.measures.map(measure)
@@ -42,26 +43,51 @@ enum Explain {
 
   private static func pad(_ s: String, _ n: Int) -> String { s + String(repeating: " ", count: max(0, n - s.count)) }
 
-  private static func place(_ inLane: Bool) -> String {
-    inLane ? "finished in the lane: by holds the record's key" : "combined in the lanes, merged from the ledger"
+  private static func place(_ inLane: Bool, _ plan: Plan) -> String {
+    guard inLane else { return "combined in the lanes, merged from the ledger" }
+    let byShard = plan.source.kafka?.misplaced == .perShard
+    return "finished in the lane: by holds the \(byShard ? "shard" : "record's key")"
+  }
+
+  /// What a pipeline promises about records by key, and what breaks it.
+  private static func promise(_ plan: Plan) -> [String] {
+    guard let kafka = plan.source.kafka, let key = plan.record.key.map({ plan.record.fields[$0].name }) else { return [] }
+    let rule = kafka.partitioner.map { "by \($0.rawValue)" } ?? "by murmur2, crc32 or fnv1a, as the first records tell and the ledger keeps"
+    var out = ["", "keys (misplaced: \(kafka.misplaced.rawValue))"]
+    switch kafka.misplaced {
+    case .halt:
+      out.append("  expected \(rule); checked record by record: one that lies elsewhere, or has no key, stops the worker before it is committed")
+      out.append(
+        kafka.readsSeveralTopics
+          ? "  several topics: a \(key) may lie in each, so all tables are merged, and duplicates are found within a topic"
+          : "  so all records of a \(key) are in one partition: tables by it are finished there, and duplicates are found wherever they are")
+      out.append("  more partitions in a topic stop the worker: keys move")
+    case .merge:
+      out.append("  may lie anywhere: all tables are merged over the partitions and right wherever records lie")
+      out.append("  duplicates are found within a partition only")
+    case .perShard:
+      out.append("  may lie anywhere: tables by \(key) have a row for each partition that holds it (_shard); add them up for the whole")
+      out.append("  duplicates are found within a partition only")
+    }
+    return out
   }
 
   private static func measure(_ m: Measure) -> String {
     "  \(pad(m.name, 20)) \(pad(m.type.name, 14)) \(m.function.rawValue)(\(m.argument?.text ?? ""))"
   }
 
-  private static func gold(_ g: GoldSpec, _ inLane: Bool, _ time: TimeSpec?) -> [String] {
+  private static func gold(_ g: GoldSpec, _ place: String, _ time: TimeSpec?) -> [String] {
     func seconds(_ us: Int64) -> String { us % 1_000_000 == 0 ? "\(us / 1_000_000) s" : "\(us / 1000) ms" }
     let w = g.window
     let shape = w.sizeMicroseconds == w.slideMicroseconds ? "tumbling \(seconds(w.sizeMicroseconds))" : "hopping \(seconds(w.sizeMicroseconds)) every \(seconds(w.slideMicroseconds))"
-    var out = ["  window \(shape), lateness \(seconds(w.latenessMicroseconds)), watermark = largest event time - \(seconds(time?.outOfOrderMicroseconds ?? 0))", "  \(place(inLane))"]
+    var out = ["  window \(shape), lateness \(seconds(w.latenessMicroseconds)), watermark = largest event time - \(seconds(time?.outOfOrderMicroseconds ?? 0))", "  \(place)"]
     if let filter = g.filter { out.append("  where \(filter.text)") }
     return out + g.measures.map(measure)
   }
 
   private static func dataflow(_ plan: Plan) -> [String] {
     let source = plan.source.kafka.map {
-      "  Kafka topics \($0.topics.joined(separator: ", ")), a lane a partition; keys by \($0.partitioner.rawValue), misplaced: \($0.misplaced.rawValue)"
+      "  Kafka topics \($0.topics.joined(separator: ", ")), a lane a partition"
     }
     var out = [source ?? "  capture \(plan.source.stream), dealt over lanes by \(plan.source.deal.rawValue) of \(plan.record.key.map { plan.record.fields[$0].name } ?? "nothing (one lane has all)")"]
     func step(_ s: String) { out.append("    └─ " + s) }

@@ -1,0 +1,29 @@
+import WeirCore
+import WeirProtocol
+
+/// Which shards there are.
+extension LiveSession {
+  /// The group gave shards that were not there at the start: the source is asked what it has now.
+  /// - Throws: `shards_changed`.
+  func lookAtNewShards(_ names: [String], _ fold: LedgerFold) async throws {
+    let known = Set(shards.withLock { $0.map(\.name) })
+    guard names.contains(where: { !known.contains($0) }) else { return }
+    let now = try await group.shards()
+    try LiveSession.check(now, compiled, fold)
+    shards.withLock { $0 = now }
+  }
+
+  /// Keys move when a stream gets more shards: what a lane has finished by key would go on in another. (A stream that is new
+  /// as a whole moves none.)
+  static func check(_ shards: [SourceShard], _ compiled: CompiledPlan, _ fold: LedgerFold) throws(WeirError) {
+    let known = Set(fold.lanes.keys.map(\.shard))
+    let streams = Set(shards.filter { known.contains($0.name) }.map(\.stream))
+    for shard in shards where !known.contains(shard.name) && streams.contains(shard.stream) {
+      guard Placement.spread(compiled, shard, of: shards) != nil else { continue }
+      throw WeirError(
+        "shards_changed", "\(shard.stream) has got the partition \(shard.name) since the ledger was started: keys move",
+        advice:
+          "Tables by key are finished in the lanes here. Begin a new lake (--lake DIR --store DIR), or run with source.kafka.misplaced: merge or per_shard from the start.")
+    }
+  }
+}
