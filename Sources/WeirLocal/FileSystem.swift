@@ -71,7 +71,7 @@ enum FileSystem {
     let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
     guard descriptor >= 0 else { throw error("create", path) }
     defer { close(descriptor) }
-    do {
+    do throws(WeirError) {
       let direct = bytes.count >= DirectWrite.least ? try DirectWrite.write(descriptor, bytes, path) : 0
       guard lseek(descriptor, off_t(direct), SEEK_SET) >= 0 else { throw error("write", path) }
       try writeAll(descriptor, bytes, from: direct, path)
