@@ -128,7 +128,7 @@ class Worker:
 
     def __init__(self, job, address, *more):
         Worker.number += 1
-        self.job, self.number = job, Worker.number
+        self.job, self.address, self.number = job, address, Worker.number
         self.out = os.path.join(job.directory, f"worker{self.number}.out")
         self.err = os.path.join(job.directory, f"worker{self.number}.err")
         with open(self.out, "w") as out, open(self.err, "w") as err:

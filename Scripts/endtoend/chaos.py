@@ -12,7 +12,7 @@ import kafka
 from broker import Broker, Worker
 
 SECONDS, SECONDS_QUICK = 600, 60
-RATE = 1_200                # events a second: what the mock broker keeps is enough for the quick form, and to spare for what is late
+RATE, RATE_QUICK = 5_000, 1_200     # events a second; the mock broker keeps those of a minute and a half at least
 WORKERS_MAX = 4
 PARTITIONS = 12
 TOPIC = f"chaos-{os.getpid()}"
@@ -70,11 +70,11 @@ class Fleet:
 
 def chaos(suite):
     """After chaos: each event once in bronze, silver, gold, quarantine and state, the ledger's sums right"""
-    seconds = SECONDS_QUICK if suite.quick else SECONDS
+    seconds, rate = (SECONDS_QUICK, RATE_QUICK) if suite.quick else (SECONDS, RATE)
     with Broker({TOPIC: PARTITIONS}) as b:
         job = common.Job(suite, suite.path("job"), "synthetic", [], change=kafka.live(TOPIC, options={}))
-        stream = kafka.Stream(suite, job, b.address, TOPIC, seconds * RATE)
-        stream.send(RATE)
+        stream = kafka.Stream(suite, job, b.address, TOPIC, seconds * rate)
+        stream.send(rate)
         fleet = Fleet(suite, job, b.address)
         failed = []
 
@@ -82,7 +82,7 @@ def chaos(suite):
             began, first = time.monotonic(), stream.at
             try:
                 while not stream.is_done:
-                    due = first + int((time.monotonic() - began) * RATE)
+                    due = first + int((time.monotonic() - began) * rate)
                     stream.send(max(0, due - stream.at))
                     time.sleep(0.05)
             except Exception as e:
@@ -96,7 +96,7 @@ def chaos(suite):
         fleet.start()
         # What the broker dropped after it was committed is no loss; what before, the workers tell as a gap.
         stream.producer.bytes = {}
-        faults = kafka.finish(job, stream, [w for w in fleet.running if w.is_running], seconds=180, partitions=PARTITIONS)
+        faults = kafka.finish(job, stream, [w for w in fleet.running if w.is_running], seconds=300, partitions=PARTITIONS)
         gaps = [e for w in fleet.everybody for e in w.saw("gap")]
         faults += failed + fleet.faults + [f"the broker trimmed what was not committed, the run shows nothing: {g}" for g in gaps]
         suite.claim(f"{chaos.__doc__} ({len(stream.records):,} events, {fleet.done})", faults)
@@ -105,7 +105,7 @@ def chaos(suite):
 
 
 def main():
-    suite = common.Suite("chaos", 1500, __doc__)
+    suite = common.Suite("chaos", 2400, __doc__)
     suite.run(chaos)
 
 

@@ -100,6 +100,9 @@ def finish(job, stream, workers, seconds=120, settle=None, partitions=PARTITIONS
         time.sleep(1)
     for worker in workers:
         faults += worker.stop() if worker.is_running else [f"worker {worker.number} ended by itself: {worker.talk}"]
+    if len(workers) > 1:
+        # The last of several may have had no lane yet when it was stopped, and so not the merge lane: one more brings it up.
+        faults += Worker(job, workers[-1].address).begin().stop()
     return faults + broker.faults(job, stream.records) + job.verify_faults()
 
 
