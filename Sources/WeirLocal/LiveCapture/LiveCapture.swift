@@ -67,9 +67,9 @@ public final class LiveCapture: RecordedStream {
     return block
   }
 
-  /// All frames in the order of recording.
-  public func forEachBlock(_ body: (RecordedBlock) throws -> Bool) throws {
-    for number in frames.indices { if try !body(try block(number)) { return } }
+  /// Frame `at` of those of a shard; nil: it has no more.
+  public func block(ofShard shard: Int, at: Int) throws(WeirError) -> RecordedBlock? {
+    at < framesOfShard[shard].count ? try block(Int(framesOfShard[shard][at])) : nil
   }
 
   // MARK: RecordedStream
