@@ -10,7 +10,7 @@ import WeirCore
     while value < 1 << 45 {
       let bucket = LatencyHistogram.bucket(value)
       #expect(bucket >= last)
-      #expect(LatencyHistogram.upperEnd(bucket) >= value && LatencyMeter.upperEnd(bucket) - value <= max(0, value / 64))
+      #expect(LatencyHistogram.upperEnd(bucket) >= value && LatencyHistogram.upperEnd(bucket) - value <= max(0, value / 64))
       last = bucket
       value += max(1, value / 97)
     }

@@ -116,11 +116,17 @@ final class LoadDriver: LoadSender, @unchecked Sendable {
     }
   }
 
-  /// Stamps and hands over records `first ..< first + count`, which are due evenly between the first and the last of them.
+  /// Stamps and hands over records `first ..< first + count`.
   private func send(first: Int64, count: Int) throws {
+    var done = 0
+    while done < count {
+      let from = first + Int64(done)
+      let even = plan.even(from: from + 1, count: count - done)
+      let (begin, end) = (plan.time(of: from + 1), plan.time(of: from + Int64(even)))
+      stamp(from, even, begin, even > 1 ? (end - begin) / Int64(even - 1) : 0)
+      done += even
+    }
     let (begin, end) = (plan.time(of: first + 1), plan.time(of: first + Int64(count)))
-    let step = count > 1 ? (end - begin) / Int64(count - 1) : 0
-    stamp(first, count, begin, step)
     for (partition, batch) in batches.enumerated() where batch.count > 0 {
       // Told first: the records may be visible before the call returns.
       sentTo[partition] += Int64(batch.count)
@@ -132,6 +138,7 @@ final class LoadDriver: LoadSender, @unchecked Sendable {
     }
   }
 
+  /// Records `first ..< first + count` are due from `begin` on, each a `step` behind the one before.
   private func stamp(_ first: Int64, _ count: Int, _ begin: Int64, _ step: Int64) {
     var millisecond: Int64 = -1
     var number = Int(first % Int64(templates.count))

@@ -51,24 +51,43 @@ struct LoadPlan: Sendable {
     seconds = time
   }
 
+  /// The last part that begins by then; parts are in order.
+  private func part(_ isBegun: ((time: Double, records: Double)) -> Bool) -> Int {
+    var (low, high) = (0, starts.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if isBegun(starts[middle]) { low = middle + 1 } else { high = middle }
+    }
+    return max(0, low - 1)
+  }
+
   /// Records due within `nanoseconds` of the start.
   func due(after nanoseconds: Int64) -> Int64 {
     let time = Double(nanoseconds) / 1e9
     guard time < seconds else { return total }
-    guard let number = starts.lastIndex(where: { $0.time <= time }) else { return 0 }
+    guard time > 0 else { return 0 }
+    let number = part { $0.time <= time }
     return min(total, Int64(starts[number].records + parts[number].records(after: time - starts[number].time)))
   }
 
   /// Nanoseconds from the start to when record `number` (from 1) is due.
   func time(of number: Int64) -> Int64 {
     let count = Double(number)
-    let part = starts.lastIndex { $0.records < count } ?? 0
+    let part = part { $0.records < count }
     return Int64((starts[part].time + parts[part].time(of: count - starts[part].records)) * 1e9)
+  }
+
+  /// How many of `count` records from `number` (from 1) on are due evenly: within one part, and if its rate changes only one.
+  func even(from number: Int64, count: Int) -> Int {
+    let part = part { $0.records < Double(number) }
+    guard parts[part].from == parts[part].to else { return 1 }
+    return max(1, min(count, Int(starts[part].records + parts[part].records) - Int(number) + 1))
   }
 
   /// Records a second at a moment.
   func rate(at seconds: Double) -> Double {
-    guard let number = starts.lastIndex(where: { $0.time <= seconds }), seconds <= self.seconds else { return 0 }
+    guard seconds >= 0, seconds <= self.seconds else { return 0 }
+    let number = part { $0.time <= seconds }
     let part = parts[number]
     return part.from + (part.to - part.from) * (seconds - starts[number].time) / max(part.seconds, 1e-9)
   }
