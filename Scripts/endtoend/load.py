@@ -139,7 +139,7 @@ def verified(suite):
     topic = TOPIC + "-verified"
     with Broker({topic: PARTITIONS}) as b:
         j = job(suite, "verified", topic)
-        worker = Worker(j, b.address).begin(b.address)
+        worker = Worker(j, b.address).begin()
         page = suite.path("report.html")
         process = verify(suite, b, j, "--rate", "4000/s", "--for", "8s", "--html", page)
         broker.wait("records are committed", lambda: broker.committed(j) > 0, 60)
@@ -186,7 +186,7 @@ def planted(suite):
     topic = TOPIC + "-planted"
     with Broker({topic: PARTITIONS}) as b:
         j = job(suite, "planted", topic, lambda spec: spec.update(checks=[{"name": "some", "that": "amount >= 1.00", "else": "drop"}]))
-        worker = Worker(j, b.address).begin(b.address)
+        worker = Worker(j, b.address).begin()
         done, code, talk = ended(verify(suite, b, j, "--rate", "8000/s", "--for", "3s", "--templates", "20000"))
         lost = {c["place"]: c["lost"] for c in done.get("checks", [])}
         suite.claim("records that the pipeline drops are counted as lost, in state and gold, and the exit code is 1",

@@ -101,7 +101,7 @@ public enum LoadCommand {
     var producer = KafkaProducerSettings(connection: connection)
     producer.lingerMilliseconds = options.linger
     producer.queueRecords = 2_000_000
-    return Target(topic: topic, partitioner: spec.partitioner, consumer: consumer, producer: producer)
+    return Target(topic: topic, partitioner: spec.partitioner ?? .murmur2, consumer: consumer, producer: producer)
   }
 
   private static func plan(_ options: LoadOptions) throws -> LoadPlan {
