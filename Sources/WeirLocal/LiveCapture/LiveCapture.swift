@@ -127,7 +127,9 @@ struct LiveCaptureScan {
       switch try segment.frame(at: offset) {
       case .end: return
       case .torn:
-        guard isLast else { throw LiveCaptureFormat.corrupt(path, "there is no whole frame at its byte \(offset)") }
+        guard isLast, try !segment.hasFrame(behind: offset) else {
+          throw LiveCaptureFormat.corrupt(path, "there is no whole frame at its byte \(offset)")
+        }
         tornBytes = segment.size - offset
         return
       case .frame(let frame):
