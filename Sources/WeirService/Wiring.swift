@@ -74,8 +74,11 @@ final class Interrupt: Sendable {
     }
   }
 
-  func listen(_ console: Console) {
-    listen { console.talk("stopping behind the next commit; press again to stop at once (nothing that was committed is lost)") }
+  func listen(
+    _ console: Console,
+    saying words: String = "stopping behind the next commit; press again to stop at once (nothing that was committed is lost)"
+  ) {
+    listen { console.talk(words) }
   }
 
   /// Asks as the signal would.

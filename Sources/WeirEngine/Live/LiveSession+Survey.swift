@@ -11,7 +11,7 @@ extension LiveSession {
     while !hasEnded {
       if environment.clock.monotonicNanoseconds >= due {
         if let fold = try? await ledger.refresh() { meter.know(fold) }
-        if let bounds = try? await group.bounds(of: shards.map(\.name)) { meter.surveyed(bounds) }
+        if let bounds = try? await group.bounds(of: shards.withLock { $0.map(\.name) }) { meter.surveyed(bounds) }
         due = environment.clock.monotonicNanoseconds + LiveSession.surveyNanoseconds
       }
       // Short steps, so that the end of the session is not held up.

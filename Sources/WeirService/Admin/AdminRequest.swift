@@ -37,7 +37,7 @@ public struct AdminAddress: Sendable, Hashable {
 /// A request, as far as the admin endpoints look at one.
 public struct AdminRequest: Sendable {
   public var method: String
-  /// Decoded parts of the path, without empty ones.
+  /// Decoded parts of the path; empty ones only below `/state`.
   public var path: [String]
   /// Values by name, in their order.
   public var query: [(name: String, value: String)]
@@ -50,7 +50,9 @@ public struct AdminRequest: Sendable {
     self.method = method
     self.hasOrigin = hasOrigin
     let halves = target.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
-    let parts = (halves.first ?? "").split(separator: "/").map(AdminRequest.decode)
+    let all = (halves.first ?? "").split(separator: "/", omittingEmptySubsequences: false).dropFirst()
+    // A key may be the empty text; elsewhere a slash at the end says nothing.
+    let parts = (all.first == "state" ? Array(all) : all.filter { !$0.isEmpty }).map(AdminRequest.decode)
     let pairs = (halves.count > 1 ? halves[1] : "").split(separator: "&").map { pair -> (String?, String?) in
       let sides = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
       return (AdminRequest.decode(sides[0]), AdminRequest.decode(sides.count > 1 ? sides[1] : ""))

@@ -117,14 +117,15 @@ public enum RunCommand {
     let request = try LedgerRequest(
       meaning: PlanMeaning.json(pipeline.plan), planHash: PlanMeaning.hash(pipeline.plan).hex, lanes: nil, runID: nil,
       describeChange: { PlanMeaning.changes(from: $0, to: $1) })
-    let shards = try await count(kafka, options.brokers)
+    let observer = KafkaObserver(log: { level, facility, text in report.log(level, facility, text) })
+    let shards = try await count(kafka, options.brokers, observer)
     return LiveWorker(
       CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: wiring.environment, request: request,
       group: {
         try KafkaGroup(
           KafkaWiring.settings(kafka, brokers: options.brokers, shards: shards),
           start: KafkaWiring.start(kafka.settings.start),
-          observer: KafkaObserver(log: { level, facility, text in report.log(level, facility, text) }))
+          observer: observer)
       },
       observe: {
         watch.saw($0)
@@ -134,8 +135,8 @@ public enum RunCommand {
   }
 
   /// How many shards there are: sizes of queues and blocks depend on it, and a client takes them when it is made.
-  private static func count(_ kafka: KafkaSourceSpec, _ brokers: String?) async throws -> Int {
-    let group = try KafkaGroup(KafkaWiring.settings(kafka, brokers: brokers, shards: shardsExpected), start: .earliest)
+  private static func count(_ kafka: KafkaSourceSpec, _ brokers: String?, _ observer: KafkaObserver) async throws -> Int {
+    let group = try KafkaGroup(KafkaWiring.settings(kafka, brokers: brokers, shards: shardsExpected), start: .earliest, observer: observer)
     do {
       let count = try await group.shards().count
       await group.close()
