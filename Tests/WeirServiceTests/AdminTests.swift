@@ -1,8 +1,7 @@
-import Synchronization
 import Testing
 import WeirCore
-import WeirEngine
 
+@testable import WeirEngine
 @testable import WeirService
 
 @Suite struct AdminRequestTests {
