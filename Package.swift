@@ -16,12 +16,16 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
     .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
     .package(url: "https://github.com/swiftlang/swift-docc-plugin", exact: "1.5.0"),
+    .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1", traits: []),
+    .package(url: "https://github.com/apple/swift-http-types", exact: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
   ],
   targets: [
     // app
     .executableTarget(
       name: "weir",
-      dependencies: ["WeirService", "CWeir", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      dependencies: ["WeirService", "WeirAdmin", "CWeir", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       swiftSettings: hot),
     // service
     .target(
@@ -31,6 +35,15 @@ let package = Package(
         .product(name: "Yams", package: "Yams"),
       ],
       swiftSettings: hot),
+    // The HTTP server of `weir run`, apart from all else: only the command depends on it, so the Swift tests are built without it.
+    .target(
+      name: "WeirAdmin",
+      dependencies: [
+        "WeirService", "WeirCore",
+        .product(name: "HummingbirdCore", package: "hummingbird"), .product(name: "HTTPTypes", package: "swift-http-types"),
+        .product(name: "Logging", package: "swift-log"), .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+      ]),
     // engine
     .target(
       name: "WeirEngine", dependencies: ["WeirDelta", "WeirParquet", "WeirProtocol", "WeirOperators", "WeirCore"],

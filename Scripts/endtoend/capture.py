@@ -226,6 +226,16 @@ def same_rows(suite):
                 run.fault() + rows_differ(again, half) + entries_differ(again, half))
     closed, run = replay(job, suite.path("halt-closed"), out)
     more = run.fault() + [] if run.done.get("end") == "finished" else [f"it ended as {run.done.get('end')}"]
+    # As if it had been killed between the entry that closes the lanes and the merge lane's behind it, which holds their windows.
+    last = max(e["number"] for e in closed.entries())
+    merged = [lane["lane"] for lane in closed.entries()[-1]["lanes"]] == ["_merge"]
+    cut, _ = replay(job, suite.path("halt-cut"), out, "--json")
+    os.unlink(os.path.join(cut.lake, "_weir", cut.name, "ledger", f"{last:020}.json"))
+    for table in tables.delta_tables(cut.lake):         # followers begin anew, from the ledger
+        shutil.rmtree(os.path.join(cut.lake, table, "_delta_log"))
+    again_cut = cut.replay()
+    suite.claim("killed between its last two entries it makes the last one again",
+                ([] if merged else ["the last entry is not the merge lane's"]) + again_cut.fault() + entries_differ(closed, cut) + rows_differ(closed, cut))
     unchanged = closed.replay()
     suite.claim("without --keep-open its windows are closed, and a second replay changes nothing",
                 more + ([] if unchanged.done.get("end") == "unchanged" else [f"{unchanged.done}"]) + closed.verify_faults())

@@ -293,3 +293,21 @@ def count_faults(done, reference):
     """Where a done line does not agree with the reference."""
     wanted = {"records": reference.records, **reference.buckets}
     return [f"{name} is {done.get(name)}, expected {n}" for name, n in wanted.items() if done.get(name) != n]
+
+
+# -- Small file systems
+
+@contextlib.contextmanager
+def tmpfs(path, size):
+    """A small file system, or None where this process may not mount one."""
+    os.makedirs(path, exist_ok=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", path], capture_output=True).returncode == 0
+    try:
+        yield path if mounted else None
+    finally:
+        if mounted:
+            subprocess.run(["umount", "-l", path], check=False)
+
+
+def remount(path, options):
+    subprocess.run(["mount", "-o", f"remount,{options}", path], check=True)

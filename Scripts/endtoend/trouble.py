@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 """Trouble of every kind gets a clear message and exit code 1 or 2, loses nothing, and a normal run afterwards gives equal tables."""
-import contextlib
 import json
 import os
 import shutil
@@ -50,22 +49,6 @@ def undisturbed(suite):
 
 # -- The disk
 
-@contextlib.contextmanager
-def tmpfs(path, size):
-    """A small file system, or None where this process may not mount one."""
-    os.makedirs(path, exist_ok=True)
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", path], capture_output=True).returncode == 0
-    try:
-        yield path if mounted else None
-    finally:
-        if mounted:
-            subprocess.run(["umount", "-l", path], check=False)
-
-
-def remount(path, options):
-    subprocess.run(["mount", "-o", f"remount,{options}", path], check=True)
-
-
 def blocks(directory):
     return sum(os.stat(os.path.join(d, f)).st_blocks * 512 for d, _, files in os.walk(directory) for f in files)
 
@@ -76,13 +59,13 @@ def full_disk(suite):
         job = base.make(suite, f"full-{what}")
         where = getattr(job, what)
         for share in (0.05, 0.5, 0.9) if what == "lake" else (0.05, 0.5):
-            with tmpfs(where, max(16_384, int(blocks(getattr(base.job, what)) * share) // 4096 * 4096)) as mounted:
+            with common.tmpfs(where, max(16_384, int(blocks(getattr(base.job, what)) * share) // 4096 * 4096)) as mounted:
                 if not mounted:
                     return suite.note("skipped: no right to mount a tmpfs here, so no full disk")
                 run = job.replay()
                 # A store may get by with less than it took the other time.
                 faults = run.refusal_fault("space", "full") if run.code or what == "lake" else []
-                remount(where, "size=1g")
+                common.remount(where, "size=1g")
                 faults += [f"the first message was: {run.talk}"] if (resumed := base.resumed(job)) else []
                 faults += resumed
                 suite.claim(f"{what} on a disk that is full after {share:.0%}: says so, and goes on when there is space", faults)
@@ -93,12 +76,12 @@ def read_only(suite):
     """A read-only directory is a clear error."""
     for what in ("lake", "store"):
         job = base.make(suite, f"read-only-{what}")
-        with tmpfs(getattr(job, what), "64m") as mounted:
+        with common.tmpfs(getattr(job, what), "64m") as mounted:
             if not mounted:
                 return suite.note("skipped: no right to mount a tmpfs here, so no read-only directory")
-            remount(getattr(job, what), "ro")
+            common.remount(getattr(job, what), "ro")
             faults = job.replay().refusal_fault("read-only", "read only", "writable", "permission")
-            remount(getattr(job, what), "rw")
+            common.remount(getattr(job, what), "rw")
             suite.claim(f"{what} in a read-only directory: says so, and runs when it is writable", faults + base.resumed(job))
 
 

@@ -16,6 +16,10 @@ public struct Plan: Sendable, Hashable, Codable {
   public var state: [StateSpec]
   public var lake: LakeSpec
   public var store: StoreSpec
+  /// nil: a live worker has no admin server.
+  public var admin: AdminSpec?
+  /// nil: as ``WorkerSpec/init()`` has it.
+  public var worker: WorkerSpec?
 
   public init(
     pipeline: String, source: SourceSpec, record: RecordSpec, checks: [Check] = [], quarantine: QuarantineSpec = .init(),

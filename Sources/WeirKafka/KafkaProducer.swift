@@ -84,9 +84,9 @@ public final class KafkaProducer: Sendable {
   }
 
   /// How long a full buffer is left alone. At a million records a second a thousand fit in again.
-  private static let fullMicroseconds: UInt32 = 1_000
+  static let fullMicroseconds: UInt32 = 1_000
 
-  private func topic(_ name: String) throws(KafkaError) -> Topic {
+  func topic(_ name: String) throws(KafkaError) -> Topic {
     if let topic = state.withLock({ $0.topics[name] }) { return topic }
     // Two threads may both make it: librdkafka gives both the same object, and each reference is counted.
     guard let pointer = rd_kafka_topic_new(client.handle, name, nil) else {

@@ -34,6 +34,7 @@ enum DirectWrite {
         if errno == EINVAL || errno == EOPNOTSUPP { return done }
         throw FileSystem.error("write", path)
       }
+      guard n > 0 else { return done }
       done += n
       // A short write may end within a block: the rest goes the usual way.
       if n % blockBytes != 0 { return done }

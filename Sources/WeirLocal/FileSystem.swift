@@ -97,6 +97,8 @@ enum FileSystem {
         if errno == EINTR { continue }
         throw error("write", path)
       }
+      // No file does this; a loop without an end would be the worst answer.
+      guard n > 0 else { throw error("write", path, EIO) }
       done += n
     }
   }

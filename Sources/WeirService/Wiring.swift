@@ -58,20 +58,41 @@ final class Interrupt: Sendable {
   /// As a shell tells an end by a signal: 130 for SIGINT, 143 for SIGTERM.
   var exitCode: Int32 { 128 + asked.load(ordering: .acquiring) }
 
-  func listen(
-    _ console: Console,
-    saying words: String = "stopping behind the next commit; press again to stop at once (nothing that was committed is lost)"
-  ) {
+  /// - Parameter told: called once, at the first signal.
+  func listen(told: @escaping @Sendable () -> Void) {
     for number in [SIGINT, SIGTERM] {
       signal(number, SIG_IGN)
       let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
       source.setEventHandler { [self] in
-        if asked.exchange(number, ordering: .acquiringAndReleasing) != 0 { exit(128 + number) }
-        console.talk(words)
+        // At once: what runs at an ordinary exit could wait for a thread that is stuck.
+        if !ask(number) { _exit(128 + number) }
+        told()
       }
       source.resume()
       let kept = Kept(source: source)
       sources.withLock { $0.append(kept) }
+    }
+  }
+
+  func listen(
+    _ console: Console,
+    saying words: String = "stopping behind the next commit; press again to stop at once (nothing that was committed is lost)"
+  ) {
+    listen { console.talk(words) }
+  }
+
+  /// Asks as the signal would.
+  /// - Returns: false if it was asked before.
+  @discardableResult
+  func ask(_ number: Int32) -> Bool {
+    asked.compareExchange(expected: 0, desired: number, ordering: .acquiringAndReleasing).exchanged
+  }
+
+  /// Ends the process when it has not ended by itself by then.
+  func end(within microseconds: Int64, saying words: @escaping @Sendable () -> Void) {
+    DispatchQueue.global().asyncAfter(deadline: .now() + .microseconds(Int(microseconds))) { [self] in
+      words()
+      _exit(exitCode)
     }
   }
 }

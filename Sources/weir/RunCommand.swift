@@ -1,4 +1,5 @@
 import ArgumentParser
+import WeirAdmin
 import WeirService
 
 /// `weir run`.
@@ -11,12 +12,22 @@ struct Run: AsyncParsableCommand {
   @Option(help: "The lake's directory, instead of the pipeline's.") var lake: String?
   @Option(help: "The state table's directory, instead of the pipeline's.") var store: String?
   @Option(help: "Kafka brokers (host:port,…), instead of the pipeline's.") var brokers: String?
+  @Option(help: "Where probes, metrics and questions are answered (HOST:PORT; port 0: a free one), instead of the pipeline's admin.listen.")
+  var admin: String?
   @Flag(help: "JSON lines on standard output.") var json = false
+  @Option(help: "Lines on standard error: text or json.") var logFormat = Log.Format.text
+  @Option(help: "The least that is told there: debug, info, warning or error.") var logLevel = Log.Level.info
 
   func run() async throws {
     try await exiting { console in
       try await RunCommand.run(
-        RunOptions(pipeline: pipeline, lake: lake, store: store, brokers: brokers, json: json), console: console)
+        RunOptions(
+          pipeline: pipeline, lake: lake, store: store, brokers: brokers, admin: admin, json: json, logFormat: logFormat,
+          logLevel: logLevel),
+        host: AdminServer(), console: console)
     }
   }
 }
+
+extension Log.Format: ExpressibleByArgument {}
+extension Log.Level: ExpressibleByArgument {}

@@ -17,7 +17,7 @@ struct Start {
 struct Weir: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "weir", abstract: "Replays streams into a Delta lake and a state table, exactly once.",
-    version: "0.1.0", subcommands: [Run.self, Replay.self, Capture.self, Generate.self, Check.self, Explain.self, State.self, Ledger.self])
+    version: weirVersion, subcommands: [Run.self, Replay.self, Capture.self, Load.self, Generate.self, Check.self, Explain.self, State.self, Ledger.self])
 }
 
 /// Runs a command and turns its errors into words and exit codes.

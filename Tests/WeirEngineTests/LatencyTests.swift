@@ -8,9 +8,9 @@ import WeirCore
     var last = -1
     var value: Int64 = 0
     while value < 1 << 45 {
-      let bucket = LatencyMeter.bucket(value)
+      let bucket = LatencyHistogram.bucket(value)
       #expect(bucket >= last)
-      #expect(LatencyMeter.upperEnd(bucket) >= value && LatencyMeter.upperEnd(bucket) - value <= max(0, value / 64))
+      #expect(LatencyHistogram.upperEnd(bucket) >= value && LatencyHistogram.upperEnd(bucket) - value <= max(0, value / 64))
       last = bucket
       value += max(1, value / 97)
     }

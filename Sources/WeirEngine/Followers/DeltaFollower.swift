@@ -19,6 +19,8 @@ struct DeltaFollower: Sendable {
     table = DeltaTable(store: environment.lake, path: layout.table)
   }
 
+  /// The table's path in the lake.
+  var name: String { layout.table }
   private var appID: String { "\(ledgerID)/\(layout.table)" }
 
   /// - Parameter entries: gives entries `(after, through]`.

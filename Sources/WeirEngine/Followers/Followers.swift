@@ -10,11 +10,15 @@ actor Followers {
   private let ledger: Ledger
   private let state: (any StateTable)?
   private var tables: [DeltaFollower]
+  private let clock: any Clock
+  private let meter: LiveMeter?
   private(set) var appliedThrough: Int64 = -1
 
-  init(environment: EngineEnvironment, ledger: Ledger, ledgerID: String, plan: Plan) {
+  init(environment: EngineEnvironment, ledger: Ledger, ledgerID: String, plan: Plan, meter: LiveMeter? = nil) {
     self.ledger = ledger
     state = environment.state
+    clock = environment.clock
+    self.meter = meter
     tables = TableLayout.all(plan).map { DeltaFollower(environment: environment, ledgerID: ledgerID, layout: $0) }
   }
 
@@ -53,8 +57,10 @@ actor Followers {
     let ledger = self.ledger
     for i in tables.indices {
       var table = tables[i]
+      let began = clock.monotonicNanoseconds
       try await table.follow(to: target) { try await ledger.entries(after: $0, through: $1) }
       tables[i] = table
+      meter?.commitTook(clock.monotonicNanoseconds - began, of: table.name)
     }
     appliedThrough = target
   }

@@ -13,6 +13,7 @@ actor StateFlusher {
   private let spec: StoreSpec
   private let reached: @Sendable () -> Int64
   private let meter: LatencyMeter?
+  private let live: LiveMeter?
   /// Without a move of its mark a lane has no new rows, unless it was restored just now.
   private var written: [LaneID: FlushMark] = [:]
 
@@ -27,10 +28,12 @@ actor StateFlusher {
   ///   - lanes: those of the moment.
   ///   - reached: the position up to which all lanes have consumed.
   ///   - meter: told of each position once its rows are visible.
+  ///   - live: told of each flush.
   init(
     lanes: @escaping @Sendable () async -> [ShardActor], state: (any StateTable)?, clock: any Clock, spec: StoreSpec,
-    reached: @escaping @Sendable () -> Int64 = { 0 }, meter: LatencyMeter? = nil
+    reached: @escaping @Sendable () -> Int64 = { 0 }, meter: LatencyMeter? = nil, live: LiveMeter? = nil
   ) {
+    self.live = live
     self.reached = reached
     self.meter = meter
     self.lanes = lanes
@@ -66,23 +69,28 @@ actor StateFlusher {
     let position = reached()
     var rows: [StateBatch] = []
     var marks: [FlushMark] = []
+    var arrivals = Arrivals()
+    let began = clock.monotonicNanoseconds
     let lanes = await lanes()
-    let all = await withTaskGroup(of: (Int, [StateBatch], FlushMark).self) { group in
+    let isWatched = live != nil
+    let all = await withTaskGroup(of: (Int, [StateBatch], FlushMark, Arrivals?).self) { group in
       for (number, lane) in lanes.enumerated() {
         group.addTask {
           let taken = await lane.takeStateRows()
-          return (number, taken.rows, taken.mark)
+          return (number, taken.rows, taken.mark, isWatched ? await lane.takeArrivals() : nil)
         }
       }
       return await group.reduce(into: []) { $0.append($1) }.sorted { $0.0 < $1.0 }
     }
-    for (_, taken, mark) in all where mark != written[mark.lane] {
+    for (_, taken, mark, arrived) in all where mark != written[mark.lane] {
       rows += taken
       marks.append(mark)
+      if let arrived { arrivals.add(arrived) }
     }
     if !marks.isEmpty {
       _ = try await state.write(rows, meta: marks.map(\.entry))
       for mark in marks { written[mark.lane] = mark }
+      live?.stateFlushed(nanoseconds: clock.monotonicNanoseconds - began, arrivals: arrivals)
     }
     meter?.visible(through: position, now: clock.monotonicNanoseconds)
   }

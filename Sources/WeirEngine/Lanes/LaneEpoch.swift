@@ -65,4 +65,8 @@ struct LaneEpoch: Sendable {
   var partial: Partial
   var state: [UInt8]
   var stateIsBase: Bool
+  /// For whoever watches; nothing is committed of these.
+  var sizes = LaneSizes()
+  var rejected = RejectedSamples()
+  var arrivals = Arrivals()
 }

@@ -27,6 +27,7 @@ final class LaneState {
   private var accepted: [RowChunk] = []
   private var quarantine: QuarantineRows
   private var late: [LateRows]
+  private var rejected = RejectedSamples()
   private(set) var watermark = Watermark.minimum
   /// A lane that joined or woke judges by the larger of the shard's watermark and this (law 3); the minimum elsewhere.
   private(set) var floor = Watermark.minimum
@@ -112,6 +113,7 @@ final class LaneState {
     counts.quarantined += 1
     let rejection = rejection ?? Rejection(stage: .decode, reason: "not decoded")
     quarantine.add(block, row, stage: rejection.stage.rawValue, reason: rejection.reason)
+    rejected.add(block, row, stage: rejection.stage.rawValue, reason: rejection.reason)
   }
 
   /// One array of the right size, where `filter` makes seven.
@@ -181,16 +183,20 @@ final class LaneState {
   func cut() throws(WeirError) -> LaneEpoch {
     let tables = LaneTables(bronze: all, silver: accepted)
     if quarantine.count > 0 { tables.quarantine = quarantine.finish() }
+    var sizes = LaneSizes()
     for i in 0..<compiled.goldCount {
       if late[i].count > 0 { tables.late[i] = late[i].finish() }
       guard let store = windows[i] else { continue }
       let results = store.finish(watermark: max(watermark, floor))
       if !results.isEmpty { tables.gold[i] = results }
+      sizes.closedWindows[i] = results.count
     }
     let (state, isBase) = save()
+    sizes.dedupEntries = dedup?.count ?? 0
+    sizes.openWindows = windows.values.reduce(0) { $0 + $1.openCount }
     let epoch = LaneEpoch(
       lane: id, position: position, watermark: watermark, counts: counts, windowCounts: windowCounts, tables: tables,
-      partial: partial, state: state, stateIsBase: isBase)
+      partial: partial, state: state, stateIsBase: isBase, sizes: sizes, rejected: rejected)
     reset()
     return epoch
   }
@@ -201,6 +207,7 @@ final class LaneState {
     all = []
     accepted = []
     quarantine = QuarantineRows(run)
+    rejected = RejectedSamples()
     late = compiled.plan.gold.map { _ in LateRows(run) }
     partial = Partial(compiled)
   }

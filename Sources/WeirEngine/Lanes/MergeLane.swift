@@ -37,6 +37,9 @@ final class MergeLane {
     return results
   }
 
+  /// Windows (of all keys together) that hold something.
+  var openWindows: Int { windows.values.reduce(0) { $0 + $1.openCount } }
+
   /// Changed rows of merged state, fenced by the ledger number of the entry that changed them.
   func takeStateRows(ledgerNumber: Int64) -> [StateBatch] { stateRows(ledgerNumber) { $0.takeUnflushed(into: &$1) } }
 

@@ -8,6 +8,9 @@ actor ShardActor {
   private let state: LaneState
   /// Where ``cutHere()`` ended an epoch last, or the lane was restored.
   private var cutPosition: Int64
+  /// Of the epoch at hand, and of what is not in the state table yet; live only.
+  private var arrivals = Arrivals()
+  private var unflushed = Arrivals()
 
   init(_ state: sending LaneState) {
     id = state.id
@@ -18,6 +21,8 @@ actor ShardActor {
   func consume(_ block: PreparedBlock, rows: [UInt32], end: Int64, watermark: Int64) {
     state.consume(block, rows: rows)
     state.advance(position: end, watermark: watermark)
+    arrivals.add(block)
+    unflushed.add(block)
   }
 
   /// Ends the epoch at a mark of the shard, which every lane of it reached.
@@ -29,7 +34,10 @@ actor ShardActor {
   /// Ends the epoch where the lane stands: cuts of a live worker come between any two blocks.
   func cutHere() throws -> LaneEpoch {
     cutPosition = state.position
-    return try state.cut()
+    var epoch = try state.cut()
+    epoch.arrivals = arrivals
+    arrivals = Arrivals()
+    return epoch
   }
 
   /// Where the lane stands and was cut last, and whether windows of its own are open above its floor.
@@ -45,6 +53,12 @@ actor ShardActor {
   /// Changed rows, and the mark to write behind them.
   func takeStateRows() -> (rows: [StateBatch], mark: FlushMark) {
     (state.takeStateRows(), FlushMark(lane: state.id, generation: state.generation, position: state.position))
+  }
+
+  /// Arrivals of the records whose rows ``takeStateRows()`` took.
+  func takeArrivals() -> Arrivals {
+    defer { unflushed = Arrivals() }
+    return unflushed
   }
 
   func allStateRows() -> (rows: [StateBatch], mark: FlushMark) {

@@ -17,6 +17,7 @@ actor LedgerMerge {
   private let lake: any ObjectStore
   private let committer: LiveCommitter
   private let followers: Followers
+  private let meter: LiveMeter?
   private var lane: MergeLane?
   /// Entries through this one are merged in.
   private var position: Int64 = 0
@@ -25,13 +26,15 @@ actor LedgerMerge {
   private var watermark = Watermark.minimum
 
   init(
-    compiled: CompiledPlan, ledger: Ledger, lake: any ObjectStore, committer: LiveCommitter, followers: Followers
+    compiled: CompiledPlan, ledger: Ledger, lake: any ObjectStore, committer: LiveCommitter, followers: Followers,
+    meter: LiveMeter? = nil
   ) {
     self.compiled = compiled
     self.ledger = ledger
     self.lake = lake
     self.committer = committer
     self.followers = followers
+    self.meter = meter
   }
 
   var isHeld: Bool { lane != nil }
@@ -55,6 +58,7 @@ actor LedgerMerge {
 
   func drop() async {
     lane = nil
+    meter?.merging(openWindows: 0)
     await committer.drop([.merge])
   }
 
@@ -64,6 +68,9 @@ actor LedgerMerge {
     guard let lane else { return nil }
     let fold = try await ledger.refresh()
     guard fold.number > position else { return nil }
+    meter?.know(fold)
+    meter?.enter(.merging)
+    defer { meter?.enter(.idle) }
     let hasPartials = try await take(through: fold.number, lane, fold)
     let hasNews = hasPartials || fold.mergedWatermark > watermark || fold.number - committed > LedgerMerge.idleEntriesMax
     position = fold.number
@@ -93,6 +100,7 @@ actor LedgerMerge {
 
   private func commit(_ lane: MergeLane, through number: Int64, watermark: Int64) async throws -> LedgerFold {
     let results = lane.merge([], watermark: watermark)
+    meter?.merging(openWindows: lane.openWindows)
     let after = try await committer.commitMerge(results, state: lane.save(), through: number, watermark: watermark)
     committed = number
     self.watermark = watermark

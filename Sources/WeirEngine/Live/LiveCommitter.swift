@@ -1,3 +1,4 @@
+import Synchronization
 import WeirCore
 import WeirOperators
 import WeirProtocol
@@ -22,15 +23,20 @@ actor LiveCommitter {
   private let encoder: BatchEncoder
   private let planHash: String
   private let worker: String
+  private let meter: LiveMeter
   private var held: [LaneID: Held] = [:]
   private(set) var entries: Int64 = 0
 
-  init(environment: EngineEnvironment, compiled: CompiledPlan, ledger: Ledger, planHash: String, run: RunInfo, worker: String) {
+  init(
+    environment: EngineEnvironment, compiled: CompiledPlan, ledger: Ledger, planHash: String, run: RunInfo, worker: String,
+    meter: LiveMeter? = nil
+  ) {
     self.environment = environment
     self.compiled = compiled
     self.ledger = ledger
     self.planHash = planHash
     self.worker = worker
+    self.meter = meter ?? LiveMeter(clock: environment.clock)
     encoder = BatchEncoder(compiled, run: run, threads: environment.threads)
   }
 
@@ -45,6 +51,7 @@ actor LiveCommitter {
     try batch.checkQuarantine(compiled.plan)
     let began = environment.clock.monotonicNanoseconds
     let attempt = ledger.makeAttemptID()
+    meter.enter(.encoding)
     let encoded = try await encoder.encode(batch, number: await ledger.fold.number + 1, attempt: attempt)
     let files = encoded.files.sorted { $0.key < $1.key }.flatMap(\.value)
     var pack = BlobPack(path: ledger.layout.blob(attempt: attempt, name: "state"))
@@ -56,9 +63,23 @@ actor LiveCommitter {
       for epoch in batch.epochs { epoch.partial.save(into: &partials) }
       draft.partials = pack.add(partials.bytes)
     }
+    try await write(files, pack, began: began)
+    let fold = try await put(draft, began: began)
+    let plan = compiled.plan
+    let windows = Dictionary(
+      uniqueKeysWithValues: plan.gold.enumerated().map { i, gold in
+        (gold.name, batch.epochs.reduce(0) { $0 + finished(in: $1, i) })
+      })
+    meter.committed(batch.epochs, tables: draft.tables, windows: windows, gold: plan.gold, fold: fold)
+    return fold
+  }
+
+  /// Writes an attempt's files and blobs.
+  private func write(_ files: [EncodedFile], _ pack: BlobPack, began: Int64) async throws {
+    meter.enter(.writing)
     try await environment.lake.write(
       files.map { NewObject(path: $0.table + "/" + $0.path, bytes: $0.bytes) } + [pack.object])
-    return try await put(draft, began: began)
+    meter.encoded(files, nanoseconds: environment.clock.monotonicNanoseconds - began)
   }
 
   /// The merge lane's epoch, with the files of what it finished.
@@ -77,9 +98,11 @@ actor LiveCommitter {
       state: pack.add(state: state.bytes, isBase: state.isBase, before: before.state))
     let draft = EntryDraft(
       commitID: attempt, worker: worker, planHash: planHash, lanes: [commit], tables: BatchEncoder.commits(files))
-    try await environment.lake.write(
-      files.map { NewObject(path: $0.table + "/" + $0.path, bytes: $0.bytes) } + [pack.object])
-    return try await put(draft, began: began)
+    try await write(files, pack, began: began)
+    let fold = try await put(draft, began: began)
+    let windows = Dictionary(uniqueKeysWithValues: merged.map { (compiled.plan.gold[$0.key].name, Int64($0.value.count)) })
+    meter.committed([], tables: draft.tables, windows: windows, gold: compiled.plan.gold, fold: fold)
+    return fold
   }
 
   /// Empty epochs that only say something: where a lane begins, what was lost.
@@ -102,11 +125,17 @@ actor LiveCommitter {
 
   private func put(_ draft: EntryDraft, began: Int64) async throws -> LedgerFold {
     let compiled = self.compiled
+    meter.enter(.ledger)
+    let putBegan = environment.clock.monotonicNanoseconds
+    let tries = Atomic(0)
     let outcome = try await ledger.commit(attempt: draft.commitID, startedNanoseconds: began) { fold in
+      tries.add(1, ordering: .relaxed)
       try LiveCommitter.checkLookups(compiled, fold)
       try LiveCommitter.checkRules(draft, fold)
       return draft
     }
+    meter.commitTook(environment.clock.monotonicNanoseconds - putBegan, of: "ledger")
+    meter.told(outcome, tries: tries.load(ordering: .relaxed))
     switch outcome {
     case .committed(_, let fold):
       entries += 1
@@ -147,3 +176,6 @@ actor LiveCommitter {
     }
   }
 }
+
+/// Rows of closed windows of gold table `number` that an epoch brought.
+private func finished(in epoch: LaneEpoch, _ number: Int) -> Int64 { Int64(epoch.sizes.closedWindows[number] ?? 0) }

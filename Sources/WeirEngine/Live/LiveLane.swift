@@ -17,16 +17,18 @@ final class LiveLane: Sendable {
   private let isStopped = Flag()
   private let first: Sequencer
   private let clock: any Clock
+  private let reading: LaneReading
 
   init(
     shard: ShardActor, reader: any ShardReader, compiled: CompiledPlan, fold: LaneFold?, placement: Placement?,
-    clock: any Clock
+    clock: any Clock, reading: LaneReading
   ) {
     id = shard.id
     self.shard = shard
     self.reader = reader
     self.placement = placement
     self.clock = clock
+    self.reading = reading
     standing = Mutex((LaneStanding(isIdle: fold?.isIdle ?? false), nil))
     first = Sequencer(
       compiled.plan, dealing: compiled.plan.source.deal, lanes: 1,
@@ -39,6 +41,7 @@ final class LiveLane: Sendable {
     var sequencer = first
     while !isStopped.isRaised {
       let read: ShardRead
+      reading.enter(.reading, now: clock.monotonicNanoseconds)
       do { read = try await reader.next() } catch let error as WeirError where error.isRetriable {
         // The client itself tries again; this only keeps its errors from making a busy loop.
         await clock.sleep(nanoseconds: LiveLane.restNanoseconds)
@@ -47,17 +50,22 @@ final class LiveLane: Sendable {
       if isStopped.isRaised { return }
       switch read {
       case .block(let raw, let next):
+        reading.enter(.bounded, now: clock.monotonicNanoseconds)
         await gate.admit(Int64(raw.count))
+        reading.enter(.waking, now: clock.monotonicNanoseconds)
         await awake()
         if isStopped.isRaised { return }
+        reading.enter(.working, now: clock.monotonicNanoseconds)
         var block = pool.prepare(raw)
         try sequencer.sequence(&block)
         try placement?.check(block)
         let rows = block.lanes[0]
         counted.add(records: Int64(block.count), bytes: Int64(raw.count))
         await shard.consume(block, rows: rows, end: next, watermark: sequencer.watermark)
+        show(block.count, raw.count, next, sequencer.watermark)
       case .caughtUp(let next):
         await shard.advance(position: next, watermark: sequencer.watermark)
+        show(0, 0, next, sequencer.watermark)
         standing.withLock { $0.machine.caughtUp(at: clock.monotonicNanoseconds) }
       case .outOfRange(let at):
         throw WeirError(
@@ -65,6 +73,11 @@ final class LiveLane: Sendable {
       case .closed: return
       }
     }
+  }
+
+  private func show(_ records: Int, _ bytes: Int, _ next: Int64, _ watermark: Int64) {
+    reading.consumed(
+      records: Int64(records), bytes: Int64(bytes), through: next, watermark: watermark, now: clock.monotonicNanoseconds)
   }
 
   /// Holds a record of a lane that is idle until the entry that wakes it.

@@ -13,10 +13,18 @@ extension LiveSession {
         observe(.trouble(error))
       case .assigned(let shards):
         watch.withLock { $0.assigned() }
-        try await turnstile.pass { [self] in try await takeOver(shards, flusher) }
+        try await turnstile.pass { [self] in
+          meter.enter(.takingOver)
+          defer { meter.enter(.idle) }
+          try await takeOver(shards, flusher)
+        }
       case .revoked(let shards, let isLost):
         watch.withLock { $0.revoked(at: environment.clock.monotonicNanoseconds, isLost: isLost) }
-        try await turnstile.pass { [self] in try await handOver(shards, isLost: isLost, flusher) }
+        try await turnstile.pass { [self] in
+          meter.enter(.handingOver)
+          defer { meter.enter(.idle) }
+          try await handOver(shards, isLost: isLost, flusher)
+        }
         watch.withLock { $0.released(at: environment.clock.monotonicNanoseconds) }
       }
       // After its end the group answers everything with an error, and then says that it is closed.
@@ -61,7 +69,9 @@ extension LiveSession {
       guard let reader = readers[shard.id.shard] else { continue }
       let lane = LiveLane(
         shard: shard, reader: reader, compiled: compiled, fold: fold[shard.id],
-        placement: placements.placement(of: shard.id.shard, in: all, fold), clock: environment.clock)
+        placement: placements.placement(of: shard.id.shard, in: all, fold), clock: environment.clock,
+        reading: meter.take(
+          shard.id.shard, position: positions[shard.id.shard] ?? 0, watermark: fold[shard.id]?.watermark ?? Watermark.minimum))
       lanes.withLock { $0[lane.id] = lane }
       await starts.add(lane)
     }
@@ -109,6 +119,7 @@ extension LiveSession {
         let reason = "trimmed at the source before it was read"
         decisions = [.gap(from: .offset(from), to: .offset(to), reason: reason)]
         gaps.append(.gap(shard: name, from: from, to: to, reason: reason))
+        meter.lost(positions: to - from)
       } else {
         from = starts[name] ?? bound.low
         to = from
@@ -148,6 +159,7 @@ extension LiveSession {
     }
     lanes.withLock { lanes in for id in ids { lanes[id] = nil } }
     await committer.drop(ids)
+    meter.released(names, isLost: isLost)
     observe(.revoked(names.sorted(), isLost: isLost))
     try await lead(await ledger.fold)
     do { try await group.release(names) } catch { if !hasEnded { throw error } }

@@ -28,6 +28,7 @@ final class LiveSession: Sendable {
   let counts: LiveCounts
   let observe: @Sendable (LiveEvent) -> Void
   let settings: KafkaSettingsSpec
+  let meter: LiveMeter
 
   let lanes = Mutex<[LaneID: LiveLane]>([:])
   let turnstile = Turnstile()
@@ -41,7 +42,7 @@ final class LiveSession: Sendable {
   init(
     compiled: CompiledPlan, environment: EngineEnvironment, ledger: Ledger, followers: Followers, group: any ShardGroup,
     shards: [SourceShard], planHash: String, worker: String, counts: LiveCounts, run: RunInfo,
-    observe: @escaping @Sendable (LiveEvent) -> Void
+    meter: LiveMeter, observe: @escaping @Sendable (LiveEvent) -> Void
   ) {
     self.compiled = compiled
     self.environment = environment
@@ -53,11 +54,14 @@ final class LiveSession: Sendable {
     self.counts = counts
     self.run = run
     self.observe = observe
+    self.meter = meter
     settings = compiled.plan.source.kafka?.settings ?? KafkaSettingsSpec()
     committer = LiveCommitter(
-      environment: environment, compiled: compiled, ledger: ledger, planHash: planHash, run: run, worker: worker)
+      environment: environment, compiled: compiled, ledger: ledger, planHash: planHash, run: run, worker: worker,
+      meter: meter)
     merge = LedgerMerge(
-      compiled: compiled, ledger: ledger, lake: environment.lake, committer: committer, followers: followers)
+      compiled: compiled, ledger: ledger, lake: environment.lake, committer: committer, followers: followers,
+      meter: meter)
     watch = Mutex(
       GroupWatch(silenceNanoseconds: settings.silence * 1000, handOverNanoseconds: settings.handOver * 1000))
     gate = InputGate(bytesMax: compiled.plan.lake.flushBytes)
@@ -71,11 +75,13 @@ final class LiveSession: Sendable {
     try await group.join()
     observe(.joined(ledger: await ledger.fold.number))
     let flusher = StateFlusher(
-      lanes: { [self] in held.map(\.shard) }, state: compiled.hasLaneState ? environment.state : nil, clock: environment.clock, spec: compiled.plan.store)
+      lanes: { [self] in held.map(\.shard) }, state: compiled.hasLaneState ? environment.state : nil, clock: environment.clock, spec: compiled.plan.store,
+      live: meter)
     await withDiscardingTaskGroup { tasks in
       tasks.addTask { [self] in await guarding { try await membership(flusher) } }
       tasks.addTask { [self] in await guarding { try await watchGroup() } }
       tasks.addTask { [self] in await guarding { try await flusher.run { self.isEnding.isRaised } } }
+      tasks.addTask { [self] in await survey() }
       tasks.addTask { [self] in
         await withDiscardingTaskGroup { loops in
           while let lane = await starts.next() {
@@ -126,10 +132,14 @@ final class LiveSession: Sendable {
       let now = clock.monotonicNanoseconds
       if keeping.isDue(at: now), await merge.isHeld { try await turnstile.pass { [self] in try await collect() } }
       let isWanted = held.contains { $0.isDecisionDue(at: now, idleNanoseconds: settings.idleMicroseconds * 1000) }
-      guard trigger.isDue(at: now, bytes: await gate.bytes, isWanted: isWanted) else { continue }
+      let bytes = await gate.bytes
+      meter.filling(bytes: bytes)
+      guard trigger.isDue(at: now, bytes: bytes, isWanted: isWanted) else { continue }
+      meter.cut(isWanted ? "decision" : bytes >= compiled.plan.lake.flushBytes ? "size" : "age")
       trigger.cut(at: now)
       try await turnstile.pass { [self] in
         if isEnding.isRaised { return }
+        defer { meter.enter(.idle) }
         await gate.cut()
         let hasNews = try await cut(held, at: now)
         let merged = try await merge.round()
@@ -161,8 +171,10 @@ final class LiveSession: Sendable {
       decisions[lane, default: []].append(decision)
     }
     let fold = try await committer.commit(epochs, decisions: decisions)
+    tell(epochs)
     for lane in lanes where epochs.contains(where: { $0.lane == lane.id }) { await lane.committed(fold[lane.id]) }
     placements.adopt(fold)
+    meter.enter(.tables)
     let isLeading = await merge.isHeld
     try await followers.applied(
       fold: fold, merged: [], lanes: Set(epochs.map(\.lane)),
@@ -170,6 +182,13 @@ final class LiveSession: Sendable {
     await group.follow(Dictionary(uniqueKeysWithValues: epochs.map { ($0.lane.shard, $0.position) }))
     await tell(fold)
     return true
+  }
+
+  /// What went into quarantine: once for all lanes of an entry.
+  private func tell(_ epochs: [LaneEpoch]) {
+    var rejected = RejectedSamples()
+    for epoch in epochs { rejected.add(epoch.rejected) }
+    if !rejected.byStage.isEmpty { observe(.quarantined(rejected)) }
   }
 
   private func tell(_ fold: LedgerFold) async {
@@ -195,6 +214,8 @@ final class LiveSession: Sendable {
   /// The orderly end: what was read is committed, merged and in the tables.
   private func finish(_ flusher: StateFlusher) async throws {
     try await turnstile.pass { [self] in
+      defer { meter.enter(.idle) }
+      meter.cut("drain")
       let lanes = held
       for lane in lanes { lane.stop() }
       try await cut(lanes, at: environment.clock.monotonicNanoseconds)

@@ -19,6 +19,7 @@ public struct LiveWorker: Sendable {
   private let makeGroup: @Sendable () throws -> any ShardGroup
   private let observe: @Sendable (LiveEvent) -> Void
   private let isInterrupted: @Sendable () -> Bool
+  private let meter: LiveMeter
 
   /// - Parameters:
   ///   - request: its shards are asked of the source.
@@ -26,7 +27,7 @@ public struct LiveWorker: Sendable {
   public init(
     _ compiled: CompiledPlan, environment: EngineEnvironment, request: LedgerRequest,
     group: @escaping @Sendable () throws -> any ShardGroup, observe: @escaping @Sendable (LiveEvent) -> Void,
-    isInterrupted: @escaping @Sendable () -> Bool
+    isInterrupted: @escaping @Sendable () -> Bool, meter: LiveMeter? = nil
   ) {
     self.compiled = compiled
     self.environment = environment
@@ -34,10 +35,12 @@ public struct LiveWorker: Sendable {
     makeGroup = group
     self.observe = observe
     self.isInterrupted = isInterrupted
+    self.meter = meter ?? LiveMeter(clock: environment.clock)
   }
 
   /// - Returns: what this run did, and the ledger after it.
   public func run() async throws -> (progress: LiveProgress, fold: LedgerFold) {
+    defer { meter.releasedAll() }
     let counts = LiveCounts()
     let worker = String(environment.random.next(), radix: 16)
     var vain = 0
@@ -55,6 +58,7 @@ public struct LiveWorker: Sendable {
         entries += own
         vain = own > 0 || LiveWorker.innocent.contains(error.code) ? 0 : vain + 1
         guard vain < LiveWorker.vainSessionsMax, !isInterrupted() else { throw error }
+        meter.releasedAll()
         observe(.trouble(error))
         await environment.clock.sleep(nanoseconds: LiveWorker.restNanoseconds + before % 7 * 50_000_000)
       }
@@ -85,14 +89,14 @@ public struct LiveWorker: Sendable {
       let genesis = await ledger.fold.genesis
       try LiveSession.check(shards, compiled, await ledger.fold)
       _ = try await StateRebuild.ifMissing(compiled, environment: environment, fold: await ledger.fold)
-      let followers = Followers(environment: environment, ledger: ledger, ledgerID: genesis.ledgerID, plan: compiled.plan)
+      let followers = Followers(environment: environment, ledger: ledger, ledgerID: genesis.ledgerID, plan: compiled.plan, meter: meter)
       try await followers.catchUp(to: await ledger.fold.number)
       try await LookupVersions(compiled: compiled, ledger: ledger, environment: environment)
         .decide(planHash: request.planHash, carrier: [.merge])
       return LiveSession(
         compiled: compiled, environment: environment, ledger: ledger, followers: followers, group: group, shards: shards,
         planHash: request.planHash, worker: worker, counts: counts,
-        run: RunInfo(shard: compiled.plan.source.stream, runID: genesis.runID), observe: observe)
+        run: RunInfo(shard: compiled.plan.source.stream, runID: genesis.runID), meter: meter, observe: observe)
     } catch {
       await group.close()
       throw error

@@ -77,7 +77,7 @@ public struct CompiledPlan: Sendable {
   }
 
   /// A state table is finished in the lanes.
-  var hasLaneState: Bool { aggregates.contains { $0.isFinishedInLane && $0.window == nil } }
+  public var hasLaneState: Bool { aggregates.contains { $0.isFinishedInLane && $0.window == nil } }
   /// A lane finishes a table because its `by` holds the field, which is the record's key.
   func hasTableFinished(byField field: Int) -> Bool {
     aggregates.contains { aggregate in aggregate.isFinishedInLane && aggregate.origins.contains(.field(field)) && !aggregate.origins.contains(.system(.shard)) }

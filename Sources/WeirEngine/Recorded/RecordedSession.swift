@@ -175,11 +175,16 @@ final class RecordedSession: Sendable {
       $0.ledgerNumber = number
     }
     // Without recorded entries the merge lane follows each commit of the others.
-    if step.number == nil, step.work != .carrier, step.work != .empty, let fold = try await merge.round() {
-      counted.withLock {
-        $0.entries += 1
-        $0.ledgerNumber = fold.number
-      }
+    if step.number == nil, step.work != .carrier, step.work != .empty { try await mergeBehind() }
+  }
+
+  /// Lets the merge lane follow. A run that was killed between the others' entry and its own left it behind, and it goes first
+  /// then: so the entries are those of a run that was not killed.
+  func mergeBehind() async throws {
+    guard let fold = try await merge.round() else { return }
+    counted.withLock {
+      $0.entries += 1
+      $0.ledgerNumber = fold.number
     }
   }
 

@@ -101,7 +101,10 @@ public struct RecordedWorker: Sendable {
         "capture_grew", "there are more records of \(grown.key) behind position \(positions[grown.key] ?? 0), where the ledger recorded the end of input",
         advice: "Its windows are closed. Replay the whole capture into a new lake (--lake DIR --store DIR); with --keep-open the end is not recorded, and the capture may grow.")
     }
-    if fold.isFinished { return (true, ReplayProgress()) }
+    // The merge lane's last entry follows the one that ends the others: a run may have been killed between them.
+    var isMerged = false
+    if case .offset(let merged)? = fold.mergeLane.position { isMerged = merged + 1 >= fold.number }
+    if fold.isFinished, isMerged { return (true, ReplayProgress()) }
     try await LookupVersions(compiled: compiled, ledger: ledger, environment: environment).decide(planHash: request.planHash, carrier: [.merge])
     var steps: [RecordedStep] = []
     let unlisted = stream.shards.map { LaneID(shard: $0.name) }.filter { fold[$0] == nil }.sorted()
@@ -115,10 +118,11 @@ public struct RecordedWorker: Sendable {
     }
     let input = stream.steps(after: positions, bytes: max(1, compiled.plan.lake.flushBytes))
     steps += input.map(RecordedWorker.step)
-    if !keepOpen { steps += ends(isRecorded: fold.hasEnded) }
+    if !keepOpen, !fold.isFinished { steps += ends(isRecorded: fold.hasEnded) }
     let session = try await RecordedSession(
       compiled: compiled, environment: environment, ledger: ledger, followers: followers, stream: stream,
       planHash: request.planHash, progress: ReplayProgress())
+    try await session.mergeBehind()
     let isWhole = try await session.carryOut(steps, observe: observe, isInterrupted: isInterrupted)
     return (isWhole, session.progress)
   }

@@ -1,73 +1,36 @@
 import Synchronization
 
-/// From a record's scheduled arrival to the moment at which the state table shows what it did.
-///
-/// Counts lie in buckets of 1/64 of an octave or finer (as in HdrHistogram), so a percentile is right to 1.6 %.
-public final class LatencyMeter: Sendable {
-  /// Nanoseconds.
-  public struct Summary: Sendable {
-    public var records: Int64
-    public var p50, p90, p99, p999, max: Int64
-  }
-
-  private struct Arrival {
-    var through: Int64
-    var records: Int64
-    var first: Int64
-    var last: Int64
-  }
-
-  private struct State {
-    var arrivals: [Arrival] = []
-    var next = 0
-    var counts = [Int64](repeating: 0, count: 64 * 64)
-    var max: Int64 = 0
-  }
-  private let state = Mutex(State())
+/// Counts of durations in buckets of 1/64 of an octave or finer (the layout of HdrHistogram with 6 bits of precision), so a percentile
+/// is right to 1.6 %. 32 KiB.
+public struct LatencyHistogram: Sendable {
+  private var counts = [Int64](repeating: 0, count: 64 * 64)
+  public private(set) var records: Int64 = 0
+  public private(set) var max: Int64 = 0
 
   public init() {}
 
-  /// Records up to a position, due evenly from `first` to `last`.
-  func arrives(through: Int64, records: Int64, first: Int64, last: Int64) {
-    state.withLock { $0.arrivals.append(Arrival(through: through, records: records, first: first, last: last)) }
+  /// Nanoseconds; negative ones count as 0.
+  public mutating func add(_ nanoseconds: Int64) {
+    let value = Swift.max(0, nanoseconds)
+    counts[LatencyHistogram.bucket(value)] += 1
+    records += 1
+    max = Swift.max(max, value)
   }
 
-  /// Everything up to a position is visible at `now`.
-  func visible(through: Int64, now: Int64) {
-    state.withLock { state in
-      while state.next < state.arrivals.count, state.arrivals[state.next].through <= through {
-        let arrival = state.arrivals[state.next]
-        state.next += 1
-        for i in 0..<arrival.records {
-          let due = arrival.first + (arrival.last - arrival.first) * i / max(1, arrival.records - 1)
-          let latency = max(0, now - due)
-          state.counts[LatencyMeter.bucket(latency)] += 1
-          state.max = max(state.max, latency)
-        }
-      }
-      if state.next > 1024 {
-        state.arrivals.removeFirst(state.next)
-        state.next = 0
-      }
-    }
+  public mutating func add(_ other: LatencyHistogram) {
+    for i in counts.indices { counts[i] += other.counts[i] }
+    records += other.records
+    max = Swift.max(max, other.max)
   }
 
-  /// nil before anything was visible.
-  public var summary: Summary? {
-    state.withLock { state in
-      let total = state.counts.reduce(0, +)
-      guard total > 0 else { return nil }
-      func percentile(_ share: Double) -> Int64 {
-        var left = Int64((Double(total) * share).rounded(.up))
-        for (bucket, count) in state.counts.enumerated() where count > 0 {
-          left -= count
-          if left <= 0 { return min(LatencyMeter.upperEnd(bucket), state.max) }
-        }
-        return state.max
-      }
-      return Summary(
-        records: total, p50: percentile(0.5), p90: percentile(0.9), p99: percentile(0.99), p999: percentile(0.999), max: state.max)
+  /// The value that a share (0...1) of all is at most; 0 without any.
+  public func percentile(_ share: Double) -> Int64 {
+    var left = Int64((Double(records) * share).rounded(.up))
+    for (bucket, count) in counts.enumerated() where count > 0 {
+      left -= count
+      if left <= 0 { return min(LatencyHistogram.upperEnd(bucket), max) }
     }
+    return max
   }
 
   /// Exact below 64 ns, then 64 buckets an octave.
@@ -82,4 +45,92 @@ public final class LatencyMeter: Sendable {
     let octave = Int64(bucket / 64 - 1)
     return (Int64(bucket % 64 + 64 + 1) << octave) - 1
   }
+}
+
+/// From a record's scheduled arrival to the moment at which the state table shows what it did.
+public final class LatencyMeter: Sendable {
+  /// Nanoseconds.
+  public struct Summary: Sendable {
+    public var records: Int64
+    public var p50, p90, p99, p999, max: Int64
+
+    /// nil: nothing was counted.
+    public init?(_ histogram: LatencyHistogram) {
+      guard histogram.records > 0 else { return nil }
+      records = histogram.records
+      (p50, p90) = (histogram.percentile(0.5), histogram.percentile(0.9))
+      (p99, p999, max) = (histogram.percentile(0.99), histogram.percentile(0.999), histogram.max)
+    }
+  }
+
+  private struct Arrival {
+    var through: Int64
+    var records: Int64
+    var first: Int64
+    var last: Int64
+  }
+
+  /// What of one shard is on its way.
+  private struct Shard {
+    var arrivals: [Arrival] = []
+    var next = 0
+  }
+
+  private struct State {
+    var shards: [Shard]
+    var all = LatencyHistogram()
+    /// Since ``takeInterval()``.
+    var interval = LatencyHistogram()
+  }
+  private let state: Mutex<State>
+
+  /// - Parameter shards: whose positions are counted apart.
+  public init(shards: Int = 1) { state = Mutex(State(shards: [Shard](repeating: Shard(), count: shards))) }
+
+  /// Records up to a position, due evenly from `first` to `last`.
+  public func arrives(shard: Int = 0, through: Int64, records: Int64, first: Int64, last: Int64) {
+    state.withLock { $0.shards[shard].arrivals.append(Arrival(through: through, records: records, first: first, last: last)) }
+  }
+
+  /// Everything up to a position is visible at `now`.
+  public func visible(shard number: Int = 0, through: Int64, now: Int64) {
+    state.withLock { state in
+      var shard = state.shards[number]
+      state.shards[number] = Shard()
+      while shard.next < shard.arrivals.count, shard.arrivals[shard.next].through <= through {
+        let arrival = shard.arrivals[shard.next]
+        shard.next += 1
+        for i in 0..<arrival.records {
+          let due = arrival.first + (arrival.last - arrival.first) * i / max(1, arrival.records - 1)
+          state.interval.add(now - due)
+        }
+      }
+      if shard.next > 1024 {
+        shard.arrivals.removeFirst(shard.next)
+        shard.next = 0
+      }
+      state.shards[number] = shard
+    }
+  }
+
+  /// What became visible since the last call.
+  public func takeInterval() -> LatencyHistogram {
+    state.withLock { state in
+      defer { state.interval = LatencyHistogram() }
+      state.all.add(state.interval)
+      return state.interval
+    }
+  }
+
+  /// Of everything that became visible.
+  public var histogram: LatencyHistogram {
+    state.withLock { state in
+      var all = state.all
+      all.add(state.interval)
+      return all
+    }
+  }
+
+  /// nil before anything was visible.
+  public var summary: Summary? { Summary(histogram) }
 }

@@ -67,9 +67,9 @@ public final class LiveCapture: RecordedStream {
     return block
   }
 
-  /// All frames in the order of recording.
-  public func forEachBlock(_ body: (RecordedBlock) throws -> Bool) throws {
-    for number in frames.indices { if try !body(try block(number)) { return } }
+  /// Frame `at` of those of a shard; nil: it has no more.
+  public func block(ofShard shard: Int, at: Int) throws(WeirError) -> RecordedBlock? {
+    at < framesOfShard[shard].count ? try block(Int(framesOfShard[shard][at])) : nil
   }
 
   // MARK: RecordedStream
@@ -127,7 +127,9 @@ struct LiveCaptureScan {
       switch try segment.frame(at: offset) {
       case .end: return
       case .torn:
-        guard isLast else { throw LiveCaptureFormat.corrupt(path, "there is no whole frame at its byte \(offset)") }
+        guard isLast, try !segment.hasFrame(behind: offset) else {
+          throw LiveCaptureFormat.corrupt(path, "there is no whole frame at its byte \(offset)")
+        }
         tornBytes = segment.size - offset
         return
       case .frame(let frame):

@@ -155,7 +155,7 @@ struct FrameHeader: Sendable {
     headers = number(40, UInt32.self)
     timeKind = bytes[44]
     isLost = bytes[45] == 1
-    guard first >= 0, next >= first, Int(uncompressed) <= LiveCaptureFormat.frameBytesMax, Int(payload) <= LiveCaptureFormat.frameBytesMax else { return nil }
+    guard bytes[45] <= 1, bytes[46...].allSatisfy({ $0 == 0 }), first >= 0, next >= first, Int(uncompressed) <= LiveCaptureFormat.frameBytesMax, Int(payload) <= LiveCaptureFormat.frameBytesMax else { return nil }
   }
 }
 

@@ -82,6 +82,23 @@ final class SegmentFile: @unchecked Sendable {
     return .frame(frame)
   }
 
+  /// A whole frame begins somewhere behind `offset`: what stands there is no unfinished end, but damage.
+  func hasFrame(behind offset: Int64) throws(WeirError) -> Bool {
+    let size = self.size
+    var at = offset + 1
+    let magic = (0..<4).map { UInt8(truncatingIfNeeded: LiveCaptureFormat.frameMagic >> UInt32(8 * $0)) }
+    while at < size {
+      let chunk = try SegmentFile.read(descriptor, at, 1 << 20, path)
+      for i in chunk.indices where chunk[i] == magic[0] && chunk[i...].starts(with: magic) {
+        if case .frame(let frame) = try self.frame(at: at + Int64(i)), try block(frame, at: at + Int64(i)) != nil { return true }
+      }
+      // A magic may lie across two chunks.
+      at += Int64(max(1, chunk.count - 3))
+      if chunk.count < 4 { break }
+    }
+    return false
+  }
+
   /// The frame's records; nil: its bytes are not those that were written.
   func block(_ frame: FrameHeader, at offset: Int64) throws(WeirError) -> RecordedBlock? {
     let payload = try SegmentFile.read(

@@ -88,6 +88,8 @@ public final class WindowStore {
   }
 
   public var isEmpty: Bool { panes.isEmpty }
+  /// Windows (of all keys together) that hold something.
+  public var openCount: Int { panes.count }
 
   // MARK: Update
 

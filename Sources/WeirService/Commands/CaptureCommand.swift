@@ -88,12 +88,7 @@ public enum CaptureCommand {
       }
       spec = KafkaSourceSpec(topics: options.topics.sorted())
     }
-    for option in options.clientOptions {
-      guard let equals = option.firstIndex(of: "="), equals > option.startIndex else {
-        throw WeirError("config", "--option takes name=value, not \(option)")
-      }
-      spec.settings.options[String(option[..<equals])] = String(option[option.index(after: equals)...])
-    }
+    for (name, value) in try ClientOptions.parse(options.clientOptions) { spec.settings.options[name] = value }
     if let start = options.start { spec.settings.start = try self.start(start) }
     return (spec, options.brokers)
   }
@@ -132,5 +127,20 @@ public enum CaptureCommand {
       throw WeirError("config", "--roll-bytes takes a size such as 64MiB, not \(text)")
     }
     return value
+  }
+}
+
+/// Options of the Kafka client from the command line.
+enum ClientOptions {
+  /// Of texts `name=value`.
+  static func parse(_ texts: [String]) throws(WeirError) -> [String: String] {
+    var options: [String: String] = [:]
+    for text in texts {
+      guard let equals = text.firstIndex(of: "="), equals > text.startIndex else {
+        throw WeirError("config", "--option takes name=value, not \(text)")
+      }
+      options[String(text[..<equals])] = String(text[text.index(after: equals)...])
+    }
+    return options
   }
 }

@@ -2,6 +2,7 @@ import Foundation
 import WeirCore
 import WeirEngine
 import WeirKafka
+import WeirLocal
 import WeirProtocol
 
 /// What `weir run` was asked.
@@ -11,14 +12,24 @@ public struct RunOptions: Sendable {
   public var store: String?
   /// Instead of the pipeline's.
   public var brokers: String?
+  /// Where the admin server listens, instead of the pipeline's `admin.listen`.
+  public var admin: String?
   public var json: Bool
+  public var logFormat: Log.Format
+  public var logLevel: Log.Level
 
-  public init(pipeline: String, lake: String?, store: String?, brokers: String?, json: Bool) {
+  public init(
+    pipeline: String, lake: String?, store: String?, brokers: String?, admin: String? = nil, json: Bool,
+    logFormat: Log.Format = .text, logLevel: Log.Level = .info
+  ) {
     self.pipeline = pipeline
     self.lake = lake
     self.store = store
     self.brokers = brokers
+    self.admin = admin
     self.json = json
+    self.logFormat = logFormat
+    self.logLevel = logLevel
   }
 }
 
@@ -27,39 +38,105 @@ public enum RunCommand {
   /// Shards that memory is shared out for before the broker has told how many there are.
   private static let shardsExpected = 16
 
-  /// - Returns: the exit code; 0 after SIGTERM or SIGINT and an orderly end.
-  public static func run(_ options: RunOptions, console: Console) async throws -> Int32 {
+  /// - Parameter host: serves the admin endpoints, where they are asked for.
+  /// - Returns: the exit code; 0 after SIGTERM, SIGINT or `/drain` and an orderly end.
+  public static func run(_ options: RunOptions, host: any AdminHost, console: Console) async throws -> Int32 {
+    let log = Log(console, format: options.logFormat, level: options.logLevel, clock: SystemClock())
+    guard options.logFormat == .json else { return try await run(options, host, log) }
+    // Errors that end the command are lines like all others.
+    do { return try await run(options, host, log) } catch let error as ConfigurationError {
+      for diagnostic in error.diagnostics { log.error(diagnostic.text, diagnostic.json.members ?? []) }
+      return 2
+    } catch let error as WeirError {
+      log.error(error.description, [.init("event", .string("failed"))] + Log.members(error))
+      return error.code == "config" ? 2 : 1
+    }
+  }
+
+  private static func run(_ options: RunOptions, _ host: any AdminHost, _ plain: Log) async throws -> Int32 {
     let pipeline = try loadPipeline(file: options.pipeline)
-    for warning in pipeline.warnings { console.talk(warning.text) }
+    var log = plain
+    log.fields = [.init("pipeline", .string(pipeline.plan.pipeline))]
+    for warning in pipeline.warnings { log.warning(warning.text) }
     guard let kafka = pipeline.plan.source.kafka else {
       throw WeirError(
         "config", "\(options.pipeline) has no live source", advice: "Give it source: {kafka: …}, or use `weir replay` for captures.")
     }
-    let wiring = try Wiring(Places(pipeline, lake: options.lake, store: options.store), withState: !pipeline.plan.state.isEmpty)
+    let address = try (options.admin ?? pipeline.plan.admin?.listen).map { text throws(WeirError) in try AdminAddress(text) }
+    let clock = SystemClock()
+    let watch = WorkerWatch(pipeline.plan, meter: LiveMeter(clock: clock), clock: clock)
     let interrupt = Interrupt()
-    interrupt.listen(console, saying: "handing the lanes over; press again to stop at once (nothing that was committed is lost)")
-    let report = RunReport(console: console, json: options.json, isDebugging: kafka.settings.options["debug"] != nil)
+    let drain = drain(interrupt, pipeline.plan.worker ?? WorkerSpec(), watch, log)
+    interrupt.listen(told: drain)
+    let routes = AdminRoutes(watch) { if interrupt.ask(SIGTERM) { drain() } }
+    if let address { try await serve(routes, address, host, log) }
+    let watching = log
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { await watch.run(watching) }
+      defer { group.cancelAll() }
+      let report = RunReport(log: watching, json: options.json, isDebugging: kafka.settings.options["debug"] != nil, clock: clock)
+      let worker = try await worker(pipeline, kafka, options, watch, routes, report, interrupt)
+      let result = try await worker.run()
+      report.end(result.progress, result.fold)
+    }
+    await host.stop()
+    return 0
+  }
+
+  /// What a signal, or `/drain`, sets going.
+  private static func drain(_ interrupt: Interrupt, _ spec: WorkerSpec, _ watch: WorkerWatch, _ log: Log) -> @Sendable () -> Void {
+    {
+      watch.drain()
+      let seconds = Human.fixed(Double(spec.drainMicroseconds) / 1e6, 1)
+      log.info(
+        "handing the lanes over, within \(seconds) s; a second signal stops at once (nothing that was committed is lost)",
+        [.init("event", .string("draining"))])
+      interrupt.end(within: spec.drainMicroseconds) {
+        log.error(
+          "not drained within \(seconds) s (worker.drain): stops behind no commit. What was committed stays; the lanes go to others when the session has timed out",
+          [.init("event", .string("drain_timeout"))])
+      }
+    }
+  }
+
+  private static func serve(_ routes: AdminRoutes, _ address: AdminAddress, _ host: any AdminHost, _ log: Log) async throws {
+    let port = try await host.start(address) { await routes.respond(to: $0) }
+    var bound = address
+    bound.port = port
+    log.info(
+      "admin server on http://\(bound.text)" + (address.isLoopback ? "" : ": whoever reaches it can read state and drain the worker"),
+      [.init("event", .string("admin")), .init("address", .string(bound.text))])
+  }
+
+  private static func worker(
+    _ pipeline: LoadedPipeline, _ kafka: KafkaSourceSpec, _ options: RunOptions, _ watch: WorkerWatch, _ routes: AdminRoutes,
+    _ report: RunReport, _ interrupt: Interrupt
+  ) async throws -> LiveWorker {
+    let wiring = try Wiring(Places(pipeline, lake: options.lake, store: options.store), withState: !pipeline.plan.state.isEmpty)
+    routes.use(wiring.state)
     let request = try LedgerRequest(
       meaning: PlanMeaning.json(pipeline.plan), planHash: PlanMeaning.hash(pipeline.plan).hex, lanes: nil, runID: nil,
       describeChange: { PlanMeaning.changes(from: $0, to: $1) })
-    let shards = try await count(kafka, options.brokers)
-    let worker = LiveWorker(
+    let observer = KafkaObserver(log: { level, facility, text in report.log(level, facility, text) })
+    let shards = try await count(kafka, options.brokers, observer)
+    return LiveWorker(
       CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: wiring.environment, request: request,
       group: {
         try KafkaGroup(
           KafkaWiring.settings(kafka, brokers: options.brokers, shards: shards),
           start: KafkaWiring.start(kafka.settings.start),
-          observer: KafkaObserver(log: { level, facility, text in report.log(level, facility, text) }))
+          observer: observer)
       },
-      observe: { report.tell($0) }, isInterrupted: { interrupt.isAsked })
-    let (progress, fold) = try await worker.run()
-    report.end(progress, fold)
-    return 0
+      observe: {
+        watch.saw($0)
+        report.tell($0)
+      },
+      isInterrupted: { interrupt.isAsked }, meter: watch.meter)
   }
 
   /// How many shards there are: sizes of queues and blocks depend on it, and a client takes them when it is made.
-  private static func count(_ kafka: KafkaSourceSpec, _ brokers: String?) async throws -> Int {
-    let group = try KafkaGroup(KafkaWiring.settings(kafka, brokers: brokers, shards: shardsExpected), start: .earliest)
+  private static func count(_ kafka: KafkaSourceSpec, _ brokers: String?, _ observer: KafkaObserver) async throws -> Int {
+    let group = try KafkaGroup(KafkaWiring.settings(kafka, brokers: brokers, shards: shardsExpected), start: .earliest, observer: observer)
     do {
       let count = try await group.shards().count
       await group.close()

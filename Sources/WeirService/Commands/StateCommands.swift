@@ -128,20 +128,51 @@ struct StateReader {
   private let name: String
 
   init(table name: String, store: String) async throws {
+    try await self.init(
+      table: name, in: try LMDBStateTable(path: store, readOnly: true, thread: BlockingThreads(count: 1)), place: store)
+  }
+
+  /// - Parameters:
+  ///   - table: open already: a process opens an LMDB directory once.
+  ///   - place: where that is, for messages.
+  init(table name: String, in table: LMDBStateTable, place: String) async throws {
     self.name = name
-    table = try LMDBStateTable(path: store, readOnly: true, thread: BlockingThreads(count: 1))
+    self.table = table
     guard let bytes = try await table.readMeta("schema/\(name)"),
       let schema = StateSchema.decode(bytes, type: { FieldType.parse("", $0)?.type ?? ($0 == "binary" ? .binary : nil) })
     else {
       let known = try await table.listMeta(prefix: "schema/").map { String($0.name.dropFirst(7)) }
       let nearest = nearestName(name, in: known).map { " (did you mean \($0)?)" } ?? ""
       throw WeirError(
-        "config", "there is no state table \(name) in \(store)\(nearest)",
+        "config", "there is no state table \(name) in \(place)\(nearest)",
         advice: known.isEmpty
           ? "There is none at all yet: a pipeline with a section `state` makes its tables when its replay ends an epoch."
           : "There are: \(known.joined(separator: ", ")).")
     }
     (by, measures) = schema
+  }
+
+  /// What the ledger has of each lane.
+  private func committed() async throws -> [String: Fence] {
+    var committed: [String: Fence] = [:]
+    for (name, value) in try await table.listMeta(prefix: "committed/") {
+      let parts = String(decoding: value, as: UTF8.self).split(separator: " ").compactMap { Int64($0) }
+      if parts.count == 2 { committed[String(name.dropFirst(10))] = Fence(generation: parts[0], position: parts[1]) }
+    }
+    return committed
+  }
+
+  /// A row with its fence, and whether the ledger has reached it; nil: there is none.
+  func row(_ key: [Literal]) async throws -> JSONValue? {
+    guard let row = try await table.read(table: name, key: StateKey.encode(key)), let bytes = row.value else { return nil }
+    let values = zip(measures, try StateValue.decode(bytes)).map { JSONValue.Member($0, ValueText.json($1)) }
+    let reached = try await committed()[row.lane].map { row.fence <= $0 } ?? false
+    return .members([
+      "table": .string(name), "key": .object(zip(by, key).map { JSONValue.Member($0.name, ValueText.json($1)) }),
+      "row": .object(values), "lane": .string(row.lane),
+      "fence": .members(["generation": .int(row.fence.generation), "position": .int(row.fence.position)]),
+      "committed": .bool(reached),
+    ])
   }
 
   /// Shows the rows whose key begins with `prefix`, as one moment has them.
@@ -155,12 +186,7 @@ struct StateReader {
   }
 
   func shower(_ format: RowFormat) async throws -> RowShower {
-    var committed: [String: Fence] = [:]
-    for (name, value) in try await table.listMeta(prefix: "committed/") {
-      let parts = String(decoding: value, as: UTF8.self).split(separator: " ").compactMap { Int64($0) }
-      if parts.count == 2 { committed[String(name.dropFirst(10))] = Fence(generation: parts[0], position: parts[1]) }
-    }
-    return RowShower(by: by, measures: measures, committed: committed, isPlain: format == .csv)
+    RowShower(by: by, measures: measures, committed: try await committed(), isPlain: format == .csv)
   }
 }
 

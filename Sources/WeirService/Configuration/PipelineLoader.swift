@@ -72,7 +72,7 @@ final class PipelineLoader {
       reader.report("\(error)", "yaml", at: nil)
       return nil
     }
-    let keys = ["pipeline", "source", "record", "checks", "quarantine", "dedup", "lookups", "bronze", "silver", "gold", "state", "lake", "store"]
+    let keys = ["pipeline", "source", "record", "checks", "quarantine", "dedup", "lookups", "bronze", "silver", "gold", "state", "lake", "store", "admin", "worker"]
     let top = reader.mapping(root, "the pipeline", keys: keys)
     guard let record = reader.required(top, "record", of: "the pipeline", at: root).flatMap(self.record) else { return nil }
     key = record.key
@@ -83,12 +83,14 @@ final class PipelineLoader {
     let checks = top["checks"].map(self.checks) ?? []
     let silver = top["silver"].flatMap(self.silver)
     let bronze = top["bronze"].map(bronze)
-    let plan = Plan(
+    var plan = Plan(
       pipeline: name, source: source ?? SourceSpec(stream: ""), record: record, checks: checks,
       quarantine: top["quarantine"].map(quarantine) ?? .init(), dedup: top["dedup"].flatMap { dedup($0, record) }, lookups: lookups,
       inputs: inputs, bronze: bronze, silver: silver, gold: top["gold"].map { gold($0, record) } ?? [],
       state: top["state"].map(state) ?? [], lake: lake(top["lake"], keepsRows: bronze != nil || silver != nil),
       store: top["store"].map(store) ?? .init())
+    plan.admin = top["admin"].flatMap(admin)
+    plan.worker = top["worker"].map(worker)
     if plan.source.kafka != nil, plan.dedup != nil, plan.record.key == nil {
       reader.report(
         "dedup without record.key: duplicates are found within a partition only", "partition_only", at: top["dedup"], severity: .warning)

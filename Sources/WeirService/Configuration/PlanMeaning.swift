@@ -8,6 +8,8 @@ enum PlanMeaning {
     var plan = plan
     plan.lake = LakeSpec()
     plan.store = StoreSpec()
+    plan.admin = nil
+    plan.worker = nil
     plan.quarantine = QuarantineSpec()
     plan.source.kafka?.settings = KafkaSettingsSpec()
     for i in plan.lookups.indices { plan.lookups[i].file = "" }

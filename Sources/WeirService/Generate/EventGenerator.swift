@@ -64,10 +64,21 @@ public struct EventGenerator {
   /// Event `i`: depends on the settings and `i` alone.
   private func event(_ i: Int64, _ writer: inout LineWriter) {
     var random = SeededRandom(seed: settings.seed, purpose: Purpose.event, event: i)
-    let keys = settings.stream.keys
-    let key = random.chance(settings.skew) ? random.below(max(1, keys / 100)) : random.below(keys)
+    let key = EventGenerator.key(settings, &random)
     let late = random.chance(settings.disorder) ? random.below(max(1, settings.lateMilliseconds)) : random.below(50)
     let time = settings.startMilliseconds + Int(i) * 1000 / max(1, settings.rate) - late
+    settings.stream.write(&random, key: key, time: time, into: &writer)
+  }
+
+  private static func key(_ settings: GeneratorSettings, _ random: inout SeededRandom) -> Int {
+    let keys = settings.stream.keys
+    return random.chance(settings.skew) ? random.below(max(1, keys / 100)) : random.below(keys)
+  }
+
+  /// Event `i` at a time that is given.
+  static func event(_ settings: GeneratorSettings, _ i: Int64, time: Int, into writer: inout LineWriter) {
+    var random = SeededRandom(seed: settings.seed, purpose: Purpose.event, event: i)
+    let key = key(settings, &random)
     settings.stream.write(&random, key: key, time: time, into: &writer)
   }
 

@@ -125,13 +125,7 @@ final class ReplayReport: Sendable {
         tables.map {
           .members(["table": .string($0.name), "rows": .int($0.rows), "files": .int($0.files), "bytes": .int($0.bytes)])
         }),
-      "latency_ms": latency.map { summary in
-        func ms(_ nanoseconds: Int64) -> JSONValue { .number(Human.fixed(Double(nanoseconds) / 1e6, 3)) }
-        return .members([
-          "records": .int(summary.records), "p50": ms(summary.p50), "p90": ms(summary.p90), "p99": ms(summary.p99),
-          "p99.9": ms(summary.p999), "max": ms(summary.max),
-        ])
-      } ?? .null,
+      "latency_ms": LoadReport.latency(latency),
       "unchanged": .bool(end == .unchanged),
       "state_rows_rebuilt": progress.stateRowsRebuilt.map { .int(Int64($0)) } ?? .null,
     ])

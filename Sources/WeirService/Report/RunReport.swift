@@ -9,32 +9,71 @@ final class RunReport: Sendable {
   /// syslog's number of the least that is told of the client's own log: warnings; all where its `debug` option is set.
   private let logLevelMax: Int
 
+  /// Lines about single records that are told in a minute.
+  private static let recordLinesMax = 60
+
   private let console: Console
+  private let log: Log
   private let json: Bool
+  private let clock: any Clock
+  private let budget = Mutex(LineBudget(linesMax: recordLinesMax))
   private let startedAt = ContinuousClock.now
 
-  init(console: Console, json: Bool, isDebugging: Bool) {
-    self.console = console
+  init(log: Log, json: Bool, isDebugging: Bool, clock: any Clock) {
+    console = log.console
+    self.log = log
     self.json = json
+    self.clock = clock
     logLevelMax = isDebugging ? 7 : 4
   }
 
+  /// With `json` each event is a line on standard output, and the log has only what is amiss.
   func tell(_ event: LiveEvent) {
-    if json { return console.data(RunReport.json(event).text) }
+    if json { console.data(RunReport.json(event).text) }
     switch event {
-    case .joined(let number): console.talk("joined; the ledger stands at entry \(number)")
+    case .joined(let number): inform("joined; the ledger stands at entry \(number)", event)
     case .assigned(let positions):
       let all = positions.sorted { $0.key < $1.key }.map { "\($0.key) from \($0.value)" }
-      console.talk("reads \(all.isEmpty ? "nothing: there are more workers than partitions" : all.joined(separator: ", "))")
-    case .revoked(let shards, let isLost): console.talk("\(isLost ? "lost" : "handed over") \(shards.joined(separator: ", "))")
-    case .committed(let progress):
-      let line = "\(Human.count(progress.records)) records, entry \(progress.ledgerNumber), complete through \(RunReport.time(progress.mergedWatermark) ?? "nothing yet")"
-      if console.isTerminal { console.status(line) }
+      inform("reads \(all.isEmpty ? "nothing: there are more workers than partitions" : all.joined(separator: ", "))", event)
+    case .revoked(let shards, let isLost):
+      let words = "\(isLost ? "lost" : "handed over") \(shards.joined(separator: ", "))"
+      if isLost { log.warning(words, RunReport.members(event)) } else { inform(words, event) }
+    case .committed(let progress): committed(progress, event)
+    case .quarantined(let rejected): quarantined(rejected)
     case .gap(let shard, let from, let to, let reason):
-      console.talk("LOST: positions \(from) to \(to) of \(shard), \(reason); the ledger has an entry that says so")
-    case .trouble(let error): console.talk("weir: \(error.description)\n  The worker goes on.")
+      log.error("LOST: positions \(from) to \(to) of \(shard), \(reason); the ledger has an entry that says so", RunReport.members(event))
+    case .trouble(let error):
+      log.warning("weir: \(error.description)\n  The worker goes on.", [.init("event", .string("trouble"))] + Log.members(error))
     }
   }
+
+  private func inform(_ words: String, _ event: LiveEvent) { if !json { log.info(words, RunReport.members(event)) } }
+
+  private func committed(_ progress: LiveProgress, _ event: LiveEvent) {
+    guard !json else { return }
+    let line = "\(Human.count(progress.records)) records, entry \(progress.ledgerNumber), complete through \(RunReport.time(progress.mergedWatermark) ?? "nothing yet")"
+    if log.format == .text, console.isTerminal { console.status(line) } else { log.debug(line, RunReport.members(event)) }
+  }
+
+  /// How many there were, and the first of them, as long as the minute's lines last.
+  private func quarantined(_ rejected: RejectedSamples) {
+    let (admitted, untold) = budget.withLock { budget in
+      (rejected.samples.filter { _ in budget.admit(at: clock.monotonicNanoseconds) }, budget.takeUntold())
+    }
+    for sample in admitted {
+      let trace = sample.trace.map { " (trace \($0.traceID), span \($0.spanID))" } ?? ""
+      log.warning(
+        "quarantined: the record at position \(sample.position) of \(sample.shard)\(trace): \(sample.stage): \(sample.reason)",
+        [.init("event", .string("quarantined"))] + Log.members(sample))
+    }
+    let counts = rejected.byStage.sorted { $0.key < $1.key }
+    let all = counts.reduce(0) { $0 + $1.value } 
+    log.debug(
+      "quarantined: \(all) records of an epoch: \(counts.map { "\($0.key) \($0.value)" }.joined(separator: ", "))",
+      [.init("event", .string("quarantined_epoch")), .init("records", .int(all)), .init("untold", .int(untold))])
+  }
+
+  private static func members(_ event: LiveEvent) -> [JSONValue.Member] { json(event).members ?? [] }
 
   private static func json(_ event: LiveEvent) -> JSONValue {
     switch event {
@@ -50,6 +89,12 @@ final class RunReport: Sendable {
     case .gap(let shard, let from, let to, let reason):
       .members([
         "event": .string("gap"), "shard": .string(shard), "from": .int(from), "to": .int(to), "reason": .string(reason),
+      ])
+    case .quarantined(let rejected):
+      .members([
+        "event": .string("quarantined"),
+        "stages": .object(rejected.byStage.sorted { $0.key < $1.key }.map { .init($0.key, .int($0.value)) }),
+        "samples": .array(rejected.samples.map { .object(Log.members($0)) }),
       ])
     case .trouble(let error):
       .members(["event": .string("trouble"), "code": .string(error.code), "message": .string(error.message)])
@@ -71,7 +116,9 @@ final class RunReport: Sendable {
   /// A line of the Kafka client's own log.
   func log(_ level: Int, _ facility: String, _ text: String) {
     guard level <= logLevelMax else { return }
-    console.talk("kafka \(facility): \(text)")
+    let words = "kafka \(facility): \(text)"
+    let members: [JSONValue.Member] = [.init("event", .string("kafka")), .init("facility", .string(facility))]
+    if level <= 4 { log.warning(words, members) } else { log.info(words, members) }
   }
 
   func end(_ progress: LiveProgress, _ fold: LedgerFold) {
@@ -89,8 +136,9 @@ final class RunReport: Sendable {
         ).text)
       return
     }
-    if console.isTerminal { console.status("") }
-    console.talk("stopped in order; run the same command again to go on")
+    if log.format == .text, console.isTerminal { console.status("") }
+    log.info("stopped in order; run the same command again to go on", [.init("event", .string("done"))] + RunReport.members(progress))
+    if log.format == .json { return }
     console.data("records      \(Human.count(totals.input)) in the ledger, \(Human.count(progress.records)) read by this worker in \(Human.seconds(seconds))")
     console.data("  accepted     \(Human.count(totals.accepted))")
     console.data("  duplicate    \(Human.count(totals.duplicate))")

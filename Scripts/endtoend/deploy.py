@@ -1,0 +1,214 @@
+"""What Deploy holds, checked without a container engine: Prometheus's own tool, schemas, and names that must exist."""
+import json
+import os
+import re
+import shutil
+import subprocess
+
+import yaml
+
+import common
+
+DEPLOY = os.path.join(common.ROOT, "Deploy")
+PAGE = os.path.join(common.ROOT, "Sources", "WeirService", "Weir.docc", "Operations.md")
+PROMTOOL = os.path.join(common.ROOT, ".build", "tools", "promtool")      # Scripts/setup puts it there
+# Suffixes that a histogram's samples have.
+PARTS = ("_bucket", "_sum", "_count")
+
+
+def read(*parts):
+    with open(os.path.join(DEPLOY, *parts)) as f:
+        return f.read()
+
+
+def promtool(suite, *arguments, stdin=None):
+    tool = PROMTOOL if os.path.exists(PROMTOOL) else shutil.which("promtool")
+    if not tool:
+        return ["there is no promtool: run Scripts/setup --tests"]
+    run = subprocess.run([tool, *arguments], input=stdin, capture_output=True, text=True)
+    # `check metrics` ends with 0 or 3 where it has something to say about style.
+    return [line for line in (run.stdout + run.stderr).split("\n") if line] if run.returncode or (stdin and run.stdout) else []
+
+
+def rules(suite):
+    faults = promtool(suite, "check", "rules", os.path.join(DEPLOY, "Prometheus", "rules.yaml"))
+    # Its rule_files are where the container has them.
+    return faults + promtool(suite, "check", "config", "--syntax-only", os.path.join(DEPLOY, "Prometheus", "prometheus.yml"))
+
+
+# -- Names
+
+def families(text):
+    """{name: (type, label names)} of an exposition."""
+    kinds = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.M))
+    labels = {name: set() for name in kinds}
+    for name, pairs in re.findall(r"^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? \S+$", text, re.M):
+        family = name if name in kinds else next((name.removesuffix(p) for p in PARTS if name.removesuffix(p) in kinds), name)
+        labels.setdefault(family, set()).update(re.findall(r'(\w+)="', pairs))
+    return {name: (kinds.get(name), labels[name]) for name in labels}
+
+
+def documented(text):
+    """The table of metrics in Operations.md, against what a worker tells: name, type, labels."""
+    with open(PAGE) as f:
+        rows = re.findall(r"^\| `([a-z_]+)(?:\{([a-z, ]+)\})?` \| (counter|gauge|histogram) \|", f.read(), re.M)
+    page = {name: (kind, {label.strip() for label in labels.split(",") if label}) for name, labels, kind in rows}
+    faults = []
+    there = families(text)
+    for name in sorted(set(page) | set(there)):
+        if name not in page:
+            faults.append(f"{name} is not in Operations.md")
+        elif name not in there:
+            faults.append(f"{name} stands in Operations.md, and no worker tells it")
+        else:
+            kind, labels = there[name]
+            labels = labels - {"le"}
+            # A family without a sample shows no labels.
+            if kind != page[name][0] or (labels and labels != page[name][1]):
+                faults.append(f"{name}: Operations.md has {page[name]}, a worker {kind, labels}")
+    return faults
+
+
+def expressions():
+    """(where, expression) of all rules and panels."""
+    for group in yaml.safe_load(read("Prometheus", "rules.yaml"))["groups"]:
+        for rule in group["rules"]:
+            yield rule["alert"], rule["expr"]
+    for panel in json.loads(read("Grafana", "weir.json"))["panels"]:
+        for target in panel.get("targets", []):
+            yield panel["title"], target["expr"]
+
+
+# Of PromQL; what remains of an expression are metrics and labels.
+WORDS = set("sum count max min avg by without on ignoring rate increase deriv time histogram_quantile label_replace absent and or unless Inf".split())
+OUTSIDE = {"up": {"job", "instance"}}
+TARGET = {"job", "instance", "le"}
+
+
+def names(text):
+    there = {name: labels for name, (_, labels) in families(text).items()}
+    known = {**there, **OUTSIDE}
+    for name, (kind, labels) in families(text).items():
+        if kind == "histogram":
+            known.update({name + part: labels for part in PARTS})
+    with open(PAGE) as f:       # also labels of what has no sample yet
+        documented = {label.strip() for labels in re.findall(r"^\| `[a-z_]+\{([a-z, ]+)\}`", f.read(), re.M) for label in labels.split(",")}
+    every = set().union(*known.values()) | TARGET | documented
+    faults, seen = [], 0
+    for where, expression in expressions():
+        for name, matchers in re.findall(r"([a-zA-Z_]\w*)\{([^}]*)\}", expression):
+            wrong = set(re.findall(r"(\w+)\s*[=!]", matchers)) - known.get(name, set()) - TARGET
+            if wrong and known.get(name):
+                faults.append(f"{where}: {name} has no label {wrong}")
+        bare = re.sub(r'"[^"]*"|\{[^}]*\}|\[[^\]]*\]', " ", expression)
+        for word in re.findall(r"\b[a-zA-Z_]\w*\b", bare):
+            if word in WORDS or word in every:
+                continue
+            seen += 1
+            if word not in known:
+                faults.append(f"{where}: there is no metric {word}")
+    return faults + ([] if seen > 30 else [f"only {seen} names were found in rules and dashboard"])
+
+
+# -- Image and manifests
+
+def instructions():
+    """(instruction, text) of the Dockerfile, continued lines joined."""
+    text = re.sub(r"\\\n\s*", " ", re.sub(r"^#.*\n", "", read("Dockerfile"), flags=re.M))
+    return [tuple(line.split(None, 1)) for line in text.split("\n") if line.strip()]
+
+
+def health_command():
+    text = next(text for word, text in instructions() if word == "HEALTHCHECK")
+    return json.loads(text[text.index("CMD ") + 4:])
+
+
+def documents():
+    for name in sorted(os.listdir(os.path.join(DEPLOY, "Kubernetes"))):
+        for document in yaml.safe_load_all(read("Kubernetes", name)):
+            yield name, document
+
+
+def manifests():
+    import kubernetes_validate
+    faults, count, found = [], 0, {}
+    for name, document in documents():
+        kind = document["kind"]
+        found.setdefault(kind, []).append(document)
+        if "keda.sh" in document["apiVersion"]:
+            continue                # a resource of KEDA's, of which no schema is in reach
+        count += 1
+        try:
+            kubernetes_validate.validate(document, "1.29", strict=True)
+        except Exception as e:
+            faults.append(f"{name}, {kind}: {e}")
+    workers = found["StatefulSet"][0]
+    pod = workers["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    labels = workers["spec"]["template"]["metadata"]["labels"]
+    for kind in ("PodDisruptionBudget", "StatefulSet"):
+        if found[kind][0]["spec"]["selector"]["matchLabels"] != labels:
+            faults.append(f"the selector of {kind} does not match the pods")
+    if found["Service"][0]["spec"]["selector"] != labels:
+        faults.append("the selector of Service does not match the pods")
+    target = found["ScaledObject"][0]["spec"]["scaleTargetRef"]
+    if (target["kind"], target["name"]) != ("StatefulSet", workers["metadata"]["name"]):
+        faults.append("the ScaledObject scales something else")
+    pipeline = yaml.safe_load(found["ConfigMap"][0]["data"]["pipeline.yaml"])
+    drain = int(pipeline["worker"]["drain"].removesuffix("s"))
+    if pod["terminationGracePeriodSeconds"] <= drain:
+        faults.append("pods are killed before worker.drain")
+    ports = {p["name"]: p["containerPort"] for p in container["ports"]}
+    if not pipeline["admin"]["listen"].endswith(f":{ports['admin']}"):
+        faults.append("the container's port is not that of admin.listen")
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        if container[probe]["httpGet"]["path"] not in ("/started", "/live", "/ready"):
+            faults.append(f"{probe} asks for {container[probe]['httpGet']['path']}")
+    mounts = {m["name"] for m in container["volumeMounts"]}
+    if mounts != {v["name"] for v in pod["volumes"]}:
+        faults.append(f"volumes and mounts differ: {mounts}")
+    return faults + ([] if count >= 7 else [f"only {count} documents were checked"])
+
+
+def pipelines(suite):
+    """The pipelines of compose.yaml and of the manifests."""
+    where = suite.path("deployed")
+    os.makedirs(where, exist_ok=True)
+    texts = {"compose": read("Pipelines", "ad-events-kafka.yaml")}
+    texts |= {"kubernetes": d["data"]["pipeline.yaml"] for _, d in documents() if d["kind"] == "ConfigMap"}
+    faults = []
+    for name, text in texts.items():
+        path = os.path.join(where, f"{name}.yaml")
+        with open(path, "w") as f:
+            f.write(text)
+        run = subprocess.run([suite.weir, "check", path], capture_output=True, text=True,
+                             env={**os.environ, "KAFKA_BROKERS": "kafka:9092", "POD_NAME": "weir-0"})
+        faults += [f"{name}: {run.stderr.strip()}"] if run.returncode else []
+    return faults
+
+
+def compose(suite):
+    spec = yaml.safe_load(read("compose.yaml"))
+    faults = []
+    for name, service in spec["services"].items():
+        if ":" not in service["image"] and service["image"] != "weir":
+            faults.append(f"{name}: {service['image']} has no version")
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            if source.startswith(".") and not os.path.exists(os.path.join(DEPLOY, source)):
+                faults.append(f"{name}: {source} does not exist")
+            if not source.startswith(".") and source not in spec["volumes"]:
+                faults.append(f"{name}: the volume {source} is not declared")
+        depends = service.get("depends_on", [])
+        faults += [f"{name} depends on {d}, which is no service" for d in depends if d not in spec["services"]]
+        if service["image"] == "weir":
+            command = service["command"]
+            help_text = subprocess.run([suite.weir, command[0], "--help"], capture_output=True, text=True).stdout
+            if f"weir {command[0]}" not in help_text:
+                suite.note(f"{name}: this weir has no command {command[0]}: its options are not checked")
+                continue
+            faults += [f"{name}: weir {command[0]} has no {o}" for o in command if o.startswith("--") and o not in help_text]
+            faults += [] if service.get("read_only") and service.get("cap_drop") == ["ALL"] else [f"{name} may write, or has capabilities"]
+    grace = int(spec["services"]["worker"]["stop_grace_period"].removesuffix("s"))
+    drain = int(yaml.safe_load(read("Pipelines", "ad-events-kafka.yaml"))["worker"]["drain"].removesuffix("s"))
+    return faults + ([] if grace > drain else ["workers are killed before worker.drain"])

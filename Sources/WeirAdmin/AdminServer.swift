@@ -1,0 +1,81 @@
+import HTTPTypes
+import HummingbirdCore
+import Logging
+import NIOCore
+import NIOPosix
+import WeirCore
+import WeirService
+
+/// The admin endpoints over HTTP/1.1: one thread, few connections, requests without bodies.
+public actor AdminServer: AdminHost {
+  /// Connections at once; more wait until one ends.
+  static let connectionsMax = 32
+  /// Bytes of all headers of a request.
+  static let headerBytesMax = 16 << 10
+  private static let idleTimeout = TimeAmount.seconds(60)
+
+  private var serving: Task<Void, any Error>?
+
+  public init() {}
+
+  /// Binds and serves until ``stop()``.
+  /// - Returns: the port, which is another than asked for if that was 0.
+  /// - Throws: `admin` when the address cannot be had.
+  public func start(_ address: AdminAddress, respond: @escaping @Sendable (AdminRequest) async -> AdminResponse) async throws -> Int {
+    let (ports, port) = AsyncThrowingStream<Int, any Error>.makeStream(bufferingPolicy: .bufferingOldest(1))
+    let server = AdminServer.make(address, respond) { channel in port.yield(channel.localAddress?.port ?? address.port) }
+    serving = Task {
+      do { try await server.run() } catch { port.finish(throwing: error) }
+    }
+    do {
+      for try await number in ports { return number }
+      throw AdminServer.refused(address, "it was stopped")
+    } catch {
+      throw AdminServer.refused(address, "\(error)")
+    }
+  }
+
+  public func stop() {
+    serving?.cancel()
+    serving = nil
+  }
+
+  private static func make(
+    _ address: AdminAddress, _ respond: @escaping @Sendable (AdminRequest) async -> AdminResponse,
+    _ onRunning: @escaping @Sendable (any Channel) async -> Void
+  ) -> Server<HTTP1Channel> {
+    var configuration = HTTP1Channel.Configuration(idleTimeout: idleTimeout)
+    configuration.httpDecoder.maxHeaderListSize = headerBytesMax
+    configuration.httpDecoder.maxHeaderFieldSize = headerBytesMax
+    let silent = Logger(label: "admin", factory: { _ in SwiftLogNoOpLogHandler() })
+    return Server(
+      childChannelSetup: HTTP1Channel(
+        responder: { request, writer, _ in try await answer(request, writer, respond) }, configuration: configuration),
+      configuration: ServerConfiguration(
+        address: .hostname(address.host, port: address.port), availableConnectionsDelegate: .maximum(connectionsMax, logger: silent)),
+      onServerRunning: onRunning, eventLoopGroup: MultiThreadedEventLoopGroup(numberOfThreads: 1), logger: silent)
+  }
+
+  private static func answer(
+    _ request: Request, _ writer: consuming ResponseWriter, _ respond: @Sendable (AdminRequest) async -> AdminResponse
+  ) async throws {
+    let asked = AdminRequest(
+      method: request.method.rawValue, target: request.head.path ?? "/", hasOrigin: request.headers[.origin] != nil)
+    let answer = await respond(asked)
+    var headers: HTTPFields = [.contentType: answer.contentType, .cacheControl: "no-store"]
+    if let allow = answer.allow { headers[.allow] = allow }
+    let status = HTTPResponse.Status(code: answer.status)
+    let body = ByteBuffer(bytes: answer.body)
+    headers[.contentLength] = String(body.readableBytes)
+    try await writer.write(
+      response: HTTPResponse(status: status, headerFields: headers),
+      body: asked.method == "HEAD" ? ResponseBody() : ResponseBody(byteBuffer: body))
+  }
+
+  private static func refused(_ address: AdminAddress, _ why: String) -> WeirError {
+    WeirError(
+      "admin", "the admin server cannot listen on \(address.text): \(why)",
+      advice: "Is another worker, or another program, on this port? Give another address: admin.listen in the pipeline, or --admin HOST:PORT (port 0 takes a free one).",
+      fatalTo: .worker)
+  }
+}

@@ -1,0 +1,19 @@
+/// Where a live worker answers probes, metrics and questions. A setting, no meaning.
+public struct AdminSpec: Sendable, Hashable, Codable {
+  /// `host:port`; another host than the loopback one lets others in.
+  public var listen: String
+
+  public init(listen: String = "127.0.0.1:9464") { self.listen = listen }
+}
+
+/// How long a live worker may take for what. Settings, no meaning.
+public struct WorkerSpec: Sendable, Hashable, Codable {
+  /// From SIGTERM to the end: what is not handed over by then, the others take when the session has timed out.
+  public var drainMicroseconds: Int64 = 25_000_000
+  /// Without progress for so long, with something to do: a line in the log.
+  public var stallMicroseconds: Int64 = 60_000_000
+  /// Without progress for so long: `/live` fails.
+  public var deadMicroseconds: Int64 = 300_000_000
+
+  public init() {}
+}

@@ -1,0 +1,114 @@
+import Synchronization
+import WeirCore
+
+/// What a live lane shows of itself while it works: some relaxed stores a block by the lane's own loop, and nobody waits for anybody.
+public final class LaneReading: Sendable {
+  /// What the lane's loop is at.
+  public enum Activity: UInt8, Sendable, CaseIterable {
+    /// Waits for the source.
+    case reading
+    /// Waits because the epoch is as large as `lake.flush.bytes` allows: for the commit before it.
+    case bounded
+    /// An idle lane whose next record waits for the entry that wakes it.
+    case waking
+    /// Decodes and consumes a block.
+    case working
+    /// Released.
+    case stopped
+  }
+
+  public let shard: String
+  private let activity = Atomic(Activity.reading.rawValue)
+  private let since: Atomic<Int64>
+  private let spent: [Spent]
+  private let position: Atomic<Int64>
+  private let movedAt: Atomic<Int64>
+  private let recordCount = Atomic<Int64>(0)
+  private let byteCount = Atomic<Int64>(0)
+  private let watermarkValue = Atomic<Int64>(Watermark.minimum)
+  private let holder = Atomic(false)
+  private let dedupCount = Atomic<Int64>(0)
+  private let windowCount = Atomic<Int64>(0)
+
+  private final class Spent: Sendable { let nanoseconds = Atomic<Int64>(0) }
+
+  init(shard: String, now: Int64) {
+    self.shard = shard
+    since = Atomic(now)
+    position = Atomic(-1)
+    movedAt = Atomic(now)
+    spent = Activity.allCases.map { _ in Spent() }
+  }
+
+  // MARK: Written by the lane
+
+  /// The lane was taken over at a position.
+  func begin(at position: Int64, watermark: Int64, now: Int64) {
+    self.position.store(position, ordering: .relaxed)
+    watermarkValue.store(watermark, ordering: .relaxed)
+    movedAt.store(now, ordering: .relaxed)
+    activity.store(Activity.reading.rawValue, ordering: .relaxed)
+    since.store(now, ordering: .relaxed)
+    holder.store(true, ordering: .releasing)
+  }
+
+  func end(now: Int64) {
+    enter(.stopped, now: now)
+    holder.store(false, ordering: .releasing)
+  }
+
+  /// What the loop is at from now on. One writer: so a load and a store are enough.
+  func enter(_ next: Activity, now: Int64) {
+    let before = spent[Int(activity.load(ordering: .relaxed))]
+    let took = max(0, now &- since.load(ordering: .relaxed))
+    before.nanoseconds.store(before.nanoseconds.load(ordering: .relaxed) &+ took, ordering: .relaxed)
+    since.store(now, ordering: .relaxed)
+    activity.store(next.rawValue, ordering: .relaxed)
+  }
+
+  func consumed(records: Int64, bytes: Int64, through position: Int64, watermark: Int64, now: Int64) {
+    recordCount.store(recordCount.load(ordering: .relaxed) &+ records, ordering: .relaxed)
+    byteCount.store(byteCount.load(ordering: .relaxed) &+ bytes, ordering: .relaxed)
+    watermarkValue.store(watermark, ordering: .relaxed)
+    if self.position.load(ordering: .relaxed) != position { movedAt.store(now, ordering: .relaxed) }
+    self.position.store(position, ordering: .relaxed)
+  }
+
+  /// Sizes as the last cut found them.
+  func sized(_ sizes: LaneSizes) {
+    dedupCount.store(Int64(sizes.dedupEntries), ordering: .relaxed)
+    windowCount.store(Int64(sizes.openWindows), ordering: .relaxed)
+  }
+
+  // MARK: Read by anybody
+
+  public var isHeld: Bool { holder.load(ordering: .acquiring) }
+
+  /// The lane at this moment; its numbers may be of two neighbouring blocks.
+  func value(now: Int64) -> LiveSnapshot.Lane {
+    var lane = LiveSnapshot.Lane(shard: shard)
+    lane.isHeld = isHeld
+    lane.activity = Activity(rawValue: activity.load(ordering: .relaxed)) ?? .stopped
+    lane.activityNanoseconds = max(0, now - since.load(ordering: .relaxed))
+    lane.position = position.load(ordering: .relaxed)
+    lane.stillNanoseconds = max(0, now - movedAt.load(ordering: .relaxed))
+    lane.records = recordCount.load(ordering: .relaxed)
+    lane.bytes = byteCount.load(ordering: .relaxed)
+    lane.watermark = watermarkValue.load(ordering: .relaxed)
+    lane.dedupEntries = dedupCount.load(ordering: .relaxed)
+    lane.openWindows = windowCount.load(ordering: .relaxed)
+    var spent = self.spent.map { $0.nanoseconds.load(ordering: .relaxed) }
+    spent[Int(lane.activity.rawValue)] += lane.activityNanoseconds
+    lane.spentNanoseconds = spent
+    return lane
+  }
+}
+
+/// How large a lane's state is at a cut.
+struct LaneSizes: Sendable {
+  var dedupEntries = 0
+  /// Windows of one key each that are open in the lane; 0 for a plan whose windows are merged.
+  var openWindows = 0
+  /// Rows of windows that this cut closed, by gold table number.
+  var closedWindows: [Int: Int] = [:]
+}

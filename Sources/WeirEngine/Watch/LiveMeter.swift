@@ -1,0 +1,277 @@
+import Synchronization
+import WeirCore
+import WeirProtocol
+
+/// Collects what a live worker shows of itself: counters that only rise, and where things stand.
+///
+/// Lanes write their own ``LaneReading``s; all else comes once a commit, a flush or a survey, under a lock that nobody holds
+/// while working. It outlives sessions, so counters rise for the life of the process.
+public final class LiveMeter: Sendable {
+  /// Shards that are told apart; a source with more than these is read all the same.
+  public static let shardsMax = 4096
+  /// Codes of errors that are told apart.
+  static let codesMax = 64
+
+  /// Since the start of the worker.
+  public struct Totals: Sendable {
+    public var accepted: Int64 = 0
+    public var duplicate: Int64 = 0
+    public var filtered: Int64 = 0
+    public var quarantined: Int64 = 0
+    /// Rows of windows that were closed already, by gold table.
+    public var late: [String: Int64] = [:]
+    /// Quarantined records, by stage.
+    public var rejected: [String: Int64] = [:]
+    /// Rows and bytes of data files in committed entries, by table.
+    public var rows: [String: Int64] = [:]
+    public var bytes: [String: Int64] = [:]
+    /// Windows of one key each whose row was committed, by gold table.
+    public var windowsClosed: [String: Int64] = [:]
+    public var entries: Int64 = 0
+    public var fenced: Int64 = 0
+    /// Entries that took a second try, because another worker had taken the number.
+    public var conflicts: Int64 = 0
+    /// Commits of which nobody knows whether they were made.
+    public var ambiguous: Int64 = 0
+    public var lanesTaken: Int64 = 0
+    public var lanesHandedOver: Int64 = 0
+    public var lanesLost: Int64 = 0
+    /// Positions that the source lost before they were read.
+    public var lostPositions: Int64 = 0
+    public var cuts: [String: Int64] = [:]
+    public var troubles: [String: Int64] = [:]
+    public var openMergeWindows: Int64 = 0
+    public var fileBytes = Histogram.bytes
+    /// Encoding and writing of an epoch's files.
+    public var flushes = Histogram.seconds
+    /// By what is committed: `ledger`, or a table of the lake.
+    public var commits: [String: Histogram] = [:]
+    /// A transaction of the state table.
+    public var stateFlushes = Histogram.seconds
+    /// From a record's arrival to the ledger entry.
+    public var toLedger = Histogram.seconds
+    /// From a record's arrival to the state table.
+    public var toState = Histogram.seconds
+  }
+
+  private struct Standing {
+    var readings: [String: LaneReading] = [:]
+    var ledger: [String: LiveSnapshot.LedgerLane] = [:]
+    var ledgerNumber: Int64 = -1
+    var mergedWatermark = Watermark.minimum
+    var bounds: [String: ShardBounds] = [:]
+    var forecasts: [String: TrimForecast] = [:]
+    var surveyedAt: Int64?
+    var cutAt: Int64?
+    var totals = Totals()
+  }
+
+  private let standing = Mutex(Standing())
+  private let stage = Atomic(LiveSnapshot.Stage.idle.rawValue)
+  private let stageSince = Atomic<Int64>(0)
+  private let epochBytes = Atomic<Int64>(0)
+  private let clock: any Clock
+
+  public init(clock: any Clock) { self.clock = clock }
+
+  /// The moment at hand, for whoever wants to know.
+  public func snapshot() -> LiveSnapshot {
+    let now = clock.monotonicNanoseconds
+    var snapshot = LiveSnapshot()
+    snapshot.monotonicNanoseconds = now
+    snapshot.wallMicroseconds = clock.wallMicroseconds
+    snapshot.stage = LiveSnapshot.Stage(rawValue: stage.load(ordering: .relaxed)) ?? .idle
+    snapshot.stageNanoseconds = max(0, now - stageSince.load(ordering: .relaxed))
+    snapshot.epochBytes = epochBytes.load(ordering: .relaxed)
+    standing.withLock { standing in
+      snapshot.ledgerNumber = standing.ledgerNumber
+      snapshot.mergedWatermark = standing.mergedWatermark
+      snapshot.surveyNanoseconds = standing.surveyedAt.map { max(0, now - $0) }
+      snapshot.epochNanoseconds = standing.cutAt.map { max(0, now - $0) } ?? 0
+      snapshot.meter = standing.totals
+      let names = Set(standing.readings.keys).union(standing.ledger.keys).union(standing.bounds.keys)
+      snapshot.lanes = names.sorted(by: LiveMeter.shardPrecedes).map { name in
+        var lane = standing.readings[name]?.value(now: now) ?? LiveSnapshot.Lane(shard: name)
+        lane.ledger = standing.ledger[name]
+        lane.bounds = standing.bounds[name]
+        lane.secondsToDataLoss = standing.forecasts[name]?.seconds(position: lane.ledger?.position ?? lane.position)
+        return lane
+      }
+    }
+    return snapshot
+  }
+
+  /// `orders/9` before `orders/10`.
+  private static func shardPrecedes(_ a: String, _ b: String) -> Bool {
+    func key(_ name: String) -> (Substring, Int) {
+      let parts = name.split(separator: "/")
+      return (parts.first ?? "", parts.count > 1 ? Int(parts[1]) ?? 0 : 0)
+    }
+    return key(a) < key(b)
+  }
+
+  // MARK: Told by the worker
+
+  /// The reading of a lane that is taken over; its counters go on from an earlier time.
+  func take(_ shard: String, position: Int64, watermark: Int64) -> LaneReading {
+    let now = clock.monotonicNanoseconds
+    let reading = standing.withLock { standing in
+      standing.totals.lanesTaken += 1
+      if let known = standing.readings[shard] { return known }
+      let made = LaneReading(shard: shard, now: now)
+      if standing.readings.count < LiveMeter.shardsMax { standing.readings[shard] = made }
+      return made
+    }
+    reading.begin(at: position, watermark: watermark, now: now)
+    return reading
+  }
+
+  func released(_ shards: [String], isLost: Bool) {
+    let now = clock.monotonicNanoseconds
+    standing.withLock { standing in
+      for shard in shards {
+        guard let reading = standing.readings[shard], reading.isHeld else { continue }
+        reading.end(now: now)
+        if isLost { standing.totals.lanesLost += 1 } else { standing.totals.lanesHandedOver += 1 }
+      }
+    }
+  }
+
+  /// The session is over: nothing is held any more.
+  func releasedAll() {
+    released(standing.withLock { Array($0.readings.keys) }, isLost: false)
+    enter(.idle)
+  }
+
+  func enter(_ next: LiveSnapshot.Stage) {
+    stageSince.store(clock.monotonicNanoseconds, ordering: .relaxed)
+    stage.store(next.rawValue, ordering: .relaxed)
+  }
+
+  func filling(bytes: Int64) { epochBytes.store(bytes, ordering: .relaxed) }
+
+  /// - Parameter reason: `size`, `age`, `decision` or `drain`.
+  func cut(_ reason: String) {
+    let now = clock.monotonicNanoseconds
+    standing.withLock { standing in
+      standing.cutAt = now
+      standing.totals.cuts[reason, default: 0] += 1
+    }
+  }
+
+  func encoded(_ files: [EncodedFile], nanoseconds: Int64) {
+    standing.withLock { standing in
+      standing.totals.flushes.observe(Double(nanoseconds) / 1e9)
+      for file in files { standing.totals.fileBytes.observe(Double(file.bytes.count)) }
+    }
+  }
+
+  /// An entry of this worker's is in the ledger.
+  /// - Parameter windows: rows of closed windows, by gold table.
+  func committed(_ epochs: [LaneEpoch], tables: [TableCommit], windows: [String: Int64], gold: [GoldSpec], fold: LedgerFold) {
+    let wall = clock.wallMicroseconds
+    standing.withLock { standing in
+      standing.totals.entries += 1
+      for table in tables {
+        for file in table.files {
+          standing.totals.rows[table.table, default: 0] += file.rows
+          standing.totals.bytes[table.table, default: 0] += file.bytes
+        }
+      }
+      for (table, count) in windows { standing.totals.windowsClosed[table, default: 0] += count }
+      for epoch in epochs {
+        standing.totals.add(epoch, gold: gold, wall: wall)
+        standing.readings[epoch.lane.shard]?.sized(epoch.sizes)
+      }
+    }
+    know(fold)
+  }
+
+  func commitTook(_ nanoseconds: Int64, of what: String) {
+    standing.withLock { $0.totals.commits[what, default: .seconds].observe(Double(nanoseconds) / 1e9) }
+  }
+
+  /// - Parameter tries: drafts that were made; each but the first because another worker had taken the number.
+  func told(_ outcome: CommitOutcome, tries: Int) {
+    standing.withLock { standing in
+      standing.totals.conflicts += Int64(max(0, tries - 1))
+      switch outcome {
+      case .committed: break
+      case .fenced: standing.totals.fenced += 1
+      case .unknown: standing.totals.ambiguous += 1
+      }
+    }
+  }
+
+  func stateFlushed(nanoseconds: Int64, arrivals: Arrivals) {
+    let wall = clock.wallMicroseconds
+    standing.withLock { standing in
+      standing.totals.stateFlushes.observe(Double(nanoseconds) / 1e9)
+      arrivals.observe(into: &standing.totals.toState, wall: wall)
+    }
+  }
+
+  func merging(openWindows: Int) { standing.withLock { $0.totals.openMergeWindows = Int64(openWindows) } }
+
+  func lost(positions: Int64) { standing.withLock { $0.totals.lostPositions += positions } }
+
+  /// An error behind which the worker went on by itself.
+  public func troubled(_ code: String) {
+    standing.withLock {
+      let isKnown = $0.totals.troubles[code] != nil || $0.totals.troubles.count < LiveMeter.codesMax
+      $0.totals.troubles[isKnown ? code : "other", default: 0] += 1
+    }
+  }
+
+  /// What the ledger says now.
+  func know(_ fold: LedgerFold) {
+    let now = clock.monotonicNanoseconds
+    standing.withLock { standing in
+      guard fold.number >= standing.ledgerNumber else { return }
+      standing.ledgerNumber = fold.number
+      standing.mergedWatermark = fold.mergedWatermark
+      for (id, lane) in fold.lanes where id != .merge {
+        let before = standing.ledger[id.shard]
+        if before == nil, standing.ledger.count >= LiveMeter.shardsMax { continue }
+        standing.ledger[id.shard] = LiveSnapshot.LedgerLane(lane, before: before, now: now)
+      }
+    }
+  }
+
+  /// What the source holds now.
+  func surveyed(_ bounds: [String: ShardBounds]) {
+    let now = clock.monotonicNanoseconds
+    standing.withLock { standing in
+      standing.surveyedAt = now
+      for (shard, bound) in bounds.prefix(LiveMeter.shardsMax) {
+        standing.bounds[shard] = bound
+        standing.forecasts[shard, default: TrimForecast()].saw(low: bound.low, at: now)
+      }
+    }
+  }
+}
+
+extension LiveMeter.Totals {
+  fileprivate mutating func add(_ epoch: LaneEpoch, gold: [GoldSpec], wall: Int64) {
+    accepted += epoch.counts.accepted
+    duplicate += epoch.counts.duplicate
+    filtered += epoch.counts.filtered
+    quarantined += epoch.counts.quarantined
+    for (table, counts) in zip(gold, epoch.windowCounts) where counts.late > 0 { late[table.name, default: 0] += counts.late }
+    for (stage, count) in epoch.rejected.byStage { rejected[stage, default: 0] += count }
+    epoch.arrivals.observe(into: &toLedger, wall: wall)
+  }
+}
+
+extension LiveSnapshot.LedgerLane {
+  fileprivate init(_ lane: LaneFold, before: LiveSnapshot.LedgerLane?, now: Int64) {
+    var at: Int64?
+    if case .offset(let offset)? = lane.position { at = offset }
+    self.init(
+      position: at, epoch: lane.epoch, generation: lane.generation, watermark: max(lane.watermark, lane.floor), isIdle: lane.isIdle,
+      accepted: lane.counts.accepted, duplicate: lane.counts.duplicate, filtered: lane.counts.filtered,
+      quarantined: lane.counts.quarantined,
+      stateBytes: lane.state.map { ($0.deltas + [$0.base]).reduce(0) { $0 + $1.length } } ?? 0,
+      seenAt: before.flatMap { $0.position == at ? $0.seenAt : nil } ?? now)
+  }
+}

@@ -1,0 +1,93 @@
+import WeirCore
+
+/// What a live worker and its pipeline are at, at one moment: a plain value for metrics, probes and people.
+public struct LiveSnapshot: Sendable {
+  /// A lane of the pipeline, this worker's or another's.
+  public struct Lane: Sendable {
+    public var shard: String
+    /// This worker has it.
+    public var isHeld = false
+    public var activity = LaneReading.Activity.stopped
+    /// Since when the loop is at it.
+    public var activityNanoseconds: Int64 = 0
+    /// Everything before it was consumed by this worker; -1: none.
+    public var position: Int64 = -1
+    /// Time since the position moved.
+    public var stillNanoseconds: Int64 = 0
+    /// Read by this worker since its start.
+    public var records: Int64 = 0
+    public var bytes: Int64 = 0
+    /// As far as this worker consumed, UTC microseconds.
+    public var watermark = Watermark.minimum
+    public var dedupEntries: Int64 = 0
+    public var openWindows: Int64 = 0
+    /// By ``LaneReading/Activity``.
+    public var spentNanoseconds: [Int64] = []
+    /// What the ledger says of it; nil before it was read.
+    public var ledger: LedgerLane?
+    /// What the source holds; nil before it was asked.
+    public var bounds: ShardBounds?
+    /// Time until the next unread record is deleted at the source, by the rate at which it deletes: infinite when it deletes nothing.
+    public var secondsToDataLoss: Double?
+
+    public init(shard: String) { self.shard = shard }
+
+    /// Records at the source that are not in the ledger; nil: not known yet.
+    public var lag: Int64? {
+      guard let bounds, let ledger else { return nil }
+      guard let committed = ledger.position else { return max(0, bounds.high - bounds.low) }
+      return max(0, max(bounds.high, isHeld ? position : 0) - max(committed, bounds.low))
+    }
+    /// Records at the source that this worker's lane has not consumed.
+    public var unread: Int64? { bounds.map { max(0, $0.high - max(position, $0.low)) } }
+  }
+
+  /// What the ledger says of a lane.
+  public struct LedgerLane: Sendable {
+    /// Everything before it is committed; nil: the lane has not begun.
+    public var position: Int64?
+    public var epoch: Int64
+    public var generation: Int64
+    public var watermark: Int64
+    public var isIdle: Bool
+    public var accepted: Int64
+    public var duplicate: Int64
+    public var filtered: Int64
+    public var quarantined: Int64
+    public var stateBytes: Int64
+    /// Monotonic nanoseconds at which this worker saw the position first.
+    public var seenAt: Int64
+  }
+
+  /// What commits, merges and hands over: one thing at a time.
+  public enum Stage: UInt8, Sendable, CaseIterable {
+    case idle, encoding, writing, ledger, tables, merging, takingOver, handingOver
+  }
+
+  public struct Labelled: Sendable {
+    public var label: String
+    public var value: Int64
+  }
+
+  public var lanes: [Lane] = []
+  public var stage = Stage.idle
+  public var stageNanoseconds: Int64 = 0
+  /// Time since the epoch at hand was begun.
+  public var epochNanoseconds: Int64 = 0
+  /// Input bytes in it.
+  public var epochBytes: Int64 = 0
+  public var ledgerNumber: Int64 = -1
+  public var mergedWatermark = Watermark.minimum
+  /// Time since the source was last asked what it holds; nil: never.
+  public var surveyNanoseconds: Int64?
+  public var monotonicNanoseconds: Int64 = 0
+  public var wallMicroseconds: Int64 = 0
+  public var meter = LiveMeter.Totals()
+
+  public init() {}
+
+  /// Of the whole pipeline; nil while some lane's is not known.
+  public var lag: Int64? {
+    lanes.reduce(Int64?.some(0)) { sum, lane in sum.flatMap { sum in lane.lag.map { sum + $0 } } }
+  }
+}

@@ -1,0 +1,84 @@
+import WeirCore
+import WeirEngine
+
+/// What probes ask of a worker. Pure: told of events, asked for answers.
+struct WorkerHealth {
+  enum Phase: Equatable {
+    /// Opens the lake and asks the source.
+    case starting
+    /// In the group, without having been told its shards.
+    case joining
+    case running
+    /// A session has ended; the next one comes.
+    case between(why: String)
+    /// Hands over; nothing is read any more.
+    case draining
+  }
+
+  struct Answer: Equatable {
+    var isWell: Bool
+    var words: String
+  }
+
+  private(set) var phase = Phase.starting
+  /// Monotonic nanoseconds.
+  private(set) var since: Int64
+  private var hasStarted = false
+
+  init(now: Int64) { since = now }
+
+  private mutating func go(_ next: Phase, _ now: Int64) {
+    // What drains does not become ready again.
+    guard phase != .draining, phase != next else { return }
+    (phase, since) = (next, now)
+  }
+
+  mutating func saw(_ event: LiveEvent, now: Int64) {
+    switch event {
+    case .joined:
+      hasStarted = true
+      go(.joining, now)
+    case .assigned: go(.running, now)
+    case .trouble(let error) where error.fatalTo == .worker: go(.between(why: error.code), now)
+    default: break
+    }
+  }
+
+  mutating func drain(now: Int64) { go(.draining, now) }
+
+  /// The process is worth keeping.
+  func live(_ stall: StallWatch) -> Answer {
+    guard let death = stall.death else { return Answer(isWell: true, words: "live") }
+    let who = death.lane.map { "lane \($0)" } ?? "the worker"
+    return Answer(isWell: false, words: "\(who) has waited for \(death.nanoseconds / 1_000_000_000) s for \(death.waitsFor)")
+  }
+
+  /// Lake, ledger and source were found, and tables were brought up.
+  var started: Answer { Answer(isWell: hasStarted, words: hasStarted ? "started" : words) }
+
+  /// It has its shards (perhaps none) and works on them. Lag is no matter.
+  var ready: Answer { Answer(isWell: phase == .running, words: phase == .running ? "ready" : words) }
+
+  var words: String {
+    switch phase {
+    case .starting: "starting: opening the lake, asking the source"
+    case .joining: "waiting for the group to say which partitions it gets"
+    case .running: "running"
+    case .between(let why): "a session ended (\(why)); joining anew"
+    case .draining: "draining: lanes are being handed over"
+    }
+  }
+
+  /// A short word for metrics and JSON.
+  var name: String {
+    switch phase {
+    case .starting: "starting"
+    case .joining: "joining"
+    case .running: "running"
+    case .between: "between"
+    case .draining: "draining"
+    }
+  }
+
+  static let names = ["starting", "joining", "running", "between", "draining"]
+}

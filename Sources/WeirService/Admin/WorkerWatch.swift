@@ -1,0 +1,82 @@
+import Foundation
+import Synchronization
+import WeirCore
+import WeirEngine
+
+/// Looks at a live worker once a second, and knows what probes, metrics and people ask for.
+final class WorkerWatch: Sendable {
+  private static let lookNanoseconds: Int64 = 1_000_000_000
+
+  struct Standing {
+    var health: WorkerHealth
+    var stall: StallWatch
+    var ratios = ActivityRatios()
+  }
+
+  let pipeline: String
+  let meter: LiveMeter
+  private let clock: any Clock
+  private let standing: Mutex<Standing>
+  private let startSeconds: Double
+
+  init(_ plan: Plan, meter: LiveMeter, clock: any Clock) {
+    pipeline = plan.pipeline
+    self.meter = meter
+    self.clock = clock
+    startSeconds = Double(clock.wallMicroseconds) / 1e6
+    standing = Mutex(
+      Standing(
+        health: WorkerHealth(now: clock.monotonicNanoseconds),
+        stall: StallWatch(plan.worker ?? WorkerSpec(), flushEveryMicroseconds: plan.lake.flushEveryMicroseconds)))
+  }
+
+  var now: Standing { standing.withLock { $0 } }
+
+  func saw(_ event: LiveEvent) {
+    if case .trouble(let error) = event { meter.troubled(error.code) }
+    standing.withLock { $0.health.saw(event, now: clock.monotonicNanoseconds) }
+  }
+
+  func drain() { standing.withLock { $0.health.drain(now: clock.monotonicNanoseconds) } }
+
+  /// Looks until the task is cancelled.
+  func run(_ log: Log) async {
+    while !Task.isCancelled {
+      for word in look() { WorkerWatch.tell(word, log) }
+      await clock.sleep(nanoseconds: WorkerWatch.lookNanoseconds)
+    }
+  }
+
+  private func look() -> [StallWatch.Word] {
+    let snapshot = meter.snapshot()
+    return standing.withLock { standing in
+      standing.ratios.look(snapshot)
+      let joining = standing.health.phase == .joining ? snapshot.monotonicNanoseconds - standing.health.since : nil
+      return standing.stall.look(snapshot, joining: joining)
+    }
+  }
+
+  private static func tell(_ word: StallWatch.Word, _ log: Log) {
+    switch word {
+    case .stalled(let lane, let seconds, let waitsFor):
+      log.warning(
+        "stalled: \(lane.map { "lane \($0)" } ?? "the worker") has got nowhere for \(seconds) s; it waits for \(waitsFor)",
+        [
+          .init("event", .string("stalled")), .init("shard", lane.map { .string($0) } ?? .null), .init("seconds", .int(seconds)),
+          .init("waits_for", .string(waitsFor)),
+        ])
+    case .goesOn(let lane):
+      log.info(
+        "\(lane.map { "lane \($0)" } ?? "the worker") goes on",
+        [.init("event", .string("goes_on")), .init("shard", lane.map { .string($0) } ?? .null)])
+    }
+  }
+
+  func metrics() -> [UInt8] {
+    let now = self.now
+    return WorkerMetrics(
+      snapshot: meter.snapshot(), health: now.health, ratios: now.ratios.ratios, stalled: now.stall.findings, version: weirVersion,
+      pipeline: pipeline, process: ProcessReading.now(startSeconds: startSeconds)
+    ).text()
+  }
+}

@@ -1,0 +1,142 @@
+import Foundation
+import Testing
+import WeirCore
+
+@testable import WeirLocal
+
+@Suite struct LiveCaptureTests {
+  private struct Numbers: RandomSource { func next() -> UInt64 { 7 } }
+
+  private func directory() -> String { NSTemporaryDirectory() + "weir-capture-\(UUID().uuidString)" }
+
+  /// Records `positions` of a shard, with a null value, a null key and headers among them.
+  private func block(_ shard: String, _ positions: Range<Int64>, next: Int64? = nil) -> RecordedBlock {
+    var block = RecordedBlock(shard: shard, first: positions.lowerBound, next: next ?? positions.upperBound)
+    for position in positions {
+      let (key, value) = (Array("k\(position)".utf8), Array("value \(position)".utf8))
+      block.positions.append(position)
+      block.timestamps.append(1_700_000_000_000 + position)
+      block.keyLength.append(position % 3 == 0 ? -1 : Int32(key.count))
+      block.valueLength.append(position % 5 == 1 ? -1 : Int32(value.count))
+      block.headerCount.append(position % 2 == 0 ? 2 : 0)
+      if position % 3 != 0 { block.text += key }
+      if position % 5 != 1 { block.text += value }
+      if position % 2 == 0 {
+        block.headers += [.init(nameLength: 1, valueLength: 2), .init(nameLength: 1, valueLength: -1)]
+        block.text += Array("aXYa".utf8)
+      }
+    }
+    block.timeKind = .created
+    return block
+  }
+
+  private let shards = [SourceShard(name: "t/0", stream: "t", number: 0), SourceShard(name: "t/1", stream: "t", number: 1)]
+
+  private func make(_ directory: String, rollBytes: Int64 = 1 << 20) throws -> LiveCaptureWriter {
+    let writer = try LiveCaptureWriter(.init(directory: directory, rollBytes: rollBytes), random: Numbers())
+    try writer.add(shards, starts: ["t/0": 0, "t/1": 10], now: 0)
+    return writer
+  }
+
+  private func events(_ capture: LiveCapture, _ steps: [[RecordedRange]]) async throws -> [String] {
+    let source = capture.source(steps)
+    var all: [String] = []
+    while true {
+      switch try await source.next() {
+      case .block(let raw):
+        let details = try #require(raw.details)
+        guard case .spans(let offset, let length) = raw.framing else { continue }
+        for (row, position) in details.positions.enumerated() {
+          let value = String(decoding: UnsafeBufferPointer(start: raw.text.base + Int(offset[row]), count: Int(length[row])), as: UTF8.self)
+          let key = details.key(row, in: raw.text).map { String(decoding: $0.bytes, as: UTF8.self) } ?? "-"
+          all.append("\(details.shard) \(position) \(key) \(value) \(details.headers(row) ?? "-")")
+        }
+      case .cut(let number, _): all.append("cut \(number)")
+      case .end:
+        await source.close()
+        return all
+      }
+    }
+  }
+
+  @Test func recordsComeBackWholeByAnyRangesAcrossFramesAndSegments() async throws {
+    let directory = directory()
+    defer { try? FileManager.default.removeItem(atPath: directory) }
+    var writer: LiveCaptureWriter? = try make(directory, rollBytes: 300)
+    for i in 0..<Int64(6) { try writer?.write([block("t/0", i * 4..<i * 4 + 4), block("t/1", 10 + i * 3..<13 + i * 3)], now: i) }
+    writer = nil
+    let capture = try LiveCapture(directory)
+    #expect(capture.bounds == ["t/0": ShardBounds(low: 0, high: 24), "t/1": ShardBounds(low: 10, high: 28)] && capture.records == 42)
+    #expect(try SegmentFile.paths(in: directory).count > 2)
+    let found = try await events(capture, [[.init(shard: "t/0", from: 3, to: 9)], [.init(shard: "t/1", from: 10, to: 11), .init(shard: "t/0", from: 9, to: 10)]])
+    let wanted = (Int64(3)..<9).map { line("t/0", $0) } + ["cut 0", line("t/1", 10), line("t/0", 9), "cut 1"]
+    #expect(found == wanted)
+  }
+
+  private func line(_ shard: String, _ p: Int64) -> String {
+    let headers = p % 2 == 0 ? "[[\"a\",\"XY\"],[\"a\",null]]" : "-"
+    return "\(shard) \(p) \(p % 3 == 0 ? "-" : "k\(p)") \(p % 5 == 1 ? "" : "value \(p)") \(headers)"
+  }
+
+  @Test func stepsAfterAnyPositionsTogetherReadEverythingBehindThemOnce() throws {
+    let directory = directory()
+    defer { try? FileManager.default.removeItem(atPath: directory) }
+    let writer = try make(directory)
+    for i in 0..<Int64(6) { try writer.write([block("t/0", i * 4..<i * 4 + 4), block("t/1", 10 + i * 3..<13 + i * 3)], now: i) }
+    let capture = try LiveCapture(directory)
+    let all = capture.steps(after: [:], bytes: 600)
+    #expect(all.count > 2)
+    for stop in 0...all.count {
+      var positions: [String: Int64] = [:]
+      for range in all[..<stop].joined() { positions[range.shard] = range.to }
+      #expect(capture.steps(after: positions, bytes: 600) == Array(all[stop...]), "going on behind step \(stop) gives the same steps")
+    }
+  }
+
+  @Test func aFlippedBitInAnyByteIsRefusedOrIsTheTornEnd() throws {
+    let directory = directory()
+    defer { try? FileManager.default.removeItem(atPath: directory) }
+    var writer: LiveCaptureWriter? = try make(directory)
+    try writer?.write([block("t/0", 0..<5)], now: 0)
+    try writer?.write([block("t/0", 5..<9)], now: 0)
+    writer = nil
+    let path = try #require(try SegmentFile.paths(in: directory).first)
+    let whole = try Data(contentsOf: URL(fileURLWithPath: path))
+    let good = try LiveCapture(directory)
+    let blocks = [try good.block(0), try good.block(1)].map { FramePayload.encode($0) }
+    for byte in 0..<whole.count {
+      let bit = byte * 8 + byte % 8
+      var bytes = whole
+      bytes[bit / 8] ^= 1 << UInt8(bit % 8)
+      try bytes.write(to: URL(fileURLWithPath: path))
+      do {
+        let capture = try LiveCapture(directory)
+        let found = try capture.frames.indices.map { FramePayload.encode(try capture.block($0)) }
+        // Only the last frame is taken for a torn end if it is no frame any more, and told.
+        #expect(capture.tornBytes > 0 && found == [blocks[0]], "bit \(bit)")
+      } catch { #expect(["corrupt", "config"].contains((error as? WeirError)?.code), "bit \(bit): \(error)") }
+    }
+  }
+
+  @Test func aWriterThatWasCutOffAnywhereGoesOnBehindTheLastWholeFrame() throws {
+    let directory = directory()
+    defer { try? FileManager.default.removeItem(atPath: directory) }
+    var writer: LiveCaptureWriter? = try make(directory)
+    var ends: [Int: Int64] = [:]
+    let path = directory + "/" + LiveCaptureFormat.fileName(0)
+    ends[try Data(contentsOf: URL(fileURLWithPath: path)).count] = 0
+    for i in 0..<Int64(3) {
+      try writer?.write([block("t/0", i * 3..<i * 3 + 3)], now: 0)
+      ends[try Data(contentsOf: URL(fileURLWithPath: path)).count] = i * 3 + 3
+    }
+    writer = nil
+    let whole = try Data(contentsOf: URL(fileURLWithPath: path))
+    let first = try #require(ends.keys.min())
+    for size in first...whole.count {
+      try whole.prefix(size).write(to: URL(fileURLWithPath: path))
+      let again = try LiveCaptureWriter(.init(directory: directory), random: Numbers())
+      let wanted = ends.filter { $0.key <= size }.values.max()
+      #expect(again.positions["t/0"] == wanted && again.records == wanted, "cut at \(size)")
+    }
+  }
+}

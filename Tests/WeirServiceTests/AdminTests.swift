@@ -1,0 +1,205 @@
+import Testing
+import WeirCore
+
+@testable import WeirEngine
+@testable import WeirService
+
+@Suite struct AdminRequestTests {
+  @Test func whatIsLeftOutOfAnAddressIsLoopbackAndThePortOfPrometheusExporters() throws {
+    let texts = [
+      "9464": "127.0.0.1:9464", "": "127.0.0.1:9464", "worker-1": "worker-1:9464", ":80": "127.0.0.1:80", "0.0.0.0:0": "0.0.0.0:0",
+      "[::1]:99": "[::1]:99", "[::1]": "[::1]:9464",
+    ]
+    for (text, wanted) in texts { #expect(try AdminAddress(text).text == wanted) }
+    #expect(try AdminAddress("[::1]:1").isLoopback && AdminAddress("127.0.0.9").isLoopback && !AdminAddress("0.0.0.0").isLoopback)
+  }
+
+  @Test(arguments: ["h:x", "h:70000", "h:-1", "a b:1", "http://h:1", "[::1]x"]) func whatIsNoAddressIsRefused(_ text: String) {
+    #expect(throws: WeirError.self) { try AdminAddress(text) }
+  }
+
+  @Test func partsOfAPathAreDecodedOneByOne() {
+    let request = AdminRequest(method: "GET", target: "/state/users/a%2Fb/%C3%A9/?null=x&null=%20y")
+    #expect(request.path == ["state", "users", "a/b", "é", ""])
+    #expect(request.query.map(\.value) == ["x", " y"])
+    #expect(AdminRequest(method: "GET", target: "/live/").path == ["live"])
+    for broken in ["/state/%zz", "/state/%4", "/state/%ff"] { #expect(AdminRequest(method: "GET", target: broken).isMalformed) }
+  }
+}
+
+@Suite struct StallTests {
+  static let spec = {
+    var spec = WorkerSpec()
+    spec.stallMicroseconds = 10_000_000
+    spec.deadMicroseconds = 30_000_000
+    return spec
+  }()
+
+  /// A lane with 5 unread records that has stood still.
+  static func snapshot(still seconds: Int64, _ activity: LaneReading.Activity, surveyed: Int64? = 1, unread: Int64 = 5) -> LiveSnapshot {
+    var lane = LiveSnapshot.Lane(shard: "t/0")
+    lane.isHeld = true
+    lane.activity = activity
+    lane.position = 100
+    lane.stillNanoseconds = seconds * 1_000_000_000
+    lane.bounds = ShardBounds(low: 0, high: 100 + unread)
+    var snapshot = LiveSnapshot()
+    snapshot.lanes = [lane]
+    snapshot.surveyNanoseconds = surveyed.map { $0 * 1_000_000_000 }
+    snapshot.stage = .writing
+    snapshot.stageNanoseconds = 7_000_000_000
+    return snapshot
+  }
+
+  static func watch() -> StallWatch { StallWatch(spec, flushEveryMicroseconds: 1_000_000) }
+
+  @Test func aLaneThatDoesNotMoveWithRecordsToReadIsToldOnceWithWhatItWaitsFor() {
+    var watch = StallTests.watch()
+    #expect(watch.look(StallTests.snapshot(still: 9, .bounded), joining: nil) == [])
+    let waitsFor = "the commit of an epoch that is as large as it may be; files are being written to the lake for 7 s"
+    #expect(watch.look(StallTests.snapshot(still: 11, .bounded), joining: nil) == [.stalled(lane: "t/0", seconds: 11, waitsFor: waitsFor)])
+    #expect(watch.look(StallTests.snapshot(still: 12, .bounded), joining: nil) == [])
+    #expect(watch.death == nil)
+    #expect(watch.look(StallTests.snapshot(still: 111, .bounded), joining: nil).count == 1)
+    #expect(watch.death?.lane == "t/0")
+    #expect(watch.look(StallTests.snapshot(still: 0, .working), joining: nil) == [.goesOn(lane: "t/0")])
+    #expect(watch.death == nil && watch.findings.isEmpty)
+  }
+
+  @Test func withoutRecordsToReadNothingIsStalled() {
+    var watch = StallTests.watch()
+    #expect(watch.look(StallTests.snapshot(still: 1000, .reading, unread: 0), joining: nil) == [])
+  }
+
+  @Test func aSourceThatDoesNotAnswerIsAStallButNoDeath() {
+    var watch = StallTests.watch()
+    #expect(watch.look(StallTests.snapshot(still: 100, .reading, surveyed: 100), joining: nil).count == 1)
+    #expect(watch.death == nil)
+    _ = watch.look(StallTests.snapshot(still: 100, .reading, surveyed: 2), joining: nil)
+    #expect(watch.death != nil)
+  }
+
+  @Test func whatIsConsumedAndNotCommittedBeyondTheAgeOfAnEpochIsAStall() {
+    var snapshot = StallTests.snapshot(still: 40, .reading, unread: 0)
+    snapshot.monotonicNanoseconds = 50_000_000_000
+    snapshot.lanes[0].ledger = LiveSnapshot.LedgerLane(
+      position: 90, epoch: 3, generation: 0, watermark: 0, isIdle: false, accepted: 0, duplicate: 0, filtered: 0, quarantined: 0,
+      stateBytes: 0, seenAt: 10_000_000_000)
+    var watch = StallTests.watch()
+    #expect(watch.look(snapshot, joining: nil).count == 1)
+    #expect(watch.findings.first?.nanoseconds == 39_000_000_000)
+    snapshot.lanes[0].position = 90
+    snapshot.lanes[0].bounds = ShardBounds(low: 0, high: 90)
+    #expect(watch.look(snapshot, joining: nil) == [.goesOn(lane: "t/0")])
+  }
+
+  @Test func aGroupThatDoesNotSayWhichPartitionsIsAStallOfTheWorker() {
+    var watch = StallTests.watch()
+    #expect(watch.look(LiveSnapshot(), joining: 9_000_000_000) == [])
+    #expect(watch.look(LiveSnapshot(), joining: 31_000_000_000).count == 1)
+    #expect(watch.death?.lane == nil && watch.death != nil)
+  }
+}
+
+@Suite struct HealthTests {
+  @Test func readyIsWhoHasItsLanesAndStartedStaysTrue() {
+    var health = WorkerHealth(now: 0)
+    #expect(!health.started.isWell && !health.ready.isWell && health.live(StallTests.watch()).isWell)
+    health.saw(.joined(ledger: 3), now: 1)
+    #expect(health.started.isWell && !health.ready.isWell && health.name == "joining")
+    health.saw(.assigned([:]), now: 2)
+    #expect(health.ready.isWell)
+    health.saw(.trouble(WeirError("kafka", "a broker is away", fatalTo: .operation)), now: 3)
+    #expect(health.ready.isWell)
+    health.saw(.trouble(WeirError("fenced", "another", fatalTo: .worker)), now: 4)
+    #expect(!health.ready.isWell && health.started.isWell && health.since == 4)
+    health.saw(.joined(ledger: 4), now: 5)
+    health.saw(.assigned(["t/0": 7]), now: 6)
+    #expect(health.ready.isWell)
+    health.drain(now: 7)
+    health.saw(.assigned(["t/0": 7]), now: 8)
+    #expect(!health.ready.isWell && health.phase == .draining && health.started.isWell)
+  }
+}
+
+@Suite struct MetricsTextTests {
+  @Test func labelsAreEscapedAndBucketsAddUp() {
+    var out = Exposition()
+    out.family("a_seconds", .histogram, "Two\nlines, a \\.")
+    var histogram = Histogram(bounds: [0.5, 1])
+    for value in [0.5, 0.6, 1, 7] { histogram.observe(value) }
+    out.sample(histogram, [("t", "x\"y\\z\n")])
+    out.family("b", .gauge, "b")
+    out.sample(Double.infinity)
+    out.sample(1.5, [("l", "m")])
+    #expect(
+      String(decoding: out.bytes, as: UTF8.self) == """
+        # HELP a_seconds Two\\nlines, a \\\\.
+        # TYPE a_seconds histogram
+        a_seconds_bucket{t="x\\"y\\\\z\\n",le="0.5"} 1
+        a_seconds_bucket{t="x\\"y\\\\z\\n",le="1"} 3
+        a_seconds_bucket{t="x\\"y\\\\z\\n",le="+Inf"} 4
+        a_seconds_sum{t="x\\"y\\\\z\\n"} 9.1
+        a_seconds_count{t="x\\"y\\\\z\\n"} 4
+        # HELP b b
+        # TYPE b gauge
+        b +Inf
+        b{l="m"} 1.5
+
+        """)
+  }
+
+  @Test func lanesBeyondTheBoundAreAddedUp() {
+    var snapshot = LiveSnapshot()
+    snapshot.lanes = (0..<(WorkerMetrics.shardsMax + 3)).map { number in
+      var lane = LiveSnapshot.Lane(shard: "t/\(number)")
+      lane.isHeld = true
+      lane.records = 2
+      return lane
+    }
+    let text = String(
+      decoding: WorkerMetrics(
+        snapshot: snapshot, health: WorkerHealth(now: 0), ratios: [:], stalled: [], version: "v", pipeline: "p", process: nil
+      ).text(), as: UTF8.self)
+    let samples = text.split(separator: "\n").filter { $0.hasPrefix("records_in_total{") }
+    #expect(samples.count == WorkerMetrics.shardsMax + 1)
+    #expect(samples.last == "records_in_total{shard=\"other\"} 6")
+  }
+
+  @Test func ratiosAreOfTheLastLooks() {
+    var ratios = ActivityRatios()
+    for second in 0..<30 as Range<Int64> {
+      var lane = LiveSnapshot.Lane(shard: "t/0")
+      lane.isHeld = true
+      // reading, bounded, waking, working, stopped: at first it only waits, then it works three of four seconds.
+      lane.spentNanoseconds = second < 15 ? [second, 0, 0, 0, 0] : [15, second - 15, 0, 3 * (second - 15), 0]
+      var snapshot = LiveSnapshot()
+      snapshot.lanes = [lane]
+      ratios.look(snapshot)
+    }
+    #expect(ratios.ratios == ["t/0": .init(busy: 0.75, backpressured: 0.25, idle: 0)])
+  }
+}
+
+@Suite struct LogTests {
+  @Test func aMinuteHasSoManyLinesAndTheOthersAreCounted() {
+    var budget = LineBudget(linesMax: 2)
+    #expect((0..<5).map { _ in budget.admit(at: 1) } == [true, true, false, false, false])
+    #expect(budget.takeUntold() == 3 && budget.takeUntold() == 0)
+    let next = budget.admit(at: 60_000_000_000)
+    #expect(next)
+  }
+
+  @Test func aTraceIsReadAsTheRecommendationSays() {
+    let id = "4bf92f3577b34da6a3ce929d0e0e4736", span = "00f067aa0ba902b7"
+    #expect(TraceContext(traceparent: "00-\(id)-\(span)-01")?.traceID == id)
+    #expect(TraceContext(traceparent: "cc-\(id)-\(span)-01-more")?.spanID == span)
+    let zeros = String(repeating: "0", count: 32)
+    for wrong in [
+      "", "00-\(id)-\(span)", "00-\(id)-\(span)-01-more", "ff-\(id)-\(span)-01", "00-\(zeros)-\(span)-01",
+      "00-\(id)-0000000000000000-01", "00-\(id.uppercased())-\(span)-01", "0-\(id)-\(span)-01", "00-\(id)-\(span)-0g",
+    ] { #expect(TraceContext(traceparent: wrong) == nil) }
+    #expect(TraceContext(headers: "[[\"a\",null],[\"TraceParent\",\"00-\(id)-\(span)-00\"]]")?.traceID == id)
+    for wrong in ["", "{}", "[[\"traceparent\",{\"hex\":\"00\"}]]", "[[\"trace\",\"00-\(id)-\(span)-00\"]]"] { #expect(TraceContext(headers: wrong) == nil) }
+  }
+}
