@@ -2,6 +2,7 @@
 
 Also a producer that knows where every record went, for references, and workers as processes.
 """
+import atexit
 import contextlib
 import json
 import os
@@ -20,6 +21,7 @@ except ModuleNotFoundError as e:
     sys.exit(f"{e.name} is missing. Run Scripts/setup --tests, and this with .build/venv/bin/python.")
 
 RETAINED = 4_500_000        # bytes a partition that the mock surely keeps
+DELAY = 100                 # ms, of each answer: see weir-mock-kafka --help
 MOCK = os.path.join(common.ROOT, ".build", "release", "weir-mock-kafka")
 
 
@@ -39,7 +41,7 @@ class Broker:
         if not os.access(MOCK, os.X_OK):
             sys.exit(f"there is no broker {MOCK}: build it with  swift build -c release --product weir-mock-kafka")
         arguments = [a for t, n in topics.items() for a in ("--topic", f"{t}:{n}")]
-        self.process = subprocess.Popen([MOCK, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([MOCK, "--delay", str(DELAY), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.address = self.process.stdout.readline().strip()
         if not self.address:
             raise RuntimeError("the broker did not start")
@@ -125,9 +127,11 @@ class Worker:
     """A `weir run` process. What it says goes to files."""
 
     number = 0
+    everybody = []
 
     def __init__(self, job, address, *more):
         Worker.number += 1
+        Worker.everybody.append(self)
         self.job, self.address, self.number = job, address, Worker.number
         self.out = os.path.join(job.directory, f"worker{self.number}.out")
         self.err = os.path.join(job.directory, f"worker{self.number}.err")
@@ -181,6 +185,14 @@ class Worker:
             self.kill()
             return [f"worker {self.number} did not end within {seconds} s of SIGTERM: {self.talk}"]
         return [f"worker {self.number} ended with {code}: {self.talk}"] if code else []
+
+
+@atexit.register
+def _nobody_stays():
+    """A driver that fails half-way leaves no worker behind."""
+    for worker in Worker.everybody:
+        if hasattr(worker, "process") and worker.is_running:
+            worker.kill()
 
 
 def committed(job):

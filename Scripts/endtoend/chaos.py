@@ -12,7 +12,8 @@ import kafka
 from broker import Broker, Worker
 
 SECONDS, SECONDS_QUICK = 600, 60
-RATE, RATE_QUICK = 5_000, 1_200     # events a second; the mock broker keeps those of a minute and a half at least
+RATE, RATE_QUICK = 5_000, 1_200     # events a second
+TICK = 0.25                 # seconds from batch to batch: compressed, the mock broker keeps those of a minute and a half at least
 WORKERS_MAX = 4
 PARTITIONS = 12
 TOPIC = f"chaos-{os.getpid()}"
@@ -74,6 +75,7 @@ def chaos(suite):
     with Broker({TOPIC: PARTITIONS}) as b:
         job = common.Job(suite, suite.path("job"), "synthetic", [], change=kafka.live(TOPIC, options={}))
         stream = kafka.Stream(suite, job, b.address, TOPIC, seconds * rate)
+        stream.producer = broker.Producer(b.address, **{"compression.type": "zstd"})
         stream.send(rate)
         fleet = Fleet(suite, job, b.address)
         failed = []
@@ -84,7 +86,7 @@ def chaos(suite):
                 while not stream.is_done:
                     due = first + int((time.monotonic() - began) * rate)
                     stream.send(max(0, due - stream.at))
-                    time.sleep(0.05)
+                    time.sleep(TICK)
             except Exception as e:
                 failed.append(str(e))
         thread = threading.Thread(target=produce, daemon=True)

@@ -111,6 +111,9 @@ public protocol StateTable: Sendable {
   /// Writes rows, and `meta` with them, in one transaction; a row whose stored fence is larger is skipped.
   /// Returns how many were skipped. Visible to readers on return; durable after ``sync()``.
   func write(_ batches: [StateBatch], meta: [(String, [UInt8])]) async throws -> Int
+  /// The same, if each of `owners` (values written by ``writeMeta(_:)``) still stands; else nothing is written.
+  /// - Throws: `fenced` if one does not.
+  func write(_ batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])]) async throws -> Int
   /// Takes back what ran ahead: rows of the batch's table and lane whose fence is beyond the batch's become what it has of
   /// them, or go. One transaction.
   func retract(_ batch: StateBatch) async throws
@@ -130,6 +133,11 @@ public protocol StateTable: Sendable {
 
 extension StateTable {
   public func write(_ batches: [StateBatch]) async throws -> Int { try await write(batches, meta: []) }
+
+  /// For tables that one worker has to itself.
+  public func write(_ batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])]) async throws -> Int {
+    try await write(batches, meta: meta)
+  }
 }
 
 /// One hand-out of a source.

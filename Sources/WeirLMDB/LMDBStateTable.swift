@@ -84,16 +84,28 @@ public final class LMDBStateTable: StateTable {
   // MARK: Write
 
   public func write(_ batches: [StateBatch], meta: [(String, [UInt8])]) async throws -> Int {
+    try await write(batches, meta: meta, owners: [])
+  }
+
+  public func write(_ batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])]) async throws -> Int {
     guard !meta.isEmpty || batches.contains(where: { !$0.isEmpty }) else { return 0 }
     return try await thread.run { [environment] in
       var skipped = 0
+      var lost: String?
       try environment.write { transaction in
         skipped = 0
+        lost = owners.first { LMDBStateTable.meta(transaction, environment.meta, $0.0) != $0.1 }?.0
+        if lost != nil { return 0 }
         for batch in batches {
           let code = LMDBStateTable.put(transaction, environment.rows, batch, &skipped)
           if code != 0 { return code }
         }
         return LMDBStateTable.put(transaction, environment.meta, meta)
+      }
+      if let lost {
+        throw WeirError(
+          "fenced", "the state table's \(lost) is another worker's now", advice: "Nothing was lost: whoever has the lane now writes its rows.",
+          isRetriable: true, fatalTo: .worker)
       }
       return skipped
     }
@@ -305,11 +317,15 @@ public final class LMDBStateTable: StateTable {
   public func readMeta(_ name: String) async throws -> [UInt8]? {
     try await thread.run { [environment] in
       try environment.read { (transaction) throws(WeirError) -> [UInt8]? in
-        LMDBEnvironment.value(Array(name.utf8)) { key in
-          var value = MDB_val()
-          return mdb_get(transaction, environment.meta, &key, &value) == 0 ? LMDBEnvironment.bytes(value) : nil
-        }
+        LMDBStateTable.meta(transaction, environment.meta, name)
       }
+    }
+  }
+
+  private static func meta(_ transaction: OpaquePointer, _ meta: MDB_dbi, _ name: String) -> [UInt8]? {
+    LMDBEnvironment.value(Array(name.utf8)) { key in
+      var value = MDB_val()
+      return mdb_get(transaction, meta, &key, &value) == 0 ? LMDBEnvironment.bytes(value) : nil
     }
   }
 

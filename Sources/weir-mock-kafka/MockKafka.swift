@@ -20,12 +20,19 @@ struct MockKafka: ParsableCommand {
   @Option(help: "Brokers of the cluster.")
   var brokers = 1
 
+  @Option(help: ArgumentHelp("Delays every answer, milliseconds.", discussion: """
+    The group's leader has one question more than its followers before it hands out partitions; the broker refuses followers that \
+    come later than that, and all join again. On a busy machine a delay keeps the leader behind them.
+    """))
+  var delay = 0
+
   @Flag(name: .customLong("debug"), help: "Tell on standard error what groups and connections do.")
   var isTalking = false
 
   func run() throws {
     let made = try topics.map(MockKafka.topic)
     let broker = try MockBroker(brokers: max(1, brokers), isTalking: isTalking)
+    if delay > 0 { broker.setDelay(milliseconds: delay) }
     for (name, partitions) in made { try broker.createTopic(name, partitions: partitions) }
     print(broker.bootstrap)
     fflush(nil)

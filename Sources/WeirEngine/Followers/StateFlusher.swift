@@ -14,6 +14,8 @@ actor StateFlusher {
   private let reached: @Sendable () -> Int64
   private let meter: LatencyMeter?
   private let live: LiveMeter?
+  /// Names this worker in the state table (see ``FlushMark/own(_:_:_:)``); nil: it has the table to itself.
+  private let owner: [UInt8]?
   /// Without a move of its mark a lane has no new rows, unless it was restored just now.
   private var written: [LaneID: FlushMark] = [:]
 
@@ -26,13 +28,15 @@ actor StateFlusher {
 
   /// - Parameters:
   ///   - lanes: those of the moment.
+  ///   - owner: names this worker, where several share the table.
   ///   - reached: the position up to which all lanes have consumed.
   ///   - meter: told of each position once its rows are visible.
   ///   - live: told of each flush.
   init(
     lanes: @escaping @Sendable () async -> [ShardActor], state: (any StateTable)?, clock: any Clock, spec: StoreSpec,
-    reached: @escaping @Sendable () -> Int64 = { 0 }, meter: LatencyMeter? = nil, live: LiveMeter? = nil
+    owner: [UInt8]? = nil, reached: @escaping @Sendable () -> Int64 = { 0 }, meter: LatencyMeter? = nil, live: LiveMeter? = nil
   ) {
+    self.owner = owner
     self.live = live
     self.reached = reached
     self.meter = meter
@@ -88,7 +92,7 @@ actor StateFlusher {
       if let arrived { arrivals.add(arrived) }
     }
     if !marks.isEmpty {
-      _ = try await state.write(rows, meta: marks.map(\.entry))
+      _ = try await state.write(rows, meta: marks.map(\.entry), owners: marks.compactMap { mark in owner.map { (FlushMark.owner(mark.lane), $0) } })
       for mark in marks { written[mark.lane] = mark }
       live?.stateFlushed(nanoseconds: clock.monotonicNanoseconds - began, arrivals: arrivals)
     }
@@ -114,6 +118,15 @@ struct FlushMark: Sendable, Equatable {
   var position: Int64
 
   private static func name(_ lane: LaneID) -> String { "flushed/\(lane.text)" }
+
+  fileprivate static func owner(_ lane: LaneID) -> String { "owner/\(lane.text)" }
+
+  /// Says in the table whose the lanes are from now on. A worker that was taken for dead and still has rows to flush writes
+  /// neither them nor a mark after this: such a mark could stand at the ledger's very position by chance, and vouch for rows that
+  /// the lane's owner never flushed.
+  static func own(_ lanes: [LaneID], _ owner: [UInt8], _ state: any StateTable) async throws {
+    try await state.writeMeta(lanes.map { (FlushMark.owner($0), owner) })
+  }
 
   var entry: (String, [UInt8]) { (FlushMark.name(lane), Array("\(generation) \(position)".utf8)) }
 

@@ -54,6 +54,7 @@ extension LiveSession {
         id, .init(generation: before.generation, epoch: before.epoch, position: position, state: before.state))
     }
     if let state = environment.state, compiled.hasLaneState {
+      try await FlushMark.own(restored.map(\.id), owner, state)
       try await FlushMark.recover(restored, state, fold)
       await flusher.forget(restored.map(\.id))
     }

@@ -25,6 +25,8 @@ final class LiveSession: Sendable {
   /// What the source had when it was last asked.
   let shards: Mutex<[SourceShard]>
   let placements: Placements
+  /// Names this membership in the state table.
+  let owner: [UInt8]
   let counts: LiveCounts
   let observe: @Sendable (LiveEvent) -> Void
   let settings: KafkaSettingsSpec
@@ -51,6 +53,7 @@ final class LiveSession: Sendable {
     self.group = group
     self.shards = Mutex(shards)
     placements = Placements(compiled)
+    owner = Array(String(environment.random.next(), radix: 16).utf8)
     self.counts = counts
     self.run = run
     self.observe = observe
@@ -76,7 +79,7 @@ final class LiveSession: Sendable {
     observe(.joined(ledger: await ledger.fold.number))
     let flusher = StateFlusher(
       lanes: { [self] in held.map(\.shard) }, state: compiled.hasLaneState ? environment.state : nil, clock: environment.clock, spec: compiled.plan.store,
-      live: meter)
+      owner: owner, live: meter)
     await withDiscardingTaskGroup { tasks in
       tasks.addTask { [self] in await guarding { try await membership(flusher) } }
       tasks.addTask { [self] in await guarding { try await watchGroup() } }
