@@ -190,6 +190,7 @@ extension KafkaProducerSettings {
     let conf = KafkaConfiguration()
     try conf.set(connection, guarded: KafkaProducerSettings.guarded)
     try conf.set("enable.idempotence", true)
+    try conf.set("enable.gapless.guarantee", isGapless)
     try conf.set("compression.codec", compression.rawValue)
     try conf.set("partitioner", partitioner.rawValue)
     try conf.set("delivery.report.only.error", reports == .failures)

@@ -138,7 +138,9 @@ public struct KafkaProducerSettings: Sendable, Hashable {
   /// Back-pressure: sending waits while so much is not yet acknowledged.
   public var queueRecords = 500_000
   public var queueBytes = 512 << 20
-  /// A record that is not acknowledged for so long has failed.
+  /// After a record that cannot be delivered no later one is: the producer is broken for good instead.
+  public var isGapless = false
+  /// A record that is not acknowledged for so long has failed; 0: never.
   public var deliveryTimeoutMilliseconds = 120_000
   public var statisticsIntervalMilliseconds = 0
 

@@ -190,6 +190,47 @@ struct FieldSink {
     return value
   }
 
+  // MARK: Values of other codecs, of the field's type
+
+  mutating func put(_ value: Bool, _ row: Int) {
+    bools[row] = value
+    mark(row)
+  }
+
+  /// `int64` and `timestamp`.
+  mutating func put(_ value: Int64, _ row: Int) {
+    ints[row] = value
+    mark(row)
+  }
+
+  mutating func put(_ value: Double, _ row: Int) {
+    doubles[row] = value
+    mark(row)
+  }
+
+  mutating func put(_ value: Int128, _ row: Int) {
+    decimals[row] = value
+    mark(row)
+  }
+
+  /// Bytes of the block's text, well-formed UTF-8.
+  mutating func put(_ value: StringRef, _ row: Int) {
+    strings[row] = value
+    mark(row)
+  }
+
+  mutating func put(_ value: String, _ row: Int) {
+    if arena == nil { arena = Arena() }
+    put(arena!.copy(value), row)
+  }
+
+  @inline(__always)
+  private mutating func mark(_ row: Int) {
+    guard !valid[row] else { return }
+    valid[row] = true
+    validCount += 1
+  }
+
   // MARK: Errors
 
   private var name: String { rest.takeUnretainedValue().name }
