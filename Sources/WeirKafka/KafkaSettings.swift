@@ -128,6 +128,8 @@ public struct KafkaProducerSettings: Sendable, Hashable {
   public var connection: KafkaConnection
   public var compression = Compression.none
   public var partitioner = Partitioner.murmur2
+  /// Records without a key all go to one partition, not anywhere: who sends a record again must hit the same one.
+  public var fixesKeyless = false
   public var reports = Reports.failures
   /// How long a record may wait for others to share a request with.
   public var lingerMilliseconds = 5

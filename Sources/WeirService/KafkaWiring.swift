@@ -52,6 +52,7 @@ enum KafkaWiring {
     settings.queueBytes = 64 << 20
     settings.deliveryTimeoutMilliseconds = 0
     settings.isGapless = true
+    settings.fixesKeyless = true
     return settings
   }
 

@@ -270,7 +270,16 @@ actor SinkPump {
       throw WeirError(
         "corrupt", "\(path(route)) is no marker of a topic", advice: "Remove it: the topic then begins at the oldest entry of the ledger.")
     }
-    return value["ledger"]?.string == ledgerID ? through : nil
+    guard value["ledger"]?.string == ledgerID else { return nil }
+    // Another worker may be ahead of what this one has read of the ledger, but nobody of the ledger itself.
+    if through > (await ledger.fold.number), through > (try await ledger.refresh()).number {
+      throw WeirError(
+        "topic_ahead",
+        "the topic \(route.topic) has \(route.table) through entry \(through), which this ledger does not have: the lake was restored from a copy",
+        advice:
+          "Entries with numbers that were published before would be taken for repeats. Name another topic, or remove \(path(route)) and have consumers begin anew.")
+    }
+    return through
   }
 
   private func write(_ through: Int64, _ route: KafkaSinkSpec.Route) async throws {
