@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Weir beside other people's tools: topics that it publishes, records of kcat and confluent-kafka, lag, schema registries."""
 import collections
+import datetime
+import decimal
 import json
 import os
 import random
@@ -39,14 +41,11 @@ def sink_topics(part):
 # -- What topics must hold: the rows of the Delta tables, read by delta-rs
 
 def text(value):
-    """A value of a table as Weir's JSON has it."""
-    if value is None or isinstance(value, (bool, int, float)):
+    """A value of a table as Weir's JSON has it: times as text, all else as it is."""
+    if not isinstance(value, datetime.datetime):
         return value
-    if hasattr(value, "isoformat"):
-        value = value.astimezone(__import__("datetime").timezone.utc)
-        fraction = f".{value.microsecond:06d}".removesuffix("000").removesuffix(".000") if value.microsecond else ""
-        return value.strftime("%Y-%m-%dT%H:%M:%S") + fraction + "Z"
-    return str(value) if isinstance(value, str) else float(value)
+    fraction = f".{value.microsecond:06d}".removesuffix("000") if value.microsecond else ""
+    return value.astimezone(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S") + fraction + "Z"
 
 
 def gold_faults(job, table, kept):
@@ -54,8 +53,7 @@ def gold_faults(job, table, kept):
     wanted = collections.Counter()
     for row in common.tables.read_delta(job.lake, table).to_pylist():
         wanted[tuple(sorted((k, repr(text(v))) for k, v in row.items()))] += 1
-    got = collections.Counter(tuple(sorted((k, repr(v if not isinstance(v, int) or isinstance(v, bool) else v)) for k, v in row.items()))
-                              for row in parsed(kept, table, job))
+    got = collections.Counter(tuple(sorted((k, repr(v)) for k, v in row.items())) for row in parsed(kept, table, job))
     faults = differences(table, wanted, got)
     by = {"gold/by_kind": ["kind"], "gold/by_user": ["user", "kind"]}[table]
     for _, _, key, value, _, _ in kept:
@@ -70,11 +68,15 @@ def gold_faults(job, table, kept):
 
 
 def parsed(kept, table, job):
-    """The rows as Python values; decimals of the table as float, like `text` makes them."""
-    schema = common.tables.read_delta(job.lake, table).schema
-    decimals = {f.name for f in schema if str(f.type).startswith("decimal")}
+    """The rows as Python values of the table's types, decimals with all their digits."""
+    types = {f.name: str(f.type) for f in common.tables.read_delta(job.lake, table).schema}
+
+    def typed(name, value):
+        if value is None:
+            return None
+        return decimal.Decimal(value) if types[name].startswith("decimal") else float(value) if types[name] == "double" else value
     for row in topics.rows(kept):
-        yield {k: float(v) if k in decimals and v is not None else v for k, v in row.items()}
+        yield {k: typed(k, v) for k, v in row.items()}
 
 
 def received_faults(job, table, kept, headers=True):
@@ -323,10 +325,11 @@ def avro(suite):
                  "header": AvroSerializer(client, json.dumps(orders.V1), conf={"schema.id.serializer": header_schema_id_serializer})}
         producer = ck.Producer({"bootstrap.servers": b.address, "log_level": 2})
         rng = random.Random(suite.arguments.seed)
-        wanted, bad = {}, []
+        wanted, bad, sent = {}, [], []
 
         def send(value, headers=None):
             producer.produce(source, value, b"k", partition=0, headers=headers, timestamp=1)
+            sent.append(value or b"")
 
         def frame(version, body):
             return b"\0" + ids[version].to_bytes(4, "big") + body
@@ -365,6 +368,8 @@ def avro(suite):
             if got != wanted.get(i):
                 differs = [k for k in orders.FIELDS if got and i in wanted and got[k] != wanted[i][k]]
                 faults.append(f"{i}: {differs or 'here or there only'}: " + "; ".join(f"{k} is {got[k]!r}, expected {wanted[i][k]!r}" for k in differs[:3]))
+        rows = sorted(common.tables.read_delta(job.lake, "bronze/orders").to_pylist(), key=lambda row: row["_position"])
+        faults += [] if [row["value"] for row in rows] == sent else ["bronze does not hold the values as they were sent"]
         suite.claim(f"{avro.__doc__}: {len(wanted)} rows equal fastavro's", faults)
         faults = [f"{len(rejected)} dead letters, expected {len(bad)}"] if len(rejected) != len(bad) else []
         faults += [f"the reason {row['reason']!r} does not say {word!r}" for row, word in zip(rejected, bad) if word not in row["reason"]]

@@ -1,4 +1,5 @@
 """Reads topics with confluent-kafka and tells rows apart by Weir's headers, as a consumer of its sinks would."""
+import decimal
 import json
 
 import confluent_kafka as ck
@@ -56,4 +57,4 @@ def once(records):
 
 
 def rows(kept):
-    return [json.loads(value) for _, _, _, value, _, _ in kept]
+    return [json.loads(value, parse_float=decimal.Decimal) for _, _, _, value, _, _ in kept]

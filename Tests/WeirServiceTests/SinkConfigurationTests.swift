@@ -59,7 +59,7 @@ struct SinkConfigurationTests {
       ("kafka: {topics: {}}", "missing_key", nil),
       ("kafka: {brokers: \"h:1\"}", "missing_key", nil),
       ("kafka: {topic: {}, topics: {quarantine: d}}", "unknown_key", "topics"),
-      ("kafka: {topics: {quarantine: d}, compression: zstandard}", "bad_value", "zstd"),
+      ("kafka: {topics: {quarantine: d}, compression: zst}", "bad_value", "zstd"),
       ("kafka: {topics: {quarantine: d}, start: lates}", "bad_value", "latest"),
       ("kafka: {topics: {quarantine: d}, behind: 0}", "bad_value", nil),
       ("kafka: {topics: {quarantine: d}, sasl: {mechanism: PLAIN, user: {env: U}, password: secret}}", "bad_value", nil),
