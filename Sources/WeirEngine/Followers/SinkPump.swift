@@ -14,6 +14,8 @@ actor SinkPump {
   static let bufferedMax = 16 << 20
   private static let chunkRows = 1000
   private static let tickNanoseconds: Int64 = 100_000_000
+  /// Ticks between two looks at markers that another worker writes.
+  private static let lookTicks = 10
   private static let flushNanoseconds: Int64 = 500_000_000
   /// How long the last worker's end may be held up; what is left is the next worker's.
   private static let drainNanoseconds: Int64 = 15_000_000_000
@@ -70,9 +72,15 @@ actor SinkPump {
   /// - Parameter leads: whether this worker publishes; another only looks at the markers. One is enough; two do no harm.
   func run(leads: @Sendable () async -> Bool, until isDone: @Sendable () -> Bool) async throws {
     do {
+      var tick = 0
       while !isDone() {
-        if await leads() { try await follow(to: await ledger.fold.number) { isDone() } } else { try await look() }
+        if await leads() {
+          try await follow(to: await ledger.fold.number) { isDone() }
+        } else if tick % SinkPump.lookTicks == 0 {
+          try await look()
+        }
         if isDone() { break }
+        tick += 1
         await environment.clock.sleep(nanoseconds: SinkPump.tickNanoseconds)
       }
       if await leads() {
@@ -266,13 +274,15 @@ actor SinkPump {
 
   private func marker(_ route: KafkaSinkSpec.Route) async throws -> Int64? {
     guard let bytes = try await environment.lake.get(path(route)) else { return nil }
-    guard let value = try? JSONValue(parsing: bytes), let through = value["through"]?.int, through >= 0 else {
+    guard let value = try? JSONValue(parsing: bytes), let through = value["through"]?.int, let ledger = value["ledger"]?.string,
+      bytes == SinkPump.marker(ledger, through)
+    else {
       throw WeirError(
         "corrupt", "\(path(route)) is no marker of a topic", advice: "Remove it: the topic then begins at the oldest entry of the ledger.")
     }
-    guard value["ledger"]?.string == ledgerID else { return nil }
+    guard ledger == ledgerID else { return nil }
     // Another worker may be ahead of what this one has read of the ledger, but nobody of the ledger itself.
-    if through > (await ledger.fold.number), through > (try await ledger.refresh()).number {
+    if through > (await self.ledger.fold.number), through > (try await self.ledger.refresh()).number {
       throw WeirError(
         "topic_ahead",
         "the topic \(route.topic) has \(route.table) through entry \(through), which this ledger does not have: the lake was restored from a copy",
@@ -283,8 +293,13 @@ actor SinkPump {
   }
 
   private func write(_ through: Int64, _ route: KafkaSinkSpec.Route) async throws {
-    let value = JSONValue.members(["ledger": .string(ledgerID), "through": .int(through)])
-    try await environment.lake.replace(NewObject(path: path(route), bytes: value.bytes))
+    try await environment.lake.replace(NewObject(path: path(route), bytes: SinkPump.marker(ledgerID, through)))
+  }
+
+  /// With a hash: a digit that flips must not make rows be passed over.
+  private static func marker(_ ledger: String, _ through: Int64) -> [UInt8] {
+    let hash = ContentHash(of: Array("\(ledger) \(through)".utf8)).hex
+    return JSONValue.members(["ledger": .string(ledger), "through": .int(through), "sha256": .string(hash)]).bytes
   }
 
   /// Another worker publishes: how far is it?

@@ -96,6 +96,11 @@ final class PipelineLoader {
       reader.report(
         "dedup without record.key: duplicates are found within a partition only", "partition_only", at: top["dedup"], severity: .warning)
     }
+    if let format = plan.record.format, plan.source.kafka == nil, top["source"]?.mapping?["capture"] != nil {
+      reader.report(
+        "record.format \(format.rawValue): ids of schemas do not stand in lines; `weir capture` keeps a topic's records as they are, and source.kafka replays them",
+        "bad_value", at: top["record"])
+    }
     if plan.bronze == nil, plan.silver == nil, plan.gold.isEmpty, plan.state.isEmpty {
       reader.report("none of bronze, silver, gold and state is named: only counts and quarantined records will land", "no_output", at: root, severity: .warning)
     }
