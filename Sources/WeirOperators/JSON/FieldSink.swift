@@ -190,45 +190,23 @@ struct FieldSink {
     return value
   }
 
-  // MARK: Values of other codecs, of the field's type
+  // MARK: Values of other codecs
 
-  mutating func put(_ value: Bool, _ row: Int) {
-    bools[row] = value
-    mark(row)
-  }
-
-  /// `int64` and `timestamp`.
-  mutating func put(_ value: Int64, _ row: Int) {
-    ints[row] = value
-    mark(row)
-  }
-
-  mutating func put(_ value: Double, _ row: Int) {
-    doubles[row] = value
-    mark(row)
-  }
-
-  mutating func put(_ value: Int128, _ row: Int) {
-    decimals[row] = value
-    mark(row)
-  }
-
-  /// Bytes of the block's text, well-formed UTF-8.
-  mutating func put(_ value: StringRef, _ row: Int) {
-    strings[row] = value
-    mark(row)
-  }
-
-  mutating func put(_ value: String, _ row: Int) {
-    if arena == nil { arena = Arena() }
-    put(arena!.copy(value), row)
-  }
-
+  /// A value of the type's physical form (see ``ColumnType``). Strings are bytes of the block's text, well-formed UTF-8.
   @inline(__always)
-  private mutating func mark(_ row: Int) {
+  mutating func put<T>(_ value: T, _ row: Int) {
+    set(value, row)
     guard !valid[row] else { return }
     valid[row] = true
     validCount += 1
+  }
+
+  /// A string that does not stand in the text.
+  mutating func put(text: String, _ row: Int) {
+    let rest = rest.takeUnretainedValue()
+    let arena = rest.arena ?? Arena()
+    rest.arena = arena
+    put(arena.copy(text), row)
   }
 
   // MARK: Errors

@@ -10,6 +10,9 @@ struct AvroRun {
     sinks = fields.map { FieldSink($0) }
   }
 
+  /// Frees what the sinks hold: of no use afterwards.
+  func destroy() { for sink in sinks { sink.destroy() } }
+
   /// - Throws: what is wrong with the record; its row must be cleared then.
   mutating func record(_ body: StringRef, _ program: AvroProgram, _ row: Int) throws(DecodeError) {
     var cursor = AvroCursor(at: body.start, end: body.start + body.count)
@@ -53,9 +56,9 @@ struct AvroRun {
       let (value, reason) = FieldValues.timestamp(text.start, text.count)
       guard let value else { throw cursor.fail("field \(fields[field].name): \(reason)") }
       sinks[field].put(value, row)
-    case .symbol(let symbols): sinks[field].put(symbols[try cursor.place(of: symbols.count, "symbol")], row)
-    case .uuid: sinks[field].put(UUIDText.text(try cursor.part(16).bytes), row)
-    case .dateText: sinks[field].put(CivilTime.dateText(ofDay: try cursor.int()), row)
+    case .symbol(let symbols): sinks[field].put(text: symbols[try cursor.place(of: symbols.count, "symbol")], row)
+    case .uuid: sinks[field].put(text: UUIDText.text(try cursor.part(16).bytes), row)
+    case .dateText: sinks[field].put(text: CivilTime.dateText(ofDay: try cursor.int()), row)
     }
   }
 

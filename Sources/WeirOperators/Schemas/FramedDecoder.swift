@@ -26,6 +26,8 @@ public final class FramedDecoder {
     run = AvroRun(fields: fields)
   }
 
+  deinit { run.destroy() }
+
   /// - Precondition: the block's schemas are resolved.
   public func decode(_ raw: RawBlock) -> DecodedBlock {
     guard let schemas = raw.schemas else { preconditionFailure("a block whose schemas nobody resolved") }
@@ -107,7 +109,8 @@ public final class FramedDecoder {
         rejections.append((row, Rejection(stage: .decode, reason: "\(error.reason) (byte \(error.at - start), schema \(id.text))")))
       }
     }
-    let columns = run.sinks.indices.map { run.sinks[$0].finish(rows: count, text: raw.text) }
+    let text = [raw.text as any AnyObject & Sendable]
+    let columns = run.sinks.indices.map { run.sinks[$0].finish(rows: count, text: text) }
     return DecodedBlock(raw: raw, offset: [], length: [], columns: columns, valid: valid, rejections: rejections)
   }
 }
