@@ -153,14 +153,14 @@ def lived(suite):
         job.stream = "synthetic"
         stream = Stream(suite, job, b.address, source, 6000 if suite.quick else RECORDS)
         kills = 2 if suite.quick else 6
-        worker = Worker(job, b.address).begin(b.address)
+        worker = Worker(job, b.address).begin()
         for _ in range(kills):
             stream.send(len(stream.lines) // (kills + 1))
             before = broker.committed(job)
             broker.wait("the worker commits", lambda: broker.committed(job) > before or not worker.is_running, 60)
             time.sleep(suite.random.random() * 0.5)
             worker.kill()
-            worker = Worker(job, b.address).begin(b.address)
+            worker = Worker(job, b.address).begin()
         stream.send()
         stream.close_windows()
         broker.wait("all records committed", lambda: broker.committed(job) >= len(stream.records) or not worker.is_running, 120)
@@ -222,7 +222,7 @@ def foreign(suite):
             if run.returncode:
                 return suite.claim(foreign.__doc__, f"kcat with {codec} ended with {run.returncode}: {run.stderr[-300:]}")
             wanted.append((b"kk", value.encode(), [["from", "kcat"], ["codec", codec]]))
-        worker = Worker(job, b.address).begin(b.address)
+        worker = Worker(job, b.address).begin()
         broker.wait("all committed", lambda: broker.committed(job) >= len(wanted) or not worker.is_running, 60)
         faults = worker.stop()
         rows = sorted(common.tables.read_delta(job.lake, "bronze/synthetic").to_pylist(), key=lambda r: r["_position"])
@@ -358,7 +358,7 @@ def avro(suite):
             bad.append(reason)
         # A branch of the union is told in the order of the records: those came before.
         producer.flush(30)
-        worker = Worker(job, b.address).begin(b.address)
+        worker = Worker(job, b.address).begin()
         total = n + 11
         broker.wait("all committed", lambda: broker.committed(job) >= total or not worker.is_running, 60)
         faults = worker.stop()
@@ -394,7 +394,7 @@ def again(suite, b, job, source, r, wanted):
     pins = os.path.join("_weir", job.name, "schemas")
     shutil.copytree(os.path.join(first, pins), os.path.join(job.lake, pins))
     asked = len(r.asked)
-    worker = Worker(job, b.address).begin(b.address)
+    worker = Worker(job, b.address).begin()
     total = common.tables.totals(common.tables.entries(first, job.name))[2]
     broker.wait("all committed", lambda: broker.committed(job) >= total or not worker.is_running, 60)
     faults = worker.stop() + ([f"asked {r.asked[asked:][:3]}"] if len(r.asked) > asked else [])
@@ -434,7 +434,7 @@ def json_schema(suite):
         producer.produce(source, b"\0" + other.to_bytes(4, "big") + b'{"id": "bad", "t": "x"}', b"k", partition=0, timestamp=1)
         producer.flush(30)
         r.token, r.is_down = "first", True
-        worker = Worker(job, b.address).begin(b.address)
+        worker = Worker(job, b.address).begin()
         broker.wait("the registry is asked while it is down", lambda: len([a for a in r.asked if a[0] == "GET"]) > 2 or not worker.is_running, 60)
         faults = [f"{broker.committed(job)} records are committed"] if broker.committed(job) else []
         faults += [] if worker.is_running and any(e["code"] == "registry" for e in worker.saw("trouble")) else [f"no trouble is told: {worker.talk}"]
