@@ -31,7 +31,7 @@ let package = Package(
     .target(
       name: "WeirService",
       dependencies: [
-        "WeirEngine", "WeirLocal", "WeirLMDB", "WeirKafka", "WeirDelta", "WeirParquet", "WeirProtocol", "WeirOperators", "WeirCore",
+        "WeirEngine", "WeirLocal", "WeirLMDB", "WeirKafka", "WeirRegistry", "WeirDelta", "WeirParquet", "WeirProtocol", "WeirOperators", "WeirCore",
         .product(name: "Yams", package: "Yams"),
       ],
       swiftSettings: hot),
@@ -51,6 +51,7 @@ let package = Package(
     // adapters
     .target(name: "WeirLocal", dependencies: ["WeirCore", "CZstd", "CZlib", "CWeir"], swiftSettings: hot),
     .target(name: "WeirKafka", dependencies: ["WeirCore", "CKafka"], swiftSettings: hot),
+    .target(name: "WeirRegistry", dependencies: ["WeirCore", "CCurl"], swiftSettings: hot),
     .target(name: "WeirLMDB", dependencies: ["WeirCore", "CLMDB"], swiftSettings: hot),
     // formats
     .target(name: "WeirParquet", dependencies: ["WeirCore", "CWeir", "CZstd", "CSnappy", "CZlib"], swiftSettings: hot),
@@ -62,6 +63,7 @@ let package = Package(
     .target(name: "WeirCore", dependencies: ["CWeir"], swiftSettings: hot),
     .target(name: "CWeir", cSettings: [.unsafeFlags(["-O2"])], linkerSettings: [.linkedLibrary("crypto")]),
     .systemLibrary(name: "CKafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"])]),
+    .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
     .systemLibrary(name: "CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "CSnappy", providers: [.apt(["libsnappy-dev"])]),
@@ -84,7 +86,7 @@ let package = Package(
     .testTarget(
       name: "WeirEngineTests",
       dependencies: ["WeirEngine", "WeirService", "WeirLocal", "WeirOperators", "WeirProtocol", "WeirCore"]),
-    .testTarget(name: "WeirServiceTests", dependencies: ["WeirService", "WeirOperators", "WeirProtocol", "WeirCore"]),
+    .testTarget(name: "WeirServiceTests", dependencies: ["WeirService", "WeirRegistry", "WeirEngine", "WeirOperators", "WeirProtocol", "WeirCore"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -35,6 +35,7 @@ class LiveFold(reference.Fold):
         n = self.n = len(records)
         self.position = [r.offset for r in records]
         self.raw = [r.value or b"" for r in records]
+        self.tombstones = {i for i, r in enumerate(records) if r.value is None}
         self.shard = [r.shard for r in records]
         self.values, self.field_key = [None] * n, [None] * n
         self.key = [r.key for r in records]

@@ -65,6 +65,7 @@ class Fold:
         self.stage = [None] * n               # of a quarantined record
         self.bucket = [None] * n
         self.headers = [None] * n             # JSON text
+        self.tombstones = set()               # records without a value
 
     def field(self, name):
         return next(i for i, f in enumerate(self.p.fields) if f.name == name)
@@ -313,7 +314,8 @@ def compute_fold(p, fold):
             {n: c.take(take) for n, c in silver}, p.silver_partitions, loose={n for n, _ in silver if n not in plain_columns})
     bad = [r for r in everything if fold.bucket[r] == "quarantined"]
     tables[f"quarantine/{p.stream}"] = partitioned(
-        {"value": fold.bytes(bad, fold.raw), "key": fold.bytes(bad, fold.key),
+        {"value": fold.bytes(bad, [None if r in fold.tombstones else v for r, v in enumerate(fold.raw)]),
+         "key": fold.bytes(bad, fold.key), "headers": pa.array([fold.headers[r] for r in bad], pa.string()),
          "stage": pa.array([fold.stage[r] for r in bad], pa.string())} | fold.provenance(bad), [arrival_day])
     for at, a in enumerate(p.gold + p.state):
         table, late, window_counts = aggregate(fold, a, rows, good, *aggregates[at])
@@ -325,6 +327,7 @@ def compute_fold(p, fold):
             time = fold.field(p.time)
             tables[f"late/{a.name}"] = partitioned(
                 {"key": fold.bytes(r, fold.key), "value": fold.bytes(r, fold.raw),
+                 "headers": pa.array([fold.headers[x] for x in r], pa.string()),
                  "event_time": pa.array([fold.values[x][time] for x in r], MICROS), "window_start": starts,
                  "window_end": pa.array([s + a.size for _, s in late], MICROS)} | fold.provenance(r), [arrival_day])
     buckets = {b: fold.bucket.count(b) for b in ("accepted", "duplicate", "filtered", "quarantined")}

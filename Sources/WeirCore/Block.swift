@@ -37,6 +37,8 @@ public struct RawBlock: Sendable {
   public var position: Int64
   /// Of a live source, which knows more of a record than its value; only with ``Framing/spans(offset:length:)``.
   public var details: RecordDetails?
+  /// What the records' schema ids stand for, in formats where they have some.
+  public var schemas: BlockSchemas?
 
   public init(text: TextBuffer, count: Int, framing: Framing, position: Int64) {
     self.text = text
@@ -71,7 +73,11 @@ public struct RawBlock: Sendable {
 
 /// Why a record could not be used; the stage and text of its quarantine row.
 public struct Rejection: Sendable, Hashable {
-  public enum Stage: String, Sendable, Hashable, Codable { case decode, time, check, expression }
+  public enum Stage: String, Sendable, Hashable, Codable {
+    /// The record's schema is not known, or cannot give the declared fields.
+    case schema
+    case decode, time, check, expression
+  }
   public var stage: Stage
   /// What is wrong, for people: `field amount: expected decimal(12,2), found string`, with the byte column in the record.
   public var reason: String

@@ -18,11 +18,14 @@ public final class RecordDetails: Sendable {
   private let keyLength: [Int32]
   /// JSON text of each record's headers; nil without; empty if no record has any.
   private let headerTexts: [String?]
+  /// Ascending.
+  private let tombstones: [UInt32]
 
   public init(
     shard: String, positions: [Int64], arrivals: [Int64], isAppendTime: Bool, keyOffset: [UInt32], keyLength: [Int32],
-    headers: [String?] = []
+    headers: [String?] = [], tombstones: [UInt32] = []
   ) {
+    self.tombstones = tombstones
     precondition(positions.count == arrivals.count && positions.count == keyOffset.count, "one of each a record")
     self.shard = shard
     self.positions = positions
@@ -49,9 +52,25 @@ public final class RecordDetails: Sendable {
   /// The record's headers as JSON: `[["name", "value"], …]`; nil: it has none.
   public func headers(_ row: Int) -> String? { headerTexts.isEmpty ? nil : headerTexts[row] }
 
+  /// The record has no value, which is not an empty one.
+  public func isTombstone(_ row: Int) -> Bool { tombstones.holdsAscending(UInt32(row)) }
+
   /// Arrivals; where the source gives none, the event time.
   public func arrivals(orTimes times: [Int64]) -> [Int64] {
     arrivals.indices.map { arrivals[$0] == RecordDetails.noArrival ? times[$0] : arrivals[$0] }
+  }
+}
+
+extension [UInt32] {
+  /// Whether the array, which ascends, has the number.
+  public func holdsAscending(_ number: UInt32) -> Bool {
+    var low = 0
+    var high = count
+    while low < high {
+      let middle = (low + high) / 2
+      if self[middle] < number { low = middle + 1 } else { high = middle }
+    }
+    return low < count && self[low] == number
   }
 }
 

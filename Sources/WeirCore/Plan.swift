@@ -20,13 +20,16 @@ public struct Plan: Sendable, Hashable, Codable {
   public var admin: AdminSpec?
   /// nil: as ``WorkerSpec/init()`` has it.
   public var worker: WorkerSpec?
+  /// nil: no topics.
+  public var sinks: KafkaSinkSpec?
 
   public init(
     pipeline: String, source: SourceSpec, record: RecordSpec, checks: [Check] = [], quarantine: QuarantineSpec = .init(),
     dedup: DedupSpec? = nil, lookups: [LookupSpec] = [], inputs: [InputColumn], bronze: BronzeSpec? = nil,
     silver: SilverSpec? = nil, gold: [GoldSpec] = [], state: [StateSpec] = [], lake: LakeSpec = .init(),
-    store: StoreSpec = .init()
+    store: StoreSpec = .init(), sinks: KafkaSinkSpec? = nil
   ) {
+    self.sinks = sinks
     self.pipeline = pipeline
     self.source = source
     self.record = record
@@ -63,8 +66,14 @@ public struct RecordSpec: Sendable, Hashable, Codable {
   /// Index of the key field; nil: every record has the null key.
   public var key: Int?
   public var time: TimeSpec?
+  /// nil: JSON.
+  public var format: RecordFormat?
+  /// Of a format whose records carry the ids of schemas.
+  public var registry: RegistrySpec?
 
-  public init(fields: [Field], key: Int?, time: TimeSpec?) {
+  public init(fields: [Field], key: Int?, time: TimeSpec?, format: RecordFormat? = nil, registry: RegistrySpec? = nil) {
+    self.format = format
+    self.registry = registry
     self.fields = fields
     self.key = key
     self.time = time

@@ -115,7 +115,8 @@ extension RecordedBlock {
     block.details = RecordDetails(
       shard: shard, positions: Array(positions[rows]),
       arrivals: timestamps[rows].map { $0 < 0 ? RecordDetails.noArrival : $0 &* 1000 }, isAppendTime: timeKind == .appended,
-      keyOffset: keyOffset, keyLength: Array(keyLength[rows]), headers: headerTexts)
+      keyOffset: keyOffset, keyLength: Array(keyLength[rows]), headers: headerTexts,
+      tombstones: rows.filter { valueLength[$0] < 0 }.map { UInt32($0 - rows.lowerBound) })
     return block
   }
 
@@ -151,29 +152,6 @@ extension RecordedBlock {
       at += Int(max(0, valueLength[row]))
       try body(row, key, value, headerList(of: row, from: &header, at: &at, isWanted: true))
     }
-  }
-}
-
-/// The text that bronze keeps of a record's headers.
-public enum RecordHeaders {
-  /// `[["name", "value"], …]`; a value that is no UTF-8 is `{"hex": "…"}`. nil: there are none.
-  public static func text(_ all: [(name: String, value: [UInt8]?)]) -> String? {
-    guard !all.isEmpty else { return nil }
-    return JSONValue.array(
-      all.map { header in
-        let value: JSONValue =
-          switch header.value {
-          case nil: .null
-          case let bytes?: String(validating: bytes, as: UTF8.self).map { .string($0) } ?? .members(["hex": .string(hex(bytes))])
-          }
-        return .array([.string(header.name), value])
-      }
-    ).text
-  }
-
-  private static func hex(_ bytes: [UInt8]) -> String {
-    let digits = Array("0123456789abcdef".utf8)
-    return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
   }
 }
 

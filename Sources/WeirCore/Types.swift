@@ -43,8 +43,11 @@ public struct Field: Hashable, Sendable, Codable {
   public var encoding: FieldEncoding
   /// A required field that is missing or null makes the record invalid; an optional one is then null.
   public var required: Bool
+  /// Where it stands in records within records: names from the outermost on. nil: at the top, under its own name.
+  public var path: [String]?
 
-  public init(name: String, type: ColumnType, encoding: FieldEncoding = .natural, required: Bool = false) {
+  public init(name: String, type: ColumnType, encoding: FieldEncoding = .natural, required: Bool = false, path: [String]? = nil) {
+    self.path = path
     self.name = name
     self.type = type
     self.encoding = encoding

@@ -11,11 +11,17 @@ public struct EngineEnvironment: Sendable {
   public var threads: any BlockingRunner
   /// Blocks that are prepared at once.
   public var parallel: Int
+  /// Topics that tables go to; nil: the plan names none, or they are not to be followed.
+  public var sinks: SinkEnvironment?
+  /// Of a plan whose records carry the ids of schemas.
+  public var registry: RegistryEnvironment?
 
   public init(
     lake: any ObjectStore, state: (any StateTable)?, clock: any Clock, random: any RandomSource,
-    threads: any BlockingRunner, parallel: Int
+    threads: any BlockingRunner, parallel: Int, sinks: SinkEnvironment? = nil, registry: RegistryEnvironment? = nil
   ) {
+    self.registry = registry
+    self.sinks = sinks
     self.lake = lake
     self.state = state
     self.clock = clock

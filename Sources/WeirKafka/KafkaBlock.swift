@@ -83,15 +83,7 @@ public struct KafkaBlock: Sendable {
     }
   }
 
-  public func isTombstone(_ row: Int) -> Bool {
-    var low = 0
-    var high = tombstones.count
-    while low < high {
-      let middle = (low + high) / 2
-      if tombstones[middle] < UInt32(row) { low = middle + 1 } else { high = middle }
-    }
-    return low < tombstones.count && tombstones[low] == UInt32(row)
-  }
+  public func isTombstone(_ row: Int) -> Bool { tombstones.holdsAscending(UInt32(row)) }
 
   private func bytes(_ offset: UInt32, _ length: UInt32) -> [UInt8] {
     Array(UnsafeBufferPointer(start: raw.text.base + Int(offset), count: Int(length)))

@@ -190,8 +190,10 @@ extension KafkaProducerSettings {
     let conf = KafkaConfiguration()
     try conf.set(connection, guarded: KafkaProducerSettings.guarded)
     try conf.set("enable.idempotence", true)
+    try conf.set("enable.gapless.guarantee", isGapless)
     try conf.set("compression.codec", compression.rawValue)
-    try conf.set("partitioner", partitioner.rawValue)
+    // murmur2_random and murmur2, consistent_random and consistent, fnv1a_random and fnv1a.
+    try conf.set("partitioner", fixesKeyless ? String(partitioner.rawValue.dropLast("_random".utf8.count)) : partitioner.rawValue)
     try conf.set("delivery.report.only.error", reports == .failures)
     try conf.set("linger.ms", lingerMilliseconds)
     try conf.set("batch.size", batchBytes)

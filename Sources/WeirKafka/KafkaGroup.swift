@@ -113,7 +113,8 @@ extension KafkaBlock {
       shard: partition.description, positions: offsets,
       arrivals: timestamps.map { $0 < 0 ? RecordDetails.noArrival : $0 &* 1000 },
       isAppendTime: timestampKind == .appended, keyOffset: keyOffset, keyLength: keyLength,
-      headers: headers.isEmpty ? [] : (0..<count).map { RecordHeaders.text(headers($0)) })
+      headers: headers.isEmpty ? [] : (0..<count).map { RecordHeaders.text(headers($0)) },
+      tombstones: tombstones)
     return block
   }
 

@@ -128,6 +128,8 @@ public struct KafkaProducerSettings: Sendable, Hashable {
   public var connection: KafkaConnection
   public var compression = Compression.none
   public var partitioner = Partitioner.murmur2
+  /// Records without a key all go to one partition, not anywhere: who sends a record again must hit the same one.
+  public var fixesKeyless = false
   public var reports = Reports.failures
   /// How long a record may wait for others to share a request with.
   public var lingerMilliseconds = 5
@@ -138,7 +140,9 @@ public struct KafkaProducerSettings: Sendable, Hashable {
   /// Back-pressure: sending waits while so much is not yet acknowledged.
   public var queueRecords = 500_000
   public var queueBytes = 512 << 20
-  /// A record that is not acknowledged for so long has failed.
+  /// After a record that cannot be delivered no later one is: the producer is broken for good instead.
+  public var isGapless = false
+  /// A record that is not acknowledged for so long has failed; 0: never.
   public var deliveryTimeoutMilliseconds = 120_000
   public var statisticsIntervalMilliseconds = 0
 

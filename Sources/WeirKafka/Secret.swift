@@ -31,7 +31,7 @@ public struct Secret: Sendable, Hashable, CustomStringConvertible, CustomDebugSt
 
   /// The value, at this moment.
   /// - Throws: a ``KafkaError`` that names the place where nothing was found.
-  func read() throws(KafkaError) -> String {
+  public func read() throws(KafkaError) -> String {
     switch source {
     case .environment(let name):
       guard let value = getenv(name) else {

@@ -33,12 +33,13 @@ public func tableSchemas(_ plan: Plan) -> [(table: String, columns: [ColumnSchem
     add("gold/\(gold.name)", columns, gold.partitionBy)
   }
   let rejected = [
-    ColumnSchema("value", .binary), ColumnSchema("key", .binary), ColumnSchema("stage", .string), ColumnSchema("reason", .string),
+    ColumnSchema("value", .binary), ColumnSchema("key", .binary), ColumnSchema("headers", .string),
+    ColumnSchema("stage", .string), ColumnSchema("reason", .string),
   ]
   add("quarantine/\(stream)", rejected + provenance, byArrival)
   for gold in plan.gold {
     let late = [
-      ColumnSchema("key", .binary), ColumnSchema("value", .binary), ColumnSchema("event_time", .timestamp),
+      ColumnSchema("key", .binary), ColumnSchema("value", .binary), ColumnSchema("headers", .string), ColumnSchema("event_time", .timestamp),
       ColumnSchema("window_start", .timestamp), ColumnSchema("window_end", .timestamp),
     ]
     add("late/\(gold.name)", late + provenance, byArrival)

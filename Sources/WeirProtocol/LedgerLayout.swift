@@ -6,6 +6,8 @@ import WeirCore
 ///     snapshots/00000000000000000040.json   the fold of entries 0...40
 ///     blobs/…                               lane state and partials, under names that hold the attempt's id
 ///     lookups/<hash>/<attempt>              a lookup's bytes
+///     schemas/<id>.json                     what a schema id of records stands for
+///     sinks/<table>/<topic>.json            through which entry the topic holds the table's rows
 ///
 /// The ledger's **snapshot pointer** is the highest number under `snapshots/`. Snapshots are made by put-if-absent
 /// and an older one is deleted only when a newer one is there, so the pointer never goes back. (A pointer file that
@@ -23,6 +25,7 @@ public struct LedgerLayout: Sendable, Hashable {
   public var entries: String { prefix + "ledger/" }
   public var snapshots: String { prefix + "snapshots/" }
   public var blobs: String { prefix + "blobs/" }
+  public var schemas: String { prefix + "schemas/" }
   public var lookups: String { prefix + "lookups/" }
 
   public func entry(_ number: Int64) -> String { entries + LedgerLayout.digits(number) + ".json" }
@@ -37,6 +40,12 @@ public struct LedgerLayout: Sendable, Hashable {
   /// Holds the attempt's id besides the hash: the age of a name tells a sweep whether an attempt may still want it,
   /// and an old attempt's file would be taken from under a new one.
   public func lookup(hash: String, attempt: String) -> String { lookups + hash + "/" + attempt }
+
+  /// What records' schema id stands for.
+  public func schema(_ id: String) -> String { schemas + id + ".json" }
+
+  /// The marker of a table's way to a topic (``SinkMachine``).
+  public func sinkMarker(table: String, topic: String) -> String { prefix + "sinks/" + table + "/" + topic + ".json" }
 
   /// The number in the name of an entry or snapshot; nil for other files.
   static func number(in path: String) -> Int64? {

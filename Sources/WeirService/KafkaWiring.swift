@@ -29,6 +29,43 @@ enum KafkaWiring {
     return settings
   }
 
+  /// Waits for the records of one batch, which costs nothing where thousands are sent at once.
+  private static let sinkLingerMilliseconds = 5
+
+  /// - Parameter source: of a live pipeline, for a sink without brokers of its own.
+  static func settings(_ spec: KafkaSinkSpec, source: KafkaSourceSpec?, brokers: String?) -> KafkaProducerSettings {
+    let own = spec.brokers != nil
+    var connection = KafkaConnection(brokers: spec.brokers ?? brokers ?? source?.settings.brokers ?? "")
+    connection.tls = (own ? spec.tls : spec.tls ?? source?.settings.tls).map(tls)
+    connection.sasl = (own ? spec.sasl : spec.sasl ?? source?.settings.sasl).map(sasl)
+    connection.options = spec.options
+    var settings = KafkaProducerSettings(connection: connection)
+    settings.compression = .init(rawValue: spec.compression.rawValue) ?? .none
+    settings.partitioner =
+      switch spec.partitioner {
+      case .murmur2: .murmur2
+      case .crc32: .crc32
+      case .fnv1a: .fnv1a
+      }
+    settings.lingerMilliseconds = sinkLingerMilliseconds
+    // The engine itself bounds what waits; a broker that is away is waited for.
+    settings.queueBytes = 64 << 20
+    settings.deliveryTimeoutMilliseconds = 0
+    settings.isGapless = true
+    settings.fixesKeyless = true
+    return settings
+  }
+
+  /// What the engine gets to publish with; nil for a plan without topics.
+  static func sinks(
+    _ plan: Plan, brokers: String? = nil, log: @escaping @Sendable (Int, String, String) -> Void,
+    tell: @escaping @Sendable (WeirError) -> Void
+  ) -> SinkEnvironment? {
+    guard let spec = plan.sinks else { return nil }
+    let settings = settings(spec, source: plan.source.kafka, brokers: brokers)
+    return SinkEnvironment(make: { try KafkaSink.connect(settings, observer: KafkaObserver(log: log)) }, tell: tell)
+  }
+
   static func start(_ start: KafkaSettingsSpec.Start) -> KafkaStart {
     switch start {
     case .earliest: .earliest
@@ -43,7 +80,7 @@ enum KafkaWiring {
     }
   }
 
-  private static func secret(_ spec: KafkaSettingsSpec.SecretSpec) -> Secret {
+  static func secret(_ spec: KafkaSettingsSpec.SecretSpec) -> Secret {
     switch spec {
     case .environment(let name): .environment(name)
     case .file(let path): .file(path)

@@ -37,10 +37,10 @@ struct Wiring {
     state = withState ? try LMDBStateTable(path: places.store, thread: stateThread) : nil
   }
 
-  var environment: EngineEnvironment {
+  func environment(sinks: SinkEnvironment? = nil, registry: RegistryEnvironment? = nil) -> EngineEnvironment {
     EngineEnvironment(
       lake: lake, state: state, clock: clock, random: random, threads: threads,
-      parallel: ProcessInfo.processInfo.activeProcessorCount + 1)
+      parallel: ProcessInfo.processInfo.activeProcessorCount + 1, sinks: sinks, registry: registry)
   }
 }
 

@@ -38,6 +38,11 @@ public enum LedgerVerify {
         result.problems.append("\(path): \(size) bytes, entry \(entry.number) wrote \(blobEnd(entry, path))")
       }
     }
+    for pin in try await environment.lake.list(ledger.layout.schemas) {
+      guard let bytes = try await environment.lake.get(pin.path) else { continue }
+      result.bytes += Int64(bytes.count)
+      if !SchemaPin.isIntact(bytes) { result.problems.append("\(pin.path): it is not the schema that was written there") }
+    }
     for layout in TableLayout.all(compiled.plan) {
       try await table(layout.table, fold, entries, environment.lake, &result)
     }

@@ -56,6 +56,7 @@ actor EpochCommitter {
     try await LedgerKeeping.snapshot(ledger, number: fold.number)
     try await followers.applied(
       fold: fold, merged: compiled.hasMerge ? merge.takeStateRows(ledgerNumber: fold.number) : [])
+    await followers.sinks?.admit(fold.number)
   }
 
   private func lane(_ epoch: LaneEpoch, _ batch: EpochBatch) -> LaneCommit {

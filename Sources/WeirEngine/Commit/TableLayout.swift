@@ -39,8 +39,8 @@ struct TableLayout: Sendable {
         switch kind {
         case "bronze": ["key", "value", "headers"] + provenance
         case "silver": plan.silver?.columns.map(\.name) ?? []
-        case "quarantine": ["value", "key", "stage", "reason"] + provenance
-        case "late": ["key", "value", "event_time", "window_start", "window_end"] + provenance
+        case "quarantine": ["value", "key", "headers", "stage", "reason"] + provenance
+        case "late": ["key", "value", "headers", "event_time", "window_start", "window_end"] + provenance
         default:
           plan.gold.first { $0.name == name }.map { gold in
             gold.by.map(\.name) + ["window_start", "window_end"] + gold.measures.map(\.name) + ["revision"]

@@ -13,14 +13,20 @@ actor Followers {
   private let clock: any Clock
   private let meter: LiveMeter?
   private(set) var appliedThrough: Int64 = -1
+  /// Topics; they follow at their own pace.
+  nonisolated let sinks: SinkPump?
 
   init(environment: EngineEnvironment, ledger: Ledger, ledgerID: String, plan: Plan, meter: LiveMeter? = nil) {
     self.ledger = ledger
     state = environment.state
     clock = environment.clock
     self.meter = meter
+    sinks = SinkPump(environment: environment, ledger: ledger, ledgerID: ledgerID, plan: plan)
     tables = TableLayout.all(plan).map { DeltaFollower(environment: environment, ledgerID: ledgerID, layout: $0) }
   }
+
+  /// Every follower has all entries through this one: what collection may count on.
+  var collectableThrough: Int64 { get async { min(appliedThrough, await sinks?.through ?? Int64.max) } }
 
   /// Called after each commit. Tables are brought up when they are `behindMax` entries behind: one Delta commit then
   /// covers those entries.

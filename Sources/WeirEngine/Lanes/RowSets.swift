@@ -103,9 +103,9 @@ struct RunInfo: Sendable {
   static let arrivalSources = ["event_time", "watermark", "epoch", "created", "appended"]
 }
 
-/// Collects quarantine rows: value, key, stage, reason, provenance.
+/// Collects quarantine rows: value, key, headers, stage, reason, provenance.
 struct QuarantineRows {
-  private var builders = [ColumnType.binary, .binary, .string, .string].map { ColumnBuilder($0) }
+  private var builders = [ColumnType.binary, .binary, .string, .string, .string].map { ColumnBuilder($0) }
   private var provenance: Provenance
 
   init(_ run: RunInfo) { provenance = Provenance(run) }
@@ -113,19 +113,20 @@ struct QuarantineRows {
   var count: Int { builders[0].count }
 
   mutating func add(_ block: PreparedBlock, _ row: Int, stage: String, reason: String) {
-    builders[0].append(bytes: block.value(row).bytes)
+    appendValue(block, row, to: &builders[0])
     appendKey(block, row, to: &builders[1])
-    builders[2].append(.string(stage))
-    builders[3].append(.string(reason))
+    appendHeaders(block, row, to: &builders[2])
+    builders[3].append(.string(stage))
+    builders[4].append(.string(reason))
     provenance.add(block, row)
   }
 
   func finish() -> [Column] { builders.map { $0.finish() } + provenance.finish() }
 }
 
-/// Collects late rows: key, value, event time, the window missed, provenance.
+/// Collects late rows: key, value, headers, event time, the window missed, provenance.
 struct LateRows {
-  private var builders = [ColumnType.binary, .binary, .timestamp, .timestamp, .timestamp].map { ColumnBuilder($0) }
+  private var builders = [ColumnType.binary, .binary, .string, .timestamp, .timestamp, .timestamp].map { ColumnBuilder($0) }
   private var provenance: Provenance
 
   init(_ run: RunInfo) { provenance = Provenance(run) }
@@ -136,13 +137,24 @@ struct LateRows {
     let row = Int(late.row)
     appendKey(block, row, to: &builders[0])
     builders[1].append(bytes: block.value(row).bytes)
-    builders[2].append(.timestamp(block.time[row]))
-    builders[3].append(.timestamp(late.windowStart))
-    builders[4].append(.timestamp(late.windowEnd))
+    appendHeaders(block, row, to: &builders[2])
+    builders[3].append(.timestamp(block.time[row]))
+    builders[4].append(.timestamp(late.windowStart))
+    builders[5].append(.timestamp(late.windowEnd))
     provenance.add(block, row)
   }
 
   func finish() -> [Column] { builders.map { $0.finish() } + provenance.finish() }
+}
+
+/// A record without a value (a tombstone) has none here either: whoever sends it on must be able to.
+private func appendValue(_ block: PreparedBlock, _ row: Int, to builder: inout ColumnBuilder) {
+  if block.decoded.raw.details?.isTombstone(row) == true { return builder.append(.null) }
+  builder.append(bytes: block.value(row).bytes)
+}
+
+private func appendHeaders(_ block: PreparedBlock, _ row: Int, to builder: inout ColumnBuilder) {
+  builder.append(block.decoded.raw.details?.headers(row).map { .string($0) } ?? .null)
 }
 
 private func appendKey(_ block: PreparedBlock, _ row: Int, to builder: inout ColumnBuilder) {

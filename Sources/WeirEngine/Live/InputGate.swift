@@ -7,12 +7,13 @@ actor InputGate {
   private(set) var bytes: Int64 = 0
   private var waiting: [CheckedContinuation<Void, Never>] = []
   private var isOpen = false
+  private var isHeld = false
 
   init(bytesMax: Int64) { self.bytesMax = bytesMax }
 
   /// Counts a block in; waits for the next cut when the epoch is full.
   func admit(_ count: Int64) async {
-    while bytes >= bytesMax, !isOpen { await withCheckedContinuation { waiting.append($0) } }
+    while bytes >= bytesMax || isHeld, !isOpen { await withCheckedContinuation { waiting.append($0) } }
     bytes += count
   }
 
@@ -20,6 +21,13 @@ actor InputGate {
   func cut() {
     bytes = 0
     wake()
+  }
+
+  /// A follower is too far behind: nothing is admitted until it has come nearer.
+  func hold(_ isHeld: Bool) {
+    guard isHeld != self.isHeld else { return }
+    self.isHeld = isHeld
+    if !isHeld { wake() }
   }
 
   /// Nobody waits any more: the end.

@@ -55,6 +55,8 @@ final class LiveLane: Sendable {
         reading.enter(.waking, now: clock.monotonicNanoseconds)
         await awake()
         if isStopped.isRaised { return }
+        guard let raw = try await pool.resolve(raw, until: { isStopped.isRaised }) else { return }
+        if isStopped.isRaised { return }
         reading.enter(.working, now: clock.monotonicNanoseconds)
         var block = pool.prepare(raw)
         try sequencer.sequence(&block)

@@ -39,6 +39,8 @@ final class LiveSession: Sendable {
   let pool: PreparerPool
   let watch: Mutex<GroupWatch>
   private let isEnding = Flag()
+  /// Nothing more comes to the ledger from here: the topics' turn to end.
+  private let hasCommitted = Flag()
   private let failure = Mutex<(any Error)?>(nil)
 
   init(
@@ -68,7 +70,7 @@ final class LiveSession: Sendable {
     watch = Mutex(
       GroupWatch(silenceNanoseconds: settings.silence * 1000, handOverNanoseconds: settings.handOver * 1000))
     gate = InputGate(bytesMax: compiled.plan.lake.flushBytes)
-    pool = PreparerPool(compiled)
+    pool = PreparerPool(compiled, environment)
   }
 
   /// - Returns: entries that were committed.
@@ -85,6 +87,11 @@ final class LiveSession: Sendable {
       tasks.addTask { [self] in await guarding { try await watchGroup() } }
       tasks.addTask { [self] in await guarding { try await flusher.run { self.isEnding.isRaised } } }
       tasks.addTask { [self] in await survey() }
+      if let sinks = followers.sinks {
+        tasks.addTask { [self] in
+          await guarding { try await sinks.run(leads: { await self.merge.isHeld }) { self.hasCommitted.isRaised } }
+        }
+      }
       tasks.addTask { [self] in
         await withDiscardingTaskGroup { loops in
           while let lane = await starts.next() {
@@ -96,6 +103,7 @@ final class LiveSession: Sendable {
         await guarding { try await conduct(isInterrupted) }
         isEnding.raise()
         if failure.withLock({ $0 == nil }) { await guarding { try await finish(flusher) } }
+        hasCommitted.raise()
         for lane in held { lane.stop() }
         await gate.open()
         await group.close()
@@ -134,6 +142,7 @@ final class LiveSession: Sendable {
       await clock.sleep(nanoseconds: LiveSession.tickNanoseconds)
       let now = clock.monotonicNanoseconds
       if keeping.isDue(at: now), await merge.isHeld { try await turnstile.pass { [self] in try await collect() } }
+      if let sinks = followers.sinks { await gate.hold(await sinks.isBehind(await ledger.fold.number)) }
       let isWanted = held.contains { $0.isDecisionDue(at: now, idleNanoseconds: settings.idleMicroseconds * 1000) }
       let bytes = await gate.bytes
       meter.filling(bytes: bytes)
@@ -211,7 +220,7 @@ final class LiveSession: Sendable {
     try await followers.catchUp(to: fold.number)
     try await LedgerKeeping.collect(
       ledger, keep: compiled.plan.lake.ledgerKeepMicroseconds,
-      appliedThrough: min(await followers.appliedThrough, await merge.appliedThrough))
+      appliedThrough: min(await followers.collectableThrough, await merge.appliedThrough))
   }
 
   /// The orderly end: what was read is committed, merged and in the tables.

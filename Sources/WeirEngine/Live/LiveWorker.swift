@@ -110,7 +110,7 @@ public struct LiveWorker: Sendable {
     let fold = try await session.ledger.refresh()
     try await LedgerKeeping.collect(
       session.ledger, keep: compiled.plan.lake.ledgerKeepMicroseconds,
-      appliedThrough: min(await session.followers.appliedThrough, LiveWorker.position(fold.mergeLane)))
+      appliedThrough: min(await session.followers.collectableThrough, LiveWorker.position(fold.mergeLane)))
     var progress = LiveProgress()
     progress.records = counts.records
     progress.entries = entries

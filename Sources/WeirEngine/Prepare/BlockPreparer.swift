@@ -7,16 +7,29 @@ import WeirOperators
 /// what has state: dedup, windows, keyed state.
 final class BlockPreparer {
   private let compiled: CompiledPlan
-  private let decoder: RecordDecoder
+  private enum Decoder {
+    case json(RecordDecoder)
+    case framed(FramedDecoder)
+  }
+  private let decoder: Decoder
 
   init(_ compiled: CompiledPlan) {
     self.compiled = compiled
-    decoder = RecordDecoder(fields: compiled.plan.record.fields)
+    let record = compiled.plan.record
+    if let format = record.format, format.isFramed {
+      decoder = .framed(FramedDecoder(format, fields: record.fields))
+    } else {
+      decoder = .json(RecordDecoder(fields: record.fields))
+    }
   }
 
   func prepare(_ raw: RawBlock) -> PreparedBlock {
     let plan = compiled.plan
-    let decoded = decoder.decode(raw)
+    let decoded =
+      switch decoder {
+      case .json(let decoder): decoder.decode(raw)
+      case .framed(let decoder): decoder.decode(raw)
+      }
     let count = decoded.count
     let key = plan.record.key.map { KeyText.column(decoded.columns[$0], count: count) } ?? KeyText.null(count: count)
     var block = PreparedBlock(

@@ -52,7 +52,7 @@ final class RecordedSession: Sendable {
       environment: environment, compiled: compiled, ledger: ledger, planHash: planHash, run: run,
       worker: String(environment.random.next(), radix: 16))
     merge = LedgerMerge(compiled: compiled, ledger: ledger, lake: environment.lake, committer: committer, followers: followers)
-    pool = PreparerPool(compiled)
+    pool = PreparerPool(compiled, environment)
     placements = Placements(compiled)
     let lanes = Lanes()
     self.lanes = lanes
@@ -217,6 +217,7 @@ final class RecordedSession: Sendable {
       await shard?.raise(floor: fold[epoch.lane]?.floor ?? Watermark.minimum)
     }
     try await followers.applied(fold: fold, merged: [], lanes: Set(epochs.map(\.lane)))
+    await followers.sinks?.admit(fold.number)
   }
 
   private static func check(_ epoch: LaneEpoch, _ counts: BucketCounts, _ range: RecordedRange) throws(WeirError) {

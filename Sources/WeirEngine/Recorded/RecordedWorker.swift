@@ -57,16 +57,27 @@ public struct RecordedWorker: Sendable {
     }
     let ledger = try await LedgerOpening.open(compiled.plan, request, environment)
     try await check(ledger, request)
-    let rebuilt = try await StateRebuild.ifMissing(compiled, environment: environment, fold: ledger.fold)
+    if let recorded { try await SchemaPin.copy(from: recorded.lake, recorded.layout, to: environment.lake, ledger.layout) }
     let followers = Followers(
       environment: environment, ledger: ledger, ledgerID: await ledger.fold.genesis.ledgerID, plan: compiled.plan)
+    guard let sinks = followers.sinks else { return try await run(ledger, followers, request, decisions, isInterrupted) }
+    return try await sinks.beside(isInterrupted: isInterrupted) { [request, decisions] in
+      try await run(ledger, followers, request, decisions, $0)
+    }
+  }
+
+  private func run(
+    _ ledger: Ledger, _ followers: Followers, _ request: LedgerRequest, _ decisions: RecordedDecisions?,
+    _ isInterrupted: @escaping @Sendable () -> Bool
+  ) async throws -> (end: ReplayEnd, progress: ReplayProgress, fold: LedgerFold) {
+    let rebuilt = try await StateRebuild.ifMissing(compiled, environment: environment, fold: ledger.fold)
     try await followers.catchUp(to: await ledger.fold.number)
     let before = await ledger.fold.number
     let (isWhole, progress) =
       if let decisions {
-        try await repeats(decisions, ledger, followers, request)
+        try await repeats(decisions, ledger, followers, request, isInterrupted)
       } else {
-        try await replays(ledger, followers, request)
+        try await replays(ledger, followers, request, isInterrupted)
       }
     let fold = await ledger.fold
     try await followers.catchUp(to: fold.number)
@@ -92,7 +103,9 @@ public struct RecordedWorker: Sendable {
 
   // MARK: By the capture's order
 
-  private func replays(_ ledger: Ledger, _ followers: Followers, _ request: LedgerRequest) async throws -> (Bool, ReplayProgress) {
+  private func replays(
+    _ ledger: Ledger, _ followers: Followers, _ request: LedgerRequest, _ isInterrupted: @escaping @Sendable () -> Bool
+  ) async throws -> (Bool, ReplayProgress) {
     let fold = await ledger.fold
     var positions: [String: Int64] = [:]
     for (lane, state) in fold.lanes where lane != .merge { if case .offset(let position)? = state.position { positions[lane.shard] = position } }
@@ -162,7 +175,8 @@ public struct RecordedWorker: Sendable {
   }
 
   private func repeats(
-    _ decisions: RecordedDecisions, _ ledger: Ledger, _ followers: Followers, _ request: LedgerRequest
+    _ decisions: RecordedDecisions, _ ledger: Ledger, _ followers: Followers, _ request: LedgerRequest,
+    _ isInterrupted: @escaping @Sendable () -> Bool
   ) async throws -> (Bool, ReplayProgress) {
     var decisions = decisions
     var progress = ReplayProgress()

@@ -19,8 +19,19 @@ final class PreparerPool: Sendable {
   }
   private let compiled: CompiledPlan
   private let free = Mutex<[Box]>([])
+  private let schemas: SchemaBook?
 
-  init(_ compiled: CompiledPlan) { self.compiled = compiled }
+  init(_ compiled: CompiledPlan, _ environment: EngineEnvironment) {
+    self.compiled = compiled
+    schemas = SchemaBook(compiled.plan, environment: environment)
+  }
+
+  /// What preparing needs besides the block. Waits for a schema registry that is away.
+  /// - Returns: nil when `isStopped` ended the wait.
+  func resolve(_ raw: RawBlock, until isStopped: @Sendable () -> Bool) async throws -> RawBlock? {
+    guard let schemas else { return raw }
+    return try await schemas.resolve(raw, until: isStopped)
+  }
 
   func prepare(_ raw: RawBlock) -> PreparedBlock {
     let box = free.withLock { $0.popLast() } ?? Box(preparer: BlockPreparer(compiled))
@@ -33,7 +44,7 @@ extension PreparerPool {
   /// Reads `source` to its end, or to the first cut at which it is interrupted, and calls `body` for every event in order, while up to `parallel` blocks are prepared
   /// ahead on other threads.
   func forEach(
-    _ source: any RecordSource, parallel: Int, until isInterrupted: () -> Bool,
+    _ source: any RecordSource, parallel: Int, until isInterrupted: @Sendable () -> Bool,
     _ body: (PreparedEvent) async throws -> Void
   ) async throws {
     enum Waiting {
@@ -54,6 +65,12 @@ extension PreparerPool {
             started += 1
             inFlight += 1
             queue.append(.block(number, end: raw.position + Int64(raw.count)))
+            guard let raw = try await resolve(raw, until: isInterrupted) else {
+              // What lies behind the last cut is read again by the next run.
+              try await body(.interrupted)
+              group.cancelAll()
+              return
+            }
             group.addTask { (number, self.prepare(raw)) }
           case .cut(let position, let hash): queue.append(.mark(.cut(position: position, prefixHash: hash)))
           case .end:

@@ -147,7 +147,7 @@ final class ReplaySession: Sendable {
     var sequencer = self.sequencer
     var last: (position: Int64, hash: Hash128) = (start.position, start.prefix ?? RunningHash().digest)
     var end = ReplayEnd.finished
-    try await PreparerPool(compiled).forEach(source, parallel: environment.parallel, until: isInterrupted) { event in
+    try await PreparerPool(compiled, environment).forEach(source, parallel: environment.parallel, until: isInterrupted) { event in
       switch event {
       case .block(var block, let position):
         try sequencer.sequence(&block)

@@ -37,9 +37,16 @@ public struct ReplayWorker: Sendable {
   /// - Returns: how it ended, what this run did, and the ledger after it.
   public func run() async throws -> (end: ReplayEnd, progress: ReplayProgress, fold: LedgerFold) {
     let ledger = try await LedgerOpening.open(compiled.plan, request, environment)
-    let genesis = await ledger.fold.genesis
+    let followers = Followers(
+      environment: environment, ledger: ledger, ledgerID: await ledger.fold.genesis.ledgerID, plan: compiled.plan)
+    guard let sinks = followers.sinks else { return try await run(ledger, followers, isInterrupted) }
+    return try await sinks.beside(isInterrupted: isInterrupted) { try await run(ledger, followers, $0) }
+  }
+
+  private func run(
+    _ ledger: Ledger, _ followers: Followers, _ isInterrupted: @escaping @Sendable () -> Bool
+  ) async throws -> (end: ReplayEnd, progress: ReplayProgress, fold: LedgerFold) {
     let rebuilt = try await StateRebuild.ifMissing(compiled, environment: environment, fold: ledger.fold)
-    let followers = Followers(environment: environment, ledger: ledger, ledgerID: genesis.ledgerID, plan: compiled.plan)
     try await followers.catchUp(to: await ledger.fold.number)
     if await ledger.fold.hasEnded { try await refuseGrowth(await ledger.fold) }
     if await ledger.fold.isFinished {
@@ -55,7 +62,8 @@ public struct ReplayWorker: Sendable {
     let after = await session.committer.fold
     try await followers.catchUp(to: after.number)
     try await environment.state?.finish()
-    try await LedgerKeeping.collect(ledger, keep: compiled.plan.lake.ledgerKeepMicroseconds, appliedThrough: after.number)
+    try await LedgerKeeping.collect(
+      ledger, keep: compiled.plan.lake.ledgerKeepMicroseconds, appliedThrough: await followers.collectableThrough)
     var progress = await session.progress()
     progress.stateRowsRebuilt = rebuilt
     return (end, progress, after)

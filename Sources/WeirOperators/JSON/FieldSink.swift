@@ -190,6 +190,25 @@ struct FieldSink {
     return value
   }
 
+  // MARK: Values of other codecs
+
+  /// A value of the type's physical form (see ``ColumnType``). Strings are bytes of the block's text, well-formed UTF-8.
+  @inline(__always)
+  mutating func put<T>(_ value: T, _ row: Int) {
+    set(value, row)
+    guard !valid[row] else { return }
+    valid[row] = true
+    validCount += 1
+  }
+
+  /// A string that does not stand in the text.
+  mutating func put(text: String, _ row: Int) {
+    let rest = rest.takeUnretainedValue()
+    let arena = rest.arena ?? Arena()
+    rest.arena = arena
+    put(arena.copy(text), row)
+  }
+
   // MARK: Errors
 
   private var name: String { rest.takeUnretainedValue().name }

@@ -62,7 +62,7 @@ public final class RecordDecoder {
   }
 
   /// Where the records lie.
-  private static func frame(_ raw: RawBlock) -> ([UInt32], [UInt32]) {
+  static func frame(_ raw: RawBlock) -> ([UInt32], [UInt32]) {
     switch raw.framing {
     case .spans(let offset, let length): return (offset, length)
     case .lines:

@@ -68,7 +68,7 @@ public enum LedgerCommands {
     let pipeline = try loadPipeline(file: file)
     let wiring = try Wiring(Places(pipeline, lake: lake, store: store), withState: false)
     let compiled = CompiledPlan(pipeline.plan, lookups: pipeline.lookups)
-    let result = try await LedgerVerify.run(compiled, environment: wiring.environment)
+    let result = try await LedgerVerify.run(compiled, environment: wiring.environment())
     if json {
       console.data(
         JSONValue.members([

@@ -25,7 +25,7 @@ enum RecordedReplay {
     let consumed = Consumed()
     report.begin(from: 0) { Double(consumed.records) / total }
     let worker = RecordedWorker(
-      CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: wiring.environment, request: request, keepOpen: options.keepOpen,
+      CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: ReplayCommand.environment(wiring, pipeline.plan, console, publishes: options.decisions == nil), request: request, keepOpen: options.keepOpen,
       stream: capture, recorded: try options.decisions.map { try recorded($0, pipeline, wiring, places) },
       observe: {
         consumed.set($0.records)

@@ -70,7 +70,7 @@ public enum ReplayCommand {
       meaning: PlanMeaning.json(pipeline.plan), planHash: PlanMeaning.hash(pipeline.plan).hex, lanes: options.lanes,
       runID: runID(pipeline.plan, options.captures), describeChange: { PlanMeaning.changes(from: $0, to: $1) })
     let worker = ReplayWorker(
-      CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: wiring.environment, request: request,
+      CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: environment(wiring, pipeline.plan, console), request: request,
       keepOpen: options.keepOpen, meter: meter,
       source: { position, prefix in
         let source = try CaptureSource(
@@ -79,13 +79,26 @@ public enum ReplayCommand {
         let total = source.totalFileBytes
         report.begin(from: position) { total.map { $0 > 0 ? Double(source.progress.fileBytes) / Double($0) : 1 } }
         guard let pace = options.pace, let meter else { return source }
-        return PacedSource(source, rate: pace, clock: wiring.environment.clock, meter: meter)
+        return PacedSource(source, rate: pace, clock: wiring.clock, meter: meter)
       },
       observe: { report.progress($0) }, isInterrupted: { interrupt.isAsked })
     let (end, progress, fold) = try await worker.run()
     report.end(end, progress, fold, latency: meter?.summary)
     return end == .interrupted ? interrupt.exitCode : 0
   }
+
+  /// What a replay works on.
+  /// - Parameter publishes: to the plan's topics.
+  static func environment(_ wiring: Wiring, _ plan: Plan, _ console: Console, publishes: Bool = true) -> EngineEnvironment {
+    let sinks = KafkaWiring.sinks(
+      plan, log: { level, facility, text in if level <= logLevelMax { console.talk("kafka \(facility): \(text)") } },
+      tell: { console.talk("weir: \($0.description)") })
+    return wiring.environment(
+      sinks: publishes ? sinks : nil, registry: RegistryWiring.environment(plan, tell: { console.talk("weir: \($0.description)") }))
+  }
+
+  /// syslog's number of the least that is told of a Kafka client's own log: warnings.
+  private static let logLevelMax = 4
 
   /// A block waits for its last record: with a pace it holds as many bytes as records come a
   /// second, which is what comes in 5 ms if records have 200 bytes.

@@ -119,8 +119,11 @@ public enum RunCommand {
       describeChange: { PlanMeaning.changes(from: $0, to: $1) })
     let observer = KafkaObserver(log: { level, facility, text in report.log(level, facility, text) })
     let shards = try await count(kafka, options.brokers, observer)
+    let sinks = KafkaWiring.sinks(
+      pipeline.plan, brokers: options.brokers, log: { report.log($0, $1, $2) }, tell: { report.tell(.trouble($0)) })
+    let registry = RegistryWiring.environment(pipeline.plan, tell: { report.tell(.trouble($0)) })
     return LiveWorker(
-      CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: wiring.environment, request: request,
+      CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: wiring.environment(sinks: sinks, registry: registry), request: request,
       group: {
         try KafkaGroup(
           KafkaWiring.settings(kafka, brokers: options.brokers, shards: shards),

@@ -58,7 +58,7 @@ public enum StateCommands {
     let pipeline = try loadPipeline(file: file)
     let wiring = try Wiring(Places(pipeline, lake: lake, store: store), withState: true)
     let rows = try await StateRebuild.run(
-      CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: wiring.environment)
+      CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: wiring.environment())
     try await wiring.state?.finish()
     console.data("\(Human.count(Int64(rows))) rows written from the ledger's lane state")
     return 0

@@ -15,7 +15,7 @@ extension PipelineLoader {
     let members = reader.mapping(node, what, keys: PipelineLoader.keys)
     var settings = KafkaSettingsSpec()
     if let brokers = reader.required(members, "brokers", of: what, at: node) {
-      settings.brokers = brokerList(brokers) ?? ""
+      settings.brokers = brokerList(brokers, "\(what).brokers") ?? ""
     }
     if let group = reader.required(members, "group", of: what, at: node) {
       settings.group = reader.string(group, "\(what).group") ?? ""
@@ -34,8 +34,8 @@ extension PipelineLoader {
     if let time = members["silence"].flatMap({ reader.duration($0, "\(what).silence") }) { settings.silenceMicroseconds = time }
     if let idle = members["idle"].flatMap({ reader.duration($0, "\(what).idle") }) { settings.idleMicroseconds = idle }
     if let queue = members["queue"].flatMap({ reader.bytes($0, "\(what).queue") }) { settings.queueBytes = queue }
-    settings.tls = members["tls"].map(tls)
-    settings.sasl = members["sasl"].flatMap(sasl)
+    settings.tls = members["tls"].map { tls($0, "\(what).tls") }
+    settings.sasl = members["sasl"].flatMap { sasl($0, "\(what).sasl") }
     let options = members["options"].map { reader.named($0, "\(what).options") } ?? []
     for (name, _, value) in options {
       settings.options[name] = reader.string(value, "\(what).options.\(name)")
@@ -54,6 +54,12 @@ extension PipelineLoader {
     return SourceSpec(stream: stream, kafka: spec)
   }
 
+  /// What a broker takes as the name of a topic.
+  static func isTopic(_ name: String) -> Bool {
+    !name.isEmpty && name.utf8.count <= 249 && name != "." && name != ".."
+      && name.utf8.allSatisfy { ($0 >= 0x30 && $0 <= 0x39) || ($0 | 0x20 >= 0x61 && $0 | 0x20 <= 0x7A) || [0x2D, 0x2E, 0x5F].contains($0) }
+  }
+
   private func topics(_ members: [String: Node], _ node: Node) -> [String] {
     if members["topic"] != nil, members["topics"] != nil {
       reader.report("source.kafka: either topic or topics", "bad_value", at: members["topics"])
@@ -65,11 +71,9 @@ extension PipelineLoader {
     let found = reader.strings(list, "source.kafka.topics")
     var names: [String] = []
     for (name, item) in found {
-      let isName = !name.isEmpty && name.utf8.count <= 249 && name != "." && name != ".."
-        && name.utf8.allSatisfy { ($0 >= 0x30 && $0 <= 0x39) || ($0 | 0x20 >= 0x61 && $0 | 0x20 <= 0x7A) || [0x2D, 0x2E, 0x5F].contains($0) }
       if KafkaSourceSpec.isPattern(name) {
         if TopicPattern(name) == nil { reader.report("source.kafka: \(name) is no regular expression (POSIX, extended)", "bad_value", at: item) }
-      } else if !isName {
+      } else if !PipelineLoader.isTopic(name) {
         reader.report("source.kafka: \(name) is no name of a topic", "bad_name", at: item)
       } else if names.contains(name) {
         reader.report("source.kafka: the topic \(name) stands twice", "duplicate_name", at: item)
@@ -94,13 +98,13 @@ extension PipelineLoader {
     }
   }
 
-  private func brokerList(_ node: Node) -> String? {
-    guard let text = text(node, "source.kafka.brokers") else { return nil }
+  func brokerList(_ node: Node, _ what: String) -> String? {
+    guard let text = text(node, what) else { return nil }
     let parts = text.split(separator: ",", omittingEmptySubsequences: false)
     for part in parts {
       let port = part.split(separator: ":").last.flatMap { Int($0) }
       if !part.contains(":") || port.map({ $0 <= 0 || $0 > 65_535 }) ?? true {
-        reader.report("source.kafka.brokers: host:port, separated by commas (\(text))", "bad_value", at: node)
+        reader.report("\(what): host:port, separated by commas (\(text))", "bad_value", at: node)
         return nil
       }
     }
@@ -140,8 +144,7 @@ extension PipelineLoader {
 
   // MARK: Identity
 
-  private func tls(_ node: Node) -> KafkaSettingsSpec.TLS {
-    let what = "source.kafka.tls"
+  func tls(_ node: Node, _ what: String) -> KafkaSettingsSpec.TLS {
     let members = reader.mapping(node, what, keys: ["ca", "certificate", "key", "key_password", "verify_host"])
     var tls = KafkaSettingsSpec.TLS()
     tls.authorities = members["ca"].flatMap { reader.string($0, "\(what).ca") }.map { Paths.resolve($0, in: directory) }
@@ -157,8 +160,7 @@ extension PipelineLoader {
     return tls
   }
 
-  private func sasl(_ node: Node) -> KafkaSettingsSpec.SASL? {
-    let what = "source.kafka.sasl"
+  func sasl(_ node: Node, _ what: String) -> KafkaSettingsSpec.SASL? {
     let members = reader.mapping(node, what, keys: ["mechanism", "user", "password", "token"])
     let mechanisms = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
     guard let name = reader.required(members, "mechanism", of: what, at: node).flatMap({ reader.choice($0, "\(what).mechanism", mechanisms) })
@@ -173,7 +175,7 @@ extension PipelineLoader {
   }
 
   /// `{env: NAME}` or `{file: PATH}`; a secret that stands in the file itself is refused.
-  private func secret(_ node: Node, _ what: String) -> KafkaSettingsSpec.SecretSpec? {
+  func secret(_ node: Node, _ what: String) -> KafkaSettingsSpec.SecretSpec? {
     guard node.mapping != nil else {
       reader.report("\(what): a secret does not stand in the pipeline file: {env: NAME} or {file: PATH}", "bad_value", at: node)
       return nil
@@ -186,7 +188,7 @@ extension PipelineLoader {
   }
 
   /// A text, or `{env: NAME}`: what differs from container to container.
-  private func text(_ node: Node, _ what: String) -> String? {
+  func text(_ node: Node, _ what: String) -> String? {
     guard node.mapping != nil else { return reader.string(node, what) }
     let members = reader.mapping(node, what, keys: ["env"])
     guard let variable = reader.required(members, "env", of: what, at: node), let name = reader.string(variable, "\(what).env") else { return nil }

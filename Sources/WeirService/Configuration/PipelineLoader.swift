@@ -72,7 +72,7 @@ final class PipelineLoader {
       reader.report("\(error)", "yaml", at: nil)
       return nil
     }
-    let keys = ["pipeline", "source", "record", "checks", "quarantine", "dedup", "lookups", "bronze", "silver", "gold", "state", "lake", "store", "admin", "worker"]
+    let keys = ["pipeline", "source", "record", "checks", "quarantine", "dedup", "lookups", "bronze", "silver", "gold", "state", "lake", "store", "admin", "worker", "sinks"]
     let top = reader.mapping(root, "the pipeline", keys: keys)
     guard let record = reader.required(top, "record", of: "the pipeline", at: root).flatMap(self.record) else { return nil }
     key = record.key
@@ -91,9 +91,15 @@ final class PipelineLoader {
       store: top["store"].map(store) ?? .init())
     plan.admin = top["admin"].flatMap(admin)
     plan.worker = top["worker"].map(worker)
+    plan.sinks = top["sinks"].flatMap { sinks($0, plan) }
     if plan.source.kafka != nil, plan.dedup != nil, plan.record.key == nil {
       reader.report(
         "dedup without record.key: duplicates are found within a partition only", "partition_only", at: top["dedup"], severity: .warning)
+    }
+    if let format = plan.record.format, plan.source.kafka == nil, top["source"]?.mapping?["capture"] != nil {
+      reader.report(
+        "record.format \(format.rawValue): ids of schemas do not stand in lines; `weir capture` keeps a topic's records as they are, and source.kafka replays them",
+        "bad_value", at: top["record"])
     }
     if plan.bronze == nil, plan.silver == nil, plan.gold.isEmpty, plan.state.isEmpty {
       reader.report("none of bronze, silver, gold and state is named: only counts and quarantined records will land", "no_output", at: root, severity: .warning)
@@ -148,22 +154,24 @@ final class PipelineLoader {
   }
 
   private func record(_ node: Node) -> RecordSpec? {
-    let members = reader.mapping(node, "record", keys: ["format", "key", "time", "fields"])
-    if let format = members["format"] { _ = reader.choice(format, "record.format", ["json"], later: ["avro", "csv", "protobuf", "text", "raw"]) }
+    let members = reader.mapping(node, "record", keys: ["format", "registry", "key", "time", "fields"])
+    let (format, registry) = self.format(members, node)
     guard let list = reader.required(members, "fields", of: "record", at: node) else { return nil }
     for (name, key, value) in reader.named(list, "record.fields") {
-      guard let text = reader.string(value, "field \(name)") else { continue }
+      guard let (text, at, path) = field(name, value, format) else { continue }
       if name.hasPrefix("_") { reader.report("names that begin with _ are the engine's: \(name)", "bad_name", at: key) }
-      if let field = FieldType.parse(name, text) {
+      if var field = FieldType.parse(name, text) {
+        field.path = path
         fields.append(field)
       } else {
-        reader.report("field \(name): unknown type \(text)", "bad_type", at: value, suggestion: nearestName(text.replacingOccurrences(of: "!", with: ""), in: FieldType.names))
+        reader.report("field \(name): unknown type \(text)", "bad_type", at: at, suggestion: nearestName(text.replacingOccurrences(of: "!", with: ""), in: FieldType.names))
       }
     }
     if fields.isEmpty { reader.report("record.fields names no field", "missing_key", at: list) }
+    checkPaths(list)
     let key = members["key"].flatMap { self.field($0, "record.key") }
     if let key, fields[key].type == .double { reader.report("record.key: a double is no key", "type_mismatch", at: members["key"]) }
-    return RecordSpec(fields: fields, key: key, time: members["time"].flatMap(time))
+    return RecordSpec(fields: fields, key: key, time: members["time"].flatMap(time), format: format, registry: registry)
   }
 
   func field(_ node: Node, _ what: String) -> Int? {

@@ -100,7 +100,7 @@ private indirect enum Part: Equatable {
       (
         "record",
         .members([
-          ("key", plan.record.key.map { .text(fields[$0].name) }), ("time", plan.record.time.map { Part($0, fields) }),
+          ("format", plan.record.format.map { .text($0.rawValue) }), ("key", plan.record.key.map { .text(fields[$0].name) }), ("time", plan.record.time.map { Part($0, fields) }),
           ("fields", .named(fields, \.name) { .text(Part.type($0)) }),
         ])
       ),
@@ -178,6 +178,6 @@ private indirect enum Part: Equatable {
       case .milliseconds: "_ms"
       case .microseconds: "_us"
       }
-    return field.type.name + suffix + (field.required ? "!" : "")
+    return field.type.name + suffix + (field.required ? "!" : "") + (field.path.map { " at " + $0.joined(separator: ".") } ?? "")
   }
 }

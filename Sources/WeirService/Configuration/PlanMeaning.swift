@@ -11,6 +11,8 @@ enum PlanMeaning {
     plan.admin = nil
     plan.worker = nil
     plan.quarantine = QuarantineSpec()
+    plan.sinks = nil
+    plan.record.registry = nil
     plan.source.kafka?.settings = KafkaSettingsSpec()
     for i in plan.lookups.indices { plan.lookups[i].file = "" }
     let encoder = JSONEncoder()

@@ -8,11 +8,13 @@ enum Explain {
     var out: [String] = ["pipeline \(plan.pipeline)", ""]
     out += dataflow(plan)
     out += promise(plan)
-    out += ["", "record (json)"]
+    let schemas = plan.record.registry.map { ", schemas of \($0.url)" } ?? ""
+    out += ["", "record (\((plan.record.format ?? .json).rawValue)\(schemas))"]
     for (i, field) in plan.record.fields.enumerated() {
       var notes: [String] = []
       if field.required { notes.append("required") }
       if field.encoding != .natural { notes.append("from \(field.encoding.rawValue) since 1970") }
+      if let path = field.path { notes.append("at \(path.joined(separator: "."))") }
       if plan.record.key == i { notes.append("key") }
       if plan.record.time?.field == i { notes.append("event time") }
       if plan.dedup?.id == i { notes.append("id") }
@@ -38,7 +40,21 @@ enum Explain {
       out += state.by.map { "  \(pad($0.name, 20)) \(pad($0.expr.type.name, 14)) by \($0.expr.text)" }
       out += state.measures.map(measure)
     }
+    if let sinks = plan.sinks { out += self.sinks(sinks, plan) }
     return out.joined(separator: "\n")
+  }
+
+  private static func sinks(_ sinks: KafkaSinkSpec, _ plan: Plan) -> [String] {
+    var out = [
+      "", "topics at \(sinks.brokers ?? "the source's brokers"), at least once, headers weir-ledger, weir-entry, weir-table, weir-row tell repeats",
+      "  from the \(sinks.start.rawValue) entry on; workers stop reading when one is \(sinks.behindMax) entries behind",
+    ]
+    for route in sinks.routes {
+      let by = plan.gold.first { "gold/\($0.name)" == route.table }?.by.map(\.name)
+      let form = by.map { "JSON, keyed by \($0.isEmpty ? "nothing" : $0.joined(separator: ", "))" } ?? "key, value and headers as received"
+      out.append("  \(pad(route.table, 28)) ─► \(pad(route.topic, 28)) \(form)")
+    }
+    return out
   }
 
   private static func pad(_ s: String, _ n: Int) -> String { s + String(repeating: " ", count: max(0, n - s.count)) }

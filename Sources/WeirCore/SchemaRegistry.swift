@@ -1,0 +1,113 @@
+/// How records are written.
+public enum RecordFormat: String, Sendable, Hashable, Codable, CaseIterable {
+  case json
+  /// JSON behind the id of a JSON Schema.
+  case jsonSchema = "json-schema"
+  /// Avro behind the id of the schema that it was written with.
+  case avro
+
+  /// Records carry the id of a schema.
+  public var isFramed: Bool { self != .json }
+}
+
+/// How to reach a schema registry: a setting, no part of the plan's meaning. Secrets are named, never held.
+public struct RegistrySpec: Sendable, Hashable, Codable {
+  public enum Identity: Sendable, Hashable, Codable {
+    case basic(user: KafkaSettingsSpec.SecretSpec, password: KafkaSettingsSpec.SecretSpec)
+    case bearer(KafkaSettingsSpec.SecretSpec)
+  }
+
+  /// Without a slash at its end.
+  public var url: String
+  public var identity: Identity?
+  public var tls: KafkaSettingsSpec.TLS?
+
+  public init(url: String) { self.url = url }
+}
+
+/// What a record says of the schema that it was written with.
+public enum SchemaID: Sendable, Hashable, Comparable {
+  /// Of one registry.
+  case number(UInt32)
+  /// The same in all registries, lower case with hyphens.
+  case guid(String)
+
+  /// `7`, or the GUID: also the name of the file that keeps what it stands for.
+  public var text: String {
+    switch self {
+    case .number(let number): String(number)
+    case .guid(let guid): guid
+    }
+  }
+}
+
+/// A schema as a registry has it. Immutable there: an id never stands for another.
+public struct RegisteredSchema: Sendable, Hashable {
+  /// A schema that the schema refers to by a name.
+  public struct Reference: Sendable, Hashable {
+    public var name: String
+    public var schema: String
+
+    public init(name: String, schema: String) {
+      self.name = name
+      self.schema = schema
+    }
+  }
+
+  /// `AVRO`, `JSON`, `PROTOBUF`.
+  public var type: String
+  public var schema: String
+  /// Each before those that refer to it.
+  public var references: [Reference]
+
+  public init(type: String, schema: String, references: [Reference] = []) {
+    self.type = type
+    self.schema = schema
+    self.references = references
+  }
+}
+
+/// Where schemas are asked for by their ids. Errors are ``WeirError``s: retriable while the registry is away.
+public protocol SchemaRegistry: Sendable {
+  /// nil: the registry has no such id.
+  func schema(_ id: SchemaID) async throws -> RegisteredSchema?
+}
+
+/// The registry as the engine gets it (law 8).
+public struct RegistryEnvironment: Sendable {
+  public var registry: any SchemaRegistry
+  /// Told of what passes by itself: a registry that is away.
+  public var tell: @Sendable (WeirError) -> Void
+
+  public init(registry: any SchemaRegistry, tell: @escaping @Sendable (WeirError) -> Void) {
+    self.registry = registry
+    self.tell = tell
+  }
+}
+
+/// What the ids of a block's records stand for: all that decoding it needs besides its bytes. Immutable.
+public final class BlockSchemas: Sendable {
+  public enum Resolved: Sendable {
+    case known(SchemaID, RegisteredSchema)
+    case unknown(SchemaID)
+
+    public var id: SchemaID {
+      switch self {
+      case .known(let id, _), .unknown(let id): id
+      }
+    }
+  }
+
+  /// Of each record: its place in ``resolved``; -1: it names none.
+  public let places: [Int32]
+  /// Of each record: the bytes before its body.
+  public let prefixes: [UInt8]
+  public let resolved: [Resolved]
+
+  public init(places: [Int32], prefixes: [UInt8], resolved: [Resolved]) {
+    precondition(places.count == prefixes.count, "one of each a record")
+    self.places = places
+    self.prefixes = prefixes
+    self.resolved = resolved
+  }
+}

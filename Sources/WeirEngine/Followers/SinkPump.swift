@@ -1,0 +1,309 @@
+import Synchronization
+import WeirCore
+import WeirOperators
+import WeirParquet
+import WeirProtocol
+
+/// Publishes tables to topics: a follower of the ledger like the Delta tables, but one that waits for somebody else's machine, so
+/// it runs beside the commits and not between them. What ``SinkMachine`` says is carried out here.
+///
+/// Bounds: records are sent a chunk at a time, at most ``bufferedMax`` bytes wait for their acknowledgement, one data file and one
+/// row group of it are in memory, and workers stop reading when a topic is `behindMax` entries behind (``isBehind(_:)``).
+actor SinkPump {
+  /// Bytes that were sent and are not acknowledged.
+  static let bufferedMax = 16 << 20
+  private static let chunkRows = 1000
+  private static let tickNanoseconds: Int64 = 100_000_000
+  /// Ticks between two looks at markers that another worker writes.
+  private static let lookTicks = 10
+  private static let flushNanoseconds: Int64 = 500_000_000
+  /// How long the last worker's end may be held up; what is left is the next worker's.
+  private static let drainNanoseconds: Int64 = 15_000_000_000
+  /// A sink that is away is told this often.
+  private static let tellNanoseconds: Int64 = 30_000_000_000
+
+  /// Ends a wait because nobody wants its end any more.
+  private struct Stopped: Error {}
+
+  private struct Route {
+    var spec: KafkaSinkSpec.Route
+    var rows: SinkRows
+    /// As of the marker that was last read or written; nil: not looked yet.
+    var through: Int64?
+  }
+
+  private let spec: KafkaSinkSpec
+  private let environment: EngineEnvironment
+  private let effects: SinkEnvironment
+  private let ledger: Ledger
+  private let ledgerID: String
+  private var routes: [Route]
+  private var sink: (any RecordSink)?
+  private var buffered = 0
+  private var toldAt: Int64?
+  private let hasFailed = Flag()
+
+  /// nil for a plan without topics.
+  init?(environment: EngineEnvironment, ledger: Ledger, ledgerID: String, plan: Plan) {
+    guard let spec = plan.sinks, let effects = environment.sinks else { return nil }
+    self.spec = spec
+    self.environment = environment
+    self.effects = effects
+    self.ledger = ledger
+    self.ledgerID = ledgerID
+    let layouts = TableLayout.all(plan)
+    routes = spec.routes.compactMap { route in
+      layouts.first { $0.table == route.table }.map {
+        Route(spec: route, rows: SinkRows($0, plan: plan, ledgerID: ledgerID), through: nil)
+      }
+    }
+  }
+
+  /// All topics hold everything through this entry; -1 before anybody looked.
+  var through: Int64 { routes.map { $0.through ?? -1 }.min() ?? Int64.max }
+
+  /// Whether reading must wait for the topics (law 5).
+  func isBehind(_ number: Int64) -> Bool { routes.contains { number - ($0.through ?? number) > spec.behindMax } }
+
+  // MARK: Running
+
+  /// Publishes until `isDone`, then what is left, within a time.
+  ///
+  /// - Parameter leads: whether this worker publishes; another only looks at the markers. One is enough; two do no harm.
+  func run(leads: @Sendable () async -> Bool, until isDone: @Sendable () -> Bool) async throws {
+    do {
+      var tick = 0
+      while !isDone() {
+        if await leads() {
+          try await follow(to: await ledger.fold.number) { isDone() }
+        } else if tick % SinkPump.lookTicks == 0 {
+          try await look()
+        }
+        if isDone() { break }
+        tick += 1
+        await environment.clock.sleep(nanoseconds: SinkPump.tickNanoseconds)
+      }
+      if await leads() {
+        let ends = environment.clock.monotonicNanoseconds + SinkPump.drainNanoseconds
+        let clock = environment.clock
+        try await follow(to: await ledger.fold.number) { clock.monotonicNanoseconds >= ends }
+      }
+      await close()
+    } catch {
+      hasFailed.raise()
+      await close()
+      throw error
+    }
+  }
+
+  /// Publishes beside a run of a worker that has all lanes: everything that is there before it, what comes during it, and the rest
+  /// behind it. Waits for a sink as long as nobody interrupts.
+  nonisolated func beside<T: Sendable>(
+    isInterrupted: @escaping @Sendable () -> Bool, _ body: @escaping @Sendable (@escaping @Sendable () -> Bool) async throws -> T
+  ) async throws -> T {
+    try await catchUp(until: isInterrupted)
+    let isDone = Flag()
+    let result = try await withThrowingTaskGroup(of: T?.self) { group in
+      group.addTask { [hasFailed] in
+        defer { isDone.raise() }
+        return try await body { isInterrupted() || hasFailed.isRaised }
+      }
+      group.addTask {
+        try await self.run(leads: { true }) { isDone.isRaised || isInterrupted() }
+        return nil
+      }
+      var result: T?
+      for try await end in group { result = end ?? result }
+      return result
+    }
+    guard let result else { preconditionFailure("a body returns or throws") }
+    try await catchUp(until: isInterrupted)
+    return result
+  }
+
+  private func catchUp(until isStopped: @Sendable () -> Bool) async throws {
+    do { try await follow(to: await ledger.fold.number, until: isStopped) } catch {
+      await close()
+      throw error
+    }
+    await close()
+  }
+
+  /// Waits until the topics are near enough, for a worker whose commits wait.
+  func admit(_ number: Int64) async {
+    while isBehind(number), !hasFailed.isRaised { await environment.clock.sleep(nanoseconds: SinkPump.tickNanoseconds) }
+  }
+
+  /// Brings all topics up to entry `target`.
+  private func follow(to target: Int64, until isStopped: @Sendable () -> Bool) async throws {
+    for i in routes.indices {
+      while true {
+        do {
+          try await follow(i, to: target, until: isStopped)
+          break
+        } catch is Stopped {
+          await close()
+          return
+        } catch let error as WeirError where error.isRetriable {
+          // The sink lost records that it had taken; another one begins at the marker.
+          await close()
+          tell(error)
+          if isStopped() { return }
+          await environment.clock.sleep(nanoseconds: SinkPump.flushNanoseconds)
+        }
+      }
+    }
+  }
+
+  private func follow(_ i: Int, to target: Int64, until isStopped: @Sendable () -> Bool) async throws {
+    if let through = routes[i].through, through >= target { return }
+    var machine = SinkMachine(target: target, start: spec.start, collectedThrough: try await ledger.collectedThrough())
+    var action = machine.begin
+    while true {
+      switch action {
+      case .readMarker: action = machine.event(.markerRead(try await marker(routes[i].spec)))
+      case .readEntries(let after, let through): action = machine.event(.entriesRead(try await entries(i, after, through)))
+      case .publish(let entries):
+        try await publish(entries, i, until: isStopped)
+        action = machine.event(.published)
+      case .writeMarker(let through):
+        try await write(through, routes[i].spec)
+        routes[i].through = through
+        action = machine.event(.markerWritten)
+      case .done(let through):
+        routes[i].through = max(through, routes[i].through ?? 0)
+        return
+      }
+    }
+  }
+
+  private func entries(_ i: Int, _ after: Int64, _ through: Int64) async throws -> [LedgerEntry] {
+    do { return try await ledger.entries(after: after, through: through) } catch let error as WeirError where error.code == "ledger_collected" {
+      let route = routes[i].spec
+      throw WeirError(
+        "ledger_collected",
+        "the topic \(route.topic) has \(route.table) through entry \(after), and the entries behind it were collected by a worker that knew nothing of the topic",
+        advice: "Their rows are in the table. To go on with what the ledger still has, remove \(path(route)) from the lake.")
+    }
+  }
+
+  // MARK: Records
+
+  private func publish(_ entries: [LedgerEntry], _ i: Int, until isStopped: @Sendable () -> Bool) async throws {
+    let route = routes[i]
+    for entry in entries {
+      var first: Int64 = 0
+      for file in entry.files(of: route.spec.table) {
+        try await publish(file, route, entry: entry.number, first: first, until: isStopped)
+        first += file.rows
+      }
+    }
+    if buffered > 0 { try await flush(until: isStopped) }
+  }
+
+  private func publish(
+    _ file: DataFile, _ route: Route, entry: Int64, first: Int64, until isStopped: @Sendable () -> Bool
+  ) async throws {
+    guard let bytes = try await environment.lake.get(file.path) else {
+      throw WeirError("corrupt", "\(file.path): missing (entry \(entry) names it)", advice: "Restore it from a copy of the lake.")
+    }
+    let threads = environment.threads
+    let rows = route.rows
+    let reader = try await threads.run {
+      guard ContentHash(of: bytes).hex == file.hash else {
+        throw WeirError(
+          "corrupt", "\(file.path): its bytes are not those that entry \(entry) names", advice: "Restore it from a copy of the lake.")
+      }
+      return try ParquetReader(bytes, name: file.path)
+    }
+    var first = first
+    for number in 0..<reader.groups {
+      let group = try await threads.run { try rows.group(number, of: reader, file: file) }
+      for start in stride(from: 0, to: group.rows, by: SinkPump.chunkRows) {
+        let range = start..<min(group.rows, start + SinkPump.chunkRows)
+        let records = try await threads.run { [first] in try rows.records(group, range, entry: entry, first: first) }
+        try await send(records, to: route.spec.topic, until: isStopped)
+      }
+      first += Int64(group.rows)
+    }
+  }
+
+  private func send(_ records: [SinkRecord], to topic: String, until isStopped: @Sendable () -> Bool) async throws {
+    if isStopped() { throw Stopped() }
+    let sink = try self.sink ?? effects.make()
+    self.sink = sink
+    try await sink.send(records, to: topic)
+    buffered += records.reduce(0) { $0 + $1.byteCount }
+    if buffered >= SinkPump.bufferedMax { try await flush(until: isStopped) }
+  }
+
+  /// Waits as long as it takes.
+  private func flush(until isStopped: @Sendable () -> Bool) async throws {
+    guard let sink else { return }
+    let began = environment.clock.monotonicNanoseconds
+    while try await !sink.flush(within: SinkPump.flushNanoseconds) {
+      if isStopped() { throw Stopped() }
+      if environment.clock.monotonicNanoseconds - began > 10 * SinkPump.flushNanoseconds {
+        tell(
+          WeirError(
+            "kafka", "records for topics wait for their acknowledgement: are the sinks' brokers away?",
+            advice: "Nothing is lost: they are sent when the brokers are back. Reading stops when a topic is \(spec.behindMax) entries behind.",
+            isRetriable: true, fatalTo: .operation))
+      }
+    }
+    buffered = 0
+  }
+
+  private func tell(_ error: WeirError) {
+    let now = environment.clock.monotonicNanoseconds
+    if let toldAt, now - toldAt < SinkPump.tellNanoseconds { return }
+    toldAt = now
+    effects.tell(error)
+  }
+
+  private func close() async {
+    let old = sink
+    sink = nil
+    buffered = 0
+    await old?.close()
+  }
+
+  // MARK: Markers
+
+  private func path(_ route: KafkaSinkSpec.Route) -> String { ledger.layout.sinkMarker(table: route.table, topic: route.topic) }
+
+  private func marker(_ route: KafkaSinkSpec.Route) async throws -> Int64? {
+    guard let bytes = try await environment.lake.get(path(route)) else { return nil }
+    guard let value = try? JSONValue(parsing: bytes), let through = value["through"]?.int, let ledger = value["ledger"]?.string,
+      bytes == SinkPump.marker(ledger, through)
+    else {
+      throw WeirError(
+        "corrupt", "\(path(route)) is no marker of a topic", advice: "Remove it: the topic then begins at the oldest entry of the ledger.")
+    }
+    guard ledger == ledgerID else { return nil }
+    // Another worker may be ahead of what this one has read of the ledger, but nobody of the ledger itself.
+    if through > (await self.ledger.fold.number), through > (try await self.ledger.refresh()).number {
+      throw WeirError(
+        "topic_ahead",
+        "the topic \(route.topic) has \(route.table) through entry \(through), which this ledger does not have: the lake was restored from a copy",
+        advice:
+          "Entries with numbers that were published before would be taken for repeats. Name another topic, or remove \(path(route)) and have consumers begin anew.")
+    }
+    return through
+  }
+
+  private func write(_ through: Int64, _ route: KafkaSinkSpec.Route) async throws {
+    try await environment.lake.replace(NewObject(path: path(route), bytes: SinkPump.marker(ledgerID, through)))
+  }
+
+  /// With a hash: a digit that flips must not make rows be passed over.
+  private static func marker(_ ledger: String, _ through: Int64) -> [UInt8] {
+    let hash = ContentHash(of: Array("\(ledger) \(through)".utf8)).hex
+    return JSONValue.members(["ledger": .string(ledger), "through": .int(through), "sha256": .string(hash)]).bytes
+  }
+
+  /// Another worker publishes: how far is it?
+  private func look() async throws {
+    for i in routes.indices { routes[i].through = try await marker(routes[i].spec) ?? routes[i].through }
+  }
+}

@@ -1,0 +1,159 @@
+import WeirCore
+import WeirOperators
+import WeirProtocol
+
+/// What the schema ids of a pipeline's records stand for, for ever.
+///
+/// Law 3: decoding must be repeatable. So the first answer of the registry is **pinned**: created in the lake by put-if-absent, under
+/// the id, before any record is decoded with it. Whoever comes later (another worker, the next run, a replay over a copy of the
+/// directory, with or without a registry) goes by the pinned answer, also where it says that the id is unknown.
+///
+/// Bounds: ``schemasMax`` schemas in memory; ``unknownMax`` ids are pinned as unknown by one worker, so that garbage that
+/// looks like ids does not fill the lake.
+actor SchemaBook {
+  static let schemasMax = 1024
+  static let unknownMax = 256
+  /// A registry that was told of a schema just now may not know it on all its nodes yet.
+  private static let unknownTries = 3
+  private static let unknownRestNanoseconds: Int64 = 200_000_000
+  private static let restNanoseconds: Int64 = 250_000_000
+  private static let restMaxNanoseconds: Int64 = 2_000_000_000
+  private static let tellNanoseconds: Int64 = 30_000_000_000
+
+  private let environment: EngineEnvironment
+  private let effects: RegistryEnvironment
+  private let layout: LedgerLayout
+  private var known: [SchemaID: BlockSchemas.Resolved] = [:]
+  private var unknown = 0
+  private var toldAt: Int64?
+
+  /// nil for a plan whose records carry no ids.
+  init?(_ plan: Plan, environment: EngineEnvironment) {
+    guard plan.record.format?.isFramed == true, let effects = environment.registry else { return nil }
+    self.environment = environment
+    self.effects = effects
+    layout = LedgerLayout(pipeline: plan.pipeline)
+  }
+
+  /// The block with what its ids stand for. Waits while the registry is away, so nothing behind it is read either.
+  ///
+  /// - Returns: nil when `isStopped` ended the wait.
+  /// - Throws: what no waiting mends.
+  func resolve(_ raw: RawBlock, until isStopped: @Sendable () -> Bool) async throws -> RawBlock? {
+    let framing = SchemaFraming(raw)
+    var resolved: [BlockSchemas.Resolved] = []
+    for id in framing.ids {
+      guard let one = try await resolve(id, until: isStopped) else { return nil }
+      resolved.append(one)
+    }
+    var raw = raw
+    raw.schemas = framing.schemas(resolved)
+    return raw
+  }
+
+  private func resolve(_ id: SchemaID, until isStopped: @Sendable () -> Bool) async throws -> BlockSchemas.Resolved? {
+    if let one = known[id] { return one }
+    var rest = SchemaBook.restNanoseconds
+    while true {
+      do {
+        let one = try await pinned(id)
+        if known.count >= SchemaBook.schemasMax { known.removeAll() }
+        known[id] = one
+        return one
+      } catch let error as WeirError where error.isRetriable {
+        tell(error)
+        if isStopped() { return nil }
+        await environment.clock.sleep(nanoseconds: rest)
+        if isStopped() { return nil }
+        rest = min(2 * rest, SchemaBook.restMaxNanoseconds)
+      }
+    }
+  }
+
+  private func tell(_ error: WeirError) {
+    let now = environment.clock.monotonicNanoseconds
+    if let toldAt, now - toldAt < SchemaBook.tellNanoseconds { return }
+    toldAt = now
+    effects.tell(error)
+  }
+
+  // MARK: Pins
+
+  private func pinned(_ id: SchemaID) async throws -> BlockSchemas.Resolved {
+    let path = layout.schema(id.text)
+    if let bytes = try await environment.lake.get(path) {
+      try await environment.lake.sync(path)
+      return try SchemaPin.decode(bytes, id, path)
+    }
+    let schema = try await ask(id)
+    if schema == nil {
+      unknown += 1
+      if unknown > SchemaBook.unknownMax { return .unknown(id) }
+    }
+    let outcome = await environment.lake.putIfAbsent(NewObject(path: path, bytes: SchemaPin.encode(schema, id)))
+    if outcome == .created { return schema.map { .known(id, $0) } ?? .unknown(id) }
+    // Another worker's, or ours with the reply lost: what stands there counts.
+    guard let bytes = try await environment.lake.get(path) else {
+      throw WeirError("storage", "\(path) could not be written", isRetriable: true, fatalTo: .operation)
+    }
+    try await environment.lake.sync(path)
+    return try SchemaPin.decode(bytes, id, path)
+  }
+
+  private func ask(_ id: SchemaID) async throws -> RegisteredSchema? {
+    for attempt in 1...SchemaBook.unknownTries {
+      if let schema = try await effects.registry.schema(id) { return schema }
+      if attempt < SchemaBook.unknownTries, unknown < SchemaBook.unknownMax {
+        await environment.clock.sleep(nanoseconds: SchemaBook.unknownRestNanoseconds)
+      }
+    }
+    return nil
+  }
+}
+
+/// The file of a pinned answer: a JSON object with the hash of what it says.
+enum SchemaPin {
+  static func encode(_ schema: RegisteredSchema?, _ id: SchemaID) -> [UInt8] {
+    let answer = body(schema, id)
+    return JSONValue.members(["answer": answer, "sha256": .string(ContentHash(of: answer.bytes).hex)]).bytes
+  }
+
+  private static func body(_ schema: RegisteredSchema?, _ id: SchemaID) -> JSONValue {
+    guard let schema else { return .members(["id": .string(id.text), "unknown": .bool(true)]) }
+    return .members([
+      "id": .string(id.text), "type": .string(schema.type), "schema": .string(schema.schema),
+      "references": .array(schema.references.map { .members(["name": .string($0.name), "schema": .string($0.schema)]) }),
+    ])
+  }
+
+  /// Brings the pins of another lake into this one: what a repeated run went by.
+  static func copy(from: any ObjectStore, _ there: LedgerLayout, to lake: any ObjectStore, _ here: LedgerLayout) async throws {
+    for pin in try await from.list(there.schemas) {
+      guard let bytes = try await from.get(pin.path) else { continue }
+      let path = here.schemas + pin.path.dropFirst(there.schemas.count)
+      if case .unknown(let why) = await lake.putIfAbsent(NewObject(path: path, bytes: bytes)) {
+        throw WeirError("storage", "\(path) could not be written: \(why)", isRetriable: true, fatalTo: .worker)
+      }
+    }
+  }
+
+  static func isIntact(_ bytes: [UInt8]) -> Bool {
+    guard let value = try? JSONValue(parsing: bytes), let answer = value["answer"] else { return false }
+    return value["sha256"]?.string == ContentHash(of: answer.bytes).hex
+  }
+
+  static func decode(_ bytes: [UInt8], _ id: SchemaID, _ path: String) throws(WeirError) -> BlockSchemas.Resolved {
+    guard isIntact(bytes), let value = try? JSONValue(parsing: bytes), let answer = value["answer"], answer["id"]?.string == id.text else {
+      throw WeirError("corrupt", "\(path) is not the schema that was written there", advice: "Restore it from a copy of the lake.")
+    }
+    if answer["unknown"]?.bool == true { return .unknown(id) }
+    guard let type = answer["type"]?.string, let schema = answer["schema"]?.string else {
+      throw WeirError("corrupt", "\(path) holds no schema", advice: "Restore it from a copy of the lake.")
+    }
+    let references = answer["references"]?.array?.compactMap { item -> RegisteredSchema.Reference? in
+      guard let name = item["name"]?.string, let text = item["schema"]?.string else { return nil }
+      return .init(name: name, schema: text)
+    }
+    return .known(id, RegisteredSchema(type: type, schema: schema, references: references ?? []))
+  }
+}

@@ -1,0 +1,185 @@
+import WeirCore
+
+/// How records of one writer schema become the declared fields: made once a schema, run once a record.
+///
+/// Fields are found by their names, or by the path of names that they declare; what the writer has besides is skipped. A
+/// declared field that the writer does not have is null, and if it is required the schema cannot be used: so producers may add
+/// fields, and take away those that are not required.
+struct AvroProgram {
+  indirect enum Step {
+    case skip(type: Int)
+    /// Only in unions: the fields stay null.
+    case none
+    case read(field: Int, Conversion)
+    case record([Step])
+    case union([Step])
+    /// Only in unions: a branch that does not fit.
+    case reject(String)
+  }
+
+  /// From what stands in the record, to the column's type.
+  enum Conversion {
+    case boolean
+    /// int and long as they are.
+    case integer
+    case floatAsDouble, double, integerAsDouble
+    /// By how much to multiply.
+    case integerAsDecimal(Int128)
+    /// Big-endian two's complement; `fixed`: so many bytes, else with a length. From one scale to the other.
+    case decimal(fixed: Int?, scale: Int)
+    /// Times so many microseconds, or divided if negative.
+    case timestamp(Int64)
+    case days
+    case text
+    case textAsTimestamp
+    case symbol([String])
+    case uuid
+    case dateText
+    /// `fixed`, or bytes with a length, that are text.
+    case bytesAsText(fixed: Int?)
+  }
+
+  let schema: AvroSchema
+  let step: Step
+
+  /// Which fields are wanted below a place.
+  private final class Wanted {
+    var field: Int?
+    var members: [String: Wanted] = [:]
+    var isFound = false
+  }
+
+  /// - Throws: why no record of the schema can give the fields.
+  init(_ registered: RegisteredSchema, fields: [Field]) throws(SchemaError) {
+    guard registered.type == "AVRO" else { throw SchemaError("it is a schema of type \(registered.type), and the pipeline reads Avro") }
+    schema = try AvroSchema(registered)
+    let wanted = Wanted()
+    var leaves: [Wanted] = []
+    for (number, field) in fields.enumerated() {
+      var place = wanted
+      for name in field.path ?? [field.name] {
+        place.members[name] = place.members[name] ?? Wanted()
+        place = place.members[name]!
+      }
+      place.field = number
+      leaves.append(place)
+    }
+    var compiler = Compiler(schema: schema, fields: fields)
+    step = try compiler.top(schema.root, wanted)
+    for (field, leaf) in zip(fields, leaves) where field.required && !leaf.isFound {
+      throw SchemaError("it has no field \((field.path ?? [field.name]).joined(separator: ".")), which is required")
+    }
+  }
+
+  private struct Compiler {
+    let schema: AvroSchema
+    let fields: [Field]
+
+    mutating func top(_ type: Int, _ wanted: Wanted) throws(SchemaError) -> Step {
+      switch schema.nodes[type].kind {
+      case .record, .union: return try members(type, wanted, "the record")
+      default: throw SchemaError("a record is a \(schema.nodes[type].name) there, and not a record")
+      }
+    }
+
+    /// A record, or a union with records.
+    private mutating func members(_ type: Int, _ wanted: Wanted, _ place: String) throws(SchemaError) -> Step {
+      switch schema.nodes[type].kind {
+      case .record(let fields):
+        var steps: [Step] = []
+        for field in fields {
+          guard let below = wanted.members[field.name] else {
+            steps.append(.skip(type: field.type))
+            continue
+          }
+          steps.append(try self.field(field.type, below, place == "the record" ? field.name : "\(place).\(field.name)"))
+        }
+        return .record(steps)
+      case .union(let branches): return try union(branches, place) { compiler, type throws(SchemaError) in try compiler.members(type, wanted, place) }
+      case .null: return .none
+      default: throw SchemaError("\(place) is a \(schema.nodes[type].name) there, and not a record")
+      }
+    }
+
+    private mutating func field(_ type: Int, _ wanted: Wanted, _ place: String) throws(SchemaError) -> Step {
+      wanted.isFound = true
+      if let field = wanted.field {
+        guard wanted.members.isEmpty else { throw SchemaError("\(place) is declared as a field and as the way to one") }
+        return try leaf(type, field, place)
+      }
+      return try members(type, wanted, place)
+    }
+
+    private mutating func leaf(_ type: Int, _ field: Int, _ place: String) throws(SchemaError) -> Step {
+      switch schema.nodes[type].kind {
+      case .null: return .none
+      case .union(let branches): return try union(branches, place) { compiler, type throws(SchemaError) in try compiler.leaf(type, field, place) }
+      default:
+        guard let conversion = conversion(schema.nodes[type], fields[field]) else {
+          let declared = fields[field]
+          let hint = declared.type == .timestamp && declared.encoding == .natural ? "; declare timestamp_ms or the like for a plain number" : ""
+          throw SchemaError("\(place) is \(schema.nodes[type].name) there, which is no \(declared.type.name)\(hint)")
+        }
+        return .read(field: field, conversion)
+      }
+    }
+
+    /// Branches that do not fit are found out by the records that take them, unless none fits.
+    private mutating func union(
+      _ branches: [Int], _ place: String, _ branch: (inout Compiler, Int) throws(SchemaError) -> Step
+    ) throws(SchemaError) -> Step {
+      var steps: [Step] = []
+      var first: SchemaError?
+      var fits = false
+      for type in branches {
+        do {
+          steps.append(try branch(&self, type))
+          if case .null = schema.nodes[type].kind {} else { fits = true }
+        } catch {
+          first = first ?? error
+          steps.append(.reject(error.reason))
+        }
+      }
+      if !fits, let first { throw first }
+      return .union(steps)
+    }
+
+    private func conversion(_ node: AvroSchema.Node, _ field: Field) -> Conversion? {
+      switch (field.type, node.kind) {
+      case (.bool, .boolean): return .boolean
+      case (.int64, .int), (.int64, .long): return .integer
+      case (.double, .float): return .floatAsDouble
+      case (.double, .double): return .double
+      case (.double, .int), (.double, .long): return .integerAsDouble
+      case (.decimal(_, let scale), .int), (.decimal(_, let scale), .long): return .integerAsDecimal(FieldValues.powers[scale])
+      case (.decimal, .bytes), (.decimal, .fixed):
+        guard case .decimal(let scale)? = node.logical else { return nil }
+        return .decimal(fixed: AvroProgram.size(node), scale: scale)
+      case (.timestamp, .int), (.timestamp, .long): return timestamp(node, field)
+      case (.timestamp, .string): return field.encoding == .natural ? .textAsTimestamp : nil
+      case (.string, .string): return .text
+      case (.string, .symbols(let symbols)): return .symbol(symbols)
+      case (.string, .int): return node.logical == .date ? .dateText : nil
+      case (.string, .fixed), (.string, .bytes):
+        if node.logical == .uuid { return .uuid }
+        return node.logical == nil ? .bytesAsText(fixed: AvroProgram.size(node)) : nil
+      default: return nil
+      }
+    }
+
+    private func timestamp(_ node: AvroSchema.Node, _ field: Field) -> Conversion? {
+      switch (node.logical, field.encoding) {
+      case (.date?, _): .days
+      case (.timestamp(let unitsPerSecond)?, _): .timestamp(unitsPerSecond > 1_000_000 ? -(unitsPerSecond / 1_000_000) : 1_000_000 / unitsPerSecond)
+      case (nil, .seconds): .timestamp(1_000_000)
+      case (nil, .milliseconds): .timestamp(1000)
+      case (nil, .microseconds): .timestamp(1)
+      default: nil
+      }
+    }
+  }
+
+  private static func size(_ node: AvroSchema.Node) -> Int? {
+    if case .fixed(let size) = node.kind { size } else { nil }
+  }
+}

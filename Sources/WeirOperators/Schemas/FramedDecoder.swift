@@ -1,0 +1,152 @@
+import WeirCore
+
+/// Decodes blocks whose records carry the ids of schemas: deterministic, given what the ids stand for.
+///
+/// Serves one block at a time. Programs of schemas are kept, ``programsMax`` of them.
+public final class FramedDecoder {
+  /// Of one schema: how to decode its records, or why they cannot be.
+  private enum Program {
+    case avro(AvroProgram)
+    case json
+    case unusable(String)
+  }
+
+  private static let programsMax = 256
+
+  private let format: RecordFormat
+  private let fields: [Field]
+  private let json: RecordDecoder
+  private var run: AvroRun
+  private var programs: [SchemaID: Program] = [:]
+
+  public init(_ format: RecordFormat, fields: [Field]) {
+    self.format = format
+    self.fields = fields
+    json = RecordDecoder(fields: fields)
+    run = AvroRun(fields: fields)
+  }
+
+  deinit { run.destroy() }
+
+  /// - Precondition: the block's schemas are resolved.
+  public func decode(_ raw: RawBlock) -> DecodedBlock {
+    guard let schemas = raw.schemas else { preconditionFailure("a block whose schemas nobody resolved") }
+    let (offset, length) = RecordDecoder.frame(raw)
+    let programs = schemas.resolved.map(program)
+    var unusable: [Int: Rejection] = [:]
+    for row in 0..<offset.count where reason(row, schemas, programs) != nil {
+      let none = raw.details?.isTombstone(row) == true ? "the record has no value" : nil
+      unusable[row] = Rejection(stage: .schema, reason: none ?? reason(row, schemas, programs)!)
+    }
+    let bodies = (0..<offset.count).map { row in
+      unusable[row] == nil ? (offset[row] + UInt32(schemas.prefixes[row]), length[row] - UInt32(schemas.prefixes[row])) : (offset[row], 0)
+    }
+    var decoded = format == .avro
+      ? avro(raw, bodies, schemas, programs, unusable) : jsonBodies(raw, bodies, unusable)
+    // The record as received is what tables keep, not its body.
+    (decoded.raw, decoded.offset, decoded.length) = (raw, offset, length)
+    return decoded
+  }
+
+  private func reason(_ row: Int, _ schemas: BlockSchemas, _ programs: [Program]) -> String? {
+    guard schemas.places[row] >= 0 else { return "the record names no schema: neither a header __value_schema_id nor a first byte 0 with an id behind it" }
+    if case .unusable(let reason) = programs[Int(schemas.places[row])] { return reason }
+    return nil
+  }
+
+  private func program(_ resolved: BlockSchemas.Resolved) -> Program {
+    let id = resolved.id
+    if let known = programs[id] { return known }
+    if programs.count >= FramedDecoder.programsMax { programs.removeAll() }
+    let made: Program
+    switch resolved {
+    case .unknown: made = .unusable("schema \(id.text): the registry has none of this id")
+    case .known(_, let schema):
+      do {
+        made = format == .avro ? .avro(try AvroProgram(schema, fields: fields)) : .json
+        if format != .avro { try JSONSchemaCheck.check(schema, fields: fields) }
+      } catch {
+        programs[id] = .unusable("schema \(id.text): \(error.reason)")
+        return programs[id]!
+      }
+    }
+    programs[id] = made
+    return made
+  }
+
+  // MARK: JSON behind an id
+
+  /// Rows that are not usable are handed over as empty, and get their own reason.
+  private func jsonBodies(_ raw: RawBlock, _ bodies: [(UInt32, UInt32)], _ unusable: [Int: Rejection]) -> DecodedBlock {
+    var raw = raw
+    raw.framing = .spans(offset: bodies.map(\.0), length: bodies.map(\.1))
+    var decoded = json.decode(raw)
+    decoded.rejections = decoded.rejections.map { ($0.row, unusable[$0.row] ?? $0.rejection) }
+    return decoded
+  }
+
+  // MARK: Avro
+
+  private func avro(
+    _ raw: RawBlock, _ bodies: [(UInt32, UInt32)], _ schemas: BlockSchemas, _ programs: [Program], _ unusable: [Int: Rejection]
+  ) -> DecodedBlock {
+    let count = bodies.count
+    for i in run.sinks.indices { run.sinks[i].begin(rows: count) }
+    var valid = [Bool](repeating: true, count: count)
+    var rejections: [(row: Int, rejection: Rejection)] = []
+    let base = UnsafePointer(raw.text.base)
+    for row in 0..<count {
+      guard unusable[row] == nil, case .avro(let program) = programs[Int(schemas.places[row])] else {
+        valid[row] = false
+        if let rejection = unusable[row] { rejections.append((row, rejection)) }
+        continue
+      }
+      let start = base + Int(bodies[row].0)
+      do { try run.record(StringRef(start: start, count: Int(bodies[row].1)), program, row) } catch {
+        valid[row] = false
+        for i in run.sinks.indices { run.sinks[i].clear(row) }
+        let id = schemas.resolved[Int(schemas.places[row])].id
+        rejections.append((row, Rejection(stage: .decode, reason: "\(error.reason) (byte \(error.at - start), schema \(id.text))")))
+      }
+    }
+    let text = [raw.text as any AnyObject & Sendable]
+    let columns = run.sinks.indices.map { run.sinks[$0].finish(rows: count, text: text) }
+    return DecodedBlock(raw: raw, offset: [], length: [], columns: columns, valid: valid, rejections: rejections)
+  }
+}
+
+/// Whether records of a JSON Schema can be the declared fields. Only what the schema says plainly is looked at (`properties` with
+/// a `type`); each record is decoded by the declared types in any case.
+enum JSONSchemaCheck {
+  static func check(_ registered: RegisteredSchema, fields: [Field]) throws(SchemaError) {
+    guard registered.type == "JSON" else { throw SchemaError("it is a schema of type \(registered.type), and the pipeline reads JSON Schema") }
+    guard let schema = try? JSONValue(parsing: registered.schema.utf8) else { throw SchemaError("it is no JSON") }
+    let types = self.types(schema)
+    if !types.isEmpty, !types.contains("object") { throw SchemaError("a record is \(types.joined(separator: " or ")) there, and not an object") }
+    guard let properties = schema["properties"]?.members else { return }
+    for field in fields {
+      guard let property = properties.last(where: { $0.name == field.name })?.value else {
+        if field.required, schema["additionalProperties"]?.bool == false { throw SchemaError("it has no field \(field.name), which is required") }
+        continue
+      }
+      let there = self.types(property).filter { $0 != "null" }
+      let wanted = self.wanted(field)
+      if !there.isEmpty, !there.contains(where: wanted.contains) {
+        throw SchemaError("\(field.name) is \(there.joined(separator: " or ")) there, which is no \(field.type.name)")
+      }
+    }
+  }
+
+  private static func types(_ schema: JSONValue) -> [String] {
+    schema["type"]?.array?.compactMap(\.string) ?? schema["type"]?.string.map { [$0] } ?? []
+  }
+
+  private static func wanted(_ field: Field) -> [String] {
+    switch field.type {
+    case .bool: ["boolean"]
+    case .string, .binary: ["string"]
+    case .int64, .double, .decimal: ["integer", "number"]
+    case .timestamp: field.encoding == .natural ? ["string"] : ["integer", "number"]
+    }
+  }
+}

@@ -1,0 +1,124 @@
+import WeirCore
+
+/// A schema registry with Confluent's interface (theirs, Karapace, Apicurio's compatible one, Redpanda's).
+///
+/// Source: https://docs.confluent.io/platform/current/schema-registry/develop/api.html
+public struct ConfluentRegistry: SchemaRegistry {
+  /// Who we are, read anew for each request: a token may be renewed.
+  public enum Identity: Sendable {
+    case basic(user: @Sendable () throws -> String, password: @Sendable () throws -> String)
+    case bearer(@Sendable () throws -> String)
+  }
+
+  /// Schemas that one schema may refer to, directly or not.
+  public static let referencesMax = 64
+
+  private let url: String
+  private let identity: Identity?
+  private let transport: any HTTPTransport
+
+  /// - Parameter url: without a slash at its end.
+  public init(url: String, identity: Identity? = nil, transport: any HTTPTransport) {
+    self.url = url
+    self.identity = identity
+    self.transport = transport
+  }
+
+  public func schema(_ id: SchemaID) async throws -> RegisteredSchema? {
+    let path =
+      switch id {
+      case .number(let number): "/schemas/ids/\(number)"
+      case .guid(let guid): "/schemas/guids/\(guid)"
+      }
+    guard let answer = try await get(path) else { return nil }
+    var found = Found()
+    try await collect(answer, &found, path)
+    return RegisteredSchema(type: answer["schemaType"]?.string ?? "AVRO", schema: try text(answer, path), references: found.references)
+  }
+
+  private struct Found {
+    var references: [RegisteredSchema.Reference] = []
+    var seen: Set<String> = []
+  }
+
+  /// Those that a reference refers to come before it.
+  private func collect(_ answer: JSONValue, _ found: inout Found, _ path: String) async throws {
+    for reference in answer["references"]?.array ?? [] {
+      guard let name = reference["name"]?.string, let subject = reference["subject"]?.string, let version = reference["version"]?.int
+      else { throw broken(path) }
+      let place = "/subjects/\(ConfluentRegistry.escape(subject))/versions/\(version)"
+      guard found.seen.insert(place).inserted else { continue }
+      guard found.seen.count <= ConfluentRegistry.referencesMax else {
+        throw WeirError("registry", "\(url)\(path) refers to more than \(ConfluentRegistry.referencesMax) schemas")
+      }
+      guard let inner = try await get(place) else {
+        throw WeirError("registry", "\(url)\(place), which a schema refers to, is not there (any more)", advice: "Restore it in the registry.")
+      }
+      try await collect(inner, &found, place)
+      found.references.append(.init(name: name, schema: try text(inner, place)))
+    }
+  }
+
+  private func text(_ answer: JSONValue, _ path: String) throws -> String {
+    guard let text = answer["schema"]?.string else { throw broken(path) }
+    return text
+  }
+
+  private func broken(_ path: String) -> WeirError {
+    WeirError("registry", "\(url)\(path) answers, but not as a schema registry does", advice: "Check record.registry.url.")
+  }
+
+  // MARK: Requests
+
+  /// nil: there is no such schema.
+  private func get(_ path: String) async throws -> JSONValue? {
+    let response = try await transport.get(HTTPRequest(url: url + path, headers: try headers()))
+    let value = try? JSONValue(parsing: response.body)
+    switch response.status {
+    case 200:
+      guard let value else { throw broken(path) }
+      return value
+    // 404 alone is a path that the server does not have; these say which thing is not there.
+    case 404 where [40401, 40402, 40403].contains(value?["error_code"]?.int): return nil
+    case 404: throw broken(path)
+    case 401, 403:
+      throw WeirError(
+        "registry", "\(url)\(path) is refused (\(response.status))", advice: "Check record.registry: user and password, or token, and their rights.")
+    case 408, 429, 500...:
+      throw WeirError(
+        "registry", "\(url)\(path) ends with \(response.status)", advice: "It is tried again. Is the registry well?", isRetriable: true,
+        fatalTo: .operation)
+    default: throw WeirError("registry", "\(url)\(path) ends with \(response.status)", advice: "Check record.registry.url.")
+    }
+  }
+
+  private func headers() throws -> [HTTPRequest.Header] {
+    var headers = [HTTPRequest.Header("Accept", "application/vnd.schemaregistry.v1+json, application/json")]
+    switch identity {
+    case nil: break
+    case .bearer(let token)?: headers.append(.init("Authorization", "Bearer \(try token())"))
+    case .basic(let user, let password)?:
+      headers.append(.init("Authorization", "Basic \(ConfluentRegistry.base64(Array("\(try user()):\(try password())".utf8)))"))
+    }
+    return headers
+  }
+
+  /// A part of a path (RFC 3986).
+  static func escape(_ text: String) -> String {
+    let plain = Set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~".utf8)
+    return String(
+      decoding: text.utf8.flatMap { plain.contains($0) ? [$0] : Array("%\(RecordHeaders.hex([$0]).uppercased())".utf8) }, as: UTF8.self)
+  }
+
+  /// RFC 4648, section 4.
+  static func base64(_ bytes: [UInt8]) -> String {
+    let digits = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+    var out: [UInt8] = []
+    for start in stride(from: 0, to: bytes.count, by: 3) {
+      let part = bytes[start..<min(bytes.count, start + 3)]
+      let bits = (0..<3).reduce(UInt32(0)) { $0 << 8 | ($1 < part.count ? UInt32(part[start + $1]) : 0) }
+      for i in 0..<4 { out.append(i <= part.count ? digits[Int(bits >> UInt32(18 - 6 * i) & 63)] : UInt8(ascii: "=")) }
+    }
+    return String(decoding: out, as: UTF8.self)
+  }
+}

@@ -1,0 +1,75 @@
+import WeirCore
+import WeirOperators
+import Yams
+
+/// `record: {format, registry}`, and fields with a path.
+extension PipelineLoader {
+  func format(_ members: [String: Node], _ node: Node) -> (RecordFormat?, RegistrySpec?) {
+    let word = members["format"].flatMap {
+      reader.choice($0, "record.format", RecordFormat.allCases.map(\.rawValue), later: ["csv", "protobuf", "text", "raw"])
+    }
+    let format = word.flatMap(RecordFormat.init) ?? .json
+    let registry = members["registry"].flatMap(registry)
+    if format.isFramed, members["registry"] == nil {
+      reader.report("record.format \(format.rawValue) needs record.registry, where schemas are found", "missing_key", at: members["format"])
+    }
+    if !format.isFramed, members["registry"] != nil, word != nil || members["format"] == nil {
+      reader.report("record.registry: records of format json carry no schema", "bad_value", at: members["registry"])
+    }
+    // JSON is told by nothing, as before there was anything else: ledgers keep their plans.
+    return (format == .json ? nil : format, registry)
+  }
+
+  private func registry(_ node: Node) -> RegistrySpec? {
+    let what = "record.registry"
+    let members = reader.mapping(node, what, keys: ["url", "user", "password", "token", "tls"])
+    guard let at = reader.required(members, "url", of: what, at: node), let url = text(at, "\(what).url") else { return nil }
+    guard url.hasPrefix("http://") || url.hasPrefix("https://"), url.split(separator: "/").count >= 2 else {
+      reader.report("\(what).url: \(url) is no address: http://host:8081", "bad_value", at: at)
+      return nil
+    }
+    guard !url.contains("@") else {
+      reader.report("\(what).url: a secret does not stand in the pipeline file: user: {env: NAME}, password: {env: NAME}", "bad_value", at: at)
+      return nil
+    }
+    var spec = RegistrySpec(url: url.hasSuffix("/") ? String(url.dropLast()) : url)
+    spec.tls = members["tls"].map { tls($0, "\(what).tls") }
+    spec.identity = identity(members, what, node)
+    return spec
+  }
+
+  private func identity(_ members: [String: Node], _ what: String, _ node: Node) -> RegistrySpec.Identity? {
+    if let token = members["token"] {
+      if members["user"] != nil { reader.report("\(what): either user and password, or token", "bad_value", at: token) }
+      return secret(token, "\(what).token").map { .bearer($0) }
+    }
+    guard members["user"] != nil || members["password"] != nil else { return nil }
+    guard let user = reader.required(members, "user", of: what, at: node), let password = reader.required(members, "password", of: what, at: node)
+    else { return nil }
+    guard let user = secret(user, "\(what).user"), let password = secret(password, "\(what).password") else { return nil }
+    return .basic(user: user, password: password)
+  }
+
+  /// Each place of a record is one field, and nothing stands below one.
+  func checkPaths(_ node: Node) {
+    let paths = fields.map { $0.path ?? [$0.name] }
+    for (number, path) in paths.enumerated() {
+      guard fields[number].path != nil || fields.contains(where: { $0.path != nil }) else { continue }
+      guard let other = paths.prefix(number).firstIndex(where: { $0.starts(with: path) || path.starts(with: $0) }) else { continue }
+      let text = "\(path.joined(separator: ".")) and \(paths[other].joined(separator: "."))"
+      reader.report("record.fields: \(fields[other].name) and \(fields[number].name) stand in each other's place: \(text)", "bad_value", at: node)
+    }
+  }
+
+  /// `TYPE`, or `{type: TYPE, path: a.b.c}`.
+  func field(_ name: String, _ node: Node, _ format: RecordFormat?) -> (text: String, at: Node, path: [String]?)? {
+    guard node.mapping != nil else { return reader.string(node, "field \(name)").map { ($0, node, nil) } }
+    let members = reader.mapping(node, "field \(name)", keys: ["type", "path"])
+    guard let at = reader.required(members, "type", of: "field \(name)", at: node), let text = reader.string(at, "field \(name)") else { return nil }
+    guard let place = members["path"], let path = reader.string(place, "field \(name).path") else { return (text, at, nil) }
+    if format != .avro { reader.report("field \(name): not yet: path with format \((format ?? .json).rawValue)", "not_yet", at: place) }
+    let names = path.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
+    if names.contains("") { reader.report("field \(name).path: \(path) is no path: names with dots between", "bad_value", at: place) }
+    return (text, at, names == [name] ? nil : names)
+  }
+}

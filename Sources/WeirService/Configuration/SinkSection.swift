@@ -1,0 +1,70 @@
+import WeirCore
+import WeirKafka
+import WeirOperators
+import Yams
+
+/// `sinks: {kafka: …}`.
+extension PipelineLoader {
+  private static let keys = [
+    "brokers", "topics", "start", "compression", "partitioner", "behind", "tls", "sasl", "options",
+  ]
+
+  func sinks(_ node: Node, _ plan: Plan) -> KafkaSinkSpec? {
+    let members = reader.mapping(node, "sinks", keys: ["kafka"])
+    guard let kafka = reader.required(members, "kafka", of: "sinks", at: node) else { return nil }
+    return kafkaSink(kafka, plan)
+  }
+
+  private func kafkaSink(_ node: Node, _ plan: Plan) -> KafkaSinkSpec? {
+    let what = "sinks.kafka"
+    let members = reader.mapping(node, what, keys: PipelineLoader.keys)
+    if plan.source.kafka == nil { _ = reader.required(members, "brokers", of: what, at: node) }
+    guard let topics = reader.required(members, "topics", of: what, at: node) else { return nil }
+    var spec = KafkaSinkSpec(
+      brokers: members["brokers"].flatMap { brokerList($0, "\(what).brokers") }, routes: routes(topics, "\(what).topics", plan))
+    if let start = members["start"] { spec.start = choice(start, "\(what).start") ?? spec.start }
+    if let compression = members["compression"] { spec.compression = choice(compression, "\(what).compression") ?? spec.compression }
+    if let rule = members["partitioner"] { spec.partitioner = choice(rule, "\(what).partitioner") ?? spec.partitioner }
+    if let behind = members["behind"], let text = reader.string(behind, "\(what).behind") {
+      if let count = Int64(text), count > 0, count <= 1_000_000 {
+        spec.behindMax = count
+      } else {
+        reader.report("\(what).behind: \(text) is no number of ledger entries from 1 to 1000000", "bad_value", at: behind)
+      }
+    }
+    spec.tls = members["tls"].map { tls($0, "\(what).tls") }
+    spec.sasl = members["sasl"].flatMap { sasl($0, "\(what).sasl") }
+    let options = members["options"].map { reader.named($0, "\(what).options") } ?? []
+    for (name, _, value) in options {
+      spec.options[name] = reader.string(value, "\(what).options.\(name)")
+    }
+    return spec
+  }
+
+  private func choice<T: RawRepresentable & CaseIterable>(_ node: Node, _ what: String) -> T? where T.RawValue == String {
+    reader.choice(node, what, T.allCases.map(\.rawValue)).flatMap(T.init)
+  }
+
+  /// `{gold/NAME: TOPIC, late/NAME: TOPIC, quarantine: TOPIC}`
+  private func routes(_ node: Node, _ what: String, _ plan: Plan) -> [KafkaSinkSpec.Route] {
+    let quarantine = "quarantine/\(plan.source.stream)"
+    let tables = tableSchemas(plan).map(\.table).filter { !$0.hasPrefix("bronze/") && !$0.hasPrefix("silver/") && $0 != quarantine }
+    var routes: [KafkaSinkSpec.Route] = []
+    for (name, key, value) in reader.named(node, what) {
+      guard let topic = reader.string(value, "\(what).\(name)") else { continue }
+      let isDeadLetters = name == "quarantine" || name == quarantine
+      if !isDeadLetters, !tables.contains(name) {
+        reader.report(
+          "\(what): there is no table \(name) that can go to a topic: gold/NAME, late/NAME or quarantine", "unknown_table", at: key,
+          suggestion: nearestName(name, in: tables + ["quarantine"]))
+      } else if !PipelineLoader.isTopic(topic) {
+        reader.report("\(what).\(name): \(topic) is no name of a topic", "bad_name", at: value)
+      } else if plan.source.kafka?.reads(topic) == true {
+        reader.report("\(what).\(name): the pipeline reads the topic \(topic) itself", "bad_value", at: value)
+      }
+      routes.append(.init(table: isDeadLetters ? quarantine : name, topic: topic))
+    }
+    if routes.isEmpty { reader.report("\(what) names no table", "missing_key", at: node) }
+    return routes.sorted { $0.table < $1.table }
+  }
+}

@@ -1,0 +1,140 @@
+import Testing
+import WeirCore
+
+@testable import WeirOperators
+
+/// Avro against hostile bytes and schemas; equality with another reader is `Scripts/endtoend/interop.py`'s.
+struct AvroTests {
+  static let schema = """
+    {"type": "record", "name": "R", "fields": [
+      {"name": "id", "type": "string"}, {"name": "n", "type": ["null", "long"]},
+      {"name": "list", "type": {"type": "array", "items": {"type": "map", "values": "R2"}}},
+      {"name": "amount", "type": {"type": "bytes", "logicalType": "decimal", "precision": 12, "scale": 2}},
+      {"name": "t", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+      {"name": "next", "type": ["null", "R"]}]}
+    """.replacing("\"R2\"", with: #"{"type": "fixed", "name": "R2", "size": 2}"#)
+  static let fields = [
+    Field(name: "id", type: .string, required: true), Field(name: "n", type: .int64),
+    Field(name: "amount", type: .decimal(precision: 12, scale: 2)), Field(name: "t", type: .timestamp),
+    Field(name: "next_id", type: .string, path: ["next", "id"]),
+  ]
+
+  /// id "ab", n 5, list of one map of one, amount 2.56, t 1 ms, a next one with id "c" and nothing else.
+  static let inner: [UInt8] = [2, 0x63, 0, 0, 0, 0, 0]
+  static let record: [UInt8] = [4, 0x61, 0x62, 2, 10, 2, 2, 2, 0x6B, 1, 2, 0, 0, 4, 1, 0, 2, 2] + inner
+
+  static func block(_ records: [[UInt8]], schema: String = Self.schema) -> RawBlock {
+    var raw = RawBlock(records: records.map { [0, 0, 0, 0, 7] + $0 })
+    raw.schemas = SchemaFraming(raw).schemas([.known(.number(7), RegisteredSchema(type: "AVRO", schema: schema))])
+    return raw
+  }
+
+  static func rows(_ block: DecodedBlock) -> [[Literal]] { (0..<block.count).map { row in block.columns.map { $0.literal(row) } } }
+
+  @Test func `a record becomes its fields, and the table keeps it as received`() throws {
+    let decoded = FramedDecoder(.avro, fields: Self.fields).decode(Self.block([Self.record]))
+    #expect(decoded.rejections.map(\.rejection.reason) == [])
+    #expect(Self.rows(decoded) == [[.string("ab"), .int64(5), .decimal(256, precision: 12, scale: 2), .timestamp(1000), .string("c")]])
+    #expect(decoded.offset == [0] && Int(decoded.length[0]) == Self.record.count + 5)
+  }
+
+  @Test func `every truncation is rejected, and no flipped bit does harm`() {
+    let decoder = FramedDecoder(.avro, fields: Self.fields)
+    let cut = decoder.decode(Self.block((0..<Self.record.count).map { Array(Self.record.prefix($0)) }))
+    #expect(cut.valid.allSatisfy { !$0 })
+    var flipped: [[UInt8]] = []
+    for byte in Self.record.indices {
+      for bit in 0..<8 {
+        var record = Self.record
+        record[byte] ^= 1 << bit
+        flipped.append(record)
+      }
+    }
+    let decoded = decoder.decode(Self.block(flipped))
+    #expect(decoded.count == flipped.count && decoded.valid.contains(false) && decoded.valid.contains(true))
+    #expect(decoded.rejections.map(\.row) == decoded.valid.indices.filter { !decoded.valid[$0] })
+  }
+
+  @Test func `a rejected record leaves nothing in its row`() {
+    let decoded = FramedDecoder(.avro, fields: Self.fields).decode(Self.block([Self.record + [0], Self.record]))
+    #expect(Self.rows(decoded)[0].allSatisfy { $0 == .null })
+    #expect(decoded.rejections.first?.rejection.reason.contains("1 bytes behind the record") == true)
+  }
+
+  @Test func `rows do not depend on where a block begins`() {
+    var random: UInt64 = 1
+    let records = (0..<200).map { _ -> [UInt8] in
+      random = random &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      var record = Self.record
+      record[Int(random >> 33) % record.count] ^= UInt8(truncatingIfNeeded: random >> 40)
+      return record
+    }
+    let whole = FramedDecoder(.avro, fields: Self.fields).decode(Self.block(records))
+    let parts = [0..<1, 1..<77, 77..<200].map { FramedDecoder(.avro, fields: Self.fields).decode(Self.block(Array(records[$0]))) }
+    #expect(Self.rows(whole) == parts.flatMap(Self.rows))
+    #expect(whole.rejections.map(\.rejection) == parts.flatMap { $0.rejections.map(\.rejection) })
+  }
+
+  @Test func `a list of a trillion nulls and a record nested without an end take no time and no stack`() {
+    let nulls = #"{"type": "record", "name": "N", "fields": [{"name": "z", "type": {"type": "array", "items": "null"}}, {"name": "id", "type": "string"}]}"#
+    let many: [UInt8] = [0x80, 0xC0, 0xA8, 0xCA, 0x9A, 0x3A, 0, 2, 0x61]
+    let field = [Field(name: "id", type: .string, required: true)]
+    let decoded = FramedDecoder(.avro, fields: field).decode(Self.block([many], schema: nulls))
+    #expect(Self.rows(decoded) == [[.string("a")]])
+    let deep = #"{"type": "record", "name": "D", "fields": [{"name": "id", "type": "string"}, {"name": "d", "type": ["null", "D"]}]}"#
+    let nested = [[UInt8]](repeating: [2, 0x61, 2], count: 100_000).flatMap { $0 }
+    let rejected = FramedDecoder(.avro, fields: field).decode(Self.block([nested], schema: deep))
+    #expect(rejected.rejections.first?.rejection.reason.contains("nested too deep") == true)
+  }
+
+  @Test func `schemas that cannot give the fields are told by what is wrong`() {
+    func reason(_ schema: String, _ fields: [Field], type: String = "AVRO") -> String {
+      do {
+        _ = try AvroProgram(RegisteredSchema(type: type, schema: schema), fields: fields)
+        return ""
+      } catch { return error.reason }
+    }
+    func record(_ type: String) -> String { #"{"type": "record", "name": "R", "fields": [{"name": "a", "type": \#(type)}]}"# }
+    let long = [Field(name: "a", type: .int64)]
+    #expect(reason(record(#""long""#), long) == "")
+    #expect(reason(record(#"["null", "string", "int"]"#), long) == "", "some branches fit")
+    #expect(reason(record(#""string""#), long) == "a is string there, which is no int64")
+    #expect(reason(record(#"["null", "string"]"#), long).contains("a is string there"))
+    #expect(reason(record(#""Nobody""#), long) == "the schema has no type Nobody")
+    #expect(reason(record(#""long""#), [Field(name: "b", type: .int64, required: true)]) == "it has no field b, which is required")
+    #expect(reason(record(#""long""#), [Field(name: "b", type: .int64)]) == "", "what is not required may be missing")
+    #expect(reason(record(#""long""#), [Field(name: "a", type: .timestamp)]).contains("declare timestamp_ms"))
+    #expect(reason("{", long).contains("no type {"))
+    #expect(reason(#""string""#, long).contains("not a record"))
+    #expect(reason("{}", long, type: "JSON").contains("type JSON"))
+    #expect(reason(String(repeating: "[", count: 400) + String(repeating: "]", count: 400), long) == "the schema is nested too deep")
+  }
+
+  @Test func `ids are found in both places and both forms, the header first`() {
+    let text = "0102030405060708090a0b0c0d0e0f10"
+    var raw = RawBlock(records: [[0, 0, 1, 0, 2, 9], [1] + Array(1...16) + [9], [9, 9], [0, 0, 0, 0, 1]])
+    raw.details = RecordDetails(
+      shard: "t/0", positions: [0, 1, 2, 3], arrivals: [0, 0, 0, 0], isAppendTime: false, keyOffset: [0, 0, 0, 0], keyLength: [-1, -1, -1, -1],
+      headers: [nil, nil, #"[["__value_schema_id",{"hex":"01\#(text)"}]]"#, #"[["other","x"]]"#])
+    let framing = SchemaFraming(raw)
+    let guid = SchemaID.guid("01020304-0506-0708-090a-0b0c0d0e0f10")
+    #expect(framing.ids == [.number(65_538), guid, .number(1)])
+    let schemas = framing.schemas([])
+    #expect(schemas.places == [0, 1, 1, 2] && schemas.prefixes == [5, 17, 0, 5])
+  }
+
+  @Test func `a JSON Schema is compared where it says plainly what a field is`() {
+    func reason(_ schema: String, _ field: Field) -> String {
+      do {
+        try JSONSchemaCheck.check(RegisteredSchema(type: "JSON", schema: schema), fields: [field])
+        return ""
+      } catch { return error.reason }
+    }
+    let number = Field(name: "a", type: .int64, required: true)
+    #expect(reason(#"{"properties": {"a": {"type": ["integer", "null"]}}}"#, number) == "")
+    #expect(reason(#"{"properties": {"a": {"type": "string"}}}"#, number) == "a is string there, which is no int64")
+    #expect(reason(#"{"properties": {}, "additionalProperties": false}"#, number) == "it has no field a, which is required")
+    #expect(reason(##"{"properties": {"a": {"$ref": "#/x"}}}"##, number) == "")
+    #expect(reason(#"{"type": "array"}"#, number).contains("not an object"))
+  }
+}
