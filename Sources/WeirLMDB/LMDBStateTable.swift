@@ -116,11 +116,15 @@ public final class LMDBStateTable: StateTable {
       try environment.write { transaction in
         var ahead: Set<[UInt8]> = []
         let prefix = Array(batch.table.utf8) + [0]
+        // A removal needs pages too: a map that is full is made larger and all of it done again, by whoever began the transaction.
+        var removal: Int32 = 0
         var code = LMDBStateTable.forEach(transaction, environment.rows, prefix: prefix) { cursor, key, value in
           guard LMDBStateTable.isBeyond(value, batch) else { return true }
           ahead.insert(LMDBEnvironment.bytes(key))
-          return mdb_cursor_del(cursor, 0) == 0
+          removal = mdb_cursor_del(cursor, 0)
+          return removal == 0
         }
+        if removal != 0 { code = removal }
         guard code == 0, !ahead.isEmpty else { return code }
         var skipped = 0
         code = LMDBStateTable.put(transaction, environment.rows, batch, &skipped, only: ahead)
@@ -208,9 +212,12 @@ public final class LMDBStateTable: StateTable {
     try await thread.run { [environment] in
       for table in tables {
         try environment.write { transaction in
-          LMDBStateTable.forEach(transaction, environment.rows, prefix: Array(table.utf8) + [0]) { cursor, _, _ in
-            mdb_cursor_del(cursor, 0) == 0
+          var removal: Int32 = 0
+          let code = LMDBStateTable.forEach(transaction, environment.rows, prefix: Array(table.utf8) + [0]) { cursor, _, _ in
+            removal = mdb_cursor_del(cursor, 0)
+            return removal == 0
           }
+          return removal != 0 ? removal : code
         }
       }
     }
