@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Makes a disordered stream, for Deploy/Pipelines/synthetic.yaml, that holds whatever may go wrong in one.
 
-    make_synthetic.py [--seed 1] [--n 50000] [--out -]
+    make_synthetic.py [--seed 1] [--n 50000] [--even] [--out -]
 
-One NDJSON line an event: id, user (the key), t (ms), kind, amount, n, x, flag, note. The same bytes for the same seed and n. In it, at rates at which thousands of lines hold some of each:
+One NDJSON line an event: id, user (the key), t (ms), kind, amount, n, x, flag, note. The same bytes for the same options. A few of the
+users have most of the events; with --even all have about as many. In it, at rates at which thousands of lines hold some of each:
 - event times that start before 1970 and pass it, and jump ahead by more than windows and horizons; disorder within the bound,
   beyond it, and beyond any lateness; single events far in the future, for the guard
 - re-sent events, within the dedup horizon and long after it; changed ones under an old id; the same id under another key; no id
@@ -32,9 +33,9 @@ TEXTS = ["", "plain", "tab\tand\nline", 'quote " and \\ backslash', "/slash", "Ã
 
 
 class Stream:
-    def __init__(self, seed, n):
+    def __init__(self, seed, n, is_even=False):
         self.random = random.Random(seed)
-        self.n = n
+        self.n, self.is_even = n, is_even
         self.now = START_MS                     # the newest regular event time
         self.sent = []                          # lines that may be sent again
 
@@ -60,7 +61,7 @@ class Stream:
         r = self.random
         event = {
             "id": f"e{i:07d}",
-            "user": f"u{int(r.paretovariate(0.7)) % USERS}",
+            "user": f"u{r.randrange(USERS) if self.is_even else int(r.paretovariate(0.7)) % USERS}",
             "t": self.time(),
             "kind": r.choice(KINDS),
             "amount": r.choice([r.randrange(10_000_000) / 100, r.randrange(-900, 1000) / 100, 0]),
@@ -188,9 +189,10 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     arguments.add_argument("--seed", type=int, default=1)
     arguments.add_argument("--n", type=int, default=50_000, help="lines")
+    arguments.add_argument("--even", action="store_true", help="no user has more events than others")
     arguments.add_argument("--out", default="-")
     a = arguments.parse_args()
-    stream = Stream(a.seed, a.n)
+    stream = Stream(a.seed, a.n, a.even)
     out = sys.stdout.buffer if a.out == "-" else open(a.out, "wb")
     lines = list(stream.lines())
     ends = [b"\r\n" if stream.chance(0.01) else b"\n" for _ in lines]

@@ -195,10 +195,22 @@ def _nobody_stays():
             worker.kill()
 
 
+_counted = {}       # of each lake: entries that were read, and the records that they count
+
+
 def committed(job):
-    """Records that the ledger counts."""
-    totals = common.tables.totals(job.entries())
-    return totals[2] if totals else 0
+    """Records that the ledger counts. Each entry is read once: it never changes."""
+    number, records = _counted.get(job.lake, (0, 0))
+    while True:
+        try:
+            with open(os.path.join(job.lake, "_weir", job.name, "ledger", f"{number:020}.json")) as f:
+                entry = json.load(f)
+        except FileNotFoundError:
+            break
+        records += sum(lane["counts"][bucket] for lane in entry["lanes"] for bucket in common.tables.BUCKETS)
+        number += 1
+    _counted[job.lake] = number, records
+    return records
 
 
 def wait(what, test, seconds=60):

@@ -13,7 +13,10 @@ from broker import Broker, Worker
 
 SECONDS, SECONDS_QUICK = 600, 60
 RATE, RATE_QUICK = 5_000, 1_200     # events a second
-TICK = 0.25                 # seconds from batch to batch: compressed, the mock broker keeps those of a minute and a half at least
+# Seconds from batch to batch. Each goes out at once, so that a batch of a partition holds some hundred events and compresses well: of
+# events that lie evenly the mock broker then keeps those of four minutes.
+TICK = 0.5
+PATIENCE = 60               # seconds of events that wait for a commit, behind which nobody is disturbed before some were committed
 WORKERS_MAX = 4
 PARTITIONS = 12
 TOPIC = f"chaos-{os.getpid()}"
@@ -69,39 +72,61 @@ class Fleet:
         self.random.choice([self.kill, self.stop, self.sleep])()
 
 
+class Events(threading.Thread):
+    """Sends the stream at its rate, beside everything else."""
+
+    def __init__(self, stream, rate):
+        super().__init__(daemon=True)
+        self.stream, self.rate, self.failed = stream, rate, []
+
+    def run(self):
+        began, first = time.monotonic(), self.stream.at
+        try:
+            while not self.stream.is_done:
+                due = first + int((time.monotonic() - began) * self.rate)
+                self.stream.send(max(0, due - self.stream.at))
+                time.sleep(TICK)
+        except Exception as e:
+            self.failed.append(str(e))
+
+
+def disturb(fleet, job, events):
+    """Until all events are sent. Seconds of events that waited for a commit at most, and how often the fleet was left in peace."""
+    most, rests = 0, 0
+    while events.is_alive():
+        time.sleep(fleet.random.uniform(0.5, 5))
+        waiting = (len(events.stream.records) - broker.committed(job)) / events.rate
+        most = max(most, waiting)
+        if waiting < PATIENCE or not fleet.running:
+            fleet.step()
+        else:
+            rests += 1
+            fleet.wake()
+    return most, rests
+
+
 def chaos(suite):
     """After chaos: each event once in bronze, silver, gold, quarantine and state, the ledger's sums right"""
     seconds, rate = (SECONDS_QUICK, RATE_QUICK) if suite.quick else (SECONDS, RATE)
     with Broker({TOPIC: PARTITIONS}) as b:
         job = common.Job(suite, suite.path("job"), "synthetic", [], change=kafka.live(TOPIC, options={}))
-        stream = kafka.Stream(suite, job, b.address, TOPIC, seconds * rate)
-        stream.producer = broker.Producer(b.address, **{"compression.type": "zstd"})
+        stream = kafka.Stream(suite, job, b.address, TOPIC, seconds * rate, even=True)
+        stream.producer = broker.Producer(b.address, **{"compression.type": "zstd", "linger.ms": 1000})
         stream.send(rate)
-        fleet = Fleet(suite, job, b.address)
-        failed = []
-
-        def produce():
-            began, first = time.monotonic(), stream.at
-            try:
-                while not stream.is_done:
-                    due = first + int((time.monotonic() - began) * rate)
-                    stream.send(max(0, due - stream.at))
-                    time.sleep(TICK)
-            except Exception as e:
-                failed.append(str(e))
-        thread = threading.Thread(target=produce, daemon=True)
-        thread.start()
-        while thread.is_alive():
-            time.sleep(fleet.random.uniform(0.5, 5))
-            fleet.step()
+        began = time.monotonic()
+        fleet, events = Fleet(suite, job, b.address), Events(stream, rate)
+        events.start()
+        most, rests = disturb(fleet, job, events)
+        took = time.monotonic() - began
         fleet.wake(everybody=True)
         fleet.start()
         # What the broker dropped after it was committed is no loss; what before, the workers tell as a gap.
         stream.producer.bytes = {}
         faults = kafka.finish(job, stream, [w for w in fleet.running if w.is_running], seconds=300, partitions=PARTITIONS)
         gaps = [e for w in fleet.everybody for e in w.saw("gap")]
-        faults += failed + fleet.faults + [f"the broker trimmed what was not committed, the run shows nothing: {g}" for g in gaps]
+        faults += events.failed + fleet.faults + [f"the broker trimmed what was not committed, the run shows nothing: {g}" for g in gaps]
         suite.claim(f"{chaos.__doc__} ({len(stream.records):,} events, {fleet.done})", faults)
+        suite.note(f"sent in {took:.0f} s; at most {most:.1f} s of events waited for a commit; left in peace {rests} times")
         troubles = [e["code"] for w in fleet.everybody for e in w.saw("trouble")]
         suite.note(f"{len(job.entries())} entries; troubles told: { {c: troubles.count(c) for c in sorted(set(troubles))} }")
 

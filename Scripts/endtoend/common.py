@@ -148,11 +148,11 @@ def wikipedia():
     return os.path.normpath(WIKIPEDIA) if os.path.exists(WIKIPEDIA) else None
 
 
-def synthetic(seed=1, n=50_000):
-    out = os.path.join(WORK, f"synthetic-{seed}-{n}.ndjson")
+def synthetic(seed=1, n=50_000, even=False):
+    out = os.path.join(WORK, f"synthetic-{seed}-{n}{'-even' if even else ''}.ndjson")
     os.makedirs(WORK, exist_ok=True)
     script = os.path.join(ROOT, "Scripts", "make_synthetic.py")
-    subprocess.run([sys.executable, script, "--seed", str(seed), "--n", str(n), "--out", out], check=True)
+    subprocess.run([sys.executable, script, "--seed", str(seed), "--n", str(n), "--out", out, *(["--even"] if even else [])], check=True)
     return out
 
 

@@ -33,18 +33,18 @@ def live(topic, **more):
     return change
 
 
-def lines(seed, n):
-    with open(common.synthetic(seed, n), "rb") as f:
+def lines(seed, n, even=False):
+    with open(common.synthetic(seed, n, even), "rb") as f:
         return f.read().split(b"\n")
 
 
 class Stream:
     """Synthetic events on their way to a topic: keyed by user, stamped with a clock that goes with their times."""
 
-    def __init__(self, suite, job, address, topic=TOPIC, n=None):
+    def __init__(self, suite, job, address, topic=TOPIC, n=None, even=False):
         self.fields = pipelines.load(job.pipeline).fields
         self.topic = topic
-        self.lines = lines(suite.arguments.seed, n or (RECORDS_QUICK if suite.quick else RECORDS))
+        self.lines = lines(suite.arguments.seed, n or (RECORDS_QUICK if suite.quick else RECORDS), even)
         self.producer = Producer(address)
         self.at = 0
 

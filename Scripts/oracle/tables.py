@@ -40,11 +40,15 @@ def entries(lake, pipeline):
     return out
 
 
+# Where each record ends in.
+BUCKETS = ("accepted", "duplicate", "filtered", "quarantined")
+
+
 def totals(entries):
     """(buckets, {gold table: window counts}, records) over all entries, or None if some were collected."""
     if not entries or [e["number"] for e in entries] != list(range(len(entries))):
         return None
-    buckets = dict.fromkeys(("accepted", "duplicate", "filtered", "quarantined"), 0)
+    buckets = dict.fromkeys(BUCKETS, 0)
     windows = {}
     for entry in entries:
         for lane in entry["lanes"]:

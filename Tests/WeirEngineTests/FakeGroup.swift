@@ -13,6 +13,8 @@ final class FakeTopic: Sendable {
 
   let shards: Mutex<[String: Shard]>
   let followed = Mutex<[String: Int64]>([:])
+  /// Questions to the source that are to fail before one is answered.
+  let questionsLost = Mutex(0)
   let stream = "t"
 
   init(shards count: Int) {
@@ -84,6 +86,9 @@ final class FakeGroup: ShardGroup {
 
   var released: [String] { state.withLock { $0.released } }
 
+  /// The lane has consumed everything that the shard held, and waits for more.
+  func isCaughtUp(_ shard: String) -> Bool { state.withLock { $0.readers[shard] }?.isCaughtUp ?? false }
+
   func shards() async throws -> [SourceShard] {
     topic.shards.withLock { $0.keys.sorted() }.map {
       SourceShard(name: $0, stream: topic.stream, number: Int($0.split(separator: "/")[1])!)
@@ -105,7 +110,12 @@ final class FakeGroup: ShardGroup {
   }
 
   func bounds(of shards: [String]) async throws -> [String: ShardBounds] {
-    topic.shards.withLock { all in
+    let isLost = topic.questionsLost.withLock { left in
+      defer { left = max(0, left - 1) }
+      return left > 0
+    }
+    if isLost { throw WeirError("kafka", "the source does not answer", isRetriable: true, fatalTo: .operation) }
+    return topic.shards.withLock { all in
       Dictionary(uniqueKeysWithValues: shards.map { ($0, ShardBounds(low: all[$0]?.low ?? 0, high: all[$0]?.high ?? 0)) })
     }
   }
@@ -142,15 +152,17 @@ final class FakeGroup: ShardGroup {
 final class FakeReader: ShardReader {
   private let topic: FakeTopic
   private let shard: String
-  private let state: Mutex<(position: Int64, isClosed: Bool, saidEnd: Bool)>
+  private let state: Mutex<(position: Int64, isClosed: Bool, saidEnd: Bool, isWaiting: Bool)>
 
   init(_ topic: FakeTopic, _ shard: String, _ position: Int64) {
     self.topic = topic
     self.shard = shard
-    state = Mutex((position, false, false))
+    state = Mutex((position, false, false, false))
   }
 
   func close() { state.withLock { $0.isClosed = true } }
+
+  var isCaughtUp: Bool { state.withLock { $0.isWaiting } }
 
   func next() async throws -> ShardRead {
     while true {
@@ -158,11 +170,14 @@ final class FakeReader: ShardReader {
         if state.isClosed { return .closed }
         guard let records = topic.read(shard, at: state.position, count: 7) else { return .outOfRange(at: state.position) }
         if records.isEmpty {
-          if state.saidEnd { return nil }
+          if state.saidEnd {
+            state.isWaiting = true
+            return nil
+          }
           state.saidEnd = true
           return .caughtUp(next: state.position)
         }
-        state.saidEnd = false
+        (state.saidEnd, state.isWaiting) = (false, false)
         let positions = records.indices.filter { records[$0] != nil }.map { state.position + Int64($0) }
         let values = records.compactMap { $0 }
         let first = state.position

@@ -12,7 +12,8 @@ import WeirService
 @Suite(.serialized) struct LiveWorkerTests {
   /// A lake, a plan, and workers on them.
   final class Bench: Sendable {
-    let path = NSTemporaryDirectory() + "weir-live-" + UUID().uuidString
+    let path: String
+    private let isGuest: Bool
     let plan: Plan
     let environment: EngineEnvironment
     let topic: FakeTopic
@@ -20,12 +21,17 @@ import WeirService
     /// - Parameters:
     ///   - settings: more of the source's section.
     ///   - flush: more of the lake's section.
+    ///   - flush: how old an epoch gets.
+    ///   - more: lines of the file.
+    ///   - beside: whose lake and topic are to be used.
     ///   - wrap: what the workers see of the lake.
     init(
-      shards: Int, idle: String = "1h", misplaced: String = "merge", settings: String = "", lake: String = "",
-      wrap: (any ObjectStore) -> any ObjectStore = { $0 }
+      shards: Int, idle: String = "1h", misplaced: String = "merge", settings: String = "", lake: String = "", flush: String = "30ms",
+      more: String = "", beside: Bench? = nil, wrap: (any ObjectStore) -> any ObjectStore = { $0 }
     ) throws {
-      topic = FakeTopic(shards: shards)
+      topic = beside?.topic ?? FakeTopic(shards: shards)
+      isGuest = beside != nil
+      path = beside?.path ?? NSTemporaryDirectory() + "weir-live-" + UUID().uuidString
       let yaml = """
         pipeline: p
         source: {kafka: {brokers: "b:1", topic: t, group: g, idle: \(idle), misplaced: \(misplaced)\(settings)}}
@@ -36,7 +42,8 @@ import WeirService
           fields: {user: string!, at: timestamp_s!}
         gold:
           users: {by: [user], window: {tumbling: 10s}, measure: {rows: count()}}
-        lake: {flush: {every: 30ms}\(lake)}
+        lake: {flush: {every: \(flush)}\(lake)}
+        \(more)
         """
       plan = try loadPipeline(yaml: yaml, file: "p.yaml").plan
       let threads = BlockingThreads(count: 2)
@@ -45,7 +52,7 @@ import WeirService
         random: SystemRandom(), threads: threads, parallel: 2)
     }
 
-    deinit { try? FileManager.default.removeItem(atPath: path) }
+    deinit { if !isGuest { try? FileManager.default.removeItem(atPath: path) } }
 
     /// - Parameter silent: groups, from the first on, that never answer.
     func worker(_ own: [String], silent: Int = 0) -> Running { Running(self, own, silent: silent) }

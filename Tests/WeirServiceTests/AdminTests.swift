@@ -53,6 +53,19 @@ import WeirCore
 
   static func watch() -> StallWatch { StallWatch(spec, flushEveryMicroseconds: 1_000_000) }
 
+  @Test func aGroupThatDoesNotAnswerIsTheWorkersMatterAsLongAsTheSourceAnswers() {
+    func death(surveyed: Int64?) -> Bool {
+      var snapshot = LiveSnapshot()
+      snapshot.surveyNanoseconds = surveyed.map { $0 * 1_000_000_000 }
+      var watch = StallTests.watch()
+      _ = watch.look(snapshot, joining: 1_000_000_000_000)
+      #expect(watch.findings.count == 1, "it is told either way")
+      return watch.death != nil
+    }
+    #expect(death(surveyed: 5) && death(surveyed: nil))
+    #expect(!death(surveyed: 31), "the source is away: a new process would not help")
+  }
+
   @Test func aLaneThatDoesNotMoveWithRecordsToReadIsToldOnceWithWhatItWaitsFor() {
     var watch = StallTests.watch()
     #expect(watch.look(StallTests.snapshot(still: 9, .bounded), joining: nil) == [])
@@ -115,6 +128,12 @@ import WeirCore
     #expect(!health.ready.isWell && health.started.isWell && health.since == 4)
     health.saw(.joined(ledger: 4), now: 5)
     health.saw(.assigned(["t/0": 7]), now: 6)
+    #expect(health.ready.isWell)
+    health.saw(.revoked(["t/0"], isLost: false), now: 7)
+    #expect(health.ready.isWell, "the group says at once what it gets instead")
+    health.saw(.revoked(["t/0"], isLost: true), now: 8)
+    #expect(!health.ready.isWell && health.name == "joining" && health.since == 8)
+    health.saw(.assigned(["t/0": 7]), now: 9)
     #expect(health.ready.isWell)
     health.drain(now: 7)
     health.saw(.assigned(["t/0": 7]), now: 8)

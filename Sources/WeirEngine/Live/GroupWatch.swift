@@ -68,15 +68,18 @@ extension LiveSession {
           isRetriable: true, fatalTo: .worker)
       case .late:
         if hasEnded { return }
+        // Said before the group is closed: what then fails elsewhere is a consequence.
+        await guarding {
+          throw WeirError(
+            "handover_late",
+            "partitions were to be handed over, and their last records could not be committed within \(settings.handOver / 1_000_000) s",
+            advice:
+              "They are dropped, and whoever has them now reads them again from the ledger. Is the lake slow? source.kafka.handover is the deadline.",
+            isRetriable: true, fatalTo: .worker)
+        }
         // Whatever the commit under way still does, the ledger's fence decides; the others need not wait for it.
         for lane in held { lane.stop() }
         await group.close()
-        throw WeirError(
-          "handover_late",
-          "partitions were to be handed over, and their last records could not be committed within \(settings.handOver / 1_000_000) s",
-          advice:
-            "They are dropped, and whoever has them now reads them again from the ledger. Is the lake slow? source.kafka.handover is the deadline.",
-          isRetriable: true, fatalTo: .worker)
       }
     }
   }

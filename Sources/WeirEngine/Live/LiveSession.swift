@@ -115,7 +115,7 @@ final class LiveSession: Sendable {
   }
 
   /// The first error ends the session; those after it are consequences.
-  private func guarding(_ body: () async throws -> Void) async {
+  func guarding(_ body: () async throws -> Void) async {
     do { try await body() } catch {
       let isFirst = failure.withLock { failure in
         if failure == nil { failure = error }

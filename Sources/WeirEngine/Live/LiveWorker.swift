@@ -16,7 +16,7 @@ public struct LiveWorker: Sendable {
   private let compiled: CompiledPlan
   private let environment: EngineEnvironment
   private let request: LedgerRequest
-  private let makeGroup: @Sendable () throws -> any ShardGroup
+  private let makeGroup: @Sendable () async throws -> any ShardGroup
   private let observe: @Sendable (LiveEvent) -> Void
   private let isInterrupted: @Sendable () -> Bool
   private let meter: LiveMeter
@@ -26,7 +26,7 @@ public struct LiveWorker: Sendable {
   ///   - group: makes a member of the group; called again after a session ended by a fence.
   public init(
     _ compiled: CompiledPlan, environment: EngineEnvironment, request: LedgerRequest,
-    group: @escaping @Sendable () throws -> any ShardGroup, observe: @escaping @Sendable (LiveEvent) -> Void,
+    group: @escaping @Sendable () async throws -> any ShardGroup, observe: @escaping @Sendable (LiveEvent) -> Void,
     isInterrupted: @escaping @Sendable () -> Bool, meter: LiveMeter? = nil
   ) {
     self.compiled = compiled
@@ -38,46 +38,64 @@ public struct LiveWorker: Sendable {
     self.meter = meter ?? LiveMeter(clock: environment.clock)
   }
 
-  /// - Returns: what this run did, and the ledger after it.
-  public func run() async throws -> (progress: LiveProgress, fold: LedgerFold) {
+  /// - Returns: what this run did, and the ledger as it was last seen; nil if a drain ended the run before there was one.
+  public func run() async throws -> (progress: LiveProgress, fold: LedgerFold?) {
     defer { meter.releasedAll() }
     let counts = LiveCounts()
     let worker = String(environment.random.next(), radix: 16)
     var vain = 0
     var isFirst = true
     var entries: Int64 = 0
+    var last: LedgerFold?
     while true {
-      guard let session = try await reopen(counts, worker, isFirst: isFirst) else { continue }
-      isFirst = false
-      let before = await session.ledger.fold.number
+      var session: LiveSession?
       do {
-        entries += try await session.run(isInterrupted: isInterrupted)
-        return try await end(session, counts, entries)
-      } catch let error as WeirError where LiveWorker.passing.contains(error.code) {
-        let own = await session.committer.entries
+        let opened = try await open(counts, worker)
+        (session, isFirst) = (opened, false)
+        last = await opened.ledger.fold
+        let own = try await opened.run(isInterrupted: isInterrupted)
+        return try await end(opened, counts, entries + own)
+      } catch let error as WeirError where ends(error, isFirst: isFirst) != .worker {
+        let own = await session?.committer.entries ?? 0
+        let before = last?.number ?? 0
         entries += own
-        vain = own > 0 || LiveWorker.innocent.contains(error.code) ? 0 : vain + 1
-        guard vain < LiveWorker.vainSessionsMax, !isInterrupted() else { throw error }
+        if let session { last = await session.ledger.fold }
+        vain = own > 0 || LiveWorker.isInnocent(error) ? 0 : vain + 1
+        guard vain < LiveWorker.vainSessionsMax || isInterrupted() else { throw error }
+        // Whatever the error ends elsewhere, here it ended a session: nobody reads until there is another.
+        var told = error
+        told.fatalTo = .worker
+        observe(.trouble(told))
         meter.releasedAll()
-        observe(.trouble(error))
+        if isInterrupted() { return try await drained(counts, entries, last) }
         await environment.clock.sleep(nanoseconds: LiveWorker.restNanoseconds + before % 7 * 50_000_000)
       }
     }
   }
 
-  /// Opens a session. A source that was there before and is away now is waited for: nil, after a rest.
-  private func reopen(_ counts: LiveCounts, _ worker: String, isFirst: Bool) async throws -> LiveSession? {
-    do { return try await open(counts, worker) } catch let error as WeirError where error.code == "kafka" && error.isRetriable {
-      guard !isFirst, !isInterrupted() else { throw error }
-      observe(.trouble(error))
-      await environment.clock.sleep(nanoseconds: LiveWorker.restNanoseconds)
-      return nil
-    }
+  // MARK: What an error ends
+
+  private enum Ended { case session, worker }
+
+  /// Errors that end a session and not the worker: it goes on from the ledger with a new member of the group. Beside those that say
+  /// so, a source that does not answer; but not before there was one.
+  ///
+  /// Once the worker was asked to end, whatever passes by itself is no failure: what it could not commit is read again by whoever
+  /// takes its lanes, from the ledger's positions.
+  private func ends(_ error: WeirError, isFirst: Bool) -> Ended {
+    if isInterrupted(), error.isRetriable { return .session }
+    if LiveWorker.passing.contains(error.code) { return .session }
+    return LiveWorker.isSourceAway(error) && !isFirst ? .session : .worker
   }
+
+  /// Errors that say nothing against this worker, however often they come.
+  private static func isInnocent(_ error: WeirError) -> Bool { innocent.contains(error.code) || isSourceAway(error) }
+
+  private static func isSourceAway(_ error: WeirError) -> Bool { error.code == "kafka" && error.isRetriable }
 
   /// Everything before the first record: the ledger, whose state table it is, followers, lookups.
   private func open(_ counts: LiveCounts, _ worker: String) async throws -> LiveSession {
-    let group = try makeGroup()
+    let group = try await makeGroup()
     do {
       let shards = try await group.shards()
       guard !shards.isEmpty else {
@@ -103,19 +121,27 @@ public struct LiveWorker: Sendable {
     }
   }
 
+  /// The end behind a session that committed everything.
   private func end(
     _ session: LiveSession, _ counts: LiveCounts, _ entries: Int64
-  ) async throws -> (progress: LiveProgress, fold: LedgerFold) {
-    try await environment.state?.finish()
+  ) async throws -> (progress: LiveProgress, fold: LedgerFold?) {
     let fold = try await session.ledger.refresh()
     try await LedgerKeeping.collect(
       session.ledger, keep: compiled.plan.lake.ledgerKeepMicroseconds,
       appliedThrough: min(await session.followers.collectableThrough, LiveWorker.position(fold.mergeLane)))
+    return try await drained(counts, entries, fold)
+  }
+
+  /// Nothing more comes from this worker.
+  private func drained(
+    _ counts: LiveCounts, _ entries: Int64, _ fold: LedgerFold?
+  ) async throws -> (progress: LiveProgress, fold: LedgerFold?) {
+    try await environment.state?.finish()
     var progress = LiveProgress()
     progress.records = counts.records
     progress.entries = entries
-    progress.ledgerNumber = fold.number
-    progress.mergedWatermark = fold.mergedWatermark
+    progress.ledgerNumber = fold?.number ?? 0
+    progress.mergedWatermark = fold?.mergedWatermark ?? Watermark.minimum
     return (progress, fold)
   }
 

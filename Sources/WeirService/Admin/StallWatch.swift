@@ -5,6 +5,8 @@ import WeirEngine
 struct StallWatch {
   /// A stall that goes on is told again after so many times its first length.
   private static let repeatFactor: Int64 = 10
+  /// A source that was heard of within this time, or within the time of a stall, answers.
+  private static let surveyNanosecondsMax: Int64 = 30_000_000_000
 
   enum Word: Equatable {
     /// `lane` nil: the worker as a whole.
@@ -41,10 +43,13 @@ struct StallWatch {
   /// - Returns: what is worth a line in the log.
   mutating func look(_ snapshot: LiveSnapshot, joining: Int64?) -> [Word] {
     var found: [Finding] = []
-    let sourceAnswers = snapshot.surveyNanoseconds.map { $0 < max(stall, 30_000_000_000) } ?? false
+    let answered = snapshot.surveyNanoseconds.map { $0 < max(stall, StallWatch.surveyNanosecondsMax) }
     if let joining, joining >= stall {
-      found.append(Finding(lane: nil, nanoseconds: joining, waitsFor: "its group to say which partitions it gets", isOwn: true))
+      // A source that was never asked has answered all the same: it has told its shards before the group was joined.
+      found.append(
+        Finding(lane: nil, nanoseconds: joining, waitsFor: "its group to say which partitions it gets", isOwn: answered ?? true))
     }
+    let sourceAnswers = answered ?? false
     for lane in snapshot.lanes where lane.isHeld {
       if let finding = StallWatch.look(lane, snapshot, epochAge, sourceAnswers), finding.nanoseconds >= stall { found.append(finding) }
     }

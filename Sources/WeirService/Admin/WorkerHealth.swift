@@ -6,7 +6,7 @@ struct WorkerHealth {
   enum Phase: Equatable {
     /// Opens the lake and asks the source.
     case starting
-    /// In the group, without having been told its shards.
+    /// In the group, or out of it by its own fault or the network's, without having been told its shards.
     case joining
     case running
     /// A session has ended; the next one comes.
@@ -39,6 +39,8 @@ struct WorkerHealth {
       hasStarted = true
       go(.joining, now)
     case .assigned: go(.running, now)
+    // What is handed over in order is followed at once by what the group gives instead; what was lost, by nothing.
+    case .revoked(_, isLost: true): go(.joining, now)
     case .trouble(let error) where error.fatalTo == .worker: go(.between(why: error.code), now)
     default: break
     }

@@ -75,7 +75,7 @@ public enum RunCommand {
       group.addTask { await watch.run(watching) }
       defer { group.cancelAll() }
       let report = RunReport(log: watching, json: options.json, isDebugging: kafka.settings.options["debug"] != nil, clock: clock)
-      let worker = try await worker(pipeline, kafka, options, watch, routes, report, interrupt)
+      let worker = try worker(pipeline, kafka, options, watch, routes, report, interrupt)
       let result = try await worker.run()
       report.end(result.progress, result.fold)
     }
@@ -111,21 +111,21 @@ public enum RunCommand {
   private static func worker(
     _ pipeline: LoadedPipeline, _ kafka: KafkaSourceSpec, _ options: RunOptions, _ watch: WorkerWatch, _ routes: AdminRoutes,
     _ report: RunReport, _ interrupt: Interrupt
-  ) async throws -> LiveWorker {
+  ) throws -> LiveWorker {
     let wiring = try Wiring(Places(pipeline, lake: options.lake, store: options.store), withState: !pipeline.plan.state.isEmpty)
     routes.use(wiring.state)
     let request = try LedgerRequest(
       meaning: PlanMeaning.json(pipeline.plan), planHash: PlanMeaning.hash(pipeline.plan).hex, lanes: nil, runID: nil,
       describeChange: { PlanMeaning.changes(from: $0, to: $1) })
     let observer = KafkaObserver(log: { level, facility, text in report.log(level, facility, text) })
-    let shards = try await count(kafka, options.brokers, observer)
     let sinks = KafkaWiring.sinks(
       pipeline.plan, brokers: options.brokers, log: { report.log($0, $1, $2) }, tell: { report.tell(.trouble($0)) })
     let registry = RegistryWiring.environment(pipeline.plan, tell: { report.tell(.trouble($0)) })
     return LiveWorker(
       CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: wiring.environment(sinks: sinks, registry: registry), request: request,
       group: {
-        try KafkaGroup(
+        let shards = try await count(kafka, options.brokers, observer)
+        return try KafkaGroup(
           KafkaWiring.settings(kafka, brokers: options.brokers, shards: shards),
           start: KafkaWiring.start(kafka.settings.start),
           observer: observer)

@@ -121,10 +121,11 @@ final class RunReport: Sendable {
     if level <= 4 { log.warning(words, members) } else { log.info(words, members) }
   }
 
-  func end(_ progress: LiveProgress, _ fold: LedgerFold) {
+  /// - Parameter fold: nil: the worker was stopped before it had opened the ledger.
+  func end(_ progress: LiveProgress, _ fold: LedgerFold?) {
     let elapsed = (ContinuousClock.now - startedAt).components
     let seconds = Double(elapsed.seconds) + Double(elapsed.attoseconds) / 1e18
-    let totals = fold.counts
+    let totals = fold?.counts ?? BucketCounts()
     if json {
       console.data(
         JSONValue.object(
@@ -144,6 +145,6 @@ final class RunReport: Sendable {
     console.data("  duplicate    \(Human.count(totals.duplicate))")
     console.data("  filtered     \(Human.count(totals.filtered))")
     console.data("  quarantined  \(Human.count(totals.quarantined))")
-    console.data("ledger       \(fold.number + 1) entries, \(progress.entries) of them by this worker")
+    console.data("ledger       \(fold.map { $0.number + 1 } ?? 0) entries, \(progress.entries) of them by this worker")
   }
 }

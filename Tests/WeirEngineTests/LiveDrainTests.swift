@@ -1,0 +1,75 @@
+import Foundation
+import Testing
+import WeirCore
+import WeirProtocol
+
+@testable import WeirEngine
+
+extension LiveWorkerTests {
+  /// Drains: a worker that was asked to end does so in order whatever happens to it meanwhile, as long as another may read again what
+  /// it could not commit.
+  @Suite(.serialized) struct Drains {
+    private func waitUntil(_ what: Comment, _ test: () -> Bool) async throws {
+      for _ in 0..<2000 where !test() { try await Task.sleep(nanoseconds: 5_000_000) }
+      if !test() { Issue.record(what) }
+    }
+
+    /// A worker sleeps longer than its session, another takes its lane and commits; it wakes, and is told to end before it has tried to
+    /// commit: its only commit is that of the drain, and the ledger refuses it.
+    @Test func ofAWorkerWhoseLanesAnotherHasMovedOnIsInOrderAndLosesNothing() async throws {
+      let bench = try Bench(shards: 1, flush: "1h")
+      bench.send("t/0", 0..<10)
+      let sleeper = bench.worker(["t/0"])
+      try await waitUntil("it has consumed, and not committed") { sleeper.group?.isCaughtUp("t/0") == true }
+      let other = try Bench(shards: 1, beside: bench).worker(["t/0"])
+      try await bench.until("10 records") { $0.counts.input == 10 }
+      let progress = try await sleeper.stop()
+      #expect(progress.records == 10 && progress.entries == 1, "its beginning alone is an entry of it")
+      #expect(sleeper.troubles("fenced") == 1, "and what became of the rest is told")
+      #expect(sleeper.group?.isClosed == true, "the group was left, so that nobody waits for it")
+      bench.send("t/0", 10..<20)
+      try await bench.until("the other goes on") { $0.counts.input == 20 }
+      _ = try await other.stop()
+      #expect(try await bench.fold()?.counts.input == 20)
+    }
+
+    @Test func amidAQuestionThatTheSourceDoesNotAnswerIsInOrder() async throws {
+      let bench = try Bench(shards: 1)
+      bench.send("t/0", 0..<10)
+      bench.topic.questionsLost.withLock { $0 = .max }
+      let worker = bench.worker(["t/0"])
+      try await waitUntil("it asks again") { worker.troubles("kafka") >= 2 }
+      _ = try await worker.stop()
+      bench.topic.questionsLost.withLock { $0 = 0 }
+      let next = bench.worker(["t/0"])
+      try await bench.until("another worker has them all") { $0.counts.input == 10 }
+      _ = try await next.stop()
+    }
+
+    /// What another worker would meet as well is a failure, drain or not.
+    @Test func thatMayNotCommitAtAllIsAFailure() async throws {
+      let bench = try Bench(shards: 1, flush: "1h", more: "quarantine: {halt_above: 5%}")
+      bench.topic.send((0..<10).map { _ in "no JSON" }, to: "t/0")
+      let worker = bench.worker(["t/0"])
+      try await waitUntil("it has consumed, and not committed") { worker.group?.isCaughtUp("t/0") == true }
+      do {
+        _ = try await worker.stop()
+        Issue.record("it ended in order")
+      } catch let error as WeirError { #expect(error.code == "quarantine_halt") }
+      #expect(try await bench.fold()?.counts.input == 0)
+    }
+
+    // MARK: Without a drain
+
+    /// Brokers that are away while partitions are taken over: the session ends, the worker does not.
+    @Test func aSourceThatDoesNotAnswerWhileLanesAreTakenOverIsAskedAgain() async throws {
+      let bench = try Bench(shards: 1)
+      bench.send("t/0", 0..<10)
+      bench.topic.questionsLost.withLock { $0 = 12 }
+      let worker = bench.worker(["t/0"])
+      try await bench.until("10 records") { $0.counts.input == 10 }
+      _ = try await worker.stop()
+      #expect(worker.troubles("kafka") > LiveWorker.vainSessionsMax, "it says nothing against the worker, however often it comes")
+    }
+  }
+}
