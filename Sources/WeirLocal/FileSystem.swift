@@ -17,7 +17,7 @@ enum FileSystem {
     case ENOTDIR, EISDIR, ELOOP, ENAMETOOLONG:
       return WeirError(
         "storage", "cannot \(what) \(path): \(why)",
-        advice: "The lake is a directory and makes all that is in it: look at what lies at this path, or name another with --lake.",
+        advice: "A directory is wanted, and all that is in it is made: look at what lies at this path, or name another (--lake, --store, --out).",
         fatalTo: .worker)
     default:
       return WeirError(

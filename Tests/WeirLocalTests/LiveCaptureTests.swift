@@ -137,6 +137,39 @@ import WeirCore
       let again = try LiveCaptureWriter(.init(directory: directory), random: Numbers())
       let wanted = ends.filter { $0.key <= size }.values.max()
       #expect(again.positions["t/0"] == wanted && again.records == wanted, "cut at \(size)")
+      #expect(again.keptFile == nil, "cut at \(size): an unfinished write is no damage")
     }
+  }
+
+  @Test func whatLiesBehindADamagedPlaceIsKeptWhenTheWriterGoesOn() throws {
+    let directory = directory()
+    defer { try? FileManager.default.removeItem(atPath: directory) }
+    var writer: LiveCaptureWriter? = try make(directory)
+    let path = directory + "/" + LiveCaptureFormat.fileName(0)
+    let start = try Data(contentsOf: URL(fileURLWithPath: path)).count
+    for i in 0..<Int64(4) { try writer?.write([block("t/0", i * 3..<i * 3 + 3)], now: 0) }
+    writer = nil
+    var bytes = try Data(contentsOf: URL(fileURLWithPath: path))
+    bytes[start + 70] ^= 1
+    try bytes.write(to: URL(fileURLWithPath: path))
+    let again = try LiveCaptureWriter(.init(directory: directory), random: Numbers())
+    let kept = try #require(again.keptFile)
+    #expect(try Data(contentsOf: URL(fileURLWithPath: kept)) == bytes[start...], "what was captured is not thrown away")
+    #expect(again.positions["t/0"] == 0 && again.records == 0 && again.tornBytes == Int64(bytes.count - start))
+    #expect(try LiveCapture(directory).records == 0)
+  }
+
+  @Test func whatWasLostAndWhatCameBehindItAreWrittenTogether() throws {
+    let directory = directory()
+    defer { try? FileManager.default.removeItem(atPath: directory) }
+    let writer = try make(directory)
+    var lost = RecordedBlock(shard: "t/0", first: 0, next: 7)
+    lost.isLost = true
+    try writer.write([lost, block("t/0", 7..<9), block("t/1", 10..<12), block("t/0", 9..<10)], now: 0)
+    #expect(writer.positions == ["t/0": 10, "t/1": 12] && writer.records == 5)
+    let capture = try LiveCapture(directory)
+    #expect(capture.records == 5 && capture.bounds["t/0"] == ShardBounds(low: 0, high: 10))
+    #expect(capture.steps(after: [:], bytes: 1 << 20).first?.first { $0.shard == "t/0" }?.lost == [0..<7])
+    #expect(throws: WeirError.self) { try writer.write([block("t/0", 11..<12)], now: 0) }
   }
 }

@@ -38,6 +38,8 @@ public final class LiveCaptureWriter: @unchecked Sendable {
   public private(set) var bytesWritten: Int64 = 0
   /// What a writer that was killed left unfinished, cut off at the start.
   public private(set) var tornBytes: Int64 = 0
+  /// A file with what was cut off, if whole frames were in it: that is damage, and not only an unfinished write.
+  public private(set) var keptFile: String?
 
   /// Opens the capture of a directory, or begins one there.
   /// - Throws: `busy` if another process writes it; `corrupt`; what the file system says.
@@ -78,6 +80,8 @@ public final class LiveCaptureWriter: @unchecked Sendable {
   }
 
   /// Goes over the last segment with all its checksums, cuts off what is not whole, and appends to it.
+  ///
+  /// Behind a damaged place there may be whole frames, whose records the source has dropped meanwhile: nothing of that is thrown away.
   private func resume(_ file: SegmentFile) throws(WeirError) {
     var offset = file.framesAt
     scan: while true {
@@ -92,6 +96,7 @@ public final class LiveCaptureWriter: @unchecked Sendable {
       }
     }
     tornBytes = file.size - offset
+    if tornBytes > 0, try file.hasFrame(behind: offset) { try keep(file, from: offset) }
     let descriptor = open(file.path, O_RDWR | O_CLOEXEC)
     guard descriptor >= 0 else { throw FileSystem.error("open", file.path) }
     guard ftruncate(descriptor, off_t(offset)) == 0 else {
@@ -100,6 +105,17 @@ public final class LiveCaptureWriter: @unchecked Sendable {
     }
     FileSystem.sync(descriptor, file.path)
     segment = (descriptor, file.header, file.path, offset)
+  }
+
+  /// Copies the rest of a segment into a file of its own, which is no segment: nobody reads it but who looks for what was lost.
+  private func keep(_ file: SegmentFile, from offset: Int64) throws(WeirError) {
+    let path = options.directory + "/damaged-\(file.header.segment)-\(offset).frames"
+    guard let rest = try FileSystem.read(file.path, offset: offset) else { throw FileSystem.error("read", file.path) }
+    // Of an earlier try, which did not come to cutting it off.
+    unlink(path)
+    try FileSystem.create(path, rest)
+    try FileSystem.syncDirectory(options.directory)
+    keptFile = path
   }
 
   /// Where each of the shards begins that is not in the capture yet.
@@ -116,10 +132,13 @@ public final class LiveCaptureWriter: @unchecked Sendable {
   /// - Parameter now: UTC microseconds since 1970.
   public func write(_ blocks: [RecordedBlock], now: Int64) throws(WeirError) {
     var bytes: [UInt8] = []
+    // A shard may have several, such as what was lost and what came behind it.
+    var ends = positions
     for block in blocks where block.next > block.first {
-      guard let number = numbers[block.shard], positions[block.shard] == block.first else {
+      guard let number = numbers[block.shard], ends[block.shard] == block.first else {
         throw WeirError("internal", "a block of \(block.shard) from \(block.first) does not follow", isSafeToRepeat: false)
       }
+      ends[block.shard] = block.next
       let payload = FramePayload.encode(block)
       let compressed = Zstd.compress(payload, level: options.level)
       var frame = FrameHeader()
@@ -137,10 +156,8 @@ public final class LiveCaptureWriter: @unchecked Sendable {
     guard !bytes.isEmpty, let (descriptor, header, path, size) = segment else { return }
     try FileSystem.append(descriptor, bytes, path)
     FileSystem.sync(descriptor, path)
-    for block in blocks where block.next > block.first {
-      positions[block.shard] = block.next
-      records += Int64(block.count)
-    }
+    positions = ends
+    records += blocks.reduce(0) { $0 + ($1.next > $1.first ? Int64($1.count) : 0) }
     bytesWritten += Int64(bytes.count)
     segment?.size = size + Int64(bytes.count)
     if size + Int64(bytes.count) >= options.rollBytes || now - header.created >= options.rollMicroseconds { try roll(now: now) }

@@ -19,7 +19,11 @@ final class CaptureReport: Sendable {
   }
 
   func begin(_ writer: LiveCaptureWriter, _ directory: String) {
-    if writer.tornBytes > 0 { console.talk("cut off \(writer.tornBytes) bytes of a write that was not finished; their records come again") }
+    if let kept = writer.keptFile {
+      console.talk(
+        "DAMAGED: the last segment holds bytes that were not written so; the \(writer.tornBytes) bytes from there on are kept in \(kept), and their records are read again from the source as far as it still has them (what it has not is told as LOST)"
+      )
+    } else if writer.tornBytes > 0 { console.talk("cut off \(writer.tornBytes) bytes of a write that was not finished; their records come again") }
     if !writer.knownShards.isEmpty { console.talk("going on with the capture in \(directory), behind \(Human.count(before)) records") }
     if json {
       console.data(
