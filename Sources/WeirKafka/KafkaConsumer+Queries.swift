@@ -78,6 +78,16 @@ extension KafkaConsumer {
     }
   }
 
+  /// The partitions that the settings' topics have now, each once: a topic may be named and fit a pattern as well.
+  public func partitions() async throws -> [KafkaPartition] {
+    var all: [KafkaPartition] = []
+    var seen: Set<KafkaPartition> = []
+    for topic in settings.topics {
+      for partition in try await partitions(of: topic) where seen.insert(partition).inserted { all.append(partition) }
+    }
+    return all
+  }
+
   /// The partitions that a topic has now, or all topics that fit a pattern (`^orders-`).
   public func partitions(of topic: String) async throws -> [KafkaPartition] {
     if topic.hasPrefix("^") { return try await partitions(matching: topic) }

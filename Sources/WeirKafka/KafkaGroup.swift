@@ -15,13 +15,7 @@ public final class KafkaGroup: ShardGroup {
 
   public func shards() async throws -> [SourceShard] {
     try await KafkaGroup.translating {
-      var all: [SourceShard] = []
-      for topic in consumer.settings.topics {
-        all += try await consumer.partitions(of: topic).map {
-          SourceShard(name: $0.description, stream: $0.topic, number: Int($0.number))
-        }
-      }
-      return all
+      try await consumer.partitions().map { SourceShard(name: $0.description, stream: $0.topic, number: Int($0.number)) }
     }
   }
 

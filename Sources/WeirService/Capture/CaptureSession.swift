@@ -144,8 +144,7 @@ struct CaptureSession: Sendable {
   /// Finds the partitions, lets the writer know those that are new, and reads all that are not read yet.
   private func begin(_ known: [String: Int64]?) async throws -> [KafkaPartitionReader] {
     try await KafkaGroup.translating {
-      var all: [KafkaPartition] = []
-      for topic in consumer.settings.topics { all += try await consumer.partitions(of: topic) }
+      let all = try await consumer.partitions()
       guard !all.isEmpty else {
         throw WeirError("kafka", "the topics \(consumer.settings.topics.joined(separator: ", ")) have no partitions", advice: "Make the topic, or name another.")
       }
@@ -182,10 +181,8 @@ struct CaptureSession: Sendable {
 
   /// A broker that does not answer now will be asked again.
   private func lookForPartitions(_ queue: NewReaders) async throws {
-    var found: [KafkaPartition] = []
-    do {
-      for topic in consumer.settings.topics { found += try await consumer.partitions(of: topic) }
-    } catch let error as KafkaError where error.isRetriable { return }
+    let found: [KafkaPartition]
+    do { found = try await consumer.partitions() } catch let error as KafkaError where error.isRetriable { return }
     let known = Set(writer.knownShards.map(\.name))
     let new = found.filter { !known.contains($0.description) }
     guard !new.isEmpty else { return }
