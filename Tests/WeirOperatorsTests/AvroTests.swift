@@ -87,6 +87,17 @@ struct AvroTests {
     #expect(rejected.rejections.first?.rejection.reason.contains("nested too deep") == true)
   }
 
+  @Test func `types that take no bytes are stepped over at once however they are nested`() {
+    var type = #""null""#
+    for level in 0..<60 {
+      let second = level == 0 ? #""null""# : "\"B\(level - 1)\""
+      type = #"{"type": "record", "name": "B\#(level)", "fields": [{"name": "x", "type": \#(type)}, {"name": "y", "type": \#(second)}]}"#
+    }
+    let schema = #"{"type": "record", "name": "R", "fields": [{"name": "b", "type": \#(type)}, {"name": "id", "type": "string"}]}"#
+    let decoded = FramedDecoder(.avro, fields: [Field(name: "id", type: .string, required: true)]).decode(Self.block([[2, 0x61]], schema: schema))
+    #expect(Self.rows(decoded) == [[.string("a")]])
+  }
+
   @Test func `schemas that cannot give the fields are told by what is wrong`() {
     func reason(_ schema: String, _ fields: [Field], type: String = "AVRO") -> String {
       do {

@@ -36,6 +36,8 @@ struct AvroSchema {
     var logical: Logical?
     /// For messages: `long (timestamp-millis)`, `record Order`.
     var name: String
+    /// Its values take no bytes. A small schema may hold such types within types without end: two records of two records of … of nulls.
+    var isEmpty = false
   }
 
   private(set) var nodes: [Node] = []
@@ -49,6 +51,26 @@ struct AvroSchema {
   init(_ registered: RegisteredSchema) throws(SchemaError) {
     for reference in registered.references { _ = try parse(text: reference.schema) }
     root = try parse(text: registered.schema)
+    markEmpty()
+  }
+
+  /// Until nothing changes: mostly twice, since what a record holds comes behind it.
+  private mutating func markEmpty() {
+    var hasChanged = true
+    while hasChanged {
+      hasChanged = false
+      for i in nodes.indices.reversed() where !nodes[i].isEmpty {
+        let isEmpty =
+          switch nodes[i].kind {
+          case .null, .fixed(0): true
+          case .record(let fields): fields.allSatisfy { nodes[$0.type].isEmpty }
+          default: false
+          }
+        guard isEmpty else { continue }
+        nodes[i].isEmpty = true
+        hasChanged = true
+      }
+    }
   }
 
   private mutating func parse(text: String) throws(SchemaError) -> Int {
