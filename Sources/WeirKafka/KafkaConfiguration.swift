@@ -37,14 +37,14 @@ final class KafkaConfiguration {
     }
   }
 
+  /// librdkafka ends some of its messages with a line end.
   static func string(_ text: [CChar]) -> String {
-    String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    String(decoding: text.prefix { $0 != 0 && $0 != 0x0A }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }
 
   // MARK: What consumers and producers share
 
-  /// - Parameter guarded: options that `connection.options` must not touch, with the reason.
-  func set(_ connection: KafkaConnection, guarded: [String: String]) throws(KafkaError) {
+  func set(_ connection: KafkaConnection) throws(KafkaError) {
     guard !connection.brokers.isEmpty else {
       throw .settings("no Kafka brokers are named", advice: "brokers: host:9092,host2:9092")
     }
@@ -53,12 +53,27 @@ final class KafkaConfiguration {
     // Log lines come as events on our own thread, not from whatever thread librdkafka is in.
     try set("log.queue", true)
     try setIdentity(connection)
-    for (name, value) in connection.options.sorted(by: { $0.key < $1.key }) {
-      if let reason = guarded[name] ?? KafkaConfiguration.secretOptions[name] {
-        throw .settings("Kafka option \(name) cannot be given: \(reason)")
-      }
+  }
+
+  /// The user's own options, behind all others: what is set is what was asked for.
+  /// - Parameter guarded: options that must not be touched, with the reason.
+  func set(options: [String: String], guarded: [String: String]) throws(KafkaError) {
+    for (name, value) in options.sorted(by: { $0.key < $1.key }) {
+      if let reason = KafkaConfiguration.reason(against: name, guarded) { throw .settings("Kafka option \(name) cannot be given: \(reason)") }
       try set(name, value)
     }
+  }
+
+  /// Why an option is not the user's to give; nil: it is.
+  private static func reason(against name: String, _ guarded: [String: String]) -> String? { guarded[name] ?? secretOptions[name] }
+
+  /// Why an option cannot be given, as ``set(options:guarded:)`` would say; nil: it can.
+  fileprivate static func refusal(of name: String, _ value: String, guarded: [String: String]) -> String? {
+    if let reason = reason(against: name, guarded) { return reason }
+    do throws(KafkaError) {
+      try KafkaConfiguration().set(name, value)
+      return nil
+    } catch { return error.message }
   }
 
   private func setIdentity(_ connection: KafkaConnection) throws(KafkaError) {
@@ -119,8 +134,8 @@ extension KafkaConsumerSettings {
     let behind = "positions come from the ledger; the broker's offsets only follow it"
     let queues = "use the queue settings of the source"
     return [
-      "bootstrap.servers": own, "group.id": own, "max.poll.interval.ms": "use handover", "session.timeout.ms": "use session",
-      "enable.auto.commit": behind, "enable.auto.offset.store": behind,
+      "bootstrap.servers": own, "metadata.broker.list": own, "group.id": own, "max.poll.interval.ms": "use handover", "session.timeout.ms": "use session",
+      "enable.auto.commit": behind, "auto.commit.enable": behind, "enable.auto.offset.store": behind,
       "auto.offset.reset": "an offset that is not there any more is a gap to be recorded, not to be skipped",
       "enable.partition.eof": own, "log.queue": own, "isolation.level": own, "partition.assignment.strategy": own,
       "queued.min.messages": queues, "queued.max.messages.kbytes": queues, "security.protocol": own,
@@ -128,9 +143,14 @@ extension KafkaConsumerSettings {
     ]
   }()
 
+  /// Why an option cannot be given in ``KafkaConnection/options``; nil: it can.
+  public static func refusal(ofOption name: String, _ value: String) -> String? {
+    KafkaConfiguration.refusal(of: name, value, guarded: guarded)
+  }
+
   func configuration() throws(KafkaError) -> KafkaConfiguration {
     let conf = KafkaConfiguration()
-    try conf.set(connection, guarded: KafkaConsumerSettings.guarded)
+    try conf.set(connection)
     try conf.set("group.id", group)
     if let instance { try conf.set("group.instance.id", instance) }
     try conf.set("partition.assignment.strategy", strategy.rawValue)
@@ -148,6 +168,7 @@ extension KafkaConsumerSettings {
     try conf.set("enable.partition.eof", true)
     try setSizes(conf)
     try conf.set("statistics.interval.ms", statisticsIntervalMilliseconds)
+    try conf.set(options: connection.options, guarded: KafkaConsumerSettings.guarded)
     conf.setEvents(
       RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_OFFSET_COMMIT | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_STATS
         | RD_KAFKA_EVENT_LOG | RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH)
@@ -179,16 +200,27 @@ extension KafkaProducerSettings {
     let own = "Weir sets it itself"
     let idempotent = "the producer is always idempotent"
     return [
-      "bootstrap.servers": own, "log.queue": own, "enable.idempotence": idempotent, "acks": idempotent,
+      "bootstrap.servers": own, "metadata.broker.list": own, "log.queue": own, "enable.idempotence": idempotent, "acks": idempotent,
       "request.required.acks": idempotent, "enable.gapless.guarantee": idempotent, "transactional.id": own,
       "delivery.report.only.error": own, "dr_cb": own, "dr_msg_cb": own, "security.protocol": own,
-      "sasl.mechanisms": own, "sasl.mechanism": own, "partitioner": own, "compression.codec": own,
+      "sasl.mechanisms": own, "sasl.mechanism": own, "partitioner": own, "compression.codec": own, "compression.type": own,
     ]
   }()
 
+  /// Of a producer that must leave no gap: a record whose time is over would be left out, and those behind it sent.
+  private static let guardedIfGapless: [String: String] = {
+    let waits = "a topic's records wait for its brokers as long as it takes"
+    return guarded.merging(["delivery.timeout.ms": waits, "message.timeout.ms": waits]) { own, _ in own }
+  }()
+
+  /// Why an option cannot be given in ``KafkaConnection/options``; nil: it can.
+  public static func refusal(ofOption name: String, _ value: String, isGapless: Bool) -> String? {
+    KafkaConfiguration.refusal(of: name, value, guarded: isGapless ? guardedIfGapless : guarded)
+  }
+
   func configuration() throws(KafkaError) -> KafkaConfiguration {
     let conf = KafkaConfiguration()
-    try conf.set(connection, guarded: KafkaProducerSettings.guarded)
+    try conf.set(connection)
     try conf.set("enable.idempotence", true)
     try conf.set("enable.gapless.guarantee", isGapless)
     try conf.set("compression.codec", compression.rawValue)
@@ -203,6 +235,7 @@ extension KafkaProducerSettings {
     try conf.set("queue.buffering.max.kbytes", max(1, queueBytes >> 10))
     try conf.set("delivery.timeout.ms", deliveryTimeoutMilliseconds)
     try conf.set("statistics.interval.ms", statisticsIntervalMilliseconds)
+    try conf.set(options: connection.options, guarded: isGapless ? KafkaProducerSettings.guardedIfGapless : KafkaProducerSettings.guarded)
     conf.setEvents(
       RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_STATS | RD_KAFKA_EVENT_LOG
         | RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH)

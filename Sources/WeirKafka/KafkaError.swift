@@ -22,14 +22,17 @@ public struct KafkaError: Error, Sendable, CustomStringConvertible {
 
   /// The same as the engine's error.
   public var weirError: WeirError {
+    // What librdkafka refuses to be set, and a secret that is not there, are mistakes of the pipeline file or the command line.
     WeirError(
-      "kafka", message, advice: advice, isRetriable: isRetriable, fatalTo: fatalTo, isSafeToRepeat: isSafeToRepeat)
+      name == KafkaError.settingsName ? "config" : "kafka", message, advice: advice, isRetriable: isRetriable, fatalTo: fatalTo, isSafeToRepeat: isSafeToRepeat)
   }
+
+  private static let settingsName = "settings"
 
   /// A setting that cannot be used.
   static func settings(_ message: String, advice: String? = nil) -> KafkaError {
     KafkaError(
-      name: "settings", number: 0, message: message, advice: advice, isRetriable: false, fatalTo: .pipeline,
+      name: settingsName, number: 0, message: message, advice: advice, isRetriable: false, fatalTo: .pipeline,
       isSafeToRepeat: true)
   }
 

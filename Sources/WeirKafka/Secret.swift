@@ -34,8 +34,9 @@ public struct Secret: Sendable, Hashable, CustomStringConvertible, CustomDebugSt
   public func read() throws(KafkaError) -> String {
     switch source {
     case .environment(let name):
-      guard let value = getenv(name) else {
-        throw .settings("the environment variable \(name) is not set", advice: "Set it, or name a file that holds the secret.")
+      guard let value = getenv(name), value.pointee != 0 else {
+        throw .settings(
+          "the environment variable \(name) is \(getenv(name) == nil ? "not set" : "empty")", advice: "Set it, or name a file that holds the secret.")
       }
       return String(cString: value)
     case .file(let path):
@@ -56,7 +57,11 @@ public struct Secret: Sendable, Hashable, CustomStringConvertible, CustomDebugSt
       if count == 0 { break }
       bytes += chunk[..<count]
     }
+    guard ferror(file) == 0 else {
+      throw .settings("the file \(path), which holds a secret, cannot be read: \(String(cString: strerror(errno)))", advice: "Is it a file?")
+    }
     while let last = bytes.last, last == UInt8(ascii: "\n") || last == UInt8(ascii: "\r") { bytes.removeLast() }
+    guard !bytes.isEmpty else { throw .settings("the file \(path), which holds a secret, is empty", advice: "Write the secret into it.") }
     return String(decoding: bytes, as: UTF8.self)
   }
 

@@ -40,6 +40,7 @@ public struct CurlTransport: HTTPTransport {
   /// What came, and no more than allowed.
   private final class Body {
     var bytes: [UInt8] = []
+    var isTooLong = false
   }
 
   private static func getNow(_ request: HTTPRequest, _ tls: TLS?) throws -> HTTPResponse {
@@ -61,11 +62,19 @@ public struct CurlTransport: HTTPTransport {
       curl,
       { bytes, size, count, context in
         let body = Unmanaged<Body>.fromOpaque(context!).takeUnretainedValue()
-        guard body.bytes.count + size * count <= CurlTransport.bodyBytesMax, let bytes else { return 0 }
+        guard body.bytes.count + size * count <= CurlTransport.bodyBytesMax, let bytes else {
+          body.isTooLong = true
+          return 0
+        }
         body.bytes += UnsafeRawBufferPointer(start: bytes, count: size * count)
         return size * count
       }, Unmanaged.passUnretained(body).toOpaque())
     let code = withExtendedLifetime(body) { curl_easy_perform(curl) }
+    guard !body.isTooLong else {
+      throw WeirError(
+        "registry", "\(request.url) answers with more than \(CurlTransport.bodyBytesMax >> 20) MiB, which is no schema",
+        advice: "Check record.registry.url.")
+    }
     guard code == CURLE_OK else { throw failure(code, request.url) }
     return HTTPResponse(status: weir_curl_status(curl), body: body.bytes)
   }

@@ -80,6 +80,19 @@ struct KafkaConfigurationTests {
     }
   }
 
+  @Test func aValueOfTheEnvironmentIsInNoMessage() {
+    setenv("WEIR_TEST_ADDRESS", "user:hunter22@host", 1)
+    let kafka = problems(KafkaConfigurationTests.kafka.replacingOccurrences(of: "\"h:9092\"", with: "{env: WEIR_TEST_ADDRESS}"))
+    #expect(kafka.count == 1 && kafka[0].text.contains("WEIR_TEST_ADDRESS") && !kafka[0].text.contains("hunter22"), "\(kafka.map(\.text))")
+    for place in ["user:hunter22@host", "hunter22", "http://host/?key=hunter22"] {
+      setenv("WEIR_TEST_ADDRESS", place, 1)
+      let yaml = KafkaConfigurationTests.yaml(KafkaConfigurationTests.kafka)
+        .replacingOccurrences(of: "format: json", with: "format: avro\n  registry: {url: {env: WEIR_TEST_ADDRESS}}")
+      let error = #expect(throws: ConfigurationError.self) { try loadPipeline(yaml: yaml, file: "p.yaml") }
+      #expect(error?.diagnostics.count == 1 && error?.description.contains("hunter22") == false, "\(error.map(\.description) ?? "")")
+    }
+  }
+
   @Test func duplicatesOverPartitionsNeedAKey() throws {
     let yaml = KafkaConfigurationTests.yaml(KafkaConfigurationTests.kafka)
       .replacingOccurrences(of: "  key: user\n", with: "").replacingOccurrences(of: "state:\n", with: "dedup: {id: id}\nstate:\n")

@@ -62,12 +62,20 @@ struct SinkConfigurationTests {
       ("kafka: {topics: {quarantine: d}, compression: zst}", "bad_value", "zstd"),
       ("kafka: {topics: {quarantine: d}, start: lates}", "bad_value", "latest"),
       ("kafka: {topics: {quarantine: d}, behind: 0}", "bad_value", nil),
+      ("kafka: {topics: {quarantine: d, quarantine/ads: e}}", "duplicate_name", nil),
+      ("kafka: {topics: {quarantine: d}, options: {no.such: 1}}", "bad_value", nil),
+      ("kafka: {topics: {quarantine: d}, options: {linger.ms: soon}}", "bad_value", nil),
+      ("kafka: {topics: {quarantine: d}, options: {acks: 1}}", "bad_value", nil),
+      ("kafka: {topics: {quarantine: d}, options: {metadata.broker.list: \"o:1\"}}", "bad_value", nil),
+      ("kafka: {topics: {quarantine: d}, options: {message.timeout.ms: 1000}}", "bad_value", nil),
+      ("kafka: {topics: {quarantine: d}, options: {sasl.password: hunter22}}", "bad_value", nil),
       ("kafka: {topics: {quarantine: d}, sasl: {mechanism: PLAIN, user: {env: U}, password: secret}}", "bad_value", nil),
     ]
     for item in cases {
       let found = problems(item.sinks)
       #expect(found.count == 1 && found.first?.code == item.code, "\(item.sinks): \(found.map(\.text))")
       #expect(item.suggestion == nil || found.first?.suggestion == item.suggestion, "\(item.sinks): \(found.map(\.text))")
+      #expect(!found.contains { $0.text.contains("hunter22") }, "a secret is in no message")
       #expect(found.first?.line == 8, "\(found.map(\.text))")
     }
     #expect(problems(SinkConfigurationTests.all, source: "capture: {stream: ads}").map(\.code) == ["missing_key"], "a capture has no brokers")

@@ -36,10 +36,7 @@ extension PipelineLoader {
     if let queue = members["queue"].flatMap({ reader.bytes($0, "\(what).queue") }) { settings.queueBytes = queue }
     settings.tls = members["tls"].map { tls($0, "\(what).tls") }
     settings.sasl = members["sasl"].flatMap { sasl($0, "\(what).sasl") }
-    let options = members["options"].map { reader.named($0, "\(what).options") } ?? []
-    for (name, _, value) in options {
-      settings.options[name] = reader.string(value, "\(what).options.\(name)")
-    }
+    settings.options = options(members["options"], "\(what).options", refusal: KafkaConsumerSettings.refusal)
     guard let stream = stream(members, topics, node) else { return nil }
     var spec = KafkaSourceSpec(topics: topics, settings: settings)
     if let rule = members["partitioner"] {
@@ -52,6 +49,18 @@ extension PipelineLoader {
     }
     isByShard = spec.misplaced == .perShard
     return SourceSpec(stream: stream, kafka: spec)
+  }
+
+  /// librdkafka's own, by name.
+  func options(_ node: Node?, _ what: String, refusal: (String, String) -> String?) -> [String: String] {
+    guard let node else { return [:] }
+    var options: [String: String] = [:]
+    for (name, key, value) in reader.named(node, what) {
+      guard let text = reader.string(value, "\(what).\(name)") else { continue }
+      if let why = refusal(name, text) { reader.report("\(what).\(name): \(why)", "bad_value", at: key) }
+      options[name] = text
+    }
+    return options
   }
 
   /// What a broker takes as the name of a topic.
@@ -104,7 +113,7 @@ extension PipelineLoader {
     for part in parts {
       let port = part.split(separator: ":").last.flatMap { Int($0) }
       if !part.contains(":") || port.map({ $0 <= 0 || $0 > 65_535 }) ?? true {
-        reader.report("\(what): host:port, separated by commas (\(text))", "bad_value", at: node)
+        reader.report("\(what): host:port, separated by commas (\(shown(text, node)))", "bad_value", at: node)
         return nil
       }
     }
@@ -181,10 +190,16 @@ extension PipelineLoader {
       return nil
     }
     let members = reader.mapping(node, what, keys: ["env", "file"])
+    if members.count > 1 { reader.report("\(what): either env or file", "bad_value", at: node) }
     if let name = members["env"].flatMap({ reader.string($0, "\(what).env") }) { return .environment(name) }
     if let path = members["file"].flatMap({ reader.string($0, "\(what).file") }) { return .file(Paths.resolve(path, in: directory)) }
     if members.isEmpty { reader.report("\(what) needs env or file", "missing_key", at: node) }
     return nil
+  }
+
+  /// A value of ``text(_:_:)`` for a message: what comes from the environment may hold a secret.
+  func shown(_ text: String, _ node: Node) -> String {
+    node.mapping.flatMap { $0.first { $0.key.string == "env" }?.value.string }.map { "the value of \($0)" } ?? text
   }
 
   /// A text, or `{env: NAME}`: what differs from container to container.

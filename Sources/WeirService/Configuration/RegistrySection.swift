@@ -24,18 +24,31 @@ extension PipelineLoader {
     let what = "record.registry"
     let members = reader.mapping(node, what, keys: ["url", "user", "password", "token", "tls"])
     guard let at = reader.required(members, "url", of: what, at: node), let url = text(at, "\(what).url") else { return nil }
-    guard url.hasPrefix("http://") || url.hasPrefix("https://"), url.split(separator: "/").count >= 2 else {
-      reader.report("\(what).url: \(url) is no address: http://host:8081", "bad_value", at: at)
+    guard !url.contains("@"), !url.contains("?") else {
+      reader.report("\(what).url: a secret does not stand in an address: user: {env: NAME}, password: {env: NAME}, or token", "bad_value", at: at)
       return nil
     }
-    guard !url.contains("@") else {
-      reader.report("\(what).url: a secret does not stand in the pipeline file: user: {env: NAME}, password: {env: NAME}", "bad_value", at: at)
+    guard PipelineLoader.isRegistry(url) else {
+      reader.report("\(what).url: \(shown(url, at)) is no address: http://host:8081", "bad_value", at: at)
       return nil
     }
     var spec = RegistrySpec(url: url.hasSuffix("/") ? String(url.dropLast()) : url)
     spec.tls = members["tls"].map { tls($0, "\(what).tls") }
     spec.identity = identity(members, what, node)
     return spec
+  }
+
+  /// `http://` or `https://`, a host, perhaps a port and a path.
+  private static func isRegistry(_ url: String) -> Bool {
+    guard let scheme = ["http://", "https://"].first(where: url.hasPrefix), url.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != 0x23 }) else {
+      return false
+    }
+    let place = url.dropFirst(scheme.utf8.count).prefix { $0 != "/" }
+    // Behind the brackets of an IPv6 address, or behind the only colon.
+    let tail = place.lastIndex(of: "]").map { place[place.index(after: $0)...] } ?? place
+    let parts = tail.split(separator: ":", omittingEmptySubsequences: false)
+    guard !place.isEmpty, !place.hasPrefix(":"), parts.count <= 2 else { return false }
+    return parts.count < 2 || Int(parts[1]).map { (1...65_535).contains($0) } == true
   }
 
   private func identity(_ members: [String: Node], _ what: String, _ node: Node) -> RegistrySpec.Identity? {

@@ -34,10 +34,7 @@ extension PipelineLoader {
     }
     spec.tls = members["tls"].map { tls($0, "\(what).tls") }
     spec.sasl = members["sasl"].flatMap { sasl($0, "\(what).sasl") }
-    let options = members["options"].map { reader.named($0, "\(what).options") } ?? []
-    for (name, _, value) in options {
-      spec.options[name] = reader.string(value, "\(what).options.\(name)")
-    }
+    spec.options = options(members["options"], "\(what).options") { KafkaProducerSettings.refusal(ofOption: $0, $1, isGapless: true) }
     return spec
   }
 
@@ -61,6 +58,8 @@ extension PipelineLoader {
         reader.report("\(what).\(name): \(topic) is no name of a topic", "bad_name", at: value)
       } else if plan.source.kafka?.reads(topic) == true {
         reader.report("\(what).\(name): the pipeline reads the topic \(topic) itself", "bad_value", at: value)
+      } else if isDeadLetters, routes.contains(where: { $0.table == quarantine }) {
+        reader.report("\(what): quarantine and \(quarantine) are the same table", "duplicate_name", at: key)
       }
       routes.append(.init(table: isDeadLetters ? quarantine : name, topic: topic))
     }

@@ -1,0 +1,58 @@
+import Foundation
+import Testing
+import WeirCore
+
+@testable import WeirKafka
+
+/// What a user may set, and what a setting must not do.
+struct SettingsTests {
+  @Test func aTopicThatIsNamedAndFitsAPatternIsListedOnce() async throws {
+    let cluster = try TestCluster()
+    let topic = try await cluster.topic("named", partitions: 2)
+    let consumer = try KafkaConsumer(cluster.consumerSettings([topic, "^\(topic)$", topic]))
+    #expect(try await consumer.partitions() == [KafkaPartition(topic, 0), KafkaPartition(topic, 1)])
+    await consumer.close()
+  }
+
+  @Test func anOptionThatIsTakenIsUsed() async throws {
+    let cluster = try TestCluster()
+    let topic = try await cluster.topic("option", partitions: 1)
+    var settings = cluster.producerSettings
+    settings.connection.options["message.max.bytes"] = "2000"
+    let producer = try KafkaProducer(settings)
+    var batch = KafkaBatch(topic: topic)
+    batch.append(key: nil, value: [UInt8](repeating: 1, count: 5000), partition: 0)
+    await #expect(throws: KafkaError.self) { try await producer.send(batch) }
+    await producer.close()
+  }
+
+  @Test(arguments: ["metadata.broker.list", "bootstrap.servers", "acks", "compression.type"])
+  func otherNamesOfWhatWeirSetsAreRefusedToo(_ name: String) {
+    #expect(KafkaProducerSettings.refusal(ofOption: name, "1", isGapless: true) != nil)
+  }
+
+  @Test func topicsRecordsAreNeverGivenUpForTheirAge() {
+    for name in ["delivery.timeout.ms", "message.timeout.ms"] {
+      #expect(KafkaProducerSettings.refusal(ofOption: name, "1000", isGapless: true) != nil)
+      #expect(KafkaProducerSettings.refusal(ofOption: name, "1000", isGapless: false) == nil)
+    }
+  }
+
+  @Test func anOptionIsRefusedWithoutItsValue() {
+    #expect(KafkaConsumerSettings.refusal(ofOption: "client.rack", "r1") == nil)
+    for name in ["sasl.password", "ssl.key.password", "no.such.option", "fetch.min.bytes"] {
+      let why = KafkaConsumerSettings.refusal(ofOption: name, "hunter22")
+      #expect(why != nil && why?.contains("hunter22") == false, "\(name): \(why ?? "taken")")
+    }
+  }
+
+  @Test func aSecretThatIsEmptyOrNoFileIsToldWithItsPlace() throws {
+    let path = NSTemporaryDirectory() + "weir-secret-\(UUID().uuidString)"
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    try Data("\n".utf8).write(to: URL(fileURLWithPath: path))
+    for (secret, word) in [(Secret.file(path), "empty"), (.file(NSTemporaryDirectory()), "cannot be read"), (.environment("WEIR_TEST_NOT_SET"), "not set")] {
+      let error = #expect(throws: KafkaError.self) { try secret.read() }
+      #expect(error?.message.contains(word) == true && error?.weirError.code == "config", "\(secret): \(error.map(\.message) ?? "read")")
+    }
+  }
+}
