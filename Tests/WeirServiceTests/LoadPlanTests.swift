@@ -27,6 +27,12 @@ import WeirCore
   @Test(arguments: ["ramp:1..2", "ramp:1,2/s,3s", "step:/s,1s", "burst:1..2/s,1s,2s,10s", "step:1/s,-1s", "jump:1/s,1s", "step:1e12/s,1s", ""])
   func whatIsNoPlanIsRefused(text: String) { #expect(throws: WeirError.self) { try LoadPlan(text) } }
 
+  @Test(arguments: [(1000, 9.3e15), (1e8, 1e300), (1, 0.5), (1000, -1), (1000, 25 * 3600)] as [(Double, Double)])
+  func aLoadBeyondADayOrOfNothingIsRefused(rate: Double, seconds: Double) {
+    let error = #expect(throws: WeirError.self) { try LoadPlan(rate: rate, seconds: seconds) }
+    #expect(error?.code == "config")
+  }
+
   @Test func anIdTellsRunTimeAndNumberOfItsRecord() throws {
     let templates = try LoadTemplates(GeneratorSettings(.orders), count: 100, run: 0x00AB_CDEF, partitions: 3, partitioner: .murmur2)
     let time = Array("1234567890123".utf8)

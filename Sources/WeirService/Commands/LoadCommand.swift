@@ -52,8 +52,12 @@ public enum LoadCommand {
       throw WeirError("config", "--templates takes 1 to \(templatesMax), not \(options.templates)")
     }
     guard (0...1).contains(options.skew) else { throw WeirError("config", "--skew takes a share from 0 to 1, not \(options.skew)") }
+    // What would be found wrong behind the load only.
+    _ = try CaptureCommand.duration(options.settle, "--settle")
+    if let path = options.html { try write("", to: path) }
     let clock = SystemClock()
-    let consumer = try KafkaConsumer(target.consumer)
+    let consumer: KafkaConsumer
+    do { consumer = try KafkaConsumer(target.consumer) } catch { throw error.weirError }
     let producer: KafkaProducer
     do { producer = try KafkaProducer(target.producer) } catch {
       await consumer.close()
@@ -67,7 +71,10 @@ public enum LoadCommand {
       await consumer.close()
       let report = LoadReport(console: console, json: options.json)
       report.end(result)
-      if let path = options.html { try write(LoadPage.html(result), to: path, console) }
+      if let path = options.html {
+        try write(LoadPage.html(result), to: path)
+        console.talk("the report is in \(path)")
+      }
       return result.isGood ? 0 : 1
     } catch {
       await producer.close()
@@ -113,7 +120,10 @@ public enum LoadCommand {
     }
     let rate = options.rate ?? 10_000
     guard options.duration == nil || options.count == nil else { throw WeirError("config", "either --for or --count") }
-    if let count = options.count { return try LoadPlan(rate: rate, seconds: Double(count) / rate + 1e-9) }
+    if let count = options.count {
+      guard count > 0 else { throw WeirError("config", "--count takes a number of records, not \(count)") }
+      return try LoadPlan(rate: rate, seconds: Double(count) / rate + 1e-9)
+    }
     let seconds = try Double(CaptureCommand.duration(options.duration ?? "10s", "--for")) / 1e6
     return try LoadPlan(rate: rate, seconds: seconds)
   }
@@ -200,10 +210,9 @@ public enum LoadCommand {
       advice: "Start `weir run` on the pipeline first, with the same --lake and --store.")
   }
 
-  private static func write(_ page: String, to path: String, _ console: Console) throws {
+  private static func write(_ page: String, to path: String) throws {
     guard FileManager.default.createFile(atPath: path, contents: Data(page.utf8)) else {
       throw WeirError("storage", "cannot write the report \(path)", advice: "Look at its directory.")
     }
-    console.talk("the report is in \(path)")
   }
 }

@@ -43,9 +43,10 @@ struct LoadPlan: Sendable {
       time += part.seconds
       records += part.records
     }
-    guard time <= LoadPlan.secondsMax, records >= 1 else {
-      throw WeirError("config", "a load runs for at most a day, and sends something: this one is \(Human.seconds(time)) and \(Int(records)) records")
+    guard time <= LoadPlan.secondsMax else {
+      throw WeirError("config", "a load runs for at most a day: this one for \(Int64(min(time / 3600, 1e15))) hours")
     }
+    guard records >= 1 else { throw WeirError("config", "no record is due within the load's \(Human.seconds(time))") }
     self.starts = starts
     total = Int64(records)
     seconds = time

@@ -53,7 +53,7 @@ final class LoadPlayback: LoadSender, @unchecked Sendable {
     cursors = capture.shards.map { _ in Cursor() }
     for shard in cursors.indices {
       try fill(shard)
-      origin = min(origin, cursors[shard].times.first ?? .max)
+      origin = min(origin, cursors[shard].times.first { $0 >= 0 } ?? .max)
     }
     guard origin < .max else { throw WeirError("config", "the capture holds no records with a time", advice: "Play another.") }
   }
