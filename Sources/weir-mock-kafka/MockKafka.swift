@@ -7,7 +7,7 @@ import WeirKafka
 struct MockKafka: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "weir-mock-kafka",
-    abstract: "A Kafka broker for tests: prints its address, runs until stdin closes or SIGTERM.",
+    abstract: "A Kafka broker for tests: prints its address, runs until SIGTERM (or its stdin, if that is a pipe, closes).",
     discussion: """
       Keeps about 5 MB of each partition and drops older records. Looks no offset up by time, hides no aborted \
       transaction, forgets everything at its end. Takes commands on stdin, a line each: down (cuts all connections, and \
@@ -36,6 +36,8 @@ struct MockKafka: ParsableCommand {
     for (name, partitions) in made { try broker.createTopic(name, partitions: partitions) }
     print(broker.bootstrap)
     fflush(nil)
+    // Started with & from a shell, it must not stop at the terminal's input.
+    signal(SIGTTIN, SIG_IGN)
     // SIGTERM ends the process as it always does: there is nothing to save.
     while let command = readLine() {
       switch command {
@@ -44,7 +46,14 @@ struct MockKafka: ParsableCommand {
       default: throw ValidationError("\(command) is no command: down, up")
       }
     }
+    // A pipe closes when whoever started this has ended. A terminal and /dev/null (a script's &) say nothing.
+    while !MockKafka.isPipe(0) { pause() }
     withExtendedLifetime(broker) {}
+  }
+
+  private static func isPipe(_ descriptor: Int32) -> Bool {
+    var info = stat()
+    return fstat(descriptor, &info) == 0 && [S_IFIFO, S_IFSOCK].contains(info.st_mode & S_IFMT)
   }
 
   private static func topic(_ text: String) throws -> (String, Int) {
