@@ -1,7 +1,7 @@
 /// A view of bytes that somebody else owns: the text of a block, an ``Arena``, a literal.
 ///
 /// The owner is kept alive by ``Column/owners``; a `StringRef` must not outlive the column that it came from.
-public struct StringRef: @unchecked Sendable {
+public struct StringRef: @unchecked Sendable, BitwiseCopyable {
   // Unchecked: the bytes are written once before the reference is made and never after.
   public var start: UnsafePointer<UInt8>
   public var count: Int
@@ -235,7 +235,7 @@ public struct ColumnBuilder {
 extension Column {
   /// The column's values at `rows`, in their order.
   public func gather(_ rows: [UInt32]) -> Column {
-    func take<T>(_ values: [T]) -> [T] { rows.map { values[Int($0)] } }
+    func take<T: BitwiseCopyable>(_ values: [T]) -> [T] { values.gathered(rows) }
     let taken: Values =
       switch values {
       case .bool(let v): .bool(take(v))
@@ -245,5 +245,17 @@ extension Column {
       case .string(let v): .string(take(v))
       }
     return Column(type: type, values: taken, validity: validity.map { take($0) }, owners: owners)
+  }
+}
+
+extension Array where Element: BitwiseCopyable {
+  /// The elements at `rows`, in their order.
+  public func gathered(_ rows: [UInt32]) -> [Element] {
+    [Element](unsafeUninitializedCapacity: rows.count) { out, count in
+      withUnsafeBufferPointer { values in
+        rows.withUnsafeBufferPointer { rows in for i in rows.indices { out[i] = values[Int(rows[i])] } }
+      }
+      count = rows.count
+    }
   }
 }

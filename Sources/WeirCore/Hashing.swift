@@ -1,7 +1,7 @@
 import CWeir
 
 /// A 128-bit hash. As the identity of a key or an id: two different ones collide with a chance of n²/2¹²⁹.
-public struct Hash128: Hashable, Sendable, Comparable {
+public struct Hash128: Hashable, Sendable, Comparable, BitwiseCopyable {
   public var low: UInt64
   public var high: UInt64
 

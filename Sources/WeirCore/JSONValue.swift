@@ -78,21 +78,32 @@ extension JSONValue {
 
   /// A JSON string with its quotes; control characters, `"` and `\` escaped.
   public static func write(_ string: String, into out: inout [UInt8]) {
+    var string = string
     out.append(UInt8(ascii: "\""))
-    for byte in string.utf8 {
-      switch byte {
-      case UInt8(ascii: "\""): out += "\\\"".utf8
-      case UInt8(ascii: "\\"): out += "\\\\".utf8
-      case 0x0A: out += "\\n".utf8
-      case 0x0D: out += "\\r".utf8
-      case 0x09: out += "\\t".utf8
-      case 0..<0x20:
-        let hex = String(byte, radix: 16)
-        out += ("\\u00" + (hex.utf8.count < 2 ? "0" : "") + hex).utf8
-      default: out.append(byte)
+    string.withUTF8 { bytes in
+      // Runs that need no escape go as they are: nearly always the whole string.
+      var from = 0
+      for (i, byte) in bytes.enumerated() where byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") {
+        out.append(contentsOf: bytes[from..<i])
+        escape(byte, into: &out)
+        from = i + 1
       }
+      out.append(contentsOf: bytes[from...])
     }
     out.append(UInt8(ascii: "\""))
+  }
+
+  private static func escape(_ byte: UInt8, into out: inout [UInt8]) {
+    switch byte {
+    case UInt8(ascii: "\""): out += "\\\"".utf8
+    case UInt8(ascii: "\\"): out += "\\\\".utf8
+    case 0x0A: out += "\\n".utf8
+    case 0x0D: out += "\\r".utf8
+    case 0x09: out += "\\t".utf8
+    default:
+      let hex = String(byte, radix: 16)
+      out += ("\\u00" + (hex.utf8.count < 2 ? "0" : "") + hex).utf8
+    }
   }
 }
 
@@ -129,7 +140,7 @@ extension JSONValue {
     }
 
     mutating func space() {
-      while at < bytes.count, [0x20, 0x0A, 0x0D, 0x09].contains(bytes[at]) { at += 1 }
+      while at < bytes.count, bytes[at] == 0x20 || bytes[at] == 0x0A || bytes[at] == 0x0D || bytes[at] == 0x09 { at += 1 }
     }
 
     func peek() throws(ParseError) -> UInt8 {
@@ -220,23 +231,31 @@ extension JSONValue {
 
     mutating func string() throws(ParseError) -> String {
       at += 1
-      var out: [UInt8] = []
+      let start = at
+      // Without an escape, which is nearly always so, the text is the bytes as they are.
+      while at < bytes.count, bytes[at] >= 0x20, bytes[at] != UInt8(ascii: "\""), bytes[at] != UInt8(ascii: "\\") { at += 1 }
+      if try peek() == UInt8(ascii: "\"") {
+        defer { at += 1 }
+        return try text(bytes[start..<at])
+      }
+      var out = Array(bytes[start..<at])
       while true {
         let byte = try peek()
+        at += 1
         switch byte {
-        case UInt8(ascii: "\""):
-          at += 1
-          guard let s = String(validating: out, as: UTF8.self) else { throw fail("ill-formed UTF-8 in a string") }
-          return s
-        case UInt8(ascii: "\\"):
-          at += 1
-          try escape(into: &out)
-        case 0..<0x20: throw fail("control character in a string")
-        default:
-          out.append(byte)
-          at += 1
+        case UInt8(ascii: "\""): return try text(out[...])
+        case UInt8(ascii: "\\"): try escape(into: &out)
+        case 0..<0x20:
+          at -= 1
+          throw fail("control character in a string")
+        default: out.append(byte)
         }
       }
+    }
+
+    func text(_ bytes: ArraySlice<UInt8>) throws(ParseError) -> String {
+      guard let text = String(validating: bytes, as: UTF8.self) else { throw fail("ill-formed UTF-8 in a string") }
+      return text
     }
 
     mutating func escape(into out: inout [UInt8]) throws(ParseError) {

@@ -8,7 +8,7 @@ extension LedgerEntry {
   static let format: Int64 = 1
 
   /// The entry's line, ending with a line feed.
-  public var bytes: [UInt8] { encoded(hash: hash) }
+  public var bytes: [UInt8] { LedgerEntry.with(hash, encodedWithoutHash) }
 
   /// Reads and verifies one entry.
   /// - Throws: `ledger_corrupt`, `ledger_format`, `ledger_decision`.
@@ -16,19 +16,19 @@ extension LedgerEntry {
     let json = try JSONValue.document(bytes, "a ledger entry")
     try json.checkFormat(LedgerEntry.format, "a ledger entry")
     try self.init(json: json)
-    guard self.bytes == bytes else { throw WeirError.corruptLedger("entry \(number) is not in canonical form") }
-    guard hash == ownHash else { throw WeirError.corruptLedger("entry \(number) does not have the hash it states") }
+    let own = encodedWithoutHash
+    guard LedgerEntry.with(hash, own) == bytes else { throw WeirError.corruptLedger("entry \(number) is not in canonical form") }
+    guard hash == ContentHash(of: own).hex else { throw WeirError.corruptLedger("entry \(number) does not have the hash it states") }
   }
-
-  private var ownHash: String { ContentHash(of: encoded(hash: "")).hex }
 
   func sealed() -> LedgerEntry {
     var entry = self
-    entry.hash = ownHash
+    entry.hash = ContentHash(of: encodedWithoutHash).hex
     return entry
   }
 
-  private func encoded(hash: String) -> [UInt8] {
+  /// The line with an empty hash.
+  private var encodedWithoutHash: [UInt8] {
     var members: [JSONValue.Member] = [
       .init("format", .int(LedgerEntry.format)), .init("number", .int(number)), .init("commitID", .string(commitID)),
       .init("worker", .string(worker)), .init("planHash", .string(planHash)),
@@ -37,9 +37,29 @@ extension LedgerEntry {
     members += [
       .init("lanes", .array(lanes.map(\.json))), .init("tables", .array(tables.map(\.json))),
       .init("partials", partials?.json ?? .null), .init("mergedWatermark", .watermark(mergedWatermark)),
-      .init("previousHash", .string(previousHash)), .init("hash", .string(hash)),
+      .init("previousHash", .string(previousHash)),
     ]
-    return JSONValue.object(members).bytes + [0x0A]
+    var out: [UInt8] = []
+    JSONValue.object(members).write(into: &out)
+    out.removeLast()
+    out += LedgerEntry.hashMember.utf8
+    out += LedgerEntry.end.utf8
+    return out
+  }
+
+  /// The hash is the last member.
+  private static let hashMember = ",\"hash\":\""
+  private static let end = "\"}\n"
+
+  private static func with(_ hash: String, _ encodedWithoutHash: [UInt8]) -> [UInt8] {
+    var out = encodedWithoutHash
+    out.removeLast(end.utf8.count)
+    // As a string of JSON, whatever it is: a damaged one is compared before anything else is done with it.
+    var text: [UInt8] = []
+    JSONValue.write(hash, into: &text)
+    out += text[1...]
+    out += end.utf8.dropFirst()
+    return out
   }
 
   private init(json: JSONValue) throws(WeirError) {

@@ -11,6 +11,10 @@ public actor Ledger {
   let clock: any Clock
   let random: any RandomSource
   private var isCommitting = false
+  /// Entries that this worker committed itself, oldest first: followers apply them soon, each table in its turn, and need not read
+  /// what is known. More are read from the store.
+  private var recent: [LedgerEntry] = []
+  private static let recentMax = 8
   /// Only the simulation sets these: a broken variant, and who is told of each step of a commit.
   var variant: ProtocolVariant = []
   private var observer: (@Sendable (CommitMachine.Event, CommitMachine.Action) -> Void)?
@@ -125,7 +129,7 @@ extension Ledger {
     var entries: [LedgerEntry] = []
     var number = after + 1
     while number <= min(through, fold.number) {
-      guard let entry = try await reader.entry(number) else { throw collected(number) }
+      guard let entry = try await recentEntry(number) else { throw collected(number) }
       if let last = entries.last, entry.previousHash != last.hash {
         // A sleeper's stray at a number that was collected, or a damaged ledger.
         guard try await reader.pointer() < number else { throw collected(number) }
@@ -135,6 +139,11 @@ extension Ledger {
       number += 1
     }
     return entries
+  }
+
+  private func recentEntry(_ number: Int64) async throws -> LedgerEntry? {
+    if let entry = recent.first(where: { $0.number == number }) { return entry }
+    return try await reader.entry(number)
   }
 
   private func collected(_ number: Int64) -> WeirError {
@@ -176,8 +185,10 @@ extension Ledger {
     var machine = CommitMachine(fold: fold, commitID: attempt, startedNanoseconds: started)
     machine.variant = variant
     var action = machine.begin
+    var last: LedgerEntry?
     while true {
-      if case .finish(let outcome) = action { return finished(outcome) }
+      if case .put(let entry) = action { last = entry }
+      if case .finish(let outcome) = action { return finished(outcome, last) }
       if case .fail(let error) = action { throw error }
       let event = try await carryOut(action, derive)
       action = machine.event(event, at: clock.monotonicNanoseconds)
@@ -190,9 +201,15 @@ extension Ledger {
     try await commit(attempt: draft.commitID, startedNanoseconds: startedNanoseconds) { _ in draft }
   }
 
-  private func finished(_ outcome: CommitOutcome) -> CommitOutcome {
+  private func finished(_ outcome: CommitOutcome, _ last: LedgerEntry?) -> CommitOutcome {
     switch outcome {
-    case .committed(_, let fold), .fenced(_, let fold): adopt(fold)
+    case .committed(let number, let fold):
+      adopt(fold)
+      if let last, last.number == number, fold.number == number, fold.hash == last.hash {
+        if recent.count == Ledger.recentMax { recent.removeFirst() }
+        recent.append(last)
+      }
+    case .fenced(_, let fold): adopt(fold)
     case .unknown: break
     }
     return outcome

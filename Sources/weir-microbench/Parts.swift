@@ -176,9 +176,11 @@ struct Parts {
         var counts = WindowCounts()
         var late: [LateRow] = []
         for input in inputs {
-          store.update(
-            rows: input.rows, times: input.times, watermarks: input.marks, hashes: input.hashes,
-            arguments: [nil, input.amounts], key: { StateKey.encode([.int64(Int64(input.group[$0]))]) }, counts: &counts, late: &late)
+          input.rows.withUnsafeBufferPointer {
+            store.update(
+              rows: $0, times: input.times, watermarks: input.marks, hashes: input.hashes,
+              arguments: [nil, input.amounts], key: { StateKey.encode([.int64(Int64(input.group[$0]))]) }, counts: &counts, late: &late)
+          }
         }
         keep(store.finish(watermark: Watermark.maximum).count)
       }

@@ -120,10 +120,11 @@ struct StateTests {
       for target in [store, partial] {
         var some = WindowCounts()
         var rows: [LateRow] = []
-        target.update(
-          rows: (0..<20).map { $0 }, times: times, watermarks: marks,
-          hashes: groups.map { Hash128(low: UInt64($0), high: 9) },
-          arguments: [nil, Column(type: .int64, values: .int64(values))], key: { [UInt8(groups[$0])] }, counts: &some, late: &rows)
+        Array<UInt32>(0..<20).withUnsafeBufferPointer {
+          target.update(
+            rows: $0, times: times, watermarks: marks, hashes: groups.map { Hash128(low: UInt64($0), high: 9) },
+            arguments: [nil, Column(type: .int64, values: .int64(values))], key: { [UInt8(groups[$0])] }, counts: &some, late: &rows)
+        }
         if target === store {
           counts += some
           late += rows
@@ -207,5 +208,11 @@ struct StateTests {
       if case .double(let sum) = store.results(0)[0] { sums.insert(sum.bitPattern) }
     }
     #expect(sums.count == 1)
+  }
+}
+
+extension CellStore {
+  fileprivate func update(cells: [Int32], rows: [UInt32], arguments: [Column?]) {
+    cells.withUnsafeBufferPointer { cells in rows.withUnsafeBufferPointer { update(cells: cells, rows: $0, arguments: arguments) } }
   }
 }

@@ -4,29 +4,41 @@ import WeirOperators
 /// One epoch's contribution of a lane to the aggregates that the merge lane finishes.
 final class Partial: @unchecked Sendable {
   // Unchecked: a lane fills it, gives it away at the cut and makes a new one; the merge lane only reads it.
-  fileprivate(set) var windows: [Int: WindowStore] = [:]
-  fileprivate(set) var keyed: [Int: KeyedStore] = [:]
+  /// By aggregate number; nil: finished in the lane.
+  let windows: [WindowStore?]
+  let keyed: [KeyedStore?]
 
-  init(_ compiled: CompiledPlan) {
-    for (i, aggregate) in compiled.aggregates.enumerated() where !aggregate.isFinishedInLane {
-      if let window = aggregate.window {
-        windows[i] = WindowStore(window, layout: aggregate.layout)
-      } else {
-        keyed[i] = KeyedStore(layout: aggregate.layout)
-      }
-    }
-  }
+  init(_ compiled: CompiledPlan) { (windows, keyed) = compiled.stores { !$0.isFinishedInLane } }
 
   /// Reads what ``save(into:)`` wrote.
   func restore(from reader: inout ByteReader) throws(WeirError) {
-    for (_, store) in windows.sorted(by: { $0.key < $1.key }) { try store.restore(from: &reader) }
-    for (_, store) in keyed.sorted(by: { $0.key < $1.key }) { try store.restore(from: &reader) }
+    for store in windows { try store?.restore(from: &reader) }
+    for store in keyed { try store?.restore(from: &reader) }
   }
 
   /// Everything in the order of the plan's aggregates: the entry's `partials`.
   func save(into out: inout ByteWriter) {
-    for (_, store) in windows.sorted(by: { $0.key < $1.key }) { store.save(into: &out) }
-    for (_, store) in keyed.sorted(by: { $0.key < $1.key }) { store.save(base: true, into: &out) }
+    for store in windows { store?.save(into: &out) }
+    for store in keyed { store?.save(base: true, into: &out) }
+  }
+}
+
+/// The partial that lanes fill together: each alone, or, of hundreds of lanes of one capture, so many side by side. What the merge
+/// lane folds is the same, but a hundred lanes that each see a few rows of every group and window fold next to nothing together.
+final class SharedPartial: @unchecked Sendable {
+  // Unchecked: one task visits all lanes that share it, one after the other (`ReplaySession.deal`, `cut`).
+  private let compiled: CompiledPlan
+  private(set) var current: Partial
+
+  init(_ compiled: CompiledPlan) {
+    self.compiled = compiled
+    current = Partial(compiled)
+  }
+
+  /// At the cut, the first of the lanes takes everything: all of them have consumed what lies before it.
+  func take() -> Partial {
+    defer { current = Partial(compiled) }
+    return current
   }
 }
 

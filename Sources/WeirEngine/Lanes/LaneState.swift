@@ -16,10 +16,10 @@ final class LaneState {
 
   private let dedup: DedupIndex?
   /// By aggregate number: what is finished here …
-  private var windows: [Int: WindowStore] = [:]
-  private var keyed: [Int: KeyedStore] = [:]
+  private let windows: [WindowStore?]
+  private let keyed: [KeyedStore?]
   /// … and this epoch's contribution to what is merged.
-  private var partial: Partial
+  private let partial: SharedPartial
 
   private var counts = BucketCounts()
   private var windowCounts: [WindowCounts]
@@ -38,20 +38,15 @@ final class LaneState {
   private var savedDeltaBytes = 0
   private var savedDeltas = 0
 
-  init(_ id: LaneID, generation: Int64, compiled: CompiledPlan, run: RunInfo) {
+  /// - Parameter partial: shared with other lanes; nil: the lane's own.
+  init(_ id: LaneID, generation: Int64, compiled: CompiledPlan, run: RunInfo, partial: SharedPartial? = nil) {
     self.id = id
     self.generation = generation
     self.compiled = compiled
     self.run = run
     dedup = compiled.plan.dedup.map { DedupIndex(withinMicroseconds: $0.withinMicroseconds) }
-    for (i, aggregate) in compiled.aggregates.enumerated() where aggregate.isFinishedInLane {
-      if let window = aggregate.window {
-        windows[i] = WindowStore(window, layout: aggregate.layout)
-      } else {
-        keyed[i] = KeyedStore(layout: aggregate.layout)
-      }
-    }
-    partial = Partial(compiled)
+    (windows, keyed) = compiled.stores { $0.isFinishedInLane }
+    self.partial = partial ?? SharedPartial(compiled)
     windowCounts = [WindowCounts](repeating: .init(), count: compiled.goldCount)
     quarantine = QuarantineRows(run)
     late = compiled.plan.gold.map { _ in LateRows(run) }
@@ -59,46 +54,73 @@ final class LaneState {
 
   // MARK: Records
 
-  /// Consumes the lane's `rows` of a sequenced block.
-  func consume(_ block: PreparedBlock, rows: [UInt32]) {
-    guard !rows.isEmpty else { return }
-    var block = block
-    if floor > Watermark.minimum { for i in block.watermark.indices { block.watermark[i] = max(block.watermark[i], floor) } }
-    let passed = sift(block, rows)
-    if compiled.plan.bronze != nil { all.append(RowChunk(position: block.decoded.raw.position, source: .bronze(ReceivedRows(block)), rows: rows)) }
-    guard !passed.isEmpty else { return }
-    if compiled.plan.silver != nil { accepted.append(RowChunk(position: block.decoded.raw.position, source: .columns(block.silver), rows: passed)) }
-    for i in compiled.aggregates.indices { aggregate(i, block, passed) }
+  /// Consumes the rows of lane `number` of a block's deal.
+  func consume(_ next: SequencedBlock, lane number: Int) {
+    guard !next.block.deal.range(number).isEmpty else { return }
+    guard floor > Watermark.minimum else { return fold(next, number) }
+    var raised = next.block
+    for i in raised.watermark.indices { raised.watermark[i] = max(raised.watermark[i], floor) }
+    fold(SequencedBlock(block: raised, end: next.end, watermark: next.watermark), number)
   }
 
-  /// Puts every row into its bucket; returns the accepted ones.
-  private func sift(_ block: PreparedBlock, _ rows: [UInt32]) -> [UInt32] {
-    let passed = [UInt32](unsafeUninitializedCapacity: rows.count) { passed, count in
-      SiftInput.with(block) { input in
-        for (i, row) in rows.enumerated() {
-          if let dedup, i + LaneState.ahead < rows.count { dedup.prefetch(input.ids[Int(rows[i + LaneState.ahead])]) }
-          guard passes(input, Int(row), dedup) else { continue }
-          passed[count] = row
-          count += 1
+  private func fold(_ next: SequencedBlock, _ number: Int) {
+    let range = next.block.deal.range(number)
+    let position = next.block.decoded.raw.position
+    if compiled.plan.bronze != nil {
+      all.append(RowChunk(position: position, source: .bronze(ReceivedRows(next.block)), rows: Array(next.block.deal.rows[range])))
+    }
+    next.block.deal.places.withUnsafeBufferPointer { places in
+      withUnsafeTemporaryAllocation(of: UInt32.self, capacity: range.count) { passed in
+        let count = sift(next, UnsafeBufferPointer(rebasing: places[range]), into: passed)
+        guard count > 0 else { return }
+        counts.accepted += Int64(count)
+        let passed = UnsafeBufferPointer(rebasing: passed[..<count])
+        if compiled.plan.silver != nil {
+          let rows = next.block.deal.isArranged ? passed.map { next.block.deal.rows[Int($0)] } : Array(passed)
+          accepted.append(RowChunk(position: position, source: .columns(next.block.silver), rows: rows))
         }
+        for i in compiled.aggregates.indices { aggregate(i, next, passed) }
       }
     }
-    counts.accepted += Int64(passed.count)
-    return passed
   }
 
-  /// Whether the row is accepted; if not, it is in another bucket now.
+  /// Puts every row into its bucket; gives the places of the accepted ones, and how many they are.
+  private func sift(
+    _ next: SequencedBlock, _ places: UnsafeBufferPointer<UInt32>, into passed: UnsafeMutableBufferPointer<UInt32>
+  ) -> Int {
+    // Without the counting of references, record by record: the lane holds its index.
+    let dedup = dedup.map { Unmanaged.passUnretained($0) }
+    return SiftInput.with(next) { input in
+      if let dedup { for place in places.prefix(LaneState.ahead) { dedup._withUnsafeGuaranteedRef { $0.prefetch(input.ids[Int(place)]) } } }
+      var count = 0
+      for (i, place) in places.enumerated() {
+        if let dedup, i + LaneState.ahead < places.count {
+          let ahead = input.ids[Int(places[i + LaneState.ahead])]
+          dedup._withUnsafeGuaranteedRef { $0.prefetch(ahead) }
+        }
+        guard passes(input, Int(place), dedup) else { continue }
+        passed[count] = place
+        count += 1
+      }
+      return count
+    }
+  }
+
+  /// Whether the record is accepted; if not, it is in another bucket now.
   @inline(__always)
-  private func passes(_ input: SiftInput, _ row: Int, _ dedup: DedupIndex?) -> Bool {
-    if input.verdicts[row] == PreparedBlock.Verdict.proceeds {
-      guard let dedup, input.hasID[row], !dedup.insert(input.ids[row], watermark: input.watermark[row]) else {
-        return !input.hasErrors || hasNoError(input.block, row)
+  private func passes(_ input: SiftInput, _ place: Int, _ dedup: Unmanaged<DedupIndex>?) -> Bool {
+    if input.verdicts[place] == PreparedBlock.Verdict.proceeds {
+      guard let dedup, input.hasID[place],
+        !dedup._withUnsafeGuaranteedRef({ $0.insert(input.ids[place], watermark: input.watermark[place]) })
+      else {
+        return !input.hasErrors || hasNoError(input.next.block, input.next.block.deal.row(place))
       }
       counts.duplicate += 1
-    } else if input.verdicts[row] == PreparedBlock.Verdict.filtered {
+    } else if input.verdicts[place] == PreparedBlock.Verdict.filtered {
       counts.filtered += 1
     } else {
-      reject(input.block, row, input.block.rejections[row])
+      let row = input.next.block.deal.row(place)
+      reject(input.next.block, row, input.next.block.rejections[row])
     }
     return false
   }
@@ -116,39 +138,40 @@ final class LaneState {
     rejected.add(block, row, stage: rejection.stage.rawValue, reason: rejection.reason)
   }
 
-  /// One array of the right size, where `filter` makes seven.
-  private static func rows(_ rows: [UInt32], where mask: [Bool]) -> [UInt32] {
-    [UInt32](unsafeUninitializedCapacity: rows.count) { out, count in
-      for row in rows {
-        out[count] = row
-        count += mask[Int(row)] ? 1 : 0
+  /// Folds the places that match the aggregate's `where` into its store.
+  private func aggregate(_ i: Int, _ next: SequencedBlock, _ passed: UnsafeBufferPointer<UInt32>) {
+    guard let mask = next.block.aggregates[i].mask else { return fold(passed, of: next, into: i) }
+    withUnsafeTemporaryAllocation(of: UInt32.self, capacity: passed.count) { matching in
+      var count = 0
+      for place in passed {
+        matching[count] = place
+        count += mask[Int(place)] ? 1 : 0
       }
+      if count > 0 { fold(UnsafeBufferPointer(rebasing: matching[..<count]), of: next, into: i) }
     }
   }
 
-  private func aggregate(_ i: Int, _ block: PreparedBlock, _ passed: [UInt32]) {
-    let input = block.aggregates[i]
-    let rows = input.mask.map { LaneState.rows(passed, where: $0) } ?? passed
-    guard !rows.isEmpty else { return }
-    let key = { (row: Int) in StateKey.encode(input.by.map { $0.literal(row) }) }
+  private func fold(_ places: UnsafeBufferPointer<UInt32>, of next: SequencedBlock, into i: Int) {
+    let input = next.block.aggregates[i]
+    let key = { (place: Int) in StateKey.encode(input.by.map { $0.literal(next.block.deal.row(place)) }) }
     if compiled.aggregates[i].window == nil {
-      let store = keyed[i] ?? partial.keyed[i]!
-      store.update(rows: rows, hashes: input.hashes, arguments: input.arguments, key: key)
+      let store = keyed[i] ?? partial.current.keyed[i]!
+      store.update(rows: places, hashes: input.hashes, arguments: input.arguments, key: key)
       return
     }
-    let store = windows[i] ?? partial.windows[i]!
+    let store = windows[i] ?? partial.current.windows[i]!
     var missed: [LateRow] = []
     store.update(
-      rows: rows, times: block.time, watermarks: block.watermark, hashes: input.hashes, arguments: input.arguments,
+      rows: places, times: next.block.time, watermarks: next.block.watermark, hashes: input.hashes, arguments: input.arguments,
       key: key, counts: &windowCounts[i], late: &missed)
-    for row in missed { late[i].add(block, row) }
+    for row in missed { late[i].add(next.block, next.block.deal.row(Int(row.row)), row) }
   }
 
   /// The lane joins or wakes: it judges by no less than this from here on.
   func raise(floor: Int64) { self.floor = max(self.floor, floor) }
 
   /// Windows are open here that a watermark can close.
-  var hasOpenWindows: Bool { windows.values.contains { !$0.isEmpty } }
+  var hasOpenWindows: Bool { windows.contains { $0?.isEmpty == false } }
 
   /// Follows the shard: everything before `position` was handed over, and this is the shard's watermark there.
   func advance(position: Int64, watermark: Int64) {
@@ -166,10 +189,11 @@ final class LaneState {
   func allStateRows() -> [StateBatch] { stateRows(isEmptyToo: true) { $0.allRows(into: &$1) } }
 
   /// The state table is behind the ledger: every row goes there again.
-  func markAllUnflushed() { for store in keyed.values { store.markAllUnflushed() } }
+  func markAllUnflushed() { for store in keyed { store?.markAllUnflushed() } }
 
   private func stateRows(isEmptyToo: Bool = false, _ take: (KeyedStore, inout StateBatch) -> Void) -> [StateBatch] {
-    keyed.sorted { $0.key < $1.key }.compactMap { i, store in
+    keyed.enumerated().compactMap { i, store in
+      guard let store else { return nil }
       var batch = StateBatch(
         table: compiled.aggregates[i].name, lane: id.text, fence: Fence(generation: generation, position: position))
       take(store, &batch)
@@ -193,10 +217,10 @@ final class LaneState {
     }
     let (state, isBase) = save()
     sizes.dedupEntries = dedup?.count ?? 0
-    sizes.openWindows = windows.values.reduce(0) { $0 + $1.openCount }
+    sizes.openWindows = windows.reduce(0) { $0 + ($1?.openCount ?? 0) }
     let epoch = LaneEpoch(
       lane: id, position: position, watermark: watermark, counts: counts, windowCounts: windowCounts, tables: tables,
-      partial: partial, state: state, stateIsBase: isBase, sizes: sizes, rejected: rejected)
+      partial: partial.take(), state: state, stateIsBase: isBase, sizes: sizes, rejected: rejected)
     reset()
     return epoch
   }
@@ -209,7 +233,6 @@ final class LaneState {
     quarantine = QuarantineRows(run)
     rejected = RejectedSamples()
     late = compiled.plan.gold.map { _ in LateRows(run) }
-    partial = Partial(compiled)
   }
 
   // MARK: State blobs
@@ -217,8 +240,8 @@ final class LaneState {
   /// A base snapshot when the deltas since the last one have outgrown it, else a delta. Open windows are written whole
   /// in both: they are what an epoch changes most.
   private func save() -> (bytes: [UInt8], isBase: Bool) {
-    let live = (dedup?.count ?? 0) + keyed.values.reduce(0) { $0 + $1.count }
-    let unsaved = (dedup?.unsavedCount ?? 0) + keyed.values.reduce(0) { $0 + $1.unsavedCount }
+    let live = (dedup?.count ?? 0) + keyed.reduce(0) { $0 + ($1?.count ?? 0) }
+    let unsaved = (dedup?.unsavedCount ?? 0) + keyed.reduce(0) { $0 + ($1?.unsavedCount ?? 0) }
     let isBase = savedBaseBytes == 0 || unsaved * 2 >= live || savedDeltas >= 16 || savedDeltaBytes > savedBaseBytes
     var out = ByteWriter()
     // Ids are the most of it, 17 to 19 bytes each; an array that doubles would be half air.
@@ -267,9 +290,9 @@ final class LaneState {
   }
 }
 
-/// What sifting reads of each row, through pointers: a block's arrays would be retained and released for every one of them.
+/// What sifting reads of each record, through pointers: a block's arrays would be retained and released for every one of them.
 private struct SiftInput {
-  let block: PreparedBlock
+  let next: SequencedBlock
   let verdicts: UnsafeBufferPointer<UInt8>
   /// Empty without dedup, as is `hasID`.
   let ids: UnsafeBufferPointer<Hash128>
@@ -277,14 +300,14 @@ private struct SiftInput {
   let watermark: UnsafeBufferPointer<Int64>
   let hasErrors: Bool
 
-  static func with(_ block: PreparedBlock, _ body: (SiftInput) -> Void) {
-    block.verdict.withUnsafeBufferPointer { verdicts in
-      block.ids.withUnsafeBufferPointer { ids in
-        block.hasID.withUnsafeBufferPointer { hasID in
-          block.watermark.withUnsafeBufferPointer { watermark in
+  static func with<Result>(_ next: SequencedBlock, _ body: (SiftInput) -> Result) -> Result {
+    next.block.verdict.withUnsafeBufferPointer { verdicts in
+      next.block.ids.withUnsafeBufferPointer { ids in
+        next.block.hasID.withUnsafeBufferPointer { hasID in
+          next.block.watermark.withUnsafeBufferPointer { watermark in
             body(
               SiftInput(
-                block: block, verdicts: verdicts, ids: ids, hasID: hasID, watermark: watermark, hasErrors: !block.errors.isEmpty))
+                next: next, verdicts: verdicts, ids: ids, hasID: hasID, watermark: watermark, hasErrors: !next.block.errors.isEmpty))
           }
         }
       }

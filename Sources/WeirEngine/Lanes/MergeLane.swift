@@ -6,31 +6,27 @@ final class MergeLane {
   static let formatVersion: UInt8 = 1
 
   private let compiled: CompiledPlan
-  private var windows: [Int: WindowStore] = [:]
-  private var keyed: [Int: KeyedStore] = [:]
+  /// By aggregate number; nil: finished in the lanes.
+  private let windows: [WindowStore?]
+  private let keyed: [KeyedStore?]
   private var savedBaseBytes = 0
   private var savedDeltaBytes = 0
   private var savedDeltas = 0
 
   init(_ compiled: CompiledPlan) {
     self.compiled = compiled
-    for (i, aggregate) in compiled.aggregates.enumerated() where !aggregate.isFinishedInLane {
-      if let window = aggregate.window {
-        windows[i] = WindowStore(window, layout: aggregate.layout)
-      } else {
-        keyed[i] = KeyedStore(layout: aggregate.layout)
-      }
-    }
+    (windows, keyed) = compiled.stores { !$0.isFinishedInLane }
   }
 
   /// Folds one epoch in and returns the windows that the merged watermark finishes, by gold table number.
   func merge(_ partials: [Partial], watermark: Int64) -> [Int: [WindowResult]] {
     for partial in partials {
-      for (i, store) in windows { if let theirs = partial.windows[i] { store.merge(theirs) } }
-      for (i, store) in keyed { if let theirs = partial.keyed[i] { store.merge(theirs) } }
+      for (store, theirs) in zip(windows, partial.windows) { if let theirs { store?.merge(theirs) } }
+      for (store, theirs) in zip(keyed, partial.keyed) { if let theirs { store?.merge(theirs) } }
     }
     var results: [Int: [WindowResult]] = [:]
-    for (i, store) in windows {
+    for (i, store) in windows.enumerated() {
+      guard let store else { continue }
       let done = store.finish(watermark: watermark)
       if !done.isEmpty { results[i] = done }
     }
@@ -38,7 +34,7 @@ final class MergeLane {
   }
 
   /// Windows (of all keys together) that hold something.
-  var openWindows: Int { windows.values.reduce(0) { $0 + $1.openCount } }
+  var openWindows: Int { windows.reduce(0) { $0 + ($1?.openCount ?? 0) } }
 
   /// Changed rows of merged state, fenced by the ledger number of the entry that changed them.
   func takeStateRows(ledgerNumber: Int64) -> [StateBatch] { stateRows(ledgerNumber) { $0.takeUnflushed(into: &$1) } }
@@ -46,7 +42,8 @@ final class MergeLane {
   func allStateRows(ledgerNumber: Int64) -> [StateBatch] { stateRows(ledgerNumber) { $0.allRows(into: &$1) } }
 
   private func stateRows(_ number: Int64, _ take: (KeyedStore, inout StateBatch) -> Void) -> [StateBatch] {
-    keyed.sorted { $0.key < $1.key }.compactMap { i, store in
+    keyed.enumerated().compactMap { i, store in
+      guard let store else { return nil }
       var batch = StateBatch(
         table: compiled.aggregates[i].name, lane: LaneID.merge.text, fence: Fence(generation: 0, position: number))
       take(store, &batch)
@@ -57,8 +54,8 @@ final class MergeLane {
   // MARK: State blobs
 
   func save() -> (bytes: [UInt8], isBase: Bool) {
-    let live = keyed.values.reduce(0) { $0 + $1.count }
-    let unsaved = keyed.values.reduce(0) { $0 + $1.unsavedCount }
+    let live = keyed.reduce(0) { $0 + ($1?.count ?? 0) }
+    let unsaved = keyed.reduce(0) { $0 + ($1?.unsavedCount ?? 0) }
     let isBase = savedBaseBytes == 0 || unsaved * 2 >= live || savedDeltas >= 16 || savedDeltaBytes > savedBaseBytes
     var out = ByteWriter()
     out.write(MergeLane.formatVersion)

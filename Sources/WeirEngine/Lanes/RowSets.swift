@@ -133,12 +133,12 @@ struct LateRows {
 
   var count: Int { builders[0].count }
 
-  mutating func add(_ block: PreparedBlock, _ late: LateRow) {
-    let row = Int(late.row)
+  /// - Parameter row: the late row's number in the block.
+  mutating func add(_ block: PreparedBlock, _ row: Int, _ late: LateRow) {
     appendKey(block, row, to: &builders[0])
     builders[1].append(bytes: block.value(row).bytes)
     appendHeaders(block, row, to: &builders[2])
-    builders[3].append(.timestamp(block.time[row]))
+    builders[3].append(.timestamp(late.time))
     builders[4].append(.timestamp(late.windowStart))
     builders[5].append(.timestamp(late.windowEnd))
     provenance.add(block, row)

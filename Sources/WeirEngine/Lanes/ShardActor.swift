@@ -1,5 +1,21 @@
 import WeirCore
 
+/// A block whose records have their lanes, and the shard behind it.
+///
+/// A class: a block is more than twenty arrays, and copying that for each of hundreds of lanes, on several cores at once, costs more
+/// than what most lanes do with it.
+final class SequencedBlock: Sendable {
+  let block: PreparedBlock
+  let end: Int64
+  let watermark: Int64
+
+  init(block: PreparedBlock, end: Int64, watermark: Int64) {
+    self.block = block
+    self.end = end
+    self.watermark = watermark
+  }
+}
+
 /// The one owner of a lane's state while the worker runs: a thin actor around ``LaneState``.
 ///
 /// Messages carry blocks, never records. Between two of them the state flusher may take changed rows.
@@ -18,11 +34,14 @@ actor ShardActor {
     self.state = state
   }
 
-  func consume(_ block: PreparedBlock, rows: [UInt32], end: Int64, watermark: Int64) {
-    state.consume(block, rows: rows)
-    state.advance(position: end, watermark: watermark)
-    arrivals.add(block)
-    unflushed.add(block)
+  /// Consumes the rows of lane `number` of the deal of some blocks, in turn.
+  func consume(_ blocks: [SequencedBlock], lane number: Int = 0) {
+    for next in blocks where !next.block.deal.range(number).isEmpty {
+      state.consume(next, lane: number)
+      state.advance(position: next.end, watermark: next.watermark)
+      arrivals.add(next.block)
+      unflushed.add(next.block)
+    }
   }
 
   /// Ends the epoch at a mark of the shard, which every lane of it reached.

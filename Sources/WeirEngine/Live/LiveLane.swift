@@ -61,9 +61,8 @@ final class LiveLane: Sendable {
         var block = pool.prepare(raw)
         try sequencer.sequence(&block)
         try placement?.check(block)
-        let rows = block.lanes[0]
         counted.add(records: Int64(block.count), bytes: Int64(raw.count))
-        await shard.consume(block, rows: rows, end: next, watermark: sequencer.watermark)
+        await shard.consume([SequencedBlock(block: block, end: next, watermark: sequencer.watermark)])
         show(block.count, raw.count, next, sequencer.watermark)
       case .caughtUp(let next):
         await shard.advance(position: next, watermark: sequencer.watermark)

@@ -43,16 +43,16 @@ extension LiveSession {
     fold = try await begin(names, fold)
     let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run)
     var positions: [String: Int64] = [:]
-    var restored: [ShardActor] = []
-    for id in names.map({ LaneID(shard: $0) }).sorted() {
+    let ids = names.map { LaneID(shard: $0) }.sorted()
+    for id in ids {
       guard let before = fold[id], case .offset(let position)? = before.position else {
         throw WeirError("corrupt", "the ledger has no position for \(id.shard)")
       }
       positions[id.shard] = position
-      restored.append(ShardActor(try await restorer.state(id)))
       await committer.hold(
         id, .init(generation: before.generation, epoch: before.epoch, position: position, state: before.state))
     }
+    let restored = try await restorer.lanes(ids, parallel: environment.parallel)
     if let state = environment.state, compiled.hasLaneState {
       try await FlushMark.own(restored.map(\.id), owner, state)
       try await FlushMark.recover(restored, state, fold)

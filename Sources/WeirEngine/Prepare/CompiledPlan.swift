@@ -76,6 +76,14 @@ public struct CompiledPlan: Sendable {
       + plan.state.map { make($0.name, nil, $0.filter, $0.by, $0.measures) }
   }
 
+  /// An empty store, by aggregate number, for each of those that are `chosen`: with windows in the one list, without in the other.
+  func stores(_ chosen: (Aggregate) -> Bool) -> (windows: [WindowStore?], keyed: [KeyedStore?]) {
+    (
+      aggregates.map { aggregate in chosen(aggregate) ? aggregate.window.map { WindowStore($0, layout: aggregate.layout) } : nil },
+      aggregates.map { chosen($0) && $0.window == nil ? KeyedStore(layout: $0.layout) : nil }
+    )
+  }
+
   /// A state table is finished in the lanes.
   public var hasLaneState: Bool { aggregates.contains { $0.isFinishedInLane && $0.window == nil } }
   /// A lane finishes a table because its `by` holds the field, which is the record's key.

@@ -45,8 +45,9 @@ public struct PreparedBlock: Sendable {
   var arrival: [Int64] = []
   /// Where `arrival` comes from: 0 event time, 1 watermark, 2 epoch.
   var arrivalSource: [UInt8] = []
-  /// Rows of each lane, ascending.
-  var lanes: [[UInt32]] = []
+  /// Which rows are whose. What a lane reads of every record (`verdict`, `ids`, `hasID`, `watermark`, `time`, and of the
+  /// aggregates all but `by`) is at its place; everything else at its row.
+  var deal = LaneDeal()
 
   public var count: Int { decoded.count }
 

@@ -42,30 +42,7 @@ struct Sequencer {
         "the record at position \(block.position(failure.row)) fails the check \(failure.check), which is set to stop the pipeline",
         advice: "Mend the record, or set `else: quarantine` for the check, and run again: it goes on before this record.")
     }
-    let lanes = dealer.lanes(of: block.key, count: block.count)
-    block.lanes = Sequencer.selections(lanes, of: dealer.count)
-  }
-
-  /// The rows of each lane. Counted first, so that each list is made once and filled through a pointer: there may be hundreds
-  /// of lanes.
-  private static func selections(_ lanes: [UInt16], of count: Int) -> [[UInt32]] {
-    if count == 1 { return [Array(0..<UInt32(lanes.count))] }
-    var sizes = [Int](repeating: 0, count: count)
-    for lane in lanes { sizes[Int(lane)] += 1 }
-    // All lists behind one another, then one copy each.
-    var next = [Int](repeating: 0, count: count)
-    for lane in 1..<count { next[lane] = next[lane - 1] + sizes[lane - 1] }
-    let ordered = [UInt32](unsafeUninitializedCapacity: lanes.count) { out, filled in
-      next.withUnsafeMutableBufferPointer { next in
-        for row in lanes.indices {
-          let lane = Int(lanes[row])
-          out[next[lane]] = UInt32(truncatingIfNeeded: row)
-          next[lane] += 1
-        }
-      }
-      filled = lanes.count
-    }
-    return (0..<count).map { sizes[$0] == 0 ? [] : Array(ordered[next[$0] - sizes[$0]..<next[$0]]) }
+    block.deal(LaneDeal(dealer.lanes(of: block.key, count: block.count), lanes: dealer.count))
   }
 
   private mutating func stamp(_ block: inout PreparedBlock) {

@@ -147,7 +147,7 @@ final class RecordedSession: Sendable {
     try lane.placement?.check(block)
     let advanced = lane
     lanes.all.withLock { $0[id] = advanced }
-    await lane.shard.consume(block, rows: block.lanes[0], end: last + 1, watermark: lane.sequencer.watermark)
+    await lane.shard.consume([SequencedBlock(block: block, end: last + 1, watermark: lane.sequencer.watermark)])
     counted.withLock {
       $0.records += Int64(block.count)
       $0.position += Int64(block.decoded.raw.count)

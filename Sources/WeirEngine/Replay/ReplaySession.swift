@@ -25,7 +25,7 @@ final class ReplaySession: Sendable {
     let ids = genesis.lanes.filter { $0 != .merge }
     let run = RunInfo(shard: compiled.plan.source.stream, runID: genesis.runID)
     let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run)
-    lanes = try await restorer.lanes(ids)
+    lanes = try await restorer.lanes(ids, parallel: environment.parallel, sharing: Restorer.sharing(ids.count))
     if let state = environment.state, compiled.hasLaneState { try await FlushMark.recover(lanes, state, fold) }
     let merge = try await restorer.merge()
     if fold.mergeLane.epoch > 0 {
@@ -52,6 +52,12 @@ final class ReplaySession: Sendable {
     return progress
   }
 
+  /// Blocks that the lanes get at once. Each of hundreds of lanes has but a few rows of a block, and its state is in no cache when
+  /// its turn comes; that is paid once for all of them. Where a record's latency counts, no block waits for another.
+  private func together(isPaced: Bool) -> Int { isPaced ? 1 : min(ReplaySession.togetherMax, max(1, lanes.count / ReplaySession.lanesABlock)) }
+  private static let togetherMax = 8
+  private static let lanesABlock = 32
+
   func run(
     _ makeSource: (Int64, Hash128?) throws -> any RecordSource, keepOpen: Bool,
     meter: LatencyMeter?, observe: @escaping @Sendable (ReplayProgress) -> Void,
@@ -68,7 +74,7 @@ final class ReplaySession: Sendable {
         group.addTask { [self] in
           defer { isDone.raise() }
           do {
-            let end = try await read(source, into: batches, keepOpen: keepOpen, observe: observe, isInterrupted: isInterrupted)
+            let end = try await read(source, into: batches, together: together(isPaced: meter != nil), keepOpen: keepOpen, observe: observe, isInterrupted: isInterrupted)
             await batches.finish()
             return end
           } catch is CommitterGone {
@@ -141,24 +147,30 @@ final class ReplaySession: Sendable {
   // MARK: The reader's loop
 
   private func read(
-    _ source: any RecordSource, into batches: Handover<EpochBatch>, keepOpen: Bool,
+    _ source: any RecordSource, into batches: Handover<EpochBatch>, together: Int, keepOpen: Bool,
     observe: @Sendable (ReplayProgress) -> Void, isInterrupted: @Sendable () -> Bool
   ) async throws -> ReplayEnd {
     var sequencer = self.sequencer
+    var waiting: [SequencedBlock] = []
     var last: (position: Int64, hash: Hash128) = (start.position, start.prefix ?? RunningHash().digest)
     var end = ReplayEnd.finished
     try await PreparerPool(compiled, environment).forEach(source, parallel: environment.parallel, until: isInterrupted) { event in
       switch event {
       case .block(var block, let position):
         try sequencer.sequence(&block)
-        await deal(block, end: position, watermark: sequencer.watermark)
-        count(block, position, sequencer.watermark)
+        waiting.append(SequencedBlock(block: block, end: position, watermark: sequencer.watermark))
+        guard waiting.count >= together else { return }
+        await deal(&waiting)
         observe(counted.withLock { $0 })
       case .cut(let position, let hash):
+        await deal(&waiting)
         last = (position, hash)
         try await cut(position, hash, sequencer.watermark, [], into: batches)
-      case .end where keepOpen: end = .keptOpen
+      case .end where keepOpen:
+        await deal(&waiting)
+        end = .keptOpen
       case .end:
+        await deal(&waiting)
         // The end of input is a decision: an empty epoch carries it, and only the entry behind it closes windows.
         if !endIsRecorded { try await cut(last.position, last.hash, sequencer.watermark, [.endOfInput], into: batches) }
         try await cut(last.position, last.hash, Watermark.maximum, [], into: batches)
@@ -168,19 +180,24 @@ final class ReplaySession: Sendable {
     return end
   }
 
-  /// Hands each lane its rows. As many tasks as run at once, each for every so many-th lane: a task a lane costs more than the
-  /// few rows of a block that one of hundreds of lanes gets.
-  private func deal(_ block: PreparedBlock, end: Int64, watermark: Int64) async {
-    let tasks = min(environment.parallel, lanes.count)
-    await withDiscardingTaskGroup { [lanes] group in
+  /// Hands each lane its rows. As many tasks as run at once, each for every so many-th of the groups of lanes: a task a lane costs
+  /// more than the few rows of a block that one of hundreds of lanes gets.
+  private func deal(_ waiting: inout [SequencedBlock]) async {
+    let blocks = waiting
+    waiting.removeAll()
+    let size = Restorer.sharing(lanes.count)
+    let groups = (lanes.count + size - 1) / size
+    let tasks = min(environment.parallel, groups)
+    await withDiscardingTaskGroup { [lanes] tasksOfDeal in
       for first in 0..<tasks {
-        group.addTask {
-          for number in stride(from: first, to: lanes.count, by: tasks) where !block.lanes[number].isEmpty {
-            await lanes[number].consume(block, rows: block.lanes[number], end: end, watermark: watermark)
+        tasksOfDeal.addTask {
+          for group in stride(from: first, to: groups, by: tasks) {
+            for number in group * size..<min((group + 1) * size, lanes.count) { await lanes[number].consume(blocks, lane: number) }
           }
         }
       }
     }
+    for next in blocks { count(next.block, next.end, next.watermark) }
   }
 
   private func count(_ block: PreparedBlock, _ position: Int64, _ watermark: Int64) {
@@ -240,10 +257,10 @@ struct Restorer: Sendable {
     return all
   }
 
-  func state(_ id: LaneID) async throws -> sending LaneState {
+  func state(_ id: LaneID, partial: SharedPartial? = nil) async throws -> sending LaneState {
     let before = fold[id]
     let lane = LaneState(
-      id, generation: before?.generation ?? 0, compiled: compiled, run: RunInfo(shard: id.shard, runID: run.runID))
+      id, generation: before?.generation ?? 0, compiled: compiled, run: RunInfo(shard: id.shard, runID: run.runID), partial: partial)
     if let before, case .offset(let position)? = before.position {
       try lane.restore(blobs: try await blobs(id), position: position, watermark: before.watermark)
     }
@@ -252,10 +269,25 @@ struct Restorer: Sendable {
     return lane
   }
 
-  func lanes(_ ids: [LaneID]) async throws -> [ShardActor] {
-    var all: [ShardActor] = []
-    for id in ids { all.append(ShardActor(try await state(id))) }
-    return all
+  /// How many neighbours of `lanes` lanes of a capture share a partial. It depends on nothing else: a partial's bytes are the same
+  /// on every machine.
+  static func sharing(_ lanes: Int) -> Int { max(1, lanes / partialsMax) }
+  private static let partialsMax = 16
+
+  /// As many side by side as run at once; every `sharing` neighbours share a partial.
+  func lanes(_ ids: [LaneID], parallel: Int, sharing: Int = 1) async throws -> [ShardActor] {
+    try await withThrowingTaskGroup(of: (Int, ShardActor).self) { group in
+      var all = [ShardActor?](repeating: nil, count: ids.count)
+      var shared: SharedPartial?
+      for (number, id) in ids.enumerated() {
+        // Each holds its blobs while it is restored.
+        if number >= parallel, let (done, lane) = try await group.next() { all[done] = lane }
+        if number % sharing == 0 { shared = SharedPartial(compiled) }
+        group.addTask { [shared] in (number, ShardActor(try await state(id, partial: shared))) }
+      }
+      for try await (done, lane) in group { all[done] = lane }
+      return all.compactMap(\.self)
+    }
   }
 
   func merge() async throws -> sending MergeLane {

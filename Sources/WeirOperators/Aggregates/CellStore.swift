@@ -43,7 +43,7 @@ public final class CellStore {
   // MARK: Update
 
   /// Folds row `rows[i]` of the measures' argument columns into cell `cells[i]`.
-  public func update(cells: [Int32], rows: [UInt32], arguments: [Column?]) {
+  public func update(cells: UnsafeBufferPointer<Int32>, rows: UnsafeBufferPointer<UInt32>, arguments: [Column?]) {
     for (slot, argument) in zip(layout.slots, arguments) {
       switch slot.kind {
       case .countRows: countRows(slot.word, cells)
@@ -56,12 +56,12 @@ public final class CellStore {
     }
   }
 
-  private func countRows(_ word: Int, _ cells: [Int32]) {
+  private func countRows(_ word: Int, _ cells: UnsafeBufferPointer<Int32>) {
     let (words, stride) = (words + word, layout.stride)
     for cell in cells { words[Int(cell) * stride] += 1 }
   }
 
-  private func countValues(_ word: Int, _ cells: [Int32], _ rows: [UInt32], _ argument: Column?) {
+  private func countValues(_ word: Int, _ cells: UnsafeBufferPointer<Int32>, _ rows: UnsafeBufferPointer<UInt32>, _ argument: Column?) {
     guard let validity = argument?.validity else { return countRows(word, cells) }
     for i in 0..<cells.count where validity[Int(rows[i])] { words[Int(cells[i]) * layout.stride + word] += 1 }
   }
@@ -69,7 +69,7 @@ public final class CellStore {
   /// Calls `body` with each cell's first word of the measure and each value that is not null.
   @inline(__always)
   private func forEach<T>(
-    _ word: Int, _ cells: [Int32], _ rows: [UInt32], _ values: [T], _ validity: [Bool]?, _ body: (Int, T) -> Void
+    _ word: Int, _ cells: UnsafeBufferPointer<Int32>, _ rows: UnsafeBufferPointer<UInt32>, _ values: [T], _ validity: [Bool]?, _ body: (Int, T) -> Void
   ) {
     let stride = layout.stride
     if let validity {
@@ -79,7 +79,7 @@ public final class CellStore {
     }
   }
 
-  private func sumExact(_ word: Int, _ cells: [Int32], _ rows: [UInt32], _ argument: Column?) {
+  private func sumExact(_ word: Int, _ cells: UnsafeBufferPointer<Int32>, _ rows: UnsafeBufferPointer<UInt32>, _ argument: Column?) {
     guard let argument else { return }
     switch argument.values {
     case .int64(let values): forEach(word, cells, rows, values, argument.validity) { addExact($0, Int128($1), 1) }
@@ -97,7 +97,7 @@ public final class CellStore {
     words[at + 2] += n
   }
 
-  private func sumDouble(_ word: Int, _ cells: [Int32], _ rows: [UInt32], _ argument: Column?) {
+  private func sumDouble(_ word: Int, _ cells: UnsafeBufferPointer<Int32>, _ rows: UnsafeBufferPointer<UInt32>, _ argument: Column?) {
     guard let argument, case .double(let values) = argument.values else { return }
     forEach(word, cells, rows, values, argument.validity) { addDouble($0, $1 * CellStore.scale, 0, 1) }
   }
@@ -121,7 +121,7 @@ public final class CellStore {
     words[at + 2] += n
   }
 
-  private func extreme(_ word: Int, _ max: Bool, _ cells: [Int32], _ rows: [UInt32], _ argument: Column?) {
+  private func extreme(_ word: Int, _ max: Bool, _ cells: UnsafeBufferPointer<Int32>, _ rows: UnsafeBufferPointer<UInt32>, _ argument: Column?) {
     guard let argument else { return }
     let validity = argument.validity
     switch argument.values {

@@ -19,28 +19,26 @@ public final class KeyedStore {
   public var count: Int { groups.count }
   public var unsavedCount: Int { unsaved.count }
 
-  public func update(rows: [UInt32], hashes: [Hash128], arguments: [Column?], key: (Int) -> [UInt8]) {
+  /// Folds rows in. `key(row)` encodes a group's `by` values and is called for new groups only.
+  public func update(rows: UnsafeBufferPointer<UInt32>, hashes: [Hash128], arguments: [Column?], key: (Int) -> [UInt8]) {
     let (ahead, count) = (KeyedStore.ahead, rows.count)
     // Cells and groups have the same numbers.
-    let cellOf = [Int32](unsafeUninitializedCapacity: count) { cellOf, filled in
-      rows.withUnsafeBufferPointer { rows in
-        hashes.withUnsafeBufferPointer { hashes in
-          for i in 0..<count {
-            if i + 2 * ahead < count { groups.prefetch(hashes[Int(rows[i + 2 * ahead])]) }
-            if i + ahead < count {
-              let group = groups.prefetchEntry(hashes[Int(rows[i + ahead])])
-              if group >= 0 { cells.prefetch(group) }
-            }
-            let row = Int(rows[i])
-            let group = intern(hashes[row]) { key(row) }
-            mark(group)
-            cellOf[i] = Int32(truncatingIfNeeded: group)
+    withUnsafeTemporaryAllocation(of: Int32.self, capacity: count) { cellOf in
+      hashes.withUnsafeBufferPointer { hashes in
+        for i in 0..<count {
+          if i + 2 * ahead < count { groups.prefetch(hashes[Int(rows[i + 2 * ahead])]) }
+          if i + ahead < count {
+            let group = groups.prefetchEntry(hashes[Int(rows[i + ahead])])
+            if group >= 0 { cells.prefetch(group) }
           }
+          let row = Int(rows[i])
+          let group = intern(hashes[row]) { key(row) }
+          mark(group)
+          cellOf[i] = Int32(truncatingIfNeeded: group)
         }
       }
-      filled = count
+      cells.update(cells: UnsafeBufferPointer(cellOf), rows: rows, arguments: arguments)
     }
-    cells.update(cells: cellOf, rows: rows, arguments: arguments)
   }
 
   /// Folds a partial of the same table in.

@@ -33,8 +33,10 @@ final class DedupSegment {
   private var usedMax: Int
 
   /// Rises of the watermark from id to id, LEB128, from the one after the head's.
-  private var rises: [UInt8] = []
+  private var rises: UnsafeMutablePointer<UInt8>
+  private var risesCapacity = 64
   private var risesHead = 0
+  private var risesTail = 0
   private var headMark: Int64 = 0
   private var lastMark: Int64 = 0
 
@@ -49,10 +51,12 @@ final class DedupSegment {
     usedMax = size / 2
     slots = .allocate(capacity: size)
     slots.initialize(repeating: 0, count: size)
+    rises = .allocate(capacity: risesCapacity)
   }
 
   deinit {
     slots.deallocate()
+    rises.deallocate()
     for chunk in 0..<DedupSegment.chunksMax { chunks[chunk]?.deallocate() }
     chunks.deallocate()
   }
@@ -63,7 +67,7 @@ final class DedupSegment {
   /// Bytes held.
   var bytes: Int {
     let held = (0..<DedupSegment.chunksMax).count { chunks[$0] != nil }
-    return size * 4 + DedupSegment.chunksMax * 8 + held * (16 << DedupSegment.chunkBits) + rises.capacity
+    return size * 4 + DedupSegment.chunksMax * 8 + held * (16 << DedupSegment.chunkBits) + risesCapacity
   }
 
   // MARK: Insert
@@ -121,13 +125,30 @@ final class DedupSegment {
     if used >= usedMax { rebuild() }
   }
 
+  @inline(__always)
   private func rise(by rise: UInt64) {
+    if risesTail + 10 > risesCapacity { makeRoom() }
     var rest = rise
     while rest >= 0x80 {
-      rises.append(UInt8(truncatingIfNeeded: rest) | 0x80)
+      rises[risesTail] = UInt8(truncatingIfNeeded: rest) | 0x80
+      risesTail += 1
       rest >>= 7
     }
-    rises.append(UInt8(rest))
+    rises[risesTail] = UInt8(rest)
+    risesTail += 1
+  }
+
+  /// Moves the rises to the front, into twice the room if they fill more than half of it.
+  private func makeRoom() {
+    let count = risesTail - risesHead
+    let old = rises
+    if count * 2 > risesCapacity - 10 {
+      risesCapacity *= 2
+      rises = .allocate(capacity: risesCapacity)
+    }
+    rises.update(from: old + risesHead, count: count)
+    if rises != old { old.deallocate() }
+    (risesHead, risesTail) = (0, count)
   }
 
   /// Drops what was first seen more than `within` below this watermark.
@@ -146,21 +167,20 @@ final class DedupSegment {
       chunks[chunk] = nil
     }
     guard head != tail else {
-      rises.removeAll(keepingCapacity: true)
-      risesHead = 0
+      (risesHead, risesTail) = (0, 0)
       // The next place begins a chunk that is not there; nothing live is in it.
       return
     }
     headMark = headMark &+ Int64(bitPattern: nextRise(&risesHead))
-    if risesHead > 4096, risesHead * 2 > rises.count {
-      rises.removeSubrange(0..<risesHead)
-      risesHead = 0
-    }
   }
 
+  @inline(__always)
   private func nextRise(_ at: inout Int) -> UInt64 {
-    var value: UInt64 = 0
-    var shift: UInt64 = 0
+    let first = rises[at]
+    at += 1
+    if first < 0x80 { return UInt64(first) }
+    var value = UInt64(first & 0x7F)
+    var shift: UInt64 = 7
     while true {
       let byte = rises[at]
       at += 1
@@ -176,8 +196,7 @@ final class DedupSegment {
     let live = count
     let (wanted, full): (Int, Int) =
       switch live {
-      case ..<(1 << 15): (max(512, live * 6), 50)
-      case ..<(1 << 18): (live * 3, 67)
+      case ..<(1 << 18): (max(512, live * 3), 67)
       default: (live + live / 2, 80)
       }
     if wanted > size || wanted < size / 2 {

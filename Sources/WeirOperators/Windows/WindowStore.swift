@@ -1,3 +1,4 @@
+import CWeir
 import WeirCore
 
 /// A finished window of one group.
@@ -11,8 +12,10 @@ public struct WindowResult: Sendable {
 
 /// A contribution that came after its window was final.
 public struct LateRow: Sendable {
-  /// Row in the block.
+  /// Number of the row, as ``WindowStore/update(rows:times:watermarks:hashes:arguments:key:counts:late:)`` was given it.
   public var row: UInt32
+  /// UTC microseconds.
+  public var time: Int64
   public var windowStart: Int64
   public var windowEnd: Int64
 }
@@ -26,11 +29,17 @@ public final class WindowStore {
     var slots = [UInt64](repeating: 0, count: 16)
     /// Group of each cell.
     var groups: [Int32] = []
-    /// The rows of the block at hand, gathered before the cells are updated a measure at a time.
-    var pendingCells: [Int32] = []
-    var pendingRows: [UInt32] = []
+    /// Rows of the call at hand that are this pane's, and its number among the panes of that call.
+    var touches = 0
+    var number: Int32 = 0
 
     init(_ layout: AggregateLayout) { cells = CellStore(layout) }
+
+    /// Call it for some groups before ``cell(_:)``.
+    @inline(__always)
+    func prefetch(_ group: Int) {
+      slots.withUnsafeBufferPointer { weir_prefetch($0.baseAddress! + ((group &* 0x9E37_79B1) >> 4 & ($0.count - 1))) }
+    }
 
     @inline(__always)
     func cell(_ group: Int) -> Int {
@@ -75,10 +84,14 @@ public final class WindowStore {
     static func < (a: PaneKey, b: PaneKey) -> Bool { (a.start, a.missed) < (b.start, b.missed) }
   }
 
+  /// Rows between asking for a group's slot and reading it.
+  private static let ahead = 8
+
   public let math: WindowMath
   private let layout: AggregateLayout
   private var groups = GroupTable()
-  private var panes: [PaneKey: Pane] = [:]
+  /// Ascending by key. New panes come at the end or near it, and so do nearly all rows.
+  private var panes: [(key: PaneKey, pane: Pane)] = []
   /// Windows that end at or before this were written out.
   public private(set) var emittedThrough = Watermark.minimum
 
@@ -95,13 +108,32 @@ public final class WindowStore {
 
   /// Folds rows in. `key(row)` encodes a group's `by` values and is called for new groups only.
   public func update(
-    rows: [UInt32], times: [Int64], watermarks: [Int64], hashes: [Hash128], arguments: [Column?],
+    rows: UnsafeBufferPointer<UInt32>, times: [Int64], watermarks: [Int64], hashes: [Hash128], arguments: [Column?],
     key: (Int) -> [UInt8], counts: inout WindowCounts, late: inout [LateRow]
   ) {
-    var touched: [Pane] = []
+    // No array: a lane may have but a few rows of a block. And panes without the counting of references, row by row: `panes`
+    // holds them, and drops none here.
+    withUnsafeTemporaryAllocation(of: Place.self, capacity: rows.count) { places in
+      withUnsafeTemporaryAllocation(of: Unmanaged<Pane>.self, capacity: rows.count) { touched in
+        let (count, panes) = place(rows, times, watermarks, hashes, key, &counts, &late, places, touched)
+        fold(UnsafeBufferPointer(rebasing: places[..<count]), UnsafeBufferPointer(rebasing: touched[..<panes]), arguments)
+      }
+    }
+  }
+
+  /// Finds out where each row goes. The number of those that go anywhere, and of the panes that they go to.
+  @inline(__always)
+  private func place(
+    _ rows: UnsafeBufferPointer<UInt32>, _ times: [Int64], _ watermarks: [Int64], _ hashes: [Hash128], _ key: (Int) -> [UInt8],
+    _ counts: inout WindowCounts, _ late: inout [LateRow], _ places: UnsafeMutableBufferPointer<Place>,
+    _ touched: UnsafeMutableBufferPointer<Unmanaged<Pane>>
+  ) -> (rows: Int, panes: Int) {
+    var (count, panes) = (0, 0)
     var lastKey = PaneKey(start: 0, missed: -1)
-    var last: Pane?
-    for row in rows {
+    var last: Unmanaged<Pane>?
+    for row in rows.prefix(WindowStore.ahead) { groups.prefetch(hashes[Int(row)]) }
+    for (i, row) in rows.enumerated() {
+      if i + WindowStore.ahead < rows.count { groups.prefetch(hashes[Int(rows[i + WindowStore.ahead])]) }
       let at = Int(row)
       let start = math.pane(times[at])
       let missed = math.missed(pane: start, watermark: watermarks[at])
@@ -109,40 +141,109 @@ public final class WindowStore {
       counts.onTime += math.windowsPerPane - closed
       counts.corrected += closed - missed
       if missed > 0 {
-        counts.late += missed
-        for j in 0..<missed {
-          let end = start + (j + 1) * math.slide
-          late.append(LateRow(row: row, windowStart: end - math.size, windowEnd: end))
-        }
+        self.missed(missed, row, times[at], start, &counts, &late)
         if missed == math.windowsPerPane { continue }
       }
       let paneKey = PaneKey(start: start, missed: missed)
-      if paneKey != lastKey || last == nil {
-        last = pane(paneKey)
-        lastKey = paneKey
-        if last!.pendingRows.isEmpty { touched.append(last!) }
+      let pane: Unmanaged<Pane>
+      if let last, paneKey == lastKey {
+        pane = last
+      } else {
+        pane = .passUnretained(self.pane(paneKey))
+        (last, lastKey) = (pane, paneKey)
       }
       let group = groups.intern(hashes[at]) { key(at) }
-      last!.pendingCells.append(Int32(last!.cell(group)))
-      last!.pendingRows.append(row)
+      places[count] = pane._withUnsafeGuaranteedRef { pane in
+        if pane.touches == 0 {
+          pane.number = Int32(panes)
+          touched[panes] = .passUnretained(pane)
+          panes += 1
+        }
+        pane.touches += 1
+        pane.prefetch(group)
+        return Place(row: row, group: Int32(group), pane: pane.number)
+      }
+      count += 1
     }
-    for pane in touched {
-      pane.cells.update(cells: pane.pendingCells, rows: pane.pendingRows, arguments: arguments)
-      pane.pendingCells.removeAll(keepingCapacity: true)
-      pane.pendingRows.removeAll(keepingCapacity: true)
+    return (count, panes)
+  }
+
+  /// Where a row goes.
+  private struct Place {
+    var row: UInt32
+    var group: Int32
+    /// Number among the panes of the call.
+    var pane: Int32
+  }
+
+  private func missed(
+    _ missed: Int64, _ row: UInt32, _ time: Int64, _ start: Int64, _ counts: inout WindowCounts, _ late: inout [LateRow]
+  ) {
+    counts.late += missed
+    for j in 0..<missed {
+      let end = start + (j + 1) * math.slide
+      late.append(LateRow(row: row, time: time, windowStart: end - math.size, windowEnd: end))
+    }
+  }
+
+  /// Each pane's rows behind one another, in their order, so that its cells are updated a measure at a time.
+  private func fold(_ places: UnsafeBufferPointer<Place>, _ touched: UnsafeBufferPointer<Unmanaged<Pane>>, _ arguments: [Column?]) {
+    withUnsafeTemporaryAllocation(of: UInt32.self, capacity: places.count) { rows in
+      withUnsafeTemporaryAllocation(of: Int32.self, capacity: places.count) { cells in
+        withUnsafeTemporaryAllocation(of: Int.self, capacity: touched.count) { next in
+          var first = 0
+          for (number, pane) in touched.enumerated() {
+            next[number] = first
+            first += pane._withUnsafeGuaranteedRef { $0.touches }
+          }
+          for place in places {
+            let at = next[Int(place.pane)]
+            next[Int(place.pane)] = at + 1
+            rows[at] = place.row
+            cells[at] = touched[Int(place.pane)]._withUnsafeGuaranteedRef { pane in
+              let cell = pane.cell(Int(place.group))
+              pane.cells.prefetch(cell)
+              return Int32(cell)
+            }
+          }
+          for (number, pane) in touched.enumerated() {
+            pane._withUnsafeGuaranteedRef { pane in
+              let range = next[number] - pane.touches..<next[number]
+              pane.cells.update(
+                cells: UnsafeBufferPointer(rebasing: cells[range]), rows: UnsafeBufferPointer(rebasing: rows[range]), arguments: arguments)
+              pane.touches = 0
+            }
+          }
+        }
+      }
     }
   }
 
   private func pane(_ key: PaneKey) -> Pane {
-    if let pane = panes[key] { return pane }
+    let at = end(of: key)
+    if at > 0, panes[at - 1].key == key { return panes[at - 1].pane }
     let pane = Pane(layout)
-    panes[key] = pane
+    panes.insert((key, pane), at: at)
     return pane
+  }
+
+  /// The first pane above `key`: among the last ones by looking, among the others by halving.
+  private func end(of key: PaneKey) -> Int {
+    var (low, high) = (0, panes.count)
+    for _ in 0..<4 where low < high {
+      if panes[high - 1].key < key || panes[high - 1].key == key { return high }
+      high -= 1
+    }
+    while low < high {
+      let middle = (low + high) / 2
+      if key < panes[middle].key { high = middle } else { low = middle + 1 }
+    }
+    return low
   }
 
   /// Folds another store of the same table in: a lane's partial into the merge lane.
   public func merge(_ other: WindowStore) {
-    for (key, theirs) in other.panes.sorted(by: { $0.key < $1.key }) {
+    for (key, theirs) in other.panes {
       let ours = pane(key)
       for (cell, group) in theirs.groups.enumerated() {
         let mine = groups.intern(other.groups.hash(of: Int(group))) { Array(other.groups.key(of: Int(group))) }
@@ -158,21 +259,21 @@ public final class WindowStore {
     let bound = watermark == Watermark.maximum ? watermark : watermark.subtractingReportingOverflow(math.lateness).partialValue
     guard watermark != Watermark.minimum, bound > emittedThrough else { return [] }
     var results: [WindowResult] = []
-    let keys = panes.keys.sorted()
     var first = 0
     var end = Watermark.minimum
     while true {
       // The next end: one slide on, or over a gap to the first window of the first pane that is left.
       if end != Watermark.minimum {
         end += math.slide
-        while first < keys.count, keys[first].start < end - math.size { first += 1 }
+        while first < panes.count, panes[first].key.start < end - math.size { first += 1 }
       }
-      guard first < keys.count else { break }
-      end = max(end, keys[first].start + math.slide)
-      if end <= emittedThrough { end = firstEnd(after: emittedThrough, pane: keys[first].start) }
+      guard first < panes.count else { break }
+      let start = panes[first].key.start
+      end = max(end, start + math.slide)
+      if end <= emittedThrough { end = firstEnd(after: emittedThrough, pane: start) }
       guard end <= bound else { break }
-      if end - math.size > keys[first].start { continue }
-      emit(end: end, keys: keys[first...], into: &results)
+      if end - math.size > start { continue }
+      emit(end: end, panes[first...], into: &results)
     }
     emittedThrough = bound
     dropFinished()
@@ -182,15 +283,14 @@ public final class WindowStore {
   /// The first window end above `bound` on the grid of `pane`.
   private func firstEnd(after bound: Int64, pane: Int64) -> Int64 { pane + ((bound - pane) / math.slide + 1) * math.slide }
 
-  private func emit(end: Int64, keys: ArraySlice<PaneKey>, into results: inout [WindowResult]) {
+  private func emit(end: Int64, _ panes: ArraySlice<(key: PaneKey, pane: Pane)>, into results: inout [WindowResult]) {
     let start = end - math.size
     let sum = CellStore(layout)
     var cellOf: [Int32: Int] = [:]
     var order: [Int32] = []
-    for key in keys {
+    for (key, pane) in panes {
       if key.start >= end { break }
       if (end - key.start) / math.slide - 1 < key.missed { continue }
-      guard let pane = panes[key] else { continue }
       for (cell, group) in pane.groups.enumerated() {
         let into: Int
         if let known = cellOf[group] {
@@ -212,13 +312,11 @@ public final class WindowStore {
 
   /// Frees panes whose last window is out, and the groups that only they used.
   private func dropFinished() {
-    for key in panes.keys where key.start + math.size <= emittedThrough || emittedThrough == Watermark.maximum {
-      panes[key] = nil
-    }
+    panes.removeAll { $0.key.start + math.size <= emittedThrough || emittedThrough == Watermark.maximum }
     guard groups.count > 1024 else { if panes.isEmpty { groups = GroupTable() }; return }
     var used = [Bool](repeating: false, count: groups.count)
     var live = 0
-    for pane in panes.values {
+    for (_, pane) in panes {
       for group in pane.groups where !used[Int(group)] {
         used[Int(group)] = true
         live += 1
@@ -231,7 +329,7 @@ public final class WindowStore {
       map[group] = Int32(fresh.intern(groups.hash(of: group)) { Array(groups.key(of: group)) })
     }
     groups = fresh
-    for pane in panes.values { pane.renumber(map) }
+    for (_, pane) in panes { pane.renumber(map) }
   }
 
   // MARK: State
@@ -244,10 +342,8 @@ public final class WindowStore {
       out.write(groups.hash(of: group))
       out.write(counted: groups.key(of: group))
     }
-    let keys = panes.keys.sorted()
-    out.write(UInt32(keys.count))
-    for key in keys {
-      guard let pane = panes[key] else { continue }
+    out.write(UInt32(panes.count))
+    for (key, pane) in panes {
       out.write(key.start)
       out.write(key.missed)
       out.write(UInt32(pane.groups.count))
@@ -261,7 +357,7 @@ public final class WindowStore {
   /// Replaces the contents by what ``save(into:)`` wrote.
   public func restore(from reader: inout ByteReader) throws(WeirError) {
     groups = GroupTable()
-    panes = [:]
+    panes = []
     emittedThrough = try reader.read(Int64.self)
     for _ in 0..<(try reader.readCount(each: 20)) {
       let hash = try reader.readHash()
