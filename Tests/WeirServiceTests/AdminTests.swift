@@ -53,6 +53,15 @@ import WeirCore
 
   static func watch() -> StallWatch { StallWatch(spec, flushEveryMicroseconds: 1_000_000) }
 
+  @Test(arguments: [(LaneReading.Activity.resolving, false, "registry"), (.bounded, true, "topic"), (.bounded, false, "commit")])
+  func whoeverWaitsForARegistryOrATopicIsNotKilledForIt(_ activity: LaneReading.Activity, _ waitsForTopics: Bool, _ word: String) {
+    var snapshot = StallTests.snapshot(still: 1000, activity)
+    snapshot.waitsForTopics = waitsForTopics
+    var watch = StallTests.watch()
+    guard case .stalled(_, _, let waitsFor)? = watch.look(snapshot, joining: nil).first else { return #expect(Bool(false), "it is told either way") }
+    #expect(waitsFor.contains(word) && (watch.death == nil) == (word != "commit"), "\(waitsFor)")
+  }
+
   @Test func aGroupThatDoesNotAnswerIsTheWorkersMatterAsLongAsTheSourceAnswers() {
     func death(surveyed: Int64?) -> Bool {
       var snapshot = LiveSnapshot()

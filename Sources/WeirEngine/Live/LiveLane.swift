@@ -55,6 +55,7 @@ final class LiveLane: Sendable {
         reading.enter(.waking, now: clock.monotonicNanoseconds)
         await awake()
         if isStopped.isRaised { return }
+        if pool.asksForSchemas { reading.enter(.resolving, now: clock.monotonicNanoseconds) }
         guard let raw = try await pool.resolve(raw, until: { isStopped.isRaised }) else { return }
         if isStopped.isRaised { return }
         reading.enter(.working, now: clock.monotonicNanoseconds)

@@ -142,7 +142,11 @@ final class LiveSession: Sendable {
       await clock.sleep(nanoseconds: LiveSession.tickNanoseconds)
       let now = clock.monotonicNanoseconds
       if keeping.isDue(at: now), await merge.isHeld { try await turnstile.pass { [self] in try await collect() } }
-      if let sinks = followers.sinks { await gate.hold(await sinks.isBehind(await ledger.fold.number)) }
+      if let sinks = followers.sinks {
+        let isBehind = await sinks.isBehind(await ledger.fold.number)
+        meter.waits(forTopics: isBehind)
+        await gate.hold(isBehind)
+      }
       let isWanted = held.contains { $0.isDecisionDue(at: now, idleNanoseconds: settings.idleMicroseconds * 1000) }
       let bytes = await gate.bytes
       meter.filling(bytes: bytes)

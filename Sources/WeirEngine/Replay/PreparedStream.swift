@@ -26,6 +26,9 @@ final class PreparerPool: Sendable {
     schemas = SchemaBook(compiled.plan, environment: environment)
   }
 
+  /// The plan's records name schemas.
+  var asksForSchemas: Bool { schemas != nil }
+
   /// What preparing needs besides the block. Waits for a schema registry that is away.
   /// - Returns: nil when `isStopped` ended the wait.
   func resolve(_ raw: RawBlock, until isStopped: @Sendable () -> Bool) async throws -> RawBlock? {

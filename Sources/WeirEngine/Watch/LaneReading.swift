@@ -11,6 +11,8 @@ public final class LaneReading: Sendable {
     case bounded
     /// An idle lane whose next record waits for the entry that wakes it.
     case waking
+    /// Asks a registry, or the lake, what the schemas of a block are.
+    case resolving
     /// Decodes and consumes a block.
     case working
     /// Released.

@@ -70,6 +70,7 @@ public final class LiveMeter: Sendable {
   private let stage = Atomic(LiveSnapshot.Stage.idle.rawValue)
   private let stageSince = Atomic<Int64>(0)
   private let epochBytes = Atomic<Int64>(0)
+  private let topics = Atomic(false)
   private let clock: any Clock
 
   public init(clock: any Clock) { self.clock = clock }
@@ -83,6 +84,7 @@ public final class LiveMeter: Sendable {
     snapshot.stage = LiveSnapshot.Stage(rawValue: stage.load(ordering: .relaxed)) ?? .idle
     snapshot.stageNanoseconds = max(0, now - stageSince.load(ordering: .relaxed))
     snapshot.epochBytes = epochBytes.load(ordering: .relaxed)
+    snapshot.waitsForTopics = topics.load(ordering: .relaxed)
     standing.withLock { standing in
       snapshot.ledgerNumber = standing.ledgerNumber
       snapshot.mergedWatermark = standing.mergedWatermark
@@ -147,6 +149,9 @@ public final class LiveMeter: Sendable {
     stageSince.store(clock.monotonicNanoseconds, ordering: .relaxed)
     stage.store(next.rawValue, ordering: .relaxed)
   }
+
+  /// Whether a topic holds up reading.
+  func waits(forTopics isBehind: Bool) { topics.store(isBehind, ordering: .relaxed) }
 
   func filling(bytes: Int64) { epochBytes.store(bytes, ordering: .relaxed) }
 

@@ -70,6 +70,8 @@ public struct LiveSnapshot: Sendable {
   }
 
   public var lanes: [Lane] = []
+  /// A topic that this pipeline publishes to is so far behind that nothing is admitted.
+  public var waitsForTopics = false
   public var stage = Stage.idle
   public var stageNanoseconds: Int64 = 0
   /// Time since the epoch at hand was begun.

@@ -18,7 +18,7 @@ struct StallWatch {
     var lane: String?
     var nanoseconds: Int64
     var waitsFor: String
-    /// The worker itself is stuck: starting it anew may help. False where it waits for a source that does not answer.
+    /// The worker itself is stuck: starting it anew may help. False where it waits for a source, a registry or topics that do not answer.
     var isOwn: Bool
   }
 
@@ -64,7 +64,13 @@ struct StallWatch {
     let uncommitted = lane.position > committed ? min(seen, lane.stillNanoseconds + snapshot.stageNanoseconds) - epochAge : 0
     let unread = lane.unread ?? 0
     if unread > 0, lane.stillNanoseconds >= uncommitted {
-      let own = lane.activity != .reading || sourceAnswers
+      let own =
+        switch lane.activity {
+        case .reading: sourceAnswers
+        case .resolving: false
+        case .bounded: !snapshot.waitsForTopics
+        case .waking, .working, .stopped: true
+        }
       return Finding(lane: lane.shard, nanoseconds: lane.stillNanoseconds, waitsFor: words(lane, snapshot, unread), isOwn: own)
     }
     guard uncommitted > 0 else { return nil }
@@ -75,6 +81,8 @@ struct StallWatch {
   private static func words(_ lane: LiveSnapshot.Lane, _ snapshot: LiveSnapshot, _ unread: Int64) -> String {
     switch lane.activity {
     case .reading: "the source, which holds \(unread) records more"
+    case .resolving: "the schema registry"
+    case .bounded where snapshot.waitsForTopics: "a topic of sinks.kafka, which is more entries behind than `behind` allows"
     case .bounded: "the commit of an epoch that is as large as it may be; \(words(snapshot))"
     case .waking: "the entry that wakes the idle lane; \(words(snapshot))"
     case .working: "the end of a block that it works on"
