@@ -318,9 +318,73 @@ def damage(suite, job, out):
     suite.claim("--decisions of a run that read more than the capture holds is refused", run.refusal_fault("capture"))
 
 
+def grown(suite):
+    """A capture that grows between replays with --keep-open: the same rows as one replay of all of it"""
+    topic = f"{TOPIC}-grown"
+    with Broker({topic: PARTITIONS}) as b:
+        job = common.Job(suite, suite.path("grown"), "synthetic", [], change=kafka.live(topic))
+        out = suite.path("grown-capture")
+        stream = kafka.Stream(suite, job, b.address, topic, 1500)
+        faults, again = [], None
+        # The first parts are shorter than what a capture is known by.
+        for count in (1, 40, 700, 759):
+            stream.send(count)
+            # The pattern fits the same topic: each partition is captured once.
+            faults += Capture(suite, out, b.address, topic, "--topic", f"^{topic}$", "--count", str(stream.at)).end()
+            again, run = replay(job, suite.path("grown-replay"), out, "--keep-open")
+            faults += run.fault() + ([] if broker.committed(again) == stream.at else [f"{broker.committed(again)} of {stream.at} records are in the ledger"])
+        once, run = replay(job, suite.path("grown-once"), out, "--keep-open")
+    suite.claim(grown.__doc__, faults + run.fault() + rows_differ(again, once) + broker.faults(again, stream.records))
+
+
+def trimmed(suite):
+    """What the broker dropped before it was captured stands in the capture as lost, and a damaged segment is kept aside when its capture goes on"""
+    topic = f"{TOPIC}-trimmed"
+    with Broker({topic: 1}) as b:
+        if not b.process:
+            return suite.note("not shown on a foreign cluster: records trimmed before they were captured")
+        producer, out = Producer(b.address), suite.path("trimmed")
+
+        def send(count):
+            for _ in range(count):
+                producer.send(topic, os.urandom(500), b"k", partition=0)
+            producer.flush()
+        send(2000)
+        faults = Capture(suite, out, b.address, topic, "--count", "2000").end()
+        path = live_capture.segments(out)[0]
+        with open(path, "rb") as f:
+            whole = f.read()
+        with open(path, "wb") as f:
+            f.write(whole[:len(whole) // 2] + bytes([whole[len(whole) // 2] ^ 1]) + whole[len(whole) // 2 + 1:])
+        send(20_000)                                    # more than the broker keeps
+        capture = Capture(suite, out, b.address, topic, "--for", "2s")
+        faults += capture.end() + ([] if "DAMAGED" in capture.talk and "LOST" in capture.talk else [f"not told: {capture.talk}"])
+        kept = [os.path.join(out, name) for name in os.listdir(out) if name.startswith("damaged-")]
+        with open(path, "rb") as f:
+            left = f.read()
+        rest = open(kept[0], "rb").read() if kept else b""
+        at = len(whole) - len(rest)
+        faults += [] if kept and rest[len(whole) // 2 - at + 1:] == whole[len(whole) // 2 + 1:] and left[:at] == whole[:at] else ["what was captured is gone"]
+        _, frames, _ = live_capture.read(out)
+        held = {r.offset for f in frames for r in f.records}
+        lost = {o for f in frames if f.lost for o in range(f.first, f.next)}
+        sent = {r.offset for r in producer.records}
+        faults += [] if lost and not held & lost and held | lost == sent else [f"{len(held)} held, {len(lost)} lost, {len(sent)} sent"]
+    suite.claim(trimmed.__doc__, faults)
+
+
+def background(suite):
+    """The test broker that a script starts in the background stays, and ends with the pipe that it was given"""
+    shell = subprocess.run(["sh", "-c", f"{broker.MOCK} --topic a:1 > {suite.path('address')} & sleep 1; kill -0 $! && kill $!"], capture_output=True, text=True)
+    piped = subprocess.run([broker.MOCK, "--topic", "a:1"], input="", capture_output=True, text=True, timeout=30)
+    suite.claim(background.__doc__, ([] if shell.returncode == 0 else [f"it was gone after a second: {shell.stderr}"])
+                + ([] if piped.returncode == 0 and piped.stdout else ["it did not end with its pipe"]))
+
+
 def main():
-    suite = common.Suite("capture", 600, __doc__, lambda a: a.add_argument("--only", help="one part: kills, same_rows, decided"))
-    parts = [kills, same_rows, decided]
+    suite = common.Suite(
+        "capture", 600, __doc__, lambda a: a.add_argument("--only", help="one part: kills, same_rows, decided, grown, trimmed, background"))
+    parts = [kills, same_rows, decided, grown, trimmed, background]
     only = suite.arguments.only
     suite.run(*[p for p in parts if not only or p.__name__ == only])
 

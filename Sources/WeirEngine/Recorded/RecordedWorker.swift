@@ -93,7 +93,7 @@ public struct RecordedWorker: Sendable {
   /// A ledger that is there must be this replay's.
   private func check(_ ledger: Ledger, _ request: LedgerRequest) async throws {
     let genesis = await ledger.fold.genesis
-    guard genesis.dealing == nil, genesis.runID == request.runID else {
+    guard genesis.dealing == nil, genesis.runID == request.runID || request.isEarlierRunID(genesis.runID) else {
       throw WeirError(
         "capture_changed",
         "the ledger in this lake belongs to another run (\(genesis.runID)): a live worker's, or a replay of another capture",

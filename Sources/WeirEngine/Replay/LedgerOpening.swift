@@ -15,10 +15,13 @@ public struct LedgerRequest: Sendable {
   public var shards: [String]?
   /// Tells in words how the plan differs from the ledger's.
   public var describeChange: @Sendable (_ old: JSONValue, _ new: JSONValue) -> [String]
+  /// Whether the input had this id when there was less of it: a short capture that has grown since is still the same.
+  public var isEarlierRunID: @Sendable (String) -> Bool
 
   public init(
     meaning: JSONValue, planHash: String, lanes: Int?, runID: String?, shards: [String]? = nil,
-    describeChange: @escaping @Sendable (_ old: JSONValue, _ new: JSONValue) -> [String]
+    describeChange: @escaping @Sendable (_ old: JSONValue, _ new: JSONValue) -> [String],
+    isEarlierRunID: @escaping @Sendable (String) -> Bool = { _ in false }
   ) {
     self.meaning = meaning
     self.planHash = planHash
@@ -26,6 +29,7 @@ public struct LedgerRequest: Sendable {
     self.runID = runID
     self.shards = shards
     self.describeChange = describeChange
+    self.isEarlierRunID = isEarlierRunID
   }
 }
 

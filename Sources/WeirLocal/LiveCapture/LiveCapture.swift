@@ -50,11 +50,16 @@ public final class LiveCapture: RecordedStream {
     bounds = Dictionary(uniqueKeysWithValues: scan.shards.map { ($0.shard.name, ShardBounds(low: $0.low, high: $0.next)) })
   }
 
-  /// The beginning of what was captured, uncompressed; fewer bytes if it is shorter.
-  public func firstBytes(count: Int) throws(WeirError) -> [UInt8] {
+  /// The beginning of what was captured, uncompressed; fewer bytes if it is shorter. `earlier`: how many there were when the capture
+  /// was shorter still, frame by frame.
+  public func firstBytes(count: Int) throws(WeirError) -> (bytes: [UInt8], earlier: [Int]) {
     var bytes: [UInt8] = []
-    for number in frames.indices where bytes.count < count { bytes += FramePayload.encode(try block(number)) }
-    return Array(bytes.prefix(count))
+    var earlier: [Int] = []
+    for number in frames.indices where bytes.count < count {
+      earlier.append(bytes.count)
+      bytes += FramePayload.encode(try block(number))
+    }
+    return (Array(bytes.prefix(count)), earlier)
   }
 
   /// The records of a frame.

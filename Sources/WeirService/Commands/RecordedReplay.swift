@@ -18,9 +18,11 @@ enum RecordedReplay {
     if capture.tornBytes > 0 {
       console.talk("the capture ends with \(capture.tornBytes) bytes of an unfinished write, which are left out")
     }
+    let beginning = try capture.firstBytes(count: identityBytes)
     let request = try LedgerRequest(
       meaning: PlanMeaning.json(pipeline.plan), planHash: PlanMeaning.hash(pipeline.plan).hex, lanes: nil,
-      runID: runID(pipeline.plan, capture), describeChange: { PlanMeaning.changes(from: $0, to: $1) })
+      runID: runID(pipeline.plan, beginning.bytes[...]), describeChange: { PlanMeaning.changes(from: $0, to: $1) },
+      isEarlierRunID: { id in beginning.earlier.contains { runID(pipeline.plan, beginning.bytes[..<$0]) == id } })
     let total = Double(max(1, capture.records))
     let consumed = Consumed()
     report.begin(from: 0) { Double(consumed.records) / total }
@@ -60,10 +62,12 @@ enum RecordedReplay {
     return capture
   }
 
-  /// A hash of the plan and of the first MiB of what was captured, uncompressed.
-  private static func runID(_ plan: Plan, _ capture: LiveCapture) throws -> String {
-    let bytes = Array(PlanMeaning.text(plan).utf8) + (try capture.firstBytes(count: 1 << 20))
-    return String(ContentHash(of: bytes).hex.prefix(32))
+  /// By so much of its beginning, uncompressed, a capture is known again.
+  private static let identityBytes = 1 << 20
+
+  /// A hash of the plan and of the beginning of what was captured.
+  private static func runID(_ plan: Plan, _ beginning: ArraySlice<UInt8>) -> String {
+    String(ContentHash(of: Array(PlanMeaning.text(plan).utf8) + beginning).hex.prefix(32))
   }
 
   private static func recorded(
