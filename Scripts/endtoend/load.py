@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -197,7 +198,46 @@ def planted(suite):
         twice = {c["place"]: c["duplicate"] for c in done.get("checks", [])}
         suite.claim("records that somebody else adds are seen",
                     [] if code == 1 and (twice.get("state/user_totals", 0) > 0 or not done["settled"]) else [f"{code} {done} {talk}"])
+        with Echo(b.address, topic) as echo:
+            done, code, talk = ended(verify(suite, b, j, "--rate", "2000/s", "--for", "3s"))
+        found = {c["place"]: (c["lost"], c["duplicate"]) for c in done.get("checks", [])}.get(f"topic/{topic}", (0, 0))
+        suite.claim(f"records that are in the topic twice are counted as that, and none as lost ({echo.repeated} sent again)",
+                    [] if code == 1 and echo.repeated and found[0] == 0 and 0 < found[1] <= echo.repeated else [f"{found} {code} {done} {talk}"])
         suite.claim("the worker ends well", worker.stop())
+
+
+class Echo:
+    """Sends each fiftieth record of a topic once more, as a producer does that repeats without being idempotent."""
+
+    def __init__(self, address, topic):
+        self.repeated, self.topic, self.is_done = 0, topic, threading.Event()
+        self.producer = ck.Producer({"bootstrap.servers": address, "log_level": 2})
+        self.consumer = ck.Consumer({"bootstrap.servers": address, "group.id": "echo", "log_level": 2})
+        self.consumer.assign([ck.TopicPartition(topic, p, self.consumer.get_watermark_offsets(ck.TopicPartition(topic, p), 30)[1])
+                              for p in range(PARTITIONS)])
+        self.thread = threading.Thread(target=self.run, daemon=True)
+
+    def run(self):
+        seen, count = set(), 0
+        while not self.is_done.is_set():
+            for message in self.consumer.consume(100, 0.1):
+                if message.error() or message.value() in seen:
+                    continue
+                count += 1
+                if count % 50 == 0:
+                    seen.add(message.value())
+                    self.producer.produce(self.topic, message.value(), message.key(), partition=message.partition())
+                    self.repeated += 1
+        self.producer.flush(30)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.is_done.set()
+        self.thread.join()
+        self.consumer.close()
 
 
 def playback(suite):

@@ -110,13 +110,18 @@ struct TopicCheck {
     }
     for reader in try await consumer.assign(starts) {
       let number = Int(reader.partition.number)
-      try await read(reader, from: starts[reader.partition] ?? 0, base: bases[number], end: bases[number] + sentTo[number], &findings)
+      // To the topic's end: a record that is there twice lies between, and the last one behind as many places as were sent.
+      try await read(
+        reader, from: starts[reader.partition] ?? 0, base: bases[number], sent: sentTo[number],
+        end: bounds[reader.partition]?.high ?? bases[number] + sentTo[number], &findings)
     }
     if trimmed > 0 { findings.note = "the broker has dropped \(trimmed) records already" }
     return findings
   }
 
-  private func read(_ reader: KafkaPartitionReader, from: Int64, base: Int64, end: Int64, _ findings: inout LoadFindings) async throws {
+  private func read(
+    _ reader: KafkaPartitionReader, from: Int64, base: Int64, sent: Int64, end: Int64, _ findings: inout LoadFindings
+  ) async throws {
     let order = templates.ofPartition[Int(reader.partition.number)]
     /// The place of a record among those of its partition; nil: it is none of this load.
     var places: [Int32: Int] = [:]
@@ -151,7 +156,7 @@ struct TopicCheck {
       case .outOfRange, .closed: break loop
       }
     }
-    findings.lost += max(0, end - base - expected)
+    findings.lost += max(0, sent - expected)
   }
 
   private func place(_ value: [UInt8]?, _ places: [Int32: Int], _ cycle: Int) -> Int64? {
