@@ -37,7 +37,7 @@ import WeirCore
     reading.consumed(records: 3, bytes: 30, through: 8, watermark: 7, now: 30)
     reading.enter(.bounded, now: 40)
     let lane = reading.value(now: 100)
-    #expect(lane.spentNanoseconds == [15, 60, 0, 15, 0])
+    #expect(lane.spentNanoseconds == [15, 60, 0, 0, 15, 0])
     #expect((lane.position, lane.records, lane.bytes, lane.watermark, lane.stillNanoseconds) == (8, 3, 30, 7, 70))
     reading.consumed(records: 0, bytes: 0, through: 8, watermark: 7, now: 110)
     #expect(reading.value(now: 120).stillNanoseconds == 90)

@@ -200,7 +200,7 @@ import WeirCore
       var lane = LiveSnapshot.Lane(shard: "t/0")
       lane.isHeld = true
       // reading, bounded, waking, working, stopped: at first it only waits, then it works three of four seconds.
-      lane.spentNanoseconds = second < 15 ? [second, 0, 0, 0, 0] : [15, second - 15, 0, 3 * (second - 15), 0]
+      lane.spentNanoseconds = second < 15 ? [second, 0, 0, 0, 0, 0] : [15, second - 15, 0, 0, 3 * (second - 15), 0]
       var snapshot = LiveSnapshot()
       snapshot.lanes = [lane]
       ratios.look(snapshot)
