@@ -174,7 +174,7 @@ def lived(suite):
 def away(suite):
     """A sink broker that hangs is waited for: the ledger stops within the bound, and nothing is missing when it is back"""
     part, behind = "away", 4
-    with Broker(sink_topics(part)) as b:
+    with Broker({**sink_topics(part), **sink_topics("stopped")}) as b:
         if not b.process:
             return suite.note("not shown on a foreign cluster: a broker that hangs")
         job = common.Job(suite, suite.path(part), "synthetic", common.synthetic(suite.arguments.seed, RECORDS_QUICK),
@@ -196,6 +196,25 @@ def away(suite):
         found, repeats, rows = sink_faults(job, part, b.address)
         suite.claim(away.__doc__, faults + job.faults() + found)
         suite.note(f"{stood}, after 3 s {held} entries while it hung, {len(job.entries())} at the end; {rows} rows, {repeats} repeats")
+        stopped(suite, b)
+
+
+def stopped(suite, b):
+    """A replay that is interrupted while its topics are not complete says so by its exit code, and the next one completes them"""
+    part = "stopped"
+    job = common.Job(suite, suite.path(part), "synthetic", common.synthetic(suite.arguments.seed, 500), change=sinks(part, b.address))
+    job.stream = "synthetic"
+    b.process.send_signal(signal.SIGSTOP)
+    process = job.start()
+    broker.wait("the replay commits its last entry", lambda: len(job.entries()) > 2 or process.poll() is not None, 60)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    b.process.send_signal(signal.SIGCONT)
+    faults = [] if process.returncode == 130 else [f"ended with {process.returncode}: {err[-500:]}"]
+    again = job.replay()
+    found, _, rows = sink_faults(job, part, b.address)
+    suite.claim(stopped.__doc__, faults + again.fault() + found + ([] if rows else ["no rows: this shows nothing"]))
 
 
 def foreign(suite):

@@ -61,9 +61,12 @@ public struct RecordedWorker: Sendable {
     let followers = Followers(
       environment: environment, ledger: ledger, ledgerID: await ledger.fold.genesis.ledgerID, plan: compiled.plan)
     guard let sinks = followers.sinks else { return try await run(ledger, followers, request, decisions, isInterrupted) }
-    return try await sinks.beside(isInterrupted: isInterrupted) { [request, decisions] in
+    var result = try await sinks.beside(isInterrupted: isInterrupted) { [request, decisions] in
       try await run(ledger, followers, request, decisions, $0)
     }
+    // Ended before the topics had everything: the same command goes on with them.
+    if await sinks.through < result.fold.number { result.end = .interrupted }
+    return result
   }
 
   private func run(

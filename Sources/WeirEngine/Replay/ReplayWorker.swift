@@ -40,7 +40,10 @@ public struct ReplayWorker: Sendable {
     let followers = Followers(
       environment: environment, ledger: ledger, ledgerID: await ledger.fold.genesis.ledgerID, plan: compiled.plan)
     guard let sinks = followers.sinks else { return try await run(ledger, followers, isInterrupted) }
-    return try await sinks.beside(isInterrupted: isInterrupted) { try await run(ledger, followers, $0) }
+    var result = try await sinks.beside(isInterrupted: isInterrupted) { try await run(ledger, followers, $0) }
+    // Ended before the topics had everything: the same command goes on with them.
+    if await sinks.through < result.fold.number { result.end = .interrupted }
+    return result
   }
 
   private func run(
