@@ -12,7 +12,8 @@ public actor AdminServer: AdminHost {
   static let connectionsMax = 32
   /// Bytes of all headers of a request.
   static let headerBytesMax = 16 << 10
-  private static let idleTimeout = TimeAmount.seconds(60)
+  /// A connection on which nothing comes for so long is closed: those that somebody forgot must not keep probes out for long.
+  private static let idleTimeout = TimeAmount.seconds(5)
 
   private var serving: Task<Void, any Error>?
 
