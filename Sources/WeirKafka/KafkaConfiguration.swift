@@ -1,4 +1,5 @@
 import CKafka
+import Glibc
 
 /// Settings as librdkafka wants them, being built. Whoever makes a client takes it over.
 final class KafkaConfiguration {
@@ -88,8 +89,8 @@ final class KafkaConfiguration {
   }
 
   private func set(_ tls: KafkaTLS) throws(KafkaError) {
-    if let authorities = tls.authorities { try set("ssl.ca.location", authorities) }
-    if let certificate = tls.certificate { try set("ssl.certificate.location", certificate) }
+    if let authorities = tls.authorities { try set("ssl.ca.location", readable(authorities, "ca")) }
+    if let certificate = tls.certificate { try set("ssl.certificate.location", readable(certificate, "certificate")) }
     // The password goes first: the key is opened with it.
     if let password = tls.keyPassword { try set("ssl.key.password", secret: password) }
     if let key = tls.key { try set("ssl.key.pem", secret: key) }
@@ -97,6 +98,14 @@ final class KafkaConfiguration {
       throw .settings("mutual TLS needs both a certificate and its key", advice: "Give tls.certificate and tls.key, or neither.")
     }
     try set("ssl.endpoint.identification.algorithm", tls.checksHostName ? "https" : "none")
+  }
+
+  /// librdkafka's own words do not name the file.
+  private func readable(_ path: String, _ what: String) throws(KafkaError) -> String {
+    guard access(path, R_OK) == 0 else {
+      throw .settings("tls.\(what): \(path) cannot be read: \(String(cString: strerror(errno)))", advice: "Check its path and rights.")
+    }
+    return path
   }
 
   private func set(_ sasl: KafkaSASL) throws(KafkaError) {

@@ -96,7 +96,13 @@ public struct ConfluentRegistry: SchemaRegistry {
     var headers = [HTTPRequest.Header("Accept", "application/vnd.schemaregistry.v1+json, application/json")]
     switch identity {
     case nil: break
-    case .bearer(let token)?: headers.append(.init("Authorization", "Bearer \(try token())"))
+    case .bearer(let token)?:
+      let text = try token()
+      // A line end would begin another header.
+      guard text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
+        throw WeirError("registry", "the token of record.registry holds a character that no token has", advice: "Is it the token alone, without a line end?")
+      }
+      headers.append(.init("Authorization", "Bearer \(text)"))
     case .basic(let user, let password)?:
       headers.append(.init("Authorization", "Basic \(ConfluentRegistry.base64(Array("\(try user()):\(try password())".utf8)))"))
     }

@@ -46,6 +46,14 @@ struct SettingsTests {
     }
   }
 
+  @Test func aCertificateThatIsNotThereIsNamed() {
+    var settings = KafkaConsumerSettings(connection: KafkaConnection(brokers: "h:1"), topics: ["t"], group: "g")
+    settings.connection.tls = KafkaTLS()
+    settings.connection.tls?.authorities = "/not/there.pem"
+    let error = #expect(throws: KafkaError.self) { try KafkaConsumer(settings) }
+    #expect(error?.message.contains("/not/there.pem") == true, "\(error.map(\.message) ?? "taken")")
+  }
+
   @Test func aSecretThatIsEmptyOrNoFileIsToldWithItsPlace() throws {
     let path = NSTemporaryDirectory() + "weir-secret-\(UUID().uuidString)"
     defer { try? FileManager.default.removeItem(atPath: path) }

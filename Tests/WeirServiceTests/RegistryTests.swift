@@ -111,6 +111,13 @@ struct RegistryTests {
     #expect(try text("format: json, ") == text("") && !text("").contains("format"), "ledgers of a version that knew JSON only go on")
   }
 
+  @Test func aTokenWithALineEndIsNotSent() async throws {
+    let fake = Fake(["http://r/schemas/ids/7": (200, #"{"schema": "s"}"#)])
+    let registry = ConfluentRegistry(url: "http://r", identity: .bearer { "hunter22\r\nX: y" }, transport: fake)
+    let error = await #expect(throws: WeirError.self) { try await registry.schema(.number(7)) }
+    #expect(error?.description.contains("hunter22") == false && fake.asked.withLock { $0.isEmpty })
+  }
+
   @Test func mistakesAreTold() {
     let registry = "registry: {url: \"http://r\"}, "
     let cases: [(record: String, fields: String?, code: String, suggestion: String?)] = [

@@ -88,6 +88,9 @@ public enum CaptureCommand {
       }
       spec = KafkaSourceSpec(topics: options.topics.sorted())
     }
+    for topic in spec.topics where !(KafkaSourceSpec.isPattern(topic) ? TopicPattern(topic) != nil : PipelineLoader.isTopic(topic)) {
+      throw WeirError("config", "\(topic) is neither a topic's name nor, with ^ at its beginning, a regular expression (POSIX, extended)")
+    }
     for (name, value) in try ClientOptions.parse(options.clientOptions) { spec.settings.options[name] = value }
     if let start = options.start { spec.settings.start = try self.start(start) }
     return (spec, options.brokers)

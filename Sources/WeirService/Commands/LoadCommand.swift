@@ -47,6 +47,9 @@ public enum LoadCommand {
   public static func run(_ options: LoadOptions, console: Console) async throws -> Int32 {
     let pipeline = try options.verify.map { try loadPipeline(file: $0) }
     let target = try target(options, pipeline)
+    if options.capture != nil, options.rate != nil || options.plan != nil || options.duration != nil || options.count != nil {
+      throw WeirError("config", "a capture is played as it was recorded", advice: "Leave --rate, --plan, --for and --count out; --speed makes it faster.")
+    }
     let plan = options.capture == nil ? try self.plan(options) : nil
     guard (1...templatesMax).contains(options.templates) else {
       throw WeirError("config", "--templates takes 1 to \(templatesMax), not \(options.templates)")
