@@ -47,13 +47,19 @@ class Broker:
             raise RuntimeError("the broker did not start")
 
     def tell(self, command):
-        """down: all connections are cut and none is taken; up."""
+        """down: all connections are cut and none is taken; up; delete TOPIC: nobody knows it any more."""
         self.process.stdin.write(command + "\n")
         self.process.stdin.flush()
 
+    def check(self):
+        """An error if the broker has ended: the run shows nothing then."""
+        if self.process and self.process.poll() is not None:
+            raise RuntimeError(f"the test broker ended by itself with {self.process.returncode}")
+
     def close(self):
         if self.process:
-            self.process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.close()
             self.process.wait(10)
 
     def __enter__(self):

@@ -15,6 +15,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import common
 import broker
 import topics
+import kafka as drivers
 from broker import Broker, Worker
 from kafka import Stream, live
 
@@ -169,6 +170,71 @@ def lived(suite):
         found, repeats, rows = sink_faults(job, part, b.address)
         suite.claim(f"{lived.__doc__} ({kills} kills)", faults + broker.faults(job, stream.records) + found)
         suite.note(f"{rows} rows, {repeats} repeats")
+
+
+def shared(suite):
+    """Three workers and topics: the one that publishes is killed, the next one stopped; each row is there once by the headers"""
+    part, source = "shared", f"shared-{os.getpid()}"
+    with Broker({source: PARTITIONS, **sink_topics(part)}) as b:
+        def change(spec):
+            live(source)(spec)
+            sinks(part)(spec)
+        job = common.Job(suite, suite.path(part), "synthetic", [], change=change)
+        job.stream = "synthetic"
+        stream = Stream(suite, job, b.address, source, 6000 if suite.quick else RECORDS)
+        stream.send(500)
+        workers = [Worker(job, b.address) for _ in range(3)]
+        broker.wait("each worker has partitions", lambda: all(drivers.held(w) for w in workers), 90)
+        faults, published = [], []
+        for end in ("kill", "stop"):
+            stream.send(len(stream.lines) // 3)
+            before = broker.committed(job)
+            broker.wait("somebody commits", lambda: broker.committed(job) > before, 180)
+            # Who has the ledger's first lane has the merge lane, and publishes.
+            broker.wait("somebody has the first lane", lambda: leader(workers, source), 180)
+            worker = leader(workers, source)
+            published.append(worker.number)
+            workers.remove(worker)
+            faults += worker.stop() if end == "stop" else worker.kill() or []
+        workers.append(Worker(job, b.address))
+        stream.send()
+        faults += drivers.finish(job, stream, workers)
+        found, repeats, rows = sink_faults(job, part, b.address)
+        suite.claim(shared.__doc__, faults + found + ([] if len(set(published)) == 2 else [f"the same worker published twice: {published}"]))
+        suite.note(f"{rows} rows, {repeats} repeats")
+
+
+def leader(workers, source):
+    return next((w for w in workers if w.is_running and f"{source}/0" in drivers.held(w)), None)
+
+
+def decided(suite):
+    """`weir replay --decisions` of a live run that published makes its data files again, byte for byte, and publishes nothing"""
+    import capture
+    part, source = "decided", f"decided-{os.getpid()}"
+    with Broker({source: PARTITIONS, **sink_topics(part)}) as b:
+        def change(spec):
+            live(source)(spec)
+            sinks(part, b.address)(spec)
+        job = common.Job(suite, suite.path(part), "synthetic", [], change=change)
+        job.stream = "synthetic"
+        out = suite.path(f"{part}-capture")
+        recording = capture.Capture(suite, out, b.address, source)
+        stream = Stream(suite, job, b.address, source, 4000)
+        stream.send()
+        faults = drivers.finish(job, stream, [Worker(job, b.address).begin()])
+        recording.wait_for(len(stream.records))
+        faults += recording.stop()
+
+        def lengths():
+            return {t: len(topics.read(b.address, topic(t, part))) for t in TABLES}
+        found, _, rows = sink_faults(job, part, b.address)
+        before = lengths()
+        again, run = capture.replay(job, suite.path(f"{part}-again"), out, "--decisions", job.lake)
+        faults += found + run.fault() + capture.entries_differ(job, again)
+        faults += [] if capture.contents.data_files(job) == capture.contents.data_files(again) else ["data files differ"]
+        faults += [] if before == lengths() and rows else [f"{before} records, then {lengths()}"]
+        suite.claim(decided.__doc__, faults)
 
 
 def away(suite):
@@ -478,7 +544,7 @@ def json_schema(suite):
 
 def main():
     suite = common.Suite("interop", 900, __doc__, lambda a: a.add_argument("--only", help="one part: replayed, lived, away, …"))
-    parts = [replayed, away, foreign, kcat_reads, lived, avro, json_schema]
+    parts = [replayed, away, foreign, kcat_reads, lived, shared, decided, avro, json_schema]
     only = suite.arguments.only
     suite.run(*[p for p in parts if not only or p.__name__ == only])
 

@@ -270,6 +270,70 @@ def restart(suite):
         suite.claim(restart.__doc__, finish(job, stream, [worker]))
 
 
+def deleted(suite):
+    """A topic that is deleted while it is read stops the worker with the broker's words and advice; what was committed stays"""
+    topic = TOPIC + "-deleted"
+    with Broker({topic: PARTITIONS}) as b:
+        if not b.process:
+            return suite.note("not shown on a foreign cluster: a topic is deleted")
+        job = common.Job(suite, suite.path("deleted"), "synthetic", [], change=live(topic, options={}))
+        stream = Stream(suite, job, b.address, topic, 3000)
+        stream.send()
+        worker = Worker(job, b.address).begin()
+        broker.wait("all committed", lambda: broker.committed(job) >= len(stream.records) or not worker.is_running, 60)
+        b.tell(f"delete {topic}")
+        broker.wait("the worker ends", lambda: not worker.is_running, 120)
+        told = worker.process.returncode == 1 and f"cannot read: {topic} [" in worker.talk and "make the topic" in worker.talk
+        faults = [] if told else [f"it ended with {worker.process.returncode}: {worker.talk}"]
+        suite.claim(deleted.__doc__, faults + ([] if broker.committed(job) == len(stream.records) else [f"{broker.committed(job)} committed"])
+                    + job.verify_faults())
+
+
+def probed(suite):
+    """The broker is away for longer than all deadlines: /live stays well, /ready tells that the lanes were lost, and all is read when it is back"""
+    from admin import Watched
+    topic, seconds = TOPIC + "-probed", 50 if suite.quick else 240
+    with Broker({topic: PARTITIONS}) as b:
+        if not b.process:
+            return suite.note("not shown on a foreign cluster: a broker that is away for minutes")
+
+        def job(silence):
+            def change(spec):
+                live(topic, group=f"{topic}-{silence}", silence=silence, options={})(spec)
+                spec["worker"] = {"stall": "2s", "dead": "35s"}
+            return common.Job(suite, suite.path(f"probed-{silence}"), "synthetic", [], change=change)
+        # One keeps its client for the whole time, the other makes new ones.
+        jobs = [job("1h"), job("8s")]
+        stream = Stream(suite, jobs[0], b.address, topic, 4000)
+        stream.send(2000)
+        workers = [Watched(j, b.address).begin() for j in jobs]
+        for j in jobs:
+            broker.wait("all committed", lambda: broker.committed(j) >= len(stream.records), 60)
+        b.tell("down")
+        end, faults, answers = time.monotonic() + seconds, [], [[], []]
+        while time.monotonic() < end:
+            for worker, said in zip(workers, answers):
+                live_status, words = worker.ask("/live")
+                faults += [] if live_status == 200 else [f"worker {worker.number}: /live {live_status}: {words}"]
+                said.append(worker.ask("/ready"))
+            time.sleep(0.5)
+        for worker, said in zip(workers, answers):
+            if said[-1][0] != 503 or [s for s, _ in said] != sorted(s for s, _ in said):
+                faults.append(f"worker {worker.number}: /ready {said[::10]}")
+        b.tell("up")
+        stream.send()
+        stream.close_windows()
+        for j, worker in zip(jobs, workers):
+            broker.wait("all records committed", lambda: broker.committed(j) >= len(stream.records) or not worker.is_running, 120)
+            faults += [] if worker.ask("/ready")[0] == 200 else [f"worker {worker.number} is not ready: {worker.ask('/ready')}"]
+            faults += worker.stop() + broker.faults(j, stream.records) + j.verify_faults()
+        suite.claim(f"{probed.__doc__} ({seconds} s)", faults)
+        told = [sorted({e["code"] for e in w.saw("trouble")}) for w in workers]
+        suite.claim("one goes on with its client, the other with new ones, as source.kafka.silence says",
+                    [] if "group_silent" not in told[0] and "group_silent" in told[1] else [f"troubles: {told}"])
+        suite.note(f"not ready: {sorted({words for said in answers for s, words in said if s == 503})}")
+
+
 def large(suite):
     """Records of 10 MiB among small ones"""
     topic = TOPIC + "-large"
@@ -409,7 +473,7 @@ def deployments(suite):
 
 def main():
     suite = common.Suite("kafka", 1200, __doc__, lambda a: a.add_argument("--only", help="one part: one_worker, merged, several, …"))
-    parts = [several, merged, away, restart, one_worker, deployments, silent, gap, refusals, large, pattern, idle]
+    parts = [several, probed, merged, away, restart, one_worker, deployments, silent, gap, deleted, refusals, large, pattern, idle]
     only = suite.arguments.only
     suite.run(*[p for p in parts if not only or p.__name__ == only], together=3)
 

@@ -1,4 +1,5 @@
 import CKafka
+import Dispatch
 import Glibc
 import Synchronization
 
@@ -11,6 +12,7 @@ final class KafkaClient: @unchecked Sendable {
   let redactor: Redactor
   private let observer: KafkaObserver
   private let token: BearerToken?
+  private let strays: Strays
   /// Monotonic nanoseconds after which the thread ends whatever `isDone` says; the maximum: it is not to end.
   private let endsAt = Atomic<Int64>(.max)
   private let isEnding = Atomic<Bool>(false)
@@ -24,12 +26,51 @@ final class KafkaClient: @unchecked Sendable {
     token = BearerToken(connection.sasl)
     var text = [CChar](repeating: 0, count: 512)
     let conf = configuration.take()
+    strays = Strays(observer: observer, redactor: redactor)
+    strays.listen(conf)
     guard let handle = rd_kafka_new(kind, conf, &text, text.count) else {
       rd_kafka_conf_destroy(conf)
       throw .settings("Kafka: \(configuration.redactor.clean(KafkaConfiguration.string(text)))")
     }
     self.handle = handle
   }
+
+  /// Errors that librdkafka puts among a partition's records, like those of a topic that was deleted. The calls that take records from a
+  /// queue do not hand them out, and without this they were only logged.
+  private final class Strays: Sendable {
+    private let observer: KafkaObserver
+    private let redactor: Redactor
+    private let told = Mutex<(@Sendable (KafkaError) -> Void)?>(nil)
+
+    init(observer: KafkaObserver, redactor: Redactor) {
+      self.observer = observer
+      self.redactor = redactor
+    }
+
+    func tell(_ body: @escaping @Sendable (KafkaError) -> Void) { told.withLock { $0 = body } }
+
+    /// The client keeps this object for as long as librdkafka may call.
+    func listen(_ conf: OpaquePointer) {
+      rd_kafka_conf_set_opaque(conf, Unmanaged.passUnretained(self).toOpaque())
+      rd_kafka_conf_set_error_cb(conf) { _, code, reason, opaque in
+        guard let opaque else { return }
+        Unmanaged<Strays>.fromOpaque(opaque).takeUnretainedValue()
+          .came(rd_kafka_resp_err_t(rawValue: code), reason.map { String(cString: $0) })
+      }
+    }
+
+    private func came(_ code: rd_kafka_resp_err_t, _ reason: String?) {
+      let error = KafkaError(code, "cannot read", detail: reason.map(redactor.clean))
+      guard let body = told.withLock({ $0 }) else { return observer.log(Strays.errorLevel, "ERROR", error.message) }
+      body(error)
+    }
+
+    /// syslog's.
+    private static let errorLevel = 3
+  }
+
+  /// Who is told of errors that come among records, on the thread that reads them.
+  func tellStrays(_ body: @escaping @Sendable (KafkaError) -> Void) { strays.tell(body) }
 
   /// Serves `queue` on a thread of its own until ``end()``; `handle` gets the events that are not the same for all.
   ///
@@ -122,8 +163,27 @@ final class KafkaClient: @unchecked Sendable {
       }
       if ended { continuation.resume() }
     }
-    try? await threads.run { self.destroy() }
+    try? await threads.run { self.destroy(within: KafkaClient.destroySeconds) }
   }
+
+  /// How long librdkafka may take to end its threads, which is a moment or for ever.
+  private static let destroySeconds = 5
+
+  /// Frees the client. Where a partition went away under it (its topic was deleted), librdkafka may wait for ever for records of
+  /// its own (its issues 4362 and 4724): such a client is left behind, and ends with the process.
+  private func destroy(within seconds: Int) {
+    let done = DispatchSemaphore(value: 0)
+    KafkaThreads.spawn(name: "kafka-destroy") {
+      self.destroy()
+      done.signal()
+    }
+    guard done.wait(timeout: .now() + .seconds(seconds)) == .timedOut else { return }
+    observer.log(
+      KafkaClient.warningLevel, "DESTROY", "a client did not end within \(seconds) s and is left behind: a partition went away under it")
+  }
+
+  /// syslog's.
+  private static let warningLevel = 4
 
   private func destroy() {
     // What is still in a queue was given up by whoever closes; consumers have left their group before.

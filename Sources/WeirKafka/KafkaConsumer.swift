@@ -55,6 +55,7 @@ public final class KafkaConsumer: Sendable {
       throw .settings("Kafka: the consumer has no group", advice: "Name a group.")
     }
     client.sendLog(to: queue)
+    client.tellStrays { [weak self] error in self?.tell(.failed(error)) }
     // While closing, the thread goes on until the group was left.
     let handle = Handle(pointer: client.handle)
     client.serve(queue: queue, name: "kafka-group", isDone: { rd_kafka_consumer_closed(handle.pointer) != 0 }) {

@@ -46,6 +46,15 @@ public final class MockBroker: @unchecked Sendable {
     guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(code, "cannot make the topic \(topic)") }
   }
 
+  /// Lets a topic be unknown from now on, as far as the mock can: metadata say so, and the next fetches. It keeps its records.
+  public func deleteTopic(_ topic: String) {
+    rd_kafka_mock_topic_set_error(cluster, topic, RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+    fail(1, with: Array(repeating: RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, count: MockBroker.fetchesAfterDeletion))
+  }
+
+  /// A client that has heard it once asks what topics there are.
+  private static let fetchesAfterDeletion = 16
+
   /// Cuts all connections and takes no new ones, until ``setUp()``. What was stored stays.
   public func setDown() { rd_kafka_mock_broker_set_down(cluster, -1) }
 

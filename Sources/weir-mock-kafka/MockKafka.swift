@@ -11,7 +11,7 @@ struct MockKafka: ParsableCommand {
     discussion: """
       Keeps about 5 MB of each partition and drops older records. Looks no offset up by time, hides no aborted \
       transaction, forgets everything at its end. Takes commands on stdin, a line each: down (cuts all connections, and \
-      takes no new ones), up.
+      takes no new ones), up, delete TOPIC.
       """)
 
   @Option(name: .customLong("topic"), help: "A topic to make, with its partitions: NAME:COUNT. May be repeated.")
@@ -40,10 +40,12 @@ struct MockKafka: ParsableCommand {
     signal(SIGTTIN, SIG_IGN)
     // SIGTERM ends the process as it always does: there is nothing to save.
     while let command = readLine() {
-      switch command {
-      case "down": broker.setDown()
-      case "up": broker.setUp()
-      default: throw ValidationError("\(command) is no command: down, up")
+      let words = command.split(separator: " ").map(String.init)
+      switch (words.first, words.count) {
+      case ("down", 1): broker.setDown()
+      case ("up", 1): broker.setUp()
+      case ("delete", 2): broker.deleteTopic(words[1])
+      default: throw ValidationError("\(command) is no command: down, up, delete TOPIC")
       }
     }
     // A pipe closes when whoever started this has ended. A terminal and /dev/null (a script's &) say nothing.

@@ -67,15 +67,37 @@ actor SinkPump {
 
   // MARK: Running
 
-  /// Publishes until `isDone`, then what is left, within a time.
+  /// When an orderly end is over: so long after it began.
+  private final class Deadline: Sendable {
+    private let ends = Atomic<Int64>(.max)
+    private let clock: any Clock
+    private let isDone: @Sendable () -> Bool
+
+    init(_ clock: any Clock, isDone: @escaping @Sendable () -> Bool) {
+      self.clock = clock
+      self.isDone = isDone
+    }
+
+    var hasPassed: Bool {
+      guard isDone() else { return false }
+      let now = clock.monotonicNanoseconds
+      let (_, known) = ends.compareExchange(
+        expected: .max, desired: now + SinkPump.drainNanoseconds, ordering: .relaxed)
+      return known != .max && now >= known
+    }
+  }
+
+  /// Publishes until `isDone`, then what is left, within a time. What is being published meanwhile is not begun anew: an orderly
+  /// end repeats nothing.
   ///
   /// - Parameter leads: whether this worker publishes; another only looks at the markers. One is enough; two do no harm.
-  func run(leads: @Sendable () async -> Bool, until isDone: @Sendable () -> Bool) async throws {
+  func run(leads: @Sendable () async -> Bool, until isDone: @escaping @Sendable () -> Bool) async throws {
+    let deadline = Deadline(environment.clock, isDone: isDone)
     do {
       var tick = 0
       while !isDone() {
         if await leads() {
-          try await follow(to: await ledger.fold.number) { isDone() }
+          try await follow(to: await ledger.fold.number) { deadline.hasPassed }
         } else if tick % SinkPump.lookTicks == 0 {
           try await look()
         }
@@ -83,11 +105,7 @@ actor SinkPump {
         tick += 1
         await environment.clock.sleep(nanoseconds: SinkPump.tickNanoseconds)
       }
-      if await leads() {
-        let ends = environment.clock.monotonicNanoseconds + SinkPump.drainNanoseconds
-        let clock = environment.clock
-        try await follow(to: await ledger.fold.number) { clock.monotonicNanoseconds >= ends }
-      }
+      if await leads() { try await follow(to: await ledger.fold.number) { deadline.hasPassed } }
       await close()
     } catch {
       hasFailed.raise()
