@@ -219,11 +219,16 @@ def committed(job):
     return records
 
 
+STEP_MAX = 5        # seconds: a step of a wait that takes longer is one in which this process was stopped
+
+
 def wait(what, test, seconds=60):
-    """Waits until `test` is true."""
-    end = time.monotonic() + seconds
+    """Waits until `test` is true. Time in which this process itself is stopped does not count: whoever stops it stops the others too."""
+    waited, last = 0, time.monotonic()
     while not test():
-        if time.monotonic() > end:
+        now = time.monotonic()
+        waited, last = waited + min(now - last, STEP_MAX), now
+        if waited > seconds:
             raise RuntimeError(f"not within {seconds} s: {what}")
         time.sleep(0.1)
 

@@ -157,9 +157,7 @@ def lived(suite):
         kills = 2 if suite.quick else 6
         worker = Worker(job, b.address).begin()
         for _ in range(kills):
-            stream.send(len(stream.lines) // (kills + 1))
-            before = broker.committed(job)
-            broker.wait("the worker commits", lambda: broker.committed(job) > before or not worker.is_running, 60)
+            stream.land(job, len(stream.lines) // (kills + 1), workers=[worker])
             time.sleep(suite.random.random() * 0.5)
             worker.kill()
             worker = Worker(job, b.address).begin()
@@ -187,9 +185,7 @@ def shared(suite):
         broker.wait("each worker has partitions", lambda: all(drivers.held(w) for w in workers), 90)
         faults, published = [], []
         for end in ("kill", "stop"):
-            stream.send(len(stream.lines) // 3)
-            before = broker.committed(job)
-            broker.wait("somebody commits", lambda: broker.committed(job) > before, 180)
+            stream.land(job, len(stream.lines) // 3, 180)
             # Who has the ledger's first lane has the merge lane, and publishes.
             broker.wait("somebody has the first lane", lambda: leader(workers, source), 180)
             worker = leader(workers, source)

@@ -68,6 +68,14 @@ class Stream:
         self.producer.flush()
         return self
 
+    def land(self, job, count, seconds=60, workers=None):
+        """Sends the next events, and waits until some more are in the ledger, or all of the workers have ended."""
+        # Counted before they are sent: a quick worker has committed them all by the time that the last one is.
+        before = broker.committed(job)
+        self.send(count)
+        broker.wait("somebody commits", lambda: broker.committed(job) > before
+                    or workers is not None and not any(w.is_running for w in workers), seconds)
+
     @property
     def is_done(self):
         return self.at >= len(self.lines)
@@ -156,9 +164,7 @@ def merged(suite):
         kills = 2 if suite.quick else 6
         worker = Worker(job, b.address)
         for _ in range(kills):
-            stream.send(len(stream.lines) // (kills + 1))
-            before = broker.committed(job)
-            broker.wait("the worker commits", lambda: broker.committed(job) > before or not worker.is_running, 60)
+            stream.land(job, len(stream.lines) // (kills + 1), workers=[worker])
             time.sleep(suite.random.random())
             worker.kill()
             worker = Worker(job, b.address).begin()
@@ -186,28 +192,23 @@ def several(suite):
         stream.send(1000)
         workers = [Worker(job, b.address) for _ in range(3)]
         part = len(stream.lines) // 5
-        broker.wait("each worker has partitions", lambda: all(held(w) for w in workers), 60)
+        broker.wait("each worker has partitions", lambda: all(held(w) for w in workers), 180)
         spread = [held(w) for w in workers]
 
-        def progress():
-            before = broker.committed(job)
-            # The mock refuses a follower whose SyncGroup comes behind the leader's, and then all join again, 5 s and more each time.
-            broker.wait("somebody commits", lambda: broker.committed(job) > before, 180)
-        stream.send(part)
-        progress()
+        # The mock refuses a follower whose SyncGroup comes behind the leader's, and then all join again, 5 s and more each time.
+        stream.land(job, part, 180)
         workers[0].kill()
-        stream.send(part)
-        progress()
+        stream.land(job, part, 180)
         faults = workers[1].stop()
         workers = [workers[2], Worker(job, b.address)]
-        stream.send(part)
-        progress()
+        stream.land(job, part, 180)
         sleeper = workers[0]
         sleeper.pause()
+        before = broker.committed(job)
         stream.send(part)
         time.sleep(9)           # longer than the session
         sleeper.wake()
-        progress()
+        broker.wait("somebody commits", lambda: broker.committed(job) > before, 180)
         workers.append(Worker(job, b.address))
         stream.send()
         faults += finish(job, stream, workers)
@@ -261,8 +262,7 @@ def restart(suite):
         stream = Stream(suite, job, b.address, topic, 6000)
         stream.send(3000)
         worker = Worker(job, b.address).begin()
-        before = broker.committed(job)
-        broker.wait("it commits", lambda: broker.committed(job) > before, 60)
+        broker.wait("it commits", lambda: broker.committed(job) > 0, 60)
         b.tell("down")
         time.sleep(15)
         b.tell("up")
@@ -463,11 +463,10 @@ def deployments(suite):
         stream.close_windows()
         broker.wait("all committed", lambda: broker.committed(job) >= len(stream.records), 120)
         fenced = sum(any(e["code"] == "fenced" for e in w.saw("trouble")) or w.process.poll() == 1 for w in workers)
+        faults = [] if fenced else ["nobody was fenced"]
         for w in workers:
-            if w.is_running:
-                w.stop()
-        last = Worker(job, b.address).begin()      # whoever is left goes on; the end is an orderly one
-        faults = last.stop() + ([] if fenced else ["nobody was fenced"])
+            faults += w.stop() if w.is_running else [] if "another worker committed" in w.talk else [f"worker {w.number} ended: {w.talk}"]
+        faults += Worker(job, b.address).begin().stop()      # whoever is left goes on; the end is an orderly one
         suite.claim(deployments.__doc__, faults + broker.faults(job, stream.records) + job.verify_faults())
 
 
