@@ -117,8 +117,8 @@ class Broker:
 
 
 def pipeline(data, out, options):
-    """Query 1 as it is in Deploy/Pipelines, on Kafka."""
-    text = common.read(os.path.join(common.ROOT, "Deploy", "Pipelines", "ads-q1.yaml"))
+    """Query 1 as it is in Deploy/Pipelines, on Kafka, and a commit every second: else the last one waits for the 10 s of `flush`."""
+    text = "lake: {flush: {every: 1s}}\n" + common.read(os.path.join(common.ROOT, "Deploy", "Pipelines", "ads-q1.yaml"))
     text = text.replace("file: campaigns.csv", f'file: "{data}/campaigns.csv"')
     source = f"source: {{kafka: {{brokers: \"h:1\", topic: {TOPIC}, group: bench-{os.getpid()}, idle: 2s{options}}}}}"
     text = text.replace("source: {capture: {stream: ads}}", source)
