@@ -51,6 +51,8 @@ final class KafkaConfiguration {
     }
     try set("bootstrap.servers", connection.brokers)
     try set("client.id", connection.clientID)
+    // As other clients do: a request's last segment must not wait for the broker's delayed acknowledgement of the one before.
+    try set("socket.nagle.disable", true)
     // Log lines come as events on our own thread, not from whatever thread librdkafka is in.
     try set("log.queue", true)
     try setIdentity(connection)
