@@ -86,7 +86,9 @@ let package = Package(
     .testTarget(
       name: "WeirEngineTests",
       dependencies: ["WeirEngine", "WeirService", "WeirLocal", "WeirOperators", "WeirProtocol", "WeirCore"]),
-    .testTarget(name: "WeirServiceTests", dependencies: ["WeirService", "WeirRegistry", "WeirEngine", "WeirOperators", "WeirProtocol", "WeirCore"]),
+    .testTarget(
+      name: "WeirServiceTests",
+      dependencies: ["WeirService", "WeirRegistry", "WeirLMDB", "WeirLocal", "WeirEngine", "WeirOperators", "WeirProtocol", "WeirCore"]),
   ],
   swiftLanguageModes: [.v6]
 )
