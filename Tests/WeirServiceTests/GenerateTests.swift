@@ -43,4 +43,16 @@ struct GenerateTests {
       largest = max(largest, time)
     }
   }
+
+  @Test func whatNoStreamCanBeLikeIsRefused() {
+    let changes: [(inout GeneratorSettings) -> Void] = [
+      { $0.lateMilliseconds = -1 }, { $0.lateMilliseconds = .max }, { $0.malformed = 1 }, { $0.skew = .nan }, { $0.duplicates = 1.1 }, { $0.rate = 0 },
+    ]
+    for (number, change) in changes.enumerated() {
+      var settings = GeneratorSettings(.clicks)
+      change(&settings)
+      let error = #expect(throws: WeirError.self) { try GenerateCommand.run(settings, count: 0, out: "/dev/null", console: Console()) }
+      #expect(error?.code == "config", "change \(number)")
+    }
+  }
 }

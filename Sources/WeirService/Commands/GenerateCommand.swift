@@ -4,6 +4,8 @@ import WeirCore
 /// `weir generate`: seeded streams as NDJSON.
 public enum GenerateCommand {
   private static let chunkBytes = 1 << 20
+  /// Beyond it event times would be before 1970, or none at all.
+  private static let lateMillisecondsMax = 366 * 86_400_000
 
   /// - Parameters:
   ///   - out: a file to make; `-` is standard output.
@@ -13,7 +15,10 @@ public enum GenerateCommand {
     for (name, share) in [
       ("duplicates", settings.duplicates), ("disorder", settings.disorder), ("malformed", settings.malformed), ("skew", settings.skew),
     ] where !(0...1).contains(share) || (name == "malformed" && share == 1) {
-      throw WeirError("config", "--\(name) takes a share from 0 to 1, not \(share)")
+      throw WeirError("config", "--\(name) takes a share from 0 to \(name == "malformed" ? "less than 1" : "1"), not \(share)")
+    }
+    guard (0...lateMillisecondsMax).contains(settings.lateMilliseconds) else {
+      throw WeirError("config", "--late takes 0 to \(lateMillisecondsMax) milliseconds (a year), not \(settings.lateMilliseconds)")
     }
     guard settings.rate > 0, settings.rate <= 1_000_000_000 else { throw WeirError("config", "--rate takes events a second, not \(settings.rate)") }
     let descriptor = try open(out)
