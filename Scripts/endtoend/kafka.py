@@ -302,15 +302,17 @@ def probed(suite):
                 live(topic, group=f"{topic}-{silence}", silence=silence, options={})(spec)
                 spec["worker"] = {"stall": "2s", "dead": "35s"}
             return common.Job(suite, suite.path(f"probed-{silence}"), "synthetic", [], change=change)
-        # One keeps its client for the whole time, the other makes new ones.
-        jobs = [job("1h"), job("8s")]
+        # One keeps its client for the whole time, the other makes new ones; the third is told to end meanwhile.
+        jobs, leaving = [job("1h"), job("8s")], job("2h")
         stream = Stream(suite, jobs[0], b.address, topic, 4000)
         stream.send(2000)
-        workers = [Watched(j, b.address).begin() for j in jobs]
-        for j in jobs:
+        workers, leaver = [Watched(j, b.address).begin() for j in jobs], Worker(leaving, b.address).begin()
+        for j in (*jobs, leaving):
             broker.wait("all committed", lambda: broker.committed(j) >= len(stream.records), 60)
         b.tell("down")
         end, faults, answers = time.monotonic() + seconds, [], [[], []]
+        time.sleep(12)
+        drained = leaver.stop()
         while time.monotonic() < end:
             for worker, said in zip(workers, answers):
                 live_status, words = worker.ask("/live")
@@ -329,8 +331,10 @@ def probed(suite):
             faults += worker.stop() + broker.faults(j, stream.records) + j.verify_faults()
         suite.claim(f"{probed.__doc__} ({seconds} s)", faults)
         told = [sorted({e["code"] for e in w.saw("trouble")}) for w in workers]
-        suite.claim("one goes on with its client, the other with new ones, as source.kafka.silence says",
-                    [] if "group_silent" not in told[0] and "group_silent" in told[1] else [f"troubles: {told}"])
+        between = [any('"between"' in words for _, words in said) for said in answers]
+        suite.claim("one goes on with its client, the other leaves it while the broker is away, as source.kafka.silence says",
+                    [] if "group_silent" not in told[0] and "group_silent" in told[1] and between == [False, True] else [f"{told}, {between}"])
+        suite.claim("SIGTERM while the broker is away ends a worker with 0, within worker.drain", drained)
         suite.note(f"not ready: {sorted({words for said in answers for s, words in said if s == 503})}")
 
 

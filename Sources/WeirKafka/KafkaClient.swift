@@ -153,7 +153,9 @@ final class KafkaClient: @unchecked Sendable {
   }
 
   /// Ends the serving thread (once `isDone` says so too, or after so many nanoseconds) and frees the client, on `threads`.
-  func end(on threads: KafkaThreads, within nanoseconds: Int64) async {
+  ///
+  /// - Parameter last: waits for calls that still use the client.
+  func end(on threads: KafkaThreads, within nanoseconds: Int64, last: @escaping @Sendable () -> Void = {}) async {
     endsAt.store(KafkaClient.now + nanoseconds, ordering: .relaxed)
     isEnding.store(true, ordering: .releasing)
     await withCheckedContinuation { continuation in
@@ -163,23 +165,26 @@ final class KafkaClient: @unchecked Sendable {
       }
       if ended { continuation.resume() }
     }
-    try? await threads.run { self.destroy(within: KafkaClient.destroySeconds) }
+    try? await threads.run { self.destroy(within: KafkaClient.destroySeconds, last) }
   }
 
-  /// How long librdkafka may take to end its threads, which is a moment or for ever.
+  /// How long librdkafka may take to end its calls and threads, which is a moment, or long, or for ever.
   private static let destroySeconds = 5
 
-  /// Frees the client. Where a partition went away under it (its topic was deleted), librdkafka may wait for ever for records of
-  /// its own (its issues 4362 and 4724): such a client is left behind, and ends with the process.
-  private func destroy(within seconds: Int) {
+  /// Frees the client. Where a broker is away, a call may wait for it for a minute; where a partition went away under the client (its
+  /// topic was deleted), librdkafka may wait for ever for records of its own (its issues 4362 and 4724). Such a client is left
+  /// behind, and ends later or with the process.
+  private func destroy(within seconds: Int, _ last: @escaping @Sendable () -> Void) {
     let done = DispatchSemaphore(value: 0)
     KafkaThreads.spawn(name: "kafka-destroy") {
+      last()
       self.destroy()
       done.signal()
     }
     guard done.wait(timeout: .now() + .seconds(seconds)) == .timedOut else { return }
     observer.log(
-      KafkaClient.warningLevel, "DESTROY", "a client did not end within \(seconds) s and is left behind: a partition went away under it")
+      KafkaClient.warningLevel, "DESTROY",
+      "a client did not end within \(seconds) s and is left behind: a broker is away, or a partition went away under it")
   }
 
   /// syslog's.

@@ -1,15 +1,49 @@
 import CKafka
+import Synchronization
 
 extension KafkaConsumer {
   /// How long a query waits for brokers.
   private static let queryMilliseconds: Int32 = 10_000
 
+  /// The end of a question: by its answer, or by the consumer's close, whichever comes first.
+  private final class Question<T: Sendable>: Sendable {
+    private let waiter: Mutex<CheckedContinuation<T, any Error>?>
+
+    init(_ waiter: CheckedContinuation<T, any Error>) { self.waiter = Mutex(waiter) }
+
+    func end(_ result: Result<T, any Error>) {
+      let waiter = waiter.withLock { waiter in
+        defer { waiter = nil }
+        return waiter
+      }
+      waiter?.resume(with: result)
+    }
+  }
+
   /// Runs a query on its own thread, unless the consumer is being closed (which frees the client).
+  ///
+  /// librdkafka 2.0.2 may wait for a broker that is away for much longer than it was told; whoever closes the consumer does not wait
+  /// for that.
   private func query<T: Sendable>(_ work: @escaping @Sendable (Handle) throws(KafkaError) -> T) async throws -> T {
     let handle = handle
-    return try await queries.run {
-      if self.state.withLock({ $0.isClosing }) { throw KafkaError.misuse("the Kafka consumer is closed") }
-      return try work(handle)
+    return try await withCheckedThrowingContinuation { continuation in
+      let question = Question(continuation)
+      let closed = KafkaError.misuse("the Kafka consumer is closed")
+      let id: Int? = state.withLock { state in
+        guard !state.isClosing else { return nil }
+        state.lastQuestion += 1
+        state.questions[state.lastQuestion] = { question.end(.failure(closed)) }
+        return state.lastQuestion
+      }
+      let isQueued = queries.submit {
+        if id == nil || self.state.withLock({ $0.isClosing }) {
+          question.end(.failure(closed))
+        } else {
+          question.end(Result { try work(handle) })
+        }
+        if let id { self.state.withLock { $0.questions[id] = nil } }
+      }
+      if !isQueued { question.end(.failure(closed)) }
     }
   }
 

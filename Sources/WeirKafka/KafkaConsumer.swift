@@ -28,6 +28,9 @@ public final class KafkaConsumer: Sendable {
     var commitFailures = 0
     /// A revocation that came while the consumer closes: answered by its own thread.
     var isClosing = false
+    /// Ends each question that is being asked; closing does.
+    var questions: [Int: @Sendable () -> Void] = [:]
+    var lastQuestion = 0
   }
 
   public let settings: KafkaConsumerSettings
@@ -158,20 +161,22 @@ public final class KafkaConsumer: Sendable {
   /// Release partitions before, if they are to be committed before: here they are just dropped.
   /// - Parameter nanoseconds: how long leaving may take; after that the group has to find out by the session time-out.
   public func close(within nanoseconds: Int64 = 5_000_000_000) async {
-    let readers: [KafkaPartitionReader]? = state.withLock { state in
+    let held: (readers: [KafkaPartitionReader], questions: [@Sendable () -> Void])? = state.withLock { state in
       guard !state.isClosing else { return nil }
       state.isClosing = true
       _ = state.group.closed()
-      defer { state.readers = [:] }
-      return Array(state.readers.values)
+      defer { (state.readers, state.questions) = ([:], [:]) }
+      return (Array(state.readers.values), Array(state.questions.values))
     }
-    guard let readers else { return }
-    for reader in readers { await reader.stop() }
-    // Requests that began before `isClosing` was set end here; later ones see it and do not begin.
-    try? await queries.run {}
-    try? await wakes.run {}
-    let canLeave = (try? await control.run { self.leave(readers) }) ?? false
-    await client.end(on: control, within: canLeave ? nanoseconds : 0)
+    guard let held else { return }
+    for end in held.questions { end() }
+    for reader in held.readers { await reader.stop() }
+    let canLeave = (try? await control.run { self.leave(held.readers) }) ?? false
+    await client.end(on: control, within: canLeave ? nanoseconds : 0) {
+      // Requests that began before `isClosing` was set end here; later ones see it and do not begin.
+      self.queries.drain()
+      self.wakes.drain()
+    }
     control.stop()
     queries.stop()
     wakes.stop()

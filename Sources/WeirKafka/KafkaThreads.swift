@@ -1,4 +1,5 @@
 import CKafka
+import Dispatch
 import Glibc
 
 /// Own threads for the calls into librdkafka that block or copy for long; none of them runs on the cooperative pool.
@@ -70,6 +71,12 @@ final class KafkaThreads: @unchecked Sendable {
       let isQueued = submit { continuation.resume(with: Result { try work() }) }
       if !isQueued { continuation.resume(throwing: KafkaError.misuse("the Kafka client is closed")) }
     }
+  }
+
+  /// Waits, blocking the calling thread, until the jobs before have ended: for objects with one thread.
+  func drain() {
+    let done = DispatchSemaphore(value: 0)
+    if submit({ done.signal() }) { done.wait() }
   }
 
   /// Lets the threads end after the jobs that are queued; later ones are refused.
