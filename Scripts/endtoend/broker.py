@@ -186,10 +186,11 @@ class Worker:
         """SIGTERM, and what is wrong with how it ended."""
         self.process.send_signal(signal.SIGTERM)
         try:
-            code = self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
+            wait("it ends", lambda: not self.is_running, seconds)
+        except RuntimeError:
             self.kill()
             return [f"worker {self.number} did not end within {seconds} s of SIGTERM: {self.talk}"]
+        code = self.process.returncode
         return [f"worker {self.number} ended with {code}: {self.talk}"] if code else []
 
 
