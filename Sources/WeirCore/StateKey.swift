@@ -47,6 +47,14 @@ public enum StateKey {
 
   /// Reads what ``encode(_:)`` wrote for columns of these types.
   public static func decode(_ key: [UInt8], types: [ColumnType]) throws(WeirError) -> [Literal] {
+    var values: [Literal] = []
+    values.reserveCapacity(types.count)
+    try decode(key, types: types) { values.append($1) }
+    return values
+  }
+
+  /// The same, column by column: `body` gets the column's number and its value.
+  public static func decode(_ key: [UInt8], types: [ColumnType], _ body: (Int, Literal) -> Void) throws(WeirError) {
     var at = 0
     func broken() -> WeirError {
       WeirError(
@@ -59,8 +67,15 @@ public enum StateKey {
       return key[at..<at + n]
     }
     func number(_ n: Int) throws(WeirError) -> UInt128 { try take(n).reduce(0) { $0 << 8 | UInt128($1) } }
-    func text() throws(WeirError) -> [UInt8] {
-      var out: [UInt8] = []
+    func text() throws(WeirError) -> ArraySlice<UInt8> {
+      let start = at
+      while at < key.count, key[at] != 0 { at += 1 }
+      // Nearly always: no zero byte in the text, which is then the key's own bytes.
+      if at + 1 < key.count, key[at + 1] == 1 {
+        defer { at += 2 }
+        return key[start..<at]
+      }
+      var out = key[start..<at]
       while true {
         let byte = try take(1).first!
         if byte != 0 { out.append(byte); continue }
@@ -70,35 +85,33 @@ public enum StateKey {
         out.append(0)
       }
     }
-    var values: [Literal] = []
     for (i, type) in types.enumerated() {
       if i == 0 {
         if key.count >= 2, key[0] == 0, key[1] == 0 {
           at = 2
-          values.append(.null)
+          body(i, .null)
           continue
         }
         if type != .string, type != .binary, try take(1).first! != 1 { throw broken() }
       } else {
         let tag = try take(1).first!
-        if tag == 0 { values.append(.null); continue }
+        if tag == 0 { body(i, .null); continue }
         guard tag == 1 else { throw broken() }
       }
       switch type {
-      case .string: values.append(.string(String(decoding: try text(), as: UTF8.self)))
-      case .binary: values.append(.binary(try text()))
-      case .bool: values.append(.bool(try take(1).first! == 1))
-      case .int64: values.append(.int64(Int64(bitPattern: UInt64(try number(8)) ^ 1 << 63)))
-      case .timestamp: values.append(.timestamp(Int64(bitPattern: UInt64(try number(8)) ^ 1 << 63)))
+      case .string: body(i, .string(String(decoding: try text(), as: UTF8.self)))
+      case .binary: body(i, .binary(Array(try text())))
+      case .bool: body(i, .bool(try take(1).first! == 1))
+      case .int64: body(i, .int64(Int64(bitPattern: UInt64(try number(8)) ^ 1 << 63)))
+      case .timestamp: body(i, .timestamp(Int64(bitPattern: UInt64(try number(8)) ^ 1 << 63)))
       case .double:
         let bits = UInt64(try number(8))
-        values.append(.double(Double(bitPattern: bits >> 63 == 1 ? bits ^ 1 << 63 : ~bits)))
+        body(i, .double(Double(bitPattern: bits >> 63 == 1 ? bits ^ 1 << 63 : ~bits)))
       case .decimal(let precision, let scale):
-        values.append(.decimal(Int128(bitPattern: try number(16) ^ 1 << 127), precision: precision, scale: scale))
+        body(i, .decimal(Int128(bitPattern: try number(16) ^ 1 << 127), precision: precision, scale: scale))
       }
     }
     guard at == key.count else { throw broken() }
-    return values
   }
 }
 

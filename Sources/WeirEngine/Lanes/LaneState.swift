@@ -20,6 +20,7 @@ final class LaneState {
   private let keyed: [KeyedStore?]
   /// … and this epoch's contribution to what is merged.
   private let partial: SharedPartial
+  private let scratch = Scratch()
 
   private var counts = BucketCounts()
   private var windowCounts: [WindowCounts]
@@ -70,7 +71,7 @@ final class LaneState {
       all.append(RowChunk(position: position, source: .bronze(ReceivedRows(next.block)), rows: Array(next.block.deal.rows[range])))
     }
     next.block.deal.places.withUnsafeBufferPointer { places in
-      withUnsafeTemporaryAllocation(of: UInt32.self, capacity: range.count) { passed in
+      scratch.with(UInt32.self, range.count) { passed in
         let count = sift(next, UnsafeBufferPointer(rebasing: places[range]), into: passed)
         guard count > 0 else { return }
         counts.accepted += Int64(count)
@@ -141,7 +142,7 @@ final class LaneState {
   /// Folds the places that match the aggregate's `where` into its store.
   private func aggregate(_ i: Int, _ next: SequencedBlock, _ passed: UnsafeBufferPointer<UInt32>) {
     guard let mask = next.block.aggregates[i].mask else { return fold(passed, of: next, into: i) }
-    withUnsafeTemporaryAllocation(of: UInt32.self, capacity: passed.count) { matching in
+    scratch.with(UInt32.self, passed.count) { matching in
       var count = 0
       for place in passed {
         matching[count] = place
@@ -153,17 +154,17 @@ final class LaneState {
 
   private func fold(_ places: UnsafeBufferPointer<UInt32>, of next: SequencedBlock, into i: Int) {
     let input = next.block.aggregates[i]
-    let key = { (place: Int) in StateKey.encode(input.by.map { $0.literal(next.block.deal.row(place)) }) }
+    func key(_ place: Int) -> [UInt8] { StateKey.encode(input.by.map { $0.literal(next.block.deal.row(place)) }) }
     if compiled.aggregates[i].window == nil {
       let store = keyed[i] ?? partial.current.keyed[i]!
-      store.update(rows: places, hashes: input.hashes, arguments: input.arguments, key: key)
+      store.update(rows: places, hashes: input.hashes, arguments: input.arguments, key: key, scratch: scratch)
       return
     }
     let store = windows[i] ?? partial.current.windows[i]!
     var missed: [LateRow] = []
     store.update(
       rows: places, times: next.block.time, watermarks: next.block.watermark, hashes: input.hashes, arguments: input.arguments,
-      key: key, counts: &windowCounts[i], late: &missed)
+      key: key, counts: &windowCounts[i], late: &missed, scratch: scratch)
     for row in missed { late[i].add(next.block, next.block.deal.row(Int(row.row)), row) }
   }
 

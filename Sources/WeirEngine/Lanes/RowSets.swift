@@ -194,7 +194,7 @@ enum GoldRows {
     var measures = measureTypes.map { ColumnBuilder($0) }
     var revision = ColumnBuilder(.int64)
     for result in results {
-      for (i, value) in try StateKey.decode(result.key, types: byTypes).enumerated() { by[i].append(value) }
+      try StateKey.decode(result.key, types: byTypes) { by[$0].append($1) }
       start.append(.timestamp(result.start))
       end.append(.timestamp(result.end))
       for (i, value) in result.measures.enumerated() { measures[i].append(value) }

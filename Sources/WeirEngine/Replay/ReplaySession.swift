@@ -52,9 +52,13 @@ final class ReplaySession: Sendable {
     return progress
   }
 
-  /// Blocks that the lanes get at once. Each of hundreds of lanes has but a few rows of a block, and its state is in no cache when
-  /// its turn comes; that is paid once for all of them. Where a record's latency counts, no block waits for another.
-  private func together(isPaced: Bool) -> Int { isPaced ? 1 : min(ReplaySession.togetherMax, max(1, lanes.count / ReplaySession.lanesABlock)) }
+  /// Blocks that the lanes get at once: handing over costs the same for one and for several. Each of hundreds of lanes has but a
+  /// few rows of a block, and its state is in no cache when its turn comes; that is paid once for all of them. Where a record's latency
+  /// counts, no block waits for another.
+  private func together(isPaced: Bool) -> Int {
+    isPaced ? 1 : min(ReplaySession.togetherMax, max(ReplaySession.togetherMin, lanes.count / ReplaySession.lanesABlock))
+  }
+  private static let togetherMin = 2
   private static let togetherMax = 8
   private static let lanesABlock = 32
 

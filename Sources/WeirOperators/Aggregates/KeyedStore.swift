@@ -20,10 +20,12 @@ public final class KeyedStore {
   public var unsavedCount: Int { unsaved.count }
 
   /// Folds rows in. `key(row)` encodes a group's `by` values and is called for new groups only.
-  public func update(rows: UnsafeBufferPointer<UInt32>, hashes: [Hash128], arguments: [Column?], key: (Int) -> [UInt8]) {
+  public func update(
+    rows: UnsafeBufferPointer<UInt32>, hashes: [Hash128], arguments: [Column?], key: (Int) -> [UInt8], scratch: Scratch = Scratch()
+  ) {
     let (ahead, count) = (KeyedStore.ahead, rows.count)
     // Cells and groups have the same numbers.
-    withUnsafeTemporaryAllocation(of: Int32.self, capacity: count) { cellOf in
+    scratch.with(Int32.self, count) { cellOf in
       hashes.withUnsafeBufferPointer { hashes in
         for i in 0..<count {
           if i + 2 * ahead < count { groups.prefetch(hashes[Int(rows[i + 2 * ahead])]) }

@@ -30,7 +30,7 @@ enum CSV {
     }
     func endCell() throws(WeirError) {
       cells.append(Cell(text: try text(), isQuoted: isQuoted))
-      cell = []
+      cell.removeAll(keepingCapacity: true)
       isQuoted = false
     }
     while at < bytes.count {
@@ -58,7 +58,9 @@ enum CSV {
       case 0x0A:
         try endCell()
         rows.append(Row(cells: cells, line: rowLine))
+        let count = cells.count
         cells = []
+        cells.reserveCapacity(count)
         line += 1
         rowLine = line
       default:

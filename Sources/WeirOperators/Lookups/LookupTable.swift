@@ -73,8 +73,8 @@ public final class LookupTable: Sendable {
 
   private static func value(_ cell: CSV.Cell, _ type: ColumnType) -> Literal? {
     if cell.text.isEmpty, !cell.isQuoted { return .null }
-    let expr = Expr(node: .cast(Expr(node: .literal(.string(cell.text)), type: .string, text: ""), orNull: true), type: type, text: "")
     if type == .string { return .string(cell.text) }
+    let expr = Expr(node: .cast(Expr(node: .literal(.string(cell.text)), type: .string, text: ""), orNull: true), type: type, text: "")
     let result = ExprEvaluator(expr).evaluate([], count: 1).column.literal(0)
     return result == .null ? nil : result
   }

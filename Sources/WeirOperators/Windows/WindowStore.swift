@@ -109,14 +109,14 @@ public final class WindowStore {
   /// Folds rows in. `key(row)` encodes a group's `by` values and is called for new groups only.
   public func update(
     rows: UnsafeBufferPointer<UInt32>, times: [Int64], watermarks: [Int64], hashes: [Hash128], arguments: [Column?],
-    key: (Int) -> [UInt8], counts: inout WindowCounts, late: inout [LateRow]
+    key: (Int) -> [UInt8], counts: inout WindowCounts, late: inout [LateRow], scratch: Scratch = Scratch()
   ) {
     // No array: a lane may have but a few rows of a block. And panes without the counting of references, row by row: `panes`
     // holds them, and drops none here.
-    withUnsafeTemporaryAllocation(of: Place.self, capacity: rows.count) { places in
-      withUnsafeTemporaryAllocation(of: Unmanaged<Pane>.self, capacity: rows.count) { touched in
+    scratch.with(Place.self, rows.count) { places in
+      scratch.with(Unmanaged<Pane>.self, rows.count) { touched in
         let (count, panes) = place(rows, times, watermarks, hashes, key, &counts, &late, places, touched)
-        fold(UnsafeBufferPointer(rebasing: places[..<count]), UnsafeBufferPointer(rebasing: touched[..<panes]), arguments)
+        fold(UnsafeBufferPointer(rebasing: places[..<count]), UnsafeBufferPointer(rebasing: touched[..<panes]), arguments, scratch)
       }
     }
   }
@@ -187,10 +187,13 @@ public final class WindowStore {
   }
 
   /// Each pane's rows behind one another, in their order, so that its cells are updated a measure at a time.
-  private func fold(_ places: UnsafeBufferPointer<Place>, _ touched: UnsafeBufferPointer<Unmanaged<Pane>>, _ arguments: [Column?]) {
-    withUnsafeTemporaryAllocation(of: UInt32.self, capacity: places.count) { rows in
-      withUnsafeTemporaryAllocation(of: Int32.self, capacity: places.count) { cells in
-        withUnsafeTemporaryAllocation(of: Int.self, capacity: touched.count) { next in
+  private func fold(
+    _ places: UnsafeBufferPointer<Place>, _ touched: UnsafeBufferPointer<Unmanaged<Pane>>, _ arguments: [Column?],
+    _ scratch: Scratch
+  ) {
+    scratch.with(UInt32.self, places.count) { rows in
+      scratch.with(Int32.self, places.count) { cells in
+        scratch.with(Int.self, touched.count) { next in
           var first = 0
           for (number, pane) in touched.enumerated() {
             next[number] = first
