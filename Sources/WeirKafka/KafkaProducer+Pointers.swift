@@ -41,6 +41,7 @@ extension KafkaProducer {
     let object = try self.topic(topic)
     while Int(rd_kafka_outq_len(client.handle)) + batch.count > settings.queueRecords {
       try checkOpen()
+      // On the caller's own thread (see the name): librdkafka has no call that waits for room.
       usleep(KafkaProducer.fullMicroseconds)
     }
     try checkOpen()

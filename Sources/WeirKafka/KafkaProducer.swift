@@ -77,6 +77,7 @@ public final class KafkaProducer: Sendable {
       rest = (rest.lowerBound + taken)..<rest.upperBound
       switch code {
       case RD_KAFKA_RESP_ERR_NO_ERROR: break
+      // On the producer's own thread: librdkafka has no call that waits for room.
       case RD_KAFKA_RESP_ERR__QUEUE_FULL: usleep(KafkaProducer.fullMicroseconds)
       default: throw KafkaError(code, "cannot send to \(batch.topic)")
       }
@@ -165,7 +166,7 @@ public final class KafkaProducer: Sendable {
     let ends = KafkaClient.now + nanoseconds
     try await sending.run {
       rd_kafka_flush(handle.pointer, Int32(clamping: nanoseconds / 1_000_000))
-      // librdkafka is done with the records before the last reports are read by our thread.
+      // librdkafka is done with the records before the last reports are read by our thread. This one is the producer's own too.
       while self.counts.waiting > 0, KafkaClient.now < ends { usleep(KafkaProducer.fullMicroseconds) }
     }
     let (counts, first) = (counts, state.withLock { $0.fatal ?? $0.firstFailures.first })

@@ -81,6 +81,7 @@ final class DedupSegment {
   /// - Parameter place: a live one, so its chunk is there: `append` makes it, and `dropHead` frees it behind the head only.
   @inline(__always)
   private func hash(at place: UInt32) -> Hash128 {
+    // A live place's chunk is there (see the parameter), and this is the innermost line of dedup.
     chunks[Int(place) >> DedupSegment.chunkBits].unsafelyUnwrapped[Int(place) & (1 << DedupSegment.chunkBits - 1)]
   }
 

@@ -78,7 +78,7 @@ public final class WindowStore {
     }
   }
 
-  private struct PaneKey: Hashable, Comparable {
+  private struct PaneKey: Comparable {
     var start: Int64
     var missed: Int64
     static func < (a: PaneKey, b: PaneKey) -> Bool { (a.start, a.missed) < (b.start, b.missed) }

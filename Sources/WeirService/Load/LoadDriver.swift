@@ -106,6 +106,7 @@ final class LoadDriver: LoadSender, @unchecked Sendable {
       let now = clock.monotonicNanoseconds - startedAt
       let due = plan.due(after: now)
       guard due > sent else {
+        // The driver's own thread; how late records leave stands in the report.
         usleep(LoadDriver.restMicroseconds)
         continue
       }

@@ -73,6 +73,7 @@ final class LoadPlayback: LoadSender, @unchecked Sendable {
       for shard in cursors.indices { taken += try send(shard, due: now, latest: &latest) }
       guard taken > 0 else {
         if cursors.allSatisfy({ $0.times.isEmpty }) { return }
+        // The driver's own thread, as in LoadDriver.
         usleep(LoadPlayback.restMicroseconds)
         continue
       }
