@@ -79,13 +79,20 @@ public struct Rejection: Sendable, Hashable {
     case decode, time, check, expression
   }
   public var stage: Stage
-  /// What is wrong, for people: `field amount: expected decimal(12,2), found string`, with the byte column in the record.
-  public var reason: String
+  private var cause: String
+  /// Byte of the record; -1: not told apart.
+  private var byte: Int
 
-  public init(stage: Stage, reason: String) {
+  /// - Parameter byte: where in the record it was found; put behind the text.
+  public init(stage: Stage, reason: String, byte: Int? = nil) {
     self.stage = stage
-    self.reason = reason
+    cause = reason
+    self.byte = byte ?? -1
   }
+
+  /// What is wrong, for people: `field amount: expected decimal(12,2), found string`, with the byte column in the record.
+  /// Put together when asked for: of a block's rejections each lane asks for its own.
+  public var reason: String { byte < 0 ? cause : "\(cause) (byte \(byte))" }
 }
 
 /// A block decoded into columns. Immutable, shared by the lanes.
@@ -94,7 +101,8 @@ public struct DecodedBlock: Sendable {
   /// Where record `i` stands in the text, without its line end.
   public var offset: [UInt32]
   public var length: [UInt32]
-  /// One column for each declared field, in order of declaration; `offset.count` rows. Rows of rejected records are null.
+  /// One column for each declared field, in order of declaration; `offset.count` rows. Rows of rejected records are null. Those
+  /// that the decoder was told nobody reads are empty.
   public var columns: [Column]
   /// True where every declared field was valid and the grammar was kept.
   public var valid: [Bool]

@@ -117,6 +117,17 @@ public struct Column: Sendable {
     case decimal([Int128])
     /// `string` and `binary`.
     case string([StringRef])
+
+    /// No values.
+    public static func none(of type: ColumnType) -> Values {
+      switch type {
+      case .bool: .bool([])
+      case .int64, .timestamp: .int64([])
+      case .double: .double([])
+      case .decimal: .decimal([])
+      case .string, .binary: .string([])
+      }
+    }
   }
 
   public var type: ColumnType

@@ -49,33 +49,34 @@ public enum StateKey {
   public static func decode(_ key: [UInt8], types: [ColumnType]) throws(WeirError) -> [Literal] {
     var values: [Literal] = []
     values.reserveCapacity(types.count)
-    try decode(key, types: types) { values.append($1) }
+    try decode(key[...], types: types) { values.append($1) }
     return values
   }
 
   /// The same, column by column: `body` gets the column's number and its value.
-  public static func decode(_ key: [UInt8], types: [ColumnType], _ body: (Int, Literal) -> Void) throws(WeirError) {
-    var at = 0
+  public static func decode(_ key: ArraySlice<UInt8>, types: [ColumnType], _ body: (Int, Literal) -> Void) throws(WeirError) {
+    let (start, end) = (key.startIndex, key.endIndex)
+    var at = start
     func broken() -> WeirError {
       WeirError(
         "corrupt", "a state key does not fit its table's columns",
         advice: "The state table was damaged: `weir state rebuild PIPELINE` makes it again.")
     }
     func take(_ n: Int) throws(WeirError) -> ArraySlice<UInt8> {
-      guard at + n <= key.count else { throw broken() }
+      guard at + n <= end else { throw broken() }
       defer { at += n }
       return key[at..<at + n]
     }
     func number(_ n: Int) throws(WeirError) -> UInt128 { try take(n).reduce(0) { $0 << 8 | UInt128($1) } }
     func text() throws(WeirError) -> ArraySlice<UInt8> {
-      let start = at
-      while at < key.count, key[at] != 0 { at += 1 }
+      let first = at
+      while at < end, key[at] != 0 { at += 1 }
       // Nearly always: no zero byte in the text, which is then the key's own bytes.
-      if at + 1 < key.count, key[at + 1] == 1 {
+      if at + 1 < end, key[at + 1] == 1 {
         defer { at += 2 }
-        return key[start..<at]
+        return key[first..<at]
       }
-      var out = key[start..<at]
+      var out = key[first..<at]
       while true {
         let byte = try take(1).first!
         if byte != 0 { out.append(byte); continue }
@@ -87,8 +88,8 @@ public enum StateKey {
     }
     for (i, type) in types.enumerated() {
       if i == 0 {
-        if key.count >= 2, key[0] == 0, key[1] == 0 {
-          at = 2
+        if key.count >= 2, key[start] == 0, key[start + 1] == 0 {
+          at += 2
           body(i, .null)
           continue
         }
@@ -111,7 +112,7 @@ public enum StateKey {
         body(i, .decimal(Int128(bitPattern: try number(16) ^ 1 << 127), precision: precision, scale: scale))
       }
     }
-    guard at == key.count else { throw broken() }
+    guard at == end else { throw broken() }
   }
 }
 

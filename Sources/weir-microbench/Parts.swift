@@ -68,7 +68,7 @@ struct Parts {
       }
       let evaluator = ExprEvaluator(expression)
       bench.measure("expression", text, rows, "rows/s", limit: touch) {
-        for block in decoded { keep(evaluator.evaluateMask(block.columns, count: block.count).isTrue.count) }
+        for block in decoded { keep(evaluator.rows(thatAre: true, block.columns, count: block.count).rows.count) }
       }
     }
   }

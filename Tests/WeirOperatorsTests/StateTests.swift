@@ -85,8 +85,8 @@ struct StateTests {
     struct Key: Hashable { var group: Int; var start: Int64 }
     var expected: [Key: (n: Int64, sum: Int64)] = [:]
     var expectedLate = 0
-    var results: [WindowResult] = []
-    var mergedResults: [WindowResult] = []
+    var results = WindowResults(measures: 2)
+    var mergedResults = WindowResults(measures: 2)
     var counts = WindowCounts()
     var late: [LateRow] = []
     var maximum: Int64 = -500
@@ -132,20 +132,20 @@ struct StateTests {
       }
       merged.merge(partial)
       if random.next(3) == 0 {
-        results += store.finish(watermark: maximum - 5)
-        mergedResults += merged.finish(watermark: maximum - 5)
+        results.append(store.finish(watermark: maximum - 5))
+        mergedResults.append(merged.finish(watermark: maximum - 5))
       }
     }
-    results += store.finish(watermark: Watermark.maximum)
-    mergedResults += merged.finish(watermark: Watermark.maximum)
+    results.append(store.finish(watermark: Watermark.maximum))
+    mergedResults.append(merged.finish(watermark: Watermark.maximum))
     for all in [results, mergedResults] {
       var seen: [Key: (n: Int64, sum: Int64)] = [:]
-      for result in all {
-        guard case .int64(let n) = result.measures[0], case .decimal(let sum, _, _) = result.measures[1] else { continue }
-        let key = Key(group: Int(result.key[0]), start: result.start)
+      for i in 0..<all.count {
+        guard case .int64(let n)? = all.measures(i).first, case .decimal(let sum, _, _)? = all.measures(i).last else { continue }
+        let key = Key(group: Int(all.key(i).first!), start: all.starts[i])
         #expect(seen[key] == nil, "a window came twice")
         seen[key] = (n, Int64(sum))
-        #expect(result.end == result.start + Int64(size))
+        #expect(all.ends[i] == all.starts[i] + Int64(size))
       }
       #expect(seen.keys == expected.keys || Set(seen.keys) == Set(expected.keys))
       for (key, value) in expected { #expect(seen[key]?.n == value.n && seen[key]?.sum == value.sum) }

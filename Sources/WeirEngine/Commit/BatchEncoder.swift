@@ -49,7 +49,7 @@ struct BatchEncoder: Sendable {
   }
 
   /// Encodes the windows that the merge lane finished, by gold table number.
-  func encode(merged: [Int: [WindowResult]], stem: String) async throws -> [Int: [EncodedFile]] {
+  func encode(merged: [Int: WindowResults], stem: String) async throws -> [Int: [EncodedFile]] {
     var queues: [Int: ChunkQueue] = [:]
     for (gold, results) in merged {
       guard let number = layouts.firstIndex(where: { $0.table == "gold/\(compiled.plan.gold[gold].name)" }) else { continue }
@@ -89,7 +89,9 @@ struct BatchEncoder: Sendable {
       return batch.epochs.flatMap { chunk($0.tables.late[number]) }
     default:
       guard let number = gold.firstIndex(where: { table == "gold/\($0.name)" }) else { return [] }
-      return try rows(batch.epochs.flatMap { $0.tables.gold[number] ?? [] }, number)
+      var results = WindowResults(measures: compiled.plan.gold[number].measures.count)
+      for epoch in batch.epochs { if let more = epoch.tables.gold[number] { results.append(more) } }
+      return try rows(results, number)
     }
   }
 
@@ -97,7 +99,7 @@ struct BatchEncoder: Sendable {
     columns.map { [RowChunk($0)] } ?? []
   }
 
-  private func rows(_ results: [WindowResult], _ number: Int) throws -> [RowChunk] {
+  private func rows(_ results: WindowResults, _ number: Int) throws -> [RowChunk] {
     guard !results.isEmpty else { return [] }
     let gold = compiled.plan.gold[number]
     return chunk(try GoldRows.columns(results, byTypes: gold.by.map(\.expr.type), measureTypes: gold.measures.map(\.type)))

@@ -51,7 +51,7 @@ final class LaneTables: @unchecked Sendable {
   var quarantine: [Column]?
   /// By gold table number.
   var late: [Int: [Column]] = [:]
-  var gold: [Int: [WindowResult]] = [:]
+  var gold: [Int: WindowResults] = [:]
 
   init(bronze: [RowChunk], silver: [RowChunk]) {
     self.bronze = bronze

@@ -135,8 +135,9 @@ final class LaneState {
   private func reject(_ block: PreparedBlock, _ row: Int, _ rejection: Rejection?) {
     counts.quarantined += 1
     let rejection = rejection ?? Rejection(stage: .decode, reason: "not decoded")
-    quarantine.add(block, row, stage: rejection.stage.rawValue, reason: rejection.reason)
-    rejected.add(block, row, stage: rejection.stage.rawValue, reason: rejection.reason)
+    let (stage, reason) = (rejection.stage.rawValue, rejection.reason)
+    quarantine.add(block, row, stage: stage, reason: reason)
+    rejected.add(block, row, stage: stage, reason: reason)
   }
 
   /// Folds the places that match the aggregate's `where` into its store.

@@ -19,12 +19,12 @@ final class MergeLane {
   }
 
   /// Folds one epoch in and returns the windows that the merged watermark finishes, by gold table number.
-  func merge(_ partials: [Partial], watermark: Int64) -> [Int: [WindowResult]] {
+  func merge(_ partials: [Partial], watermark: Int64) -> [Int: WindowResults] {
     for partial in partials {
       for (store, theirs) in zip(windows, partial.windows) { if let theirs { store?.merge(theirs) } }
       for (store, theirs) in zip(keyed, partial.keyed) { if let theirs { store?.merge(theirs) } }
     }
-    var results: [Int: [WindowResult]] = [:]
+    var results: [Int: WindowResults] = [:]
     for (i, store) in windows.enumerated() {
       guard let store else { continue }
       let done = store.finish(watermark: watermark)

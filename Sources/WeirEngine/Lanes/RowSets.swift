@@ -187,17 +187,17 @@ private struct Provenance {
 
 /// Window results as columns: the `by` values, window_start, window_end, the measures, revision.
 enum GoldRows {
-  static func columns(_ results: [WindowResult], byTypes: [ColumnType], measureTypes: [ColumnType]) throws(WeirError) -> [Column] {
+  static func columns(_ results: WindowResults, byTypes: [ColumnType], measureTypes: [ColumnType]) throws(WeirError) -> [Column] {
     var by = byTypes.map { ColumnBuilder($0) }
     var start = ColumnBuilder(.timestamp)
     var end = ColumnBuilder(.timestamp)
     var measures = measureTypes.map { ColumnBuilder($0) }
     var revision = ColumnBuilder(.int64)
-    for result in results {
-      try StateKey.decode(result.key, types: byTypes) { by[$0].append($1) }
-      start.append(.timestamp(result.start))
-      end.append(.timestamp(result.end))
-      for (i, value) in result.measures.enumerated() { measures[i].append(value) }
+    for i in 0..<results.count {
+      try StateKey.decode(results.key(i), types: byTypes) { by[$0].append($1) }
+      start.append(.timestamp(results.starts[i]))
+      end.append(.timestamp(results.ends[i]))
+      for (number, value) in results.measures(i).enumerated() { measures[number].append(value) }
       revision.append(.int64(0))
     }
     return by.map { $0.finish() } + [start.finish(), end.finish()] + measures.map { $0.finish() } + [revision.finish()]

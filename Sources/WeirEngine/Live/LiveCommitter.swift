@@ -84,7 +84,7 @@ actor LiveCommitter {
 
   /// The merge lane's epoch, with the files of what it finished.
   func commitMerge(
-    _ merged: [Int: [WindowResult]], state: (bytes: [UInt8], isBase: Bool), through number: Int64, watermark: Int64
+    _ merged: [Int: WindowResults], state: (bytes: [UInt8], isBase: Bool), through number: Int64, watermark: Int64
   ) async throws -> LedgerFold {
     guard let before = held[.merge] else { preconditionFailure("the merge lane is not held") }
     let began = environment.clock.monotonicNanoseconds

@@ -17,9 +17,9 @@ final class BlockPreparer {
     self.compiled = compiled
     let record = compiled.plan.record
     if let format = record.format, format.isFramed {
-      decoder = .framed(FramedDecoder(format, fields: record.fields))
+      decoder = .framed(FramedDecoder(format, fields: record.fields, read: compiled.fieldsRead))
     } else {
-      decoder = .json(RecordDecoder(fields: record.fields))
+      decoder = .json(RecordDecoder(fields: record.fields, read: compiled.fieldsRead))
     }
   }
 
@@ -34,7 +34,7 @@ final class BlockPreparer {
     let key = plan.record.key.map { KeyText.column(decoded.columns[$0], count: count) } ?? KeyText.null(count: count)
     var block = PreparedBlock(
       decoded: decoded, key: key, time: times(decoded), verdict: decoded.valid.map { $0 ? 0 : PreparedBlock.Verdict.rejected },
-      rejections: Dictionary(decoded.rejections.map { ($0.row, $0.rejection) }) { first, _ in first }, failures: [], ids: [],
+      rejections: Dictionary(uniqueKeysWithValues: decoded.rejections.lazy.map { ($0.row, $0.rejection) }), failures: [], ids: [],
       hasID: [], errors: [:], silver: [], aggregates: [])
     let inputs = self.inputs(decoded, time: block.time)
     check(&block, inputs)
@@ -50,11 +50,12 @@ final class BlockPreparer {
     return values
   }
 
-  /// The columns that expressions may use, by `Plan.inputs`.
+  /// The columns that expressions use, by `Plan.inputs`; nil: none does.
   private func inputs(_ decoded: DecodedBlock, time: [Int64]) -> [Column?] {
     let plan = compiled.plan
-    var rowsOf: [Int: [Int32]] = [:]
-    return plan.inputs.map { input in
+    var rowsOf = [[Int32]?](repeating: nil, count: plan.lookups.count)
+    return zip(plan.inputs, compiled.inputsRead).map { input, isRead in
+      guard isRead else { return nil }
       switch input.origin {
       case .field(let field): return decoded.columns[field]
       case .lookup(let lookup, let column):
@@ -81,12 +82,12 @@ final class BlockPreparer {
   /// Checks in their order: the first that is false decides.
   private func check(_ block: inout PreparedBlock, _ inputs: [Column?]) {
     for (check, evaluator) in compiled.checks {
-      let result = evaluator.evaluateMask(inputs, count: block.count)
+      let result = evaluator.rows(thatAre: false, inputs, count: block.count)
       for (row, reason) in result.errors where block.verdict[row] == PreparedBlock.Verdict.proceeds {
         block.verdict[row] = PreparedBlock.Verdict.rejected
         block.rejections[row] = Rejection(stage: .check, reason: "check \(check.name): \(reason)")
       }
-      for row in 0..<block.count where result.isFalse[row] && block.verdict[row] == PreparedBlock.Verdict.proceeds {
+      for row in 0..<block.count where result.rows[row] && block.verdict[row] == PreparedBlock.Verdict.proceeds {
         switch check.otherwise {
         case .drop: block.verdict[row] = PreparedBlock.Verdict.filtered
         case .quarantine, .fail:
@@ -111,9 +112,9 @@ final class BlockPreparer {
     for aggregate in compiled.aggregates {
       var mask: [Bool]?
       if let filter = aggregate.filter {
-        let result = filter.evaluator.evaluateMask(inputs, count: count)
+        let result = filter.evaluator.rows(thatAre: true, inputs, count: count)
         for (row, reason) in result.errors where block.errors[row] == nil { block.errors[row] = filter.failure(reason) }
-        mask = result.isTrue
+        mask = result.rows
       }
       let by = aggregate.by.map { column($0, inputs, &block, mask: mask) }
       let arguments = aggregate.arguments.map { $0.map { column($0, inputs, &block, mask: mask) } }

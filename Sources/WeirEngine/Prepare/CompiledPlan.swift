@@ -43,6 +43,10 @@ public struct CompiledPlan: Sendable {
   /// Gold tables in the plan's order, then state tables.
   public let aggregates: [Aggregate]
   public let goldCount: Int
+  /// By `Plan.inputs`: an expression reads it.
+  let inputsRead: [Bool]
+  /// By `Plan.record.fields`: its column is read, by an expression or by what the record is dealt and told apart by.
+  let fieldsRead: [Bool]
 
   public init(_ plan: Plan, lookups: [LookupTable]) {
     self.plan = plan
@@ -74,6 +78,30 @@ public struct CompiledPlan: Sendable {
     aggregates =
       plan.gold.map { make($0.name, $0.window, $0.filter, $0.by, $0.measures) }
       + plan.state.map { make($0.name, nil, $0.filter, $0.by, $0.measures) }
+    inputsRead = CompiledPlan.inputsRead(plan)
+    fieldsRead = CompiledPlan.fieldsRead(plan, inputsRead)
+  }
+
+  private static func inputsRead(_ plan: Plan) -> [Bool] {
+    var all = plan.checks.map(\.that) + (plan.silver?.columns.map(\.expr) ?? [])
+    for gold in plan.gold { all += gold.by.map(\.expr) + gold.measures.compactMap(\.argument) + [gold.filter].compactMap(\.self) }
+    for state in plan.state { all += state.by.map(\.expr) + state.measures.compactMap(\.argument) + [state.filter].compactMap(\.self) }
+    var isRead = [Bool](repeating: false, count: plan.inputs.count)
+    for expr in all { for input in expr.inputColumns { isRead[input] = true } }
+    return isRead
+  }
+
+  private static func fieldsRead(_ plan: Plan, _ inputsRead: [Bool]) -> [Bool] {
+    var isRead = [Bool](repeating: false, count: plan.record.fields.count)
+    for field in [plan.record.key, plan.record.time?.field, plan.dedup?.id] { if let field { isRead[field] = true } }
+    for (input, reads) in zip(plan.inputs, inputsRead) where reads {
+      switch input.origin {
+      case .field(let field): isRead[field] = true
+      case .lookup(let lookup, _): isRead[plan.lookups[lookup].key] = true
+      case .system: break
+      }
+    }
+    return isRead
   }
 
   /// An empty store, by aggregate number, for each of those that are `chosen`: with windows in the one list, without in the other.

@@ -192,14 +192,15 @@ final class ReplaySession: Sendable {
     let size = Restorer.sharing(lanes.count)
     let groups = (lanes.count + size - 1) / size
     let tasks = min(environment.parallel, groups)
-    await withDiscardingTaskGroup { [lanes] tasksOfDeal in
-      for first in 0..<tasks {
-        tasksOfDeal.addTask {
-          for group in stride(from: first, to: groups, by: tasks) {
-            for number in group * size..<min((group + 1) * size, lanes.count) { await lanes[number].consume(blocks, lane: number) }
-          }
-        }
+    let share: @Sendable (Int) async -> Void = { [lanes] first in
+      for group in stride(from: first, to: groups, by: tasks) {
+        for number in group * size..<min((group + 1) * size, lanes.count) { await lanes[number].consume(blocks, lane: number) }
       }
+    }
+    // One share is the reader's own.
+    await withDiscardingTaskGroup { others in
+      for first in 1..<max(1, tasks) { others.addTask { await share(first) } }
+      await share(0)
     }
     for next in blocks { count(next.block, next.end, next.watermark) }
   }

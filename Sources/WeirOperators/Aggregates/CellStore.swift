@@ -212,10 +212,10 @@ public final class CellStore {
 
   // MARK: Results
 
-  /// The measures of a cell, in their order.
-  public func results(_ cell: Int) -> [Literal] {
+  /// Appends the measures of a cell, in their order.
+  func results(_ cell: Int, into out: inout [Literal]) {
     precondition(cell >= 0 && cell < count, "no such cell")
-    return layout.slots.map { result($0, cell * layout.stride + $0.word) }
+    for slot in layout.slots { out.append(result(slot, cell * layout.stride + slot.word)) }
   }
 
   /// The measures of a cell as the state table keeps them (``StateValue``).

@@ -23,6 +23,8 @@ final class DedupSegment {
   /// Chunk of a place: place >> 10. nil: no live place in it.
   private let chunks: UnsafeMutablePointer<UnsafeMutablePointer<Hash128>?>
   private static let chunksMax = 1 << (Int(placeBits) - chunkBits)
+  /// The chunk freed last: where ids expire as fast as they come, the next one.
+  private var spare: UnsafeMutablePointer<Hash128>?
   /// Places are numbers modulo 2^21: the first live one, and the one that comes next.
   private var head: UInt32 = 0
   private var tail: UInt32 = 0
@@ -58,6 +60,7 @@ final class DedupSegment {
     slots.deallocate()
     rises.deallocate()
     for chunk in 0..<DedupSegment.chunksMax { chunks[chunk]?.deallocate() }
+    spare?.deallocate()
     chunks.deallocate()
   }
 
@@ -67,7 +70,7 @@ final class DedupSegment {
   /// Bytes held.
   var bytes: Int {
     let held = (0..<DedupSegment.chunksMax).count { chunks[$0] != nil }
-    return size * 4 + DedupSegment.chunksMax * 8 + held * (16 << DedupSegment.chunkBits) + risesCapacity
+    return size * 4 + DedupSegment.chunksMax * 8 + (held + (spare == nil ? 0 : 1)) * (16 << DedupSegment.chunkBits) + risesCapacity
   }
 
   // MARK: Insert
@@ -113,7 +116,10 @@ final class DedupSegment {
   @inline(__always)
   private func append(_ hash: Hash128, _ watermark: Int64) {
     let at = Int(tail) >> DedupSegment.chunkBits
-    if chunks[at] == nil { chunks[at] = .allocate(capacity: 1 << DedupSegment.chunkBits) }
+    if chunks[at] == nil {
+      chunks[at] = spare ?? .allocate(capacity: 1 << DedupSegment.chunkBits)
+      spare = nil
+    }
     // Made in the line before, if it was not there.
     chunks[at].unsafelyUnwrapped[Int(tail) & (1 << DedupSegment.chunkBits - 1)] = hash
     if within != nil {
@@ -164,7 +170,8 @@ final class DedupSegment {
     head = (head &+ 1) & DedupSegment.placeMask
     if head == tail || Int(head) >> DedupSegment.chunkBits != chunk {
       // The tail may go on in the same chunk: then it gets a new one.
-      chunks[chunk]?.deallocate()
+      spare?.deallocate()
+      spare = chunks[chunk]
       chunks[chunk] = nil
     }
     guard head != tail else {

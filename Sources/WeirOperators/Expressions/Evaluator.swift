@@ -21,12 +21,23 @@ public struct ExprEvaluator: Sendable {
     return EvalResult(column: vector.column(count), errors: vector.errors.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
   }
 
-  /// For a bool expression: where it is true, where it is false (elsewhere it is null).
-  public func evaluateMask(_ inputs: [Column?], count: Int) -> (isTrue: [Bool], isFalse: [Bool], errors: [(row: Int, reason: String)]) {
+  /// For a bool expression: the rows where it is `value` (neither where it is null).
+  public func rows(
+    thatAre value: Bool, _ inputs: [Column?], count: Int
+  ) -> (rows: [Bool], errors: [(row: Int, reason: String)]) {
     let result = evaluate(inputs, count: count)
     guard case .bool(let values) = result.column.values else { preconditionFailure("a mask of \(expr.type.name)") }
-    guard let validity = result.column.validity else { return (values, values.map { !$0 }, result.errors) }
-    return (zip(values, validity).map { $0 && $1 }, zip(values, validity).map { !$0 && $1 }, result.errors)
+    let validity = result.column.validity
+    if value, validity == nil { return (values, result.errors) }
+    let rows = [Bool](unsafeUninitializedCapacity: count) { out, filled in
+      if let validity {
+        for row in 0..<count { out[row] = values[row] == value && validity[row] }
+      } else {
+        for row in 0..<count { out[row] = values[row] == value }
+      }
+      filled = count
+    }
+    return (rows, result.errors)
   }
 }
 

@@ -17,6 +17,8 @@ struct FieldSink {
   }
 
   let required: Bool
+  /// False: values are checked, and no column is made of them.
+  private let isRead: Bool
   private let rest: Unmanaged<Rest>
   private let type: ColumnType
   private let unit: Int64
@@ -28,7 +30,8 @@ struct FieldSink {
   private var capacity = 0
   private var validCount = 0
 
-  init(_ field: Field) {
+  init(_ field: Field, isRead: Bool = true) {
+    self.isRead = isRead
     rest = .passRetained(Rest(field.name))
     required = field.required
     type = field.type
@@ -87,8 +90,11 @@ struct FieldSink {
     validCount -= 1
   }
 
-  /// - Parameter text: holds what strings without escapes refer to.
-  mutating func finish(rows: Int, text: [any AnyObject & Sendable]) -> Column {
+  /// - Parameters:
+  ///   - text: holds what strings without escapes refer to.
+  ///   - valid: the records that are; no other has a value left here.
+  mutating func finish(rows: Int, text: [any AnyObject & Sendable], valid records: [Bool]) -> Column {
+    guard isRead else { return Column(type: type, values: .none(of: type)) }
     let isWhole = validCount == rows
     func array<T>(_ none: T) -> [T] {
       let all = values.assumingMemoryBound(to: T.self)
@@ -105,7 +111,8 @@ struct FieldSink {
       }
     var owners: [any AnyObject & Sendable] = []
     if type == .string { owners = rest.takeUnretainedValue().arena.map { text + [$0] } ?? text }
-    let validity = isWhole ? nil : Array(UnsafeBufferPointer(start: valid, count: rows))
+    // A required field has a value in each valid record.
+    let validity = isWhole ? nil : required ? records : Array(UnsafeBufferPointer(start: valid, count: rows))
     return Column(type: type, values: column, validity: validity, owners: owners)
   }
 

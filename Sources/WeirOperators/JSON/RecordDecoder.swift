@@ -26,10 +26,11 @@ public final class RecordDecoder {
   /// Keys of a record beyond this are looked up, not predicted.
   private static let predictionsMax = 256
 
-  public init(fields: [Field]) {
+  /// - Parameter read: by field, whether somebody reads its column; all unless given. What nobody reads is checked all the same.
+  public init(fields: [Field], read: [Bool]? = nil) {
     self.fields = fields
     sinks = .allocate(capacity: fields.count)
-    for (i, field) in fields.enumerated() { (sinks + i).initialize(to: FieldSink(field)) }
+    for (i, field) in fields.enumerated() { (sinks + i).initialize(to: FieldSink(field, isRead: read?[i] ?? true)) }
     for (i, field) in fields.enumerated() { byName[Array(field.name.utf8)] = i }
   }
 
@@ -53,11 +54,12 @@ public final class RecordDecoder {
       } catch {
         valid[row] = false
         for i in fields.indices { sinks[i].clear(row) }
-        rejections.append((row, Rejection(stage: .decode, reason: "\(error.reason) (byte \(error.at - start))")))
+        if rejections.isEmpty { rejections.reserveCapacity(16) }
+        rejections.append((row, Rejection(stage: .decode, reason: error.reason, byte: error.at - start)))
       }
     }
     let text = [raw.text as any AnyObject & Sendable]
-    let columns = fields.indices.map { sinks[$0].finish(rows: count, text: text) }
+    let columns = fields.indices.map { sinks[$0].finish(rows: count, text: text, valid: valid) }
     return DecodedBlock(raw: raw, offset: offset, length: length, columns: columns, valid: valid, rejections: rejections)
   }
 

@@ -5,9 +5,10 @@ struct AvroRun {
   let fields: [Field]
   var sinks: [FieldSink]
 
-  init(fields: [Field]) {
+  /// - Parameter read: see ``RecordDecoder/init(fields:read:)``.
+  init(fields: [Field], read: [Bool]? = nil) {
     self.fields = fields
-    sinks = fields.map { FieldSink($0) }
+    sinks = fields.enumerated().map { FieldSink($1, isRead: read?[$0] ?? true) }
   }
 
   /// Frees what the sinks hold: of no use afterwards.

@@ -19,11 +19,12 @@ public final class FramedDecoder {
   private var run: AvroRun
   private var programs: [SchemaID: Program] = [:]
 
-  public init(_ format: RecordFormat, fields: [Field]) {
+  /// - Parameter read: see ``RecordDecoder/init(fields:read:)``.
+  public init(_ format: RecordFormat, fields: [Field], read: [Bool]? = nil) {
     self.format = format
     self.fields = fields
-    json = RecordDecoder(fields: fields)
-    run = AvroRun(fields: fields)
+    json = RecordDecoder(fields: fields, read: read)
+    run = AvroRun(fields: fields, read: read)
   }
 
   deinit { run.destroy() }
@@ -110,7 +111,7 @@ public final class FramedDecoder {
       }
     }
     let text = [raw.text as any AnyObject & Sendable]
-    let columns = run.sinks.indices.map { run.sinks[$0].finish(rows: count, text: text) }
+    let columns = run.sinks.indices.map { run.sinks[$0].finish(rows: count, text: text, valid: valid) }
     return DecodedBlock(raw: raw, offset: [], length: [], columns: columns, valid: valid, rejections: rejections)
   }
 }

@@ -1,15 +1,6 @@
 import CWeir
 import WeirCore
 
-/// A finished window of one group.
-public struct WindowResult: Sendable {
-  /// Encoded `by` values (``StateKey``).
-  public var key: [UInt8]
-  public var start: Int64
-  public var end: Int64
-  public var measures: [Literal]
-}
-
 /// A contribution that came after its window was final.
 public struct LateRow: Sendable {
   /// Number of the row, as ``WindowStore/update(rows:times:watermarks:hashes:arguments:key:counts:late:)`` was given it.
@@ -258,10 +249,10 @@ public final class WindowStore {
   // MARK: Emission
 
   /// Takes out every window that is final at this watermark, by end and then by first appearance of the group.
-  public func finish(watermark: Int64) -> [WindowResult] {
+  public func finish(watermark: Int64) -> WindowResults {
+    var results = WindowResults(measures: layout.slots.count)
     let bound = watermark == Watermark.maximum ? watermark : watermark.subtractingReportingOverflow(math.lateness).partialValue
-    guard watermark != Watermark.minimum, bound > emittedThrough else { return [] }
-    var results: [WindowResult] = []
+    guard watermark != Watermark.minimum, bound > emittedThrough else { return results }
     var first = 0
     var end = Watermark.minimum
     while true {
@@ -286,7 +277,7 @@ public final class WindowStore {
   /// The first window end above `bound` on the grid of `pane`.
   private func firstEnd(after bound: Int64, pane: Int64) -> Int64 { pane + ((bound - pane) / math.slide + 1) * math.slide }
 
-  private func emit(end: Int64, _ panes: ArraySlice<(key: PaneKey, pane: Pane)>, into results: inout [WindowResult]) {
+  private func emit(end: Int64, _ panes: ArraySlice<(key: PaneKey, pane: Pane)>, into results: inout WindowResults) {
     let start = end - math.size
     let sum = CellStore(layout)
     var cellOf: [Int32: Int] = [:]
@@ -306,10 +297,9 @@ public final class WindowStore {
         sum.merge(into, with: pane.cells, cell)
       }
     }
-    for group in order.sorted() {
-      results.append(
-        WindowResult(
-          key: Array(groups.key(of: Int(group))), start: start, end: end, measures: sum.results(cellOf[group]!)))
+    order.sort()
+    for group in order {
+      results.append(key: groups.key(of: Int(group)), start: start, end: end) { sum.results(cellOf[group]!, into: &$0) }
     }
   }
 
