@@ -212,6 +212,12 @@ struct StateTests {
 }
 
 extension CellStore {
+  fileprivate func results(_ cell: Int) -> [Literal] {
+    var all: [Literal] = []
+    results(cell, into: &all)
+    return all
+  }
+
   fileprivate func update(cells: [Int32], rows: [UInt32], arguments: [Column?]) {
     cells.withUnsafeBufferPointer { cells in rows.withUnsafeBufferPointer { update(cells: cells, rows: $0, arguments: arguments) } }
   }

@@ -26,8 +26,10 @@ final class LaneState {
   private var windowCounts: [WindowCounts]
   private var all: [RowChunk] = []
   private var accepted: [RowChunk] = []
-  private var quarantine: QuarantineRows
-  private var late: [LateRows]
+  /// nil: none yet. A lane has seldom some, and builders of ten columns are made for them.
+  private var quarantine: QuarantineRows?
+  /// By gold table number.
+  private var late: [LateRows?]
   private var rejected = RejectedSamples()
   private(set) var watermark = Watermark.minimum
   /// A lane that joined or woke judges by the larger of the shard's watermark and this (law 3); the minimum elsewhere.
@@ -49,36 +51,34 @@ final class LaneState {
     (windows, keyed) = compiled.stores { $0.isFinishedInLane }
     self.partial = partial ?? SharedPartial(compiled)
     windowCounts = [WindowCounts](repeating: .init(), count: compiled.goldCount)
-    quarantine = QuarantineRows(run)
-    late = compiled.plan.gold.map { _ in LateRows(run) }
+    late = [LateRows?](repeating: nil, count: compiled.goldCount)
   }
 
   // MARK: Records
 
-  /// Consumes the rows of lane `number` of a block's deal.
-  func consume(_ next: SequencedBlock, lane number: Int) {
-    guard !next.block.deal.range(number).isEmpty else { return }
-    guard floor > Watermark.minimum else { return fold(next, number) }
-    var raised = next.block
-    for i in raised.watermark.indices { raised.watermark[i] = max(raised.watermark[i], floor) }
-    fold(SequencedBlock(block: raised, end: next.end, watermark: next.watermark), number)
+  /// Consumes the rows of lane `number` of a deal.
+  func consume(_ next: DealtBlocks, lane number: Int) {
+    guard !next.deal.range(number).isEmpty else { return }
+    fold(floor > Watermark.minimum ? DealtBlocks(next, floor: floor) : next, number)
   }
 
-  private func fold(_ next: SequencedBlock, _ number: Int) {
-    let range = next.block.deal.range(number)
-    let position = next.block.decoded.raw.position
+  private func fold(_ next: DealtBlocks, _ number: Int) {
+    let range = next.deal.range(number)
     if compiled.plan.bronze != nil {
-      all.append(RowChunk(position: position, source: .bronze(ReceivedRows(next.block)), rows: Array(next.block.deal.rows[range])))
+      next.forEachBlock(of: next.deal.rows[range]) { block, rows in
+        all.append(RowChunk(position: block.decoded.raw.position, source: .bronze(ReceivedRows(block)), rows: rows))
+      }
     }
-    next.block.deal.places.withUnsafeBufferPointer { places in
+    next.deal.places.withUnsafeBufferPointer { places in
       scratch.with(UInt32.self, range.count) { passed in
         let count = sift(next, UnsafeBufferPointer(rebasing: places[range]), into: passed)
         guard count > 0 else { return }
         counts.accepted += Int64(count)
         let passed = UnsafeBufferPointer(rebasing: passed[..<count])
         if compiled.plan.silver != nil {
-          let rows = next.block.deal.isArranged ? passed.map { next.block.deal.rows[Int($0)] } : Array(passed)
-          accepted.append(RowChunk(position: position, source: .columns(next.block.silver), rows: rows))
+          next.forEachBlock(of: passed.lazy.map { UInt32(next.deal.row(Int($0))) }) { block, rows in
+            accepted.append(RowChunk(position: block.decoded.raw.position, source: .columns(block.silver), rows: rows))
+          }
         }
         for i in compiled.aggregates.indices { aggregate(i, next, passed) }
       }
@@ -87,7 +87,7 @@ final class LaneState {
 
   /// Puts every row into its bucket; gives the places of the accepted ones, and how many they are.
   private func sift(
-    _ next: SequencedBlock, _ places: UnsafeBufferPointer<UInt32>, into passed: UnsafeMutableBufferPointer<UInt32>
+    _ next: DealtBlocks, _ places: UnsafeBufferPointer<UInt32>, into passed: UnsafeMutableBufferPointer<UInt32>
   ) -> Int {
     // Without the counting of references, record by record: the lane holds its index.
     let dedup = dedup.map { Unmanaged.passUnretained($0) }
@@ -114,19 +114,20 @@ final class LaneState {
       guard let dedup, input.hasID[place],
         !dedup._withUnsafeGuaranteedRef({ $0.insert(input.ids[place], watermark: input.watermark[place]) })
       else {
-        return !input.hasErrors || hasNoError(input.next.block, input.next.block.deal.row(place))
+        return !input.next.hasErrors || hasNoError(input.next, place)
       }
       counts.duplicate += 1
     } else if input.verdicts[place] == PreparedBlock.Verdict.filtered {
       counts.filtered += 1
     } else {
-      let row = input.next.block.deal.row(place)
-      reject(input.next.block, row, input.next.block.rejections[row])
+      let (block, row) = input.next.source(place)
+      reject(block, row, block.rejections[row])
     }
     return false
   }
 
-  private func hasNoError(_ block: PreparedBlock, _ row: Int) -> Bool {
+  private func hasNoError(_ next: DealtBlocks, _ place: Int) -> Bool {
+    let (block, row) = next.source(place)
     guard let reason = block.errors[row] else { return true }
     reject(block, row, Rejection(stage: .expression, reason: reason))
     return false
@@ -136,13 +137,14 @@ final class LaneState {
     counts.quarantined += 1
     let rejection = rejection ?? Rejection(stage: .decode, reason: "not decoded")
     let (stage, reason) = (rejection.stage.rawValue, rejection.reason)
-    quarantine.add(block, row, stage: stage, reason: reason)
+    if quarantine == nil { quarantine = QuarantineRows(run) }
+    quarantine?.add(block, row, stage: stage, reason: reason)
     rejected.add(block, row, stage: stage, reason: reason)
   }
 
   /// Folds the places that match the aggregate's `where` into its store.
-  private func aggregate(_ i: Int, _ next: SequencedBlock, _ passed: UnsafeBufferPointer<UInt32>) {
-    guard let mask = next.block.aggregates[i].mask else { return fold(passed, of: next, into: i) }
+  private func aggregate(_ i: Int, _ next: DealtBlocks, _ passed: UnsafeBufferPointer<UInt32>) {
+    guard let mask = next.columns.aggregates[i].mask else { return fold(passed, of: next, into: i) }
     scratch.with(UInt32.self, passed.count) { matching in
       var count = 0
       for place in passed {
@@ -153,9 +155,12 @@ final class LaneState {
     }
   }
 
-  private func fold(_ places: UnsafeBufferPointer<UInt32>, of next: SequencedBlock, into i: Int) {
-    let input = next.block.aggregates[i]
-    func key(_ place: Int) -> [UInt8] { StateKey.encode(input.by.map { $0.literal(next.block.deal.row(place)) }) }
+  private func fold(_ places: UnsafeBufferPointer<UInt32>, of next: DealtBlocks, into i: Int) {
+    let input = next.columns.aggregates[i]
+    func key(_ place: Int) -> [UInt8] {
+      let (block, row) = next.source(place)
+      return StateKey.encode(block.groups[i].map { $0.literal(row) })
+    }
     if compiled.aggregates[i].window == nil {
       let store = keyed[i] ?? partial.current.keyed[i]!
       store.update(rows: places, hashes: input.hashes, arguments: input.arguments, key: key, scratch: scratch)
@@ -164,9 +169,13 @@ final class LaneState {
     let store = windows[i] ?? partial.current.windows[i]!
     var missed: [LateRow] = []
     store.update(
-      rows: places, times: next.block.time, watermarks: next.block.watermark, hashes: input.hashes, arguments: input.arguments,
+      rows: places, times: next.columns.time, watermarks: next.columns.watermark, hashes: input.hashes, arguments: input.arguments,
       key: key, counts: &windowCounts[i], late: &missed, scratch: scratch)
-    for row in missed { late[i].add(next.block, next.block.deal.row(Int(row.row)), row) }
+    for late in missed {
+      let (block, row) = next.source(Int(late.row))
+      if self.late[i] == nil { self.late[i] = LateRows(run) }
+      self.late[i]?.add(block, row, late)
+    }
   }
 
   /// The lane joins or wakes: it judges by no less than this from here on.
@@ -208,10 +217,10 @@ final class LaneState {
   /// Ends the epoch: everything since the last cut, and the lane's state after it.
   func cut() throws(WeirError) -> LaneEpoch {
     let tables = LaneTables(bronze: all, silver: accepted)
-    if quarantine.count > 0 { tables.quarantine = quarantine.finish() }
+    tables.quarantine = quarantine?.finish()
     var sizes = LaneSizes()
     for i in 0..<compiled.goldCount {
-      if late[i].count > 0 { tables.late[i] = late[i].finish() }
+      tables.late[i] = late[i]?.finish()
       guard let store = windows[i] else { continue }
       let results = store.finish(watermark: max(watermark, floor))
       if !results.isEmpty { tables.gold[i] = results }
@@ -232,9 +241,9 @@ final class LaneState {
     windowCounts = [WindowCounts](repeating: .init(), count: compiled.goldCount)
     all = []
     accepted = []
-    quarantine = QuarantineRows(run)
+    quarantine = nil
     rejected = RejectedSamples()
-    late = compiled.plan.gold.map { _ in LateRows(run) }
+    late = [LateRows?](repeating: nil, count: compiled.goldCount)
   }
 
   // MARK: State blobs
@@ -242,6 +251,7 @@ final class LaneState {
   /// A base snapshot when the deltas since the last one have outgrown it, else a delta. Open windows are written whole
   /// in both: they are what an epoch changes most.
   private func save() -> (bytes: [UInt8], isBase: Bool) {
+    dedup?.expire()
     let live = (dedup?.count ?? 0) + keyed.reduce(0) { $0 + ($1?.count ?? 0) }
     let unsaved = (dedup?.unsavedCount ?? 0) + keyed.reduce(0) { $0 + ($1?.unsavedCount ?? 0) }
     let isBase = savedBaseBytes == 0 || unsaved * 2 >= live || savedDeltas >= 16 || savedDeltaBytes > savedBaseBytes
@@ -294,22 +304,19 @@ final class LaneState {
 
 /// What sifting reads of each record, through pointers: a block's arrays would be retained and released for every one of them.
 private struct SiftInput {
-  let next: SequencedBlock
+  let next: DealtBlocks
   let verdicts: UnsafeBufferPointer<UInt8>
   /// Empty without dedup, as is `hasID`.
   let ids: UnsafeBufferPointer<Hash128>
   let hasID: UnsafeBufferPointer<Bool>
   let watermark: UnsafeBufferPointer<Int64>
-  let hasErrors: Bool
 
-  static func with<Result>(_ next: SequencedBlock, _ body: (SiftInput) -> Result) -> Result {
-    next.block.verdict.withUnsafeBufferPointer { verdicts in
-      next.block.ids.withUnsafeBufferPointer { ids in
-        next.block.hasID.withUnsafeBufferPointer { hasID in
-          next.block.watermark.withUnsafeBufferPointer { watermark in
-            body(
-              SiftInput(
-                next: next, verdicts: verdicts, ids: ids, hasID: hasID, watermark: watermark, hasErrors: !next.block.errors.isEmpty))
+  static func with<Result>(_ next: DealtBlocks, _ body: (SiftInput) -> Result) -> Result {
+    next.columns.verdict.withUnsafeBufferPointer { verdicts in
+      next.columns.ids.withUnsafeBufferPointer { ids in
+        next.columns.hasID.withUnsafeBufferPointer { hasID in
+          next.columns.watermark.withUnsafeBufferPointer { watermark in
+            body(SiftInput(next: next, verdicts: verdicts, ids: ids, hasID: hasID, watermark: watermark))
           }
         }
       }

@@ -110,8 +110,6 @@ struct QuarantineRows {
 
   init(_ run: RunInfo) { provenance = Provenance(run) }
 
-  var count: Int { builders[0].count }
-
   mutating func add(_ block: PreparedBlock, _ row: Int, stage: String, reason: String) {
     appendValue(block, row, to: &builders[0])
     appendKey(block, row, to: &builders[1])
@@ -130,8 +128,6 @@ struct LateRows {
   private var provenance: Provenance
 
   init(_ run: RunInfo) { provenance = Provenance(run) }
-
-  var count: Int { builders[0].count }
 
   /// - Parameter row: the late row's number in the block.
   mutating func add(_ block: PreparedBlock, _ row: Int, _ late: LateRow) {

@@ -1,21 +1,5 @@
 import WeirCore
 
-/// A block whose records have their lanes, and the shard behind it.
-///
-/// A class: a block is more than twenty arrays, and copying that for each of hundreds of lanes, on several cores at once, costs more
-/// than what most lanes do with it.
-final class SequencedBlock: Sendable {
-  let block: PreparedBlock
-  let end: Int64
-  let watermark: Int64
-
-  init(block: PreparedBlock, end: Int64, watermark: Int64) {
-    self.block = block
-    self.end = end
-    self.watermark = watermark
-  }
-}
-
 /// The one owner of a lane's state while the worker runs: a thin actor around ``LaneState``.
 ///
 /// Messages carry blocks, never records. Between two of them the state flusher may take changed rows.
@@ -34,13 +18,15 @@ actor ShardActor {
     self.state = state
   }
 
-  /// Consumes the rows of lane `number` of the deal of some blocks, in turn.
-  func consume(_ blocks: [SequencedBlock], lane number: Int = 0) {
-    for next in blocks where !next.block.deal.range(number).isEmpty {
+  /// Consumes the rows of lane `number` of some deals, in turn.
+  func consume(_ deals: [DealtBlocks], lane number: Int = 0) {
+    for next in deals where !next.deal.range(number).isEmpty {
       state.consume(next, lane: number)
       state.advance(position: next.end, watermark: next.watermark)
-      arrivals.add(next.block)
-      unflushed.add(next.block)
+      for block in next.blocks {
+        arrivals.add(block)
+        unflushed.add(block)
+      }
     }
   }
 

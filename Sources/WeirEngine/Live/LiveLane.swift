@@ -31,8 +31,7 @@ final class LiveLane: Sendable {
     self.reading = reading
     standing = Mutex((LaneStanding(isIdle: fold?.isIdle ?? false), nil))
     first = Sequencer(
-      compiled.plan, dealing: compiled.plan.source.deal, lanes: 1,
-      maximum: Sequencer.maximum(of: fold?.watermark ?? Watermark.minimum, compiled.plan.record.time))
+      compiled.plan, maximum: Sequencer.maximum(of: fold?.watermark ?? Watermark.minimum, compiled.plan.record.time))
   }
 
   /// Reads until the shard is released or ``stop()`` was called.
@@ -63,7 +62,7 @@ final class LiveLane: Sendable {
         try sequencer.sequence(&block)
         try placement?.check(block)
         counted.add(records: Int64(block.count), bytes: Int64(raw.count))
-        await shard.consume([SequencedBlock(block: block, end: next, watermark: sequencer.watermark)])
+        await shard.consume([DealtBlocks(block, end: next, watermark: sequencer.watermark)])
         show(block.count, raw.count, next, sequencer.watermark)
       case .caughtUp(let next):
         await shard.advance(position: next, watermark: sequencer.watermark)

@@ -31,7 +31,7 @@ struct Placement: Sendable {
     guard case .string(let keys) = block.key.values else { return }
     let known = rules.current
     var fitting = known
-    for row in 0..<block.count where block.verdict[row] == PreparedBlock.Verdict.proceeds {
+    for row in 0..<block.count where block.columns.verdict[row] == PreparedBlock.Verdict.proceeds {
       guard block.key.isValid(row) else { throw misplaced(block, row, fitting) }
       let key = keys[row].bytes
       if fitting.count == 1 {

@@ -12,9 +12,12 @@ final class BlockPreparer {
     case framed(FramedDecoder)
   }
   private let decoder: Decoder
+  /// nil: one lane has all.
+  private let dealer: LaneDealer?
 
-  init(_ compiled: CompiledPlan) {
+  init(_ compiled: CompiledPlan, _ dealer: LaneDealer?) {
     self.compiled = compiled
+    self.dealer = dealer
     let record = compiled.plan.record
     if let format = record.format, format.isFramed {
       decoder = .framed(FramedDecoder(format, fields: record.fields, read: compiled.fieldsRead))
@@ -33,10 +36,13 @@ final class BlockPreparer {
     let count = decoded.count
     let key = plan.record.key.map { KeyText.column(decoded.columns[$0], count: count) } ?? KeyText.null(count: count)
     var block = PreparedBlock(
-      decoded: decoded, key: key, time: times(decoded), verdict: decoded.valid.map { $0 ? 0 : PreparedBlock.Verdict.rejected },
-      rejections: Dictionary(uniqueKeysWithValues: decoded.rejections.lazy.map { ($0.row, $0.rejection) }), failures: [], ids: [],
-      hasID: [], errors: [:], silver: [], aggregates: [])
-    let inputs = self.inputs(decoded, time: block.time)
+      decoded: decoded, key: key,
+      columns: LaneColumns(verdict: decoded.valid.map { $0 ? 0 : PreparedBlock.Verdict.rejected }, time: times(decoded)),
+      rejections: Dictionary(uniqueKeysWithValues: decoded.rejections.lazy.map { ($0.row, $0.rejection) }), failures: [], errors: [:],
+      silver: [], groups: [])
+    // Here, where the bytes of the keys are in the cache.
+    if let dealer { block.laneOf = dealer.lanes(of: key, count: count) }
+    let inputs = self.inputs(decoded, time: block.columns.time)
     check(&block, inputs)
     identify(&block)
     evaluate(&block, inputs)
@@ -83,15 +89,15 @@ final class BlockPreparer {
   private func check(_ block: inout PreparedBlock, _ inputs: [Column?]) {
     for (check, evaluator) in compiled.checks {
       let result = evaluator.rows(thatAre: false, inputs, count: block.count)
-      for (row, reason) in result.errors where block.verdict[row] == PreparedBlock.Verdict.proceeds {
-        block.verdict[row] = PreparedBlock.Verdict.rejected
+      for (row, reason) in result.errors where block.columns.verdict[row] == PreparedBlock.Verdict.proceeds {
+        block.columns.verdict[row] = PreparedBlock.Verdict.rejected
         block.rejections[row] = Rejection(stage: .check, reason: "check \(check.name): \(reason)")
       }
-      for row in 0..<block.count where result.rows[row] && block.verdict[row] == PreparedBlock.Verdict.proceeds {
+      for row in 0..<block.count where result.rows[row] && block.columns.verdict[row] == PreparedBlock.Verdict.proceeds {
         switch check.otherwise {
-        case .drop: block.verdict[row] = PreparedBlock.Verdict.filtered
+        case .drop: block.columns.verdict[row] = PreparedBlock.Verdict.filtered
         case .quarantine, .fail:
-          block.verdict[row] = PreparedBlock.Verdict.rejected
+          block.columns.verdict[row] = PreparedBlock.Verdict.rejected
           block.rejections[row] = Rejection(stage: .check, reason: "check \(check.name) is false: \(check.that.text)")
           if check.otherwise == .fail { block.failures.append((row, check.name)) }
         }
@@ -102,8 +108,8 @@ final class BlockPreparer {
   private func identify(_ block: inout PreparedBlock) {
     guard let dedup = compiled.plan.dedup else { return }
     let id = block.decoded.columns[dedup.id]
-    block.ids = RowHash.hash([block.key, id], count: block.count)
-    block.hasID = id.validity ?? [Bool](repeating: true, count: block.count)
+    block.columns.ids = RowHash.hash([block.key, id], count: block.count)
+    block.columns.hasID = id.validity ?? [Bool](repeating: true, count: block.count)
   }
 
   private func evaluate(_ block: inout PreparedBlock, _ inputs: [Column?]) {
@@ -118,8 +124,9 @@ final class BlockPreparer {
       }
       let by = aggregate.by.map { column($0, inputs, &block, mask: mask) }
       let arguments = aggregate.arguments.map { $0.map { column($0, inputs, &block, mask: mask) } }
-      block.aggregates.append(
-        .init(mask: mask, by: by, hashes: RowHash.hash(by, count: count, mask: mask), arguments: arguments))
+      block.groups.append(by)
+      block.columns.aggregates.append(
+        .init(mask: mask, hashes: RowHash.hash(by, count: count, mask: mask), arguments: arguments))
     }
   }
 

@@ -1,48 +1,66 @@
 import WeirCore
 
-/// The rows of a block, lane by lane.
+/// The rows of some neighbouring blocks of a shard, lane by lane.
 ///
 /// Few lanes read a block's columns where they lie. Of hundreds of lanes each has a row here and there, and every value of it
-/// would be a cache line of its own: then the columns that lanes read are put into lane order first, which goes over each
-/// once while it is in the cache, and a lane reads its own part from end to end. (Measured with 256 lanes: Performance.md.)
+/// would be a cache line of its own: then the columns that lanes read are put into lane order first, several blocks' together.
+/// That goes over each column once while it is in the cache; a lane reads its own part from end to end, and what a visit to a lane costs
+/// (its state is in no cache by then) is paid once for all of its rows. (Measured with 256 lanes: Performance.md.)
 struct LaneDeal: Sendable {
   /// Lanes from which on the columns are put into lane order.
   static let arrangedFrom = 32
 
-  /// Row numbers, lane by lane, ascending in each.
+  /// Row numbers, lane by lane, ascending in each. The rows of all blocks are numbered through.
   private(set) var rows: [UInt32] = []
   /// Where each row's columns are: the row, or, in lane order, simply the next place.
   private(set) var places: [UInt32] = []
+  /// By row, the place of its columns; empty if that is the row.
+  private(set) var placeOfRow: [UInt32] = []
   /// Lane `n` has `bounds[n]..<bounds[n + 1]` of both.
-  private var bounds: [Int] = [0, 0]
-  private(set) var isArranged = false
+  private var bounds: [Int]
 
-  init() {}
+  var isArranged: Bool { !placeOfRow.isEmpty }
 
-  /// - Parameter laneOf: the lane of each row.
-  init(_ laneOf: [UInt16], lanes: Int) {
-    let count = laneOf.count
+  /// - Parameters:
+  ///   - laneOf: of each block, the lane of each row; of one lane it does not matter.
+  ///   - count: rows of all blocks.
+  init(_ laneOf: [[UInt16]], count: Int, lanes: Int) {
     guard lanes > 1 else {
       rows = Array(0..<UInt32(count))
       (places, bounds) = (rows, [0, count])
       return
     }
-    bounds = [Int](repeating: 0, count: lanes + 1)
-    for lane in laneOf { bounds[Int(lane) + 1] += 1 }
-    for lane in 0..<lanes { bounds[lane + 1] += bounds[lane] }
-    rows = [UInt32](unsafeUninitializedCapacity: count) { out, filled in
-      withUnsafeTemporaryAllocation(of: Int.self, capacity: lanes) { next in
-        for lane in 0..<lanes { next[lane] = bounds[lane] }
-        for row in 0..<count {
-          let lane = Int(laneOf[row])
-          out[next[lane]] = UInt32(truncatingIfNeeded: row)
-          next[lane] += 1
+    bounds = [Int](unsafeUninitializedCapacity: lanes + 1) { bounds, filled in
+      bounds.initialize(repeating: 0)
+      for block in laneOf { for lane in block { bounds[Int(lane) + 1] += 1 } }
+      for lane in 0..<lanes { bounds[lane + 1] += bounds[lane] }
+      filled = lanes + 1
+    }
+    // In lane order the places are the numbers from 0, and where each row went is kept beside.
+    placeOfRow = [UInt32](unsafeUninitializedCapacity: count) { [bounds] places, filled in
+      rows = [UInt32](unsafeUninitializedCapacity: count) { rows, filled in
+        withUnsafeTemporaryAllocation(of: Int.self, capacity: lanes) { next in
+          for lane in 0..<lanes { next[lane] = bounds[lane] }
+          var row = 0
+          for block in laneOf {
+            for lane in block {
+              let place = next[Int(lane)]
+              next[Int(lane)] = place + 1
+              rows[place] = UInt32(truncatingIfNeeded: row)
+              places[row] = UInt32(truncatingIfNeeded: place)
+              row += 1
+            }
+          }
         }
+        filled = count
       }
       filled = count
     }
-    isArranged = lanes >= LaneDeal.arrangedFrom
-    places = isArranged ? Array(0..<UInt32(count)) : rows
+    if lanes >= LaneDeal.arrangedFrom {
+      places = Array(0..<UInt32(count))
+    } else {
+      (places, placeOfRow) = (rows, [])
+    }
   }
 
   func range(_ lane: Int) -> Range<Int> { bounds[lane]..<bounds[lane + 1] }
@@ -50,24 +68,122 @@ struct LaneDeal: Sendable {
   /// The row whose columns are at `place`.
   @inline(__always)
   func row(_ place: Int) -> Int { isArranged ? Int(rows[place]) : place }
+
+  // MARK: Lane order
+
+  /// A column of all blocks in lane order: read from end to end, written at as many places as there are lanes.
+  func arranged<T: BitwiseCopyable>(_ blocks: [[T]]) -> [T] {
+    guard blocks.contains(where: { !$0.isEmpty }) else { return [] }
+    return [T](unsafeUninitializedCapacity: placeOfRow.count) { out, filled in
+      var row = 0
+      for block in blocks {
+        for value in block {
+          out[Int(placeOfRow[row])] = value
+          row += 1
+        }
+      }
+      filled = placeOfRow.count
+    }
+  }
+
+  private func arranged(_ validities: [[Bool]?], _ counts: [Int]) -> [Bool]? {
+    guard validities.contains(where: { $0 != nil }) else { return nil }
+    return arranged(zip(validities, counts).map { $0 ?? [Bool](repeating: true, count: $1) })
+  }
+
+  private func arranged(_ columns: [Column]) -> Column {
+    func all<T: BitwiseCopyable>(_ values: (Column.Values) -> [T]?) -> [T] { arranged(columns.map { values($0.values) ?? [] }) }
+    let values: Column.Values =
+      switch columns[0].values {
+      case .bool: .bool(all { if case .bool(let v) = $0 { v } else { nil } })
+      case .int64: .int64(all { if case .int64(let v) = $0 { v } else { nil } })
+      case .double: .double(all { if case .double(let v) = $0 { v } else { nil } })
+      case .decimal: .decimal(all { if case .decimal(let v) = $0 { v } else { nil } })
+      case .string: .string(all { if case .string(let v) = $0 { v } else { nil } })
+      }
+    return Column(
+      type: columns[0].type, values: values, validity: arranged(columns.map(\.validity), columns.map(\.count)), owners: columns.flatMap(\.owners))
+  }
+
+  /// What lanes read of every record of `blocks`, in lane order.
+  func arranged(_ blocks: [LaneColumns]) -> LaneColumns {
+    var all = LaneColumns(verdict: arranged(blocks.map(\.verdict)), time: arranged(blocks.map(\.time)))
+    all.ids = arranged(blocks.map(\.ids))
+    all.hasID = arranged(blocks.map(\.hasID))
+    all.watermark = arranged(blocks.map(\.watermark))
+    all.aggregates = blocks[0].aggregates.indices.map { i in
+      let parts = blocks.map { $0.aggregates[i] }
+      return LaneColumns.Aggregate(
+        mask: parts[0].mask == nil ? nil : arranged(parts.map { $0.mask ?? [] }), hashes: arranged(parts.map(\.hashes)),
+        arguments: parts[0].arguments.indices.map { number in
+          parts[0].arguments[number] == nil ? nil : arranged(parts.compactMap { $0.arguments[number] })
+        })
+    }
+    return all
+  }
 }
 
-extension PreparedBlock {
-  /// Adds the deal, and puts what the lanes read into its order.
-  mutating func deal(_ deal: LaneDeal) {
-    self.deal = deal
-    guard deal.isArranged else { return }
-    let rows = deal.rows
-    func arranged<T: BitwiseCopyable>(_ values: [T]) -> [T] { values.isEmpty ? values : values.gathered(rows) }
-    verdict = arranged(verdict)
-    ids = arranged(ids)
-    hasID = arranged(hasID)
-    watermark = arranged(watermark)
-    time = arranged(time)
-    for i in aggregates.indices {
-      aggregates[i].mask = aggregates[i].mask.map { arranged($0) }
-      aggregates[i].hashes = arranged(aggregates[i].hashes)
-      aggregates[i].arguments = aggregates[i].arguments.map { $0?.gather(rows) }
+/// Some neighbouring blocks of a shard whose records have their lanes: what lanes consume at a time.
+///
+/// A class: blocks are more than twenty arrays each, and copying that for each of hundreds of lanes, on several cores at once, costs
+/// more than what most lanes do with it.
+final class DealtBlocks: Sendable {
+  let blocks: [PreparedBlock]
+  /// Behind the last record: the shard's position and watermark.
+  let end: Int64
+  let watermark: Int64
+  let deal: LaneDeal
+  /// Of all blocks, where the deal says.
+  let columns: LaneColumns
+  /// Number of each block's first row.
+  private let firstRows: [Int]
+  let hasErrors: Bool
+
+  /// One block for a lane that has all of it.
+  convenience init(_ block: PreparedBlock, end: Int64, watermark: Int64) {
+    self.init([block], lanes: 1, end: end, watermark: watermark)
+  }
+
+  /// - Parameter blocks: one, unless there are lanes enough for them to be put into lane order.
+  init(_ blocks: [PreparedBlock], lanes: Int, end: Int64, watermark: Int64) {
+    self.blocks = blocks
+    self.end = end
+    self.watermark = watermark
+    var count = 0
+    firstRows = blocks.map { block in
+      defer { count += block.count }
+      return count
+    }
+    deal = LaneDeal(blocks.map(\.laneOf), count: count, lanes: lanes)
+    precondition(blocks.count == 1 || deal.isArranged || count == 0, "the columns of several blocks lie apart")
+    columns = deal.isArranged ? deal.arranged(blocks.map(\.columns)) : blocks[0].columns
+    hasErrors = blocks.contains { !$0.errors.isEmpty }
+  }
+
+  /// The same, with no watermark below `floor`.
+  init(_ other: DealtBlocks, floor: Int64) {
+    (blocks, end, watermark, deal, firstRows, hasErrors) = (other.blocks, other.end, other.watermark, other.deal, other.firstRows, other.hasErrors)
+    var raised = other.columns
+    for i in raised.watermark.indices { raised.watermark[i] = max(raised.watermark[i], floor) }
+    columns = raised
+  }
+
+  /// Whose columns are at `place`: the block, and the row in it.
+  func source(_ place: Int) -> (block: PreparedBlock, row: Int) {
+    let row = deal.row(place)
+    let number = (firstRows.firstIndex { $0 > row } ?? firstRows.count) - 1
+    return (blocks[number], row - firstRows[number])
+  }
+
+  /// Calls `body` with each block that has some of `rows` (numbers of all blocks, ascending), and which of its own they are.
+  func forEachBlock(of rows: some RandomAccessCollection<UInt32>, _ body: (PreparedBlock, [UInt32]) -> Void) {
+    guard blocks.count > 1 else { return body(blocks[0], Array(rows)) }
+    var rest = rows[...]
+    for (block, first) in zip(blocks, firstRows) {
+      let own = rest.prefix { Int($0) < first + block.count }
+      guard !own.isEmpty else { continue }
+      body(block, own.map { $0 - UInt32(first) })
+      rest = rest[own.endIndex...]
     }
   }
 }

@@ -1,18 +1,15 @@
 import WeirCore
-import WeirOperators
 
-/// What must be done in shard order: the shard watermark, the guard against far-future times, dealing over lanes.
+/// What must be done in shard order: the shard watermark, the guard against far-future times.
 ///
 /// Law 3: taken after the parallel decode and before dealing, so that nothing depends on where a block begins.
 struct Sequencer {
   private let time: TimeSpec?
-  private let dealer: LaneDealer
   /// The largest event time of the shard so far; nil before the first.
   private(set) var maximum: Int64?
 
-  init(_ plan: Plan, dealing: Dealing, lanes: Int, maximum: Int64?) {
+  init(_ plan: Plan, maximum: Int64?) {
     time = plan.record.time
-    dealer = LaneDealer(dealing, lanes: lanes)
     self.maximum = maximum
   }
 
@@ -33,7 +30,7 @@ struct Sequencer {
     return watermark + time.outOfOrderMicroseconds
   }
 
-  /// Adds watermarks, arrival and lanes. Throws when a record fails a check with `else: fail`.
+  /// Adds watermarks and arrival. Throws when a record fails a check with `else: fail`.
   mutating func sequence(_ block: inout PreparedBlock) throws(WeirError) {
     stamp(&block)
     if let failure = block.failures.first(where: { block.rejections[$0.row]?.stage == .check }) {
@@ -42,7 +39,6 @@ struct Sequencer {
         "the record at position \(block.position(failure.row)) fails the check \(failure.check), which is set to stop the pipeline",
         advice: "Mend the record, or set `else: quarantine` for the check, and run again: it goes on before this record.")
     }
-    block.deal(LaneDeal(dealer.lanes(of: block.key, count: block.count), lanes: dealer.count))
   }
 
   private mutating func stamp(_ block: inout PreparedBlock) {
@@ -53,24 +49,24 @@ struct Sequencer {
     let arrivals = block.decoded.raw.details?.arrivals
     defer { block.takeArrivals() }
     guard let time else {
-      (block.watermark, block.arrival, block.arrivalSource) = (watermarks, arrival, source)
+      (block.columns.watermark, block.arrival, block.arrivalSource) = (watermarks, arrival, source)
       return
     }
     var current = watermark
     for row in 0..<count {
-      let t = block.time[row]
+      let t = block.columns.time[row]
       var counts = block.decoded.valid[row]
       if let arrived = arrivals?[row], arrived != RecordDetails.noArrival {
         let ahead = time.maxAheadMicroseconds ?? Sequencer.aheadOfArrivalMicroseconds
         if counts, t > arrived &+ ahead {
           counts = false
-          block.verdict[row] = PreparedBlock.Verdict.rejected
+          block.columns.verdict[row] = PreparedBlock.Verdict.rejected
           block.rejections[row] = Rejection(
             stage: .time, reason: "event time is \((t - arrived) / 1000) ms ahead of the record's arrival, more than max_ahead allows")
         }
       } else if counts, let ahead = time.maxAheadMicroseconds, current != Watermark.minimum, t > current &+ ahead {
         counts = false
-        block.verdict[row] = PreparedBlock.Verdict.rejected
+        block.columns.verdict[row] = PreparedBlock.Verdict.rejected
         block.rejections[row] = Rejection(
           stage: .time, reason: "event time is \((t - current) / 1000) ms ahead of the watermark, more than max_ahead allows")
       }
@@ -87,7 +83,7 @@ struct Sequencer {
       }
       watermarks[row] = current
     }
-    (block.watermark, block.arrival, block.arrivalSource) = (watermarks, arrival, source)
+    (block.columns.watermark, block.arrival, block.arrivalSource) = (watermarks, arrival, source)
   }
 }
 

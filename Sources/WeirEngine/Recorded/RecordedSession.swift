@@ -76,9 +76,7 @@ final class RecordedSession: Sendable {
       await committer.hold(id, .init(generation: before.generation, epoch: before.epoch, position: position, state: before.state))
       let lane = Lane(
         shard: shard,
-        sequencer: Sequencer(
-          compiled.plan, dealing: compiled.plan.source.deal, lanes: 1,
-          maximum: Sequencer.maximum(of: before.watermark, compiled.plan.record.time)),
+        sequencer: Sequencer(compiled.plan, maximum: Sequencer.maximum(of: before.watermark, compiled.plan.record.time)),
         placement: placements.placement(of: id.shard, in: stream.shards, fold))
       lanes.all.withLock { $0[id] = lane }
     }
@@ -147,7 +145,7 @@ final class RecordedSession: Sendable {
     try lane.placement?.check(block)
     let advanced = lane
     lanes.all.withLock { $0[id] = advanced }
-    await lane.shard.consume([SequencedBlock(block: block, end: last + 1, watermark: lane.sequencer.watermark)])
+    await lane.shard.consume([DealtBlocks(block, end: last + 1, watermark: lane.sequencer.watermark)])
     counted.withLock {
       $0.records += Int64(block.count)
       $0.position += Int64(block.decoded.raw.count)

@@ -18,11 +18,14 @@ final class PreparerPool: Sendable {
     let preparer: BlockPreparer
   }
   private let compiled: CompiledPlan
+  private let dealer: LaneDealer?
   private let free = Mutex<[Box]>([])
   private let schemas: SchemaBook?
 
-  init(_ compiled: CompiledPlan, _ environment: EngineEnvironment) {
+  /// - Parameter dealer: nil: one lane has all rows of a block.
+  init(_ compiled: CompiledPlan, _ environment: EngineEnvironment, dealer: LaneDealer? = nil) {
     self.compiled = compiled
+    self.dealer = dealer
     schemas = SchemaBook(compiled.plan, environment: environment)
   }
 
@@ -37,7 +40,7 @@ final class PreparerPool: Sendable {
   }
 
   func prepare(_ raw: RawBlock) -> PreparedBlock {
-    let box = free.withLock { $0.popLast() } ?? Box(preparer: BlockPreparer(compiled))
+    let box = free.withLock { $0.popLast() } ?? Box(preparer: BlockPreparer(compiled, dealer))
     defer { free.withLock { $0.append(box) } }
     return box.preparer.prepare(raw)
   }

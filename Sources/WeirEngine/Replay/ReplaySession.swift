@@ -8,6 +8,7 @@ final class ReplaySession: Sendable {
   private let compiled: CompiledPlan
   private let environment: EngineEnvironment
   private let lanes: [ShardActor]
+  private let dealer: LaneDealer?
   private let sequencer: Sequencer
   private let start: (position: Int64, prefix: Hash128?)
   private let endIsRecorded: Bool
@@ -37,9 +38,9 @@ final class ReplaySession: Sendable {
     start = (position, first?.prefixHash)
     endIsRecorded = fold.hasEnded
     firstEntry = fold.number + 1
+    dealer = ids.count > 1 ? LaneDealer(genesis.dealing ?? compiled.plan.source.deal, lanes: ids.count) : nil
     sequencer = Sequencer(
-      compiled.plan, dealing: genesis.dealing ?? compiled.plan.source.deal, lanes: ids.count,
-      maximum: Sequencer.maximum(of: first?.watermark ?? Watermark.minimum, compiled.plan.record.time))
+      compiled.plan, maximum: Sequencer.maximum(of: first?.watermark ?? Watermark.minimum, compiled.plan.record.time))
     committer = EpochCommitter(
       environment: environment, compiled: compiled, ledger: ledger, fold: fold, merge: merge, followers: followers,
       planHash: planHash, run: run)
@@ -52,22 +53,13 @@ final class ReplaySession: Sendable {
     return progress
   }
 
-  /// Blocks that the lanes get at once: handing over costs the same for one and for several. Each of hundreds of lanes has but a
-  /// few rows of a block, and its state is in no cache when its turn comes; that is paid once for all of them. Where a record's latency
-  /// counts, no block waits for another.
-  private func together(isPaced: Bool) -> Int {
-    isPaced ? 1 : min(ReplaySession.togetherMax, max(ReplaySession.togetherMin, lanes.count / ReplaySession.lanesABlock))
-  }
-  private static let togetherMin = 2
-  private static let togetherMax = 8
-  private static let lanesABlock = 32
-
   func run(
     _ makeSource: (Int64, Hash128?) throws -> any RecordSource, keepOpen: Bool,
     meter: LatencyMeter?, observe: @escaping @Sendable (ReplayProgress) -> Void,
     isInterrupted: @escaping @Sendable () -> Bool
   ) async throws -> ReplayEnd {
     let source = try makeSource(start.position, start.prefix)
+    let work = Handover<LaneWork>()
     let batches = Handover<EpochBatch>()
     let encoded = Handover<EncodedBatch>()
     let flusher = StateFlusher(lanes: lanes, state: compiled.hasLaneState ? environment.state : nil, clock: environment.clock, spec: compiled.plan.store,
@@ -76,18 +68,28 @@ final class ReplaySession: Sendable {
     do {
       let end = try await withThrowingTaskGroup(of: ReplayEnd?.self) { group in
         group.addTask { [self] in
-          defer { isDone.raise() }
           do {
-            let end = try await read(source, into: batches, together: together(isPaced: meter != nil), keepOpen: keepOpen, observe: observe, isInterrupted: isInterrupted)
-            await batches.finish()
+            let end = try await read(
+              source, into: work, together: LaneStage.together(lanes: lanes.count, isPaced: meter != nil), keepOpen: keepOpen,
+              isInterrupted: isInterrupted)
+            await work.finish()
             return end
-          } catch is CommitterGone {
-            // Its own error ends the run and says why.
+          } catch is LanesGone {
+            // Their own error, or the committer's, ends the run and says why.
             return nil
           } catch {
-            await batches.finish()
+            await work.finish()
             throw error
           }
+        }
+        group.addTask { [self] in
+          defer { isDone.raise() }
+          let stage = LaneStage(lanes: lanes, parallel: environment.parallel) { [self] in
+            count($0, $1, $2)
+            observe(counted.withLock { $0 })
+          }
+          try await stage.run(work, into: batches)
+          return nil
         }
         group.addTask { [self] in
           try await encode(batches, into: encoded)
@@ -114,6 +116,7 @@ final class ReplaySession: Sendable {
           for try await result in group { end = result ?? end }
         } catch {
           isDone.raise()
+          await work.finish()
           await batches.finish()
           await encoded.finish()
           throw error
@@ -151,81 +154,63 @@ final class ReplaySession: Sendable {
   // MARK: The reader's loop
 
   private func read(
-    _ source: any RecordSource, into batches: Handover<EpochBatch>, together: Int, keepOpen: Bool,
-    observe: @Sendable (ReplayProgress) -> Void, isInterrupted: @Sendable () -> Bool
+    _ source: any RecordSource, into work: Handover<LaneWork>, together: Int, keepOpen: Bool, isInterrupted: @Sendable () -> Bool
   ) async throws -> ReplayEnd {
     var sequencer = self.sequencer
-    var waiting: [SequencedBlock] = []
+    var waiting: [(block: PreparedBlock, end: Int64, watermark: Int64)] = []
     var last: (position: Int64, hash: Hash128) = (start.position, start.prefix ?? RunningHash().digest)
     var end = ReplayEnd.finished
-    try await PreparerPool(compiled, environment).forEach(source, parallel: environment.parallel, until: isInterrupted) { event in
+    func send(_ next: LaneWork?) async throws(LanesGone) {
+      if let next, await !work.send(next) { throw LanesGone() }
+    }
+    try await PreparerPool(compiled, environment, dealer: dealer).forEach(source, parallel: environment.parallel, until: isInterrupted) { event in
       switch event {
       case .block(var block, let position):
         try sequencer.sequence(&block)
-        waiting.append(SequencedBlock(block: block, end: position, watermark: sequencer.watermark))
-        guard waiting.count >= together else { return }
-        await deal(&waiting)
-        observe(counted.withLock { $0 })
+        waiting.append((block, position, sequencer.watermark))
+        if waiting.count >= together { try await send(deal(&waiting)) }
       case .cut(let position, let hash):
-        await deal(&waiting)
+        try await send(deal(&waiting))
         last = (position, hash)
-        try await cut(position, hash, sequencer.watermark, [], into: batches)
+        try await send(.cut(position: position, prefixHash: hash, watermark: sequencer.watermark, decisions: []))
       case .end where keepOpen:
-        await deal(&waiting)
+        try await send(deal(&waiting))
         end = .keptOpen
       case .end:
-        await deal(&waiting)
+        try await send(deal(&waiting))
         // The end of input is a decision: an empty epoch carries it, and only the entry behind it closes windows.
-        if !endIsRecorded { try await cut(last.position, last.hash, sequencer.watermark, [.endOfInput], into: batches) }
-        try await cut(last.position, last.hash, Watermark.maximum, [], into: batches)
+        if !endIsRecorded {
+          try await send(.cut(position: last.position, prefixHash: last.hash, watermark: sequencer.watermark, decisions: [.endOfInput]))
+        }
+        try await send(.cut(position: last.position, prefixHash: last.hash, watermark: Watermark.maximum, decisions: []))
       case .interrupted: end = .interrupted
       }
     }
     return end
   }
 
-  /// Hands each lane its rows. As many tasks as run at once, each for every so many-th of the groups of lanes: a task a lane costs
-  /// more than the few rows of a block that one of hundreds of lanes gets.
-  private func deal(_ waiting: inout [SequencedBlock]) async {
-    let blocks = waiting
-    waiting.removeAll()
-    let size = Restorer.sharing(lanes.count)
-    let groups = (lanes.count + size - 1) / size
-    let tasks = min(environment.parallel, groups)
-    let share: @Sendable (Int) async -> Void = { [lanes] first in
-      for group in stride(from: first, to: groups, by: tasks) {
-        for number in group * size..<min((group + 1) * size, lanes.count) { await lanes[number].consume(blocks, lane: number) }
-      }
-    }
-    // One share is the reader's own.
-    await withDiscardingTaskGroup { others in
-      for first in 1..<max(1, tasks) { others.addTask { await share(first) } }
-      await share(0)
-    }
-    for next in blocks { count(next.block, next.end, next.watermark) }
+  /// What waits as work for the lanes; nil: nothing does.
+  private func deal(_ waiting: inout [(block: PreparedBlock, end: Int64, watermark: Int64)]) -> LaneWork? {
+    guard let last = waiting.last else { return nil }
+    defer { waiting.removeAll(keepingCapacity: true) }
+    let deals =
+      lanes.count >= LaneDeal.arrangedFrom
+      ? [DealtBlocks(waiting.map(\.block), lanes: lanes.count, end: last.end, watermark: last.watermark)]
+      : waiting.map { DealtBlocks([$0.block], lanes: lanes.count, end: $0.end, watermark: $0.watermark) }
+    return .deals(deals, records: waiting.reduce(0) { $0 + $1.block.count }, end: last.end, watermark: last.watermark)
   }
 
-  private func count(_ block: PreparedBlock, _ position: Int64, _ watermark: Int64) {
+  private func count(_ records: Int, _ position: Int64, _ watermark: Int64) {
     counted.withLock {
-      $0.records += Int64(block.count)
+      $0.records += Int64(records)
       $0.position = position
       $0.watermark = watermark
     }
   }
-
-  private func cut(
-    _ position: Int64, _ hash: Hash128, _ watermark: Int64, _ decisions: [Decision], into batches: Handover<EpochBatch>
-  ) async throws {
-    var epochs: [LaneEpoch] = []
-    for lane in lanes { epochs.append(try await lane.cut(position: position, watermark: watermark)) }
-    guard await batches.send(EpochBatch(epochs: epochs, prefixHash: hash, decisions: decisions)) else {
-      throw CommitterGone()
-    }
-  }
 }
 
-/// The committer takes no more batches: it has failed.
-private struct CommitterGone: Error {}
+/// The lanes take no more work: a cut failed, or the committer did.
+private struct LanesGone: Error {}
 
 /// A flag that one task raises and others look at.
 final class Flag: Sendable {

@@ -213,7 +213,7 @@ public final class CellStore {
   // MARK: Results
 
   /// Appends the measures of a cell, in their order.
-  func results(_ cell: Int, into out: inout [Literal]) {
+  public func results(_ cell: Int, into out: inout [Literal]) {
     precondition(cell >= 0 && cell < count, "no such cell")
     for slot in layout.slots { out.append(result(slot, cell * layout.stride + slot.word)) }
   }

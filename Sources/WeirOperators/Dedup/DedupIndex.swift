@@ -31,7 +31,10 @@ public final class DedupIndex {
     for (i, segment) in segments.enumerated() { (pointers + i).initialize(to: .passUnretained(segment)) }
   }
 
-  /// Ids that can still make a duplicate; some that expired since their segment's last insert count too.
+  /// Drops what expired until the last insert. Before it is called, ``count`` and ``unsavedCount`` may hold more than is live.
+  public func expire() { for segment in segments { segment.expire(watermark: watermark) } }
+
+  /// Ids that can still make a duplicate.
   public var count: Int { segments.reduce(0) { $0 + $1.count } }
 
   /// Live ids that are in no blob yet.
@@ -57,7 +60,7 @@ public final class DedupIndex {
       let isNew = segment.insert(hash, watermark: watermark)
       return (isNew, segment.count >= DedupSegment.liveMax)
     }
-    if isFull { split() }
+    if isFull { makeRoom(hash) }
     return isNew
   }
 
@@ -65,6 +68,15 @@ public final class DedupIndex {
   static func isExpired(first: Int64, now: Int64, within: Int64) -> Bool {
     let (rise, overflow) = now.subtractingReportingOverflow(first)
     return overflow || rise > within
+  }
+
+  /// A segment looks full: what expired in it goes, or all are split.
+  private func makeRoom(_ hash: Hash128) {
+    let isFull = segment(hash)._withUnsafeGuaranteedRef { segment in
+      segment.expire(watermark: watermark)
+      return segment.count >= DedupSegment.liveMax
+    }
+    if isFull { split() }
   }
 
   /// Twice as many segments. The old ones are freed one by one.
@@ -97,9 +109,9 @@ public final class DedupIndex {
   /// Writes all live ids (`base`), or those since the last save, segment by segment in the order in which they came: the hash, and
   /// as LEB128 the rise of the watermark since the id before.
   public func save(base: Bool, into out: inout ByteWriter) {
+    expire()
     out.write(UInt8(segments.count.trailingZeroBitCount))
     for segment in segments {
-      segment.expire(watermark: watermark)
       let first = base ? 0 : segment.count - segment.unsavedCount
       out.write(UInt32(segment.count - first))
       var before: Int64 = 0

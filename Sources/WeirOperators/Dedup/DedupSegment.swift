@@ -92,25 +92,37 @@ final class DedupSegment {
   func prefetch(_ hash: Hash128) { weir_prefetch(slots + start(hash)) }
 
   /// See ``DedupIndex/insert(_:watermark:)``.
+  ///
+  /// What has expired matters only when an id is found that looks like this one. So ids are dropped then, and otherwise some at a
+  /// time: one by one, how many there are to drop before each insert is what no branch predictor foresees.
   @inline(__always)
   func insert(_ hash: Hash128, watermark: Int64) -> Bool {
-    expire(watermark: watermark)
+    if tail & DedupSegment.expiryMask == 0 { expire(watermark: watermark) }
     let tag = DedupSegment.tag(hash)
-    let live = (tail &- head) & DedupSegment.placeMask
     var at = start(hash)
     while true {
       let slot = slots[at]
       if slot == 0 { break }
-      if slot >> DedupSegment.placeBits == tag {
-        let place = slot & DedupSegment.placeMask
-        if (place &- head) & DedupSegment.placeMask < live, self.hash(at: place) == hash { return false }
-      }
+      if slot >> DedupSegment.placeBits == tag, isLive(slot & DedupSegment.placeMask, hash, watermark) { return false }
       at += 1
       if at == size { at = 0 }
     }
     slots[at] = tag << DedupSegment.placeBits | tail
     append(hash, watermark)
     return true
+  }
+
+  /// Ids are dropped at every 64th place at the latest.
+  private static let expiryMask: UInt32 = 63
+
+  /// Whether the id at `place` is `hash`, and not expired.
+  private func isLive(_ place: UInt32, _ hash: Hash128, _ watermark: Int64) -> Bool {
+    func holds() -> Bool {
+      (place &- head) & DedupSegment.placeMask < (tail &- head) & DedupSegment.placeMask && self.hash(at: place) == hash
+    }
+    guard holds() else { return false }
+    expire(watermark: watermark)
+    return holds()
   }
 
   @inline(__always)

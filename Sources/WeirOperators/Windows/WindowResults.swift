@@ -1,0 +1,44 @@
+import WeirCore
+
+/// Finished windows, one a group and window, in the order in which they were written out. Kept by column: a stream has as many
+/// of them as it has keys in each window, and none is worth an allocation.
+public struct WindowResults: Sendable {
+  /// One after another.
+  private var keys: [UInt8] = []
+  private var keyEnds: [Int] = []
+  public private(set) var starts: [Int64] = []
+  public private(set) var ends: [Int64] = []
+  private var measures: [Literal] = []
+  private let measuresEach: Int
+
+  /// None yet.
+  /// - Parameter measures: how many each window has.
+  public init(measures: Int) { measuresEach = measures }
+
+  public var count: Int { ends.count }
+  public var isEmpty: Bool { ends.isEmpty }
+
+  /// Encoded `by` values (``StateKey``).
+  public func key(_ i: Int) -> ArraySlice<UInt8> { keys[(i == 0 ? 0 : keyEnds[i - 1])..<keyEnds[i]] }
+
+  /// In the order of the table's measures.
+  public func measures(_ i: Int) -> ArraySlice<Literal> { measures[i * measuresEach..<(i + 1) * measuresEach] }
+
+  mutating func append(key: ArraySlice<UInt8>, start: Int64, end: Int64, measures write: (inout [Literal]) -> Void) {
+    keys.append(contentsOf: key)
+    keyEnds.append(keys.count)
+    starts.append(start)
+    ends.append(end)
+    write(&measures)
+    assert(measures.count == ends.count * measuresEach, "a window has each measure once")
+  }
+
+  /// Adds another lane's windows of the same table behind.
+  public mutating func append(_ other: WindowResults) {
+    for end in other.keyEnds { keyEnds.append(keys.count + end) }
+    keys += other.keys
+    starts += other.starts
+    ends += other.ends
+    measures += other.measures
+  }
+}
