@@ -26,11 +26,19 @@ class Life:
     def make(self, name, change=None):
         return common.Job(self.suite, self.suite.path(name), "synthetic", self.capture, 3, len(self.data) // EPOCHS, change)
 
-    def killed(self, job, share=0.5):
-        """Runs the job and kills it with -9 in the middle."""
+    def stopped(self, job, signal, entry):
+        """Runs the job and sends it the signal when its ledger has come to this entry."""
         process = job.start()
-        time.sleep(self.run.seconds * share)
-        process.send_signal(signal.SIGKILL)
+        ledger = os.path.join(job.lake, "_weir", job.name, "ledger")
+        while process.poll() is None and not (os.path.isdir(ledger) and any(int(n[:20]) >= entry for n in os.listdir(ledger) if n[:20].isdigit())):
+            time.sleep(0.001)
+        if process.poll() is None:
+            process.send_signal(signal)
+        return process
+
+    def killed(self, job):
+        """Runs the job and kills it with -9 in the middle."""
+        process = self.stopped(job, signal.SIGKILL, EPOCHS // 2)
         process.communicate()
         return [] if process.returncode == -signal.SIGKILL else ["it was done before the kill"]
 
@@ -105,11 +113,8 @@ def collection(suite):
     job = life.make("collected", change)
     faults = []
     ledger = os.path.join(job.lake, "_weir", job.name)
-    for share in (0.25, 0.5):
-        process = job.start()
-        time.sleep(life.run.seconds * share)
-        process.send_signal(signal.SIGINT)
-        process.communicate()
+    for share in (0.25, 0.6):
+        life.stopped(job, signal.SIGINT, int(EPOCHS * share)).communicate()
     names = lambda: sorted(os.listdir(os.path.join(ledger, "ledger")))
     if names() and names()[0].startswith("0" * 20):
         faults.append(f"entry 0 is still there: {names()[:3]}")
