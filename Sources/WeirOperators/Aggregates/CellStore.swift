@@ -12,10 +12,11 @@ public final class CellStore {
   /// Values of string extremes; a cell holds an index. Replaced values are dropped by ``compacted(keeping:)``.
   private var strings: [[UInt8]] = []
 
-  public init(_ layout: AggregateLayout) {
+  /// - Parameter capacity: cells that there is room for from the beginning.
+  public init(_ layout: AggregateLayout, capacity: Int = 0) {
     self.layout = layout
-    capacity = 8
-    words = .allocate(capacity: capacity * layout.stride)
+    self.capacity = max(8, capacity)
+    words = .allocate(capacity: self.capacity * layout.stride)
   }
 
   deinit { words.deallocate() }

@@ -17,14 +17,21 @@ public final class WindowStore {
   private final class Pane {
     let cells: CellStore
     /// (group + 1) << 32 | cell; 0 is free. Power of two, at most half full.
-    var slots = [UInt64](repeating: 0, count: 16)
+    var slots: [UInt64]
     /// Group of each cell.
     var groups: [Int32] = []
     /// Rows of the call at hand that are this pane's, and its number among the panes of that call.
     var touches = 0
     var number: Int32 = 0
 
-    init(_ layout: AggregateLayout) { cells = CellStore(layout) }
+    /// - Parameter groups: as many as are likely to come.
+    init(_ layout: AggregateLayout, groups expected: Int) {
+      var size = 16
+      while size < expected * 2 { size *= 2 }
+      slots = [UInt64](repeating: 0, count: size)
+      cells = CellStore(layout, capacity: expected)
+      groups.reserveCapacity(expected)
+    }
 
     /// Call it for some groups before ``cell(_:)``.
     @inline(__always)
@@ -75,6 +82,8 @@ public final class WindowStore {
     static func < (a: PaneKey, b: PaneKey) -> Bool { (a.start, a.missed) < (b.start, b.missed) }
   }
 
+  /// A pane is made for at most so many groups.
+  private static let expectedMax = 1 << 14
   /// Rows between asking for a group's slot and reading it.
   private static let ahead = 8
 
@@ -216,7 +225,9 @@ public final class WindowStore {
   private func pane(_ key: PaneKey) -> Pane {
     let at = end(of: key)
     if at > 0, panes[at - 1].key == key { return panes[at - 1].pane }
-    let pane = Pane(layout)
+    // A class of lateness of its own has few groups; the pane of a new time most likely as many as the one before.
+    let isNewTime = at == panes.count && key.missed == 0
+    let pane = Pane(layout, groups: isNewTime ? min(panes.last?.pane.groups.count ?? 0, WindowStore.expectedMax) : 0)
     panes.insert((key, pane), at: at)
     return pane
   }
@@ -279,9 +290,11 @@ public final class WindowStore {
 
   private func emit(end: Int64, _ panes: ArraySlice<(key: PaneKey, pane: Pane)>, into results: inout WindowResults) {
     let start = end - math.size
-    let sum = CellStore(layout)
-    var cellOf: [Int32: Int] = [:]
+    let expected = min(panes.first?.pane.groups.count ?? 0, WindowStore.expectedMax)
+    let sum = CellStore(layout, capacity: expected)
+    var cellOf = [Int32: Int](minimumCapacity: expected)
     var order: [Int32] = []
+    order.reserveCapacity(expected)
     for (key, pane) in panes {
       if key.start >= end { break }
       if (end - key.start) / math.slide - 1 < key.missed { continue }
