@@ -98,6 +98,23 @@ struct AvroTests {
     #expect(Self.rows(decoded) == [[.string("a")]])
   }
 
+  @Test(arguments: ["int64", "double", "decimal", "timestamp", "skipped"])
+  func `an int of more than 32 bits is refused, a long is not`(wanted: String) {
+    let types: [String: Field] = [
+      "int64": Field(name: "a", type: .int64), "double": Field(name: "a", type: .double), "decimal": Field(name: "a", type: .decimal(precision: 20, scale: 2)),
+      "timestamp": Field(name: "a", type: .timestamp, encoding: .milliseconds), "skipped": Field(name: "b", type: .int64),
+    ]
+    func reasons(_ type: String) -> [String] {
+      let schema = #"{"type": "record", "name": "R", "fields": [{"name": "a", "type": "\#(type)"}, {"name": "b", "type": "long"}]}"#
+      // 2^31 and 2^31 - 1 in zig-zag, and a 1.
+      let records: [[UInt8]] = [[0x80, 0x80, 0x80, 0x80, 0x10, 2], [0xFE, 0xFF, 0xFF, 0xFF, 0x0F, 2]]
+      return FramedDecoder(.avro, fields: [types[wanted]!]).decode(Self.block(records, schema: schema)).rejections.map(\.rejection.reason)
+    }
+    #expect(reasons("long") == [])
+    #expect(reasons("int").count == 1)
+    #expect(reasons("int").first?.contains("2147483648 is no int") == true)
+  }
+
   @Test func `schemas that cannot give the fields are told by what is wrong`() {
     func reason(_ schema: String, _ fields: [Field], type: String = "AVRO") -> String {
       do {

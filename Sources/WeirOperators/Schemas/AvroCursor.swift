@@ -43,6 +43,9 @@ struct AvroCursor {
     return value
   }
 
+  /// An int or a long.
+  mutating func integer(isLong: Bool) throws(DecodeError) -> Int64 { isLong ? try long() : try int() }
+
   mutating func boolean() throws(DecodeError) -> Bool {
     let byte = try byte()
     guard byte <= 1 else { throw fail("the byte \(byte) is no boolean") }
@@ -86,7 +89,8 @@ struct AvroCursor {
     switch schema.nodes[type].kind {
     case .null: return
     case .boolean: _ = try boolean()
-    case .int, .long: _ = try long()
+    case .int: _ = try int()
+    case .long: _ = try long()
     case .float: _ = try part(4)
     case .double: _ = try part(8)
     case .bytes, .string: _ = try bytes()

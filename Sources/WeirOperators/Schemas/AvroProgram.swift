@@ -21,14 +21,15 @@ struct AvroProgram {
   enum Conversion {
     case boolean
     /// int and long as they are.
-    case integer
-    case floatAsDouble, double, integerAsDouble
+    case integer(isLong: Bool)
+    case floatAsDouble, double
+    case integerAsDouble(isLong: Bool)
     /// By how much to multiply.
-    case integerAsDecimal(Int128)
+    case integerAsDecimal(Int128, isLong: Bool)
     /// Big-endian two's complement; `fixed`: so many bytes, else with a length. From one scale to the other.
     case decimal(fixed: Int?, scale: Int)
     /// Times so many microseconds, or divided if negative.
-    case timestamp(Int64)
+    case timestamp(Int64, isLong: Bool)
     case days
     case text
     case textAsTimestamp
@@ -147,11 +148,11 @@ struct AvroProgram {
     private func conversion(_ node: AvroSchema.Node, _ field: Field) -> Conversion? {
       switch (field.type, node.kind) {
       case (.bool, .boolean): return .boolean
-      case (.int64, .int), (.int64, .long): return .integer
+      case (.int64, .int), (.int64, .long): return .integer(isLong: node.isLong)
       case (.double, .float): return .floatAsDouble
       case (.double, .double): return .double
-      case (.double, .int), (.double, .long): return .integerAsDouble
-      case (.decimal(_, let scale), .int), (.decimal(_, let scale), .long): return .integerAsDecimal(FieldValues.powers[scale])
+      case (.double, .int), (.double, .long): return .integerAsDouble(isLong: node.isLong)
+      case (.decimal(_, let scale), .int), (.decimal(_, let scale), .long): return .integerAsDecimal(FieldValues.powers[scale], isLong: node.isLong)
       case (.decimal, .bytes), (.decimal, .fixed):
         guard case .decimal(let scale)? = node.logical else { return nil }
         return .decimal(fixed: AvroProgram.size(node), scale: scale)
@@ -170,10 +171,11 @@ struct AvroProgram {
     private func timestamp(_ node: AvroSchema.Node, _ field: Field) -> Conversion? {
       switch (node.logical, field.encoding) {
       case (.date?, _): .days
-      case (.timestamp(let unitsPerSecond)?, _): .timestamp(unitsPerSecond > 1_000_000 ? -(unitsPerSecond / 1_000_000) : 1_000_000 / unitsPerSecond)
-      case (nil, .seconds): .timestamp(1_000_000)
-      case (nil, .milliseconds): .timestamp(1000)
-      case (nil, .microseconds): .timestamp(1)
+      case (.timestamp(let unitsPerSecond)?, _):
+        .timestamp(unitsPerSecond > 1_000_000 ? -(unitsPerSecond / 1_000_000) : 1_000_000 / unitsPerSecond, isLong: node.isLong)
+      case (nil, .seconds): .timestamp(1_000_000, isLong: node.isLong)
+      case (nil, .milliseconds): .timestamp(1000, isLong: node.isLong)
+      case (nil, .microseconds): .timestamp(1, isLong: node.isLong)
       default: nil
       }
     }

@@ -42,13 +42,13 @@ struct AvroRun {
   ) throws(DecodeError) {
     switch conversion {
     case .boolean: sinks[field].put(try cursor.boolean(), row)
-    case .integer: sinks[field].put(try cursor.long(), row)
-    case .integerAsDouble: sinks[field].put(Double(try cursor.long()), row)
+    case .integer(let isLong): sinks[field].put(try cursor.integer(isLong: isLong), row)
+    case .integerAsDouble(let isLong): sinks[field].put(Double(try cursor.integer(isLong: isLong)), row)
     case .floatAsDouble: sinks[field].put(try finite(try cursor.float(), field, cursor), row)
     case .double: sinks[field].put(try finite(try cursor.double(), field, cursor), row)
-    case .integerAsDecimal(let factor): try decimal(Int128(try cursor.long()), times: factor, field, cursor, row)
+    case .integerAsDecimal(let factor, let isLong): try decimal(Int128(try cursor.integer(isLong: isLong)), times: factor, field, cursor, row)
     case .decimal(let fixed, let scale): try decimal(fixed, scale, field, &cursor, row)
-    case .timestamp(let unit): try timestamp(try cursor.long(), unit, field, cursor, row)
+    case .timestamp(let unit, let isLong): try timestamp(try cursor.integer(isLong: isLong), unit, field, cursor, row)
     case .days: try timestamp(try cursor.int(), CivilTime.microsecondsPerDay, field, cursor, row)
     case .text: sinks[field].put(try text(try cursor.bytes(), field, cursor), row)
     case .bytesAsText(let fixed): sinks[field].put(try text(try part(fixed, &cursor), field, cursor), row)

@@ -38,6 +38,8 @@ struct AvroSchema {
     var name: String
     /// Its values take no bytes. A small schema may hold such types within types without end: two records of two records of … of nulls.
     var isEmpty = false
+
+    var isLong: Bool { if case .long = kind { true } else { false } }
   }
 
   private(set) var nodes: [Node] = []
