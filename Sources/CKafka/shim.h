@@ -3,10 +3,6 @@
 
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
-#include <sys/prctl.h>
-
-// Names the calling thread, for `top -H` and debuggers. In C since prctl takes a variable number of arguments.
-static inline void weir_kafka_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 
 // Produces one record with headers or a time of its own. In C since it is called for every such record, and the
 // tagged unions that librdkafka wants are cheap to make on the stack here and dear in Swift.

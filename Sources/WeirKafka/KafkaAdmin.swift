@@ -1,10 +1,11 @@
 import CKafka
+import WeirCore
 
 extension KafkaProducer {
   /// Makes a topic; one that is there already is left as it is. (The mock cluster does not answer this request.)
   public func createTopic(_ topic: String, partitions: Int, replicas: Int = -1) async throws {
     let handle = Handle(pointer: client.handle)
-    let queries = KafkaThreads(count: 1, name: "kafka-admin")
+    let queries = BlockingThreads.kafka(1, "kafka-admin")
     defer { queries.stop() }
     try await queries.run { try KafkaProducer.create(handle, topic, partitions, replicas) }
   }

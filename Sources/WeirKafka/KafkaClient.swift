@@ -2,6 +2,7 @@ import CKafka
 import Dispatch
 import Glibc
 import Synchronization
+import WeirCore
 
 /// A librdkafka client with the thread that serves its events: what consumer and producer have in common.
 final class KafkaClient: @unchecked Sendable {
@@ -80,7 +81,7 @@ final class KafkaClient: @unchecked Sendable {
     event: @escaping @Sendable (OpaquePointer) -> Void
   ) {
     nonisolated(unsafe) let queue = queue
-    KafkaThreads.spawn(name: name) {
+    BlockingThreads.spawn(name: name) {
       while !self.hasToEnd(isDone) {
         guard let next = rd_kafka_queue_poll(queue, KafkaClient.pollMilliseconds) else { continue }
         self.dispatch(next, event)
@@ -155,7 +156,7 @@ final class KafkaClient: @unchecked Sendable {
   /// Ends the serving thread (once `isDone` says so too, or after so many nanoseconds) and frees the client, on `threads`.
   ///
   /// - Parameter last: waits for calls that still use the client.
-  func end(on threads: KafkaThreads, within nanoseconds: Int64, last: @escaping @Sendable () -> Void = {}) async {
+  func end(on threads: BlockingThreads, within nanoseconds: Int64, last: @escaping @Sendable () -> Void = {}) async {
     endsAt.store(KafkaClient.now + nanoseconds, ordering: .relaxed)
     isEnding.store(true, ordering: .releasing)
     await withCheckedContinuation { continuation in
@@ -176,7 +177,7 @@ final class KafkaClient: @unchecked Sendable {
   /// behind, and ends later or with the process.
   private func destroy(within seconds: Int, _ last: @escaping @Sendable () -> Void) {
     let done = DispatchSemaphore(value: 0)
-    KafkaThreads.spawn(name: "kafka-destroy") {
+    BlockingThreads.spawn(name: "kafka-destroy") {
       last()
       self.destroy()
       done.signal()
@@ -193,5 +194,12 @@ final class KafkaClient: @unchecked Sendable {
   private func destroy() {
     // What is still in a queue was given up by whoever closes; consumers have left their group before.
     rd_kafka_destroy_flags(handle, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE)
+  }
+}
+
+extension BlockingThreads {
+  /// Threads of a client, for calls into librdkafka that block or copy for long.
+  static func kafka(_ count: Int, _ name: String) -> BlockingThreads {
+    BlockingThreads(count: count, name: name) { KafkaError.misuse("the Kafka client is closed") }
   }
 }

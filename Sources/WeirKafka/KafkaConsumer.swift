@@ -1,5 +1,6 @@
 import CKafka
 import Synchronization
+import WeirCore
 
 /// A member of a consumer group, or a reader of given partitions; one ``KafkaPartitionReader`` for each partition.
 ///
@@ -37,11 +38,11 @@ public final class KafkaConsumer: Sendable {
   let client: KafkaClient
   let state = Mutex(State())
   /// Calls that change the assignment, one after the other.
-  let control = KafkaThreads(count: 1, name: "kafka-control")
+  let control = BlockingThreads.kafka(1, "kafka-control")
   /// Calls that wait for brokers.
-  let queries = KafkaThreads(count: 1, name: "kafka-query")
-  private let copying: KafkaThreads
-  private let wakes = KafkaThreads(count: 1, name: "kafka-wake")
+  let queries = BlockingThreads.kafka(1, "kafka-query")
+  private let copying: BlockingThreads
+  private let wakes = BlockingThreads.kafka(1, "kafka-wake")
 
   /// Failures that may wait for the owner; more are counted only (each is in the log as well).
   private static let failuresMax = 64
@@ -51,7 +52,7 @@ public final class KafkaConsumer: Sendable {
     self.settings = settings
     client = try KafkaClient(
       RD_KAFKA_CONSUMER, settings.configuration(), connection: settings.connection, observer: observer)
-    copying = KafkaThreads(count: settings.readerThreads, name: "kafka-read")
+    copying = BlockingThreads.kafka(settings.readerThreads, "kafka-read")
     // What has no queue of its own comes by the consumer's: rebalances, errors, commits, log, statistics.
     rd_kafka_poll_set_consumer(client.handle)
     guard let queue = rd_kafka_queue_get_consumer(client.handle) else {

@@ -1,5 +1,6 @@
 import CKafka
 import Synchronization
+import WeirCore
 
 /// What reading a partition yields.
 public enum KafkaRead: Sendable {
@@ -70,7 +71,7 @@ public final class KafkaPartitionReader: @unchecked Sendable {
   }
 
   public let partition: KafkaPartition
-  private let threads: KafkaThreads
+  private let threads: BlockingThreads
   private let state: Mutex<State>
   /// Held while the queue is given back, or asked for its length. Never together with `state`: librdkafka takes the
   /// queue's lock in both, and calls back with that lock held into `state`.
@@ -90,7 +91,7 @@ public final class KafkaPartitionReader: @unchecked Sendable {
   private var bound: QueueBound
 
   init(
-    partition: KafkaPartition, from: Int64, queue: OpaquePointer, settings: KafkaConsumerSettings, threads: KafkaThreads,
+    partition: KafkaPartition, from: Int64, queue: OpaquePointer, settings: KafkaConsumerSettings, threads: BlockingThreads,
     redactor: Redactor, refill: @escaping @Sendable (KafkaPartition) -> Void
   ) {
     self.partition = partition

@@ -1,6 +1,7 @@
 import CKafka
 import Glibc
 import Synchronization
+import WeirCore
 
 /// Sends records, idempotently and in batches.
 ///
@@ -35,7 +36,7 @@ public final class KafkaProducer: Sendable {
   public let settings: KafkaProducerSettings
   let client: KafkaClient
   let state = Mutex(State())
-  private let sending = KafkaThreads(count: 1, name: "kafka-send")
+  private let sending = BlockingThreads.kafka(1, "kafka-send")
 
   /// Failures that are kept with their text; more are counted only.
   private static let failuresMax = 16

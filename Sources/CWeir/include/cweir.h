@@ -3,6 +3,7 @@
 #define CWEIR_H
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/prctl.h>
 
 typedef struct { uint64_t low, high; } weir_hash128;
 
@@ -33,6 +34,9 @@ int weir_parse_double(const char *text, size_t count, double *out);
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
+
+/// Names the calling thread, for `top -H` and debuggers. In C since prctl takes a variable number of arguments.
+static inline void weir_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 
 /// Asks for the cache line at `place`; a wrong address does no harm.
 static inline void weir_prefetch(const void *place) { __builtin_prefetch(place, 1, 3); }
