@@ -15,9 +15,16 @@ public func murmur2(_ key: UnsafeBufferPointer<UInt8>) -> UInt32 {
     at += 4
   }
   let rest = count - at
-  if rest >= 3 { h ^= UInt32(key[at + 2]) << 16 }
-  if rest >= 2 { h ^= UInt32(key[at + 1]) << 8 }
-  if rest >= 1 { h = (h ^ UInt32(key[at])) &* m }
+  if count >= 4, let base {
+    // The last four bytes, of which those that are hashed already are shifted out: no jump depends on how many they are.
+    let last = UInt32(littleEndian: base.loadUnaligned(fromByteOffset: count - 4, as: UInt32.self))
+    let mixed = (h ^ last >> UInt32(32 - 8 * rest)) &* m
+    h = rest == 0 ? h : mixed
+  } else {
+    if rest >= 3 { h ^= UInt32(key[at + 2]) << 16 }
+    if rest >= 2 { h ^= UInt32(key[at + 1]) << 8 }
+    if rest >= 1 { h = (h ^ UInt32(key[at])) &* m }
+  }
   h ^= h >> 13
   h = h &* m
   return h ^ (h >> 15)
@@ -117,6 +124,12 @@ public struct LaneDealer: Sendable {
   /// The lane of every key; a null key is dealt as the empty key.
   public func lanes(of keys: Column, count rows: Int) -> [UInt16] {
     guard count > 1, case .string(let values) = keys.values else { return [UInt16](repeating: 0, count: rows) }
-    return (0..<rows).map { UInt16(lane(of: keys.isValid($0) ? values[$0] : .empty)) }
+    return [UInt16](unsafeUninitializedCapacity: rows) { lanes, filled in
+      values.withUnsafeBufferPointer { values in
+        for row in 0..<rows { lanes[row] = UInt16(truncatingIfNeeded: lane(of: values[row])) }
+      }
+      if let validity = keys.validity { for row in 0..<rows where !validity[row] { lanes[row] = UInt16(lane(of: .empty)) } }
+      filled = rows
+    }
   }
 }

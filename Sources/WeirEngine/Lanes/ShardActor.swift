@@ -23,6 +23,7 @@ actor ShardActor {
     for next in deals where !next.deal.range(number).isEmpty {
       state.consume(next, lane: number)
       state.advance(position: next.end, watermark: next.watermark)
+      guard next.hasArrivals else { continue }
       for block in next.blocks {
         arrivals.add(block)
         unflushed.add(block)

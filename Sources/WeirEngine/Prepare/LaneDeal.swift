@@ -137,7 +137,10 @@ final class DealtBlocks: Sendable {
   let columns: LaneColumns
   /// Number of each block's first row.
   private let firstRows: [Int]
+  /// Of some of the blocks: what lanes need not look at block by block otherwise. (An array's element is a copy, and this one's
+  /// are more than twenty references that all cores count.)
   let hasErrors: Bool
+  let hasArrivals: Bool
 
   /// One block for a lane that has all of it.
   convenience init(_ block: PreparedBlock, end: Int64, watermark: Int64) {
@@ -158,11 +161,13 @@ final class DealtBlocks: Sendable {
     precondition(blocks.count == 1 || deal.isArranged || count == 0, "the columns of several blocks lie apart")
     columns = deal.isArranged ? deal.arranged(blocks.map(\.columns)) : blocks[0].columns
     hasErrors = blocks.contains { !$0.errors.isEmpty }
+    hasArrivals = blocks.contains { $0.decoded.raw.details != nil }
   }
 
   /// The same, with no watermark below `floor`.
   init(_ other: DealtBlocks, floor: Int64) {
-    (blocks, end, watermark, deal, firstRows, hasErrors) = (other.blocks, other.end, other.watermark, other.deal, other.firstRows, other.hasErrors)
+    (blocks, end, watermark, deal, firstRows) = (other.blocks, other.end, other.watermark, other.deal, other.firstRows)
+    (hasErrors, hasArrivals) = (other.hasErrors, other.hasArrivals)
     var raised = other.columns
     for i in raised.watermark.indices { raised.watermark[i] = max(raised.watermark[i], floor) }
     columns = raised

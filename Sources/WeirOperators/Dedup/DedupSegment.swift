@@ -171,27 +171,30 @@ final class DedupSegment {
   }
 
   /// Drops what was first seen more than `within` below this watermark.
-  @inline(__always)
   func expire(watermark: Int64) {
-    guard let within else { return }
-    while head != tail, DedupIndex.isExpired(first: headMark, now: watermark, within: within) { dropHead() }
+    guard let within, head != tail else { return }
+    // In variables of its own: a property is written back for each id.
+    var (head, mark, rise) = (head, headMark, risesHead)
+    while DedupIndex.isExpired(first: mark, now: watermark, within: within) {
+      let chunk = Int(head) >> DedupSegment.chunkBits
+      head = (head &+ 1) & DedupSegment.placeMask
+      if head == tail || Int(head) >> DedupSegment.chunkBits != chunk { free(chunk) }
+      guard head != tail else {
+        // The next place begins a chunk that is not there; nothing live is in it.
+        (risesHead, risesTail) = (0, 0)
+        self.head = head
+        return
+      }
+      mark = mark &+ Int64(bitPattern: nextRise(&rise))
+    }
+    (self.head, headMark, risesHead) = (head, mark, rise)
   }
 
-  private func dropHead() {
-    let chunk = Int(head) >> DedupSegment.chunkBits
-    head = (head &+ 1) & DedupSegment.placeMask
-    if head == tail || Int(head) >> DedupSegment.chunkBits != chunk {
-      // The tail may go on in the same chunk: then it gets a new one.
-      spare?.deallocate()
-      spare = chunks[chunk]
-      chunks[chunk] = nil
-    }
-    guard head != tail else {
-      (risesHead, risesTail) = (0, 0)
-      // The next place begins a chunk that is not there; nothing live is in it.
-      return
-    }
-    headMark = headMark &+ Int64(bitPattern: nextRise(&risesHead))
+  /// The head is past the chunk. The tail may go on in it: then it gets a new one.
+  private func free(_ chunk: Int) {
+    spare?.deallocate()
+    spare = chunks[chunk]
+    chunks[chunk] = nil
   }
 
   @inline(__always)
