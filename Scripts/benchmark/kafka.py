@@ -20,26 +20,14 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 import common
 
-sys.path.insert(0, os.path.join(os.path.dirname(HERE), "endtoend"))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "oracle"))
+from murmur2 import murmur2
+
 MOCK = os.path.join(common.ROOT, ".build", "release", "weir-mock-kafka")
 PEERS = {"bytewax": ["bytewax[kafka]==0.21.1", "orjson"], "quix": ["quixstreams==3.28.1", "orjson"], "faust": ["faust-streaming==0.15.3", "cramjam", "orjson"]}
 TOPIC = "ads"
 USER = re.compile(rb'"user_id":"([^"]*)"')
 TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def murmur2(data):
-    mask, m = 0xFFFFFFFF, 0x5BD1E995
-    h = 0x9747B28C ^ len(data)
-    for i in range(0, len(data) // 4 * 4, 4):
-        k = int.from_bytes(data[i:i + 4], "little") * m & mask
-        k = (k ^ k >> 24) * m & mask
-        h = (h * m & mask) ^ k
-    rest = data[len(data) // 4 * 4:]
-    if rest:
-        h = ((h ^ int.from_bytes(rest, "little")) * m) & mask
-    h = (h ^ h >> 13) * m & mask
-    return h ^ h >> 15
 
 
 def cpu(pid):

@@ -13,6 +13,7 @@ import time
 
 import common
 import live
+from murmur2 import murmur2
 
 try:
     import confluent_kafka
@@ -108,21 +109,6 @@ class Producer:
         if os.environ.get("WEIR_TEST_KAFKA"):
             return []
         return [f"partition {p}: {n} bytes, more than the mock broker keeps" for p, n in self.bytes.items() if n > RETAINED]
-
-
-def murmur2(data):
-    """Kafka's, written from its description: an implementation that is not weir's."""
-    mask, m = 0xFFFFFFFF, 0x5BD1E995
-    h = 0x9747B28C ^ len(data)
-    for i in range(0, len(data) // 4 * 4, 4):
-        k = int.from_bytes(data[i:i + 4], "little") * m & mask
-        k = (k ^ k >> 24) * m & mask
-        h = (h * m & mask) ^ k
-    rest = data[len(data) // 4 * 4:]
-    if rest:
-        h = ((h ^ int.from_bytes(rest, "little")) * m) & mask
-    h = (h ^ h >> 13) * m & mask
-    return h ^ h >> 15
 
 
 def partition_of(key, partitions):

@@ -382,11 +382,8 @@ def background(suite):
 
 
 def main():
-    suite = common.Suite(
-        "capture", 600, __doc__, lambda a: a.add_argument("--only", help="one part: kills, same_rows, decided, grown, trimmed, background"))
-    parts = [kills, same_rows, decided, grown, trimmed, background]
-    only = suite.arguments.only
-    suite.run(*[p for p in parts if not only or p.__name__ == only])
+    suite = common.Suite("capture", 600, __doc__)
+    suite.run(kills, same_rows, decided, grown, trimmed, background)
 
 
 if __name__ == "__main__":

@@ -50,6 +50,7 @@ class Suite:
         arguments.add_argument("--weir", default=os.path.join(ROOT, ".build", "release", "weir"), help="the binary")
         arguments.add_argument("--seed", type=int, default=1)
         arguments.add_argument("--limit", type=int, default=limit, help="seconds after which the driver gives up")
+        arguments.add_argument("--only", help="some parts, by their functions' names, with commas")
         arguments.add_argument("--keep", action="store_true", help="keeps the files in .build/endtoend")
         if add:
             add(arguments)
@@ -101,8 +102,13 @@ class Suite:
                        f"{type(e).__name__}: {e} ({os.path.basename(where.filename)}:{where.lineno})")
 
     def run(self, *claims, together=1):
-        """Runs functions that make claims, so many at a time; an exception in one is a failed claim. Ends the program."""
-        waiting = list(reversed(claims))
+        """Runs functions that make claims (those of --only, if given), so many at a time; an exception in one is a failed claim.
+        Ends the program."""
+        names = [claim.__name__ for claim in claims]
+        only = self.arguments.only.split(",") if self.arguments.only else names
+        if strange := set(only) - set(names):
+            sys.exit(f"--only: there is no {', '.join(sorted(strange))}; there are: {', '.join(names)}")
+        waiting = [claim for claim in reversed(claims) if claim.__name__ in only]
 
         def work():
             while waiting:

@@ -476,10 +476,8 @@ def deployments(suite):
 
 
 def main():
-    suite = common.Suite("kafka", 1200, __doc__, lambda a: a.add_argument("--only", help="one part: one_worker, merged, several, …"))
-    parts = [several, probed, merged, away, restart, one_worker, deployments, silent, gap, deleted, refusals, large, pattern, idle]
-    only = suite.arguments.only
-    suite.run(*[p for p in parts if not only or p.__name__ == only], together=3)
+    suite = common.Suite("kafka", 1200, __doc__)
+    suite.run(several, probed, merged, away, restart, one_worker, deployments, silent, gap, deleted, refusals, large, pattern, idle, together=3)
 
 
 if __name__ == "__main__":

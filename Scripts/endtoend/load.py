@@ -266,10 +266,8 @@ def refusals(suite):
 
 
 def main():
-    suite = common.Suite("load", 400, __doc__, lambda a: a.add_argument("--only", help="one part: plans, hang, verified, planted, playback, refusals"))
-    parts = [plans, hang, verified, planted, playback, refusals]
-    only = suite.arguments.only
-    suite.run(*[p for p in parts if not only or p.__name__ == only])
+    suite = common.Suite("load", 400, __doc__)
+    suite.run(plans, hang, verified, planted, playback, refusals)
 
 
 if __name__ == "__main__":

@@ -64,19 +64,8 @@ class LiveFold(reference.Fold):
         super().keys()
         self.field_key, self.key = self.key, received
 
-    def dedup(self):
-        if not self.p.dedup_id:
-            return
-        at, within, seen = self.field(self.p.dedup_id), self.p.dedup_within, {}
-        for r in range(self.n):
-            if self.bucket[r] is not None or self.values[r][at] is None:
-                continue
-            identity = (self.shard[r], self.field_key[r], self.values[r][at])
-            first = seen.get(identity)
-            if identity in seen and (within < 0 or self.watermark[r] is None or self.watermark[r] - first <= within):
-                self.bucket[r] = "duplicate"
-            else:
-                seen[identity] = self.watermark[r]
+    def owner(self, r):
+        return (self.shard[r], self.field_key[r])
 
     def provenance(self, rows):
         there = super().provenance(rows)

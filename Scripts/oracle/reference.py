@@ -136,6 +136,10 @@ class Fold:
                     else:
                         self.reject(r, "check")
 
+    def owner(self, r):
+        """Whose ids a record's is told apart from."""
+        return (self.key[r],)
+
     def dedup(self):
         if not self.p.dedup_id:
             return
@@ -143,7 +147,7 @@ class Fold:
         for r in range(self.n):
             if self.bucket[r] is not None or self.values[r][at] is None:
                 continue
-            identity = (self.key[r], self.values[r][at])
+            identity = (*self.owner(r), self.values[r][at])
             first = seen.get(identity)
             # Seen before, and the watermark rose by no more than `within` since: a duplicate, which renews nothing.
             if identity in seen and (within < 0 or self.watermark[r] is None or self.watermark[r] - first <= within):

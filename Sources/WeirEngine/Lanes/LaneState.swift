@@ -37,9 +37,7 @@ final class LaneState {
   /// Everything of the shard before this is consumed.
   private(set) var position: Int64 = 0
 
-  private var savedBaseBytes = 0
-  private var savedDeltaBytes = 0
-  private var savedDeltas = 0
+  private var saved = SavedState(version: LaneState.formatVersion)
 
   /// - Parameter partial: shared with other lanes; nil: the lane's own.
   init(_ id: LaneID, generation: Int64, compiled: CompiledPlan, run: RunInfo, partial: SharedPartial? = nil) {
@@ -248,44 +246,27 @@ final class LaneState {
 
   // MARK: State blobs
 
-  /// A base snapshot when the deltas since the last one have outgrown it, else a delta. Open windows are written whole
-  /// in both: they are what an epoch changes most.
+  /// Open windows are written whole in base and delta: they are what an epoch changes most.
   private func save() -> (bytes: [UInt8], isBase: Bool) {
     dedup?.expire()
     let live = (dedup?.count ?? 0) + keyed.reduce(0) { $0 + ($1?.count ?? 0) }
     let unsaved = (dedup?.unsavedCount ?? 0) + keyed.reduce(0) { $0 + ($1?.unsavedCount ?? 0) }
-    let isBase = savedBaseBytes == 0 || unsaved * 2 >= live || savedDeltas >= 16 || savedDeltaBytes > savedBaseBytes
-    var out = ByteWriter()
-    // Ids are the most of it, 17 to 19 bytes each; an array that doubles would be half air.
-    out.reserve((isBase ? dedup?.count ?? 0 : dedup?.unsavedCount ?? 0) * 18 + 1 << 10)
-    out.write(LaneState.formatVersion)
-    out.write(UInt8(isBase ? 1 : 0))
-    out.write(floor)
-    out.write(UInt8(dedup == nil ? 0 : 1))
-    dedup?.save(base: isBase, into: &out)
-    for i in compiled.aggregates.indices {
-      windows[i]?.save(into: &out)
-      keyed[i]?.save(base: isBase, into: &out)
+    return saved.save(live: live, unsaved: unsaved) { isBase, out in
+      // Ids are the most of it, 17 to 19 bytes each; an array that doubles would be half air.
+      out.reserve((isBase ? dedup?.count ?? 0 : dedup?.unsavedCount ?? 0) * 18 + 1 << 10)
+      out.write(floor)
+      out.write(UInt8(dedup == nil ? 0 : 1))
+      dedup?.save(base: isBase, into: &out)
+      for i in compiled.aggregates.indices {
+        windows[i]?.save(into: &out)
+        keyed[i]?.save(base: isBase, into: &out)
+      }
     }
-    if isBase {
-      (savedBaseBytes, savedDeltaBytes, savedDeltas) = (out.bytes.count, 0, 0)
-    } else {
-      savedDeltaBytes += out.bytes.count
-      savedDeltas += 1
-    }
-    return (out.bytes, isBase)
   }
 
   /// Restores the lane as an entry left it: base first, then deltas in order.
   func restore(blobs: [[UInt8]], position: Int64, watermark: Int64) throws(WeirError) {
-    for (number, bytes) in blobs.enumerated() {
-      var reader = ByteReader(bytes[...], what: "state blob \(number) of lane \(id.text)")
-      let version = try reader.read(UInt8.self)
-      guard version == LaneState.formatVersion else {
-        throw reader.corrupt("its format version is \(version), this program reads \(LaneState.formatVersion)")
-      }
-      let isBase = try reader.read(UInt8.self) == 1
-      guard isBase == (number == 0) else { throw reader.corrupt("base and deltas are out of order") }
+    try saved.restore(blobs, of: "lane \(id.text)") { reader throws(WeirError) in
       floor = try reader.read(Int64.self)
       guard (try reader.read(UInt8.self) == 1) == (dedup != nil) else { throw reader.corrupt("it belongs to another plan") }
       try dedup?.restore(from: &reader)
@@ -293,10 +274,7 @@ final class LaneState {
         try windows[i]?.restore(from: &reader)
         try keyed[i]?.restore(from: &reader)
       }
-      guard reader.isAtEnd else { throw reader.corrupt("there are bytes behind its end") }
-      if isBase { savedBaseBytes = bytes.count } else { savedDeltaBytes += bytes.count }
     }
-    savedDeltas = max(0, blobs.count - 1)
     self.position = position
     self.watermark = watermark
   }

@@ -9,9 +9,7 @@ final class MergeLane {
   /// By aggregate number; nil: finished in the lanes.
   private let windows: [WindowStore?]
   private let keyed: [KeyedStore?]
-  private var savedBaseBytes = 0
-  private var savedDeltaBytes = 0
-  private var savedDeltas = 0
+  private var saved = SavedState(version: MergeLane.formatVersion)
 
   init(_ compiled: CompiledPlan) {
     self.compiled = compiled
@@ -56,37 +54,20 @@ final class MergeLane {
   func save() -> (bytes: [UInt8], isBase: Bool) {
     let live = keyed.reduce(0) { $0 + ($1?.count ?? 0) }
     let unsaved = keyed.reduce(0) { $0 + ($1?.unsavedCount ?? 0) }
-    let isBase = savedBaseBytes == 0 || unsaved * 2 >= live || savedDeltas >= 16 || savedDeltaBytes > savedBaseBytes
-    var out = ByteWriter()
-    out.write(MergeLane.formatVersion)
-    out.write(UInt8(isBase ? 1 : 0))
-    for i in compiled.aggregates.indices {
-      windows[i]?.save(into: &out)
-      keyed[i]?.save(base: isBase, into: &out)
+    return saved.save(live: live, unsaved: unsaved) { isBase, out in
+      for i in compiled.aggregates.indices {
+        windows[i]?.save(into: &out)
+        keyed[i]?.save(base: isBase, into: &out)
+      }
     }
-    if isBase {
-      (savedBaseBytes, savedDeltaBytes, savedDeltas) = (out.bytes.count, 0, 0)
-    } else {
-      savedDeltaBytes += out.bytes.count
-      savedDeltas += 1
-    }
-    return (out.bytes, isBase)
   }
 
   func restore(blobs: [[UInt8]]) throws(WeirError) {
-    for (number, bytes) in blobs.enumerated() {
-      var reader = ByteReader(bytes[...], what: "state blob \(number) of the merge lane")
-      let version = try reader.read(UInt8.self)
-      guard version == MergeLane.formatVersion else { throw reader.corrupt("its format version is \(version)") }
-      let isBase = try reader.read(UInt8.self) == 1
-      guard isBase == (number == 0) else { throw reader.corrupt("base and deltas are out of order") }
+    try saved.restore(blobs, of: "the merge lane") { reader throws(WeirError) in
       for i in compiled.aggregates.indices {
         try windows[i]?.restore(from: &reader)
         try keyed[i]?.restore(from: &reader)
       }
-      guard reader.isAtEnd else { throw reader.corrupt("there are bytes behind its end") }
-      if isBase { savedBaseBytes = bytes.count } else { savedDeltaBytes += bytes.count }
     }
-    savedDeltas = max(0, blobs.count - 1)
   }
 }
