@@ -15,6 +15,8 @@ final class FakeTopic: Sendable {
   let followed = Mutex<[String: Int64]>([:])
   /// Questions to the source that are to fail before one is answered.
   let questionsLost = Mutex(0)
+  /// The same of those for the shards that there are: a worker's first.
+  let firstQuestionsLost = Mutex(0)
   let stream = "t"
 
   init(shards count: Int) {
@@ -90,7 +92,8 @@ final class FakeGroup: ShardGroup {
   func isCaughtUp(_ shard: String) -> Bool { state.withLock { $0.readers[shard] }?.isCaughtUp ?? false }
 
   func shards() async throws -> [SourceShard] {
-    topic.shards.withLock { $0.keys.sorted() }.map {
+    try FakeGroup.ask(topic.firstQuestionsLost)
+    return topic.shards.withLock { $0.keys.sorted() }.map {
       SourceShard(name: $0, stream: topic.stream, number: Int($0.split(separator: "/")[1])!)
     }
   }
@@ -109,12 +112,16 @@ final class FakeGroup: ShardGroup {
     }
   }
 
-  func bounds(of shards: [String]) async throws -> [String: ShardBounds] {
-    let isLost = topic.questionsLost.withLock { left in
+  private static func ask(_ lost: borrowing Mutex<Int>) throws {
+    let isLost = lost.withLock { left in
       defer { left = max(0, left - 1) }
       return left > 0
     }
     if isLost { throw WeirError("kafka", "the source does not answer", isRetriable: true, fatalTo: .operation) }
+  }
+
+  func bounds(of shards: [String]) async throws -> [String: ShardBounds] {
+    try FakeGroup.ask(topic.questionsLost)
     return topic.shards.withLock { all in
       Dictionary(uniqueKeysWithValues: shards.map { ($0, ShardBounds(low: all[$0]?.low ?? 0, high: all[$0]?.high ?? 0)) })
     }

@@ -7,6 +7,8 @@ import WeirProtocol
 public struct LiveWorker: Sendable {
   /// Sessions in a row that may end fenced, or in doubt, without a commit of their own.
   static let vainSessionsMax = 5
+  /// Attempts to begin the first session with a source that does not answer.
+  static let firstAttemptsMax = 3
   private static let restNanoseconds: Int64 = 500_000_000
   /// Errors that end a session and not the worker: it goes on from the ledger with a new member of the group.
   private static let passing: Set<String> = ["fenced", "unknown", "out_of_range", "group_silent", "handover_late"]
@@ -44,18 +46,20 @@ public struct LiveWorker: Sendable {
     let counts = LiveCounts()
     let worker = String(environment.random.next(), radix: 16)
     var vain = 0
-    var isFirst = true
+    /// Sessions that the source did not let begin, before there was one; nil: there was.
+    var unanswered: Int? = 0
     var entries: Int64 = 0
     var last: LedgerFold?
     while true {
       var session: LiveSession?
       do {
         let opened = try await open(counts, worker)
-        (session, isFirst) = (opened, false)
+        (session, unanswered) = (opened, nil)
         last = await opened.ledger.fold
         let own = try await opened.run(isInterrupted: isInterrupted)
         return try await end(opened, counts, entries + own)
-      } catch let error as WeirError where ends(error, isFirst: isFirst) != .worker {
+      } catch let error as WeirError where ends(error, unanswered) != .worker {
+        unanswered = unanswered.map { $0 + 1 }
         let own = await session?.committer.entries ?? 0
         let before = last?.number ?? 0
         entries += own
@@ -78,14 +82,16 @@ public struct LiveWorker: Sendable {
   private enum Ended { case session, worker }
 
   /// Errors that end a session and not the worker: it goes on from the ledger with a new member of the group. Beside those that say
-  /// so, a source that does not answer; but not before there was one.
+  /// so, a source that does not answer. Before there was a session it has some attempts: a worker that sleeps or starves while it asks
+  /// for the first time says nothing against the source; but a wrong address must be told some time.
   ///
   /// Once the worker was asked to end, whatever passes by itself is no failure: what it could not commit is read again by whoever
   /// takes its lanes, from the ledger's positions.
-  private func ends(_ error: WeirError, isFirst: Bool) -> Ended {
+  private func ends(_ error: WeirError, _ unanswered: Int?) -> Ended {
     if isInterrupted(), error.isRetriable { return .session }
     if LiveWorker.passing.contains(error.code) { return .session }
-    return LiveWorker.isSourceAway(error) && !isFirst ? .session : .worker
+    guard LiveWorker.isSourceAway(error) else { return .worker }
+    return (unanswered ?? 0) + 1 < LiveWorker.firstAttemptsMax ? .session : .worker
   }
 
   /// Errors that say nothing against this worker, however often they come.
