@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Trouble of every kind gets a clear message and exit code 1 or 2, loses nothing, and a normal run afterwards gives equal tables."""
+import contextlib
 import json
 import os
 import shutil
@@ -70,6 +71,33 @@ def full_disk(suite):
                 faults += resumed
                 suite.claim(f"{what} on a disk that is full after {share:.0%}: says so, and goes on when there is space", faults)
             job.clear()
+
+
+def full_beside_pipe(suite):
+    """A full disk ends a run that waits for a pipe which stays open and gives nothing more."""
+    capture, epoch = common.synthetic(), 4 << 20
+    job = common.Job(suite, suite.path("full-pipe"), "synthetic", capture, 3, epoch)
+    with common.tmpfs(job.lake, 64 << 10) as mounted:
+        if not mounted:
+            return suite.note("skipped: no right to mount a tmpfs here, so no full disk")
+        command = job.command(captures=["-"])
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        faults = []
+        try:
+            with contextlib.suppress(BrokenPipeError):
+                # One epoch, and blocks enough for its end to be handed on; then the reader waits.
+                process.stdin.buffer.write(common.uncompressed(capture)[:epoch + (3 << 20)])
+                process.stdin.buffer.flush()
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            faults.append("not ended 60 s after the last byte")
+            process.kill()
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+        said = process.stderr.read()
+        suite.claim("lake on a full disk, and a pipe that stays open: says so and ends",
+                    faults + ([] if "no space left" in said else [f"it said: {said[-300:]}"]))
+    job.clear()
 
 
 def read_only(suite):
@@ -415,5 +443,5 @@ def unmount_leftovers():
 
 unmount_leftovers()
 common.Suite("trouble", 600, __doc__).run(
-    undisturbed, full_disk, read_only, keep_open, other_capture, grown, other_lanes, changed_pipeline, other_ledger, lost_store,
+    undisturbed, full_disk, full_beside_pipe, read_only, keep_open, other_capture, grown, other_lanes, changed_pipeline, other_ledger, lost_store,
     two_workers, bad_input, bad_pipeline, command_lines, what_is_shown, read_beside_a_worker)

@@ -124,8 +124,8 @@ class Fold:
 
     def checks(self):
         rows = [r for r in range(self.n) if self.bucket[r] is None]
-        evaluator = self.evaluator(rows) if self.p.checks and rows else None
-        for name, that, otherwise in self.p.checks:
+        evaluator = self.evaluator(rows) if self.p.checks else None
+        for name, that, otherwise in self.p.checks if rows else []:
             passes, errors = evaluator.mask(that)
             for i, r in enumerate(rows):
                 if self.bucket[r] is None and (i in errors or passes[i] is False):

@@ -153,6 +153,6 @@ public enum SourceEvent: Sendable {
 public protocol RecordSource: Sendable {
   /// The next event; waits for one. Called by one task at a time.
   func next() async throws -> SourceEvent
-  /// Stops reading and frees what is held.
+  /// Stops reading and frees what is held. A wait for the next event that may have no end ends, with an error.
   func close() async
 }

@@ -77,6 +77,7 @@ public final class CaptureSource: RecordSource {
   public func next() async throws -> SourceEvent {
     let result = await withCheckedContinuation { continuation in
       let ready: Result<SourceEvent, any Error>? = state.withLock { guarded in
+        if guarded.queue.isClosed { return .failure(CaptureSource.closed) }
         if guarded.queue.events.isEmpty {
           guarded.queue.waiter = continuation
           return nil
@@ -136,8 +137,16 @@ public final class CaptureSource: RecordSource {
     }
   }
 
+  /// Ends a wait for the next event too: a pipe may stay open, and give nothing, for ever.
   public func close() async {
-    state.withLock { $0.queue.isClosed = true }
+    let waiter = state.withLock { guarded in
+      defer { guarded.queue.waiter = nil }
+      guarded.queue.isClosed = true
+      return guarded.queue.waiter
+    }
+    waiter?.resume(returning: .failure(CaptureSource.closed))
     thread.stop()
   }
+
+  private static let closed = WeirError("internal", "the capture was closed while somebody read it", isSafeToRepeat: true)
 }

@@ -116,6 +116,8 @@ final class ReplaySession: Sendable {
           for try await result in group { end = result ?? end }
         } catch {
           isDone.raise()
+          // The reader may wait for a pipe that gives nothing more.
+          await source.close()
           await work.finish()
           await batches.finish()
           await encoded.finish()
