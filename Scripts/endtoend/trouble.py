@@ -370,6 +370,29 @@ def command_lines(suite):
         suite.claim(f"{claim}: what happened, where, and what to do", faults)
 
 
+def unset_variables(suite):
+    """A variable of the environment that is not set stops only those who use it, with its place in the file."""
+    def live(spec):
+        spec["source"] = {"kafka": {"brokers": {"env": "WEIR_UNSET_BROKERS"}, "topic": "ads", "group": "g",
+                                    "sasl": {"mechanism": "PLAIN", "user": {"env": "WEIR_UNSET_USER"}, "password": {"env": "WEIR_UNSET_PASSWORD"}}}}
+
+    job = base.make(suite, "unset", live)
+    place = ["--lake", job.lake, "--store", job.store]
+    for name, arguments, words, absent in [
+            ("weir run", ["run", job.pipeline, *place], ["sasl.password", "WEIR_UNSET_PASSWORD", "source.kafka.brokers"], None),
+            ("weir run --brokers", ["run", job.pipeline, "--brokers", "127.0.0.1:9", *place], ["sasl.user", "WEIR_UNSET_USER"], "WEIR_UNSET_BROKERS"),
+            ("weir capture", ["capture", job.pipeline, "--out", suite.path("unset-capture")], ["source.kafka.brokers", "WEIR_UNSET_BROKERS"], None),
+            # Neither connects: they are stopped by what they miss themselves.
+            ("weir ledger verify", ["ledger", "verify", job.pipeline, "--lake", job.lake], ["there is no ledger"], "WEIR_UNSET"),
+            ("weir replay", ["replay", job.pipeline, "--capture", "nowhere", *place], ["nowhere", "weir capture"], "WEIR_UNSET")]:
+        run = common.Result([suite.weir, *arguments])
+        faults = said(run, 2, *words) + ([f"{absent} is told: {run.talk}"] if absent and absent in run.err else [])
+        suite.claim(f"variables that are not set, {name}: those that it uses are named, others are not", faults)
+    run = common.Result([suite.weir, "check", job.pipeline])
+    faults = [] if run.code == 0 and run.err.count("warning: source.kafka") == 3 else [f"{run.code}: {run.talk}"]
+    suite.claim("weir check tells variables that are not set as warnings", faults)
+
+
 def what_is_shown(suite):
     """Null keys can be asked for and are told from empty texts; positions are the source's; reasons name their expression."""
     import csv
@@ -444,4 +467,4 @@ def unmount_leftovers():
 unmount_leftovers()
 common.Suite("trouble", 600, __doc__).run(
     undisturbed, full_disk, full_beside_pipe, read_only, keep_open, other_capture, grown, other_lanes, changed_pipeline, other_ledger, lost_store,
-    two_workers, bad_input, bad_pipeline, command_lines, what_is_shown, read_beside_a_worker)
+    two_workers, bad_input, bad_pipeline, command_lines, unset_variables, what_is_shown, read_beside_a_worker)

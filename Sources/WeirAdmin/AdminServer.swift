@@ -1,3 +1,4 @@
+import Foundation
 import HTTPTypes
 import HummingbirdCore
 import Logging
@@ -32,7 +33,8 @@ public actor AdminServer: AdminHost {
       for try await number in ports { return number }
       throw AdminServer.refused(address, "it was stopped")
     } catch {
-      throw AdminServer.refused(address, "\(error)")
+      // NIO's own text names its function's parameters.
+      throw AdminServer.refused(address, (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)")
     }
   }
 

@@ -135,7 +135,7 @@ enum KafkaErrorKind {
 
   var advice: String? {
     switch self {
-    case .passing: "The client tries again by itself. If it stays so: are the brokers in reach, and their names resolved here?"
+    case .passing: "Are the brokers in reach at these addresses, their names resolved here, and do tls and sasl fit? The client's own lines above say more."
     case .refused: "Check user, password, certificates and the rights of this user on topic and group."
     case .missing: "Check the topic's name; make the topic, or take it out of the pipeline."
     case .finished: "Another client uses the same group.instance.id or was started in this one's place. Start this worker again."

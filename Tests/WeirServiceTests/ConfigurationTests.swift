@@ -170,6 +170,11 @@ struct ConfigurationTests {
     #expect(LedgerCommands.line(both.sealed(on: fold)).hasPrefix("1  to byte 4096  watermark"))
     let merge = EntryDraft(commitID: "d", worker: "w", planHash: "h", lanes: [commit(.merge, 1)])
     #expect(LedgerCommands.line(merge.sealed(on: fold)).hasPrefix("1  watermark"))
+    let topic = (0..<6).map { LaneID(shard: "ads/\($0)") }
+    let live = Genesis(ledgerID: "l", runID: "r", stream: "ads", plan: .null, planHash: "h", lanes: topic + [.merge])
+    let draft = EntryDraft(commitID: "d", worker: "w", planHash: "h", lanes: topic.enumerated().map { commit($1, Int64(10 + $0)) })
+    let line = try LedgerCommands.line(draft.sealed(on: LedgerFold(genesis: live.sealed(commitID: "c", worker: "w"))))
+    #expect(line.hasPrefix("1  ads/0 to 10, ads/1 to 11, ads/2 to 12, ads/3 to 13 and 2 more  watermark"), "\(line)")
   }
 }
 

@@ -69,7 +69,6 @@ struct KafkaConfigurationTests {
       ("group: g", "group: g, partitioner: murmur", "bad_value", "murmur2"),
       ("group: g", "group: g, sasl: {mechanism: PLAIN, user: {env: U}, password: secret}", "bad_value", nil),
       ("group: g", "group: g, tls: {certificate: c.pem}", "missing_key", nil),
-      ("\"h:9092\"", "{env: WEIR_TEST_NOT_SET}", "no_variable", nil),
     ]
     for item in cases {
       let section = KafkaConfigurationTests.kafka.replacingOccurrences(of: item.from, with: item.to)
@@ -78,6 +77,19 @@ struct KafkaConfigurationTests {
       #expect(found.first?.suggestion == item.suggestion, "\(item.to): \(found.map(\.text))")
       #expect(found.first.map { $0.line == 2 } ?? false)
     }
+  }
+
+  @Test func aVariableThatIsNotSetStopsOnlyWhoUsesIt() throws {
+    let section = """
+      kafka: {brokers: {env: WEIR_TEST_NOT_SET}, topic: ads, group: g, sasl: {mechanism: PLAIN, user: {env: WEIR_TEST_UNSET_USER}, password: {file: p}}}
+      """
+    let pipeline = try loadPipeline(yaml: KafkaConfigurationTests.yaml(section), file: "p.yaml")
+    #expect(pipeline.unset.map(\.setting) == ["source.kafka.brokers", "source.kafka.sasl.user"])
+    #expect(pipeline.unset.allSatisfy { $0.line == 2 && $0.column > 1 })
+    try pipeline.requireVariables { !$0.hasPrefix("source.") }
+    let error = #expect(throws: ConfigurationError.self) { try pipeline.requireVariables { $0 != "source.kafka.brokers" } }
+    #expect(error?.diagnostics.map(\.code) == ["no_variable"])
+    #expect(error?.description.contains("source.kafka.sasl.user: the environment variable WEIR_TEST_UNSET_USER is not set") == true)
   }
 
   @Test func aValueOfTheEnvironmentIsInNoMessage() {

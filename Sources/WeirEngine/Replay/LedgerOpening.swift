@@ -49,7 +49,7 @@ enum LedgerOpening {
     guard let ledger = try await existing(plan, environment) else {
       throw WeirError(
         "config", "there is no ledger \(LedgerLayout(pipeline: plan.pipeline).prefix) in this lake",
-        advice: "Run `weir replay` first, or name the lake with --lake.")
+        advice: "Run `weir run` or `weir replay` first, or name the lake with --lake.")
     }
     return ledger
   }

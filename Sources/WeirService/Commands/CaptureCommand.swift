@@ -80,6 +80,9 @@ public enum CaptureCommand {
       guard let kafka = pipeline.plan.source.kafka else {
         throw WeirError("config", "\(file) has no live source to capture", advice: "Give it source: {kafka: …}, or name --brokers and --topic.")
       }
+      // It joins no group, under no name.
+      let unused: Set = ["source.kafka.instance", options.brokers == nil ? "" : "source.kafka.brokers"]
+      try pipeline.requireVariables { $0.hasPrefix("source.kafka.") && !unused.contains($0) }
       spec = kafka
       if !options.topics.isEmpty { spec.topics = options.topics.sorted() }
     } else {

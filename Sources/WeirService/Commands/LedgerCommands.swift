@@ -26,7 +26,7 @@ public enum LedgerCommands {
   }
 
   static func noLedger(_ prefix: String) -> WeirError {
-    WeirError("config", "there is no ledger \(prefix) in this lake", advice: "Run `weir replay` first, or name the lake with --lake.")
+    WeirError("config", "there is no ledger \(prefix) in this lake", advice: "Run `weir run` or `weir replay` first, or name the lake with --lake.")
   }
 
   static func line(_ entry: LedgerEntry) -> String {
@@ -36,8 +36,6 @@ public enum LedgerCommands {
     var counts = BucketCounts()
     for lane in entry.lanes { counts += lane.counts }
     let files = entry.tables.reduce(0) { $0 + $1.files.count }
-    // The merge lane's position is a number of entries, not of bytes.
-    let position = entry.lanes.first { $0.lane != .merge }.map { "to byte \($0.to.text)  " } ?? ""
     let decisions = entry.lanes.flatMap(\.decisions).map { decision in
       switch decision {
       case .endOfInput: "end of input"
@@ -50,8 +48,21 @@ public enum LedgerCommands {
       case .partitioner(let stream, let rules): "keys of \(stream) lie by \(rules.map(\.rawValue).joined(separator: " or "))"
       }
     }
-    return "\(entry.number)  \(position)watermark \(watermark(entry.mergedWatermark))  in \(counts.input) = \(counts.accepted) accepted + \(counts.duplicate) duplicate + \(counts.filtered) filtered + \(counts.quarantined) quarantined  \(files) files"
+    return "\(entry.number)  \(position(entry))watermark \(watermark(entry.mergedWatermark))  in \(counts.input) = \(counts.accepted) accepted + \(counts.duplicate) duplicate + \(counts.filtered) filtered + \(counts.quarantined) quarantined  \(files) files"
       + (decisions.isEmpty ? "" : "  [\(decisions.joined(separator: "; "))]")
+  }
+
+  /// Lanes of a topic that a line names; the entry has all of them (`--json`).
+  private static let lanesToldMax = 4
+
+  /// Up to where an entry's lanes are: a byte of a plain capture, which its lanes share, or positions of a topic's partitions. The
+  /// merge lane's is a number of entries.
+  private static func position(_ entry: LedgerEntry) -> String {
+    let lanes = entry.lanes.filter { $0.lane != .merge }
+    guard let first = lanes.first else { return "" }
+    guard first.lane.shard.contains("/") else { return "to byte \(first.to.text)  " }
+    let told = lanes.prefix(lanesToldMax).map { "\($0.lane.text) to \($0.to.text)" }.joined(separator: ", ")
+    return told + (lanes.count > lanesToldMax ? " and \(lanes.count - lanesToldMax) more  " : "  ")
   }
 
   private static func watermark(_ w: Int64) -> String {

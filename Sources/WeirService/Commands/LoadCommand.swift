@@ -60,7 +60,9 @@ public enum LoadCommand {
     if let path = options.html { try write("", to: path) }
     let clock = SystemClock()
     let consumer: KafkaConsumer
-    do { consumer = try KafkaConsumer(target.consumer) } catch { throw error.weirError }
+    // Why brokers do not answer is told once: the producer would say the same.
+    let observer = KafkaObserver(log: { level, facility, text in if level <= 4 { console.talk("kafka \(facility): \(text)") } })
+    do { consumer = try KafkaConsumer(target.consumer, observer: observer) } catch { throw error.weirError }
     let producer: KafkaProducer
     do { producer = try KafkaProducer(target.producer) } catch {
       await consumer.close()
@@ -97,6 +99,9 @@ public enum LoadCommand {
   private static func target(_ options: LoadOptions, _ pipeline: LoadedPipeline?) throws -> Target {
     if let pipeline, pipeline.plan.source.kafka == nil {
       throw WeirError("config", "\(pipeline.file) has no live source", advice: "--verify takes the pipeline that `weir run` runs.")
+    }
+    try pipeline?.requireVariables {
+      $0.hasPrefix("source.kafka.") && $0 != "source.kafka.instance" && ($0 != "source.kafka.brokers" || options.brokers == nil)
     }
     var spec = pipeline?.plan.source.kafka ?? KafkaSourceSpec(topics: [])
     if let topic = options.topic { spec.topics = [topic] }

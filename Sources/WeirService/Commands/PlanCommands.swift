@@ -6,7 +6,7 @@ public enum PlanCommands {
   public static func check(_ file: String, json: Bool, console: Console) -> Int32 {
     do {
       let pipeline = try loadPipeline(file: file)
-      for warning in pipeline.warnings { show(warning, json, console) }
+      for warning in pipeline.warnings + pipeline.unset.map({ $0.diagnostic(.warning) }) { show(warning, json, console) }
       if !json { console.data("\(file): the pipeline \(pipeline.plan.pipeline) is right") }
       return 0
     } catch {

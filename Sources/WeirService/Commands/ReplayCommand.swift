@@ -41,10 +41,14 @@ public enum ReplayCommand {
   public static func run(_ options: ReplayOptions, console: Console) async throws -> Int32 {
     let pipeline = try loadPipeline(file: options.pipeline)
     for warning in pipeline.warnings { console.talk(warning.text) }
+    try pipeline.requireVariables { $0 == "record.registry.url" || options.decisions == nil && isForTopics($0, pipeline.plan) }
     if options.captures.contains(where: LiveCapture.isOne) {
       return try await RecordedReplay.run(options, pipeline, console: console)
     }
     guard pipeline.plan.source.kafka == nil else {
+      if let path = options.captures.first, access(path, F_OK) != 0 {
+        throw WeirError("config", "--capture \(path): \(Paths.whyUnreadable(path))", advice: "Name the directory that `weir capture --out` wrote.")
+      }
       throw WeirError(
         "config", "\(options.pipeline) reads Kafka, and \(options.captures.first ?? "the capture") is no capture of a live stream",
         advice: "Run it with `weir run`, name the directory that `weir capture` wrote, or give it source: {capture: …} to replay NDJSON.")
@@ -85,6 +89,12 @@ public enum ReplayCommand {
     let (end, progress, fold) = try await worker.run()
     report.end(end, progress, fold, latency: meter?.summary)
     return end == .interrupted ? interrupt.exitCode : 0
+  }
+
+  /// Whether a setting is used to publish to the plan's topics: theirs, and where they name no brokers, the source's.
+  private static func isForTopics(_ setting: String, _ plan: Plan) -> Bool {
+    guard let sinks = plan.sinks else { return false }
+    return setting.hasPrefix("sinks.") || sinks.brokers == nil && setting.hasPrefix("source.kafka.") && setting != "source.kafka.instance"
   }
 
   /// What a replay works on.

@@ -62,6 +62,7 @@ public enum RunCommand {
       throw WeirError(
         "config", "\(options.pipeline) has no live source", advice: "Give it source: {kafka: …}, or use `weir replay` for captures.")
     }
+    try pipeline.requireVariables { $0 != "source.kafka.brokers" || options.brokers == nil }
     let address = try (options.admin ?? pipeline.plan.admin?.listen).map { text throws(WeirError) in try AdminAddress(text) }
     let clock = SystemClock()
     let watch = WorkerWatch(pipeline.plan, meter: LiveMeter(clock: clock), clock: clock)

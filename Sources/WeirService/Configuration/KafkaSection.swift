@@ -191,7 +191,11 @@ extension PipelineLoader {
     }
     let members = reader.mapping(node, what, keys: ["env", "file"])
     if members.count > 1 { reader.report("\(what): either env or file", "bad_value", at: node) }
-    if let name = members["env"].flatMap({ reader.string($0, "\(what).env") }) { return .environment(name) }
+    if let variable = members["env"], let name = reader.string(variable, "\(what).env") {
+      // Its value is read where it is used, and kept nowhere.
+      _ = reader.variable(name, what, at: variable)
+      return .environment(name)
+    }
     if let path = members["file"].flatMap({ reader.string($0, "\(what).file") }) { return .file(Paths.resolve(path, in: directory)) }
     if members.isEmpty { reader.report("\(what) needs env or file", "missing_key", at: node) }
     return nil
@@ -207,10 +211,6 @@ extension PipelineLoader {
     guard node.mapping != nil else { return reader.string(node, what) }
     let members = reader.mapping(node, what, keys: ["env"])
     guard let variable = reader.required(members, "env", of: what, at: node), let name = reader.string(variable, "\(what).env") else { return nil }
-    guard let value = Paths.environment(name), !value.isEmpty else {
-      reader.report("\(what): the environment variable \(name) is not set", "no_variable", at: variable)
-      return nil
-    }
-    return value
+    return reader.variable(name, what, at: variable)
   }
 }

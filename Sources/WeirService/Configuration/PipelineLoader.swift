@@ -11,6 +11,31 @@ public struct LoadedPipeline: Sendable {
   public var directory: String
   public var lookups: [LookupTable]
   public var warnings: [Diagnostic]
+  /// Settings that name a variable of the environment which is not set. Only who uses them is stopped by that: a table can be read,
+  /// and a ledger verified, where no password is.
+  public var unset: [UnsetVariable] = []
+
+  /// - Parameter needed: whether a setting, such as `source.kafka.brokers`, is going to be used.
+  func requireVariables(_ needed: (String) -> Bool) throws(ConfigurationError) {
+    let missing = unset.filter { needed($0.setting) }
+    if !missing.isEmpty { throw ConfigurationError(diagnostics: missing.map { $0.diagnostic(.error) }) }
+  }
+}
+
+/// A setting `{env: NAME}` whose variable is not set.
+public struct UnsetVariable: Sendable {
+  public var setting: String
+  public var name: String
+  public var file: String
+  /// 1-based.
+  public var line: Int
+  public var column: Int
+
+  public func diagnostic(_ severity: Diagnostic.Severity) -> Diagnostic {
+    Diagnostic(
+      severity: severity, code: "no_variable", message: "\(setting): the environment variable \(name) is not set; set it where the pipeline runs",
+      suggestion: nil, file: file, line: line, column: column)
+  }
 }
 
 /// Reads and checks a pipeline file. Every problem is found at once, each with file, line, column, reason and, where there is
@@ -54,7 +79,7 @@ final class PipelineLoader {
     let errors = reader.diagnostics.filter { $0.severity == .error }
     guard errors.isEmpty, let plan else { throw ConfigurationError(diagnostics: reader.diagnostics) }
     return LoadedPipeline(
-      plan: plan, file: reader.file, directory: directory, lookups: tables, warnings: reader.diagnostics)
+      plan: plan, file: reader.file, directory: directory, lookups: tables, warnings: reader.diagnostics, unset: reader.unset)
   }
 
   private func plan(_ yaml: String) -> Plan? {

@@ -7,6 +7,7 @@ import Yams
 final class YAMLReader {
   let file: String
   private(set) var diagnostics: [Diagnostic] = []
+  private(set) var unset: [UnsetVariable] = []
 
   init(file: String) { self.file = file }
 
@@ -28,6 +29,13 @@ final class YAMLReader {
       Diagnostic(
         severity: severity, code: code, message: message, suggestion: suggestion, file: file, line: mark?.line ?? 1,
         column: column))
+  }
+
+  /// The value of a variable of the environment; one that is not set, or empty, is remembered.
+  func variable(_ name: String, _ what: String, at node: Node) -> String? {
+    if let value = Paths.environment(name), !value.isEmpty { return value }
+    unset.append(UnsetVariable(setting: what, name: name, file: file, line: node.mark?.line ?? 1, column: node.mark?.column ?? 1))
+    return nil
   }
 
   func report(_ error: ExpressionError, at node: Node, in what: String) {

@@ -111,7 +111,8 @@ enum Explain {
     if !plan.checks.isEmpty { step("checks: \(plan.checks.map(\.name).joined(separator: ", "))  ─► quarantine/\(plan.source.stream)") }
     if let dedup = plan.dedup {
       let within = dedup.withinMicroseconds.map { " within \($0 / 1000) ms" } ?? ""
-      step("dedup by key and \(plan.record.fields[dedup.id].name)\(within)  ─► duplicates are counted")
+      let key = plan.record.key == nil ? plan.source.kafka == nil ? "" : "partition and " : "key and "
+      step("dedup by \(key)\(plan.record.fields[dedup.id].name)\(within)  ─► duplicates are counted")
     }
     if !plan.lookups.isEmpty { step("lookups: \(plan.lookups.map(\.name).joined(separator: ", "))") }
     step("cut ─► files and lane state ─► ledger entry ─► Delta tables, state table")
