@@ -33,7 +33,7 @@ public struct UnsetVariable: Sendable {
 
   public func diagnostic(_ severity: Diagnostic.Severity) -> Diagnostic {
     Diagnostic(
-      severity: severity, code: "no_variable", message: "\(setting): the environment variable \(name) is not set; set it where the pipeline runs",
+      severity: severity, code: "no_variable", message: "\(setting): the environment variable \(name) is not set, or empty; set it where the pipeline runs",
       suggestion: nil, file: file, line: line, column: column)
   }
 }
