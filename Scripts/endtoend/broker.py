@@ -26,6 +26,10 @@ DELAY = 100                 # ms, of each answer: see weir-mock-kafka --help
 MOCK = os.path.join(common.ROOT, ".build", "release", "weir-mock-kafka")
 
 
+class Ended(RuntimeError):
+    """The broker ended by itself: the run shows nothing."""
+
+
 class Broker:
     """A running broker with some topics."""
 
@@ -55,7 +59,7 @@ class Broker:
     def check(self):
         """An error if the broker has ended: the run shows nothing then."""
         if self.process and self.process.poll() is not None:
-            raise RuntimeError(f"the test broker ended by itself with {self.process.returncode}")
+            raise Ended(f"the test broker ended by itself with {self.process.returncode}")
 
     def close(self):
         if self.process:

@@ -18,6 +18,7 @@ RATE, RATE_QUICK = 5_000, 1_200     # events a second
 TICK = 0.5
 PATIENCE = 60               # seconds of events that wait for a commit, behind which nobody is disturbed before some were committed
 WORKERS_MAX = 4
+ATTEMPTS = 3
 PARTITIONS = 12
 TOPIC = f"chaos-{os.getpid()}"
 
@@ -108,25 +109,41 @@ def disturb(fleet, job, events):
 
 def chaos(suite):
     """After chaos: each event once in bronze, silver, gold, quarantine and state, the ledger's sums right"""
+    for attempt in range(ATTEMPTS):
+        try:
+            return once(suite, suite.path(f"job-{attempt}"))
+        except broker.Ended as e:
+            # An assertion of librdkafka's mock fails now and then, see below: that says nothing about workers.
+            suite.note(f"{e}: shows nothing, once more with other disturbances")
+    suite.claim(chaos.__doc__, [f"the test broker ended by itself in each of {ATTEMPTS} attempts"])
+
+
+def once(suite, path):
     seconds, rate = (SECONDS_QUICK, RATE_QUICK) if suite.quick else (SECONDS, RATE)
     with Broker({TOPIC: PARTITIONS}) as b:
         # The mock broker aborts when a member asks to join once more while it owes it the answer to the first time. Clients do so behind
         # the rebalance time-out (twice `handover`), so it is longer here than the mock keeps anybody waiting.
         change = kafka.live(TOPIC, options={}, handover="20s", silence="40s")
-        job = common.Job(suite, suite.path("job"), "synthetic", [], change=change)
+        job = common.Job(suite, path, "synthetic", [], change=change)
         stream = kafka.Stream(suite, job, b.address, TOPIC, seconds * rate, even=True)
         stream.producer = broker.Producer(b.address, **{"compression.type": "zstd", "linger.ms": 1000})
         stream.send(rate)
         began = time.monotonic()
         fleet, events = Fleet(suite, job, b), Events(stream, rate)
         events.start()
-        most, rests = disturb(fleet, job, events)
+        try:
+            most, rests = disturb(fleet, job, events)
+        except broker.Ended:
+            for worker in fleet.everybody:
+                worker.kill()
+            raise
         took = time.monotonic() - began
         fleet.wake(everybody=True)
         fleet.start()
         # What the broker dropped after it was committed is no loss; what before, the workers tell as a gap.
         stream.producer.bytes = {}
         faults = kafka.finish(job, stream, [w for w in fleet.running if w.is_running], seconds=300, partitions=PARTITIONS)
+        b.check()
         gaps = [e for w in fleet.everybody for e in w.saw("gap")]
         faults += events.failed + fleet.faults + [f"the broker trimmed what was not committed, the run shows nothing: {g}" for g in gaps]
         suite.claim(f"{chaos.__doc__} ({len(stream.records):,} events, {fleet.done})", faults)
