@@ -46,7 +46,9 @@ class Broker:
         if not os.access(MOCK, os.X_OK):
             sys.exit(f"there is no broker {MOCK}: build it with  swift build -c release --product weir-mock-kafka")
         arguments = [a for t, n in topics.items() for a in ("--topic", f"{t}:{n}")]
-        self.process = subprocess.Popen([MOCK, "--delay", str(DELAY), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        # Without a backtrace: a broker that aborts is gone at once.
+        self.process = subprocess.Popen([MOCK, "--delay", str(DELAY), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                        env={**os.environ, "SWIFT_BACKTRACE": "enable=no"})
         self.address = self.process.stdout.readline().strip()
         if not self.address:
             raise RuntimeError("the broker did not start")
