@@ -88,12 +88,17 @@ public struct LaneDealer: Sendable {
   public let count: Int
   /// 2^64 / count, rounded up.
   private let reciprocal: UInt64
+  /// floor(2^128 / count); not used for one lane.
+  private let width: UInt128
 
   public init(_ dealing: Dealing, lanes: Int) {
     precondition(lanes >= 1 && lanes <= 65_535, "1 to 65,535 lanes")
     self.dealing = dealing
     count = lanes
     reciprocal = lanes == 1 ? 0 : UInt64.max / UInt64(lanes) + 1
+    let (quotient, rest) = UInt128.max.quotientAndRemainder(dividingBy: UInt128(lanes))
+    // 2^128 itself is one more than the largest number.
+    width = lanes > 1 && rest == UInt128(lanes - 1) ? quotient + 1 : quotient
   }
 
   /// `hash % count`, by two multiplications instead of a division (Lemire, Kaser and Kurz, "Faster remainder by direct computation",
@@ -113,12 +118,11 @@ public struct LaneDealer: Sendable {
   }
 
   /// Kinesis splits 2^128 into equal ranges: lane i begins at `i * floor(2^128 / count)`, the last one takes the rest.
-  private func lane(ofHash hash: UInt128) -> Int { min(Int(hash / (UInt128.max / UInt128(count))), count - 1) }
+  private func lane(ofHash hash: UInt128) -> Int { min(Int(hash / width), count - 1) }
 
   /// First and last hash of a lane's range (`md5` only).
   public func hashRange(_ lane: Int) -> (UInt128, UInt128) {
-    let width = UInt128.max / UInt128(count)
-    return (UInt128(lane) * width, lane == count - 1 ? UInt128.max : UInt128(lane + 1) * width - 1)
+    (UInt128(lane) * width, lane == count - 1 ? UInt128.max : UInt128(lane + 1) * width - 1)
   }
 
   /// The lane of every key; a null key is dealt as the empty key.

@@ -180,6 +180,9 @@ struct StateTests {
       next = last &+ 1
     }
     #expect(next == 0)
+    // What Kinesis gives the second of two shards, and powers of two, by which 2^128 divides.
+    #expect(LaneDealer(.md5, lanes: 2).hashRange(1).0 == UInt128("170141183460469231731687303715884105728"))
+    for bits in 2...15 { #expect(LaneDealer(.md5, lanes: 1 << bits).hashRange(1).0 == UInt128(1) << UInt128(128 - bits)) }
   }
 
   @Test func stateKeysAreOrderedLikeTheirValuesAndReadBack() throws {

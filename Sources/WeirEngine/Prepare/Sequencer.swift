@@ -33,7 +33,8 @@ struct Sequencer {
   /// Adds watermarks and arrival. Throws when a record fails a check with `else: fail`.
   mutating func sequence(_ block: inout PreparedBlock) throws(WeirError) {
     stamp(&block)
-    if let failure = block.failures.first(where: { block.rejections[$0.row]?.stage == .check }) {
+    // They were found check by check; the run ends at the first record.
+    if let failure = block.failures.filter({ block.rejections[$0.row]?.stage == .check }).min(by: { $0.row < $1.row }) {
       throw WeirError(
         "check_failed",
         "the record at position \(block.position(failure.row)) fails the check \(failure.check), which is set to stop the pipeline",
