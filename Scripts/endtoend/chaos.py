@@ -123,7 +123,7 @@ def once(suite, path):
     with Broker({TOPIC: PARTITIONS}) as b:
         # The mock broker aborts when a member asks to join once more while it owes it the answer to the first time. Clients do so behind
         # the rebalance time-out (twice `handover`), so it is longer here than the mock keeps anybody waiting.
-        change = kafka.live(TOPIC, options={}, handover="20s", silence="40s")
+        change = kafka.live(TOPIC, options={}, handover="30s", silence="60s")
         job = common.Job(suite, path, "synthetic", [], change=change)
         stream = kafka.Stream(suite, job, b.address, TOPIC, seconds * rate, even=True)
         stream.producer = broker.Producer(b.address, **{"compression.type": "zstd", "linger.ms": 1000})
