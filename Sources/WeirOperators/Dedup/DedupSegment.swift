@@ -81,10 +81,10 @@ final class DedupSegment {
   @inline(__always)
   private static func tag(_ hash: Hash128) -> UInt32 { max(1, UInt32(truncatingIfNeeded: hash.low) & 0x7FF) }
 
-  /// - Parameter place: a live one, so its chunk is there: `append` makes it, and `dropHead` frees it behind the head only.
+  /// - Parameter place: a live one, so its chunk is there: `append` makes it, and `expire` frees it behind the head only.
   @inline(__always)
   private func hash(at place: UInt32) -> Hash128 {
-    // A live place's chunk is there (see the parameter), and this is the innermost line of dedup.
+    // unsafelyUnwrapped: a live place's chunk is there (see the parameter), and this is the innermost line of dedup.
     chunks[Int(place) >> DedupSegment.chunkBits].unsafelyUnwrapped[Int(place) & (1 << DedupSegment.chunkBits - 1)]
   }
 
@@ -132,7 +132,7 @@ final class DedupSegment {
       chunks[at] = spare ?? .allocate(capacity: 1 << DedupSegment.chunkBits)
       spare = nil
     }
-    // Made in the line before, if it was not there.
+    // unsafelyUnwrapped: made in the lines before, if it was not there.
     chunks[at].unsafelyUnwrapped[Int(tail) & (1 << DedupSegment.chunkBits - 1)] = hash
     if within != nil {
       if head == tail { headMark = watermark } else { rise(by: UInt64(bitPattern: watermark &- lastMark)) }
