@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Live workers on Kafka: rows, state and counts equal the reference, whoever of the workers is stopped, killed or added when."""
+import collections
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -289,6 +291,13 @@ def deleted(suite):
                     + job.verify_faults())
 
 
+def said_again(worker):
+    """How often the log of a worker (in JSON) says each thing of the Kafka client's, and of what is amiss, whatever the numbers in it."""
+    said = (e["message"].split("\n")[0] for e in worker.lines if e.get("event") in ("kafka", "trouble"))
+    ours = re.compile(r", \d+ identical error\(s\) suppressed| \(and [\d,]+ more like it in the last \d+ s\)")
+    return collections.Counter(re.sub(r"\d+", "#", ours.sub("", line)) for line in said)
+
+
 def probed(suite):
     """The broker is away for longer than all deadlines: /live stays well, /ready tells that the lanes were lost, and all is read when it is back"""
     from admin import Watched
@@ -322,6 +331,11 @@ def probed(suite):
         for worker, said in zip(workers, answers):
             if said[-1][0] != 503 or [s for s, _ in said] != sorted(s for s, _ in said):
                 faults.append(f"worker {worker.number}: /ready {said[::10]}")
+        # Once at first, once a minute later; a kind may end and begin anew.
+        most, held = 2 + seconds // 60, [worker.metrics()["log_lines_held_total"][()] for worker in workers]
+        often = [f"worker {w.number}: {n} times {line}" for w in workers for line, n in said_again(w).items() if n > most]
+        suite.claim(f"what the log says again and again meanwhile it says {most} times at most; the metric counts what it left out",
+                    often + ([] if any(held) else [f"left out: {held}"]))
         b.tell("up")
         stream.send()
         stream.close_windows()

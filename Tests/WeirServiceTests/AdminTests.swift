@@ -187,7 +187,7 @@ import WeirCore
     }
     let text = String(
       decoding: WorkerMetrics(
-        snapshot: snapshot, health: WorkerHealth(now: 0), ratios: [:], stalled: [], version: "v", pipeline: "p", process: nil
+        snapshot: snapshot, health: WorkerHealth(now: 0), ratios: [:], stalled: [], version: "v", pipeline: "p", heldLines: 0, process: nil
       ).text(), as: UTF8.self)
     let samples = text.split(separator: "\n").filter { $0.hasPrefix("records_in_total{") }
     #expect(samples.count == WorkerMetrics.shardsMax + 1)

@@ -13,6 +13,8 @@ struct WorkerMetrics {
   let stalled: [StallWatch.Finding]
   let version: String
   let pipeline: String
+  /// ``Log/held``.
+  let heldLines: Int64
   let process: ProcessReading?
 
   private var totals: LiveMeter.Totals { snapshot.meter }
@@ -51,6 +53,8 @@ struct WorkerMetrics {
     for stage in LiveSnapshot.Stage.allCases { out.sample(stage == snapshot.stage ? 1 : 0, [("stage", "\(stage)")]) }
     out.family("errors_total", .counter, "Errors behind which the worker went on by itself.")
     for (code, count) in totals.troubles.sorted(by: { $0.key < $1.key }) { out.sample(count, [("code", code)]) }
+    out.family("log_lines_held_total", .counter, "Lines of the log that were not told, since the same had been told shortly before.")
+    out.sample(heldLines)
   }
 
   /// One sample a lane, and one for those that are too many.

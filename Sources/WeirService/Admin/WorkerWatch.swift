@@ -15,13 +15,15 @@ final class WorkerWatch: Sendable {
 
   let pipeline: String
   let meter: LiveMeter
+  private let log: Log
   private let clock: any Clock
   private let standing: Mutex<Standing>
   private let startSeconds: Double
 
-  init(_ plan: Plan, meter: LiveMeter, clock: any Clock) {
+  init(_ plan: Plan, meter: LiveMeter, log: Log, clock: any Clock) {
     pipeline = plan.pipeline
     self.meter = meter
+    self.log = log
     self.clock = clock
     startSeconds = Double(clock.wallMicroseconds) / 1e6
     standing = Mutex(
@@ -40,9 +42,10 @@ final class WorkerWatch: Sendable {
   func drain() { standing.withLock { $0.health.drain(now: clock.monotonicNanoseconds) } }
 
   /// Looks until the task is cancelled.
-  func run(_ log: Log) async {
+  func run() async {
     while !Task.isCancelled {
-      for word in look() { WorkerWatch.tell(word, log) }
+      for word in look() { tell(word) }
+      log.tellOver()
       await clock.sleep(nanoseconds: WorkerWatch.lookNanoseconds)
     }
   }
@@ -56,7 +59,7 @@ final class WorkerWatch: Sendable {
     }
   }
 
-  private static func tell(_ word: StallWatch.Word, _ log: Log) {
+  private func tell(_ word: StallWatch.Word) {
     switch word {
     case .stalled(let lane, let seconds, let waitsFor):
       log.warning(
@@ -76,7 +79,7 @@ final class WorkerWatch: Sendable {
     let now = self.now
     return WorkerMetrics(
       snapshot: meter.snapshot(), health: now.health, ratios: now.ratios.ratios, stalled: now.stall.findings, version: weirVersion,
-      pipeline: pipeline, process: ProcessReading.now(startSeconds: startSeconds)
+      pipeline: pipeline, heldLines: log.held, process: ProcessReading.now(startSeconds: startSeconds)
     ).text()
   }
 }

@@ -53,19 +53,23 @@ public enum CaptureCommand {
     limits.microseconds = try options.duration.map { try duration($0, "--for") }
     limits.flushMicroseconds = try duration(options.flush, "--flush")
     let collector = CaptureCollector(writer, thread: BlockingThreads(count: 1), clock: clock, countMax: options.count)
+    let log = Log.talk(console, clock: clock)
+    defer { log.end() }
     let consumer: KafkaConsumer
     do {
       var settings = KafkaWiring.settings(spec, brokers: brokers, shards: partitionsExpected)
       // Never joined; a client without the name of a group gets no partitions from librdkafka.
       settings.group = "weir-capture"
       settings.instance = nil
-      consumer = try KafkaConsumer(
-        settings, observer: KafkaObserver(log: { level, facility, text in if level <= 4 { console.talk("kafka \(facility): \(text)") } }))
+      consumer = try KafkaConsumer(settings, observer: KafkaObserver(log: { log.kafka($0, $1, $2) }))
     } catch { throw error.weirError }
     let session = CaptureSession(
       consumer: consumer, start: KafkaWiring.start(spec.settings.start), collector: collector, writer: writer, clock: clock,
       limits: limits, talk: { console.talk($0) })
-    do { try await session.run(isInterrupted: { interrupt.isAsked }, observe: { report.progress($0) }) } catch {
+    do { try await session.run(isInterrupted: { interrupt.isAsked }, observe: {
+      log.tellOver()
+      report.progress($0)
+    }) } catch {
       await consumer.close()
       throw error
     }

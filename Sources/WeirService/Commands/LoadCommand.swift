@@ -60,8 +60,10 @@ public enum LoadCommand {
     if let path = options.html { try write("", to: path) }
     let clock = SystemClock()
     let consumer: KafkaConsumer
+    let log = Log.talk(console, clock: clock)
+    defer { log.end() }
     // Why brokers do not answer is told once: the producer would say the same.
-    let observer = KafkaObserver(log: { level, facility, text in if level <= 4 { console.talk("kafka \(facility): \(text)") } })
+    let observer = KafkaObserver(log: { log.kafka($0, $1, $2) })
     do { consumer = try KafkaConsumer(target.consumer, observer: observer) } catch { throw error.weirError }
     let producer: KafkaProducer
     do { producer = try KafkaProducer(target.producer) } catch {

@@ -15,6 +15,8 @@ enum RecordedReplay {
     let interrupt = Interrupt()
     interrupt.listen(console)
     let report = ReplayReport(console: console, json: options.json)
+    let log = Log.talk(console, clock: wiring.clock)
+    defer { log.end() }
     if capture.tornBytes > 0 {
       console.talk("the capture ends with \(capture.tornBytes) bytes of an unfinished write, which are left out")
     }
@@ -27,7 +29,8 @@ enum RecordedReplay {
     let consumed = Consumed()
     report.begin(from: 0) { Double(consumed.records) / total }
     let worker = RecordedWorker(
-      CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: ReplayCommand.environment(wiring, pipeline.plan, console, publishes: options.decisions == nil), request: request, keepOpen: options.keepOpen,
+      CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: ReplayCommand.environment(wiring, pipeline.plan, log, publishes: options.decisions == nil),
+      request: request, keepOpen: options.keepOpen,
       stream: capture, recorded: try options.decisions.map { try recorded($0, pipeline, wiring, places) },
       observe: {
         consumed.set($0.records)

@@ -69,12 +69,14 @@ public enum ReplayCommand {
     interrupt.listen(console)
     let meter = options.pace.map { _ in LatencyMeter() }
     let report = ReplayReport(console: console, json: options.json)
+    let log = Log.talk(console, clock: wiring.clock)
+    defer { log.end() }
     let flushBytes = pipeline.plan.lake.flushBytes
     let request = try LedgerRequest(
       meaning: PlanMeaning.json(pipeline.plan), planHash: PlanMeaning.hash(pipeline.plan).hex, lanes: options.lanes,
       runID: runID(pipeline.plan, options.captures), describeChange: { PlanMeaning.changes(from: $0, to: $1) })
     let worker = ReplayWorker(
-      CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: environment(wiring, pipeline.plan, console), request: request,
+      CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: environment(wiring, pipeline.plan, log), request: request,
       keepOpen: options.keepOpen, meter: meter,
       source: { position, prefix in
         let source = try CaptureSource(
@@ -99,16 +101,11 @@ public enum ReplayCommand {
 
   /// What a replay works on.
   /// - Parameter publishes: to the plan's topics.
-  static func environment(_ wiring: Wiring, _ plan: Plan, _ console: Console, publishes: Bool = true) -> EngineEnvironment {
-    let sinks = KafkaWiring.sinks(
-      plan, log: { level, facility, text in if level <= logLevelMax { console.talk("kafka \(facility): \(text)") } },
-      tell: { console.talk("weir: \($0.description)") })
+  static func environment(_ wiring: Wiring, _ plan: Plan, _ log: Log, publishes: Bool = true) -> EngineEnvironment {
+    let sinks = KafkaWiring.sinks(plan, log: { log.kafka($0, $1, $2) }, tell: { log.trouble($0) })
     return wiring.environment(
-      sinks: publishes ? sinks : nil, registry: RegistryWiring.environment(plan, tell: { console.talk("weir: \($0.description)") }))
+      sinks: publishes ? sinks : nil, registry: RegistryWiring.environment(plan, tell: { log.trouble($0) }))
   }
-
-  /// syslog's number of the least that is told of a Kafka client's own log: warnings.
-  private static let logLevelMax = 4
 
   /// A block waits for its last record: with a pace it holds as many bytes as records come a
   /// second, which is what comes in 5 ms if records have 200 bytes.

@@ -65,17 +65,17 @@ public enum RunCommand {
     try pipeline.requireVariables { $0 != "source.kafka.brokers" || options.brokers == nil }
     let address = try (options.admin ?? pipeline.plan.admin?.listen).map { text throws(WeirError) in try AdminAddress(text) }
     let clock = SystemClock()
-    let watch = WorkerWatch(pipeline.plan, meter: LiveMeter(clock: clock), clock: clock)
+    let watch = WorkerWatch(pipeline.plan, meter: LiveMeter(clock: clock), log: log, clock: clock)
     let interrupt = Interrupt()
     let drain = drain(interrupt, pipeline.plan.worker ?? WorkerSpec(), watch, log)
     interrupt.listen(told: drain)
     let routes = AdminRoutes(watch) { if interrupt.ask(SIGTERM) { drain() } }
     if let address { try await serve(routes, address, host, log) }
-    let watching = log
+    let report = RunReport(log: log, json: options.json, isDebugging: kafka.settings.options["debug"] != nil, clock: clock)
+    defer { log.end() }
     try await withThrowingTaskGroup(of: Void.self) { group in
-      group.addTask { await watch.run(watching) }
+      group.addTask { await watch.run() }
       defer { group.cancelAll() }
-      let report = RunReport(log: watching, json: options.json, isDebugging: kafka.settings.options["debug"] != nil, clock: clock)
       let worker = try worker(pipeline, kafka, options, watch, routes, report, interrupt)
       let result = try await worker.run()
       report.end(result.progress, result.fold)
@@ -119,9 +119,12 @@ public enum RunCommand {
       meaning: PlanMeaning.json(pipeline.plan), planHash: PlanMeaning.hash(pipeline.plan).hex, lanes: nil, runID: nil,
       describeChange: { PlanMeaning.changes(from: $0, to: $1) })
     let observer = KafkaObserver(log: { level, facility, text in report.log(level, facility, text) })
-    let sinks = KafkaWiring.sinks(
-      pipeline.plan, brokers: options.brokers, log: { report.log($0, $1, $2) }, tell: { report.tell(.trouble($0)) })
-    let registry = RegistryWiring.environment(pipeline.plan, tell: { report.tell(.trouble($0)) })
+    let tell: @Sendable (WeirError) -> Void = { error in
+      watch.meter.troubled(error.code)
+      report.tell(.trouble(error))
+    }
+    let sinks = KafkaWiring.sinks(pipeline.plan, brokers: options.brokers, log: { report.log($0, $1, $2) }, tell: tell)
+    let registry = RegistryWiring.environment(pipeline.plan, tell: tell)
     return LiveWorker(
       CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: wiring.environment(sinks: sinks, registry: registry), request: request,
       group: {

@@ -3,25 +3,30 @@ import WeirCore
 
 /// The two ways out: data on standard output, talk on standard error.
 public struct Console: Sendable {
-  public init() {}
+  private let write: @Sendable (_ bytes: ArraySlice<UInt8>, _ descriptor: Int32) -> Void
+
+  public init() { write = Console.toSystem }
+
+  /// - Parameter write: gets what would go to standard output (1) or standard error (2).
+  init(_ write: @escaping @Sendable (_ bytes: ArraySlice<UInt8>, _ descriptor: Int32) -> Void) { self.write = write }
 
   /// Data: a line on standard output.
-  public func data(_ line: String) { Console.write(line + "\n", to: 1) }
+  public func data(_ line: String) { write(line + "\n", to: 1) }
 
   /// Talk: a line on standard error.
-  public func talk(_ line: String) { Console.write(line + "\n", to: 2) }
+  public func talk(_ line: String) { write(line + "\n", to: 2) }
 
   /// Overwrites the line at hand on standard error: a progress bar. Only for a terminal.
-  public func status(_ line: String) { Console.write("\r\u{1B}[2K" + line, to: 2) }
+  public func status(_ line: String) { write("\r\u{1B}[2K" + line, to: 2) }
 
   public var isTerminal: Bool { isatty(2) == 1 }
 
   /// Data: whole lines on standard output.
-  func data(_ lines: [UInt8]) { Console.write(lines[...], to: 1) }
+  func data(_ lines: [UInt8]) { write(lines[...], 1) }
 
-  private static func write(_ text: String, to descriptor: Int32) { write(Array(text.utf8)[...], to: descriptor) }
+  private func write(_ text: String, to descriptor: Int32) { write(Array(text.utf8)[...], descriptor) }
 
-  private static func write(_ bytes: ArraySlice<UInt8>, to descriptor: Int32) {
+  @Sendable private static func toSystem(_ bytes: ArraySlice<UInt8>, _ descriptor: Int32) {
     var bytes = bytes
     while !bytes.isEmpty {
       let n = bytes.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }

@@ -1,3 +1,4 @@
+import Synchronization
 import WeirCore
 import WeirEngine
 
@@ -20,6 +21,10 @@ public struct Log: Sendable {
   /// In every JSON line.
   public var fields: [JSONValue.Member]
   private let clock: any Clock
+  private let repeats = Repeats()
+
+  /// One for all copies of a log.
+  private final class Repeats: Sendable { let lines = Mutex(RepeatedLines()) }
 
   public init(_ console: Console, format: Format, level: Level, clock: any Clock, fields: [JSONValue.Member] = []) {
     self.console = console
@@ -28,6 +33,9 @@ public struct Log: Sendable {
     self.clock = clock
     self.fields = fields
   }
+
+  /// What a command without a log of its own tells: sentences.
+  static func talk(_ console: Console, clock: any Clock) -> Log { Log(console, format: .text, level: .info, clock: clock) }
 
   /// - Parameters:
   ///   - message: a sentence that says it all: text lines have nothing else.
@@ -39,6 +47,42 @@ public struct Log: Sendable {
     case .json: console.talk(line(level, message, more))
     }
   }
+
+  /// A line that may come again and again while something is amiss: told as ``RepeatedLines`` lets it.
+  func repeating(_ level: Level, _ message: String, _ more: [JSONValue.Member] = []) {
+    guard level >= self.level else { return }
+    tellOver()
+    let words = message.prefix { $0 != "\n" }
+    switch repeats.lines.withLock({ $0.came(words, at: clock.monotonicNanoseconds) }) {
+    case .tell: tell(level, message, more)
+    case .tellAgain(let untold, let nanoseconds):
+      let seconds = nanoseconds / 1_000_000_000
+      tell(
+        level, "\(message) (and \(Human.count(untold)) more like it in the last \(seconds) s)",
+        more + [.init("untold", .int(untold)), .init("untold_seconds", .int(seconds))])
+    case .hold: break
+    }
+  }
+
+  /// Says once what came again and again, and comes no more. To be called now and then.
+  func tellOver() {
+    for over in repeats.lines.withLock({ $0.takeOver(at: clock.monotonicNanoseconds) }) {
+      tell(over, "over (not for \(RepeatedLines.quietNanoseconds / 1_000_000_000) s)")
+    }
+  }
+
+  /// The log ends: what was not told is counted in it.
+  func end() { for over in repeats.lines.withLock({ $0.takeUntold() }) { tell(over, "not all told") } }
+
+  private func tell(_ over: RepeatedLines.Over, _ word: String) {
+    let seconds = over.nanoseconds / 1_000_000_000
+    info(
+      "\(word): \(over.words): came \(Human.count(over.times)) times within \(seconds) s",
+      [.init("event", .string("over")), .init("times", .int(over.times)), .init("seconds", .int(seconds))])
+  }
+
+  /// Lines that were not told because the same had been told shortly before.
+  var held: Int64 { repeats.lines.withLock { $0.held } }
 
   /// A JSON line: `time`, `level`, `message`, and what else there is. No name stands twice.
   func line(_ level: Level, _ message: String, _ more: [JSONValue.Member]) -> String {
@@ -55,6 +99,23 @@ public struct Log: Sendable {
 
   /// An error that ends the worker, or something that was lost.
   func error(_ message: String, _ more: [JSONValue.Member] = []) { tell(.error, message, more) }
+
+  /// An error behind which the work goes on by itself.
+  func trouble(_ error: WeirError, _ more: String = "") {
+    repeating(.warning, "weir: \(error.description)\(more)", [.init("event", .string("trouble"))] + Log.members(error))
+  }
+
+  /// A line of a Kafka client's own log.
+  /// - Parameters:
+  ///   - level: syslog's number of it, 0 the worst.
+  ///   - isDebugging: tells also what is no warning.
+  func kafka(_ level: Int, _ facility: String, _ text: String, isDebugging: Bool = false) {
+    let words = "kafka \(facility): \(text)"
+    let members: [JSONValue.Member] = [.init("event", .string("kafka")), .init("facility", .string(facility))]
+    if level <= Log.syslogWarning { repeating(.warning, words, members) } else if isDebugging { info(words, members) }
+  }
+
+  private static let syslogWarning = 4
 
   /// What an error answers, for programs.
   static func members(_ error: WeirError) -> [JSONValue.Member] {

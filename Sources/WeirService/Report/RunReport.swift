@@ -6,8 +6,8 @@ import WeirProtocol
 
 /// What a live worker tells: words on standard error, JSON lines on standard output.
 final class RunReport: Sendable {
-  /// syslog's number of the least that is told of the client's own log: warnings; all where its `debug` option is set.
-  private let logLevelMax: Int
+  /// The client's `debug` option is set.
+  private let isDebugging: Bool
 
   /// Lines about single records that are told in a minute.
   private static let recordLinesMax = 60
@@ -24,7 +24,7 @@ final class RunReport: Sendable {
     self.log = log
     self.json = json
     self.clock = clock
-    logLevelMax = isDebugging ? 7 : 4
+    self.isDebugging = isDebugging
   }
 
   /// With `json` each event is a line on standard output, and the log has only what is amiss.
@@ -43,7 +43,7 @@ final class RunReport: Sendable {
     case .gap(let shard, let from, let to, let reason):
       log.error("LOST: positions \(from) to \(to) of \(shard), \(reason); the ledger has an entry that says so", RunReport.members(event))
     case .trouble(let error):
-      log.warning("weir: \(error.description)\n  The worker goes on.", [.init("event", .string("trouble"))] + Log.members(error))
+      log.trouble(error, "\n  The worker goes on.")
     }
   }
 
@@ -113,16 +113,12 @@ final class RunReport: Sendable {
     watermark == Watermark.minimum || watermark == Watermark.maximum ? nil : CivilTime.text(ofMicroseconds: watermark)
   }
 
-  /// A line of the Kafka client's own log.
-  func log(_ level: Int, _ facility: String, _ text: String) {
-    guard level <= logLevelMax else { return }
-    let words = "kafka \(facility): \(text)"
-    let members: [JSONValue.Member] = [.init("event", .string("kafka")), .init("facility", .string(facility))]
-    if level <= 4 { log.warning(words, members) } else { log.info(words, members) }
-  }
+  /// A line of a Kafka client's own log.
+  func log(_ level: Int, _ facility: String, _ text: String) { log.kafka(level, facility, text, isDebugging: isDebugging) }
 
   /// - Parameter fold: nil: the worker was stopped before it had opened the ledger.
   func end(_ progress: LiveProgress, _ fold: LedgerFold?) {
+    log.end()
     let elapsed = (ContinuousClock.now - startedAt).components
     let seconds = Double(elapsed.seconds) + Double(elapsed.attoseconds) / 1e18
     let totals = fold?.counts ?? BucketCounts()
