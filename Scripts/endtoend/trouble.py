@@ -383,7 +383,7 @@ def unset_variables(suite):
             ("weir run --brokers", ["run", job.pipeline, "--brokers", "127.0.0.1:9", *place], ["sasl.user", "WEIR_UNSET_USER"], "WEIR_UNSET_BROKERS"),
             ("weir capture", ["capture", job.pipeline, "--out", suite.path("unset-capture")], ["source.kafka.brokers", "WEIR_UNSET_BROKERS"], None),
             # Neither connects: they are stopped by what they miss themselves.
-            ("weir ledger verify", ["ledger", "verify", job.pipeline, "--lake", job.lake], ["there is no ledger"], "WEIR_UNSET"),
+            ("weir ledger verify", ["ledger", "verify", job.pipeline, "--lake", job.lake], ["there is no ledger", job.lake, "--lake DIR"], "WEIR_UNSET"),
             ("weir replay", ["replay", job.pipeline, "--capture", "nowhere", *place], ["nowhere", "weir capture"], "WEIR_UNSET")]:
         run = common.Result([suite.weir, *arguments])
         faults = said(run, 2, *words) + ([f"{absent} is told: {run.talk}"] if absent and absent in run.err else [])

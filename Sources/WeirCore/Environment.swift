@@ -57,6 +57,8 @@ public enum PutOutcome: Sendable, Equatable {
 public protocol ObjectStore: Sendable {
   /// Creates objects under names that nobody used before; durable (bytes and directories) when it returns.
   func write(_ objects: [NewObject]) async throws
+  /// Where it is, for errors: a path that any shell understands, an address. Without secrets.
+  var place: String { get }
   /// Atomically creates the object unless one is there. The only primitive that correctness rests on.
   func putIfAbsent(_ object: NewObject) async -> PutOutcome
   /// Atomically creates or replaces the object, durably: for hints (`_last_checkpoint`) and the snapshot pointer.

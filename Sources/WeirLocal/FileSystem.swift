@@ -48,6 +48,13 @@ enum FileSystem {
     close(descriptor)
   }
 
+  /// A relative path with the directory that it counts from.
+  static func absolute(_ path: String) -> String {
+    guard !path.hasPrefix("/"), let here = getcwd(nil, 0) else { return path }
+    defer { free(here) }
+    return String(cString: here) + "/" + path
+  }
+
   /// Makes a directory and its parents; returns the parents whose entries changed, for syncing.
   static func makeDirectory(_ path: String) throws(WeirError) -> [String] {
     if mkdir(path, 0o777) == 0 { return [parent(path)] }

@@ -18,6 +18,8 @@ public final class LocalObjectStore: ObjectStore {
     self.random = random
   }
 
+  public var place: String { FileSystem.absolute(root) }
+
   private func full(_ path: String) throws(WeirError) -> String {
     let parts = path.split(separator: "/", omittingEmptySubsequences: false)
     guard !path.isEmpty, !path.contains("\0"), !parts.contains(where: { $0 == ".." || $0 == "." || $0.isEmpty }) else {

@@ -60,6 +60,19 @@ extension Ledger {
     return Ledger(fold, layout: layout, store: store, clock: clock, random: random)
   }
 
+  /// Opens a ledger that must be there.
+  /// - Parameter advice: instead of what is right for a pipeline's own lake.
+  /// - Throws: `config` if there is none, and what ``open(_:store:clock:random:)`` throws.
+  public static func required(
+    _ layout: LedgerLayout, store: any ObjectStore, clock: any Clock, random: any RandomSource, advice: String? = nil
+  ) async throws -> Ledger {
+    if let ledger = try await open(layout, store: store, clock: clock, random: random) { return ledger }
+    throw WeirError(
+      "config", "there is no ledger \(layout.prefix) in the lake \(store.place)",
+      advice: advice
+        ?? "`weir run` or `weir replay` begin one. If they have, name the lake that they wrote with --lake DIR; without it lake.path of the pipeline file counts, from the file's directory.")
+  }
+
   /// Makes entry 0, or opens the ledger that is there: compare ``LedgerFold/genesis`` with what was wanted.
   public static func create(
     _ layout: LedgerLayout, genesis: Genesis, worker: String, store: any ObjectStore, clock: any Clock,

@@ -113,6 +113,8 @@ private struct NodeStore: ObjectStore {
   let node: Node
   let shared: SimulatedObjectStore
 
+  var place: String { "simulation" }
+
   private enum Way {
     case lost, delayed, replyLost, good
   }

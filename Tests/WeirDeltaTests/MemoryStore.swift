@@ -5,6 +5,8 @@ import WeirCore
 final class MemoryStore: ObjectStore {
   private let objects: Mutex<[String: [UInt8]]>
 
+  let place = "memory"
+
   init(_ objects: [String: [UInt8]] = [:]) { self.objects = Mutex(objects) }
 
   var all: [String: [UInt8]] { objects.withLock { $0 } }

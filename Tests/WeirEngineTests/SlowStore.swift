@@ -27,6 +27,8 @@ struct SlowStore: ObjectStore {
   var gate: StoreGate?
   var delayNanoseconds: UInt64 = 0
 
+  var place: String { base.place }
+
   private func rest() async {
     if delayNanoseconds > 0 { try? await Task.sleep(nanoseconds: delayNanoseconds) }
     await gate?.pass()

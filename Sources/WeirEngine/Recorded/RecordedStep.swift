@@ -49,9 +49,9 @@ struct RecordedDecisions: Sendable {
   /// - Parameter lake: of the recorded run.
   /// - Throws: `config` where there is no ledger, or none of a live run.
   static func open(_ layout: LedgerLayout, lake: any ObjectStore, _ environment: EngineEnvironment) async throws -> RecordedDecisions {
-    guard let ledger = try await Ledger.open(layout, store: lake, clock: environment.clock, random: environment.random) else {
-      throw WeirError("config", "there is no ledger \(layout.prefix) to take decisions from", advice: "--decisions takes the lake of the live run.")
-    }
+    let ledger = try await Ledger.required(
+      layout, store: lake, clock: environment.clock, random: environment.random,
+      advice: "--decisions takes the lake of the live run, which `weir run` of this pipeline wrote.")
     guard await ledger.fold.genesis.dealing == nil else {
       throw WeirError(
         "config", "the ledger \(layout.prefix) is that of a plain capture: its decisions are not those of a live run",

@@ -46,12 +46,8 @@ enum LedgerOpening {
   /// The ledger as it is.
   /// - Throws: `config` if there is none.
   static func required(_ plan: Plan, _ environment: EngineEnvironment) async throws -> Ledger {
-    guard let ledger = try await existing(plan, environment) else {
-      throw WeirError(
-        "config", "there is no ledger \(LedgerLayout(pipeline: plan.pipeline).prefix) in this lake",
-        advice: "Run `weir run` or `weir replay` first, or name the lake with --lake.")
-    }
-    return ledger
+    try await Ledger.required(
+      LedgerLayout(pipeline: plan.pipeline), store: environment.lake, clock: environment.clock, random: environment.random)
   }
 
   /// - Throws: `plan_changed`, `lanes_changed`, and what the store throws.

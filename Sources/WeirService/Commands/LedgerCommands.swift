@@ -9,9 +9,7 @@ public enum LedgerCommands {
     let pipeline = try loadPipeline(file: file)
     let wiring = try Wiring(Places(pipeline, lake: lake, store: nil), withState: false)
     let layout = LedgerLayout(pipeline: pipeline.plan.pipeline)
-    guard let ledger = try await Ledger.open(layout, store: wiring.lake, clock: wiring.clock, random: wiring.random) else {
-      throw noLedger(layout.prefix)
-    }
+    let ledger = try await Ledger.required(layout, store: wiring.lake, clock: wiring.clock, random: wiring.random)
     let fold = await ledger.fold
     for number in 0...fold.number {
       guard let entry = try await ledger.read(number) else { continue }
@@ -23,10 +21,6 @@ public enum LedgerCommands {
     }
     if !json { console.data(foot(fold)) }
     return 0
-  }
-
-  static func noLedger(_ prefix: String) -> WeirError {
-    WeirError("config", "there is no ledger \(prefix) in this lake", advice: "Run `weir run` or `weir replay` first, or name the lake with --lake.")
   }
 
   static func line(_ entry: LedgerEntry) -> String {
