@@ -111,6 +111,7 @@ def finish(job, stream, workers, seconds=240, settle=None, partitions=PARTITIONS
     for worker in workers:
         faults += worker.stop() if worker.is_running else [f"worker {worker.number} ended by itself: {worker.talk}"]
     if len(workers) > 1:
+        faults += [f"worker {w.number} takes others of its ledger for strangers" for w in workers if any(e["code"] == "group_shared" for e in w.saw("trouble"))]
         # The last of several may have had no lane yet when it was stopped, and so not the merge lane: one more brings it up.
         faults += Worker(job, workers[-1].address).begin().stop()
     return faults + broker.faults(job, stream.records) + job.verify_faults()
@@ -489,9 +490,47 @@ def deployments(suite):
         suite.claim(deployments.__doc__, faults + broker.faults(job, stream.records) + job.verify_faults())
 
 
+def shared(suite):
+    """Two pipelines in one group, by mistake: each tells it with the other's name, in its log, /ready, /lanes and metrics; the one that is left reads all"""
+    from admin import Watched, by
+    topic = TOPIC + "-shared"
+    with Broker({topic: PARTITIONS}) as b:
+        def job(name):
+            def change(spec):
+                live(topic)(spec)
+                spec["pipeline"] = name
+            return common.Job(suite, suite.path(f"shared-{name}"), "synthetic", [], change=change)
+        names = ["first", "second"]
+        jobs = [job(name) for name in names]
+        stream = Stream(suite, jobs[0], b.address, topic, 20_000)
+        stream.send(1000)
+        workers = [Watched(j, b.address).begin() for j in jobs]
+
+        def said(worker):
+            return [e["message"] for e in worker.saw("trouble") if e["code"] == "group_shared"]
+
+        def all_said():
+            stream.send(100)
+            time.sleep(0.5)
+            return all(said(w) for w in workers)
+        broker.wait("both tell it", all_said, 120)
+        faults = []
+        for worker, other in zip(workers, reversed(names)):
+            log = [e for e in worker.lines if e.get("code") == "group_shared"]
+            faults += [f"{what}: {told}" for what, told in [
+                ("the trouble", said(worker)[0]), ("the log", log[0]["message"] if log else ""), ("/ready", worker.ask("/ready")[1]),
+                ("/lanes", str(worker.get("/lanes")[1].get("group_shared")))] if f"the pipeline {other}" not in told]
+            faults += [] if len(log) == 1 else [f"the log has it {len(log)} times"]
+            faults += [] if worker.ask("/ready")[0] == 200 else ["/ready is not 200"]
+            faults += [] if by(worker.metrics(), "errors_total", "code").get("group_shared") else ["errors_total does not count it"]
+        faults += workers[1].stop()
+        stream.send()
+        suite.claim(shared.__doc__, faults + finish(jobs[0], stream, workers[:1]))
+
+
 def main():
     suite = common.Suite("kafka", 1200, __doc__)
-    suite.run(several, probed, merged, away, restart, one_worker, deployments, silent, gap, deleted, refusals, large, pattern, idle, together=3)
+    suite.run(several, probed, merged, away, restart, one_worker, deployments, shared, silent, gap, deleted, refusals, large, pattern, idle, together=3)
 
 
 if __name__ == "__main__":

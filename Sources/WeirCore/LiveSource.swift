@@ -130,6 +130,18 @@ public enum ShardGroupEvent: Sendable {
   case closed
 }
 
+/// What a member of a group has left at the source of where it stands.
+public struct FollowedPosition: Sendable, Hashable {
+  public var position: Int64
+  /// Empty: another program left it.
+  public var owner: String
+
+  public init(position: Int64, owner: String) {
+    self.position = position
+    self.owner = owner
+  }
+}
+
 /// A live source whose shards are spread over workers: a Kafka consumer group.
 ///
 /// It spreads work and says nothing about what was consumed: the ledger does. Errors are ``WeirError``s.
@@ -147,7 +159,10 @@ public protocol ShardGroup: Sendable {
   /// Ends reading: the answer to `revoked`, with all its shards.
   func release(_ shards: [String]) async throws
   /// Tells the source what was committed, for tools that show lag. Nobody reads it to begin anywhere.
-  func follow(_ positions: [String: Int64]) async
+  /// - Parameter owner: whose positions they are, in a few words that the source keeps with them.
+  func follow(_ positions: [String: Int64], as owner: String) async
+  /// What stands there for the group, left by whoever is in it; shards without are left out.
+  func followed(_ shards: [String]) async throws -> [String: FollowedPosition]
   /// Leaves the group, so that others take over at once.
   func close() async
 }

@@ -167,11 +167,12 @@ extension KafkaConsumer {
 
   /// Stores offsets (the next to read) at the broker, without waiting. A refusal is counted (``untold``), not told: the
   /// next commit makes up for it.
-  public func commitBehind(_ positions: [KafkaPartition: Int64]) {
+  /// - Parameter metadata: what the broker keeps with each (some thousand bytes at most).
+  public func commitBehind(_ positions: [KafkaPartition: Int64], metadata: String = "") {
     let handle = handle
     control.submit {
       if self.state.withLock({ $0.isClosing }) { return }
-      let list = PartitionList(positions)
+      let list = PartitionList(positions, metadata: metadata)
       if rd_kafka_commit(handle.pointer, list.list, 1) != RD_KAFKA_RESP_ERR_NO_ERROR {
         self.state.withLock { $0.commitFailures += 1 }
       }
@@ -189,11 +190,20 @@ extension KafkaConsumer {
 
   /// The offsets that the broker has for this group.
   public func committed(_ partitions: [KafkaPartition]) async throws -> [KafkaPartition: Int64] {
+    try await committedWithMetadata(partitions).mapValues(\.offset)
+  }
+
+  /// The same with what is kept beside each; empty where nothing is.
+  public func committedWithMetadata(
+    _ partitions: [KafkaPartition]
+  ) async throws -> [KafkaPartition: (offset: Int64, metadata: String)] {
     try await query { handle throws(KafkaError) in
       let list = PartitionList(partitions)
       let code = rd_kafka_committed(handle.pointer, list.list, KafkaConsumer.queryMilliseconds)
       guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(code, "cannot ask for committed offsets") }
-      return PartitionList.elements(of: list.list).reduce(into: [:]) { if $1.offset >= 0 { $0[$1.partition] = $1.offset } }
+      return zip(PartitionList.elements(of: list.list), list.metadata).reduce(into: [:]) { result, item in
+        if item.0.offset >= 0 { result[item.0.partition] = (item.0.offset, item.1) }
+      }
     }
   }
 }

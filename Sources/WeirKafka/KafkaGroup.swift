@@ -57,11 +57,18 @@ public final class KafkaGroup: ShardGroup {
     try await KafkaGroup.translating { try await consumer.release(try shards.map(KafkaGroup.partition)) }
   }
 
-  public func follow(_ positions: [String: Int64]) async {
+  public func followed(_ shards: [String]) async throws -> [String: FollowedPosition] {
+    try await KafkaGroup.translating {
+      let found = try await consumer.committedWithMetadata(try shards.map(KafkaGroup.partition))
+      return KafkaGroup.named(found.mapValues { FollowedPosition(position: $0.offset, owner: $0.metadata) })
+    }
+  }
+
+  public func follow(_ positions: [String: Int64], as owner: String) async {
     var offsets: [KafkaPartition: Int64] = [:]
     for (shard, position) in positions { offsets[(try? KafkaGroup.partition(shard)) ?? KafkaPartition("", -1)] = position }
     offsets[KafkaPartition("", -1)] = nil
-    if !offsets.isEmpty { consumer.commitBehind(offsets) }
+    if !offsets.isEmpty { consumer.commitBehind(offsets, metadata: owner) }
   }
 
   public func close() async { await consumer.close() }

@@ -1,4 +1,5 @@
 import CKafka
+import Glibc
 
 /// One partition of a topic: a shard in the words of the engine.
 public struct KafkaPartition: Hashable, Sendable, Comparable, CustomStringConvertible {
@@ -42,14 +43,22 @@ struct PartitionList: ~Copyable {
     for partition in partitions { add(partition) }
   }
 
-  init(_ positions: [KafkaPartition: Int64]) {
+  /// - Parameter metadata: what the broker keeps with each offset.
+  init(_ positions: [KafkaPartition: Int64], metadata: String = "") {
     self.init(capacity: positions.count)
-    for (partition, offset) in positions.sorted(by: { $0.key < $1.key }) { add(partition, offset: offset) }
+    for (partition, offset) in positions.sorted(by: { $0.key < $1.key }) {
+      guard let element = add(partition, offset: offset), !metadata.isEmpty else { continue }
+      // librdkafka frees it with the list.
+      element.pointee.metadata = UnsafeMutableRawPointer(strdup(metadata))
+      element.pointee.metadata_size = metadata.utf8.count
+    }
   }
 
-  func add(_ partition: KafkaPartition, offset: Int64? = nil) {
+  @discardableResult
+  func add(_ partition: KafkaPartition, offset: Int64? = nil) -> UnsafeMutablePointer<rd_kafka_topic_partition_t>? {
     let element = rd_kafka_topic_partition_list_add(list, partition.topic, partition.number)
     if let offset, let element { element.pointee.offset = offset }
+    return element
   }
 
   deinit { rd_kafka_topic_partition_list_destroy(list) }
@@ -61,6 +70,14 @@ struct PartitionList: ~Copyable {
     (0..<Int(list.pointee.cnt)).map { index in
       let element = list.pointee.elems[index]
       return (KafkaPartition(String(cString: element.topic), element.partition), element.offset, element.err)
+    }
+  }
+
+  /// What the broker keeps with each offset: texts, in the order of ``elements(of:)``.
+  var metadata: [String] {
+    (0..<Int(list.pointee.cnt)).map { index in
+      let element = list.pointee.elems[index]
+      return element.metadata.map { String(decoding: UnsafeRawBufferPointer(start: $0, count: element.metadata_size), as: UTF8.self) } ?? ""
     }
   }
 }

@@ -12,7 +12,7 @@ final class FakeTopic: Sendable {
   }
 
   let shards: Mutex<[String: Shard]>
-  let followed = Mutex<[String: Int64]>([:])
+  let followed = Mutex<[String: FollowedPosition]>([:])
   /// Questions to the source that are to fail before one is answered.
   let questionsLost = Mutex(0)
   /// The same of those for the shards that there are: a worker's first.
@@ -144,7 +144,11 @@ final class FakeGroup: ShardGroup {
     for reader in readers { reader.close() }
   }
 
-  func follow(_ positions: [String: Int64]) async { topic.followed.withLock { $0.merge(positions) { $1 } } }
+  func follow(_ positions: [String: Int64], as owner: String) async {
+    topic.followed.withLock { $0.merge(positions.mapValues { FollowedPosition(position: $0, owner: owner) }) { $1 } }
+  }
+
+  func followed(_ shards: [String]) async throws -> [String: FollowedPosition] { topic.followed.withLock { $0.filter { shards.contains($0.key) } } }
 
   func close() async {
     let readers = state.withLock { state in

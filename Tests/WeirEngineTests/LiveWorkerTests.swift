@@ -141,7 +141,10 @@ import WeirService
     try await bench.until("90 records") { $0.counts.input == 90 }
     let progress = try await second.stop()
     #expect(progress.records == 10, "nothing was read twice")
-    #expect(bench.topic.followed.withLock { $0 } == ["t/0": 60, "t/1": 30])
+    let followed = bench.topic.followed.withLock { $0 }
+    #expect(followed.mapValues(\.position) == ["t/0": 60, "t/1": 30])
+    let ledgerID = try #require(try await bench.fold()).genesis.ledgerID
+    #expect(Set(followed.values.map(\.owner)) == [GroupMates.Mark(ledgerID: ledgerID, pipeline: "p").text], "other pipelines can tell whose they are")
     // Complete through 28 s: the windows that end at 10 s and 20 s.
     #expect(try await bench.goldRows() == 2)
   }

@@ -157,8 +157,9 @@ import Testing
     // Behind the ledger, for tools that show lag.
     try await consumer.commit([one: 40])
     #expect(try await consumer.committed([one, two]) == [one: 40])
-    consumer.commitBehind([two: 50])
+    consumer.commitBehind([two: 50], metadata: "whose it is")
     while try await consumer.committed([two])[two] != 50 { try await Task.sleep(for: .milliseconds(10)) }
+    #expect(try await consumer.committedWithMetadata([one, two]).mapValues(\.metadata) == [one: "", two: "whose it is"])
     await consumer.close()
   }
 

@@ -5,10 +5,19 @@ extension LiveSession {
   /// Between two surveys: what lag is told is at most this old, while the source answers.
   private static let surveyNanoseconds: Int64 = 5_000_000_000
 
+  /// Between two looks at who else is in the group.
+  private static let matesNanoseconds: Int64 = 10_000_000_000
+
   /// Runs until the session ends. Its failures are no failures of the session: a source that does not answer makes old answers.
   func survey() async {
     var due = environment.clock.monotonicNanoseconds
+    var matesDue = due
+    var mates = GroupMates(own: mark)
     while !hasEnded {
+      if environment.clock.monotonicNanoseconds >= matesDue {
+        await look(&mates)
+        matesDue = environment.clock.monotonicNanoseconds + LiveSession.matesNanoseconds
+      }
       if environment.clock.monotonicNanoseconds >= due {
         if let fold = try? await ledger.refresh() { meter.know(fold) }
         if let bounds = try? await group.bounds(of: shards.withLock { $0.map(\.name) }) { meter.surveyed(bounds) }
@@ -17,5 +26,12 @@ extension LiveSession {
       // Short steps, so that the end of the session is not held up.
       await environment.clock.sleep(nanoseconds: LiveSession.tickNanoseconds * 10)
     }
+  }
+
+  private func look(_ mates: inout GroupMates) async {
+    guard let followed = try? await group.followed(shards.withLock { $0.map(\.name) }) else { return }
+    let error = mates.look(followed).map { mates.error($0, group: settings.group) }
+    meter.groupIsShared(error?.message)
+    if let error { observe(.trouble(error)) }
   }
 }

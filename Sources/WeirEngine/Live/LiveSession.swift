@@ -27,6 +27,8 @@ final class LiveSession: Sendable {
   let placements: Placements
   /// Names this membership in the state table.
   let owner: [UInt8]
+  /// Names the ledger beside the positions that are left at the source.
+  let mark: GroupMates.Mark
   let counts: LiveCounts
   let observe: @Sendable (LiveEvent) -> Void
   let settings: KafkaSettingsSpec
@@ -45,7 +47,7 @@ final class LiveSession: Sendable {
 
   init(
     compiled: CompiledPlan, environment: EngineEnvironment, ledger: Ledger, followers: Followers, group: any ShardGroup,
-    shards: [SourceShard], planHash: String, worker: String, counts: LiveCounts, run: RunInfo,
+    shards: [SourceShard], planHash: String, worker: String, counts: LiveCounts, run: RunInfo, ledgerID: String,
     meter: LiveMeter, observe: @escaping @Sendable (LiveEvent) -> Void
   ) {
     self.compiled = compiled
@@ -56,6 +58,7 @@ final class LiveSession: Sendable {
     self.shards = Mutex(shards)
     placements = Placements(compiled)
     owner = Array(String(environment.random.next(), radix: 16).utf8)
+    mark = GroupMates.Mark(ledgerID: ledgerID, pipeline: compiled.plan.pipeline)
     self.counts = counts
     self.run = run
     self.observe = observe
@@ -195,7 +198,7 @@ final class LiveSession: Sendable {
     try await followers.applied(
       fold: fold, merged: [], lanes: Set(epochs.map(\.lane)),
       behindMax: isLeading ? Followers.behindMax : LiveSession.behindMax)
-    await group.follow(Dictionary(uniqueKeysWithValues: epochs.map { ($0.lane.shard, $0.position) }))
+    await group.follow(Dictionary(uniqueKeysWithValues: epochs.map { ($0.lane.shard, $0.position) }), as: mark.text)
     await tell(fold)
     return true
   }

@@ -120,7 +120,7 @@ public struct LiveWorker: Sendable {
       return LiveSession(
         compiled: compiled, environment: environment, ledger: ledger, followers: followers, group: group, shards: shards,
         planHash: request.planHash, worker: worker, counts: counts,
-        run: RunInfo(shard: compiled.plan.source.stream, runID: genesis.runID), meter: meter, observe: observe)
+        run: RunInfo(shard: compiled.plan.source.stream, runID: genesis.runID), ledgerID: genesis.ledgerID, meter: meter, observe: observe)
     } catch {
       await group.close()
       throw error

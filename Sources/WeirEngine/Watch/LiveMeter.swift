@@ -62,6 +62,7 @@ public final class LiveMeter: Sendable {
     var bounds: [String: ShardBounds] = [:]
     var forecasts: [String: TrimForecast] = [:]
     var surveyedAt: Int64?
+    var groupIsShared: String?
     var cutAt: Int64?
     var totals = Totals()
   }
@@ -90,6 +91,7 @@ public final class LiveMeter: Sendable {
       snapshot.mergedWatermark = standing.mergedWatermark
       snapshot.surveyNanoseconds = standing.surveyedAt.map { max(0, now - $0) }
       snapshot.epochNanoseconds = standing.cutAt.map { max(0, now - $0) } ?? 0
+      snapshot.groupIsShared = standing.groupIsShared
       snapshot.meter = standing.totals
       let names = Set(standing.readings.keys).union(standing.ledger.keys).union(standing.bounds.keys)
       snapshot.lanes = names.sorted(by: LiveMeter.shardPrecedes).map { name in
@@ -149,6 +151,9 @@ public final class LiveMeter: Sendable {
     stageSince.store(clock.monotonicNanoseconds, ordering: .relaxed)
     stage.store(next.rawValue, ordering: .relaxed)
   }
+
+  /// - Parameter words: who else is in the group, and what that means; nil: nobody.
+  func groupIsShared(_ words: String?) { standing.withLock { $0.groupIsShared = words } }
 
   /// Whether a topic holds up reading.
   func waits(forTopics isBehind: Bool) { topics.store(isBehind, ordering: .relaxed) }

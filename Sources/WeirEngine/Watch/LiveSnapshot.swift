@@ -72,6 +72,8 @@ public struct LiveSnapshot: Sendable {
   public var lanes: [Lane] = []
   /// A topic that this pipeline publishes to is so far behind that nothing is admitted.
   public var waitsForTopics = false
+  /// Another pipeline's workers are in the group, by mistake: who, in words; nil: nobody was seen.
+  public var groupIsShared: String?
   public var stage = Stage.idle
   public var stageNanoseconds: Int64 = 0
   /// Time since the epoch at hand was begun.

@@ -32,7 +32,7 @@ final class AdminRoutes: Sendable {
     }
     switch (first, request.path.count) {
     case ("live", 1): return probe(watch.now.health.live(watch.now.stall))
-    case ("ready", 1): return probe(watch.now.health.ready)
+    case ("ready", 1): return probe(watch.now.health.ready(groupIsShared: watch.meter.snapshot().groupIsShared))
     case ("started", 1): return probe(watch.now.health.started)
     case ("metrics", 1): return AdminResponse(status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8", body: watch.metrics())
     case ("lanes", 1): return .json(200, lanes())
@@ -70,7 +70,7 @@ final class AdminRoutes: Sendable {
     return .members([
       "pipeline": .string(watch.pipeline), "phase": .string(watch.now.health.name), "stage": .string("\(snapshot.stage)"),
       "ledger": .int(snapshot.ledgerNumber), "complete_through": AdminRoutes.time(snapshot.mergedWatermark),
-      "lag": snapshot.lag.map { .int($0) } ?? .null,
+      "group_shared": snapshot.groupIsShared.map { .string($0) } ?? .null, "lag": snapshot.lag.map { .int($0) } ?? .null,
       "survey_age_seconds": snapshot.surveyNanoseconds.map { .number(Human.fixed(Double($0) / 1e9, 3)) } ?? .null,
       "lanes": .array(shown.map(AdminRoutes.lane)), "left_out": .int(Int64(snapshot.lanes.count - shown.count)),
     ])

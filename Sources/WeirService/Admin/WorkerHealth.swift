@@ -58,8 +58,12 @@ struct WorkerHealth {
   /// Lake, ledger and source were found, and tables were brought up.
   var started: Answer { Answer(isWell: hasStarted, words: hasStarted ? "started" : words) }
 
-  /// It has its shards (perhaps none) and works on them. Lag is no matter.
-  var ready: Answer { Answer(isWell: phase == .running, words: phase == .running ? "ready" : words) }
+  /// It has its shards (perhaps none) and works on them. Lag is no matter, and what is amiss with its group is said only: to take the
+  /// worker for not ready would not mend it.
+  func ready(groupIsShared: String? = nil) -> Answer {
+    guard phase == .running else { return Answer(isWell: false, words: words) }
+    return Answer(isWell: true, words: groupIsShared.map { "ready, but \($0)" } ?? "ready")
+  }
 
   var words: String {
     switch phase {
