@@ -53,8 +53,8 @@ public enum StateRebuild {
     try await state.writeMeta(compiled.plan.state.map { (mark($0), []) })
     try await state.clear(tables: compiled.plan.state.map(\.name))
     var rows = 0
-    for lane in try await restorer.lanes(fold.lanes.keys.filter { $0 != .merge }.sorted(), parallel: environment.parallel) {
-      let all = await lane.allStateRows()
+    for lane in try await restorer.shards(fold.lanes.keys.filter { $0 != .merge }.sorted(), parallel: environment.parallel) {
+      guard let all = await lane.allStateRows(of: lane.id) else { continue }
       rows += all.rows.reduce(0) { $0 + $1.count }
       _ = try await state.write(all.rows, meta: [all.mark.entry])
     }

@@ -2,12 +2,37 @@ import WeirCore
 import WeirOperators
 import WeirProtocol
 
+/// Whoever has lanes whose rows go to the state table.
+protocol StateRowSource: Actor {
+  nonisolated var ids: [LaneID] { get }
+  /// Of each lane, the rows that changed since the last call.
+  func takeStateRows() -> [LaneRows]
+  /// Everything of one of the lanes; nil: it is another's.
+  func allStateRows(of id: LaneID) -> LaneRows?
+  /// Every row of the lane goes to the table again.
+  func markAllUnflushed(_ id: LaneID)
+}
+
+/// State rows of a lane, and the mark to write behind them.
+struct LaneRows: Sendable {
+  var rows: [StateBatch]
+  var mark: FlushMark
+  /// Of the records that the rows come from, where that is watched.
+  var arrivals: Arrivals
+
+  init(_ rows: [StateBatch], of lane: LaneState, arrivals: Arrivals = Arrivals()) {
+    self.rows = rows
+    mark = FlushMark(lane: lane.id, generation: lane.generation, position: lane.position)
+    self.arrivals = arrivals
+  }
+}
+
 /// Takes changed rows of lane-finished state to the state table while the lanes go on (law 6).
 ///
 /// Rows may run ahead of the ledger: each carries its lane's position as a fence. Flushes begin at the configured interval, and
 /// take at most `spec.share` of the time: after one that took t, the next begins t / share later.
 actor StateFlusher {
-  private let lanes: @Sendable () async -> [ShardActor]
+  private let lanes: @Sendable () async -> [any StateRowSource]
   private let state: (any StateTable)?
   private let clock: any Clock
   private let spec: StoreSpec
@@ -20,7 +45,7 @@ actor StateFlusher {
   private var written: [LaneID: FlushMark] = [:]
 
   init(
-    lanes: [ShardActor], state: (any StateTable)?, clock: any Clock, spec: StoreSpec,
+    lanes: [any StateRowSource], state: (any StateTable)?, clock: any Clock, spec: StoreSpec,
     reached: @escaping @Sendable () -> Int64 = { 0 }, meter: LatencyMeter? = nil
   ) {
     self.init(lanes: { lanes }, state: state, clock: clock, spec: spec, reached: reached, meter: meter)
@@ -33,7 +58,7 @@ actor StateFlusher {
   ///   - meter: told of each position once its rows are visible.
   ///   - live: told of each flush.
   init(
-    lanes: @escaping @Sendable () async -> [ShardActor], state: (any StateTable)?, clock: any Clock, spec: StoreSpec,
+    lanes: @escaping @Sendable () async -> [any StateRowSource], state: (any StateTable)?, clock: any Clock, spec: StoreSpec,
     owner: [UInt8]? = nil, reached: @escaping @Sendable () -> Int64 = { 0 }, meter: LatencyMeter? = nil, live: LiveMeter? = nil
   ) {
     self.owner = owner
@@ -76,20 +101,14 @@ actor StateFlusher {
     var arrivals = Arrivals()
     let began = clock.monotonicNanoseconds
     let lanes = await lanes()
-    let isWatched = live != nil
-    let all = await withTaskGroup(of: (Int, [StateBatch], FlushMark, Arrivals?).self) { group in
-      for (number, lane) in lanes.enumerated() {
-        group.addTask {
-          let taken = await lane.takeStateRows()
-          return (number, taken.rows, taken.mark, isWatched ? await lane.takeArrivals() : nil)
-        }
-      }
+    let all = await withTaskGroup(of: (Int, [LaneRows]).self) { group in
+      for (number, owner) in lanes.enumerated() { group.addTask { (number, await owner.takeStateRows()) } }
       return await group.reduce(into: []) { $0.append($1) }.sorted { $0.0 < $1.0 }
     }
-    for (_, taken, mark, arrived) in all where mark != written[mark.lane] {
-      rows += taken
-      marks.append(mark)
-      if let arrived { arrivals.add(arrived) }
+    for lane in all.flatMap(\.1) where lane.mark != written[lane.mark.lane] {
+      rows += lane.rows
+      marks.append(lane.mark)
+      arrivals.add(lane.arrivals)
     }
     if !marks.isEmpty {
       _ = try await state.write(rows, meta: marks.map(\.entry), owners: marks.compactMap { mark in owner.map { (FlushMark.owner(mark.lane), $0) } })
@@ -140,15 +159,17 @@ struct FlushMark: Sendable, Equatable {
   }
 
   /// Brings the rows of lanes that were restored just now to the ledger's position, or marks them as not flushed.
-  static func recover(_ lanes: [ShardActor], _ state: any StateTable, _ fold: LedgerFold) async throws {
-    for lane in lanes {
-      switch try await standing(of: lane.id, state, fold) {
-      case .even: continue
-      case .behind: await lane.markAllUnflushed()
-      case .ahead:
-        let all = await lane.allStateRows()
-        for batch in all.rows { try await state.retract(batch) }
-        try await state.writeMeta([all.mark.entry])
+  static func recover(_ owners: [any StateRowSource], _ state: any StateTable, _ fold: LedgerFold) async throws {
+    for owner in owners {
+      for lane in owner.ids {
+        switch try await standing(of: lane, state, fold) {
+        case .even: continue
+        case .behind: await owner.markAllUnflushed(lane)
+        case .ahead:
+          guard let all = await owner.allStateRows(of: lane) else { continue }
+          for batch in all.rows { try await state.retract(batch) }
+          try await state.writeMeta([all.mark.entry])
+        }
       }
     }
   }

@@ -23,25 +23,6 @@ final class Partial: @unchecked Sendable {
   }
 }
 
-/// The partial that lanes fill together: each alone, or, of hundreds of lanes of one capture, so many side by side. What the merge
-/// lane folds is the same, but a hundred lanes that each see a few rows of every group and window fold next to nothing together.
-final class SharedPartial: @unchecked Sendable {
-  // Unchecked: one task visits all lanes that share it, one after the other (`ReplaySession.deal`, `cut`).
-  private let compiled: CompiledPlan
-  private(set) var current: Partial
-
-  init(_ compiled: CompiledPlan) {
-    self.compiled = compiled
-    current = Partial(compiled)
-  }
-
-  /// At the cut, the first of the lanes takes everything: all of them have consumed what lies before it.
-  func take() -> Partial {
-    defer { current = Partial(compiled) }
-    return current
-  }
-}
-
 /// Rows of one lane and epoch, by table.
 final class LaneTables: @unchecked Sendable {
   // Unchecked: a lane fills it and gives it away at the cut; then the encoder alone takes out of it. It is a class so that

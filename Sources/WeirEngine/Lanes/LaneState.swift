@@ -19,8 +19,8 @@ final class LaneState {
   private let windows: [WindowStore?]
   private let keyed: [KeyedStore?]
   /// … and this epoch's contribution to what is merged.
-  private let partial: SharedPartial
-  private let scratch = Scratch()
+  let partial: SharedPartial
+  private var scratch: Scratch { partial.scratch }
 
   private var counts = BucketCounts()
   private var windowCounts: [WindowCounts]
@@ -54,13 +54,22 @@ final class LaneState {
 
   // MARK: Records
 
-  /// Consumes the rows of lane `number` of a deal.
+  /// Consumes the rows of lane `number` of a deal, but for what ``SharedPartial/fold(_:)`` must be called for.
   func consume(_ next: DealtBlocks, lane number: Int) {
     guard !next.deal.range(number).isEmpty else { return }
-    fold(floor > Watermark.minimum ? DealtBlocks(next, floor: floor) : next, number)
+    if floor > Watermark.minimum {
+      // By the watermarks of this lane alone: what waits before it goes by the shard's.
+      partial.fold(next)
+      let raised = DealtBlocks(next, floor: floor)
+      take(raised, number)
+      partial.fold(raised)
+    } else {
+      take(next, number)
+    }
+    advance(position: next.end, watermark: next.watermark)
   }
 
-  private func fold(_ next: DealtBlocks, _ number: Int) {
+  private func take(_ next: DealtBlocks, _ number: Int) {
     let range = next.deal.range(number)
     if compiled.plan.bronze != nil {
       next.forEachBlock(of: next.deal.rows[range]) { block, rows in
@@ -109,7 +118,7 @@ final class LaneState {
   @inline(__always)
   private func passes(_ input: SiftInput, _ place: Int, _ dedup: Unmanaged<DedupIndex>?) -> Bool {
     if input.verdicts[place] == PreparedBlock.Verdict.proceeds {
-      guard let dedup, input.hasID[place],
+      guard let dedup, input.hasID?[place] ?? true,
         !dedup._withUnsafeGuaranteedRef({ $0.insert(input.ids[place], watermark: input.watermark[place]) })
       else {
         return !input.next.hasErrors || hasNoError(input.next, place)
@@ -140,8 +149,9 @@ final class LaneState {
     rejected.add(block, row, stage: stage, reason: reason)
   }
 
-  /// Folds the places that match the aggregate's `where` into its store.
+  /// Folds the places that match the aggregate's `where` into its store, or leaves them to the partial.
   private func aggregate(_ i: Int, _ next: DealtBlocks, _ passed: UnsafeBufferPointer<UInt32>) {
+    if windows[i] == nil, keyed[i] == nil { return partial.add(passed, of: self, to: i, next) }
     guard let mask = next.columns.aggregates[i].mask else { return fold(passed, of: next, into: i) }
     scratch.with(UInt32.self, passed.count) { matching in
       var count = 0
@@ -154,26 +164,21 @@ final class LaneState {
   }
 
   private func fold(_ places: UnsafeBufferPointer<UInt32>, of next: DealtBlocks, into i: Int) {
-    let input = next.columns.aggregates[i]
-    func key(_ place: Int) -> [UInt8] {
-      let (block, row) = next.source(place)
-      return StateKey.encode(block.groups[i].map { $0.literal(row) })
+    if let store = keyed[i] { next.fold(places, of: i, into: store, scratch) }
+    if let store = windows[i] {
+      var runs = [WindowStore.Run(end: places.count)]
+      for late in next.fold(places, runs: &runs, of: i, into: store, scratch) { add(late, i, next) }
+      count(runs[0].counts, i)
     }
-    if compiled.aggregates[i].window == nil {
-      let store = keyed[i] ?? partial.current.keyed[i]!
-      store.update(rows: places, hashes: input.hashes, arguments: input.arguments, key: key, scratch: scratch)
-      return
-    }
-    let store = windows[i] ?? partial.current.windows[i]!
-    var missed: [LateRow] = []
-    store.update(
-      rows: places, times: next.columns.time, watermarks: next.columns.watermark, hashes: input.hashes, arguments: input.arguments,
-      key: key, counts: &windowCounts[i], late: &missed, scratch: scratch)
-    for late in missed {
-      let (block, row) = next.source(Int(late.row))
-      if self.late[i] == nil { self.late[i] = LateRows(run) }
-      self.late[i]?.add(block, row, late)
-    }
+  }
+
+  /// Into how many windows of aggregate `i` records of this lane went.
+  func count(_ counts: WindowCounts, _ i: Int) { windowCounts[i] += counts }
+
+  func add(_ late: LateRow, _ i: Int, _ next: DealtBlocks) {
+    let (block, row) = next.source(Int(late.row))
+    if self.late[i] == nil { self.late[i] = LateRows(run) }
+    self.late[i]?.add(block, row, late)
   }
 
   /// The lane joins or wakes: it judges by no less than this from here on.
@@ -284,20 +289,26 @@ final class LaneState {
 private struct SiftInput {
   let next: DealtBlocks
   let verdicts: UnsafeBufferPointer<UInt8>
-  /// Empty without dedup, as is `hasID`.
+  /// Empty without dedup.
   let ids: UnsafeBufferPointer<Hash128>
-  let hasID: UnsafeBufferPointer<Bool>
+  /// nil: every record has one.
+  let hasID: UnsafeBufferPointer<Bool>?
   let watermark: UnsafeBufferPointer<Int64>
 
   static func with<Result>(_ next: DealtBlocks, _ body: (SiftInput) -> Result) -> Result {
     next.columns.verdict.withUnsafeBufferPointer { verdicts in
       next.columns.ids.withUnsafeBufferPointer { ids in
-        next.columns.hasID.withUnsafeBufferPointer { hasID in
+        pointer(to: next.columns.hasID) { hasID in
           next.columns.watermark.withUnsafeBufferPointer { watermark in
             body(SiftInput(next: next, verdicts: verdicts, ids: ids, hasID: hasID, watermark: watermark))
           }
         }
       }
     }
+  }
+
+  private static func pointer<Result>(to flags: [Bool]?, _ body: (UnsafeBufferPointer<Bool>?) -> Result) -> Result {
+    guard let flags else { return body(nil) }
+    return flags.withUnsafeBufferPointer { body($0) }
   }
 }

@@ -18,23 +18,17 @@ actor ShardActor {
     self.state = state
   }
 
-  /// Consumes the rows of lane `number` of some deals, in turn.
-  func consume(_ deals: [DealtBlocks], lane number: Int = 0) {
-    for next in deals where !next.deal.range(number).isEmpty {
-      state.consume(next, lane: number)
-      state.advance(position: next.end, watermark: next.watermark)
+  /// Consumes some blocks, in turn; the lane has all of their rows.
+  func consume(_ deals: [DealtBlocks]) {
+    for next in deals where !next.deal.range(0).isEmpty {
+      state.consume(next, lane: 0)
+      state.partial.fold(next)
       guard next.hasArrivals else { continue }
       for block in next.blocks {
         arrivals.add(block)
         unflushed.add(block)
       }
     }
-  }
-
-  /// Ends the epoch at a mark of the shard, which every lane of it reached.
-  func cut(position: Int64, watermark: Int64) throws -> LaneEpoch {
-    state.advance(position: position, watermark: watermark)
-    return try state.cut()
   }
 
   /// Ends the epoch where the lane stands: cuts of a live worker come between any two blocks.
@@ -55,21 +49,17 @@ actor ShardActor {
   func advance(position: Int64, watermark: Int64) { state.advance(position: position, watermark: watermark) }
 
   func raise(floor: Int64) { state.raise(floor: floor) }
+}
 
-  /// Changed rows, and the mark to write behind them.
-  func takeStateRows() -> (rows: [StateBatch], mark: FlushMark) {
-    (state.takeStateRows(), FlushMark(lane: state.id, generation: state.generation, position: state.position))
-  }
+extension ShardActor: StateRowSource {
+  nonisolated var ids: [LaneID] { [id] }
 
-  /// Arrivals of the records whose rows ``takeStateRows()`` took.
-  func takeArrivals() -> Arrivals {
+  func takeStateRows() -> [LaneRows] {
     defer { unflushed = Arrivals() }
-    return unflushed
+    return [LaneRows(state.takeStateRows(), of: state, arrivals: unflushed)]
   }
 
-  func allStateRows() -> (rows: [StateBatch], mark: FlushMark) {
-    (state.allStateRows(), FlushMark(lane: state.id, generation: state.generation, position: state.position))
-  }
+  func allStateRows(of id: LaneID) -> LaneRows? { LaneRows(state.allStateRows(), of: state) }
 
-  func markAllUnflushed() { state.markAllUnflushed() }
+  func markAllUnflushed(_ id: LaneID) { state.markAllUnflushed() }
 }

@@ -52,7 +52,7 @@ extension LiveSession {
       await committer.hold(
         id, .init(generation: before.generation, epoch: before.epoch, position: position, state: before.state))
     }
-    let restored = try await restorer.lanes(ids, parallel: environment.parallel)
+    let restored = try await restorer.shards(ids, parallel: environment.parallel)
     if let state = environment.state, compiled.hasLaneState {
       try await FlushMark.own(restored.map(\.id), owner, state)
       try await FlushMark.recover(restored, state, fold)

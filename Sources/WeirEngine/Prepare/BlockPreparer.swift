@@ -109,7 +109,7 @@ final class BlockPreparer {
     guard let dedup = compiled.plan.dedup else { return }
     let id = block.decoded.columns[dedup.id]
     block.columns.ids = RowHash.hash([block.key, id], count: block.count)
-    block.columns.hasID = id.validity ?? [Bool](repeating: true, count: block.count)
+    block.columns.hasID = id.validity
   }
 
   private func evaluate(_ block: inout PreparedBlock, _ inputs: [Column?]) {

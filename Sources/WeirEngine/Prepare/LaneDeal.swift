@@ -109,7 +109,7 @@ struct LaneDeal: Sendable {
   func arranged(_ blocks: [LaneColumns]) -> LaneColumns {
     var all = LaneColumns(verdict: arranged(blocks.map(\.verdict)), time: arranged(blocks.map(\.time)))
     all.ids = arranged(blocks.map(\.ids))
-    all.hasID = arranged(blocks.map(\.hasID))
+    all.hasID = arranged(blocks.map(\.hasID), blocks.map(\.verdict.count))
     all.watermark = arranged(blocks.map(\.watermark))
     all.aggregates = blocks[0].aggregates.indices.map { i in
       let parts = blocks.map { $0.aggregates[i] }

@@ -17,7 +17,8 @@ struct LaneColumns: Sendable {
   var time: [Int64]
   /// Hash of key and id; only where `hasID`. Empty without dedup.
   var ids: [Hash128] = []
-  var hasID: [Bool] = []
+  /// nil: every record has one.
+  var hasID: [Bool]?
   /// Shard watermark at the record, the record itself counted.
   var watermark: [Int64] = []
   var aggregates: [Aggregate] = []

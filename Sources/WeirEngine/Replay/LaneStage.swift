@@ -11,7 +11,8 @@ enum LaneWork: Sendable {
 /// The stage of a replay that visits the lanes: hands each its rows and cuts them, while the reader decodes, sequences and deals what
 /// comes next.
 struct LaneStage: Sendable {
-  let lanes: [ShardActor]
+  /// The lanes, those together that share a partial.
+  let groups: [LaneGroup]
   /// Tasks that visit lanes at once.
   let parallel: Int
   /// Called behind each deal: records, position and watermark that every lane has reached.
@@ -50,13 +51,11 @@ struct LaneStage: Sendable {
     }
   }
 
-  /// As many tasks as run at once, each for every so many-th of the groups of lanes: a task a lane costs more than the few rows of a
-  /// block that one of hundreds of lanes gets.
+  /// As many tasks as run at once, each for every so many-th of the groups: a task a group costs more than the few rows of a block
+  /// that hundreds of lanes get.
   private func visit(_ deals: [DealtBlocks]) async {
     let shares = self.shares
-    @Sendable func visit(_ share: [Range<Int>]) async {
-      for group in share { for number in group { await lanes[number].consume(deals, lane: number) } }
-    }
+    @Sendable func visit(_ share: [Int]) async { for number in share { await groups[number].consume(deals) } }
     // The first share is done here.
     await withDiscardingTaskGroup { others in
       for share in shares.dropFirst() { others.addTask { await visit(share) } }
@@ -66,25 +65,23 @@ struct LaneStage: Sendable {
 
   /// The epochs by lane.
   private func cut(_ position: Int64, _ watermark: Int64) async throws -> [LaneEpoch] {
-    try await withThrowingTaskGroup(of: [(Int, LaneEpoch)].self) { group in
+    try await withThrowingTaskGroup(of: [(Int, [LaneEpoch])].self) { tasks in
       for share in shares {
-        group.addTask {
-          var cut: [(Int, LaneEpoch)] = []
-          for number in share.joined() { cut.append((number, try await lanes[number].cut(position: position, watermark: watermark))) }
+        tasks.addTask {
+          var cut: [(Int, [LaneEpoch])] = []
+          for number in share { cut.append((number, try await groups[number].cut(position: position, watermark: watermark))) }
           return cut
         }
       }
-      var epochs = [LaneEpoch?](repeating: nil, count: lanes.count)
-      for try await cut in group { for (number, epoch) in cut { epochs[number] = epoch } }
-      return epochs.compactMap(\.self)
+      var epochs = [[LaneEpoch]](repeating: [], count: groups.count)
+      for try await cut in tasks { for (number, ofGroup) in cut { epochs[number] = ofGroup } }
+      return epochs.flatMap(\.self)
     }
   }
 
-  /// The lanes, dealt over as many tasks as run at once; neighbours that share a partial are with one.
-  private var shares: [[Range<Int>]] {
-    let size = Restorer.sharing(lanes.count)
-    let groups = stride(from: 0, to: lanes.count, by: size).map { $0..<min($0 + size, lanes.count) }
+  /// The groups' numbers, dealt over as many tasks as run at once.
+  private var shares: [[Int]] {
     let tasks = min(parallel, groups.count)
-    return (0..<tasks).map { first in stride(from: first, to: groups.count, by: tasks).map { groups[$0] } }
+    return (0..<tasks).map { first in Array(stride(from: first, to: groups.count, by: tasks)) }
   }
 }

@@ -7,7 +7,8 @@ import WeirProtocol
 final class ReplaySession: Sendable {
   private let compiled: CompiledPlan
   private let environment: EngineEnvironment
-  private let lanes: [ShardActor]
+  private let groups: [LaneGroup]
+  private let lanesCount: Int
   private let dealer: LaneDealer?
   private let sequencer: Sequencer
   private let start: (position: Int64, prefix: Hash128?)
@@ -26,8 +27,9 @@ final class ReplaySession: Sendable {
     let ids = genesis.lanes.filter { $0 != .merge }
     let run = RunInfo(shard: compiled.plan.source.stream, runID: genesis.runID)
     let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run)
-    lanes = try await restorer.lanes(ids, parallel: environment.parallel, sharing: Restorer.sharing(ids.count))
-    if let state = environment.state, compiled.hasLaneState { try await FlushMark.recover(lanes, state, fold) }
+    groups = try await restorer.groups(ids, parallel: environment.parallel, sharing: Restorer.sharing(ids.count))
+    lanesCount = ids.count
+    if let state = environment.state, compiled.hasLaneState { try await FlushMark.recover(groups, state, fold) }
     let merge = try await restorer.merge()
     if fold.mergeLane.epoch > 0 {
       try await followers.repairMerged(fold, rows: merge.allStateRows(ledgerNumber: fold.number))
@@ -62,7 +64,7 @@ final class ReplaySession: Sendable {
     let work = Handover<LaneWork>()
     let batches = Handover<EpochBatch>()
     let encoded = Handover<EncodedBatch>()
-    let flusher = StateFlusher(lanes: lanes, state: compiled.hasLaneState ? environment.state : nil, clock: environment.clock, spec: compiled.plan.store,
+    let flusher = StateFlusher(lanes: groups, state: compiled.hasLaneState ? environment.state : nil, clock: environment.clock, spec: compiled.plan.store,
       reached: { [self] in counted.withLock { $0.position } }, meter: meter)
     let isDone = Flag()
     do {
@@ -70,7 +72,7 @@ final class ReplaySession: Sendable {
         group.addTask { [self] in
           do {
             let end = try await read(
-              source, into: work, together: LaneStage.together(lanes: lanes.count, isPaced: meter != nil), keepOpen: keepOpen,
+              source, into: work, together: LaneStage.together(lanes: lanesCount, isPaced: meter != nil), keepOpen: keepOpen,
               isInterrupted: isInterrupted)
             await work.finish()
             return end
@@ -84,7 +86,7 @@ final class ReplaySession: Sendable {
         }
         group.addTask { [self] in
           defer { isDone.raise() }
-          let stage = LaneStage(lanes: lanes, parallel: environment.parallel) { [self] in
+          let stage = LaneStage(groups: groups, parallel: environment.parallel) { [self] in
             count($0, $1, $2)
             observe(counted.withLock { $0 })
           }
@@ -196,9 +198,9 @@ final class ReplaySession: Sendable {
     guard let last = waiting.last else { return nil }
     defer { waiting.removeAll(keepingCapacity: true) }
     let deals =
-      lanes.count >= LaneDeal.arrangedFrom
-      ? [DealtBlocks(waiting.map(\.block), lanes: lanes.count, end: last.end, watermark: last.watermark)]
-      : waiting.map { DealtBlocks([$0.block], lanes: lanes.count, end: $0.end, watermark: $0.watermark) }
+      lanesCount >= LaneDeal.arrangedFrom
+      ? [DealtBlocks(waiting.map(\.block), lanes: lanesCount, end: last.end, watermark: last.watermark)]
+      : waiting.map { DealtBlocks([$0.block], lanes: lanesCount, end: $0.end, watermark: $0.watermark) }
     return .deals(deals, records: waiting.reduce(0) { $0 + $1.block.count }, end: last.end, watermark: last.watermark)
   }
 
@@ -266,20 +268,39 @@ struct Restorer: Sendable {
   static func sharing(_ lanes: Int) -> Int { max(1, lanes / partialsMax) }
   private static let partialsMax = 16
 
-  /// As many side by side as run at once; every `sharing` neighbours share a partial.
-  func lanes(_ ids: [LaneID], parallel: Int, sharing: Int = 1) async throws -> [ShardActor] {
-    try await withThrowingTaskGroup(of: (Int, ShardActor).self) { group in
-      var all = [ShardActor?](repeating: nil, count: ids.count)
-      var shared: SharedPartial?
-      for (number, id) in ids.enumerated() {
-        // Each holds its blobs while it is restored.
-        if number >= parallel, let (done, lane) = try await group.next() { all[done] = lane }
-        if number % sharing == 0 { shared = SharedPartial(compiled) }
-        group.addTask { [shared] in (number, ShardActor(try await state(id, partial: shared))) }
+  /// Each lane with an actor of its own.
+  func shards(_ ids: [LaneID], parallel: Int) async throws -> [ShardActor] {
+    try await all(ids.count, parallel: parallel) { ShardActor(try await state(ids[$0])) }
+  }
+
+  /// Every `sharing` neighbours in one group.
+  func groups(_ ids: [LaneID], parallel: Int, sharing: Int) async throws -> [LaneGroup] {
+    let firsts = Array(stride(from: 0, to: ids.count, by: sharing))
+    return try await all(firsts.count, parallel: parallel) { number in
+      try await group(Array(ids[firsts[number]...].prefix(sharing)), first: firsts[number])
+    }
+  }
+
+  /// `count` of them, as many side by side as run at once: a lane's blobs are held while it is restored.
+  private func all<Made: Sendable>(
+    _ count: Int, parallel: Int, _ make: @escaping @Sendable (Int) async throws -> Made
+  ) async throws -> [Made] {
+    try await withThrowingTaskGroup(of: (Int, Made).self) { tasks in
+      var all = [Made?](repeating: nil, count: count)
+      for number in 0..<count {
+        if number >= parallel, let (done, made) = try await tasks.next() { all[done] = made }
+        tasks.addTask { (number, try await make(number)) }
       }
-      for try await (done, lane) in group { all[done] = lane }
+      for try await (done, made) in tasks { all[done] = made }
       return all.compactMap(\.self)
     }
+  }
+
+  private func group(_ ids: [LaneID], first: Int) async throws -> LaneGroup {
+    let partial = SharedPartial(compiled)
+    var lanes: [LaneState] = []
+    for id in ids { lanes.append(try await state(id, partial: partial)) }
+    return LaneGroup(lanes, first: first, partial: partial)
   }
 
   func merge() async throws -> sending MergeLane {

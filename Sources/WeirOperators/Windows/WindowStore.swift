@@ -3,7 +3,7 @@ import WeirCore
 
 /// A contribution that came after its window was final.
 public struct LateRow: Sendable {
-  /// Number of the row, as ``WindowStore/update(rows:times:watermarks:hashes:arguments:key:counts:late:)`` was given it.
+  /// Number of the row, as ``WindowStore/update(rows:times:watermarks:hashes:arguments:key:counts:late:scratch:)`` was given it.
   public var row: UInt32
   /// UTC microseconds.
   public var time: Int64
@@ -16,8 +16,10 @@ public final class WindowStore {
   /// The cells of one pane and one class of lateness. Freed whole when its last window is final.
   private final class Pane {
     let cells: CellStore
-    /// (group + 1) << 32 | cell; 0 is free. Power of two, at most half full.
-    var slots: [UInt64]
+    /// (group + 1) << 32 | cell; 0 is free. At most half full. No array: its owner would be counted for every row.
+    private var slots: UnsafeMutablePointer<UInt64>
+    /// Slots less one; their number is a power of two.
+    private var mask: Int
     /// Group of each cell.
     var groups: [Int32] = []
     /// Rows of the call at hand that are this pane's, and its number among the panes of that call.
@@ -28,21 +30,29 @@ public final class WindowStore {
     init(_ layout: AggregateLayout, groups expected: Int) {
       var size = 16
       while size < expected * 2 { size *= 2 }
-      slots = [UInt64](repeating: 0, count: size)
+      (slots, mask) = (Pane.empty(size), size - 1)
       cells = CellStore(layout, capacity: expected)
       groups.reserveCapacity(expected)
     }
 
-    /// Call it for some groups before ``cell(_:)``.
-    @inline(__always)
-    func prefetch(_ group: Int) {
-      slots.withUnsafeBufferPointer { weir_prefetch($0.baseAddress! + ((group &* 0x9E37_79B1) >> 4 & ($0.count - 1))) }
+    deinit { slots.deallocate() }
+
+    private static func empty(_ size: Int) -> UnsafeMutablePointer<UInt64> {
+      let slots = UnsafeMutablePointer<UInt64>.allocate(capacity: size)
+      slots.initialize(repeating: 0, count: size)
+      return slots
     }
 
     @inline(__always)
+    private func start(_ group: Int) -> Int { (group &* 0x9E37_79B1) >> 4 & mask }
+
+    /// Call it for some groups before ``cell(_:)``.
+    @inline(__always)
+    func prefetch(_ group: Int) { weir_prefetch(slots + start(group)) }
+
+    @inline(__always)
     func cell(_ group: Int) -> Int {
-      let mask = slots.count - 1
-      var at = (group &* 0x9E37_79B1) >> 4 & mask
+      var at = start(group)
       while slots[at] != 0 {
         if slots[at] >> 32 == UInt64(group + 1) { return Int(slots[at] & 0xFFFF_FFFF) }
         at = (at + 1) & mask
@@ -53,26 +63,25 @@ public final class WindowStore {
     private func add(_ group: Int) -> Int {
       let cell = cells.add()
       groups.append(Int32(group))
-      if groups.count * 2 > slots.count {
-        slots = [UInt64](repeating: 0, count: slots.count * 2)
-        for (cell, group) in groups.enumerated() { place(Int(group), cell) }
-      } else {
-        place(group, cell)
-      }
+      if groups.count * 2 > mask + 1 { placeAll(in: (mask + 1) * 2) } else { place(group, cell) }
       return cell
     }
 
     private func place(_ group: Int, _ cell: Int) {
-      let mask = slots.count - 1
-      var at = (group &* 0x9E37_79B1) >> 4 & mask
+      var at = start(group)
       while slots[at] != 0 { at = (at + 1) & mask }
       slots[at] = UInt64(group + 1) << 32 | UInt64(cell)
     }
 
+    private func placeAll(in size: Int) {
+      slots.deallocate()
+      (slots, mask) = (Pane.empty(size), size - 1)
+      for (cell, group) in groups.enumerated() { place(Int(group), cell) }
+    }
+
     func renumber(_ map: [Int32]) {
       for i in groups.indices { groups[i] = map[Int(groups[i])] }
-      slots = [UInt64](repeating: 0, count: slots.count)
-      for (cell, group) in groups.enumerated() { place(Int(group), cell) }
+      placeAll(in: mask + 1)
     }
   }
 
@@ -106,34 +115,72 @@ public final class WindowStore {
 
   // MARK: Update
 
+  /// Some of the rows of an update, one behind the other, whose windows are counted apart: those of one lane.
+  public struct Run {
+    /// Behind the last of its rows.
+    public var end: Int
+    public var counts = WindowCounts()
+
+    public init(end: Int) { self.end = end }
+  }
+
   /// Folds rows in. `key(row)` encodes a group's `by` values and is called for new groups only.
   public func update(
     rows: UnsafeBufferPointer<UInt32>, times: [Int64], watermarks: [Int64], hashes: [Hash128], arguments: [Column?],
     key: (Int) -> [UInt8], counts: inout WindowCounts, late: inout [LateRow], scratch: Scratch = Scratch()
   ) {
-    // No array: a lane may have but a few rows of a block. And panes without the counting of references, row by row: `panes`
-    // holds them, and drops none here.
+    var run = [Run(end: rows.count)]
+    update(
+      rows: rows, runs: &run, times: times, watermarks: watermarks, hashes: hashes, arguments: arguments, key: key, late: &late, scratch: scratch)
+    counts += run[0].counts
+  }
+
+  /// The same for some runs of rows together.
+  public func update(
+    rows: UnsafeBufferPointer<UInt32>, runs: inout [Run], times: [Int64], watermarks: [Int64], hashes: [Hash128], arguments: [Column?],
+    key: (Int) -> [UInt8], late: inout [LateRow], scratch: Scratch
+  ) {
+    // No array: there may be but a few rows. And panes without the counting of references, row by row: `panes` holds them, and
+    // drops none here.
     scratch.with(Place.self, rows.count) { places in
       scratch.with(Unmanaged<Pane>.self, rows.count) { touched in
-        let (count, panes) = place(rows, times, watermarks, hashes, key, &counts, &late, places, touched)
-        fold(UnsafeBufferPointer(rebasing: places[..<count]), UnsafeBufferPointer(rebasing: touched[..<panes]), arguments, scratch)
+        var done = Placed()
+        var first = 0
+        for i in runs.indices {
+          place(rows, first..<runs[i].end, times, watermarks, hashes, key, &runs[i].counts, &late, places, touched, &done)
+          first = runs[i].end
+        }
+        fold(
+          UnsafeBufferPointer(rebasing: places[..<done.rows]), UnsafeBufferPointer(rebasing: touched[..<done.panes]), arguments, scratch)
       }
     }
   }
 
-  /// Finds out where each row goes. The number of those that go anywhere, and of the panes that they go to.
+  /// How many rows go anywhere, and to how many panes.
+  private struct Placed {
+    var rows = 0
+    var panes = 0
+  }
+
+  /// Finds out where each row of a run goes.
   @inline(__always)
   private func place(
-    _ rows: UnsafeBufferPointer<UInt32>, _ times: [Int64], _ watermarks: [Int64], _ hashes: [Hash128], _ key: (Int) -> [UInt8],
-    _ counts: inout WindowCounts, _ late: inout [LateRow], _ places: UnsafeMutableBufferPointer<Place>,
-    _ touched: UnsafeMutableBufferPointer<Unmanaged<Pane>>
-  ) -> (rows: Int, panes: Int) {
-    var (count, panes) = (0, 0)
+    _ rows: UnsafeBufferPointer<UInt32>, _ run: Range<Int>, _ times: [Int64], _ watermarks: [Int64], _ hashes: [Hash128],
+    _ key: (Int) -> [UInt8], _ counts: inout WindowCounts, _ late: inout [LateRow], _ places: UnsafeMutableBufferPointer<Place>,
+    _ touched: UnsafeMutableBufferPointer<Unmanaged<Pane>>, _ done: inout Placed
+  ) {
+    let groups = Unmanaged.passUnretained(self.groups)
     var lastKey = PaneKey(start: 0, missed: -1)
     var last: Unmanaged<Pane>?
-    for row in rows.prefix(WindowStore.ahead) { groups.prefetch(hashes[Int(row)]) }
-    for (i, row) in rows.enumerated() {
-      if i + WindowStore.ahead < rows.count { groups.prefetch(hashes[Int(rows[i + WindowStore.ahead])]) }
+    if run.lowerBound == 0 {
+      for row in rows.prefix(WindowStore.ahead) { groups._withUnsafeGuaranteedRef { $0.prefetch(hashes[Int(row)]) } }
+    }
+    for i in run {
+      if i + WindowStore.ahead < rows.count {
+        let ahead = hashes[Int(rows[i + WindowStore.ahead])]
+        groups._withUnsafeGuaranteedRef { $0.prefetch(ahead) }
+      }
+      let row = rows[i]
       let at = Int(row)
       let start = math.pane(times[at])
       let missed = math.missed(pane: start, watermark: watermarks[at])
@@ -152,20 +199,19 @@ public final class WindowStore {
         pane = .passUnretained(self.pane(paneKey))
         (last, lastKey) = (pane, paneKey)
       }
-      let group = groups.intern(hashes[at]) { key(at) }
-      places[count] = pane._withUnsafeGuaranteedRef { pane in
+      let group = groups._withUnsafeGuaranteedRef { $0.intern(hashes[at]) { key(at) } }
+      places[done.rows] = pane._withUnsafeGuaranteedRef { pane in
         if pane.touches == 0 {
-          pane.number = Int32(panes)
-          touched[panes] = .passUnretained(pane)
-          panes += 1
+          pane.number = Int32(done.panes)
+          touched[done.panes] = .passUnretained(pane)
+          done.panes += 1
         }
         pane.touches += 1
         pane.prefetch(group)
         return Place(row: row, group: Int32(group), pane: pane.number)
       }
-      count += 1
+      done.rows += 1
     }
-    return (count, panes)
   }
 
   /// Where a row goes.

@@ -1,0 +1,44 @@
+import WeirCore
+
+/// The one owner of the states of some lanes of a capture, neighbours that share a partial: a thin actor around them.
+///
+/// Messages carry blocks, never records. Between two of them the state flusher may take changed rows.
+actor LaneGroup {
+  nonisolated let ids: [LaneID]
+  /// Number of the first among the capture's lanes.
+  private let first: Int
+  private let lanes: [LaneState]
+  private let partial: SharedPartial
+
+  /// - Parameter lanes: at least one; they share `partial`.
+  init(_ lanes: sending [LaneState], first: Int, partial: SharedPartial) {
+    ids = lanes.map(\.id)
+    self.first = first
+    self.lanes = lanes
+    self.partial = partial
+  }
+
+  /// Consumes the rows of these lanes of some deals, in turn.
+  func consume(_ deals: [DealtBlocks]) {
+    for next in deals {
+      for (number, lane) in lanes.enumerated() { lane.consume(next, lane: first + number) }
+      partial.fold(next)
+    }
+  }
+
+  /// Ends the epoch at a mark of the capture, which every lane of it reached.
+  func cut(position: Int64, watermark: Int64) throws -> [LaneEpoch] {
+    try lanes.map { lane in
+      lane.advance(position: position, watermark: watermark)
+      return try lane.cut()
+    }
+  }
+}
+
+extension LaneGroup: StateRowSource {
+  func takeStateRows() -> [LaneRows] { lanes.map { LaneRows($0.takeStateRows(), of: $0) } }
+
+  func allStateRows(of id: LaneID) -> LaneRows? { lanes.first { $0.id == id }.map { LaneRows($0.allStateRows(), of: $0) } }
+
+  func markAllUnflushed(_ id: LaneID) { lanes.first { $0.id == id }?.markAllUnflushed() }
+}
