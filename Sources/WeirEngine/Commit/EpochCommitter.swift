@@ -43,7 +43,7 @@ actor EpochCommitter {
       commitID: attempt, worker: worker, planHash: planHash, lanes: batch.epochs.map { lane($0, batch) })
     // The merge lane's part: this epoch's contributions, and the windows that the watermark after this entry finishes.
     let watermark = fold.mergedWatermark(with: draft.lanes)
-    let merged = compiled.hasMerge ? merge.merge(batch.epochs.map(\.partial), watermark: watermark) : [:]
+    let merged = compiled.hasMerge ? merge.merge(batch.epochs.compactMap(\.partial), watermark: watermark) : [:]
     let byTable = try await encoded.files.merging(encoder.encode(merged: merged, stem: encoded.stem)) { $0 + $1 }
     let files = byTable.sorted { $0.key < $1.key }.flatMap(\.value)
     draft.tables = BatchEncoder.commits(files)
@@ -87,7 +87,7 @@ actor EpochCommitter {
         from: fold.mergeLane.position ?? .offset(0), to: .offset(fold.number + 1), endsAtItself: true,
         watermark: watermark, state: pack.add(state: blob, isBase: isBase, before: fold[.merge]?.state)))
     var partials = ByteWriter()
-    for epoch in batch.epochs { epoch.partial.save(into: &partials) }
+    for epoch in batch.epochs { epoch.partial?.save(into: &partials) }
     draft.partials = pack.add(partials.bytes)
     return pack.object
   }

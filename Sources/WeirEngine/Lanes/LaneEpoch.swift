@@ -55,7 +55,8 @@ struct LaneEpoch: Sendable {
   /// By gold table number.
   var windowCounts: [WindowCounts]
   var tables: LaneTables
-  var partial: Partial
+  /// Of all lanes of the shard; the first has it.
+  var partial: Partial?
   var state: [UInt8]
   var stateIsBase: Bool
   /// For whoever watches; nothing is committed of these.

@@ -1,6 +1,7 @@
 import WeirCore
+import WeirOperators
 
-/// The one owner of the states of some lanes of a capture, neighbours that share a partial: a thin actor around them.
+/// The one owner of the states of some neighbouring lanes of a capture: a thin actor around them.
 ///
 /// Messages carry blocks, never records. Between two of them the state flusher may take changed rows.
 actor LaneGroup {
@@ -8,23 +9,22 @@ actor LaneGroup {
   /// Number of the first among the capture's lanes.
   private let first: Int
   private let lanes: [LaneState]
-  private let partial: SharedPartial
 
-  /// - Parameter lanes: at least one; they share `partial`.
-  init(_ lanes: sending [LaneState], first: Int, partial: SharedPartial) {
+  init(_ lanes: sending [LaneState], first: Int) {
     ids = lanes.map(\.id)
     self.first = first
     self.lanes = lanes
-    self.partial = partial
   }
 
   /// Consumes the rows of these lanes of some deals, in turn.
   func consume(_ deals: [DealtBlocks]) {
     for next in deals {
+      if lanes.count > 1 { warm() }
       for (number, lane) in lanes.enumerated() { lane.consume(next, lane: first + number) }
-      partial.fold(next)
     }
   }
+
+  private func warm() { for step in 0..<DedupIndex.warmingSteps { for lane in lanes { lane.warm(step) } } }
 
   /// Ends the epoch at a mark of the capture, which every lane of it reached.
   func cut(position: Int64, watermark: Int64) throws -> [LaneEpoch] {

@@ -15,12 +15,10 @@ final class LaneState {
   private let run: RunInfo
 
   private let dedup: DedupIndex?
-  /// By aggregate number: what is finished here …
+  /// By aggregate number: what is finished here. (The others: ``ShardPartial``.)
   private let windows: [WindowStore?]
   private let keyed: [KeyedStore?]
-  /// … and this epoch's contribution to what is merged.
-  let partial: SharedPartial
-  private var scratch: Scratch { partial.scratch }
+  private let scratch: Scratch
 
   private var counts = BucketCounts()
   private var windowCounts: [WindowCounts]
@@ -39,38 +37,28 @@ final class LaneState {
 
   private var saved = SavedState(version: LaneState.formatVersion)
 
-  /// - Parameter partial: shared with other lanes; nil: the lane's own.
-  init(_ id: LaneID, generation: Int64, compiled: CompiledPlan, run: RunInfo, partial: SharedPartial? = nil) {
+  /// - Parameter scratch: that of lanes that are visited one after the other.
+  init(_ id: LaneID, generation: Int64, compiled: CompiledPlan, run: RunInfo, scratch: Scratch) {
     self.id = id
     self.generation = generation
     self.compiled = compiled
     self.run = run
     dedup = compiled.plan.dedup.map { DedupIndex(withinMicroseconds: $0.withinMicroseconds) }
     (windows, keyed) = compiled.stores { $0.isFinishedInLane }
-    self.partial = partial ?? SharedPartial(compiled)
+    self.scratch = scratch
     windowCounts = [WindowCounts](repeating: .init(), count: compiled.goldCount)
     late = [LateRows?](repeating: nil, count: compiled.goldCount)
   }
 
   // MARK: Records
 
-  /// Consumes the rows of lane `number` of a deal, but for what ``SharedPartial/fold(_:)`` must be called for.
-  func consume(_ next: DealtBlocks, lane number: Int) {
-    guard !next.deal.range(number).isEmpty else { return }
-    if floor > Watermark.minimum {
-      // By the watermarks of this lane alone: what waits before it goes by the shard's.
-      partial.fold(next)
-      let raised = DealtBlocks(next, floor: floor)
-      take(raised, number)
-      partial.fold(raised)
-    } else {
-      take(next, number)
-    }
-    advance(position: next.end, watermark: next.watermark)
-  }
+  /// See ``DedupIndex/warm(_:)``.
+  func warm(_ step: Int) { dedup?.warm(step) }
 
-  private func take(_ next: DealtBlocks, _ number: Int) {
+  /// Consumes the rows of lane `number` of a deal, and tells the deal which of them it accepts.
+  func consume(_ next: DealtBlocks, lane number: Int) {
     let range = next.deal.range(number)
+    guard !range.isEmpty else { return }
     if compiled.plan.bronze != nil {
       next.forEachBlock(of: next.deal.rows[range]) { block, rows in
         all.append(RowChunk(position: block.decoded.raw.position, source: .bronze(ReceivedRows(block)), rows: rows))
@@ -82,13 +70,22 @@ final class LaneState {
         guard count > 0 else { return }
         counts.accepted += Int64(count)
         let passed = UnsafeBufferPointer(rebasing: passed[..<count])
-        if compiled.plan.silver != nil {
-          next.forEachBlock(of: passed.lazy.map { UInt32(next.deal.row(Int($0))) }) { block, rows in
-            accepted.append(RowChunk(position: block.decoded.raw.position, source: .columns(block.silver), rows: rows))
-          }
-        }
-        for i in compiled.aggregates.indices { aggregate(i, next, passed) }
+        next.accept(passed, lane: number)
+        take(next, passed)
       }
+    }
+    advance(position: next.end, watermark: next.watermark)
+  }
+
+  /// What becomes of accepted records here.
+  private func take(_ next: DealtBlocks, _ passed: UnsafeBufferPointer<UInt32>) {
+    if compiled.plan.silver != nil {
+      next.forEachBlock(of: passed.lazy.map { UInt32(next.deal.row(Int($0))) }) { block, rows in
+        accepted.append(RowChunk(position: block.decoded.raw.position, source: .columns(block.silver), rows: rows))
+      }
+    }
+    for i in compiled.aggregates.indices where compiled.aggregates[i].isFinishedInLane {
+      next.columns.matching(passed, of: i, scratch) { aggregate(i, next, $0) }
     }
   }
 
@@ -149,36 +146,22 @@ final class LaneState {
     rejected.add(block, row, stage: stage, reason: reason)
   }
 
-  /// Folds the places that match the aggregate's `where` into its store, or leaves them to the partial.
-  private func aggregate(_ i: Int, _ next: DealtBlocks, _ passed: UnsafeBufferPointer<UInt32>) {
-    if windows[i] == nil, keyed[i] == nil { return partial.add(passed, of: self, to: i, next) }
-    guard let mask = next.columns.aggregates[i].mask else { return fold(passed, of: next, into: i) }
-    scratch.with(UInt32.self, passed.count) { matching in
-      var count = 0
-      for place in passed {
-        matching[count] = place
-        count += mask[Int(place)] ? 1 : 0
-      }
-      if count > 0 { fold(UnsafeBufferPointer(rebasing: matching[..<count]), of: next, into: i) }
+  /// Folds places into the store of an aggregate that is finished here.
+  private func aggregate(_ i: Int, _ next: DealtBlocks, _ places: UnsafeBufferPointer<UInt32>) {
+    func key(_ place: Int) -> [UInt8] {
+      let (block, row) = next.source(place)
+      return block.groupKey(i, row)
     }
-  }
-
-  private func fold(_ places: UnsafeBufferPointer<UInt32>, of next: DealtBlocks, into i: Int) {
-    if let store = keyed[i] { next.fold(places, of: i, into: store, scratch) }
-    if let store = windows[i] {
-      var runs = [WindowStore.Run(end: places.count)]
-      for late in next.fold(places, runs: &runs, of: i, into: store, scratch) { add(late, i, next) }
-      count(runs[0].counts, i)
+    if let store = keyed[i] { next.columns.fold(places, of: i, into: store, key: key, scratch) }
+    guard let store = windows[i] else { return }
+    var counts = [WindowCounts()]
+    let missed = next.columns.fold(places, of: i, into: store, owners: [], counts: &counts, key: key, scratch)
+    windowCounts[i] += counts[0]
+    for late in missed {
+      let (block, row) = next.source(Int(late.row))
+      if self.late[i] == nil { self.late[i] = LateRows(run) }
+      self.late[i]?.add(block, row, late)
     }
-  }
-
-  /// Into how many windows of aggregate `i` records of this lane went.
-  func count(_ counts: WindowCounts, _ i: Int) { windowCounts[i] += counts }
-
-  func add(_ late: LateRow, _ i: Int, _ next: DealtBlocks) {
-    let (block, row) = next.source(Int(late.row))
-    if self.late[i] == nil { self.late[i] = LateRows(run) }
-    self.late[i]?.add(block, row, late)
   }
 
   /// The lane joins or wakes: it judges by no less than this from here on.
@@ -234,7 +217,7 @@ final class LaneState {
     sizes.openWindows = windows.reduce(0) { $0 + ($1?.openCount ?? 0) }
     let epoch = LaneEpoch(
       lane: id, position: position, watermark: watermark, counts: counts, windowCounts: windowCounts, tables: tables,
-      partial: partial.take(), state: state, stateIsBase: isBase, sizes: sizes, rejected: rejected)
+      state: state, stateIsBase: isBase, sizes: sizes, rejected: rejected)
     reset()
     return epoch
   }

@@ -6,23 +6,27 @@ import WeirCore
 actor ShardActor {
   let id: LaneID
   private let state: LaneState
+  private let partial: ShardPartial
   /// Where ``cutHere()`` ended an epoch last, or the lane was restored.
   private var cutPosition: Int64
   /// Of the epoch at hand, and of what is not in the state table yet; live only.
   private var arrivals = Arrivals()
   private var unflushed = Arrivals()
 
-  init(_ state: sending LaneState) {
+  /// - Parameter partial: for one lane.
+  init(_ state: sending LaneState, _ partial: sending ShardPartial) {
     id = state.id
+    self.partial = partial
     cutPosition = state.position
     self.state = state
   }
 
   /// Consumes some blocks, in turn; the lane has all of their rows.
   func consume(_ deals: [DealtBlocks]) {
-    for next in deals where !next.deal.range(0).isEmpty {
+    for deal in deals where deal.count > 0 {
+      let next = state.floor > Watermark.minimum ? DealtBlocks(deal, floor: state.floor) : deal
       state.consume(next, lane: 0)
-      state.partial.fold(next)
+      partial.fold(next)
       guard next.hasArrivals else { continue }
       for block in next.blocks {
         arrivals.add(block)
@@ -34,10 +38,11 @@ actor ShardActor {
   /// Ends the epoch where the lane stands: cuts of a live worker come between any two blocks.
   func cutHere() throws -> LaneEpoch {
     cutPosition = state.position
-    var epoch = try state.cut()
-    epoch.arrivals = arrivals
+    var epochs = [try state.cut()]
+    partial.finish(into: &epochs)
+    epochs[0].arrivals = arrivals
     arrivals = Arrivals()
-    return epoch
+    return epochs[0]
   }
 
   /// Where the lane stands and was cut last, and whether windows of its own are open above its floor.

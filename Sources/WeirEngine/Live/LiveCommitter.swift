@@ -60,7 +60,7 @@ actor LiveCommitter {
     for epoch in batch.epochs { draft.lanes.append(try lane(epoch, decisions[epoch.lane] ?? [], &pack)) }
     if compiled.hasMerge {
       var partials = ByteWriter()
-      for epoch in batch.epochs { epoch.partial.save(into: &partials) }
+      for epoch in batch.epochs { epoch.partial?.save(into: &partials) }
       draft.partials = pack.add(partials.bytes)
     }
     try await write(files, pack, began: began)

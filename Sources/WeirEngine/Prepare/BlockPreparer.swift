@@ -126,7 +126,7 @@ final class BlockPreparer {
       let arguments = aggregate.arguments.map { $0.map { column($0, inputs, &block, mask: mask) } }
       block.groups.append(by)
       block.columns.aggregates.append(
-        .init(mask: mask, hashes: RowHash.hash(by, count: count, mask: mask), arguments: arguments))
+        .init(isFinishedInLane: aggregate.isFinishedInLane, mask: mask, hashes: RowHash.hash(by, count: count, mask: mask), arguments: arguments))
     }
   }
 

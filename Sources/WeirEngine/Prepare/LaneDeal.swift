@@ -10,7 +10,7 @@ struct LaneDeal: Sendable {
   /// Lanes from which on the columns are put into lane order.
   static let arrangedFrom = 32
 
-  /// Row numbers, lane by lane, ascending in each. The rows of all blocks are numbered through.
+  /// Row numbers, lane by lane, ascending in each: as many as `bounds` say. The rows of all blocks are numbered through.
   private(set) var rows: [UInt32] = []
   /// Where each row's columns are: the row, or, in lane order, simply the next place.
   private(set) var places: [UInt32] = []
@@ -20,13 +20,14 @@ struct LaneDeal: Sendable {
   private var bounds: [Int]
 
   var isArranged: Bool { !placeOfRow.isEmpty }
+  var lanes: Int { bounds.count - 1 }
 
   /// - Parameters:
   ///   - laneOf: of each block, the lane of each row; of one lane it does not matter.
   ///   - count: rows of all blocks.
   init(_ laneOf: [[UInt16]], count: Int, lanes: Int) {
     guard lanes > 1 else {
-      rows = Array(0..<UInt32(count))
+      rows = LaneDeal.numbers(count)
       (places, bounds) = (rows, [0, count])
       return
     }
@@ -57,11 +58,15 @@ struct LaneDeal: Sendable {
       filled = count
     }
     if lanes >= LaneDeal.arrangedFrom {
-      places = Array(0..<UInt32(count))
+      places = LaneDeal.numbers(count)
     } else {
       (places, placeOfRow) = (rows, [])
     }
   }
+
+  /// The numbers from 0, at least `count` of them: the same array for all blocks but those of very many records.
+  private static func numbers(_ count: Int) -> [UInt32] { count <= numbers.count ? numbers : Array(0..<UInt32(count)) }
+  private static let numbers = Array<UInt32>(0..<1 << 16)
 
   func range(_ lane: Int) -> Range<Int> { bounds[lane]..<bounds[lane + 1] }
 
@@ -105,16 +110,18 @@ struct LaneDeal: Sendable {
       type: columns[0].type, values: values, validity: arranged(columns.map(\.validity), columns.map(\.count)), owners: columns.flatMap(\.owners))
   }
 
-  /// What lanes read of every record of `blocks`, in lane order.
+  /// What lanes read of every record of `blocks`, in lane order. The rest is left out.
   func arranged(_ blocks: [LaneColumns]) -> LaneColumns {
-    var all = LaneColumns(verdict: arranged(blocks.map(\.verdict)), time: arranged(blocks.map(\.time)))
+    let needsTime = blocks[0].aggregates.contains(where: \.isFinishedInLane)
+    var all = LaneColumns(verdict: arranged(blocks.map(\.verdict)), time: needsTime ? arranged(blocks.map(\.time)) : [])
     all.ids = arranged(blocks.map(\.ids))
     all.hasID = arranged(blocks.map(\.hasID), blocks.map(\.verdict.count))
     all.watermark = arranged(blocks.map(\.watermark))
     all.aggregates = blocks[0].aggregates.indices.map { i in
+      guard blocks[0].aggregates[i].isFinishedInLane else { return .init(isFinishedInLane: false, hashes: [], arguments: []) }
       let parts = blocks.map { $0.aggregates[i] }
       return LaneColumns.Aggregate(
-        mask: parts[0].mask == nil ? nil : arranged(parts.map { $0.mask ?? [] }), hashes: arranged(parts.map(\.hashes)),
+        isFinishedInLane: true, mask: parts[0].mask == nil ? nil : arranged(parts.map { $0.mask ?? [] }), hashes: arranged(parts.map(\.hashes)),
         arguments: parts[0].arguments.indices.map { number in
           parts[0].arguments[number] == nil ? nil : arranged(parts.compactMap { $0.arguments[number] })
         })
@@ -127,7 +134,9 @@ struct LaneDeal: Sendable {
 ///
 /// A class: blocks are more than twenty arrays each, and copying that for each of hundreds of lanes, on several cores at once, costs
 /// more than what most lanes do with it.
-final class DealtBlocks: Sendable {
+final class DealtBlocks: @unchecked Sendable {
+  // Unchecked: `accepted` is written, each lane its own part of it, by the call that consumes, and read when all lanes have
+  // consumed. All else never changes.
   let blocks: [PreparedBlock]
   /// Behind the last record: the shard's position and watermark.
   let end: Int64
@@ -135,7 +144,12 @@ final class DealtBlocks: Sendable {
   let deal: LaneDeal
   /// Of all blocks, where the deal says.
   let columns: LaneColumns
-  /// Number of each block's first row.
+  /// Records of all blocks.
+  let count: Int
+  /// Of each lane, how many records it accepted; then, lane by lane where its rows are, which rows these are. nil: no aggregate of the
+  /// plan asks for them.
+  private let accepted: UnsafeMutablePointer<UInt32>?
+  /// Number of each block's first row; empty if there is but one block.
   private let firstRows: [Int]
   /// Of some of the blocks: what lanes need not look at block by block otherwise. (An array's element is a copy, and this one's
   /// are more than twenty references that all cores count.)
@@ -153,29 +167,66 @@ final class DealtBlocks: Sendable {
     self.end = end
     self.watermark = watermark
     var count = 0
-    firstRows = blocks.map { block in
-      defer { count += block.count }
-      return count
+    var firstRows: [Int] = []
+    for block in blocks {
+      if blocks.count > 1 { firstRows.append(count) }
+      count += block.count
     }
+    self.firstRows = firstRows
+    self.count = count
     deal = LaneDeal(blocks.map(\.laneOf), count: count, lanes: lanes)
     precondition(blocks.count == 1 || deal.isArranged || count == 0, "the columns of several blocks lie apart")
     columns = deal.isArranged ? deal.arranged(blocks.map(\.columns)) : blocks[0].columns
+    accepted = DealtBlocks.accepted(blocks[0], rows: count, lanes: lanes)
     hasErrors = blocks.contains { !$0.errors.isEmpty }
     hasArrivals = blocks.contains { $0.decoded.raw.details != nil }
   }
 
-  /// The same, with no watermark below `floor`.
+  /// The same, with no watermark below `floor`. Blocks of one lane only.
   init(_ other: DealtBlocks, floor: Int64) {
-    (blocks, end, watermark, deal, firstRows) = (other.blocks, other.end, other.watermark, other.deal, other.firstRows)
+    precondition(!other.deal.isArranged, "each lane has a floor of its own")
+    var block = other.blocks[0]
+    for i in block.columns.watermark.indices { block.columns.watermark[i] = max(block.columns.watermark[i], floor) }
+    (blocks, columns, count) = ([block], block.columns, other.count)
+    (end, watermark, deal, firstRows) = (other.end, other.watermark, other.deal, other.firstRows)
     (hasErrors, hasArrivals) = (other.hasErrors, other.hasArrivals)
-    var raised = other.columns
-    for i in raised.watermark.indices { raised.watermark[i] = max(raised.watermark[i], floor) }
-    columns = raised
+    accepted = DealtBlocks.accepted(block, rows: other.count, lanes: 1)
   }
+
+  deinit { accepted?.deallocate() }
+
+  // MARK: Accepted records
+
+  private static func accepted(_ block: PreparedBlock, rows: Int, lanes: Int) -> UnsafeMutablePointer<UInt32>? {
+    guard block.columns.aggregates.contains(where: { !$0.isFinishedInLane }) else { return nil }
+    let accepted = UnsafeMutablePointer<UInt32>.allocate(capacity: lanes + rows)
+    accepted.initialize(repeating: 0, count: lanes)
+    return accepted
+  }
+
+  /// Tells which records of its part a lane accepts, by their places: for ``ShardPartial``.
+  func accept(_ places: UnsafeBufferPointer<UInt32>, lane: Int) {
+    guard let accepted else { return }
+    let rows = accepted + deal.lanes + deal.range(lane).lowerBound
+    if deal.isArranged {
+      deal.rows.withUnsafeBufferPointer { all in for i in 0..<places.count { rows[i] = all[Int(places[i])] } }
+    } else {
+      rows.update(from: places.baseAddress!, count: places.count)
+    }
+    accepted[lane] = UInt32(places.count)
+  }
+
+  /// The accepted rows of a lane, ascending.
+  func accepted(lane: Int) -> UnsafeBufferPointer<UInt32> {
+    UnsafeBufferPointer(start: accepted.map { $0 + deal.lanes + deal.range(lane).lowerBound }, count: accepted.map { Int($0[lane]) } ?? 0)
+  }
+
+  // MARK: Rows
 
   /// Whose columns are at `place`: the block, and the row in it.
   func source(_ place: Int) -> (block: PreparedBlock, row: Int) {
     let row = deal.row(place)
+    guard blocks.count > 1 else { return (blocks[0], row) }
     let number = (firstRows.firstIndex { $0 > row } ?? firstRows.count) - 1
     return (blocks[number], row - firstRows[number])
   }

@@ -4,6 +4,8 @@ import WeirCore
 struct LaneColumns: Sendable {
   /// What one aggregate needs.
   struct Aggregate: Sendable {
+    /// If not, its columns are read in the order of the shard (``ShardPartial``) and by no lane.
+    var isFinishedInLane: Bool
     /// Rows that match `where`; nil: all.
     var mask: [Bool]?
     /// Identity of each row's group.

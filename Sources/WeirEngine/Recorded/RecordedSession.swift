@@ -71,7 +71,7 @@ final class RecordedSession: Sendable {
     var restored: [ShardActor] = []
     for id in ids {
       guard let before = fold[id], case .offset(let position)? = before.position else { continue }
-      let shard = ShardActor(try await restorer.state(id))
+      let shard = try await restorer.shard(id)
       restored.append(shard)
       await committer.hold(id, .init(generation: before.generation, epoch: before.epoch, position: position, state: before.state))
       let lane = Lane(

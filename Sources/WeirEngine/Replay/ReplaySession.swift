@@ -7,6 +7,7 @@ import WeirProtocol
 final class ReplaySession: Sendable {
   private let compiled: CompiledPlan
   private let environment: EngineEnvironment
+  private let run: RunInfo
   private let groups: [LaneGroup]
   private let lanesCount: Int
   private let dealer: LaneDealer?
@@ -25,9 +26,9 @@ final class ReplaySession: Sendable {
     self.environment = environment
     let genesis = fold.genesis
     let ids = genesis.lanes.filter { $0 != .merge }
-    let run = RunInfo(shard: compiled.plan.source.stream, runID: genesis.runID)
+    run = RunInfo(shard: compiled.plan.source.stream, runID: genesis.runID)
     let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run)
-    groups = try await restorer.groups(ids, parallel: environment.parallel, sharing: Restorer.sharing(ids.count))
+    groups = try await restorer.groups(ids, parallel: environment.parallel)
     lanesCount = ids.count
     if let state = environment.state, compiled.hasLaneState { try await FlushMark.recover(groups, state, fold) }
     let merge = try await restorer.merge()
@@ -86,7 +87,7 @@ final class ReplaySession: Sendable {
         }
         group.addTask { [self] in
           defer { isDone.raise() }
-          let stage = LaneStage(groups: groups, parallel: environment.parallel) { [self] in
+          let stage = LaneStage(compiled, run, groups: groups, parallel: environment.parallel) { [self] in
             count($0, $1, $2)
             observe(counted.withLock { $0 })
           }
@@ -251,10 +252,10 @@ struct Restorer: Sendable {
     return all
   }
 
-  func state(_ id: LaneID, partial: SharedPartial? = nil) async throws -> sending LaneState {
+  private func state(_ id: LaneID, _ scratch: Scratch) async throws -> LaneState {
     let before = fold[id]
     let lane = LaneState(
-      id, generation: before?.generation ?? 0, compiled: compiled, run: RunInfo(shard: id.shard, runID: run.runID), partial: partial)
+      id, generation: before?.generation ?? 0, compiled: compiled, run: RunInfo(shard: id.shard, runID: run.runID), scratch: scratch)
     if let before, case .offset(let position)? = before.position {
       try lane.restore(blobs: try await blobs(id), position: position, watermark: before.watermark)
     }
@@ -263,23 +264,30 @@ struct Restorer: Sendable {
     return lane
   }
 
-  /// How many neighbours of `lanes` lanes of a capture share a partial. It depends on nothing else: a partial's bytes are the same
-  /// on every machine.
-  static func sharing(_ lanes: Int) -> Int { max(1, lanes / partialsMax) }
-  private static let partialsMax = 16
-
-  /// Each lane with an actor of its own.
-  func shards(_ ids: [LaneID], parallel: Int) async throws -> [ShardActor] {
-    try await all(ids.count, parallel: parallel) { ShardActor(try await state(ids[$0])) }
+  /// A lane that has its shard to itself.
+  func shard(_ id: LaneID) async throws -> ShardActor {
+    ShardActor(try await state(id, Scratch()), ShardPartial(compiled, lanes: 1, run: RunInfo(shard: id.shard, runID: run.runID)))
   }
 
-  /// Every `sharing` neighbours in one group.
-  func groups(_ ids: [LaneID], parallel: Int, sharing: Int) async throws -> [LaneGroup] {
-    let firsts = Array(stride(from: 0, to: ids.count, by: sharing))
+  func shards(_ ids: [LaneID], parallel: Int) async throws -> [ShardActor] {
+    try await all(ids.count, parallel: parallel) { try await shard(ids[$0]) }
+  }
+
+  /// The lanes of a capture. Neighbours are visited together once there are more than `groupsMax` of them.
+  func groups(_ ids: [LaneID], parallel: Int) async throws -> [LaneGroup] {
+    if let lane = ids.first(where: { (fold[$0]?.floor ?? Watermark.minimum) > Watermark.minimum }) {
+      throw WeirError("corrupt", "the ledger gives \(lane.text) a floor, which no lane of a capture has", advice: "Restore the ledger from a copy of the lake.")
+    }
+    let size = max(1, ids.count / Restorer.groupsMax)
+    let firsts = Array(stride(from: 0, to: ids.count, by: size))
     return try await all(firsts.count, parallel: parallel) { number in
-      try await group(Array(ids[firsts[number]...].prefix(sharing)), first: firsts[number])
+      let scratch = Scratch()
+      var lanes: [LaneState] = []
+      for id in ids[firsts[number]...].prefix(size) { lanes.append(try await state(id, scratch)) }
+      return LaneGroup(lanes, first: firsts[number])
     }
   }
+  private static let groupsMax = 16
 
   /// `count` of them, as many side by side as run at once: a lane's blobs are held while it is restored.
   private func all<Made: Sendable>(
@@ -294,13 +302,6 @@ struct Restorer: Sendable {
       for try await (done, made) in tasks { all[done] = made }
       return all.compactMap(\.self)
     }
-  }
-
-  private func group(_ ids: [LaneID], first: Int) async throws -> LaneGroup {
-    let partial = SharedPartial(compiled)
-    var lanes: [LaneState] = []
-    for id in ids { lanes.append(try await state(id, partial: partial)) }
-    return LaneGroup(lanes, first: first, partial: partial)
   }
 
   func merge() async throws -> sending MergeLane {

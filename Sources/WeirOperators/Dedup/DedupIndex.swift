@@ -1,3 +1,4 @@
+import CWeir
 import WeirCore
 
 /// Which ids were seen, and at which shard watermark first (DESIGN law 3: a horizon is judged against the watermark).
@@ -50,6 +51,21 @@ public final class DedupIndex {
   /// Call it some ids ahead of ``insert(_:watermark:)``: the table is larger than the caches.
   @inline(__always)
   public func prefetch(_ hash: Hash128) { segment(hash)._withUnsafeGuaranteedRef { $0.prefetch(hash) } }
+
+  /// Steps of ``warm(_:)``.
+  public static let warmingSteps = 3
+
+  /// Asks for what an insert reads and writes of the index itself. Of hundreds of lanes none is in the caches when its turn comes, and
+  /// each of these lines is known by the one before only; so it is called step by step, for some indexes in each.
+  @inline(__always)
+  public func warm(_ step: Int) {
+    switch step {
+    case 0: weir_prefetch(Unmanaged.passUnretained(self).toOpaque())
+    // The upper bits of hashes: with one segment, which is what hundreds of lanes have, it is this one.
+    case 1: weir_prefetch(pointers[0].toOpaque())
+    default: pointers[0]._withUnsafeGuaranteedRef { $0.warm() }
+    }
+  }
 
   /// True if the id is new at this watermark (and is now known), false for a duplicate, which renews nothing.
   /// Watermarks must not fall from call to call.

@@ -91,6 +91,14 @@ final class DedupSegment {
   @inline(__always)
   func prefetch(_ hash: Hash128) { weir_prefetch(slots + start(hash)) }
 
+  /// Asks for the ends of the log and of the rises.
+  @inline(__always)
+  func warm() {
+    if let chunk = chunks[Int(tail) >> DedupSegment.chunkBits] { weir_prefetch(chunk + Int(tail) & (1 << DedupSegment.chunkBits - 1)) }
+    weir_prefetch(rises + risesHead)
+    weir_prefetch(rises + risesTail)
+  }
+
   /// See ``DedupIndex/insert(_:watermark:)``.
   ///
   /// What has expired matters only when an id is found that looks like this one. So ids are dropped then, and otherwise some at a

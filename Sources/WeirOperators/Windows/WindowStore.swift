@@ -115,80 +115,61 @@ public final class WindowStore {
 
   // MARK: Update
 
-  /// Some of the rows of an update, one behind the other, whose windows are counted apart: those of one lane.
-  public struct Run {
-    /// Behind the last of its rows.
-    public var end: Int
-    public var counts = WindowCounts()
-
-    public init(end: Int) { self.end = end }
-  }
-
   /// Folds rows in. `key(row)` encodes a group's `by` values and is called for new groups only.
   public func update(
     rows: UnsafeBufferPointer<UInt32>, times: [Int64], watermarks: [Int64], hashes: [Hash128], arguments: [Column?],
     key: (Int) -> [UInt8], counts: inout WindowCounts, late: inout [LateRow], scratch: Scratch = Scratch()
   ) {
-    var run = [Run(end: rows.count)]
+    var all = [counts]
     update(
-      rows: rows, runs: &run, times: times, watermarks: watermarks, hashes: hashes, arguments: arguments, key: key, late: &late, scratch: scratch)
-    counts += run[0].counts
+      rows: rows, owners: [], times: times, watermarks: watermarks, hashes: hashes, arguments: arguments, key: key, counts: &all,
+      late: &late, scratch: scratch)
+    counts = all[0]
   }
 
-  /// The same for some runs of rows together.
+  /// The same, where rows are counted apart: `counts[owners[row]]` counts a row; `owners` is empty if there is but one.
   public func update(
-    rows: UnsafeBufferPointer<UInt32>, runs: inout [Run], times: [Int64], watermarks: [Int64], hashes: [Hash128], arguments: [Column?],
-    key: (Int) -> [UInt8], late: inout [LateRow], scratch: Scratch
+    rows: UnsafeBufferPointer<UInt32>, owners: [UInt16], times: [Int64], watermarks: [Int64], hashes: [Hash128], arguments: [Column?],
+    key: (Int) -> [UInt8], counts: inout [WindowCounts], late: inout [LateRow], scratch: Scratch
   ) {
     // No array: there may be but a few rows. And panes without the counting of references, row by row: `panes` holds them, and
     // drops none here.
     scratch.with(Place.self, rows.count) { places in
       scratch.with(Unmanaged<Pane>.self, rows.count) { touched in
-        var done = Placed()
-        var first = 0
-        for i in runs.indices {
-          place(rows, first..<runs[i].end, times, watermarks, hashes, key, &runs[i].counts, &late, places, touched, &done)
-          first = runs[i].end
+        let (count, panes) = counts.withUnsafeMutableBufferPointer { counts in
+          place(rows, owners, times, watermarks, hashes, key, counts, &late, places, touched)
         }
-        fold(
-          UnsafeBufferPointer(rebasing: places[..<done.rows]), UnsafeBufferPointer(rebasing: touched[..<done.panes]), arguments, scratch)
+        fold(UnsafeBufferPointer(rebasing: places[..<count]), UnsafeBufferPointer(rebasing: touched[..<panes]), arguments, scratch)
       }
     }
   }
 
-  /// How many rows go anywhere, and to how many panes.
-  private struct Placed {
-    var rows = 0
-    var panes = 0
-  }
-
-  /// Finds out where each row of a run goes.
+  /// Finds out where each row goes. The number of those that go anywhere, and of the panes that they go to.
   @inline(__always)
   private func place(
-    _ rows: UnsafeBufferPointer<UInt32>, _ run: Range<Int>, _ times: [Int64], _ watermarks: [Int64], _ hashes: [Hash128],
-    _ key: (Int) -> [UInt8], _ counts: inout WindowCounts, _ late: inout [LateRow], _ places: UnsafeMutableBufferPointer<Place>,
-    _ touched: UnsafeMutableBufferPointer<Unmanaged<Pane>>, _ done: inout Placed
-  ) {
+    _ rows: UnsafeBufferPointer<UInt32>, _ owners: [UInt16], _ times: [Int64], _ watermarks: [Int64], _ hashes: [Hash128],
+    _ key: (Int) -> [UInt8], _ counts: UnsafeMutableBufferPointer<WindowCounts>, _ late: inout [LateRow],
+    _ places: UnsafeMutableBufferPointer<Place>, _ touched: UnsafeMutableBufferPointer<Unmanaged<Pane>>
+  ) -> (rows: Int, panes: Int) {
     let groups = Unmanaged.passUnretained(self.groups)
+    var (count, panes) = (0, 0)
     var lastKey = PaneKey(start: 0, missed: -1)
     var last: Unmanaged<Pane>?
-    if run.lowerBound == 0 {
-      for row in rows.prefix(WindowStore.ahead) { groups._withUnsafeGuaranteedRef { $0.prefetch(hashes[Int(row)]) } }
-    }
-    for i in run {
+    for row in rows.prefix(WindowStore.ahead) { groups._withUnsafeGuaranteedRef { $0.prefetch(hashes[Int(row)]) } }
+    for (i, row) in rows.enumerated() {
       if i + WindowStore.ahead < rows.count {
         let ahead = hashes[Int(rows[i + WindowStore.ahead])]
         groups._withUnsafeGuaranteedRef { $0.prefetch(ahead) }
       }
-      let row = rows[i]
       let at = Int(row)
+      let owner = owners.isEmpty ? 0 : Int(owners[at])
       let start = math.pane(times[at])
       let missed = math.missed(pane: start, watermark: watermarks[at])
       let closed = math.closed(pane: start, watermark: watermarks[at])
-      counts.onTime += math.windowsPerPane - closed
-      counts.corrected += closed - missed
+      counts[owner].onTime += math.windowsPerPane - closed
+      counts[owner].corrected += closed - missed
       if missed > 0 {
-        self.missed(missed, row, times[at], start, &counts, &late)
+        self.missed(missed, row, times[at], start, &counts[owner], &late)
         if missed == math.windowsPerPane { continue }
       }
       let paneKey = PaneKey(start: start, missed: missed)
@@ -200,18 +181,19 @@ public final class WindowStore {
         (last, lastKey) = (pane, paneKey)
       }
       let group = groups._withUnsafeGuaranteedRef { $0.intern(hashes[at]) { key(at) } }
-      places[done.rows] = pane._withUnsafeGuaranteedRef { pane in
+      places[count] = pane._withUnsafeGuaranteedRef { pane in
         if pane.touches == 0 {
-          pane.number = Int32(done.panes)
-          touched[done.panes] = .passUnretained(pane)
-          done.panes += 1
+          pane.number = Int32(panes)
+          touched[panes] = .passUnretained(pane)
+          panes += 1
         }
         pane.touches += 1
         pane.prefetch(group)
         return Place(row: row, group: Int32(group), pane: pane.number)
       }
-      done.rows += 1
+      count += 1
     }
+    return (count, panes)
   }
 
   /// Where a row goes.
