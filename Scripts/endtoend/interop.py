@@ -236,7 +236,7 @@ def decided(suite):
 def away(suite):
     """A sink broker that hangs is waited for: the ledger stops within the bound, and nothing is missing when it is back"""
     part, behind = "away", 4
-    with Broker({**sink_topics(part), **sink_topics("stopped")}) as b:
+    with Broker({**sink_topics(part), **sink_topics("stopped"), **sink_topics("held")}) as b:
         if not b.process:
             return suite.note("not shown on a foreign cluster: a broker that hangs")
         job = common.Job(suite, suite.path(part), "synthetic", common.synthetic(suite.arguments.seed, RECORDS_QUICK),
@@ -262,21 +262,31 @@ def away(suite):
 
 
 def stopped(suite, b):
-    """A replay that is interrupted while its topics are not complete says so by its exit code, and the next one completes them"""
-    part = "stopped"
-    job = common.Job(suite, suite.path(part), "synthetic", common.synthetic(suite.arguments.seed, 500), change=sinks(part, b.address))
-    job.stream = "synthetic"
-    b.process.send_signal(signal.SIGSTOP)
-    process = job.start()
-    broker.wait("the replay commits its last entry", lambda: len(job.entries()) > 2 or process.poll() is not None, 60)
-    time.sleep(1)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    b.process.send_signal(signal.SIGCONT)
-    faults = [] if process.returncode == 130 else [f"ended with {process.returncode}: {err[-500:]}"]
-    again = job.replay()
-    found, _, rows = sink_faults(job, part, b.address)
-    suite.claim(stopped.__doc__, faults + again.fault() + found + ([] if rows else ["no rows: this shows nothing"]))
+    """A replay that is interrupted while its topics are not complete says so by its exit code, and the next one completes them, also if
+    it stood still because they were too far behind"""
+    faults, rows = [], 0
+    # Far from the bound of entries that a topic may be behind; and at it, where commits wait.
+    for part, events, options, entries in ("stopped", 500, {}, 3), ("held", 5000, {"behind": "2"}, 4):
+        job = common.Job(suite, suite.path(part), "synthetic", common.synthetic(suite.arguments.seed, events),
+                         flush="16KiB" if options else None, change=sinks(part, b.address, **options))
+        job.stream = "synthetic"
+        b.process.send_signal(signal.SIGSTOP)
+        process = job.start()
+        try:
+            broker.wait("the replay commits", lambda: len(job.entries()) >= entries or process.poll() is not None, 60)
+            time.sleep(1)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+            faults += [] if process.returncode == 130 else [f"{part}: ended with {process.returncode}: {err[-500:]}"]
+        except subprocess.TimeoutExpired:
+            faults.append(f"{part}: not ended 60 s after SIGINT")
+            process.kill()
+            process.communicate()
+        b.process.send_signal(signal.SIGCONT)
+        again = job.replay()
+        found, _, sent = sink_faults(job, part, b.address)
+        faults += again.fault() + found + ([] if sent else [f"{part}: no rows, this shows nothing"])
+    suite.claim(" ".join(stopped.__doc__.split()), faults)
 
 
 def foreign(suite):

@@ -17,8 +17,10 @@ actor SinkPump {
   /// Ticks between two looks at markers that another worker writes.
   private static let lookTicks = 10
   private static let flushNanoseconds: Int64 = 500_000_000
-  /// How long the last worker's end may be held up; what is left is the next worker's.
+  /// How long an orderly end may be held up; what is left is the next run's.
   private static let drainNanoseconds: Int64 = 15_000_000_000
+  /// The same for one that somebody waits for, since anything was acknowledged.
+  private static let patienceNanoseconds: Int64 = 2_000_000_000
   /// A sink that is away is told this often.
   private static let tellNanoseconds: Int64 = 30_000_000_000
 
@@ -42,6 +44,10 @@ actor SinkPump {
   private var buffered = 0
   private var toldAt: Int64?
   private let hasFailed = Flag()
+  /// It runs no more: nobody is to wait for it.
+  private let hasEnded = Flag()
+  /// When everything that had been sent was acknowledged last.
+  private let acknowledged = Moment()
 
   /// nil for a plan without topics.
   init?(environment: EngineEnvironment, ledger: Ledger, ledgerID: String, plan: Plan) {
@@ -67,32 +73,47 @@ actor SinkPump {
 
   // MARK: Running
 
-  /// When an orderly end is over: so long after it began.
+  /// When an orderly end is over: so long after it began; if somebody waits for it, when nothing was acknowledged for a shorter while.
   private final class Deadline: Sendable {
-    private let ends = Atomic<Int64>(.max)
+    private let began = Atomic<Int64>(.max)
+    private let acknowledged: Moment
     private let clock: any Clock
     private let isDone: @Sendable () -> Bool
+    private let isAwaited: @Sendable () -> Bool
 
-    init(_ clock: any Clock, isDone: @escaping @Sendable () -> Bool) {
+    init(
+      _ clock: any Clock, since acknowledged: Moment, isDone: @escaping @Sendable () -> Bool, isAwaited: @escaping @Sendable () -> Bool
+    ) {
       self.clock = clock
+      self.acknowledged = acknowledged
       self.isDone = isDone
+      self.isAwaited = isAwaited
     }
 
     var hasPassed: Bool {
       guard isDone() else { return false }
       let now = clock.monotonicNanoseconds
-      let (_, known) = ends.compareExchange(
-        expected: .max, desired: now + SinkPump.drainNanoseconds, ordering: .relaxed)
-      return known != .max && now >= known
+      let (isFirst, known) = began.compareExchange(expected: .max, desired: now, ordering: .relaxed)
+      if isFirst { return false }
+      let still = now - max(known, acknowledged.at.load(ordering: .relaxed))
+      return now - known >= SinkPump.drainNanoseconds || isAwaited() && still >= SinkPump.patienceNanoseconds
     }
   }
+
+  /// Monotonic nanoseconds.
+  private final class Moment: Sendable { let at = Atomic<Int64>(0) }
 
   /// Publishes until `isDone`, then what is left, within a time. What is being published meanwhile is not begun anew: an orderly
   /// end repeats nothing.
   ///
-  /// - Parameter leads: whether this worker publishes; another only looks at the markers. One is enough; two do no harm.
-  func run(leads: @Sendable () async -> Bool, until isDone: @escaping @Sendable () -> Bool) async throws {
-    let deadline = Deadline(environment.clock, isDone: isDone)
+  /// - Parameters:
+  ///   - leads: whether this worker publishes; another only looks at the markers. One is enough; two do no harm.
+  ///   - isAwaited: somebody waits for the end: it is not held up for brokers that acknowledge nothing.
+  func run(
+    leads: @Sendable () async -> Bool, isAwaited: @escaping @Sendable () -> Bool = { false }, until isDone: @escaping @Sendable () -> Bool
+  ) async throws {
+    let deadline = Deadline(environment.clock, since: acknowledged, isDone: isDone, isAwaited: isAwaited)
+    defer { hasEnded.raise() }
     do {
       var tick = 0
       while !isDone() {
@@ -127,7 +148,7 @@ actor SinkPump {
         return try await body { isInterrupted() || hasFailed.isRaised }
       }
       group.addTask {
-        try await self.run(leads: { true }) { isDone.isRaised || isInterrupted() }
+        try await self.run(leads: { true }, isAwaited: isInterrupted) { isDone.isRaised || isInterrupted() }
         return nil
       }
       var result: T?
@@ -149,7 +170,7 @@ actor SinkPump {
 
   /// Waits until the topics are near enough, for a worker whose commits wait.
   func admit(_ number: Int64) async {
-    while isBehind(number), !hasFailed.isRaised { await environment.clock.sleep(nanoseconds: SinkPump.tickNanoseconds) }
+    while isBehind(number), !hasEnded.isRaised { await environment.clock.sleep(nanoseconds: SinkPump.tickNanoseconds) }
   }
 
   /// Brings all topics up to entry `target`.
@@ -270,6 +291,7 @@ actor SinkPump {
       }
     }
     buffered = 0
+    acknowledged.at.store(environment.clock.monotonicNanoseconds, ordering: .relaxed)
   }
 
   private func tell(_ error: WeirError) {
