@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import common
@@ -48,4 +49,55 @@ def interrupt(suite):
                     last.fault() + job.faults_against(base) + job.verify_faults())
 
 
-common.Suite("interrupt", 200, __doc__).run(interrupt)
+def piped(suite):
+    """A replay of a pipe whose writer pauses: what came is committed, signals end it at once, and the next run leaves the uninterrupted run's tables"""
+    path, epoch, block = common.synthetic(), 2 << 20, 1 << 20
+    everything = common.uncompressed(path)
+    whole = suite.path("piped.ndjson")
+    with open(whole, "wb") as f:
+        f.write(everything)
+    base = common.Job(suite, suite.path("piped-whole"), "synthetic", path, 3, epoch)
+    faults = base.replay().fault()
+    # In its first bytes, by which a capture is known again; amid an epoch; behind an epoch and a block, which is what the reader reads at once.
+    for name, given, entries in ("SIGINT", 1000, 0), ("SIGTERM", epoch // 2, 1), ("SIGINT", epoch + block, 2):
+        job = common.Job(suite, suite.path(f"piped-{given}"), "synthetic", path, 3, epoch)
+        process = subprocess.Popen(job.command(captures=["-"]), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            process.stdin.write(everything[:given])
+            process.stdin.flush()
+            for _ in range(300):
+                if len(job.entries()) >= entries or process.poll() is not None:
+                    break
+                time.sleep(0.1)
+            faults += [] if len(job.entries()) >= entries else [f"{given} bytes: {len(job.entries())} entries while the pipe pauses, expected {entries}"]
+            time.sleep(1)
+            process.send_signal(getattr(signal, name))
+            process.wait(PATIENCE)
+            wanted = 128 + getattr(signal, name)
+            faults += [] if process.returncode == wanted else [f"{given} bytes, {name}: ended with {process.returncode}, expected {wanted}"]
+        except subprocess.TimeoutExpired:
+            faults.append(f"{given} bytes: not ended {PATIENCE} s after {name}")
+            process.kill()
+        finally:
+            process.stdin.close()
+            said = process.stderr.read().decode(errors="replace")
+            process.wait()
+        faults += [f"{given} bytes: crashed: {said[-300:]}" for c in common.CRASHES if c in said]
+        again = job.replay(stdin=whole, captures=["-"])
+        faults += again.fault() + job.faults_against(base) + job.verify_faults()
+    # The end is recorded: a run that looks whether there is more waits for the pipe too.
+    process = subprocess.Popen(job.command(captures=["-"]), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdin.write(everything[:epoch])
+    process.stdin.flush()
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        faults.append(f"over a finished ledger: not ended {PATIENCE} s after SIGINT")
+        process.kill()
+    process.stdin.close()
+    suite.claim(piped.__doc__, faults)
+
+
+common.Suite("interrupt", 200, __doc__).run(interrupt, piped)

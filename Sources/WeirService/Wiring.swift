@@ -52,6 +52,8 @@ final class Interrupt: Sendable {
     let source: any DispatchSourceSignal
   }
   private let sources = Mutex<[Kept]>([])
+  /// Who is to be told at once.
+  private let waiting = Mutex<[@Sendable () -> Void]>([])
 
   var isAsked: Bool { asked.load(ordering: .acquiring) != 0 }
 
@@ -85,7 +87,35 @@ final class Interrupt: Sendable {
   /// - Returns: false if it was asked before.
   @discardableResult
   func ask(_ number: Int32) -> Bool {
-    asked.compareExchange(expected: 0, desired: number, ordering: .acquiringAndReleasing).exchanged
+    let isFirst = asked.compareExchange(expected: 0, desired: number, ordering: .acquiringAndReleasing).exchanged
+    if isFirst { for tell in waiting.withLock({ $0 }) { tell() } }
+    return isFirst
+  }
+
+  /// Runs, on a thread of its own, work that may have to wait for ever (a pipe whose writer pauses).
+  /// - Returns: nil if it was asked to end meanwhile; the work is left to itself, and ends with the process.
+  func unlessAsked<T: Sendable>(_ work: @escaping @Sendable () throws -> T) async throws -> T? {
+    try await withCheckedThrowingContinuation { continuation in
+      let first = First(continuation)
+      waiting.withLock { $0.append { first.end(.success(nil)) } }
+      if isAsked { first.end(.success(nil)) }
+      BlockingThreads.spawn(name: "weir-waiting") { first.end(Result { try work() }) }
+    }
+  }
+
+  /// Of several ends the first counts.
+  private final class First<T: Sendable>: Sendable {
+    private let waiter: Mutex<CheckedContinuation<T?, any Error>?>
+
+    init(_ waiter: CheckedContinuation<T?, any Error>) { self.waiter = Mutex(waiter) }
+
+    func end(_ result: Result<T?, any Error>) {
+      let waiter = waiter.withLock { waiter in
+        defer { waiter = nil }
+        return waiter
+      }
+      waiter?.resume(with: result)
+    }
   }
 
   /// Ends the process when it has not ended by itself by then.

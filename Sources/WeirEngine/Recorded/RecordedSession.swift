@@ -119,7 +119,7 @@ final class RecordedSession: Sendable {
 
   private func read(
     _ source: any RecordSource, _ steps: [RecordedStep], _ observe: @Sendable (ReplayProgress) -> Void,
-    _ isInterrupted: @Sendable () -> Bool
+    _ isInterrupted: @escaping @Sendable () -> Bool
   ) async throws -> Bool {
     var isWhole = true
     try await pool.forEach(source, parallel: environment.parallel, until: isInterrupted) { event in
@@ -128,7 +128,7 @@ final class RecordedSession: Sendable {
         try await consume(&block)
         observe(progress)
       case .cut(let number, _): try await commit(steps[Int(number)])
-      case .end: break
+      case .end, .pause: break
       case .interrupted: isWhole = false
       }
     }

@@ -7,7 +7,9 @@ enum PreparedEvent: Sendable {
   case block(PreparedBlock, end: Int64)
   case cut(position: Int64, prefixHash: Hash128)
   case end
-  /// Stopped from outside behind the last cut: the stream ends here.
+  /// The source gives nothing for a while: what waits for company is not to wait any longer.
+  case pause
+  /// Stopped from outside: the stream ends here, at the last cut.
   case interrupted
 }
 
@@ -21,11 +23,13 @@ final class PreparerPool: Sendable {
   private let dealer: LaneDealer?
   private let free = Mutex<[Box]>([])
   private let schemas: SchemaBook?
+  private let clock: any Clock
 
   /// - Parameter dealer: nil: one lane has all rows of a block.
   init(_ compiled: CompiledPlan, _ environment: EngineEnvironment, dealer: LaneDealer? = nil) {
     self.compiled = compiled
     self.dealer = dealer
+    clock = environment.clock
     schemas = SchemaBook(compiled.plan, environment: environment)
   }
 
@@ -47,61 +51,108 @@ final class PreparerPool: Sendable {
 }
 
 extension PreparerPool {
-  /// Reads `source` to its end, or to the first cut at which it is interrupted, and calls `body` for every event in order, while up to `parallel` blocks are prepared
-  /// ahead on other threads.
+  /// Reads `source` to its end, or until it is interrupted, and calls `body` for every event in order, while up to `parallel` blocks
+  /// are prepared ahead on other threads.
+  ///
+  /// Interrupted, it ends at the next cut. A source that gives nothing meanwhile (a pipe whose writer pauses) is not waited for: then it
+  /// ends at once, and what lies behind the last cut is read again by the next run. Whenever it ends before the source does, the source
+  /// is closed: its next event may never come.
   func forEach(
-    _ source: any RecordSource, parallel: Int, until isInterrupted: @Sendable () -> Bool,
+    _ source: any RecordSource, parallel: Int, until isInterrupted: @escaping @Sendable () -> Bool,
     _ body: (PreparedEvent) async throws -> Void
   ) async throws {
-    enum Waiting {
-      case block(Int, end: Int64)
-      case mark(PreparedEvent)
+    let queue = PreparedQueue(parallel: parallel)
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { await self.read(source, into: queue, until: isInterrupted) }
+      group.addTask { await self.watch(queue, isInterrupted) }
+      defer { group.cancelAll() }
+      do {
+        if try await PreparerPool.hand(queue, isInterrupted, body) { return await queue.close() }
+      } catch {
+        await queue.close()
+        await source.close()
+        throw error
+      }
+      await queue.close()
+      await source.close()
     }
-    try await withThrowingTaskGroup(of: (Int, PreparedBlock).self) { group in
-      var queue: [Waiting] = []
-      var done: [Int: PreparedBlock] = [:]
-      var started = 0
-      var inFlight = 0
-      var isReading = true
-      while isReading || !queue.isEmpty {
-        while isReading, inFlight < parallel, queue.count < parallel * 2 {
+  }
+
+  /// - Returns: false if it was interrupted.
+  private static func hand(
+    _ queue: PreparedQueue, _ isInterrupted: () -> Bool, _ body: (PreparedEvent) async throws -> Void
+  ) async throws -> Bool {
+    while true {
+      let event = try await queue.next()
+      try await body(event)
+      switch event {
+      case .block, .pause: continue
+      case .end: return true
+      case .interrupted: return false
+      case .cut:
+        guard isInterrupted() else { continue }
+        try await body(.interrupted)
+        return false
+      }
+    }
+  }
+
+  private func read(_ source: any RecordSource, into queue: PreparedQueue, until isInterrupted: @Sendable () -> Bool) async {
+    await withDiscardingTaskGroup { preparers in
+      do {
+        while await queue.hasRoom() {
           switch try await source.next() {
           case .block(let raw):
-            let number = started
-            started += 1
-            inFlight += 1
-            queue.append(.block(number, end: raw.position + Int64(raw.count)))
-            guard let raw = try await resolve(raw, until: isInterrupted) else {
-              // What lies behind the last cut is read again by the next run.
-              try await body(.interrupted)
-              group.cancelAll()
-              return
-            }
-            group.addTask { (number, self.prepare(raw)) }
-          case .cut(let position, let hash): queue.append(.mark(.cut(position: position, prefixHash: hash)))
-          case .end:
-            queue.append(.mark(.end))
-            isReading = false
+            let number = await queue.expect(end: raw.position + Int64(raw.count))
+            guard let raw = try await resolve(raw, until: isInterrupted) else { return await queue.interrupt() }
+            preparers.addTask { await queue.prepared(number, self.prepare(raw)) }
+          case .cut(let position, let hash): await queue.append(.cut(position: position, prefixHash: hash))
+          case .end: return await queue.append(.end)
           }
         }
-        guard let first = queue.first else { break }
-        switch first {
-        case .mark(let event):
-          queue.removeFirst()
-          try await body(event)
-          if case .cut = event, isInterrupted() {
-            try await body(.interrupted)
-            group.cancelAll()
-            return
-          }
-        case .block(let number, let end):
-          while done[number] == nil, let (finished, block) = try await group.next() { done[finished] = block }
-          guard let block = done.removeValue(forKey: number) else { preconditionFailure("a block was prepared and lost") }
-          inFlight -= 1
-          queue.removeFirst()
-          try await body(.block(block, end: end))
+      } catch { await queue.fail(error) }
+    }
+  }
+
+  /// Twice without an event in between: the stream waits for its source. Looks until the task is cancelled.
+  private func watch(_ queue: PreparedQueue, _ isInterrupted: @Sendable () -> Bool) async {
+    var (before, told): (Int?, Int?) = (nil, nil)
+    while !Task.isCancelled {
+      await clock.sleep(nanoseconds: sourceLookNanoseconds)
+      let starved = await queue.starvedAfter
+      if let starved, starved == before {
+        if isInterrupted() { return await queue.interrupt() }
+        if told != starved { await queue.pause() }
+        told = starved
+      }
+      before = starved
+    }
+  }
+}
+
+/// How often it is looked whether somebody who waits for a source does so in vain.
+private let sourceLookNanoseconds: Int64 = 100_000_000
+
+extension RecordSource {
+  /// The next event; nil if it was interrupted while it waited for one. Then the source is closed.
+  func next(until isInterrupted: @escaping @Sendable () -> Bool, _ clock: any Clock) async throws -> SourceEvent? {
+    try await withThrowingTaskGroup(of: SourceEvent?.self) { group in
+      group.addTask {
+        do { return try await self.next() } catch {
+          if isInterrupted() { return nil }
+          throw error
         }
       }
+      group.addTask {
+        while !Task.isCancelled {
+          await clock.sleep(nanoseconds: sourceLookNanoseconds)
+          if isInterrupted() { break }
+        }
+        if !Task.isCancelled { await self.close() }
+        return nil
+      }
+      defer { group.cancelAll() }
+      return try await group.next() ?? nil
     }
   }
 }

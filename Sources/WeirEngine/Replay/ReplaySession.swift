@@ -159,7 +159,8 @@ final class ReplaySession: Sendable {
   // MARK: The reader's loop
 
   private func read(
-    _ source: any RecordSource, into work: Handover<LaneWork>, together: Int, keepOpen: Bool, isInterrupted: @Sendable () -> Bool
+    _ source: any RecordSource, into work: Handover<LaneWork>, together: Int, keepOpen: Bool,
+    isInterrupted: @escaping @Sendable () -> Bool
   ) async throws -> ReplayEnd {
     var sequencer = self.sequencer
     var waiting: [(block: PreparedBlock, end: Int64, watermark: Int64)] = []
@@ -178,6 +179,7 @@ final class ReplaySession: Sendable {
         try await send(deal(&waiting))
         last = (position, hash)
         try await send(.cut(position: position, prefixHash: hash, watermark: sequencer.watermark, decisions: []))
+      case .pause: try await send(deal(&waiting))
       case .end where keepOpen:
         try await send(deal(&waiting))
         end = .keptOpen

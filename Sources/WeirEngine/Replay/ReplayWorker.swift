@@ -51,7 +51,7 @@ public struct ReplayWorker: Sendable {
   ) async throws -> (end: ReplayEnd, progress: ReplayProgress, fold: LedgerFold) {
     let rebuilt = try await StateRebuild.ifMissing(compiled, environment: environment, fold: ledger.fold)
     try await followers.catchUp(to: await ledger.fold.number)
-    if await ledger.fold.hasEnded { try await refuseGrowth(await ledger.fold) }
+    if await ledger.fold.hasEnded, !(try await refuseGrowth(await ledger.fold)) { return (.interrupted, ReplayProgress(), await ledger.fold) }
     if await ledger.fold.isFinished {
       try await environment.state?.finish()
       return (.unchanged, ReplayProgress(stateRowsRebuilt: rebuilt), await ledger.fold)
@@ -74,7 +74,8 @@ public struct ReplayWorker: Sendable {
 
   /// The ledger has the end of the input, whether or not its windows are closed yet: the capture must be the same, and may
   /// not have grown.
-  private func refuseGrowth(_ fold: LedgerFold) async throws {
+  /// - Returns: false if it was interrupted before that was known.
+  private func refuseGrowth(_ fold: LedgerFold) async throws -> Bool {
     let first = fold.genesis.lanes.first.flatMap { fold[$0] }
     guard case .offset(let position)? = first?.position else {
       throw WeirError(
@@ -84,7 +85,8 @@ public struct ReplayWorker: Sendable {
     let source = try self.source(position, first?.prefixHash)
     var grew = false
     loop: while true {
-      switch try await source.next() {
+      switch try await source.next(until: isInterrupted, environment.clock) {
+      case nil: return false
       case .block: grew = true; break loop
       case .cut: continue
       case .end: break loop
@@ -97,6 +99,7 @@ public struct ReplayWorker: Sendable {
         advice:
           "Its windows are closed. Replay the whole capture into a new lake (--lake DIR --store DIR); with --keep-open the end is not recorded, and the capture may grow.")
     }
+    return true
   }
 }
 

@@ -72,9 +72,10 @@ public enum ReplayCommand {
     let log = Log.talk(console, clock: wiring.clock)
     defer { log.end() }
     let flushBytes = pipeline.plan.lake.flushBytes
+    guard let runID = try await interrupt.unlessAsked({ [plan = pipeline.plan] in try runID(plan, options.captures) }) else { return interrupt.exitCode }
     let request = try LedgerRequest(
       meaning: PlanMeaning.json(pipeline.plan), planHash: PlanMeaning.hash(pipeline.plan).hex, lanes: options.lanes,
-      runID: runID(pipeline.plan, options.captures), describeChange: { PlanMeaning.changes(from: $0, to: $1) })
+      runID: runID, describeChange: { PlanMeaning.changes(from: $0, to: $1) })
     let worker = ReplayWorker(
       CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: environment(wiring, pipeline.plan, log), request: request,
       keepOpen: options.keepOpen, meter: meter,

@@ -1,0 +1,114 @@
+import WeirCore
+
+/// Events of a source on their way to the sequencer: blocks are prepared side by side, and everything is handed out in the order in
+/// which it was read, as soon as it is ready.
+///
+/// Bounds (law 7): at most `parallel` blocks from their reading to their handing out, and twice as many events.
+actor PreparedQueue {
+  private enum Slot {
+    case block(number: Int, end: Int64)
+    case mark(PreparedEvent)
+    case failure(any Error)
+  }
+
+  private let parallel: Int
+  private var slots: [Slot] = []
+  private var prepared: [Int: PreparedBlock] = [:]
+  private var blocksRead = 0
+  /// Blocks that were read and not yet handed out.
+  private var inFlight = 0
+  private var isInterrupted = false
+  private var isClosed = false
+  private var reader: CheckedContinuation<Void, Never>?
+  private var taker: CheckedContinuation<Void, Never>?
+  /// Raised with every event that is read.
+  private var eventsRead = 0
+
+  init(parallel: Int) { self.parallel = max(1, parallel) }
+
+  // MARK: The reader's side
+
+  /// Waits until one more event may be read. False: nobody takes any more.
+  func hasRoom() async -> Bool {
+    while inFlight >= parallel || slots.count >= parallel * 2, !isClosed { await withCheckedContinuation { reader = $0 } }
+    return !isClosed
+  }
+
+  /// A block was read, and will be handed out when it is prepared.
+  /// - Returns: its number.
+  func expect(end: Int64) -> Int {
+    defer { blocksRead += 1 }
+    inFlight += 1
+    append(.block(number: blocksRead, end: end))
+    return blocksRead
+  }
+
+  func prepared(_ number: Int, _ block: PreparedBlock) {
+    prepared[number] = block
+    wake(&taker)
+  }
+
+  func append(_ mark: PreparedEvent) { append(.mark(mark)) }
+
+  /// Reading failed: told behind what was read before.
+  func fail(_ error: any Error) { append(.failure(error)) }
+
+  private func append(_ slot: Slot) {
+    eventsRead += 1
+    slots.append(slot)
+    wake(&taker)
+  }
+
+  // MARK: The taker's side
+
+  /// The next event, in order; waits for it. Called by one task at a time.
+  func next() async throws -> PreparedEvent {
+    while true {
+      if isInterrupted { return .interrupted }
+      switch slots.first {
+      case .block(let number, let end):
+        if let block = prepared.removeValue(forKey: number) {
+          inFlight -= 1
+          drop()
+          return .block(block, end: end)
+        }
+      case .mark(let event):
+        drop()
+        return event
+      case .failure(let error): throw error
+      case nil: break
+      }
+      await withCheckedContinuation { taker = $0 }
+    }
+  }
+
+  private func drop() {
+    slots.removeFirst()
+    wake(&reader)
+  }
+
+  /// Nothing is taken any more.
+  func close() {
+    isClosed = true
+    wake(&reader)
+  }
+
+  // MARK: Pauses and interruption
+
+  /// Told to whoever waits for the source; of no use once there is something else.
+  func pause() { if slots.isEmpty { slots.append(.mark(.pause)); wake(&taker) } }
+
+  /// The stream ends here, whatever was read behind the last cut.
+  func interrupt() {
+    isInterrupted = true
+    wake(&taker)
+  }
+
+  /// How many events were read, while the taker waits for the source to give more; nil: it does not.
+  var starvedAfter: Int? { taker != nil && slots.isEmpty ? eventsRead : nil }
+
+  private func wake(_ waiter: inout CheckedContinuation<Void, Never>?) {
+    waiter?.resume()
+    waiter = nil
+  }
+}

@@ -1,0 +1,172 @@
+import Synchronization
+import Testing
+import WeirCore
+import WeirLocal
+
+@testable import WeirEngine
+
+/// A source that gives what it is told to, and waits for more in between: a pipe whose writer pauses.
+private final class PipeSource: RecordSource {
+  private struct State {
+    var events: [Result<SourceEvent, any Error>] = []
+    var waiter: CheckedContinuation<SourceEvent, any Error>?
+    var isClosed = false
+  }
+  private let state = Mutex(State())
+  private static let closed = WeirError("internal", "closed")
+
+  var isClosed: Bool { state.withLock { $0.isClosed } }
+
+  func give(_ event: Result<SourceEvent, any Error>) {
+    let waiter: CheckedContinuation<SourceEvent, any Error>? = state.withLock { state in
+      guard let waiter = state.waiter else {
+        state.events.append(event)
+        return nil
+      }
+      state.waiter = nil
+      return waiter
+    }
+    waiter?.resume(with: event)
+  }
+
+  /// - Parameter at: its position; each record has 20 bytes.
+  func give(block at: Int64, records: Int = 3) {
+    give(.success(.block(RawBlock(records: (0..<records).map { _ in Array("{\"user\":\"u\",\"at\":1}\n".utf8) }, position: at))))
+  }
+
+  func give(cut position: Int64) { give(.success(.cut(position: position, prefixHash: Hash128(low: 0, high: 0)))) }
+
+  func next() async throws -> SourceEvent {
+    try await withCheckedThrowingContinuation { continuation in
+      let ready: Result<SourceEvent, any Error>? = state.withLock { state in
+        if state.isClosed { return .failure(PipeSource.closed) }
+        if !state.events.isEmpty { return state.events.removeFirst() }
+        state.waiter = continuation
+        return nil
+      }
+      if let ready { continuation.resume(with: ready) }
+    }
+  }
+
+  func close() async {
+    let waiter = state.withLock { state in
+      defer { state.waiter = nil }
+      state.isClosed = true
+      return state.waiter
+    }
+    waiter?.resume(throwing: PipeSource.closed)
+  }
+}
+
+@Suite(.timeLimit(.minutes(1))) struct PreparedStreamTests {
+  private let bench: LiveWorkerTests.Bench
+
+  init() throws { bench = try LiveWorkerTests.Bench(shards: 1) }
+
+  private var pool: PreparerPool { PreparerPool(CompiledPlan(bench.plan, lookups: []), bench.environment) }
+
+  private func words(_ event: PreparedEvent) -> String {
+    switch event {
+    case .block(let block, _): "block of \(block.count) at \(block.decoded.raw.position)"
+    case .cut(let position, _): "cut \(position)"
+    case .pause: "pause"
+    case .end: "end"
+    case .interrupted: "interrupted"
+    }
+  }
+
+  @Test func whatIsReadyIsHandedOnWhileTheSourcePauses() async throws {
+    let (source, interrupted) = (PipeSource(), Flag())
+    source.give(block: 0)
+    source.give(cut: 60)
+    var seen: [String] = []
+    // What comes next is given only when the first was handed on: who waits for it before waits for ever.
+    try await pool.forEach(source, parallel: 3, until: { interrupted.isRaised }) { event in
+      seen.append(words(event))
+      if case .cut(60, _) = event { source.give(block: 60) }
+      if case .pause = event {
+        source.give(cut: 120)
+        source.give(.success(.end))
+      }
+    }
+    #expect(seen == ["block of 3 at 0", "cut 60", "block of 3 at 60", "pause", "cut 120", "end"])
+    #expect(!source.isClosed, "it has ended by itself")
+  }
+
+  @Test func anInterruptedStreamWhoseSourceGivesNothingEndsBehindWhatWasHandedOn() async throws {
+    let (source, interrupted) = (PipeSource(), Flag())
+    source.give(block: 0)
+    source.give(cut: 60)
+    source.give(block: 60)
+    var seen: [String] = []
+    try await pool.forEach(source, parallel: 3, until: { interrupted.isRaised }) { event in
+      seen.append(words(event))
+      if case .pause = event { interrupted.raise() }
+    }
+    #expect(seen == ["block of 3 at 0", "cut 60", "block of 3 at 60", "pause", "interrupted"])
+    #expect(source.isClosed)
+  }
+
+  @Test func anInterruptedStreamThatGoesOnEndsAtItsNextCut() async throws {
+    let (source, interrupted) = (PipeSource(), Flag())
+    for number in 0..<5 as Range<Int64> { source.give(block: number * 60) }
+    source.give(cut: 300)
+    source.give(block: 300)
+    var seen: [String] = []
+    try await pool.forEach(source, parallel: 3, until: { interrupted.isRaised }) { event in
+      interrupted.raise()
+      seen.append(words(event))
+    }
+    #expect(seen == (0..<5).map { "block of 3 at \($0 * 60)" } + ["cut 300", "interrupted"])
+    #expect(source.isClosed, "nobody waits for what may never come")
+  }
+
+  @Test func blocksComeInTheOrderInWhichTheyWereReadHoweverLongTheirPreparingTakes() async throws {
+    let source = PipeSource()
+    var (wanted, at): ([String], Int64) = ([], 0)
+    for number in 0..<60 {
+      let records = number % 7 == 0 ? 4000 : 1 + number % 3
+      source.give(block: at, records: records)
+      wanted.append("block of \(records) at \(at)")
+      at += Int64(records) * 20
+      if number % 10 == 9 {
+        source.give(cut: at)
+        wanted.append("cut \(at)")
+      }
+    }
+    source.give(.success(.end))
+    var seen: [String] = []
+    try await pool.forEach(source, parallel: 4, until: { false }) { if case .pause = $0 {} else { seen.append(words($0)) } }
+    #expect(seen == wanted + ["end"])
+  }
+
+  @Test func anErrorComesBehindWhatWasReadBeforeIt() async throws {
+    let source = PipeSource()
+    source.give(block: 0)
+    source.give(cut: 60)
+    source.give(.failure(WeirError("record_too_long", "too long")))
+    var seen: [String] = []
+    await #expect(throws: WeirError.self) {
+      try await pool.forEach(source, parallel: 3, until: { false }) { seen.append(words($0)) }
+    }
+    #expect(seen == ["block of 3 at 0", "cut 60"])
+  }
+
+  @Test func aFailureOfWhoeverTakesThemDoesNotWaitForTheSource() async throws {
+    let source = PipeSource()
+    source.give(block: 0)
+    await #expect(throws: WeirError.self) {
+      try await pool.forEach(source, parallel: 3, until: { false }) { _ in throw WeirError("full_disk", "full") }
+    }
+    #expect(source.isClosed)
+  }
+
+  @Test func aWaitForOneEventEndsWhenItIsInterrupted() async throws {
+    let (source, interrupted) = (PipeSource(), Flag())
+    source.give(cut: 5)
+    #expect(try await source.next(until: { interrupted.isRaised }, bench.environment.clock) != nil)
+    interrupted.raise()
+    #expect(try await source.next(until: { interrupted.isRaised }, bench.environment.clock) == nil)
+    #expect(source.isClosed)
+  }
+}
