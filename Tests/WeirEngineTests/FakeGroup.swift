@@ -12,6 +12,8 @@ final class FakeTopic: Sendable {
   }
 
   let shards: Mutex<[String: Shard]>
+  /// Rung when anything of the topic, of its members or of what their workers say has changed.
+  let bell = Bell()
   let followed = Mutex<[String: FollowedPosition]>([:])
   /// Questions to the source that are to fail before one is answered.
   let questionsLost = Mutex(0)
@@ -30,12 +32,17 @@ final class FakeTopic: Sendable {
       records.append(Array(text.utf8))
       if (i + 1) % gapEvery == 0 { records += [nil, nil] }
     }
-    shards.withLock { $0[shard, default: Shard()].records += records }
+    change { $0[shard, default: Shard()].records += records }
+  }
+
+  func change(_ body: (inout [String: Shard]) -> Void) {
+    shards.withLock { body(&$0) }
+    bell.ring()
   }
 
   /// Forgets the first records.
   func trim(_ shard: String, to low: Int64) {
-    shards.withLock {
+    change {
       guard var s = $0[shard] else { return }
       s.records.removeFirst(Int(low - s.low))
       s.low = low
@@ -142,6 +149,7 @@ final class FakeGroup: ShardGroup {
       return shards.compactMap { state.readers.removeValue(forKey: $0) }
     }
     for reader in readers { reader.close() }
+    topic.bell.ring()
   }
 
   func follow(_ positions: [String: Int64], as owner: String) async {
@@ -157,6 +165,7 @@ final class FakeGroup: ShardGroup {
     }
     for reader in readers { reader.close() }
     tell(.closed)
+    topic.bell.ring()
   }
 }
 
@@ -171,14 +180,18 @@ final class FakeReader: ShardReader {
     state = Mutex((position, false, false, false))
   }
 
-  func close() { state.withLock { $0.isClosed = true } }
+  func close() {
+    state.withLock { $0.isClosed = true }
+    topic.bell.ring()
+  }
 
   var isCaughtUp: Bool { state.withLock { $0.isWaiting } }
 
   func next() async throws -> ShardRead {
     while true {
+      let (seen, waited) = (topic.bell.rung, isCaughtUp)
       let read: ShardRead? = state.withLock { state in
-        if state.isClosed { return .closed }
+        if state.isClosed || Task.isCancelled { return .closed }
         guard let records = topic.read(shard, at: state.position, count: 7) else { return .outOfRange(at: state.position) }
         if records.isEmpty {
           if state.saidEnd {
@@ -201,7 +214,7 @@ final class FakeReader: ShardReader {
         return .block(block, next: state.position)
       }
       if let read { return read }
-      try? await Task.sleep(nanoseconds: 2_000_000)
+      if waited { await topic.bell.wait(after: seen) } else { topic.bell.ring() }
     }
   }
 }

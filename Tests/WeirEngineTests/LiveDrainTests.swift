@@ -8,19 +8,14 @@ import WeirProtocol
 extension LiveWorkerTests {
   /// Drains: a worker that was asked to end does so in order whatever happens to it meanwhile, as long as another may read again what
   /// it could not commit.
-  @Suite(.serialized) struct Drains {
-    private func waitUntil(_ what: Comment, _ test: () -> Bool) async throws {
-      for _ in 0..<2000 where !test() { try await Task.sleep(nanoseconds: 5_000_000) }
-      if !test() { Issue.record(what) }
-    }
-
+  @Suite(.serialized, .timeLimit(.minutes(2))) struct Drains {
     /// A worker sleeps longer than its session, another takes its lane and commits; it wakes, and is told to end before it has tried to
     /// commit: its only commit is that of the drain, and the ledger refuses it.
     @Test func ofAWorkerWhoseLanesAnotherHasMovedOnIsInOrderAndLosesNothing() async throws {
       let bench = try Bench(shards: 1, flush: "1h")
       bench.send("t/0", 0..<10)
       let sleeper = bench.worker(["t/0"])
-      try await waitUntil("it has consumed, and not committed") { sleeper.group?.isCaughtUp("t/0") == true }
+      await bench.wait("it has consumed, and not committed") { sleeper.group?.isCaughtUp("t/0") == true }
       let other = try Bench(shards: 1, beside: bench).worker(["t/0"])
       try await bench.until("10 records") { $0.counts.input == 10 }
       let progress = try await sleeper.stop()
@@ -38,7 +33,7 @@ extension LiveWorkerTests {
       bench.send("t/0", 0..<10)
       bench.topic.questionsLost.withLock { $0 = .max }
       let worker = bench.worker(["t/0"])
-      try await waitUntil("it asks again") { worker.troubles("kafka") >= 2 }
+      await bench.wait("it asks again") { worker.troubles("kafka") >= 2 }
       _ = try await worker.stop()
       bench.topic.questionsLost.withLock { $0 = 0 }
       let next = bench.worker(["t/0"])
@@ -51,7 +46,7 @@ extension LiveWorkerTests {
       let bench = try Bench(shards: 1, flush: "1h", more: "quarantine: {halt_above: 5%}")
       bench.topic.send((0..<10).map { _ in "no JSON" }, to: "t/0")
       let worker = bench.worker(["t/0"])
-      try await waitUntil("it has consumed, and not committed") { worker.group?.isCaughtUp("t/0") == true }
+      await bench.wait("it has consumed, and not committed") { worker.group?.isCaughtUp("t/0") == true }
       do {
         _ = try await worker.stop()
         Issue.record("it ended in order")

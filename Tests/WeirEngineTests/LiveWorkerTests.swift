@@ -9,7 +9,7 @@ import WeirService
 @testable import WeirEngine
 
 /// Whole workers on a topic in memory and a lake on disk.
-@Suite(.serialized) struct LiveWorkerTests {
+@Suite(.serialized, .timeLimit(.minutes(2))) struct LiveWorkerTests {
   /// A lake, a plan, and workers on them.
   final class Bench: Sendable {
     let path: String
@@ -81,12 +81,11 @@ import WeirService
 
     /// Waits until the ledger is as wanted.
     func until(_ what: Comment, _ test: (LedgerFold) -> Bool) async throws {
-      for _ in 0..<1000 {
-        if let fold = try await fold(), test(fold) { return }
-        try await Task.sleep(nanoseconds: 10_000_000)
-      }
-      Issue.record(what)
+      if !(try await topic.bell.until({ try await fold().map(test) ?? false })) { Issue.record(what) }
     }
+
+    /// Waits until the members, or what their workers said, are as wanted.
+    func wait(_ what: Comment, _ test: () -> Bool) async { if !(await topic.bell.until(test)) { Issue.record(what) } }
   }
 
   /// A worker's task and what it said.
@@ -107,7 +106,10 @@ import WeirService
             groups.append(group)
             return group
           }
-        }, observe: { [self] event in events.withLock { $0.append(event) } }, isInterrupted: { [self] in stopped.isRaised })
+        }, observe: { [self] event in
+          events.withLock { $0.append(event) }
+          bench.topic.bell.ring()
+        }, isInterrupted: { [self] in stopped.isRaised })
       task.withLock {
         $0 = Task {
           do { return .success(try await worker.run().progress) } catch { return .failure(error) }
@@ -187,7 +189,8 @@ import WeirService
     bench.send("t/0", 0..<10)
     let worker = bench.worker(["t/0"])
     try await bench.until("10 records") { $0.counts.input == 10 }
-    bench.topic.shards.withLock { $0["t/0"]?.records += (0..<30).map { _ in Array("{\"user\":\"u\",\"at\":1}".utf8) }
+    bench.topic.change {
+      $0["t/0"]?.records += (0..<30).map { _ in Array("{\"user\":\"u\",\"at\":1}".utf8) }
       $0["t/0"]?.records.removeFirst(30)
       $0["t/0"]?.low = 30
     }
@@ -201,7 +204,7 @@ import WeirService
     let first = bench.worker(["t/0"])
     try await bench.until("10 records") { $0.counts.input == 10 }
     _ = try await first.stop()
-    bench.topic.shards.withLock { $0["t/0"] = .init() }
+    bench.topic.change { $0["t/0"] = .init() }
     do {
       _ = try await bench.worker(["t/0"]).ended()
       Issue.record("it ran")
@@ -217,7 +220,7 @@ import WeirService
     bench.send("t/1", 20..<25)
     let group = try #require(first.group)
     group.tell(.revoked(["t/1"], isLost: false))
-    while group.released != ["t/1"] { try await Task.sleep(nanoseconds: 5_000_000) }
+    await bench.wait("it is released") { group.released == ["t/1"] }
     // What it had consumed by then is committed; what it had not, the next owner reads.
     let second = bench.worker(["t/1"])
     try await bench.until("45 records") { $0.counts.input == 45 }
@@ -296,9 +299,9 @@ import WeirService
     let group = try #require(first.group)
     await gate.shut()
     bench.send("t/1", 20..<25)
-    while await gate.waiting == 0 { try await Task.sleep(nanoseconds: 2_000_000) }
+    await gate.whenSomebodyWaits()
     group.tell(.revoked(["t/0", "t/1"], isLost: false))
-    while !group.isClosed { try await Task.sleep(nanoseconds: 5_000_000) }
+    await bench.wait("the group is left") { group.isClosed }
     await gate.open()
     try await bench.until("all counted once") { $0.counts.input == 45 }
     bench.send("t/0", 20..<30)
@@ -315,7 +318,7 @@ import WeirService
     try await bench.until("20 records") { $0.counts.input == 20 }
     bench.send("t/0", 20..<30)
     try #require(first.group).tell(.revoked(["t/0"], isLost: false))
-    while try #require(first.group).released != ["t/0"] { try await Task.sleep(nanoseconds: 5_000_000) }
+    await bench.wait("it is released") { first.group?.released == ["t/0"] }
     _ = try await first.stop()
     #expect(first.troubles("handover_late") == 0)
     let second = bench.worker(["t/0"])

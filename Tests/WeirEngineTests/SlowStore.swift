@@ -5,12 +5,20 @@ actor StoreGate {
   private var isShut = false
   private var requests: [CheckedContinuation<Void, Never>] = []
 
-  var waiting: Int { requests.count }
+  private var watchers: [CheckedContinuation<Void, Never>] = []
+
+  /// Waits until a request waits here.
+  func whenSomebodyWaits() async { if requests.isEmpty { await withCheckedContinuation { watchers.append($0) } } }
 
   func shut() { isShut = true }
 
   func pass() async {
-    if isShut { await withCheckedContinuation { requests.append($0) } }
+    guard isShut else { return }
+    await withCheckedContinuation { request in
+      requests.append(request)
+      for watcher in watchers { watcher.resume() }
+      watchers = []
+    }
   }
 
   /// Lets all through, for good.
