@@ -16,7 +16,8 @@ def contents(job):
 
 def twice(suite):
     """Two runs of a stream."""
-    # 70 lanes: as many share a partial as lie side by side, and their columns are put into lane order.
+    # 70 lanes: their columns are put into lane order, and some are visited together.
+    merged = {}
     for name, path, lanes in [("synthetic", common.synthetic(), 3), ("synthetic", common.synthetic(), 70), ("flights", common.flights(60_000 if suite.quick else None), 4)]:
         flush = len(common.uncompressed(path)) // 20
         jobs = [common.Job(suite, suite.path(f"{name}-{lanes}-{i}"), name, path, lanes, flush) for i in (1, 2)]
@@ -30,6 +31,10 @@ def twice(suite):
                         [] if a == b and (a or kind == "partials") else [f"only in the first: {list((a - b))[:3]}",
                                                                         f"only in the second: {list((b - a))[:3]}"])
         suite.claim(f"{name}, {lanes} lanes: the same bytes of data files", [] if written.file_bytes(jobs[0]) == written.file_bytes(jobs[1]) else ["they differ"])
+        if name == "synthetic":
+            merged[lanes] = {"partials": one["partials"], "files of gold/by_kind": {f: n for f, n in one["data files"].items() if f[1] == "gold/by_kind"}}
+    for kind in merged[3]:
+        suite.claim(f"3 or 70 lanes, the same bytes: {len(merged[3][kind])} {kind}", [] if merged[3][kind] and merged[3][kind] == merged[70][kind] else ["they differ"])
 
 
 common.Suite("determinism", 300, __doc__).run(twice)

@@ -14,8 +14,10 @@ struct LaneStage: Sendable {
   private let compiled: CompiledPlan
   private let run: RunInfo
   private let lanes: Int
-  /// The groups of lanes, dealt over as many tasks as run at once.
-  private let shares: [[LaneGroup]]
+  /// All lanes, in their order.
+  private let groups: [LaneGroup]
+  /// Numbers of groups, dealt over as many tasks as run at once.
+  private let shares: [[Int]]
   /// Called behind each deal: records, position and watermark that every lane has reached.
   private let reached: @Sendable (Int, Int64, Int64) -> Void
 
@@ -25,10 +27,10 @@ struct LaneStage: Sendable {
   init(
     _ compiled: CompiledPlan, _ run: RunInfo, groups: [LaneGroup], parallel: Int, reached: @escaping @Sendable (Int, Int64, Int64) -> Void
   ) {
-    (self.compiled, self.run, self.reached) = (compiled, run, reached)
+    (self.compiled, self.run, self.groups, self.reached) = (compiled, run, groups, reached)
     lanes = groups.reduce(0) { $0 + $1.ids.count }
     let tasks = min(parallel, groups.count)
-    shares = (0..<tasks).map { first in stride(from: first, to: groups.count, by: tasks).map { groups[$0] } }
+    shares = (0..<tasks).map { first in Array(stride(from: first, to: groups.count, by: tasks)) }
   }
 
   /// Blocks that the lanes get at once: handing over costs the same for one and for several. Each of hundreds of lanes has but a
@@ -70,7 +72,7 @@ struct LaneStage: Sendable {
   /// As many tasks as run at once, each for every so many-th of the groups: a task a group costs more than the few rows of a block
   /// that hundreds of lanes get.
   private func visit(_ deals: [DealtBlocks]) async {
-    @Sendable func visit(_ share: [LaneGroup]) async { for group in share { await group.consume(deals) } }
+    @Sendable func visit(_ share: [Int]) async { for number in share { await groups[number].consume(deals) } }
     guard shares.count > 1 else { return await visit(shares[0]) }
     // The first share is done here.
     await withDiscardingTaskGroup { others in
@@ -81,15 +83,16 @@ struct LaneStage: Sendable {
 
   /// The epochs by lane.
   private func cut(_ position: Int64, _ watermark: Int64) async throws -> [LaneEpoch] {
-    try await withThrowingTaskGroup(of: [[LaneEpoch]].self) { tasks in
+    try await withThrowingTaskGroup(of: [(Int, [LaneEpoch])].self) { tasks in
       for share in shares {
         tasks.addTask {
-          var cut: [[LaneEpoch]] = []
-          for group in share { cut.append(try await group.cut(position: position, watermark: watermark)) }
+          var cut: [(Int, [LaneEpoch])] = []
+          for number in share { cut.append((number, try await groups[number].cut(position: position, watermark: watermark))) }
           return cut
         }
       }
-      return try await tasks.reduce(into: []) { $0 += $1 }.sorted { $0[0].lane < $1[0].lane }.flatMap(\.self)
+      let all = try await tasks.reduce(into: []) { $0 += $1 }
+      return all.sorted { $0.0 < $1.0 }.flatMap(\.1)
     }
   }
 }
