@@ -31,7 +31,8 @@ let package = Package(
     .target(
       name: "WeirService",
       dependencies: [
-        "WeirEngine", "WeirLocal", "WeirLMDB", "WeirKafka", "WeirRegistry", "WeirDelta", "WeirParquet", "WeirProtocol", "WeirOperators", "WeirCore",
+        "WeirEngine", "WeirLocal", "WeirLMDB", "WeirKafka", "WeirRegistry", "WeirDelta", "WeirParquet", "WeirProtocol", "WeirOperators",
+        "WeirCore",
         .product(name: "Yams", package: "Yams"),
       ],
       swiftSettings: hot),

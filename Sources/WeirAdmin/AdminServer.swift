@@ -78,7 +78,8 @@ public actor AdminServer: AdminHost {
   private static func refused(_ address: AdminAddress, _ why: String) -> WeirError {
     WeirError(
       "admin", "the admin server cannot listen on \(address.text): \(why)",
-      advice: "Is another worker, or another program, on this port? Give another address: admin.listen in the pipeline, or --admin HOST:PORT (port 0 takes a free one).",
+      advice:
+        "Is another worker, or another program, on this port? Give another address: admin.listen in the pipeline, or --admin HOST:PORT (port 0 takes a free one).",
       fatalTo: .worker)
   }
 }

@@ -74,7 +74,9 @@ public struct RecordedBlock: Sendable {
     var headerEnd = 0
     for row in 0..<records {
       bytes += Int(max(0, keyLength[row])) + Int(max(0, valueLength[row]))
-      for header in headers[headerEnd..<headerEnd + Int(headerCount[row])] { bytes += Int(header.nameLength) + Int(max(0, header.valueLength)) }
+      for header in headers[headerEnd..<headerEnd + Int(headerCount[row])] {
+        bytes += Int(header.nameLength) + Int(max(0, header.valueLength))
+      }
       headerEnd += Int(headerCount[row])
     }
     cut.next = records == 0 ? first : positions[records - 1] + 1
@@ -92,7 +94,8 @@ public struct RecordedBlock: Sendable {
 extension RecordedBlock {
   /// What the engine decodes: the records at positions in `range`, as a live source hands them out. nil: there are none.
   public func raw(in range: Range<Int64>) -> RawBlock? {
-    let rows = positions.firstIndex { $0 >= range.lowerBound }.map { $0..<(positions.firstIndex { $0 >= range.upperBound } ?? count) } ?? 0..<0
+    let rows =
+      positions.firstIndex { $0 >= range.lowerBound }.map { $0..<(positions.firstIndex { $0 >= range.upperBound } ?? count) } ?? 0..<0
     guard !rows.isEmpty else { return nil }
     let buffer = TextBuffer(bytes: text.count)
     text.withUnsafeBufferPointer { if let base = $0.baseAddress { buffer.base.update(from: base, count: $0.count) } }
@@ -111,7 +114,8 @@ extension RecordedBlock {
       let all = headerList(of: row, from: &header, at: &at, isWanted: isWanted && !headers.isEmpty)
       if isWanted, !headers.isEmpty { headerTexts.append(RecordHeaders.text(all)) }
     }
-    var block = RawBlock(text: buffer, count: text.count, framing: .spans(offset: offset, length: length), position: positions[rows.lowerBound])
+    var block = RawBlock(
+      text: buffer, count: text.count, framing: .spans(offset: offset, length: length), position: positions[rows.lowerBound])
     block.details = RecordDetails(
       shard: shard, positions: Array(positions[rows]),
       arrivals: timestamps[rows].map { $0 < 0 ? RecordDetails.noArrival : $0 &* 1000 }, isAppendTime: timeKind == .appended,
@@ -142,7 +146,8 @@ extension RecordedBlock {
 
   /// Hands out each record: key, value (nil: null) and headers.
   public func forEachRecord(
-    _ body: (_ row: Int, _ key: ArraySlice<UInt8>?, _ value: ArraySlice<UInt8>?, _ headers: [(name: String, value: [UInt8]?)]) throws -> Void
+    _ body: (_ row: Int, _ key: ArraySlice<UInt8>?, _ value: ArraySlice<UInt8>?, _ headers: [(name: String, value: [UInt8]?)]) throws ->
+      Void
   ) rethrows {
     var (at, header) = (0, 0)
     for row in 0..<count {

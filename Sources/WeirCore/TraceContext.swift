@@ -18,7 +18,9 @@ public struct TraceContext: Sendable, Hashable {
 
   /// Of a record's headers, as JSON text: `[["name", "value"], …]`. The first `traceparent` counts, in any case of letters.
   public init?(headers json: String) {
-    guard json.utf8.count <= TraceContext.headersBytesMax, case .array(let headers)? = try? JSONValue(parsing: json.utf8) else { return nil }
+    guard json.utf8.count <= TraceContext.headersBytesMax, case .array(let headers)? = try? JSONValue(parsing: json.utf8) else {
+      return nil
+    }
     for header in headers {
       guard case .array(let pair) = header, pair.count == 2, case .string(let name) = pair[0], case .string(let value) = pair[1],
         name.utf8.count == 11, name.lowercased() == "traceparent"

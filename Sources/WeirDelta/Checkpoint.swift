@@ -19,7 +19,8 @@ struct Checkpoint {
       .group(
         name: "add", optional: true,
         children: [
-          leaf("path"), map("partitionValues"), leaf("size", .int64), leaf("modificationTime", .int64), leaf("dataChange", .bool), leaf("stats"),
+          leaf("path"), map("partitionValues"), leaf("size", .int64), leaf("modificationTime", .int64), leaf("dataChange", .bool),
+          leaf("stats"),
         ]),
       .group(name: "remove", optional: true, children: [leaf("path"), leaf("deletionTimestamp", .int64), leaf("dataChange", .bool)]),
       .group(
@@ -123,7 +124,8 @@ private struct Shredder {
   }
 
   private func repeated(
-    _ nodes: [ParquetNode], _ items: [[JSONValue]]?, _ optional: Bool, _ definition: UInt8, _ repetition: UInt8, _ depth: UInt8, _ at: inout Int
+    _ nodes: [ParquetNode], _ items: [[JSONValue]]?, _ optional: Bool, _ definition: UInt8, _ repetition: UInt8, _ depth: UInt8,
+    _ at: inout Int
   ) {
     let start = at
     let present = items != nil && optional ? definition + 1 : definition

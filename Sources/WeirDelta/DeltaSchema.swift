@@ -75,7 +75,9 @@ public func uriDecode(_ path: String) -> String {
   var out: [UInt8] = []
   var at = 0
   while at < bytes.count {
-    if bytes[at] == UInt8(ascii: "%"), at + 2 < bytes.count, let byte = UInt8(String(decoding: bytes[at + 1...at + 2], as: UTF8.self), radix: 16) {
+    if bytes[at] == UInt8(ascii: "%"), at + 2 < bytes.count,
+      let byte = UInt8(String(decoding: bytes[at + 1...at + 2], as: UTF8.self), radix: 16)
+    {
       out.append(byte)
       at += 3
     } else {

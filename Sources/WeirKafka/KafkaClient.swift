@@ -119,7 +119,9 @@ final class KafkaClient: @unchecked Sendable {
       var level: Int32 = 0
       guard rd_kafka_event_log(event, &facility, &text, &level) == 0, let text else { return }
       // About a setting of our own, which no user can do anything about.
-      if facility.map({ String(cString: $0) }) == "CONFWARN", String(cString: text).contains("enable.gapless.guarantee is experimental") { return }
+      if facility.map({ String(cString: $0) }) == "CONFWARN", String(cString: text).contains("enable.gapless.guarantee is experimental") {
+        return
+      }
       observer.log(Int(level), facility.map { String(cString: $0) } ?? "", redactor.clean(String(cString: text)))
     case RD_KAFKA_EVENT_STATS:
       if let text = rd_kafka_event_stats(event) { observer.statistics(String(cString: text)) }

@@ -62,7 +62,9 @@ final class KafkaConfiguration {
   /// - Parameter guarded: options that must not be touched, with the reason.
   func set(options: [String: String], guarded: [String: String]) throws(KafkaError) {
     for (name, value) in options.sorted(by: { $0.key < $1.key }) {
-      if let reason = KafkaConfiguration.reason(against: name, guarded) { throw .settings("Kafka option \(name) cannot be given: \(reason)") }
+      if let reason = KafkaConfiguration.reason(against: name, guarded) {
+        throw .settings("Kafka option \(name) cannot be given: \(reason)")
+      }
       try set(name, value)
     }
   }
@@ -145,7 +147,8 @@ extension KafkaConsumerSettings {
     let behind = "positions come from the ledger; the broker's offsets only follow it"
     let queues = "use the queue settings of the source"
     return [
-      "bootstrap.servers": own, "metadata.broker.list": own, "group.id": own, "max.poll.interval.ms": "use handover", "session.timeout.ms": "use session",
+      "bootstrap.servers": own, "metadata.broker.list": own, "group.id": own, "max.poll.interval.ms": "use handover",
+      "session.timeout.ms": "use session",
       "enable.auto.commit": behind, "auto.commit.enable": behind, "enable.auto.offset.store": behind,
       "auto.offset.reset": "an offset that is not there any more is a gap to be recorded, not to be skipped",
       "enable.partition.eof": own, "log.queue": own, "isolation.level": own, "partition.assignment.strategy": own,

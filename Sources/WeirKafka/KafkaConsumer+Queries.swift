@@ -156,7 +156,9 @@ extension KafkaConsumer {
       var all: [KafkaPartition] = []
       for index in 0..<Int(metadata.pointee.topic_cnt) {
         let found = metadata.pointee.topics[index]
-        guard found.err == RD_KAFKA_RESP_ERR_NO_ERROR, let name = found.topic.map({ String(cString: $0) }), pattern.fits(name) else { continue }
+        guard found.err == RD_KAFKA_RESP_ERR_NO_ERROR, let name = found.topic.map({ String(cString: $0) }), pattern.fits(name) else {
+          continue
+        }
         all += (0..<Int(found.partition_cnt)).map { KafkaPartition(name, found.partitions[$0].id) }
       }
       return all.sorted()

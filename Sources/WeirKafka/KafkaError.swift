@@ -24,7 +24,8 @@ public struct KafkaError: Error, Sendable, CustomStringConvertible {
   public var weirError: WeirError {
     // What librdkafka refuses to be set, and a secret that is not there, are mistakes of the pipeline file or the command line.
     WeirError(
-      name == KafkaError.settingsName ? "config" : "kafka", message, advice: advice, isRetriable: isRetriable, fatalTo: fatalTo, isSafeToRepeat: isSafeToRepeat)
+      name == KafkaError.settingsName ? "config" : "kafka", message, advice: advice, isRetriable: isRetriable, fatalTo: fatalTo,
+      isSafeToRepeat: isSafeToRepeat)
   }
 
   private static let settingsName = "settings"
@@ -135,7 +136,8 @@ enum KafkaErrorKind {
 
   var advice: String? {
     switch self {
-    case .passing: "Are the brokers in reach at these addresses, their names resolved here, and do tls and sasl fit? The client's own lines above say more."
+    case .passing:
+      "Are the brokers in reach at these addresses, their names resolved here, and do tls and sasl fit? The client's own lines above say more."
     case .refused: "Check user, password, certificates and the rights of this user on topic and group."
     case .missing: "Check the topic's name; make the topic, or take it out of the pipeline."
     case .finished: "Another client uses the same group.instance.id or was started in this one's place. Start this worker again."

@@ -129,7 +129,8 @@ extension KafkaBlock {
     block.keyLength = keyLength
     block.valueLength = length.map { Int32(truncatingIfNeeded: $0) }
     for row in tombstones { block.valueLength[Int(row)] = -1 }
-    block.headerCount = headerStart.isEmpty
+    block.headerCount =
+      headerStart.isEmpty
       ? [UInt32](repeating: 0, count: count) : (0..<count).map { headerStart[$0 + 1] - headerStart[$0] }
     block.headers = headers.map { RecordedBlock.Header(nameLength: $0.nameLength, valueLength: $0.valueLength) }
     // The builder puts key, value and headers of each record behind one another, as a capture has them.

@@ -36,7 +36,8 @@ public struct Secret: Sendable, Hashable, CustomStringConvertible, CustomDebugSt
     case .environment(let name):
       guard let value = getenv(name), value.pointee != 0 else {
         throw .settings(
-          "the environment variable \(name) is \(getenv(name) == nil ? "not set" : "empty")", advice: "Set it, or name a file that holds the secret.")
+          "the environment variable \(name) is \(getenv(name) == nil ? "not set" : "empty")",
+          advice: "Set it, or name a file that holds the secret.")
       }
       return String(cString: value)
     case .file(let path):
@@ -58,7 +59,8 @@ public struct Secret: Sendable, Hashable, CustomStringConvertible, CustomDebugSt
       bytes += chunk[..<count]
     }
     guard ferror(file) == 0 else {
-      throw .settings("the file \(path), which holds a secret, cannot be read: \(String(cString: strerror(errno)))", advice: "Is it a file?")
+      throw .settings(
+        "the file \(path), which holds a secret, cannot be read: \(String(cString: strerror(errno)))", advice: "Is it a file?")
     }
     while let last = bytes.last, last == UInt8(ascii: "\n") || last == UInt8(ascii: "\r") { bytes.removeLast() }
     guard !bytes.isEmpty else { throw .settings("the file \(path), which holds a secret, is empty", advice: "Write the secret into it.") }

@@ -113,7 +113,9 @@ final class LMDBEnvironment: @unchecked Sendable {
         "full_disk", "no space left for the state table in \(path)", advice: "Free some space and run again.", isRetriable: true,
         fatalTo: .worker)
     case EACCES, EROFS, EPERM:
-      WeirError("read_only", "cannot \(what) the state table in \(path): \(String(cString: strerror(code)))", advice: "Make the directory writable for this user.", fatalTo: .worker)
+      WeirError(
+        "read_only", "cannot \(what) the state table in \(path): \(String(cString: strerror(code)))",
+        advice: "Make the directory writable for this user.", fatalTo: .worker)
     case MDB_INVALID, MDB_VERSION_MISMATCH, MDB_CORRUPTED:
       WeirError(
         "corrupt", "\(path) holds no state table that can be read: \(String(cString: mdb_strerror(code)))",

@@ -104,7 +104,8 @@ public final class LMDBStateTable: StateTable {
       }
       if let lost {
         throw WeirError(
-          "fenced", "the state table's \(lost) is another worker's now", advice: "Nothing was lost: whoever has the lane now writes its rows.",
+          "fenced", "the state table's \(lost) is another worker's now",
+          advice: "Nothing was lost: whoever has the lane now writes its rows.",
           isRetriable: true, fatalTo: .worker)
       }
       return skipped
@@ -261,7 +262,8 @@ public final class LMDBStateTable: StateTable {
   ) async throws -> T {
     try await thread.run { [environment] in
       try environment.read { (transaction) throws(WeirError) in
-        try body(Rows(transaction: transaction, database: environment.rows, table: table, prefix: prefix, limit: limit, path: environment.path))
+        try body(
+          Rows(transaction: transaction, database: environment.rows, table: table, prefix: prefix, limit: limit, path: environment.path))
       }
     }
   }

@@ -89,11 +89,15 @@ final class CaptureBytes {
       let stream = UnsafeMutablePointer<z_stream>.allocate(capacity: 1)
       stream.initialize(to: z_stream())
       guard inflateInit2_(stream, 15 + 16, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK else {
-        throw WeirError("storage", "zlib does not start, for the capture \(path)", advice: "Is there memory left? Run again.", isRetriable: true)
+        throw WeirError(
+          "storage", "zlib does not start, for the capture \(path)", advice: "Is there memory left? Run again.", isRetriable: true)
       }
       form = .gzip(stream)
     } else if inputEnd >= 4, CaptureBytes.zstdMagics.contains(input[0..<4].reversed().reduce(0) { $0 << 8 | UInt32($1) }) {
-      guard let stream = ZSTD_createDStream() else { throw WeirError("storage", "libzstd does not start, for the capture \(path)", advice: "Is there memory left? Run again.", isRetriable: true) }
+      guard let stream = ZSTD_createDStream() else {
+        throw WeirError(
+          "storage", "libzstd does not start, for the capture \(path)", advice: "Is there memory left? Run again.", isRetriable: true)
+      }
       form = .zstd(stream)
     }
   }
@@ -209,7 +213,8 @@ final class CaptureBytes {
       if ZSTD_getErrorCode(result) == ZSTD_error_frameParameter_windowTooLarge {
         throw WeirError(
           "config", "the capture \(path) was compressed with a window of more than 128 MiB, which would take as much memory to read",
-          advice: "Compress it anew with at most --long=27, or uncompress it: zstd -dc --long=31 \(path) | weir replay PIPELINE --capture -")
+          advice: "Compress it anew with at most --long=27, or uncompress it: zstd -dc --long=31 \(path) | weir replay PIPELINE --capture -"
+        )
       }
       if ZSTD_isError(result) != 0 { throw broken(String(cString: ZSTD_getErrorName(result))) }
       isInside = result != 0

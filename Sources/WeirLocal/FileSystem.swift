@@ -17,7 +17,8 @@ enum FileSystem {
     case ENOTDIR, EISDIR, ELOOP, ENAMETOOLONG:
       return WeirError(
         "storage", "cannot \(what) \(path): \(why)",
-        advice: "A directory is wanted, and all that is in it is made: look at what lies at this path, or name another (--lake, --store, --out).",
+        advice:
+          "A directory is wanted, and all that is in it is made: look at what lies at this path, or name another (--lake, --store, --out).",
         fatalTo: .worker)
     default:
       return WeirError(
@@ -33,7 +34,8 @@ enum FileSystem {
       if errno == EINTR { continue }
       if errno == EINVAL || errno == ENOTSUP { return }  // not a thing that can be synced, a pipe
       if errno == ENOSPC || errno == EDQUOT || errno == EIO {
-        let text = "weir: fsync of \(path) failed: \(String(cString: strerror(errno))). Stopping: what was not synced may be lost, and the ledger names none of it.\n"
+        let text =
+          "weir: fsync of \(path) failed: \(String(cString: strerror(errno))). Stopping: what was not synced may be lost, and the ledger names none of it.\n"
         _ = text.withCString { write(2, $0, strlen($0)) }
         _exit(74)
       }

@@ -28,7 +28,9 @@ public func tableSchemas(_ plan: Plan) -> [(table: String, columns: [ColumnSchem
   }
   for gold in plan.gold {
     let columns =
-      gold.by.map { ColumnSchema($0.name, $0.expr.type) } + [ColumnSchema("window_start", .timestamp), ColumnSchema("window_end", .timestamp)]
+      gold.by.map { ColumnSchema($0.name, $0.expr.type) } + [
+        ColumnSchema("window_start", .timestamp), ColumnSchema("window_end", .timestamp),
+      ]
       + gold.measures.map { ColumnSchema($0.name, $0.type) } + [ColumnSchema("revision", .int64)]
     add("gold/\(gold.name)", columns, gold.partitionBy)
   }
@@ -39,7 +41,8 @@ public func tableSchemas(_ plan: Plan) -> [(table: String, columns: [ColumnSchem
   add("quarantine/\(stream)", rejected + provenance, byArrival)
   for gold in plan.gold {
     let late = [
-      ColumnSchema("key", .binary), ColumnSchema("value", .binary), ColumnSchema("headers", .string), ColumnSchema("event_time", .timestamp),
+      ColumnSchema("key", .binary), ColumnSchema("value", .binary), ColumnSchema("headers", .string),
+      ColumnSchema("event_time", .timestamp),
       ColumnSchema("window_start", .timestamp), ColumnSchema("window_end", .timestamp),
     ]
     add("late/\(gold.name)", late + provenance, byArrival)

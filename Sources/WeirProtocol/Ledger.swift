@@ -70,7 +70,8 @@ extension Ledger {
     throw WeirError(
       "config", "there is no ledger \(layout.prefix) in the lake \(store.place)",
       advice: advice
-        ?? "`weir run` or `weir replay` begin one. If they have, name the lake that they wrote with --lake DIR; without it lake.path of the pipeline file counts, from the file's directory.")
+        ?? "`weir run` or `weir replay` begin one. If they have, name the lake that they wrote with --lake DIR; without it lake.path of the pipeline file counts, from the file's directory."
+    )
   }
 
   /// Makes entry 0, or opens the ledger that is there: compare ``LedgerFold/genesis`` with what was wanted.

@@ -52,7 +52,8 @@ public struct ConfluentRegistry: SchemaRegistry {
         throw WeirError("registry", "\(url)\(path) refers to more than \(ConfluentRegistry.referencesMax) schemas")
       }
       guard let inner = try await get(place) else {
-        throw WeirError("registry", "\(url)\(place), which a schema refers to, is not there (any more)", advice: "Restore it in the registry.")
+        throw WeirError(
+          "registry", "\(url)\(place), which a schema refers to, is not there (any more)", advice: "Restore it in the registry.")
       }
       try await collect(inner, &found, place)
       found.references.append(.init(name: name, schema: try text(inner, place)))
@@ -83,7 +84,8 @@ public struct ConfluentRegistry: SchemaRegistry {
     case 404: throw broken(path)
     case 401, 403:
       throw WeirError(
-        "registry", "\(url)\(path) is refused (\(response.status))", advice: "Check record.registry: user and password, or token, and their rights.")
+        "registry", "\(url)\(path) is refused (\(response.status))",
+        advice: "Check record.registry: user and password, or token, and their rights.")
     case 408, 429, 500...:
       throw WeirError(
         "registry", "\(url)\(path) ends with \(response.status)", advice: "It is tried again. Is the registry well?", isRetriable: true,
@@ -100,7 +102,9 @@ public struct ConfluentRegistry: SchemaRegistry {
       let text = try token()
       // A line end would begin another header.
       guard text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
-        throw WeirError("registry", "the token of record.registry holds a character that no token has", advice: "Is it the token alone, without a line end?")
+        throw WeirError(
+          "registry", "the token of record.registry holds a character that no token has",
+          advice: "Is it the token alone, without a line end?")
       }
       headers.append(.init("Authorization", "Bearer \(text)"))
     case .basic(let user, let password)?:

@@ -20,7 +20,9 @@ struct AdEvents {
   /// - Parameter most: bytes that are taken from the file's beginning.
   init(file: String, most: Int) {
     guard let f = fopen(file, "rb") else {
-      stop("\(file) cannot be read", "Make it:  Scripts/benchmark/gen.py --n 500000 --out DIR, and give --data DIR (Scripts/bench micro does it)")
+      stop(
+        "\(file) cannot be read",
+        "Make it:  Scripts/benchmark/gen.py --n 500000 --out DIR, and give --data DIR (Scripts/bench micro does it)")
     }
     defer { fclose(f) }
     var blocks: [RawBlock] = []

@@ -30,7 +30,7 @@ struct Microbench {
     guard let data, runs > 0 else { stop("--data DIR is needed, and --runs of 1 or more", usage) }
 
     let ids = isQuick ? 1_000_000 : 10_000_000
-    let idBytes = Parts.dedupMemory(ids: ids)       // first: it watches the process's peak
+    let idBytes = Parts.dedupMemory(ids: ids)  // first: it watches the process's peak
     let bench = Bench(runs: runs)
     let events = AdEvents(file: data + "/one/events.ndjson", most: (isQuick ? 32 : 96) << 20)
     let parts = Parts(

@@ -20,10 +20,13 @@ struct MockKafka: ParsableCommand {
   @Option(help: "Brokers of the cluster.")
   var brokers = 1
 
-  @Option(help: ArgumentHelp("Delays every answer, milliseconds.", discussion: """
-    The group's leader has one question more than its followers before it hands out partitions; the broker refuses followers that \
-    come later than that, and all join again. On a busy machine a delay keeps the leader behind them.
-    """))
+  @Option(
+    help: ArgumentHelp(
+      "Delays every answer, milliseconds.",
+      discussion: """
+        The group's leader has one question more than its followers before it hands out partitions; the broker refuses followers that \
+        come later than that, and all join again. On a busy machine a delay keeps the leader behind them.
+        """))
   var delay = 0
 
   @Flag(name: .customLong("debug"), help: "Tell on standard error what groups and connections do.")

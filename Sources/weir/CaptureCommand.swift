@@ -12,7 +12,8 @@ struct Capture: AsyncParsableCommand {
   @Option(help: "Kafka brokers (host:port,…), instead of the pipeline's.") var brokers: String?
   @Option(help: "A topic, instead of the pipeline's; may be repeated.") var topic: [String] = []
   @Option(help: "earliest, latest or a time: where partitions begin that are not captured yet.") var start: String?
-  @Option(name: .customLong("option"), help: "name=value, a further option of the Kafka client; may be repeated.") var clientOption: [String] = []
+  @Option(name: .customLong("option"), help: "name=value, a further option of the Kafka client; may be repeated.") var clientOption:
+    [String] = []
   @Option(name: .customLong("for"), help: "How long, such as 10m; until SIGTERM unless said.") var duration: String?
   @Option(help: "How many records the whole capture is to hold.") var count: Int64?
   @Option(help: "A segment this large is finished.") var rollBytes = "256MiB"

@@ -5,7 +5,9 @@ import WeirService
 struct Load: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Loads a Kafka topic on a schedule that waits for nobody, and tells what a pipeline makes of it.",
-    discussion: "With --verify it looks at the pipeline's state while it runs: latency from when a record was due; what was lost, twice, out of order.")
+    discussion:
+      "With --verify it looks at the pipeline's state while it runs: latency from when a record was due; what was lost, twice, out of order."
+  )
 
   @Option(help: "Kafka brokers (host:port,…), instead of the pipeline's.") var brokers: String?
   @Option(help: "The topic, instead of the pipeline's.") var topic: String?
@@ -13,7 +15,8 @@ struct Load: AsyncParsableCommand {
   @Option(help: "The directory of a capture to play instead of a stream.") var capture: String?
   @Option(help: "How much faster than it was recorded, such as 4x.", transform: Load.speed) var speed = 1.0
   @Option(help: "Records a second, such as 100000/s.", transform: Pace.parse) var rate: Double?
-  @Option(help: "ramp:1000..100000/s,60s | burst:10000..200000/s,10s,1s,60s (base..peak, every, for, in all) | step:10000,50000/s,10s (each).")
+  @Option(
+    help: "ramp:1000..100000/s,60s | burst:10000..200000/s,10s,1s,60s (base..peak, every, for, in all) | step:10000,50000/s,10s (each).")
   var plan: String?
   @Option(name: .customLong("for"), help: "How long, such as 30s (10s unless said).") var duration: String?
   @Option(help: "How many records, instead of how long.") var count: Int64?
@@ -21,7 +24,8 @@ struct Load: AsyncParsableCommand {
   @Option(help: "Share of records that go to the hot hundredth of keys.") var skew = 0.2
   @Option(help: "Records that are made before and sent round and round, each with an id and a time of its own.") var templates = 50_000
   @Option(help: "Milliseconds that a record may wait for others to share a request with.") var linger = 5
-  @Option(name: .customLong("option"), help: "name=value, a further option of the Kafka producer; may be repeated.") var clientOption: [String] = []
+  @Option(name: .customLong("option"), help: "name=value, a further option of the Kafka producer; may be repeated.") var clientOption:
+    [String] = []
   @Option(help: "The pipeline file of a running `weir run`: its state and gold are read back.") var verify: String?
   @Option(help: "The lake's directory, instead of the pipeline's.") var lake: String?
   @Option(help: "The state table's directory, instead of the pipeline's.") var store: String?

@@ -17,7 +17,8 @@ struct Start {
 struct Weir: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "weir", abstract: "Replays streams into a Delta lake and a state table, exactly once.",
-    version: weirVersion, subcommands: [Run.self, Replay.self, Capture.self, Load.self, Generate.self, Check.self, Explain.self, State.self, Ledger.self])
+    version: weirVersion,
+    subcommands: [Run.self, Replay.self, Capture.self, Load.self, Generate.self, Check.self, Explain.self, State.self, Ledger.self])
 }
 
 /// Runs a command and turns its errors into words and exit codes.
@@ -42,7 +43,9 @@ struct Replay: AsyncParsableCommand {
     discussion: "Interrupt it, kill it, run it again: it ends with the same tables.")
 
   @Argument(help: "The pipeline file (YAML).") var pipeline: String
-  @Option(name: .long, parsing: .upToNextOption, help: "NDJSON files, plain, gzip or zstd, in order; '-' is standard input. Or the directory of `weir capture`.")
+  @Option(
+    name: .long, parsing: .upToNextOption,
+    help: "NDJSON files, plain, gzip or zstd, in order; '-' is standard input. Or the directory of `weir capture`.")
   var capture: [String]
   @Option(help: "The lake's directory, instead of the pipeline's.") var lake: String?
   @Option(help: "The state table's directory, instead of the pipeline's.") var store: String?

@@ -19,7 +19,8 @@ struct SampleTable {
   init(commits: Int64) async throws {
     table = DeltaTable(store: store, path: "t")
     for version in 0..<commits {
-      #expect(await table.tryCommit(version: version, bytes: DeltaCommit.encode(info: [], actions: SampleTable.actions(version))) == .created)
+      #expect(
+        await table.tryCommit(version: version, bytes: DeltaCommit.encode(info: [], actions: SampleTable.actions(version))) == .created)
       if version > 0, version % 10 == 0, let snapshot = try await table.snapshot() { try await table.writeCheckpoint(snapshot) }
     }
   }
@@ -31,7 +32,9 @@ struct SampleTable {
       version == 0
       ? DeltaTable.creation(id: "id", columns: columns, partitionColumns: ["day"], configuration: configuration, milliseconds: 1) : []
     actions += [.transaction(appID: "l/t", version: version), .add(add(version))]
-    if version % 7 == 6 { actions.append(.remove(DeltaRemove(path: add(version - 3).path, deletionMilliseconds: version, dataChange: true))) }
+    if version % 7 == 6 {
+      actions.append(.remove(DeltaRemove(path: add(version - 3).path, deletionMilliseconds: version, dataChange: true)))
+    }
     return actions
   }
 

@@ -28,6 +28,9 @@ import Testing
     await Task.yield()
     task.cancel()
     #expect(await task.value == false)
-    #expect(await Task { withUnsafeCurrentTask { $0?.cancel() }; return await bell.until { false } }.value == false, "also if it was cancelled before")
+    #expect(
+      await Task {
+        withUnsafeCurrentTask { $0?.cancel() }; return await bell.until { false }
+      }.value == false, "also if it was cancelled before")
   }
 }

@@ -156,7 +156,9 @@ final class FakeGroup: ShardGroup {
     topic.followed.withLock { $0.merge(positions.mapValues { FollowedPosition(position: $0, owner: owner) }) { $1 } }
   }
 
-  func followed(_ shards: [String]) async throws -> [String: FollowedPosition] { topic.followed.withLock { $0.filter { shards.contains($0.key) } } }
+  func followed(_ shards: [String]) async throws -> [String: FollowedPosition] {
+    topic.followed.withLock { $0.filter { shards.contains($0.key) } }
+  }
 
   func close() async {
     let readers = state.withLock { state in

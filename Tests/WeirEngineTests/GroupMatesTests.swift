@@ -7,7 +7,9 @@ import WeirCore
   private static let own = GroupMates.Mark(ledgerID: "aa", pipeline: "ours")
   private static let other = GroupMates.Mark(ledgerID: "bb", pipeline: "their name has spaces")
 
-  private func at(_ position: Int64, _ mark: GroupMates.Mark?) -> FollowedPosition { FollowedPosition(position: position, owner: mark?.text ?? "") }
+  private func at(_ position: Int64, _ mark: GroupMates.Mark?) -> FollowedPosition {
+    FollowedPosition(position: position, owner: mark?.text ?? "")
+  }
 
   @Test func anotherLedgersPositionThatMovesIsToldWithItsPipeline() {
     var mates = GroupMates(own: GroupMatesTests.own)
@@ -37,7 +39,8 @@ import WeirCore
   @Test func workersOfTheSameLedgerAndProgramsThatLeaveNoMarkAreNoMates() {
     var mates = GroupMates(own: GroupMatesTests.own)
     for n in 0..<5 as Range<Int64> {
-      #expect(mates.look(["t/0": at(n, GroupMatesTests.own), "t/1": at(n, nil), "t/2": .init(position: n, owner: "offset of mine 7")]) == nil)
+      #expect(
+        mates.look(["t/0": at(n, GroupMatesTests.own), "t/1": at(n, nil), "t/2": .init(position: n, owner: "offset of mine 7")]) == nil)
     }
   }
 

@@ -106,7 +106,8 @@ import WeirService
             groups.append(group)
             return group
           }
-        }, observe: { [self] event in
+        },
+        observe: { [self] event in
           events.withLock { $0.append(event) }
           bench.topic.bell.ring()
         }, isInterrupted: { [self] in stopped.isRaised })
@@ -146,7 +147,9 @@ import WeirService
     let followed = bench.topic.followed.withLock { $0 }
     #expect(followed.mapValues(\.position) == ["t/0": 60, "t/1": 30])
     let ledgerID = try #require(try await bench.fold()).genesis.ledgerID
-    #expect(Set(followed.values.map(\.owner)) == [GroupMates.Mark(ledgerID: ledgerID, pipeline: "p").text], "other pipelines can tell whose they are")
+    #expect(
+      Set(followed.values.map(\.owner)) == [GroupMates.Mark(ledgerID: ledgerID, pipeline: "p").text],
+      "other pipelines can tell whose they are")
     // Complete through 28 s: the windows that end at 10 s and 20 s.
     #expect(try await bench.goldRows() == 2)
   }
@@ -381,10 +384,11 @@ import WeirService
     _ = try await worker.stop()
     #expect(try await bench.fold()?.partitioners == ["t": [rule]])
     let other = try #require(Partitioner.allCases.first { $0 != rule })
-    let stray = try #require(users.first { user in
-      var user = user
-      return user.withUTF8 { rule.shard(of: $0, count: 4) != other.shard(of: $0, count: 4) }
-    })
+    let stray = try #require(
+      users.first { user in
+        var user = user
+        return user.withUTF8 { rule.shard(of: $0, count: 4) != other.shard(of: $0, count: 4) }
+      })
     bench.send(users: [stray], at: 2, by: other, of: 4)
     do {
       _ = try await bench.worker(all).ended()
@@ -401,13 +405,15 @@ import WeirService
       var user = user
       return user.withUTF8 { rule.shard(of: $0, count: 2) }
     }
-    let user = try #require((0..<100).map { "u\($0)" }.first { place($0, .murmur2) == place($0, .crc32) && place($0, .crc32) != place($0, .fnv1a) })
+    let user = try #require(
+      (0..<100).map { "u\($0)" }.first { place($0, .murmur2) == place($0, .crc32) && place($0, .crc32) != place($0, .fnv1a) })
     bench.send(users: [user], at: 1, by: .murmur2, of: 2)
     let first = bench.worker(both)
     try await bench.until("a record") { $0.counts.input == 1 }
     _ = try await first.stop()
     #expect(try await bench.fold()?.partitioners == ["t": [.murmur2, .crc32]])
-    let stray = try #require((100..<300).map { "u\($0)" }.first { place($0, .fnv1a) != place($0, .murmur2) && place($0, .fnv1a) != place($0, .crc32) })
+    let stray = try #require(
+      (100..<300).map { "u\($0)" }.first { place($0, .fnv1a) != place($0, .murmur2) && place($0, .fnv1a) != place($0, .crc32) })
     bench.send(users: [stray], at: 2, by: .fnv1a, of: 2)
     do {
       _ = try await bench.worker(both).ended()

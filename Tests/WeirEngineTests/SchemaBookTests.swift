@@ -100,7 +100,8 @@ struct SchemaBookTests {
     _ = try await bench.resolve(Registry([.schema("one")]))
     let path = LedgerLayout(pipeline: "p").schema("7")
     let bytes = try #require(try await bench.lake.get(path))
-    try await bench.lake.replace(NewObject(path: path, bytes: Array(String(decoding: bytes, as: UTF8.self).replacing("one", with: "two").utf8)))
+    try await bench.lake.replace(
+      NewObject(path: path, bytes: Array(String(decoding: bytes, as: UTF8.self).replacing("one", with: "two").utf8)))
     await #expect(throws: WeirError.self) { try await bench.resolve(Registry([.schema("one")])) }
   }
 }

@@ -84,7 +84,10 @@ private struct Stopwatch {
   func report(_ what: String, records: Int, bytes: Int) {
     let seconds = Double(KafkaClient.now - began) / 1e9
     let millions = Double(records) / 1e6
-    print(String(format: "%@: %.2f M records in %.2f s = %.2f M/s, %.0f MB/s", what, millions, seconds, millions / seconds, Double(bytes) / 1e6 / seconds))
+    print(
+      String(
+        format: "%@: %.2f M records in %.2f s = %.2f M/s, %.0f MB/s", what, millions, seconds, millions / seconds,
+        Double(bytes) / 1e6 / seconds))
     var sum = 0.0
     for (name, ticks) in Stopwatch.cpu().sorted(by: { $0.key < $1.key }) {
       let spent = Double(ticks - (threads[name] ?? 0)) / 100

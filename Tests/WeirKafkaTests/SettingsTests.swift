@@ -58,7 +58,9 @@ struct SettingsTests {
     let path = NSTemporaryDirectory() + "weir-secret-\(UUID().uuidString)"
     defer { try? FileManager.default.removeItem(atPath: path) }
     try Data("\n".utf8).write(to: URL(fileURLWithPath: path))
-    for (secret, word) in [(Secret.file(path), "empty"), (.file(NSTemporaryDirectory()), "cannot be read"), (.environment("WEIR_TEST_NOT_SET"), "not set")] {
+    for (secret, word) in [
+      (Secret.file(path), "empty"), (.file(NSTemporaryDirectory()), "cannot be read"), (.environment("WEIR_TEST_NOT_SET"), "not set"),
+    ] {
       let error = #expect(throws: KafkaError.self) { try secret.read() }
       #expect(error?.message.contains(word) == true && error?.weirError.code == "config", "\(secret): \(error.map(\.message) ?? "read")")
     }

@@ -68,7 +68,8 @@ import WeirCore
     let capture = try LiveCapture(directory)
     #expect(capture.bounds == ["t/0": ShardBounds(low: 0, high: 24), "t/1": ShardBounds(low: 10, high: 28)] && capture.records == 42)
     #expect(try SegmentFile.paths(in: directory).count > 2)
-    let found = try await events(capture, [[.init(shard: "t/0", from: 3, to: 9)], [.init(shard: "t/1", from: 10, to: 11), .init(shard: "t/0", from: 9, to: 10)]])
+    let found = try await events(
+      capture, [[.init(shard: "t/0", from: 3, to: 9)], [.init(shard: "t/1", from: 10, to: 11), .init(shard: "t/0", from: 9, to: 10)]])
     let wanted = (Int64(3)..<9).map { line("t/0", $0) } + ["cut 0", line("t/1", 10), line("t/0", 9), "cut 1"]
     #expect(found == wanted)
   }

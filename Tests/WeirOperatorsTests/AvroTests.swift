@@ -76,7 +76,8 @@ struct AvroTests {
   }
 
   @Test func `a list of a trillion nulls and a record nested without an end take no time and no stack`() {
-    let nulls = #"{"type": "record", "name": "N", "fields": [{"name": "z", "type": {"type": "array", "items": "null"}}, {"name": "id", "type": "string"}]}"#
+    let nulls =
+      #"{"type": "record", "name": "N", "fields": [{"name": "z", "type": {"type": "array", "items": "null"}}, {"name": "id", "type": "string"}]}"#
     let many: [UInt8] = [0x80, 0xC0, 0xA8, 0xCA, 0x9A, 0x3A, 0, 2, 0x61]
     let field = [Field(name: "id", type: .string, required: true)]
     let decoded = FramedDecoder(.avro, fields: field).decode(Self.block([many], schema: nulls))
@@ -94,14 +95,16 @@ struct AvroTests {
       type = #"{"type": "record", "name": "B\#(level)", "fields": [{"name": "x", "type": \#(type)}, {"name": "y", "type": \#(second)}]}"#
     }
     let schema = #"{"type": "record", "name": "R", "fields": [{"name": "b", "type": \#(type)}, {"name": "id", "type": "string"}]}"#
-    let decoded = FramedDecoder(.avro, fields: [Field(name: "id", type: .string, required: true)]).decode(Self.block([[2, 0x61]], schema: schema))
+    let decoded = FramedDecoder(.avro, fields: [Field(name: "id", type: .string, required: true)]).decode(
+      Self.block([[2, 0x61]], schema: schema))
     #expect(Self.rows(decoded) == [[.string("a")]])
   }
 
   @Test(arguments: ["int64", "double", "decimal", "timestamp", "skipped"])
   func `an int of more than 32 bits is refused, a long is not`(wanted: String) {
     let types: [String: Field] = [
-      "int64": Field(name: "a", type: .int64), "double": Field(name: "a", type: .double), "decimal": Field(name: "a", type: .decimal(precision: 20, scale: 2)),
+      "int64": Field(name: "a", type: .int64), "double": Field(name: "a", type: .double),
+      "decimal": Field(name: "a", type: .decimal(precision: 20, scale: 2)),
       "timestamp": Field(name: "a", type: .timestamp, encoding: .milliseconds), "skipped": Field(name: "b", type: .int64),
     ]
     func reasons(_ type: String) -> [String] {
@@ -142,7 +145,8 @@ struct AvroTests {
     let text = "0102030405060708090a0b0c0d0e0f10"
     var raw = RawBlock(records: [[0, 0, 1, 0, 2, 9], [1] + Array(1...16) + [9], [9, 9], [0, 0, 0, 0, 1]])
     raw.details = RecordDetails(
-      shard: "t/0", positions: [0, 1, 2, 3], arrivals: [0, 0, 0, 0], isAppendTime: false, keyOffset: [0, 0, 0, 0], keyLength: [-1, -1, -1, -1],
+      shard: "t/0", positions: [0, 1, 2, 3], arrivals: [0, 0, 0, 0], isAppendTime: false, keyOffset: [0, 0, 0, 0],
+      keyLength: [-1, -1, -1, -1],
       headers: [nil, nil, #"[["__value_schema_id",{"hex":"01\#(text)"}]]"#, #"[["other","x"]]"#])
     let framing = SchemaFraming(raw)
     let guid = SchemaID.guid("01020304-0506-0708-090a-0b0c0d0e0f10")

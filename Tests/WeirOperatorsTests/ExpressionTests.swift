@@ -109,7 +109,10 @@ struct ExpressionTests {
       for key in keys { builder.append(key) }
       return table.probe(builder.finish(), count: keys.count)
     }
-    #expect(try rows(.decimal(precision: 6, scale: 2), "k,v\n1,a\n3.5,b\n", [.decimal(100, precision: 6, scale: 2), .decimal(350, precision: 6, scale: 2), .null]) == [0, 1, -1])
+    #expect(
+      try rows(
+        .decimal(precision: 6, scale: 2), "k,v\n1,a\n3.5,b\n",
+        [.decimal(100, precision: 6, scale: 2), .decimal(350, precision: 6, scale: 2), .null]) == [0, 1, -1])
     #expect(try rows(.int64, "k,v\n01,a\n,b\n", [.int64(1), .null, .int64(0)]) == [0, -1, -1])
     #expect(try rows(.bool, "k,v\nTRUE,a\n", [.bool(true), .bool(false)]) == [0, -1])
     #expect(try rows(.string, "k,v\n\"\",a\ne\u{301},b\n\u{e9},c\n", [.string(""), .string("\u{e9}"), .string("e\u{301}")]) == [0, 2, 1])

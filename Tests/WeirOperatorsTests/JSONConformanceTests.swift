@@ -25,7 +25,8 @@ struct JSONConformanceTests {
     try tar.run()
     tar.waitUntilExit()
     var cases: [(name: String, bytes: [UInt8])] = []
-    for case let file as URL in FileManager.default.enumerator(at: folder, includingPropertiesForKeys: nil)! where file.pathExtension == "json" {
+    for case let file as URL in FileManager.default.enumerator(at: folder, includingPropertiesForKeys: nil)!
+    where file.pathExtension == "json" {
       cases.append((file.lastPathComponent, Array(try Data(contentsOf: file))))
     }
     return cases

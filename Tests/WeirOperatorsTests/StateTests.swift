@@ -77,7 +77,8 @@ struct StateTests {
     var random = Random(state: UInt64(size * 100 + slide + lateness))
     let measures = [
       Measure(name: "n", function: .count, argument: nil, type: .int64),
-      Measure(name: "s", function: .sum, argument: Expr(node: .column(0), type: .int64, text: "v"), type: .decimal(precision: 38, scale: 0)),
+      Measure(
+        name: "s", function: .sum, argument: Expr(node: .column(0), type: .int64, text: "v"), type: .decimal(precision: 38, scale: 0)),
     ]
     let spec = WindowSpec(size: Int64(size), slide: Int64(slide), lateness: Int64(lateness))
     let store = WindowStore(spec, layout: AggregateLayout(measures))
@@ -157,7 +158,8 @@ struct StateTests {
   @Test func murmur2IsKafkas() {
     let vectors: [(String, Int32)] = [
       ("21", -973_932_308), ("foobar", -790_332_482), ("a-little-bit-long-string", -985_981_536),
-      ("a-little-bit-longer-string", -1_486_304_829), ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971), ("abc", 479_470_107),
+      ("a-little-bit-longer-string", -1_486_304_829), ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
+      ("abc", 479_470_107),
     ]
     for (text, expected) in vectors {
       #expect(Int32(bitPattern: Array(text.utf8).withUnsafeBufferPointer { murmur2($0) }) == expected)
@@ -194,12 +196,16 @@ struct StateTests {
     for (a, b) in zip(keys, keys.dropFirst()) { #expect(a.lexicographicallyPrecedes(b)) }
     for (key, value) in zip(keys, values) { #expect(try StateKey.decode(key, types: [.string, .int64]) == value) }
     #expect(keys[3].starts(with: StateKey.prefix("a")))
-    let row: [Literal] = [.null, .bool(true), .double(-0.5), .decimal(-12, precision: 38, scale: 3), .string("x"), .timestamp(5), .binary([0, 255])]
+    let row: [Literal] = [
+      .null, .bool(true), .double(-0.5), .decimal(-12, precision: 38, scale: 3), .string("x"), .timestamp(5), .binary([0, 255]),
+    ]
     #expect(try StateValue.decode(StateValue.encode(row)) == row)
   }
 
   @Test func doubleSumsDoNotDependOnTheirOrder() {
-    let layout = AggregateLayout([Measure(name: "s", function: .sum, argument: Expr(node: .column(0), type: .double, text: "x"), type: .double)])
+    let layout = AggregateLayout([
+      Measure(name: "s", function: .sum, argument: Expr(node: .column(0), type: .double, text: "x"), type: .double)
+    ])
     var random = Random(state: 5)
     var values = (0..<1000).map { _ in Double(random.next(1_000_000)) / 7 * (random.next(2) == 0 ? 1 : 1e-9) }
     var sums = Set<UInt64>()
@@ -207,7 +213,8 @@ struct StateTests {
       values.sort { _, _ in random.next(2) == 0 }
       let store = CellStore(layout)
       _ = store.add()
-      store.update(cells: [Int32](repeating: 0, count: 1000), rows: (0..<1000).map { $0 }, arguments: [Column(type: .double, values: .double(values))])
+      store.update(
+        cells: [Int32](repeating: 0, count: 1000), rows: (0..<1000).map { $0 }, arguments: [Column(type: .double, values: .double(values))])
       if case .double(let sum) = store.results(0)[0] { sums.insert(sum.bitPattern) }
     }
     #expect(sums.count == 1)

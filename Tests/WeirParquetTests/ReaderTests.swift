@@ -36,7 +36,9 @@ import WeirParquet
         let reader = try ParquetReader(Array(Data(contentsOf: path)), name: file)
         #expect(Set(reader.leaves.map(\.name)) == Set(wanted.keys), "\(file)")
         for (i, leaf) in reader.leaves.enumerated() {
-          let expected = wanted[leaf.name]?.map { $0.map { $0 is NSNull ? nil : leaf.kind == .bool ? "\($0 as? Bool ?? false)" : $0 as? String } }
+          let expected = wanted[leaf.name]?.map {
+            $0.map { $0 is NSNull ? nil : leaf.kind == .bool ? "\($0 as? Bool ?? false)" : $0 as? String }
+          }
           #expect(try rows(reader, i) == expected, "\(file): \(leaf.name)")
         }
       }

@@ -58,7 +58,9 @@ import WeirCore
     var snapshot = StallTests.snapshot(still: 1000, activity)
     snapshot.waitsForTopics = waitsForTopics
     var watch = StallTests.watch()
-    guard case .stalled(_, _, let waitsFor)? = watch.look(snapshot, joining: nil).first else { return #expect(Bool(false), "it is told either way") }
+    guard case .stalled(_, _, let waitsFor)? = watch.look(snapshot, joining: nil).first else {
+      return #expect(Bool(false), "it is told either way")
+    }
     #expect(waitsFor.contains(word) && (watch.death == nil) == (word != "commit"), "\(waitsFor)")
   }
 
@@ -230,6 +232,8 @@ import WeirCore
       "00-\(id)-0000000000000000-01", "00-\(id.uppercased())-\(span)-01", "0-\(id)-\(span)-01", "00-\(id)-\(span)-0g",
     ] { #expect(TraceContext(traceparent: wrong) == nil) }
     #expect(TraceContext(headers: "[[\"a\",null],[\"TraceParent\",\"00-\(id)-\(span)-00\"]]")?.traceID == id)
-    for wrong in ["", "{}", "[[\"traceparent\",{\"hex\":\"00\"}]]", "[[\"trace\",\"00-\(id)-\(span)-00\"]]"] { #expect(TraceContext(headers: wrong) == nil) }
+    for wrong in ["", "{}", "[[\"traceparent\",{\"hex\":\"00\"}]]", "[[\"trace\",\"00-\(id)-\(span)-00\"]]"] {
+      #expect(TraceContext(headers: wrong) == nil)
+    }
   }
 }

@@ -84,14 +84,26 @@ struct ConfigurationTests {
       ("fields: {id", "fields: {z: int64!, id", ["record.fields.z: added (int64!)", "silver.columns.z: added (z)"]),
       ("n: int64, ", "", ["record.fields.n: removed (it was int64)", "silver.columns.n: removed (it was n)"]),
       ("n: int64", "n: double", ["record.fields.n: int64 -> double"]),
-      ("{tumbling: 10s, lateness", "{hopping: 60s, every: 10s, lateness", ["gold.g.window.size: 10 s -> 60 s", "gold.g.window.every: added (10 s)"]),
-      ("out_of_order: 2s", "out_of_order: 250ms, max_ahead: 1h", ["record.time.out_of_order: 2 s -> 250 ms", "record.time.max_ahead: added (1 h)"]),
+      (
+        "{tumbling: 10s, lateness", "{hopping: 60s, every: 10s, lateness",
+        ["gold.g.window.size: 10 s -> 60 s", "gold.g.window.every: added (10 s)"]
+      ),
+      (
+        "out_of_order: 2s", "out_of_order: 250ms, max_ahead: 1h",
+        ["record.time.out_of_order: 2 s -> 250 ms", "record.time.max_ahead: added (1 h)"]
+      ),
       ("within: 10s", "within: 7d", ["dedup.within: 10 s -> 7 d"]),
       (", within: 10s", "", ["dedup.within: removed (it was 10 s)"]),
       ("sum(amount)", "sum(n)", ["gold.g.measure.total: sum(amount) -> sum(n)"]),
-      ("{partition_by: day(t)}", "{partition_by: month(t)}", ["silver.partition_by.t_day: removed (it was day(t))", "silver.partition_by.t_month: added (month(t))"]),
+      (
+        "{partition_by: day(t)}", "{partition_by: month(t)}",
+        ["silver.partition_by.t_day: removed (it was day(t))", "silver.partition_by.t_month: added (month(t))"]
+      ),
       ("  st: {", "  v: {by: [id], measure: {c: count()}}\n  st: {", ["state.v: added"]),
-      ("measure: {rows: count(), total: sum(amount)}", "measure: {total: sum(amount), rows: count()}", ["gold.g.measure: the order rows, total -> total, rows"]),
+      (
+        "measure: {rows: count(), total: sum(amount)}", "measure: {total: sum(amount), rows: count()}",
+        ["gold.g.measure: the order rows, total -> total, rows"]
+      ),
       ("key: user", "key: id", ["record.key: user -> id"]),
     ]
     for item in cases {
@@ -183,10 +195,13 @@ struct TidyTests {
   @Test func sourcesKeepTheHouseRules() throws {
     let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
     let logic = ["WeirCore", "WeirOperators", "WeirProtocol", "WeirParquet", "WeirDelta", "WeirEngine"]
-    let banned = ["import Foundation", "Date()", "Task.detached", "Task.sleep", " Task {", "UUID()", "print(", "ContinuousClock", ".random(in"]
+    let banned = [
+      "import Foundation", "Date()", "Task.detached", "Task.sleep", " Task {", "UUID()", "print(", "ContinuousClock", ".random(in",
+    ]
     for module in logic {
       let folder = root.appendingPathComponent("Sources/\(module)")
-      for case let file as URL in FileManager.default.enumerator(at: folder, includingPropertiesForKeys: nil)! where file.pathExtension == "swift" {
+      for case let file as URL in FileManager.default.enumerator(at: folder, includingPropertiesForKeys: nil)!
+      where file.pathExtension == "swift" {
         let text = try String(contentsOf: file, encoding: .utf8)
         let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
         #expect(lines.count <= 600, "\(file.lastPathComponent) has \(lines.count) lines: one idea each")

@@ -27,7 +27,9 @@ struct GenerateTests {
   }
 
   @Test func theSharesAreThoseAskedFor() throws {
-    let all = lines(100_000) { $0.malformed = 0.01; $0.duplicateWithin = 1_000 }
+    let all = lines(100_000) {
+      $0.malformed = 0.01; $0.duplicateWithin = 1_000
+    }
     let records = all.compactMap { try? JSONValue(parsing: $0) }.filter { $0["event_id"] != nil }
     #expect((800...1200).contains(all.count - records.count), "\(all.count - records.count) malformed")
     let ids = Set(records.compactMap { $0["event_id"]?.string })
@@ -46,7 +48,8 @@ struct GenerateTests {
 
   @Test func whatNoStreamCanBeLikeIsRefused() {
     let changes: [(inout GeneratorSettings) -> Void] = [
-      { $0.lateMilliseconds = -1 }, { $0.lateMilliseconds = .max }, { $0.malformed = 1 }, { $0.skew = .nan }, { $0.duplicates = 1.1 }, { $0.rate = 0 },
+      { $0.lateMilliseconds = -1 }, { $0.lateMilliseconds = .max }, { $0.malformed = 1 }, { $0.skew = .nan }, { $0.duplicates = 1.1 },
+      { $0.rate = 0 },
     ]
     for (number, change) in changes.enumerated() {
       var settings = GeneratorSettings(.clicks)

@@ -41,7 +41,9 @@ struct KafkaConfigurationTests {
     #expect(plan.source.stream == "both" && kafka.topics == ["x", "y"] && kafka.partitioner == .crc32 && kafka.misplaced == .merge)
     let settings = kafka.settings
     #expect(settings.start == .time(1_769_817_600_000_000) && settings.idleMicroseconds == 5_000_000 && settings.isCooperative)
-    #expect(settings.tls?.key == .file("./k.pem") && settings.sasl == .password(mechanism: "SCRAM-SHA-512", user: .environment("U"), password: .file("/p")))
+    #expect(
+      settings.tls?.key == .file("./k.pem")
+        && settings.sasl == .password(mechanism: "SCRAM-SHA-512", user: .environment("U"), password: .file("/p")))
     #expect(settings.options == ["client.rack": "r1"])
   }
 
@@ -134,7 +136,9 @@ struct KafkaConfigurationTests {
   @Test func timeOutsOfTheGroupFollowTheSession() throws {
     let settings = try #require(try live("kafka: {brokers: \"h:9092\", topic: ads, group: g, session: 10s}").source.kafka).settings
     #expect((settings.handOver, settings.rebalance, settings.silence) == (5_000_000, 10_000_000, 30_000_000))
-    let own = try #require(try live("kafka: {brokers: \"h:9092\", topic: ads, group: g, session: 10s, handover: 20s, silence: 3m}").source.kafka).settings
+    let own = try #require(
+      try live("kafka: {brokers: \"h:9092\", topic: ads, group: g, session: 10s, handover: 20s, silence: 3m}").source.kafka
+    ).settings
     #expect((own.handOver, own.rebalance, own.silence) == (20_000_000, 40_000_000, 180_000_000))
   }
 }

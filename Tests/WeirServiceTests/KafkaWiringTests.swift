@@ -39,7 +39,8 @@ struct KafkaWiringTests {
   @Test func brokersOfTheirOwnGetNothingOfTheSourcesIdentity() throws {
     let (_, sink) = try settings(", brokers: \"elsewhere:9092\"", brokers: "other:1")
     #expect(sink.brokers == "elsewhere:9092" && sink.tls == nil && sink.sasl == nil && sink.options.isEmpty)
-    let (_, named) = try settings(", brokers: \"elsewhere:9092\", tls: {ca: other.pem}, sasl: {mechanism: PLAIN, user: {env: V}, password: {env: W}}")
+    let (_, named) = try settings(
+      ", brokers: \"elsewhere:9092\", tls: {ca: other.pem}, sasl: {mechanism: PLAIN, user: {env: V}, password: {env: W}}")
     #expect(named.tls?.authorities?.hasSuffix("other.pem") == true && named.tls?.key == nil)
     #expect(named.sasl == .plain(user: .environment("V"), password: .environment("W")))
   }

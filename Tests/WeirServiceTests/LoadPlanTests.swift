@@ -24,7 +24,9 @@ import WeirCore
     #expect(try LoadPlan("ramp:1..100/s,10s").even(from: 5, count: 50) == 1)
   }
 
-  @Test(arguments: ["ramp:1..2", "ramp:1,2/s,3s", "step:/s,1s", "burst:1..2/s,1s,2s,10s", "step:1/s,-1s", "jump:1/s,1s", "step:1e12/s,1s", ""])
+  @Test(arguments: [
+    "ramp:1..2", "ramp:1,2/s,3s", "step:/s,1s", "burst:1..2/s,1s,2s,10s", "step:1/s,-1s", "jump:1/s,1s", "step:1e12/s,1s", "",
+  ])
   func whatIsNoPlanIsRefused(text: String) { #expect(throws: WeirError.self) { try LoadPlan(text) } }
 
   @Test(arguments: [(1000, 9.3e15), (1e8, 1e300), (1, 0.5), (1000, -1), (1000, 25 * 3600)] as [(Double, Double)])

@@ -27,7 +27,8 @@ struct LoadWatchTests {
     let plan = try loadPipeline(yaml: LoadWatchTests.yaml, file: "p.yaml").plan
     let templates = try LoadTemplates(GeneratorSettings(.adEvents), count: 50, run: 1, partitions: 1, partitioner: .murmur2)
     let watch = try LoadWatch(
-      store: path, hasLaneState: true, check: StateCheck(plan), templates: templates, shards: ["t/0": 0], bases: [0], meter: LatencyMeter(shards: 1),
+      store: path, hasLaneState: true, check: StateCheck(plan), templates: templates, shards: ["t/0": 0], bases: [0],
+      meter: LatencyMeter(shards: 1),
       clock: SystemClock())
     var reached: [Bool] = []
     for mark in marks {

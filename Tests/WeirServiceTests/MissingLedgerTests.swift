@@ -10,7 +10,8 @@ import WeirProtocol
     defer { threads.stop() }
     do {
       _ = try await Ledger.required(
-        LedgerLayout(pipeline: "ads"), store: LocalObjectStore(root: root, threads: threads, random: random), clock: SystemClock(), random: random,
+        LedgerLayout(pipeline: "ads"), store: LocalObjectStore(root: root, threads: threads, random: random), clock: SystemClock(),
+        random: random,
         advice: advice)
       return nil
     } catch { return error as? WeirError }

@@ -30,7 +30,8 @@ struct RegistryTests {
     ])
     let registry = ConfluentRegistry(url: "http://r", transport: fake)
     let schema = try await registry.schema(.number(7))
-    #expect(schema == RegisteredSchema(type: "AVRO", schema: "top", references: [.init(name: "C", schema: "c"), .init(name: "B", schema: "b")]))
+    #expect(
+      schema == RegisteredSchema(type: "AVRO", schema: "top", references: [.init(name: "C", schema: "c"), .init(name: "B", schema: "b")]))
     #expect(try await registry.schema(.guid("01020304-0506-0708-090a-0b0c0d0e0f10")) == RegisteredSchema(type: "JSON", schema: "{}"))
   }
 
@@ -89,7 +90,9 @@ struct RegistryTests {
   }
 
   private func problems(_ record: String, fields: String = "{id: string!, t: timestamp_ms!}") -> [Diagnostic] {
-    do { return try loadPipeline(yaml: RegistryTests.yaml(record, fields: fields), file: "p.yaml").warnings } catch { return error.diagnostics }
+    do { return try loadPipeline(yaml: RegistryTests.yaml(record, fields: fields), file: "p.yaml").warnings } catch {
+      return error.diagnostics
+    }
   }
 
   @Test func registriesAreRead() throws {
@@ -105,7 +108,9 @@ struct RegistryTests {
   }
 
   @Test func theRegistryIsNoPartOfThePlansMeaningAndTheFormatIs() throws {
-    func text(_ record: String) throws -> String { PlanMeaning.text(try loadPipeline(yaml: RegistryTests.yaml(record), file: "p.yaml").plan) }
+    func text(_ record: String) throws -> String {
+      PlanMeaning.text(try loadPipeline(yaml: RegistryTests.yaml(record), file: "p.yaml").plan)
+    }
     #expect(try text("format: avro, registry: {url: \"http://a\"}, ") == text("format: avro, registry: {url: \"http://b\"}, "))
     #expect(try text("format: avro, registry: {url: \"http://a\"}, ") != text("format: json-schema, registry: {url: \"http://a\"}, "))
     #expect(try text("format: json, ") == text("") && !text("").contains("format"), "ledgers of a version that knew JSON only go on")

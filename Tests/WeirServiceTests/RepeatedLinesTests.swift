@@ -60,12 +60,17 @@ import WeirCore
   }
 
   @Test(arguments: [
-    ("Connect to ipv4#127.0.0.1:4444 failed (after 0ms in state CONNECT)", "Connect to ipv4#127.0.0.1:4444 failed (after 113ms in state CONNECT)"),
+    (
+      "Connect to ipv4#127.0.0.1:4444 failed (after 0ms in state CONNECT)",
+      "Connect to ipv4#127.0.0.1:4444 failed (after 113ms in state CONNECT)"
+    ),
     ("rdkafka#consumer-1: 1/3 brokers are down", "rdkafka#consumer-27: 3/3 brokers are down"),
     ("no answer for 36 s", "no answer for 12.5 s"), ("at 2026-01-31T00:00:00.123Z", "at 2026-11-21T23:59:59Z"),
-    ("since 12:00:01", "since 07:31:59"), ("member rdkafka-8d3b1f0e-77aa-4bcd-abcd-0242ac120002", "member rdkafka-1234abcd-0000-4aaa-ffff-aaaaaaaaaaaa"),
+    ("since 12:00:01", "since 07:31:59"),
+    ("member rdkafka-8d3b1f0e-77aa-4bcd-abcd-0242ac120002", "member rdkafka-1234abcd-0000-4aaa-ffff-aaaaaaaaaaaa"),
     ("(after 0ms in state CONNECT) (_TRANSPORT)", "(after 0ms in state CONNECT, 4 identical error(s) suppressed) (_TRANSPORT)"),
-    ("[thrd:10.0.0.1:9092/bootstrap]: 10.0.0.1:9092/1: gone", "[thrd:10.0.0.1:9092/1]: 10.0.0.1:9092/bootstrap: gone"), ("t [0]: gone", "t [11]: gone"),
+    ("[thrd:10.0.0.1:9092/bootstrap]: 10.0.0.1:9092/1: gone", "[thrd:10.0.0.1:9092/1]: 10.0.0.1:9092/bootstrap: gone"),
+    ("t [0]: gone", "t [11]: gone"),
   ]) func numbersTimesAndIdsMakeNoOtherKind(_ one: String, _ other: String) {
     #expect(LineKind.of(one) == LineKind.of(other))
   }
@@ -73,7 +78,8 @@ import WeirCore
   @Test(arguments: [
     ("Connect to ipv4#127.0.0.1:4444 failed", "Connect to ipv4#127.0.0.1:4445 failed"), ("kafka-1:9092/1: gone", "kafka-2:9092/1: gone"),
     ("broker 10.0.0.1 refuses", "broker 10.0.0.2 refuses"), ("fe80::1 refuses", "fe80::2 refuses"),
-    ("(1 identical error(s) suppressed) (_TRANSPORT)", "(1 identical error(s) suppressed) (_TIMED_OUT)"), ("cannot read a: gone", "cannot read b: gone"),
+    ("(1 identical error(s) suppressed) (_TRANSPORT)", "(1 identical error(s) suppressed) (_TIMED_OUT)"),
+    ("cannot read a: gone", "cannot read b: gone"),
   ]) func anotherAddressCodeOrWordIsAnotherKind(_ one: String, _ other: String) {
     #expect(LineKind.of(one) != LineKind.of(other))
   }
@@ -121,10 +127,11 @@ import WeirCore
     #expect(log.held == 3000 - 4)
     clock.set(500)
     for _ in 0..<10 { log.tellOver() }
-    #expect(told.lines.dropFirst(lines.count).map(String.init).sorted() == [
-      "over (not for 60 s): kafka FAIL: [thrd:127.0.0.1:4444/1]: Connect failed (after 0ms in state CONNECT): came 1,500 times within 149 s",
-      "over (not for 60 s): weir: 1/1 brokers are down (_ALL_BROKERS_DOWN): came 1,500 times within 149 s",
-    ])
+    #expect(
+      told.lines.dropFirst(lines.count).map(String.init).sorted() == [
+        "over (not for 60 s): kafka FAIL: [thrd:127.0.0.1:4444/1]: Connect failed (after 0ms in state CONNECT): came 1,500 times within 149 s",
+        "over (not for 60 s): weir: 1/1 brokers are down (_ALL_BROKERS_DOWN): came 1,500 times within 149 s",
+      ])
   }
 
   @Test func aLogOfJSONSaysItInFields() throws {

@@ -27,7 +27,8 @@ struct SinkConfigurationTests {
 
   @Test func sinksAreRead() throws {
     let text = SinkConfigurationTests.yaml(
-      "kafka: {brokers: \"a:1\", topics: {quarantine: dead, gold/per_user: out}, start: latest, compression: zstd, partitioner: crc32, behind: 7, options: {client.rack: r}}")
+      "kafka: {brokers: \"a:1\", topics: {quarantine: dead, gold/per_user: out}, start: latest, compression: zstd, partitioner: crc32, behind: 7, options: {client.rack: r}}"
+    )
     let plan = try loadPipeline(yaml: text, file: "p.yaml").plan
     let sinks = try #require(plan.sinks)
     #expect(sinks.routes == [.init(table: "gold/per_user", topic: "out"), .init(table: "quarantine/ads", topic: "dead")])
@@ -46,7 +47,9 @@ struct SinkConfigurationTests {
   @Test func explainShowsTheTopics() throws {
     let loaded = try loadPipeline(yaml: SinkConfigurationTests.yaml(SinkConfigurationTests.all), file: "p.yaml")
     let text = Explain.text(loaded.plan, lookups: loaded.lookups)
-    for word in ["the source's brokers", "gold/per_user", "keyed by user", "dead", "as received"] { #expect(text.contains(word), "\(word)") }
+    for word in ["the source's brokers", "gold/per_user", "keyed by user", "dead", "as received"] {
+      #expect(text.contains(word), "\(word)")
+    }
   }
 
   @Test func mistakesInSinksAreTold() {
@@ -78,6 +81,7 @@ struct SinkConfigurationTests {
       #expect(!found.contains { $0.text.contains("hunter22") }, "a secret is in no message")
       #expect(found.first?.line == 8, "\(found.map(\.text))")
     }
-    #expect(problems(SinkConfigurationTests.all, source: "capture: {stream: ads}").map(\.code) == ["missing_key"], "a capture has no brokers")
+    #expect(
+      problems(SinkConfigurationTests.all, source: "capture: {stream: ads}").map(\.code) == ["missing_key"], "a capture has no brokers")
   }
 }

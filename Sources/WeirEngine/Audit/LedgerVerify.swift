@@ -117,7 +117,9 @@ public enum LedgerVerify {
           result.problems.append("\(path): missing (the lookup \(name) of entry \(entry.number))")
           continue
         }
-        if ContentHash(of: bytes).hex != hash { result.problems.append("\(path): its bytes are not the lookup \(name) of entry \(entry.number)") }
+        if ContentHash(of: bytes).hex != hash {
+          result.problems.append("\(path): its bytes are not the lookup \(name) of entry \(entry.number)")
+        }
       }
     }
   }
@@ -134,7 +136,8 @@ public enum LedgerVerify {
       switch DeltaCommit.isIntact(bytes) {
       case true?: break
       case false?: result.problems.append("\(path): its bytes do not match its hash")
-      case nil where isOurs(bytes, version, path, ledgerID): result.problems.append("\(path): damaged: the hash that was written with it is gone")
+      case nil where isOurs(bytes, version, path, ledgerID):
+        result.problems.append("\(path): damaged: the hash that was written with it is gone")
       // Another program's commit.
       case nil: break
       }
@@ -144,7 +147,8 @@ public enum LedgerVerify {
       result.problems.append("\(table.commitPath(gap)): missing, and no checkpoint stands for it")
     } else if log.isCleaned {
       result.notes.append(
-        "\(table.path)/_delta_log: commits before version \(log.firstCommit) were cleaned; a checkpoint stands for them, and their hashes could not be compared")
+        "\(table.path)/_delta_log: commits before version \(log.firstCommit) were cleaned; a checkpoint stands for them, and their hashes could not be compared"
+      )
     }
     if let problem = try await table.checkpointProblem(log) { result.problems.append(problem) }
   }
@@ -178,14 +182,17 @@ public enum LedgerVerify {
     for file in named {
       let path = uriEncode(String(file.path.dropFirst(name.count + 1)))
       guard let add = snapshot.files[path] else {
-        if snapshot.removed[path] == nil { result.problems.append("\(name)/_delta_log: the file \(path) that the ledger names is not in the table") }
+        if snapshot.removed[path] == nil {
+          result.problems.append("\(name)/_delta_log: the file \(path) that the ledger names is not in the table")
+        }
         continue
       }
       if add.bytes != file.bytes { result.problems.append("\(name)/_delta_log: the size of \(path) is not the ledger's") }
     }
     if txn < fold.number {
       result.problems.append(
-        "\(table.commitPath(snapshot.version + 1)): missing: the table is at entry \(txn), the ledger at \(fold.number) (`weir replay` brings it up)")
+        "\(table.commitPath(snapshot.version + 1)): missing: the table is at entry \(txn), the ledger at \(fold.number) (`weir replay` brings it up)"
+      )
     }
   }
 }

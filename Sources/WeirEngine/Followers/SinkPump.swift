@@ -217,7 +217,9 @@ actor SinkPump {
   }
 
   private func entries(_ i: Int, _ after: Int64, _ through: Int64) async throws -> [LedgerEntry] {
-    do { return try await ledger.entries(after: after, through: through) } catch let error as WeirError where error.code == "ledger_collected" {
+    do { return try await ledger.entries(after: after, through: through) } catch let error as WeirError
+      where error.code == "ledger_collected"
+    {
       let route = routes[i].spec
       throw WeirError(
         "ledger_collected",
@@ -286,7 +288,8 @@ actor SinkPump {
         tell(
           WeirError(
             "kafka", "records for topics wait for their acknowledgement: are the sinks' brokers away?",
-            advice: "Nothing is lost: they are sent when the brokers are back. Reading stops when a topic is \(spec.behindMax) entries behind.",
+            advice:
+              "Nothing is lost: they are sent when the brokers are back. Reading stops when a topic is \(spec.behindMax) entries behind.",
             isRetriable: true, fatalTo: .operation))
       }
     }
@@ -327,7 +330,8 @@ actor SinkPump {
         "topic_ahead",
         "the topic \(route.topic) has \(route.table) through entry \(through), which this ledger does not have: the lake was restored from a copy",
         advice:
-          "Entries with numbers that were published before would be taken for repeats. Name another topic, or remove \(path(route)) and have consumers begin anew.")
+          "Entries with numbers that were published before would be taken for repeats. Name another topic, or remove \(path(route)) and have consumers begin anew."
+      )
     }
     return through
   }

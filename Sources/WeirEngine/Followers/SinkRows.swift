@@ -139,7 +139,9 @@ struct SinkRows: Sendable {
     func bytes(_ name: String) -> [UInt8]? { group.columns[name]?.bytes(row).map { Array($0) } }
     func text(_ name: String) -> String { bytes(name).map { String(decoding: $0, as: UTF8.self) } ?? "" }
     func time(_ name: String) -> SinkRecord.Header {
-      .init("weir-" + name.map { $0 == "_" ? "-" : String($0) }.joined(), group.columns[name]?.int(row).map { Array(CivilTime.text(ofMicroseconds: $0).utf8) })
+      .init(
+        "weir-" + name.map { $0 == "_" ? "-" : String($0) }.joined(),
+        group.columns[name]?.int(row).map { Array(CivilTime.text(ofMicroseconds: $0).utf8) })
     }
     var headers: [SinkRecord.Header] = []
     if let original = bytes("headers") {

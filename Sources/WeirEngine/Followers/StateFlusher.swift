@@ -111,7 +111,8 @@ actor StateFlusher {
       arrivals.add(lane.arrivals)
     }
     if !marks.isEmpty {
-      _ = try await state.write(rows, meta: marks.map(\.entry), owners: marks.compactMap { mark in owner.map { (FlushMark.owner(mark.lane), $0) } })
+      _ = try await state.write(
+        rows, meta: marks.map(\.entry), owners: marks.compactMap { mark in owner.map { (FlushMark.owner(mark.lane), $0) } })
       for mark in marks { written[mark.lane] = mark }
       live?.stateFlushed(nanoseconds: clock.monotonicNanoseconds - began, arrivals: arrivals)
     }

@@ -56,7 +56,9 @@ final class Placements: Sendable {
 
   /// The check of a shard's keys; nil if nothing depends on where they lie.
   func placement(of name: String, in shards: [SourceShard], _ fold: LedgerFold) -> Placement? {
-    guard let shard = shards.first(where: { $0.name == name }), let count = Placement.spread(compiled, shard, of: shards) else { return nil }
+    guard let shard = shards.first(where: { $0.name == name }), let count = Placement.spread(compiled, shard, of: shards) else {
+      return nil
+    }
     let named = compiled.plan.source.kafka?.partitioner
     let ofStream = rules.withLock { rules in
       if let known = rules[shard.stream] { return known }
@@ -74,7 +76,9 @@ final class Placements: Sendable {
     var decisions: [(LaneID, Decision)] = []
     for rules in rules.withLock({ $0.values.sorted { $0.stream < $1.stream } }) {
       let ofStream = Set(shards.filter { $0.stream == rules.stream }.map(\.name))
-      guard let carrier = lanes.filter({ ofStream.contains($0.shard) }).min(), let decision = try rules.decision(over: fold) else { continue }
+      guard let carrier = lanes.filter({ ofStream.contains($0.shard) }).min(), let decision = try rules.decision(over: fold) else {
+        continue
+      }
       decisions.append((carrier, decision))
     }
     return decisions

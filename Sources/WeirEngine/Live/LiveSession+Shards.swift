@@ -23,7 +23,8 @@ extension LiveSession {
       throw WeirError(
         "shards_changed", "\(shard.stream) has got the partition \(shard.name) since the ledger was started: keys move",
         advice:
-          "Tables by key are finished in the lanes here. Begin a new lake (--lake DIR --store DIR), or run with source.kafka.misplaced: merge or per_shard from the start.")
+          "Tables by key are finished in the lanes here. Begin a new lake (--lake DIR --store DIR), or run with source.kafka.misplaced: merge or per_shard from the start."
+      )
     }
   }
 }

@@ -83,7 +83,8 @@ final class LiveSession: Sendable {
     try await group.join()
     observe(.joined(ledger: await ledger.fold.number))
     let flusher = StateFlusher(
-      lanes: { [self] in held.map(\.shard) }, state: compiled.hasLaneState ? environment.state : nil, clock: environment.clock, spec: compiled.plan.store,
+      lanes: { [self] in held.map(\.shard) }, state: compiled.hasLaneState ? environment.state : nil, clock: environment.clock,
+      spec: compiled.plan.store,
       owner: owner, live: meter)
     await withDiscardingTaskGroup { tasks in
       tasks.addTask { [self] in await guarding { try await membership(flusher) } }

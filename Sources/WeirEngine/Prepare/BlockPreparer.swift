@@ -126,7 +126,9 @@ final class BlockPreparer {
       let arguments = aggregate.arguments.map { $0.map { column($0, inputs, &block, mask: mask) } }
       block.groups.append(by)
       block.columns.aggregates.append(
-        .init(isFinishedInLane: aggregate.isFinishedInLane, mask: mask, hashes: RowHash.hash(by, count: count, mask: mask), arguments: arguments))
+        .init(
+          isFinishedInLane: aggregate.isFinishedInLane, mask: mask, hashes: RowHash.hash(by, count: count, mask: mask), arguments: arguments
+        ))
     }
   }
 

@@ -116,7 +116,9 @@ public struct CompiledPlan: Sendable {
   public var hasLaneState: Bool { aggregates.contains { $0.isFinishedInLane && $0.window == nil } }
   /// A lane finishes a table because its `by` holds the field, which is the record's key.
   func hasTableFinished(byField field: Int) -> Bool {
-    aggregates.contains { aggregate in aggregate.isFinishedInLane && aggregate.origins.contains(.field(field)) && !aggregate.origins.contains(.system(.shard)) }
+    aggregates.contains { aggregate in
+      aggregate.isFinishedInLane && aggregate.origins.contains(.field(field)) && !aggregate.origins.contains(.system(.shard))
+    }
   }
   var hasMerge: Bool { aggregates.contains { !$0.isFinishedInLane } }
 }

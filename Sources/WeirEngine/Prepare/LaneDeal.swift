@@ -107,7 +107,8 @@ struct LaneDeal: Sendable {
       case .string: .string(all { if case .string(let v) = $0 { v } else { nil } })
       }
     return Column(
-      type: columns[0].type, values: values, validity: arranged(columns.map(\.validity), columns.map(\.count)), owners: columns.flatMap(\.owners))
+      type: columns[0].type, values: values, validity: arranged(columns.map(\.validity), columns.map(\.count)),
+      owners: columns.flatMap(\.owners))
   }
 
   /// What lanes read of every record of `blocks`, in lane order. The rest is left out.
@@ -121,7 +122,8 @@ struct LaneDeal: Sendable {
       guard blocks[0].aggregates[i].isFinishedInLane else { return .init(isFinishedInLane: false, hashes: [], arguments: []) }
       let parts = blocks.map { $0.aggregates[i] }
       return LaneColumns.Aggregate(
-        isFinishedInLane: true, mask: parts[0].mask == nil ? nil : arranged(parts.map { $0.mask ?? [] }), hashes: arranged(parts.map(\.hashes)),
+        isFinishedInLane: true, mask: parts[0].mask == nil ? nil : arranged(parts.map { $0.mask ?? [] }),
+        hashes: arranged(parts.map(\.hashes)),
         arguments: parts[0].arguments.indices.map { number in
           parts[0].arguments[number] == nil ? nil : arranged(parts.compactMap { $0.arguments[number] })
         })

@@ -165,7 +165,8 @@ final class RecordedSession: Sendable {
     let number = await ledger.fold.number
     if let expected = step.number, number != expected {
       throw WeirError(
-        "fenced", "entry \(expected) came out as entry \(number): another worker commits on this ledger", advice: "Run one worker a ledger.",
+        "fenced", "entry \(expected) came out as entry \(number): another worker commits on this ledger",
+        advice: "Run one worker a ledger.",
         fatalTo: .worker)
     }
     counted.withLock {
@@ -206,7 +207,9 @@ final class RecordedSession: Sendable {
     }
     var decisions = step.decisions
     if step.number == nil {
-      for (id, decision) in try placements.decisions(epochs.map(\.lane), of: stream.shards, over: before) { decisions[id, default: []].append(decision) }
+      for (id, decision) in try placements.decisions(epochs.map(\.lane), of: stream.shards, over: before) {
+        decisions[id, default: []].append(decision)
+      }
     }
     let fold = try await committer.commit(epochs, decisions: decisions)
     placements.adopt(fold)
@@ -223,7 +226,9 @@ final class RecordedSession: Sendable {
     throw WeirError(
       "capture_differs",
       "the live run counted \(counts.input) records in positions \(range.from) to \(range.to) of \(range.shard) (\(counts.accepted) accepted), the capture gives \(epoch.counts.input) (\(epoch.counts.accepted) accepted)",
-      advice: "The capture must hold everything that the live run read: begin it before the worker. Replay without --decisions takes what is there.")
+      advice:
+        "The capture must hold everything that the live run read: begin it before the worker. Replay without --decisions takes what is there."
+    )
   }
 
   private func commitEmpty(_ step: RecordedStep) async throws {

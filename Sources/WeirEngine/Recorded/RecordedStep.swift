@@ -83,7 +83,9 @@ struct RecordedDecisions: Sendable {
   }
 
   private func entries(after: Int64, through: Int64) async throws -> [LedgerEntry] {
-    do { return try await ledger.entries(after: after, through: through) } catch let error as WeirError where error.code == "ledger_collected" {
+    do { return try await ledger.entries(after: after, through: through) } catch let error as WeirError
+      where error.code == "ledger_collected"
+    {
       throw WeirError(
         "ledger_collected", "the ledger to repeat does not hold all its entries any more: \(error.message)",
         advice: "A longer lake.ledger_keep keeps them; replay without --decisions gives the same rows.")

@@ -111,17 +111,23 @@ public struct RecordedWorker: Sendable {
   ) async throws -> (Bool, ReplayProgress) {
     let fold = await ledger.fold
     var positions: [String: Int64] = [:]
-    for (lane, state) in fold.lanes where lane != .merge { if case .offset(let position)? = state.position { positions[lane.shard] = position } }
+    for (lane, state) in fold.lanes where lane != .merge {
+      if case .offset(let position)? = state.position { positions[lane.shard] = position }
+    }
     if fold.hasEnded, let grown = stream.bounds.first(where: { $0.value.high > positions[$0.key] ?? 0 }) {
       throw WeirError(
-        "capture_grew", "there are more records of \(grown.key) behind position \(positions[grown.key] ?? 0), where the ledger recorded the end of input",
-        advice: "Its windows are closed. Replay the whole capture into a new lake (--lake DIR --store DIR); with --keep-open the end is not recorded, and the capture may grow.")
+        "capture_grew",
+        "there are more records of \(grown.key) behind position \(positions[grown.key] ?? 0), where the ledger recorded the end of input",
+        advice:
+          "Its windows are closed. Replay the whole capture into a new lake (--lake DIR --store DIR); with --keep-open the end is not recorded, and the capture may grow."
+      )
     }
     // The merge lane's last entry follows the one that ends the others: a run may have been killed between them.
     var isMerged = false
     if case .offset(let merged)? = fold.mergeLane.position { isMerged = merged + 1 >= fold.number }
     if fold.isFinished, isMerged { return (true, ReplayProgress()) }
-    try await LookupVersions(compiled: compiled, ledger: ledger, environment: environment).decide(planHash: request.planHash, carrier: [.merge])
+    try await LookupVersions(compiled: compiled, ledger: ledger, environment: environment).decide(
+      planHash: request.planHash, carrier: [.merge])
     var steps: [RecordedStep] = []
     let unlisted = stream.shards.map { LaneID(shard: $0.name) }.filter { fold[$0] == nil }.sorted()
     if !unlisted.isEmpty {
@@ -197,7 +203,9 @@ public struct RecordedWorker: Sendable {
         continue
       }
       let current: RecordedSession
-      if let session { current = session } else {
+      if let session {
+        current = session
+      } else {
         current = try await RecordedSession(
           compiled: compiled, environment: environment, ledger: ledger, followers: followers, stream: stream,
           planHash: request.planHash, progress: progress)
@@ -221,7 +229,8 @@ public struct RecordedWorker: Sendable {
         continue
       }
       guard let bytes = try await decisions.lake.get(path), ContentHash(of: bytes).hex == hash else {
-        throw WeirError("corrupt", "the lookup \(name) of the live run (\(path)) is missing or changed", advice: "Restore it from a copy of the lake.")
+        throw WeirError(
+          "corrupt", "the lookup \(name) of the live run (\(path)) is missing or changed", advice: "Restore it from a copy of the lake.")
       }
       let place = ledger.layout.lookup(hash: hash, attempt: attempt)
       try await environment.lake.write([NewObject(path: place, bytes: bytes)])
@@ -239,7 +248,8 @@ public struct RecordedWorker: Sendable {
         continue
       }
       guard let bytes = try await lake.get(version.path), ContentHash(of: bytes).hex == version.hash else {
-        throw WeirError("corrupt", "the lookup \(spec.name) (\(version.path)) is missing or changed", advice: "Restore it from a copy of the lake.")
+        throw WeirError(
+          "corrupt", "the lookup \(spec.name) (\(version.path)) is missing or changed", advice: "Restore it from a copy of the lake.")
       }
       let field = compiled.plan.record.fields[spec.key]
       tables.append(

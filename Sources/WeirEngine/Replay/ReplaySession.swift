@@ -65,7 +65,8 @@ final class ReplaySession: Sendable {
     let work = Handover<LaneWork>()
     let batches = Handover<EpochBatch>()
     let encoded = Handover<EncodedBatch>()
-    let flusher = StateFlusher(lanes: groups, state: compiled.hasLaneState ? environment.state : nil, clock: environment.clock, spec: compiled.plan.store,
+    let flusher = StateFlusher(
+      lanes: groups, state: compiled.hasLaneState ? environment.state : nil, clock: environment.clock, spec: compiled.plan.store,
       reached: { [self] in counted.withLock { $0.position } }, meter: meter)
     let isDone = Flag()
     do {
@@ -169,7 +170,8 @@ final class ReplaySession: Sendable {
     func send(_ next: LaneWork?) async throws(LanesGone) {
       if let next, await !work.send(next) { throw LanesGone() }
     }
-    try await PreparerPool(compiled, environment, dealer: dealer).forEach(source, parallel: environment.parallel, until: isInterrupted) { event in
+    try await PreparerPool(compiled, environment, dealer: dealer).forEach(source, parallel: environment.parallel, until: isInterrupted) {
+      event in
       switch event {
       case .block(var block, let position):
         try sequencer.sequence(&block)
@@ -278,7 +280,9 @@ struct Restorer: Sendable {
   /// The lanes of a capture. Neighbours are visited together once there are more than `groupsMax` of them.
   func groups(_ ids: [LaneID], parallel: Int) async throws -> [LaneGroup] {
     if let lane = ids.first(where: { (fold[$0]?.floor ?? Watermark.minimum) > Watermark.minimum }) {
-      throw WeirError("corrupt", "the ledger gives \(lane.text) a floor, which no lane of a capture has", advice: "Restore the ledger from a copy of the lake.")
+      throw WeirError(
+        "corrupt", "the ledger gives \(lane.text) a floor, which no lane of a capture has",
+        advice: "Restore the ledger from a copy of the lake.")
     }
     let size = max(1, ids.count / Restorer.groupsMax)
     let firsts = Array(stride(from: 0, to: ids.count, by: size))

@@ -51,7 +51,9 @@ public struct ReplayWorker: Sendable {
   ) async throws -> (end: ReplayEnd, progress: ReplayProgress, fold: LedgerFold) {
     let rebuilt = try await StateRebuild.ifMissing(compiled, environment: environment, fold: ledger.fold)
     try await followers.catchUp(to: await ledger.fold.number)
-    if await ledger.fold.hasEnded, !(try await refuseGrowth(await ledger.fold)) { return (.interrupted, ReplayProgress(), await ledger.fold) }
+    if await ledger.fold.hasEnded, !(try await refuseGrowth(await ledger.fold)) {
+      return (.interrupted, ReplayProgress(), await ledger.fold)
+    }
     if await ledger.fold.isFinished {
       try await environment.state?.finish()
       return (.unchanged, ReplayProgress(stateRowsRebuilt: rebuilt), await ledger.fold)
@@ -97,7 +99,8 @@ public struct ReplayWorker: Sendable {
       throw WeirError(
         "capture_grew", "there is more input behind byte \(position), where the ledger recorded the end of input",
         advice:
-          "Its windows are closed. Replay the whole capture into a new lake (--lake DIR --store DIR); with --keep-open the end is not recorded, and the capture may grow.")
+          "Its windows are closed. Replay the whole capture into a new lake (--lake DIR --store DIR); with --keep-open the end is not recorded, and the capture may grow."
+      )
     }
     return true
   }

@@ -37,7 +37,8 @@ public final class LiveCapture: RecordedStream {
     self.directory = directory
     let paths = try SegmentFile.paths(in: directory)
     guard !paths.isEmpty else {
-      throw WeirError("config", "\(directory) holds no segments of a capture", advice: "Name the directory that `weir capture --out` wrote.")
+      throw WeirError(
+        "config", "\(directory) holds no segments of a capture", advice: "Name the directory that `weir capture --out` wrote.")
     }
     var scan = LiveCaptureScan()
     for (number, path) in paths.enumerated() { try scan.add(path, isLast: number == paths.count - 1) }
@@ -149,7 +150,8 @@ struct LiveCaptureScan {
       if let known = numbers[item.shard.name] {
         guard shards[known].next == item.position else {
           throw LiveCaptureFormat.corrupt(
-            segment.path, "\(item.shard.name) begins at \(item.position) in it, and ended at \(shards[known].next) before: is a segment missing?")
+            segment.path,
+            "\(item.shard.name) begins at \(item.position) in it, and ended at \(shards[known].next) before: is a segment missing?")
         }
       } else {
         numbers[item.shard.name] = shards.count

@@ -143,7 +143,9 @@ struct FrameHeader: Sendable {
   /// nil: these are not 64 bytes of a frame's header.
   init?(_ bytes: [UInt8]) {
     guard bytes.count == LiveCaptureFormat.frameHeaderBytes else { return nil }
-    func number<T: FixedWidthInteger>(_ at: Int, _: T.Type) -> T { bytes.withUnsafeBytes { T(littleEndian: $0.loadUnaligned(fromByteOffset: at, as: T.self)) } }
+    func number<T: FixedWidthInteger>(_ at: Int, _: T.Type) -> T {
+      bytes.withUnsafeBytes { T(littleEndian: $0.loadUnaligned(fromByteOffset: at, as: T.self)) }
+    }
     guard number(0, UInt32.self) == LiveCaptureFormat.frameMagic else { return nil }
     crc = number(4, UInt32.self)
     payload = number(8, UInt32.self)
@@ -155,7 +157,9 @@ struct FrameHeader: Sendable {
     headers = number(40, UInt32.self)
     timeKind = bytes[44]
     isLost = bytes[45] == 1
-    guard bytes[45] <= 1, bytes[46...].allSatisfy({ $0 == 0 }), first >= 0, next >= first, Int(uncompressed) <= LiveCaptureFormat.frameBytesMax, Int(payload) <= LiveCaptureFormat.frameBytesMax else { return nil }
+    guard bytes[45] <= 1, bytes[46...].allSatisfy({ $0 == 0 }), first >= 0, next >= first,
+      Int(uncompressed) <= LiveCaptureFormat.frameBytesMax, Int(payload) <= LiveCaptureFormat.frameBytesMax
+    else { return nil }
   }
 }
 

@@ -51,7 +51,8 @@ public final class LiveCaptureWriter: @unchecked Sendable {
     guard lock >= 0 else { throw FileSystem.error("open", path) }
     guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
       close(lock)
-      throw WeirError("busy", "another process captures into \(options.directory)", advice: "Stop it, or name another directory.", fatalTo: .worker)
+      throw WeirError(
+        "busy", "another process captures into \(options.directory)", advice: "Stop it, or name another directory.", fatalTo: .worker)
     }
     let paths = try SegmentFile.paths(in: options.directory)
     guard let last = paths.last else {

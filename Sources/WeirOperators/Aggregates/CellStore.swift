@@ -70,7 +70,8 @@ public final class CellStore {
   /// Calls `body` with each cell's first word of the measure and each value that is not null.
   @inline(__always)
   private func forEach<T>(
-    _ word: Int, _ cells: UnsafeBufferPointer<Int32>, _ rows: UnsafeBufferPointer<UInt32>, _ values: [T], _ validity: [Bool]?, _ body: (Int, T) -> Void
+    _ word: Int, _ cells: UnsafeBufferPointer<Int32>, _ rows: UnsafeBufferPointer<UInt32>, _ values: [T], _ validity: [Bool]?,
+    _ body: (Int, T) -> Void
   ) {
     let stride = layout.stride
     if let validity {
@@ -122,7 +123,9 @@ public final class CellStore {
     words[at + 2] += n
   }
 
-  private func extreme(_ word: Int, _ max: Bool, _ cells: UnsafeBufferPointer<Int32>, _ rows: UnsafeBufferPointer<UInt32>, _ argument: Column?) {
+  private func extreme(
+    _ word: Int, _ max: Bool, _ cells: UnsafeBufferPointer<Int32>, _ rows: UnsafeBufferPointer<UInt32>, _ argument: Column?
+  ) {
     guard let argument else { return }
     let validity = argument.validity
     switch argument.values {

@@ -29,7 +29,9 @@ enum Build {
 
   private static func nameText(_ name: String) -> String {
     name.split(separator: ".", omittingEmptySubsequences: false).map { part in
-      let plain = part.utf8.allSatisfy { $0 == 0x5F || $0 >= 0x80 || ($0 | 0x20 >= 0x61 && $0 | 0x20 <= 0x7A) || ($0 >= 0x30 && $0 <= 0x39) }
+      let plain = part.utf8.allSatisfy {
+        $0 == 0x5F || $0 >= 0x80 || ($0 | 0x20 >= 0x61 && $0 | 0x20 <= 0x7A) || ($0 >= 0x30 && $0 <= 0x39)
+      }
       let isWord = plain && !part.isEmpty && !(part.utf8.first! >= 0x30 && part.utf8.first! <= 0x39)
       return isWord && !reserved.contains(part.lowercased()) ? String(part) : "\"\(part)\""
     }.joined(separator: ".")
@@ -112,8 +114,12 @@ enum Build {
   /// Both with one type. A string literal beside a timestamp is read as one.
   private static func unify(_ a: Expr, _ b: Expr, _ what: String, _ offset: Int) throws(ExpressionError) -> (Expr, Expr) {
     var (a, b) = (a, b)
-    if case .literal(.string(let s)) = b.node, a.type == .timestamp { b = Expr(node: .literal(.timestamp(try timestamp(s, offset))), type: .timestamp, text: b.text) }
-    if case .literal(.string(let s)) = a.node, b.type == .timestamp { a = Expr(node: .literal(.timestamp(try timestamp(s, offset))), type: .timestamp, text: a.text) }
+    if case .literal(.string(let s)) = b.node, a.type == .timestamp {
+      b = Expr(node: .literal(.timestamp(try timestamp(s, offset))), type: .timestamp, text: b.text)
+    }
+    if case .literal(.string(let s)) = a.node, b.type == .timestamp {
+      a = Expr(node: .literal(.timestamp(try timestamp(s, offset))), type: .timestamp, text: a.text)
+    }
     if isNullLiteral(a) { return (coerce(a, b.type), b) }
     if isNullLiteral(b) { return (a, coerce(b, a.type)) }
     guard let type = Typing.common(a.type, b.type) else {
@@ -166,7 +172,8 @@ enum Build {
     var values: [Literal] = []
     for item in items {
       if isNullLiteral(item) { values.append(.null); continue }
-      let (_, one) = try unify(Expr(node: .literal(.null), type: type, text: ""), type == .timestamp ? try asTimestamp(item, offset) : item, "in", offset)
+      let (_, one) = try unify(
+        Expr(node: .literal(.null), type: type, text: ""), type == .timestamp ? try asTimestamp(item, offset) : item, "in", offset)
       guard case .literal(let value) = coerce(one, type).node else { throw ExpressionError("\(item.text) is no \(type.name)", at: offset) }
       values.append(value)
     }
@@ -272,7 +279,9 @@ enum Build {
       guard a.type.isNumeric else { throw ExpressionError("abs needs a number, and \(a.text) is \(a.type.name)", at: offset) }
       type = a.type
     case .lower, .upper, .length:
-      guard a.type == .string else { throw ExpressionError("\(function.rawValue) needs a string, and \(a.text) is \(a.type.name)", at: offset) }
+      guard a.type == .string else {
+        throw ExpressionError("\(function.rawValue) needs a string, and \(a.text) is \(a.type.name)", at: offset)
+      }
       type = function == .length ? .int64 : .string
     }
     return Expr(node: .call(function, a), type: type, text: "\(function.rawValue)(\(a.text))")

@@ -293,7 +293,8 @@ struct Parser {
       }
       guard let unit = Expr.TimeUnit(rawValue: unit.lowercased()) else {
         let units = Expr.TimeUnit.allCases.map(\.rawValue)
-        throw ExpressionError("unknown unit '\(unit)': \(units.joined(separator: ", "))", at: offset, suggestion: nearestName(unit, in: units))
+        throw ExpressionError(
+          "unknown unit '\(unit)': \(units.joined(separator: ", "))", at: offset, suggestion: nearestName(unit, in: units))
       }
       return try Build.truncate(unit, all[1], offset)
     case "coalesce":

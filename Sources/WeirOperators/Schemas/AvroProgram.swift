@@ -96,7 +96,8 @@ struct AvroProgram {
           steps.append(try self.field(field.type, below, place == "the record" ? field.name : "\(place).\(field.name)"))
         }
         return .record(steps)
-      case .union(let branches): return try union(branches, place) { compiler, type throws(SchemaError) in try compiler.members(type, wanted, place) }
+      case .union(let branches):
+        return try union(branches, place) { compiler, type throws(SchemaError) in try compiler.members(type, wanted, place) }
       case .null: return .none
       default: throw SchemaError("\(place) is a \(schema.nodes[type].name) there, and not a record")
       }
@@ -114,11 +115,13 @@ struct AvroProgram {
     private mutating func leaf(_ type: Int, _ field: Int, _ place: String) throws(SchemaError) -> Step {
       switch schema.nodes[type].kind {
       case .null: return .none
-      case .union(let branches): return try union(branches, place) { compiler, type throws(SchemaError) in try compiler.leaf(type, field, place) }
+      case .union(let branches):
+        return try union(branches, place) { compiler, type throws(SchemaError) in try compiler.leaf(type, field, place) }
       default:
         guard let conversion = conversion(schema.nodes[type], fields[field]) else {
           let declared = fields[field]
-          let hint = declared.type == .timestamp && declared.encoding == .natural ? "; declare timestamp_ms or the like for a plain number" : ""
+          let hint =
+            declared.type == .timestamp && declared.encoding == .natural ? "; declare timestamp_ms or the like for a plain number" : ""
           throw SchemaError("\(place) is \(schema.nodes[type].name) there, which is no \(declared.type.name)\(hint)")
         }
         return .read(field: field, conversion)
@@ -152,7 +155,8 @@ struct AvroProgram {
       case (.double, .float): return .floatAsDouble
       case (.double, .double): return .double
       case (.double, .int), (.double, .long): return .integerAsDouble(isLong: node.isLong)
-      case (.decimal(_, let scale), .int), (.decimal(_, let scale), .long): return .integerAsDecimal(FieldValues.powers[scale], isLong: node.isLong)
+      case (.decimal(_, let scale), .int), (.decimal(_, let scale), .long):
+        return .integerAsDecimal(FieldValues.powers[scale], isLong: node.isLong)
       case (.decimal, .bytes), (.decimal, .fixed):
         guard case .decimal(let scale)? = node.logical else { return nil }
         return .decimal(fixed: AvroProgram.size(node), scale: scale)

@@ -46,7 +46,8 @@ struct AvroRun {
     case .integerAsDouble(let isLong): sinks[field].put(Double(try cursor.integer(isLong: isLong)), row)
     case .floatAsDouble: sinks[field].put(try finite(try cursor.float(), field, cursor), row)
     case .double: sinks[field].put(try finite(try cursor.double(), field, cursor), row)
-    case .integerAsDecimal(let factor, let isLong): try decimal(Int128(try cursor.integer(isLong: isLong)), times: factor, field, cursor, row)
+    case .integerAsDecimal(let factor, let isLong):
+      try decimal(Int128(try cursor.integer(isLong: isLong)), times: factor, field, cursor, row)
     case .decimal(let fixed, let scale): try decimal(fixed, scale, field, &cursor, row)
     case .timestamp(let unit, let isLong): try timestamp(try cursor.integer(isLong: isLong), unit, field, cursor, row)
     case .days: try timestamp(try cursor.int(), CivilTime.microsecondsPerDay, field, cursor, row)

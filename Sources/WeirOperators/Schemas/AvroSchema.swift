@@ -164,7 +164,9 @@ struct AvroSchema {
       named[full] = at
       var fields: [(name: String, type: Int)] = []
       for field in value["fields"]?.array ?? [] {
-        guard let name = field["name"]?.string, let type = field["type"] else { throw SchemaError("a field of \(full) without name or type") }
+        guard let name = field["name"]?.string, let type = field["type"] else {
+          throw SchemaError("a field of \(full) without name or type")
+        }
         fields.append((name, try self.type(type, namespace: inner, depth: depth + 1)))
       }
       nodes[at].kind = .record(fields)

@@ -42,7 +42,8 @@ public final class FramedDecoder {
     let bodies = (0..<offset.count).map { row in
       unusable[row] == nil ? (offset[row] + UInt32(schemas.prefixes[row]), length[row] - UInt32(schemas.prefixes[row])) : (offset[row], 0)
     }
-    var decoded = format == .avro
+    var decoded =
+      format == .avro
       ? avro(raw, bodies, schemas, programs, unusable) : jsonBodies(raw, bodies, unusable)
     // The record as received is what tables keep, not its body.
     (decoded.raw, decoded.offset, decoded.length) = (raw, offset, length)
@@ -50,7 +51,9 @@ public final class FramedDecoder {
   }
 
   private func reason(_ row: Int, _ schemas: BlockSchemas, _ programs: [Program]) -> String? {
-    guard schemas.places[row] >= 0 else { return "the record names no schema: neither a header __value_schema_id nor a first byte 0 with an id behind it" }
+    guard schemas.places[row] >= 0 else {
+      return "the record names no schema: neither a header __value_schema_id nor a first byte 0 with an id behind it"
+    }
     if case .unusable(let reason) = programs[Int(schemas.places[row])] { return reason }
     return nil
   }
@@ -120,14 +123,20 @@ public final class FramedDecoder {
 /// a `type`); each record is decoded by the declared types in any case.
 enum JSONSchemaCheck {
   static func check(_ registered: RegisteredSchema, fields: [Field]) throws(SchemaError) {
-    guard registered.type == "JSON" else { throw SchemaError("it is a schema of type \(registered.type), and the pipeline reads JSON Schema") }
+    guard registered.type == "JSON" else {
+      throw SchemaError("it is a schema of type \(registered.type), and the pipeline reads JSON Schema")
+    }
     guard let schema = try? JSONValue(parsing: registered.schema.utf8) else { throw SchemaError("it is no JSON") }
     let types = self.types(schema)
-    if !types.isEmpty, !types.contains("object") { throw SchemaError("a record is \(types.joined(separator: " or ")) there, and not an object") }
+    if !types.isEmpty, !types.contains("object") {
+      throw SchemaError("a record is \(types.joined(separator: " or ")) there, and not an object")
+    }
     guard let properties = schema["properties"]?.members else { return }
     for field in fields {
       guard let property = properties.last(where: { $0.name == field.name })?.value else {
-        if field.required, schema["additionalProperties"]?.bool == false { throw SchemaError("it has no field \(field.name), which is required") }
+        if field.required, schema["additionalProperties"]?.bool == false {
+          throw SchemaError("it has no field \(field.name), which is required")
+        }
         continue
       }
       let there = self.types(property).filter { $0 != "null" }

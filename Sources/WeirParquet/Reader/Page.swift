@@ -42,7 +42,9 @@ struct Page {
 
   /// Takes the number of values: `field` of a page's own header.
   private mutating func count(_ header: ThriftValue?, _ start: ByteCursor) throws(WeirError) {
-    guard let count = header?[1]?.int, count >= 0, count <= Footer.valuesMax else { throw start.broken("a page has no right number of values") }
+    guard let count = header?[1]?.int, count >= 0, count <= Footer.valuesMax else {
+      throw start.broken("a page has no right number of values")
+    }
     values = count
   }
 

@@ -29,7 +29,8 @@ struct ActivityRatios {
       let total = Double(spent.reduce(0, +))
       guard total > 0 else { continue }
       let share = { (activities: [LaneReading.Activity]) in Double(activities.reduce(0) { $0 + spent[Int($1.rawValue)] }) / total }
-      result[lane] = Ratio(busy: share([.working]), backpressured: share([.bounded, .waking, .resolving]), idle: share([.reading, .stopped]))
+      result[lane] = Ratio(
+        busy: share([.working]), backpressured: share([.bounded, .waking, .resolving]), idle: share([.reading, .stopped]))
     }
     return result
   }

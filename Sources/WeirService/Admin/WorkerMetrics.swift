@@ -75,9 +75,14 @@ struct WorkerMetrics {
     if let age = snapshot.surveyNanoseconds { out.sample(Double(age) / 1e9) }
     out.family(
       "seconds_to_data_loss", .gauge,
-      "Time until the source deletes a record that is not in the ledger, if it goes on as in the last minutes; infinite while it deletes nothing.")
-    for lane in held.prefix(WorkerMetrics.shardsMax) { if let seconds = lane.secondsToDataLoss { out.sample(seconds, [("shard", lane.shard)]) } }
-    out.family("lost_positions_total", .counter, "Positions that the source had deleted before they were read; the ledger has an entry for each range.")
+      "Time until the source deletes a record that is not in the ledger, if it goes on as in the last minutes; infinite while it deletes nothing."
+    )
+    for lane in held.prefix(WorkerMetrics.shardsMax) {
+      if let seconds = lane.secondsToDataLoss { out.sample(seconds, [("shard", lane.shard)]) }
+    }
+    out.family(
+      "lost_positions_total", .counter,
+      "Positions that the source had deleted before they were read; the ledger has an entry for each range.")
     out.sample(totals.lostPositions)
     out.family("watermark_timestamp_seconds", .gauge, "Event time up to which a lane of this worker is complete in the ledger.")
     for lane in held.prefix(WorkerMetrics.shardsMax) {
@@ -88,7 +93,8 @@ struct WorkerMetrics {
     for lane in held.prefix(WorkerMetrics.shardsMax) {
       if let seconds = WorkerMetrics.seconds(lane.ledger?.watermark) { out.sample(now - seconds, [("shard", lane.shard)]) }
     }
-    out.family("merged_watermark_timestamp_seconds", .gauge, "Event time up to which the pipeline is complete: every worker tells the same.")
+    out.family(
+      "merged_watermark_timestamp_seconds", .gauge, "Event time up to which the pipeline is complete: every worker tells the same.")
     if let seconds = WorkerMetrics.seconds(snapshot.mergedWatermark) { out.sample(seconds) }
     out.family("idle_shards", .gauge, "Lanes of the pipeline that do not hold back the merged watermark, since they had nothing for long.")
     out.sample(Int64(snapshot.lanes.count { $0.ledger?.isIdle == true }))
@@ -135,7 +141,8 @@ struct WorkerMetrics {
       ("accepted", totals.accepted), ("duplicate", totals.duplicate), ("filtered", totals.filtered), ("quarantined", totals.quarantined),
     ]
     for (name, count) in buckets { out.sample(count, [("bucket", name)]) }
-    out.family("records_dropped_total", .counter, "Committed records that did not go their whole way: late counts windows that a record missed.")
+    out.family(
+      "records_dropped_total", .counter, "Committed records that did not go their whole way: late counts windows that a record missed.")
     let late = totals.late.values.reduce(0, +)
     for (reason, count) in [("duplicate", totals.duplicate), ("filtered", totals.filtered), ("dlq", totals.quarantined), ("late", late)] {
       out.sample(count, [("reason", reason)])
@@ -178,7 +185,8 @@ struct WorkerMetrics {
   }
 
   private func latency(_ out: inout Exposition) {
-    out.family("end_to_end_latency_seconds", .histogram, "From a record's timestamp (the producer's or the broker's clock) to where it can be read.")
+    out.family(
+      "end_to_end_latency_seconds", .histogram, "From a record's timestamp (the producer's or the broker's clock) to where it can be read.")
     out.sample(totals.toLedger, [("to", "ledger")])
     out.sample(totals.toState, [("to", "state")])
   }
@@ -201,7 +209,8 @@ struct ProcessReading {
     getrusage(0, &usage)  // RUSAGE_SELF, which is imported with another type
     let cpu = Double(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + Double(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6
     return ProcessReading(
-      residentBytes: pages * Int64(sysconf(Int32(_SC_PAGESIZE))), cpuSeconds: cpu, openFiles: Int64(files.count), startSeconds: startSeconds)
+      residentBytes: pages * Int64(sysconf(Int32(_SC_PAGESIZE))), cpuSeconds: cpu, openFiles: Int64(files.count), startSeconds: startSeconds
+    )
   }
 
   func write(to out: inout Exposition) {

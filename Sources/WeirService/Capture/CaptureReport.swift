@@ -23,7 +23,9 @@ final class CaptureReport: Sendable {
       console.talk(
         "DAMAGED: the last segment holds bytes that were not written so; the \(writer.tornBytes) bytes from there on are kept in \(kept), and their records are read again from the source as far as it still has them (what it has not is told as LOST)"
       )
-    } else if writer.tornBytes > 0 { console.talk("cut off \(writer.tornBytes) bytes of a write that was not finished; their records come again") }
+    } else if writer.tornBytes > 0 {
+      console.talk("cut off \(writer.tornBytes) bytes of a write that was not finished; their records come again")
+    }
     if !writer.knownShards.isEmpty { console.talk("going on with the capture in \(directory), behind \(Human.count(before)) records") }
     if json {
       console.data(
@@ -67,6 +69,7 @@ final class CaptureReport: Sendable {
     }
     if console.isTerminal { console.status("") }
     console.data(
-      "captured \(Human.count(writer.records - before)) records in \(Human.seconds(seconds)), \(Human.bytes(writer.bytesWritten)); the capture holds \(Human.count(writer.records))")
+      "captured \(Human.count(writer.records - before)) records in \(Human.seconds(seconds)), \(Human.bytes(writer.bytesWritten)); the capture holds \(Human.count(writer.records))"
+    )
   }
 }

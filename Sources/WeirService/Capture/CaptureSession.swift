@@ -146,7 +146,9 @@ struct CaptureSession: Sendable {
     try await KafkaGroup.translating {
       let all = try await consumer.partitions()
       guard !all.isEmpty else {
-        throw WeirError("kafka", "the topics \(consumer.settings.topics.joined(separator: ", ")) have no partitions", advice: "Make the topic, or name another.")
+        throw WeirError(
+          "kafka", "the topics \(consumer.settings.topics.joined(separator: ", ")) have no partitions",
+          advice: "Make the topic, or name another.")
       }
       let fresh = all.filter { known?[$0.description] == nil }
       // Partitions that come later are captured from their beginning.
@@ -222,7 +224,8 @@ struct CaptureSession: Sendable {
       guard let bounds = try await consumer.watermarks(of: [partition])[partition] else { return nil }
       guard at < bounds.low else {
         throw WeirError(
-          "truncated", "the capture stands at position \(at) of \(partition), but the topic ends at \(bounds.high): it was made anew, or its log was truncated",
+          "truncated",
+          "the capture stands at position \(at) of \(partition), but the topic ends at \(bounds.high): it was made anew, or its log was truncated",
           advice: "Its records are not those of this capture. Capture into a new directory.")
       }
       var lost = RecordedBlock(shard: partition.description, first: at, next: bounds.low)

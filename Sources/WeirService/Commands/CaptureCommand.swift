@@ -66,10 +66,14 @@ public enum CaptureCommand {
     let session = CaptureSession(
       consumer: consumer, start: KafkaWiring.start(spec.settings.start), collector: collector, writer: writer, clock: clock,
       limits: limits, talk: { console.talk($0) })
-    do { try await session.run(isInterrupted: { interrupt.isAsked }, observe: {
-      log.tellOver()
-      report.progress($0)
-    }) } catch {
+    do {
+      try await session.run(
+        isInterrupted: { interrupt.isAsked },
+        observe: {
+          log.tellOver()
+          report.progress($0)
+        })
+    } catch {
       await consumer.close()
       throw error
     }
@@ -82,7 +86,8 @@ public enum CaptureCommand {
     if let file = options.pipeline {
       let pipeline = try loadPipeline(file: file)
       guard let kafka = pipeline.plan.source.kafka else {
-        throw WeirError("config", "\(file) has no live source to capture", advice: "Give it source: {kafka: …}, or name --brokers and --topic.")
+        throw WeirError(
+          "config", "\(file) has no live source to capture", advice: "Give it source: {kafka: …}, or name --brokers and --topic.")
       }
       // It joins no group, under no name.
       let unused: Set = ["source.kafka.instance", options.brokers == nil ? "" : "source.kafka.brokers"]
@@ -91,7 +96,8 @@ public enum CaptureCommand {
       if !options.topics.isEmpty { spec.topics = options.topics.sorted() }
     } else {
       guard options.brokers != nil, !options.topics.isEmpty else {
-        throw WeirError("config", "it is not said what to capture", advice: "Name a pipeline file, or --brokers HOST:PORT and --topic NAME.")
+        throw WeirError(
+          "config", "it is not said what to capture", advice: "Name a pipeline file, or --brokers HOST:PORT and --topic NAME.")
       }
       spec = KafkaSourceSpec(topics: options.topics.sorted())
     }
@@ -120,7 +126,8 @@ public enum CaptureCommand {
     let held = Set(writer.knownShards.map(\.stream)).sorted()
     guard held.isEmpty || held.allSatisfy(spec.reads) else {
       throw WeirError(
-        "config", "this directory holds a capture of \(held.joined(separator: ", ")), and \(spec.topics.joined(separator: ", ")) is asked for",
+        "config",
+        "this directory holds a capture of \(held.joined(separator: ", ")), and \(spec.topics.joined(separator: ", ")) is asked for",
         advice: "Name another directory.")
     }
   }

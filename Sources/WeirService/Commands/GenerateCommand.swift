@@ -20,7 +20,9 @@ public enum GenerateCommand {
     guard (0...lateMillisecondsMax).contains(settings.lateMilliseconds) else {
       throw WeirError("config", "--late takes 0 to \(lateMillisecondsMax) milliseconds (a year), not \(settings.lateMilliseconds)")
     }
-    guard settings.rate > 0, settings.rate <= 1_000_000_000 else { throw WeirError("config", "--rate takes events a second, not \(settings.rate)") }
+    guard settings.rate > 0, settings.rate <= 1_000_000_000 else {
+      throw WeirError("config", "--rate takes events a second, not \(settings.rate)")
+    }
     let descriptor = try open(out)
     defer { if descriptor != 1 { close(descriptor) } }
     var generator = EventGenerator(settings)
@@ -52,7 +54,8 @@ public enum GenerateCommand {
       if n < 0, errno == EINTR || errno == EAGAIN { continue }
       if n < 0, errno == EPIPE { return false }
       guard n > 0 else {
-        throw WeirError("storage", "cannot write to \(out): \(String(cString: strerror(errno)))", advice: "Is there space left?", fatalTo: .operation)
+        throw WeirError(
+          "storage", "cannot write to \(out): \(String(cString: strerror(errno)))", advice: "Is there space left?", fatalTo: .operation)
       }
       rest = rest.dropFirst(n)
     }

@@ -42,7 +42,8 @@ public enum LedgerCommands {
       case .partitioner(let stream, let rules): "keys of \(stream) lie by \(rules.map(\.rawValue).joined(separator: " or "))"
       }
     }
-    return "\(entry.number)  \(position(entry))watermark \(watermark(entry.mergedWatermark))  in \(counts.input) = \(counts.accepted) accepted + \(counts.duplicate) duplicate + \(counts.filtered) filtered + \(counts.quarantined) quarantined  \(files) files"
+    return
+      "\(entry.number)  \(position(entry))watermark \(watermark(entry.mergedWatermark))  in \(counts.input) = \(counts.accepted) accepted + \(counts.duplicate) duplicate + \(counts.filtered) filtered + \(counts.quarantined) quarantined  \(files) files"
       + (decisions.isEmpty ? "" : "  [\(decisions.joined(separator: "; "))]")
   }
 
@@ -65,7 +66,8 @@ public enum LedgerCommands {
 
   private static func foot(_ fold: LedgerFold) -> String {
     let t = fold.counts
-    return "total  in \(t.input) = \(t.accepted) accepted + \(t.duplicate) duplicate + \(t.filtered) filtered + \(t.quarantined) quarantined"
+    return
+      "total  in \(t.input) = \(t.accepted) accepted + \(t.duplicate) duplicate + \(t.filtered) filtered + \(t.quarantined) quarantined"
   }
 
   /// - Returns: 0, or 1 when something does not agree.
@@ -84,7 +86,9 @@ public enum LedgerCommands {
     } else {
       for problem in result.problems { console.talk(problem) }
       for note in result.notes { console.talk(note) }
-      console.data("\(result.entries) entries, \(result.files) data files, \(result.blobs) blobs, \(result.commits) Delta commits, \(Human.bytes(result.bytes)): \(result.problems.isEmpty ? "all agree" : "\(result.problems.count) problems")")
+      console.data(
+        "\(result.entries) entries, \(result.files) data files, \(result.blobs) blobs, \(result.commits) Delta commits, \(Human.bytes(result.bytes)): \(result.problems.isEmpty ? "all agree" : "\(result.problems.count) problems")"
+      )
     }
     return result.problems.isEmpty ? 0 : 1
   }

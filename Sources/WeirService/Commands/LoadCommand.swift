@@ -48,7 +48,8 @@ public enum LoadCommand {
     let pipeline = try options.verify.map { try loadPipeline(file: $0) }
     let target = try target(options, pipeline)
     if options.capture != nil, options.rate != nil || options.plan != nil || options.duration != nil || options.count != nil {
-      throw WeirError("config", "a capture is played as it was recorded", advice: "Leave --rate, --plan, --for and --count out; --speed makes it faster.")
+      throw WeirError(
+        "config", "a capture is played as it was recorded", advice: "Leave --rate, --plan, --for and --count out; --speed makes it faster.")
     }
     let plan = options.capture == nil ? try self.plan(options) : nil
     guard (1...templatesMax).contains(options.templates) else {
@@ -108,7 +109,8 @@ public enum LoadCommand {
     var spec = pipeline?.plan.source.kafka ?? KafkaSourceSpec(topics: [])
     if let topic = options.topic { spec.topics = [topic] }
     guard spec.topics.count == 1, let topic = spec.topics.first, options.brokers != nil || !spec.settings.brokers.isEmpty else {
-      throw WeirError("config", "it is not said where the load goes", advice: "Name --brokers HOST:PORT and --topic NAME, or a pipeline with --verify.")
+      throw WeirError(
+        "config", "it is not said where the load goes", advice: "Name --brokers HOST:PORT and --topic NAME, or a pipeline with --verify.")
     }
     var consumer = KafkaWiring.settings(spec, brokers: options.brokers, shards: partitionsExpected)
     (consumer.group, consumer.instance) = ("weir-load", nil)
@@ -156,7 +158,8 @@ public enum LoadCommand {
     if let plan {
       var settings = GeneratorSettings(options.stream)
       (settings.seed, settings.skew) = (options.seed, options.skew)
-      let made = try LoadTemplates(settings, count: options.templates, run: runID, partitions: partitions.count, partitioner: target.partitioner)
+      let made = try LoadTemplates(
+        settings, count: options.templates, run: runID, partitions: partitions.count, partitioner: target.partitioner)
       templates = made
       sender = LoadDriver(plan: plan, templates: made, producer: producer, topic: target.topic, bases: bases, meter: watched, clock: clock)
     } else {
@@ -175,11 +178,14 @@ public enum LoadCommand {
     let session = LoadSession(
       sender: sender, producer: producer, verification: verification, meter: meter, bases: bases, clock: clock,
       report: LoadReport(console: console, json: options.json))
-    let what = options.capture.map { "\($0) at \(options.speed) times its speed" } ?? "\(options.stream.rawValue) \(options.plan ?? "at \(Int(options.rate ?? 10_000))/s")"
+    let what =
+      options.capture.map { "\($0) at \(options.speed) times its speed" }
+      ?? "\(options.stream.rawValue) \(options.plan ?? "at \(Int(options.rate ?? 10_000))/s")"
     var result = try await session.run(title: "\(what) to \(target.topic)", isInterrupted: { interrupt.isAsked })
     if verification != nil, let templates {
       result.findings.append(
-        try await TopicCheck(consumer: consumer, templates: templates, run: runID).check(topic: target.topic, bases: bases, sentTo: sender.sentTo))
+        try await TopicCheck(consumer: consumer, templates: templates, run: runID).check(
+          topic: target.topic, bases: bases, sentTo: sender.sentTo))
     }
     return result
   }
@@ -190,7 +196,9 @@ public enum LoadCommand {
   ) async throws -> LoadVerification {
     let places = Places(pipeline, lake: options.lake, store: options.store)
     guard !pipeline.plan.state.isEmpty else {
-      throw WeirError("config", "\(pipeline.file) has no state table to look at", advice: "Latency is to visible state: give the pipeline a section `state`.")
+      throw WeirError(
+        "config", "\(pipeline.file) has no state table to look at",
+        advice: "Latency is to visible state: give the pipeline a section `state`.")
     }
     let wiring = try Wiring(places, withState: false)
     let ledger = try await opened(LedgerLayout(pipeline: pipeline.plan.pipeline), wiring, places, clock)
@@ -200,7 +208,8 @@ public enum LoadCommand {
     let compiled = CompiledPlan(pipeline.plan, lookups: pipeline.lookups)
     let shards = Dictionary(uniqueKeysWithValues: bases.indices.map { ("\(target.topic)/\($0)", $0) })
     let watch = try LoadWatch(
-      store: places.store, hasLaneState: compiled.hasLaneState, check: compiled.hasLaneState ? check : nil, templates: templates, shards: shards,
+      store: places.store, hasLaneState: compiled.hasLaneState, check: compiled.hasLaneState ? check : nil, templates: templates,
+      shards: shards,
       bases: bases, meter: meter, clock: clock)
     return LoadVerification(
       plan: pipeline.plan, store: places.store, watch: watch, check: check, ledger: ledger, lake: wiring.lake,
@@ -212,7 +221,9 @@ public enum LoadCommand {
     for _ in 0..<storeLooksMax {
       if let ledger = try await Ledger.open(layout, store: wiring.lake, clock: clock, random: wiring.random), await ledger.fold.number > 0,
         (try? LMDBStateTable(path: places.store, readOnly: true, thread: BlockingThreads(count: 1))) != nil
-      { return ledger }
+      {
+        return ledger
+      }
       await clock.sleep(nanoseconds: storeLookNanoseconds)
     }
     throw WeirError(

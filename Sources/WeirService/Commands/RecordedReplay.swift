@@ -29,7 +29,8 @@ enum RecordedReplay {
     let consumed = Consumed()
     report.begin(from: 0) { Double(consumed.records) / total }
     let worker = RecordedWorker(
-      CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: ReplayCommand.environment(wiring, pipeline.plan, log, publishes: options.decisions == nil),
+      CompiledPlan(pipeline.plan, lookups: pipeline.lookups),
+      environment: ReplayCommand.environment(wiring, pipeline.plan, log, publishes: options.decisions == nil),
       request: request, keepOpen: options.keepOpen,
       stream: capture, recorded: try options.decisions.map { try recorded($0, pipeline, wiring, places) },
       observe: {
@@ -77,7 +78,9 @@ enum RecordedReplay {
     _ lake: String, _ pipeline: LoadedPipeline, _ wiring: Wiring, _ places: Places
   ) throws -> RecordedWorker.Recorded {
     guard FileIdentity.of(lake) == nil || FileIdentity.of(lake) != FileIdentity.of(places.lake) else {
-      throw WeirError("config", "--decisions names the lake that the replay would write", advice: "Give the replay a lake of its own: --lake DIR --store DIR.")
+      throw WeirError(
+        "config", "--decisions names the lake that the replay would write",
+        advice: "Give the replay a lake of its own: --lake DIR --store DIR.")
     }
     return .init(
       lake: LocalObjectStore(root: lake, threads: wiring.threads, random: wiring.random),

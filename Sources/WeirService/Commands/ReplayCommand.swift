@@ -47,7 +47,8 @@ public enum ReplayCommand {
     }
     guard pipeline.plan.source.kafka == nil else {
       if let path = options.captures.first, access(path, F_OK) != 0 {
-        throw WeirError("config", "--capture \(path): \(Paths.whyUnreadable(path))", advice: "Name the directory that `weir capture --out` wrote.")
+        throw WeirError(
+          "config", "--capture \(path): \(Paths.whyUnreadable(path))", advice: "Name the directory that `weir capture --out` wrote.")
       }
       throw WeirError(
         "config", "\(options.pipeline) reads Kafka, and \(options.captures.first ?? "the capture") is no capture of a live stream",
@@ -72,7 +73,9 @@ public enum ReplayCommand {
     let log = Log.talk(console, clock: wiring.clock)
     defer { log.end() }
     let flushBytes = pipeline.plan.lake.flushBytes
-    guard let runID = try await interrupt.unlessAsked({ [plan = pipeline.plan] in try runID(plan, options.captures) }) else { return interrupt.exitCode }
+    guard let runID = try await interrupt.unlessAsked({ [plan = pipeline.plan] in try runID(plan, options.captures) }) else {
+      return interrupt.exitCode
+    }
     let request = try LedgerRequest(
       meaning: PlanMeaning.json(pipeline.plan), planHash: PlanMeaning.hash(pipeline.plan).hex, lanes: options.lanes,
       runID: runID, describeChange: { PlanMeaning.changes(from: $0, to: $1) })

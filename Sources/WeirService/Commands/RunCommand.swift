@@ -126,7 +126,8 @@ public enum RunCommand {
     let sinks = KafkaWiring.sinks(pipeline.plan, brokers: options.brokers, log: { report.log($0, $1, $2) }, tell: tell)
     let registry = RegistryWiring.environment(pipeline.plan, tell: tell)
     return LiveWorker(
-      CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: wiring.environment(sinks: sinks, registry: registry), request: request,
+      CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: wiring.environment(sinks: sinks, registry: registry),
+      request: request,
       group: {
         let shards = try await count(kafka, options.brokers, observer)
         return try KafkaGroup(

@@ -48,7 +48,8 @@ public enum StateCommands {
     if let store { return store }
     guard let pipeline else {
       throw WeirError(
-        "config", "it is not said where the state table is", advice: "Give its directory with --store, or the pipeline file with --pipeline.")
+        "config", "it is not said where the state table is",
+        advice: "Give its directory with --store, or the pipeline file with --pipeline.")
     }
     return Places(try loadPipeline(file: pipeline), lake: nil, store: nil).store
   }

@@ -81,7 +81,9 @@ extension PipelineLoader {
     var names: [String] = []
     for (name, item) in found {
       if KafkaSourceSpec.isPattern(name) {
-        if TopicPattern(name) == nil { reader.report("source.kafka: \(name) is no regular expression (POSIX, extended)", "bad_value", at: item) }
+        if TopicPattern(name) == nil {
+          reader.report("source.kafka: \(name) is no regular expression (POSIX, extended)", "bad_value", at: item)
+        }
       } else if !PipelineLoader.isTopic(name) {
         reader.report("source.kafka: \(name) is no name of a topic", "bad_name", at: item)
       } else if names.contains(name) {
@@ -98,7 +100,9 @@ extension PipelineLoader {
     if let given = members["stream"] { return tableName(given, "source.kafka.stream", dots: true) }
     guard topics.count == 1, !KafkaSourceSpec.isPattern(topics[0]) else {
       if !topics.isEmpty {
-        reader.report("source.kafka needs stream: a name for the tables of several topics", "missing_key", at: members["topics"] ?? members["topic"] ?? node)
+        reader.report(
+          "source.kafka needs stream: a name for the tables of several topics", "missing_key",
+          at: members["topics"] ?? members["topic"] ?? node)
       }
       return nil
     }
@@ -126,7 +130,9 @@ extension PipelineLoader {
       var offsets: [String: Int64] = [:]
       for (name, key, value) in reader.named(node, "source.kafka.start") {
         let parts = name.split(separator: "/")
-        guard parts.count == 2, topics.contains(where: { $0 == parts[0] || TopicPattern($0)?.fits(String(parts[0])) == true }), Int32(parts[1]) ?? -1 >= 0 else {
+        guard parts.count == 2, topics.contains(where: { $0 == parts[0] || TopicPattern($0)?.fits(String(parts[0])) == true }),
+          Int32(parts[1]) ?? -1 >= 0
+        else {
           reader.report("source.kafka.start: \(name) is no partition of the topics: \(topics.first ?? "topic")/0", "bad_name", at: key)
           continue
         }
@@ -172,7 +178,8 @@ extension PipelineLoader {
   func sasl(_ node: Node, _ what: String) -> KafkaSettingsSpec.SASL? {
     let members = reader.mapping(node, what, keys: ["mechanism", "user", "password", "token"])
     let mechanisms = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
-    guard let name = reader.required(members, "mechanism", of: what, at: node).flatMap({ reader.choice($0, "\(what).mechanism", mechanisms) })
+    guard
+      let name = reader.required(members, "mechanism", of: what, at: node).flatMap({ reader.choice($0, "\(what).mechanism", mechanisms) })
     else { return nil }
     if name == "OAUTHBEARER" {
       return reader.required(members, "token", of: what, at: node).flatMap { secret($0, "\(what).token") }.map { .token($0) }
@@ -210,7 +217,9 @@ extension PipelineLoader {
   func text(_ node: Node, _ what: String) -> String? {
     guard node.mapping != nil else { return reader.string(node, what) }
     let members = reader.mapping(node, what, keys: ["env"])
-    guard let variable = reader.required(members, "env", of: what, at: node), let name = reader.string(variable, "\(what).env") else { return nil }
+    guard let variable = reader.required(members, "env", of: what, at: node), let name = reader.string(variable, "\(what).env") else {
+      return nil
+    }
     return reader.variable(name, what, at: variable)
   }
 }

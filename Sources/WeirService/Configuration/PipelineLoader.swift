@@ -33,7 +33,8 @@ public struct UnsetVariable: Sendable {
 
   public func diagnostic(_ severity: Diagnostic.Severity) -> Diagnostic {
     Diagnostic(
-      severity: severity, code: "no_variable", message: "\(setting): the environment variable \(name) is not set, or empty; set it where the pipeline runs",
+      severity: severity, code: "no_variable",
+      message: "\(setting): the environment variable \(name) is not set, or empty; set it where the pipeline runs",
       suggestion: nil, file: file, line: line, column: column)
   }
 }
@@ -97,7 +98,10 @@ final class PipelineLoader {
       reader.report("\(error)", "yaml", at: nil)
       return nil
     }
-    let keys = ["pipeline", "source", "record", "checks", "quarantine", "dedup", "lookups", "bronze", "silver", "gold", "state", "lake", "store", "admin", "worker", "sinks"]
+    let keys = [
+      "pipeline", "source", "record", "checks", "quarantine", "dedup", "lookups", "bronze", "silver", "gold", "state", "lake", "store",
+      "admin", "worker", "sinks",
+    ]
     let top = reader.mapping(root, "the pipeline", keys: keys)
     guard let record = reader.required(top, "record", of: "the pipeline", at: root).flatMap(self.record) else { return nil }
     key = record.key
@@ -127,7 +131,9 @@ final class PipelineLoader {
         "bad_value", at: top["record"])
     }
     if plan.bronze == nil, plan.silver == nil, plan.gold.isEmpty, plan.state.isEmpty {
-      reader.report("none of bronze, silver, gold and state is named: only counts and quarantined records will land", "no_output", at: root, severity: .warning)
+      reader.report(
+        "none of bronze, silver, gold and state is named: only counts and quarantined records will land", "no_output", at: root,
+        severity: .warning)
     }
     return plan
   }
@@ -172,7 +178,10 @@ final class PipelineLoader {
       return nil
     }
     let inner = reader.mapping(capture, "source.capture", keys: ["stream", "deal"])
-    guard let stream = reader.required(inner, "stream", of: "source.capture", at: capture).flatMap({ tableName($0, "source.capture.stream", dots: true) })
+    guard
+      let stream = reader.required(inner, "stream", of: "source.capture", at: capture).flatMap({
+        tableName($0, "source.capture.stream", dots: true)
+      })
     else { return nil }
     let deal = inner["deal"].flatMap { reader.choice($0, "source.capture.deal", ["murmur2", "md5"]) }.flatMap(Dealing.init(rawValue:))
     return SourceSpec(stream: stream, deal: deal ?? .murmur2)
@@ -189,7 +198,9 @@ final class PipelineLoader {
         field.path = path
         fields.append(field)
       } else {
-        reader.report("field \(name): unknown type \(text)", "bad_type", at: at, suggestion: nearestName(text.replacingOccurrences(of: "!", with: ""), in: FieldType.names))
+        reader.report(
+          "field \(name): unknown type \(text)", "bad_type", at: at,
+          suggestion: nearestName(text.replacingOccurrences(of: "!", with: ""), in: FieldType.names))
       }
     }
     if fields.isEmpty { reader.report("record.fields names no field", "missing_key", at: list) }
@@ -208,7 +219,9 @@ final class PipelineLoader {
 
   private func time(_ node: Node) -> TimeSpec? {
     let members = reader.mapping(node, "record.time", keys: ["field", "out_of_order", "max_ahead"])
-    guard let at = reader.required(members, "field", of: "record.time", at: node), let index = field(at, "record.time.field") else { return nil }
+    guard let at = reader.required(members, "field", of: "record.time", at: node), let index = field(at, "record.time.field") else {
+      return nil
+    }
     guard fields[index].type == .timestamp else {
       reader.report("record.time.field: \(fields[index].name) is \(fields[index].type.name), not a timestamp", "type_mismatch", at: at)
       return nil
@@ -225,7 +238,8 @@ final class PipelineLoader {
     var all = fields.enumerated().map { InputColumn(name: $1.name, type: $1.type, nullable: !$1.required, origin: .field($0)) }
     for (l, lookup) in lookups.enumerated() {
       for (c, column) in lookup.columns.enumerated() {
-        all.append(InputColumn(name: "\(lookup.name).\(column.name)", type: column.type, nullable: true, origin: .lookup(lookup: l, column: c)))
+        all.append(
+          InputColumn(name: "\(lookup.name).\(column.name)", type: column.type, nullable: true, origin: .lookup(lookup: l, column: c)))
       }
     }
     for system in SystemColumn.allCases {
@@ -241,7 +255,8 @@ final class PipelineLoader {
     for (name, key, value) in reader.named(node, "lookups") {
       guard tableName(key, "lookups") != nil else { continue }
       let members = reader.mapping(value, "lookups.\(name)", keys: ["file", "key", "columns"])
-      guard let fileNode = reader.required(members, "file", of: "lookups.\(name)", at: value), let file = reader.string(fileNode, "lookups.\(name).file"),
+      guard let fileNode = reader.required(members, "file", of: "lookups.\(name)", at: value),
+        let file = reader.string(fileNode, "lookups.\(name).file"),
         let keyNode = reader.required(members, "key", of: "lookups.\(name)", at: value), let field = field(keyNode, "lookups.\(name).key")
       else { continue }
       var types: [String: ColumnType] = [:]
@@ -251,7 +266,9 @@ final class PipelineLoader {
         if let parsed = FieldType.parse(column, text), parsed.encoding == .natural {
           types[column] = parsed.type
         } else {
-          reader.report("lookups.\(name).columns.\(column): unknown type \(text)", "bad_type", at: typeNode, suggestion: nearestName(text, in: FieldType.names))
+          reader.report(
+            "lookups.\(name).columns.\(column): unknown type \(text)", "bad_type", at: typeNode,
+            suggestion: nearestName(text, in: FieldType.names))
         }
       }
       let path = Paths.resolve(file, in: directory)
@@ -260,7 +277,8 @@ final class PipelineLoader {
         continue
       }
       do {
-        let table = try LookupTable(name: name, bytes: Array(data), file: path, key: fields[field].name, keyType: fields[field].type, types: types)
+        let table = try LookupTable(
+          name: name, bytes: Array(data), file: path, key: fields[field].name, keyType: fields[field].type, types: types)
         lookups.append(LookupSpec(name: name, file: file, key: field, columns: table.columns))
         tables.append(table)
       } catch { reader.report("lookups.\(name): \(error.message)", "lookup", at: fileNode) }

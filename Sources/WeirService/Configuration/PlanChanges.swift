@@ -72,7 +72,9 @@ private indirect enum Part: Equatable {
   case duration(Int64)
 
   /// Members that are nil are left out.
-  static func members(_ all: [(String, Part?)]) -> Part { .group(all.compactMap { name, part in part.map { Member(name: name, part: $0) } }) }
+  static func members(_ all: [(String, Part?)]) -> Part {
+    .group(all.compactMap { name, part in part.map { Member(name: name, part: $0) } })
+  }
 
   static func named<T>(_ list: [T], _ name: (T) -> String, _ part: (T) -> Part) -> Part? {
     list.isEmpty ? nil : .group(list.map { Member(name: name($0), part: part($0)) })
@@ -100,7 +102,8 @@ private indirect enum Part: Equatable {
       (
         "record",
         .members([
-          ("format", plan.record.format.map { .text($0.rawValue) }), ("key", plan.record.key.map { .text(fields[$0].name) }), ("time", plan.record.time.map { Part($0, fields) }),
+          ("format", plan.record.format.map { .text($0.rawValue) }), ("key", plan.record.key.map { .text(fields[$0].name) }),
+          ("time", plan.record.time.map { Part($0, fields) }),
           ("fields", .named(fields, \.name) { .text(Part.type($0)) }),
         ])
       ),

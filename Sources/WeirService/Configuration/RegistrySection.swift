@@ -25,7 +25,8 @@ extension PipelineLoader {
     let members = reader.mapping(node, what, keys: ["url", "user", "password", "token", "tls"])
     guard let at = reader.required(members, "url", of: what, at: node), let url = text(at, "\(what).url") else { return nil }
     guard !url.contains("@"), !url.contains("?") else {
-      reader.report("\(what).url: a secret does not stand in an address: user: {env: NAME}, password: {env: NAME}, or token", "bad_value", at: at)
+      reader.report(
+        "\(what).url: a secret does not stand in an address: user: {env: NAME}, password: {env: NAME}, or token", "bad_value", at: at)
       return nil
     }
     guard PipelineLoader.isRegistry(url) else {
@@ -40,7 +41,8 @@ extension PipelineLoader {
 
   /// `http://` or `https://`, a host, perhaps a port and a path.
   private static func isRegistry(_ url: String) -> Bool {
-    guard let scheme = ["http://", "https://"].first(where: url.hasPrefix), url.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != 0x23 }) else {
+    guard let scheme = ["http://", "https://"].first(where: url.hasPrefix), url.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != 0x23 })
+    else {
       return false
     }
     let place = url.dropFirst(scheme.utf8.count).prefix { $0 != "/" }
@@ -57,7 +59,8 @@ extension PipelineLoader {
       return secret(token, "\(what).token").map { .bearer($0) }
     }
     guard members["user"] != nil || members["password"] != nil else { return nil }
-    guard let user = reader.required(members, "user", of: what, at: node), let password = reader.required(members, "password", of: what, at: node)
+    guard let user = reader.required(members, "user", of: what, at: node),
+      let password = reader.required(members, "password", of: what, at: node)
     else { return nil }
     guard let user = secret(user, "\(what).user"), let password = secret(password, "\(what).password") else { return nil }
     return .basic(user: user, password: password)
@@ -70,7 +73,8 @@ extension PipelineLoader {
       guard fields[number].path != nil || fields.contains(where: { $0.path != nil }) else { continue }
       guard let other = paths.prefix(number).firstIndex(where: { $0.starts(with: path) || path.starts(with: $0) }) else { continue }
       let text = "\(path.joined(separator: ".")) and \(paths[other].joined(separator: "."))"
-      reader.report("record.fields: \(fields[other].name) and \(fields[number].name) stand in each other's place: \(text)", "bad_value", at: node)
+      reader.report(
+        "record.fields: \(fields[other].name) and \(fields[number].name) stand in each other's place: \(text)", "bad_value", at: node)
     }
   }
 
@@ -78,7 +82,9 @@ extension PipelineLoader {
   func field(_ name: String, _ node: Node, _ format: RecordFormat?) -> (text: String, at: Node, path: [String]?)? {
     guard node.mapping != nil else { return reader.string(node, "field \(name)").map { ($0, node, nil) } }
     let members = reader.mapping(node, "field \(name)", keys: ["type", "path"])
-    guard let at = reader.required(members, "type", of: "field \(name)", at: node), let text = reader.string(at, "field \(name)") else { return nil }
+    guard let at = reader.required(members, "type", of: "field \(name)", at: node), let text = reader.string(at, "field \(name)") else {
+      return nil
+    }
     guard let place = members["path"], let path = reader.string(place, "field \(name).path") else { return (text, at, nil) }
     if format != .avro { reader.report("field \(name): not yet: path with format \((format ?? .json).rawValue)", "not_yet", at: place) }
     let names = path.split(separator: ".", omittingEmptySubsequences: false).map(String.init)

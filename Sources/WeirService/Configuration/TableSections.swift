@@ -80,14 +80,17 @@ extension PipelineLoader {
     if let bracket = text.firstIndex(of: "("), text.hasSuffix(")") {
       let word = text[..<bracket].trimmingSpaces
       guard let known = PartitionColumn.Transform(rawValue: word), known != .identity else {
-        reader.report("\(what): \(word) is none of year, month, day, hour", "bad_value", at: node, suggestion: nearestName(word, in: ["year", "month", "day", "hour"]))
+        reader.report(
+          "\(what): \(word) is none of year, month, day, hour", "bad_value", at: node,
+          suggestion: nearestName(word, in: ["year", "month", "day", "hour"]))
         return nil
       }
       transform = known
       name = text[text.index(after: bracket)...].dropLast().trimmingSpaces
     }
     guard let column = columns.first(where: { $0.name == name }) else {
-      reader.report("\(what): the table has no column \(name)", "unknown_column", at: node, suggestion: nearestName(name, in: columns.map(\.name)))
+      reader.report(
+        "\(what): the table has no column \(name)", "unknown_column", at: node, suggestion: nearestName(name, in: columns.map(\.name)))
       return nil
     }
     if transform != .identity, column.type != .timestamp {
@@ -153,7 +156,9 @@ extension PipelineLoader {
       let reserved = GoldSpec.ownColumns
       let by = self.by(members, what, value, reserved)
       let measures = self.measures(members, what, value, reserved + by.map(\.name))
-      guard let windowNode = reader.required(members, "window", of: what, at: value), let window = window(windowNode, what) else { return nil }
+      guard let windowNode = reader.required(members, "window", of: what, at: value), let window = window(windowNode, what) else {
+        return nil
+      }
       let schema =
         by.map { ColumnSchema($0.name, $0.expr.type) } + [ColumnSchema("window_start", .timestamp), ColumnSchema("window_end", .timestamp)]
         + measures.map { ColumnSchema($0.name, $0.type) } + [ColumnSchema("revision", .int64)]
@@ -210,7 +215,8 @@ extension PipelineLoader {
   }
 
   private func window(_ node: Node, _ what: String) -> WindowSpec? {
-    let members = reader.mapping(node, "\(what).window", keys: ["tumbling", "hopping", "every", "lateness"], later: ["session", "sliding", "cumulative"])
+    let members = reader.mapping(
+      node, "\(what).window", keys: ["tumbling", "hopping", "every", "lateness"], later: ["session", "sliding", "cumulative"])
     let lateness = members["lateness"].flatMap { reader.duration($0, "\(what).window.lateness") } ?? 0
     func impossible(_ why: String, _ at: Node) -> WindowSpec? {
       reader.report("\(what).window: \(why)", "impossible_window", at: at)
@@ -226,7 +232,9 @@ extension PipelineLoader {
       return nil
     }
     guard let every = members["every"] else { return impossible("hopping needs every: how far windows are apart", node) }
-    guard let size = reader.duration(hopping, "\(what).window.hopping"), let slide = reader.duration(every, "\(what).window.every") else { return nil }
+    guard let size = reader.duration(hopping, "\(what).window.hopping"), let slide = reader.duration(every, "\(what).window.every") else {
+      return nil
+    }
     guard slide > 0, size > 0 else { return impossible("a window needs a length", node) }
     guard size % slide == 0 else { return impossible("the length must be a multiple of every", node) }
     guard size / slide <= 10_000 else { return impossible("a record would lie in \(size / slide) windows; at most 10000", node) }

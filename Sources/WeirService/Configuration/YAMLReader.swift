@@ -110,7 +110,8 @@ final class YAMLReader {
     if later.contains(text) {
       report("\(what): not yet: \(text)", "not_yet", at: node)
     } else {
-      report("\(what): \(text) is none of \(choices.joined(separator: ", "))", "bad_value", at: node, suggestion: nearestName(text, in: choices))
+      report(
+        "\(what): \(text) is none of \(choices.joined(separator: ", "))", "bad_value", at: node, suggestion: nearestName(text, in: choices))
     }
     return nil
   }

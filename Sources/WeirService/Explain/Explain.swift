@@ -24,7 +24,9 @@ enum Explain {
       let columns = lookup.columns.map { "\($0.name) \($0.type.name)" }.joined(separator: ", ")
       out += ["", "lookup \(lookup.name) by \(plan.record.fields[lookup.key].name), from \(lookup.file)", "  \(columns)"]
     }
-    if !plan.checks.isEmpty { out += ["", "checks"] + plan.checks.map { "  \(pad($0.name, 20)) \($0.that.text)   else \($0.otherwise.rawValue)" } }
+    if !plan.checks.isEmpty {
+      out += ["", "checks"] + plan.checks.map { "  \(pad($0.name, 20)) \($0.that.text)   else \($0.otherwise.rawValue)" }
+    }
     let compiled = CompiledPlan(plan, lookups: lookups)
     for (table, columns, partitionBy) in tableSchemas(plan) {
       out += ["", "table \(table)\(partitionBy.isEmpty ? "" : "   partitioned by " + partitionBy.map(\.name).joined(separator: ", "))"]
@@ -46,7 +48,8 @@ enum Explain {
 
   private static func sinks(_ sinks: KafkaSinkSpec, _ plan: Plan) -> [String] {
     var out = [
-      "", "topics at \(sinks.brokers ?? "the source's brokers"), at least once, headers weir-ledger, weir-entry, weir-table, weir-row tell repeats",
+      "",
+      "topics at \(sinks.brokers ?? "the source's brokers"), at least once, headers weir-ledger, weir-entry, weir-table, weir-row tell repeats",
       "  from the \(sinks.start.rawValue) entry on; workers stop reading when one is \(sinks.behindMax) entries behind",
     ]
     for route in sinks.routes {
@@ -72,11 +75,13 @@ enum Explain {
     var out = ["", "keys (misplaced: \(kafka.misplaced.rawValue))"]
     switch kafka.misplaced {
     case .halt:
-      out.append("  expected \(rule); checked record by record: one that lies elsewhere, or has no key, stops the worker before it is committed")
+      out.append(
+        "  expected \(rule); checked record by record: one that lies elsewhere, or has no key, stops the worker before it is committed")
       out.append(
         kafka.readsSeveralTopics
           ? "  several topics: a \(key) may lie in each, so all tables are merged, and duplicates are found within a topic"
-          : "  so all records of a \(key) are in one partition: tables by it are finished there, and duplicates are found wherever they are")
+          : "  so all records of a \(key) are in one partition: tables by it are finished there, and duplicates are found wherever they are"
+      )
       out.append("  more partitions in a topic stop the worker: keys move")
     case .merge:
       out.append("  may lie anywhere: all tables are merged over the partitions and right wherever records lie")
@@ -95,8 +100,13 @@ enum Explain {
   private static func gold(_ g: GoldSpec, _ place: String, _ time: TimeSpec?) -> [String] {
     func seconds(_ us: Int64) -> String { us % 1_000_000 == 0 ? "\(us / 1_000_000) s" : "\(us / 1000) ms" }
     let w = g.window
-    let shape = w.sizeMicroseconds == w.slideMicroseconds ? "tumbling \(seconds(w.sizeMicroseconds))" : "hopping \(seconds(w.sizeMicroseconds)) every \(seconds(w.slideMicroseconds))"
-    var out = ["  window \(shape), lateness \(seconds(w.latenessMicroseconds)), watermark = largest event time - \(seconds(time?.outOfOrderMicroseconds ?? 0))", "  \(place)"]
+    let shape =
+      w.sizeMicroseconds == w.slideMicroseconds
+      ? "tumbling \(seconds(w.sizeMicroseconds))" : "hopping \(seconds(w.sizeMicroseconds)) every \(seconds(w.slideMicroseconds))"
+    var out = [
+      "  window \(shape), lateness \(seconds(w.latenessMicroseconds)), watermark = largest event time - \(seconds(time?.outOfOrderMicroseconds ?? 0))",
+      "  \(place)",
+    ]
     if let filter = g.filter { out.append("  where \(filter.text)") }
     return out + g.measures.map(measure)
   }
@@ -105,7 +115,10 @@ enum Explain {
     let source = plan.source.kafka.map {
       "  Kafka topics \($0.topics.joined(separator: ", ")), a lane a partition"
     }
-    var out = [source ?? "  capture \(plan.source.stream), dealt over lanes by \(plan.source.deal.rawValue) of \(plan.record.key.map { plan.record.fields[$0].name } ?? "nothing (one lane has all)")"]
+    var out = [
+      source
+        ?? "  capture \(plan.source.stream), dealt over lanes by \(plan.source.deal.rawValue) of \(plan.record.key.map { plan.record.fields[$0].name } ?? "nothing (one lane has all)")"
+    ]
     func step(_ s: String) { out.append("    └─ " + s) }
     step("decode, shard watermark")
     if !plan.checks.isEmpty { step("checks: \(plan.checks.map(\.name).joined(separator: ", "))  ─► quarantine/\(plan.source.stream)") }

@@ -67,10 +67,12 @@ enum LoadPage {
   private static func checks(_ result: LoadResult) -> String {
     guard !result.findings.isEmpty else { return "" }
     let rows = result.findings.map { f in
-      "<tr><td>\(escaped(f.place))</td>" + [f.checked, f.lost, f.duplicate, f.disordered].map { "<td class=\"n\">\(Human.count($0))</td>" }.joined()
+      "<tr><td>\(escaped(f.place))</td>"
+        + [f.checked, f.lost, f.duplicate, f.disordered].map { "<td class=\"n\">\(Human.count($0))</td>" }.joined()
         + "<td>\(escaped(f.note ?? ""))</td></tr>"
     }
-    return "<h2>Read back</h2><table><tr><th></th><th>checked</th><th>lost</th><th>duplicate</th><th>disordered</th><th></th></tr>\(rows.joined())</table>"
+    return
+      "<h2>Read back</h2><table><tr><th></th><th>checked</th><th>lost</th><th>duplicate</th><th>disordered</th><th></th></tr>\(rows.joined())</table>"
   }
 
   /// Latency by percentile, the nines evenly spaced.
@@ -109,10 +111,13 @@ enum LoadPage {
   }
 
   private static func short(_ value: Double) -> String {
-    value >= 1e6 ? Human.fixed(value / 1e6, 1) + "M" : value >= 1e3 ? Human.fixed(value / 1e3, 0) + "k" : value >= 10 ? Human.fixed(value, 0) : Human.fixed(value, 1)
+    value >= 1e6
+      ? Human.fixed(value / 1e6, 1) + "M"
+      : value >= 1e3 ? Human.fixed(value / 1e3, 0) + "k" : value >= 10 ? Human.fixed(value, 0) : Human.fixed(value, 1)
   }
 
   private static func escaped(_ text: String) -> String {
-    text.replacingOccurrences(of: "&", with: "&amp;").replacingOccurrences(of: "<", with: "&lt;").replacingOccurrences(of: "\"", with: "&quot;")
+    text.replacingOccurrences(of: "&", with: "&amp;").replacingOccurrences(of: "<", with: "&lt;").replacingOccurrences(
+      of: "\"", with: "&quot;")
   }
 }

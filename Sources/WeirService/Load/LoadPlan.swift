@@ -100,7 +100,9 @@ extension LoadPlan {
     func wrong() -> WeirError {
       WeirError(
         "config", "--plan \(text): no plan of a load",
-        advice: "ramp:1000..100000/s,60s (from, to, how long), burst:10000..200000/s,10s,1s,60s (base, peak, every, for, how long), step:10000,50000,100000/s,10s (rates, each for).")
+        advice:
+          "ramp:1000..100000/s,60s (from, to, how long), burst:10000..200000/s,10s,1s,60s (base, peak, every, for, how long), step:10000,50000,100000/s,10s (rates, each for)."
+      )
     }
     let halves = text.split(separator: ":", maxSplits: 1).map(String.init)
     guard halves.count == 2, let slash = halves[1].range(of: "/s,") else { throw wrong() }

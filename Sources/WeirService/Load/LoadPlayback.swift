@@ -39,7 +39,8 @@ final class LoadPlayback: LoadSender, @unchecked Sendable {
   ) throws {
     guard capture.shards.allSatisfy({ $0.number < bases.count }), Set(capture.shards.map(\.stream)).count == 1 else {
       throw WeirError(
-        "config", "the capture holds \(capture.shards.count) partitions of \(Set(capture.shards.map(\.stream)).count) topics, and \(topic) has \(bases.count)",
+        "config",
+        "the capture holds \(capture.shards.count) partitions of \(Set(capture.shards.map(\.stream)).count) topics, and \(topic) has \(bases.count)",
         advice: "Play a capture of one topic into one that has as many partitions.")
     }
     self.capture = capture

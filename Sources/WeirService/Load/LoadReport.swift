@@ -58,19 +58,24 @@ struct LoadReport: Sendable {
     if console.isTerminal { console.status("") }
     if json { return console.data(LoadReport.json(result).text) }
     console.data(
-      "sent         \(Human.count(result.sent)) records in \(Human.seconds(result.seconds)) (\(Human.rate(Double(result.sent) / max(1e-3, result.seconds)))), \(Human.count(result.delivered)) acknowledged, \(result.failed) failed")
+      "sent         \(Human.count(result.sent)) records in \(Human.seconds(result.seconds)) (\(Human.rate(Double(result.sent) / max(1e-3, result.seconds)))), \(Human.count(result.delivered)) acknowledged, \(result.failed) failed"
+    )
     console.data("schedule     the latest record left \(Human.fixed(result.behindMaxMilliseconds, 1)) ms after it was due")
     for failure in result.failures { console.talk(failure) }
     if let latency = result.latency {
       let parts = [("p50", latency.p50), ("p90", latency.p90), ("p99", latency.p99), ("p99.9", latency.p999), ("max", latency.max)]
       console.data(
-        "latency      \(parts.map { "\($0) \(LoadReport.ms($1)) ms" }.joined(separator: ", ")) from when a record was due to visible state, \(Human.count(latency.records)) records")
+        "latency      \(parts.map { "\($0) \(LoadReport.ms($1)) ms" }.joined(separator: ", ")) from when a record was due to visible state, \(Human.count(latency.records)) records"
+      )
     }
     if let samples = result.samples {
-      console.data("samples      \(Human.count(samples.rows)) rows looked up as their records became visible, \(samples.stale) of them not there yet")
+      console.data(
+        "samples      \(Human.count(samples.rows)) rows looked up as their records became visible, \(samples.stale) of them not there yet")
       if let first = samples.firstStale { console.talk(first) }
     }
-    if result.isSettled == false { console.talk("not everything that was sent became visible in time: is the worker running, and without errors?") }
+    if result.isSettled == false {
+      console.talk("not everything that was sent became visible in time: is the worker running, and without errors?")
+    }
     for found in result.findings {
       console.data(
         "\(found.place.padding(toLength: max(24, found.place.count), withPad: " ", startingAt: 0)) \(Human.count(found.checked)) checked: \(found.lost) lost, \(found.duplicate) duplicate, \(found.disordered) disordered"

@@ -44,7 +44,8 @@ actor LoadWatch {
   ///   - shards: the number of each partition by its lane's name.
   ///   - check: nil: the pipeline has no state by the record's key.
   init(
-    store: String, hasLaneState: Bool, check: StateCheck?, templates: LoadTemplates?, shards: [String: Int], bases: [Int64], meter: LatencyMeter,
+    store: String, hasLaneState: Bool, check: StateCheck?, templates: LoadTemplates?, shards: [String: Int], bases: [Int64],
+    meter: LatencyMeter,
     clock: any Clock
   ) throws {
     table = try LMDBStateTable(path: store, readOnly: true, thread: BlockingThreads(count: 1))
@@ -116,7 +117,9 @@ actor LoadWatch {
     if found < wanted {
       if try await isTakenBack(partition, from: mark) { return }
       samples.stale += 1
-      if samples.firstStale == nil { samples.firstStale = "the mark of partition \(partition) says \(mark), and \(key) counts \(found) instead of \(wanted)" }
+      if samples.firstStale == nil {
+        samples.firstStale = "the mark of partition \(partition) says \(mark), and \(key) counts \(found) instead of \(wanted)"
+      }
     }
   }
 }

@@ -161,7 +161,11 @@ enum LineKind {
   private static func joined(_ masked: [UInt8]) -> [UInt8] {
     var out: [UInt8] = []
     for byte in masked {
-      if byte == mark, out.count > 1, out[out.count - 2] == mark, joints.contains(out[out.count - 1]) { out.removeLast() } else { out.append(byte) }
+      if byte == mark, out.count > 1, out[out.count - 2] == mark, joints.contains(out[out.count - 1]) {
+        out.removeLast()
+      } else {
+        out.append(byte)
+      }
     }
     return out
   }
@@ -170,5 +174,7 @@ enum LineKind {
   private static let joints = Set(".:-".utf8)
   private static func isDigit(_ byte: UInt8) -> Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) }
   private static func isLetter(_ byte: UInt8) -> Bool { (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20) }
-  private static func isHexadecimal(_ byte: UInt8) -> Bool { isDigit(byte) || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains(byte | 0x20) }
+  private static func isHexadecimal(_ byte: UInt8) -> Bool {
+    isDigit(byte) || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains(byte | 0x20)
+  }
 }

@@ -77,7 +77,9 @@ final class ReplayReport: Sendable {
 
   func end(_ end: ReplayEnd, _ progress: ReplayProgress, _ fold: LedgerFold, latency: LatencyMeter.Summary?) {
     let seconds = state.withLock { ReplayReport.seconds(.now - $0.startedAt) }
-    let tables = fold.tables.sorted { $0.key < $1.key }.map { TableTotals(name: $0.key, rows: $0.value.rows, files: $0.value.files, bytes: $0.value.bytes) }
+    let tables = fold.tables.sorted { $0.key < $1.key }.map {
+      TableTotals(name: $0.key, rows: $0.value.rows, files: $0.value.files, bytes: $0.value.bytes)
+    }
     if json {
       console.data(summary(end, progress, fold, tables, seconds, latency).text)
       return
@@ -90,11 +92,14 @@ final class ReplayReport: Sendable {
     case .finished: console.talk("the capture is consumed and its windows are closed")
     }
     if let rows = progress.stateRowsRebuilt {
-      console.talk("the state table was missing, or the machine had stopped while it was written: made again, \(Human.count(Int64(rows))) rows")
+      console.talk(
+        "the state table was missing, or the machine had stopped while it was written: made again, \(Human.count(Int64(rows))) rows")
     }
     let totals = fold.counts
     let rate = Double(progress.records) / max(seconds, 1e-9)
-    console.data("records      \(Human.count(totals.input)) in the ledger, \(Human.count(progress.records)) read now in \(Human.seconds(seconds)) (\(Human.rate(rate)))")
+    console.data(
+      "records      \(Human.count(totals.input)) in the ledger, \(Human.count(progress.records)) read now in \(Human.seconds(seconds)) (\(Human.rate(rate)))"
+    )
     console.data("  accepted     \(Human.count(totals.accepted))")
     console.data("  duplicate    \(Human.count(totals.duplicate))")
     console.data("  filtered     \(Human.count(totals.filtered))")
@@ -102,11 +107,14 @@ final class ReplayReport: Sendable {
     if let latency {
       let parts = [("p50", latency.p50), ("p90", latency.p90), ("p99", latency.p99), ("p99.9", latency.p999), ("max", latency.max)]
       console.data(
-        "latency      \(parts.map { "\($0) \(Human.fixed(Double($1) / 1e6, 1)) ms" }.joined(separator: ", ")) from arrival to visible state")
+        "latency      \(parts.map { "\($0) \(Human.fixed(Double($1) / 1e6, 1)) ms" }.joined(separator: ", ")) from arrival to visible state"
+      )
     }
     console.data("ledger       \(fold.number + 1) entries, \(progress.entries) of them now")
     for table in tables {
-      console.data("table        \(table.name.padding(toLength: max(28, table.name.count), withPad: " ", startingAt: 0)) \(Human.count(table.rows)) rows in \(table.files) files, \(Human.bytes(table.bytes))")
+      console.data(
+        "table        \(table.name.padding(toLength: max(28, table.name.count), withPad: " ", startingAt: 0)) \(Human.count(table.rows)) rows in \(table.files) files, \(Human.bytes(table.bytes))"
+      )
     }
   }
 

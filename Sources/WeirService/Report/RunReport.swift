@@ -51,7 +51,8 @@ final class RunReport: Sendable {
 
   private func committed(_ progress: LiveProgress, _ event: LiveEvent) {
     guard !json else { return }
-    let line = "\(Human.count(progress.records)) records, entry \(progress.ledgerNumber), complete through \(RunReport.time(progress.mergedWatermark) ?? "nothing yet")"
+    let line =
+      "\(Human.count(progress.records)) records, entry \(progress.ledgerNumber), complete through \(RunReport.time(progress.mergedWatermark) ?? "nothing yet")"
     if log.format == .text, console.isTerminal { console.status(line) } else { log.debug(line, RunReport.members(event)) }
   }
 
@@ -67,7 +68,7 @@ final class RunReport: Sendable {
         [.init("event", .string("quarantined"))] + Log.members(sample))
     }
     let counts = rejected.byStage.sorted { $0.key < $1.key }
-    let all = counts.reduce(0) { $0 + $1.value } 
+    let all = counts.reduce(0) { $0 + $1.value }
     log.debug(
       "quarantined: \(all) records of an epoch: \(counts.map { "\($0.key) \($0.value)" }.joined(separator: ", "))",
       [.init("event", .string("quarantined_epoch")), .init("records", .int(all)), .init("untold", .int(untold))])
@@ -136,7 +137,9 @@ final class RunReport: Sendable {
     if log.format == .text, console.isTerminal { console.status("") }
     log.info("stopped in order; run the same command again to go on", [.init("event", .string("done"))] + RunReport.members(progress))
     if log.format == .json { return }
-    console.data("records      \(Human.count(totals.input)) in the ledger, \(Human.count(progress.records)) read by this worker in \(Human.seconds(seconds))")
+    console.data(
+      "records      \(Human.count(totals.input)) in the ledger, \(Human.count(progress.records)) read by this worker in \(Human.seconds(seconds))"
+    )
     console.data("  accepted     \(Human.count(totals.accepted))")
     console.data("  duplicate    \(Human.count(totals.duplicate))")
     console.data("  filtered     \(Human.count(totals.filtered))")
