@@ -78,15 +78,20 @@ public struct Rejection: Sendable, Hashable {
     case schema
     case decode, time, check, expression
   }
+  /// Bytes of a reason; the rest is left out. Each rejected record's goes into a row, and perhaps into a header and a log line.
+  public static let reasonBytesMax = 2000
+
   public var stage: Stage
   private var cause: String
   /// Byte of the record; -1: not told apart.
   private var byte: Int
 
-  /// - Parameter byte: where in the record it was found; put behind the text.
+  /// - Parameters:
+  ///   - reason: cut at ``reasonBytesMax``.
+  ///   - byte: where in the record it was found; put behind the text.
   public init(stage: Stage, reason: String, byte: Int? = nil) {
     self.stage = stage
-    cause = reason
+    cause = reason.shortened(toBytes: Rejection.reasonBytesMax)
     self.byte = byte ?? -1
   }
 

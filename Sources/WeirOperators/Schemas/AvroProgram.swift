@@ -52,7 +52,9 @@ struct AvroProgram {
 
   /// - Throws: why no record of the schema can give the fields.
   init(_ registered: RegisteredSchema, fields: [Field]) throws(SchemaError) {
-    guard registered.type == "AVRO" else { throw SchemaError("it is a schema of type \(registered.type), and the pipeline reads Avro") }
+    guard registered.type == "AVRO" else {
+      throw SchemaError("it is a schema of type \(SchemaError.shown(registered.type)), and the pipeline reads Avro")
+    }
     schema = try AvroSchema(registered)
     let wanted = Wanted()
     var leaves: [Wanted] = []

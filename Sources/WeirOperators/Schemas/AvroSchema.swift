@@ -2,8 +2,16 @@ import WeirCore
 
 /// Why a schema cannot be used.
 struct SchemaError: Error {
-  var reason: String
-  init(_ reason: String) { self.reason = reason }
+  /// Bytes of one name, or another text, that a schema gives to a reason.
+  static let nameBytesMax = 200
+  /// Bytes of a reason, whatever it names.
+  static let reasonBytesMax = 1000
+
+  let reason: String
+  init(_ reason: String) { self.reason = reason.shortened(toBytes: SchemaError.reasonBytesMax) }
+
+  /// A text of a schema, as a reason shows it.
+  static func shown(_ text: String) -> String { text.shortened(toBytes: nameBytesMax) }
 }
 
 /// An Avro schema, parsed: types as a table, so that a type may hold itself.
@@ -34,7 +42,7 @@ struct AvroSchema {
   struct Node {
     var kind: Kind
     var logical: Logical?
-    /// For messages: `long (timestamp-millis)`, `record Order`.
+    /// For messages: `long (timestamp-millis)`, `record Order`; bounded.
     var name: String
     /// Its values take no bytes. A small schema may hold such types within types without end: two records of two records of … of nulls.
     var isEmpty = false
@@ -79,14 +87,20 @@ struct AvroSchema {
     let value: JSONValue
     do { value = try JSONValue(parsing: text.utf8) } catch {
       // A primitive type may stand without quotes as the whole schema.
+      guard AvroSchema.isName(text) else { throw SchemaError("the schema is no JSON that can be read: \(error.description)") }
       value = .string(text)
     }
     return try type(value, namespace: "", depth: 0)
   }
 
+  /// Names with dots between, as the specification has them.
+  private static func isName(_ text: String) -> Bool {
+    text.utf8.allSatisfy { ($0 >= 0x30 && $0 <= 0x39) || ($0 | 0x20 >= 0x61 && $0 | 0x20 <= 0x7A) || $0 == 0x5F || $0 == 0x2E }
+  }
+
   private mutating func add(_ kind: Kind, _ name: String, _ logical: Logical? = nil) throws(SchemaError) -> Int {
     guard nodes.count < AvroSchema.nodesMax else { throw SchemaError("the schema has more than \(AvroSchema.nodesMax) types") }
-    nodes.append(Node(kind: kind, logical: logical, name: name))
+    nodes.append(Node(kind: kind, logical: logical, name: SchemaError.shown(name)))
     return nodes.count - 1
   }
 
@@ -120,7 +134,7 @@ struct AvroSchema {
   private mutating func reference(_ name: String, _ namespace: String) throws(SchemaError) -> Int {
     if let primitive = AvroSchema.primitive(name) { return try add(primitive, name) }
     if let known = named[AvroSchema.fullName(name, namespace)] ?? named[name] { return known }
-    throw SchemaError("the schema has no type \(name)")
+    throw SchemaError("the schema has no type \(SchemaError.shown(name))")
   }
 
   private static func fullName(_ name: String, _ namespace: String) -> String {
@@ -148,14 +162,16 @@ struct AvroSchema {
   private mutating func namedType(_ word: String, _ value: JSONValue, namespace: String, depth: Int) throws(SchemaError) -> Int {
     guard let name = value["name"]?.string else { throw SchemaError("a \(word) without a name") }
     let full = AvroSchema.fullName(name, value["namespace"]?.string ?? namespace)
-    guard named[full] == nil else { throw SchemaError("the type \(full) is defined twice") }
+    guard named[full] == nil else { throw SchemaError("the type \(SchemaError.shown(full)) is defined twice") }
     let inner = full.lastIndex(of: ".").map { String(full[..<$0]) } ?? ""
     switch word {
     case "enum":
       let symbols = value["symbols"]?.array?.compactMap(\.string) ?? []
       named[full] = try add(.symbols(symbols), "enum \(name)")
     case "fixed":
-      guard let size = value["size"]?.int, size >= 0, size <= 1 << 30 else { throw SchemaError("the fixed \(full) has no size") }
+      guard let size = value["size"]?.int, size >= 0, size <= 1 << 30 else {
+        throw SchemaError("the fixed \(SchemaError.shown(full)) has no size")
+      }
       let kind = Kind.fixed(Int(size))
       named[full] = try add(kind, "fixed \(name)", AvroSchema.logical(value, kind))
     default:
@@ -165,7 +181,7 @@ struct AvroSchema {
       var fields: [(name: String, type: Int)] = []
       for field in value["fields"]?.array ?? [] {
         guard let name = field["name"]?.string, let type = field["type"] else {
-          throw SchemaError("a field of \(full) without name or type")
+          throw SchemaError("a field of \(SchemaError.shown(full)) without name or type")
         }
         fields.append((name, try self.type(type, namespace: inner, depth: depth + 1)))
       }

@@ -124,12 +124,12 @@ public final class FramedDecoder {
 enum JSONSchemaCheck {
   static func check(_ registered: RegisteredSchema, fields: [Field]) throws(SchemaError) {
     guard registered.type == "JSON" else {
-      throw SchemaError("it is a schema of type \(registered.type), and the pipeline reads JSON Schema")
+      throw SchemaError("it is a schema of type \(SchemaError.shown(registered.type)), and the pipeline reads JSON Schema")
     }
     guard let schema = try? JSONValue(parsing: registered.schema.utf8) else { throw SchemaError("it is no JSON") }
     let types = self.types(schema)
     if !types.isEmpty, !types.contains("object") {
-      throw SchemaError("a record is \(types.joined(separator: " or ")) there, and not an object")
+      throw SchemaError("a record is \(SchemaError.shown(types.joined(separator: " or "))) there, and not an object")
     }
     guard let properties = schema["properties"]?.members else { return }
     for field in fields {
@@ -142,7 +142,7 @@ enum JSONSchemaCheck {
       let there = self.types(property).filter { $0 != "null" }
       let wanted = self.wanted(field)
       if !there.isEmpty, !there.contains(where: wanted.contains) {
-        throw SchemaError("\(field.name) is \(there.joined(separator: " or ")) there, which is no \(field.type.name)")
+        throw SchemaError("\(field.name) is \(SchemaError.shown(there.joined(separator: " or "))) there, which is no \(field.type.name)")
       }
     }
   }
