@@ -49,6 +49,9 @@ final class KafkaConfiguration {
     guard !connection.brokers.isEmpty else {
       throw .settings("no Kafka brokers are named", advice: "brokers: host:9092,host2:9092")
     }
+    if let reason = KafkaConnection.refusal(ofBrokers: connection.brokers) {
+      throw .settings("the Kafka brokers cannot be used: \(reason)", advice: "brokers: host:9092,host2:9092")
+    }
     try set("bootstrap.servers", connection.brokers)
     try set("client.id", connection.clientID)
     // As other clients do: a request's last segment must not wait for the broker's delayed acknowledgement of the one before.

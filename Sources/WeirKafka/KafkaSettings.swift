@@ -1,3 +1,5 @@
+import WeirCore
+
 /// How to reach a cluster: brokers, encryption, identity. Shared by consumers and producers.
 ///
 /// Holds no secret, only where secrets are (``Secret``): printing it is safe.
@@ -15,6 +17,16 @@ public struct KafkaConnection: Sendable, Hashable {
   public var options: [String: String] = [:]
 
   public init(brokers: String) { self.brokers = brokers }
+
+  /// Why a text is no list of brokers, without a word of it: people put users and passwords into addresses. nil: it is one.
+  ///
+  /// librdkafka itself takes an address with a scheme and a user, and logs it.
+  public static func refusal(ofBrokers text: String) -> String? {
+    let addresses = text.split(separator: ",", omittingEmptySubsequences: false)
+    guard let bad = addresses.firstIndex(where: { !HostAddress.isHostAndPort($0.drop { $0 == " " }) }) else { return nil }
+    return "address \(bad + 1) is not HOST:PORT (a host name, an IPv4 or an [IPv6] address, and a port); "
+      + "a scheme or a user does not stand there: that is what tls and sasl are for"
+  }
 }
 
 /// Encryption, with or without a certificate of the client's own (mutual TLS).

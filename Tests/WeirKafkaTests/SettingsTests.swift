@@ -54,6 +54,14 @@ struct SettingsTests {
     #expect(error?.message.contains("/not/there.pem") == true, "\(error.map(\.message) ?? "taken")")
   }
 
+  @Test func anAddressWithAUserIsNotHandedToTheClient() {
+    for brokers in ["SASL_SSL://u:hunter22@127.0.0.1:1", "h:9092,u:hunter22@h:1"] {
+      let settings = KafkaConsumerSettings(connection: KafkaConnection(brokers: brokers), topics: ["t"], group: "g")
+      let error = #expect(throws: KafkaError.self) { try KafkaConsumer(settings) }
+      #expect(error?.message.contains("HOST:PORT") == true && error?.message.contains("hunter22") == false, "\(error?.message ?? "taken")")
+    }
+  }
+
   @Test func aSecretThatIsEmptyOrNoFileIsToldWithItsPlace() throws {
     let path = NSTemporaryDirectory() + "weir-secret-\(UUID().uuidString)"
     defer { try? FileManager.default.removeItem(atPath: path) }

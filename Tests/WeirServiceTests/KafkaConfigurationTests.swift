@@ -1,6 +1,7 @@
 import Foundation
 import Testing
 import WeirCore
+import WeirKafka
 
 @testable import WeirService
 
@@ -105,6 +106,26 @@ struct KafkaConfigurationTests {
       let error = #expect(throws: ConfigurationError.self) { try loadPipeline(yaml: yaml, file: "p.yaml") }
       #expect(error?.diagnostics.count == 1 && error?.description.contains("hunter22") == false, "\(error.map(\.description) ?? "")")
     }
+  }
+
+  @Test(arguments: [
+    "SASL_SSL://u:hunter22@127.0.0.1:1", "u:hunter22@h:9092", "PLAINTEXT://hunter22:9092", "hunter22", "hunter22:0", "hunter22:65536",
+    "hunter22:", ":9092", "h:+1", "h:9092,hunter22@h:1", "h:9092,", "256.1.1.hunter22.1:9092", "256.1.1.1:9092", "[hunter22]:9092",
+    "::1:9092",
+    "h/hunter22:9092",
+  ]) func addressesOfBrokersAreHostAndPortAndNoRefusalRepeatsThem(_ brokers: String) {
+    let given = KafkaConfigurationTests.kafka.replacingOccurrences(of: "h:9092", with: brokers)
+    let found = problems(given)
+    #expect(found.map(\.code) == ["bad_value"] && found[0].line == 2 && found[0].text.contains("HOST:PORT"), "\(found.map(\.text))")
+    #expect(!found.contains { $0.text.contains("hunter22") }, "\(found.map(\.text))")
+    let reason = KafkaConnection.refusal(ofBrokers: brokers)
+    #expect(reason?.contains("hunter22") == false)
+  }
+
+  @Test(arguments: ["h:9092", "a.b-c_d:1, 10.0.0.1:65535", "[::1]:9092,[fe80::1%eth0]:9092", "kafka-0.kafka.ns.svc.:9092", "1a:1"])
+  func addressesOfBrokersAreNamesAndAddressesOfBothKinds(_ brokers: String) throws {
+    #expect(
+      try live(KafkaConfigurationTests.kafka.replacingOccurrences(of: "h:9092", with: brokers)).source.kafka?.settings.brokers == brokers)
   }
 
   @Test func duplicatesOverPartitionsNeedAKey() throws {

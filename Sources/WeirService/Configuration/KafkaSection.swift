@@ -113,13 +113,10 @@ extension PipelineLoader {
 
   func brokerList(_ node: Node, _ what: String) -> String? {
     guard let text = text(node, what) else { return nil }
-    let parts = text.split(separator: ",", omittingEmptySubsequences: false)
-    for part in parts {
-      let port = part.split(separator: ":").last.flatMap { Int($0) }
-      if !part.contains(":") || port.map({ $0 <= 0 || $0 > 65_535 }) ?? true {
-        reader.report("\(what): host:port, separated by commas (\(shown(text, node)))", "bad_value", at: node)
-        return nil
-      }
+    if let reason = KafkaConnection.refusal(ofBrokers: text) {
+      // The text itself is not shown: it may hold a secret.
+      reader.report("\(what)\(node.mapping == nil ? "" : ", \(shown(text, node))"): \(reason)", "bad_value", at: node)
+      return nil
     }
     return text
   }
