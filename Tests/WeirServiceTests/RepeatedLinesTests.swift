@@ -106,6 +106,24 @@ import WeirCore
     var console: Console { Console { bytes, _ in self.all.withLock { $0 += String(decoding: bytes, as: UTF8.self) } } }
   }
 
+  private struct NoHost: AdminHost {
+    func start(_ address: AdminAddress, respond: @escaping @Sendable (AdminRequest) async -> AdminResponse) async throws -> Int { 0 }
+    func stop() async {}
+  }
+
+  @Test func anErrorOfThePipelineFileIsOneLineOfJSONInWhichNoNameStandsTwice() async throws {
+    let told = Told()
+    let options = RunOptions(pipeline: "/not/there.yaml", lake: nil, store: nil, brokers: nil, json: false, logFormat: .json)
+    #expect(try await RunCommand.run(options, host: NoHost(), console: told.console) == 2)
+    let line = try JSONValue(parsing: Array(try #require(told.lines.first).utf8))
+    let names = try #require(line.members).map(\.name)
+    #expect(names.count == Set(names).count, "\(names)")
+    #expect(
+      told.lines.count == 1 && line["event"]?.string == "plan_error" && line["code"]?.string == "no_file"
+        && line["level"]?.string == "error")
+    #expect(line["message"]?.string?.contains("/not/there.yaml") == true && line["line"]?.int == 1)
+  }
+
   private static let away = WeirError("kafka", "1/1 brokers are down (_ALL_BROKERS_DOWN)", isRetriable: true, fatalTo: .operation)
 
   @Test func aWorkerWhoseBrokersAreAwayTellsItOnceAMinuteAndThatItIsOverOnce() {

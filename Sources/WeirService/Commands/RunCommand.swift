@@ -45,7 +45,7 @@ public enum RunCommand {
     guard options.logFormat == .json else { return try await run(options, host, log) }
     // Errors that end the command are lines like all others.
     do { return try await run(options, host, log) } catch let error as ConfigurationError {
-      for diagnostic in error.diagnostics { log.error(diagnostic.text, diagnostic.json.members ?? []) }
+      for diagnostic in error.diagnostics { log.error(diagnostic.text, diagnostic.logMembers) }
       return 2
     } catch let error as WeirError {
       log.error(error.description, [.init("event", .string("failed"))] + Log.members(error))
@@ -57,7 +57,7 @@ public enum RunCommand {
     let pipeline = try loadPipeline(file: options.pipeline)
     var log = plain
     log.fields = [.init("pipeline", .string(pipeline.plan.pipeline))]
-    for warning in pipeline.warnings { log.warning(warning.text) }
+    for warning in pipeline.warnings { log.warning(warning.text, warning.logMembers) }
     guard let kafka = pipeline.plan.source.kafka else {
       throw WeirError(
         "config", "\(options.pipeline) has no live source", advice: "Give it source: {kafka: …}, or use `weir replay` for captures.")

@@ -19,6 +19,12 @@ public struct Diagnostic: Sendable, Hashable {
     return "\(file):\(line):\(column): \(severity.rawValue): \(message)\(hint) [\(code)]"
   }
 
+  /// What stands beside the message in a line of the log; the line has a message and a level of its own.
+  var logMembers: [JSONValue.Member] {
+    [.init("event", .string("plan_\(severity.rawValue)"))]
+      + (json.members ?? []).filter { !["severity", "message"].contains($0.name) }
+  }
+
   var json: JSONValue {
     .members([
       "severity": .string(severity.rawValue), "code": .string(code), "message": .string(message),
