@@ -31,7 +31,9 @@ final class KafkaClient: @unchecked Sendable {
     strays.listen(conf)
     guard let handle = rd_kafka_new(kind, conf, &text, text.count) else {
       rd_kafka_conf_destroy(conf)
-      throw .settings("Kafka: \(configuration.redactor.clean(KafkaConfiguration.string(text)))")
+      let words = configuration.redactor.clean(KafkaConfiguration.string(text))
+      guard let place = connection.tls?.place(ofFailure: words) else { throw .settings("Kafka: \(words)") }
+      throw .settings("\(place) cannot be used: \(words)", advice: "Is it PEM, and are certificate, key and key_password of one another?")
     }
     self.handle = handle
   }

@@ -43,6 +43,14 @@ public struct KafkaTLS: Sendable, Hashable {
   public var checksHostName = true
 
   public init() {}
+
+  /// The setting, and its place, that librdkafka could not use: its own words have only its own option. nil: another one.
+  func place(ofFailure words: String) -> String? {
+    if let authorities, words.contains("ssl.ca.location") { return "tls.ca: \(authorities)" }
+    if let certificate, words.contains("ssl.certificate.location") { return "tls.certificate: \(certificate)" }
+    if let key, words.contains("ssl.key.pem") || words.contains("ssl_key") { return "tls.key: the \(key)" }
+    return nil
+  }
 }
 
 /// How a client says who it is.

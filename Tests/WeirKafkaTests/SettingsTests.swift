@@ -54,6 +54,23 @@ struct SettingsTests {
     #expect(error?.message.contains("/not/there.pem") == true, "\(error.map(\.message) ?? "taken")")
   }
 
+  @Test func whatIsNoPEMIsNamedWithItsSettingAndFile() throws {
+    let path = NSTemporaryDirectory() + "weir-pem-\(UUID().uuidString)"
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    try Data("no certificate".utf8).write(to: URL(fileURLWithPath: path))
+    func refusal(_ change: (inout KafkaTLS) -> Void) -> String {
+      var settings = KafkaConsumerSettings(connection: KafkaConnection(brokers: "h:1"), topics: ["t"], group: "g")
+      var tls = KafkaTLS()
+      change(&tls)
+      settings.connection.tls = tls
+      return #expect(throws: KafkaError.self) { try KafkaConsumer(settings) }?.message ?? ""
+    }
+    let authorities = refusal { $0.authorities = path }
+    #expect(authorities.contains("tls.ca: \(path)"), "\(authorities)")
+    let certificate = refusal { ($0.certificate, $0.key) = (path, .file(path)) }
+    #expect(certificate.contains("tls.") && certificate.contains(path) && !certificate.contains("no certificate"), "\(certificate)")
+  }
+
   @Test func anAddressWithAUserIsNotHandedToTheClient() {
     for brokers in ["SASL_SSL://u:hunter22@127.0.0.1:1", "h:9092,u:hunter22@h:1"] {
       let settings = KafkaConsumerSettings(connection: KafkaConnection(brokers: brokers), topics: ["t"], group: "g")
