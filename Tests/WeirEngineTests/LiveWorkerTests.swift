@@ -22,12 +22,13 @@ import WeirService
     ///   - settings: more of the source's section.
     ///   - flush: more of the lake's section.
     ///   - flush: how old an epoch gets.
+    ///   - silence: of the group, microseconds; shorter than a pipeline file may have it.
     ///   - more: lines of the file.
     ///   - beside: whose lake and topic are to be used.
     ///   - wrap: what the workers see of the lake.
     init(
       shards: Int, idle: String = "1h", misplaced: String = "merge", settings: String = "", lake: String = "", flush: String = "30ms",
-      more: String = "", beside: Bench? = nil, wrap: (any ObjectStore) -> any ObjectStore = { $0 }
+      silence: Int64? = nil, more: String = "", beside: Bench? = nil, wrap: (any ObjectStore) -> any ObjectStore = { $0 }
     ) throws {
       topic = beside?.topic ?? FakeTopic(shards: shards)
       isGuest = beside != nil
@@ -45,7 +46,9 @@ import WeirService
         lake: {flush: {every: \(flush)}\(lake)}
         \(more)
         """
-      plan = try loadPipeline(yaml: yaml, file: "p.yaml").plan
+      var plan = try loadPipeline(yaml: yaml, file: "p.yaml").plan
+      if let silence { plan.source.kafka?.settings.silenceMicroseconds = silence }
+      self.plan = plan
       let threads = BlockingThreads(count: 2)
       environment = EngineEnvironment(
         lake: wrap(LocalObjectStore(root: path, threads: threads, random: SystemRandom())), state: nil, clock: SystemClock(),
@@ -271,7 +274,7 @@ import WeirService
   // MARK: The group's silence, and ours
 
   @Test func aGroupThatDoesNotAnswerIsLeftAndJoinedAnew() async throws {
-    let bench = try Bench(shards: 1, settings: ", silence: 200ms")
+    let bench = try Bench(shards: 1, silence: 200_000)
     bench.send("t/0", 0..<10)
     let worker = bench.worker(["t/0"], silent: 2)
     try await bench.until("10 records") { $0.counts.input == 10 }
@@ -281,7 +284,7 @@ import WeirService
   }
 
   @Test func aGroupThatAnswersIsNotLeftHoweverLongNothingComes() async throws {
-    let bench = try Bench(shards: 1, settings: ", silence: 100ms")
+    let bench = try Bench(shards: 1, silence: 100_000)
     let worker = bench.worker(["t/0"])
     try await Task.sleep(nanoseconds: 400_000_000)
     bench.send("t/0", 0..<10)

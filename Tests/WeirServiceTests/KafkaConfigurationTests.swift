@@ -128,6 +128,36 @@ struct KafkaConfigurationTests {
       try live(KafkaConfigurationTests.kafka.replacingOccurrences(of: "h:9092", with: brokers)).source.kafka?.settings.brokers == brokers)
   }
 
+  @Test(arguments: [
+    "session: 0s", "session: 1ms", "session: 50d", "session: 100d", "session: 4294973s", "session: 61m", "handover: 0s", "handover: 2h",
+    "silence: 0s", "silence: 44s", "session: 10s, handover: 20s, silence: 39s", "silence: 31d", "idle: 0s", "idle: 366d", "queue: 1",
+    "queue: 2000GiB",
+  ]) func timesAndSizesThatNoWorkerCanKeepAreRefused(_ setting: String) throws {
+    let found = problems(KafkaConfigurationTests.kafka.replacingOccurrences(of: "group: g", with: "group: g, \(setting)"))
+    let last = try #require(setting.split(separator: ", ").last)
+    let key = try #require(last.split(separator: ":").first)
+    #expect(found.count == 1 && found[0].code == (key == "queue" ? "bad_size" : "bad_duration"), "\(found.map(\.text))")
+    #expect(found[0].line == 2 && found[0].column > 40 && found[0].message.hasPrefix("source.kafka.\(key)"), "\(found.map(\.text))")
+  }
+
+  @Test(arguments: [
+    "session: 1s", "session: 1h", "session: 6s, silence: 12s", "session: 6s, handover: 30s, silence: 60s", "handover: 1h, silence: 2h",
+    "idle: 10ms", "idle: 365d", "queue: 1MiB", "queue: 1024GiB",
+  ]) func timesAndSizesAtTheirBoundsAreTaken(_ setting: String) {
+    let found = problems(KafkaConfigurationTests.kafka.replacingOccurrences(of: "group: g", with: "group: g, \(setting)"))
+    #expect(found.isEmpty, "\(found.map(\.text))")
+  }
+
+  @Test(arguments: [
+    "worker: {drain: 0s}", "worker: {drain: 2d}", "worker: {stall: 0s}", "worker: {stall: 31d, dead: 31d}", "worker: {dead: 0s, stall: 1s}",
+    "admin: {listen: \"256.1.1.1:1\"}", "admin: {listen: \"1.2.3:1\"}", "admin: {listen: \"u:p@h:1\"}",
+  ]) func settingsOfAWorkerThatCannotBeKeptAreRefused(_ section: String) {
+    let yaml = KafkaConfigurationTests.yaml(KafkaConfigurationTests.kafka) + "\n\(section)"
+    let error = #expect(throws: ConfigurationError.self) { try loadPipeline(yaml: yaml, file: "p.yaml") }
+    let found = error?.diagnostics ?? []
+    #expect(!found.isEmpty && found.allSatisfy { $0.line == 10 && $0.column > 8 }, "\(found.map(\.text))")
+  }
+
   @Test func duplicatesOverPartitionsNeedAKey() throws {
     let yaml = KafkaConfigurationTests.yaml(KafkaConfigurationTests.kafka)
       .replacingOccurrences(of: "  key: user\n", with: "").replacingOccurrences(of: "state:\n", with: "dedup: {id: id}\nstate:\n")

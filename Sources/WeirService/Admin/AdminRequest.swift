@@ -12,7 +12,7 @@ public struct AdminAddress: Sendable, Hashable {
   public init(_ text: String) throws(WeirError) {
     let parts = AdminAddress.split(text)
     guard let port = parts.port.isEmpty ? AdminAddress.portDefault : Int(parts.port), (0...65_535).contains(port),
-      parts.host.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != 0x2F })
+      parts.host.isEmpty || HostAddress.isHost(parts.host)
     else {
       throw WeirError("config", "\(text) is no address: HOST:PORT, such as 127.0.0.1:9464")
     }

@@ -29,11 +29,25 @@ extension PipelineLoader {
     if let isolation = members["isolation"].flatMap({ reader.choice($0, "\(what).isolation", ["read_committed", "read_uncommitted"]) }) {
       settings.readsUncommitted = isolation == "read_uncommitted"
     }
-    if let session = members["session"].flatMap({ reader.duration($0, "\(what).session") }) { settings.sessionMicroseconds = session }
-    if let time = members["handover"].flatMap({ reader.duration($0, "\(what).handover") }) { settings.handOverMicroseconds = time }
-    if let time = members["silence"].flatMap({ reader.duration($0, "\(what).silence") }) { settings.silenceMicroseconds = time }
-    if let idle = members["idle"].flatMap({ reader.duration($0, "\(what).idle") }) { settings.idleMicroseconds = idle }
-    if let queue = members["queue"].flatMap({ reader.bytes($0, "\(what).queue") }) { settings.queueBytes = queue }
+    if let session = members["session"].flatMap({ reader.duration($0, "\(what).session", within: LiveBounds.session) }) {
+      settings.sessionMicroseconds = session
+    }
+    if let time = members["handover"].flatMap({ reader.duration($0, "\(what).handover", within: LiveBounds.handOver) }) {
+      settings.handOverMicroseconds = time
+    }
+    if let time = members["silence"].flatMap({ reader.duration($0, "\(what).silence", within: LiveBounds.silence) }) {
+      settings.silenceMicroseconds = time
+    }
+    if let idle = members["idle"].flatMap({ reader.duration($0, "\(what).idle", within: LiveBounds.idle) }) {
+      settings.idleMicroseconds = idle
+    }
+    if let queue = members["queue"].flatMap({ reader.bytes($0, "\(what).queue", within: LiveBounds.queue) }) { settings.queueBytes = queue }
+    if settings.silence < settings.rebalance {
+      let seconds = Human.fixed(Double(settings.rebalance) / 1e6, 1)
+      reader.report(
+        "\(what).silence must not be shorter than what the group waits for its members: \(seconds) s, the longer of session and twice handover",
+        "bad_duration", at: members["silence"])
+    }
     settings.tls = members["tls"].map { tls($0, "\(what).tls") }
     settings.sasl = members["sasl"].flatMap { sasl($0, "\(what).sasl") }
     settings.options = options(members["options"], "\(what).options", refusal: KafkaConsumerSettings.refusal)

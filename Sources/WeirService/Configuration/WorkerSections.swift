@@ -18,9 +18,13 @@ extension PipelineLoader {
   func worker(_ node: Node) -> WorkerSpec {
     var spec = WorkerSpec()
     let members = reader.mapping(node, "worker", keys: ["drain", "stall", "dead"])
-    if let drain = members["drain"].flatMap({ reader.duration($0, "worker.drain") }) { spec.drainMicroseconds = drain }
-    if let stall = members["stall"].flatMap({ reader.duration($0, "worker.stall") }) { spec.stallMicroseconds = stall }
-    if let dead = members["dead"].flatMap({ reader.duration($0, "worker.dead") }) { spec.deadMicroseconds = dead }
+    if let drain = members["drain"].flatMap({ reader.duration($0, "worker.drain", within: LiveBounds.drain) }) {
+      spec.drainMicroseconds = drain
+    }
+    if let stall = members["stall"].flatMap({ reader.duration($0, "worker.stall", within: LiveBounds.stall) }) {
+      spec.stallMicroseconds = stall
+    }
+    if let dead = members["dead"].flatMap({ reader.duration($0, "worker.dead", within: LiveBounds.dead) }) { spec.deadMicroseconds = dead }
     if spec.deadMicroseconds < spec.stallMicroseconds {
       reader.report("worker.dead must not be shorter than worker.stall", "bad_value", at: members["dead"] ?? node)
     }
