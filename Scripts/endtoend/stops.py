@@ -178,4 +178,24 @@ def grown_at_the_end(suite):
     suite.claim("a capture that grew behind the recorded end of input is refused, also before the closing entry", faults)
 
 
-common.Suite("stops", 300, __doc__).run(behind_the_last_entry, lookup_changes, capture_changes, grown_at_the_end, rebuild)
+def ended_pipe(suite):
+    """Killed between the end of input and the entry that closes everything; the capture is a pipe."""
+    case = Case(suite, "pipe", 20_000)
+    faults = case.finish()
+    os.remove(case.file(f"lake/_weir/stops/ledger/{case.entries()[-1]:020}.json"))
+    subprocess.run(["rm", "-r", case.file("lake/_weir/stops/snapshots"), case.file("store")], check=True)
+    command = [word if word != case.file("capture.ndjson") else "-" for word in case.command()]
+    for end in ("finished", "unchanged"):       # which closes the windows, and which finds them closed
+        with open(case.file("capture.ndjson"), "rb") as capture:
+            # cat: a pipe gives its bytes once.
+            feed = subprocess.Popen(["cat"], stdin=capture, stdout=subprocess.PIPE)
+            run = subprocess.run(command, stdin=feed.stdout, capture_output=True, text=True, timeout=60)
+            feed.stdout.close()
+            feed.wait()
+        if run.returncode or json.loads(run.stdout.strip().split("\n")[-1])["end"] != end:
+            faults.append(f"{run.returncode}, not {end}: {run.stderr[-300:]}")
+    faults += case.faults([(row, 1) for row in case.rows])
+    suite.claim("a replay of a pipe that was killed behind the end of input closes its windows in the next run", faults)
+
+
+common.Suite("stops", 300, __doc__).run(behind_the_last_entry, lookup_changes, capture_changes, grown_at_the_end, ended_pipe, rebuild)

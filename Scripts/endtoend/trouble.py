@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Trouble of every kind gets a clear message and exit code 1 or 2, loses nothing, and a normal run afterwards gives equal tables."""
 import contextlib
+import datetime
 import json
 import os
 import shutil
@@ -9,6 +10,8 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import common
+
+import deltalake
 
 N = 20_000          # lines of the stream
 EPOCHS = 20
@@ -293,6 +296,50 @@ def bad_input(suite):
     suite.claim("a gzip file that is cut short is named; with the whole file the run goes on", faults + base.resumed(job))
 
 
+def late_records(suite):
+    """Large records that come too late for hundreds of windows: each is held once, not once a window."""
+    records, windows, size = 20, 300, 100_000
+    here = suite.path("late")
+    os.makedirs(here)
+    with open(os.path.join(here, "late.yaml"), "w") as f:
+        f.write(f"""pipeline: late
+source: {{capture: {{stream: s}}}}
+record:
+  format: json
+  key: k
+  time: {{field: t, out_of_order: 0s}}
+  fields: {{k: string!, t: timestamp_ms!, text: string}}
+gold:
+  own: {{by: [k], window: {{hopping: {windows}s, every: 1s}}, measure: {{rows: count()}}}}
+  merged: {{by: [length(k) as n], window: {{hopping: {windows}s, every: 1s}}, measure: {{rows: count()}}}}
+""")
+    with open(os.path.join(here, "late.ndjson"), "w") as f:
+        f.write('{"k":"on time","t":100000000000}\n')
+        for i in range(records):
+            f.write(json.dumps({"k": f"key-{i}", "t": 1000 * i, "text": chr(97 + i) * size}) + "\n")
+    lake = os.path.join(here, "lake")
+    command = [suite.weir, "replay", os.path.join(here, "late.yaml"), "--capture", os.path.join(here, "late.ndjson"), "--lake", lake,
+               "--store", os.path.join(here, "store")]
+    with open(os.path.join(here, "log"), "w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    faults = [] if process.returncode == 0 else [f"exit code {process.returncode}: {open(log.name).read()[-300:]}"]
+    # As copies it would be 600 MB a table. (What there is: up to 4,096 rows that the encoder has at once.)
+    if usage.ru_maxrss > 700_000:
+        faults.append(f"peak memory {usage.ru_maxrss // 1000} MB")
+    # Every window of size 900 s on the grid of a second that holds the record.
+    wanted = sorted((f"key-{i}", 1000 * (i + 1 - windows + j)) for i in range(records) for j in range(windows))
+    for table in ("own", "merged") if not faults else ():
+        rows = deltalake.DeltaTable(os.path.join(lake, "late", table)).to_pyarrow_table(columns=["key", "window_start", "window_end", "value"]).to_pylist()
+        got = sorted((r["key"].decode(), round(r["window_start"].timestamp() * 1000)) for r in rows)
+        if got != wanted or any(r["window_end"] - r["window_start"] != datetime.timedelta(seconds=windows) for r in rows):
+            faults.append(f"late/{table}: {len(got)} rows, not the {len(wanted)} wanted")
+        if any(len(r["value"]) < size for r in rows):
+            faults.append(f"late/{table}: a value is not whole")
+    suite.claim(f"{records} records of {size // 1000} kB that are late for {windows} windows each", faults)
+
+
 def bad_pipeline(suite):
     """A wrong pipeline file is refused by `weir check` and `weir replay`, with the place and the nearest right name."""
     def gone(spec):
@@ -467,4 +514,4 @@ def unmount_leftovers():
 unmount_leftovers()
 common.Suite("trouble", 600, __doc__).run(
     undisturbed, full_disk, full_beside_pipe, read_only, keep_open, other_capture, grown, other_lanes, changed_pipeline, other_ledger, lost_store,
-    two_workers, bad_input, bad_pipeline, command_lines, unset_variables, what_is_shown, read_beside_a_worker)
+    two_workers, bad_input, late_records, bad_pipeline, command_lines, unset_variables, what_is_shown, read_beside_a_worker)

@@ -85,7 +85,8 @@ struct StateTests {
     let merged = WindowStore(spec, layout: AggregateLayout(measures))
     struct Key: Hashable { var group: Int; var start: Int64 }
     var expected: [Key: (n: Int64, sum: Int64)] = [:]
-    var expectedLate = 0
+    struct Missed: Hashable { var time: Int64; var start: Int64 }
+    var expectedLate: [Missed: Int] = [:]
     var results = WindowResults(measures: 2)
     var mergedResults = WindowResults(measures: 2)
     var counts = WindowCounts()
@@ -108,7 +109,7 @@ struct StateTests {
         var start = Int64((Double(times[i]) / Double(slide)).rounded(.down)) * Int64(slide)
         while start > times[i] - Int64(size) {
           if start + Int64(size) + Int64(lateness) <= marks[i] {
-            expectedLate += 1
+            expectedLate[Missed(time: times[i], start: start), default: 0] += 1
           } else {
             let key = Key(group: groups[i], start: start)
             let old = expected[key] ?? (0, 0)
@@ -151,7 +152,15 @@ struct StateTests {
       #expect(seen.keys == expected.keys || Set(seen.keys) == Set(expected.keys))
       for (key, value) in expected { #expect(seen[key]?.n == value.n && seen[key]?.sum == value.sum) }
     }
-    #expect(late.count == expectedLate && counts.late == Int64(expectedLate))
+    var missed: [Missed: Int] = [:]
+    for row in late {
+      for number in 0..<row.missed {
+        let window = store.math.window(number, pane: row.pane)
+        #expect(window.end == window.start + Int64(size))
+        missed[Missed(time: row.time, start: window.start), default: 0] += 1
+      }
+    }
+    #expect(missed == expectedLate && counts.late == Int64(expectedLate.values.reduce(0, +)))
     #expect(counts.onTime + counts.corrected + counts.late == Int64(200 * 20 * size / slide))
   }
 

@@ -86,7 +86,7 @@ struct BatchEncoder: Sendable {
     case "quarantine": return batch.epochs.flatMap { chunk($0.tables.quarantine) }
     case "late":
       guard let number = gold.firstIndex(where: { table == "late/\($0.name)" }) else { return [] }
-      return batch.epochs.flatMap { chunk($0.tables.late[number]) }
+      return batch.epochs.compactMap { $0.tables.late[number].map { RowChunk($0) } }
     default:
       guard let number = gold.firstIndex(where: { table == "gold/\($0.name)" }) else { return [] }
       var results = WindowResults(measures: compiled.plan.gold[number].measures.count)

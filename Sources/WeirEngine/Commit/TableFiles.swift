@@ -21,6 +21,9 @@ struct TableEncoder {
   private let run: RunInfo
   private let workbench: ParquetWorkbench
   private let fileBytes: Int
+  /// Rows of a file at most. A writer holds up to 300 bytes of each row until its file is done, however small the file comes out: rows
+  /// of late records differ by little but their windows.
+  private static let fileRowsMax = 1 << 20
   /// Names of files begin with this.
   private let stem: String
 
@@ -49,6 +52,8 @@ struct TableEncoder {
     guard chunk.count > 0 else { return }
     switch chunk.source {
     case .columns(let columns): try append(columns, rows: chunk.rows, count: chunk.count)
+    case .late(let late):
+      try late.forEachColumns { (columns: [Column], count: Int) throws(WeirError) in try append(columns, rows: nil, count: count) }
     case .bronze(let block):
       let rows = chunk.rows ?? (0..<UInt32(block.count)).map { $0 }
       try append(bronze(block, rows), rows: nil, count: rows.count)
@@ -93,7 +98,7 @@ struct TableEncoder {
   private mutating func write(_ at: Int, _ columns: [Column], _ rows: [UInt32]?) throws(WeirError) {
     let partition = partitions[at]
     partition.writer.append(columns, rows: rows)
-    if partition.writer.estimatedBytes >= fileBytes { try roll(partition) }
+    if partition.writer.estimatedBytes >= fileBytes || partition.writer.rowCount >= TableEncoder.fileRowsMax { try roll(partition) }
   }
 
   private mutating func roll(_ partition: Partition) throws(WeirError) {

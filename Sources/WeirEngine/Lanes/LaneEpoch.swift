@@ -31,7 +31,7 @@ final class LaneTables: @unchecked Sendable {
   var silver: [RowChunk]
   var quarantine: [Column]?
   /// By gold table number.
-  var late: [Int: [Column]] = [:]
+  var late: [Int: LateChunk] = [:]
   var gold: [Int: WindowResults] = [:]
 
   init(bronze: [RowChunk], silver: [RowChunk]) {

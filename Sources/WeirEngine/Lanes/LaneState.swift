@@ -206,8 +206,8 @@ final class LaneState {
     tables.quarantine = quarantine?.finish()
     var sizes = LaneSizes()
     for i in 0..<compiled.goldCount {
-      tables.late[i] = late[i]?.finish()
       guard let store = windows[i] else { continue }
+      tables.late[i] = late[i]?.finish(store.math)
       let results = store.finish(watermark: max(watermark, floor))
       if !results.isEmpty { tables.gold[i] = results }
       sizes.closedWindows[i] = results.count

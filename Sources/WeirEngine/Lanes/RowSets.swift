@@ -10,6 +10,7 @@ struct RowChunk: Sendable {
     case bronze(ReceivedRows)
     /// Columns of the table in the order of its schema without partition columns that are not stored.
     case columns([Column])
+    case late(LateChunk)
   }
   /// Where the block begins; of collected rows 0.
   var position: Int64
@@ -26,6 +27,8 @@ struct RowChunk: Sendable {
   init(_ columns: [Column]) {
     (position, source, rows, count) = (0, .columns(columns), nil, columns.first?.count ?? 0)
   }
+
+  init(_ late: LateChunk) { (position, source, rows, count) = (0, .late(late), nil, late.count) }
 
   /// The chunks of the lanes of one shard by position: those of one block become one, so that a file's rows are in the order of
   /// the shard whatever the number of lanes, and the writer goes over each block once, while it is in the caches.
@@ -122,10 +125,11 @@ struct QuarantineRows {
   func finish() -> [Column] { builders.map { $0.finish() } + provenance.finish() }
 }
 
-/// Collects late rows: key, value, headers, event time, the window missed, provenance.
+/// Collects late records: key, value, headers, event time, provenance; and for each, which windows it missed.
 struct LateRows {
-  private var builders = [ColumnType.binary, .binary, .string, .timestamp, .timestamp, .timestamp].map { ColumnBuilder($0) }
+  private var builders = [ColumnType.binary, .binary, .string, .timestamp].map { ColumnBuilder($0) }
   private var provenance: Provenance
+  private var missed = LateChunk.Missed()
 
   init(_ run: RunInfo) { provenance = Provenance(run) }
 
@@ -135,12 +139,58 @@ struct LateRows {
     builders[1].append(bytes: block.value(row).bytes)
     appendHeaders(block, row, to: &builders[2])
     builders[3].append(.timestamp(late.time))
-    builders[4].append(.timestamp(late.windowStart))
-    builders[5].append(.timestamp(late.windowEnd))
     provenance.add(block, row)
+    missed.add(late)
   }
 
-  func finish() -> [Column] { builders.map { $0.finish() } + provenance.finish() }
+  func finish(_ math: WindowMath) -> LateChunk {
+    LateChunk(record: builders.map { $0.finish() }, provenance: provenance.finish(), missed: missed, math: math)
+  }
+}
+
+/// Late rows of one gold table: a row for each window that a record missed. There may be thousands of them for one record, which may
+/// be large; so each record is here once, and rows are made of it some at a time, as they are encoded.
+struct LateChunk: Sendable {
+  /// Of each record, its pane and the number of rows through it.
+  struct Missed: Sendable {
+    private(set) var panes: [Int64] = []
+    private(set) var ends: [Int] = []
+
+    mutating func add(_ late: LateRow) {
+      panes.append(late.pane)
+      ends.append((ends.last ?? 0) + Int(late.missed))
+    }
+  }
+
+  /// Columns of the records before those of the window, and behind.
+  let record: [Column]
+  let provenance: [Column]
+  let missed: Missed
+  let math: WindowMath
+
+  var count: Int { missed.ends.last ?? 0 }
+
+  /// Rows that are made at once.
+  private static let atOnce = 4096
+
+  /// Calls `body` with all rows, some at a time, as columns of the table.
+  func forEachColumns<Failure: Error>(_ body: ([Column], Int) throws(Failure) -> Void) throws(Failure) {
+    var number = 0
+    for first in stride(from: 0, to: count, by: LateChunk.atOnce) {
+      var rows: [UInt32] = []
+      var (starts, ends): ([Int64], [Int64]) = ([], [])
+      for row in first..<min(first + LateChunk.atOnce, count) {
+        while missed.ends[number] <= row { number += 1 }
+        let before = number == 0 ? 0 : missed.ends[number - 1]
+        let window = math.window(Int64(row - before), pane: missed.panes[number])
+        rows.append(UInt32(number))
+        starts.append(window.start)
+        ends.append(window.end)
+      }
+      let windows = [starts, ends].map { Column(type: .timestamp, values: .int64($0)) }
+      try body(record.map { $0.gather(rows) } + windows + provenance.map { $0.gather(rows) }, rows.count)
+    }
+  }
 }
 
 /// A record without a value (a tombstone) has none here either: whoever sends it on must be able to.

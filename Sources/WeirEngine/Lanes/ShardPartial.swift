@@ -80,8 +80,8 @@ final class ShardPartial {
       for lane in 0..<lanes {
         epochs[lane].windowCounts[i] += windowCounts[i][lane]
         windowCounts[i][lane] = WindowCounts()
-        guard let rows = late[i][lane] else { continue }
-        epochs[lane].tables.late[i] = rows.finish()
+        guard let rows = late[i][lane], let store = current.windows[i] else { continue }
+        epochs[lane].tables.late[i] = rows.finish(store.math)
         late[i][lane] = nil
       }
     }

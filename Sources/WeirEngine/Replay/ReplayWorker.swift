@@ -63,6 +63,8 @@ public struct ReplayWorker: Sendable {
     let session = try await ReplaySession(
       compiled: compiled, environment: environment, ledger: ledger, fold: fold, followers: followers,
       planHash: request.planHash)
+    // A pipe that was read to its end just now gives nothing a second time: what is left is to close the windows.
+    let source: SourceMaker = fold.hasEnded ? { @Sendable _, _ in EndedSource() } : self.source
     let end = try await session.run(source, keepOpen: keepOpen, meter: meter, observe: observe, isInterrupted: isInterrupted)
     let after = await session.committer.fold
     try await followers.catchUp(to: after.number)
@@ -73,6 +75,8 @@ public struct ReplayWorker: Sendable {
     progress.stateRowsRebuilt = rebuilt
     return (end, progress, after)
   }
+
+  private typealias SourceMaker = @Sendable (Int64, Hash128?) throws -> any RecordSource
 
   /// The ledger has the end of the input, whether or not its windows are closed yet: the capture must be the same, and may
   /// not have grown.
@@ -104,6 +108,12 @@ public struct ReplayWorker: Sendable {
     }
     return true
   }
+}
+
+/// A source of which everything was read before.
+private struct EndedSource: RecordSource {
+  func next() async throws -> SourceEvent { .end }
+  func close() async {}
 }
 
 /// Whose state table it is.

@@ -31,6 +31,12 @@ public struct WindowMath: Sendable {
     return quotient &* slide &+ offset
   }
 
+  /// Start and end of window `number` (from 0) of those that hold a pane.
+  public func window(_ number: Int64, pane: Int64) -> (start: Int64, end: Int64) {
+    let end = pane + (number + 1) * slide
+    return (end - size, end)
+  }
+
   /// How many of a pane's windows end at or below `bound`.
   @inline(__always)
   private func ended(pane: Int64, by bound: Int64) -> Int64 {

@@ -1,14 +1,16 @@
 import CWeir
 import WeirCore
 
-/// A contribution that came after its window was final.
+/// A record that came after some of its windows were final.
 public struct LateRow: Sendable {
-  /// Number of the row, as ``WindowStore/update(rows:times:watermarks:hashes:arguments:key:counts:late:scratch:)`` was given it.
+  /// Number of the row, as ``WindowStore/update(rows:owners:times:watermarks:hashes:arguments:key:counts:late:scratch:)`` was given it.
   public var row: UInt32
   /// UTC microseconds.
   public var time: Int64
-  public var windowStart: Int64
-  public var windowEnd: Int64
+  /// Start of the record's pane.
+  public var pane: Int64
+  /// How many of the pane's windows it missed: the first ones (``WindowMath/window(_:pane:)``).
+  public var missed: Int64
 }
 
 /// Open windows of one gold table: of a lane (finished there), of one epoch of a lane (its partial), or of the merge lane.
@@ -208,10 +210,8 @@ public final class WindowStore {
     _ missed: Int64, _ row: UInt32, _ time: Int64, _ start: Int64, _ counts: inout WindowCounts, _ late: inout [LateRow]
   ) {
     counts.late += missed
-    for j in 0..<missed {
-      let end = start + (j + 1) * math.slide
-      late.append(LateRow(row: row, time: time, windowStart: end - math.size, windowEnd: end))
-    }
+    // Not window by window: there may be thousands.
+    late.append(LateRow(row: row, time: time, pane: start, missed: missed))
   }
 
   /// Each pane's rows behind one another, in their order, so that its cells are updated a measure at a time.
