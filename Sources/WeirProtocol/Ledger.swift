@@ -186,7 +186,8 @@ extension Ledger {
   ///   - started: monotonic nanoseconds when the attempt began to write its files.
   ///   - derive: makes the draft against a fold; called again with the newer fold after each conflict. What depends
   ///     on the fold (the merged part) must be made from its argument alone. Its errors end the attempt.
-  /// - Throws: `ledger_corrupt`, errors of `derive`, and of the store what no repetition mends.
+  /// - Throws: `ledger_replaced` if the ledger is not the one that this worker opened, `ledger_corrupt`, errors of `derive`, and of
+  ///   the store what no repetition mends.
   public func commit(
     attempt: String, startedNanoseconds started: Int64,
     derive: @Sendable (LedgerFold) async throws -> EntryDraft
@@ -249,6 +250,8 @@ extension Ledger {
     let reader = reader
     switch action {
     case .put(let entry):
+      // The simulation's broken variants put what the protocol would not.
+      if variant.isEmpty { try await reader.checkPredecessor(of: entry, in: fold.genesis) }
       return .putReturned(await store.putIfAbsent(NewObject(path: layout.entry(entry.number), bytes: entry.bytes)))
     case .readEntry(let number): return .entryRead(try await reader.entry(number))
     case .syncEntry(let number):

@@ -77,6 +77,30 @@ struct LedgerReader: Sendable {
     return fold
   }
 
+  /// Looks, before an entry is put, that the one before it is there and is the one that the entry names: a lake can be removed, or
+  /// put in another's place, under a worker that runs, and the store would take entry 4 of a ledger without entries 0 to 3.
+  ///
+  /// What is removed between this look and the put is found at the next commit. Where the pointer stands at the entry before or
+  /// above, that one may have been collected (and a stray stand in its place): then the head tells whose ledger it is.
+  /// - Throws: `ledger_replaced`; what reading throws.
+  func checkPredecessor(of entry: LedgerEntry, in genesis: Genesis) async throws {
+    let number = entry.number - 1
+    let found = try await self.entry(number)
+    if let found, found.hash == entry.previousHash { return }
+    // After the entry was looked for: an entry is deleted only when the pointer has reached it.
+    if try await pointer() >= number, let head = try await head(), head.genesis == genesis, head.number >= number,
+      head.number > number || head.hash == entry.previousHash
+    {
+      return
+    }
+    throw WeirError(
+      "ledger_replaced",
+      "the ledger \(layout.prefix) in the lake \(store.place) was removed or replaced while this worker ran: its entry \(number) is \(found == nil ? "not there any more" : "another one now")",
+      advice:
+        "Nothing more was committed. Put the lake back as it was and start again: the worker goes on from what the ledger says. To begin anew, end all workers of the lake, then remove it whole.",
+      fatalTo: .worker)
+  }
+
   /// Sleeps up to 10 ms, 20 ms, 40 ms, … 2.56 s.
   func rest(tries: Int) async {
     let most = UInt64(10_000_000) << UInt64(min(tries - 1, 8))
