@@ -140,8 +140,27 @@ final class LMDBEnvironment: @unchecked Sendable {
 
   // MARK: Transactions
 
+  /// Looks that the file at the path is the one that is open: what is written to a file that was removed is lost, and whoever opens
+  /// the path finds another table.
+  private func checkFile() throws(WeirError) {
+    var descriptor: Int32 = -1
+    var (open, named) = (stat(), stat())
+    let code = mdb_env_get_fd(environment, &descriptor)
+    guard code == 0 else { throw LMDBEnvironment.error("write to", path, code) }
+    guard fstat(descriptor, &open) == 0 else { throw LMDBEnvironment.error("write to", path, errno) }
+    let isThere = stat(path + "/data.mdb", &named) == 0
+    guard isThere || errno == ENOENT || errno == ENOTDIR else { throw LMDBEnvironment.error("write to", path, errno) }
+    guard !isThere || named.st_dev != open.st_dev || named.st_ino != open.st_ino else { return }
+    throw WeirError(
+      "state_replaced",
+      "the state table in \(path) was \(isThere ? "replaced by another" : "removed") while this worker ran",
+      advice: "Start the worker again: it makes the table again from the ledger. End all workers before you remove a state table.",
+      fatalTo: .worker)
+  }
+
   /// A write transaction; made again with a larger map when the map is full.
   func write(_ body: (OpaquePointer) -> Int32) throws(WeirError) {
+    try checkFile()
     while true {
       var (code, transaction) = LMDBEnvironment.begin(environment, 0)
       guard code == 0, let transaction else { throw LMDBEnvironment.error("write to", path, code) }
@@ -173,6 +192,7 @@ final class LMDBEnvironment: @unchecked Sendable {
 
   /// The worker has written its last row: syncs, and says so to whoever opens the store next.
   func finish() throws(WeirError) {
+    try checkFile()
     try sync()
     uncleanStop?.closedClean()
   }

@@ -163,6 +163,27 @@ struct LocalTests {
     #expect(throws: WeirError.self) { try LMDBStateTable(path: path + "/none", readOnly: true, thread: BlockingThreads(count: 1)) }
   }
 
+  /// What a writer put into a file that nobody can open any more would be lost, and the sums of whoever reads wrong.
+  @Test(arguments: [false, true]) func aStateTableThatWasRemovedIsNotWrittenTo(isReplaced: Bool) async throws {
+    let home = folder()
+    defer { try? FileManager.default.removeItem(atPath: home) }
+    let path = home + "/s"
+    let table = try LMDBStateTable(path: path, thread: BlockingThreads(count: 1))
+    func rows(_ position: Int64) -> [StateBatch] {
+      var batch = StateBatch(table: "t", lane: "l", fence: Fence(generation: 1, position: position))
+      batch.append(key: Array("k".utf8)[...]) { $0.write(UInt8(position)) }
+      return [batch]
+    }
+    _ = try await table.write(rows(1))
+    try FileManager.default.removeItem(atPath: path)
+    let other = isReplaced ? try LMDBStateTable(path: path, thread: BlockingThreads(count: 1)) : nil
+    let error = await #expect(throws: WeirError.self) { try await table.write(rows(2)) }
+    #expect(error?.code == "state_replaced" && error?.isRetriable == false && error?.fatalTo == .worker)
+    #expect(error?.message.contains(isReplaced ? "replaced" : "removed") == true && error?.message.contains(path) == true)
+    await #expect(throws: WeirError.self) { try await table.finish() }
+    if let other { #expect(try await other.write(rows(1)) == 0) }
+  }
+
   @Test func theStateFileStaysBoundedWhileOneWritesAndAnotherReads() async throws {
     let path = folder()
     defer { try? FileManager.default.removeItem(atPath: path) }
