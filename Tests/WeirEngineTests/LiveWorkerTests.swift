@@ -204,6 +204,28 @@ import WeirService
     _ = try await worker.stop()
   }
 
+  /// What was read before is no part of it, however long its epoch had still to go.
+  @Test func aGapBeginsWhereTheSourceWasTrimmedAndNotAtTheLastCommit() async throws {
+    let bench = try Bench(shards: 2, flush: "1h")
+    bench.send("t/0", 0..<10)
+    bench.send("t/1", 0..<5)
+    let worker = bench.worker(["t/0", "t/1"])
+    await bench.wait("all is read") { ["t/0", "t/1"].allSatisfy { worker.group?.isCaughtUp($0) == true } }
+    #expect(try await bench.fold()?.counts.input == 0)
+    bench.topic.change {
+      $0["t/0"]?.records = (0..<10).map { _ in Array("{\"user\":\"u\",\"at\":1}".utf8) }
+      $0["t/0"]?.low = 30
+    }
+    try await bench.until("the gap") { $0[LaneID(shard: "t/0")]?.position == .offset(30) }
+    #expect(try await bench.fold()?.counts.input == 15)
+    await bench.wait("the rest is read") { worker.group?.isCaughtUp("t/0") == true }
+    _ = try await worker.stop()
+    let gaps = try await bench.entries().flatMap(\.lanes).flatMap(\.decisions)
+      .filter { if case .gap = $0 { true } else { false } }
+    #expect(gaps == [.gap(from: .offset(10), to: .offset(30), reason: "trimmed at the source before it was read")])
+    #expect(try await bench.fold()?.counts.input == 25)
+  }
+
   @Test func aTopicThatEndsBeforeTheLedgerIsRefused() async throws {
     let bench = try Bench(shards: 1)
     bench.send("t/0", 0..<10)

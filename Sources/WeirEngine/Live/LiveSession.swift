@@ -99,7 +99,7 @@ final class LiveSession: Sendable {
       tasks.addTask { [self] in
         await withDiscardingTaskGroup { loops in
           while let lane = await starts.next() {
-            loops.addTask { [self] in await guarding { try await lane.run(pool, gate: gate, counted: counts) } }
+            loops.addTask { [self] in await guarding { try await read(lane) } }
           }
         }
       }
@@ -133,6 +133,21 @@ final class LiveSession: Sendable {
   var held: [LiveLane] { lanes.withLock { $0.values.sorted { $0.id < $1.id } } }
 
   var hasEnded: Bool { isEnding.isRaised }
+
+  /// Reads a lane until it is released. Where the source has trimmed what comes next, what was read is committed before the session
+  /// ends: the gap begins where the source's does, and not at the last commit.
+  private func read(_ lane: LiveLane) async throws {
+    do { try await lane.run(pool, gate: gate, counted: counts) } catch let error as WeirError where error.code == "out_of_range" {
+      try await turnstile.pass { [self] in
+        if isEnding.isRaised { return }
+        defer { meter.enter(.idle) }
+        meter.cut("trimmed")
+        await gate.cut()
+        try await cut(held, at: environment.clock.monotonicNanoseconds)
+      }
+      throw error
+    }
+  }
 
   // MARK: The conductor
 

@@ -160,7 +160,7 @@ public final class LiveMeter: Sendable {
 
   func filling(bytes: Int64) { epochBytes.store(bytes, ordering: .relaxed) }
 
-  /// - Parameter reason: `size`, `age`, `decision` or `drain`.
+  /// - Parameter reason: `size`, `age`, `decision`, `trimmed` or `drain`.
   func cut(_ reason: String) {
     let now = clock.monotonicNanoseconds
     standing.withLock { standing in
