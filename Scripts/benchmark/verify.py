@@ -51,7 +51,7 @@ if base == "q4":
     for t in sorted({os.path.dirname(d) for d in [f"{out}/_delta_log", *glob.glob(f"{out}/**/_delta_log", recursive=True)] if os.path.isdir(d)}):
         dt = DeltaTable(t)          # of the Delta tables below OUT, the one that holds the events
         if set(C8) <= {f.name for f in dt.schema().fields}:
-            fs += [os.path.join(t, os.path.relpath(u.removeprefix("file://"), os.path.abspath(t))) if u.startswith("/") else u.removeprefix("file://") for u in dt.file_uris()]
+            fs += [os.path.join(t, os.path.relpath(u.removeprefix("file://"), os.path.realpath(t))) if u.startswith("/") else u.removeprefix("file://") for u in dt.file_uris()]
     if fs or glob.glob(f"{out}/**/_delta_log", recursive=True): pass
     else: fs = files(".parquet")
     csvs = [] if fs else [f for f in glob.glob(f"{out}/**/part-*", recursive=True) if os.path.getsize(f)]     # Flink's CSV stand-in
