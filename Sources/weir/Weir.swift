@@ -1,5 +1,4 @@
 import ArgumentParser
-import CWeir
 import Foundation
 import WeirCore
 import WeirService
@@ -7,9 +6,6 @@ import WeirService
 @main
 struct Start {
   static func main() async {
-    // As many heaps as threads run at once, instead of eight times as many: blocks are made by one thread and freed by another,
-    // and what is free in one heap is no use to the others. A tenth of the memory of a pipeline with all tables.
-    weir_limit_heaps(Int32(max(2, ProcessInfo.processInfo.activeProcessorCount)))
     await Weir.main()
   }
 }
