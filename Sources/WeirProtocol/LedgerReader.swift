@@ -93,12 +93,8 @@ struct LedgerReader: Sendable {
     {
       return
     }
-    throw WeirError(
-      "ledger_replaced",
-      "the ledger \(layout.prefix) in the lake \(store.place) was removed or replaced while this worker ran: its entry \(number) is \(found == nil ? "not there any more" : "another one now")",
-      advice:
-        "Nothing more was committed. Put the lake back as it was and start again: the worker goes on from what the ledger says. To begin anew, end all workers of the lake, then remove it whole.",
-      fatalTo: .worker)
+    throw WeirError.replacedLedger(
+      layout, in: store, "its entry \(number) is \(found == nil ? "not there any more" : "another one now")")
   }
 
   /// Sleeps up to 10 ms, 20 ms, 40 ms, … 2.56 s.
@@ -126,5 +122,17 @@ struct LedgerReader: Sendable {
       throw WeirError.corruptLedger("the file of ledger snapshot \(snapshot) holds that of \(fold.number)")
     }
     return fold
+  }
+}
+
+extension WeirError {
+  /// Another ledger, or none, lies where this worker's was.
+  /// - Parameter what: how that was seen; the end of a sentence.
+  public static func replacedLedger(_ layout: LedgerLayout, in store: any ObjectStore, _ what: String) -> WeirError {
+    WeirError(
+      "ledger_replaced", "the ledger \(layout.prefix) in the lake \(store.place) was removed or replaced while this worker ran: \(what)",
+      advice:
+        "Nothing more was committed. Put the lake back as it was and start again: the worker goes on from what the ledger says. To begin anew, end all workers of the lake, then remove it whole.",
+      fatalTo: .worker)
   }
 }

@@ -305,6 +305,27 @@ import WeirService
     #expect(worker.groups.withLock { $0.map(\.isClosed) } == [true, true, true])
   }
 
+  /// A new ledger would count the first records again.
+  @Test func aSessionThatFindsAnotherLedgerOrNoneEndsTheWorkerAndFoundsNone() async throws {
+    let bench = try Bench(shards: 1, silence: 50_000)
+    let worker = bench.worker(["t/0"], silent: .max)
+    try await bench.until("a ledger") { _ in true }
+    let aside = bench.path + "-aside"
+    try FileManager.default.moveItem(atPath: bench.path, toPath: aside)
+    defer { try? FileManager.default.removeItem(atPath: aside) }
+    let error = await #expect(throws: WeirError.self) { try await worker.ended() }
+    #expect(error?.code == "ledger_replaced" && error?.fatalTo == .worker && error?.message.contains("not there any more") == true)
+    #expect(try await bench.fold() == nil)
+
+    try FileManager.default.moveItem(atPath: aside, toPath: bench.path)
+    var request = LedgerRequest(meaning: .string("m"), planHash: "h", lanes: nil, runID: nil, describeChange: { _, _ in [] })
+    request.ledgerID = try await bench.fold()?.genesis.ledgerID
+    _ = try await LedgerOpening.open(bench.plan, request, bench.environment)
+    request.ledgerID = "another"
+    let other = await #expect(throws: WeirError.self) { _ = try await LedgerOpening.open(bench.plan, request, bench.environment) }
+    #expect(other?.code == "ledger_replaced" && other?.message.contains("another one") == true)
+  }
+
   @Test func aGroupThatAnswersIsNotLeftHoweverLongNothingComes() async throws {
     let bench = try Bench(shards: 1, silence: 100_000)
     let worker = bench.worker(["t/0"])

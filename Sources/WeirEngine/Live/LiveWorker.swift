@@ -53,7 +53,7 @@ public struct LiveWorker: Sendable {
     while true {
       var session: LiveSession?
       do {
-        let opened = try await open(counts, worker)
+        let opened = try await open(counts, worker, known: last?.genesis.ledgerID)
         (session, unanswered) = (opened, nil)
         last = await opened.ledger.fold
         let own = try await opened.run(isInterrupted: isInterrupted)
@@ -100,7 +100,9 @@ public struct LiveWorker: Sendable {
   private static func isSourceAway(_ error: WeirError) -> Bool { error.code == "kafka" && error.isRetriable }
 
   /// Everything before the first record: the ledger, whose state table it is, followers, lookups.
-  private func open(_ counts: LiveCounts, _ worker: String) async throws -> LiveSession {
+  ///
+  /// - Parameter known: the ledger of the session before.
+  private func open(_ counts: LiveCounts, _ worker: String, known: String?) async throws -> LiveSession {
     let group = try await makeGroup()
     do {
       let shards = try await group.shards()
@@ -109,6 +111,7 @@ public struct LiveWorker: Sendable {
       }
       var request = self.request
       request.shards = shards.map(\.name)
+      request.ledgerID = known
       let ledger = try await LedgerOpening.open(compiled.plan, request, environment)
       let genesis = await ledger.fold.genesis
       try LiveSession.check(shards, compiled, await ledger.fold)

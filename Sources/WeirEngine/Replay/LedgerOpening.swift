@@ -13,6 +13,8 @@ public struct LedgerRequest: Sendable {
   public var runID: String?
   /// Shards of a live source, each a lane of its own. nil: a capture, dealt over `lanes`.
   public var shards: [String]?
+  /// Of the ledger that this worker has opened before: no other is opened, and none is founded.
+  public var ledgerID: String?
   /// Tells in words how the plan differs from the ledger's.
   public var describeChange: @Sendable (_ old: JSONValue, _ new: JSONValue) -> [String]
   /// Whether the input had this id when there was less of it: a short capture that has grown since is still the same.
@@ -50,11 +52,17 @@ enum LedgerOpening {
       LedgerLayout(pipeline: plan.pipeline), store: environment.lake, clock: environment.clock, random: environment.random)
   }
 
-  /// - Throws: `plan_changed`, `lanes_changed`, and what the store throws.
+  /// - Throws: `plan_changed`, `lanes_changed`, `ledger_replaced`, and what the store throws.
   static func open(_ plan: Plan, _ request: LedgerRequest, _ environment: EngineEnvironment) async throws -> Ledger {
     let ledger: Ledger
-    if let found = try await existing(plan, environment) { ledger = found } else { ledger = try await create(plan, request, environment) }
+    if let found = try await existing(plan, environment) {
+      ledger = found
+    } else {
+      guard request.ledgerID == nil else { throw replaced(plan, environment, "it is not there any more") }
+      ledger = try await create(plan, request, environment)
+    }
     let genesis = await ledger.fold.genesis
+    if let known = request.ledgerID, genesis.ledgerID != known { throw replaced(plan, environment, "it is another one now") }
     guard genesis.plan == request.meaning else {
       let changes = request.describeChange(genesis.plan, request.meaning)
       throw WeirError(
@@ -70,6 +78,11 @@ enum LedgerOpening {
         advice: "Leave --lanes out, or replay into a new lake (--lake DIR --store DIR). The rows do not depend on it.")
     }
     return ledger
+  }
+
+  /// A new ledger would begin at the first records again, behind rows and state that were made of them.
+  private static func replaced(_ plan: Plan, _ environment: EngineEnvironment, _ what: String) -> WeirError {
+    .replacedLedger(LedgerLayout(pipeline: plan.pipeline), in: environment.lake, what)
   }
 
   private static func create(_ plan: Plan, _ request: LedgerRequest, _ environment: EngineEnvironment) async throws -> Ledger {
