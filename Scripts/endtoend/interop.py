@@ -421,7 +421,7 @@ def avro(suite):
 
         def send(value, headers=None):
             producer.produce(source, value, b"k", partition=0, headers=headers, timestamp=1)
-            sent.append(value or b"")
+            sent.append(value)
 
         def frame(version, body):
             return b"\0" + ids[version].to_bytes(4, "big") + body

@@ -307,9 +307,10 @@ def compute_fold(p, fold):
     everything = list(range(fold.n))
     arrival_day = pipelines.Partition("day", "_arrival", "_arrival_day")
     tables, counts = {}, {}
+    received = [None if r in fold.tombstones else v for r, v in enumerate(fold.raw)]
     if p.bronze is not None:
         tables[f"bronze/{p.stream}"] = partitioned(
-            {"key": fold.bytes(everything, fold.key), "value": fold.bytes(everything, fold.raw),
+            {"key": fold.bytes(everything, fold.key), "value": fold.bytes(everything, received),
              "headers": pa.array(fold.headers, pa.string())} | fold.provenance(everything), p.bronze)
     if p.silver is not None:
         take = pa.array(good, pa.int64())
@@ -318,7 +319,7 @@ def compute_fold(p, fold):
             {n: c.take(take) for n, c in silver}, p.silver_partitions, loose={n for n, _ in silver if n not in plain_columns})
     bad = [r for r in everything if fold.bucket[r] == "quarantined"]
     tables[f"quarantine/{p.stream}"] = partitioned(
-        {"value": fold.bytes(bad, [None if r in fold.tombstones else v for r, v in enumerate(fold.raw)]),
+        {"value": fold.bytes(bad, received),
          "key": fold.bytes(bad, fold.key), "headers": pa.array([fold.headers[r] for r in bad], pa.string()),
          "stage": pa.array([fold.stage[r] for r in bad], pa.string())} | fold.provenance(bad), [arrival_day])
     for at, a in enumerate(p.gold + p.state):

@@ -53,6 +53,7 @@ public final class RecordDetails: Sendable {
   public func headers(_ row: Int) -> String? { headerTexts.isEmpty ? nil : headerTexts[row] }
 
   /// The record has no value, which is not an empty one.
+  public var hasTombstones: Bool { !tombstones.isEmpty }
   public func isTombstone(_ row: Int) -> Bool { tombstones.holdsAscending(UInt32(row)) }
 
   /// Arrivals; where the source gives none, the event time.

@@ -96,6 +96,7 @@ import WeirService
     let groups = Mutex<[FakeGroup]>([])
     let events = Mutex<[LiveEvent]>([])
     private let stopped = Flag()
+    private let ending = Flag()
     private let task = Mutex<Task<Result<LiveProgress, any Error>, Never>?>(nil)
 
     init(_ bench: Bench, _ own: [String], silent: Int) {
@@ -116,10 +117,16 @@ import WeirService
         }, isInterrupted: { [self] in stopped.isRaised })
       task.withLock {
         $0 = Task {
+          defer {
+            ending.raise()
+            bench.topic.bell.ring()
+          }
           do { return .success(try await worker.run().progress) } catch { return .failure(error) }
         }
       }
     }
+
+    var hasEnded: Bool { ending.isRaised }
 
     var group: FakeGroup? { groups.withLock { $0.last } }
 
@@ -313,7 +320,8 @@ import WeirService
     let aside = bench.path + "-aside"
     try FileManager.default.moveItem(atPath: bench.path, toPath: aside)
     defer { try? FileManager.default.removeItem(atPath: aside) }
-    let error = await #expect(throws: WeirError.self) { try await worker.ended() }
+    await bench.wait("an end") { worker.hasEnded }
+    let error = await #expect(throws: WeirError.self) { try await worker.stop() }
     #expect(error?.code == "ledger_replaced" && error?.fatalTo == .worker && error?.message.contains("not there any more") == true)
     #expect(try await bench.fold() == nil)
 

@@ -135,7 +135,8 @@ struct TableEncoder {
     key.type = .binary
     return [
       key,
-      Column(type: .binary, values: .string(rows.map { block.value(Int($0)) }), owners: text),
+      Column(
+        type: .binary, values: .string(rows.map { block.value(Int($0)) }), validity: block.hasValue(rows), owners: text),
       Column(
         type: .string, values: .string(rows.map { details?.headers(Int($0)).map { arena.copy($0) } ?? .empty }),
         validity: rows.map { details?.headers(Int($0)) != nil }, owners: [arena]),

@@ -92,6 +92,12 @@ struct ReceivedRows: Sendable {
   func receivedKeys(_ rows: [UInt32]) -> Column? { raw.details?.keys(rows, in: raw.text) }
   func position(_ row: Int) -> Int64 { raw.details?.positions[row] ?? raw.position + Int64(offset[row]) }
 
+  /// Which rows have a value: a tombstone has none, which is not an empty one. nil: all.
+  func hasValue(_ rows: [UInt32]) -> [Bool]? {
+    guard let details = raw.details, details.hasTombstones else { return nil }
+    return rows.map { !details.isTombstone(Int($0)) }
+  }
+
   /// The record's bytes as received, without the line end.
   func value(_ row: Int) -> StringRef {
     StringRef(start: UnsafePointer(raw.text.base) + Int(offset[row]), count: Int(length[row]))
@@ -170,25 +176,36 @@ struct LateChunk: Sendable {
 
   var count: Int { missed.ends.last ?? 0 }
 
-  /// Rows that are made at once.
+  /// Rows that are made at once; fewer where records are large.
   private static let atOnce = 4096
+  private static let bytesAtOnce = 8 << 20
 
   /// Calls `body` with all rows, some at a time, as columns of the table.
   func forEachColumns<Failure: Error>(_ body: ([Column], Int) throws(Failure) -> Void) throws(Failure) {
-    var number = 0
-    for first in stride(from: 0, to: count, by: LateChunk.atOnce) {
+    var (row, number) = (0, 0)
+    while row < count {
       var rows: [UInt32] = []
       var (starts, ends): ([Int64], [Int64]) = ([], [])
-      for row in first..<min(first + LateChunk.atOnce, count) {
+      var bytes = 0
+      while row < count, rows.count < LateChunk.atOnce, bytes < LateChunk.bytesAtOnce {
         while missed.ends[number] <= row { number += 1 }
         let before = number == 0 ? 0 : missed.ends[number - 1]
         let window = math.window(Int64(row - before), pane: missed.panes[number])
         rows.append(UInt32(number))
         starts.append(window.start)
         ends.append(window.end)
+        bytes += recordBytes(number)
+        row += 1
       }
       let windows = [starts, ends].map { Column(type: .timestamp, values: .int64($0)) }
       try body(record.map { $0.gather(rows) } + windows + provenance.map { $0.gather(rows) }, rows.count)
+    }
+  }
+
+  /// Of key, value and headers.
+  private func recordBytes(_ number: Int) -> Int {
+    record.reduce(0) { bytes, column in
+      if case .string(let texts) = column.values { bytes + texts[number].count } else { bytes }
     }
   }
 }
