@@ -314,6 +314,13 @@ def foreign(suite):
             if run.returncode:
                 return suite.claim(foreign.__doc__, f"kcat with {codec} ended with {run.returncode}: {run.stderr[-300:]}")
             wanted.append((b"kk", value.encode(), [["from", "kcat"], ["codec", codec]]))
+        # Timestamps of no year that a calendar has: microseconds or nanoseconds by mistake, and what overflows as microseconds.
+        odd = (253_402_300_800_000, 9_223_372_036_854_775, 9_223_372_036_854_776, 9_224_372_036_854_776, 1 << 62, (1 << 63) - 1)
+        for i, timestamp in enumerate(odd):
+            value = json.dumps({"id": f"odd{i}", "user": "u", "t": 55, "kind": "view"}).encode()
+            producer.produce(source, value, b"u", partition=0, timestamp=timestamp)
+            wanted.append((b"u", value, []))
+        producer.flush(30)
         worker = Worker(job, b.address).begin()
         broker.wait("all committed", lambda: broker.committed(job) >= len(wanted) or not worker.is_running, 60)
         faults = worker.stop()
@@ -322,6 +329,9 @@ def foreign(suite):
         if got != wanted:
             at = next((i for i, (x, y) in enumerate(zip(got, wanted)) if x != y), min(len(got), len(wanted)))
             faults.append(f"{len(got)} rows, {len(wanted)} sent; the first that differs is {at}: {got[at:at + 1]} instead of {wanted[at:at + 1]}")
+        told = [(r["_source"], r["_arrival"].year) for r in rows[-len(odd):]]
+        suite.claim("a timestamp beyond the year 9999 is no arrival: the record counts by its event time",
+                    [] if told == [("event_time", 1970)] * len(odd) else f"source and year of their arrivals: {told}")
         suite.claim(foreign.__doc__.replace(", and both see no lag after", ""), faults)
         suite.claim("confluent-kafka and kcat see the right lag: none behind the last commit, 7 after 7 more records", lag_faults(b, source, source))
 

@@ -4,6 +4,15 @@
 public final class RecordDetails: Sendable {
   /// An entry of ``arrivals``: the source does not say.
   public static let noArrival = Int64.min
+  /// The last millisecond of the year 9999. Nobody's clock shows more: it is microseconds or nanoseconds by mistake, or nonsense, and a
+  /// lake's reader could not tell it as a date.
+  private static let millisecondsMax: Int64 = 253_402_300_799_999
+
+  /// What a record's own timestamp, UTC milliseconds since 1970 as the producer or the broker set it, says of its arrival: microseconds,
+  /// or ``noArrival`` if it is none.
+  public static func arrival(milliseconds: Int64) -> Int64 {
+    (0...millisecondsMax).contains(milliseconds) ? milliseconds * 1000 : noArrival
+  }
 
   /// The shard's name.
   public let shard: String
@@ -51,6 +60,9 @@ public final class RecordDetails: Sendable {
 
   /// The record's headers as JSON: `[["name", "value"], …]`; nil: it has none.
   public func headers(_ row: Int) -> String? { headerTexts.isEmpty ? nil : headerTexts[row] }
+
+  /// Why a tombstone is rejected.
+  public static let noValue = "the record has no value"
 
   /// The record has no value, which is not an empty one.
   public var hasTombstones: Bool { !tombstones.isEmpty }

@@ -118,7 +118,7 @@ extension RecordedBlock {
       text: buffer, count: text.count, framing: .spans(offset: offset, length: length), position: positions[rows.lowerBound])
     block.details = RecordDetails(
       shard: shard, positions: Array(positions[rows]),
-      arrivals: timestamps[rows].map { $0 < 0 ? RecordDetails.noArrival : $0 &* 1000 }, isAppendTime: timeKind == .appended,
+      arrivals: timestamps[rows].map(RecordDetails.arrival), isAppendTime: timeKind == .appended,
       keyOffset: keyOffset, keyLength: Array(keyLength[rows]), headers: headerTexts,
       tombstones: rows.filter { valueLength[$0] < 0 }.map { UInt32($0 - rows.lowerBound) })
     return block

@@ -112,7 +112,7 @@ extension KafkaBlock {
     var block = raw
     block.details = RecordDetails(
       shard: partition.description, positions: offsets,
-      arrivals: timestamps.map { $0 < 0 ? RecordDetails.noArrival : $0 &* 1000 },
+      arrivals: timestamps.map(RecordDetails.arrival),
       isAppendTime: timestampKind == .appended, keyOffset: keyOffset, keyLength: keyLength,
       headers: headers.isEmpty ? [] : (0..<count).map { RecordHeaders.text(headers($0)) },
       tombstones: tombstones)

@@ -74,6 +74,55 @@ import WeirCore
     #expect(found == wanted)
   }
 
+  @Test func aSegmentThatIsMissingOrRenamedIsSeenByWhoReadsAndByWhoGoesOn() throws {
+    let directory = directory()
+    defer { try? FileManager.default.removeItem(atPath: directory) }
+    // Each segment begins a shard of its own, so that nothing but its number tells of those before.
+    for number in 0..<Int64(3) {
+      let shard = SourceShard(name: "t/\(number)", stream: "t", number: Int(number))
+      var writer: LiveCaptureWriter? = try LiveCaptureWriter(.init(directory: directory, rollBytes: 1), random: Numbers())
+      try writer?.add([shard], starts: [shard.name: 0], now: number)
+      try writer?.write([block(shard.name, 0..<4)], now: number)
+      writer = nil
+    }
+    let paths = try SegmentFile.paths(in: directory)
+    let last = try #require(paths.last)
+    func refused(_ words: String) {
+      for attempt in [{ _ = try LiveCapture(directory) }, { _ = try make(directory) }] {
+        let error = #expect(throws: WeirError.self) { try attempt() }
+        #expect(
+          error?.code == "corrupt" && error?.message.contains(words) == true && error?.message.contains(last) == true,
+          "\(String(describing: error))")
+      }
+    }
+    let renamed = directory + "/" + LiveCaptureFormat.fileName(Int64(paths.count))
+    try FileManager.default.moveItem(atPath: paths[0], toPath: paths[0] + ".aside")
+    #expect(throws: WeirError.self) { _ = try LiveCapture(directory) }
+    for path in paths.dropFirst().dropLast() { try FileManager.default.removeItem(atPath: path) }
+    refused("segment \(paths.count - 1) of the capture and stands where segment 0 should")
+    try FileManager.default.moveItem(atPath: paths[0] + ".aside", toPath: paths[0])
+    refused("stands where segment 1 should")
+    try FileManager.default.removeItem(atPath: last)
+    try FileManager.default.copyItem(atPath: paths[0], toPath: renamed)
+    #expect(throws: WeirError.self) { _ = try LiveCapture(directory) }
+  }
+
+  /// Microseconds or nanoseconds by mistake: as a time of arrival they are none, and no arithmetic meets them.
+  @Test(
+    arguments: [
+      (0, 0), (1_700_000_000_000, 1_700_000_000_000_000), (253_402_300_799_999, 253_402_300_799_999_000),
+      (253_402_300_800_000, nil), (9_223_372_036_854_775, nil), (9_223_372_036_854_776, nil), (1_700_000_000_000_000_000, nil),
+      (4_611_686_018_427_387_904, nil), (Int64.max, nil), (-1, nil), (Int64.min, nil),
+    ] as [(Int64, Int64?)])
+  func aTimestampThatIsNoTimeOfTheseYearsIsNoArrival(milliseconds: Int64, arrival: Int64?) {
+    var block = RecordedBlock(shard: "t/0", first: 0, next: 1)
+    block.positions = [0]
+    block.timestamps = [milliseconds]
+    (block.keyLength, block.valueLength, block.headerCount) = ([-1], [2], [0])
+    block.text = Array("{}".utf8)
+    #expect(block.raw(in: 0..<1)?.details?.arrivals == [arrival ?? RecordDetails.noArrival])
+  }
+
   private func line(_ shard: String, _ p: Int64) -> String {
     let headers = p % 2 == 0 ? "[[\"a\",\"XY\"],[\"a\",null]]" : "-"
     return "\(shard) \(p) \(p % 3 == 0 ? "-" : "k\(p)") \(p % 5 == 1 ? "" : "value \(p)") \(headers)"

@@ -141,6 +141,14 @@ struct AvroTests {
     #expect(type.decode(block).rejections.first.map { $0.rejection.reason.utf8.count < 400 } == true)
   }
 
+  @Test func `a record without a value is told apart from an empty line`() {
+    var block = RawBlock(records: [[], []])
+    block.details = RecordDetails(
+      shard: "t/0", positions: [0, 1], arrivals: [0, 0], isAppendTime: false, keyOffset: [0, 0], keyLength: [-1, -1], tombstones: [1])
+    let reasons = RecordDecoder(fields: [Field(name: "id", type: .int64)]).decode(block).rejections.map(\.rejection.reason)
+    #expect(reasons == ["blank line (byte 0)", "the record has no value"])
+  }
+
   @Test func `whatever made a reason, a rejection keeps no more of it than its bound`() {
     let reason = Rejection(stage: .check, reason: String(repeating: "é", count: 1 << 20), byte: 3).reason
     #expect(reason.hasSuffix("é… (byte 3)") && reason.utf8.count < 2_030, "\(reason.utf8.count) bytes")

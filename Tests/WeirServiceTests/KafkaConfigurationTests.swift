@@ -60,6 +60,7 @@ struct KafkaConfigurationTests {
     let cases: [(from: String, to: String, code: String, suggestion: String?)] = [
       ("group: g", "groupp: g, group: g", "unknown_key", "group"),
       (", group: g", "", "missing_key", nil),
+      ("group: g", "group: \"\"", "bad_value", nil),
       ("topic: ads, ", "", "missing_key", nil),
       ("topic: ads", "topics: [a, b]", "missing_key", nil),
       ("topic: ads", "topic: \"a b\", stream: s", "bad_name", nil),

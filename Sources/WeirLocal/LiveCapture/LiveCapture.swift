@@ -126,6 +126,7 @@ struct LiveCaptureScan {
     if let first = segments.first, first.header.capture != segment.header.capture {
       throw LiveCaptureFormat.corrupt(path, "it belongs to another capture than \(first.path)")
     }
+    try segment.header.check(number: segments.count, path)
     segments.append(segment)
     try list(segment)
     var offset = segment.framesAt

@@ -95,6 +95,13 @@ struct SegmentHeader: Sendable {
     }
   }
 
+  /// Segments are numbered from 0 without holes: one that is missing, also the first, would be a loss that nobody sees.
+  func check(number: Int, _ path: String) throws(WeirError) {
+    guard segment != Int64(number) else { return }
+    throw LiveCaptureFormat.corrupt(
+      path, "it is segment \(segment) of the capture and stands where segment \(number) should: is a segment missing, or was one renamed?")
+  }
+
   init(capture: String, segment: Int64, created: Int64, records: Int64, shards: [Shard]) {
     self.capture = capture
     self.segment = segment

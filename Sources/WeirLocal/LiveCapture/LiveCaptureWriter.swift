@@ -24,7 +24,8 @@ public final class LiveCaptureWriter: @unchecked Sendable {
   }
 
   private let options: Options
-  private let id: String
+  /// Of the capture. Set from the beginning, so that `deinit` gives the lock back where opening fails.
+  private var id = ""
   private var lock: Int32 = -1
   private var segment: (descriptor: Int32, header: SegmentHeader, path: String, size: Int64)?
   private var nextSegment: Int64 = 0
@@ -60,6 +61,7 @@ public final class LiveCaptureWriter: @unchecked Sendable {
       return
     }
     let file = try SegmentFile(last)
+    try file.header.check(number: paths.count - 1, last)
     id = file.header.capture
     nextSegment = file.header.segment + 1
     records = file.header.records

@@ -55,7 +55,14 @@ public final class RecordDecoder {
         valid[row] = false
         for i in fields.indices { sinks[i].clear(row) }
         if rejections.isEmpty { rejections.reserveCapacity(16) }
-        rejections.append((row, Rejection(stage: .decode, reason: error.reason, byte: error.at - start)))
+        let isTombstone = raw.details?.isTombstone(row) == true
+        rejections.append(
+          (
+            row,
+            isTombstone
+              ? Rejection(stage: .decode, reason: RecordDetails.noValue)
+              : Rejection(stage: .decode, reason: error.reason, byte: error.at - start)
+          ))
       }
     }
     let text = [raw.text as any AnyObject & Sendable]

@@ -36,7 +36,7 @@ public final class FramedDecoder {
     let programs = schemas.resolved.map(program)
     var unusable: [Int: Rejection] = [:]
     for row in 0..<offset.count where reason(row, schemas, programs) != nil {
-      let none = raw.details?.isTombstone(row) == true ? "the record has no value" : nil
+      let none = raw.details?.isTombstone(row) == true ? RecordDetails.noValue : nil
       unusable[row] = Rejection(stage: .schema, reason: none ?? reason(row, schemas, programs)!)
     }
     let bodies = (0..<offset.count).map { row in

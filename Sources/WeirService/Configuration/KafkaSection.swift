@@ -19,6 +19,9 @@ extension PipelineLoader {
     }
     if let group = reader.required(members, "group", of: what, at: node) {
       settings.group = reader.string(group, "\(what).group") ?? ""
+      if settings.group.isEmpty, group.scalar?.string.isEmpty == true {
+        reader.report("\(what).group must not be empty: it is the name of the consumer group", "bad_value", at: group)
+      }
     }
     let topics = self.topics(members, node)
     if let start = members["start"] { settings.start = self.start(start, topics) ?? .earliest }
