@@ -67,7 +67,7 @@ class Case:
         spec["checks"] = [{"name": n, "that": that} | ({"else": e} if e else {}) for n, that, e in self.some(checks)] if self.chance(0.6) else []
         if self.chance(0.7):
             spec["dedup"] = {"id": "id"} | ({"within": r.choice(["0s", "1s", "20s", "5m"])} if self.timed and self.chance(0.7) else {})
-        self.by = ["k", "kind", "n % 5 as five", "flag", "lower(note) as low", "x > 0 as up", "n is null as none", "at", "id"]
+        self.by = ["k", "kind", "n % 5 as five", "flag", "lower(note) as low", "x > 0 as up", "n * 3 as three", "n is null as none", "at", "id"]
         if self.chance(0.4):
             with open(os.path.join(self.directory, "kinds.csv"), "w") as f:
                 f.write("kind,name,weight\n" + "".join(f"{k},n{i % 2},{i}\n" for i, k in enumerate(["view", "click", "buy"])))
@@ -76,7 +76,7 @@ class Case:
         if self.chance(0.5):
             spec["bronze"] = {}
         if self.chance(0.5):
-            columns = ["n + 1000000 as n1", "amount * 2 as twice", "coalesce(note, kind) as who", "length(note) as letters", "7 as seven", "x / 3 as third"]
+            columns = ["n + 1000000 as n1", "n * 4 as four", "amount * 2 as twice", "coalesce(note, kind) as who", "length(note) as letters", "7 as seven", "x / 3 as third"]
             every = self.chance(0.5)
             spec["silver"] = {"columns": ", ".join((["*"] if every else []) + self.some(columns, 1))}
             if every and self.chance(0.4):

@@ -157,8 +157,9 @@ class Fold:
 
     # -- Tables
 
-    def accept(self):
-        """Evaluates all expressions over what is left; a record with an error in one is quarantined, the others are accepted."""
+    def evaluate(self):
+        """Evaluates all expressions of the tables over what passed the checks; a record with an error in one is quarantined. Dedup comes
+        later and does not see it: it uses up no id."""
         rows = [r for r in range(self.n) if self.bucket[r] is None]
         e = self.evaluator(rows)
         errors = set()
@@ -177,13 +178,16 @@ class Fold:
                 columns.append(column)
                 errors |= {i for i in bad if where[i]}
             aggregates.append((where, columns[:len(a.by)], columns[len(a.by):]))
-        for i, r in enumerate(rows):
-            if i in errors:
-                self.reject(r, "expression")
-            else:
-                self.bucket[r] = "accepted"
-        good = [i for i in range(len(rows)) if i not in errors]
-        return rows, good, silver, aggregates
+        for i in errors:
+            self.reject(rows[i], "expression")
+        return rows, silver, aggregates
+
+    def accept(self, rows):
+        """Accepts what dedup left of the evaluated records: their places in `rows`."""
+        good = [i for i, r in enumerate(rows) if self.bucket[r] is None]
+        for i in good:
+            self.bucket[rows[i]] = "accepted"
+        return good
 
     def provenance(self, rows):
         get = {"_shard": lambda r: self.p.stream, "_position": self.position.__getitem__, "_arrival": self.arrival.__getitem__,
@@ -301,9 +305,11 @@ def compute(path, captures):
 
 def compute_fold(p, fold):
     """The Reference of a pipeline over the records of a Fold."""
-    for stage in (fold.decode, fold.watermarks, fold.keys, fold.checks, fold.dedup):
+    for stage in (fold.decode, fold.watermarks, fold.keys, fold.checks):
         stage()
-    rows, good, silver, aggregates = fold.accept()
+    rows, silver, aggregates = fold.evaluate()
+    fold.dedup()
+    good = fold.accept(rows)
     everything = list(range(fold.n))
     arrival_day = pipelines.Partition("day", "_arrival", "_arrival_day")
     tables, counts = {}, {}

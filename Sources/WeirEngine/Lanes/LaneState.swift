@@ -118,7 +118,7 @@ final class LaneState {
       guard let dedup, input.hasID?[place] ?? true,
         !dedup._withUnsafeGuaranteedRef({ $0.insert(input.ids[place], watermark: input.watermark[place]) })
       else {
-        return !input.next.hasErrors || hasNoError(input.next, place)
+        return true
       }
       counts.duplicate += 1
     } else if input.verdicts[place] == PreparedBlock.Verdict.filtered {
@@ -127,13 +127,6 @@ final class LaneState {
       let (block, row) = input.next.source(place)
       reject(block, row, block.rejections[row])
     }
-    return false
-  }
-
-  private func hasNoError(_ next: DealtBlocks, _ place: Int) -> Bool {
-    let (block, row) = next.source(place)
-    guard let reason = block.errors[row] else { return true }
-    reject(block, row, Rejection(stage: .expression, reason: reason))
     return false
   }
 

@@ -4,7 +4,8 @@ import WeirOperators
 /// The parallel stage: raw block in, ``PreparedBlock`` out. One preparer serves one block at a time.
 ///
 /// Everything that is a pure function of the records happens here, over whole columns, so that the lanes are left with
-/// what has state: dedup, windows, keyed state.
+/// what has state: dedup, windows, keyed state. Errors of expressions are known here too: such a record is rejected before a lane
+/// sees it, so it uses up no id.
 final class BlockPreparer {
   private let compiled: CompiledPlan
   private enum Decoder {
@@ -38,7 +39,7 @@ final class BlockPreparer {
     var block = PreparedBlock(
       decoded: decoded, key: key,
       columns: LaneColumns(verdict: decoded.valid.map { $0 ? 0 : PreparedBlock.Verdict.rejected }, time: times(decoded)),
-      rejections: Dictionary(uniqueKeysWithValues: decoded.rejections.lazy.map { ($0.row, $0.rejection) }), failures: [], errors: [:],
+      rejections: Dictionary(uniqueKeysWithValues: decoded.rejections.lazy.map { ($0.row, $0.rejection) }), failures: [],
       silver: [], groups: [])
     // Here, where the bytes of the keys are in the cache.
     if let dealer { block.laneOf = dealer.lanes(of: key, count: count) }
@@ -119,7 +120,7 @@ final class BlockPreparer {
       var mask: [Bool]?
       if let filter = aggregate.filter {
         let result = filter.evaluator.rows(thatAre: true, inputs, count: count)
-        for (row, reason) in result.errors where block.errors[row] == nil { block.errors[row] = filter.failure(reason) }
+        for (row, reason) in result.errors { block.reject(row, filter.failure(reason)) }
         mask = result.rows
       }
       let by = aggregate.by.map { column($0, inputs, &block, mask: mask) }
@@ -136,8 +137,17 @@ final class BlockPreparer {
     _ output: CompiledPlan.Output, _ inputs: [Column?], _ block: inout PreparedBlock, mask: [Bool]?
   ) -> Column {
     let result = output.evaluator.evaluate(inputs, count: block.count)
-    for (row, reason) in result.errors where mask?[row] ?? true && block.errors[row] == nil { block.errors[row] = output.failure(reason) }
+    for (row, reason) in result.errors where mask?[row] ?? true { block.reject(row, output.failure(reason)) }
     return result.column
+  }
+}
+
+extension PreparedBlock {
+  /// A table's expression has no value for the row. What rejected or filtered the row before is kept.
+  fileprivate mutating func reject(_ row: Int, _ reason: String) {
+    guard columns.verdict[row] == Verdict.proceeds else { return }
+    columns.verdict[row] = Verdict.rejected
+    rejections[row] = Rejection(stage: .expression, reason: reason)
   }
 }
 

@@ -155,7 +155,6 @@ final class DealtBlocks: @unchecked Sendable {
   private let firstRows: [Int]
   /// Of some of the blocks: what lanes need not look at block by block otherwise. (An array's element is a copy, and this one's
   /// are more than twenty references that all cores count.)
-  let hasErrors: Bool
   let hasArrivals: Bool
 
   /// One block for a lane that has all of it.
@@ -180,7 +179,6 @@ final class DealtBlocks: @unchecked Sendable {
     precondition(blocks.count == 1 || deal.isArranged || count == 0, "the columns of several blocks lie apart")
     columns = deal.isArranged ? deal.arranged(blocks.map(\.columns)) : blocks[0].columns
     accepted = DealtBlocks.accepted(blocks[0], rows: count, lanes: lanes)
-    hasErrors = blocks.contains { !$0.errors.isEmpty }
     hasArrivals = blocks.contains { $0.decoded.raw.details != nil }
   }
 
@@ -191,7 +189,7 @@ final class DealtBlocks: @unchecked Sendable {
     for i in block.columns.watermark.indices { block.columns.watermark[i] = max(block.columns.watermark[i], floor) }
     (blocks, columns, count) = ([block], block.columns, other.count)
     (end, watermark, deal, firstRows) = (other.end, other.watermark, other.deal, other.firstRows)
-    (hasErrors, hasArrivals) = (other.hasErrors, other.hasArrivals)
+    hasArrivals = other.hasArrivals
     accepted = DealtBlocks.accepted(block, rows: other.count, lanes: 1)
   }
 

@@ -46,8 +46,6 @@ public struct PreparedBlock: Sendable {
   var rejections: [Int: Rejection]
   /// First row that fails a check with `else: fail`, with the check's name, and whether the row is valid so far.
   var failures: [(row: Int, check: String)]
-  /// Errors of expressions behind dedup, by row.
-  var errors: [Int: String]
   var silver: [Column]
   /// The `by` columns of each aggregate: read for the first row of a group only.
   var groups: [[Column]]
