@@ -23,7 +23,7 @@ except ModuleNotFoundError as e:
 
 RETAINED = 4_500_000        # bytes a partition that the mock surely keeps
 DELAY = 100                 # ms, of each answer: see weir-mock-kafka --help
-MOCK = os.path.join(common.ROOT, ".build", "release", "weir-mock-kafka")
+MOCK = os.environ.get("WEIR_MOCK_KAFKA") or os.path.join(common.ROOT, ".build", "release", "weir-mock-kafka")
 
 
 class Ended(RuntimeError):
@@ -44,7 +44,7 @@ class Broker:
                 future.result(30)
             return
         if not os.access(MOCK, os.X_OK):
-            sys.exit(f"there is no broker {MOCK}: build it with  swift build -c release --product weir-mock-kafka")
+            sys.exit(f"there is no broker {MOCK}: build it with  swift build -c release --product weir-mock-kafka, or name one with WEIR_MOCK_KAFKA")
         arguments = [a for t, n in topics.items() for a in ("--topic", f"{t}:{n}")]
         # Without a backtrace: a broker that aborts is gone at once.
         self.process = subprocess.Popen([MOCK, "--delay", str(DELAY), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,

@@ -44,7 +44,7 @@ struct Wiring {
   }
 }
 
-/// Told by SIGINT and SIGTERM: stop behind the next commit. A second signal stops at once, which is safe too.
+/// SIGINT, SIGTERM and SIGHUP ask for an orderly end: stop behind the next commit. A second signal stops at once, which is safe too.
 final class Interrupt: Sendable {
   private let asked = Atomic<Int32>(0)
   private struct Kept: @unchecked Sendable {
@@ -57,12 +57,14 @@ final class Interrupt: Sendable {
 
   var isAsked: Bool { asked.load(ordering: .acquiring) != 0 }
 
-  /// As a shell tells an end by a signal: 130 for SIGINT, 143 for SIGTERM.
+  /// As a shell reports an end by a signal: 129 for SIGHUP, 130 for SIGINT, 143 for SIGTERM.
   var exitCode: Int32 { 128 + asked.load(ordering: .acquiring) }
 
   /// - Parameter told: called once, at the first signal.
   func listen(told: @escaping @Sendable () -> Void) {
-    for number in [SIGINT, SIGTERM] {
+    for number in [SIGINT, SIGTERM, SIGHUP] {
+      // Under nohup a hang-up is ignored, and stays so.
+      if number == SIGHUP, Interrupt.isIgnored(number) { continue }
       signal(number, SIG_IGN)
       let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
       source.setEventHandler { [self] in
@@ -76,11 +78,18 @@ final class Interrupt: Sendable {
     }
   }
 
+  private static func isIgnored(_ number: Int32) -> Bool {
+    var action = sigaction()
+    guard sigaction(number, nil, &action) == 0 else { return false }
+    return unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
+  }
+
   func listen(
     _ console: Console,
     saying words: String = "stopping behind the next commit; press again to stop at once (nothing that was committed is lost)"
   ) {
     listen { console.talk(words) }
+    console.outliveReader { [self] in _ = ask(SIGTERM) }
   }
 
   /// Asks as the signal would.

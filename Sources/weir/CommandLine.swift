@@ -7,6 +7,7 @@ extension Weir {
   /// Parses the command line and runs the command. In the parser's place, so that a wrong command line ends with 2 as a wrong
   /// pipeline file does (the parser's own code is 64), and a command without its subcommand is wrong, not a wish for help.
   static func main() async {
+    StandardStreams.prepare()
     do {
       var command = try parseAsRoot()
       guard type(of: command).configuration.subcommands.isEmpty else {
@@ -19,10 +20,23 @@ extension Weir {
         try command.run()
       }
     } catch {
-      guard exitCode(for: error) == .validationFailure else { exit(withError: error) }
+      guard exitCode(for: error) == .validationFailure else { end(error) }
       let message = fullMessage(for: error)
       refuse(message + (isAboutNegativeKey(message) ? "\n" + State.Get.negativeKeyHint : ""))
     }
+  }
+
+  /// Ends with a command's exit code, or with help that was asked for.
+  private static func end(_ error: any Error) -> Never {
+    let code = exitCode(for: error)
+    let message = fullMessage(for: error)
+    let console = Console()
+    guard code.isSuccess else {
+      if !message.isEmpty { console.talk(message) }
+      exit(withError: code)
+    }
+    if !message.isEmpty { console.data(message) }
+    exit(withError: ExitCode(console.finish(0)))
   }
 
   private static func refuse(_ message: String) -> Never {

@@ -27,10 +27,11 @@ func exiting(_ body: (Console) async throws -> Int32) async throws {
     console.talk(error.description)
     code = 2
   } catch let error as WeirError {
-    console.talk("weir: \(error.description)")
+    if !console.reports(error) { console.talk("weir: \(error.description)") }
     code = error.code == "config" ? 2 : 1
   }
-  if code != 0 { throw ExitCode(code) }
+  let end = console.finish(code)
+  if end != 0 { throw ExitCode(end) }
 }
 
 struct Replay: AsyncParsableCommand {

@@ -87,7 +87,7 @@ public struct AdminResponse: Sendable {
   public var allow: String?
 
   static func json(_ status: Int, _ value: JSONValue, allow: String? = nil) -> AdminResponse {
-    AdminResponse(status: status, contentType: "application/json", body: value.bytes + [0x0A], allow: allow)
+    AdminResponse(status: status, contentType: "application/json", body: Array(TerminalText.escape(value.bytes[...])) + [0x0A], allow: allow)
   }
 
   static func error(_ status: Int, _ code: String, _ message: String, allow: String? = nil) -> AdminResponse {

@@ -23,42 +23,36 @@ public enum GenerateCommand {
     guard settings.rate > 0, settings.rate <= 1_000_000_000 else {
       throw WeirError("config", "--rate takes events a second, not \(settings.rate)")
     }
-    let descriptor = try open(out)
-    defer { if descriptor != 1 { close(descriptor) } }
+    let descriptor = out == "-" ? nil : try open(out)
+    defer { if let descriptor { close(descriptor) } }
+    func write(_ bytes: [UInt8]) throws {
+      guard let descriptor else {
+        console.data(bytes)
+        return try console.check()
+      }
+      let error = SystemWrite.all(bytes[...], to: descriptor)
+      guard error == 0 else {
+        throw WeirError(
+          "storage", "cannot write to \(out): \(String(cString: strerror(error)))", advice: "Is there space left?", fatalTo: .operation)
+      }
+    }
     var generator = EventGenerator(settings)
     var bytes: [UInt8] = []
     bytes.reserveCapacity(chunkBytes + 4096)
     for _ in 0..<count {
       generator.next(into: &bytes)
       if bytes.count >= chunkBytes {
-        guard try write(bytes, descriptor, out) else { return 0 }
+        try write(bytes)
         bytes.removeAll(keepingCapacity: true)
       }
     }
-    _ = try write(bytes, descriptor, out)
+    try write(bytes)
     return 0
   }
 
   private static func open(_ out: String) throws -> Int32 {
-    if out == "-" { return 1 }
     let descriptor = Foundation.open(out, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
     guard descriptor >= 0 else { throw WeirError("storage", "cannot make the file \(out): \(String(cString: strerror(errno)))") }
     return descriptor
-  }
-
-  /// False: nobody reads any more.
-  private static func write(_ bytes: [UInt8], _ descriptor: Int32, _ out: String) throws -> Bool {
-    var rest = bytes[...]
-    while !rest.isEmpty {
-      let n = rest.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
-      if n < 0, errno == EINTR || errno == EAGAIN { continue }
-      if n < 0, errno == EPIPE { return false }
-      guard n > 0 else {
-        throw WeirError(
-          "storage", "cannot write to \(out): \(String(cString: strerror(errno)))", advice: "Is there space left?", fatalTo: .operation)
-      }
-      rest = rest.dropFirst(n)
-    }
-    return true
   }
 }

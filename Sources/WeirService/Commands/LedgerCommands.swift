@@ -14,10 +14,11 @@ public enum LedgerCommands {
     for number in 0...fold.number {
       guard let entry = try await ledger.read(number) else { continue }
       if json {
-        console.data(String(decoding: entry.bytes.dropLast(), as: UTF8.self))
+        console.data(Array(entry.bytes))
       } else {
-        console.data(line(entry))
+        console.data(TerminalText.inline(line(entry)))
       }
+      try console.check()
     }
     if !json { console.data(foot(fold)) }
     return 0

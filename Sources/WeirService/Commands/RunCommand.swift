@@ -39,7 +39,7 @@ public enum RunCommand {
   private static let shardsExpected = 16
 
   /// - Parameter host: serves the admin endpoints, where they are asked for.
-  /// - Returns: the exit code; 0 after SIGTERM, SIGINT or `/drain` and an orderly end.
+  /// - Returns: the exit code; 0 after SIGTERM, SIGINT, SIGHUP or `/drain` and an orderly end.
   public static func run(_ options: RunOptions, host: any AdminHost, console: Console) async throws -> Int32 {
     let log = Log(console, format: options.logFormat, level: options.logLevel, clock: SystemClock())
     guard options.logFormat == .json else { return try await run(options, host, log) }
@@ -69,6 +69,7 @@ public enum RunCommand {
     let interrupt = Interrupt()
     let drain = drain(interrupt, pipeline.plan.worker ?? WorkerSpec(), watch, log)
     interrupt.listen(told: drain)
+    log.console.outliveReader { if interrupt.ask(SIGTERM) { drain() } }
     let routes = AdminRoutes(watch) { if interrupt.ask(SIGTERM) { drain() } }
     if let address { try await serve(routes, address, host, log) }
     let report = RunReport(log: log, json: options.json, isDebugging: kafka.settings.options["debug"] != nil, clock: clock)

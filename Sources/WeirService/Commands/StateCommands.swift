@@ -23,8 +23,8 @@ public enum StateCommands {
     }
     let shower = try await reader.shower(format)
     var writer = RowWriter(shower.columns, format: format, console: console)
-    writer.add(try shower.values(row))
-    writer.finish()
+    try writer.add(try shower.values(row))
+    try writer.finish()
     return 0
   }
 
@@ -181,8 +181,8 @@ struct StateReader {
     let shower = try await shower(format)
     try await table.withRows(table: name, prefix: prefix, limit: limit ?? -1) { (rows) throws(WeirError) in
       var writer = RowWriter(shower.columns, format: format, console: console)
-      try rows.forEach { (row) throws(WeirError) in writer.add(try shower.values(row)) }
-      writer.finish()
+      try rows.forEach { (row) throws(WeirError) in try writer.add(try shower.values(row)) }
+      try writer.finish()
     }
   }
 

@@ -1,40 +1,79 @@
 import Foundation
 import WeirCore
 
-/// The two ways out: data on standard output, talk on standard error.
+/// Where a command writes: results to standard output, messages to standard error.
+///
+/// All output of all commands goes through one of these. A failed write of results ends the command (see ``finish(_:)``), and no
+/// character of data can steer a terminal.
 public struct Console: Sendable {
-  private let write: @Sendable (_ bytes: ArraySlice<UInt8>, _ descriptor: Int32) -> Void
+  private let output: StandardOutput
+  private let messages: @Sendable (ArraySlice<UInt8>) -> Void
+  /// Whether standard output is a terminal.
+  private let showsResults: Bool
 
-  public init() { write = Console.toSystem }
+  public init() {
+    output = .system
+    messages = { StandardError.system.write($0) }
+    showsResults = isatty(1) == 1
+  }
 
-  /// - Parameter write: gets what would go to standard output (1) or standard error (2).
-  init(_ write: @escaping @Sendable (_ bytes: ArraySlice<UInt8>, _ descriptor: Int32) -> Void) { self.write = write }
+  /// - Parameters:
+  ///   - showsResults: as if standard output were a terminal.
+  ///   - write: gets what would go to standard output (1) or standard error (2).
+  init(showsResults: Bool = false, _ write: @escaping @Sendable (_ bytes: ArraySlice<UInt8>, _ descriptor: Int32) -> Void) {
+    output = StandardOutput { bytes in
+      write(bytes, 1)
+      return 0
+    }
+    messages = { write($0, 2) }
+    self.showsResults = showsResults
+  }
 
-  /// Data: a line on standard output.
-  public func data(_ line: String) { write(line + "\n", to: 1) }
+  /// - Parameter results: gets the results; returns 0 or the number of an error.
+  init(results: @escaping @Sendable (ArraySlice<UInt8>) -> Int32, messages: @escaping @Sendable (ArraySlice<UInt8>) -> Void = { _ in }) {
+    output = StandardOutput(results)
+    self.messages = messages
+    showsResults = false
+  }
 
-  /// Talk: a line on standard error.
-  public func talk(_ line: String) { write(line + "\n", to: 2) }
+  /// Results: a line for people, or a JSON line.
+  public func data(_ line: String) { output.write(Array((TerminalText.escape(line) + "\n").utf8)[...]) }
 
-  /// Overwrites the line at hand on standard error: a progress bar. Only for a terminal.
-  public func status(_ line: String) { write("\r\u{1B}[2K" + line, to: 2) }
+  /// Results for programs: whole lines. What is not shown on a terminal stays as it is.
+  func data(_ lines: [UInt8]) { output.write(showsResults ? TerminalText.escape(lines[...]) : lines[...]) }
+
+  /// A message: a line on standard error.
+  public func talk(_ line: String) { messages(Array((TerminalText.escape(line) + "\n").utf8)[...]) }
+
+  /// Overwrites the current line on standard error: a progress bar. Only for a terminal.
+  public func status(_ line: String) { messages(Array(("\r\u{1B}[2K" + TerminalText.inline(line)).utf8)[...]) }
 
   public var isTerminal: Bool { isatty(2) == 1 }
 
-  /// Data: whole lines on standard output.
-  func data(_ lines: [UInt8]) { write(lines[...], 1) }
+  // MARK: When results cannot be written
 
-  private func write(_ text: String, to descriptor: Int32) { write(Array(text.utf8)[...], descriptor) }
+  /// To be asked now and then by what writes many results.
+  /// - Throws: `output` after a write has failed.
+  func check() throws(WeirError) { try output.check() }
 
-  @Sendable private static func toSystem(_ bytes: ArraySlice<UInt8>, _ descriptor: Int32) {
-    var bytes = bytes
-    while !bytes.isEmpty {
-      let n = bytes.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
-      if n < 0, errno == EINTR || errno == EAGAIN { continue }
-      guard n > 0 else { return }  // nobody reads any more: a closed pipe is no reason to stop a pipeline
-      bytes = bytes.dropFirst(n)
-    }
+  /// For commands whose work is not their output: a reader that has gone does not end them.
+  /// - Parameter stop: asks the command to end in order, since its output is lost (a full disk, say).
+  func outliveReader(_ stop: @escaping @Sendable () -> Void) { output.outliveReader(stop) }
+
+  /// As a shell reports a program that SIGPIPE ended.
+  private static let readerGone: Int32 = 128 + 13
+
+  /// To be called once, at the end of each command.
+  /// - Returns: the exit code: `code`; 1 with a message if results were lost; 141 without one if the reader had enough of them.
+  public func finish(_ code: Int32) -> Int32 {
+    guard let (failure, isReaderGone) = output.finish() else { return code }
+    if isReaderGone { return Console.readerGone }
+    talk("weir: \(failure.description)")
+    return 1
   }
+
+  /// Whether ``finish(_:)`` reports an error itself.
+  public func reports(_ error: WeirError) -> Bool { error.code == StandardOutput.code }
 }
 
 /// Numbers for people.

@@ -31,55 +31,57 @@ struct RowWriter {
     }
   }
 
-  mutating func add(_ row: [Literal]) {
+  /// - Throws: `output` when nothing can be written any more.
+  mutating func add(_ row: [Literal]) throws(WeirError) {
     switch format {
     case .csv: CSVText.append(row, to: &out)
     case .json:
       let members = zip(columns, row).map { JSONValue.Member($0, ValueText.json($1)) }
       out += JSONValue.object(members).text.utf8
     case .table:
-      let cells = row.map { $0 == .null ? "–" : ValueText.text($0) }
+      let cells = row.map { $0 == .null ? "–" : TerminalText.inline(ValueText.text($0)) }
       guard !widths.isEmpty else {
         first.append(cells)
-        if first.count >= RowWriter.sample { beginTable() }
+        if first.count >= RowWriter.sample { try beginTable() }
         return
       }
-      line(cells)
-      return
+      return try line(cells)
     }
-    endLine()
+    try endLine()
   }
 
   /// Writes what is left. Nothing may be added after it.
-  mutating func finish() {
-    if format == .table, widths.isEmpty { beginTable() }
+  mutating func finish() throws(WeirError) {
+    if format == .table, widths.isEmpty { try beginTable() }
     console.data(out)
     out = []
+    try console.check()
   }
 
-  private mutating func endLine() {
+  private mutating func endLine() throws(WeirError) {
     out.append(UInt8(ascii: "\n"))
     guard out.count >= RowWriter.chunk else { return }
     console.data(out)
+    try console.check()
     out.removeAll(keepingCapacity: true)
   }
 
-  private mutating func beginTable() {
-    widths = columns.map { max($0.count, 1) }
+  private mutating func beginTable() throws(WeirError) {
+    widths = columns.map { max(TerminalText.inline($0).count, 1) }
     for row in first { for (i, cell) in row.enumerated() { widths[i] = max(widths[i], min(cell.count, RowWriter.widest)) } }
-    line(columns)
-    line(widths.map { String(repeating: "─", count: $0) })
-    for row in first { line(row) }
+    try line(columns.map(TerminalText.inline))
+    try line(widths.map { String(repeating: "─", count: $0) })
+    for row in first { try line(row) }
     first = []
   }
 
-  private mutating func line(_ cells: [String]) {
+  private mutating func line(_ cells: [String]) throws(WeirError) {
     for (i, cell) in cells.enumerated() {
       if i > 0 { out += [UInt8(ascii: " "), UInt8(ascii: " ")] }
       out += cell.utf8
       out += [UInt8](repeating: UInt8(ascii: " "), count: max(0, widths[i] - cell.count))
     }
-    endLine()
+    try endLine()
   }
 }
 

@@ -64,7 +64,7 @@ final class RunReport: Sendable {
     for sample in admitted {
       let trace = sample.trace.map { " (trace \($0.traceID), span \($0.spanID))" } ?? ""
       log.warning(
-        "quarantined: the record at position \(sample.position) of \(sample.shard)\(trace): \(sample.stage): \(sample.reason)",
+        "quarantined: the record at position \(sample.position) of \(sample.shard)\(trace): \(sample.stage): \(TerminalText.inline(sample.reason))",
         [.init("event", .string("quarantined"))] + Log.members(sample))
     }
     let counts = rejected.byStage.sorted { $0.key < $1.key }

@@ -1,0 +1,87 @@
+import Foundation
+import Synchronization
+import Testing
+import WeirCore
+
+@testable import WeirService
+
+@Suite struct OutputTests {
+  /// Takes so many writes, then fails with an error.
+  private final class Sink: Sendable {
+    let written = Mutex("")
+    let left: Mutex<Int>
+    let error: Int32
+
+    init(_ count: Int, then error: Int32) {
+      left = Mutex(count)
+      self.error = error
+    }
+
+    func write(_ bytes: ArraySlice<UInt8>) -> Int32 {
+      let isFull = left.withLock { left in
+        left -= 1
+        return left < 0
+      }
+      if isFull { return error }
+      written.withLock { $0 += String(decoding: bytes, as: UTF8.self) }
+      return 0
+    }
+  }
+
+  @Test func `after a failed write nothing more is written, and the command ends with 1`() throws {
+    let sink = Sink(1, then: ENOSPC)
+    let console = Console(results: { sink.write($0) })
+    console.data("one")
+    try console.check()
+    console.data("two")
+    sink.left.withLock { $0 = 10 }
+    console.data("three")
+    #expect(sink.written.withLock { $0 } == "one\n")
+    #expect(throws: WeirError.self) { try console.check() }
+    #expect(console.finish(0) == 1)
+    #expect(console.finish(2) == 1)
+  }
+
+  @Test func `a reader that has gone ends a command with 141, and no worker`() throws {
+    for isWorker in [false, true] {
+      let console = Console(results: { _ in EPIPE })
+      let stops = Atomic<Int>(0)
+      if isWorker { console.outliveReader { stops.add(1, ordering: .relaxed) } }
+      console.data("one")
+      #expect(console.finish(0) == (isWorker ? 0 : 141))
+      #expect(stops.load(ordering: .relaxed) == 0)
+    }
+  }
+
+  @Test func `a worker whose output is lost is asked to stop once, also if it was lost before the worker began`() {
+    for isBefore in [false, true] {
+      let console = Console(results: { _ in ENOSPC })
+      let stops = Atomic<Int>(0)
+      if isBefore { console.data("one") }
+      console.outliveReader { stops.add(1, ordering: .relaxed) }
+      console.data("two")
+      console.data("three")
+      #expect(stops.load(ordering: .relaxed) == 1)
+      #expect(console.finish(0) == 1)
+    }
+  }
+
+  @Test func `every character that steers a terminal is escaped as JSON escapes it, all others stay`() throws {
+    for value in UInt32(0)...0x3000 {
+      guard let scalar = Unicode.Scalar(value) else { continue }
+      let text = "a\(Character(scalar))b"
+      let shown = TerminalText.escape(text)
+      let steers =
+        (value < 0x20 && value != 0x0A && value != 0x09) || (0x7F...0x9F).contains(value)
+        || [0x061C, 0x200E, 0x200F].contains(value) || (0x202A...0x202E).contains(value) || (0x2066...0x2069).contains(value)
+      #expect((shown != text) == steers, "\(value)")
+      if steers {
+        let decoded = try JSONSerialization.jsonObject(with: Data("[\"\(shown)\"]".utf8)) as? [String]
+        #expect(decoded == [text], "\(value)")
+      }
+    }
+    #expect(TerminalText.inline("a\tb\nc") == "a\\u0009b\\u000ac")
+    #expect(TerminalText.escape("a\tb\nc") == "a\tb\nc")
+    #expect(TerminalText.escape([0x61, 0x9B, 0x62][...]) == Array("a\u{FFFD}b".utf8)[...])
+  }
+}
