@@ -85,6 +85,8 @@ class Case:
         spec["state"] = {f"s{i}": self.aggregate(False) for i in range(r.randrange(3))}
         if not (spec["gold"] or spec["state"] or "bronze" in spec or "silver" in spec):
             spec["state"] = {"s0": self.aggregate(False)}
+        # Some captures have malformed records only.
+        spec["quarantine"] = {"halt_above": "100%", "exit_above": "100%"}
         spec["lake"] = {"path": "./lake", "codec": r.choice(["none", "zstd"])}
         spec["store"] = {"lmdb": "./state"}
         return {k: v for k, v in spec.items() if v or k == "bronze"}

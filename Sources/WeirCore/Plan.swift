@@ -111,8 +111,22 @@ public struct Check: Sendable, Hashable, Codable {
 
 public struct QuarantineSpec: Sendable, Hashable, Codable {
   /// Stops the worker when more than this share (0...1) of an epoch's records is quarantined; nil only counts.
+  /// With 1 also a stream of which all records are rejected goes through; else such a one is stopped at its beginning.
   public var haltAbove: Double?
-  public init(haltAbove: Double? = nil) { self.haltAbove = haltAbove }
+  /// A finished replay exits with 3 when more than this share (0...1) of the ledger's records is quarantined; nil:
+  /// ``exitAboveByDefault``.
+  public var exitAbove: Double?
+  public static let exitAboveByDefault = 0.5
+
+  public init(haltAbove: Double? = nil, exitAbove: Double? = nil) {
+    self.haltAbove = haltAbove
+    self.exitAbove = exitAbove
+  }
+
+  /// Whether a ledger with these totals makes a finished replay exit with 3.
+  public func isTooMuch(_ quarantined: Int64, of input: Int64) -> Bool {
+    Double(quarantined) > (exitAbove ?? QuarantineSpec.exitAboveByDefault) * Double(input)
+  }
 }
 
 public struct DedupSpec: Sendable, Hashable, Codable {

@@ -31,9 +31,10 @@ extension EpochBatch {
     guard counts.input > 0, Double(counts.quarantined) > share * Double(counts.input) else { return }
     throw WeirError(
       "quarantine_halt",
-      "\(counts.quarantined) of the \(counts.input) records up to position \(epochs[0].position) would be quarantined, more than halt_above: \(share * 100)% allows",
+      "\(counts.quarantined) of the \(counts.input) records up to position \(epochs[0].position) would be quarantined, more than halt_above: \(share * 100)% allows\n"
+        + rejected.text(),
       advice:
-        "Nothing of this epoch was committed. Leave `halt_above` out to let the records into quarantine, look at their reasons, mend them.")
+        "Nothing of this epoch was committed. Correct what rejects the records; or leave `halt_above` out to let them into quarantine.")
   }
 }
 

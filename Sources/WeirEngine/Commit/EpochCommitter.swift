@@ -17,6 +17,8 @@ actor EpochCommitter {
   private let worker: String
   private(set) var fold: LedgerFold
   private(set) var entries: Int64 = 0
+  /// Of what was committed.
+  private(set) var rejected = RejectedReasons()
 
   init(
     environment: EngineEnvironment, compiled: CompiledPlan, ledger: Ledger, fold: LedgerFold, merge: sending MergeLane,
@@ -53,6 +55,7 @@ actor EpochCommitter {
         + [blobs])
     try await put(draft, began: began)
     entries += 1
+    rejected.add(batch.rejected)
     try await LedgerKeeping.snapshot(ledger, number: fold.number)
     try await followers.applied(
       fold: fold, merged: compiled.hasMerge ? merge.takeStateRows(ledgerNumber: fold.number) : [])

@@ -61,6 +61,6 @@ struct LaneEpoch: Sendable {
   var stateIsBase: Bool
   /// For whoever watches; nothing is committed of these.
   var sizes = LaneSizes()
-  var rejected = RejectedSamples()
+  var rejected = RejectedReasons()
   var arrivals = Arrivals()
 }

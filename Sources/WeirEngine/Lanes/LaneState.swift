@@ -28,7 +28,7 @@ final class LaneState {
   private var quarantine: QuarantineRows?
   /// By gold table number.
   private var late: [LateRows?]
-  private var rejected = RejectedSamples()
+  private var rejected = RejectedReasons()
   private(set) var watermark = Watermark.minimum
   /// A lane that joined or woke judges by the larger of the shard's watermark and this (law 3); the minimum elsewhere.
   private(set) var floor = Watermark.minimum
@@ -133,10 +133,12 @@ final class LaneState {
   private func reject(_ block: PreparedBlock, _ row: Int, _ rejection: Rejection?) {
     counts.quarantined += 1
     let rejection = rejection ?? Rejection(stage: .decode, reason: "not decoded")
-    let (stage, reason) = (rejection.stage.rawValue, rejection.reason)
+    let reason = rejection.reason
     if quarantine == nil { quarantine = QuarantineRows(run) }
-    quarantine?.add(block, row, stage: stage, reason: reason)
-    rejected.add(block, row, stage: stage, reason: reason)
+    quarantine?.add(block, row, stage: rejection.stage.rawValue, reason: reason)
+    rejected.add(block, row, shard: id.shard, rejection, reason: reason) {
+      RejectionHint.of(rejection, block.value(row).bytes, compiled.plan.record)
+    }
   }
 
   /// Folds places into the store of an aggregate that is finished here.
@@ -221,7 +223,7 @@ final class LaneState {
     all = []
     accepted = []
     quarantine = nil
-    rejected = RejectedSamples()
+    rejected = RejectedReasons()
     late = [LateRows?](repeating: nil, count: compiled.goldCount)
   }
 

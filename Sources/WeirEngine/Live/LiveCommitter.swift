@@ -26,11 +26,16 @@ actor LiveCommitter {
   private let meter: LiveMeter
   private var held: [LaneID: Held] = [:]
   private(set) var entries: Int64 = 0
+  /// A record that was not rejected was committed by this session or before it.
+  private var hasUsableRecord = false
+  /// Repeats a run entry by entry, whatever it committed.
+  private let repeatsRun: Bool
 
   init(
     environment: EngineEnvironment, compiled: CompiledPlan, ledger: Ledger, planHash: String, run: RunInfo, worker: String,
-    meter: LiveMeter? = nil
+    meter: LiveMeter? = nil, repeatsRun: Bool = false
   ) {
+    self.repeatsRun = repeatsRun
     self.environment = environment
     self.compiled = compiled
     self.ledger = ledger
@@ -49,6 +54,7 @@ actor LiveCommitter {
   func commit(_ epochs: [LaneEpoch], decisions: [LaneID: [Decision]]) async throws -> LedgerFold {
     let batch = EpochBatch(epochs: epochs.sorted { $0.lane < $1.lane }, prefixHash: nil, decisions: [])
     try batch.checkQuarantine(compiled.plan)
+    if !repeatsRun { try batch.checkFirstRecords(compiled.plan, await ledger.fold, isOpen: &hasUsableRecord) }
     let began = environment.clock.monotonicNanoseconds
     let attempt = ledger.makeAttemptID()
     meter.enter(.encoding)

@@ -10,7 +10,7 @@ public enum LiveEvent: Sendable {
   /// An entry of this worker's is in the ledger.
   case committed(LiveProgress)
   /// Records of an entry that went into quarantine.
-  case quarantined(RejectedSamples)
+  case quarantined(RejectedReasons)
   /// Positions `from..<to` of the shard were lost at the source; the ledger says so.
   case gap(shard: String, from: Int64, to: Int64, reason: String)
   /// Goes on by itself.

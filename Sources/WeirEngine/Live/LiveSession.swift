@@ -221,9 +221,8 @@ final class LiveSession: Sendable {
 
   /// What went into quarantine: once for all lanes of an entry.
   private func tell(_ epochs: [LaneEpoch]) {
-    var rejected = RejectedSamples()
-    for epoch in epochs { rejected.add(epoch.rejected) }
-    if !rejected.byStage.isEmpty { observe(.quarantined(rejected)) }
+    let rejected = epochs.reduce(into: RejectedReasons()) { $0.add($1.rejected) }
+    if !rejected.isEmpty { observe(.quarantined(rejected)) }
   }
 
   private func tell(_ fold: LedgerFold) async {

@@ -37,7 +37,7 @@ final class RecordedSession: Sendable {
 
   init(
     compiled: CompiledPlan, environment: EngineEnvironment, ledger: Ledger, followers: Followers, stream: any RecordedStream,
-    planHash: String, progress: ReplayProgress
+    planHash: String, progress: ReplayProgress, repeatsRun: Bool = false
   ) async throws {
     let genesis = await ledger.fold.genesis
     self.compiled = compiled
@@ -50,7 +50,7 @@ final class RecordedSession: Sendable {
     run = RunInfo(shard: compiled.plan.source.stream, runID: genesis.runID)
     committer = LiveCommitter(
       environment: environment, compiled: compiled, ledger: ledger, planHash: planHash, run: run,
-      worker: String(environment.random.next(), radix: 16))
+      worker: String(environment.random.next(), radix: 16), repeatsRun: repeatsRun)
     merge = LedgerMerge(compiled: compiled, ledger: ledger, lake: environment.lake, committer: committer, followers: followers)
     pool = PreparerPool(compiled, environment)
     placements = Placements(compiled)
@@ -212,6 +212,7 @@ final class RecordedSession: Sendable {
       }
     }
     let fold = try await committer.commit(epochs, decisions: decisions)
+    counted.withLock { for epoch in epochs { $0.rejected.add(epoch.rejected) } }
     placements.adopt(fold)
     for epoch in epochs {
       let shard = lanes.all.withLock { $0[epoch.lane]?.shard }

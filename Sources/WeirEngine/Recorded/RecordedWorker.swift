@@ -208,7 +208,7 @@ public struct RecordedWorker: Sendable {
       } else {
         current = try await RecordedSession(
           compiled: compiled, environment: environment, ledger: ledger, followers: followers, stream: stream,
-          planHash: request.planHash, progress: progress)
+          planHash: request.planHash, progress: progress, repeatsRun: true)
       }
       session = current
       let isWhole = try await current.carryOut(steps, observe: observe, isInterrupted: isInterrupted)

@@ -53,6 +53,7 @@ final class ReplaySession: Sendable {
     var progress = counted.withLock { $0 }
     progress.entries = await committer.entries
     progress.ledgerNumber = await committer.fold.number
+    progress.rejected = await committer.rejected
     return progress
   }
 
@@ -164,6 +165,7 @@ final class ReplaySession: Sendable {
     isInterrupted: @escaping @Sendable () -> Bool
   ) async throws -> ReplayEnd {
     var sequencer = self.sequencer
+    var firsts = FirstRecords(compiled.plan, await committer.fold)
     var waiting: [(block: PreparedBlock, end: Int64, watermark: Int64)] = []
     var last: (position: Int64, hash: Hash128) = (start.position, start.prefix ?? RunningHash().digest)
     var end = ReplayEnd.finished
@@ -175,17 +177,25 @@ final class ReplaySession: Sendable {
       switch event {
       case .block(var block, let position):
         try sequencer.sequence(&block)
+        try firsts.take(block)
         waiting.append((block, position, sequencer.watermark))
         if waiting.count >= together { try await send(deal(&waiting)) }
       case .cut(let position, let hash):
         try await send(deal(&waiting))
         last = (position, hash)
+        if firsts.holdsBack {
+          // A cut changes no row: the next one takes these records along, if one that can be used comes first.
+          guard position - start.position >= FirstRecords.bytesMax else { break }
+          try firsts.end()
+        }
         try await send(.cut(position: position, prefixHash: hash, watermark: sequencer.watermark, decisions: []))
       case .pause: try await send(deal(&waiting))
       case .end where keepOpen:
+        try firsts.end()
         try await send(deal(&waiting))
         end = .keptOpen
       case .end:
+        try firsts.end()
         try await send(deal(&waiting))
         // The end of input is a decision: an empty epoch carries it, and only the entry behind it closes windows.
         if !endIsRecorded {

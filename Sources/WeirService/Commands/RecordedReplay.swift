@@ -39,7 +39,7 @@ enum RecordedReplay {
       }, isInterrupted: { interrupt.isAsked })
     let (end, progress, fold) = try await worker.run()
     report.end(end, progress, fold, latency: nil)
-    return end == .interrupted ? interrupt.exitCode : 0
+    return end == .interrupted ? interrupt.exitCode : report.exitCode(pipeline.plan, fold)
   }
 
   private static func checked(_ options: ReplayOptions, _ pipeline: LoadedPipeline) throws -> LiveCapture {

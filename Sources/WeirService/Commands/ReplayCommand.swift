@@ -94,7 +94,7 @@ public enum ReplayCommand {
       observe: { report.progress($0) }, isInterrupted: { interrupt.isAsked })
     let (end, progress, fold) = try await worker.run()
     report.end(end, progress, fold, latency: meter?.summary)
-    return end == .interrupted ? interrupt.exitCode : 0
+    return end == .interrupted ? interrupt.exitCode : report.exitCode(pipeline.plan, fold)
   }
 
   /// Whether a setting is used to publish to the plan's topics: theirs, and where they name no brokers, the source's.

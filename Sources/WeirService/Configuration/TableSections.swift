@@ -39,8 +39,10 @@ extension PipelineLoader {
   }
 
   func quarantine(_ node: Node) -> QuarantineSpec {
-    let members = reader.mapping(node, "quarantine", keys: ["halt_above"])
-    return QuarantineSpec(haltAbove: members["halt_above"].flatMap { reader.percent($0, "quarantine.halt_above") })
+    let members = reader.mapping(node, "quarantine", keys: ["halt_above", "exit_above"])
+    return QuarantineSpec(
+      haltAbove: members["halt_above"].flatMap { reader.percent($0, "quarantine.halt_above") },
+      exitAbove: members["exit_above"].flatMap { reader.percent($0, "quarantine.exit_above") })
   }
 
   func dedup(_ node: Node, _ record: RecordSpec) -> DedupSpec? {

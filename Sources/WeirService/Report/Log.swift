@@ -125,11 +125,13 @@ public struct Log: Sendable {
     ]
   }
 
-  /// A record that a line mentions, and who follows it through the systems.
-  static func members(_ sample: RejectedSamples.Sample) -> [JSONValue.Member] {
-    [
-      .init("shard", .string(sample.shard)), .init("position", .int(sample.position)), .init("stage", .string(sample.stage)),
-      .init("reason", .string(sample.reason)),
+  /// The first record of a kind that was rejected, and who follows it through the systems.
+  static func members(_ kind: RejectedReasons.Kind) -> [JSONValue.Member] {
+    let sample = kind.sample
+    return [
+      .init("shard", .string(sample.shard)), .init("position", .int(sample.position)), .init("stage", .string(kind.stage)),
+      .init("reason", .string(sample.reason)), .init("count", .int(kind.count)), .init("record", .string(sample.record)),
+      .init("hint", sample.hint.map { .string($0) } ?? .null),
     ] + (sample.trace.map { [.init("trace_id", .string($0.traceID)), .init("span_id", .string($0.spanID))] } ?? [])
   }
 }

@@ -104,6 +104,7 @@ final class ReplayReport: Sendable {
     console.data("  duplicate    \(Human.count(totals.duplicate))")
     console.data("  filtered     \(Human.count(totals.filtered))")
     console.data("  quarantined  \(Human.count(totals.quarantined))")
+    if !progress.rejected.isEmpty { console.data(progress.rejected.text(indent: "    ")) }
     if let latency {
       let parts = [("p50", latency.p50), ("p90", latency.p90), ("p99", latency.p99), ("p99.9", latency.p999), ("max", latency.max)]
       console.data(
@@ -118,6 +119,19 @@ final class ReplayReport: Sendable {
     }
   }
 
+  /// The exit code of a replay that was not interrupted; says why it is not 0.
+  func exitCode(_ plan: Plan, _ fold: LedgerFold) -> Int32 {
+    let totals = fold.counts
+    guard plan.quarantine.isTooMuch(totals.quarantined, of: totals.input) else { return 0 }
+    let share = Human.fixed(Double(totals.quarantined) / Double(totals.input) * 100, 1)
+    let limit = Human.fixed((plan.quarantine.exitAbove ?? QuarantineSpec.exitAboveByDefault) * 100, 0)
+    console.talk(
+      "weir: \(share)% of the ledger's records were rejected, more than \(limit)%: exit code 3\n  Everything is committed; the reasons are in quarantine/\(plan.source.stream). quarantine: {exit_above: …%} sets the limit."
+    )
+    return ReplayReport.exitCodeTooMuchRejected
+  }
+  private static let exitCodeTooMuchRejected: Int32 = 3
+
   private func summary(
     _ end: ReplayEnd, _ progress: ReplayProgress, _ fold: LedgerFold, _ tables: [TableTotals], _ seconds: Double,
     _ latency: LatencyMeter.Summary?
@@ -126,7 +140,8 @@ final class ReplayReport: Sendable {
     return .members([
       "event": .string("done"), "end": .string("\(end)"), "records": .int(progress.records), "in": .int(totals.input),
       "accepted": .int(totals.accepted), "duplicate": .int(totals.duplicate), "filtered": .int(totals.filtered),
-      "quarantined": .int(totals.quarantined), "epochs": .int(progress.entries), "entries": .int(fold.number + 1),
+      "quarantined": .int(totals.quarantined), "reasons": progress.rejected.json, "epochs": .int(progress.entries),
+      "entries": .int(fold.number + 1),
       "seconds": .number(Human.fixed(seconds, 3)),
       "records_per_second": .int(Int64(Double(progress.records) / max(seconds, 1e-9))),
       "tables": .array(

@@ -16,6 +16,7 @@ final class RunReport: Sendable {
   private let log: Log
   private let json: Bool
   private let clock: any Clock
+  private let rejected = Mutex(RejectedReasons())
   private let budget = Mutex(LineBudget(linesMax: recordLinesMax))
   private let startedAt = ContinuousClock.now
 
@@ -56,16 +57,23 @@ final class RunReport: Sendable {
     if log.format == .text, console.isTerminal { console.status(line) } else { log.debug(line, RunReport.members(event)) }
   }
 
-  /// How many there were, and the first of them, as long as the minute's lines last.
-  private func quarantined(_ rejected: RejectedSamples) {
+  /// The most frequent reasons, each with its first record, as long as the minute's lines last.
+  private func quarantined(_ rejected: RejectedReasons) {
+    self.rejected.withLock { $0.add(rejected) }
     let (admitted, untold) = budget.withLock { budget in
-      (rejected.samples.filter { _ in budget.admit(at: clock.monotonicNanoseconds) }, budget.takeUntold())
+      (
+        rejected.top.prefix(RejectedReasons.shownMax).filter { _ in budget.admit(at: clock.monotonicNanoseconds) },
+        budget.takeUntold()
+      )
     }
-    for sample in admitted {
+    for kind in admitted {
+      let sample = kind.sample
       let trace = sample.trace.map { " (trace \($0.traceID), span \($0.spanID))" } ?? ""
+      let more = kind.count > 1 ? " (and \(Human.count(kind.count - 1)) more like it in this epoch)" : ""
+      let hint = sample.hint.map { "\n  hint: \($0)" } ?? ""
       log.warning(
-        "quarantined: the record at position \(sample.position) of \(sample.shard)\(trace): \(sample.stage): \(TerminalText.inline(sample.reason))",
-        [.init("event", .string("quarantined"))] + Log.members(sample))
+        "quarantined: the record at position \(sample.position) of \(sample.shard)\(trace): \(kind.stage): \(sample.reason)\(more)\(hint)",
+        [.init("event", .string("quarantined"))] + Log.members(kind))
     }
     let counts = rejected.byStage.sorted { $0.key < $1.key }
     let all = counts.reduce(0) { $0 + $1.value }
@@ -95,7 +103,7 @@ final class RunReport: Sendable {
       .members([
         "event": .string("quarantined"),
         "stages": .object(rejected.byStage.sorted { $0.key < $1.key }.map { .init($0.key, .int($0.value)) }),
-        "samples": .array(rejected.samples.map { .object(Log.members($0)) }),
+        "samples": .array(rejected.top.prefix(RejectedReasons.shownMax).map { .object(Log.members($0)) }),
       ])
     case .trouble(let error):
       .members(["event": .string("trouble"), "code": .string(error.code), "message": .string(error.message)])
@@ -123,13 +131,15 @@ final class RunReport: Sendable {
     let elapsed = (ContinuousClock.now - startedAt).components
     let seconds = Double(elapsed.seconds) + Double(elapsed.attoseconds) / 1e18
     let totals = fold?.counts ?? BucketCounts()
+    let rejected = self.rejected.withLock { $0 }
     if json {
       console.data(
         JSONValue.object(
           [.init("event", .string("done"))] + RunReport.members(progress) + [
             .init("in", .int(totals.input)), .init("accepted", .int(totals.accepted)),
             .init("duplicate", .int(totals.duplicate)), .init("filtered", .int(totals.filtered)),
-            .init("quarantined", .int(totals.quarantined)), .init("seconds", .number(Human.fixed(seconds, 3))),
+            .init("quarantined", .int(totals.quarantined)), .init("reasons", rejected.json),
+            .init("seconds", .number(Human.fixed(seconds, 3))),
           ]
         ).text)
       return
@@ -144,6 +154,7 @@ final class RunReport: Sendable {
     console.data("  duplicate    \(Human.count(totals.duplicate))")
     console.data("  filtered     \(Human.count(totals.filtered))")
     console.data("  quarantined  \(Human.count(totals.quarantined))")
+    if !rejected.isEmpty { console.data(rejected.text(indent: "    ")) }
     console.data("ledger       \(fold.map { $0.number + 1 } ?? 0) entries, \(progress.entries) of them by this worker")
   }
 }

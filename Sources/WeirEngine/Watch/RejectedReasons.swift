@@ -1,0 +1,124 @@
+import WeirCore
+import WeirOperators
+
+/// Why records went into quarantine: how many of each kind of reason, with the first record of each kind. For summaries, logs and errors;
+/// the quarantine table has every record.
+///
+/// Reasons that differ only in numbers and quoted values are one kind. The kinds, and the bytes held of each, are bounded.
+public struct RejectedReasons: Sendable {
+  /// Kinds that are told apart; records of further ones are counted in ``others``.
+  public static let kindsMax = 16
+  /// Kinds that a summary or an error shows.
+  public static let shownMax = 3
+
+  /// Records that were rejected for one reason.
+  public struct Kind: Sendable {
+    public var stage: String
+    public var count: Int64
+    /// The first of them, in shard order; of several shards the one first by name.
+    public var sample: Sample
+    fileprivate var key: UInt64
+  }
+
+  /// One rejected record.
+  public struct Sample: Sendable {
+    /// Bytes of the record that are shown.
+    static let recordBytesMax = 160
+    /// Bytes of the reason that are shown.
+    static let reasonBytesMax = 300
+
+    public var shard: String
+    public var position: Int64
+    /// Control characters are escaped, as in ``record``.
+    public var reason: String
+    /// The beginning of the record's value.
+    public var record: String
+    /// What probably causes it and what to do, where that is evident.
+    public var hint: String?
+    /// Of its headers, if they have one.
+    public var trace: TraceContext?
+  }
+
+  public private(set) var byStage: [String: Int64] = [:]
+  /// In the order of their first appearance.
+  public private(set) var kinds: [Kind] = []
+  /// Records of kinds beyond ``kindsMax``.
+  public private(set) var others: Int64 = 0
+
+  public init() {}
+
+  public var count: Int64 { byStage.values.reduce(0, +) }
+  public var isEmpty: Bool { byStage.isEmpty }
+
+  /// The kinds with the most records; of equal ones the one that came first.
+  public var top: [Kind] {
+    kinds.enumerated().sorted { ($1.element.count, $0.offset) < ($0.element.count, $1.offset) }.map(\.element)
+  }
+
+  /// - Parameters:
+  ///   - shard: of the lane, where the source tells none.
+  ///   - hint: asked once for each kind.
+  mutating func add(_ block: PreparedBlock, _ row: Int, shard: String, _ rejection: Rejection, reason: String, hint: () -> String?) {
+    let stage = rejection.stage.rawValue
+    byStage[stage, default: 0] += 1
+    let key = RejectedReasons.key(stage, reason)
+    if let at = kinds.firstIndex(where: { $0.key == key }) {
+      kinds[at].count += 1
+      return
+    }
+    guard kinds.count < RejectedReasons.kindsMax else {
+      others += 1
+      return
+    }
+    let details = block.decoded.raw.details
+    let sample = Sample(
+      shard: details?.shard ?? shard, position: block.position(row), reason: Printable.text(reason, bytesMax: Sample.reasonBytesMax),
+      record: Printable.text(block.value(row).bytes, bytesMax: Sample.recordBytesMax), hint: hint(),
+      trace: details?.headers(row).flatMap(TraceContext.init(headers:)))
+    kinds.append(Kind(stage: stage, count: 1, sample: sample, key: key))
+  }
+
+  public mutating func add(_ other: RejectedReasons) {
+    for (stage, count) in other.byStage { byStage[stage, default: 0] += count }
+    others += other.others
+    for kind in other.kinds {
+      if let at = kinds.firstIndex(where: { $0.key == kind.key }) {
+        kinds[at].count += kind.count
+        let (mine, its) = (kinds[at].sample, kind.sample)
+        if (its.shard, its.position) < (mine.shard, mine.position) { kinds[at].sample = its }
+      } else if kinds.count < RejectedReasons.kindsMax {
+        kinds.append(kind)
+      } else {
+        others += kind.count
+      }
+    }
+  }
+
+  /// FNV-1a over stage and reason, leaving out numbers and what is between quotes.
+  private static func key(_ stage: String, _ reason: String) -> UInt64 {
+    var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+    func mix(_ byte: UInt8) { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+    for byte in stage.utf8 { mix(byte) }
+    mix(0)
+    var quote: UInt8 = 0
+    var isInName = false
+    for byte in reason.utf8 {
+      if quote != 0 {
+        if byte == quote { quote = 0 }
+        continue
+      }
+      if byte == 0x27 || byte == 0x22 { quote = byte }
+      if byte &- 0x30 < 10 {
+        // A digit within a name belongs to it.
+        if isInName { mix(byte) }
+        continue
+      }
+      isInName = isName(byte)
+      // Signs and points are of numbers.
+      if byte != 0x2D, byte != 0x2E { mix(byte) }
+    }
+    return hash
+  }
+
+  private static func isName(_ byte: UInt8) -> Bool { byte | 0x20 >= 0x61 && byte | 0x20 <= 0x7A || byte == 0x5F || byte >= 0x80 }
+}

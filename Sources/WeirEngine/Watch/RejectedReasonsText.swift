@@ -1,0 +1,31 @@
+import WeirCore
+
+/// Rejected records in words and for programs: the same in summaries, logs and errors.
+extension RejectedReasons {
+  /// The reasons with the most records, each with its first record and a hint: some lines, without a line end behind the last.
+  public func text(indent: String = "  ") -> String {
+    var lines: [String] = []
+    let top = self.top
+    for kind in top.prefix(RejectedReasons.shownMax) {
+      let sample = kind.sample
+      lines.append("\(kind.count) \(kind.count == 1 ? "record" : "records"): \(kind.stage): \(sample.reason)")
+      lines.append("  \(kind.count == 1 ? "" : "the first ")at position \(sample.position) of \(sample.shard): \(sample.record)")
+      if let hint = sample.hint { lines.append("  hint: \(hint)") }
+    }
+    let more = top.dropFirst(RejectedReasons.shownMax).reduce(others) { $0 + $1.count }
+    if more > 0 { lines.append("\(more) \(more == 1 ? "record" : "records") for other reasons") }
+    return lines.map { indent + $0 }.joined(separator: "\n")
+  }
+
+  /// The kinds with the most records first: `[{stage, reason, count, shard, position, record, hint}, …]`.
+  public var json: JSONValue {
+    .array(
+      top.map { kind in
+        .members([
+          "stage": .string(kind.stage), "reason": .string(kind.sample.reason), "count": .int(kind.count),
+          "shard": .string(kind.sample.shard), "position": .int(kind.sample.position), "record": .string(kind.sample.record),
+          "hint": kind.sample.hint.map { .string($0) } ?? .null,
+        ])
+      })
+  }
+}

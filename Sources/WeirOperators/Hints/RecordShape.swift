@@ -1,0 +1,124 @@
+/// What the bytes of a record look like that is no JSON object: told from one record alone, for a hint.
+enum RecordShape {
+  /// Bytes that are looked at.
+  private static let bytesMax = 4096
+
+  /// What it is and what to do; nil: nothing is evident.
+  static func hint(_ record: some Collection<UInt8>) -> String? {
+    let bytes = Array(record.prefix(bytesMax))
+    if let binary = binary(bytes) { return binary }
+    let text = trimmed(bytes)
+    guard let first = text.first, let last = text.last else { return nil }
+    switch first {
+    case 0x7B: return object(text, last)
+    case 0x5B: return isLogLine(text) ? log : array
+    case 0x7D, 0x5D: return text.count <= 2 ? pretty : nil
+    case 0x3C: return isSyslog(text) ? log : "this looks like XML: Weir reads JSON, one object a line"
+    case 0x22 where isMember(text): return pretty
+    default: return lines(text)
+    }
+  }
+
+  // MARK: Binary
+
+  private static let magic: [(bytes: [UInt8], name: String)] = [
+    (Array("PAR1".utf8), "a Parquet file"), (Array("Obj\u{1}".utf8), "an Avro file"), (Array("ORC".utf8), "an ORC file"),
+    ([0x1F, 0x8B], "gzip"), ([0x28, 0xB5, 0x2F, 0xFD], "zstd"), (Array("BZh".utf8), "bzip2"), ([0xFD, 0x37, 0x7A, 0x58, 0x5A], "xz"),
+    ([0x50, 0x4B, 0x03, 0x04], "a zip file"),
+  ]
+
+  private static func binary(_ bytes: [UInt8]) -> String? {
+    if let known = magic.first(where: { bytes.starts(with: $0.bytes) }) {
+      return "this looks like \(known.name): Weir reads JSON, one object a line; convert it first"
+    }
+    let isMarked = bytes.starts(with: [0xFF, 0xFE]) || bytes.starts(with: [0xFE, 0xFF])
+    let zeros = bytes.reduce(0) { $0 + ($1 == 0 ? 1 : 0) }
+    if isMarked || bytes.count >= 2 && zeros * 3 >= bytes.count && zeros * 3 <= bytes.count * 2 {
+      return "this looks like UTF-16: convert it to UTF-8 first (iconv -f UTF-16 -t UTF-8)"
+    }
+    let controls = bytes.reduce(0) { $0 + ($1 < 0x20 && ![0x09, 0x0A, 0x0D, 0x1B].contains($1) ? 1 : 0) }
+    if controls > 0 { return "this is binary data, not text: Weir reads JSON, one object a line" }
+    return nil
+  }
+
+  // MARK: Parts of JSON
+
+  private static let pretty =
+    "this looks like JSON of several lines a record: Weir reads one object a line; `jq -c .` makes them"
+  private static let array = "this looks like a JSON array: Weir reads one object a line; `jq -c '.[]'` makes them"
+
+  private static func object(_ text: [UInt8], _ last: UInt8) -> String? {
+    if text.count == 1 || last == 0x2C || last == 0x7B { return pretty }
+    let next = text.dropFirst().first { $0 != 0x20 }
+    if next == 0x27 {
+      return "names and texts of JSON are in double quotes: this looks like the text form of another language's dictionary"
+    }
+    return last == 0x7D && contains(text, "}{", "} {") ? "more than one JSON object in a line: `jq -c .` makes a line of each" : nil
+  }
+
+  /// `"name": …`, as a line of its own.
+  private static func isMember(_ text: [UInt8]) -> Bool {
+    guard let end = text.dropFirst().firstIndex(of: 0x22) else { return false }
+    return text[(end + 1)...].first { $0 != 0x20 } == 0x3A
+  }
+
+  // MARK: Lines of text
+
+  private static let log =
+    "this looks like a line of a text log: Weir reads JSON, one object a line; have the program log JSON, or convert it first"
+
+  private static func lines(_ text: [UInt8]) -> String? {
+    if isLogLine(text) { return log }
+    let separators: [(byte: UInt8, name: String)] = [
+      (0x09, "tabs (TSV)"), (0x2C, "commas (CSV)"), (0x3B, "semicolons (CSV)"), (0x7C, "bars"),
+    ]
+    let found = separators.map { separator in (separator.name, count(text, separator.byte)) }.filter { $0.1 > 0 }
+    // Sentences have a comma or two; a table's lines have little else between their values.
+    if let best = found.max(by: { $0.1 < $1.1 }), best.1 >= 2 || !isSentence(text) {
+      return "this looks like a table with \(best.0): Weir reads JSON, one object a line; convert it first (DuckDB: COPY … TO 'x.json')"
+    }
+    return isSentence(text) || isDated(text) ? log : nil
+  }
+
+  /// `1.2.3.4 - - [01/Mar/2026:13:00:00 +0100] "GET / HTTP/1.1" …`, `<34>…`, `[2026-01-01 …] …`, `level=info msg=…`.
+  private static func isLogLine(_ text: [UInt8]) -> Bool {
+    if isSyslog(text) || contains(text, "] \"", " - - [") || contains(text, "\"GET ", "\"POST ") { return true }
+    if text[0] == 0x5B { return contains(text, "] ", "]: ") && text.dropFirst().first.map { $0 != 0x7B && $0 != 0x22 } == true }
+    if isDated(text) { return count(text, 0x2C) < 2 && count(text, 0x09) < 2 && count(text, 0x3B) < 2 && isSentence(text) }
+    return count(text, 0x3D) >= 2 && count(text, 0x20) >= 1 && count(text, 0x2C) < 2
+  }
+
+  private static func isSyslog(_ text: [UInt8]) -> Bool {
+    guard text[0] == 0x3C, let end = text.firstIndex(of: 0x3E), end > 1, end <= 4 else { return false }
+    return text[1..<end].allSatisfy { $0 &- 0x30 < 10 }
+  }
+
+  /// Begins with `2026-01-31`, or a month as syslog has it.
+  private static func isDated(_ text: [UInt8]) -> Bool {
+    if text.count >= 10, text[4] == 0x2D, text[7] == 0x2D { return text.prefix(4).allSatisfy { $0 &- 0x30 < 10 } }
+    let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+    return text.count > 4 && text[3] == 0x20 && months.contains(String(decoding: text.prefix(3), as: UTF8.self))
+  }
+
+  private static func isSentence(_ text: [UInt8]) -> Bool { count(text, 0x20) >= 3 }
+
+  // MARK: Bytes
+
+  private static func count(_ text: [UInt8], _ byte: UInt8) -> Int { text.reduce(0) { $0 + ($1 == byte ? 1 : 0) } }
+
+  private static func contains(_ text: [UInt8], _ any: String...) -> Bool {
+    any.contains { needle in
+      let needle = Array(needle.utf8)
+      guard text.count >= needle.count else { return false }
+      return (0...text.count - needle.count).contains { text[$0..<$0 + needle.count].elementsEqual(needle) }
+    }
+  }
+
+  /// Without a byte-order mark, and white space around.
+  private static func trimmed(_ bytes: [UInt8]) -> [UInt8] {
+    func isSpace(_ c: UInt8) -> Bool { c == 0x20 || c == 0x09 || c == 0x0A || c == 0x0D }
+    let text = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? bytes.dropFirst(3) : bytes[...]
+    guard let first = text.firstIndex(where: { !isSpace($0) }), let last = text.lastIndex(where: { !isSpace($0) }) else { return [] }
+    return Array(text[first...last])
+  }
+}

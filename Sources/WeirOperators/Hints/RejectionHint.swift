@@ -1,0 +1,164 @@
+import WeirCore
+
+/// Why a record was probably rejected and what to do, where one record is enough to see it. Asked for the first record of a kind
+/// only, never on the hot path.
+public enum RejectionHint {
+  /// Fields of larger records are not looked at.
+  private static let recordBytesMax = 1 << 16
+
+  /// - Parameters:
+  ///   - record: its value as received.
+  ///   - spec: how records are declared.
+  /// - Returns: a sentence without a full stop; nil: nothing is evident.
+  public static func of(_ rejection: Rejection, _ record: some Collection<UInt8>, _ spec: RecordSpec) -> String? {
+    guard rejection.stage == .decode, spec.format == nil else { return nil }
+    guard record.count <= recordBytesMax, let value = try? JSONValue(parsing: record), value.members != nil else {
+      return RecordShape.hint(record)
+    }
+    let reason = rejection.reason
+    for field in spec.fields {
+      if reason.hasPrefix("required field \(field.name) is missing") { return MissingField(field, value).hint }
+      if reason.hasPrefix("field \(field.name): ") { return mismatch(field, value, reason) }
+    }
+    return nil
+  }
+
+  // MARK: Values of another form
+
+  private static func mismatch(_ field: Field, _ record: JSONValue, _ reason: String) -> String? {
+    guard let value = record[field.name] else { return nil }
+    if reason.contains("needs a zone") {
+      return
+        "the time has no zone: send it with one (2026-01-31T23:59:59Z); or declare \(field.name) as string and say in the expression which zone it has, such as cast(\(field.name) || 'Z' as timestamp)"
+    }
+    switch value {
+    case .string(let text): return text.utf8.count <= 100 ? ofText(field, text) : nil
+    case .int(let number): return ofNumber(field, number)
+    case .number where field.type == .string: return "the value is a number: declare \(field.name) as double or decimal"
+    case .number(let text): return ofFraction(field, text)
+    case .object(let members):
+      let names = members.prefix(6).map(\.name).joined(separator: ", ")
+      return "the field is nested: it is an object with \(Printable.text(names, bytesMax: 120))"
+    case .array: return "the value is an array, which is not a column: one record for each of its items is needed"
+    case .bool where field.type == .string: return "the value is true or false: declare \(field.name) as bool"
+    default: return nil
+    }
+  }
+
+  private static func ofText(_ field: Field, _ text: String) -> String? {
+    let words = text.split(separator: " ").joined(separator: " ")
+    let isNumber = Double(words) != nil && !words.isEmpty && words.utf8.allSatisfy { $0 != 0x78 && $0 != 0x58 && $0 | 0x20 != 0x69 }
+    switch field.type {
+    case .int64, .double, .decimal:
+      if isNumber {
+        return
+          "the number is written as text: declare \(field.name) as string and write cast(\(field.name) as \(field.type.name)) in the expressions, or send it without quotes"
+      }
+      return isDecimalComma(words)
+        ? "the number is written as text with a decimal comma: declare \(field.name) as string, or send it as 1234.5" : nil
+    case .bool:
+      guard ["true", "false"].contains(words.lowercased()) else { return nil }
+      return
+        "the value is written as text: declare \(field.name) as string and write cast(\(field.name) as bool), or send it without quotes"
+    case .timestamp where field.encoding != .natural:
+      return isNumber
+        ? "the number is written as text: declare \(field.name) as string, or send it without quotes"
+        : "the time is text: declare \(field.name) as timestamp, if it is ISO 8601 with a zone"
+    case .timestamp:
+      return isNumber
+        ? "the time is a number written as text: send it without quotes, and declare \(field.name) as \(unit(Int64(words)))" : nil
+    default: return nil
+    }
+  }
+
+  private static func isDecimalComma(_ text: String) -> Bool {
+    let parts = text.split(separator: ",", omittingEmptySubsequences: false)
+    return parts.count == 2 && parts.allSatisfy { !$0.isEmpty && $0.utf8.allSatisfy { $0 &- 0x30 < 10 || $0 == 0x2D || $0 == 0x2E } }
+  }
+
+  private static func ofNumber(_ field: Field, _ number: Int64) -> String? {
+    switch field.type {
+    case .string: "the value is a number: declare \(field.name) as int64"
+    case .timestamp: "the time is a number: by its size \(field.name) is \(unit(number))"
+    case .bool: "the value is a number: declare \(field.name) as int64"
+    default: nil
+    }
+  }
+
+  private static func ofFraction(_ field: Field, _ text: String) -> String? {
+    switch field.type {
+    case .int64: "the number has a fraction or is large: declare \(field.name) as double or decimal"
+    case .decimal: "the number has more digits than \(field.type.name): declare more, or double"
+    case .timestamp: "the time is a number with a fraction, or one too large: send whole seconds, milliseconds or microseconds"
+    default: nil
+    }
+  }
+
+  /// The type of a time that is a number, by its size: times of the years 2001 to 2286.
+  private static func unit(_ number: Int64?) -> String {
+    switch number?.magnitude ?? 0 {
+    case 1_000_000_000..<10_000_000_000: "timestamp_s"
+    case 1_000_000_000_000..<10_000_000_000_000: "timestamp_ms"
+    case 1_000_000_000_000_000..<10_000_000_000_000_000: "timestamp_us"
+    case 1_000_000_000_000_000_000...: "a time in nanoseconds, which must be sent as microseconds"
+    default: "timestamp_s, timestamp_ms or timestamp_us"
+    }
+  }
+}
+
+/// Where a missing field is instead.
+private struct MissingField {
+  /// Members that are looked at.
+  private static let membersMax = 2000
+  private static let depthMax = 8
+
+  let field: Field
+  let record: JSONValue
+
+  init(_ field: Field, _ record: JSONValue) { (self.field, self.record) = (field, record) }
+
+  var hint: String? {
+    let name = field.name
+    if record[name]?.isNull == true {
+      return "the field is null in the record: a required field (\(field.type.name)!) may not be; leave the ! out"
+    }
+    let members = record.members ?? []
+    if let other = members.first(where: { plain($0.name) == plain(name) }) {
+      return "the record has \(show(other.name)): names are compared letter by letter, so declare it as that"
+    }
+    if let path = nested {
+      return "the field is nested, at \(show(path)): fields are read from the top of the record"
+    }
+    if let near = nearestName(name, in: members.prefix(200).map(\.name)) { return "the record has no \(name), but \(show(near))" }
+    let names = members.prefix(8).map(\.name).joined(separator: ", ") + (members.count > 8 ? ", …" : "")
+    return members.isEmpty ? "the record is an empty object" : "the record has the fields \(show(names))"
+  }
+
+  private func show(_ name: String) -> String { Printable.text(name, bytesMax: 120) }
+
+  /// Without case and what joins words.
+  private func plain(_ name: String) -> String { name.lowercased().filter { !"_-. $@".contains($0) } }
+
+  /// The path of a member within members that has the name, or whose whole path reads like it (`user.id` for `user_id`). The one least
+  /// deep; where it has the whole path, that.
+  private var nested: String? {
+    var level: [(path: String, value: JSONValue)] = (record.members ?? []).map { ($0.name, $0.value) }
+    var byName: String?
+    var seen = 0
+    for _ in 0..<MissingField.depthMax {
+      var next: [(path: String, value: JSONValue)] = []
+      for (path, value) in level {
+        for member in value.members ?? [] {
+          seen += 1
+          guard seen <= MissingField.membersMax else { return byName }
+          let own = "\(path).\(member.name)"
+          if plain(own) == plain(field.name) { return own }
+          if byName == nil, plain(member.name) == plain(field.name) { byName = own }
+          next.append((own, member.value))
+        }
+      }
+      level = next
+    }
+    return byName
+  }
+}

@@ -1,0 +1,60 @@
+import Testing
+import WeirCore
+import WeirOperators
+
+@Suite struct RejectionHintTests {
+  private let spec = RecordSpec(
+    fields: [
+      Field(name: "user_id", type: .string, required: true), Field(name: "n", type: .int64), Field(name: "ok", type: .bool),
+      Field(name: "price", type: .decimal(precision: 12, scale: 2)), Field(name: "at", type: .timestamp),
+      Field(name: "ms", type: .timestamp, encoding: .milliseconds),
+    ], key: nil, time: nil)
+
+  /// The hint for the record as the decoder rejects it; nil where it is accepted.
+  private func hint(_ record: String) -> String? {
+    let decoded = RecordDecoder(fields: spec.fields).decode(RawBlock(records: [Array(record.utf8)]))
+    guard let rejection = decoded.rejections.first?.rejection else { return nil }
+    return RejectionHint.of(rejection, Array(record.utf8), spec) ?? ""
+  }
+
+  @Test(arguments: [
+    ("{\"user\": {\"id\": \"a\"}}", "nested, at user.id"), ("{\"a\": {\"b\": {\"user_id\": \"a\"}}}", "nested, at a.b.user_id"),
+    ("{\"a\": {\"user_id\": 1}, \"user\": {\"id\": 2}}", "nested, at user.id"), ("{\"userId\": \"a\"}", "the record has userId"),
+    ("{\"USER-ID\": \"a\"}", "the record has USER-ID"), ("{\"user_di\": \"a\"}", "but user_di"),
+    ("{\"x\": 1, \"y\": 2}", "the fields x, y"),
+    ("{}", "empty object"), ("{\"user_id\": null}", "is null"), ("{\"user_id\": 7}", "as int64"),
+    ("{\"user_id\": 7.5}", "as double or decimal"),
+    ("{\"user_id\": {\"id\": 1}}", "object with id"), ("{\"user_id\": [1]}", "an array"),
+    ("{\"user_id\": \"a\", \"n\": \"12\"}", "number is written as text"), ("{\"user_id\": \"a\", \"n\": 1.5}", "has a fraction"),
+    ("{\"user_id\": \"a\", \"price\": \"1,50\"}", "decimal comma"), ("{\"user_id\": \"a\", \"price\": 1.234}", "more digits"),
+    ("{\"user_id\": \"a\", \"ok\": \"TRUE\"}", "cast(ok as bool)"), ("{\"user_id\": \"a\", \"at\": \"2026-01-31T00:00:00\"}", "no zone"),
+    ("{\"user_id\": \"a\", \"at\": 1772323200}", "timestamp_s"), ("{\"user_id\": \"a\", \"at\": \"1772323200000\"}", "timestamp_ms"),
+    ("{\"user_id\": \"a\", \"ms\": \"2026-01-31T00:00:00Z\"}", "declare ms as timestamp"),
+    ("{\"user_id\": \"a\", \"ms\": 1772323200000000000}", "nanoseconds"),
+    ("a,b,c", "(CSV)"), ("a;b", "semicolons"), ("a\tb", "TSV"), ("a|b|c", "bars"), ("[", "JSON array"), ("{", "several lines"),
+    ("  \"n\": 1,", "several lines"), ("},", "several lines"), ("{\"a\": 1}{\"a\": 2}", "more than one JSON object"),
+    ("{'a': 1}", "double quotes"),
+    ("<34>Oct 11 22:14:15 host su: failed", "text log"), ("level=info msg=started port=80", "text log"),
+    ("[2026-01-31 10:00:00] app.INFO: done", "text log"), ("Jan 31 10:00:00 host sshd[1]: Accepted key", "text log"), ("<a/>", "XML"),
+    ("PAR1\u{15}\u{4}", "Parquet"), ("{\0\"\0a\0", "UTF-16"), ("abc\u{1}", "binary"),
+  ]) func aHintSaysWhatIsEvident(_ record: String, _ words: String) throws {
+    let hint = try #require(self.hint(record), "the record is accepted")
+    #expect(hint.contains(words), "\(hint)")
+  }
+
+  @Test(arguments: ["{\"user_id\": \"a\", \"n\": \"many\"}", "{\"user_id\": \"a\", \"n\": tru}", "hello", "\"text\"", "7", "   "])
+  func whatIsNotEvidentHasNoHint(_ record: String) { #expect(hint(record) == "") }
+
+  @Test func aHintOfHostileBytesIsShortAndSafe() {
+    var random = SystemRandomNumberGenerator()
+    for size in [0, 1, 2, 3, 4, 5, 9, 10, 11, 40, 5000, 70_000] {
+      for alphabet in [Array(UInt8.min...UInt8.max), Array("{}[]\",:;=-<>| \t19JanGET".utf8)] {
+        let bytes = (0..<size).map { _ in alphabet.randomElement(using: &random)! }
+        let hint = RejectionHint.of(Rejection(stage: .decode, reason: "field n: x"), bytes, spec) ?? ""
+        #expect(hint.utf8.count < 400 && !hint.unicodeScalars.contains { $0.value < 0x20 })
+      }
+    }
+    let deep = Array(String(repeating: "{\"a\":", count: 400).utf8) + Array("1".utf8) + Array(String(repeating: "}", count: 400).utf8)
+    #expect(RejectionHint.of(Rejection(stage: .decode, reason: "required field user_id is missing or null"), deep, spec) != nil)
+  }
+}
