@@ -78,7 +78,11 @@ final class PipelineLoader {
   func load(_ yaml: String) throws(ConfigurationError) -> LoadedPipeline {
     let plan = self.plan(yaml)
     let errors = reader.diagnostics.filter { $0.severity == .error }
-    guard errors.isEmpty, let plan else { throw ConfigurationError(diagnostics: reader.diagnostics) }
+    guard errors.isEmpty, let plan else {
+      // What YAML makes of a text that it has split is not worth an error of its own.
+      let splits = FlowSplits.diagnostics(yaml, file: reader.file)
+      throw ConfigurationError(diagnostics: splits.isEmpty ? FollowUps.removed(from: reader.diagnostics) : splits)
+    }
     return LoadedPipeline(
       plan: plan, file: reader.file, directory: directory, lookups: tables, warnings: reader.diagnostics, unset: reader.unset)
   }
@@ -130,6 +134,7 @@ final class PipelineLoader {
         "record.format \(format.rawValue): ids of schemas do not stand in lines; `weir capture` keeps a topic's records as they are, and source.kafka replays them",
         "bad_value", at: top["record"])
     }
+    warn(plan, top)
     if plan.bronze == nil, plan.silver == nil, plan.gold.isEmpty, plan.state.isEmpty {
       reader.report(
         "none of bronze, silver, gold and state is named: only counts and quarantined records will land", "no_output", at: root,

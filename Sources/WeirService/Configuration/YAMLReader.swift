@@ -41,7 +41,8 @@ final class YAMLReader {
   func report(_ error: ExpressionError, at node: Node, in what: String) {
     let isLater = error.message.hasPrefix("not yet:")
     let code = isLater ? "not_yet" : error.isAboutName ? "duplicate_name" : "expression"
-    report("\(what): \(error.message)", code, at: node, offset: error.offset, suggestion: error.suggestion)
+    let hint = node.scalar.flatMap { SQLHabits.hint($0.string, error) }.map { ": \($0)" } ?? ""
+    report("\(what): \(error.message)\(hint)", code, at: node, offset: error.offset, suggestion: error.suggestion)
   }
 
   /// A mapping's members, after unknown and repeated keys were reported. `later`: keys of later versions.
