@@ -43,16 +43,22 @@ public struct Field: Hashable, Sendable, Codable {
   public var encoding: FieldEncoding
   /// A required field that is missing or null makes the record invalid; an optional one is then null.
   public var required: Bool
-  /// Where it stands in records within records: names from the outermost on. nil: at the top, under its own name.
-  public var path: [String]?
+  /// Where it is in the record, see ``FieldPath``. nil: a member of the record under its own name.
+  public var path: [PathStep]?
 
-  public init(name: String, type: ColumnType, encoding: FieldEncoding = .natural, required: Bool = false, path: [String]? = nil) {
+  public init(name: String, type: ColumnType, encoding: FieldEncoding = .natural, required: Bool = false, path: [PathStep]? = nil) {
     self.path = path
     self.name = name
     self.type = type
     self.encoding = encoding
     self.required = required
   }
+
+  /// The way to it, also where it is just its name.
+  public var steps: [PathStep] { path ?? [.name(name)] }
+
+  /// Its name, and its path if it has one: for messages.
+  public var title: String { path.map { "\(name) (\(FieldPath.text($0)))" } ?? name }
 }
 
 /// One column of a table or file.

@@ -16,7 +16,7 @@ struct AvroTests {
   static let fields = [
     Field(name: "id", type: .string, required: true), Field(name: "n", type: .int64),
     Field(name: "amount", type: .decimal(precision: 12, scale: 2)), Field(name: "t", type: .timestamp),
-    Field(name: "next_id", type: .string, path: ["next", "id"]),
+    Field(name: "next_id", type: .string, path: [.name("next"), .name("id")]),
   ]
 
   /// id "ab", n 5, list of one map of one, amount 2.56, t 1 ms, a next one with id "c" and nothing else.

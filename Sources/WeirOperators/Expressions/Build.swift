@@ -79,13 +79,19 @@ enum Build {
   }
 
   static func timestamp(_ text: String, _ offset: Int) throws(ExpressionError) -> Int64 {
-    let bytes = Array(text.utf8) + [UInt8](repeating: 0, count: 16)
-    let (value, reason) = bytes.withUnsafeBufferPointer { FieldValues.timestamp($0.baseAddress!, text.utf8.count) }
+    let (value, reason) = TimestampText.parse(text)
     guard let value else { throw ExpressionError("'\(text)': \(reason)", at: offset) }
     return value
   }
 
-  private static func isNullLiteral(_ e: Expr) -> Bool { e.node == .literal(.null) }
+  /// A null without a type of its own: it takes that of what it stands with. `cast(null as double)` has one.
+  static func isBareNull(_ e: Expr) -> Bool {
+    guard case .literal(.null) = e.node else { return false }
+    return e.type == .string && e.text == "null"
+  }
+
+  /// A null without a type as one of `type`; anything else as it is.
+  static func typed(_ e: Expr, _ type: ColumnType) -> Expr { isBareNull(e) ? coerce(e, type) : e }
 
   // MARK: Coercion
 
@@ -120,8 +126,8 @@ enum Build {
     if case .literal(.string(let s)) = a.node, b.type == .timestamp {
       a = Expr(node: .literal(.timestamp(try timestamp(s, offset))), type: .timestamp, text: a.text)
     }
-    if isNullLiteral(a) { return (coerce(a, b.type), b) }
-    if isNullLiteral(b) { return (a, coerce(b, a.type)) }
+    if isBareNull(a) { return (coerce(a, b.type), b) }
+    if isBareNull(b) { return (a, coerce(b, a.type)) }
     guard let type = Typing.common(a.type, b.type) else {
       throw ExpressionError("\(what): \(a.text) is \(a.type.name), \(b.text) is \(b.type.name)", at: offset)
     }
@@ -129,7 +135,7 @@ enum Build {
   }
 
   static func needBool(_ e: Expr, _ what: String, _ offset: Int) throws(ExpressionError) -> Expr {
-    if isNullLiteral(e) { return coerce(e, .bool) }
+    let e = typed(e, .bool)
     guard e.type == .bool else { throw ExpressionError("\(what) needs a bool, and \(e.text) is \(e.type.name)", at: offset) }
     return e
   }
@@ -138,12 +144,20 @@ enum Build {
 
   enum Logic { case and, or }
 
-  static func logic(_ op: Logic, _ a: Expr, _ b: Expr, _ offset: Int) throws(ExpressionError) -> Expr {
+  /// Which sides are part of the same chain, and need no brackets.
+  struct Links {
+    var left: Bool
+    var right: Bool
+    /// `a or b or c` is `(a or b) or c`.
+    static let toTheLeft = Links(left: true, right: false)
+  }
+
+  static func logic(_ op: Logic, _ a: Expr, _ b: Expr, _ offset: Int, _ links: Links = .toTheLeft) throws(ExpressionError) -> Expr {
     let word = op == .and ? "and" : "or"
     let a = try needBool(a, word, offset)
     let b = try needBool(b, word, offset)
     let least = op == .and ? 2 : 1
-    let text = "\(text(a, least)) \(word) \(text(b, least + 1))"
+    let text = "\(text(a, links.left ? least : least + 1)) \(word) \(text(b, links.right ? least : least + 1))"
     return Expr(node: op == .and ? .and(a, b) : .or(a, b), type: .bool, text: text)
   }
 
@@ -160,26 +174,26 @@ enum Build {
   static func isNull(_ a: Expr) -> Expr { Expr(node: .isNull(a), type: .bool, text: "\(text(a, 5)) is null") }
 
   static func inList(_ a: Expr, _ items: [Expr], _ offset: Int) throws(ExpressionError) -> Expr {
-    var type = a.type
-    for item in items where !isNullLiteral(item) {
+    var type: ColumnType? = isBareNull(a) ? nil : a.type
+    for item in items where !isBareNull(item) {
       guard case .literal(let value) = item.node else { throw ExpressionError("in takes constants", at: offset) }
       if type == .timestamp, case .string = value { continue }
-      guard let common = Typing.common(type, item.type) else {
+      guard let common = type.map({ Typing.common($0, item.type) }) ?? item.type else {
         throw ExpressionError("in: \(a.text) is \(a.type.name), \(item.text) is \(item.type.name)", at: offset)
       }
       type = common
     }
+    let common = type ?? .string
     var values: [Literal] = []
     for item in items {
-      if isNullLiteral(item) { values.append(.null); continue }
-      let (_, one) = try unify(
-        Expr(node: .literal(.null), type: type, text: ""), type == .timestamp ? try asTimestamp(item, offset) : item, "in", offset)
-      guard case .literal(let value) = coerce(one, type).node else { throw ExpressionError("\(item.text) is no \(type.name)", at: offset) }
+      guard case .literal(let value) = coerce(common == .timestamp ? try asTimestamp(item, offset) : item, common).node else {
+        throw ExpressionError("\(item.text) is no \(common.name)", at: offset)
+      }
       values.append(value)
     }
-    let x = coerce(a, type)
+    let x = coerce(a, common)
     let list = items.map(\.text).joined(separator: ", ")
-    return Expr(node: .inList(x, values), type: .bool, text: "\(text(x, 5)) in (\(list))")
+    return Expr(node: .inList(x, LiteralList(values)), type: .bool, text: "\(text(x, 5)) in (\(list))")
   }
 
   private static func asTimestamp(_ e: Expr, _ offset: Int) throws(ExpressionError) -> Expr {
@@ -196,8 +210,8 @@ enum Build {
   // MARK: Values
 
   static func arithmetic(_ op: Expr.Arithmetic, _ a: Expr, _ b: Expr, _ offset: Int) throws(ExpressionError) -> Expr {
-    let a = isNullLiteral(a) ? coerce(a, b.type) : a
-    let b = isNullLiteral(b) ? coerce(b, a.type) : b
+    let a = typed(a, isBareNull(b) ? .int64 : b.type)
+    let b = typed(b, a.type)
     guard let (left, right, result) = Typing.arithmetic(op, a.type, b.type) else {
       throw ExpressionError("\(op.rawValue) does not take \(a.type.name) (\(a.text)) and \(b.type.name) (\(b.text))", at: offset)
     }
@@ -207,15 +221,16 @@ enum Build {
   }
 
   static func negate(_ a: Expr, _ offset: Int) throws(ExpressionError) -> Expr {
+    let a = typed(a, .int64)
     guard a.type.isNumeric else { throw ExpressionError("- needs a number, and \(a.text) is \(a.type.name)", at: offset) }
     return Expr(node: .negate(a), type: a.type, text: "-\(text(a, 8))")
   }
 
-  static func concat(_ a: Expr, _ b: Expr, _ offset: Int) throws(ExpressionError) -> Expr {
+  static func concat(_ a: Expr, _ b: Expr, _ offset: Int, _ links: Links = .toTheLeft) throws(ExpressionError) -> Expr {
     for side in [a, b] where side.type != .string {
       throw ExpressionError("|| needs strings, and \(side.text) is \(side.type.name): cast it", at: offset)
     }
-    return Expr(node: .concat(a, b), type: .string, text: "\(text(a, 5)) || \(text(b, 6))")
+    return Expr(node: .concat(a, b), type: .string, text: "\(text(a, links.left ? 5 : 6)) || \(text(b, links.right ? 5 : 6))")
   }
 
   static func coalesce(_ all: [Expr], _ offset: Int) throws(ExpressionError) -> Expr {
@@ -226,7 +241,7 @@ enum Build {
 
   private static func commonType(_ all: [Expr], _ what: String, _ offset: Int) throws(ExpressionError) -> ColumnType {
     var type: ColumnType?
-    for one in all where !isNullLiteral(one) {
+    for one in all where !isBareNull(one) {
       guard let before = type else { type = one.type; continue }
       guard let common = Typing.common(before, one.type) else {
         throw ExpressionError("\(what): \(one.text) is \(one.type.name), the ones before are \(before.name)", at: offset)
@@ -254,25 +269,28 @@ enum Build {
       case (.timestamp, .int64), (.int64, .timestamp): false
       case (let x, let y): x.isNumeric && y.isNumeric
       }
-    guard allowed || isNullLiteral(a) else {
+    guard allowed || isBareNull(a) else {
       let hint = a.type == .timestamp ? ": use epoch_ms" : ""
       throw ExpressionError("cannot cast \(a.type.name) to \(type.name)\(hint)", at: offset)
     }
     let word = orNull ? "try_cast" : "cast"
-    return Expr(node: isNullLiteral(a) ? .literal(.null) : .cast(a, orNull: orNull), type: type, text: "\(word)(\(a.text) as \(type.name))")
+    return Expr(node: isBareNull(a) ? .literal(.null) : .cast(a, orNull: orNull), type: type, text: "\(word)(\(a.text) as \(type.name))")
   }
 
   static func truncate(_ unit: Expr.TimeUnit, _ a: Expr, _ offset: Int) throws(ExpressionError) -> Expr {
+    let a = typed(a, .timestamp)
     guard a.type == .timestamp else { throw ExpressionError("date_trunc needs a timestamp, and \(a.text) is \(a.type.name)", at: offset) }
     return Expr(node: .truncate(unit, a), type: .timestamp, text: "date_trunc('\(unit.rawValue)', \(a.text))")
   }
 
   static func epochMilliseconds(_ a: Expr, _ offset: Int) throws(ExpressionError) -> Expr {
+    let a = typed(a, .timestamp)
     guard a.type == .timestamp else { throw ExpressionError("epoch_ms needs a timestamp, and \(a.text) is \(a.type.name)", at: offset) }
     return Expr(node: .epochMilliseconds(a), type: .int64, text: "epoch_ms(\(a.text))")
   }
 
   static func call(_ function: Expr.Function, _ a: Expr, _ offset: Int) throws(ExpressionError) -> Expr {
+    let a = function == .abs ? typed(a, .int64) : a
     let type: ColumnType
     switch function {
     case .abs:

@@ -103,8 +103,7 @@ struct Cast {
 
   private static func timestamp(_ v: Literal) -> Int64? {
     guard case .string(let s) = v else { return nil }
-    let bytes = Array(s.utf8) + [UInt8](repeating: 0, count: 16)
-    return bytes.withUnsafeBufferPointer { FieldValues.timestamp($0.baseAddress!, s.utf8.count).value }
+    return TimestampText.parse(s).microseconds
   }
 
   private static func double(_ v: Literal) -> Double? {

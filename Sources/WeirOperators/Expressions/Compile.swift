@@ -3,8 +3,21 @@ import WeirCore
 /// Compiles one SQL scalar expression over the given columns.
 public func compileExpression(_ text: String, inputs: [InputColumn]) throws(ExpressionError) -> Expr {
   var parser = try Parser(text, inputs: inputs)
-  let expr = try parser.expression()
+  let expr = try parser.whole()
   guard parser.isAtEnd else { throw parser.unexpected("the end of the expression expected") }
+  return expr
+}
+
+/// Compiles a condition. A bare `null` is one: neither true nor false.
+///
+/// - Throws: also where the expression is no bool, with ``ExpressionError/isAboutType``.
+public func compileCondition(_ text: String, inputs: [InputColumn]) throws(ExpressionError) -> Expr {
+  let expr = Build.typed(try compileExpression(text, inputs: inputs), .bool)
+  guard expr.type == .bool else {
+    var error = ExpressionError("\(expr.text.shortened(toBytes: 200)) is \(expr.type.name), a bool is needed", at: 0)
+    error.isAboutType = true
+    throw error
+  }
   return expr
 }
 
@@ -31,7 +44,7 @@ public func compileSelectList(
       for i in star { try add(inputs[i].name, Build.column(i, inputs[i]), offset) }
       continue
     }
-    let expr = try parser.expression()
+    let expr = try parser.whole()
     if parser.take("as") {
       try add(try parser.name(), expr, offset)
     } else if let plain = expr.plainColumn {
@@ -83,18 +96,19 @@ public func compileMeasure(_ text: String, inputs: [InputColumn]) throws(Express
       "unknown aggregate \(name)", at: offset, suggestion: nearestName(name, in: ["count", "sum", "min", "max", "avg"]))
   }
   try parser.expect(symbol: "(")
-  var argument: Expr?
+  var whole: Expr?
   if function == .count, parser.take(symbol: "*") {
-    argument = nil
+    whole = nil
   } else if parser.token.kind != .symbol(")") {
-    argument = try parser.expression()
+    whole = try parser.whole()
   }
   try parser.expect(symbol: ")")
   guard parser.isAtEnd else { throw parser.unexpected("a measure is one aggregate; the end expected") }
-  guard let argument else {
+  guard let whole else {
     guard function == .count else { throw ExpressionError("\(name) needs an argument", at: offset) }
     return MeasureCall(function: .count, argument: nil, type: .int64)
   }
+  let argument = function == .sum || function == .avg ? Build.typed(whole, .int64) : whole
   switch Typing.measure(function, argument.type) {
   case .success(let type): return MeasureCall(function: function, argument: argument, type: type)
   case .failure(let error): throw ExpressionError(error.message, at: offset)

@@ -55,14 +55,18 @@ struct Evaluation {
     case .not(let a): return not(run(a))
     case .and(let a, let b): return logic(run(a), run(b), decides: false)
     case .or(let a, let b): return logic(run(a), run(b), decides: true)
-    case .compare(let op, let a, let b): return compare(op, run(a), run(b))
-    case .arithmetic(let op, let a, let b): return arithmetic(op, run(a), run(b), e)
+    case .compare(let op, let a, let b):
+      if case .decimal = a.type { return compare(op, scaled(a), scaled(b)) }
+      return compare(op, run(a), run(b))
+    case .arithmetic(let op, let a, let b):
+      if case .decimal = e.type { return decimals(op, scaled(a), scaled(b), e) }
+      return arithmetic(op, run(a), run(b), e)
     case .negate(let a): return negate(run(a), e)
     case .isNull(let a):
       let x = run(a)
       let valid = x.validity(count)
       return bools(valid.map { $0.map { !$0 } } ?? [Bool](repeating: false, count: count), nil, x.errors)
-    case .inList(let a, let list): return inList(run(a), list)
+    case .inList(let a, let list): return inList(a, list)
     case .like(let a, let pattern, let escape): return like(run(a), LikePattern(pattern, escape: escape))
     case .when(let branches, let otherwise): return caseWhen(branches, otherwise, e.type)
     case .coalesce(let all): return coalesce(all, e.type)
@@ -91,7 +95,7 @@ struct Evaluation {
 
   func bools(_ values: [Bool], _ validity: [Bool]?, _ errors: [Int: String]) -> Vector { vector(.bool, .bool(values), validity, errors) }
 
-  private func merge(_ a: Vector, _ b: Vector) -> [Int: String] {
+  func merge(_ a: Vector, _ b: Vector) -> [Int: String] {
     b.errors.isEmpty ? a.errors : a.errors.merging(b.errors) { first, _ in first }
   }
 
@@ -128,21 +132,21 @@ struct Evaluation {
 
   // MARK: Comparison
 
-  private func compare(_ op: Expr.Comparison, _ x: Vector, _ y: Vector) -> Vector {
+  func compare(_ op: Expr.Comparison, _ x: Vector, _ y: Vector) -> Vector {
     let valid = bothValid(x.validity(count), y.validity(count))
     let errors = merge(x, y)
     let values: [Bool]
     switch x.type {
     case .int64, .timestamp: values = compare(op, x.ints, y.ints)
     case .double: values = compare(op, x.doubles, y.doubles)
-    case .decimal: values = compare(op, x.decimals, y.decimals)
+    case .decimal: preconditionFailure("decimals have scales")
     case .bool: values = zipMap(x.bools, y.bools, count) { a, b in Evaluation.holds(op, a ? 1 : 0, b ? 1 : 0) }
     case .string, .binary: values = compareStrings(op, x, y)
     }
     return bools(values, valid, errors)
   }
 
-  private func compare<T: Comparable>(_ op: Expr.Comparison, _ x: Vector.Operand<T>, _ y: Vector.Operand<T>) -> [Bool] {
+  func compare<T: Comparable>(_ op: Expr.Comparison, _ x: Vector.Operand<T>, _ y: Vector.Operand<T>) -> [Bool] {
     switch op {
     case .equal: zipMap(x, y, count) { $0 == $1 }
     case .notEqual: zipMap(x, y, count) { $0 != $1 }
@@ -179,22 +183,6 @@ struct Evaluation {
     }
   }
 
-  /// `x in (…)`: true if one is equal, else null if the list holds a null, else false.
-  private func inList(_ x: Vector, _ list: [Literal]) -> Vector {
-    var values = [Bool](repeating: false, count: count)
-    for item in list where item != .null {
-      let one = compare(.equal, x, Vector(type: x.type, .constant(item)))
-      guard case .column(let column) = one.values, case .bool(let hits) = column.values else { continue }
-      for i in 0..<count where hits[i] { values[i] = true }
-    }
-    var valid = x.validity(count)
-    if list.contains(.null) {
-      let before = valid ?? [Bool](repeating: true, count: count)
-      valid = (0..<count).map { before[$0] && values[$0] }
-    }
-    return bools(values, valid, x.errors)
-  }
-
   private func like(_ x: Vector, _ pattern: LikePattern) -> Vector {
     let arena = Arena(chunkBytes: 256)
     let values = zipMap(x.strings(arena), .constant(0), count) { s, _ in pattern.matches(s) }
@@ -204,32 +192,19 @@ struct Evaluation {
   // MARK: Arithmetic
 
   private func arithmetic(_ op: Expr.Arithmetic, _ x: Vector, _ y: Vector, _ e: Expr) -> Vector {
-    var valid = bothValid(x.validity(count), y.validity(count))
-    var errors = merge(x, y)
-    /// Marks rows: null (division by zero) or an error, where both operands are there.
-    func mark(_ row: Int, _ reason: String?) {
-      guard valid?[row] ?? true else { return }
-      if let reason { errors[row] = "\(reason) in \(e.text)" }
-      if valid == nil { valid = [Bool](repeating: true, count: count) }
-      valid![row] = false
-    }
+    var marks = Marks(bothValid(x.validity(count), y.validity(count)), merge(x, y), count)
     let values: Column.Values
     switch e.type {
     case .double:
       let out = zipMap(x.doubles, y.doubles, count) { a, b in Evaluation.double(op, a, b) }
       for i in 0..<count where !out[i].isFinite {
-        mark(i, isZero(y.doubles, i) && (op == .divide || op == .remainder) ? nil : "beyond the largest double")
+        marks.mark(i, isZero(y.doubles, i) && (op == .divide || op == .remainder) ? nil : "beyond the largest double", e)
       }
       values = .double(out.map { $0.isFinite ? $0 : 0 })
-    case .int64: values = .int64(exact(op, x.ints, y.ints, mark))
-    case .decimal(let precision, _):
-      let out = exact(op, x.decimals, y.decimals, mark)
-      let bound = FieldValues.powers[precision]
-      for i in 0..<count where out[i] >= bound || out[i] <= -bound { mark(i, "more than \(precision) digits") }
-      values = .decimal(out)
+    case .int64: values = .int64(exact(op, x.ints, y.ints, e, &marks))
     default: preconditionFailure("arithmetic on \(e.type.name)")
     }
-    return vector(e.type, values, valid, errors)
+    return vector(e.type, values, marks.valid, marks.errors)
   }
 
   private func isZero(_ x: Vector.Operand<Double>, _ row: Int) -> Bool {
@@ -250,14 +225,14 @@ struct Evaluation {
     }
   }
 
-  private func exact<T: FixedWidthInteger>(
-    _ op: Expr.Arithmetic, _ x: Vector.Operand<T>, _ y: Vector.Operand<T>, _ mark: (Int, String?) -> Void
-  ) -> [T] {
+  private func exact(
+    _ op: Expr.Arithmetic, _ x: Vector.Operand<Int64>, _ y: Vector.Operand<Int64>, _ e: Expr, _ marks: inout Marks
+  ) -> [Int64] {
     var overflows: [Int] = []
     var row = 0
-    let out = zipMap(x, y, count) { a, b -> T in
+    let out = zipMap(x, y, count) { a, b -> Int64 in
       defer { row += 1 }
-      let (value, overflow): (T, Bool)
+      let (value, overflow): (Int64, Bool)
       switch op {
       case .add: (value, overflow) = a.addingReportingOverflow(b)
       case .subtract: (value, overflow) = a.subtractingReportingOverflow(b)
@@ -269,7 +244,7 @@ struct Evaluation {
       if overflow { overflows.append(row) }
       return overflow ? 0 : value
     }
-    for row in overflows { mark(row, op == .remainder ? nil : "overflow") }
+    for row in overflows { marks.mark(row, op == .remainder ? nil : "overflow", e) }
     return out
   }
 
@@ -277,7 +252,30 @@ struct Evaluation {
     switch x.type {
     case .double: return arithmetic(.multiply, x, Vector(type: .double, .constant(.double(-1))), e)
     case .int64: return arithmetic(.subtract, Vector(type: .int64, .constant(.int64(0))), x, e)
-    default: return arithmetic(.subtract, Vector(type: x.type, .constant(.decimal(0, precision: 38, scale: 0))), x, e)
+    default:
+      let zero = Vector(type: x.type, .constant(.decimal(0, precision: 38, scale: 0)))
+      return decimals(.subtract, Scaled(vector: zero, factor: 1), Scaled(vector: x, factor: 1), e)
     }
+  }
+}
+
+/// Rows of a result that are null (division by zero) or errors.
+struct Marks {
+  private(set) var valid: [Bool]?
+  private(set) var errors: [Int: String]
+  private let count: Int
+
+  init(_ valid: [Bool]?, _ errors: [Int: String], _ count: Int) {
+    self.valid = valid
+    self.errors = errors
+    self.count = count
+  }
+
+  /// Marks a row where both operands are there: as an error, or without a reason as null.
+  mutating func mark(_ row: Int, _ reason: String?, _ e: Expr) {
+    guard valid?[row] ?? true else { return }
+    if let reason { errors[row] = "\(reason) in \(e.text.shortened(toBytes: 1000))" }
+    if valid == nil { valid = [Bool](repeating: true, count: count) }
+    valid![row] = false
   }
 }

@@ -9,6 +9,10 @@ public struct ExpressionError: Error, Sendable {
   public var suggestion: String?
   /// The expression is right, and its column cannot have this name.
   public var isAboutName: Bool
+  /// The expression is right, and has another type than is needed there.
+  public var isAboutType = false
+  /// It is nested deeper than ``Expr/levelsMax``.
+  var isTooDeep = false
 
   public init(_ message: String, at offset: Int, suggestion: String? = nil, isAboutName: Bool = false) {
     self.message = message
@@ -110,28 +114,4 @@ struct Lexer {
     }
     throw ExpressionError("the \(what) does not end", at: start)
   }
-}
-
-/// The candidate nearest to `name`, if one is near: at most a third of its letters differ (Damerau-Levenshtein).
-public func nearestName(_ name: String, in candidates: [String]) -> String? {
-  let limit = max(1, name.count / 3)
-  return candidates.map { ($0, editDistance(name.lowercased(), $0.lowercased())) }.filter { $0.1 <= limit }
-    .min { ($0.1, $0.0) < ($1.1, $1.0) }?.0
-}
-
-private func editDistance(_ a: String, _ b: String) -> Int {
-  let (a, b) = (Array(a), Array(b))
-  var before = [Int](repeating: 0, count: b.count + 1)
-  var previous = Array(0...b.count)
-  for i in 0..<a.count {
-    var row = [i + 1]
-    for j in 0..<b.count {
-      var best = min(previous[j] + (a[i] == b[j] ? 0 : 1), previous[j + 1] + 1, row[j] + 1)
-      if i > 0, j > 0, a[i] == b[j - 1], a[i - 1] == b[j] { best = min(best, before[j - 1] + 1) }
-      row.append(best)
-    }
-    before = previous
-    previous = row
-  }
-  return previous[b.count]
 }

@@ -2,8 +2,8 @@ import WeirCore
 
 /// Recursive descent over SQL's scalar expressions; types are checked as the tree is built.
 struct Parser {
-  private let tokens: [Token]
-  private var at = 0
+  let tokens: [Token]
+  var at = 0
   let scope: Scope
 
   init(_ text: String, inputs: [InputColumn]) throws(ExpressionError) {
@@ -14,6 +14,8 @@ struct Parser {
   /// Nesting beyond this is refused: the parser recurses.
   private static let depthMax = 200
   private var depth = 0
+  /// Long chains of an associative operator become balanced trees. See ``whole()``.
+  private var isBalanced = false
 
   // MARK: Tokens
 
@@ -21,7 +23,7 @@ struct Parser {
   var isAtEnd: Bool { token.kind == .end }
 
   /// The lower-case keyword at hand.
-  private var keyword: String? { if case .word(let w) = token.kind { w.lowercased() } else { nil } }
+  var keyword: String? { if case .word(let w) = token.kind { w.lowercased() } else { nil } }
 
   mutating func take(_ word: String) -> Bool {
     guard keyword == word else { return false }
@@ -63,31 +65,97 @@ struct Parser {
     }
   }
 
+  // MARK: Bounds
+
+  /// One expression, up to what cannot belong to it.
+  ///
+  /// Chains lean to the left, as they always did, so that a plan keeps its meaning; where that is deeper than
+  /// ``Expr/levelsMax``, chains of `and`, `or` and `||` are balanced instead, which gives the same values and errors.
+  mutating func whole() throws(ExpressionError) -> Expr {
+    let start = at
+    do throws(ExpressionError) { return try expression() } catch {
+      guard error.isTooDeep else { throw error }
+    }
+    (at, depth, isBalanced) = (start, 0, true)
+    defer { isBalanced = false }
+    return try expression()
+  }
+
+  /// Every node that is made passes here: what the parser returns is never deeper or larger than the bounds.
+  private func checked(_ e: Expr, _ offset: Int) throws(ExpressionError) -> Expr {
+    guard e.levels <= Expr.levelsMax else { throw Parser.tooDeep(offset) }
+    guard e.size <= Expr.sizeMax else {
+      throw ExpressionError("the expression is too large from here on (expression_size); use a lookup, or several expressions", at: offset)
+    }
+    return e
+  }
+
+  private static func tooDeep(_ offset: Int) -> ExpressionError {
+    var error = ExpressionError(
+      "nested too deep: at most 99 brackets and about 160 operators in each other (expression_depth); put parts of a long chain in brackets",
+      at: offset)
+    error.isTooDeep = true
+    return error
+  }
+
+  /// Terms with an operator between each two, from left to right.
+  private struct Chain {
+    var terms: [Expr]
+    var offsets: [Int] = []
+  }
+
+  private func combine(
+    _ chain: Chain, _ join: (Expr, Expr, Int, Build.Links) throws(ExpressionError) -> Expr
+  ) throws(ExpressionError) -> Expr {
+    guard isBalanced, chain.terms.count > 8 else {
+      var left = chain.terms[0]
+      for (term, offset) in zip(chain.terms.dropFirst(), chain.offsets) {
+        left = try checked(try join(left, term, offset, .toTheLeft), offset)
+      }
+      return left
+    }
+    return try balance(chain, 0, chain.terms.count, join)
+  }
+
+  private func balance(
+    _ chain: Chain, _ from: Int, _ to: Int, _ join: (Expr, Expr, Int, Build.Links) throws(ExpressionError) -> Expr
+  ) throws(ExpressionError) -> Expr {
+    if to - from == 1 { return chain.terms[from] }
+    let middle = (from + to) / 2
+    let offset = chain.offsets[middle - 1]
+    let (left, right) = (try balance(chain, from, middle, join), try balance(chain, middle, to, join))
+    return try checked(try join(left, right, offset, .init(left: middle - from > 1, right: to - middle > 1)), offset)
+  }
+
   // MARK: Levels, weakest first
 
   mutating func expression() throws(ExpressionError) -> Expr {
     depth += 1
     defer { depth -= 1 }
-    guard depth < Parser.depthMax else { throw ExpressionError("nested too deep", at: token.offset) }
+    guard depth < Parser.depthMax else { throw Parser.tooDeep(token.offset) }
     return try or()
   }
 
   private mutating func or() throws(ExpressionError) -> Expr {
-    var left = try and()
+    var chain = Chain(terms: [try and()])
     while true {
       let offset = token.offset
-      guard take("or") else { return left }
-      left = try Build.logic(.or, left, try and(), offset)
+      guard take("or") else { break }
+      chain.offsets.append(offset)
+      chain.terms.append(try and())
     }
+    return try combine(chain) { a, b, offset, links throws(ExpressionError) in try Build.logic(.or, a, b, offset, links) }
   }
 
   private mutating func and() throws(ExpressionError) -> Expr {
-    var left = try not()
+    var chain = Chain(terms: [try not()])
     while true {
       let offset = token.offset
-      guard take("and") else { return left }
-      left = try Build.logic(.and, left, try not(), offset)
+      guard take("and") else { break }
+      chain.offsets.append(offset)
+      chain.terms.append(try not())
     }
+    return try combine(chain) { a, b, offset, links throws(ExpressionError) in try Build.logic(.and, a, b, offset, links) }
   }
 
   private mutating func not() throws(ExpressionError) -> Expr {
@@ -95,8 +163,8 @@ struct Parser {
     guard take("not") else { return try comparison() }
     depth += 1
     defer { depth -= 1 }
-    guard depth < Parser.depthMax else { throw ExpressionError("nested too deep", at: offset) }
-    return try Build.not(try not(), offset)
+    guard depth < Parser.depthMax else { throw Parser.tooDeep(offset) }
+    return try checked(try Build.not(try not(), offset), offset)
   }
 
   private mutating func comparison() throws(ExpressionError) -> Expr {
@@ -105,11 +173,11 @@ struct Parser {
       let offset = token.offset
       if case .symbol(let s) = token.kind, let op = Expr.Comparison(rawValue: s) {
         at += 1
-        left = try Build.compare(op, left, try sum(), offset)
+        left = try checked(try Build.compare(op, left, try sum(), offset), offset)
       } else if take("is") {
-        left = try predicateIs(left, offset)
+        left = try checked(try predicateIs(left, offset), offset)
       } else if keyword == "not" || keyword == "in" || keyword == "like" || keyword == "between" {
-        left = try predicate(left, offset)
+        left = try checked(try predicate(left, offset), offset)
       } else {
         return left
       }
@@ -139,6 +207,9 @@ struct Parser {
       result = try inList(left, offset)
     } else if take("like") {
       guard case .string(let pattern) = token.kind else { throw unexpected("a pattern in quotes expected after 'like'") }
+      guard pattern.utf8.count <= LikePattern.bytesMax else {
+        throw ExpressionError("a pattern has at most \(LikePattern.bytesMax) bytes (like_pattern)", at: token.offset)
+      }
       at += 1
       var escape: String?
       if take("escape") {
@@ -169,12 +240,24 @@ struct Parser {
   }
 
   private mutating func sum() throws(ExpressionError) -> Expr {
-    var left = try product()
+    var chain = Chain(terms: [try product()])
+    var operators: [String] = []
     while case .symbol(let s) = token.kind, s == "+" || s == "-" || s == "||" {
-      let offset = token.offset
+      operators.append(s)
+      chain.offsets.append(token.offset)
       at += 1
-      let right = try product()
-      left = s == "||" ? try Build.concat(left, right, offset) : try Build.arithmetic(s == "+" ? .add : .subtract, left, right, offset)
+      chain.terms.append(try product())
+    }
+    if operators.allSatisfy({ $0 == "||" }) {
+      return try combine(chain) { a, b, offset, links throws(ExpressionError) in try Build.concat(a, b, offset, links) }
+    }
+    // Where an overflow happens and how a double is rounded depend on the order.
+    var left = chain.terms[0]
+    for (i, op) in operators.enumerated() {
+      let (right, offset) = (chain.terms[i + 1], chain.offsets[i])
+      left = try checked(
+        op == "||" ? try Build.concat(left, right, offset) : try Build.arithmetic(op == "+" ? .add : .subtract, left, right, offset), offset
+      )
     }
     return left
   }
@@ -184,7 +267,7 @@ struct Parser {
     while case .symbol(let s) = token.kind, s == "*" || s == "/" || s == "%" {
       let offset = token.offset
       at += 1
-      left = try Build.arithmetic(Expr.Arithmetic(rawValue: s)!, left, try unary(), offset)
+      left = try checked(try Build.arithmetic(Expr.Arithmetic(rawValue: s)!, left, try unary(), offset), offset)
     }
     return left
   }
@@ -193,190 +276,15 @@ struct Parser {
     let offset = token.offset
     depth += 1
     defer { depth -= 1 }
-    guard depth < Parser.depthMax else { throw ExpressionError("nested too deep", at: offset) }
+    guard depth < Parser.depthMax else { throw Parser.tooDeep(offset) }
     if take(symbol: "-") {
       if case .number(let text) = token.kind {
         at += 1
         return try Build.number("-" + text, offset)
       }
-      return try Build.negate(try unary(), offset)
+      return try checked(try Build.negate(try unary(), offset), offset)
     }
     if take(symbol: "+") { return try unary() }
-    return try primary()
-  }
-
-  // MARK: Primaries
-
-  private mutating func primary() throws(ExpressionError) -> Expr {
-    let offset = token.offset
-    switch token.kind {
-    case .number(let text):
-      at += 1
-      return try Build.number(text, offset)
-    case .string(let text):
-      at += 1
-      return Build.literal(.string(text))
-    case .symbol("("):
-      at += 1
-      let inner = try expression()
-      try expect(symbol: ")")
-      return inner
-    case .word(let word):
-      switch word.lowercased() {
-      case "null":
-        at += 1
-        return Build.literal(.null)
-      case "true", "false":
-        at += 1
-        return Build.literal(.bool(word.lowercased() == "true"))
-      case "case":
-        at += 1
-        return try caseWhen(offset)
-      case "timestamp":
-        if case .string(let text) = tokens[at + 1].kind {
-          at += 2
-          return Build.literal(.timestamp(try Build.timestamp(text, tokens[at - 1].offset)))
-        }
-      default: break
-      }
-      if tokens[at + 1].kind == .symbol("(") { return try call(word.lowercased(), offset) }
-      return try column()
-    case .quoted: return try column()
-    default: throw unexpected("an expression expected")
-    }
-  }
-
-  private mutating func column() throws(ExpressionError) -> Expr {
-    let offset = token.offset
-    var path = try name()
-    while take(symbol: ".") { path += "." + (try name()) }
-    return try scope.resolve(path, offset)
-  }
-
-  private mutating func caseWhen(_ offset: Int) throws(ExpressionError) -> Expr {
-    let subject = keyword == "when" ? nil : try expression()
-    var branches: [Expr.When] = []
-    while take("when") {
-      let place = token.offset
-      var condition = try expression()
-      if let subject { condition = try Build.compare(.equal, subject, condition, place) }
-      try expect("then")
-      branches.append(.init(condition: try Build.needBool(condition, "when", place), value: try expression()))
-    }
-    guard !branches.isEmpty else { throw unexpected("'when' expected") }
-    let otherwise = take("else") ? try expression() : nil
-    try expect("end")
-    return try Build.caseWhen(branches, otherwise, offset)
-  }
-
-  private mutating func arguments() throws(ExpressionError) -> [Expr] {
-    try expect(symbol: "(")
-    var all: [Expr] = []
-    if take(symbol: ")") { return all }
-    repeat { all.append(try expression()) } while take(symbol: ",")
-    try expect(symbol: ")")
-    return all
-  }
-
-  static let functions = [
-    "coalesce", "nullif", "cast", "try_cast", "date_trunc", "epoch_ms", "abs", "lower", "upper", "length",
-  ]
-
-  private mutating func call(_ function: String, _ offset: Int) throws(ExpressionError) -> Expr {
-    at += 1
-    switch function {
-    case "cast", "try_cast": return try cast(orNull: function == "try_cast", offset)
-    case "date_trunc":
-      let all = try arguments()
-      guard all.count == 2, case .literal(.string(let unit)) = all[0].node else {
-        throw ExpressionError("date_trunc takes a unit in quotes and a timestamp: date_trunc('hour', t)", at: offset)
-      }
-      guard let unit = Expr.TimeUnit(rawValue: unit.lowercased()) else {
-        let units = Expr.TimeUnit.allCases.map(\.rawValue)
-        throw ExpressionError(
-          "unknown unit '\(unit)': \(units.joined(separator: ", "))", at: offset, suggestion: nearestName(unit, in: units))
-      }
-      return try Build.truncate(unit, all[1], offset)
-    case "coalesce":
-      let all = try arguments()
-      guard !all.isEmpty else { throw ExpressionError("coalesce takes at least one value", at: offset) }
-      return try Build.coalesce(all, offset)
-    case "nullif":
-      let all = try arguments()
-      guard all.count == 2 else { throw ExpressionError("nullif takes two values", at: offset) }
-      let same = try Build.compare(.equal, all[0], all[1], offset)
-      return try Build.caseWhen([.init(condition: same, value: Build.literal(.null))], all[0], offset)
-    case "epoch_ms", "abs", "lower", "upper", "length":
-      let all = try arguments()
-      guard all.count == 1 else { throw ExpressionError("\(function) takes one value", at: offset) }
-      return function == "epoch_ms"
-        ? try Build.epochMilliseconds(all[0], offset) : try Build.call(Expr.Function(rawValue: function)!, all[0], offset)
-    case "count", "sum", "min", "max", "avg":
-      throw ExpressionError("\(function) is an aggregate: it belongs into 'measure'", at: offset)
-    default:
-      throw ExpressionError(
-        "unknown function \(function)", at: offset, suggestion: nearestName(function, in: Parser.functions))
-    }
-  }
-
-  private mutating func cast(orNull: Bool, _ offset: Int) throws(ExpressionError) -> Expr {
-    try expect(symbol: "(")
-    let value = try expression()
-    try expect("as")
-    let type = try typeName()
-    try expect(symbol: ")")
-    return try Build.cast(value, to: type, orNull: orNull, offset)
-  }
-
-  mutating func typeName() throws(ExpressionError) -> ColumnType {
-    let offset = token.offset
-    let word = try name().lowercased()
-    switch word {
-    case "bool", "boolean": return .bool
-    case "int64", "bigint": return .int64
-    case "double": return .double
-    case "string", "varchar": return .string
-    case "binary": return .binary
-    case "timestamp": return .timestamp
-    case "decimal":
-      try expect(symbol: "(")
-      guard case .number(let p) = token.kind, let precision = Int(p) else { throw unexpected("a precision expected") }
-      at += 1
-      var scale = 0
-      if take(symbol: ",") {
-        guard case .number(let s) = token.kind, let n = Int(s) else { throw unexpected("a scale expected") }
-        scale = n
-        at += 1
-      }
-      try expect(symbol: ")")
-      guard (1...38).contains(precision), (0...precision).contains(scale) else {
-        throw ExpressionError("decimal needs a precision of 1 to 38 and a scale of 0 to the precision", at: offset)
-      }
-      return .decimal(precision: precision, scale: scale)
-    default:
-      throw ExpressionError(
-        "unknown type \(word)", at: offset,
-        suggestion: nearestName(word, in: ["bool", "int64", "double", "string", "timestamp", "decimal(12,2)"]))
-    }
-  }
-}
-
-/// The columns that an expression may name.
-struct Scope {
-  let inputs: [InputColumn]
-
-  func resolve(_ path: String, _ offset: Int) throws(ExpressionError) -> Expr {
-    var found = inputs.indices.filter { inputs[$0].name == path }
-    if found.isEmpty {
-      found = inputs.indices.filter { inputs[$0].name.split(separator: ".").last.map(String.init) == path }
-    }
-    guard let index = found.first else {
-      throw ExpressionError("unknown column \(path)", at: offset, suggestion: nearestName(path, in: inputs.map(\.name)))
-    }
-    guard found.count == 1 else {
-      let names = found.map { inputs[$0].name }.joined(separator: ", ")
-      throw ExpressionError("\(path) may be any of \(names): write it out", at: offset)
-    }
-    return Build.column(index, inputs[index])
+    return try checked(try primary(), offset)
   }
 }

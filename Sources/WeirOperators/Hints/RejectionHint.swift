@@ -17,7 +17,9 @@ public enum RejectionHint {
     }
     let reason = rejection.reason
     for field in spec.fields {
-      if reason.hasPrefix("required field \(field.name) is missing") { return MissingField(field, value).hint }
+      if reason.hasPrefix("required field \(field.title) is missing") {
+        return field.path == nil ? MissingField(field, value).hint : nil
+      }
       if reason.hasPrefix("field \(field.name): ") { return mismatch(field, value, reason) }
     }
     return nil
@@ -26,7 +28,7 @@ public enum RejectionHint {
   // MARK: Values of another form
 
   private static func mismatch(_ field: Field, _ record: JSONValue, _ reason: String) -> String? {
-    guard let value = record[field.name] else { return nil }
+    guard let value = value(of: field, in: record) else { return nil }
     if reason.contains("needs a zone") {
       return
         "the time has no zone: send it with one (2026-01-31T23:59:59Z); or declare \(field.name) as string and say in the expression which zone it has, such as cast(\(field.name) || 'Z' as timestamp)"
@@ -38,11 +40,26 @@ public enum RejectionHint {
     case .number(let text): return ofFraction(field, text)
     case .object(let members):
       let names = members.prefix(6).map(\.name).joined(separator: ", ")
-      return "the field is nested: it is an object with \(Printable.text(names, bytesMax: 120))"
+      return "the field is nested: it is an object with \(Printable.text(names, bytesMax: 120)); declare what is in it with a path"
     case .array: return "the value is an array, which is not a column: one record for each of its items is needed"
     case .bool where field.type == .string: return "the value is true or false: declare \(field.name) as bool"
     default: return nil
     }
+  }
+
+  private static func value(of field: Field, in record: JSONValue) -> JSONValue? {
+    var place = record
+    for step in field.steps {
+      switch step {
+      case .name(let name):
+        guard let next = place[name] else { return nil }
+        place = next
+      case .index(let index):
+        guard let items = place.array, index < items.count else { return nil }
+        place = items[index]
+      }
+    }
+    return place
   }
 
   private static func ofText(_ field: Field, _ text: String) -> String? {
@@ -62,11 +79,11 @@ public enum RejectionHint {
         "the value is written as text: declare \(field.name) as string and write cast(\(field.name) as bool), or send it without quotes"
     case .timestamp where field.encoding != .natural:
       return isNumber
-        ? "the number is written as text: declare \(field.name) as string, or send it without quotes"
+        ? "the number is no time of the years 1 to 9999 in this unit"
         : "the time is text: declare \(field.name) as timestamp, if it is ISO 8601 with a zone"
     case .timestamp:
       return isNumber
-        ? "the time is a number written as text: send it without quotes, and declare \(field.name) as \(unit(Int64(words)))" : nil
+        ? "the time is a number written as text: declare \(field.name) as \(unit(Int64(words)))" : nil
     default: return nil
     }
   }
@@ -89,7 +106,10 @@ public enum RejectionHint {
     switch field.type {
     case .int64: "the number has a fraction or is large: declare \(field.name) as double or decimal"
     case .decimal: "the number has more digits than \(field.type.name): declare more, or double"
-    case .timestamp: "the time is a number with a fraction, or one too large: send whole seconds, milliseconds or microseconds"
+    case .timestamp:
+      field.encoding == .natural
+        ? "the time is a number: declare \(field.name) as \(unit(text.split(separator: ".").first.flatMap { Int64($0) }))"
+        : "the number is no time of the years 1 to 9999 in this unit"
     default: nil
     }
   }
@@ -127,7 +147,8 @@ private struct MissingField {
       return "the record has \(show(other.name)): names are compared letter by letter, so declare it as that"
     }
     if let path = nested {
-      return "the field is nested, at \(show(path)): fields are read from the top of the record"
+      let shown = FieldPath.text(path.map { .name($0) })
+      return "the field is nested, at \(show(shown)): declare it as \(name): {type: \(field.type.name)!, path: '\(show(shown))'}"
     }
     if let near = nearestName(name, in: members.prefix(200).map(\.name)) { return "the record has no \(name), but \(show(near))" }
     let names = members.prefix(8).map(\.name).joined(separator: ", ") + (members.count > 8 ? ", …" : "")
@@ -141,18 +162,18 @@ private struct MissingField {
 
   /// The path of a member within members that has the name, or whose whole path reads like it (`user.id` for `user_id`). The one least
   /// deep; where it has the whole path, that.
-  private var nested: String? {
-    var level: [(path: String, value: JSONValue)] = (record.members ?? []).map { ($0.name, $0.value) }
-    var byName: String?
+  private var nested: [String]? {
+    var level: [(path: [String], value: JSONValue)] = (record.members ?? []).map { ([$0.name], $0.value) }
+    var byName: [String]?
     var seen = 0
     for _ in 0..<MissingField.depthMax {
-      var next: [(path: String, value: JSONValue)] = []
+      var next: [(path: [String], value: JSONValue)] = []
       for (path, value) in level {
         for member in value.members ?? [] {
           seen += 1
           guard seen <= MissingField.membersMax else { return byName }
-          let own = "\(path).\(member.name)"
-          if plain(own) == plain(field.name) { return own }
+          let own = path + [member.name]
+          if plain(own.joined()) == plain(field.name) { return own }
           if byName == nil, plain(member.name) == plain(field.name) { byName = own }
           next.append((own, member.value))
         }

@@ -137,8 +137,13 @@ struct FieldSink {
       set(try timestamp(&scanner), row)
     case .bool: try bool(&scanner, c, row)
     default:
-      guard c == 0x2D || c &- 0x30 < 10 else { throw mismatch(&scanner) }
-      try number(&scanner, row)
+      if c == 0x2D || c &- 0x30 < 10 {
+        try number(&scanner, row)
+      } else if c == 0x22, type == .timestamp {
+        set(try epochText(&scanner), row)
+      } else {
+        throw mismatch(&scanner)
+      }
     }
     if !valid[row] {
       valid[row] = true
@@ -197,6 +202,24 @@ struct FieldSink {
     return value
   }
 
+  /// A number since 1970 that stands in a string.
+  private func epochText(_ scanner: inout JSONScanner) throws(DecodeError) -> Int64 {
+    let start = scanner.at
+    let text = try scanner.string()
+    let bytes = text.hasEscapes ? try unescape(text) : StringRef(start: text.start, count: text.count)
+    var inner = JSONScanner(at: bytes.start, end: bytes.start + bytes.count)
+    let first = bytes.count > 0 ? bytes.start.pointee : 0
+    guard first == 0x2D || first &- 0x30 < 10, let number = try? inner.number(), number.count == bytes.count else {
+      let shown = bytes.description.shortened(toBytes: 40)
+      throw DecodeError(
+        reason: "field \(name): '\(shown)' is no number of \(unitName) since 1970; a date as text is a timestamp", at: start)
+    }
+    guard let value = FieldValues.timestamp(number, unit: unit) else { throw inexact(number, "no time of the years 1 to 9999", start) }
+    return value
+  }
+
+  private var unitName: String { unit == 1 ? "microseconds" : unit == 1000 ? "milliseconds" : "seconds" }
+
   // MARK: Values of other codecs
 
   /// A value of the type's physical form (see ``ColumnType``). Strings are bytes of the block's text, well-formed UTF-8.
@@ -229,8 +252,9 @@ struct FieldSink {
   private func mismatch(_ scanner: inout JSONScanner) -> DecodeError {
     let start = scanner.at
     do { try scanner.skipValue() } catch { return error }
-    return DecodeError(
-      reason: "field \(name): expected \(expected), found \(FieldSink.kind(start.pointee))", at: start)
+    let kind = FieldSink.kind(start.pointee)
+    let hint = type == .timestamp && unit == 0 && kind == "a number" ? " (numbers are timestamp_s, timestamp_ms or timestamp_us)" : ""
+    return DecodeError(reason: "field \(name): expected \(expected), found \(kind)\(hint)", at: start)
   }
 
   private var expected: String {

@@ -12,10 +12,13 @@ import WeirCore
 public final class RecordDecoder {
   private let fields: [Field]
   /// One a field. A pointer, since they are written for each value.
-  private let sinks: UnsafeMutablePointer<FieldSink>
+  let sinks: UnsafeMutablePointer<FieldSink>
+  /// Targets of the record's members, see ``NestedFields``.
   private var byName: [[UInt8]: Int] = [:]
+  let nested: NestedFields
 
-  /// The keys of the record before, in order: raw bytes from the opening quote to the colon, and the field or -1.
+  /// The keys of the record before, in order: raw bytes from the opening quote to the colon, and the field, a node below which
+  /// there are fields, or -1.
   private struct Prediction {
     var start: Int
     var count: Int
@@ -31,7 +34,8 @@ public final class RecordDecoder {
     self.fields = fields
     sinks = .allocate(capacity: fields.count)
     for (i, field) in fields.enumerated() { (sinks + i).initialize(to: FieldSink(field, isRead: read?[i] ?? true)) }
-    for (i, field) in fields.enumerated() { byName[Array(field.name.utf8)] = i }
+    nested = NestedFields(fields)
+    for (name, target) in nested.members { byName[name] = target }
   }
 
   deinit {
@@ -107,7 +111,7 @@ public final class RecordDecoder {
     scanner.space()
     guard scanner.at == end else { throw scanner.fail("text behind the record") }
     for i in fields.indices where sinks[i].required && !sinks[i].isValid(row) {
-      throw DecodeError(reason: "required field \(fields[i].name) is missing or null", at: end)
+      throw DecodeError(reason: "required field \(fields[i].title) is missing or null", at: end)
     }
   }
 
@@ -131,8 +135,10 @@ public final class RecordDecoder {
       guard scanner.at < end else { throw scanner.fail("a value is missing") }
       if field >= 0 {
         try sinks[field].read(&scanner, row)
-      } else {
+      } else if field == -1 {
         try scanner.skipValue()
+      } else {
+        try below(field, &scanner, row)
       }
       scanner.space()
       guard scanner.at < end else { throw scanner.fail("the record ends in the middle") }
@@ -150,7 +156,7 @@ public final class RecordDecoder {
     }
   }
 
-  /// Reads a key and its colon; returns the field or -1.
+  /// Reads a key and its colon; returns its target.
   @inline(__always)
   private func key(_ scanner: inout JSONScanner, _ place: Int) throws(DecodeError) -> Int {
     if place < predictions.count {

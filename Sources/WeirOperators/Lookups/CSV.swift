@@ -1,85 +1,105 @@
 import WeirCore
 
 /// RFC 4180: quoted fields with doubled quotes and line ends, CRLF or LF, a byte-order mark at the beginning.
-enum CSV {
-  struct Cell: Sendable {
-    var text: String
+///
+/// Reads row by row. Cells are views into the text; only those with doubled quotes are copied, into the arena.
+struct CSVReader {
+  struct Cell: BitwiseCopyable {
+    var text: StringRef
     var isQuoted: Bool
+
+    /// An empty field that is not quoted.
+    var isNull: Bool { text.count == 0 && !isQuoted }
   }
 
-  struct Row: Sendable {
-    var cells: [Cell]
-    /// Line on which the row begins, 1-based.
-    var line: Int
+  /// `lookup_cells`: fields of a row.
+  static let cellsMax = 10_000
+
+  private var at: UnsafePointer<UInt8>
+  private let end: UnsafePointer<UInt8>
+  private let arena: Arena
+  private let file: String
+  private var line = 1
+  /// Line on which the row that was read last begins, 1-based.
+  private(set) var rowLine = 1
+
+  /// - Parameter text: well-formed UTF-8, which with the arena must live as long as the cells.
+  init(_ text: StringRef, arena: Arena, file: String) {
+    let bytes = text.bytes
+    let hasMark = bytes.count >= 3 && bytes[0] == 0xEF && bytes[1] == 0xBB && bytes[2] == 0xBF
+    at = text.start + (hasMark ? 3 : 0)
+    end = text.start + text.count
+    self.arena = arena
+    self.file = file
   }
 
-  static func rows(_ bytes: [UInt8], file: String) throws(WeirError) -> [Row] {
-    func broken(_ why: String, _ line: Int) -> WeirError {
-      WeirError("config", "\(file):\(line): \(why)", advice: "Lookup files are CSV after RFC 4180, UTF-8, with a header row.")
+  private func broken(_ why: String, _ line: Int) -> WeirError {
+    WeirError("config", "\(file):\(line): \(why)", advice: "Lookup files are CSV after RFC 4180, UTF-8, with a header row.")
+  }
+
+  /// Reads the next row that is not a blank line into `cells`. False at the end.
+  mutating func next(_ cells: inout [Cell]) throws(WeirError) -> Bool {
+    while at < end {
+      try row(&cells)
+      if !(cells.count == 1 && cells[0].isNull) { return true }
     }
-    var rows: [Row] = []
-    var cells: [Cell] = []
-    var cell: [UInt8] = []
-    var at = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0
-    var line = 1
-    var rowLine = 1
-    var isQuoted = false
-    func text() throws(WeirError) -> String {
-      guard let text = String(validating: cell, as: UTF8.self) else { throw broken("ill-formed UTF-8", line) }
-      return text
+    return false
+  }
+
+  private mutating func row(_ cells: inout [Cell]) throws(WeirError) {
+    cells.removeAll(keepingCapacity: true)
+    rowLine = line
+    while true {
+      guard cells.count < CSVReader.cellsMax else { throw broken("more than \(CSVReader.cellsMax) fields (lookup_cells)", line) }
+      cells.append(try cell())
+      guard at < end, at.pointee == 0x2C else { break }
+      at += 1
     }
-    func endCell() throws(WeirError) {
-      cells.append(Cell(text: try text(), isQuoted: isQuoted))
-      cell.removeAll(keepingCapacity: true)
-      isQuoted = false
-    }
-    while at < bytes.count {
-      let c = bytes[at]
-      if c == 0x22, cell.isEmpty, !isQuoted {
-        isQuoted = true
+    guard at < end else { return }
+    at += at.pointee == 0x0D ? 2 : 1
+    line += 1
+  }
+
+  /// Stops at a comma, a line end or the end.
+  private mutating func cell() throws(WeirError) -> Cell {
+    if at < end, at.pointee == 0x22 { return try quoted() }
+    let start = at
+    while at < end, at.pointee != 0x2C, at.pointee != 0x0A { at += 1 }
+    if at < end, at.pointee == 0x0A, at > start, at[-1] == 0x0D { at -= 1 }
+    return Cell(text: StringRef(start: start, count: at - start), isQuoted: false)
+  }
+
+  private mutating func quoted() throws(WeirError) -> Cell {
+    at += 1
+    let (start, first) = (at, line)
+    var doubled = 0
+    while true {
+      guard at < end else { throw broken("a quoted field does not end", first) }
+      if at.pointee == 0x22 {
+        guard at + 1 < end, at[1] == 0x22 else { break }
+        doubled += 1
         at += 1
-        while true {
-          guard at < bytes.count else { throw broken("a quoted field does not end", line) }
-          if bytes[at] == 0x22 {
-            at += 1
-            guard at < bytes.count, bytes[at] == 0x22 else { break }
-          } else if bytes[at] == 0x0A {
-            line += 1
-          }
-          cell.append(bytes[at])
-          at += 1
-        }
-        guard at == bytes.count || [0x2C, 0x0A, 0x0D].contains(bytes[at]) else { throw broken("text behind a quoted field", line) }
-        continue
-      }
-      switch c {
-      case 0x2C: try endCell()
-      case 0x0D where at + 1 < bytes.count && bytes[at + 1] == 0x0A: break
-      case 0x0A:
-        try endCell()
-        rows.append(Row(cells: cells, line: rowLine))
-        let count = cells.count
-        cells = []
-        cells.reserveCapacity(count)
+      } else if at.pointee == 0x0A {
         line += 1
-        rowLine = line
-      default:
-        guard !isQuoted else { throw broken("text behind a quoted field", line) }
-        cell.append(c)
       }
       at += 1
     }
-    if !cell.isEmpty || !cells.isEmpty || isQuoted {
-      try endCell()
-      rows.append(Row(cells: cells, line: rowLine))
+    let text = StringRef(start: start, count: at - start)
+    at += 1
+    guard at == end || at.pointee == 0x2C || at.pointee == 0x0A || at.pointee == 0x0D && at + 1 < end && at[1] == 0x0A else {
+      throw broken("text behind a quoted field", line)
     }
-    // A blank line is no row.
-    return rows.filter { !($0.cells.count == 1 && $0.cells[0].text.isEmpty && !$0.cells[0].isQuoted) }
+    return Cell(text: doubled == 0 ? text : undoubled(text, doubled), isQuoted: true)
   }
 
-  /// The header's names.
-  static func header(_ bytes: [UInt8], file: String) throws(WeirError) -> [String] {
-    guard let first = try rows(bytes, file: file).first else { throw WeirError("config", "\(file):1: the file is empty") }
-    return first.cells.map(\.text)
+  private func undoubled(_ text: StringRef, _ doubled: Int) -> StringRef {
+    let target = arena.allocate(text.count - doubled)
+    var (from, to) = (0, 0)
+    while from < text.count {
+      target[to] = text.start[from]
+      from += text.start[from] == 0x22 ? 2 : 1
+      to += 1
+    }
+    return StringRef(start: UnsafePointer(target), count: to)
   }
 }

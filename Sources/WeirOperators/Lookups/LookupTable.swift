@@ -1,64 +1,61 @@
 import WeirCore
 
 /// A lookup file in memory: key to row, columns of values. Immutable.
+///
+/// Texts are views into the file's bytes: a table takes the file, and 16 bytes for each field and about 30 for each row.
 public final class LookupTable: Sendable {
+  /// `lookup_bytes`: of the files of all lookups of a pipeline together.
+  public static let bytesMax = 256 << 20
+  /// `lookup_cells`: fields of one file.
+  public static let cellsMax = 1 << 25
+
   public let name: String
   /// Of the file's bytes: the lookup's version.
   public let contentHash: ContentHash
-  public let bytes: [UInt8]
   /// All columns but the key.
   public let columns: [ColumnSchema]
+  private let text: TextBuffer
+  private let count: Int
   private let values: [Column]
   /// Row + 1 by hash of the key's text; 0 is free. Power of two, at most half full.
   private let slots: [UInt32]
   private let keys: Column
 
+  /// The file's bytes: a copy.
+  public var bytes: [UInt8] { Array(UnsafeBufferPointer(start: text.base, count: count)) }
+
   /// - Parameters:
   ///   - keyType: of the field that is looked up: the file's keys are read as that, so that 1 and 1.00 are one decimal.
   ///   - types: of columns that are not strings. An empty field that is not quoted is null; a null key matches nothing.
   /// - Throws: `config` with file and line: no header, no key column, a row of another length, a key twice, a value that
-  ///   is not of its type.
+  ///   is not of its type, more than ``cellsMax`` fields.
   public init(
     name: String, bytes: [UInt8], file: String, key: String, keyType: ColumnType = .string, types: [String: ColumnType] = [:]
   ) throws(WeirError) {
-    func wrong(_ why: String, _ line: Int) -> WeirError { WeirError("config", "\(file):\(line): \(why)") }
     self.name = name
-    self.bytes = bytes
     contentHash = ContentHash(of: bytes)
-    let rows = try CSV.rows(bytes, file: file)
-    guard let header = rows.first else { throw wrong("the file is empty", 1) }
-    let names = header.cells.map(\.text)
-    guard let keyColumn = names.firstIndex(of: key) else {
-      throw wrong("there is no column \(key); the columns are \(names.joined(separator: ", "))", 1)
-    }
-    guard Set(names).count == names.count else { throw wrong("a column name stands twice", 1) }
+    text = TextBuffer(bytes: bytes.count)
+    count = bytes.count
+    text.base.update(from: bytes, count: bytes.count)
+    let rows = try LookupRows(text, count: bytes.count, file: file)
+    let (names, keyColumn) = try rows.header(key)
+    let cells = try rows.cells(names)
+    let typed = names.enumerated().map { $0 == keyColumn ? keyType : types[$1] ?? .string }
     let others = names.indices.filter { $0 != keyColumn }
-    columns = others.map { ColumnSchema(names[$0], types[names[$0]] ?? .string) }
-    var builders = columns.map { ColumnBuilder($0.type) }
-    var keyBuilder = ColumnBuilder(keyType)
-    for row in rows.dropFirst() {
-      guard row.cells.count == names.count else { throw wrong("\(row.cells.count) fields, the header has \(names.count)", row.line) }
-      guard let key = LookupTable.value(row.cells[keyColumn], keyType) else {
-        throw wrong("the key '\(row.cells[keyColumn].text)' is no \(keyType.name), as the field \(key) is", row.line)
-      }
-      keyBuilder.append(key)
-      for (i, at) in others.enumerated() {
-        guard let value = LookupTable.value(row.cells[at], columns[i].type) else {
-          throw wrong("column \(columns[i].name): '\(row.cells[at].text)' is no \(columns[i].type.name)", row.line)
-        }
-        builders[i].append(value)
-      }
+    columns = others.map { ColumnSchema(names[$0], typed[$0]) }
+    values = try others.map { i throws(WeirError) in
+      try rows.column(cells[i], typed[i], at: i) { shown in "column \(names[i]): \(shown) is not \(typed[i].name)" }
     }
-    values = builders.map { $0.finish() }
-    keys = LookupTable.text(keyBuilder.finish(), count: rows.count - 1)
-    slots = LookupTable.index(keys)
-    // By their bytes, as fields are compared.
-    var seen: [[UInt8]: Int] = [:]
-    for (row, place) in rows.dropFirst().enumerated() where keys.isValid(row) {
-      guard case .string(let refs) = keys.values else { break }
-      if let before = seen.updateValue(place.line, forKey: Array(refs[row].bytes)) {
-        throw wrong("the key \(place.cells[keyColumn].text) stands on line \(before) too", place.line)
-      }
+    keys = LookupTable.text(
+      try rows.column(cells[keyColumn], keyType, at: keyColumn) { shown in
+        "the key \(shown) is not \(keyType.name), the type of the field \(key)"
+      },
+      count: cells[keyColumn].refs.count)
+    switch LookupTable.index(keys) {
+    case .success(let slots): self.slots = slots
+    case .failure(let twice):
+      let line = rows.line(ofRow: twice.first)
+      throw rows.fault(inRow: twice.second, at: keyColumn) { shown in "the key \(shown) is on line \(line) too" }
     }
   }
 
@@ -68,28 +65,28 @@ public final class LookupTable: Sendable {
     return Cast(count: count).run(Vector(type: keys.type, .column(keys)), to: .string, orNull: true).column(count)
   }
 
-  /// The names in a lookup file's header.
-  public static func header(_ bytes: [UInt8], file: String) throws(WeirError) -> [String] { try CSV.header(bytes, file: file) }
-
-  private static func value(_ cell: CSV.Cell, _ type: ColumnType) -> Literal? {
-    if cell.text.isEmpty, !cell.isQuoted { return .null }
-    if type == .string { return .string(cell.text) }
-    let expr = Expr(node: .cast(Expr(node: .literal(.string(cell.text)), type: .string, text: ""), orNull: true), type: type, text: "")
-    let result = ExprEvaluator(expr).evaluate([], count: 1).column.literal(0)
-    return result == .null ? nil : result
+  /// Two rows with one key.
+  private struct Twice: Error {
+    var first: Int
+    var second: Int
   }
 
-  private static func index(_ keys: Column) -> [UInt32] {
-    guard case .string(let refs) = keys.values else { return [0] }
+  private static func index(_ keys: Column) -> Result<[UInt32], Twice> {
+    guard case .string(let refs) = keys.values else { return .success([0]) }
     var size = 16
     while size < refs.count * 2 { size *= 2 }
     var slots = [UInt32](repeating: 0, count: size)
     for (row, key) in refs.enumerated() where keys.isValid(row) {
       var at = Int(truncatingIfNeeded: Hash128(key).low) & (size - 1)
-      while slots[at] != 0 { at = (at + 1) & (size - 1) }
+      while slots[at] != 0 {
+        // By their bytes, as fields are compared.
+        let before = Int(slots[at]) - 1
+        if refs[before] == key { return .failure(Twice(first: before, second: row)) }
+        at = (at + 1) & (size - 1)
+      }
       slots[at] = UInt32(row + 1)
     }
-    return slots
+    return .success(slots)
   }
 
   /// The row of each key, -1 where there is none (a null key has none). Keys that are not strings go by their canonical text.

@@ -60,7 +60,8 @@ struct AvroProgram {
     var leaves: [Wanted] = []
     for (number, field) in fields.enumerated() {
       var place = wanted
-      for name in field.path ?? [field.name] {
+      for step in field.steps {
+        guard case .name(let name) = step else { throw SchemaError("\(field.title): elements of arrays cannot be read") }
         place.members[name] = place.members[name] ?? Wanted()
         place = place.members[name]!
       }
@@ -70,7 +71,7 @@ struct AvroProgram {
     var compiler = Compiler(schema: schema, fields: fields)
     step = try compiler.top(schema.root, wanted)
     for (field, leaf) in zip(fields, leaves) where field.required && !leaf.isFound {
-      throw SchemaError("it has no field \((field.path ?? [field.name]).joined(separator: ".")), which is required")
+      throw SchemaError("it has no field \(FieldPath.text(field.steps)), which is required")
     }
   }
 

@@ -131,20 +131,36 @@ enum JSONSchemaCheck {
     if !types.isEmpty, !types.contains("object") {
       throw SchemaError("a record is \(SchemaError.shown(types.joined(separator: " or "))) there, and not an object")
     }
-    guard let properties = schema["properties"]?.members else { return }
     for field in fields {
-      guard let property = properties.last(where: { $0.name == field.name })?.value else {
-        if field.required, schema["additionalProperties"]?.bool == false {
-          throw SchemaError("it has no field \(field.name), which is required")
-        }
-        continue
-      }
+      guard let property = try property(of: field, in: schema) else { continue }
       let there = self.types(property).filter { $0 != "null" }
       let wanted = self.wanted(field)
       if !there.isEmpty, !there.contains(where: wanted.contains) {
-        throw SchemaError("\(field.name) is \(SchemaError.shown(there.joined(separator: " or "))) there, which is no \(field.type.name)")
+        throw SchemaError("\(field.title) is \(SchemaError.shown(there.joined(separator: " or "))) there, which is no \(field.type.name)")
       }
     }
+  }
+
+  /// What the schema says about a field; nil where it says nothing.
+  private static func property(of field: Field, in schema: JSONValue) throws(SchemaError) -> JSONValue? {
+    var place = schema
+    for step in field.steps {
+      switch step {
+      case .index:
+        guard let items = place["items"], items.members != nil else { return nil }
+        place = items
+      case .name(let name):
+        guard let properties = place["properties"]?.members else { return nil }
+        guard let next = properties.last(where: { $0.name == name })?.value else {
+          if field.required, place["additionalProperties"]?.bool == false {
+            throw SchemaError("it has no field \(field.title), which is required")
+          }
+          return nil
+        }
+        place = next
+      }
+    }
+    return place
   }
 
   private static func types(_ schema: JSONValue) -> [String] {

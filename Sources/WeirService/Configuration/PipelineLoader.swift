@@ -42,13 +42,15 @@ public struct UnsetVariable: Sendable {
 /// Reads and checks a pipeline file. Every problem is found at once, each with file, line, column, reason and, where there is
 /// one, the nearest right name.
 public func loadPipeline(file: String) throws(ConfigurationError) -> LoadedPipeline {
-  guard let data = FileManager.default.contents(atPath: file) else {
+  switch Paths.contents(of: file, bytesMax: PipelineBounds.fileBytesMax) {
+  case .bytes(let data): return try loadPipeline(yaml: String(decoding: data, as: UTF8.self), file: file)
+  case .tooLarge(let bytes): throw ConfigurationError(diagnostics: [PipelineLoader.tooLarge(file, bytes)])
+  case .unreadable:
     let message = "the pipeline file cannot be read: \(Paths.whyUnreadable(file)); give the path of a YAML file"
     throw ConfigurationError(diagnostics: [
       Diagnostic(severity: .error, code: "no_file", message: message, suggestion: nil, file: file, line: 1, column: 1)
     ])
   }
-  return try loadPipeline(yaml: String(decoding: data, as: UTF8.self), file: file)
 }
 
 public func loadPipeline(yaml: String, file: String) throws(ConfigurationError) -> LoadedPipeline {
@@ -66,6 +68,10 @@ final class PipelineLoader {
   var tables: [LookupTable] = []
   /// The field that is the record's key.
   var key: Int?
+  /// Of the files of all lookups so far.
+  private var lookupBytes = 0
+  /// Of all expressions so far.
+  var expressionsSize = 0
   /// Tables by key are told by shard.
   var isByShard = false
 
@@ -76,15 +82,28 @@ final class PipelineLoader {
   }
 
   func load(_ yaml: String) throws(ConfigurationError) -> LoadedPipeline {
+    guard yaml.utf8.count <= PipelineBounds.fileBytesMax else {
+      throw ConfigurationError(diagnostics: [PipelineLoader.tooLarge(reader.file, yaml.utf8.count)])
+    }
     let plan = self.plan(yaml)
     let errors = reader.diagnostics.filter { $0.severity == .error }
     guard errors.isEmpty, let plan else {
       // What YAML makes of a text that it has split is not worth an error of its own.
       let splits = FlowSplits.diagnostics(yaml, file: reader.file)
-      throw ConfigurationError(diagnostics: splits.isEmpty ? FollowUps.removed(from: reader.diagnostics) : splits)
+      let more = reader.moreCount > 0 ? [reader.more] : []
+      throw ConfigurationError(
+        diagnostics: splits.isEmpty ? FollowUps.removed(from: reader.diagnostics) + more : Array(splits.prefix(PipelineBounds.problemsMax)))
     }
     return LoadedPipeline(
       plan: plan, file: reader.file, directory: directory, lookups: tables, warnings: reader.diagnostics, unset: reader.unset)
+  }
+
+  static func tooLarge(_ file: String, _ bytes: Int) -> Diagnostic {
+    Diagnostic(
+      severity: .error, code: "too_large",
+      message:
+        "the pipeline file has \(bytes) bytes, and at most \(PipelineBounds.fileBytesMax) (pipeline_file); put long lists into a lookup",
+      suggestion: nil, file: file, line: 1, column: 1)
   }
 
   private func plan(_ yaml: String) -> Plan? {
@@ -196,20 +215,7 @@ final class PipelineLoader {
     let members = reader.mapping(node, "record", keys: ["format", "registry", "key", "time", "fields"])
     let (format, registry) = self.format(members, node)
     guard let list = reader.required(members, "fields", of: "record", at: node) else { return nil }
-    for (name, key, value) in reader.named(list, "record.fields") {
-      guard let (text, at, path) = field(name, value, format) else { continue }
-      if name.hasPrefix("_") { reader.report("names that begin with _ are the engine's: \(name)", "bad_name", at: key) }
-      if var field = FieldType.parse(name, text) {
-        field.path = path
-        fields.append(field)
-      } else {
-        reader.report(
-          "field \(name): unknown type \(text)", "bad_type", at: at,
-          suggestion: nearestName(text.replacingOccurrences(of: "!", with: ""), in: FieldType.names))
-      }
-    }
-    if fields.isEmpty { reader.report("record.fields names no field", "missing_key", at: list) }
-    checkPaths(list)
+    loadFields(list, format)
     let key = members["key"].flatMap { self.field($0, "record.key") }
     if let key, fields[key].type == .double { reader.report("record.key: a double is no key", "type_mismatch", at: members["key"]) }
     return RecordSpec(fields: fields, key: key, time: members["time"].flatMap(time), format: format, registry: registry)
@@ -256,6 +262,21 @@ final class PipelineLoader {
 
   // MARK: Lookups
 
+  private func lookupFile(_ path: String, _ what: String, _ node: Node) -> [UInt8]? {
+    switch Paths.contents(of: path, bytesMax: LookupTable.bytesMax - lookupBytes) {
+    case .bytes(let data):
+      lookupBytes += data.count
+      return Array(data)
+    case .tooLarge:
+      reader.report(
+        "\(what): with the file \(path) the lookups have more than \(LookupTable.bytesMax) bytes (lookup_bytes); leave out rows or columns",
+        "too_large", at: node)
+    case .unreadable:
+      reader.report("\(what): the file \(path) cannot be read: \(Paths.whyUnreadable(path))", "no_file", at: node)
+    }
+    return nil
+  }
+
   private func loadLookups(_ node: Node) {
     for (name, key, value) in reader.named(node, "lookups") {
       guard tableName(key, "lookups") != nil else { continue }
@@ -277,13 +298,10 @@ final class PipelineLoader {
         }
       }
       let path = Paths.resolve(file, in: directory)
-      guard let data = FileManager.default.contents(atPath: path) else {
-        reader.report("lookups.\(name): the file \(path) cannot be read: \(Paths.whyUnreadable(path))", "no_file", at: fileNode)
-        continue
-      }
+      guard let bytes = lookupFile(path, "lookups.\(name)", fileNode) else { continue }
       do {
         let table = try LookupTable(
-          name: name, bytes: Array(data), file: path, key: fields[field].name, keyType: fields[field].type, types: types)
+          name: name, bytes: bytes, file: path, key: fields[field].name, keyType: fields[field].type, types: types)
         lookups.append(LookupSpec(name: name, file: file, key: field, columns: table.columns))
         tables.append(table)
       } catch { reader.report("lookups.\(name): \(error.message)", "lookup", at: fileNode) }
@@ -297,10 +315,35 @@ enum Paths {
 
   static func environment(_ name: String) -> String? { ProcessInfo.processInfo.environment[name] }
 
+  enum Contents {
+    case bytes(Data)
+    /// It has more bytes than it may, at least so many.
+    case tooLarge(Int)
+    case unreadable
+  }
+
+  /// A file of at most `bytesMax` bytes. One that says that it is larger is not read.
+  static func contents(of path: String, bytesMax: Int) -> Contents {
+    guard let handle = FileHandle(forReadingAtPath: path), !isDirectory(path) else { return .unreadable }
+    defer { try? handle.close() }
+    let size = (try? FileManager.default.attributesOfItem(atPath: path)[.size] as? Int) ?? nil
+    if let size, size > bytesMax { return .tooLarge(size) }
+    var data = Data()
+    do {
+      // A pipe gives its bytes piece by piece.
+      while data.count <= bytesMax, let more = try handle.read(upToCount: bytesMax + 1 - data.count), !more.isEmpty { data += more }
+    } catch { return .unreadable }
+    return data.count > bytesMax ? .tooLarge(data.count) : .bytes(data)
+  }
+
+  private static func isDirectory(_ path: String) -> Bool {
+    var isDirectory: ObjCBool = false
+    return FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) && isDirectory.boolValue
+  }
+
   /// Of a file that could not be read.
   static func whyUnreadable(_ path: String) -> String {
-    var isDirectory: ObjCBool = false
-    if FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), isDirectory.boolValue { return "it is a directory" }
+    if isDirectory(path) { return "it is a directory" }
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return String(cString: strerror(errno)) }
     close(descriptor)

@@ -181,6 +181,6 @@ private indirect enum Part: Equatable {
       case .milliseconds: "_ms"
       case .microseconds: "_us"
       }
-    return field.type.name + suffix + (field.required ? "!" : "") + (field.path.map { " at " + $0.joined(separator: ".") } ?? "")
+    return field.type.name + suffix + (field.required ? "!" : "") + (field.path.map { " at " + FieldPath.text($0) } ?? "")
   }
 }

@@ -2,7 +2,7 @@ import WeirCore
 import WeirOperators
 import Yams
 
-/// `record: {format, registry}`, and fields with a path.
+/// `record: {format, registry}`.
 extension PipelineLoader {
   func format(_ members: [String: Node], _ node: Node) -> (RecordFormat?, RegistrySpec?) {
     let word = members["format"].flatMap {
@@ -64,31 +64,5 @@ extension PipelineLoader {
     else { return nil }
     guard let user = secret(user, "\(what).user"), let password = secret(password, "\(what).password") else { return nil }
     return .basic(user: user, password: password)
-  }
-
-  /// Each place of a record is one field, and nothing stands below one.
-  func checkPaths(_ node: Node) {
-    let paths = fields.map { $0.path ?? [$0.name] }
-    for (number, path) in paths.enumerated() {
-      guard fields[number].path != nil || fields.contains(where: { $0.path != nil }) else { continue }
-      guard let other = paths.prefix(number).firstIndex(where: { $0.starts(with: path) || path.starts(with: $0) }) else { continue }
-      let text = "\(path.joined(separator: ".")) and \(paths[other].joined(separator: "."))"
-      reader.report(
-        "record.fields: \(fields[other].name) and \(fields[number].name) stand in each other's place: \(text)", "bad_value", at: node)
-    }
-  }
-
-  /// `TYPE`, or `{type: TYPE, path: a.b.c}`.
-  func field(_ name: String, _ node: Node, _ format: RecordFormat?) -> (text: String, at: Node, path: [String]?)? {
-    guard node.mapping != nil else { return reader.string(node, "field \(name)").map { ($0, node, nil) } }
-    let members = reader.mapping(node, "field \(name)", keys: ["type", "path"])
-    guard let at = reader.required(members, "type", of: "field \(name)", at: node), let text = reader.string(at, "field \(name)") else {
-      return nil
-    }
-    guard let place = members["path"], let path = reader.string(place, "field \(name).path") else { return (text, at, nil) }
-    if format != .avro { reader.report("field \(name): not yet: path with format \((format ?? .json).rawValue)", "not_yet", at: place) }
-    let names = path.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
-    if names.contains("") { reader.report("field \(name).path: \(path) is no path: names with dots between", "bad_value", at: place) }
-    return (text, at, names == [name] ? nil : names)
   }
 }

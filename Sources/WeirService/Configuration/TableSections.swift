@@ -4,21 +4,12 @@ import Yams
 
 /// The sections about what becomes of records: checks, dedup, tables, settings.
 extension PipelineLoader {
-  func expression(_ node: Node, _ what: String) -> Expr? {
+  private func condition(_ node: Node, _ what: String) -> Expr? {
     guard let text = reader.string(node, what) else { return nil }
-    do { return try compileExpression(text, inputs: inputs) } catch {
+    do throws(ExpressionError) { return try counted(compileCondition(text, inputs: inputs)) } catch {
       reader.report(error, at: node, in: what)
       return nil
     }
-  }
-
-  private func condition(_ node: Node, _ what: String) -> Expr? {
-    guard let expr = expression(node, what) else { return nil }
-    guard expr.type == .bool else {
-      reader.report("\(what): \(expr.text) is \(expr.type.name), a bool is needed", "type_mismatch", at: node)
-      return nil
-    }
-    return expr
   }
 
   func checks(_ node: Node) -> [Check] {
@@ -26,6 +17,7 @@ extension PipelineLoader {
       reader.report("checks is a list of {name, that}", "bad_value", at: node)
       return []
     }
+    guard reader.isBounded(list.count, "checks", at: node) else { return [] }
     var names = Set<String>()
     return list.compactMap { item in
       let members = reader.mapping(item, "check", keys: ["name", "that", "else"])
@@ -126,7 +118,7 @@ extension PipelineLoader {
     if let list = members["columns"] {
       for (text, item) in reader.strings(list, "silver.columns") {
         do throws(ExpressionError) {
-          columns += try compileSelectList(text, inputs: inputs, star: star, taken: columns.map(\.name))
+          columns += try counted(compileSelectList(text, inputs: inputs, star: star, taken: columns.map(\.name)))
         } catch {
           reader.report(error, at: item, in: "silver.columns")
           isWhole = false
@@ -135,7 +127,7 @@ extension PipelineLoader {
       if list.sequence != nil, columns.isEmpty { return nil }
     } else {
       do throws(ExpressionError) {
-        columns = try compileSelectList("*", inputs: inputs, star: star)
+        columns = try counted(compileSelectList("*", inputs: inputs, star: star))
       } catch {
         reader.report(error, at: node, in: "silver (all fields)")
         isWhole = false
@@ -187,7 +179,7 @@ extension PipelineLoader {
     var columns: [OutputColumn] = []
     for (text, item) in reader.strings(list, "\(what).by") {
       do throws(ExpressionError) {
-        columns += try compileSelectList(text, inputs: inputs, star: [], taken: reserved + columns.map(\.name))
+        columns += try counted(compileSelectList(text, inputs: inputs, star: [], taken: reserved + columns.map(\.name)))
       } catch { reader.report(error, at: item, in: "\(what).by") }
     }
     let origins = columns.compactMap { column in column.expr.plainColumn.map { inputs[$0].origin } }
@@ -208,6 +200,7 @@ extension PipelineLoader {
       guard let text = reader.string(value, "\(what).measure.\(name)") else { return nil }
       do throws(ExpressionError) {
         let call = try compileMeasure(text, inputs: inputs)
+        if let argument = call.argument { _ = try counted(argument) }
         return Measure(name: name, function: call.function, argument: call.argument, type: call.type)
       } catch {
         reader.report(error, at: value, in: "\(what).measure.\(name)")

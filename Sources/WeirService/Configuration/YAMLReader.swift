@@ -7,14 +7,23 @@ import Yams
 final class YAMLReader {
   let file: String
   private(set) var diagnostics: [Diagnostic] = []
+  private var hasErrors = false
+  /// Problems that were not kept.
+  private(set) var moreCount = 0
   private(set) var unset: [UnsetVariable] = []
 
   init(file: String) { self.file = file }
 
   func report(
-    _ message: String, _ code: String, at node: Node?, offset: Int = 0, suggestion: String? = nil,
+    _ message: String, _ code: String, at node: Node?, offset: Int = 0, suggestion: @autoclosure () -> String? = nil,
     severity: Diagnostic.Severity = .error
   ) {
+    guard diagnostics.count < PipelineBounds.problemsMax || severity == .error && !hasErrors else {
+      moreCount += 1
+      return
+    }
+    if severity == .error { hasErrors = true }
+    let suggestion = suggestion()
     let mark = node?.mark
     // Expressions stand in plain or quoted scalars of one line; in a block scalar the scalar's own place is told.
     var column = mark?.column ?? 1
@@ -27,7 +36,8 @@ final class YAMLReader {
     }
     diagnostics.append(
       Diagnostic(
-        severity: severity, code: code, message: message, suggestion: suggestion, file: file, line: mark?.line ?? 1,
+        severity: severity, code: code, message: message.shortened(toBytes: 2000), suggestion: suggestion, file: file,
+        line: mark?.line ?? 1,
         column: column))
   }
 
@@ -51,6 +61,7 @@ final class YAMLReader {
       report("\(what) needs keys and values: \(keys.joined(separator: ", "))", "bad_value", at: node)
       return [:]
     }
+    guard isBounded(mapping.count, what, at: node) else { return [:] }
     var members: [String: Node] = [:]
     for (key, value) in mapping {
       guard let name = key.string else {
@@ -74,6 +85,7 @@ final class YAMLReader {
       if node.null == nil { report("\(what) needs names and values", "bad_value", at: node) }
       return []
     }
+    guard isBounded(mapping.count, what, at: node) else { return [] }
     var seen = Set<String>()
     return mapping.compactMap { key, value in
       guard let name = key.string, !name.isEmpty else {
@@ -101,7 +113,10 @@ final class YAMLReader {
 
   /// A list of texts; one text counts as a list of one.
   func strings(_ node: Node, _ what: String) -> [(text: String, node: Node)] {
-    if let sequence = node.sequence { return sequence.compactMap { item in string(item, what).map { ($0, item) } } }
+    if let sequence = node.sequence {
+      guard isBounded(sequence.count, what, at: node) else { return [] }
+      return sequence.compactMap { item in string(item, what).map { ($0, item) } }
+    }
     return string(node, what).map { [($0, node)] } ?? []
   }
 

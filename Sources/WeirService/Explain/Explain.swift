@@ -14,7 +14,7 @@ enum Explain {
       var notes: [String] = []
       if field.required { notes.append("required") }
       if field.encoding != .natural { notes.append("from \(field.encoding.rawValue) since 1970") }
-      if let path = field.path { notes.append("at \(path.joined(separator: "."))") }
+      if let path = field.path { notes.append("at \(FieldPath.text(path))") }
       if plan.record.key == i { notes.append("key") }
       if plan.record.time?.field == i { notes.append("event time") }
       if plan.dedup?.id == i { notes.append("id") }

@@ -1,0 +1,124 @@
+/// One step of the way to a field within a record.
+public enum PathStep: Hashable, Sendable, Codable {
+  /// A member of an object.
+  case name(String)
+  /// An element of an array, from 0.
+  case index(Int)
+
+  /// A number is an index, a text a name.
+  public init(from decoder: any Decoder) throws {
+    let value = try decoder.singleValueContainer()
+    if let index = try? value.decode(Int.self) { self = .index(index) } else { self = .name(try value.decode(String.self)) }
+  }
+
+  public func encode(to encoder: any Encoder) throws {
+    var value = encoder.singleValueContainer()
+    switch self {
+    case .name(let name): try value.encode(name)
+    case .index(let index): try value.encode(index)
+    }
+  }
+}
+
+/// The text of a field's path: `address.city`, `items[0].id`, `"a.b".c`.
+///
+/// Names with dots between them and `[n]` for an element of an array. A name with a dot, a bracket, a quote or white space is in
+/// double quotes, and a quote in it is doubled. A path begins with a name.
+public enum FieldPath {
+  /// Steps of a path.
+  public static let stepsMax = 32
+  /// Bytes of a path's text.
+  public static let bytesMax = 1024
+  /// The largest index.
+  public static let indexMax = 9999
+
+  /// Why a text is no path.
+  public struct Fault: Error, Sendable {
+    public var reason: String
+    /// UTF-8 byte offset in the text.
+    public var offset: Int
+  }
+
+  public static func text(_ path: [PathStep]) -> String {
+    var out = ""
+    for step in path {
+      switch step {
+      case .index(let index): out += "[\(index)]"
+      case .name(let name): out += (out.isEmpty ? "" : ".") + quoted(name)
+      }
+    }
+    return out
+  }
+
+  private static func quoted(_ name: String) -> String {
+    if !name.isEmpty, name.utf8.allSatisfy(isPlain) { return name }
+    return "\"" + name.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
+  }
+
+  private static func isPlain(_ c: UInt8) -> Bool {
+    c > 0x20 && c != 0x7F && c != UInt8(ascii: ".") && c != UInt8(ascii: "[") && c != UInt8(ascii: "]") && c != UInt8(ascii: "\"")
+  }
+
+  public static func parse(_ text: String) throws(Fault) -> [PathStep] {
+    guard text.utf8.count <= bytesMax else { throw Fault(reason: "it has more than \(bytesMax) bytes", offset: 0) }
+    var reader = Reader(bytes: Array(text.utf8))
+    var steps: [PathStep] = [.name(try reader.name())]
+    while !reader.isAtEnd {
+      guard steps.count < stepsMax else { throw Fault(reason: "it has more than \(stepsMax) steps", offset: reader.at) }
+      steps.append(try reader.step())
+    }
+    return steps
+  }
+
+  private struct Reader {
+    let bytes: [UInt8]
+    var at = 0
+
+    init(bytes: [UInt8]) { self.bytes = bytes }
+
+    var isAtEnd: Bool { at == bytes.count }
+
+    mutating func step() throws(Fault) -> PathStep {
+      if bytes[at] == UInt8(ascii: "[") { return .index(try index()) }
+      guard bytes[at] == UInt8(ascii: ".") else { throw Fault(reason: "a dot or [ is expected", offset: at) }
+      at += 1
+      return .name(try name())
+    }
+
+    mutating func name() throws(Fault) -> String {
+      let start = at
+      if at < bytes.count, bytes[at] == UInt8(ascii: "\"") { return try quotedName() }
+      while at < bytes.count, FieldPath.isPlain(bytes[at]) { at += 1 }
+      guard at > start else { throw Fault(reason: "a name is expected", offset: at) }
+      return String(decoding: bytes[start..<at], as: UTF8.self)
+    }
+
+    private mutating func quotedName() throws(Fault) -> String {
+      let start = at
+      var out: [UInt8] = []
+      at += 1
+      while at < bytes.count {
+        if bytes[at] == UInt8(ascii: "\"") {
+          at += 1
+          guard at < bytes.count, bytes[at] == UInt8(ascii: "\"") else { return String(decoding: out, as: UTF8.self) }
+        }
+        out.append(bytes[at])
+        at += 1
+      }
+      throw Fault(reason: "a quoted name does not end", offset: start)
+    }
+
+    private mutating func index() throws(Fault) -> Int {
+      let start = at
+      at += 1
+      let first = at
+      while at < bytes.count, bytes[at] &- 0x30 < 10 { at += 1 }
+      let digits = String(decoding: bytes[first..<at], as: UTF8.self)
+      guard at < bytes.count, bytes[at] == UInt8(ascii: "]"), let index = Int(digits), index <= indexMax else {
+        throw Fault(reason: "[n] needs a number from 0 to \(indexMax)", offset: start)
+      }
+      at += 1
+      return index
+    }
+  }
+}
