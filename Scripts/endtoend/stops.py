@@ -58,6 +58,11 @@ class Case:
         except FileNotFoundError:
             return []
 
+    def restore_tables(self):
+        """Takes the tables back to a ledger whose last entry was removed."""
+        run = common.Result([self.suite.weir, "ledger", "restore-tables", self.pipeline, "--lake", self.file("lake")])
+        return [run.talk] if run.code else []
+
     def killed_at_entry(self, number, after=0.0):
         """Starts a replay and kills it as soon as this entry is there. False if it ended first."""
         process = subprocess.Popen(self.command(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -170,6 +175,7 @@ def grown_at_the_end(suite):
     # As a kill leaves it that comes right behind the end of input.
     os.remove(case.file(f"lake/_weir/stops/ledger/{case.entries()[-1]:020}.json"))
     subprocess.run(["rm", "-r", case.file("lake/_weir/stops/snapshots"), case.file("store")], check=True)
+    faults += case.restore_tables()
     case.write_capture(case.rows + case.rows[:100])
     run = common.Result(case.command())
     faults += run.refusal_fault("keep-open")
@@ -184,6 +190,7 @@ def ended_pipe(suite):
     faults = case.finish()
     os.remove(case.file(f"lake/_weir/stops/ledger/{case.entries()[-1]:020}.json"))
     subprocess.run(["rm", "-r", case.file("lake/_weir/stops/snapshots"), case.file("store")], check=True)
+    faults += case.restore_tables()
     command = [word if word != case.file("capture.ndjson") else "-" for word in case.command()]
     for end in ("finished", "unchanged"):       # which closes the windows, and which finds them closed
         with open(case.file("capture.ndjson"), "rb") as capture:

@@ -10,7 +10,10 @@ extension DeltaTable {
   /// - Throws: `corrupt` when no checkpoint and commits lead to the newest version, `foreign_table` when the table asks
   ///   for more than protocol (1,2).
   public func snapshot(after older: DeltaSnapshot? = nil) async throws -> DeltaSnapshot? {
-    guard var snapshot = older else { return try await open() }
+    // The version that is known must still be there: a log that was removed would get a commit without those before it.
+    guard var snapshot = older, try await store.get(commitPath(snapshot.version), offset: 0, count: 1) != nil else {
+      return try await open()
+    }
     try await advance(&snapshot)
     // A program that cleans commits leaves a checkpoint and the hint to it. Without this look a worker that slept while
     // others committed and cleaned would take its old snapshot for the newest, and commit into the hole.
@@ -95,7 +98,38 @@ extension DeltaTable {
   func advanceOnce(_ snapshot: inout DeltaSnapshot) async throws -> Bool {
     let version = snapshot.version + 1
     guard let bytes = try await store.get(commitPath(version)) else { return false }
-    try snapshot.apply(try DeltaCommit.decode(bytes, path: commitPath(version)), version: version, path: commitPath(version))
+    try snapshot.apply(try actions(bytes, of: version), version: version, path: commitPath(version))
+    return true
+  }
+
+  /// The actions of a commit, whose damage is found by its own hash: what one lost would go unnoticed otherwise.
+  /// - Throws: `corrupt` for a commit without actions, one of ours whose bytes are not those of its hash or that lost its hash, and one
+  ///   that cannot be read.
+  func actions(_ bytes: [UInt8], of version: Int64) throws(WeirError) -> [DeltaAction] {
+    let path = commitPath(version)
+    let isIntact = DeltaCommit.isIntact(bytes)
+    guard isIntact != false else { throw DeltaTable.damaged(path, "its bytes do not match its hash") }
+    let actions = try DeltaCommit.decode(bytes, path: path)
+    guard !actions.isEmpty else { throw DeltaTable.damaged(path, "it holds no actions") }
+    if isIntact == nil, isOurs(actions) { throw DeltaTable.damaged(path, "the hash that was written with it is gone") }
+    return actions
+  }
+
+  private func isOurs(_ actions: [DeltaAction]) -> Bool {
+    guard let application else { return false }
+    return actions.contains { if case .transaction(let appID, _) = $0 { appID.hasPrefix(application) } else { false } }
+  }
+
+  /// Whether all commits are in the log and carry the hash of ours: no other program has written to the table.
+  public func isOnlyOurs() async throws -> Bool {
+    let log = try await log()
+    guard log.firstCommit == 0 else { return false }
+    for version in log.commits {
+      guard let bytes = try await store.get(commitPath(version)) else { return false }
+      if DeltaCommit.isIntact(bytes) == nil, let actions = try? DeltaCommit.decode(bytes, path: commitPath(version)), !actions.isEmpty {
+        return false
+      }
+    }
     return true
   }
 
@@ -107,6 +141,12 @@ extension DeltaTable {
     return WeirError(
       "corrupt", "the Delta log of \(path) has a gap: \(commitPath(missing)) is missing, and no checkpoint stands for it",
       advice: "Restore the commits that are missing from a copy.")
+  }
+
+  private static func damaged(_ path: String, _ reason: String) -> WeirError {
+    WeirError(
+      "corrupt", "the Delta log file \(path) is damaged: \(reason)",
+      advice: "Restore it from a copy of the lake: what it added to the table is missing without it.")
   }
 
   static func version2(_ path: String) -> WeirError {

@@ -45,10 +45,14 @@ public struct DeltaTable: Sendable {
   /// Relative to the store, without "/" at its end.
   public let path: String
   let store: any ObjectStore
+  /// Commits with a `txn` whose application id begins with this carry a hash (``DeltaCommit/encode(info:actions:)``).
+  let application: String?
 
-  public init(store: any ObjectStore, path: String) {
+  /// - Parameter application: begins the ids of the commits that must carry a hash; nil: not known.
+  public init(store: any ObjectStore, path: String, application: String? = nil) {
     self.store = store
     self.path = path
+    self.application = application
   }
 
   private static func digits(_ n: Int64) -> String {

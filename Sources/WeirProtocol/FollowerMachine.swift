@@ -8,11 +8,14 @@ public struct TableSnapshot: Sendable, Hashable {
   public var txn: Int64?
   /// The ledger's id in the table's configuration; nil without one.
   public var ledgerID: String?
+  /// The ``EntryProof`` of entry `txn`; nil in a table of an older version.
+  public var proof: Int64?
 
-  public init(version: Int64, txn: Int64?, ledgerID: String?) {
+  public init(version: Int64, txn: Int64?, ledgerID: String?, proof: Int64? = nil) {
     self.version = version
     self.txn = txn
     self.ledgerID = ledgerID
+    self.proof = proof
   }
 }
 
@@ -20,11 +23,16 @@ public struct TableSnapshot: Sendable, Hashable {
 ///
 /// Anyone may do it, several at once too: the actions of version v are derived from the `txn` in the snapshot of
 /// version v - 1, on every try, so that entries come in order and each once whoever wins a version.
+///
+/// A table that has applied an entry which the ledger does not have, or another one than the ledger's, is refused before anything
+/// is written to it: its `txn` would otherwise stand for entries that it does not hold.
 public struct FollowerMachine: Sendable {
   public enum Event: Sendable {
     case snapshotRead(TableSnapshot)
     /// The entries that were asked for, all of them, in order.
     case entriesRead([LedgerEntry])
+    /// What ``Ledger/proof(of:)`` gave.
+    case proofRead(EntryProof?)
     /// The end of the put of the table's new version.
     case putReturned(PutOutcome)
     case rested
@@ -46,6 +54,8 @@ public struct FollowerMachine: Sendable {
     public var windows: WindowCounts
     /// As of entry `to`: the table is complete through it.
     public var mergedWatermark: Int64
+    /// Of entry `to`; nil when the commit has no entries.
+    public var proof: EntryProof?
     /// The table is somebody else's or nobody's and was adopted by name: write our id into its configuration.
     public var adopts: Bool
   }
@@ -56,15 +66,28 @@ public struct FollowerMachine: Sendable {
     case readSnapshot
     /// Ledger entries `(after, through]`.
     case readEntries(after: Int64, through: Int64)
+    /// ``Ledger/proof(of:)`` the entry.
+    case readProof(of: Int64)
     case commit(Commit)
     /// Sleep a while, longer the larger `tries`, with jitter.
     case rest(tries: Int)
-    /// The table holds everything through the target.
+    /// The table holds everything through the target; a machine that only checks: the table belongs to the ledger.
     case done(TableSnapshot)
-    /// The table belongs to another ledger (its id), or to none (nil).
-    case refuse(owner: String?)
+    case refuse(Refusal)
     /// The store gave no clear answer for too long; begin again later.
     case giveUp
+  }
+
+  /// Why a table is left alone.
+  public enum Refusal: Sendable, Equatable {
+    /// It belongs to another ledger (its id), or to none (nil).
+    case foreign(owner: String?)
+    /// It has applied this entry, which the ledger does not have.
+    case ahead(Int64)
+    /// It has applied another entry of this number than the ledger's.
+    case beside(Int64)
+    /// It is not there, although the ledger gave it files.
+    case missing
   }
 
   /// Entries in one commit at most; a table that gets no files is moved on after so many.
@@ -75,6 +98,7 @@ public struct FollowerMachine: Sendable {
   private enum State: Sendable {
     case readingSnapshot
     case readingEntries(TableSnapshot, after: Int64, through: Int64)
+    case proving(TableSnapshot, Int64)
     case committing(TableSnapshot, Commit)
     case resting
     case finished
@@ -85,6 +109,8 @@ public struct FollowerMachine: Sendable {
   /// The ledger entry to reach.
   public let target: Int64
   private let adopts: Bool
+  private let mustExist: Bool
+  private let checksOnly: Bool
   private var state = State.readingSnapshot
   private var tries = 0
   /// Only for the broken variant that goes by it.
@@ -94,11 +120,18 @@ public struct FollowerMachine: Sendable {
   /// - Parameters:
   ///   - target: a number through which the ledger is known and durable.
   ///   - adopts: take over a table of another ledger, or of none.
-  public init(table: String, ledgerID: String, target: Int64, adopts: Bool = false) {
+  ///   - mustExist: the ledger gave the table files. Tables are made before the first entry that has any, so one that is not there
+  ///     was removed.
+  ///   - checksOnly: commit nothing; only see whether the table belongs to the ledger.
+  public init(
+    table: String, ledgerID: String, target: Int64, adopts: Bool = false, mustExist: Bool = false, checksOnly: Bool = false
+  ) {
     self.table = table
     self.ledgerID = ledgerID
     self.target = target
     self.adopts = adopts
+    self.mustExist = mustExist
+    self.checksOnly = checksOnly
   }
 
   /// The first action.
@@ -110,6 +143,7 @@ public struct FollowerMachine: Sendable {
     case (.readingSnapshot, .snapshotRead(let snapshot)): return go(on: snapshot)
     case (.readingEntries(let snapshot, let after, let through), .entriesRead(let entries)):
       return derive(entries, on: snapshot, after: after, through: through)
+    case (.proving(let snapshot, let number), .proofRead(let proof)): return proved(snapshot, number, proof)
     case (.committing(let snapshot, let commit), .putReturned(let outcome)):
       return putReturned(outcome, of: commit, on: snapshot)
     case (.resting, .rested):
@@ -121,19 +155,39 @@ public struct FollowerMachine: Sendable {
   }
 
   private mutating func go(on snapshot: TableSnapshot) -> Action {
-    if snapshot.version >= 0, snapshot.ledgerID != ledgerID, !adopts {
-      state = .finished
-      return .refuse(owner: snapshot.ledgerID)
-    }
+    if snapshot.version >= 0, snapshot.ledgerID != ledgerID, !adopts { return refuse(.foreign(owner: snapshot.ledgerID)) }
+    if snapshot.version < 0, mustExist { return refuse(.missing) }
     // Entry 0 holds no files: a table without our txn begins after it.
     var applied = snapshot.txn ?? 0
     if variant.contains(.followerTrustsMemory) { applied = remembered ?? applied }
     remembered = applied
-    if snapshot.version >= 0, snapshot.ledgerID == ledgerID, applied >= target {
-      state = .finished
-      return .done(snapshot)
+    let isOurs = snapshot.version >= 0 && snapshot.ledgerID == ledgerID
+    if isOurs, checksOnly || applied >= target {
+      state = .proving(snapshot, applied)
+      return .readProof(of: applied)
     }
+    if checksOnly { return done(snapshot) }
     return read(after: applied, on: snapshot)
+  }
+
+  private mutating func proved(_ snapshot: TableSnapshot, _ number: Int64, _ proof: EntryProof?) -> Action {
+    guard let proof else { return refuse(.ahead(number)) }
+    guard isProven(snapshot, number, by: proof) else { return refuse(.beside(number)) }
+    return done(snapshot)
+  }
+
+  private func isProven(_ snapshot: TableSnapshot, _ number: Int64, by proof: EntryProof) -> Bool {
+    snapshot.ledgerID != ledgerID || proof.agrees(with: snapshot.proof, number: number)
+  }
+
+  private mutating func done(_ snapshot: TableSnapshot) -> Action {
+    state = .finished
+    return .done(snapshot)
+  }
+
+  private mutating func refuse(_ refusal: Refusal) -> Action {
+    state = .finished
+    return .refuse(refusal)
   }
 
   private mutating func read(after: Int64, on snapshot: TableSnapshot) -> Action {
@@ -146,9 +200,14 @@ public struct FollowerMachine: Sendable {
     _ entries: [LedgerEntry], on snapshot: TableSnapshot, after: Int64, through: Int64
   ) -> Action {
     guard entries.map(\.number) == Array(stride(from: after + 1, through: through, by: 1)) else { return again() }
-    let commit = FollowerMachine.commit(
+    // The entry behind the applied one names its hash: the proof costs nothing.
+    if let next = entries.first, !isProven(snapshot, after, by: EntryProof(number: after, hash: next.previousHash)) {
+      return refuse(.beside(after))
+    }
+    var commit = FollowerMachine.commit(
       entries, of: table, version: snapshot.version + 1, after: after, through: through,
       adopts: snapshot.version >= 0 && snapshot.ledgerID != ledgerID, reversed: variant.contains(.followerOutOfOrder))
+    if variant.contains(.followerProvesFirst) { commit.proof = entries.first.map { EntryProof(number: through, hash: $0.hash) } }
     state = .committing(snapshot, commit)
     return .commit(commit)
   }
@@ -159,7 +218,8 @@ public struct FollowerMachine: Sendable {
   ) -> Commit {
     var commit = Commit(
       version: version, from: after, to: through, files: [], counts: BucketCounts(), windows: WindowCounts(),
-      mergedWatermark: entries.last?.mergedWatermark ?? Watermark.minimum, adopts: adopts)
+      mergedWatermark: entries.last?.mergedWatermark ?? Watermark.minimum,
+      proof: entries.last.map { EntryProof(number: $0.number, hash: $0.hash) }, adopts: adopts)
     for entry in reversed ? entries.reversed() : entries {
       commit.files += entry.files(of: table)
       for lane in entry.lanes where lane.lane != .merge {
@@ -175,7 +235,8 @@ public struct FollowerMachine: Sendable {
     case .created:
       // Our version is the snapshot now; what follows it is derived from its txn.
       tries = 0
-      return go(on: TableSnapshot(version: commit.version, txn: commit.to, ledgerID: ledgerID))
+      let next = TableSnapshot(version: commit.version, txn: commit.to, ledgerID: ledgerID, proof: commit.proof?.value)
+      return commit.to >= target ? done(next) : go(on: next)
     case .exists, .unknown:
       if variant.contains(.followerRebases) {
         // A lost version taken for a mere matter of numbering.

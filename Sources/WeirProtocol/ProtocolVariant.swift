@@ -36,6 +36,8 @@
   public static let followerOutOfOrder = ProtocolVariant(rawValue: 1 << 13)
   /// Another's entry is folded without a look at the pointer, though it may be a sleeper's stray.
   public static let foldsStrays = ProtocolVariant(rawValue: 1 << 14)
+  /// A follower's commit of several entries proves the first of them instead of the last.
+  public static let followerProvesFirst = ProtocolVariant(rawValue: 1 << 15)
 
   static let fences: ProtocolVariant = [.blindRetry, .noFence, .fencesAfterConflict, .fencesByPosition]
 }

@@ -4,7 +4,7 @@
 public enum ProtocolBug: String, CaseIterable, Sendable {
   case blindRetry, noFence, fenceOnlyAfterConflict, fenceOnPosition
   case checkpointBeforeFlush, dedupNotInState, partialStateBlob
-  case followerOutOfOrder, followerRebased, txnNotChecked
+  case followerOutOfOrder, followerRebased, txnNotChecked, followerProvesFirst
   case numberFreeAgain, deletesBeforePointer, decisionBeforeEntry, unsyncedEntryTrusted, mergedPartKept
   case oldAttemptGoesOn, sweepsYoung, sweepsIdleLedger
   case stateTableWithoutFence, cutsOnAfterUnknown, wakesBeforeEntry, foldsStrays
@@ -19,6 +19,7 @@ public enum ProtocolBug: String, CaseIterable, Sendable {
     case .followerOutOfOrder: .followerOutOfOrder
     case .followerRebased: .followerRebases
     case .txnNotChecked: .followerTrustsMemory
+    case .followerProvesFirst: .followerProvesFirst
     case .numberFreeAgain: .numbersFreeAgain
     case .deletesBeforePointer: .deletesBeforePointer
     case .unsyncedEntryTrusted: .trustsUnsynced

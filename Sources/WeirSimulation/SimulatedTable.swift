@@ -7,28 +7,32 @@ struct TableVersion: Sendable {
   var version: Int64
   var txn: Int64
   var ledgerID: String
+  /// Of entry `txn`.
+  var proof: Int64?
   var files: [String]
 
-  init(table: String, version: Int64, txn: Int64, ledgerID: String, files: [String]) {
+  init(table: String, version: Int64, txn: Int64, ledgerID: String, proof: Int64?, files: [String]) {
     path = SimulatedTable.log(of: table) + TableVersion.name(version)
     self.version = version
     self.txn = txn
     self.ledgerID = ledgerID
+    self.proof = proof
     self.files = files
   }
 
   init?(path: String, bytes: [UInt8]) {
     let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n").map(String.init)
-    guard lines.count >= 3, let version = Int64(lines[0]), let txn = Int64(lines[1]) else { return nil }
+    guard lines.count >= 4, let version = Int64(lines[0]), let txn = Int64(lines[1]) else { return nil }
     self.path = path
     self.version = version
     self.txn = txn
     ledgerID = lines[2]
-    files = Array(lines.dropFirst(3))
+    proof = Int64(lines[3])
+    files = Array(lines.dropFirst(4))
   }
 
   var object: NewObject {
-    let lines = [String(version), String(txn), ledgerID] + files
+    let lines = [String(version), String(txn), ledgerID, proof.map { String($0) } ?? "-"] + files
     return NewObject(path: path, bytes: Array(lines.joined(separator: "\n").utf8))
   }
 
@@ -61,8 +65,7 @@ struct SimulatedTable: Sendable {
       switch action {
       case .done(let snapshot): return snapshot.txn
       case .giveUp: return nil
-      case .refuse(let owner):
-        throw WeirError("foreign_table", "the table \(name) belongs to \(owner ?? "nobody")")
+      case .refuse(let refusal): throw WeirError("table_ahead", "the table \(name) was refused: \(refusal)")
       default: action = machine.event(try await carryOut(action))
       }
     }
@@ -75,6 +78,7 @@ struct SimulatedTable: Sendable {
       case .readEntries(let after, let through):
         if through > after + 1 { mark(.followerBatch) }
         return .entriesRead(try await ledger.entries(after: after, through: through))
+      case .readProof(let number): return .proofRead(try await ledger.proof(of: number))
       case .commit(let commit): return .putReturned(await put(commit))
       case .rest:
         await clock.sleep(nanoseconds: Int64(random.below(20_000_000)))
@@ -92,13 +96,13 @@ struct SimulatedTable: Sendable {
     else { return TableSnapshot(version: -1, txn: nil, ledgerID: nil) }
     // The log of a real table is made durable before it is acted on, like the ledger.
     try await store.sync(newest.path)
-    return TableSnapshot(version: version.version, txn: version.txn, ledgerID: version.ledgerID)
+    return TableSnapshot(version: version.version, txn: version.txn, ledgerID: version.ledgerID, proof: version.proof)
   }
 
   private func put(_ commit: FollowerMachine.Commit) async -> PutOutcome {
     let version = TableVersion(
       table: name, version: commit.version, txn: commit.to, ledgerID: await ledger.fold.genesis.ledgerID,
-      files: commit.files.map(\.path))
+      proof: commit.proof?.value, files: commit.files.map(\.path))
     let outcome = await store.putIfAbsent(version.object)
     switch outcome {
     case .created: break

@@ -9,19 +9,23 @@ import WeirProtocol
 public enum StateRebuild {
   /// Claims the tables for the ledger, and makes those again that the ledger has epochs for and the store does not hold: a
   /// store that was deleted, or emptied after the machine stopped in the middle of a run, or one that a run left behind
-  /// which died between the last entry of all and its last flush: no lane will be restored again to catch up.
+  /// which died between the last entry of all and its last flush: no lane will be restored again to catch up. So too a store that
+  /// holds rows of entries that the ledger does not have, since it was restored from a copy.
   /// - Returns: rows written; nil if the tables are whole.
   /// - Throws: `foreign_table`, and what the stores throw.
-  static func ifMissing(_ compiled: CompiledPlan, environment: EngineEnvironment, fold: LedgerFold) async throws -> Int? {
+  static func ifMissing(_ compiled: CompiledPlan, environment: EngineEnvironment, ledger: Ledger) async throws -> Int? {
     guard let state = environment.state, !compiled.plan.state.isEmpty else { return nil }
-    try await StateOwnership.claim(state, fold.genesis, compiled.plan)
+    let genesis = await ledger.fold.genesis
+    try await StateOwnership.claim(state, genesis, compiled.plan)
+    if try await !StateEntryMark.belongs(state, ledger) { return try await rebuild(compiled, environment) }
+    let fold = await ledger.fold
     var isWhole = true
     for spec in compiled.plan.state where try await state.readMeta(mark(spec)) != Array(fold.genesis.ledgerID.utf8) {
       isWhole = false
     }
     if isWhole, fold.isFinished { isWhole = try await isUpToDate(compiled, state, fold) }
     if isWhole { return nil }
-    if fold.lanes.values.contains(where: { $0.epoch > 0 }) { return try await run(compiled, environment: environment) }
+    if fold.lanes.values.contains(where: { $0.epoch > 0 }) { return try await rebuild(compiled, environment) }
     try await state.writeMeta(marks(compiled.plan, fold.genesis))
     return nil
   }
@@ -42,7 +46,17 @@ public enum StateRebuild {
   }
 
   /// - Returns: rows written.
+  /// - Throws: `table_ahead` and `table_missing` when the tables do not belong to the ledger's entries: then its lane state may be that
+  ///   of an older copy; and what the stores throw.
   public static func run(_ compiled: CompiledPlan, environment: EngineEnvironment) async throws -> Int {
+    guard environment.state != nil else { return 0 }
+    let ledger = try await LedgerOpening.required(compiled.plan, environment)
+    let ledgerID = await ledger.fold.genesis.ledgerID
+    try await Followers(environment: environment, ledger: ledger, ledgerID: ledgerID, plan: compiled.plan).check()
+    return try await rebuild(compiled, environment)
+  }
+
+  private static func rebuild(_ compiled: CompiledPlan, _ environment: EngineEnvironment) async throws -> Int {
     guard let state = environment.state else { return 0 }
     let fold = await (try LedgerOpening.required(compiled.plan, environment)).fold
     let genesis = fold.genesis

@@ -8,6 +8,8 @@ struct DeltaFollower: Sendable {
   private let ledgerID: String
   private let layout: TableLayout
   private let table: DeltaTable
+  /// Of the table's commits, those that this ledger's followers make.
+  private let names: TableTransactions
   private let clock: any Clock
   /// What this follower last saw of the table.
   private var snapshot: DeltaSnapshot?
@@ -16,18 +18,21 @@ struct DeltaFollower: Sendable {
     self.ledgerID = ledgerID
     self.layout = layout
     clock = environment.clock
-    table = DeltaTable(store: environment.lake, path: layout.table)
+    names = TableTransactions(ledgerID: ledgerID, table: layout.table)
+    table = DeltaTable(store: environment.lake, path: layout.table, application: names.application)
   }
 
   /// The table's path in the lake.
   var name: String { layout.table }
-  private var appID: String { "\(ledgerID)/\(layout.table)" }
 
-  /// - Parameter entries: gives entries `(after, through]`.
-  mutating func follow(
-    to target: Int64, entries: @Sendable (_ after: Int64, _ through: Int64) async throws -> [LedgerEntry]
-  ) async throws {
-    var machine = FollowerMachine(table: layout.table, ledgerID: ledgerID, target: target)
+  /// Brings the table to entry `target` of the ledger.
+  /// - Parameters:
+  ///   - given: what the ledger gave the table so far; nil: no files.
+  ///   - checksOnly: write nothing; only see whether the table belongs to the ledger.
+  /// - Throws: `foreign_table`, `table_ahead`, `table_missing`, `corrupt`, and what the store and the ledger throw.
+  mutating func follow(_ ledger: Ledger, to target: Int64, given: TableFold?, checksOnly: Bool = false) async throws {
+    var machine = FollowerMachine(
+      table: layout.table, ledgerID: ledgerID, target: target, mustExist: given != nil, checksOnly: checksOnly)
     var action = machine.begin
     var trouble = ""
     while true {
@@ -35,13 +40,10 @@ struct DeltaFollower: Sendable {
       case .done: return
       case .readSnapshot:
         snapshot = try await table.snapshot(after: snapshot)
-        action = machine.event(
-          .snapshotRead(
-            TableSnapshot(
-              version: snapshot?.version ?? -1, txn: snapshot?.transactions[appID],
-              ledgerID: snapshot?.metadata?.configuration["weir.ledger"])))
+        action = machine.event(.snapshotRead(names.snapshot(snapshot)))
       case .readEntries(let after, let through):
-        action = machine.event(.entriesRead(try await entries(after, through)))
+        action = machine.event(.entriesRead(try await ledger.entries(after: after, through: through)))
+      case .readProof(let number): action = machine.event(.proofRead(try await ledger.proof(of: number)))
       case .commit(let commit):
         let outcome = await table.tryCommit(version: commit.version, bytes: encode(commit))
         if case .unknown(let why) = outcome { trouble = why }
@@ -55,13 +57,25 @@ struct DeltaFollower: Sendable {
           "storage", "the Delta log of \(layout.table) could not be written: \(trouble)",
           advice: "The ledger has the entry: run again, and the table is brought up to it.", isRetriable: true,
           fatalTo: .worker)
-      case .refuse(let owner):
-        throw WeirError(
-          "foreign_table",
-          "the table \(layout.table) belongs to \(owner.map { "another ledger (\($0))" } ?? "no ledger of Weir")",
-          advice: "Choose another lake (--lake DIR), or other names for the pipeline's tables.")
+      case .refuse(let refusal): throw refusal.error(table: layout.table, head: await ledger.fold.number)
       }
     }
+  }
+
+  /// Compares the table at the ledger's entry `number` with what the ledger gave it through that entry.
+  /// - Throws: `corrupt` when files are missing from the log, or are there twice, and no other program explains it.
+  func compare(with given: TableFold?, at number: Int64) async throws {
+    guard let snapshot, names.snapshot(snapshot).txn == number, snapshot.removed.isEmpty else { return }
+    let bytes = snapshot.files.values.reduce(Int64(0)) { $0 &+ $1.bytes }
+    let files = Int64(snapshot.files.count)
+    let wanted = (files: given?.files ?? 0, bytes: given?.bytes ?? 0)
+    guard files != wanted.files || bytes != wanted.bytes else { return }
+    // Another program may have removed files so long ago that its checkpoint has forgotten them; its commits have not.
+    guard try await table.isOnlyOurs() else { return }
+    throw WeirError(
+      "corrupt",
+      "the Delta log of \(layout.table) has \(files) files (\(bytes) bytes) at entry \(number), the ledger gave it \(wanted.files) (\(wanted.bytes) bytes)",
+      advice: "A file of \(layout.table)/_delta_log is damaged: `weir ledger verify` names it. Restore it from a copy of the lake.")
   }
 
   /// A commit's bytes: version 0 makes the table; `txn` is the last entry that the commit covers.
@@ -69,12 +83,12 @@ struct DeltaFollower: Sendable {
     var actions: [DeltaAction] = []
     if commit.version == 0 {
       actions = DeltaTable.creation(
-        id: DeltaFollower.uuid(ContentHash(of: Array(appID.utf8)).hex), columns: layout.schema,
+        id: DeltaFollower.uuid(ContentHash(of: Array(names.entry.utf8)).hex), columns: layout.schema,
         partitionColumns: layout.partitionBy.map(\.name),
         configuration: ["weir.ledger": ledgerID, "delta.enableExpiredLogCleanup": "false"],
         milliseconds: clock.wallMicroseconds / 1000)
     }
-    actions.append(.transaction(appID: appID, version: commit.to))
+    actions += names.actions(entry: commit.to, proof: commit.proof)
     actions += commit.files.map { .add(add($0)) }
     let isWrite = commit.version > 0 || !commit.files.isEmpty
     return DeltaCommit.encode(

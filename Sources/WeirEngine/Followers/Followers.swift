@@ -60,23 +60,48 @@ actor Followers {
   /// Brings every table up to entry `target`.
   func catchUp(to target: Int64) async throws {
     guard target > appliedThrough else { return }
-    let ledger = self.ledger
+    let given = await ledger.fold.tables
     for i in tables.indices {
       var table = tables[i]
       let began = clock.monotonicNanoseconds
-      try await table.follow(to: target) { try await ledger.entries(after: $0, through: $1) }
+      try await table.follow(ledger, to: target, given: given[table.name])
       tables[i] = table
       meter?.commitTook(clock.monotonicNanoseconds - began, of: table.name)
     }
     appliedThrough = target
   }
 
+  /// Begins a run, before its first new entry: proves that tables, topics and state belong to this ledger's entries, and brings them
+  /// up to it. Nothing is written to any of them before all tables were looked at.
+  /// - Returns: state rows that were written again; nil: the state table was whole.
+  /// - Throws: `table_ahead`, `topic_ahead`, `table_missing`, `foreign_table`, `corrupt`, and what the stores throw.
+  func begin(_ compiled: CompiledPlan, _ environment: EngineEnvironment) async throws -> Int? {
+    try await check()
+    let rebuilt = try await StateRebuild.ifMissing(compiled, environment: environment, ledger: ledger)
+    let fold = await ledger.fold
+    try await catchUp(to: fold.number)
+    for table in tables { try await table.compare(with: fold.tables[table.name], at: fold.number) }
+    return rebuilt
+  }
+
+  /// Whether all tables and topics belong to the ledger's entries. Writes nothing.
+  func check() async throws {
+    let given = await ledger.fold
+    for i in tables.indices {
+      var table = tables[i]
+      try await table.follow(ledger, to: given.number, given: given.tables[table.name], checksOnly: true)
+      tables[i] = table
+    }
+    try await sinks?.check()
+  }
+
   /// What the ledger has of each lane, for readers of the state table.
   static func marks(_ fold: LedgerFold, of lanes: Set<LaneID>? = nil) -> [(String, [UInt8])] {
-    fold.lanes.filter { lanes?.contains($0.key) ?? true }.sorted { $0.key < $1.key }.map { id, lane in
-      var position: Int64 = 0
-      if id == .merge { position = fold.number } else if case .offset(let offset)? = lane.position { position = offset }
-      return ("committed/\(id.text)", Array("\(lane.generation) \(position)".utf8))
-    }
+    [StateEntryMark.mark(fold)]
+      + fold.lanes.filter { lanes?.contains($0.key) ?? true }.sorted { $0.key < $1.key }.map { id, lane in
+        var position: Int64 = 0
+        if id == .merge { position = fold.number } else if case .offset(let offset)? = lane.position { position = offset }
+        return ("committed/\(id.text)", Array("\(lane.generation) \(position)".utf8))
+      }
   }
 }

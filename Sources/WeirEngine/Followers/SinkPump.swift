@@ -317,34 +317,24 @@ actor SinkPump {
 
   private func marker(_ route: KafkaSinkSpec.Route) async throws -> Int64? {
     guard let bytes = try await environment.lake.get(path(route)) else { return nil }
-    guard let value = try? JSONValue(parsing: bytes), let through = value["through"]?.int, let ledger = value["ledger"]?.string,
-      bytes == SinkPump.marker(ledger, through)
-    else {
-      throw WeirError(
-        "corrupt", "\(path(route)) is no marker of a topic", advice: "Remove it: the topic then begins at the oldest entry of the ledger.")
-    }
-    guard ledger == ledgerID else { return nil }
-    // Another worker may be ahead of what this one has read of the ledger, but nobody of the ledger itself.
-    if through > (await self.ledger.fold.number), through > (try await self.ledger.refresh()).number {
-      throw WeirError(
-        "topic_ahead",
-        "the topic \(route.topic) has \(route.table) through entry \(through), which this ledger does not have: the lake was restored from a copy",
-        advice:
-          "Entries with numbers that were published before would be taken for repeats. Name another topic, or remove \(path(route)) and have consumers begin anew."
-      )
-    }
-    return through
+    let marker = try SinkMarker(bytes: bytes, path: path(route))
+    guard marker.ledgerID == ledgerID else { return nil }
+    try await marker.check(ledger, topic: route.topic, table: route.table, path: path(route))
+    return marker.through
   }
 
   private func write(_ through: Int64, _ route: KafkaSinkSpec.Route) async throws {
-    try await environment.lake.replace(NewObject(path: path(route), bytes: SinkPump.marker(ledgerID, through)))
+    let marker = SinkMarker(ledgerID: ledgerID, through: through, proof: try await proof(of: through)?.value)
+    try await environment.lake.replace(NewObject(path: path(route), bytes: marker.bytes))
   }
 
-  /// With a hash: a digit that flips must not make rows be passed over.
-  private static func marker(_ ledger: String, _ through: Int64) -> [UInt8] {
-    let hash = ContentHash(of: Array("\(ledger) \(through)".utf8)).hex
-    return JSONValue.members(["ledger": .string(ledger), "through": .int(through), "sha256": .string(hash)]).bytes
+  /// nil when a topic begins where entries were collected: nothing is known of them.
+  private func proof(of number: Int64) async throws -> EntryProof? {
+    do { return try await ledger.proof(of: number) } catch let error as WeirError where error.code == "ledger_collected" { return nil }
   }
+
+  /// Whether what the markers say was published are this ledger's entries. Writes nothing.
+  func check() async throws { for route in routes { _ = try await marker(route.spec) } }
 
   /// Another worker publishes: how far is it?
   private func look() async throws {

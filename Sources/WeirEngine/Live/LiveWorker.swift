@@ -115,9 +115,8 @@ public struct LiveWorker: Sendable {
       let ledger = try await LedgerOpening.open(compiled.plan, request, environment)
       let genesis = await ledger.fold.genesis
       try LiveSession.check(shards, compiled, await ledger.fold)
-      _ = try await StateRebuild.ifMissing(compiled, environment: environment, fold: await ledger.fold)
       let followers = Followers(environment: environment, ledger: ledger, ledgerID: genesis.ledgerID, plan: compiled.plan, meter: meter)
-      try await followers.catchUp(to: await ledger.fold.number)
+      _ = try await followers.begin(compiled, environment)
       try await LookupVersions(compiled: compiled, ledger: ledger, environment: environment)
         .decide(planHash: request.planHash, carrier: [.merge])
       return LiveSession(

@@ -73,8 +73,7 @@ public struct RecordedWorker: Sendable {
     _ ledger: Ledger, _ followers: Followers, _ request: LedgerRequest, _ decisions: RecordedDecisions?,
     _ isInterrupted: @escaping @Sendable () -> Bool
   ) async throws -> (end: ReplayEnd, progress: ReplayProgress, fold: LedgerFold) {
-    let rebuilt = try await StateRebuild.ifMissing(compiled, environment: environment, fold: ledger.fold)
-    try await followers.catchUp(to: await ledger.fold.number)
+    let rebuilt = try await followers.begin(compiled, environment)
     let before = await ledger.fold.number
     let (isWhole, progress) =
       if let decisions {

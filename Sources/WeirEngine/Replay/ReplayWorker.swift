@@ -49,8 +49,7 @@ public struct ReplayWorker: Sendable {
   private func run(
     _ ledger: Ledger, _ followers: Followers, _ isInterrupted: @escaping @Sendable () -> Bool
   ) async throws -> (end: ReplayEnd, progress: ReplayProgress, fold: LedgerFold) {
-    let rebuilt = try await StateRebuild.ifMissing(compiled, environment: environment, fold: ledger.fold)
-    try await followers.catchUp(to: await ledger.fold.number)
+    let rebuilt = try await followers.begin(compiled, environment)
     if await ledger.fold.hasEnded, !(try await refuseGrowth(await ledger.fold)) {
       return (.interrupted, ReplayProgress(), await ledger.fold)
     }

@@ -3,7 +3,7 @@ import WeirEngine
 import WeirOperators
 import WeirProtocol
 
-/// `weir ledger show | verify`.
+/// `weir ledger show | verify | restore-tables`.
 public enum LedgerCommands {
   public static func show(pipeline file: String, lake: String?, json: Bool, console: Console) async throws -> Int32 {
     let pipeline = try loadPipeline(file: file)
@@ -71,26 +71,66 @@ public enum LedgerCommands {
       "total  in \(t.input) = \(t.accepted) accepted + \(t.duplicate) duplicate + \(t.filtered) filtered + \(t.quarantined) quarantined"
   }
 
-  /// - Returns: 0, or 1 when something does not agree.
+  /// - Returns: 0; 1 when something is damaged; 2 when something could not be looked at.
   public static func verify(pipeline file: String, lake: String?, store: String?, json: Bool, console: Console) async throws -> Int32 {
     let pipeline = try loadPipeline(file: file)
     let wiring = try Wiring(Places(pipeline, lake: lake, store: store), withState: false)
     let compiled = CompiledPlan(pipeline.plan, lookups: pipeline.lookups)
     let result = try await LedgerVerify.run(compiled, environment: wiring.environment())
+    func texts(_ all: [String]) -> JSONValue { .array(all.map { .string($0) }) }
     if json {
       console.data(
         JSONValue.members([
-          "ok": .bool(result.problems.isEmpty), "entries": .int(result.entries), "files": .int(result.files),
+          "ok": .bool(result.exitCode == 0), "entries": .int(result.entries), "files": .int(result.files),
           "blobs": .int(result.blobs), "commits": .int(result.commits), "bytes": .int(result.bytes),
-          "problems": .array(result.problems.map { .string($0) }), "notes": .array(result.notes.map { .string($0) }),
+          "problems": texts(result.problems), "notices": texts(result.notices), "unread": texts(result.unread),
         ]).text)
     } else {
       for problem in result.problems { console.talk(problem) }
-      for note in result.notes { console.talk(note) }
+      for look in result.unread { console.talk("could not look: \(look)") }
+      for notice in result.notices { console.talk("notice: \(notice)") }
       console.data(
-        "\(result.entries) entries, \(result.files) data files, \(result.blobs) blobs, \(result.commits) Delta commits, \(Human.bytes(result.bytes)): \(result.problems.isEmpty ? "all agree" : "\(result.problems.count) problems")"
+        "\(result.entries) entries, \(result.files) data files, \(result.blobs) blobs, \(result.commits) Delta commits, \(Human.bytes(result.bytes)): \(LedgerCommands.verdict(result))"
       )
     }
-    return result.problems.isEmpty ? 0 : 1
+    return result.exitCode
+  }
+
+  private static func verdict(_ result: LedgerVerify.Result) -> String {
+    var parts: [String] = []
+    if !result.problems.isEmpty { parts.append("\(result.problems.count) problems") }
+    if !result.unread.isEmpty { parts.append("\(result.unread.count) could not be looked at") }
+    if parts.isEmpty { parts.append("all agree") }
+    if !result.notices.isEmpty { parts.append("\(result.notices.count) notices") }
+    return parts.joined(separator: ", ")
+  }
+
+  /// Takes tables that are ahead of the ledger, or beside it, back to it (``TableRestore``).
+  public static func restoreTables(pipeline file: String, lake: String?, isDry: Bool, json: Bool, console: Console) async throws -> Int32 {
+    let pipeline = try loadPipeline(file: file)
+    let wiring = try Wiring(Places(pipeline, lake: lake, store: nil), withState: false)
+    let compiled = CompiledPlan(pipeline.plan, lookups: pipeline.lookups)
+    let reports = try await TableRestore.run(compiled, environment: wiring.environment(), isDry: isDry)
+    func texts(_ all: [String]) -> JSONValue { .array(all.map { .string($0) }) }
+    for report in reports {
+      if json {
+        console.data(
+          JSONValue.members([
+            "table": .string(report.table), "dry_run": .bool(isDry), "from": report.from.map { .int($0) } ?? .null, "to": .int(report.to),
+            "removed": texts(report.removed), "added": texts(report.added),
+          ]).text)
+        continue
+      }
+      let from = report.from.map { "entry \($0)" } ?? "no log"
+      console.data(
+        "\(report.table): from \(from) to entry \(report.to), \(report.removed.count) files removed, \(report.added.count) added")
+      for path in report.removed { console.data("  - \(path)") }
+      for path in report.added { console.data("  + \(path)") }
+    }
+    if !json {
+      console.talk(
+        reports.isEmpty ? "all tables are as the ledger says" : isDry ? "dry run: nothing was written" : "\(reports.count) tables restored")
+    }
+    return 0
   }
 }

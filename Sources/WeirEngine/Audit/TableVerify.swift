@@ -1,0 +1,155 @@
+import WeirCore
+import WeirDelta
+import WeirProtocol
+
+/// Compares one table with the ledger: its log is whole, its `txn` names an entry of the ledger, and its files are the ledger's, but
+/// for those that another program removed.
+struct TableVerify {
+  private let name: String
+  private let ledger: Ledger
+  private let fold: LedgerFold
+  private let entries: [LedgerEntry]
+  private let lake: any ObjectStore
+  private let table: DeltaTable
+  private let names: TableTransactions
+
+  /// - Parameter entries: those that were not collected.
+  init(_ name: String, _ ledger: Ledger, _ fold: LedgerFold, _ entries: [LedgerEntry], _ lake: any ObjectStore) {
+    self.name = name
+    self.ledger = ledger
+    self.fold = fold
+    self.entries = entries
+    self.lake = lake
+    names = TableTransactions(ledgerID: fold.genesis.ledgerID, table: name)
+    table = DeltaTable(store: lake, path: name, application: names.application)
+  }
+
+  /// - Parameter removed: gets the paths of the ledger's files that another program removed from the table.
+  func run(_ result: inout LedgerVerify.Result, removed: inout Set<String>) async throws {
+    let log = try await table.log()
+    let before = result.problems.count
+    try await commits(log, &result)
+    guard let snapshot = try await snapshot(isDamaged: result.problems.count > before, &result) else { return }
+    let seen = names.snapshot(snapshot)
+    guard seen.ledgerID == fold.genesis.ledgerID else {
+      return result.add(FollowerMachine.Refusal.foreign(owner: seen.ledgerID).error(table: name, head: fold.number))
+    }
+    let txn = seen.txn ?? 0
+    if let refusal = try await refusal(txn, seen.proof) {
+      result.add(refusal.error(table: name, head: await ledger.fold.number))
+    } else if txn < fold.number {
+      result.notices.append(
+        "\(name): at entry \(txn), behind the ledger, which is at \(fold.number): the next run brings it up (\(table.commitPath(snapshot.version + 1)))"
+      )
+    }
+    try await files(snapshot, log, txn, &result, &removed)
+  }
+
+  private func refusal(_ txn: Int64, _ proof: Int64?) async throws -> FollowerMachine.Refusal? {
+    do {
+      guard let truth = try await ledger.proof(of: txn) else { return .ahead(txn) }
+      return truth.agrees(with: proof, number: txn) ? nil : .beside(txn)
+    } catch let error as WeirError where error.code == "ledger_collected" && txn < fold.number {
+      throw WeirError("table_ahead", "\(name): at entry \(txn), and the entries behind it were collected")
+    }
+  }
+
+  /// nil when there is no table to compare with, which is in the result.
+  private func snapshot(isDamaged: Bool, _ result: inout LedgerVerify.Result) async throws -> DeltaSnapshot? {
+    do {
+      if let snapshot = try await table.snapshot() { return snapshot }
+      if fold.tables[name] != nil {
+        result.add(FollowerMachine.Refusal.missing.error(table: name, head: fold.number))
+      } else {
+        result.notices.append("\(name): the table is not there yet, and the ledger gave it no files: the next run makes it")
+      }
+    } catch let error as WeirError where error.code == "corrupt" && isDamaged {
+      // The log's own problems name the file.
+    }
+    return nil
+  }
+
+  // MARK: The log
+
+  /// The files of the log: commits are whole, none is missing, and the newest checkpoint says what they say.
+  private func commits(_ log: DeltaLog, _ result: inout LedgerVerify.Result) async throws {
+    for version in log.commits {
+      guard case .bytes(let bytes) = try await result.look(lake, table.commitPath(version)) else { continue }
+      result.commits += 1
+      let path = table.commitPath(version)
+      switch DeltaCommit.isIntact(bytes) {
+      case true?: break
+      case false?: result.problems.append("\(path): its bytes do not match its hash")
+      case nil where isOurs(bytes, version):
+        result.problems.append("\(path): damaged: the hash that was written with it is gone")
+      // Another program's commit.
+      case nil: break
+      }
+    }
+    // Without commits and checkpoints there is no table: its snapshot says so.
+    if log.latest >= 0, let gap = log.firstGap {
+      result.problems.append("\(table.commitPath(gap)): missing, and no checkpoint stands for it")
+    } else if log.isCleaned {
+      result.notices.append(
+        "\(name)/_delta_log: commits before version \(log.firstCommit) were cleaned; a checkpoint stands for them, and their hashes could not be compared"
+      )
+    }
+    if let problem = try await table.checkpointProblem(log) { result.problems.append(problem) }
+  }
+
+  /// Whether a commit without a hash must be one of this ledger that lost it: the first of a table is, and any with its `txn`;
+  /// one that cannot be read is nobody's.
+  private func isOurs(_ bytes: [UInt8], _ version: Int64) -> Bool {
+    guard version > 0, let actions = try? DeltaCommit.decode(bytes, path: table.commitPath(version)), !actions.isEmpty else { return true }
+    return actions.contains { if case .transaction(let appID, _) = $0 { appID.hasPrefix(names.application) } else { false } }
+  }
+
+  // MARK: Files
+
+  private func files(
+    _ snapshot: DeltaSnapshot, _ log: DeltaLog, _ txn: Int64, _ result: inout LedgerVerify.Result, _ removed: inout Set<String>
+  ) async throws {
+    var gone: [(path: String, file: DataFile)] = []
+    for file in entries.filter({ $0.number <= txn }).flatMap({ $0.files(of: name) }) {
+      let path = uriEncode(String(file.path.dropFirst(name.count + 1)))
+      if let add = snapshot.files[path] {
+        if add.bytes != file.bytes { result.problems.append("\(name)/_delta_log: the size of \(path) is not the ledger's") }
+      } else {
+        gone.append((path, file))
+      }
+    }
+    if !gone.isEmpty {
+      let explained = try await removals(snapshot, log, gone.map(\.path))
+      var count = 0
+      for (path, file) in gone {
+        if explained?.contains(path) ?? true {
+          removed.insert(file.path)
+          count += 1
+        } else {
+          result.problems.append("\(name)/_delta_log: the file \(path) that the ledger names is not in the table")
+        }
+      }
+      if count > 0 {
+        result.notices.append(
+          "\(name): another program removed \(count) of the ledger's files from the table (OPTIMIZE, DELETE); VACUUM may have deleted them")
+      }
+    } else if snapshot.removed.isEmpty, txn == fold.number, Int64(snapshot.files.count) != fold.tables[name]?.files ?? 0,
+      try await table.isOnlyOurs()
+    {
+      result.problems.append(
+        "\(name)/_delta_log: \(snapshot.files.count) files at entry \(txn), the ledger gave the table \(fold.tables[name]?.files ?? 0)")
+    }
+  }
+
+  /// Those of the files that a `remove` of the log names; nil if the log was cleaned, so that it cannot be told.
+  private func removals(_ snapshot: DeltaSnapshot, _ log: DeltaLog, _ files: [String]) async throws -> Set<String>? {
+    var found = Set(files.filter { snapshot.removed[$0] != nil })
+    guard found.count < files.count else { return found }
+    // Tombstones are forgotten after a week, by checkpoints of other programs; the commits still have them.
+    guard log.firstCommit == 0 else { return nil }
+    for version in log.commits {
+      for case .remove(let remove) in try await table.actions(of: version) ?? [] { found.insert(remove.path) }
+    }
+    return found
+  }
+}

@@ -1,0 +1,345 @@
+#!/usr/bin/env python3
+"""Tables that do not belong to the ledger's entries are refused, and a command takes them back; verify tells damage from what may be."""
+import glob
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "Scripts", "endtoend"))
+import common
+
+EPOCHS = 24
+RECORDS = 6_000
+COPIES = 20
+
+
+class Base:
+    """One finished run that the others are made from: a copy is cheaper than a replay."""
+    job = None
+
+    def make(self, suite, name):
+        if self.job is None:
+            capture = common.synthetic(7, RECORDS)
+            self.flush = os.path.getsize(capture) // EPOCHS
+            self.job = common.Job(suite, suite.path("whole"), "synthetic", capture, 3, self.flush)
+            fault = self.job.replay().fault()
+            if fault:
+                raise RuntimeError(fault[0])
+        job = common.Job(suite, suite.path(name), "synthetic", self.job.captures, 3, self.flush)
+        job.clear()
+        shutil.copytree(self.job.lake, job.lake)
+        shutil.copytree(self.job.store, job.store)
+        return job
+
+
+base = Base()
+
+
+def ledger(job, *more):
+    return os.path.join(job.lake, "_weir", job.name, *more)
+
+
+def cut(job, entries):
+    """Takes the last entries and the snapshots from the ledger, as a copy of an older state of it has them."""
+    names = sorted(os.listdir(ledger(job, "ledger")))
+    for name in names[-entries:]:
+        os.remove(ledger(job, "ledger", name))
+    shutil.rmtree(ledger(job, "snapshots"), ignore_errors=True)
+    return len(names) - entries - 1
+
+
+def tables(job):
+    return sorted(os.path.relpath(os.path.dirname(p), job.lake) for p in glob.glob(f"{job.lake}/*/*/_delta_log"))
+
+
+def contents(job):
+    """Every file of the lake: a run that is refused may change none."""
+    found = {}
+    for folder, _, names in os.walk(job.lake):
+        for name in names:
+            path = os.path.join(folder, name)
+            with open(path, "rb") as f:
+                found[os.path.relpath(path, job.lake)] = hash(f.read())
+    return found
+
+
+def restore(job, *more):
+    return common.Result([job.suite.weir, "ledger", "restore-tables", job.pipeline, "--lake", job.lake, "--json", *more])
+
+
+AHEAD = r"the table \S+ has applied (another )?entry \d+.*restore-tables"
+MISSING = r"Delta log .*is gone"
+
+
+def refused(job, pattern, command=None):
+    """Faults unless the run exits 1 with a message of the pattern, and leaves the lake as it was."""
+    before = contents(job)
+    run = command() if command else job.replay()
+    faults = run.refusal_fault()
+    if not re.search(pattern, run.err, re.S):
+        faults.append(f"the message is not {pattern}: {run.talk}")
+    if (changed := sorted(set(before.items()) ^ set(contents(job).items()))):
+        faults.append(f"the refused run changed {changed[0][0]}")
+    return faults
+
+
+def verify(job):
+    run = job.ledger("verify", "--json")
+    return run.code, json.loads(run.out)
+
+
+def ends_as_whole(job):
+    return job.replay().fault() + job.faults_against(base.job) + job.verify_faults()
+
+
+# -- Point by point
+
+def ahead(suite):
+    """Tables with entries that the ledger lost are refused before anything is written, and restored by a command."""
+    for lost in (1, 2, 9) if suite.quick else (1, 2, 3, 9, 15, EPOCHS):
+        job = base.make(suite, f"ahead-{lost}")
+        head = cut(job, lost)
+        faults = refused(job, AHEAD)
+        rebuild = [suite.weir, "state", "rebuild", job.pipeline, "--lake", job.lake, "--store", job.store]
+        faults += refused(job, AHEAD, lambda: common.Result(rebuild))
+        code, said = verify(job)
+        if code != 1 or not any("has applied entry" in p for p in said["problems"]):
+            faults.append(f"verify exits {code}: {said}")
+        suite.claim(f"{lost} lost entries: replay and state rebuild are refused and change nothing, verify exits 1", faults)
+        before = contents(job)
+        dry = restore(job, "--dry-run")
+        faults = [f"the dry run ends with {dry.code}: {dry.talk}"] if dry.code else []
+        if contents(job) != before:
+            faults.append("the dry run wrote something")
+        done = restore(job)
+        if done.out.replace('"dry_run":false', '"dry_run":true') != dry.out or not done.out:
+            faults.append(f"the dry run said {dry.out!r}, the restore {done.out!r}: {done.talk}")
+        faults += [] if (code := verify(job))[0] == 0 else [f"verify after it: {code}"]
+        if any(json.loads(line)["to"] > head for line in done.out.splitlines()):
+            faults.append(f"a table was taken beyond entry {head}: {done.out}")
+        suite.claim(f"{lost} lost entries: after restore-tables a run ends with the rows and state of the whole one", faults + ends_as_whole(job))
+        job.clear()
+
+
+def beside(suite):
+    """A table of another history of the same ledger, with the same entry numbers, is refused and restored."""
+    job = base.make(suite, "beside")
+    cut(job, 5)
+    faults = [r.talk for r in [restore(job)] if r.code] + job.replay().fault()
+    # The logs of the old history over those of the new one; the data files of both are there.
+    for table in tables(job):
+        shutil.copytree(os.path.join(base.job.lake, table), os.path.join(job.lake, table), dirs_exist_ok=True)
+        shutil.rmtree(os.path.join(job.lake, table, "_delta_log"))
+        shutil.copytree(os.path.join(base.job.lake, table, "_delta_log"), os.path.join(job.lake, table, "_delta_log"))
+    faults += refused(job, AHEAD)
+    code, said = verify(job)
+    if code != 1 or not any("another entry" in p for p in said["problems"]):
+        faults.append(f"verify exits {code}: {said}")
+    suite.claim("tables of another history with the same numbers are refused, and verify says so", faults)
+    done = restore(job)
+    suite.claim("and restored", ([done.talk] if done.code else []) + ends_as_whole(job))
+
+
+def by_other_programs(suite):
+    """The proof survives a checkpoint, OPTIMIZE and VACUUM by another program."""
+    import deltalake
+    for vacuum in (False, True):
+        job = base.make(suite, f"optimized-{vacuum}")
+        for table in tables(job):
+            delta = deltalake.DeltaTable(os.path.join(job.lake, table))
+            delta.optimize.compact()
+            delta.create_checkpoint()
+            if vacuum:
+                delta.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+        faults = ends_as_whole(job)
+        code, said = verify(job)
+        if code or said["problems"] or not any("another program" in n for n in said["notices"]):
+            faults.append(f"verify exits {code}: {said}")
+        suite.claim(f"after OPTIMIZE{' and VACUUM' if vacuum else ''} a run is unchanged, verify exits 0 with notices", faults)
+        cut(job, 3)
+        faults = refused(job, AHEAD)
+        if vacuum:
+            # What VACUUM deleted cannot come back: this must be said, and nothing done.
+            faults += refused(job, "VACUUM", lambda: restore(job))
+            suite.claim("after VACUUM, lost entries are refused, and restore-tables says why it cannot help", faults)
+        else:
+            done = restore(job)
+            suite.claim("after OPTIMIZE, lost entries are refused, and restore-tables undoes both",
+                        faults + ([done.talk] if done.code else []) + ends_as_whole(job))
+
+
+def older_tables(suite):
+    """A table without the proof, as older versions wrote it, is taken up; beyond the ledger's end it is refused all the same."""
+    job = base.make(suite, "older")
+    for path in glob.glob(f"{job.lake}/*/*/_delta_log/*.json"):
+        with open(path) as f:
+            lines = [line + "\n" for line in f.read().split("\n")[:-1]]
+        kept = [l for l in lines if not json.loads(l).get("txn", {}).get("appId", "").endswith("/entry")]
+        if len(kept) == len(lines):
+            continue
+        # The hash is over all bytes, written with 64 zeros in its place.
+        blank = re.sub(r'"contentHash":"[0-9a-f]{64}"', '"contentHash":"' + "0" * 64 + '"', "".join(kept))
+        digest = hashlib.sha256(blank.encode()).hexdigest()
+        with open(path, "w") as f:
+            f.write(blank.replace('"contentHash":"' + "0" * 64, '"contentHash":"' + digest))
+    for path in glob.glob(f"{job.lake}/*/*/_delta_log/*checkpoint*"):
+        os.remove(path)
+    suite.claim("tables without proofs are taken up", ends_as_whole(job))
+    cut(job, 2)
+    suite.claim("and refused where they are beyond the ledger's end", refused(job, AHEAD))
+
+
+def removed_table(suite):
+    """A table that the ledger gave files, and that is gone, is refused, not made again as a log that names missing files."""
+    job = base.make(suite, "removed-log")
+    table = next(t for t in tables(job) if t.startswith("silver/"))
+    log = os.path.join(job.lake, table, "_delta_log")
+    shutil.rmtree(log)
+    faults = refused(job, MISSING)
+    code, said = verify(job)
+    if code != 1 or not any("is gone" in p for p in said["problems"]):
+        faults.append(f"verify exits {code}: {said}")
+    done = restore(job)
+    suite.claim("a removed _delta_log is refused, and written again by restore-tables",
+                faults + ([done.talk] if done.code else []) + ends_as_whole(job))
+    shutil.rmtree(os.path.join(job.lake, table))
+    faults = refused(job, MISSING) + refused(job, MISSING, lambda: restore(job))
+    suite.claim("a removed table directory is refused; restore-tables names a file that is missing", faults)
+
+
+def damaged_log(suite):
+    """A resume meets damage in the part of a Delta log that it reads, and verify meets all of it."""
+    job = base.make(suite, "damaged")
+    table = next(t for t in tables(job) if t.startswith("silver/"))
+    log = os.path.join(job.lake, table, "_delta_log")
+    for path in glob.glob(f"{log}/*checkpoint*"):     # so that every commit is of the part that a resume reads
+        os.remove(path)
+    names = sorted(n for n in os.listdir(log) if n.endswith(".json"))
+
+    def emptied(data): return b""
+    def halved(data): return data[:len(data) // 2]
+    def without_last_line(data): return b"".join(data.splitlines(keepends=True)[:-1])
+    def without_first_line(data): return b"".join(data.splitlines(keepends=True)[1:])
+    def flipped(data): return data[:-9] + bytes([data[-9] ^ 1]) + data[-8:]
+    for damage in (emptied, halved, without_last_line, without_first_line, flipped, None):
+        for at in (1, len(names) // 2, len(names) - 2):
+            path = os.path.join(log, names[at])
+            with open(path, "rb") as f:
+                data = f.read()
+            os.remove(path)
+            if damage:
+                with open(path, "wb") as f:
+                    f.write(damage(data))
+            faults = refused(job, names[at])
+            code, said = verify(job)
+            if code != 1 or not any(names[at] in p for p in said["problems"]):
+                faults.append(f"verify exits {code}: {said}")
+            with open(path, "wb") as f:
+                f.write(data)
+            suite.claim(f"commit {at} of {len(names)} {damage.__name__ if damage else 'removed'}: resume and verify name it", faults)
+    # A commit in another's place has a right hash of its own: the sums of the files tell.
+    path, other = os.path.join(log, names[3]), os.path.join(log, names[2])
+    with open(path, "rb") as f:
+        data = f.read()
+    shutil.copy(other, path)
+    faults = refused(job, r"the ledger gave it \d+") + ([] if verify(job)[0] == 1 else ["verify does not see it"])
+    with open(path, "wb") as f:
+        f.write(data)
+    suite.claim("a commit that lies in another's place is refused", faults)
+    for name in names[-3:]:
+        os.remove(os.path.join(log, name))
+    code, said = verify(job)
+    faults = [] if code == 0 and any("behind the ledger" in n for n in said["notices"]) else [f"verify exits {code}: {said}"]
+    suite.claim("the last commits lost: a table behind the ledger is a notice, and the next run brings it up", faults + ends_as_whole(job))
+
+
+def could_not_look(suite):
+    """verify exits 2 when a file cannot be read, 1 when another is damaged besides, 0 on what a kill leaves."""
+    job = base.make(suite, "unreadable")
+    data = sorted(glob.glob(f"{job.lake}/silver/*/**/*.parquet", recursive=True))
+    data = [p for p in data if "_delta_log" not in p]
+    os.rename(data[0], data[0] + ".away")
+    os.mkdir(data[0])       # root may read every file; a directory in a file's place gives the store an error
+    code, said = verify(job)
+    faults = [] if code == 2 and said["unread"] and not said["problems"] and not said["ok"] else [f"verify exits {code}: {said}"]
+    with open(data[1], "r+b") as f:
+        f.write(b"X")
+    code, said = verify(job)
+    faults += [] if code == 1 and said["unread"] and said["problems"] else [f"verify exits {code} with damage besides: {said}"]
+    suite.claim(could_not_look.__doc__, faults)
+
+
+def killed(suite):
+    """verify exits 0 after kill -9 at any moment."""
+    job = base.make(suite, "killed")
+    job.clear()
+    faults = []
+    for _ in range(6 if suite.quick else 20):
+        process = job.start()
+        time.sleep(suite.random.uniform(0.1, 1.2))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        if job.entries():
+            code, said = verify(job)
+            faults += [] if code == 0 else [f"verify exits {code}: {said}"]
+    suite.claim(killed.__doc__, faults + ends_as_whole(job))
+
+
+def state_of_another_history(suite):
+    """A state table of entries that the ledger does not have is rebuilt, not trusted."""
+    job = base.make(suite, "state")
+    cut(job, 4)
+    faults = [r.talk for r in [restore(job)] if r.code]
+    run = job.replay()
+    faults += run.fault()
+    if not run.done.get("state_rows_rebuilt"):
+        faults.append(f"the state table was trusted: {run.done}")
+    suite.claim(state_of_another_history.__doc__, faults + job.faults_against(base.job))
+
+
+def copy_script():
+    """The commands of the page on backups."""
+    page = os.path.join(ROOT, "Sources", "WeirService", "Weir.docc", "MovingALake.md")
+    with open(page) as f:
+        return re.search(r"```sh\n(# Copies a lake.*?)```", f.read(), re.S).group(1)
+
+
+def live_copies(suite):
+    """Copies of a lake in the documented order, made while a worker writes, end with the rows of the full run."""
+    job = base.make(suite, "live")
+    job.clear()
+    script, copies, faults, deadline = copy_script(), [], [], time.monotonic() + 120
+    rate = 1_500 if suite.quick else 500
+    process = job.start("--pace", f"{rate}/s")
+    count = 0
+    while process.poll() is None and count < COPIES and time.monotonic() < deadline:
+        if job.entries():
+            copy = common.Job(suite, suite.path(f"copy-{count}"), "synthetic", job.captures, 3, base.flush)
+            copy.clear()
+            run = subprocess.run(["sh", "-eu", "-c", script], env={**os.environ, "LAKE": job.lake, "COPY": copy.lake},
+                                 capture_output=True, text=True)
+            faults += [f"copy {count}: {run.stderr}"] if run.returncode else []
+            copies.append(copy)
+            count += 1
+        time.sleep(0.05)
+    process.communicate()
+    heads = [copy.entries()[-1]["number"] for copy in copies]
+    suite.claim(f"{len(copies)} copies of a live lake were made, at entries {heads}",
+                faults + ([] if len(copies) == COPIES and len(set(heads)) >= 5 else ["too few, or too alike"]))
+    for copy in copies:
+        code, said = verify(copy)
+        faults = [] if code == 0 else [f"verify of the copy exits {code}: {said}"]
+        suite.claim(f"{os.path.basename(copy.directory)}: verifies, and a run on it ends with the rows of the full run",
+                    faults + ends_as_whole(copy))
+        copy.clear()
+
+
+common.Suite("tables_ahead", 600, __doc__).run(
+    ahead, beside, by_other_programs, older_tables, removed_table, damaged_log, could_not_look, killed, state_of_another_history, live_copies)
