@@ -5,7 +5,8 @@
 
 For every table below the lake:
 - its rows are as many as its files' statistics and the ledger's entries say; the version before the first checkpoint is readable
-- `txn` is seen by delta-rs under `<ledger id>/<table>`, and is a ledger number that covers the table's last files
+- `txn` is seen by delta-rs under `<ledger id>/<table>`, and is a ledger number that covers the table's last files; the one under
+  `<ledger id>/<table>/entry` is what that entry's hash gives
 - the log without its checkpoints gives the same rows as with them
 - delta-rs can append to a copy of the table, and can write a checkpoint of its own; the rows are then the old and the new ones
 
@@ -61,9 +62,11 @@ def read_faults(lake, table, entries):
     if entries:
         app = f"{entries[0]['genesis']['ledgerID']}/{table}" if "genesis" in entries[0] else None
         apps = {a["txn"]["appId"] for a in logged(path) if "txn" in a}
-        if app and apps not in ({app}, set()):
-            faults.append(f"txn is of {sorted(apps)}, expected {app}")
-        version = delta.transaction_version(next(iter(apps), ""))
+        if app and apps not in ({app, app + "/entry"}, {app}, set()):
+            faults.append(f"txn is of {sorted(apps)}, expected {app} and {app}/entry")
+        app = app or min(apps, key=len, default="")
+        version = delta.transaction_version(app)
+        faults += proof_faults(version, delta.transaction_version(app + "/entry"), entries)
         ledger = of_ledger(entries, table)
         if version is None:
             if rows.num_rows or not ledger or ledger[1] >= 0:      # a table that never had a row may have no txn
@@ -73,6 +76,15 @@ def read_faults(lake, table, entries):
         if ledger and ledger[0] != rows.num_rows:
             faults.append(f"the ledger's files have {ledger[0]:,} rows, delta-rs reads {rows.num_rows:,}")
     return rows, faults
+
+
+def proof_faults(version, proof, entries):
+    """The second txn holds the first 47 bits of the entry's hash, then the low 16 bits of its number."""
+    hashes = {e["number"]: e["hash"] for e in entries} | {e["number"] - 1: e["previousHash"] for e in entries[1:]}
+    if version not in hashes or version == 0 and proof is None:     # a table without entries has no proof
+        return []
+    wanted = int(hashes[version], 16) >> 209 << 16 | version & 0xFFFF
+    return [] if proof == wanted else [f"the txn of entry {version} is {proof}, its hash gives {wanted}"]
 
 
 def checkpoints(path):
