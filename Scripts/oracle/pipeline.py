@@ -61,7 +61,7 @@ class Pipeline:
     key: str             # "" for none
     time: str
     out_of_order: int
-    max_ahead: int       # -1: off
+    max_ahead: int       # microseconds; -1: not set, -2: off
     checks: list         # of (name, expression, otherwise)
     dedup_id: str
     dedup_within: int    # -1: for ever
@@ -176,7 +176,7 @@ def load(path):
     return Pipeline(
         path=path, name=y["pipeline"], stream=_stream(y["source"]), fields=fields,
         key=record.get("key") or "", time=time.get("field") or "", out_of_order=duration(time.get("out_of_order", "0s")),
-        max_ahead=duration(time["max_ahead"]) if "max_ahead" in time else -1,
+        max_ahead=-2 if time.get("max_ahead") in ("off", False) else duration(time["max_ahead"]) if "max_ahead" in time else -1,
         checks=[(c["name"], c["that"], c.get("else", "quarantine")) for c in y.get("checks") or []],
         dedup_id=dedup.get("id", ""), dedup_within=duration(dedup["within"]) if "within" in dedup else -1,
         lookups={n: _lookup(base, spec) for n, spec in (y.get("lookups") or {}).items()},

@@ -12,6 +12,7 @@ import dataclasses
 import datetime
 import fractions
 import hashlib
+import itertools
 import math
 import os
 import pickle
@@ -83,21 +84,39 @@ class Fold:
                 self.reject(r, "decode")
 
     def watermarks(self):
-        """The shard's watermark, the guard against far-future times, and each record's arrival."""
+        """The shard's watermark, the guard against wrong clocks, and each record's arrival."""
         p, highest = self.p, None
         time = self.field(p.time) if p.time else None
-        for r, values in enumerate(self.values):
+        times = [values[time] if values is not None and time is not None else None for values in self.values]
+        for r, t in enumerate(times):
             before = None if highest is None else highest - p.out_of_order
-            valid = values is not None and time is not None
-            if valid and p.max_ahead >= 0 and before is not None and values[time] > before + p.max_ahead:
-                self.reject(r, "time")
-                valid = False
+            valid = counts = t is not None
+            if valid and self.is_far_ahead(r, t, times, before):
+                counts = False
+                if p.max_ahead >= 0:
+                    self.reject(r, "time")
+                    valid = False
             if valid:
-                self.arrival[r], self.source[r] = values[time], "event_time"
-                highest = values[time] if highest is None else max(highest, values[time])
+                self.arrival[r], self.source[r] = t, "event_time"
             elif before is not None:
                 self.arrival[r], self.source[r] = before, "watermark"
+            if counts:
+                highest = t if highest is None else max(highest, t)
             self.watermark[r] = None if highest is None else highest - p.out_of_order
+
+    DAY = 86_400_000_000
+    FOLLOWERS = 1023
+
+    def is_far_ahead(self, r, t, times, before):
+        """More than max_ahead (a day where it is not set) above the watermark, and most of the next valid records are not."""
+        ahead = self.p.max_ahead if self.p.max_ahead >= 0 else self.DAY
+        if self.p.max_ahead == -2 or before is not None and t <= before + ahead:
+            return False
+        after = (times[i] for i in range(r + 1, self.n) if times[i] is not None)
+        followers = list(itertools.islice(after, self.FOLLOWERS))
+        if not followers:
+            return before is not None
+        return 2 * sum(x >= t - ahead for x in followers) < len(followers)
 
     def keys(self):
         """The key's canonical text."""

@@ -85,7 +85,8 @@ public struct TimeSpec: Sendable, Hashable, Codable {
   public var field: Int
   /// The watermark is the running maximum of event time less this.
   public var outOfOrderMicroseconds: Int64
-  /// A record this much ahead of its arrival (of the watermark, where a capture has no arrival) is quarantined. nil: off.
+  /// How far an event time may be ahead, by the guard against wrong clocks; nil: its default, `Int64.max`: off. A record beyond it is
+  /// quarantined; in a capture only where this is set, else it does not count towards the watermark.
   public var maxAheadMicroseconds: Int64?
 
   public init(field: Int, outOfOrderMicroseconds: Int64, maxAheadMicroseconds: Int64? = nil) {

@@ -19,6 +19,8 @@ public enum Decision: Sendable, Equatable {
   /// Rules that every keyed record of the stream fits so far, in the order of ``Partitioner/allCases``: the producers' is one of
   /// them. What several entries say is what is left in all of them.
   case partitioner(stream: String, rules: [Partitioner])
+  /// A wall clock that is not the producers', UTC microseconds: by it the lane judges event times that are too far ahead.
+  case clock(Int64)
 }
 
 extension Decision {
@@ -36,6 +38,7 @@ extension Decision {
       kind("gap", ["from": .string(from.text), "to": .string(to.text), "reason": .string(reason)])
     case .partitioner(let stream, let rules):
       kind("partitioner", ["stream": .string(stream), "rules": rules.json])
+    case .clock(let microseconds): kind("clock", ["at": .int(microseconds)])
     }
   }
 
@@ -64,6 +67,7 @@ extension Decision {
         reason: try json.requiredString("reason"))
     case "partitioner":
       self = .partitioner(stream: try json.requiredString("stream"), rules: try [Partitioner](json: json.required("rules")))
+    case "clock": self = .clock(try json.requiredInt("at"))
     default:
       throw WeirError(
         "ledger_decision", "the ledger holds a decision of the unknown kind \"\(kind)\"",

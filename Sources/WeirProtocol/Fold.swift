@@ -89,6 +89,8 @@ public struct LaneFold: Sendable, Equatable {
   public var prefixHash: Hash128?
   public var state: StateRef?
   public var isIdle: Bool
+  /// The newest ``Decision/clock(_:)`` of the lane, UTC microseconds; nil: none.
+  public var clock: Int64?
   /// An entry holds the lane's `endOfInput`.
   public var hasEnded: Bool
   /// An epoch has the watermark ``Watermark/maximum``: what `endOfInput` let go is out. The decision alone raises
@@ -238,6 +240,7 @@ extension LedgerFold {
       }
     case .partitioner(let stream, let rules):
       partitioners[stream] = (partitioners[stream] ?? Partitioner.allCases).filter(rules.contains)
+    case .clock(let microseconds): lanes[lane]?.clock = microseconds
     case .gap: break
     }
   }

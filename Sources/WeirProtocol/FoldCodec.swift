@@ -57,7 +57,7 @@ extension LedgerFold {
 
 extension LaneFold {
   func json(of lane: LaneID) -> JSONValue {
-    .members([
+    let document = JSONValue.members([
       "lane": .string(lane.text), "generation": .int(generation), "epoch": .int(epoch),
       "position": position.map { .string($0.text) } ?? .null, "watermark": .watermark(watermark),
       "floor": .watermark(floor), "prefixHash": prefixHash.map { .string($0.hex) } ?? .null,
@@ -65,6 +65,9 @@ extension LaneFold {
       "extensible": .bool(isExtensible), "counts": counts.json,
       "windows": windows.json, "state": state?.json ?? .null,
     ])
+    // Left out where there is none, as in snapshots from before there was such a decision.
+    guard let clock, case .object(let members) = document else { return document }
+    return .object(members + [JSONValue.Member("clock", .int(clock))])
   }
 
   init(json: JSONValue) throws(WeirError) {
@@ -80,6 +83,7 @@ extension LaneFold {
     counts = try BucketCounts(json: json.required("counts"))
     windows = try Dictionary(json: json.requiredMembers("windows"))
     state = try json.optional("state") { v throws(WeirError) in try StateRef(json: v) }
+    clock = json["clock"] == nil ? nil : try json.requiredInt("clock")
   }
 }
 

@@ -25,7 +25,7 @@ import WeirProtocol
   @Test func aRecordStartsTheIdleTimeAgain() {
     var lane = LaneStanding(isIdle: false)
     lane.caughtUp(at: 0)
-    let result5 = lane.arrived()
+    let result5 = lane.arrived(at: idle)
     #expect(result5)
     #expect(lane.due(at: 1_000_000, idleNanoseconds: idle) == nil)
     lane.caughtUp(at: 1_000_000)
@@ -39,28 +39,71 @@ import WeirProtocol
     lane.caughtUp(at: 0)
     let result6 = lane.cut(at: idle, idleNanoseconds: idle)
     #expect(result6 == .idle)
-    let result7 = lane.arrived()
+    let result7 = lane.arrived(at: idle)
     #expect(result7 == false)
     #expect(lane.due(at: idle, idleNanoseconds: idle) == nil, "one decision after the other")
     let result8 = lane.committed()
     #expect(result8 == false)
     let result9 = lane.cut(at: idle + 1, idleNanoseconds: idle)
     #expect(result9 == .wake)
-    let result10 = lane.arrived()
+    let result10 = lane.arrived(at: idle)
     #expect(result10 == false)
     let result11 = lane.committed()
     #expect(result11, "now it goes on")
-    let result12 = lane.arrived()
+    let result12 = lane.arrived(at: idle)
     #expect(result12)
   }
 
   @Test func aLaneThatTheLedgerHasAsIdleWakesByADecision() {
     var lane = LaneStanding(isIdle: true)
     #expect(lane.due(at: 0, idleNanoseconds: idle) == nil)
-    let result13 = lane.arrived()
+    let result13 = lane.arrived(at: idle)
     #expect(result13 == false)
     let result14 = lane.cut(at: 0, idleNanoseconds: idle)
     #expect(result14 == .wake)
+  }
+}
+
+/// The recorded clock by which event times are judged.
+@Suite struct LaneClockTests {
+  private let idle: Int64 = 1_000_000
+
+  @Test func recordsAreHeldWhileTheRecordedClockIsOldAndGoOnWhenAFreshOneIsCommitted() {
+    var lane = LaneStanding(isIdle: false, refreshNanoseconds: 100, clockReadAt: 0)
+    var goesOn = lane.arrived(at: 99)
+    #expect(goesOn)
+    goesOn = lane.arrived(at: 100)
+    #expect(!goesOn, "the clock is old")
+    #expect(lane.due(at: 100, idleNanoseconds: idle) == .clock)
+    var due = lane.cut(at: 110, idleNanoseconds: idle)
+    #expect(due == .clock)
+    due = lane.cut(at: 120, idleNanoseconds: idle)
+    #expect(due == nil, "it is on its way")
+    goesOn = lane.committed()
+    #expect(goesOn)
+    goesOn = lane.arrived(at: 209)
+    #expect(goesOn, "good from the time when it was read")
+    goesOn = lane.arrived(at: 210)
+    #expect(!goesOn)
+  }
+
+  @Test func aWakingLaneNeedsNoSecondEntryForItsClock() {
+    var lane = LaneStanding(isIdle: true, refreshNanoseconds: 100, clockReadAt: 0)
+    var goesOn = lane.arrived(at: 500)
+    #expect(!goesOn)
+    let due = lane.cut(at: 510, idleNanoseconds: idle)
+    #expect(due == .wake)
+    goesOn = lane.committed()
+    #expect(goesOn)
+    goesOn = lane.arrived(at: 520)
+    #expect(goesOn)
+  }
+
+  @Test func aLaneThatHasNothingDoesNotAskForAClock() {
+    var lane = LaneStanding(isIdle: false, refreshNanoseconds: 100, clockReadAt: 0)
+    lane.caughtUp(at: 50)
+    #expect(lane.due(at: 900, idleNanoseconds: idle) == nil)
+    #expect(lane.due(at: 50 + idle, idleNanoseconds: idle) == .idle)
   }
 }
 

@@ -80,6 +80,11 @@ import WeirService
       return try await ledger.entries(after: 0, through: await ledger.fold.number)
     }
 
+    /// All decisions of the ledger but the clocks.
+    func decisions() async throws -> [Decision] {
+      try await entries().flatMap(\.lanes).flatMap(\.decisions).filter { if case .clock = $0 { false } else { true } }
+    }
+
     func goldRows() async throws -> Int64 { try await fold()?.tables["gold/users"]?.rows ?? 0 }
 
     /// Waits until the ledger is as wanted.
@@ -176,8 +181,9 @@ import WeirService
     let fold = try #require(try await bench.fold())
     #expect(fold[LaneID(shard: "t/1")]?.floor == 98_000_000)
     #expect(fold[LaneID(shard: "t/1")]?.windows["gold/users"]?.late == 1, "5 s is behind what was merged")
-    let decisions = try await bench.entries().flatMap(\.lanes).filter { $0.lane.shard == "t/1" }.flatMap(\.decisions)
-    #expect(Array(decisions.prefix(2)) == [.idle, .wake])
+    let lanes = try await bench.entries().flatMap(\.lanes).filter { $0.lane.shard == "t/1" && !$0.decisions.isEmpty }
+    let kinds = lanes.map { $0.decisions.map { if case .clock = $0 { "clock" } else { "\($0)" } } }
+    #expect(Array(kinds.prefix(3)) == [["clock"], ["idle"], ["wake", "clock"]], "a fresh clock comes with the entry that wakes it")
   }
 
   @Test func whatTheSourceTrimmedIsAGapInTheLedger() async throws {
@@ -191,7 +197,7 @@ import WeirService
     let second = bench.worker(["t/0"])
     try await bench.until("the rest") { $0.counts.input == 25 }
     _ = try await second.stop()
-    let gaps = try await bench.entries().flatMap(\.lanes).flatMap(\.decisions)
+    let gaps = try await bench.decisions()
     #expect(gaps == [.gap(from: .offset(10), to: .offset(25), reason: "trimmed at the source before it was read")])
     let told = second.events.withLock { $0 }.contains { if case .gap("t/0", 10, 25, _) = $0 { true } else { false } }
     #expect(told)
@@ -422,7 +428,29 @@ import WeirService
     let second = bench.worker(["t/0"])
     try await bench.until("60 records") { $0.counts.input == 60 }
     #expect(try await second.stop().records == 10)
-    #expect(try await bench.entries().flatMap(\.lanes).flatMap(\.decisions) == [], "nothing is told as lost")
+    #expect(try await bench.decisions() == [], "nothing is told as lost")
+  }
+
+  // MARK: Wrong clocks
+
+  /// The source tells no time of its own. The entry that begins a lane carries the worker's clock, so that a worker that takes the
+  /// lane over judges by the same or by a fresh one.
+  @Test func anEventTimeFarBeyondTheRecordedClockIsQuarantinedAndMakesNobodyLate() async throws {
+    let bench = try Bench(shards: 1)
+    let now = Int(SystemClock().wallMicroseconds / 1_000_000)
+    bench.send("t/0", [now - 100, now + 10 * 86_400, now - 90, now + 600])
+    let worker = bench.worker(["t/0"])
+    try await bench.until("4 records") { $0.counts.input == 4 }
+    _ = try await worker.stop()
+    let fold = try #require(try await bench.fold())
+    #expect(fold.counts.quarantined == 1)
+    #expect(fold.counts.accepted == 3)
+    #expect(fold[LaneID(shard: "t/0")]?.windows["gold/users"]?.late == 0)
+    #expect(fold[LaneID(shard: "t/0")]?.watermark == Int64(now + 600 - 1) * 1_000_000)
+    let first = try #require(try await bench.entries().flatMap(\.lanes).first { $0.lane.shard == "t/0" })
+    #expect(first.from == first.to, "an empty epoch carries it, before any record")
+    guard case .clock(let at)? = first.decisions.first else { return #expect(Bool(false), "no clock in \(first.decisions)") }
+    #expect(at / 1_000_000 >= now)
   }
 
   // MARK: Where keys lie

@@ -13,11 +13,18 @@ final class LiveLane: Sendable {
   let shard: ShardActor
   private let reader: any ShardReader
   private let placement: Placement?
-  private let standing: Mutex<(machine: LaneStanding, holder: CheckedContinuation<Void, Never>?)>
+  private struct Standing {
+    var machine: LaneStanding
+    /// The lane's clock in the ledger, see ``ClockGuard``.
+    var clock: Int64?
+    var holder: CheckedContinuation<Void, Never>?
+  }
+  private let standing: Mutex<Standing>
   private let isStopped = Flag()
   private let first: Sequencer
   private let clock: any Clock
   private let reading: LaneReading
+  private let hasClock: Bool
 
   init(
     shard: ShardActor, reader: any ShardReader, compiled: CompiledPlan, fold: LaneFold?, placement: Placement?,
@@ -29,9 +36,14 @@ final class LiveLane: Sendable {
     self.placement = placement
     self.clock = clock
     self.reading = reading
-    standing = Mutex((LaneStanding(isIdle: fold?.isIdle ?? false), nil))
+    hasClock = ClockGuard.refreshNanoseconds(compiled.plan) != nil
+    let machine = LaneStanding(
+      isIdle: fold?.isIdle ?? false, refreshNanoseconds: ClockGuard.refreshNanoseconds(compiled.plan),
+      clockReadAt: clock.monotonicNanoseconds)
+    standing = Mutex(Standing(machine: machine, clock: fold?.clock))
     first = Sequencer(
-      compiled.plan, maximum: Sequencer.maximum(of: fold?.watermark ?? Watermark.minimum, compiled.plan.record.time))
+      compiled.plan, maximum: Sequencer.maximum(of: fold?.watermark ?? Watermark.minimum, compiled.plan.record.time),
+      judge: .clock(fold?.clock))
   }
 
   /// Reads until the shard is released or ``stop()`` was called.
@@ -59,7 +71,8 @@ final class LiveLane: Sendable {
         if isStopped.isRaised { return }
         reading.enter(.working, now: clock.monotonicNanoseconds)
         var block = pool.prepare(raw)
-        try sequencer.sequence(&block)
+        sequencer.adopt(clock: standing.withLock { $0.clock })
+        _ = try sequencer.sequence(&block)
         try placement?.check(block)
         counted.add(records: Int64(block.count), bytes: Int64(raw.count))
         await shard.consume([DealtBlocks(block, end: next, watermark: sequencer.watermark)])
@@ -81,11 +94,11 @@ final class LiveLane: Sendable {
       records: Int64(records), bytes: Int64(bytes), through: next, watermark: watermark, now: clock.monotonicNanoseconds)
   }
 
-  /// Holds a record of a lane that is idle until the entry that wakes it.
+  /// Holds a record of a lane that is idle, or whose recorded clock is old, until the entry that wakes it or carries a fresh clock.
   private func awake() async {
     await withCheckedContinuation { continuation in
       let goesOn = standing.withLock { standing in
-        if isStopped.isRaised || standing.machine.arrived() { return true }
+        if isStopped.isRaised || standing.machine.arrived(at: clock.monotonicNanoseconds) { return true }
         standing.holder = continuation
         return false
       }
@@ -116,14 +129,24 @@ final class LiveLane: Sendable {
   }
 
   /// What the cut that is made now carries for this lane.
-  func decision(at now: Int64, idleNanoseconds: Int64) -> Decision? {
-    standing.withLock { $0.machine.cut(at: now, idleNanoseconds: idleNanoseconds) }
+  func decisions(at now: Int64, idleNanoseconds: Int64) -> [Decision] {
+    let fresh: [Decision] = hasClock ? [.clock(clock.wallMicroseconds)] : []
+    return switch standing.withLock({ $0.machine.cut(at: now, idleNanoseconds: idleNanoseconds) }) {
+    case .idle: [.idle]
+    case .wake: [.wake] + fresh
+    case .clock: fresh
+    case nil: []
+    }
   }
 
   /// The cut's entry is in the ledger, which says this about the lane now.
   func committed(_ fold: LaneFold?) async {
     await shard.raise(floor: fold?.floor ?? Watermark.minimum)
-    if standing.withLock({ $0.machine.committed() }) { release() }
+    let goesOn = standing.withLock { standing in
+      standing.clock = fold?.clock
+      return standing.machine.committed()
+    }
+    if goesOn { release() }
   }
 }
 

@@ -106,6 +106,7 @@ extension LiveSession {
     let bounds = try await group.bounds(of: names)
     let fresh = names.filter { fold[LaneID(shard: $0)]?.position == nil }
     let starts = fresh.isEmpty ? [:] : try await group.starts(of: fresh)
+    let clock = ClockGuard.refreshNanoseconds(compiled.plan) == nil ? nil : environment.clock.wallMicroseconds
     var commits: [LaneCommit] = []
     var gaps: [LiveEvent] = []
     for name in names.sorted() {
@@ -115,16 +116,20 @@ extension LiveSession {
       var decisions: [Decision] = []
       if case .offset(let position)? = lane.position {
         let check = try LiveSession.range(name, position, bound)
-        guard check != position else { continue }
         (from, to) = (position, check)
-        let reason = "trimmed at the source before it was read"
-        decisions = [.gap(from: .offset(from), to: .offset(to), reason: reason)]
-        gaps.append(.gap(shard: name, from: from, to: to, reason: reason))
-        meter.lost(positions: to - from)
+        guard check != position || clock != nil else { continue }
+        if check != position {
+          let reason = "trimmed at the source before it was read"
+          decisions = [.gap(from: .offset(from), to: .offset(to), reason: reason)]
+          gaps.append(.gap(shard: name, from: from, to: to, reason: reason))
+          meter.lost(positions: to - from)
+        }
       } else {
         from = starts[name] ?? bound.low
         to = from
       }
+      // A worker judges no record by a clock that is older than its own start.
+      if let clock { decisions.append(.clock(clock)) }
       commits.append(
         LaneCommit(
           lane: id, generation: lane.generation, epoch: lane.epoch + 1, from: .offset(from), to: .offset(to),

@@ -192,13 +192,13 @@ final class LiveSession: Sendable {
     var decisions: [LaneID: [Decision]] = [:]
     let merged = await ledger.fold.mergedWatermark
     for lane in lanes {
-      let decision = lane.decision(at: now, idleNanoseconds: settings.idleMicroseconds * 1000)
-      if let decision { decisions[lane.id] = [decision] }
+      let due = lane.decisions(at: now, idleNanoseconds: settings.idleMicroseconds * 1000)
+      if !due.isEmpty { decisions[lane.id] = due }
       let standing = await lane.shard.standing
       // An idle lane's next record is judged by no less than what is merged now, so its windows can close by that.
       let closes = lane.isIdle && standing.hasOpenWindows && merged > standing.floor
       if closes { await lane.shard.raise(floor: merged) }
-      if decision != nil || closes || standing.position != standing.cutPosition { epochs.append(try await lane.shard.cutHere()) }
+      if !due.isEmpty || closes || standing.position != standing.cutPosition { epochs.append(try await lane.shard.cutHere()) }
     }
     guard !epochs.isEmpty else { return false }
     let known = await ledger.fold

@@ -1,22 +1,29 @@
 import WeirCore
 
-/// What must be done in shard order: the shard watermark, the guard against far-future times.
+/// What must be done in shard order: the shard watermark, the guard against wrong clocks.
 ///
-/// Law 3: taken after the parallel decode and before dealing, so that nothing depends on where a block begins.
+/// Law 3: after the parallel decode and before partitioning, so that nothing depends on where a block begins.
 struct Sequencer {
   private let time: TimeSpec?
+  /// nil: the plan has no event time.
+  private(set) var clockGuard: ClockGuard?
   /// The largest event time of the shard so far; nil before the first.
   private(set) var maximum: Int64?
+  /// Records that were too far ahead to count towards the watermark, and were accepted all the same.
+  private(set) var uncounted: Int64 = 0
 
-  init(_ plan: Plan, maximum: Int64?) {
+  init(_ plan: Plan, maximum: Int64?, judge: ClockGuard.Judge) {
     time = plan.record.time
+    clockGuard = time.map { ClockGuard($0, judge: judge) }
     self.maximum = maximum
   }
 
-  /// How far a record's time may be ahead of its arrival, where the source tells that and the plan does not say.
-  static let aheadOfArrivalMicroseconds: Int64 = 3_600_000_000
+  /// The entry that carries this clock is in the ledger.
+  mutating func adopt(clock: Int64?) {
+    if case .clock = clockGuard?.judge { clockGuard?.judge = .clock(clock) }
+  }
 
-  /// The shard watermark behind all records so far.
+  /// The shard watermark after all records so far.
   var watermark: Int64 { time.flatMap { t in maximum.map { Sequencer.watermark($0, t) } } ?? Watermark.minimum }
 
   private static func watermark(_ maximum: Int64, _ time: TimeSpec) -> Int64 {
@@ -24,15 +31,18 @@ struct Sequencer {
     return less.overflow ? Watermark.minimum + 1 : less.partialValue
   }
 
-  /// The running maximum behind a watermark that an entry recorded.
+  /// The running maximum that belongs to a watermark that an entry recorded.
   static func maximum(of watermark: Int64, _ time: TimeSpec?) -> Int64? {
     guard let time, watermark != Watermark.minimum, watermark != Watermark.maximum else { return nil }
     return watermark + time.outOfOrderMicroseconds
   }
 
-  /// Adds watermarks and arrival. Throws when a record fails a check with `else: fail`.
-  mutating func sequence(_ block: inout PreparedBlock) throws(WeirError) {
-    stamp(&block)
+  /// Adds watermarks and arrival.
+  /// - Returns: false, and nothing is changed: more of the records that follow must be known first.
+  /// - Throws: when a record fails a check with `else: fail`.
+  mutating func sequence(_ block: inout PreparedBlock, followers: ClockGuard.Followers = .init()) throws(WeirError) -> Bool {
+    guard stamp(&block, followers) else { return false }
+    block.takeArrivals()
     // They were found check by check; the run ends at the first record.
     if let failure = block.failures.filter({ block.rejections[$0.row]?.stage == .check }).min(by: { $0.row < $1.row }) {
       throw WeirError(
@@ -40,55 +50,76 @@ struct Sequencer {
         "the record at position \(block.position(failure.row)) fails the check \(failure.check), which is set to stop the pipeline",
         advice: "Mend the record, or set `else: quarantine` for the check, and run again: it goes on before this record.")
     }
+    return true
   }
 
-  private mutating func stamp(_ block: inout PreparedBlock) {
+  private mutating func stamp(_ block: inout PreparedBlock, _ followers: ClockGuard.Followers) -> Bool {
     let count = block.count
     var watermarks = [Int64](repeating: Watermark.minimum, count: count)
     var arrival = [Int64](repeating: 0, count: count)
     var source = [UInt8](repeating: 2, count: count)
-    let arrivals = block.decoded.raw.details?.arrivals
-    defer { block.takeArrivals() }
-    guard let time else {
+    guard let time, let clockGuard else {
       (block.columns.watermark, block.arrival, block.arrivalSource) = (watermarks, arrival, source)
-      return
+      return true
     }
+    let appended = block.appendTimes
+    var rejected: [(row: Int, reason: String)] = []
+    var uncounted: Int64 = 0
+    var maximum = self.maximum
     var current = watermark
+    var limit = clockGuard.limit(watermark: current)
     for row in 0..<count {
       let t = block.columns.time[row]
-      var counts = block.decoded.valid[row]
-      if let arrived = arrivals?[row], arrived != RecordDetails.noArrival {
-        let ahead = time.maxAheadMicroseconds ?? Sequencer.aheadOfArrivalMicroseconds
-        if counts, t > arrived &+ ahead {
-          counts = false
-          block.columns.verdict[row] = PreparedBlock.Verdict.rejected
-          block.rejections[row] = Rejection(
-            stage: .time, reason: "event time is \((t - arrived) / 1000) ms ahead of the record's arrival, more than max_ahead allows")
+      var isValid = block.decoded.valid[row]
+      var counts = isValid
+      if isValid, let appended, appended[row] != RecordDetails.noArrival {
+        // The broker's clock is not the producer's.
+        let most = ClockGuard.sum(appended[row], clockGuard.ahead)
+        if t > most {
+          rejected.append((row, ClockGuard.reasonByAppendTime(ahead: ClockGuard.difference(t, appended[row]))))
+          (isValid, counts) = (false, false)
         }
-      } else if counts, let ahead = time.maxAheadMicroseconds, current != Watermark.minimum, t > current &+ ahead {
-        counts = false
-        block.columns.verdict[row] = PreparedBlock.Verdict.rejected
-        block.rejections[row] = Rejection(
-          stage: .time, reason: "event time is \((t - current) / 1000) ms ahead of the watermark, more than max_ahead allows")
+      } else if isValid, t > limit {
+        switch clockGuard.verdict(row, times: block.columns.time, valid: block.decoded.valid, watermark: current, followers: followers) {
+        case .passes: break
+        case .isUncounted:
+          counts = false
+          uncounted += 1
+        case .isRejected(let ahead):
+          rejected.append((row, clockGuard.reason(ahead: ahead)))
+          (isValid, counts) = (false, false)
+        case .isUndecided: return false
+        }
       }
-      if counts {
+      if isValid {
         arrival[row] = t
         source[row] = 0
-        if maximum == nil || t > maximum! {
-          maximum = t
-          current = Sequencer.watermark(t, time)
-        }
       } else if current != Watermark.minimum {
         arrival[row] = current
         source[row] = 1
       }
+      if counts, maximum == nil || t > maximum! {
+        maximum = t
+        current = Sequencer.watermark(t, time)
+        limit = clockGuard.limit(watermark: current)
+      }
       watermarks[row] = current
     }
+    for (row, reason) in rejected {
+      block.columns.verdict[row] = PreparedBlock.Verdict.rejected
+      block.rejections[row] = Rejection(stage: .time, reason: reason)
+    }
+    self.maximum = maximum
+    self.uncounted += uncounted
     (block.columns.watermark, block.arrival, block.arrivalSource) = (watermarks, arrival, source)
+    return true
   }
 }
 
 extension PreparedBlock {
+  /// When the broker appended each record; nil where the source tells no such time.
+  fileprivate var appendTimes: [Int64]? { decoded.raw.details.flatMap { $0.isAppendTime ? $0.arrivals : nil } }
+
   /// What a live source says of each record's arrival stands above what is derived from event times.
   fileprivate mutating func takeArrivals() {
     guard let details = decoded.raw.details else { return }

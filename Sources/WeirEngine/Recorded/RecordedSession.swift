@@ -76,7 +76,7 @@ final class RecordedSession: Sendable {
       await committer.hold(id, .init(generation: before.generation, epoch: before.epoch, position: position, state: before.state))
       let lane = Lane(
         shard: shard,
-        sequencer: Sequencer(compiled.plan, maximum: Sequencer.maximum(of: before.watermark, compiled.plan.record.time)),
+        sequencer: Sequencer(compiled.plan, maximum: Sequencer.maximum(of: before.watermark, compiled.plan.record.time), judge: .clock(before.clock)),
         placement: placements.placement(of: id.shard, in: stream.shards, fold))
       lanes.all.withLock { $0[id] = lane }
     }
@@ -141,7 +141,7 @@ final class RecordedSession: Sendable {
     guard var lane = lanes.all.withLock({ $0[id] }) else {
       throw WeirError("internal", "records of \(id.text), which no entry has begun", isSafeToRepeat: false)
     }
-    try lane.sequencer.sequence(&block)
+    _ = try lane.sequencer.sequence(&block)
     try lane.placement?.check(block)
     let advanced = lane
     lanes.all.withLock { $0[id] = advanced }
@@ -215,7 +215,10 @@ final class RecordedSession: Sendable {
     counted.withLock { for epoch in epochs { $0.rejected.add(epoch.rejected) } }
     placements.adopt(fold)
     for epoch in epochs {
-      let shard = lanes.all.withLock { $0[epoch.lane]?.shard }
+      let shard = lanes.all.withLock { lanes in
+        lanes[epoch.lane]?.sequencer.adopt(clock: fold[epoch.lane]?.clock)
+        return lanes[epoch.lane]?.shard
+      }
       await shard?.raise(floor: fold[epoch.lane]?.floor ?? Watermark.minimum)
     }
     try await followers.applied(fold: fold, merged: [], lanes: Set(epochs.map(\.lane)))

@@ -132,12 +132,8 @@ public struct RecordedWorker: Sendable {
     if !unlisted.isEmpty {
       steps.append(RecordedStep(work: .carrier, decisions: [.merge: [.lanesListed(unlisted, generation: 0)]]))
     }
-    let fresh = stream.bounds.filter { positions[$0.key] == nil }.sorted { $0.key < $1.key }
-    if !fresh.isEmpty {
-      steps.append(
-        RecordedStep(work: .empty, ranges: fresh.map { RecordedRange(shard: $0.key, from: $0.value.low, to: $0.value.low) }))
-    }
     let input = stream.steps(after: positions, bytes: max(1, compiled.plan.lake.flushBytes))
+    if let begin = begin(positions, hasInput: !input.isEmpty) { steps.append(begin) }
     steps += input.map(RecordedWorker.step)
     if !keepOpen, !fold.isFinished { steps += ends(isRecorded: fold.hasEnded) }
     let session = try await RecordedSession(
@@ -146,6 +142,21 @@ public struct RecordedWorker: Sendable {
     try await session.mergeBehind()
     let isWhole = try await session.carryOut(steps, observe: observe, isInterrupted: isInterrupted)
     return (isWhole, session.progress)
+  }
+
+  /// Lanes that begin and, before a record is judged, this run's clock for all of them (``ClockGuard``).
+  private func begin(_ positions: [String: Int64], hasInput: Bool) -> RecordedStep? {
+    let needsClock = hasInput && ClockGuard.refreshNanoseconds(compiled.plan) != nil
+    let bounds = stream.bounds.filter { positions[$0.key] == nil || needsClock }.sorted { $0.key < $1.key }
+    guard !bounds.isEmpty else { return nil }
+    let ranges = bounds.map { shard, bound in
+      let at = positions[shard] ?? bound.low
+      return RecordedRange(shard: shard, from: at, to: at)
+    }
+    var step = RecordedStep(work: .empty, ranges: ranges)
+    guard needsClock else { return step }
+    for range in ranges { step.decisions[LaneID(shard: range.shard)] = [.clock(environment.clock.wallMicroseconds)] }
+    return step
   }
 
   private static func step(_ ranges: [RecordedRange]) -> RecordedStep {

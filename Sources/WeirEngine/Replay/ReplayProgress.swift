@@ -7,6 +7,8 @@ public struct ReplayProgress: Sendable {
   /// Input bytes consumed, the ledger's earlier ones counted.
   public var position: Int64 = 0
   public var watermark = Watermark.minimum
+  /// Records of this run that were too far ahead of the stream to count towards the watermark, and were accepted (``ClockGuard``).
+  public var uncounted: Int64 = 0
   /// Entries committed by this run.
   public var entries: Int64 = 0
   /// The ledger's newest entry.

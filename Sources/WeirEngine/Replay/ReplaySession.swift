@@ -43,7 +43,7 @@ final class ReplaySession: Sendable {
     firstEntry = fold.number + 1
     dealer = ids.count > 1 ? LaneDealer(genesis.dealing ?? compiled.plan.source.deal, lanes: ids.count) : nil
     sequencer = Sequencer(
-      compiled.plan, maximum: Sequencer.maximum(of: first?.watermark ?? Watermark.minimum, compiled.plan.record.time))
+      compiled.plan, maximum: Sequencer.maximum(of: first?.watermark ?? Watermark.minimum, compiled.plan.record.time), judge: .stream)
     committer = EpochCommitter(
       environment: environment, compiled: compiled, ledger: ledger, fold: fold, merge: merge, followers: followers,
       planHash: planHash, run: run)
@@ -164,7 +164,7 @@ final class ReplaySession: Sendable {
     _ source: any RecordSource, into work: Handover<LaneWork>, together: Int, keepOpen: Bool,
     isInterrupted: @escaping @Sendable () -> Bool
   ) async throws -> ReplayEnd {
-    var sequencer = self.sequencer
+    var confirmed = ConfirmedEvents(sequencer, keepOpen: keepOpen)
     var firsts = FirstRecords(compiled.plan, await committer.fold)
     var waiting: [(block: PreparedBlock, end: Int64, watermark: Int64)] = []
     var last: (position: Int64, hash: Hash128) = (start.position, start.prefix ?? RunningHash().digest)
@@ -172,15 +172,13 @@ final class ReplaySession: Sendable {
     func send(_ next: LaneWork?) async throws(LanesGone) {
       if let next, await !work.send(next) { throw LanesGone() }
     }
-    try await PreparerPool(compiled, environment, dealer: dealer).forEach(source, parallel: environment.parallel, until: isInterrupted) {
-      event in
+    func take(_ event: SequencedEvent) async throws {
       switch event {
-      case .block(var block, let position):
-        try sequencer.sequence(&block)
+      case .block(let block, let position, let watermark):
         try firsts.take(block)
-        waiting.append((block, position, sequencer.watermark))
+        waiting.append((block, position, watermark))
         if waiting.count >= together { try await send(deal(&waiting)) }
-      case .cut(let position, let hash):
+      case .cut(let position, let hash, let watermark):
         try await send(deal(&waiting))
         last = (position, hash)
         if firsts.holdsBack {
@@ -188,7 +186,7 @@ final class ReplaySession: Sendable {
           guard position - start.position >= FirstRecords.bytesMax else { break }
           try firsts.end()
         }
-        try await send(.cut(position: position, prefixHash: hash, watermark: sequencer.watermark, decisions: []))
+        try await send(.cut(position: position, prefixHash: hash, watermark: watermark, decisions: []))
       case .pause: try await send(deal(&waiting))
       case .end where keepOpen:
         try firsts.end()
@@ -199,11 +197,17 @@ final class ReplaySession: Sendable {
         try await send(deal(&waiting))
         // The end of input is a decision: an empty epoch carries it, and only the entry behind it closes windows.
         if !endIsRecorded {
-          try await send(.cut(position: last.position, prefixHash: last.hash, watermark: sequencer.watermark, decisions: [.endOfInput]))
+          let watermark = confirmed.sequencer.watermark
+          try await send(.cut(position: last.position, prefixHash: last.hash, watermark: watermark, decisions: [.endOfInput]))
         }
         try await send(.cut(position: last.position, prefixHash: last.hash, watermark: Watermark.maximum, decisions: []))
       case .interrupted: end = .interrupted
       }
+    }
+    try await PreparerPool(compiled, environment, dealer: dealer).forEach(source, parallel: environment.parallel, until: isInterrupted) {
+      event in
+      for ready in try confirmed.admit(event) { try await take(ready) }
+      counted.withLock { $0.uncounted = confirmed.sequencer.uncounted }
     }
     return end
   }

@@ -39,6 +39,7 @@ public enum LedgerCommands {
       case .lanesListed(let lanes, _): "lanes \(lanes.map(\.text).joined(separator: ", "))"
       case .idle: "idle"
       case .wake: "wake"
+      case .clock(let at): "clock \(CivilTime.text(ofMicroseconds: at))"
       case .gap(let from, let to, let reason): "gap \(from.text) to \(to.text): \(reason)"
       case .partitioner(let stream, let rules): "keys of \(stream) lie by \(rules.map(\.rawValue).joined(separator: " or "))"
       }

@@ -143,7 +143,7 @@ private indirect enum Part: Equatable {
   private init(_ time: TimeSpec, _ fields: [Field]) {
     self = .members([
       ("field", .text(fields[time.field].name)), ("out_of_order", .duration(time.outOfOrderMicroseconds)),
-      ("max_ahead", time.maxAheadMicroseconds.map { .duration($0) }),
+      ("max_ahead", time.maxAheadMicroseconds.map { $0 == Int64.max ? .text("off") : .duration($0) }),
     ])
   }
 

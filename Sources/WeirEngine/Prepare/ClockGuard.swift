@@ -1,0 +1,143 @@
+import WeirCore
+
+/// The guard against wrong clocks: tells an event time that is too far ahead from a stream that moved on (DESIGN section 5).
+///
+/// One record with a wrong clock must not move the shard watermark, or every later record of the shard is late. "Too far" is never
+/// judged by the producer's clock alone:
+///
+/// - ``Judge/stream``: by the stream. A record that is more than `max_ahead` above the watermark is *suspicious*. The next
+///   ``followersMax`` valid records of the shard decide: if at least half of them are at or above its time less `max_ahead`, the
+///   stream has moved on (a silence, a gap in the capture), else the clock is wrong. This depends on the shard's records alone, so no
+///   block, cut, lane or restart changes it, and the first record after a silence is accepted: nothing is ever locked out.
+/// - ``Judge/clock(_:)``: by a clock that is not the producer's, as recorded in the ledger.
+///
+/// Where the plan does not set `max_ahead`, a capture's guard rejects nothing: a record that is refuted does not count towards the
+/// watermark, and that is all.
+struct ClockGuard: Sendable {
+  enum Judge: Sendable, Equatable {
+    case stream
+    /// A wall clock that an entry of the ledger carries, UTC microseconds; nil: no entry carries one yet, and nothing is rejected.
+    case clock(Int64?)
+  }
+
+  enum Verdict: Equatable {
+    case passes
+    /// Accepted, but does not count towards the watermark.
+    case isUncounted
+    /// Too far ahead, by so many microseconds.
+    case isRejected(ahead: Int64)
+    /// The records that follow decide, and too few of them are known yet.
+    case isUndecided
+  }
+
+  /// The records that follow, as far as they are known.
+  struct Followers {
+    enum End { case notReached, closed, keptOpen }
+    /// Times of the valid records after the block, in the order of the shard; ``followersMax`` at most.
+    var times: [Int64] = []
+    var end = End.notReached
+  }
+
+  /// Valid records that decide about a suspicious one. Half of them from one wrong clock in a row are seen through.
+  static let followersMax = 1_023
+  /// Without `max_ahead` in the plan: one day in a capture, one hour in a live source.
+  static let aheadOfStreamMicroseconds: Int64 = 86_400_000_000
+  static let aheadOfClockMicroseconds: Int64 = 3_600_000_000
+
+  /// `max_ahead: off`.
+  static let off = Int64.max
+
+  let ahead: Int64
+  let isConfigured: Bool
+  var judge: Judge
+
+  init(_ time: TimeSpec, judge: Judge) {
+    isConfigured = time.maxAheadMicroseconds != nil
+    let standard = judge == .stream ? ClockGuard.aheadOfStreamMicroseconds : ClockGuard.aheadOfClockMicroseconds
+    ahead = time.maxAheadMicroseconds ?? standard
+    self.judge = judge
+  }
+
+  /// Event times up to here pass without a closer look.
+  /// - Parameter watermark: of the shard before the record.
+  func limit(watermark: Int64) -> Int64 {
+    if ahead == ClockGuard.off { return Int64.max }
+    switch judge {
+    case .stream: return watermark == Watermark.minimum ? Int64.min : ClockGuard.sum(watermark, ahead)
+    case .clock(let clock?): return ClockGuard.sum(clock, ClockGuard.sum(ahead, ClockGuard.refreshMicroseconds(ahead: ahead)))
+    case .clock(nil): return Int64.max
+    }
+  }
+
+  /// How long a recorded clock is used before a fresh one is committed. Times are allowed to be this much further ahead, so that
+  /// a right clock is never rejected because the recorded one grew old.
+  static func refreshMicroseconds(ahead: Int64) -> Int64 { min(max(ahead / 4, 10_000_000), 900_000_000) }
+
+  /// The same for a live source; nil: the plan judges by no clock.
+  static func refreshNanoseconds(_ plan: Plan) -> Int64? {
+    guard let time = plan.record.time else { return nil }
+    let clockGuard = ClockGuard(time, judge: .clock(nil))
+    return clockGuard.ahead == off ? nil : refreshMicroseconds(ahead: clockGuard.ahead) * 1000
+  }
+
+  static func sum(_ a: Int64, _ b: Int64) -> Int64 {
+    let sum = a.addingReportingOverflow(b)
+    return sum.overflow ? (b > 0 ? Int64.max : Int64.min) : sum.partialValue
+  }
+
+  /// Judges a record above ``limit(watermark:)``.
+  /// - Parameters:
+  ///   - row: the record's row in its block.
+  ///   - times, valid: of the block's rows.
+  func verdict(
+    _ row: Int, times: [Int64], valid: [Bool], watermark: Int64, followers: Followers
+  ) -> Verdict {
+    let time = times[row]
+    if case .clock = judge { return .isRejected(ahead: ClockGuard.difference(time, limit(watermark: watermark))) }
+    let needed = (ClockGuard.followersMax + 1) / 2
+    let least = ClockGuard.sum(time, -ahead)
+    var (high, low) = (0, 0)
+    var next = row + 1
+    while next < times.count, high < needed, low < needed {
+      if valid[next] { if times[next] >= least { high += 1 } else { low += 1 } }
+      next += 1
+    }
+    for other in followers.times where high < needed && low < needed {
+      if other >= least { high += 1 } else { low += 1 }
+    }
+    if high >= needed { return .passes }
+    if low < needed {
+      if followers.end == .notReached { return .isUndecided }
+      if high + low == 0 {
+        // The input's last record. Alone in the shard it is the stream; at an end that may grow nothing speaks against it yet.
+        if watermark == Watermark.minimum { return followers.end == .closed ? .passes : .isUncounted }
+        if followers.end == .keptOpen { return .isUncounted }
+      } else if high >= low {
+        return .passes
+      }
+    }
+    guard isConfigured else { return .isUncounted }
+    return .isRejected(ahead: watermark == Watermark.minimum ? ahead : ClockGuard.difference(time, watermark))
+  }
+
+  static func difference(_ a: Int64, _ b: Int64) -> Int64 {
+    let difference = a.subtractingReportingOverflow(b)
+    return difference.overflow ? Int64.max : difference.partialValue
+  }
+
+  static func reasonByAppendTime(ahead: Int64) -> String {
+    "event time is \(ahead / 1000) ms ahead of the broker's append time, more than max_ahead allows: is the producer's clock wrong?"
+  }
+
+  /// Why a record was rejected.
+  func reason(ahead: Int64) -> String {
+    switch judge {
+    case .stream:
+      return
+        "event time is \(ahead / 1000) ms ahead of the watermark, more than max_ahead allows, and the records after it are not: is the producer's clock wrong?"
+    case .clock:
+      return
+        "event time is more than max_ahead beyond the worker's clock (by \(ahead / 1000) ms): is the producer's clock wrong, or the worker's?"
+    }
+  }
+}
