@@ -25,7 +25,7 @@ START_MS = -300_000                 # five minutes before 1970
 STEP_MS = 20                        # of event time an event, on average
 BOUND_MS = 5_000                    # out_of_order of the pipeline
 JUMP_MS = 1_500_000                 # below max_ahead of the pipeline
-FAR_MS = 36_000_000                 # beyond it
+FAR_MS = 4_102_444_800_000          # in the year 2100: beyond it, and beyond any worker's clock
 USERS = 200
 KINDS = ["view"] * 5 + ["click"] * 3 + ["purchase"] * 2
 TEXTS = ["", "plain", "tab\tand\nline", 'quote " and \\ backslash', "/slash", "ñandú ß", "中文 русский", "😀 𝒳", "\u0000nul",
@@ -177,7 +177,7 @@ class Stream:
                 yield self.spell(self.again()).encode()
             elif draw < 0.0715:
                 event = self.event(i)
-                event["t"] = self.now + self.random.choice([FAR_MS, 100 * FAR_MS, 10**14])
+                event["t"] = self.now + self.random.choice([FAR_MS, 2 * FAR_MS, 10**14])
                 yield self.spell(event).encode()
             else:
                 event = self.event(i)

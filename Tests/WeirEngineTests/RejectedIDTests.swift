@@ -58,7 +58,7 @@ import WeirService
           scratch: Scratch())
       }
       dealer = count > 1 ? LaneDealer(pipeline.plan.source.deal, lanes: count) : nil
-      sequencer = Sequencer(pipeline.plan, maximum: nil)
+      sequencer = Sequencer(pipeline.plan, maximum: nil, judge: .stream)
     }
 
     /// What became of the records since the call before.
