@@ -169,7 +169,7 @@ class Fold:
             identity = (*self.owner(r), self.values[r][at])
             first = seen.get(identity)
             # Seen before, and the watermark rose by no more than `within` since: a duplicate, which renews nothing.
-            if identity in seen and (within < 0 or self.watermark[r] is None or self.watermark[r] - first <= within):
+            if identity in seen and (within < 0 or self.watermark[r] is None or first is not None and self.watermark[r] - first <= within):
                 self.bucket[r] = "duplicate"
             else:
                 seen[identity] = self.watermark[r]
@@ -289,11 +289,12 @@ def aggregate(fold, a, rows, good, where, by, arguments):
             continue
         for start in windows(a, fold.values[r][time]):
             closed = start + a.size
-            if fold.watermark[r] >= closed + a.lateness:
+            watermark = fold.watermark[r] if fold.watermark[r] is not None else -math.inf
+            if watermark >= closed + a.lateness:
                 late.append((r, start))
                 counts["late"] += 1
             else:
-                counts["corrected" if fold.watermark[r] >= closed else "onTime"] += 1
+                counts["corrected" if watermark >= closed else "onTime"] += 1
                 groups.setdefault(key + (start,), []).append(one)
     columns = {}
     for at, ((name, _), c) in enumerate(zip(a.by, by)):

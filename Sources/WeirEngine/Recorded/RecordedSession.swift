@@ -76,7 +76,8 @@ final class RecordedSession: Sendable {
       await committer.hold(id, .init(generation: before.generation, epoch: before.epoch, position: position, state: before.state))
       let lane = Lane(
         shard: shard,
-        sequencer: Sequencer(compiled.plan, maximum: Sequencer.maximum(of: before.watermark, compiled.plan.record.time), judge: .clock(before.clock)),
+        sequencer: Sequencer(
+          compiled.plan, maximum: Sequencer.maximum(of: before.watermark, compiled.plan.record.time), judge: .clock(before.clock)),
         placement: placements.placement(of: id.shard, in: stream.shards, fold))
       lanes.all.withLock { $0[id] = lane }
     }

@@ -242,7 +242,9 @@ final class PipelineLoader {
     }
     return TimeSpec(
       field: index, outOfOrderMicroseconds: members["out_of_order"].flatMap { reader.duration($0, "record.time.out_of_order") } ?? 0,
-      maxAheadMicroseconds: members["max_ahead"].flatMap { $0.string == "off" ? Int64.max : reader.duration($0, "record.time.max_ahead") })
+      maxAheadMicroseconds: members["max_ahead"].flatMap {
+        ["off", "false"].contains($0.string) ? Int64.max : reader.duration($0, "record.time.max_ahead")
+      })
   }
 
   private func makeInputs() -> [InputColumn] {

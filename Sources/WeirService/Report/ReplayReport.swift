@@ -104,15 +104,12 @@ final class ReplayReport: Sendable {
     console.data("  duplicate    \(Human.count(totals.duplicate))")
     console.data("  filtered     \(Human.count(totals.filtered))")
     console.data("  quarantined  \(Human.count(totals.quarantined))")
-<<<<<<< HEAD
     if !progress.rejected.isEmpty { console.data(progress.rejected.text(indent: "    ")) }
-=======
     if progress.uncounted > 0 {
       console.talk(
         "\(Human.count(progress.uncounted)) of the records read now have event times more than a day ahead of the records around them: they did not move the watermark. To quarantine such records set record.time.max_ahead; to trust them set it to off."
       )
     }
->>>>>>> c2096d8 (Wrong clocks: a capture is judged by the records that follow, a live source by a clock that the ledger carries)
     if let latency {
       let parts = [("p50", latency.p50), ("p90", latency.p90), ("p99", latency.p99), ("p99.9", latency.p999), ("max", latency.max)]
       console.data(
