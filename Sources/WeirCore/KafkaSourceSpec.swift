@@ -89,6 +89,8 @@ public struct KafkaSettingsSpec: Sendable, Hashable, Codable {
   public var silenceMicroseconds: Int64?
   /// A shard without records for so long leaves the merged watermark by a decision.
   public var idleMicroseconds: Int64 = 30_000_000
+  /// How often a worker asks which topics there are, and whether they are still those that it reads; nil: see ``refresh``.
+  public var refreshMicroseconds: Int64?
   /// Of all shards together: what may lie unread in the client.
   public var queueBytes: Int64 = 256 << 20
   public var tls: TLS?
@@ -96,6 +98,9 @@ public struct KafkaSettingsSpec: Sendable, Hashable, Codable {
   public var options: [String: String] = [:]
 
   public init() {}
+
+  /// Microseconds between two looks at the topics.
+  public var refresh: Int64 { refreshMicroseconds ?? 30_000_000 }
 
   /// Microseconds that handing partitions over may take.
   public var handOver: Int64 { handOverMicroseconds ?? sessionMicroseconds / 2 }

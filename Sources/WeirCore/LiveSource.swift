@@ -158,7 +158,7 @@ public struct FollowedPosition: Sendable, Hashable {
 /// A live source whose shards are spread over workers: a Kafka consumer group.
 ///
 /// It spreads work and says nothing about what was consumed: the ledger does. Errors are ``WeirError``s.
-public protocol ShardGroup: Sendable {
+public protocol ShardGroup: ShardLooker {
   /// All shards that the source has now.
   func shards() async throws -> [SourceShard]
   func join() async throws

@@ -124,6 +124,12 @@ extension RecordedBlock {
     return block
   }
 
+  /// Of the record in a row, as a live source's block gives it; nil: there is no such row.
+  public func fingerprint(_ row: Int) -> Fingerprint? {
+    guard positions.indices.contains(row) else { return nil }
+    return raw(in: positions[row]..<positions[row] + 1)?.fingerprint(0)
+  }
+
   /// Steps over the headers of a row; copies them if they are wanted.
   private func headerList(
     of row: Int, from header: inout Int, at: inout Int, isWanted: Bool

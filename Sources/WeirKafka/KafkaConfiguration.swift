@@ -181,6 +181,8 @@ extension KafkaConsumerSettings {
     try conf.set("enable.auto.commit", false)
     try conf.set("enable.auto.offset.store", false)
     try conf.set("auto.offset.reset", "error")
+    // How late topics are seen that fit a pattern, and those that were deleted.
+    try conf.set("topic.metadata.refresh.interval.ms", topicRefreshMilliseconds)
     // The end of a partition tells a lane that it is idle, and shows what lies unreadable behind the last record.
     try conf.set("enable.partition.eof", true)
     try setSizes(conf)

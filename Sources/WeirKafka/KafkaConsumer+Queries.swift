@@ -24,7 +24,7 @@ extension KafkaConsumer {
   ///
   /// librdkafka 2.0.2 may wait for a broker that is away for much longer than it was told; whoever closes the consumer does not wait
   /// for that.
-  private func query<T: Sendable>(_ work: @escaping @Sendable (Handle) throws(KafkaError) -> T) async throws -> T {
+  func query<T: Sendable>(_ work: @escaping @Sendable (Handle) throws(KafkaError) -> T) async throws -> T {
     let handle = handle
     return try await withCheckedThrowingContinuation { continuation in
       let question = Question(continuation)
@@ -51,18 +51,23 @@ extension KafkaConsumer {
   public func watermarks(of partitions: [KafkaPartition]) async throws -> [KafkaPartition: KafkaWatermarks] {
     try await query { handle throws(KafkaError) in
       var result: [KafkaPartition: KafkaWatermarks] = [:]
-      for partition in partitions {
-        var low: Int64 = 0
-        var high: Int64 = 0
-        let code = rd_kafka_query_watermark_offsets(
-          handle.pointer, partition.topic, partition.number, &low, &high, KafkaConsumer.queryMilliseconds)
-        guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
-          throw KafkaError(code, "cannot ask for the offsets of \(partition)", partition: partition)
-        }
-        result[partition] = KafkaWatermarks(low: low, high: high)
-      }
+      for partition in partitions { result[partition] = try KafkaConsumer.watermarks(handle, partition) }
       return result
     }
+  }
+
+  /// - Parameter end: as a fetch said it; nil: the broker's.
+  static func watermarks(
+    _ handle: Handle, _ partition: KafkaPartition, ends end: Int64? = nil
+  ) throws(KafkaError) -> KafkaWatermarks {
+    var low: Int64 = 0
+    var high: Int64 = 0
+    let code = rd_kafka_query_watermark_offsets(
+      handle.pointer, partition.topic, partition.number, &low, &high, KafkaConsumer.queryMilliseconds)
+    guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
+      throw KafkaError(code, "cannot ask for the offsets of \(partition)", partition: partition)
+    }
+    return KafkaWatermarks(low: low, high: end ?? high)
   }
 
   /// The last known end of a partition that is being read, from its latest fetch: for lag, without asking anybody.

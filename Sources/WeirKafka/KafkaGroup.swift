@@ -3,6 +3,7 @@ import WeirCore
 /// A Kafka consumer group as the engine sees it.
 public final class KafkaGroup: ShardGroup {
   private let consumer: KafkaConsumer
+  private let probe: KafkaProbe
   private let start: KafkaStart
 
   /// - Parameter start: where a partition begins for which the ledger has no position.
@@ -11,6 +12,7 @@ public final class KafkaGroup: ShardGroup {
   ) throws(WeirError) {
     do { consumer = try KafkaConsumer(settings, observer: observer) } catch { throw error.weirError }
     self.start = start
+    probe = KafkaProbe(settings)
   }
 
   public func shards() async throws -> [SourceShard] {
@@ -43,6 +45,10 @@ public final class KafkaGroup: ShardGroup {
     }
   }
 
+  public func look(_ asks: [String: ShardAsk]) async throws -> [String: ShardSight] {
+    try await KafkaGroup.translating { try await probe.look(asks) }
+  }
+
   public func assign(_ positions: [String: Int64]) async throws -> [String: any ShardReader] {
     try await KafkaGroup.translating {
       var wanted: [KafkaPartition: Int64] = [:]
@@ -71,18 +77,17 @@ public final class KafkaGroup: ShardGroup {
     if !offsets.isEmpty { consumer.commitBehind(offsets, metadata: owner) }
   }
 
-  public func close() async { await consumer.close() }
+  public func close() async {
+    async let isProbeClosed: Void = probe.close()
+    await consumer.close()
+    await isProbeClosed
+  }
 
   private static func named<T>(_ values: [KafkaPartition: T]) -> [String: T] {
     Dictionary(uniqueKeysWithValues: values.map { ($0.key.description, $0.value) })
   }
 
-  /// `topic/3`; names of topics hold no "/".
-  private static func partition(_ shard: String) throws(KafkaError) -> KafkaPartition {
-    let parts = shard.split(separator: "/")
-    guard parts.count == 2, let number = Int32(parts[1]) else { throw .misuse("\(shard) names no Kafka partition") }
-    return KafkaPartition(String(parts[0]), number)
-  }
+  private static func partition(_ shard: String) throws(KafkaError) -> KafkaPartition { try KafkaPartition(shard: shard) }
 
   /// Runs calls of the adapter; their errors become the engine's.
   public static func translating<T>(_ body: () async throws -> T) async throws -> T {

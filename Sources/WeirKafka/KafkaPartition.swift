@@ -11,6 +11,13 @@ public struct KafkaPartition: Hashable, Sendable, Comparable, CustomStringConver
     self.number = number
   }
 
+  /// Of a shard's name, `topic/3`; names of topics hold no "/".
+  init(shard: String) throws(KafkaError) {
+    let parts = shard.split(separator: "/")
+    guard parts.count == 2, let number = Int32(parts[1]) else { throw .misuse("\(shard) names no Kafka partition") }
+    self.init(String(parts[0]), number)
+  }
+
   /// The name of the shard: `topic/3`.
   public var description: String { "\(topic)/\(number)" }
 

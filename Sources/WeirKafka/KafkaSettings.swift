@@ -104,6 +104,8 @@ public struct KafkaConsumerSettings: Sendable, Hashable {
   /// How long the group waits for its members when it changes, and a member for the group's answer before it asks again. No
   /// less than the session time-out.
   public var rebalanceTimeoutMilliseconds = 60_000
+  /// How often the client asks which topics and partitions there are.
+  public var topicRefreshMilliseconds = 30_000
   /// The largest record that can be read.
   public var recordBytesMax = 10 << 20
   /// Back-pressure: fetching for a partition stops when so much of it lies unread in librdkafka.

@@ -16,6 +16,11 @@ public enum Decision: Sendable, Equatable {
   case lanesListed([LaneID], generation: Int64)
   /// Records lost at the source: the positions `(from, to]` of the lane's shard.
   case gap(from: Position, to: Position, reason: String)
+  /// The shard is another incarnation, accepted by the user: what the old one held from `from` on is lost, and reading continues at `to`,
+  /// the start of the new one. `to` may be below `from`.
+  case recreated(from: Position, to: Position, reason: String)
+  /// It could not be verified that the shard is the one whose records were read.
+  case unverified(reason: String)
   /// Rules that every keyed record of the stream fits so far, in the order of ``Partitioner/allCases``: the producers' is one of
   /// them. What several entries say is what is left in all of them.
   case partitioner(stream: String, rules: [Partitioner])
@@ -36,6 +41,9 @@ extension Decision {
       kind("lanesListed", ["lanes": .array(lanes.map { .string($0.text) }), "generation": .int(generation)])
     case .gap(let from, let to, let reason):
       kind("gap", ["from": .string(from.text), "to": .string(to.text), "reason": .string(reason)])
+    case .recreated(let from, let to, let reason):
+      kind("recreated", ["from": .string(from.text), "to": .string(to.text), "reason": .string(reason)])
+    case .unverified(let reason): kind("unverified", ["reason": .string(reason)])
     case .partitioner(let stream, let rules):
       kind("partitioner", ["stream": .string(stream), "rules": rules.json])
     case .clock(let microseconds): kind("clock", ["at": .int(microseconds)])
@@ -65,6 +73,11 @@ extension Decision {
       self = .gap(
         from: try json.requiredPosition("from"), to: try json.requiredPosition("to"),
         reason: try json.requiredString("reason"))
+    case "recreated":
+      self = .recreated(
+        from: try json.requiredPosition("from"), to: try json.requiredPosition("to"),
+        reason: try json.requiredString("reason"))
+    case "unverified": self = .unverified(reason: try json.requiredString("reason"))
     case "partitioner":
       self = .partitioner(stream: try json.requiredString("stream"), rules: try [Partitioner](json: json.required("rules")))
     case "clock": self = .clock(try json.requiredInt("at"))

@@ -91,6 +91,8 @@ public struct LaneCommit: Sendable, Equatable {
   public var watermark: Int64
   /// Of all bytes of the shard before `to`, where the source can tell: finds a capture that was changed.
   public var prefixHash: Hash128?
+  /// Of a live shard: what tells later whether it is still the one that was read. nil: not known, or as in the entry before.
+  public var identity: ShardIdentity?
   public var counts: BucketCounts
   /// Per windowed table.
   public var windows: [String: WindowCounts]
@@ -101,8 +103,8 @@ public struct LaneCommit: Sendable, Equatable {
 
   public init(
     lane: LaneID, dealing: Dealing? = nil, generation: Int64 = 0, epoch: Int64, from: Position, to: Position,
-    endsAtItself: Bool = false, watermark: Int64, prefixHash: Hash128? = nil, counts: BucketCounts = BucketCounts(),
-    windows: [String: WindowCounts] = [:], decisions: [Decision] = [], state: StateRef? = nil
+    endsAtItself: Bool = false, watermark: Int64, prefixHash: Hash128? = nil, identity: ShardIdentity? = nil,
+    counts: BucketCounts = BucketCounts(), windows: [String: WindowCounts] = [:], decisions: [Decision] = [], state: StateRef? = nil
   ) {
     self.lane = lane
     self.dealing = dealing
@@ -113,6 +115,7 @@ public struct LaneCommit: Sendable, Equatable {
     self.endsAtItself = endsAtItself
     self.watermark = watermark
     self.prefixHash = prefixHash
+    self.identity = identity
     self.counts = counts
     self.windows = windows
     self.decisions = decisions

@@ -111,13 +111,14 @@ extension Dealing {
 
 extension LaneCommit {
   var json: JSONValue {
-    .members([
+    let members: KeyValuePairs<String, JSONValue> = [
       "lane": .string(lane.text), "dealing": dealing.map { .string($0.rawValue) } ?? .null,
       "generation": .int(generation), "epoch": .int(epoch), "from": .string(from.text),
       "to": .string(endsAtItself ? "self" : to.text), "watermark": .watermark(watermark),
       "prefixHash": prefixHash.map { .string($0.hex) } ?? .null, "counts": counts.json, "windows": windows.json,
       "decisions": .array(decisions.map(\.json)), "state": state?.json ?? .null,
-    ])
+    ]
+    return .members(members).adding(identity)
   }
 
   init(json: JSONValue, entry: Int64) throws(WeirError) {
@@ -135,6 +136,7 @@ extension LaneCommit {
     decisions = []
     for item in try json.requiredArray("decisions") { decisions.append(try Decision(json: item)) }
     state = try json.optional("state") { v throws(WeirError) in try StateRef(json: v) }
+    identity = try ShardIdentity(memberOf: json)
   }
 }
 

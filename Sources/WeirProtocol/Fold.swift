@@ -87,6 +87,8 @@ public struct LaneFold: Sendable, Equatable {
   /// The lane judges by the larger of the shard's watermark and this (law 3).
   public var floor: Int64
   public var prefixHash: Hash128?
+  /// Of a live shard, behind its last records; nil: not known.
+  public var identity: ShardIdentity?
   public var state: StateRef?
   public var isIdle: Bool
   /// The newest ``Decision/clock(_:)`` of the lane, UTC microseconds; nil: none.
@@ -201,6 +203,8 @@ extension LedgerFold {
     lane.watermark = max(lane.watermark, commit.watermark)
     if commit.watermark == Watermark.maximum { lane.isClosed = true }
     lane.prefixHash = commit.prefixHash
+    // One of an earlier entry is still true: its records are before the position too.
+    lane.identity = commit.identity ?? lane.identity
     lane.state = commit.state
     lane.counts += commit.counts
     for (table, counts) in commit.windows { lane.windows[table, default: WindowCounts()] += counts }
@@ -241,7 +245,7 @@ extension LedgerFold {
     case .partitioner(let stream, let rules):
       partitioners[stream] = (partitioners[stream] ?? Partitioner.allCases).filter(rules.contains)
     case .clock(let microseconds): lanes[lane]?.clock = microseconds
-    case .gap: break
+    case .gap, .recreated, .unverified: break
     }
   }
 }

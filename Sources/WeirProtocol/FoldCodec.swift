@@ -66,8 +66,8 @@ extension LaneFold {
       "windows": windows.json, "state": state?.json ?? .null,
     ])
     // Left out where there is none, as in snapshots from before there was such a decision.
-    guard let clock, case .object(let members) = document else { return document }
-    return .object(members + [JSONValue.Member("clock", .int(clock))])
+    guard let clock, case .object(let members) = document else { return document.adding(identity) }
+    return JSONValue.object(members + [JSONValue.Member("clock", .int(clock))]).adding(identity)
   }
 
   init(json: JSONValue) throws(WeirError) {
@@ -84,6 +84,7 @@ extension LaneFold {
     windows = try Dictionary(json: json.requiredMembers("windows"))
     state = try json.optional("state") { v throws(WeirError) in try StateRef(json: v) }
     clock = json["clock"] == nil ? nil : try json.requiredInt("clock")
+    identity = try ShardIdentity(memberOf: json)
   }
 }
 

@@ -22,6 +22,7 @@ enum KafkaWiring {
     settings.isolation = from.readsUncommitted ? .readUncommitted : .readCommitted
     settings.sessionTimeoutMilliseconds = Int(from.sessionMicroseconds / 1000)
     settings.rebalanceTimeoutMilliseconds = Int(from.rebalance / 1000)
+    settings.topicRefreshMilliseconds = Int(from.refresh / 1000)
     let share = max(1, shards)
     settings.queueBytesPerPartition = min(16 << 20, max(1 << 20, Int(from.queueBytes) / share))
     settings.blockBytes = min(1 << 20, max(64 << 10, blocksBytes / share))

@@ -14,6 +14,13 @@ struct Run: AsyncParsableCommand {
   @Option(help: "Kafka brokers (host:port,…), instead of the pipeline's.") var brokers: String?
   @Option(help: "Where probes, metrics and questions are answered (HOST:PORT; port 0: a free one), instead of the pipeline's admin.listen.")
   var admin: String?
+  @Option(
+    name: .customLong("accept-recreated"),
+    help: ArgumentHelp(
+      "A topic that was deleted and created again: read the new one from its start. May be repeated.",
+      discussion: "Needed once, after the error `recreated` or `truncated`. What the old topic still held is recorded as lost.",
+      valueName: "topic"))
+  var acceptRecreated: [String] = []
   @Flag(help: "JSON lines on standard output.") var json = false
   @Option(help: "Lines on standard error: text or json.") var logFormat = Log.Format.text
   @Option(help: "The least that is told there: debug, info, warning or error.") var logLevel = Log.Level.info
@@ -22,7 +29,8 @@ struct Run: AsyncParsableCommand {
     try await exiting { console in
       try await RunCommand.run(
         RunOptions(
-          pipeline: pipeline, lake: lake, store: store, brokers: brokers, admin: admin, json: json, logFormat: logFormat,
+          pipeline: pipeline, lake: lake, store: store, brokers: brokers, acceptRecreated: acceptRecreated, admin: admin, json: json,
+          logFormat: logFormat,
           logLevel: logLevel),
         host: AdminServer(), console: console)
     }

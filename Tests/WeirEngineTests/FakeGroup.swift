@@ -8,6 +8,10 @@ final class FakeTopic: Sendable {
     var low: Int64 = 0
     /// nil: a position without a record.
     var records: [[UInt8]?] = []
+    /// nil: the source cannot tell one incarnation from another.
+    var incarnation: String?
+    /// The source says that it ends so many positions earlier than it does.
+    var endTooLow: Int64 = 0
     var high: Int64 { low + Int64(records.count) }
   }
 
@@ -20,6 +24,8 @@ final class FakeTopic: Sendable {
   /// The same of those for the shards that there are: a worker's first.
   let firstQuestionsLost = Mutex(0)
   let stream = "t"
+  /// Questions for single records that were answered.
+  let looks = Atomic(0)
 
   init(shards count: Int) {
     shards = Mutex(Dictionary(uniqueKeysWithValues: (0..<count).map { ("t/\($0)", Shard()) }))
@@ -48,6 +54,42 @@ final class FakeTopic: Sendable {
       s.low = low
       $0[shard] = s
     }
+  }
+
+  /// Deletes the shard and makes it again, empty.
+  func recreate(_ shard: String, incarnation: String? = nil) { change { $0[shard] = Shard(incarnation: incarnation) } }
+
+  /// Takes records out, as compaction does.
+  func compact(_ shard: String, _ positions: [Int]) {
+    change { all in
+      guard var s = all[shard] else { return }
+      for position in positions { s.records[position - Int(s.low)] = nil }
+      all[shard] = s
+    }
+  }
+
+  /// What a reader of one record finds.
+  func look(_ shard: String, at position: Int64) -> ShardSight {
+    guard let s = shards.withLock({ $0[shard] }) else { return ShardSight(.unknown) }
+    let look: ShardLook =
+      if position < s.low {
+        position < 0 ? .absent : .trimmed(low: s.low)
+      } else if position >= s.high {
+        .ended(high: s.high - s.endTooLow)
+      } else if let record = s.records[Int(position - s.low)] {
+        FakeTopic.block(shard, [position], [record]).lastFingerprint.map { .record($0) } ?? .unknown
+      } else {
+        .absent
+      }
+    return ShardSight(look, incarnation: s.incarnation)
+  }
+
+  static func block(_ shard: String, _ positions: [Int64], _ values: [[UInt8]]) -> RawBlock {
+    var block = RawBlock(records: values, position: positions[0])
+    block.details = RecordDetails(
+      shard: shard, positions: positions, arrivals: values.map { _ in RecordDetails.noArrival },
+      isAppendTime: false, keyOffset: values.map { _ in 0 }, keyLength: values.map { _ in -1 })
+    return block
   }
 
   /// Records from a position, at most so many; nil if the position is not there.
@@ -130,11 +172,26 @@ final class FakeGroup: ShardGroup {
   func bounds(of shards: [String]) async throws -> [String: ShardBounds] {
     try FakeGroup.ask(topic.questionsLost)
     return topic.shards.withLock { all in
-      Dictionary(uniqueKeysWithValues: shards.map { ($0, ShardBounds(low: all[$0]?.low ?? 0, high: all[$0]?.high ?? 0)) })
+      Dictionary(
+        uniqueKeysWithValues: shards.map {
+          ($0, ShardBounds(low: all[$0]?.low ?? 0, high: (all[$0]?.high ?? 0) - (all[$0]?.endTooLow ?? 0)))
+        })
     }
   }
 
   func starts(of shards: [String]) async throws -> [String: Int64] { try await bounds(of: shards).mapValues(\.low) }
+
+  func look(_ asks: [String: ShardAsk]) async throws -> [String: ShardSight] {
+    let sights = asks.map { shard, ask in
+      switch ask {
+      case .at(let position): (shard, topic.look(shard, at: position))
+      case .before(let position): (shard, topic.look(shard, at: position - 1))
+      }
+    }
+    topic.looks.add(1, ordering: .relaxed)
+    topic.bell.ring()
+    return Dictionary(uniqueKeysWithValues: sights)
+  }
 
   func assign(_ positions: [String: Int64]) async throws -> [String: any ShardReader] {
     state.withLock { state in
@@ -206,14 +263,9 @@ final class FakeReader: ShardReader {
         (state.saidEnd, state.isWaiting) = (false, false)
         let positions = records.indices.filter { records[$0] != nil }.map { state.position + Int64($0) }
         let values = records.compactMap { $0 }
-        let first = state.position
         state.position += Int64(records.count)
         guard !values.isEmpty else { return .caughtUp(next: state.position) }
-        var block = RawBlock(records: values, position: first)
-        block.details = RecordDetails(
-          shard: shard, positions: positions, arrivals: values.map { _ in RecordDetails.noArrival },
-          isAppendTime: false, keyOffset: values.map { _ in 0 }, keyLength: values.map { _ in -1 })
-        return .block(block, next: state.position)
+        return .block(FakeTopic.block(shard, positions, values), next: state.position)
       }
       if let read { return read }
       if waited { await topic.bell.wait(after: seen) } else { topic.bell.ring() }

@@ -139,15 +139,14 @@ import WeirProtocol
   }
 }
 
-@Suite struct ShardRangeTests {
-  @Test func aTrimmedPositionMovesToTheFirstThatIsLeft() throws {
-    #expect(try LiveSession.range("t/0", 5, ShardBounds(low: 7, high: 9)) == 7)
-    #expect(try LiveSession.range("t/0", 7, ShardBounds(low: 7, high: 9)) == 7)
-    #expect(try LiveSession.range("t/0", 9, ShardBounds(low: 9, high: 9)) == 9)
+@Suite struct MissingShardsTests {
+  private func shards(_ names: [String]) -> [SourceShard] {
+    names.map { SourceShard(name: $0, stream: String($0.split(separator: "/")[0]), number: 0) }
   }
 
-  @Test func aPositionBehindTheEndIsRefused() {
-    #expect(throws: WeirError.self) { try LiveSession.range("t/0", 10, ShardBounds(low: 7, high: 9)) }
+  @Test func aStreamThatLostAShardIsAnotherOneAndAStreamThatIsGoneIsNot() {
+    #expect(MissingShards(["a/0", "a/2", "a/1", "b/0"], of: shards(["a/0"])).names == ["a/1", "a/2"])
+    #expect(MissingShards(["a/0"], of: shards(["a/0", "a/1", "b/0"])).names.isEmpty)
   }
 }
 

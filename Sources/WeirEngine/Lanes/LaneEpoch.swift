@@ -59,6 +59,8 @@ struct LaneEpoch: Sendable {
   var partial: Partial?
   var state: [UInt8]
   var stateIsBase: Bool
+  /// Of a live shard, at ``position``.
+  var identity: ShardIdentity?
   /// For whoever watches; nothing is committed of these.
   var sizes = LaneSizes()
   var rejected = RejectedReasons()

@@ -12,6 +12,8 @@ actor ShardActor {
   /// Of the epoch at hand, and of what is not in the state table yet; live only.
   private var arrivals = Arrivals()
   private var unflushed = Arrivals()
+  /// Behind the records that were consumed; live only.
+  private(set) var identity = ShardIdentity()
 
   /// - Parameter partial: for one lane.
   init(_ state: sending LaneState, _ partial: sending ShardPartial) {
@@ -22,7 +24,9 @@ actor ShardActor {
   }
 
   /// Consumes some blocks, in turn; the lane has all of their rows.
-  func consume(_ deals: [DealtBlocks]) {
+  /// - Parameter read: the first (if known) and the last record of a live block.
+  func consume(_ deals: [DealtBlocks], read: (first: Fingerprint?, last: Fingerprint)? = nil) {
+    if let read { identity.read(first: read.first, last: read.last) }
     for deal in deals where deal.count > 0 {
       let next = state.floor > Watermark.minimum ? DealtBlocks(deal, floor: state.floor) : deal
       state.consume(next, lane: 0)
@@ -41,6 +45,7 @@ actor ShardActor {
     var epochs = [try state.cut()]
     partial.finish(into: &epochs)
     epochs[0].arrivals = arrivals
+    epochs[0].identity = identity.isEmpty ? nil : identity
     arrivals = Arrivals()
     return epochs[0]
   }
@@ -54,6 +59,12 @@ actor ShardActor {
   func advance(position: Int64, watermark: Int64) { state.advance(position: position, watermark: watermark) }
 
   func raise(floor: Int64) { state.raise(floor: floor) }
+
+  /// What the ledger has, when the lane is taken over.
+  func begin(_ identity: ShardIdentity) { self.identity = identity }
+
+  /// The source was looked at.
+  func adopt(_ outcome: ShardCheck.Outcome) { identity.adopt(outcome) }
 }
 
 extension ShardActor: StateRowSource {

@@ -125,7 +125,7 @@ actor LiveCommitter {
     for (gold, counts) in zip(compiled.plan.gold, epoch.windowCounts) { windows["gold/\(gold.name)"] = counts }
     return LaneCommit(
       lane: epoch.lane, generation: before.generation, epoch: before.epoch + 1, from: .offset(before.position),
-      to: .offset(epoch.position), watermark: epoch.watermark, counts: epoch.counts, windows: windows,
+      to: .offset(epoch.position), watermark: epoch.watermark, identity: epoch.identity, counts: epoch.counts, windows: windows,
       decisions: decisions, state: pack.add(state: epoch.state, isBase: epoch.stateIsBase, before: before.state))
   }
 

@@ -13,6 +13,10 @@ public enum LiveEvent: Sendable {
   case quarantined(RejectedReasons)
   /// Positions `from..<to` of the shard were lost at the source; the ledger says so.
   case gap(shard: String, from: Int64, to: Int64, reason: String)
+  /// The shard is another incarnation, which the user accepts: it is read from `to` on; the ledger says so.
+  case recreated(shard: String, from: Int64, to: Int64, reason: String)
+  /// Whether the shard is the one that was read could not be verified; it is read on, and the ledger says so.
+  case unverified(shard: String, reason: String)
   /// Goes on by itself.
   case trouble(WeirError)
 }

@@ -21,6 +21,8 @@ final class LiveLane: Sendable {
   }
   private let standing: Mutex<Standing>
   private let isStopped = Flag()
+  /// What the next cut is to carry beside what idling and waking want.
+  private let pending = Mutex<[Decision]>([])
   private let first: Sequencer
   private let clock: any Clock
   private let reading: LaneReading
@@ -50,6 +52,7 @@ final class LiveLane: Sendable {
   /// - Throws: what ends the worker; `out_of_range` when the shard holds nothing at the lane's position.
   func run(_ pool: PreparerPool, gate: InputGate, counted: LiveCounts) async throws {
     var sequencer = first
+    var isFirstBlock = true
     while !isStopped.isRaised {
       let read: ShardRead
       reading.enter(.reading, now: clock.monotonicNanoseconds)
@@ -67,6 +70,8 @@ final class LiveLane: Sendable {
         await awake()
         if isStopped.isRaised { return }
         if pool.asksForSchemas { reading.enter(.resolving, now: clock.monotonicNanoseconds) }
+        let marks = raw.lastFingerprint.map { (first: isFirstBlock ? raw.fingerprint(0) : nil, last: $0) }
+        isFirstBlock = false
         guard let raw = try await pool.resolve(raw, until: { isStopped.isRaised }) else { return }
         if isStopped.isRaised { return }
         reading.enter(.working, now: clock.monotonicNanoseconds)
@@ -75,7 +80,7 @@ final class LiveLane: Sendable {
         _ = try sequencer.sequence(&block)
         try placement?.check(block)
         counted.add(records: Int64(block.count), bytes: Int64(raw.count))
-        await shard.consume([DealtBlocks(block, end: next, watermark: sequencer.watermark)])
+        await shard.consume([DealtBlocks(block, end: next, watermark: sequencer.watermark)], read: marks)
         show(block.count, raw.count, next, sequencer.watermark)
       case .caughtUp(let next):
         await shard.advance(position: next, watermark: sequencer.watermark)
@@ -136,6 +141,16 @@ final class LiveLane: Sendable {
     case .wake: [.wake] + fresh
     case .clock: fresh
     case nil: []
+    }
+  }
+
+  /// The lane's next entry is to carry this; it makes none.
+  func note(_ decision: Decision) { pending.withLock { $0.append(decision) } }
+
+  func takeNotes() -> [Decision] {
+    pending.withLock { pending in
+      defer { pending = [] }
+      return pending
     }
   }
 

@@ -40,7 +40,8 @@ extension LiveSession {
     try await lookAtNewShards(names, fold)
     try await followers.catchUp(to: fold.number)
     fold = try await list(names, fold)
-    fold = try await begin(names, fold)
+    let identities: [LaneID: ShardIdentity]
+    (fold, identities) = try await begin(names, fold)
     let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run)
     var positions: [String: Int64] = [:]
     let ids = names.map { LaneID(shard: $0) }.sorted()
@@ -53,6 +54,7 @@ extension LiveSession {
         id, .init(generation: before.generation, epoch: before.epoch, position: position, state: before.state))
     }
     let restored = try await restorer.shards(ids, parallel: environment.parallel)
+    for shard in restored { await shard.begin(identities[shard.id] ?? ShardIdentity()) }
     if let state = environment.state, compiled.hasLaneState {
       try await FlushMark.own(restored.map(\.id), owner, state)
       try await FlushMark.recover(restored, state, fold)
@@ -98,58 +100,6 @@ extension LiveSession {
       lane: .merge, generation: before.generation, epoch: fold.nextEpoch(of: .merge), from: position, to: position,
       watermark: before.watermark, decisions: [.lanesListed(missing, generation: 0)], state: before.state)
     return try await committer.commit(empty: [carrier])
-  }
-
-  /// Lanes without a position get one, and lanes whose position was trimmed away get a gap.
-  private func begin(_ names: [String], _ fold: LedgerFold) async throws -> LedgerFold {
-    guard !names.isEmpty else { return fold }
-    let bounds = try await group.bounds(of: names)
-    let fresh = names.filter { fold[LaneID(shard: $0)]?.position == nil }
-    let starts = fresh.isEmpty ? [:] : try await group.starts(of: fresh)
-    let clock = ClockGuard.refreshNanoseconds(compiled.plan) == nil ? nil : environment.clock.wallMicroseconds
-    var commits: [LaneCommit] = []
-    var gaps: [LiveEvent] = []
-    for name in names.sorted() {
-      let id = LaneID(shard: name)
-      guard let lane = fold[id], let bound = bounds[name] else { continue }
-      var (from, to): (Int64, Int64) = (0, 0)
-      var decisions: [Decision] = []
-      if case .offset(let position)? = lane.position {
-        let check = try LiveSession.range(name, position, bound)
-        (from, to) = (position, check)
-        guard check != position || clock != nil else { continue }
-        if check != position {
-          let reason = "trimmed at the source before it was read"
-          decisions = [.gap(from: .offset(from), to: .offset(to), reason: reason)]
-          gaps.append(.gap(shard: name, from: from, to: to, reason: reason))
-          meter.lost(positions: to - from)
-        }
-      } else {
-        from = starts[name] ?? bound.low
-        to = from
-      }
-      // A worker judges no record by a clock that is older than its own start.
-      if let clock { decisions.append(.clock(clock)) }
-      commits.append(
-        LaneCommit(
-          lane: id, generation: lane.generation, epoch: lane.epoch + 1, from: .offset(from), to: .offset(to),
-          watermark: lane.watermark, decisions: decisions, state: lane.state))
-    }
-    guard !commits.isEmpty else { return fold }
-    let after = try await committer.commit(empty: commits)
-    for gap in gaps { observe(gap) }
-    return after
-  }
-
-  /// Where a shard can be read on. A position behind its end was of other records.
-  static func range(_ shard: String, _ position: Int64, _ bounds: ShardBounds) throws(WeirError) -> Int64 {
-    guard position <= bounds.high else {
-      throw WeirError(
-        "truncated",
-        "the ledger stands at position \(position) of \(shard), but the source ends at \(bounds.high): the topic was made anew, or its log was truncated",
-        advice: "Its records are not those that the ledger counts. Restore the topic, or begin a new lake (--lake DIR --store DIR).")
-    }
-    return max(position, bounds.low)
   }
 
   /// Stop, cut, commit, hand over. What was lost already is dropped without a commit: another worker may be at it.

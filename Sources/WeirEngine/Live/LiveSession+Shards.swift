@@ -9,13 +9,18 @@ extension LiveSession {
     let known = Set(shards.withLock { $0.map(\.name) })
     guard names.contains(where: { !known.contains($0) }) else { return }
     let now = try await group.shards()
-    try LiveSession.check(now, compiled, fold)
+    try LiveSession.check(now, compiled, fold, accepted)
     shards.withLock { $0 = now }
   }
 
   /// Keys move when a stream gets more shards: what a lane has finished by key would go on in another. (A stream that is new
   /// as a whole moves none.)
-  static func check(_ shards: [SourceShard], _ compiled: CompiledPlan, _ fold: LedgerFold) throws(WeirError) {
+  /// - Parameter accepted: streams of which another incarnation is accepted.
+  /// - Throws: `recreated`, `shards_changed`.
+  static func check(_ shards: [SourceShard], _ compiled: CompiledPlan, _ fold: LedgerFold, _ accepted: Set<String>) throws(WeirError) {
+    if let missing = missing(shards, fold).first(where: { !accepted.contains(MissingShards.stream(of: $0) ?? "") }) {
+      throw MissingShards.error(missing, holder: "The ledger", advice: advice(MissingShards.stream(of: missing) ?? missing))
+    }
     let known = Set(fold.lanes.keys.map(\.shard))
     let streams = Set(shards.filter { known.contains($0.name) }.map(\.stream))
     for shard in shards where !known.contains(shard.name) && streams.contains(shard.stream) {
@@ -26,5 +31,15 @@ extension LiveSession {
           "Tables by key are finished in the lanes here. Begin a new lake (--lake DIR --store DIR), or run with source.kafka.misplaced: merge or per_shard from the start."
       )
     }
+  }
+
+  /// Lanes that count for the merged watermark and that nobody can read any more.
+  static func missing(_ shards: [SourceShard], _ fold: LedgerFold) -> [String] {
+    MissingShards(fold.lanes.filter { $0.key != .merge && !$0.value.isIdle && !$0.value.hasEnded }.keys.map(\.shard), of: shards).names
+  }
+
+  /// What to do about a stream that was made again.
+  static func advice(_ stream: String) -> String {
+    "Either continue with the new topic from its start: `weir run PIPELINE --accept-recreated \(stream)` records what was lost and keeps tables, state and dedup. Or restore the old topic, or start a new lake (--lake DIR --store DIR)."
   }
 }

@@ -33,6 +33,8 @@ final class LiveSession: Sendable {
   let observe: @Sendable (LiveEvent) -> Void
   let settings: KafkaSettingsSpec
   let meter: LiveMeter
+  /// Streams (topics) of which another incarnation is accepted.
+  let accepted: Set<String>
 
   let lanes = Mutex<[LaneID: LiveLane]>([:])
   let turnstile = Turnstile()
@@ -48,8 +50,9 @@ final class LiveSession: Sendable {
   init(
     compiled: CompiledPlan, environment: EngineEnvironment, ledger: Ledger, followers: Followers, group: any ShardGroup,
     shards: [SourceShard], planHash: String, worker: String, counts: LiveCounts, run: RunInfo, ledgerID: String,
-    meter: LiveMeter, observe: @escaping @Sendable (LiveEvent) -> Void
+    meter: LiveMeter, accepted: Set<String> = [], observe: @escaping @Sendable (LiveEvent) -> Void
   ) {
+    self.accepted = accepted
     self.compiled = compiled
     self.environment = environment
     self.ledger = ledger
@@ -91,6 +94,7 @@ final class LiveSession: Sendable {
       tasks.addTask { [self] in await guarding { try await watchGroup() } }
       tasks.addTask { [self] in await guarding { try await flusher.run { self.isEnding.isRaised } } }
       tasks.addTask { [self] in await survey() }
+      tasks.addTask { [self] in await guarding { try await watchShards() } }
       if let sinks = followers.sinks {
         tasks.addTask { [self] in
           await guarding { try await sinks.run(leads: { await self.merge.isHeld }) { self.hasCommitted.isRaised } }
@@ -205,6 +209,7 @@ final class LiveSession: Sendable {
     for (lane, decision) in try placements.decisions(epochs.map(\.lane), of: shards.withLock { $0 }, over: known) {
       decisions[lane, default: []].append(decision)
     }
+    for lane in lanes where epochs.contains(where: { $0.lane == lane.id }) { decisions[lane.id, default: []] += lane.takeNotes() }
     let fold = try await committer.commit(epochs, decisions: decisions)
     tell(epochs)
     for lane in lanes where epochs.contains(where: { $0.lane == lane.id }) { await lane.committed(fold[lane.id]) }

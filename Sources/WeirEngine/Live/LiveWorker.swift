@@ -22,18 +22,21 @@ public struct LiveWorker: Sendable {
   private let observe: @Sendable (LiveEvent) -> Void
   private let isInterrupted: @Sendable () -> Bool
   private let meter: LiveMeter
+  private let accepted: Set<String>
 
   /// - Parameters:
   ///   - request: its shards are asked of the source.
+  ///   - accepted: streams (topics) of which another incarnation than the ledger's is read from its start, by a recorded decision.
   ///   - group: makes a member of the group; called again after a session ended by a fence.
   public init(
-    _ compiled: CompiledPlan, environment: EngineEnvironment, request: LedgerRequest,
+    _ compiled: CompiledPlan, environment: EngineEnvironment, request: LedgerRequest, accepted: Set<String> = [],
     group: @escaping @Sendable () async throws -> any ShardGroup, observe: @escaping @Sendable (LiveEvent) -> Void,
     isInterrupted: @escaping @Sendable () -> Bool, meter: LiveMeter? = nil
   ) {
     self.compiled = compiled
     self.environment = environment
     self.request = request
+    self.accepted = accepted
     makeGroup = group
     self.observe = observe
     self.isInterrupted = isInterrupted
@@ -114,7 +117,7 @@ public struct LiveWorker: Sendable {
       request.ledgerID = known
       let ledger = try await LedgerOpening.open(compiled.plan, request, environment)
       let genesis = await ledger.fold.genesis
-      try LiveSession.check(shards, compiled, await ledger.fold)
+      try LiveSession.check(shards, compiled, await ledger.fold, accepted)
       let followers = Followers(environment: environment, ledger: ledger, ledgerID: genesis.ledgerID, plan: compiled.plan, meter: meter)
       _ = try await followers.begin(compiled, environment)
       try await LookupVersions(compiled: compiled, ledger: ledger, environment: environment)
@@ -122,7 +125,9 @@ public struct LiveWorker: Sendable {
       return LiveSession(
         compiled: compiled, environment: environment, ledger: ledger, followers: followers, group: group, shards: shards,
         planHash: request.planHash, worker: worker, counts: counts,
-        run: RunInfo(shard: compiled.plan.source.stream, runID: genesis.runID), ledgerID: genesis.ledgerID, meter: meter, observe: observe)
+        run: RunInfo(shard: compiled.plan.source.stream, runID: genesis.runID), ledgerID: genesis.ledgerID, meter: meter,
+        accepted: accepted,
+        observe: observe)
     } catch {
       await group.close()
       throw error

@@ -21,9 +21,14 @@ struct RecordedStep: Sendable {
   var ranges: [RecordedRange] = []
   var decisions: [LaneID: [Decision]] = [:]
 
-  /// A decision of the step is about the lane's own standing or position; the rule for keys is only carried by it.
+  /// A decision of the step is about the lane's own standing or position; others are only carried by it.
   func moves(_ lane: LaneID) -> Bool {
-    (decisions[lane] ?? []).contains { if case .partitioner = $0 { false } else { true } }
+    (decisions[lane] ?? []).contains { decision in
+      switch decision {
+      case .partitioner, .unverified: false
+      default: true
+      }
+    }
   }
 
   /// What the recorded entry counted: the same records must come again.
@@ -103,6 +108,12 @@ struct RecordedDecisions: Sendable {
       return step
     }
     for lane in entry.lanes {
+      for case .recreated in lane.decisions {
+        throw WeirError(
+          "config",
+          "entry \(entry.number) of the live run accepts that \(lane.lane.shard) was deleted and created again: a capture holds the records of one of the two",
+          advice: "Replay the capture without --decisions: it takes what is in it.")
+      }
       guard case .offset(let from) = lane.from, case .offset(let to) = lane.to else { continue }
       let lost = lane.decisions.compactMap { decision -> Range<Int64>? in
         guard case .gap(.offset(let a), .offset(let b), _) = decision else { return nil }

@@ -41,6 +41,8 @@ struct SegmentHeader: Sendable {
     var shard: SourceShard
     /// Where its first frame in this segment begins.
     var position: Int64
+    /// Of the records before that; nil: not known.
+    var identity: ShardIdentity?
   }
 
   /// Of the capture: the same in all segments (hex).
@@ -57,11 +59,12 @@ struct SegmentHeader: Sendable {
       "format": .int(LiveCaptureFormat.version), "capture": .string(capture), "segment": .int(segment), "created_us": .int(created),
       "records_before": .int(records),
       "shards": .array(
-        shards.map {
-          .members([
-            "shard": .string($0.shard.name), "topic": .string($0.shard.stream), "partition": .int(Int64($0.shard.number)),
-            "position": .int($0.position),
-          ])
+        shards.map { item in
+          let members: [JSONValue.Member] = [
+            .init("shard", .string(item.shard.name)), .init("topic", .string(item.shard.stream)),
+            .init("partition", .int(Int64(item.shard.number))), .init("position", .int(item.position)),
+          ]
+          return .object(members + (item.identity.map { [.init("identity", $0.json)] } ?? []))
         }),
     ]).bytes
     var out = ByteWriter()
@@ -91,7 +94,9 @@ struct SegmentHeader: Sendable {
       guard let name = item["shard"]?.string, let topic = item["topic"]?.string, let number = item["partition"]?.int,
         let position = item["position"]?.int
       else { throw LiveCaptureFormat.corrupt(path, "a shard in its header lacks a member") }
-      self.shards.append(Shard(shard: SourceShard(name: name, stream: topic, number: Int(number)), position: position))
+      let identity = item["identity"].flatMap { ShardIdentity(json: $0) }
+      self.shards.append(
+        Shard(shard: SourceShard(name: name, stream: topic, number: Int(number)), position: position, identity: identity))
     }
   }
 

@@ -33,6 +33,8 @@ public final class LiveCaptureWriter: @unchecked Sendable {
   private var numbers: [String: Int] = [:]
   /// Everything of a shard before its position is captured.
   public private(set) var positions: [String: Int64] = [:]
+  /// What tells later whether a shard is still the one that was captured.
+  public private(set) var identities: [String: ShardIdentity] = [:]
   /// In the whole capture.
   public private(set) var records: Int64 = 0
   /// Of all files of this run.
@@ -79,6 +81,7 @@ public final class LiveCaptureWriter: @unchecked Sendable {
       numbers[item.shard.name] = shards.count
       shards.append(item.shard)
       positions[item.shard.name] = item.position
+      identities[item.shard.name] = item.identity
     }
   }
 
@@ -92,7 +95,8 @@ public final class LiveCaptureWriter: @unchecked Sendable {
       case .end, .torn: break scan
       case .frame(let frame):
         let name = file.header.shards[Int(frame.shard)].shard.name
-        guard positions[name] == frame.first, try file.block(frame, at: offset) != nil else { break scan }
+        guard positions[name] == frame.first, let block = try file.block(frame, at: offset) else { break scan }
+        remember(block, of: name)
         positions[name] = frame.next
         records += Int64(frame.records)
         offset += Int64(LiveCaptureFormat.frameHeaderBytes) + Int64(frame.payload)
@@ -110,6 +114,17 @@ public final class LiveCaptureWriter: @unchecked Sendable {
     segment = (descriptor, file.header, file.path, offset)
   }
 
+  private func remember(_ block: RecordedBlock, of shard: String) {
+    guard let last = block.fingerprint(block.count - 1) else { return }
+    let isFirst = identities[shard]?.anchor == nil
+    identities[shard, default: ShardIdentity()].read(first: isFirst ? block.fingerprint(0) : nil, last: last)
+  }
+
+  /// The source was looked at. It goes into the next segment's header.
+  public func adopt(_ outcome: ShardCheck.Outcome, of shard: String) {
+    if numbers[shard] != nil { identities[shard, default: ShardIdentity()].adopt(outcome) }
+  }
+
   /// Copies the rest of a segment into a file of its own, which is no segment: nobody reads it but who looks for what was lost.
   private func keep(_ file: SegmentFile, from offset: Int64) throws(WeirError) {
     let path = options.directory + "/damaged-\(file.header.segment)-\(offset).frames"
@@ -122,10 +137,14 @@ public final class LiveCaptureWriter: @unchecked Sendable {
   }
 
   /// Where each of the shards begins that is not in the capture yet.
-  public func add(_ new: [SourceShard], starts: [String: Int64], now: Int64) throws(WeirError) {
+  /// - Parameter before: the record before each start, where there is one.
+  public func add(_ new: [SourceShard], starts: [String: Int64], before: [String: Fingerprint] = [:], now: Int64) throws(WeirError) {
     let missing = new.filter { numbers[$0.name] == nil }
     guard !missing.isEmpty else { return }
-    adopt(missing.map { .init(shard: $0, position: starts[$0.name] ?? 0) })
+    adopt(
+      missing.map { shard in
+        .init(shard: shard, position: starts[shard.name] ?? 0, identity: before[shard.name].map { ShardIdentity(anchor: $0) })
+      })
     try roll(now: now)
   }
 
@@ -160,6 +179,7 @@ public final class LiveCaptureWriter: @unchecked Sendable {
     try FileSystem.append(descriptor, bytes, path)
     FileSystem.sync(descriptor, path)
     positions = ends
+    for block in blocks where block.next > block.first { remember(block, of: block.shard) }
     records += blocks.reduce(0) { $0 + ($1.next > $1.first ? Int64($1.count) : 0) }
     bytesWritten += Int64(bytes.count)
     segment?.size = size + Int64(bytes.count)
@@ -172,7 +192,7 @@ public final class LiveCaptureWriter: @unchecked Sendable {
     segment = nil
     let header = SegmentHeader(
       capture: id, segment: nextSegment, created: now, records: records,
-      shards: shards.map { .init(shard: $0, position: positions[$0.name] ?? 0) })
+      shards: shards.map { .init(shard: $0, position: positions[$0.name] ?? 0, identity: identities[$0.name]) })
     let path = options.directory + "/" + LiveCaptureFormat.fileName(nextSegment)
     let temporary = options.directory + "/.new"
     unlink(temporary)

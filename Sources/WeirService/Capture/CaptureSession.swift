@@ -1,5 +1,6 @@
 import Synchronization
 import WeirCore
+import WeirEngine
 import WeirKafka
 import WeirLocal
 
@@ -38,12 +39,26 @@ actor CaptureCollector {
   /// As many as wanted were taken.
   var isFull: Bool { countMax.map { taken >= $0 } ?? false }
 
+  /// Of all shards, behind what was written.
+  func standing() async -> (identities: [String: ShardIdentity], positions: [String: Int64]) {
+    await enter()
+    defer { leave() }
+    return (writer.identities, writer.positions)
+  }
+
+  /// What checks of shards found.
+  func adopt(_ outcomes: [String: ShardCheck.Outcome]) async {
+    await enter()
+    defer { leave() }
+    for (shard, outcome) in outcomes { writer.adopt(outcome, of: shard) }
+  }
+
   /// Partitions that count from here on.
-  func add(_ shards: [SourceShard], starts: [String: Int64]) async throws {
+  func add(_ shards: [SourceShard], starts: [String: Int64], before: [String: Fingerprint]) async throws {
     await enter()
     defer { leave() }
     let now = clock.wallMicroseconds
-    try await thread.run { [writer] in try writer.add(shards, starts: starts, now: now) }
+    try await thread.run { [writer] in try writer.add(shards, starts: starts, before: before, now: now) }
     for shard in shards where ends[shard.name] == nil { ends[shard.name] = writer.positions[shard.name] }
   }
 
@@ -101,7 +116,7 @@ struct CaptureSession: Sendable {
     var microseconds: Int64?
     /// How long records may lie in memory.
     var flushMicroseconds: Int64 = 1_000_000
-    /// How often the topics are asked for new partitions.
+    /// How often the topics are asked for new partitions, and whether they are still those that are captured.
     var partitionsMicroseconds: Int64 = 30_000_000
   }
 
@@ -109,6 +124,7 @@ struct CaptureSession: Sendable {
   private static let restNanoseconds: Int64 = 200_000_000
 
   let consumer: KafkaConsumer
+  let probe: any ShardLooker
   let start: KafkaStart
   let collector: CaptureCollector
   let writer: LiveCaptureWriter
@@ -150,15 +166,74 @@ struct CaptureSession: Sendable {
           "kafka", "the topics \(consumer.settings.topics.joined(separator: ", ")) have no partitions",
           advice: "Make the topic, or name another.")
       }
+      if let known {
+        try CaptureSession.checkPartitions(known, all)
+        try await check(known.filter { position in all.contains { $0.description == position.key } })
+      }
       let fresh = all.filter { known?[$0.description] == nil }
       // Partitions that come later are captured from their beginning.
       let starts = fresh.isEmpty ? [:] : try await consumer.offsets(from: known == nil ? start : .earliest, of: fresh)
-      try await collector.add(
-        fresh.map { SourceShard(name: $0.description, stream: $0.topic, number: Int($0.number)) },
-        starts: Dictionary(uniqueKeysWithValues: starts.map { ($0.key.description, $0.value) }))
+      try await add(fresh, starts)
       return try await consumer.assign(
         Dictionary(uniqueKeysWithValues: all.map { ($0, known?[$0.description] ?? starts[$0] ?? 0) }))
     }
+  }
+
+  private func add(_ partitions: [KafkaPartition], _ starts: [KafkaPartition: Int64]) async throws {
+    let starts = Dictionary(uniqueKeysWithValues: starts.map { ($0.key.description, $0.value) })
+    let before = try await probe.look(starts.mapValues { .before($0) }).compactMapValues { sight in
+      if case .record(let mark) = sight.look { mark } else { nil }
+    }
+    try await collector.add(partitions.map(CaptureSession.shard), starts: starts, before: before)
+  }
+
+  /// A topic that has lost partitions is another one.
+  private static func checkPartitions(_ known: [String: Int64], _ all: [KafkaPartition]) throws(WeirError) {
+    let shards = all.map(shard)
+    guard let missing = MissingShards(known.keys, of: shards).names.first else { return }
+    throw MissingShards.error(
+      missing, holder: "The capture",
+      advice: "A capture holds the records of one topic. Capture the new topic into a new directory (--out DIR), or restore the old topic.")
+  }
+
+  private static func shard(_ partition: KafkaPartition) -> SourceShard {
+    SourceShard(name: partition.description, stream: partition.topic, number: Int(partition.number))
+  }
+
+  /// Whether the partitions are still those that were captured: a capture never goes on with the records of another topic.
+  /// - Parameter positions: where reading is to continue; nil for partitions that are being read.
+  /// - Throws: `recreated`, `truncated`.
+  private func check(_ positions: [String: Int64]?) async throws {
+    let (identities, captured) = await collector.standing()
+    var checks: [String: ShardCheck] = [:]
+    for shard in positions.map({ Array($0.keys) }) ?? Array(identities.keys) {
+      let position = positions?[shard]
+      checks[shard] = ShardCheck(identities[shard] ?? ShardIdentity(), position: position, hasRead: position != 0)
+    }
+    let verdicts = try await ShardChecks.run(checks, probe, clock: clock)
+    var outcomes: [String: ShardCheck.Outcome] = [:]
+    for (shard, verdict) in verdicts.sorted(by: { $0.key < $1.key }) {
+      switch verdict {
+      case .same(let outcome): outcomes[shard] = outcome
+      case .unverified(let outcome, let why):
+        outcomes[shard] = outcome
+        talk("cannot verify that \(shard) is still the partition that was captured: \(why). The capture continues")
+      case .recreated(let mismatch):
+        let known = writer.knownShards.first { $0.name == shard } ?? SourceShard(name: shard, stream: shard, number: 0)
+        throw mismatch.error(
+          known, identities[shard] ?? ShardIdentity(), position: captured[shard] ?? 0, holder: "The capture", kept: "captured",
+          advice:
+            "A capture holds the records of one topic. Capture the new topic into a new directory (--out DIR), or restore the old topic.")
+      }
+    }
+    await collector.adopt(outcomes)
+  }
+
+  /// A broker that does not answer now will be asked again.
+  private func checkAgain() async throws {
+    do { try await check(nil) } catch let error as WeirError where error.code == "kafka" { return } catch let error as KafkaError
+      where error.weirError.code == "kafka"
+    { return }
   }
 
   private func conduct(_ queue: NewReaders, _ observe: (Int64) -> Void, _ isDone: () -> Bool) async throws {
@@ -177,6 +252,7 @@ struct CaptureSession: Sendable {
       if now - looked >= limits.partitionsMicroseconds * 1000 {
         looked = now
         try await lookForPartitions(queue)
+        try await checkAgain()
       }
     }
   }
@@ -191,9 +267,7 @@ struct CaptureSession: Sendable {
     talk("new partitions: \(new.map(\.description).joined(separator: ", "))")
     let readers = try await KafkaGroup.translating {
       let starts = try await consumer.offsets(from: .earliest, of: new)
-      try await collector.add(
-        new.map { SourceShard(name: $0.description, stream: $0.topic, number: Int($0.number)) },
-        starts: Dictionary(uniqueKeysWithValues: starts.map { ($0.key.description, $0.value) }))
+      try await add(new, starts)
       return try await consumer.assign(starts)
     }
     for reader in readers { await queue.add(reader) }
@@ -221,19 +295,16 @@ struct CaptureSession: Sendable {
   /// What the broker dropped before it was captured stands in the capture as lost.
   private func passLoss(_ partition: KafkaPartition, at: Int64) async throws -> KafkaPartitionReader? {
     try await KafkaGroup.translating {
+      try await check([partition.description: at])
       guard let bounds = try await consumer.watermarks(of: [partition])[partition] else { return nil }
-      guard at < bounds.low else {
-        throw WeirError(
-          "truncated",
-          "the capture stands at position \(at) of \(partition), but the topic ends at \(bounds.high): it was made anew, or its log was truncated",
-          advice: "Its records are not those of this capture. Capture into a new directory.")
+      if at < bounds.low {
+        var lost = RecordedBlock(shard: partition.description, first: at, next: bounds.low)
+        lost.isLost = true
+        try await collector.take(lost)
+        talk("LOST: positions \(at) to \(bounds.low) of \(partition), trimmed at the source before they were captured; the capture says so")
       }
-      var lost = RecordedBlock(shard: partition.description, first: at, next: bounds.low)
-      lost.isLost = true
-      try await collector.take(lost)
-      talk("LOST: positions \(at) to \(bounds.low) of \(partition), trimmed at the source before they were captured; the capture says so")
       try await consumer.release([partition])
-      return try await consumer.assign([partition: bounds.low]).first
+      return try await consumer.assign([partition: max(at, bounds.low)]).first
     }
   }
 }

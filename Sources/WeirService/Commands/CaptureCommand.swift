@@ -55,16 +55,18 @@ public enum CaptureCommand {
     let collector = CaptureCollector(writer, thread: BlockingThreads(count: 1), clock: clock, countMax: options.count)
     let log = Log.talk(console, clock: clock)
     defer { log.end() }
-    let consumer: KafkaConsumer
+    limits.partitionsMicroseconds = spec.settings.refresh
+    let (consumer, probe): (KafkaConsumer, KafkaProbe)
     do {
       var settings = KafkaWiring.settings(spec, brokers: brokers, shards: partitionsExpected)
       // Never joined; a client without the name of a group gets no partitions from librdkafka.
       settings.group = "weir-capture"
       settings.instance = nil
       consumer = try KafkaConsumer(settings, observer: KafkaObserver(log: { log.kafka($0, $1, $2) }))
+      probe = KafkaProbe(settings)
     } catch { throw error.weirError }
     let session = CaptureSession(
-      consumer: consumer, start: KafkaWiring.start(spec.settings.start), collector: collector, writer: writer, clock: clock,
+      consumer: consumer, probe: probe, start: KafkaWiring.start(spec.settings.start), collector: collector, writer: writer, clock: clock,
       limits: limits, talk: { console.talk($0) })
     do {
       try await session.run(
@@ -75,8 +77,10 @@ public enum CaptureCommand {
         })
     } catch {
       await consumer.close()
+      await probe.close()
       throw error
     }
+    await probe.close()
     report.end(writer)
     return 0
   }

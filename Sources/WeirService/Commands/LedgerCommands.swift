@@ -40,6 +40,8 @@ public enum LedgerCommands {
       case .idle: "idle"
       case .wake: "wake"
       case .clock(let at): "clock \(CivilTime.text(ofMicroseconds: at))"
+      case .recreated(let from, let to, let reason): "recreated: read from \(to.text) instead of \(from.text): \(reason)"
+      case .unverified(let reason): "unverified: \(reason)"
       case .gap(let from, let to, let reason): "gap \(from.text) to \(to.text): \(reason)"
       case .partitioner(let stream, let rules): "keys of \(stream) lie by \(rules.map(\.rawValue).joined(separator: " or "))"
       }

@@ -12,6 +12,8 @@ public struct RunOptions: Sendable {
   public var store: String?
   /// Instead of the pipeline's.
   public var brokers: String?
+  /// Topics that were deleted and created again, to be read from their start.
+  public var acceptRecreated: [String]
   /// Where the admin server listens, instead of the pipeline's `admin.listen`.
   public var admin: String?
   public var json: Bool
@@ -19,13 +21,14 @@ public struct RunOptions: Sendable {
   public var logLevel: Log.Level
 
   public init(
-    pipeline: String, lake: String?, store: String?, brokers: String?, admin: String? = nil, json: Bool,
+    pipeline: String, lake: String?, store: String?, brokers: String?, acceptRecreated: [String] = [], admin: String? = nil, json: Bool,
     logFormat: Log.Format = .text, logLevel: Log.Level = .info
   ) {
     self.pipeline = pipeline
     self.lake = lake
     self.store = store
     self.brokers = brokers
+    self.acceptRecreated = acceptRecreated
     self.admin = admin
     self.json = json
     self.logFormat = logFormat
@@ -63,6 +66,11 @@ public enum RunCommand {
         "config", "\(options.pipeline) has no live source", advice: "Give it source: {kafka: …}, or use `weir replay` for captures.")
     }
     try pipeline.requireVariables { $0 != "source.kafka.brokers" || options.brokers == nil }
+    for topic in options.acceptRecreated where !kafka.reads(topic) {
+      throw WeirError(
+        "config", "--accept-recreated \(topic): \(options.pipeline) does not read this topic",
+        advice: "It reads \(kafka.topics.joined(separator: ", ")).")
+    }
     let address = try (options.admin ?? pipeline.plan.admin?.listen).map { text throws(WeirError) in try AdminAddress(text) }
     let clock = SystemClock()
     let watch = WorkerWatch(pipeline.plan, meter: LiveMeter(clock: clock), log: log, clock: clock)
@@ -128,7 +136,7 @@ public enum RunCommand {
     let registry = RegistryWiring.environment(pipeline.plan, tell: tell)
     return LiveWorker(
       CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: wiring.environment(sinks: sinks, registry: registry),
-      request: request,
+      request: request, accepted: Set(options.acceptRecreated),
       group: {
         let shards = try await count(kafka, options.brokers, observer)
         return try KafkaGroup(

@@ -7,7 +7,7 @@ import Yams
 extension PipelineLoader {
   private static let keys = [
     "brokers", "topic", "topics", "stream", "group", "start", "partitioner", "misplaced", "assignment", "instance", "isolation",
-    "session", "handover", "silence", "idle", "queue", "tls", "sasl", "options",
+    "session", "handover", "silence", "idle", "refresh", "queue", "tls", "sasl", "options",
   ]
 
   func kafka(_ node: Node) -> SourceSpec? {
@@ -43,6 +43,9 @@ extension PipelineLoader {
     }
     if let idle = members["idle"].flatMap({ reader.duration($0, "\(what).idle", within: LiveBounds.idle) }) {
       settings.idleMicroseconds = idle
+    }
+    if let refresh = members["refresh"].flatMap({ reader.duration($0, "\(what).refresh", within: LiveBounds.refresh) }) {
+      settings.refreshMicroseconds = refresh
     }
     if let queue = members["queue"].flatMap({ reader.bytes($0, "\(what).queue", within: LiveBounds.queue) }) { settings.queueBytes = queue }
     if settings.silence < settings.rebalance {

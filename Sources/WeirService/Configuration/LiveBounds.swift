@@ -21,6 +21,8 @@ enum LiveBounds {
   static let silence = Bounds("1s", "30d")
   /// Below, partitions would go idle between two requests.
   static let idle = Bounds("10ms", "365d")
+  /// Above, topics that come late or were recreated would be noticed too late; below, the brokers would be busy answering.
+  static let refresh = Bounds("500ms", "30s")
   /// Below, there is no room for a batch of a producer.
   static let queue = Bounds("1MiB", "1024GiB")
   static let drain = Bounds("1s", "1d")

@@ -43,6 +43,14 @@ final class RunReport: Sendable {
     case .quarantined(let rejected): quarantined(rejected)
     case .gap(let shard, let from, let to, let reason):
       log.error("LOST: positions \(from) to \(to) of \(shard), \(reason); the ledger has an entry that says so", RunReport.members(event))
+    case .recreated(let shard, let from, let to, let reason):
+      log.error(
+        "LOST: what the old \(shard) held from position \(from) on; the new one is read from position \(to), as accepted (\(reason)). The ledger has an entry that says so. Leave --accept-recreated out from now on",
+        RunReport.members(event))
+    case .unverified(let shard, let reason):
+      log.warning(
+        "cannot verify that \(shard) is still the partition that was read: \(reason). Reading continues; the ledger records this",
+        RunReport.members(event))
     case .trouble(let error):
       log.trouble(error, "\n  The worker goes on.")
     }
@@ -99,6 +107,12 @@ final class RunReport: Sendable {
       .members([
         "event": .string("gap"), "shard": .string(shard), "from": .int(from), "to": .int(to), "reason": .string(reason),
       ])
+    case .recreated(let shard, let from, let to, let reason):
+      .members([
+        "event": .string("recreated"), "shard": .string(shard), "from": .int(from), "to": .int(to), "reason": .string(reason),
+      ])
+    case .unverified(let shard, let reason):
+      .members(["event": .string("unverified"), "shard": .string(shard), "reason": .string(reason)])
     case .quarantined(let rejected):
       .members([
         "event": .string("quarantined"),

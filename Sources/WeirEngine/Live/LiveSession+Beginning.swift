@@ -1,0 +1,210 @@
+import WeirCore
+import WeirOperators
+import WeirProtocol
+
+/// Where lanes begin: at the ledger's position, if the shard is still the one that the position belongs to.
+extension LiveSession {
+  /// What taking lanes over adds to the ledger.
+  private struct Beginning {
+    var commits: [LaneCommit] = []
+    var events: [LiveEvent] = []
+    /// Of all lanes, also of those that nothing is committed of.
+    var identities: [LaneID: ShardIdentity] = [:]
+    /// Their rows that ran ahead of the ledger come from records that will not come again.
+    var lanesToTakeBack: [LaneID] = []
+  }
+
+  /// Lanes without a position get one; the others' shards are checked. A lane whose position was trimmed away gets a gap, one whose shard
+  /// was recreated a decision, if the user accepts that.
+  /// - Throws: `recreated`, `truncated`.
+  func begin(_ names: [String], _ fold: LedgerFold) async throws -> (LedgerFold, [LaneID: ShardIdentity]) {
+    guard !names.isEmpty else { return (fold, [:]) }
+    let fresh = names.filter { fold[LaneID(shard: $0)]?.position == nil }
+    let starts = fresh.isEmpty ? [:] : try await group.starts(of: fresh)
+    let before = try await group.look(starts.mapValues { .before($0) })
+    let verdicts = try await check(names, fold)
+    // Asked for behind the checks: a topic may be recreated between them.
+    let bounds = try await group.bounds(of: names)
+    var beginning = Beginning()
+    for name in names.sorted() {
+      guard let lane = fold[LaneID(shard: name)], let bound = bounds[name] else { continue }
+      if case .offset(let position)? = lane.position {
+        try resume(name, lane, at: position, verdicts[name], bound, into: &beginning)
+      } else {
+        start(name, lane, at: starts[name] ?? bound.low, before[name], into: &beginning)
+      }
+    }
+    for shard in LiveSession.missing(shards.withLock { $0 }, fold) { retire(shard, fold, into: &beginning) }
+    if ClockGuard.refreshNanoseconds(compiled.plan) != nil { addClock(names, fold, to: &beginning) }
+    guard !beginning.commits.isEmpty else { return (fold, beginning.identities) }
+    try await takeBack(beginning.lanesToTakeBack, fold)
+    let after = try await committer.commit(empty: beginning.commits)
+    for event in beginning.events { observe(event) }
+    return (after, beginning.identities)
+  }
+
+  private func check(_ names: [String], _ fold: LedgerFold) async throws -> [String: ShardCheck.Verdict] {
+    var checks: [String: ShardCheck] = [:]
+    for name in names {
+      guard let lane = fold[LaneID(shard: name)], case .offset(let position)? = lane.position else { continue }
+      checks[name] = ShardCheck(lane.identity ?? ShardIdentity(), position: position, hasRead: lane.counts.input > 0)
+    }
+    return try await ShardChecks.run(checks, group, clock: environment.clock) { hasEnded }
+  }
+
+  private func start(
+    _ name: String, _ lane: LaneFold, at start: Int64, _ sight: ShardSight?, into beginning: inout Beginning
+  ) {
+    let id = LaneID(shard: name)
+    var identity = ShardIdentity(incarnation: sight?.incarnation)
+    // Without one the first record that is read stands for the shard.
+    if case .record(let mark)? = sight?.look { identity.anchor = mark }
+    beginning.identities[id] = identity
+    beginning.commits.append(
+      LaneCommit(
+        lane: id, generation: lane.generation, epoch: lane.epoch + 1, from: .offset(start), to: .offset(start),
+        watermark: lane.watermark, identity: identity.isEmpty ? nil : identity, state: lane.state))
+  }
+
+  private func resume(
+    _ name: String, _ lane: LaneFold, at position: Int64, _ verdict: ShardCheck.Verdict?, _ bound: ShardBounds,
+    into beginning: inout Beginning
+  ) throws(WeirError) {
+    let id = LaneID(shard: name)
+    var identity = lane.identity ?? ShardIdentity()
+    var generation = lane.generation
+    var to = max(position, bound.low)
+    var decisions: [Decision] = []
+    switch verdict {
+    case .recreated(let mismatch):
+      guard accepts(name) else { throw recreated(name, mismatch, identity, through: position) }
+      (to, generation, identity) = (bound.low, generation + 1, ShardIdentity())
+      let reason = mismatch.text(name)
+      decisions.append(.recreated(from: .offset(position), to: .offset(to), reason: reason))
+      beginning.events.append(.recreated(shard: name, from: position, to: to, reason: reason))
+    case .unverified(let outcome, let why):
+      identity.adopt(outcome)
+      decisions.append(.unverified(reason: why))
+      beginning.events.append(.unverified(shard: name, reason: why))
+    case .same(let outcome): identity.adopt(outcome)
+    // The session is over.
+    case nil: break
+    }
+    if case .recreated = verdict {
+      beginning.lanesToTakeBack.append(id)
+    } else if to > position {
+      let reason = "trimmed at the source before it was read"
+      decisions.append(.gap(from: .offset(position), to: .offset(to), reason: reason))
+      beginning.events.append(.gap(shard: name, from: position, to: to, reason: reason))
+      beginning.lanesToTakeBack.append(id)
+      meter.lost(positions: to - position)
+    }
+    beginning.identities[id] = identity
+    guard !decisions.isEmpty else { return }
+    beginning.commits.append(
+      LaneCommit(
+        lane: id, generation: generation, epoch: lane.epoch + 1, from: .offset(position), to: .offset(to),
+        watermark: lane.watermark, identity: identity, decisions: decisions, state: lane.state))
+  }
+
+  /// A worker judges no record by a clock that is older than its own start.
+  private func addClock(_ names: [String], _ fold: LedgerFold, to beginning: inout Beginning) {
+    let clock = Decision.clock(environment.clock.wallMicroseconds)
+    for id in names.map({ LaneID(shard: $0) }).sorted() {
+      if let known = beginning.commits.firstIndex(where: { $0.lane == id }) {
+        beginning.commits[known].decisions.append(clock)
+      } else if let lane = fold[id], let position = lane.position {
+        beginning.commits.append(
+          LaneCommit(
+            lane: id, generation: lane.generation, epoch: lane.epoch + 1, from: position, to: position, watermark: lane.watermark,
+            identity: beginning.identities[id], decisions: [clock], state: lane.state))
+      }
+    }
+  }
+
+  /// A lane whose shard the accepted stream does not have any more leaves the merged watermark for good.
+  private func retire(_ name: String, _ fold: LedgerFold, into beginning: inout Beginning) {
+    let id = LaneID(shard: name)
+    guard let lane = fold[id], !beginning.commits.contains(where: { $0.lane == id }) else { return }
+    let position = lane.position ?? .offset(0)
+    beginning.commits.append(
+      LaneCommit(
+        lane: id, generation: lane.generation, epoch: lane.epoch + 1, from: position, to: position, watermark: lane.watermark,
+        decisions: [.idle], state: lane.state))
+  }
+
+  /// Brings the state table's rows of lanes to the ledger's positions. What follows is not what a worker that died had read there, so a row
+  /// that only such a worker wrote would stay, and look as if it were committed.
+  private func takeBack(_ ids: [LaneID], _ fold: LedgerFold) async throws {
+    guard let state = environment.state, compiled.hasLaneState, !ids.isEmpty else { return }
+    let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run)
+    let restored = try await restorer.shards(ids, parallel: environment.parallel)
+    try await FlushMark.own(ids, owner, state)
+    try await FlushMark.recover(restored, state, fold)
+  }
+
+  // MARK: Under way
+
+  /// Checks the shards again and again while they are read.
+  func watchShards() async throws {
+    let refresh = settings.refresh * 1000
+    var due = environment.clock.monotonicNanoseconds + refresh
+    var told: Set<String> = []
+    var isAway = false
+    while !hasEnded {
+      // Short steps, so that the end of the session is not held up.
+      await environment.clock.sleep(nanoseconds: min(refresh, LiveSession.tickNanoseconds * 10))
+      guard environment.clock.monotonicNanoseconds >= due else { continue }
+      do {
+        try await checkHeld(&told)
+        isAway = false
+      } catch let error as WeirError where error.code == "kafka" {
+        // Nothing is concluded. The readers meet the same trouble, and say what follows from it.
+        if !isAway, !hasEnded { observe(.trouble(error)) }
+        isAway = true
+      }
+      due = environment.clock.monotonicNanoseconds + refresh
+    }
+  }
+
+  /// - Parameter told: shards that were reported as unverified.
+  private func checkHeld(_ told: inout Set<String>) async throws {
+    var identities: [String: ShardIdentity] = [:]
+    let lanes = held
+    for lane in lanes { identities[lane.id.shard] = await lane.shard.identity }
+    let verdicts = try await ShardChecks.run(
+      identities.mapValues { ShardCheck($0, position: nil) }, group, clock: environment.clock, until: { hasEnded })
+    for lane in lanes where self.lanes.withLock({ $0[lane.id] === lane }) {
+      let shard = lane.id.shard
+      switch verdicts[shard] {
+      case .same(let outcome): await lane.shard.adopt(outcome)
+      case .unverified(let outcome, let why):
+        await lane.shard.adopt(outcome)
+        guard told.insert(shard).inserted else { continue }
+        lane.note(.unverified(reason: why))
+        observe(.unverified(shard: shard, reason: why))
+      case .recreated(let mismatch):
+        var committed: Int64?
+        if case .offset(let position)? = await ledger.fold[lane.id]?.position { committed = position }
+        throw recreated(shard, mismatch, identities[shard] ?? ShardIdentity(), through: committed ?? 0)
+      case nil: continue
+      }
+    }
+  }
+
+  // MARK: Another incarnation
+
+  private func accepts(_ shard: String) -> Bool {
+    shards.withLock { $0.contains { $0.name == shard && accepted.contains($0.stream) } }
+  }
+
+  /// - Parameter through: what the ledger has of the shard.
+  private func recreated(
+    _ shard: String, _ mismatch: ShardCheck.Mismatch, _ identity: ShardIdentity, through position: Int64
+  ) -> WeirError {
+    let known = shards.withLock { $0.first { $0.name == shard } } ?? SourceShard(name: shard, stream: shard, number: 0)
+    return mismatch.error(
+      known, identity, position: position, holder: "The ledger", kept: "committed",
+      advice: LiveSession.advice(known.stream))
+  }
+}

@@ -1,0 +1,29 @@
+import WeirCore
+
+/// Shards that were read and that their streams do not have any more, although they have others: a stream never loses one, so it was made
+/// again with fewer. (A stream that is gone as a whole is another matter.)
+public struct MissingShards {
+  /// In order.
+  public let names: [String]
+
+  /// - Parameters:
+  ///   - known: names of the shards that were read.
+  ///   - shards: what the source has now.
+  public init(_ known: some Sequence<String>, of shards: [SourceShard]) {
+    let (all, streams) = (Set(shards.map(\.name)), Set(shards.map(\.stream)))
+    names = known.filter { name in !all.contains(name) && MissingShards.stream(of: name).map(streams.contains) == true }.sorted()
+  }
+
+  /// Of a shard that the source does not have: `topic/3`.
+  static func stream(of name: String) -> String? {
+    name.lastIndex(of: "/").map { String(name[..<$0]) }
+  }
+
+  public static func error(_ name: String, holder: String, advice: String) -> WeirError {
+    let stream = stream(of: name) ?? name
+    return WeirError(
+      "recreated",
+      "\(stream) was deleted and created again with fewer partitions: \(holder.prefix(1).lowercased() + holder.dropFirst()) has \(name), which is not there any more",
+      advice: advice)
+  }
+}

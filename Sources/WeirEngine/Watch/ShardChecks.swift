@@ -1,0 +1,52 @@
+import WeirCore
+
+/// Carries out ``ShardCheck``s of several shards, all of one step in one question to the source.
+public enum ShardChecks {
+  /// - Parameter isOver: nobody waits for the verdicts any more.
+  /// - Returns: a verdict for each shard, or none at all when it is over.
+  /// - Throws: what the source throws; nothing is concluded then.
+  public static func run(
+    _ checks: [String: ShardCheck], _ looker: any ShardLooker, clock: any Clock, until isOver: () -> Bool = { false }
+  ) async throws -> [String: ShardCheck.Verdict] {
+    var checks = checks
+    while true {
+      if isOver() { return [:] }
+      var (asks, pauses): ([String: ShardAsk], Bool) = ([:], false)
+      for (shard, check) in checks {
+        switch check.step {
+        case .look(let ask): asks[shard] = ask
+        case .lookAgain(let ask): (asks[shard], pauses) = (ask, true)
+        case .done: continue
+        }
+      }
+      if asks.isEmpty { break }
+      if pauses { await clock.sleep(nanoseconds: ShardCheck.pauseNanoseconds) }
+      let sights = try await looker.look(asks)
+      for shard in asks.keys { checks[shard]?.saw(sights[shard] ?? ShardSight(.unknown)) }
+    }
+    return checks.compactMapValues { if case .done(let verdict) = $0.step { verdict } else { nil } }
+  }
+}
+
+extension ShardCheck.Mismatch {
+  /// The error that stops whoever reads the shard.
+  /// - Parameters:
+  ///   - identity: what was remembered when the check began.
+  ///   - position: where reading would continue.
+  ///   - holder: `The ledger`, or what else holds the records; `kept` is what became of them there: `committed`.
+  public func error(
+    _ shard: SourceShard, _ identity: ShardIdentity, position: Int64, holder: String, kept: String, advice: String
+  ) -> WeirError {
+    let doubtful =
+      switch identity.anchor.map({ $0.position &+ 1 }) {
+      case let good? where good < position:
+        "Positions \(good) to \(position - 1) were \(kept) after the last record that a check found in place: they may be of either topic."
+      case nil: "Which of the records that were \(kept) are of the new topic is not known."
+      default: "Nothing was \(kept) after the last record that a check found in place."
+      }
+    return WeirError(
+      code,
+      "\(shard.stream) was deleted and created again, or its log was cut off: \(text(shard.name)). \(holder) is at position \(position) of \(shard.name). \(doubtful)",
+      advice: advice)
+  }
+}

@@ -1,0 +1,206 @@
+import Foundation
+import Synchronization
+import Testing
+import WeirCore
+@testable import WeirProtocol
+
+@testable import WeirEngine
+
+/// Topics that are deleted and created again, before and under a worker.
+@Suite(.serialized, .timeLimit(.minutes(2))) struct LiveRecreatedTests {
+  typealias Bench = LiveWorkerTests.Bench
+
+  private func error(_ worker: LiveWorkerTests.Running) async -> WeirError? {
+    do {
+      _ = try await worker.ended()
+      return nil
+    } catch { return error as? WeirError }
+  }
+
+  private func read(_ bench: Bench, _ times: Range<Int>) async throws {
+    bench.send("t/0", times)
+    let worker = bench.worker(["t/0"])
+    let before = try await bench.fold()?.counts.input ?? 0
+    try await bench.until("the records") { $0.counts.input == before + Int64(times.count) }
+    _ = try await worker.stop()
+  }
+
+  @Test func aRecreatedTopicIsRefusedAndNothingOfItIsCommitted() async throws {
+    let bench = try Bench(shards: 1)
+    try await read(bench, 0..<100)
+    bench.topic.recreate("t/0")
+    bench.send("t/0", 1000..<1300)
+    let error = try #require(await error(bench.worker(["t/0"])))
+    #expect(error.code == "recreated")
+    #expect(error.message.contains("position 99 of t/0 held") && error.message.contains("now holds"))
+    #expect(error.message.contains("The ledger is at position 100 of t/0"))
+    #expect(error.message.contains("Nothing was committed after the last record that a check found in place"))
+    #expect(error.advice?.contains("--accept-recreated t") == true && error.advice?.contains("new lake") == true)
+    #expect(try await bench.fold()?.counts.input == 100)
+  }
+
+  @Test func anAcceptedTopicIsReadFromItsStartUnderANewGeneration() async throws {
+    let bench = try Bench(shards: 1)
+    try await read(bench, 0..<100)
+    bench.topic.recreate("t/0")
+    bench.send("t/0", 1000..<1300)
+    let worker = bench.worker(["t/0"], accepted: ["t"])
+    try await bench.until("all of the new topic") { $0.counts.input == 400 }
+    _ = try await worker.stop()
+    let fold = try #require(try await bench.fold())
+    let lane = try #require(fold[LaneID(shard: "t/0")])
+    #expect(lane.position == .offset(300) && lane.generation == 1)
+    #expect(lane.identity?.last?.position == 299)
+    let decisions = try await bench.decisions()
+    guard case .recreated(.offset(100), .offset(0), _)? = decisions.first, decisions.count == 1 else {
+      Issue.record("\(decisions)")
+      return
+    }
+    let told = worker.events.withLock { $0.contains { if case .recreated("t/0", 100, 0, _) = $0 { true } else { false } } }
+    #expect(told)
+    // With the option left in place nothing happens again, and without it neither.
+    try await read(bench, 1300..<1310)
+    #expect(try await bench.fold()?[LaneID(shard: "t/0")]?.generation == 1)
+  }
+
+  @Test func anotherTopicIsNotAccepted() async throws {
+    let bench = try Bench(shards: 1)
+    try await read(bench, 0..<100)
+    bench.topic.recreate("t/0")
+    bench.send("t/0", 1000..<1300)
+    #expect(await error(bench.worker(["t/0"], accepted: ["u"]))?.code == "recreated")
+  }
+
+  @Test func aTopicThatEndsEarlierIsAcceptedToo() async throws {
+    let bench = try Bench(shards: 1)
+    try await read(bench, 0..<100)
+    bench.topic.recreate("t/0")
+    bench.send("t/0", 1000..<1005)
+    #expect(await error(bench.worker(["t/0"]))?.code == "truncated")
+    let worker = bench.worker(["t/0"], accepted: ["t"])
+    try await bench.until("the new topic") { $0.counts.input == 105 }
+    _ = try await worker.stop()
+  }
+
+  /// The new topic is already longer than the old one: reading goes on without a stop, and only a look back shows it.
+  @Test func aTopicThatIsRecreatedUnderARunningWorkerStopsIt() async throws {
+    let bench = try Bench(shards: 1, refresh: 300_000)
+    bench.send("t/0", 0..<100)
+    let worker = bench.worker(["t/0"])
+    try await bench.until("100 records") { $0.counts.input == 100 }
+    let looks = bench.topic.looks.load(ordering: .relaxed)
+    await bench.wait("a check") { bench.topic.looks.load(ordering: .relaxed) > looks + 1 }
+    bench.topic.change { topic in
+      topic["t/0"]?.records = (1000..<1300).map { Array("{\"user\":\"v\",\"at\":\($0)}".utf8) }
+    }
+    await bench.wait("an end") { worker.hasEnded }
+    let error = try #require(await error(worker))
+    #expect(error.code == "recreated")
+    #expect(error.message.contains("position 99 of t/0 held"))
+    let position = try #require(try await bench.fold()?[LaneID(shard: "t/0")]?.position)
+    if position != .offset(100) { #expect(error.message.contains("Positions 100 to ")) }
+    // A worker that starts later finds it out too, though its last record is one of the new topic.
+    #expect(await self.error(bench.worker(["t/0"]))?.code == "recreated")
+  }
+
+  /// Killed before a check came: the ledger's last record is of the new topic, the anchor is not.
+  @Test func aWorkerThatReadBothAndWasKilledLeavesWhatShowsIt() async throws {
+    let bench = try Bench(shards: 1)
+    bench.send("t/0", 0..<100)
+    let worker = bench.worker(["t/0"])
+    try await bench.until("100 records") { $0.counts.input == 100 }
+    bench.topic.change { topic in
+      topic["t/0"]?.records = (1000..<1300).map { Array("{\"user\":\"v\",\"at\":\($0)}".utf8) }
+    }
+    try await bench.until("200 of the new topic") { $0.counts.input == 300 }
+    _ = try await worker.stop()
+    let error = try #require(await error(bench.worker(["t/0"])))
+    #expect(error.code == "recreated")
+    #expect(error.message.contains("Positions 1 to 299 were committed"), "no check was made since the first record: \(error.message)")
+  }
+
+  @Test func aCompactedShardIsReadOnAndTheLedgerSaysThatItIsUnverified() async throws {
+    let bench = try Bench(shards: 1)
+    try await read(bench, 0..<100)
+    bench.topic.compact("t/0", Array(0..<100))
+    bench.send("t/0", 100..<110)
+    let worker = bench.worker(["t/0"])
+    try await bench.until("the rest") { $0.counts.input == 110 }
+    _ = try await worker.stop()
+    let decisions = try await bench.decisions()
+    #expect(decisions == [.unverified(reason: "the last records that were read are not in the topic any more (compacted)")])
+    let told = worker.events.withLock { $0.contains { if case .unverified("t/0", _) = $0 { true } else { false } } }
+    #expect(told)
+    // From here on there is something to go by again.
+    try await read(bench, 110..<120)
+    #expect(try await bench.decisions().count == 1)
+  }
+
+  @Test func aCompactedLastRecordIsNoMatterWhileTheFirstOneIsThere() async throws {
+    let bench = try Bench(shards: 1)
+    try await read(bench, 0..<100)
+    bench.topic.compact("t/0", Array(1..<100))
+    try await read(bench, 100..<110)
+    #expect(try await bench.decisions().isEmpty)
+  }
+
+  @Test func anEndThatTheSourceStatesTooLowStopsNothing() async throws {
+    let bench = try Bench(shards: 1)
+    try await read(bench, 0..<100)
+    bench.topic.change { $0["t/0"]?.endTooLow = 18 }
+    try await read(bench, 100..<110)
+    #expect(try await bench.fold()?[LaneID(shard: "t/0")]?.position == .offset(110))
+  }
+
+  @Test func theNameOfAnIncarnationTellsWhatCompactionHides() async throws {
+    let bench = try Bench(shards: 1)
+    bench.topic.recreate("t/0", incarnation: "one")
+    try await read(bench, 0..<100)
+    bench.topic.compact("t/0", Array(0..<100))
+    try await read(bench, 100..<110)
+    #expect(try await bench.decisions().isEmpty, "it is the same, and that is known")
+    bench.topic.recreate("t/0", incarnation: "two")
+    bench.send("t/0", 0..<200)
+    bench.topic.compact("t/0", Array(0..<200))
+    #expect(await error(bench.worker(["t/0"]))?.code == "recreated")
+  }
+
+  /// Nobody can read the lane that is gone, so it must not hold back the others' watermark.
+  @Test func aTopicWithFewerPartitionsIsAnotherOneAndItsMissingLaneHoldsNothingBack() async throws {
+    let bench = try Bench(shards: 2)
+    bench.send("t/0", 0..<100)
+    bench.send("t/1", 0..<50)
+    let first = bench.worker(["t/0", "t/1"])
+    try await bench.until("150 records") { $0.counts.input == 150 }
+    _ = try await first.stop()
+    bench.topic.change { $0 = ["t/0": .init()] }
+    bench.send("t/0", 1000..<1100)
+    let error = try #require(await error(bench.worker(["t/0"])))
+    #expect(error.code == "recreated" && error.message.contains("fewer partitions") && error.message.contains("t/1"))
+    let worker = bench.worker(["t/0"], accepted: ["t"])
+    try await bench.until("the new topic") { $0.counts.input == 250 && $0.mergedWatermark == 1_098_000_000 }
+    _ = try await worker.stop()
+    #expect(try await bench.fold()?[LaneID(shard: "t/1")]?.isIdle == true)
+  }
+
+  /// An entry without an identity is one of an earlier version.
+  @Test func aLedgerWithoutIdentitiesIsReadOnAndIsUnverifiedOnce() async throws {
+    let bench = try Bench(shards: 1)
+    try await read(bench, 0..<100)
+    let entries = try await bench.entries()
+    #expect(entries.flatMap(\.lanes).contains { $0.identity != nil })
+    for entry in entries { #expect(try LedgerEntry(bytes: entry.bytes) == entry) }
+    let commit = LaneCommit(
+      lane: LaneID(shard: "t/0"), epoch: 1, from: .offset(0), to: .offset(5), watermark: 0, decisions: [.unverified(reason: "why")])
+    let draft = EntryDraft(commitID: "c", worker: "w", planHash: "h", lanes: [commit])
+    let genesis = Genesis(ledgerID: "l", runID: "r", stream: "t", plan: .null, planHash: "h", lanes: [LaneID(shard: "t/0")])
+    let fold = try LedgerFold(genesis: genesis.sealed(commitID: "g", worker: "w"))
+    let sealed = draft.sealed(on: fold)
+    #expect(!String(decoding: sealed.bytes, as: UTF8.self).contains("identity"), "left out where nothing is known")
+    #expect(try LedgerEntry(bytes: sealed.bytes) == sealed)
+    var whole = try #require(try await bench.fold())
+    #expect(try LedgerFold(bytes: whole.bytes) == whole)
+    whole.lanes[LaneID(shard: "t/0")]?.identity = nil
+    #expect(try LedgerFold(bytes: whole.bytes) == whole)
+  }
+}
