@@ -69,9 +69,10 @@ public struct LiveWorker: Sendable {
         if let session { last = await session.ledger.fold }
         vain = own > 0 || LiveWorker.isInnocent(error) ? 0 : vain + 1
         guard vain < LiveWorker.vainSessionsMax || isInterrupted() else { throw error }
-        // Whatever the error ends elsewhere, here it ended a session: nobody reads until there is another.
+        // Whatever the error ends elsewhere, here it ended a session: nobody reads until there is another. A worker that is to end begins
+        // none.
         var told = error
-        told.fatalTo = .worker
+        told.fatalTo = isInterrupted() ? .operation : .worker
         observe(.trouble(told))
         meter.releasedAll()
         if isInterrupted() { return try await drained(counts, entries, last) }

@@ -7,6 +7,9 @@ struct Placement: Sendable {
   static let advice =
     "Nothing of it was committed. Name the producers' rule (source.kafka.partitioner), key the records by record.key, or let such tables be merged (source.kafka.misplaced: merge) or be told by partition (per_shard); then duplicates are found within a partition only."
 
+  /// Of a key in a message.
+  private static let keyBytesMax = 200
+
   private let rules: KeyRules
   private let shards: Int
   private let shard: SourceShard
@@ -47,14 +50,19 @@ struct Placement: Sendable {
   }
 
   private func misplaced(_ block: PreparedBlock, _ row: Int, _ rules: [Partitioner]) -> WeirError {
-    let key = block.key.isValid(row) ? "the key \(block.key.literal(row))" : "no key"
-    var place = ""
-    if block.key.isValid(row), rules.count == 1, case .string(let keys) = block.key.values {
-      place = " but into \(shard.stream)/\(rules[0].shard(of: keys[row].bytes, count: shards))"
+    var (key, place, sent) = ("no key", "", "")
+    if block.key.isValid(row), case .string(let keys) = block.key.values {
+      key = "the key '\(String(decoding: keys[row].bytes, as: UTF8.self).shortened(toBytes: Placement.keyBytesMax))'"
+      if rules.count == 1 { place = " but into \(shard.stream)/\(rules[0].shard(of: keys[row].bytes, count: shards))" }
+      // The key is a field's value, and the producer goes by the record's own key.
+      let raw = block.decoded.raw
+      if let details = raw.details, details.key(row, in: raw.text) == nil {
+        sent = ". The record was sent without a key of its own, so the producer did not place it by one"
+      }
     }
     return WeirError(
       "misplaced",
-      "the record at position \(block.position(row)) of \(shard.name) has \(key), which \(KeyRules.text(rules)) does not put there" + place,
+      "the record at position \(block.position(row)) of \(shard.name) has \(key), which \(KeyRules.text(rules)) does not put there\(place)\(sent)",
       advice: Placement.advice)
   }
 }

@@ -184,7 +184,7 @@ public enum LoadCommand {
     var result = try await session.run(title: "\(what) to \(target.topic)", isInterrupted: { interrupt.isAsked })
     if verification != nil, let templates {
       result.findings.append(
-        try await TopicCheck(consumer: consumer, templates: templates, run: runID).check(
+        try await TopicCheck(consumer: consumer, templates: templates, run: runID, clock: clock).check(
           topic: target.topic, bases: bases, sentTo: sender.sentTo))
     }
     return result

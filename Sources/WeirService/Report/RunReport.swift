@@ -52,7 +52,8 @@ final class RunReport: Sendable {
         "cannot verify that \(shard) is still the partition that was read: \(reason). Reading continues; the ledger records this",
         RunReport.members(event))
     case .trouble(let error):
-      log.trouble(error, "\n  The worker goes on.")
+      // Of others nobody can say yet what follows.
+      log.trouble(error, error.fatalTo == .worker ? "\n  The worker tries again with a new session." : "")
     }
   }
 
