@@ -12,6 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(
 import common
 import broker
 import live_capture
+import load
 import tansu
 
 import deltalake
@@ -241,6 +242,19 @@ def ends_too_low(suite):
     suite.claim("an end that the broker states too low stops no worker", faults)
 
 
+def loads(suite):
+    topic = f"loaded-{os.getpid()}"
+    SERVER.create(topic, load.PARTITIONS)
+    job = load.job(suite, "load", topic)
+    worker = broker.Worker(job, SERVER.address).begin()
+    done, code, talk = load.ended(load.verify(suite, SERVER, job, "--rate", "500/s", "--for", "2s"))
+    checks = {c["place"]: c for c in done.get("checks", [])}
+    found = checks.get(f"topic/{topic}", {})
+    suite.note(f"the broker states the ends {[SERVER.stated_end(topic, p) for p in range(load.PARTITIONS)]} of 1000 records")
+    faults = [] if code == 0 and (found.get("checked"), found.get("lost")) == (1000, 0) else [f"{code}: {found} {done} {talk}"]
+    suite.claim("weir load --verify calls no record lost that is in the topic", faults + worker.stop())
+
+
 def late_topics(suite):
     prefix = f"late{os.getpid()}"
     topic = Topic(suite, SERVER, prefix, subscribed=f"^{prefix}-.*", misplaced="merge").create()
@@ -257,6 +271,6 @@ if __name__ == "__main__":
     suite = common.Suite("recreated", 600, __doc__)
     SERVER = tansu.Tansu(suite)
     try:
-        suite.run(before_a_start, under_a_worker, ahead_of_the_ledger, captures, ends_too_low, late_topics, together=3)
+        suite.run(before_a_start, under_a_worker, ahead_of_the_ledger, captures, ends_too_low, loads, late_topics, together=3)
     finally:
         SERVER.close()

@@ -222,4 +222,38 @@ import WeirCore
     #expect(capture.steps(after: [:], bytes: 1 << 20).first?.first { $0.shard == "t/0" }?.lost == [0..<7])
     #expect(throws: WeirError.self) { try writer.write([block("t/0", 11..<12)], now: 0) }
   }
+
+  /// What a later run compares with the source: the last record, and one that was there before it.
+  @Test func aCaptureRemembersRecordsOfEachShardOverSegmentsAndRuns() throws {
+    let path = directory()
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let before = Fingerprint(position: 9, timestamp: nil, checksum: Hash128(low: 1, high: 2))
+    do {
+      let writer = try LiveCaptureWriter(.init(directory: path, rollBytes: 1), random: Numbers())
+      try writer.add(shards, starts: ["t/0": 0, "t/1": 10], before: ["t/1": before], now: 0)
+      try writer.write([block("t/0", 0..<4), block("t/1", 10..<12)], now: 0)
+      #expect(writer.identities["t/0"]?.anchor == block("t/0", 0..<4).fingerprint(0))
+      // In a segment of its own, and nothing of t/1 in it.
+      try writer.write([block("t/0", 4..<6)], now: 0)
+      var outcome = ShardCheck.Outcome()
+      outcome.newest = block("t/0", 4..<6).fingerprint(1)
+      writer.adopt(outcome, of: "t/0")
+      try writer.write([block("t/0", 6..<9)], now: 0)
+    }
+    let again = try LiveCaptureWriter(.init(directory: path), random: Numbers())
+    #expect(
+      again.identities["t/0"]
+        == ShardIdentity(
+          last: block("t/0", 6..<9).fingerprint(2), anchor: block("t/0", 4..<6).fingerprint(1), older: [block("t/0", 0..<4).fingerprint(0)!]
+        ))
+    #expect(again.identities["t/1"] == ShardIdentity(last: block("t/1", 10..<12).fingerprint(1), anchor: before))
+  }
+
+  /// A live source's block gives the same, or every resumed capture would be refused.
+  @Test func aRecordInACaptureHasTheFingerprintThatItHasAtTheSource() throws {
+    let block = block("t/0", 0..<20)
+    let raw = try #require(block.raw(in: 0..<20))
+    for row in 0..<20 { #expect(block.fingerprint(row) == raw.fingerprint(row) && block.fingerprint(row) != nil) }
+    #expect(Set((0..<20).map { block.fingerprint($0)?.checksum }).count > 10)
+  }
 }
