@@ -88,6 +88,32 @@ struct FieldFormTests {
     }
   }
 
+  @Test func theGrammarOfARecordIsTheSameWithPathsAndWithout() throws {
+    var random = SystemRandomNumberGenerator()
+    let plain = [Field(name: "id", type: .string)]
+    let nested =
+      plain + [
+        Field(name: "x", type: .string, path: try path("a.b.none")), Field(name: "y", type: .string, path: try path("a.c[1].none")),
+        Field(name: "z", type: .string, path: try path("m[0][2].none")),
+      ]
+    let record = #"{"id":"1","a":{"b":{"q":[1,{"r":null}]},"c":[{},{"s":"\u00e9"},true]},"m":[[0,1.5e3,{"t":[]}],-2], "n" : { } }"#
+    for _ in 0..<2000 {
+      var bytes = Array(record.utf8)
+      for _ in 0..<Int.random(in: 1...2, using: &random) where bytes.count > 1 {
+        let at = Int.random(in: 1..<bytes.count, using: &random)
+        switch Int.random(in: 0..<4, using: &random) {
+        case 0: bytes.remove(at: at)
+        case 1: bytes.insert(Array("{}[],:\" 0".utf8).randomElement(using: &random)!, at: at)
+        case 2: bytes[at] = Array("{}[],:\" 0x\u{1}".utf8).randomElement(using: &random)!
+        default: bytes = Array(bytes[..<at])
+        }
+      }
+      let block = RawBlock(records: [bytes])
+      let (a, b) = (RecordDecoder(fields: plain).decode(block), RecordDecoder(fields: nested).decode(block))
+      #expect(a.valid == b.valid, "\(String(decoding: bytes, as: UTF8.self)): \(a.rejections) \(b.rejections)")
+    }
+  }
+
   // MARK: Times
 
   @Test func textIsATimeInAnyOfItsForms() {

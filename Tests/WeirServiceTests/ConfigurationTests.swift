@@ -1,6 +1,7 @@
 import Foundation
 import Testing
 import WeirCore
+import WeirOperators
 import WeirProtocol
 @testable import WeirService
 
@@ -108,6 +109,47 @@ struct ConfigurationTests {
     ]
     for item in cases {
       #expect(PlanMeaning.changes(from: try meaning("", ""), to: try meaning(item.from, item.to)) == item.lines, "\(item.to)")
+    }
+  }
+
+  @Test func aPlanThatAnEarlierVersionWroteIsReadAndWrittenTheSame() throws {
+    let field = #"{"encoding":"natural","name":"city","path":["address","city"],"required":false,"type":{"string":{}}}"#
+    let column = #"{"node":{"column":{"_0":0}},"text":"city","type":{"string":{}}}"#
+    let list = #"{"inList":{"_0":\#(column),"_1":[{"string":{"_0":"Bern"}},{"null":{}}]}}"#
+    let expr = #"{"node":\#(list),"text":"city in ('Bern', null)","type":{"bool":{}}}"#
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys]
+    let readField = try JSONDecoder().decode(Field.self, from: Data(field.utf8))
+    #expect(readField.path == [.name("address"), .name("city")])
+    #expect(String(decoding: try encoder.encode(readField), as: UTF8.self) == field)
+    let readExpr = try JSONDecoder().decode(Expr.self, from: Data(expr.utf8))
+    #expect(String(decoding: try encoder.encode(readExpr), as: UTF8.self) == expr)
+    let inputs = [InputColumn(name: "city", type: .string, nullable: true, origin: .field(0))]
+    #expect(try compileExpression(readExpr.text, inputs: inputs) == readExpr)
+    let indexed = Field(name: "x", type: .string, path: [.name("a"), .index(3)])
+    #expect(try JSONDecoder().decode(Field.self, from: try encoder.encode(indexed)) == indexed)
+  }
+
+  @Test func theDeepestExpressionIsStoredAndComparedWherever() throws {
+    // As deep as it may be, in the places with the most levels around it.
+    let deep = (0..<165).map { "n = \($0)" }.joined(separator: " or ")
+    let shallow = (0..<400).map { "n = \($0)" }.joined(separator: " or ")
+    var nots = "n = 1"
+    while true {
+      let more = "not " + nots
+      let yaml = ConfigurationTests.good.replacingOccurrences(of: "by: [user]", with: "by: [user, \"\(more) as deep\"]")
+      guard (try? loadPipeline(yaml: yaml, file: "p.yaml")) != nil else { break }
+      nots = more
+    }
+    #expect(nots.count > 400)
+    for text in [deep, shallow, nots] {
+      let yaml = ConfigurationTests.good.replacingOccurrences(of: "by: [user]", with: "by: [user, \"\(text) as deep\"]")
+      let plan = try loadPipeline(yaml: yaml, file: "p.yaml").plan
+      let meaning = try PlanMeaning.json(plan)
+      let other = try PlanMeaning.json(try loadPipeline(yaml: ConfigurationTests.good, file: "p.yaml").plan)
+      // In an entry it is two levels deeper.
+      #expect(try JSONValue(parsing: JSONValue.members(["a": .members(["b": meaning])]).bytes)["a"]?["b"] == meaning)
+      #expect(PlanMeaning.changes(from: other, to: meaning).first?.contains("gold.g.by.deep: added") == true)
     }
   }
 

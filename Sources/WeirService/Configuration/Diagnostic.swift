@@ -4,7 +4,7 @@ import WeirCore
 public struct Diagnostic: Sendable, Hashable {
   public enum Severity: String, Sendable { case error, warning }
   public var severity: Severity
-  /// A stable word: `unknown_key`, `missing_key`, `unknown_column`, `expression`, `bad_value`, `not_yet`, `impossible_window`, …
+  /// A stable word: `unknown_key`, `missing_key`, `unknown_column`, `expression`, `bad_value`, `not_yet`, `impossible_window`, `too_large`, `too_many`, …
   public var code: String
   public var message: String
   /// The nearest right name.
