@@ -32,9 +32,7 @@ public enum LedgerVerify {
         result.problems.append("\(pin.path): it is not the schema that was written there")
       }
     }
-    if let sinks = SinkPump(environment: environment, ledger: ledger, ledgerID: fold.genesis.ledgerID, plan: compiled.plan) {
-      try await result.part { _ in try await sinks.check() }
-    }
+    if let sinks = compiled.plan.sinks { try await result.part { _ in try await SinkMarker.check(sinks, ledger, lake) } }
     return result
   }
 

@@ -34,6 +34,22 @@ struct SinkMarker: Equatable {
     ).bytes
   }
 
+  /// The marker of a route, checked; nil if this ledger has not written one.
+  /// - Throws: `topic_ahead`, `corrupt`, and what reading lake and ledger throws.
+  static func read(_ route: KafkaSinkSpec.Route, _ ledger: Ledger, _ lake: any ObjectStore) async throws -> SinkMarker? {
+    let path = ledger.layout.sinkMarker(table: route.table, topic: route.topic)
+    guard let bytes = try await lake.get(path) else { return nil }
+    let marker = try SinkMarker(bytes: bytes, path: path)
+    guard marker.ledgerID == (await ledger.fold.genesis.ledgerID) else { return nil }
+    try await marker.check(ledger, topic: route.topic, table: route.table, path: path)
+    return marker
+  }
+
+  /// Whether what the markers say was published are the ledger's entries. Writes nothing.
+  static func check(_ spec: KafkaSinkSpec, _ ledger: Ledger, _ lake: any ObjectStore) async throws {
+    for route in spec.routes { _ = try await read(route, ledger, lake) }
+  }
+
   /// Refuses a marker of entries that the ledger does not have, or has others of. Another worker may be ahead of what this one has
   /// read of the ledger, but none of the ledger itself.
   /// - Throws: `topic_ahead`, and what reading the ledger throws.

@@ -316,11 +316,7 @@ actor SinkPump {
   private func path(_ route: KafkaSinkSpec.Route) -> String { ledger.layout.sinkMarker(table: route.table, topic: route.topic) }
 
   private func marker(_ route: KafkaSinkSpec.Route) async throws -> Int64? {
-    guard let bytes = try await environment.lake.get(path(route)) else { return nil }
-    let marker = try SinkMarker(bytes: bytes, path: path(route))
-    guard marker.ledgerID == ledgerID else { return nil }
-    try await marker.check(ledger, topic: route.topic, table: route.table, path: path(route))
-    return marker.through
+    try await SinkMarker.read(route, ledger, environment.lake)?.through
   }
 
   private func write(_ through: Int64, _ route: KafkaSinkSpec.Route) async throws {
@@ -334,7 +330,7 @@ actor SinkPump {
   }
 
   /// Whether what the markers say was published are this ledger's entries. Writes nothing.
-  func check() async throws { for route in routes { _ = try await marker(route.spec) } }
+  func check() async throws { try await SinkMarker.check(spec, ledger, environment.lake) }
 
   /// Another worker publishes: how far is it?
   private func look() async throws {

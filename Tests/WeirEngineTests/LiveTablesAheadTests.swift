@@ -1,0 +1,90 @@
+import Foundation
+import Synchronization
+import Testing
+import WeirCore
+import WeirProtocol
+
+@testable import WeirEngine
+
+/// Workers on a live source meet tables that do not belong to the ledger.
+@Suite(.serialized, .timeLimit(.minutes(2))) struct LiveTablesAheadTests {
+  private typealias Bench = LiveWorkerTests.Bench
+
+  /// A lake that a worker has written some entries to, and the number of the last.
+  private func written() async throws -> (Bench, Int64) {
+    let bench = try Bench(shards: 1)
+    let worker = bench.worker(["t/0"])
+    bench.send("t/0", 0..<100)
+    try await bench.until("the records are committed") { $0.counts.input == 100 }
+    _ = try await worker.stop()
+    return (bench, try #require(try await bench.fold()).number)
+  }
+
+  private func error(of worker: LiveWorkerTests.Running) async throws -> WeirError? {
+    do {
+      _ = try await worker.ended()
+      return nil
+    } catch let error as WeirError { return error }
+  }
+
+  @Test func `a live worker refuses tables with entries that the ledger lost, and commits nothing`() async throws {
+    let (bench, head) = try await written()
+    let ledger = "\(bench.path)/_weir/p/"
+    try FileManager.default.removeItem(atPath: "\(ledger)snapshots")
+    try FileManager.default.removeItem(atPath: bench.path + "/" + LedgerLayout(pipeline: "p").entry(head))
+    bench.send("t/0", 100..<200)
+    let error = try #require(try await error(of: bench.worker(["t/0"])))
+    #expect(error.code == "table_ahead" && error.message.contains("entry \(head)"), "\(error)")
+    #expect(try await bench.fold()?.number == head - 1)
+    let reports = try await TableRestore.run(CompiledPlan(bench.plan, lookups: []), environment: bench.environment, isDry: false)
+    #expect(!reports.isEmpty && reports.allSatisfy { $0.from == head && $0.to < head })
+    let worker = bench.worker(["t/0"])
+    try await bench.until("all records are committed") { $0.counts.input == 200 }
+    _ = try await worker.stop()
+  }
+
+  @Test func `a table that is removed under a live worker does not come back as a log that names missing files`() async throws {
+    let removal = Removal()
+    let bench = try Bench(shards: 1) { RemovingStore(store: $0, removal: removal) }
+    let worker = bench.worker(["t/0"])
+    bench.send("t/0", 0..<100)
+    try await bench.until("the records are committed, and the ledger gave the table files") { $0.tables["gold/users"] != nil }
+    let log = "\(bench.path)/gold/users/_delta_log"
+    removal.path.withLock { $0 = log }
+    bench.send("t/0", 100..<200)
+    await bench.wait("the next entry is put") { removal.path.withLock { $0 } == nil }
+    // Also a worker that leaves the tables to another brings them up at its end.
+    let error = await #expect(throws: WeirError.self) { _ = try await worker.stop() }
+    #expect(error?.code == "table_missing")
+    #expect(removal.path.withLock { $0 } == nil && !FileManager.default.fileExists(atPath: log))
+  }
+}
+
+/// What is to be removed at the next put of a ledger entry.
+private final class Removal: Sendable { let path = Mutex<String?>(nil) }
+
+/// Removes a directory just before an entry is put: no table is being written then.
+private struct RemovingStore: ObjectStore {
+  let store: any ObjectStore
+  let removal: Removal
+
+  var place: String { store.place }
+
+  func putIfAbsent(_ object: NewObject) async -> PutOutcome {
+    if object.path.contains("/ledger/"), let path = removal.path.withLock({ $0 }) {
+      try? FileManager.default.removeItem(atPath: path)
+      removal.path.withLock { $0 = nil }
+    }
+    return await store.putIfAbsent(object)
+  }
+
+  func write(_ objects: [NewObject]) async throws { try await store.write(objects) }
+  func replace(_ object: NewObject) async throws { try await store.replace(object) }
+  func get(_ path: String) async throws -> [UInt8]? { try await store.get(path) }
+  func get(_ path: String, offset: Int64, count: Int) async throws -> [UInt8]? {
+    try await store.get(path, offset: offset, count: count)
+  }
+  func list(_ prefix: String) async throws -> [ObjectInfo] { try await store.list(prefix) }
+  func sync(_ path: String) async throws { try await store.sync(path) }
+  func delete(_ path: String) async throws { try await store.delete(path) }
+}
