@@ -99,6 +99,8 @@ public struct WindowCounts: Hashable, Sendable, Codable {
   /// Counted after the window's end passed, within the allowed lateness.
   public var corrected: Int64 = 0
   public var late: Int64 = 0
+  /// Sums and means of doubles that are no number a double can hold: null in the rows. No contribution, so in no sum above.
+  public var outOfRange: Int64 = 0
 
   public init() {}
 
@@ -106,6 +108,7 @@ public struct WindowCounts: Hashable, Sendable, Codable {
     a.onTime += b.onTime
     a.corrected += b.corrected
     a.late += b.late
+    a.outOfRange += b.outOfRange
   }
 }
 

@@ -169,17 +169,22 @@ extension BucketCounts {
   }
 }
 
+extension WindowCounts {
+  /// `outOfRange` is seldom there.
+  public var json: JSONValue {
+    var members: [JSONValue.Member] = [
+      .init("onTime", .int(onTime)), .init("corrected", .int(corrected)), .init("late", .int(late)),
+    ]
+    if outOfRange > 0 { members.append(.init("outOfRange", .int(outOfRange))) }
+    return .object(members)
+  }
+}
+
 extension [String: WindowCounts] {
   var json: JSONValue {
     let sorted = sorted { utf8Precedes($0.key, $1.key) }
     return .object(
-      sorted.map { table, counts in
-        JSONValue.Member(
-          table,
-          .members([
-            "onTime": .int(counts.onTime), "corrected": .int(counts.corrected), "late": .int(counts.late),
-          ]))
-      })
+      sorted.map { table, counts in JSONValue.Member(table, counts.json) })
   }
 
   init(json members: [JSONValue.Member]) throws(WeirError) {
@@ -189,6 +194,7 @@ extension [String: WindowCounts] {
       counts.onTime = try member.value.requiredInt("onTime")
       counts.corrected = try member.value.requiredInt("corrected")
       counts.late = try member.value.requiredInt("late")
+      counts.outOfRange = member.value["outOfRange"]?.int ?? 0
       self[member.name] = counts
     }
   }

@@ -41,7 +41,10 @@ struct StateTests {
     }
   }
 
-  @Test(arguments: [[-0.0, 0.0], [1.7e308, 1.7e308, -1.7e308, -1.7e308, 1], [1.7e308, 1.7e308, 3], [0.1, 0.2, -0.3, 1e-17]])
+  @Test(arguments: [
+    [-0.0, 0.0], [1.7e308, 1.7e308, -1.7e308, -1.7e308, 1], [1.7e308, 1.7e308, 3], [0.1, 0.2, -0.3, 1e-17],
+    [1e-310, 3e-310, 5e-324, 1e-300], [1.7e308, -1.7e308, 1e-310, 1],
+  ])
   func measuresOfDoublesDoNotShowHowTheRecordsWereDealt(values: [Double]) {
     let argument = Expr(node: .column(0), type: .double, text: "v")
     let layout = AggregateLayout(
@@ -69,7 +72,69 @@ struct StateTests {
     #expect(Array(got[..<2]) == expected)
     if values.count == 2 { #expect(got[0].sign == .minus && got[1].sign == .plus) }
     if values.count == 5 { #expect(got[2] == 1) }
-    if values.count == 3 { #expect(got[2] == .infinity && got[3] == 1.7e308 / 1.5) }
+    // Out of range is null, which has no bits here; the mean is not.
+    if values.count == 3 { #expect(all.first![2] == 0 && got[3] == 1.7e308 / 1.5) }
+    if values[0] == 1e-310 { #expect(got[2] == 1e-300 + 4e-310 && got[3] == (1e-300 + 4e-310) / 4) }
+    if values.count == 4, values[0] == 1.7e308 { #expect(got[2] == 1) }
+  }
+
+  private func results(_ function: Measure.Function, _ column: Column, of rows: Int) -> Literal {
+    let store = CellStore(
+      AggregateLayout([
+        Measure(name: "m", function: function, argument: Expr(node: .column(0), type: column.type, text: "v"), type: .double)
+      ]))
+    _ = store.add()
+    let (cells, numbers) = ([Int32](repeating: 0, count: rows), (0..<UInt32(rows)).map { $0 })
+    cells.withUnsafeBufferPointer { cells in
+      numbers.withUnsafeBufferPointer { store.update(cells: cells, rows: $0, arguments: [column]) }
+    }
+    return store.results(0)[0]
+  }
+
+  @Test func sumsOfVerySmallDoublesKeepEveryDigit() {
+    // Below the normal numbers all sums are exact.
+    var random = Random(state: 6)
+    let units = (0..<500).map { _ in Int64(random.next(1 << 30)) - 1 << 29 }
+    let column = Column(type: .double, values: .double(units.map { Double($0) * Double.leastNonzeroMagnitude }))
+    #expect(results(.sum, column, of: units.count) == .double(Double(units.reduce(0, +)) * Double.leastNonzeroMagnitude))
+  }
+
+  @Test(arguments: [[Double.infinity, 1], [.infinity, -.infinity], [.nan, 1], [1.7e308, 1.7e308]])
+  func aSumThatIsNoNumberIsNull(values: [Double]) {
+    #expect(results(.sum, Column(type: .double, values: .double(values)), of: values.count) == .null)
+  }
+
+  /// The nearest double to N / D, by comparing both neighbours in integers.
+  @Test(arguments: [0, 1, 2, 3]) func aMeanIsTheDoubleNearestToIt(kind: Int) {
+    var random = Random(state: UInt64(kind))
+    for _ in 0..<3000 {
+      let count = 1 + random.next(40)
+      let values = (0..<count).map { _ in Int64(random.next(1 << 31)) << Int64(random.next(21)) - (kind == 1 ? 1 << 40 : 0) }
+      let column: Column
+      var divisor = Int128(count)
+      switch kind {
+      case 0, 1: column = Column(type: .double, values: .double(values.map { Double($0) }))
+      case 2: column = Column(type: .int64, values: .int64(values))
+      default:
+        column = Column(type: .decimal(precision: 30, scale: 2), values: .decimal(values.map { Int128($0) }))
+        divisor *= 100
+      }
+      guard case .double(let mean) = results(.avg, column, of: count) else { Issue.record("a mean is a double"); return }
+      let sum = values.reduce(Int128(0)) { $0 + Int128($1) }
+      func distance(_ value: Double) -> Int128 {
+        // value = significand × 2^exponent, both sides times 2^-exponent.
+        let exponent = Int(value.exponent) - 52
+        let significand = Int128(value.significand * 4_503_599_627_370_496) * (value < 0 ? -1 : 1)
+        let shift = Int128(1) << max(0, -exponent)
+        let left = exponent > 0 ? (significand << exponent) * divisor : significand * divisor
+        return Int128((left - sum * shift).magnitude)
+      }
+      guard mean != 0, mean.exponent > -40 else { continue }
+      // Neighbours may have another exponent: only those with the same are compared.
+      for neighbour in [mean.nextUp, mean.nextDown] where neighbour.exponent == mean.exponent {
+        #expect(distance(mean) <= distance(neighbour), "\(sum) / \(divisor) is not \(mean)")
+      }
+    }
   }
 
   @Test(arguments: [(10, 10, 0), (10, 10, 7), (30, 10, 0), (60, 5, 11)])

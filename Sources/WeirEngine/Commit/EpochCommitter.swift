@@ -50,6 +50,7 @@ actor EpochCommitter {
     let files = byTable.sorted { $0.key < $1.key }.flatMap(\.value)
     draft.tables = BatchEncoder.commits(files)
     let blobs = addBlobs(&draft, &batch, path: ledger.layout.blob(attempt: attempt, name: "state"), watermark: watermark)
+    if compiled.hasMerge { draft.lanes[draft.lanes.count - 1].windows = MergeLane.counts(merged, compiled.plan) }
     try await environment.lake.write(
       files.map { NewObject(path: $0.table + "/" + $0.path, bytes: $0.bytes) }
         + [blobs])

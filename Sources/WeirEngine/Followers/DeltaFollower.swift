@@ -126,13 +126,7 @@ struct DeltaFollower: Sendable {
       .init("quarantined", .int(counts.quarantined)), .init("completeThrough", complete(commit.mergedWatermark)),
     ]
     if layout.table.hasPrefix("gold/") {
-      let windows = commit.windows
-      members.append(
-        .init(
-          "windows",
-          .members([
-            "onTime": .int(windows.onTime), "corrected": .int(windows.corrected), "late": .int(windows.late),
-          ])))
+      members.append(.init("windows", commit.windows.json))
     }
     return .object(members)
   }

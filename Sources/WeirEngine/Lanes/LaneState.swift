@@ -205,6 +205,7 @@ final class LaneState {
       tables.late[i] = late[i]?.finish(store.math)
       let results = store.finish(watermark: max(watermark, floor))
       if !results.isEmpty { tables.gold[i] = results }
+      windowCounts[i].outOfRange += results.outOfRange
       sizes.closedWindows[i] = results.count
     }
     let (state, isBase) = save()

@@ -31,21 +31,33 @@ final class MergeLane {
     return results
   }
 
+  /// What an entry says of windows that were finished here.
+  static func counts(_ results: [Int: WindowResults], _ plan: Plan) -> [String: WindowCounts] {
+    var all: [String: WindowCounts] = [:]
+    for (gold, windows) in results where windows.outOfRange > 0 {
+      all["gold/\(plan.gold[gold].name)", default: WindowCounts()].outOfRange += windows.outOfRange
+    }
+    return all
+  }
+
   /// Windows (of all keys together) that hold something.
   var openWindows: Int { windows.reduce(0) { $0 + ($1?.openCount ?? 0) } }
 
   /// Changed rows of merged state, fenced by the ledger number of the entry that changed them.
   func takeStateRows(ledgerNumber: Int64) -> [StateBatch] { stateRows(ledgerNumber) { $0.takeUnflushed(into: &$1) } }
 
-  func allStateRows(ledgerNumber: Int64) -> [StateBatch] { stateRows(ledgerNumber) { $0.allRows(into: &$1) } }
+  /// - Parameter isEmptyToo: also a batch without rows for a table that has none.
+  func allStateRows(ledgerNumber: Int64, isEmptyToo: Bool = false) -> [StateBatch] {
+    stateRows(ledgerNumber, isEmptyToo: isEmptyToo) { $0.allRows(into: &$1) }
+  }
 
-  private func stateRows(_ number: Int64, _ take: (KeyedStore, inout StateBatch) -> Void) -> [StateBatch] {
+  private func stateRows(_ number: Int64, isEmptyToo: Bool = false, _ take: (KeyedStore, inout StateBatch) -> Void) -> [StateBatch] {
     keyed.enumerated().compactMap { i, store in
       guard let store else { return nil }
       var batch = StateBatch(
         table: compiled.aggregates[i].name, lane: LaneID.merge.text, fence: Fence(generation: 0, position: number))
       take(store, &batch)
-      return batch.isEmpty ? nil : batch
+      return batch.isEmpty && !isEmptyToo ? nil : batch
     }
   }
 

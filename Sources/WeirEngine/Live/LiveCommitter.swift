@@ -100,7 +100,7 @@ actor LiveCommitter {
     var pack = BlobPack(path: ledger.layout.blob(attempt: attempt, name: "merge"))
     let commit = LaneCommit(
       lane: .merge, generation: before.generation, epoch: before.epoch + 1, from: .offset(before.position),
-      to: .offset(number), watermark: watermark,
+      to: .offset(number), watermark: watermark, windows: MergeLane.counts(merged, compiled.plan),
       state: pack.add(state: state.bytes, isBase: state.isBase, before: before.state))
     let draft = EntryDraft(
       commitID: attempt, worker: worker, planHash: planHash, lanes: [commit], tables: BatchEncoder.commits(files))

@@ -9,7 +9,8 @@ public struct AggregateLayout: Sendable {
     case countRows, countValues
     /// `[low, high, n]`: exact Int128 sum of int64 or decimal; null while n is 0. `average`: sum / n as a double.
     case sumExact(average: Bool)
-    /// `[sum, rest, n]`: double-double sum (106 bits) of the values times 2^-64, so that the order of records does not show in the result.
+    /// `[sum, rest, n]`: double-double sum (106 bits), so that the order of records does not show in the result. With the highest bit
+    /// of n clear, sum and rest are 2^-64 of the sum.
     case sumDouble(average: Bool)
     /// `[value, n]` by signed order (int64, timestamp, bool).
     case extremeInt(max: Bool)

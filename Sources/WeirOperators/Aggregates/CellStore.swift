@@ -9,6 +9,8 @@ public final class CellStore {
   private var words: UnsafeMutablePointer<UInt64>
   private var capacity: Int
   public private(set) var count = 0
+  /// Results that were null because no double can hold them.
+  public private(set) var outOfRange: Int64 = 0
   /// Values of string extremes; a cell holds an index. Replaced values are dropped by ``compacted(keeping:)``.
   private var strings: [[UInt8]] = []
 
@@ -101,26 +103,64 @@ public final class CellStore {
 
   private func sumDouble(_ word: Int, _ cells: UnsafeBufferPointer<Int32>, _ rows: UnsafeBufferPointer<UInt32>, _ argument: Column?) {
     guard let argument, case .double(let values) = argument.values else { return }
-    forEach(word, cells, rows, values, argument.validity) { addDouble($0, $1 * CellStore.scale, 0, 1) }
+    forEach(word, cells, rows, values, argument.validity) { addDouble($0, $1, 0, 1) }
   }
 
-  /// Sums of doubles are kept as 2^-64 of themselves: no order of up to 2^63 values leaves the range on the way, so whether
-  /// the sum itself does is no question of the lanes. Exact but below 10^-289.
+  /// A sum of doubles that became larger than ``large`` is kept as 2^-64 of itself: no order of up to 2^62 values leaves the range
+  /// on the way, so the sum is out of range only if the total is. All others are kept as they are, since a small part of them would
+  /// leave the range at its lower end. The highest bit of the count tells the two apart; cells of older versions are all scaled.
   private static let scale = Double(sign: .plus, exponent: -64, significand: 1)
+  private static let large = Double(sign: .plus, exponent: 1000, significand: 1)
+  private static let isPlain: UInt64 = 1 << 63
 
   /// Double-double addition (Dekker, Knuth's TwoSum): the pair carries 106 bits of the sum.
   @inline(__always)
   private func addDouble(_ at: Int, _ value: Double, _ valueRest: Double, _ n: UInt64) {
+    let count = words[at + 2]
     let a = Double(bitPattern: words[at])
-    let rest = Double(bitPattern: words[at + 1])
-    let s = a + value
-    let b = s - a
-    let error = (a - (s - b)) + (value - b)
-    let low = rest + valueRest + (error.isNaN ? 0 : error)
-    let high = s + low
+    // Two numbers below `large` cannot leave the range; a NaN is not below it.
+    guard count == 0 || count & CellStore.isPlain != 0, abs(a) < CellStore.large, abs(value) < CellStore.large else {
+      return addLarge(at, value * CellStore.scale, valueRest * CellStore.scale, n)
+    }
+    let (high, low) = CellStore.sum(a, Double(bitPattern: words[at + 1]), value, valueRest)
     words[at] = high.bitPattern
-    words[at + 1] = (high.isFinite ? low - (high - s) : 0).bitPattern
-    words[at + 2] += n
+    words[at + 1] = low.bitPattern
+    words[at + 2] = (count | CellStore.isPlain) + n
+  }
+
+  @inline(__always)
+  private static func sum(_ a: Double, _ aRest: Double, _ b: Double, _ bRest: Double) -> (high: Double, low: Double) {
+    let s = a + b
+    let c = s - a
+    let error = (a - (s - c)) + (b - c)
+    let low = aRest + bRest + (error.isNaN ? 0 : error)
+    let high = s + low
+    return (high, high.isFinite ? low - (high - s) : 0)
+  }
+
+  /// - Parameters: scaled.
+  @inline(never)
+  private func addLarge(_ at: Int, _ value: Double, _ valueRest: Double, _ n: UInt64) {
+    let count = words[at + 2]
+    let factor = count & CellStore.isPlain != 0 ? CellStore.scale : 1
+    let (high, low) = CellStore.sum(
+      Double(bitPattern: words[at]) * factor, Double(bitPattern: words[at + 1]) * factor, value, valueRest)
+    let isSmall = abs(high) < CellStore.large * CellStore.scale
+    words[at] = (isSmall ? high / CellStore.scale : high).bitPattern
+    words[at + 1] = (isSmall ? low / CellStore.scale : low).bitPattern
+    words[at + 2] = (count & ~CellStore.isPlain) + n | (isSmall ? CellStore.isPlain : 0)
+  }
+
+  /// Sum or mean of a cell; null without values, and where it is no number that a double can hold.
+  private func doubleResult(_ at: Int, average: Bool) -> Literal {
+    let n = words[at + 2] & ~CellStore.isPlain
+    guard n > 0 else { return .null }
+    let (high, low) = (Double(bitPattern: words[at]), Double(bitPattern: words[at + 1]))
+    let result = average ? Averages.mean(high, low, count: n) : high + low
+    let value = words[at + 2] & CellStore.isPlain != 0 ? result : result / CellStore.scale
+    if value.isFinite { return .double(value) }
+    outOfRange += 1
+    return .null
   }
 
   private func extreme(
@@ -192,9 +232,9 @@ public final class CellStore {
         let value = other.exact(source)
         addExact(at, value, n)
       case .sumDouble:
-        let n = other.words[source + 2]
+        let (n, plain) = (other.words[source + 2] & ~CellStore.isPlain, other.words[source + 2] & CellStore.isPlain != 0)
         let (high, low) = (Double(bitPattern: other.words[source]), Double(bitPattern: other.words[source + 1]))
-        addDouble(at, high, low, n)
+        if n > 0 { if plain { addDouble(at, high, low, n) } else { addLarge(at, high, low, n) } }
       case .extremeInt(let max):
         let n = other.words[source + 1]
         if n > 0 { takeInt(at, Int64(bitPattern: other.words[source]), max, n) }
@@ -233,10 +273,7 @@ public final class CellStore {
     switch slot.kind {
     case .countRows, .countValues: return .int64(Int64(words[at]))
     case .sumExact(let average): return exactResult(slot, at, average)
-    case .sumDouble(let average):
-      guard words[at + 2] > 0 else { return .null }
-      let sum = Double(bitPattern: words[at]) + Double(bitPattern: words[at + 1])
-      return .double((average ? sum / Double(words[at + 2]) : sum) / CellStore.scale)
+    case .sumDouble(let average): return doubleResult(at, average: average)
     case .extremeInt:
       guard words[at + 1] > 0 else { return .null }
       let value = Int64(bitPattern: words[at])
@@ -260,9 +297,9 @@ public final class CellStore {
     guard words[at + 2] > 0 else { return .null }
     let sum = exact(at)
     if average {
-      var divisor = Double(words[at + 2])
-      if case .decimal(_, let scale)? = slot.argumentType { for _ in 0..<scale { divisor *= 10 } }
-      return .double(Double(sum) / divisor)
+      var scale = 0
+      if case .decimal(_, let digits)? = slot.argumentType { scale = digits }
+      return .double(Averages.mean(sum, scale: scale, count: words[at + 2]))
     }
     if case .decimal(let precision, let scale) = slot.resultType { return .decimal(sum, precision: precision, scale: scale) }
     return .int64(Int64(truncatingIfNeeded: sum))

@@ -10,6 +10,8 @@ public struct WindowResults: Sendable {
   public private(set) var ends: [Int64] = []
   private var measures: [Literal] = []
   private let measuresEach: Int
+  /// Measures that are null because no double can hold them.
+  public internal(set) var outOfRange: Int64 = 0
 
   /// None yet.
   /// - Parameter measures: how many each window has.
@@ -40,5 +42,6 @@ public struct WindowResults: Sendable {
     starts += other.starts
     ends += other.ends
     measures += other.measures
+    outOfRange += other.outOfRange
   }
 }

@@ -342,6 +342,7 @@ public final class WindowStore {
     for group in order {
       results.append(key: groups.key(of: Int(group)), start: start, end: end) { sum.results(cellOf[group]!, into: &$0) }
     }
+    results.outOfRange += sum.outOfRange
   }
 
   /// Frees panes whose last window is out, and the groups that only they used.
