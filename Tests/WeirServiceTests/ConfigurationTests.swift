@@ -169,7 +169,6 @@ struct ConfigurationTests {
     let cases: [(from: String, to: String, line: Int, column: Int)] = [
       (silver, "silver: {columns: \"*, n + 1 as N\"}", 9, 23),
       (silver, "silver: {columns: [id, \"n + 1 as ID\"]}", 9, 24),
-      (silver, "silver: {columns: 'n as \"\"'}", 9, 19),
       (silver, "silver: {columns: \"t, id as T_DAY\", partition_by: day(t)}", 9, 51),
       ("n: int64", "N: int64, n: int64", 9, 9),
       ("by: [user]\n", "by: [user as Window_Start]\n", 12, 10),
@@ -187,6 +186,30 @@ struct ConfigurationTests {
       #expect(first.code == "duplicate_name" && first.line == item.line && first.column == item.column, "\(item.to): \(first.text)")
     }
     #expect(problems(silver, "silver: {columns: \"*, n + 1 as m\"}").isEmpty)
+  }
+
+  @Test(arguments: ["a b", " a", "a ", "a,b", "a;b", "a{b", "a}b", "a(b", "a)b", "a=b", "a\tb", "a\u{A0}b", "a\u{7}b", ""])
+  func namesOfColumnsThatReadersRefuseAreRefused(name: String) {
+    let silver = "silver: {partition_by: day(t)}"
+    let text = name.replacingOccurrences(of: "\t", with: "\\t").replacingOccurrences(of: "\u{7}", with: "\\a")
+    let cases: [(from: String, to: String, line: Int, column: Int)] = [
+      (silver, "silver: {columns: [\"n as \\\"\(text)\\\"\"]}", 9, 20),
+      ("by: [user]\n", "by: [\"user as \\\"\(text)\\\"\"]\n", 12, 10),
+      ("measure: {rows: count(), total", "measure: {rows: count(), \"\(text)\"", 14, 30),
+      ("st: {by: [user], measure: {rows:", "st: {by: [user], measure: {\"\(text)\":", 16, 30),
+      ("n: int64", "\"\(text)\": int64", 9, 9),
+    ]
+    for item in cases where !name.isEmpty || item.line == 9 && item.column == 20 {
+      let found = problems(item.from, item.to)
+      #expect(
+        found.contains { $0.code == "bad_name" && $0.line == item.line && $0.column == item.column }, "\(item.to): \(found.map(\.text))")
+    }
+  }
+
+  @Test func theLongestNameOfAColumnIs255BytesLong() {
+    let (longest, longer) = (String(repeating: "é", count: 127) + "x", String(repeating: "é", count: 128))
+    #expect(problems("{rows: count(), total", "{rows: count(), \(longest)").isEmpty)
+    #expect(problems("{rows: count(), total", "{rows: count(), \(longer)").map(\.code) == ["bad_name"])
   }
 
   @Test func csvTellsNullFromTheEmptyText() {

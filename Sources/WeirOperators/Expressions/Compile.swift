@@ -34,7 +34,7 @@ public func compileSelectList(
   var names = TableNames(taken)
   func add(_ name: String, _ expr: Expr, _ offset: Int) throws(ExpressionError) {
     if let reason = names.add(name) {
-      throw ExpressionError("\(reason); write \(expr.text) as NAME", at: offset, isAboutName: true)
+      throw ExpressionError("\(reason); write \(expr.text) as NAME", at: offset, nameCode: TableNames.code(name))
     }
     columns.append(OutputColumn(name: name, expr: expr))
   }
@@ -57,8 +57,10 @@ public func compileSelectList(
   return columns
 }
 
-/// The names of one table's columns, as Delta tells them apart: not by their case.
+/// The names of one table's columns, as Delta tells them apart: not by their case; and as Delta, Spark and Trino accept them.
 public struct TableNames: Sendable {
+  /// The longest name that catalogs (Glue) accept.
+  private static let bytesMax = 255
   private var byKey: [String: String] = [:]
 
   public init(_ taken: [String] = []) {
@@ -67,13 +69,40 @@ public struct TableNames: Sendable {
 
   /// - Returns: why a column cannot have the name; nil if it can, and has it now.
   public mutating func add(_ name: String) -> String? {
-    guard !name.isEmpty else { return "the name of a column cannot be empty" }
+    if let reason = TableNames.reason(against: name) { return reason }
     guard let before = byKey[name.lowercased()] else {
       byKey[name.lowercased()] = name
       return nil
     }
     return before == name
       ? "the name \(name) is taken" : "the name \(name) is taken by \(before): in a Delta table names that differ in case only are one"
+  }
+}
+
+extension TableNames {
+  /// The code of an error that is about a column's name: no column can have it, or another one has.
+  public static func code(_ name: String) -> String { reason(against: name) == nil ? "duplicate_name" : "bad_name" }
+
+  /// Why no column of a table can have the name; nil if one can.
+  private static func reason(against name: String) -> String? {
+    guard !name.isEmpty else { return "the name of a column cannot be empty" }
+    // Delta and Parquet readers on Spark refuse these in a table without column mapping.
+    if let character = name.unicodeScalars.first(where: { " ,;{}()=".unicodeScalars.contains($0) }) {
+      return "a column of a Delta table cannot be named '\(shown(name))': readers refuse names with '\(character)'"
+    }
+    if name.unicodeScalars.contains(where: { $0.properties.generalCategory == .control || $0.properties.isWhitespace }) {
+      return "a column of a Delta table cannot be named '\(shown(name))': readers refuse names with white space and control characters"
+    }
+    guard name.utf8.count <= bytesMax else {
+      return "a column cannot be named '\(shown(name))': its name has \(name.utf8.count) bytes, and \(bytesMax) is the maximum"
+    }
+    return nil
+  }
+
+  /// Escaped, and cut.
+  private static func shown(_ name: String) -> String {
+    let text = name.unicodeScalars.prefix(40).map { $0.properties.generalCategory == .control ? $0.escaped(asASCII: true) : String($0) }
+    return text.joined() + (name.unicodeScalars.count > 40 ? "…" : "")
   }
 }
 

@@ -8,17 +8,17 @@ public struct ExpressionError: Error, Sendable {
   /// The nearest right name.
   public var suggestion: String?
   /// The expression is right, and its column cannot have this name.
-  public var isAboutName: Bool
+  public var nameCode: String?
   /// The expression is right, and has another type than is needed there.
   public var isAboutType = false
   /// It is nested deeper than ``Expr/levelsMax``.
   var isTooDeep = false
 
-  public init(_ message: String, at offset: Int, suggestion: String? = nil, isAboutName: Bool = false) {
+  public init(_ message: String, at offset: Int, suggestion: String? = nil, nameCode: String? = nil) {
     self.message = message
     self.offset = offset
     self.suggestion = suggestion
-    self.isAboutName = isAboutName
+    self.nameCode = nameCode
   }
 }
 

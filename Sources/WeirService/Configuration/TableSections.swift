@@ -196,7 +196,9 @@ extension PipelineLoader {
     guard let list = reader.required(members, "measure", of: what, at: node) else { return [] }
     var names = TableNames(taken)
     return reader.named(list, "\(what).measure").compactMap { (name, key, value) -> Measure? in
-      if let reason = names.add(name) { reader.report("\(what).measure: \(reason)", "duplicate_name", at: key) }
+      if let reason = names.add(name) {
+        reader.report("\(what).measure: \(reason)", TableNames.code(name), at: key)
+      }
       guard let text = reader.string(value, "\(what).measure.\(name)") else { return nil }
       do throws(ExpressionError) {
         let call = try compileMeasure(text, inputs: inputs)

@@ -50,7 +50,7 @@ final class YAMLReader {
 
   func report(_ error: ExpressionError, at node: Node, in what: String) {
     let isLater = error.message.hasPrefix("not yet:")
-    let code = isLater ? "not_yet" : error.isAboutName ? "duplicate_name" : "expression"
+    let code = isLater ? "not_yet" : error.nameCode ?? "expression"
     let hint = node.scalar.flatMap { SQLHabits.hint($0.string, error) }.map { ": \($0)" } ?? ""
     report("\(what): \(error.message)\(hint)", code, at: node, offset: error.offset, suggestion: error.suggestion)
   }
