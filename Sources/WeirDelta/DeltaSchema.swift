@@ -88,19 +88,42 @@ public func uriDecode(_ path: String) -> String {
   return String(decoding: out, as: UTF8.self)
 }
 
-/// `stats` of an add: what readers skip files by. A bound that is not certain is left out: a wrong one would hide rows.
+/// `stats` of an add: what readers skip files by.
+///
+/// A bound that is not certain would hide rows. So would one that is left out: delta-rs gives pyarrow `column >= null` for it as soon
+/// as another file of the table has it. So a file has bounds of all columns that hold values, or nothing but its number of rows.
 public enum DeltaStats {
   /// Columns with statistics at most (Delta's default).
   private static let columnsMax = 32
   private static let charactersMax = 32
 
-  public static func json(rows: Int64, columns: [(name: String, nulls: Int64, min: Literal?, max: Literal?)]) -> JSONValue {
+  /// What is known of a column of one file.
+  public struct Column {
+    public var name: String
+    public var nulls: Int64
+    /// Values that are not numbers; min and max leave them out.
+    public var nans: Int64
+    public var min: Literal?
+    public var max: Literal?
+
+    public init(name: String, nulls: Int64, nans: Int64 = 0, min: Literal?, max: Literal?) {
+      (self.name, self.nulls, self.nans, self.min, self.max) = (name, nulls, nans, min, max)
+    }
+  }
+
+  public static func json(rows: Int64, columns: [Column]) -> JSONValue {
     var low: [JSONValue.Member] = []
     var high: [JSONValue.Member] = []
     var nulls: [JSONValue.Member] = []
     for column in columns.prefix(columnsMax) {
       nulls.append(.init(column.name, .int(column.nulls)))
-      guard let min = column.min.flatMap(lower), let max = column.max.flatMap(upper) else { continue }
+      if column.nulls == rows { continue }
+      // No reader has bounds of this type.
+      if case .binary? = column.min { continue }
+      // Some readers take NaN for the largest number, others for none.
+      guard column.nans == 0, let min = column.min.flatMap(lower), let max = column.max.flatMap(upper) else {
+        return JSONValue.members(["numRecords": .int(rows)])
+      }
       low.append(.init(column.name, min))
       high.append(.init(column.name, max))
     }
@@ -110,7 +133,7 @@ public enum DeltaStats {
   private static func lower(_ v: Literal) -> JSONValue? {
     switch v {
     case .string(let s): .string(String(String.UnicodeScalarView(s.unicodeScalars.prefix(charactersMax))))
-    case .timestamp(let t): timestamp(CivilTime.floorDivide(t, 1000) * 1000)
+    case .timestamp(let t): timestamp(milliseconds: CivilTime.floorDivide(t, 1000))
     default: number(v)
     }
   }
@@ -123,25 +146,35 @@ public enum DeltaStats {
       // Cut, then a code point that is at least as large as the one cut off (field notes 21).
       var cut = Array(scalars.prefix(charactersMax))
       let next = scalars[scalars.index(scalars.startIndex, offsetBy: charactersMax)]
-      guard next.value < 0x10FFFF else { return nil }
-      cut.append(next.value < 0x7F ? "\u{7F}" : "\u{10FFFF}")
+      if next.value < 0x10FFFF {
+        cut.append(next.value < 0x7F ? "\u{7F}" : "\u{10FFFF}")
+      } else if let last = cut.lastIndex(where: { $0.value < 0x10FFFF }) {
+        // Nothing is above the largest code point: the one before it is raised instead.
+        cut[last...] = [Unicode.Scalar(cut[last].value == 0xD7FF ? 0xE000 : cut[last].value + 1) ?? "\u{10FFFF}"]
+      } else {
+        return .string(s)
+      }
       var view = String.UnicodeScalarView()
       view.append(contentsOf: cut)
       return .string(String(view))
-    case .timestamp(let t): return timestamp((CivilTime.floorDivide(t, 1000) + (t % 1000 == 0 ? 0 : 1)) * 1000)
+    case .timestamp(let t): return timestamp(milliseconds: CivilTime.floorDivide(t, 1000) + (t % 1000 == 0 ? 0 : 1))
     default: return number(v)
     }
   }
 
-  private static func timestamp(_ t: Int64) -> JSONValue? {
+  /// - Returns: nil outside of the years 1 to 9999, which no reader's text has.
+  private static func timestamp(milliseconds: Int64) -> JSONValue? {
+    // From 0001-01-01T00:00:00.000Z to 9999-12-31T23:59:59.999Z.
+    guard (-62_135_596_800_000...253_402_300_799_999).contains(milliseconds) else { return nil }
     // Milliseconds are always written, as Spark does.
-    let text = CivilTime.text(ofMicroseconds: t)
-    guard !text.hasPrefix("-"), text.utf8.count <= 24 else { return nil }
+    let text = CivilTime.text(ofMicroseconds: milliseconds * 1000)
     return .string(text.contains(".") ? text : String(text.dropLast()) + ".000Z")
   }
 
   private static func number(_ v: Literal) -> JSONValue? {
     switch v {
+    // delta-rs takes a column without bounds for one without matching rows.
+    case .bool(let b): .bool(b)
     case .int64(let i): .int(i)
     case .double(let d): d.isFinite ? .number("\(d)") : nil
     case .decimal(let d, _, let scale): .number(DecimalText.text(d, scale: scale))

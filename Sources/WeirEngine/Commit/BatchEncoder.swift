@@ -110,7 +110,10 @@ struct BatchEncoder: Sendable {
     var tables: [TableCommit] = []
     for file in files {
       let stats = DeltaStats.json(
-        rows: Int64(file.rows), columns: zip(file.stored, file.statistics).map { ($0.name, $1.nullCount, $1.min, $1.max) })
+        rows: Int64(file.rows),
+        columns: zip(file.stored, file.statistics).map {
+          DeltaStats.Column(name: $0.name, nulls: $1.nullCount, nans: $1.nanCount, min: $1.min, max: $1.max)
+        })
       let data = DataFile(
         path: file.table + "/" + file.path, rows: Int64(file.rows), bytes: Int64(file.bytes.count),
         hash: ContentHash(of: file.bytes).hex, partition: file.partition.map { .init($0.name, $0.value) }, stats: stats)
