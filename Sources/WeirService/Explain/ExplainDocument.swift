@@ -53,6 +53,13 @@ enum ExplainDocument {
 
   private static func int(_ value: Int64?) -> JSONValue { value.map { .int($0) } ?? .null }
 
+  private static func step(_ step: PathStep) -> JSONValue {
+    switch step {
+    case .name(let name): .string(name)
+    case .index(let index): .int(Int64(index))
+    }
+  }
+
   private static func column(_ column: ColumnSchema) -> JSONValue {
     .members(["name": .string(column.name), "type": .string(column.type.name)])
   }
@@ -79,7 +86,7 @@ enum ExplainDocument {
       "fields": list(record.fields) {
         .members([
           "name": .string($0.name), "type": .string($0.type.name), "required": .bool($0.required),
-          "encoding": .string($0.encoding.rawValue), "path": .array(($0.path ?? [$0.name]).map { .string($0) }),
+          "encoding": .string($0.encoding.rawValue), "path": .array(($0.path ?? [.name($0.name)]).map(step)),
         ])
       },
     ])
