@@ -17,6 +17,7 @@ Standard library only.
 import argparse
 import calendar
 import csv
+import fcntl
 import glob
 import gzip
 import hashlib
@@ -118,6 +119,14 @@ def main():
     arguments.add_argument("--limit", type=int, help="only the first N events")
     arguments.add_argument("--force", action="store_true", help="make it again although it is there")
     a = arguments.parse_args()
+    os.makedirs(os.path.dirname(os.path.abspath(a.out)), exist_ok=True)
+    # One at a time; the others then find the file.
+    with open(f"{os.path.dirname(os.path.abspath(a.out))}/.{os.path.basename(a.out)}.lock", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        make(a)
+
+
+def make(a):
     if os.path.exists(a.out) and not a.force:
         say(f"{a.out} is there")        # written under another name and renamed, so it is whole
         return
@@ -126,7 +135,6 @@ def main():
     if len(ordered) != FLIGHTS:
         stop(f"{len(ordered)} flights instead of {FLIGHTS}", "The source has changed.")
     data = "".join(line for _, line in ordered[:a.limit]).encode()
-    os.makedirs(os.path.dirname(os.path.abspath(a.out)), exist_ok=True)
     with open(a.out + ".part", "wb") as f:
         f.write(gzip.compress(data, 6, mtime=0) if a.out.endswith(".gz") else data)
     os.replace(a.out + ".part", a.out)

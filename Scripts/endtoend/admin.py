@@ -492,6 +492,7 @@ def full_disk(suite):
 def files(suite):
     """Deploy"""
     suite.claim("promtool takes the rules and the configuration of Prometheus", deploy.rules(suite))
+    suite.claim("rules, scrape configurations and deployments agree on the job, on memory and on health checks", deploy.agreement())
     suite.claim("the Kubernetes manifests fit their schemas, and what names each other is there", deploy.manifests())
     suite.claim("compose.yaml names files that exist, options that weir has, no image without a version", deploy.compose(suite))
     suite.claim("the live pipelines of Deploy pass `weir check`", deploy.pipelines(suite))

@@ -17,11 +17,10 @@ def options(arguments):
 
 def data(n):
     """The stream and its answers, made once."""
-    out = os.path.join(common.WORK, f"ads-{n}")
-    if not os.path.exists(f"{out}/ref/meta.json"):      # written last
+    def make(out):
         print(f"       making {n:,} ad events", flush=True)
         subprocess.run([sys.executable, f"{BENCH}/gen.py", "--n", str(n), "--out", out], check=True, stdout=subprocess.DEVNULL)
-    return out
+    return common.once.made(common.INPUTS, f"ads-{n}", "", [f"{BENCH}/gen.py"], [n], make)
 
 
 def state_as_csv(job, out):

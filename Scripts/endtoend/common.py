@@ -1,18 +1,22 @@
 """What the end-to-end drivers share: captures, derived pipelines, runs of the binary, claims and the summary line.
 
 Each driver is a program:  DRIVER [--quick] [--weir BINARY] [--seed N] [--limit SECONDS] [--keep]
-It works in .build/endtoend/<driver>, prints one line a claim, ends with `N passed, N failed`, and exits with 1 if one failed.
+It works in a directory of its own, .build/endtoend/<driver>-<something>, so any number of drivers run at the same time, also the same one
+twice; what they share is made once (Scripts/oracle/once.py), and ports are the kernel's choice. It prints one line a claim, ends with `N passed, N failed`, and exits with 1 if one failed.
 """
 import argparse
 import contextlib
+import fcntl
 import gzip
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -23,13 +27,15 @@ sys.path.insert(0, os.path.join(ROOT, "Scripts", "oracle"))
 try:
     import yaml
     import compare
+    import once
     import reference
     import tables
 except ModuleNotFoundError as e:
     sys.exit(f"{e.name} is missing. Run Scripts/setup --tests, and this with .build/venv/bin/python.")
 
 PIPELINES = os.path.join(ROOT, "Deploy", "Pipelines")
-WORK = os.path.join(ROOT, ".build", "endtoend")
+WORK = os.environ.get("WEIR_TEST_WORK") or os.path.join(ROOT, ".build", "endtoend")
+INPUTS = os.path.join(WORK, "inputs")
 WIKIPEDIA = os.path.join(ROOT, "..", "shared", "data", "wikipedia-edits.ndjson.gz")
 RUN_LIMIT = 300             # seconds that one run of the binary may take
 FAULTS_SHOWN = 12           # lines a claim
@@ -39,6 +45,36 @@ CRASHES = ("Fatal error", "Program crashed", "Stack dump", "Segmentation fault",
 
 class TooLong(Exception):
     """The driver's own limit of time."""
+
+
+def own_directory(name):
+    """A directory that no other run has, and the lock that says so while this process lives. Directories of ended runs are removed."""
+    os.makedirs(WORK, exist_ok=True)
+    with once.locked(os.path.join(WORK, f".{name}.directories")):
+        for old in os.listdir(WORK):
+            if not re.fullmatch(re.escape(name) + r"-[a-z0-9_]{8}", old):
+                continue
+            path = os.path.join(WORK, old)
+            with open(f"{path}.lock", "a") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    continue            # of a run that goes on
+                unmount(path)
+                shutil.rmtree(path, ignore_errors=True)
+                os.remove(f"{path}.lock")
+        directory = tempfile.mkdtemp(prefix=f"{name}-", dir=WORK)
+        lock = open(f"{directory}.lock", "a")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    return directory, lock
+
+
+def unmount(directory):
+    """What a driver that was killed has left mounted: its directory could not be emptied."""
+    with open("/proc/mounts") as f:
+        for line in f:
+            if line.split()[1].startswith(os.path.realpath(directory) + "/"):
+                subprocess.run(["umount", "-l", line.split()[1]], check=False)
 
 
 class Suite:
@@ -61,9 +97,7 @@ class Suite:
         self.random = random.Random(a.seed)
         self.passed = self.failed = 0
         self.start = time.monotonic()
-        self.directory = os.path.join(WORK, name)
-        shutil.rmtree(self.directory, ignore_errors=True)
-        os.makedirs(self.directory)
+        self.directory, self.lock = own_directory(name)
         signal.signal(signal.SIGALRM, self._too_long)
         signal.alarm(a.limit)
         print(f"-- {name} (seed {a.seed}{', quick' if a.quick else ''})", flush=True)
@@ -125,6 +159,7 @@ class Suite:
         signal.alarm(0)
         if not self.failed and not self.arguments.keep:
             shutil.rmtree(self.directory, ignore_errors=True)
+            os.remove(f"{self.directory}.lock")
         elif self.failed:
             self.note(f"the files are in {self.directory}")
         print(f"{self.name}: {time.monotonic() - self.start:.0f} s")
@@ -140,13 +175,12 @@ def flights(limit=None):
     subprocess.run([sys.executable, os.path.join(ROOT, "Scripts", "flights_capture.py"), "--out", out], check=True)
     if not limit:
         return out
-    part = os.path.join(WORK, f"flights-{limit}.ndjson")
-    if not os.path.exists(part):
-        os.makedirs(WORK, exist_ok=True)
+
+    def make(part):
         with open(out, "rb") as f, open(part, "wb") as g:
             for _ in range(limit):
                 g.write(f.readline())
-    return part
+    return once.made(INPUTS, f"flights-{limit}", ".ndjson", [], [limit], make)
 
 
 def wikipedia():
@@ -155,11 +189,12 @@ def wikipedia():
 
 
 def synthetic(seed=1, n=50_000, even=False):
-    out = os.path.join(WORK, f"synthetic-{seed}-{n}{'-even' if even else ''}.ndjson")
-    os.makedirs(WORK, exist_ok=True)
     script = os.path.join(ROOT, "Scripts", "make_synthetic.py")
-    subprocess.run([sys.executable, script, "--seed", str(seed), "--n", str(n), "--out", out, *(["--even"] if even else [])], check=True)
-    return out
+    arguments = ["--seed", str(seed), "--n", str(n), *(["--even"] if even else [])]
+
+    def make(part):
+        subprocess.run([sys.executable, script, *arguments, "--out", part], check=True)
+    return once.made(INPUTS, f"synthetic-{seed}-{n}", ".ndjson", [script], arguments, make)
 
 
 def uncompressed(path):

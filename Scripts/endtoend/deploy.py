@@ -33,7 +33,55 @@ def promtool(suite, *arguments, stdin=None):
 def rules(suite):
     faults = promtool(suite, "check", "rules", os.path.join(DEPLOY, "Prometheus", "rules.yaml"))
     # Its rule_files are where the container has them.
-    return faults + promtool(suite, "check", "config", "--syntax-only", os.path.join(DEPLOY, "Prometheus", "prometheus.yml"))
+    faults += promtool(suite, "check", "config", "--syntax-only", os.path.join(DEPLOY, "Prometheus", "prometheus.yml"))
+    # Our promtool is built without the discovery of Kubernetes: the rest of the file is checked.
+    config = yaml.safe_load(read("Prometheus", "kubernetes.yml"))
+    for job in config["scrape_configs"]:
+        del job["kubernetes_sd_configs"]
+    path = suite.path("kubernetes.yml")
+    with open(path, "w") as f:
+        yaml.safe_dump(config, f)
+    return faults + promtool(suite, "check", "config", "--syntax-only", path)
+
+
+QUANTITY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "k": 2**10, "m": 2**20, "g": 2**30}
+
+
+def quantity(text):
+    number, unit = re.fullmatch(r"(\d+)(\w*)", str(text)).groups()
+    return int(number) * QUANTITY.get(unit, 1)
+
+
+def agreement():
+    """Rules, scrape configurations and deployments speak of the same job and of the same memory."""
+    faults = []
+    wanted = {job for where, expression in expressions() for job in re.findall(r'job="([^"]*)"', expression)}
+    compose_file = yaml.safe_load(read("compose.yaml"))
+    for name in ("prometheus.yml", "kubernetes.yml"):
+        jobs = {job["job_name"] for job in yaml.safe_load(read("Prometheus", name))["scrape_configs"]}
+        if wanted - jobs:
+            faults.append(f"rules or panels want the job {wanted - jobs}, and {name} has {jobs}")
+    pods = next(d for _, d in documents() if d["kind"] == "StatefulSet")
+    template = pods["spec"]["template"]
+    scraping = [a for a in template["metadata"].get("annotations", {}) if a.startswith("prometheus.io/")]
+    faults += [f"the pods ask to be scraped by a job of another name: {scraping}"] if scraping else []
+    found = next(c for c in yaml.safe_load(read("Prometheus", "kubernetes.yml"))["scrape_configs"])
+    selector = found["kubernetes_sd_configs"][0]["selectors"][0]["label"].split("=")
+    if template["metadata"]["labels"].get(selector[0]) != selector[1]:
+        faults.append(f"kubernetes.yml finds no pod by {selector}")
+    ports = {p["name"] for p in template["spec"]["containers"][0]["ports"]}
+    if not ports & {r.get("regex") for r in found["relabel_configs"]}:
+        faults.append(f"kubernetes.yml keeps none of the ports {ports}")
+    threshold = float(re.search(r"> (\S+)$", next(e for w, e in expressions() if w == "WeirMemory"))[1])
+    limits = {"Kubernetes": template["spec"]["containers"][0]["resources"]["limits"]["memory"],
+              "compose": compose_file["services"]["worker"]["deploy"]["resources"]["limits"]["memory"]}
+    for name, limit in limits.items():
+        if not 0.5 * quantity(limit) < threshold < 0.95 * quantity(limit):
+            faults.append(f"WeirMemory fires above {threshold:.3g} bytes, and the limit of {name} is {limit}: it cannot fire, or always does")
+    for name, service in compose_file["services"].items():
+        if service["image"] == "weir" and service["command"][0] != "run" and not service.get("healthcheck", {}).get("disable"):
+            faults.append(f"{name} inherits the image's health check, which asks an admin server that it does not have")
+    return faults + ([] if wanted else ["no rule names a job: the check shows nothing"])
 
 
 # -- Names
@@ -129,6 +177,11 @@ def documents():
             yield name, document
 
 
+def target_host(found):
+    url = found["ScaledObject"][0]["spec"]["triggers"][0]["metadata"]["url"]
+    return re.fullmatch(r"http://([^:/]+):\d+/scale", url)[1]
+
+
 def manifests():
     import kubernetes_validate
     faults, count, found = [], 0, {}
@@ -159,6 +212,13 @@ def manifests():
     if pod["terminationGracePeriodSeconds"] <= drain:
         faults.append("pods are killed before worker.drain")
     ports = {p["name"]: p["containerPort"] for p in container["ports"]}
+    if "token" not in pipeline["admin"]:
+        faults.append("workers are reached by others without a token")
+    if target_host(found) not in pipeline["admin"].get("hosts", []):
+        faults.append(f"KEDA asks {target_host(found)}, which is none of admin.hosts")
+    secrets = {r["key"] for a in found["TriggerAuthentication"] for r in a["spec"]["secretTargetRef"]}
+    if {os.path.basename(pipeline["admin"]["token"]["file"])} != secrets:
+        faults.append(f"KEDA sends {secrets}, and the workers want {pipeline['admin']['token']}")
     if not pipeline["admin"]["listen"].endswith(f":{ports['admin']}"):
         faults.append("the container's port is not that of admin.listen")
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):

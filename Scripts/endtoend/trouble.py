@@ -503,15 +503,6 @@ def read_beside_a_worker(suite):
     suite.claim(f"the state table is read beside a worker that makes it larger ({'some' if reads else 'no'} reads)", faults or ([] if reads else ["no read"]))
 
 
-def unmount_leftovers():
-    """Of a driver that was killed: its directory could not be emptied."""
-    with open("/proc/mounts") as f:
-        for line in f:
-            if f"{os.path.realpath(common.WORK)}/trouble/" in line:
-                subprocess.run(["umount", "-l", line.split()[1]], check=False)
-
-
-unmount_leftovers()
 common.Suite("trouble", 600, __doc__).run(
     undisturbed, full_disk, full_beside_pipe, read_only, keep_open, other_capture, grown, other_lanes, changed_pipeline, other_ledger, lost_store,
     two_workers, bad_input, late_records, bad_pipeline, command_lines, unset_variables, what_is_shown, read_beside_a_worker)

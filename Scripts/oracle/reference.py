@@ -24,6 +24,7 @@ import pyarrow as pa
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import decode
 import expressions
+import once
 import pipeline as pipelines
 
 MICROS = pa.timestamp("us")
@@ -377,18 +378,26 @@ def cached(path, captures, directory):
         with open(name, "rb") as f:
             digest.update(hashlib.file_digest(f, "sha256").digest())
     kept = os.path.join(directory, f"{digest.hexdigest()[:32]}.pickle")
-    if os.path.exists(kept):
-        with open(kept, "rb") as f:
-            return pickle.load(f)
-    reference = compute(path, captures)
-    os.makedirs(directory, exist_ok=True)
-    with open(kept + ".part", "wb") as f:
-        pickle.dump(reference, f, protocol=5)
-    os.replace(kept + ".part", kept)
+    computed = []
+
+    def make(part):
+        computed.append(compute(path, captures))
+        with open(part, "wb") as f:
+            pickle.dump(computed[0], f, protocol=5)
+    for _ in range(3):
+        once.whole(kept, make)
+        if computed:
+            break
+        try:
+            with open(kept, "rb") as f:
+                return pickle.load(f)
+        except FileNotFoundError:       # another process has just removed it
+            continue
     # Bounded: of changed pipelines and captures nobody asks again.
-    for old in sorted((e for e in os.scandir(directory)), key=lambda e: e.stat().st_mtime)[:-KEPT]:
-        os.remove(old.path)
-    return reference
+    with once.locked(os.path.join(directory, ".bounded")):
+        for old in sorted((e for e in os.scandir(directory) if e.name.endswith(".pickle") and not e.name.startswith(".")), key=lambda e: e.stat().st_mtime)[:-KEPT]:
+            os.remove(old.path)
+    return computed[0] if computed else compute(path, captures)
 
 
 def main():

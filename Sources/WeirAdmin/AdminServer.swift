@@ -9,11 +9,9 @@ import WeirService
 
 /// The admin endpoints over HTTP/1.1: one thread, few connections, requests without bodies.
 public actor AdminServer: AdminHost {
-  /// Connections at once; more wait until one ends.
-  static let connectionsMax = 32
   /// Bytes of all headers of a request.
   static let headerBytesMax = 16 << 10
-  /// A connection on which nothing comes for so long is closed: those that somebody forgot must not keep probes out for long.
+  /// A connection on which nothing comes for so long is closed; see also ``Connections``.
   private static let idleTimeout = TimeAmount.seconds(5)
 
   private var serving: Task<Void, any Error>?
@@ -48,14 +46,19 @@ public actor AdminServer: AdminHost {
     _ onRunning: @escaping @Sendable (any Channel) async -> Void
   ) -> Server<HTTP1Channel> {
     var configuration = HTTP1Channel.Configuration(idleTimeout: idleTimeout)
+    let connections = Connections()
+    configuration.additionalChannelHandlers = { [ConnectionWatch(connections)] }
     configuration.httpDecoder.maxHeaderListSize = headerBytesMax
     configuration.httpDecoder.maxHeaderFieldSize = headerBytesMax
     let silent = Logger(label: "admin", factory: { _ in SwiftLogNoOpLogHandler() })
     return Server(
       childChannelSetup: HTTP1Channel(
-        responder: { request, writer, _ in try await answer(request, writer, respond) }, configuration: configuration),
-      configuration: ServerConfiguration(
-        address: .hostname(address.host, port: address.port), availableConnectionsDelegate: .maximum(connectionsMax, logger: silent)),
+        responder: { request, writer, channel in
+          connections.answering(channel)
+          defer { connections.quiet(channel) }
+          try await answer(request, writer, respond)
+        }, configuration: configuration),
+      configuration: ServerConfiguration(address: .hostname(address.host, port: address.port)),
       onServerRunning: onRunning, eventLoopGroup: MultiThreadedEventLoopGroup(numberOfThreads: 1), logger: silent)
   }
 
@@ -63,10 +66,12 @@ public actor AdminServer: AdminHost {
     _ request: Request, _ writer: consuming ResponseWriter, _ respond: @Sendable (AdminRequest) async -> AdminResponse
   ) async throws {
     let asked = AdminRequest(
-      method: request.method.rawValue, target: request.head.path ?? "/", hasOrigin: request.headers[.origin] != nil)
+      method: request.method.rawValue, target: request.head.path ?? "/", hasOrigin: request.headers[.origin] != nil,
+      host: request.head.authority, authorization: request.headers[.authorization])
     let answer = await respond(asked)
     var headers: HTTPFields = [.contentType: answer.contentType, .cacheControl: "no-store"]
     if let allow = answer.allow { headers[.allow] = allow }
+    if let authenticate = answer.authenticate { headers[.wwwAuthenticate] = authenticate }
     let status = HTTPResponse.Status(code: answer.status)
     let body = ByteBuffer(bytes: answer.body)
     headers[.contentLength] = String(body.readableBytes)

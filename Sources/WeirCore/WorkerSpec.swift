@@ -2,6 +2,14 @@
 public struct AdminSpec: Sendable, Hashable, Codable {
   /// `host:port`; another host than the loopback one lets others in.
   public var listen: String
+  /// Names that clients may use for this server, besides IP addresses, `localhost` and the host of ``listen``.
+  public var hosts: [String]?
+  /// What everything but probes asks for; nil: nothing.
+  public var token: KafkaSettingsSpec.SecretSpec?
+  /// Whether `/metrics` asks for ``token`` as well.
+  public var protectsMetrics: Bool?
+  /// Other machines may reach it without a token.
+  public var isInsecure: Bool?
 
   public init(listen: String = "127.0.0.1:9464") { self.listen = listen }
 }

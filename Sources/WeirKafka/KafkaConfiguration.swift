@@ -62,22 +62,18 @@ final class KafkaConfiguration {
   }
 
   /// The user's own options, behind all others: what is set is what was asked for.
-  /// - Parameter guarded: options that must not be touched, with the reason.
-  func set(options: [String: String], guarded: [String: String]) throws(KafkaError) {
+  func set(options: [String: String], of role: KafkaOptions.Role) throws(KafkaError) {
     for (name, value) in options.sorted(by: { $0.key < $1.key }) {
-      if let reason = KafkaConfiguration.reason(against: name, guarded) {
+      if let reason = KafkaOptions.reason(against: name, role) {
         throw .settings("Kafka option \(name) cannot be given: \(reason)")
       }
       try set(name, value)
     }
   }
 
-  /// Why an option is not the user's to give; nil: it is.
-  private static func reason(against name: String, _ guarded: [String: String]) -> String? { guarded[name] ?? secretOptions[name] }
-
-  /// Why an option cannot be given, as ``set(options:guarded:)`` would say; nil: it can.
-  fileprivate static func refusal(of name: String, _ value: String, guarded: [String: String]) -> String? {
-    if let reason = reason(against: name, guarded) { return reason }
+  /// Why an option cannot be given, as ``set(options:of:)`` would say; nil: it can.
+  fileprivate static func refusal(of name: String, _ value: String, _ role: KafkaOptions.Role) -> String? {
+    if let reason = KafkaOptions.reason(against: name, role) { return reason }
     do throws(KafkaError) {
       try KafkaConfiguration().set(name, value)
       return nil
@@ -131,38 +127,12 @@ final class KafkaConfiguration {
       redactor.add(try token.read())
     }
   }
-
-  /// These hold secrets, and an option stands in a pipeline's text.
-  private static let secretOptions: [String: String] = {
-    let reason = "it holds a secret; name an environment variable or a file in tls: or sasl:"
-    let names = [
-      "sasl.username", "sasl.password", "sasl.oauthbearer.config", "sasl.oauthbearer.client.secret",
-      "ssl.key.password", "ssl.key.pem", "ssl.keystore.password", "ssl_key",
-    ]
-    return Dictionary(uniqueKeysWithValues: names.map { ($0, reason) })
-  }()
 }
 
 extension KafkaConsumerSettings {
-  /// Options that would break what the consumer promises.
-  private static let guarded: [String: String] = {
-    let own = "Weir sets it itself"
-    let behind = "positions come from the ledger; the broker's offsets only follow it"
-    let queues = "use the queue settings of the source"
-    return [
-      "bootstrap.servers": own, "metadata.broker.list": own, "group.id": own, "max.poll.interval.ms": "use handover",
-      "session.timeout.ms": "use session",
-      "enable.auto.commit": behind, "auto.commit.enable": behind, "enable.auto.offset.store": behind,
-      "auto.offset.reset": "an offset that is not there any more is a gap to be recorded, not to be skipped",
-      "enable.partition.eof": own, "log.queue": own, "isolation.level": own, "partition.assignment.strategy": own,
-      "queued.min.messages": queues, "queued.max.messages.kbytes": queues, "security.protocol": own,
-      "sasl.mechanisms": own, "sasl.mechanism": own,
-    ]
-  }()
-
   /// Why an option cannot be given in ``KafkaConnection/options``; nil: it can.
   public static func refusal(ofOption name: String, _ value: String) -> String? {
-    KafkaConfiguration.refusal(of: name, value, guarded: guarded)
+    KafkaConfiguration.refusal(of: name, value, .consumer)
   }
 
   func configuration() throws(KafkaError) -> KafkaConfiguration {
@@ -187,7 +157,7 @@ extension KafkaConsumerSettings {
     try conf.set("enable.partition.eof", true)
     try setSizes(conf)
     try conf.set("statistics.interval.ms", statisticsIntervalMilliseconds)
-    try conf.set(options: connection.options, guarded: KafkaConsumerSettings.guarded)
+    try conf.set(options: connection.options, of: .consumer)
     conf.setEvents(
       RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_OFFSET_COMMIT | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_STATS
         | RD_KAFKA_EVENT_LOG | RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH)
@@ -215,26 +185,9 @@ extension KafkaConsumerSettings {
 }
 
 extension KafkaProducerSettings {
-  private static let guarded: [String: String] = {
-    let own = "Weir sets it itself"
-    let idempotent = "the producer is always idempotent"
-    return [
-      "bootstrap.servers": own, "metadata.broker.list": own, "log.queue": own, "enable.idempotence": idempotent, "acks": idempotent,
-      "request.required.acks": idempotent, "enable.gapless.guarantee": idempotent, "transactional.id": own,
-      "delivery.report.only.error": own, "dr_cb": own, "dr_msg_cb": own, "security.protocol": own,
-      "sasl.mechanisms": own, "sasl.mechanism": own, "partitioner": own, "compression.codec": own, "compression.type": own,
-    ]
-  }()
-
-  /// Of a producer that must leave no gap: a record whose time is over would be left out, and those behind it sent.
-  private static let guardedIfGapless: [String: String] = {
-    let waits = "a topic's records wait for its brokers as long as it takes"
-    return guarded.merging(["delivery.timeout.ms": waits, "message.timeout.ms": waits]) { own, _ in own }
-  }()
-
   /// Why an option cannot be given in ``KafkaConnection/options``; nil: it can.
   public static func refusal(ofOption name: String, _ value: String, isGapless: Bool) -> String? {
-    KafkaConfiguration.refusal(of: name, value, guarded: isGapless ? guardedIfGapless : guarded)
+    KafkaConfiguration.refusal(of: name, value, isGapless ? .gaplessProducer : .producer)
   }
 
   func configuration() throws(KafkaError) -> KafkaConfiguration {
@@ -254,7 +207,7 @@ extension KafkaProducerSettings {
     try conf.set("queue.buffering.max.kbytes", max(1, queueBytes >> 10))
     try conf.set("delivery.timeout.ms", deliveryTimeoutMilliseconds)
     try conf.set("statistics.interval.ms", statisticsIntervalMilliseconds)
-    try conf.set(options: connection.options, guarded: isGapless ? KafkaProducerSettings.guardedIfGapless : KafkaProducerSettings.guarded)
+    try conf.set(options: connection.options, of: isGapless ? .gaplessProducer : .producer)
     conf.setEvents(
       RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_STATS | RD_KAFKA_EVENT_LOG
         | RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH)

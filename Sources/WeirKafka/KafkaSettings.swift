@@ -12,8 +12,8 @@ public struct KafkaConnection: Sendable, Hashable {
   public var sasl: KafkaSASL?
   /// The name that brokers show in their logs and quotas.
   public var clientID = "weir"
-  /// Further librdkafka options, as they are in its documentation. Refused: options that would break a promise of the
-  /// adapter, and options that hold secrets (``KafkaTLS`` and ``KafkaSASL`` take these).
+  /// Further librdkafka options, as they are in its documentation: those of an allow-list that only tune sizes, times and logs
+  /// (``KafkaOptions``).
   public var options: [String: String] = [:]
 
   public init(brokers: String) { self.brokers = brokers }

@@ -84,7 +84,7 @@ struct Check: AsyncParsableCommand {
 struct Explain: AsyncParsableCommand {
   static let configuration = CommandConfiguration(abstract: "Prints the typed plan, its dataflow and its tables.")
   @Argument(help: "The pipeline file (YAML).") var pipeline: String
-  @Flag(help: "The compiled plan as JSON.") var json = false
+  @Flag(help: "The plan as a JSON object; its shape is documented and stable.") var json = false
 
   func run() async throws { try await exiting { try PlanCommands.explain(pipeline, json: json, console: $0) } }
 }

@@ -67,6 +67,7 @@ def case(suite, path, address):
         ("state", "rebuild"): [files["pipeline"], *there],
         ("ledger", "show"): [files["pipeline"], "--lake", files["lake"]],
         ("ledger", "verify"): [files["pipeline"], *there],
+        ("ledger", "restore-tables"): [files["pipeline"], "--lake", files["lake"], "--dry-run"],
         ("replay",): [files["pipeline"], "--capture", files["capture"], "--lake", fresh(suite, "lake"), "--store", fresh(suite, "store"), "--json"],
         ("run",): [files["live"], "--brokers", address, "--lake", fresh(suite, "lake"), "--store", fresh(suite, "store"), "--json"],
         ("capture",): ["--brokers", address, "--topic", "t", "--out", fresh(suite, "capture"), "--count", "10", "--json"],

@@ -46,6 +46,25 @@ struct SettingsTests {
     }
   }
 
+  @Test func `options that may be given only tune: each exists, and none names a file, a command, code or a secret`() throws {
+    let words = [
+      "path", "location", "cmd", "plugin", "engine", "provider", "file", "_cb", "store", "kerberos", "oauth", "interceptor", "pem",
+      "password",
+      "secret", "username", "sasl", "ssl", "security", "url", "opaque", "mock", "auto.create",
+    ]
+    for role in [KafkaOptions.Role.consumer, .producer, .gaplessProducer] {
+      #expect(KafkaOptions.names(role).count > 40)
+      for name in KafkaOptions.names(role) {
+        #expect(!words.contains { name.contains($0) }, "\(name)")
+        let value = ["debug": "cgrp", "broker.address.family": "v4"][name] ?? "5"
+        do throws(KafkaError) { try KafkaConfiguration().set(name, value) } catch {
+          // Switches, and numbers that are larger: refused for the value, never for the name.
+          #expect(!error.message.contains("No such configuration property"), "\(name): \(error.message)")
+        }
+      }
+    }
+  }
+
   @Test func aCertificateThatIsNotThereIsNamed() {
     var settings = KafkaConsumerSettings(connection: KafkaConnection(brokers: "h:1"), topics: ["t"], group: "g")
     settings.connection.tls = KafkaTLS()

@@ -76,4 +76,7 @@ int weir_o_direct(void);
 
 /// glibc's M_ARENA_MAX, which Swift does not import.
 void weir_limit_heaps(int count);
+/// Whether a descriptor's file is on one of the kernel's own file systems (procfs, sysfs, ...): 1, 0, or -1 with errno.
+int weir_is_kernel_file(int descriptor);
+
 #endif

@@ -43,12 +43,19 @@ public struct AdminRequest: Sendable {
   public var query: [(name: String, value: String)]
   /// A browser sent it, on behalf of a page.
   public var hasOrigin: Bool
+  /// The Host header; nil: there is none (HTTP/1.0; a browser always sends it).
+  public var host: String?
+  /// The token of `Authorization: Bearer`.
+  public var bearer: String?
   /// A part of the path, or of the query, that is no UTF-8 or ends in the middle of an escape.
   public var isMalformed: Bool
 
-  public init(method: String, target: String, hasOrigin: Bool = false) {
+  /// - Parameter authorization: the header's value.
+  public init(method: String, target: String, hasOrigin: Bool = false, host: String? = nil, authorization: String? = nil) {
     self.method = method
     self.hasOrigin = hasOrigin
+    self.host = host
+    if let authorization, authorization.prefix(7).lowercased() == "bearer " { bearer = String(authorization.dropFirst(7)) }
     let halves = target.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
     let all = (halves.first ?? "").split(separator: "/", omittingEmptySubsequences: false).dropFirst()
     // A key may be the empty text; elsewhere a slash at the end says nothing.
@@ -85,9 +92,12 @@ public struct AdminResponse: Sendable {
   public var body: [UInt8]
   /// The methods that would be right, where the one of the request was not.
   public var allow: String?
+  /// `WWW-Authenticate`.
+  public var authenticate: String?
 
   static func json(_ status: Int, _ value: JSONValue, allow: String? = nil) -> AdminResponse {
-    AdminResponse(status: status, contentType: "application/json", body: Array(TerminalText.escape(value.bytes[...])) + [0x0A], allow: allow)
+    AdminResponse(
+      status: status, contentType: "application/json", body: Array(TerminalText.escape(value.bytes[...])) + [0x0A], allow: allow)
   }
 
   static func error(_ status: Int, _ code: String, _ message: String, allow: String? = nil) -> AdminResponse {

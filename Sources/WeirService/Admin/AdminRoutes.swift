@@ -3,19 +3,59 @@ import WeirCore
 import WeirEngine
 import WeirLMDB
 
+/// The paths that there are, and what each asks for.
+enum AdminRoute: String, CaseIterable {
+  case index, live, ready, started, metrics, lanes, scale, state, drain
+
+  /// - Returns: nil: there is no such path.
+  init?(_ path: [String]) {
+    guard let first = path.first else {
+      self = .index
+      return
+    }
+    guard let route = AdminRoute(rawValue: first), route != .index, route == .state ? path.count >= 2 : path.count == 1 else { return nil }
+    self = route
+  }
+
+  var needs: AdminAccess.Need {
+    switch self {
+    case .live, .ready, .started: .nothing
+    case .metrics: .metricsToken
+    case .index, .lanes, .scale, .state, .drain: .token
+    }
+  }
+
+  var methods: [String] { self == .drain ? ["POST"] : ["GET", "HEAD"] }
+
+  var text: String? {
+    switch self {
+    case .index: nil
+    case .state: "/state/TABLE/KEY"
+    default: "/\(rawValue)"
+    }
+  }
+}
+
 /// The admin endpoints of a live worker: requests in, responses out. Whatever serves HTTP calls ``respond(to:)``.
 final class AdminRoutes: Sendable {
   /// Lanes that `/lanes` lists.
   static let lanesMax = 2048
-  static let paths = ["/live", "/ready", "/started", "/metrics", "/lanes", "/scale", "/state/TABLE/KEY", "/drain"]
+  /// Requests other than probes that are answered at the same time.
+  static let askedMax = 4
+  static let paths = AdminRoute.allCases.compactMap(\.text)
 
   private let watch: WorkerWatch
+  private let access: AdminAccess?
   private let drain: @Sendable () -> Void
   private let state = Mutex<LMDBStateTable?>(nil)
+  private let asked = Atomic<Int>(0)
 
-  /// - Parameter drain: asks the worker to end in order, as SIGTERM does.
-  init(_ watch: WorkerWatch, drain: @escaping @Sendable () -> Void) {
+  /// - Parameters:
+  ///   - access: nil: nothing is served, so nothing is asked.
+  ///   - drain: asks the worker to end in order, as SIGTERM does.
+  init(_ watch: WorkerWatch, access: AdminAccess?, drain: @escaping @Sendable () -> Void) {
     self.watch = watch
+    self.access = access
     self.drain = drain
   }
 
@@ -23,22 +63,35 @@ final class AdminRoutes: Sendable {
   func use(_ table: LMDBStateTable?) { state.withLock { $0 = table } }
 
   func respond(to request: AdminRequest) async -> AdminResponse {
-    guard !request.isMalformed, let first = request.path.first else {
-      return request.isMalformed ? .error(400, "malformed", "the path is not percent-encoded UTF-8") : index
+    let route = request.isMalformed ? nil : AdminRoute(request.path)
+    // What does not exist asks for the token too: without it nobody learns what exists.
+    if let refused = access?.refusal(of: request, needs: route?.needs ?? .token) { return refused }
+    if request.isMalformed { return .error(400, "malformed", "the path is not percent-encoded UTF-8") }
+    guard let route else { return .error(404, "not_found", "there are: \(AdminRoutes.paths.joined(separator: ", "))") }
+    guard route.methods.contains(request.method) else {
+      let methods = route.methods.joined(separator: ", ")
+      return .error(405, "method", "\(request.method) is not a method of this, \(methods) is", allow: methods)
     }
-    if first == "drain", request.path.count == 1 { return drained(request) }
-    guard request.method == "GET" || request.method == "HEAD" else {
-      return .error(405, "method", "\(request.method) is no method for this", allow: "GET, HEAD")
+    // Probes are never refused, and wait for few others.
+    guard route.needs != .nothing else { return await answer(route, request) }
+    defer { asked.subtract(1, ordering: .relaxed) }
+    guard asked.add(1, ordering: .relaxed).newValue <= AdminRoutes.askedMax else {
+      return .error(503, "busy", "\(AdminRoutes.askedMax) requests are being answered; ask again")
     }
-    switch (first, request.path.count) {
-    case ("live", 1): return probe(watch.now.health.live(watch.now.stall))
-    case ("ready", 1): return probe(watch.now.health.ready(groupIsShared: watch.meter.snapshot().groupIsShared))
-    case ("started", 1): return probe(watch.now.health.started)
-    case ("metrics", 1): return AdminResponse(status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8", body: watch.metrics())
-    case ("lanes", 1): return .json(200, lanes())
-    case ("scale", 1): return scale()
-    case ("state", 2...): return await row(request)
-    default: return .error(404, "not_found", "there are: \(AdminRoutes.paths.joined(separator: ", "))")
+    return await answer(route, request)
+  }
+
+  private func answer(_ route: AdminRoute, _ request: AdminRequest) async -> AdminResponse {
+    switch route {
+    case .index: return index
+    case .live: return probe(watch.now.health.live(watch.now.stall))
+    case .ready: return probe(watch.now.health.ready(groupIsShared: watch.meter.snapshot().groupIsShared))
+    case .started: return probe(watch.now.health.started)
+    case .metrics: return AdminResponse(status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8", body: watch.metrics())
+    case .lanes: return .json(200, lanes())
+    case .scale: return scale()
+    case .state: return await row(request)
+    case .drain: return drained(request)
     }
   }
 
@@ -54,7 +107,6 @@ final class AdminRoutes: Sendable {
   }
 
   private func drained(_ request: AdminRequest) -> AdminResponse {
-    guard request.method == "POST" else { return .error(405, "method", "/drain wants POST", allow: "POST") }
     // A page in a browser on this machine could send a POST here.
     guard !request.hasOrigin else { return .error(403, "origin", "requests on behalf of a web page are refused") }
     watch.drain()

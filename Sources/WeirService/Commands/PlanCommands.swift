@@ -21,7 +21,8 @@ public enum PlanCommands {
 
   public static func explain(_ file: String, json: Bool, console: Console) throws -> Int32 {
     let pipeline = try loadPipeline(file: file)
-    console.data(json ? PlanMeaning.text(pipeline.plan) : Explain.text(pipeline.plan, lookups: pipeline.lookups))
+    console.data(
+      json ? ExplainDocument.json(pipeline.plan, lookups: pipeline.lookups).text : Explain.text(pipeline.plan, lookups: pipeline.lookups))
     return 0
   }
 }

@@ -78,8 +78,9 @@ public enum RunCommand {
     let drain = drain(interrupt, pipeline.plan.worker ?? WorkerSpec(), watch, log)
     interrupt.listen(told: drain)
     log.console.outliveReader { if interrupt.ask(SIGTERM) { drain() } }
-    let routes = AdminRoutes(watch) { if interrupt.ask(SIGTERM) { drain() } }
-    if let address { try await serve(routes, address, host, log) }
+    let access = try address.map { try AdminAccess(pipeline.plan.admin ?? AdminSpec(), $0) }
+    let routes = AdminRoutes(watch, access: access) { if interrupt.ask(SIGTERM) { drain() } }
+    if let address { try await serve(routes, address, host, log, isOpen: !address.isLoopback && access?.token == nil) }
     let report = RunReport(log: log, json: options.json, isDebugging: kafka.settings.options["debug"] != nil, clock: clock)
     defer { log.end() }
     try await withThrowingTaskGroup(of: Void.self) { group in
@@ -109,12 +110,15 @@ public enum RunCommand {
     }
   }
 
-  private static func serve(_ routes: AdminRoutes, _ address: AdminAddress, _ host: any AdminHost, _ log: Log) async throws {
+  private static func serve(
+    _ routes: AdminRoutes, _ address: AdminAddress, _ host: any AdminHost, _ log: Log, isOpen: Bool
+  ) async throws {
     let port = try await host.start(address) { await routes.respond(to: $0) }
     var bound = address
     bound.port = port
     log.info(
-      "admin server on http://\(bound.text)" + (address.isLoopback ? "" : ": whoever reaches it can read state and drain the worker"),
+      "admin server on http://\(bound.text)"
+        + (isOpen ? ": without a token (admin.insecure): any program that reaches it can read state and drain the worker" : ""),
       [.init("event", .string("admin")), .init("address", .string(bound.text))])
   }
 

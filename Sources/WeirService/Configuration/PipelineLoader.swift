@@ -125,6 +125,11 @@ final class PipelineLoader {
       "pipeline", "source", "record", "checks", "quarantine", "dedup", "lookups", "bronze", "silver", "gold", "state", "lake", "store",
       "admin", "worker", "sinks",
     ]
+    guard root.mapping?.contains(where: { pair in keys.contains(pair.key.string ?? "") }) != false else {
+      // Keys of another program's file may be its secrets.
+      reader.report("this is not a pipeline file: it has none of the keys \(keys.joined(separator: ", "))", "missing_key", at: root)
+      return nil
+    }
     let top = reader.mapping(root, "the pipeline", keys: keys)
     guard let record = reader.required(top, "record", of: "the pipeline", at: root).flatMap(self.record) else { return nil }
     key = record.key
@@ -169,8 +174,14 @@ final class PipelineLoader {
       reader.report("not YAML: \(problem)", "yaml", at: node)
     case .duplicatedKeysInMapping(let duplicates, let context):
       let node = Node.scalar(.init("", .implicit, .any, context.mark))
-      reader.report("the key \(duplicates.first ?? "") stands twice", "duplicate_name", at: node)
-    default: reader.report("not YAML: \(error)", "yaml", at: nil)
+      // The file need not be a pipeline: a key is shown if it looks like one.
+      let key = duplicates.first.flatMap {
+        $0.utf8.count <= 64 && $0.allSatisfy { $0.isLetter || $0.isNumber || "_-.,()".contains($0) } ? $0 : nil
+      }
+      reader.report(key.map { "the key \($0) stands twice" } ?? "a key stands twice", "duplicate_name", at: node)
+    // Yams' own text quotes the line.
+    case .reader(let problem, _, _, _): reader.report("not YAML: \(problem)", "yaml", at: nil)
+    default: reader.report("not YAML: it cannot be read as text", "yaml", at: nil)
     }
   }
 
@@ -265,18 +276,20 @@ final class PipelineLoader {
   // MARK: Lookups
 
   private func lookupFile(_ path: String, _ what: String, _ node: Node) -> [UInt8]? {
-    switch Paths.contents(of: path, bytesMax: LookupTable.bytesMax - lookupBytes) {
-    case .bytes(let data):
-      lookupBytes += data.count
-      return Array(data)
-    case .tooLarge:
-      reader.report(
-        "\(what): with the file \(path) the lookups have more than \(LookupTable.bytesMax) bytes (lookup_bytes); leave out rows or columns",
-        "too_large", at: node)
-    case .unreadable:
-      reader.report("\(what): the file \(path) cannot be read: \(Paths.whyUnreadable(path))", "no_file", at: node)
+    do {
+      let bytes = try InputFile.bytes(of: path, bytesMax: LookupTable.bytesMax - lookupBytes)
+      lookupBytes += bytes.count
+      return bytes
+    } catch {
+      switch error {
+      case .tooLarge:
+        reader.report(
+          "\(what): with the file \(path) the lookups have more than \(LookupTable.bytesMax) bytes (lookup_bytes); leave out rows or columns",
+          "too_large", at: node)
+      case .unreadable(let why): reader.report("\(what): the file \(path) cannot be read: \(why)", "no_file", at: node)
+      }
+      return nil
     }
-    return nil
   }
 
   private func loadLookups(_ node: Node) {

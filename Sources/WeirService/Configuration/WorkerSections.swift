@@ -3,13 +3,39 @@ import Yams
 
 /// `admin` and `worker`: settings of a live worker.
 extension PipelineLoader {
-  /// `admin: {listen: 127.0.0.1:9464}`; `admin: {}` is the same.
+  /// `admin: {listen: 127.0.0.1:9464, hosts: [NAME], token: {env: NAME}, metrics_token: false, insecure: false}`; `admin: {}` listens on
+  /// 127.0.0.1:9464.
   func admin(_ node: Node) -> AdminSpec? {
-    let members = reader.mapping(node, "admin", keys: ["listen"])
-    guard let listen = members["listen"] else { return AdminSpec() }
+    let members = reader.mapping(node, "admin", keys: ["listen", "hosts", "token", "metrics_token", "insecure"])
+    var spec = AdminSpec()
+    func flag(_ key: String) -> Bool? {
+      members[key].flatMap { reader.choice($0, "admin.\(key)", ["true", "false"]) }.map { $0 == "true" }
+    }
+    spec.protectsMetrics = flag("metrics_token")
+    spec.isInsecure = flag("insecure")
+    spec.token = members["token"].flatMap { secret($0, "admin.token") }
+    spec.hosts = members["hosts"].map { list in
+      reader.strings(list, "admin.hosts").map { name, item in
+        if !HostAddress.isHost(name[...]) { reader.report("admin.hosts: \(name) is not a host name", "bad_value", at: item) }
+        return name
+      }
+    }
+    if members["token"] != nil, spec.isInsecure == true {
+      reader.report("admin: either token or insecure", "bad_value", at: members["insecure"])
+    }
+    if spec.protectsMetrics == true, members["token"] == nil {
+      reader.report("admin.metrics_token needs admin.token", "missing_key", at: members["metrics_token"])
+    }
+    guard let listen = members["listen"] else { return spec }
     guard let text = reader.string(listen, "admin.listen") else { return nil }
-    do { return AdminSpec(listen: try AdminAddress(text).text) } catch {
-      reader.report("admin.listen: \(error.message)", "bad_value", at: listen)
+    do {
+      let address = try AdminAddress(text)
+      spec.listen = address.text
+      guard address.isLoopback || members["token"] != nil || spec.isInsecure == true else { throw AdminAccess.refusal(of: address) }
+      return spec
+    } catch {
+      let advice = (error as? WeirError).map { "\($0.message)\($0.advice.map { ". \($0)" } ?? "")" } ?? "\(error)"
+      reader.report("admin.listen: \(advice)", "bad_value", at: listen)
       return nil
     }
   }

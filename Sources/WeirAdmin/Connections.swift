@@ -1,0 +1,83 @@
+import NIOCore
+import Synchronization
+
+/// The open connections of the admin server, a bounded number. Nobody waits for a free one: a new connection closes the one that has
+/// been quiet for the longest time. So connections that somebody holds open, or that send a request byte by byte, cannot keep probes
+/// out, however many they are.
+final class Connections: Sendable {
+  static let max = 64
+  /// From opening a connection, or from an answer, until a request's headers are complete.
+  static let quietMax = TimeAmount.seconds(10)
+  /// From a request's headers until its answer is written.
+  static let answerMax = TimeAmount.seconds(60)
+
+  private struct Entry {
+    var channel: any Channel
+    /// Answering a request: closed only where all are.
+    var isBusy: Bool
+    /// Of its last change, counted over all connections.
+    var order: UInt64
+  }
+
+  private struct State {
+    var entries: [ObjectIdentifier: Entry] = [:]
+    var order: UInt64 = 0
+  }
+
+  private let state = Mutex(State())
+
+  func opened(_ channel: any Channel) {
+    change(channel, isBusy: false)
+    let oldest: (any Channel)? = state.withLock { state in
+      guard state.entries.count > Connections.max else { return nil }
+      let found = state.entries.min { ($0.value.isBusy ? 1 : 0, $0.value.order) < ($1.value.isBusy ? 1 : 0, $1.value.order) }
+      guard let found else { return nil }
+      state.entries[found.key] = nil
+      return found.value.channel
+    }
+    oldest?.close(promise: nil)
+  }
+
+  func answering(_ channel: any Channel) { change(channel, isBusy: true) }
+
+  func quiet(_ channel: any Channel) { change(channel, isBusy: false) }
+
+  func closed(_ channel: any Channel) { state.withLock { $0.entries[ObjectIdentifier(channel)] = nil } }
+
+  private func change(_ channel: any Channel, isBusy: Bool) {
+    let id = ObjectIdentifier(channel)
+    let order: UInt64? = state.withLock { state in
+      guard channel.isActive else { return nil }
+      state.order += 1
+      state.entries[id] = Entry(channel: channel, isBusy: isBusy, order: state.order)
+      return state.order
+    }
+    guard let order else { return }
+    channel.eventLoop.scheduleTask(in: isBusy ? Connections.answerMax : Connections.quietMax) { [self] in
+      // By its number: a channel that is closed is not kept until then.
+      let stale = state.withLock { $0.entries[id].flatMap { $0.order == order ? $0.channel : nil } }
+      stale?.close(promise: nil)
+    }
+  }
+}
+
+/// Reports when a connection opens and closes.
+final class ConnectionWatch: ChannelInboundHandler, RemovableChannelHandler {
+  typealias InboundIn = NIOAny
+
+  private let connections: Connections
+
+  init(_ connections: Connections) { self.connections = connections }
+
+  func handlerAdded(context: ChannelHandlerContext) { if context.channel.isActive { connections.opened(context.channel) } }
+
+  func channelActive(context: ChannelHandlerContext) {
+    connections.opened(context.channel)
+    context.fireChannelActive()
+  }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    connections.closed(context.channel)
+    context.fireChannelInactive()
+  }
+}

@@ -1,0 +1,92 @@
+import Foundation
+import WeirCore
+import WeirKafka
+
+/// Who may ask the admin endpoints what. Pure.
+///
+///     Host header: an IP address, localhost, the host of `listen`, or one of `hosts`; else 421, for every route
+///     probes: no token      /metrics: a token if `metrics_token`      everything else: the token, if there is one
+struct AdminAccess: Sendable {
+  /// What a route needs.
+  enum Need: Sendable { case nothing, metricsToken, token }
+
+  /// Shorter tokens can be guessed.
+  static let tokenBytesMin = 16
+
+  /// Lower case, without a port.
+  let hosts: Set<String>
+  /// nil: nobody is asked for one.
+  let token: [UInt8]?
+  let protectsMetrics: Bool
+
+  /// - Throws: `config` when an address that other machines reach has no token and is not called insecure, and when the token is not
+  ///   there or too short.
+  init(_ spec: AdminSpec, _ address: AdminAddress) throws {
+    hosts = Set((spec.hosts ?? []).map { $0.lowercased() } + [address.host.lowercased()])
+    protectsMetrics = spec.protectsMetrics ?? false
+    guard let place = spec.token else {
+      token = nil
+      guard address.isLoopback || spec.isInsecure == true else { throw AdminAccess.refusal(of: address) }
+      return
+    }
+    let secret: String
+    do { secret = try KafkaWiring.secret(place).read() } catch {
+      throw WeirError("config", "admin.token: \(error.message)", advice: error.advice)
+    }
+    guard secret.utf8.count >= AdminAccess.tokenBytesMin else {
+      throw WeirError(
+        "config", "admin.token: the token is shorter than \(AdminAccess.tokenBytesMin) bytes",
+        advice: "Make one, for instance with `openssl rand -hex 32`.")
+    }
+    token = Array(secret.utf8)
+  }
+
+  static func refusal(of address: AdminAddress) -> WeirError {
+    WeirError(
+      "config", "\(address.text) can be reached from other machines, and there is no token",
+      advice: "Set admin: {token: {env: NAME}}, listen on 127.0.0.1, or write admin: {insecure: true} where only trusted programs reach it."
+    )
+  }
+
+  /// Why a request is refused; nil: it is not.
+  func refusal(of request: AdminRequest, needs need: Need) -> AdminResponse? {
+    // A web page that makes a browser resolve its own name to this address (DNS rebinding) sends that name.
+    if let host = request.host, !accepts(host) {
+      return .error(421, "host", "this is not the server of that Host; admin: {hosts: [NAME]} in the pipeline adds one")
+    }
+    guard let token, need == .token || need == .metricsToken && protectsMetrics else { return nil }
+    guard let given = request.bearer, AdminAccess.equal(Array(given.utf8), token) else {
+      var response = AdminResponse.error(401, "token", "this needs the header Authorization: Bearer TOKEN, with the token of admin.token")
+      response.authenticate = "Bearer"
+      return response
+    }
+    return nil
+  }
+
+  private func accepts(_ authority: String) -> Bool {
+    var host = AdminAccess.host(authority).lowercased()
+    if host.hasSuffix(".") { host.removeLast() }
+    return host == "localhost" || hosts.contains(host) || AdminAccess.isAddress(host)
+  }
+
+  /// Without the port, and an IPv6 address without its brackets.
+  private static func host(_ authority: String) -> String {
+    if authority.hasPrefix("["), let end = authority.firstIndex(of: "]") {
+      return String(authority[authority.index(after: authority.startIndex)..<end])
+    }
+    return String(authority.prefix { $0 != ":" })
+  }
+
+  private static func isAddress(_ host: String) -> Bool {
+    var bytes = [UInt8](repeating: 0, count: 16)
+    return inet_pton(AF_INET, host, &bytes) == 1 || inet_pton(AF_INET6, host, &bytes) == 1
+  }
+
+  /// In a time that depends on the length of `given` alone.
+  static func equal(_ given: [UInt8], _ wanted: [UInt8]) -> Bool {
+    precondition(!wanted.isEmpty)
+    var difference: UInt8 = given.count == wanted.count ? 0 : 1
+    for i in given.indices { difference |= given[i] ^ wanted[i % wanted.count] }
+    return difference == 0
+  }
+}

@@ -1,0 +1,43 @@
+import Foundation
+import WeirLocal
+
+/// Files that a pipeline names: regular files only.
+///
+/// A pipeline may come from someone else. A device or a FIFO can block for ever or never end, and the kernel's own file systems show
+/// secrets of processes (`/proc/self/environ`).
+enum InputFile {
+  enum Refusal: Error {
+    /// In words that follow the file's path.
+    case unreadable(String)
+    case tooLarge
+  }
+
+  static func bytes(of path: String, bytesMax: Int) throws(Refusal) -> [UInt8] {
+    // Without waiting for the writer of a FIFO.
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+    guard descriptor >= 0 else { throw Refusal.unreadable(String(cString: strerror(errno))) }
+    defer { close(descriptor) }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else { throw Refusal.unreadable(String(cString: strerror(errno))) }
+    switch status.st_mode & S_IFMT {
+    case S_IFREG: break
+    case S_IFDIR: throw Refusal.unreadable("it is a directory")
+    default: throw Refusal.unreadable("it is not a regular file")
+    }
+    guard !FileSystemKind.isKernels(descriptor) else { throw Refusal.unreadable("it is a file of the kernel, not of a disk") }
+    guard status.st_size <= bytesMax else { throw .tooLarge }
+    var bytes = [UInt8](repeating: 0, count: Int(status.st_size) + 1)
+    var count = 0
+    while true {
+      let n = bytes.withUnsafeMutableBytes { read(descriptor, $0.baseAddress! + count, $0.count - count) }
+      if n < 0, errno == EINTR { continue }
+      guard n >= 0 else { throw Refusal.unreadable(String(cString: strerror(errno))) }
+      if n == 0 { break }
+      count += n
+      guard count <= bytesMax else { throw .tooLarge }
+      // It grew.
+      if count == bytes.count { bytes += [UInt8](repeating: 0, count: count) }
+    }
+    return Array(bytes.prefix(count))
+  }
+}

@@ -1,0 +1,116 @@
+import WeirCore
+import WeirEngine
+import WeirOperators
+
+/// `weir explain --json`: a contract for programs, which names nothing of Swift's coding or of the ledger's. Documented in PlanReference.md.
+///
+/// Members may be added; none is removed or changes its meaning without another ``format``. All members are always there; what a
+/// pipeline does not have is null or an empty list. Durations are microseconds.
+enum ExplainDocument {
+  static let format: Int64 = 1
+
+  static func json(_ plan: Plan, lookups: [LookupTable]) -> JSONValue {
+    let compiled = CompiledPlan(plan, lookups: lookups)
+    let places = compiled.aggregates.map { $0.isFinishedInLane ? "lane" : "merge" }
+    return .members([
+      "format": .int(format), "pipeline": .string(plan.pipeline), "plan_hash": .string(PlanMeaning.hash(plan).hex),
+      "source": source(plan.source), "record": record(plan.record),
+      "checks": list(plan.checks) {
+        .members(["name": .string($0.name), "that": .string($0.that.text), "otherwise": .string($0.otherwise.rawValue)])
+      },
+      "dedup": plan.dedup.map {
+        .members(["id": .string(plan.record.fields[$0.id].name), "within_us": int($0.withinMicroseconds)])
+      } ?? .null,
+      "lookups": list(plan.lookups) {
+        .members([
+          "name": .string($0.name), "file": .string($0.file), "key": .string(plan.record.fields[$0.key].name),
+          "columns": list($0.columns, column),
+        ])
+      },
+      "tables": list(tableSchemas(plan)) { table, columns, partitionBy in
+        let gold = plan.gold.firstIndex { "gold/\($0.name)" == table }
+        return .members([
+          "table": .string(table), "columns": list(columns, column),
+          "partition_by": list(partitionBy) {
+            .members(["name": .string($0.name), "column": .string($0.column), "transform": .string($0.transform.rawValue)])
+          },
+          "aggregate": gold.map { aggregate(plan.gold[$0].filter, plan.gold[$0].by, plan.gold[$0].measures, places[$0]) } ?? .null,
+          "window": gold.map { window(plan.gold[$0].window) } ?? .null,
+        ])
+      },
+      "state": .array(
+        plan.state.enumerated().map { i, state in
+          .members([
+            "table": .string(state.name),
+            "aggregate": aggregate(state.filter, state.by, state.measures, places[compiled.goldCount + i]),
+          ])
+        }),
+      "topics": list(plan.sinks?.routes ?? []) { .members(["table": .string($0.table), "topic": .string($0.topic)]) },
+    ])
+  }
+
+  private static func list<T>(_ items: [T], _ json: (T) -> JSONValue) -> JSONValue { .array(items.map(json)) }
+
+  private static func int(_ value: Int64?) -> JSONValue { value.map { .int($0) } ?? .null }
+
+  private static func step(_ step: PathStep) -> JSONValue {
+    switch step {
+    case .name(let name): .string(name)
+    case .index(let index): .int(Int64(index))
+    }
+  }
+
+  private static func column(_ column: ColumnSchema) -> JSONValue {
+    .members(["name": .string(column.name), "type": .string(column.type.name)])
+  }
+
+  private static func source(_ source: SourceSpec) -> JSONValue {
+    .members([
+      "kind": .string(source.kafka == nil ? "capture" : "kafka"), "stream": .string(source.stream),
+      "deal": source.kafka == nil ? .string(source.deal.rawValue) : .null,
+      "topics": list(source.kafka?.topics ?? []) { .string($0) },
+      "partitioner": source.kafka.map { .string($0.partitioner?.rawValue ?? "auto") } ?? .null,
+      "misplaced": source.kafka.map { .string($0.misplaced.rawValue) } ?? .null,
+    ])
+  }
+
+  private static func record(_ record: RecordSpec) -> JSONValue {
+    .members([
+      "format": .string((record.format ?? .json).rawValue), "key": record.key.map { .string(record.fields[$0].name) } ?? .null,
+      "time": record.time.map {
+        .members([
+          "field": .string(record.fields[$0.field].name), "out_of_order_us": .int($0.outOfOrderMicroseconds),
+          "max_ahead_us": int($0.maxAheadMicroseconds),
+        ])
+      } ?? .null,
+      "fields": list(record.fields) {
+        .members([
+          "name": .string($0.name), "type": .string($0.type.name), "required": .bool($0.required),
+          "encoding": .string($0.encoding.rawValue), "path": .array(($0.path ?? [.name($0.name)]).map(step)),
+        ])
+      },
+    ])
+  }
+
+  /// `finished_in`: `lane`, where all records of a key are in one, or `merge`.
+  private static func aggregate(_ filter: Expr?, _ by: [OutputColumn], _ measures: [Measure], _ place: String) -> JSONValue {
+    .members([
+      "where": filter.map { .string($0.text) } ?? .null,
+      "by": list(by) { .members(["name": .string($0.name), "type": .string($0.expr.type.name), "expression": .string($0.expr.text)]) },
+      "measures": list(measures) {
+        .members([
+          "name": .string($0.name), "type": .string($0.type.name), "function": .string($0.function.rawValue),
+          "argument": $0.argument.map { .string($0.text) } ?? .null,
+        ])
+      },
+      "finished_in": .string(place),
+    ])
+  }
+
+  private static func window(_ window: WindowSpec) -> JSONValue {
+    .members([
+      "size_us": .int(window.sizeMicroseconds), "slide_us": .int(window.slideMicroseconds), "offset_us": .int(window.offsetMicroseconds),
+      "lateness_us": .int(window.latenessMicroseconds),
+    ])
+  }
+}
