@@ -161,7 +161,8 @@ struct KafkaConfigurationTests {
 
   @Test func duplicatesOverPartitionsNeedAKey() throws {
     let yaml = KafkaConfigurationTests.yaml(KafkaConfigurationTests.kafka)
-      .replacingOccurrences(of: "  key: user\n", with: "").replacingOccurrences(of: "state:\n", with: "dedup: {id: id, within: 1h}\nstate:\n")
+      .replacingOccurrences(of: "  key: user\n", with: "").replacingOccurrences(
+        of: "state:\n", with: "dedup: {id: id, within: 1h}\nstate:\n")
     #expect(try loadPipeline(yaml: yaml, file: "p.yaml").warnings.map(\.code) == ["partition_only"])
   }
 
