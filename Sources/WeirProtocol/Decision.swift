@@ -26,6 +26,9 @@ public enum Decision: Sendable, Equatable {
   case partitioner(stream: String, rules: [Partitioner])
   /// A wall clock that is not the producers', UTC microseconds: by it the lane judges event times that are too far ahead.
   case clock(Int64)
+  /// The plan from here on, in place of the one before: only where no record was accepted by that. The run id is the one from
+  /// here on.
+  case plan(meaning: JSONValue, hash: String, runID: String)
 }
 
 extension Decision {
@@ -47,6 +50,8 @@ extension Decision {
     case .partitioner(let stream, let rules):
       kind("partitioner", ["stream": .string(stream), "rules": rules.json])
     case .clock(let microseconds): kind("clock", ["at": .int(microseconds)])
+    case .plan(let meaning, let hash, let runID):
+      kind("plan", ["plan": meaning, "planHash": .string(hash), "runID": .string(runID)])
     }
   }
 
@@ -81,6 +86,9 @@ extension Decision {
     case "partitioner":
       self = .partitioner(stream: try json.requiredString("stream"), rules: try [Partitioner](json: json.required("rules")))
     case "clock": self = .clock(try json.requiredInt("at"))
+    case "plan":
+      self = .plan(
+        meaning: try json.required("plan"), hash: try json.requiredString("planHash"), runID: try json.requiredString("runID"))
     default:
       throw WeirError(
         "ledger_decision", "the ledger holds a decision of the unknown kind \"\(kind)\"",

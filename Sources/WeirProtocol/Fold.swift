@@ -17,6 +17,8 @@ public struct LedgerFold: Sendable, Equatable {
   public internal(set) var tables: [String: TableFold]
   /// By stream: the rules for keys that all its records fit; missing: nothing was decided.
   public internal(set) var partitioners: [String: [Partitioner]]
+  /// The last decision that replaced the plan of entry 0; nil: none.
+  public internal(set) var planChange: PlanChange?
   /// Minimum of the watermarks of the listed lanes that are not idle (all idle: the greatest), decisions included. Never
   /// goes back.
   public private(set) var mergedWatermark: Int64
@@ -42,8 +44,10 @@ public struct LedgerFold: Sendable, Equatable {
 
   init(
     genesis: Genesis, number: Int64, hash: String, lanes: [LaneID: LaneFold], lookups: [String: LookupVersion],
-    tables: [String: TableFold], partitioners: [String: [Partitioner]], mergedWatermark: Int64
+    tables: [String: TableFold], partitioners: [String: [Partitioner]], planChange: PlanChange? = nil,
+    mergedWatermark: Int64
   ) {
+    self.planChange = planChange
     self.genesis = genesis
     self.number = number
     self.hash = hash
@@ -53,6 +57,11 @@ public struct LedgerFold: Sendable, Equatable {
     self.partitioners = partitioners
     self.mergedWatermark = mergedWatermark
   }
+
+  /// The plan's meaning at this entry.
+  public var plan: JSONValue { planChange?.meaning ?? genesis.plan }
+  /// What rows carry at this entry.
+  public var runID: String { planChange?.runID ?? genesis.runID }
 
   /// What stands about a lane; a lane that is not listed (and the merge lane before its first epoch) has none.
   public subscript(lane: LaneID) -> LaneFold? { lanes[lane] }
@@ -125,6 +134,15 @@ public struct LookupVersion: Sendable, Hashable {
   public var hash: String
   /// Under the lake's root.
   public var path: String
+  /// The entry that brought it; it is in effect after it.
+  public var entry: Int64
+}
+
+/// A plan that replaced the one before.
+public struct PlanChange: Sendable, Equatable {
+  public var meaning: JSONValue
+  public var hash: String
+  public var runID: String
   /// The entry that brought it; it is in effect after it.
   public var entry: Int64
 }
@@ -245,6 +263,8 @@ extension LedgerFold {
     case .partitioner(let stream, let rules):
       partitioners[stream] = (partitioners[stream] ?? Partitioner.allCases).filter(rules.contains)
     case .clock(let microseconds): lanes[lane]?.clock = microseconds
+    case .plan(let meaning, let hash, let runID):
+      planChange = PlanChange(meaning: meaning, hash: hash, runID: runID, entry: number)
     case .gap, .recreated, .unverified: break
     }
   }

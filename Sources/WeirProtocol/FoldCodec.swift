@@ -32,6 +32,9 @@ extension LedgerFold {
       let rules = partitioners.sorted { utf8Precedes($0.key, $1.key) }.map { JSONValue.Member($0.key, $0.value.json) }
       document = .object(members + [JSONValue.Member("partitioners", .object(rules))])
     }
+    if let planChange, case .object(let members) = document {
+      document = .object(members + [JSONValue.Member("planChange", planChange.json)])
+    }
     return document.bytes + [0x0A]
   }
 
@@ -51,6 +54,7 @@ extension LedgerFold {
     self.init(
       genesis: try Genesis(json: json.required("genesis")), number: try json.requiredInt("number"),
       hash: try json.requiredString("entryHash"), lanes: lanes, lookups: lookups, tables: tables, partitioners: partitioners,
+      planChange: try json["planChange"].map { v throws(WeirError) in try PlanChange(json: v) },
       mergedWatermark: try json.requiredWatermark("mergedWatermark"))
   }
 }
@@ -94,6 +98,17 @@ extension LookupVersion {
   init(json: JSONValue) throws(WeirError) {
     hash = try json.requiredString("hash")
     path = try json.requiredString("path")
+    entry = try json.requiredInt("entry")
+  }
+}
+
+extension PlanChange {
+  var json: JSONValue { .members(["plan": meaning, "planHash": .string(hash), "runID": .string(runID), "entry": .int(entry)]) }
+
+  init(json: JSONValue) throws(WeirError) {
+    meaning = try json.required("plan")
+    hash = try json.requiredString("planHash")
+    runID = try json.requiredString("runID")
     entry = try json.requiredInt("entry")
   }
 }

@@ -248,7 +248,7 @@ extension SimulationOracle {
       }
       next.lanes[id]?.version = Int(String(decoding: bytes, as: UTF8.self)) ?? -1
       next.lanes[id]?.lookupFile = path
-    case .extensible, .lanesListed, .gap, .partitioner, .clock, .recreated, .unverified: break
+    case .extensible, .lanesListed, .gap, .partitioner, .clock, .recreated, .unverified, .plan: break
     }
   }
 

@@ -164,4 +164,65 @@ def summary(suite):
     suite.claim("halt_above says the same", faults + committed(one))
 
 
-common.Suite("newcomers", 300, __doc__).run(tries, beginnings, shares, summary)
+def corrected(suite):
+    """The corrected pipeline goes on with the lake of the first try."""
+    os.makedirs(suite.path("corrected"), exist_ok=True)
+    kinds = suite.path("corrected", "kinds.csv")
+    with open(kinds, "w") as f:
+        f.write("user_id,name\nu1,one\nu2,two\n")
+    content = lines({"id": i % 1400, **without(r, "amount"), "sum": str(r["amount"])} for i, r in enumerate(ROWS))
+    amount = "cast(sum as decimal(12,2))"
+    better = {
+        "fields": {"id": "int64!", "user_id": "string!", "sum": "string", "at": "timestamp!"},
+        "dedup": {"id": "id", "within": "1h"}, "lookups": {"kinds": {"file": kinds, "key": "user_id"}},
+        "bronze": {"partition_by": "day(_arrival)"},
+        "silver": {"columns": f"*, {amount} as amount, kinds.name", "partition_by": "day(at)"},
+        "gold": {"totals": {"by": ["kinds.name"], "window": {"tumbling": "10m"}, "measure": {"total": f"sum({amount})", "rows": "count()"}}},
+        "state": {"users": {"by": ["user_id"], "measure": {"rows": "count()"}}},
+    }
+    for lanes in (1, 3, 64):
+        name = f"corrected-{lanes}"
+        one = job(suite, name, content, lanes, flush=20_000, fields={"user_id": "string!", "amount": "int64!", "at": "timestamp!"})
+        first = one.replay()
+        faults = ([] if first.code == 1 else [f"the first try ended with {first.code}: {first.talk}"]) + committed(one)
+        setting = {"lake": {"path": "./lake", "flush": {"bytes": 20_000}}}
+        plan(suite, os.path.join(name, "run"), **better, **setting)
+        run = one.replay()
+        faults += run.fault() or one.faults() + one.verify_faults()
+        again = one.replay()
+        faults += again.fault() + ([] if again.done.get("unchanged") else ["the second run changed something"])
+        plan(suite, os.path.join(name, "run"), **better | {"dedup": {"id": "id", "within": "2h"}}, **setting)
+        faults += one.replay().refusal_fault("dedup.within: 60 m -> 2 h", "dedup.within: 1 h -> 2 h")
+        suite.claim(f"a first try, then the corrected pipeline in the same lake equals the reference, {lanes} lanes; later changes are refused", faults)
+
+
+def replaced(suite):
+    """Entries of rejected records are kept, and the new plan goes on behind them."""
+    shares = {"quarantine": {"halt_above": "100%", "exit_above": "100%"}, "lake": {"path": "./lake", "flush": {"bytes": 3000}}}
+    rows = [good(i) for i in range(400)]
+    better = {"dedup": {"id": "amount", "within": "1h"},
+              "gold": {"totals": {"by": ["amount"], "window": {"tumbling": "1h"}, "measure": {"most": "max(at)"}}},
+              "state": {"users": {"by": ["user_id"], "measure": {"rows": "count()", "total": "sum(amount)"}}}}
+    for lanes in (1, 3, 64):
+        name = f"replaced-{lanes}"
+        one = job(suite, name, lines(rows[:200]), lanes, checks=[{"name": "none", "that": "amount < 0"}], **shares)
+        faults = one.replay("--keep-open").fault()
+        entries = len(one.entries())
+        with open(suite.path(f"{name}.input"), "wb") as f:
+            f.write(lines(rows))
+        plan(suite, os.path.join(name, "run"), **better, **shares)
+        faults += one.replay().fault() + one.verify_faults()
+        silver = sorted(float(v) for v in tables.read_delta(one.lake, "silver/s")["amount"].to_pylist())
+        quarantine = sorted(json.loads(v)["amount"] for v in tables.read_delta(one.lake, "quarantine/s")["value"].to_pylist())
+        gold = tables.read_delta(one.lake, "gold/totals")
+        decisions = [e["number"] for e in one.entries() if any(d["kind"] == "plan" for l in e["lanes"] for d in l["decisions"])]
+        faults += [] if entries > 5 else [f"the first plan has {entries} entries only"]
+        faults += [] if silver == [r["amount"] for r in rows[200:]] else [f"silver has {len(silver)} rows"]
+        faults += [] if quarantine == [r["amount"] for r in rows[:200]] else [f"quarantine has {len(quarantine)} rows"]
+        faults += [] if gold.num_rows == 200 and "most" in gold.column_names else [f"gold has {gold.num_rows} rows of {gold.column_names}"]
+        faults += [] if tables.read_delta(one.lake, "bronze/s").num_rows == 400 else ["bronze has other rows"]
+        faults += [] if decisions == [entries] else [f"entries with a decision about the plan: {decisions}, expected {entries}"]
+        suite.claim(f"a plan that rejected all is replaced; what it rejected stays in quarantine, {lanes} lanes", faults)
+
+
+common.Suite("newcomers", 300, __doc__).run(tries, beginnings, shares, summary, corrected, replaced)

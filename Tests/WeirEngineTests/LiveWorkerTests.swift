@@ -17,6 +17,8 @@ import WeirService
     let plan: Plan
     let environment: EngineEnvironment
     let topic: FakeTopic
+    /// Of the plan, for the ledger.
+    let meaning: String
 
     /// - Parameters:
     ///   - settings: more of the source's section.
@@ -29,9 +31,10 @@ import WeirService
     ///   - wrap: what the workers see of the lake.
     init(
       shards: Int, idle: String = "1h", misplaced: String = "merge", settings: String = "", lake: String = "", flush: String = "30ms",
-      silence: Int64? = nil, refresh: Int64? = nil, more: String = "", beside: Bench? = nil,
+      silence: Int64? = nil, refresh: Int64? = nil, more: String = "", beside: Bench? = nil, meaning: String = "m",
       wrap: (any ObjectStore) -> any ObjectStore = { $0 }
     ) throws {
+      self.meaning = meaning
       topic = beside?.topic ?? FakeTopic(shards: shards)
       isGuest = beside != nil
       path = beside?.path ?? NSTemporaryDirectory() + "weir-live-" + UUID().uuidString
@@ -111,7 +114,7 @@ import WeirService
 
     init(_ bench: Bench, _ own: [String], silent: Int, accepted: Set<String>) {
       let request = LedgerRequest(
-        meaning: .string("m"), planHash: "h", lanes: nil, runID: nil, describeChange: { _, _ in [] })
+        meaning: .string(bench.meaning), planHash: "hash of \(bench.meaning)", lanes: nil, runID: nil, describeChange: { _, _ in [] })
       let worker = LiveWorker(
         CompiledPlan(bench.plan, lookups: []), environment: bench.environment, request: request, accepted: accepted,
         group: { [self] in

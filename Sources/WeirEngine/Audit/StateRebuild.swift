@@ -61,7 +61,7 @@ public enum StateRebuild {
     let fold = await (try LedgerOpening.required(compiled.plan, environment)).fold
     let genesis = fold.genesis
     try await StateOwnership.claim(state, genesis, compiled.plan)
-    let run = RunInfo(shard: compiled.plan.source.stream, runID: genesis.runID)
+    let run = RunInfo(shard: compiled.plan.source.stream, runID: fold.runID)
     let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run)
     // The marks go first: while rows are missing, nothing may say that they are all there.
     try await state.writeMeta(compiled.plan.state.map { (mark($0), []) })

@@ -88,11 +88,21 @@ struct DeltaFollower: Sendable {
         configuration: ["weir.ledger": ledgerID, "delta.enableExpiredLogCleanup": "false"],
         milliseconds: clock.wallMicroseconds / 1000)
     }
+    if let changed = changedMetadata(commit) { actions.append(.metadata(changed)) }
     actions += names.actions(entry: commit.to, proof: commit.proof)
     actions += commit.files.map { .add(add($0)) }
     let isWrite = commit.version > 0 || !commit.files.isEmpty
     return DeltaCommit.encode(
       info: info(isWrite ? "WRITE" : "CREATE TABLE", [.init("weir", accounting(commit))]), actions: actions)
+  }
+
+  /// Of a table that was made for a plan since replaced, and has no file yet.
+  private func changedMetadata(_ commit: FollowerMachine.Commit) -> DeltaMetadata? {
+    guard commit.version > 0, let snapshot, snapshot.files.isEmpty, var metadata = snapshot.metadata else { return nil }
+    let (schema, partitionColumns) = (DeltaSchema.text(layout.schema), layout.partitionBy.map(\.name))
+    guard metadata.schema != schema || metadata.partitionColumns != partitionColumns else { return nil }
+    (metadata.schema, metadata.partitionColumns) = (schema, partitionColumns)
+    return metadata
   }
 
   private static func uuid(_ hex: String) -> String {

@@ -130,12 +130,13 @@ actor LiveCommitter {
   }
 
   private func put(_ draft: EntryDraft, began: Int64) async throws -> LedgerFold {
-    let compiled = self.compiled
+    let (compiled, planHash) = (self.compiled, self.planHash)
     meter.enter(.ledger)
     let putBegan = environment.clock.monotonicNanoseconds
     let tries = Atomic(0)
     let outcome = try await ledger.commit(attempt: draft.commitID, startedNanoseconds: began) { fold in
       tries.add(1, ordering: .relaxed)
+      try fold.checkPlan(planHash)
       try LiveCommitter.checkLookups(compiled, fold)
       try LiveCommitter.checkRules(draft, fold)
       return draft

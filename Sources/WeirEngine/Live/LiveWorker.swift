@@ -129,7 +129,7 @@ public struct LiveWorker: Sendable {
       return LiveSession(
         compiled: compiled, environment: environment, ledger: ledger, followers: followers, group: group, shards: shards,
         planHash: request.planHash, worker: worker, counts: counts,
-        run: RunInfo(shard: compiled.plan.source.stream, runID: genesis.runID), ledgerID: genesis.ledgerID, meter: meter,
+        run: RunInfo(shard: compiled.plan.source.stream, runID: await ledger.fold.runID), ledgerID: genesis.ledgerID, meter: meter,
         accepted: accepted,
         observe: observe)
     } catch {

@@ -39,7 +39,6 @@ final class RecordedSession: Sendable {
     compiled: CompiledPlan, environment: EngineEnvironment, ledger: Ledger, followers: Followers, stream: any RecordedStream,
     planHash: String, progress: ReplayProgress, repeatsRun: Bool = false
   ) async throws {
-    let genesis = await ledger.fold.genesis
     self.compiled = compiled
     self.environment = environment
     self.ledger = ledger
@@ -47,7 +46,7 @@ final class RecordedSession: Sendable {
     self.stream = stream
     self.planHash = planHash
     counted = Mutex(progress)
-    run = RunInfo(shard: compiled.plan.source.stream, runID: genesis.runID)
+    run = RunInfo(shard: compiled.plan.source.stream, runID: await ledger.fold.runID)
     committer = LiveCommitter(
       environment: environment, compiled: compiled, ledger: ledger, planHash: planHash, run: run,
       worker: String(environment.random.next(), radix: 16), repeatsRun: repeatsRun)

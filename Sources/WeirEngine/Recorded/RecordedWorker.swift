@@ -94,11 +94,11 @@ public struct RecordedWorker: Sendable {
 
   /// A ledger that is there must be this replay's.
   private func check(_ ledger: Ledger, _ request: LedgerRequest) async throws {
-    let genesis = await ledger.fold.genesis
-    guard genesis.dealing == nil, genesis.runID == request.runID || request.isEarlierRunID(genesis.runID) else {
+    let fold = await ledger.fold
+    guard fold.genesis.dealing == nil, fold.runID == request.runID || request.isEarlierRunID(fold.runID) else {
       throw WeirError(
         "capture_changed",
-        "the ledger in this lake belongs to another run (\(genesis.runID)): a live worker's, or a replay of another capture",
+        "the ledger in this lake belongs to another run (\(fold.runID)): a live worker's, or a replay of another capture",
         advice: "Replay into a lake of its own (--lake DIR --store DIR).")
     }
   }
@@ -182,11 +182,12 @@ public struct RecordedWorker: Sendable {
 
   private func adopt(_ decisions: RecordedDecisions, _ request: inout LedgerRequest) async throws {
     let genesis = await decisions.ledger.fold.genesis
-    guard genesis.plan == request.meaning else {
+    let plan = await decisions.ledger.fold.plan
+    guard plan == request.meaning else {
       throw WeirError(
         "plan_changed",
         "the live run was of a pipeline that means something else:\n  "
-          + request.describeChange(genesis.plan, request.meaning).joined(separator: "\n  "),
+          + request.describeChange(plan, request.meaning).joined(separator: "\n  "),
         advice: "Replay its own pipeline, or leave --decisions out.")
     }
     request.runID = genesis.runID

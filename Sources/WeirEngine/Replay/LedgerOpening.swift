@@ -63,19 +63,14 @@ enum LedgerOpening {
     }
     let genesis = await ledger.fold.genesis
     if let known = request.ledgerID, genesis.ledgerID != known { throw replaced(plan, environment, "it is another one now") }
-    guard genesis.plan == request.meaning else {
-      let changes = request.describeChange(genesis.plan, request.meaning)
-      throw WeirError(
-        "plan_changed",
-        "the pipeline \(plan.pipeline) means something else than when its ledger was started:\n  "
-          + changes.joined(separator: "\n  "),
-        advice: "Change it back, or give the pipeline and its tables new names, or replay into a new lake (--lake DIR --store DIR).")
-    }
     let lanes = genesis.lanes.filter { $0 != .merge }.count
     if request.shards == nil, let wanted = request.lanes, wanted != lanes {
       throw WeirError(
         "lanes_changed", "the ledger was started with \(lanes) lanes, not \(wanted)",
         advice: "Leave --lanes out, or replay into a new lake (--lake DIR --store DIR). The rows do not depend on it.")
+    }
+    if await ledger.fold.plan != request.meaning {
+      try await PlanReplacement(plan: plan, request: request, ledger: ledger).decide()
     }
     return ledger
   }

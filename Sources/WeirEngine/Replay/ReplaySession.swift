@@ -26,7 +26,7 @@ final class ReplaySession: Sendable {
     self.environment = environment
     let genesis = fold.genesis
     let ids = genesis.lanes.filter { $0 != .merge }
-    run = RunInfo(shard: compiled.plan.source.stream, runID: genesis.runID)
+    run = RunInfo(shard: compiled.plan.source.stream, runID: fold.runID)
     let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run)
     groups = try await restorer.groups(ids, parallel: environment.parallel)
     lanesCount = ids.count

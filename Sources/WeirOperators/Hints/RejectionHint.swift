@@ -20,7 +20,7 @@ public enum RejectionHint {
       if reason.hasPrefix("required field \(field.title) is missing") {
         return field.path == nil ? MissingField(field, value).hint : nil
       }
-      if reason.hasPrefix("field \(field.name): ") { return mismatch(field, value, reason) }
+      if reason.hasPrefix("field \(field.title): ") { return mismatch(field, value, reason) }
     }
     return nil
   }
@@ -41,7 +41,8 @@ public enum RejectionHint {
     case .object(let members):
       let names = members.prefix(6).map(\.name).joined(separator: ", ")
       return "the field is nested: it is an object with \(Printable.text(names, bytesMax: 120)); declare what is in it with a path"
-    case .array: return "the value is an array, which is not a column: one record for each of its items is needed"
+    case .array:
+      return "the value is an array, which is no column: an item of it is read by path, \(FieldPath.text(field.steps + [.index(0)]))"
     case .bool where field.type == .string: return "the value is true or false: declare \(field.name) as bool"
     default: return nil
     }
@@ -139,12 +140,12 @@ private struct MissingField {
 
   var hint: String? {
     let name = field.name
-    if record[name]?.isNull == true {
+    if record.value(at: field.steps)?.isNull == true {
       return "the field is null in the record: a required field (\(field.type.name)!) may not be; leave the ! out"
     }
     let members = record.members ?? []
     if let other = members.first(where: { plain($0.name) == plain(name) }) {
-      return "the record has \(show(other.name)): names are compared letter by letter, so declare it as that"
+      return "the record has \(show(other.name)), and names are compared letter by letter: \(declared([.name(other.name)]))"
     }
     if let path = nested {
       let shown = FieldPath.text(path.map { .name($0) })
@@ -153,6 +154,19 @@ private struct MissingField {
     if let near = nearestName(name, in: members.prefix(200).map(\.name)) { return "the record has no \(name), but \(show(near))" }
     let names = members.prefix(8).map(\.name).joined(separator: ", ") + (members.count > 8 ? ", …" : "")
     return members.isEmpty ? "the record is an empty object" : "the record has the fields \(show(names))"
+  }
+
+  /// How the pipeline file says that it is there.
+  private func declared(_ path: [PathStep]) -> String {
+    let unit =
+      switch field.encoding {
+      case .natural: ""
+      case .seconds: "_s"
+      case .milliseconds: "_ms"
+      case .microseconds: "_us"
+      }
+    let text = Printable.text(FieldPath.text(path), bytesMax: 200)
+    return "\(field.name): {type: \"\(field.type.name)\(unit)\(field.required ? "!" : "")\", path: '\(text)'}"
   }
 
   private func show(_ name: String) -> String { Printable.text(name, bytesMax: 120) }
@@ -181,5 +195,22 @@ private struct MissingField {
       level = next
     }
     return byName
+  }
+}
+
+extension JSONValue {
+  /// nil: there is nothing.
+  fileprivate func value(at path: [PathStep]) -> JSONValue? {
+    var value = self
+    for step in path {
+      let next: JSONValue? =
+        switch step {
+        case .name(let name): value[name]
+        case .index(let index): value.array.flatMap { $0.indices.contains(index) ? $0[index] : nil }
+        }
+      guard let next else { return nil }
+      value = next
+    }
+    return value
   }
 }

@@ -39,6 +39,7 @@ public enum LedgerCommands {
       case .extensible: "may grow"
       case .lanesListed(let lanes, _): "lanes \(lanes.map(\.text).joined(separator: ", "))"
       case .idle: "idle"
+      case .plan(_, let hash, _): "plan \(hash.prefix(12)) replaces the one before"
       case .wake: "wake"
       case .clock(let at): "clock \(CivilTime.text(ofMicroseconds: at))"
       case .recreated(let from, let to, let reason): "recreated: read from \(to.text) instead of \(from.text): \(reason)"

@@ -1,0 +1,92 @@
+import WeirCore
+import WeirProtocol
+
+/// A changed plan over a ledger that has no accepted record yet: a first try was stopped, or all of its records were rejected. Nothing
+/// has been made by the old plan, so the new one replaces it by a decision.
+struct PlanReplacement: Sendable {
+  let plan: Plan
+  let request: LedgerRequest
+  let ledger: Ledger
+
+  /// Why the ledger keeps its plan; nil: it may be replaced.
+  private func obstacle(_ fold: LedgerFold) -> String? {
+    let genesis = fold.genesis
+    if fold.counts.accepted > 0 { return "the ledger has accepted records" }
+    if fold.hasEnded { return "the ledger has the end of the input" }
+    if (genesis.dealing == nil) != (request.shards != nil) || fold.plan["source"]?["stream"] != request.meaning["source"]?["stream"] {
+      return "the ledger is of another source"
+    }
+    // What the lanes of a live stream hold is of the old plan, and not all of them can be named by one entry.
+    if genesis.dealing == nil, fold.lanes.values.contains(where: { $0.state != nil }) { return "lanes of the stream have states" }
+    if fold.tables.keys.contains(where: { $0.hasPrefix("bronze/") }), fold.plan["bronze"] != request.meaning["bronze"] {
+      return "the bronze table has rows"
+    }
+    let hasWatermark = fold.lanes.values.contains { $0.watermark != Watermark.minimum }
+    return hasWatermark && time(fold.plan) != time(request.meaning) ? "the watermark is that of the old record.time" : nil
+  }
+
+  /// `record.time`, with the field itself for its number.
+  private func time(_ meaning: JSONValue) -> [JSONValue?] {
+    let time = meaning["record"]?["time"]
+    let field = time?["field"]?.int.flatMap { number -> JSONValue? in
+      guard let fields = meaning["record"]?["fields"]?.array, fields.indices.contains(Int(number)) else { return nil }
+      return fields[Int(number)]
+    }
+    return [field, time?["outOfOrderMicroseconds"], time?["maxAheadMicroseconds"]]
+  }
+
+  /// Commits an entry of empty epochs, from which on the new plan is the ledger's. The lanes begin with empty states.
+  /// - Throws: `plan_changed` where that may not be.
+  func decide() async throws {
+    let fold = await ledger.fold
+    if let obstacle = obstacle(fold) { throw refusal(fold, obstacle) }
+    let began = ledger.now
+    let decision = Decision.plan(meaning: request.meaning, hash: request.planHash, runID: request.runID ?? fold.runID)
+    let lanes = carriers(fold).enumerated().map { number, lane in
+      let before = lane == .merge ? fold.mergeLane : fold[lane]
+      let position = before?.position ?? .offset(0)
+      return LaneCommit(
+        lane: lane, dealing: lane == .merge ? nil : fold.genesis.dealing, generation: before?.generation ?? 0,
+        epoch: fold.nextEpoch(of: lane), from: position, to: position, watermark: before?.watermark ?? Watermark.minimum,
+        prefixHash: before?.prefixHash, decisions: number == 0 ? [decision] : [], state: nil)
+    }
+    let attempt = ledger.makeAttemptID()
+    let draft = EntryDraft(commitID: attempt, worker: attempt, planHash: request.planHash, lanes: lanes)
+    let outcome = try await ledger.commit(attempt: attempt, startedNanoseconds: began) { fold in
+      // Another worker may have committed meanwhile.
+      if let obstacle = obstacle(fold) { throw refusal(fold, obstacle) }
+      return draft
+    }
+    guard case .committed = outcome else {
+      throw WeirError(
+        "fenced", "another worker commits on this ledger while the plan is replaced", advice: "Run the same command again.",
+        isRetriable: true, fatalTo: .worker)
+    }
+  }
+
+  /// All lanes of a capture, so that no epoch of the old plan follows. Of a live stream the merge lane: its other lanes hold
+  /// nothing yet, and workers compare the plan at each commit.
+  private func carriers(_ fold: LedgerFold) -> [LaneID] {
+    guard fold.genesis.dealing != nil else { return [.merge] }
+    return (fold.genesis.lanes.filter { $0 != .merge } + (fold.mergeLane.epoch > 0 ? [.merge] : [])).sorted()
+  }
+
+  private func refusal(_ fold: LedgerFold, _ obstacle: String) -> WeirError {
+    WeirError(
+      "plan_changed",
+      "the pipeline \(plan.pipeline) means something else than when its ledger was started:\n  "
+        + request.describeChange(fold.plan, request.meaning).joined(separator: "\n  ") + "\n  and \(obstacle)",
+      advice: "Change it back, or give the pipeline and its tables new names, or replay into a new lake (--lake DIR --store DIR).")
+  }
+}
+
+extension LedgerFold {
+  /// Of a worker that goes by the plan with this hash.
+  /// - Throws: `plan_changed` when another worker has replaced it.
+  func checkPlan(_ planHash: String) throws(WeirError) {
+    guard let change = planChange, change.hash != planHash else { return }
+    throw WeirError(
+      "plan_changed", "another worker goes by a changed pipeline since entry \(change.entry)",
+      advice: "Give all workers the same pipeline file and start this one again.", fatalTo: .worker)
+  }
+}
