@@ -125,6 +125,7 @@ struct DeltaFollower: Sendable {
       .init("duplicate", .int(counts.duplicate)), .init("filtered", .int(counts.filtered)),
       .init("quarantined", .int(counts.quarantined)), .init("completeThrough", complete(commit.mergedWatermark)),
     ]
+    if counts.blankLines > 0 { members.append(.init("blankLines", .int(counts.blankLines))) }
     if layout.table.hasPrefix("gold/") {
       let windows = commit.windows
       members.append(

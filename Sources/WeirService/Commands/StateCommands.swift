@@ -45,19 +45,19 @@ public enum StateCommands {
   }
 
   private static func directory(_ store: String?, _ pipeline: String?) throws -> String {
-    if let store { return store }
+    if let store { return try PathText.checked(store, "--store") }
     guard let pipeline else {
       throw WeirError(
         "config", "it is not said where the state table is",
         advice: "Give its directory with --store, or the pipeline file with --pipeline.")
     }
-    return Places(try loadPipeline(file: pipeline), lake: nil, store: nil).store
+    return try Places(try loadPipeline(file: pipeline), lake: nil, store: nil).store
   }
 
   /// Makes the state tables again from lane state.
   public static func rebuild(pipeline file: String, lake: String?, store: String?, console: Console) async throws -> Int32 {
     let pipeline = try loadPipeline(file: file)
-    let wiring = try Wiring(Places(pipeline, lake: lake, store: store), withState: true)
+    let wiring = try Wiring(try Places(pipeline, lake: lake, store: store), withState: true)
     let rows = try await StateRebuild.run(
       CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: wiring.environment())
     try await wiring.state?.finish()
