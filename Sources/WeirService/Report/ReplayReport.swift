@@ -146,7 +146,8 @@ final class ReplayReport: Sendable {
     return .members([
       "event": .string("done"), "end": .string("\(end)"), "records": .int(progress.records), "in": .int(totals.input),
       "accepted": .int(totals.accepted), "duplicate": .int(totals.duplicate), "filtered": .int(totals.filtered),
-      "quarantined": .int(totals.quarantined), "blank_lines": .int(totals.blankLines), "reasons": progress.rejected.json, "epochs": .int(progress.entries),
+      "quarantined": .int(totals.quarantined), "blank_lines": .int(totals.blankLines), "reasons": progress.rejected.json,
+      "epochs": .int(progress.entries),
       "entries": .int(fold.number + 1),
       "seconds": .number(Human.fixed(seconds, 3)),
       "records_per_second": .int(Int64(Double(progress.records) / max(seconds, 1e-9))),
