@@ -111,7 +111,7 @@ def value(f, v):
 def record(fields, raw):
     """The values of the declared fields of one record; raises Bad."""
     try:
-        text = raw.decode("utf-8")
+        text = raw.decode("utf-8").lstrip(" \t\r\n").removeprefix("\ufeff")
         if not text.strip(" \t\r\n"):
             raise Bad("blank line")
         o = _decoder.decode(text)
@@ -123,7 +123,7 @@ def record(fields, raw):
 
 
 def capture(paths):
-    """The uncompressed bytes of the files, in their order, as one sequence."""
+    """The uncompressed bytes of each file, in their order."""
     parts = []
     for path in paths:
         with open(path, "rb") as f:
@@ -134,13 +134,16 @@ def capture(paths):
             import zstandard
             data = zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True).read()
         parts.append(data)
-    return b"".join(parts)
+    return parts
 
 
-def lines(data):
-    """(position, bytes) of every record: lines end with \\n; what is behind the last one is a record unless it is empty."""
-    at = 0
-    for line in data.split(b"\n"):
-        if at < len(data):
-            yield at, line
-        at += len(line) + 1
+def lines(parts):
+    """(position, bytes) of every record: lines end with \\n or with their file. A blank line is none."""
+    start = 0
+    for data in parts:
+        at = start
+        for line in data.split(b"\n"):
+            if line.removeprefix(b"\xef\xbb\xbf").strip(b" \t\r"):
+                yield at, line
+            at += len(line) + 1
+        start += len(data)

@@ -113,6 +113,8 @@ public struct DecodedBlock: Sendable {
   public var valid: [Bool]
   /// The reason for each row that is not valid, ascending by row.
   public var rejections: [(row: Int, rejection: Rejection)]
+  /// Lines that hold nothing but white space, and are not records: they have no row.
+  public var blankLines = 0
 
   public init(
     raw: RawBlock, offset: [UInt32], length: [UInt32], columns: [Column], valid: [Bool],

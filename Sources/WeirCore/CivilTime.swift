@@ -33,7 +33,8 @@ public enum CivilTime {
   /// `2026-01-31T23:59:59.123456Z`; the fraction is left out when it is zero and cut to milliseconds when that is exact.
   public static func text(ofMicroseconds t: Int64) -> String {
     let day = day(ofMicroseconds: t)
-    let rest = t - day * microsecondsPerDay
+    let remainder = t % microsecondsPerDay
+    let rest = remainder < 0 ? remainder + microsecondsPerDay : remainder
     let seconds = rest / 1_000_000
     let micros = rest % 1_000_000
     let fraction = micros == 0 ? "" : micros % 1000 == 0 ? "." + pad(micros / 1000, 3) : "." + pad(micros, 6)

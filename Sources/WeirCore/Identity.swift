@@ -65,7 +65,9 @@ public struct LaneID: Hashable, Sendable, Comparable {
   public init(text: String) {
     if let slash = text.lastIndex(of: "/") {
       let parts = text[text.index(after: slash)...].split(separator: "o", maxSplits: 1)
-      if parts.count == 2, parts[1].first == "f", let index = Int(parts[0]), let of = Int(parts[1].dropFirst()), of > 1 {
+      if parts.count == 2, parts[1].first == "f", let index = Int(parts[0]), let of = Int(parts[1].dropFirst()), of > 1,
+        of <= Bounds.lanes, (0..<of).contains(index)
+      {
         self.init(shard: String(text[..<slash]), index: index, of: of)
         return
       }
@@ -80,16 +82,19 @@ public struct BucketCounts: Hashable, Sendable, Codable {
   public var duplicate: Int64 = 0
   public var filtered: Int64 = 0
   public var quarantined: Int64 = 0
+  /// Lines of a plain capture that are blank, and so no records: in no sum.
+  public var blankLines: Int64 = 0
 
   public init() {}
 
-  public var input: Int64 { accepted + duplicate + filtered + quarantined }
+  public var input: Int64 { accepted.saturatingSum(duplicate).saturatingSum(filtered).saturatingSum(quarantined) }
 
   public static func += (a: inout BucketCounts, b: BucketCounts) {
-    a.accepted += b.accepted
-    a.duplicate += b.duplicate
-    a.filtered += b.filtered
-    a.quarantined += b.quarantined
+    a.accepted = a.accepted.saturatingSum(b.accepted)
+    a.duplicate = a.duplicate.saturatingSum(b.duplicate)
+    a.filtered = a.filtered.saturatingSum(b.filtered)
+    a.quarantined = a.quarantined.saturatingSum(b.quarantined)
+    a.blankLines = a.blankLines.saturatingSum(b.blankLines)
   }
 }
 
@@ -105,10 +110,10 @@ public struct WindowCounts: Hashable, Sendable, Codable {
   public init() {}
 
   public static func += (a: inout WindowCounts, b: WindowCounts) {
-    a.onTime += b.onTime
-    a.corrected += b.corrected
-    a.late += b.late
-    a.outOfRange += b.outOfRange
+    a.onTime = a.onTime.saturatingSum(b.onTime)
+    a.corrected = a.corrected.saturatingSum(b.corrected)
+    a.late = a.late.saturatingSum(b.late)
+    a.outOfRange = a.outOfRange.saturatingSum(b.outOfRange)
   }
 }
 

@@ -70,6 +70,10 @@ public struct RecordSpec: Sendable, Hashable, Codable {
   public var format: RecordFormat?
   /// Of a format whose records carry the ids of schemas.
   public var registry: RegistrySpec?
+  /// What becomes of blank lines of a plain capture. nil: they are skipped and counted.
+  public var blankLines: BlankLines?
+
+  public enum BlankLines: String, Sendable, Hashable, Codable, CaseIterable { case skip, quarantine }
 
   public init(fields: [Field], key: Int?, time: TimeSpec?, format: RecordFormat? = nil, registry: RegistrySpec? = nil) {
     self.format = format

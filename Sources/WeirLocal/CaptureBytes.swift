@@ -1,7 +1,5 @@
 import CZlib
 import CZstd
-import Glibc
-import Synchronization
 import WeirCore
 
 /// The uncompressed bytes of one capture file: plain, gzip (any number of members) or zstd (any number of frames), told
@@ -13,59 +11,35 @@ final class CaptureBytes {
     case zstd(OpaquePointer)
   }
 
-  let path: String
-  private let descriptor: Int32
+  var path: String { file.path }
+  private let file: CaptureFile
   private var form = Form.plain
   /// Compressed (or, at the beginning of a plain file, sniffed) bytes not yet used.
   private var input: [UInt8]
   private var inputAt = 0
   private var inputEnd = 0
-  private var atEnd = false
   /// A gzip member or zstd frame is under way.
   private var isInside = false
   /// A gzip member came to its end.
   private var hadMember = false
+  /// The first uncompressed bytes, by which formats are recognised; not handed out yet.
+  private var head: ArraySlice<UInt8> = []
+
   /// Bytes read from the file.
-  private(set) var fileBytesRead: Int64 = 0
-  /// A pipe: what was read is gone.
-  private let isOnce: Bool
-  /// A look ahead at a pipe: what is read will be there again.
-  private let isPeek: Bool
-  private var peeked: [UInt8] = []
+  var fileBytesRead: Int64 { file.bytesRead }
+  /// See ``CaptureFile/finished``.
+  var finished: CaptureFile.Finished? { file.finished }
 
   /// - Parameters:
   ///   - path: `-` is standard input.
   ///   - isPeek: a pipe can be read again from here.
-  init(_ path: String, isPeek: Bool = false) throws(WeirError) {
-    self.path = path
-    if path != "-" { _ = try CaptureBytes.fileBytes(path) }
-    isOnce = Pipes.isPipe(path)
-    self.isPeek = isPeek && isOnce
-    descriptor = isOnce ? Pipes.descriptor(path) : open(path, O_RDONLY | O_CLOEXEC)
+  ///   - bytesAtLeast: the file's size when the run began.
+  /// - Throws: `capture_format` for a file of a format that is not read; `config`, `capture_changed`.
+  init(_ path: String, isPeek: Bool = false, bytesAtLeast: Int64 = 0) throws(WeirError) {
+    file = try CaptureFile(path, isPeek: isPeek, bytesAtLeast: bytesAtLeast)
     input = [UInt8](repeating: 0, count: 256 << 10)
-    guard descriptor >= 0 else { throw CaptureBytes.unreadable(path, errno) }
     try sniff()
-  }
-
-  /// The size of a capture file as it lies on the disk; nil for a pipe.
-  /// - Throws: `config` where there is no such file, or it is a directory.
-  static func fileBytes(_ path: String) throws(WeirError) -> Int64? {
-    var info = stat()
-    guard stat(path, &info) == 0 else { throw unreadable(path, errno) }
-    guard info.st_mode & S_IFMT != S_IFDIR else {
-      throw WeirError("config", "the capture \(path) is a directory", advice: "Name the files in it: \(path)/*")
-    }
-    return info.st_mode & S_IFMT == S_IFREG ? Int64(info.st_size) : nil
-  }
-
-  private static func unreadable(_ path: String, _ number: Int32) -> WeirError {
-    let advice =
-      switch number {
-      case ENOENT, ENOTDIR: "Look at the path: --capture takes NDJSON files, plain, gzip or zstd, or - for standard input."
-      case EACCES, EPERM: "Make the file readable for this user."
-      default: "Look at the file, then run again."
-      }
-    return WeirError("config", "the capture \(path) cannot be read: \(String(cString: strerror(number)))", advice: advice)
+    try refuseOtherFormats()
   }
 
   deinit {
@@ -76,8 +50,6 @@ final class CaptureBytes {
       stream.deallocate()
     case .zstd(let stream): ZSTD_freeDStream(stream)
     }
-    if isPeek { Pipes.keep(peeked, of: path) }
-    if !isOnce, descriptor > 0 { close(descriptor) }
   }
 
   /// Of a frame, and of frames to be skipped (RFC 8878, sections 3.1.1 and 3.1.2): parallel compressors begin with one.
@@ -102,39 +74,45 @@ final class CaptureBytes {
     }
   }
 
+  /// Looks at the first uncompressed bytes: what is in a gzip or zstd file can be another format, too.
+  private func refuseOtherFormats() throws(WeirError) {
+    let count = FileSignature.bytesNeeded
+    let first = UnsafeMutablePointer<UInt8>.allocate(capacity: count)
+    defer { first.deallocate() }
+    var done = 0
+    while done < count {
+      let n = try readOn(first + done, count - done)
+      if n == 0 { break }
+      done += n
+    }
+    head = Array(UnsafeBufferPointer(start: first, count: done))[...]
+    guard let found = FileSignature(head) else { return }
+    let what = if case .plain = form { "is \(found.name)" } else { "is a compressed file of another format, \(found.name)" }
+    let name = path == "-" ? "on standard input" : path
+    throw WeirError("capture_format", "the capture \(name) \(what), and not JSON lines", advice: found.captureAdvice(path))
+  }
+
   /// Reads into `input` from `place` on; false at the end of the file.
   private func fill(at place: Int) throws(WeirError) -> Bool {
-    guard !atEnd else { return false }
     let n = try input.withUnsafeMutableBufferPointer { (buffer) throws(WeirError) -> Int in
-      try readFile(buffer.baseAddress! + place, buffer.count - place)
+      try file.read(into: buffer.baseAddress! + place, count: buffer.count - place)
     }
     inputEnd = place + n
     return n > 0
   }
 
-  /// Bytes of the file as they are; 0 at its end.
-  private func readFile(_ target: UnsafeMutablePointer<UInt8>, _ count: Int) throws(WeirError) -> Int {
-    if isOnce {
-      let n = Pipes.takeKept(of: path, target, count)
-      if n > 0 {
-        if isPeek { peeked.append(contentsOf: UnsafeBufferPointer(start: target, count: n)) }
-        fileBytesRead += Int64(n)
-        return n
-      }
-    }
-    while true {
-      let n = Glibc.read(descriptor, target, count)
-      if n < 0, errno == EINTR { continue }
-      guard n >= 0 else { throw FileSystem.error("read the capture", path) }
-      atEnd = n == 0
-      fileBytesRead += Int64(n)
-      if isPeek { peeked.append(contentsOf: UnsafeBufferPointer(start: target, count: n)) }
-      return n
-    }
-  }
-
   /// Up to `count` uncompressed bytes; 0 at the end.
   func read(into target: UnsafeMutablePointer<UInt8>, count: Int) throws(WeirError) -> Int {
+    guard head.isEmpty else {
+      let n = min(count, head.count)
+      head.withUnsafeBufferPointer { target.update(from: $0.baseAddress!, count: n) }
+      head = head.dropFirst(n)
+      return n
+    }
+    return try readOn(target, count)
+  }
+
+  private func readOn(_ target: UnsafeMutablePointer<UInt8>, _ count: Int) throws(WeirError) -> Int {
     switch form {
     case .plain: return try readPlain(target, count)
     case .gzip(let stream): return try readGzip(stream, target, count)
@@ -149,8 +127,7 @@ final class CaptureBytes {
       inputAt += n
       return n
     }
-    if atEnd { return 0 }
-    return try readFile(target, count)
+    return try file.read(into: target, count: count)
   }
 
   private func broken(_ why: String) -> WeirError {
@@ -221,45 +198,5 @@ final class CaptureBytes {
       if !hasInput, out.pos == 0 { throw broken("it ends in the middle") }
     }
     return out.pos
-  }
-}
-
-/// Captures that can be read once: standard input, named pipes, what a shell makes of `<(command)`. Each is opened once in a
-/// process, since its writer goes away with the last reader; what a look ahead took, the next reader gets first.
-private enum Pipes {
-  private struct Stream {
-    var descriptor: Int32
-    var kept: [UInt8] = []
-  }
-  private static let streams = Mutex<[String: Stream]>([:])
-
-  static func isPipe(_ path: String) -> Bool {
-    if path == "-" { return true }
-    var info = stat()
-    guard stat(path, &info) == 0 else { return false }
-    return [S_IFIFO, S_IFSOCK, S_IFCHR].contains(info.st_mode & S_IFMT)
-  }
-
-  /// -1, with `errno`, if it cannot be opened.
-  static func descriptor(_ path: String) -> Int32 {
-    streams.withLock { streams in
-      if let stream = streams[path] { return stream.descriptor }
-      let descriptor = path == "-" ? 0 : open(path, O_RDONLY | O_CLOEXEC)
-      if descriptor >= 0 { streams[path] = Stream(descriptor: descriptor) }
-      return descriptor
-    }
-  }
-
-  static func keep(_ bytes: [UInt8], of path: String) { streams.withLock { $0[path]?.kept.insert(contentsOf: bytes, at: 0) } }
-
-  /// Moves up to `count` kept bytes to `target`.
-  static func takeKept(of path: String, _ target: UnsafeMutablePointer<UInt8>, _ count: Int) -> Int {
-    streams.withLock { streams in
-      guard let kept = streams[path]?.kept, !kept.isEmpty else { return 0 }
-      let n = min(count, kept.count)
-      kept.withUnsafeBufferPointer { if let base = $0.baseAddress { target.update(from: base, count: n) } }
-      streams[path]?.kept.removeFirst(n)
-      return n
-    }
   }
 }

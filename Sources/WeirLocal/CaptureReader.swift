@@ -3,8 +3,9 @@ import WeirCore
 
 /// Turns capture files into blocks and cuts, in order: the files are one sequence of uncompressed bytes.
 ///
-/// Where a file does not end with a line end, its last line goes on in the next file. Blocks, so it runs on a thread of its
-/// own; no clock, no state outside. Cuts depend on the bytes and on where it starts alone.
+/// The end of a file ends a record, unless ``FileEnds/join`` says otherwise; no byte is added for it, so positions are the same with both
+/// rules. Blocks (waits), so it runs on a thread of its own; no clock, no state outside. Cuts depend only on the bytes, on where files end
+/// without a line end, and on where it starts.
 final class CaptureReader {
   struct Options: Sendable {
     var files: [String]
@@ -14,19 +15,26 @@ final class CaptureReader {
     /// Input bytes from cut to cut.
     var cutBytes: Int64
     var blockBytes: Int
-    /// More may be appended: a last line without a line end is left for another time.
+    /// More may be appended: the last file's last line, if it has no line end, is left for another time.
     var keepOpen: Bool
+    var fileEnds: FileEnds = .record
+    /// By file: its size when the run began; 0 for a pipe. Empty: not known.
+    var sizes: [Int64] = []
+    /// Called with what a user must know of a file that changed in a way that does no harm now.
+    var tell: @Sendable (String) -> Void = { _ in }
   }
 
   /// A longer record is refused with its position.
   static let recordBytesMax = 64 << 20
 
   private let options: Options
-  private let hash = RunningHash()
+  private var hash = PrefixHash()
   private var nextFile = 0
   private var file: CaptureBytes?
   /// Bytes read behind the last block.
   private var carry: [UInt8] = []
+  /// The bytes behind the last block end where a file ended without a line end: their end ends a record, and nothing follows before.
+  private var carryEndsFile = false
   /// Set when all files are used up.
   private var filesEnded = false
   private(set) var position: Int64 = 0
@@ -37,6 +45,7 @@ final class CaptureReader {
   private var isPositioned = false
   /// File bytes of the files that were read whole.
   private var finishedFileBytes: Int64 = 0
+  private var finishedFiles: [CaptureFile.Finished] = []
 
   init(_ options: Options) { self.options = options }
 
@@ -53,6 +62,7 @@ final class CaptureReader {
       return .block(block)
     }
     ended = true
+    try recheckFiles()
     return handedOut ? cut() : .end
   }
 
@@ -65,22 +75,46 @@ final class CaptureReader {
 
   // MARK: Files
 
-  /// The next bytes of the sequence; 0 at the end of the last file.
-  private func read(_ target: UnsafeMutablePointer<UInt8>, _ count: Int) throws(WeirError) -> Int {
-    while true {
-      if let n = try file?.read(into: target, count: count), n > 0 { return n }
-      guard try openNext() else { return 0 }
-    }
+  private enum Step {
+    /// So many bytes were read; at least one.
+    case read(Int)
+    /// A file ended, and there is another.
+    case nextFile
+    /// The last file ended.
+    case end
+  }
+
+  private func step(_ target: UnsafeMutablePointer<UInt8>, _ count: Int) throws(WeirError) -> Step {
+    if let n = try file?.read(into: target, count: count), n > 0 { return .read(n) }
+    let isFirst = nextFile == 0
+    guard try openNext() else { return .end }
+    return isFirst ? try step(target, count) : .nextFile
   }
 
   /// Opens the next file; false when there is none.
   private func openNext() throws(WeirError) -> Bool {
-    if let file { finishedFileBytes += file.fileBytesRead }
+    if let file {
+      finishedFileBytes += file.fileBytesRead
+      if let finished = file.finished { finishedFiles.append(finished) }
+    }
     file = nil
     guard nextFile < options.files.count else { return false }
-    file = try CaptureBytes(options.files[nextFile])
+    let size = nextFile < options.sizes.count ? options.sizes[nextFile] : 0
+    file = try CaptureBytes(options.files[nextFile], bytesAtLeast: size)
     nextFile += 1
     return true
+  }
+
+  /// Before the last cut: what was read must be what is there.
+  private func recheckFiles() throws(WeirError) {
+    for (number, finished) in finishedFiles.enumerated() {
+      guard let word = try finished.recheck(isLast: number == finishedFiles.count - 1) else { continue }
+      options.tell(
+        word.hasSuffix("read") && !options.keepOpen
+          ? word
+            + ": the end of the input is recorded, and what is appended from now on is refused (capture_grew); use --keep-open for a file that is still written"
+          : word)
+    }
   }
 
   private func skipPrefix() throws(WeirError) {
@@ -88,15 +122,24 @@ final class CaptureReader {
     let buffer = UnsafeMutablePointer<UInt8>.allocate(capacity: 1 << 20)
     defer { buffer.deallocate() }
     while position < options.startAt {
-      let n = try read(buffer, min(1 << 20, Int(options.startAt - position)))
-      guard n > 0 else { throw changed("it is shorter than what was consumed: \(position) of \(options.startAt) bytes") }
-      hash.update(UnsafeRawBufferPointer(start: buffer, count: n))
-      position += Int64(n)
+      switch try step(buffer, Int(min(1 << 20, options.startAt - position))) {
+      case .read(let n):
+        hash.update(UnsafeRawBufferPointer(start: buffer, count: n), at: position)
+        position += Int64(n)
+      case .nextFile: if options.fileEnds == .record { hash.endFile() }
+      case .end: throw changed("it is shorter than what was consumed: \(position) of \(options.startAt) bytes")
+      }
     }
     lastCut = position
     if let expected = options.expectedPrefix, options.startAt > 0, hash.digest != expected {
-      throw changed("its first \(options.startAt) bytes differ from those consumed before")
+      throw changed("its first \(options.startAt) bytes differ from those consumed before, or other files end in them")
     }
+    // The ledger's position ends a record. Without a line end it does so only where a file ends.
+    guard options.fileEnds == .record, position > 0, !hash.isBehindLineEnd else { return }
+    if case .read = try step(buffer, 1) {
+      throw changed("a file ended at byte \(position), and now \(options.files[nextFile - 1]) continues there")
+    }
+    hash.endFile()
   }
 
   private func changed(_ why: String) -> WeirError {
@@ -114,13 +157,18 @@ final class CaptureReader {
     var count = carry.count
     carry.withUnsafeBufferPointer { if let base = $0.baseAddress { text.base.update(from: base, count: $0.count) } }
     carry.removeAll(keepingCapacity: true)
+    var endsFile = carryEndsFile
+    carryEndsFile = false
     var searchedTo = 0
     while true {
-      while count < capacity, !filesEnded {
-        let n = try read(text.base + count, capacity - count)
-        if n == 0 { filesEnded = true }
-        count += n
+      while count < capacity, !filesEnded, !endsFile {
+        switch try step(text.base + count, capacity - count) {
+        case .read(let n): count += n
+        case .nextFile: endsFile = options.fileEnds == .record && count > 0 && text.base[count - 1] != 0x0A
+        case .end: filesEnded = true
+        }
       }
+      if endsFile { return hand(text, firstCutEnd(text.base, upTo: count) ?? count, of: count, endsFile: true) }
       if let end = lastLineEnd(text.base, from: searchedTo, to: count) {
         return hand(text, firstCutEnd(text.base, upTo: end) ?? end, of: count)
       }
@@ -158,11 +206,42 @@ final class CaptureReader {
   }
 
   /// Makes a block of the first `end` bytes and keeps the rest.
-  private func hand(_ text: TextBuffer, _ end: Int, of count: Int) -> RawBlock {
+  /// - Parameter endsFile: a file ends at `count` without a line end.
+  private func hand(_ text: TextBuffer, _ end: Int, of count: Int, endsFile: Bool = false) -> RawBlock {
     carry.append(contentsOf: UnsafeBufferPointer(start: text.base + end, count: count - end))
-    hash.update(UnsafeRawBufferPointer(start: text.base, count: end))
+    hash.update(UnsafeRawBufferPointer(start: text.base, count: end), at: position)
     let block = RawBlock(text: text, count: end, framing: .lines, position: position)
     position += Int64(end)
+    carryEndsFile = endsFile && end < count
+    if endsFile, end == count { hash.endFile() }
     return block
   }
+}
+
+/// The hash of a capture's bytes before a position, and of where records end in them without a line end.
+///
+/// Without such ends it is the hash of the bytes alone, as in ledgers from before files ended records. An end counts when bytes follow it:
+/// the end of the last file is not known to be one.
+private struct PrefixHash {
+  private let running = RunningHash()
+  private var last: UInt8 = 0x0A
+  /// A file ended behind the bytes so far, without a line end.
+  private var endsFile = false
+
+  /// The last byte is a line end, or there is none.
+  var isBehindLineEnd: Bool { last == 0x0A }
+  var digest: Hash128 { running.digest }
+
+  /// - Parameter position: of the first byte.
+  mutating func update(_ bytes: UnsafeRawBufferPointer, at position: Int64) {
+    guard let byte = bytes.last else { return }
+    if endsFile {
+      withUnsafeBytes(of: (UInt64(0x646E_6520_656C_6966).littleEndian, position.littleEndian)) { running.update($0) }
+    }
+    endsFile = false
+    running.update(bytes)
+    last = byte
+  }
+
+  mutating func endFile() { endsFile = last != 0x0A }
 }

@@ -34,24 +34,31 @@ public final class CaptureSource: RecordSource {
   ///   - files: read in this order as one sequence of bytes; `-` is standard input.
   ///   - startAt: the uncompressed byte to begin at; the bytes before are read and compared with `expectedPrefix`.
   ///   - cutBytes: a cut stands behind the first record that ends this far from the last one.
+  ///   - keepOpen: the files may grow: a last line without a line end is left for a later run.
+  ///   - fileEnds: what the end of a file means.
+  ///   - tell: called with notices about files that changed while they were read.
   /// - Throws: a `WeirError` naming the file that is not there.
   public init(
     files: [String], startAt: Int64 = 0, expectedPrefix: Hash128? = nil, cutBytes: Int64, blockBytes: Int = CaptureSource.blockBytes,
-    keepOpen: Bool = false
+    keepOpen: Bool = false, fileEnds: FileEnds = .record, tell: @escaping @Sendable (String) -> Void = { _ in }
   ) throws {
-    var total: Int64? = 0
-    for file in files where file != "-" {
-      let bytes = try CaptureBytes.fileBytes(file)
-      total = total.flatMap { total in bytes.map { total + $0 } }
-    }
-    if files.contains("-") { total = nil }
-    totalFileBytes = total
+    var sizes: [Int64?] = []
+    for file in files { sizes.append(file == "-" ? nil : try CaptureFile.bytes(of: file)) }
+    totalFileBytes = sizes.contains(nil) ? nil : sizes.reduce(0) { $0 + ($1 ?? 0) }
     var guarded = Guarded()
     guarded.queue.reader = CaptureReader(
       .init(
         files: files, startAt: startAt, expectedPrefix: expectedPrefix, cutBytes: max(1, cutBytes), blockBytes: max(1, blockBytes),
-        keepOpen: keepOpen))
+        keepOpen: keepOpen, fileEnds: fileEnds, sizes: sizes.map { $0 ?? 0 }, tell: tell))
     state = Mutex(guarded)
+  }
+
+  /// Looks at each file's first bytes; pipes are left alone.
+  /// - Throws: `capture_format` for a file that is not JSON lines; `config` for one that cannot be read.
+  public static func check(_ files: [String]) throws(WeirError) {
+    for file in files where file != "-" {
+      if try CaptureFile.bytes(of: file) != nil { _ = try CaptureBytes(file) }
+    }
   }
 
   /// The first bytes of the files as one sequence, uncompressed; fewer if it is shorter. Pipes can be read from their

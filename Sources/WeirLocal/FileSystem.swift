@@ -122,6 +122,7 @@ enum FileSystem {
     defer { close(descriptor) }
     var info = stat()
     guard fstat(descriptor, &info) == 0 else { throw error("look at", path) }
+    guard offset >= 0, count ?? 0 >= 0 else { throw error("read from byte \(offset) of", path, EINVAL) }
     let wanted = min(count ?? Int.max, max(0, Int(info.st_size) - Int(offset)))
     var bytes = [UInt8](repeating: 0, count: wanted)
     var done = 0

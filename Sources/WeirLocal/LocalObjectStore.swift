@@ -134,7 +134,7 @@ public final class LocalObjectStore: ObjectStore {
       if info.st_mode & S_IFMT == S_IFDIR {
         if prefix.hasPrefix(path) || path.hasPrefix(prefix) { try walk(root, path, prefix, into: &found) }
       } else if path.hasPrefix(prefix) {
-        let modified = Int64(info.st_mtim.tv_sec) * 1_000_000 + Int64(info.st_mtim.tv_nsec) / 1000
+        let modified = SystemClock.microseconds(info.st_mtim)
         found.append(ObjectInfo(path: path, bytes: Int64(info.st_size), modifiedMicroseconds: modified))
       }
     }

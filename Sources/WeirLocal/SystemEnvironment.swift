@@ -5,13 +5,24 @@ import WeirCore
 public struct SystemClock: Clock {
   public init() {}
 
-  public var monotonicNanoseconds: Int64 { SystemClock.read(CLOCK_BOOTTIME) }
-  public var wallMicroseconds: Int64 { SystemClock.read(CLOCK_REALTIME) / 1000 }
+  public var monotonicNanoseconds: Int64 { SystemClock.nanoseconds(SystemClock.read(CLOCK_BOOTTIME)) }
+  public var wallMicroseconds: Int64 { SystemClock.microseconds(SystemClock.read(CLOCK_REALTIME)) }
 
-  private static func read(_ clock: clockid_t) -> Int64 {
+  private static func read(_ clock: clockid_t) -> timespec {
     var time = timespec()
     clock_gettime(clock, &time)
-    return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+    return time
+  }
+
+  /// Since 1970, within ``Bounds/time``: clocks and files can state any year.
+  public static func microseconds(_ time: timespec) -> Int64 {
+    let micros = Int64(time.tv_sec).saturatingProduct(1_000_000).saturatingSum(Int64(time.tv_nsec) / 1000)
+    return min(Bounds.time, max(-Bounds.time, micros))
+  }
+
+  /// In 64 bits: up to the year 2262 for times since 1970.
+  public static func nanoseconds(_ time: timespec) -> Int64 {
+    Int64(time.tv_sec).saturatingProduct(1_000_000_000).saturatingSum(Int64(time.tv_nsec))
   }
 
   public func sleep(nanoseconds: Int64) async {

@@ -73,7 +73,7 @@ extension Decision {
     case "lanesListed":
       var lanes: [LaneID] = []
       for item in try json.requiredArray("lanes") { lanes.append(try LaneID(json: item)) }
-      self = .lanesListed(lanes, generation: try json.requiredInt("generation"))
+      self = .lanesListed(lanes, generation: try json.requiredCount("generation"))
     case "gap":
       self = .gap(
         from: try json.requiredPosition("from"), to: try json.requiredPosition("to"),

@@ -215,6 +215,8 @@ public struct Genesis: Sendable, Equatable {
   /// The lanes listed from the start; ``LaneID/merge`` among them if the plan has merged aggregates, so that
   /// collection leaves it the entries that it has not read.
   public var lanes: [LaneID]
+  /// What the end of a capture's file means; nil in ledgers of live streams and in those from before there was a choice.
+  public var fileEnds: FileEnds?
 
   public init(
     ledgerID: String, runID: String, stream: String, plan: JSONValue, planHash: String, dealing: Dealing? = nil,

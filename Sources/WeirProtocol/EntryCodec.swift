@@ -15,10 +15,21 @@ extension LedgerEntry {
   public init(bytes: [UInt8]) throws(WeirError) {
     let json = try JSONValue.document(bytes, "a ledger entry")
     try json.checkFormat(LedgerEntry.format, "a ledger entry")
+    let number = json["number"]?.int.map { "entry \($0)" } ?? "a ledger entry"
+    // Before anything is made of its members.
+    guard let stated = json["hash"]?.string, let plain = LedgerEntry.withoutHash(bytes, stated) else {
+      throw WeirError.corruptLedger("\(number) is not in canonical form")
+    }
+    guard stated == ContentHash(of: plain).hex else { throw WeirError.corruptLedger("\(number) does not have the hash it states") }
     try self.init(json: json)
-    let own = encodedWithoutHash
-    guard LedgerEntry.with(hash, own) == bytes else { throw WeirError.corruptLedger("entry \(number) is not in canonical form") }
-    guard hash == ContentHash(of: own).hex else { throw WeirError.corruptLedger("entry \(number) does not have the hash it states") }
+    guard encodedWithoutHash == plain else { throw WeirError.corruptLedger("\(number) is not in canonical form") }
+  }
+
+  /// The bytes with an empty hash; nil if they do not end with this one.
+  private static func withoutHash(_ bytes: [UInt8], _ hash: String) -> [UInt8]? {
+    let tail = Array((hash + end).utf8)
+    guard bytes.count > tail.count, bytes.suffix(tail.count).elementsEqual(tail) else { return nil }
+    return Array(bytes.dropLast(tail.count)) + Array(end.utf8)
   }
 
   func sealed() -> LedgerEntry {
@@ -63,7 +74,7 @@ extension LedgerEntry {
   }
 
   private init(json: JSONValue) throws(WeirError) {
-    number = try json.requiredInt("number")
+    number = try json.requiredCount("number")
     commitID = try json.requiredString("commitID")
     worker = try json.requiredString("worker")
     planHash = try json.requiredString("planHash")
@@ -81,11 +92,13 @@ extension LedgerEntry {
 
 extension Genesis {
   var json: JSONValue {
-    .members([
-      "ledgerID": .string(ledgerID), "runID": .string(runID), "stream": .string(stream), "plan": plan,
-      "planHash": .string(planHash), "dealing": dealing.map { .string($0.rawValue) } ?? .null,
-      "lanes": .array(lanes.map { .string($0.text) }),
-    ])
+    var members: [JSONValue.Member] = [
+      .init("ledgerID", .string(ledgerID)), .init("runID", .string(runID)), .init("stream", .string(stream)), .init("plan", plan),
+      .init("planHash", .string(planHash)), .init("dealing", dealing.map { .string($0.rawValue) } ?? .null),
+      .init("lanes", .array(lanes.map { .string($0.text) })),
+    ]
+    if let fileEnds { members.append(.init("fileEnds", .string(fileEnds.rawValue))) }
+    return .object(members)
   }
 
   init(json: JSONValue) throws(WeirError) {
@@ -97,6 +110,14 @@ extension Genesis {
     dealing = try json.optional("dealing") { v throws(WeirError) in try Dealing(json: v) }
     lanes = []
     for item in try json.requiredArray("lanes") { lanes.append(try LaneID(json: item)) }
+    guard dealing == nil || (1...Bounds.lanes).contains(lanes.count { $0 != .merge }), Set(lanes).count == lanes.count else {
+      throw WeirError.corruptLedger("entry 0 lists a lane twice, or not 1 to \(Bounds.lanes) of a capture")
+    }
+    guard let ends = json["fileEnds"] else { return }
+    guard let rule = ends.string.flatMap(FileEnds.init(rawValue:)) else {
+      throw WeirError.corruptLedger("unknown rule for the ends of files \(ends.text)")
+    }
+    fileEnds = rule
   }
 }
 
@@ -124,8 +145,8 @@ extension LaneCommit {
   init(json: JSONValue, entry: Int64) throws(WeirError) {
     lane = try LaneID(json: json.required("lane"))
     dealing = try json.optional("dealing") { v throws(WeirError) in try Dealing(json: v) }
-    generation = try json.requiredInt("generation")
-    epoch = try json.requiredInt("epoch")
+    generation = try json.requiredCount("generation")
+    epoch = try json.requiredCount("epoch")
     from = try json.requiredPosition("from")
     endsAtItself = json["to"]?.string == "self"
     to = endsAtItself ? .offset(entry) : try json.requiredPosition("to")
@@ -151,19 +172,22 @@ extension Hash128 {
 
 extension BucketCounts {
   var json: JSONValue {
-    .members([
-      "in": .int(input), "accepted": .int(accepted), "duplicate": .int(duplicate), "filtered": .int(filtered),
-      "quarantined": .int(quarantined),
-    ])
+    let members: [JSONValue.Member] = [
+      .init("in", .int(input)), .init("accepted", .int(accepted)), .init("duplicate", .int(duplicate)), .init("filtered", .int(filtered)),
+      .init("quarantined", .int(quarantined)),
+    ]
+    // Left out where there are none, as in entries from before they were counted.
+    return .object(blankLines == 0 ? members : members + [.init("blankLines", .int(blankLines))])
   }
 
   init(json: JSONValue) throws(WeirError) {
     self.init()
-    accepted = try json.requiredInt("accepted")
-    duplicate = try json.requiredInt("duplicate")
-    filtered = try json.requiredInt("filtered")
-    quarantined = try json.requiredInt("quarantined")
-    guard try json.requiredInt("in") == input else {
+    accepted = try json.requiredCount("accepted")
+    duplicate = try json.requiredCount("duplicate")
+    filtered = try json.requiredCount("filtered")
+    quarantined = try json.requiredCount("quarantined")
+    if json["blankLines"] != nil { blankLines = try json.requiredCount("blankLines") }
+    guard try json.requiredCount("in") == input else {
       throw WeirError.corruptLedger("the buckets of a lane do not add up to the records that went in")
     }
   }
@@ -191,10 +215,10 @@ extension [String: WindowCounts] {
     self = [:]
     for member in members {
       var counts = WindowCounts()
-      counts.onTime = try member.value.requiredInt("onTime")
-      counts.corrected = try member.value.requiredInt("corrected")
-      counts.late = try member.value.requiredInt("late")
-      counts.outOfRange = member.value["outOfRange"]?.int ?? 0
+      counts.onTime = try member.value.requiredCount("onTime")
+      counts.corrected = try member.value.requiredCount("corrected")
+      counts.late = try member.value.requiredCount("late")
+      counts.outOfRange = member.value["outOfRange"] == nil ? 0 : try member.value.requiredCount("outOfRange")
       self[member.name] = counts
     }
   }
@@ -223,8 +247,8 @@ extension DataFile {
 
   init(json: JSONValue) throws(WeirError) {
     path = try json.requiredString("path")
-    rows = try json.requiredInt("rows")
-    bytes = try json.requiredInt("bytes")
+    rows = try json.requiredCount("rows")
+    bytes = try json.requiredCount("bytes")
     hash = try json.requiredString("hash")
     partition = []
     for member in try json.requiredMembers("partition") {
@@ -244,8 +268,8 @@ extension BlobRef {
 
   init(json: JSONValue) throws(WeirError) {
     path = try json.requiredString("path")
-    offset = try json.requiredInt("offset")
-    length = try json.requiredInt("length")
+    offset = try json.requiredCount("offset")
+    length = try json.requiredCount("length")
     hash = try json.requiredString("hash")
   }
 }

@@ -234,9 +234,9 @@ extension LedgerFold {
     var fold = tables[table.table] ?? TableFold(lastEntry: 0, files: 0, rows: 0, bytes: 0)
     fold.lastEntry = number
     for file in table.files {
-      fold.files += 1
-      fold.rows += file.rows
-      fold.bytes += file.bytes
+      fold.files = fold.files.saturatingSum(1)
+      fold.rows = fold.rows.saturatingSum(file.rows)
+      fold.bytes = fold.bytes.saturatingSum(file.bytes)
     }
     tables[table.table] = fold
   }

@@ -52,7 +52,7 @@ extension LedgerFold {
       for member in try json.requiredMembers("partitioners") { partitioners[member.name] = try [Partitioner](json: member.value) }
     }
     self.init(
-      genesis: try Genesis(json: json.required("genesis")), number: try json.requiredInt("number"),
+      genesis: try Genesis(json: json.required("genesis")), number: try json.requiredCount("number"),
       hash: try json.requiredString("entryHash"), lanes: lanes, lookups: lookups, tables: tables, partitioners: partitioners,
       planChange: try json["planChange"].map { v throws(WeirError) in try PlanChange(json: v) },
       mergedWatermark: try json.requiredWatermark("mergedWatermark"))
@@ -75,8 +75,8 @@ extension LaneFold {
   }
 
   init(json: JSONValue) throws(WeirError) {
-    self.init(generation: try json.requiredInt("generation"), floor: try json.requiredWatermark("floor"))
-    epoch = try json.requiredInt("epoch")
+    self.init(generation: try json.requiredCount("generation"), floor: try json.requiredWatermark("floor"))
+    epoch = try json.requiredCount("epoch")
     position = json["position"]?.isNull == true ? nil : try json.requiredPosition("position")
     watermark = try json.requiredWatermark("watermark")
     prefixHash = try json.optional("prefixHash") { v throws(WeirError) in try Hash128(json: v) }
@@ -98,7 +98,7 @@ extension LookupVersion {
   init(json: JSONValue) throws(WeirError) {
     hash = try json.requiredString("hash")
     path = try json.requiredString("path")
-    entry = try json.requiredInt("entry")
+    entry = try json.requiredCount("entry")
   }
 }
 
@@ -119,9 +119,9 @@ extension TableFold {
   }
 
   init(json: JSONValue) throws(WeirError) {
-    lastEntry = try json.requiredInt("lastEntry")
-    files = try json.requiredInt("files")
-    rows = try json.requiredInt("rows")
-    bytes = try json.requiredInt("bytes")
+    lastEntry = try json.requiredCount("lastEntry")
+    files = try json.requiredCount("files")
+    rows = try json.requiredCount("rows")
+    bytes = try json.requiredCount("bytes")
   }
 }

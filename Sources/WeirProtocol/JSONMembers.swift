@@ -17,6 +17,13 @@ extension JSONValue {
     return i
   }
 
+  /// A number of something, or a number in a sequence.
+  func requiredCount(_ name: String) throws(WeirError) -> Int64 {
+    let value = try requiredInt(name)
+    guard Bounds.isCount(value) else { throw WeirError.corruptLedger("\"\(name)\" is \(value), which is out of range") }
+    return value
+  }
+
   func requiredArray(_ name: String) throws(WeirError) -> [JSONValue] {
     guard let a = try required(name).array else { throw WeirError.corruptLedger("\"\(name)\" is no list") }
     return a
@@ -31,6 +38,9 @@ extension JSONValue {
     guard let p = Position(text: try requiredString(name)) else {
       throw WeirError.corruptLedger("\"\(name)\" is no position")
     }
+    if case .offset(let offset) = p, !Bounds.isPosition(offset) {
+      throw WeirError.corruptLedger("\"\(name)\" is \(offset), which is out of range")
+    }
     return p
   }
 
@@ -38,7 +48,11 @@ extension JSONValue {
     switch try required(name) {
     case .null: return Watermark.minimum
     case .string("max"): return Watermark.maximum
-    case .int(let micros): return micros
+    case .int(let micros):
+      guard (-Bounds.time...Bounds.time).contains(micros) else {
+        throw WeirError.corruptLedger("\"\(name)\" is \(micros), which is out of range")
+      }
+      return micros
     default: throw WeirError.corruptLedger("\"\(name)\" is no watermark")
     }
   }

@@ -12,9 +12,12 @@ public struct Places: Sendable {
   public var lake: String
   public var store: String
 
-  public init(_ pipeline: LoadedPipeline, lake: String?, store: String?) {
-    self.lake = lake ?? Paths.resolve(pipeline.plan.lake.path, in: pipeline.directory)
-    self.store = store ?? Paths.resolve(pipeline.plan.store.path, in: pipeline.directory)
+  /// - Throws: `config` where an option is no path of this machine.
+  public init(_ pipeline: LoadedPipeline, lake: String?, store: String?) throws {
+    self.lake =
+      try lake.map { text in try PathText.checked(text, "--lake") } ?? Paths.resolve(pipeline.plan.lake.path, in: pipeline.directory)
+    self.store =
+      try store.map { text in try PathText.checked(text, "--store") } ?? Paths.resolve(pipeline.plan.store.path, in: pipeline.directory)
   }
 }
 

@@ -28,7 +28,7 @@ func exiting(_ body: (Console) async throws -> Int32) async throws {
     code = 2
   } catch let error as WeirError {
     if !console.reports(error) { console.talk("weir: \(error.description)") }
-    code = error.code == "config" ? 2 : 1
+    code = ["config", "capture_format"].contains(error.code) ? 2 : 1
   }
   let end = console.finish(code)
   if end != 0 { throw ExitCode(end) }
@@ -48,6 +48,8 @@ struct Replay: AsyncParsableCommand {
   @Option(help: "The state table's directory, instead of the pipeline's.") var store: String?
   @Option(help: "Lanes of a new ledger (4 unless said); a started ledger keeps its own.") var lanes: Int?
   @Flag(help: "Leave windows open at the end: the capture may grow.") var keepOpen = false
+  @Flag(help: "A file's last line continues in the next file, as in the parts that split -b makes. A started ledger keeps its own rule.")
+  var join = false
   @Option(help: "Records arrive at this rate, such as 200000/s; tells the latency from arrival to visible state.", transform: Pace.parse)
   var pace: Double?
   @Option(help: "The lake of a live run: its cuts and decisions are repeated on the capture of what it read.") var decisions: String?
@@ -57,8 +59,8 @@ struct Replay: AsyncParsableCommand {
     try await exiting { console in
       try await ReplayCommand.run(
         ReplayOptions(
-          pipeline: pipeline, captures: capture, lake: lake, store: store, lanes: lanes, keepOpen: keepOpen, pace: pace,
-          decisions: decisions, json: json),
+          pipeline: pipeline, captures: capture, lake: lake, store: store, lanes: lanes, keepOpen: keepOpen, join: join,
+          pace: pace, decisions: decisions, json: json),
         console: console)
     }
   }

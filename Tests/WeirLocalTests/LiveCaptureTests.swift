@@ -256,4 +256,92 @@ import WeirCore
     for row in 0..<20 { #expect(block.fingerprint(row) == raw.fingerprint(row) && block.fingerprint(row) != nil) }
     #expect(Set((0..<20).map { block.fingerprint($0)?.checksum }).count > 10)
   }
+
+  /// Numbers that no writer writes, under valid checksums: what does not throw must be fit for use, since a trap ends the test process.
+  @Test func hostileNumbersInASegmentAreRefusedOrHarmless() async throws {
+    let source = directory()
+    defer { try? FileManager.default.removeItem(atPath: source) }
+    do {
+      let writer = try make(source)
+      try writer.write([block("t/0", 0..<4), block("t/1", 10..<13)], now: 1)
+    }
+    let name = LiveCaptureFormat.fileName(0)
+    let bytes = try #require(FileManager.default.contents(atPath: source + "/" + name).map(Array.init))
+    let length = bytes[8..<12].reversed().reduce(0) { $0 << 8 | Int($1) }
+    let header = try JSONValue(parsing: bytes[16..<16 + length])
+    let frames = Array(bytes[(16 + length)...])
+    var segments: [[UInt8]] = []
+    for number in [0, 1, -1, 1 << 31, 1 << 53, 1 << 62, (1 << 62) + 1, .max - 1, .max, .min] as [Int64] {
+      for mutant in mutants(header, .int(number)) {
+        let json = mutant.bytes
+        var out = ByteWriter()
+        for byte in LiveCaptureFormat.magic { out.write(byte) }
+        out.write(UInt32(json.count))
+        out.write(json.withUnsafeBytes { LiveCaptureFormat.checksum($0) })
+        segments.append(out.bytes + json + frames)
+      }
+      for (at, size) in [(8, 4), (12, 4), (16, 8), (24, 8), (32, 4), (36, 4), (40, 4)] {
+        var frame = Array(frames[..<64])
+        for i in 0..<size { frame[at + i] = UInt8(truncatingIfNeeded: number >> Int64(8 * i)) }
+        let payloadBytes = frames[8..<12].reversed().reduce(0) { $0 << 8 | Int($1) }
+        let payload = Array(frames[64..<64 + payloadBytes])
+        if let parsed = FrameHeader(frame) { frame = parsed.bytes(crc: parsed.sum(payload)) }
+        segments.append(Array(bytes[..<(16 + length)]) + frame + Array(frames[64...]))
+      }
+    }
+    let directory = directory()
+    defer { try? FileManager.default.removeItem(atPath: directory) }
+    for segment in segments {
+      try? FileManager.default.removeItem(atPath: directory)
+      try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+      try Data(segment).write(to: URL(fileURLWithPath: directory + "/" + name))
+      if let capture = try? LiveCapture(directory) {
+        _ = try? await events(capture, capture.steps(after: [:], bytes: 10))
+        _ = try? capture.firstBytes(count: 1000)
+      }
+      let writer = try? LiveCaptureWriter(.init(directory: directory), random: Numbers())
+      if let writer {
+        try? writer.add(shards + [SourceShard(name: "t/2", stream: "t", number: 2)], starts: [:], now: 5)
+        try? writer.write([block("t/2", 0..<3)], now: .max / 2)
+      }
+    }
+  }
+
+  private func mutants(_ value: JSONValue, _ number: JSONValue) -> [JSONValue] {
+    var all: [JSONValue] = []
+    switch value {
+    case .int: all.append(number)
+    case .array(let items):
+      for i in items.indices {
+        for mutant in mutants(items[i], number) {
+          var changed = items
+          changed[i] = mutant
+          all.append(.array(changed))
+        }
+      }
+    case .object(let members):
+      for i in members.indices {
+        for mutant in mutants(members[i].value, number) {
+          var changed = members
+          changed[i].value = mutant
+          all.append(.object(changed))
+        }
+      }
+    default: break
+    }
+    return all
+  }
+
+  @Test func clocksAndFilesMayStateAnyYear() {
+    for seconds in [Int.min, -1, 0, 9_300_000_000, 253_402_300_800, Int.max / 1_000_000, Int.max] {
+      let time = timespec(tv_sec: seconds, tv_nsec: 999_999_999)
+      let micros = SystemClock.microseconds(time)
+      #expect(abs(micros) <= Bounds.time)
+      _ = (SystemClock.nanoseconds(time), CivilTime.text(ofMicroseconds: micros))
+    }
+    // 2264, beyond 64 bits of nanoseconds.
+    #expect(SystemClock.microseconds(timespec(tv_sec: 9_300_000_000, tv_nsec: 5000)) == 9_300_000_000_000_005)
+    for micros in [Int64.min, Int64.min + 1, -1, 0, Int64.max] { _ = CivilTime.text(ofMicroseconds: micros) }
+    #expect(CivilTime.text(ofMicroseconds: -1) == "1969-12-31T23:59:59.999999Z")
+  }
 }

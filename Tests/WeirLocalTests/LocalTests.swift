@@ -61,7 +61,8 @@ struct LocalTests {
   private func events(_ files: [String], start: Int64 = 0, prefix: Hash128? = nil, cut: Int64, block: Int) async throws -> (
     lines: [[UInt8]], cuts: [Int64: Hash128]
   ) {
-    let source = try CaptureSource(files: files, startAt: start, expectedPrefix: prefix, cutBytes: cut, blockBytes: block)
+    let source = try CaptureSource(
+      files: files, startAt: start, expectedPrefix: prefix, cutBytes: cut, blockBytes: block, fileEnds: .join)
     var lines: [[UInt8]] = []
     var cuts: [Int64: Hash128] = [:]
     while true {

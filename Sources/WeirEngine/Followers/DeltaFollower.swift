@@ -135,6 +135,7 @@ struct DeltaFollower: Sendable {
       .init("duplicate", .int(counts.duplicate)), .init("filtered", .int(counts.filtered)),
       .init("quarantined", .int(counts.quarantined)), .init("completeThrough", complete(commit.mergedWatermark)),
     ]
+    if counts.blankLines > 0 { members.append(.init("blankLines", .int(counts.blankLines))) }
     if layout.table.hasPrefix("gold/") {
       members.append(.init("windows", commit.windows.json))
     }

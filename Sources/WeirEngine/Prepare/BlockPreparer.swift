@@ -23,7 +23,8 @@ final class BlockPreparer {
     if let format = record.format, format.isFramed {
       decoder = .framed(FramedDecoder(format, fields: record.fields, read: compiled.fieldsRead))
     } else {
-      decoder = .json(RecordDecoder(fields: record.fields, read: compiled.fieldsRead))
+      decoder = .json(
+        RecordDecoder(fields: record.fields, read: compiled.fieldsRead, keepsBlankLines: compiled.keepsBlankLines))
     }
   }
 

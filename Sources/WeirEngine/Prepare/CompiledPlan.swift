@@ -47,10 +47,13 @@ public struct CompiledPlan: Sendable {
   let inputsRead: [Bool]
   /// By `Plan.record.fields`: its column is read, by an expression or by what the record is dealt and told apart by.
   let fieldsRead: [Bool]
+  /// A blank line of a plain capture is a record, which is rejected; else it is skipped and counted.
+  var keepsBlankLines: Bool
 
   public init(_ plan: Plan, lookups: [LookupTable]) {
     self.plan = plan
     self.lookups = lookups
+    keepsBlankLines = plan.record.blankLines == .quarantine
     checks = plan.checks.map { ($0, ExprEvaluator($0.that)) }
     silver = plan.silver?.columns.map { Output("silver.\($0.name)", $0.expr) } ?? []
     goldCount = plan.gold.count

@@ -5,7 +5,8 @@ import WeirProtocol
 enum LaneWork: Sendable {
   /// Some blocks, of `records` records; `end` and `watermark` are the shard's behind them.
   case deals([DealtBlocks], records: Int, end: Int64, watermark: Int64)
-  case cut(position: Int64, prefixHash: Hash128, watermark: Int64, decisions: [Decision])
+  /// `blankLines`: since the last cut. They have no lane; the first one counts them.
+  case cut(position: Int64, prefixHash: Hash128, watermark: Int64, decisions: [Decision], blankLines: Int)
 }
 
 /// The stage of a replay that visits the lanes: hands each its rows and cuts them, while the reader decodes, sequences and deals what
@@ -54,8 +55,9 @@ struct LaneStage: Sendable {
           await visit(deals)
           for deal in deals { partial.fold(deal) }
           reached(records, end, watermark)
-        case .cut(let position, let hash, let watermark, let decisions):
+        case .cut(let position, let hash, let watermark, let decisions, let blankLines):
           var epochs = try await cut(position, watermark)
+          epochs[0].counts.blankLines += Int64(blankLines)
           partial.finish(into: &epochs)
           // The committer's own error ends the run and says why.
           guard await batches.send(EpochBatch(epochs: epochs, prefixHash: hash, decisions: decisions)) else { return await work.finish() }

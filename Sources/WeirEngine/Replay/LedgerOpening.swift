@@ -8,6 +8,8 @@ public struct LedgerRequest: Sendable {
   public var planHash: String
   /// nil: what the ledger says, or the default.
   public var lanes: Int?
+  /// Of a plain capture. nil: what the ledger says, or ``FileEnds/record``.
+  public var fileEnds: FileEnds?
   /// For a new ledger.
   /// nil: the ledger's id.
   public var runID: String?
@@ -69,6 +71,11 @@ enum LedgerOpening {
         "lanes_changed", "the ledger was started with \(lanes) lanes, not \(wanted)",
         advice: "Leave --lanes out, or replay into a new lake (--lake DIR --store DIR). The rows do not depend on it.")
     }
+    if request.shards == nil, let wanted = request.fileEnds, wanted != genesis.capturedFileEnds {
+      throw WeirError(
+        "lanes_changed", "the ledger was started without --join: the end of a file ends a record",
+        advice: "Leave --join out, or replay into a new lake (--lake DIR --store DIR).")
+    }
     if await ledger.fold.plan != request.meaning {
       try await PlanReplacement(plan: plan, request: request, ledger: ledger).decide()
     }
@@ -86,9 +93,10 @@ enum LedgerOpening {
     let lanes =
       request.shards.map { $0.map { LaneID(shard: $0) }.sorted() + [.merge] }
       ?? (0..<count).map { LaneID(shard: plan.source.stream, index: $0, of: count) }
-    let genesis = Genesis(
+    var genesis = Genesis(
       ledgerID: id, runID: request.runID ?? id, stream: plan.source.stream, plan: request.meaning,
       planHash: request.planHash, dealing: request.shards == nil ? plan.source.deal : nil, lanes: lanes)
+    if request.shards == nil { genesis.fileEnds = request.fileEnds ?? .record }
     return try await Ledger.create(
       LedgerLayout(pipeline: plan.pipeline), genesis: genesis, worker: id, store: environment.lake,
       clock: environment.clock, random: environment.random)

@@ -12,7 +12,7 @@ final class ReplaySession: Sendable {
   private let lanesCount: Int
   private let dealer: LaneDealer?
   private let sequencer: Sequencer
-  private let start: (position: Int64, prefix: Hash128?)
+  private let start: CaptureStart
   private let endIsRecorded: Bool
   private let firstEntry: Int64
   let committer: EpochCommitter
@@ -38,7 +38,7 @@ final class ReplaySession: Sendable {
     let first = ids.first.flatMap { fold[$0] }
     var position: Int64 = 0
     if case .offset(let offset)? = first?.position { position = offset }
-    start = (position, first?.prefixHash)
+    start = CaptureStart(position: position, prefix: first?.prefixHash, fileEnds: genesis.capturedFileEnds)
     endIsRecorded = fold.hasEnded
     firstEntry = fold.number + 1
     dealer = ids.count > 1 ? LaneDealer(genesis.dealing ?? compiled.plan.source.deal, lanes: ids.count) : nil
@@ -58,11 +58,11 @@ final class ReplaySession: Sendable {
   }
 
   func run(
-    _ makeSource: (Int64, Hash128?) throws -> any RecordSource, keepOpen: Bool,
+    _ makeSource: (CaptureStart) throws -> any RecordSource, keepOpen: Bool,
     meter: LatencyMeter?, observe: @escaping @Sendable (ReplayProgress) -> Void,
     isInterrupted: @escaping @Sendable () -> Bool
   ) async throws -> ReplayEnd {
-    let source = try makeSource(start.position, start.prefix)
+    let source = try makeSource(start)
     let work = Handover<LaneWork>()
     let batches = Handover<EpochBatch>()
     let encoded = Handover<EncodedBatch>()
@@ -169,12 +169,15 @@ final class ReplaySession: Sendable {
     var waiting: [(block: PreparedBlock, end: Int64, watermark: Int64)] = []
     var last: (position: Int64, hash: Hash128) = (start.position, start.prefix ?? RunningHash().digest)
     var end = ReplayEnd.finished
+    var blankLines = 0
     func send(_ next: LaneWork?) async throws(LanesGone) {
       if let next, await !work.send(next) { throw LanesGone() }
     }
     func take(_ event: SequencedEvent) async throws {
       switch event {
       case .block(let block, let position, let watermark):
+        blankLines += block.decoded.blankLines
+        guard block.count > 0 else { break }
         try firsts.take(block)
         waiting.append((block, position, watermark))
         if waiting.count >= together { try await send(deal(&waiting)) }
@@ -186,7 +189,9 @@ final class ReplaySession: Sendable {
           guard position - start.position >= FirstRecords.bytesMax else { break }
           try firsts.end()
         }
-        try await send(.cut(position: position, prefixHash: hash, watermark: watermark, decisions: []))
+        try await send(
+          .cut(position: position, prefixHash: hash, watermark: watermark, decisions: [], blankLines: blankLines))
+        blankLines = 0
       case .pause: try await send(deal(&waiting))
       case .end where keepOpen:
         try firsts.end()
@@ -198,9 +203,14 @@ final class ReplaySession: Sendable {
         // The end of input is a decision: an empty epoch carries it, and only the entry behind it closes windows.
         if !endIsRecorded {
           let watermark = confirmed.sequencer.watermark
-          try await send(.cut(position: last.position, prefixHash: last.hash, watermark: watermark, decisions: [.endOfInput]))
+          try await send(
+            .cut(
+              position: last.position, prefixHash: last.hash, watermark: watermark, decisions: [.endOfInput],
+              blankLines: blankLines))
+          blankLines = 0
         }
-        try await send(.cut(position: last.position, prefixHash: last.hash, watermark: Watermark.maximum, decisions: []))
+        try await send(
+          .cut(position: last.position, prefixHash: last.hash, watermark: Watermark.maximum, decisions: [], blankLines: blankLines))
       case .interrupted: end = .interrupted
       }
     }

@@ -13,15 +13,15 @@ public struct ReplayWorker: Sendable {
   private let request: LedgerRequest
   private let keepOpen: Bool
   private let meter: LatencyMeter?
-  /// Makes the source that begins at a position, given the hash of what is before it.
-  private let source: @Sendable (_ startAt: Int64, _ prefix: Hash128?) throws -> any RecordSource
+  /// Makes the source that begins at a place.
+  private let source: @Sendable (CaptureStart) throws -> any RecordSource
   private let observe: @Sendable (ReplayProgress) -> Void
   private let isInterrupted: @Sendable () -> Bool
 
   public init(
     _ compiled: CompiledPlan, environment: EngineEnvironment, request: LedgerRequest, keepOpen: Bool,
     meter: LatencyMeter? = nil,
-    source: @escaping @Sendable (_ startAt: Int64, _ prefix: Hash128?) throws -> any RecordSource,
+    source: @escaping @Sendable (CaptureStart) throws -> any RecordSource,
     observe: @escaping @Sendable (ReplayProgress) -> Void, isInterrupted: @escaping @Sendable () -> Bool
   ) {
     self.compiled = compiled
@@ -49,6 +49,9 @@ public struct ReplayWorker: Sendable {
   private func run(
     _ ledger: Ledger, _ followers: Followers, _ isInterrupted: @escaping @Sendable () -> Bool
   ) async throws -> (end: ReplayEnd, progress: ReplayProgress, fold: LedgerFold) {
+    var compiled = self.compiled
+    // Ledgers from before there was a choice count blank lines as records, to their end.
+    if await ledger.fold.genesis.fileEnds == nil { compiled.keepsBlankLines = true }
     let rebuilt = try await followers.begin(compiled, environment)
     if await ledger.fold.hasEnded, !(try await refuseGrowth(await ledger.fold)) {
       return (.interrupted, ReplayProgress(), await ledger.fold)
@@ -63,7 +66,7 @@ public struct ReplayWorker: Sendable {
       compiled: compiled, environment: environment, ledger: ledger, fold: fold, followers: followers,
       planHash: request.planHash)
     // A pipe that was read to its end just now gives nothing a second time: what is left is to close the windows.
-    let source: SourceMaker = fold.hasEnded ? { @Sendable _, _ in EndedSource() } : self.source
+    let source: SourceMaker = fold.hasEnded ? { @Sendable _ in EndedSource() } : self.source
     let end = try await session.run(source, keepOpen: keepOpen, meter: meter, observe: observe, isInterrupted: isInterrupted)
     let after = await session.committer.fold
     try await followers.catchUp(to: after.number)
@@ -75,7 +78,7 @@ public struct ReplayWorker: Sendable {
     return (end, progress, after)
   }
 
-  private typealias SourceMaker = @Sendable (Int64, Hash128?) throws -> any RecordSource
+  private typealias SourceMaker = @Sendable (CaptureStart) throws -> any RecordSource
 
   /// The ledger has the end of the input, whether or not its windows are closed yet: the capture must be the same, and may
   /// not have grown.
@@ -87,7 +90,7 @@ public struct ReplayWorker: Sendable {
         "corrupt", "the ledger has no byte of a capture as its position",
         advice: "It was written for another source: use that version of Weir, or replay into a new lake (--lake DIR --store DIR).")
     }
-    let source = try self.source(position, first?.prefixHash)
+    let source = try self.source(CaptureStart(position: position, prefix: first?.prefixHash, fileEnds: fold.genesis.capturedFileEnds))
     var grew = false
     loop: while true {
       switch try await source.next(until: isInterrupted, environment.clock) {
@@ -107,6 +110,20 @@ public struct ReplayWorker: Sendable {
     }
     return true
   }
+}
+
+/// Where a run begins to read a plain capture, by the ledger.
+public struct CaptureStart: Sendable {
+  /// Uncompressed bytes that were consumed before.
+  public var position: Int64
+  /// Hash of those bytes.
+  public var prefix: Hash128?
+  public var fileEnds: FileEnds
+}
+
+extension Genesis {
+  /// How the ledger's capture is read.
+  var capturedFileEnds: FileEnds { fileEnds ?? .join }
 }
 
 /// A source of which everything was read before.

@@ -88,12 +88,18 @@ struct SegmentHeader: Sendable {
     guard let capture = value["capture"]?.string, let segment = value["segment"]?.int, let created = value["created_us"]?.int,
       let records = value["records_before"]?.int, let shards = value["shards"]?.array
     else { throw LiveCaptureFormat.corrupt(path, "its header lacks a member") }
+    guard Bounds.isCount(segment), Bounds.isCount(records), (-Bounds.time...Bounds.time).contains(created) else {
+      throw LiveCaptureFormat.corrupt(path, "a number in its header is out of range")
+    }
     (self.capture, self.segment, self.created, self.records) = (capture, segment, created, records)
     self.shards = []
     for item in shards {
       guard let name = item["shard"]?.string, let topic = item["topic"]?.string, let number = item["partition"]?.int,
         let position = item["position"]?.int
       else { throw LiveCaptureFormat.corrupt(path, "a shard in its header lacks a member") }
+      guard (0...Int64(Int32.max)).contains(number), Bounds.isPosition(position) else {
+        throw LiveCaptureFormat.corrupt(path, "a number of the shard \(name) in its header is out of range")
+      }
       let identity = item["identity"].flatMap { ShardIdentity(json: $0) }
       self.shards.append(
         Shard(shard: SourceShard(name: name, stream: topic, number: Int(number)), position: position, identity: identity))
@@ -169,7 +175,7 @@ struct FrameHeader: Sendable {
     headers = number(40, UInt32.self)
     timeKind = bytes[44]
     isLost = bytes[45] == 1
-    guard bytes[45] <= 1, bytes[46...].allSatisfy({ $0 == 0 }), first >= 0, next >= first,
+    guard bytes[45] <= 1, bytes[46...].allSatisfy({ $0 == 0 }), Bounds.isPosition(first), Bounds.isPosition(next), next >= first,
       Int(uncompressed) <= LiveCaptureFormat.frameBytesMax, Int(payload) <= LiveCaptureFormat.frameBytesMax
     else { return nil }
   }

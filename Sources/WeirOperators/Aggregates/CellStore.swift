@@ -332,7 +332,7 @@ public final class CellStore {
     precondition(cell >= 0 && cell < count, "no such cell")
     guard layout.hasStrings else {
       for word in 0..<layout.stride { words[cell * layout.stride + word] = try reader.read(UInt64.self) }
-      return
+      return try checkCounts(of: cell, reader)
     }
     for slot in layout.slots {
       let at = cell * layout.stride + slot.word
@@ -345,6 +345,16 @@ public final class CellStore {
         }
       } else {
         for word in 0..<slot.kind.words { words[at + word] = try reader.read(UInt64.self) }
+      }
+    }
+    try checkCounts(of: cell, reader)
+  }
+
+  /// Each measure's last word is a number of values.
+  private func checkCounts(of cell: Int, _ reader: ByteReader) throws(WeirError) {
+    for slot in layout.slots {
+      guard words[cell * layout.stride + slot.word + slot.kind.words - 1] <= UInt64(Bounds.count) else {
+        throw reader.corrupt("a number of values is out of range")
       }
     }
   }

@@ -151,6 +151,7 @@ public final class DedupIndex {
       for _ in 0..<(try reader.readCount(each: 17)) {
         let hash = try reader.readHash()
         mark &+= Int64(bitPattern: try reader.readVarint())
+        guard Bounds.isWatermark(mark) else { throw reader.corrupt("the time of an id is out of range") }
         guard Int(truncatingIfNeeded: hash.high >> shift) == i else { throw reader.corrupt("an id is in another's segment") }
         _ = segments[i].insert(hash, watermark: mark)
         watermark = max(watermark, mark)

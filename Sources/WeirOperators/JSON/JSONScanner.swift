@@ -27,6 +27,13 @@ struct JSONScanner {
     }
   }
 
+  /// Steps over a byte order mark; false if there is none here.
+  mutating func byteOrderMark() -> Bool {
+    guard end - at >= 3, at[0] == 0xEF, at[1] == 0xBB, at[2] == 0xBF else { return false }
+    at += 3
+    return true
+  }
+
   func fail(_ reason: String) -> DecodeError { DecodeError(reason: reason, at: at) }
 
   // MARK: Strings

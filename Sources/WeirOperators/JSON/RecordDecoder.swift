@@ -11,6 +11,8 @@ import WeirCore
 /// Serves one block at a time; what it returns is immutable.
 public final class RecordDecoder {
   private let fields: [Field]
+  /// A blank line is a record, which is rejected; else it is skipped.
+  private let keepsBlankLines: Bool
   /// One a field. A pointer, since they are written for each value.
   let sinks: UnsafeMutablePointer<FieldSink>
   /// Targets of the record's members, see ``NestedFields``.
@@ -29,9 +31,12 @@ public final class RecordDecoder {
   /// Keys of a record beyond this are looked up, not predicted.
   private static let predictionsMax = 256
 
-  /// - Parameter read: by field, whether somebody reads its column; all unless given. What nobody reads is checked all the same.
-  public init(fields: [Field], read: [Bool]? = nil) {
+  /// - Parameters:
+  ///   - read: by field, whether somebody reads its column; all unless given. What nobody reads is checked all the same.
+  ///   - keepsBlankLines: a line of white space is a record, which is rejected; else it has no row, and is counted.
+  public init(fields: [Field], read: [Bool]? = nil, keepsBlankLines: Bool = true) {
     self.fields = fields
+    self.keepsBlankLines = keepsBlankLines
     sinks = .allocate(capacity: fields.count)
     for (i, field) in fields.enumerated() { (sinks + i).initialize(to: FieldSink(field, isRead: read?[i] ?? true)) }
     nested = NestedFields(fields)
@@ -45,7 +50,7 @@ public final class RecordDecoder {
   }
 
   public func decode(_ raw: RawBlock) -> DecodedBlock {
-    let (offset, length) = RecordDecoder.frame(raw)
+    let (offset, length, blankLines) = RecordDecoder.frame(raw, keepsBlankLines: keepsBlankLines)
     let count = offset.count
     for i in fields.indices { sinks[i].begin(rows: count) }
     var valid = [Bool](repeating: true, count: count)
@@ -71,14 +76,17 @@ public final class RecordDecoder {
     }
     let text = [raw.text as any AnyObject & Sendable]
     let columns = fields.indices.map { sinks[$0].finish(rows: count, text: text, valid: valid) }
-    return DecodedBlock(raw: raw, offset: offset, length: length, columns: columns, valid: valid, rejections: rejections)
+    var block = DecodedBlock(raw: raw, offset: offset, length: length, columns: columns, valid: valid, rejections: rejections)
+    block.blankLines = blankLines
+    return block
   }
 
-  /// Where the records lie.
-  static func frame(_ raw: RawBlock) -> ([UInt32], [UInt32]) {
+  /// Where the records lie, and how many lines are none.
+  static func frame(_ raw: RawBlock, keepsBlankLines: Bool = true) -> (offset: [UInt32], length: [UInt32], blankLines: Int) {
     switch raw.framing {
-    case .spans(let offset, let length): return (offset, length)
+    case .spans(let offset, let length): return (offset, length, 0)
     case .lines:
+      var blankLines = 0
       var offset: [UInt32] = []
       var length: [UInt32] = []
       offset.reserveCapacity(raw.count / 128)
@@ -86,12 +94,25 @@ public final class RecordDecoder {
       var at = 0
       while at < raw.count {
         let end = weir_find_newline(raw.text.base + at, raw.text.base + raw.count)! - UnsafePointer(raw.text.base)
-        offset.append(UInt32(at))
-        length.append(UInt32(end - at))
+        // A record begins with "{": only other lines are looked at twice.
+        if !keepsBlankLines, raw.text.base[at] != 0x7B, isBlank(raw.text.base + at, raw.text.base + end) {
+          blankLines += 1
+        } else {
+          offset.append(UInt32(at))
+          length.append(UInt32(end - at))
+        }
         at = end + 1
       }
-      return (offset, length)
+      return (offset, length, blankLines)
     }
+  }
+
+  /// Nothing but JSON's white space, perhaps behind a byte order mark.
+  private static func isBlank(_ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>) -> Bool {
+    var scanner = JSONScanner(at: start, end: end)
+    scanner.space()
+    if scanner.at < end, scanner.byteOrderMark() { scanner.space() }
+    return scanner.at == end
   }
 
   // MARK: One record
@@ -99,6 +120,11 @@ public final class RecordDecoder {
   private func record(_ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>, _ row: Int) throws(DecodeError) {
     var scanner = JSONScanner(at: start, end: end)
     scanner.space()
+    if scanner.at < end, scanner.at.pointee != 0x7B {
+      // RFC 8259, section 8.1: a reader may ignore a byte order mark.
+      guard scanner.byteOrderMark() else { throw notAnObject(&scanner) }
+      scanner.space()
+    }
     guard scanner.at < end else { throw DecodeError(reason: "blank line", at: start) }
     guard scanner.at.pointee == 0x7B else { throw notAnObject(&scanner) }
     scanner.at += 1

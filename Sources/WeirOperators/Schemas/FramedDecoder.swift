@@ -32,7 +32,7 @@ public final class FramedDecoder {
   /// - Precondition: the block's schemas are resolved.
   public func decode(_ raw: RawBlock) -> DecodedBlock {
     guard let schemas = raw.schemas else { preconditionFailure("a block whose schemas nobody resolved") }
-    let (offset, length) = RecordDecoder.frame(raw)
+    let (offset, length, _) = RecordDecoder.frame(raw)
     let programs = schemas.resolved.map(program)
     var unusable: [Int: Rejection] = [:]
     for row in 0..<offset.count where reason(row, schemas, programs) != nil {

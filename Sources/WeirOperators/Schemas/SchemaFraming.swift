@@ -16,7 +16,7 @@ public struct SchemaFraming {
   public init(_ raw: RawBlock) {
     var ids: [SchemaID] = []
     var known: [SchemaID: Int32] = [:]
-    let (offset, length) = RecordDecoder.frame(raw)
+    let (offset, length, _) = RecordDecoder.frame(raw)
     var places = [Int32](repeating: -1, count: offset.count)
     var prefixes = [UInt8](repeating: 0, count: offset.count)
     var last: (text: String, id: SchemaID?)?

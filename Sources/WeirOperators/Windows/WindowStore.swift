@@ -394,6 +394,7 @@ public final class WindowStore {
     groups = GroupTable()
     panes = []
     emittedThrough = try reader.read(Int64.self)
+    guard Bounds.isWatermark(emittedThrough) else { throw reader.corrupt("a time is out of range") }
     for _ in 0..<(try reader.readCount(each: 20)) {
       let hash = try reader.readHash()
       let key = Array(try reader.readCounted())
@@ -401,6 +402,9 @@ public final class WindowStore {
     }
     for _ in 0..<(try reader.readCount(each: 20)) {
       let key = PaneKey(start: try reader.read(Int64.self), missed: try reader.read(Int64.self))
+      guard (-Bounds.time...Bounds.time).contains(key.start), (-Bounds.time...Bounds.time).contains(key.missed) else {
+        throw reader.corrupt("a window is out of range")
+      }
       let pane = pane(key)
       for _ in 0..<(try reader.readCount(each: layout.stride * 4)) {
         let group = Int(try reader.read(UInt32.self))

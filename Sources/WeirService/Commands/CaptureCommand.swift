@@ -35,6 +35,7 @@ public enum CaptureCommand {
 
   /// - Returns: the exit code.
   public static func run(_ options: CaptureOptions, console: Console) async throws -> Int32 {
+    _ = try PathText.checked(options.out, "--out")
     let (spec, brokers) = try source(options)
     if let count = options.count, count <= 0 { throw WeirError("config", "--count takes a number of records, not \(count)") }
     guard (1...19).contains(options.level) else { throw WeirError("config", "--level takes 1 to 19, not \(options.level)") }
@@ -140,11 +141,14 @@ public enum CaptureCommand {
     guard let value = QuantityText.microseconds(text), value > 0 else {
       throw WeirError("config", "\(option) takes a time such as 500ms, 10s, 5m or 1h, not \(text)")
     }
+    guard value <= QuantityText.durationMax else {
+      throw WeirError("config", "\(option) \(text) is more than 36500d, the longest duration")
+    }
     return value
   }
 
   private static func size(_ text: String) throws -> Int64 {
-    guard let value = QuantityText.bytes(text), value > 0 else {
+    guard let value = QuantityText.bytes(text), value > 0, value <= QuantityText.bytesMax else {
       throw WeirError("config", "--roll-bytes takes a size such as 64MiB, not \(text)")
     }
     return value

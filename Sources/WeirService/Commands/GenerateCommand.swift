@@ -23,7 +23,7 @@ public enum GenerateCommand {
     guard settings.rate > 0, settings.rate <= 1_000_000_000 else {
       throw WeirError("config", "--rate takes events a second, not \(settings.rate)")
     }
-    let descriptor = out == "-" ? nil : try open(out)
+    let descriptor = out == "-" ? nil : try open(PathText.checked(out, "--out"))
     defer { if let descriptor { close(descriptor) } }
     func write(_ bytes: [UInt8]) throws {
       guard let descriptor else {

@@ -8,7 +8,7 @@ import WeirProtocol
 public enum LedgerCommands {
   public static func show(pipeline file: String, lake: String?, json: Bool, console: Console) async throws -> Int32 {
     let pipeline = try loadPipeline(file: file)
-    let wiring = try Wiring(Places(pipeline, lake: lake, store: nil), withState: false)
+    let wiring = try Wiring(try Places(pipeline, lake: lake, store: nil), withState: false)
     let layout = LedgerLayout(pipeline: pipeline.plan.pipeline)
     let ledger = try await Ledger.required(layout, store: wiring.lake, clock: wiring.clock, random: wiring.random)
     let fold = await ledger.fold
@@ -49,7 +49,7 @@ public enum LedgerCommands {
       }
     }
     return
-      "\(entry.number)  \(position(entry))watermark \(watermark(entry.mergedWatermark))  in \(counts.input) = \(counts.accepted) accepted + \(counts.duplicate) duplicate + \(counts.filtered) filtered + \(counts.quarantined) quarantined  \(files) files"
+      "\(entry.number)  \(position(entry))watermark \(watermark(entry.mergedWatermark))  in \(counts.input) = \(counts.accepted) accepted + \(counts.duplicate) duplicate + \(counts.filtered) filtered + \(counts.quarantined) quarantined\(blank(counts))  \(files) files"
       + (decisions.isEmpty ? "" : "  [\(decisions.joined(separator: "; "))]")
   }
 
@@ -73,13 +73,18 @@ public enum LedgerCommands {
   private static func foot(_ fold: LedgerFold) -> String {
     let t = fold.counts
     return
-      "total  in \(t.input) = \(t.accepted) accepted + \(t.duplicate) duplicate + \(t.filtered) filtered + \(t.quarantined) quarantined"
+      "total  in \(t.input) = \(t.accepted) accepted + \(t.duplicate) duplicate + \(t.filtered) filtered + \(t.quarantined) quarantined\(blank(t))"
+  }
+
+  /// Blank lines are in no sum.
+  private static func blank(_ counts: BucketCounts) -> String {
+    counts.blankLines == 0 ? "" : ", and \(counts.blankLines) blank lines"
   }
 
   /// - Returns: 0; 1 when something is damaged; 2 when something could not be looked at.
   public static func verify(pipeline file: String, lake: String?, store: String?, json: Bool, console: Console) async throws -> Int32 {
     let pipeline = try loadPipeline(file: file)
-    let wiring = try Wiring(Places(pipeline, lake: lake, store: store), withState: false)
+    let wiring = try Wiring(try Places(pipeline, lake: lake, store: store), withState: false)
     let compiled = CompiledPlan(pipeline.plan, lookups: pipeline.lookups)
     var environment = wiring.environment()
     var note: String?

@@ -52,6 +52,9 @@ public enum LoadCommand {
         "config", "a capture is played as it was recorded", advice: "Leave --rate, --plan, --for and --count out; --speed makes it faster.")
     }
     let plan = options.capture == nil ? try self.plan(options) : nil
+    for (path, option) in [(options.html, "--html"), (options.capture, "--capture")] {
+      if let path { _ = try PathText.checked(path, option) }
+    }
     guard (1...templatesMax).contains(options.templates) else {
       throw WeirError("config", "--templates takes 1 to \(templatesMax), not \(options.templates)")
     }
@@ -194,7 +197,7 @@ public enum LoadCommand {
     _ options: LoadOptions, _ pipeline: LoadedPipeline, _ target: Target, _ templates: LoadTemplates?, _ bases: [Int64],
     _ meter: LatencyMeter, _ clock: SystemClock
   ) async throws -> LoadVerification {
-    let places = Places(pipeline, lake: options.lake, store: options.store)
+    let places = try Places(pipeline, lake: options.lake, store: options.store)
     guard !pipeline.plan.state.isEmpty else {
       throw WeirError(
         "config", "\(pipeline.file) has no state table to look at",

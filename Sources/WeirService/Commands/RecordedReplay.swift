@@ -10,7 +10,7 @@ import WeirProtocol
 enum RecordedReplay {
   static func run(_ options: ReplayOptions, _ pipeline: LoadedPipeline, console: Console) async throws -> Int32 {
     let capture = try checked(options, pipeline)
-    let places = Places(pipeline, lake: options.lake, store: options.store)
+    let places = try Places(pipeline, lake: options.lake, store: options.store)
     let wiring = try Wiring(places, withState: !pipeline.plan.state.isEmpty)
     let interrupt = Interrupt()
     interrupt.listen(console)
@@ -56,6 +56,10 @@ enum RecordedReplay {
         "config", "\(options.lanes == nil ? "--pace" : "--lanes") does not go with a capture of a live stream",
         advice: "Each recorded partition is a lane. To play it at its own speed, `weir load --capture` sends it to a topic.")
     }
+    guard !options.join else {
+      throw WeirError(
+        "config", "--join does not go with a capture of a live stream", advice: "Leave it out: its records do not end with files.")
+    }
     let capture = try LiveCapture(options.captures[0])
     let kafka = pipeline.plan.source.kafka
     if let other = capture.shards.first(where: { kafka?.reads($0.stream) == false }) {
@@ -77,6 +81,7 @@ enum RecordedReplay {
   private static func recorded(
     _ lake: String, _ pipeline: LoadedPipeline, _ wiring: Wiring, _ places: Places
   ) throws -> RecordedWorker.Recorded {
+    _ = try PathText.checked(lake, "--decisions")
     guard FileIdentity.of(lake) == nil || FileIdentity.of(lake) != FileIdentity.of(places.lake) else {
       throw WeirError(
         "config", "--decisions names the lake that the replay would write",

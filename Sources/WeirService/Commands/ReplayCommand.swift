@@ -14,6 +14,8 @@ public struct ReplayOptions: Sendable {
   public var store: String?
   public var lanes: Int?
   public var keepOpen: Bool
+  /// The last line of a file continues in the next file; else the end of a file ends a record.
+  public var join: Bool
   /// Records a second at which the records arrive; nil: as fast as they are read.
   public var pace: Double?
   /// The lake of a live run whose cuts and decisions are repeated; nil: by the capture alone.
@@ -21,9 +23,10 @@ public struct ReplayOptions: Sendable {
   public var json: Bool
 
   public init(
-    pipeline: String, captures: [String], lake: String?, store: String?, lanes: Int?, keepOpen: Bool, pace: Double?,
-    decisions: String? = nil, json: Bool
+    pipeline: String, captures: [String], lake: String?, store: String?, lanes: Int?, keepOpen: Bool, join: Bool = false,
+    pace: Double?, decisions: String? = nil, json: Bool
   ) {
+    self.join = join
     self.pipeline = pipeline
     self.captures = captures
     self.lake = lake
@@ -42,6 +45,7 @@ public enum ReplayCommand {
     let pipeline = try loadPipeline(file: options.pipeline)
     for warning in pipeline.warnings { console.talk(warning.text) }
     try pipeline.requireVariables { $0 == "record.registry.url" || options.decisions == nil && isForTopics($0, pipeline.plan) }
+    for path in options.captures where path != "-" { _ = try PathText.checked(path, "--capture") }
     if options.captures.contains(where: LiveCapture.isOne) {
       return try await RecordedReplay.run(options, pipeline, console: console)
     }
@@ -64,7 +68,9 @@ public enum ReplayCommand {
         "config", "--lanes takes 1 to 1024, not \(lanes)",
         advice: "Take a number in between, or leave it out. The rows do not depend on it.")
     }
-    let places = Places(pipeline, lake: options.lake, store: options.store)
+    let places = try Places(pipeline, lake: options.lake, store: options.store)
+    // Before anything is made.
+    try CaptureSource.check(options.captures)
     let wiring = try Wiring(places, withState: !pipeline.plan.state.isEmpty)
     let interrupt = Interrupt()
     interrupt.listen(console)
@@ -76,18 +82,19 @@ public enum ReplayCommand {
     guard let runID = try await interrupt.unlessAsked({ [plan = pipeline.plan] in try runID(plan, options.captures) }) else {
       return interrupt.exitCode
     }
-    let request = try LedgerRequest(
+    var request = try LedgerRequest(
       meaning: PlanMeaning.json(pipeline.plan), planHash: PlanMeaning.hash(pipeline.plan).hex, lanes: options.lanes,
       runID: runID, describeChange: { PlanMeaning.changes(from: $0, to: $1) })
+    if options.join { request.fileEnds = .join }
     let worker = ReplayWorker(
       CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: environment(wiring, pipeline.plan, log), request: request,
       keepOpen: options.keepOpen, meter: meter,
-      source: { position, prefix in
+      source: { start in
         let source = try CaptureSource(
-          files: options.captures, startAt: position, expectedPrefix: prefix, cutBytes: flushBytes,
-          blockBytes: blockBytes(options.pace), keepOpen: options.keepOpen)
+          files: options.captures, startAt: start.position, expectedPrefix: start.prefix, cutBytes: flushBytes,
+          blockBytes: blockBytes(options.pace), keepOpen: options.keepOpen, fileEnds: start.fileEnds, tell: { console.talk($0) })
         let total = source.totalFileBytes
-        report.begin(from: position) { total.map { $0 > 0 ? Double(source.progress.fileBytes) / Double($0) : 1 } }
+        report.begin(from: start.position) { total.map { $0 > 0 ? Double(source.progress.fileBytes) / Double($0) : 1 } }
         guard let pace = options.pace, let meter else { return source }
         return PacedSource(source, rate: pace, clock: wiring.clock, meter: meter)
       },

@@ -45,19 +45,19 @@ public enum StateCommands {
   }
 
   private static func directory(_ store: String?, _ pipeline: String?) throws -> String {
-    if let store { return store }
+    if let store { return try PathText.checked(store, "--store") }
     guard let pipeline else {
       throw WeirError(
         "config", "it is not said where the state table is",
         advice: "Give its directory with --store, or the pipeline file with --pipeline.")
     }
-    return Places(try loadPipeline(file: pipeline), lake: nil, store: nil).store
+    return try Places(try loadPipeline(file: pipeline), lake: nil, store: nil).store
   }
 
   /// Writes the state tables again from lane state. A damaged file is not read: a new one is written and put in its place.
   public static func rebuild(pipeline file: String, lake: String?, store: String?, console: Console) async throws -> Int32 {
     let pipeline = try loadPipeline(file: file)
-    var places = Places(pipeline, lake: lake, store: store)
+    var places = try Places(pipeline, lake: lake, store: store)
     let damage = try await LMDBStateTable.damage(in: places.store, thread: BlockingThreads(count: 1))
     var replacement: StateReplacement?
     if let damage {

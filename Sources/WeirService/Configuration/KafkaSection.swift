@@ -179,8 +179,8 @@ extension PipelineLoader {
   func tls(_ node: Node, _ what: String) -> KafkaSettingsSpec.TLS {
     let members = reader.mapping(node, what, keys: ["ca", "certificate", "key", "key_password", "verify_host"])
     var tls = KafkaSettingsSpec.TLS()
-    tls.authorities = members["ca"].flatMap { reader.string($0, "\(what).ca") }.map { Paths.resolve($0, in: directory) }
-    tls.certificate = members["certificate"].flatMap { reader.string($0, "\(what).certificate") }.map { Paths.resolve($0, in: directory) }
+    tls.authorities = reader.path(members["ca"], "\(what).ca").map { Paths.resolve($0, in: directory) }
+    tls.certificate = reader.path(members["certificate"], "\(what).certificate").map { Paths.resolve($0, in: directory) }
     tls.key = members["key"].flatMap { secret($0, "\(what).key") }
     tls.keyPassword = members["key_password"].flatMap { secret($0, "\(what).key_password") }
     if let verify = members["verify_host"].flatMap({ reader.choice($0, "\(what).verify_host", ["true", "false"]) }) {
@@ -220,7 +220,7 @@ extension PipelineLoader {
       _ = reader.variable(name, what, at: variable)
       return .environment(name)
     }
-    if let path = members["file"].flatMap({ reader.string($0, "\(what).file") }) { return .file(Paths.resolve(path, in: directory)) }
+    if let path = reader.path(members["file"], "\(what).file") { return .file(Paths.resolve(path, in: directory)) }
     if members.isEmpty { reader.report("\(what) needs env or file", "missing_key", at: node) }
     return nil
   }

@@ -42,8 +42,17 @@ public struct UnsetVariable: Sendable {
 /// Reads and checks a pipeline file. Every problem is found at once, each with file, line, column, reason and, where there is
 /// one, the nearest right name.
 public func loadPipeline(file: String) throws(ConfigurationError) -> LoadedPipeline {
+  if let problem = PathText.problem(file) {
+    throw ConfigurationError(diagnostics: [
+      Diagnostic(
+        severity: .error, code: "no_file", message: "the pipeline file: \(problem.reason). \(problem.advice)", suggestion: nil, file: file,
+        line: 1, column: 1)
+    ])
+  }
   switch Paths.contents(of: file, bytesMax: PipelineBounds.fileBytesMax) {
-  case .bytes(let data): return try loadPipeline(yaml: String(decoding: data, as: UTF8.self), file: file)
+  case .bytes(let data):
+    try PipelineLoader.checkFormat(data, file)
+    return try loadPipeline(yaml: String(decoding: data, as: UTF8.self), file: file)
   case .tooLarge(let bytes): throw ConfigurationError(diagnostics: [PipelineLoader.tooLarge(file, bytes)])
   case .unreadable:
     let message = "the pipeline file cannot be read: \(Paths.whyUnreadable(file)); give the path of a YAML file"
@@ -109,7 +118,10 @@ final class PipelineLoader {
   private func plan(_ yaml: String) -> Plan? {
     let root: Node
     do {
-      guard let node = try Yams.compose(yaml: yaml) else {
+      // Editors of other systems put a byte order mark before the first key.
+      let mark: Unicode.Scalar = "\u{FEFF}"
+      let text = yaml.unicodeScalars.first == mark ? String(yaml.unicodeScalars.dropFirst()) : yaml
+      guard let node = try Yams.compose(yaml: text) else {
         reader.report("the file is empty", "missing_key", at: nil)
         return nil
       }
@@ -157,6 +169,10 @@ final class PipelineLoader {
       reader.report(
         "record.format \(format.rawValue): ids of schemas do not stand in lines; `weir capture` keeps a topic's records as they are, and source.kafka replays them",
         "bad_value", at: top["record"])
+    }
+    if plan.source.kafka != nil, let node = top["record"]?.mapping?["blank_lines"] {
+      reader.report(
+        "record.blank_lines: only lines of a plain capture can be blank; a record of a topic is always a record", "bad_value", at: node)
     }
     warn(plan, top)
     if plan.bronze == nil, plan.silver == nil, plan.gold.isEmpty, plan.state.isEmpty {
@@ -223,13 +239,17 @@ final class PipelineLoader {
   }
 
   private func record(_ node: Node) -> RecordSpec? {
-    let members = reader.mapping(node, "record", keys: ["format", "registry", "key", "time", "fields"])
+    let members = reader.mapping(node, "record", keys: ["format", "registry", "key", "time", "fields", "blank_lines"])
     let (format, registry) = self.format(members, node)
     guard let list = reader.required(members, "fields", of: "record", at: node) else { return nil }
     loadFields(list, format)
     let key = members["key"].flatMap { self.field($0, "record.key") }
     if let key, fields[key].type == .double { reader.report("record.key: a double is no key", "type_mismatch", at: members["key"]) }
-    return RecordSpec(fields: fields, key: key, time: members["time"].flatMap(time), format: format, registry: registry)
+    var record = RecordSpec(fields: fields, key: key, time: members["time"].flatMap(time), format: format, registry: registry)
+    let blank = members["blank_lines"].flatMap { reader.choice($0, "record.blank_lines", RecordSpec.BlankLines.allCases.map(\.rawValue)) }
+    // The default is recorded as nothing: ledgers keep their plans.
+    if blank == RecordSpec.BlankLines.quarantine.rawValue { record.blankLines = .quarantine }
+    return record
   }
 
   func field(_ node: Node, _ what: String) -> Int? {
@@ -297,7 +317,7 @@ final class PipelineLoader {
       guard tableName(key, "lookups") != nil else { continue }
       let members = reader.mapping(value, "lookups.\(name)", keys: ["file", "key", "columns"])
       guard let fileNode = reader.required(members, "file", of: "lookups.\(name)", at: value),
-        let file = reader.string(fileNode, "lookups.\(name).file"),
+        let file = reader.path(fileNode, "lookups.\(name).file"),
         let keyNode = reader.required(members, "key", of: "lookups.\(name)", at: value), let field = field(keyNode, "lookups.\(name).key")
       else { continue }
       var types: [String: ColumnType] = [:]
@@ -314,6 +334,10 @@ final class PipelineLoader {
       }
       let path = Paths.resolve(file, in: directory)
       guard let bytes = lookupFile(path, "lookups.\(name)", fileNode) else { continue }
+      if let found = FileSignature(bytes.prefix(FileSignature.bytesNeeded)) {
+        reader.report("lookups.\(name): the file \(path) is \(found.name), and not CSV in UTF-8", "lookup", at: fileNode)
+        continue
+      }
       do {
         let table = try LookupTable(
           name: name, bytes: bytes, file: path, key: fields[field].name, keyType: fields[field].type, types: types)

@@ -103,7 +103,7 @@ private indirect enum Part: Equatable {
         "record",
         .members([
           ("format", plan.record.format.map { .text($0.rawValue) }), ("key", plan.record.key.map { .text(fields[$0].name) }),
-          ("time", plan.record.time.map { Part($0, fields) }),
+          ("time", plan.record.time.map { Part($0, fields) }), ("blank_lines", plan.record.blankLines.map { .text($0.rawValue) }),
           ("fields", .named(fields, \.name) { .text(Part.type($0)) }),
         ])
       ),

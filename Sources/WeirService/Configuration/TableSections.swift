@@ -245,10 +245,7 @@ extension PipelineLoader {
     var spec = LakeSpec(flushBytes: keepsRows ? LakeSpec.flushBytesWithRows : LakeSpec.flushBytesWithoutRows)
     guard let node else { return spec }
     let members = reader.mapping(node, "lake", keys: ["path", "flush", "file_size", "codec", "ledger_keep"])
-    if let path = members["path"], let text = reader.string(path, "lake.path") {
-      if text.contains("://") { reader.report("lake.path: not yet: \(text.prefix { $0 != ":" }) lakes", "not_yet", at: path) }
-      spec.path = text
-    }
+    if let path = reader.path(members["path"], "lake.path") { spec.path = path }
     if let keep = members["ledger_keep"].flatMap({ reader.duration($0, "lake.ledger_keep") }) { spec.ledgerKeepMicroseconds = keep }
     if let flush = members["flush"] {
       let inner = reader.mapping(flush, "lake.flush", keys: ["every", "bytes"])
@@ -265,7 +262,7 @@ extension PipelineLoader {
   func store(_ node: Node) -> StoreSpec {
     var spec = StoreSpec()
     let members = reader.mapping(node, "store", keys: ["lmdb", "flush", "share"], later: ["dynamodb", "redis"])
-    if let path = members["lmdb"].flatMap({ reader.string($0, "store.lmdb") }) { spec.path = path }
+    if let path = reader.path(members["lmdb"], "store.lmdb") { spec.path = path }
     if let flush = members["flush"].flatMap({ reader.duration($0, "store.flush") }) { spec.flushMicroseconds = max(1000, flush) }
     if let share = members["share"].flatMap({ reader.percent($0, "store.share") }) { spec.share = share }
     return spec

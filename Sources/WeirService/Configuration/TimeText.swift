@@ -9,6 +9,11 @@ enum TimeText {
 
 /// Quantities with units, as pipeline files and options have them.
 enum QuantityText {
+  /// A hundred years, in microseconds: sums of some durations and any event time stay far inside of 64 bits, also as nanoseconds.
+  static let durationMax: Int64 = 36_500 * 86_400_000_000
+  /// 2^50, for the same reason.
+  static let bytesMax: Int64 = 1 << 50
+
   /// `250ms`, `10s`, `5m`, `2h`, `7d`; what is larger than a number holds is the largest. nil: no duration.
   static func microseconds(_ text: String) -> Int64? {
     scaled(text, [("us", 1), ("ms", 1000), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000), ("d", 86_400_000_000)])

@@ -106,6 +106,16 @@ final class YAMLReader {
     return scalar.string
   }
 
+  /// A path of this machine.
+  func path(_ node: Node?, _ what: String) -> String? {
+    guard let node, let text = string(node, what) else { return nil }
+    guard let problem = PathText.problem(text) else { return text }
+    report(
+      "\(what): \(problem.isLater ? "not yet: " : "")\(problem.reason). \(problem.advice)", problem.isLater ? "not_yet" : "bad_value",
+      at: node)
+    return nil
+  }
+
   func required(_ members: [String: Node], _ key: String, of what: String, at node: Node) -> Node? {
     if members[key] == nil { report("\(what) needs \(key)", "missing_key", at: node) }
     return members[key]
@@ -134,14 +144,11 @@ final class YAMLReader {
 
   // MARK: Quantities
 
-  /// A hundred years, in microseconds: sums of some durations and any event time stay far inside of 64 bits.
-  static let durationMax: Int64 = 36_500 * 86_400_000_000
-
   /// `250ms`, `10s`, `5m`, `2h`, `7d`, as microseconds.
   func duration(_ node: Node, _ what: String) -> Int64? {
     guard let text = string(node, what) else { return nil }
     if let value = QuantityText.microseconds(text) {
-      if value <= YAMLReader.durationMax { return value }
+      if value <= QuantityText.durationMax { return value }
       report("\(what): \(text) is more than 36500d, the longest duration", "bad_duration", at: node)
       return nil
     }
@@ -152,7 +159,11 @@ final class YAMLReader {
   /// `64MiB`, `10MB`, `1000`, as bytes.
   func bytes(_ node: Node, _ what: String) -> Int64? {
     guard let text = string(node, what) else { return nil }
-    if let value = QuantityText.bytes(text), value > 0 { return value }
+    if let value = QuantityText.bytes(text), value > 0 {
+      if value <= QuantityText.bytesMax { return value }
+      report("\(what): \(text) is more than 1024TiB, the largest size", "bad_size", at: node)
+      return nil
+    }
     report("\(what): \(text) is no size: a number of bytes or with a unit, such as 64MiB or 10MB", "bad_size", at: node)
     return nil
   }

@@ -105,6 +105,7 @@ final class ReplayReport: Sendable {
     console.data("  filtered     \(Human.count(totals.filtered))")
     console.data("  quarantined  \(Human.count(totals.quarantined))")
     if !progress.rejected.isEmpty { console.data(progress.rejected.text(indent: "    ")) }
+    if totals.blankLines > 0 { console.data("blank lines  \(Human.count(totals.blankLines)), skipped: they are no records") }
     if progress.uncounted > 0 {
       console.talk(
         "\(Human.count(progress.uncounted)) of the records read now have event times more than a day ahead of the records around them: they did not move the watermark. To quarantine such records set record.time.max_ahead; to trust them set it to off."
@@ -145,7 +146,8 @@ final class ReplayReport: Sendable {
     return .members([
       "event": .string("done"), "end": .string("\(end)"), "records": .int(progress.records), "in": .int(totals.input),
       "accepted": .int(totals.accepted), "duplicate": .int(totals.duplicate), "filtered": .int(totals.filtered),
-      "quarantined": .int(totals.quarantined), "reasons": progress.rejected.json, "epochs": .int(progress.entries),
+      "quarantined": .int(totals.quarantined), "blank_lines": .int(totals.blankLines), "reasons": progress.rejected.json,
+      "epochs": .int(progress.entries),
       "entries": .int(fold.number + 1),
       "seconds": .number(Human.fixed(seconds, 3)),
       "records_per_second": .int(Int64(Double(progress.records) / max(seconds, 1e-9))),

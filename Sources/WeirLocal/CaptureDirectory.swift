@@ -1,0 +1,56 @@
+import Glibc
+import WeirCore
+
+/// What a directory is that was named as a capture file, and what to name instead.
+enum CaptureDirectory {
+  static func refusal(_ path: String) -> WeirError {
+    func holds(_ name: String) -> Bool { access(path + "/" + name, F_OK) == 0 }
+    let isEmpty = (names(in: path, atMost: 1) ?? []).isEmpty
+    switch true {
+    case holds("_delta_log"):
+      return WeirError(
+        "capture_format", "the capture \(path) is a Delta table, and the replay of a table is not possible yet",
+        advice:
+          "Replay the capture that the table was made from. Or export its rows as JSON, one object per line, and replay that file: of a bronze table the column value in the order of _position, of another table all columns."
+      )
+    case holds("_weir"), holds("bronze"), holds("silver"), holds("gold"):
+      return WeirError(
+        "capture_format", "the capture \(path) is a lake, and the replay of a lake is not possible yet",
+        advice: "Replay the capture that the lake was made from: its files, or the directory that `weir capture --out` wrote.")
+    case holds("metadata/version-hint.text"):
+      return WeirError(
+        "capture_format", "the capture \(path) is an Iceberg table, and not JSON lines",
+        advice: "Export its rows as JSON, one object per line, and replay that file.")
+    case isEmpty:
+      return WeirError("config", "the capture \(path) is an empty directory", advice: "Name the files of the capture.")
+    default:
+      if let file = (names(in: path, atMost: 64) ?? []).sorted().first(where: { isOtherFormat(path + "/" + $0) }) {
+        return WeirError(
+          "capture_format", "the capture \(path) is a directory with files that are not JSON lines, such as \(file)",
+          advice: "Name files with one JSON object per line, plain, gzip or zstd.")
+      }
+      return WeirError("config", "the capture \(path) is a directory", advice: "Name the files in it: \(path)/*")
+    }
+  }
+
+  private static func isOtherFormat(_ path: String) -> Bool {
+    var info = stat()
+    guard stat(path, &info) == 0, info.st_mode & S_IFMT == S_IFREG else { return false }
+    do { _ = try CaptureBytes(path) } catch { return error.code == "capture_format" }
+    return false
+  }
+
+  /// Names that do not begin with a dot; nil if the directory cannot be read.
+  private static func names(in path: String, atMost count: Int) -> [String]? {
+    guard let handle = opendir(path) else { return nil }
+    defer { closedir(handle) }
+    var names: [String] = []
+    while names.count < count, let item = readdir(handle) {
+      let name = withUnsafePointer(to: &item.pointee.d_name) {
+        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      }
+      if !name.hasPrefix(".") { names.append(name) }
+    }
+    return names
+  }
+}

@@ -1,0 +1,74 @@
+import Foundation
+import WeirCore
+
+/// Texts that are given as paths of this machine's file system, and mean something else.
+///
+/// The file system would take nearly all of them: a directory named `s3:` or `~`, or, for the empty text, one in `/`. So every path
+/// that a user writes passes here first: options of commands, and settings of a pipeline file.
+enum PathText {
+  struct Problem: Equatable {
+    /// Continues `PLACE: `.
+    var reason: String
+    var advice: String
+    /// It names a kind of storage that a later version may support.
+    var isLater = false
+  }
+
+  /// nil: it can be a path.
+  static func problem(_ text: String) -> Problem? {
+    if text.allSatisfy(\.isWhitespace) {
+      return Problem(reason: "the path is empty", advice: "Name a directory or file; . is the current directory.")
+    }
+    if text.contains("\0") { return Problem(reason: "the path has a zero byte in it", advice: "Write the path without it.") }
+    if let scheme = scheme(of: text) {
+      if scheme == "file" {
+        let path = "/" + text.dropFirst(5).drop { $0 == "/" }
+        return Problem(reason: "\(text) is an address, and not a path", advice: "Write the path itself: \(path)")
+      }
+      return Problem(
+        reason: "\(text) is an address, and only directories and files of this machine can be used",
+        advice: "Name a directory or file; ./\(text) is one with this name.", isLater: true)
+    }
+    if text.hasPrefix("~") {
+      let home = text == "~" || text.hasPrefix("~/") ? Paths.environment("HOME").map { $0 + text.dropFirst() } : nil
+      return Problem(
+        reason: "\(text) begins with ~, which only a shell replaces",
+        advice: "Write the whole path\(home.map { ", such as \($0)" } ?? ""); ./\(text) is one with this name.")
+    }
+    if text.hasPrefix("$"), let second = text.dropFirst().first, second == "{" || second == "_" || second.isLetter {
+      return Problem(
+        reason: "\(text) begins with a variable, which only a shell replaces",
+        advice: "Write the path itself; ./\(text) is one with this name.")
+    }
+    return nil
+  }
+
+  /// `s3` of `s3://bucket/lake`; `file` also of `file:/tmp/x` (RFC 8089).
+  private static func scheme(of text: String) -> String? {
+    guard let colon = text.firstIndex(of: ":") else { return nil }
+    let scheme = text[..<colon].lowercased()
+    let rest = text[text.index(after: colon)...]
+    guard scheme.first?.isLetter == true, scheme.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "+-.".contains($0)) }) else {
+      return nil
+    }
+    return rest.hasPrefix("//") || scheme == "file" && rest.hasPrefix("/") ? scheme : nil
+  }
+
+  /// The path of an option.
+  /// - Throws: `config` where it is none.
+  static func checked(_ text: String, _ option: String) throws(WeirError) -> String {
+    guard let problem = problem(text) else { return text }
+    throw WeirError("config", "\(option): \(problem.reason)", advice: problem.advice)
+  }
+}
+
+extension PipelineLoader {
+  /// - Throws: an error that names the format of a file that is not text in UTF-8.
+  static func checkFormat(_ data: Data, _ file: String) throws(ConfigurationError) {
+    guard let found = FileSignature(data.prefix(FileSignature.bytesNeeded)) else { return }
+    let message = "the pipeline file is \(found.name), and not YAML in UTF-8"
+    throw ConfigurationError(diagnostics: [
+      Diagnostic(severity: .error, code: "yaml", message: message, suggestion: nil, file: file, line: 1, column: 1)
+    ])
+  }
+}
