@@ -122,6 +122,8 @@ public protocol StateTable: Sendable {
   func read(table: String, key: [UInt8]) async throws -> StateRow?
   /// Rows of the table whose key begins with `prefix`, in key order, tombstones left out.
   func scan(table: String, prefix: [UInt8], limit: Int) async throws -> [StateRow]
+  /// Hands every row of the table to `body`, in key order, with what it made of the rows before.
+  func reduce<T: Sendable>(table: String, into first: T, _ body: @escaping @Sendable (inout T, StateRow) -> Void) async throws -> T
   /// Small named values beside the rows: schemas, committed positions, whose table this is.
   func writeMeta(_ entries: [(String, [UInt8])]) async throws
   func readMeta(_ name: String) async throws -> [UInt8]?
@@ -131,10 +133,22 @@ public protocol StateTable: Sendable {
   func finish() async throws
   /// Removes all rows of the tables: the beginning of a rebuild.
   func clear(tables: [String]) async throws
+  /// Opens the table that now has this one's place, if another process put a rebuilt one there.
+  func reopen() async throws
 }
 
 extension StateTable {
   public func write(_ batches: [StateBatch]) async throws -> Int { try await write(batches, meta: []) }
+
+  /// For tables that are not files.
+  public func reopen() async throws {}
+
+  /// For tables that fit into memory.
+  public func reduce<T: Sendable>(
+    table: String, into first: T, _ body: @escaping @Sendable (inout T, StateRow) -> Void
+  ) async throws -> T {
+    try await scan(table: table, prefix: [], limit: -1).reduce(into: first, body)
+  }
 
   /// For tables that one worker has to itself.
   public func write(_ batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])]) async throws -> Int {

@@ -6,42 +6,109 @@ import WeirCore
 ///
 /// Opened with NOSYNC: rows are a follower of the ledger and can be made again, so a commit does not wait for the disk; the
 /// file is synced in the background and when the worker stops. Not with WRITEMAP: a full disk would then be a signal.
+///
+/// LMDB writes, and keeps the pages of a moment in place while they are read. Reading itself goes through ``PageFile``.
 final class LMDBEnvironment: @unchecked Sendable {
-  // Unchecked: LMDB environments may be shared by threads; the map is resized only by the writer's thread between
-  // transactions, and readers of this process take the same thread.
+  // Unchecked: LMDB environments may be shared by threads; the map is resized and the file reopened only by the table's thread
+  // between transactions, and readers of this process take the same thread.
+  /// nil: a reader that may not write to the lock file, so that no moment's pages are kept in place for it.
   private var environment: OpaquePointer?
-  let rows: MDB_dbi
-  let meta: MDB_dbi
+  /// Of writers.
+  private(set) var rows: MDB_dbi = 0
+  private(set) var meta: MDB_dbi = 0
   let path: String
-  private var mapBytes: Int
+  private let isReader: Bool
+  private var file: PageFile
+  private var mapBytes = 0
+  /// The file was this large: it never becomes smaller.
+  private var fileBytes = 0
   /// nil for readers.
-  private let uncleanStop: UncleanStop?
+  private var uncleanStop: UncleanStop?
+  /// The moment that the reads within ``pinned(_:)`` see.
+  private var pinnedView: StateView?
 
-  static let keyBytesMax = 511
   private static let mapBytesAtStart = 64 << 20
+  /// Attempts to see one moment of a file that others write to.
+  private static let attemptsMax = 100
 
   init(path: String, readOnly: Bool) throws(WeirError) {
     self.path = path
+    isReader = readOnly
     if readOnly {
-      guard access(path + "/data.mdb", R_OK) == 0 else {
-        throw WeirError(
-          "config", "there is no state table in \(path)",
-          advice: "Give the store's directory with --store, or the pipeline with --pipeline; a replay makes it.")
-      }
-      guard !UncleanStop.isSuspect(store: path) else {
-        throw WeirError(
-          "unclean_stop", "the machine stopped while a worker wrote to the state table in \(path): it must be made again",
-          advice: "Run the pipeline's worker again, or `weir state rebuild PIPELINE`.", isRetriable: true)
-      }
-      uncleanStop = nil
+      file = try StateReplacement.opening(path, readOnly: true) { () throws(WeirError) in try LMDBEnvironment.fileToRead(path) }
+      environment = try LMDBEnvironment.openToRead(path, &mapBytes)
+      _ = try read { _ in }
     } else {
       try LMDBEnvironment.makeDirectory(path)
-      uncleanStop = try UncleanStop(store: path) { () throws(WeirError) in
+      (file, environment, uncleanStop) = try LMDBEnvironment.openToWrite(path, &mapBytes)
+      try openDatabases()
+    }
+  }
+
+  /// Opens the store's file again if the path names another one by now.
+  func reopen() throws(WeirError) {
+    guard file.isReplaced else { return }
+    close()
+    // Its shared lock would keep the new one from being the only one.
+    uncleanStop = nil
+    fileBytes = 0
+    if isReader {
+      file = try StateReplacement.opening(path, readOnly: true) { () throws(WeirError) in try LMDBEnvironment.fileToRead(path) }
+      environment = try LMDBEnvironment.openToRead(path, &mapBytes)
+    } else {
+      try LMDBEnvironment.makeDirectory(path)
+      (file, environment, uncleanStop) = try LMDBEnvironment.openToWrite(path, &mapBytes)
+      try openDatabases()
+    }
+  }
+
+  private static func fileToRead(_ path: String) throws(WeirError) -> PageFile {
+    guard let file = try PageFile(store: path) else {
+      throw WeirError(
+        "config", "there is no state table in \(path)",
+        advice: "Give the store's directory with --store, or the pipeline with --pipeline; a replay makes it.")
+    }
+    guard !UncleanStop.isSuspect(store: path) else {
+      throw WeirError(
+        "unclean_stop", "the machine stopped while a worker wrote to the state table in \(path): it must be made again",
+        advice: "Run the pipeline's worker again, or `weir state rebuild PIPELINE`.", isRetriable: true)
+    }
+    return file
+  }
+
+  /// - Returns: nil if this user may not write to the lock file: reads then look afterwards whether a writer was too fast.
+  private static func openToRead(_ path: String, _ mapBytes: inout Int) throws(WeirError) -> OpaquePointer? {
+    // A reader makes no lock file: without one there is no writer.
+    guard access(path + "/lock.mdb", W_OK) == 0 else { return nil }
+    do throws(WeirError) {
+      return try open(path, &mapBytes, readOnly: true)
+    } catch  where error.code == "read_only" {
+      return nil
+    }
+  }
+
+  private static func openToWrite(
+    _ path: String, _ mapBytes: inout Int
+  ) throws(WeirError) -> (PageFile, OpaquePointer?, UncleanStop) {
+    var bytes = mapBytes
+    defer { mapBytes = bytes }
+    return try StateReplacement.opening(path, readOnly: false) { () throws(WeirError) in
+      let uncleanStop = try UncleanStop(store: path) { () throws(WeirError) in
         for name in ["data.mdb", "lock.mdb"] where unlink(path + "/" + name) != 0 && errno != ENOENT {
           throw LMDBEnvironment.error("remove", path, errno)
         }
+      } check: { () throws(WeirError) in
+        if let file = try PageFile(store: path) { try FileCheck.run(file, try Snapshot.both(file)[0]) }
       }
+      // Beside other workers the file was checked by the first of them; what LMDB needs to open it is looked at again.
+      if let file = try PageFile(store: path) { _ = try LMDBEnvironment.newest(file) }
+      let environment = try open(path, &bytes, readOnly: false)
+      guard let file = try PageFile(store: path) else { throw error("open", path, ENOENT) }
+      return (file, environment, uncleanStop)
     }
+  }
+
+  private static func open(_ path: String, _ mapBytes: inout Int, readOnly: Bool) throws(WeirError) -> OpaquePointer? {
     var environment: OpaquePointer?
     var code = mdb_env_create(&environment)
     mdb_env_set_maxdbs(environment, 4)
@@ -53,41 +120,34 @@ final class LMDBEnvironment: @unchecked Sendable {
     if code == 0 { code = mdb_env_open(environment, path, flags, 0o666) }
     guard code == 0 else {
       mdb_env_close(environment)
-      throw LMDBEnvironment.error("open", path, code)
+      throw error("open", path, code)
     }
     var dead: Int32 = 0
     mdb_reader_check(environment, &dead)
-    self.environment = environment
-    (rows, meta) = try LMDBEnvironment.databases(environment, path, readOnly)
+    return environment
   }
 
-  private static func databases(_ environment: OpaquePointer?, _ path: String, _ readOnly: Bool) throws(WeirError) -> (MDB_dbi, MDB_dbi) {
-    var (code, transaction) = begin(environment, readOnly ? UInt32(MDB_RDONLY) : 0)
-    guard code == 0 else { throw error("open", path, code) }
-    var rows: MDB_dbi = 0
-    var meta: MDB_dbi = 0
-    code = mdb_dbi_open(transaction, "rows", readOnly ? 0 : UInt32(MDB_CREATE), &rows)
-    if code == 0 { code = mdb_dbi_open(transaction, "meta", readOnly ? 0 : UInt32(MDB_CREATE), &meta) }
+  private func openDatabases() throws(WeirError) {
+    let (begun, transaction) = LMDBEnvironment.begin(environment, 0)
+    guard begun == 0 else { throw LMDBEnvironment.error("open", path, begun) }
+    var code = mdb_dbi_open(transaction, "rows", UInt32(MDB_CREATE), &rows)
+    if code == 0 { code = mdb_dbi_open(transaction, "meta", UInt32(MDB_CREATE), &meta) }
     if code == 0 { code = mdb_txn_commit(transaction) } else { mdb_txn_abort(transaction) }
-    if readOnly, code == MDB_NOTFOUND {
-      throw WeirError(
-        "config", "there is no state table in \(path) yet", advice: "A replay makes it: run it, or wait until it has begun.",
-        isRetriable: true)
-    }
-    guard code == 0 else { throw error("open", path, code) }
-    return (rows, meta)
+    guard code == 0 else { throw LMDBEnvironment.error("open", path, code) }
+    fileBytes = try file.bytesInFile()
   }
 
   /// Begins a transaction. Where another process has made the map larger than this one knows (a worker, between two looks at
   /// the file), the map is taken over at its size, and it is tried again.
   private static func begin(_ environment: OpaquePointer?, _ flags: UInt32) -> (code: Int32, transaction: OpaquePointer?) {
-    while true {
+    for _ in 0..<attemptsMax {
       var transaction: OpaquePointer?
       let code = mdb_txn_begin(environment, nil, flags, &transaction)
       guard code == MDB_MAP_RESIZED else { return (code, transaction) }
       let resized = mdb_env_set_mapsize(environment, 0)
       guard resized == 0 else { return (resized, nil) }
     }
+    return (MDB_MAP_RESIZED, nil)
   }
 
   deinit { close() }
@@ -112,14 +172,16 @@ final class LMDBEnvironment: @unchecked Sendable {
       WeirError(
         "full_disk", "no space left for the state table in \(path)", advice: "Free some space and run again.", isRetriable: true,
         fatalTo: .worker)
+    case EACCES where what == "read":
+      WeirError(
+        "storage", "cannot read the state table in \(path): \(String(cString: strerror(code)))",
+        advice: "Give this user the right to read the directory and its files.")
     case EACCES, EROFS, EPERM:
       WeirError(
         "read_only", "cannot \(what) the state table in \(path): \(String(cString: strerror(code)))",
         advice: "Make the directory writable for this user.", fatalTo: .worker)
-    case MDB_INVALID, MDB_VERSION_MISMATCH, MDB_CORRUPTED:
-      WeirError(
-        "corrupt", "\(path) holds no state table that can be read: \(String(cString: mdb_strerror(code)))",
-        advice: "Move it away and run `weir state rebuild PIPELINE`.")
+    case MDB_INVALID, MDB_VERSION_MISMATCH, MDB_CORRUPTED, MDB_PAGE_NOTFOUND, MDB_PANIC, MDB_INCOMPATIBLE:
+      PageFile.damaged(path, String(cString: mdb_strerror(code)))
     case ENOTDIR, EEXIST:
       WeirError(
         "storage", "cannot \(what) the state table in \(path): \(String(cString: strerror(code)))",
@@ -140,22 +202,24 @@ final class LMDBEnvironment: @unchecked Sendable {
 
   // MARK: Transactions
 
-  /// Looks that the file at the path is the one that is open: what is written to a file that was removed is lost, and whoever opens
-  /// the path finds another table.
+  /// Looks that the file at the path is the one that is open, since what is written to a file that was removed is lost, and that
+  /// it was not shortened, since LMDB would end the process.
   private func checkFile() throws(WeirError) {
-    var descriptor: Int32 = -1
-    var (open, named) = (stat(), stat())
-    let code = mdb_env_get_fd(environment, &descriptor)
-    guard code == 0 else { throw LMDBEnvironment.error("write to", path, code) }
-    guard fstat(descriptor, &open) == 0 else { throw LMDBEnvironment.error("write to", path, errno) }
-    let isThere = stat(path + "/data.mdb", &named) == 0
-    guard isThere || errno == ENOENT || errno == ENOTDIR else { throw LMDBEnvironment.error("write to", path, errno) }
-    guard !isThere || named.st_dev != open.st_dev || named.st_ino != open.st_ino else { return }
-    throw WeirError(
-      "state_replaced",
-      "the state table in \(path) was \(isThere ? "replaced by another" : "removed") while this worker ran",
-      advice: "Start the worker again: it makes the table again from the ledger. End all workers before you remove a state table.",
-      fatalTo: .worker)
+    guard environment != nil else {
+      throw WeirError(
+        "storage", "the state table in \(path) is closed: opening it again failed", advice: "Start the worker again.", fatalTo: .worker)
+    }
+    guard !file.isReplaced else {
+      let isThere = access(path + "/data.mdb", F_OK) == 0
+      throw WeirError(
+        "state_replaced",
+        "the state table in \(path) was \(isThere ? "replaced by another" : "removed") while this worker ran",
+        advice: "Start the worker again: it makes the table again from the ledger. End all workers before you remove a state table.",
+        isRetriable: isThere, fatalTo: .worker)
+    }
+    let bytes = try file.bytesInFile()
+    guard bytes >= fileBytes else { throw file.damaged("the file was \(fileBytes) bytes long, and has \(bytes) now") }
+    fileBytes = bytes
   }
 
   /// A write transaction; made again with a larger map when the map is full.
@@ -167,7 +231,8 @@ final class LMDBEnvironment: @unchecked Sendable {
       code = body(transaction)
       if code == 0 { code = mdb_txn_commit(transaction) } else { mdb_txn_abort(transaction) }
       switch code {
-      case 0: return
+      // Replaced in the meantime: nobody will see what was written.
+      case 0: return try checkFile()
       case MDB_MAP_FULL:
         mapBytes *= 2
         code = mdb_env_set_mapsize(environment, mapBytes)
@@ -177,22 +242,86 @@ final class LMDBEnvironment: @unchecked Sendable {
     }
   }
 
-  /// A short read transaction.
-  func read<T>(_ body: (OpaquePointer) throws(WeirError) -> T) throws(WeirError) -> T {
-    let (code, transaction) = LMDBEnvironment.begin(environment, UInt32(MDB_RDONLY))
-    guard code == 0, let transaction else { throw LMDBEnvironment.error("read", path, code) }
-    defer { mdb_txn_abort(transaction) }
-    return try body(transaction)
+  /// Calls `body` with one moment of the store; again with a later one if the moment's pages were overwritten on the way.
+  func read<T>(_ body: (StateView) throws(WeirError) -> T) throws(WeirError) -> T {
+    if let pinnedView { return try body(pinnedView) }
+    if environment == nil { return try readWithoutLock(body) }
+    return try pinned { (view) throws(WeirError) in try body(view) }
+  }
+
+  /// All reads within `body` see the same moment, where this user may write to the lock file.
+  func pinned<T>(_ body: (StateView) throws(WeirError) -> T) throws(WeirError) -> T {
+    var failure: WeirError?
+    for _ in 0..<LMDBEnvironment.attemptsMax {
+      let (code, transaction) = LMDBEnvironment.begin(environment, UInt32(MDB_RDONLY))
+      guard code == 0, let transaction else { throw LMDBEnvironment.error("read", path, code) }
+      defer { mdb_txn_abort(transaction) }
+      let view: StateView
+      do throws(WeirError) {
+        // Two commits since the transaction began may have overwritten the page that says where its trees are.
+        guard let snapshot = try Snapshot.both(file).first(where: { $0.transaction == UInt64(mdb_txn_id(transaction)) }) else {
+          failure = nil
+          continue
+        }
+        view = try StateView(file, snapshot)
+      } catch  where error.code == "corrupt" {
+        failure = error
+        continue
+      }
+      pinnedView = view
+      defer { pinnedView = nil }
+      return try body(view)
+    }
+    throw failure ?? unsteady
+  }
+
+  /// Keeps `body`'s reads on one moment if that can be had.
+  func pinnedIfPossible<T>(_ body: () throws(WeirError) -> T) throws(WeirError) -> T {
+    if environment == nil || pinnedView != nil { return try body() }
+    return try pinned { (_) throws(WeirError) in try body() }
+  }
+
+  /// Without a place in the lock file a writer does not know of this reader. A page of transaction T may be overwritten from
+  /// T + 3 on, which begins when T + 2 is committed: what was read before that is sound.
+  private func readWithoutLock<T>(_ body: (StateView) throws(WeirError) -> T) throws(WeirError) -> T {
+    for _ in 0..<LMDBEnvironment.attemptsMax {
+      let snapshot = try LMDBEnvironment.newest(file)
+      let result = Result { () throws(WeirError) in try body(try StateView(file, snapshot)) }
+      if try LMDBEnvironment.newest(file).transaction <= snapshot.transaction + 1 { return try result.get() }
+    }
+    throw unsteady
+  }
+
+  private var unsteady: WeirError {
+    WeirError(
+      "storage", "the state table in \(path) changed faster than it could be read",
+      advice: "Give this user the right to write to lock.mdb there, so that writers keep the pages that it reads.", isRetriable: true)
+  }
+
+  /// The newest state. A writer may be in the middle of its page.
+  private static func newest(_ file: PageFile) throws(WeirError) -> Snapshot {
+    var attempts = 0
+    while true {
+      do throws(WeirError) { return try Snapshot.both(file)[0] } catch {
+        attempts += 1
+        if error.code != "corrupt" || attempts == attemptsMax { throw error }
+      }
+    }
+  }
+
+  /// Checks all pages and rows of one moment.
+  func check() throws(WeirError) {
+    try read { (view) throws(WeirError) in try FileCheck.run(view.file, view.snapshot) }
   }
 
   func sync() throws(WeirError) {
+    try checkFile()
     let code = mdb_env_sync(environment, 1)
     guard code == 0 else { throw LMDBEnvironment.error("sync", path, code) }
   }
 
   /// The worker has written its last row: syncs, and says so to whoever opens the store next.
   func finish() throws(WeirError) {
-    try checkFile()
     try sync()
     uncleanStop?.closedClean()
   }

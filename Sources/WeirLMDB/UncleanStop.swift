@@ -19,8 +19,11 @@ final class UncleanStop {
 
   static let fileName = "writers"
 
-  /// - Parameter reset: removes the store's data; called under the exclusive lock.
-  init(store: String, reset: () throws(WeirError) -> Void) throws(WeirError) {
+  /// Both closures are called under the exclusive lock: no other worker has the store open.
+  /// - Parameters:
+  ///   - reset: removes the store's data.
+  ///   - check: looks whether the data that was left can be used.
+  init(store: String, reset: () throws(WeirError) -> Void, check: () throws(WeirError) -> Void) throws(WeirError) {
     path = store + "/" + UncleanStop.fileName
     let boot = try UncleanStop.bootID()
     descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
@@ -28,7 +31,7 @@ final class UncleanStop {
     while true {
       if flock(descriptor, LOCK_EX | LOCK_NB) == 0 {
         let before = text()
-        if !before.isEmpty, before != boot { try reset() }
+        if !before.isEmpty, before != boot { try reset() } else { try check() }
         try write(boot)
         // Not atomic: another worker may come first, find this boot's id, and go on.
         guard flock(descriptor, LOCK_SH) == 0 else { throw LMDBEnvironment.error("lock", store, errno) }

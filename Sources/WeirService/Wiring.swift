@@ -24,6 +24,8 @@ struct Wiring {
   let stateThread: BlockingThreads
   let lake: LocalObjectStore
   let state: LMDBStateTable?
+  /// The state table's directory.
+  let store: String
   let random = SystemRandom()
   let clock = SystemClock()
 
@@ -33,6 +35,7 @@ struct Wiring {
     // state table fresh while a large epoch is encoded.
     threads = BlockingThreads(count: ProcessInfo.processInfo.activeProcessorCount + 1, niceness: 10)
     stateThread = BlockingThreads(count: 1)
+    store = places.store
     lake = LocalObjectStore(root: places.lake, threads: threads, random: random)
     state = withState ? try LMDBStateTable(path: places.store, thread: stateThread) : nil
   }

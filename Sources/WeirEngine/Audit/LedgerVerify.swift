@@ -33,6 +33,7 @@ public enum LedgerVerify {
       }
     }
     if let sinks = compiled.plan.sinks { try await result.part { _ in try await SinkMarker.check(sinks, ledger, lake) } }
+    try await StateVerify.run(compiled, environment: environment, fold: fold, &result)
     return result
   }
 

@@ -39,7 +39,7 @@ public enum StateRebuild {
     return compiled.hasMerge ? try await Followers.hasMerged(fold, state) : true
   }
 
-  private static func mark(_ spec: StateSpec) -> String { "built/\(spec.name)" }
+  static func mark(_ spec: StateSpec) -> String { "built/\(spec.name)" }
 
   private static func marks(_ plan: Plan, _ genesis: Genesis) -> [(String, [UInt8])] {
     plan.state.map { (mark($0), Array(genesis.ledgerID.utf8)) }

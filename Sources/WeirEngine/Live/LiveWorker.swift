@@ -94,6 +94,8 @@ public struct LiveWorker: Sendable {
   private func ends(_ error: WeirError, _ unanswered: Int?) -> Ended {
     if isInterrupted(), error.isRetriable { return .session }
     if LiveWorker.passing.contains(error.code) { return .session }
+    // Another process put a rebuilt table in the place of a damaged one.
+    if error.code == "state_replaced", error.isRetriable { return .session }
     guard LiveWorker.isSourceAway(error) else { return .worker }
     return (unanswered ?? 0) + 1 < LiveWorker.firstAttemptsMax ? .session : .worker
   }
@@ -119,6 +121,7 @@ public struct LiveWorker: Sendable {
       let ledger = try await LedgerOpening.open(compiled.plan, request, environment)
       let genesis = await ledger.fold.genesis
       try LiveSession.check(shards, compiled, await ledger.fold, accepted)
+      try await environment.state?.reopen()
       let followers = Followers(environment: environment, ledger: ledger, ledgerID: genesis.ledgerID, plan: compiled.plan, meter: meter)
       _ = try await followers.begin(compiled, environment)
       try await LookupVersions(compiled: compiled, ledger: ledger, environment: environment)

@@ -1,5 +1,6 @@
 import WeirCore
 import WeirEngine
+import WeirLMDB
 import WeirOperators
 import WeirProtocol
 
@@ -79,7 +80,21 @@ public enum LedgerCommands {
     let pipeline = try loadPipeline(file: file)
     let wiring = try Wiring(Places(pipeline, lake: lake, store: store), withState: false)
     let compiled = CompiledPlan(pipeline.plan, lookups: pipeline.lookups)
-    let result = try await LedgerVerify.run(compiled, environment: wiring.environment())
+    var environment = wiring.environment()
+    var note: String?
+    var isDamaged = false
+    if !pipeline.plan.state.isEmpty {
+      do throws(WeirError) {
+        environment.state = try LMDBStateTable(path: wiring.store, readOnly: true, thread: wiring.stateThread)
+      } catch {
+        // Damage is a problem; else there is nothing to compare.
+        guard error.code == "corrupt" || error.code == "config" || error.code == "unclean_stop" else { throw error }
+        note = error.code == "corrupt" ? error.description : "\(error.message): not compared"
+        isDamaged = error.code == "corrupt"
+      }
+    }
+    var result = try await LedgerVerify.run(compiled, environment: environment)
+    if let note { if isDamaged { result.problems.append(note) } else { result.notices.append(note) } }
     func texts(_ all: [String]) -> JSONValue { .array(all.map { .string($0) }) }
     if json {
       console.data(

@@ -54,13 +54,23 @@ public enum StateCommands {
     return Places(try loadPipeline(file: pipeline), lake: nil, store: nil).store
   }
 
-  /// Makes the state tables again from lane state.
+  /// Writes the state tables again from lane state. A damaged file is not read: a new one is written and put in its place.
   public static func rebuild(pipeline file: String, lake: String?, store: String?, console: Console) async throws -> Int32 {
     let pipeline = try loadPipeline(file: file)
-    let wiring = try Wiring(Places(pipeline, lake: lake, store: store), withState: true)
+    var places = Places(pipeline, lake: lake, store: store)
+    let damage = try await LMDBStateTable.damage(in: places.store, thread: BlockingThreads(count: 1))
+    var replacement: StateReplacement?
+    if let damage {
+      console.talk("\(damage.message): a new file replaces it; other pipelines' tables in it are rebuilt by their workers")
+      replacement = try StateReplacement(store: places.store)
+      places.store = replacement?.path ?? places.store
+    }
+    let wiring = try Wiring(places, withState: true)
     let rows = try await StateRebuild.run(
       CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: wiring.environment())
     try await wiring.state?.finish()
+    try await wiring.state?.close()
+    try replacement?.publish()
     console.data("\(Human.count(Int64(rows))) rows written from the ledger's lane state")
     return 0
   }

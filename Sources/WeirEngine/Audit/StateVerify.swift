@@ -1,0 +1,175 @@
+import WeirCore
+import WeirOperators
+import WeirProtocol
+
+/// Compares the state table with the lane state that the ledger names, row by row.
+///
+/// A lane's rows can be compared while the table is exactly at the ledger's position of the lane: its mark says so before and after
+/// the table is read. Elsewhere the table is behind or ahead by design, because a worker runs or was killed; that is a note.
+struct StateVerify {
+  /// Rows of a table and lane, as a number and a sum that does not depend on their order.
+  private struct Tally: Equatable {
+    var rows = 0
+    var sum: UInt128 = 0
+
+    mutating func add(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
+      rows += 1
+      sum &+= StateVerify.digest(key, value)
+    }
+  }
+
+  private struct Place: Hashable {
+    let table: String
+    let lane: String
+  }
+
+  /// Tables whose differences are looked at in detail; each costs another read of the table.
+  private static let detailsMax = 4
+  private static let advice = "`weir state rebuild PIPELINE` writes the table again"
+
+  private let compiled: CompiledPlan
+  private let state: any StateTable
+  private let fold: LedgerFold
+  private let restorer: Restorer
+
+  static func run(
+    _ compiled: CompiledPlan, environment: EngineEnvironment, fold: LedgerFold, _ result: inout LedgerVerify.Result
+  ) async throws {
+    guard let state = environment.state, !compiled.plan.state.isEmpty else { return }
+    let run = RunInfo(shard: compiled.plan.source.stream, runID: fold.genesis.runID)
+    let verify = StateVerify(
+      compiled: compiled, state: state, fold: fold,
+      restorer: Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run))
+    try await result.part { result in
+      do {
+        try await verify.run(&result)
+      } catch let error as WeirError where error.code == "corrupt" {
+        result.problems.append(error.description)
+      }
+    }
+  }
+
+  private init(compiled: CompiledPlan, state: any StateTable, fold: LedgerFold, restorer: Restorer) {
+    (self.compiled, self.state, self.fold, self.restorer) = (compiled, state, fold, restorer)
+  }
+
+  private func run(_ result: inout LedgerVerify.Result) async throws {
+    for spec in compiled.plan.state {
+      let id = Array(fold.genesis.ledgerID.utf8)
+      guard try await state.readMeta("owner/\(spec.name)") == id, try await state.readMeta(StateRebuild.mark(spec)) == id else {
+        result.notices.append("the state table \(spec.name) is not complete, or belongs to another ledger: not compared")
+        return
+      }
+    }
+    let lanes = try await evenLanes()
+    var expected = try await expectedRows(lanes, &result)
+    var found = try await foundRows()
+    // What a worker wrote while the table was read cannot be told from damage.
+    let still = Set(try await evenLanes().map(\.text))
+    (expected, found) = (expected.filter { still.contains($0.key.lane) }, found.filter { still.contains($0.key.lane) })
+    let skipped = fold.lanes.keys.filter { $0 != .merge || compiled.hasMerge }.count - still.count
+    if skipped > 0 {
+      result.notices.append(
+        "the state table is not at the ledger's position for \(skipped) of \(still.count + skipped) lanes (a worker runs, or was stopped): their rows were not compared"
+      )
+    }
+    var details = StateVerify.detailsMax
+    for (place, tally) in expected.sorted(by: { ($0.key.table, $0.key.lane) < ($1.key.table, $1.key.lane) })
+    where found[place] ?? Tally() != tally {
+      var what = "\(found[place]?.rows ?? 0) rows, \(tally.rows) in the lane's state"
+      if details > 0 { what = try await difference(place) }
+      details -= 1
+      result.problems.append("the state table \(place.table), lane \(place.lane): \(what); \(StateVerify.advice)")
+    }
+  }
+
+  /// Lanes for which the table says that it is at the ledger's position.
+  private func evenLanes() async throws -> [LaneID] {
+    var even: [LaneID] = []
+    for lane in fold.lanes.keys.sorted() {
+      if lane == .merge {
+        guard compiled.hasMerge, try await Followers.hasMerged(fold, state) else { continue }
+      } else {
+        guard try await FlushMark.standing(of: lane, state, fold) == .even else { continue }
+      }
+      even.append(lane)
+    }
+    return even
+  }
+
+  private func expectedRows(_ lanes: [LaneID], _ result: inout LedgerVerify.Result) async throws -> [Place: Tally] {
+    var expected: [Place: Tally] = [:]
+    for lane in lanes {
+      do {
+        for batch in try await rows(of: lane) {
+          var tally = Tally()
+          batch.forEachInKeyOrder { key, value in
+            tally.add(key, value)
+            return true
+          }
+          expected[Place(table: batch.table, lane: batch.lane)] = tally
+        }
+      } catch let error as WeirError where error.code == "corrupt" {
+        // A damaged blob is a problem already.
+        result.notices.append("the state of lane \(lane.text) cannot be restored (\(error.message)): its rows were not compared")
+      }
+    }
+    return expected
+  }
+
+  private func rows(of lane: LaneID) async throws -> [StateBatch] {
+    if lane == .merge { return try await restorer.merge().allStateRows(ledgerNumber: fold.number, isEmptyToo: true) }
+    return try await restorer.shard(lane).allStateRows(of: lane)?.rows ?? []
+  }
+
+  private func foundRows() async throws -> [Place: Tally] {
+    var found: [Place: Tally] = [:]
+    for spec in compiled.plan.state {
+      let tallies = try await state.reduce(table: spec.name, into: [String: Tally]()) { tallies, row in
+        row.key.withUnsafeBytes { key in
+          (row.value ?? []).withUnsafeBytes { tallies[row.lane, default: Tally()].add(key, $0) }
+        }
+      }
+      for (lane, tally) in tallies { found[Place(table: spec.name, lane: lane)] = tally }
+    }
+    return found
+  }
+
+  /// How many rows differ, and in what.
+  private func difference(_ place: Place) async throws -> String {
+    var expected: [Hash128: UInt128] = [:]
+    for lane in fold.lanes.keys where lane.text == place.lane {
+      for batch in try await rows(of: lane) where batch.table == place.table {
+        batch.forEachInKeyOrder { key, value in
+          expected[Hash128(key)] = StateVerify.digest(key, value)
+          return true
+        }
+      }
+    }
+    struct Counts {
+      var rest: [Hash128: UInt128]
+      var wrong = 0
+      var strange = 0
+    }
+    let lane = place.lane
+    let counts = try await state.reduce(table: place.table, into: Counts(rest: expected)) { counts, row in
+      guard row.lane == lane else { return }
+      let (key, digest) = row.key.withUnsafeBytes { key in
+        (Hash128(key), (row.value ?? []).withUnsafeBytes { StateVerify.digest(key, $0) })
+      }
+      switch counts.rest.removeValue(forKey: key) {
+      case nil: counts.strange += 1
+      case digest: break
+      default: counts.wrong += 1
+      }
+    }
+    return
+      "of \(expected.count) rows of the lane's state, \(counts.rest.count) are missing and \(counts.wrong) have other values; \(counts.strange) rows are not in the lane's state"
+  }
+
+  fileprivate static func digest(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> UInt128 {
+    let hash = Hash128(key)
+    let both = Hash128(value, seed: hash.low)
+    return UInt128(both.high ^ hash.high) << 64 | UInt128(both.low)
+  }
+}

@@ -1,0 +1,101 @@
+import Glibc
+import WeirCore
+
+/// Puts a new table in the place of a damaged one, which is not read.
+///
+/// The new table is written in a directory of its own, then moved to `rebuilt.mdb` beside the old one: from then on the
+/// replacement is decided, and whoever opens the store finishes it, also after a stop in between. The swap itself takes the file
+/// `swap` exclusively, and opening a store takes it shared, so that nobody opens the new file with the old one's locks. A process
+/// that has the old file open notices at its next access, since the path names another file.
+public final class StateReplacement {
+  private static let folder = "rebuilding"
+  private static let ready = "/rebuilt.mdb"
+  private static let swap = "/swap"
+
+  private let store: String
+  private let descriptor: Int32
+  /// Where the new table is to be written: an empty store.
+  public var path: String { store + "/" + StateReplacement.folder }
+
+  /// - Throws: `storage` if another process is at it.
+  public init(store: String) throws(WeirError) {
+    self.store = store
+    descriptor = open(store + "/" + StateReplacement.folder + ".lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
+    guard descriptor >= 0 else { throw LMDBEnvironment.error("write to", store, errno) }
+    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+      throw WeirError(
+        "storage", "another process is rebuilding the state table in \(store)", advice: "Wait until it has finished.", isRetriable: true)
+    }
+    try removeFolder()
+  }
+
+  deinit { Glibc.close(descriptor) }
+
+  /// Makes the finished table the store's. Its own store must be closed.
+  public func publish() throws(WeirError) {
+    let new = path + "/data.mdb"
+    try StateReplacement.sync(new)
+    var old = stat()
+    if stat(store + "/data.mdb", &old) == 0 {
+      // The worker may run as another user than whoever rebuilds.
+      _ = chown(new, old.st_uid, old.st_gid)
+      _ = chmod(new, old.st_mode & 0o777)
+    }
+    guard rename(new, store + StateReplacement.ready) == 0 else { throw LMDBEnvironment.error("replace", store, errno) }
+    try StateReplacement.sync(store)
+    try StateReplacement.finish(store)
+    try removeFolder()
+  }
+
+  private func removeFolder() throws(WeirError) {
+    for name in ["data.mdb", "lock.mdb", UncleanStop.fileName, "swap"] where unlink(path + "/" + name) != 0 && errno != ENOENT {
+      throw LMDBEnvironment.error("write to", store, errno)
+    }
+    if rmdir(path) != 0, errno != ENOENT { throw LMDBEnvironment.error("write to", store, errno) }
+  }
+
+  /// Finishes a replacement that was decided.
+  private static func finish(_ store: String) throws(WeirError) {
+    try locked(store, LOCK_EX, create: true) { () throws(WeirError) in
+      guard access(store + ready, F_OK) == 0 else { return }
+      // The lock file first: its counters are those of the old file.
+      guard unlink(store + "/lock.mdb") == 0 || errno == ENOENT else { throw LMDBEnvironment.error("replace", store, errno) }
+      guard rename(store + ready, store + "/data.mdb") == 0 else { throw LMDBEnvironment.error("replace", store, errno) }
+      try sync(store)
+    }
+  }
+
+  /// Opens a store while its file is not being replaced.
+  static func opening<T>(_ store: String, readOnly: Bool, _ body: () throws(WeirError) -> T) throws(WeirError) -> T {
+    if access(store + ready, F_OK) == 0 {
+      guard !readOnly else {
+        throw WeirError(
+          "storage", "the state table in \(store) is being rebuilt",
+          advice: "Try again; if no rebuild is running, run `weir state rebuild PIPELINE` again.", isRetriable: true)
+      }
+      try finish(store)
+    }
+    return try locked(store, LOCK_SH, create: !readOnly, body)
+  }
+
+  private static func locked<T>(
+    _ store: String, _ kind: Int32, create: Bool, _ body: () throws(WeirError) -> T
+  ) throws(WeirError) -> T {
+    let descriptor = open(store + swap, create ? O_RDWR | O_CREAT | O_CLOEXEC : O_RDONLY | O_CLOEXEC, 0o666)
+    // Without such a file nothing was ever replaced here; a reader does not make one.
+    guard descriptor >= 0 else {
+      if !create { return try body() }
+      throw LMDBEnvironment.error("write to", store, errno)
+    }
+    defer { Glibc.close(descriptor) }
+    guard flock(descriptor, kind) == 0 else { throw LMDBEnvironment.error("lock", store, errno) }
+    return try body()
+  }
+
+  private static func sync(_ path: String) throws(WeirError) {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw LMDBEnvironment.error("sync", path, errno) }
+    defer { Glibc.close(descriptor) }
+    guard fsync(descriptor) == 0 else { throw LMDBEnvironment.error("sync", path, errno) }
+  }
+}
