@@ -84,11 +84,13 @@ public enum LedgerCommands {
     var note: String?
     var isDamaged = false
     if !pipeline.plan.state.isEmpty {
-      do throws(WeirError) {
-        environment.state = try LMDBStateTable(path: wiring.store, readOnly: true, thread: wiring.stateThread)
-      } catch {
+      do {
+        let table = try LMDBStateTable(path: wiring.store, readOnly: true, thread: wiring.stateThread)
+        // Marks that are not compared, and pages that no row is in.
+        try await table.check()
+        environment.state = table
+      } catch let error as WeirError where ["corrupt", "config", "unclean_stop"].contains(error.code) {
         // Damage is a problem; else there is nothing to compare.
-        guard error.code == "corrupt" || error.code == "config" || error.code == "unclean_stop" else { throw error }
         note = error.code == "corrupt" ? error.description : "\(error.message): not compared"
         isDamaged = error.code == "corrupt"
       }
