@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -67,7 +68,7 @@ def case(suite, path, address):
         ("state", "rebuild"): [files["pipeline"], *there],
         ("ledger", "show"): [files["pipeline"], "--lake", files["lake"]],
         ("ledger", "verify"): [files["pipeline"], *there],
-        ("ledger", "restore-tables"): [files["pipeline"], "--lake", files["lake"], "--dry-run"],
+        ("ledger", "restore-tables"): [files["pipeline"], "--lake", files["damaged"], "--dry-run"],
         ("replay",): [files["pipeline"], "--capture", files["capture"], "--lake", fresh(suite, "lake"), "--store", fresh(suite, "store"), "--json"],
         ("run",): [files["live"], "--brokers", address, "--lake", fresh(suite, "lake"), "--store", fresh(suite, "store"), "--json"],
         ("capture",): ["--brokers", address, "--topic", "t", "--out", fresh(suite, "capture"), "--count", "10", "--json"],
@@ -87,6 +88,9 @@ def prepare(suite):
             f.write(json.dumps({"k": f"k{i}", "v": "v" * 20, "n": 1}) + "\n")
     files["lake"], files["store"] = suite.path("lake"), suite.path("store")
     run = common.Result([suite.weir, "replay", files["pipeline"], "--capture", files["capture"], "--lake", files["lake"], "--store", files["store"]])
+    files["damaged"] = suite.path("damaged")        # something to restore, and so to list
+    shutil.copytree(files["lake"], files["damaged"])
+    shutil.rmtree(os.path.join(files["damaged"], "silver", "s", "_delta_log"))
     suite.claim("a lake is made", [f"exit {run.code}: {run.talk}"] if run.code else [])
 
 
@@ -313,6 +317,7 @@ def live_log(suite):
     """No character of a record's reason, key or topic steers a terminal through a live worker's log"""
     with broker.Broker({"t": 1}) as b:
         producer = broker.Producer(b.address)
+        producer.send("t", json.dumps({"k": "fine", "n": 1}).encode(), b"k")     # a run that can use nothing stops
         producer.send("t", json.dumps({"k": HOSTILE, "n": HOSTILE}).encode(), HOSTILE.encode())
         producer.send("t", ('{"k": "x", "n": "' + HOSTILE + '"').encode(), b"k")
         producer.send("t", HOSTILE.encode(), b"k", headers=[("traceparent", HOSTILE.encode())])
