@@ -85,7 +85,7 @@ extension Decision {
     case "unverified": self = .unverified(reason: try json.requiredString("reason"))
     case "partitioner":
       self = .partitioner(stream: try json.requiredString("stream"), rules: try [Partitioner](json: json.required("rules")))
-    case "clock": self = .clock(try json.requiredInt("at"))
+    case "clock": self = .clock(try json.requiredTime("at"))
     case "plan":
       self = .plan(
         meaning: try json.required("plan"), hash: try json.requiredString("planHash"), runID: try json.requiredString("runID"))

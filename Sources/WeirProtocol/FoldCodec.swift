@@ -87,7 +87,7 @@ extension LaneFold {
     counts = try BucketCounts(json: json.required("counts"))
     windows = try Dictionary(json: json.requiredMembers("windows"))
     state = try json.optional("state") { v throws(WeirError) in try StateRef(json: v) }
-    clock = json["clock"] == nil ? nil : try json.requiredInt("clock")
+    clock = json["clock"] == nil ? nil : try json.requiredTime("clock")
     identity = try ShardIdentity(memberOf: json)
   }
 }

@@ -24,6 +24,15 @@ extension JSONValue {
     return value
   }
 
+  /// Microseconds since 1970.
+  func requiredTime(_ name: String) throws(WeirError) -> Int64 {
+    let value = try requiredInt(name)
+    guard (-Bounds.time...Bounds.time).contains(value) else {
+      throw WeirError.corruptLedger("\"\(name)\" is \(value), which is out of range")
+    }
+    return value
+  }
+
   func requiredArray(_ name: String) throws(WeirError) -> [JSONValue] {
     guard let a = try required(name).array else { throw WeirError.corruptLedger("\"\(name)\" is no list") }
     return a

@@ -353,7 +353,9 @@ public final class CellStore {
   /// Each measure's last word is a number of values.
   private func checkCounts(of cell: Int, _ reader: ByteReader) throws(WeirError) {
     for slot in layout.slots {
-      guard words[cell * layout.stride + slot.word + slot.kind.words - 1] <= UInt64(Bounds.count) else {
+      var count = words[cell * layout.stride + slot.word + slot.kind.words - 1]
+      if case .sumDouble = slot.kind { count &= ~CellStore.isPlain }
+      guard count <= UInt64(Bounds.count) else {
         throw reader.corrupt("a number of values is out of range")
       }
     }
