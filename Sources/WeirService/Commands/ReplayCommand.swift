@@ -65,11 +65,11 @@ public enum ReplayCommand {
         advice: "Take a number in between, or leave it out. The rows do not depend on it.")
     }
     let places = Places(pipeline, lake: options.lake, store: options.store)
-    let wiring = try Wiring(places, withState: !pipeline.plan.state.isEmpty)
+    let wiring = try Wiring(places, withState: !pipeline.plan.state.isEmpty, worker: pipeline.plan.worker)
     let interrupt = Interrupt()
     interrupt.listen(console)
     let meter = options.pace.map { _ in LatencyMeter() }
-    let report = ReplayReport(console: console, json: options.json)
+    let report = ReplayReport(console: console, json: options.json, memory: wiring.memory)
     let log = Log.talk(console, clock: wiring.clock)
     defer { log.end() }
     let flushBytes = pipeline.plan.lake.flushBytes
