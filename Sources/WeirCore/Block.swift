@@ -37,6 +37,9 @@ public struct RawBlock: Sendable {
   public var position: Int64
   /// Of a live source, which knows more of a record than its value; only with ``Framing/spans(offset:length:)``.
   public var details: RecordDetails?
+  /// Over all bytes of the capture through the end of this block; nil where the source has no such hash. With it an epoch may be cut
+  /// behind the block.
+  public var prefixHash: Hash128?
   /// What the records' schema ids stand for, in formats where they have some.
   public var schemas: BlockSchemas?
 
@@ -85,6 +88,8 @@ public struct Rejection: Sendable, Hashable {
   private var cause: String
   /// Byte of the record; -1: not told apart.
   private var byte: Int
+  /// Of ``reason``, about.
+  public var byteCount: Int { cause.utf8.count + 16 }
 
   /// - Parameters:
   ///   - reason: cut at ``reasonBytesMax``.

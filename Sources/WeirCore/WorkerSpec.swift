@@ -14,7 +14,7 @@ public struct AdminSpec: Sendable, Hashable, Codable {
   public init(listen: String = "127.0.0.1:9464") { self.listen = listen }
 }
 
-/// How long a live worker may take for what. Settings, no meaning.
+/// How long a live worker may take for what, and how much memory any worker may take. Settings, no meaning.
 public struct WorkerSpec: Sendable, Hashable, Codable {
   /// From SIGTERM to the end: what is not handed over by then, the others take when the session has timed out.
   public var drainMicroseconds: Int64 = 25_000_000
@@ -22,6 +22,8 @@ public struct WorkerSpec: Sendable, Hashable, Codable {
   public var stallMicroseconds: Int64 = 60_000_000
   /// Without progress for so long: `/live` fails.
   public var deadMicroseconds: Int64 = 300_000_000
+  /// Bytes; nil: three quarters of what the container or the machine has.
+  public var memoryBytes: Int64?
 
   public init() {}
 }

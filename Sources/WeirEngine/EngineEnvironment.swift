@@ -15,11 +15,15 @@ public struct EngineEnvironment: Sendable {
   public var sinks: SinkEnvironment?
   /// Of a plan whose records carry the ids of schemas.
   public var registry: RegistryEnvironment?
+  /// What the worker may take of the machine's memory.
+  public var memory: MemoryBudget
 
   public init(
     lake: any ObjectStore, state: (any StateTable)?, clock: any Clock, random: any RandomSource,
-    threads: any BlockingRunner, parallel: Int, sinks: SinkEnvironment? = nil, registry: RegistryEnvironment? = nil
+    threads: any BlockingRunner, parallel: Int, sinks: SinkEnvironment? = nil, registry: RegistryEnvironment? = nil,
+    memory: MemoryBudget = MemoryBudget(configured: nil, available: nil)
   ) {
+    self.memory = memory
     self.registry = registry
     self.sinks = sinks
     self.lake = lake

@@ -1,3 +1,4 @@
+import CWeir
 import Glibc
 import WeirCore
 
@@ -12,9 +13,12 @@ final class CaptureReader {
     var startAt: Int64
     /// What the ledger says of the bytes before `startAt`.
     var expectedPrefix: Hash128?
-    /// Input bytes from cut to cut.
+    /// A cut stands behind the first record that ends at or behind a multiple of this many bytes, counted from the beginning of the
+    /// capture: so cuts stand where they do, wherever a run starts.
     var cutBytes: Int64
     var blockBytes: Int
+    /// Records of a block at most.
+    var blockRows: Int
     /// More may be appended: the last file's last line, if it has no line end, is left for another time.
     var keepOpen: Bool
     var fileEnds: FileEnds = .record
@@ -38,7 +42,8 @@ final class CaptureReader {
   /// Set when all files are used up.
   private var filesEnded = false
   private(set) var position: Int64 = 0
-  private var lastCut: Int64 = 0
+  /// Where the next cut is due.
+  private var nextCut: Int64 = 0
   private var cutIsDue = false
   private var handedOut = false
   private var ended = false
@@ -58,7 +63,7 @@ final class CaptureReader {
     if ended { return .end }
     if let block = try block() {
       handedOut = true
-      if position >= lastCut + options.cutBytes { cutIsDue = true }
+      if position >= nextCut { cutIsDue = true }
       return .block(block)
     }
     ended = true
@@ -69,9 +74,11 @@ final class CaptureReader {
   private func cut() -> SourceEvent {
     cutIsDue = false
     handedOut = false
-    lastCut = position
+    setNextCut()
     return .cut(position: position, prefixHash: hash.digest)
   }
+
+  private func setNextCut() { nextCut = (position / options.cutBytes + 1) * options.cutBytes }
 
   // MARK: Files
 
@@ -130,7 +137,7 @@ final class CaptureReader {
       case .end: throw changed("it is shorter than what was consumed: \(position) of \(options.startAt) bytes")
       }
     }
-    lastCut = position
+    setNextCut()
     if let expected = options.expectedPrefix, options.startAt > 0, hash.digest != expected {
       throw changed("its first \(options.startAt) bytes differ from those consumed before, or other files end in them")
     }
@@ -150,9 +157,11 @@ final class CaptureReader {
 
   // MARK: Blocks
 
-  /// The next block: whole records, at most to the next cut.
+  /// The next block: whole records, at most to the next cut. Where it ends depends on where it begins and on the bytes alone, not on
+  /// what was read ahead: a run that starts at a block's end makes the same blocks.
   private func block() throws(WeirError) -> RawBlock? {
-    var capacity = max(options.blockBytes, carry.count)
+    var limit = options.blockBytes
+    var capacity = max(limit, carry.count)
     var text = TextBuffer(bytes: capacity)
     var count = carry.count
     carry.withUnsafeBufferPointer { if let base = $0.baseAddress { text.base.update(from: base, count: $0.count) } }
@@ -161,25 +170,28 @@ final class CaptureReader {
     carryEndsFile = false
     var searchedTo = 0
     while true {
-      while count < capacity, !filesEnded, !endsFile {
-        switch try step(text.base + count, capacity - count) {
+      while count < limit, !filesEnded, !endsFile {
+        switch try step(text.base + count, limit - count) {
         case .read(let n): count += n
         case .nextFile: endsFile = options.fileEnds == .record && count > 0 && text.base[count - 1] != 0x0A
         case .end: filesEnded = true
         }
       }
-      if endsFile { return hand(text, firstCutEnd(text.base, upTo: count) ?? count, of: count, endsFile: true) }
-      if let end = lastLineEnd(text.base, from: searchedTo, to: count) {
-        return hand(text, firstCutEnd(text.base, upTo: end) ?? end, of: count)
+      let seen = min(count, limit)
+      if endsFile, seen == count { return hand(text, blockEnd(text.base, upTo: count), of: count, endsFile: true) }
+      if let end = lastLineEnd(text.base, from: searchedTo, to: seen) {
+        return hand(text, blockEnd(text.base, upTo: end), of: count, endsFile: endsFile)
       }
-      if filesEnded { return count > 0 && !options.keepOpen ? hand(text, count, of: count) : nil }
-      guard count < CaptureReader.recordBytesMax else {
+      if seen == count, filesEnded { return count > 0 && !options.keepOpen ? hand(text, count, of: count) : nil }
+      guard limit < CaptureReader.recordBytesMax else {
         throw WeirError(
           "record_too_long", "the record at position \(position) is longer than \(CaptureReader.recordBytesMax >> 20) MiB",
           advice: "Is this a file of one JSON record a line? Split or remove that line.")
       }
-      searchedTo = count
-      capacity = min(capacity * 2, CaptureReader.recordBytesMax)
+      searchedTo = seen
+      limit = min(limit * 2, CaptureReader.recordBytesMax)
+      guard limit > capacity else { continue }
+      capacity = limit
       let larger = TextBuffer(bytes: capacity)
       larger.base.update(from: text.base, count: count)
       text = larger
@@ -196,9 +208,16 @@ final class CaptureReader {
     return nil
   }
 
+  /// Where a block ends whose records could go on to `limit`.
+  private func blockEnd(_ base: UnsafeMutablePointer<UInt8>, upTo limit: Int) -> Int {
+    let end = firstCutEnd(base, upTo: limit) ?? limit
+    guard end > options.blockRows, let full = weir_line_end(base, end, options.blockRows) else { return end }
+    return UnsafePointer(full) - UnsafePointer(base)
+  }
+
   /// Behind the first record that ends at or behind the next cut, if that is before `limit`.
   private func firstCutEnd(_ base: UnsafeMutablePointer<UInt8>, upTo limit: Int) -> Int? {
-    let due = lastCut + options.cutBytes - position
+    let due = nextCut - position
     guard due <= Int64(limit) else { return nil }
     let from = max(0, Int(due) - 1)
     guard let found = memchr(base + from, 0x0A, limit - from) else { return nil }
@@ -210,11 +229,20 @@ final class CaptureReader {
   private func hand(_ text: TextBuffer, _ end: Int, of count: Int, endsFile: Bool = false) -> RawBlock {
     carry.append(contentsOf: UnsafeBufferPointer(start: text.base + end, count: count - end))
     hash.update(UnsafeRawBufferPointer(start: text.base, count: end), at: position)
-    let block = RawBlock(text: text, count: end, framing: .lines, position: position)
+    var block = RawBlock(text: CaptureReader.fitted(text, to: end), count: end, framing: .lines, position: position)
     position += Int64(end)
     carryEndsFile = endsFile && end < count
     if endsFile, end == count { hash.endFile() }
+    block.prefixHash = hash.digest
     return block
+  }
+
+  /// A block may be held until its epoch is committed: it must not hold much more memory than it has bytes.
+  private static func fitted(_ text: TextBuffer, to count: Int) -> TextBuffer {
+    guard count * 2 < text.capacity - TextBuffer.slack else { return text }
+    let own = TextBuffer(bytes: count)
+    own.base.update(from: text.base, count: count)
+    return own
   }
 }
 

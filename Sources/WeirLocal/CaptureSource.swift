@@ -29,18 +29,21 @@ public final class CaptureSource: RecordSource {
 
   /// Large enough that what a block costs once is nothing beside its records, small enough for the caches.
   public static let blockBytes = 1 << 20
+  /// What a record takes once it is decoded does not depend on its length: so short ones come in blocks of this many at most.
+  public static let blockRows = 1 << 14
 
   /// - Parameters:
   ///   - files: read in this order as one sequence of bytes; `-` is standard input.
   ///   - startAt: the uncompressed byte to begin at; the bytes before are read and compared with `expectedPrefix`.
-  ///   - cutBytes: a cut stands behind the first record that ends this far from the last one.
+  ///   - cutBytes: a cut stands behind the first record that ends at or behind a multiple of this.
   ///   - keepOpen: the files may grow: a last line without a line end is left for a later run.
   ///   - fileEnds: what the end of a file means.
   ///   - tell: called with notices about files that changed while they were read.
   /// - Throws: a `WeirError` naming the file that is not there.
   public init(
     files: [String], startAt: Int64 = 0, expectedPrefix: Hash128? = nil, cutBytes: Int64, blockBytes: Int = CaptureSource.blockBytes,
-    keepOpen: Bool = false, fileEnds: FileEnds = .record, tell: @escaping @Sendable (String) -> Void = { _ in }
+    blockRows: Int = CaptureSource.blockRows, keepOpen: Bool = false, fileEnds: FileEnds = .record,
+    tell: @escaping @Sendable (String) -> Void = { _ in }
   ) throws {
     var sizes: [Int64?] = []
     for file in files { sizes.append(file == "-" ? nil : try CaptureFile.bytes(of: file)) }
@@ -49,7 +52,7 @@ public final class CaptureSource: RecordSource {
     guarded.queue.reader = CaptureReader(
       .init(
         files: files, startAt: startAt, expectedPrefix: expectedPrefix, cutBytes: max(1, cutBytes), blockBytes: max(1, blockBytes),
-        keepOpen: keepOpen, fileEnds: fileEnds, sizes: sizes.map { $0 ?? 0 }, tell: tell))
+        blockRows: max(1, blockRows), keepOpen: keepOpen, fileEnds: fileEnds, sizes: sizes.map { $0 ?? 0 }, tell: tell))
     state = Mutex(guarded)
   }
 

@@ -31,9 +31,13 @@ struct Wiring {
   let store: String
   let random = SystemRandom()
   let clock = SystemClock()
+  let memory: MemoryBudget
 
-  /// - Parameter withState: opens (and makes) the state table.
-  init(_ places: Places, withState: Bool) throws {
+  /// - Parameters:
+  ///   - withState: opens (and makes) the state table.
+  ///   - worker: the plan's; of it the memory.
+  init(_ places: Places, withState: Bool, worker: WorkerSpec? = nil) throws {
+    memory = MemoryBudget(configured: worker?.memoryBytes, available: MachineMemory.available())
     // One more than there are cores, since one mostly waits for the disk. They give way to lanes and flushes: that keeps the
     // state table fresh while a large epoch is encoded.
     threads = BlockingThreads(count: ProcessInfo.processInfo.activeProcessorCount + 1, niceness: 10)
@@ -46,7 +50,8 @@ struct Wiring {
   func environment(sinks: SinkEnvironment? = nil, registry: RegistryEnvironment? = nil) -> EngineEnvironment {
     EngineEnvironment(
       lake: lake, state: state, clock: clock, random: random, threads: threads,
-      parallel: ProcessInfo.processInfo.activeProcessorCount + 1, sinks: sinks, registry: registry)
+      parallel: ProcessInfo.processInfo.activeProcessorCount + 1, sinks: sinks, registry: registry,
+      memory: memory)
   }
 }
 

@@ -71,6 +71,9 @@ static inline const uint8_t *weir_scan_string(const uint8_t *at, const uint8_t *
 #endif
 }
 
+/// Where line `lines` (from 1) of the text ends: behind its "\n". NULL if there are fewer lines.
+const uint8_t *weir_line_end(const uint8_t *text, size_t count, size_t lines);
+
 /// O_DIRECT of open(2), which is no plain number to Swift.
 int weir_o_direct(void);
 

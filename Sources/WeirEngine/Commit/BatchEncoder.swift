@@ -53,7 +53,7 @@ struct BatchEncoder: Sendable {
     var queues: [Int: ChunkQueue] = [:]
     for (gold, results) in merged {
       guard let number = layouts.firstIndex(where: { $0.table == "gold/\(compiled.plan.gold[gold].name)" }) else { continue }
-      queues[number] = ChunkQueue(try rows(results, gold))
+      queues[number] = ChunkQueue(try rows([results], gold))
     }
     return try await files(queues, stem)
   }
@@ -89,9 +89,7 @@ struct BatchEncoder: Sendable {
       return batch.epochs.compactMap { $0.tables.late[number].map { RowChunk($0) } }
     default:
       guard let number = gold.firstIndex(where: { table == "gold/\($0.name)" }) else { return [] }
-      var results = WindowResults(measures: compiled.plan.gold[number].measures.count)
-      for epoch in batch.epochs { if let more = epoch.tables.gold[number] { results.append(more) } }
-      return try rows(results, number)
+      return try rows(batch.epochs.compactMap { $0.tables.gold[number] }, number)
     }
   }
 
@@ -99,10 +97,25 @@ struct BatchEncoder: Sendable {
     columns.map { [RowChunk($0)] } ?? []
   }
 
-  private func rows(_ results: WindowResults, _ number: Int) throws -> [RowChunk] {
-    guard !results.isEmpty else { return [] }
+  /// Rows of a gold table, lane by lane: some columns of all together, but for those that are too many to be in memory at once.
+  private func rows(_ all: [WindowResults], _ number: Int) throws -> [RowChunk] {
     let gold = compiled.plan.gold[number]
-    return chunk(try GoldRows.columns(results, byTypes: gold.by.map(\.expr.type), measureTypes: gold.measures.map(\.type)))
+    let (byTypes, measureTypes) = (gold.by.map(\.expr.type), gold.measures.map(\.type))
+    var chunks: [RowChunk] = []
+    var open = WindowResults(measures: gold.measures.count)
+    func close() throws {
+      guard !open.isEmpty else { return }
+      chunks.append(RowChunk(try GoldRows.columns(open, byTypes: byTypes, measureTypes: measureTypes)))
+      open = WindowResults(measures: gold.measures.count)
+    }
+    for results in all {
+      open.append(results)
+      guard let backlog = results.backlog else { continue }
+      try close()
+      chunks.append(RowChunk(GoldBacklog(rows: backlog, byTypes: byTypes, measureTypes: measureTypes)))
+    }
+    try close()
+    return chunks
   }
 
   /// The ledger's form of encoded files.

@@ -19,6 +19,8 @@ actor EpochCommitter {
   private(set) var entries: Int64 = 0
   /// Of what was committed.
   private(set) var rejected = RejectedReasons()
+  /// What lanes and merge lane held behind the last commit.
+  private(set) var state = StateBytes()
 
   init(
     environment: EngineEnvironment, compiled: CompiledPlan, ledger: Ledger, fold: LedgerFold, merge: sending MergeLane,
@@ -61,6 +63,8 @@ actor EpochCommitter {
     try await followers.applied(
       fold: fold, merged: compiled.hasMerge ? merge.takeStateRows(ledgerNumber: fold.number) : [])
     await followers.sinks?.admit(fold.number)
+    state = batch.epochs.reduce(merge.stateBytes) { $0 + $1.sizes.state }
+    try environment.memory.check(state)
   }
 
   private func lane(_ epoch: LaneEpoch, _ batch: EpochBatch) -> LaneCommit {

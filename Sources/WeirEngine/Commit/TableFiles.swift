@@ -16,6 +16,9 @@ struct EncodedFile: Sendable {
 }
 
 /// Encodes one table's rows of one epoch: rows by (lane, position), a file a partition, rolled at the configured size.
+///
+/// A writer holds up to 200 KB whatever its file has, and partition values come from the data: so only ``openMax`` files are written
+/// side by side. Rows of partitions that appear later wait where they lie, and their files are written one after the other at the end.
 struct TableEncoder {
   private let layout: TableLayout
   private let run: RunInfo
@@ -24,13 +27,20 @@ struct TableEncoder {
   /// Rows of a file at most. A writer holds up to 300 bytes of each row until its file is done, however small the file comes out: rows
   /// of late records differ by little but their windows.
   private static let fileRowsMax = 1 << 20
+  /// Files that are written side by side, each of its partition.
+  static let openMax = 64
+  /// Rows that wait for their files at most: then these are written, and a partition that goes on has one more.
+  static let waitingRowsMax = 1 << 19
   /// Names of files begin with this.
   private let stem: String
 
   private final class Partition {
-    var values: [(name: String, value: String?)]
-    var writer: ParquetWriter
-    init(_ values: [(name: String, value: String?)], _ writer: ParquetWriter) {
+    let values: [(name: String, value: String?)]
+    /// nil: the rows wait.
+    var writer: ParquetWriter?
+    /// Stored columns, and which of their rows; nil: all.
+    var waiting: [(columns: [Column], rows: [UInt32]?)] = []
+    init(_ values: [(name: String, value: String?)], _ writer: ParquetWriter?) {
       self.values = values
       self.writer = writer
     }
@@ -38,6 +48,7 @@ struct TableEncoder {
 
   private var partitions: [Partition] = []
   private var known: [Hash128: Int] = [:]
+  private var waitingRows = 0
   private(set) var files: [EncodedFile] = []
 
   init(_ layout: TableLayout, run: RunInfo, lake: LakeSpec, stem: String, perform: ParquetWorkbench.Perform? = nil) {
@@ -54,6 +65,8 @@ struct TableEncoder {
     case .columns(let columns): try append(columns, rows: chunk.rows, count: chunk.count)
     case .late(let late):
       try late.forEachColumns { (columns: [Column], count: Int) throws(WeirError) in try append(columns, rows: nil, count: count) }
+    case .windows(let windows):
+      try windows.forEachColumns { (columns: [Column], count: Int) throws(WeirError) in try append(columns, rows: nil, count: count) }
     case .bronze(let block):
       let rows = chunk.rows ?? (0..<UInt32(block.count)).map { $0 }
       try append(bronze(block, rows), rows: nil, count: rows.count)
@@ -91,19 +104,31 @@ struct TableEncoder {
     if let at = known[hash] { return at }
     let values = zip(layout.partitionBy, codes?() ?? []).map { ($0.name, PartitionValues.text($0, $1)) }
     known[hash] = partitions.count
-    partitions.append(Partition(values, ParquetWriter(columns: layout.stored, workbench: workbench)))
+    partitions.append(Partition(values, partitions.count < TableEncoder.openMax ? makeWriter() : nil))
     return partitions.count - 1
   }
 
+  private func makeWriter() -> ParquetWriter { ParquetWriter(columns: layout.stored, workbench: workbench) }
+
   private mutating func write(_ at: Int, _ columns: [Column], _ rows: [UInt32]?) throws(WeirError) {
     let partition = partitions[at]
-    partition.writer.append(columns, rows: rows)
-    if partition.writer.estimatedBytes >= fileBytes || partition.writer.rowCount >= TableEncoder.fileRowsMax { try roll(partition) }
+    guard partition.writer == nil else { return try write(partition, columns, rows) }
+    partition.waiting.append((columns, rows))
+    waitingRows += rows?.count ?? columns.first?.count ?? 0
+    if waitingRows >= TableEncoder.waitingRowsMax { try writeWaiting() }
   }
 
+  private mutating func write(_ partition: Partition, _ columns: [Column], _ rows: [UInt32]?) throws(WeirError) {
+    partition.writer?.append(columns, rows: rows)
+    guard let writer = partition.writer, writer.estimatedBytes >= fileBytes || writer.rowCount >= TableEncoder.fileRowsMax else { return }
+    try roll(partition)
+    partition.writer = makeWriter()
+  }
+
+  /// Ends the partition's file, if it has one with rows.
   private mutating func roll(_ partition: Partition) throws(WeirError) {
-    var writer = partition.writer
-    partition.writer = ParquetWriter(columns: layout.stored, workbench: workbench)
+    guard var writer = partition.writer else { return }
+    partition.writer = nil
     guard writer.rowCount > 0 else { return }
     let file = try writer.finish()
     let directory = partitionPath(partition.values)
@@ -117,8 +142,22 @@ struct TableEncoder {
 
   /// The rest of the files; the encoder must not be used after.
   mutating func finish() throws(WeirError) -> [EncodedFile] {
+    // All that are open first: their memory is needed.
     for partition in partitions { try roll(partition) }
+    try writeWaiting()
     return files
+  }
+
+  /// The files of rows that wait, one after the other.
+  private mutating func writeWaiting() throws(WeirError) {
+    waitingRows = 0
+    for partition in partitions where !partition.waiting.isEmpty {
+      let waiting = partition.waiting
+      partition.waiting = []
+      partition.writer = makeWriter()
+      for piece in waiting { try write(partition, piece.columns, piece.rows) }
+      try roll(partition)
+    }
   }
 
   /// `key, value, headers` and provenance of a block's rows.

@@ -24,6 +24,9 @@ actor LaneGroup {
     }
   }
 
+  /// What the lanes hold that no cut frees.
+  var stateBytes: StateBytes { lanes.reduce(StateBytes()) { $0 + $1.stateBytes } }
+
   private func warm() { for step in 0..<DedupIndex.warmingSteps { for lane in lanes { lane.warm(step) } } }
 
   /// Ends the epoch at a mark of the capture, which every lane of it reached.

@@ -165,6 +165,9 @@ final class LaneState {
   /// Windows are open here that a watermark can close.
   var hasOpenWindows: Bool { windows.contains { $0?.isEmpty == false } }
 
+  /// What is held here that no cut frees.
+  var stateBytes: StateBytes { StateBytes(dedup: Int64(dedup?.bytes ?? 0), windows: windows, keyed: keyed) }
+
   /// Follows the shard: everything before `position` was handed over, and this is the shard's watermark there.
   func advance(position: Int64, watermark: Int64) {
     precondition(position >= self.position && watermark >= self.watermark, "a lane never goes back")
@@ -206,9 +209,9 @@ final class LaneState {
       let results = store.finish(watermark: max(watermark, floor))
       if !results.isEmpty { tables.gold[i] = results }
       windowCounts[i].outOfRange += results.outOfRange
-      sizes.closedWindows[i] = results.count
     }
     let (state, isBase) = save()
+    sizes.state = stateBytes
     sizes.dedupEntries = dedup?.count ?? 0
     sizes.openWindows = windows.reduce(0) { $0 + ($1?.openCount ?? 0) }
     let epoch = LaneEpoch(

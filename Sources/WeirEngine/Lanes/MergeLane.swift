@@ -43,6 +43,9 @@ final class MergeLane {
   /// Windows (of all keys together) that hold something.
   var openWindows: Int { windows.reduce(0) { $0 + ($1?.openCount ?? 0) } }
 
+  /// What is held here that no commit frees.
+  var stateBytes: StateBytes { StateBytes(dedup: 0, windows: windows, keyed: keyed) }
+
   /// Changed rows of merged state, fenced by the ledger number of the entry that changed them.
   func takeStateRows(ledgerNumber: Int64) -> [StateBatch] { stateRows(ledgerNumber) { $0.takeUnflushed(into: &$1) } }
 

@@ -11,12 +11,14 @@ struct RowChunk: Sendable {
     /// Columns of the table in the order of its schema without partition columns that are not stored.
     case columns([Column])
     case late(LateChunk)
+    case windows(GoldBacklog)
   }
   /// Where the block begins; of collected rows 0.
   var position: Int64
   var source: Source
   /// Rows of the source, ascending; nil: all.
   var rows: [UInt32]?
+  /// Of a backlog of windows it is not known: 1.
   var count: Int
 
   init(position: Int64, source: Source, rows: [UInt32]) {
@@ -29,6 +31,8 @@ struct RowChunk: Sendable {
   }
 
   init(_ late: LateChunk) { (position, source, rows, count) = (0, .late(late), nil, late.count) }
+
+  init(_ windows: GoldBacklog) { (position, source, rows, count) = (0, .windows(windows), nil, 1) }
 
   /// The chunks of the lanes of one shard by position: those of one block become one, so that a file's rows are in the order of
   /// the shard whatever the number of lanes, and the writer goes over each block once, while it is in the caches.
@@ -264,5 +268,19 @@ enum GoldRows {
       revision.append(.int64(0))
     }
     return by.map { $0.finish() } + [start.finish(), end.finish()] + measures.map { $0.finish() } + [revision.finish()]
+  }
+}
+
+/// Rows of a gold table that are made as they are encoded.
+struct GoldBacklog: Sendable {
+  let rows: WindowBacklog
+  let byTypes: [ColumnType]
+  let measureTypes: [ColumnType]
+
+  /// Calls `body` with all rows, some at a time, as columns of the table. Once only.
+  func forEachColumns(_ body: ([Column], Int) throws(WeirError) -> Void) throws(WeirError) {
+    while let some = rows.next() {
+      try body(try GoldRows.columns(some, byTypes: byTypes, measureTypes: measureTypes), some.count)
+    }
   }
 }

@@ -50,6 +50,9 @@ actor ShardActor {
     return epochs[0]
   }
 
+  /// What the lane holds that no cut frees.
+  var stateBytes: StateBytes { state.stateBytes }
+
   /// Where the lane stands and was cut last, and whether windows of its own are open above its floor.
   var standing: (position: Int64, cutPosition: Int64, floor: Int64, hasOpenWindows: Bool) {
     (state.position, cutPosition, state.floor, state.hasOpenWindows)

@@ -96,7 +96,7 @@ struct LaneStanding {
   }
 }
 
-/// When a live worker cuts: by age, by bytes, or because a lane's decision is due.
+/// When a live worker cuts: by age, by bytes, by the memory that the epoch holds, or because a lane's decision is due.
 struct EpochTrigger {
   private let everyNanoseconds: Int64
   private let bytesMax: Int64
@@ -110,9 +110,10 @@ struct EpochTrigger {
 
   /// - Parameters:
   ///   - bytes: input since the last cut.
+  ///   - isHeavy: what waits for the cut takes as much memory as it may.
   ///   - isWanted: a decision is due.
-  func isDue(at now: Int64, bytes: Int64, isWanted: Bool) -> Bool {
-    isWanted || bytes >= bytesMax || now - lastCut >= everyNanoseconds
+  func isDue(at now: Int64, bytes: Int64, isHeavy: Bool = false, isWanted: Bool) -> Bool {
+    isWanted || isHeavy || bytes >= bytesMax || now - lastCut >= everyNanoseconds
   }
 
   /// Ages count from the beginning of a cut: a slow commit does not stretch the interval.

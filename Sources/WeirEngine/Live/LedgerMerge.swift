@@ -37,6 +37,9 @@ actor LedgerMerge {
     self.meter = meter
   }
 
+  /// What the merge lane holds, if it is here.
+  var stateBytes: StateBytes { lane?.stateBytes ?? StateBytes() }
+
   var isHeld: Bool { lane != nil }
   /// What collection may count on.
   var appliedThrough: Int64 { committed }

@@ -71,12 +71,7 @@ actor LiveCommitter {
     }
     try await write(files, pack, began: began)
     let fold = try await put(draft, began: began)
-    let plan = compiled.plan
-    let windows = Dictionary(
-      uniqueKeysWithValues: plan.gold.enumerated().map { i, gold in
-        (gold.name, batch.epochs.reduce(0) { $0 + finished(in: $1, i) })
-      })
-    meter.committed(batch.epochs, tables: draft.tables, windows: windows, gold: plan.gold, fold: fold)
+    meter.committed(batch.epochs, tables: draft.tables, gold: compiled.plan.gold, fold: fold)
     return fold
   }
 
@@ -106,8 +101,7 @@ actor LiveCommitter {
       commitID: attempt, worker: worker, planHash: planHash, lanes: [commit], tables: BatchEncoder.commits(files))
     try await write(files, pack, began: began)
     let fold = try await put(draft, began: began)
-    let windows = Dictionary(uniqueKeysWithValues: merged.map { (compiled.plan.gold[$0.key].name, Int64($0.value.count)) })
-    meter.committed([], tables: draft.tables, windows: windows, gold: compiled.plan.gold, fold: fold)
+    meter.committed([], tables: draft.tables, gold: compiled.plan.gold, fold: fold)
     return fold
   }
 
@@ -183,6 +177,3 @@ actor LiveCommitter {
     }
   }
 }
-
-/// Rows of closed windows of gold table `number` that an epoch brought.
-private func finished(in epoch: LaneEpoch, _ number: Int) -> Int64 { Int64(epoch.sizes.closedWindows[number] ?? 0) }

@@ -50,7 +50,7 @@ final class LiveLane: Sendable {
 
   /// Reads until the shard is released or ``stop()`` was called.
   /// - Throws: what ends the worker; `out_of_range` when the shard holds nothing at the lane's position.
-  func run(_ pool: PreparerPool, gate: InputGate, counted: LiveCounts) async throws {
+  func run(_ pool: PreparerPool, gate: InputGate, weights: RowWeights, counted: LiveCounts) async throws {
     var sequencer = first
     var isFirstBlock = true
     while !isStopped.isRaised {
@@ -79,6 +79,7 @@ final class LiveLane: Sendable {
         sequencer.adopt(clock: standing.withLock { $0.clock })
         _ = try sequencer.sequence(&block)
         try placement?.check(block)
+        await gate.add(weights.weight(of: block))
         counted.add(records: Int64(block.count), bytes: Int64(raw.count))
         await shard.consume([DealtBlocks(block, end: next, watermark: sequencer.watermark)], read: marks)
         show(block.count, raw.count, next, sequencer.watermark)

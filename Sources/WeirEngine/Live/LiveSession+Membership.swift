@@ -79,6 +79,7 @@ extension LiveSession {
       await starts.add(lane)
     }
     try await lead(fold)
+    try await checkMemory()
   }
 
   /// The merge lane belongs to whoever holds the first of the ledger's lanes.

@@ -39,6 +39,7 @@ final class LiveSession: Sendable {
   let lanes = Mutex<[LaneID: LiveLane]>([:])
   let turnstile = Turnstile()
   let gate: InputGate
+  private let weights: RowWeights
   let starts = LaneStarts()
   let pool: PreparerPool
   let watch: Mutex<GroupWatch>
@@ -75,7 +76,8 @@ final class LiveSession: Sendable {
       meter: meter)
     watch = Mutex(
       GroupWatch(silenceNanoseconds: settings.silence * 1000, handOverNanoseconds: settings.handOver * 1000))
-    gate = InputGate(bytesMax: compiled.plan.lake.flushBytes)
+    gate = InputGate(bytesMax: compiled.plan.lake.flushBytes, rule: CutRule(environment.memory))
+    weights = RowWeights(compiled)
     pool = PreparerPool(compiled, environment)
   }
 
@@ -141,7 +143,9 @@ final class LiveSession: Sendable {
   /// Reads a lane until it is released. Where the source has trimmed what comes next, what was read is committed before the session
   /// ends: the gap begins where the source's does, and not at the last commit.
   private func read(_ lane: LiveLane) async throws {
-    do { try await lane.run(pool, gate: gate, counted: counts) } catch let error as WeirError where error.code == "out_of_range" {
+    do { try await lane.run(pool, gate: gate, weights: weights, counted: counts) } catch let error as WeirError
+      where error.code == "out_of_range"
+    {
       try await turnstile.pass { [self] in
         if isEnding.isRaised { return }
         defer { meter.enter(.idle) }
@@ -172,9 +176,10 @@ final class LiveSession: Sendable {
       }
       let isWanted = held.contains { $0.isDecisionDue(at: now, idleNanoseconds: settings.idleMicroseconds * 1000) }
       let bytes = await gate.bytes
-      meter.filling(bytes: bytes)
-      guard trigger.isDue(at: now, bytes: bytes, isWanted: isWanted) else { continue }
-      meter.cut(isWanted ? "decision" : bytes >= compiled.plan.lake.flushBytes ? "size" : "age")
+      let isHeavy = await gate.isHeavy
+      meter.filling(bytes: bytes, held: await gate.heldBytes)
+      guard trigger.isDue(at: now, bytes: bytes, isHeavy: isHeavy, isWanted: isWanted) else { continue }
+      meter.cut(isWanted ? "decision" : bytes >= compiled.plan.lake.flushBytes ? "size" : isHeavy ? "memory" : "age")
       trigger.cut(at: now)
       try await turnstile.pass { [self] in
         if isEnding.isRaised { return }
@@ -186,6 +191,14 @@ final class LiveSession: Sendable {
         if !hasNews, merged == nil, await merge.isHeld { try await followers.catchUp(to: await ledger.fold.number) }
       }
     }
+  }
+
+  /// - Throws: `memory_exceeded`.
+  func checkMemory() async throws {
+    var state = await merge.stateBytes
+    for lane in held { state += await lane.shard.stateBytes }
+    meter.holding(state, of: environment.memory)
+    try environment.memory.check(state)
   }
 
   /// Cuts lanes and commits their epochs in one entry. Lanes without news are left out.
@@ -221,6 +234,7 @@ final class LiveSession: Sendable {
       behindMax: isLeading ? Followers.behindMax : LiveSession.behindMax)
     await group.follow(Dictionary(uniqueKeysWithValues: epochs.map { ($0.lane.shard, $0.position) }), as: mark.text)
     await tell(fold)
+    try await checkMemory()
     return true
   }
 

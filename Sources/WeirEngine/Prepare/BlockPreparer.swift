@@ -15,10 +15,12 @@ final class BlockPreparer {
   private let decoder: Decoder
   /// nil: one lane has all.
   private let dealer: LaneDealer?
+  private let census: PartitionCensus
 
   init(_ compiled: CompiledPlan, _ dealer: LaneDealer?) {
     self.compiled = compiled
     self.dealer = dealer
+    census = PartitionCensus(compiled.plan)
     let record = compiled.plan.record
     if let format = record.format, format.isFramed {
       decoder = .framed(FramedDecoder(format, fields: record.fields, read: compiled.fieldsRead))
@@ -48,6 +50,7 @@ final class BlockPreparer {
     check(&block, inputs)
     identify(&block)
     evaluate(&block, inputs)
+    block.partitions = census.silver(block)
     return block
   }
 

@@ -52,6 +52,9 @@ public struct PreparedBlock: Sendable {
   /// The lane of each row; empty if there is but one.
   var laneOf: [UInt16] = []
 
+  /// Partitions of silver that rows of it go to, each once (``PartitionCensus``).
+  var partitions: [Hash128] = []
+
   // By the sequencer, with the columns' watermark:
   var arrival: [Int64] = []
   /// Where `arrival` comes from: 0 event time, 1 watermark, 2 epoch.

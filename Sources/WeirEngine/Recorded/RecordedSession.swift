@@ -20,6 +20,7 @@ final class RecordedSession: Sendable {
   private let pool: PreparerPool
   private let lanes: Lanes
   private let placements: Placements
+  private let weights: RowWeights
   private let counted: Mutex<ReplayProgress>
 
   /// One shard being replayed: its lane and what is done in shard order before it.
@@ -53,6 +54,7 @@ final class RecordedSession: Sendable {
     merge = LedgerMerge(compiled: compiled, ledger: ledger, lake: environment.lake, committer: committer, followers: followers)
     pool = PreparerPool(compiled, environment)
     placements = Placements(compiled)
+    weights = RowWeights(compiled)
     let lanes = Lanes()
     self.lanes = lanes
     flusher = StateFlusher(
@@ -60,6 +62,16 @@ final class RecordedSession: Sendable {
     let fold = await ledger.fold
     try await take(fold.lanes.keys.filter { $0 != .merge && fold[$0]?.position != nil }.sorted(), fold)
     try await merge.begin(fold, run: run, state: environment.state)
+    try await checkMemory()
+  }
+
+  /// - Throws: `memory_exceeded`.
+  private func checkMemory() async throws {
+    var state = await merge.stateBytes
+    for shard in lanes.actors { state += await shard.stateBytes }
+    let held = state
+    counted.withLock { $0.state = held }
+    try environment.memory.check(state)
   }
 
   var progress: ReplayProgress { counted.withLock { $0 } }
@@ -122,17 +134,38 @@ final class RecordedSession: Sendable {
     _ isInterrupted: @escaping @Sendable () -> Bool
   ) async throws -> Bool {
     var isWhole = true
+    var rule = CutRule(environment.memory)
+    // The step at hand, less what a cut for memory has committed of it.
+    var (current, step) = (0, steps.first)
     try await pool.forEach(source, parallel: environment.parallel, until: isInterrupted) { event in
       switch event {
       case .block(var block, _):
         try await consume(&block)
+        rule.add(weights.weight(of: block))
         observe(progress)
-      case .cut(let number, _): try await commit(steps[Int(number)])
+        // What a live run cut is cut there again, and nowhere else.
+        guard rule.isDue, let whole = step, whole.number == nil else { return }
+        rule.cut()
+        let (done, rest) = whole.split(at: await positions())
+        step = rest
+        try await commit(done)
+      case .cut(let number, _):
+        precondition(current == Int(number), "steps end in their order")
+        rule.cut()
+        if let step, step.isWhole || step.hasMore { try await commit(step) }
+        current += 1
+        step = current < steps.count ? steps[current] : nil
       case .end, .pause: break
       case .interrupted: isWhole = false
       }
     }
     return isWhole
+  }
+
+  private func positions() async -> [String: Int64] {
+    var positions: [String: Int64] = [:]
+    for shard in lanes.actors { positions[shard.id.shard] = await shard.standing.position }
+    return positions
   }
 
   private func consume(_ block: inout PreparedBlock) async throws {
@@ -223,6 +256,7 @@ final class RecordedSession: Sendable {
     }
     try await followers.applied(fold: fold, merged: [], lanes: Set(epochs.map(\.lane)))
     await followers.sinks?.admit(fold.number)
+    try await checkMemory()
   }
 
   private static func check(_ epoch: LaneEpoch, _ counts: BucketCounts, _ range: RecordedRange) throws(WeirError) {

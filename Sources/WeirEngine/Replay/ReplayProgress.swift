@@ -15,6 +15,8 @@ public struct ReplayProgress: Sendable {
   public var ledgerNumber: Int64 = 0
   /// Why records of the entries of this run were rejected.
   public var rejected = RejectedReasons()
+  /// What dedup, open windows and keyed state hold, bytes.
+  public var state = StateBytes()
   /// Rows of the state table that were made again before the run, because the table was missing or not to be trusted.
   public var stateRowsRebuilt: Int?
   public init(stateRowsRebuilt: Int? = nil) { self.stateRowsRebuilt = stateRowsRebuilt }

@@ -12,6 +12,7 @@ final class ReplaySession: Sendable {
   private let lanesCount: Int
   private let dealer: LaneDealer?
   private let sequencer: Sequencer
+  private let weights: RowWeights
   private let start: CaptureStart
   private let endIsRecorded: Bool
   private let firstEntry: Int64
@@ -32,6 +33,9 @@ final class ReplaySession: Sendable {
     lanesCount = ids.count
     if let state = environment.state, compiled.hasLaneState { try await FlushMark.recover(groups, state, fold) }
     let merge = try await restorer.merge()
+    var state = merge.stateBytes
+    for group in groups { state += await group.stateBytes }
+    try environment.memory.check(state)
     if fold.mergeLane.epoch > 0 {
       try await followers.repairMerged(fold, rows: merge.allStateRows(ledgerNumber: fold.number))
     }
@@ -44,6 +48,7 @@ final class ReplaySession: Sendable {
     dealer = ids.count > 1 ? LaneDealer(genesis.dealing ?? compiled.plan.source.deal, lanes: ids.count) : nil
     sequencer = Sequencer(
       compiled.plan, maximum: Sequencer.maximum(of: first?.watermark ?? Watermark.minimum, compiled.plan.record.time), judge: .stream)
+    weights = RowWeights(compiled)
     committer = EpochCommitter(
       environment: environment, compiled: compiled, ledger: ledger, fold: fold, merge: merge, followers: followers,
       planHash: planHash, run: run)
@@ -54,6 +59,7 @@ final class ReplaySession: Sendable {
     progress.entries = await committer.entries
     progress.ledgerNumber = await committer.fold.number
     progress.rejected = await committer.rejected
+    progress.state = await committer.state
     return progress
   }
 
@@ -166,6 +172,7 @@ final class ReplaySession: Sendable {
   ) async throws -> ReplayEnd {
     var confirmed = ConfirmedEvents(sequencer, keepOpen: keepOpen)
     var firsts = FirstRecords(compiled.plan, await committer.fold)
+    var rule = CutRule(environment.memory)
     var waiting: [(block: PreparedBlock, end: Int64, watermark: Int64)] = []
     var last: (position: Int64, hash: Hash128) = (start.position, start.prefix ?? RunningHash().digest)
     var end = ReplayEnd.finished
@@ -173,25 +180,37 @@ final class ReplaySession: Sendable {
     func send(_ next: LaneWork?) async throws(LanesGone) {
       if let next, await !work.send(next) { throw LanesGone() }
     }
+    func cut(_ position: Int64, _ hash: Hash128, _ watermark: Int64) async throws {
+      try await send(deal(&waiting))
+      last = (position, hash)
+      if firsts.holdsBack {
+        // A cut changes no row: the next one takes these records along, if one that can be used comes first.
+        guard position - start.position >= FirstRecords.bytesMax else { return }
+        try firsts.end()
+      }
+      rule.cut()
+      try await send(.cut(position: position, prefixHash: hash, watermark: watermark, decisions: [], blankLines: blankLines))
+      blankLines = 0
+    }
     func take(_ event: SequencedEvent) async throws {
       switch event {
       case .block(let block, let position, let watermark):
         blankLines += block.decoded.blankLines
         guard block.count > 0 else { break }
         try firsts.take(block)
+        rule.add(weights.weight(of: block))
+        let hash = block.decoded.raw.prefixHash
         waiting.append((block, position, watermark))
-        if waiting.count >= together { try await send(deal(&waiting)) }
-      case .cut(let position, let hash, let watermark):
-        try await send(deal(&waiting))
-        last = (position, hash)
-        if firsts.holdsBack {
-          // A cut changes no row: the next one takes these records along, if one that can be used comes first.
-          guard position - start.position >= FirstRecords.bytesMax else { break }
-          try firsts.end()
+        guard rule.isDue, let hash else {
+          if waiting.count >= together { try await send(deal(&waiting)) }
+          return
         }
-        try await send(
-          .cut(position: position, prefixHash: hash, watermark: watermark, decisions: [], blankLines: blankLines))
-        blankLines = 0
+        try await cut(position, hash, watermark)
+        // The next mark of the source may be far.
+        if isInterrupted() { throw StoppedBehindCut() }
+      // A mark behind a block where the epoch was cut already says nothing new.
+      case .cut(let position, let hash, let watermark):
+        if !rule.isEmpty || position != last.position { try await cut(position, hash, watermark) }
       case .pause: try await send(deal(&waiting))
       case .end where keepOpen:
         try firsts.end()
@@ -214,11 +233,13 @@ final class ReplaySession: Sendable {
       case .interrupted: end = .interrupted
       }
     }
-    try await PreparerPool(compiled, environment, dealer: dealer).forEach(source, parallel: environment.parallel, until: isInterrupted) {
-      event in
-      for ready in try confirmed.admit(event) { try await take(ready) }
-      counted.withLock { $0.uncounted = confirmed.sequencer.uncounted }
-    }
+    let pool = PreparerPool(compiled, environment, dealer: dealer)
+    do {
+      try await pool.forEach(source, parallel: environment.parallel, until: isInterrupted) { event in
+        for ready in try confirmed.admit(event) { try await take(ready) }
+        counted.withLock { $0.uncounted = confirmed.sequencer.uncounted }
+      }
+    } catch is StoppedBehindCut { return .interrupted }
     return end
   }
 
@@ -244,6 +265,9 @@ final class ReplaySession: Sendable {
 
 /// The lanes take no more work: a cut failed, or the committer did.
 private struct LanesGone: Error {}
+
+/// Stopped from outside, behind a cut that is no mark of the source.
+private struct StoppedBehindCut: Error {}
 
 /// A flag that one task raises and others look at.
 final class Flag: Sendable {

@@ -111,6 +111,5 @@ struct LaneSizes: Sendable {
   var dedupEntries = 0
   /// Windows of one key each that are open in the lane; 0 for a plan whose windows are merged.
   var openWindows = 0
-  /// Rows of windows that this cut closed, by gold table number.
-  var closedWindows: [Int: Int] = [:]
+  var state = StateBytes()
 }

@@ -64,6 +64,8 @@ public final class LiveMeter: Sendable {
     var surveyedAt: Int64?
     var groupIsShared: String?
     var cutAt: Int64?
+    var state = StateBytes()
+    var budget: Int64?
     var totals = Totals()
   }
 
@@ -71,6 +73,7 @@ public final class LiveMeter: Sendable {
   private let stage = Atomic(LiveSnapshot.Stage.idle.rawValue)
   private let stageSince = Atomic<Int64>(0)
   private let epochBytes = Atomic<Int64>(0)
+  private let epochHeld = Atomic<Int64>(0)
   private let topics = Atomic(false)
   private let clock: any Clock
 
@@ -85,12 +88,14 @@ public final class LiveMeter: Sendable {
     snapshot.stage = LiveSnapshot.Stage(rawValue: stage.load(ordering: .relaxed)) ?? .idle
     snapshot.stageNanoseconds = max(0, now - stageSince.load(ordering: .relaxed))
     snapshot.epochBytes = epochBytes.load(ordering: .relaxed)
+    snapshot.epochHeldBytes = epochHeld.load(ordering: .relaxed)
     snapshot.waitsForTopics = topics.load(ordering: .relaxed)
     standing.withLock { standing in
       snapshot.ledgerNumber = standing.ledgerNumber
       snapshot.mergedWatermark = standing.mergedWatermark
       snapshot.surveyNanoseconds = standing.surveyedAt.map { max(0, now - $0) }
       snapshot.epochNanoseconds = standing.cutAt.map { max(0, now - $0) } ?? 0
+      (snapshot.state, snapshot.memoryBudget) = (standing.state, standing.budget)
       snapshot.groupIsShared = standing.groupIsShared
       snapshot.meter = standing.totals
       let names = Set(standing.readings.keys).union(standing.ledger.keys).union(standing.bounds.keys)
@@ -158,9 +163,18 @@ public final class LiveMeter: Sendable {
   /// Whether a topic holds up reading.
   func waits(forTopics isBehind: Bool) { topics.store(isBehind, ordering: .relaxed) }
 
-  func filling(bytes: Int64) { epochBytes.store(bytes, ordering: .relaxed) }
+  /// - Parameter held: memory that the epoch at hand is estimated to hold.
+  func filling(bytes: Int64, held: Int64) {
+    epochBytes.store(bytes, ordering: .relaxed)
+    epochHeld.store(held, ordering: .relaxed)
+  }
 
-  /// - Parameter reason: `size`, `age`, `decision`, `trimmed` or `drain`.
+  /// What lanes and merge lane hold that no cut frees.
+  func holding(_ state: StateBytes, of budget: MemoryBudget) {
+    standing.withLock { ($0.state, $0.budget) = (state, budget.total) }
+  }
+
+  /// - Parameter reason: `size`, `memory`, `age`, `decision`, `trimmed` or `drain`.
   func cut(_ reason: String) {
     let now = clock.monotonicNanoseconds
     standing.withLock { standing in
@@ -177,8 +191,7 @@ public final class LiveMeter: Sendable {
   }
 
   /// An entry of this worker's is in the ledger.
-  /// - Parameter windows: rows of closed windows, by gold table.
-  func committed(_ epochs: [LaneEpoch], tables: [TableCommit], windows: [String: Int64], gold: [GoldSpec], fold: LedgerFold) {
+  func committed(_ epochs: [LaneEpoch], tables: [TableCommit], gold: [GoldSpec], fold: LedgerFold) {
     let wall = clock.wallMicroseconds
     standing.withLock { standing in
       standing.totals.entries += 1
@@ -187,8 +200,10 @@ public final class LiveMeter: Sendable {
           standing.totals.rows[table.table, default: 0] += file.rows
           standing.totals.bytes[table.table, default: 0] += file.bytes
         }
+        // Each row of a gold table is one of a closed window.
+        guard let name = gold.first(where: { table.table == "gold/\($0.name)" })?.name else { continue }
+        standing.totals.windowsClosed[name, default: 0] += table.files.reduce(0) { $0 + $1.rows }
       }
-      for (table, count) in windows { standing.totals.windowsClosed[table, default: 0] += count }
       for epoch in epochs {
         standing.totals.add(epoch, gold: gold, wall: wall)
         standing.readings[epoch.lane.shard]?.sized(epoch.sizes)

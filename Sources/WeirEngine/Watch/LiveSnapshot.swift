@@ -80,6 +80,12 @@ public struct LiveSnapshot: Sendable {
   public var epochNanoseconds: Int64 = 0
   /// Input bytes in it.
   public var epochBytes: Int64 = 0
+  /// Memory that it is estimated to hold until its commit.
+  public var epochHeldBytes: Int64 = 0
+  /// What dedup, open windows and keyed state hold, at the last cut.
+  public var state = StateBytes()
+  /// Bytes that the worker may take; nil: no cut was made yet.
+  public var memoryBudget: Int64?
   public var ledgerNumber: Int64 = -1
   public var mergedWatermark = Watermark.minimum
   /// Time since the source was last asked what it holds; nil: never.

@@ -43,6 +43,8 @@ public struct AggregateLayout: Sendable {
   public let stride: Int
   /// A measure keeps values outside of the cell.
   let hasStrings: Bool
+  /// A result may be out of range.
+  let hasDoubleSums: Bool
 
   public init(_ measures: [Measure]) {
     var word = 0
@@ -53,6 +55,7 @@ public struct AggregateLayout: Sendable {
       return slot
     }
     stride = max(word, 1)
+    hasDoubleSums = slots.contains { if case .sumDouble = $0.kind { true } else { false } }
     hasStrings = slots.contains { if case .extremeString = $0.kind { true } else { false } }
   }
 

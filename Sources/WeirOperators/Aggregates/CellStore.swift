@@ -21,7 +21,16 @@ public final class CellStore {
     words = .allocate(capacity: self.capacity * layout.stride)
   }
 
+  init(copying other: CellStore) {
+    (layout, capacity, count, strings) = (other.layout, max(8, other.count), other.count, other.strings)
+    words = .allocate(capacity: capacity * layout.stride)
+    words.update(from: other.words, count: count * layout.stride)
+  }
+
   deinit { words.deallocate() }
+
+  /// Bytes held, about.
+  var byteCount: Int { capacity * layout.stride * 8 + strings.reduce(0) { $0 + $1.count + 48 } }
 
   /// A new empty cell.
   @inline(__always)

@@ -1,6 +1,22 @@
 import CWeir
 import WeirCore
 
+/// Encoded keys (``StateKey``) by group number.
+struct GroupKeys: Sendable {
+  private var ends: [Int] = []
+  private var bytes: [UInt8] = []
+
+  subscript(group: Int) -> ArraySlice<UInt8> { bytes[(group == 0 ? 0 : ends[group - 1])..<ends[group]] }
+
+  /// Bytes held.
+  var byteCount: Int { bytes.capacity + ends.capacity * 8 }
+
+  mutating func append(_ key: [UInt8]) {
+    bytes += key
+    ends.append(bytes.count)
+  }
+}
+
 /// Interns group keys: 128-bit hash to a dense group number, in order of first appearance.
 ///
 /// The hash is the identity; the encoded key (``StateKey``) is kept once a group, for rows and blobs.
@@ -11,8 +27,8 @@ public final class GroupTable {
   private var mask: Int
   private var hashes: UnsafeMutablePointer<Hash128>
   public private(set) var count = 0
-  private var keyEnd: [Int] = []
-  private var keyBytes: [UInt8] = []
+  /// By group.
+  private(set) var keys = GroupKeys()
 
   public init() {
     mask = 255
@@ -26,12 +42,15 @@ public final class GroupTable {
     hashes.deallocate()
   }
 
+  /// Bytes held.
+  public var byteCount: Int { (mask + 1) * 16 + keys.byteCount }
+
   public func hash(of group: Int) -> Hash128 {
     precondition(group >= 0 && group < count, "no such group")
     return hashes[group]
   }
 
-  public func key(of group: Int) -> ArraySlice<UInt8> { keyBytes[(group == 0 ? 0 : keyEnd[group - 1])..<keyEnd[group]] }
+  public func key(of group: Int) -> ArraySlice<UInt8> { keys[group] }
 
   /// The group of `hash`, made with `key()` if it is new.
   @inline(__always)
@@ -75,8 +94,7 @@ public final class GroupTable {
     let group = count
     hashes[group] = hash
     count += 1
-    keyBytes += key
-    keyEnd.append(keyBytes.count)
+    keys.append(key)
     place(hash, group)
     return group
   }

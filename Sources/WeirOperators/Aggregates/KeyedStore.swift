@@ -18,6 +18,8 @@ public final class KeyedStore {
 
   public var count: Int { groups.count }
   public var unsavedCount: Int { unsaved.count }
+  /// Bytes held, about.
+  public var byteCount: Int { groups.byteCount + cells.byteCount + dirty.capacity + (unflushed.capacity + unsaved.capacity) * 4 }
 
   /// Folds rows in. `key(row)` encodes a group's `by` values and is called for new groups only.
   public func update(

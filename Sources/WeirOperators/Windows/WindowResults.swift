@@ -10,8 +10,10 @@ public struct WindowResults: Sendable {
   public private(set) var ends: [Int64] = []
   private var measures: [Literal] = []
   private let measuresEach: Int
-  /// Measures that are null because no double can hold them.
+  /// Measures that are null because no double can hold them; those of the backlog are counted.
   public internal(set) var outOfRange: Int64 = 0
+  /// More of them, which come behind these; nil: these are all.
+  public internal(set) var backlog: WindowBacklog?
 
   /// None yet.
   /// - Parameter measures: how many each window has.
@@ -35,8 +37,9 @@ public struct WindowResults: Sendable {
     assert(measures.count == ends.count * measuresEach, "a window has each measure once")
   }
 
-  /// Adds another lane's windows of the same table behind.
+  /// Adds another lane's windows of the same table behind, without its backlog.
   public mutating func append(_ other: WindowResults) {
+    assert(backlog == nil, "what is added would stand before the backlog")
     for end in other.keyEnds { keyEnds.append(keys.count + end) }
     keys += other.keys
     starts += other.starts

@@ -16,7 +16,7 @@ public struct LateRow: Sendable {
 /// Open windows of one gold table: of a lane (finished there), of one epoch of a lane (its partial), or of the merge lane.
 public final class WindowStore {
   /// The cells of one pane and one class of lateness. Freed whole when its last window is final.
-  private final class Pane {
+  final class Pane {
     let cells: CellStore
     /// (group + 1) << 32 | cell; 0 is free. At most half full. No array: its owner would be counted for every row.
     private var slots: UnsafeMutablePointer<UInt64>
@@ -38,6 +38,16 @@ public final class WindowStore {
     }
 
     deinit { slots.deallocate() }
+
+    private init(copying other: Pane) {
+      cells = CellStore(copying: other.cells)
+      (slots, mask, groups) = (Pane.empty(other.mask + 1), other.mask, other.groups)
+      slots.update(from: other.slots, count: mask + 1)
+    }
+
+    func copy() -> Pane { Pane(copying: self) }
+
+    var byteCount: Int { 160 + (mask + 1) * 8 + groups.capacity * 4 + cells.byteCount }
 
     private static func empty(_ size: Int) -> UnsafeMutablePointer<UInt64> {
       let slots = UnsafeMutablePointer<UInt64>.allocate(capacity: size)
@@ -87,7 +97,7 @@ public final class WindowStore {
     }
   }
 
-  private struct PaneKey: Comparable {
+  struct PaneKey: Comparable {
     var start: Int64
     var missed: Int64
     static func < (a: PaneKey, b: PaneKey) -> Bool { (a.start, a.missed) < (b.start, b.missed) }
@@ -114,6 +124,9 @@ public final class WindowStore {
   public var isEmpty: Bool { panes.isEmpty }
   /// Windows (of all keys together) that hold something.
   public var openCount: Int { panes.count }
+
+  /// Bytes held, about.
+  public var byteCount: Int { panes.reduce(groups.byteCount) { $0 + $1.pane.byteCount } }
 
   // MARK: Update
 
@@ -287,67 +300,30 @@ public final class WindowStore {
 
   // MARK: Emission
 
-  /// Takes out every window that is final at this watermark, by end and then by first appearance of the group.
+  /// Takes out every window that is final at this watermark, by end and then by first appearance of the group. Those that are too many
+  /// to be in memory at once are the results' ``WindowResults/backlog``.
   public func finish(watermark: Int64) -> WindowResults {
     var results = WindowResults(measures: layout.slots.count)
     let bound = watermark == Watermark.maximum ? watermark : watermark.subtractingReportingOverflow(math.lateness).partialValue
     guard watermark != Watermark.minimum, bound > emittedThrough else { return results }
-    var first = 0
-    var end = Watermark.minimum
-    while true {
-      // The next end: one slide on, or over a gap to the first window of the first pane that is left.
-      if end != Watermark.minimum {
-        end += math.slide
-        while first < panes.count, panes[first].key.start < end - math.size { first += 1 }
-      }
-      guard first < panes.count else { break }
-      let start = panes[first].key.start
-      end = max(end, start + math.slide)
-      if end <= emittedThrough { end = firstEnd(after: emittedThrough, pane: start) }
-      guard end <= bound else { break }
-      if end - math.size > start { continue }
-      emit(end: end, panes[first...], into: &results)
+    var emission = WindowEmission(
+      math: math, layout: layout, keys: groups.keys, panes: panes, emittedThrough: emittedThrough, bound: bound)
+    if emission.emit(into: &results) {
+      let rest = emission.detached { !isFinished($0, by: bound) }
+      results.outOfRange += rest.outOfRange()
+      results.backlog = WindowBacklog(rest)
     }
     emittedThrough = bound
     dropFinished()
     return results
   }
 
-  /// The first window end above `bound` on the grid of `pane`.
-  private func firstEnd(after bound: Int64, pane: Int64) -> Int64 { pane + ((bound - pane) / math.slide + 1) * math.slide }
-
-  private func emit(end: Int64, _ panes: ArraySlice<(key: PaneKey, pane: Pane)>, into results: inout WindowResults) {
-    let start = end - math.size
-    let expected = min(panes.first?.pane.groups.count ?? 0, WindowStore.expectedMax)
-    let sum = CellStore(layout, capacity: expected)
-    var cellOf = [Int32: Int](minimumCapacity: expected)
-    var order: [Int32] = []
-    order.reserveCapacity(expected)
-    for (key, pane) in panes {
-      if key.start >= end { break }
-      if (end - key.start) / math.slide - 1 < key.missed { continue }
-      for (cell, group) in pane.groups.enumerated() {
-        let into: Int
-        if let known = cellOf[group] {
-          into = known
-        } else {
-          into = sum.add()
-          cellOf[group] = into
-          order.append(group)
-        }
-        sum.merge(into, with: pane.cells, cell)
-      }
-    }
-    order.sort()
-    for group in order {
-      results.append(key: groups.key(of: Int(group)), start: start, end: end) { sum.results(cellOf[group]!, into: &$0) }
-    }
-    results.outOfRange += sum.outOfRange
-  }
+  /// The last window that holds the pane ends at or before `bound`.
+  private func isFinished(_ key: PaneKey, by bound: Int64) -> Bool { key.start + math.size <= bound || bound == Watermark.maximum }
 
   /// Frees panes whose last window is out, and the groups that only they used.
   private func dropFinished() {
-    panes.removeAll { $0.key.start + math.size <= emittedThrough || emittedThrough == Watermark.maximum }
+    panes.removeAll { isFinished($0.key, by: emittedThrough) }
     guard groups.count > 1024 else { if panes.isEmpty { groups = GroupTable() }; return }
     var used = [Bool](repeating: false, count: groups.count)
     var live = 0

@@ -166,6 +166,15 @@ struct WorkerMetrics {
     out.sample(totals.entries)
     out.family("buffer_bytes", .gauge, "Bytes of records in the epoch at hand.")
     out.sample(snapshot.epochBytes, [("sink", "lake")])
+    out.family(
+      "memory_budget_bytes", .gauge, "Memory that the worker may take: worker.memory, or a share of the container's or the machine's.")
+    if let budget = snapshot.memoryBudget { out.sample(budget) }
+    out.family(
+      "memory_bytes", .gauge, "Memory by what holds it, about: the current epoch by estimate; state that no cut frees, at the last cut.")
+    let state = snapshot.state
+    for (holder, bytes) in [
+      ("epoch", snapshot.epochHeldBytes), ("dedup", state.dedup), ("windows", state.windows), ("keyed", state.keyed),
+    ] { out.sample(bytes, [("holder", holder)]) }
     out.family("buffer_age_seconds", .gauge, "Age of the epoch at hand.")
     out.sample(Double(snapshot.epochNanoseconds) / 1e9, [("sink", "lake")])
     out.family("flush_trigger_total", .counter, "Cuts, by their reason.")

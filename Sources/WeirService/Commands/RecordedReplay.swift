@@ -11,10 +11,10 @@ enum RecordedReplay {
   static func run(_ options: ReplayOptions, _ pipeline: LoadedPipeline, console: Console) async throws -> Int32 {
     let capture = try checked(options, pipeline)
     let places = try Places(pipeline, lake: options.lake, store: options.store)
-    let wiring = try Wiring(places, withState: !pipeline.plan.state.isEmpty)
+    let wiring = try Wiring(places, withState: !pipeline.plan.state.isEmpty, worker: pipeline.plan.worker)
     let interrupt = Interrupt()
     interrupt.listen(console)
-    let report = ReplayReport(console: console, json: options.json)
+    let report = ReplayReport(console: console, json: options.json, memory: wiring.memory)
     let log = Log.talk(console, clock: wiring.clock)
     defer { log.end() }
     if capture.tornBytes > 0 {

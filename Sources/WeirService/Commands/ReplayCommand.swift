@@ -71,11 +71,11 @@ public enum ReplayCommand {
     let places = try Places(pipeline, lake: options.lake, store: options.store)
     // Before anything is made.
     try CaptureSource.check(options.captures)
-    let wiring = try Wiring(places, withState: !pipeline.plan.state.isEmpty)
+    let wiring = try Wiring(places, withState: !pipeline.plan.state.isEmpty, worker: pipeline.plan.worker)
     let interrupt = Interrupt()
     interrupt.listen(console)
     let meter = options.pace.map { _ in LatencyMeter() }
-    let report = ReplayReport(console: console, json: options.json)
+    let report = ReplayReport(console: console, json: options.json, memory: wiring.memory)
     let log = Log.talk(console, clock: wiring.clock)
     defer { log.end() }
     let flushBytes = pipeline.plan.lake.flushBytes

@@ -126,7 +126,8 @@ public enum RunCommand {
     _ pipeline: LoadedPipeline, _ kafka: KafkaSourceSpec, _ options: RunOptions, _ watch: WorkerWatch, _ routes: AdminRoutes,
     _ report: RunReport, _ interrupt: Interrupt
   ) throws -> LiveWorker {
-    let wiring = try Wiring(try Places(pipeline, lake: options.lake, store: options.store), withState: !pipeline.plan.state.isEmpty)
+    let wiring = try Wiring(
+      try Places(pipeline, lake: options.lake, store: options.store), withState: !pipeline.plan.state.isEmpty, worker: pipeline.plan.worker)
     routes.use(wiring.state)
     let request = try LedgerRequest(
       meaning: PlanMeaning.json(pipeline.plan), planHash: PlanMeaning.hash(pipeline.plan).hex, lanes: nil, runID: nil,

@@ -1,7 +1,8 @@
 import WeirCore
+import WeirEngine
 import Yams
 
-/// `admin` and `worker`: settings of a live worker.
+/// `admin` and `worker`: settings of a worker.
 extension PipelineLoader {
   /// `admin: {listen: 127.0.0.1:9464, hosts: [NAME], token: {env: NAME}, metrics_token: false, insecure: false}`; `admin: {}` listens on
   /// 127.0.0.1:9464.
@@ -40,10 +41,10 @@ extension PipelineLoader {
     }
   }
 
-  /// `worker: {drain: 25s, stall: 60s, dead: 5m}`.
+  /// `worker: {drain: 25s, stall: 60s, dead: 5m, memory: 2GiB}`.
   func worker(_ node: Node) -> WorkerSpec {
     var spec = WorkerSpec()
-    let members = reader.mapping(node, "worker", keys: ["drain", "stall", "dead"])
+    let members = reader.mapping(node, "worker", keys: ["drain", "stall", "dead", "memory"])
     if let drain = members["drain"].flatMap({ reader.duration($0, "worker.drain", within: LiveBounds.drain) }) {
       spec.drainMicroseconds = drain
     }
@@ -51,6 +52,12 @@ extension PipelineLoader {
       spec.stallMicroseconds = stall
     }
     if let dead = members["dead"].flatMap({ reader.duration($0, "worker.dead", within: LiveBounds.dead) }) { spec.deadMicroseconds = dead }
+    if let node = members["memory"], let bytes = reader.bytes(node, "worker.memory") {
+      spec.memoryBytes = bytes
+      if bytes < MemoryBudget.least {
+        reader.report("worker.memory must be at least \(MemoryBudget.least >> 20)MiB", "bad_value", at: node)
+      }
+    }
     if spec.deadMicroseconds < spec.stallMicroseconds {
       reader.report("worker.dead must not be shorter than worker.stall", "bad_value", at: members["dead"] ?? node)
     }

@@ -16,10 +16,12 @@ final class ReplayReport: Sendable {
 
   private let console: Console
   private let json: Bool
+  private let memory: MemoryBudget
   private let state = Mutex(State())
 
-  init(console: Console, json: Bool) {
+  init(console: Console, json: Bool, memory: MemoryBudget) {
     self.console = console
+    self.memory = memory
     self.json = json
   }
 
@@ -73,6 +75,13 @@ final class ReplayReport: Sendable {
     Double(d.components.seconds) + Double(d.components.attoseconds) / 1e18
   }
 
+  /// The most memory that this process has had.
+  private static var peakResidentBytes: Int64? {
+    var usage = rusage()
+    // RUSAGE_SELF, which is imported with another type. Linux counts in KiB.
+    return getrusage(0, &usage) == 0 ? Int64(usage.ru_maxrss) << 10 : nil
+  }
+
   // MARK: The end
 
   func end(_ end: ReplayEnd, _ progress: ReplayProgress, _ fold: LedgerFold, latency: LatencyMeter.Summary?) {
@@ -117,6 +126,8 @@ final class ReplayReport: Sendable {
         "latency      \(parts.map { "\($0) \(Human.fixed(Double($1) / 1e6, 1)) ms" }.joined(separator: ", ")) from arrival to visible state"
       )
     }
+    let peak = ReplayReport.peakResidentBytes.map { ", at most \(Human.bytes($0)) resident" } ?? ""
+    console.data("memory       \(Human.bytes(progress.state.total)) of state, budget \(Human.bytes(memory.total))\(peak)")
     console.data("ledger       \(fold.number + 1) entries, \(progress.entries) of them now")
     for table in tables {
       console.data(
@@ -157,6 +168,11 @@ final class ReplayReport: Sendable {
         }),
       "latency_ms": LoadReport.latency(latency),
       "unchanged": .bool(end == .unchanged), "far_ahead": .int(progress.uncounted),
+      "memory": .members([
+        "budget": .int(memory.total), "epoch_max": .int(memory.epochMax), "state_max": .int(memory.stateMax),
+        "dedup": .int(progress.state.dedup), "windows": .int(progress.state.windows), "keyed": .int(progress.state.keyed),
+        "peak_resident": ReplayReport.peakResidentBytes.map { .int($0) } ?? .null,
+      ]),
       "state_rows_rebuilt": progress.stateRowsRebuilt.map { .int(Int64($0)) } ?? .null,
     ])
   }

@@ -1,0 +1,81 @@
+import WeirCore
+import WeirOperators
+
+/// Bytes that a plan's rows hold until their epoch is committed, estimated: of a row that proceeds, one that is rejected, one that is late.
+struct RowWeights: Sendable {
+  /// Sizes of what ``RowChunk``s, builders and indexes hold of a row.
+  private enum Size {
+    /// Offset, length, key, arrival, row number; the writer's share.
+    static let bronze: Int64 = 80
+    static let dedup: Int64 = 40
+    static let aggregate: Int64 = 32
+    /// Ten columns of a builder, without the record's own bytes; the writer's share.
+    static let rejected: Int64 = 360
+    static let late: Int64 = 240
+  }
+
+  /// Every record.
+  private let row: Int64
+  /// One that proceeds, besides.
+  private let proceeding: Int64
+  /// Blocks keep their text.
+  private let keepsText: Bool
+  /// Of gold tables.
+  private let windows: [WindowMath]
+  private let latenessLeast: Int64
+  private let census: PartitionCensus
+
+  init(_ compiled: CompiledPlan) {
+    let plan = compiled.plan
+    row = 16 + (plan.bronze == nil ? 0 : Size.bronze)
+    let silver = plan.silver.map { $0.columns.reduce(Int64(16)) { $0 + RowWeights.width($1.expr.type) } } ?? 0
+    proceeding = silver + (plan.dedup == nil ? 0 : Size.dedup) + Size.aggregate * Int64(compiled.aggregates.count)
+    keepsText = plan.bronze != nil || plan.silver != nil
+    windows = plan.gold.map { WindowMath($0.window) }
+    latenessLeast = plan.gold.map(\.window.latenessMicroseconds).min() ?? 0
+    census = PartitionCensus(plan)
+  }
+
+  /// In a column and in the writer's page.
+  private static func width(_ type: ColumnType) -> Int64 {
+    switch type {
+    case .bool: 4
+    case .int64, .timestamp, .double: 18
+    case .decimal: 34
+    case .string, .binary: 34
+    }
+  }
+
+  /// The weight of a block that was sequenced.
+  func weight(of block: PreparedBlock) -> BlockWeight {
+    let rejected = block.rejections.count
+    var bytes = row * Int64(block.count) + proceeding * Int64(block.count - rejected) + Size.rejected * Int64(rejected)
+    if keepsText { bytes += Int64(block.decoded.raw.count) }
+    if rejected > 0 { bytes += copied(block) }
+    if !windows.isEmpty { bytes += late(block) }
+    return BlockWeight(bytes: bytes, partitions: block.partitions + census.received(block))
+  }
+
+  /// What rejected rows copy of their records, and their reasons.
+  private func copied(_ block: PreparedBlock) -> Int64 {
+    var bytes = 0
+    for (row, rejection) in block.rejections { bytes += Int(block.decoded.length[row]) + rejection.byteCount }
+    return Int64(bytes)
+  }
+
+  /// A record that is late for a table is copied for it, however many windows it misses.
+  private func late(_ block: PreparedBlock) -> Int64 {
+    var (rows, bytes) = (0, 0)
+    block.columns.time.withUnsafeBufferPointer { times in
+      block.columns.watermark.withUnsafeBufferPointer { watermarks in
+        // A window ends behind its records: so most need no second look.
+        for row in 0..<block.count where times[row] &+ latenessLeast < watermarks[row] {
+          let tables = windows.count { $0.missed(pane: $0.pane(times[row]), watermark: watermarks[row]) > 0 }
+          rows += tables
+          bytes += tables * Int(block.decoded.length[row])
+        }
+      }
+    }
+    return Size.late * Int64(rows) + Int64(bytes)
+  }
+}

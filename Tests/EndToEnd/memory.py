@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+"""Input that is small and decodes to much stays within the worker's memory: tiny records, partition values from the data, windows."""
+import gzip
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "Scripts", "endtoend"))
+import common
+import tables
+
+import pyarrow.compute as pc
+
+MIB = 1 << 20
+# Of what a process takes at all: code, threads, heaps, and the libraries' own buffers.
+BASE = 150 * MIB
+
+
+def pipeline(suite, name, memory=None, **sections):
+    """A pipeline file. Sections as YAML text would have them."""
+    spec = {"pipeline": name, "source": {"capture": {"stream": "s"}},
+            "record": {"format": "json", "key": "u", "fields": {"u": "string!", "n": "int64", "c": "string"}}, **sections}
+    if memory:
+        spec["worker"] = {"memory": memory}
+    directory = suite.path(name)
+    os.makedirs(directory, exist_ok=True)
+    path = os.path.join(directory, "p.yaml")
+    with open(path, "w") as f:
+        json.dump(spec, f)      # JSON is YAML
+    return path
+
+
+class Run:
+    def __init__(self, suite, path, capture, where="lake", lanes=None, kill_after=None):
+        self.lake = os.path.join(os.path.dirname(path), where)
+        self.name = json.load(open(path))["pipeline"]
+        command = [suite.weir, "replay", path, "--capture", capture, "--lake", self.lake, "--store", self.lake + "-store", "--json"]
+        command += ["--lanes", str(lanes)] if lanes else []
+        # What the machine has is not to be tried.
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+                                       preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30)))
+            pid, status, usage = self.wait(process.pid, kill_after)
+            process.returncode = self.code = os.waitstatus_to_exitcode(status)
+            out.seek(0), err.seek(0)
+            lines = [json.loads(line) for line in out.read().split("\n") if line.startswith("{")]
+            self.err = err.read()
+        self.done = next((line for line in lines if line.get("event") == "done"), {})
+        self.peak = usage.ru_maxrss * 1024
+
+    def wait(self, pid, kill_after):
+        """Waits for the end; kills it when there are so many entries."""
+        while kill_after:
+            ended = os.wait4(pid, os.WNOHANG)
+            if ended[0]:
+                return ended
+            if len(self.entries()) > kill_after:
+                os.kill(pid, signal.SIGKILL)
+                break
+            time.sleep(0.002)
+        return os.wait4(pid, 0)
+
+    def entries(self):
+        return tables.entries(self.lake, self.name)
+
+    def cuts(self):
+        """Where each entry of lanes ends."""
+        return [entry["lanes"][0]["to"] for entry in self.entries() if entry["lanes"]]
+
+    def fault(self, peak=None):
+        if self.code != 0:
+            return [f"ended with {self.code}: {self.err[-600:]}"]
+        return [f"{self.peak // MIB} MiB resident, at most {peak // MIB} are expected"] if peak and self.peak > peak else []
+
+
+def positions_faults(run, table, expected):
+    """Compares the positions of a table's rows, as delta-rs reads them, with all those expected."""
+    found = tables.read_delta(run.lake, table)["_position"].to_numpy()
+    found.sort()
+    return [] if len(found) == len(expected) and (found == expected).all() else [f"{table} has {len(found)} rows, or other positions"]
+
+
+def tiny_records(suite):
+    """Records of one byte"""
+    import numpy
+    count = (MIB if suite.quick else 8 * MIB)
+    capture = suite.path("tiny.gz")
+    with gzip.open(capture, "wb", 9) as f:
+        f.write(b"1\n" * count)
+    suite.note(f"{count} records in {os.path.getsize(capture)} bytes")
+    expected = numpy.arange(count, dtype="int64") * 2
+    rejected = {"halt_above": "100%", "exit_above": "100%"}
+    path = pipeline(suite, "tiny", memory="256MiB", quarantine=rejected, bronze={}, silver={})
+    whole = Run(suite, path, capture)
+    # Two epochs of 32 MiB by estimate, and what the allocator keeps of them.
+    suite.claim("tiny records: memory is bounded by worker.memory, whatever their number", whole.fault(peak=BASE + 256 * MIB))
+    suite.claim("tiny records: each is quarantined once, in bronze once, and counted",
+                ([] if whole.done.get("quarantined") == count else [str(whole.done)])
+                + positions_faults(whole, "quarantine/s", expected) + positions_faults(whole, "bronze/s", expected))
+    cuts = whole.cuts()
+    suite.claim("tiny records: epochs are cut by what they hold, not by bytes", [] if len(cuts) > 10 else [f"{len(cuts)} epochs"])
+    three = Run(suite, path, capture, where="lanes", lanes=3)
+    suite.claim("tiny records: cuts do not depend on lanes", three.fault() or ([] if three.cuts() == cuts else ["other cuts"]))
+    killed = Run(suite, path, capture, where="killed", kill_after=4)
+    resumed = Run(suite, path, capture, where="killed")
+    suite.claim("tiny records: killed and resumed, the cuts and rows are those of a run that was not killed",
+                ([] if killed.code == -signal.SIGKILL else ["the run was not killed in time"]) + resumed.fault()
+                + ([] if resumed.cuts() == cuts else ["other cuts"])
+                + positions_faults(resumed, "quarantine/s", expected))
+    plain = pipeline(suite, "plain", memory="256MiB", quarantine=rejected,
+                     state={"t": {"by": ["u"], "measure": {"rows": "count()"}}})
+    run = Run(suite, plain, capture)
+    suite.claim("tiny records: the same without bronze and silver", run.fault(peak=BASE + 256 * MIB))
+
+
+def partition_values(suite):
+    """Partition values from the data"""
+    # Thousands of files: what a disk takes to sync them is no matter here.
+    for name in ("values", "few"):
+        os.makedirs(suite.path(name))
+    with common.tmpfs(suite.path("values"), "2g"), common.tmpfs(suite.path("few"), "2g"):
+        many_partitions(suite)
+
+
+def many_partitions(suite):
+    values, rounds = (3_000, 3) if suite.quick else (40_000, 3)
+    names = [f"f{i}" for i in range(12)]
+    record = {"format": "json", "key": "u", "fields": {"u": "string!", "n": "int64", "c": "string", **dict.fromkeys(names, "string")}}
+    capture = suite.path("values.ndjson")
+    with open(capture, "w") as f:
+        for i in range(values * rounds):
+            f.write(json.dumps({"u": f"user-{i}", "n": i, "c": f"city {i * 7919 % values}", **dict.fromkeys(names, f"{i}")}) + "\n")
+    path = pipeline(suite, "values", record=record, bronze={}, silver={"partition_by": "c"})
+    whole = Run(suite, path, capture)
+    # With an open file for each value it is three times that in the quick form already.
+    suite.claim(f"{values} partition values: memory does not grow with them", whole.fault(peak=BASE + 350 * MIB))
+    got = tables.read_delta(whole.lake, "silver/s").sort_by("n")
+    expected = {"n": list(range(values * rounds)), "c": [f"city {i * 7919 % values}" for i in range(values * rounds)]}
+    suite.claim(f"{values} partition values: each record is in its partition once",
+                [name for name in expected if got[name].to_pylist() != expected[name]])
+    small = pipeline(suite, "few", memory="128MiB", record=record, bronze={}, silver={"partition_by": "c"})
+    run = Run(suite, small, capture)
+    files = [len(table["files"]) for entry in run.entries() for table in entry["tables"] if table["table"] == "silver/s"]
+    # An epoch may hold 16 MiB, 16 KiB a partition; the last block has 16,384 records at most.
+    suite.claim("an epoch's files are bounded: it is cut for its partitions",
+                run.fault() + ([] if len(files) > 1 and max(files) <= 1024 + 16384 else [f"files by epoch: {files}"]))
+    again = tables.read_delta(run.lake, "silver/s").sort_by("n")
+    suite.claim("the cuts change no row and no partition", [] if again.select(["n", "c"]) == got.select(["n", "c"]) else ["other rows"])
+
+
+def hopping_windows(suite):
+    """Windows that close all at once"""
+    count = 100 if suite.quick else 600
+    capture = suite.path("hopping.ndjson")
+    with open(capture, "w") as f:
+        for i in range(count):
+            f.write(json.dumps({"u": f"user-{i}", "n": i, "t": 1_700_000_000_000 + i * 1000}) + "\n")
+    path = pipeline(suite, "hopping",
+                    record={"format": "json", "key": "u", "time": {"field": "t", "out_of_order": "0s"},
+                            "fields": {"u": "string!", "n": "int64", "t": "timestamp_ms!"}},
+                    gold={"g": {"by": ["u"], "window": {"hopping": "10000s", "every": "1s"}, "measure": {"c": "count()", "s": "sum(n)"}}})
+    run = Run(suite, path, capture)
+    suite.claim(f"{count * 10_000} rows of windows that close at once are never in memory together", run.fault(peak=BASE + 150 * MIB))
+    got = tables.read_delta(run.lake, "gold/g")
+    by_user = {r["u"]: r for r in got.group_by("u").aggregate(
+        [("window_start", "min"), ("window_start", "max"), ("window_start", "count_distinct"), ("c", "sum"), ("c", "max"), ("s", "max")]).to_pylist()}
+    faults = [] if got.num_rows == count * 10_000 else [f"{got.num_rows} rows"]
+    for i in range(count):
+        row = by_user.get(f"user-{i}", {})
+        last = 1_700_000_000 + i
+        wanted = (last - 9_999, last, 10_000, 10_000, 1, i)
+        found = tuple(int(v.timestamp()) if hasattr(v, "timestamp") else int(v or 0) for v in (
+            row.get("window_start_min"), row.get("window_start_max"), row.get("window_start_count_distinct"), row.get("c_sum"),
+            row.get("c_max"), row.get("s_max")))
+        if found != wanted:
+            faults.append(f"user-{i}: {found}, expected {wanted}")
+    suite.claim("each record is in each of its windows once", faults)
+
+
+def state_beyond_the_budget(suite):
+    """State that no cut frees"""
+    count = 1_600_000 if suite.quick else 4_000_000
+    memory, larger = ("64MiB", "1GiB") if suite.quick else ("128MiB", "2GiB")
+    capture = suite.path("ids.ndjson")
+    with open(capture, "w") as f:
+        f.writelines(f'{{"u":"user-{i}","n":{i}}}\n' for i in range(count))
+    sections = {"dedup": {"id": "u"}, "bronze": {}}
+    path = pipeline(suite, "ids", memory=memory, **sections)
+    run = Run(suite, path, capture)
+    words = [w for w in ("the state takes", "dedup", "worker.memory") if w not in run.err]
+    suite.claim("state beyond its part of worker.memory stops the worker, and names the largest holder and the setting",
+                ([] if run.code == 1 else [f"ended with {run.code}"]) + [f"the message lacks {w}: {run.err[-500:]}" for w in words])
+    committed = run.cuts()
+    suite.claim("what was read until then is committed", [] if len(committed) > 2 and not run.done else [str(committed)])
+    again = Run(suite, path, capture)
+    suite.claim("the next run says so before it reads on, and changes nothing",
+                [] if again.code == 1 and "the state takes" in again.err and again.cuts() == committed else [again.err[-500:]])
+    pipeline(suite, "ids", memory=larger, **sections)
+    more = Run(suite, path, capture)
+    found = tables.read_delta(more.lake, "bronze/s")
+    suite.claim("with more memory it goes on from there, and each record is accepted once",
+                more.fault() + ([] if more.done.get("accepted") == count else [str(more.done)])
+                + ([] if pc.count_distinct(found["_position"]).as_py() == count == found.num_rows else [f"{found.num_rows} rows of bronze"]))
+
+
+common.Suite("memory", 600, __doc__).run(tiny_records, partition_values, hopping_windows, state_beyond_the_budget)

@@ -1,0 +1,196 @@
+import Synchronization
+import Testing
+import WeirCore
+import WeirOperators
+import WeirProtocol
+import WeirService
+
+@testable import WeirEngine
+
+@Suite struct MemoryBudgetTests {
+  @Test func machinesOfDifferentSizesMakeTheSameEpochsUnlessTheyAreSmall() {
+    let usual = MemoryBudget(configured: nil, available: 8 << 30)
+    #expect(usual.total == 6 << 30 && usual.epochMax == 256 << 20)
+    #expect(MemoryBudget(configured: nil, available: 512 << 30).epochMax == usual.epochMax)
+    #expect(MemoryBudget(configured: nil, available: nil).epochMax == usual.epochMax)
+    // Better other epochs than an end by the kernel.
+    #expect(MemoryBudget(configured: nil, available: 1 << 30).epochMax == 96 << 20)
+    #expect(MemoryBudget(configured: 16 << 30, available: 1 << 30).epochMax == 2 << 30)
+    #expect(MemoryBudget(configured: 1, available: 0).total == MemoryBudget.least)
+  }
+
+  @Test(arguments: [
+    (StateBytes(dedup: 600, windows: 10, keyed: 20), "dedup"), (StateBytes(dedup: 200, windows: 300, keyed: 20), "windows"),
+    (StateBytes(dedup: 200, windows: 10, keyed: 310), "keyed"),
+  ]) func stateBeyondItsPartNamesTheLargestHolderAndTheSetting(_ state: StateBytes, _ holder: String) throws {
+    let budget = MemoryBudget(configured: 1000 << 20, available: nil)
+    func scaled(_ by: Int64) -> StateBytes { StateBytes(dedup: state.dedup * by, windows: state.windows * by, keyed: state.keyed * by) }
+    try budget.check(scaled(1))
+    let error = #expect(throws: WeirError.self) { try budget.check(scaled(1 << 20)) }
+    #expect(error?.code == "memory_exceeded" && error?.fatalTo == .worker)
+    #expect(error?.message.contains(holder) == true && error?.message.contains("worker.memory: 1000 MiB") == true)
+    #expect(error?.advice?.contains("Raise worker.memory") == true)
+  }
+}
+
+@Suite struct CutRuleTests {
+  private func partition(_ n: UInt64) -> Hash128 { Hash128(low: n, high: 0) }
+
+  @Test func anEpochIsCutByWhatItsRecordsHoldAndByItsPartitionsEachCountedOnce() {
+    // An epoch may hold 8 MiB.
+    var rule = CutRule(MemoryBudget(configured: 64 << 20, available: nil))
+    #expect(rule.isEmpty && !rule.isDue)
+    rule.add(BlockWeight(bytes: 8 << 20 - 1, partitions: []))
+    #expect(!rule.isEmpty && !rule.isDue)
+    rule.add(BlockWeight(bytes: 1, partitions: []))
+    #expect(rule.isDue)
+    rule.cut()
+    #expect(rule.isEmpty && !rule.isDue)
+    for _ in 0..<10 { rule.add(BlockWeight(bytes: 0, partitions: (0..<100).map(partition))) }
+    #expect(rule.bytes == 100 * CutRule.partitionBytes)
+    rule.add(BlockWeight(bytes: 0, partitions: (0..<512).map(partition)))
+    #expect(rule.isDue)
+    rule.cut()
+    rule.add(BlockWeight(bytes: 0, partitions: [partition(1)]))
+    #expect(rule.bytes == CutRule.partitionBytes, "each epoch has files of its own")
+  }
+
+  @Test func aLaneWaitsForTheCutOfAnEpochThatHoldsAsMuchAsItMay() async {
+    let gate = InputGate(bytesMax: 1000, rule: CutRule(MemoryBudget(configured: 64 << 20, available: nil)))
+    await gate.admit(10)
+    await gate.add(BlockWeight(bytes: 8 << 20, partitions: []))
+    #expect(await gate.isHeavy)
+    let isAdmitted = Flag()
+    let waiting = Task {
+      await gate.admit(10)
+      isAdmitted.raise()
+    }
+    for _ in 0..<100 { await Task.yield() }
+    #expect(!isAdmitted.isRaised)
+    await gate.cut()
+    await waiting.value
+    #expect(await !gate.isHeavy)
+  }
+
+  @Test func aLiveWorkerCutsForMemory() {
+    let trigger = EpochTrigger(everyNanoseconds: 10, bytesMax: 100, now: 0)
+    #expect(trigger.isDue(at: 0, bytes: 0, isHeavy: true, isWanted: false))
+    #expect(!trigger.isDue(at: 0, bytes: 0, isHeavy: false, isWanted: false))
+  }
+}
+
+@Suite struct RowWeightsTests {
+  private func compiled(_ more: String) throws -> CompiledPlan {
+    let yaml = """
+      pipeline: p
+      source: {capture: {stream: s}}
+      record:
+        format: json
+        key: u
+        time: {field: t, out_of_order: 0s}
+        fields: {u: string!, c: string, t: timestamp_s!}
+      \(more)
+      """
+    return CompiledPlan(try loadPipeline(yaml: yaml, file: "p.yaml").plan, lookups: [])
+  }
+
+  private func weight(_ compiled: CompiledPlan, _ lines: [String]) throws -> BlockWeight {
+    var sequencer = Sequencer(compiled.plan, maximum: nil, judge: .clock(nil))
+    var block = BlockPreparer(compiled, nil).prepare(RawBlock(lines: Array(lines.joined(separator: "\n").utf8)))
+    let isSequenced = try sequencer.sequence(&block)
+    #expect(isSequenced)
+    return RowWeights(compiled).weight(of: block)
+  }
+
+  private func line(_ i: Int, day: Int = 0) -> String { #"{"u":"u\#(i)","c":"c\#(i)","t":\#(day * 86400 + 1_000_000)}"# }
+
+  @Test func recordsThatAreRejectedWeighWhatTheirRowsHoldInAnyPlan() throws {
+    for plan in ["bronze: {}", "gold:\n  g: {by: [u], window: {tumbling: 10s}, measure: {n: count()}}"] {
+      let compiled = try compiled(plan)
+      let bytes = try weight(compiled, Array(repeating: "1", count: 1000)).bytes
+      #expect(bytes > 300_000, "a thousand records of one byte: \(bytes)")
+    }
+    let reason = try weight(compiled("bronze: {}"), [#"{"u":1}"#]).bytes
+    let long = try weight(compiled("bronze: {}"), [#"{"u":"\#(String(repeating: "x", count: 10_000))"}"#]).bytes
+    #expect(long > reason + 2 * 9_900, "its bytes are held by bronze and by quarantine")
+  }
+
+  @Test func recordsThatAreAggregatedAtOnceWeighLittle() throws {
+    let bytes = try weight(
+      compiled("gold:\n  g: {by: [u], window: {tumbling: 10s}, measure: {n: count()}}"), (0..<1000).map { line($0) }
+    ).bytes
+    // 40 MiB of such records are 1.2 million, and must not fill an epoch: a cut costs the state.
+    #expect(bytes < 1000 * 80)
+  }
+
+  @Test func partitionsAreCountedAsTheTablesHaveThem() throws {
+    let lines = (0..<300).map { line($0 % 30, day: $0 % 3) }
+    func partitions(_ plan: String) throws -> Int { Set(try weight(compiled(plan), lines).partitions).count }
+    // Days of arrival are counted in any plan: rejected and late rows go by them.
+    #expect(try partitions("silver: {}") == 3)
+    #expect(try partitions("silver: {partition_by: c}") == 30 + 3)
+    #expect(try partitions("silver: {partition_by: \"c, day(t)\"}") == 30 + 3)
+    #expect(try partitions("silver: {partition_by: day(t)}") == 3 + 3)
+    #expect(try partitions("bronze: {partition_by: key}") == 30 + 3)
+    #expect(try partitions("bronze: {partition_by: _position}") == 300 + 3)
+    #expect(try partitions("bronze: {partition_by: _arrival}") == 3)
+    #expect(try partitions("bronze: {partition_by: key}\nsilver: {partition_by: u}") == 30 + 30 + 3, "files of two tables are two")
+    let one = try weight(compiled("silver: {partition_by: day(t)}"), (0..<10).map { line($0) }).partitions
+    let many = try weight(compiled("silver: {partition_by: day(t)}"), lines).partitions
+    #expect(Set(many).isSuperset(of: one), "a block of one day names it as one of several does")
+  }
+}
+
+@Suite struct StepSplitTests {
+  @Test func aStepThatIsCutInTheMiddleLosesNothingAndRepeatsNothing() {
+    let a = LaneID(shard: "t/0")
+    var step = RecordedStep(
+      work: .epochs(isClosing: false),
+      ranges: [
+        RecordedRange(shard: "t/0", from: 10, to: 40, lost: [12..<14, 30..<35]), RecordedRange(shard: "t/1", from: 0, to: 9),
+        RecordedRange(shard: "t/2", from: 5, to: 8),
+      ])
+    let gaps = [(12, 14), (30, 35)].map { Decision.gap(from: .offset(Int64($0)), to: .offset(Int64($1)), reason: "lost") }
+    step.decisions = [a: gaps]
+    let (done, rest) = step.split(at: ["t/0": 20, "t/1": 9])
+    #expect(
+      done.ranges == [RecordedRange(shard: "t/0", from: 10, to: 20, lost: [12..<14]), RecordedRange(shard: "t/1", from: 0, to: 9)])
+    #expect(done.decisions == [a: [gaps[0]]])
+    #expect(
+      rest.ranges == [
+        RecordedRange(shard: "t/0", from: 20, to: 40, lost: [30..<35]), RecordedRange(shard: "t/1", from: 9, to: 9),
+        RecordedRange(shard: "t/2", from: 5, to: 8),
+      ])
+    #expect(rest.decisions == [a: [gaps[1]]] && rest.hasMore && !rest.isWhole)
+    #expect(!rest.split(at: ["t/0": 40, "t/2": 8]).rest.hasMore)
+  }
+}
+
+@Suite struct PartitionFilesTests {
+  /// Values alternate, and there are far more than files may be open.
+  @Test func rowsOfVeryManyPartitionsAreInFilesOfTheirOwnInTheirOrder() throws {
+    let layout = TableLayout(
+      table: "silver/s", schema: [ColumnSchema("n", .int64), ColumnSchema("c", .string)],
+      partitionBy: [PartitionColumn(transform: .identity, column: "c", name: "c")], names: ["n", "c"])
+    var encoder = TableEncoder(layout, run: RunInfo(shard: "s", runID: "r"), lake: LakeSpec(), stem: "x")
+    let values = TableEncoder.openMax * 5
+    var expected: [String: [Int64]] = [:]
+    for chunk in 0..<4 {
+      var (numbers, texts) = (ColumnBuilder(.int64), ColumnBuilder(.string))
+      for row in 0..<2 * values {
+        let (number, value) = (Int64(chunk * 10_000 + row), "c\((row * 7) % values)")
+        numbers.append(.int64(number))
+        texts.append(.string(value))
+        expected[value, default: []].append(number)
+      }
+      try encoder.append(RowChunk([numbers.finish(), texts.finish()]))
+    }
+    let files = try encoder.finish()
+    #expect(files.count == values && Set(files.map(\.path)).count == values)
+    for file in files {
+      let numbers = expected[file.partition[0].value ?? ""] ?? []
+      #expect(file.rows == numbers.count)
+      #expect(file.statistics[0].min == numbers.first.map { .int64($0) } && file.statistics[0].max == numbers.last.map { .int64($0) })
+    }
+  }
+}
