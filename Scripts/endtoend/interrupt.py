@@ -58,8 +58,9 @@ def piped(suite):
         f.write(everything)
     base = common.Job(suite, suite.path("piped-whole"), "synthetic", path, 3, epoch)
     faults = base.replay().fault()
-    # In its first bytes, by which a capture is known again; amid an epoch; behind an epoch and a block, which is what the reader reads at once.
-    for name, given, entries in ("SIGINT", 1000, 0), ("SIGTERM", epoch // 2, 1), ("SIGINT", epoch + block, 2):
+    # In its first bytes, by which a capture is known again; amid an epoch; after an epoch and two blocks: the reader reads a block at once, and
+    # a record that is far ahead of its stream waits for the records after it.
+    for name, given, entries in ("SIGINT", 1000, 0), ("SIGTERM", epoch // 2, 1), ("SIGINT", epoch + 2 * block, 2):
         job = common.Job(suite, suite.path(f"piped-{given}"), "synthetic", path, 3, epoch)
         process = subprocess.Popen(job.command(captures=["-"]), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         try:

@@ -307,7 +307,7 @@ source: {{capture: {{stream: s}}}}
 record:
   format: json
   key: k
-  time: {{field: t, out_of_order: 0s}}
+  time: {{field: t, out_of_order: 0s, max_ahead: off}}
   fields: {{k: string!, t: timestamp_ms!, text: string}}
 gold:
   own: {{by: [k], window: {{hopping: {windows}s, every: 1s}}, measure: {{rows: count()}}}}

@@ -16,7 +16,8 @@ sys.setrecursionlimit(10_000)
 INT64 = range(-2**63, 2**63)
 YEARS = (-62_135_596_800_000_000, 253_402_300_799_999_999)      # 0001 to 9999
 UNIT = {"s": 1_000_000, "ms": 1_000, "us": 1}
-ISO = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-])(\d\d)(?::?(\d\d))?)", re.A)
+ISO = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?(?:[Zz]|([+-])(\d\d)(?::?(\d\d))?)", re.A)
+EPOCH = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?", re.A)
 
 
 class Bad(Exception):
@@ -56,6 +57,7 @@ def _iso(text):
     if not match:
         raise Bad(f"{text!r} is no timestamp with a zone")
     y, mo, d, h, mi, s, fraction, sign, zh, zm = match.groups()
+    s = s or "0"
     try:
         day = datetime.date(int(y), int(mo), int(d)).toordinal() - 719_163
         datetime.time(int(h), int(mi), int(s))
@@ -65,6 +67,17 @@ def _iso(text):
     seconds = day * 86_400 + int(h) * 3600 + int(mi) * 60 + int(s)
     zone = (int(zh or 0) * 60 + int(zm or 0)) * 60
     return (seconds - (-zone if sign == "-" else zone)) * 1_000_000 + int(((fraction or "") + "000000")[:6])
+
+
+def _epoch(text, unit):
+    """Microseconds since 1970, rounded down."""
+    if not EPOCH.fullmatch(text):
+        raise Bad(f"{text!r} is no number since 1970")
+    number = decimal.Decimal(text)
+    if number.adjusted() > 40:
+        raise Bad(f"{text} is not in the years 1 to 9999")
+    with decimal.localcontext(decimal.Context(prec=400)):
+        return int((number * unit).to_integral_value(decimal.ROUND_FLOOR))
 
 
 def value(f, v):
@@ -87,6 +100,10 @@ def value(f, v):
         if kind is not str:
             raise Bad(f"{f.name} is no string")
         t = _iso(v)
+    elif f.type == "timestamp":
+        if kind not in (Number, str):
+            raise Bad(f"{f.name} is no number")
+        t = _epoch(str(v), UNIT[f.unit])
     elif kind is not Number:
         raise Bad(f"{f.name} is no number")
     elif f.type == "int64":
@@ -101,8 +118,6 @@ def value(f, v):
         if abs(x) >= decimal.Decimal(10) ** (f.precision - f.scale):
             raise Bad(f"{v} has too many digits")
         return x
-    else:
-        t = _int64(v) * UNIT[f.unit]
     if not YEARS[0] <= t <= YEARS[1]:
         raise Bad(f"{v} is not in the years 1 to 9999")
     return t

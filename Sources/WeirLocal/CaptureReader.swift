@@ -144,15 +144,17 @@ final class CaptureReader {
     // The ledger's position ends a record. Without a line end it does so only where a file ends.
     guard options.fileEnds == .record, position > 0, !hash.isBehindLineEnd else { return }
     if case .read = try step(buffer, 1) {
-      throw changed("a file ended at byte \(position), and now \(options.files[nextFile - 1]) continues there")
+      throw changed(
+        "a file ended at byte \(position), and now \(options.files[nextFile - 1]) continues there",
+        advice: " Replay a file that is still written with --keep-open: a last line without a line end is then left for a later run.")
     }
     hash.endFile()
   }
 
-  private func changed(_ why: String) -> WeirError {
+  private func changed(_ why: String, advice: String = "") -> WeirError {
     WeirError(
       "capture_changed", "this is not the capture that the ledger was started with: \(why)",
-      advice: "Give the same files in the same order, or replay into a new lake (--lake DIR --store DIR).")
+      advice: "Give the same files in the same order, or replay into a new lake (--lake DIR --store DIR).\(advice)")
   }
 
   // MARK: Blocks

@@ -271,7 +271,9 @@ struct TidyTests {
         let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
         #expect(lines.count <= 600, "\(file.lastPathComponent) has \(lines.count) lines: one idea each")
         for line in lines where !line.drop(while: { $0 == " " }).hasPrefix("//") {
-          for word in banned { #expect(!line.contains(word), "\(module)/\(file.lastPathComponent): \(line)") }
+          // `print(` alone, not the end of a longer name.
+          let text = line.replacing("ingerprint(", with: "")
+          for word in banned { #expect(!text.contains(word), "\(module)/\(file.lastPathComponent): \(line)") }
         }
       }
     }
