@@ -56,7 +56,8 @@ actor LedgerMerge {
     lane = restored
     (self.position, committed) = (position, position)
     watermark = before.watermark
-    if let state, !rows.isEmpty { _ = try await state.write(rows) }
+    // The mark comes with them: the fold's last entry may be one that merges nothing, and then no later one says that they are committed.
+    if let state, !rows.isEmpty { _ = try await state.write(rows, meta: Followers.marks(fold, of: [.merge])) }
   }
 
   func drop() async {
