@@ -232,8 +232,13 @@ def refusals(suite):
         suite.claim("keys that another rule has placed stop the worker, with advice, before anything of them is committed",
                     faults + ([f"{broker.committed(job)} records committed"] if broker.committed(job) else []))
         other = common.Job(suite, suite.path("refused"), "synthetic", [], change=live(topic, misplaced="merge"))
-        run = common.Result([suite.weir, "run", other.pipeline, "--brokers", b.address, "--lake", job.lake, "--store", job.store])
-        suite.claim("another meaning of the plan is refused", run.refusal_fault("misplaced"))
+        worker = Worker(other, b.address)
+        broker.wait("records are committed", lambda: broker.committed(other) > 0 or not worker.is_running, 60)
+        faults = worker.stop()
+        suite.claim("a ledger without accepted records takes another meaning of the plan", faults)
+        other = common.Job(suite, suite.path("refused"), "synthetic", [], change=live(topic, misplaced="per_shard"))
+        run = common.Result([suite.weir, "run", other.pipeline, "--brokers", b.address, "--lake", job.lake, "--store", job.store], limit=60)
+        suite.claim("another meaning of the plan over accepted records is refused", run.refusal_fault("misplaced"))
         gone = common.Result([suite.weir, "run", other.pipeline, "--brokers", "127.0.0.1:9", "--lake", suite.path("none"), "--store", suite.path("none")])
         suite.claim("a broker that is not there is told", gone.refusal_fault("broker"))
 

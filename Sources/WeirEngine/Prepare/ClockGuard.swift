@@ -135,9 +135,8 @@ struct ClockGuard: Sendable {
     case .stream:
       return
         "event time is \(ahead / 1000) ms ahead of the watermark, more than max_ahead allows, and the records after it are not: is the producer's clock wrong?"
-    case .clock:
-      return
-        "event time is more than max_ahead beyond the worker's clock (by \(ahead / 1000) ms): is the producer's clock wrong, or the worker's?"
+    // Without the amount: it would depend on when the clock was read, and so would the row.
+    case .clock: return "event time is more than max_ahead beyond the worker's clock: is the producer's clock wrong, or the worker's?"
     }
   }
 }
