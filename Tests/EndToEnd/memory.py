@@ -3,7 +3,6 @@
 import gzip
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -35,35 +34,44 @@ def pipeline(suite, name, memory=None, **sections):
     return path
 
 
+# A small process of its own starts the binary: the peak that wait4 tells counts what a process had in memory before it became the binary.
+# What the machine has is not to be tried.
+LAUNCHER = """import os, resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
+pid = os.posix_spawn(sys.argv[2], sys.argv[2:], os.environ)
+with open(sys.argv[1], "w") as report:
+    print(pid, file=report, flush=True)
+    _, status, usage = os.wait4(pid, 0)
+    print(status, usage.ru_maxrss, file=report)
+"""
+
+
 class Run:
     def __init__(self, suite, path, capture, where="lake", lanes=None, kill_after=None):
         self.lake = os.path.join(os.path.dirname(path), where)
         self.name = json.load(open(path))["pipeline"]
         command = [suite.weir, "replay", path, "--capture", capture, "--lake", self.lake, "--store", self.lake + "-store", "--json"]
         command += ["--lanes", str(lanes)] if lanes else []
-        # What the machine has is not to be tried.
-        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
-                                       preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30)))
-            pid, status, usage = self.wait(process.pid, kill_after)
-            process.returncode = self.code = os.waitstatus_to_exitcode(status)
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err, tempfile.NamedTemporaryFile("r") as report:
+            launcher = [sys.executable, "-S", "-E", "-c", LAUNCHER, report.name, *command]
+            process = subprocess.Popen(launcher, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+            self.wait(process, report.name, kill_after)
+            status, peak = map(int, report.read().split()[1:])
+            self.code, self.peak = os.waitstatus_to_exitcode(status), peak * 1024
             out.seek(0), err.seek(0)
             lines = [json.loads(line) for line in out.read().split("\n") if line.startswith("{")]
             self.err = err.read()
         self.done = next((line for line in lines if line.get("event") == "done"), {})
-        self.peak = usage.ru_maxrss * 1024
 
-    def wait(self, pid, kill_after):
+    def wait(self, process, report, kill_after):
         """Waits for the end; kills it when there are so many entries."""
-        while kill_after:
-            ended = os.wait4(pid, os.WNOHANG)
-            if ended[0]:
-                return ended
+        while kill_after and process.poll() is None:
             if len(self.entries()) > kill_after:
-                os.kill(pid, signal.SIGKILL)
+                with open(report) as f:
+                    os.kill(int(f.readline()), signal.SIGKILL)
                 break
             time.sleep(0.002)
-        return os.wait4(pid, 0)
+        process.wait()
 
     def entries(self):
         return tables.entries(self.lake, self.name)
