@@ -46,9 +46,10 @@ import WeirSimulation
     }
   }
 
-  /// Every planted bug must be found within the same seeds that the right protocol passes.
+  /// Every planted bug must be found. Most are within 100 seeds; `foldsStrays` needs a collection, a stray entry and a slow reader at once, and
+  /// is found by seed 3714.
   @Test(arguments: ProtocolBug.allCases) func `a planted bug is found`(bug: ProtocolBug) {
-    let most = max(Self.seeds, 2000)
+    let most = max(Self.seeds, 5000)
     for seed in 0..<most {
       if let violation = ProtocolSimulation.run(seed: seed, bug: bug).violation {
         let first = violation.prefix { $0 != "\n" }
