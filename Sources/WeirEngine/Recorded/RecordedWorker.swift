@@ -133,7 +133,7 @@ public struct RecordedWorker: Sendable {
       steps.append(RecordedStep(work: .carrier, decisions: [.merge: [.lanesListed(unlisted, generation: 0)]]))
     }
     let input = stream.steps(after: positions, bytes: max(1, compiled.plan.lake.flushBytes))
-    if let begin = begin(positions, hasInput: !input.isEmpty) { steps.append(begin) }
+    if let begin = begin(positions, fold, hasInput: !input.isEmpty) { steps.append(begin) }
     steps += input.map(RecordedWorker.step)
     if !keepOpen, !fold.isFinished { steps += ends(isRecorded: fold.hasEnded) }
     let session = try await RecordedSession(
@@ -144,18 +144,22 @@ public struct RecordedWorker: Sendable {
     return (isWhole, session.progress)
   }
 
-  /// Lanes that begin and, before a record is judged, this run's clock for all of them (``ClockGuard``).
-  private func begin(_ positions: [String: Int64], hasInput: Bool) -> RecordedStep? {
-    let needsClock = hasInput && ClockGuard.refreshNanoseconds(compiled.plan) != nil
-    let bounds = stream.bounds.filter { positions[$0.key] == nil || needsClock }.sorted { $0.key < $1.key }
-    guard !bounds.isEmpty else { return nil }
-    let ranges = bounds.map { shard, bound in
-      let at = positions[shard] ?? bound.low
-      return RecordedRange(shard: shard, from: at, to: at)
+  /// Lanes that begin and, before a record is judged, this run's clock for those whose recorded one is missing or old (``ClockGuard``).
+  private func begin(_ positions: [String: Int64], _ fold: LedgerFold, hasInput: Bool) -> RecordedStep? {
+    let now = environment.clock.wallMicroseconds
+    let refresh = hasInput ? ClockGuard.refreshNanoseconds(compiled.plan).map { $0 / 1000 } : nil
+    func needsClock(_ shard: String) -> Bool {
+      guard let refresh else { return false }
+      return fold[LaneID(shard: shard)]?.clock.map { now - $0 >= refresh } ?? true
     }
-    var step = RecordedStep(work: .empty, ranges: ranges)
-    guard needsClock else { return step }
-    for range in ranges { step.decisions[LaneID(shard: range.shard)] = [.clock(environment.clock.wallMicroseconds)] }
+    let bounds = stream.bounds.filter { positions[$0.key] == nil || needsClock($0.key) }.sorted { $0.key < $1.key }
+    guard !bounds.isEmpty else { return nil }
+    var step = RecordedStep(work: .empty)
+    for (shard, bound) in bounds {
+      let at = positions[shard] ?? bound.low
+      step.ranges.append(RecordedRange(shard: shard, from: at, to: at))
+      if needsClock(shard) { step.decisions[LaneID(shard: shard)] = [.clock(now)] }
+    }
     return step
   }
 
