@@ -92,9 +92,10 @@ class Fold:
         for r, t in enumerate(times):
             before = None if highest is None else highest - p.out_of_order
             valid = counts = t is not None
-            if valid and self.is_far_ahead(r, t, times, before):
+            verdict = self.judge(r, t, times, before) if valid else "near"
+            if verdict != "near":
                 counts = False
-                if p.max_ahead >= 0:
+                if verdict == "wrong" and p.max_ahead >= 0:
                     self.reject(r, "time")
                     valid = False
             if valid:
@@ -108,16 +109,22 @@ class Fold:
     DAY = 86_400_000_000
     FOLLOWERS = 1023
 
-    def is_far_ahead(self, r, t, times, before):
-        """More than max_ahead (a day where it is not set) above the watermark, and most of the next valid records are not."""
+    def judge(self, r, t, times, before):
+        """near; or more than max_ahead (a day where it is not set) above the watermark, and by the next valid records wrong or unknown."""
         ahead = self.p.max_ahead if self.p.max_ahead >= 0 else self.DAY
         if self.p.max_ahead == -2 or before is not None and t <= before + ahead:
-            return False
+            return "near"
         after = (times[i] for i in range(r + 1, self.n) if times[i] is not None)
         followers = list(itertools.islice(after, self.FOLLOWERS))
-        if not followers:
-            return before is not None
-        return 2 * sum(x >= t - ahead for x in followers) < len(followers)
+        high = sum(x >= t - ahead for x in followers)
+        low = len(followers) - high
+        if 2 * high > self.FOLLOWERS:
+            return "near"
+        if 2 * low > self.FOLLOWERS:
+            return "wrong"
+        if before is None:                      # the first records, and the input ends soon
+            return "near" if high > low or not followers else "unknown" if high == low else "wrong"
+        return "unknown" if high >= low else "wrong"
 
     def keys(self):
         """The key's canonical text."""

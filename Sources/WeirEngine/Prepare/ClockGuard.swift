@@ -7,7 +7,8 @@ import WeirCore
 ///
 /// - ``Judge/stream``: by the stream. A record that is more than `max_ahead` above the watermark is *suspicious*. The next
 ///   ``followersMax`` valid records of the shard decide: if at least half of them are at or above its time less `max_ahead`, the
-///   stream has moved on (a silence, a gap in the capture), else the clock is wrong. This depends on the shard's records alone, so no
+///   stream has moved on (a silence, a gap in the capture), else the clock is wrong. Where the input ends before that is decided, the
+///   record is accepted and does not count. This depends on the shard's records alone, so no
 ///   block, cut, lane or restart changes it, and the first record after a silence is accepted: nothing is ever locked out.
 /// - ``Judge/clock(_:)``: by a clock that is not the producer's, as recorded in the ledger.
 ///
@@ -24,8 +25,8 @@ struct ClockGuard: Sendable {
     case passes
     /// Accepted, but does not count towards the watermark.
     case isUncounted
-    /// Too far ahead, by so many microseconds.
-    case isRejected(ahead: Int64)
+    /// Too far ahead, by so many microseconds; nil: there is no watermark yet.
+    case isRejected(ahead: Int64?)
     /// The records that follow decide, and too few of them are known yet.
     case isUndecided
   }
@@ -106,18 +107,16 @@ struct ClockGuard: Sendable {
       if other >= least { high += 1 } else { low += 1 }
     }
     if high >= needed { return .passes }
+    if low < needed, followers.end == .notReached { return .isUndecided }
+    let isFirst = watermark == Watermark.minimum
     if low < needed {
-      if followers.end == .notReached { return .isUndecided }
-      if high + low == 0 {
-        // The input's last record. Alone in the shard it is the stream; at an end that may grow nothing speaks against it yet.
-        if watermark == Watermark.minimum { return followers.end == .closed ? .passes : .isUncounted }
-        if followers.end == .keptOpen { return .isUncounted }
-      } else if high >= low {
-        return .passes
-      }
+      // The input ended before there were enough. The first records of a shard are its stream if most of the others are near them. Later
+      // ones must not move the watermark on less evidence: the records after a burst at the end would be late, in this run or the next.
+      if isFirst, high > low || high + low == 0 && followers.end == .closed { return .passes }
+      if high >= low { return .isUncounted }
     }
     guard isConfigured else { return .isUncounted }
-    return .isRejected(ahead: watermark == Watermark.minimum ? ahead : ClockGuard.difference(time, watermark))
+    return .isRejected(ahead: isFirst ? nil : ClockGuard.difference(time, watermark))
   }
 
   static func difference(_ a: Int64, _ b: Int64) -> Int64 {
@@ -130,9 +129,12 @@ struct ClockGuard: Sendable {
   }
 
   /// Why a record was rejected.
-  func reason(ahead: Int64) -> String {
+  func reason(ahead: Int64?) -> String {
     switch judge {
     case .stream:
+      guard let ahead else {
+        return "event time is ahead of most of the first records, more than max_ahead allows: is the producer's clock wrong?"
+      }
       return
         "event time is \(ahead / 1000) ms ahead of the watermark, more than max_ahead allows, and the records after it are not: is the producer's clock wrong?"
     // Without the amount: it would depend on when the clock was read, and so would the row.
