@@ -159,7 +159,7 @@ class Worker:
         with open(self.err) as f:
             return f.read().strip()[-800:]
 
-    def begin(self, seconds=90):
+    def begin(self, seconds=180):
         """Waits until it reads."""
         wait(f"worker {self.number} reads", lambda: self.saw("assigned") or not self.is_running, seconds)
         return self
