@@ -25,7 +25,7 @@ struct ClockGuard: Sendable {
     case passes
     /// Accepted, but does not count towards the watermark.
     case isUncounted
-    /// Too far ahead, by so many microseconds; nil: there is no watermark yet.
+    /// Too far ahead, by `ahead` microseconds; nil: there is no watermark yet.
     case isRejected(ahead: Int64?)
     /// The records that follow decide, and too few of them are known yet.
     case isUndecided

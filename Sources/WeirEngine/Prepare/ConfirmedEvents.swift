@@ -26,7 +26,7 @@ struct ConfirmedEvents {
     self.keepOpen = keepOpen
   }
 
-  /// - Returns: what goes on now, in order.
+  /// - Returns: the events that are decided now, in order.
   /// - Throws: `check_failed`.
   mutating func admit(_ event: PreparedEvent) throws(WeirError) -> [SequencedEvent] {
     switch event {
