@@ -1,5 +1,6 @@
 import Testing
 import WeirCore
+import WeirOperators
 import WeirProtocol
 @testable import WeirEngine
 

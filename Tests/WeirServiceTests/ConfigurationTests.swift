@@ -254,28 +254,3 @@ struct ConfigurationTests {
     #expect(line.hasPrefix("1  ads/0 to 10, ads/1 to 11, ads/2 to 12, ads/3 to 13 and 2 more  watermark"), "\(line)")
   }
 }
-
-/// Habits as a test: what the tree must not hold.
-struct TidyTests {
-  @Test func sourcesKeepTheHouseRules() throws {
-    let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-    let logic = ["WeirCore", "WeirOperators", "WeirProtocol", "WeirParquet", "WeirDelta", "WeirEngine"]
-    let banned = [
-      "import Foundation", "Date()", "Task.detached", "Task.sleep", " Task {", "UUID()", "print(", "ContinuousClock", ".random(in",
-    ]
-    for module in logic {
-      let folder = root.appendingPathComponent("Sources/\(module)")
-      for case let file as URL in FileManager.default.enumerator(at: folder, includingPropertiesForKeys: nil)!
-      where file.pathExtension == "swift" {
-        let text = try String(contentsOf: file, encoding: .utf8)
-        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
-        #expect(lines.count <= 600, "\(file.lastPathComponent) has \(lines.count) lines: one idea each")
-        for line in lines where !line.drop(while: { $0 == " " }).hasPrefix("//") {
-          // `print(` alone, not the end of a longer name.
-          let text = line.replacing("ingerprint(", with: "")
-          for word in banned { #expect(!text.contains(word), "\(module)/\(file.lastPathComponent): \(line)") }
-        }
-      }
-    }
-  }
-}

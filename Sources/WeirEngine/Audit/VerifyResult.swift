@@ -28,14 +28,6 @@ extension LedgerVerify {
   }
 }
 
-/// One look at an object.
-enum VerifyLook {
-  case bytes([UInt8])
-  case missing
-  /// The store gave an error, which is in the result.
-  case unread
-}
-
 extension LedgerVerify.Result {
   /// Reads an object, or a slice of it; counts its bytes.
   mutating func look(_ lake: any ObjectStore, _ path: String, _ slice: (offset: Int64, count: Int)? = nil) async throws -> VerifyLook {

@@ -1,15 +1,5 @@
 import WeirCore
 
-/// What the sequencer made of an event of a capture.
-enum SequencedEvent {
-  /// `watermark`: the shard's after the block.
-  case block(PreparedBlock, end: Int64, watermark: Int64)
-  case cut(position: Int64, prefixHash: Hash128, watermark: Int64)
-  case pause
-  case end
-  case interrupted
-}
-
 /// Sequences the events of a capture, and holds those whose verdict depends on records that were not read yet (``ClockGuard``).
 ///
 /// Nearly always an event goes through at once. A block with a suspicious record near its end waits until

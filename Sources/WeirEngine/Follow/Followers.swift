@@ -1,0 +1,99 @@
+import WeirCore
+import WeirOperators
+import WeirProtocol
+
+/// Everything that is brought up to the ledger: the Delta tables, and the state table's merged rows and marks.
+actor Followers {
+  /// Entries that the tables may be behind while the worker goes on; then it waits (law 5).
+  static let behindMax: Int64 = 4
+
+  let ledger: Ledger
+  private let state: (any StateTable)?
+  private var tables: [DeltaFollower]
+  private let clock: any Clock
+  private let meter: LiveMeter?
+  private(set) var appliedThrough: Int64 = -1
+  /// Topics; they follow at their own pace.
+  nonisolated let sinks: SinkPump?
+
+  init(environment: EngineEnvironment, ledger: Ledger, ledgerID: String, plan: Plan, meter: LiveMeter? = nil) {
+    self.ledger = ledger
+    state = environment.state
+    clock = environment.clock
+    self.meter = meter
+    sinks = SinkPump(environment: environment, ledger: ledger, ledgerID: ledgerID, plan: plan)
+    tables = TableLayout.all(plan).map { DeltaFollower(environment: environment, ledgerID: ledgerID, layout: $0) }
+  }
+
+  /// Every follower has all entries through this one: what collection may count on.
+  var collectableThrough: Int64 { get async { min(appliedThrough, await sinks?.through ?? Int64.max) } }
+
+  /// Called after each commit. Tables are brought up when they are `behindMax` entries behind: one Delta commit then
+  /// covers those entries.
+  ///
+  /// - Parameters:
+  ///   - lanes: whose marks are written: a worker among others writes those of its own lanes; nil: all.
+  ///   - behindMax: see ``behindMax``; workers leave the tables to one of them as long as it keeps up.
+  func applied(
+    fold: LedgerFold, merged: [StateBatch], lanes: Set<LaneID>? = nil, behindMax: Int64 = Followers.behindMax
+  ) async throws {
+    if let state {
+      _ = try await state.write(merged, meta: Followers.marks(fold, of: lanes))
+    }
+    if fold.number - appliedThrough >= behindMax { try await catchUp(to: fold.number) }
+  }
+
+  /// After a stop between an entry and its merged rows: writes all merged rows again. The mark of the merge lane comes with
+  /// the rows, so it tells.
+  func repairMerged(_ fold: LedgerFold, rows: [StateBatch]) async throws {
+    guard let state, !rows.isEmpty else { return }
+    if try await Followers.hasMerged(fold, state) { return }
+    _ = try await state.write(rows, meta: Followers.marks(fold))
+  }
+
+  /// Whether the merged rows of all entries are in the state table.
+  static func hasMerged(_ fold: LedgerFold, _ state: any StateTable) async throws -> Bool {
+    let mark = try await state.readMeta("committed/\(LaneID.merge.text)").map { String(decoding: $0, as: UTF8.self) }
+    return mark?.split(separator: " ").last.flatMap { Int64($0) } == fold.number
+  }
+
+  /// Brings every table up to entry `target`.
+  func catchUp(to target: Int64) async throws {
+    guard target > appliedThrough else { return }
+    let given = await ledger.fold.tables
+    for i in tables.indices {
+      var table = tables[i]
+      let began = clock.monotonicNanoseconds
+      try await table.follow(ledger, to: target, given: given[table.name])
+      tables[i] = table
+      meter?.commitTook(clock.monotonicNanoseconds - began, of: table.name)
+    }
+    appliedThrough = target
+  }
+
+  /// Whether every table has the files that the ledger gave it.
+  func compare(with fold: LedgerFold) async throws {
+    for table in tables { try await table.compare(with: fold.tables[table.name], at: fold.number) }
+  }
+
+  /// Whether all tables and topics belong to the ledger's entries. Writes nothing.
+  func check() async throws {
+    let given = await ledger.fold
+    for i in tables.indices {
+      var table = tables[i]
+      try await table.follow(ledger, to: given.number, given: given.tables[table.name], checksOnly: true)
+      tables[i] = table
+    }
+    try await sinks?.check()
+  }
+
+  /// What the ledger has of each lane, for readers of the state table.
+  static func marks(_ fold: LedgerFold, of lanes: Set<LaneID>? = nil) -> [(String, [UInt8])] {
+    [StateEntryMark.mark(fold)]
+      + fold.lanes.filter { lanes?.contains($0.key) ?? true }.sorted { $0.key < $1.key }.map { id, lane in
+        var position: Int64 = 0
+        if id == .merge { position = fold.number } else if case .offset(let offset)? = lane.position { position = offset }
+        return ("committed/\(id.text)", Array("\(lane.generation) \(position)".utf8))
+      }
+  }
+}

@@ -1,0 +1,96 @@
+import WeirCore
+import WeirOperators
+import WeirProtocol
+
+/// Takes changed rows of lane-finished state to the state table while the lanes go on (law 6).
+///
+/// Rows may run ahead of the ledger: each carries its lane's position as a fence. Flushes begin at the configured interval, and
+/// take at most `spec.share` of the time: after one that took t, the next begins t / share later.
+actor StateFlusher {
+  private let lanes: @Sendable () async -> [any StateRowSource]
+  private let state: (any StateTable)?
+  private let clock: any Clock
+  private let spec: StoreSpec
+  private let reached: @Sendable () -> Int64
+  private let meter: LatencyMeter?
+  private let live: LiveMeter?
+  /// Names this worker in the state table (see ``FlushMark/own(_:_:_:)``); nil: it has the table to itself.
+  private let owner: [UInt8]?
+  /// Without a move of its mark a lane has no new rows, unless it was restored just now.
+  private var written: [LaneID: FlushMark] = [:]
+
+  init(
+    lanes: [any StateRowSource], state: (any StateTable)?, clock: any Clock, spec: StoreSpec,
+    reached: @escaping @Sendable () -> Int64 = { 0 }, meter: LatencyMeter? = nil
+  ) {
+    self.init(lanes: { lanes }, state: state, clock: clock, spec: spec, reached: reached, meter: meter)
+  }
+
+  /// - Parameters:
+  ///   - lanes: those of the moment.
+  ///   - owner: names this worker, where several share the table.
+  ///   - reached: the position up to which all lanes have consumed.
+  ///   - meter: told of each position once its rows are visible.
+  ///   - live: told of each flush.
+  init(
+    lanes: @escaping @Sendable () async -> [any StateRowSource], state: (any StateTable)?, clock: any Clock, spec: StoreSpec,
+    owner: [UInt8]? = nil, reached: @escaping @Sendable () -> Int64 = { 0 }, meter: LatencyMeter? = nil, live: LiveMeter? = nil
+  ) {
+    self.owner = owner
+    self.live = live
+    self.reached = reached
+    self.meter = meter
+    self.lanes = lanes
+    self.state = state
+    self.clock = clock
+    self.spec = spec
+  }
+
+  /// Flushes until `isDone`.
+  func run(until isDone: @Sendable () -> Bool) async throws {
+    guard state != nil else { return }
+    var wait = spec.flushMicroseconds * 1000
+    while !isDone(), !Task.isCancelled {
+      // Short steps, so that the end of a run is not held up by a long interval.
+      var left = wait
+      while left > 0, !isDone(), !Task.isCancelled {
+        let step = min(left, 20_000_000)
+        await clock.sleep(nanoseconds: step)
+        left -= step
+      }
+      let began = clock.monotonicNanoseconds
+      try await flush()
+      let took = clock.monotonicNanoseconds - began
+      wait = max(spec.flushMicroseconds * 1000, Int64(Double(took) / spec.share)) - took
+    }
+  }
+
+  /// Lanes that were restored anew: what was written of them before says nothing about them.
+  func forget(_ lanes: [LaneID]) { for lane in lanes { written[lane] = nil } }
+
+  func flush() async throws {
+    guard let state else { return }
+    let position = reached()
+    var rows: [StateBatch] = []
+    var marks: [FlushMark] = []
+    var arrivals = Arrivals()
+    let began = clock.monotonicNanoseconds
+    let lanes = await lanes()
+    let all = await withTaskGroup(of: (Int, [LaneRows]).self) { group in
+      for (number, owner) in lanes.enumerated() { group.addTask { (number, await owner.takeStateRows()) } }
+      return await group.reduce(into: []) { $0.append($1) }.sorted { $0.0 < $1.0 }
+    }
+    for lane in all.flatMap(\.1) where lane.mark != written[lane.mark.lane] {
+      rows += lane.rows
+      marks.append(lane.mark)
+      arrivals.add(lane.arrivals)
+    }
+    if !marks.isEmpty {
+      _ = try await state.write(
+        rows, meta: marks.map(\.entry), owners: marks.compactMap { mark in owner.map { (FlushMark.owner(mark.lane), $0) } })
+      for mark in marks { written[mark.lane] = mark }
+      live?.stateFlushed(nanoseconds: clock.monotonicNanoseconds - began, arrivals: arrivals)
+    }
+    meter?.visible(through: position, now: clock.monotonicNanoseconds)
+  }
+}

@@ -1,0 +1,14 @@
+import WeirCore
+import WeirOperators
+import WeirProtocol
+
+/// Whoever has lanes whose rows go to the state table.
+protocol StateRowSource: Actor {
+  nonisolated var ids: [LaneID] { get }
+  /// Of each lane, the rows that changed since the last call.
+  func takeStateRows() -> [LaneRows]
+  /// Everything of one of the lanes; nil: it is another's.
+  func allStateRows(of id: LaneID) -> LaneRows?
+  /// Every row of the lane goes to the table again.
+  func markAllUnflushed(_ id: LaneID)
+}

@@ -1,0 +1,27 @@
+import WeirCore
+import WeirOperators
+
+/// Bytes of state by what holds them, about. A cut frees none of it.
+public struct StateBytes: Sendable, Equatable {
+  public var dedup: Int64 = 0
+  public var windows: Int64 = 0
+  public var keyed: Int64 = 0
+
+  public init(dedup: Int64 = 0, windows: Int64 = 0, keyed: Int64 = 0) {
+    (self.dedup, self.windows, self.keyed) = (dedup, windows, keyed)
+  }
+
+  init(dedup: Int64, windows: [WindowStore?], keyed: [KeyedStore?]) {
+    self.init(
+      dedup: dedup, windows: windows.reduce(0) { $0 + Int64($1?.byteCount ?? 0) }, keyed: keyed.reduce(0) { $0 + Int64($1?.byteCount ?? 0) }
+    )
+  }
+
+  public var total: Int64 { dedup + windows + keyed }
+
+  public static func + (a: StateBytes, b: StateBytes) -> StateBytes {
+    StateBytes(dedup: a.dedup + b.dedup, windows: a.windows + b.windows, keyed: a.keyed + b.keyed)
+  }
+
+  public static func += (a: inout StateBytes, b: StateBytes) { a = a + b }
+}

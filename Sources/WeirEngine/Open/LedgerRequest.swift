@@ -1,0 +1,38 @@
+import WeirCore
+import WeirOperators
+import WeirProtocol
+
+/// What a run wants to go on with, to be compared with what the ledger says.
+public struct LedgerRequest: Sendable {
+  public var meaning: JSONValue
+  public var planHash: String
+  /// nil: what the ledger says, or the default.
+  public var lanes: Int?
+  /// Of a plain capture. nil: what the ledger says, or ``FileEnds/record``.
+  public var fileEnds: FileEnds?
+  /// For a new ledger.
+  /// nil: the ledger's id.
+  public var runID: String?
+  /// Shards of a live source, each a lane of its own. nil: a capture, dealt over `lanes`.
+  public var shards: [String]?
+  /// Of the ledger that this worker has opened before: no other is opened, and none is founded.
+  public var ledgerID: String?
+  /// Tells in words how the plan differs from the ledger's.
+  public var describeChange: @Sendable (_ old: JSONValue, _ new: JSONValue) -> [String]
+  /// Whether the input had this id when there was less of it: a short capture that has grown since is still the same.
+  public var isEarlierRunID: @Sendable (String) -> Bool
+
+  public init(
+    meaning: JSONValue, planHash: String, lanes: Int?, runID: String?, shards: [String]? = nil,
+    describeChange: @escaping @Sendable (_ old: JSONValue, _ new: JSONValue) -> [String],
+    isEarlierRunID: @escaping @Sendable (String) -> Bool = { _ in false }
+  ) {
+    self.meaning = meaning
+    self.planHash = planHash
+    self.lanes = lanes
+    self.runID = runID
+    self.shards = shards
+    self.describeChange = describeChange
+    self.isEarlierRunID = isEarlierRunID
+  }
+}

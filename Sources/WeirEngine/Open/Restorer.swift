@@ -1,0 +1,92 @@
+import WeirCore
+import WeirOperators
+import WeirProtocol
+
+/// Makes lanes from what the ledger names.
+struct Restorer: Sendable {
+  let compiled: CompiledPlan
+  let store: any ObjectStore
+  let fold: LedgerFold
+  let run: RunInfo
+
+  /// Reads a blob and verifies its hash.
+  func blob(_ ref: BlobRef) async throws -> [UInt8] {
+    let path = ref.path
+    guard let bytes = try await store.get(path, offset: ref.offset, count: Int(ref.length)) else {
+      throw WeirError("corrupt", "the state blob \(path) is missing", advice: "Restore it from a copy of the lake.")
+    }
+    guard ContentHash(of: bytes).hex == ref.hash else {
+      throw WeirError(
+        "corrupt", "the state blob \(path) is not what the ledger names (bytes \(ref.offset) to \(ref.offset + ref.length))",
+        advice: "Restore it from a copy of the lake.")
+    }
+    return bytes
+  }
+
+  func blobs(_ lane: LaneID) async throws -> [[UInt8]] {
+    var all: [[UInt8]] = []
+    let state = fold[lane]?.state
+    for ref in (state.map { [$0.base] + $0.deltas }) ?? [] { all.append(try await blob(ref)) }
+    return all
+  }
+
+  private func state(_ id: LaneID, _ scratch: Scratch) async throws -> LaneState {
+    let before = fold[id]
+    let lane = LaneState(
+      id, generation: before?.generation ?? 0, compiled: compiled, run: RunInfo(shard: id.shard, runID: run.runID), scratch: scratch)
+    if let before, case .offset(let position)? = before.position {
+      try lane.restore(blobs: try await blobs(id), position: position, watermark: before.watermark)
+    }
+    // The floor of a lane that woke or joined is known only behind the entry that says so.
+    lane.raise(floor: before?.floor ?? Watermark.minimum)
+    return lane
+  }
+
+  /// A lane that has its shard to itself.
+  func shard(_ id: LaneID) async throws -> ShardActor {
+    ShardActor(try await state(id, Scratch()), ShardPartial(compiled, lanes: 1, run: RunInfo(shard: id.shard, runID: run.runID)))
+  }
+
+  func shards(_ ids: [LaneID], parallel: Int) async throws -> [ShardActor] {
+    try await all(ids.count, parallel: parallel) { try await shard(ids[$0]) }
+  }
+
+  /// The lanes of a capture. Neighbours are visited together once there are more than `groupsMax` of them.
+  func groups(_ ids: [LaneID], parallel: Int) async throws -> [LaneGroup] {
+    if let lane = ids.first(where: { (fold[$0]?.floor ?? Watermark.minimum) > Watermark.minimum }) {
+      throw WeirError(
+        "corrupt", "the ledger gives \(lane.text) a floor, which no lane of a capture has",
+        advice: "Restore the ledger from a copy of the lake.")
+    }
+    let size = max(1, ids.count / Restorer.groupsMax)
+    let firsts = Array(stride(from: 0, to: ids.count, by: size))
+    return try await all(firsts.count, parallel: parallel) { number in
+      let scratch = Scratch()
+      var lanes: [LaneState] = []
+      for id in ids[firsts[number]...].prefix(size) { lanes.append(try await state(id, scratch)) }
+      return LaneGroup(lanes, first: firsts[number])
+    }
+  }
+  private static let groupsMax = 16
+
+  /// `count` of them, as many side by side as run at once: a lane's blobs are held while it is restored.
+  private func all<Made: Sendable>(
+    _ count: Int, parallel: Int, _ make: @escaping @Sendable (Int) async throws -> Made
+  ) async throws -> [Made] {
+    try await withThrowingTaskGroup(of: (Int, Made).self) { tasks in
+      var all = [Made?](repeating: nil, count: count)
+      for number in 0..<count {
+        if number >= parallel, let (done, made) = try await tasks.next() { all[done] = made }
+        tasks.addTask { (number, try await make(number)) }
+      }
+      for try await (done, made) in tasks { all[done] = made }
+      return all.compactMap(\.self)
+    }
+  }
+
+  func merge() async throws -> sending MergeLane {
+    let lane = MergeLane(compiled)
+    try lane.restore(blobs: try await blobs(.merge))
+    return lane
+  }
+}

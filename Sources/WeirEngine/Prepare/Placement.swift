@@ -1,0 +1,79 @@
+import WeirCore
+import WeirOperators
+
+/// Checks record by record that keys lie where the producers' rule puts them (DESIGN section 5): only then is a table that a
+/// lane finishes by itself right.
+struct Placement: Sendable {
+  static let advice =
+    "Nothing of it was committed. Name the producers' rule (source.kafka.partitioner), key the records by record.key, or let such tables be merged (source.kafka.misplaced: merge) or be told by partition (per_shard); then duplicates are found within a partition only."
+
+  /// Of a key in a message.
+  private static let keyBytesMax = 200
+
+  private let rules: KeyRules
+  private let shards: Int
+  private let shard: SourceShard
+
+  /// - Parameter shards: how many the shard's stream has.
+  init(_ rules: KeyRules, shard: SourceShard, shards: Int) {
+    self.rules = rules
+    self.shard = shard
+    self.shards = shards
+  }
+
+  /// How many shards the keys of the shard's stream are spread over; nil if nothing depends on it.
+  static func spread(_ compiled: CompiledPlan, _ shard: SourceShard, of all: [SourceShard]) -> Int? {
+    guard let live = compiled.plan.source.kafka, live.misplaced == .halt, let key = compiled.plan.record.key else { return nil }
+    let dependsOnPlace = compiled.plan.dedup != nil || compiled.hasTableFinished(byField: key)
+    let count = all.count { $0.stream == shard.stream }
+    return dependsOnPlace && count > 1 ? count : nil
+  }
+
+  /// - Throws: `misplaced` for the first record whose key belongs elsewhere.
+  func check(_ block: PreparedBlock) throws(WeirError) {
+    guard case .string(let keys) = block.key.values else { return }
+    let known = rules.current
+    var fitting = known
+    for row in 0..<block.count where block.columns.verdict[row] == PreparedBlock.Verdict.proceeds {
+      guard block.key.isValid(row) else { throw misplaced(block, row, fitting) }
+      let key = keys[row].bytes
+      if fitting.count == 1 {
+        if fitting[0].shard(of: key, count: shards) != shard.number { throw misplaced(block, row, fitting) }
+      } else {
+        let left = fitting.filter { $0.shard(of: key, count: shards) == shard.number }
+        if left.isEmpty { throw misplaced(block, row, fitting) }
+        fitting = left
+      }
+    }
+    guard fitting.count < known.count else { return }
+    if rules.narrow(to: fitting).isEmpty { throw KeyRules.contradiction(shard.stream, rules.current, fitting) }
+  }
+
+  private func misplaced(_ block: PreparedBlock, _ row: Int, _ rules: [Partitioner]) -> WeirError {
+    var (key, place, sent) = ("no key", "", "")
+    if block.key.isValid(row), case .string(let keys) = block.key.values {
+      key = "the key '\(String(decoding: keys[row].bytes, as: UTF8.self).shortened(toBytes: Placement.keyBytesMax))'"
+      if rules.count == 1 { place = " but into \(shard.stream)/\(rules[0].shard(of: keys[row].bytes, count: shards))" }
+      // The key is a field's value, and the producer goes by the record's own key.
+      let raw = block.decoded.raw
+      if let details = raw.details, details.key(row, in: raw.text) == nil {
+        sent = ". The record was sent without a key of its own, so the producer did not place it by one"
+      }
+    }
+    return WeirError(
+      "misplaced",
+      "the record at position \(block.position(row)) of \(shard.name) has \(key), which \(KeyRules.text(rules)) does not put there\(place)\(sent)",
+      advice: Placement.advice)
+  }
+}
+
+extension Partitioner {
+  /// The number of the shard that a producer with this rule sends a key to.
+  public func shard(of key: UnsafeBufferPointer<UInt8>, count: Int) -> Int {
+    switch self {
+    case .murmur2: Int(WeirOperators.murmur2(key) & 0x7FFF_FFFF) % count
+    case .crc32: Int(CRC32.checksum(key)) % count
+    case .fnv1a: Int(FNV1a.hash(key)) % count
+    }
+  }
+}

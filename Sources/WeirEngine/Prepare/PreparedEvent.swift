@@ -1,0 +1,13 @@
+import WeirCore
+import WeirOperators
+
+/// What a worker reads: prepared blocks in shard order, with the source's marks between them.
+enum PreparedEvent: Sendable {
+  case block(PreparedBlock, end: Int64)
+  case cut(position: Int64, prefixHash: Hash128)
+  case end
+  /// The source gives nothing for a while: what waits for company is not to wait any longer.
+  case pause
+  /// Stopped from outside: the stream ends here, at the last cut.
+  case interrupted
+}

@@ -1,0 +1,40 @@
+import WeirCore
+import WeirOperators
+import Synchronization
+
+/// Preparers that are not in use. A preparer keeps the key order it saw last, so it is worth keeping.
+final class PreparerPool: Sendable {
+  private struct Box: @unchecked Sendable {
+    // Unchecked: a preparer is in the pool or with one task.
+    let preparer: BlockPreparer
+  }
+  private let compiled: CompiledPlan
+  private let dealer: LaneDealer?
+  private let free = Mutex<[Box]>([])
+  private let schemas: SchemaBook?
+  let clock: any Clock
+
+  /// - Parameter dealer: nil: one lane has all rows of a block.
+  init(_ compiled: CompiledPlan, _ environment: EngineEnvironment, dealer: LaneDealer? = nil) {
+    self.compiled = compiled
+    self.dealer = dealer
+    clock = environment.clock
+    schemas = SchemaBook(compiled.plan, environment: environment)
+  }
+
+  /// The plan's records name schemas.
+  var asksForSchemas: Bool { schemas != nil }
+
+  /// What preparing needs besides the block. Waits for a schema registry that is away.
+  /// - Returns: nil when `isStopped` ended the wait.
+  func resolve(_ raw: RawBlock, until isStopped: @Sendable () -> Bool) async throws -> RawBlock? {
+    guard let schemas else { return raw }
+    return try await schemas.resolve(raw, until: isStopped)
+  }
+
+  func prepare(_ raw: RawBlock) -> PreparedBlock {
+    let box = free.withLock { $0.popLast() } ?? Box(preparer: BlockPreparer(compiled, dealer))
+    defer { free.withLock { $0.append(box) } }
+    return box.preparer.prepare(raw)
+  }
+}

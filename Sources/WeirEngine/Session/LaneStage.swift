@@ -1,0 +1,92 @@
+import WeirCore
+import WeirProtocol
+
+/// The stage of a replay that visits the lanes: hands each its rows and cuts them, while the reader decodes, sequences and deals what
+/// comes next.
+struct LaneStage: Sendable {
+  private let compiled: CompiledPlan
+  private let run: RunInfo
+  private let lanes: Int
+  /// All lanes, in their order.
+  private let groups: [LaneGroup]
+  /// Numbers of groups, dealt over as many tasks as run at once.
+  private let shares: [[Int]]
+  /// Called behind each deal: records, position and watermark that every lane has reached.
+  private let reached: @Sendable (Int, Int64, Int64) -> Void
+
+  /// - Parameters:
+  ///   - groups: all lanes, in their order.
+  ///   - parallel: tasks that visit lanes at once.
+  init(
+    _ compiled: CompiledPlan, _ run: RunInfo, groups: [LaneGroup], parallel: Int, reached: @escaping @Sendable (Int, Int64, Int64) -> Void
+  ) {
+    (self.compiled, self.run, self.groups, self.reached) = (compiled, run, groups, reached)
+    lanes = groups.reduce(0) { $0 + $1.ids.count }
+    let tasks = min(parallel, groups.count)
+    shares = (0..<tasks).map { first in Array(stride(from: first, to: groups.count, by: tasks)) }
+  }
+
+  /// Blocks that the lanes get at once: handing over costs the same for one and for several. Each of hundreds of lanes has but a
+  /// few rows of a block, and its state is in no cache when its turn comes; that is paid once for all of them. Where a record's latency
+  /// counts, no block waits for another.
+  static func together(lanes: Int, isPaced: Bool) -> Int {
+    isPaced ? 1 : min(togetherMax, max(togetherMin, lanes / lanesABlock))
+  }
+  private static let togetherMin = 2
+  private static let togetherMax = 8
+  private static let lanesABlock = 32
+
+  /// Ends both hand-overs: the one before, for whoever waits for room in it when nobody takes batches any more or a cut failed; the one
+  /// behind, when all is cut.
+  func run(_ work: Handover<LaneWork>, into batches: Handover<EpochBatch>) async throws {
+    let partial = ShardPartial(compiled, lanes: lanes, run: run)
+    do {
+      while let next = await work.receive() {
+        switch next {
+        case .deals(let deals, let records, let end, let watermark):
+          await visit(deals)
+          for deal in deals { partial.fold(deal) }
+          reached(records, end, watermark)
+        case .cut(let position, let hash, let watermark, let decisions, let blankLines):
+          var epochs = try await cut(position, watermark)
+          epochs[0].counts.blankLines += Int64(blankLines)
+          partial.finish(into: &epochs)
+          // The committer's own error ends the run and says why.
+          guard await batches.send(EpochBatch(epochs: epochs, prefixHash: hash, decisions: decisions)) else { return await work.finish() }
+        }
+      }
+      await batches.finish()
+    } catch {
+      await work.finish()
+      await batches.finish()
+      throw error
+    }
+  }
+
+  /// As many tasks as run at once, each for every so many-th of the groups: a task a group costs more than the few rows of a block
+  /// that hundreds of lanes get.
+  private func visit(_ deals: [DealtBlocks]) async {
+    @Sendable func visit(_ share: [Int]) async { for number in share { await groups[number].consume(deals) } }
+    guard shares.count > 1 else { return await visit(shares[0]) }
+    // The first share is done here.
+    await withDiscardingTaskGroup { others in
+      for share in shares.dropFirst() { others.addTask { await visit(share) } }
+      await visit(shares[0])
+    }
+  }
+
+  /// The epochs by lane.
+  private func cut(_ position: Int64, _ watermark: Int64) async throws -> [LaneEpoch] {
+    try await withThrowingTaskGroup(of: [(Int, [LaneEpoch])].self) { tasks in
+      for share in shares {
+        tasks.addTask {
+          var cut: [(Int, [LaneEpoch])] = []
+          for number in share { cut.append((number, try await groups[number].cut(position: position, watermark: watermark))) }
+          return cut
+        }
+      }
+      let all = try await tasks.reduce(into: []) { $0 += $1 }
+      return all.sorted { $0.0 < $1.0 }.flatMap(\.1)
+    }
+  }
+}

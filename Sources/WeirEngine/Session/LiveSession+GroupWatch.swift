@@ -1,0 +1,35 @@
+import WeirCore
+
+extension LiveSession {
+  private static let watchNanoseconds: Int64 = 50_000_000
+
+  /// Ends the session when the group does not answer, or is kept waiting for too long.
+  func watchGroup() async throws {
+    while !hasEnded {
+      await environment.clock.sleep(nanoseconds: LiveSession.watchNanoseconds)
+      switch watch.withLock({ $0.verdict(at: environment.clock.monotonicNanoseconds) }) {
+      case .fine: continue
+      case .silent(let nanoseconds):
+        throw WeirError(
+          "group_silent",
+          "the consumer group \(settings.group) has given no partitions and no answer for \(nanoseconds / 1_000_000_000) s",
+          advice: "The worker joins anew. If it comes again: is one of the group's members stuck, or its coordinator away?",
+          isRetriable: true, fatalTo: .worker)
+      case .late:
+        if hasEnded { return }
+        // Said before the group is closed: what then fails elsewhere is a consequence.
+        await guarding {
+          throw WeirError(
+            "handover_late",
+            "partitions were to be handed over, and their last records could not be committed within \(settings.handOver / 1_000_000) s",
+            advice:
+              "They are dropped, and whoever has them now reads them again from the ledger. Is the lake slow? source.kafka.handover is the deadline.",
+            isRetriable: true, fatalTo: .worker)
+        }
+        // Whatever the commit under way still does, the ledger's fence decides; the others need not wait for it.
+        for lane in held { lane.stop() }
+        await group.close()
+      }
+    }
+  }
+}

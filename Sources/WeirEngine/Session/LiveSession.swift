@@ -1,0 +1,280 @@
+import Synchronization
+import WeirCore
+import WeirOperators
+import WeirProtocol
+
+/// One membership in the group, from joining to leaving.
+///
+/// Tasks, all children of ``run(isInterrupted:)``: the membership (takes lanes over and hands them over), the watch over it,
+/// the conductor (cuts, commits, merges, collects, ends the session), the state flusher, and a loop a lane. Whatever commits, or changes which lanes
+/// there are, goes through the turnstile, one after the other. A failure of one ends all; nothing is lost by it, because the
+/// next session starts from the ledger.
+final class LiveSession: Sendable {
+  static let tickNanoseconds: Int64 = 10_000_000
+  /// Entries that tables may be behind before a worker that does not lead brings them up all the same.
+  private static let behindMax: Int64 = 64
+
+  let compiled: CompiledPlan
+  let environment: EngineEnvironment
+  let ledger: Ledger
+  let followers: Followers
+  let group: any ShardGroup
+  let committer: LiveCommitter
+  let merge: LedgerMerge
+  let run: RunInfo
+  /// What the source had when it was last asked.
+  let shards: Mutex<[SourceShard]>
+  let placements: Placements
+  /// Names this membership in the state table.
+  let owner: [UInt8]
+  /// Names the ledger beside the positions that are left at the source.
+  let mark: GroupMates.Mark
+  let counts: LiveCounts
+  let observe: @Sendable (LiveEvent) -> Void
+  let settings: KafkaSettingsSpec
+  let meter: LiveMeter
+  /// Streams (topics) of which another incarnation is accepted.
+  let accepted: Set<String>
+
+  let lanes = Mutex<[LaneID: LiveLane]>([:])
+  let turnstile = Turnstile()
+  let gate: InputGate
+  private let weights: RowWeights
+  let starts = LaneStarts()
+  let pool: PreparerPool
+  let watch: Mutex<GroupWatch>
+  private let isEnding = Flag()
+  /// Nothing more comes to the ledger from here: the topics' turn to end.
+  private let hasCommitted = Flag()
+  private let failure = Mutex<(any Error)?>(nil)
+
+  init(
+    compiled: CompiledPlan, environment: EngineEnvironment, ledger: Ledger, followers: Followers, group: any ShardGroup,
+    shards: [SourceShard], planHash: String, worker: String, counts: LiveCounts, run: RunInfo, ledgerID: String,
+    meter: LiveMeter, accepted: Set<String> = [], observe: @escaping @Sendable (LiveEvent) -> Void
+  ) {
+    self.accepted = accepted
+    self.compiled = compiled
+    self.environment = environment
+    self.ledger = ledger
+    self.followers = followers
+    self.group = group
+    self.shards = Mutex(shards)
+    placements = Placements(compiled)
+    owner = Array(String(environment.random.next(), radix: 16).utf8)
+    mark = GroupMates.Mark(ledgerID: ledgerID, pipeline: compiled.plan.pipeline)
+    self.counts = counts
+    self.run = run
+    self.observe = observe
+    self.meter = meter
+    settings = compiled.plan.source.kafka?.settings ?? KafkaSettingsSpec()
+    committer = LiveCommitter(
+      environment: environment, compiled: compiled, ledger: ledger, planHash: planHash, run: run, worker: worker,
+      meter: meter)
+    merge = LedgerMerge(
+      compiled: compiled, ledger: ledger, lake: environment.lake, committer: committer, followers: followers,
+      meter: meter)
+    watch = Mutex(
+      GroupWatch(silenceNanoseconds: settings.silence * 1000, handOverNanoseconds: settings.handOver * 1000))
+    gate = InputGate(bytesMax: compiled.plan.lake.flushBytes, rule: CutRule(environment.memory))
+    weights = RowWeights(compiled)
+    pool = PreparerPool(compiled, environment)
+  }
+
+  /// - Returns: entries that were committed.
+  /// - Throws: what ended the session before it was asked to end.
+  func run(isInterrupted: @escaping @Sendable () -> Bool) async throws -> Int64 {
+    watch.withLock { $0.joined(at: environment.clock.monotonicNanoseconds) }
+    try await group.join()
+    observe(.joined(ledger: await ledger.fold.number))
+    let flusher = StateFlusher(
+      lanes: { [self] in held.map(\.shard) }, state: compiled.hasLaneState ? environment.state : nil, clock: environment.clock,
+      spec: compiled.plan.store,
+      owner: owner, live: meter)
+    await withDiscardingTaskGroup { tasks in
+      tasks.addTask { [self] in await guarding { try await membership(flusher) } }
+      tasks.addTask { [self] in await guarding { try await watchGroup() } }
+      tasks.addTask { [self] in await guarding { try await flusher.run { self.isEnding.isRaised } } }
+      tasks.addTask { [self] in await survey() }
+      tasks.addTask { [self] in await guarding { try await watchShards() } }
+      if let sinks = followers.sinks {
+        tasks.addTask { [self] in
+          await guarding { try await sinks.run(leads: { await self.merge.isHeld }) { self.hasCommitted.isRaised } }
+        }
+      }
+      tasks.addTask { [self] in
+        await withDiscardingTaskGroup { loops in
+          while let lane = await starts.next() {
+            loops.addTask { [self] in await guarding { try await read(lane) } }
+          }
+        }
+      }
+      tasks.addTask { [self] in
+        await guarding { try await conduct(isInterrupted) }
+        isEnding.raise()
+        if failure.withLock({ $0 == nil }) { await guarding { try await finish(flusher) } }
+        hasCommitted.raise()
+        for lane in held { lane.stop() }
+        await gate.open()
+        await group.close()
+        await starts.finish()
+      }
+    }
+    if let failure = failure.withLock({ $0 }) { throw failure }
+    return await committer.entries
+  }
+
+  /// The first error ends the session; those after it are consequences.
+  func guarding(_ body: () async throws -> Void) async {
+    do { try await body() } catch {
+      let isFirst = failure.withLock { failure in
+        if failure == nil { failure = error }
+        return !isEnding.isRaised
+      }
+      if isFirst { isEnding.raise() }
+    }
+  }
+
+  /// The lanes of the moment, in order.
+  var held: [LiveLane] { lanes.withLock { $0.values.sorted { $0.id < $1.id } } }
+
+  var hasEnded: Bool { isEnding.isRaised }
+
+  /// Reads a lane until it is released. Where the source has trimmed what comes next, what was read is committed before the session
+  /// ends: the gap begins where the source's does, and not at the last commit.
+  private func read(_ lane: LiveLane) async throws {
+    do { try await lane.run(pool, gate: gate, weights: weights, counted: counts) } catch let error as WeirError
+      where error.code == "out_of_range"
+    {
+      try await turnstile.pass { [self] in
+        if isEnding.isRaised { return }
+        defer { meter.enter(.idle) }
+        meter.cut("trimmed")
+        await gate.cut()
+        try await cut(held, at: environment.clock.monotonicNanoseconds)
+      }
+      throw error
+    }
+  }
+
+  // MARK: The conductor
+
+  private func conduct(_ isInterrupted: @Sendable () -> Bool) async throws {
+    let clock = environment.clock
+    var trigger = EpochTrigger(
+      everyNanoseconds: compiled.plan.lake.flushEveryMicroseconds * 1000, bytesMax: compiled.plan.lake.flushBytes,
+      now: clock.monotonicNanoseconds)
+    var keeping = KeepingSchedule(keepMicroseconds: compiled.plan.lake.ledgerKeepMicroseconds, now: clock.monotonicNanoseconds)
+    while !isInterrupted(), !isEnding.isRaised {
+      await clock.sleep(nanoseconds: LiveSession.tickNanoseconds)
+      let now = clock.monotonicNanoseconds
+      if keeping.isDue(at: now), await merge.isHeld { try await turnstile.pass { [self] in try await collect() } }
+      if let sinks = followers.sinks {
+        let isBehind = await sinks.isBehind(await ledger.fold.number)
+        meter.waits(forTopics: isBehind)
+        await gate.hold(isBehind)
+      }
+      let isWanted = held.contains { $0.isDecisionDue(at: now, idleNanoseconds: settings.idleMicroseconds * 1000) }
+      let bytes = await gate.bytes
+      let isHeavy = await gate.isHeavy
+      meter.filling(bytes: bytes, held: await gate.heldBytes)
+      guard trigger.isDue(at: now, bytes: bytes, isHeavy: isHeavy, isWanted: isWanted) else { continue }
+      meter.cut(isWanted ? "decision" : bytes >= compiled.plan.lake.flushBytes ? "size" : isHeavy ? "memory" : "age")
+      trigger.cut(at: now)
+      try await turnstile.pass { [self] in
+        if isEnding.isRaised { return }
+        defer { meter.enter(.idle) }
+        await gate.cut()
+        let hasNews = try await cut(held, at: now)
+        let merged = try await merge.round()
+        // Nothing to commit: time for the tables to catch up with the last few entries.
+        if !hasNews, merged == nil, await merge.isHeld { try await followers.catchUp(to: await ledger.fold.number) }
+      }
+    }
+  }
+
+  /// - Throws: `memory_exceeded`.
+  func checkMemory() async throws {
+    var state = await merge.stateBytes
+    for lane in held { state += await lane.shard.stateBytes }
+    meter.holding(state, of: environment.memory)
+    try environment.memory.check(state)
+  }
+
+  /// Cuts lanes and commits their epochs in one entry. Lanes without news are left out.
+  /// - Returns: whether there was anything to commit.
+  @discardableResult
+  func cut(_ lanes: [LiveLane], at now: Int64) async throws -> Bool {
+    var epochs: [LaneEpoch] = []
+    var decisions: [LaneID: [Decision]] = [:]
+    let merged = await ledger.fold.mergedWatermark
+    for lane in lanes {
+      let due = lane.decisions(at: now, idleNanoseconds: settings.idleMicroseconds * 1000)
+      if !due.isEmpty { decisions[lane.id] = due }
+      let standing = await lane.shard.standing
+      // An idle lane's next record is judged by no less than what is merged now, so its windows can close by that.
+      let closes = lane.isIdle && standing.hasOpenWindows && merged > standing.floor
+      if closes { await lane.shard.raise(floor: merged) }
+      if !due.isEmpty || closes || standing.position != standing.cutPosition { epochs.append(try await lane.shard.cutHere()) }
+    }
+    guard !epochs.isEmpty else { return false }
+    let known = await ledger.fold
+    for (lane, decision) in try placements.decisions(epochs.map(\.lane), of: shards.withLock { $0 }, over: known) {
+      decisions[lane, default: []].append(decision)
+    }
+    for lane in lanes where epochs.contains(where: { $0.lane == lane.id }) { decisions[lane.id, default: []] += lane.takeNotes() }
+    let fold = try await committer.commit(epochs, decisions: decisions)
+    tell(epochs)
+    for lane in lanes where epochs.contains(where: { $0.lane == lane.id }) { await lane.committed(fold[lane.id]) }
+    placements.adopt(fold)
+    meter.enter(.tables)
+    let isLeading = await merge.isHeld
+    try await followers.applied(
+      fold: fold, merged: [], lanes: Set(epochs.map(\.lane)),
+      behindMax: isLeading ? Followers.behindMax : LiveSession.behindMax)
+    await group.follow(Dictionary(uniqueKeysWithValues: epochs.map { ($0.lane.shard, $0.position) }), as: mark.text)
+    await tell(fold)
+    try await checkMemory()
+    return true
+  }
+
+  /// What went into quarantine: once for all lanes of an entry.
+  private func tell(_ epochs: [LaneEpoch]) {
+    let rejected = epochs.reduce(into: RejectedReasons()) { $0.add($1.rejected) }
+    if !rejected.isEmpty { observe(.quarantined(rejected)) }
+  }
+
+  private func tell(_ fold: LedgerFold) async {
+    var progress = LiveProgress()
+    progress.records = counts.records
+    progress.entries = await committer.entries
+    progress.ledgerNumber = fold.number
+    progress.mergedWatermark = fold.mergedWatermark
+    progress.shards = lanes.withLock { $0.count }
+    observe(.committed(progress))
+  }
+
+  /// Deletes what the ledger needs no more, behind all followers. Any worker may; the one that leads does.
+  private func collect() async throws {
+    if isEnding.isRaised { return }
+    let fold = try await ledger.refresh()
+    try await followers.catchUp(to: fold.number)
+    try await LedgerKeeping.collect(
+      ledger, keep: compiled.plan.lake.ledgerKeepMicroseconds,
+      appliedThrough: min(await followers.collectableThrough, await merge.appliedThrough))
+  }
+
+  /// The orderly end: what was read is committed, merged and in the tables.
+  private func finish(_ flusher: StateFlusher) async throws {
+    try await turnstile.pass { [self] in
+      defer { meter.enter(.idle) }
+      meter.cut("drain")
+      let lanes = held
+      for lane in lanes { lane.stop() }
+      try await cut(lanes, at: environment.clock.monotonicNanoseconds)
+      try await flusher.flush()
+      _ = try await merge.round()
+      try await followers.catchUp(to: await ledger.fold.number)
+    }
+  }
+}

@@ -1,0 +1,96 @@
+import WeirCore
+import WeirProtocol
+
+/// The steps of a live run, from its ledger.
+struct RecordedDecisions: Sendable {
+  /// Entries that are held at once.
+  private static let chunkMax: Int64 = 256
+
+  let ledger: Ledger
+  let lake: any ObjectStore
+  /// The state that each lane had behind entry `through`: by it a commit that took a new one is told from one that only says something.
+  private var states: [LaneID: StateRef] = [:]
+  private var through: Int64 = 0
+
+  init(ledger: Ledger, lake: any ObjectStore) {
+    self.ledger = ledger
+    self.lake = lake
+  }
+
+  /// - Parameter lake: of the recorded run.
+  /// - Throws: `config` where there is no ledger, or none of a live run.
+  static func open(_ layout: LedgerLayout, lake: any ObjectStore, _ environment: EngineEnvironment) async throws -> RecordedDecisions {
+    let ledger = try await Ledger.required(
+      layout, store: lake, clock: environment.clock, random: environment.random,
+      advice: "--decisions takes the lake of the live run, which `weir run` of this pipeline wrote.")
+    guard await ledger.fold.genesis.dealing == nil else {
+      throw WeirError(
+        "config", "the ledger \(layout.prefix) is that of a plain capture: its decisions are not those of a live run",
+        advice: "Replay the capture without --decisions: its cuts depend on its bytes alone.")
+    }
+    return RecordedDecisions(ledger: ledger, lake: lake)
+  }
+
+  /// The steps behind entry `number`: some, and none at the end. One that changes a lookup comes alone.
+  mutating func steps(after number: Int64) async throws -> [RecordedStep] {
+    while through < number {
+      for entry in try await entries(after: through, through: min(number, through + RecordedDecisions.chunkMax)) { note(entry) }
+    }
+    var steps: [RecordedStep] = []
+    let head = await ledger.fold.number
+    for entry in try await entries(after: number, through: min(head, number + RecordedDecisions.chunkMax)) {
+      let step = try RecordedDecisions.step(entry, states)
+      if step.changesLookup, !steps.isEmpty { break }
+      note(entry)
+      steps.append(step)
+      if step.changesLookup { break }
+    }
+    return steps
+  }
+
+  private mutating func note(_ entry: LedgerEntry) {
+    for lane in entry.lanes { states[lane.lane] = lane.state }
+    through = entry.number
+  }
+
+  private func entries(after: Int64, through: Int64) async throws -> [LedgerEntry] {
+    do { return try await ledger.entries(after: after, through: through) } catch let error as WeirError
+      where error.code == "ledger_collected"
+    {
+      throw WeirError(
+        "ledger_collected", "the ledger to repeat does not hold all its entries any more: \(error.message)",
+        advice: "A longer lake.ledger_keep keeps them; replay without --decisions gives the same rows.")
+    }
+  }
+
+  private static func step(_ entry: LedgerEntry, _ states: [LaneID: StateRef]) throws(WeirError) -> RecordedStep {
+    var step = RecordedStep(work: .carrier, number: entry.number)
+    for lane in entry.lanes where !lane.decisions.isEmpty { step.decisions[lane.lane] = lane.decisions }
+    if let merge = entry[.merge] {
+      guard entry.lanes.count == 1, !merge.endsAtItself, case .offset(let from) = merge.from, case .offset(let to) = merge.to else {
+        throw WeirError("config", "entry \(entry.number) was not made by a live run", advice: "--decisions takes the lake of a live run.")
+      }
+      if to > from || merge.decisions.isEmpty { step.work = .merge(through: to, watermark: merge.watermark) }
+      return step
+    }
+    for lane in entry.lanes {
+      for case .recreated in lane.decisions {
+        throw WeirError(
+          "config",
+          "entry \(entry.number) of the live run accepts that \(lane.lane.shard) was deleted and created again: a capture holds the records of one of the two",
+          advice: "Replay the capture without --decisions: it takes what is in it.")
+      }
+      guard case .offset(let from) = lane.from, case .offset(let to) = lane.to else { continue }
+      let lost = lane.decisions.compactMap { decision -> Range<Int64>? in
+        guard case .gap(.offset(let a), .offset(let b), _) = decision else { return nil }
+        return a..<b
+      }
+      step.ranges.append(RecordedRange(shard: lane.lane.shard, from: from, to: to, lost: lost))
+      step.counts[lane.lane] = lane.counts
+    }
+    // What only says something keeps the state that the lane has.
+    let isEmpty = entry.lanes.allSatisfy { $0.state == states[$0.lane] }
+    step.work = isEmpty ? .empty : .epochs(isClosing: entry.lanes.contains { $0.watermark == Watermark.maximum })
+    return step
+  }
+}

@@ -1,0 +1,77 @@
+import WeirCore
+import WeirProtocol
+
+/// One entry's worth of a replay of a recorded stream: what is consumed, and what is committed behind it.
+struct RecordedStep: Sendable {
+  enum Work: Sendable, Equatable {
+    /// An epoch of each lane, cut behind its range. `isClosing`: the input has ended, open windows go.
+    case epochs(isClosing: Bool)
+    /// Epochs that only say something: where lanes begin, what was lost.
+    case empty
+    /// An epoch of the merge lane over the entries through `through`, finishing what `watermark` has passed.
+    case merge(through: Int64, watermark: Int64)
+    /// An epoch of the merge lane that carries decisions and merges nothing.
+    case carrier
+  }
+
+  var work: Work
+  /// The entry's number where it repeats a recorded one.
+  var number: Int64?
+  /// By lane; a lane that consumes nothing has an empty range.
+  var ranges: [RecordedRange] = []
+  var decisions: [LaneID: [Decision]] = [:]
+
+  /// No part of it is committed yet.
+  private(set) var isWhole = true
+  /// There is something left to be committed of it.
+  var hasMore: Bool { !decisions.isEmpty || ranges.contains { $0.to > $0.from } }
+
+  /// The part of it that lies before `positions` (by shard), and the rest: where an epoch is cut in the middle for its memory.
+  func split(at positions: [String: Int64]) -> (done: RecordedStep, rest: RecordedStep) {
+    var (done, rest) = (self, self)
+    rest.isWhole = false
+    (done.ranges, done.decisions, rest.decisions) = ([], [:], [:])
+    for (i, range) in ranges.enumerated() {
+      let at = min(max(positions[range.shard] ?? range.from, range.from), range.to)
+      rest.ranges[i].from = at
+      rest.ranges[i].lost = range.lost.filter { $0.lowerBound >= at }
+      let lane = LaneID(shard: range.shard)
+      func isLater(_ decision: Decision) -> Bool {
+        if case .gap(.offset(let from), _, _) = decision { from >= at } else { false }
+      }
+      let later = (decisions[lane] ?? []).filter(isLater)
+      if !later.isEmpty { rest.decisions[lane] = later }
+      guard at > range.from else { continue }
+      done.ranges.append(
+        RecordedRange(shard: range.shard, from: range.from, to: at, lost: range.lost.filter { $0.lowerBound < at }))
+      let earlier = (decisions[lane] ?? []).filter { !isLater($0) }
+      if !earlier.isEmpty { done.decisions[lane] = earlier }
+    }
+    return (done, rest)
+  }
+
+  /// A decision of the step is about the lane's own standing or position; others are only carried by it.
+  func moves(_ lane: LaneID) -> Bool {
+    (decisions[lane] ?? []).contains { decision in
+      switch decision {
+      case .partitioner, .unverified: false
+      default: true
+      }
+    }
+  }
+
+  /// What the recorded entry counted: the same records must come again.
+  var counts: [LaneID: BucketCounts] = [:]
+}
+
+extension RecordedStep {
+  var changesLookup: Bool {
+    decisions.values.joined().contains { if case .lookup = $0 { true } else { false } }
+  }
+
+  /// What is to be read for it: an epoch that only says something reads nothing.
+  var read: [RecordedRange] {
+    guard case .epochs = work else { return [] }
+    return ranges.filter { $0.to > $0.from }
+  }
+}

@@ -1,0 +1,23 @@
+import WeirCore
+
+/// What a replay did: so far, or in all.
+public struct ReplayProgress: Sendable {
+  /// Records read.
+  public var records: Int64 = 0
+  /// Input bytes consumed, the ledger's earlier ones counted.
+  public var position: Int64 = 0
+  public var watermark = Watermark.minimum
+  /// Records of this run that were too far ahead of the stream to count towards the watermark, and were accepted (``ClockGuard``).
+  public var uncounted: Int64 = 0
+  /// Entries committed by this run.
+  public var entries: Int64 = 0
+  /// The ledger's newest entry.
+  public var ledgerNumber: Int64 = 0
+  /// Why records of the entries of this run were rejected.
+  public var rejected = RejectedReasons()
+  /// What dedup, open windows and keyed state hold, bytes.
+  public var state = StateBytes()
+  /// Rows of the state table that were made again before the run, because the table was missing or not to be trusted.
+  public var stateRowsRebuilt: Int?
+  public init(stateRowsRebuilt: Int? = nil) { self.stateRowsRebuilt = stateRowsRebuilt }
+}

@@ -1,0 +1,117 @@
+import Foundation
+import Testing
+
+/// Habits as a test: what the tree must not hold.
+struct TidyTests {
+  private let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+
+  @Test func sourcesKeepTheHouseRules() throws {
+    let logic = ["WeirCore", "WeirOperators", "WeirProtocol", "WeirParquet", "WeirDelta", "WeirEngine"]
+    let banned = [
+      "import Foundation", "Date()", "Task.detached", "Task.sleep", " Task {", "UUID()", "print(", "ContinuousClock", ".random(in",
+    ]
+    for module in logic {
+      for file in sources(of: module) {
+        let text = try String(contentsOf: file, encoding: .utf8)
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+        #expect(lines.count <= 600, "\(file.lastPathComponent) has \(lines.count) lines: one idea each")
+        for line in lines where !line.drop(while: { $0 == " " }).hasPrefix("//") {
+          // `print(` alone, not the end of a longer name.
+          let text = line.replacing("ingerprint(", with: "")
+          for word in banned { #expect(!text.contains(word), "\(module)/\(file.lastPathComponent): \(line)") }
+        }
+      }
+    }
+  }
+
+  private func sources(of module: String) -> [URL] {
+    let folder = root.appendingPathComponent("Sources/\(module)")
+    let files = FileManager.default.enumerator(at: folder, includingPropertiesForKeys: nil)!
+    return files.compactMap { $0 as? URL }.filter { $0.pathExtension == "swift" }
+  }
+
+  @Test func theFoldersOfTheEngineFormNoCycle() throws {
+    let files = try sources(of: "WeirEngine").map { file in
+      (
+        folder: file.deletingLastPathComponent().lastPathComponent, name: file.lastPathComponent,
+        text: try String(contentsOf: file, encoding: .utf8)
+      )
+    }
+    let uses = FolderUses(files)
+    #expect(uses.folders.count > 10, "the engine's folders were not found")
+    if let cycle = uses.cycle() { Issue.record("folders use each other: \(cycle)") }
+  }
+
+  @Test func aCycleOfFoldersIsFound() {
+    let files = [
+      ("A", "One.swift", "struct One { var two: Two }"), ("B", "Two.swift", "/// Made of ``Three``.\nstruct Two { let text = \"One\" }"),
+      ("C", "Three.swift", "enum Three {\n  struct Two {}\n}"),
+    ]
+    #expect(FolderUses(files).cycle() == nil)
+    #expect(
+      FolderUses(files + [("B", "Four.swift", "func four(_ three: Three) {}"), ("C", "Five.swift", "let one: One? = nil")]).cycle() != nil)
+  }
+}
+
+/// Which folder of a module uses types that another one declares. By symbol: Swift has no imports within a module.
+private struct FolderUses {
+  /// By folder, the folders it uses and one example of each.
+  private(set) var uses: [String: [String: String]] = [:]
+  private(set) var folders: Set<String> = []
+
+  init(_ files: [(folder: String, name: String, text: String)]) {
+    folders = Set(files.map(\.folder))
+    let access = "(?:public |package |final |indirect )*"
+    let top = try! NSRegularExpression(
+      pattern: "^\(access)(?:struct|class|enum|actor|protocol|typealias) (\\w+)", options: .anchorsMatchLines)
+    let any = try! NSRegularExpression(pattern: "(?:struct|class|enum|actor|protocol|typealias) ([A-Z]\\w+)")
+    // What another type has of the same name is not meant.
+    let word = try! NSRegularExpression(pattern: "(?<![.\\w])[A-Z]\\w+")
+    let code = files.map { (folder: $0.folder, name: $0.name, text: FolderUses.withoutTexts($0.text)) }
+    var owner: [String: String] = [:]
+    var declared: [String: Set<String>] = [:]
+    for file in code {
+      for name in FolderUses.matches(top, file.text) { owner[name] = file.folder }
+      declared[file.folder, default: []].formUnion(FolderUses.matches(any, file.text))
+    }
+    for file in code {
+      for name in Set(FolderUses.matches(word, file.text)) where declared[file.folder]?.contains(name) != true {
+        guard let other = owner[name], other != file.folder else { continue }
+        uses[file.folder, default: [:]][other] = "\(file.folder)/\(file.name) uses \(other)'s \(name)"
+      }
+    }
+  }
+
+  /// Without comments and string literals.
+  private static func withoutTexts(_ text: String) -> String {
+    var text = text
+    for pattern in ["\"\"\"[\\s\\S]*?\"\"\"", "//[^\n]*", "\"(?:\\\\.|[^\"\\\\\n])*\""] {
+      text = text.replacingOccurrences(of: pattern, with: "", options: .regularExpression)
+    }
+    return text
+  }
+
+  private static func matches(_ pattern: NSRegularExpression, _ text: String) -> [String] {
+    pattern.matches(in: text, range: NSRange(text.startIndex..., in: text)).compactMap { match in
+      Range(match.range(at: match.numberOfRanges - 1), in: text).map { String(text[$0]) }
+    }
+  }
+
+  /// One cycle in words; nil: there is none.
+  func cycle() -> String? {
+    var done: Set<String> = []
+    func visit(_ folder: String, _ path: [String]) -> [String]? {
+      if let start = path.firstIndex(of: folder) { return Array(path[start...]) + [folder] }
+      if done.contains(folder) { return nil }
+      for next in (uses[folder] ?? [:]).keys.sorted() { if let found = visit(next, path + [folder]) { return found } }
+      done.insert(folder)
+      return nil
+    }
+    for folder in folders.sorted() {
+      if let found = visit(folder, []) {
+        return zip(found, found.dropFirst()).compactMap { uses[$0]?[$1] }.joined(separator: "; ")
+      }
+    }
+    return nil
+  }
+}
