@@ -196,7 +196,10 @@ public struct ShardCheck: Sendable {
     if isProven || isSameIncarnation || (marks.isEmpty && !hasRead) {
       step = .done(.same(outcome))
     } else {
-      if marks.isEmpty { why = "nothing was remembered of the records that were read (an earlier version of Weir read them)" }
+      if marks.isEmpty {
+        why =
+          "no record that was read is remembered: the last check found none of them at the source, or an earlier version of Weir read them"
+      }
       step = .done(.unverified(outcome, why: why))
     }
   }

@@ -14,18 +14,21 @@ public enum KafkaPeek: Sendable {
 }
 
 extension KafkaConsumer {
-  private static let peekMilliseconds: Int64 = 10_000
+  public static let peekMilliseconds: Int64 = 10_000
 
   /// Reads single records, one of each partition: for a consumer that does nothing else.
   ///
   /// A record that is handed out counts more than what the broker says of its partition's end, which may be too low for a while.
+  /// - Parameter milliseconds: how long a broker may take to hand the records out.
   /// - Throws: a ``KafkaError``; one that may pass where a broker does not answer in time.
-  public func peek(_ offsets: [KafkaPartition: Int64]) async throws -> [KafkaPartition: KafkaPeek] {
+  public func peek(
+    _ offsets: [KafkaPartition: Int64], within milliseconds: Int64 = KafkaConsumer.peekMilliseconds
+  ) async throws -> [KafkaPartition: KafkaPeek] {
     try await query { [client] handle throws(KafkaError) in
       var peeks = PartitionPeeks(handle: handle.pointer, redactor: client.redactor)
       defer { peeks.end() }
       try peeks.begin(offsets)
-      let endsAt = KafkaClient.now + KafkaConsumer.peekMilliseconds * 1_000_000
+      let endsAt = KafkaClient.now + milliseconds * 1_000_000
       var found: [KafkaPartition: KafkaPeek] = [:]
       for partition in offsets.keys.sorted() {
         if let peek = try peeks.take(partition, until: endsAt) {

@@ -47,6 +47,26 @@ extension KafkaConsumer {
     }
   }
 
+  /// Asks in steps that grow up to four seconds, and stops after the one in which the consumer begins to close.
+  ///
+  /// librdkafka 2.0.2 repeats a question about a group until its time is over, also while the client leaves the group. A worker that was
+  /// stopped while it joined waited for that, and then left the client to itself.
+  /// - Parameter ask: gets the milliseconds that it may take.
+  func inSteps(_ ask: (Int32) -> rd_kafka_resp_err_t) -> rd_kafka_resp_err_t {
+    let endsAt = KafkaClient.now + Int64(KafkaConsumer.queryMilliseconds) * 1_000_000
+    var step = KafkaConsumer.stepMilliseconds
+    while true {
+      let left = Int32(clamping: (endsAt - KafkaClient.now) / 1_000_000)
+      let code = ask(max(1, min(step.lowerBound, left)))
+      let isOpen = code == RD_KAFKA_RESP_ERR__TIMED_OUT || code == RD_KAFKA_RESP_ERR__WAIT_COORD
+      guard isOpen, KafkaClient.now < endsAt, !state.withLock({ $0.isClosing }) else { return code }
+      step = min(step.lowerBound * 2, step.upperBound)...step.upperBound
+    }
+  }
+
+  /// The first step and the longest one, which is shorter than the time that the end of a client waits for questions.
+  private static let stepMilliseconds: ClosedRange<Int32> = 500...4_000
+
   /// First and last offset of each partition, asked of the brokers now.
   public func watermarks(of partitions: [KafkaPartition]) async throws -> [KafkaPartition: KafkaWatermarks] {
     try await query { handle throws(KafkaError) in
@@ -206,7 +226,7 @@ extension KafkaConsumer {
   ) async throws -> [KafkaPartition: (offset: Int64, metadata: String)] {
     try await query { handle throws(KafkaError) in
       let list = PartitionList(partitions)
-      let code = rd_kafka_committed(handle.pointer, list.list, KafkaConsumer.queryMilliseconds)
+      let code = self.inSteps { rd_kafka_committed(handle.pointer, list.list, $0) }
       guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(code, "cannot ask for committed offsets") }
       return zip(PartitionList.elements(of: list.list), list.metadata).reduce(into: [:]) { result, item in
         if item.0.offset >= 0 { result[item.0.partition] = (item.0.offset, item.1) }

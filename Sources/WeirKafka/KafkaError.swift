@@ -24,8 +24,13 @@ public struct KafkaError: Error, Sendable, CustomStringConvertible {
   public var weirError: WeirError {
     // What librdkafka refuses to be set, and a secret that is not there, are mistakes of the pipeline file or the command line.
     WeirError(
-      name == KafkaError.settingsName ? "config" : "kafka", message, advice: advice, isRetriable: isRetriable, fatalTo: fatalTo,
+      code, message, advice: advice, isRetriable: isRetriable, fatalTo: fatalTo,
       isSafeToRepeat: isSafeToRepeat)
+  }
+
+  private var code: String {
+    if name == KafkaError.settingsName { return "config" }
+    return KafkaErrorKind(rd_kafka_resp_err_t(rawValue: number)) == .missing ? "topic_missing" : "kafka"
   }
 
   private static let settingsName = "settings"

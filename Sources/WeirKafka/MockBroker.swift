@@ -68,6 +68,9 @@ public final class MockBroker: @unchecked Sendable {
   /// Delays every answer.
   public func setDelay(milliseconds: Int) { rd_kafka_mock_broker_set_rtt(cluster, -1, Int32(milliseconds)) }
 
+  /// Answers everything, but hands out no record to fetches, as a new leader that does not know its end yet: for longer than a test takes.
+  func deliverNothing() { fail(1, with: Array(repeating: RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE, count: 100_000)) }
+
   /// Lets the next requests of a kind (Kafka's number for it: 0 produce, 1 fetch) fail with the given errors.
   func fail(_ request: Int16, with errors: [rd_kafka_resp_err_t]) {
     rd_kafka_mock_push_request_errors_array(cluster, request, errors.count, errors)

@@ -10,6 +10,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "Scripts", "endtoend"))
 import common
+import broker
 import pyarrow as pa
 import pyarrow.parquet
 import tables
@@ -225,4 +226,57 @@ def replaced(suite):
         suite.claim(f"a plan that rejected all is replaced; what it rejected stays in quarantine, {lanes} lanes", faults)
 
 
-common.Suite("newcomers", 300, __doc__).run(tries, beginnings, shares, summary, corrected, replaced)
+def live(suite):
+    """A worker, and a replay of what it read: few rejected records are committed to quarantine, the thousandth stops it."""
+    topic = f"newcomers-{os.getpid()}"
+    with broker.Broker({topic: 1}) as b:
+        one = job(suite, "live", b"", source={"kafka": {"brokers": b.address, "topic": topic, "stream": "s", "group": topic, "session": "6s"}},
+                  lake={"path": "./lake", "flush": {"every": "200ms"}})
+        one.name = "first"
+        sent = broker.Producer(b.address)
+        sent.send(topic, b"no JSON", b"k")
+        sent.flush()
+        worker = broker.Worker(one, b.address)
+        broker.wait("a rejected record is committed", lambda: broker.committed(one) == 1 or not worker.is_running)
+        faults = worker.stop()
+        faults += [] if "quarantined: the record at position 0" in worker.talk else [f"no warning: {worker.talk}"]
+        faults += [] if tables.read_delta(one.lake, "quarantine/s").num_rows == 1 else ["the record is not in quarantine"]
+        suite.claim("a worker commits a single rejected record to quarantine, with a warning, and continues", faults)
+        recorded = suite.path("live-capture")
+        capture = common.Result([suite.weir, "capture", one.pipeline, "--out", recorded, "--brokers", b.address, "--count", "1"])
+        run = common.Result([suite.weir, "replay", one.pipeline, "--capture", recorded, "--lake", suite.path("again"), "--store", suite.path("again-state")])
+        faults = capture.fault() + ([] if run.code == 3 else [f"ended with {run.code}: {run.talk}"])
+        faults += [] if tables.read_delta(suite.path("again"), "quarantine/s").num_rows == 1 else ["the record is not in quarantine"]
+        suite.claim("so does a replay of its capture, with exit code 3", faults)
+        for _ in range(998):
+            sent.send(topic, b"no JSON", b"k")
+        sent.flush()
+        worker = broker.Worker(one, b.address)
+        broker.wait("999 are committed", lambda: broker.committed(one) == 999 or not worker.is_running)
+        sent.send(topic, b"no JSON", b"k")
+        sent.flush()
+        faults = []
+        for _ in range(2):
+            broker.wait("it ends by itself", lambda: not worker.is_running)
+            faults += [] if worker.process.returncode == 1 else [f"it ended with {worker.process.returncode}"]
+            faults += [f"{w!r} is not in {worker.talk!r}" for w in ("the first 1000 records were rejected", "999 of them are in quarantine, the other 1 w")
+                       if w not in worker.talk]
+            worker = broker.Worker(one, b.address)
+        broker.wait("it ends by itself", lambda: not worker.is_running)
+        faults += [] if broker.committed(one) == 999 else [f"{broker.committed(one)} records are committed"]
+        suite.claim("the thousandth rejected record stops a worker before it is committed, also after restarts", faults)
+        plan(suite, os.path.join("live", "run"), fields={"k": "string"}, record={"format": "json", "key": "k", "fields": {"k": "string"}},
+             source={"kafka": {"brokers": b.address, "topic": topic, "stream": "s", "group": topic, "session": "6s"}},
+             lake={"path": "./lake", "flush": {"every": "200ms"}}, gold={}, silver={"columns": "k"})
+        for _ in range(5):
+            sent.send(topic, b'{"k": "a"}', b"a")
+        sent.flush()
+        worker = broker.Worker(one, b.address)
+        broker.wait("the corrected pipeline continues", lambda: broker.committed(one) == 1005 or not worker.is_running)
+        faults = worker.stop() + one.verify_faults()
+        found = tables.read_delta(one.lake, "silver/s").num_rows, tables.read_delta(one.lake, "quarantine/s").num_rows
+        faults += [] if found == (5, 1000) else [f"silver and quarantine have {found} rows"]
+        suite.claim("a corrected pipeline continues with the same ledger; what was rejected stays in quarantine", faults)
+
+
+common.Suite("newcomers", 300, __doc__).run(tries, beginnings, shares, summary, corrected, replaced, live)

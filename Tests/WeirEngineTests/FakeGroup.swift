@@ -23,6 +23,8 @@ final class FakeTopic: Sendable {
   let questionsLost = Mutex(0)
   /// The same of those for the shards that there are: a worker's first.
   let firstQuestionsLost = Mutex(0)
+  /// What the source says to a worker's first question; nil: it answers.
+  let firstQuestionsFail = Mutex<WeirError?>(nil)
   let stream = "t"
   /// Questions for single records that were answered.
   let looks = Atomic(0)
@@ -142,6 +144,7 @@ final class FakeGroup: ShardGroup {
 
   func shards() async throws -> [SourceShard] {
     try FakeGroup.ask(topic.firstQuestionsLost)
+    if let error = topic.firstQuestionsFail.withLock({ $0 }) { throw error }
     return topic.shards.withLock { $0.keys.sorted() }.map {
       SourceShard(name: $0, stream: topic.stream, number: Int($0.split(separator: "/")[1])!)
     }

@@ -17,18 +17,46 @@ extension LiveWorkerTests {
     }
 
     @Test func aWorkerStopsBeforeItCommitsARecordAndNamesTheReason() async throws {
-      let bench = try Bench(shards: 2)
-      bench.topic.send(bad(7), to: "t/0")
-      let error = try await rejection(bench.worker(["t/0", "t/1"]))
-      #expect(error.code == "all_rejected" && error.message.contains("7 records: decode: field user: expected string, found an object"))
-      #expect(error.message.contains("at position 0 of t/0") && error.message.contains("hint: the field is nested"))
+      let bench = try Bench(shards: 2, flush: "1h")
+      bench.topic.send(bad(600), to: "t/0")
+      bench.topic.send(bad(400), to: "t/1")
+      let worker = bench.worker(["t/0", "t/1"])
+      await bench.wait("all is read") { ["t/0", "t/1"].allSatisfy { worker.group?.isCaughtUp($0) == true } }
+      let error = try await #require(throws: WeirError.self) { try await worker.stop() }
+      #expect(error.code == "all_rejected" && error.message.contains("the first 1000 records were rejected"), "\(error.message)")
+      #expect(error.message.contains("1000 records: decode: field user: expected string, found an object"))
+      #expect(error.message.contains("nothing was committed") && error.message.contains("at position 0 of t/0"))
+      #expect(error.message.contains("hint: the field is nested"))
       let fold = try #require(try await bench.fold())
       #expect(fold.counts.input == 0 && fold.tables.isEmpty)
-      bench.send("t/1", 0..<5)
-      let next = bench.worker(["t/0", "t/1"])
-      try await bench.until("with a record that can be used it goes on") { $0.counts.input == 12 }
+    }
+
+    /// One bad record says nothing about a stream that continues.
+    @Test func fewRejectedRecordsAreCommittedAndTheThousandthStopsAWorkerAlsoAfterARestart() async throws {
+      let bench = try Bench(shards: 1)
+      bench.topic.send(bad(1), to: "t/0")
+      let first = bench.worker(["t/0"])
+      try await bench.until("one rejected record is committed") { $0.counts.quarantined == 1 }
+      await bench.wait("and reported") { first.events.withLock { $0.contains { if case .quarantined = $0 { true } else { false } } } }
+      bench.topic.send(bad(998), to: "t/0")
+      try await bench.until("999 are committed") { $0.counts.quarantined == 999 }
+      _ = try await first.stop()
+      bench.topic.send(bad(4), to: "t/0")
+      for _ in 0..<2 {
+        let error = try await rejection(bench.worker(["t/0"]))
+        #expect(error.code == "all_rejected" && error.message.contains("the first 1003 records were rejected"), "\(error.message)")
+        #expect(error.message.contains("999 of them are in quarantine, the other 4 were not committed"))
+        #expect(error.message.contains("4 records: decode") && error.message.contains("at position 999 of t/0"))
+        #expect(try await bench.fold()?.counts.input == 999)
+      }
+      bench.send("t/0", 0..<5)
+      let next = bench.worker(["t/0"])
+      try await bench.until("a record that can be used in the same commit lets it continue") { $0.counts.input == 1008 }
       _ = try await next.stop()
-      #expect(try await bench.fold()?.counts.quarantined == 7)
+    }
+
+    @Test func theMessageCountsOneRecordInTheSingular() {
+      #expect(FirstRecords.error(RejectedReasons(), rejected: 1).message.hasPrefix("the only record was rejected"))
     }
 
     @Test func onceARecordWasAcceptedRejectedOnesDoNotStopAWorker() async throws {
@@ -53,20 +81,27 @@ extension LiveWorkerTests {
       _ = try await worker.stop()
     }
 
-    @Test func aChangedPlanTakesOverALedgerWithoutRecords() async throws {
-      let bench = try Bench(shards: 1)
+    /// The lanes have states by then, and the merge lane has partials of the old plan to read.
+    @Test func aChangedPlanTakesOverALedgerOfRejectedRecords() async throws {
+      let bench = try Bench(shards: 2)
       bench.topic.send(bad(3), to: "t/0")
-      #expect(try await rejection(bench.worker(["t/0"])).code == "all_rejected")
-      let changed = try Bench(shards: 1, more: "quarantine: {halt_above: 90%}", beside: bench, meaning: "changed")
-      bench.send("t/0", 0..<30)
-      let worker = changed.worker(["t/0"])
-      try await changed.until("the new plan goes on") { $0.counts.input == 33 }
-      // A worker with the plan of before, which has opened the ledger again meanwhile.
-      let refused = try await rejection(bench.worker(["t/0"]))
-      #expect(refused.code == "plan_changed" && refused.message.contains("the ledger has accepted records"))
+      let old = bench.worker(["t/0", "t/1"])
+      try await bench.until("3 rejected records") { $0.counts.quarantined == 3 }
+      let more = "state: {users: {by: [user], measure: {rows: count()}}}\ndedup: {id: user, within: 1h}"
+      let changed = try Bench(shards: 2, more: more, beside: bench, meaning: "changed")
+      let worker = changed.worker(["t/0", "t/1"])
+      try await changed.until("the plan is replaced") { $0.plan == .string("changed") }
+      // The worker with the old plan: at its next commit, or when it opens the ledger again after it lost its lanes.
+      bench.topic.send(bad(1), to: "t/0")
+      let refused = try await rejection(old)
+      #expect(refused.code == "plan_changed", "\(refused.code): \(refused.message)")
+      bench.send("t/1", 0..<30)
+      try await changed.until("the new plan continues") { $0.counts.input == 34 }
+      let again = try await rejection(bench.worker(["t/0"]))
+      #expect(again.code == "plan_changed" && again.message.contains("the ledger has accepted records"))
       _ = try await worker.stop()
       let fold = try #require(try await changed.fold())
-      #expect(fold.plan == .string("changed") && fold.genesis.plan == .string("m") && fold.counts.accepted == 30)
+      #expect(fold.genesis.plan == .string("m") && fold.counts.quarantined == 4 && fold.counts.accepted == 1 && fold.counts.duplicate == 29)
       #expect(try LedgerFold(bytes: fold.bytes) == fold, "a snapshot keeps it")
     }
   }

@@ -63,6 +63,46 @@ import WeirCore
     #expect(try await bench.fold()?[LaneID(shard: "t/0")]?.generation == 1)
   }
 
+  /// Nothing was read of it yet, so there is nothing to verify.
+  @Test func anAcceptedTopicThatIsEmptyIsNotReportedAsUnverifiedByLaterWorkers() async throws {
+    let bench = try Bench(shards: 1)
+    try await read(bench, 0..<100)
+    bench.topic.recreate("t/0")
+    let worker = bench.worker(["t/0"], accepted: ["t"])
+    try await bench.until("it is accepted") { $0[LaneID(shard: "t/0")]?.position == .offset(0) }
+    _ = try await worker.stop()
+    try await read(bench, 1000..<1001)
+    try await read(bench, 1001..<1010)
+    let decisions = try await bench.decisions()
+    #expect(decisions.count == 1, "\(decisions)")
+  }
+
+  /// All that was read is gone at the source: that is reported once, by the worker that finds it.
+  @Test func aTopicOfWhichAllRecordsWereDroppedIsReportedAsUnverifiedOnce() async throws {
+    let bench = try Bench(shards: 1)
+    try await read(bench, 0..<100)
+    bench.topic.trim("t/0", to: 100)
+    for _ in 0..<2 {
+      let worker = bench.worker(["t/0"])
+      await bench.wait("it reads") { worker.group?.isCaughtUp("t/0") == true }
+      _ = try await worker.stop()
+    }
+    let why = "the records before position 100 were dropped at the source, and with them all that were read"
+    #expect(try await bench.decisions() == [.unverified(reason: why)])
+  }
+
+  @Test func aDeletedTopicStopsAWorkerWithAdviceThatNamesTheOption() async throws {
+    let bench = try Bench(shards: 1)
+    bench.topic.firstQuestionsFail.withLock { $0 = WeirError("topic_missing", "no topic t", advice: "Make it.", fatalTo: .pipeline) }
+    #expect(await error(bench.worker(["t/0"]))?.advice == "Make it.", "nothing was read of it")
+    bench.topic.firstQuestionsFail.withLock { $0 = nil }
+    try await read(bench, 0..<10)
+    bench.topic.firstQuestionsFail.withLock { $0 = WeirError("topic_missing", "no topic t", fatalTo: .pipeline) }
+    let error = try #require(await error(bench.worker(["t/0"])))
+    #expect(error.code == "topic_missing" && error.message == "no topic t")
+    #expect(error.advice?.contains("--accept-recreated t`") == true, "\(error.advice ?? "")")
+  }
+
   @Test func anotherTopicIsNotAccepted() async throws {
     let bench = try Bench(shards: 1)
     try await read(bench, 0..<100)

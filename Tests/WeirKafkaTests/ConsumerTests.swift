@@ -1,3 +1,4 @@
+import Synchronization
 import Testing
 
 @testable import WeirKafka
@@ -160,6 +161,37 @@ import Testing
     consumer.commitBehind([two: 50], metadata: "whose it is")
     while try await consumer.committed([two])[two] != 50 { try await Task.sleep(for: .milliseconds(10)) }
     #expect(try await consumer.committedWithMetadata([one, two]).mapValues(\.metadata) == [one: "", two: "whose it is"])
+    await consumer.close()
+  }
+
+  /// librdkafka repeats a question about the group until its time is over, also while the client leaves.
+  @Test func aConsumerThatIsClosedWhileItJoinsAndIsAskedAboutItsGroupEndsSoonAndIsNotLeftBehind() async throws {
+    let cluster = try TestCluster()
+    let topic = try await cluster.topic("joining", partitions: 1)
+    let lines = Mutex<[String]>([])
+    let observer = KafkaObserver(log: { _, facility, text in lines.withLock { $0.append("\(facility) \(text)") } })
+    let consumer = try KafkaConsumer(cluster.consumerSettings([topic]), observer: observer)
+    try await consumer.subscribe()
+    async let answer = try? await consumer.committed([KafkaPartition(topic, 0)])
+    await consumer.close()
+    _ = await answer
+    #expect(lines.withLock { $0 }.filter { $0.contains("left behind") } == [])
+  }
+
+  /// A broker that answers and hands out nothing where a record is asked for, such as one whose fetch session hangs.
+  @Test func aRecordThatTheBrokerDoesNotDeliverIsAbsent() async throws {
+    let cluster = try TestCluster(needsMock: true)
+    let topic = try await cluster.topic("silent", partitions: 1)
+    try await cluster.fill(topic, partitions: 1, count: 10)
+    let consumer = try KafkaConsumer(cluster.consumerSettings([topic]))
+    let partition = KafkaPartition(topic, 0)
+    let mock = try #require(cluster.mock)
+    guard case .record(let block)? = try await consumer.peek([partition: 5])[partition] else { throw Unexpected("the record is there") }
+    #expect(block.offsets == [5])
+    mock.deliverNothing()
+    guard case .absent? = try await consumer.peek([partition: 5], within: 1_000)[partition] else {
+      throw Unexpected("what was not delivered says nothing about the topic")
+    }
     await consumer.close()
   }
 

@@ -5,7 +5,7 @@ import WeirProtocol
 /// Stops a run that can use nothing of its input, before it has committed a record: a wrong format or a wrong declaration is found at
 /// once, and not by someone who looks into the quarantine table later.
 ///
-/// It applies until the ledger has its first accepted record, and not to plans that allow all records to be rejected
+/// It applies until the ledger has its first record that was not rejected, and not to plans that allow all records to be rejected
 /// (`quarantine: {halt_above: 100%}`). It is undecided as long as all records were rejected, and fewer than ``recordsMax``.
 struct FirstRecords {
   /// Rejected records, with no other before them, that stop the run.
@@ -25,8 +25,9 @@ struct FirstRecords {
     shard = plan.source.stream
   }
 
+  /// All records of the ledger were rejected, and the plan does not allow that.
   static func applies(_ plan: Plan, _ fold: LedgerFold) -> Bool {
-    fold.counts.accepted == 0 && (plan.quarantine.haltAbove ?? 0) < 1
+    fold.counts.input == fold.counts.quarantined && (plan.quarantine.haltAbove ?? 0) < 1
   }
 
   /// All records so far were rejected, and there were some: nothing may be committed yet.
@@ -52,12 +53,20 @@ struct FirstRecords {
   /// The input ends, or no more of it can be held back.
   /// - Throws: `all_rejected` if all records were rejected.
   func end() throws(WeirError) {
-    if holdsBack { throw FirstRecords.error(reasons, count == 1 ? "the only record was" : "the first \(count) records were") }
+    if holdsBack { throw FirstRecords.error(reasons, rejected: Int64(count)) }
   }
 
-  static func error(_ reasons: RejectedReasons, _ records: String) -> WeirError {
-    WeirError(
-      "all_rejected", "\(records) rejected, and the ledger has no accepted record yet: nothing was committed\n" + reasons.text(),
+  /// - Parameters:
+  ///   - reasons: of the records that are not committed.
+  ///   - rejected: records, all of them, from the beginning of the ledger.
+  ///   - committed: how many of them are in the quarantine table already.
+  static func error(_ reasons: RejectedReasons, rejected: Int64, committed: Int64 = 0) -> WeirError {
+    let records = rejected == 1 ? "the only record was" : "the first \(rejected) records were"
+    let kept =
+      committed == 0
+      ? "nothing was committed" : "\(committed) of them are in quarantine, the other \(rejected - committed) were not committed"
+    return WeirError(
+      "all_rejected", "\(records) rejected, and the ledger has no accepted record yet: \(kept)\n" + reasons.text(),
       advice:
         "Correct the pipeline or the input, and run again. If a stream of which nothing is accepted is what you want: quarantine: {halt_above: 100%}."
     )
@@ -65,13 +74,17 @@ struct FirstRecords {
 }
 
 extension EpochBatch {
-  /// The rule of ``FirstRecords`` for streams of several shards: at the first commit that has records.
-  /// - Parameter isOpen: a record that was not rejected came before.
+  /// The rule of ``FirstRecords`` for streams of several shards, at each commit until a record was not rejected. Fewer rejected records
+  /// than ``FirstRecords/recordsMax`` say nothing about a stream that continues: they are committed, to the quarantine table.
+  /// - Returns: a record that was not rejected is in the ledger or in this batch, so the rule is over.
   /// - Throws: `all_rejected`.
-  func checkFirstRecords(_ plan: Plan, _ fold: LedgerFold, isOpen: inout Bool) throws(WeirError) {
-    if isOpen { return }
+  func checkFirstRecords(_ plan: Plan, _ fold: LedgerFold) throws(WeirError) -> Bool {
     let counts = epochs.reduce(into: BucketCounts()) { $0 += $1.counts }
-    isOpen = counts.input > counts.quarantined || !FirstRecords.applies(plan, fold)
-    if !isOpen, counts.quarantined > 0 { throw FirstRecords.error(rejected, "the first \(counts.quarantined) records were") }
+    if counts.input > counts.quarantined || !FirstRecords.applies(plan, fold) { return true }
+    let committed = fold.counts.quarantined
+    if counts.quarantined > 0, committed + counts.quarantined >= FirstRecords.recordsMax {
+      throw FirstRecords.error(rejected, rejected: committed + counts.quarantined, committed: committed)
+    }
+    return false
   }
 }

@@ -54,7 +54,10 @@ actor LiveCommitter {
   func commit(_ epochs: [LaneEpoch], decisions: [LaneID: [Decision]]) async throws -> LedgerFold {
     let batch = EpochBatch(epochs: epochs.sorted { $0.lane < $1.lane }, prefixHash: nil, decisions: [])
     try batch.checkQuarantine(compiled.plan)
-    if !repeatsRun { try batch.checkFirstRecords(compiled.plan, await ledger.fold, isOpen: &hasUsableRecord) }
+    if !repeatsRun, !hasUsableRecord {
+      // The newest fold: another worker may have committed an accepted record since this one's last entry.
+      hasUsableRecord = try batch.checkFirstRecords(compiled.plan, try await ledger.refresh())
+    }
     let began = environment.clock.monotonicNanoseconds
     let attempt = ledger.makeAttemptID()
     meter.enter(.encoding)

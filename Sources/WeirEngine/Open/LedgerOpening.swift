@@ -41,6 +41,8 @@ enum LedgerOpening {
         "lanes_changed", "the ledger was started without --join: the end of a file ends a record",
         advice: "Leave --join out, or replay into a new lake (--lake DIR --store DIR).")
     }
+    // A worker that has opened this ledger before finds its plan replaced by another worker's: it does not put its own back.
+    if request.ledgerID != nil { try await ledger.fold.checkPlan(request.planHash) }
     if await ledger.fold.plan != request.meaning {
       try await PlanReplacement(plan: plan, request: request, ledger: ledger).decide()
     }

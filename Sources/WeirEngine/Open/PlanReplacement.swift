@@ -16,8 +16,6 @@ struct PlanReplacement: Sendable {
     if (genesis.dealing == nil) != (request.shards != nil) || fold.plan["source"]?["stream"] != request.meaning["source"]?["stream"] {
       return "the ledger is of another source"
     }
-    // What the lanes of a live stream hold is of the old plan, and not all of them can be named by one entry.
-    if genesis.dealing == nil, fold.lanes.values.contains(where: { $0.state != nil }) { return "lanes of the stream have states" }
     if fold.tables.keys.contains(where: { $0.hasPrefix("bronze/") }), fold.plan["bronze"] != request.meaning["bronze"] {
       return "the bronze table has rows"
     }
@@ -40,22 +38,11 @@ struct PlanReplacement: Sendable {
   func decide() async throws {
     let fold = await ledger.fold
     if let obstacle = obstacle(fold) { throw refusal(fold, obstacle) }
-    let began = ledger.now
-    let decision = Decision.plan(meaning: request.meaning, hash: request.planHash, runID: request.runID ?? fold.runID)
-    let lanes = carriers(fold).enumerated().map { number, lane in
-      let before = lane == .merge ? fold.mergeLane : fold[lane]
-      let position = before?.position ?? .offset(0)
-      return LaneCommit(
-        lane: lane, dealing: lane == .merge ? nil : fold.genesis.dealing, generation: before?.generation ?? 0,
-        epoch: fold.nextEpoch(of: lane), from: position, to: position, watermark: before?.watermark ?? Watermark.minimum,
-        prefixHash: before?.prefixHash, decisions: number == 0 ? [decision] : [], state: nil)
-    }
     let attempt = ledger.makeAttemptID()
-    let draft = EntryDraft(commitID: attempt, worker: attempt, planHash: request.planHash, lanes: lanes)
-    let outcome = try await ledger.commit(attempt: attempt, startedNanoseconds: began) { fold in
+    let outcome = try await ledger.commit(attempt: attempt, startedNanoseconds: ledger.now) { fold in
       // Another worker may have committed meanwhile.
       if let obstacle = obstacle(fold) { throw refusal(fold, obstacle) }
-      return draft
+      return EntryDraft(commitID: attempt, worker: attempt, planHash: request.planHash, lanes: lanes(fold))
     }
     guard case .committed = outcome else {
       throw WeirError(
@@ -64,10 +51,29 @@ struct PlanReplacement: Sendable {
     }
   }
 
-  /// All lanes of a capture, so that no epoch of the old plan follows. Of a live stream the merge lane: its other lanes hold
-  /// nothing yet, and workers compare the plan at each commit.
+  /// Empty epochs that leave the lanes without a state. They depend on the fold alone, so that no epoch of the old plan follows them:
+  /// a worker that has one in hand is fenced.
+  private func lanes(_ fold: LedgerFold) -> [LaneCommit] {
+    let decision = Decision.plan(meaning: request.meaning, hash: request.planHash, runID: request.runID ?? fold.runID)
+    let carriers = carriers(fold)
+    return carriers.enumerated().map { number, lane in
+      let before = lane == .merge ? fold.mergeLane : fold[lane]
+      let position = before?.position ?? .offset(0)
+      // The partials behind the merge lane's position were made by the old plan, of rejected records: it goes past them.
+      let passesPartials = lane == .merge && fold.genesis.dealing == nil && carriers.count > 1
+      return LaneCommit(
+        lane: lane, dealing: lane == .merge ? nil : fold.genesis.dealing, generation: before?.generation ?? 0,
+        epoch: fold.nextEpoch(of: lane), from: position, to: position, endsAtItself: passesPartials,
+        watermark: before?.watermark ?? Watermark.minimum, prefixHash: before?.prefixHash,
+        decisions: number == 0 ? [decision] : [], state: nil)
+    }
+  }
+
+  /// All lanes of a capture. Of a live stream the merge lane and the lanes that hold something; workers compare the plan at each commit.
   private func carriers(_ fold: LedgerFold) -> [LaneID] {
-    guard fold.genesis.dealing != nil else { return [.merge] }
+    guard fold.genesis.dealing != nil else {
+      return (fold.lanes.filter { $0.key != .merge && $0.value.state != nil }.keys + [.merge]).sorted()
+    }
     return (fold.genesis.lanes.filter { $0 != .merge } + (fold.mergeLane.epoch > 0 ? [.merge] : [])).sorted()
   }
 

@@ -47,7 +47,9 @@ extension LiveSession {
     var checks: [String: ShardCheck] = [:]
     for name in names {
       guard let lane = fold[LaneID(shard: name)], case .offset(let position)? = lane.position else { continue }
-      checks[name] = ShardCheck(lane.identity ?? ShardIdentity(), position: position, hasRead: lane.counts.input > 0)
+      // An identity without a record: nothing was read since a check found the source without those read before.
+      let hasRead = lane.counts.input > 0 && lane.identity != ShardIdentity()
+      checks[name] = ShardCheck(lane.identity ?? ShardIdentity(), position: position, hasRead: hasRead)
     }
     return try await ShardChecks.run(checks, group, clock: environment.clock) { hasEnded }
   }
@@ -158,7 +160,7 @@ extension LiveSession {
       do {
         try await checkHeld(&told)
         isAway = false
-      } catch let error as WeirError where error.code == "kafka" {
+      } catch let error as WeirError where error.code == "kafka" || error.code == "topic_missing" {
         // Nothing is concluded. The readers meet the same trouble, and say what follows from it.
         if !isAway, !hasEnded { observe(.trouble(error)) }
         isAway = true

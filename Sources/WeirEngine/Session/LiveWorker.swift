@@ -45,6 +45,26 @@ public struct LiveWorker: Sendable {
 
   /// - Returns: what this run did, and the ledger as it was last seen; nil if a drain ended the run before there was one.
   public func run() async throws -> (progress: LiveProgress, fold: LedgerFold?) {
+    do {
+      return try await runSessions()
+    } catch let error as WeirError where error.code == "topic_missing" {
+      throw await advised(error)
+    }
+  }
+
+  /// A topic that the ledger has records of is missing because it was deleted: says how the worker continues once it is there again.
+  private func advised(_ error: WeirError) async -> WeirError {
+    guard let ledger = try? await LedgerOpening.existing(compiled.plan, environment), await ledger.fold.counts.input > 0 else {
+      return error
+    }
+    let topics = compiled.plan.source.kafka?.topics ?? []
+    let topic = topics.count == 1 && topics[0].first != "^" ? topics[0] : "TOPIC"
+    var advised = error
+    advised.advice = "The ledger has records of this source. Was a topic deleted? Create it again, then: " + LiveSession.advice(topic)
+    return advised
+  }
+
+  private func runSessions() async throws -> (progress: LiveProgress, fold: LedgerFold?) {
     defer { meter.releasedAll() }
     let counts = LiveCounts()
     let worker = String(environment.random.next(), radix: 16)

@@ -28,6 +28,12 @@ struct RecordedDecisions: Sendable {
         "config", "the ledger \(layout.prefix) is that of a plain capture: its decisions are not those of a live run",
         advice: "Replay the capture without --decisions: its cuts depend on its bytes alone.")
     }
+    let change = await ledger.fold.planChange?.entry
+    if let change, let entry = try await ledger.read(change), entry.lanes.count > 1 {
+      throw WeirError(
+        "config", "entry \(change) of the live run replaces a plan that had rejected records: one pipeline file cannot repeat both",
+        advice: "Replay the capture without --decisions.")
+    }
     return RecordedDecisions(ledger: ledger, lake: lake)
   }
 

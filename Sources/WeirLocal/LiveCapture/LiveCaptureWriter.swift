@@ -143,7 +143,8 @@ public final class LiveCaptureWriter: @unchecked Sendable {
     guard !missing.isEmpty else { return }
     adopt(
       missing.map { shard in
-        .init(shard: shard, position: starts[shard.name] ?? 0, identity: before[shard.name].map { ShardIdentity(anchor: $0) })
+        // Without the record before it too: so it can be told from a capture of an earlier version, which has no identities.
+        .init(shard: shard, position: starts[shard.name] ?? 0, identity: ShardIdentity(anchor: before[shard.name]))
       })
     try roll(now: now)
   }

@@ -208,7 +208,9 @@ struct CaptureSession: Sendable {
     var checks: [String: ShardCheck] = [:]
     for shard in positions.map({ Array($0.keys) }) ?? Array(identities.keys) {
       let position = positions?[shard]
-      checks[shard] = ShardCheck(identities[shard] ?? ShardIdentity(), position: position, hasRead: position != 0)
+      // An identity without a record: nothing was captured since a check found the source without those captured before.
+      let hasRead = position != 0 && identities[shard] != ShardIdentity()
+      checks[shard] = ShardCheck(identities[shard] ?? ShardIdentity(), position: position, hasRead: hasRead)
     }
     let verdicts = try await ShardChecks.run(checks, probe, clock: clock)
     var outcomes: [String: ShardCheck.Outcome] = [:]
@@ -231,8 +233,9 @@ struct CaptureSession: Sendable {
 
   /// A broker that does not answer now will be asked again.
   private func checkAgain() async throws {
-    do { try await check(nil) } catch let error as WeirError where error.code == "kafka" { return } catch let error as KafkaError
-      where error.weirError.code == "kafka"
+    func isSources(_ error: WeirError) -> Bool { error.code == "kafka" || error.code == "topic_missing" }
+    do { try await check(nil) } catch let error as WeirError where isSources(error) { return } catch let error as KafkaError
+      where isSources(error.weirError)
     { return }
   }
 
