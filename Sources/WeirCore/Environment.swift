@@ -122,8 +122,12 @@ public protocol StateTable: Sendable {
   func read(table: String, key: [UInt8]) async throws -> StateRow?
   /// Rows of the table whose key begins with `prefix`, in key order, tombstones left out.
   func scan(table: String, prefix: [UInt8], limit: Int) async throws -> [StateRow]
-  /// Hands every row of the table to `body`, in key order, with what it made of the rows before.
-  func reduce<T: Sendable>(table: String, into first: T, _ body: @escaping @Sendable (inout T, StateRow) -> Void) async throws -> T
+  /// One moment of the store: all values that ``writeMeta(_:)`` and the others wrote beside the rows, and what `body` makes of the
+  /// rows of `tables`, which it gets table by table in key order. A value that changed on the way, where the moment cannot be kept,
+  /// is left out.
+  func moment<T: Sendable>(
+    of tables: [String], into first: T, _ body: @escaping @Sendable (inout T, StateRow) -> Void
+  ) async throws -> (meta: [String: [UInt8]], result: T)
   /// Small named values beside the rows: schemas, committed positions, whose table this is.
   func writeMeta(_ entries: [(String, [UInt8])]) async throws
   func readMeta(_ name: String) async throws -> [UInt8]?
@@ -131,8 +135,9 @@ public protocol StateTable: Sendable {
   /// Syncs, and marks the table as whole: the worker writes no more. Without this mark a table that a stopped machine
   /// left behind is not trusted.
   func finish() async throws
-  /// Removes all rows of the tables: the beginning of a rebuild.
-  func clear(tables: [String]) async throws
+  /// Puts `batches` in the place of all rows of the tables, and writes `meta`, in one transaction: readers see the tables as they were
+  /// or as they are then, and so does the next worker if this one is killed.
+  func replace(tables: [String], with batches: [StateBatch], meta: [(String, [UInt8])]) async throws
   /// Opens the table that now has this one's place, if another process put a rebuilt one there.
   func reopen() async throws
 }
@@ -142,13 +147,6 @@ extension StateTable {
 
   /// For tables that are not files.
   public func reopen() async throws {}
-
-  /// For tables that fit into memory.
-  public func reduce<T: Sendable>(
-    table: String, into first: T, _ body: @escaping @Sendable (inout T, StateRow) -> Void
-  ) async throws -> T {
-    try await scan(table: table, prefix: [], limit: -1).reduce(into: first, body)
-  }
 
   /// For tables that one worker has to itself.
   public func write(_ batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])]) async throws -> Int {

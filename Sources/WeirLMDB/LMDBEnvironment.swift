@@ -64,6 +64,10 @@ final class LMDBEnvironment: @unchecked Sendable {
 
   private static func fileToRead(_ path: String) throws(WeirError) -> PageFile {
     guard let file = try PageFile(store: path) else {
+      // Empty it is only while the first worker makes it.
+      if access(path + "/data.mdb", F_OK) == 0, !UncleanStop.isOpen(store: path) {
+        throw PageFile.damaged(path, "its file data.mdb is empty (0 bytes)")
+      }
       throw WeirError(
         "config", "there is no state table in \(path)",
         advice: "Give the store's directory with --store, or the pipeline with --pipeline; a replay makes it.")

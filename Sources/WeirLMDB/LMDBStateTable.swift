@@ -168,19 +168,30 @@ public final class LMDBStateTable: StateTable {
     return 0
   }
 
-  public func clear(tables: [String]) async throws {
+  public func replace(tables: [String], with batches: [StateBatch], meta: [(String, [UInt8])]) async throws {
     try await thread.run { [environment] in
-      for table in tables {
-        try environment.write { transaction in
-          var removal: Int32 = 0
-          let code = LMDBStateTable.forEach(transaction, environment.rows, prefix: TableKey.prefix(table)) { cursor, _, _ in
-            removal = mdb_cursor_del(cursor, 0)
-            return removal == 0
-          }
-          return removal != 0 ? removal : code
+      try environment.write { transaction in
+        for table in tables {
+          let code = LMDBStateTable.clear(transaction, environment.rows, table)
+          if code != 0 { return code }
         }
+        var skipped = 0
+        for batch in batches {
+          let code = LMDBStateTable.put(transaction, environment.rows, batch, &skipped)
+          if code != 0 { return code }
+        }
+        return LMDBStateTable.put(transaction, environment.meta, meta)
       }
     }
+  }
+
+  private static func clear(_ transaction: OpaquePointer, _ rows: MDB_dbi, _ table: String) -> Int32 {
+    var removal: Int32 = 0
+    let code = forEach(transaction, rows, prefix: TableKey.prefix(table)) { cursor, _, _ in
+      removal = mdb_cursor_del(cursor, 0)
+      return removal == 0
+    }
+    return removal != 0 ? removal : code
   }
 
   public func sync() async throws { try await thread.run { [environment] in try environment.sync() } }
@@ -250,13 +261,24 @@ public final class LMDBStateTable: StateTable {
     }
   }
 
-  public func reduce<T: Sendable>(
-    table: String, into first: T, _ body: @escaping @Sendable (inout T, StateRow) -> Void
-  ) async throws -> T {
-    try await withRows(table: table, prefix: [], limit: -1) { (rows) throws(WeirError) in
-      var result = first
-      try rows.forEach { (row) throws(WeirError) in body(&result, row) }
-      return result
+  public func moment<T: Sendable>(
+    of tables: [String], into first: T, _ body: @escaping @Sendable (inout T, StateRow) -> Void
+  ) async throws -> (meta: [String: [UInt8]], result: T) {
+    try await thread.run { [environment, isReader] in
+      if isReader { try environment.reopen() }
+      return try environment.pinnedIfPossible { () throws(WeirError) in
+        func meta() throws(WeirError) -> [String: [UInt8]] {
+          let all = try environment.read { (view) throws(WeirError) in try view.metas(prefix: "") }
+          return Dictionary(all.map { ($0.name, $0.value) }) { first, _ in first }
+        }
+        let before = try meta()
+        var result = first
+        for table in tables {
+          try Rows(environment: environment, table: table, prefix: [], limit: -1).forEach { (row) throws(WeirError) in body(&result, row) }
+        }
+        let after = try meta()
+        return (before.filter { after[$0.key] == $0.value }, result)
+      }
     }
   }
 

@@ -9,6 +9,7 @@ import WeirCore
 /// that has the old file open notices at its next access, since the path names another file.
 public final class StateReplacement {
   private static let folder = "rebuilding"
+  private static let lock = "/rebuilding.lock"
   private static let ready = "/rebuilt.mdb"
   private static let swap = "/swap"
 
@@ -20,7 +21,7 @@ public final class StateReplacement {
   /// - Throws: `storage` if another process is at it.
   public init(store: String) throws(WeirError) {
     self.store = store
-    descriptor = open(store + "/" + StateReplacement.folder + ".lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
+    descriptor = open(store + StateReplacement.lock, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
     guard descriptor >= 0 else { throw LMDBEnvironment.error("write to", store, errno) }
     guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
       throw WeirError(
@@ -68,14 +69,22 @@ public final class StateReplacement {
   /// Opens a store while its file is not being replaced.
   static func opening<T>(_ store: String, readOnly: Bool, _ body: () throws(WeirError) -> T) throws(WeirError) -> T {
     if access(store + ready, F_OK) == 0 {
-      guard !readOnly else {
-        throw WeirError(
-          "storage", "the state table in \(store) is being rebuilt",
-          advice: "Try again; if no rebuild is running, run `weir state rebuild PIPELINE` again.", isRetriable: true)
-      }
-      try finish(store)
+      if readOnly { try waitForFinish(store) } else { try finish(store) }
     }
     return try locked(store, LOCK_SH, create: !readOnly, body)
+  }
+
+  /// For readers, which do not finish a replacement themselves: whoever decided it does so at once, and holds the lock until then.
+  private static func waitForFinish(_ store: String) throws(WeirError) {
+    let descriptor = open(store + lock, O_RDONLY | O_CLOEXEC)
+    if descriptor >= 0 {
+      defer { Glibc.close(descriptor) }
+      guard flock(descriptor, LOCK_SH) == 0 else { throw LMDBEnvironment.error("lock", store, errno) }
+    }
+    guard access(store + ready, F_OK) == 0 else { return }
+    throw WeirError(
+      "storage", "a rebuild of the state table in \(store) was stopped before its last step",
+      advice: "Run `weir state rebuild PIPELINE` again, or the pipeline's worker.", isRetriable: true)
   }
 
   private static func locked<T>(

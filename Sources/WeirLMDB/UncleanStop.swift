@@ -62,6 +62,14 @@ final class UncleanStop {
     return !text.isEmpty && text != boot
   }
 
+  /// Whether a worker has the store open for writing.
+  static func isOpen(store: String) -> Bool {
+    let descriptor = open(store + "/" + fileName, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return false }
+    defer { Glibc.close(descriptor) }
+    return flock(descriptor, LOCK_EX | LOCK_NB) != 0
+  }
+
   private func text() -> String { UncleanStop.text(of: descriptor) }
 
   private static func text(of descriptor: Int32) -> String {

@@ -108,8 +108,19 @@ private struct NodeStateTable: StateTable {
   func sync() async throws { await work() }
   func finish() async throws { await work() }
 
-  func clear(tables: [String]) async throws {
+  func replace(tables: [String], with batches: [StateBatch], meta: [(String, [UInt8])]) async throws {
     await work()
     shared.rows = shared.rows.filter { !tables.contains($0.value.table) }
+    for row in batches.flatMap(\.rows) { _ = shared.write(row) }
+    for (name, value) in meta { shared.meta[name] = value }
+  }
+
+  func moment<T: Sendable>(
+    of tables: [String], into first: T, _ body: @escaping @Sendable (inout T, StateRow) -> Void
+  ) async throws -> (meta: [String: [UInt8]], result: T) {
+    await work()
+    var result = first
+    for table in tables { for row in shared.allRows where row.table == table && row.value != nil { body(&result, row) } }
+    return (shared.meta, result)
   }
 }

@@ -104,12 +104,12 @@ def start(suite, path, arguments, out, err=subprocess.PIPE, before=None):
 
 
 def ended(process, path, stops):
-    """(code, stderr). A live worker is asked to end, unless it should do so by itself."""
+    """(code, stderr, stdout). A live worker is asked to end, unless it should do so by itself."""
     if path == ("run",) and not stops:
         time.sleep(3)
         process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=120)
-    return process.returncode, (err or b"").decode(errors="replace")
+    out, err = process.communicate(timeout=120)
+    return process.returncode, (err or b"").decode(errors="replace"), (out or b"").decode(errors="replace")
 
 
 def failing(suite, path, address):
@@ -117,23 +117,25 @@ def failing(suite, path, address):
     full, closed, gone, quiet, helps = [], [], [], [], []
     name = " ".join(path)
     with open("/dev/full", "w") as out:
-        code, err = ended(start(suite, path, case(suite, path, address), out), path, True)
+        code, err, _ = ended(start(suite, path, case(suite, path, address), out), path, True)
     if code != 1 or "cannot write to standard output: No space left on device" not in err:
         full.append(f"{name}: exit {code}: {err[-200:]}")
-    code, err = ended(start(suite, path, case(suite, path, address), None, before=lambda: os.close(1)), path, True)
+    code, err, _ = ended(start(suite, path, case(suite, path, address), None, before=lambda: os.close(1)), path, True)
     if code != 1 or "cannot write to standard output" not in err:
         closed.append(f"{name}: exit {code}: {err[-200:]}")
     read, write = os.pipe()
     os.close(read)
-    code, err = ended(start(suite, path, case(suite, path, address), write), path, False)
+    code, err, _ = ended(start(suite, path, case(suite, path, address), write), path, False)
     os.close(write)
     if code != (0 if path in WORKERS else 141) or "cannot write" in err:
         gone.append(f"{name}: exit {code}: {err[-200:]}")
     for how, before in (("full", None), ("closed", lambda: os.close(2))):
-        with open("/dev/full", "w") as err_file, open(os.devnull, "w") as out:
-            code, _ = ended(start(suite, path, case(suite, path, address), out, err_file, before), path, False)
+        with open("/dev/full", "w") as err_file:
+            code, _, out = ended(start(suite, path, case(suite, path, address), subprocess.PIPE, err_file, before), path, False)
         if code:
-            quiet.append(f"{name}, standard error {how}: exit {code}")
+            # Its own message is lost: the next run's says why, if it fails too.
+            again, err, _ = ended(start(suite, path, case(suite, path, address), subprocess.PIPE), path, False)
+            quiet.append(f"{name}, standard error {how}: exit {code}: {out[-300:]!r}; once more: exit {again}: {err[-500:]}")
     with open("/dev/full", "w") as out:
         code = subprocess.run([suite.weir, *path, "--help"], stdout=out, stderr=subprocess.DEVNULL).returncode
     if code != 1:
@@ -169,7 +171,7 @@ def partial(suite):
     for path, more in ((("state", "scan"), []), (("generate",), []), (("ledger", "show"), ["--json"])):
         out = suite.path("partial")
         with open(out, "wb") as f:
-            code, err = ended(start(suite, path, case(suite, path, "") + more, f, before=small_file), path, True)
+            code, err, _ = ended(start(suite, path, case(suite, path, "") + more, f, before=small_file), path, True)
         if os.path.getsize(out) == 0 and path != ("ledger", "show"):
             faults.append(f"{path}: nothing was written: the case shows nothing")
         if code != 1 or "cannot write to standard output: File too large" not in err:

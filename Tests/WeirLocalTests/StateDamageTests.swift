@@ -22,7 +22,7 @@ struct StateDamageTests {
   }
 
   private func contents(_ table: LMDBStateTable, _ name: String) async throws -> Rows {
-    try await table.reduce(table: name, into: Rows()) { $0[String(decoding: $1.key, as: UTF8.self)] = $1.value ?? [] }
+    try await table.moment(of: [name], into: Rows()) { $0[String(decoding: $1.key, as: UTF8.self)] = $1.value ?? [] }.result
   }
 
   /// Writes random rows, in many transactions, and returns what a naive fold of them has.
@@ -44,7 +44,7 @@ struct StateDamageTests {
         expected[name]?.merge(rows) { $1 }
       }
       if round % 40 == 0 {
-        try await store.clear(tables: ["b"])
+        try await store.replace(tables: ["b"], with: [], meta: [])
         expected["b"] = [:]
       }
     }

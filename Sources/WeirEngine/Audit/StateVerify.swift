@@ -4,8 +4,9 @@ import WeirProtocol
 
 /// Compares the state table with the lane state that the ledger names, row by row.
 ///
-/// A lane's rows can be compared while the table is exactly at the ledger's position of the lane: its mark says so before and after
-/// the table is read. Elsewhere the table is behind or ahead by design, because a worker runs or was killed; that is a note.
+/// A lane's rows can be compared while the table is exactly at the ledger's position of the lane: its mark says so. Elsewhere the
+/// table is behind or ahead by design, because a worker runs or was killed; that is a note. Marks and rows are of one moment, so
+/// that workers and rebuilds may write meanwhile.
 struct StateVerify {
   /// Rows of a table and lane, as a number and a sum that does not depend on their order.
   private struct Tally: Equatable {
@@ -54,47 +55,43 @@ struct StateVerify {
   }
 
   private func run(_ result: inout LedgerVerify.Result) async throws {
+    let (meta, found) = try await foundRows()
     for spec in compiled.plan.state {
       let id = Array(fold.genesis.ledgerID.utf8)
-      guard try await state.readMeta("owner/\(spec.name)") == id, try await state.readMeta(StateRebuild.mark(spec)) == id else {
+      guard meta["owner/\(spec.name)"] == id, meta[StateRebuild.mark(spec)] == id else {
         result.notices.append("the state table \(spec.name) is not complete, or belongs to another ledger: not compared")
         return
       }
     }
-    let lanes = try await evenLanes()
-    var expected = try await expectedRows(lanes, &result)
-    var found = try await foundRows()
-    // What a worker wrote while the table was read cannot be told from damage.
-    let still = Set(try await evenLanes().map(\.text))
-    (expected, found) = (expected.filter { still.contains($0.key.lane) }, found.filter { still.contains($0.key.lane) })
-    let skipped = fold.lanes.keys.filter { $0 != .merge || compiled.hasMerge }.count - still.count
-    if skipped > 0 {
+    let lanes = lanesWithRows
+    let even = lanes.filter { isEven($0, meta) }
+    let expected = try await expectedRows(even, &result)
+    if even.count < lanes.count {
       result.notices.append(
-        "the state table is not at the ledger's position for \(skipped) of \(still.count + skipped) lanes (a worker runs, or was stopped): their rows were not compared"
+        "the state table is not at the ledger's position for \(lanes.count - even.count) of \(lanes.count) lanes (a worker runs, or was stopped): their rows were not compared"
       )
     }
     var details = StateVerify.detailsMax
     for (place, tally) in expected.sorted(by: { ($0.key.table, $0.key.lane) < ($1.key.table, $1.key.lane) })
     where found[place] ?? Tally() != tally {
       var what = "\(found[place]?.rows ?? 0) rows, \(tally.rows) in the lane's state"
-      if details > 0 { what = try await difference(place) }
+      if details > 0 {
+        guard let details = try await difference(place, orElse: what) else { continue }
+        what = details
+      }
       details -= 1
       result.problems.append("the state table \(place.table), lane \(place.lane): \(what); \(StateVerify.advice)")
     }
   }
 
-  /// Lanes for which the table says that it is at the ledger's position.
-  private func evenLanes() async throws -> [LaneID] {
-    var even: [LaneID] = []
-    for lane in fold.lanes.keys.sorted() {
-      if lane == .merge {
-        guard compiled.hasMerge, try await Followers.hasMerged(fold, state) else { continue }
-      } else {
-        guard try await FlushMark.standing(of: lane, state, fold) == .even else { continue }
-      }
-      even.append(lane)
-    }
-    return even
+  /// Lanes that have rows in the state table.
+  private var lanesWithRows: [LaneID] {
+    fold.lanes.keys.sorted().filter { $0 == .merge ? compiled.hasMergedState : compiled.hasLaneState }
+  }
+
+  /// Whether the table says that it is at the ledger's position of the lane.
+  private func isEven(_ lane: LaneID, _ meta: [String: [UInt8]]) -> Bool {
+    lane == .merge ? Followers.hasMerged(fold, meta) : FlushMark.standing(of: lane, meta, fold) == .even
   }
 
   private func expectedRows(_ lanes: [LaneID], _ result: inout LedgerVerify.Result) async throws -> [Place: Tally] {
@@ -122,21 +119,18 @@ struct StateVerify {
     return try await restorer.shard(lane).allStateRows(of: lane)?.rows ?? []
   }
 
-  private func foundRows() async throws -> [Place: Tally] {
-    var found: [Place: Tally] = [:]
-    for spec in compiled.plan.state {
-      let tallies = try await state.reduce(table: spec.name, into: [String: Tally]()) { tallies, row in
-        row.key.withUnsafeBytes { key in
-          (row.value ?? []).withUnsafeBytes { tallies[row.lane, default: Tally()].add(key, $0) }
-        }
+  private func foundRows() async throws -> (meta: [String: [UInt8]], rows: [Place: Tally]) {
+    let (meta, rows) = try await state.moment(of: compiled.plan.state.map(\.name), into: [Place: Tally]()) { rows, row in
+      row.key.withUnsafeBytes { key in
+        (row.value ?? []).withUnsafeBytes { rows[Place(table: row.table, lane: row.lane), default: Tally()].add(key, $0) }
       }
-      for (lane, tally) in tallies { found[Place(table: spec.name, lane: lane)] = tally }
     }
-    return found
+    return (meta, rows)
   }
 
-  /// How many rows differ, and in what.
-  private func difference(_ place: Place) async throws -> String {
+  /// How many rows differ, and in what; nil: none does any more, since the table was rebuilt.
+  /// - Parameter known: what is said when a worker has moved the lane on, so that its rows cannot be compared any more.
+  private func difference(_ place: Place, orElse known: String) async throws -> String? {
     var expected: [Hash128: UInt128] = [:]
     for lane in fold.lanes.keys where lane.text == place.lane {
       for batch in try await rows(of: lane) where batch.table == place.table {
@@ -152,7 +146,7 @@ struct StateVerify {
       var strange = 0
     }
     let lane = place.lane
-    let counts = try await state.reduce(table: place.table, into: Counts(rest: expected)) { counts, row in
+    let (meta, counts) = try await state.moment(of: [place.table], into: Counts(rest: expected)) { counts, row in
       guard row.lane == lane else { return }
       let (key, digest) = row.key.withUnsafeBytes { key in
         (Hash128(key), (row.value ?? []).withUnsafeBytes { StateVerify.digest(key, $0) })
@@ -163,6 +157,8 @@ struct StateVerify {
       default: counts.wrong += 1
       }
     }
+    guard fold.lanes.keys.contains(where: { $0.text == place.lane && isEven($0, meta) }) else { return known }
+    guard !counts.rest.isEmpty || counts.wrong > 0 || counts.strange > 0 else { return nil }
     return
       "of \(expected.count) rows of the lane's state, \(counts.rest.count) are missing and \(counts.wrong) have other values; \(counts.strange) rows are not in the lane's state"
   }

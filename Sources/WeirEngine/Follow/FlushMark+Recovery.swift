@@ -21,9 +21,26 @@ extension FlushMark {
   }
 
   static func standing(of lane: LaneID, _ state: any StateTable, _ fold: LedgerFold) async throws -> Standing {
-    guard let committed = fold[lane], case .offset(let position)? = committed.position else { return .even }
-    let mark = try await state.readMeta(name(lane)).map { String(decoding: $0, as: UTF8.self) } ?? ""
-    let numbers = mark.split(separator: " ").compactMap { Int64($0) }
+    standing(of: lane, mark: try await state.readMeta(name(lane)), fold)
+  }
+
+  /// - Parameter meta: of one moment of the state table.
+  static func standing(of lane: LaneID, _ meta: [String: [UInt8]], _ fold: LedgerFold) -> Standing {
+    standing(of: lane, mark: meta[name(lane)], fold)
+  }
+
+  private static func standing(of lane: LaneID, mark: [UInt8]?, _ fold: LedgerFold) -> Standing {
+    guard let committed = fold[lane] else { return .even }
+    let position: Int64
+    switch committed.position {
+    case .offset(let offset)?: position = offset
+    case .sequence?: return .even
+    // No entry has moved the lane yet. Its first rows may have run ahead.
+    case nil:
+      if mark == nil { return .even }
+      position = 0
+    }
+    let numbers = String(decoding: mark ?? [], as: UTF8.self).split(separator: " ").compactMap { Int64($0) }
     guard numbers.count == 2 else { return .behind }
     let (flushed, ledger) = ((numbers[0], numbers[1]), (committed.generation, position))
     return flushed == ledger ? .even : flushed < ledger ? .behind : .ahead

@@ -51,10 +51,23 @@ actor Followers {
     _ = try await state.write(rows, meta: Followers.marks(fold))
   }
 
+  private static let mergeMark = "committed/\(LaneID.merge.text)"
+
   /// Whether the merged rows of all entries are in the state table.
   static func hasMerged(_ fold: LedgerFold, _ state: any StateTable) async throws -> Bool {
-    let mark = try await state.readMeta("committed/\(LaneID.merge.text)").map { String(decoding: $0, as: UTF8.self) }
-    return mark?.split(separator: " ").last.flatMap { Int64($0) } == fold.number
+    hasMerged(fold, mark: try await state.readMeta(mergeMark))
+  }
+
+  /// - Parameter meta: of one moment of the state table.
+  static func hasMerged(_ fold: LedgerFold, _ meta: [String: [UInt8]]) -> Bool { hasMerged(fold, mark: meta[mergeMark]) }
+
+  /// The mark is an entry's number. Entries after the merge lane's position, as a decision or the end of a run makes them, changed no
+  /// merged row; before its first state there was none.
+  private static func hasMerged(_ fold: LedgerFold, mark: [UInt8]?) -> Bool {
+    guard let mark else { return fold.mergeLane.state == nil }
+    guard let number = String(decoding: mark, as: UTF8.self).split(separator: " ").last.flatMap({ Int64($0) }) else { return false }
+    guard case .offset(let merged)? = fold.mergeLane.position else { return false }
+    return merged <= number && number <= fold.number
   }
 
   /// Brings every table up to entry `target`.

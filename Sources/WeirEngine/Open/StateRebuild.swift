@@ -4,8 +4,8 @@ import WeirProtocol
 
 /// Makes the state tables again from what the ledger names: after an unclean stop of the machine, or when asked.
 ///
-/// A table is whole once `built/<table>` holds the ledger's id, which is written behind its rows: a rebuild that was killed is
-/// begun again.
+/// A table is whole once `built/<table>` holds the ledger's id. Rows and mark are written in one transaction: a rebuild that was
+/// killed changed nothing.
 public enum StateRebuild {
   /// Claims the tables for the ledger, and makes those again that the ledger has epochs for and the store does not hold: a
   /// store that was deleted, or emptied after the machine stopped in the middle of a run, or one that a run left behind
@@ -36,7 +36,7 @@ public enum StateRebuild {
         if try await FlushMark.standing(of: lane, state, fold) != .even { return false }
       }
     }
-    return compiled.hasMerge ? try await Followers.hasMerged(fold, state) : true
+    return compiled.hasMergedState ? try await Followers.hasMerged(fold, state) : true
   }
 
   static func mark(_ spec: StateSpec) -> String { "built/\(spec.name)" }
@@ -63,18 +63,23 @@ public enum StateRebuild {
     try await StateOwnership.claim(state, genesis, compiled.plan)
     let run = RunInfo(shard: compiled.plan.source.stream, runID: fold.runID)
     let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run)
-    // The marks go first: while rows are missing, nothing may say that they are all there.
-    try await state.writeMeta(compiled.plan.state.map { (mark($0), []) })
-    try await state.clear(tables: compiled.plan.state.map(\.name))
-    var rows = 0
-    for lane in try await restorer.shards(fold.lanes.keys.filter { $0 != .merge }.sorted(), parallel: environment.parallel) {
-      guard let all = await lane.allStateRows(of: lane.id) else { continue }
-      rows += all.rows.reduce(0) { $0 + $1.count }
-      _ = try await state.write(all.rows, meta: [all.mark.entry])
+    var rows: [StateBatch] = []
+    var meta: [(String, [UInt8])] = []
+    // Some lanes at a time: their rows are all that is kept of them.
+    var lanes = fold.lanes.keys.filter { $0 != .merge }.sorted()[...]
+    while !lanes.isEmpty {
+      for lane in try await restorer.shards(Array(lanes.prefix(environment.parallel)), parallel: environment.parallel) {
+        guard let all = await lane.allStateRows(of: lane.id) else { continue }
+        rows += all.rows
+        meta.append(all.mark.entry)
+      }
+      lanes = lanes.dropFirst(environment.parallel)
     }
-    let merged = try await restorer.merge().allStateRows(ledgerNumber: fold.number)
-    _ = try await state.write(merged, meta: Followers.marks(fold) + marks(compiled.plan, genesis))
+    rows += try await restorer.merge().allStateRows(ledgerNumber: fold.number)
+    // All at once: whoever reads, or finds what a killed rebuild left, has the old rows or the new ones.
+    try await state.replace(
+      tables: compiled.plan.state.map(\.name), with: rows, meta: meta + Followers.marks(fold) + marks(compiled.plan, genesis))
     try await state.sync()
-    return rows + merged.reduce(0) { $0 + $1.count }
+    return rows.reduce(0) { $0 + $1.count }
   }
 }

@@ -123,5 +123,7 @@ public struct CompiledPlan: Sendable {
       aggregate.isFinishedInLane && aggregate.origins.contains(.field(field)) && !aggregate.origins.contains(.system(.shard))
     }
   }
+  /// Some state table's rows are merged over the lanes.
+  var hasMergedState: Bool { aggregates.contains { !$0.isFinishedInLane && $0.window == nil } }
   var hasMerge: Bool { aggregates.contains { !$0.isFinishedInLane } }
 }
