@@ -1,120 +1,226 @@
+import Synchronization
 import WeirCore
 import WeirOperators
 import WeirProtocol
 
-/// Commits batches in order: files and blobs, then the ledger's entry, then the followers.
+/// Commits epochs of the lanes that this worker holds, in order: files and blobs, then the ledger's entry.
 ///
-/// One commit is under way at a time; the next epoch is encoded meanwhile, and the lanes go on with the one after. If a commit does not end as
-/// committed, the worker stops: what the lanes hold behind it is dropped, and the next run restores from the ledger.
+/// One commit is under way at a time; the next epoch may be encoded meanwhile. After a commit that did not end as committed nothing is
+/// committed any more: what the lanes hold follows that epoch, so they are restored from the ledger first (law 2).
 actor EpochCommitter {
-  private let environment: EngineEnvironment
+  private nonisolated let environment: EngineEnvironment
   private let compiled: CompiledPlan
   nonisolated let ledger: Ledger
-  nonisolated let encoder: BatchEncoder
-  private let merge: MergeLane
-  private let followers: Followers
+  private nonisolated let encoder: BatchEncoder
   private let planHash: String
   private let worker: String
-  private(set) var fold: LedgerFold
+  private let meter: LiveMeter
+  /// nil: its epochs are in entries of their own.
+  private let merge: MergeLane?
+  private var lanes: [LaneID: CommittedLane] = [:]
   private(set) var entries: Int64 = 0
   /// Of what was committed.
   private(set) var rejected = RejectedReasons()
-  /// What lanes and merge lane held behind the last commit.
-  private(set) var state = StateBytes()
+  /// What the merge lane of a shared entry has new for the state table since it was last asked.
+  private var mergedRows: [StateBatch] = []
+  private var isRefused = false
+  private let checksFirstRecords: Bool
+  /// A record that was not rejected is in the ledger.
+  private var hasUsableRecord = false
 
+  /// - Parameter checksFirstRecords: see ``FirstRecords``; false where records were looked at before, or a run is repeated.
   init(
-    environment: EngineEnvironment, compiled: CompiledPlan, ledger: Ledger, fold: LedgerFold, merge: sending MergeLane,
-    followers: Followers, planHash: String, run: RunInfo
+    environment: EngineEnvironment, compiled: CompiledPlan, ledger: Ledger, planHash: String, run: RunInfo, worker: String,
+    merge: sending MergePlacement = .ownEntry, meter: LiveMeter, checksFirstRecords: Bool
   ) {
     self.environment = environment
     self.compiled = compiled
     self.ledger = ledger
-    self.fold = fold
-    self.merge = merge
-    self.followers = followers
     self.planHash = planHash
-    worker = String(environment.random.next(), radix: 16)
+    self.worker = worker
+    self.meter = meter
+    self.checksFirstRecords = checksFirstRecords
+    self.merge = if compiled.hasMerge, case .sameEntry(let lane) = merge { lane } else { nil }
     encoder = BatchEncoder(compiled, run: run, threads: environment.threads)
   }
 
-  /// - Throws: `fenced`, `unknown`, `quarantine_halt` and what the store throws; each ends the worker.
-  func commit(_ encoded: EncodedBatch) async throws {
-    var batch = encoded.batch
-    let attempt = encoded.attempt
-    try batch.checkQuarantine(compiled.plan)
+  // MARK: Lanes
+
+  /// Takes a lane over as the ledger has it.
+  func hold(_ lane: LaneID, _ fold: LaneFold?) { lanes[lane] = CommittedLane(fold) }
+
+  func drop(_ dropped: some Collection<LaneID> & Sendable) { for lane in dropped { lanes[lane] = nil } }
+
+  /// What the merge lane of a shared entry holds.
+  var mergeBytes: StateBytes { merge?.stateBytes ?? StateBytes() }
+
+  /// Rows of merged state that entries since the last call have changed.
+  func takeMergedRows() -> [StateBatch] {
+    defer { mergedRows = [] }
+    return mergedRows
+  }
+
+  // MARK: Commits
+
+  /// Encodes a batch that is committed next, or after the one that is committed now.
+  /// - Parameter number: of the entry that it will be if no other comes between; shown in the files' names only.
+  nonisolated func encode(_ batch: EpochBatch, number: Int64) async throws -> EncodedBatch {
     let began = environment.clock.monotonicNanoseconds
-    var draft = EntryDraft(
-      commitID: attempt, worker: worker, planHash: planHash, lanes: batch.epochs.map { lane($0, batch) })
-    // The merge lane's part: this epoch's contributions, and the windows that the watermark after this entry finishes.
-    let watermark = fold.mergedWatermark(with: draft.lanes)
-    let merged = compiled.hasMerge ? merge.merge(batch.epochs.compactMap(\.partial), watermark: watermark) : [:]
-    let byTable = try await encoded.files.merging(encoder.encode(merged: merged, stem: encoded.stem)) { $0 + $1 }
-    let files = byTable.sorted { $0.key < $1.key }.flatMap(\.value)
-    draft.tables = BatchEncoder.commits(files)
-    let blobs = addBlobs(&draft, &batch, path: ledger.layout.blob(attempt: attempt, name: "state"), watermark: watermark)
-    if compiled.hasMerge { draft.lanes[draft.lanes.count - 1].windows = MergeLane.counts(merged, compiled.plan) }
-    try await environment.lake.write(
-      files.map { NewObject(path: $0.table + "/" + $0.path, bytes: $0.bytes) }
-        + [blobs])
-    try await put(draft, began: began)
-    entries += 1
-    rejected.add(batch.rejected)
-    try await LedgerKeeping.snapshot(ledger, number: fold.number)
-    try await followers.applied(
-      fold: fold, merged: compiled.hasMerge ? merge.takeStateRows(ledgerNumber: fold.number) : [])
-    await followers.sinks?.admit(fold.number)
-    state = batch.epochs.reduce(merge.stateBytes) { $0 + $1.sizes.state }
-    try environment.memory.check(state)
+    var encoded = try await encoder.encode(batch, number: number, attempt: ledger.makeAttemptID())
+    encoded.nanoseconds = environment.clock.monotonicNanoseconds - began
+    return encoded
   }
 
-  private func lane(_ epoch: LaneEpoch, _ batch: EpochBatch) -> LaneCommit {
-    let before = fold[epoch.lane]
-    var windows: [String: WindowCounts] = [:]
-    for (gold, counts) in zip(compiled.plan.gold, epoch.windowCounts) { windows["gold/\(gold.name)"] = counts }
-    return LaneCommit(
-      lane: epoch.lane, dealing: fold.genesis.dealing, generation: before?.generation ?? 0,
-      epoch: fold.nextEpoch(of: epoch.lane), from: before?.position ?? .offset(0), to: .offset(epoch.position),
-      watermark: epoch.watermark, prefixHash: batch.prefixHash, counts: epoch.counts, windows: windows,
-      decisions: batch.decisions)
-  }
-
-  /// All blobs of the entry in one object, and the references to them in the draft. Takes them out of the batch.
-  private func addBlobs(
-    _ draft: inout EntryDraft, _ batch: inout EpochBatch, path: String, watermark: Int64
-  ) -> NewObject {
-    var pack = BlobPack(path: path, bytes: batch.epochs.reduce(0) { $0 + $1.state.count } + 1 << 12)
-    for (i, epoch) in batch.epochs.enumerated() {
-      draft.lanes[i].state = pack.add(state: epoch.state, isBase: epoch.stateIsBase, before: fold[epoch.lane]?.state)
+  /// - Throws: `quarantine_halt`, `all_rejected`, `lookup_changed`, `plan_changed`, `misplaced`, and what the store throws.
+  func commit(_ encoded: EncodedBatch) async throws -> CommitEnd {
+    guard !isRefused else { return .abandoned }
+    var batch = encoded.batch
+    try batch.checkQuarantine(compiled.plan)
+    let fold = await ledger.fold
+    if checksFirstRecords, !hasUsableRecord {
+      // The newest fold: another worker may have committed an accepted record since this one's last entry.
+      hasUsableRecord = try batch.checkFirstRecords(compiled.plan, try await ledger.refresh())
+    }
+    let began = environment.clock.monotonicNanoseconds
+    var draft = EntryDraft(commitID: encoded.attempt, worker: worker, planHash: planHash)
+    var pack = BlobPack(
+      path: ledger.layout.blob(attempt: encoded.attempt, name: "state"), bytes: batch.epochs.reduce(0) { $0 + $1.state.count } + 1 << 12)
+    for i in batch.epochs.indices {
+      draft.lanes.append(try lane(batch.epochs[i], batch, fold, &pack))
       batch.epochs[i].state = []
     }
-    guard compiled.hasMerge else { return pack.object }
+    let files = try await addMerge(to: &draft, &pack, encoded, fold)
+    if compiled.hasMerge {
+      var partials = ByteWriter()
+      for epoch in batch.epochs { epoch.partial?.save(into: &partials) }
+      draft.partials = pack.add(partials.bytes)
+    }
+    draft.tables = BatchEncoder.commits(files)
+    try await write(files, pack, took: encoded.nanoseconds)
+    return try await put(draft, batch.epochs, began: began)
+  }
+
+  /// The epoch of a merge lane that has an entry of its own, with the files of what it finished.
+  func commitMerge(
+    _ merged: [Int: WindowResults], state: (bytes: [UInt8], isBase: Bool), through number: Int64, watermark: Int64
+  ) async throws -> CommitEnd {
+    guard !isRefused else { return .abandoned }
+    guard let before = lanes[.merge] else { preconditionFailure("the merge lane is not held") }
+    let began = environment.clock.monotonicNanoseconds
+    let attempt = ledger.makeAttemptID()
+    let stem = BatchEncoder.stem(number: await ledger.fold.number + 1, attempt: attempt)
+    let files = EpochCommitter.inOrder(try await encoder.encode(merged: merged, stem: stem))
+    var pack = BlobPack(path: ledger.layout.blob(attempt: attempt, name: "merge"))
+    let commit = LaneCommit(
+      mergedThrough: number, itself: false, after: before, watermark: watermark, windows: MergeLane.counts(merged, compiled.plan),
+      state: pack.add(state: state.bytes, isBase: state.isBase, before: before.state))
+    let draft = EntryDraft(
+      commitID: attempt, worker: worker, planHash: planHash, lanes: [commit], tables: BatchEncoder.commits(files))
+    try await write(files, pack, took: environment.clock.monotonicNanoseconds - began)
+    return try await put(draft, [], began: began)
+  }
+
+  /// Empty epochs that only say something: where a lane begins, what was lost.
+  func commit(empty lanes: [LaneCommit]) async throws -> CommitEnd {
+    guard !isRefused else { return .abandoned }
+    let draft = EntryDraft(commitID: ledger.makeAttemptID(), worker: worker, planHash: planHash, lanes: lanes)
+    return try await put(draft, nil, began: environment.clock.monotonicNanoseconds)
+  }
+
+  // MARK: Drafts
+
+  private func lane(
+    _ epoch: LaneEpoch, _ batch: EpochBatch, _ fold: LedgerFold, _ pack: inout BlobPack
+  ) throws(WeirError) -> LaneCommit {
+    guard let before = lanes[epoch.lane] else {
+      throw WeirError("internal", "an epoch of lane \(epoch.lane.text), which this worker does not hold", isSafeToRepeat: false)
+    }
+    return LaneCommit(
+      epoch, after: before, dealing: fold.genesis.dealing, prefixHash: batch.prefixHash, decisions: batch.decisions[epoch.lane] ?? [],
+      gold: compiled.plan.gold, state: pack.add(state: epoch.state, isBase: epoch.stateIsBase, before: before.state))
+  }
+
+  /// The part of a merge lane that shares the entry: the batch's contributions, and the windows that the watermark after the entry finishes.
+  ///
+  /// One worker owns all lanes then: an entry that came between names them, and the fence drops the whole draft. So the merged part is
+  /// never derived again.
+  /// - Returns: all files of the entry.
+  private func addMerge(
+    to draft: inout EntryDraft, _ pack: inout BlobPack, _ encoded: EncodedBatch, _ fold: LedgerFold
+  ) async throws -> [EncodedFile] {
+    guard let merge, let before = lanes[.merge] else { return EpochCommitter.inOrder(encoded.files) }
+    let watermark = fold.mergedWatermark(with: draft.lanes)
+    let merged = merge.merge(encoded.batch.epochs.compactMap(\.partial), watermark: watermark)
+    let files = try await encoded.files.merging(encoder.encode(merged: merged, stem: encoded.stem)) { $0 + $1 }
     let (blob, isBase) = merge.save()
     draft.lanes.append(
       LaneCommit(
-        lane: .merge, generation: fold.mergeLane.generation, epoch: fold.nextEpoch(of: .merge),
-        from: fold.mergeLane.position ?? .offset(0), to: .offset(fold.number + 1), endsAtItself: true,
-        watermark: watermark, state: pack.add(state: blob, isBase: isBase, before: fold[.merge]?.state)))
-    var partials = ByteWriter()
-    for epoch in batch.epochs { epoch.partial?.save(into: &partials) }
-    draft.partials = pack.add(partials.bytes)
-    return pack.object
+        mergedThrough: fold.number + 1, itself: true, after: before, watermark: watermark,
+        windows: MergeLane.counts(merged, compiled.plan), state: pack.add(state: blob, isBase: isBase, before: before.state)))
+    return EpochCommitter.inOrder(files)
   }
 
-  private func put(_ draft: EntryDraft, began: Int64) async throws {
-    // One worker owns all lanes of a capture: an entry that came between names them, so the merged part is never derived
-    // again; the fence drops the whole draft.
-    switch try await ledger.commit(draft, startedNanoseconds: began) {
-    case .committed(_, let fold): self.fold = fold
+  private static func inOrder(_ files: [Int: [EncodedFile]]) -> [EncodedFile] { files.sorted { $0.key < $1.key }.flatMap(\.value) }
+
+  /// Writes an attempt's files and blobs.
+  /// - Parameter took: nanoseconds that encoding the files took.
+  private func write(_ files: [EncodedFile], _ pack: BlobPack, took: Int64) async throws {
+    let began = environment.clock.monotonicNanoseconds
+    meter.enter(.writing)
+    try await environment.lake.write(
+      files.map { NewObject(path: $0.table + "/" + $0.path, bytes: $0.bytes) } + [pack.object])
+    meter.encoded(files, nanoseconds: took + environment.clock.monotonicNanoseconds - began)
+  }
+
+  // MARK: The entry
+
+  /// - Parameter epochs: of lanes of shards; nil: the entry only says something, which counts for nothing.
+  private func put(_ draft: EntryDraft, _ epochs: [LaneEpoch]?, began: Int64) async throws -> CommitEnd {
+    let (compiled, planHash) = (self.compiled, self.planHash)
+    meter.enter(.ledger)
+    let putBegan = environment.clock.monotonicNanoseconds
+    let tries = Atomic(0)
+    let outcome = try await ledger.commit(attempt: draft.commitID, startedNanoseconds: began) { fold in
+      tries.add(1, ordering: .relaxed)
+      try fold.checkPlan(planHash)
+      try EpochCommitter.checkLookups(compiled, fold)
+      try EpochCommitter.checkRules(draft, fold)
+      return draft
+    }
+    meter.commitTook(environment.clock.monotonicNanoseconds - putBegan, of: "ledger")
+    meter.told(outcome, tries: tries.load(ordering: .relaxed))
+    switch outcome {
+    case .committed(let number, let fold):
+      entries += 1
+      for commit in draft.lanes where lanes[commit.lane] != nil { lanes[commit.lane] = CommittedLane(commit, entry: number) }
+      if let merge { mergedRows += merge.takeStateRows(ledgerNumber: number) }
+      for epoch in epochs ?? [] { rejected.add(epoch.rejected) }
+      try await LedgerKeeping.snapshot(ledger, number: fold.number)
+      if let epochs { meter.committed(epochs, tables: draft.tables, gold: compiled.plan.gold, fold: fold) }
+      return .committed(fold)
     case .fenced(let lanes, _):
-      throw WeirError(
-        "fenced", "another worker committed for lane \(lanes.first?.text ?? "") of this ledger: this one stops",
-        advice: "Run one worker a ledger. Nothing was lost: the other one goes on, and a new run goes on from the ledger.",
-        fatalTo: .worker)
+      isRefused = true
+      return .fenced(lanes)
     case .unknown:
+      isRefused = true
+      return .unknown(number: await ledger.fold.number + 1)
+    }
+  }
+
+  /// What this worker's records say of the producers' rule must agree with what others committed meanwhile.
+  private static func checkRules(_ draft: EntryDraft, _ fold: LedgerFold) throws(WeirError) {
+    for case .partitioner(let stream, let rules) in draft.lanes.flatMap(\.decisions) {
+      let known = fold.partitioners[stream] ?? Partitioner.allCases
+      if !known.contains(where: rules.contains) { throw KeyRules.contradiction(stream, known, rules) }
+    }
+  }
+
+  /// What this worker looks up must be what the ledger says: another worker may have brought a newer file.
+  private static func checkLookups(_ compiled: CompiledPlan, _ fold: LedgerFold) throws(WeirError) {
+    for lookup in compiled.lookups where fold.lookups[lookup.name]?.hash != lookup.contentHash.hex {
       throw WeirError(
-        "unknown", "nobody knows whether ledger entry \(fold.number + 1) was written",
-        advice: "Look at space and permissions of the lake's directory, then run again: it starts from what the ledger says.",
-        isRetriable: true, fatalTo: .worker)
+        "lookup_changed", "another worker goes by another version of the lookup \(lookup.name)",
+        advice: "Give all workers the same file and start this one again.", fatalTo: .worker)
     }
   }
 }

@@ -11,4 +11,6 @@ struct EncodedBatch: Sendable {
   var stem: String
   /// By the table's number.
   var files: [Int: [EncodedFile]]
+  /// What encoding them took.
+  var nanoseconds: Int64 = 0
 }

@@ -7,7 +7,12 @@ struct EpochBatch: Sendable {
   var epochs: [LaneEpoch]
   /// Over all bytes of the capture before the mark; nil where the source has no such hash.
   var prefixHash: Hash128?
-  var decisions: [Decision]
+  var decisions: [LaneID: [Decision]]
+
+  init(epochs: [LaneEpoch], prefixHash: Hash128? = nil, decisions: [LaneID: [Decision]]) {
+    self.epochs = epochs.sorted { $0.lane < $1.lane }
+    (self.prefixHash, self.decisions) = (prefixHash, decisions)
+  }
 }
 
 extension EpochBatch {

@@ -21,9 +21,9 @@ actor StateFlusher {
 
   init(
     lanes: [any StateRowSource], state: (any StateTable)?, clock: any Clock, spec: StoreSpec,
-    reached: @escaping @Sendable () -> Int64 = { 0 }, meter: LatencyMeter? = nil
+    reached: @escaping @Sendable () -> Int64 = { 0 }, meter: LatencyMeter? = nil, live: LiveMeter? = nil
   ) {
-    self.init(lanes: { lanes }, state: state, clock: clock, spec: spec, reached: reached, meter: meter)
+    self.init(lanes: { lanes }, state: state, clock: clock, spec: spec, reached: reached, meter: meter, live: live)
   }
 
   /// - Parameters:

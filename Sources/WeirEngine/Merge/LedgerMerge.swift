@@ -15,7 +15,7 @@ actor LedgerMerge {
   private let compiled: CompiledPlan
   private let ledger: Ledger
   private let lake: any ObjectStore
-  private let committer: LiveCommitter
+  private let committer: EpochCommitter
   private let followers: Followers
   private let meter: LiveMeter?
   private var lane: MergeLane?
@@ -26,7 +26,7 @@ actor LedgerMerge {
   private var watermark = Watermark.minimum
 
   init(
-    compiled: CompiledPlan, ledger: Ledger, lake: any ObjectStore, committer: LiveCommitter, followers: Followers,
+    compiled: CompiledPlan, ledger: Ledger, lake: any ObjectStore, committer: EpochCommitter, followers: Followers,
     meter: LiveMeter? = nil
   ) {
     self.compiled = compiled
@@ -49,8 +49,7 @@ actor LedgerMerge {
     let restored = try await Restorer(compiled: compiled, store: lake, fold: fold, run: run).merge()
     let before = fold.mergeLane
     guard case .offset(let position)? = before.position else { throw WeirError("corrupt", "the merge lane has no position") }
-    await committer.hold(
-      .merge, .init(generation: before.generation, epoch: before.epoch, position: position, state: before.state))
+    await committer.hold(.merge, before)
     // Nobody knows whether the worker before wrote the rows of its last entry; the fence skips what stands there.
     let rows = before.epoch > 0 ? restored.allStateRows(ledgerNumber: fold.number) : []
     lane = restored
@@ -105,7 +104,7 @@ actor LedgerMerge {
   private func commit(_ lane: MergeLane, through number: Int64, watermark: Int64) async throws -> LedgerFold {
     let results = lane.merge([], watermark: watermark)
     meter?.merging(openWindows: lane.openWindows)
-    let after = try await committer.commitMerge(results, state: lane.save(), through: number, watermark: watermark)
+    let after = try await committer.commitMerge(results, state: lane.save(), through: number, watermark: watermark).fold()
     committed = number
     self.watermark = watermark
     try await followers.applied(fold: after, merged: lane.takeStateRows(ledgerNumber: after.number), lanes: [.merge])

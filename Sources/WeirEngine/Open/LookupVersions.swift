@@ -10,13 +10,13 @@ struct LookupVersions: Sendable {
   let environment: EngineEnvironment
 
   /// Commits an entry of empty epochs that carries what changed.
-  ///
   /// - Parameter carrier: the lanes whose epochs carry it; nil: all.
+  /// - Throws: ``CommitRefused``, and what the store throws.
   func decide(planHash: String, carrier: [LaneID]? = nil) async throws {
     let fold = await ledger.fold
     let changed = compiled.lookups.filter { fold.lookups[$0.name]?.hash != $0.contentHash.hex }
     guard !changed.isEmpty else { return }
-    let began = environment.clock.monotonicNanoseconds
+    let began = ledger.now
     let attempt = ledger.makeAttemptID()
     var decisions: [Decision] = []
     for table in changed {
@@ -24,19 +24,8 @@ struct LookupVersions: Sendable {
       try await environment.lake.write([NewObject(path: path, bytes: table.bytes)])
       decisions.append(.lookup(name: table.name, hash: table.contentHash.hex, path: path))
     }
-    let lanes = (carrier ?? fold.genesis.lanes.filter { $0 != .merge }).enumerated().map { number, lane in
-      let before = fold[lane]
-      let position = before?.position ?? .offset(0)
-      return LaneCommit(
-        lane: lane, dealing: fold.genesis.dealing, generation: before?.generation ?? 0, epoch: fold.nextEpoch(of: lane),
-        from: position, to: position, watermark: before?.watermark ?? Watermark.minimum, prefixHash: before?.prefixHash,
-        decisions: number == 0 ? decisions : [], state: before?.state)
-    }
-    let draft = EntryDraft(commitID: attempt, worker: attempt, planHash: planHash, lanes: lanes)
-    guard case .committed = try await ledger.commit(draft, startedNanoseconds: began) else {
-      throw WeirError(
-        "fenced", "another worker commits on this ledger: this one stops", advice: "Run one worker a ledger.",
-        fatalTo: .worker)
-    }
+    let lanes = carrier ?? fold.genesis.lanes.filter { $0 != .merge }
+    let commits = lanes.enumerated().map { number, lane in fold.emptyEpoch(of: lane, decisions: number == 0 ? decisions : []) }
+    _ = try await ledger.decide(planHash: planHash, began: began) { _ in commits }.fold()
   }
 }

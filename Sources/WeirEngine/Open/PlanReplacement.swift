@@ -38,17 +38,12 @@ struct PlanReplacement: Sendable {
   func decide() async throws {
     let fold = await ledger.fold
     if let obstacle = obstacle(fold) { throw refusal(fold, obstacle) }
-    let attempt = ledger.makeAttemptID()
-    let outcome = try await ledger.commit(attempt: attempt, startedNanoseconds: ledger.now) { fold in
+    let end = try await ledger.decide(planHash: request.planHash) { fold in
       // Another worker may have committed meanwhile.
       if let obstacle = obstacle(fold) { throw refusal(fold, obstacle) }
-      return EntryDraft(commitID: attempt, worker: attempt, planHash: request.planHash, lanes: lanes(fold))
+      return lanes(fold)
     }
-    guard case .committed = outcome else {
-      throw WeirError(
-        "fenced", "another worker commits on this ledger while the plan is replaced", advice: "Run the same command again.",
-        isRetriable: true, fatalTo: .worker)
-    }
+    do { _ = try end.fold() } catch { throw error.ofRun }
   }
 
   /// Empty epochs that leave the lanes without a state. They depend on the fold alone, so that no epoch of the old plan follows them:
@@ -57,15 +52,12 @@ struct PlanReplacement: Sendable {
     let decision = Decision.plan(meaning: request.meaning, hash: request.planHash, runID: request.runID ?? fold.runID)
     let carriers = carriers(fold)
     return carriers.enumerated().map { number, lane in
-      let before = lane == .merge ? fold.mergeLane : fold[lane]
-      let position = before?.position ?? .offset(0)
+      var commit = fold.emptyEpoch(of: lane, decisions: number == 0 ? [decision] : [])
+      // What the old plan made of the input is not the new one's.
+      commit.state = nil
       // The partials behind the merge lane's position were made by the old plan, of rejected records: it goes past them.
-      let passesPartials = lane == .merge && fold.genesis.dealing == nil && carriers.count > 1
-      return LaneCommit(
-        lane: lane, dealing: lane == .merge ? nil : fold.genesis.dealing, generation: before?.generation ?? 0,
-        epoch: fold.nextEpoch(of: lane), from: position, to: position, endsAtItself: passesPartials,
-        watermark: before?.watermark ?? Watermark.minimum, prefixHash: before?.prefixHash,
-        decisions: number == 0 ? [decision] : [], state: nil)
+      commit.endsAtItself = lane == .merge && fold.genesis.dealing == nil && carriers.count > 1
+      return commit
     }
   }
 

@@ -43,16 +43,16 @@ struct Restorer: Sendable {
   }
 
   /// A lane that has its shard to itself.
-  func shard(_ id: LaneID) async throws -> ShardActor {
-    ShardActor(try await state(id, Scratch()), ShardPartial(compiled, lanes: 1, run: RunInfo(shard: id.shard, runID: run.runID)))
+  func shard(_ id: LaneID) async throws -> LaneActor {
+    LaneActor(try await state(id, Scratch()), ShardPartial(compiled, lanes: 1, run: RunInfo(shard: id.shard, runID: run.runID)))
   }
 
-  func shards(_ ids: [LaneID], parallel: Int) async throws -> [ShardActor] {
+  func shards(_ ids: [LaneID], parallel: Int) async throws -> [LaneActor] {
     try await all(ids.count, parallel: parallel) { try await shard(ids[$0]) }
   }
 
   /// The lanes of a capture. Neighbours are visited together once there are more than `groupsMax` of them.
-  func groups(_ ids: [LaneID], parallel: Int) async throws -> [LaneGroup] {
+  func groups(_ ids: [LaneID], parallel: Int) async throws -> [LaneActor] {
     if let lane = ids.first(where: { (fold[$0]?.floor ?? Watermark.minimum) > Watermark.minimum }) {
       throw WeirError(
         "corrupt", "the ledger gives \(lane.text) a floor, which no lane of a capture has",
@@ -64,7 +64,7 @@ struct Restorer: Sendable {
       let scratch = Scratch()
       var lanes: [LaneState] = []
       for id in ids[firsts[number]...].prefix(size) { lanes.append(try await state(id, scratch)) }
-      return LaneGroup(lanes, first: firsts[number])
+      return LaneActor(lanes, first: firsts[number])
     }
   }
   private static let groupsMax = 16

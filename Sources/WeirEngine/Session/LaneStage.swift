@@ -8,7 +8,7 @@ struct LaneStage: Sendable {
   private let run: RunInfo
   private let lanes: Int
   /// All lanes, in their order.
-  private let groups: [LaneGroup]
+  private let groups: [LaneActor]
   /// Numbers of groups, dealt over as many tasks as run at once.
   private let shares: [[Int]]
   /// Called behind each deal: records, position and watermark that every lane has reached.
@@ -18,7 +18,7 @@ struct LaneStage: Sendable {
   ///   - groups: all lanes, in their order.
   ///   - parallel: tasks that visit lanes at once.
   init(
-    _ compiled: CompiledPlan, _ run: RunInfo, groups: [LaneGroup], parallel: Int, reached: @escaping @Sendable (Int, Int64, Int64) -> Void
+    _ compiled: CompiledPlan, _ run: RunInfo, groups: [LaneActor], parallel: Int, reached: @escaping @Sendable (Int, Int64, Int64) -> Void
   ) {
     (self.compiled, self.run, self.groups, self.reached) = (compiled, run, groups, reached)
     lanes = groups.reduce(0) { $0 + $1.ids.count }
@@ -52,7 +52,8 @@ struct LaneStage: Sendable {
           epochs[0].counts.blankLines += Int64(blankLines)
           partial.finish(into: &epochs)
           // The committer's own error ends the run and says why.
-          guard await batches.send(EpochBatch(epochs: epochs, prefixHash: hash, decisions: decisions)) else { return await work.finish() }
+          let carried = Dictionary(uniqueKeysWithValues: epochs.map { ($0.lane, decisions) })
+          guard await batches.send(EpochBatch(epochs: epochs, prefixHash: hash, decisions: carried)) else { return await work.finish() }
         }
       }
       await batches.finish()

@@ -5,12 +5,12 @@ import WeirProtocol
 
 /// One live shard being worked on: the loop that reads, prepares, sequences and consumes.
 ///
-/// Cuts come from outside, between any two blocks (``ShardActor`` sees to it); so nothing here knows of epochs.
+/// Cuts come from outside, between any two blocks (``LaneActor`` sees to it); so nothing here knows of epochs.
 final class LiveLane: Sendable {
   private static let restNanoseconds: Int64 = 100_000_000
 
   let id: LaneID
-  let shard: ShardActor
+  let shard: LaneActor
   private let reader: any ShardReader
   private let placement: Placement?
   private struct Standing {
@@ -29,7 +29,7 @@ final class LiveLane: Sendable {
   private let hasClock: Bool
 
   init(
-    shard: ShardActor, reader: any ShardReader, compiled: CompiledPlan, fold: LaneFold?, placement: Placement?,
+    shard: LaneActor, reader: any ShardReader, compiled: CompiledPlan, fold: LaneFold?, placement: Placement?,
     clock: any Clock, reading: LaneReading
   ) {
     id = shard.id

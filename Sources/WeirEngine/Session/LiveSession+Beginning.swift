@@ -29,16 +29,16 @@ extension LiveSession {
     for name in names.sorted() {
       guard let lane = fold[LaneID(shard: name)], let bound = bounds[name] else { continue }
       if case .offset(let position)? = lane.position {
-        try resume(name, lane, at: position, verdicts[name], bound, into: &beginning)
+        try resume(name, lane, at: position, verdicts[name], bound, fold, into: &beginning)
       } else {
-        start(name, lane, at: starts[name] ?? bound.low, before[name], into: &beginning)
+        start(name, fold, at: starts[name] ?? bound.low, before[name], into: &beginning)
       }
     }
     for shard in LiveSession.missing(shards.withLock { $0 }, fold) { retire(shard, fold, into: &beginning) }
     if ClockGuard.refreshNanoseconds(compiled.plan) != nil { addClock(names, fold, to: &beginning) }
     guard !beginning.commits.isEmpty else { return (fold, beginning.identities) }
     try await takeBack(beginning.lanesToTakeBack, fold)
-    let after = try await committer.commit(empty: beginning.commits)
+    let after = try await committer.commit(empty: beginning.commits).fold()
     for event in beginning.events { observe(event) }
     return (after, beginning.identities)
   }
@@ -55,21 +55,21 @@ extension LiveSession {
   }
 
   private func start(
-    _ name: String, _ lane: LaneFold, at start: Int64, _ sight: ShardSight?, into beginning: inout Beginning
+    _ name: String, _ fold: LedgerFold, at start: Int64, _ sight: ShardSight?, into beginning: inout Beginning
   ) {
     let id = LaneID(shard: name)
     var identity = ShardIdentity(incarnation: sight?.incarnation)
     // Without one the first record that is read stands for the shard.
     if case .record(let mark)? = sight?.look { identity.anchor = mark }
     beginning.identities[id] = identity
-    beginning.commits.append(
-      LaneCommit(
-        lane: id, generation: lane.generation, epoch: lane.epoch + 1, from: .offset(start), to: .offset(start),
-        watermark: lane.watermark, identity: identity.isEmpty ? nil : identity, state: lane.state))
+    var commit = fold.emptyEpoch(of: id)
+    (commit.from, commit.to) = (.offset(start), .offset(start))
+    commit.identity = identity.isEmpty ? nil : identity
+    beginning.commits.append(commit)
   }
 
   private func resume(
-    _ name: String, _ lane: LaneFold, at position: Int64, _ verdict: ShardCheck.Verdict?, _ bound: ShardBounds,
+    _ name: String, _ lane: LaneFold, at position: Int64, _ verdict: ShardCheck.Verdict?, _ bound: ShardBounds, _ fold: LedgerFold,
     into beginning: inout Beginning
   ) throws(WeirError) {
     let id = LaneID(shard: name)
@@ -103,10 +103,9 @@ extension LiveSession {
     }
     beginning.identities[id] = identity
     guard !decisions.isEmpty else { return }
-    beginning.commits.append(
-      LaneCommit(
-        lane: id, generation: generation, epoch: lane.epoch + 1, from: .offset(position), to: .offset(to),
-        watermark: lane.watermark, identity: identity, decisions: decisions, state: lane.state))
+    var commit = fold.emptyEpoch(of: id, decisions: decisions)
+    (commit.generation, commit.to, commit.identity) = (generation, .offset(to), identity)
+    beginning.commits.append(commit)
   }
 
   /// A worker judges no record by a clock that is older than its own start.
@@ -115,11 +114,10 @@ extension LiveSession {
     for id in names.map({ LaneID(shard: $0) }).sorted() {
       if let known = beginning.commits.firstIndex(where: { $0.lane == id }) {
         beginning.commits[known].decisions.append(clock)
-      } else if let lane = fold[id], let position = lane.position {
-        beginning.commits.append(
-          LaneCommit(
-            lane: id, generation: lane.generation, epoch: lane.epoch + 1, from: position, to: position, watermark: lane.watermark,
-            identity: beginning.identities[id], decisions: [clock], state: lane.state))
+      } else if fold[id]?.position != nil {
+        var commit = fold.emptyEpoch(of: id, decisions: [clock])
+        commit.identity = beginning.identities[id]
+        beginning.commits.append(commit)
       }
     }
   }
@@ -127,12 +125,8 @@ extension LiveSession {
   /// A lane whose shard the accepted stream does not have any more leaves the merged watermark for good.
   private func retire(_ name: String, _ fold: LedgerFold, into beginning: inout Beginning) {
     let id = LaneID(shard: name)
-    guard let lane = fold[id], !beginning.commits.contains(where: { $0.lane == id }) else { return }
-    let position = lane.position ?? .offset(0)
-    beginning.commits.append(
-      LaneCommit(
-        lane: id, generation: lane.generation, epoch: lane.epoch + 1, from: position, to: position, watermark: lane.watermark,
-        decisions: [.idle], state: lane.state))
+    guard fold[id] != nil, !beginning.commits.contains(where: { $0.lane == id }) else { return }
+    beginning.commits.append(fold.emptyEpoch(of: id, decisions: [.idle]))
   }
 
   /// Brings the state table's rows of lanes to the ledger's positions. What follows is not what a worker that died had read there, so a row

@@ -50,8 +50,7 @@ extension LiveSession {
         throw WeirError("corrupt", "the ledger has no position for \(id.shard)")
       }
       positions[id.shard] = position
-      await committer.hold(
-        id, .init(generation: before.generation, epoch: before.epoch, position: position, state: before.state))
+      await committer.hold(id, before)
     }
     let restored = try await restorer.shards(ids, parallel: environment.parallel)
     for shard in restored { await shard.begin(identities[shard.id] ?? ShardIdentity()) }
@@ -95,12 +94,8 @@ extension LiveSession {
   private func list(_ names: [String], _ fold: LedgerFold) async throws -> LedgerFold {
     let missing = names.map { LaneID(shard: $0) }.filter { fold[$0] == nil }.sorted()
     guard !missing.isEmpty else { return fold }
-    let before = fold.mergeLane
-    let position = before.position ?? .offset(0)
-    let carrier = LaneCommit(
-      lane: .merge, generation: before.generation, epoch: fold.nextEpoch(of: .merge), from: position, to: position,
-      watermark: before.watermark, decisions: [.lanesListed(missing, generation: 0)], state: before.state)
-    return try await committer.commit(empty: [carrier])
+    let carrier = fold.emptyEpoch(of: .merge, decisions: [.lanesListed(missing, generation: 0)])
+    return try await committer.commit(empty: [carrier]).fold()
   }
 
   /// Stop, cut, commit, hand over. What was lost already is dropped without a commit: another worker may be at it.

@@ -19,7 +19,7 @@ final class LiveSession: Sendable {
   let ledger: Ledger
   let followers: Followers
   let group: any ShardGroup
-  let committer: LiveCommitter
+  let committer: EpochCommitter
   let merge: LedgerMerge
   let run: RunInfo
   /// What the source had when it was last asked.
@@ -68,9 +68,9 @@ final class LiveSession: Sendable {
     self.observe = observe
     self.meter = meter
     settings = compiled.plan.source.kafka?.settings ?? KafkaSettingsSpec()
-    committer = LiveCommitter(
-      environment: environment, compiled: compiled, ledger: ledger, planHash: planHash, run: run, worker: worker,
-      meter: meter)
+    committer = EpochCommitter(
+      environment: environment, compiled: compiled, ledger: ledger, planHash: planHash, run: run, worker: worker, meter: meter,
+      checksFirstRecords: true)
     merge = LedgerMerge(
       compiled: compiled, ledger: ledger, lake: environment.lake, committer: committer, followers: followers,
       meter: meter)
@@ -215,7 +215,7 @@ final class LiveSession: Sendable {
       // An idle lane's next record is judged by no less than what is merged now, so its windows can close by that.
       let closes = lane.isIdle && standing.hasOpenWindows && merged > standing.floor
       if closes { await lane.shard.raise(floor: merged) }
-      if !due.isEmpty || closes || standing.position != standing.cutPosition { epochs.append(try await lane.shard.cutHere()) }
+      if !due.isEmpty || closes || standing.position != standing.cutPosition { epochs += try await lane.shard.cut() }
     }
     guard !epochs.isEmpty else { return false }
     let known = await ledger.fold
@@ -223,7 +223,9 @@ final class LiveSession: Sendable {
       decisions[lane, default: []].append(decision)
     }
     for lane in lanes where epochs.contains(where: { $0.lane == lane.id }) { decisions[lane.id, default: []] += lane.takeNotes() }
-    let fold = try await committer.commit(epochs, decisions: decisions)
+    meter.enter(.encoding)
+    let encoded = try await committer.encode(EpochBatch(epochs: epochs, decisions: decisions), number: known.number + 1)
+    let fold = try await committer.commit(encoded).fold()
     tell(epochs)
     for lane in lanes where epochs.contains(where: { $0.lane == lane.id }) { await lane.committed(fold[lane.id]) }
     placements.adopt(fold)

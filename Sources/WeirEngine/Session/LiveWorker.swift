@@ -11,7 +11,7 @@ public struct LiveWorker: Sendable {
   static let firstAttemptsMax = 3
   private static let restNanoseconds: Int64 = 500_000_000
   /// Errors that end a session and not the worker: it goes on from the ledger with a new member of the group.
-  private static let passing: Set<String> = ["fenced", "unknown", "out_of_range", "group_silent", "handover_late"]
+  private static let passing: Set<String> = ["fenced", "out_of_range", "group_silent", "handover_late"]
   /// Those of them that say nothing against this worker, however often they come.
   private static let innocent: Set<String> = ["out_of_range", "group_silent"]
 
@@ -81,7 +81,8 @@ public struct LiveWorker: Sendable {
         last = await opened.ledger.fold
         let own = try await opened.run(isInterrupted: isInterrupted)
         return try await end(opened, counts, entries + own)
-      } catch let error as WeirError where ends(error, unanswered) != .worker {
+      } catch let thrown where ends(thrown, unanswered) != .worker {
+        let error = LiveWorker.reported(thrown)
         unanswered = unanswered.map { $0 + 1 }
         let own = await session?.committer.entries ?? 0
         let before = last?.number ?? 0
@@ -111,13 +112,23 @@ public struct LiveWorker: Sendable {
   ///
   /// Once the worker was asked to end, whatever passes by itself is no failure: what it could not commit is read again by whoever
   /// takes its lanes, from the ledger's positions.
-  private func ends(_ error: WeirError, _ unanswered: Int?) -> Ended {
+  private func ends(_ thrown: any Error, _ unanswered: Int?) -> Ended {
+    if thrown is CommitRefused { return .session }
+    guard let error = thrown as? WeirError else { return .worker }
     if isInterrupted(), error.isRetriable { return .session }
     if LiveWorker.passing.contains(error.code) { return .session }
     // Another process put a rebuilt table in the place of a damaged one.
     if error.code == "state_replaced", error.isRetriable { return .session }
     guard LiveWorker.isSourceAway(error) else { return .worker }
     return (unanswered ?? 0) + 1 < LiveWorker.firstAttemptsMax ? .session : .worker
+  }
+
+  private static func reported(_ thrown: any Error) -> WeirError {
+    switch thrown {
+    case let refused as CommitRefused: refused.ofSession
+    case let error as WeirError: error
+    default: WeirError("internal", "\(thrown)")
+    }
   }
 
   /// Errors that say nothing against this worker, however often they come.

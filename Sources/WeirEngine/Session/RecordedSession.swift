@@ -13,8 +13,9 @@ final class RecordedSession: Sendable {
   private let followers: Followers
   private let stream: any RecordedStream
   private let planHash: String
+  private let meter: LiveMeter
   private let run: RunInfo
-  private let committer: LiveCommitter
+  private let committer: EpochCommitter
   private let merge: LedgerMerge
   private let flusher: StateFlusher
   private let pool: PreparerPool
@@ -25,7 +26,7 @@ final class RecordedSession: Sendable {
 
   /// One shard being replayed: its lane and what is done in shard order before it.
   private struct Lane: Sendable {
-    var shard: ShardActor
+    var shard: LaneActor
     var sequencer: Sequencer
     var placement: Placement?
   }
@@ -33,12 +34,12 @@ final class RecordedSession: Sendable {
   /// The lanes that have a position.
   private final class Lanes: Sendable {
     let all = Mutex<[LaneID: Lane]>([:])
-    var actors: [ShardActor] { all.withLock { $0.values.map(\.shard).sorted { $0.id < $1.id } } }
+    var actors: [LaneActor] { all.withLock { $0.values.map(\.shard).sorted { $0.id < $1.id } } }
   }
 
   init(
     compiled: CompiledPlan, environment: EngineEnvironment, ledger: Ledger, followers: Followers, stream: any RecordedStream,
-    planHash: String, progress: ReplayProgress, repeatsRun: Bool = false
+    planHash: String, progress: ReplayProgress, meter: LiveMeter, repeatsRun: Bool = false
   ) async throws {
     self.compiled = compiled
     self.environment = environment
@@ -46,12 +47,14 @@ final class RecordedSession: Sendable {
     self.followers = followers
     self.stream = stream
     self.planHash = planHash
+    self.meter = meter
     counted = Mutex(progress)
     run = RunInfo(shard: compiled.plan.source.stream, runID: await ledger.fold.runID)
-    committer = LiveCommitter(
+    committer = EpochCommitter(
       environment: environment, compiled: compiled, ledger: ledger, planHash: planHash, run: run,
-      worker: String(environment.random.next(), radix: 16), repeatsRun: repeatsRun)
-    merge = LedgerMerge(compiled: compiled, ledger: ledger, lake: environment.lake, committer: committer, followers: followers)
+      worker: String(environment.random.next(), radix: 16), meter: meter, checksFirstRecords: !repeatsRun)
+    merge = LedgerMerge(
+      compiled: compiled, ledger: ledger, lake: environment.lake, committer: committer, followers: followers, meter: meter)
     pool = PreparerPool(compiled, environment)
     placements = Placements(compiled)
     weights = RowWeights(compiled)
@@ -79,12 +82,12 @@ final class RecordedSession: Sendable {
   /// Restores lanes as the ledger has them.
   private func take(_ ids: [LaneID], _ fold: LedgerFold) async throws {
     let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run)
-    var restored: [ShardActor] = []
+    var restored: [LaneActor] = []
     for id in ids {
-      guard let before = fold[id], case .offset(let position)? = before.position else { continue }
+      guard let before = fold[id], case .offset? = before.position else { continue }
       let shard = try await restorer.shard(id)
       restored.append(shard)
-      await committer.hold(id, .init(generation: before.generation, epoch: before.epoch, position: position, state: before.state))
+      await committer.hold(id, before)
       let lane = Lane(
         shard: shard,
         sequencer: Sequencer(
@@ -234,7 +237,7 @@ final class RecordedSession: Sendable {
       if before[id]?.isIdle == true, !step.moves(id), standing.hasOpenWindows, before.mergedWatermark > standing.floor {
         await lane.shard.raise(floor: before.mergedWatermark)
       }
-      let epoch = try await lane.shard.cutHere()
+      let epoch = try await lane.shard.cut()[0]
       if let counts = step.counts[id] { try RecordedSession.check(epoch, counts, range) }
       epochs.append(epoch)
     }
@@ -244,7 +247,8 @@ final class RecordedSession: Sendable {
         decisions[id, default: []].append(decision)
       }
     }
-    let fold = try await committer.commit(epochs, decisions: decisions)
+    let batch = EpochBatch(epochs: epochs, decisions: decisions)
+    let fold = try await committer.commit(committer.encode(batch, number: before.number + 1)).fold()
     counted.withLock { for epoch in epochs { $0.rejected.add(epoch.rejected) } }
     placements.adopt(fold)
     for epoch in epochs {
@@ -254,6 +258,8 @@ final class RecordedSession: Sendable {
       }
       await shard?.raise(floor: fold[epoch.lane]?.floor ?? Watermark.minimum)
     }
+    meter.enter(.tables)
+    defer { meter.enter(.idle) }
     try await followers.applied(fold: fold, merged: [], lanes: Set(epochs.map(\.lane)))
     await followers.sinks?.admit(fold.number)
     try await checkMemory()
@@ -273,28 +279,17 @@ final class RecordedSession: Sendable {
     let fold = await ledger.fold
     let commits = step.ranges.map { range in
       let id = LaneID(shard: range.shard)
-      let before = fold[id]
-      return LaneCommit(
-        lane: id, generation: before?.generation ?? 0, epoch: fold.nextEpoch(of: id), from: .offset(range.from), to: .offset(range.to),
-        watermark: before?.watermark ?? Watermark.minimum, decisions: step.decisions[id] ?? [], state: before?.state)
+      var commit = fold.emptyEpoch(of: id, decisions: step.decisions[id] ?? [])
+      (commit.from, commit.to) = (.offset(range.from), .offset(range.to))
+      return commit
     }
-    let after = try await committer.commit(empty: commits)
+    let after = try await committer.commit(empty: commits).fold()
     try await take(commits.map(\.lane), after)
   }
 
   /// Commits decisions that no lane of the stream carries.
   static func carry(_ decisions: [Decision], _ ledger: Ledger, _ planHash: String) async throws {
-    let fold = await ledger.fold
-    let before = fold.mergeLane
-    let position = before.position ?? .offset(0)
-    let commit = LaneCommit(
-      lane: .merge, generation: before.generation, epoch: fold.nextEpoch(of: .merge), from: position, to: position,
-      watermark: before.watermark, decisions: decisions, state: before.state)
-    let attempt = ledger.makeAttemptID()
-    let draft = EntryDraft(commitID: attempt, worker: attempt, planHash: planHash, lanes: [commit])
-    guard case .committed = try await ledger.commit(draft, startedNanoseconds: ledger.now) else {
-      throw WeirError(
-        "fenced", "another worker commits on this ledger: this one stops", advice: "Run one worker a ledger.", fatalTo: .worker)
-    }
+    let carrier = await ledger.fold.emptyEpoch(of: .merge, decisions: decisions)
+    _ = try await ledger.decide(planHash: planHash) { _ in [carrier] }.fold()
   }
 }

@@ -24,6 +24,7 @@ public struct RecordedWorker: Sendable {
   private let keepOpen: Bool
   private let stream: any RecordedStream
   private let recorded: Recorded?
+  private let meter: LiveMeter
   private let observe: @Sendable (ReplayProgress) -> Void
   private let isInterrupted: @Sendable () -> Bool
 
@@ -32,7 +33,8 @@ public struct RecordedWorker: Sendable {
   ///   - recorded: whose decisions are repeated.
   public init(
     _ compiled: CompiledPlan, environment: EngineEnvironment, request: LedgerRequest, keepOpen: Bool, stream: any RecordedStream,
-    recorded: Recorded?, observe: @escaping @Sendable (ReplayProgress) -> Void, isInterrupted: @escaping @Sendable () -> Bool
+    recorded: Recorded?, meter: LiveMeter? = nil, observe: @escaping @Sendable (ReplayProgress) -> Void,
+    isInterrupted: @escaping @Sendable () -> Bool
   ) {
     self.compiled = compiled
     self.environment = environment
@@ -40,12 +42,12 @@ public struct RecordedWorker: Sendable {
     self.keepOpen = keepOpen
     self.stream = stream
     self.recorded = recorded
+    self.meter = meter ?? LiveMeter(clock: environment.clock)
     self.observe = observe
     self.isInterrupted = isInterrupted
   }
 
-  /// - Returns: how it ended, what this run did, and the ledger after it.
-  public func run() async throws -> (end: ReplayEnd, progress: ReplayProgress, fold: LedgerFold) {
+  public func run() async throws -> ReplayResult {
     var request = self.request
     var decisions: RecordedDecisions?
     if let recorded {
@@ -58,22 +60,14 @@ public struct RecordedWorker: Sendable {
     let ledger = try await LedgerOpening.open(compiled.plan, request, environment)
     try await check(ledger, request)
     if let recorded { try await SchemaPin.copy(from: recorded.lake, recorded.layout, to: environment.lake, ledger.layout) }
-    let followers = Followers(
-      environment: environment, ledger: ledger, ledgerID: await ledger.fold.genesis.ledgerID, plan: compiled.plan)
-    guard let sinks = followers.sinks else { return try await run(ledger, followers, request, decisions, isInterrupted) }
-    var result = try await sinks.beside(isInterrupted: isInterrupted) { [request, decisions] in
-      try await run(ledger, followers, request, decisions, $0)
-    }
-    // Ended before the topics had everything: the same command goes on with them.
-    if await sinks.through < result.fold.number { result.end = .interrupted }
-    return result
+    return try await CaptureRun(compiled: compiled, environment: environment, ledger: ledger, meter: meter, isInterrupted: isInterrupted)
+      .run { [request, decisions] in try await run(ledger, $0, request, decisions, $1) }
   }
 
   private func run(
     _ ledger: Ledger, _ followers: Followers, _ request: LedgerRequest, _ decisions: RecordedDecisions?,
     _ isInterrupted: @escaping @Sendable () -> Bool
-  ) async throws -> (end: ReplayEnd, progress: ReplayProgress, fold: LedgerFold) {
-    let rebuilt = try await followers.begin(compiled, environment)
+  ) async throws -> (end: ReplayEnd, progress: ReplayProgress) {
     let before = await ledger.fold.number
     let (isWhole, progress) =
       if let decisions {
@@ -82,14 +76,9 @@ public struct RecordedWorker: Sendable {
         try await replays(ledger, followers, request, isInterrupted)
       }
     let fold = await ledger.fold
-    try await followers.catchUp(to: fold.number)
-    try await environment.state?.finish()
-    var result = progress
-    result.stateRowsRebuilt = rebuilt
-    result.ledgerNumber = fold.number
     let end: ReplayEnd =
       !isWhole ? .interrupted : fold.number == before ? .unchanged : fold.isFinished ? .finished : .keptOpen
-    return (end, result, fold)
+    return (end, progress)
   }
 
   /// A ledger that is there must be this replay's.
@@ -138,7 +127,7 @@ public struct RecordedWorker: Sendable {
     if !keepOpen, !fold.isFinished { steps += ends(isRecorded: fold.hasEnded) }
     let session = try await RecordedSession(
       compiled: compiled, environment: environment, ledger: ledger, followers: followers, stream: stream,
-      planHash: request.planHash, progress: ReplayProgress())
+      planHash: request.planHash, progress: ReplayProgress(), meter: meter)
     try await session.mergeBehind()
     let isWhole = try await session.carryOut(steps, observe: observe, isInterrupted: isInterrupted)
     return (isWhole, session.progress)
@@ -223,7 +212,7 @@ public struct RecordedWorker: Sendable {
       } else {
         current = try await RecordedSession(
           compiled: compiled, environment: environment, ledger: ledger, followers: followers, stream: stream,
-          planHash: request.planHash, progress: progress, repeatsRun: true)
+          planHash: request.planHash, progress: progress, meter: meter, repeatsRun: true)
       }
       session = current
       let isWhole = try await current.carryOut(steps, observe: observe, isInterrupted: isInterrupted)

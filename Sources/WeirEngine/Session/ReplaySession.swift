@@ -8,7 +8,7 @@ final class ReplaySession: Sendable {
   private let compiled: CompiledPlan
   private let environment: EngineEnvironment
   private let run: RunInfo
-  private let groups: [LaneGroup]
+  private let groups: [LaneActor]
   private let lanesCount: Int
   private let dealer: LaneDealer?
   private let sequencer: Sequencer
@@ -17,11 +17,13 @@ final class ReplaySession: Sendable {
   private let endIsRecorded: Bool
   private let firstEntry: Int64
   let committer: EpochCommitter
+  private let followers: Followers
+  private let meter: LiveMeter
   private let counted = Mutex(ReplayProgress())
 
   init(
     compiled: CompiledPlan, environment: EngineEnvironment, ledger: Ledger, fold: LedgerFold, followers: Followers,
-    planHash: String
+    planHash: String, meter: LiveMeter
   ) async throws {
     self.compiled = compiled
     self.environment = environment
@@ -49,23 +51,25 @@ final class ReplaySession: Sendable {
     sequencer = Sequencer(
       compiled.plan, maximum: Sequencer.maximum(of: first?.watermark ?? Watermark.minimum, compiled.plan.record.time), judge: .stream)
     weights = RowWeights(compiled)
+    self.followers = followers
+    self.meter = meter
     committer = EpochCommitter(
-      environment: environment, compiled: compiled, ledger: ledger, fold: fold, merge: merge, followers: followers,
-      planHash: planHash, run: run)
+      environment: environment, compiled: compiled, ledger: ledger, planHash: planHash, run: run,
+      worker: String(environment.random.next(), radix: 16), merge: .sameEntry(merge), meter: meter, checksFirstRecords: false)
+    for id in ids + [.merge] { await committer.hold(id, id == .merge ? fold.mergeLane : fold[id]) }
   }
 
   func progress() async -> ReplayProgress {
     var progress = counted.withLock { $0 }
     progress.entries = await committer.entries
-    progress.ledgerNumber = await committer.fold.number
+    progress.ledgerNumber = await committer.ledger.fold.number
     progress.rejected = await committer.rejected
-    progress.state = await committer.state
     return progress
   }
 
   func run(
     _ makeSource: (CaptureStart) throws -> any RecordSource, keepOpen: Bool,
-    meter: LatencyMeter?, observe: @escaping @Sendable (ReplayProgress) -> Void,
+    latency: LatencyMeter?, observe: @escaping @Sendable (ReplayProgress) -> Void,
     isInterrupted: @escaping @Sendable () -> Bool
   ) async throws -> ReplayEnd {
     let source = try makeSource(start)
@@ -74,14 +78,14 @@ final class ReplaySession: Sendable {
     let encoded = Handover<EncodedBatch>()
     let flusher = StateFlusher(
       lanes: groups, state: compiled.hasLaneState ? environment.state : nil, clock: environment.clock, spec: compiled.plan.store,
-      reached: { [self] in counted.withLock { $0.position } }, meter: meter)
+      reached: { [self] in counted.withLock { $0.position } }, meter: latency, live: meter)
     let isDone = Flag()
     do {
       let end = try await withThrowingTaskGroup(of: ReplayEnd?.self) { group in
         group.addTask { [self] in
           do {
             let end = try await read(
-              source, into: work, together: LaneStage.together(lanes: lanesCount, isPaced: meter != nil), keepOpen: keepOpen,
+              source, into: work, together: LaneStage.together(lanes: lanesCount, isPaced: latency != nil), keepOpen: keepOpen,
               isInterrupted: isInterrupted)
             await work.finish()
             return end
@@ -106,9 +110,9 @@ final class ReplaySession: Sendable {
           try await encode(batches, into: encoded)
           return nil
         }
-        group.addTask { [committer] in
+        group.addTask { [self] in
           do {
-            while let batch = await encoded.receive() { try await committer.commit(batch) }
+            while let batch = await encoded.receive() { try await commit(batch) }
           } catch {
             // The stages before may be waiting for room: they must see that nobody takes batches any more.
             await encoded.finish()
@@ -151,7 +155,7 @@ final class ReplaySession: Sendable {
     do {
       var number = firstEntry
       while let batch = await batches.receive() {
-        let next = try await committer.encoder.encode(batch, number: number, attempt: committer.ledger.makeAttemptID())
+        let next = try await committer.encode(batch, number: number)
         guard await encoded.send(next) else { break }
         number += 1
       }
@@ -164,6 +168,17 @@ final class ReplaySession: Sendable {
     }
   }
 
+  private func commit(_ encoded: EncodedBatch) async throws {
+    defer { meter.enter(.idle) }
+    let fold = try await committer.commit(encoded).fold()
+    meter.enter(.tables)
+    try await followers.applied(fold: fold, merged: await committer.takeMergedRows())
+    await followers.sinks?.admit(fold.number)
+    let state = encoded.batch.epochs.reduce(await committer.mergeBytes) { $0 + $1.sizes.state }
+    counted.withLock { $0.state = state }
+    try environment.memory.check(state)
+  }
+
   // MARK: The reader's loop
 
   private func read(
@@ -171,7 +186,7 @@ final class ReplaySession: Sendable {
     isInterrupted: @escaping @Sendable () -> Bool
   ) async throws -> ReplayEnd {
     var confirmed = ConfirmedEvents(sequencer, keepOpen: keepOpen)
-    var firsts = FirstRecords(compiled.plan, await committer.fold)
+    var firsts = FirstRecords(compiled.plan, await committer.ledger.fold)
     var rule = CutRule(environment.memory)
     var waiting: [(block: PreparedBlock, end: Int64, watermark: Int64)] = []
     var last: (position: Int64, hash: Hash128) = (start.position, start.prefix ?? RunningHash().digest)

@@ -11,7 +11,8 @@ public struct ReplayWorker: Sendable {
   private let environment: EngineEnvironment
   private let request: LedgerRequest
   private let keepOpen: Bool
-  private let meter: LatencyMeter?
+  private let latency: LatencyMeter?
+  private let meter: LiveMeter
   /// Makes the source that begins at a place.
   private let source: @Sendable (CaptureStart) throws -> any RecordSource
   private let observe: @Sendable (ReplayProgress) -> Void
@@ -19,7 +20,7 @@ public struct ReplayWorker: Sendable {
 
   public init(
     _ compiled: CompiledPlan, environment: EngineEnvironment, request: LedgerRequest, keepOpen: Bool,
-    meter: LatencyMeter? = nil,
+    latency: LatencyMeter? = nil, meter: LiveMeter? = nil,
     source: @escaping @Sendable (CaptureStart) throws -> any RecordSource,
     observe: @escaping @Sendable (ReplayProgress) -> Void, isInterrupted: @escaping @Sendable () -> Bool
   ) {
@@ -27,54 +28,36 @@ public struct ReplayWorker: Sendable {
     self.environment = environment
     self.request = request
     self.keepOpen = keepOpen
-    self.meter = meter
+    self.latency = latency
+    self.meter = meter ?? LiveMeter(clock: environment.clock)
     self.source = source
     self.observe = observe
     self.isInterrupted = isInterrupted
   }
 
-  /// - Returns: how it ended, what this run did, and the ledger after it.
-  public func run() async throws -> (end: ReplayEnd, progress: ReplayProgress, fold: LedgerFold) {
+  public func run() async throws -> ReplayResult {
     let ledger = try await LedgerOpening.open(compiled.plan, request, environment)
-    let followers = Followers(
-      environment: environment, ledger: ledger, ledgerID: await ledger.fold.genesis.ledgerID, plan: compiled.plan)
-    guard let sinks = followers.sinks else { return try await run(ledger, followers, isInterrupted) }
-    var result = try await sinks.beside(isInterrupted: isInterrupted) { try await run(ledger, followers, $0) }
-    // Ended before the topics had everything: the same command goes on with them.
-    if await sinks.through < result.fold.number { result.end = .interrupted }
-    return result
-  }
-
-  private func run(
-    _ ledger: Ledger, _ followers: Followers, _ isInterrupted: @escaping @Sendable () -> Bool
-  ) async throws -> (end: ReplayEnd, progress: ReplayProgress, fold: LedgerFold) {
     var compiled = self.compiled
     // Ledgers from before there was a choice count blank lines as records, to their end.
     if await ledger.fold.genesis.fileEnds == nil { compiled.keepsBlankLines = true }
-    let rebuilt = try await followers.begin(compiled, environment)
-    if await ledger.fold.hasEnded, !(try await refuseGrowth(await ledger.fold)) {
-      return (.interrupted, ReplayProgress(), await ledger.fold)
-    }
-    if await ledger.fold.isFinished {
-      try await environment.state?.finish()
-      return (.unchanged, ReplayProgress(stateRowsRebuilt: rebuilt), await ledger.fold)
-    }
+    return try await CaptureRun(compiled: compiled, environment: environment, ledger: ledger, meter: meter, isInterrupted: isInterrupted)
+      .run { [compiled] in try await run(compiled, ledger, $0, $1) }
+  }
+
+  private func run(
+    _ compiled: CompiledPlan, _ ledger: Ledger, _ followers: Followers, _ isInterrupted: @escaping @Sendable () -> Bool
+  ) async throws -> (end: ReplayEnd, progress: ReplayProgress) {
+    if await ledger.fold.hasEnded, !(try await refuseGrowth(await ledger.fold)) { return (.interrupted, ReplayProgress()) }
+    if await ledger.fold.isFinished { return (.unchanged, ReplayProgress()) }
     try await LookupVersions(compiled: compiled, ledger: ledger, environment: environment).decide(planHash: request.planHash)
     let fold = await ledger.fold
     let session = try await ReplaySession(
       compiled: compiled, environment: environment, ledger: ledger, fold: fold, followers: followers,
-      planHash: request.planHash)
+      planHash: request.planHash, meter: meter)
     // A pipe that was read to its end just now gives nothing a second time: what is left is to close the windows.
     let source: SourceMaker = fold.hasEnded ? { @Sendable _ in EndedSource() } : self.source
-    let end = try await session.run(source, keepOpen: keepOpen, meter: meter, observe: observe, isInterrupted: isInterrupted)
-    let after = await session.committer.fold
-    try await followers.catchUp(to: after.number)
-    try await environment.state?.finish()
-    try await LedgerKeeping.collect(
-      ledger, keep: compiled.plan.lake.ledgerKeepMicroseconds, appliedThrough: await followers.collectableThrough)
-    var progress = await session.progress()
-    progress.stateRowsRebuilt = rebuilt
-    return (end, progress, after)
+    let end = try await session.run(source, keepOpen: keepOpen, latency: latency, observe: observe, isInterrupted: isInterrupted)
+    return (end, await session.progress())
   }
 
   private typealias SourceMaker = @Sendable (CaptureStart) throws -> any RecordSource

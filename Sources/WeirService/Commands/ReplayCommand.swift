@@ -88,7 +88,7 @@ public enum ReplayCommand {
     if options.join { request.fileEnds = .join }
     let worker = ReplayWorker(
       CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: environment(wiring, pipeline.plan, log), request: request,
-      keepOpen: options.keepOpen, meter: meter,
+      keepOpen: options.keepOpen, latency: meter,
       source: { start in
         let source = try CaptureSource(
           files: options.captures, startAt: start.position, expectedPrefix: start.prefix, cutBytes: flushBytes,

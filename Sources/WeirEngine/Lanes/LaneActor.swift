@@ -1,0 +1,114 @@
+import WeirCore
+import WeirOperators
+
+/// The one owner of lane state while a worker runs: of the lane that has a live shard to itself, or of some neighbouring lanes of a
+/// capture. A thin actor around ``LaneState``.
+///
+/// Messages carry blocks, never records. Between two of them a cut may end the epoch, and the state flusher may take changed rows.
+actor LaneActor {
+  nonisolated let ids: [LaneID]
+  /// Number of the first among the shard's lanes.
+  private let first: Int
+  private let lanes: [LaneState]
+  /// nil: other actors have lanes of the shard too, and one partial follows all of them.
+  private let partial: ShardPartial?
+  /// Where an epoch was cut last, or the lanes were restored.
+  private var cutPosition: Int64
+  /// Of the current epoch, and of what is not in the state table yet; live only.
+  private var arrivals = Arrivals()
+  private var unflushed = Arrivals()
+  /// Behind the records that were consumed; live only.
+  private(set) var identity = ShardIdentity()
+
+  /// A lane that has its shard to itself.
+  init(_ lane: sending LaneState, _ partial: sending ShardPartial) {
+    (ids, first, cutPosition) = ([lane.id], 0, lane.position)
+    lanes = [lane]
+    self.partial = partial
+  }
+
+  /// Neighbouring lanes of a shard.
+  init(_ lanes: sending [LaneState], first: Int) {
+    (ids, cutPosition) = (lanes.map(\.id), lanes.first?.position ?? 0)
+    self.first = first
+    self.lanes = lanes
+    partial = nil
+  }
+
+  /// The first lane, or the only one.
+  nonisolated var id: LaneID { ids[0] }
+
+  /// Consumes the rows of these lanes of some deals, in turn.
+  /// - Parameter read: the first (if known) and the last record of a live block.
+  func consume(_ deals: [DealtBlocks], read: (first: Fingerprint?, last: Fingerprint)? = nil) {
+    if let read { identity.read(first: read.first, last: read.last) }
+    for deal in deals where deal.count > 0 {
+      if lanes.count > 1 { warm() }
+      let next = floor > Watermark.minimum ? DealtBlocks(deal, floor: floor) : deal
+      for (number, lane) in lanes.enumerated() { lane.consume(next, lane: first + number) }
+      guard let partial else { continue }
+      partial.fold(next)
+      guard next.hasArrivals else { continue }
+      for block in next.blocks {
+        arrivals.add(block)
+        unflushed.add(block)
+      }
+    }
+  }
+
+  private func warm() { for step in 0..<DedupIndex.warmingSteps { for lane in lanes { lane.warm(step) } } }
+
+  // MARK: Cuts
+
+  /// Ends the epoch between any two blocks.
+  func cut() throws -> [LaneEpoch] {
+    cutPosition = position
+    var epochs = try lanes.map { try $0.cut() }
+    partial?.finish(into: &epochs)
+    epochs[0].arrivals = arrivals
+    epochs[0].identity = identity.isEmpty ? nil : identity
+    arrivals = Arrivals()
+    return epochs
+  }
+
+  /// Ends the epoch at a mark of the shard, which every lane of it has reached.
+  func cut(position: Int64, watermark: Int64) throws -> [LaneEpoch] {
+    advance(position: position, watermark: watermark)
+    return try cut()
+  }
+
+  /// Goes past positions that hold no records.
+  func advance(position: Int64, watermark: Int64) { for lane in lanes { lane.advance(position: position, watermark: watermark) } }
+
+  /// What the lanes hold that no cut frees.
+  var stateBytes: StateBytes { lanes.reduce(StateBytes()) { $0 + $1.stateBytes } }
+
+  /// Where the shard stands and was cut last, and whether windows of its own lanes are open above its floor.
+  var standing: (position: Int64, cutPosition: Int64, floor: Int64, hasOpenWindows: Bool) {
+    (position, cutPosition, floor, lanes.contains { $0.hasOpenWindows })
+  }
+
+  private var position: Int64 { lanes[0].position }
+  private var floor: Int64 { lanes[0].floor }
+
+  func raise(floor: Int64) { for lane in lanes { lane.raise(floor: floor) } }
+
+  // MARK: The shard's identity
+
+  /// What the ledger has, when the lane is taken over.
+  func begin(_ identity: ShardIdentity) { self.identity = identity }
+
+  /// The source was looked at.
+  func adopt(_ outcome: ShardCheck.Outcome) { identity.adopt(outcome) }
+}
+
+extension LaneActor: StateRowSource {
+  func takeStateRows() -> [LaneRows] {
+    defer { unflushed = Arrivals() }
+    return lanes.map { LaneRows($0.takeStateRows(), of: $0, arrivals: unflushed) }
+  }
+
+  func allStateRows(of id: LaneID) -> LaneRows? { lanes.first { $0.id == id }.map { LaneRows($0.allStateRows(), of: $0) } }
+
+  func markAllUnflushed(_ id: LaneID) { lanes.first { $0.id == id }?.markAllUnflushed() }
+}

@@ -1,0 +1,43 @@
+import WeirCore
+import WeirOperators
+import WeirProtocol
+
+// All epochs that this program commits are made here, so that they carry over by one rule what the ledger has of their lane.
+
+extension LaneCommit {
+  /// What a cut took out of a lane.
+  /// - Parameter state: where the blob is stored, and what it is a delta of.
+  init(
+    _ epoch: LaneEpoch, after before: CommittedLane, dealing: Dealing?, prefixHash: Hash128?, decisions: [Decision], gold: [GoldSpec],
+    state: StateRef
+  ) {
+    var windows: [String: WindowCounts] = [:]
+    for (table, counts) in zip(gold, epoch.windowCounts) { windows["gold/\(table.name)"] = counts }
+    self.init(
+      lane: epoch.lane, dealing: dealing, generation: before.generation, epoch: before.epoch + 1, from: before.position,
+      to: .offset(epoch.position), watermark: epoch.watermark, prefixHash: prefixHash, identity: epoch.identity, counts: epoch.counts,
+      windows: windows, decisions: decisions, state: state)
+  }
+
+  /// An epoch of the merge lane over the entries through `number`.
+  init(
+    mergedThrough number: Int64, itself endsAtItself: Bool, after before: CommittedLane, watermark: Int64,
+    windows: [String: WindowCounts], state: StateRef
+  ) {
+    self.init(
+      lane: .merge, generation: before.generation, epoch: before.epoch + 1, from: before.position, to: .offset(number),
+      endsAtItself: endsAtItself, watermark: watermark, windows: windows, state: state)
+  }
+}
+
+extension LedgerFold {
+  /// An epoch that moves nothing and keeps what the ledger has of the lane: it carries decisions.
+  func emptyEpoch(of lane: LaneID, decisions: [Decision] = []) -> LaneCommit {
+    let before = lane == .merge ? mergeLane : self[lane]
+    let position = before?.position ?? .offset(0)
+    return LaneCommit(
+      lane: lane, dealing: lane == .merge ? nil : genesis.dealing, generation: before?.generation ?? 0, epoch: nextEpoch(of: lane),
+      from: position, to: position, watermark: before?.watermark ?? Watermark.minimum, prefixHash: before?.prefixHash,
+      decisions: decisions, state: before?.state)
+  }
+}
