@@ -74,6 +74,12 @@ let package = Package(
       name: "weir-microbench",
       dependencies: ["WeirParquet", "WeirLMDB", "WeirLocal", "WeirOperators", "WeirCore", "CWeir", "CLMDB", "CZstd"],
       swiftSettings: hot),
+    .executableTarget(  // Scripts/prove fuzz; not shipped
+      name: "weir-fuzz",
+      dependencies: [
+        "WeirService", "WeirRegistry", "WeirKafka", "WeirLMDB", "WeirLocal", "WeirEngine", "WeirDelta", "WeirParquet", "WeirProtocol",
+        "WeirOperators", "WeirCore",
+      ]),
     .target(name: "WeirSimulation", dependencies: ["WeirProtocol", "WeirCore"], swiftSettings: hot),
     .executableTarget(
       name: "weir-mock-kafka",

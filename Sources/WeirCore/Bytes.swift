@@ -55,6 +55,8 @@ public struct ByteReader: Sendable {
   }
 
   public var isAtEnd: Bool { at == bytes.endIndex }
+  /// Bytes that were not read yet.
+  public var left: Int { bytes.endIndex - at }
 
   private func check(_ count: Int) throws(WeirError) {
     guard count >= 0, bytes.endIndex - at >= count else { throw corrupt("it ends too early") }

@@ -7,7 +7,11 @@ public enum HostAddress {
 
   /// Whether a text is the name of a host, an IPv4 address, or an IPv6 one without brackets.
   public static func isHost(_ text: some StringProtocol) -> Bool {
-    if text.contains(":") { return isIPv6(text.prefix { $0 != "%" }) }
+    if text.contains(":") {
+      // The zone is a network interface, by name or number (RFC 4007).
+      let parts = text.split(separator: "%", maxSplits: 1, omittingEmptySubsequences: false)
+      return isIPv6(parts[0]) && parts.dropFirst().allSatisfy { !$0.isEmpty && $0.utf8.allSatisfy(isOfName) }
+    }
     guard text.utf8.count <= nameBytesMax, text.utf8.allSatisfy(isOfName) else { return false }
     // A dot at the end says that the name is whole.
     let labels = (text.hasSuffix(".") ? text.dropLast() : text[...]).split(separator: ".", omittingEmptySubsequences: false)
@@ -27,9 +31,16 @@ public enum HostAddress {
     return inner.contains(":") && isHost(inner)
   }
 
-  private static func isIPv6(_ text: some StringProtocol) -> Bool {
+  /// Whether a text is an IPv4 address, or an IPv6 one without brackets and zone.
+  public static func isAddress(_ text: some StringProtocol) -> Bool { isAddress(text, of: AF_INET) || isIPv6(text) }
+
+  private static func isIPv6(_ text: some StringProtocol) -> Bool { isAddress(text, of: AF_INET6) }
+
+  private static func isAddress(_ text: some StringProtocol, of family: Int32) -> Bool {
+    // Not a byte 0: C's text would end there, and what follows it be taken with the address.
+    guard text.utf8.allSatisfy({ isOfName($0) || $0 == 0x3A }) else { return false }
     var address = in6_addr()
-    return inet_pton(AF_INET6, String(text), &address) == 1
+    return inet_pton(family, String(text), &address) == 1
   }
 
   private static func isDigit(_ byte: UInt8) -> Bool { byte >= 0x30 && byte <= 0x39 }

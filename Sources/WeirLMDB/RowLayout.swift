@@ -28,7 +28,7 @@ enum TableKey {
 ///
 /// The fence comes first, so that a writer decides by the first 16 bytes. The checksum covers all bytes before it and the table's
 /// name. Rows of older versions (kind 1) have none; their lengths must still add up to the row.
-struct RowLayout {
+package struct RowLayout {
   private static let unchecked: UInt8 = 1
   private static let checked: UInt8 = 3
   static let checksumBytes = 8
@@ -38,7 +38,7 @@ struct RowLayout {
   let fence: Fence
   let seed: UInt64
 
-  init(_ batch: StateBatch) {
+  package init(_ batch: StateBatch) {
     var out = ByteWriter()
     out.write(batch.fence.generation)
     out.write(batch.fence.position)
@@ -49,14 +49,14 @@ struct RowLayout {
   }
 
   /// Makes rows of different tables different to the checksum.
-  static func seed(_ table: String) -> UInt64 { Array(table.utf8).withUnsafeBytes { Hash128($0).low } }
+  package static func seed(_ table: String) -> UInt64 { Array(table.utf8).withUnsafeBytes { Hash128($0).low } }
 
-  func count(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Int {
+  package func count(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Int {
     head.count + 9 + key.count + value.count + RowLayout.checksumBytes
   }
 
   /// - Parameter place: ``count(_:_:)`` bytes of the table itself.
-  func write(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, to place: UnsafeMutableRawPointer) {
+  package func write(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, to place: UnsafeMutableRawPointer) {
     var at = place
     func put(_ bytes: UnsafeRawBufferPointer) {
       if let base = bytes.baseAddress { at.copyMemory(from: base, byteCount: bytes.count) }
@@ -73,15 +73,15 @@ struct RowLayout {
   }
 
   /// A stored row whose lengths and checksum agree.
-  struct Stored {
-    let fence: Fence
-    let lane: UnsafeRawBufferPointer
-    let key: UnsafeRawBufferPointer
-    let value: UnsafeRawBufferPointer
+  package struct Stored {
+    package let fence: Fence
+    package let lane: UnsafeRawBufferPointer
+    package let key: UnsafeRawBufferPointer
+    package let value: UnsafeRawBufferPointer
 
     /// - Parameter seed: of the row's table.
     /// - Returns: nil if the bytes are not a row of the table.
-    init?(_ bytes: UnsafeRawBufferPointer, seed: UInt64) {
+    package init?(_ bytes: UnsafeRawBufferPointer, seed: UInt64) {
       var at = 16
       func field(_ bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
         guard bytes.count - at >= 4 else { return nil }
@@ -111,18 +111,18 @@ struct RowLayout {
 
 /// Values of the meta database: four bytes that say so, a checksum over name and value, the value. Values of older versions are
 /// plain text and have neither.
-enum MetaLayout {
+package enum MetaLayout {
   private static let magic: [UInt8] = [0, 0x57, 0x53, 0x31]
   private static let headBytes = 12
 
-  static func encode(_ name: [UInt8], _ value: [UInt8]) -> [UInt8] {
+  package static func encode(_ name: [UInt8], _ value: [UInt8]) -> [UInt8] {
     var out = magic
     withUnsafeBytes(of: checksum(name, value[...]).littleEndian) { out.append(contentsOf: $0) }
     return out + value
   }
 
   /// - Returns: nil if the value is damaged.
-  static func decode(_ name: [UInt8], _ stored: [UInt8]) -> [UInt8]? {
+  package static func decode(_ name: [UInt8], _ stored: [UInt8]) -> [UInt8]? {
     // Text has no byte 0, and one flipped bit changes either the first byte or the other three, so it is not taken for text.
     let isChecked = stored.first == 0 || (stored.count >= 4 && stored[1..<4] == magic[1...])
     guard isChecked else { return stored }

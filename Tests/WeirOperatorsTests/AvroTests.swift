@@ -157,6 +157,20 @@ struct AvroTests {
     #expect("abc".shortened(toBytes: 3) == "abc")
   }
 
+  @Test func `types by name within types by name are refused before they multiply`() {
+    // Eight levels of unions of twenty records: 20^8 ways to the field.
+    let (levels, width) = (8, 20)
+    var types: [String] = []
+    for level in (0..<levels).reversed() {
+      let inner = level == levels - 1 ? #""long""# : "[" + (0..<width).map { "\"L\(level + 1)_\($0)\"" }.joined(separator: ",") + "]"
+      types += (0..<width).map { #"{"type": "record", "name": "L\#(level)_\#($0)", "fields": [{"name": "a", "type": \#(inner)}]}"# }
+    }
+    let schema = "[" + types.joined(separator: ",") + "]"
+    let field = Field(name: "n", type: .int64, path: [PathStep](repeating: .name("a"), count: levels))
+    let decoded = FramedDecoder(.avro, fields: [field]).decode(Self.block([[2]], schema: schema))
+    #expect(decoded.rejections.first?.rejection.reason.contains("more than 20000 steps") == true)
+  }
+
   @Test func `a schema nested too deep is told as that`() {
     let deep = String(repeating: "[", count: 3000) + String(repeating: "]", count: 3000)
     for schema in [deep, #"{"type": "array", "items": \#(deep)}"#, String(repeating: "[", count: 100) + String(repeating: "]", count: 100)]

@@ -73,6 +73,16 @@ struct ExpressionBoundsTests {
     }
   }
 
+  @Test func aNumberIsTheSameHoweverItIsWritten() throws {
+    for (text, canonical) in [
+      (".50", "0.50"), ("00.50", "0.50"), ("-.5", "-0.5"), ("007.25", "7.25"), (".0", "0.0"), ("- -0", "-(0)"), ("-(5)", "-(5)"),
+    ] {
+      let expr = try compileExpression(text, inputs: Self.inputs)
+      let other = try compileExpression(canonical, inputs: Self.inputs)
+      #expect(expr.text == canonical && expr == other, "\(text) is \(expr)")
+    }
+  }
+
   @Test func whatIsTooDeepOrTooLargeIsAnErrorWithAPlace() {
     func nested(_ count: Int, _ open: String, _ close: String) -> String {
       String(repeating: open, count: count) + "i" + String(repeating: close, count: count)

@@ -84,6 +84,17 @@ struct HostileStateTests {
     #expect(taken > 100)
   }
 
+  @Test func aShortBlobMakesNoSegmentsOfIdsThatItDoesNotHave() throws {
+    // The number of segments is in its first byte, as a power of two.
+    for bits in UInt8(4)...16 {
+      let index = DedupIndex(withinMicroseconds: 50)
+      let before = index.bytes
+      var reader = ByteReader([bits] + [UInt8](repeating: 0, count: 60), what: "test")
+      #expect(throws: WeirError.self) { try index.restore(from: &reader) }
+      #expect(index.bytes == before, "\(bits) bits")
+    }
+  }
+
   @Test func idsWithHostileNumbersAreRefusedOrHarmless() throws {
     var index = DedupIndex(withinMicroseconds: 50)
     for id in 0..<4 { _ = index.insert(Hash128(low: UInt64(id), high: UInt64(id) << 60), watermark: Int64(id) * 1000) }

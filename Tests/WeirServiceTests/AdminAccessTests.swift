@@ -73,6 +73,7 @@ import WeirLocal
         let path = AdminAccessTests.paths[route] ?? "/\(route.rawValue)"
         for host in [
           "evil.example", "evil.example:9464", "127.0.0.1.evil.example", "localhost.evil.example", "", "0x7f.1", "[::1", "worker", "1.2.3",
+          "127.0.0.1\0.evil.example", "[::1\0evil]:1",
         ] {
           let answer = await AdminAccessTests.ask(routes, path, "GET", host: host, "Bearer \(AdminAccessTests.token)")
           #expect(answer.status == 421, "\(path) as \(host): \(answer.status)")

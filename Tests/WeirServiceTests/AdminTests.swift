@@ -14,7 +14,10 @@ import WeirCore
     #expect(try AdminAddress("[::1]:1").isLoopback && AdminAddress("127.0.0.9").isLoopback && !AdminAddress("0.0.0.0").isLoopback)
   }
 
-  @Test(arguments: ["h:x", "h:70000", "h:-1", "a b:1", "http://h:1", "[::1]x", "256.1.1.1:1", "u@h:1", "[::g]:1"])
+  @Test(arguments: [
+    "h:x", "h:70000", "h:-1", "a b:1", "http://h:1", "[::1]x", "256.1.1.1:1", "u@h:1", "[::g]:1", "[::1\0]:1", "::%[1]990:2",
+    "[fe80::1%]:1",
+  ])
   func whatIsNoAddressIsRefused(_ text: String) {
     #expect(throws: WeirError.self) { try AdminAddress(text) }
   }

@@ -83,6 +83,17 @@ struct KafkaConfigurationTests {
     }
   }
 
+  /// The C library would take gigabytes for the one, and the whole stack for the other.
+  @Test func aPatternOfTopicsThatTheLibraryCannotTakeIsRefused() {
+    let deep = "^" + String(repeating: "(", count: 20_000) + "a" + String(repeating: ")", count: 20_000)
+    for pattern in [deep, "^((((a{1,100}){1,100}){1,100}){1,100})", "^a{30000}", "^(a{0,32}){33}"] {
+      let section = KafkaConfigurationTests.kafka.replacingOccurrences(of: "topic: ads", with: "topic: \"\(pattern)\", stream: s")
+      #expect(problems(section).map(\.code) == ["bad_value"], "\(pattern.prefix(60))")
+    }
+    let bounded = "topic: \"^a{2,5}(b{10}){20}$\", stream: s"
+    #expect(problems(KafkaConfigurationTests.kafka.replacingOccurrences(of: "topic: ads", with: bounded)).isEmpty)
+  }
+
   @Test func aVariableThatIsNotSetStopsOnlyWhoUsesIt() throws {
     let section = """
       kafka: {brokers: {env: WEIR_TEST_NOT_SET}, topic: ads, group: g, sasl: {mechanism: PLAIN, user: {env: WEIR_TEST_UNSET_USER}, password: {file: p}}}

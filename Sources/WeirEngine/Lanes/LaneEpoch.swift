@@ -2,7 +2,7 @@ import WeirCore
 import WeirOperators
 
 /// What a cut takes out of a lane.
-struct LaneEpoch: Sendable {
+package struct LaneEpoch: Sendable {
   var lane: LaneID
   /// Everything before it is consumed.
   var position: Int64
@@ -13,8 +13,8 @@ struct LaneEpoch: Sendable {
   var tables: LaneTables
   /// Of all lanes of the shard; the first has it.
   var partial: Partial?
-  var state: [UInt8]
-  var stateIsBase: Bool
+  package var state: [UInt8]
+  package var stateIsBase: Bool
   /// Of a live shard, at ``position``.
   var identity: ShardIdentity?
   /// For whoever watches; nothing is committed of these.

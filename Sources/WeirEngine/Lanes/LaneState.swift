@@ -4,7 +4,7 @@ import WeirOperators
 /// All state of one lane and what it does with a block: dedup, windows, keyed state, rows. No effects, no clock.
 ///
 /// Rows come in shard order; a cut changes none of them (law 3).
-final class LaneState {
+package final class LaneState {
   static let formatVersion: UInt8 = 2
   /// Rows between asking for the dedup table's cache line and using it.
   private static let ahead = 12
@@ -38,7 +38,7 @@ final class LaneState {
   private var saved = SavedState(version: LaneState.formatVersion)
 
   /// - Parameter scratch: that of lanes that are visited one after the other.
-  init(_ id: LaneID, generation: Int64, compiled: CompiledPlan, run: RunInfo, scratch: Scratch) {
+  package init(_ id: LaneID, generation: Int64, compiled: CompiledPlan, run: RunInfo, scratch: Scratch) {
     self.id = id
     self.generation = generation
     self.compiled = compiled
@@ -169,7 +169,7 @@ final class LaneState {
   var stateBytes: StateBytes { StateBytes(dedup: Int64(dedup?.bytes ?? 0), windows: windows, keyed: keyed) }
 
   /// Follows the shard: everything before `position` was handed over, and this is the shard's watermark there.
-  func advance(position: Int64, watermark: Int64) {
+  package func advance(position: Int64, watermark: Int64) {
     precondition(position >= self.position && watermark >= self.watermark, "a lane never goes back")
     self.position = position
     self.watermark = watermark
@@ -181,7 +181,7 @@ final class LaneState {
   func takeStateRows() -> [StateBatch] { stateRows { $0.takeUnflushed(into: &$1) } }
 
   /// All rows of lane-finished state, a batch for each table: for a rebuild, or to take back what ran ahead.
-  func allStateRows() -> [StateBatch] { stateRows(isEmptyToo: true) { $0.allRows(into: &$1) } }
+  package func allStateRows() -> [StateBatch] { stateRows(isEmptyToo: true) { $0.allRows(into: &$1) } }
 
   /// The state table is behind the ledger: every row goes there again.
   func markAllUnflushed() { for store in keyed { store?.markAllUnflushed() } }
@@ -199,7 +199,7 @@ final class LaneState {
   // MARK: Cut
 
   /// Ends the epoch: everything since the last cut, and the lane's state after it.
-  func cut() throws(WeirError) -> LaneEpoch {
+  package func cut() throws(WeirError) -> LaneEpoch {
     let tables = LaneTables(bronze: all, silver: accepted)
     tables.quarantine = quarantine?.finish()
     var sizes = LaneSizes()
@@ -252,7 +252,7 @@ final class LaneState {
   }
 
   /// Restores the lane as an entry left it: base first, then deltas in order.
-  func restore(blobs: [[UInt8]], position: Int64, watermark: Int64) throws(WeirError) {
+  package func restore(blobs: [[UInt8]], position: Int64, watermark: Int64) throws(WeirError) {
     try saved.restore(blobs, of: "lane \(id.text)") { reader throws(WeirError) in
       floor = try reader.read(Int64.self)
       guard (try reader.read(UInt8.self) == 1) == (dedup != nil) else { throw reader.corrupt("it belongs to another plan") }

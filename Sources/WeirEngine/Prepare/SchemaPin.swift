@@ -3,8 +3,8 @@ import WeirOperators
 import WeirProtocol
 
 /// The file of a pinned answer: a JSON object with the hash of what it says.
-enum SchemaPin {
-  static func encode(_ schema: RegisteredSchema?, _ id: SchemaID) -> [UInt8] {
+package enum SchemaPin {
+  package static func encode(_ schema: RegisteredSchema?, _ id: SchemaID) -> [UInt8] {
     let answer = body(schema, id)
     return JSONValue.members(["answer": answer, "sha256": .string(ContentHash(of: answer.bytes).hex)]).bytes
   }
@@ -33,7 +33,7 @@ enum SchemaPin {
     return value["sha256"]?.string == ContentHash(of: answer.bytes).hex
   }
 
-  static func decode(_ bytes: [UInt8], _ id: SchemaID, _ path: String) throws(WeirError) -> BlockSchemas.Resolved {
+  package static func decode(_ bytes: [UInt8], _ id: SchemaID, _ path: String) throws(WeirError) -> BlockSchemas.Resolved {
     guard isIntact(bytes), let value = try? JSONValue(parsing: bytes), let answer = value["answer"], answer["id"]?.string == id.text else {
       throw WeirError("corrupt", "\(path) is not the schema that was written there", advice: "Restore it from a copy of the lake.")
     }

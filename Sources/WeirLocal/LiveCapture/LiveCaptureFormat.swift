@@ -123,7 +123,7 @@ struct SegmentHeader: Sendable {
 }
 
 /// A frame's header, with where the frame lies.
-struct FrameHeader: Sendable {
+package struct FrameHeader: Sendable {
   var crc: UInt32 = 0
   /// Compressed bytes behind the header.
   var payload: UInt32 = 0
@@ -139,7 +139,7 @@ struct FrameHeader: Sendable {
   var isLost = false
 
   /// The header's bytes, all but magic and checksum checked by the latter.
-  func bytes(crc: UInt32) -> [UInt8] {
+  package func bytes(crc: UInt32) -> [UInt8] {
     var out = ByteWriter()
     out.write(LiveCaptureFormat.frameMagic)
     out.write(crc)
@@ -158,8 +158,17 @@ struct FrameHeader: Sendable {
 
   init() {}
 
+  /// Of a block's frame, all but its shard and its payload's sizes.
+  package init(of block: RecordedBlock) {
+    (first, next) = (block.first, block.next)
+    records = UInt32(block.count)
+    headers = UInt32(block.headers.count)
+    timeKind = block.timeKind.rawValue
+    isLost = block.isLost
+  }
+
   /// nil: these are not 64 bytes of a frame's header.
-  init?(_ bytes: [UInt8]) {
+  package init?(_ bytes: [UInt8]) {
     guard bytes.count == LiveCaptureFormat.frameHeaderBytes else { return nil }
     func number<T: FixedWidthInteger>(_ at: Int, _: T.Type) -> T {
       bytes.withUnsafeBytes { T(littleEndian: $0.loadUnaligned(fromByteOffset: at, as: T.self)) }
@@ -182,9 +191,9 @@ struct FrameHeader: Sendable {
 }
 
 /// Blocks as payloads of frames, and back.
-enum FramePayload {
+package enum FramePayload {
   /// Positions, times, lengths and counts column by column, then the text.
-  static func encode(_ block: RecordedBlock) -> [UInt8] {
+  package static func encode(_ block: RecordedBlock) -> [UInt8] {
     var out = ByteWriter()
     out.reserve(block.text.count + block.count * 28 + block.headers.count * 8)
     for value in block.positions { out.write(value) }
@@ -201,7 +210,7 @@ enum FramePayload {
   }
 
   /// nil: the lengths do not fit together, so this is no payload of the frame.
-  static func decode(_ bytes: [UInt8], _ frame: FrameHeader, shard: String) -> RecordedBlock? {
+  package static func decode(_ bytes: [UInt8], _ frame: FrameHeader, shard: String) -> RecordedBlock? {
     var block = RecordedBlock(shard: shard, first: frame.first, next: frame.next)
     block.isLost = frame.isLost
     guard let kind = RecordedBlock.TimeKind(rawValue: frame.timeKind) else { return nil }

@@ -164,15 +164,10 @@ public final class LiveCaptureWriter: @unchecked Sendable {
       ends[block.shard] = block.next
       let payload = FramePayload.encode(block)
       let compressed = Zstd.compress(payload, level: options.level)
-      var frame = FrameHeader()
+      var frame = FrameHeader(of: block)
       frame.payload = UInt32(compressed.count)
       frame.uncompressed = UInt32(payload.count)
-      (frame.first, frame.next) = (block.first, block.next)
       frame.shard = UInt32(number)
-      frame.records = UInt32(block.count)
-      frame.headers = UInt32(block.headers.count)
-      frame.timeKind = block.timeKind.rawValue
-      frame.isLost = block.isLost
       bytes += frame.bytes(crc: frame.sum(compressed))
       bytes += compressed
     }

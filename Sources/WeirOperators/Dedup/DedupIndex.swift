@@ -144,6 +144,8 @@ public final class DedupIndex {
   public func restore(from reader: inout ByteReader) throws(WeirError) {
     let bits = Int(try reader.read(UInt8.self))
     guard bits <= 16, 1 << bits >= segments.count else { throw reader.corrupt("the dedup index has \(bits) bits of segments") }
+    // Each segment has a count of 4 bytes: a broken number must not ask for all memory.
+    guard reader.left >= 4 << bits else { throw reader.corrupt("it ends before the last segment of the dedup index") }
     // A segment takes ids in the order of their watermarks only: there must be as many as when they were written.
     while segments.count < 1 << bits { split() }
     for i in 0..<1 << bits {

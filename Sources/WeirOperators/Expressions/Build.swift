@@ -72,10 +72,12 @@ enum Build {
       if let v = Int64(text) { return literal(.int64(v)) }
       throw ExpressionError("\(text) is no int64", at: offset)
     }
-    let digits = text.filter { $0 != "." && $0 != "-" }
-    let scale = text.split(separator: ".", omittingEmptySubsequences: false).last!.count
+    // `.5` and `00.5` are `0.5`, as the canonical text has it.
+    let parts = text.drop { $0 == "-" }.split(separator: ".", omittingEmptySubsequences: false)
+    let whole = parts[0].drop { $0 == "0" }
+    let digits = (whole.isEmpty ? "0" : whole) + parts[1]
     guard digits.count <= 38, let v = Int128(digits) else { throw ExpressionError("\(text) has more than 38 digits", at: offset) }
-    return literal(.decimal(text.hasPrefix("-") ? -v : v, precision: max(digits.count, scale), scale: scale))
+    return literal(.decimal(text.hasPrefix("-") ? -v : v, precision: digits.count, scale: parts[1].count))
   }
 
   static func timestamp(_ text: String, _ offset: Int) throws(ExpressionError) -> Int64 {
@@ -223,7 +225,10 @@ enum Build {
   static func negate(_ a: Expr, _ offset: Int) throws(ExpressionError) -> Expr {
     let a = typed(a, .int64)
     guard a.type.isNumeric else { throw ExpressionError("- needs a number, and \(a.text) is \(a.type.name)", at: offset) }
-    return Expr(node: .negate(a), type: a.type, text: "-\(text(a, 8))")
+    // Before the digits of a literal, the sign would be part of it.
+    var isPlainNumber = false
+    if case .literal = a.node { isPlainNumber = !a.text.hasPrefix("-") }
+    return Expr(node: .negate(a), type: a.type, text: isPlainNumber ? "-(\(a.text))" : "-\(text(a, 8))")
   }
 
   static func concat(_ a: Expr, _ b: Expr, _ offset: Int, _ links: Links = .toTheLeft) throws(ExpressionError) -> Expr {

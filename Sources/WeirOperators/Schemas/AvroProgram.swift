@@ -69,15 +69,29 @@ struct AvroProgram {
       leaves.append(place)
     }
     var compiler = Compiler(schema: schema, fields: fields)
-    step = try compiler.top(schema.root, wanted)
+    let root = schema.root
+    let compiled = Result { () throws(SchemaError) in try compiler.top(root, wanted) }
+    // Whatever else is wrong: branches of unions keep their errors to themselves.
+    guard compiler.steps <= Compiler.stepsMax else { throw Compiler.tooLarge }
+    step = try compiled.get()
     for (field, leaf) in zip(fields, leaves) where field.required && !leaf.isFound {
       throw SchemaError("it has no field \(FieldPath.text(field.steps)), which is required")
     }
   }
 
   private struct Compiler {
+    /// Types by name within types by name multiply: a schema of some kilobytes could be compiled to more than fits into memory.
+    static let stepsMax = 20_000
+    static let tooLarge = SchemaError("its types within types make more than \(stepsMax) steps for the declared fields")
+
     let schema: AvroSchema
     let fields: [Field]
+    var steps = 0
+
+    private mutating func count() throws(SchemaError) {
+      steps += 1
+      guard steps <= Compiler.stepsMax else { throw Compiler.tooLarge }
+    }
 
     mutating func top(_ type: Int, _ wanted: Wanted) throws(SchemaError) -> Step {
       switch schema.nodes[type].kind {
@@ -92,6 +106,7 @@ struct AvroProgram {
       case .record(let fields):
         var steps: [Step] = []
         for field in fields {
+          try count()
           guard let below = wanted.members[field.name] else {
             steps.append(.skip(type: field.type))
             continue
@@ -140,6 +155,7 @@ struct AvroProgram {
       var fits = false
       for type in branches {
         do {
+          try count()
           steps.append(try branch(&self, type))
           if case .null = schema.nodes[type].kind {} else { fits = true }
         } catch {

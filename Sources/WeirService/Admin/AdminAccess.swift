@@ -66,7 +66,7 @@ struct AdminAccess: Sendable {
   private func accepts(_ authority: String) -> Bool {
     var host = AdminAccess.host(authority).lowercased()
     if host.hasSuffix(".") { host.removeLast() }
-    return host == "localhost" || hosts.contains(host) || AdminAccess.isAddress(host)
+    return host == "localhost" || hosts.contains(host) || HostAddress.isAddress(host)
   }
 
   /// Without the port, and an IPv6 address without its brackets.
@@ -75,11 +75,6 @@ struct AdminAccess: Sendable {
       return String(authority[authority.index(after: authority.startIndex)..<end])
     }
     return String(authority.prefix { $0 != ":" })
-  }
-
-  private static func isAddress(_ host: String) -> Bool {
-    var bytes = [UInt8](repeating: 0, count: 16)
-    return inet_pton(AF_INET, host, &bytes) == 1 || inet_pton(AF_INET6, host, &bytes) == 1
   }
 
   /// In a time that depends on the length of `given` alone.

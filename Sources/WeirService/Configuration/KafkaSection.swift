@@ -102,7 +102,9 @@ extension PipelineLoader {
     for (name, item) in found {
       if KafkaSourceSpec.isPattern(name) {
         if TopicPattern(name) == nil {
-          reader.report("source.kafka: \(name) is no regular expression (POSIX, extended)", "bad_value", at: item)
+          reader.report(
+            "source.kafka: \(name) is not a regular expression (POSIX extended, up to \(TopicPattern.bytesMax) bytes, and repetitions {n,m} that multiply to \(TopicPattern.repetitionsMax) or less)",
+            "bad_value", at: item)
         }
       } else if !PipelineLoader.isTopic(name) {
         reader.report("source.kafka: \(name) is no name of a topic", "bad_name", at: item)

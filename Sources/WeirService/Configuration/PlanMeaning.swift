@@ -2,7 +2,7 @@ import Foundation
 import WeirCore
 
 /// What a plan means, without its settings: paths, codec, sizes, intervals. Two plans with equal meaning may share a ledger.
-enum PlanMeaning {
+package enum PlanMeaning {
   /// Deterministic: keys sorted at every level.
   static func text(_ plan: Plan) -> String {
     var plan = plan
@@ -22,12 +22,12 @@ enum PlanMeaning {
   }
 
   /// ``text(_:)`` as a document.
-  static func json(_ plan: Plan) throws -> JSONValue { try JSONValue(parsing: text(plan).utf8) }
+  package static func json(_ plan: Plan) throws -> JSONValue { try JSONValue(parsing: text(plan).utf8) }
 
-  static func hash(_ plan: Plan) -> ContentHash { ContentHash(of: Array(text(plan).utf8)) }
+  package static func hash(_ plan: Plan) -> ContentHash { ContentHash(of: Array(text(plan).utf8)) }
 
   /// The parts that differ, in the words of the pipeline file: at most `limit` lines.
-  static func changes(from old: JSONValue, to new: JSONValue, limit: Int = 8) -> [String] {
+  package static func changes(from old: JSONValue, to new: JSONValue, limit: Int = 8) -> [String] {
     PlanChanges.lines(from: old, to: new, limit: limit)
   }
 }

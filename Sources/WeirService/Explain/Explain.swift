@@ -3,8 +3,8 @@ import WeirEngine
 import WeirOperators
 
 /// The typed plan and its dataflow, for people.
-enum Explain {
-  static func text(_ plan: Plan, lookups: [LookupTable]) -> String {
+package enum Explain {
+  package static func text(_ plan: Plan, lookups: [LookupTable]) -> String {
     var out: [String] = ["pipeline \(plan.pipeline)", ""]
     out += dataflow(plan)
     out += promise(plan)

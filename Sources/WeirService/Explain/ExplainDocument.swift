@@ -6,10 +6,10 @@ import WeirOperators
 ///
 /// Members may be added; none is removed or changes its meaning without another ``format``. All members are always there; what a
 /// pipeline does not have is null or an empty list. Durations are microseconds.
-enum ExplainDocument {
+package enum ExplainDocument {
   static let format: Int64 = 1
 
-  static func json(_ plan: Plan, lookups: [LookupTable]) -> JSONValue {
+  package static func json(_ plan: Plan, lookups: [LookupTable]) -> JSONValue {
     let compiled = CompiledPlan(plan, lookups: lookups)
     let places = compiled.aggregates.map { $0.isFinishedInLane ? "lane" : "merge" }
     return .members([
