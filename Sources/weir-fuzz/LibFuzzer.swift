@@ -6,9 +6,6 @@ import Glibc
     _ count: UnsafeMutablePointer<CInt>, _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?>,
     _ callback: @convention(c) (UnsafePointer<UInt8>?, Int) -> CInt
   ) -> CInt
-
-  /// libFuzzer's own `main` refers to it; ours calls the driver with a callback instead.
-  @_cdecl("LLVMFuzzerTestOneInput") public func fuzzOneInput(_ bytes: UnsafePointer<UInt8>?, _ count: Int) -> CInt { 0 }
 #endif
 
 /// The driver that looks at the program: coverage leads it to inputs that the mutator does not find.
@@ -18,7 +15,7 @@ enum LibFuzzer {
 
     static func run(_ target: FuzzTarget, _ arguments: [String]) {
       self.target = target
-      var pointers: [UnsafeMutablePointer<CChar>?] = (["weir-fuzz"] + arguments).map { strdup($0) } + [nil]
+      var pointers: [UnsafeMutablePointer<CChar>?] = (["weir-fuzz"] + arguments).map { (text: String) in strdup(text) } + [nil]
       var count = CInt(pointers.count - 1)
       pointers.withUnsafeMutableBufferPointer { all in
         var base = all.baseAddress

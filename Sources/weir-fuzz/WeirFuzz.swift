@@ -3,7 +3,7 @@ import Glibc
 /// Runs parsers of outside bytes on hostile inputs. Not shipped; `Scripts/prove fuzz` and `Scripts/test` run it.
 ///
 /// Two drivers of the same targets: the mutator here, whose inputs are the same in each run, and libFuzzer, in a build with
-/// `-sanitize=fuzzer,address -D LIBFUZZER`. An input that crashes is in the file that `--current` names when the process has ended.
+/// `-D LIBFUZZER`, which `Scripts/prove fuzz` makes. An input that crashes is in the file that `--current` names when the process has ended.
 @main
 enum WeirFuzz {
   static let usage = """
