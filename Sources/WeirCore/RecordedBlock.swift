@@ -175,6 +175,8 @@ public struct RecordedRange: Sendable, Equatable {
   public var to: Int64
   /// Parts of it that the source lost before they were captured.
   public var lost: [Range<Int64>]
+  /// Why it could not be verified, within the range or right before it, that the shard is the one of the records before.
+  public var unverified: [String] = []
 
   public init(shard: String, from: Int64, to: Int64, lost: [Range<Int64>] = []) {
     self.shard = shard

@@ -4,10 +4,12 @@ import WeirCore
 public enum CommitOutcome: Sendable {
   /// The draft is entry `number`; the fold includes it.
   case committed(number: Int64, LedgerFold)
-  /// Nothing of the draft is, or will be, in the ledger by this attempt's doing: these lanes are somebody else's by
-  /// now, or the attempt is older than ``CommitMachine/attemptNanosecondsMax``. The worker forgets these lanes and
-  /// restores its others from the ledger.
+  /// Nothing of the draft is, or will be, in the ledger by this attempt's doing: these lanes are another worker's by
+  /// now. The worker forgets these lanes and restores its others from the ledger.
   case fenced([LaneID], LedgerFold)
+  /// The attempt is older than ``CommitMachine/attemptNanosecondsMax``, and nothing of it is, or will be, in the ledger. It says nothing
+  /// about other workers: this one restores its lanes from the ledger and cuts again.
+  case abandoned(LedgerFold)
   /// Nobody knows. The caller repeats the same attempt (same commit id) or restores from the ledger (law 2).
   case unknown
 }
@@ -150,7 +152,7 @@ extension CommitMachine {
   /// Every put comes through here: none from an attempt that is too old.
   private mutating func put(_ entry: LedgerEntry, at now: Int64) -> Action {
     guard now - started <= CommitMachine.attemptNanosecondsMax || variant.contains(.neverAbandons) else {
-      return finish(.fenced(draftLanes, fold))
+      return finish(variant.contains(.callsAbandonedFenced) ? .fenced(draftLanes, fold) : .abandoned(fold))
     }
     state = .putting(entry)
     return .put(entry)

@@ -32,6 +32,17 @@ public enum Decision: Sendable, Equatable {
 }
 
 extension Decision {
+  /// Where it starts a new generation of its lane, in the positions of the one before (law 6); nil: it starts none.
+  ///
+  /// What follows at the source is not what the records before it led to. A state row of an older generation beyond this position comes
+  /// from records that no entry has.
+  public var generationStart: Position? {
+    switch self {
+    case .gap(let from, _, _), .recreated(let from, _, _): from
+    case .endOfInput, .extensible, .idle, .wake, .lookup, .lanesListed, .unverified, .partitioner, .clock, .plan: nil
+    }
+  }
+
   var json: JSONValue {
     switch self {
     case .endOfInput: kind("endOfInput")

@@ -64,6 +64,8 @@ public struct EntryDraft: Sendable, Equatable {
     let number = fold.number + 1
     var lanes = lanes.sorted { $0.lane < $1.lane }
     for i in lanes.indices where lanes[i].endsAtItself { lanes[i].to = .offset(number) }
+    // The one place that raises a generation: by the decisions alone, so that a replay of them gives the same.
+    for i in lanes.indices where lanes[i].generationStart != nil { lanes[i].generation = (fold[lanes[i].lane]?.generation ?? 0) + 1 }
     return LedgerEntry(
       number: number, commitID: commitID, worker: worker, planHash: planHash, previousHash: fold.hash, lanes: lanes,
       tables: tables.sorted { utf8Precedes($0.table, $1.table) }, partials: partials,
@@ -100,6 +102,9 @@ public struct LaneCommit: Sendable, Equatable {
   public var decisions: [Decision]
   /// The lane's state at `to`; nil if the lane has none.
   public var state: StateRef?
+
+  /// Where a new generation of the lane starts in this epoch; nil: none does.
+  public var generationStart: Position? { decisions.lazy.compactMap(\.generationStart).first }
 
   public init(
     lane: LaneID, dealing: Dealing? = nil, generation: Int64 = 0, epoch: Int64, from: Position, to: Position,

@@ -87,6 +87,8 @@ public struct LedgerFold: Sendable, Equatable {
 /// What stands about one lane.
 public struct LaneFold: Sendable, Equatable {
   public var generation: Int64
+  /// Where the generation started, in the positions of the one before; nil: it is the lane's first, or older than this was kept.
+  public var generationStart: Position?
   /// The last committed epoch; 0 before the first.
   public var epoch: Int64
   /// Everything before it is consumed; nil before the first epoch.
@@ -215,6 +217,7 @@ extension LedgerFold {
   private mutating func add(_ commit: LaneCommit) {
     var lane = lanes[commit.lane] ?? mergeLane
     if lane.position != commit.to { lane.isExtensible = false }
+    if commit.generation > lane.generation { lane.generationStart = commit.generationStart }
     lane.generation = commit.generation
     lane.epoch = commit.epoch
     lane.position = commit.to

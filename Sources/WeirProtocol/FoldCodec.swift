@@ -70,8 +70,10 @@ extension LaneFold {
       "windows": windows.json, "state": state?.json ?? .null,
     ])
     // Left out where there is none, as in snapshots from before there was such a decision.
-    guard let clock, case .object(let members) = document else { return document.adding(identity) }
-    return JSONValue.object(members + [JSONValue.Member("clock", .int(clock))]).adding(identity)
+    guard case .object(var members) = document else { return document }
+    if let clock { members.append(JSONValue.Member("clock", .int(clock))) }
+    if let generationStart { members.append(JSONValue.Member("generationStart", .string(generationStart.text))) }
+    return JSONValue.object(members).adding(identity)
   }
 
   init(json: JSONValue) throws(WeirError) {
@@ -88,6 +90,7 @@ extension LaneFold {
     windows = try Dictionary(json: json.requiredMembers("windows"))
     state = try json.optional("state") { v throws(WeirError) in try StateRef(json: v) }
     clock = json["clock"] == nil ? nil : try json.requiredTime("clock")
+    generationStart = json["generationStart"] == nil ? nil : try json.requiredPosition("generationStart")
     identity = try ShardIdentity(memberOf: json)
   }
 }

@@ -224,7 +224,7 @@ extension Ledger {
         if recent.count == Ledger.recentMax { recent.removeFirst() }
         recent.append(last)
       }
-    case .fenced(_, let fold): adopt(fold)
+    case .fenced(_, let fold), .abandoned(let fold): adopt(fold)
     case .unknown: break
     }
     return outcome

@@ -103,15 +103,32 @@ extension Ledger {
     var last = min(kept.number, policy.appliedThrough)
     if case .offset(let merged)? = kept.lanes[.merge]?.position { last = min(last, merged) }
     let old = entries.prefix { $0.number <= last && now - $0.info.modifiedMicroseconds >= policy.keepMicroseconds }
-    if let through = old.last?.number {
-      _ = await store.putIfAbsent(NewObject(path: layout.collected(through), bytes: Array("{}".utf8)))
-    }
+    if let through = old.last?.number { try await writeMark(through) }
     for (number, info) in old {
       try await store.delete(info.path)
       deleted.append(number)
     }
     for mark in try await numbers(in: layout.collected).dropLast() { try await store.delete(mark.info.path) }
     return deleted
+  }
+
+  /// Writes the mark without which no entry is deleted: its name says how far. An unclear outcome is no mark (law 2).
+  private func writeMark(_ through: Int64) async throws {
+    let mark = NewObject(path: layout.collected(through), bytes: Array("{}".utf8))
+    for tries in 1...CommitMachine.triesMax {
+      let outcome = await store.putIfAbsent(mark)
+      if case .created = outcome { return }
+      if variant.contains(.ignoresMarkOutcome) { return }
+      if let found = try await store.get(mark.path) {
+        guard found == mark.bytes else {
+          throw WeirError.corruptLedger("the mark of collected entries \(mark.path) is not what was written")
+        }
+        // Of another worker, or of a put whose reply was lost: perhaps not durable yet.
+        return try await store.sync(mark.path)
+      }
+      await reader.rest(tries: tries)
+    }
+    throw WeirError("storage", "the mark of collected entries \(mark.path) could not be written", isRetriable: true)
   }
 
   private func deleteOldSnapshots() async throws {

@@ -38,6 +38,10 @@
   public static let foldsStrays = ProtocolVariant(rawValue: 1 << 14)
   /// A follower's commit of several entries proves the first of them instead of the last.
   public static let followerProvesFirst = ProtocolVariant(rawValue: 1 << 15)
+  /// An attempt that is too old is reported as fenced, although its lanes are no other worker's.
+  public static let callsAbandonedFenced = ProtocolVariant(rawValue: 1 << 16)
+  /// Collection deletes entries whatever the outcome of the mark that says how far.
+  public static let ignoresMarkOutcome = ProtocolVariant(rawValue: 1 << 17)
 
   static let fences: ProtocolVariant = [.blindRetry, .noFence, .fencesAfterConflict, .fencesByPosition]
 }

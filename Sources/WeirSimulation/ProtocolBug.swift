@@ -8,6 +8,7 @@ public enum ProtocolBug: String, CaseIterable, Sendable {
   case numberFreeAgain, deletesBeforePointer, decisionBeforeEntry, unsyncedEntryTrusted, mergedPartKept
   case oldAttemptGoesOn, sweepsYoung, sweepsIdleLedger
   case stateTableWithoutFence, cutsOnAfterUnknown, wakesBeforeEntry, foldsStrays
+  case abandonedCalledFenced, markOutcomeIgnored
 
   /// What of it is a variant of the protocol itself; the rest is planted in the simulated worker.
   var variant: ProtocolVariant {
@@ -28,6 +29,8 @@ public enum ProtocolBug: String, CaseIterable, Sendable {
     case .sweepsYoung: .sweepsYoung
     case .sweepsIdleLedger: .sweepsWithoutBarrier
     case .foldsStrays: .foldsStrays
+    case .abandonedCalledFenced: .callsAbandonedFenced
+    case .markOutcomeIgnored: .ignoresMarkOutcome
     case .checkpointBeforeFlush, .dedupNotInState, .partialStateBlob, .decisionBeforeEntry, .stateTableWithoutFence,
       .cutsOnAfterUnknown, .wakesBeforeEntry:
       []

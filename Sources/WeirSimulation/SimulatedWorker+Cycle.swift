@@ -10,6 +10,13 @@ struct Attempt: Sendable {
   var objects: [NewObject]
   var partials: [Int: Tally]
   var withMerge: Bool
+
+  /// The epochs that it would give its lanes.
+  func epochs(merge: MergeWork) -> [LaneID: Int64] {
+    var epochs = Dictionary(uniqueKeysWithValues: draft.lanes.map { ($0.lane, $0.epoch) })
+    if withMerge { epochs[.merge] = merge.epoch + 1 }
+    return epochs
+  }
 }
 
 extension SimulatedWorker {
@@ -61,8 +68,13 @@ extension SimulatedWorker {
         adopt(attempt, fold, mergeResult)
         return true
       case .fenced(let lost, _):
-        markFence(attempt)
+        run.mark(.fencedByEpoch)
+        run.oracle.fenced(attempt.id, of: lost, attempt.epochs(merge: merge))
         try await lose(lost, ledger)
+        return true
+      case .abandoned:
+        run.mark(.abandoned)
+        try await restore(from: ledger)
         return true
       case .unknown:
         run.mark(.outcomeUnknown)
@@ -78,11 +90,6 @@ extension SimulatedWorker {
         run.mark(.repeatedAfterUnknown)
       }
     }
-  }
-
-  private func markFence(_ attempt: Attempt) {
-    let age = clock.monotonicNanoseconds - attempt.started
-    run.mark(age > CommitMachine.attemptNanosecondsMax ? .abandoned : .fencedByEpoch)
   }
 
   private func adopt(_ attempt: Attempt, _ fold: LedgerFold, _ mergeResult: MergeResult) {

@@ -43,6 +43,8 @@ final class SimulationOracle {
   private var accounts: [Account] = []
   private var tables: [String: [TableVersion]] = [:]
   private var confirmedThrough: Int64 = -1
+  /// Attempts whose entry took a number that was collected: they can never count.
+  private var strays: Set<String> = []
   var marks = Marks()
 
   init(workload: Workload, layout: LedgerLayout, store: SimulatedObjectStore) {
@@ -97,6 +99,8 @@ extension SimulationOracle {
         applied(table) < number && number < accounts.count && !accounts[Int(number)].entry.files(of: table).isEmpty
       }
       if needed { fail("entry \(number) was deleted before the tables had its files") }
+      let marked = store.paths(layout.collected).last.flatMap { Int64($0.dropFirst(layout.collected.count).prefix(20)) } ?? -1
+      if number > marked { fail("entry \(number) was deleted before a mark said how far entries are collected") }
       if number > last.mergePosition { fail("entry \(number) was deleted before it was merged") }
     }
     let live = last.lanes.values.flatMap { $0.stateFiles + [$0.lookupFile].compactMap { $0 } } + last.partialFiles
@@ -132,6 +136,15 @@ extension SimulationOracle {
     }
   }
 
+  /// A worker was told that lanes of its attempt are another's.
+  func fenced(_ attempt: String, of lost: [LaneID], _ epochs: [LaneID: Int64]) {
+    guard let last = accounts.last, !strays.contains(attempt) else { return }
+    for lane in lost {
+      let now = lane == .merge ? last.mergeEpoch : last.lanes[lane]?.epoch ?? 0
+      if let epoch = epochs[lane], now < epoch { fail("an attempt was called fenced by \(lane.text), which did not move on") }
+    }
+  }
+
   func stateRow(_ row: StateRow, replacing old: StateRow?) {
     if let old, row.fence < old.fence { fail("a state row went back from \(old.fence.position) to \(row.fence.position)") }
     let lane = LaneID(text: row.lane)
@@ -163,6 +176,7 @@ extension SimulationOracle {
       // A sleeper put a number that was collected: harmless if a snapshot at or above it tells him.
       if newestSnapshot < entry.number { fail("the number \(entry.number) was used again") }
       marks.hit(.strayEntry)
+      strays.insert(entry.commitID)
       return
     }
     guard entry.number == head + 1 else { return fail("entry \(entry.number) was put after entry \(head)") }

@@ -49,7 +49,7 @@ import WeirCore
     _ = try await worker.stop()
     let fold = try #require(try await bench.fold())
     let lane = try #require(fold[LaneID(shard: "t/0")])
-    #expect(lane.position == .offset(300) && lane.generation == 1)
+    #expect(lane.position == .offset(300) && lane.generation == 1 && lane.generationStart == .offset(100))
     #expect(lane.identity?.last?.position == 299)
     let decisions = try await bench.decisions()
     guard case .recreated(.offset(100), .offset(0), _)? = decisions.first, decisions.count == 1 else {

@@ -74,6 +74,25 @@ import WeirCore
     #expect(found == wanted)
   }
 
+  /// The doubt belongs to the first records that come after it, whichever run of a replay takes them.
+  @Test func whyAShardCouldNotBeVerifiedIsInTheCaptureAndComesWithItsNextRecords() async throws {
+    let directory = directory()
+    defer { try? FileManager.default.removeItem(atPath: directory) }
+    var writer: LiveCaptureWriter? = try make(directory)
+    try writer?.write([block("t/0", 0..<4), block("t/1", 10..<13)], now: 1)
+    try writer?.note(unverified: ["t/0": "compacted", "u/9": "not here"], now: 2)
+    #expect(
+      try LiveCapture(directory).steps(after: [:], bytes: 1 << 20).flatMap { $0 }.map(\.unverified) == [[], []], "no record followed")
+    try writer?.write([block("t/0", 4..<8), block("t/1", 13..<16)], now: 3)
+    writer = nil
+    let again = try LiveCaptureWriter(.init(directory: directory), random: Numbers())
+    try again.write([block("t/0", 8..<9)], now: 4)
+    let capture = try LiveCapture(directory)
+    #expect(capture.steps(after: [:], bytes: 1 << 20).flatMap { $0 }.map(\.unverified) == [["compacted"], []])
+    #expect(capture.steps(after: ["t/0": 4, "t/1": 10], bytes: 1).flatMap { $0 }.map(\.unverified) == [[], ["compacted"], [], []])
+    #expect(capture.steps(after: ["t/0": 8, "t/1": 16], bytes: 1).flatMap { $0 }.map(\.unverified) == [[]])
+  }
+
   @Test func aSegmentThatIsMissingOrRenamedIsSeenByWhoReadsAndByWhoGoesOn() throws {
     let directory = directory()
     defer { try? FileManager.default.removeItem(atPath: directory) }

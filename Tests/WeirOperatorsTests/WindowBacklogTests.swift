@@ -31,6 +31,26 @@ import WeirCore
     }
   }
 
+  @Test func openWindowsAreCountedAndNotTheirPanes() {
+    let store = WindowStore(WindowSpec(size: 60, slide: 1), layout: AggregateLayout(WindowBacklogTests.measures))
+    #expect(store.openCount == 0)
+    add([(0, 1, 1), (0, 2, 1)], watermark: Watermark.minimum, to: store)
+    #expect(store.openCount == 60, "a record is in sixty windows that hop by one; another key is in the same")
+    add([(5, 1, 1)], watermark: Watermark.minimum, to: store)
+    #expect(store.openCount == 65, "those that end at 1 to 65")
+    _ = store.finish(watermark: 10)
+    #expect(store.openCount == 55, "those that end at 11 to 65")
+    add([(200, 1, 1)], watermark: 20, to: store)
+    #expect(store.openCount == 115)
+    _ = store.finish(watermark: 230)
+    #expect(store.openCount == 30)
+    _ = store.finish(watermark: Watermark.maximum)
+    #expect(store.openCount == 0)
+    let tumbling = WindowStore(WindowSpec(size: 10, slide: 10), layout: AggregateLayout(WindowBacklogTests.measures))
+    add([(-1, 1, 1), (1, 1, 1), (9, 2, 1), (35, 1, 1)], watermark: Watermark.minimum, to: tumbling)
+    #expect(tumbling.openCount == 3)
+  }
+
   /// A record is in 4,000 windows, so 40 records have up to 160,000 rows.
   @Test func finalWindowsThatAreTooManyForMemoryComeSomeAtATimeAndEqualANaiveFold() throws {
     let (size, slide): (Int64, Int64) = (4000, 1)

@@ -192,7 +192,8 @@ actor EpochCommitter {
     switch outcome {
     case .committed(let number, let fold):
       entries += 1
-      for commit in draft.lanes where lanes[commit.lane] != nil { lanes[commit.lane] = CommittedLane(commit, entry: number) }
+      // As the entry has them: its decisions may have started a new generation.
+      for commit in draft.lanes where lanes[commit.lane] != nil { lanes[commit.lane] = CommittedLane(fold[commit.lane]) }
       if let merge { mergedRows += merge.takeStateRows(ledgerNumber: number) }
       for epoch in epochs ?? [] { rejected.add(epoch.rejected) }
       try await LedgerKeeping.snapshot(ledger, number: fold.number)
@@ -201,6 +202,9 @@ actor EpochCommitter {
     case .fenced(let lanes, _):
       isRefused = true
       return .fenced(lanes)
+    case .abandoned:
+      isRefused = true
+      return .expired
     case .unknown:
       isRefused = true
       return .unknown(number: await ledger.fold.number + 1)

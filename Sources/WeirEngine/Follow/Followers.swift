@@ -106,7 +106,9 @@ actor Followers {
       + fold.lanes.filter { lanes?.contains($0.key) ?? true }.sorted { $0.key < $1.key }.map { id, lane in
         var position: Int64 = 0
         if id == .merge { position = fold.number } else if case .offset(let offset)? = lane.position { position = offset }
-        return ("committed/\(id.text)", Array("\(lane.generation) \(position)".utf8))
+        var mark = LedgerMark(generation: lane.generation, position: position)
+        if case .offset(let start)? = lane.generationStart { mark.start = start }
+        return mark.entry(of: id.text)
       }
   }
 }

@@ -93,6 +93,9 @@ actor LaneActor {
 
   func raise(floor: Int64) { for lane in lanes { lane.raise(floor: floor) } }
 
+  /// See ``LaneState/begin(generation:)``.
+  func begin(generation: Int64) { for lane in lanes { lane.begin(generation: generation) } }
+
   // MARK: The shard's identity
 
   /// What the ledger has, when the lane is taken over.

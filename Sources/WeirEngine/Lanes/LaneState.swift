@@ -10,7 +10,7 @@ package final class LaneState {
   private static let ahead = 12
 
   let id: LaneID
-  let generation: Int64
+  private(set) var generation: Int64
   private let compiled: CompiledPlan
   private let run: RunInfo
 
@@ -182,6 +182,14 @@ package final class LaneState {
 
   /// All rows of lane-finished state, a batch for each table: for a rebuild, or to take back what ran ahead.
   package func allStateRows() -> [StateBatch] { stateRows(isEmptyToo: true) { $0.allRows(into: &$1) } }
+
+  /// A decision started a new generation behind records that are consumed already: their rows may be in the state table with the older
+  /// one, so every row goes there again.
+  func begin(generation: Int64) {
+    guard generation > self.generation else { return }
+    self.generation = generation
+    markAllUnflushed()
+  }
 
   /// The state table is behind the ledger: every row goes there again.
   func markAllUnflushed() { for store in keyed { store?.markAllUnflushed() } }

@@ -5,8 +5,10 @@ import WeirProtocol
 enum CommitEnd: Sendable {
   /// The entry is the ledger's last one that this worker knows.
   case committed(LedgerFold)
-  /// Nothing of it is in the ledger: these lanes are another worker's by now, or the attempt was too old.
+  /// Nothing of it is in the ledger: these lanes are another worker's by now.
   case fenced([LaneID])
+  /// Nothing of it is in the ledger: the attempt was too old. It says nothing about other workers.
+  case expired
   /// It is not known whether the entry was written.
   case unknown(number: Int64)
   /// A commit before it did not end as committed. The epoch followed it, so it was dropped.
@@ -28,6 +30,7 @@ extension CommitRefused {
         "another worker committed for \(lanes.map { $0 == .merge ? "the merge lane" : "lane \($0.text)" }.joined(separator: ", ")) of this ledger",
         advice: "Nothing was lost. Is a second deployment running on this lake, with a group of its own? Run one.",
         isRetriable: true, fatalTo: .worker)
+    case .expired: expired(advice: "Nothing was lost: the worker continues from the ledger. Is the lake slow?")
     case .unknown, .abandoned, .committed:
       WeirError(
         "unknown", "it is not known whether an entry of the ledger was written",
@@ -44,6 +47,7 @@ extension CommitRefused {
         "fenced", "another worker committed for lane \(lanes.first?.text ?? "") of this ledger: this one stops",
         advice: "Run one worker per ledger. Nothing was lost: the other worker continues, and a new run continues from the ledger.",
         fatalTo: .worker)
+    case .expired: expired(advice: "Nothing was lost. Run the same command again: it continues from the ledger. Is the lake slow?")
     case .unknown(let number):
       WeirError(
         "unknown", "it is not known whether ledger entry \(number) was written",
@@ -51,6 +55,14 @@ extension CommitRefused {
         isRetriable: true, fatalTo: .worker)
     case .abandoned, .committed: WeirError("internal", "an epoch was dropped after a commit that did not end as committed")
     }
+  }
+}
+
+extension CommitRefused {
+  private func expired(advice: String) -> WeirError {
+    WeirError(
+      "abandoned", "a commit took longer than an hour, or this program was stopped for so long: it was given up", advice: advice,
+      isRetriable: true, fatalTo: .worker)
   }
 }
 

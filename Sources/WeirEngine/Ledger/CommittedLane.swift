@@ -10,18 +10,11 @@ struct CommittedLane: Sendable {
   var position: Position
   var state: StateRef?
 
+  /// - Parameter lane: of the fold from which the lane was restored, or of the one that ends with this worker's own entry.
   init(_ lane: LaneFold?) {
     generation = lane?.generation ?? 0
     epoch = lane?.epoch ?? 0
     position = lane?.position ?? .offset(0)
     state = lane?.state
-  }
-
-  /// Behind an entry of this worker's.
-  init(_ commit: LaneCommit, entry number: Int64) {
-    generation = commit.generation
-    epoch = commit.epoch
-    position = commit.endsAtItself ? .offset(number) : commit.to
-    state = commit.state
   }
 }

@@ -16,6 +16,7 @@ extension Ledger {
     switch outcome {
     case .committed(_, let fold): return .committed(fold)
     case .fenced(let lanes, _): return .fenced(lanes)
+    case .abandoned: return .expired
     case .unknown: return .unknown(number: fold.number + 1)
     }
   }

@@ -74,13 +74,12 @@ extension LiveSession {
   ) throws(WeirError) {
     let id = LaneID(shard: name)
     var identity = lane.identity ?? ShardIdentity()
-    var generation = lane.generation
     var to = max(position, bound.low)
     var decisions: [Decision] = []
     switch verdict {
     case .recreated(let mismatch):
       guard accepts(name) else { throw recreated(name, mismatch, identity, through: position) }
-      (to, generation, identity) = (bound.low, generation + 1, ShardIdentity())
+      (to, identity) = (bound.low, ShardIdentity())
       let reason = mismatch.text(name)
       decisions.append(.recreated(from: .offset(position), to: .offset(to), reason: reason))
       beginning.events.append(.recreated(shard: name, from: position, to: to, reason: reason))
@@ -104,7 +103,7 @@ extension LiveSession {
     beginning.identities[id] = identity
     guard !decisions.isEmpty else { return }
     var commit = fold.emptyEpoch(of: id, decisions: decisions)
-    (commit.generation, commit.to, commit.identity) = (generation, .offset(to), identity)
+    (commit.to, commit.identity) = (.offset(to), identity)
     beginning.commits.append(commit)
   }
 

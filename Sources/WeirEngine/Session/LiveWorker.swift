@@ -11,7 +11,7 @@ public struct LiveWorker: Sendable {
   static let firstAttemptsMax = 3
   private static let restNanoseconds: Int64 = 500_000_000
   /// Errors that end a session and not the worker: it goes on from the ledger with a new member of the group.
-  private static let passing: Set<String> = ["fenced", "out_of_range", "group_silent", "handover_late"]
+  private static let passing: Set<String> = ["fenced", "abandoned", "out_of_range", "group_silent", "handover_late"]
   /// Those of them that say nothing against this worker, however often they come.
   private static let innocent: Set<String> = ["out_of_range", "group_silent"]
 

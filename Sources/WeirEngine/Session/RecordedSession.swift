@@ -257,6 +257,7 @@ final class RecordedSession: Sendable {
         return lanes[epoch.lane]?.shard
       }
       await shard?.raise(floor: fold[epoch.lane]?.floor ?? Watermark.minimum)
+      if let generation = fold[epoch.lane]?.generation { await shard?.begin(generation: generation) }
     }
     meter.enter(.tables)
     defer { meter.enter(.idle) }

@@ -39,7 +39,8 @@ struct RecordedStep: Sendable {
       func isLater(_ decision: Decision) -> Bool {
         if case .gap(.offset(let from), _, _) = decision { from >= at } else { false }
       }
-      let later = (decisions[lane] ?? []).filter(isLater)
+      // Nothing of the lane is done yet: its decisions wait for its first records.
+      let later = (decisions[lane] ?? []).filter { at <= range.from || isLater($0) }
       if !later.isEmpty { rest.decisions[lane] = later }
       guard at > range.from else { continue }
       done.ranges.append(

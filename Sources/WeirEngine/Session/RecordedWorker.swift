@@ -154,10 +154,12 @@ public struct RecordedWorker: Sendable {
 
   private static func step(_ ranges: [RecordedRange]) -> RecordedStep {
     var step = RecordedStep(work: .epochs(isClosing: false), ranges: ranges)
-    for range in ranges where !range.lost.isEmpty {
-      step.decisions[LaneID(shard: range.shard)] = range.lost.map {
-        .gap(from: .offset($0.lowerBound), to: .offset($0.upperBound), reason: "lost at the source before it was captured")
-      }
+    for range in ranges where !range.lost.isEmpty || !range.unverified.isEmpty {
+      step.decisions[LaneID(shard: range.shard)] =
+        range.unverified.map { .unverified(reason: $0) }
+        + range.lost.map {
+          .gap(from: .offset($0.lowerBound), to: .offset($0.upperBound), reason: "lost at the source before it was captured")
+        }
     }
     return step
   }

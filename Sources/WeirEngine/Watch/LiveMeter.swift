@@ -222,6 +222,7 @@ public final class LiveMeter: Sendable {
       standing.totals.conflicts += Int64(max(0, tries - 1))
       switch outcome {
       case .committed: break
+      case .abandoned: break
       case .fenced: standing.totals.fenced += 1
       case .unknown: standing.totals.ambiguous += 1
       }

@@ -25,6 +25,8 @@ public final class LiveCapture: RecordedStream {
   let frames: [Frame]
   /// Numbers of each shard's frames.
   let framesOfShard: [[Int32]]
+  /// Of each shard that could not be verified at some position: why.
+  private let doubts: [Int: [LiveCaptureScan.Doubt]]
 
   /// The directory is one of a live capture.
   public static func isOne(_ path: String) -> Bool {
@@ -46,6 +48,7 @@ public final class LiveCapture: RecordedStream {
     frames = scan.frames
     shards = scan.shards.map(\.shard)
     framesOfShard = scan.framesOfShard
+    doubts = scan.doubts
     records = scan.records
     tornBytes = scan.tornBytes
     bounds = Dictionary(uniqueKeysWithValues: scan.shards.map { ($0.shard.name, ShardBounds(low: $0.low, high: $0.next)) })
@@ -94,6 +97,8 @@ public final class LiveCapture: RecordedStream {
       let from = max(frame.header.first, next[shard])
       step[shard, default: RecordedRange(shard: shards[shard].name, from: from, to: from)].to = frame.header.next
       if frame.header.isLost { step[shard]?.lost.append(from..<frame.header.next) }
+      // A doubt belongs to the first records that come after it.
+      step[shard]?.unverified += (doubts[shard] ?? []).filter { (next[shard]..<frame.header.next).contains($0.position) }.map(\.reason)
       next[shard] = frame.header.next
       input += Int64(frame.header.uncompressed)
       if input >= bytes { close() }
@@ -113,12 +118,19 @@ struct LiveCaptureScan {
     var next: Int64
   }
 
+  struct Doubt {
+    var position: Int64
+    var reason: String
+  }
+
   private(set) var segments: [SegmentFile] = []
   private(set) var frames: [LiveCapture.Frame] = []
   private(set) var framesOfShard: [[Int32]] = []
   private(set) var shards: [Shard] = []
   private(set) var records: Int64 = 0
   private(set) var tornBytes: Int64 = 0
+  /// By the shard's number.
+  private(set) var doubts: [Int: [Doubt]] = [:]
   private var numbers: [String: Int] = [:]
 
   mutating func add(_ path: String, isLast: Bool) throws(WeirError) {
@@ -158,6 +170,9 @@ struct LiveCaptureScan {
         numbers[item.shard.name] = shards.count
         shards.append(Shard(shard: item.shard, low: item.position, next: item.position))
         framesOfShard.append([])
+      }
+      if let reason = item.unverified, let number = numbers[item.shard.name] {
+        doubts[number, default: []].append(Doubt(position: item.position, reason: reason))
       }
     }
   }

@@ -43,6 +43,8 @@ struct SegmentHeader: Sendable {
     var position: Int64
     /// Of the records before that; nil: not known.
     var identity: ShardIdentity?
+    /// Why it could not be verified, when the segment was begun, that the shard is the one of the records before; nil: there is no doubt.
+    var unverified: String?
   }
 
   /// Of the capture: the same in all segments (hex).
@@ -64,7 +66,9 @@ struct SegmentHeader: Sendable {
             .init("shard", .string(item.shard.name)), .init("topic", .string(item.shard.stream)),
             .init("partition", .int(Int64(item.shard.number))), .init("position", .int(item.position)),
           ]
-          return .object(members + (item.identity.map { [.init("identity", $0.json)] } ?? []))
+          return .object(
+            members + (item.identity.map { [.init("identity", $0.json)] } ?? [])
+              + (item.unverified.map { [.init("unverified", .string($0))] } ?? []))
         }),
     ]).bytes
     var out = ByteWriter()
@@ -102,7 +106,9 @@ struct SegmentHeader: Sendable {
       }
       let identity = item["identity"].flatMap { ShardIdentity(json: $0) }
       self.shards.append(
-        Shard(shard: SourceShard(name: name, stream: topic, number: Int(number)), position: position, identity: identity))
+        Shard(
+          shard: SourceShard(name: name, stream: topic, number: Int(number)), position: position, identity: identity,
+          unverified: item["unverified"]?.string))
     }
   }
 

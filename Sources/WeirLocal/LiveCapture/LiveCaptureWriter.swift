@@ -125,6 +125,12 @@ public final class LiveCaptureWriter: @unchecked Sendable {
     if numbers[shard] != nil { identities[shard, default: ShardIdentity()].adopt(outcome) }
   }
 
+  /// It could not be verified that shards are still those that were captured: begins a segment whose header says why.
+  public func note(unverified reasons: [String: String], now: Int64) throws(WeirError) {
+    let known = reasons.filter { numbers[$0.key] != nil }
+    if !known.isEmpty { try roll(now: now, unverified: known) }
+  }
+
   /// Copies the rest of a segment into a file of its own, which is no segment: nobody reads it but who looks for what was lost.
   private func keep(_ file: SegmentFile, from offset: Int64) throws(WeirError) {
     let path = options.directory + "/damaged-\(file.header.segment)-\(offset).frames"
@@ -183,12 +189,14 @@ public final class LiveCaptureWriter: @unchecked Sendable {
   }
 
   /// Finishes the segment and begins the next, whose header says where everything stands.
-  private func roll(now: Int64) throws(WeirError) {
+  private func roll(now: Int64, unverified: [String: String] = [:]) throws(WeirError) {
     if let segment { close(segment.descriptor) }
     segment = nil
     let header = SegmentHeader(
       capture: id, segment: nextSegment, created: now, records: records,
-      shards: shards.map { .init(shard: $0, position: positions[$0.name] ?? 0, identity: identities[$0.name]) })
+      shards: shards.map {
+        .init(shard: $0, position: positions[$0.name] ?? 0, identity: identities[$0.name], unverified: unverified[$0.name])
+      })
     let path = options.directory + "/" + LiveCaptureFormat.fileName(nextSegment)
     let temporary = options.directory + "/.new"
     unlink(temporary)

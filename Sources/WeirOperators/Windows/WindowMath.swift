@@ -31,6 +31,9 @@ public struct WindowMath: Sendable {
     return quotient &* slide &+ offset
   }
 
+  /// Slides from the offset to the start of a pane, or to the end of a window.
+  func number(ofStart start: Int64) -> Int64 { (start &- offset) / slide }
+
   /// Start and end of window `number` (from 0) of those that hold a pane.
   public func window(_ number: Int64, pane: Int64) -> (start: Int64, end: Int64) {
     let end = pane + (number + 1) * slide

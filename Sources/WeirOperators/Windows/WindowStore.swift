@@ -122,8 +122,22 @@ public final class WindowStore {
   }
 
   public var isEmpty: Bool { panes.isEmpty }
-  /// Windows (of all keys together) that hold something.
-  public var openCount: Int { panes.count }
+  /// Windows (of all keys together) that hold something and are not written out: a pane of hopping windows is in several of them.
+  public var openCount: Int {
+    if panes.isEmpty { return 0 }
+    let emitted = emittedThrough == Watermark.minimum ? nil : math.number(ofStart: math.pane(emittedThrough))
+    var ends = panes.map { key, _ in
+      let number = math.number(ofStart: key.start)
+      return (first: max(number + key.missed, emitted ?? Int64.min) + 1, last: number + math.windowsPerPane)
+    }
+    ends.sort { $0.first < $1.first }
+    var (count, through) = (0, Int64.min)
+    for (first, last) in ends where last > through {
+      count += Int(max(0, last - max(first - 1, through)))
+      through = last
+    }
+    return count
+  }
 
   /// Bytes held, about.
   public var byteCount: Int { panes.reduce(groups.byteCount) { $0 + $1.pane.byteCount } }

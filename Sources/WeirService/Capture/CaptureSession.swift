@@ -53,6 +53,14 @@ actor CaptureCollector {
     for (shard, outcome) in outcomes { writer.adopt(outcome, of: shard) }
   }
 
+  /// Records in the capture why shards could not be verified.
+  func note(unverified reasons: [String: String]) async throws {
+    await enter()
+    defer { leave() }
+    let now = clock.wallMicroseconds
+    try await thread.run { [writer] in try writer.note(unverified: reasons, now: now) }
+  }
+
   /// Partitions that count from here on.
   func add(_ shards: [SourceShard], starts: [String: Int64], before: [String: Fingerprint]) async throws {
     await enter()
@@ -214,12 +222,14 @@ struct CaptureSession: Sendable {
     }
     let verdicts = try await ShardChecks.run(checks, probe, clock: clock)
     var outcomes: [String: ShardCheck.Outcome] = [:]
+    var unverified: [String: String] = [:]
     for (shard, verdict) in verdicts.sorted(by: { $0.key < $1.key }) {
       switch verdict {
       case .same(let outcome): outcomes[shard] = outcome
       case .unverified(let outcome, let why):
         outcomes[shard] = outcome
-        talk("cannot verify that \(shard) is still the partition that was captured: \(why). The capture continues")
+        unverified[shard] = why
+        talk("cannot verify that \(shard) is still the partition that was captured: \(why). The capture records this and continues")
       case .recreated(let mismatch):
         let known = writer.knownShards.first { $0.name == shard } ?? SourceShard(name: shard, stream: shard, number: 0)
         throw mismatch.error(
@@ -229,6 +239,7 @@ struct CaptureSession: Sendable {
       }
     }
     await collector.adopt(outcomes)
+    try await collector.note(unverified: unverified)
   }
 
   /// A broker that does not answer now will be asked again.

@@ -164,11 +164,10 @@ struct StateReader {
   }
 
   /// What the ledger has of each lane.
-  private func committed() async throws -> [String: Fence] {
-    var committed: [String: Fence] = [:]
-    for (name, value) in try await table.listMeta(prefix: "committed/") {
-      let parts = String(decoding: value, as: UTF8.self).split(separator: " ").compactMap { Int64($0) }
-      if parts.count == 2 { committed[String(name.dropFirst(10))] = Fence(generation: parts[0], position: parts[1]) }
+  private func committed() async throws -> [String: LedgerMark] {
+    var committed: [String: LedgerMark] = [:]
+    for (name, value) in try await table.listMeta(prefix: LedgerMark.prefix) {
+      committed[String(name.dropFirst(LedgerMark.prefix.count))] = LedgerMark(value)
     }
     return committed
   }
@@ -177,7 +176,7 @@ struct StateReader {
   func row(_ key: [Literal]) async throws -> JSONValue? {
     guard let row = try await table.read(table: name, key: StateKey.encode(key)), let bytes = row.value else { return nil }
     let values = zip(measures, try StateValue.decode(bytes)).map { JSONValue.Member($0, ValueText.json($1)) }
-    let reached = try await committed()[row.lane].map { row.fence <= $0 } ?? false
+    let reached = try await committed()[row.lane]?.covers(row.fence) ?? false
     return .members([
       "table": .string(name), "key": .object(zip(by, key).map { JSONValue.Member($0.name, ValueText.json($1)) }),
       "row": .object(values), "lane": .string(row.lane),
@@ -204,13 +203,13 @@ struct StateReader {
 /// What is shown of a state row.
 struct RowShower: Sendable {
   private let types: [ColumnType]
-  private let committed: [String: Fence]
+  private let committed: [String: LedgerMark]
   /// Without the row's fence.
   private let isPlain: Bool
   let columns: [String]
 
   /// - Parameter committed: how far the ledger is, by lane.
-  init(by: [ColumnSchema], measures: [String], committed: [String: Fence], isPlain: Bool) {
+  init(by: [ColumnSchema], measures: [String], committed: [String: LedgerMark], isPlain: Bool) {
     types = by.map(\.type)
     self.committed = committed
     self.isPlain = isPlain
@@ -221,7 +220,7 @@ struct RowShower: Sendable {
     var values = try StateKey.decode(row.key, types: types)
     values += try StateValue.decode(row.value ?? [])
     if !isPlain {
-      let isCommitted = committed[row.lane].map { row.fence <= $0 } ?? false
+      let isCommitted = committed[row.lane]?.covers(row.fence) ?? false
       values += [.string("\(row.fence.generation):\(row.fence.position)"), .bool(isCommitted)]
     }
     return values

@@ -96,7 +96,7 @@ actor LoadWatch {
     for (name, value) in try await table.listMeta(prefix: prefix) {
       guard let shard = shards[String(name.dropFirst(prefix.count))] else { continue }
       let numbers = String(decoding: value, as: UTF8.self).split(separator: " ").compactMap { Int64($0) }
-      if numbers.count == 2 { marks[shard] = max(bases[shard], numbers[1]) }
+      if numbers.count >= 2 { marks[shard] = max(bases[shard], numbers[1]) }
     }
   }
 

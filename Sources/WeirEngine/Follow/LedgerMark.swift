@@ -1,0 +1,38 @@
+import WeirCore
+
+/// What the state table keeps of the ledger about a lane, so that its readers can tell which rows are committed.
+public struct LedgerMark: Sendable, Equatable {
+  /// Before the lane's name, in the names of the table's marks.
+  public static let prefix = "committed/"
+
+  public var generation: Int64
+  /// Everything before it is committed.
+  public var position: Int64
+  /// Where the generation started, in the positions of the one before; nil: not known.
+  public var start: Int64?
+
+  public init(generation: Int64, position: Int64, start: Int64? = nil) {
+    (self.generation, self.position, self.start) = (generation, position, start)
+  }
+
+  /// Reads what ``entry(of:)`` wrote; nil: it is not a mark.
+  public init?(_ value: [UInt8]) {
+    let numbers = String(decoding: value, as: UTF8.self).split(separator: " ").compactMap { Int64($0) }
+    guard numbers.count == 2 || numbers.count == 3 else { return nil }
+    self.init(generation: numbers[0], position: numbers[1], start: numbers.count == 3 ? numbers[2] : nil)
+  }
+
+  /// The mark with its name, as it is written. Without a start it is as before there were starts.
+  func entry(of lane: String) -> (String, [UInt8]) {
+    (LedgerMark.prefix + lane, Array(([generation, position] + (start.map { [$0] } ?? [])).map(String.init).joined(separator: " ").utf8))
+  }
+
+  /// The ledger has reached a row with this fence. One of the generation before is committed up to where the next one started: what is
+  /// beyond comes from records that no entry has (law 6).
+  public func covers(_ fence: Fence) -> Bool {
+    if fence.generation == generation { return fence.position <= position }
+    guard fence.generation < generation else { return false }
+    guard let start, fence.generation == generation - 1 else { return true }
+    return fence.position <= start
+  }
+}

@@ -1,0 +1,97 @@
+import Foundation
+import Testing
+import WeirCore
+import WeirLocal
+import WeirOperators
+import WeirService
+
+@testable import WeirEngine
+@testable import WeirProtocol
+
+/// Each outcome of a commit is an error of its own: `unknown` is not a fence (law 2).
+@Suite struct CommitOutcomeTests {
+  /// A lake that never says what became of an entry, and never has it.
+  private struct UnclearStore: ObjectStore {
+    let base: any ObjectStore
+    var place: String { base.place }
+
+    func putIfAbsent(_ object: NewObject) async -> PutOutcome {
+      object.path.contains("/ledger/") && !object.path.hasSuffix("0000.json") ? .unknown("no answer") : await base.putIfAbsent(object)
+    }
+    func write(_ objects: [NewObject]) async throws { try await base.write(objects) }
+    func replace(_ object: NewObject) async throws { try await base.replace(object) }
+    func get(_ path: String) async throws -> [UInt8]? { try await base.get(path) }
+    func get(_ path: String, offset: Int64, count: Int) async throws -> [UInt8]? {
+      try await base.get(path, offset: offset, count: count)
+    }
+    func list(_ prefix: String) async throws -> [ObjectInfo] { try await base.list(prefix) }
+    func sync(_ path: String) async throws { try await base.sync(path) }
+    func delete(_ path: String) async throws { try await base.delete(path) }
+  }
+
+  /// Nobody waits.
+  private struct RestlessClock: Clock {
+    var monotonicNanoseconds: Int64 { SystemClock().monotonicNanoseconds }
+    var wallMicroseconds: Int64 { SystemClock().wallMicroseconds }
+    func sleep(nanoseconds: Int64) async {}
+  }
+
+  private static let yaml = """
+    pipeline: p
+    source: {kafka: {brokers: "b:1", topic: t, group: g}}
+    record:
+      key: user
+      time: {field: at}
+      fields: {user: string!, at: timestamp_s!}
+    lookups: {names: {file: names.csv, key: user}}
+    """
+
+  private let path = NSTemporaryDirectory() + "weir-outcomes-" + UUID().uuidString
+
+  private func bench() async throws -> (compiled: CompiledPlan, ledger: Ledger, environment: EngineEnvironment, request: LedgerRequest) {
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    try "user,name\nu,Ute\n".write(toFile: path + "/names.csv", atomically: true, encoding: .utf8)
+    try CommitOutcomeTests.yaml.write(toFile: path + "/p.yaml", atomically: true, encoding: .utf8)
+    let loaded = try loadPipeline(file: path + "/p.yaml")
+    let threads = BlockingThreads(count: 1)
+    let environment = EngineEnvironment(
+      lake: UnclearStore(base: LocalObjectStore(root: path + "/lake", threads: threads, random: SystemRandom())), state: nil,
+      clock: RestlessClock(), random: SystemRandom(), threads: threads, parallel: 1)
+    let request = LedgerRequest(
+      meaning: .string("m"), planHash: "h", lanes: nil, runID: nil, shards: ["t/0"], describeChange: { _, _ in [] })
+    let ledger = try await LedgerOpening.open(loaded.plan, request, environment)
+    return (CompiledPlan(loaded.plan, lookups: loaded.lookups), ledger, environment, request)
+  }
+
+  private func expectUnknown(_ body: () async throws -> Void) async {
+    do {
+      try await body()
+      Issue.record("it is unknown what became of the entry")
+    } catch {
+      let told = (error as? CommitRefused).map { [$0.ofSession, $0.ofRun] } ?? [error as? WeirError].compactMap(\.self)
+      #expect(!told.isEmpty && told.allSatisfy { $0.code == "unknown" && $0.isRetriable && $0.fatalTo == .worker }, "\(error)")
+    }
+  }
+
+  @Test func anUnknownOutcomeIsNoFenceWhateverTheEntryCarries() async throws {
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let (compiled, ledger, environment, request) = try await bench()
+    await expectUnknown {
+      try await LookupVersions(compiled: compiled, ledger: ledger, environment: environment).decide(planHash: "h", carrier: [.merge])
+    }
+    await expectUnknown { try await RecordedSession.carry([.extensible], ledger, "h") }
+    var changed = request
+    (changed.meaning, changed.planHash) = (.string("another"), "another")
+    await expectUnknown { try await PlanReplacement(plan: compiled.plan, request: changed, ledger: ledger).decide() }
+    #expect(await ledger.fold.number == 0)
+  }
+
+  @Test func anAttemptThatIsTooOldIsAbandonedAndNotFenced() async throws {
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let (_, ledger, _, _) = try await bench()
+    let began = ledger.now - CommitMachine.attemptNanosecondsMax - 1
+    let end = try await ledger.decide(planHash: "h", began: began) { [$0.emptyEpoch(of: .merge)] }
+    let refused = #expect(throws: CommitRefused.self) { try end.fold() }
+    for error in [refused?.ofSession, refused?.ofRun] { #expect(error?.code == "abandoned" && error?.isRetriable == true) }
+  }
+}

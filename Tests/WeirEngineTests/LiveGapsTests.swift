@@ -1,0 +1,100 @@
+import Testing
+import WeirCore
+import WeirProtocol
+
+@testable import WeirEngine
+
+extension LiveWorkerTests {
+  /// What the source has dropped, compacted or cut off.
+  @Suite(.timeLimit(.minutes(2))) struct Gaps {
+    @Test func whatTheSourceTrimmedIsAGapInTheLedger() async throws {
+      let bench = try Bench(shards: 1)
+      bench.send("t/0", 0..<10)
+      let first = bench.worker(["t/0"])
+      try await bench.until("10 records") { $0.counts.input == 10 }
+      _ = try await first.stop()
+      bench.send("t/0", 10..<40)
+      bench.topic.trim("t/0", to: 25)
+      let second = bench.worker(["t/0"])
+      try await bench.until("the rest") { $0.counts.input == 25 }
+      _ = try await second.stop()
+      let gaps = try await bench.decisions()
+      let why = "the records before position 25 were dropped at the source, and with them all that were read"
+      #expect(
+        gaps == [.unverified(reason: why), .gap(from: .offset(10), to: .offset(25), reason: "trimmed at the source before it was read")])
+      let lane = try #require(try await bench.fold()?[LaneID(shard: "t/0")])
+      #expect(lane.generation == 1 && lane.generationStart == .offset(10), "what follows is of a new generation (law 6)")
+      let entry = try #require(try await bench.entries().first { $0.lanes.contains { $0.generationStart != nil } })
+      #expect(entry.lanes.map(\.generation) == [1] && entry.lanes.map(\.from) == [.offset(10)])
+      let fold = try #require(try await bench.fold())
+      #expect(try LedgerFold(bytes: fold.bytes) == fold, "a snapshot keeps it")
+      let told = second.events.withLock { $0 }.contains { if case .gap("t/0", 10, 25, _) = $0 { true } else { false } }
+      #expect(told)
+    }
+
+    @Test func aTrimWhileRunningIsAGapToo() async throws {
+      let bench = try Bench(shards: 1)
+      bench.send("t/0", 0..<10)
+      let worker = bench.worker(["t/0"])
+      try await bench.until("10 records") { $0.counts.input == 10 }
+      bench.topic.change {
+        $0["t/0"]?.records += (0..<30).map { _ in Array("{\"user\":\"u\",\"at\":1}".utf8) }
+        $0["t/0"]?.records.removeFirst(30)
+        $0["t/0"]?.low = 30
+      }
+      try await bench.until("the rest") { $0.counts.input == 20 && $0[LaneID(shard: "t/0")]?.position == .offset(40) }
+      _ = try await worker.stop()
+    }
+
+    /// What was read before is no part of it, however long its epoch had still to go.
+    @Test func aGapBeginsWhereTheSourceWasTrimmedAndNotAtTheLastCommit() async throws {
+      let bench = try Bench(shards: 2, flush: "1h")
+      bench.send("t/0", 0..<10)
+      bench.send("t/1", 0..<5)
+      let worker = bench.worker(["t/0", "t/1"])
+      await bench.wait("all is read") { ["t/0", "t/1"].allSatisfy { worker.group?.isCaughtUp($0) == true } }
+      #expect(try await bench.fold()?.counts.input == 0)
+      bench.topic.change {
+        $0["t/0"]?.records = (0..<10).map { _ in Array("{\"user\":\"u\",\"at\":1}".utf8) }
+        $0["t/0"]?.low = 30
+      }
+      try await bench.until("the gap") { $0[LaneID(shard: "t/0")]?.position == .offset(30) }
+      #expect(try await bench.fold()?.counts.input == 15)
+      await bench.wait("the rest is read") { worker.group?.isCaughtUp("t/0") == true }
+      _ = try await worker.stop()
+      let gaps = try await bench.entries().flatMap(\.lanes).flatMap(\.decisions)
+        .filter { if case .gap = $0 { true } else { false } }
+      #expect(gaps == [.gap(from: .offset(10), to: .offset(30), reason: "trimmed at the source before it was read")])
+      #expect(try await bench.fold()?.counts.input == 25)
+    }
+
+    @Test func aTopicThatEndsBeforeTheLedgerIsRefused() async throws {
+      let bench = try Bench(shards: 1)
+      bench.send("t/0", 0..<10)
+      let first = bench.worker(["t/0"])
+      try await bench.until("10 records") { $0.counts.input == 10 }
+      _ = try await first.stop()
+      bench.topic.change { $0["t/0"] = .init() }
+      do {
+        _ = try await bench.worker(["t/0"]).ended()
+        Issue.record("it ran")
+      } catch let error as WeirError { #expect(error.code == "truncated") }
+    }
+
+    /// Compacted records, markers of transactions: offsets that nobody will ever read.
+    @Test func gapsInThePositionsAreNoLoss() async throws {
+      let bench = try Bench(shards: 1)
+      bench.topic.send((0..<50).map { "{\"user\":\"u\",\"at\":\($0)}" }, to: "t/0", gapEvery: 3)
+      let first = bench.worker(["t/0"])
+      try await bench.until("50 records") { $0.counts.input == 50 }
+      _ = try await first.stop()
+      // Sixteen times two offsets without a record.
+      #expect(try await bench.fold()?[LaneID(shard: "t/0")]?.position == .offset(50 + 2 * 16))
+      bench.send("t/0", 50..<60)
+      let second = bench.worker(["t/0"])
+      try await bench.until("60 records") { $0.counts.input == 60 }
+      #expect(try await second.stop().records == 10)
+      #expect(try await bench.decisions() == [], "nothing is told as lost")
+    }
+  }
+}

@@ -1,0 +1,112 @@
+import Testing
+import WeirCore
+import WeirProtocol
+
+@testable import WeirEngine
+
+extension LiveWorkerTests {
+  /// Shards that move between workers, and groups that do not answer.
+  @Suite(.timeLimit(.minutes(2))) struct HandOvers {
+    @Test func aShardHandedOverIsCommittedBeforeItIsReleasedAndALostOneIsNot() async throws {
+      let bench = try Bench(shards: 2)
+      bench.send("t/0", 0..<20)
+      bench.send("t/1", 0..<20)
+      let first = bench.worker(["t/0", "t/1"])
+      try await bench.until("40 records") { $0.counts.input == 40 }
+      bench.send("t/1", 20..<25)
+      let group = try #require(first.group)
+      group.tell(.revoked(["t/1"], isLost: false))
+      await bench.wait("it is released") { group.released == ["t/1"] }
+      // What it had consumed by then is committed; what it had not, the next owner reads.
+      let second = bench.worker(["t/1"])
+      try await bench.until("45 records") { $0.counts.input == 45 }
+      try #require(second.group).tell(.revoked(["t/1"], isLost: true))
+      bench.send("t/0", 20..<30)
+      try await bench.until("the first goes on") { $0.counts.input == 55 }
+      _ = try await first.stop()
+      _ = try await second.stop()
+      #expect(try await bench.fold()?.counts.input == 55)
+    }
+
+    @Test func twoDeploymentsOnOneLedgerFenceEachOtherAndCountEachRecordOnce() async throws {
+      let bench = try Bench(shards: 2)
+      bench.send("t/0", 0..<100)
+      bench.send("t/1", 0..<100)
+      let workers = [bench.worker(["t/0", "t/1"]), bench.worker(["t/0", "t/1"])]
+      for n in 0..<20 {
+        bench.send("t/\(n % 2)", (100 + n * 10)..<(110 + n * 10))
+        try await bench.until("they are committed") { $0.counts.input >= Int64(210 + n * 10) }
+      }
+      try await bench.until("400 records") { $0.counts.input >= 400 }
+      for worker in workers {
+        do { _ = try await worker.stop() } catch let error as WeirError { #expect(error.code == "fenced") }
+      }
+      let fold = try #require(try await bench.fold())
+      #expect(fold.counts.input == 400)
+      #expect(fold[LaneID(shard: "t/0")]?.counts.input == 200)
+    }
+
+    @Test func aGroupThatDoesNotAnswerIsLeftAndJoinedAnew() async throws {
+      let bench = try Bench(shards: 1, silence: 200_000)
+      bench.send("t/0", 0..<10)
+      let worker = bench.worker(["t/0"], silent: 2)
+      try await bench.until("10 records") { $0.counts.input == 10 }
+      _ = try await worker.stop()
+      #expect(worker.troubles("group_silent") == 2)
+      #expect(worker.groups.withLock { $0.map(\.isClosed) } == [true, true, true])
+    }
+
+    @Test func aGroupThatAnswersIsNotLeftHoweverLongNothingComes() async throws {
+      let clock = ShiftedClock()
+      let bench = try Bench(shards: 1, silence: 60_000_000, clock: clock)
+      let worker = bench.worker(["t/0"])
+      await bench.wait("it reads") { worker.group?.isCaughtUp("t/0") == true }
+      let ticks = clock.sleeps
+      for _ in 0..<4 { clock.shift(milliseconds: 50_000) }
+      await bench.wait("the watch of the group has looked since") { clock.sleeps > ticks + 100 }
+      bench.send("t/0", 0..<10)
+      try await bench.until("10 records") { $0.counts.input == 10 }
+      _ = try await worker.stop()
+      #expect(worker.groups.withLock { $0.count } == 1)
+    }
+
+    /// The object store hangs in the commit of a hand-over: the partitions go at the deadline, and the worker that has them next
+    /// reads from the ledger. What the late commit does then, the fence decides.
+    @Test func aHandOverThatTheStoreHoldsUpEndsAtItsDeadlineAndLosesNothing() async throws {
+      let gate = StoreGate()
+      let bench = try Bench(shards: 2, settings: ", handover: 150ms") { SlowStore(base: $0, gate: gate) }
+      bench.send("t/0", 0..<20)
+      bench.send("t/1", 0..<20)
+      let first = bench.worker(["t/0", "t/1"])
+      try await bench.until("40 records") { $0.counts.input == 40 }
+      let group = try #require(first.group)
+      await gate.shut()
+      bench.send("t/1", 20..<25)
+      await gate.whenSomebodyWaits()
+      group.tell(.revoked(["t/0", "t/1"], isLost: false))
+      await bench.wait("the group is left") { group.isClosed }
+      await gate.open()
+      try await bench.until("all counted once") { $0.counts.input == 45 }
+      bench.send("t/0", 20..<30)
+      try await bench.until("it goes on with a new member") { $0.counts.input == 55 }
+      _ = try await first.stop()
+      #expect(first.troubles("handover_late") == 1)
+      #expect(try await bench.fold()?.counts.input == 55)
+    }
+
+    @Test func aHandOverWithinItsDeadlineCommitsEvenIfTheStoreIsSlow() async throws {
+      let bench = try Bench(shards: 1, settings: ", handover: 30s") { SlowStore(base: $0, delayNanoseconds: 100_000_000) }
+      bench.send("t/0", 0..<20)
+      let first = bench.worker(["t/0"])
+      try await bench.until("20 records") { $0.counts.input == 20 }
+      bench.send("t/0", 20..<30)
+      try #require(first.group).tell(.revoked(["t/0"], isLost: false))
+      await bench.wait("it is released") { first.group?.released == ["t/0"] }
+      _ = try await first.stop()
+      #expect(first.troubles("handover_late") == 0)
+      let second = bench.worker(["t/0"])
+      try await bench.until("30 records") { $0.counts.input == 30 }
+      _ = try await second.stop()
+    }
+  }
+}

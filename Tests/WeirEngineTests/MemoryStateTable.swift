@@ -1,0 +1,50 @@
+import WeirCore
+
+/// A state table in memory, for one process.
+actor MemoryStateTable: StateTable {
+  private var rows: [String: [[UInt8]: StateRow]] = [:]
+  private var meta: [String: [UInt8]] = [:]
+
+  func write(_ batches: [StateBatch], meta: [(String, [UInt8])]) async throws -> Int {
+    var skipped = 0
+    for row in batches.flatMap(\.rows) {
+      if let stored = rows[row.table]?[row.key], row.fence < stored.fence {
+        skipped += 1
+      } else {
+        rows[row.table, default: [:]][row.key] = row
+      }
+    }
+    for (name, value) in meta { self.meta[name] = value }
+    return skipped
+  }
+
+  func retract(_ batch: StateBatch) async throws {
+    rows[batch.table] = rows[batch.table]?.filter { $0.value.lane != batch.lane || $0.value.fence <= batch.fence }
+    for row in batch.rows { rows[row.table, default: [:]][row.key] = row }
+  }
+
+  func read(table: String, key: [UInt8]) async throws -> StateRow? { rows[table]?[key] }
+
+  func scan(table: String, prefix: [UInt8], limit: Int) async throws -> [StateRow] {
+    let all = (rows[table] ?? [:]).values.filter { $0.key.starts(with: prefix) && $0.value != nil }
+    return all.sorted { $0.key.lexicographicallyPrecedes($1.key) }
+  }
+
+  func writeMeta(_ entries: [(String, [UInt8])]) async throws { for (name, value) in entries { meta[name] = value } }
+  func readMeta(_ name: String) async throws -> [UInt8]? { meta[name] }
+  func sync() async throws {}
+  func finish() async throws {}
+
+  func replace(tables: [String], with batches: [StateBatch], meta: [(String, [UInt8])]) async throws {
+    for table in tables { rows[table] = nil }
+    _ = try await write(batches, meta: meta)
+  }
+
+  func moment<T: Sendable>(
+    of tables: [String], into first: T, _ body: @escaping @Sendable (inout T, StateRow) -> Void
+  ) async throws -> (meta: [String: [UInt8]], result: T) {
+    var result = first
+    for table in tables { for row in try await scan(table: table, prefix: [], limit: -1) { body(&result, row) } }
+    return (meta, result)
+  }
+}
