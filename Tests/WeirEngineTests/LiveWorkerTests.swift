@@ -124,8 +124,9 @@ import WeirProtocol
       #expect(isThere)
       _ = try await worker.stop()
       let rows = try await table.scan(table: "times", prefix: [], limit: -1)
-      let mark = try #require(try await table.readMeta("committed/merge").flatMap { LedgerMark($0) })
-      #expect(rows.allSatisfy { $0.lane == "merge" } && rows.allSatisfy { mark.covers($0.fence) }, "\(rows.map(\.fence)) and \(mark)")
+      let mark = try #require(try await table.readMeta(LedgerMark.prefix + LaneID.merge.text).flatMap { LedgerMark($0) })
+      #expect(
+        rows.allSatisfy { $0.lane == LaneID.merge.text } && rows.allSatisfy { mark.covers($0.fence) }, "\(rows.map(\.fence)) and \(mark)")
     }
   }
 
