@@ -104,11 +104,7 @@ actor Followers {
   static func marks(_ fold: LedgerFold, of lanes: Set<LaneID>? = nil) -> [(String, [UInt8])] {
     [StateEntryMark.mark(fold)]
       + fold.lanes.filter { lanes?.contains($0.key) ?? true }.sorted { $0.key < $1.key }.map { id, lane in
-        var position: Int64 = 0
-        if id == .merge { position = fold.number } else if case .offset(let offset)? = lane.position { position = offset }
-        var mark = LedgerMark(generation: lane.generation, position: position)
-        if case .offset(let start)? = lane.generationStart { mark.start = start }
-        return mark.entry(of: id.text)
+        LedgerMark(of: lane, id, in: fold).entry(of: id.text)
       }
   }
 }
