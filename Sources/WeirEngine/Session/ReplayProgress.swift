@@ -17,6 +17,8 @@ public struct ReplayProgress: Sendable {
   public var rejected = RejectedReasons()
   /// What dedup, open windows and keyed state hold, bytes.
   public var state = StateBytes()
+  /// Files of the entry of this run that has most.
+  public var filesMax = 0
   /// The state tables were made again before the run.
   public var stateRebuilt: StateRebuild.Outcome?
   public init(stateRebuilt: StateRebuild.Outcome? = nil) { self.stateRebuilt = stateRebuilt }
