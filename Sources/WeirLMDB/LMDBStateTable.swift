@@ -52,32 +52,45 @@ public final class LMDBStateTable: StateTable {
       try environment.write { transaction in
         skipped = 0
         lost = nil
-        for (name, owner) in owners {
-          var found: [UInt8]?
-          let code = LMDBStateTable.meta(transaction, environment.meta, name, &found)
-          if code != 0 { return code }
-          if found != owner { lost = name }
-        }
-        if lost != nil { return 0 }
+        let code = LMDBStateTable.check(owners, transaction, environment.meta, &lost)
+        if code != 0 || lost != nil { return code }
         for batch in batches {
           let code = LMDBStateTable.put(transaction, environment.rows, batch, &skipped)
           if code != 0 { return code }
         }
         return LMDBStateTable.put(transaction, environment.meta, meta)
       }
-      if let lost {
-        throw WeirError(
-          "fenced", "the state table's \(lost) is another worker's now",
-          advice: "Nothing was lost: whoever has the lane now writes its rows.",
-          isRetriable: true, fatalTo: .worker)
-      }
+      if let lost { throw LMDBStateTable.fenced(lost) }
       return skipped
     }
   }
 
-  public func retract(_ batch: StateBatch) async throws {
+  /// - Parameter lost: becomes the name of one that does not stand any more.
+  private static func check(
+    _ owners: [(String, [UInt8])], _ transaction: OpaquePointer, _ meta: MDB_dbi, _ lost: inout String?
+  ) -> Int32 {
+    for (name, owner) in owners {
+      var found: [UInt8]?
+      let code = LMDBStateTable.meta(transaction, meta, name, &found)
+      if code != 0 { return code }
+      if found != owner { lost = name }
+    }
+    return 0
+  }
+
+  private static func fenced(_ name: String) -> WeirError {
+    WeirError(
+      "fenced", "the state table's \(name) is another worker's now", advice: "Nothing was lost: the lane's owner writes its rows.",
+      isRetriable: true, fatalTo: .worker)
+  }
+
+  public func retract(_ batch: StateBatch, owners: [(String, [UInt8])]) async throws {
     try await thread.run { [environment] in
+      var lost: String?
       try environment.write { transaction in
+        lost = nil
+        let standing = LMDBStateTable.check(owners, transaction, environment.meta, &lost)
+        if standing != 0 || lost != nil { return standing }
         var ahead: Set<[UInt8]> = []
         let prefix = TableKey.prefix(batch.table)
         let seed = RowLayout.seed(batch.table)
@@ -99,6 +112,7 @@ public final class LMDBStateTable: StateTable {
         code = LMDBStateTable.put(transaction, environment.rows, batch, &skipped, only: ahead)
         return code
       }
+      if let lost { throw LMDBStateTable.fenced(lost) }
     }
   }
 

@@ -85,6 +85,7 @@ actor EpochCommitter {
     var draft = EntryDraft(commitID: encoded.attempt, worker: worker, planHash: planHash)
     var pack = BlobPack(
       path: ledger.layout.blob(attempt: encoded.attempt, name: "state"), bytes: batch.epochs.reduce(0) { $0 + $1.state.count } + 1 << 12)
+    if environment.variant.contains(.followsOthersEpochs) { for lane in lanes.keys { hold(lane, fold[lane]) } }
     for i in batch.epochs.indices {
       draft.lanes.append(try lane(batch.epochs[i], batch, fold, &pack))
       batch.epochs[i].state = []
@@ -96,8 +97,11 @@ actor EpochCommitter {
       draft.partials = pack.add(partials.bytes)
     }
     draft.tables = BatchEncoder.commits(files)
-    try await write(files, pack, took: encoded.nanoseconds)
-    return try await put(draft, batch.epochs, began: began)
+    let variant = environment.variant
+    if !variant.contains(.filesAfterEntry) { try await write(files, pack, took: encoded.nanoseconds) }
+    let end = try await put(draft, batch.epochs, began: began)
+    if variant.contains(.filesAfterEntry) { try await write(files, pack, took: encoded.nanoseconds) }
+    return end
   }
 
   /// The epoch of a merge lane that has an entry of its own, with the files of what it finished.
@@ -200,13 +204,13 @@ actor EpochCommitter {
       if let epochs { meter.committed(epochs, tables: draft.tables, gold: compiled.plan.gold, fold: fold) }
       return .committed(fold)
     case .fenced(let lanes, _):
-      isRefused = true
+      isRefused = !environment.variant.contains(.cutsOnAfterFence)
       return .fenced(lanes)
     case .abandoned:
       isRefused = true
       return .expired
     case .unknown:
-      isRefused = true
+      isRefused = !environment.variant.contains(.cutsOnAfterUnknown)
       return .unknown(number: await ledger.fold.number + 1)
     }
   }

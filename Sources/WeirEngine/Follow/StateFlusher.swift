@@ -14,6 +14,7 @@ actor StateFlusher {
   private let reached: @Sendable () -> Int64
   private let meter: LatencyMeter?
   private let live: LiveMeter?
+  private let variant: EngineVariant
   /// Names this worker in the state table (see ``FlushMark/own(_:_:_:)``); nil: it has the table to itself.
   private let owner: [UInt8]?
   /// Without a move of its mark a lane has no new rows, unless it was restored just now.
@@ -34,8 +35,10 @@ actor StateFlusher {
   ///   - live: told of each flush.
   init(
     lanes: @escaping @Sendable () async -> [any StateRowSource], state: (any StateTable)?, clock: any Clock, spec: StoreSpec,
-    owner: [UInt8]? = nil, reached: @escaping @Sendable () -> Int64 = { 0 }, meter: LatencyMeter? = nil, live: LiveMeter? = nil
+    owner: [UInt8]? = nil, reached: @escaping @Sendable () -> Int64 = { 0 }, meter: LatencyMeter? = nil, live: LiveMeter? = nil,
+    variant: EngineVariant = []
   ) {
+    self.variant = variant
     self.owner = owner
     self.live = live
     self.reached = reached
@@ -86,8 +89,9 @@ actor StateFlusher {
       arrivals.add(lane.arrivals)
     }
     if !marks.isEmpty {
-      _ = try await state.write(
-        rows, meta: marks.map(\.entry), owners: marks.compactMap { mark in owner.map { (FlushMark.owner(mark.lane), $0) } })
+      let owners = variant.contains(.flushesOthersLanes) ? [] : marks.compactMap { mark in owner.map { (FlushMark.owner(mark.lane), $0) } }
+      if variant.contains(.marksBeforeRows) { _ = try await state.write([], meta: marks.map(\.entry), owners: owners) }
+      _ = try await state.write(rows, meta: marks.map(\.entry), owners: owners)
       for mark in marks { written[mark.lane] = mark }
       live?.stateFlushed(nanoseconds: clock.monotonicNanoseconds - began, arrivals: arrivals)
     }
