@@ -80,12 +80,18 @@ let package = Package(
         "WeirService", "WeirRegistry", "WeirKafka", "WeirLMDB", "WeirLocal", "WeirEngine", "WeirDelta", "WeirParquet", "WeirProtocol",
         "WeirOperators", "WeirCore",
       ]),
-    .target(name: "WeirSimulation", dependencies: ["WeirProtocol", "WeirCore"], swiftSettings: hot),
+    .target(
+      name: "WeirSimulation", dependencies: ["WeirService", "WeirEngine", "WeirParquet", "WeirProtocol", "WeirOperators", "WeirCore"],
+      swiftSettings: hot),
+    // Scripts/simulate; not shipped
+    .executableTarget(
+      name: "weir-simulate", dependencies: ["WeirSimulation", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
     .executableTarget(
       name: "weir-mock-kafka",
       dependencies: ["WeirKafka", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
     .testTarget(name: "WeirOperatorsTests", dependencies: ["WeirOperators", "WeirCore"]),
-    .testTarget(name: "WeirProtocolTests", dependencies: ["WeirProtocol", "WeirSimulation", "WeirCore"]),
+    .testTarget(name: "WeirProtocolTests", dependencies: ["WeirProtocol", "WeirCore"]),
+    .testTarget(name: "WeirSimulationTests", dependencies: ["WeirSimulation"]),
     .testTarget(name: "WeirParquetTests", dependencies: ["WeirParquet", "WeirCore"]),
     .testTarget(name: "WeirDeltaTests", dependencies: ["WeirDelta", "WeirParquet", "WeirCore"]),
     .testTarget(name: "WeirLocalTests", dependencies: ["WeirLocal", "WeirLMDB", "WeirCore"]),

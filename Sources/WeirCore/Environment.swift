@@ -128,7 +128,8 @@ public protocol StateTable: Sendable {
   ) async throws -> Int
   /// Takes back what ran ahead: rows of the batch's table and lane whose fence is beyond the batch's become what it has of
   /// them, or go. One transaction.
-  func retract(_ batch: StateBatch) async throws
+  /// - Throws: `fenced`, and nothing is changed, if one of `owners` (see ``write(_:meta:owners:)``) does not stand any more.
+  func retract(_ batch: StateBatch, owners: [(String, [UInt8])]) async throws
   func read(table: String, key: [UInt8]) async throws -> StateRow?
   /// Rows of the table whose key begins with `prefix`, in key order, tombstones left out.
   func scan(table: String, prefix: [UInt8], limit: Int) async throws -> [StateRow]

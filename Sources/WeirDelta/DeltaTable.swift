@@ -68,6 +68,12 @@ public struct DeltaTable: Sendable {
     await store.putIfAbsent(NewObject(path: commitPath(version), bytes: bytes))
   }
 
+  /// Makes a version that another program may have made durable. Does nothing where a checkpoint alone stands for it.
+  public func sync(_ version: Int64) async throws {
+    guard try await store.get(commitPath(version), offset: 0, count: 1) != nil else { return }
+    try await store.sync(commitPath(version))
+  }
+
   /// The actions of a new table.
   public static func creation(
     id: String, columns: [ColumnSchema], partitionColumns: [String], configuration: [String: String], milliseconds: Int64

@@ -1,4 +1,5 @@
 import WeirCore
+import WeirProtocol
 
 /// All effects that the engine has (law 8), given by the service or by a simulation.
 public struct EngineEnvironment: Sendable {
@@ -18,6 +19,9 @@ public struct EngineEnvironment: Sendable {
   /// What the worker may take of the machine's memory.
   public var memory: MemoryBudget { governor.budget }
   public let governor: MemoryGovernor
+  /// Only the simulation sets these.
+  package var variant: EngineVariant = []
+  package var protocolVariant: ProtocolVariant = []
 
   public init(
     lake: any ObjectStore, state: (any StateTable)?, clock: any Clock, random: any RandomSource,

@@ -48,9 +48,13 @@ public final class LMDBStateTable: StateTable {
 
   // MARK: Write
 
-  public func retract(_ batch: StateBatch) async throws {
+  public func retract(_ batch: StateBatch, owners: [(String, [UInt8])]) async throws {
     try await thread.run { [environment] in
+      var lost: String?
       try environment.write { transaction in
+        lost = nil
+        let standing = LMDBStateTable.check(owners, transaction, environment.meta, &lost)
+        if standing != 0 || lost != nil { return standing }
         var ahead: Set<[UInt8]> = []
         let prefix = TableKey.prefix(batch.table)
         let seed = RowLayout.seed(batch.table)
@@ -71,6 +75,7 @@ public final class LMDBStateTable: StateTable {
         var rows = RowWrite([batch], pagesMax: .max, only: ahead)
         return rows.put(transaction, environment.rows)
       }
+      if let lost { throw LMDBStateTable.fenced(lost) }
     }
   }
 

@@ -119,27 +119,37 @@ extension LMDBStateTable {
         // Done again from its beginning when the map must grow.
         try environment.write { transaction in
           (after, lost) = (rows, nil)
-          for (name, owner) in owners {
-            var found: [UInt8]?
-            let code = LMDBStateTable.meta(transaction, environment.meta, name, &found)
-            if code != 0 { return code }
-            if found != owner { lost = name }
-          }
-          if lost != nil { return 0 }
+          let standing = LMDBStateTable.check(owners, transaction, environment.meta, &lost)
+          if standing != 0 || lost != nil { return standing }
           let code = after.put(transaction, environment.rows)
           if code != 0 { return code }
           if after.isDone { return LMDBStateTable.put(transaction, environment.meta, meta) }
           return isFirst ? LMDBStateTable.put(transaction, environment.meta, intent) : 0
         }
-        if let lost {
-          throw WeirError(
-            "fenced", "the state table's \(lost) is another worker's now",
-            advice: "Nothing was lost: the worker that has the lane now writes its rows.",
-            isRetriable: true, fatalTo: .worker)
-        }
+        if let lost { throw LMDBStateTable.fenced(lost) }
         (rows, isFirst) = (after, false)
       } while !rows.isDone
       return rows.skipped
     }
+  }
+
+  /// - Parameter lost: becomes the name of an owner that does not stand any more.
+  /// - Returns: LMDB's code.
+  static func check(
+    _ owners: [(String, [UInt8])], _ transaction: OpaquePointer, _ meta: MDB_dbi, _ lost: inout String?
+  ) -> Int32 {
+    for (name, owner) in owners {
+      var found: [UInt8]?
+      let code = LMDBStateTable.meta(transaction, meta, name, &found)
+      if code != 0 { return code }
+      if found != owner { lost = name }
+    }
+    return 0
+  }
+
+  static func fenced(_ name: String) -> WeirError {
+    WeirError(
+      "fenced", "the state table's \(name) is another worker's now",
+      advice: "Nothing was lost: the worker that has the lane now writes its rows.", isRetriable: true, fatalTo: .worker)
   }
 }

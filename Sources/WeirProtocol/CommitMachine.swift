@@ -87,7 +87,7 @@ public struct CommitMachine: Sendable {
   private var state = State.deriving
   private var tries = 0
   private var hadConflict = false
-  @_spi(Simulation) public var variant: ProtocolVariant = []
+  package var variant: ProtocolVariant = []
 
   /// - Parameters:
   ///   - fold: what is known of the ledger; it may be behind.

@@ -115,7 +115,7 @@ public struct FollowerMachine: Sendable {
   private var tries = 0
   /// Only for the broken variant that goes by it.
   private var remembered: Int64?
-  @_spi(Simulation) public var variant: ProtocolVariant = []
+  package var variant: ProtocolVariant = []
 
   /// - Parameters:
   ///   - target: a number through which the ledger is known and durable.

@@ -29,6 +29,9 @@ public actor Ledger {
     self.random = random
   }
 
+  /// For the simulation.
+  package func use(_ variant: ProtocolVariant) { self.variant = variant }
+
   private func use(
     _ variant: ProtocolVariant, _ observer: @escaping @Sendable (CommitMachine.Event, CommitMachine.Action) -> Void
   ) {
@@ -99,7 +102,7 @@ extension Ledger {
     return try await create(genesis, worker: worker, by: reader)
   }
 
-  @_spi(Simulation) public static func create(
+  package static func create(
     _ layout: LedgerLayout, genesis: Genesis, worker: String, store: any ObjectStore, clock: any Clock,
     random: any RandomSource, variant: ProtocolVariant,
     observer: @escaping @Sendable (CommitMachine.Event, CommitMachine.Action) -> Void

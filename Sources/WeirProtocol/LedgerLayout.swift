@@ -7,7 +7,7 @@ import WeirCore
 ///     blobs/…                               lane state and partials, under names that hold the attempt's id
 ///     lookups/<hash>/<attempt>              a lookup's bytes
 ///     schemas/<id>.json                     what a schema id of records stands for
-///     sinks/<table>/<topic>.json            through which entry the topic holds the table's rows
+///     sinks/<table>/<topic>/<entry>.json    through which entry the topic holds the table's rows: the largest number counts
 ///
 /// The ledger's **snapshot pointer** is the highest number under `snapshots/`. Snapshots are made by put-if-absent
 /// and an older one is deleted only when a newer one is there, so the pointer never goes back. (A pointer file that
@@ -45,8 +45,16 @@ public struct LedgerLayout: Sendable, Hashable {
   /// What records' schema id stands for.
   public func schema(_ id: String) -> String { schemas + id + ".json" }
 
-  /// The marker of a table's way to a topic (``SinkMachine``).
-  public func sinkMarker(table: String, topic: String) -> String { sinks + table + "/" + topic + ".json" }
+  /// The markers of a table's way to a topic (``SinkMachine``), by the entry that they name. The largest counts: one that a slow worker
+  /// writes late cannot send the topic back to entries that were collected meanwhile.
+  public func sinkMarkers(table: String, topic: String) -> String { sinks + table + "/" + topic + "/" }
+
+  public func sinkMarker(table: String, topic: String, through number: Int64) -> String {
+    sinkMarkers(table: table, topic: topic) + LedgerLayout.digits(number) + ".json"
+  }
+
+  /// The one marker of a topic in ledgers of older versions.
+  public func olderSinkMarker(table: String, topic: String) -> String { sinks + table + "/" + topic + ".json" }
 
   /// The number in the name of an entry or snapshot; nil for other files.
   static func number(in path: String) -> Int64? {

@@ -1,47 +1,47 @@
 /// Broken variants of the protocol, for the simulation's own test: it must catch each (a test of the oracle).
 ///
 /// Only the simulation sees this type; products run with the empty set.
-@_spi(Simulation) public struct ProtocolVariant: OptionSet, Sendable {
-  public let rawValue: Int
+package struct ProtocolVariant: OptionSet, Sendable {
+  package let rawValue: Int
 
-  public init(rawValue: Int) { self.rawValue = rawValue }
+  package init(rawValue: Int) { self.rawValue = rawValue }
 
   /// After an unknown outcome the attempt is made again at the next number, without looking whose the entry is.
-  public static let blindRetry = ProtocolVariant(rawValue: 1 << 0)
+  package static let blindRetry = ProtocolVariant(rawValue: 1 << 0)
   /// No fence at all.
-  public static let noFence = ProtocolVariant(rawValue: 1 << 1)
+  package static let noFence = ProtocolVariant(rawValue: 1 << 1)
   /// The fence is checked only after a conflict, not against the fold that yields the first number.
-  public static let fencesAfterConflict = ProtocolVariant(rawValue: 1 << 2)
+  package static let fencesAfterConflict = ProtocolVariant(rawValue: 1 << 2)
   /// Positions fence instead of epochs: an empty epoch moves none.
-  public static let fencesByPosition = ProtocolVariant(rawValue: 1 << 3)
+  package static let fencesByPosition = ProtocolVariant(rawValue: 1 << 3)
   /// The pointer is not read after the put.
-  public static let numbersFreeAgain = ProtocolVariant(rawValue: 1 << 4)
+  package static let numbersFreeAgain = ProtocolVariant(rawValue: 1 << 4)
   /// Acts on another's entry that may vanish with the machine.
-  public static let trustsUnsynced = ProtocolVariant(rawValue: 1 << 5)
+  package static let trustsUnsynced = ProtocolVariant(rawValue: 1 << 5)
   /// After a conflict the merged part stays as it was derived first.
-  public static let keepsMergedPart = ProtocolVariant(rawValue: 1 << 6)
+  package static let keepsMergedPart = ProtocolVariant(rawValue: 1 << 6)
   /// Attempts are never too old.
-  public static let neverAbandons = ProtocolVariant(rawValue: 1 << 7)
+  package static let neverAbandons = ProtocolVariant(rawValue: 1 << 7)
   /// Collection deletes entries before the snapshot that stands for them is written.
-  public static let deletesBeforePointer = ProtocolVariant(rawValue: 1 << 8)
+  package static let deletesBeforePointer = ProtocolVariant(rawValue: 1 << 8)
   /// Collection takes unnamed blobs of any age.
-  public static let sweepsYoung = ProtocolVariant(rawValue: 1 << 9)
+  package static let sweepsYoung = ProtocolVariant(rawValue: 1 << 9)
   /// Collection sweeps over an idle ledger without making it move first.
-  public static let sweepsWithoutBarrier = ProtocolVariant(rawValue: 1 << 10)
+  package static let sweepsWithoutBarrier = ProtocolVariant(rawValue: 1 << 10)
   /// A follower goes on from the ledger number that it remembers, not from the table's `txn`.
-  public static let followerTrustsMemory = ProtocolVariant(rawValue: 1 << 11)
+  package static let followerTrustsMemory = ProtocolVariant(rawValue: 1 << 11)
   /// A follower that lost a version commits the same actions at the next one.
-  public static let followerRebases = ProtocolVariant(rawValue: 1 << 12)
+  package static let followerRebases = ProtocolVariant(rawValue: 1 << 12)
   /// A follower applies a batch of entries beginning with the last one.
-  public static let followerOutOfOrder = ProtocolVariant(rawValue: 1 << 13)
+  package static let followerOutOfOrder = ProtocolVariant(rawValue: 1 << 13)
   /// Another's entry is folded without a look at the pointer, though it may be a sleeper's stray.
-  public static let foldsStrays = ProtocolVariant(rawValue: 1 << 14)
+  package static let foldsStrays = ProtocolVariant(rawValue: 1 << 14)
   /// A follower's commit of several entries proves the first of them instead of the last.
-  public static let followerProvesFirst = ProtocolVariant(rawValue: 1 << 15)
+  package static let followerProvesFirst = ProtocolVariant(rawValue: 1 << 15)
   /// An attempt that is too old is reported as fenced, although its lanes are no other worker's.
-  public static let callsAbandonedFenced = ProtocolVariant(rawValue: 1 << 16)
+  package static let callsAbandonedFenced = ProtocolVariant(rawValue: 1 << 16)
   /// Collection deletes entries whatever the outcome of the mark that says how far.
-  public static let ignoresMarkOutcome = ProtocolVariant(rawValue: 1 << 17)
+  package static let ignoresMarkOutcome = ProtocolVariant(rawValue: 1 << 17)
 
   static let fences: ProtocolVariant = [.blindRetry, .noFence, .fencesAfterConflict, .fencesByPosition]
 }

@@ -51,6 +51,23 @@ public enum Mark: String, CaseIterable, Sendable {
   case followerLostVersion, followerUnknown, followerBatch
   case stateRowSkipped, stateRebuilt, stateWriteFailed
   case emptyEpoch, groupCommit, idle, wake, lookupChanged, duplicate, lateRow, mergeDerivedAgain, mergeReadOthers
+  // Of live workers.
+  case stop, warp, trim, gap, gapTaken, diskFull, truncatedAnswers, clockJump, throttle, secondDeployment
+  case rebalance, memberExpelled, sourceFailed, fetchFailed, outOfRange, answerTruncated, fullDiskMet, stateThrottled, ownerFenced,
+    rowRetracted
+  case sinkBroken, sinkSlow, sinkRepeated
+
+  /// Those of live workers' simulation.
+  public static let ofLive: [Mark] =
+    allCases.drop { $0 != .stop } + [
+      .requestLost, .replyLost, .requestDelayed, .delayedRequestLanded, .readFailed, .objectLostInCrash, .kill, .pause, .longSleep,
+      .machineCrash, .outage, .outcomeUnknown, .fencedByEpoch, .entriesCollected, .blobsSwept, .strayEntry, .followerBatch,
+      .stateRowSkipped,
+      .stateWriteFailed, .groupCommit, .idle, .wake, .duplicate, .lateRow,
+    ]
+
+  /// Those of the protocol's own simulation.
+  public static let ofProtocol = allCases.prefix { $0 != .stop }
 }
 
 /// How often each mark was met.
@@ -66,5 +83,5 @@ public struct Marks: Sendable, Equatable {
     for (mark, count) in b.counts { a.counts[mark, default: 0] += count }
   }
 
-  public var missing: [Mark] { Mark.allCases.filter { self[$0] == 0 } }
+  public var missing: [Mark] { Mark.ofProtocol.filter { self[$0] == 0 } }
 }

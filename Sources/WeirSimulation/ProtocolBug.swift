@@ -1,4 +1,4 @@
-@_spi(Simulation) import WeirProtocol
+import WeirProtocol
 
 /// A planted bug: the simulation must find each.
 public enum ProtocolBug: String, CaseIterable, Sendable {

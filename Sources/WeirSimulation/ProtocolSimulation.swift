@@ -1,5 +1,5 @@
 import WeirCore
-@_spi(Simulation) import WeirProtocol
+import WeirProtocol
 
 /// The commit protocol under simulation: workers, lanes, followers and collection over faulty stores, from one seed.
 public enum ProtocolSimulation {

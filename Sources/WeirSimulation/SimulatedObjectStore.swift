@@ -32,7 +32,13 @@ public final class SimulatedObjectStore: @unchecked Sendable {
   fileprivate var random: SplitMix64
   fileprivate var crashes = 0
   fileprivate var outageUntil: Int64 = 0
+  fileprivate var fullUntil: Int64 = 0
+  private var truncatesUntil: Int64 = 0
+  /// An answer may have been cut short.
+  private(set) var hasTruncated = false
   private var objects: [String: Object] = [:]
+  /// Paths by directory: a listing looks at few of them.
+  private var directories: [String: Set<String>] = [:]
 
   public init(world: World, faults: Faults = .none) {
     self.world = world
@@ -46,14 +52,32 @@ public final class SimulatedObjectStore: @unchecked Sendable {
   /// What is stored, without a request: for oracles.
   public func peek(_ path: String) -> [UInt8]? { objects[path]?.bytes }
 
-  public func paths(_ prefix: String) -> [String] { objects.keys.filter { $0.hasPrefix(prefix) }.sorted() }
+  public func paths(_ prefix: String) -> [String] {
+    var found: [String] = []
+    for (directory, paths) in directories {
+      if directory.hasPrefix(prefix) {
+        found += paths
+      } else if prefix.hasPrefix(directory) {
+        found += paths.filter { $0.hasPrefix(prefix) }
+      }
+    }
+    return found.sorted()
+  }
+
+  private static func directory(_ path: String) -> String { path.lastIndex(of: "/").map { String(path[...$0]) } ?? "" }
+
+  private func set(_ path: String, _ object: Object?) {
+    objects[path] = object
+    let directory = SimulatedObjectStore.directory(path)
+    if object == nil { directories[directory]?.remove(path) } else { directories[directory, default: []].insert(path) }
+  }
 
   /// Power loss: requests under way are lost, and of what was not synced each object with chance one half.
   public func crash() {
     crashes += 1
     for path in objects.filter({ !$0.value.isSynced }).keys.sorted() {
       if random.chance(0.5) {
-        objects[path] = nil
+        set(path, nil)
         marks.hit(.objectLostInCrash)
       } else {
         objects[path]?.isSynced = true
@@ -62,6 +86,18 @@ public final class SimulatedObjectStore: @unchecked Sendable {
     onLoss?()
   }
 
+  /// There is no space for a while.
+  public func fill(nanoseconds: Int64) { fullUntil = max(fullUntil, world.now + nanoseconds) }
+
+  /// Answers to reads may be cut short for a while.
+  public func truncate(nanoseconds: Int64) {
+    hasTruncated = true
+    truncatesUntil = max(truncatesUntil, world.now + nanoseconds)
+  }
+
+  /// All that lasts for a while is over.
+  public func heal() { (fullUntil, truncatesUntil, outageUntil) = (0, 0, 0) }
+
   /// No request arrives for a while.
   public func fail(nanoseconds: Int64) { outageUntil = max(outageUntil, world.now + nanoseconds) }
 
@@ -69,7 +105,7 @@ public final class SimulatedObjectStore: @unchecked Sendable {
 
   fileprivate func create(_ object: NewObject, isSynced: Bool) -> Bool {
     guard objects[object.path] == nil else { return false }
-    objects[object.path] = Object(bytes: object.bytes, modified: wall, isSynced: isSynced)
+    set(object.path, Object(bytes: object.bytes, modified: wall, isSynced: isSynced))
     note(object.path)
     onCreate?(object.path, object.bytes)
     return true
@@ -85,21 +121,35 @@ public final class SimulatedObjectStore: @unchecked Sendable {
   }
 
   fileprivate func replace(_ object: NewObject) {
-    objects[object.path] = Object(bytes: object.bytes, modified: wall, isSynced: true)
+    set(object.path, Object(bytes: object.bytes, modified: wall, isSynced: true))
     note(object.path)
+  }
+
+  fileprivate var isFull: Bool {
+    guard fullUntil > world.now else { return false }
+    marks.hit(.fullDiskMet)
+    return true
+  }
+
+  /// What an answer to a read holds.
+  fileprivate func answer(_ bytes: [UInt8]?) -> [UInt8]? {
+    guard let bytes, truncatesUntil > world.now, random.chance(0.2) else { return bytes }
+    marks.hit(.answerTruncated)
+    return Array(bytes.prefix(random.below(bytes.count + 1)))
   }
 
   fileprivate func sync(_ path: String) { objects[path]?.isSynced = true }
 
   fileprivate func delete(_ path: String) {
-    guard objects.removeValue(forKey: path) != nil else { return }
+    guard objects[path] != nil else { return }
+    set(path, nil)
     note(path)
     onDelete?(path)
   }
 
   fileprivate func list(_ prefix: String) -> [ObjectInfo] {
-    objects.filter { $0.key.hasPrefix(prefix) }.sorted { $0.key < $1.key }.map {
-      ObjectInfo(path: $0.key, bytes: Int64($0.value.bytes.count), modifiedMicroseconds: $0.value.modified)
+    paths(prefix).compactMap { path in
+      objects[path].map { ObjectInfo(path: path, bytes: Int64($0.bytes.count), modifiedMicroseconds: $0.modified) }
     }
   }
 
@@ -199,8 +249,13 @@ private struct NodeStore: ObjectStore {
     WeirError("storage", "the simulated store timed out", isRetriable: true, fatalTo: .operation)
   }
 
+  private var full: WeirError {
+    WeirError("full_disk", "the simulated store is full", advice: "Wait.", isRetriable: true, fatalTo: .worker)
+  }
+
   func write(_ objects: [NewObject]) async throws {
     let shared = shared
+    if shared.isFull { throw full }
     let reply: Bool? = await request(isRead: false) { replyIsLost in
       let count = replyIsLost ? shared.random.below(objects.count + 1) : objects.count
       for object in objects.prefix(count) { shared.store(object) }
@@ -212,6 +267,7 @@ private struct NodeStore: ObjectStore {
   /// Visible at once; durable when the reply is sent, or never if it is lost.
   func putIfAbsent(_ object: NewObject) async -> PutOutcome {
     let shared = shared
+    if shared.isFull { return .unknown("the simulated store is full") }
     shared.onPut?(node)
     await node.sleep(nanoseconds: 1000)
     let created: Bool? = await request(isRead: false) { _ in
@@ -231,6 +287,7 @@ private struct NodeStore: ObjectStore {
 
   func replace(_ object: NewObject) async throws {
     let shared = shared
+    if shared.isFull { throw full }
     let reply: Bool? = await request(isRead: false) { _ in
       shared.replace(object)
       return true
@@ -240,7 +297,7 @@ private struct NodeStore: ObjectStore {
 
   func get(_ path: String) async throws -> [UInt8]? {
     let shared = shared
-    let reply: [UInt8]?? = await request(isRead: true) { _ in shared.peek(path) }
+    let reply: [UInt8]?? = await request(isRead: true) { _ in shared.answer(shared.peek(path)) }
     guard let reply else { throw timedOut }
     return reply
   }

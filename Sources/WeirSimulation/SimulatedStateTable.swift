@@ -12,6 +12,7 @@ public final class SimulatedStateTable: @unchecked Sendable {
   /// Told of each row that was written, with the one that it replaced.
   public var onWrite: ((_ row: StateRow, _ old: StateRow?) -> Void)?
   fileprivate var random: SplitMix64
+  fileprivate var throttledUntil: Int64 = 0
   fileprivate var rows: [String: StateRow] = [:]
   fileprivate var meta: [String: [UInt8]] = [:]
 
@@ -25,6 +26,9 @@ public final class SimulatedStateTable: @unchecked Sendable {
 
   /// All rows, for oracles.
   public var allRows: [StateRow] { rows.sorted { $0.key < $1.key }.map(\.value) }
+
+  /// Requests are refused for a while.
+  public func throttle(nanoseconds: Int64) { throttledUntil = max(throttledUntil, world.now + nanoseconds) }
 
   public func hasMeta(_ name: String) -> Bool { meta[name] != nil }
 
@@ -61,13 +65,22 @@ private struct NodeStateTable: StateTable {
 
   private func work() async { await node.sleep(nanoseconds: 200_000 + Int64(shared.random.next() % 800_000)) }
 
-  /// A write to a local table is no request: a killed node's does not arrive.
   func write(_ batches: [StateBatch], meta: [(String, [UInt8])]) async throws -> Int {
+    try await write(batches, meta: meta, owners: [])
+  }
+
+  /// A write to a local table is no request: a killed node's does not arrive.
+  func write(_ batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])]) async throws -> Int {
     await work()
+    if shared.throttledUntil > shared.world.now {
+      shared.marks.hit(.stateThrottled)
+      throw WeirError("storage", "the simulated state table is too busy", isRetriable: true, fatalTo: .operation)
+    }
     let isLost = shared.random.chance(shared.faults.requestLost)
     let reply = shared.random.chance(shared.faults.replyLost)
     if isLost || reply { shared.marks.hit(.stateWriteFailed) }
     if isLost { throw timedOut }
+    try check(owners)
     var skipped = 0
     for row in batches.flatMap(\.rows) where !shared.write(row) { skipped += 1 }
     for (name, value) in meta { shared.meta[name] = value }
@@ -76,12 +89,21 @@ private struct NodeStateTable: StateTable {
     return skipped
   }
 
-  func retract(_ batch: StateBatch) async throws {
+  private func check(_ owners: [(String, [UInt8])]) throws {
+    for (name, value) in owners where shared.meta[name] != value {
+      shared.marks.hit(.ownerFenced)
+      throw WeirError("fenced", "another worker has the rows of \(name) in the state table", isRetriable: true, fatalTo: .worker)
+    }
+  }
+
+  func retract(_ batch: StateBatch, owners: [(String, [UInt8])]) async throws {
     await work()
+    try check(owners)
     for (name, row) in shared.rows where row.table == batch.table && row.lane == batch.lane && row.fence > batch.fence {
+      shared.marks.hit(.rowRetracted)
       shared.rows[name] = nil
     }
-    _ = try await write([batch], meta: [])
+    for row in batch.rows { _ = shared.write(row) }
   }
 
   func read(table: String, key: [UInt8]) async throws -> StateRow? {

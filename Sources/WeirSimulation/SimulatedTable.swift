@@ -1,5 +1,5 @@
 import WeirCore
-@_spi(Simulation) import WeirProtocol
+import WeirProtocol
 
 /// One version of a Delta-like table: a text file with the version's txn, owner and files.
 struct TableVersion: Sendable {

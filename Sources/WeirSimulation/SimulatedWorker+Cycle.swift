@@ -1,5 +1,5 @@
 import WeirCore
-@_spi(Simulation) import WeirProtocol
+import WeirProtocol
 
 /// What one attempt wants to commit, before the merged part.
 struct Attempt: Sendable {

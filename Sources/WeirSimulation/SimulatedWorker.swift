@@ -1,5 +1,5 @@
 import WeirCore
-@_spi(Simulation) import WeirProtocol
+import WeirProtocol
 
 /// One worker process over some lanes, by mistake perhaps lanes that others have too.
 ///

@@ -49,18 +49,32 @@ public final class World: @unchecked Sendable {
     timers.push(TimerHeap.Timer(at: now + max(0, nanoseconds), order: timerCount, fire: fire))
   }
 
+  /// Time goes on at once: what was to happen meanwhile happens now.
+  public func warp(nanoseconds: Int64) { now += nanoseconds }
+
   /// Does one thing; false if nothing is left to do.
   public func step() -> Bool {
-    ready.removeAll { !$0.node.isAlive }
-    let runnable = ready.indices.filter { ready[$0].node.pausedUntil <= now }
-    if !runnable.isEmpty {
-      run(ready.remove(at: runnable[Int(scheduler.next() % UInt64(runnable.count))]))
+    if let next = takeRunnable() {
+      run(next)
       return true
     }
     guard let timer = timers.pop() else { return false }
     now = max(now, timer.at)
     inside { timer.fire() }
     return true
+  }
+
+  /// One of the ready jobs, by seed: the first that can run, from a random place on.
+  private func takeRunnable() -> (node: Node, job: UnownedJob)? {
+    guard !ready.isEmpty else { return nil }
+    let first = Int(scheduler.next() % UInt64(ready.count))
+    for offset in 0..<ready.count {
+      let place = (first + offset) % ready.count
+      guard ready[place].node.pausedUntil <= now else { continue }
+      ready.swapAt(place, ready.count - 1)
+      return ready.removeLast()
+    }
+    return nil
   }
 
   /// Runs code of the simulation itself, which may start tasks.
@@ -76,6 +90,8 @@ public final class World: @unchecked Sendable {
     note(Int64(next.node.id) &* 31 &+ Int64(ready.count))
     inside { next.job.runSynchronously(on: next.node.asUnownedTaskExecutor()) }
   }
+
+  fileprivate func drop(_ node: Node) { ready.removeAll { $0.node === node } }
 
   fileprivate func enqueue(_ job: UnownedJob, on node: Node) {
     if !isInside { escapes += 1 }
@@ -105,7 +121,10 @@ public final class Node: TaskExecutor, @unchecked Sendable {
   }
 
   /// `kill -9`: its jobs are dropped (their tasks leak, that is accepted); requests under way still arrive.
-  public func kill() { isAlive = false }
+  public func kill() {
+    isAlive = false
+    world.drop(self)
+  }
 
   /// Stops for a while and goes on where it stood.
   public func pause(nanoseconds: Int64) {

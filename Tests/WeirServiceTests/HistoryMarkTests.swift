@@ -102,4 +102,42 @@ import WeirLocal
     try await state.writeMeta([("entry", Array("4".utf8))])
     #expect(try await StateEntryMark.standing(state, mine) != .belongs)
   }
+
+  @Test func `a topic's marker that is written late sends the topic not back`() async throws {
+    defer { end() }
+    let (ledger, store) = (try await ledger("a", through: 5), store("a"))
+    let route = KafkaSinkSpec.Route(table: "gold/g", topic: "t")
+    func marker(_ through: Int64) async throws -> SinkMarker {
+      SinkMarker(ledgerID: "l", through: through, proof: try await ledger.proof(of: through)?.value)
+    }
+    let older = layout.olderSinkMarker(table: route.table, topic: route.topic)
+    try await store.replace(NewObject(path: older, bytes: try await marker(1).bytes))
+    #expect(try await SinkMarker.read(route, ledger, store)?.through == 1)
+    for through in [3, 4, 5, 2] as [Int64] { try await marker(through).write(route, layout, store) }
+    #expect(try await SinkMarker.read(route, ledger, store)?.through == 5)
+    #expect(try await store.get(older) == nil)
+    // The same once more is no error, and one of another ledger counts for nothing.
+    try await marker(5).write(route, layout, store)
+    try await SinkMarker(ledgerID: "another", through: 9, proof: nil).write(route, layout, store)
+    #expect(try await SinkMarker.read(route, ledger, store)?.through == 5)
+    try await store.delete(layout.sinkMarker(table: route.table, topic: route.topic, through: 5))
+    #expect(try await SinkMarker.read(route, ledger, store)?.through == nil)
+  }
+
+  /// A worker that falls asleep while it restores a lane must not take back what the lane's next owner has flushed.
+  @Test func `rows of a lane are taken back by its owner alone`() async throws {
+    defer { end() }
+    let state = try LMDBStateTable(path: "\(root)/state", readOnly: false, thread: BlockingThreads(count: 1))
+    func batch(_ position: Int64) -> StateBatch {
+      var batch = StateBatch(table: "t", lane: "s", fence: Fence(generation: 0, position: position))
+      batch.append(key: StateKey.encode([.string("k")])[...]) { $0.write(position) }
+      return batch
+    }
+    try await state.writeMeta([("owner/s", Array("b".utf8))])
+    _ = try await state.write([batch(7)], meta: [])
+    await #expect(throws: WeirError.self) { try await state.retract(batch(5), owners: [("owner/s", Array("a".utf8))]) }
+    #expect(try await state.read(table: "t", key: StateKey.encode([.string("k")]))?.fence.position == 7)
+    try await state.retract(batch(5), owners: [("owner/s", Array("b".utf8))])
+    #expect(try await state.read(table: "t", key: StateKey.encode([.string("k")]))?.fence.position == 5)
+  }
 }

@@ -86,6 +86,7 @@ actor EpochCommitter {
     let began = environment.clock.monotonicNanoseconds
     var draft = EntryDraft(commitID: encoded.attempt, worker: worker, planHash: planHash)
     var pack = BlobPack(path: ledger.layout.blob(attempt: encoded.attempt, name: "state"))
+    if environment.variant.contains(.followsOthersEpochs) { for lane in lanes.keys { hold(lane, fold[lane]) } }
     for i in batch.epochs.indices {
       draft.lanes.append(try lane(batch.epochs[i], batch, fold, &pack))
       batch.epochs[i].state = []
@@ -97,8 +98,11 @@ actor EpochCommitter {
       draft.partials = pack.add(partials.pieces)
     }
     draft.tables = BatchEncoder.commits(files)
-    try await write(files, pack, took: encoded.nanoseconds)
-    return try await put(draft, batch.epochs, began: began)
+    let variant = environment.variant
+    if !variant.contains(.filesAfterEntry) { try await write(files, pack, took: encoded.nanoseconds) }
+    let end = try await put(draft, batch.epochs, began: began)
+    if variant.contains(.filesAfterEntry) { try await write(files, pack, took: encoded.nanoseconds) }
+    return end
   }
 
   /// The epoch of a merge lane that has an entry of its own, with the files of what it finished.
@@ -202,13 +206,13 @@ actor EpochCommitter {
       if let epochs { meter.committed(epochs, tables: draft.tables, gold: compiled.plan.gold, fold: fold) }
       return .committed(fold)
     case .fenced(let lanes, _):
-      isRefused = true
+      isRefused = !environment.variant.contains(.cutsOnAfterFence)
       return .fenced(lanes)
     case .abandoned:
       isRefused = true
       return .expired
     case .unknown:
-      isRefused = true
+      isRefused = !environment.variant.contains(.cutsOnAfterUnknown)
       return .unknown(number: await ledger.fold.number + 1)
     }
   }

@@ -4,9 +4,13 @@ import WeirCore
 actor Turnstile {
   private var isTaken = false
   private var waiting: [CheckedContinuation<Void, Never>] = []
+  /// For the simulation: everybody passes.
+  private let isOpen: Bool
+
+  init(isOpen: Bool = false) { self.isOpen = isOpen }
 
   private func enter() async {
-    guard isTaken else {
+    guard isTaken, !isOpen else {
       isTaken = true
       return
     }

@@ -60,7 +60,7 @@ struct BatchEncoder: Sendable {
 
   private func files(_ queues: [Int: ChunkQueue], _ stem: String) async throws -> [Int: [EncodedFile]] {
     try await withThrowingTaskGroup(of: (Int, [EncodedFile]).self) { group in
-      for (number, queue) in queues where !queue.isEmpty {
+      for (number, queue) in queues.sorted(by: { $0.key < $1.key }) where !queue.isEmpty {
         group.addTask { [layouts, run, threads, lake = compiled.plan.lake] in
           let files = try await threads.run {
             var encoder = TableEncoder(

@@ -13,8 +13,12 @@ struct DeltaFollower: Sendable {
   private let names: TableTransactions
   private let clock: any Clock
   private let memory: MemoryGovernor
+  private let isSyncing: Bool
+  private let variant: ProtocolVariant
   /// What this follower last saw of the table.
   private var snapshot: DeltaSnapshot?
+  /// The newest version that is known to be durable.
+  private var durableVersion: Int64 = -1
 
   init(environment: EngineEnvironment, ledgerID: String, layout: TableLayout) {
     self.ledgerID = ledgerID
@@ -22,6 +26,8 @@ struct DeltaFollower: Sendable {
     clock = environment.clock
     files = DataFiles(lake: environment.lake)
     memory = environment.governor
+    isSyncing = !environment.variant.contains(.followsUnsyncedVersions)
+    variant = environment.protocolVariant
     names = TableTransactions(ledgerID: ledgerID, table: layout.table)
     table = DeltaTable(store: environment.lake, path: layout.table, application: names.application)
   }
@@ -37,6 +43,7 @@ struct DeltaFollower: Sendable {
   mutating func follow(_ ledger: Ledger, to target: Int64, given: TableFold?, checksOnly: Bool = false) async throws {
     var machine = FollowerMachine(
       table: layout.table, ledgerID: ledgerID, target: target, mustExist: given != nil, checksOnly: checksOnly)
+    machine.variant = variant
     var action = machine.begin
     var trouble = ""
     while true {
@@ -44,6 +51,7 @@ struct DeltaFollower: Sendable {
       case .done: return
       case .readSnapshot:
         snapshot = try await table.snapshot(after: snapshot)
+        try await makeDurable()
         action = machine.event(.snapshotRead(names.snapshot(snapshot)))
       case .readEntries(let after, let through):
         action = machine.event(.entriesRead(try await ledger.entries(after: after, through: through)))
@@ -52,7 +60,10 @@ struct DeltaFollower: Sendable {
         try await files.check(commit.files, of: layout.table)
         let outcome = await table.tryCommit(version: commit.version, bytes: encode(commit))
         if case .unknown(let why) = outcome { trouble = why }
-        if outcome == .created { try await checkpoint(commit.version) }
+        if outcome == .created {
+          durableVersion = commit.version
+          try await checkpoint(commit.version)
+        }
         action = machine.event(.putReturned(outcome))
       case .rest(let tries):
         await clock.sleep(nanoseconds: Int64(tries) * 10_000_000)
@@ -65,6 +76,15 @@ struct DeltaFollower: Sendable {
       case .refuse(let refusal): throw refusal.error(table: layout.table, head: await ledger.fold.number)
       }
     }
+  }
+
+  /// Syncs the newest version, unless this follower made it durable itself: another worker may have died between its link and its sync,
+  /// and with a version of ours durable above one that vanishes with the machine, the log has a hole. Whoever made it had done the same
+  /// with the version before.
+  private mutating func makeDurable() async throws {
+    guard let version = snapshot?.version, version > durableVersion, isSyncing else { return }
+    try await table.sync(version)
+    durableVersion = version
   }
 
   /// Compares the table at the ledger's entry `number` with what the ledger gave it through that entry.

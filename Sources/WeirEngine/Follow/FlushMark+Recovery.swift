@@ -50,20 +50,27 @@ extension FlushMark {
   }
 
   /// Brings the rows of lanes that were restored just now to the ledger's position, or marks them as not flushed.
-  static func recover(_ owners: [any StateRowSource], _ state: any StateTable, _ fold: LedgerFold) async throws {
-    for owner in owners {
-      for lane in owner.ids {
+  /// - Parameter owner: names this worker where several share the table (see ``own(_:_:_:)``). A worker that falls asleep here must not
+  ///   take back what the lane's next owner has flushed meanwhile: that one would not write it again.
+  /// - Throws: `fenced` when a lane is another worker's by now.
+  static func recover(
+    _ sources: [any StateRowSource], _ state: any StateTable, _ fold: LedgerFold, owner: [UInt8]? = nil, _ variant: EngineVariant = []
+  ) async throws {
+    for source in sources {
+      for lane in source.ids {
         switch try await standing(of: lane, state, fold) {
         case .even: continue
-        case .behind: await owner.markAllUnflushed(lane)
+        case .behind: if !variant.contains(.rowsBehindStay) { await source.markAllUnflushed(lane) }
         case .ahead:
-          guard let all = await owner.allStateRows(of: lane) else { continue }
-          for batch in all.rows { try await state.retract(batch) }
-          try await state.writeMeta([all.mark.entry])
+          guard !variant.contains(.rowsAheadStay), let all = await source.allStateRows(of: lane) else { continue }
+          let owners = variant.contains(.recoversOthersLanes) ? [] : owner.map { [(FlushMark.owner(lane), $0)] } ?? []
+          for batch in all.rows { try await state.retract(batch, owners: owners) }
+          _ = try await state.write([], meta: [all.mark.entry], owners: owners)
         case .torn:
-          guard let all = await owner.allStateRows(of: lane) else { continue }
-          for batch in all.rows { try await state.retract(batch) }
-          await owner.markAllUnflushed(lane)
+          guard let all = await source.allStateRows(of: lane) else { continue }
+          let owners = owner.map { [(FlushMark.owner(lane), $0)] } ?? []
+          for batch in all.rows { try await state.retract(batch, owners: owners) }
+          await source.markAllUnflushed(lane)
         }
       }
     }

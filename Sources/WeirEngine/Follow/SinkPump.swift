@@ -313,7 +313,7 @@ actor SinkPump {
 
   // MARK: Markers
 
-  private func path(_ route: KafkaSinkSpec.Route) -> String { ledger.layout.sinkMarker(table: route.table, topic: route.topic) }
+  private func path(_ route: KafkaSinkSpec.Route) -> String { ledger.layout.sinkMarkers(table: route.table, topic: route.topic) }
 
   private func marker(_ route: KafkaSinkSpec.Route) async throws -> Int64? {
     try await SinkMarker.read(route, ledger, environment.lake)?.through
@@ -321,7 +321,7 @@ actor SinkPump {
 
   private func write(_ through: Int64, _ route: KafkaSinkSpec.Route) async throws {
     let marker = SinkMarker(ledgerID: ledgerID, through: through, proof: try await proof(of: through)?.value)
-    try await environment.lake.replace(NewObject(path: path(route), bytes: marker.bytes))
+    try await marker.write(route, ledger.layout, environment.lake)
   }
 
   /// nil when a topic begins where entries were collected: nothing is known of them.

@@ -16,6 +16,7 @@ actor StateFlusher {
   private let live: LiveMeter?
   /// Rows that are taken at once, from all lanes together.
   private let rowsMax: Int
+  private let variant: EngineVariant
   /// Names this worker in the state table (see ``FlushMark/own(_:_:_:)``); nil: it has the table to itself.
   private let owner: [UInt8]?
   /// Without a move of its mark a lane has no new rows, unless it was restored just now.
@@ -38,9 +39,10 @@ actor StateFlusher {
   init(
     lanes: @escaping @Sendable () async -> [any StateRowSource], state: (any StateTable)?, clock: any Clock, spec: StoreSpec,
     rowsMax: Int = .max, owner: [UInt8]? = nil, reached: @escaping @Sendable () -> Int64 = { 0 }, meter: LatencyMeter? = nil,
-    live: LiveMeter? = nil
+    live: LiveMeter? = nil, variant: EngineVariant = []
   ) {
     self.rowsMax = rowsMax
+    self.variant = variant
     self.owner = owner
     self.live = live
     self.reached = reached
@@ -109,9 +111,12 @@ actor StateFlusher {
       arrivals.add(lane.arrivals)
     }
     guard !lanesFlushed.isEmpty else { return 0 }
+    let owners =
+      variant.contains(.flushesOthersLanes)
+      ? [] : lanesFlushed.compactMap { lane in owner.map { (FlushMark.owner(lane.mark.lane), $0) } }
+    if variant.contains(.marksBeforeRows) { _ = try await state.write([], meta: lanesFlushed.map(\.mark.entry), owners: owners) }
     _ = try await state.write(
-      rows, meta: lanesFlushed.map { $0.left == 0 ? $0.mark.entry : $0.mark.intent },
-      owners: lanesFlushed.compactMap { lane in owner.map { (FlushMark.owner(lane.mark.lane), $0) } },
+      rows, meta: lanesFlushed.map { $0.left == 0 ? $0.mark.entry : $0.mark.intent }, owners: owners,
       intent: lanesFlushed.map(\.mark.intent))
     for lane in lanesFlushed { written[lane.mark.lane] = lane.left == 0 ? lane.mark : nil }
     live?.stateFlushed(nanoseconds: clock.monotonicNanoseconds - began, arrivals: arrivals)

@@ -18,6 +18,7 @@ actor LedgerMerge {
   private let committer: EpochCommitter
   private let followers: Followers
   private let meter: LiveMeter?
+  private let variant: EngineVariant
   private var lane: MergeLane?
   /// Entries through this one are merged in.
   private var position: Int64 = 0
@@ -27,8 +28,9 @@ actor LedgerMerge {
 
   init(
     compiled: CompiledPlan, ledger: Ledger, lake: any ObjectStore, committer: EpochCommitter, followers: Followers,
-    meter: LiveMeter? = nil
+    meter: LiveMeter? = nil, variant: EngineVariant = []
   ) {
+    self.variant = variant
     self.compiled = compiled
     self.ledger = ledger
     self.lake = lake
@@ -51,9 +53,11 @@ actor LedgerMerge {
     guard case .offset(let position)? = before.position else { throw WeirError("corrupt", "the merge lane has no position") }
     await committer.hold(.merge, before)
     // Nobody knows whether the worker before wrote the rows of its last entry; the fence skips what stands there.
-    let rows = before.epoch > 0 ? restored.allStateRows(ledgerNumber: fold.number) : []
+    let repeats = before.epoch > 0 && !variant.contains(.mergedRowsNotRepeated)
+    let rows = repeats ? restored.allStateRows(ledgerNumber: fold.number) : []
     lane = restored
     (self.position, committed) = (position, position)
+    if variant.contains(.mergeBeginsAtHead) { self.position = fold.number }
     watermark = before.watermark
     // The mark comes with them: the fold's last entry may be one that merges nothing, and then no later one says that they are committed.
     if let state, !rows.isEmpty { _ = try await state.write(rows, meta: Followers.marks(fold, of: [.merge])) }
@@ -74,7 +78,8 @@ actor LedgerMerge {
     meter?.know(fold)
     meter?.enter(.merging)
     defer { meter?.enter(.idle) }
-    let hasPartials = try await take(through: fold.number, lane, fold)
+    let last = variant.contains(.mergeMissesLastEntry) ? fold.number - 1 : fold.number
+    let hasPartials = try await take(through: last, lane, fold)
     let hasNews = hasPartials || fold.mergedWatermark > watermark || fold.number - committed > LedgerMerge.idleEntriesMax
     position = fold.number
     guard hasNews else { return nil }
@@ -107,7 +112,8 @@ actor LedgerMerge {
     let after = try await committer.commitMerge(results, state: lane.save(), through: number, watermark: watermark).fold()
     committed = number
     self.watermark = watermark
-    try await followers.applied(fold: after, merged: lane.takeStateRows(ledgerNumber: after.number), lanes: [.merge])
+    let fence = variant.contains(.mergedFenceTooLow) ? number : after.number
+    try await followers.applied(fold: after, merged: lane.takeStateRows(ledgerNumber: fence), lanes: [.merge])
     return after
   }
 

@@ -42,6 +42,7 @@ enum LedgerOpening {
       }
       ledger = try await create(plan, request, environment)
     }
+    if !environment.protocolVariant.isEmpty { await ledger.use(environment.protocolVariant) }
     let genesis = await ledger.fold.genesis
     if let known = request.ledgerID, genesis.ledgerID != known { throw replaced(plan, environment, "it is another one now") }
     let lanes = genesis.lanes.filter { $0 != .merge }.count

@@ -8,6 +8,8 @@ struct Restorer: Sendable {
   let store: any ObjectStore
   let fold: LedgerFold
   let run: RunInfo
+  /// For the simulation.
+  var variant: EngineVariant = []
 
   /// Reads a blob and verifies its hash.
   func blob(_ ref: BlobRef) async throws -> [UInt8] {
@@ -26,7 +28,8 @@ struct Restorer: Sendable {
   func blobs(_ lane: LaneID) async throws -> [[UInt8]] {
     var all: [[UInt8]] = []
     let state = fold[lane]?.state
-    for ref in (state.map { [$0.base] + $0.deltas }) ?? [] { all.append(try await blob(ref)) }
+    let isWhole = !variant.contains(.restoresBaseOnly)
+    for ref in (state.map { [$0.base] + (isWhole ? $0.deltas : []) }) ?? [] { all.append(try await blob(ref)) }
     return all
   }
 
@@ -38,6 +41,7 @@ struct Restorer: Sendable {
       try lane.restore(blobs: try await blobs(id), position: position, watermark: before.watermark)
     }
     // The floor of a lane that woke or joined is known only behind the entry that says so.
+    if variant.contains(.restoresWithoutFloor) { return lane }
     lane.raise(floor: before?.floor ?? Watermark.minimum)
     return lane
   }

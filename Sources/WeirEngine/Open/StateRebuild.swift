@@ -98,6 +98,9 @@ public enum StateRebuild {
       }
       lanes = lanes.dropFirst(environment.parallel)
     }
+    // A worker that has lanes now knows what it flushed to the rows that go: with another owner its next flush is fenced, and it begins again.
+    let owner = Array(String(environment.random.next(), radix: 16).utf8)
+    meta += fold.lanes.keys.filter { $0 != .merge }.sorted().map { (FlushMark.owner($0), owner) }
     rows += try await restorer.merge().allStateRows(ledgerNumber: fold.number)
     // All at once: whoever reads, or finds what a killed rebuild left, has the old rows or the new ones.
     try await state.replace(

@@ -26,6 +26,8 @@ struct LaneStanding {
   private(set) var caughtUpAt: Int64?
   /// A record is held.
   private(set) var isWanted = false
+  /// For the simulation.
+  var variant: EngineVariant = []
 
   /// - Parameters:
   ///   - refreshNanoseconds: how long a recorded clock is good for; nil: no clock is needed.
@@ -34,6 +36,10 @@ struct LaneStanding {
     state = isIdle ? .idle : .awake
     self.refreshNanoseconds = refreshNanoseconds
     self.clockReadAt = clockReadAt
+  }
+
+  private var isBroken: Bool {
+    state == .waking && variant.contains(.wakesBeforeEntry) || state == .idling && variant.contains(.readsWhileIdling)
   }
 
   private func isClockOld(at now: Int64) -> Bool { refreshNanoseconds.map { now - clockReadAt >= $0 } ?? false }
@@ -45,6 +51,7 @@ struct LaneStanding {
 
   /// A record is there. True: consume it now. False: hold it until ``committed()`` says so.
   mutating func arrived(at now: Int64) -> Bool {
+    if !variant.isEmpty, isBroken { return true }
     if state == .awake, !isClockOld(at: now) {
       caughtUpAt = nil
       return true

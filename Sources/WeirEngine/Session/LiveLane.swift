@@ -27,10 +27,11 @@ final class LiveLane: Sendable {
   private let clock: any Clock
   private let reading: LaneReading
   private let hasClock: Bool
+  private let variant: EngineVariant
 
   init(
     shard: LaneActor, reader: any ShardReader, compiled: CompiledPlan, fold: LaneFold?, placement: Placement?,
-    clock: any Clock, reading: LaneReading, ahead: PrepareAhead
+    clock: any Clock, reading: LaneReading, ahead: PrepareAhead, variant: EngineVariant = []
   ) {
     id = shard.id
     self.shard = shard
@@ -40,9 +41,11 @@ final class LiveLane: Sendable {
     self.clock = clock
     self.reading = reading
     hasClock = ClockGuard.refreshNanoseconds(compiled.plan) != nil
-    let machine = LaneStanding(
+    var machine = LaneStanding(
       isIdle: fold?.isIdle ?? false, refreshNanoseconds: ClockGuard.refreshNanoseconds(compiled.plan),
       clockReadAt: clock.monotonicNanoseconds)
+    machine.variant = variant
+    self.variant = variant
     standing = Mutex(Standing(machine: machine, clock: fold?.clock))
     first = Sequencer(
       compiled.plan, maximum: Sequencer.maximum(of: fold?.watermark ?? Watermark.minimum, compiled.plan.record.time),
@@ -166,7 +169,7 @@ final class LiveLane: Sendable {
 
   /// The cut's entry is in the ledger, which says this about the lane now.
   func committed(_ fold: LaneFold?) async {
-    await shard.raise(floor: fold?.floor ?? Watermark.minimum)
+    if !variant.contains(.floorNotRaised) { await shard.raise(floor: fold?.floor ?? Watermark.minimum) }
     let goesOn = standing.withLock { standing in
       standing.clock = fold?.clock
       return standing.machine.committed()

@@ -95,13 +95,15 @@ extension LiveSession {
       beginning.lanesToTakeBack.append(id)
     } else if to > position {
       let reason = "trimmed at the source before it was read"
-      decisions.append(.gap(from: .offset(position), to: .offset(to), reason: reason))
+      if !variant.contains(.gapNotRecorded) {
+        decisions.append(.gap(from: .offset(position), to: .offset(to), reason: reason))
+      }
       beginning.events.append(.gap(shard: name, from: position, to: to, reason: reason))
       beginning.lanesToTakeBack.append(id)
       meter.lost(positions: to - position)
     }
     beginning.identities[id] = identity
-    guard !decisions.isEmpty else { return }
+    guard !decisions.isEmpty || to > position else { return }
     var commit = fold.emptyEpoch(of: id, decisions: decisions)
     (commit.to, commit.identity) = (.offset(to), identity)
     beginning.commits.append(commit)
@@ -131,11 +133,11 @@ extension LiveSession {
   /// Brings the state table's rows of lanes to the ledger's positions. What follows is not what a worker that died had read there, so a row
   /// that only such a worker wrote would stay, and look as if it were committed.
   private func takeBack(_ ids: [LaneID], _ fold: LedgerFold) async throws {
-    guard let state = environment.state, compiled.hasLaneState, !ids.isEmpty else { return }
-    let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run)
+    guard let state = environment.state, compiled.hasLaneState, !ids.isEmpty, !variant.contains(.gapRowsStay) else { return }
+    let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run, variant: variant)
     let restored = try await restorer.shards(ids, parallel: environment.parallel)
-    try await FlushMark.own(ids, owner, state)
-    try await FlushMark.recover(restored, state, fold)
+    if !variant.contains(.takesOverUnmarked) { try await FlushMark.own(ids, owner, state) }
+    try await FlushMark.recover(restored, state, fold, owner: owner, variant)
   }
 
   // MARK: Under way

@@ -42,7 +42,7 @@ extension LiveSession {
     fold = try await list(names, fold)
     let identities: [LaneID: ShardIdentity]
     (fold, identities) = try await begin(names, fold)
-    let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run)
+    let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run, variant: variant)
     var positions: [String: Int64] = [:]
     let ids = names.map { LaneID(shard: $0) }.sorted()
     for id in ids {
@@ -55,9 +55,9 @@ extension LiveSession {
     let restored = try await restorer.shards(ids, parallel: environment.parallel)
     for shard in restored { await shard.begin(identities[shard.id] ?? ShardIdentity()) }
     if let state = environment.state, compiled.hasLaneState {
-      try await FlushMark.own(restored.map(\.id), owner, state)
-      try await FlushMark.recover(restored, state, fold)
-      await flusher.forget(restored.map(\.id))
+      if !variant.contains(.takesOverUnmarked) { try await FlushMark.own(restored.map(\.id), owner, state) }
+      try await FlushMark.recover(restored, state, fold, owner: owner, variant)
+      if !variant.contains(.flusherRemembers) { await flusher.forget(restored.map(\.id)) }
     }
     let readers: [String: any ShardReader]
     do { readers = try await group.assign(positions) } catch {
@@ -74,7 +74,7 @@ extension LiveSession {
         placement: placements.placement(of: shard.id.shard, in: all, fold), clock: environment.clock,
         reading: meter.take(
           shard.id.shard, position: positions[shard.id.shard] ?? 0, watermark: fold[shard.id]?.watermark ?? Watermark.minimum),
-        ahead: ahead)
+        ahead: ahead, variant: variant)
       lanes.withLock { $0[lane.id] = lane }
       await starts.add(lane)
     }
@@ -104,7 +104,7 @@ extension LiveSession {
     let ids = Set(names.map { LaneID(shard: $0) })
     let leaving = held.filter { ids.contains($0.id) }
     for lane in leaving { lane.stop() }
-    if !isLost, !hasEnded {
+    if !isLost, !hasEnded || isDraining {
       // Their rows are in the state table before another worker looks for the mark that says so.
       try await cut(leaving, at: environment.clock.monotonicNanoseconds)
       try await flusher.flush()

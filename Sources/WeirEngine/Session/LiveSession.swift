@@ -37,7 +37,7 @@ final class LiveSession: Sendable {
   let accepted: Set<String>
 
   let lanes = Mutex<[LaneID: LiveLane]>([:])
-  let turnstile = Turnstile()
+  let turnstile: Turnstile
   let gate: InputGate
   private let weights: RowWeights
   let starts = LaneStarts()
@@ -55,6 +55,7 @@ final class LiveSession: Sendable {
     meter: LiveMeter, accepted: Set<String> = [], observe: @escaping @Sendable (LiveEvent) -> Void
   ) {
     self.accepted = accepted
+    turnstile = Turnstile(isOpen: environment.variant.contains(.commitsTogether))
     self.compiled = compiled
     self.environment = environment
     self.ledger = ledger
@@ -74,7 +75,7 @@ final class LiveSession: Sendable {
       checksFirstRecords: true)
     merge = LedgerMerge(
       compiled: compiled, ledger: ledger, lake: environment.lake, committer: committer, followers: followers,
-      meter: meter)
+      meter: meter, variant: environment.variant)
     watch = Mutex(
       GroupWatch(silenceNanoseconds: settings.silence * 1000, handOverNanoseconds: settings.handOver * 1000))
     gate = InputGate(bytesMax: compiled.plan.lake.flushBytes, rule: CutRule(environment.memory))
@@ -92,7 +93,7 @@ final class LiveSession: Sendable {
     let flusher = StateFlusher(
       lanes: { [self] in held.map(\.shard) }, state: compiled.hasLaneState ? environment.state : nil, clock: environment.clock,
       spec: compiled.plan.store,
-      rowsMax: environment.memory.stateRowsMax, owner: owner, live: meter)
+      rowsMax: environment.memory.stateRowsMax, owner: owner, live: meter, variant: variant)
     await withDiscardingTaskGroup { tasks in
       tasks.addTask { [self] in await guarding { try await membership(flusher) } }
       tasks.addTask { [self] in await guarding { try await watchGroup() } }
@@ -137,6 +138,9 @@ final class LiveSession: Sendable {
       if isFirst { isEnding.raise() }
     }
   }
+
+  /// The session was asked to end, and has not committed its last records yet: a hand-over that comes first commits its own.
+  var isDraining: Bool { hasEnded && !hasCommitted.isRaised && failure.withLock { $0 == nil } }
 
   /// The lanes of the moment, in order.
   var held: [LiveLane] { lanes.withLock { $0.values.sorted { $0.id < $1.id } } }
@@ -226,7 +230,7 @@ final class LiveSession: Sendable {
       if !due.isEmpty { decisions[lane.id] = due }
       let standing = await lane.shard.standing
       // An idle lane's next record is judged by no less than what is merged now, so its windows can close by that.
-      let closes = lane.isIdle && standing.hasOpenWindows && merged > standing.floor
+      let closes = lane.isIdle && standing.hasOpenWindows && merged > standing.floor && !variant.contains(.idleWindowsStay)
       if closes { await lane.shard.raise(floor: merged) }
       if !due.isEmpty || closes || standing.position != standing.cutPosition { epochs += try await lane.shard.cut() }
     }
@@ -238,7 +242,8 @@ final class LiveSession: Sendable {
     for lane in lanes where epochs.contains(where: { $0.lane == lane.id }) { decisions[lane.id, default: []] += lane.takeNotes() }
     meter.enter(.encoding)
     let encoded = try await committer.encode(EpochBatch(epochs: epochs, decisions: decisions), number: known.number + 1)
-    let fold = try await committer.commit(encoded).fold()
+    let fold: LedgerFold
+    do { fold = try await committer.commit(encoded).fold() } catch let error as WeirError where goesOnAfter(error) { return false }
     tell(epochs)
     for lane in lanes where epochs.contains(where: { $0.lane == lane.id }) { await lane.committed(fold[lane.id]) }
     placements.adopt(fold)
@@ -252,6 +257,13 @@ final class LiveSession: Sendable {
     try await checkMemory()
     return true
   }
+
+  /// Only in broken variants.
+  private func goesOnAfter(_ error: WeirError) -> Bool {
+    variant.contains(.cutsOnAfterUnknown) && error.code == "unknown" || variant.contains(.cutsOnAfterFence) && error.code == "fenced"
+  }
+
+  var variant: EngineVariant { environment.variant }
 
   /// What went into quarantine: once for all lanes of an entry.
   private func tell(_ epochs: [LaneEpoch]) {
@@ -275,6 +287,9 @@ final class LiveSession: Sendable {
   private func collect() async throws {
     if isEnding.isRaised { return }
     let fold = try await ledger.refresh()
+    if variant.contains(.collectsUnapplied) {
+      return try await LedgerKeeping.collect(ledger, keep: compiled.plan.lake.ledgerKeepMicroseconds, appliedThrough: fold.number)
+    }
     try await followers.catchUp(to: fold.number)
     try await LedgerKeeping.collect(
       ledger, keep: compiled.plan.lake.ledgerKeepMicroseconds,
@@ -291,7 +306,9 @@ final class LiveSession: Sendable {
       try await cut(lanes, at: environment.clock.monotonicNanoseconds)
       try await flusher.flush()
       _ = try await merge.round()
-      try await followers.catchUp(to: await ledger.fold.number)
+      if !variant.contains(.drainsWithoutTables) { try await followers.catchUp(to: await ledger.fold.number) }
+      // Within the turnstile: a hand-over that comes now has nothing to commit any more.
+      hasCommitted.raise()
     }
   }
 }

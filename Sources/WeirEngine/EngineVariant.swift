@@ -1,0 +1,79 @@
+/// Broken variants of the live engine, for the simulation's own test: it must catch each (a test of the oracle).
+///
+/// Only the simulation sets them; products run with the empty set. None is looked at record by record.
+package struct EngineVariant: OptionSet, Sendable {
+  package let rawValue: UInt64
+
+  package init(rawValue: UInt64) { self.rawValue = rawValue }
+
+  private init(_ number: UInt64) { self.init(rawValue: 1 << number) }
+
+  // MARK: Session
+
+  /// The records of an idle lane go on while the entry that wakes it is on its way.
+  package static let wakesBeforeEntry = EngineVariant(0)
+  /// Records go on while the entry that says that the lane is idle is on its way.
+  package static let readsWhileIdling = EngineVariant(1)
+  /// A lane that woke judges by its own watermark alone.
+  package static let floorNotRaised = EngineVariant(2)
+  /// Windows of an idle lane stay open, whatever the others see.
+  package static let idleWindowsStay = EngineVariant(3)
+  /// After an unknown outcome the session cuts its next epoch from memory.
+  package static let cutsOnAfterUnknown = EngineVariant(4)
+  /// The same after a fence.
+  package static let cutsOnAfterFence = EngineVariant(5)
+  /// Commits are made side by side.
+  package static let commitsTogether = EngineVariant(6)
+
+  // MARK: Commit
+
+  /// The entry is put before the files that it names.
+  package static let filesAfterEntry = EngineVariant(7)
+  /// An epoch follows what the ledger says now, not what this worker restored or committed: no fence.
+  package static let followsOthersEpochs = EngineVariant(8)
+
+  // MARK: Membership and restore
+
+  /// Positions that the source has lost are passed over without a word.
+  package static let gapNotRecorded = EngineVariant(9)
+  /// State rows of records that the source has lost stay.
+  package static let gapRowsStay = EngineVariant(10)
+  /// A lane is restored from its base, without the deltas.
+  package static let restoresBaseOnly = EngineVariant(11)
+  /// A lane is restored without its floor.
+  package static let restoresWithoutFloor = EngineVariant(12)
+
+  // MARK: State table
+
+  /// A lane is taken over without a mark in the state table that says whose it is.
+  package static let takesOverUnmarked = EngineVariant(13)
+  /// Flushes do not look whose the lane is.
+  package static let flushesOthersLanes = EngineVariant(14)
+  /// Recovery does not look whose the lane is.
+  package static let recoversOthersLanes = EngineVariant(15)
+  /// Marks of a flush are written before its rows.
+  package static let marksBeforeRows = EngineVariant(16)
+  /// What a flush had not written before a stop is not written by the next worker.
+  package static let rowsBehindStay = EngineVariant(17)
+  /// What a flush had written beyond the ledger is not taken back.
+  package static let rowsAheadStay = EngineVariant(18)
+  /// A lane that is taken over again is taken for flushed.
+  package static let flusherRemembers = EngineVariant(19)
+
+  // MARK: Merge and followers
+
+  /// The merge lane begins at the ledger's head, not at its own position.
+  package static let mergeBeginsAtHead = EngineVariant(20)
+  /// The merge lane does not write the rows of its last entry again.
+  package static let mergedRowsNotRepeated = EngineVariant(21)
+  /// The merge lane finishes windows by the newest watermark without the newest entry.
+  package static let mergeMissesLastEntry = EngineVariant(22)
+  /// A follower acts on a version that may vanish with the machine.
+  package static let followsUnsyncedVersions = EngineVariant(23)
+  /// Collection does not wait for the tables.
+  package static let collectsUnapplied = EngineVariant(24)
+  /// An orderly end leaves the tables where they are.
+  package static let drainsWithoutTables = EngineVariant(25)
+  /// Merged rows are fenced by the entry that was merged last, not by the one that merges.
+  package static let mergedFenceTooLow = EngineVariant(26)
+}

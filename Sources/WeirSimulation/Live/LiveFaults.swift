@@ -1,0 +1,79 @@
+/// What may go wrong in a run of live workers, and how often. Each kind is a switch; each seed draws its own mix (swarm testing).
+struct LiveFaults: Sendable {
+  /// Chances per fetch and per question to the source.
+  var fetchFailed = 0.0
+  var sourceFailed = 0.0
+  /// Per flush of a sink.
+  var sinkFailed = 0.0
+  /// Of requests to lake and state table.
+  var store = Faults.none
+  /// Weights of what strikes a worker.
+  var strikes: [Strike: Int] = [:]
+  /// Strikes in the run at most.
+  var strikesMax = 0
+
+  static let none = LiveFaults()
+
+  /// What may happen to a worker, or around it, at any step.
+  enum Strike: String, CaseIterable, Sendable {
+    case kill, stop, pause, longSleep, warp, machineCrash, outage, rebalance, expel, secondDeployment, trim, diskFull, truncatedAnswers
+    case clockJump, throttle
+  }
+
+  /// The kinds by name, for a reduced list of faults.
+  static let kinds =
+    ["fetchFailed", "sourceFailed", "sinkFailed", "requestLost", "replyLost", "requestDelayed", "readFailed"]
+    + Strike.allCases.map(\.rawValue)
+
+  init() {}
+
+  init(from random: inout SplitMix64) {
+    fetchFailed = LiveFaults.draw([0, 0.01, 0.05], &random)
+    sourceFailed = LiveFaults.draw([0, 0.01, 0.05], &random)
+    sinkFailed = LiveFaults.draw([0, 0.02, 0.1], &random)
+    store.requestLost = LiveFaults.draw([0, 0.01, 0.04], &random)
+    store.replyLost = LiveFaults.draw([0, 0.01, 0.04], &random)
+    store.requestDelayed = LiveFaults.draw([0, 0.01, 0.03], &random)
+    store.readFailed = LiveFaults.draw([0, 0.005, 0.02], &random)
+    store.wallSkewMax = random.chance(0.3) ? 600_000_000 : 0
+    for strike in Strike.allCases { strikes[strike] = [0, 0, 1, 3][random.below(4)] }
+    strikesMax = random.below(10)
+  }
+
+  private static func draw(_ choices: [Double], _ random: inout SplitMix64) -> Double { choices[random.below(choices.count)] }
+
+  /// Without some kinds: a failure is reduced by leaving out what it does not need.
+  func without(_ kinds: Set<String>) -> LiveFaults {
+    var faults = self
+    if kinds.contains("fetchFailed") { faults.fetchFailed = 0 }
+    if kinds.contains("sourceFailed") { faults.sourceFailed = 0 }
+    if kinds.contains("sinkFailed") { faults.sinkFailed = 0 }
+    if kinds.contains("requestLost") { faults.store.requestLost = 0 }
+    if kinds.contains("replyLost") { faults.store.replyLost = 0 }
+    if kinds.contains("requestDelayed") { faults.store.requestDelayed = 0 }
+    if kinds.contains("readFailed") { faults.store.readFailed = 0 }
+    for strike in Strike.allCases where kinds.contains(strike.rawValue) { faults.strikes[strike] = 0 }
+    return faults
+  }
+
+  /// The kinds that are on.
+  var names: [String] {
+    let chances = [
+      fetchFailed, sourceFailed, sinkFailed, store.requestLost, store.replyLost, store.requestDelayed, store.readFailed,
+    ]
+    let isStriking = strikesMax > 0
+    return zip(LiveFaults.kinds, chances).filter { $1 > 0 }.map(\.0)
+      + Strike.allCases.filter { isStriking && strikes[$0, default: 0] > 0 }.map(\.rawValue)
+  }
+
+  func strike(_ random: inout SplitMix64) -> Strike? {
+    let total = strikes.values.reduce(0, +)
+    guard total > 0 else { return nil }
+    var draw = random.below(total)
+    for strike in Strike.allCases {
+      draw -= strikes[strike, default: 0]
+      if draw < 0 { return strike }
+    }
+    return nil
+  }
+}

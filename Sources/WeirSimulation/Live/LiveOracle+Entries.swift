@@ -1,0 +1,222 @@
+import WeirCore
+import WeirProtocol
+
+/// What an entry of the ledger may say.
+extension LiveOracle {
+  func createdEntry(_ path: String, _ bytes: [UInt8]) {
+    let entry: LedgerEntry
+    do { entry = try LedgerEntry(bytes: bytes) } catch { return fail("an entry cannot be read: \(error)") }
+    if entry.number <= head {
+      // A sleeper put a number that was collected: harmless if a snapshot at or above it tells it.
+      if newestSnapshot < entry.number { fail("the number \(entry.number) was used again") }
+      marks.hit(.strayEntry)
+      return
+    }
+    guard entry.number == head + 1 else { return fail("entry \(entry.number) was put after entry \(head)") }
+    guard path == layout.entry(entry.number) else { return fail("entry \(entry.number) lies at \(path)") }
+    guard let last = accounts.last else {
+      let lanes = (entry.genesis?.lanes ?? []).filter { $0 != .merge }.map { ($0, Account.Lane()) }
+      accounts = [Account(entry: entry, lanes: Dictionary(uniqueKeysWithValues: lanes))]
+      return
+    }
+    if entry.previousHash != last.entry.hash { fail("entry \(entry.number) is not chained to the one before it") }
+    append(entry, after: last)
+  }
+
+  /// Rows that an entry must hold, by table.
+  struct Rows {
+    var silver: [SilverRow] = []
+    var quarantined: Set<Place> = []
+    var lateUsers: Set<LatePlace> = []
+    var lateKinds: Set<LatePlace> = []
+    /// Windows that lanes must emit, and those that they may: an idle lane's close by a watermark that it learns at some time.
+    var due: [WindowKey: Tally] = [:]
+    var allowed: [WindowKey: Tally] = [:]
+    var windows: [WindowKey: Tally] = [:]
+    var totals: [String: Tally] = [:]
+  }
+
+  struct Place: Hashable {
+    var shard: String
+    var position: Int64
+  }
+
+  struct LatePlace: Hashable {
+    var place: Place
+    var start: Int
+  }
+
+  private func append(_ entry: LedgerEntry, after last: Account) {
+    var next = last
+    next.entry = entry
+    var rows = Rows()
+    for commit in entry.lanes where commit.lane != .merge { add(commit, to: &next, &rows) }
+    if entry.lanes.filter({ $0.lane != .merge }).count > 1 { marks.hit(.groupCommit) }
+    next.merged = merged(next)
+    if entry.mergedWatermark != seconds(next.merged) { fail("entry \(entry.number): the merged watermark is wrong") }
+    checkRows(entry, rows, &next)
+    if let path = entry.partials?.path { next.partialFiles.append((entry.number, path)) }
+    if !rows.windows.isEmpty || !rows.totals.isEmpty { next.unread.append((entry.number, rows.windows, rows.totals)) }
+    if let merge = entry[.merge] { self.merge(merge, in: entry, &next) } else { checkGold(entry, "gold/kinds", due: [:], allowed: [:]) }
+    for commit in entry.lanes { for decision in commit.decisions { decide(decision, commit.lane, &next) } }
+    next.merged = merged(next)
+    say?(
+      "entry \(entry.number) of \(entry.worker), merged \(next.merged ?? 0): "
+        + entry.lanes.map { "\($0.lane.text) epoch \($0.epoch) to \($0.to.text) \($0.decisions)" }.joined(separator: "; "))
+    accounts.append(next)
+  }
+
+  /// Microseconds of a watermark in seconds.
+  private func seconds(_ watermark: Int?) -> Int64 { watermark.map { Int64($0) * 1_000_000 } ?? Watermark.minimum }
+
+  private func add(_ commit: LaneCommit, to next: inout Account, _ rows: inout Rows) {
+    guard var lane = next.lanes[commit.lane] else { return fail("an entry names the unlisted \(commit.lane.text)") }
+    let name = "entry \(next.entry.number), lane \(commit.lane.text)"
+    if commit.epoch != lane.epoch + 1 { fail("\(name): epoch \(commit.epoch) after \(lane.epoch)") }
+    if commit.generation < lane.generation { fail("\(name): its generation went back") }
+    guard case .offset(let from) = commit.from, case .offset(let to) = commit.to, lane.position.map({ $0 == from }) ?? true, from <= to
+    else {
+      return fail("\(name): from \(commit.from.text) though \(lane.position ?? -1) was reached")
+    }
+    let first = workload.records[commit.lane.shard]?.first?.position ?? 0
+    if lane.position == nil, from > first {
+      if topic.low[commit.lane.shard] ?? 0 < from { fail("\(name): it begins at \(from), after records that are there") }
+      lane.lost.append(first..<from)
+    }
+    let isGap = commit.decisions.contains { if case .gap = $0 { true } else { false } }
+    if isGap {
+      marks.hit(.gap)
+      if topic.low[commit.lane.shard] ?? 0 < to { fail("\(name): a gap up to \(to), which the source still has") }
+      lane.lost.append(from..<to)
+      if commit.counts != BucketCounts() { fail("\(name): a gap with records") }
+    } else {
+      records(commit, from: from, to: to, &lane, &rows, name)
+      // An epoch that only says something is not made by the lane, and finishes nothing.
+      if from < to || commit.state != lane.state { emit(&lane, last: accounts.last, &rows) }
+    }
+    if commit.watermark != seconds(lane.watermark) { fail("\(name): the watermark is wrong") }
+    lane.generation = commit.generation
+    lane.epoch = commit.epoch
+    lane.position = to
+    lane.state = commit.state
+    for ref in commit.state.map({ [$0.base] + $0.deltas }) ?? [] where slice(ref) == nil {
+      fail("\(name): the state's bytes are not there")
+    }
+    next.lanes[commit.lane] = lane
+  }
+
+  private func records(
+    _ commit: LaneCommit, from: Int64, to: Int64, _ lane: inout Account.Lane, _ rows: inout Rows, _ name: String
+  ) {
+    var counts = BucketCounts()
+    var windows = (users: WindowCounts(), kinds: WindowCounts())
+    for record in workload.records[commit.lane.shard] ?? [] where record.position >= from && record.position < to {
+      if lane.isIdle { fail("\(name): a record of an idle lane before it woke") }
+      let place = Place(shard: commit.lane.shard, position: record.position)
+      if record.isBad {
+        counts.quarantined += 1
+        rows.quarantined.insert(place)
+        continue
+      }
+      lane.maxTime = max(lane.maxTime ?? record.at, record.at)
+      guard lane.seen.insert(record.id).inserted else {
+        counts.duplicate += 1
+        marks.hit(.duplicate)
+        continue
+      }
+      counts.accepted += 1
+      rows.silver.append(SilverRow(record, place))
+      rows.totals[record.kind, default: Tally()].add(record.amount)
+      let start = SourceWorkload.window(of: record.at)
+      if start + SourceWorkload.windowSize <= lane.reached ?? Int.min {
+        marks.hit(.lateRow)
+        windows.users.late += 1
+        windows.kinds.late += 1
+        rows.lateUsers.insert(LatePlace(place: place, start: start))
+        rows.lateKinds.insert(LatePlace(place: place, start: start))
+      } else {
+        windows.users.onTime += 1
+        windows.kinds.onTime += 1
+        lane.open[WindowKey(group: record.user, start: start), default: Tally()].add(record.amount)
+        rows.windows[WindowKey(group: record.kind, start: start), default: Tally()].add(record.amount)
+      }
+    }
+    if commit.counts != counts { fail("\(name): \(commit.counts) are not the counts of its records, \(counts)") }
+    if (commit.windows["gold/users"] ?? WindowCounts()) != windows.users { fail("\(name): the window counts of users are wrong") }
+    if (commit.windows["gold/kinds"] ?? WindowCounts()) != windows.kinds { fail("\(name): the window counts of kinds are wrong") }
+  }
+
+  /// Windows that the lane finishes with this epoch. Those that it may finish are taken out when the files say that it did.
+  private func emit(_ lane: inout Account.Lane, last: Account?, _ rows: inout Rows) {
+    let bound = lane.reached ?? Int.min
+    let mostly = lane.isIdle ? max(bound, last?.merged ?? Int.min) : bound
+    for (key, tally) in lane.open {
+      if key.end <= bound {
+        rows.due[key] = tally
+        lane.open[key] = nil
+      } else if key.end <= mostly {
+        rows.allowed[key] = tally
+      }
+    }
+  }
+
+  private func decide(_ decision: Decision, _ id: LaneID, _ next: inout Account) {
+    switch decision {
+    case .idle:
+      marks.hit(.idle)
+      next.lanes[id]?.isIdle = true
+    case .wake:
+      marks.hit(.wake)
+      next.lanes[id]?.isIdle = false
+      next.lanes[id]?.floor = next.merged
+    default: break
+    }
+  }
+
+  private func merged(_ account: Account) -> Int? {
+    // nil is the minimum: one awake lane without a watermark holds all back.
+    let active = account.lanes.values.filter { !$0.isIdle }.map(\.reached)
+    let idle = account.lanes.values.filter(\.isIdle).compactMap(\.reached)
+    let now = active.isEmpty ? idle.max() : active.contains { $0 == nil } ? nil : active.compactMap(\.self).min()
+    return LiveOracle.larger(account.merged, now)
+  }
+
+  // MARK: The merge lane
+
+  private func merge(_ commit: LaneCommit, in entry: LedgerEntry, _ next: inout Account) {
+    let name = "entry \(entry.number), merge lane"
+    if commit.epoch != next.mergeEpoch + 1 { fail("\(name): epoch \(commit.epoch) after \(next.mergeEpoch)") }
+    if commit.from != .offset(next.mergePosition) { fail("\(name): from \(commit.from.text), not from \(next.mergePosition)") }
+    guard case .offset(let through) = commit.to, through >= next.mergePosition, through < entry.number else {
+      return fail("\(name): it claims to have read through \(commit.to.text)")
+    }
+    for part in next.unread where part.number <= through {
+      for (key, tally) in part.windows { next.open[key, default: Tally()] += tally }
+      for (kind, tally) in part.totals { next.totals[kind, default: Tally()] += tally }
+    }
+    next.unread.removeAll { $0.number <= through }
+    next.partialFiles.removeAll { $0.number <= through }
+    next.mergeEpoch = commit.epoch
+    next.mergePosition = through
+    let watermark = accounts[Int(through)].merged
+    next.mergeWatermark = LiveOracle.larger(next.mergeWatermark, watermark)
+    if commit.watermark != seconds(watermark) { fail("\(name): its watermark is not that of entry \(through)") }
+    let due = next.open.filter { $0.key.end <= watermark ?? Int.min }
+    for key in due.keys {
+      next.open[key] = nil
+      if !next.emitted.insert(key).inserted { fail("\(name): the window \(key) is emitted twice") }
+    }
+    checkGold(entry, "gold/kinds", due: due, allowed: [:])
+    next.mergeFiles = commit.state.map { [$0.base.path] + $0.deltas.map(\.path) } ?? []
+    for ref in commit.state.map({ [$0.base] + $0.deltas }) ?? [] where slice(ref) == nil {
+      fail("\(name): the state's bytes are not there")
+    }
+  }
+
+  /// The stored bytes of a slice, nil if they are missing or have another hash.
+  private func slice(_ ref: BlobRef) -> [UInt8]? {
+    guard let bytes = store.peek(ref.path), bytes.count >= ref.offset + ref.length else { return nil }
+    let slice = Array(bytes[Int(ref.offset)..<Int(ref.offset + ref.length)])
+    return ContentHash(of: slice).hex == ref.hash ? slice : nil
+  }
+}

@@ -1,0 +1,343 @@
+import WeirCore
+import WeirEngine
+import WeirProtocol
+
+/// One run of live workers.
+///
+/// Phases: faults strike while records are sent; then faults stop, and everything must be committed, merged and idle within a bound of
+/// virtual time; then all workers drain; then one more worker starts on what they left, and drains too.
+///
+/// `@unchecked Sendable`: see ``World``.
+final class LiveRun: @unchecked Sendable {
+  static let stepsMax = 3_000_000
+  /// Virtual time after the faults within which everything must be done.
+  private static let drainNanoseconds: Int64 = 60_000_000_000
+  /// Errors by which a worker may end while faults strike, and shortly after them.
+  private static let expected: Set<String> = [
+    "storage", "full_disk", "fenced", "unknown", "kafka", "state_replaced", "group_silent", "handover_late", "ledger_collected",
+  ]
+
+  enum Phase { case faults, draining, stopping, last, over }
+
+  let world: World
+  let topic: SimulatedTopic
+  let store: SimulatedObjectStore
+  let stateTable: SimulatedStateTable
+  let sinks: SimulatedSinkTopics
+  let oracle: LiveOracle
+  let plan: Plan
+  private let compiled: CompiledPlan
+  private var faults: LiveFaults
+  private let kinds: [String]
+  private let bug: PlantedBug?
+  private var groups: [SimulatedGroup] = []
+  private var workers: [LiveNode] = []
+  private var marks = Marks()
+  private var random: SplitMix64
+  private var strikes = 0
+  private(set) var phase = Phase.faults
+  private var phaseBegan: Int64 = 0
+  /// A worker ended with an error after the faults.
+  private var hasTroubleAtEnd = false
+  private let log: ((String) -> Void)?
+
+  init(seed: UInt64, without: Set<String>, bug: PlantedBug?, log: ((String) -> Void)?) {
+    self.bug = bug
+    world = World(seed: seed)
+    self.log = log
+    random = world.random("supervisor")
+    var configuration = world.random("configuration")
+    plan = LivePlan.make(&configuration)
+    compiled = CompiledPlan(plan, lookups: [])
+    let drawn = LiveFaults(from: &configuration)
+    faults = without.contains("all") ? .none : drawn.without(without)
+    kinds = faults.names
+    var records = world.random("workload")
+    topic = SimulatedTopic(world: world, workload: SourceWorkload(random: &records))
+    store = SimulatedObjectStore(world: world, faults: faults.store)
+    sinks = SimulatedSinkTopics(world: world)
+    sinks.failed = faults.sinkFailed
+    stateTable = SimulatedStateTable(world: world, faults: faults.store)
+    stateTable.ignoresFences = bug == .rowsUnfenced
+    oracle = LiveOracle(topic: topic, pipeline: LivePlan.pipeline, store: store)
+    store.onCreate = { [unowned self] path, bytes in
+      say("created \(path)")
+      oracle.created(path, bytes)
+    }
+    if log != nil { oracle.say = { [unowned self] in say($0) } }
+    store.onDelete = { [unowned self] path in
+      say("deleted \(path)")
+      oracle.deleted(path)
+    }
+    store.onLoss = { [oracle] in oracle.lost() }
+    store.onRewrite = { [oracle] in oracle.fail("\($0) was written twice, with different bytes") }
+    store.onPut = { [unowned self] in strike(at: $0) }
+    store.onVisible = { [unowned self] in strike(at: $0) }
+    sinks.onStore = { [oracle] in oracle.stored($0, $1) }
+    stateTable.onWrite = { [oracle] in oracle.stateRow($0, replacing: $1) }
+    groups.append(SimulatedGroup(topic, name: "first", faults: faults))
+  }
+
+  func say(_ text: @autoclosure () -> String) { log?("\(world.now / 1_000_000) ms: \(text())") }
+  func mark(_ mark: Mark) { marks.hit(mark) }
+
+  // MARK: The run
+
+  func run() -> LiveSimulation.Result {
+    world.inside { for _ in 0..<2 { start(groups[0]) } }
+    while oracle.violation == nil, phase != .over, world.steps < LiveRun.stepsMax {
+      if !world.step() { oracle.fail("stuck: nothing is left to do in the phase \(phase)") }
+      world.inside {
+        if phase == .faults { strike() }
+        advance()
+      }
+    }
+    if phase != .over { oracle.fail("stuck: \(LiveRun.stepsMax) steps, in the phase \(phase)") }
+    if oracle.violation == nil { oracle.checkEnd(stateTable, isLast: true) }
+    if oracle.violation == nil { oracle.checkTopics(plan.sinks?.routes ?? []) }
+    if world.escapes > 0 { oracle.fail("\(world.escapes) jobs escaped the simulation") }
+    marks += store.marks
+    marks += stateTable.marks
+    marks += sinks.marks
+    marks += oracle.marks
+    for group in groups { marks += group.marks }
+    return LiveSimulation.Result(
+      violation: oracle.violation, trace: world.trace, steps: world.steps, strikes: strikes, time: world.now, entries: oracle.head,
+      marks: marks, faults: kinds)
+  }
+
+  private func enter(_ next: Phase) {
+    say("phase \(next)")
+    (phase, phaseBegan) = (next, world.now)
+  }
+
+  private func advance() {
+    switch phase {
+    case .faults:
+      let isLong = world.now > topic.workload.endsAt + 3_000_000_000
+      if world.now > topic.workload.endsAt, isLong || strikes >= faults.strikesMax { heal() }
+    case .draining:
+      if oracle.isComplete {
+        enter(.stopping)
+        for worker in workers { worker.isInterrupted = true }
+      } else if world.now - phaseBegan > LiveRun.drainNanoseconds {
+        oracle.fail("stuck: faults stopped, and not everything was committed")
+      }
+    case .stopping:
+      if workers.allSatisfy({ $0.hasEnded || !$0.node.isAlive }) {
+        // All drained: nothing is left for the next worker to repair.
+        if !hasTroubleAtEnd { oracle.checkEnd(stateTable, isLast: false) }
+        enter(.last)
+        start(groups[0])
+      }
+      bound()
+    case .last:
+      guard let last = workers.last else { return }
+      if oracle.isComplete, let since = last.readsSince, world.now - since > 1_500_000_000 { last.isInterrupted = true }
+      if last.hasEnded { enter(.over) }
+      bound()
+    case .over: break
+    }
+  }
+
+  private func bound() {
+    let awake = workers.map(\.node.pausedUntil).max() ?? 0
+    if world.now - max(phaseBegan, awake) > LiveRun.drainNanoseconds { oracle.fail("stuck: workers do not end in the phase \(phase)") }
+  }
+
+  private func heal() {
+    enter(.draining)
+    faults = .none
+    store.faults = .none
+    store.heal()
+    stateTable.faults = .none
+    sinks.failed = 0
+    for group in groups { group.faults = .none }
+    keepTwo()
+  }
+
+  // MARK: Workers
+
+  private func start(_ group: SimulatedGroup) {
+    let node = world.makeNode()
+    if faults.store.wallSkewMax > 0 {
+      node.wallSkew = Int64(random.next() % UInt64(2 * faults.store.wallSkewMax)) - faults.store.wallSkewMax
+    }
+    let worker = LiveNode(node: node, group: group)
+    workers.append(worker)
+    say("node \(node.id) starts")
+    var environment = EngineEnvironment(
+      lake: store.reached(by: node), state: stateTable.reached(by: node), clock: SimulatedClock(node: node),
+      random: SimulatedRandom(world.random("node \(node.id)")), threads: SimulatedThreads(node), parallel: 2,
+      sinks: SinkEnvironment(make: { [sinks] in sinks.reached(by: node) }, tell: { _ in }))
+    if let bug { (environment.variant, environment.protocolVariant) = (bug.engine, bug.protocol) }
+    let request = LedgerRequest(meaning: .string("m"), planHash: "h", lanes: nil, runID: "run", describeChange: { _, _ in [] })
+    let live = LiveWorker(
+      compiled, environment: environment, request: request, group: { group.member(of: node) },
+      observe: { [unowned self] in heard($0, of: worker) }, isInterrupted: { worker.isInterrupted })
+    node.start { [self] in
+      do {
+        _ = try await live.run()
+        ended(worker, nil)
+      } catch { ended(worker, error) }
+    }
+  }
+
+  private func heard(_ event: LiveEvent, of worker: LiveNode) {
+    switch event {
+    case .committed(let progress): oracle.confirmed(through: progress.ledgerNumber)
+    case .trouble(let error):
+      say("node \(worker.node.id): \(error.code): \(error.message)")
+      if error.code == "fenced" { mark(.fencedByEpoch) }
+      if error.code == "unknown" { mark(.outcomeUnknown) }
+      check(error, of: worker)
+    case .gap: mark(.gapTaken)
+    case .assigned(let positions):
+      if positions.count == topic.workload.shards.count { worker.readsSince = world.now }
+      say("node \(worker.node.id) reads \(positions.sorted { $0.key < $1.key })")
+    case .revoked(let shards, let isLost): say("node \(worker.node.id) gave up \(shards)\(isLost ? ", lost" : "")")
+    default: break
+    }
+  }
+
+  private func ended(_ worker: LiveNode, _ error: (any Error)?) {
+    worker.hasEnded = true
+    if error != nil, phase != .faults { hasTroubleAtEnd = true }
+    say("node \(worker.node.id) ended\(error.map { ": \($0)" } ?? "")")
+    if let error = error as? WeirError {
+      check(error, of: worker)
+      if phase == .last { oracle.fail("the last worker ended with \(error.code): \(error.message)") }
+    } else if let error {
+      oracle.fail("a worker ended with \(error)")
+    }
+    if phase == .faults || phase == .draining { world.after(200_000_000) { [self] in keepTwo() } }
+  }
+
+  private func check(_ error: WeirError, of worker: LiveNode) {
+    if LiveRun.expected.contains(error.code) || error.code == "out_of_range" || error.code == "group_shared" { return }
+    if store.hasTruncated, ["corrupt", "ledger_corrupt", "ledger_replaced", "ledger_format"].contains(error.code) { return }
+    oracle.fail("a worker met \(error.code): \(error.message)")
+  }
+
+  /// As many workers as there were, whatever became of them.
+  private func keepTwo() {
+    guard phase == .faults || phase == .draining else { return }
+    while workers.count(where: { $0.isCounted && $0.group === groups[0] }) < 2 { start(groups[0]) }
+  }
+
+  // MARK: Faults
+
+  private func strike() {
+    guard strikes < faults.strikesMax, random.chance(0.0006) else { return }
+    let awake = workers.filter { $0.isCounted && !$0.node.isPaused }
+    if !awake.isEmpty { strike(awake[random.below(awake.count)]) }
+  }
+
+  /// A fault to the worker that puts.
+  private func strike(at node: Node) {
+    guard phase == .faults, strikes < faults.strikesMax, random.chance(0.03),
+      let victim = workers.first(where: { $0.node === node && $0.isCounted })
+    else { return }
+    strike(victim)
+  }
+
+  private func strike(_ victim: LiveNode) {
+    guard let kind = faults.strike(&random) else { return }
+    strikes += 1
+    say("strike: \(kind), node \(victim.node.id)")
+    switch kind {
+    case .kill:
+      mark(.kill)
+      victim.node.kill()
+      again(after: delay())
+    case .stop:
+      mark(.stop)
+      victim.isInterrupted = true
+    case .pause:
+      mark(.pause)
+      victim.node.pause(nanoseconds: 20_000_000 + Int64(random.below(6_000_000_000)))
+    case .longSleep:
+      mark(.longSleep)
+      // The others live through warps meanwhile.
+      victim.node.pause(nanoseconds: 3_600_000_000_000 * Int64(1 + random.below(60)))
+      again(after: delay())
+      for _ in 0..<3 { world.after(Int64(1 + random.below(4)) * 1_000_000_000) { [self] in warp() } }
+    case .warp: warp()
+    case .machineCrash: crash()
+    case .outage:
+      mark(.outage)
+      store.fail(nanoseconds: Int64(random.below(6)) * 1_000_000_000)
+    case .rebalance: groups[0].rebalance()
+    case .expel: groups[0].expelOne()
+    case .secondDeployment: deployTwice()
+    case .trim: trim()
+    case .diskFull:
+      mark(.diskFull)
+      store.fill(nanoseconds: Int64(random.below(3_000)) * 1_000_000)
+    case .truncatedAnswers:
+      mark(.truncatedAnswers)
+      store.truncate(nanoseconds: Int64(random.below(300)) * 1_000_000)
+    case .clockJump:
+      mark(.clockJump)
+      victim.node.wallSkew = Int64(random.below(7_200)) * 1_000_000 - 3_600_000_000
+    case .throttle:
+      mark(.throttle)
+      stateTable.throttle(nanoseconds: Int64(random.below(3_000)) * 1_000_000)
+    }
+  }
+
+  private func delay() -> Int64 { 10_000_000 + Int64(random.below(500_000_000)) }
+  private func again(after delay: Int64) { world.after(delay) { [self] in keepTwo() } }
+
+  /// The machine sleeps for hours, and all workers with it.
+  private func warp() {
+    guard phase == .faults else { return }
+    mark(.warp)
+    world.warp(nanoseconds: 3_600_000_000_000 * Int64(1 + random.below(30)))
+  }
+
+  private func crash() {
+    mark(.machineCrash)
+    for worker in workers { worker.node.kill() }
+    store.crash()
+    stateTable.crash()
+    again(after: delay())
+  }
+
+  /// A second deployment by mistake: a worker in a group of its own takes all shards.
+  private func deployTwice() {
+    mark(.secondDeployment)
+    let group = SimulatedGroup(topic, name: "by mistake \(groups.count)", faults: faults)
+    groups.append(group)
+    start(group)
+    let mistake = workers[workers.count - 1]
+    world.after(Int64(1 + random.below(4)) * 1_000_000_000) { mistake.isInterrupted = true }
+  }
+
+  private func trim() {
+    mark(.trim)
+    let shard = topic.workload.shards[random.below(topic.workload.shards.count)]
+    let bounds = topic.bounds(shard)
+    topic.trim(shard, to: bounds.low + Int64(random.below(Int(bounds.high - bounds.low) + 1)))
+  }
+}
+
+/// One worker's process.
+///
+/// `@unchecked Sendable`: see ``World``.
+final class LiveNode: @unchecked Sendable {
+  let node: Node
+  let group: SimulatedGroup
+  /// It was asked to end.
+  var isInterrupted = false
+  var hasEnded = false
+  /// When it took over all shards at once; nil: it did not.
+  var readsSince: Int64?
+
+  init(node: Node, group: SimulatedGroup) {
+    self.node = node
+    self.group = group
+  }
+
+  var isCounted: Bool { node.isAlive && !hasEnded && (!node.isPaused || node.pausedUntil - node.world.now < 60_000_000_000) }
+}

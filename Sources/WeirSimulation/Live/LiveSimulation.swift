@@ -1,0 +1,35 @@
+import WeirCore
+
+/// Live workers under simulation: the real engine over a simulated source, lake, state table and clock, from one seed.
+public enum LiveSimulation {
+  /// How a run ended.
+  public struct Result: Sendable {
+    /// What went wrong first; nil if nothing did.
+    public var violation: String?
+    public var trace: UInt64
+    public var steps: Int
+    public var strikes: Int
+    /// Virtual nanoseconds.
+    public var time: Int64
+    public var entries: Int64
+    public var marks: Marks
+    /// Kinds of faults that the run had on.
+    public var faults: [String]
+  }
+
+  /// Runs one seed.
+  /// - Parameters:
+  ///   - without: kinds of faults to leave out; `all` leaves out all.
+  ///   - bug: planted in the engine.
+  ///   - log: told what happens, for a look at a seed.
+  public static func run(seed: UInt64, without: Set<String> = [], bug: PlantedBug? = nil, log: ((String) -> Void)? = nil) -> Result {
+    LiveRun(seed: seed, without: without, bug: bug, log: log).run()
+  }
+
+  /// The kinds of faults that a failing seed needs: each is left out in turn, and stays out if the seed fails all the same.
+  public static func reduce(seed: UInt64) -> [String] {
+    var without: Set<String> = []
+    for kind in run(seed: seed).faults where run(seed: seed, without: without.union([kind])).violation != nil { without.insert(kind) }
+    return run(seed: seed, without: without).faults
+  }
+}

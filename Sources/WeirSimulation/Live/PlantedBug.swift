@@ -1,0 +1,73 @@
+import WeirEngine
+import WeirProtocol
+
+/// A bug planted in the real engine, its protocol or its state table: the simulation of live workers must find each.
+public enum PlantedBug: String, CaseIterable, Sendable {
+  // In the commit protocol, collection and the follower of a table.
+  case blindRetry, noFence, fencesAfterConflict, fencesByPosition, numbersFreeAgain, trustsUnsynced, neverAbandons
+  case deletesBeforePointer, sweepsYoung, sweepsWithoutBarrier, foldsStrays
+  case followerTrustsMemory, followerRebases, followerOutOfOrder, followerProvesFirst
+  // In session, commit, membership and restore.
+  case wakesBeforeEntry, readsWhileIdling, floorNotRaised, idleWindowsStay, cutsOnAfterUnknown, cutsOnAfterFence, commitsTogether
+  case filesAfterEntry, followsOthersEpochs, gapNotRecorded, gapRowsStay, restoresBaseOnly, restoresWithoutFloor
+  // In state flusher, recovery, merge and followers.
+  case takesOverUnmarked, flushesOthersLanes, recoversOthersLanes, marksBeforeRows, rowsBehindStay, rowsAheadStay, flusherRemembers
+  case mergeBeginsAtHead, mergedRowsNotRepeated, mergeMissesLastEntry, followsUnsyncedVersions, collectsUnapplied, drainsWithoutTables
+  case mergedFenceTooLow
+  /// The state table writes rows whatever their fence.
+  case rowsUnfenced
+
+  var engine: EngineVariant {
+    switch self {
+    case .wakesBeforeEntry: .wakesBeforeEntry
+    case .readsWhileIdling: .readsWhileIdling
+    case .floorNotRaised: .floorNotRaised
+    case .idleWindowsStay: .idleWindowsStay
+    case .cutsOnAfterUnknown: .cutsOnAfterUnknown
+    case .cutsOnAfterFence: .cutsOnAfterFence
+    case .commitsTogether: .commitsTogether
+    case .filesAfterEntry: .filesAfterEntry
+    case .followsOthersEpochs: .followsOthersEpochs
+    case .gapNotRecorded: .gapNotRecorded
+    case .gapRowsStay: .gapRowsStay
+    case .restoresBaseOnly: .restoresBaseOnly
+    case .restoresWithoutFloor: .restoresWithoutFloor
+    case .takesOverUnmarked: .takesOverUnmarked
+    case .flushesOthersLanes: .flushesOthersLanes
+    case .recoversOthersLanes: .recoversOthersLanes
+    case .marksBeforeRows: .marksBeforeRows
+    case .rowsBehindStay: .rowsBehindStay
+    case .rowsAheadStay: .rowsAheadStay
+    case .flusherRemembers: .flusherRemembers
+    case .mergeBeginsAtHead: .mergeBeginsAtHead
+    case .mergedRowsNotRepeated: .mergedRowsNotRepeated
+    case .mergeMissesLastEntry: .mergeMissesLastEntry
+    case .followsUnsyncedVersions: .followsUnsyncedVersions
+    case .collectsUnapplied: .collectsUnapplied
+    case .drainsWithoutTables: .drainsWithoutTables
+    case .mergedFenceTooLow: .mergedFenceTooLow
+    default: []
+    }
+  }
+
+  var `protocol`: ProtocolVariant {
+    switch self {
+    case .blindRetry: .blindRetry
+    case .noFence: .noFence
+    case .fencesAfterConflict: .fencesAfterConflict
+    case .fencesByPosition: .fencesByPosition
+    case .numbersFreeAgain: .numbersFreeAgain
+    case .trustsUnsynced: .trustsUnsynced
+    case .neverAbandons: .neverAbandons
+    case .deletesBeforePointer: .deletesBeforePointer
+    case .sweepsYoung: .sweepsYoung
+    case .sweepsWithoutBarrier: .sweepsWithoutBarrier
+    case .foldsStrays: .foldsStrays
+    case .followerTrustsMemory: .followerTrustsMemory
+    case .followerRebases: .followerRebases
+    case .followerOutOfOrder: .followerOutOfOrder
+    case .followerProvesFirst: .followerProvesFirst
+    default: []
+    }
+  }
+}

@@ -1,0 +1,52 @@
+import WeirCore
+
+/// A topic whose records appear as time goes by, and whose beginning may be trimmed.
+///
+/// `@unchecked Sendable`: see ``World``.
+final class SimulatedTopic: @unchecked Sendable {
+  let world: World
+  let workload: SourceWorkload
+  private(set) var low: [String: Int64] = [:]
+  var followed: [String: FollowedPosition] = [:]
+
+  init(world: World, workload: SourceWorkload) {
+    self.world = world
+    self.workload = workload
+    for shard in workload.shards { low[shard] = workload.records[shard]?.first?.position ?? 0 }
+  }
+
+  var shards: [SourceShard] {
+    workload.shards.enumerated().map { SourceShard(name: $1, stream: SourceWorkload.stream, number: $0) }
+  }
+
+  /// The position behind the last record that was sent so far.
+  func high(_ shard: String) -> Int64 {
+    let sent = (workload.records[shard] ?? []).last { $0.sentAt <= world.now }
+    return max(sent.map { $0.position + 1 } ?? 0, low[shard] ?? 0)
+  }
+
+  func bounds(_ shard: String) -> ShardBounds { ShardBounds(low: low[shard] ?? 0, high: high(shard)) }
+
+  /// Drops records, as retention does: a reader that needs them has lost them.
+  func trim(_ shard: String, to position: Int64) { low[shard] = max(low[shard] ?? 0, min(position, high(shard))) }
+
+  /// Records that are there from a position on, at most so many.
+  func records(_ shard: String, from position: Int64, count: Int) -> [SourceRecord] {
+    Array((workload.records[shard] ?? []).filter { $0.position >= position && $0.sentAt <= world.now }.prefix(count))
+  }
+
+  func look(_ shard: String, at position: Int64) -> ShardLook {
+    if position < (low[shard] ?? 0) { return position < 0 ? .absent : .trimmed(low: low[shard] ?? 0) }
+    if position >= high(shard) { return .ended(high: high(shard)) }
+    guard let record = (workload.records[shard] ?? []).first(where: { $0.position == position }) else { return .absent }
+    return SimulatedTopic.block(shard, [record]).lastFingerprint.map { .record($0) } ?? .unknown
+  }
+
+  static func block(_ shard: String, _ records: [SourceRecord]) -> RawBlock {
+    var block = RawBlock(records: records.map(\.text), position: records[0].position)
+    block.details = RecordDetails(
+      shard: shard, positions: records.map(\.position), arrivals: records.map { Int64($0.at) * 1_000_000 }, isAppendTime: false,
+      keyOffset: records.map { _ in 0 }, keyLength: records.map { _ in -1 })
+    return block
+  }
+}

@@ -1,0 +1,86 @@
+import WeirCore
+import WeirEngine
+
+/// One record that a producer sent, as the oracle knows it.
+struct SourceRecord: Sendable {
+  var position: Int64
+  var id: Int
+  var user: String
+  var kind: String
+  /// Event time, seconds since 1970.
+  var at: Int
+  var amount: Int
+  /// The text is no JSON.
+  var isBad: Bool
+  /// Virtual nanoseconds from which on the topic has it.
+  var sentAt: Int64
+
+  var text: [UInt8] {
+    if isBad { return Array("{\"user\":\"\(user)\",\"id\":".utf8) }
+    return Array("{\"user\":\"\(user)\",\"id\":\(id),\"kind\":\"\(kind)\",\"at\":\(at),\"amount\":\(amount)}".utf8)
+  }
+}
+
+/// What the producers send, made before anything runs: the one thing that topic and oracle share.
+struct SourceWorkload: Sendable {
+  static let stream = "t"
+  /// As the plan has them, seconds.
+  static let windowSize = 4
+  static let outOfOrder = 2
+  static let kinds = ["a", "b", "c"]
+  private static let base = Int(SimulatedClock.epochMicroseconds / 1_000_000)
+
+  /// By shard, in the order of their positions, which have gaps.
+  let records: [String: [SourceRecord]]
+  let shards: [String]
+  /// When the last record is sent, virtual nanoseconds.
+  let endsAt: Int64
+
+  /// About one record in six is sent twice by its producer, one in twenty is broken, one in fifteen comes late.
+  init(random: inout SplitMix64) {
+    let count = 3 + random.below(3)
+    let perShard = 15 + random.below(30)
+    shards = (0..<count).map { "\(SourceWorkload.stream)/\($0)" }
+    let users = SourceWorkload.users(count)
+    var all: [String: [SourceRecord]] = [:]
+    var endsAt: Int64 = 0
+    for (number, shard) in shards.enumerated() {
+      var list: [SourceRecord] = []
+      var position = Int64(random.below(3) * 10)
+      var sentAt: Int64 = 0
+      for i in 0..<perShard {
+        // Pauses now and then let the lane become idle.
+        sentAt += random.chance(0.06) ? Int64(1_200 + random.below(1_200)) * 1_000_000 : Int64(random.below(250)) * 1_000_000
+        let time = SourceWorkload.base + Int(sentAt / 1_000_000_000) * 2 + random.below(3) - (random.chance(0.07) ? 8 : 0)
+        var record = SourceRecord(
+          position: position, id: number * 1000 + i, user: users[number][random.below(users[number].count)],
+          kind: SourceWorkload.kinds[random.below(3)], at: time, amount: 1 + random.below(9), isBad: random.chance(0.05), sentAt: sentAt)
+        if !list.isEmpty, random.chance(0.15) {
+          record = list[random.below(list.count)]
+          (record.position, record.sentAt) = (position, sentAt)
+        }
+        list.append(record)
+        position += random.chance(0.1) ? 3 : 1
+      }
+      all[shard] = list
+      endsAt = max(endsAt, sentAt)
+    }
+    records = all
+    self.endsAt = endsAt
+  }
+
+  /// Keys by shard: where the producers' rule puts them.
+  private static func users(_ shards: Int) -> [[String]] {
+    var users = [[String]](repeating: [], count: shards)
+    var number = 0
+    while users.contains(where: { $0.count < 4 }) {
+      var name = "u\(number)"
+      let shard = name.withUTF8 { Partitioner.murmur2.shard(of: $0, count: shards) }
+      if users[shard].count < 4 { users[shard].append(name) }
+      number += 1
+    }
+    return users
+  }
+
+  static func window(of time: Int) -> Int { time / windowSize * windowSize }
+}

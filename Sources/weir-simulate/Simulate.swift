@@ -1,0 +1,79 @@
+import ArgumentParser
+import Foundation
+import WeirSimulation
+
+/// Runs seeds of the simulation of live workers. For developers: it is not shipped.
+@main struct Simulate: ParsableCommand {
+  static let configuration = CommandConfiguration(commandName: "weir-simulate", abstract: "Runs live workers under simulation.")
+
+  @Option(help: "Number of seeds.") var seeds: UInt64 = 1
+  @Option(help: "The first seed.") var first: UInt64 = 0
+  @Option(help: "Kinds of faults to leave out, with commas; `all` leaves out all.") var without: String = ""
+  @Option(help: "A bug to plant; `all` looks for a seed that finds each.") var bug: String?
+  @Flag(help: "Name the faults and ways of recovery that are counted.") var listMarks = false
+  @Flag(help: "Reduce the faults of a seed that fails.") var reduce = false
+  @Flag(help: "Show what happens.") var verbose = false
+  @Flag(help: "Show how often each fault and each way of recovery was met.") var marks = false
+
+  func run() throws {
+    if listMarks { return print(Mark.ofLive.map(\.rawValue).joined(separator: "\n")) }
+    if bug == "all" { return try hunt(PlantedBug.allCases) }
+    var planted: PlantedBug?
+    if let bug {
+      guard let known = PlantedBug(rawValue: bug) else {
+        throw ValidationError("there is no bug \(bug); there are: \(PlantedBug.allCases.map(\.rawValue).joined(separator: " "))")
+      }
+      planted = known
+      if seeds > 1 { return try hunt([known]) }
+    }
+    let without = Set(self.without.split(separator: ",").map(String.init))
+    let isWatching = EscapeWatch.begin()
+    var all = Marks()
+    var (failed, escaped) = (0, 0)
+    var (steps, entries, strikes) = (0, Int64(0), 0)
+    let began = Date()
+    for seed in first..<first + seeds {
+      let result = LiveSimulation.run(seed: seed, without: without, bug: planted, log: verbose ? { print($0) } : nil)
+      all += result.marks
+      steps += result.steps
+      entries += result.entries
+      strikes += result.strikes
+      if let violation = result.violation {
+        failed += 1
+        let faults = reduce ? LiveSimulation.reduce(seed: seed) : result.faults
+        print("seed \(seed): \(violation)\n  faults: \(faults.joined(separator: ","))")
+      }
+      if EscapeWatch.count > escaped {
+        failed += 1
+        print("seed \(seed): \(EscapeWatch.count - escaped) jobs went to the global executor")
+        escaped = EscapeWatch.count
+      }
+      if seed % 50 == 0 {
+        let second = LiveSimulation.run(seed: seed, without: without, bug: planted)
+        if second.trace != result.trace || second.steps != result.steps {
+          failed += 1
+          print("seed \(seed): two runs differ: \(result.steps) and \(second.steps) steps")
+        }
+      }
+    }
+    let time = Date().timeIntervalSince(began)
+    print("\(seeds) seeds, \(failed) failed; \(steps) steps, \(entries) entries, \(strikes) strikes; \(String(format: "%.1f", time)) s")
+    if marks { for mark in Mark.allCases where all[mark] > 0 { print("  \(mark): \(all[mark])") } }
+    if !isWatching { print("this runtime has no hook that shows jobs outside the simulation") }
+    if failed > 0 { throw ExitCode(1) }
+  }
+
+  /// Looks for the first seed that finds each bug.
+  private func hunt(_ bugs: [PlantedBug]) throws {
+    var missed: [PlantedBug] = []
+    for bug in bugs {
+      var found: (seed: UInt64, violation: String)?
+      for seed in first..<first + seeds where found == nil {
+        if let violation = LiveSimulation.run(seed: seed, bug: bug).violation { found = (seed, violation) }
+      }
+      if found == nil { missed.append(bug) }
+      print("\(bug): \(found.map { "seed \($0.seed): \($0.violation.prefix(150))" } ?? "not found in \(seeds) seeds")")
+    }
+    if !missed.isEmpty { throw ExitCode(1) }
+  }
+}
