@@ -68,7 +68,7 @@ public final class LMDBStateTable: StateTable {
       if let lost {
         throw WeirError(
           "fenced", "the state table's \(lost) is another worker's now",
-          advice: "Nothing was lost: whoever has the lane now writes its rows.",
+          advice: "Nothing was lost: the lane's new owner writes its rows.",
           isRetriable: true, fatalTo: .worker)
       }
       return skipped
