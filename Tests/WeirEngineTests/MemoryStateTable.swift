@@ -18,7 +18,7 @@ actor MemoryStateTable: StateTable {
     return skipped
   }
 
-  func retract(_ batch: StateBatch) async throws {
+  func retract(_ batch: StateBatch, owners: [(String, [UInt8])]) async throws {
     rows[batch.table] = rows[batch.table]?.filter { $0.value.lane != batch.lane || $0.value.fence <= batch.fence }
     for row in batch.rows { rows[row.table, default: [:]][row.key] = row }
   }
