@@ -15,6 +15,7 @@ final class LiveRun: @unchecked Sendable {
   /// Errors by which a worker may end while faults strike, and shortly after them.
   private static let expected: Set<String> = [
     "storage", "full_disk", "fenced", "unknown", "kafka", "state_replaced", "group_silent", "handover_late", "ledger_collected",
+    "abandoned",
   ]
 
   enum Phase { case faults, draining, stopping, last, over }
