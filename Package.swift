@@ -32,7 +32,7 @@ let package = Package(
       name: "WeirService",
       dependencies: [
         "WeirEngine", "WeirLocal", "WeirLMDB", "WeirKafka", "WeirRegistry", "WeirDelta", "WeirParquet", "WeirProtocol", "WeirOperators",
-        "WeirCore",
+        "WeirCore", "CWeir",
         .product(name: "Yams", package: "Yams"),
       ],
       swiftSettings: hot),

@@ -407,6 +407,32 @@ def uncommitted(suite):
                     + [f"{r}" for r in users if r["_committed"] is not True])
 
 
+def small_budget(suite):
+    """A budget of 64 MiB under load: epochs are cut for memory, the process keeps the budget, metrics say so, and no row is lost"""
+    with Broker({TOPIC: PARTITIONS}) as b:
+        job = make(suite, "small", every="10m", stall="20m", dead="30m", memory="64MiB")
+        worker = begin(job, b.address)
+        stream = TracedStream(suite, job, b.address, TOPIC, 20_000 if suite.quick else 50_000).send()
+        peak = 0
+
+        def is_read():
+            nonlocal peak
+            with open(f"/proc/{worker.process.pid}/status") as f:
+                peak = max([peak] + [int(line.split()[1]) * 1024 for line in f if line.startswith("RssAnon:")])
+            return not worker.is_running or sum(by(worker.metrics(), "records_in_total", "shard").values()) >= len(stream.records)
+        broker.wait("everything is read", is_read, 120)
+        m = worker.metrics()
+        cuts, told = by(m, "flush_trigger_total", "reason"), m["memory_peak_bytes"].get((), 0)
+        budget = m["memory_budget_bytes"].get((), 0)
+        suite.note(f"{peak >> 20} MiB, {cuts.get('memory', 0):.0f} cuts for memory")
+        faults = [] if budget == 64 << 20 else [f"the budget is told as {budget}"]
+        faults += [] if cuts.get("memory", 0) >= 3 else [f"cuts: {cuts}"]
+        faults += [] if 0 < max(peak, told) <= budget else [f"{peak >> 20} MiB, told as {told / (1 << 20):.0f}"]
+        stream.close_windows(PARTITIONS)
+        suite.claim(small_budget.__doc__, faults + stream.producer.trimmed(job) + worker.stop() + broker.faults(job, stream.records)
+                    + job.verify_faults())
+
+
 def stalled(suite):
     """A worker that waits for its group in vain: the log says what it waits for, /live fails behind worker.dead; it goes on with the broker"""
     with Broker({TOPIC: PARTITIONS}) as b:
@@ -499,4 +525,4 @@ def files(suite):
 
 
 if __name__ == "__main__":
-    common.Suite("admin", 600, __doc__).run(files, wrong, starting, readings, uncommitted, stalled, deadline, full_disk)
+    common.Suite("admin", 600, __doc__).run(files, wrong, starting, readings, uncommitted, small_budget, stalled, deadline, full_disk)

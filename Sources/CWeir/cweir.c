@@ -66,7 +66,23 @@ int weir_parse_double(const char *text, size_t count, double *out) {
 
 void weir_limit_heaps(int count) { mallopt(M_ARENA_MAX, count); }
 
+void weir_return_memory(int bytes) {
+  mallopt(M_MMAP_THRESHOLD, bytes);
+  mallopt(M_TRIM_THRESHOLD, bytes);
+  mallopt(M_TOP_PAD, 64 << 10);
+}
+
+void weir_trim_heaps(void) { malloc_trim(0); }
+
+void *weir_resize(void *bytes, size_t count) {
+  void *resized = realloc(bytes, count);
+  if (!resized) abort();
+  return resized;
+}
+
 int weir_o_direct(void) { return O_DIRECT; }
+
+void weir_release(void *bytes) { free(bytes); }
 
 // Counted 16 bytes at once: nearly all texts have fewer lines, and only their end says so.
 typedef uint8_t weir_bytes __attribute__((vector_size(16)));

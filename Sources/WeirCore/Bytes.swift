@@ -1,11 +1,36 @@
 /// Appends little-endian values to bytes: blobs of lane state and partials. Read back by ``ByteReader``.
+///
+/// Large blobs are written in pieces: one array that grows by doubling lies in memory up to three times.
 public struct ByteWriter: Sendable {
+  /// A piece is closed at the first ``closePiece()`` from so many bytes on.
+  private static let pieceBytes = 1 << 20
+
+  /// What was written; of a blob in pieces, the last one.
   public private(set) var bytes: [UInt8] = []
+  private var closed: [[UInt8]] = []
+  private var closedCount = 0
 
   public init() {}
 
   /// Empties it; the memory stays.
   public mutating func removeAll() { bytes.removeAll(keepingCapacity: true) }
+
+  /// Bytes written, in all pieces.
+  public var count: Int { closedCount + bytes.count }
+
+  /// Everything that was written, in order.
+  public var pieces: [[UInt8]] { bytes.isEmpty ? closed : closed + [bytes] }
+
+  /// Called between two items of a blob: what was written is put aside when it is large enough to be a piece.
+  @inline(__always)
+  public mutating func closePiece() { if bytes.count >= ByteWriter.pieceBytes { putAside() } }
+
+  private mutating func putAside() {
+    closedCount += bytes.count
+    closed.append(bytes)
+    bytes = []
+    bytes.reserveCapacity(ByteWriter.pieceBytes + ByteWriter.pieceBytes / 8)
+  }
 
   public mutating func reserve(_ more: Int) { bytes.reserveCapacity(bytes.count + more) }
 

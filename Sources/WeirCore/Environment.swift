@@ -20,12 +20,17 @@ public protocol RandomSource: Sendable {
 public struct NewObject: Sendable {
   /// Relative to the store's root, parts separated by "/".
   public var path: String
-  public var bytes: [UInt8]
+  /// Its bytes, one piece after the other: large ones are never together in one array.
+  public var pieces: [[UInt8]]
 
-  public init(path: String, bytes: [UInt8]) {
+  public init(path: String, bytes: [UInt8]) { self.init(path: path, pieces: [bytes]) }
+
+  public init(path: String, pieces: [[UInt8]]) {
     self.path = path
-    self.bytes = bytes
+    self.pieces = pieces
   }
+
+  public var bytes: [UInt8] { pieces.count == 1 ? pieces[0] : Array(pieces.joined()) }
 }
 
 public struct ObjectInfo: Sendable, Hashable {
@@ -110,12 +115,17 @@ public struct StateRow: Sendable {
 
 /// The low-latency key-value table.
 public protocol StateTable: Sendable {
-  /// Writes rows, and `meta` with them, in one transaction; a row whose stored fence is larger is skipped.
+  /// Writes rows, and `meta` with the last of them; a row whose stored fence is larger is skipped.
   /// Returns how many were skipped. Visible to readers on return; durable after ``sync()``.
   func write(_ batches: [StateBatch], meta: [(String, [UInt8])]) async throws -> Int
   /// The same, if each of `owners` (values written by ``writeMeta(_:)``) still stands; else nothing is written.
   /// - Throws: `fenced` if one does not.
   func write(_ batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])]) async throws -> Int
+  /// The same, in as many transactions as the table's bound on one of them asks for. The first of several writes `intent`: as long as
+  /// that stands, only some of the rows may be there.
+  func write(
+    _ batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])], intent: [(String, [UInt8])]
+  ) async throws -> Int
   /// Takes back what ran ahead: rows of the batch's table and lane whose fence is beyond the batch's become what it has of
   /// them, or go. One transaction.
   func retract(_ batch: StateBatch) async throws
@@ -151,6 +161,13 @@ extension StateTable {
   /// For tables that one worker has to itself.
   public func write(_ batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])]) async throws -> Int {
     try await write(batches, meta: meta)
+  }
+
+  /// For tables that take any number of rows at once.
+  public func write(
+    _ batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])], intent: [(String, [UInt8])]
+  ) async throws -> Int {
+    try await write(batches, meta: meta, owners: owners)
   }
 }
 

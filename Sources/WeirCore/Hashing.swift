@@ -64,10 +64,25 @@ public struct ContentHash: Hashable, Sendable {
   public init(of bytes: UnsafeRawBufferPointer) {
     var out = [UInt8](repeating: 0, count: 32)
     weir_sha256(bytes.baseAddress, bytes.count, &out)
-    hex = out.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    self.init(digest: out)
   }
 
+  private init(digest: [UInt8]) { hex = digest.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() }
+
   public init(of bytes: [UInt8]) { self = bytes.withUnsafeBytes { ContentHash(of: $0) } }
+
+  /// - Parameter pieces: one after the other.
+  public init(of pieces: [[UInt8]]) {
+    guard pieces.count != 1 else {
+      self.init(of: pieces[0])
+      return
+    }
+    let state = weir_sha256_create()
+    for piece in pieces { piece.withUnsafeBytes { weir_sha256_update(state, $0.baseAddress, $0.count) } }
+    var out = [UInt8](repeating: 0, count: 32)
+    weir_sha256_finish(state, &out)
+    self.init(digest: out)
+  }
 
   public init(hex: String) { self.hex = hex }
 }

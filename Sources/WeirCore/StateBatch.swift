@@ -33,10 +33,16 @@ public struct StateBatch: Sendable {
   }
 
   /// Calls `body` with key and value of every row, in the order of the keys' bytes, until it says false.
-  public func forEachInKeyOrder(_ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Bool) {
+  public func forEachInKeyOrder(_ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Bool) { forEach(keyOrder()[...], body) }
+
+  /// Numbers of the rows in the order of their keys' bytes.
+  public func keyOrder() -> [Int] { keys.withUnsafeBytes { order($0) } }
+
+  /// Calls `body` with key and value of these rows, until it says false.
+  public func forEach(_ rows: ArraySlice<Int>, _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Bool) {
     keys.withUnsafeBytes { keys in
       values.bytes.withUnsafeBytes { values in
-        for row in order(keys) {
+        for row in rows {
           let key = keys[(row == 0 ? 0 : keyEnds[row - 1])..<keyEnds[row]]
           let value = values[(row == 0 ? 0 : valueEnds[row - 1])..<valueEnds[row]]
           if !body(UnsafeRawBufferPointer(rebasing: key), UnsafeRawBufferPointer(rebasing: value)) { return }

@@ -16,14 +16,15 @@ public struct EngineEnvironment: Sendable {
   /// Of a plan whose records carry the ids of schemas.
   public var registry: RegistryEnvironment?
   /// What the worker may take of the machine's memory.
-  public var memory: MemoryBudget
+  public var memory: MemoryBudget { governor.budget }
+  public let governor: MemoryGovernor
 
   public init(
     lake: any ObjectStore, state: (any StateTable)?, clock: any Clock, random: any RandomSource,
     threads: any BlockingRunner, parallel: Int, sinks: SinkEnvironment? = nil, registry: RegistryEnvironment? = nil,
-    memory: MemoryBudget = MemoryBudget(configured: nil, available: nil)
+    memory: MemoryBudget = MemoryBudget(configured: nil, available: nil), processMemory: ProcessMemory? = nil
   ) {
-    self.memory = memory
+    governor = MemoryGovernor(memory, processMemory)
     self.registry = registry
     self.sinks = sinks
     self.lake = lake

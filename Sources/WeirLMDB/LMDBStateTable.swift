@@ -3,14 +3,22 @@ import WeirCore
 
 /// The state table in a local LMDB directory: one writing worker, readers in any process.
 public final class LMDBStateTable: StateTable {
-  private let environment: LMDBEnvironment
-  private let thread: any BlockingRunner
+  let environment: LMDBEnvironment
+  let thread: any BlockingRunner
   private let isReader: Bool
+  let pagesMax: Int
+
+  /// Pages that a transaction changes at most: LMDB holds each of them in memory until it ends.
+  public static let pagesMax = 1 << 15
 
   /// - Parameters:
   ///   - path: the directory; made unless `readOnly`.
+  ///   - pagesMax: see ``pagesMax``.
   ///   - thread: ONE thread: LMDB's write transactions stay on it.
-  public init(path: String, readOnly: Bool = false, thread: any BlockingRunner) throws(WeirError) {
+  public init(
+    path: String, readOnly: Bool = false, pagesMax: Int = LMDBStateTable.pagesMax, thread: any BlockingRunner
+  ) throws(WeirError) {
+    self.pagesMax = pagesMax
     isReader = readOnly
     environment = try LMDBEnvironment(path: path, readOnly: readOnly)
     self.thread = thread
@@ -40,41 +48,6 @@ public final class LMDBStateTable: StateTable {
 
   // MARK: Write
 
-  public func write(_ batches: [StateBatch], meta: [(String, [UInt8])]) async throws -> Int {
-    try await write(batches, meta: meta, owners: [])
-  }
-
-  public func write(_ batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])]) async throws -> Int {
-    guard !meta.isEmpty || batches.contains(where: { !$0.isEmpty }) else { return 0 }
-    return try await thread.run { [environment] in
-      var skipped = 0
-      var lost: String?
-      try environment.write { transaction in
-        skipped = 0
-        lost = nil
-        for (name, owner) in owners {
-          var found: [UInt8]?
-          let code = LMDBStateTable.meta(transaction, environment.meta, name, &found)
-          if code != 0 { return code }
-          if found != owner { lost = name }
-        }
-        if lost != nil { return 0 }
-        for batch in batches {
-          let code = LMDBStateTable.put(transaction, environment.rows, batch, &skipped)
-          if code != 0 { return code }
-        }
-        return LMDBStateTable.put(transaction, environment.meta, meta)
-      }
-      if let lost {
-        throw WeirError(
-          "fenced", "the state table's \(lost) is another worker's now",
-          advice: "Nothing was lost: whoever has the lane now writes its rows.",
-          isRetriable: true, fatalTo: .worker)
-      }
-      return skipped
-    }
-  }
-
   public func retract(_ batch: StateBatch) async throws {
     try await thread.run { [environment] in
       try environment.write { transaction in
@@ -95,59 +68,9 @@ public final class LMDBStateTable: StateTable {
         }
         if removal != 0 { code = removal }
         guard code == 0, !ahead.isEmpty else { return code }
-        var skipped = 0
-        code = LMDBStateTable.put(transaction, environment.rows, batch, &skipped, only: ahead)
-        return code
+        var rows = RowWrite([batch], pagesMax: .max, only: ahead)
+        return rows.put(transaction, environment.rows)
       }
-    }
-  }
-
-  /// Puts a batch's rows in the order of their keys; with `only`, those with such a key.
-  private static func put(
-    _ transaction: OpaquePointer, _ rows: MDB_dbi, _ batch: StateBatch, _ skipped: inout Int, only: Set<[UInt8]>? = nil
-  ) -> Int32 {
-    var cursor: OpaquePointer?
-    var code = mdb_cursor_open(transaction, rows, &cursor)
-    guard code == 0, let cursor else { return code }
-    defer { mdb_cursor_close(cursor) }
-    let layout = RowLayout(batch)
-    let prefix = TableKey.prefix(batch.table)
-    var whole = prefix
-    batch.forEachInKeyOrder { key, value in
-      whole.removeSubrange(prefix.count...)
-      whole.append(contentsOf: key)
-      if whole.count > TableKey.bytesMax { whole = TableKey.bytes(batch.table, Array(key)) }
-      if let only, !only.contains(whole) { return true }
-      code = LMDBStateTable.put(cursor, whole, layout, &skipped, key, value)
-      return code == 0
-    }
-    return code
-  }
-
-  /// Law 6: written only if the stored fence is not larger; what is stored must be sound for that. The row is written into the
-  /// page itself.
-  private static func put(
-    _ cursor: OpaquePointer, _ whole: [UInt8], _ layout: RowLayout, _ skipped: inout Int, _ key: UnsafeRawBufferPointer,
-    _ value: UnsafeRawBufferPointer
-  ) -> Int32 {
-    LMDBEnvironment.value(whole) { place in
-      var stored = MDB_val()
-      let found = mdb_cursor_get(cursor, &place, &stored, MDB_SET)
-      if found == 0 {
-        guard let row = RowLayout.Stored(LMDBEnvironment.raw(stored), seed: layout.seed), row.key.elementsEqual(key) else {
-          return MDB_CORRUPTED
-        }
-        if row.fence > layout.fence {
-          skipped += 1
-          return 0
-        }
-      } else if found != MDB_NOTFOUND {
-        return found
-      }
-      var row = MDB_val(mv_size: layout.count(key, value), mv_data: nil)
-      let code = mdb_cursor_put(cursor, &place, &row, UInt32(MDB_RESERVE) | (found == 0 ? UInt32(MDB_CURRENT) : 0))
-      if code == 0, let data = row.mv_data { layout.write(key, value, to: data) }
-      return code
     }
   }
 
@@ -157,7 +80,7 @@ public final class LMDBStateTable: StateTable {
     }
   }
 
-  private static func put(_ transaction: OpaquePointer, _ meta: MDB_dbi, _ entries: [(String, [UInt8])]) -> Int32 {
+  static func put(_ transaction: OpaquePointer, _ meta: MDB_dbi, _ entries: [(String, [UInt8])]) -> Int32 {
     for (name, bytes) in entries {
       let name = Array(name.utf8)
       let code = LMDBEnvironment.value(name) { key in
@@ -175,12 +98,10 @@ public final class LMDBStateTable: StateTable {
           let code = LMDBStateTable.clear(transaction, environment.rows, table)
           if code != 0 { return code }
         }
-        var skipped = 0
-        for batch in batches {
-          let code = LMDBStateTable.put(transaction, environment.rows, batch, &skipped)
-          if code != 0 { return code }
-        }
-        return LMDBStateTable.put(transaction, environment.meta, meta)
+        // In one transaction, whatever pages it changes.
+        var rows = RowWrite(batches, pagesMax: .max)
+        let code = rows.put(transaction, environment.rows)
+        return code != 0 ? code : LMDBStateTable.put(transaction, environment.meta, meta)
       }
     }
   }
@@ -199,7 +120,7 @@ public final class LMDBStateTable: StateTable {
   public func finish() async throws { try await thread.run { [environment] in try environment.finish() } }
 
   /// Within a write transaction: sees what it wrote.
-  private static func meta(_ transaction: OpaquePointer, _ meta: MDB_dbi, _ name: String, _ found: inout [UInt8]?) -> Int32 {
+  static func meta(_ transaction: OpaquePointer, _ meta: MDB_dbi, _ name: String, _ found: inout [UInt8]?) -> Int32 {
     let name = Array(name.utf8)
     var value = MDB_val()
     let code = LMDBEnvironment.value(name) { mdb_get(transaction, meta, &$0, &value) }

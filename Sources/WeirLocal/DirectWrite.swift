@@ -17,17 +17,23 @@ enum DirectWrite {
   /// Writes whole blocks from the beginning. The last bytes, which fill no block, are left to the caller.
   /// - Returns: how many bytes it wrote; fewer, or 0, where the file system does not want it. The descriptor is an ordinary
   ///   one again.
-  static func write(_ descriptor: Int32, _ bytes: [UInt8], _ path: String) throws(WeirError) -> Int {
+  static func write(_ descriptor: Int32, _ pieces: [[UInt8]], _ path: String) throws(WeirError) -> Int {
     let flags = fcntl(descriptor, F_GETFL)
     guard flags >= 0, fcntl(descriptor, F_SETFL, flags | weir_o_direct()) == 0 else { return 0 }
     defer { _ = fcntl(descriptor, F_SETFL, flags) }
     let chunk = UnsafeMutableRawPointer.allocate(byteCount: chunkBytes, alignment: blockBytes)
     defer { chunk.deallocate() }
-    let whole = bytes.count / blockBytes * blockBytes
-    var done = 0
+    let whole = pieces.reduce(0) { $0 + $1.count } / blockBytes * blockBytes
+    var (done, piece, at) = (0, 0, 0)
     while done < whole {
       let count = min(chunkBytes, whole - done)
-      bytes.withUnsafeBytes { chunk.copyMemory(from: $0.baseAddress! + done, byteCount: count) }
+      var filled = 0
+      while filled < count {
+        if at == pieces[piece].count { (piece, at) = (piece + 1, 0); continue }
+        let some = min(count - filled, pieces[piece].count - at)
+        pieces[piece].withUnsafeBytes { (chunk + filled).copyMemory(from: $0.baseAddress! + at, byteCount: some) }
+        (filled, at) = (filled + some, at + some)
+      }
       let n = pwrite(descriptor, chunk, count, off_t(done))
       if n < 0 {
         if errno == EINTR { continue }

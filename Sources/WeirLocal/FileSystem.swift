@@ -76,19 +76,34 @@ enum FileSystem {
   }
 
   /// Creates a file that must not exist, writes and syncs it. Removes it again if that fails.
-  static func create(_ path: String, _ bytes: [UInt8]) throws(WeirError) {
+  static func create(_ path: String, _ bytes: [UInt8]) throws(WeirError) { try create(path, [bytes]) }
+
+  /// The same with bytes in pieces, one after the other.
+  static func create(_ path: String, _ pieces: [[UInt8]]) throws(WeirError) {
+    let descriptor = try written(path, pieces)
+    sync(descriptor, path)
+    close(descriptor)
+  }
+
+  /// Creates a file that must not exist and writes it: not synced yet.
+  /// - Returns: its descriptor.
+  static func written(_ path: String, _ pieces: [[UInt8]]) throws(WeirError) -> Int32 {
     let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
     guard descriptor >= 0 else { throw error("create", path) }
-    defer { close(descriptor) }
     do throws(WeirError) {
-      let direct = bytes.count >= DirectWrite.least ? try DirectWrite.write(descriptor, bytes, path) : 0
-      guard lseek(descriptor, off_t(direct), SEEK_SET) >= 0 else { throw error("write", path) }
-      try writeAll(descriptor, bytes, from: direct, path)
+      var done = 0
+      if pieces.reduce(0, { $0 + $1.count }) >= DirectWrite.least { done = try DirectWrite.write(descriptor, pieces, path) }
+      guard lseek(descriptor, off_t(done), SEEK_SET) >= 0 else { throw error("write", path) }
+      for piece in pieces {
+        if done < piece.count { try writeAll(descriptor, piece, from: done, path) }
+        done = max(0, done - piece.count)
+      }
     } catch {
       unlink(path)
+      close(descriptor)
       throw error
     }
-    sync(descriptor, path)
+    return descriptor
   }
 
   /// Writes behind the file's end.

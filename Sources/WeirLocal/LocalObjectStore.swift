@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 import WeirCore
 
 /// A directory as an object store. Put-if-absent is a temporary file, fsync, `link(2)` and fsync of the directory: `rename`
@@ -7,6 +8,9 @@ public final class LocalObjectStore: ObjectStore {
   private let root: String
   private let threads: any BlockingRunner
   private let random: any RandomSource
+
+  /// Files that are open at once while they are written.
+  private static let openMax = 64
 
   /// Names of temporary files begin with this; they are no objects.
   private static let temporaryPrefix = ".tmp-"
@@ -33,18 +37,34 @@ public final class LocalObjectStore: ObjectStore {
   // MARK: Write
 
   public func write(_ objects: [NewObject]) async throws {
-    let targets = try objects.map { (try full($0.path), $0.bytes) }
-    try await threads.run {
+    let targets = try objects.map { (try full($0.path), $0.pieces) }
+    try await threads.run { [threads] in
       // By their bytes: Strings that are canonically equivalent are equal, and yet two directories.
       var directories: [[UInt8]: String] = [:]
-      for (path, bytes) in targets {
+      // Written first and then synced side by side: a journal's commit serves all files that wait for it.
+      var open: [(descriptor: Int32, path: String)] = []
+      func sync() {
+        let all = open
+        open = []
+        threads.forEach(all.count) { FileSystem.sync(all[$0].descriptor, all[$0].path) }
+        for file in all { close(file.descriptor) }
+      }
+      defer { for file in open { close(file.descriptor) } }
+      for (path, pieces) in targets {
         let directory = FileSystem.parent(path)
         if directories.updateValue(directory, forKey: Array(directory.utf8)) == nil {
           for parent in try FileSystem.makeDirectory(directory) { directories[Array(parent.utf8)] = parent }
         }
-        try FileSystem.create(path, bytes)
+        open.append((try FileSystem.written(path, pieces), path))
+        if open.count == LocalObjectStore.openMax { sync() }
       }
-      for directory in directories.values.sorted() { try FileSystem.syncDirectory(directory) }
+      sync()
+      let all = directories.values.sorted()
+      let failure = Mutex<WeirError?>(nil)
+      threads.forEach(all.count) { number in
+        do throws(WeirError) { try FileSystem.syncDirectory(all[number]) } catch { failure.withLock { $0 = error } }
+      }
+      if let failure = failure.withLock({ $0 }) { throw failure }
     }
   }
 
@@ -62,7 +82,7 @@ public final class LocalObjectStore: ObjectStore {
         let directory = FileSystem.parent(path)
         let above = try FileSystem.makeDirectory(directory)
         for parent in above { try FileSystem.syncDirectory(parent) }
-        try FileSystem.create(temporary, object.bytes)
+        try FileSystem.create(temporary, object.pieces)
         defer { unlink(temporary) }
         guard link(temporary, path) == 0 else {
           if errno == EEXIST { return .exists }
@@ -82,7 +102,7 @@ public final class LocalObjectStore: ObjectStore {
     try await threads.run {
       let directory = FileSystem.parent(path)
       for parent in try FileSystem.makeDirectory(directory) { try FileSystem.syncDirectory(parent) }
-      try FileSystem.create(temporary, object.bytes)
+      try FileSystem.create(temporary, object.pieces)
       guard rename(temporary, path) == 0 else {
         let number = errno
         unlink(temporary)

@@ -1,16 +1,21 @@
 import Foundation
 import WeirCore
+import WeirEngine
 import WeirKafka
 
 /// A plan's Kafka settings as the adapter's.
 enum KafkaWiring {
   /// Blocks of all shards together, one being made and one being worked on: so blocks are small where shards are many.
   private static let blocksBytes = 64 << 20
+  private static let recordBytes = 300
 
   /// - Parameters:
   ///   - brokers: instead of the plan's.
   ///   - shards: about how many will be read, for the sizes of their queues.
-  static func settings(_ spec: KafkaSourceSpec, brokers: String?, shards: Int) -> KafkaConsumerSettings {
+  ///   - memory: of a worker: its queues and blocks have a part of it.
+  static func settings(
+    _ spec: KafkaSourceSpec, brokers: String?, shards: Int, memory: MemoryBudget? = nil
+  ) -> KafkaConsumerSettings {
     let from = spec.settings
     var connection = KafkaConnection(brokers: brokers ?? from.brokers)
     connection.tls = from.tls.map(tls)
@@ -24,8 +29,12 @@ enum KafkaWiring {
     settings.rebalanceTimeoutMilliseconds = Int(from.rebalance / 1000)
     settings.topicRefreshMilliseconds = Int(from.refresh / 1000)
     let share = max(1, shards)
-    settings.queueBytesPerPartition = min(16 << 20, max(1 << 20, Int(from.queueBytes) / share))
-    settings.blockBytes = min(1 << 20, max(64 << 10, blocksBytes / share))
+    let queue = memory.map { min(from.queueBytes, $0.queueBytes) } ?? from.queueBytes
+    settings.queueBytesPerPartition = min(16 << 20, max(queue < from.queueBytes ? 64 << 10 : 1 << 20, Int(queue) / share))
+    // Each record takes this much beside its bytes.
+    if let memory { settings.queueRecordsPerPartition = min(100_000, max(500, Int(memory.queueBytes) / share / recordBytes)) }
+    let blocks = memory.map { min(blocksBytes, Int($0.queueBytes)) } ?? blocksBytes
+    settings.blockBytes = min(memory?.blockBytes ?? 1 << 20, max(64 << 10, blocks / share))
     settings.blocksAhead = share > 16 ? 0 : 1
     return settings
   }

@@ -1,4 +1,7 @@
+import CWeir
 import Foundation
+import Synchronization
+import WeirEngine
 
 /// What memory this process can have.
 enum MachineMemory {
@@ -31,7 +34,56 @@ enum MachineMemory {
     return bytes
   }
 
+  /// This process's.
+  static var process: ProcessMemory { ProcessMemory(anonymousBytes: { anonymousBytes() }, trim: { weir_trim_heaps() }) }
+
+  private static let pageBytes = Int64(sysconf(Int32(_SC_PAGESIZE)))
+
+  /// Resident pages that no file stands behind.
+  static func anonymousBytes() -> Int64? {
+    let descriptor = open("/proc/self/statm", O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return nil }
+    defer { close(descriptor) }
+    var bytes = [UInt8](repeating: 0, count: 128)
+    let count = read(descriptor, &bytes, bytes.count)
+    // Size, resident, of these with a file.
+    let numbers = String(decoding: bytes.prefix(max(0, count)), as: UTF8.self).split(separator: " ").prefix(3).compactMap { Int64($0) }
+    return numbers.count == 3 ? (numbers[1] - numbers[2]) * pageBytes : nil
+  }
+
   private static func text(_ path: String) -> String? { try? String(contentsOfFile: path, encoding: .utf8) }
+}
+
+/// Looks at the process's memory a hundred times a second: peaks are short.
+final class MemoryWatch: Sendable {
+  private struct Kept: @unchecked Sendable {
+    // Unchecked: only held, so that it is not freed.
+    let timer: any DispatchSourceTimer
+  }
+  private let highest = Mutex<Int64>(0)
+  private let kept = Mutex<Kept?>(nil)
+
+  init() {
+    let timer = DispatchSource.makeTimerSource(queue: .global())
+    timer.schedule(deadline: .now(), repeating: .milliseconds(10))
+    timer.setEventHandler { [weak self] in self?.look() }
+    timer.resume()
+    kept.withLock { [kept = Kept(timer: timer)] in $0 = kept }
+  }
+
+  deinit { kept.withLock { $0?.timer.cancel() } }
+
+  /// The most bytes that were seen; no file stands behind them.
+  var peak: Int64 { look() }
+
+  @discardableResult
+  private func look() -> Int64 {
+    let now = MachineMemory.anonymousBytes() ?? 0
+    return highest.withLock {
+      $0 = max($0, now)
+      return $0
+    }
+  }
 }
 
 extension String {

@@ -1,3 +1,4 @@
+import CWeir
 import Foundation
 import Synchronization
 import WeirCore
@@ -32,26 +33,28 @@ struct Wiring {
   let random = SystemRandom()
   let clock = SystemClock()
   let memory: MemoryBudget
+  let memoryWatch = MemoryWatch()
 
   /// - Parameters:
   ///   - withState: opens (and makes) the state table.
   ///   - worker: the plan's; of it the memory.
   init(_ places: Places, withState: Bool, worker: WorkerSpec? = nil) throws {
     memory = MemoryBudget(configured: worker?.memoryBytes, available: MachineMemory.available())
+    if let bytes = memory.returnsFrom { weir_return_memory(Int32(bytes)) }
     // One more than there are cores, since one mostly waits for the disk. They give way to lanes and flushes: that keeps the
     // state table fresh while a large epoch is encoded.
     threads = BlockingThreads(count: ProcessInfo.processInfo.activeProcessorCount + 1, niceness: 10)
     stateThread = BlockingThreads(count: 1)
     store = places.store
     lake = LocalObjectStore(root: places.lake, threads: threads, random: random)
-    state = withState ? try LMDBStateTable(path: places.store, thread: stateThread) : nil
+    state = withState ? try LMDBStateTable(path: places.store, pagesMax: memory.statePagesMax, thread: stateThread) : nil
   }
 
   func environment(sinks: SinkEnvironment? = nil, registry: RegistryEnvironment? = nil) -> EngineEnvironment {
     EngineEnvironment(
       lake: lake, state: state, clock: clock, random: random, threads: threads,
       parallel: ProcessInfo.processInfo.activeProcessorCount + 1, sinks: sinks, registry: registry,
-      memory: memory)
+      memory: memory, processMemory: MachineMemory.process)
   }
 }
 

@@ -112,7 +112,7 @@ extension FuzzTarget {
     expect(rows(restored) == before, "a cut changed the rows of the state")
     guard epoch.stateIsBase else { return }
     let again = try lane()
-    do { try again.restore(blobs: [epoch.state], position: 10, watermark: 130_000_000) } catch {
+    do { try again.restore(blobs: [Array(epoch.state.joined())], position: 10, watermark: 130_000_000) } catch {
       fail("its own state is refused: \(error)")
     }
     expect(rows(again) == before, "saved and restored it has other rows")

@@ -1,6 +1,8 @@
+import Foundation
 import Synchronization
 import Testing
 import WeirCore
+import WeirLocal
 import WeirOperators
 import WeirProtocol
 import WeirService
@@ -9,13 +11,13 @@ import WeirService
 
 @Suite struct MemoryBudgetTests {
   @Test func machinesOfDifferentSizesMakeTheSameEpochsUnlessTheyAreSmall() {
-    let usual = MemoryBudget(configured: nil, available: 8 << 30)
-    #expect(usual.total == 6 << 30 && usual.epochMax == 256 << 20)
+    let usual = MemoryBudget(configured: nil, available: 16 << 30)
+    #expect(usual.total == 12 << 30 && usual.epochMax == 256 << 20)
     #expect(MemoryBudget(configured: nil, available: 512 << 30).epochMax == usual.epochMax)
     #expect(MemoryBudget(configured: nil, available: nil).epochMax == usual.epochMax)
     // Better other epochs than an end by the kernel.
-    #expect(MemoryBudget(configured: nil, available: 1 << 30).epochMax == 96 << 20)
-    #expect(MemoryBudget(configured: 16 << 30, available: 1 << 30).epochMax == 2 << 30)
+    #expect(MemoryBudget(configured: nil, available: 1 << 30).epochMax == 48 << 20)
+    #expect(MemoryBudget(configured: 16 << 30, available: 1 << 30).epochMax == 1 << 30)
     #expect(MemoryBudget(configured: 1, available: 0).total == MemoryBudget.least)
   }
 
@@ -33,12 +35,112 @@ import WeirService
   }
 }
 
+@Suite struct MemoryGovernorTests {
+  private struct StillClock: Clock {
+    var monotonicNanoseconds: Int64 { 0 }
+    var wallMicroseconds: Int64 { 0 }
+    func sleep(nanoseconds: Int64) async { await Task.yield() }
+  }
+
+  /// A process whose memory the test sets.
+  private final class Process: Sendable {
+    let bytes = Mutex<Int64>(0)
+    let kept = Mutex<Int64>(0)
+    var memory: ProcessMemory {
+      ProcessMemory(
+        anonymousBytes: { self.bytes.withLock { $0 } + self.kept.withLock { $0 } }, trim: { self.kept.withLock { $0 = 0 } })
+    }
+    func take(_ bytes: Int64, kept: Int64 = 0) {
+      self.bytes.withLock { $0 = bytes }
+      self.kept.withLock { $0 = kept }
+    }
+  }
+
+  private let budget = MemoryBudget(configured: 256 << 20, available: nil)
+
+  @Test func inputComesAsLongAsThereIsRoomAndTheAllocatorGivesBackFirst() async throws {
+    let process = Process()
+    let governor = MemoryGovernor(budget, process.memory)
+    process.take(budget.busyAbove)
+    #expect(!governor.isBusy)
+    process.take(10 << 20, kept: 300 << 20)
+    try await governor.admit(StillClock())
+    #expect(process.kept.withLock { $0 } == 0 && governor.peak == 310 << 20)
+    // Nothing is under way, and it is not full: one after the other.
+    process.take(budget.busyAbove + 1)
+    #expect(governor.isBusy)
+    try await governor.admit(StillClock())
+  }
+
+  @Test func inputWaitsForTheEpochThatIsUnderWay() async throws {
+    let process = Process()
+    let governor = MemoryGovernor(budget, process.memory)
+    process.take(budget.total)
+    governor.began()
+    let isAdmitted = Flag()
+    let waiting = Task {
+      try await governor.admit(StillClock())
+      isAdmitted.raise()
+    }
+    for _ in 0..<100 { await Task.yield() }
+    #expect(!isAdmitted.isRaised)
+    process.take(100 << 20)
+    governor.ended()
+    try await waiting.value
+  }
+
+  @Test func aFullProcessStopsAndNamesTheLargestHolder() async {
+    let process = Process()
+    let governor = MemoryGovernor(budget, process.memory)
+    process.take(budget.total)
+    var error = await #expect(throws: WeirError.self) { try await governor.admit(StillClock()) }
+    #expect(error?.code == "memory_exceeded" && error?.message.contains("the epoch that is being read") == true)
+    governor.holds(StateBytes(dedup: 1, windows: 2, keyed: 90 << 20))
+    error = await #expect(throws: WeirError.self) { try await governor.admit(StillClock()) }
+    #expect(error?.message.contains("keyed state, 90 MiB") == true && error?.message.contains("worker.memory") == true)
+    governor.holds(fileLists: 100 << 20)
+    error = await #expect(throws: WeirError.self) { try await governor.admit(StillClock()) }
+    #expect(error?.message.contains("list of files") == true && error?.advice?.contains("partition_by") == true)
+  }
+
+  @Test func aCutNeedsRoomForItsBlobs() async throws {
+    let process = Process()
+    let governor = MemoryGovernor(budget, process.memory)
+    process.take(150 << 20)
+    try await governor.reserve(80 << 20, StillClock())
+    let error = await #expect(throws: WeirError.self) { try await governor.reserve(100 << 20, StillClock()) }
+    #expect(error?.code == "memory_exceeded" && error?.message.contains("to save its state 100 MiB more") == true)
+  }
+
+  /// A stop within an epoch is remembered at its entry, and no later.
+  @Test func eachStopAtTheSameEntryHalvesTheNextEpoch() async throws {
+    let root = NSTemporaryDirectory() + "weir-relief-" + UUID().uuidString
+    let threads = BlockingThreads(count: 1)
+    defer {
+      try? FileManager.default.removeItem(atPath: root)
+      threads.stop()
+    }
+    let store = LocalObjectStore(root: root, threads: threads, random: SystemRandom())
+    let layout = LedgerLayout(pipeline: "p")
+    let stop = WeirError("memory_exceeded", "")
+    #expect(await MemoryRelief.halvings(store, layout, at: 7) == 0)
+    await MemoryRelief.leave(WeirError("storage", ""), store, layout, at: 7)
+    #expect(await MemoryRelief.halvings(store, layout, at: 7) == 0)
+    await MemoryRelief.leave(stop, store, layout, at: 7)
+    await MemoryRelief.leave(stop, store, layout, at: 7)
+    #expect(await MemoryRelief.halvings(store, layout, at: 7) == 2)
+    #expect(await MemoryRelief.halvings(store, layout, at: 8) == 0)
+    await MemoryRelief.leave(stop, store, layout, at: 8)
+    #expect(await MemoryRelief.halvings(store, layout, at: 8) == 1)
+  }
+}
+
 @Suite struct CutRuleTests {
   private func partition(_ n: UInt64) -> Hash128 { Hash128(low: n, high: 0) }
 
   @Test func anEpochIsCutByWhatItsRecordsHoldAndByItsPartitionsEachCountedOnce() {
     // An epoch may hold 8 MiB.
-    var rule = CutRule(MemoryBudget(configured: 64 << 20, available: nil))
+    var rule = CutRule(MemoryBudget(configured: 128 << 20, available: nil))
     #expect(rule.isEmpty && !rule.isDue)
     rule.add(BlockWeight(bytes: 8 << 20 - 1, partitions: []))
     #expect(!rule.isEmpty && !rule.isDue)
@@ -55,8 +157,24 @@ import WeirService
     #expect(rule.bytes == CutRule.partitionBytes, "each epoch has files of its own")
   }
 
+  @Test func afterAStopForMemoryTheFirstEpochIsSmallerAndTheNextIsNot() {
+    var rule = CutRule(MemoryBudget(configured: 128 << 20, available: nil), halvings: 2)
+    rule.add(BlockWeight(bytes: 2 << 20 - 1, partitions: []))
+    #expect(!rule.isDue)
+    rule.add(BlockWeight(bytes: 1, partitions: []))
+    #expect(rule.isDue)
+    rule.cut()
+    rule.add(BlockWeight(bytes: 2 << 20, partitions: []))
+    #expect(!rule.isDue)
+    // However often it stopped, a record that comes makes an epoch.
+    var last = CutRule(MemoryBudget(configured: 128 << 20, available: nil), halvings: 1000)
+    #expect(!last.isDue)
+    last.add(BlockWeight(bytes: 1, partitions: []))
+    #expect(last.isDue)
+  }
+
   @Test func aLaneWaitsForTheCutOfAnEpochThatHoldsAsMuchAsItMay() async {
-    let gate = InputGate(bytesMax: 1000, rule: CutRule(MemoryBudget(configured: 64 << 20, available: nil)))
+    let gate = InputGate(bytesMax: 1000, rule: CutRule(MemoryBudget(configured: 128 << 20, available: nil)))
     await gate.admit(10)
     await gate.add(BlockWeight(bytes: 8 << 20, partitions: []))
     #expect(await gate.isHeavy)

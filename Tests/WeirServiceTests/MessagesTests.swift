@@ -115,6 +115,10 @@ import WeirCore
     #expect(codes(pipeline(time: "out_of_order: 0s", more: "bronze: {}")) == [], "nothing is late")
     #expect(codes(pipeline(more: "bronze: {}\ndedup: {id: id}")) == ["warning unbounded_state"])
     #expect(codes(pipeline(more: "bronze: {}\ndedup: {id: id, within: 36500d}")) == [])
+    let overlap = gold.replacing("tumbling: 10s", with: "hopping: 1000s, every: 1s")
+    #expect(codes(pipeline(more: overlap)) == [])
+    #expect(codes(pipeline(more: overlap.replacing("count()", with: "sum(ms)"))) == ["warning costly_overlap"])
+    #expect(codes(pipeline(more: overlap.replacing("count()", with: "sum(amount)"))) == [])
     let found = diagnostics(pipeline(time: "out_of_order: 0s", more: gold))
     #expect(found.map(\.line) == [7], "at the window")
   }

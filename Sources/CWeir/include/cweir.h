@@ -79,6 +79,13 @@ int weir_o_direct(void);
 
 /// glibc's M_ARENA_MAX, which Swift does not import.
 void weir_limit_heaps(int count);
+// Blocks of so many bytes and more go back to the system as soon as they are freed, and so does what is free at a heap's end.
+void weir_return_memory(int bytes);
+// Gives everything that is free back to the system.
+void weir_trim_heaps(void);
+// realloc(): large blocks are moved by their pages, so that they never lie in memory twice.
+void *weir_resize(void *bytes, size_t count);
+void weir_release(void *bytes);
 /// Whether a descriptor's file is on one of the kernel's own file systems (procfs, sysfs, ...): 1, 0, or -1 with errno.
 int weir_is_kernel_file(int descriptor);
 

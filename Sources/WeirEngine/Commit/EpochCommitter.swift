@@ -19,6 +19,8 @@ actor EpochCommitter {
   private let merge: MergeLane?
   private var lanes: [LaneID: CommittedLane] = [:]
   private(set) var entries: Int64 = 0
+  /// Files of the entry that has most.
+  private(set) var filesMax = 0
   /// Of what was committed.
   private(set) var rejected = RejectedReasons()
   /// What the merge lane of a shared entry has new for the state table since it was last asked.
@@ -83,8 +85,7 @@ actor EpochCommitter {
     }
     let began = environment.clock.monotonicNanoseconds
     var draft = EntryDraft(commitID: encoded.attempt, worker: worker, planHash: planHash)
-    var pack = BlobPack(
-      path: ledger.layout.blob(attempt: encoded.attempt, name: "state"), bytes: batch.epochs.reduce(0) { $0 + $1.state.count } + 1 << 12)
+    var pack = BlobPack(path: ledger.layout.blob(attempt: encoded.attempt, name: "state"))
     for i in batch.epochs.indices {
       draft.lanes.append(try lane(batch.epochs[i], batch, fold, &pack))
       batch.epochs[i].state = []
@@ -93,7 +94,7 @@ actor EpochCommitter {
     if compiled.hasMerge {
       var partials = ByteWriter()
       for epoch in batch.epochs { epoch.partial?.save(into: &partials) }
-      draft.partials = pack.add(partials.bytes)
+      draft.partials = pack.add(partials.pieces)
     }
     draft.tables = BatchEncoder.commits(files)
     try await write(files, pack, took: encoded.nanoseconds)
@@ -102,7 +103,7 @@ actor EpochCommitter {
 
   /// The epoch of a merge lane that has an entry of its own, with the files of what it finished.
   func commitMerge(
-    _ merged: [Int: WindowResults], state: (bytes: [UInt8], isBase: Bool), through number: Int64, watermark: Int64
+    _ merged: [Int: WindowResults], state: (pieces: [[UInt8]], isBase: Bool), through number: Int64, watermark: Int64
   ) async throws -> CommitEnd {
     guard !isRefused else { return .abandoned }
     guard let before = lanes[.merge] else { preconditionFailure("the merge lane is not held") }
@@ -113,7 +114,7 @@ actor EpochCommitter {
     var pack = BlobPack(path: ledger.layout.blob(attempt: attempt, name: "merge"))
     let commit = LaneCommit(
       mergedThrough: number, itself: false, after: before, watermark: watermark, windows: MergeLane.counts(merged, compiled.plan),
-      state: pack.add(state: state.bytes, isBase: state.isBase, before: before.state))
+      state: pack.add(state: state.pieces, isBase: state.isBase, before: before.state))
     let draft = EntryDraft(
       commitID: attempt, worker: worker, planHash: planHash, lanes: [commit], tables: BatchEncoder.commits(files))
     try await write(files, pack, took: environment.clock.monotonicNanoseconds - began)
@@ -169,6 +170,7 @@ actor EpochCommitter {
     meter.enter(.writing)
     try await environment.lake.write(
       files.map { NewObject(path: $0.table + "/" + $0.path, bytes: $0.bytes) } + [pack.object])
+    filesMax = max(filesMax, files.count)
     meter.encoded(files, nanoseconds: took + environment.clock.monotonicNanoseconds - began)
   }
 

@@ -8,7 +8,9 @@ struct RowWeights: Sendable {
     /// Offset, length, key, arrival, row number; the writer's share.
     static let bronze: Int64 = 80
     static let dedup: Int64 = 40
-    static let aggregate: Int64 = 32
+    static let window: Int64 = 32
+    /// Each row may be a new group: its key, cells, and places in tables and lists.
+    static let keyed: Int64 = 128
     /// Ten columns of a builder, without the record's own bytes; the writer's share.
     static let rejected: Int64 = 360
     static let late: Int64 = 240
@@ -29,7 +31,7 @@ struct RowWeights: Sendable {
     let plan = compiled.plan
     row = 16 + (plan.bronze == nil ? 0 : Size.bronze)
     let silver = plan.silver.map { $0.columns.reduce(Int64(16)) { $0 + RowWeights.width($1.expr.type) } } ?? 0
-    proceeding = silver + (plan.dedup == nil ? 0 : Size.dedup) + Size.aggregate * Int64(compiled.aggregates.count)
+    proceeding = silver + (plan.dedup == nil ? 0 : Size.dedup) + Size.window * Int64(plan.gold.count) + Size.keyed * Int64(plan.state.count)
     keepsText = plan.bronze != nil || plan.silver != nil
     windows = plan.gold.map { WindowMath($0.window) }
     latenessLeast = plan.gold.map(\.window.latenessMicroseconds).min() ?? 0

@@ -4,26 +4,26 @@ import WeirProtocol
 /// The blobs of one entry, in one object.
 struct BlobPack {
   let path: String
-  private(set) var bytes: [UInt8] = []
+  /// Of all blobs, one after the other: each piece is held, none is copied.
+  private var pieces: [[UInt8]] = []
+  private var count: Int64 = 0
 
-  /// - Parameter bytes: about how many there will be.
-  init(path: String, bytes: Int = 0) {
-    self.path = path
-    self.bytes.reserveCapacity(bytes)
-  }
+  init(path: String) { self.path = path }
 
-  mutating func add(_ blob: [UInt8]) -> BlobRef {
-    let ref = BlobRef(path: path, offset: Int64(bytes.count), length: Int64(blob.count), hash: ContentHash(of: blob).hex)
-    bytes += blob
+  mutating func add(_ blob: [[UInt8]]) -> BlobRef {
+    let length = blob.reduce(Int64(0)) { $0 + Int64($1.count) }
+    let ref = BlobRef(path: path, offset: count, length: length, hash: ContentHash(of: blob).hex)
+    pieces += blob
+    count += length
     return ref
   }
 
   /// A lane's state: a new base, or a delta on what the lane had before.
-  mutating func add(state blob: [UInt8], isBase: Bool, before: StateRef?) -> StateRef {
+  mutating func add(state blob: [[UInt8]], isBase: Bool, before: StateRef?) -> StateRef {
     let ref = add(blob)
     guard !isBase, let before else { return StateRef(base: ref) }
     return StateRef(base: before.base, deltas: before.deltas + [ref])
   }
 
-  var object: NewObject { NewObject(path: path, bytes: bytes) }
+  var object: NewObject { NewObject(path: path, pieces: pieces) }
 }

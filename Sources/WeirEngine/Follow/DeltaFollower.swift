@@ -11,6 +11,7 @@ struct DeltaFollower: Sendable {
   /// Of the table's commits, those that this ledger's followers make.
   private let names: TableTransactions
   private let clock: any Clock
+  private let memory: MemoryGovernor
   /// What this follower last saw of the table.
   private var snapshot: DeltaSnapshot?
 
@@ -18,6 +19,7 @@ struct DeltaFollower: Sendable {
     self.ledgerID = ledgerID
     self.layout = layout
     clock = environment.clock
+    memory = environment.governor
     names = TableTransactions(ledgerID: ledgerID, table: layout.table)
     table = DeltaTable(store: environment.lake, path: layout.table, application: names.application)
   }
@@ -150,9 +152,14 @@ struct DeltaFollower: Sendable {
     }
   }
 
-  /// A checkpoint every ten commits.
+  /// Memory that a file of the log takes here, about: its path, partition, statistics.
+  private static let fileBytes: Int64 = 800
+  /// What is held of the table's log.
+  var bytes: Int64 { Int64(snapshot?.files.count ?? 0) * DeltaFollower.fileBytes }
+
+  /// A checkpoint every ten commits. One for which there is no room is left out: it makes reading the log faster, and no more.
   private mutating func checkpoint(_ version: Int64) async throws {
-    guard version > 0, version % 10 == 0 else { return }
+    guard version > 0, version % 10 == 0, memory.hasRoom(for: bytes) else { return }
     snapshot = try await table.snapshot(after: snapshot)
     if let snapshot, snapshot.version == version { try await table.writeCheckpoint(snapshot) }
   }

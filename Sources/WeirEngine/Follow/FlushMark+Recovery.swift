@@ -8,8 +8,9 @@ import WeirProtocol
 /// - `ahead`: it stopped between a flush and the next entry. Most often the same rows would come again, and their fences would
 ///   skip them. But the records behind the ledger's position may come with another lookup file, or not at all, and then
 ///   the rows that ran ahead would stay. So they are taken back to what the ledger has.
+/// - `torn`: it stopped within a flush that takes several transactions. Both may be needed, and both are done.
 extension FlushMark {
-  enum Standing { case even, behind, ahead }
+  enum Standing { case even, behind, ahead, torn }
 
   static func owner(_ lane: LaneID) -> String { "owner/\(lane.text)" }
 
@@ -40,7 +41,9 @@ extension FlushMark {
       if mark == nil { return .even }
       position = 0
     }
-    let numbers = String(decoding: mark ?? [], as: UTF8.self).split(separator: " ").compactMap { Int64($0) }
+    let text = String(decoding: mark ?? [], as: UTF8.self)
+    if text.hasPrefix(begun) { return .torn }
+    let numbers = text.split(separator: " ").compactMap { Int64($0) }
     guard numbers.count == 2 else { return .behind }
     let (flushed, ledger) = ((numbers[0], numbers[1]), (committed.generation, position))
     return flushed == ledger ? .even : flushed < ledger ? .behind : .ahead
@@ -57,6 +60,10 @@ extension FlushMark {
           guard let all = await owner.allStateRows(of: lane) else { continue }
           for batch in all.rows { try await state.retract(batch) }
           try await state.writeMeta([all.mark.entry])
+        case .torn:
+          guard let all = await owner.allStateRows(of: lane) else { continue }
+          for batch in all.rows { try await state.retract(batch) }
+          await owner.markAllUnflushed(lane)
         }
       }
     }

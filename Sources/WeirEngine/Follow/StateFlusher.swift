@@ -14,6 +14,8 @@ actor StateFlusher {
   private let reached: @Sendable () -> Int64
   private let meter: LatencyMeter?
   private let live: LiveMeter?
+  /// Rows that are taken at once, from all lanes together.
+  private let rowsMax: Int
   /// Names this worker in the state table (see ``FlushMark/own(_:_:_:)``); nil: it has the table to itself.
   private let owner: [UInt8]?
   /// Without a move of its mark a lane has no new rows, unless it was restored just now.
@@ -21,21 +23,24 @@ actor StateFlusher {
 
   init(
     lanes: [any StateRowSource], state: (any StateTable)?, clock: any Clock, spec: StoreSpec,
-    reached: @escaping @Sendable () -> Int64 = { 0 }, meter: LatencyMeter? = nil, live: LiveMeter? = nil
+    rowsMax: Int = .max, reached: @escaping @Sendable () -> Int64 = { 0 }, meter: LatencyMeter? = nil, live: LiveMeter? = nil
   ) {
-    self.init(lanes: { lanes }, state: state, clock: clock, spec: spec, reached: reached, meter: meter, live: live)
+    self.init(lanes: { lanes }, state: state, clock: clock, spec: spec, rowsMax: rowsMax, reached: reached, meter: meter, live: live)
   }
 
   /// - Parameters:
   ///   - lanes: those of the moment.
+  ///   - rowsMax: rows that are in memory at once on their way to the table.
   ///   - owner: names this worker, where several share the table.
   ///   - reached: the position up to which all lanes have consumed.
   ///   - meter: told of each position once its rows are visible.
   ///   - live: told of each flush.
   init(
     lanes: @escaping @Sendable () async -> [any StateRowSource], state: (any StateTable)?, clock: any Clock, spec: StoreSpec,
-    owner: [UInt8]? = nil, reached: @escaping @Sendable () -> Int64 = { 0 }, meter: LatencyMeter? = nil, live: LiveMeter? = nil
+    rowsMax: Int = .max, owner: [UInt8]? = nil, reached: @escaping @Sendable () -> Int64 = { 0 }, meter: LatencyMeter? = nil,
+    live: LiveMeter? = nil
   ) {
+    self.rowsMax = rowsMax
     self.owner = owner
     self.live = live
     self.reached = reached
@@ -68,29 +73,48 @@ actor StateFlusher {
   /// Lanes that were restored anew: what was written of them before says nothing about them.
   func forget(_ lanes: [LaneID]) { for lane in lanes { written[lane] = nil } }
 
+  /// Writes what changed until now.
+  ///
+  /// Where that is more than is taken at once, the lanes go on between two parts. Then this ends after as many parts as the rows of the
+  /// beginning make, and a lane that still has rows keeps the mark of a flush that has not ended.
   func flush() async throws {
-    guard let state else { return }
+    guard state != nil else { return }
     let position = reached()
+    let most = try await flushPart()
+    var left = most
+    let max = await rowsOfALane()
+    for _ in 0..<(most / max + (most % max > 0 ? 1 : 0)) where left > 0 { left = try await flushPart() }
+    meter?.visible(through: position, now: clock.monotonicNanoseconds)
+  }
+
+  private func rowsOfALane() async -> Int {
+    rowsMax == .max ? .max : Swift.max(1, rowsMax / Swift.max(1, await lanes().reduce(0) { $0 + $1.ids.count }))
+  }
+
+  /// - Returns: rows that the lane with the most of them still has.
+  private func flushPart() async throws -> Int {
+    guard let state else { return 0 }
     var rows: [StateBatch] = []
-    var marks: [FlushMark] = []
+    var lanesFlushed: [LaneRows] = []
     var arrivals = Arrivals()
     let began = clock.monotonicNanoseconds
-    let lanes = await lanes()
+    let (lanes, max) = (await lanes(), await rowsOfALane())
     let all = await withTaskGroup(of: (Int, [LaneRows]).self) { group in
-      for (number, owner) in lanes.enumerated() { group.addTask { (number, await owner.takeStateRows()) } }
+      for (number, owner) in lanes.enumerated() { group.addTask { (number, await owner.takeStateRows(max: max)) } }
       return await group.reduce(into: []) { $0.append($1) }.sorted { $0.0 < $1.0 }
     }
     for lane in all.flatMap(\.1) where lane.mark != written[lane.mark.lane] {
       rows += lane.rows
-      marks.append(lane.mark)
+      lanesFlushed.append(lane)
       arrivals.add(lane.arrivals)
     }
-    if !marks.isEmpty {
-      _ = try await state.write(
-        rows, meta: marks.map(\.entry), owners: marks.compactMap { mark in owner.map { (FlushMark.owner(mark.lane), $0) } })
-      for mark in marks { written[mark.lane] = mark }
-      live?.stateFlushed(nanoseconds: clock.monotonicNanoseconds - began, arrivals: arrivals)
-    }
-    meter?.visible(through: position, now: clock.monotonicNanoseconds)
+    guard !lanesFlushed.isEmpty else { return 0 }
+    _ = try await state.write(
+      rows, meta: lanesFlushed.map { $0.left == 0 ? $0.mark.entry : $0.mark.intent },
+      owners: lanesFlushed.compactMap { lane in owner.map { (FlushMark.owner(lane.mark.lane), $0) } },
+      intent: lanesFlushed.map(\.mark.intent))
+    for lane in lanesFlushed { written[lane.mark.lane] = lane.left == 0 ? lane.mark : nil }
+    live?.stateFlushed(nanoseconds: clock.monotonicNanoseconds - began, arrivals: arrivals)
+    return lanesFlushed.map(\.left).max() ?? 0
   }
 }

@@ -83,6 +83,9 @@ actor LaneActor {
   /// What the lanes hold that no cut frees.
   var stateBytes: StateBytes { lanes.reduce(StateBytes()) { $0 + $1.stateBytes } }
 
+  /// What the blobs of the next cut take at most.
+  var blobBytes: Int64 { lanes.reduce(0) { $0 + $1.blobBytes } }
+
   /// Where the shard stands and was cut last, and whether windows of its own lanes are open above its floor.
   var standing: (position: Int64, cutPosition: Int64, floor: Int64, hasOpenWindows: Bool) {
     (position, cutPosition, floor, lanes.contains { $0.hasOpenWindows })
@@ -106,9 +109,14 @@ actor LaneActor {
 }
 
 extension LaneActor: StateRowSource {
-  func takeStateRows() -> [LaneRows] {
-    defer { unflushed = Arrivals() }
-    return lanes.map { LaneRows($0.takeStateRows(), of: $0, arrivals: unflushed) }
+  func takeStateRows(max: Int) -> [LaneRows] {
+    var rows = lanes.map { LaneRows($0.takeStateRows(max: max), of: $0) }
+    // What is left is of some of these records.
+    if rows.allSatisfy({ $0.left == 0 }) {
+      for i in rows.indices { rows[i].arrivals = unflushed }
+      unflushed = Arrivals()
+    }
+    return rows
   }
 
   func allStateRows(of id: LaneID) -> LaneRows? { lanes.first { $0.id == id }.map { LaneRows($0.allStateRows(), of: $0) } }

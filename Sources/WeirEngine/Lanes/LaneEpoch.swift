@@ -13,7 +13,8 @@ package struct LaneEpoch: Sendable {
   var tables: LaneTables
   /// Of all lanes of the shard; the first has it.
   var partial: Partial?
-  package var state: [UInt8]
+  /// In pieces.
+  package var state: [[UInt8]]
   package var stateIsBase: Bool
   /// Of a live shard, at ``position``.
   var identity: ShardIdentity?

@@ -178,7 +178,11 @@ package final class LaneState {
   // MARK: State rows
 
   /// Rows of lane-finished state that changed since the last call, fenced by the lane's position.
-  func takeStateRows() -> [StateBatch] { stateRows { $0.takeUnflushed(into: &$1) } }
+  /// - Parameter max: rows of a table at most.
+  func takeStateRows(max: Int) -> [StateBatch] { stateRows { $0.takeUnflushed(max: max, into: &$1) } }
+
+  /// Rows of a table that changed and were not taken.
+  var stateRowsLeft: Int { keyed.reduce(0) { Swift.max($0, $1?.unflushedCount ?? 0) } }
 
   /// All rows of lane-finished state, a batch for each table: for a rebuild, or to take back what ran ahead.
   package func allStateRows() -> [StateBatch] { stateRows(isEmptyToo: true) { $0.allRows(into: &$1) } }
@@ -241,14 +245,27 @@ package final class LaneState {
 
   // MARK: State blobs
 
+  /// Bytes that the blob of the next cut takes at most.
+  var blobBytes: Int64 {
+    let (live, unsaved) = savedCounts
+    let windows = windows.reduce(0) { $0 + Int64($1?.byteCount ?? 0) }
+    let all = stateBytes.total - windows
+    guard !saved.isBaseNext(live: live, unsaved: unsaved), live > 0 else { return windows + all }
+    return windows + Int64(Double(all) * Double(unsaved) / Double(live))
+  }
+
+  private var savedCounts: (live: Int, unsaved: Int) {
+    (
+      (dedup?.count ?? 0) + keyed.reduce(0) { $0 + ($1?.count ?? 0) },
+      (dedup?.unsavedCount ?? 0) + keyed.reduce(0) { $0 + ($1?.unsavedCount ?? 0) }
+    )
+  }
+
   /// Open windows are written whole in base and delta: they are what an epoch changes most.
-  private func save() -> (bytes: [UInt8], isBase: Bool) {
+  private func save() -> (pieces: [[UInt8]], isBase: Bool) {
     dedup?.expire()
-    let live = (dedup?.count ?? 0) + keyed.reduce(0) { $0 + ($1?.count ?? 0) }
-    let unsaved = (dedup?.unsavedCount ?? 0) + keyed.reduce(0) { $0 + ($1?.unsavedCount ?? 0) }
+    let (live, unsaved) = savedCounts
     return saved.save(live: live, unsaved: unsaved) { isBase, out in
-      // Ids are the most of it, 17 to 19 bytes each; an array that doubles would be half air.
-      out.reserve((isBase ? dedup?.count ?? 0 : dedup?.unsavedCount ?? 0) * 18 + 1 << 10)
       out.write(floor)
       out.write(UInt8(dedup == nil ? 0 : 1))
       dedup?.save(base: isBase, into: &out)

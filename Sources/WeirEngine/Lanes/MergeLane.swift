@@ -66,7 +66,7 @@ final class MergeLane {
 
   // MARK: State blobs
 
-  func save() -> (bytes: [UInt8], isBase: Bool) {
+  func save() -> (pieces: [[UInt8]], isBase: Bool) {
     let live = keyed.reduce(0) { $0 + ($1?.count ?? 0) }
     let unsaved = keyed.reduce(0) { $0 + ($1?.unsavedCount ?? 0) }
     return saved.save(live: live, unsaved: unsaved) { isBase, out in

@@ -17,19 +17,24 @@ struct SavedState {
   /// - Parameters:
   ///   - live: entries that a base holds, and how many of them are in no blob yet.
   ///   - write: gets whether it is a base.
-  mutating func save(live: Int, unsaved: Int, _ write: (Bool, inout ByteWriter) -> Void) -> (bytes: [UInt8], isBase: Bool) {
-    let isBase = baseBytes == 0 || unsaved * 2 >= live || deltas >= SavedState.deltasMax || deltaBytes > baseBytes
+  mutating func save(live: Int, unsaved: Int, _ write: (Bool, inout ByteWriter) -> Void) -> (pieces: [[UInt8]], isBase: Bool) {
+    let isBase = isBaseNext(live: live, unsaved: unsaved)
     var out = ByteWriter()
     out.write(version)
     out.write(UInt8(isBase ? 1 : 0))
     write(isBase, &out)
     if isBase {
-      (baseBytes, deltaBytes, deltas) = (out.bytes.count, 0, 0)
+      (baseBytes, deltaBytes, deltas) = (out.count, 0, 0)
     } else {
-      deltaBytes += out.bytes.count
+      deltaBytes += out.count
       deltas += 1
     }
-    return (out.bytes, isBase)
+    return (out.pieces, isBase)
+  }
+
+  /// Whether the next blob is a base: then it holds everything.
+  func isBaseNext(live: Int, unsaved: Int) -> Bool {
+    baseBytes == 0 || unsaved * 2 >= live || deltas >= SavedState.deltasMax || deltaBytes > baseBytes
   }
 
   /// Reads blobs as an entry names them: the base first, then deltas in order.

@@ -5,8 +5,9 @@ import WeirProtocol
 /// Whoever has lanes whose rows go to the state table.
 protocol StateRowSource: Actor {
   nonisolated var ids: [LaneID] { get }
-  /// Of each lane, the rows that changed since the last call.
-  func takeStateRows() -> [LaneRows]
+  /// Of each lane, rows that changed since they were taken last.
+  /// - Parameter max: of one lane and table at most.
+  func takeStateRows(max: Int) -> [LaneRows]
   /// Everything of one of the lanes; nil: it is another's.
   func allStateRows(of id: LaneID) -> LaneRows?
   /// Every row of the lane goes to the table again.

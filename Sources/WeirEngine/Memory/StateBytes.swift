@@ -25,3 +25,15 @@ public struct StateBytes: Sendable, Equatable {
 
   public static func += (a: inout StateBytes, b: StateBytes) { a = a + b }
 }
+
+extension StateBytes {
+  var holders: [MemoryHolder] {
+    [
+      MemoryHolder(bytes: dedup, name: "dedup", remedy: "shorten dedup.within"),
+      MemoryHolder(
+        bytes: windows, name: "open windows",
+        remedy: "take shorter windows, a larger `every`, less lateness, or fewer groups (`by`)"),
+      MemoryHolder(bytes: keyed, name: "keyed state", remedy: "take fewer groups (`by`) in the section state"),
+    ]
+  }
+}

@@ -28,6 +28,9 @@ actor PreparedQueue {
 
   // MARK: The reader's side
 
+  /// Blocks are under way to the taker.
+  var hasBlocks: Bool { inFlight > 0 }
+
   /// Waits until one more event may be read. False: nobody takes any more.
   func hasRoom() async -> Bool {
     while inFlight >= parallel || slots.count >= parallel * 2, !isClosed { await withCheckedContinuation { reader = $0 } }

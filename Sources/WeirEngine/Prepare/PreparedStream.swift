@@ -55,6 +55,7 @@ extension PreparerPool {
     await withDiscardingTaskGroup { preparers in
       do {
         while await queue.hasRoom() {
+          try await memory.admit(clock, while: { await queue.hasBlocks })
           switch try await source.next() {
           case .block(let raw):
             let number = await queue.expect(end: raw.position + Int64(raw.count))

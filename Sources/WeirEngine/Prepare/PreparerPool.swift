@@ -13,12 +13,14 @@ final class PreparerPool: Sendable {
   private let free = Mutex<[Box]>([])
   private let schemas: SchemaBook?
   let clock: any Clock
+  let memory: MemoryGovernor
 
   /// - Parameter dealer: nil: one lane has all rows of a block.
   init(_ compiled: CompiledPlan, _ environment: EngineEnvironment, dealer: LaneDealer? = nil) {
     self.compiled = compiled
     self.dealer = dealer
     clock = environment.clock
+    memory = environment.governor
     schemas = SchemaBook(compiled.plan, environment: environment)
   }
 

@@ -7,6 +7,7 @@ struct LaneStage: Sendable {
   private let compiled: CompiledPlan
   private let run: RunInfo
   private let lanes: Int
+  private let environment: EngineEnvironment
   /// All lanes, in their order.
   private let groups: [LaneActor]
   /// Numbers of groups, dealt over as many tasks as run at once.
@@ -16,13 +17,15 @@ struct LaneStage: Sendable {
 
   /// - Parameters:
   ///   - groups: all lanes, in their order.
-  ///   - parallel: tasks that visit lanes at once.
+  ///   - environment: says how many tasks visit lanes at once.
   init(
-    _ compiled: CompiledPlan, _ run: RunInfo, groups: [LaneActor], parallel: Int, reached: @escaping @Sendable (Int, Int64, Int64) -> Void
+    _ compiled: CompiledPlan, _ run: RunInfo, groups: [LaneActor], environment: EngineEnvironment,
+    reached: @escaping @Sendable (Int, Int64, Int64) -> Void
   ) {
+    self.environment = environment
     (self.compiled, self.run, self.groups, self.reached) = (compiled, run, groups, reached)
     lanes = groups.reduce(0) { $0 + $1.ids.count }
-    let tasks = min(parallel, groups.count)
+    let tasks = min(environment.parallel, groups.count)
     shares = (0..<tasks).map { first in Array(stride(from: first, to: groups.count, by: tasks)) }
   }
 
@@ -48,7 +51,12 @@ struct LaneStage: Sendable {
           for deal in deals { partial.fold(deal) }
           reached(records, end, watermark)
         case .cut(let position, let hash, let watermark, let decisions, let blankLines):
+          var blobBytes: Int64 = 0
+          for group in groups { blobBytes += await group.blobBytes }
+          try await environment.governor.reserve(blobBytes, environment.clock)
           var epochs = try await cut(position, watermark)
+          // Until it is committed.
+          environment.governor.began()
           epochs[0].counts.blankLines += Int64(blankLines)
           partial.finish(into: &epochs)
           // The committer's own error ends the run and says why.

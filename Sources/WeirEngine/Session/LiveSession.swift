@@ -90,7 +90,7 @@ final class LiveSession: Sendable {
     let flusher = StateFlusher(
       lanes: { [self] in held.map(\.shard) }, state: compiled.hasLaneState ? environment.state : nil, clock: environment.clock,
       spec: compiled.plan.store,
-      owner: owner, live: meter)
+      rowsMax: environment.memory.stateRowsMax, owner: owner, live: meter)
     await withDiscardingTaskGroup { tasks in
       tasks.addTask { [self] in await guarding { try await membership(flusher) } }
       tasks.addTask { [self] in await guarding { try await watchGroup() } }
@@ -169,14 +169,20 @@ final class LiveSession: Sendable {
       await clock.sleep(nanoseconds: LiveSession.tickNanoseconds)
       let now = clock.monotonicNanoseconds
       if keeping.isDue(at: now), await merge.isHeld { try await turnstile.pass { [self] in try await collect() } }
+      var isHeld = false
       if let sinks = followers.sinks {
         let isBehind = await sinks.isBehind(await ledger.fold.number)
         meter.waits(forTopics: isBehind)
-        await gate.hold(isBehind)
+        isHeld = isBehind
       }
       let isWanted = held.contains { $0.isDecisionDue(at: now, idleNanoseconds: settings.idleMicroseconds * 1000) }
       let bytes = await gate.bytes
-      let isHeavy = await gate.isHeavy
+      // What was read makes room only by a cut; where nothing was, nothing does.
+      let isBusy = environment.governor.isBusy
+      if isBusy, bytes == 0 { try environment.governor.stopIfFull() }
+      await gate.hold(isHeld || isBusy && bytes > 0)
+      let isEpochHeavy = await gate.isHeavy
+      let isHeavy = isEpochHeavy || isBusy && bytes > 0
       meter.filling(bytes: bytes, held: await gate.heldBytes)
       guard trigger.isDue(at: now, bytes: bytes, isHeavy: isHeavy, isWanted: isWanted) else { continue }
       meter.cut(isWanted ? "decision" : bytes >= compiled.plan.lake.flushBytes ? "size" : isHeavy ? "memory" : "age")
@@ -197,7 +203,8 @@ final class LiveSession: Sendable {
   func checkMemory() async throws {
     var state = await merge.stateBytes
     for lane in held { state += await lane.shard.stateBytes }
-    meter.holding(state, of: environment.memory)
+    environment.governor.holds(state)
+    meter.holding(state, of: environment.memory, peak: environment.governor.peak)
     try environment.memory.check(state)
   }
 
@@ -207,6 +214,9 @@ final class LiveSession: Sendable {
   func cut(_ lanes: [LiveLane], at now: Int64) async throws -> Bool {
     var epochs: [LaneEpoch] = []
     var decisions: [LaneID: [Decision]] = [:]
+    var blobBytes: Int64 = 0
+    for lane in lanes { blobBytes += await lane.shard.blobBytes }
+    try await environment.governor.reserve(blobBytes, environment.clock)
     let merged = await ledger.fold.mergedWatermark
     for lane in lanes {
       let due = lane.decisions(at: now, idleNanoseconds: settings.idleMicroseconds * 1000)
@@ -253,6 +263,8 @@ final class LiveSession: Sendable {
     progress.ledgerNumber = fold.number
     progress.mergedWatermark = fold.mergedWatermark
     progress.shards = lanes.withLock { $0.count }
+    progress.filesMax = await committer.filesMax
+    (progress.memoryBudget, progress.memoryPeak) = (environment.memory.total, environment.governor.peak)
     observe(.committed(progress))
   }
 

@@ -190,6 +190,7 @@ public struct LiveWorker: Sendable {
     progress.entries = entries
     progress.ledgerNumber = fold?.number ?? 0
     progress.mergedWatermark = fold?.mergedWatermark ?? Watermark.minimum
+    (progress.memoryBudget, progress.memoryPeak) = (environment.memory.total, environment.governor.peak)
     return (progress, fold)
   }
 

@@ -61,7 +61,8 @@ final class RecordedSession: Sendable {
     let lanes = Lanes()
     self.lanes = lanes
     flusher = StateFlusher(
-      lanes: { lanes.actors }, state: compiled.hasLaneState ? environment.state : nil, clock: environment.clock, spec: compiled.plan.store)
+      lanes: { lanes.actors }, state: compiled.hasLaneState ? environment.state : nil, clock: environment.clock, spec: compiled.plan.store,
+      rowsMax: environment.memory.stateRowsMax)
     let fold = await ledger.fold
     try await take(fold.lanes.keys.filter { $0 != .merge && fold[$0]?.position != nil }.sorted(), fold)
     try await merge.begin(fold, run: run, state: environment.state)
@@ -74,6 +75,7 @@ final class RecordedSession: Sendable {
     for shard in lanes.actors { state += await shard.stateBytes }
     let held = state
     counted.withLock { $0.state = held }
+    environment.governor.holds(state)
     try environment.memory.check(state)
   }
 

@@ -17,6 +17,8 @@ public struct ReplayProgress: Sendable {
   public var rejected = RejectedReasons()
   /// What dedup, open windows and keyed state hold, bytes.
   public var state = StateBytes()
+  /// Files of the entry of this run that has most.
+  public var filesMax = 0
   /// Rows of the state table that were made again before the run, because the table was missing or not to be trusted.
   public var stateRowsRebuilt: Int?
   public init(stateRowsRebuilt: Int? = nil) { self.stateRowsRebuilt = stateRowsRebuilt }

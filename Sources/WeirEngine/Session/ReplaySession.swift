@@ -16,6 +16,7 @@ final class ReplaySession: Sendable {
   private let start: CaptureStart
   private let endIsRecorded: Bool
   private let firstEntry: Int64
+  private let halvings: Int
   let committer: EpochCommitter
   private let followers: Followers
   private let meter: LiveMeter
@@ -47,6 +48,7 @@ final class ReplaySession: Sendable {
     start = CaptureStart(position: position, prefix: first?.prefixHash, fileEnds: genesis.capturedFileEnds)
     endIsRecorded = fold.hasEnded
     firstEntry = fold.number + 1
+    halvings = await MemoryRelief.halvings(environment.lake, ledger.layout, at: fold.number)
     dealer = ids.count > 1 ? LaneDealer(genesis.dealing ?? compiled.plan.source.deal, lanes: ids.count) : nil
     sequencer = Sequencer(
       compiled.plan, maximum: Sequencer.maximum(of: first?.watermark ?? Watermark.minimum, compiled.plan.record.time), judge: .stream)
@@ -78,7 +80,7 @@ final class ReplaySession: Sendable {
     let encoded = Handover<EncodedBatch>()
     let flusher = StateFlusher(
       lanes: groups, state: compiled.hasLaneState ? environment.state : nil, clock: environment.clock, spec: compiled.plan.store,
-      reached: { [self] in counted.withLock { $0.position } }, meter: latency, live: meter)
+      rowsMax: environment.memory.stateRowsMax, reached: { [self] in counted.withLock { $0.position } }, meter: latency, live: meter)
     let isDone = Flag()
     do {
       let end = try await withThrowingTaskGroup(of: ReplayEnd?.self) { group in
@@ -99,7 +101,7 @@ final class ReplaySession: Sendable {
         }
         group.addTask { [self] in
           defer { isDone.raise() }
-          let stage = LaneStage(compiled, run, groups: groups, parallel: environment.parallel) { [self] in
+          let stage = LaneStage(compiled, run, groups: groups, environment: environment) { [self] in
             count($0, $1, $2)
             observe(counted.withLock { $0 })
           }
@@ -112,7 +114,12 @@ final class ReplaySession: Sendable {
         }
         group.addTask { [self] in
           do {
-            while let batch = await encoded.receive() { try await commit(batch) }
+            while let batch = await encoded.receive() {
+              try await commit(batch)
+              environment.governor.ended()
+              let files = await committer.filesMax
+              counted.withLock { $0.filesMax = files }
+            }
           } catch {
             // The stages before may be waiting for room: they must see that nobody takes batches any more.
             await encoded.finish()
@@ -176,6 +183,7 @@ final class ReplaySession: Sendable {
     await followers.sinks?.admit(fold.number)
     let state = encoded.batch.epochs.reduce(await committer.mergeBytes) { $0 + $1.sizes.state }
     counted.withLock { $0.state = state }
+    environment.governor.holds(state)
     try environment.memory.check(state)
   }
 
@@ -187,7 +195,7 @@ final class ReplaySession: Sendable {
   ) async throws -> ReplayEnd {
     var confirmed = ConfirmedEvents(sequencer, keepOpen: keepOpen)
     var firsts = FirstRecords(compiled.plan, await committer.ledger.fold)
-    var rule = CutRule(environment.memory)
+    var rule = CutRule(environment.memory, halvings: halvings)
     var waiting: [(block: PreparedBlock, end: Int64, watermark: Int64)] = []
     var last: (position: Int64, hash: Hash128) = (start.position, start.prefix ?? RunningHash().digest)
     var end = ReplayEnd.finished

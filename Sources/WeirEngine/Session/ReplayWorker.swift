@@ -56,8 +56,13 @@ public struct ReplayWorker: Sendable {
       planHash: request.planHash, meter: meter)
     // A pipe that was read to its end just now gives nothing a second time: what is left is to close the windows.
     let source: SourceMaker = fold.hasEnded ? { @Sendable _ in EndedSource() } : self.source
-    let end = try await session.run(source, keepOpen: keepOpen, latency: latency, observe: observe, isInterrupted: isInterrupted)
-    return (end, await session.progress())
+    do {
+      let end = try await session.run(source, keepOpen: keepOpen, latency: latency, observe: observe, isInterrupted: isInterrupted)
+      return (end, await session.progress())
+    } catch {
+      await MemoryRelief.leave(error, environment.lake, ledger.layout, at: await ledger.fold.number)
+      throw error
+    }
   }
 
   private typealias SourceMaker = @Sendable (CaptureStart) throws -> any RecordSource

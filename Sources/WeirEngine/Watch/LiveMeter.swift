@@ -66,6 +66,7 @@ public final class LiveMeter: Sendable {
     var cutAt: Int64?
     var state = StateBytes()
     var budget: Int64?
+    var memoryPeak: Int64?
     var totals = Totals()
   }
 
@@ -95,7 +96,7 @@ public final class LiveMeter: Sendable {
       snapshot.mergedWatermark = standing.mergedWatermark
       snapshot.surveyNanoseconds = standing.surveyedAt.map { max(0, now - $0) }
       snapshot.epochNanoseconds = standing.cutAt.map { max(0, now - $0) } ?? 0
-      (snapshot.state, snapshot.memoryBudget) = (standing.state, standing.budget)
+      (snapshot.state, snapshot.memoryBudget, snapshot.memoryPeak) = (standing.state, standing.budget, standing.memoryPeak)
       snapshot.groupIsShared = standing.groupIsShared
       snapshot.meter = standing.totals
       let names = Set(standing.readings.keys).union(standing.ledger.keys).union(standing.bounds.keys)
@@ -170,8 +171,8 @@ public final class LiveMeter: Sendable {
   }
 
   /// What lanes and merge lane hold that no cut frees.
-  func holding(_ state: StateBytes, of budget: MemoryBudget) {
-    standing.withLock { ($0.state, $0.budget) = (state, budget.total) }
+  func holding(_ state: StateBytes, of budget: MemoryBudget, peak: Int64) {
+    standing.withLock { ($0.state, $0.budget, $0.memoryPeak) = (state, budget.total, peak) }
   }
 
   /// - Parameter reason: `size`, `memory`, `age`, `decision`, `trimmed` or `drain`.

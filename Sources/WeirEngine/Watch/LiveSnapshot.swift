@@ -86,6 +86,8 @@ public struct LiveSnapshot: Sendable {
   public var state = StateBytes()
   /// Bytes that the worker may take; nil: no cut was made yet.
   public var memoryBudget: Int64?
+  /// The most that the process was seen to take of it.
+  public var memoryPeak: Int64?
   public var ledgerNumber: Int64 = -1
   public var mergedWatermark = Watermark.minimum
   /// Time since the source was last asked what it holds; nil: never.

@@ -45,6 +45,8 @@ public struct AggregateLayout: Sendable {
   let hasStrings: Bool
   /// A result may be out of range.
   let hasDoubleSums: Bool
+  /// Merging gives the same result in any order, to the last bit. Sums of doubles may differ in it, and extremes where one is no number.
+  public let isExact: Bool
 
   public init(_ measures: [Measure]) {
     var word = 0
@@ -56,6 +58,12 @@ public struct AggregateLayout: Sendable {
     }
     stride = max(word, 1)
     hasDoubleSums = slots.contains { if case .sumDouble = $0.kind { true } else { false } }
+    isExact = slots.allSatisfy { slot in
+      switch slot.kind {
+      case .sumDouble, .extremeDouble: false
+      default: true
+      }
+    }
     hasStrings = slots.contains { if case .extremeString = $0.kind { true } else { false } }
   }
 

@@ -18,16 +18,16 @@ public final class CellStore {
   public init(_ layout: AggregateLayout, capacity: Int = 0) {
     self.layout = layout
     self.capacity = max(8, capacity)
-    words = .allocate(capacity: self.capacity * layout.stride)
+    words = allocated(self.capacity * layout.stride)
   }
 
   init(copying other: CellStore) {
     (layout, capacity, count, strings) = (other.layout, max(8, other.count), other.count, other.strings)
-    words = .allocate(capacity: capacity * layout.stride)
+    words = allocated(capacity * layout.stride)
     words.update(from: other.words, count: count * layout.stride)
   }
 
-  deinit { words.deallocate() }
+  deinit { free(words) }
 
   /// Bytes held, about.
   var byteCount: Int { capacity * layout.stride * 8 + strings.reduce(0) { $0 + $1.count + 48 } }
@@ -46,10 +46,7 @@ public final class CellStore {
 
   private func grow() {
     capacity *= 2
-    let more = UnsafeMutablePointer<UInt64>.allocate(capacity: capacity * layout.stride)
-    more.update(from: words, count: count * layout.stride)
-    words.deallocate()
-    words = more
+    words = resized(words, capacity * layout.stride)
   }
 
   // MARK: Update

@@ -8,6 +8,8 @@ struct GroupKeys: Sendable {
 
   subscript(group: Int) -> ArraySlice<UInt8> { bytes[(group == 0 ? 0 : ends[group - 1])..<ends[group]] }
 
+  var count: Int { ends.count }
+
   /// Bytes held.
   var byteCount: Int { bytes.capacity + ends.capacity * 8 }
 
@@ -34,12 +36,12 @@ public final class GroupTable {
     mask = 255
     slots = .allocate(capacity: mask + 1)
     slots.initialize(repeating: 0, count: mask + 1)
-    hashes = .allocate(capacity: (mask + 1) / 2)
+    hashes = allocated((mask + 1) / 2)
   }
 
   deinit {
     slots.deallocate()
-    hashes.deallocate()
+    free(hashes)
   }
 
   /// Bytes held.
@@ -111,10 +113,7 @@ public final class GroupTable {
     slots.deallocate()
     slots = .allocate(capacity: size)
     slots.initialize(repeating: 0, count: size)
-    let more = UnsafeMutablePointer<Hash128>.allocate(capacity: size / 2)
-    more.update(from: hashes, count: count)
-    hashes.deallocate()
-    hashes = more
+    hashes = resized(hashes, size / 2)
     for group in 0..<count { place(hashes[group], group) }
   }
 }

@@ -75,14 +75,18 @@ public final class KeyedStore {
 
   // MARK: Rows
 
-  /// Adds the row of every group that changed since the last call.
-  public func takeUnflushed(into batch: inout StateBatch) {
-    batch.reserve(unflushed.count)
-    for group in unflushed {
+  /// Groups whose row changed since it was taken last.
+  public var unflushedCount: Int { unflushed.count }
+
+  /// Adds the rows of groups that changed since they were taken last, `max` of them at most.
+  public func takeUnflushed(max: Int = .max, into batch: inout StateBatch) {
+    let first = Swift.max(0, unflushed.count - max)
+    batch.reserve(unflushed.count - first)
+    for group in unflushed[first...] {
       dirty[Int(group)] &= ~1
       append(Int(group), to: &batch)
     }
-    unflushed.removeAll(keepingCapacity: true)
+    unflushed.removeSubrange(first...)
   }
 
   /// Adds the row of every group: for a rebuild.
@@ -104,12 +108,14 @@ public final class KeyedStore {
 
   /// Writes all groups (`base`), or those changed since the last save.
   public func save(base: Bool, into out: inout ByteWriter) {
-    let which = base ? Array(0..<Int32(groups.count)) : unsaved
-    out.write(UInt32(which.count))
-    for group in which {
-      out.write(groups.hash(of: Int(group)))
-      out.write(counted: groups.key(of: Int(group)))
-      cells.save(Int(group), into: &out)
+    let count = base ? groups.count : unsaved.count
+    out.write(UInt32(count))
+    for number in 0..<count {
+      let group = base ? number : Int(unsaved[number])
+      out.write(groups.hash(of: group))
+      out.write(counted: groups.key(of: group))
+      cells.save(group, into: &out)
+      out.closePiece()
     }
     for group in unsaved { dirty[Int(group)] &= ~2 }
     unsaved.removeAll(keepingCapacity: true)

@@ -135,6 +135,7 @@ public final class DedupIndex {
         out.write(hash)
         out.write(varint: UInt64(bitPattern: mark &- before))
         before = mark
+        out.closePiece()
       }
       segment.markSaved()
     }

@@ -23,6 +23,8 @@ struct WindowEmission {
   private var end = Watermark.minimum
   /// The window whose rows are being made.
   private var window: Window?
+  /// Adds up windows that overlap much; nil: each is added up by itself.
+  private var running: RunningWindow?
 
   private struct Window {
     let start: Int64
@@ -109,7 +111,18 @@ struct WindowEmission {
   /// The first window end above `bound` on the grid of `pane`.
   private func firstEnd(after bound: Int64, pane: Int64) -> Int64 { pane + ((bound - pane) / math.slide + 1) * math.slide }
 
+  /// Windows that hold a pane from which on they are not added up one by one.
+  private static let runningFrom: Int64 = 4
+
   private mutating func open() {
+    guard layout.isExact, math.windowsPerPane >= WindowEmission.runningFrom else { return addUp() }
+    if running == nil { running = RunningWindow(math: math, layout: layout, first: first, groups: keys.count) }
+    running?.advance(to: end, panes)
+    guard let (sum, groups) = running?.sum(panes) else { return }
+    window = Window(start: end - math.size, sum: sum, groups: groups)
+  }
+
+  private mutating func addUp() {
     let expected = min(panes[first].pane.groups.count, WindowEmission.expectedMax)
     let sum = CellStore(layout, capacity: expected)
     var cellOf = [Int32: Int32](minimumCapacity: expected)

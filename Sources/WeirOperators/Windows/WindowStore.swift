@@ -366,6 +366,7 @@ public final class WindowStore {
     for group in 0..<groups.count {
       out.write(groups.hash(of: group))
       out.write(counted: groups.key(of: group))
+      out.closePiece()
     }
     out.write(UInt32(panes.count))
     for (key, pane) in panes {
@@ -375,6 +376,7 @@ public final class WindowStore {
       for (cell, group) in pane.groups.enumerated() {
         out.write(UInt32(group))
         pane.cells.save(cell, into: &out)
+        out.closePiece()
       }
     }
   }

@@ -169,6 +169,8 @@ struct WorkerMetrics {
     out.family(
       "memory_budget_bytes", .gauge, "Memory that the worker may take: worker.memory, or a share of the container's or the machine's.")
     if let budget = snapshot.memoryBudget { out.sample(budget) }
+    out.family("memory_peak_bytes", .gauge, "The most memory that the worker was seen to take of its budget, mapped files left out.")
+    if let peak = snapshot.memoryPeak { out.sample(peak) }
     out.family(
       "memory_bytes", .gauge, "Memory by what holds it, about: the current epoch by estimate; state that no cut frees, at the last cut.")
     let state = snapshot.state

@@ -14,7 +14,7 @@ enum RecordedReplay {
     let wiring = try Wiring(places, withState: !pipeline.plan.state.isEmpty, worker: pipeline.plan.worker)
     let interrupt = Interrupt()
     interrupt.listen(console)
-    let report = ReplayReport(console: console, json: options.json, memory: wiring.memory)
+    let report = ReplayReport(console: console, json: options.json, memory: wiring.memory, peakBytes: { wiring.memoryWatch.peak })
     let log = Log.talk(console, clock: wiring.clock)
     defer { log.end() }
     if capture.tornBytes > 0 {

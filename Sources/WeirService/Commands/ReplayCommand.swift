@@ -75,7 +75,7 @@ public enum ReplayCommand {
     let interrupt = Interrupt()
     interrupt.listen(console)
     let meter = options.pace.map { _ in LatencyMeter() }
-    let report = ReplayReport(console: console, json: options.json, memory: wiring.memory)
+    let report = ReplayReport(console: console, json: options.json, memory: wiring.memory, peakBytes: { wiring.memoryWatch.peak })
     let log = Log.talk(console, clock: wiring.clock)
     defer { log.end() }
     let flushBytes = pipeline.plan.lake.flushBytes
@@ -92,7 +92,8 @@ public enum ReplayCommand {
       source: { start in
         let source = try CaptureSource(
           files: options.captures, startAt: start.position, expectedPrefix: start.prefix, cutBytes: flushBytes,
-          blockBytes: blockBytes(options.pace), keepOpen: options.keepOpen, fileEnds: start.fileEnds, tell: { console.talk($0) })
+          blockBytes: blockBytes(options.pace, wiring.memory), keepOpen: options.keepOpen, fileEnds: start.fileEnds,
+          tell: { console.talk($0) })
         let total = source.totalFileBytes
         report.begin(from: start.position) { total.map { $0 > 0 ? Double(source.progress.fileBytes) / Double($0) : 1 } }
         guard let pace = options.pace, let meter else { return source }
@@ -120,9 +121,9 @@ public enum ReplayCommand {
 
   /// A block waits for its last record: with a pace it holds as many bytes as records come a
   /// second, which is what comes in 5 ms if records have 200 bytes.
-  private static func blockBytes(_ pace: Double?) -> Int {
-    guard let pace else { return CaptureSource.blockBytes }
-    return min(CaptureSource.blockBytes, max(4096, Int(pace)))
+  private static func blockBytes(_ pace: Double?, _ memory: MemoryBudget) -> Int {
+    guard let pace else { return memory.blockBytes }
+    return min(memory.blockBytes, max(4096, Int(pace)))
   }
 
   /// A hash of the plan and the capture's first MiB, uncompressed: the same for every replay of it, in whatever files.

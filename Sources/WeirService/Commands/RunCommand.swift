@@ -145,7 +145,7 @@ public enum RunCommand {
       group: {
         let shards = try await count(kafka, options.brokers, observer)
         return try KafkaGroup(
-          KafkaWiring.settings(kafka, brokers: options.brokers, shards: shards),
+          KafkaWiring.settings(kafka, brokers: options.brokers, shards: shards, memory: wiring.memory),
           start: KafkaWiring.start(kafka.settings.start),
           observer: observer)
       },

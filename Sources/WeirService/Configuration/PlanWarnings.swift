@@ -1,4 +1,5 @@
 import WeirCore
+import WeirOperators
 import Yams
 
 /// What is right by the rules, and probably not what is meant.
@@ -9,6 +10,21 @@ extension PipelineLoader {
     warnOfOrder(plan, top)
     warnOfDedup(plan, top)
     warnOfLookups(plan, top)
+    warnOfOverlap(plan, top)
+  }
+
+  /// Slides that a window of doubles may hold without a warning.
+  private static let slidesMax: Int64 = 100
+
+  /// Windows are made from the one before only where merging does not depend on the order (``AggregateLayout/isExact``).
+  private func warnOfOverlap(_ plan: Plan, _ top: [String: Node]) {
+    for gold in plan.gold where !AggregateLayout(gold.measures).isExact {
+      let slides = gold.window.sizeMicroseconds / max(1, gold.window.slideMicroseconds)
+      guard slides > PipelineLoader.slidesMax else { continue }
+      reader.report(
+        "gold.\(gold.name): each window adds up \(slides) slides for each of its groups, because a measure is over doubles: use decimals or integers, or a larger `every`",
+        "costly_overlap", at: top["gold"]?.mapping?[gold.name]?.mapping?["window"] ?? top["gold"], severity: .warning)
+    }
   }
 
   /// Without any allowance each record that comes behind a later one misses its window, if that ends between them.

@@ -12,14 +12,18 @@ final class ReplayReport: Sendable {
     var startedAt = ContinuousClock.now
     var lastAt = ContinuousClock.now
     var startPosition: Int64 = 0
+    var hasWarnedOfFiles = false
   }
 
   private let console: Console
   private let json: Bool
   private let memory: MemoryBudget
+  /// The most that the worker has had of its budget.
+  private let peakBytes: @Sendable () -> Int64
   private let state = Mutex(State())
 
-  init(console: Console, json: Bool, memory: MemoryBudget) {
+  init(console: Console, json: Bool, memory: MemoryBudget, peakBytes: @escaping @Sendable () -> Int64) {
+    self.peakBytes = peakBytes
     self.console = console
     self.memory = memory
     self.json = json
@@ -37,6 +41,12 @@ final class ReplayReport: Sendable {
   /// Called after every block; tells at most four times a second.
   func progress(_ progress: ReplayProgress) {
     let now = ContinuousClock.now
+    let isNews = state.withLock { state in
+      guard !state.hasWarnedOfFiles, ManyFiles.isTooMany(progress.filesMax) else { return false }
+      state.hasWarnedOfFiles = true
+      return true
+    }
+    if isNews { console.talk("weir: " + ManyFiles.words(progress.filesMax)) }
     let due: (@Sendable () -> Double?, Double, Int64)? = state.withLock { state in
       guard now - state.lastAt > .milliseconds(json ? 1000 : 250) else { return nil }
       state.lastAt = now
@@ -75,7 +85,7 @@ final class ReplayReport: Sendable {
     Double(d.components.seconds) + Double(d.components.attoseconds) / 1e18
   }
 
-  /// The most memory that this process has had.
+  /// The most memory that this process has had, mapped files with it.
   private static var peakResidentBytes: Int64? {
     var usage = rusage()
     // RUSAGE_SELF, which is imported with another type. Linux counts in KiB.
@@ -126,8 +136,14 @@ final class ReplayReport: Sendable {
         "latency      \(parts.map { "\($0) \(Human.fixed(Double($1) / 1e6, 1)) ms" }.joined(separator: ", ")) from arrival to visible state"
       )
     }
-    let peak = ReplayReport.peakResidentBytes.map { ", at most \(Human.bytes($0)) resident" } ?? ""
-    console.data("memory       \(Human.bytes(progress.state.total)) of state, budget \(Human.bytes(memory.total))\(peak)")
+    let peak = peakBytes()
+    let resident = ReplayReport.peakResidentBytes.map { ", at most \(Human.bytes($0)) resident with mapped files" } ?? ""
+    console.data(
+      "memory       \(Human.bytes(peak)) at most, of a budget of \(Human.bytes(memory.total)); \(Human.bytes(progress.state.total)) of state at the end\(resident)"
+    )
+    if peak > memory.total {
+      console.talk("weir: " + MemoryWords.over(peak, of: memory.total))
+    }
     console.data("ledger       \(fold.number + 1) entries, \(progress.entries) of them now")
     for table in tables {
       console.data(
@@ -171,6 +187,7 @@ final class ReplayReport: Sendable {
       "memory": .members([
         "budget": .int(memory.total), "epoch_max": .int(memory.epochMax), "state_max": .int(memory.stateMax),
         "dedup": .int(progress.state.dedup), "windows": .int(progress.state.windows), "keyed": .int(progress.state.keyed),
+        "peak": .int(peakBytes()),
         "peak_resident": ReplayReport.peakResidentBytes.map { .int($0) } ?? .null,
       ]),
       "state_rows_rebuilt": progress.stateRowsRebuilt.map { .int(Int64($0)) } ?? .null,

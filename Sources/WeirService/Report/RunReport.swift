@@ -17,6 +17,7 @@ final class RunReport: Sendable {
   private let json: Bool
   private let clock: any Clock
   private let rejected = Mutex(RejectedReasons())
+  private let hasWarnedOfFiles = Mutex(false)
   private let budget = Mutex(LineBudget(linesMax: recordLinesMax))
   private let startedAt = ContinuousClock.now
 
@@ -60,6 +61,10 @@ final class RunReport: Sendable {
   private func inform(_ words: String, _ event: LiveEvent) { if !json { log.info(words, RunReport.members(event)) } }
 
   private func committed(_ progress: LiveProgress, _ event: LiveEvent) {
+    if hasWarnedOfFiles.withLock({ !$0 && ManyFiles.isTooMany(progress.filesMax) }) {
+      hasWarnedOfFiles.withLock { $0 = true }
+      log.warning(ManyFiles.words(progress.filesMax), [.init("event", .string("many_files"))])
+    }
     guard !json else { return }
     let line =
       "\(Human.count(progress.records)) records, entry \(progress.ledgerNumber), complete through \(RunReport.time(progress.mergedWatermark) ?? "nothing yet")"
@@ -130,6 +135,7 @@ final class RunReport: Sendable {
       .init("records", .int(progress.records)), .init("entries", .int(progress.entries)),
       .init("ledger", .int(progress.ledgerNumber)), .init("shards", .int(Int64(progress.shards))),
       .init("complete_through", time(progress.mergedWatermark).map { .string($0) } ?? .null),
+      .init("memory_budget", .int(progress.memoryBudget)), .init("memory_peak", .int(progress.memoryPeak)),
     ]
   }
 
@@ -170,6 +176,12 @@ final class RunReport: Sendable {
     console.data("  filtered     \(Human.count(totals.filtered))")
     console.data("  quarantined  \(Human.count(totals.quarantined))")
     if !rejected.isEmpty { console.data(rejected.text(indent: "    ")) }
+    if progress.memoryPeak > 0 {
+      console.data("memory       \(Human.bytes(progress.memoryPeak)) at most, of a budget of \(Human.bytes(progress.memoryBudget))")
+      if progress.memoryPeak > progress.memoryBudget {
+        log.warning(MemoryWords.over(progress.memoryPeak, of: progress.memoryBudget), [.init("event", .string("over_budget"))])
+      }
+    }
     console.data("ledger       \(fold.map { $0.number + 1 } ?? 0) entries, \(progress.entries) of them by this worker")
   }
 }

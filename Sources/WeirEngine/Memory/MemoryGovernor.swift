@@ -1,0 +1,109 @@
+import Synchronization
+import WeirCore
+
+/// Keeps the process within its budget: it looks at what the process has before more comes in.
+///
+/// It changes no row and no cut of a replay: it only waits, or stops the worker. What it waits for ends by itself: an epoch is committed.
+public final class MemoryGovernor: Sendable {
+  private static let restNanoseconds: Int64 = 2_000_000
+
+  public let budget: MemoryBudget
+  private let memory: ProcessMemory?
+  private struct State {
+    var underWay = 0
+    var peak: Int64 = 0
+    var state = StateBytes()
+    var fileLists: Int64 = 0
+    /// What the process had when memory was given back to the system last.
+    var trimmedTo: Int64 = 0
+  }
+  private let state = Mutex(State())
+
+  /// - Parameter memory: nil: nothing is measured, and nothing waits.
+  public init(_ budget: MemoryBudget, _ memory: ProcessMemory? = nil) { (self.budget, self.memory) = (budget, memory) }
+
+  /// Bytes that the process has now.
+  @discardableResult
+  public func look() -> Int64 {
+    guard let now = memory?.anonymousBytes() else { return 0 }
+    state.withLock { $0.peak = max($0.peak, now) }
+    return now
+  }
+
+  /// The most that was seen; 0: nothing is measured.
+  public var peak: Int64 { state.withLock { $0.peak } }
+
+  /// An epoch is cut: until it is committed its memory comes free by itself.
+  func began() { state.withLock { $0.underWay += 1 } }
+  func ended() { state.withLock { $0.underWay -= 1 } }
+
+  /// What the state held at the last commit: for the error.
+  func holds(_ bytes: StateBytes) { state.withLock { $0.state = bytes } }
+
+  /// What the lists of files of the tables' logs hold: for the error.
+  func holds(fileLists: Int64) { state.withLock { $0.fileLists = fileLists } }
+
+  private var isUnderWay: Bool { state.withLock { $0.underWay > 0 } }
+
+  /// Whether the process takes more than it should while more comes in. Gives back what the allocator keeps before it says so.
+  var isBusy: Bool {
+    look() > budget.busyAbove && trimmed() > budget.busyAbove
+  }
+
+  /// Whether so many bytes more fit into the budget.
+  func hasRoom(for bytes: Int64) -> Bool {
+    memory == nil || look() + bytes <= budget.stopAbove || trimmed() + bytes <= budget.stopAbove
+  }
+
+  /// Gives back what the allocator keeps, unless it was done with about the same bytes before: it takes a while.
+  private func trimmed() -> Int64 {
+    let now = look()
+    guard state.withLock({ abs(now - $0.trimmedTo) > budget.total / 64 }) else { return now }
+    memory?.trim()
+    let after = look()
+    state.withLock { $0.trimmedTo = after }
+    return after
+  }
+
+  /// Waits until more input may come.
+  /// - Parameter hasMore: whether other work is under way that frees memory.
+  /// - Throws: `memory_exceeded` when nothing is under way and the budget is used up.
+  func admit(_ clock: any Clock, while hasMore: () async -> Bool = { false }) async throws {
+    while !Task.isCancelled, isBusy {
+      if isUnderWay { await clock.sleep(nanoseconds: MemoryGovernor.restNanoseconds); continue }
+      if await hasMore() { await clock.sleep(nanoseconds: MemoryGovernor.restNanoseconds); continue }
+      return try stopIfFull()
+    }
+  }
+
+  /// Waits until there is room for the blobs of a cut.
+  /// - Throws: `memory_exceeded` when there is none, and nothing is under way.
+  func reserve(_ bytes: Int64, _ clock: any Clock) async throws {
+    while !Task.isCancelled, isUnderWay, !hasRoom(for: bytes) { await clock.sleep(nanoseconds: MemoryGovernor.restNanoseconds) }
+    try stopIfFull(with: bytes)
+  }
+
+  /// - Throws: `memory_exceeded`.
+  func stopIfFull(with more: Int64 = 0) throws(WeirError) {
+    guard !hasRoom(for: more) else { return }
+    let now = look()
+    let largest = holders.max { $0.bytes < $1.bytes }.flatMap { $0.bytes > now / 4 ? $0 : nil }
+    func mib(_ bytes: Int64) -> String { "\(bytes >> 20) MiB" }
+    throw WeirError(
+      "memory_exceeded",
+      "the worker takes \(mib(now))\(more > 0 ? ", and to save its state \(mib(more)) more" : ""), of the \(mib(budget.total)) that it may have (worker.memory); the largest part is \(largest.map { "\($0.name), \(mib($0.bytes))" } ?? "the epoch that is being read")",
+      advice:
+        "Everything through the last commit is kept. The next run commits a smaller epoch first. Raise worker.memory (and the container's limit), use more workers, or \(largest?.remedy ?? "make lake.flush.bytes smaller").",
+      fatalTo: .worker)
+  }
+
+  private var holders: [MemoryHolder] {
+    state.withLock {
+      $0.state.holders + [
+        MemoryHolder(
+          bytes: $0.fileLists, name: "the list of files of the tables",
+          remedy: "partition the tables (`partition_by`) by something with fewer values")
+      ]
+    }
+  }
+}

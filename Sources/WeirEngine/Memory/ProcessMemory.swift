@@ -1,0 +1,11 @@
+/// What the system says of this process's memory, and the allocator's part of it.
+public struct ProcessMemory: Sendable {
+  /// Memory that no file stands behind; nil: not known.
+  public var anonymousBytes: @Sendable () -> Int64?
+  /// Gives back to the system what is free.
+  public var trim: @Sendable () -> Void
+
+  public init(anonymousBytes: @escaping @Sendable () -> Int64?, trim: @escaping @Sendable () -> Void) {
+    (self.anonymousBytes, self.trim) = (anonymousBytes, trim)
+  }
+}
