@@ -51,12 +51,13 @@ public actor Ledger {
 
 extension Ledger {
   /// Opens a ledger; nil if there is none. Reads the newest snapshot and the entries after it.
+  /// - Parameter allowsHoles: open it also if entries are missing in its middle, at the last entry before them: only to look at it.
   /// - Throws: the store's errors; `ledger_corrupt`, `ledger_format`.
   public static func open(
-    _ layout: LedgerLayout, store: any ObjectStore, clock: any Clock, random: any RandomSource
+    _ layout: LedgerLayout, store: any ObjectStore, clock: any Clock, random: any RandomSource, allowsHoles: Bool = false
   ) async throws -> Ledger? {
     let reader = LedgerReader(layout: layout, store: store, clock: clock, random: random)
-    guard let fold = try await reader.head() else { return nil }
+    guard let fold = try await allowsHoles ? reader.head() : reader.wholeHead() else { return nil }
     return Ledger(fold, layout: layout, store: store, clock: clock, random: random)
   }
 
@@ -67,11 +68,26 @@ extension Ledger {
     _ layout: LedgerLayout, store: any ObjectStore, clock: any Clock, random: any RandomSource, advice: String? = nil
   ) async throws -> Ledger {
     if let ledger = try await open(layout, store: store, clock: clock, random: random) { return ledger }
+    if let lost = try await lost(layout, store) { throw lost }
     throw WeirError(
       "config", "there is no ledger \(layout.prefix) in the lake \(store.place)",
       advice: advice
         ?? "`weir run` or `weir replay` begin one. If they have, name the lake that they wrote with --lake DIR; without it lake.path of the pipeline file counts, from the file's directory."
     )
+  }
+
+  /// For a place without entries and snapshots: the error where other files of a ledger are left; nil: there never was one.
+  public static func lost(_ layout: LedgerLayout, _ store: any ObjectStore) async throws -> WeirError? {
+    for directory in [layout.collected, layout.blobs, layout.sinks] {
+      guard let left = try await store.list(directory).first else { continue }
+      return WeirError(
+        "ledger_corrupt",
+        "the ledger \(layout.prefix) in the lake \(store.place) has lost its entries and snapshots: \(left.path) of it is there",
+        advice:
+          "Nothing was written. Restore \(layout.entries) and \(layout.snapshots) from a copy of the lake, or replay into a new lake (--lake DIR --store DIR).",
+        fatalTo: .worker)
+    }
+    return nil
   }
 
   /// Makes entry 0, or opens the ledger that is there: compare ``LedgerFold/genesis`` with what was wanted.
@@ -101,7 +117,7 @@ extension Ledger {
     var trouble = "the store gives no clear answer"
     for tries in 0..<CommitMachine.triesMax {
       // An entry 0 that was collected must not come back: look first, and read the head by its snapshot afterwards.
-      if let fold = try await reader.head() {
+      if let fold = try await reader.wholeHead() {
         return Ledger(
           fold, layout: reader.layout, store: reader.store, clock: reader.clock, random: reader.random)
       }

@@ -27,6 +27,7 @@ public struct LedgerLayout: Sendable, Hashable {
   public var blobs: String { prefix + "blobs/" }
   public var schemas: String { prefix + "schemas/" }
   public var lookups: String { prefix + "lookups/" }
+  public var sinks: String { prefix + "sinks/" }
 
   public func entry(_ number: Int64) -> String { entries + LedgerLayout.digits(number) + ".json" }
   /// Its largest number tells through which entry the ledger was collected: what is missing above it was lost.
@@ -45,7 +46,7 @@ public struct LedgerLayout: Sendable, Hashable {
   public func schema(_ id: String) -> String { schemas + id + ".json" }
 
   /// The marker of a table's way to a topic (``SinkMachine``).
-  public func sinkMarker(table: String, topic: String) -> String { prefix + "sinks/" + table + "/" + topic + ".json" }
+  public func sinkMarker(table: String, topic: String) -> String { sinks + table + "/" + topic + ".json" }
 
   /// The number in the name of an entry or snapshot; nil for other files.
   static func number(in path: String) -> Int64? {

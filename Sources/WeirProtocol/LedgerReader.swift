@@ -52,9 +52,46 @@ struct LedgerReader: Sendable {
       }
       if let head = try await tail(of: fold, stillValid: { $0 == snapshot }) { return head }
     }
-    throw WeirError(
+    throw collectedTooFast
+  }
+
+  private var collectedTooFast: WeirError {
+    WeirError(
       "storage", "the ledger at \(layout.prefix) was collected faster than it could be read", advice: "Run again.", isRetriable: true,
       fatalTo: .worker)
+  }
+
+  /// The fold of everything, for whoever opens the ledger; nil if there is none.
+  ///
+  /// A ledger that lost an entry in its middle looks like a shorter one: the next commit would take the lost entry's number, and what
+  /// follows would never fit again. So the directory is asked for later entries. Each was put behind the one before it: what was
+  /// listed can be read up to the last, but for a loss, or a collection, which moves the pointer.
+  /// - Throws: `ledger_corrupt`, naming the missing file.
+  func wholeHead() async throws -> LedgerFold? {
+    for _ in 0..<LedgerReader.headTriesMax {
+      let fold = try await head()
+      let last = try await store.list(layout.entries).last { LedgerLayout.number(in: $0.path) != nil }
+      guard let last, let number = LedgerLayout.number(in: last.path), number > fold?.number ?? -1 else { return fold }
+      guard let fold else {
+        // Made in the meantime, or without a beginning.
+        if try await head() == nil { throw hole(at: 0, before: last.path) }
+        continue
+      }
+      guard let next = try await tail(of: fold, stillValid: { $0 <= fold.number }) else { continue }
+      guard next.number >= number else { throw hole(at: next.number + 1, before: last.path) }
+      return next
+    }
+    throw collectedTooFast
+  }
+
+  private func hole(at number: Int64, before path: String) -> WeirError {
+    let orElse =
+      number == 0
+      ? "replay into a new lake (--lake DIR --store DIR)"
+      : "move the later entries out of the directory and run `weir ledger restore-tables PIPELINE`, or replay into a new lake (--lake DIR --store DIR)"
+    return WeirError(
+      "ledger_corrupt", "\(layout.entry(number)): missing, although later entries are there (\(path))",
+      advice: "Nothing was written. Restore the file from a copy of the lake. Without a copy, \(orElse).", fatalTo: .worker)
   }
 
   /// A fold with the entries after it; nil if the pointer moved meanwhile, so that some of them may be strays at

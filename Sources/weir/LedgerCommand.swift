@@ -43,12 +43,13 @@ struct Ledger: AsyncParsableCommand {
     )
     @Argument(help: "The pipeline file (YAML).") var pipeline: String
     @Option(help: "The lake's directory, instead of the pipeline's.") var lake: String?
+    @Option(help: "The state table's directory, instead of the pipeline's: it is only looked at.") var store: String?
     @Flag(help: "Only list what would be done.") var dryRun = false
     @Flag(help: "A JSON object per table.") var json = false
 
     func run() async throws {
       try await exiting {
-        try await LedgerCommands.restoreTables(pipeline: pipeline, lake: lake, isDry: dryRun, json: json, console: $0)
+        try await LedgerCommands.restoreTables(pipeline: pipeline, lake: lake, store: store, isDry: dryRun, json: json, console: $0)
       }
     }
   }

@@ -6,7 +6,8 @@ extension RowFormat: ExpressibleByArgument {}
 
 struct StatePlace: ParsableArguments {
   @Option(help: "The state table's directory.") var store: String?
-  @Option(help: "The pipeline file that names it.") var pipeline: String?
+  @Option(help: "The pipeline file that names it, and the lake whose ledger says which rows are committed.") var pipeline: String?
+  @Option(help: "The lake's directory, instead of the pipeline's.") var lake: String?
 }
 
 struct State: AsyncParsableCommand {
@@ -31,7 +32,7 @@ struct State: AsyncParsableCommand {
     func run() async throws {
       try await exiting {
         try await StateCommands.get(
-          table: table, keys: key, nulls: null, store: place.store, pipeline: place.pipeline, format: format, console: $0)
+          table: table, keys: key, nulls: null, store: place.store, pipeline: place.pipeline, lake: place.lake, format: format, console: $0)
       }
     }
   }
@@ -49,7 +50,8 @@ struct State: AsyncParsableCommand {
     func run() async throws {
       try await exiting {
         try await StateCommands.scan(
-          table: table, prefix: prefix, limit: limit, store: place.store, pipeline: place.pipeline, format: format, console: $0)
+          table: table, prefix: prefix, limit: limit, store: place.store, pipeline: place.pipeline, lake: place.lake, format: format,
+          console: $0)
       }
     }
   }

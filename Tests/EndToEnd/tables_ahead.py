@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.parse
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "Scripts", "endtoend"))
@@ -343,5 +344,140 @@ def live_copies(suite):
         copy.clear()
 
 
+# -- A ledger, a file or a state table of which a part is lost
+
+def entry(job, number):
+    return ledger(job, "ledger", f"{number:020}.json")
+
+
+def every_door(job, pattern):
+    """Faults unless every command that opens the ledger refuses it with this message, and changes nothing."""
+    faults = []
+    for what in ([], ["ledger", "restore-tables"], ["ledger", "show"], ["state", "rebuild"]):
+        store = [] if what == ["ledger", "show"] else ["--store", job.store]
+        command = [job.suite.weir, *what, job.pipeline, "--lake", job.lake, *store]
+        found = refused(job, pattern, (lambda: common.Result(command)) if what else None)
+        faults += [f"{' '.join(what) or 'replay'}: {fault}" for fault in found]
+    code, said = verify(job)
+    return faults + ([] if code == 1 and any(re.search(pattern, p) for p in said["problems"]) else [f"verify exits {code}: {said}"])
+
+
+def hole(suite):
+    """A ledger with a hole is refused by every command, and is whole again with the entry that was lost."""
+    for number in (10, 0):
+        job = base.make(suite, f"hole-{number}")
+        shutil.rmtree(ledger(job, "snapshots"))
+        os.rename(entry(job, number), job.lake + ".kept")
+        faults = every_door(job, rf"{number:020}\.json: missing, although later entries are there")
+        os.rename(job.lake + ".kept", entry(job, number))
+        suite.claim(f"without snapshots and entry {number} every command refuses the ledger; with the entry again the run is whole", faults + ends_as_whole(job))
+        job.clear()
+
+
+def lost(suite):
+    """Where a ledger was lost no other is founded in its place."""
+    job = base.make(suite, "lost")
+    for name in ("ledger", "snapshots"):
+        shutil.rmtree(ledger(job, name))
+    faults = every_door(job, "has lost its entries and snapshots: _weir/")
+    suite.claim("entries and snapshots are gone: every command says so, and writes nothing", faults)
+    shutil.rmtree(os.path.join(job.lake, "_weir"))
+    suite.claim("the whole ledger is gone: a run refuses the tables, and writes nothing", refused(job, r"table \S+ belongs to another ledger.*ledger .*was lost"))
+    for name in os.listdir(job.lake):
+        shutil.rmtree(os.path.join(job.lake, name))
+    suite.claim("the whole lake is gone: a run refuses the state table, and writes nothing", refused(job, "state table .* belongs to another ledger"))
+    job.clear()
+
+
+def without_later_entries(suite):
+    """A snapshot is left, and the entries after it are gone, which the tables have applied."""
+    def often(spec):
+        spec.setdefault("lake", {})["ledger_keep"] = "0s"
+    job = common.Job(suite, suite.path("after-snapshot"), "synthetic", base.make(suite, "unused").captures, 3, base.flush, often)
+    process = job.start("--pace", f"{RECORDS // 4}/s")
+    end = time.monotonic() + 60
+    while process.poll() is None and len(job.entries()) < EPOCHS // 3 and time.monotonic() < end:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    pointers = sorted(os.listdir(ledger(job, "snapshots")))
+    faults = [] if pointers else ["the stopped run left no snapshot"]
+    kept = job.lake + ".kept"
+    shutil.copytree(ledger(job), kept)
+    faults += job.replay().fault()
+    shutil.rmtree(ledger(job, "ledger"))
+    shutil.rmtree(ledger(job, "snapshots"))
+    shutil.copytree(os.path.join(kept, "snapshots"), ledger(job, "snapshots"))
+    faults += refused(job, AHEAD)
+    suite.claim(without_later_entries.__doc__[:-1] + ": refused", faults)
+    job.clear()
+
+
+def missing_file(suite):
+    """A data file that is gone is not given to a table."""
+    job = base.make(suite, "missing-file")
+    # The tables are as they were before their last commit; the ledger has its entries.
+    for log in glob.glob(f"{job.lake}/silver/*/_delta_log"):
+        names = sorted(n for n in os.listdir(log) if n.endswith(".json") and n[0].isdigit())
+        with open(os.path.join(log, names[-1])) as f:
+            added = [json.loads(line)["add"]["path"] for line in f if line.startswith('{"add"')]
+        back = len(names) - 1
+        while not added and back > 1:
+            back -= 1
+            with open(os.path.join(log, names[back])) as f:
+                added = [json.loads(line)["add"]["path"] for line in f if line.startswith('{"add"')]
+        for name in os.listdir(log):
+            if name[:20].isdigit() and int(name[:20]) >= back or name == "_last_checkpoint":
+                os.remove(os.path.join(log, name))
+        gone = os.path.join(os.path.dirname(log), urllib.parse.unquote(added[0]))
+    os.rename(gone, job.lake + ".kept")
+    name = re.escape(os.path.basename(gone))
+    faults = refused_at_files(job, rf"{name} is missing")
+    for more in (["--dry-run"], []):
+        run = restore(job, *more)
+        faults += [] if run.code == 1 and re.search(rf"{name} is missing", run.err) else [f"restore-tables {more} exits {run.code}: {run.talk}"]
+    os.rename(job.lake + ".kept", gone)
+    suite.claim("a run and restore-tables refuse it by name; with the file again the run is whole", faults + ends_as_whole(job))
+    job.clear()
+
+
+def refused_at_files(job, pattern):
+    """Other tables may be brought up before; the one with the file may not."""
+    logs = sorted(glob.glob(f"{job.lake}/silver/*/_delta_log/*"))
+    run = job.replay()
+    faults = run.refusal_fault() + ([] if re.search(pattern, run.err) else [f"the message is not {pattern}: {run.talk}"])
+    return faults + ([] if logs == sorted(glob.glob(f"{job.lake}/silver/*/_delta_log/*")) else ["the table's log was written"])
+
+
+def state_ahead(suite):
+    """The lake is an older copy than the state table: no row that the ledger does not have is shown as committed."""
+    whole = base.make(suite, "newer")
+    job = base.make(suite, "older")
+    cut(job, 5)
+    faults = [r.talk for r in [restore(job)] if r.code]
+    said = restore(job).err + common.Result([suite.weir, "ledger", "restore-tables", job.pipeline, "--lake", job.lake, "--store", job.store]).err
+    faults += [] if "state table" in said and "does not have" in said else [f"restore-tables does not mention the state table: {said}"]
+    code, told = verify(job)
+    faults += [] if code == 0 and any("weir state rebuild" in n for n in told["notices"]) else [f"verify exits {code}: {told}"]
+    suite.claim("verify and restore-tables name the remedy", faults)
+
+    def scan(lake):
+        run = common.Result([suite.weir, "state", "scan", "users", "--pipeline", job.pipeline, "--lake", lake, "--store", job.store, "--format", "json"])
+        return [json.loads(line) for line in run.out.split("\n") if line]
+    with open(ledger(job, "ledger", sorted(os.listdir(ledger(job, "ledger")))[-1])) as f:
+        reached = max(int(lane["to"]) for lane in json.load(f)["lanes"] if lane["lane"] != "_merge")
+    older, newer = scan(job.lake), scan(whole.lake)
+    faults = [] if older and all(row["_committed"] for row in newer) else ["rows of the whole ledger are not committed"]
+    strange = [row for row in older if int(row["_fence"].split(":")[1]) > reached]
+    faults += [] if strange and not any(row["_committed"] for row in strange) else [f"{sum(r['_committed'] for r in strange)} of {len(strange)} rows beyond the ledger are shown as committed"]
+    suite.claim("rows that the ledger has not reached are shown as not committed", faults)
+    run = job.replay()
+    faults = run.fault() + (["it was not written again"] if '"state_rows_rebuilt":null' in run.out else [])
+    suite.claim("the next run writes the state table again", faults + job.faults_against(base.job))
+    job.clear()
+    whole.clear()
+
+
 common.Suite("tables_ahead", 600, __doc__).run(
-    ahead, beside, by_other_programs, older_tables, removed_table, damaged_log, could_not_look, killed, state_of_another_history, live_copies)
+    ahead, beside, by_other_programs, older_tables, removed_table, damaged_log, could_not_look, killed, state_of_another_history, hole, lost,
+    without_later_entries, missing_file, state_ahead, live_copies)

@@ -89,17 +89,17 @@ import WeirLocal
     defer { end() }
     let state = try LMDBStateTable(path: "\(root)/state", readOnly: false, thread: BlockingThreads(count: 1))
     let (mine, other) = (try await ledger("a", through: 4), try await ledger("b", through: 4))
-    #expect(try await StateEntryMark.belongs(state, mine))
+    #expect(try await StateEntryMark.standing(state, mine) == .belongs)
     try await state.writeMeta([StateEntryMark.mark(await other.fold)])
-    #expect(try await !StateEntryMark.belongs(state, mine))
+    #expect(try await StateEntryMark.standing(state, mine) != .belongs)
     try await state.writeMeta([StateEntryMark.mark(await mine.fold)])
-    #expect(try await StateEntryMark.belongs(state, mine))
+    #expect(try await StateEntryMark.standing(state, mine) == .belongs)
     try await commit(mine)
-    #expect(try await StateEntryMark.belongs(state, mine))
+    #expect(try await StateEntryMark.standing(state, mine) == .belongs)
     for _ in 0..<2 { try await commit(other) }
     try await state.writeMeta([StateEntryMark.mark(await other.fold)])
-    #expect(try await !StateEntryMark.belongs(state, mine))
+    #expect(try await StateEntryMark.standing(state, mine) != .belongs)
     try await state.writeMeta([("entry", Array("4".utf8))])
-    #expect(try await !StateEntryMark.belongs(state, mine))
+    #expect(try await StateEntryMark.standing(state, mine) != .belongs)
   }
 }

@@ -10,7 +10,7 @@ public enum LedgerVerify {
     var result = Result()
     let ledger: Ledger
     do {
-      ledger = try await LedgerOpening.required(compiled.plan, environment)
+      ledger = try await LedgerOpening.toLookAt(compiled.plan, environment)
     } catch let error as WeirError where error.code != "config" {
       result.add(error)
       return result
@@ -33,7 +33,7 @@ public enum LedgerVerify {
       }
     }
     if let sinks = compiled.plan.sinks { try await result.part { _ in try await SinkMarker.check(sinks, ledger, lake) } }
-    try await StateVerify.run(compiled, environment: environment, fold: fold, &result)
+    try await StateVerify.run(compiled, environment: environment, ledger, fold: fold, &result)
     return result
   }
 

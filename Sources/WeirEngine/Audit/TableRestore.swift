@@ -72,7 +72,10 @@ public struct TableRestore: Sendable {
       guard now.ledgerID == ledgerID else {
         throw FollowerMachine.Refusal.foreign(owner: now.ledgerID).error(table: layout.table, head: await ledger.fold.number)
       }
-      if try await belongs(now.txn ?? 0, now.proof) { return nil }
+      if try await belongs(now.txn ?? 0, now.proof) {
+        try await checkFiles(after: now.txn ?? 0)
+        return nil
+      }
       let (report, bytes) = try await back(from: snapshot, log)
       if isDry { return report }
       if await table.tryCommit(version: snapshot.version + 1, bytes: bytes) == .created { return report }
@@ -80,6 +83,14 @@ public struct TableRestore: Sendable {
     throw WeirError(
       "storage", "the Delta log of \(layout.table) could not be written", advice: "Stop other programs that write to it, then run again.",
       isRetriable: true)
+  }
+
+  /// Looks for the entries that the table has not applied, and their files.
+  private func checkFiles(after number: Int64) async throws {
+    let files = DataFiles(lake: environment.lake)
+    for entry in try await ledger.entries(after: number, through: await ledger.fold.number) {
+      try await files.check(entry.files(of: layout.table), of: layout.table)
+    }
   }
 
   private func belongs(_ number: Int64, _ proof: Int64?) async throws -> Bool {
@@ -94,7 +105,7 @@ public struct TableRestore: Sendable {
     let good = try await lastGood(snapshot.version, log)
     guard let proof = try await ledger.proof(of: good.entry) else { preconditionFailure("a good entry is the ledger's") }
     // What follows must be there, or the table would be stuck behind it.
-    _ = try await ledger.entries(after: good.entry, through: await ledger.fold.number)
+    try await checkFiles(after: good.entry)
     var undo = DeltaUndo(try await table.snapshot(at: good.version, in: log))
     var version = good.version + 1
     while version <= snapshot.version {

@@ -8,6 +8,7 @@ struct DeltaFollower: Sendable {
   private let ledgerID: String
   private let layout: TableLayout
   private let table: DeltaTable
+  private let files: DataFiles
   /// Of the table's commits, those that this ledger's followers make.
   private let names: TableTransactions
   private let clock: any Clock
@@ -18,6 +19,7 @@ struct DeltaFollower: Sendable {
     self.ledgerID = ledgerID
     self.layout = layout
     clock = environment.clock
+    files = DataFiles(lake: environment.lake)
     names = TableTransactions(ledgerID: ledgerID, table: layout.table)
     table = DeltaTable(store: environment.lake, path: layout.table, application: names.application)
   }
@@ -29,7 +31,7 @@ struct DeltaFollower: Sendable {
   /// - Parameters:
   ///   - given: what the ledger gave the table so far; nil: no files.
   ///   - checksOnly: write nothing; only see whether the table belongs to the ledger.
-  /// - Throws: `foreign_table`, `table_ahead`, `table_missing`, `corrupt`, and what the store and the ledger throw.
+  /// - Throws: `foreign_table`, `table_ahead`, `table_missing`, `corrupt` also where a file that the table would get is not there, and what the store and the ledger throw.
   mutating func follow(_ ledger: Ledger, to target: Int64, given: TableFold?, checksOnly: Bool = false) async throws {
     var machine = FollowerMachine(
       table: layout.table, ledgerID: ledgerID, target: target, mustExist: given != nil, checksOnly: checksOnly)
@@ -45,6 +47,7 @@ struct DeltaFollower: Sendable {
         action = machine.event(.entriesRead(try await ledger.entries(after: after, through: through)))
       case .readProof(let number): action = machine.event(.proofRead(try await ledger.proof(of: number)))
       case .commit(let commit):
+        try await files.check(commit.files, of: layout.table)
         let outcome = await table.tryCommit(version: commit.version, bytes: encode(commit))
         if case .unknown(let why) = outcome { trouble = why }
         if outcome == .created { try await checkpoint(commit.version) }

@@ -1,4 +1,5 @@
 import WeirCore
+import WeirProtocol
 
 /// What the state table keeps of the ledger about a lane, so that its readers can tell which rows are committed.
 public struct LedgerMark: Sendable, Equatable {
@@ -13,6 +14,15 @@ public struct LedgerMark: Sendable, Equatable {
 
   public init(generation: Int64, position: Int64, start: Int64? = nil) {
     (self.generation, self.position, self.start) = (generation, position, start)
+  }
+
+  /// What the ledger has of a listed lane. The merge lane's positions are numbers of entries.
+  init(of id: LaneID, in fold: LedgerFold) {
+    let lane = fold[id]
+    var position: Int64 = 0
+    if id == .merge { position = fold.number } else if case .offset(let offset)? = lane?.position { position = offset }
+    self.init(generation: lane?.generation ?? 0, position: position)
+    if case .offset(let start)? = lane?.generationStart { self.start = start }
   }
 
   /// Reads what ``entry(of:)`` wrote; nil: it is not a mark.

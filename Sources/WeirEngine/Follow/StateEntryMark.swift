@@ -6,21 +6,40 @@ import WeirProtocol
 enum StateEntryMark {
   private static let name = "entry"
 
+  /// How the store's entry stands to the ledger.
+  enum Standing: Equatable {
+    /// It is the ledger's; or the store says none: it is new, or an older version wrote it.
+    case belongs
+    /// The ledger ends before it.
+    case ahead(Int64)
+    /// The ledger has another entry of this number.
+    case beside(Int64)
+    /// Older than everything that the ledger keeps: it cannot be told.
+    case collected(Int64)
+  }
+
   static func mark(_ fold: LedgerFold) -> (String, [UInt8]) {
     (name, Array("\(fold.number) \(EntryProof(number: fold.number, hash: fold.hash).value)".utf8))
   }
 
-  /// Whether the store's entry is one of the ledger's. True where none was written: by an older version, or in a new store.
-  static func belongs(_ state: any StateTable, _ ledger: Ledger) async throws -> Bool {
-    guard let bytes = try await state.readMeta(name) else { return true }
-    let numbers = String(decoding: bytes, as: UTF8.self).split(separator: " ").compactMap { Int64($0) }
-    guard numbers.count == 2 else { return false }
+  static func standing(_ state: any StateTable, _ ledger: Ledger) async throws -> Standing {
+    try await standing(mark: try await state.readMeta(name), ledger)
+  }
+
+  /// - Parameter meta: of one moment of the state table.
+  static func standing(_ meta: [String: [UInt8]], _ ledger: Ledger) async throws -> Standing {
+    try await standing(mark: meta[name], ledger)
+  }
+
+  private static func standing(mark: [UInt8]?, _ ledger: Ledger) async throws -> Standing {
+    guard let mark else { return .belongs }
+    let numbers = String(decoding: mark, as: UTF8.self).split(separator: " ").compactMap { Int64($0) }
+    guard numbers.count == 2 else { return .beside(numbers.first ?? -1) }
     do {
-      guard let proof = try await ledger.proof(of: numbers[0]) else { return false }
-      return proof.agrees(with: numbers[1], number: numbers[0])
+      guard let proof = try await ledger.proof(of: numbers[0]) else { return .ahead(numbers[0]) }
+      return proof.agrees(with: numbers[1], number: numbers[0]) ? .belongs : .beside(numbers[0])
     } catch let error as WeirError where error.code == "ledger_collected" {
-      // Older than everything that the ledger keeps: it cannot be told.
-      return false
+      return .collected(numbers[0])
     }
   }
 }

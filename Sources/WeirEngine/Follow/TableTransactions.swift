@@ -38,7 +38,9 @@ extension FollowerMachine.Refusal {
     case .foreign(let owner):
       WeirError(
         "foreign_table", "the table \(table) belongs to \(owner.map { "another ledger (\($0))" } ?? "no ledger of Weir")",
-        advice: "Choose another lake (--lake DIR), or other names for the pipeline's tables.")
+        advice:
+          "Choose another lake (--lake DIR), or other names for the pipeline's tables. If this lake's ledger (in the directory _weir) was lost, restore it from a copy."
+      )
     case .ahead(let number):
       WeirError(
         "table_ahead",

@@ -6,6 +6,16 @@ import WeirProtocol
 enum LedgerOpening {
   static let lanesByDefault = 4
 
+  /// The ledger as it is, for those who only look at it: also one with entries missing in its middle.
+  /// - Throws: `config` if there is none.
+  static func toLookAt(_ plan: Plan, _ environment: EngineEnvironment) async throws -> Ledger {
+    let found = try await Ledger.open(
+      LedgerLayout(pipeline: plan.pipeline), store: environment.lake, clock: environment.clock, random: environment.random,
+      allowsHoles: true)
+    if let found { return found }
+    return try await required(plan, environment)
+  }
+
   /// The ledger as it is; nil if there is none.
   static func existing(_ plan: Plan, _ environment: EngineEnvironment) async throws -> Ledger? {
     try await Ledger.open(
@@ -26,6 +36,10 @@ enum LedgerOpening {
       ledger = found
     } else {
       guard request.ledgerID == nil else { throw replaced(plan, environment, "it is not there any more") }
+      do { try await LostLedger.check(plan, environment) } catch {
+        // Another worker may have founded it and made its tables meanwhile.
+        guard try await existing(plan, environment) != nil else { throw error }
+      }
       ledger = try await create(plan, request, environment)
     }
     let genesis = await ledger.fold.genesis

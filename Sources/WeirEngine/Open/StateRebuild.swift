@@ -7,27 +7,50 @@ import WeirProtocol
 /// A table is whole once `built/<table>` holds the ledger's id. Rows and mark are written in one transaction: a rebuild that was
 /// killed changed nothing.
 public enum StateRebuild {
+  /// Why a run made the tables again before it began.
+  public enum Reason: Sendable, Equatable {
+    /// They were not there or not whole, or the machine had stopped while they were written.
+    case missing
+    /// They had rows of entries that the ledger does not have.
+    case ahead
+    /// They did not have all entries: the last run was stopped between its last entry and its last flush, or an older store was put there.
+    case behind
+  }
+
+  /// What a run wrote.
+  public struct Outcome: Sendable, Equatable {
+    public var rows: Int
+    public var reason: Reason
+  }
+
   /// Claims the tables for the ledger, and makes those again that the ledger has epochs for and the store does not hold: a
   /// store that was deleted, or emptied after the machine stopped in the middle of a run, or one that a run left behind
   /// which died between the last entry of all and its last flush: no lane will be restored again to catch up. So too a store that
   /// holds rows of entries that the ledger does not have, since it was restored from a copy.
-  /// - Returns: rows written; nil if the tables are whole.
+  /// - Returns: nil if the tables are whole.
   /// - Throws: `foreign_table`, and what the stores throw.
-  static func ifMissing(_ compiled: CompiledPlan, environment: EngineEnvironment, ledger: Ledger) async throws -> Int? {
+  static func ifMissing(_ compiled: CompiledPlan, environment: EngineEnvironment, ledger: Ledger) async throws -> Outcome? {
     guard let state = environment.state, !compiled.plan.state.isEmpty else { return nil }
-    let genesis = await ledger.fold.genesis
-    try await StateOwnership.claim(state, genesis, compiled.plan)
-    if try await !StateEntryMark.belongs(state, ledger) { return try await rebuild(compiled, environment) }
+    try await StateOwnership.claim(state, await ledger.fold.genesis, compiled.plan)
+    guard let reason = try await reason(compiled, state, ledger) else { return nil }
     let fold = await ledger.fold
-    var isWhole = true
-    for spec in compiled.plan.state where try await state.readMeta(mark(spec)) != Array(fold.genesis.ledgerID.utf8) {
-      isWhole = false
+    if reason == .missing, !fold.lanes.values.contains(where: { $0.epoch > 0 }) {
+      try await state.writeMeta(marks(compiled.plan, fold.genesis))
+      return nil
     }
-    if isWhole, fold.isFinished { isWhole = try await isUpToDate(compiled, state, fold) }
-    if isWhole { return nil }
-    if fold.lanes.values.contains(where: { $0.epoch > 0 }) { return try await rebuild(compiled, environment) }
-    try await state.writeMeta(marks(compiled.plan, fold.genesis))
-    return nil
+    return Outcome(rows: try await rebuild(compiled, environment), reason: reason)
+  }
+
+  private static func reason(_ compiled: CompiledPlan, _ state: any StateTable, _ ledger: Ledger) async throws -> Reason? {
+    switch try await StateEntryMark.standing(state, ledger) {
+    case .belongs: break
+    case .ahead, .beside: return .ahead
+    case .collected: return .behind
+    }
+    let fold = await ledger.fold
+    for spec in compiled.plan.state where try await state.readMeta(mark(spec)) != Array(fold.genesis.ledgerID.utf8) { return .missing }
+    guard fold.isFinished else { return nil }
+    return try await isUpToDate(compiled, state, fold) ? nil : .behind
   }
 
   private static func isUpToDate(_ compiled: CompiledPlan, _ state: any StateTable, _ fold: LedgerFold) async throws -> Bool {

@@ -41,7 +41,7 @@ struct CaptureRun: Sendable {
       try await LedgerKeeping.collect(
         ledger, keep: compiled.plan.lake.ledgerKeepMicroseconds, appliedThrough: await followers.collectableThrough)
     }
-    progress.stateRowsRebuilt = rebuilt
+    progress.stateRebuilt = rebuilt
     progress.ledgerNumber = fold.number
     return (end, progress, fold)
   }

@@ -17,7 +17,7 @@ public struct ReplayProgress: Sendable {
   public var rejected = RejectedReasons()
   /// What dedup, open windows and keyed state hold, bytes.
   public var state = StateBytes()
-  /// Rows of the state table that were made again before the run, because the table was missing or not to be trusted.
-  public var stateRowsRebuilt: Int?
-  public init(stateRowsRebuilt: Int? = nil) { self.stateRowsRebuilt = stateRowsRebuilt }
+  /// The state tables were made again before the run.
+  public var stateRebuilt: StateRebuild.Outcome?
+  public init(stateRebuilt: StateRebuild.Outcome? = nil) { self.stateRebuilt = stateRebuilt }
 }

@@ -132,9 +132,11 @@ public enum LedgerCommands {
   }
 
   /// Takes tables that are ahead of the ledger, or beside it, back to it (``TableRestore``).
-  public static func restoreTables(pipeline file: String, lake: String?, isDry: Bool, json: Bool, console: Console) async throws -> Int32 {
+  public static func restoreTables(
+    pipeline file: String, lake: String?, store: String?, isDry: Bool, json: Bool, console: Console
+  ) async throws -> Int32 {
     let pipeline = try loadPipeline(file: file)
-    let wiring = try Wiring(Places(pipeline, lake: lake, store: nil), withState: false)
+    let wiring = try Wiring(Places(pipeline, lake: lake, store: store), withState: false)
     let compiled = CompiledPlan(pipeline.plan, lookups: pipeline.lookups)
     let reports = try await TableRestore.run(compiled, environment: wiring.environment(), isDry: isDry)
     func texts(_ all: [String]) -> JSONValue { .array(all.map { .string($0) }) }
@@ -157,6 +159,20 @@ public enum LedgerCommands {
       console.talk(
         reports.isEmpty ? "all tables are as the ledger says" : isDry ? "dry run: nothing was written" : "\(reports.count) tables restored")
     }
+    if !pipeline.plan.state.isEmpty { try await mentionState(wiring, pipeline.plan, console) }
     return 0
+  }
+
+  /// The state table is not restored here: the next run does that by itself.
+  private static func mentionState(_ wiring: Wiring, _ plan: Plan, _ console: Console) async throws {
+    let layout = LedgerLayout(pipeline: plan.pipeline)
+    // A store that is not there, or is damaged, is made again too.
+    guard let state = try? LMDBStateTable(path: wiring.store, readOnly: true, thread: wiring.stateThread),
+      let ledger = try await Ledger.open(layout, store: wiring.lake, clock: wiring.clock, random: wiring.random),
+      let entry = try? await StateProof.strangeEntry(state, ledger)
+    else { return }
+    console.talk(
+      "the state table in \(wiring.store) has rows of an entry \(entry) that the ledger does not have: the next run writes it again, and `weir state rebuild PIPELINE` does so now"
+    )
   }
 }

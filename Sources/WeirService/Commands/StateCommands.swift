@@ -4,6 +4,7 @@ import WeirEngine
 import WeirLMDB
 import WeirLocal
 import WeirOperators
+import WeirProtocol
 
 /// `weir state get | scan | rebuild`.
 public enum StateCommands {
@@ -11,11 +12,13 @@ public enum StateCommands {
   ///   - store: the directory; else the pipeline's.
   ///   - keys: one text a `by` column that is not among `nulls`.
   ///   - nulls: names of `by` columns whose key is null.
+  ///   - lake: instead of the pipeline's. With a lake the ledger itself says what is committed.
   /// - Returns: 0, or 1 when there is no such row.
   public static func get(
-    table: String, keys: [String], nulls: [String] = [], store: String?, pipeline: String?, format: RowFormat, console: Console
+    table: String, keys: [String], nulls: [String] = [], store: String?, pipeline: String?, lake: String?, format: RowFormat,
+    console: Console
   ) async throws -> Int32 {
-    let reader = try await StateReader(table: table, store: try directory(store, pipeline))
+    let reader = try await reader(table, store, pipeline, lake, console)
     let values = try KeyArgument.values(keys, nulls: nulls, reader.by, table: table)
     guard let row = try await reader.table.read(table: table, key: StateKey.encode(values)), row.value != nil else {
       console.talk("no such row in \(table)")
@@ -29,12 +32,12 @@ public enum StateCommands {
   }
 
   public static func scan(
-    table: String, prefix: String?, limit: Int?, store: String?, pipeline: String?, format: RowFormat, console: Console
+    table: String, prefix: String?, limit: Int?, store: String?, pipeline: String?, lake: String?, format: RowFormat, console: Console
   ) async throws -> Int32 {
     if let limit, limit < 0 {
       throw WeirError("config", "--limit \(limit): a number of rows cannot be negative", advice: "Leave --limit out for all rows.")
     }
-    let reader = try await StateReader(table: table, store: try directory(store, pipeline))
+    let reader = try await reader(table, store, pipeline, lake, console)
     if prefix != nil, reader.by.first?.type != .string {
       throw WeirError(
         "config", "--prefix needs a table whose first key column is a string; that of \(table) is \(reader.by.first?.type.name ?? "none")",
@@ -42,6 +45,34 @@ public enum StateCommands {
     }
     try await reader.show(prefix: prefix.map(StateKey.prefix) ?? [], limit: limit, format: format, console: console)
     return 0
+  }
+
+  private static func reader(
+    _ table: String, _ store: String?, _ pipeline: String?, _ lake: String?, _ console: Console
+  ) async throws -> StateReader {
+    var reader = try await StateReader(table: table, store: try directory(store, pipeline))
+    guard let pipeline else {
+      guard lake == nil else {
+        throw WeirError(
+          "config", "--lake needs --pipeline: a lake holds the ledgers of several pipelines",
+          advice: "Name the pipeline file with --pipeline.")
+      }
+      return reader
+    }
+    let file = try loadPipeline(file: pipeline)
+    let wiring = try Wiring(try Places(file, lake: lake, store: store), withState: false)
+    let layout = LedgerLayout(pipeline: file.plan.pipeline)
+    do {
+      if lake != nil {
+        try await reader.prove(by: try await Ledger.required(layout, store: wiring.lake, clock: wiring.clock, random: wiring.random))
+      } else if let ledger = try await Ledger.open(layout, store: wiring.lake, clock: wiring.clock, random: wiring.random) {
+        try await reader.prove(by: ledger)
+      }
+    } catch let error as WeirError where lake == nil {
+      console.talk("no row can be shown as committed: \(error.message)")
+      reader.distrust()
+    }
+    return reader
   }
 
   private static func directory(_ store: String?, _ pipeline: String?) throws -> String {
@@ -137,6 +168,8 @@ struct StateReader {
   let by: [ColumnSchema]
   let measures: [String]
   private let name: String
+  /// By lane, what the ledger itself has; nil: it was not asked, and the store's own marks count.
+  private var proven: [String: LedgerMark]?
 
   init(table name: String, store: String) async throws {
     try await self.init(
@@ -163,8 +196,22 @@ struct StateReader {
     (by, measures) = schema
   }
 
+  /// From now on the ledger says what is committed: the store's marks may come from a history that it does not have.
+  /// - Throws: `foreign_table`.
+  mutating func prove(by ledger: Ledger) async throws {
+    proven = try await StateProof.committed(table, table: name, ledger)
+    guard proven == nil else { return }
+    throw WeirError(
+      "foreign_table", "the state table \(name) belongs to another ledger than \(ledger.layout.prefix) in this lake",
+      advice: "Name the lake and the store that belong together (--lake DIR --store DIR).")
+  }
+
+  /// The ledger cannot be read: nothing is known to be committed.
+  mutating func distrust() { proven = [:] }
+
   /// What the ledger has of each lane.
   private func committed() async throws -> [String: LedgerMark] {
+    if let proven { return proven }
     var committed: [String: LedgerMark] = [:]
     for (name, value) in try await table.listMeta(prefix: LedgerMark.prefix) {
       committed[String(name.dropFirst(LedgerMark.prefix.count))] = LedgerMark(value)

@@ -71,6 +71,14 @@ final class ReplayReport: Sendable {
     w == Watermark.minimum || w == Watermark.maximum ? .null : .string(CivilTime.text(ofMicroseconds: w))
   }
 
+  static func reason(_ reason: StateRebuild.Reason) -> String {
+    switch reason {
+    case .missing: "the state table was missing, or the machine had stopped while it was written"
+    case .ahead: "the state table had rows of entries that the ledger does not have"
+    case .behind: "the state table did not have all entries of the ledger"
+    }
+  }
+
   private static func seconds(_ d: Duration) -> Double {
     Double(d.components.seconds) + Double(d.components.attoseconds) / 1e18
   }
@@ -100,9 +108,8 @@ final class ReplayReport: Sendable {
     case .keptOpen: console.talk("the capture is consumed; its windows stay open (--keep-open)")
     case .finished: console.talk("the capture is consumed and its windows are closed")
     }
-    if let rows = progress.stateRowsRebuilt {
-      console.talk(
-        "the state table was missing, or the machine had stopped while it was written: made again, \(Human.count(Int64(rows))) rows")
+    if let rebuilt = progress.stateRebuilt {
+      console.talk("\(ReplayReport.reason(rebuilt.reason)): made again, \(Human.count(Int64(rebuilt.rows))) rows")
     }
     let totals = fold.counts
     let rate = Double(progress.records) / max(seconds, 1e-9)
@@ -173,7 +180,7 @@ final class ReplayReport: Sendable {
         "dedup": .int(progress.state.dedup), "windows": .int(progress.state.windows), "keyed": .int(progress.state.keyed),
         "peak_resident": ReplayReport.peakResidentBytes.map { .int($0) } ?? .null,
       ]),
-      "state_rows_rebuilt": progress.stateRowsRebuilt.map { .int(Int64($0)) } ?? .null,
+      "state_rows_rebuilt": progress.stateRebuilt.map { .int(Int64($0.rows)) } ?? .null,
     ])
   }
 }
