@@ -124,6 +124,7 @@ public struct TableRestore: Sendable {
         report.added.append(add.path)
       }
     }
+    try await checkFiles(after: good.entry)
     return (report, encode(names.actions(entry: good.entry, proof: proof) + changes, report))
   }
 

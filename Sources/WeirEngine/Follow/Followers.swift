@@ -67,7 +67,7 @@ actor Followers {
   /// merged row; before its first state there was none.
   private static func hasMerged(_ fold: LedgerFold, mark: [UInt8]?) -> Bool {
     guard let mark else { return fold.mergeLane.state == nil }
-    guard let number = String(decoding: mark, as: UTF8.self).split(separator: " ").last.flatMap({ Int64($0) }) else { return false }
+    guard let number = LedgerMark(mark)?.position else { return false }
     guard case .offset(let merged)? = fold.mergeLane.position else { return false }
     return merged <= number && number <= fold.number
   }
@@ -106,8 +106,8 @@ actor Followers {
   /// What the ledger has of each lane, for readers of the state table.
   static func marks(_ fold: LedgerFold, of lanes: Set<LaneID>? = nil) -> [(String, [UInt8])] {
     [StateEntryMark.mark(fold)]
-      + fold.lanes.filter { lanes?.contains($0.key) ?? true }.sorted { $0.key < $1.key }.map { id, lane in
-        LedgerMark(of: lane, id, in: fold).entry(of: id.text)
+      + fold.lanes.filter { lanes?.contains($0.key) ?? true }.sorted { $0.key < $1.key }.map { id, _ in
+        LedgerMark(of: id, in: fold).entry(of: id.text)
       }
   }
 }

@@ -16,12 +16,13 @@ public struct LedgerMark: Sendable, Equatable {
     (self.generation, self.position, self.start) = (generation, position, start)
   }
 
-  /// What a ledger has of a lane.
-  public init(of lane: LaneFold, _ id: LaneID, in fold: LedgerFold) {
+  /// What the ledger has of a listed lane. The merge lane's positions are numbers of entries.
+  init(of id: LaneID, in fold: LedgerFold) {
+    let lane = fold[id]
     var position: Int64 = 0
-    if id == .merge { position = fold.number } else if case .offset(let offset)? = lane.position { position = offset }
-    self.init(generation: lane.generation, position: position)
-    if case .offset(let start)? = lane.generationStart { self.start = start }
+    if id == .merge { position = fold.number } else if case .offset(let offset)? = lane?.position { position = offset }
+    self.init(generation: lane?.generation ?? 0, position: position)
+    if case .offset(let start)? = lane?.generationStart { self.start = start }
   }
 
   /// Reads what ``entry(of:)`` wrote; nil: it is not a mark.

@@ -12,7 +12,7 @@ public enum StateProof {
     }
   }
 
-  /// By lane, what the ledger has of it.
+  /// By lane, how far the ledger is.
   /// - Parameter table: the state table's name.
   /// - Returns: nil: it is another ledger's.
   public static func committed(_ state: any StateTable, table: String, _ ledger: Ledger) async throws -> [String: LedgerMark]? {
@@ -20,6 +20,6 @@ public enum StateProof {
     guard try await state.readMeta("owner/\(table)") == Array(fold.genesis.ledgerID.utf8) else { return nil }
     // Of another history with as many entries no row can be told from the ledger's.
     if case .beside = try await StateEntryMark.standing(state, ledger) { return [:] }
-    return Dictionary(uniqueKeysWithValues: fold.lanes.map { ($0.key.text, LedgerMark(of: $0.value, $0.key, in: fold)) })
+    return Dictionary(uniqueKeysWithValues: fold.lanes.keys.map { ($0.text, LedgerMark(of: $0, in: fold)) })
   }
 }
