@@ -72,6 +72,7 @@ private final class PipeSource: RecordSource {
     case .pause: "pause"
     case .end: "end"
     case .interrupted: "interrupted"
+    case .shard: "a mark of a live shard"
     }
   }
 

@@ -10,4 +10,16 @@ enum PreparedEvent: Sendable {
   case pause
   /// Stopped from outside: the stream ends here, at the last cut.
   case interrupted
+  /// Something that only a live shard says.
+  case shard(ShardMark)
+}
+
+/// What a live shard says between blocks.
+enum ShardMark: Sendable {
+  /// Everything that the shard held at this moment was handed out.
+  case caughtUp(next: Int64)
+  /// The shard holds nothing at this position.
+  case outOfRange(at: Int64)
+  /// The shard was released.
+  case closed
 }

@@ -3,7 +3,8 @@ import WeirCore
 /// Events of a source on their way to the sequencer: blocks are prepared side by side, and everything is handed out in the order in
 /// which it was read, as soon as it is ready.
 ///
-/// Bounds (law 7): at most `parallel` blocks from their reading to their handing out, and twice as many events.
+/// Bounds (law 7): at most `parallel` blocks from their reading to their handing out, and twice as many events. A live lane has one block
+/// until it was consumed, and more of them as far as ``PrepareAhead`` allows.
 actor PreparedQueue {
   private enum Slot {
     case block(number: Int, end: Int64)
@@ -12,6 +13,12 @@ actor PreparedQueue {
   }
 
   private let parallel: Int
+  /// nil: of a capture, which has the worker to itself.
+  private let ahead: PrepareAhead?
+  /// Blocks in flight that were taken from ``ahead``.
+  private var taken = 0
+  /// Of a live lane: the taker is at work on a block.
+  private var isConsuming = false
   private var slots: [Slot] = []
   private var prepared: [Int: PreparedBlock] = [:]
   private var blocksRead = 0
@@ -24,13 +31,35 @@ actor PreparedQueue {
   /// Raised with every event that is read.
   private var eventsRead = 0
 
-  init(parallel: Int) { self.parallel = max(1, parallel) }
+  init(parallel: Int) { (self.parallel, ahead) = (max(1, parallel), nil) }
+
+  /// Of a live lane.
+  init(ahead: PrepareAhead) { (parallel, self.ahead) = (1, ahead) }
 
   // MARK: The reader's side
 
   /// Waits until one more event may be read. False: nobody takes any more.
   func hasRoom() async -> Bool {
     while inFlight >= parallel || slots.count >= parallel * 2, !isClosed { await withCheckedContinuation { reader = $0 } }
+    return !isClosed
+  }
+
+  /// Waits until the block that a live lane has read may be prepared. False: nobody takes any more.
+  func hasRoomForBlock() async -> Bool {
+    while !mayPrepare(), !isClosed { await withCheckedContinuation { reader = $0 } }
+    return !isClosed
+  }
+
+  private func mayPrepare() -> Bool {
+    if inFlight == 0 { return true }
+    guard let ahead, ahead.take() else { return false }
+    taken += 1
+    return true
+  }
+
+  /// Waits until all that was read is consumed. False: nobody takes any more.
+  func isDrained() async -> Bool {
+    while !(slots.isEmpty && taker != nil), !isClosed { await withCheckedContinuation { reader = $0 } }
     return !isClosed
   }
 
@@ -63,12 +92,13 @@ actor PreparedQueue {
 
   /// The next event, in order; waits for it. Called by one task at a time.
   func next() async throws -> PreparedEvent {
+    if isConsuming { consumed() }
     while true {
       if isInterrupted { return .interrupted }
       switch slots.first {
       case .block(let number, let end):
         if let block = prepared.removeValue(forKey: number) {
-          inFlight -= 1
+          if ahead == nil { inFlight -= 1 } else { isConsuming = true }
           drop()
           return .block(block, end: end)
         }
@@ -78,8 +108,21 @@ actor PreparedQueue {
       case .failure(let error): throw error
       case nil: break
       }
-      await withCheckedContinuation { taker = $0 }
+      await withCheckedContinuation { continuation in
+        taker = continuation
+        // Of a live lane: the reader may wait for this.
+        if ahead != nil { wake(&reader) }
+      }
     }
+  }
+
+  private func consumed() {
+    (isConsuming, inFlight) = (false, inFlight - 1)
+    if taken > 0 {
+      taken -= 1
+      ahead?.give()
+    }
+    wake(&reader)
   }
 
   private func drop() {
@@ -90,6 +133,8 @@ actor PreparedQueue {
   /// Nothing is taken any more.
   func close() {
     isClosed = true
+    ahead?.give(taken)
+    taken = 0
     wake(&reader)
   }
 

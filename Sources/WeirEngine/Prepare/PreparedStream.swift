@@ -40,7 +40,7 @@ extension PreparerPool {
       let event = try await queue.next()
       try await body(event)
       switch event {
-      case .block, .pause: continue
+      case .block, .pause, .shard: continue
       case .end: return true
       case .interrupted: return false
       case .cut:

@@ -3,15 +3,15 @@ import WeirCore
 import WeirOperators
 import WeirProtocol
 
-/// One live shard being worked on: the loop that reads, prepares, sequences and consumes.
+/// One live shard being worked on: one task reads it and has its blocks prepared side by side, the other sequences and consumes them in
+/// order.
 ///
 /// Cuts come from outside, between any two blocks (``LaneActor`` sees to it); so nothing here knows of epochs.
 final class LiveLane: Sendable {
-  private static let restNanoseconds: Int64 = 100_000_000
-
   let id: LaneID
   let shard: LaneActor
   private let reader: any ShardReader
+  private let queue: PreparedQueue
   private let placement: Placement?
   private struct Standing {
     var machine: LaneStanding
@@ -30,11 +30,12 @@ final class LiveLane: Sendable {
 
   init(
     shard: LaneActor, reader: any ShardReader, compiled: CompiledPlan, fold: LaneFold?, placement: Placement?,
-    clock: any Clock, reading: LaneReading
+    clock: any Clock, reading: LaneReading, ahead: PrepareAhead
   ) {
     id = shard.id
     self.shard = shard
     self.reader = reader
+    queue = PreparedQueue(ahead: ahead)
     self.placement = placement
     self.clock = clock
     self.reading = reading
@@ -48,34 +49,41 @@ final class LiveLane: Sendable {
       judge: .clock(fold?.clock))
   }
 
-  /// Reads until the shard is released or ``stop()`` was called.
+  /// Reads ahead of ``run(gate:weights:counted:)``, until the shard is released or that has ended.
+  func readAhead(_ pool: PreparerPool) async {
+    await pool.read(reader, into: queue, until: { [isStopped] in isStopped.isRaised }) { [reading, clock] in
+      reading.resolves($0, now: clock.monotonicNanoseconds)
+    }
+  }
+
+  /// Consumes what is read until the shard is released or ``stop()`` was called.
   /// - Throws: what ends the worker; `out_of_range` when the shard holds nothing at the lane's position.
-  func run(_ pool: PreparerPool, gate: InputGate, weights: RowWeights, counted: LiveCounts) async throws {
+  func run(gate: InputGate, weights: RowWeights, counted: LiveCounts) async throws {
+    do { try await consume(gate, weights, counted) } catch {
+      await queue.close()
+      throw error
+    }
+    await queue.close()
+  }
+
+  private func consume(_ gate: InputGate, _ weights: RowWeights, _ counted: LiveCounts) async throws {
     var sequencer = first
     var isFirstBlock = true
     while !isStopped.isRaised {
-      let read: ShardRead
       reading.enter(.reading, now: clock.monotonicNanoseconds)
-      do { read = try await reader.next() } catch let error as WeirError where error.isRetriable {
-        // The client itself tries again; this only keeps its errors from making a busy loop.
-        await clock.sleep(nanoseconds: LiveLane.restNanoseconds)
-        continue
-      }
+      let event = try await queue.next()
       if isStopped.isRaised { return }
-      switch read {
-      case .block(let raw, let next):
+      switch event {
+      case .block(var block, let next):
+        let raw = block.decoded.raw
         reading.enter(.bounded, now: clock.monotonicNanoseconds)
         await gate.admit(Int64(raw.count))
         reading.enter(.waking, now: clock.monotonicNanoseconds)
         await awake()
         if isStopped.isRaised { return }
-        if pool.asksForSchemas { reading.enter(.resolving, now: clock.monotonicNanoseconds) }
+        reading.enter(.working, now: clock.monotonicNanoseconds)
         let marks = raw.lastFingerprint.map { (first: isFirstBlock ? raw.fingerprint(0) : nil, last: $0) }
         isFirstBlock = false
-        guard let raw = try await pool.resolve(raw, until: { isStopped.isRaised }) else { return }
-        if isStopped.isRaised { return }
-        reading.enter(.working, now: clock.monotonicNanoseconds)
-        var block = pool.prepare(raw)
         sequencer.adopt(clock: standing.withLock { $0.clock })
         _ = try sequencer.sequence(&block)
         try placement?.check(block)
@@ -83,14 +91,15 @@ final class LiveLane: Sendable {
         counted.add(records: Int64(block.count), bytes: Int64(raw.count))
         await shard.consume([DealtBlocks(block, end: next, watermark: sequencer.watermark)], read: marks)
         show(block.count, raw.count, next, sequencer.watermark)
-      case .caughtUp(let next):
+      case .shard(.caughtUp(let next)):
         await shard.advance(position: next, watermark: sequencer.watermark)
         show(0, 0, next, sequencer.watermark)
         standing.withLock { $0.machine.caughtUp(at: clock.monotonicNanoseconds) }
-      case .outOfRange(let at):
+      case .shard(.outOfRange(let at)):
         throw WeirError(
           "out_of_range", "\(id.shard) holds nothing at position \(at) any more", isRetriable: true, fatalTo: .worker)
-      case .closed: return
+      case .shard(.closed), .end, .interrupted: return
+      case .cut, .pause: continue
       }
     }
   }

@@ -73,7 +73,8 @@ extension LiveSession {
         shard: shard, reader: reader, compiled: compiled, fold: fold[shard.id],
         placement: placements.placement(of: shard.id.shard, in: all, fold), clock: environment.clock,
         reading: meter.take(
-          shard.id.shard, position: positions[shard.id.shard] ?? 0, watermark: fold[shard.id]?.watermark ?? Watermark.minimum))
+          shard.id.shard, position: positions[shard.id.shard] ?? 0, watermark: fold[shard.id]?.watermark ?? Watermark.minimum),
+        ahead: ahead)
       lanes.withLock { $0[lane.id] = lane }
       await starts.add(lane)
     }

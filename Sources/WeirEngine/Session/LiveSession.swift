@@ -42,6 +42,7 @@ final class LiveSession: Sendable {
   private let weights: RowWeights
   let starts = LaneStarts()
   let pool: PreparerPool
+  let ahead: PrepareAhead
   let watch: Mutex<GroupWatch>
   private let isEnding = Flag()
   /// Nothing more comes to the ledger from here: the topics' turn to end.
@@ -79,6 +80,7 @@ final class LiveSession: Sendable {
     gate = InputGate(bytesMax: compiled.plan.lake.flushBytes, rule: CutRule(environment.memory))
     weights = RowWeights(compiled)
     pool = PreparerPool(compiled, environment)
+    ahead = PrepareAhead(environment.parallel)
   }
 
   /// - Returns: entries that were committed.
@@ -106,6 +108,7 @@ final class LiveSession: Sendable {
         await withDiscardingTaskGroup { loops in
           while let lane = await starts.next() {
             loops.addTask { [self] in await guarding { try await read(lane) } }
+            loops.addTask { [pool] in await lane.readAhead(pool) }
           }
         }
       }
@@ -143,7 +146,7 @@ final class LiveSession: Sendable {
   /// Reads a lane until it is released. Where the source has trimmed what comes next, what was read is committed before the session
   /// ends: the gap begins where the source's does, and not at the last commit.
   private func read(_ lane: LiveLane) async throws {
-    do { try await lane.run(pool, gate: gate, weights: weights, counted: counts) } catch let error as WeirError
+    do { try await lane.run(gate: gate, weights: weights, counted: counts) } catch let error as WeirError
       where error.code == "out_of_range"
     {
       try await turnstile.pass { [self] in

@@ -158,7 +158,7 @@ final class RecordedSession: Sendable {
         if let step, step.isWhole || step.hasMore { try await commit(step) }
         current += 1
         step = current < steps.count ? steps[current] : nil
-      case .end, .pause: break
+      case .end, .pause, .shard: break
       case .interrupted: isWhole = false
       }
     }

@@ -11,7 +11,8 @@ public final class LaneReading: Sendable {
     case bounded
     /// An idle lane whose next record waits for the entry that wakes it.
     case waking
-    /// Asks a registry, or the lake, what the schemas of a block are.
+    /// Asks a registry, or the lake, what the schemas of a block are; the lane has nothing else to do. Time spent on it is also counted
+    /// as ``reading``.
     case resolving
     /// Decodes and consumes a block.
     case working
@@ -28,6 +29,7 @@ public final class LaneReading: Sendable {
   private let recordCount = Atomic<Int64>(0)
   private let byteCount = Atomic<Int64>(0)
   private let watermarkValue = Atomic<Int64>(Watermark.minimum)
+  private let resolvingSince = Atomic<Int64>(-1)
   private let holder = Atomic(false)
   private let dedupCount = Atomic<Int64>(0)
   private let windowCount = Atomic<Int64>(0)
@@ -68,6 +70,13 @@ public final class LaneReading: Sendable {
     activity.store(next.rawValue, ordering: .relaxed)
   }
 
+  /// Written by the task that reads ahead, while the lane's loop does something else.
+  func resolves(_ isResolving: Bool, now: Int64) {
+    let began = resolvingSince.exchange(isResolving ? now : -1, ordering: .relaxed)
+    guard began >= 0 else { return }
+    spent[Int(Activity.resolving.rawValue)].nanoseconds.wrappingAdd(max(0, now &- began), ordering: .relaxed)
+  }
+
   func consumed(records: Int64, bytes: Int64, through position: Int64, watermark: Int64, now: Int64) {
     recordCount.store(recordCount.load(ordering: .relaxed) &+ records, ordering: .relaxed)
     byteCount.store(byteCount.load(ordering: .relaxed) &+ bytes, ordering: .relaxed)
@@ -92,6 +101,8 @@ public final class LaneReading: Sendable {
     lane.isHeld = isHeld
     lane.activity = Activity(rawValue: activity.load(ordering: .relaxed)) ?? .stopped
     lane.activityNanoseconds = max(0, now - since.load(ordering: .relaxed))
+    let resolving = resolvingSince.load(ordering: .relaxed)
+    if resolving >= 0, lane.activity == .reading { (lane.activity, lane.activityNanoseconds) = (.resolving, max(0, now - resolving)) }
     lane.position = position.load(ordering: .relaxed)
     lane.stillNanoseconds = max(0, now - movedAt.load(ordering: .relaxed))
     lane.records = recordCount.load(ordering: .relaxed)
