@@ -170,4 +170,71 @@ private final class PipeSource: RecordSource {
     #expect(try await source.next(until: { interrupted.isRaised }, bench.environment.clock) == nil)
     #expect(source.isClosed)
   }
+
+  // MARK: Live shards
+
+  /// A shard of which so many blocks lie ready; then it is released.
+  private final class ReadyShard: ShardReader {
+    let left: Mutex<[ShardRead]>
+    let asked = Atomic(0)
+    init(_ reads: [ShardRead]) { left = Mutex(reads) }
+    func next() async throws -> ShardRead {
+      asked.add(1, ordering: .sequentiallyConsistent)
+      return left.withLock { $0.isEmpty ? .closed : $0.removeFirst() }
+    }
+  }
+
+  private func block(at position: Int64, records: Int) -> ShardRead {
+    .block(
+      RawBlock(records: (0..<records).map { _ in Array("{\"user\":\"u\",\"at\":1}\n".utf8) }, position: position),
+      next: position + Int64(records))
+  }
+
+  @Test func theBlocksOfALiveShardAreHandedOutInOrderAndPreparedAheadAsFarAsOthersLeaveRoom() async throws {
+    let ahead = PrepareAhead(2)
+    let queue = PreparedQueue(ahead: ahead)
+    #expect(await queue.hasRoomForBlock(), "a lane has one block without asking")
+    _ = await queue.expect(end: 1)
+    #expect(ahead.take(), "and takes none of the others'")
+    #expect(await queue.hasRoomForBlock())
+    _ = await queue.expect(end: 2)
+    #expect(!ahead.take(), "the second is one of them")
+    async let third = queue.hasRoomForBlock()
+    // Ready in the wrong order.
+    guard case .block(let raw, _) = block(at: 0, records: 3) else { return }
+    await queue.prepared(1, pool.prepare(raw))
+    await queue.prepared(0, pool.prepare(raw))
+    var ends: [Int64] = []
+    for _ in 0..<2 { if case .block(_, let end) = try await queue.next() { ends.append(end) } }
+    #expect(ends == [1, 2])
+    #expect(await third, "the first block was consumed when the second was taken")
+    await queue.close()
+    #expect(ahead.take() && !ahead.take(), "a lane that ends gives back what it has taken")
+  }
+
+  /// Each block is more than is prepared by the reader itself.
+  @Test(arguments: [0, 3]) func aLiveShardIsReadToItsEnd(ahead: Int) async throws {
+    let blocks = 20
+    let reads = (0..<blocks).map { block(at: Int64($0) * 2000, records: 2000) } + [.caughtUp(next: 50_000), block(at: 50_000, records: 1)]
+    let (shard, queue) = (ReadyShard(reads), PreparedQueue(ahead: PrepareAhead(ahead)))
+    var seen: [String] = []
+    let pool = self.pool
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { await pool.read(shard, into: queue, until: { false }) { _ in } }
+      loop: while true {
+        switch try await queue.next() {
+        case .block(let block, let end): seen.append("\(block.decoded.raw.position) to \(end)")
+        case .shard(.caughtUp(let next)):
+          seen.append("caught up at \(next)")
+          #expect(shard.asked.load(ordering: .sequentiallyConsistent) == blocks + 1, "it is asked again when this is consumed")
+        case .shard(.closed): break loop
+        default: Issue.record("nothing else comes")
+        }
+      }
+      await queue.close()
+      try await group.waitForAll()
+    }
+    #expect(
+      seen == (0..<Int64(blocks)).map { "\($0 * 2000) to \($0 * 2000 + 2000)" } + ["caught up at 50000", "50000 to 50001"])
+  }
 }
