@@ -177,6 +177,7 @@ final class RunReport: Sendable {
     console.data("  filtered     \(Human.count(totals.filtered))")
     console.data("  quarantined  \(Human.count(totals.quarantined))")
     if !rejected.isEmpty { console.data(rejected.text(indent: "    ")) }
+    if let line = fold.flatMap(OutOfRangeText.line) { console.data(line) }
     if progress.memoryPeak > 0 {
       console.data("memory       \(Human.bytes(progress.memoryPeak)) at most, of a budget of \(Human.bytes(progress.memoryBudget))")
       if progress.memoryPeak > progress.memoryBudget {
