@@ -1,4 +1,4 @@
-import CWeir
+import CWeirSystem
 import Dispatch
 import Glibc
 import Synchronization

@@ -1,4 +1,4 @@
-import CWeir
+import CWeirHash
 
 /// A 128-bit hash. As the identity of a key or an id: two different ones collide with a chance of n²/2¹²⁹.
 public struct Hash128: Hashable, Sendable, Comparable, BitwiseCopyable {

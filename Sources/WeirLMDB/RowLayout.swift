@@ -1,4 +1,3 @@
-import CWeir
 import WeirCore
 
 /// Keys of LMDB's two databases.

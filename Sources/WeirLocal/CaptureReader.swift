@@ -1,4 +1,4 @@
-import CWeir
+import CWeirScan
 import Glibc
 import WeirCore
 

@@ -1,4 +1,4 @@
-import CWeir
+import CWeirSystem
 import Glibc
 import WeirCore
 

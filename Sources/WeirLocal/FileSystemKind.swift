@@ -1,4 +1,4 @@
-import CWeir
+import CWeirSystem
 
 public enum FileSystemKind {
   /// Whether an open file belongs to procfs, sysfs or another file system of the kernel. Unknown counts as yes.

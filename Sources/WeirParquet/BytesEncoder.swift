@@ -1,4 +1,4 @@
-import CWeir
+import CWeirPrefetch
 import WeirCore
 
 /// Encodes strings and binary: by a dictionary while it pays, else DELTA_LENGTH_BYTE_ARRAY (all lengths, then all

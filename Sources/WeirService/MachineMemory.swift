@@ -1,4 +1,4 @@
-import CWeir
+import CWeirSystem
 import Foundation
 import Synchronization
 import WeirEngine

@@ -1,5 +1,5 @@
 import CLMDB
-import CWeir
+import CWeirScan
 import CZstd
 import Glibc
 import WeirCore

@@ -1,5 +1,5 @@
 import ArgumentParser
-import CWeir
+import CWeirSystem
 import Foundation
 import WeirService
 

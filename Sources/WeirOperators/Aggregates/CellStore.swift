@@ -1,4 +1,4 @@
-import CWeir
+import CWeirPrefetch
 import WeirCore
 
 /// The accumulators of one aggregate: cells of `layout.stride` words in one flat run of memory.

@@ -1,4 +1,4 @@
-import CWeir
+import CWeirPrefetch
 import WeirCore
 
 /// Encoded keys (``StateKey``) by group number.

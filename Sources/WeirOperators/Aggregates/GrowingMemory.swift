@@ -1,4 +1,4 @@
-import CWeir
+import CWeirSystem
 
 /// Plain memory that grows in place: a large table that doubles is moved by its pages, so old and new never lie in memory together.
 /// Freed by `free(_:)`.

@@ -1,4 +1,4 @@
-import CWeir
+import CWeirPrefetch
 import WeirCore
 
 /// Which ids were seen, and at which shard watermark first (DESIGN law 3: a horizon is judged against the watermark).

@@ -1,4 +1,4 @@
-import CWeir
+import CWeirPrefetch
 import WeirCore
 
 /// The ids of one range of hashes: at most 2^20 live ones.

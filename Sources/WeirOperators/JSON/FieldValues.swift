@@ -1,4 +1,4 @@
-import CWeir
+import CWeirScan
 import WeirCore
 
 /// From JSON numbers and strings to values of a column type: exact, or an error that says why not.

@@ -1,4 +1,4 @@
-import CWeir
+import CWeirScan
 import WeirCore
 
 /// Why text is no JSON, or no value of a field's type: reason and byte offset in the record.

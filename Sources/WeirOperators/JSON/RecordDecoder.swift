@@ -1,4 +1,4 @@
-import CWeir
+import CWeirScan
 import WeirCore
 
 /// Decodes blocks of JSON records into columns: the first half of the hot path.

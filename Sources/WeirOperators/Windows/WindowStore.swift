@@ -1,4 +1,4 @@
-import CWeir
+import CWeirPrefetch
 import WeirCore
 
 /// A record that came after some of its windows were final.

@@ -152,7 +152,7 @@ enum SystemWrite {
   }
 }
 
-/// To be called before anything is written. Closed descriptors are taken by CWeir, earlier than any Swift runs.
+/// To be called before anything is written. Closed descriptors are taken by CWeirSystem, earlier than any Swift runs.
 public enum StandardStreams {
   /// A write to a pipe that nobody reads, or beyond the size that a file may have (`ulimit -f`), is an error of that write, never the
   /// end of the process in the middle of a commit.

@@ -1,4 +1,4 @@
-#include "cweir.h"
+#include "cweir_system.h"
 
 #include <linux/magic.h>
 #include <sys/vfs.h>

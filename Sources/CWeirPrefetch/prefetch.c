@@ -1,0 +1,2 @@
+// A header only; SwiftPM wants a source.
+#include "cweir_prefetch.h"
