@@ -1,5 +1,6 @@
 #include "cweir_hash.h"
 #define XXH_INLINE_ALL
+#include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <stdlib.h>
 #include <xxhash.h>
@@ -26,3 +27,19 @@ weir_hash128 weir_xxh3_digest(const weir_xxh3_state *state) {
 }
 
 void weir_sha256(const void *bytes, size_t count, uint8_t *out) { SHA256(bytes, count, out); }
+
+struct weir_sha256_state { EVP_MD_CTX *context; };
+weir_sha256_state *weir_sha256_create(void) {
+  weir_sha256_state *s = malloc(sizeof *s);
+  s->context = EVP_MD_CTX_new();
+  EVP_DigestInit_ex(s->context, EVP_sha256(), NULL);
+  return s;
+}
+void weir_sha256_update(weir_sha256_state *state, const void *bytes, size_t count) {
+  EVP_DigestUpdate(state->context, bytes, count);
+}
+void weir_sha256_finish(weir_sha256_state *state, uint8_t *out) {
+  EVP_DigestFinal_ex(state->context, out, NULL);
+  EVP_MD_CTX_free(state->context);
+  free(state);
+}

@@ -18,5 +18,11 @@ weir_hash128 weir_xxh3_digest(const weir_xxh3_state *state);
 
 /// SHA-256 of `count` bytes into 32 bytes at `out`.
 void weir_sha256(const void *bytes, size_t count, uint8_t *out);
+/// A running SHA-256.
+typedef struct weir_sha256_state weir_sha256_state;
+weir_sha256_state *weir_sha256_create(void);
+void weir_sha256_update(weir_sha256_state *state, const void *bytes, size_t count);
+/// Writes the digest to `out` (32 bytes) and frees the state.
+void weir_sha256_finish(weir_sha256_state *state, uint8_t *out);
 
 #endif
