@@ -452,7 +452,7 @@ def avro(suite):
         # One that would land: its union has a branch that the pipeline takes.
         good = next(body for i in range(n, n + 1000) if orders.row(orders.V1, body := orders.encode(orders.V1, orders.order(rng, i))) is not None)
         for value, reason in [
-                (frame("v1", good[:-1]), "ends in the middle"), (frame("v1", good + b"x"), "behind the record"),
+                (frame("v1", good[:-1]), "is cut off"), (frame("v1", good + b"x"), "after the record"),
                 (b"\0\0\0\x27\x0f" + good, "schema 9999"), (good, "names no schema"), (b"", "names no schema"),
                 (None, "no value"), (frame("no_unit", b"\x02a\x02"), "declare timestamp_ms"), (frame("no_id", b"\x02"), "no field id"),
                 (frame("scalar", b"\x02a"), "not a record"), (frame("json", b"{}"), "type JSON"),

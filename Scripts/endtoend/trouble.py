@@ -408,7 +408,7 @@ def command_lines(suite):
     for claim, faults in [
             ("a missing capture", said(weir("replay", job.pipeline, "--capture", "nowhere", *elsewhere), 2, "nowhere", "--capture")),
             ("a directory as a capture", said(weir("replay", job.pipeline, "--capture", suite.directory, *elsewhere), 2, suite.directory, "/*")),
-            ("no lanes", said(job.replay(lanes=2000), 2, "--lanes takes 1 to 1024")),
+            ("no lanes", said(job.replay(lanes=2000), 2, "--lanes must be 1 to 1024")),
             ("a directory as a pipeline file", said(weir("check", suite.directory), 2, "it is a directory")),
             ("a state table that is not there", said(weir("state", "scan", "user", *place), 2, "did you mean users?", "There are: ")),
             ("a key that is none", said(weir("state", "get", "flags", "perhaps", "view", *place), 2, "flag", "bool", "--null flag")),

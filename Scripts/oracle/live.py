@@ -53,7 +53,7 @@ class LiveFold(reference.Fold):
         for r, values in enumerate(self.values):
             shard = self.shard[r]
             valid = values is not None
-            if valid and most is not None and values[time] > most:
+            if valid and (self.beyond(values[time]) or most is not None and values[time] > most):
                 self.reject(r, "time")
                 valid = False
             if valid:

@@ -90,6 +90,10 @@ class Fold:
         time = self.field(p.time) if p.time else None
         times = [values[time] if values is not None and time is not None else None for values in self.values]
         for r, t in enumerate(times):
+            if t is not None and self.beyond(t):
+                self.reject(r, "time")
+                times[r] = None
+        for r, t in enumerate(times):
             before = None if highest is None else highest - p.out_of_order
             valid = counts = t is not None
             verdict = self.judge(r, t, times, before) if valid else "near"
@@ -105,6 +109,10 @@ class Fold:
             if counts:
                 highest = t if highest is None else max(highest, t)
             self.watermark[r] = None if highest is None else highest - p.out_of_order
+
+    def beyond(self, t):
+        """Whether a window that holds the time t begins before the year 1 or ends after 9999."""
+        return any(start < decode.YEARS[0] or start + a.size > decode.YEARS[1] for a in self.p.gold for start in (*windows(a, t),))
 
     DAY = 86_400_000_000
     FOLLOWERS = 1023

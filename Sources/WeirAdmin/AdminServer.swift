@@ -29,7 +29,7 @@ public actor AdminServer: AdminHost {
     }
     do {
       for try await number in ports { return number }
-      throw AdminServer.refused(address, "it was stopped")
+      throw AdminServer.refused(address, "the server was stopped")
     } catch {
       // NIO's own text names its function's parameters.
       throw AdminServer.refused(address, (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)")
@@ -66,10 +66,13 @@ public actor AdminServer: AdminHost {
     _ request: Request, _ writer: consuming ResponseWriter, _ respond: @Sendable (AdminRequest) async -> AdminResponse
   ) async throws {
     let asked = AdminRequest(
-      method: request.method.rawValue, target: request.head.path ?? "/", hasOrigin: request.headers[.origin] != nil,
-      host: request.head.authority, authorization: request.headers[.authorization])
+      method: request.method.rawValue, target: request.headers[RequestFacts.target] ?? "",
+      hosts: [request.head.authority].compactMap(\.self) + request.headers[values: RequestFacts.host],
+      isHTTP10: request.headers[RequestFacts.version] == RequestFacts.version10, hasOrigin: request.headers[.origin] != nil,
+      authorization: request.headers[.authorization])
     let answer = await respond(asked)
     var headers: HTTPFields = [.contentType: answer.contentType, .cacheControl: "no-store"]
+    if request.headers[.connection] == RequestFacts.close { headers[.connection] = RequestFacts.close }
     if let allow = answer.allow { headers[.allow] = allow }
     if let authenticate = answer.authenticate { headers[.wwwAuthenticate] = authenticate }
     let status = HTTPResponse.Status(code: answer.status)
@@ -84,7 +87,7 @@ public actor AdminServer: AdminHost {
     WeirError(
       "admin", "the admin server cannot listen on \(address.text): \(why)",
       advice:
-        "Is another worker, or another program, on this port? Give another address: admin.listen in the pipeline, or --admin HOST:PORT (port 0 takes a free one).",
+        "Check whether another program uses this port, or set another address: admin.listen in the pipeline, or --admin HOST:PORT (port 0: any free port).",
       fatalTo: .worker)
   }
 }

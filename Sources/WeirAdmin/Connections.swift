@@ -69,7 +69,13 @@ final class ConnectionWatch: ChannelInboundHandler, RemovableChannelHandler {
 
   init(_ connections: Connections) { self.connections = connections }
 
-  func handlerAdded(context: ChannelHandlerContext) { if context.channel.isActive { connections.opened(context.channel) } }
+  func handlerAdded(context: ChannelHandlerContext) {
+    do { try RequestFacts.add(to: context.pipeline.syncOperations) } catch {
+      // A request whose Host is not known must not be answered.
+      return context.close(promise: nil)
+    }
+    if context.channel.isActive { connections.opened(context.channel) }
+  }
 
   func channelActive(context: ChannelHandlerContext) {
     connections.opened(context.channel)

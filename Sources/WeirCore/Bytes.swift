@@ -84,7 +84,7 @@ public struct ByteReader: Sendable {
   public var left: Int { bytes.endIndex - at }
 
   private func check(_ count: Int) throws(WeirError) {
-    guard count >= 0, bytes.endIndex - at >= count else { throw corrupt("it ends too early") }
+    guard count >= 0, bytes.endIndex - at >= count else { throw corrupt("it is too short") }
   }
 
   public func corrupt(_ why: String) -> WeirError {

@@ -22,8 +22,9 @@ public enum PathStep: Hashable, Sendable, Codable {
 
 /// The text of a field's path: `address.city`, `items[0].id`, `"a.b".c`.
 ///
-/// Names with dots between them and `[n]` for an element of an array. A name with a dot, a bracket, a quote or white space is in
-/// double quotes, and a quote in it is doubled. A path begins with a name.
+/// Names with dots between them and `[n]` for an element of an array. A name with a dot, a bracket, a slash, a quote, white space or an
+/// invisible character is in double quotes, and so are `$` and a name of digits only; a quote in a name is doubled. A path begins with a
+/// name. What other languages write (`$.a`, `a/b`, `a.0`) would be read as names, and the field would always be null: it is refused.
 public enum FieldPath {
   /// Steps of a path.
   public static let stepsMax = 32
@@ -51,12 +52,32 @@ public enum FieldPath {
   }
 
   private static func quoted(_ name: String) -> String {
-    if !name.isEmpty, name.utf8.allSatisfy(isPlain) { return name }
+    if !name.isEmpty, name.utf8.allSatisfy(isPlain), reason(againstBare: name, after: "") == nil { return name }
     return "\"" + name.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
   }
 
   private static func isPlain(_ c: UInt8) -> Bool {
     c > 0x20 && c != 0x7F && c != UInt8(ascii: ".") && c != UInt8(ascii: "[") && c != UInt8(ascii: "]") && c != UInt8(ascii: "\"")
+  }
+
+  /// Why a name must be in quotes; nil: it need not.
+  /// - Parameter before: the path's text up to the name.
+  private static func reason(againstBare name: String, after before: String) -> String? {
+    let quoted = "\"\(name)\""
+    if name == "$" || before.isEmpty && name == "#" {
+      return "a path begins with the name of a member, without \(name); write \(quoted) for a member of that name"
+    }
+    if name.utf8.contains(UInt8(ascii: "/")) {
+      let dotted = name.split(separator: "/").filter { $0 != "#" && $0 != "$" }.joined(separator: ".")
+      return "steps are separated by dots: \(before)\(dotted); write \(before)\(quoted) for a member of that name"
+    }
+    if name.utf8.allSatisfy({ $0 &- 0x30 < 10 }) {
+      let element = before.hasSuffix(".") ? "write \(before.dropLast())[\(name)] for an element of an array, " : "write "
+      return "\(element)\(before)\(quoted) for a member of that name"
+    }
+    return Printable.invisible(in: name).map {
+      "the name has the invisible character \(Printable.name(of: $0)): delete it, or put the name in quotes"
+    }
   }
 
   public static func parse(_ text: String) throws(Fault) -> [PathStep] {
@@ -90,7 +111,10 @@ public enum FieldPath {
       if at < bytes.count, bytes[at] == UInt8(ascii: "\"") { return try quotedName() }
       while at < bytes.count, FieldPath.isPlain(bytes[at]) { at += 1 }
       guard at > start else { throw Fault(reason: "a name is expected", offset: at) }
-      return String(decoding: bytes[start..<at], as: UTF8.self)
+      let name = String(decoding: bytes[start..<at], as: UTF8.self)
+      let before = String(decoding: bytes[..<start], as: UTF8.self)
+      if let reason = FieldPath.reason(againstBare: name, after: before) { throw Fault(reason: reason, offset: start) }
+      return name
     }
 
     private mutating func quotedName() throws(Fault) -> String {

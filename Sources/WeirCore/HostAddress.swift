@@ -1,18 +1,16 @@
 import Glibc
 
-/// `HOST:PORT` of a server, as settings name it.
+/// Hosts and ports, as settings and requests name them: `HOST`, `HOST:PORT`, `[IPV6]:PORT`.
+///
+/// The one place that splits such a text. Others must not look for colons and brackets: `[::1].evil.example` begins like an address.
 public enum HostAddress {
   /// Of a whole name (RFC 1035, section 2.3.4).
   private static let nameBytesMax = 253
 
   /// Whether a text is the name of a host, an IPv4 address, or an IPv6 one without brackets.
   public static func isHost(_ text: some StringProtocol) -> Bool {
-    if text.contains(":") {
-      // The zone is a network interface, by name or number (RFC 4007).
-      let parts = text.split(separator: "%", maxSplits: 1, omittingEmptySubsequences: false)
-      return isIPv6(parts[0]) && parts.dropFirst().allSatisfy { !$0.isEmpty && $0.utf8.allSatisfy(isOfName) }
-    }
-    guard text.utf8.count <= nameBytesMax, text.utf8.allSatisfy(isOfName) else { return false }
+    if text.contains(":") { return isIPv6(text) }
+    guard !text.isEmpty, text.utf8.count <= nameBytesMax, text.utf8.allSatisfy(isOfName) else { return false }
     // A dot at the end says that the name is whole.
     let labels = (text.hasSuffix(".") ? text.dropLast() : text[...]).split(separator: ".", omittingEmptySubsequences: false)
     guard let last = labels.last, !labels.contains(where: \.isEmpty) else { return false }
@@ -20,27 +18,47 @@ public enum HostAddress {
     return !last.utf8.allSatisfy(isDigit) || labels.count == 4 && labels.allSatisfy { $0.utf8.count <= 3 && UInt8($0) != nil }
   }
 
-  /// Whether a text is a host, an IPv6 address in brackets, and behind a colon a port from 1 on; nothing else, so no user and no scheme.
-  public static func isHostAndPort(_ text: some StringProtocol) -> Bool {
-    guard let colon = text.lastIndex(of: ":") else { return false }
-    let port = text[text.index(after: colon)...]
-    guard !port.isEmpty, port.utf8.allSatisfy(isDigit), let number = UInt16(port), number > 0 else { return false }
-    let host = text[..<colon]
-    guard host.hasPrefix("["), host.hasSuffix("]") else { return !host.contains(":") && isHost(host) }
-    let inner = host.dropFirst().dropLast()
-    return inner.contains(":") && isHost(inner)
+  /// Host and port of `HOST`, `HOST:PORT`, `[IPV6]` or `[IPV6]:PORT`: nothing else, so no user and no scheme.
+  /// - Returns: the host without brackets, and the port, nil where none is given (RFC 3986 allows `HOST:`). nil: the text has another
+  ///   form.
+  public static func parts<Text: StringProtocol>(_ text: Text) -> (host: Text.SubSequence, port: UInt16?)? {
+    let host: Text.SubSequence
+    let rest: Text.SubSequence
+    if text.hasPrefix("[") {
+      guard let end = text.firstIndex(of: "]") else { return nil }
+      host = text[text.index(after: text.startIndex)..<end]
+      rest = text[text.index(after: end)...]
+      guard host.contains(":") else { return nil }
+    } else {
+      let end = text.firstIndex(of: ":") ?? text.endIndex
+      (host, rest) = (text[..<end], text[end...])
+    }
+    guard isHost(host) else { return nil }
+    guard let colon = rest.first else { return (host, nil) }
+    let digits = rest.dropFirst()
+    guard colon == ":", digits.utf8.allSatisfy(isDigit) else { return nil }
+    if digits.isEmpty { return (host, nil) }
+    return UInt16(digits).map { (host, $0) }
   }
 
-  /// Whether a text is an IPv4 address, or an IPv6 one without brackets and zone.
-  public static func isAddress(_ text: some StringProtocol) -> Bool { isAddress(text, of: AF_INET) || isIPv6(text) }
+  /// Whether a text is a host, an IPv6 address in brackets, followed by a colon and a port from 1.
+  public static func isHostAndPort(_ text: some StringProtocol) -> Bool { parts(text).map { ($0.port ?? 0) > 0 } ?? false }
 
-  private static func isIPv6(_ text: some StringProtocol) -> Bool { isAddress(text, of: AF_INET6) }
+  /// Whether a text is an IPv4 address, or an IPv6 one without brackets and zone.
+  public static func isAddress(_ host: some StringProtocol) -> Bool { isAddress(host, of: AF_INET) || isAddress(host, of: AF_INET6) }
 
   private static func isAddress(_ text: some StringProtocol, of family: Int32) -> Bool {
     // Not a byte 0: C's text would end there, and what follows it be taken with the address.
     guard text.utf8.allSatisfy({ isOfName($0) || $0 == 0x3A }) else { return false }
     var address = in6_addr()
     return inet_pton(family, String(text), &address) == 1
+  }
+
+  /// With or without a zone, such as the `%eth0` of a link-local address.
+  private static func isIPv6(_ text: some StringProtocol) -> Bool {
+    let parts = text.split(separator: "%", maxSplits: 1, omittingEmptySubsequences: false)
+    guard let first = parts.first, isAddress(first, of: AF_INET6) else { return false }
+    return parts.count == 1 || !parts[1].isEmpty && parts[1].utf8.allSatisfy(isOfName)
   }
 
   private static func isDigit(_ byte: UInt8) -> Bool { byte >= 0x30 && byte <= 0x39 }

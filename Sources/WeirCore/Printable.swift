@@ -23,6 +23,40 @@ public enum Printable {
     return String(out)
   }
 
+  /// The first character that cannot be seen, or that cannot be told from an ordinary space: formats (zero-width characters, soft hyphens,
+  /// changes of direction), controls, and white space but the space itself. nil: there is none.
+  public static func invisible(in text: some StringProtocol) -> Unicode.Scalar? { text.unicodeScalars.first(where: isInvisible) }
+
+  /// The text with such characters as `\u{200B}`; line feeds and tabs are kept.
+  public static func visible(_ text: String) -> String {
+    guard text.unicodeScalars.contains(where: { isInvisible($0) && $0 != "\n" && $0 != "\t" }) else { return text }
+    var out = ""
+    for scalar in text.unicodeScalars {
+      if isInvisible(scalar), scalar != "\n", scalar != "\t" {
+        out += "\\u{\(String(scalar.value, radix: 16, uppercase: true))}"
+      } else {
+        out.unicodeScalars.append(scalar)
+      }
+    }
+    return out
+  }
+
+  /// `U+200B (ZERO WIDTH SPACE)`.
+  public static func name(of scalar: Unicode.Scalar) -> String {
+    let hex = String(scalar.value, radix: 16, uppercase: true)
+    let code = "U+" + String(repeating: "0", count: max(0, 4 - hex.count)) + hex
+    return (scalar.properties.name ?? scalar.properties.nameAlias).map { "\(code) (\($0))" } ?? code
+  }
+
+  private static func isInvisible(_ scalar: Unicode.Scalar) -> Bool {
+    if scalar.value < 0x7F { return scalar.value < 0x20 }
+    switch scalar.properties.generalCategory {
+    case .control, .format, .spaceSeparator, .lineSeparator, .paragraphSeparator: return true
+    // Variation selectors, fillers: drawn as nothing.
+    default: return scalar.properties.isDefaultIgnorableCodePoint
+    }
+  }
+
   /// nil: shown as it is.
   private static func escape(_ scalar: Unicode.Scalar) -> String? {
     switch scalar.value {

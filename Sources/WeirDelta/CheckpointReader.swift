@@ -68,7 +68,7 @@ struct CheckpointReader {
 
   private func text(_ column: ParquetColumn?, _ entry: Int) throws(WeirError) -> String? {
     guard let column, let bytes = column.bytes(entry) else { return nil }
-    guard let text = String(validating: bytes, as: UTF8.self) else { throw broken("has bytes in \(column.leaf.name) that are no UTF-8") }
+    guard let text = String(validating: bytes, as: UTF8.self) else { throw broken("has bytes in \(column.leaf.name) that are not UTF-8") }
     return text
   }
 

@@ -44,7 +44,7 @@ extension DeltaTable {
     while snapshot.version < log.latest {
       guard try await advanceOnce(&snapshot) else {
         throw WeirError(
-          "storage", "\(commitPath(snapshot.version + 1)) went away while the log was read", advice: "Run again.", isRetriable: true,
+          "storage", "\(commitPath(snapshot.version + 1)) was removed while the log was read", advice: "Run again.", isRetriable: true,
           fatalTo: .worker)
       }
     }
@@ -65,7 +65,7 @@ extension DeltaTable {
     if log.leadsToLatest(from: -1) { return DeltaSnapshot() }
     guard let trouble else { return nil }
     throw WeirError(
-      "corrupt", "\(trouble.message); the commits that it stands for were cleaned, and no other checkpoint stands for them",
+      "corrupt", "\(trouble.message); the commits that it covers were cleaned, and no other checkpoint covers them",
       advice: trouble.advice)
   }
 
@@ -75,7 +75,7 @@ extension DeltaTable {
     var protocols = 0
     for part in candidate.parts {
       guard let bytes = try await store.get(part) else {
-        throw WeirError("corrupt", "the checkpoint \(part) went away while it was read", advice: "Run again.")
+        throw WeirError("corrupt", "the checkpoint \(part) was removed while it was read", advice: "Run again.")
       }
       try CheckpointReader(bytes, path: part).forEachGroup { (actions) throws(WeirError) in
         protocols += actions.count { if case .protocolVersion = $0 { true } else { false } }
@@ -139,7 +139,7 @@ extension DeltaTable {
     if let foreign = log.foreignCheckpoint { return DeltaTable.version2(foreign) }
     let missing = log.commits.last == log.latest ? (log.runStart ?? 0) - 1 : log.latest
     return WeirError(
-      "corrupt", "the Delta log of \(path) has a gap: \(commitPath(missing)) is missing, and no checkpoint stands for it",
+      "corrupt", "the Delta log of \(path) has a gap: \(commitPath(missing)) is missing, and no checkpoint covers it",
       advice: "Restore the commits that are missing from a copy.")
   }
 

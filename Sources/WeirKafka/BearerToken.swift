@@ -17,14 +17,14 @@ struct BearerToken: Sendable {
     do {
       let token = try secret.read()
       guard let claims = Claims(token: token) else {
-        rd_kafka_oauthbearer_set_token_failure(client, "the \(secret) is no JWT with an expiry (exp) and a subject (sub)")
+        rd_kafka_oauthbearer_set_token_failure(client, "the \(secret) is not a JWT with an expiry (exp) and a subject (sub)")
         return
       }
       var text = [CChar](repeating: 0, count: 256)
       let failed = rd_kafka_oauthbearer_set_token(
         client, token, claims.expirySeconds * 1000, claims.subject, nil, 0, &text, text.count)
       if failed != RD_KAFKA_RESP_ERR_NO_ERROR {
-        rd_kafka_oauthbearer_set_token_failure(client, "the \(secret) was not taken (has it expired?)")
+        rd_kafka_oauthbearer_set_token_failure(client, "the \(secret) was not accepted (has it expired?)")
       }
     } catch {
       rd_kafka_oauthbearer_set_token_failure(client, error.message)

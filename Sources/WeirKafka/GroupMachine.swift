@@ -70,7 +70,7 @@ struct GroupMachine {
     case .nothing, .assign: break
     case .release(let expected):
       guard expected == partitions else {
-        throw .misuse("the group takes \(expected.sorted()), and \(partitions.sorted()) were released")
+        throw .misuse("the group revokes \(expected.sorted()), and \(partitions.sorted()) were released")
       }
       owed = .nothing
     }

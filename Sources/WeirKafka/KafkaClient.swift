@@ -189,7 +189,7 @@ final class KafkaClient: @unchecked Sendable {
     guard done.wait(timeout: .now() + .seconds(seconds)) == .timedOut else { return }
     observer.log(
       KafkaClient.warningLevel, "DESTROY",
-      "a client did not end within \(seconds) s and is left behind: a broker is away, or a partition went away under it")
+      "a client did not stop within \(seconds) s and is abandoned: a broker is unreachable, or one of its partitions was deleted")
   }
 
   /// syslog's.

@@ -64,7 +64,7 @@ final class KafkaConfiguration {
   /// The user's own options, behind all others: what is set is what was asked for.
   func set(options: [String: String], of role: KafkaOptions.Role) throws(KafkaError) {
     for (name, value) in options.sorted(by: { $0.key < $1.key }) {
-      if let reason = KafkaOptions.reason(against: name, role) {
+      if let reason = KafkaOptions.reason(against: name, value, role) {
         throw .settings("Kafka option \(name) cannot be given: \(reason)")
       }
       try set(name, value)
@@ -73,7 +73,7 @@ final class KafkaConfiguration {
 
   /// Why an option cannot be given, as ``set(options:of:)`` would say; nil: it can.
   fileprivate static func refusal(of name: String, _ value: String, _ role: KafkaOptions.Role) -> String? {
-    if let reason = KafkaOptions.reason(against: name, role) { return reason }
+    if let reason = KafkaOptions.reason(against: name, value, role) { return reason }
     do throws(KafkaError) {
       try KafkaConfiguration().set(name, value)
       return nil

@@ -152,7 +152,7 @@ extension KafkaConsumer {
     if topic.hasPrefix("^") { return try await partitions(matching: topic) }
     return try await query { handle throws(KafkaError) in
       guard let object = rd_kafka_topic_new(handle.pointer, topic, nil) else {
-        throw .settings("\(topic) is no name of a topic")
+        throw .settings("\(topic) is not a valid topic name")
       }
       defer { rd_kafka_topic_destroy(object) }
       var metadata: UnsafePointer<rd_kafka_metadata>?
@@ -173,7 +173,7 @@ extension KafkaConsumer {
   /// By the same regular expressions as the client's subscription goes by: POSIX, extended.
   private func partitions(matching pattern: String) async throws -> [KafkaPartition] {
     try await query { handle throws(KafkaError) in
-      guard let pattern = TopicPattern(pattern) else { throw .settings("\(pattern) is no pattern of topics") }
+      guard let pattern = TopicPattern(pattern) else { throw .settings("\(pattern) is not a valid topic pattern") }
       var metadata: UnsafePointer<rd_kafka_metadata>?
       let code = rd_kafka_metadata(handle.pointer, 1, nil, &metadata, KafkaConsumer.queryMilliseconds)
       guard code == RD_KAFKA_RESP_ERR_NO_ERROR, let metadata else { throw KafkaError(code, "cannot ask which topics there are") }

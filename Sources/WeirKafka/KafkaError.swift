@@ -144,7 +144,7 @@ enum KafkaErrorKind {
     case .passing:
       "Are the brokers in reach at these addresses, their names resolved here, and do tls and sasl fit? The client's own lines above say more."
     case .refused: "Check user, password, certificates and the rights of this user on topic and group."
-    case .missing: "Check the topic's name; make the topic, or take it out of the pipeline."
+    case .missing: "Check the topic's name; create the topic, or remove it from the pipeline."
     case .finished: "Another client uses the same group.instance.id or was started in this one's place. Start this worker again."
     case .record: "Raise the limit of topic and broker, and of the client (options: {message.max.bytes: …}), or send it elsewhere."
     case .other: nil

@@ -2,12 +2,18 @@
 ///
 /// An allow-list: librdkafka has options that load libraries (`plugin.library.paths`, `ssl.engine.location`), run commands
 /// (`sasl.kerberos.kinit.cmd`), read or write files, or hold pointers, and later versions may add more. What is here only tunes
-/// sizes, times and logs.
+/// sizes, times and logs, some of it within bounds (``bounds(_:)``): beyond them the design's promises would not hold.
 enum KafkaOptions {
   enum Role { case consumer, producer, gaplessProducer }
 
   /// Why an option cannot be given; nil: it can.
-  static func reason(against name: String, _ role: Role) -> String? {
+  static func reason(against name: String, _ value: String, _ role: Role) -> String? {
+    if let reason = reason(against: name, role) { return reason }
+    guard let bound = bounds(role)[name], let number = Int(value.filter { $0 != " " }), !bound.range.contains(number) else { return nil }
+    return "\(number) is not from \(bound.range.lowerBound) to \(bound.range.upperBound): \(bound.reason)"
+  }
+
+  private static func reason(against name: String, _ role: Role) -> String? {
     if let promise = promises(role)[name] { return promise }
     if let home = homes[name] { return home }
     if common.contains(name) || (role == .consumer ? consumer : producer).contains(name) { return nil }
@@ -16,7 +22,7 @@ enum KafkaOptions {
     }
     let near = names(role).filter { distanceIsSmall($0, name) }.min()
     return
-      "it is not among the options that may be given, which only tune sizes, times and logs\(near.map { " (did you mean \($0)?)" } ?? "")"
+      "it is not an allowed option; allowed options only tune sizes, times and logs\(near.map { " (did you mean \($0)?)" } ?? "")"
   }
 
   /// All that may be given, sorted.
@@ -25,8 +31,8 @@ enum KafkaOptions {
   }
 
   private static let common: Set<String> = [
-    "api.version.fallback.ms", "api.version.request", "api.version.request.timeout.ms", "broker.address.family", "broker.address.ttl",
-    "broker.version.fallback", "client.id", "client.rack", "connections.max.idle.ms", "debug",
+    "api.version.request.timeout.ms", "broker.address.family", "broker.address.ttl", "client.id", "client.rack", "connections.max.idle.ms",
+    "debug",
     "enable.sparse.connections", "log.connection.close", "log_level", "max.in.flight", "max.in.flight.requests.per.connection",
     "message.copy.max.bytes", "message.max.bytes", "metadata.max.age.ms", "metadata.request.timeout.ms", "receive.message.max.bytes",
     "reconnect.backoff.max.ms", "reconnect.backoff.ms", "retry.backoff.ms", "socket.connection.setup.timeout.ms",
@@ -56,28 +62,62 @@ enum KafkaOptions {
   }
 
   private static let own = "Weir sets it itself"
+  private static let protocolPromises: [String: String] = {
+    let old = "Weir needs a current protocol: with an older one the broker leaves out headers, timestamps and transactions"
+    return ["api.version.request": old, "api.version.fallback.ms": old, "broker.version.fallback": old]
+  }()
 
   private static let consumerPromises: [String: String] = {
-    let behind = "positions come from the ledger; the broker's offsets only follow it"
-    return [
+    let behind = "positions come from the ledger; the broker's offsets are for lag tools only"
+    let consumer = [
       "enable.auto.commit": behind, "auto.commit.enable": behind, "auto.commit.interval.ms": behind, "enable.auto.offset.store": behind,
-      "auto.offset.reset": "an offset that is not there any more is a gap to be recorded, not to be skipped",
+      "auto.offset.reset": "an offset that no longer exists is recorded as a gap, and never skipped",
       "enable.partition.eof": own, "log.queue": own,
     ]
+    return consumer.merging(protocolPromises) { own, _ in own }
   }()
 
   private static let producerPromises: [String: String] = {
     let idempotent = "the producer is always idempotent"
-    return [
+    let producer = [
       "log.queue": own, "enable.idempotence": idempotent, "acks": idempotent, "request.required.acks": idempotent,
       "enable.gapless.guarantee": idempotent, "transactional.id": own, "delivery.report.only.error": own,
     ]
+    return producer.merging(protocolPromises) { own, _ in own }
   }()
 
   /// Of a producer that must leave no gap: a record whose time is over would be left out, and those behind it sent.
   private static let gaplessPromises: [String: String] = {
-    let waits = "a topic's records wait for its brokers as long as it takes"
-    return producerPromises.merging(["delivery.timeout.ms": waits, "message.timeout.ms": waits]) { own, _ in own }
+    let waits = "records for a topic wait for its brokers without a limit"
+    let own = ["delivery.timeout.ms": waits, "message.timeout.ms": waits, "retries": waits, "message.send.max.retries": waits]
+    return producerPromises.merging(own) { own, _ in own }
+  }()
+
+  /// Options that are promises only outside of a range.
+  private static func bounds(_ role: Role) -> [String: (range: ClosedRange<Int>, reason: String)] {
+    switch role {
+    case .consumer: consumerBounds
+    case .producer, .gaplessProducer: producerBounds
+    }
+  }
+
+  private static let refresh = "the worker must see new, recreated and deleted topics within 30 s"
+
+  private static let consumerBounds: [String: (range: ClosedRange<Int>, reason: String)] = [
+    "topic.metadata.refresh.interval.ms": (10...30_000, refresh + "; use refresh"),
+    "topic.metadata.propagation.max.ms": (0...30_000, refresh),
+    "metadata.max.age.ms": (1...90_000, refresh),
+    "fetch.wait.max.ms": (
+      0...5_000, "a partition that is assigned waits this long for its first record, and an idle one is recognised by its end"
+    ),
+  ]
+
+  private static let producerBounds: [String: (range: ClosedRange<Int>, reason: String)] = {
+    let idempotent = "the producer is always idempotent"
+    return [
+      "max.in.flight": (1...5, idempotent), "max.in.flight.requests.per.connection": (1...5, idempotent),
+      "retries": (1...Int(Int32.max), idempotent), "message.send.max.retries": (1...Int(Int32.max), idempotent),
+    ]
   }()
 
   /// Options whose value has a place of its own in the pipeline.

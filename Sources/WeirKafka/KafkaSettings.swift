@@ -25,7 +25,7 @@ public struct KafkaConnection: Sendable, Hashable {
     let addresses = text.split(separator: ",", omittingEmptySubsequences: false)
     guard let bad = addresses.firstIndex(where: { !HostAddress.isHostAndPort($0.drop { $0 == " " }) }) else { return nil }
     return "address \(bad + 1) is not HOST:PORT (a host name, an IPv4 or an [IPv6] address, and a port); "
-      + "a scheme or a user does not stand there: that is what tls and sasl are for"
+      + "leave out schemes and users: use tls and sasl"
   }
 }
 

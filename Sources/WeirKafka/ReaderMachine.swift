@@ -58,7 +58,7 @@ struct ReaderMachine<Read> {
 
   /// A job is about to look at the queue. False: do not, the partition is closed.
   mutating func began() -> Bool {
-    precondition(isDraining, "a job that nobody started")
+    precondition(isDraining, "a job that was not started")
     mayHold = false
     return !isClosed
   }
@@ -66,7 +66,7 @@ struct ReaderMachine<Read> {
   /// A job is done. `isEmptied`: it saw the queue empty.
   /// - Returns: what to give to whoever waits, and what to do next.
   mutating func ended(_ reads: [Read], isEmptied: Bool) -> (Read?, Action) {
-    precondition(isDraining, "a job that nobody started")
+    precondition(isDraining, "a job that was not started")
     isDraining = false
     if !isEmptied { mayHold = true }
     if isClosed { return (nil, .none) }

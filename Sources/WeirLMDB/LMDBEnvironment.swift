@@ -74,7 +74,7 @@ final class LMDBEnvironment: @unchecked Sendable {
     }
     guard !UncleanStop.isSuspect(store: path) else {
       throw WeirError(
-        "unclean_stop", "the machine stopped while a worker wrote to the state table in \(path): it must be made again",
+        "unclean_stop", "the machine stopped while a worker wrote to the state table in \(path): it must be rebuilt",
         advice: "Run the pipeline's worker again, or `weir state rebuild PIPELINE`.", isRetriable: true)
     }
     return file
@@ -189,7 +189,7 @@ final class LMDBEnvironment: @unchecked Sendable {
     case ENOTDIR, EEXIST:
       WeirError(
         "storage", "cannot \(what) the state table in \(path): \(String(cString: strerror(code)))",
-        advice: "The state table is a directory: look at what lies at this path, or name another with --store.", fatalTo: .worker)
+        advice: "The state table is a directory: check this path, or choose another with --store.", fatalTo: .worker)
     default:
       WeirError(
         "storage", "cannot \(what) the state table in \(path): \(String(cString: mdb_strerror(code)))",

@@ -92,7 +92,7 @@ final class UncleanStop {
     let descriptor = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else {
       throw WeirError(
-        "storage", "the machine does not tell its boot id (/proc/sys/kernel/random/boot_id)",
+        "storage", "the machine's boot id cannot be read (/proc/sys/kernel/random/boot_id)",
         advice: "Mount /proc, or name the boot in the environment variable WEIR_BOOT_ID.", fatalTo: .worker)
     }
     defer { Glibc.close(descriptor) }

@@ -150,7 +150,7 @@ final class CaptureBytes {
     stream.pointee.avail_out = UInt32(count)
     while stream.pointee.avail_out == UInt32(count) {
       guard try more() else {
-        if isInside { throw broken("it ends in the middle") }
+        if isInside { throw broken("it is cut off") }
         return 0
       }
       if !isInside, hadMember {
@@ -189,13 +189,14 @@ final class CaptureBytes {
       inputAt += used
       if ZSTD_getErrorCode(result) == ZSTD_error_frameParameter_windowTooLarge {
         throw WeirError(
-          "config", "the capture \(path) was compressed with a window of more than 128 MiB, which would take as much memory to read",
-          advice: "Compress it anew with at most --long=27, or uncompress it: zstd -dc --long=31 \(path) | weir replay PIPELINE --capture -"
+          "config", "the capture \(path) was compressed with a window of more than 128 MiB, which would need as much memory to read",
+          advice:
+            "Compress it again with at most --long=27, or uncompress it: zstd -dc --long=31 \(path) | weir replay PIPELINE --capture -"
         )
       }
       if ZSTD_isError(result) != 0 { throw broken(String(cString: ZSTD_getErrorName(result))) }
       isInside = result != 0
-      if !hasInput, out.pos == 0 { throw broken("it ends in the middle") }
+      if !hasInput, out.pos == 0 { throw broken("it is cut off") }
     }
     return out.pos
   }

@@ -74,7 +74,7 @@ final class CaptureFile {
   private static func unreadable(_ path: String, _ number: Int32) -> WeirError {
     let advice =
       switch number {
-      case ENOENT, ENOTDIR: "Look at the path: --capture takes NDJSON files, plain, gzip or zstd, or - for standard input."
+      case ENOENT, ENOTDIR: "Check the path: --capture accepts NDJSON files (plain, gzip or zstd), or - for standard input."
       case EACCES, EPERM: "Make the file readable for this user."
       default: "Look at the file, then run again."
       }

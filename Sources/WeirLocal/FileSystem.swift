@@ -9,7 +9,7 @@ enum FileSystem {
     case ENOSPC, EDQUOT:
       return WeirError(
         "full_disk", "no space left: cannot \(what) \(path)",
-        advice: "Free some space and run again: it goes on from the ledger.", isRetriable: true, fatalTo: .worker)
+        advice: "Free some space and run again: it resumes from the ledger.", isRetriable: true, fatalTo: .worker)
     case EROFS, EACCES, EPERM:
       return WeirError(
         "read_only", "cannot \(what) \(path): \(why)", advice: "Make the directory writable for this user, then run again.",
@@ -18,12 +18,12 @@ enum FileSystem {
       return WeirError(
         "storage", "cannot \(what) \(path): \(why)",
         advice:
-          "A directory is wanted, and all that is in it is made: look at what lies at this path, or name another (--lake, --store, --out).",
+          "This must be a directory, which Weir creates where it is missing: check this path, or choose another (--lake, --store, --out).",
         fatalTo: .worker)
     default:
       return WeirError(
         "storage", "cannot \(what) \(path): \(why)",
-        advice: "Look at the directory and its file system, then run again: it goes on from the ledger.", isRetriable: true,
+        advice: "Check the directory and its file system, then run again: it resumes from the ledger.", isRetriable: true,
         fatalTo: .worker)
     }
   }

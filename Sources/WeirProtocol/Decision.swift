@@ -112,12 +112,12 @@ extension [Partitioner] {
   var json: JSONValue { .array(map { .string($0.rawValue) }) }
 
   init(json: JSONValue) throws(WeirError) {
-    guard case .array(let items) = json else { throw WeirError.corruptLedger("the rules of a stream are no list") }
+    guard case .array(let items) = json else { throw WeirError.corruptLedger("the rules of a stream are not a list") }
     self = []
     for item in items {
       guard case .string(let name) = item, let rule = Partitioner(rawValue: name) else {
         throw WeirError(
-          "ledger_decision", "the ledger holds a rule for keys that this version does not know",
+          "ledger_decision", "the ledger has a partitioner that this version does not support",
           advice: "It was written by a newer Weir: use that version, or a newer one.")
       }
       append(rule)

@@ -164,7 +164,7 @@ extension LaneCommit {
 extension Hash128 {
   init(json: JSONValue) throws(WeirError) {
     guard let text = json.string, let hash = Hash128(hex: text) else {
-      throw WeirError.corruptLedger("\(json.text) is no 128-bit hash")
+      throw WeirError.corruptLedger("\(json.text) is not a 128-bit hash")
     }
     self = hash
   }

@@ -26,7 +26,7 @@ public struct LedgerFold: Sendable, Equatable {
   /// The fold of entry 0.
   public init(genesis entry: LedgerEntry) throws(WeirError) {
     guard entry.number == 0, let genesis = entry.genesis else {
-      throw WeirError.corruptLedger("entry \(entry.number) is no first entry")
+      throw WeirError.corruptLedger("entry \(entry.number) is not a first entry")
     }
     self.genesis = genesis
     number = 0
@@ -81,6 +81,13 @@ public struct LedgerFold: Sendable, Equatable {
   /// Of all lanes.
   public var counts: BucketCounts {
     lanes.reduce(into: BucketCounts()) { if $1.key != .merge { $0 += $1.value.counts } }
+  }
+
+  /// Sums and means that are null because no double can hold them, by gold and state table; only those that there are.
+  public var outOfRange: [String: Int64] {
+    lanes.values.reduce(into: [:]) { sums, lane in
+      for (table, counts) in lane.windows where counts.outOfRange > 0 { sums[table, default: 0] += counts.outOfRange }
+    }
   }
 }
 
@@ -165,7 +172,7 @@ extension LedgerFold {
   /// - Throws: `ledger_corrupt` if it does not: another number, a broken chain of hashes, a gap in a lane's epochs.
   public mutating func apply(_ entry: LedgerEntry) throws(WeirError) {
     guard entry.number == number + 1, entry.genesis == nil else {
-      throw WeirError.corruptLedger("entry \(entry.number) stands where entry \(number + 1) belongs")
+      throw WeirError.corruptLedger("entry \(entry.number) is in the place of entry \(number + 1)")
     }
     guard entry.previousHash == hash else {
       throw WeirError.corruptLedger("entry \(entry.number) does not follow entry \(number): the chain of hashes breaks")

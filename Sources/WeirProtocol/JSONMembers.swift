@@ -8,12 +8,12 @@ extension JSONValue {
   }
 
   func requiredString(_ name: String) throws(WeirError) -> String {
-    guard let s = try required(name).string else { throw WeirError.corruptLedger("\"\(name)\" is no string") }
+    guard let s = try required(name).string else { throw WeirError.corruptLedger("\"\(name)\" is not a string") }
     return s
   }
 
   func requiredInt(_ name: String) throws(WeirError) -> Int64 {
-    guard let i = try required(name).int else { throw WeirError.corruptLedger("\"\(name)\" is no integer") }
+    guard let i = try required(name).int else { throw WeirError.corruptLedger("\"\(name)\" is not an integer") }
     return i
   }
 
@@ -34,18 +34,18 @@ extension JSONValue {
   }
 
   func requiredArray(_ name: String) throws(WeirError) -> [JSONValue] {
-    guard let a = try required(name).array else { throw WeirError.corruptLedger("\"\(name)\" is no list") }
+    guard let a = try required(name).array else { throw WeirError.corruptLedger("\"\(name)\" is not a list") }
     return a
   }
 
   func requiredMembers(_ name: String) throws(WeirError) -> [Member] {
-    guard let m = try required(name).members else { throw WeirError.corruptLedger("\"\(name)\" is no object") }
+    guard let m = try required(name).members else { throw WeirError.corruptLedger("\"\(name)\" is not an object") }
     return m
   }
 
   func requiredPosition(_ name: String) throws(WeirError) -> Position {
     guard let p = Position(text: try requiredString(name)) else {
-      throw WeirError.corruptLedger("\"\(name)\" is no position")
+      throw WeirError.corruptLedger("\"\(name)\" is not a position")
     }
     if case .offset(let offset) = p, !Bounds.isPosition(offset) {
       throw WeirError.corruptLedger("\"\(name)\" is \(offset), which is out of range")
@@ -62,7 +62,7 @@ extension JSONValue {
         throw WeirError.corruptLedger("\"\(name)\" is \(micros), which is out of range")
       }
       return micros
-    default: throw WeirError.corruptLedger("\"\(name)\" is no watermark")
+    default: throw WeirError.corruptLedger("\"\(name)\" is not a watermark")
     }
   }
 
@@ -84,7 +84,7 @@ extension JSONValue {
     do {
       return try JSONValue(parsing: bytes)
     } catch {
-      throw WeirError.corruptLedger("\(what) is no JSON: \(error)")
+      throw WeirError.corruptLedger("\(what) is not valid JSON: \(error)")
     }
   }
 
@@ -109,7 +109,7 @@ extension WeirError {
 
 extension LaneID {
   init(json: JSONValue) throws(WeirError) {
-    guard let text = json.string else { throw WeirError.corruptLedger("a lane is no string") }
+    guard let text = json.string else { throw WeirError.corruptLedger("a lane is not a string") }
     self.init(text: text)
   }
 }

@@ -163,7 +163,7 @@ extension Ledger {
   private func collected(_ number: Int64) -> WeirError {
     WeirError(
       "ledger_collected", "entry \(number) of the ledger was collected before it was applied",
-      advice: "Read the head again; if it stays so, rebuild what lags behind from bronze.", isRetriable: true)
+      advice: "Run again. If the error remains, rebuild from bronze what depends on the missing entries.", isRetriable: true)
   }
 
   var reader: LedgerReader {

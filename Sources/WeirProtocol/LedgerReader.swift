@@ -116,7 +116,7 @@ struct LedgerReader: Sendable {
     } catch {
       throw WeirError(
         error.code, "\(layout.snapshot(snapshot)): \(error.message)",
-        advice: "Restore it from a copy of the lake. If no ledger entry was collected, remove it: it is made again.")
+        advice: "Restore it from a copy of the lake. If no ledger entry was collected, remove it: it is recreated.")
     }
     guard fold.number == snapshot else {
       throw WeirError.corruptLedger("the file of ledger snapshot \(snapshot) holds that of \(fold.number)")
@@ -132,7 +132,7 @@ extension WeirError {
     WeirError(
       "ledger_replaced", "the ledger \(layout.prefix) in the lake \(store.place) was removed or replaced while this worker ran: \(what)",
       advice:
-        "Nothing more was committed. Put the lake back as it was and start again: the worker goes on from what the ledger says. To begin anew, end all workers of the lake, then remove it whole.",
+        "Nothing more was committed. Restore the lake and start again: the worker resumes from the ledger. To start over, stop all workers of the lake, then remove it entirely.",
       fatalTo: .worker)
   }
 }

@@ -88,9 +88,10 @@ public struct ConfluentRegistry: SchemaRegistry {
         advice: "Check record.registry: user and password, or token, and their rights.")
     case 408, 429, 500...:
       throw WeirError(
-        "registry", "\(url)\(path) ends with \(response.status)", advice: "It is tried again. Is the registry well?", isRetriable: true,
+        "registry", "\(url)\(path) answered with status \(response.status)", advice: "It is tried again. Is the registry well?",
+        isRetriable: true,
         fatalTo: .operation)
-    default: throw WeirError("registry", "\(url)\(path) ends with \(response.status)", advice: "Check record.registry.url.")
+    default: throw WeirError("registry", "\(url)\(path) answered with status \(response.status)", advice: "Check record.registry.url.")
     }
   }
 

@@ -72,7 +72,7 @@ public struct CurlTransport: HTTPTransport {
     let code = withExtendedLifetime(body) { curl_easy_perform(curl) }
     guard !body.isTooLong else {
       throw WeirError(
-        "registry", "\(request.url) answers with more than \(CurlTransport.bodyBytesMax >> 20) MiB, which is no schema",
+        "registry", "\(request.url) answers with more than \(CurlTransport.bodyBytesMax >> 20) MiB, which cannot be a schema",
         advice: "Check record.registry.url.")
     }
     guard code == CURLE_OK else { throw failure(code, request.url) }

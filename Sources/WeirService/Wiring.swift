@@ -16,9 +16,11 @@ public struct Places: Sendable {
   /// - Throws: `config` where an option is no path of this machine.
   public init(_ pipeline: LoadedPipeline, lake: String?, store: String?) throws {
     self.lake =
-      try lake.map { text in try PathText.checked(text, "--lake") } ?? Paths.resolve(pipeline.plan.lake.path, in: pipeline.directory)
+      try lake.map { text in Paths.normal(try PathText.checked(text, "--lake")) }
+      ?? Paths.resolve(pipeline.plan.lake.path, in: pipeline.directory)
     self.store =
-      try store.map { text in try PathText.checked(text, "--store") } ?? Paths.resolve(pipeline.plan.store.path, in: pipeline.directory)
+      try store.map { text in Paths.normal(try PathText.checked(text, "--store")) }
+      ?? Paths.resolve(pipeline.plan.store.path, in: pipeline.directory)
   }
 }
 
@@ -100,7 +102,7 @@ final class Interrupt: Sendable {
 
   func listen(
     _ console: Console,
-    saying words: String = "stopping behind the next commit; press again to stop at once (nothing that was committed is lost)"
+    saying words: String = "stopping after the next commit; press again to stop at once (nothing that was committed is lost)"
   ) {
     listen { console.talk(words) }
     console.outliveReader { [self] in _ = ask(SIGTERM) }

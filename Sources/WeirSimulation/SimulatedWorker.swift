@@ -45,7 +45,7 @@ final class SimulatedWorker: @unchecked Sendable {
       } catch let error as WeirError where error.isRetriable {
         await clock.sleep(nanoseconds: Int64(random.below(200_000_000)))
       } catch {
-        run.oracle.fail("\(name) met an error that no retry mends: \(error)")
+        run.oracle.fail("\(name) failed with an error that retries cannot fix: \(error)")
       }
     }
     isFinished = true

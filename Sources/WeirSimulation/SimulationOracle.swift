@@ -180,7 +180,7 @@ extension SimulationOracle {
       return
     }
     guard entry.number == head + 1 else { return fail("entry \(entry.number) was put after entry \(head)") }
-    guard path == layout.entry(entry.number) else { return fail("entry \(entry.number) lies at \(path)") }
+    guard path == layout.entry(entry.number) else { return fail("entry \(entry.number) is at \(path)") }
     guard let last = accounts.last else {
       let lanes = (entry.genesis?.lanes ?? []).filter { $0 != .merge }.map { ($0, Account.Lane()) }
       accounts = [Account(entry: entry, lanes: Dictionary(uniqueKeysWithValues: lanes))]
@@ -251,7 +251,7 @@ extension SimulationOracle {
     case .endOfInput:
       next.lanes[id]?.hasEnded = true
       next.lanes[id]?.watermark = Watermark.maximum
-      if next.lanes[id]?.position != workload.records(of: id).count { fail("lane \(id.text) ended too early") }
+      if next.lanes[id]?.position != workload.records(of: id).count { fail("lane \(id.text) stopped too early") }
     case .idle: next.lanes[id]?.isIdle = true
     case .wake:
       next.lanes[id]?.isIdle = false
@@ -355,7 +355,7 @@ extension SimulationOracle {
     if !isComplete { fail("stuck: faults stopped, and not everything was done") }
     for lane in workload.lanes {
       let count = workload.records(of: lane).count
-      if last.lanes[lane]?.position != count { fail("lane \(lane.text) stands at \(last.lanes[lane]?.position ?? 0)") }
+      if last.lanes[lane]?.position != count { fail("lane \(lane.text) is at \(last.lanes[lane]?.position ?? 0)") }
       checkStateTable(stateTable, lane)
     }
     if !last.open.isEmpty || !last.uncovered.isEmpty { fail("windows are left open") }

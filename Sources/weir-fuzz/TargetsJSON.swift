@@ -98,7 +98,7 @@ extension FuzzTarget {
           same(column.literal(row), alone.columns[i].literal(0)), "row \(row): \(fields[i].name) alone is \(alone.columns[i].literal(0))")
       }
       if block.valid[row] {
-        expect(line.isEmpty || isJSON(line), "row \(row) was taken, and is no JSON")
+        expect(line.isEmpty || isJSON(line), "row \(row) was accepted, and is not JSON")
       } else {
         expect(rejections.popFirst().map { $0.row == row && $0.rejection == alone.rejections[0].rejection } == true, "row \(row)'s reason")
       }

@@ -207,7 +207,7 @@ extension FuzzTarget {
       expect(try JSONDecoder().decode(Plan.self, from: data) == plan, "coded and decoded it is another plan")
       let meaning = try PlanMeaning.json(plan)
       expect(try JSONValue(parsing: meaning.bytes) == meaning, "its meaning is not read from a ledger")
-      expect(!PlanMeaning.changes(from: meaning, to: meaning).joined().contains("cannot be compared"), "its meaning is no plan")
+      expect(!PlanMeaning.changes(from: meaning, to: meaning).joined().contains("cannot be compared"), "its meaning is not a plan")
     } catch { fail("\(error)") }
     _ = PlanMeaning.hash(plan)
     _ = (Explain.text(plan, lookups: loaded.lookups), ExplainDocument.json(plan, lookups: loaded.lookups).bytes)
@@ -238,7 +238,7 @@ extension FuzzTarget {
     }
   ) { input in
     let parts = Parts.split(input, 4).map { String(decoding: $0, as: UTF8.self) }
-    let request = AdminRequest(method: parts[0], target: parts[3], host: parts[1], authorization: parts[2])
+    let request = AdminRequest(method: parts[0], target: parts[3], hosts: [parts[1]], isHTTP10: parts[1].isEmpty, authorization: parts[2])
     expect(request.path.count <= parts[3].utf8.count + 1, "more parts than bytes")
   }
 }

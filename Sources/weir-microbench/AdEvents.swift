@@ -41,7 +41,7 @@ struct AdEvents {
       blocks.append(RawBlock(text: text, count: end, framing: .lines, position: Int64(bytes)))
       bytes += end
     }
-    guard records > 0 else { stop("\(file) holds no records", "Make it anew with Scripts/benchmark/gen.py") }
+    guard records > 0 else { stop("\(file) holds no records", "Generate it again with Scripts/benchmark/gen.py") }
     self.blocks = blocks
     self.bytes = bytes
     self.records = records

@@ -10,8 +10,8 @@ struct MockKafka: ParsableCommand {
     abstract: "A Kafka broker for tests: prints its address, runs until SIGTERM (or its stdin, if that is a pipe, closes).",
     discussion: """
       Keeps about 5 MB of each partition and drops older records. Looks no offset up by time, hides no aborted \
-      transaction, forgets everything at its end. Takes commands on stdin, a line each: down (cuts all connections, and \
-      takes no new ones), up, delete TOPIC.
+      transaction, keeps nothing after it exits. Accepts commands on stdin, one per line: down (cuts all connections, and \
+      accepts no new ones), up, delete TOPIC.
       """)
 
   @Option(name: .customLong("topic"), help: "A topic to make, with its partitions: NAME:COUNT. May be repeated.")
@@ -25,11 +25,11 @@ struct MockKafka: ParsableCommand {
       "Delays every answer, milliseconds.",
       discussion: """
         The group's leader has one question more than its followers before it hands out partitions; the broker refuses followers that \
-        come later than that, and all join again. On a busy machine a delay keeps the leader behind them.
+        come later than that, and all join again. On a busy machine a delay keeps the leader after them.
         """))
   var delay = 0
 
-  @Flag(name: .customLong("debug"), help: "Tell on standard error what groups and connections do.")
+  @Flag(name: .customLong("debug"), help: "Log the activity of groups and connections to standard error.")
   var isTalking = false
 
   func run() throws {
@@ -49,7 +49,7 @@ struct MockKafka: ParsableCommand {
       case ("down", 1): broker.setDown()
       case ("up", 1): broker.setUp()
       case ("delete", 2): broker.deleteTopic(words[1])
-      default: throw ValidationError("\(command) is no command: down, up, delete TOPIC")
+      default: throw ValidationError("\(command) is not a command: down, up, delete TOPIC")
       }
     }
     // A pipe closes when whoever started this has ended. A terminal and /dev/null (a script's &) say nothing.
@@ -82,7 +82,7 @@ struct MockKafka: ParsableCommand {
   private static func topic(_ text: String) throws -> (String, Int) {
     let parts = text.split(separator: ":")
     guard parts.count == 2, let count = Int(parts[1]), count > 0 else {
-      throw ValidationError("\(text) is no topic; give its name and number of partitions: orders:4")
+      throw ValidationError("\(text) is not a topic; give its name and number of partitions: orders:4")
     }
     return (String(parts[0]), count)
   }

@@ -5,21 +5,21 @@ import WeirService
 struct Capture: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Records live Kafka topics into a directory that `weir replay` reads.",
-    discussion: "Kill it anywhere, run it again: it goes on behind the last record that was captured.")
+    discussion: "It can be killed at any time. The same command resumes after the last captured record.")
 
-  @Argument(help: "A pipeline file: what its source.kafka names is captured.") var pipeline: String?
-  @Option(help: "The directory of the capture; one that is there is gone on with.") var out: String
+  @Argument(help: "A pipeline file whose source.kafka is captured.") var pipeline: String?
+  @Option(help: "The directory of the capture. An existing capture is resumed.") var out: String
   @Option(help: "Kafka brokers (host:port,…), instead of the pipeline's.") var brokers: String?
   @Option(help: "A topic, instead of the pipeline's; may be repeated.") var topic: [String] = []
-  @Option(help: "earliest, latest or a time: where partitions begin that are not captured yet.") var start: String?
+  @Option(help: "Where new partitions start: earliest, latest or a time.") var start: String?
   @Option(name: .customLong("option"), help: "name=value, a further option of the Kafka client; may be repeated.") var clientOption:
     [String] = []
-  @Option(name: .customLong("for"), help: "How long, such as 10m; until SIGTERM unless said.") var duration: String?
-  @Option(help: "How many records the whole capture is to hold.") var count: Int64?
-  @Option(help: "A segment this large is finished.") var rollBytes = "256MiB"
-  @Option(help: "A segment this old is finished.") var rollEvery = "1h"
-  @Option(help: "How long records may lie in memory before they are written and synced.") var flush = "1s"
-  @Option(help: "zstd's level, 1 to 19.") var level = 3
+  @Option(name: .customLong("for"), help: "Duration, such as 10m. Default: until SIGTERM.") var duration: String?
+  @Option(help: "Number of records in the whole capture.") var count: Int64?
+  @Option(help: "Maximum size of a segment.") var rollBytes = "256MiB"
+  @Option(help: "Maximum age of a segment.") var rollEvery = "1h"
+  @Option(help: "Maximum time that records stay in memory before they are written and synced.") var flush = "1s"
+  @Option(help: "zstd compression level, 1 to 19.") var level = 3
   @Flag(help: "JSON lines on standard output.") var json = false
 
   func run() async throws {

@@ -11,11 +11,11 @@ struct StatePlace: ParsableArguments {
 
 struct State: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Reads the state table, also while a worker writes; makes it again.",
+    abstract: "Reads the state table, also while a worker writes to it; rebuilds it.",
     subcommands: [Get.self, Scan.self, Rebuild.self])
 
   struct Get: AsyncParsableCommand {
-    static let negativeKeyHint = "A key that begins with - goes behind --, after all options: weir state get TABLE --store DIR -- -1"
+    static let negativeKeyHint = "A key that begins with - must follow --, after all options: weir state get TABLE --store DIR -- -1"
     static let configuration = CommandConfiguration(
       abstract: "One row by its key.",
       discussion: """
@@ -41,8 +41,8 @@ struct State: AsyncParsableCommand {
       abstract: "Rows in the order of their keys.",
       discussion: "In CSV null is an empty field, and the empty text is \"\" in quotes, as lookup files have it.")
     @Argument(help: "The state table's name.") var table: String
-    @Option(help: "Only keys whose first column begins so.") var prefix: String?
-    @Option(help: "At most so many rows.") var limit: Int?
+    @Option(help: "Only rows whose first key column starts with this prefix.") var prefix: String?
+    @Option(help: "Maximum number of rows.") var limit: Int?
     @OptionGroup var place: StatePlace
     @Option(help: "table, csv or json.") var format: RowFormat = .table
 

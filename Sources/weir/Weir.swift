@@ -37,7 +37,7 @@ func exiting(_ body: (Console) async throws -> Int32) async throws {
 struct Replay: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Replays a capture through a pipeline; resumes where the ledger is.",
-    discussion: "Interrupt it, kill it, run it again: it ends with the same tables.")
+    discussion: "It can be interrupted or killed at any time. Run again, it produces the same tables.")
 
   @Argument(help: "The pipeline file (YAML).") var pipeline: String
   @Option(
@@ -46,13 +46,13 @@ struct Replay: AsyncParsableCommand {
   var capture: [String]
   @Option(help: "The lake's directory, instead of the pipeline's.") var lake: String?
   @Option(help: "The state table's directory, instead of the pipeline's.") var store: String?
-  @Option(help: "Lanes of a new ledger (4 unless said); a started ledger keeps its own.") var lanes: Int?
+  @Option(help: "Number of lanes of a new ledger. Default: 4. An existing ledger keeps its number.") var lanes: Int?
   @Flag(help: "Leave windows open at the end: the capture may grow.") var keepOpen = false
   @Flag(help: "A file's last line continues in the next file, as in the parts that split -b makes. A started ledger keeps its own rule.")
   var join = false
-  @Option(help: "Records arrive at this rate, such as 200000/s; tells the latency from arrival to visible state.", transform: Pace.parse)
+  @Option(help: "Read records at this rate, such as 200000/s, and report the latency from arrival to visible state.", transform: Pace.parse)
   var pace: Double?
-  @Option(help: "The lake of a live run: its cuts and decisions are repeated on the capture of what it read.") var decisions: String?
+  @Option(help: "The lake of a live run: repeats its cuts and decisions on a capture of the same records.") var decisions: String?
   @Flag(help: "JSON lines on standard output.") var json = false
 
   func run() async throws {
@@ -69,7 +69,7 @@ struct Replay: AsyncParsableCommand {
 enum Pace {
   @Sendable static func parse(_ text: String) throws -> Double {
     guard let rate = Double(text.hasSuffix("/s") ? text.dropLast(2) : text[...]), rate > 0, rate <= 1e9 else {
-      throw ValidationError("a rate is a number of records a second above 0, such as 200000/s")
+      throw ValidationError("a rate is a number of records per second above 0, such as 200000/s")
     }
     return rate
   }
@@ -78,7 +78,7 @@ enum Pace {
 struct Check: AsyncParsableCommand {
   static let configuration = CommandConfiguration(abstract: "Checks a pipeline file.")
   @Argument(help: "The pipeline file (YAML).") var pipeline: String
-  @Flag(help: "A JSON object a problem.") var json = false
+  @Flag(help: "Print one JSON object per problem.") var json = false
 
   func run() async throws { try await exiting { PlanCommands.check(pipeline, json: json, console: $0) } }
 }

@@ -91,9 +91,7 @@ def guarded(suite):
             faults += [] if status == wanted else [f"{path} as weir.example: {status}"]
         status, _ = server.ask("/drain", "POST")
         faults += [] if status == 401 and server.process.poll() is None else [f"POST /drain without a token: {status}"]
-        with socket.create_connection(("127.0.0.1", server.port)) as s:
-            s.sendall(b"GET /live HTTP/1.0\r\n\r\n")
-            faults += [] if b" 200 " in s.recv(1000) else ["HTTP/1.0 without a Host is refused"]
+        faults += hosts(server)
         with open(server.err) as f:
             faults += ["the token is in the log"] if TOKEN in f.read() else []
         suite.claim(guarded.__doc__, faults)
@@ -101,6 +99,39 @@ def guarded(suite):
         status, _ = server.ask("/drain", "POST", authorization=f"Bearer {TOKEN}")
         code = server.process.wait(60)
         suite.claim("POST /drain with the token drains", [] if (status, code) == (202, 0) else [f"{status}, exit {code}"])
+
+
+def raw(server, request, timeout=4):
+    """The status of the answer to these bytes, and whether the server closes its side after it."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=timeout) as s:
+        s.sendall(request)
+        got = b""
+        try:
+            while more := s.recv(1 << 16):
+                got += more
+            closed = True
+        except TimeoutError:
+            closed = False
+        return int(got.split(b" ")[1]) if got.count(b" ") > 1 else 0, closed, got.count(b"HTTP/1.1 ")
+
+
+def hosts(server):
+    """The Host rule over the wire: the target and the version are seen, and a connection that is not kept alive is closed."""
+    faults = []
+    one = b"Host: localhost\r\n"
+    for line, headers, wanted in (
+            (b"/live HTTP/1.0", b"", 200), (b"/live HTTP/1.0", b"Connection: keep-alive\r\n", 200), (b"/live HTTP/1.0", b"Host: evil.example\r\n", 421),
+            (b"/live HTTP/1.1", b"Connection: Close\r\n" + one, 200), (b"/live HTTP/1.1", b"Connection: close\r\n", 400),
+            (b"/live HTTP/1.1", b"Connection: close\r\n" + one + one, 400), (b"/live HTTP/1.1", b"Connection: close\r\nHost: [::1].evil.com\r\n", 400),
+            (b"/live HTTP/1.1", b"Connection: close\r\nHost: 127.0.0.1:abc\r\n", 400), (b"http://evil.example/live HTTP/1.1", b"Connection: close\r\n" + one, 421),
+            (b"http://localhost/live HTTP/1.1", b"Connection: close\r\nHost: evil.example\r\n", 200),
+            (b"/live HTTP/1.1", b"Connection: close\r\nHost: evil.example\r\nweir-request-target: http://localhost/live\r\n", 421),
+            (b"/live HTTP/1.1", b"Connection: close\r\nweir-request-version: 1.0\r\n", 400)):
+        status, closed, _ = raw(server, b"GET " + line + b"\r\n" + headers + b"\r\n")
+        faults += [] if (status, closed) == (wanted, True) else [f"{line} with {headers}: {status}, {'closed' if closed else 'left open'}"]
+    status, closed, answers = raw(server, (b"GET /live HTTP/1.1\r\n" + one + b"\r\n") * 2, timeout=1)
+    faults += [] if (status, closed, answers) == (200, False, 2) else [f"two requests on a connection: {status} {closed} {answers}"]
+    return faults
 
 
 def starved(suite, server):

@@ -272,7 +272,7 @@ def paths(suite):
     suite.claim(f"fields by path of {len(expected)} records are what Python finds, and {len(bad)} records are rejected", faults)
 
     refusals = [({"address.city": "string"}, "path: 'address.city'"), ({"_id": "string"}, "path: '_id'"),
-                ({"a": {"type": "string", "path": "x..y"}}, "no path"), ({"a": {"type": "string", "path": "x[y]"}}, "no path"),
+                ({"a": {"type": "string", "path": "x..y"}}, "not a path"), ({"a": {"type": "string", "path": "x[y]"}}, "not a path"),
                 ({"a": {"type": "string", "path": "x"}, "c": {"type": "int64", "path": "x.y"}}, "each other's place"),
                 ({"a": {"type": "string", "path": "x.y"}, "c": {"type": "string", "path": "x.y"}}, "each other's place")]
     faults = []

@@ -149,7 +149,7 @@ def useful(suite):
     """A real lookup file with a mistake still gets an error that names it"""
     faults = []
     for text, key, words in (("id,price\n1,2\n3,x\n", "id", "'x' is not double"), ("id,price\n1,2\n1,3\n", "id", "the key '1' is on line 2"),
-                             ("code,price\n1,2\n", "id", "the columns are code, price"), ("id,price\na,2\n", "id", "the key 'a' is not int64")):
+                             ("code,price\n1,2\n", "id", "there is no column id"), ("id,price\na,2\n", "id", "the key 'a' is not int64")):
         path = write(suite, "useful.csv", text)
         status, said = run(suite, ["check", write(suite, "useful.yaml", CAPTURE.format(path=path, key=key, type="int64", more=", columns: {price: double}"))])
         faults += [] if status == 2 and words in said else [f"{text!r}: exit {status}: {said}"]

@@ -227,14 +227,14 @@ def state_beyond_the_budget(suite):
     sections = {"dedup": {"id": "u"}, "bronze": {}}
     path = pipeline(suite, "ids", memory=memory, **sections)
     run = Run(suite, path, capture)
-    words = [w for w in ("the state takes", "dedup", "worker.memory") if w not in run.err]
+    words = [w for w in ("the state uses", "dedup", "worker.memory") if w not in run.err]
     suite.claim("state beyond its part of worker.memory stops the worker, and names the largest holder and the setting",
                 ([] if run.code == 1 else [f"ended with {run.code}"]) + [f"the message lacks {w}: {run.err[-500:]}" for w in words])
     committed = run.cuts()
     suite.claim("what was read until then is committed", [] if len(committed) > 2 and not run.done else [str(committed)])
     again = Run(suite, path, capture)
     suite.claim("the next run says so before it reads on, and changes nothing",
-                [] if again.code == 1 and "the state takes" in again.err and again.cuts() == committed else [again.err[-500:]])
+                [] if again.code == 1 and "the state uses" in again.err and again.cuts() == committed else [again.err[-500:]])
     pipeline(suite, "ids", memory=larger, **sections)
     more = Run(suite, path, capture)
     found = tables.read_delta(more.lake, "bronze/s")

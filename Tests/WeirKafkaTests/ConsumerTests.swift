@@ -175,7 +175,7 @@ import Testing
     async let answer = try? await consumer.committed([KafkaPartition(topic, 0)])
     await consumer.close()
     _ = await answer
-    #expect(lines.withLock { $0 }.filter { $0.contains("left behind") } == [])
+    #expect(lines.withLock { $0 }.filter { $0.contains("is abandoned") } == [])
   }
 
   /// A broker that answers and hands out nothing where a record is asked for, such as one whose fetch session hangs.

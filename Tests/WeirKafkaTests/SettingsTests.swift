@@ -32,9 +32,28 @@ struct SettingsTests {
   }
 
   @Test func topicsRecordsAreNeverGivenUpForTheirAge() {
-    for name in ["delivery.timeout.ms", "message.timeout.ms"] {
+    for name in ["delivery.timeout.ms", "message.timeout.ms", "retries", "message.send.max.retries"] {
       #expect(KafkaProducerSettings.refusal(ofOption: name, "1000", isGapless: true) != nil)
       #expect(KafkaProducerSettings.refusal(ofOption: name, "1000", isGapless: false) == nil)
+    }
+  }
+
+  @Test func `an option that tunes is refused where it would break what a client promises`() {
+    let consumer = [
+      ("topic.metadata.refresh.interval.ms", "30001"), ("topic.metadata.refresh.interval.ms", "-1"),
+      ("topic.metadata.refresh.interval.ms", " 900000"),
+      ("topic.metadata.propagation.max.ms", "60000"), ("metadata.max.age.ms", "900000"), ("fetch.wait.max.ms", "60000"),
+      ("api.version.request", "false"), ("broker.version.fallback", "0.9.0"), ("api.version.fallback.ms", "1000"),
+      ("enable.auto.commit", "true"), ("auto.offset.reset", "latest"), ("isolation.level", "read_uncommitted"),
+      ("queued.max.messages.kbytes", "1"), ("enable.partition.eof", "false"),
+    ]
+    for (name, value) in consumer { #expect(KafkaConsumerSettings.refusal(ofOption: name, value) != nil, "\(name)=\(value)") }
+    for (name, value) in [
+      ("topic.metadata.refresh.interval.ms", "30000"), ("topic.metadata.refresh.interval.ms", "1000"), ("metadata.max.age.ms", "90000"),
+      ("fetch.wait.max.ms", "5"), ("check.crcs", "true"),
+    ] { #expect(KafkaConsumerSettings.refusal(ofOption: name, value) == nil, "\(name)=\(value)") }
+    for (name, value) in [("max.in.flight", "6"), ("retries", "0"), ("api.version.request", "false"), ("acks", "0")] {
+      #expect(KafkaProducerSettings.refusal(ofOption: name, value, isGapless: false) != nil, "\(name)=\(value)")
     }
   }
 

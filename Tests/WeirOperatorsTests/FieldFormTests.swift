@@ -160,12 +160,12 @@ struct FieldFormTests {
       }
     }
     let wrong: [(String, String)] = [
-      ("1e400", "no time of the years"), ("253402300800", "no time of the years"), ("\"1e20\"", "no time of the years"),
-      ("\"\"", "no number of seconds"),
-      ("\"2015-09-12T00:46Z\"", "no number of seconds since 1970; a date as text is a timestamp"), ("\" 1\"", "no number"),
-      ("\"1x\"", "no number"),
-      ("\"+1\"", "no number"), ("\"01\"", "no number"), ("true", "expected a timestamp number"),
-      ("99999999999999999999999999999999999999999", "no time"),
+      ("1e400", "not in the years"), ("253402300800", "not in the years"), ("\"1e20\"", "not in the years"),
+      ("\"\"", "not a number of seconds"),
+      ("\"2015-09-12T00:46Z\"", "not a number of seconds since 1970; a date as text is a timestamp"), ("\" 1\"", "not a number"),
+      ("\"1x\"", "not a number"),
+      ("\"+1\"", "not a number"), ("\"01\"", "not a number"), ("true", "expected a timestamp number"),
+      ("99999999999999999999999999999999999999999", "not in the years"),
     ]
     for (text, reason) in wrong {
       let block = decode(fields, ["{\"s\":\(text)}"])

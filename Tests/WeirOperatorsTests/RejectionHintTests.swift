@@ -24,7 +24,7 @@ import WeirOperators
     ("{\"x\": 1, \"y\": 2}", "the fields x, y"),
     ("{}", "empty object"), ("{\"user_id\": null}", "is null"), ("{\"user_id\": 7}", "as int64"),
     ("{\"user_id\": 7.5}", "as double or decimal"),
-    ("{\"user_id\": {\"id\": 1}}", "object with id"), ("{\"user_id\": [1]}", "by path, user_id[0]"),
+    ("{\"user_id\": {\"id\": 1}}", "object with id"), ("{\"user_id\": [1]}", "by path: user_id[0]"),
     ("{\"user_id\": \"a\", \"n\": \"12\"}", "number is written as text"), ("{\"user_id\": \"a\", \"n\": 1.5}", "has a fraction"),
     ("{\"user_id\": \"a\", \"price\": \"1,50\"}", "decimal comma"), ("{\"user_id\": \"a\", \"price\": 1.234}", "more digits"),
     ("{\"user_id\": \"a\", \"ok\": \"TRUE\"}", "cast(ok as bool)"), ("{\"user_id\": \"a\", \"at\": \"2026-01-31T00:00:00\"}", "no zone"),

@@ -41,6 +41,61 @@ struct StateTests {
     }
   }
 
+  @Test func `a measure of a state table that no double can hold counts once, whatever cuts and restarts there are`() throws {
+    let argument = Expr(node: .column(0), type: .double, text: "v")
+    let layout = AggregateLayout([.sum, .avg, .max].map { Measure(name: "m", function: $0, argument: argument, type: .double) })
+    func fold(_ values: [(UInt8, Double)], into store: KeyedStore) {
+      let column = Column(type: .double, values: .double(values.map(\.1)), validity: nil)
+      Array<UInt32>(0..<UInt32(values.count)).withUnsafeBufferPointer {
+        store.update(
+          rows: $0, hashes: values.map { Hash128(low: UInt64($0.0), high: 1) }, arguments: [column, column, column],
+          key: { [values[$0].0] })
+      }
+    }
+    /// The count of a cut, and the store as it is restored after it, or as it is.
+    func cut(_ store: KeyedStore, restarts: Bool) throws -> (Int64, KeyedStore) {
+      let count = store.takeOutOfRange()
+      var out = ByteWriter()
+      store.save(base: restarts, into: &out)
+      guard restarts else { return (count, store) }
+      let restored = KeyedStore(layout: layout)
+      var reader = ByteReader(out.bytes[...], what: "test")
+      try restored.restore(from: &reader)
+      return (count, restored)
+    }
+    let big = 1.7e308
+    let records: [(UInt8, Double)] = [
+      (1, big), (2, 1), (1, big), (1, 1), (2, big), (2, big), (1, big), (1, big), (3, big), (3, -big), (3, big),
+    ]
+    for restarts in [false, true] {
+      for every in 1...records.count {
+        var store = KeyedStore(layout: layout)
+        var total: Int64 = 0
+        for start in stride(from: 0, to: records.count, by: every) {
+          fold(Array(records[start..<min(start + every, records.count)]), into: store)
+          var batch = StateBatch(table: "t", lane: "0", fence: Fence(generation: 0, position: 0))
+          store.takeUnflushed(into: &batch)
+          let (count, next) = try cut(store, restarts: restarts)
+          total += count
+          store = next
+        }
+        // The sums of groups 1 and 2; means are in range.
+        #expect(total == 2, "a cut after every \(every) records, \(restarts)")
+      }
+    }
+    // Groups with several such measures, and one that comes back into range and leaves it again.
+    let store = KeyedStore(
+      layout: AggregateLayout([.sum, .sum].map { Measure(name: "m", function: $0, argument: argument, type: .double) }))
+    func next(_ value: Double) -> Int64 {
+      let column = Column(type: .double, values: .double([value]), validity: nil)
+      [UInt32(0)].withUnsafeBufferPointer {
+        store.update(rows: $0, hashes: [Hash128(low: 1, high: 1)], arguments: [column, column], key: { _ in [1] })
+      }
+      return store.takeOutOfRange()
+    }
+    #expect([next(big), next(big), next(0), next(-big), next(big)] == [0, 2, 0, 0, 2])
+  }
+
   @Test(arguments: [
     [-0.0, 0.0], [1.7e308, 1.7e308, -1.7e308, -1.7e308, 1], [1.7e308, 1.7e308, 3], [0.1, 0.2, -0.3, 1e-17],
     [1e-310, 3e-310, 5e-324, 1e-300], [1.7e308, -1.7e308, 1e-310, 1],

@@ -43,7 +43,7 @@ struct KafkaConfigurationTests {
     let settings = kafka.settings
     #expect(settings.start == .time(1_769_817_600_000_000) && settings.idleMicroseconds == 5_000_000 && settings.isCooperative)
     #expect(
-      settings.tls?.key == .file("./k.pem")
+      settings.tls?.key == .file("k.pem")
         && settings.sasl == .password(mechanism: "SCRAM-SHA-512", user: .environment("U"), password: .file("/p")))
     #expect(settings.options == ["client.rack": "r1"])
   }
@@ -186,7 +186,7 @@ struct KafkaConfigurationTests {
   }
 
   @Test(arguments: [
-    ("", "finished in the lane: by holds the record's key", "as the first records tell"),
+    ("", "finished in the lane: by holds the record's key", "as detected from the first records"),
     (", partitioner: crc32", "finished in the lane: by holds the record's key", "expected by crc32"),
     (", misplaced: merge", "combined in the lanes", "all tables are merged over the partitions"),
     (", misplaced: per_shard", "finished in the lane: by holds the shard", "a row for each partition"),

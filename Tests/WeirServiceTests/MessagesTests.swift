@@ -139,4 +139,81 @@ import WeirCore
     #expect(codes(yaml("*")) == ["warning unused_lookup"])
     #expect(codes(yaml("*, airlines.name as airline")) == [])
   }
+
+  // MARK: Paths in a record
+
+  @Test(arguments: [
+    ("$.a.b", "without $"), ("$", "without $"), ("a/b", "separated by dots: a.b;"), ("/a/b", "separated by dots: a.b;"),
+    ("#/a/b", "separated by dots: a.b;"), ("a.b.0", "a.b[0]"), ("a.0.b", "a[0]"), ("0", "\"0\""), ("a.b/c", "a.b.c"),
+    ("a\u{200B}", "U+200B (ZERO WIDTH SPACE)"), ("a\u{A0}b", "U+00A0 (NO-BREAK SPACE)"),
+  ]) func `a path in the form of another language is refused with the right form`(_ path: String, _ words: String) {
+    let found = diagnostics(
+      pipeline(fields: "{id: string!, k: string, t: timestamp_ms!, x: {type: int64, path: '\(path)'}}", more: "silver: {}"))
+    #expect(found.count == 1 && found[0].code == "bad_value" && found[0].message.contains(words), "\(found.map(\.text))")
+  }
+
+  @Test(arguments: [
+    "a.b", "a[0].b", "_id.$oid", "@timestamp", "a-b.c", "\"$\".a", "\"a/b\"", "a.\"0\"", "\"a\u{200B}\"", "a.b0", "dc:title", "é.ü",
+  ])
+  func `a path in the right form is accepted, and its text is read as the same`(_ path: String) throws {
+    let steps = try FieldPath.parse(path)
+    #expect(try FieldPath.parse(FieldPath.text(steps)) == steps)
+    let found = diagnostics(
+      pipeline(fields: "{id: string!, k: string, t: timestamp_ms!, x: {type: int64, path: '\(path)'}}", more: "silver: {}"))
+    #expect(found.isEmpty, "\(found.map(\.text))")
+  }
+
+  @Test func `two fields with one place say which`() {
+    let same = diagnostics(pipeline(fields: "{id: string!, k: string, t: timestamp_ms!, x: {type: int64, path: k}}", more: "silver: {}"))
+    #expect(same.map(\.message) == ["record.fields: k and x both read k: one place of a record can be only one field"])
+    let inside = diagnostics(
+      pipeline(fields: "{id: string!, k: string, t: timestamp_ms!, x: {type: int64, path: k.n}}", more: "silver: {}"))
+    #expect(
+      inside.map(\.message) == [
+        "record.fields: k reads k, and x reads k.n, which is inside it: one place of a record can be only one field"
+      ])
+  }
+
+  // MARK: Characters that cannot be seen
+
+  @Test(arguments: ["\u{200B}", "\u{200D}", "\u{2060}", "\u{FEFF}", "\u{AD}", "\u{202E}", "\u{A0}", "\u{3000}", "\u{115F}", "\u{FE0F}"])
+  func `no name of a field or column has an invisible character, and the message shows it`(_ character: String) throws {
+    let code = Printable.name(of: character.unicodeScalars.first!)
+    let wrong = [
+      pipeline(fields: "{id: string!, k: string, \"a\(character)b\": int64, t: timestamp_ms!}", more: "bronze: {}"),
+      pipeline(more: "silver: {columns: 'k as \"a\(character)b\"'}"),
+      pipeline(more: "silver: {columns: 'n\(character) as x'}"),
+      pipeline(more: "gold: {g: {by: [k], window: {tumbling: 1s}, measure: {\"a\(character)b\": count()}}}"),
+    ]
+    for yaml in wrong {
+      let found = diagnostics(yaml).filter { $0.severity == .error }
+      #expect(found.contains { $0.message.contains(code) }, "\(found.map(\.text))")
+      #expect(!found.contains { Printable.invisible(in: $0.message) != nil }, "\(found.map(\.text))")
+    }
+  }
+
+  @Test func `a no-break space in place of a space is named, with its column`() throws {
+    let found = diagnostics(pipeline(more: "silver: {columns: \"n\u{A0}+ 1 as x\"}"))
+    #expect(found.count == 1 && found[0].message.contains("U+00A0 (NO-BREAK SPACE)") && found[0].column == 21, "\(found.map(\.text))")
+    let key = diagnostics(pipeline(more: "\u{A0}silver: {}")).filter { $0.severity == .error }
+    #expect(key.first?.message == "the pipeline: unknown key \\u{A0}silver" && key.first?.suggestion == "silver", "\(key.map(\.text))")
+  }
+
+  @Test(arguments: [
+    "nullif(null, null) + 1", "coalesce(null, null) + 1", "case when n = 1 then null end + 1", "abs(nullif(null, null))",
+    "1.5 * coalesce(null, nullif(null, null))",
+  ])
+  func `what is only null takes the type that it stands with`(_ text: String) {
+    let found = diagnostics(pipeline(more: "silver: {columns: \"\(text) as x\"}"))
+    #expect(found.isEmpty, "\(found.map(\.text))")
+  }
+
+  @Test func `a column of a lookup that cannot be read is no error of its own`() {
+    let found = diagnostics(
+      pipeline(
+        more:
+          "lookups: {l: {file: none.csv, key: k}}\ngold: {g: {by: [l.a], window: {tumbling: 1s}, measure: {c: count(l.b)}, partition_by: a}}"
+      ))
+    #expect(found.map(\.code) == ["no_file"], "\(found.map(\.text))")
+  }
 }

@@ -66,6 +66,25 @@ import WeirCore
     }
   }
 
+  @Test func `JSON rows escape what steers a terminal also for a pipe, and mean the same`() throws {
+    let written = Mutex<[UInt8]>([])
+    let console = Console { bytes, _ in written.withLock { $0 += bytes } }
+    let texts = ["\u{9B}31mred", "\u{202E}abc", "\u{7F}", "\u{2028}", "é\u{2019}ü", "\u{1B}[2J"]
+    var writer = RowWriter(["k\u{85}"], format: .json, console: console)
+    for text in texts { try writer.add([.string(text)]) }
+    try writer.finish()
+    let text = String(decoding: written.withLock { $0 }, as: UTF8.self)
+    #expect(!text.unicodeScalars.contains { (0x7F...0x9F).contains($0.value) || (0x2028...0x202E).contains($0.value) }, "\(text)")
+    let rows = try text.split(separator: "\n").map { try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: String] }
+    #expect(rows == texts.map { ["k\u{85}": $0] })
+    // CSV has no escapes: for a pipe it stays as it is.
+    written.withLock { $0 = [] }
+    var csv = RowWriter(["k"], format: .csv, console: console)
+    try csv.add([.string(texts[1])])
+    try csv.finish()
+    #expect(String(decoding: written.withLock { $0 }, as: UTF8.self) == "k\n\(texts[1])\n")
+  }
+
   @Test func `every character that steers a terminal is escaped as JSON escapes it, all others stay`() throws {
     for value in UInt32(0)...0x3000 {
       guard let scalar = Unicode.Scalar(value) else { continue }
@@ -73,7 +92,7 @@ import WeirCore
       let shown = TerminalText.escape(text)
       let steers =
         (value < 0x20 && value != 0x0A && value != 0x09) || (0x7F...0x9F).contains(value)
-        || [0x061C, 0x200E, 0x200F].contains(value) || (0x202A...0x202E).contains(value) || (0x2066...0x2069).contains(value)
+        || [0x061C, 0x200E, 0x200F].contains(value) || (0x2028...0x202E).contains(value) || (0x2066...0x2069).contains(value)
       #expect((shown != text) == steers, "\(value)")
       if steers {
         let decoded = try JSONSerialization.jsonObject(with: Data("[\"\(shown)\"]".utf8)) as? [String]

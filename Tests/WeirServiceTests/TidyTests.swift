@@ -30,6 +30,46 @@ struct TidyTests {
     return files.compactMap { $0 as? URL }.filter { $0.pathExtension == "swift" }
   }
 
+  /// Help, errors, log lines and help of metrics: string literals with a space in them.
+  @Test func `texts for users are plain English`() throws {
+    let words = [
+      "told|tells?|nobody|somebody|whoever|goes on|go on|gone on|going on|so many|so long|anew|at hand|unless said|amiss|mends?|mended",
+      "made again|lies|lie|dealt|stands? (?:twice|in|for|at|there|where|before)",
+    ]
+    let banned = try NSRegularExpression(
+      pattern: "\\b(?:\(words.joined(separator: "|")))\\b|(?<!there )\\bis no\\b|\\bis none of\\b"
+        + "|(?<!entries )(?<!further )(?<!ms )(?<![.`])\\bbehind\\b(?! schedule)",
+      options: .caseInsensitive)
+    var count = 0
+    for file in sources(of: "") {
+      for text in try TidyTests.texts(String(contentsOf: file, encoding: .utf8)) where text.contains(" ") {
+        count += 1
+        let found = banned.firstMatch(in: text, range: NSRange(text.startIndex..., in: text)).flatMap { Range($0.range, in: text) }
+        if let found { Issue.record("\(file.lastPathComponent): \"\(text[found])\" in: \(text)") }
+      }
+    }
+    #expect(count > 1000, "the texts were not found")
+  }
+
+  /// String literals outside of comments; an interpolation is `…`.
+  private static func texts(_ source: String) throws -> [String] {
+    var isMultiline = false
+    var texts: [String] = []
+    let interpolation = try Regex(#"\\\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"#)
+    let literal = try Regex(#""((?:[^"\\]|\\.)*)""#)
+    for line in source.split(separator: "\n") {
+      let code = line.drop { $0 == " " }
+      if code.hasPrefix("//") { continue }
+      guard code.components(separatedBy: "\"\"\"").count != 2 else {
+        isMultiline.toggle()
+        continue
+      }
+      let plain = code.replacing(interpolation, with: "…")
+      texts += isMultiline ? [String(plain)] : plain.matches(of: literal).map { String(plain[$0.range]) }
+    }
+    return texts
+  }
+
   @Test func theFoldersOfTheEngineFormNoCycle() throws {
     let files = try sources(of: "WeirEngine").map { file in
       (

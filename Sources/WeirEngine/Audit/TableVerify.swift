@@ -39,7 +39,7 @@ struct TableVerify {
       result.add(refusal.error(table: name, head: await ledger.fold.number))
     } else if txn < fold.number {
       result.notices.append(
-        "\(name): at entry \(txn), behind the ledger, which is at \(fold.number): the next run brings it up (\(table.commitPath(snapshot.version + 1)))"
+        "\(name): at entry \(txn), and the ledger is at \(fold.number): the next run updates it (\(table.commitPath(snapshot.version + 1)))"
       )
     }
     try await files(snapshot, log, txn, &result, &removed)
@@ -50,7 +50,7 @@ struct TableVerify {
       guard let truth = try await ledger.proof(of: txn) else { return .ahead(txn) }
       return truth.agrees(with: proof, number: txn) ? nil : .beside(txn)
     } catch let error as WeirError where error.code == "ledger_collected" && txn < fold.number {
-      throw WeirError("table_ahead", "\(name): at entry \(txn), and the entries behind it were collected")
+      throw WeirError("table_ahead", "\(name): at entry \(txn), and the entries after it were collected")
     }
   }
 
@@ -88,10 +88,10 @@ struct TableVerify {
     }
     // Without commits and checkpoints there is no table: its snapshot says so.
     if log.latest >= 0, let gap = log.firstGap {
-      result.problems.append("\(table.commitPath(gap)): missing, and no checkpoint stands for it")
+      result.problems.append("\(table.commitPath(gap)): missing, and no checkpoint covers it")
     } else if log.isCleaned {
       result.notices.append(
-        "\(name)/_delta_log: commits before version \(log.firstCommit) were cleaned; a checkpoint stands for them, and their hashes could not be compared"
+        "\(name)/_delta_log: commits before version \(log.firstCommit) were cleaned; a checkpoint covers them, and their hashes could not be compared"
       )
     }
     if let problem = try await table.checkpointProblem(log) { result.problems.append(problem) }

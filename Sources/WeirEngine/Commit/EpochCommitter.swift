@@ -103,7 +103,8 @@ actor EpochCommitter {
 
   /// The epoch of a merge lane that has an entry of its own, with the files of what it finished.
   func commitMerge(
-    _ merged: [Int: WindowResults], state: (pieces: [[UInt8]], isBase: Bool), through number: Int64, watermark: Int64
+    _ merged: [Int: WindowResults], counts: [String: WindowCounts], state: (pieces: [[UInt8]], isBase: Bool), through number: Int64,
+    watermark: Int64
   ) async throws -> CommitEnd {
     guard !isRefused else { return .abandoned }
     guard let before = lanes[.merge] else { preconditionFailure("the merge lane is not held") }
@@ -113,7 +114,7 @@ actor EpochCommitter {
     let files = EpochCommitter.inOrder(try await encoder.encode(merged: merged, stem: stem))
     var pack = BlobPack(path: ledger.layout.blob(attempt: attempt, name: "merge"))
     let commit = LaneCommit(
-      mergedThrough: number, itself: false, after: before, watermark: watermark, windows: MergeLane.counts(merged, compiled.plan),
+      mergedThrough: number, itself: false, after: before, watermark: watermark, windows: counts,
       state: pack.add(state: state.pieces, isBase: state.isBase, before: before.state))
     let draft = EntryDraft(
       commitID: attempt, worker: worker, planHash: planHash, lanes: [commit], tables: BatchEncoder.commits(files))
@@ -153,11 +154,12 @@ actor EpochCommitter {
     let watermark = fold.mergedWatermark(with: draft.lanes)
     let merged = merge.merge(encoded.batch.epochs.compactMap(\.partial), watermark: watermark)
     let files = try await encoded.files.merging(encoder.encode(merged: merged, stem: encoded.stem)) { $0 + $1 }
+    let counts = merge.takeCounts(merged)
     let (blob, isBase) = merge.save()
     draft.lanes.append(
       LaneCommit(
         mergedThrough: fold.number + 1, itself: true, after: before, watermark: watermark,
-        windows: MergeLane.counts(merged, compiled.plan), state: pack.add(state: blob, isBase: isBase, before: before.state)))
+        windows: counts, state: pack.add(state: blob, isBase: isBase, before: before.state)))
     return EpochCommitter.inOrder(files)
   }
 
@@ -199,7 +201,7 @@ actor EpochCommitter {
       if let merge { mergedRows += merge.takeStateRows(ledgerNumber: number) }
       for epoch in epochs ?? [] { rejected.add(epoch.rejected) }
       try await LedgerKeeping.snapshot(ledger, number: fold.number)
-      if let epochs { meter.committed(epochs, tables: draft.tables, gold: compiled.plan.gold, fold: fold) }
+      if let epochs { meter.committed(epochs, draft, gold: compiled.plan.gold, fold: fold) }
       return .committed(fold)
     case .fenced(let lanes, _):
       isRefused = true

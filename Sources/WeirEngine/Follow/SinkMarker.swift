@@ -69,12 +69,12 @@ struct SinkMarker: Equatable {
     throw WeirError(
       "topic_ahead", "the topic \(topic) has \(table) through entry \(through), \(trouble)",
       advice:
-        "Entries with numbers that were published before would be taken for repeats. Name another topic, or remove \(path) and have consumers begin anew."
+        "Consumers would treat new entries as repeats of published ones. Use another topic, or remove \(path) and reset the consumers."
     )
   }
 
   private static func broken(_ path: String) -> WeirError {
     WeirError(
-      "corrupt", "\(path) is no marker of a topic", advice: "Remove it: the topic then begins at the oldest entry of the ledger.")
+      "corrupt", "\(path) is not the marker of a topic", advice: "Remove it: the topic then begins at the oldest entry of the ledger.")
   }
 }

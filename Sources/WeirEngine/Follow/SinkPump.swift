@@ -223,8 +223,8 @@ actor SinkPump {
       let route = routes[i].spec
       throw WeirError(
         "ledger_collected",
-        "the topic \(route.topic) has \(route.table) through entry \(after), and the entries behind it were collected by a worker that knew nothing of the topic",
-        advice: "Their rows are in the table. To go on with what the ledger still has, remove \(path(route)) from the lake.")
+        "the topic \(route.topic) has \(route.table) through entry \(after), and the entries after it were collected by a worker whose pipeline did not have the topic",
+        advice: "Their rows are in the table. To continue with the entries that the ledger still has, remove \(path(route)) from the lake.")
     }
   }
 
@@ -287,7 +287,7 @@ actor SinkPump {
       if environment.clock.monotonicNanoseconds - began > 10 * SinkPump.flushNanoseconds {
         tell(
           WeirError(
-            "kafka", "records for topics wait for their acknowledgement: are the sinks' brokers away?",
+            "kafka", "records for topics are waiting for their acknowledgement: are the sinks' brokers reachable?",
             advice:
               "Nothing is lost: they are sent when the brokers are back. Reading stops when a topic is \(spec.behindMax) entries behind.",
             isRetriable: true, fatalTo: .operation))

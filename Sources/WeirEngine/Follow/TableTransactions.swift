@@ -42,7 +42,7 @@ extension FollowerMachine.Refusal {
     case .ahead(let number):
       WeirError(
         "table_ahead",
-        "the table \(table) has applied entry \(number) of the ledger, and the ledger ends at entry \(head): entries were lost, or the lake was restored from a copy whose tables are newer than its ledger",
+        "the table \(table) has applied entry \(number) of the ledger, and the last entry of the ledger is \(head): entries were lost, or the lake was restored from a copy whose tables are newer than its ledger",
         advice: FollowerMachine.Refusal.remedy)
     case .beside(let number):
       WeirError(
@@ -51,7 +51,7 @@ extension FollowerMachine.Refusal {
         advice: FollowerMachine.Refusal.remedy)
     case .missing:
       WeirError(
-        "table_missing", "the Delta log \(table)/_delta_log is gone, although the ledger gave the table files",
+        "table_missing", "the Delta log \(table)/_delta_log is gone, although the ledger lists files of the table",
         advice:
           "Nothing was written. Restore the table's directory from a copy of the lake. If its data files are still there, `weir ledger restore-tables PIPELINE` writes the log again from the ledger. To start over, replay into a new lake (--lake DIR --store DIR)."
       )
@@ -59,5 +59,5 @@ extension FollowerMachine.Refusal {
   }
 
   private static let remedy =
-    "Nothing was written. If you have a newer copy of the ledger's files, put them back. Otherwise `weir ledger restore-tables PIPELINE` takes the tables back to the ledger's entries, and the next run processes the rest again (--dry-run shows what it would do)."
+    "Nothing was written. If you have a newer copy of the ledger's files, put them back. Otherwise `weir ledger restore-tables PIPELINE` restores the tables to the ledger's entries, and the next run processes the rest again (--dry-run shows what it would do)."
 }

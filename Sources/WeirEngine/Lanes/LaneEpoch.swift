@@ -10,6 +10,8 @@ package struct LaneEpoch: Sendable {
   var counts: BucketCounts
   /// By gold table number.
   var windowCounts: [WindowCounts]
+  /// Measures of state tables that became null because no double can hold them, by table; only those that there are.
+  var stateOutOfRange: [String: Int64] = [:]
   var tables: LaneTables
   /// Of all lanes of the shard; the first has it.
   var partial: Partial?

@@ -222,12 +222,14 @@ package final class LaneState {
       if !results.isEmpty { tables.gold[i] = results }
       windowCounts[i].outOfRange += results.outOfRange
     }
+    let stateOutOfRange = compiled.stateOutOfRange(keyed)
     let (state, isBase) = save()
     sizes.state = stateBytes
     sizes.dedupEntries = dedup?.count ?? 0
     sizes.openWindows = windows.reduce(0) { $0 + ($1?.openCount ?? 0) }
     let epoch = LaneEpoch(
-      lane: id, position: position, watermark: watermark, counts: counts, windowCounts: windowCounts, tables: tables,
+      lane: id, position: position, watermark: watermark, counts: counts, windowCounts: windowCounts, stateOutOfRange: stateOutOfRange,
+      tables: tables,
       state: state, stateIsBase: isBase, sizes: sizes, rejected: rejected)
     reset()
     return epoch

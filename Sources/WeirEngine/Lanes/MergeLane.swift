@@ -31,12 +31,13 @@ final class MergeLane {
     return results
   }
 
-  /// What an entry says of windows that were finished here.
-  static func counts(_ results: [Int: WindowResults], _ plan: Plan) -> [String: WindowCounts] {
+  /// What an entry says of the tables that are finished here. Before ``save()``: state tables say what changed since the last one.
+  func takeCounts(_ results: [Int: WindowResults]) -> [String: WindowCounts] {
     var all: [String: WindowCounts] = [:]
     for (gold, windows) in results where windows.outOfRange > 0 {
-      all["gold/\(plan.gold[gold].name)", default: WindowCounts()].outOfRange += windows.outOfRange
+      all["gold/\(compiled.plan.gold[gold].name)", default: WindowCounts()].outOfRange += windows.outOfRange
     }
+    for (table, count) in compiled.stateOutOfRange(keyed) { all[table, default: WindowCounts()].outOfRange += count }
     return all
   }
 

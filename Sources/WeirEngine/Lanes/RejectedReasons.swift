@@ -17,7 +17,10 @@ public struct RejectedReasons: Sendable {
     public var count: Int64
     /// The first of them, in shard order; of several shards the one first by name.
     public var sample: Sample
+    /// Its reasons differ, in numbers or in texts within quotes: that of the sample is the first's.
+    public var differs = false
     fileprivate var key: UInt64
+    fileprivate var hash: UInt64
   }
 
   /// One rejected record.
@@ -64,6 +67,7 @@ public struct RejectedReasons: Sendable {
     let key = RejectedReasons.key(stage, reason)
     if let at = kinds.firstIndex(where: { $0.key == key }) {
       kinds[at].count += 1
+      if !kinds[at].differs { kinds[at].differs = kinds[at].hash != RejectedReasons.hash(reason) }
       return
     }
     guard kinds.count < RejectedReasons.kindsMax else {
@@ -75,7 +79,7 @@ public struct RejectedReasons: Sendable {
       shard: details?.shard ?? shard, position: block.position(row), reason: Printable.text(reason, bytesMax: Sample.reasonBytesMax),
       record: Printable.text(block.value(row).bytes, bytesMax: Sample.recordBytesMax), hint: hint(),
       trace: details?.headers(row).flatMap(TraceContext.init(headers:)))
-    kinds.append(Kind(stage: stage, count: 1, sample: sample, key: key))
+    kinds.append(Kind(stage: stage, count: 1, sample: sample, key: key, hash: RejectedReasons.hash(reason)))
   }
 
   public mutating func add(_ other: RejectedReasons) {
@@ -84,14 +88,20 @@ public struct RejectedReasons: Sendable {
     for kind in other.kinds {
       if let at = kinds.firstIndex(where: { $0.key == kind.key }) {
         kinds[at].count += kind.count
+        kinds[at].differs = kinds[at].differs || kind.differs || kinds[at].hash != kind.hash
         let (mine, its) = (kinds[at].sample, kind.sample)
-        if (its.shard, its.position) < (mine.shard, mine.position) { kinds[at].sample = its }
+        if (its.shard, its.position) < (mine.shard, mine.position) { (kinds[at].sample, kinds[at].hash) = (its, kind.hash) }
       } else if kinds.count < RejectedReasons.kindsMax {
         kinds.append(kind)
       } else {
         others += kind.count
       }
     }
+  }
+
+  /// FNV-1a.
+  private static func hash(_ text: String) -> UInt64 {
+    text.utf8.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
   }
 
   /// FNV-1a over stage and reason, leaving out numbers and what is between quotes.

@@ -48,7 +48,7 @@ struct SavedState {
       let isBase = try reader.read(UInt8.self) == 1
       guard isBase == (number == 0) else { throw reader.corrupt("base and deltas are out of order") }
       try read(&reader)
-      guard reader.isAtEnd else { throw reader.corrupt("there are bytes behind its end") }
+      guard reader.isAtEnd else { throw reader.corrupt("it has extra bytes at its end") }
       if isBase { baseBytes = bytes.count } else { deltaBytes += bytes.count }
     }
     deltas = max(0, blobs.count - 1)

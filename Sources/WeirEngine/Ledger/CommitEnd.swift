@@ -61,7 +61,7 @@ extension CommitRefused {
 extension CommitRefused {
   private func expired(advice: String) -> WeirError {
     WeirError(
-      "abandoned", "a commit took longer than an hour, or this program was stopped for so long: it was given up", advice: advice,
+      "abandoned", "a commit took longer than an hour, or this program was stopped for that long: it was given up", advice: advice,
       isRetriable: true, fatalTo: .worker)
   }
 }

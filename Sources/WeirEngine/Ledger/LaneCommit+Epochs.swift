@@ -13,6 +13,7 @@ extension LaneCommit {
   ) {
     var windows: [String: WindowCounts] = [:]
     for (table, counts) in zip(gold, epoch.windowCounts) { windows["gold/\(table.name)"] = counts }
+    for (table, count) in epoch.stateOutOfRange { windows[table, default: WindowCounts()].outOfRange += count }
     self.init(
       lane: epoch.lane, dealing: dealing, generation: before.generation, epoch: before.epoch + 1, from: before.position,
       to: .offset(epoch.position), watermark: epoch.watermark, prefixHash: prefixHash, identity: epoch.identity, counts: epoch.counts,

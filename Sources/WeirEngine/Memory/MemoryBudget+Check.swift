@@ -9,9 +9,9 @@ extension MemoryBudget {
     func mib(_ bytes: Int64) -> String { "\(bytes >> 20) MiB" }
     throw WeirError(
       "memory_exceeded",
-      "the state takes \(mib(state.total)), more than two fifths of the memory of the worker (worker.memory: \(mib(total))); the largest part is \(largest.name), \(mib(largest.bytes))",
+      "the state uses \(mib(state.total)), more than two fifths of the memory of the worker (worker.memory: \(mib(total))); the largest part is \(largest.name), \(mib(largest.bytes))",
       advice:
-        "Everything through the last commit is kept, and a cut frees no state: this goes on only with more memory. Raise worker.memory (and the container's limit), use more workers, or \(largest.remedy).",
+        "Everything through the last commit is kept, but a cut does not free state: the pipeline needs more memory. Raise worker.memory (and the container's limit), use more workers, or \(largest.remedy).",
       fatalTo: .worker)
   }
 }

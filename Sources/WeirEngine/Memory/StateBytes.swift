@@ -32,8 +32,8 @@ extension StateBytes {
       MemoryHolder(bytes: dedup, name: "dedup", remedy: "shorten dedup.within"),
       MemoryHolder(
         bytes: windows, name: "open windows",
-        remedy: "take shorter windows, a larger `every`, less lateness, or fewer groups (`by`)"),
-      MemoryHolder(bytes: keyed, name: "keyed state", remedy: "take fewer groups (`by`) in the section state"),
+        remedy: "use shorter windows, a larger `every`, less lateness, or fewer groups (`by`)"),
+      MemoryHolder(bytes: keyed, name: "keyed state", remedy: "use fewer groups (`by`) in the section state"),
     ]
   }
 }

@@ -104,7 +104,8 @@ actor LedgerMerge {
   private func commit(_ lane: MergeLane, through number: Int64, watermark: Int64) async throws -> LedgerFold {
     let results = lane.merge([], watermark: watermark)
     meter?.merging(openWindows: lane.openWindows)
-    let after = try await committer.commitMerge(results, state: lane.save(), through: number, watermark: watermark).fold()
+    let counts = lane.takeCounts(results)
+    let after = try await committer.commitMerge(results, counts: counts, state: lane.save(), through: number, watermark: watermark).fold()
     committed = number
     self.watermark = watermark
     try await followers.applied(fold: after, merged: lane.takeStateRows(ledgerNumber: after.number), lanes: [.merge])

@@ -38,7 +38,7 @@ enum LedgerOpening {
     }
     if request.shards == nil, let wanted = request.fileEnds, wanted != genesis.capturedFileEnds {
       throw WeirError(
-        "lanes_changed", "the ledger was started without --join: the end of a file ends a record",
+        "lanes_changed", "the ledger was created without --join: records do not continue in the next file",
         advice: "Leave --join out, or replay into a new lake (--lake DIR --store DIR).")
     }
     // A worker that has opened this ledger before finds its plan replaced by another worker's: it does not put its own back.

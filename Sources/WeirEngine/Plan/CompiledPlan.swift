@@ -47,6 +47,8 @@ public struct CompiledPlan: Sendable {
   let inputsRead: [Bool]
   /// By `Plan.record.fields`: its column is read, by an expression or by what the record is dealt and told apart by.
   let fieldsRead: [Bool]
+  /// nil: the plan has no windows.
+  let eventTimes: EventTimeBounds?
   /// A blank line of a plain capture is a record, which is rejected; else it is skipped and counted.
   var keepsBlankLines: Bool
 
@@ -54,6 +56,7 @@ public struct CompiledPlan: Sendable {
     self.plan = plan
     self.lookups = lookups
     keepsBlankLines = plan.record.blankLines == .quarantine
+    eventTimes = EventTimeBounds(plan)
     checks = plan.checks.map { ($0, ExprEvaluator($0.that)) }
     silver = plan.silver?.columns.map { Output("silver.\($0.name)", $0.expr) } ?? []
     goldCount = plan.gold.count
@@ -113,6 +116,16 @@ public struct CompiledPlan: Sendable {
       aggregates.map { aggregate in chosen(aggregate) ? aggregate.window.map { WindowStore($0, layout: aggregate.layout) } : nil },
       aggregates.map { chosen($0) && $0.window == nil ? KeyedStore(layout: $0.layout) : nil }
     )
+  }
+
+  /// Measures of state tables that became null because no double can hold them, by table; only those that there are. Takes them out.
+  func stateOutOfRange(_ keyed: [KeyedStore?]) -> [String: Int64] {
+    var counts: [String: Int64] = [:]
+    for (aggregate, store) in zip(aggregates, keyed) {
+      guard let count = store?.takeOutOfRange(), count > 0 else { continue }
+      counts["state/\(aggregate.name)"] = count
+    }
+    return counts
   }
 
   /// A state table is finished in the lanes.

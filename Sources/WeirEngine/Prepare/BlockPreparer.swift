@@ -32,16 +32,18 @@ final class BlockPreparer {
 
   func prepare(_ raw: RawBlock) -> PreparedBlock {
     let plan = compiled.plan
-    let decoded =
+    var decoded =
       switch decoder {
       case .json(let decoder): decoder.decode(raw)
       case .framed(let decoder): decoder.decode(raw)
       }
     let count = decoded.count
+    let times = times(decoded)
+    compiled.eventTimes?.apply(to: &decoded, times: times)
     let key = plan.record.key.map { KeyText.column(decoded.columns[$0], count: count) } ?? KeyText.null(count: count)
     var block = PreparedBlock(
       decoded: decoded, key: key,
-      columns: LaneColumns(verdict: decoded.valid.map { $0 ? 0 : PreparedBlock.Verdict.rejected }, time: times(decoded)),
+      columns: LaneColumns(verdict: decoded.valid.map { $0 ? 0 : PreparedBlock.Verdict.rejected }, time: times),
       rejections: Dictionary(uniqueKeysWithValues: decoded.rejections.lazy.map { ($0.row, $0.rejection) }), failures: [],
       silver: [], groups: [])
     // Here, where the bytes of the keys are in the cache.

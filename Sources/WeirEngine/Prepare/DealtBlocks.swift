@@ -44,7 +44,7 @@ final class DealtBlocks: @unchecked Sendable {
     self.firstRows = firstRows
     self.count = count
     deal = LaneDeal(blocks.map(\.laneOf), count: count, lanes: lanes)
-    precondition(blocks.count == 1 || deal.isArranged || count == 0, "the columns of several blocks lie apart")
+    precondition(blocks.count == 1 || deal.isArranged || count == 0, "the columns of several blocks are not contiguous")
     columns = deal.isArranged ? deal.arranged(blocks.map(\.columns)) : blocks[0].columns
     accepted = DealtBlocks.accepted(blocks[0], rows: count, lanes: lanes)
     hasArrivals = blocks.contains { $0.decoded.raw.details != nil }

@@ -40,7 +40,7 @@ final class KeyRules: Sendable {
   static func contradiction(_ stream: String, _ a: [Partitioner], _ b: [Partitioner]) -> WeirError {
     WeirError(
       "misplaced",
-      "the keys of \(stream) lie by \(text(a)) in some of its partitions and by \(text(b)) in others: it has producers of several kinds",
+      "the keys of \(stream) are partitioned by \(text(a)) in some partitions and by \(text(b)) in others: its producers use different partitioners",
       advice: Placement.advice)
   }
 

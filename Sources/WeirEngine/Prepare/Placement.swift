@@ -5,7 +5,7 @@ import WeirOperators
 /// lane finishes by itself right.
 struct Placement: Sendable {
   static let advice =
-    "Nothing of it was committed. Name the producers' rule (source.kafka.partitioner), key the records by record.key, or let such tables be merged (source.kafka.misplaced: merge) or be told by partition (per_shard); then duplicates are found within a partition only."
+    "The record was not committed. Set the producers' partitioner (source.kafka.partitioner), key the records by record.key, or let such tables be merged (source.kafka.misplaced: merge) or be kept per partition (per_shard); then duplicates are found within a partition only."
 
   /// Of a key in a message.
   private static let keyBytesMax = 200

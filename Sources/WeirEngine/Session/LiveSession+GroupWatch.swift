@@ -12,8 +12,9 @@ extension LiveSession {
       case .silent(let nanoseconds):
         throw WeirError(
           "group_silent",
-          "the consumer group \(settings.group) has given no partitions and no answer for \(nanoseconds / 1_000_000_000) s",
-          advice: "The worker joins anew. If it comes again: is one of the group's members stuck, or its coordinator away?",
+          "the consumer group \(settings.group) has assigned no partitions and given no answer for \(nanoseconds / 1_000_000_000) s",
+          advice:
+            "The worker joins again. If this repeats, check whether a member of the group is stuck or its coordinator is unreachable.",
           isRetriable: true, fatalTo: .worker)
       case .late:
         if hasEnded { return }
@@ -21,9 +22,9 @@ extension LiveSession {
         await guarding {
           throw WeirError(
             "handover_late",
-            "partitions were to be handed over, and their last records could not be committed within \(settings.handOver / 1_000_000) s",
+            "partitions had to be handed over, but their last records could not be committed within \(settings.handOver / 1_000_000) s",
             advice:
-              "They are dropped, and whoever has them now reads them again from the ledger. Is the lake slow? source.kafka.handover is the deadline.",
+              "These records are dropped here, and the partitions' new owner reads them again from the ledger's position. Check whether the lake is slow; source.kafka.handover sets the deadline.",
             isRetriable: true, fatalTo: .worker)
         }
         // Whatever the commit under way still does, the ledger's fence decides; the others need not wait for it.

@@ -22,7 +22,7 @@ struct RecordedDecisions: Sendable {
   static func open(_ layout: LedgerLayout, lake: any ObjectStore, _ environment: EngineEnvironment) async throws -> RecordedDecisions {
     let ledger = try await Ledger.required(
       layout, store: lake, clock: environment.clock, random: environment.random,
-      advice: "--decisions takes the lake of the live run, which `weir run` of this pipeline wrote.")
+      advice: "--decisions needs the lake of a live run (`weir run`) of this pipeline.")
     guard await ledger.fold.genesis.dealing == nil else {
       throw WeirError(
         "config", "the ledger \(layout.prefix) is that of a plain capture: its decisions are not those of a live run",
@@ -74,7 +74,7 @@ struct RecordedDecisions: Sendable {
     for lane in entry.lanes where !lane.decisions.isEmpty { step.decisions[lane.lane] = lane.decisions }
     if let merge = entry[.merge] {
       guard entry.lanes.count == 1, !merge.endsAtItself, case .offset(let from) = merge.from, case .offset(let to) = merge.to else {
-        throw WeirError("config", "entry \(entry.number) was not made by a live run", advice: "--decisions takes the lake of a live run.")
+        throw WeirError("config", "entry \(entry.number) was not made by a live run", advice: "--decisions needs the lake of a live run.")
       }
       if to > from || merge.decisions.isEmpty { step.work = .merge(through: to, watermark: merge.watermark) }
       return step
@@ -84,7 +84,7 @@ struct RecordedDecisions: Sendable {
         throw WeirError(
           "config",
           "entry \(entry.number) of the live run accepts that \(lane.lane.shard) was deleted and created again: a capture holds the records of one of the two",
-          advice: "Replay the capture without --decisions: it takes what is in it.")
+          advice: "Replay the capture without --decisions: it replays all records that it has.")
       }
       guard case .offset(let from) = lane.from, case .offset(let to) = lane.to else { continue }
       let lost = lane.decisions.compactMap { decision -> Range<Int64>? in

@@ -204,7 +204,7 @@ final class RecordedSession: Sendable {
     if let expected = step.number, number != expected {
       throw WeirError(
         "fenced", "entry \(expected) came out as entry \(number): another worker commits on this ledger",
-        advice: "Run one worker a ledger.",
+        advice: "Run one worker per ledger.",
         fatalTo: .worker)
     }
     counted.withLock {
@@ -274,7 +274,7 @@ final class RecordedSession: Sendable {
       "capture_differs",
       "the live run counted \(counts.input) records in positions \(range.from) to \(range.to) of \(range.shard) (\(counts.accepted) accepted), the capture gives \(epoch.counts.input) (\(epoch.counts.accepted) accepted)",
       advice:
-        "The capture must hold everything that the live run read: begin it before the worker. Replay without --decisions takes what is there."
+        "The capture must hold everything that the live run read: start it before the worker. A replay without --decisions uses the records that it has."
     )
   }
 

@@ -105,7 +105,7 @@ public struct RecordedWorker: Sendable {
     if fold.hasEnded, let grown = stream.bounds.first(where: { $0.value.high > positions[$0.key] ?? 0 }) {
       throw WeirError(
         "capture_grew",
-        "there are more records of \(grown.key) behind position \(positions[grown.key] ?? 0), where the ledger recorded the end of input",
+        "there are more records of \(grown.key) after position \(positions[grown.key] ?? 0), where the ledger recorded the end of input",
         advice:
           "Its windows are closed. Replay the whole capture into a new lake (--lake DIR --store DIR); with --keep-open the end is not recorded, and the capture may grow."
       )

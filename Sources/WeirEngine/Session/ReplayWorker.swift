@@ -90,7 +90,7 @@ public struct ReplayWorker: Sendable {
     await source.close()
     guard !grew else {
       throw WeirError(
-        "capture_grew", "there is more input behind byte \(position), where the ledger recorded the end of input",
+        "capture_grew", "there is more input after byte \(position), where the ledger recorded the end of input",
         advice:
           "Its windows are closed. Replay the whole capture into a new lake (--lake DIR --store DIR); with --keep-open the end is not recorded, and the capture may grow."
       )

@@ -27,6 +27,8 @@ public final class LiveMeter: Sendable {
     public var bytes: [String: Int64] = [:]
     /// Windows of one key each whose row was committed, by gold table.
     public var windowsClosed: [String: Int64] = [:]
+    /// Sums and means that are null because no double can hold them, by gold and state table.
+    public var outOfRange: [String: Int64] = [:]
     public var entries: Int64 = 0
     public var fenced: Int64 = 0
     /// Entries that took a second try, because another worker had taken the number.
@@ -192,11 +194,16 @@ public final class LiveMeter: Sendable {
   }
 
   /// An entry of this worker's is in the ledger.
-  func committed(_ epochs: [LaneEpoch], tables: [TableCommit], gold: [GoldSpec], fold: LedgerFold) {
+  func committed(_ epochs: [LaneEpoch], _ entry: EntryDraft, gold: [GoldSpec], fold: LedgerFold) {
     let wall = clock.wallMicroseconds
     standing.withLock { standing in
       standing.totals.entries += 1
-      for table in tables {
+      for lane in entry.lanes {
+        for (table, counts) in lane.windows where counts.outOfRange > 0 {
+          standing.totals.outOfRange[table, default: 0] += counts.outOfRange
+        }
+      }
+      for table in entry.tables {
         for file in table.files {
           standing.totals.rows[table.table, default: 0] += file.rows
           standing.totals.bytes[table.table, default: 0] += file.bytes

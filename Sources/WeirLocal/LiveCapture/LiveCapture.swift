@@ -147,7 +147,7 @@ struct LiveCaptureScan {
       case .end: return
       case .torn:
         guard isLast, try !segment.hasFrame(behind: offset) else {
-          throw LiveCaptureFormat.corrupt(path, "there is no whole frame at its byte \(offset)")
+          throw LiveCaptureFormat.corrupt(path, "the frame is incomplete at its byte \(offset)")
         }
         tornBytes = segment.size - offset
         return
@@ -164,7 +164,8 @@ struct LiveCaptureScan {
         guard shards[known].next == item.position else {
           throw LiveCaptureFormat.corrupt(
             segment.path,
-            "\(item.shard.name) begins at \(item.position) in it, and ended at \(shards[known].next) before: is a segment missing?")
+            "\(item.shard.name) starts at \(item.position) in it, but the segment before stops at \(shards[known].next): is a segment missing?"
+          )
         }
       } else {
         numbers[item.shard.name] = shards.count

@@ -31,7 +31,7 @@ enum LiveCaptureFormat {
   }
 
   static func corrupt(_ path: String, _ why: String) -> WeirError {
-    WeirError("corrupt", "the capture \(path) is damaged: \(why)", advice: "Restore the file from a copy, or capture anew.")
+    WeirError("corrupt", "the capture \(path) is damaged: \(why)", advice: "Restore the file from a copy, or start a new capture.")
   }
 }
 
@@ -82,7 +82,7 @@ struct SegmentHeader: Sendable {
   /// - Parameter json: the header behind its first 16 bytes.
   init(json: [UInt8], path: String) throws(WeirError) {
     guard let value = try? JSONValue(parsing: json), let version = value["format"]?.int else {
-      throw LiveCaptureFormat.corrupt(path, "its header is no JSON")
+      throw LiveCaptureFormat.corrupt(path, "its header is not valid JSON")
     }
     guard version == LiveCaptureFormat.version else {
       throw WeirError(
@@ -116,7 +116,7 @@ struct SegmentHeader: Sendable {
   func check(number: Int, _ path: String) throws(WeirError) {
     guard segment != Int64(number) else { return }
     throw LiveCaptureFormat.corrupt(
-      path, "it is segment \(segment) of the capture and stands where segment \(number) should: is a segment missing, or was one renamed?")
+      path, "it is segment \(segment) of the capture, in the place of segment \(number): is a segment missing, or was one renamed?")
   }
 
   init(capture: String, segment: Int64, created: Int64, records: Int64, shards: [Shard]) {

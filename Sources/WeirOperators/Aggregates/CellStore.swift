@@ -159,14 +159,27 @@ public final class CellStore {
 
   /// Sum or mean of a cell; null without values, and where it is no number that a double can hold.
   private func doubleResult(_ at: Int, average: Bool) -> Literal {
-    let n = words[at + 2] & ~CellStore.isPlain
-    guard n > 0 else { return .null }
-    let (high, low) = (Double(bitPattern: words[at]), Double(bitPattern: words[at + 1]))
-    let result = average ? Averages.mean(high, low, count: n) : high + low
-    let value = words[at + 2] & CellStore.isPlain != 0 ? result : result / CellStore.scale
+    guard let value = double(at, average: average) else { return .null }
     if value.isFinite { return .double(value) }
     outOfRange += 1
     return .null
+  }
+
+  /// The same as a number, which may be none that is finite; nil without values.
+  private func double(_ at: Int, average: Bool) -> Double? {
+    let n = words[at + 2] & ~CellStore.isPlain
+    guard n > 0 else { return nil }
+    let (high, low) = (Double(bitPattern: words[at]), Double(bitPattern: words[at + 1]))
+    let result = average ? Averages.mean(high, low, count: n) : high + low
+    return words[at + 2] & CellStore.isPlain != 0 ? result : result / CellStore.scale
+  }
+
+  /// Measures of a cell that are null because no double can hold them.
+  func outOfRange(_ cell: Int) -> Int {
+    layout.slots.count { slot in
+      guard case .sumDouble(let average) = slot.kind else { return false }
+      return double(cell * layout.stride + slot.word, average: average)?.isFinite == false
+    }
   }
 
   private func extreme(

@@ -6,7 +6,7 @@ import WeirCore
 public final class KeyedStore {
   private let groups = GroupTable()
   private let cells: CellStore
-  /// One byte a group. Bit 0: not yet in a flush, bit 1: not yet in a blob.
+  /// One byte a group. Bit 0: not yet in a flush, bit 1: not yet in a blob; above them ``outOfRangeBefore(_:)``.
   private var dirty: [UInt8] = []
   private var unflushed: [Int32] = []
   private var unsaved: [Int32] = []
@@ -67,10 +67,10 @@ public final class KeyedStore {
   @inline(__always)
   private func mark(_ group: Int) {
     let before = dirty[group]
-    if before == 3 { return }
+    if before & 3 == 3 { return }
     if before & 1 == 0 { unflushed.append(Int32(group)) }
     if before & 2 == 0 { unsaved.append(Int32(group)) }
-    dirty[group] = 3
+    dirty[group] = before | 3
   }
 
   // MARK: Rows
@@ -104,6 +104,27 @@ public final class KeyedStore {
     for group in 0..<groups.count { dirty[group] |= 1 }
   }
 
+  // MARK: Out of range
+
+  private static let outOfRangeMax = 63
+
+  /// Measures that were null because no double can hold them when this was counted last, up to ``outOfRangeMax``.
+  private func outOfRangeBefore(_ group: Int) -> Int { Int(dirty[group] >> 2) }
+
+  private func noteOutOfRange(_ group: Int) -> Int {
+    let now = min(cells.outOfRange(group), KeyedStore.outOfRangeMax)
+    let before = outOfRangeBefore(group)
+    if now != before { dirty[group] = dirty[group] & 3 | UInt8(now) << 2 }
+    return max(0, now - before)
+  }
+
+  /// Measures that became null because no double can hold them, since the last call. To be called at a cut, before ``save(base:into:)``:
+  /// a measure that stays null counts once, however often its row is written.
+  public func takeOutOfRange() -> Int64 {
+    guard cells.layout.hasDoubleSums else { return 0 }
+    return unsaved.reduce(0) { $0 + Int64(noteOutOfRange(Int($1))) }
+  }
+
   // MARK: State
 
   /// Writes all groups (`base`), or those changed since the last save.
@@ -128,6 +149,8 @@ public final class KeyedStore {
       let key = Array(try reader.readCounted())
       let group = intern(hash) { key }
       try cells.restore(group, from: &reader)
+      // What was saved was counted.
+      if cells.layout.hasDoubleSums { _ = noteOutOfRange(group) }
     }
   }
 }

@@ -70,7 +70,7 @@ enum Build {
     }
     if !text.contains(".") {
       if let v = Int64(text) { return literal(.int64(v)) }
-      throw ExpressionError("\(text) is no int64", at: offset)
+      throw ExpressionError("\(text) is not an int64", at: offset)
     }
     // `.5` and `00.5` are `0.5`, as the canonical text has it.
     let parts = text.drop { $0 == "-" }.split(separator: ".", omittingEmptySubsequences: false)
@@ -87,9 +87,15 @@ enum Build {
   }
 
   /// A null without a type of its own: it takes that of what it stands with. `cast(null as double)` has one.
+  /// So has a `case`, `coalesce` or `nullif` of nothing but such nulls none.
   static func isBareNull(_ e: Expr) -> Bool {
-    guard case .literal(.null) = e.node else { return false }
-    return e.type == .string && e.text == "null"
+    guard e.type == .string else { return false }
+    switch e.node {
+    case .literal(.null): return e.text == "null"
+    case .when(let branches, let otherwise): return branches.allSatisfy { isBareNull($0.value) } && otherwise.map(isBareNull) ?? true
+    case .coalesce(let all): return all.allSatisfy(isBareNull)
+    default: return false
+    }
   }
 
   /// A null without a type as one of `type`; anything else as it is.
@@ -178,7 +184,7 @@ enum Build {
   static func inList(_ a: Expr, _ items: [Expr], _ offset: Int) throws(ExpressionError) -> Expr {
     var type: ColumnType? = isBareNull(a) ? nil : a.type
     for item in items where !isBareNull(item) {
-      guard case .literal(let value) = item.node else { throw ExpressionError("in takes constants", at: offset) }
+      guard case .literal(let value) = item.node else { throw ExpressionError("in accepts only constants", at: offset) }
       if type == .timestamp, case .string = value { continue }
       guard let common = type.map({ Typing.common($0, item.type) }) ?? item.type else {
         throw ExpressionError("in: \(a.text) is \(a.type.name), \(item.text) is \(item.type.name)", at: offset)
@@ -189,7 +195,7 @@ enum Build {
     var values: [Literal] = []
     for item in items {
       guard case .literal(let value) = coerce(common == .timestamp ? try asTimestamp(item, offset) : item, common).node else {
-        throw ExpressionError("\(item.text) is no \(common.name)", at: offset)
+        throw ExpressionError("\(item.text) is not a valid \(common.name)", at: offset)
       }
       values.append(value)
     }
@@ -215,7 +221,7 @@ enum Build {
     let a = typed(a, isBareNull(b) ? .int64 : b.type)
     let b = typed(b, a.type)
     guard let (left, right, result) = Typing.arithmetic(op, a.type, b.type) else {
-      throw ExpressionError("\(op.rawValue) does not take \(a.type.name) (\(a.text)) and \(b.type.name) (\(b.text))", at: offset)
+      throw ExpressionError("\(op.rawValue) does not accept \(a.type.name) (\(a.text)) and \(b.type.name) (\(b.text))", at: offset)
     }
     let (x, y) = (coerce(a, left), coerce(b, right))
     let least = op == .add || op == .subtract ? 5 : 6

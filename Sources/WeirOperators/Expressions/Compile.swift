@@ -90,6 +90,9 @@ extension TableNames {
     if let character = name.unicodeScalars.first(where: { " ,;{}()=".unicodeScalars.contains($0) }) {
       return "a column of a Delta table cannot be named '\(shown(name))': readers refuse names with '\(character)'"
     }
+    if let scalar = Printable.invisible(in: name), !scalar.isASCII {
+      return "a column cannot be named '\(shown(name))': its name has the invisible character \(Printable.name(of: scalar))"
+    }
     if name.unicodeScalars.contains(where: { $0.properties.generalCategory == .control || $0.properties.isWhitespace }) {
       return "a column of a Delta table cannot be named '\(shown(name))': readers refuse names with white space and control characters"
     }
@@ -101,8 +104,9 @@ extension TableNames {
 
   /// Escaped, and cut.
   private static func shown(_ name: String) -> String {
-    let text = name.unicodeScalars.prefix(40).map { $0.properties.generalCategory == .control ? $0.escaped(asASCII: true) : String($0) }
-    return text.joined() + (name.unicodeScalars.count > 40 ? "…" : "")
+    Printable.visible(String(String.UnicodeScalarView(name.unicodeScalars.prefix(40)))).replacing("\n", with: "\\n").replacing(
+      "\t", with: "\\t")
+      + (name.unicodeScalars.count > 40 ? "…" : "")
   }
 }
 

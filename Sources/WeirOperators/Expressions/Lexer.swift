@@ -64,7 +64,9 @@ struct Lexer {
     let c = bytes[at]
     if Lexer.isWordStart(c) {
       while at < bytes.count, Lexer.isWordStart(bytes[at]) || Lexer.isDigit(bytes[at]) { at += 1 }
-      return Token(kind: .word(String(decoding: bytes[start..<at], as: UTF8.self)), offset: start)
+      let word = String(decoding: bytes[start..<at], as: UTF8.self)
+      if let scalar = Printable.invisible(in: word) { throw invisible(scalar, in: word, start) }
+      return Token(kind: .word(word), offset: start)
     }
     if Lexer.isDigit(c) || (c == 0x2E && Lexer.isDigit(peek(1))) { return number(start) }
     if c == 0x27 { return Token(kind: .string(try quoted(0x27, "string", start)), offset: start) }
@@ -79,6 +81,14 @@ struct Lexer {
       return Token(kind: .symbol(String(UnicodeScalar(c))), offset: start)
     }
     throw ExpressionError("unexpected character '\(String(decoding: [c], as: UTF8.self))'", at: start)
+  }
+
+  /// Editors and web pages put a no-break space where a space was typed.
+  private func invisible(_ scalar: Unicode.Scalar, in word: String, _ start: Int) -> ExpressionError {
+    let before = word.unicodeScalars.prefix { $0 != scalar }.reduce(0) { $0 + UTF8.width($1) }
+    return ExpressionError(
+      "the character \(Printable.name(of: scalar)) is not allowed here: \(scalar.properties.isWhitespace ? "write an ordinary space" : "delete it"), or put the name in double quotes",
+      at: start + before)
   }
 
   private mutating func number(_ start: Int) -> Token {

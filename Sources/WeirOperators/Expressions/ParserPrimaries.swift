@@ -90,7 +90,7 @@ extension Parser {
     case "date_trunc":
       let all = try arguments()
       guard all.count == 2, case .literal(.string(let unit)) = all[0].node else {
-        throw ExpressionError("date_trunc takes a unit in quotes and a timestamp: date_trunc('hour', t)", at: offset)
+        throw ExpressionError("date_trunc needs a unit in quotes and a timestamp: date_trunc('hour', t)", at: offset)
       }
       guard let unit = Expr.TimeUnit(rawValue: unit.lowercased()) else {
         let units = Expr.TimeUnit.allCases.map(\.rawValue)
@@ -100,16 +100,16 @@ extension Parser {
       return try Build.truncate(unit, all[1], offset)
     case "coalesce":
       let all = try arguments()
-      guard !all.isEmpty else { throw ExpressionError("coalesce takes at least one value", at: offset) }
+      guard !all.isEmpty else { throw ExpressionError("coalesce needs at least one value", at: offset) }
       return try Build.coalesce(all, offset)
     case "nullif":
       let all = try arguments()
-      guard all.count == 2 else { throw ExpressionError("nullif takes two values", at: offset) }
+      guard all.count == 2 else { throw ExpressionError("nullif needs two values", at: offset) }
       let same = try Build.compare(.equal, all[0], all[1], offset)
       return try Build.caseWhen([.init(condition: same, value: Build.literal(.null))], all[0], offset)
     case "epoch_ms", "abs", "lower", "upper", "length":
       let all = try arguments()
-      guard all.count == 1 else { throw ExpressionError("\(function) takes one value", at: offset) }
+      guard all.count == 1 else { throw ExpressionError("\(function) needs one value", at: offset) }
       return function == "epoch_ms"
         ? try Build.epochMilliseconds(all[0], offset) : try Build.call(Expr.Function(rawValue: function)!, all[0], offset)
     case "count", "sum", "min", "max", "avg":

@@ -42,7 +42,8 @@ public enum RejectionHint {
       let names = members.prefix(6).map(\.name).joined(separator: ", ")
       return "the field is nested: it is an object with \(Printable.text(names, bytesMax: 120)); declare what is in it with a path"
     case .array:
-      return "the value is an array, which is no column: an item of it is read by path, \(FieldPath.text(field.steps + [.index(0)]))"
+      return
+        "the value is an array, which cannot be a column; read one of its elements by path: \(FieldPath.text(field.steps + [.index(0)]))"
     case .bool where field.type == .string: return "the value is true or false: declare \(field.name) as bool"
     default: return nil
     }
@@ -80,7 +81,7 @@ public enum RejectionHint {
         "the value is written as text: declare \(field.name) as string and write cast(\(field.name) as bool), or send it without quotes"
     case .timestamp where field.encoding != .natural:
       return isNumber
-        ? "the number is no time of the years 1 to 9999 in this unit"
+        ? "in this unit the number is not a time in the years 1 to 9999"
         : "the time is text: declare \(field.name) as timestamp, if it is ISO 8601 with a zone"
     case .timestamp:
       return isNumber
@@ -110,7 +111,7 @@ public enum RejectionHint {
     case .timestamp:
       field.encoding == .natural
         ? "the time is a number: declare \(field.name) as \(unit(text.split(separator: ".").first.flatMap { Int64($0) }))"
-        : "the number is no time of the years 1 to 9999 in this unit"
+        : "in this unit the number is not a time in the years 1 to 9999"
     default: nil
     }
   }

@@ -172,7 +172,7 @@ struct FieldSink {
       guard let value = FieldValues.int64(number) else { throw inexact(number, "no int64", start) }
       set(value, row)
     case .timestamp:
-      guard let value = FieldValues.timestamp(number, unit: unit) else { throw inexact(number, "no time of the years 1 to 9999", start) }
+      guard let value = FieldValues.timestamp(number, unit: unit) else { throw inexact(number, "not in the years 1 to 9999", start) }
       set(value, row)
     case .double:
       guard let value = FieldValues.double(number) else { throw inexact(number, "beyond the largest double", start) }
@@ -212,9 +212,9 @@ struct FieldSink {
     guard first == 0x2D || first &- 0x30 < 10, let number = try? inner.number(), number.count == bytes.count else {
       let shown = bytes.description.shortened(toBytes: 40)
       throw DecodeError(
-        reason: "field \(name): '\(shown)' is no number of \(unitName) since 1970; a date as text is a timestamp", at: start)
+        reason: "field \(name): '\(shown)' is not a number of \(unitName) since 1970; a date as text is a timestamp", at: start)
     }
-    guard let value = FieldValues.timestamp(number, unit: unit) else { throw inexact(number, "no time of the years 1 to 9999", start) }
+    guard let value = FieldValues.timestamp(number, unit: unit) else { throw inexact(number, "not in the years 1 to 9999", start) }
     return value
   }
 

@@ -193,7 +193,7 @@ enum FieldValues {
     }
     let days = dayNumber(year, month, day)
     let value = ((days * 24 + hour) * 60 + minute - offset) * 60_000_000 + second * 1_000_000 + micros
-    guard value >= timestampMin, value <= timestampMax else { return (nil, "a timestamp must lie in the years 1 to 9999") }
+    guard value >= timestampMin, value <= timestampMax else { return (nil, "a timestamp must be in the years 1 to 9999") }
     return (value, "")
   }
 
@@ -228,6 +228,9 @@ enum FieldValues {
 
 /// Times as text, as records, expressions and pipeline files have them.
 public enum TimestampText {
+  /// The years 1 to 9999, as microseconds since 1970.
+  public static let range = FieldValues.timestampMin...FieldValues.timestampMax
+
   /// Microseconds since 1970, or why it is no time: see the plan reference.
   public static func parse(_ text: String) -> (microseconds: Int64?, reason: String) {
     var text = text

@@ -299,13 +299,13 @@ struct JSONScanner {
     while true {
       // A value begins here.
       space()
-      guard at < end else { throw fail("the text ends in the middle of a value") }
+      guard at < end else { throw fail("the text is cut off within a value") }
       if at.pointee == 0x7B || at.pointee == 0x5B {
         let isObject = at.pointee == 0x7B
         guard stack.count < JSONScanner.depthMax else { throw fail("nested more than \(JSONScanner.depthMax) deep") }
         at += 1
         space()
-        guard at < end else { throw fail("the text ends in the middle of a value") }
+        guard at < end else { throw fail("the text is cut off within a value") }
         if at.pointee == (isObject ? 0x7D : 0x5D) {
           at += 1
         } else {
@@ -319,7 +319,7 @@ struct JSONScanner {
       // A value ended here.
       while let isObject = stack.last {
         space()
-        guard at < end else { throw fail("the text ends in the middle of a value") }
+        guard at < end else { throw fail("the text is cut off within a value") }
         if at.pointee == 0x2C {
           at += 1
           space()
@@ -353,7 +353,7 @@ public enum JSONGrammar {
       scanner.space()
       try scanner.skipValue()
       scanner.space()
-      if scanner.at < scanner.end { return ("text behind the value", scanner.at - base) }
+      if scanner.at < scanner.end { return ("unexpected text after the value", scanner.at - base) }
       return nil
     } catch {
       return (error.reason, error.at - base)

@@ -186,7 +186,7 @@ extension RecordDecoder {
     guard scanner.at < scanner.end else { throw scanner.fail("a value is missing") }
     if target >= 0 { try sinks[target].read(&scanner, row) } else { try below(target, &scanner, row) }
     scanner.space()
-    guard scanner.at < scanner.end else { throw scanner.fail("the record ends in the middle") }
+    guard scanner.at < scanner.end else { throw scanner.fail("the record is cut off") }
   }
 
   private func members(of node: Int, _ scanner: inout JSONScanner, _ row: Int) throws(DecodeError) {

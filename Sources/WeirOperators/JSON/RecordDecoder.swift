@@ -135,7 +135,7 @@ public final class RecordDecoder {
       try members(&scanner, row)
     }
     scanner.space()
-    guard scanner.at == end else { throw scanner.fail("text behind the record") }
+    guard scanner.at == end else { throw scanner.fail("unexpected text after the record") }
     for i in fields.indices where sinks[i].required && !sinks[i].isValid(row) {
       throw DecodeError(reason: "required field \(fields[i].title) is missing or null", at: end)
     }
@@ -146,7 +146,7 @@ public final class RecordDecoder {
     do {
       try scanner.skipValue()
       scanner.space()
-      guard scanner.at == scanner.end else { return scanner.fail("text behind the record") }
+      guard scanner.at == scanner.end else { return scanner.fail("unexpected text after the record") }
     } catch { return error }
     return DecodeError(reason: "record is not a JSON object but \(FieldSink.kind(start.pointee))", at: start)
   }
@@ -167,7 +167,7 @@ public final class RecordDecoder {
         try below(field, &scanner, row)
       }
       scanner.space()
-      guard scanner.at < end else { throw scanner.fail("the record ends in the middle") }
+      guard scanner.at < end else { throw scanner.fail("the record is cut off") }
       let c = scanner.at.pointee
       scanner.at += 1
       if c == 0x2C {

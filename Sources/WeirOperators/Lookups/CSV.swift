@@ -87,7 +87,7 @@ struct CSVReader {
     let text = StringRef(start: start, count: at - start)
     at += 1
     guard at == end || at.pointee == 0x2C || at.pointee == 0x0A || at.pointee == 0x0D && at + 1 < end && at[1] == 0x0A else {
-      throw broken("text behind a quoted field", line)
+      throw broken("unexpected text after a quoted field", line)
     }
     return Cell(text: doubled == 0 ? text : undoubled(text, doubled), isQuoted: true)
   }

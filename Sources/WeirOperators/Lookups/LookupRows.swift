@@ -43,9 +43,11 @@ struct LookupRows {
     guard try reader.next(&cells) else { throw wrong("the file is empty", 1) }
     let names = cells.map(\.text.description)
     guard let place = names.firstIndex(of: key) else {
-      throw wrong("there is no column \(key)" + (showsContent ? "; the columns are \(LookupRows.list(names))" : LookupRows.noHeader), 1)
+      throw wrong(
+        "there is no column \(key) in the first line, which must be the header; the names found there are not shown, since any file can be named here",
+        1)
     }
-    guard Set(names).count == names.count else { throw wrong("a column name stands twice", 1) }
+    guard Set(names).count == names.count else { throw wrong("duplicate column name", 1) }
     return (names, place)
   }
 
@@ -108,13 +110,11 @@ struct LookupRows {
     return (reader.rowLine, cells)
   }
 
-  private static let noHeader = ": the first line is not a header of column names, or the lines differ in their number of fields"
-  /// Characters of a value, and number of names, that an error shows.
+  /// Characters of a value that an error shows.
   private static let shownMax = 64
-  private static let namesMax = 30
 
-  /// Any file can be named: what is in it is shown only if it is a table. That is rows of equal length below at least two column names
-  /// that look like names.
+  /// Any file can be named: what is in it is shown only if it is a table with the declared key. That is rows of equal length below at least
+  /// two column names that look like names, one of them the key's.
   private var showsContent: Bool {
     var reader = reader
     var cells: [CSVReader.Cell] = []
@@ -138,8 +138,4 @@ struct LookupRows {
   }
 
   private static func short(_ text: String) -> String { text.count <= shownMax ? text : text.prefix(shownMax) + "…" }
-
-  private static func list(_ names: [String]) -> String {
-    names.prefix(namesMax).joined(separator: ", ") + (names.count > namesMax ? " and \(names.count - namesMax) more" : "")
-  }
 }

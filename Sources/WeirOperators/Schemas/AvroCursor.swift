@@ -14,7 +14,7 @@ struct AvroCursor {
 
   func fail(_ reason: String) -> DecodeError { DecodeError(reason: reason, at: at) }
 
-  func ended() -> DecodeError { fail("the record ends in the middle") }
+  func ended() -> DecodeError { fail("the record is cut off") }
 
   @inline(__always)
   mutating func byte() throws(DecodeError) -> UInt8 {
@@ -39,7 +39,7 @@ struct AvroCursor {
 
   mutating func int() throws(DecodeError) -> Int64 {
     let value = try long()
-    guard Int32(exactly: value) != nil else { throw fail("\(value) is no int") }
+    guard Int32(exactly: value) != nil else { throw fail("\(value) is not an int") }
     return value
   }
 
@@ -48,7 +48,7 @@ struct AvroCursor {
 
   mutating func boolean() throws(DecodeError) -> Bool {
     let byte = try byte()
-    guard byte <= 1 else { throw fail("the byte \(byte) is no boolean") }
+    guard byte <= 1 else { throw fail("the byte \(byte) is not a boolean") }
     return byte == 1
   }
 

@@ -140,7 +140,7 @@ struct AvroProgram {
           let declared = fields[field]
           let hint =
             declared.type == .timestamp && declared.encoding == .natural ? "; declare timestamp_ms or the like for a plain number" : ""
-          throw SchemaError("\(place) is \(schema.nodes[type].name) there, which is no \(declared.type.name)\(hint)")
+          throw SchemaError("\(place) is \(schema.nodes[type].name) there, which cannot be read as \(declared.type.name)\(hint)")
         }
         return .read(field: field, conversion)
       }

@@ -18,7 +18,7 @@ struct AvroRun {
   mutating func record(_ body: StringRef, _ program: AvroProgram, _ row: Int) throws(DecodeError) {
     var cursor = AvroCursor(at: body.start, end: body.start + body.count)
     try run(program.step, &cursor, program.schema, row)
-    guard cursor.left == 0 else { throw cursor.fail("\(cursor.left) bytes behind the record: it was written with another schema") }
+    guard cursor.left == 0 else { throw cursor.fail("\(cursor.left) bytes left after the record: it was written with another schema") }
     for i in sinks.indices where sinks[i].required && !sinks[i].isValid(row) {
       throw cursor.fail("required field \(fields[i].name) is missing or null")
     }
@@ -72,7 +72,7 @@ struct AvroRun {
 
   /// JSON has no others, and neither has a double column.
   private func finite(_ value: Double, _ field: Int, _ cursor: AvroCursor) throws(DecodeError) -> Double {
-    guard value.isFinite else { throw fail("\(value) is no finite number", field, cursor) }
+    guard value.isFinite else { throw fail("\(value) is not a finite number", field, cursor) }
     return value
   }
 
@@ -84,14 +84,14 @@ struct AvroRun {
   private mutating func timestamp(_ value: Int64, _ unit: Int64, _ field: Int, _ cursor: AvroCursor, _ row: Int) throws(DecodeError) {
     let (micros, overflow) = unit < 0 ? (CivilTime.floorDivide(value, -unit), false) : value.multipliedReportingOverflow(by: unit)
     guard !overflow, micros >= FieldValues.timestampMin, micros <= FieldValues.timestampMax else {
-      throw fail("\(value) is no time of the years 1 to 9999", field, cursor)
+      throw fail("\(value) is not a time in the years 1 to 9999", field, cursor)
     }
     sinks[field].put(micros, row)
   }
 
   private mutating func decimal(_ fixed: Int?, _ scale: Int, _ field: Int, _ cursor: inout AvroCursor, _ row: Int) throws(DecodeError) {
     let bytes = try part(fixed, &cursor)
-    guard case .decimal(_, let wanted) = fields[field].type else { preconditionFailure("the field is no decimal") }
+    guard case .decimal(_, let wanted) = fields[field].type else { preconditionFailure("the field is not a decimal") }
     // Leading bytes of the sign say nothing; what does not fit in 16 bytes is beyond any decimal of ours.
     let negative = bytes.count > 0 && bytes.start[0] >= 0x80
     var value: Int128 = negative ? -1 : 0
@@ -114,7 +114,7 @@ struct AvroRun {
   }
 
   private mutating func decimal(_ value: Int128, times factor: Int128, _ field: Int, _ cursor: AvroCursor, _ row: Int) throws(DecodeError) {
-    guard case .decimal(let precision, _) = fields[field].type else { preconditionFailure("the field is no decimal") }
+    guard case .decimal(let precision, _) = fields[field].type else { preconditionFailure("the field is not a decimal") }
     let (scaled, overflow) = value.multipliedReportingOverflow(by: factor)
     guard !overflow, scaled.magnitude < FieldValues.powers[precision].magnitude else { throw inexact(field, cursor) }
     sinks[field].put(scaled, row)

@@ -87,7 +87,7 @@ struct AvroSchema {
     let value: JSONValue
     do { value = try JSONValue(parsing: text.utf8) } catch {
       // A primitive type may stand without quotes as the whole schema.
-      guard AvroSchema.isName(text) else { throw SchemaError("the schema is no JSON that can be read: \(error.description)") }
+      guard AvroSchema.isName(text) else { throw SchemaError("the schema is not valid JSON: \(error.description)") }
       value = .string(text)
     }
     return try type(value, namespace: "", depth: 0)

@@ -31,7 +31,7 @@ public final class FramedDecoder {
 
   /// - Precondition: the block's schemas are resolved.
   public func decode(_ raw: RawBlock) -> DecodedBlock {
-    guard let schemas = raw.schemas else { preconditionFailure("a block whose schemas nobody resolved") }
+    guard let schemas = raw.schemas else { preconditionFailure("a block whose schemas were not resolved") }
     let (offset, length, _) = RecordDecoder.frame(raw)
     let programs = schemas.resolved.map(program)
     var unusable: [Int: Rejection] = [:]
@@ -52,7 +52,7 @@ public final class FramedDecoder {
 
   private func reason(_ row: Int, _ schemas: BlockSchemas, _ programs: [Program]) -> String? {
     guard schemas.places[row] >= 0 else {
-      return "the record names no schema: neither a header __value_schema_id nor a first byte 0 with an id behind it"
+      return "the record names no schema: neither a header __value_schema_id nor a first byte 0 followed by an id"
     }
     if case .unusable(let reason) = programs[Int(schemas.places[row])] { return reason }
     return nil
@@ -126,7 +126,7 @@ enum JSONSchemaCheck {
     guard registered.type == "JSON" else {
       throw SchemaError("it is a schema of type \(SchemaError.shown(registered.type)), and the pipeline reads JSON Schema")
     }
-    guard let schema = try? JSONValue(parsing: registered.schema.utf8) else { throw SchemaError("it is no JSON") }
+    guard let schema = try? JSONValue(parsing: registered.schema.utf8) else { throw SchemaError("it is not valid JSON") }
     let types = self.types(schema)
     if !types.isEmpty, !types.contains("object") {
       throw SchemaError("a record is \(SchemaError.shown(types.joined(separator: " or "))) there, and not an object")
@@ -136,7 +136,8 @@ enum JSONSchemaCheck {
       let there = self.types(property).filter { $0 != "null" }
       let wanted = self.wanted(field)
       if !there.isEmpty, !there.contains(where: wanted.contains) {
-        throw SchemaError("\(field.title) is \(SchemaError.shown(there.joined(separator: " or "))) there, which is no \(field.type.name)")
+        throw SchemaError(
+          "\(field.title) is \(SchemaError.shown(there.joined(separator: " or "))) there, which cannot be read as \(field.type.name)")
       }
     }
   }

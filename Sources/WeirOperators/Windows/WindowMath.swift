@@ -40,6 +40,15 @@ public struct WindowMath: Sendable {
     return (end - size, end)
   }
 
+  /// The times whose windows all begin and end within `range`, which is longer than a window.
+  public func times(within range: ClosedRange<Int64>) -> ClosedRange<Int64> {
+    // The first window of a pane starts `size - slide` before it, and the last one ends `size` after its start.
+    let earliest = range.lowerBound + size - slide
+    let first = pane(earliest)
+    let last = pane(range.upperBound - size)
+    return (first < earliest ? first + slide : first)...(last + slide - 1)
+  }
+
   /// How many of a pane's windows end at or below `bound`.
   @inline(__always)
   private func ended(pane: Int64, by bound: Int64) -> Int64 {

@@ -39,7 +39,7 @@ public struct WindowResults: Sendable {
 
   /// Adds another lane's windows of the same table behind, without its backlog.
   public mutating func append(_ other: WindowResults) {
-    assert(backlog == nil, "what is added would stand before the backlog")
+    assert(backlog == nil, "rows would be added before the backlog")
     for end in other.keyEnds { keyEnds.append(keys.count + end) }
     keys += other.keys
     starts += other.starts

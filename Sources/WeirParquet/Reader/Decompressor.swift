@@ -12,7 +12,7 @@ import WeirCore
 func decompress(_ part: ByteCursor, codec: Int, size: Int, page: Int) throws(WeirError) -> ByteCursor {
   // Pages of nulls alone may have no bytes at all.
   if codec == 0 || part.left == 0 {
-    guard part.left == size else { throw part.broken("a page of \(part.left) bytes is said to have \(size)") }
+    guard part.left == size else { throw part.broken("a page of \(part.left) bytes claims to have \(size)") }
     return part
   }
   let source = part.bytes[part.at..<part.end]

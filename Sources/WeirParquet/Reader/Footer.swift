@@ -74,7 +74,7 @@ struct Footer {
     func expect(_ holds: Bool, _ reason: String) throws(WeirError) {
       if !holds { throw footer.broken("the column chunk of \(leaf.name) \(reason)") }
     }
-    try expect(column[1] == nil, "lies in another file")
+    try expect(column[1] == nil, "is in another file")
     guard let data = column[3], let codec = data[4]?.int, let values = data[5]?.int, let size = data[7]?.int, let first = data[9]?.int
     else { throw footer.broken("the column chunk of \(leaf.name) lacks metadata (encrypted files are not read)") }
     try expect(data[1]?.int == leaf.physical.rawValue, "has another type than the schema")

@@ -23,7 +23,7 @@ public struct ParquetColumn: Sendable {
     var dictionary: ParquetValues?
     var left = chunk.values
     while left > 0 {
-      guard pages.left > 0 else { throw pages.broken("the column chunk of \(leaf.name) ends \(left) values too early") }
+      guard pages.left > 0 else { throw pages.broken("the column chunk of \(leaf.name) is \(left) values too short") }
       let page = try Page(&pages, leaf, codec: chunk.codec)
       switch page.kind {
       case .other: continue
@@ -61,7 +61,7 @@ public struct ParquetColumn: Sendable {
     guard var part, count > 0 else { return nil }
     let levels = try part.hybrid(UInt8.self, width: bitWidth(UInt64(max)), count: count)
     // Bytes behind the last level: the levels were written for another schema.
-    guard part.left == 0 else { throw part.broken("\(part.left) bytes behind the levels") }
+    guard part.left == 0 else { throw part.broken("\(part.left) bytes after the levels") }
     guard levels.allSatisfy({ $0 <= max }) else { throw part.broken("a level above \(max)") }
     return levels
   }

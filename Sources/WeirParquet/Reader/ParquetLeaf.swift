@@ -67,7 +67,7 @@ struct SchemaWalk {
     guard children >= 0, children <= elements.count - next else { throw footer.broken("a group of \(children) fields in the schema") }
     for _ in 0..<children {
       // A group before this one may have taken the elements.
-      guard next < elements.count else { throw footer.broken("the schema ends in a group") }
+      guard next < elements.count else { throw footer.broken("the schema is cut off within a group") }
       let element = elements[next]
       next += 1
       guard let name = element[4]?.string else { throw footer.broken("a field of the schema has no name") }
@@ -87,7 +87,7 @@ struct SchemaWalk {
   }
 
   private mutating func add(_ type: Int, _ element: ThriftValue, _ place: Place) throws(WeirError) {
-    guard let physical = PhysicalType(rawValue: type) else { throw footer.broken("\(type) is no type of Parquet") }
+    guard let physical = PhysicalType(rawValue: type) else { throw footer.broken("\(type) is not a Parquet type") }
     let width = physical == .fixedLengthByteArray ? element[2]?.int ?? 0 : 0
     guard physical != .fixedLengthByteArray || (1...1 << 20).contains(width) else {
       throw footer.broken("values of \(width) bytes")

@@ -64,7 +64,7 @@ extension ByteCursor {
     case .list, .set: return try thriftList(depth: depth)
     case .map: return try thriftMap(depth: depth)
     case .record: return try thriftRecord(depth: depth)
-    case nil: throw broken("\(kind) is no type of Thrift")
+    case nil: throw broken("\(kind) is not a Thrift type")
     }
   }
 

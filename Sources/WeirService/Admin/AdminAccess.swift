@@ -1,10 +1,10 @@
-import Foundation
 import WeirCore
 import WeirKafka
 
 /// Who may ask the admin endpoints what. Pure.
 ///
-///     Host header: an IP address, localhost, the host of `listen`, or one of `hosts`; else 421, for every route
+///     host of the request: an IP address, localhost, the host of `listen`, or one of `hosts`; else 421, for every route;
+///     400 if it is malformed, missing (HTTP/1.1) or named twice
 ///     probes: no token      /metrics: a token if `metrics_token`      everything else: the token, if there is one
 struct AdminAccess: Sendable {
   /// What a route needs.
@@ -33,26 +33,44 @@ struct AdminAccess: Sendable {
     do { secret = try KafkaWiring.secret(place).read() } catch {
       throw WeirError("config", "admin.token: \(error.message)", advice: error.advice)
     }
-    guard secret.utf8.count >= AdminAccess.tokenBytesMin else {
-      throw WeirError(
-        "config", "admin.token: the token is shorter than \(AdminAccess.tokenBytesMin) bytes",
+    if let weakness = AdminAccess.weakness(secret) { throw weakness }
+    token = Array(secret.utf8)
+  }
+
+  /// Why a token cannot be used; nil: it can.
+  static func weakness(_ token: String) -> WeirError? {
+    if token.utf8.count < tokenBytesMin {
+      return WeirError(
+        "config", "admin.token: the token is shorter than \(tokenBytesMin) bytes",
         advice: "Make one, for instance with `openssl rand -hex 32`.")
     }
-    token = Array(secret.utf8)
+    // Clients and proxies drop spaces at the ends of a header, and cannot send control characters.
+    guard token.utf8.allSatisfy({ $0 > 0x20 && $0 != 0x7F }) else {
+      return WeirError(
+        "config", "admin.token: the token has a space, a line end or a control character, which an Authorization header cannot carry",
+        advice: "Make one, for instance with `openssl rand -hex 32`.")
+    }
+    return nil
   }
 
   static func refusal(of address: AdminAddress) -> WeirError {
     WeirError(
-      "config", "\(address.text) can be reached from other machines, and there is no token",
+      "config", "\(address.text) can be reached from other machines, and no token is set",
       advice: "Set admin: {token: {env: NAME}}, listen on 127.0.0.1, or write admin: {insecure: true} where only trusted programs reach it."
     )
   }
 
   /// Why a request is refused; nil: it is not.
   func refusal(of request: AdminRequest, needs need: Need) -> AdminResponse? {
+    switch request.host {
+    // HTTP/1.0 has no Host header, and no browser speaks it.
+    case .missing: break
+    case .invalid(let reason): return .error(400, "host", "the request \(reason)")
     // A web page that makes a browser resolve its own name to this address (DNS rebinding) sends that name.
-    if let host = request.host, !accepts(host) {
-      return .error(421, "host", "this is not the server of that Host; admin: {hosts: [NAME]} in the pipeline adds one")
+    case .named(let host):
+      guard accepts(host) else {
+        return .error(421, "host", "this server does not have that host name; admin: {hosts: [NAME]} in the pipeline adds one")
+      }
     }
     guard let token, need == .token || need == .metricsToken && protectsMetrics else { return nil }
     guard let given = request.bearer, AdminAccess.equal(Array(given.utf8), token) else {
@@ -63,19 +81,8 @@ struct AdminAccess: Sendable {
     return nil
   }
 
-  private func accepts(_ authority: String) -> Bool {
-    var host = AdminAccess.host(authority).lowercased()
-    if host.hasSuffix(".") { host.removeLast() }
-    return host == "localhost" || hosts.contains(host) || HostAddress.isAddress(host)
-  }
-
-  /// Without the port, and an IPv6 address without its brackets.
-  private static func host(_ authority: String) -> String {
-    if authority.hasPrefix("["), let end = authority.firstIndex(of: "]") {
-      return String(authority[authority.index(after: authority.startIndex)..<end])
-    }
-    return String(authority.prefix { $0 != ":" })
-  }
+  /// - Parameter host: lower case, without a port.
+  private func accepts(_ host: String) -> Bool { host == "localhost" || hosts.contains(host) || HostAddress.isAddress(host) }
 
   /// In a time that depends on the length of `given` alone.
   static func equal(_ given: [UInt8], _ wanted: [UInt8]) -> Bool {

@@ -10,28 +10,19 @@ public struct AdminAddress: Sendable, Hashable {
   /// Reads `HOST:PORT`, `[IPV6]:PORT`, `HOST` or `PORT`; what is left out is 127.0.0.1 and 9464.
   /// - Throws: `config`.
   public init(_ text: String) throws(WeirError) {
-    let parts = AdminAddress.split(text)
-    guard let port = parts.port.isEmpty ? AdminAddress.portDefault : Int(parts.port), (0...65_535).contains(port),
-      parts.host.isEmpty || HostAddress.isHost(parts.host)
-    else {
-      throw WeirError("config", "\(text) is no address: HOST:PORT, such as 127.0.0.1:9464")
+    let isPort = !text.isEmpty && text.utf8.allSatisfy { $0 >= 0x30 && $0 <= 0x39 }
+    // `:PORT` and `PORT` leave out the host.
+    let whole = isPort ? "127.0.0.1:" + text : text.hasPrefix(":") ? "127.0.0.1" + text : text.isEmpty ? "127.0.0.1" : text
+    guard let parts = HostAddress.parts(whole) else {
+      throw WeirError("config", "\(text) is not an address: HOST:PORT, such as 127.0.0.1:9464 or [::1]:9464")
     }
-    host = parts.host.isEmpty ? "127.0.0.1" : String(parts.host)
-    self.port = port
-  }
-
-  private static func split(_ text: String) -> (host: Substring, port: Substring) {
-    if text.hasPrefix("["), let end = text.firstIndex(of: "]") {
-      let rest = text[text.index(after: end)...]
-      return (text[text.index(after: text.startIndex)..<end], rest.hasPrefix(":") ? rest.dropFirst() : rest.isEmpty ? "" : "?")
-    }
-    if let colon = text.lastIndex(of: ":") { return (text[..<colon], text[text.index(after: colon)...]) }
-    return !text.isEmpty && text.allSatisfy(\.isNumber) ? ("", text[...]) : (text[...], "")
+    host = String(parts.host)
+    port = parts.port.map(Int.init) ?? AdminAddress.portDefault
   }
 
   public var text: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
   /// Only programs of this machine get in.
-  public var isLoopback: Bool { host == "localhost" || host == "::1" || host.hasPrefix("127.") }
+  public var isLoopback: Bool { host == "localhost" || host == "::1" || host.hasPrefix("127.") && HostAddress.isAddress(host) }
 }
 
 /// A request, as far as the admin endpoints look at one.
@@ -43,20 +34,27 @@ public struct AdminRequest: Sendable {
   public var query: [(name: String, value: String)]
   /// A browser sent it, on behalf of a page.
   public var hasOrigin: Bool
-  /// The Host header; nil: there is none (HTTP/1.0; a browser always sends it).
-  public var host: String?
+  /// The server that it is meant for.
+  var host: RequestTarget.Host
   /// The token of `Authorization: Bearer`.
   public var bearer: String?
   /// A part of the path, or of the query, that is no UTF-8 or ends in the middle of an escape.
   public var isMalformed: Bool
 
-  /// - Parameter authorization: the header's value.
-  public init(method: String, target: String, hasOrigin: Bool = false, host: String? = nil, authorization: String? = nil) {
+  /// - Parameters:
+  ///   - target: as the request line has it.
+  ///   - hosts: the values of all Host headers.
+  ///   - isHTTP10: the request may lack a Host header.
+  ///   - authorization: the header's value.
+  public init(
+    method: String, target: String, hosts: [String], isHTTP10: Bool = false, hasOrigin: Bool = false, authorization: String? = nil
+  ) {
     self.method = method
     self.hasOrigin = hasOrigin
-    self.host = host
+    let parsed = RequestTarget(target, hosts: hosts, isHTTP10: isHTTP10)
+    host = parsed.host
     if let authorization, authorization.prefix(7).lowercased() == "bearer " { bearer = String(authorization.dropFirst(7)) }
-    let halves = target.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
+    let halves = parsed.path.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
     let all = (halves.first ?? "").split(separator: "/", omittingEmptySubsequences: false).dropFirst()
     // A key may be the empty text; elsewhere a slash at the end says nothing.
     let parts = (all.first == "state" ? Array(all) : all.filter { !$0.isEmpty }).map(AdminRequest.decode)

@@ -67,16 +67,16 @@ final class AdminRoutes: Sendable {
     // What does not exist asks for the token too: without it nobody learns what exists.
     if let refused = access?.refusal(of: request, needs: route?.needs ?? .token) { return refused }
     if request.isMalformed { return .error(400, "malformed", "the path is not percent-encoded UTF-8") }
-    guard let route else { return .error(404, "not_found", "there are: \(AdminRoutes.paths.joined(separator: ", "))") }
+    guard let route else { return .error(404, "not_found", "available paths: \(AdminRoutes.paths.joined(separator: ", "))") }
     guard route.methods.contains(request.method) else {
       let methods = route.methods.joined(separator: ", ")
-      return .error(405, "method", "\(request.method) is not a method of this, \(methods) is", allow: methods)
+      return .error(405, "method", "\(request.method) is not allowed here; allowed: \(methods)", allow: methods)
     }
     // Probes are never refused, and wait for few others.
     guard route.needs != .nothing else { return await answer(route, request) }
     defer { asked.subtract(1, ordering: .relaxed) }
     guard asked.add(1, ordering: .relaxed).newValue <= AdminRoutes.askedMax else {
-      return .error(503, "busy", "\(AdminRoutes.askedMax) requests are being answered; ask again")
+      return .error(503, "busy", "\(AdminRoutes.askedMax) requests are already being answered; try again")
     }
     return await answer(route, request)
   }
@@ -108,7 +108,7 @@ final class AdminRoutes: Sendable {
 
   private func drained(_ request: AdminRequest) -> AdminResponse {
     // A page in a browser on this machine could send a POST here.
-    guard !request.hasOrigin else { return .error(403, "origin", "requests on behalf of a web page are refused") }
+    guard !request.hasOrigin else { return .error(403, "origin", "requests from web pages are refused") }
     watch.drain()
     drain()
     return .json(202, .members(["draining": .bool(true)]))
@@ -156,7 +156,7 @@ final class AdminRoutes: Sendable {
   private func scale() -> AdminResponse {
     let snapshot = watch.meter.snapshot()
     guard let lag = snapshot.lag, !snapshot.lanes.isEmpty else {
-      return .error(503, "not_known", "source and ledger were not read yet: \(watch.now.health.words)")
+      return .error(503, "not_known", "the source and the ledger have not been read yet: \(watch.now.health.words)")
     }
     return .json(
       200,
@@ -178,7 +178,7 @@ final class AdminRoutes: Sendable {
       let reader = try await StateReader(table: request.path[1], in: table, place: "the pipeline \(watch.pipeline)")
       let nulls = request.query.filter { $0.name == "null" }.map(\.value)
       let key = try KeyArgument.values(Array(request.path.dropFirst(2)), nulls: nulls, reader.by, table: request.path[1])
-      guard let row = try await reader.row(key) else { return .error(404, "no_row", "there is no such row in \(request.path[1])") }
+      guard let row = try await reader.row(key) else { return .error(404, "no_row", "no such row in \(request.path[1])") }
       return .json(200, row)
     } catch let error as WeirError {
       return .error(error.code == "config" ? 404 : 500, error.code, error.description)

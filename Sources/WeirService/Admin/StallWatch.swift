@@ -80,12 +80,12 @@ struct StallWatch {
 
   private static func words(_ lane: LiveSnapshot.Lane, _ snapshot: LiveSnapshot, _ unread: Int64) -> String {
     switch lane.activity {
-    case .reading: "the source, which holds \(unread) records more"
+    case .reading: "the source, which has \(unread) more records"
     case .resolving: "the schema registry"
-    case .bounded where snapshot.waitsForTopics: "a topic of sinks.kafka, which is more entries behind than `behind` allows"
+    case .bounded where snapshot.waitsForTopics: "a topic of sinks.kafka, which has fallen further behind than `behind` allows"
     case .bounded: "the commit of an epoch that is as large as it may be; \(words(snapshot))"
     case .waking: "the entry that wakes the idle lane; \(words(snapshot))"
-    case .working: "the end of a block that it works on"
+    case .working: "the end of its current block"
     case .stopped: "its hand-over; \(words(snapshot))"
     }
   }
@@ -98,8 +98,8 @@ struct StallWatch {
     case .encoding: "files are being encoded \(since)"
     case .writing: "files are being written to the lake \(since)"
     case .ledger: "an entry is being written to the ledger \(since)"
-    case .tables: "the lake's tables are being brought up \(since)"
-    case .merging: "the merge lane works \(since)"
+    case .tables: "the lake's tables are being updated \(since)"
+    case .merging: "the merge lane is working \(since)"
     case .takingOver: "lanes are being taken over \(since)"
     case .handingOver: "lanes are being handed over \(since)"
     }

@@ -67,10 +67,10 @@ struct WorkerHealth {
 
   var words: String {
     switch phase {
-    case .starting: "starting: opening the lake, asking the source"
-    case .joining: "waiting for the group to say which partitions it gets"
+    case .starting: "starting: opening the lake, querying the source"
+    case .joining: "waiting for the group to assign partitions"
     case .running: "running"
-    case .between(let why): "a session ended (\(why)); joining anew"
+    case .between(let why): "a session ended (\(why)); joining again"
     case .draining: "draining: lanes are being handed over"
     }
   }

@@ -33,27 +33,27 @@ struct WorkerMetrics {
   }
 
   private func worker(_ out: inout Exposition) {
-    out.family("weir_info", .gauge, "1; which program works on which pipeline.")
+    out.family("weir_info", .gauge, "Always 1; labels carry version and pipeline.")
     out.sample(1, [("version", version), ("pipeline", pipeline)])
-    out.family("worker_phase", .gauge, "1 for what the worker is at, 0 for the other phases.")
+    out.family("worker_phase", .gauge, "1 for the worker's current phase, 0 for the others.")
     for name in WorkerHealth.names { out.sample(name == health.name ? 1 : 0, [("phase", name)]) }
-    out.family("leases_owned", .gauge, "Lanes (partitions) that this worker has.")
+    out.family("leases_owned", .gauge, "Lanes (partitions) that this worker owns.")
     out.sample(Int64(held.count))
-    out.family("leases_taken_total", .counter, "Lanes that were taken over.")
+    out.family("leases_taken_total", .counter, "Lanes taken over.")
     out.sample(totals.lanesTaken)
-    out.family("leases_released_total", .counter, "Lanes that were handed over in order, behind a commit.")
+    out.family("leases_released_total", .counter, "Lanes handed over cleanly, after a commit.")
     out.sample(totals.lanesHandedOver)
-    out.family("leases_lost_total", .counter, "Lanes that were lost without a hand-over.")
+    out.family("leases_lost_total", .counter, "Lanes lost without a hand-over.")
     out.sample(totals.lanesLost)
-    out.family("stalled_lanes", .gauge, "Lanes (and the worker as a whole) that have something to do and get nowhere.")
+    out.family("stalled_lanes", .gauge, "Lanes (and the worker as a whole) that have work and make no progress.")
     out.sample(Int64(stalled.count))
-    out.family("stall_seconds", .gauge, "How long the longest stall has lasted; 0 without one.")
+    out.family("stall_seconds", .gauge, "Duration of the longest current stall; 0 if there is none.")
     out.sample(Double(stalled.first?.nanoseconds ?? 0) / 1e9)
-    out.family("worker_stage", .gauge, "1 for what the committing side of the worker is at, 0 for the other stages.")
+    out.family("worker_stage", .gauge, "1 for the current stage of the worker's commit path, 0 for the others.")
     for stage in LiveSnapshot.Stage.allCases { out.sample(stage == snapshot.stage ? 1 : 0, [("stage", "\(stage)")]) }
-    out.family("errors_total", .counter, "Errors behind which the worker went on by itself.")
+    out.family("errors_total", .counter, "Errors from which the worker recovered without help.")
     for (code, count) in totals.troubles.sorted(by: { $0.key < $1.key }) { out.sample(count, [("code", code)]) }
-    out.family("log_lines_held_total", .counter, "Lines of the log that were not told, since the same had been told shortly before.")
+    out.family("log_lines_held_total", .counter, "Log lines suppressed because a similar line was logged shortly before.")
     out.sample(heldLines)
   }
 
@@ -67,15 +67,15 @@ struct WorkerMetrics {
   }
 
   private func lag(_ out: inout Exposition) {
-    out.family("consumer_lag_records", .gauge, "Positions at the source that are not in the ledger, of a lane that this worker has.")
+    out.family("consumer_lag_records", .gauge, "Positions at the source that are not in the ledger, for each lane of this worker.")
     each(held, &out, label: "partition") { $0.lag }
-    out.family("pipeline_lag_records", .gauge, "The same for all lanes of the pipeline, whoever has them: every worker tells the same.")
+    out.family("pipeline_lag_records", .gauge, "The same for all lanes of the pipeline; every worker reports the same value.")
     if let lag = snapshot.lag { out.sample(lag) }
-    out.family("survey_age_seconds", .gauge, "Time since the source was last asked what it holds: lag is as old as this.")
+    out.family("survey_age_seconds", .gauge, "Time since the source was last queried; lag values are as old as this.")
     if let age = snapshot.surveyNanoseconds { out.sample(Double(age) / 1e9) }
     out.family(
       "seconds_to_data_loss", .gauge,
-      "Time until the source deletes a record that is not in the ledger, if it goes on as in the last minutes; infinite while it deletes nothing."
+      "Time until the source deletes a record that is not in the ledger, at the rate of the last minutes; infinite while it deletes nothing."
     )
     for lane in held.prefix(WorkerMetrics.shardsMax) {
       if let seconds = lane.secondsToDataLoss { out.sample(seconds, [("shard", lane.shard)]) }
@@ -88,15 +88,15 @@ struct WorkerMetrics {
     for lane in held.prefix(WorkerMetrics.shardsMax) {
       if let seconds = WorkerMetrics.seconds(lane.ledger?.watermark) { out.sample(seconds, [("shard", lane.shard)]) }
     }
-    out.family("watermark_lag_seconds", .gauge, "By how much that watermark is behind the clock.")
+    out.family("watermark_lag_seconds", .gauge, "Delay of that watermark relative to the clock.")
     let now = Double(snapshot.wallMicroseconds) / 1e6
     for lane in held.prefix(WorkerMetrics.shardsMax) {
       if let seconds = WorkerMetrics.seconds(lane.ledger?.watermark) { out.sample(now - seconds, [("shard", lane.shard)]) }
     }
     out.family(
-      "merged_watermark_timestamp_seconds", .gauge, "Event time up to which the pipeline is complete: every worker tells the same.")
+      "merged_watermark_timestamp_seconds", .gauge, "Event time up to which the pipeline is complete; every worker reports the same value.")
     if let seconds = WorkerMetrics.seconds(snapshot.mergedWatermark) { out.sample(seconds) }
-    out.family("idle_shards", .gauge, "Lanes of the pipeline that do not hold back the merged watermark, since they had nothing for long.")
+    out.family("idle_shards", .gauge, "Lanes of the pipeline that do not hold back the merged watermark, because they are idle.")
     out.sample(Int64(snapshot.lanes.count { $0.ledger?.isIdle == true }))
   }
 
@@ -118,9 +118,9 @@ struct WorkerMetrics {
     }
     out.family("state_bytes", .gauge, "Size of the lane's state in the lake: base and deltas.")
     each(held, &out) { $0.ledger?.stateBytes }
-    out.family("dedup_entries", .gauge, "Ids that the lane remembers, at its last cut.")
+    out.family("dedup_entries", .gauge, "Ids in the lane's dedup index, at its last cut.")
     each(held, &out) { $0.dedupEntries }
-    out.family("windows_open", .gauge, "Windows that hold something: in a lane, at its last cut, or in the merge lane of this worker.")
+    out.family("windows_open", .gauge, "Open windows: in a lane, at its last cut, or in the merge lane of this worker.")
     each(held, &out) { $0.openWindows }
     out.sample(totals.openMergeWindows, [("shard", "merge")])
     ratio("busy_ratio", "Part of the last ten seconds in which the lane worked.", \.busy, &out)
@@ -142,7 +142,8 @@ struct WorkerMetrics {
     ]
     for (name, count) in buckets { out.sample(count, [("bucket", name)]) }
     out.family(
-      "records_dropped_total", .counter, "Committed records that did not go their whole way: late counts windows that a record missed.")
+      "records_dropped_total", .counter,
+      "Committed records that were not fully processed, by reason. late counts the windows that records missed.")
     let late = totals.late.values.reduce(0, +)
     for (reason, count) in [("duplicate", totals.duplicate), ("filtered", totals.filtered), ("dlq", totals.quarantined), ("late", late)] {
       out.sample(count, [("reason", reason)])
@@ -153,43 +154,46 @@ struct WorkerMetrics {
     for (table, count) in totals.rows.sorted(by: { $0.key < $1.key }) { out.sample(count, [("sink", table)]) }
     out.family("bytes_out_total", .counter, "Bytes of their files.")
     for (table, count) in totals.bytes.sorted(by: { $0.key < $1.key }) { out.sample(count, [("sink", table)]) }
-    out.family("windows_closed_total", .counter, "Windows of one key each whose row was committed.")
+    out.family("windows_closed_total", .counter, "Windows (one per key) whose row was committed.")
     for (table, count) in totals.windowsClosed.sorted(by: { $0.key < $1.key }) { out.sample(count, [("sink", "gold/" + table)]) }
+    out.family("out_of_range_total", .counter, "Sums and means of doubles that are null because no double can hold them, by table.")
+    for (table, count) in totals.outOfRange.sorted(by: { $0.key < $1.key }) { out.sample(count, [("sink", table)]) }
     out.family("parquet_file_bytes", .histogram, "Sizes of data files.")
     out.sample(totals.fileBytes)
   }
 
   private func commits(_ out: inout Exposition) {
-    out.family("ledger_entry_number", .gauge, "The ledger's newest entry, as far as this worker knows.")
+    out.family("ledger_entry_number", .gauge, "The newest ledger entry that this worker has seen.")
     if snapshot.ledgerNumber >= 0 { out.sample(snapshot.ledgerNumber) }
     out.family("entries_total", .counter, "Entries of the ledger that this worker committed.")
     out.sample(totals.entries)
-    out.family("buffer_bytes", .gauge, "Bytes of records in the epoch at hand.")
+    out.family("buffer_bytes", .gauge, "Bytes of records in the current epoch.")
     out.sample(snapshot.epochBytes, [("sink", "lake")])
     out.family(
-      "memory_budget_bytes", .gauge, "Memory that the worker may take: worker.memory, or a share of the container's or the machine's.")
+      "memory_budget_bytes", .gauge, "Memory that the worker may use: worker.memory, or a share of the container's or the machine's.")
     if let budget = snapshot.memoryBudget { out.sample(budget) }
     out.family("memory_peak_bytes", .gauge, "The most memory that the worker was seen to take of its budget, mapped files left out.")
     if let peak = snapshot.memoryPeak { out.sample(peak) }
     out.family(
-      "memory_bytes", .gauge, "Memory by what holds it, about: the current epoch by estimate; state that no cut frees, at the last cut.")
+      "memory_bytes", .gauge, "Estimated memory by holder: the current epoch by estimate; state that no cut frees, at the last cut.")
     let state = snapshot.state
     for (holder, bytes) in [
       ("epoch", snapshot.epochHeldBytes), ("dedup", state.dedup), ("windows", state.windows), ("keyed", state.keyed),
     ] { out.sample(bytes, [("holder", holder)]) }
-    out.family("buffer_age_seconds", .gauge, "Age of the epoch at hand.")
+    out.family("buffer_age_seconds", .gauge, "Age of the current epoch.")
     out.sample(Double(snapshot.epochNanoseconds) / 1e9, [("sink", "lake")])
     out.family("flush_trigger_total", .counter, "Cuts, by their reason.")
     for (reason, count) in totals.cuts.sorted(by: { $0.key < $1.key }) { out.sample(count, [("reason", reason)]) }
     out.family("flush_duration_seconds", .histogram, "Encoding and writing the files of an epoch.")
     out.sample(totals.flushes)
-    out.family("commit_duration_seconds", .histogram, "Putting an entry into the ledger, and bringing a table of the lake up to it.")
+    out.family("commit_duration_seconds", .histogram, "Time to write an entry to the ledger, and to update a table of the lake to it.")
     for (table, histogram) in totals.commits.sorted(by: { $0.key < $1.key }) { out.sample(histogram, [("table", table)]) }
-    out.family("commit_conflicts_total", .counter, "Entries that took another number, because another worker had been faster.")
+    out.family(
+      "commit_conflicts_total", .counter, "Entries that were written under a later number because another worker had taken theirs.")
     out.sample(totals.conflicts)
-    out.family("commit_ambiguous_total", .counter, "Commits of which it stayed unknown whether they were made.")
+    out.family("commit_ambiguous_total", .counter, "Commits whose outcome remained unknown.")
     out.sample(totals.ambiguous)
-    out.family("commit_fenced_total", .counter, "Entries that were refused because another worker had taken a lane over.")
+    out.family("commit_fenced_total", .counter, "Entries that were refused because another worker had taken over a lane.")
     out.sample(totals.fenced)
     out.family("state_flush_duration_seconds", .histogram, "Writing changed rows to the state table.")
     out.sample(totals.stateFlushes)
@@ -197,7 +201,7 @@ struct WorkerMetrics {
 
   private func latency(_ out: inout Exposition) {
     out.family(
-      "end_to_end_latency_seconds", .histogram, "From a record's timestamp (the producer's or the broker's clock) to where it can be read.")
+      "end_to_end_latency_seconds", .histogram, "From a record's timestamp (the producer's or the broker's clock) to when it can be read.")
     out.sample(totals.toLedger, [("to", "ledger")])
     out.sample(totals.toState, [("to", "state")])
   }
@@ -227,7 +231,7 @@ struct ProcessReading {
   func write(to out: inout Exposition) {
     out.family("process_resident_memory_bytes", .gauge, "Memory of the process.")
     out.sample(residentBytes)
-    out.family("process_cpu_seconds_total", .counter, "Time of processors that the process used.")
+    out.family("process_cpu_seconds_total", .counter, "CPU time of the process.")
     out.sample(cpuSeconds)
     out.family("process_open_fds", .gauge, "Open file descriptors.")
     out.sample(openFiles)

@@ -63,14 +63,14 @@ final class WorkerWatch: Sendable {
     switch word {
     case .stalled(let lane, let seconds, let waitsFor):
       log.warning(
-        "stalled: \(lane.map { "lane \($0)" } ?? "the worker") has got nowhere for \(seconds) s; it waits for \(waitsFor)",
+        "stalled: \(lane.map { "lane \($0)" } ?? "the worker") has made no progress for \(seconds) s; it is waiting for \(waitsFor)",
         [
           .init("event", .string("stalled")), .init("shard", lane.map { .string($0) } ?? .null), .init("seconds", .int(seconds)),
           .init("waits_for", .string(waitsFor)),
         ])
     case .goesOn(let lane):
       log.info(
-        "\(lane.map { "lane \($0)" } ?? "the worker") goes on",
+        "\(lane.map { "lane \($0)" } ?? "the worker") makes progress again",
         [.init("event", .string("goes_on")), .init("shard", lane.map { .string($0) } ?? .null)])
     }
   }

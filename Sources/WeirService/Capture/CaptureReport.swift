@@ -21,12 +21,12 @@ final class CaptureReport: Sendable {
   func begin(_ writer: LiveCaptureWriter, _ directory: String) {
     if let kept = writer.keptFile {
       console.talk(
-        "DAMAGED: the last segment holds bytes that were not written so; the \(writer.tornBytes) bytes from there on are kept in \(kept), and their records are read again from the source as far as it still has them (what it has not is told as LOST)"
+        "DAMAGED: the last segment has bytes that differ from those that were written; the \(writer.tornBytes) bytes from there on are kept in \(kept), and their records are read again from the source as far as it still has them (what is missing there is reported as LOST)"
       )
     } else if writer.tornBytes > 0 {
-      console.talk("cut off \(writer.tornBytes) bytes of a write that was not finished; their records come again")
+      console.talk("cut off \(writer.tornBytes) bytes of an unfinished write; their records are read again")
     }
-    if !writer.knownShards.isEmpty { console.talk("going on with the capture in \(directory), behind \(Human.count(before)) records") }
+    if !writer.knownShards.isEmpty { console.talk("resuming the capture in \(directory) after \(Human.count(before)) records") }
     if json {
       console.data(
         JSONValue.members([

@@ -37,8 +37,8 @@ public enum CaptureCommand {
   public static func run(_ options: CaptureOptions, console: Console) async throws -> Int32 {
     _ = try PathText.checked(options.out, "--out")
     let (spec, brokers) = try source(options)
-    if let count = options.count, count <= 0 { throw WeirError("config", "--count takes a number of records, not \(count)") }
-    guard (1...19).contains(options.level) else { throw WeirError("config", "--level takes 1 to 19, not \(options.level)") }
+    if let count = options.count, count <= 0 { throw WeirError("config", "--count must be a number of records, not \(count)") }
+    guard (1...19).contains(options.level) else { throw WeirError("config", "--level must be 1 to 19, not \(options.level)") }
     let clock = SystemClock()
     let writer = try LiveCaptureWriter(
       .init(
@@ -120,7 +120,7 @@ public enum CaptureCommand {
     case "latest": return .latest
     default:
       guard let time = TimeText.microseconds(text) else {
-        throw WeirError("config", "--start takes earliest, latest or a time such as 2026-01-31T00:00:00Z, not \(text)")
+        throw WeirError("config", "--start must be earliest, latest or a time such as 2026-01-31T00:00:00Z, not \(text)")
       }
       return .time(time)
     }
@@ -139,7 +139,7 @@ public enum CaptureCommand {
 
   static func duration(_ text: String, _ option: String) throws -> Int64 {
     guard let value = QuantityText.microseconds(text), value > 0 else {
-      throw WeirError("config", "\(option) takes a time such as 500ms, 10s, 5m or 1h, not \(text)")
+      throw WeirError("config", "\(option) must be a duration such as 500ms, 10s, 5m or 1h, not \(text)")
     }
     guard value <= QuantityText.durationMax else {
       throw WeirError("config", "\(option) \(text) is more than 36500d, the longest duration")
@@ -149,7 +149,7 @@ public enum CaptureCommand {
 
   private static func size(_ text: String) throws -> Int64 {
     guard let value = QuantityText.bytes(text), value > 0, value <= QuantityText.bytesMax else {
-      throw WeirError("config", "--roll-bytes takes a size such as 64MiB, not \(text)")
+      throw WeirError("config", "--roll-bytes must be a size such as 64MiB, not \(text)")
     }
     return value
   }
@@ -162,7 +162,7 @@ enum ClientOptions {
     var options: [String: String] = [:]
     for text in texts {
       guard let equals = text.firstIndex(of: "="), equals > text.startIndex else {
-        throw WeirError("config", "--option takes name=value, not \(text)")
+        throw WeirError("config", "--option must be name=value, not \(text)")
       }
       options[String(text[..<equals])] = String(text[text.index(after: equals)...])
     }

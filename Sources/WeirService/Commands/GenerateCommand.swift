@@ -11,17 +11,17 @@ public enum GenerateCommand {
   ///   - out: a file to make; `-` is standard output.
   /// - Returns: the exit code.
   public static func run(_ settings: GeneratorSettings, count: Int, out: String, console: Console) throws -> Int32 {
-    guard count >= 0 else { throw WeirError("config", "--count takes a number of lines, not \(count)") }
+    guard count >= 0 else { throw WeirError("config", "--count must be a number of lines, not \(count)") }
     for (name, share) in [
       ("duplicates", settings.duplicates), ("disorder", settings.disorder), ("malformed", settings.malformed), ("skew", settings.skew),
     ] where !(0...1).contains(share) || (name == "malformed" && share == 1) {
-      throw WeirError("config", "--\(name) takes a share from 0 to \(name == "malformed" ? "less than 1" : "1"), not \(share)")
+      throw WeirError("config", "--\(name) must be from 0 to \(name == "malformed" ? "less than 1" : "1"), not \(share)")
     }
     guard (0...lateMillisecondsMax).contains(settings.lateMilliseconds) else {
-      throw WeirError("config", "--late takes 0 to \(lateMillisecondsMax) milliseconds (a year), not \(settings.lateMilliseconds)")
+      throw WeirError("config", "--late must be 0 to \(lateMillisecondsMax) milliseconds (a year), not \(settings.lateMilliseconds)")
     }
     guard settings.rate > 0, settings.rate <= 1_000_000_000 else {
-      throw WeirError("config", "--rate takes events a second, not \(settings.rate)")
+      throw WeirError("config", "--rate must be a number of events per second, not \(settings.rate)")
     }
     let descriptor = out == "-" ? nil : try open(PathText.checked(out, "--out"))
     defer { if let descriptor { close(descriptor) } }

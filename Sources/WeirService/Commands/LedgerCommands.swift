@@ -15,7 +15,7 @@ public enum LedgerCommands {
     for number in 0...fold.number {
       guard let entry = try await ledger.read(number) else { continue }
       if json {
-        console.data(Array(entry.bytes))
+        console.json(Array(entry.bytes))
       } else {
         console.data(TerminalText.inline(line(entry)))
       }
@@ -45,7 +45,7 @@ public enum LedgerCommands {
       case .recreated(let from, let to, let reason): "recreated: read from \(to.text) instead of \(from.text): \(reason)"
       case .unverified(let reason): "unverified: \(reason)"
       case .gap(let from, let to, let reason): "gap \(from.text) to \(to.text): \(reason)"
-      case .partitioner(let stream, let rules): "keys of \(stream) lie by \(rules.map(\.rawValue).joined(separator: " or "))"
+      case .partitioner(let stream, let rules): "keys of \(stream) are partitioned by \(rules.map(\.rawValue).joined(separator: " or "))"
       }
     }
     return

@@ -56,9 +56,9 @@ public enum LoadCommand {
       if let path { _ = try PathText.checked(path, option) }
     }
     guard (1...templatesMax).contains(options.templates) else {
-      throw WeirError("config", "--templates takes 1 to \(templatesMax), not \(options.templates)")
+      throw WeirError("config", "--templates must be 1 to \(templatesMax), not \(options.templates)")
     }
-    guard (0...1).contains(options.skew) else { throw WeirError("config", "--skew takes a share from 0 to 1, not \(options.skew)") }
+    guard (0...1).contains(options.skew) else { throw WeirError("config", "--skew must be from 0 to 1, not \(options.skew)") }
     // What would be found wrong behind the load only.
     _ = try CaptureCommand.duration(options.settle, "--settle")
     if let path = options.html { try write("", to: path) }
@@ -104,7 +104,8 @@ public enum LoadCommand {
 
   private static func target(_ options: LoadOptions, _ pipeline: LoadedPipeline?) throws -> Target {
     if let pipeline, pipeline.plan.source.kafka == nil {
-      throw WeirError("config", "\(pipeline.file) has no live source", advice: "--verify takes the pipeline that `weir run` runs.")
+      throw WeirError(
+        "config", "\(pipeline.file) has no live source", advice: "--verify needs the pipeline file of the running `weir run`.")
     }
     try pipeline?.requireVariables {
       $0.hasPrefix("source.kafka.") && $0 != "source.kafka.instance" && ($0 != "source.kafka.brokers" || options.brokers == nil)
@@ -136,7 +137,7 @@ public enum LoadCommand {
     let rate = options.rate ?? 10_000
     guard options.duration == nil || options.count == nil else { throw WeirError("config", "either --for or --count") }
     if let count = options.count {
-      guard count > 0 else { throw WeirError("config", "--count takes a number of records, not \(count)") }
+      guard count > 0 else { throw WeirError("config", "--count must be a number of records, not \(count)") }
       return try LoadPlan(rate: rate, seconds: Double(count) / rate + 1e-9)
     }
     let seconds = try Double(CaptureCommand.duration(options.duration ?? "10s", "--for")) / 1e6
@@ -168,8 +169,8 @@ public enum LoadCommand {
     } else {
       guard options.speed > 0, let path = options.capture, LiveCapture.isOne(path) else {
         throw WeirError(
-          "config", "\(options.capture ?? "") is no capture of a live stream, or --speed \(options.speed) is not above 0",
-          advice: "--capture takes a directory that `weir capture` wrote, --speed a number such as 4x.")
+          "config", "\(options.capture ?? "") is not a capture of a live stream, or --speed \(options.speed) is not above 0",
+          advice: "--capture needs a directory that `weir capture` wrote, --speed a number such as 4x.")
       }
       sender = try LoadPlayback(
         try LiveCapture(path), speed: options.speed, producer: producer, topic: target.topic, bases: bases, meter: watched, clock: clock)

@@ -7,7 +7,7 @@ public enum PlanCommands {
     do {
       let pipeline = try loadPipeline(file: file)
       for warning in pipeline.warnings + pipeline.unset.map({ $0.diagnostic(.warning) }) { show(warning, json, console) }
-      if !json { console.data("\(file): the pipeline \(pipeline.plan.pipeline) is right") }
+      if !json { console.data("\(file): valid (pipeline \(pipeline.plan.pipeline))") }
       return 0
     } catch {
       for diagnostic in error.diagnostics { show(diagnostic, json, console) }

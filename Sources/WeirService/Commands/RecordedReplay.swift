@@ -18,7 +18,7 @@ enum RecordedReplay {
     let log = Log.talk(console, clock: wiring.clock)
     defer { log.end() }
     if capture.tornBytes > 0 {
-      console.talk("the capture ends with \(capture.tornBytes) bytes of an unfinished write, which are left out")
+      console.talk("ignoring \(capture.tornBytes) bytes of an unfinished write at the end of the capture")
     }
     let beginning = try capture.firstBytes(count: identityBytes)
     let request = try LedgerRequest(

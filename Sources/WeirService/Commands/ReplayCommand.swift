@@ -55,7 +55,7 @@ public enum ReplayCommand {
           "config", "--capture \(path): \(Paths.whyUnreadable(path))", advice: "Name the directory that `weir capture --out` wrote.")
       }
       throw WeirError(
-        "config", "\(options.pipeline) reads Kafka, and \(options.captures.first ?? "the capture") is no capture of a live stream",
+        "config", "\(options.pipeline) reads Kafka, and \(options.captures.first ?? "the capture") is not a capture of a live stream",
         advice: "Run it with `weir run`, name the directory that `weir capture` wrote, or give it source: {capture: …} to replay NDJSON.")
     }
     guard options.decisions == nil else {
@@ -65,8 +65,8 @@ public enum ReplayCommand {
     }
     if let lanes = options.lanes, !(1...1024).contains(lanes) {
       throw WeirError(
-        "config", "--lanes takes 1 to 1024, not \(lanes)",
-        advice: "Take a number in between, or leave it out. The rows do not depend on it.")
+        "config", "--lanes must be 1 to 1024, not \(lanes)",
+        advice: "Choose a number in this range, or leave it out. The rows do not depend on it.")
     }
     let places = try Places(pipeline, lake: options.lake, store: options.store)
     // Before anything is made.

@@ -104,7 +104,7 @@ public enum RunCommand {
         [.init("event", .string("draining"))])
       interrupt.end(within: spec.drainMicroseconds) {
         log.error(
-          "not drained within \(seconds) s (worker.drain): stops behind no commit. What was committed stays; the lanes go to others when the session has timed out",
+          "not drained within \(seconds) s (worker.drain): exiting without a final commit. Committed records are kept; other workers take the lanes over when the session has timed out",
           [.init("event", .string("drain_timeout"))])
       }
     }

@@ -38,17 +38,17 @@ public enum StateCommands {
     if prefix != nil, reader.by.first?.type != .string {
       throw WeirError(
         "config", "--prefix needs a table whose first key column is a string; that of \(table) is \(reader.by.first?.type.name ?? "none")",
-        advice: "Leave --prefix out, or take one row with `weir state get`.")
+        advice: "Leave --prefix out, or read one row with `weir state get`.")
     }
     try await reader.show(prefix: prefix.map(StateKey.prefix) ?? [], limit: limit, format: format, console: console)
     return 0
   }
 
   private static func directory(_ store: String?, _ pipeline: String?) throws -> String {
-    if let store { return try PathText.checked(store, "--store") }
+    if let store { return Paths.normal(try PathText.checked(store, "--store")) }
     guard let pipeline else {
       throw WeirError(
-        "config", "it is not said where the state table is",
+        "config", "the state table's directory is not given",
         advice: "Give its directory with --store, or the pipeline file with --pipeline.")
     }
     return try Places(try loadPipeline(file: pipeline), lake: nil, store: nil).store
@@ -100,7 +100,7 @@ enum KeyArgument {
       guard !nulls.contains(column.name), let text = rest.popFirst() else { return .null }
       guard let value = literal(text, column.type) else {
         throw WeirError(
-          "config", "the key column \(column.name) of \(table) is \(column.type.name), and '\(text)' is none",
+          "config", "the key column \(column.name) of \(table) is \(column.type.name), and '\(text)' is not",
           advice: "Write it as a cast from text reads it: \(example(column.type)); for null give --null \(column.name) instead.")
       }
       return value
@@ -157,7 +157,7 @@ struct StateReader {
       throw WeirError(
         "config", "there is no state table \(name) in \(place)\(nearest)",
         advice: known.isEmpty
-          ? "There is none at all yet: a pipeline with a section `state` makes its tables when its replay ends an epoch."
+          ? "There are no tables yet: a pipeline with a section `state` creates them at its first commit."
           : "There are: \(known.joined(separator: ", ")).")
     }
     (by, measures) = schema

@@ -23,7 +23,11 @@ extension PipelineLoader {
 
   /// A field's name is a column's: what a record calls it may be another, by `path`.
   private func checkName(_ name: String, _ key: Node) {
-    if name.hasPrefix("_") {
+    if let scalar = Printable.invisible(in: name) {
+      reader.report(
+        "field \(name): the name has the invisible character \(Printable.name(of: scalar)): delete it; for a member with exactly this name: "
+          + "NAME: {type: TYPE, path: '\(FieldPath.text([.name(name)]))'}", "bad_name", at: key)
+    } else if name.hasPrefix("_") {
       let own = String(name.drop { $0 == "_" })
       let path = FieldPath.text([.name(name)])
       reader.report(
@@ -34,7 +38,7 @@ extension PipelineLoader {
       let literal = FieldPath.text([.name(name)])
       reader.report(
         "field \(name): a name has no dots or brackets; a nested field needs a path: \(own): {type: TYPE, path: '\(name)'}; "
-          + "a member that is really called so: path: '\(literal)'", "bad_name", at: key)
+          + "for a member with exactly this name: path: '\(literal)'", "bad_name", at: key)
     }
   }
 
@@ -44,9 +48,13 @@ extension PipelineLoader {
     let paths = fields.map(\.steps)
     for (number, path) in paths.enumerated() {
       guard let other = paths.prefix(number).firstIndex(where: { $0.starts(with: path) || path.starts(with: $0) }) else { continue }
-      let text = "\(FieldPath.text(path)) and \(FieldPath.text(paths[other]))"
-      reader.report(
-        "record.fields: \(fields[other].name) and \(fields[number].name) are in each other's place: \(text)", "bad_value", at: node)
+      let (outer, inner) = path.count <= paths[other].count ? (number, other) : (other, number)
+      let place = FieldPath.text(paths[outer])
+      let what =
+        path == paths[other]
+        ? "\(fields[other].name) and \(fields[number].name) both read \(place)"
+        : "\(fields[outer].name) reads \(place), and \(fields[inner].name) reads \(FieldPath.text(paths[inner])), which is inside it"
+      reader.report("record.fields: \(what): one place of a record can be only one field", "bad_value", at: node)
     }
   }
 
@@ -65,7 +73,7 @@ extension PipelineLoader {
       return (text, at, steps == [.name(name)] ? nil : steps)
     } catch {
       reader.report(
-        "field \(name).path: \(path.shortened(toBytes: 100)) is no path: \(error.reason); such as address.city, items[0].id or \"a.b\".c",
+        "field \(name).path: \(path.shortened(toBytes: 100)) is not a path: \(error.reason); such as address.city, items[0].id or \"a.b\".c",
         "bad_value", at: place, offset: error.offset)
       return (text, at, nil)
     }

@@ -16,7 +16,8 @@ enum FlowSplits {
       let quoted = "\"" + split.text.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"") + "\""
       return Diagnostic(
         severity: .error, code: "quote_it",
-        message: "within { } and [ ] YAML splits at commas, also within brackets of a text: quote it: \(quoted.shortened(toBytes: 300))",
+        message:
+          "within { } and [ ] YAML splits at commas, also within brackets of a text: quote it: \(Printable.visible(quoted).shortened(toBytes: 300))",
         suggestion: nil, file: file, line: split.line, column: split.column)
     }
   }

@@ -57,6 +57,11 @@ extension PipelineLoader {
     settings.tls = members["tls"].map { tls($0, "\(what).tls") }
     settings.sasl = members["sasl"].flatMap { sasl($0, "\(what).sasl") }
     settings.options = options(members["options"], "\(what).options", refusal: KafkaConsumerSettings.refusal)
+    if let beat = settings.options["heartbeat.interval.ms"].flatMap({ Int64($0) }), beat * 2000 > settings.sessionMicroseconds {
+      reader.report(
+        "\(what).options.heartbeat.interval.ms must be at most half of session: the group would drop this worker again and again",
+        "bad_value", at: members["options"])
+    }
     guard let stream = stream(members, topics, node) else { return nil }
     var spec = KafkaSourceSpec(topics: topics, settings: settings)
     if let rule = members["partitioner"] {
@@ -107,9 +112,9 @@ extension PipelineLoader {
             "bad_value", at: item)
         }
       } else if !PipelineLoader.isTopic(name) {
-        reader.report("source.kafka: \(name) is no name of a topic", "bad_name", at: item)
+        reader.report("source.kafka: \(name) is not a valid topic name", "bad_name", at: item)
       } else if names.contains(name) {
-        reader.report("source.kafka: the topic \(name) stands twice", "duplicate_name", at: item)
+        reader.report("source.kafka: duplicate topic \(name)", "duplicate_name", at: item)
       }
       names.append(name)
     }
@@ -152,7 +157,7 @@ extension PipelineLoader {
         guard parts.count == 2, topics.contains(where: { $0 == parts[0] || TopicPattern($0)?.fits(String(parts[0])) == true }),
           Int32(parts[1]) ?? -1 >= 0
         else {
-          reader.report("source.kafka.start: \(name) is no partition of the topics: \(topics.first ?? "topic")/0", "bad_name", at: key)
+          reader.report("source.kafka.start: \(name) is not a partition of the topics: \(topics.first ?? "topic")/0", "bad_name", at: key)
           continue
         }
         guard let offset = reader.string(value, "source.kafka.start").flatMap({ Int64($0) }), offset >= 0 else {
@@ -170,7 +175,7 @@ extension PipelineLoader {
     default:
       if let time = TimeText.microseconds(text) { return .time(time) }
       reader.report(
-        "source.kafka.start: \(text) is none of earliest, latest, a time such as 2026-01-31T00:00:00Z, offsets {topic/0: 120}",
+        "source.kafka.start: \(text) must be earliest, latest, a time such as 2026-01-31T00:00:00Z, or offsets such as {topic/0: 120}",
         "bad_value", at: node, suggestion: nearestName(text, in: ["earliest", "latest"]))
       return nil
     }
@@ -212,7 +217,7 @@ extension PipelineLoader {
   /// `{env: NAME}` or `{file: PATH}`; a secret that stands in the file itself is refused.
   func secret(_ node: Node, _ what: String) -> KafkaSettingsSpec.SecretSpec? {
     guard node.mapping != nil else {
-      reader.report("\(what): a secret does not stand in the pipeline file: {env: NAME} or {file: PATH}", "bad_value", at: node)
+      reader.report("\(what): a secret must not be in the pipeline file: write {env: NAME} or {file: PATH}", "bad_value", at: node)
       return nil
     }
     let members = reader.mapping(node, what, keys: ["env", "file"])

@@ -45,7 +45,7 @@ extension YAMLReader {
   private func within(
     _ bounds: LiveBounds.Bounds, _ value: Int64, _ quantity: (String) -> Int64?, _ node: Node, _ what: String, _ code: String
   ) -> Int64? {
-    guard let least = quantity(bounds.least), let most = quantity(bounds.most) else { preconditionFailure("a bound is no quantity") }
+    guard let least = quantity(bounds.least), let most = quantity(bounds.most) else { preconditionFailure("a bound is not a quantity") }
     if value >= least, value <= most { return value }
     report("\(what): \(node.string ?? "") is not from \(bounds.least) to \(bounds.most)", code, at: node)
     return nil

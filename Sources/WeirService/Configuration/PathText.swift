@@ -26,8 +26,8 @@ enum PathText {
         return Problem(reason: "\(text) is an address, and not a path", advice: "Write the path itself: \(path)")
       }
       return Problem(
-        reason: "\(text) is an address, and only directories and files of this machine can be used",
-        advice: "Name a directory or file; ./\(text) is one with this name.", isLater: true)
+        reason: "\(text) is an address (\(text.prefix(scheme.count)):), and only directories and files of this machine can be used",
+        advice: "Name a directory or file; ./\(text) is one with this name.", isLater: PathText.storages.contains(scheme))
     }
     if text.hasPrefix("~") {
       let home = text == "~" || text.hasPrefix("~/") ? Paths.environment("HOME").map { $0 + text.dropFirst() } : nil
@@ -43,15 +43,20 @@ enum PathText {
     return nil
   }
 
-  /// `s3` of `s3://bucket/lake`; `file` also of `file:/tmp/x` (RFC 8089).
+  /// Schemes of object stores, which a later version may support.
+  private static let storages: Set<String> = [
+    "s3", "s3a", "s3n", "gs", "gcs", "r2", "az", "adl", "abfs", "abfss", "wasb", "wasbs", "hdfs", "oss", "minio",
+  ]
+
+  /// What comes before the first colon, if it has the form of a scheme (RFC 3986, section 3.1), whether or not slashes follow: `s3` of
+  /// `s3://bucket/lake` and of `s3:/bucket`, `file` of `file:x`, the drive letter of `C:/data`. No list of schemes could be complete.
   private static func scheme(of text: String) -> String? {
     guard let colon = text.firstIndex(of: ":") else { return nil }
     let scheme = text[..<colon].lowercased()
-    let rest = text[text.index(after: colon)...]
-    guard scheme.first?.isLetter == true, scheme.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "+-.".contains($0)) }) else {
-      return nil
-    }
-    return rest.hasPrefix("//") || scheme == "file" && rest.hasPrefix("/") ? scheme : nil
+    guard let first = scheme.first, first.isASCII, first.isLetter,
+      scheme.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "+-.".contains($0)) })
+    else { return nil }
+    return scheme
   }
 
   /// The path of an option.

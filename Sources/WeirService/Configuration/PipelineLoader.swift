@@ -121,6 +121,12 @@ final class PipelineLoader {
       // Editors of other systems put a byte order mark before the first key.
       let mark: Unicode.Scalar = "\u{FEFF}"
       let text = yaml.unicodeScalars.first == mark ? String(yaml.unicodeScalars.dropFirst()) : yaml
+      if let line = AliasBounds.firstTooLarge(text) {
+        reader.report(
+          "the anchors (&NAME) and aliases (*NAME) of the pipeline file are too many, too deep or too large (pipeline_aliases): write the values out",
+          "too_large", at: nil, line: line)
+        return nil
+      }
       guard let node = try Yams.compose(yaml: text) else {
         reader.report("the file is empty", "missing_key", at: nil)
         return nil
@@ -167,7 +173,7 @@ final class PipelineLoader {
     }
     if let format = plan.record.format, plan.source.kafka == nil, top["source"]?.mapping?["capture"] != nil {
       reader.report(
-        "record.format \(format.rawValue): ids of schemas do not stand in lines; `weir capture` keeps a topic's records as they are, and source.kafka replays them",
+        "record.format \(format.rawValue): lines of a plain capture have no schema ids; record the topic with `weir capture` and replay it with source.kafka",
         "bad_value", at: top["record"])
     }
     if plan.source.kafka != nil, let node = top["record"]?.mapping?["blank_lines"] {
@@ -177,7 +183,7 @@ final class PipelineLoader {
     warn(plan, top)
     if plan.bronze == nil, plan.silver == nil, plan.gold.isEmpty, plan.state.isEmpty {
       reader.report(
-        "none of bronze, silver, gold and state is named: only counts and quarantined records will land", "no_output", at: root,
+        "bronze, silver, gold and state are all missing: only counts and quarantined records will be written", "no_output", at: root,
         severity: .warning)
     }
     return plan
@@ -194,7 +200,7 @@ final class PipelineLoader {
       let key = duplicates.first.flatMap {
         $0.utf8.count <= 64 && $0.allSatisfy { $0.isLetter || $0.isNumber || "_-.,()".contains($0) } ? $0 : nil
       }
-      reader.report(key.map { "the key \($0) stands twice" } ?? "a key stands twice", "duplicate_name", at: node)
+      reader.report(key.map { "duplicate key: \($0)" } ?? "duplicate key", "duplicate_name", at: node)
     // Yams' own text quotes the line.
     case .reader(let problem, _, _, _): reader.report("not YAML: \(problem)", "yaml", at: nil)
     default: reader.report("not YAML: it cannot be read as text", "yaml", at: nil)
@@ -244,7 +250,7 @@ final class PipelineLoader {
     guard let list = reader.required(members, "fields", of: "record", at: node) else { return nil }
     loadFields(list, format)
     let key = members["key"].flatMap { self.field($0, "record.key") }
-    if let key, fields[key].type == .double { reader.report("record.key: a double is no key", "type_mismatch", at: members["key"]) }
+    if let key, fields[key].type == .double { reader.report("record.key: a double cannot be a key", "type_mismatch", at: members["key"]) }
     var record = RecordSpec(fields: fields, key: key, time: members["time"].flatMap(time), format: format, registry: registry)
     let blank = members["blank_lines"].flatMap { reader.choice($0, "record.blank_lines", RecordSpec.BlankLines.allCases.map(\.rawValue)) }
     // The default is recorded as nothing: ledgers keep their plans.
@@ -350,7 +356,16 @@ final class PipelineLoader {
 
 /// Paths in a pipeline file are relative to it.
 enum Paths {
-  static func resolve(_ path: String, in directory: String) -> String { path.hasPrefix("/") ? path : directory + "/" + path }
+  static func resolve(_ path: String, in directory: String) -> String { normal(path.hasPrefix("/") ? path : directory + "/" + path) }
+
+  /// Without `.` steps and repeated slashes. `..` stays: the step before it may be a symbolic link.
+  static func normal(_ path: String) -> String {
+    let steps = path.split(separator: "/").filter { $0 != "." }
+    // `~` and `a:b` mean themselves here, and get no other form: a message can be copied back into a command.
+    let isBare = steps.first.map { PathText.problem(String($0)) == nil } ?? false
+    if path.hasPrefix("/") { return "/" + steps.joined(separator: "/") }
+    return steps.isEmpty ? "." : (isBare ? "" : "./") + steps.joined(separator: "/")
+  }
 
   static func environment(_ name: String) -> String? { ProcessInfo.processInfo.environment[name] }
 

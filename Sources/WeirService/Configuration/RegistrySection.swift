@@ -26,11 +26,11 @@ extension PipelineLoader {
     guard let at = reader.required(members, "url", of: what, at: node), let url = text(at, "\(what).url") else { return nil }
     guard !url.contains("@"), !url.contains("?") else {
       reader.report(
-        "\(what).url: a secret does not stand in an address: user: {env: NAME}, password: {env: NAME}, or token", "bad_value", at: at)
+        "\(what).url: a secret must not be in an address: use user: {env: NAME}, password: {env: NAME}, or token", "bad_value", at: at)
       return nil
     }
     guard PipelineLoader.isRegistry(url) else {
-      reader.report("\(what).url: \(shown(url, at)) is no address: http://host:8081", "bad_value", at: at)
+      reader.report("\(what).url: \(shown(url, at)) is not an address such as http://host:8081", "bad_value", at: at)
       return nil
     }
     var spec = RegistrySpec(url: url.hasSuffix("/") ? String(url.dropLast()) : url)
@@ -45,12 +45,7 @@ extension PipelineLoader {
     else {
       return false
     }
-    let place = url.dropFirst(scheme.utf8.count).prefix { $0 != "/" }
-    // Behind the brackets of an IPv6 address, or behind the only colon.
-    let tail = place.lastIndex(of: "]").map { place[place.index(after: $0)...] } ?? place
-    let parts = tail.split(separator: ":", omittingEmptySubsequences: false)
-    guard !place.isEmpty, !place.hasPrefix(":"), parts.count <= 2 else { return false }
-    return parts.count < 2 || Int(parts[1]).map { (1...65_535).contains($0) } == true
+    return HostAddress.parts(url.dropFirst(scheme.utf8.count).prefix { $0 != "/" }).map { $0.port != 0 } ?? false
   }
 
   private func identity(_ members: [String: Node], _ what: String, _ node: Node) -> RegistrySpec.Identity? {

@@ -25,8 +25,9 @@ enum SQLHabits {
 
   private static let words = [
     "ilike": "write lower(x) like '…' with a pattern in lower case",
-    "rlike": "there are no regular expressions: like knows % and _", "regexp": "there are no regular expressions: like knows % and _",
-    "similar": "there are no regular expressions: like knows % and _",
+    "rlike": "regular expressions are not supported: like accepts % and _",
+    "regexp": "regular expressions are not supported: like accepts % and _",
+    "similar": "regular expressions are not supported: like accepts % and _",
     "ifnull": "write coalesce(x, y)", "nvl": "write coalesce(x, y)", "isnull": "write x is null",
     "if": "write case when … then … else … end", "iif": "write case when … then … else … end",
     "elif": "write when … then … for each branch", "elseif": "write when … then … for each branch",

@@ -29,7 +29,7 @@ extension PipelineLoader {
       if let count = Int64(text), count > 0, count <= 1_000_000 {
         spec.behindMax = count
       } else {
-        reader.report("\(what).behind: \(text) is no number of ledger entries from 1 to 1000000", "bad_value", at: behind)
+        reader.report("\(what).behind: \(text) is not a number of ledger entries from 1 to 1000000", "bad_value", at: behind)
       }
     }
     spec.tls = members["tls"].map { tls($0, "\(what).tls") }
@@ -52,10 +52,10 @@ extension PipelineLoader {
       let isDeadLetters = name == "quarantine" || name == quarantine
       if !isDeadLetters, !tables.contains(name) {
         reader.report(
-          "\(what): there is no table \(name) that can go to a topic: gold/NAME, late/NAME or quarantine", "unknown_table", at: key,
+          "\(what): \(name) is not a table that can be published: gold/NAME, late/NAME or quarantine", "unknown_table", at: key,
           suggestion: nearestName(name, in: tables + ["quarantine"]))
       } else if !PipelineLoader.isTopic(topic) {
-        reader.report("\(what).\(name): \(topic) is no name of a topic", "bad_name", at: value)
+        reader.report("\(what).\(name): \(topic) is not a valid topic name", "bad_name", at: value)
       } else if plan.source.kafka?.reads(topic) == true {
         reader.report("\(what).\(name): the pipeline reads the topic \(topic) itself", "bad_value", at: value)
       } else if isDeadLetters, routes.contains(where: { $0.table == quarantine }) {

@@ -24,7 +24,7 @@ extension PipelineLoader {
       guard let nameNode = reader.required(members, "name", of: "check", at: item), let name = reader.string(nameNode, "check.name"),
         let that = reader.required(members, "that", of: "check \(name)", at: item).flatMap({ condition($0, "check \(name)") })
       else { return nil }
-      if !names.insert(name).inserted { reader.report("check \(name) stands twice", "duplicate_name", at: nameNode) }
+      if !names.insert(name).inserted { reader.report("duplicate check \(name)", "duplicate_name", at: nameNode) }
       let otherwise = members["else"].flatMap { reader.choice($0, "check \(name).else", ["quarantine", "drop", "fail"]) }
       return Check(name: name, that: that, otherwise: otherwise.flatMap(Check.Otherwise.init(rawValue:)) ?? .quarantine)
     }
@@ -58,12 +58,12 @@ extension PipelineLoader {
     for (text, item) in texts {
       guard let partition = partition(text, item, what, columns) else { continue }
       if result.contains(where: { $0.name.lowercased() == partition.name.lowercased() }) {
-        reader.report("\(what): \(partition.name) stands twice", "duplicate_name", at: item)
+        reader.report("\(what): duplicate \(partition.name)", "duplicate_name", at: item)
       }
       result.append(partition)
     }
     if !columns.isEmpty, result.filter({ $0.transform == .identity }).count == columns.count {
-      reader.report("\(what): a table needs a column that is no partition", "bad_value", at: node)
+      reader.report("\(what): a table needs a column that is not a partition column", "bad_value", at: node)
     }
     return result
   }
@@ -75,7 +75,7 @@ extension PipelineLoader {
       let word = text[..<bracket].trimmingSpaces
       guard let known = PartitionColumn.Transform(rawValue: word), known != .identity else {
         reader.report(
-          "\(what): \(word) is none of year, month, day, hour", "bad_value", at: node,
+          "\(what): \(word) must be year, month, day or hour", "bad_value", at: node,
           suggestion: nearestName(word, in: ["year", "month", "day", "hour"]))
         return nil
       }
@@ -92,7 +92,7 @@ extension PipelineLoader {
     }
     let own = transform == .identity ? name : "\(name)_\(transform.rawValue)"
     if transform != .identity, let same = columns.first(where: { $0.name.lowercased() == own.lowercased() }) {
-      reader.report("\(what): the table has a column \(same.name) already", "duplicate_name", at: node)
+      reader.report("\(what): the table already has a column \(same.name)", "duplicate_name", at: node)
     }
     return PartitionColumn(transform: transform, column: name, name: own)
   }
@@ -234,7 +234,7 @@ extension PipelineLoader {
     }
     guard slide > 0, size > 0 else { return impossible("a window needs a length", node) }
     guard size % slide == 0 else { return impossible("the length must be a multiple of every", node) }
-    guard size / slide <= 10_000 else { return impossible("a record would lie in \(size / slide) windows; at most 10000", node) }
+    guard size / slide <= 10_000 else { return impossible("a record would be in \(size / slide) windows; the maximum is 10000", node) }
     return WindowSpec(size: size, slide: slide, lateness: lateness)
   }
 

@@ -27,6 +27,7 @@ extension PipelineLoader {
     if spec.protectsMetrics == true, members["token"] == nil {
       reader.report("admin.metrics_token needs admin.token", "missing_key", at: members["metrics_token"])
     }
+    if let token = members["token"] { warn(ofToken: spec.token, at: token) }
     guard let listen = members["listen"] else { return spec }
     guard let text = reader.string(listen, "admin.listen") else { return nil }
     do {
@@ -39,6 +40,13 @@ extension PipelineLoader {
       reader.report("admin.listen: \(advice)", "bad_value", at: listen)
       return nil
     }
+  }
+
+  /// Where the value is known already. A warning: the token of the machine that checks need not be that of the one that runs.
+  private func warn(ofToken place: KafkaSettingsSpec.SecretSpec?, at node: Node) {
+    guard let place, let value = try? KafkaWiring.secret(place).read(), let weakness = AdminAccess.weakness(value) else { return }
+    reader.report(
+      "\(weakness.message); `weir run` refuses it\(weakness.advice.map { ". \($0)" } ?? "")", "bad_token", at: node, severity: .warning)
   }
 
   /// `worker: {drain: 25s, stall: 60s, dead: 5m, memory: 2GiB}`.

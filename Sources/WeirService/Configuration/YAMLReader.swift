@@ -14,9 +14,10 @@ final class YAMLReader {
 
   init(file: String) { self.file = file }
 
+  /// - Parameter line: where there is no node yet.
   func report(
-    _ message: String, _ code: String, at node: Node?, offset: Int = 0, suggestion: @autoclosure () -> String? = nil,
-    severity: Diagnostic.Severity = .error
+    _ message: String, _ code: String, at node: Node?, line: Int = 1, offset: Int = 0,
+    suggestion: @autoclosure () -> String? = nil, severity: Diagnostic.Severity = .error
   ) {
     guard diagnostics.count < PipelineBounds.problemsMax || severity == .error && !hasErrors else {
       moreCount += 1
@@ -36,8 +37,8 @@ final class YAMLReader {
     }
     diagnostics.append(
       Diagnostic(
-        severity: severity, code: code, message: message.shortened(toBytes: 2000), suggestion: suggestion, file: file,
-        line: mark?.line ?? 1,
+        severity: severity, code: code, message: Printable.visible(message).shortened(toBytes: 2000), suggestion: suggestion, file: file,
+        line: mark?.line ?? line,
         column: column))
   }
 
@@ -68,7 +69,7 @@ final class YAMLReader {
         report("\(what): a key must be a word", "bad_value", at: key)
         continue
       }
-      if members[name] != nil { report("\(what): \(name) stands twice", "duplicate_name", at: key) }
+      if members[name] != nil { report("\(what): duplicate key: \(name)", "duplicate_name", at: key) }
       if later.contains(name) {
         report("\(what): not yet: \(name)", "not_yet", at: key)
       } else if !keys.isEmpty, !keys.contains(name) {
@@ -92,7 +93,7 @@ final class YAMLReader {
         report("\(what): a name must be a word", "bad_value", at: key)
         return nil
       }
-      if !seen.insert(name).inserted { report("\(what): \(name) stands twice", "duplicate_name", at: key) }
+      if !seen.insert(name).inserted { report("\(what): duplicate key: \(name)", "duplicate_name", at: key) }
       return (name, key, value)
     }
   }
@@ -137,7 +138,8 @@ final class YAMLReader {
       report("\(what): not yet: \(text)", "not_yet", at: node)
     } else {
       report(
-        "\(what): \(text) is none of \(choices.joined(separator: ", "))", "bad_value", at: node, suggestion: nearestName(text, in: choices))
+        "\(what): \(text) must be one of \(choices.joined(separator: ", "))", "bad_value", at: node,
+        suggestion: nearestName(text, in: choices))
     }
     return nil
   }
@@ -152,7 +154,7 @@ final class YAMLReader {
       report("\(what): \(text) is more than 36500d, the longest duration", "bad_duration", at: node)
       return nil
     }
-    report("\(what): \(text) is no duration: a number with a unit, such as 250ms, 10s, 5m, 2h or 7d", "bad_duration", at: node)
+    report("\(what): \(text) is not a duration: a number with a unit, such as 250ms, 10s, 5m, 2h or 7d", "bad_duration", at: node)
     return nil
   }
 
@@ -164,7 +166,7 @@ final class YAMLReader {
       report("\(what): \(text) is more than 1024TiB, the largest size", "bad_size", at: node)
       return nil
     }
-    report("\(what): \(text) is no size: a number of bytes or with a unit, such as 64MiB or 10MB", "bad_size", at: node)
+    report("\(what): \(text) is not a size: a number of bytes or with a unit, such as 64MiB or 10MB", "bad_size", at: node)
     return nil
   }
 
@@ -172,7 +174,7 @@ final class YAMLReader {
   func percent(_ node: Node, _ what: String) -> Double? {
     guard let text = string(node, what) else { return nil }
     if text.hasSuffix("%"), let value = Double(text.dropLast()), value > 0, value <= 100 { return value / 100 }
-    report("\(what): \(text) is no share: a number above 0 and up to 100 with %", "bad_value", at: node)
+    report("\(what): \(text) is not a percentage: a number above 0 and up to 100 with %", "bad_value", at: node)
     return nil
   }
 }

@@ -49,7 +49,7 @@ package enum Explain {
   private static func sinks(_ sinks: KafkaSinkSpec, _ plan: Plan) -> [String] {
     var out = [
       "",
-      "topics at \(sinks.brokers ?? "the source's brokers"), at least once, headers weir-ledger, weir-entry, weir-table, weir-row tell repeats",
+      "topics at \(sinks.brokers ?? "the source's brokers"), at least once, headers weir-ledger, weir-entry, weir-table, weir-row identify repeats",
       "  from the \(sinks.start.rawValue) entry on; workers stop reading when one is \(sinks.behindMax) entries behind",
     ]
     for route in sinks.routes {
@@ -71,23 +71,27 @@ package enum Explain {
   /// What a pipeline promises about records by key, and what breaks it.
   private static func promise(_ plan: Plan) -> [String] {
     guard let kafka = plan.source.kafka, let key = plan.record.key.map({ plan.record.fields[$0].name }) else { return [] }
-    let rule = kafka.partitioner.map { "by \($0.rawValue)" } ?? "by murmur2, crc32 or fnv1a, as the first records tell and the ledger keeps"
+    let rule =
+      kafka.partitioner.map { "by \($0.rawValue)" }
+      ?? "by murmur2, crc32 or fnv1a, as detected from the first records and recorded in the ledger"
     var out = ["", "keys (misplaced: \(kafka.misplaced.rawValue))"]
     switch kafka.misplaced {
     case .halt:
       out.append(
-        "  expected \(rule); checked record by record: one that lies elsewhere, or has no key, stops the worker before it is committed")
+        "  expected \(rule); checked record by record: a record in the wrong partition, or without a key, stops the worker before it is committed"
+      )
       out.append(
         kafka.readsSeveralTopics
-          ? "  several topics: a \(key) may lie in each, so all tables are merged, and duplicates are found within a topic"
-          : "  so all records of a \(key) are in one partition: tables by it are finished there, and duplicates are found wherever they are"
+          ? "  several topics: a \(key) may be in each, so all tables are merged, and duplicates are found within a topic"
+          : "  so all records of a \(key) are in one partition: tables by it are finished there, and all duplicates are found"
       )
       out.append("  more partitions in a topic stop the worker: keys move")
     case .merge:
-      out.append("  may lie anywhere: all tables are merged over the partitions and right wherever records lie")
+      out.append("  may be in any partition: all tables are merged over the partitions, and correct")
       out.append("  duplicates are found within a partition only")
     case .perShard:
-      out.append("  may lie anywhere: tables by \(key) have a row for each partition that holds it (_shard); add them up for the whole")
+      out.append(
+        "  may be in any partition: tables by \(key) have a row for each partition that holds it (_shard); add them up for the whole")
       out.append("  duplicates are found within a partition only")
     }
     return out
@@ -113,11 +117,11 @@ package enum Explain {
 
   private static func dataflow(_ plan: Plan) -> [String] {
     let source = plan.source.kafka.map {
-      "  Kafka topics \($0.topics.joined(separator: ", ")), a lane a partition"
+      "  Kafka topics \($0.topics.joined(separator: ", ")), one lane per partition"
     }
     var out = [
       source
-        ?? "  capture \(plan.source.stream), dealt over lanes by \(plan.source.deal.rawValue) of \(plan.record.key.map { plan.record.fields[$0].name } ?? "nothing (one lane has all)")"
+        ?? "  capture \(plan.source.stream), distributed over lanes by \(plan.source.deal.rawValue) of \(plan.record.key.map { plan.record.fields[$0].name } ?? "nothing (one lane has all)")"
     ]
     func step(_ s: String) { out.append("    └─ " + s) }
     step("decode, shard watermark")

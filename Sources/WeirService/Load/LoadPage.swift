@@ -29,8 +29,8 @@ enum LoadPage {
         Line(name: "max", color: "#d93025", points: seen.map { ($0.0, Double($0.1.max) / 1e6) }),
       ])
     let behind = chart(
-      "How late the newest record left", "s", "ms",
-      [Line(name: "behind the plan", color: "#9334e6", points: moments.map { ($0.seconds, $0.behindMilliseconds) })])
+      "Delay of the newest record", "s", "ms",
+      [Line(name: "behind schedule", color: "#9334e6", points: moments.map { ($0.seconds, $0.behindMilliseconds) })])
     return """
       <!doctype html>
       <html lang="en"><head><meta charset="utf-8"><title>weir load: \(escaped(result.title))</title><style>

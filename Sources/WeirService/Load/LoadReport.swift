@@ -47,7 +47,7 @@ struct LoadReport: Sendable {
   func live(_ moment: LoadMoment, sent: Int64, of total: Int64, waiting: Int) {
     guard console.isTerminal else { return }
     var text = "\(Human.fixed(moment.seconds, 1)) s  \(Human.count(sent)) of \(Human.count(total)) sent, \(Human.rate(moment.sent))"
-    text += "  \(Human.fixed(moment.behindMilliseconds, 1)) ms behind the plan  \(Human.count(Int64(waiting))) not acknowledged"
+    text += "  \(Human.fixed(moment.behindMilliseconds, 1)) ms behind schedule  \(Human.count(Int64(waiting))) not acknowledged"
     if let latency = moment.latency { text += "  visible after p50 \(LoadReport.ms(latency.p50)), p99 \(LoadReport.ms(latency.p99)) ms" }
     console.status(text)
   }

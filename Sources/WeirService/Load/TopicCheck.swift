@@ -102,7 +102,7 @@ struct TopicReading {
   mutating func take(_ place: Int64?) {
     found.checked += 1
     guard let place else {
-      found.note = "somebody else wrote into the topic meanwhile"
+      found.note = "another producer wrote to the topic meanwhile"
       return
     }
     if place > expected {

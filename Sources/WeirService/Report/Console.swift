@@ -42,6 +42,10 @@ public struct Console: Sendable {
   /// Results for programs: whole lines. What is not shown on a terminal stays as it is.
   func data(_ lines: [UInt8]) { output.write(showsResults ? TerminalText.escape(lines[...]) : lines[...]) }
 
+  /// JSON lines for programs. Control characters and changes of direction are escaped, also where no terminal shows them: the lines may end
+  /// up on one, and to a reader of JSON `\u009b` is the same character.
+  func json(_ lines: [UInt8]) { output.write(TerminalText.escape(lines[...])) }
+
   /// A message: a line on standard error.
   public func talk(_ line: String) { messages(Array((TerminalText.escape(line) + "\n").utf8)[...]) }
 

@@ -72,12 +72,12 @@ public struct Log: Sendable {
   }
 
   /// The log ends: what was not told is counted in it.
-  func end() { for over in repeats.lines.withLock({ $0.takeUntold() }) { tell(over, "not all told") } }
+  func end() { for over in repeats.lines.withLock({ $0.takeUntold() }) { tell(over, "repeats suppressed") } }
 
   private func tell(_ over: RepeatedLines.Over, _ word: String) {
     let seconds = over.nanoseconds / 1_000_000_000
     info(
-      "\(word): \(over.words): came \(Human.count(over.times)) times within \(seconds) s",
+      "\(word): \(over.words): \(Human.count(over.times)) times in \(seconds) s",
       [.init("event", .string("over")), .init("times", .int(over.times)), .init("seconds", .int(seconds))])
   }
 

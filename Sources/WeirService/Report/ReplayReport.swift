@@ -35,7 +35,7 @@ final class ReplayReport: Sendable {
       $0.startPosition = position
       $0.startedAt = .now
     }
-    if position > 0 { console.talk("going on at byte \(Human.count(position)), where the ledger is") }
+    if position > 0 { console.talk("resuming at byte \(Human.count(position)), the ledger's position") }
   }
 
   /// Called after every block; tells at most four times a second.
@@ -105,14 +105,14 @@ final class ReplayReport: Sendable {
     }
     if console.isTerminal { console.status("") }
     switch end {
-    case .unchanged: console.talk("the capture was consumed before and has not changed: nothing to do")
-    case .interrupted: console.talk("stopped behind a commit; run the same command again to go on")
+    case .unchanged: console.talk("the capture was already consumed and has not changed: nothing to do")
+    case .interrupted: console.talk("stopped cleanly after a commit; run the same command to resume")
     case .keptOpen: console.talk("the capture is consumed; its windows stay open (--keep-open)")
     case .finished: console.talk("the capture is consumed and its windows are closed")
     }
     if let rows = progress.stateRowsRebuilt {
       console.talk(
-        "the state table was missing, or the machine had stopped while it was written: made again, \(Human.count(Int64(rows))) rows")
+        "the state table was missing, or the machine had stopped while it was written: rebuilt, \(Human.count(Int64(rows))) rows")
     }
     let totals = fold.counts
     let rate = Double(progress.records) / max(seconds, 1e-9)
@@ -124,7 +124,8 @@ final class ReplayReport: Sendable {
     console.data("  filtered     \(Human.count(totals.filtered))")
     console.data("  quarantined  \(Human.count(totals.quarantined))")
     if !progress.rejected.isEmpty { console.data(progress.rejected.text(indent: "    ")) }
-    if totals.blankLines > 0 { console.data("blank lines  \(Human.count(totals.blankLines)), skipped: they are no records") }
+    if totals.blankLines > 0 { console.data("blank lines  \(Human.count(totals.blankLines)), skipped: they are not records") }
+    if let line = OutOfRangeText.line(fold) { console.data(line) }
     if progress.uncounted > 0 {
       console.talk(
         "\(Human.count(progress.uncounted)) of the records read now have event times more than a day ahead of the records around them: they did not move the watermark. To quarantine such records set record.time.max_ahead; to trust them set it to off."
@@ -174,6 +175,7 @@ final class ReplayReport: Sendable {
       "event": .string("done"), "end": .string("\(end)"), "records": .int(progress.records), "in": .int(totals.input),
       "accepted": .int(totals.accepted), "duplicate": .int(totals.duplicate), "filtered": .int(totals.filtered),
       "quarantined": .int(totals.quarantined), "blank_lines": .int(totals.blankLines), "reasons": progress.rejected.json,
+      "out_of_range": OutOfRangeText.json(fold),
       "epochs": .int(progress.entries),
       "entries": .int(fold.number + 1),
       "seconds": .number(Human.fixed(seconds, 3)),
@@ -192,6 +194,20 @@ final class ReplayReport: Sendable {
       ]),
       "state_rows_rebuilt": progress.stateRowsRebuilt.map { .int(Int64($0)) } ?? .null,
     ])
+  }
+}
+
+/// Sums and means of doubles that no double can hold, in summaries.
+enum OutOfRangeText {
+  /// nil: there are none.
+  static func line(_ fold: LedgerFold) -> String? {
+    let counts = fold.outOfRange.sorted { $0.key < $1.key }
+    guard !counts.isEmpty else { return nil }
+    return "null         \(counts.map { "\(Human.count($1)) in \($0)" }.joined(separator: ", ")): sums and means that no double can hold"
+  }
+
+  static func json(_ fold: LedgerFold) -> JSONValue {
+    .object(fold.outOfRange.sorted { $0.key < $1.key }.map { .init($0.key, .int($0.value)) })
   }
 }
 

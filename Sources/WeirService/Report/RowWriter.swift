@@ -53,15 +53,17 @@ struct RowWriter {
   /// Writes what is left. Nothing may be added after it.
   mutating func finish() throws(WeirError) {
     if format == .table, widths.isEmpty { try beginTable() }
-    console.data(out)
+    write()
     out = []
     try console.check()
   }
 
+  private func write() { format == .json ? console.json(out) : console.data(out) }
+
   private mutating func endLine() throws(WeirError) {
     out.append(UInt8(ascii: "\n"))
     guard out.count >= RowWriter.chunk else { return }
-    console.data(out)
+    write()
     try console.check()
     out.removeAll(keepingCapacity: true)
   }

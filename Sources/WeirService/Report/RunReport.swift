@@ -33,7 +33,7 @@ final class RunReport: Sendable {
   func tell(_ event: LiveEvent) {
     if json { console.data(RunReport.json(event).text) }
     switch event {
-    case .joined(let number): inform("joined; the ledger stands at entry \(number)", event)
+    case .joined(let number): inform("joined; the ledger is at entry \(number)", event)
     case .assigned(let positions):
       let all = positions.sorted { $0.key < $1.key }.map { "\($0.key) from \($0.value)" }
       inform("reads \(all.isEmpty ? "nothing: there are more workers than partitions" : all.joined(separator: ", "))", event)
@@ -160,13 +160,14 @@ final class RunReport: Sendable {
             .init("in", .int(totals.input)), .init("accepted", .int(totals.accepted)),
             .init("duplicate", .int(totals.duplicate)), .init("filtered", .int(totals.filtered)),
             .init("quarantined", .int(totals.quarantined)), .init("reasons", rejected.json),
+            .init("out_of_range", fold.map(OutOfRangeText.json) ?? .members([:])),
             .init("seconds", .number(Human.fixed(seconds, 3))),
           ]
         ).text)
       return
     }
     if log.format == .text, console.isTerminal { console.status("") }
-    log.info("stopped in order; run the same command again to go on", [.init("event", .string("done"))] + RunReport.members(progress))
+    log.info("stopped cleanly; run the same command to resume", [.init("event", .string("done"))] + RunReport.members(progress))
     if log.format == .json { return }
     console.data(
       "records      \(Human.count(totals.input)) in the ledger, \(Human.count(progress.records)) read by this worker in \(Human.seconds(seconds))"
@@ -176,6 +177,7 @@ final class RunReport: Sendable {
     console.data("  filtered     \(Human.count(totals.filtered))")
     console.data("  quarantined  \(Human.count(totals.quarantined))")
     if !rejected.isEmpty { console.data(rejected.text(indent: "    ")) }
+    if let line = fold.flatMap(OutOfRangeText.line) { console.data(line) }
     if progress.memoryPeak > 0 {
       console.data("memory       \(Human.bytes(progress.memoryPeak)) at most, of a budget of \(Human.bytes(progress.memoryBudget))")
       if progress.memoryPeak > progress.memoryBudget {

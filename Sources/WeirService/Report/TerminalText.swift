@@ -2,7 +2,7 @@
 ///
 /// A terminal obeys control characters: a record, a topic's name or a file's name could move the cursor, hide text, change the
 /// window's title or answer for the user. These are written as `\u001b`, which inside a JSON string means the same character:
-/// C0 (except line feed and tab), DEL, C1, and the characters that change the direction of text. Invalid UTF-8 becomes U+FFFD.
+/// C0 (except line feed and tab), DEL, C1, line and paragraph separators, and the characters that change the direction of text. Invalid UTF-8 becomes U+FFFD.
 enum TerminalText {
   /// Text with line feeds and tabs of our own.
   static func escape(_ text: String) -> String {
@@ -53,7 +53,7 @@ enum TerminalText {
   private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
     switch scalar.value {
     case 0x00...0x1F, 0x7F...0x9F: true
-    case 0x061C, 0x200E, 0x200F, 0x202A...0x202E, 0x2066...0x2069: true
+    case 0x061C, 0x200E, 0x200F, 0x2028...0x202E, 0x2066...0x2069: true
     default: false
     }
   }
