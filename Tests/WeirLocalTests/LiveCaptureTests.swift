@@ -118,9 +118,9 @@ import WeirCore
     try FileManager.default.moveItem(atPath: paths[0], toPath: paths[0] + ".aside")
     #expect(throws: WeirError.self) { _ = try LiveCapture(directory) }
     for path in paths.dropFirst().dropLast() { try FileManager.default.removeItem(atPath: path) }
-    refused("segment \(paths.count - 1) of the capture and stands where segment 0 should")
+    refused("segment \(paths.count - 1) of the capture, in the place of segment 0")
     try FileManager.default.moveItem(atPath: paths[0] + ".aside", toPath: paths[0])
-    refused("stands where segment 1 should")
+    refused("in the place of segment 1:")
     try FileManager.default.removeItem(atPath: last)
     try FileManager.default.copyItem(atPath: paths[0], toPath: renamed)
     #expect(throws: WeirError.self) { _ = try LiveCapture(directory) }

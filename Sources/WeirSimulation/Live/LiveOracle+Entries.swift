@@ -13,7 +13,7 @@ extension LiveOracle {
       return
     }
     guard entry.number == head + 1 else { return fail("entry \(entry.number) was put after entry \(head)") }
-    guard path == layout.entry(entry.number) else { return fail("entry \(entry.number) lies at \(path)") }
+    guard path == layout.entry(entry.number) else { return fail("entry \(entry.number) is at \(path)") }
     guard let last = accounts.last else {
       let lanes = (entry.genesis?.lanes ?? []).filter { $0 != .merge }.map { ($0, Account.Lane()) }
       accounts = [Account(entry: entry, lanes: Dictionary(uniqueKeysWithValues: lanes))]
