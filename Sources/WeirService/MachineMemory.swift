@@ -44,11 +44,34 @@ enum MachineMemory {
     let descriptor = open("/proc/self/statm", O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return nil }
     defer { close(descriptor) }
-    var bytes = [UInt8](repeating: 0, count: 128)
-    let count = read(descriptor, &bytes, bytes.count)
-    // Size, resident, of these with a file.
-    let numbers = String(decoding: bytes.prefix(max(0, count)), as: UTF8.self).split(separator: " ").prefix(3).compactMap { Int64($0) }
-    return numbers.count == 3 ? (numbers[1] - numbers[2]) * pageBytes : nil
+    // Without an allocation: this is asked for each block and a hundred times a second.
+    return withUnsafeTemporaryAllocation(byteCount: 128, alignment: 1) { text in
+      let count = read(descriptor, text.baseAddress, text.count)
+      guard count > 0 else { return nil }
+      return anonymousPages(UnsafeRawBufferPointer(text)[..<count]).map { $0 * pageBytes }
+    }
+  }
+
+  /// Of `/proc/self/statm`: pages of the process, resident ones, and those of these with a file behind them.
+  static func anonymousPages(_ text: Slice<UnsafeRawBufferPointer>) -> Int64? {
+    var (numbers, number) = ((Int64(0), Int64(0), Int64(0)), 0)
+    var isInside = false
+    for byte in text {
+      guard byte >= 0x30, byte <= 0x39 else {
+        number += isInside ? 1 : 0
+        isInside = false
+        if number == 3 { break }
+        continue
+      }
+      isInside = true
+      let digit = Int64(byte - 0x30)
+      switch number {
+      case 0: numbers.0 = numbers.0 &* 10 &+ digit
+      case 1: numbers.1 = numbers.1 &* 10 &+ digit
+      default: numbers.2 = numbers.2 &* 10 &+ digit
+      }
+    }
+    return number == 3 ? numbers.1 - numbers.2 : nil
   }
 
   private static func text(_ path: String) -> String? { try? String(contentsOfFile: path, encoding: .utf8) }
