@@ -273,8 +273,8 @@ def paths(suite):
 
     refusals = [({"address.city": "string"}, "path: 'address.city'"), ({"_id": "string"}, "path: '_id'"),
                 ({"a": {"type": "string", "path": "x..y"}}, "not a path"), ({"a": {"type": "string", "path": "x[y]"}}, "not a path"),
-                ({"a": {"type": "string", "path": "x"}, "c": {"type": "int64", "path": "x.y"}}, "each other's place"),
-                ({"a": {"type": "string", "path": "x.y"}, "c": {"type": "string", "path": "x.y"}}, "each other's place")]
+                ({"a": {"type": "string", "path": "x"}, "c": {"type": "int64", "path": "x.y"}}, "one place of a record can be only one field"),
+                ({"a": {"type": "string", "path": "x.y"}, "c": {"type": "string", "path": "x.y"}}, "one place of a record can be only one field")]
     faults = []
     for fields, word in refusals:
         path = pipeline(suite, "refused", record={"fields": FIELDS | fields})
