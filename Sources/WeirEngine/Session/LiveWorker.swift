@@ -60,7 +60,7 @@ public struct LiveWorker: Sendable {
     let topics = compiled.plan.source.kafka?.topics ?? []
     let topic = topics.count == 1 && topics[0].first != "^" ? topics[0] : "TOPIC"
     var advised = error
-    advised.advice = "The ledger has records of this source. Was a topic deleted? Create it again, then: " + LiveSession.advice(topic)
+    advised.advice = "The ledger has records of this source: was a topic deleted? Create it again. " + LiveSession.advice(topic)
     return advised
   }
 
