@@ -308,7 +308,7 @@ def rows(suite, job, worker, reference):
         path = "/state/flags" + ("" if row["flag"] is None else f"/{str(row['flag']).lower()}") + f"/{row['kind']}" + flag
         status, got = worker.get(path)
         faults += [] if status == 200 and got["row"]["rows"] == row["rows"] else [f"{path} answers {status}: {got}"]
-    wrong = {"/state/users/nobody-such": "no_row", "/state/user/x": "did you mean users", "/state/flags/x/view": "is none",
+    wrong = {"/state/users/nobody-such": "no_row", "/state/user/x": "did you mean users", "/state/flags/x/view": "is bool, and 'x' is not",
              "/state/users": "needed", "/state/users/a/b": "needed"}
     for path, words in wrong.items():
         status, body = worker.ask(path)
