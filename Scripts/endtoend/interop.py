@@ -548,7 +548,7 @@ def json_schema(suite):
         got = {i: (int(row["t"].timestamp() * 1000 + 0.5), str(row["amount"])) for i, row in silver.items()}
         if got != wanted:
             faults.append(f"{len(got)} rows, {len(wanted)} expected; differ: {[i for i in wanted if got.get(i) != wanted[i]][:5]}")
-        if [row["reason"] for row in rejected] != [f"schema {other}: t is string there, which is no timestamp"] or rejected[0]["stage"] != "schema":
+        if [row["reason"] for row in rejected] != [f"schema {other}: t is string there, which cannot be read as timestamp"] or rejected[0]["stage"] != "schema":
             faults.append(f"quarantined: {[(row['stage'], row['reason']) for row in rejected]}")
         suite.claim(json_schema.__doc__, faults)
         r.token = "second"
