@@ -429,6 +429,7 @@ def small_budget(suite):
         faults += [] if cuts.get("memory", 0) >= 3 else [f"cuts: {cuts}"]
         faults += [] if 0 < max(peak, told) <= budget else [f"{peak >> 20} MiB, told as {told / (1 << 20):.0f}"]
         stream.close_windows(PARTITIONS)
+        broker.wait("the last records are read", is_read, 60)
         suite.claim(small_budget.__doc__, faults + stream.producer.trimmed(job) + worker.stop() + broker.faults(job, stream.records)
                     + job.verify_faults())
 
