@@ -267,7 +267,8 @@ def budgets_are_kept(suite):
         "dedup": (capture, {"record": record({}), "dedup": {"id": "u"}, "bronze": {}}),
         "windows": (capture, {"record": record({}), "gold": {"g": {"by": ["u"], "window": {"tumbling": "10h"}, "measure": measure}}}),
         "hopping": (capture, {"record": record({"c": "string"}),
-                              "gold": {"g": {"by": ["c"], "window": {"hopping": "1000s", "every": "1s"}, "measure": measure}}}),
+                              "gold": {"g": {"by": ["c"], "window": {"hopping": "1000s", "every": "1s"},
+                                             "measure": {"rows": "count()", "s": "sum(n)"}}}}),
         "partitions": (capture, {"record": record({"c": "string"}), "silver": {"partition_by": "c"}}),
         "wide": (wide, {"record": record(texts), "bronze": {}, "silver": {}}),
     }
