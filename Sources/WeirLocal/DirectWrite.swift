@@ -17,7 +17,10 @@ enum DirectWrite {
   /// Writes whole blocks from the beginning. The last bytes, which fill no block, are left to the caller.
   /// - Returns: how many bytes it wrote; fewer, or 0, where the file system does not want it. The descriptor is an ordinary
   ///   one again.
-  static func write(_ descriptor: Int32, _ pieces: [[UInt8]], _ path: String) throws(WeirError) -> Int {
+  /// - Parameter put: pwrite(2); it may write less than it is given, and then the rest is given again.
+  static func write(
+    _ descriptor: Int32, _ pieces: [[UInt8]], _ path: String, put: (Int32, UnsafeRawPointer, Int, off_t) -> Int = pwrite
+  ) throws(WeirError) -> Int {
     let flags = fcntl(descriptor, F_GETFL)
     guard flags >= 0, fcntl(descriptor, F_SETFL, flags | weir_o_direct()) == 0 else { return 0 }
     defer { _ = fcntl(descriptor, F_SETFL, flags) }
@@ -27,14 +30,8 @@ enum DirectWrite {
     var (done, piece, at) = (0, 0, 0)
     while done < whole {
       let count = min(chunkBytes, whole - done)
-      var filled = 0
-      while filled < count {
-        if at == pieces[piece].count { (piece, at) = (piece + 1, 0); continue }
-        let some = min(count - filled, pieces[piece].count - at)
-        pieces[piece].withUnsafeBytes { (chunk + filled).copyMemory(from: $0.baseAddress! + at, byteCount: some) }
-        (filled, at) = (filled + some, at + some)
-      }
-      let n = pwrite(descriptor, chunk, count, off_t(done))
+      copy(pieces, from: (piece, at), count, to: chunk)
+      let n = put(descriptor, chunk, count, off_t(done))
       if n < 0 {
         if errno == EINTR { continue }
         if errno == EINVAL || errno == EOPNOTSUPP { return done }
@@ -42,9 +39,32 @@ enum DirectWrite {
       }
       guard n > 0 else { return done }
       done += n
+      // By what was written, which may be less than what was given.
+      (piece, at) = place(in: pieces, after: n, from: (piece, at))
       // A short write may end within a block: the rest goes the usual way.
       if n % blockBytes != 0 { return done }
     }
     return done
+  }
+
+  private static func copy(_ pieces: [[UInt8]], from start: (piece: Int, at: Int), _ count: Int, to chunk: UnsafeMutableRawPointer) {
+    var (piece, at, filled) = (start.piece, start.at, 0)
+    while filled < count {
+      let some = min(count - filled, pieces[piece].count - at)
+      pieces[piece].withUnsafeBytes { bytes in
+        if some > 0, let base = bytes.baseAddress { (chunk + filled).copyMemory(from: base + at, byteCount: some) }
+      }
+      filled += some
+      (piece, at) = (piece + 1, 0)
+    }
+  }
+
+  private static func place(in pieces: [[UInt8]], after count: Int, from start: (piece: Int, at: Int)) -> (piece: Int, at: Int) {
+    var (piece, at, left) = (start.piece, start.at, count)
+    while piece < pieces.count, left >= pieces[piece].count - at {
+      left -= pieces[piece].count - at
+      (piece, at) = (piece + 1, 0)
+    }
+    return (piece, at + left)
   }
 }
