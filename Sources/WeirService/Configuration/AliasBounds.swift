@@ -9,8 +9,9 @@ struct AliasBounds {
   static let bytesMax = 8 << 20
   static let anchorsMax = 200
   static let aliasesMax = 10_000
-  /// Values with aliases to values with aliases, and so on. Each may have as many levels of its own as the parser allows (1000).
-  static let levelsMax = 8
+  /// Values with aliases to values with aliases, and so on. Each may have as many levels of its own as the parser allows (1000), and
+  /// every level is a call within a call of the hash: more of them overflow the stack of a thread.
+  static let levelsMax = 2
 
   private struct Anchor {
     /// Bytes written out, before the anchor.
