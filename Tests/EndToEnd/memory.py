@@ -260,7 +260,7 @@ def budgets_are_kept(suite):
     def record(more):
         return {"format": "json", "key": "u", "time": {"field": "t", "out_of_order": "1s"}, "fields": {**fields, **more}}
 
-    measure = {"c": "count()", "s": "sum(n)"}
+    measure = {"rows": "count()", "s": "sum(n)"}
     shapes = {
         "keyed": (capture, {"record": record({}), "state": {"t": {"by": ["u"], "measure": measure}}}),
         "merged": (capture, {"record": record({}), "state": {"t": {"by": ["n"], "measure": measure}}}),
