@@ -2,7 +2,7 @@
 ///
 /// Large blobs are written in pieces: one array that grows by doubling lies in memory up to three times.
 public struct ByteWriter: Sendable {
-  /// A piece is closed at the first ``closePiece()`` from so many bytes on.
+  /// A piece is closed at the first ``closePiece()`` from this many bytes on.
   private static let pieceBytes = 1 << 20
 
   /// What was written; of a blob in pieces, the last one.

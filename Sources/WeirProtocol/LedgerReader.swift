@@ -61,7 +61,7 @@ struct LedgerReader: Sendable {
       fatalTo: .worker)
   }
 
-  /// The fold of everything, for whoever opens the ledger; nil if there is none.
+  /// The fold of everything, for the caller that opens the ledger; nil if there is none.
   ///
   /// A ledger that lost an entry in its middle looks like a shorter one: the next commit would take the lost entry's number, and what
   /// follows would never fit again. So the directory is asked for later entries. Each was put behind the one before it: what was

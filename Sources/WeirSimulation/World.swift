@@ -49,7 +49,7 @@ public final class World: @unchecked Sendable {
     timers.push(TimerHeap.Timer(at: now + max(0, nanoseconds), order: timerCount, fire: fire))
   }
 
-  /// Time goes on at once: what was to happen meanwhile happens now.
+  /// Time moves forward at once: what was due meanwhile happens now.
   public func warp(nanoseconds: Int64) { now += nanoseconds }
 
   /// Does one thing; false if nothing is left to do.

@@ -14,7 +14,7 @@ enum StateEntryMark {
     case ahead(Int64)
     /// The ledger has another entry of this number.
     case beside(Int64)
-    /// Older than everything that the ledger keeps: it cannot be told.
+    /// Older than everything that the ledger keeps: it cannot be checked.
     case collected(Int64)
   }
 

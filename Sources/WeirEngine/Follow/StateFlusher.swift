@@ -34,8 +34,8 @@ actor StateFlusher {
   ///   - rowsMax: rows that are in memory at once on their way to the table.
   ///   - owner: names this worker, where several share the table.
   ///   - reached: the position up to which all lanes have consumed.
-  ///   - meter: told of each position once its rows are visible.
-  ///   - live: told of each flush.
+  ///   - meter: receives each position once its rows are visible.
+  ///   - live: receives each flush.
   init(
     lanes: @escaping @Sendable () async -> [any StateRowSource], state: (any StateTable)?, clock: any Clock, spec: StoreSpec,
     rowsMax: Int = .max, owner: [UInt8]? = nil, reached: @escaping @Sendable () -> Int64 = { 0 }, meter: LatencyMeter? = nil,

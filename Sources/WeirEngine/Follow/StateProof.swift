@@ -18,7 +18,7 @@ public enum StateProof {
   public static func committed(_ state: any StateTable, table: String, _ ledger: Ledger) async throws -> [String: LedgerMark]? {
     let fold = await ledger.fold
     guard try await state.readMeta("owner/\(table)") == Array(fold.genesis.ledgerID.utf8) else { return nil }
-    // Of another history with as many entries no row can be told from the ledger's.
+    // With another history of as many entries no row can be distinguished from the ledger's.
     if case .beside = try await StateEntryMark.standing(state, ledger) { return [:] }
     return Dictionary(uniqueKeysWithValues: fold.lanes.keys.map { ($0.text, LedgerMark(of: $0, in: fold)) })
   }

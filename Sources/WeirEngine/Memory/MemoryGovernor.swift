@@ -50,7 +50,7 @@ public final class MemoryGovernor: Sendable {
     look() > budget.busyAbove && trimmed() > budget.busyAbove
   }
 
-  /// Whether so many bytes more fit into the budget.
+  /// Whether this many more bytes fit into the budget.
   func hasRoom(for bytes: Int64) -> Bool {
     memory == nil || look() + bytes <= budget.stopAbove || trimmed() + bytes <= budget.stopAbove
   }

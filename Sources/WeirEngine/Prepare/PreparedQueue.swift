@@ -47,7 +47,7 @@ actor PreparedQueue {
     return !isClosed
   }
 
-  /// Waits until the block that a live lane has read may be prepared. False: nobody takes any more.
+  /// Waits until the block that a live lane has read may be prepared. False: no consumer is left.
   func hasRoomForBlock() async -> Bool {
     while !mayPrepare(), !isClosed { await withCheckedContinuation { reader = $0 } }
     return !isClosed
@@ -60,7 +60,7 @@ actor PreparedQueue {
     return true
   }
 
-  /// Waits until all that was read is consumed. False: nobody takes any more.
+  /// Waits until all that was read is consumed. False: no consumer is left.
   func isDrained() async -> Bool {
     while !(slots.isEmpty && taker != nil), !isClosed { await withCheckedContinuation { reader = $0 } }
     return !isClosed

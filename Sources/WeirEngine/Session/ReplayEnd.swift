@@ -8,6 +8,6 @@ public enum ReplayEnd: Sendable, Equatable {
   case unchanged
   /// The capture is consumed; `--keep-open` left its windows open.
   case keptOpen
-  /// Stopped from outside after a commit; the next run goes on there.
+  /// Stopped from outside after a commit; the next run continues there.
   case interrupted
 }

@@ -19,7 +19,7 @@ public struct ReplayProgress: Sendable {
   public var state = StateBytes()
   /// Files of the entry of this run that has most.
   public var filesMax = 0
-  /// The state tables were made again before the run.
+  /// The state tables were rebuilt before the run.
   public var stateRebuilt: StateRebuild.Outcome?
   public init(stateRebuilt: StateRebuild.Outcome? = nil) { self.stateRebuilt = stateRebuilt }
 }

@@ -166,7 +166,7 @@ public enum LedgerCommands {
   /// The state table is not restored here: the next run does that by itself.
   private static func mentionState(_ wiring: Wiring, _ plan: Plan, _ console: Console) async throws {
     let layout = LedgerLayout(pipeline: plan.pipeline)
-    // A store that is not there, or is damaged, is made again too.
+    // A store that is missing or damaged is rebuilt too.
     guard let state = try? LMDBStateTable(path: wiring.store, readOnly: true, thread: wiring.stateThread),
       let ledger = try await Ledger.open(layout, store: wiring.lake, clock: wiring.clock, random: wiring.random),
       let entry = try? await StateProof.strangeEntry(state, ledger)

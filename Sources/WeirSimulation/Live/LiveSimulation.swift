@@ -21,7 +21,7 @@ public enum LiveSimulation {
   /// - Parameters:
   ///   - without: kinds of faults to leave out; `all` leaves out all.
   ///   - bug: planted in the engine.
-  ///   - log: told what happens, for a look at a seed.
+  ///   - log: receives each step, for a look at a seed.
   public static func run(seed: UInt64, without: Set<String> = [], bug: PlantedBug? = nil, log: ((String) -> Void)? = nil) -> Result {
     LiveRun(seed: seed, without: without, bug: bug, log: log).run()
   }

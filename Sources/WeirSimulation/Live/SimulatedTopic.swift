@@ -30,7 +30,7 @@ final class SimulatedTopic: @unchecked Sendable {
   /// Drops records, as retention does: a reader that needs them has lost them.
   func trim(_ shard: String, to position: Int64) { low[shard] = max(low[shard] ?? 0, min(position, high(shard))) }
 
-  /// Records that are there from a position on, at most so many.
+  /// Records from a position on, at most this many.
   func records(_ shard: String, from position: Int64, count: Int) -> [SourceRecord] {
     Array((workload.records[shard] ?? []).filter { $0.position >= position && $0.sentAt <= world.now }.prefix(count))
   }
