@@ -113,12 +113,43 @@ public struct StateRow: Sendable {
   }
 }
 
+/// A value beside the rows that says whose something is. The number orders its takers: it is the ledger's.
+public struct StateClaim: Sendable {
+  public var name: String
+  public var owner: [UInt8]
+  public var number: Int64
+
+  public init(name: String, owner: [UInt8], number: Int64) { (self.name, self.owner, self.number) = (name, owner, number) }
+
+  /// The name of the value that holds the number.
+  public var numberName: String { "number/" + name }
+
+  /// The two values that a claim writes.
+  public var meta: [(String, [UInt8])] { [(name, owner), (numberName, Array(String(number).utf8))] }
+
+  /// - Parameter stored: what stands below ``numberName``.
+  /// - Returns: false if a later taker was here.
+  public func isInTime(_ stored: [UInt8]?) -> Bool {
+    stored.flatMap { Int64(String(decoding: $0, as: UTF8.self)) }.map { $0 <= number } ?? true
+  }
+
+  /// What a claim that is not in time ends with.
+  public var tooLate: WeirError {
+    WeirError(
+      "fenced", "the state table's \(name) is another worker's, who came later in the ledger",
+      advice: "Nothing was lost: the worker that has the lane now writes its rows.", isRetriable: true, fatalTo: .worker)
+  }
+}
+
 /// The low-latency key-value table.
 public protocol StateTable: Sendable {
+  /// Writes what each claim says, if no claim of a larger number stands; else nothing is written. One transaction.
+  /// - Throws: `fenced` if one does.
+  func claim(_ claims: [StateClaim]) async throws
   /// Writes rows, and `meta` with the last of them; a row whose stored fence is larger is skipped.
   /// Returns how many were skipped. Visible to readers on return; durable after ``sync()``.
   func write(_ batches: [StateBatch], meta: [(String, [UInt8])]) async throws -> Int
-  /// The same, if each of `owners` (values written by ``writeMeta(_:)``) still stands; else nothing is written.
+  /// The same, if each of `owners` (values written by ``claim(_:)``) still stands; else nothing is written.
   /// - Throws: `fenced` if one does not.
   func write(_ batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])]) async throws -> Int
   /// The same, in as many transactions as the table's bound on one of them asks for. The first of several writes `intent`: as long as
@@ -126,10 +157,10 @@ public protocol StateTable: Sendable {
   func write(
     _ batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])], intent: [(String, [UInt8])]
   ) async throws -> Int
-  /// Takes back what ran ahead: rows of the batch's table and lane whose fence is beyond the batch's become what it has of
+  /// Takes back what ran ahead: rows of the batch's table and lane whose fence is larger than `beyond` become what the batch has of
   /// them, or go. One transaction.
   /// - Throws: `fenced`, and nothing is changed, if one of `owners` (see ``write(_:meta:owners:)``) does not stand any more.
-  func retract(_ batch: StateBatch, owners: [(String, [UInt8])]) async throws
+  func retract(_ batch: StateBatch, beyond: Fence, owners: [(String, [UInt8])]) async throws
   func read(table: String, key: [UInt8]) async throws -> StateRow?
   /// Rows of the table whose key begins with `prefix`, in key order, tombstones left out.
   func scan(table: String, prefix: [UInt8], limit: Int) async throws -> [StateRow]
@@ -148,7 +179,10 @@ public protocol StateTable: Sendable {
   func finish() async throws
   /// Puts `batches` in the place of all rows of the tables, and writes `meta`, in one transaction: readers see the tables as they were
   /// or as they are then, and so does the next worker if this one is killed.
-  func replace(tables: [String], with batches: [StateBatch], meta: [(String, [UInt8])]) async throws
+  /// - Throws: `fenced`, and nothing is changed, if one of `owners` does not stand any more.
+  func replace(
+    tables: [String], with batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])]
+  ) async throws
   /// Opens the table that now has this one's place, if another process put a rebuilt one there.
   func reopen() async throws
 }

@@ -76,4 +76,6 @@ package struct EngineVariant: OptionSet, Sendable {
   package static let drainsWithoutTables = EngineVariant(25)
   /// Merged rows are fenced by the entry that was merged last, not by the one that merges.
   package static let mergedFenceTooLow = EngineVariant(26)
+  /// Flushes overlap: one that finds the rows of another taken writes marks for them.
+  package static let flushesTogether = EngineVariant(27)
 }

@@ -48,7 +48,7 @@ public final class LMDBStateTable: StateTable {
 
   // MARK: Write
 
-  public func retract(_ batch: StateBatch, owners: [(String, [UInt8])]) async throws {
+  public func retract(_ batch: StateBatch, beyond: Fence, owners: [(String, [UInt8])]) async throws {
     try await thread.run { [environment] in
       var lost: String?
       try environment.write { transaction in
@@ -65,7 +65,7 @@ public final class LMDBStateTable: StateTable {
             removal = MDB_CORRUPTED
             return false
           }
-          guard stored.fence > batch.fence, stored.lane.elementsEqual(batch.lane.utf8) else { return true }
+          guard stored.fence > beyond, stored.lane.elementsEqual(batch.lane.utf8) else { return true }
           ahead.insert(LMDBEnvironment.bytes(key))
           removal = mdb_cursor_del(cursor, 0)
           return removal == 0
@@ -76,6 +76,26 @@ public final class LMDBStateTable: StateTable {
         return rows.put(transaction, environment.rows)
       }
       if let lost { throw LMDBStateTable.fenced(lost) }
+    }
+  }
+
+  public func claim(_ claims: [StateClaim]) async throws {
+    try await thread.run { [environment] in
+      var late: StateClaim?
+      try environment.write { transaction in
+        late = nil
+        for claim in claims {
+          var stored: [UInt8]?
+          let code = LMDBStateTable.meta(transaction, environment.meta, claim.numberName, &stored)
+          if code != 0 { return code }
+          if !claim.isInTime(stored) {
+            late = claim
+            return 0
+          }
+        }
+        return LMDBStateTable.put(transaction, environment.meta, claims.flatMap(\.meta))
+      }
+      if let late { throw late.tooLate }
     }
   }
 
@@ -96,9 +116,15 @@ public final class LMDBStateTable: StateTable {
     return 0
   }
 
-  public func replace(tables: [String], with batches: [StateBatch], meta: [(String, [UInt8])]) async throws {
+  public func replace(
+    tables: [String], with batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])]
+  ) async throws {
     try await thread.run { [environment] in
+      var lost: String?
       try environment.write { transaction in
+        lost = nil
+        let standing = LMDBStateTable.check(owners, transaction, environment.meta, &lost)
+        if standing != 0 || lost != nil { return standing }
         for table in tables {
           let code = LMDBStateTable.clear(transaction, environment.rows, table)
           if code != 0 { return code }
@@ -108,6 +134,7 @@ public final class LMDBStateTable: StateTable {
         let code = rows.put(transaction, environment.rows)
         return code != 0 ? code : LMDBStateTable.put(transaction, environment.meta, meta)
       }
+      if let lost { throw LMDBStateTable.fenced(lost) }
     }
   }
 

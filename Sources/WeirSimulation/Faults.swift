@@ -54,7 +54,7 @@ public enum Mark: String, CaseIterable, Sendable {
   // Of live workers.
   case stop, warp, trim, gap, gapTaken, diskFull, truncatedAnswers, clockJump, throttle, secondDeployment
   case rebalance, memberExpelled, sourceFailed, fetchFailed, outOfRange, answerTruncated, fullDiskMet, stateThrottled, ownerFenced,
-    rowRetracted
+    rowRetracted, claimFenced
   case sinkBroken, sinkSlow, sinkRepeated
 
   /// Those of live workers' simulation.

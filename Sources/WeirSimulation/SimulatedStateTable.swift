@@ -9,8 +9,12 @@ public final class SimulatedStateTable: @unchecked Sendable {
   public var marks = Marks()
   /// A planted bug: rows are written whatever their fence.
   public var ignoresFences = false
+  /// A planted bug: whoever claims a lane last has it, wherever the ledger stands.
+  public var ordersNoClaims = false
   /// Told of each row that was written, with the one that it replaced.
   public var onWrite: ((_ row: StateRow, _ old: StateRow?) -> Void)?
+  /// Told of each request, for a look at a seed.
+  public var say: ((String) -> Void)?
   fileprivate var random: SplitMix64
   fileprivate var throttledUntil: Int64 = 0
   fileprivate var rows: [String: StateRow] = [:]
@@ -31,6 +35,7 @@ public final class SimulatedStateTable: @unchecked Sendable {
   public func throttle(nanoseconds: Int64) { throttledUntil = max(throttledUntil, world.now + nanoseconds) }
 
   public func hasMeta(_ name: String) -> Bool { meta[name] != nil }
+  public func mark(_ name: String) -> [UInt8]? { meta[name] }
 
   /// Power loss: the table is not worth anything any more.
   public func crash() {
@@ -40,6 +45,13 @@ public final class SimulatedStateTable: @unchecked Sendable {
 
   fileprivate static func name(_ table: String, _ key: [UInt8]) -> String {
     table + "\u{0}" + String(decoding: key, as: UTF8.self)
+  }
+
+  fileprivate func tell(_ node: Node, _ what: String, _ batches: [StateBatch], _ meta: [(String, [UInt8])]) {
+    guard let say else { return }
+    let rows = batches.map { "\($0.table) of \($0.lane): \($0.count) at \($0.fence.generation)/\($0.fence.position)" }
+    let marks = meta.map { "\($0) = \(String(decoding: $1, as: UTF8.self))" }
+    say("node \(node.id), state table, \(what): " + (rows + marks).joined(separator: "; "))
   }
 
   fileprivate func write(_ row: StateRow) -> Bool {
@@ -81,6 +93,7 @@ private struct NodeStateTable: StateTable {
     if isLost || reply { shared.marks.hit(.stateWriteFailed) }
     if isLost { throw timedOut }
     try check(owners)
+    shared.tell(node, "writes", batches, meta)
     var skipped = 0
     for row in batches.flatMap(\.rows) where !shared.write(row) { skipped += 1 }
     for (name, value) in meta { shared.meta[name] = value }
@@ -96,10 +109,21 @@ private struct NodeStateTable: StateTable {
     }
   }
 
-  func retract(_ batch: StateBatch, owners: [(String, [UInt8])]) async throws {
+  func claim(_ claims: [StateClaim]) async throws {
+    await work()
+    if !shared.ordersNoClaims, let late = claims.first(where: { !$0.isInTime(shared.meta[$0.numberName]) }) {
+      shared.marks.hit(.claimFenced)
+      throw late.tooLate
+    }
+    shared.tell(node, "claims", [], claims.flatMap(\.meta))
+    for (name, value) in claims.flatMap(\.meta) { shared.meta[name] = value }
+  }
+
+  func retract(_ batch: StateBatch, beyond: Fence, owners: [(String, [UInt8])]) async throws {
     await work()
     try check(owners)
-    for (name, row) in shared.rows where row.table == batch.table && row.lane == batch.lane && row.fence > batch.fence {
+    shared.tell(node, "takes back", [batch], [])
+    for (name, row) in shared.rows where row.table == batch.table && row.lane == batch.lane && row.fence > beyond {
       shared.marks.hit(.rowRetracted)
       shared.rows[name] = nil
     }
@@ -119,6 +143,7 @@ private struct NodeStateTable: StateTable {
 
   func writeMeta(_ entries: [(String, [UInt8])]) async throws {
     await work()
+    shared.tell(node, "marks", [], entries)
     for (name, value) in entries { shared.meta[name] = value }
   }
 
@@ -130,8 +155,12 @@ private struct NodeStateTable: StateTable {
   func sync() async throws { await work() }
   func finish() async throws { await work() }
 
-  func replace(tables: [String], with batches: [StateBatch], meta: [(String, [UInt8])]) async throws {
+  func replace(
+    tables: [String], with batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])]
+  ) async throws {
     await work()
+    try check(owners)
+    shared.tell(node, "replaces", batches, meta)
     shared.rows = shared.rows.filter { !tables.contains($0.value.table) }
     for row in batches.flatMap(\.rows) { _ = shared.write(row) }
     for (name, value) in meta { shared.meta[name] = value }

@@ -18,8 +18,23 @@ actor MemoryStateTable: StateTable {
     return skipped
   }
 
-  func retract(_ batch: StateBatch, owners: [(String, [UInt8])]) async throws {
-    rows[batch.table] = rows[batch.table]?.filter { $0.value.lane != batch.lane || $0.value.fence <= batch.fence }
+  func write(_ batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])]) async throws -> Int {
+    try check(owners)
+    return try await write(batches, meta: meta)
+  }
+
+  private func check(_ owners: [(String, [UInt8])]) throws {
+    for (name, owner) in owners where meta[name] != owner { throw WeirError("fenced", "\(name) is another's", isRetriable: true) }
+  }
+
+  func claim(_ claims: [StateClaim]) async throws {
+    for claim in claims where !claim.isInTime(meta[claim.numberName]) { throw claim.tooLate }
+    for (name, value) in claims.flatMap(\.meta) { meta[name] = value }
+  }
+
+  func retract(_ batch: StateBatch, beyond: Fence, owners: [(String, [UInt8])]) async throws {
+    try check(owners)
+    rows[batch.table] = rows[batch.table]?.filter { $0.value.lane != batch.lane || $0.value.fence <= beyond }
     for row in batch.rows { rows[row.table, default: [:]][row.key] = row }
   }
 
@@ -35,7 +50,10 @@ actor MemoryStateTable: StateTable {
   func sync() async throws {}
   func finish() async throws {}
 
-  func replace(tables: [String], with batches: [StateBatch], meta: [(String, [UInt8])]) async throws {
+  func replace(
+    tables: [String], with batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])]
+  ) async throws {
+    try check(owners)
     for table in tables { rows[table] = nil }
     _ = try await write(batches, meta: meta)
   }

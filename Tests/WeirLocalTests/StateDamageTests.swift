@@ -44,7 +44,7 @@ struct StateDamageTests {
         expected[name]?.merge(rows) { $1 }
       }
       if round % 40 == 0 {
-        try await store.replace(tables: ["b"], with: [], meta: [])
+        try await store.replace(tables: ["b"], with: [], meta: [], owners: [])
         expected["b"] = [:]
       }
     }

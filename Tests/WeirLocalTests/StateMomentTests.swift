@@ -21,7 +21,7 @@ import WeirLocal
     let rows = 3000
     func rebuild(_ round: Int64) async throws {
       try await store.replace(
-        tables: tables, with: tables.map { batch($0, round: round, rows: rows) }, meta: [("round", Array("\(round)".utf8))])
+        tables: tables, with: tables.map { batch($0, round: round, rows: rows) }, meta: [("round", Array("\(round)".utf8))], owners: [])
     }
     try await rebuild(0)
     let reader = try LMDBStateTable(path: path, readOnly: true, thread: BlockingThreads(count: 1))
@@ -40,7 +40,7 @@ import WeirLocal
     let store = try LMDBStateTable(path: path, thread: BlockingThreads(count: 1))
     _ = try await store.write([batch("a", round: 9, rows: 5), batch("b", round: 9, rows: 5)], meta: [("m", [1])])
     // Smaller fences than those that stood there.
-    try await store.replace(tables: ["a"], with: [batch("a", round: 1, rows: 2)], meta: [("n", [2])])
+    try await store.replace(tables: ["a"], with: [batch("a", round: 1, rows: 2)], meta: [("n", [2])], owners: [])
     let (meta, fences) = try await store.moment(of: ["a", "b"], into: [String]()) { $0.append("\($1.table)\($1.fence.position)") }
     #expect(fences == ["a1", "a1", "b9", "b9", "b9", "b9", "b9"])
     #expect(meta == ["m": [1], "n": [2]])

@@ -15,14 +15,17 @@ import WeirLocal
     private var changed: [Int]
     private let all: [Int]
     private let position: Int64
+    private let generation: Int64
     private(set) var taken: [Int] = []
 
-    init(_ rows: [Int], position: Int64) { (all, changed, self.position) = (rows, rows, position) }
+    init(_ rows: [Int], generation: Int64 = 0, position: Int64) {
+      (all, changed, self.generation, self.position) = (rows, rows, generation, position)
+    }
 
     private func rows(_ numbers: [Int], left: Int) -> LaneRows {
-      var batch = StateBatch(table: "t", lane: ids[0].text, fence: Fence(generation: 0, position: position))
+      var batch = StateBatch(table: "t", lane: ids[0].text, fence: Fence(generation: generation, position: position))
       for number in numbers { batch.append(key: Array("key-\(number)".utf8)[...]) { $0.write(position) } }
-      return LaneRows([batch], mark: FlushMark(lane: ids[0], generation: 0, position: position), left: left)
+      return LaneRows([batch], mark: FlushMark(lane: ids[0], generation: generation, position: position), left: left)
     }
 
     func takeStateRows(max: Int) -> [LaneRows] {
@@ -70,19 +73,138 @@ import WeirLocal
     var ahead = StateBatch(table: "t", lane: id.text, fence: Fence(generation: 0, position: 9))
     for key in ["key-1", "key-2000"] { ahead.append(key: Array(key.utf8)[...]) { $0.write(Int64(9)) } }
     _ = try await store.write([ahead], meta: [FlushMark(lane: id, generation: 0, position: 9).intent])
-    let fold = LedgerFold(
-      genesis: Genesis(ledgerID: "l", runID: "r", stream: "s", plan: .null, planHash: "p", lanes: [id]), number: 1, hash: "h",
-      lanes: [id: LaneFold(generation: 0, floor: Watermark.minimum, at: .offset(7))], lookups: [:], tables: [:], partitioners: [:],
-      mergedWatermark: Watermark.minimum)
-    #expect(try await FlushMark.standing(of: id, store, fold) == .torn)
+    let fold = Self.fold(id, at: 7)
+    #expect(try await FlushMark.standing(of: id, store, fold) == .torn(beyond: Fence(generation: 0, position: 7)))
     // At the ledger's very position as well: rows may be missing.
     _ = try await store.write([], meta: [FlushMark(lane: id, generation: 0, position: 7).intent])
-    #expect(try await FlushMark.standing(of: id, store, fold) == .torn)
+    #expect(try await FlushMark.standing(of: id, store, fold) == .torn(beyond: Fence(generation: 0, position: 7)))
     let lane = Lane(Array(0..<10), position: 7)
     _ = await lane.takeStateRows(max: .max)
     try await FlushMark.recover([lane], store, fold)
     try await flusher(lane, store, rowsMax: 4).flush()
     #expect(try await positions(store) == Dictionary(uniqueKeysWithValues: (0..<10).map { ("key-\($0)", 7) }))
     #expect(try await FlushMark.standing(of: id, store, fold) == .even)
+  }
+
+  private static func fold(_ id: LaneID, generation: Int64 = 0, start: Int64? = nil, at position: Int64) -> LedgerFold {
+    var lane = LaneFold(generation: generation, floor: Watermark.minimum, at: .offset(position))
+    lane.generationStart = start.map { .offset($0) }
+    return LedgerFold(
+      genesis: Genesis(ledgerID: "l", runID: "r", stream: "s", plan: .null, planHash: "p", lanes: [id]), number: 1, hash: "h",
+      lanes: [id: lane], lookups: [:], tables: [:], partitioners: [:], mergedWatermark: Watermark.minimum)
+  }
+
+  /// The source lost records from position 7 on, of which a worker that died had flushed some.
+  @Test func rowsBeyondTheStartOfANewGenerationAreTakenBack() async throws {
+    defer { end() }
+    let store = try LMDBStateTable(path: path, thread: threads)
+    let id = LaneID(shard: "s")
+    let fold = Self.fold(id, generation: 1, start: 7, at: 12)
+    func standing(_ mark: String, _ fold: LedgerFold) async throws -> FlushMark.Standing {
+      try await store.writeMeta([(FlushMark.name(id), Array(mark.utf8))])
+      return try await FlushMark.standing(of: id, store, fold)
+    }
+    let start = Fence(generation: 0, position: 7)
+    #expect(try await standing("0 7", fold) == .behind)
+    #expect(try await standing("0 9", fold) == .older(beyond: start))
+    #expect(try await standing("flushing 0/7", fold) == .older(beyond: start))
+    #expect(try await standing("flushing 1/12", fold) == .torn(beyond: Fence(generation: 1, position: 12)))
+    #expect(try await standing("1 12", fold) == .even)
+    let later = Self.fold(id, generation: 2, start: 20, at: 25)
+    #expect(try await standing("0 7", later) == .older(beyond: Fence(generation: 0, position: 0)), "where generation 1 began is not kept")
+
+    for (position, keys) in [(7, ["key-1", "key-2"]), (9, ["key-2", "key-2000"])] as [(Int64, [String])] {
+      var batch = StateBatch(table: "t", lane: id.text, fence: Fence(generation: 0, position: position))
+      for key in keys { batch.append(key: Array(key.utf8)[...]) { $0.write(position) } }
+      _ = try await store.write([batch], meta: [FlushMark(lane: id, generation: 0, position: position).entry])
+    }
+    let lane = Lane(Array(1..<3), generation: 1, position: 12)
+    _ = await lane.takeStateRows(max: .max)
+    try await FlushMark.recover([lane], store, fold)
+    #expect(try await positions(store) == ["key-1": 7, "key-2": 12], "what was committed stays, what will not come again is gone")
+    try await flusher(lane, store, rowsMax: 4).flush()
+    #expect(try await positions(store) == ["key-1": 12, "key-2": 12])
+    #expect(try await FlushMark.standing(of: id, store, fold) == .even)
+  }
+
+  /// The first write waits until it is let go, and fails.
+  private actor FailingTable: StateTable {
+    private let table: LMDBStateTable
+    private var isFirst = true
+    private var entered: CheckedContinuation<Void, Never>?
+    private var hasEntered = false
+    private var held: CheckedContinuation<Void, Never>?
+    private(set) var marks = 0
+
+    init(_ table: LMDBStateTable) { self.table = table }
+
+    func untilEntered() async { if !hasEntered { await withCheckedContinuation { entered = $0 } } }
+    func letGo() { held?.resume() }
+
+    func write(_ batches: [StateBatch], meta: [(String, [UInt8])]) async throws -> Int {
+      guard isFirst else {
+        marks += meta.count
+        return 0
+      }
+      isFirst = false
+      await withCheckedContinuation {
+        held = $0
+        hasEntered = true
+        entered?.resume()
+      }
+      throw WeirError("storage", "the disk is full", isRetriable: true, fatalTo: .operation)
+    }
+
+    func claim(_ claims: [StateClaim]) async throws { try await table.claim(claims) }
+    func retract(_ batch: StateBatch, beyond: Fence, owners: [(String, [UInt8])]) async throws {}
+    func read(table: String, key: [UInt8]) async throws -> StateRow? { nil }
+    func scan(table: String, prefix: [UInt8], limit: Int) async throws -> [StateRow] { [] }
+    func writeMeta(_ entries: [(String, [UInt8])]) async throws {}
+    func readMeta(_ name: String) async throws -> [UInt8]? { nil }
+    func sync() async throws {}
+    func finish() async throws {}
+    func replace(
+      tables: [String], with batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])]
+    ) async throws {}
+    func moment<T: Sendable>(
+      of tables: [String], into first: T, _ body: @escaping @Sendable (inout T, StateRow) -> Void
+    ) async throws -> (meta: [String: [UInt8]], result: T) { ([:], first) }
+  }
+
+  /// A flush that finds the rows taken by another must not write the mark that says they are in the table: the other may fail.
+  @Test func noFlushVouchesForTheRowsOfAnother() async throws {
+    defer { end() }
+    let table = FailingTable(try LMDBStateTable(path: path, thread: threads))
+    let lane = Lane(Array(0..<10), position: 7)
+    let flusher = StateFlusher(lanes: [lane], state: table, clock: SystemClock(), spec: StoreSpec())
+    await withTaskGroup(of: Void.self) { tasks in
+      tasks.addTask { await #expect(throws: WeirError.self) { try await flusher.flush() } }
+      await table.untilEntered()
+      tasks.addTask { await #expect(throws: WeirError.self) { try await flusher.flush() } }
+      await table.letGo()
+    }
+    await #expect(throws: WeirError.self, "the rows are in no lane and not in the table") { try await flusher.flush() }
+    #expect(await table.marks == 0)
+  }
+
+  /// Of two workers that take a lane over, the one whose entry is later has its rows, whenever each of them comes to say so.
+  @Test func aLaneBelongsToWhoeverTookItOverLastInTheLedger() async throws {
+    defer { end() }
+    let store = try LMDBStateTable(path: path, thread: threads)
+    func claim(_ owner: String, _ number: Int64) -> StateClaim { StateClaim(name: "owner/s", owner: Array(owner.utf8), number: number) }
+    func owner() async throws -> String? { try await store.readMeta("owner/s").map { String(decoding: $0, as: UTF8.self) } }
+    try await store.claim([claim("a", 4)])
+    try await store.claim([claim("b", 5)])
+    await #expect(throws: WeirError.self) { try await store.claim([claim("a", 4)]) }
+    let other = StateClaim(name: "owner/r", owner: [1], number: 9)
+    await #expect(throws: WeirError.self, "all or none") { try await store.claim([other, claim("a", 4)]) }
+    #expect(try await owner() == "b")
+    #expect(try await store.readMeta("owner/r") == nil)
+    try await store.claim([claim("c", 5)])
+    #expect(try await owner() == "c")
+    await #expect(throws: WeirError.self) {
+      try await store.replace(tables: ["t"], with: [], meta: [("m", [1])], owners: [("owner/s", Array("b".utf8))])
+    }
+    #expect(try await store.readMeta("m") == nil)
   }
 }

@@ -135,9 +135,11 @@ import WeirLocal
     }
     try await state.writeMeta([("owner/s", Array("b".utf8))])
     _ = try await state.write([batch(7)], meta: [])
-    await #expect(throws: WeirError.self) { try await state.retract(batch(5), owners: [("owner/s", Array("a".utf8))]) }
+    await #expect(throws: WeirError.self) {
+      try await state.retract(batch(5), beyond: batch(5).fence, owners: [("owner/s", Array("a".utf8))])
+    }
     #expect(try await state.read(table: "t", key: StateKey.encode([.string("k")]))?.fence.position == 7)
-    try await state.retract(batch(5), owners: [("owner/s", Array("b".utf8))])
+    try await state.retract(batch(5), beyond: batch(5).fence, owners: [("owner/s", Array("b".utf8))])
     #expect(try await state.read(table: "t", key: StateKey.encode([.string("k")]))?.fence.position == 5)
   }
 }

@@ -9,16 +9,38 @@ import WeirProtocol
 ///   skip them. But the records behind the ledger's position may come with another lookup file, or not at all, and then
 ///   the rows that ran ahead would stay. So they are taken back to what the ledger has.
 /// - `torn`: it stopped within a flush that takes several transactions. Both may be needed, and both are done.
+/// - `older`: the lane has a new generation since, because the source lost records. Rows of the generation before that lie beyond the
+///   place where the new one started come from records that will not come again. They are taken back, and every row is written once more.
+///
+/// The order is: the entry that takes the lane over, then the claim (see ``own(_:_:_:_:)``), then the recovery. So the ledger decides between
+/// two workers that take the same lane over, however long one of them sleeps in between.
 extension FlushMark {
-  enum Standing { case even, behind, ahead, torn }
+  enum Standing: Equatable {
+    case even, behind, ahead
+    /// Rows beyond the fence may be of records that no entry has.
+    case torn(beyond: Fence)
+    case older(beyond: Fence)
+  }
 
   static func owner(_ lane: LaneID) -> String { "owner/\(lane.text)" }
 
   /// Says in the table whose the lanes are from now on. A worker that was taken for dead and still has rows to flush writes
   /// neither them nor a mark after this: such a mark could stand at the ledger's very position by chance, and vouch for rows that
   /// the lane's owner never flushed.
-  static func own(_ lanes: [LaneID], _ owner: [UInt8], _ state: any StateTable) async throws {
-    try await state.writeMeta(lanes.map { (FlushMark.owner($0), owner) })
+  ///
+  /// - Parameter fold: through the entry that takes the lanes over. A lane's epoch there orders the claims: a worker that fell asleep after
+  ///   its own entry, while another took the lane over, is refused. It would take back what the other has flushed, which nobody writes again.
+  /// - Throws: `fenced` when a lane was taken over by a later entry.
+  static func own(_ lanes: [LaneID], _ owner: [UInt8], _ state: any StateTable, _ fold: LedgerFold) async throws {
+    try await state.claim(claims(of: lanes, owner, fold))
+  }
+
+  static func claims(of lanes: [LaneID], _ owner: [UInt8], _ fold: LedgerFold) -> [StateClaim] {
+    lanes.map { StateClaim(name: FlushMark.owner($0), owner: owner, number: fold[$0]?.epoch ?? 0) }
+  }
+
+  static func owners(of lanes: some Sequence<LaneID>, _ owner: [UInt8]) -> [(String, [UInt8])] {
+    lanes.map { (FlushMark.owner($0), owner) }
   }
 
   static func standing(of lane: LaneID, _ state: any StateTable, _ fold: LedgerFold) async throws -> Standing {
@@ -41,16 +63,31 @@ extension FlushMark {
       if mark == nil { return .even }
       position = 0
     }
-    let text = String(decoding: mark ?? [], as: UTF8.self)
-    if text.hasPrefix(begun) { return .torn }
-    let numbers = text.split(separator: " ").compactMap { Int64($0) }
-    guard numbers.count == 2 else { return .behind }
-    let (flushed, ledger) = ((numbers[0], numbers[1]), (committed.generation, position))
+    var text = String(decoding: mark ?? [], as: UTF8.self)
+    let isTorn = text.hasPrefix(begun)
+    if isTorn { text.removeFirst(begun.count) }
+    let numbers = text.split { $0 == " " || $0 == "/" }.compactMap { Int64($0) }
+    let ledger = Fence(generation: committed.generation, position: position)
+    guard numbers.count == 2 else { return isTorn ? .torn(beyond: ledger) : .behind }
+    let flushed = Fence(generation: numbers[0], position: numbers[1])
+    if flushed.generation < ledger.generation {
+      let start = generationStart(committed, after: flushed.generation)
+      return !isTorn && flushed <= start ? .behind : .older(beyond: start)
+    }
+    if isTorn { return .torn(beyond: ledger) }
     return flushed == ledger ? .even : flushed < ledger ? .behind : .ahead
   }
 
+  /// Through where rows of an older generation are committed. Only the last start is kept, so all rows of still older ones are in doubt.
+  private static func generationStart(_ lane: LaneFold, after generation: Int64) -> Fence {
+    guard generation == lane.generation - 1, case .offset(let start)? = lane.generationStart else {
+      return Fence(generation: 0, position: 0)
+    }
+    return Fence(generation: generation, position: start)
+  }
+
   /// Brings the rows of lanes that were restored just now to the ledger's position, or marks them as not flushed.
-  /// - Parameter owner: names this worker where several share the table (see ``own(_:_:_:)``). A worker that falls asleep here must not
+  /// - Parameter owner: names this worker where several share the table (see ``own(_:_:_:_:)``). A worker that falls asleep here must not
   ///   take back what the lane's next owner has flushed meanwhile: that one would not write it again.
   /// - Throws: `fenced` when a lane is another worker's by now.
   static func recover(
@@ -58,18 +95,17 @@ extension FlushMark {
   ) async throws {
     for source in sources {
       for lane in source.ids {
+        let owners = variant.contains(.recoversOthersLanes) ? [] : owner.map { FlushMark.owners(of: [lane], $0) } ?? []
         switch try await standing(of: lane, state, fold) {
         case .even: continue
         case .behind: if !variant.contains(.rowsBehindStay) { await source.markAllUnflushed(lane) }
         case .ahead:
           guard !variant.contains(.rowsAheadStay), let all = await source.allStateRows(of: lane) else { continue }
-          let owners = variant.contains(.recoversOthersLanes) ? [] : owner.map { [(FlushMark.owner(lane), $0)] } ?? []
-          for batch in all.rows { try await state.retract(batch, owners: owners) }
+          for batch in all.rows { try await state.retract(batch, beyond: batch.fence, owners: owners) }
           _ = try await state.write([], meta: [all.mark.entry], owners: owners)
-        case .torn:
+        case .torn(let beyond), .older(let beyond):
           guard let all = await source.allStateRows(of: lane) else { continue }
-          let owners = owner.map { [(FlushMark.owner(lane), $0)] } ?? []
-          for batch in all.rows { try await state.retract(batch, owners: owners) }
+          if !variant.contains(.gapRowsStay) { for batch in all.rows { try await state.retract(batch, beyond: beyond, owners: owners) } }
           await source.markAllUnflushed(lane)
         }
       }

@@ -35,12 +35,15 @@ actor Followers {
   ///
   /// - Parameters:
   ///   - lanes: whose marks are written: a worker among others writes those of its own lanes; nil: all.
+  ///   - owners: of those lanes in the state table. So a worker whose lane was taken from it in the table meanwhile notices it at the
+  ///     next entry, although it has no row to flush.
   ///   - behindMax: see ``behindMax``; workers leave the tables to one of them as long as it keeps up.
   func applied(
-    fold: LedgerFold, merged: [StateBatch], lanes: Set<LaneID>? = nil, behindMax: Int64 = Followers.behindMax
+    fold: LedgerFold, merged: [StateBatch], lanes: Set<LaneID>? = nil, owners: [(String, [UInt8])] = [],
+    behindMax: Int64 = Followers.behindMax
   ) async throws {
     if let state {
-      _ = try await state.write(merged, meta: Followers.marks(fold, of: lanes))
+      _ = try await state.write(merged, meta: Followers.marks(fold, of: lanes), owners: owners)
     }
     if fold.number - appliedThrough >= behindMax { try await catchUp(to: fold.number) }
   }

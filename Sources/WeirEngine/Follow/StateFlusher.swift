@@ -17,10 +17,15 @@ actor StateFlusher {
   /// Rows that are taken at once, from all lanes together.
   private let rowsMax: Int
   private let variant: EngineVariant
-  /// Names this worker in the state table (see ``FlushMark/own(_:_:_:)``); nil: it has the table to itself.
+  /// Names this worker in the state table (see ``FlushMark/own(_:_:_:_:)``); nil: it has the table to itself.
   private let owner: [UInt8]?
   /// Without a move of its mark a lane has no new rows, unless it was restored just now.
   private var written: [LaneID: FlushMark] = [:]
+  /// One flush at a time. Rows that one has taken are not there for the next: its marks would vouch for rows that are still on their way,
+  /// and may fail.
+  private let turnstile: Turnstile
+  /// What a flush has failed with. Its rows are taken from the lanes and not in the table, so no later one may write a mark.
+  private var failure: (any Error)?
 
   init(
     lanes: [any StateRowSource], state: (any StateTable)?, clock: any Clock, spec: StoreSpec,
@@ -43,6 +48,7 @@ actor StateFlusher {
   ) {
     self.rowsMax = rowsMax
     self.variant = variant
+    turnstile = Turnstile(isOpen: variant.contains(.flushesTogether))
     self.owner = owner
     self.live = live
     self.reached = reached
@@ -79,8 +85,24 @@ actor StateFlusher {
   ///
   /// Where that is more than is taken at once, the lanes go on between two parts. Then this ends after as many parts as the rows of the
   /// beginning make, and a lane that still has rows keeps the mark of a flush that has not ended.
+  /// - Throws: what the state table throws. Then lanes are to be restored from the ledger: every later flush throws the same.
   func flush() async throws {
     guard state != nil else { return }
+    try await turnstile.pass { try await self.flushAll() }
+  }
+
+  /// Does something while nothing is flushed.
+  nonisolated func pausing(_ body: @Sendable () async throws -> Void) async throws { try await turnstile.pass(body) }
+
+  private func flushAll() async throws {
+    if let failure, !variant.contains(.flushesTogether) { throw failure }
+    do { try await flushParts() } catch {
+      failure = error
+      throw error
+    }
+  }
+
+  private func flushParts() async throws {
     let position = reached()
     let most = try await flushPart()
     var left = most
@@ -113,7 +135,7 @@ actor StateFlusher {
     guard !lanesFlushed.isEmpty else { return 0 }
     let owners =
       variant.contains(.flushesOthersLanes)
-      ? [] : lanesFlushed.compactMap { lane in owner.map { (FlushMark.owner(lane.mark.lane), $0) } }
+      ? [] : owner.map { FlushMark.owners(of: lanesFlushed.map(\.mark.lane), $0) } ?? []
     if variant.contains(.marksBeforeRows) { _ = try await state.write([], meta: lanesFlushed.map(\.mark.entry), owners: owners) }
     _ = try await state.write(
       rows, meta: lanesFlushed.map { $0.left == 0 ? $0.mark.entry : $0.mark.intent }, owners: owners,

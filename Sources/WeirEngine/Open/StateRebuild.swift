@@ -81,9 +81,11 @@ public enum StateRebuild {
 
   private static func rebuild(_ compiled: CompiledPlan, _ environment: EngineEnvironment) async throws -> Int {
     guard let state = environment.state else { return 0 }
-    let fold = await (try LedgerOpening.required(compiled.plan, environment)).fold
-    let genesis = fold.genesis
+    let ledger = try await LedgerOpening.required(compiled.plan, environment)
+    let genesis = await ledger.fold.genesis
     try await StateOwnership.claim(state, genesis, compiled.plan)
+    let owners = try await take(state, ledger, Array(String(environment.random.next(), radix: 16).utf8))
+    let fold = try await ledger.refresh()
     let run = RunInfo(shard: compiled.plan.source.stream, runID: fold.runID)
     let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run)
     var rows: [StateBatch] = []
@@ -98,14 +100,27 @@ public enum StateRebuild {
       }
       lanes = lanes.dropFirst(environment.parallel)
     }
-    // A worker that has lanes now knows what it flushed to the rows that go: with another owner its next flush is fenced, and it begins again.
-    let owner = Array(String(environment.random.next(), radix: 16).utf8)
-    meta += fold.lanes.keys.filter { $0 != .merge }.sorted().map { (FlushMark.owner($0), owner) }
     rows += try await restorer.merge().allStateRows(ledgerNumber: fold.number)
     // All at once: whoever reads, or finds what a killed rebuild left, has the old rows or the new ones.
     try await state.replace(
-      tables: compiled.plan.state.map(\.name), with: rows, meta: meta + Followers.marks(fold) + marks(compiled.plan, genesis))
+      tables: compiled.plan.state.map(\.name), with: rows, meta: meta + Followers.marks(fold) + marks(compiled.plan, genesis),
+      owners: owners)
     try await state.sync()
     return rows.reduce(0) { $0 + $1.count }
+  }
+
+  /// Takes the rows of all lanes, before the ledger is read for them. A worker that has lanes now knows what it flushed to the rows that go:
+  /// with another owner its next flush or entry is fenced, and it begins again.
+  /// - Throws: `fenced` when a worker took a lane over after the entries that this ledger was read through.
+  private static func take(_ state: any StateTable, _ ledger: Ledger, _ owner: [UInt8]) async throws -> [(String, [UInt8])] {
+    let fold = await ledger.fold
+    let lanes = fold.lanes.keys.filter { $0 != .merge }.sorted()
+    let claims = FlushMark.claims(of: lanes, owner, fold)
+    switch try await StateEntryMark.standing(state, ledger) {
+    case .belongs, .collected: try await state.claim(claims)
+    // Of another history of the ledger, whose numbers say nothing here.
+    case .ahead, .beside: try await state.writeMeta(claims.flatMap(\.meta))
+    }
+    return FlushMark.owners(of: lanes, owner)
   }
 }

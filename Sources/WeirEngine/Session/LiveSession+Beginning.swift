@@ -10,8 +10,6 @@ extension LiveSession {
     var events: [LiveEvent] = []
     /// Of all lanes, also of those that nothing is committed of.
     var identities: [LaneID: ShardIdentity] = [:]
-    /// Their rows that ran ahead of the ledger come from records that will not come again.
-    var lanesToTakeBack: [LaneID] = []
   }
 
   /// Lanes without a position get one; the others' shards are checked. A lane whose position was trimmed away gets a gap, one whose shard
@@ -35,9 +33,9 @@ extension LiveSession {
       }
     }
     for shard in LiveSession.missing(shards.withLock { $0 }, fold) { retire(shard, fold, into: &beginning) }
-    if ClockGuard.refreshNanoseconds(compiled.plan) != nil { addClock(names, fold, to: &beginning) }
+    let clock: Decision? = ClockGuard.refreshNanoseconds(compiled.plan).map { _ in .clock(environment.clock.wallMicroseconds) }
+    if clock != nil || hasStateRows { add(clock, names, fold, to: &beginning) }
     guard !beginning.commits.isEmpty else { return (fold, beginning.identities) }
-    try await takeBack(beginning.lanesToTakeBack, fold)
     let after = try await committer.commit(empty: beginning.commits).fold()
     for event in beginning.events { observe(event) }
     return (after, beginning.identities)
@@ -92,14 +90,13 @@ extension LiveSession {
     case nil: break
     }
     if case .recreated = verdict {
-      beginning.lanesToTakeBack.append(id)
+      // Its decision says what was lost.
     } else if to > position {
       let reason = "trimmed at the source before it was read"
       if !variant.contains(.gapNotRecorded) {
         decisions.append(.gap(from: .offset(position), to: .offset(to), reason: reason))
       }
       beginning.events.append(.gap(shard: name, from: position, to: to, reason: reason))
-      beginning.lanesToTakeBack.append(id)
       meter.lost(positions: to - position)
     }
     beginning.identities[id] = identity
@@ -109,14 +106,16 @@ extension LiveSession {
     beginning.commits.append(commit)
   }
 
-  /// A worker judges no record by a clock that is older than its own start.
-  private func addClock(_ names: [String], _ fold: LedgerFold, to beginning: inout Beginning) {
-    let clock = Decision.clock(environment.clock.wallMicroseconds)
+  /// An entry names each lane that is taken over: it orders the claims of the lane's rows in the state table (see
+  /// ``FlushMark/own(_:_:_:_:)``).
+  /// - Parameter clock: a worker judges no record by a clock that is older than its own start; nil: it judges by none.
+  private func add(_ clock: Decision?, _ names: [String], _ fold: LedgerFold, to beginning: inout Beginning) {
+    let said = clock.map { [$0] } ?? []
     for id in names.map({ LaneID(shard: $0) }).sorted() {
       if let known = beginning.commits.firstIndex(where: { $0.lane == id }) {
-        beginning.commits[known].decisions.append(clock)
+        beginning.commits[known].decisions += said
       } else if fold[id]?.position != nil {
-        var commit = fold.emptyEpoch(of: id, decisions: [clock])
+        var commit = fold.emptyEpoch(of: id, decisions: said)
         commit.identity = beginning.identities[id]
         beginning.commits.append(commit)
       }
@@ -128,16 +127,6 @@ extension LiveSession {
     let id = LaneID(shard: name)
     guard fold[id] != nil, !beginning.commits.contains(where: { $0.lane == id }) else { return }
     beginning.commits.append(fold.emptyEpoch(of: id, decisions: [.idle]))
-  }
-
-  /// Brings the state table's rows of lanes to the ledger's positions. What follows is not what a worker that died had read there, so a row
-  /// that only such a worker wrote would stay, and look as if it were committed.
-  private func takeBack(_ ids: [LaneID], _ fold: LedgerFold) async throws {
-    guard let state = environment.state, compiled.hasLaneState, !ids.isEmpty, !variant.contains(.gapRowsStay) else { return }
-    let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run, variant: variant)
-    let restored = try await restorer.shards(ids, parallel: environment.parallel)
-    if !variant.contains(.takesOverUnmarked) { try await FlushMark.own(ids, owner, state) }
-    try await FlushMark.recover(restored, state, fold, owner: owner, variant)
   }
 
   // MARK: Under way

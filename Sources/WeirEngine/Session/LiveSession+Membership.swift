@@ -54,10 +54,14 @@ extension LiveSession {
     }
     let restored = try await restorer.shards(ids, parallel: environment.parallel)
     for shard in restored { await shard.begin(identities[shard.id] ?? ShardIdentity()) }
-    if let state = environment.state, compiled.hasLaneState {
-      if !variant.contains(.takesOverUnmarked) { try await FlushMark.own(restored.map(\.id), owner, state) }
-      try await FlushMark.recover(restored, state, fold, owner: owner, variant)
-      if !variant.contains(.flusherRemembers) { await flusher.forget(restored.map(\.id)) }
+    if let state = environment.state, hasStateRows {
+      let taken = fold
+      // Rows of these lanes may be on their way since this worker had them before.
+      try await flusher.pausing { [self] in
+        if !variant.contains(.takesOverUnmarked) { try await FlushMark.own(restored.map(\.id), owner, state, taken) }
+        try await FlushMark.recover(restored, state, taken, owner: owner, variant)
+        if !variant.contains(.flusherRemembers) { await flusher.forget(restored.map(\.id)) }
+      }
     }
     let readers: [String: any ShardReader]
     do { readers = try await group.assign(positions) } catch {

@@ -147,6 +147,9 @@ final class LiveSession: Sendable {
 
   var hasEnded: Bool { isEnding.isRaised }
 
+  /// The lanes have rows in a state table.
+  var hasStateRows: Bool { environment.state != nil && compiled.hasLaneState }
+
   /// Reads a lane until it is released. Where the source has trimmed what comes next, what was read is committed before the session
   /// ends: the gap begins where the source's does, and not at the last commit.
   private func read(_ lane: LiveLane) async throws {
@@ -251,6 +254,7 @@ final class LiveSession: Sendable {
     let isLeading = await merge.isHeld
     try await followers.applied(
       fold: fold, merged: [], lanes: Set(epochs.map(\.lane)),
+      owners: hasStateRows && !variant.contains(.takesOverUnmarked) ? FlushMark.owners(of: epochs.map(\.lane), owner) : [],
       behindMax: isLeading ? Followers.behindMax : LiveSession.behindMax)
     await group.follow(Dictionary(uniqueKeysWithValues: epochs.map { ($0.lane.shard, $0.position) }), as: mark.text)
     await tell(fold)

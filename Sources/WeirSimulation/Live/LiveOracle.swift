@@ -212,6 +212,7 @@ extension LiveOracle {
     compare(found["user_totals"] ?? [:], users, "user_totals")
     compare(found["kind_totals"] ?? [:], last.totals, "kind_totals")
     for table in LiveOracle.tableNames { checkTable(table) }
+    checkMarks(table, last)
     let merged = isLast ? last.merged ?? Int.min : Int.min
     for (id, lane) in last.lanes {
       for key in lane.open.keys where key.end <= merged {
@@ -226,6 +227,20 @@ extension LiveOracle {
     for number in newestSnapshot + 1..<Int64(accounts.count)
     where store.peek(layout.entry(number)) != accounts[Int(number)].entry.bytes {
       fail("entry \(number) is not in the store as it was put")
+    }
+  }
+
+  /// Readers learn from the marks which rows are committed.
+  private func checkMarks(_ table: SimulatedStateTable, _ last: Account) {
+    func mark(_ lane: LaneID) -> LedgerMark? { table.mark(LedgerMark.prefix + lane.text).flatMap { LedgerMark($0) } }
+    for (id, lane) in last.lanes.sorted(by: { $0.key < $1.key }) where lane.epoch > 1 {
+      guard let mark = mark(id), mark.generation == lane.generation, mark.position == lane.position else {
+        fail("the state table says \(mark(id).map { "\($0)" } ?? "nothing") of lane \(id.text), which is at \(lane.position ?? 0)")
+        continue
+      }
+    }
+    if last.mergeEpoch > 0, mark(.merge).map({ $0.position <= last.mergePosition }) ?? true {
+      fail("the state table says \(mark(.merge).map { "\($0)" } ?? "nothing") of the merge lane, which is at \(last.mergePosition)")
     }
   }
 

@@ -60,12 +60,16 @@ final class LiveRun: @unchecked Sendable {
     sinks.failed = faults.sinkFailed
     stateTable = SimulatedStateTable(world: world, faults: faults.store)
     stateTable.ignoresFences = bug == .rowsUnfenced
+    stateTable.ordersNoClaims = bug == .claimsUnordered
     oracle = LiveOracle(topic: topic, pipeline: LivePlan.pipeline, store: store)
     store.onCreate = { [unowned self] path, bytes in
       say("created \(path)")
       oracle.created(path, bytes)
     }
-    if log != nil { oracle.say = { [unowned self] in say($0) } }
+    if log != nil {
+      oracle.say = { [unowned self] in say($0) }
+      stateTable.say = { [unowned self] in say($0) }
+    }
     store.onDelete = { [unowned self] path in
       say("deleted \(path)")
       oracle.deleted(path)

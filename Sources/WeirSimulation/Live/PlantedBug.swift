@@ -13,9 +13,11 @@ public enum PlantedBug: String, CaseIterable, Sendable {
   // In state flusher, recovery, merge and followers.
   case takesOverUnmarked, flushesOthersLanes, recoversOthersLanes, marksBeforeRows, rowsBehindStay, rowsAheadStay, flusherRemembers
   case mergeBeginsAtHead, mergedRowsNotRepeated, mergeMissesLastEntry, followsUnsyncedVersions, collectsUnapplied, drainsWithoutTables
-  case mergedFenceTooLow
+  case mergedFenceTooLow, flushesTogether
   /// The state table writes rows whatever their fence.
   case rowsUnfenced
+  /// The state table gives a lane to whoever claims it last.
+  case claimsUnordered
 
   var engine: EngineVariant {
     switch self {
@@ -46,6 +48,7 @@ public enum PlantedBug: String, CaseIterable, Sendable {
     case .collectsUnapplied: .collectsUnapplied
     case .drainsWithoutTables: .drainsWithoutTables
     case .mergedFenceTooLow: .mergedFenceTooLow
+    case .flushesTogether: .flushesTogether
     default: []
     }
   }
