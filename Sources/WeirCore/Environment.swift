@@ -66,6 +66,8 @@ public protocol ObjectStore: Sendable {
   var place: String { get }
   /// Atomically creates the object unless one is there. The only primitive that correctness rests on.
   func putIfAbsent(_ object: NewObject) async -> PutOutcome
+  /// The same for an object that is too large to be in memory at once. It is not there before ``ObjectUpload/finish()``.
+  func upload(_ path: String) async throws -> any ObjectUpload
   /// Atomically creates or replaces the object, durably: for hints (`_last_checkpoint`) and the snapshot pointer.
   func replace(_ object: NewObject) async throws
   func get(_ path: String) async throws -> [UInt8]?
@@ -77,6 +79,32 @@ public protocol ObjectStore: Sendable {
   func sync(_ path: String) async throws
   /// Removes the object; not being there is no error. Only collection calls this.
   func delete(_ path: String) async throws
+}
+
+/// An object that is written part by part, and atomically created at the end unless one is there.
+public protocol ObjectUpload: Sendable {
+  func append(_ bytes: [UInt8]) async throws
+  /// Ends as ``ObjectStore/putIfAbsent(_:)`` does.
+  func finish() async -> PutOutcome
+  /// Removes what was written; nothing happens after ``finish()``.
+  func abandon() async
+}
+
+extension ObjectStore {
+  /// For stores that have no other way: the parts are collected in memory.
+  public func upload(_ path: String) async throws -> any ObjectUpload { CollectedUpload(self, path) }
+}
+
+private actor CollectedUpload: ObjectUpload {
+  private let store: any ObjectStore
+  private let path: String
+  private var bytes: [UInt8] = []
+
+  init(_ store: any ObjectStore, _ path: String) { (self.store, self.path) = (store, path) }
+
+  func append(_ bytes: [UInt8]) async throws { self.bytes += bytes }
+  func finish() async -> PutOutcome { await store.putIfAbsent(NewObject(path: path, bytes: bytes)) }
+  func abandon() async { bytes = [] }
 }
 
 /// The fence of a row of the state table (law 6): written only over a smaller or equal one.

@@ -20,6 +20,25 @@ public enum ColumnType: Hashable, Sendable, Codable {
     }
   }
 
+  /// Reads ``name``.
+  public init?(name: String) {
+    switch name {
+    case "bool": self = .bool
+    case "int64": self = .int64
+    case "double": self = .double
+    case "string": self = .string
+    case "binary": self = .binary
+    case "timestamp": self = .timestamp
+    default:
+      let digits = name.dropFirst("decimal(".count).dropLast().split(separator: ",", omittingEmptySubsequences: false).map { Int($0) }
+      guard digits.count == 2, let precision = digits[0], let scale = digits[1], (1...38).contains(precision),
+        (0...precision).contains(scale)
+      else { return nil }
+      self = .decimal(precision: precision, scale: scale)
+      guard self.name == name else { return nil }
+    }
+  }
+
   public var isNumeric: Bool {
     switch self {
     case .int64, .double, .decimal: true

@@ -1,13 +1,18 @@
 import WeirCore
 import WeirParquet
 
-/// A classic checkpoint: every action that is in force, one a row.
-struct Checkpoint {
-  private let snapshot: DeltaSnapshot
+/// Writes a classic checkpoint: every action that is in force, one per row. It holds the actions of one row group.
+struct CheckpointEncoder {
+  private let groupRows: Int
+  private var writer = NestedParquetWriter(schema: CheckpointEncoder.schema, codec: .snappy)
+  private var shredder = Shredder(CheckpointEncoder.schema)
 
-  init(_ snapshot: DeltaSnapshot) { self.snapshot = snapshot }
+  /// - Parameter groupRows: rows of a row group: bounds what writers and readers hold.
+  init(groupRows: Int) { self.groupRows = groupRows }
 
-  static func rows(_ s: DeltaSnapshot) -> Int { 2 + s.transactions.count + s.files.count + s.removed.count }
+  private(set) var rows: Int64 = 0
+  private(set) var files: Int64 = 0
+  private(set) var bytes: Int64 = 0
 
   private static let schema: [ParquetNode] = {
     func leaf(_ name: String, _ type: ColumnType = .string) -> ParquetNode { .leaf(name: name, type: type, optional: true) }
@@ -36,21 +41,41 @@ struct Checkpoint {
     ]
   }()
 
-  func encode() throws(WeirError) -> [UInt8] {
-    var shredder = Shredder(Checkpoint.schema)
-    shredder.add(DeltaAction.protocolVersion(reader: snapshot.reader, writer: snapshot.writer, features: []).json)
-    if let metadata = snapshot.metadata { shredder.add(DeltaAction.metadata(metadata).json) }
-    for (app, version) in snapshot.transactions.sorted(by: { $0.key < $1.key }) {
-      shredder.add(DeltaAction.transaction(appID: app, version: version).json)
+  /// - Returns: bytes that follow those that were returned before; nil while the row group is not full.
+  mutating func add(_ action: DeltaAction) throws(WeirError) -> [UInt8]? {
+    switch action {
+    case .add: files += 1
+    case .remove(var remove):
+      // Removals that are in a checkpoint change no data any more.
+      remove.dataChange = false
+      shredder.add(DeltaAction.remove(remove).json)
+      rows += 1
+      return try full()
+    default: break
     }
-    for (_, add) in snapshot.files.sorted(by: { $0.key < $1.key }) { shredder.add(DeltaAction.add(add).json) }
-    for (_, remove) in snapshot.removed.sorted(by: { $0.key < $1.key }) {
-      // Removals that stand in a checkpoint change no data any more.
-      var quiet = remove
-      quiet.dataChange = false
-      shredder.add(DeltaAction.remove(quiet).json)
-    }
-    return try encodeNestedParquet(schema: Checkpoint.schema, rows: shredder.rows, leaves: shredder.finish(), codec: .snappy)
+    shredder.add(action.json)
+    rows += 1
+    return try full()
+  }
+
+  private mutating func full() throws(WeirError) -> [UInt8]? {
+    shredder.rows < groupRows ? nil : try group()
+  }
+
+  private mutating func group() throws(WeirError) -> [UInt8] {
+    let part = try writer.group(rows: shredder.rows, leaves: shredder.finish())
+    shredder = Shredder(CheckpointEncoder.schema)
+    bytes += Int64(part.count)
+    return part
+  }
+
+  /// The rest of the file.
+  mutating func finish() throws(WeirError) -> [UInt8] {
+    var rest = shredder.rows > 0 ? try group() : []
+    let footer = writer.finish()
+    rest += footer
+    bytes += Int64(footer.count)
+    return rest
   }
 }
 

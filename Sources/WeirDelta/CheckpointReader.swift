@@ -1,7 +1,49 @@
 import WeirCore
 import WeirParquet
 
-/// Reads one file of a classic checkpoint, by whatever program wrote it: columns are found by name, and maps and lists by
+/// One file of a checkpoint, read one row group at a time: a checkpoint of a large table does not fit in memory.
+struct CheckpointFile {
+  /// Read at once from the end of the file; a longer footer takes one more request.
+  private static let endBytes = 64 << 10
+
+  private let store: any ObjectStore
+  private let path: String
+  private let parquet: ParquetGroups
+
+  /// Reads the footer.
+  /// - Throws: `corrupt` when the file is not a Parquet file or not there; what the store throws.
+  init(_ object: ObjectInfo, _ store: any ObjectStore) async throws {
+    let path = object.path
+    let size = Int(clamping: object.bytes)
+    func read(_ range: Range<Int>) async throws -> [UInt8] {
+      guard let bytes = try await store.get(path, offset: Int64(range.lowerBound), count: range.count) else {
+        throw WeirError("corrupt", "the checkpoint \(path) went away while it was read", advice: "Run again.")
+      }
+      return bytes
+    }
+    let first = min(size, ParquetGroups.beginning)
+    let beginning = try await read(0..<first)
+    var end = try await read(max(first, size - CheckpointFile.endBytes)..<size)
+    if let footer = ParquetGroups.footerBytes(end: end), footer > end.count, footer <= size - first {
+      end = try await read(size - footer..<size)
+    }
+    parquet = try ParquetGroups(beginning: beginning, end: end, size: size, name: path)
+    (self.store, self.path) = (store, path)
+  }
+
+  var groups: Int { parquet.count }
+  var rows: Int { parquet.rows }
+
+  /// The actions of one row group.
+  /// - Throws: `corrupt` when they cannot be read, `foreign_table` for a checkpoint of version 2; what the store throws.
+  func actions(ofGroup group: Int) async throws -> [DeltaAction] {
+    let range = parquet.bytes(ofGroup: group)
+    let bytes = try await store.get(path, offset: Int64(range.lowerBound), count: range.count) ?? []
+    return try CheckpointReader(parquet.reader(ofGroup: group, bytes), path: path).actions(0)
+  }
+}
+
+/// Reads the row groups of a classic checkpoint, by whatever program wrote it: columns are found by name, and maps and lists by
 /// their place, since writers name the groups inside them differently.
 ///
 /// Source: PROTOCOL.md of Delta, "Checkpoint Schema".
@@ -9,20 +51,12 @@ struct CheckpointReader {
   private let path: String
   private let parquet: ParquetReader
 
-  /// - Throws: `corrupt` when the bytes are no Parquet file.
-  init(_ bytes: [UInt8], path: String) throws(WeirError) {
+  init(_ parquet: ParquetReader, path: String) {
     self.path = path
-    parquet = try ParquetReader(bytes, name: path)
+    self.parquet = parquet
   }
 
-  /// Hands on the actions of each row group.
-  ///
-  /// - Throws: `corrupt` when they cannot be read, `foreign_table` for a checkpoint of version 2; what `body` throws.
-  func forEachGroup(_ body: ([DeltaAction]) throws(WeirError) -> Void) throws(WeirError) {
-    for group in 0..<parquet.groups { try body(try actions(group)) }
-  }
-
-  private func actions(_ group: Int) throws(WeirError) -> [DeltaAction] {
+  func actions(_ group: Int) throws(WeirError) -> [DeltaAction] {
     try refuseVersion2(group)
     let rows = parquet.rows(inGroup: group)
     return try protocols(group, rows) + metadata(group, rows) + transactions(group, rows) + adds(group, rows) + removes(group, rows)

@@ -9,7 +9,7 @@ extension DeltaTable {
     guard let newest = log.checkpoints.first else { return nil }
     let said: DeltaSnapshot
     do {
-      said = try await read(newest)
+      said = try await read(newest, DeltaSnapshot())
     } catch let error as WeirError where error.code == "corrupt" {
       return error.message
     }
@@ -22,7 +22,7 @@ extension DeltaTable {
       return nil
     }
     guard told.version == newest.version, let difference = said.difference(from: told) else { return nil }
-    return "\(newest.parts.first ?? path): \(difference) not what the commits say"
+    return "\(newest.parts.first?.path ?? path): \(difference) not what the commits say"
   }
 }
 

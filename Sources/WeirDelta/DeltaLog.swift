@@ -6,8 +6,8 @@ public struct DeltaLog: Sendable {
   /// A checkpoint that has all its parts.
   struct Candidate: Sendable {
     var version: Int64
-    /// Paths in the store, in order of their parts.
-    var parts: [String]
+    /// In the order of their numbers.
+    var parts: [ObjectInfo]
   }
 
   /// Versions of the JSON commits, ascending.
@@ -22,15 +22,15 @@ public struct DeltaLog: Sendable {
   private(set) var sample: String?
 
   init(_ objects: [ObjectInfo], directory: String) {
-    var parts: [Int64: [Int: [Int: String]]] = [:]
+    var parts: [Int64: [Int: [Int: ObjectInfo]]] = [:]
     for object in objects {
       sample = sample ?? object.path
       guard let file = LogFile(object.path, directory: directory) else { continue }
       latest = max(latest, file.version)
       switch file.kind {
       case .commit: commits.append(file.version)
-      case .checkpoint: checkpoints.append(Candidate(version: file.version, parts: [object.path]))
-      case .part(let part, let count): parts[file.version, default: [:]][count, default: [:]][part] = object.path
+      case .checkpoint: checkpoints.append(Candidate(version: file.version, parts: [object]))
+      case .part(let part, let count): parts[file.version, default: [:]][count, default: [:]][part] = object
       case .foreign: foreignCheckpoint = object.path
       }
     }

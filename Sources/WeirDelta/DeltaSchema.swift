@@ -105,9 +105,14 @@ public enum DeltaStats {
     public var nans: Int64
     public var min: Literal?
     public var max: Literal?
+    /// The largest value begins with ``max``, which has more than 32 characters, and goes on.
+    public var isMaxCut: Bool
+    /// No reader has bounds of its type.
+    public var isBinary: Bool
 
-    public init(name: String, nulls: Int64, nans: Int64 = 0, min: Literal?, max: Literal?) {
+    public init(name: String, nulls: Int64, nans: Int64 = 0, min: Literal?, max: Literal?, isMaxCut: Bool = false, isBinary: Bool = false) {
       (self.name, self.nulls, self.nans, self.min, self.max) = (name, nulls, nans, min, max)
+      (self.isMaxCut, self.isBinary) = (isMaxCut, isBinary)
     }
   }
 
@@ -118,10 +123,10 @@ public enum DeltaStats {
     for column in columns.prefix(columnsMax) {
       nulls.append(.init(column.name, .int(column.nulls)))
       if column.nulls == rows { continue }
-      // No reader has bounds of this type.
-      if case .binary? = column.min { continue }
+      if column.isBinary { continue }
       // Some readers take NaN for the largest number, others for none.
-      guard column.nans == 0, let min = column.min.flatMap(lower), let max = column.max.flatMap(upper) else {
+      guard column.nans == 0, let min = column.min.flatMap(lower), let max = column.max.flatMap({ upper($0, isCut: column.isMaxCut) })
+      else {
         return JSONValue.members(["numRecords": .int(rows)])
       }
       low.append(.init(column.name, min))
@@ -138,11 +143,11 @@ public enum DeltaStats {
     }
   }
 
-  private static func upper(_ v: Literal) -> JSONValue? {
+  private static func upper(_ v: Literal, isCut: Bool) -> JSONValue? {
     switch v {
     case .string(let s):
       let scalars = s.unicodeScalars
-      if scalars.count <= charactersMax { return .string(s) }
+      if scalars.count <= charactersMax { return isCut ? nil : .string(s) }
       // Cut, then a code point that is at least as large as the one cut off (field notes 21).
       var cut = Array(scalars.prefix(charactersMax))
       let next = scalars[scalars.index(scalars.startIndex, offsetBy: charactersMax)]
@@ -152,7 +157,7 @@ public enum DeltaStats {
         // Nothing is above the largest code point: the one before it is raised instead.
         cut[last...] = [Unicode.Scalar(cut[last].value == 0xD7FF ? 0xE000 : cut[last].value + 1) ?? "\u{10FFFF}"]
       } else {
-        return .string(s)
+        return isCut ? nil : .string(s)
       }
       var view = String.UnicodeScalarView()
       view.append(contentsOf: cut)

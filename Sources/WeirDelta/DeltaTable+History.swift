@@ -15,7 +15,7 @@ extension DeltaTable {
     var snapshot = DeltaSnapshot()
     for candidate in log.checkpoints where candidate.version <= version {
       do {
-        snapshot = try await read(candidate)
+        snapshot = try await read(candidate, DeltaSnapshot())
         break
       } catch let error as WeirError where error.code == "corrupt" {
         continue

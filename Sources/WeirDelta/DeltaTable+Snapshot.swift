@@ -1,38 +1,57 @@
 import WeirCore
 
-/// How a snapshot is read: the newest checkpoint that can be read, and the commits behind it.
+/// How a table's log is read: the newest checkpoint that can be read, and the commits after it.
 extension DeltaTable {
-  /// The newest snapshot; nil if there is no table.
+  /// The newest snapshot; nil if there is no table. It holds all of the table's files.
   ///
-  /// With an older snapshot only the commits behind it are read. Without one the log is listed: the newest checkpoint
+  /// With an older snapshot only the commits after it are read. Without one the log is listed: the newest checkpoint
   /// that can be read is the base; an older one, or the commits from 0 on, if that is broken and the commits are there.
   ///
   /// - Throws: `corrupt` when no checkpoint and commits lead to the newest version, `foreign_table` when the table asks
   ///   for more than protocol (1,2).
-  public func snapshot(after older: DeltaSnapshot? = nil) async throws -> DeltaSnapshot? {
+  public func snapshot(after older: DeltaSnapshot? = nil) async throws -> DeltaSnapshot? { try await newest(DeltaSnapshot(), after: older) }
+
+  /// The same without the table's files: no more than one commit and one row group of a checkpoint is in memory.
+  public func tip(after older: DeltaTip? = nil) async throws -> DeltaTip? {
+    try await newest(DeltaTip(application: application), after: older)
+  }
+
+  /// The tip after a commit that this process made. nil if `tip` is not that of the version before.
+  public func tip(_ tip: DeltaTip?, after actions: [DeltaAction], version: Int64) throws(WeirError) -> DeltaTip? {
+    var next = tip ?? DeltaTip(application: application)
+    guard next.version == version - 1 else { return nil }
+    try next.apply(actions, version: version, path: commitPath(version))
+    return next
+  }
+
+  private func newest<Replay: DeltaReplay>(_ empty: Replay, after older: Replay?) async throws -> Replay? {
     // The version that is known must still be there: a log that was removed would get a commit without those before it.
     guard var snapshot = older, try await store.get(commitPath(snapshot.version), offset: 0, count: 1) != nil else {
-      return try await open()
+      return try await open(empty)
     }
     try await advance(&snapshot)
     // A program that cleans commits leaves a checkpoint and the hint to it. Without this look a worker that slept while
     // others committed and cleaned would take its old snapshot for the newest, and commit into the hole.
-    guard let hinted = try await hintedVersion(), hinted > snapshot.version else { return snapshot }
-    return try await open()
+    guard let hint = try await hint() else { return snapshot }
+    guard hint.version <= snapshot.version else { return try await open(empty) }
+    snapshot.passed(hint)
+    return snapshot
   }
 
   /// The files of the log.
   public func log() async throws -> DeltaLog {
-    DeltaLog(try await store.list("\(path)/_delta_log/"), directory: "\(path)/_delta_log/")
+    DeltaLog(try await store.list(logPath), directory: logPath)
   }
 
-  /// The version in `_last_checkpoint`; nil if it is not there or says nothing.
-  private func hintedVersion() async throws -> Int64? {
-    guard let bytes = try await store.get("\(path)/_delta_log/_last_checkpoint") else { return nil }
-    return (try? JSONValue(parsing: bytes))?["version"]?.int
+  /// What `_last_checkpoint` says; nil if it is not there or says nothing.
+  private func hint() async throws -> CheckpointMark? {
+    guard let bytes = try await store.get(lastCheckpointPath), let hint = try? JSONValue(parsing: bytes),
+      let version = hint["version"]?.int
+    else { return nil }
+    return CheckpointMark(version: version, rows: max(0, hint["size"]?.int ?? 0))
   }
 
-  private func open() async throws -> DeltaSnapshot? {
+  private func open<Replay: DeltaReplay>(_ empty: Replay) async throws -> Replay? {
     let log = try await log()
     guard log.latest >= 0 else {
       guard let sample = log.sample else { return nil }
@@ -40,7 +59,7 @@ extension DeltaTable {
         "corrupt", "the Delta log of \(path) has neither commits nor checkpoints (there is \(sample))",
         advice: "Restore the commits that are missing from a copy.")
     }
-    guard var snapshot = try await base(log) else { throw unreadable(log) }
+    guard var snapshot = try await base(log, empty) else { throw unreadable(log) }
     while snapshot.version < log.latest {
       guard try await advanceOnce(&snapshot) else {
         throw WeirError(
@@ -53,49 +72,62 @@ extension DeltaTable {
   }
 
   /// What the commits are applied to; nil if there is nothing that leads to the newest version.
-  private func base(_ log: DeltaLog) async throws -> DeltaSnapshot? {
+  private func base<Replay: DeltaReplay>(_ log: DeltaLog, _ empty: Replay) async throws -> Replay? {
     var trouble: WeirError?
     for candidate in log.checkpoints where log.leadsToLatest(from: candidate.version) {
       do {
-        return try await read(candidate)
+        return try await read(candidate, empty)
       } catch let error as WeirError where error.code == "corrupt" {
         trouble = trouble ?? error
       }
     }
-    if log.leadsToLatest(from: -1) { return DeltaSnapshot() }
+    if log.leadsToLatest(from: -1) { return empty }
     guard let trouble else { return nil }
     throw WeirError(
       "corrupt", "\(trouble.message); the commits that it covers were cleaned, and no other checkpoint covers them",
       advice: trouble.advice)
   }
 
-  /// The snapshot that a checkpoint holds.
-  func read(_ candidate: DeltaLog.Candidate) async throws -> DeltaSnapshot {
-    var snapshot = DeltaSnapshot()
+  /// What a checkpoint holds.
+  func read<Replay: DeltaReplay>(_ candidate: DeltaLog.Candidate, _ empty: Replay) async throws -> Replay {
+    var snapshot = empty
     var protocols = 0
-    for part in candidate.parts {
-      guard let bytes = try await store.get(part) else {
-        throw WeirError("corrupt", "the checkpoint \(part) was removed while it was read", advice: "Run again.")
+    var metadata = 0
+    let rows = try await forEachGroup(of: candidate) { (actions, path) in
+      for action in actions {
+        if case .protocolVersion = action { protocols += 1 }
+        if case .metadata = action { metadata += 1 }
       }
-      try CheckpointReader(bytes, path: part).forEachGroup { (actions) throws(WeirError) in
-        protocols += actions.count { if case .protocolVersion = $0 { true } else { false } }
-        try snapshot.apply(actions, version: candidate.version, path: part)
-      }
+      try snapshot.apply(actions, version: candidate.version, path: path)
     }
-    guard protocols == 1, snapshot.metadata != nil else {
+    guard protocols == 1, metadata > 0 else {
       throw WeirError(
-        "corrupt", "the checkpoint \(candidate.parts.first ?? path) lacks the table's protocol or metadata",
+        "corrupt", "the checkpoint \(candidate.parts.first?.path ?? path) lacks the table's protocol or metadata",
         advice: "Restore the file from a copy.")
     }
+    snapshot.began(at: CheckpointMark(version: candidate.version, rows: rows))
     return snapshot
   }
 
-  private func advance(_ snapshot: inout DeltaSnapshot) async throws {
+  /// Hands the actions of each row group of a checkpoint to `body`, with the path of its file.
+  /// - Returns: its rows.
+  @discardableResult
+  func forEachGroup(of candidate: DeltaLog.Candidate, _ body: ([DeltaAction], String) async throws -> Void) async throws -> Int64 {
+    var rows: Int64 = 0
+    for part in candidate.parts {
+      let file = try await CheckpointFile(part, store)
+      for group in 0..<file.groups { try await body(try await file.actions(ofGroup: group), part.path) }
+      rows += Int64(file.rows)
+    }
+    return rows
+  }
+
+  private func advance(_ snapshot: inout some DeltaReplay) async throws {
     while try await advanceOnce(&snapshot) {}
   }
 
   /// Applies the next commit; false if there is none.
-  func advanceOnce(_ snapshot: inout DeltaSnapshot) async throws -> Bool {
+  func advanceOnce(_ snapshot: inout some DeltaReplay) async throws -> Bool {
     let version = snapshot.version + 1
     guard let bytes = try await store.get(commitPath(version)) else { return false }
     try snapshot.apply(try actions(bytes, of: version), version: version, path: commitPath(version))
@@ -115,7 +147,7 @@ extension DeltaTable {
     return actions
   }
 
-  private func isOurs(_ actions: [DeltaAction]) -> Bool {
+  func isOurs(_ actions: [DeltaAction]) -> Bool {
     guard let application else { return false }
     return actions.contains { if case .transaction(let appID, _) = $0 { appID.hasPrefix(application) } else { false } }
   }

@@ -1,42 +1,4 @@
 import WeirCore
-import WeirParquet
-
-/// What a table's log says, up to one version.
-public struct DeltaSnapshot: Sendable {
-  public internal(set) var version: Int64
-  public internal(set) var reader: Int64 = 1
-  public internal(set) var writer: Int64 = 2
-  public internal(set) var metadata: DeltaMetadata?
-  public internal(set) var files: [String: DeltaAdd] = [:]
-  public internal(set) var removed: [String: DeltaRemove] = [:]
-  public internal(set) var transactions: [String: Int64] = [:]
-
-  init() { version = -1 }
-
-  mutating func apply(_ actions: [DeltaAction], version: Int64, path: String) throws(WeirError) {
-    for action in actions {
-      switch action {
-      case .protocolVersion(let reader, let writer, let features):
-        guard reader <= 1, writer <= 2, features.isEmpty else {
-          throw WeirError(
-            "foreign_table", "the table of \(path) needs Delta reader \(reader) and writer \(writer) \(features.joined(separator: ", "))",
-            advice: "Weir writes protocol (1,2): the table was upgraded by another program; use another table or a new lake.")
-        }
-        (self.reader, self.writer) = (reader, writer)
-      case .metadata(let metadata): self.metadata = metadata
-      case .add(let add):
-        files[add.path] = add
-        removed[add.path] = nil
-      case .remove(let remove):
-        files[remove.path] = nil
-        removed[remove.path] = remove
-      case .transaction(let app, let version): transactions[app] = version
-      case .other: break
-      }
-    }
-    self.version = version
-  }
-}
 
 /// A Delta table in an object store: reads its log, tries commits, writes checkpoints. Protocol (1,2).
 ///
@@ -47,6 +9,8 @@ public struct DeltaTable: Sendable {
   let store: any ObjectStore
   /// Commits with a `txn` whose application id begins with this carry a hash (``DeltaCommit/encode(info:actions:)``).
   let application: String?
+  /// Rows of a row group of a checkpoint.
+  var checkpointGroupRows = 8192
 
   /// - Parameter application: begins the ids of the commits that must carry a hash; nil: not known.
   public init(store: any ObjectStore, path: String, application: String? = nil) {
@@ -61,7 +25,12 @@ public struct DeltaTable: Sendable {
   }
 
   public func commitPath(_ version: Int64) -> String { "\(path)/_delta_log/\(DeltaTable.digits(version)).json" }
-  func checkpointPath(_ version: Int64) -> String { "\(path)/_delta_log/\(DeltaTable.digits(version)).checkpoint.parquet" }
+  /// The directory of the log.
+  var logPath: String { "\(path)/_delta_log/" }
+  var lastCheckpointPath: String { logPath + "_last_checkpoint" }
+  /// The names of all files of a version's checkpoints begin with it.
+  func checkpointStem(_ version: Int64) -> String { "\(logPath)\(DeltaTable.digits(version)).checkpoint." }
+  func checkpointPath(_ version: Int64) -> String { checkpointStem(version) + "parquet" }
 
   /// Tries to make `version`. After anything but `created` read the snapshot again: it decides.
   public func tryCommit(version: Int64, bytes: [UInt8]) async -> PutOutcome {
@@ -85,17 +54,5 @@ public struct DeltaTable: Sendable {
           id: id, name: nil, schema: DeltaSchema.text(columns), partitionColumns: partitionColumns, configuration: configuration,
           createdMilliseconds: milliseconds)),
     ]
-  }
-
-  /// Writes the classic checkpoint of a snapshot, then the hint to it. A checkpoint that is there already is left.
-  public func writeCheckpoint(_ snapshot: DeltaSnapshot) async throws {
-    let bytes = try Checkpoint(snapshot).encode()
-    let outcome = await store.putIfAbsent(NewObject(path: checkpointPath(snapshot.version), bytes: bytes))
-    guard outcome == .created else { return }
-    let hint = JSONValue.members([
-      "version": .int(snapshot.version), "size": .int(Int64(Checkpoint.rows(snapshot))), "sizeInBytes": .int(Int64(bytes.count)),
-      "numOfAddFiles": .int(Int64(snapshot.files.count)),
-    ])
-    try await store.replace(NewObject(path: "\(path)/_delta_log/_last_checkpoint", bytes: hint.bytes))
   }
 }

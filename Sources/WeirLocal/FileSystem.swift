@@ -106,6 +106,23 @@ enum FileSystem {
     return descriptor
   }
 
+  /// Creates a file that must not exist, for writing.
+  static func createEmpty(_ path: String) throws(WeirError) -> Int32 {
+    let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+    guard descriptor >= 0 else { throw error("create", path) }
+    return descriptor
+  }
+
+  /// Gives a file that was written and synced its name, unless there is one, durably.
+  static func linkIfAbsent(_ temporary: String, _ path: String) throws(WeirError) -> PutOutcome {
+    guard link(temporary, path) == 0 else {
+      if errno == EEXIST { return .exists }
+      throw error("create", path)
+    }
+    try syncDirectory(parent(path))
+    return .created
+  }
+
   /// Writes behind the file's end.
   static func append(_ descriptor: Int32, _ bytes: [UInt8], _ path: String) throws(WeirError) {
     guard lseek(descriptor, 0, SEEK_END) >= 0 else { throw error("write", path) }

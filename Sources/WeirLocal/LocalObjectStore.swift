@@ -84,16 +84,21 @@ public final class LocalObjectStore: ObjectStore {
         for parent in above { try FileSystem.syncDirectory(parent) }
         try FileSystem.create(temporary, object.pieces)
         defer { unlink(temporary) }
-        guard link(temporary, path) == 0 else {
-          if errno == EEXIST { return .exists }
-          throw FileSystem.error("create", path)
-        }
-        try FileSystem.syncDirectory(directory)
-        return .created
+        return try FileSystem.linkIfAbsent(temporary, path)
       }
     } catch {
       return .unknown("\(error)")
     }
+  }
+
+  public func upload(_ path: String) async throws -> any ObjectUpload {
+    let path = try full(path)
+    let temporary = temporary(beside: path)
+    let descriptor = try await threads.run {
+      for parent in try FileSystem.makeDirectory(FileSystem.parent(path)) { try FileSystem.syncDirectory(parent) }
+      return try FileSystem.createEmpty(temporary)
+    }
+    return LocalUpload(descriptor, temporary, path, threads)
   }
 
   public func replace(_ object: NewObject) async throws {

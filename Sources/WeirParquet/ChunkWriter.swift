@@ -12,6 +12,14 @@ struct ChunkMetadata {
   var dictionaryOffset: Int?
   var dataOffset: Int
   var statistics: EncodedStatistics
+
+  /// The same chunk, `bytes` further on in the file.
+  func moved(by bytes: Int) -> ChunkMetadata {
+    var moved = self
+    moved.dictionaryOffset = dictionaryOffset.map { $0 + bytes }
+    moved.dataOffset += bytes
+    return moved
+  }
 }
 
 /// Writes the column chunks of one leaf, one after the other: levels, pages, compression.

@@ -28,30 +28,55 @@ public struct LeafData: Sendable {
   }
 }
 
-/// A Parquet file of one row group, its pages with checksums. `leaves` in depth-first order of the schema's leaves.
-///
-/// - Throws: `parquet` when the levels do not fit the schema, the rows or the values.
+/// Writes a nested Parquet file row group by row group, its pages with checksums. It holds one group and the footer.
+public struct NestedParquetWriter {
+  private let shape: NestedShape
+  private let workbench: ParquetWorkbench
+  private var groups: [RowGroupMetadata] = []
+  /// Bytes of the file that were handed out.
+  private var written = 0
+
+  public init(schema: [ParquetNode], codec: Codec) {
+    shape = NestedShape(schema)
+    workbench = ParquetWorkbench(options: ParquetOptions(codec: codec, checksums: true))
+  }
+
+  /// The bytes of the next row group; they follow those that were handed out before.
+  ///
+  /// - Parameter leaves: in depth-first order of the schema's leaves.
+  /// - Throws: `parquet` when the levels do not fit the schema, the rows or the values.
+  public mutating func group(rows: Int, leaves: [LeafData]) throws(WeirError) -> [UInt8] {
+    guard leaves.count == shape.leaves.count else {
+      throw nestedError("the schema has \(shape.leaves.count) leaves, \(leaves.count) were given")
+    }
+    var out: [UInt8] = written == 0 ? Array(FileMetadata.magic) : []
+    var chunks: [ChunkMetadata] = []
+    for (leaf, data) in zip(shape.leaves, leaves) {
+      try check(data, leaf: leaf, rows: rows)
+      let writer = ChunkWriter(leaf: leaf, workbench: workbench)
+      append(data, to: writer)
+      writer.settle()
+      chunks.append(writer.closeChunk(into: &out).moved(by: written))
+      if let reason = writer.failure { throw nestedError(reason) }
+    }
+    written += out.count
+    if rows > 0 { groups.append(RowGroupMetadata(rows: rows, chunks: chunks)) }
+    return out
+  }
+
+  /// The rest of the file.
+  public func finish() -> [UInt8] {
+    let rows = groups.reduce(0) { $0 + $1.rows }
+    return (written == 0 ? Array(FileMetadata.magic) : []) + FileMetadata(schema: shape.elements, rows: rows, groups: groups).encoded()
+  }
+}
+
+/// A nested Parquet file of one row group; see ``NestedParquetWriter``.
 public func encodeNestedParquet(
   schema: [ParquetNode], rows: Int, leaves: [LeafData], codec: Codec
 ) throws(WeirError) -> [UInt8] {
-  let shape = NestedShape(schema)
-  guard leaves.count == shape.leaves.count else {
-    throw nestedError("the schema has \(shape.leaves.count) leaves, \(leaves.count) were given")
-  }
-  let options = ParquetOptions(codec: codec, checksums: true)
-  let workbench = ParquetWorkbench(options: options)
-  var out: [UInt8] = Array(FileMetadata.magic)
-  var chunks: [ChunkMetadata] = []
-  for (leaf, data) in zip(shape.leaves, leaves) {
-    try check(data, leaf: leaf, rows: rows)
-    let writer = ChunkWriter(leaf: leaf, workbench: workbench)
-    append(data, to: writer)
-    writer.settle()
-    chunks.append(writer.closeChunk(into: &out))
-    if let reason = writer.failure { throw nestedError(reason) }
-  }
-  let groups = rows > 0 ? [RowGroupMetadata(rows: rows, chunks: chunks)] : []
-  return out + FileMetadata(schema: shape.elements, rows: rows, groups: groups).encoded()
+  var writer = NestedParquetWriter(schema: schema, codec: codec)
+  return try writer.group(rows: rows, leaves: leaves) + writer.finish()
 }
 
 private func nestedError(_ reason: String) -> WeirError {

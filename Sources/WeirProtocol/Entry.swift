@@ -5,6 +5,8 @@ import WeirCore
 /// An entry is made by sealing an ``EntryDraft`` on the fold of all entries before it; see ``LedgerEntry/bytes``
 /// for the form in which it lies in the store.
 public struct LedgerEntry: Sendable, Equatable {
+  /// The format that it is written in; it keeps it when it is read.
+  var format = LedgerFormat.current
   /// Entries are numbered without gaps from 0, the entry with the ``genesis``.
   public var number: Int64
   /// Names the attempt (hex); tells our entry from another's after an unknown outcome (law 2).
@@ -145,7 +147,7 @@ public struct TableCommit: Sendable, Equatable {
 public struct DataFile: Sendable, Equatable {
   public struct PartitionValue: Sendable, Equatable {
     public var name: String
-    /// Text form of Delta; nil is null.
+    /// As text, see `PartitionValues` of the engine; nil is null.
     public var value: String?
     public init(_ name: String, _ value: String?) {
       self.name = name
@@ -161,11 +163,10 @@ public struct DataFile: Sendable, Equatable {
   public var hash: String
   /// In the order of the table's partition columns.
   public var partition: [PartitionValue]
-  /// Delta's file statistics; `null` if there are none.
-  public var stats: JSONValue
+  public var stats: FileStats
 
   public init(
-    path: String, rows: Int64, bytes: Int64, hash: String, partition: [PartitionValue] = [], stats: JSONValue = .null
+    path: String, rows: Int64, bytes: Int64, hash: String, partition: [PartitionValue] = [], stats: FileStats = .none
   ) {
     self.path = path
     self.rows = rows

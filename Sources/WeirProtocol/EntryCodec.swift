@@ -5,8 +5,6 @@ import WeirCore
 /// `hash` is the SHA-256 of the line with an empty hash. Reading encodes the entry again and compares all bytes, so
 /// that any changed byte is found: white space, order of members and unknown members too.
 extension LedgerEntry {
-  static let format: Int64 = 1
-
   /// The entry's line, ending with a line feed.
   public var bytes: [UInt8] { LedgerEntry.with(hash, encodedWithoutHash) }
 
@@ -14,7 +12,7 @@ extension LedgerEntry {
   /// - Throws: `ledger_corrupt`, `ledger_format`, `ledger_decision`.
   public init(bytes: [UInt8]) throws(WeirError) {
     let json = try JSONValue.document(bytes, "a ledger entry")
-    try json.checkFormat(LedgerEntry.format, "a ledger entry")
+    try json.checkFormat("a ledger entry")
     let number = json["number"]?.int.map { "entry \($0)" } ?? "a ledger entry"
     // Before anything is made of its members.
     guard let stated = json["hash"]?.string, let plain = LedgerEntry.withoutHash(bytes, stated) else {
@@ -41,12 +39,12 @@ extension LedgerEntry {
   /// The line with an empty hash.
   private var encodedWithoutHash: [UInt8] {
     var members: [JSONValue.Member] = [
-      .init("format", .int(LedgerEntry.format)), .init("number", .int(number)), .init("commitID", .string(commitID)),
+      .init("format", .int(format)), .init("number", .int(number)), .init("commitID", .string(commitID)),
       .init("worker", .string(worker)), .init("planHash", .string(planHash)),
     ]
     if let genesis { members.append(.init("genesis", genesis.json)) }
     members += [
-      .init("lanes", .array(lanes.map(\.json))), .init("tables", .array(tables.map(\.json))),
+      .init("lanes", .array(lanes.map(\.json))), .init("tables", .array(tables.map { $0.json(format: format) })),
       .init("partials", partials?.json ?? .null), .init("mergedWatermark", .watermark(mergedWatermark)),
       .init("previousHash", .string(previousHash)),
     ]
@@ -74,6 +72,7 @@ extension LedgerEntry {
   }
 
   private init(json: JSONValue) throws(WeirError) {
+    format = try json.requiredInt("format")
     number = try json.requiredCount("number")
     commitID = try json.requiredString("commitID")
     worker = try json.requiredString("worker")
@@ -82,7 +81,7 @@ extension LedgerEntry {
     lanes = []
     for item in try json.requiredArray("lanes") { lanes.append(try LaneCommit(json: item, entry: number)) }
     tables = []
-    for item in try json.requiredArray("tables") { tables.append(try TableCommit(json: item)) }
+    for item in try json.requiredArray("tables") { tables.append(try TableCommit(json: item, format: format)) }
     partials = try json.optional("partials") { v throws(WeirError) in try BlobRef(json: v) }
     mergedWatermark = try json.requiredWatermark("mergedWatermark")
     previousHash = try json.requiredString("previousHash")
@@ -225,31 +224,32 @@ extension [String: WindowCounts] {
 }
 
 extension TableCommit {
-  var json: JSONValue {
-    .members(["table": .string(table), "files": .array(files.map(\.json))])
+  func json(format: Int64) -> JSONValue {
+    .members(["table": .string(table), "files": .array(files.map { $0.json(format: format) })])
   }
 
-  init(json: JSONValue) throws(WeirError) {
+  init(json: JSONValue, format: Int64) throws(WeirError) {
     table = try json.requiredString("table")
     files = []
-    for item in try json.requiredArray("files") { files.append(try DataFile(json: item)) }
+    for item in try json.requiredArray("files") { files.append(try DataFile(json: item, format: format)) }
   }
 }
 
 extension DataFile {
-  var json: JSONValue {
+  func json(format: Int64) -> JSONValue {
     let values = partition.map { JSONValue.Member($0.name, $0.value.map { .string($0) } ?? .null) }
     return .members([
       "path": .string(path), "rows": .int(rows), "bytes": .int(bytes), "hash": .string(hash),
-      "partition": .object(values), "stats": stats,
+      "partition": .object(values), "stats": stats.json(format: format),
     ])
   }
 
-  init(json: JSONValue) throws(WeirError) {
+  init(json: JSONValue, format: Int64) throws(WeirError) {
     path = try json.requiredString("path")
     rows = try json.requiredCount("rows")
     bytes = try json.requiredCount("bytes")
     hash = try json.requiredString("hash")
+    stats = try FileStats(json: json.required("stats"), format: format)
     partition = []
     for member in try json.requiredMembers("partition") {
       guard member.value.isNull || member.value.string != nil else {
@@ -257,7 +257,6 @@ extension DataFile {
       }
       partition.append(PartitionValue(member.name, member.value.string))
     }
-    stats = try json.required("stats")
   }
 }
 

@@ -2,25 +2,25 @@ import WeirCore
 
 /// A ledger snapshot: a fold as one line of JSON, verified like an entry.
 extension LedgerFold {
-  static let format: Int64 = 1
-
   /// The snapshot's line, ending with a line feed.
-  public var bytes: [UInt8] { encoded(hash: ContentHash(of: encoded(hash: "")).hex) }
+  public var bytes: [UInt8] { bytes(format: LedgerFormat.current) }
+
+  private func bytes(format: Int64) -> [UInt8] { encoded(format, hash: ContentHash(of: encoded(format, hash: "")).hex) }
 
   /// Reads and verifies a snapshot.
   /// - Throws: `ledger_corrupt`, `ledger_format`.
   public init(bytes: [UInt8]) throws(WeirError) {
     let json = try JSONValue.document(bytes, "a ledger snapshot")
-    try json.checkFormat(LedgerFold.format, "a ledger snapshot")
+    try json.checkFormat("a ledger snapshot")
     try self.init(json: json)
-    guard self.bytes == bytes else {
+    guard self.bytes(format: try json.requiredInt("format")) == bytes else {
       throw WeirError.corruptLedger("ledger snapshot \(number) was changed: form or hash is not its own")
     }
   }
 
-  private func encoded(hash snapshotHash: String) -> [UInt8] {
+  private func encoded(_ format: Int64, hash snapshotHash: String) -> [UInt8] {
     var document = JSONValue.members([
-      "format": .int(LedgerFold.format), "number": .int(number), "entryHash": .string(hash), "genesis": genesis.json,
+      "format": .int(format), "number": .int(number), "entryHash": .string(hash), "genesis": genesis.json,
       "lanes": .array(lanes.sorted { $0.key < $1.key }.map { $0.value.json(of: $0.key) }),
       "lookups": .object(
         lookups.sorted { utf8Precedes($0.key, $1.key) }.map { JSONValue.Member($0.key, $0.value.json) }),

@@ -89,11 +89,12 @@ extension JSONValue {
   }
 
   /// Refuses a document whose `format` this version cannot read: the last two can be read.
-  func checkFormat(_ current: Int64, _ what: String) throws(WeirError) {
+  func checkFormat(_ what: String) throws(WeirError) {
     let format = try requiredInt("format")
-    guard format >= max(1, current - 1), format <= current else {
+    let current = LedgerFormat.current
+    guard format >= current - 1, format <= current else {
       throw WeirError(
-        "ledger_format", "\(what) has format \(format); this version reads \(max(1, current - 1)) to \(current)",
+        "ledger_format", "\(what) has format \(format); this version reads \(current - 1) to \(current)",
         advice: "Use the version of Weir that wrote it, or the one after.")
     }
   }

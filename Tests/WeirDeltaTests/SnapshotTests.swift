@@ -21,7 +21,7 @@ struct SampleTable {
     for version in 0..<commits {
       #expect(
         await table.tryCommit(version: version, bytes: DeltaCommit.encode(info: [], actions: SampleTable.actions(version))) == .created)
-      if version > 0, version % 10 == 0, let snapshot = try await table.snapshot() { try await table.writeCheckpoint(snapshot) }
+      if version > 0, version % 10 == 0, let tip = try await table.tip() { try await table.writeCheckpoint(of: tip) }
     }
   }
 
@@ -49,14 +49,27 @@ struct SampleTable {
 }
 
 extension DeltaSnapshot {
+  /// A checkpoint of it.
+  func checkpoint() throws -> [UInt8] {
+    var encoder = CheckpointEncoder(groupRows: 8192)
+    let kept = tip.transactions.sorted { $0.key < $1.key }.map { DeltaAction.transaction(appID: $0.key, version: $0.value) }
+    let files =
+      files.sorted { $0.key < $1.key }.map { DeltaAction.add($0.value) } + removed.sorted { $0.key < $1.key }.map { .remove($0.value) }
+    var bytes: [UInt8] = []
+    let actions = [.protocolVersion(reader: 1, writer: 2, features: [])] + (metadata.map { [.metadata($0)] } ?? []) + kept + files
+    for action in actions { bytes += try encoder.add(action) ?? [] }
+    return try bytes + encoder.finish()
+  }
+
   /// What must not depend on how a snapshot was read.
   var text: String {
     // A checkpoint's removals change no data any more.
     var quiet = removed
     for path in quiet.keys { quiet[path]?.dataChange = false }
-    return "\(version) \(reader) \(writer) \(String(describing: metadata?.id)) \(metadata?.configuration.sorted { $0.key < $1.key } ?? [])"
+    return
+      "\(version) \(tip.reader) \(tip.writer) \(String(describing: metadata?.id)) \(metadata?.configuration.sorted { $0.key < $1.key } ?? [])"
       + " \(metadata?.schema ?? "") \(metadata?.partitionColumns ?? []) \(String(describing: metadata?.createdMilliseconds))"
-      + " \(files.sorted { $0.key < $1.key }) \(quiet.sorted { $0.key < $1.key }) \(transactions)"
+      + " \(files.sorted { $0.key < $1.key }) \(quiet.sorted { $0.key < $1.key }) \(transactions.sorted { $0.key < $1.key })"
   }
 }
 
@@ -143,7 +156,7 @@ struct SnapshotTests {
     #expect(try await read(sample) == whole)
     try await sample.clean(before: 20)
     #expect(try await refusal(sample)?.code == "corrupt")
-    try await sample.put("\(digits(20)).checkpoint.0000000001.0000000001.parquet", try Checkpoint(single).encode())
+    try await sample.put("\(digits(20)).checkpoint.0000000001.0000000001.parquet", try single.checkpoint())
     #expect(try await refusal(sample) == nil)
   }
 

@@ -98,9 +98,6 @@ import WeirService
     governor.holds(StateBytes(dedup: 1, windows: 2, keyed: 90 << 20))
     error = await #expect(throws: WeirError.self) { try await governor.admit(StillClock()) }
     #expect(error?.message.contains("keyed state, 90 MiB") == true && error?.message.contains("worker.memory") == true)
-    governor.holds(fileLists: 100 << 20)
-    error = await #expect(throws: WeirError.self) { try await governor.admit(StillClock()) }
-    #expect(error?.message.contains("list of files") == true && error?.advice?.contains("partition_by") == true)
   }
 
   @Test func aCutNeedsRoomForItsBlobs() async throws {
@@ -288,8 +285,9 @@ import WeirService
   /// Values alternate, and there are far more than files may be open.
   @Test func rowsOfVeryManyPartitionsAreInFilesOfTheirOwnInTheirOrder() throws {
     let layout = TableLayout(
-      table: "silver/s", schema: [ColumnSchema("n", .int64), ColumnSchema("c", .string)],
-      partitionBy: [PartitionColumn(transform: .identity, column: "c", name: "c")], names: ["n", "c"])
+      TableDefinition(
+        kind: .silver, name: "silver/s", columns: [ColumnSchema("n", .int64), ColumnSchema("c", .string)],
+        partitionBy: [PartitionColumn(transform: .identity, column: "c", name: "c")], rowColumns: ["n", "c"]))
     var encoder = TableEncoder(layout, run: RunInfo(shard: "s", runID: "r"), lake: LakeSpec(), stem: "x")
     let values = TableEncoder.openMax * 5
     var expected: [String: [Int64]] = [:]

@@ -36,9 +36,19 @@ struct HostileNumberTests {
       LaneCommit(
         lane: .merge, epoch: fold.nextEpoch(of: .merge), from: fold.mergeLane.position ?? .offset(0), to: .offset(0), endsAtItself: true,
         watermark: 5))
+    let stats = [
+      ColumnStats(name: "i", type: .int64, nulls: 3, min: .int64(-4), max: .int64(9)),
+      ColumnStats(name: "t", type: .timestamp, nulls: 0, min: .timestamp(-4), max: .timestamp(9)),
+      ColumnStats(name: "x", type: .double, nulls: 0, nans: 2, min: .double(-0.0), max: .double(.infinity)),
+      ColumnStats(
+        name: "d", type: .decimal(precision: 38, scale: 2), nulls: 0, min: .decimal(-5, precision: 38, scale: 2),
+        max: .decimal(Int128.max, precision: 38, scale: 2)),
+      ColumnStats(name: "s", type: .string, nulls: 0, min: .string("a"), max: .string(String(repeating: "é", count: 200))),
+      ColumnStats(name: "b", type: .binary, nulls: 1, min: .binary([1]), max: .binary([2])),
+    ]
     return EntryDraft(
       commitID: "c", worker: "w", planHash: "p", lanes: lanes,
-      tables: [TableCommit(table: "gold/g", files: [DataFile(path: "f", rows: 10, bytes: 20, hash: "h", stats: .members(["n": .int(3)]))])],
+      tables: [TableCommit(table: "gold/g", files: [DataFile(path: "f", rows: 10, bytes: 20, hash: "h", stats: .columns(stats))])],
       partials: blob)
   }
 

@@ -24,6 +24,25 @@ struct TidyTests {
     }
   }
 
+  /// What differs between tables is a matter of their kind. A path is made in one place, and none is taken apart.
+  @Test func tablesAreToldApartByTheirKindAndNotByTheirNames() throws {
+    let madeHere = "TableCatalogue.swift"
+    let path = try Regex(#""(bronze|silver|gold|late|quarantine)/"#)
+    let kind = try Regex(#"case "(bronze|silver|gold|late|quarantine)""#)
+    var files = 0
+    for module in ["WeirCore", "WeirOperators", "WeirProtocol", "WeirDelta", "WeirEngine", "WeirService"] {
+      for file in sources(of: module) where file.lastPathComponent != madeHere {
+        files += 1
+        for line in try String(contentsOf: file, encoding: .utf8).split(separator: "\n")
+        where !line.drop(while: { $0 == " " }).hasPrefix("//") {
+          #expect(line.firstMatch(of: path) == nil, "\(module)/\(file.lastPathComponent): \(line)")
+          if module == "WeirEngine" { #expect(line.firstMatch(of: kind) == nil, "\(file.lastPathComponent): \(line)") }
+        }
+      }
+    }
+    #expect(files > 100, "the sources were not found")
+  }
+
   private func sources(of module: String) -> [URL] {
     let folder = root.appendingPathComponent("Sources/\(module)")
     let files = FileManager.default.enumerator(at: folder, includingPropertiesForKeys: nil)!

@@ -68,7 +68,7 @@ public struct TableRestore: Sendable {
       guard log.latest >= 0, let snapshot = try await table.snapshot() else {
         return given == nil ? nil : try await remake(isDry: isDry)
       }
-      let now = names.snapshot(snapshot)
+      let now = names.snapshot(snapshot.tip)
       guard now.ledgerID == ledgerID else {
         throw FollowerMachine.Refusal.foreign(owner: now.ledgerID).error(table: layout.table, head: await ledger.fold.number)
       }
@@ -116,7 +116,7 @@ public struct TableRestore: Sendable {
       version += 1
     }
     let changes = undo.actions(from: snapshot, milliseconds: environment.clock.wallMicroseconds / 1000)
-    var report = Report(table: layout.table, from: names.snapshot(snapshot).txn ?? 0, to: good.entry)
+    var report = Report(table: layout.table, from: names.snapshot(snapshot.tip).txn ?? 0, to: good.entry)
     for change in changes {
       if case .remove(let remove) = change { report.removed.append(remove.path) }
       if case .add(let add) = change {

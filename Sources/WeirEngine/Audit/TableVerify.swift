@@ -30,7 +30,7 @@ struct TableVerify {
     let before = result.problems.count
     try await commits(log, &result)
     guard let snapshot = try await snapshot(isDamaged: result.problems.count > before, &result) else { return }
-    let seen = names.snapshot(snapshot)
+    let seen = names.snapshot(snapshot.tip)
     guard seen.ledgerID == fold.genesis.ledgerID else {
       return result.add(FollowerMachine.Refusal.foreign(owner: seen.ledgerID).error(table: name, head: fold.number))
     }

@@ -143,7 +143,7 @@ actor EpochCommitter {
     }
     return LaneCommit(
       epoch, after: before, dealing: fold.genesis.dealing, prefixHash: batch.prefixHash, decisions: batch.decisions[epoch.lane] ?? [],
-      gold: compiled.plan.gold, state: pack.add(state: epoch.state, isBase: epoch.stateIsBase, before: before.state))
+      windows: epoch.windows(compiled.plan), state: pack.add(state: epoch.state, isBase: epoch.stateIsBase, before: before.state))
   }
 
   /// The part of a merge lane that shares the entry: the batch's contributions, and the windows that the watermark after the entry finishes.
@@ -205,7 +205,7 @@ actor EpochCommitter {
       if let merge { mergedRows += merge.takeStateRows(ledgerNumber: number) }
       for epoch in epochs ?? [] { rejected.add(epoch.rejected) }
       try await LedgerKeeping.snapshot(ledger, number: fold.number)
-      if let epochs { meter.committed(epochs, draft, gold: compiled.plan.gold, fold: fold) }
+      if let epochs { meter.committed(epochs, draft, plan: compiled.plan, fold: fold) }
       return .committed(fold)
     case .fenced(let lanes, _):
       isRefused = !environment.variant.contains(.cutsOnAfterFence)

@@ -1,5 +1,4 @@
 import WeirCore
-import WeirDelta
 import WeirOperators
 import WeirParquet
 import WeirProtocol
@@ -37,7 +36,7 @@ struct BatchEncoder: Sendable {
   func encode(_ batch: EpochBatch, number: Int64, attempt: String) async throws -> EncodedBatch {
     let stem = BatchEncoder.stem(number: number, attempt: attempt)
     var queues: [Int: ChunkQueue] = [:]
-    for (number, layout) in layouts.enumerated() { queues[number] = ChunkQueue(try chunks(layout.table, batch)) }
+    for (number, layout) in layouts.enumerated() { queues[number] = ChunkQueue(try chunks(layout.kind, batch)) }
     for epoch in batch.epochs { epoch.tables.removeAll() }
     return EncodedBatch(batch: batch, attempt: attempt, stem: stem, files: try await files(queues, stem))
   }
@@ -52,7 +51,7 @@ struct BatchEncoder: Sendable {
   func encode(merged: [Int: WindowResults], stem: String) async throws -> [Int: [EncodedFile]] {
     var queues: [Int: ChunkQueue] = [:]
     for (gold, results) in merged {
-      guard let number = layouts.firstIndex(where: { $0.table == "gold/\(compiled.plan.gold[gold].name)" }) else { continue }
+      guard let number = layouts.firstIndex(where: { $0.kind == .gold(gold) }) else { continue }
       queues[number] = ChunkQueue(try rows([results], gold))
     }
     return try await files(queues, stem)
@@ -78,18 +77,13 @@ struct BatchEncoder: Sendable {
   }
 
   /// The rows of one table by position; rows that were collected into columns lane by lane.
-  private func chunks(_ table: String, _ batch: EpochBatch) throws -> [RowChunk] {
-    let gold = compiled.plan.gold
-    switch table.prefix(while: { $0 != "/" }) {
-    case "bronze": return batch.inShardOrder(\.bronze)
-    case "silver": return batch.inShardOrder(\.silver)
-    case "quarantine": return batch.epochs.flatMap { chunk($0.tables.quarantine) }
-    case "late":
-      guard let number = gold.firstIndex(where: { table == "late/\($0.name)" }) else { return [] }
-      return batch.epochs.compactMap { $0.tables.late[number].map { RowChunk($0) } }
-    default:
-      guard let number = gold.firstIndex(where: { table == "gold/\($0.name)" }) else { return [] }
-      return try rows(batch.epochs.compactMap { $0.tables.gold[number] }, number)
+  private func chunks(_ kind: TableKind, _ batch: EpochBatch) throws -> [RowChunk] {
+    switch kind {
+    case .bronze: batch.inShardOrder(\.bronze)
+    case .silver: batch.inShardOrder(\.silver)
+    case .quarantine: batch.epochs.flatMap { chunk($0.tables.quarantine) }
+    case .late(let number): batch.epochs.compactMap { $0.tables.late[number].map { RowChunk($0) } }
+    case .gold(let number): try rows(batch.epochs.compactMap { $0.tables.gold[number] }, number)
     }
   }
 
@@ -122,14 +116,13 @@ struct BatchEncoder: Sendable {
   static func commits(_ files: [EncodedFile]) -> [TableCommit] {
     var tables: [TableCommit] = []
     for file in files {
-      let stats = DeltaStats.json(
-        rows: Int64(file.rows),
-        columns: zip(file.stored, file.statistics).map {
-          DeltaStats.Column(name: $0.name, nulls: $1.nullCount, nans: $1.nanCount, min: $1.min, max: $1.max)
-        })
+      let columns = zip(file.stored, file.statistics).prefix(FileStats.columnsMax).map {
+        ColumnStats(name: $0.name, type: $0.type, nulls: $1.nullCount, nans: $1.nanCount, min: $1.min, max: $1.max)
+      }
       let data = DataFile(
         path: file.table + "/" + file.path, rows: Int64(file.rows), bytes: Int64(file.bytes.count),
-        hash: ContentHash(of: file.bytes).hex, partition: file.partition.map { .init($0.name, $0.value) }, stats: stats)
+        hash: ContentHash(of: file.bytes).hex, partition: file.partition.map { .init($0.name, $0.value) },
+        stats: .columns(columns))
       if tables.last?.table == file.table {
         tables[tables.count - 1].files.append(data)
       } else {

@@ -12,11 +12,10 @@ struct DeltaFollower: Sendable {
   /// Of the table's commits, those that this ledger's followers make.
   private let names: TableTransactions
   private let clock: any Clock
-  private let memory: MemoryGovernor
   private let isSyncing: Bool
   private let variant: ProtocolVariant
-  /// What this follower last saw of the table.
-  private var snapshot: DeltaSnapshot?
+  /// What this follower last saw of the table, without its files: they are many after some weeks.
+  private var tip: DeltaTip?
   /// The newest version that is known to be durable.
   private var durableVersion: Int64 = -1
 
@@ -25,7 +24,6 @@ struct DeltaFollower: Sendable {
     self.layout = layout
     clock = environment.clock
     files = DataFiles(lake: environment.lake)
-    memory = environment.governor
     isSyncing = !environment.variant.contains(.followsUnsyncedVersions)
     variant = environment.protocolVariant
     names = TableTransactions(ledgerID: ledgerID, table: layout.table)
@@ -50,19 +48,20 @@ struct DeltaFollower: Sendable {
       switch action {
       case .done: return
       case .readSnapshot:
-        snapshot = try await table.snapshot(after: snapshot)
+        tip = try await table.tip(after: tip)
         try await makeDurable()
-        action = machine.event(.snapshotRead(names.snapshot(snapshot)))
+        action = machine.event(.snapshotRead(names.snapshot(tip)))
       case .readEntries(let after, let through):
         action = machine.event(.entriesRead(try await ledger.entries(after: after, through: through)))
       case .readProof(let number): action = machine.event(.proofRead(try await ledger.proof(of: number)))
       case .commit(let commit):
         try await files.check(commit.files, of: layout.table)
-        let outcome = await table.tryCommit(version: commit.version, bytes: encode(commit))
+        let actions = actions(commit)
+        let outcome = await table.tryCommit(version: commit.version, bytes: encode(commit, actions))
         if case .unknown(let why) = outcome { trouble = why }
         if outcome == .created {
           durableVersion = commit.version
-          try await checkpoint(commit.version)
+          try await created(commit.version, actions)
         }
         action = machine.event(.putReturned(outcome))
       case .rest(let tries):
@@ -82,7 +81,7 @@ struct DeltaFollower: Sendable {
   /// and with a version of ours durable above one that vanishes with the machine, the log has a hole. Whoever made it had done the same
   /// with the version before.
   private mutating func makeDurable() async throws {
-    guard let version = snapshot?.version, version > durableVersion, isSyncing else { return }
+    guard let version = tip?.version, version > durableVersion, isSyncing else { return }
     try await table.sync(version)
     durableVersion = version
   }
@@ -90,9 +89,8 @@ struct DeltaFollower: Sendable {
   /// Compares the table at the ledger's entry `number` with what the ledger gave it through that entry.
   /// - Throws: `corrupt` when files are missing from the log, or are there twice, and no other program explains it.
   func compare(with given: TableFold?, at number: Int64) async throws {
-    guard let snapshot, names.snapshot(snapshot).txn == number, snapshot.removed.isEmpty else { return }
-    let bytes = snapshot.files.values.reduce(Int64(0)) { $0 &+ $1.bytes }
-    let files = Int64(snapshot.files.count)
+    guard let tip, names.snapshot(tip).txn == number, !tip.hasRemovals else { return }
+    let (files, bytes) = (tip.files, tip.bytes)
     let wanted = (files: given?.files ?? 0, bytes: given?.bytes ?? 0)
     guard files != wanted.files || bytes != wanted.bytes else { return }
     // Another program may have removed files so long ago that its checkpoint has forgotten them; its commits have not.
@@ -103,8 +101,8 @@ struct DeltaFollower: Sendable {
       advice: "A file of \(layout.table)/_delta_log is damaged: `weir ledger verify` names it. Restore it from a copy of the lake.")
   }
 
-  /// A commit's bytes: version 0 makes the table; `txn` is the last entry that the commit covers.
-  private func encode(_ commit: FollowerMachine.Commit) -> [UInt8] {
+  /// A commit's actions: version 0 makes the table; `txn` is the last entry that the commit covers.
+  private func actions(_ commit: FollowerMachine.Commit) -> [DeltaAction] {
     var actions: [DeltaAction] = []
     if commit.version == 0 {
       actions = DeltaTable.creation(
@@ -115,15 +113,18 @@ struct DeltaFollower: Sendable {
     }
     if let changed = changedMetadata(commit) { actions.append(.metadata(changed)) }
     actions += names.actions(entry: commit.to, proof: commit.proof)
-    actions += commit.files.map { .add(add($0)) }
+    return actions + commit.files.map { .add(add($0)) }
+  }
+
+  private func encode(_ commit: FollowerMachine.Commit, _ actions: [DeltaAction]) -> [UInt8] {
     let isWrite = commit.version > 0 || !commit.files.isEmpty
     return DeltaCommit.encode(
       info: info(isWrite ? "WRITE" : "CREATE TABLE", [.init("weir", accounting(commit))]), actions: actions)
   }
 
-  /// Of a table that was made for a plan since replaced, and has no file yet.
+  /// Of a table that was made for a plan since replaced, and never had a file.
   private func changedMetadata(_ commit: FollowerMachine.Commit) -> DeltaMetadata? {
-    guard commit.version > 0, let snapshot, snapshot.files.isEmpty, var metadata = snapshot.metadata else { return nil }
+    guard commit.version > 0, let tip, !tip.hadFiles, var metadata = tip.metadata else { return nil }
     let (schema, partitionColumns) = (DeltaSchema.text(layout.schema), layout.partitionBy.map(\.name))
     guard metadata.schema != schema || metadata.partitionColumns != partitionColumns else { return nil }
     (metadata.schema, metadata.partitionColumns) = (schema, partitionColumns)
@@ -148,7 +149,22 @@ struct DeltaFollower: Sendable {
     DeltaAdd(
       path: uriEncode(String(file.path.dropFirst(layout.table.count + 1))),
       partitionValues: file.partition.map { ($0.name, $0.value) }, bytes: file.bytes,
-      modificationMilliseconds: clock.wallMicroseconds / 1000, stats: file.stats.isNull ? nil : file.stats.text)
+      modificationMilliseconds: clock.wallMicroseconds / 1000, stats: DeltaFollower.stats(of: file)?.text)
+  }
+
+  /// The file's statistics as Delta has them.
+  static func stats(of file: DataFile) -> JSONValue? {
+    switch file.stats {
+    case .none: nil
+    case .delta(let json): json
+    case .columns(let columns):
+      DeltaStats.json(
+        rows: file.rows,
+        columns: columns.map {
+          DeltaStats.Column(
+            name: $0.name, nulls: $0.nulls, nans: $0.nans, min: $0.min, max: $0.max, isMaxCut: $0.isMaxCut, isBinary: $0.type == .binary)
+        })
+    }
   }
 
   /// Law 4 in the commit: both sums of the entries `(from, to]`, and how far the table is complete.
@@ -161,7 +177,7 @@ struct DeltaFollower: Sendable {
       .init("quarantined", .int(counts.quarantined)), .init("completeThrough", complete(commit.mergedWatermark)),
     ]
     if counts.blankLines > 0 { members.append(.init("blankLines", .int(counts.blankLines))) }
-    if layout.table.hasPrefix("gold/") {
+    if layout.kind.gold != nil {
       members.append(.init("windows", commit.windows.json))
     }
     return .object(members)
@@ -175,15 +191,10 @@ struct DeltaFollower: Sendable {
     }
   }
 
-  /// Memory that a file of the log takes here, about: its path, partition, statistics.
-  private static let fileBytes: Int64 = 800
-  /// What is held of the table's log.
-  var bytes: Int64 { Int64(snapshot?.files.count ?? 0) * DeltaFollower.fileBytes }
-
-  /// A checkpoint every ten commits. One for which there is no room is left out: it makes reading the log faster, and no more.
-  private mutating func checkpoint(_ version: Int64) async throws {
-    guard version > 0, version % 10 == 0, memory.hasRoom(for: bytes) else { return }
-    snapshot = try await table.snapshot(after: snapshot)
-    if let snapshot, snapshot.version == version { try await table.writeCheckpoint(snapshot) }
+  /// After the table's new version: writes a checkpoint when one is due.
+  private mutating func created(_ version: Int64, _ actions: [DeltaAction]) async throws {
+    tip = try table.tip(tip, after: actions, version: version)
+    guard let tip, tip.isCheckpointDue else { return }
+    try await table.writeCheckpoint(of: tip)
   }
 }

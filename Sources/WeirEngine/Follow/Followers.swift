@@ -12,7 +12,6 @@ actor Followers {
   private var tables: [DeltaFollower]
   private let clock: any Clock
   private let meter: LiveMeter?
-  private let memory: MemoryGovernor
   private(set) var appliedThrough: Int64 = -1
   /// Topics; they follow at their own pace.
   nonisolated let sinks: SinkPump?
@@ -21,7 +20,6 @@ actor Followers {
     self.ledger = ledger
     state = environment.state
     clock = environment.clock
-    memory = environment.governor
     self.meter = meter
     sinks = SinkPump(environment: environment, ledger: ledger, ledgerID: ledgerID, plan: plan)
     tables = TableLayout.all(plan).map { DeltaFollower(environment: environment, ledgerID: ledgerID, layout: $0) }
@@ -87,7 +85,6 @@ actor Followers {
       meter?.commitTook(clock.monotonicNanoseconds - began, of: table.name)
     }
     appliedThrough = target
-    memory.holds(fileLists: tables.reduce(0) { $0 + $1.bytes })
   }
 
   /// Whether every table has the files that the ledger gave it.

@@ -11,11 +11,8 @@ import WeirProtocol
 ///
 /// Ours come last: where a name stands twice, the last one counts.
 struct SinkRows: Sendable {
-  private enum Kind { case gold, late, quarantine }
-
   let table: String
   private let ledgerID: String
-  private let kind: Kind
   private let layout: TableLayout
   /// Columns that a gold row's JSON has, in order: those of the files, and partition columns that are columns of the table.
   private let shown: [ColumnSchema]
@@ -26,10 +23,9 @@ struct SinkRows: Sendable {
     self.layout = layout
     self.ledgerID = ledgerID
     table = layout.table
-    kind = table.hasPrefix("gold/") ? .gold : table.hasPrefix("late/") ? .late : .quarantine
     let derived = Set(layout.partitionBy.filter { $0.transform != .identity }.map(\.name))
     shown = layout.schema.filter { !derived.contains($0.name) }
-    by = plan.gold.first { "gold/\($0.name)" == layout.table }?.by.map(\.name) ?? []
+    by = layout.kind.gold.map { plan.gold[$0].by.map(\.name) } ?? []
   }
 
   /// A row group, decoded: records are made of it in parts.
@@ -57,7 +53,7 @@ struct SinkRows: Sendable {
     var records: [SinkRecord] = []
     records.reserveCapacity(rows.count)
     for row in rows {
-      var record = kind == .gold ? gold(group, row) : try received(group, row)
+      var record = layout.kind.gold != nil ? gold(group, row) : try received(group, row)
       record.headers += [
         .init("weir-ledger", ledgerID), .init("weir-entry", String(entry)), .init("weir-table", table),
         .init("weir-row", String(first + Int64(row))),
@@ -156,7 +152,7 @@ struct SinkRows: Sendable {
       headers.append(.init("weir-topic", shard))
     }
     headers.append(.init("weir-offset", group.columns["_position"]?.int(row).map { Array(String($0).utf8) }))
-    if kind == .late {
+    if case .late = layout.kind {
       headers += [.init("weir-stage", "late"), time("event_time"), time("window_start"), time("window_end")]
     } else {
       headers += [.init("weir-stage", text("stage")), .init("weir-reason", text("reason"))]

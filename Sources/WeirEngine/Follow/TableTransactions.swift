@@ -24,7 +24,7 @@ struct TableTransactions: Sendable {
   }
 
   /// What a follower goes by; nil: there is no table.
-  func snapshot(_ snapshot: DeltaSnapshot?) -> TableSnapshot {
+  func snapshot(_ snapshot: DeltaTip?) -> TableSnapshot {
     TableSnapshot(
       version: snapshot?.version ?? -1, txn: snapshot?.transactions[entry],
       ledgerID: snapshot?.metadata?.configuration["weir.ledger"], proof: snapshot?.transactions[proof])

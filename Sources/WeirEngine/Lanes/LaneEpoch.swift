@@ -24,4 +24,12 @@ package struct LaneEpoch: Sendable {
   var sizes = LaneSizes()
   var rejected = RejectedReasons()
   var arrivals = Arrivals()
+
+  /// What an entry says of windows and state tables, by the table's path.
+  func windows(_ plan: Plan) -> [String: WindowCounts] {
+    var windows: [String: WindowCounts] = [:]
+    for (number, counts) in windowCounts.enumerated() { windows[plan.path(of: .gold(number))] = counts }
+    for (table, count) in stateOutOfRange { windows[table, default: WindowCounts()].outOfRange += count }
+    return windows
+  }
 }

@@ -35,7 +35,7 @@ final class MergeLane {
   func takeCounts(_ results: [Int: WindowResults]) -> [String: WindowCounts] {
     var all: [String: WindowCounts] = [:]
     for (gold, windows) in results where windows.outOfRange > 0 {
-      all["gold/\(compiled.plan.gold[gold].name)", default: WindowCounts()].outOfRange += windows.outOfRange
+      all[compiled.plan.path(of: .gold(gold)), default: WindowCounts()].outOfRange += windows.outOfRange
     }
     for (table, count) in compiled.stateOutOfRange(keyed) { all[table, default: WindowCounts()].outOfRange += count }
     return all

@@ -8,12 +8,9 @@ extension LaneCommit {
   /// What a cut took out of a lane.
   /// - Parameter state: where the blob is stored, and what it is a delta of.
   init(
-    _ epoch: LaneEpoch, after before: CommittedLane, dealing: Dealing?, prefixHash: Hash128?, decisions: [Decision], gold: [GoldSpec],
-    state: StateRef
+    _ epoch: LaneEpoch, after before: CommittedLane, dealing: Dealing?, prefixHash: Hash128?, decisions: [Decision],
+    windows: [String: WindowCounts], state: StateRef
   ) {
-    var windows: [String: WindowCounts] = [:]
-    for (table, counts) in zip(gold, epoch.windowCounts) { windows["gold/\(table.name)"] = counts }
-    for (table, count) in epoch.stateOutOfRange { windows[table, default: WindowCounts()].outOfRange += count }
     self.init(
       lane: epoch.lane, dealing: dealing, generation: before.generation, epoch: before.epoch + 1, from: before.position,
       to: .offset(epoch.position), watermark: epoch.watermark, prefixHash: prefixHash, identity: epoch.identity, counts: epoch.counts,

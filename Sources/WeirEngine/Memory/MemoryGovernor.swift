@@ -13,7 +13,6 @@ public final class MemoryGovernor: Sendable {
     var underWay = 0
     var peak: Int64 = 0
     var state = StateBytes()
-    var fileLists: Int64 = 0
     /// What the process had when memory was given back to the system last.
     var trimmedTo: Int64 = 0
   }
@@ -39,9 +38,6 @@ public final class MemoryGovernor: Sendable {
 
   /// What the state held at the last commit: for the error.
   func holds(_ bytes: StateBytes) { state.withLock { $0.state = bytes } }
-
-  /// What the lists of files of the tables' logs hold: for the error.
-  func holds(fileLists: Int64) { state.withLock { $0.fileLists = fileLists } }
 
   private var isUnderWay: Bool { state.withLock { $0.underWay > 0 } }
 
@@ -87,7 +83,7 @@ public final class MemoryGovernor: Sendable {
   func stopIfFull(with more: Int64 = 0) throws(WeirError) {
     guard !hasRoom(for: more) else { return }
     let now = look()
-    let largest = holders.max { $0.bytes < $1.bytes }.flatMap { $0.bytes > now / 4 ? $0 : nil }
+    let largest = state.withLock({ $0.state.holders }).max { $0.bytes < $1.bytes }.flatMap { $0.bytes > now / 4 ? $0 : nil }
     func mib(_ bytes: Int64) -> String { "\(bytes >> 20) MiB" }
     throw WeirError(
       "memory_exceeded",
@@ -95,15 +91,5 @@ public final class MemoryGovernor: Sendable {
       advice:
         "Everything through the last commit is kept. The next run commits a smaller epoch first. Raise worker.memory (and the container's limit), use more workers, or \(largest?.remedy ?? "make lake.flush.bytes smaller").",
       fatalTo: .worker)
-  }
-
-  private var holders: [MemoryHolder] {
-    state.withLock {
-      $0.state.holders + [
-        MemoryHolder(
-          bytes: $0.fileLists, name: "the list of files of the tables",
-          remedy: "partition the tables (`partition_by`) by something with fewer values")
-      ]
-    }
   }
 }

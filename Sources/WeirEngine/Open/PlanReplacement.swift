@@ -1,4 +1,5 @@
 import WeirCore
+import WeirOperators
 import WeirProtocol
 
 /// A changed plan over a ledger that has no accepted record yet: a first try was stopped, or all of its records were rejected. Nothing
@@ -16,7 +17,7 @@ struct PlanReplacement: Sendable {
     if (genesis.dealing == nil) != (request.shards != nil) || fold.plan["source"]?["stream"] != request.meaning["source"]?["stream"] {
       return "the ledger is of another source"
     }
-    if fold.tables.keys.contains(where: { $0.hasPrefix("bronze/") }), fold.plan["bronze"] != request.meaning["bronze"] {
+    if fold.tables[TableCatalogue.path(of: .bronze, stream: genesis.stream)] != nil, fold.plan["bronze"] != request.meaning["bronze"] {
       return "the bronze table has rows"
     }
     let hasWatermark = fold.lanes.values.contains { $0.watermark != Watermark.minimum }

@@ -13,11 +13,11 @@ struct PartitionCensus: Sendable {
 
   init(_ plan: Plan) {
     let all = Array(TableLayout.all(plan).enumerated())
-    func find(_ kind: String) -> (Int, TableLayout)? {
-      all.first { $0.element.table.hasPrefix(kind + "/") && !$0.element.partitionBy.isEmpty }.map { ($0.offset, $0.element) }
+    func find(_ kind: TableKind) -> (Int, TableLayout)? {
+      all.first { $0.element.kind == kind && !$0.element.partitionBy.isEmpty }.map { ($0.offset, $0.element) }
     }
-    silver = find("silver")
-    bronze = find("bronze")
+    silver = find(.silver)
+    bronze = find(.bronze)
     arrivalUnit =
       (bronze?.layout.partitionBy ?? []).filter { PartitionCensus.arrivalColumns.contains($0.column) }.map { partition in
         switch partition.transform {

@@ -1,5 +1,6 @@
 import Synchronization
 import WeirCore
+import WeirOperators
 import WeirProtocol
 
 /// Collects what a live worker shows of itself: counters that only rise, and where things stand.
@@ -25,7 +26,7 @@ public final class LiveMeter: Sendable {
     /// Rows and bytes of data files in committed entries, by table.
     public var rows: [String: Int64] = [:]
     public var bytes: [String: Int64] = [:]
-    /// Windows of one key each whose row was committed, by gold table.
+    /// Windows of one key each whose row was committed, by the path of the gold table.
     public var windowsClosed: [String: Int64] = [:]
     /// Sums and means that are null because no double can hold them, by gold and state table.
     public var outOfRange: [String: Int64] = [:]
@@ -194,7 +195,8 @@ public final class LiveMeter: Sendable {
   }
 
   /// An entry of this worker's is in the ledger.
-  func committed(_ epochs: [LaneEpoch], _ entry: EntryDraft, gold: [GoldSpec], fold: LedgerFold) {
+  func committed(_ epochs: [LaneEpoch], _ entry: EntryDraft, plan: Plan, fold: LedgerFold) {
+    let goldTables = Set(plan.gold.indices.map { plan.path(of: .gold($0)) })
     let wall = clock.wallMicroseconds
     standing.withLock { standing in
       standing.totals.entries += 1
@@ -209,11 +211,11 @@ public final class LiveMeter: Sendable {
           standing.totals.bytes[table.table, default: 0] += file.bytes
         }
         // Each row of a gold table is one of a closed window.
-        guard let name = gold.first(where: { table.table == "gold/\($0.name)" })?.name else { continue }
-        standing.totals.windowsClosed[name, default: 0] += table.files.reduce(0) { $0 + $1.rows }
+        guard goldTables.contains(table.table) else { continue }
+        standing.totals.windowsClosed[table.table, default: 0] += table.files.reduce(0) { $0 + $1.rows }
       }
       for epoch in epochs {
-        standing.totals.add(epoch, gold: gold, wall: wall)
+        standing.totals.add(epoch, gold: plan.gold, wall: wall)
         standing.readings[epoch.lane.shard]?.sized(epoch.sizes)
       }
     }

@@ -5,9 +5,11 @@ struct BytePlace {
   var file: String
   /// The file's offset of the page that the bytes were decompressed from; nil when they are the file's own.
   var page: Int?
+  /// The file's offset of the first of the bytes.
+  var first = 0
 
   func broken(at offset: Int, _ reason: String) -> WeirError {
-    let place = page.map { "in the page at byte \($0)" } ?? "at byte \(offset)"
+    let place = page.map { "in the page at byte \($0)" } ?? "at byte \(first + offset)"
     return WeirError(
       "corrupt", "the Parquet file \(file) cannot be read \(place): \(reason)", advice: "Restore the file from a copy.")
   }

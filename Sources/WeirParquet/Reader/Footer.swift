@@ -15,21 +15,51 @@ struct Footer {
   struct Group {
     var rows: Int
     var chunks: [ChunkPlace]
+
+    /// Where in the file its chunks are.
+    var bytes: Range<Int> {
+      let full = chunks.map(\.bytes).filter { !$0.isEmpty }
+      guard let first = full.map(\.lowerBound).min(), let end = full.map(\.upperBound).max() else { return 4..<4 }
+      return first..<end
+    }
   }
 
   /// Values of a column chunk at most: bounds the memory that a few hostile bytes can ask for.
   static let valuesMax = 1 << 26
-  private static let tail = 8
+  /// The footer's length and the magic number that end a file.
+  static let tail = 8
 
   private(set) var leaves: [ParquetLeaf]
   private(set) var rows: Int
   private(set) var groups: [Group] = []
 
+  /// Of this footer's row groups only one.
+  func only(_ group: Int) -> Footer {
+    var one = self
+    one.rows = groups[group].rows
+    one.groups = [groups[group]]
+    return one
+  }
+
   init(_ bytes: [UInt8], file: String) throws(WeirError) {
-    let place = BytePlace(file: file)
     guard bytes.count >= 4 + Footer.tail, bytes.starts(with: FileMetadata.magic) else {
-      throw place.broken(at: 0, "it does not begin as a Parquet file does")
+      throw BytePlace(file: file).broken(at: 0, "it does not begin as a Parquet file does")
     }
+    try self.init(end: bytes[4...], of: bytes.count, file: file)
+  }
+
+  /// Bytes of the footer with what follows it, as the end of a file states them; nil for an end that is not a Parquet file's.
+  static func size(end: [UInt8]) -> Int? {
+    guard end.count >= tail, end.suffix(4).elementsEqual(FileMetadata.magic) else { return nil }
+    return end.suffix(tail).prefix(4).reversed().reduce(0) { $0 << 8 | Int($1) } + tail
+  }
+
+  /// - Parameters:
+  ///   - end: the file's last bytes, the whole footer among them.
+  ///   - size: of the file.
+  init(end: ArraySlice<UInt8>, of size: Int, file: String) throws(WeirError) {
+    let bytes = Array(end)
+    let place = BytePlace(file: file, first: size - bytes.count)
     guard bytes.suffix(4).elementsEqual(FileMetadata.magic) else {
       throw place.broken(at: bytes.count - 4, "it does not end as a Parquet file does")
     }
@@ -37,7 +67,7 @@ struct Footer {
     var tail = file
     try tail.skip(bytes.count - Footer.tail)
     let length = Int(try tail.littleEndian(4))
-    guard length <= bytes.count - Footer.tail - 4 else { throw tail.broken("a footer of \(length) bytes") }
+    guard length <= bytes.count - Footer.tail else { throw tail.broken("a footer of \(length) bytes") }
     try file.skip(bytes.count - Footer.tail - length)
     var footer = try file.part(length)
     let start = footer
@@ -47,7 +77,7 @@ struct Footer {
     }
     leaves = try SchemaWalk(elements, start).leaves
     self.rows = rows
-    try add(groups, start, dataEnd: bytes.count - Footer.tail - length)
+    try add(groups, start, dataEnd: size - Footer.tail - length)
   }
 
   private mutating func add(_ records: [ThriftValue], _ footer: ByteCursor, dataEnd: Int) throws(WeirError) {

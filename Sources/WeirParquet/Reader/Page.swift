@@ -55,7 +55,7 @@ struct Page {
     guard encoding == Encoding.plain.rawValue || encoding == Encoding.plainDictionary.rawValue else {
       throw start.broken("a dictionary in an encoding that no dictionary has")
     }
-    body = try decompress(body, codec: codec, size: size, page: start.at)
+    body = try decompress(body, codec: codec, size: size, page: start.place.first + start.at)
   }
 
   private mutating func readData(
@@ -65,7 +65,7 @@ struct Page {
     try count(header, start)
     guard let encoding = header?[2]?.int else { throw start.broken("a page has no encoding") }
     self.encoding = encoding
-    body = try decompress(body, codec: codec, size: size, page: start.at)
+    body = try decompress(body, codec: codec, size: size, page: start.place.first + start.at)
     if leaf.maxRepetition > 0 { repetitions = try levels(header?[4]?.int, start) }
     if leaf.maxDefinition > 0 { definitions = try levels(header?[3]?.int, start) }
   }
@@ -91,6 +91,6 @@ struct Page {
     if leaf.maxDefinition > 0 { definitions = definitionPart }
     guard size >= repetitionBytes + definitionBytes else { throw start.broken("a page smaller than its levels") }
     let rest = size - repetitionBytes - definitionBytes
-    body = try decompress(body, codec: header[7]?.bool ?? true ? codec : 0, size: rest, page: start.at)
+    body = try decompress(body, codec: header[7]?.bool ?? true ? codec : 0, size: rest, page: start.place.first + start.at)
   }
 }

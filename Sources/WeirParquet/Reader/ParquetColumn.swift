@@ -18,7 +18,7 @@ public struct ParquetColumn: Sendable {
   init(_ chunk: ChunkPlace, rows: Int, file: ByteCursor) throws(WeirError) {
     leaf = chunk.leaf
     var file = file
-    try file.skip(chunk.bytes.lowerBound)
+    if !chunk.bytes.isEmpty { try file.skip(chunk.bytes.lowerBound - file.place.first) }
     var pages = try file.part(chunk.bytes.count)
     var dictionary: ParquetValues?
     var left = chunk.values

@@ -27,6 +27,14 @@ public struct ParquetReader: Sendable {
     rows = footer.rows
   }
 
+  /// One row group of a file that is read by its groups.
+  fileprivate init(_ footer: Footer, _ file: ByteCursor) {
+    self.footer = footer
+    self.file = file
+    leaves = footer.leaves
+    rows = footer.rows
+  }
+
   /// Row groups.
   public var groups: Int { footer.groups.count }
 
@@ -44,5 +52,42 @@ public struct ParquetReader: Sendable {
   public func column(_ leaf: Int, group: Int) throws(WeirError) -> ParquetColumn {
     let group = footer.groups[group]
     return try ParquetColumn(group.chunks[leaf], rows: group.rows, file: file)
+  }
+}
+
+/// The footer of a Parquet file whose row groups are read one after the other, so that no more than one is in memory.
+public struct ParquetGroups: Sendable {
+  /// Bytes that every Parquet file begins with.
+  public static let beginning = FileMetadata.magic.count
+  private let footer: Footer
+  private let name: String
+
+  /// Bytes at the end of a file that hold its footer; nil when `end`, its last bytes, is not a Parquet file's end.
+  public static func footerBytes(end: [UInt8]) -> Int? { Footer.size(end: end) }
+
+  /// - Parameters:
+  ///   - beginning: the file's first ``beginning`` bytes.
+  ///   - end: its last bytes, the whole footer among them; not those of `beginning`.
+  ///   - size: of the file.
+  ///   - name: names the file in errors.
+  /// - Throws: `corrupt`, with the offset, when it is not a footer or cannot be this file's.
+  public init(beginning: [UInt8], end: [UInt8], size: Int, name: String) throws(WeirError) {
+    guard beginning.elementsEqual(FileMetadata.magic), size >= end.count + ParquetGroups.beginning else {
+      throw BytePlace(file: name).broken(at: 0, "it does not begin as a Parquet file does")
+    }
+    footer = try Footer(end: end[...], of: size, file: name)
+    self.name = name
+  }
+
+  public var count: Int { footer.groups.count }
+  public var rows: Int { footer.rows }
+
+  /// Where in the file a group is.
+  public func bytes(ofGroup group: Int) -> Range<Int> { footer.groups[group].bytes }
+
+  /// A reader of one group, its only one.
+  /// - Parameter bytes: those of ``bytes(ofGroup:)``.
+  public func reader(ofGroup group: Int, _ bytes: [UInt8]) -> ParquetReader {
+    ParquetReader(footer.only(group), ByteCursor(bytes, BytePlace(file: name, first: footer.groups[group].bytes.lowerBound)))
   }
 }

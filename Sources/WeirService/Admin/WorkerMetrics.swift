@@ -155,7 +155,7 @@ struct WorkerMetrics {
     out.family("bytes_out_total", .counter, "Bytes of their files.")
     for (table, count) in totals.bytes.sorted(by: { $0.key < $1.key }) { out.sample(count, [("sink", table)]) }
     out.family("windows_closed_total", .counter, "Windows (one per key) whose row was committed.")
-    for (table, count) in totals.windowsClosed.sorted(by: { $0.key < $1.key }) { out.sample(count, [("sink", "gold/" + table)]) }
+    for (table, count) in totals.windowsClosed.sorted(by: { $0.key < $1.key }) { out.sample(count, [("sink", table)]) }
     out.family("out_of_range_total", .counter, "Sums and means of doubles that are null because no double can hold them, by table.")
     for (table, count) in totals.outOfRange.sorted(by: { $0.key < $1.key }) { out.sample(count, [("sink", table)]) }
     out.family("parquet_file_bytes", .histogram, "Sizes of data files.")

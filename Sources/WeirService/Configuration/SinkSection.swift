@@ -44,8 +44,8 @@ extension PipelineLoader {
 
   /// `{gold/NAME: TOPIC, late/NAME: TOPIC, quarantine: TOPIC}`
   private func routes(_ node: Node, _ what: String, _ plan: Plan) -> [KafkaSinkSpec.Route] {
-    let quarantine = "quarantine/\(plan.source.stream)"
-    let tables = tableSchemas(plan).map(\.table).filter { !$0.hasPrefix("bronze/") && !$0.hasPrefix("silver/") && $0 != quarantine }
+    let quarantine = plan.path(of: .quarantine)
+    let tables = plan.tables.filter { ![.bronze, .silver, .quarantine].contains($0.kind) }.map(\.name)
     var routes: [KafkaSinkSpec.Route] = []
     for (name, key, value) in reader.named(node, what) {
       guard let topic = reader.string(value, "\(what).\(name)") else { continue }

@@ -28,12 +28,15 @@ package enum Explain {
       out += ["", "checks"] + plan.checks.map { "  \(pad($0.name, 20)) \($0.that.text)   else \($0.otherwise.rawValue)" }
     }
     let compiled = CompiledPlan(plan, lookups: lookups)
-    for (table, columns, partitionBy) in tableSchemas(plan) {
-      out += ["", "table \(table)\(partitionBy.isEmpty ? "" : "   partitioned by " + partitionBy.map(\.name).joined(separator: ", "))"]
-      if table.hasPrefix("gold/"), let i = plan.gold.firstIndex(where: { "gold/\($0.name)" == table }) {
+    for table in plan.tables {
+      let partitionBy = table.partitionBy
+      out += [
+        "", "table \(table.name)\(partitionBy.isEmpty ? "" : "   partitioned by " + partitionBy.map(\.name).joined(separator: ", "))",
+      ]
+      if let i = table.kind.gold {
         out += gold(plan.gold[i], place(compiled.aggregates[i].isFinishedInLane, plan), plan.record.time)
       }
-      out += columns.map { "  \(pad($0.name, 20)) \($0.type.name)" }
+      out += table.columns.map { "  \(pad($0.name, 20)) \($0.type.name)" }
     }
     for (i, state) in plan.state.enumerated() {
       let aggregate = compiled.aggregates[compiled.goldCount + i]
@@ -53,7 +56,7 @@ package enum Explain {
       "  from the \(sinks.start.rawValue) entry on; workers stop reading when one is \(sinks.behindMax) entries behind",
     ]
     for route in sinks.routes {
-      let by = plan.gold.first { "gold/\($0.name)" == route.table }?.by.map(\.name)
+      let by = plan.tables.first { $0.name == route.table }?.kind.gold.map { plan.gold[$0].by.map(\.name) }
       let form = by.map { "JSON, keyed by \($0.isEmpty ? "nothing" : $0.joined(separator: ", "))" } ?? "key, value and headers as received"
       out.append("  \(pad(route.table, 28)) ─► \(pad(route.topic, 28)) \(form)")
     }

@@ -27,11 +27,11 @@ package enum ExplainDocument {
           "columns": list($0.columns, column),
         ])
       },
-      "tables": list(tableSchemas(plan)) { table, columns, partitionBy in
-        let gold = plan.gold.firstIndex { "gold/\($0.name)" == table }
+      "tables": list(plan.tables) { table in
+        let gold = table.kind.gold
         return .members([
-          "table": .string(table), "columns": list(columns, column),
-          "partition_by": list(partitionBy) {
+          "table": .string(table.name), "columns": list(table.columns, column),
+          "partition_by": list(table.partitionBy) {
             .members(["name": .string($0.name), "column": .string($0.column), "transform": .string($0.transform.rawValue)])
           },
           "aggregate": gold.map { aggregate(plan.gold[$0].filter, plan.gold[$0].by, plan.gold[$0].measures, places[$0]) } ?? .null,

@@ -2,6 +2,7 @@ import WeirCore
 import WeirKafka
 import WeirLMDB
 import WeirLocal
+import WeirOperators
 import WeirParquet
 import WeirProtocol
 
@@ -99,25 +100,25 @@ struct GoldCheck {
     var all: [LoadFindings] = []
     let fold = try await ledger.refresh()
     let entries = try await ledger.entries(after: from, through: fold.number)
-    for gold in plan.gold {
+    for (number, gold) in plan.gold.enumerated() {
       guard gold.filter == nil, gold.window.slideMicroseconds == gold.window.sizeMicroseconds,
         let count = gold.measures.first(where: { $0.function == .count && $0.argument == nil })
       else { continue }
       var found: [Int64: Int64] = [:]
-      for file in entries.flatMap({ $0.files(of: "gold/\(gold.name)") }) { try await read(file, count.name, into: &found) }
-      all.append(findings(gold, found, dueIn, startedMilliseconds * 1000))
+      for file in entries.flatMap({ $0.files(of: plan.path(of: .gold(number))) }) { try await read(file, count.name, into: &found) }
+      all.append(findings(plan.path(of: .gold(number)), gold.window, found, dueIn, startedMilliseconds * 1000))
     }
     return all
   }
 
-  private func findings(_ gold: GoldSpec, _ found: [Int64: Int64], _ dueIn: [Int32], _ began: Int64) -> LoadFindings {
+  private func findings(_ table: String, _ window: WindowSpec, _ found: [Int64: Int64], _ dueIn: [Int32], _ began: Int64) -> LoadFindings {
     var wanted: [Int64: Int64] = [:]
-    let (size, offset) = (gold.window.sizeMicroseconds, gold.window.offsetMicroseconds)
+    let (size, offset) = (window.sizeMicroseconds, window.offsetMicroseconds)
     for (millisecond, count) in dueIn.enumerated() where count > 0 {
       let time = began + Int64(millisecond) * 1000 - offset
       wanted[time / size * size + offset, default: 0] += Int64(count)
     }
-    var findings = LoadFindings(place: "gold/\(gold.name)")
+    var findings = LoadFindings(place: table)
     // The first and the last window may hold others' records, or not be whole yet.
     let whole = found.keys.filter { wanted[$0] != nil && $0 >= began && wanted[$0 + size] != nil }.sorted()
     for window in whole {
