@@ -69,7 +69,8 @@ def continued(suite):
     faults = run.fault() + ([] if after[:len(before)] == before and set(after[len(before):]) == {2} else [f"formats {after}"])
     whole = os.path.join(older.directory, "whole")
     faults += older.replay(whole).fault()
-    faults += common.flat(compare.compare_lakes(older.pipeline, (older.lake, older.lake + "-store"), (whole, whole + "-store"), suite.weir))
+    faults += common.flat(compare.compare_lakes(older.pipeline, (older.lake, older.lake + "-store"), (whole, whole + "-store"), suite.weir,
+                                                without=["_run_id"]))       # of the capture's first MiB: it had one file
     suite.claim(f"a replay continues it with {len(after) - len(before)} entries of format 2; rows and state equal those of one run",
                 faults + verified(older))
 
