@@ -46,7 +46,7 @@ let package = Package(
       ]),
     // engine
     .target(
-      name: "WeirEngine", dependencies: ["WeirDelta", "WeirParquet", "WeirProtocol", "WeirOperators", "WeirCore"],
+      name: "WeirEngine", dependencies: ["WeirParquet", "WeirProtocol", "WeirOperators", "WeirCore"],
       swiftSettings: hot),
     // adapters
     .target(name: "WeirLocal", dependencies: ["WeirCore", "CZstd", "CZlib", "CWeirScan", "CWeirSystem"], swiftSettings: hot),
@@ -55,7 +55,7 @@ let package = Package(
     .target(name: "WeirLMDB", dependencies: ["WeirCore", "CLMDB"], swiftSettings: hot),
     // formats
     .target(name: "WeirParquet", dependencies: ["WeirCore", "CWeirPrefetch", "CZstd", "CSnappy", "CZlib"], swiftSettings: hot),
-    .target(name: "WeirDelta", dependencies: ["WeirParquet", "WeirCore"]),
+    .target(name: "WeirDelta", dependencies: ["WeirParquet", "WeirProtocol", "WeirCore"]),
     // operators and protocols: pure
     .target(name: "WeirOperators", dependencies: ["WeirCore", "CWeirScan", "CWeirPrefetch", "CWeirSystem"], swiftSettings: hot),
     .target(name: "WeirProtocol", dependencies: ["WeirCore"]),
@@ -84,7 +84,8 @@ let package = Package(
         "WeirOperators", "WeirCore",
       ]),
     .target(
-      name: "WeirSimulation", dependencies: ["WeirService", "WeirEngine", "WeirParquet", "WeirProtocol", "WeirOperators", "WeirCore"],
+      name: "WeirSimulation",
+      dependencies: ["WeirService", "WeirEngine", "WeirDelta", "WeirParquet", "WeirProtocol", "WeirOperators", "WeirCore"],
       swiftSettings: hot),
     // Scripts/simulate; not shipped
     .executableTarget(
@@ -103,7 +104,7 @@ let package = Package(
     .testTarget(name: "WeirKafkaTests", dependencies: ["WeirKafka", "WeirCore"]),
     .testTarget(
       name: "WeirEngineTests",
-      dependencies: ["WeirEngine", "WeirService", "WeirLocal", "WeirOperators", "WeirProtocol", "WeirCore"]),
+      dependencies: ["WeirEngine", "WeirService", "WeirLocal", "WeirDelta", "WeirOperators", "WeirProtocol", "WeirCore"]),
     .testTarget(
       name: "WeirServiceTests",
       dependencies: ["WeirService", "WeirRegistry", "WeirLMDB", "WeirLocal", "WeirEngine", "WeirOperators", "WeirProtocol", "WeirCore"]),

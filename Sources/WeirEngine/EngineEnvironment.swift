@@ -4,6 +4,8 @@ import WeirProtocol
 /// All effects that the engine has (law 8), given by the service or by a simulation.
 public struct EngineEnvironment: Sendable {
   public var lake: any ObjectStore
+  /// In which the lake's tables are written.
+  public var tables: any TableFormat
   /// nil: the plan names no state table.
   public var state: (any StateTable)?
   public var clock: any Clock
@@ -24,7 +26,7 @@ public struct EngineEnvironment: Sendable {
   package var protocolVariant: ProtocolVariant = []
 
   public init(
-    lake: any ObjectStore, state: (any StateTable)?, clock: any Clock, random: any RandomSource,
+    lake: any ObjectStore, tables: any TableFormat, state: (any StateTable)?, clock: any Clock, random: any RandomSource,
     threads: any BlockingRunner, parallel: Int, sinks: SinkEnvironment? = nil, registry: RegistryEnvironment? = nil,
     memory: MemoryBudget = MemoryBudget(configured: nil, available: nil), processMemory: ProcessMemory? = nil
   ) {
@@ -32,10 +34,19 @@ public struct EngineEnvironment: Sendable {
     self.registry = registry
     self.sinks = sinks
     self.lake = lake
+    self.tables = tables
     self.state = state
     self.clock = clock
     self.random = random
     self.threads = threads
     self.parallel = parallel
+  }
+
+  /// What a table's follower has of it.
+  func follower(of ledgerID: String) -> FollowerEnvironment {
+    var follower = FollowerEnvironment(ledgerID: ledgerID, lake: lake, clock: clock)
+    follower.isSyncing = !variant.contains(.followsUnsyncedVersions)
+    follower.variant = protocolVariant
+    return follower
   }
 }

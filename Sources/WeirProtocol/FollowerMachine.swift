@@ -1,6 +1,6 @@
 import WeirCore
 
-/// What a Delta table's log says in one version: what a follower goes by (law 5).
+/// What a table's log says in one version: what a follower goes by (law 5).
 public struct TableSnapshot: Sendable, Hashable {
   /// The newest version; -1 if there is no table.
   public var version: Int64
@@ -19,7 +19,7 @@ public struct TableSnapshot: Sendable, Hashable {
   }
 }
 
-/// Brings one Delta table to the ledger, as a pure machine: events in, the next thing to do out.
+/// Brings one table to the ledger, as a pure machine, whatever the table's format: events in, the next thing to do out.
 ///
 /// Anyone may do it, several at once too: the actions of version v are derived from the `txn` in the snapshot of
 /// version v - 1, on every try, so that entries come in order and each once whoever wins a version.

@@ -2,6 +2,7 @@ import CWeirSystem
 import Foundation
 import Synchronization
 import WeirCore
+import WeirDelta
 import WeirEngine
 import WeirLMDB
 import WeirLocal
@@ -54,7 +55,7 @@ struct Wiring {
 
   func environment(sinks: SinkEnvironment? = nil, registry: RegistryEnvironment? = nil) -> EngineEnvironment {
     EngineEnvironment(
-      lake: lake, state: state, clock: clock, random: random, threads: threads,
+      lake: lake, tables: DeltaFormat(), state: state, clock: clock, random: random, threads: threads,
       parallel: ProcessInfo.processInfo.activeProcessorCount + 1, sinks: sinks, registry: registry,
       memory: memory, processMemory: MachineMemory.process)
   }

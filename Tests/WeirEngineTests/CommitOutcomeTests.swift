@@ -1,6 +1,7 @@
 import Foundation
 import Testing
 import WeirCore
+import WeirDelta
 import WeirLocal
 import WeirOperators
 import WeirService
@@ -55,7 +56,8 @@ import WeirService
     let loaded = try loadPipeline(file: path + "/p.yaml")
     let threads = BlockingThreads(count: 1)
     let environment = EngineEnvironment(
-      lake: UnclearStore(base: LocalObjectStore(root: path + "/lake", threads: threads, random: SystemRandom())), state: nil,
+      lake: UnclearStore(base: LocalObjectStore(root: path + "/lake", threads: threads, random: SystemRandom())),
+      tables: DeltaFormat(), state: nil,
       clock: RestlessClock(), random: SystemRandom(), threads: threads, parallel: 1)
     let request = LedgerRequest(
       meaning: .string("m"), planHash: "h", lanes: nil, runID: nil, shards: ["t/0"], describeChange: { _, _ in [] })

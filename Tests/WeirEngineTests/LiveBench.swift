@@ -2,6 +2,7 @@ import Foundation
 import Synchronization
 import Testing
 import WeirCore
+import WeirDelta
 import WeirLocal
 import WeirProtocol
 import WeirService
@@ -61,7 +62,8 @@ extension LiveWorkerTests {
       clock?.bell.withLock { $0 = bell }
       let threads = BlockingThreads(count: 2)
       environment = EngineEnvironment(
-        lake: wrap(LocalObjectStore(root: path, threads: threads, random: SystemRandom())), state: state,
+        lake: wrap(LocalObjectStore(root: path, threads: threads, random: SystemRandom())), tables: DeltaFormat(),
+        state: state,
         clock: clock ?? SystemClock(),
         random: SystemRandom(), threads: threads, parallel: 2)
     }

@@ -2,6 +2,7 @@ import Foundation
 import Synchronization
 import Testing
 import WeirCore
+import WeirDelta
 import WeirLocal
 import WeirProtocol
 import WeirService
@@ -58,7 +59,7 @@ struct SchemaBookTests {
 
     func book(_ registry: Registry) throws -> SchemaBook {
       let environment = EngineEnvironment(
-        lake: lake, state: nil, clock: Hurry(), random: SystemRandom(), threads: threads, parallel: 1,
+        lake: lake, tables: DeltaFormat(), state: nil, clock: Hurry(), random: SystemRandom(), threads: threads, parallel: 1,
         registry: RegistryEnvironment(registry: registry, tell: { _ in self.told.withLock { $0 += 1 } }))
       return try #require(SchemaBook(plan, environment: environment))
     }

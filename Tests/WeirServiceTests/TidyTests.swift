@@ -43,6 +43,17 @@ struct TidyTests {
     #expect(files > 100, "the sources were not found")
   }
 
+  /// A table format is a module of its own, which only wiring names; the engine uses the protocol `TableFormat`.
+  @Test func theEngineNamesNoTableFormat() throws {
+    let files = sources(of: "WeirEngine")
+    #expect(files.count > 50, "the sources were not found")
+    for file in files {
+      for line in try String(contentsOf: file, encoding: .utf8).split(separator: "\n") {
+        #expect(!line.contains("Delta") && !line.contains("Iceberg"), "\(file.lastPathComponent): \(line)")
+      }
+    }
+  }
+
   private func sources(of module: String) -> [URL] {
     let folder = root.appendingPathComponent("Sources/\(module)")
     let files = FileManager.default.enumerator(at: folder, includingPropertiesForKeys: nil)!

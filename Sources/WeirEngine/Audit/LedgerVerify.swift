@@ -1,10 +1,11 @@
 import WeirCore
-import WeirDelta
 import WeirOperators
 import WeirProtocol
 
 /// Reads again everything that the ledger names and the tables' logs, and compares. May run beside a worker.
 public enum LedgerVerify {
+  public typealias Result = VerifyResult
+
   /// - Throws: when there is no ledger. What does not agree, or could not be read, is in the result.
   public static func run(_ compiled: CompiledPlan, environment: EngineEnvironment) async throws -> Result {
     var result = Result()
@@ -20,9 +21,9 @@ public enum LedgerVerify {
     let entries = try await chain(ledger, fold, lake, &result)
     // The tables first: their logs say which files another program removed.
     var removed: Set<String> = []
-    for layout in TableLayout.all(compiled.plan) {
-      let table = TableVerify(layout.table, ledger, fold, entries, lake)
-      try await result.part { try await table.run(&$0, removed: &removed) }
+    let verified = VerifiedLedger(ledger, fold: fold, entries: entries, lake: lake)
+    for table in compiled.plan.followedTables {
+      try await result.part { try await environment.tables.verify(table, with: verified, &$0, removed: &removed) }
     }
     try await blobSizes(ledger, entries, lake, &result)
     for entry in entries { try await contents(entry, ledger, lake, removed: removed, &result) }

@@ -3,7 +3,7 @@ import WeirCore
 /// When an epoch is cut for the memory that waits for its commit: by an estimate over the stream, made in shard order before rows go to
 /// lanes, and never by what was measured. So the cuts of a replay depend on the records, the plan and the settings alone. Pure.
 struct CutRule: Sendable {
-  /// What one more partition of a table costs until the commit: its file, statistics, and its lines in the entry and in the Delta log.
+  /// What one more partition of a table costs until the commit: its file, statistics, and its lines in the entry and in the table's log.
   static let partitionBytes: Int64 = 16 << 10
 
   private let budget: MemoryBudget

@@ -1,5 +1,4 @@
 import WeirCore
-import WeirDelta
 import WeirOperators
 import WeirParquet
 

@@ -2,14 +2,14 @@ import WeirCore
 import WeirOperators
 import WeirProtocol
 
-/// Everything that is brought up to the ledger: the Delta tables, and the state table's merged rows and marks.
+/// Everything that is brought up to the ledger: the tables, and the state table's merged rows and marks.
 actor Followers {
   /// Entries that the tables may be behind while the worker goes on; then it waits (law 5).
   static let behindMax: Int64 = 4
 
   let ledger: Ledger
   private let state: (any StateTable)?
-  private var tables: [DeltaFollower]
+  private var tables: [(path: String, follower: any TableFollower)]
   private let clock: any Clock
   private let meter: LiveMeter?
   private(set) var appliedThrough: Int64 = -1
@@ -22,14 +22,15 @@ actor Followers {
     clock = environment.clock
     self.meter = meter
     sinks = SinkPump(environment: environment, ledger: ledger, ledgerID: ledgerID, plan: plan)
-    tables = TableLayout.all(plan).map { DeltaFollower(environment: environment, ledgerID: ledgerID, layout: $0) }
+    let own = environment.follower(of: ledgerID)
+    tables = plan.followedTables.map { ($0.path, environment.tables.follower(of: $0, own)) }
   }
 
   /// Every follower has all entries through this one: what collection may count on.
   var collectableThrough: Int64 { get async { min(appliedThrough, await sinks?.through ?? Int64.max) } }
 
-  /// Called after each commit. Tables are brought up when they are `behindMax` entries behind: one Delta commit then
-  /// covers those entries.
+  /// Called after each commit. Tables are brought up when they are `behindMax` entries behind: one commit of a
+  /// table then covers those entries.
   ///
   /// - Parameters:
   ///   - lanes: whose marks are written: a worker among others writes those of its own lanes; nil: all.
@@ -78,27 +79,29 @@ actor Followers {
     guard target > appliedThrough else { return }
     let given = await ledger.fold.tables
     for i in tables.indices {
-      var table = tables[i]
+      let path = tables[i].path
+      var follower = tables[i].follower
       let began = clock.monotonicNanoseconds
-      try await table.follow(ledger, to: target, given: given[table.name])
-      tables[i] = table
-      meter?.commitTook(clock.monotonicNanoseconds - began, of: table.name)
+      try await follower.follow(ledger, to: target, given: given[path], checksOnly: false)
+      tables[i].follower = follower
+      meter?.commitTook(clock.monotonicNanoseconds - began, of: path)
     }
     appliedThrough = target
   }
 
   /// Whether every table has the files that the ledger gave it.
   func compare(with fold: LedgerFold) async throws {
-    for table in tables { try await table.compare(with: fold.tables[table.name], at: fold.number) }
+    for (path, follower) in tables { try await follower.compare(with: fold.tables[path], at: fold.number) }
   }
 
   /// Whether all tables and topics belong to the ledger's entries. Writes nothing.
   func check() async throws {
     let given = await ledger.fold
     for i in tables.indices {
-      var table = tables[i]
-      try await table.follow(ledger, to: given.number, given: given.tables[table.name], checksOnly: true)
-      tables[i] = table
+      let path = tables[i].path
+      var follower = tables[i].follower
+      try await follower.follow(ledger, to: given.number, given: given.tables[path], checksOnly: true)
+      tables[i].follower = follower
     }
     try await sinks?.check()
   }

@@ -4,7 +4,7 @@ import WeirOperators
 import WeirParquet
 import WeirProtocol
 
-/// Publishes tables to topics: a follower of the ledger like the Delta tables, but one that waits for somebody else's machine, so
+/// Publishes tables to topics: a follower of the ledger like the tables, but one that waits for somebody else's machine, so
 /// it runs beside the commits and not between them. What ``SinkMachine`` says is carried out here.
 ///
 /// Bounds: records are sent a chunk at a time, at most ``bufferedMax`` bytes wait for their acknowledgement, one data file and one

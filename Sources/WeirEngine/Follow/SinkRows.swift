@@ -104,7 +104,7 @@ struct SinkRows: Sendable {
 
   private func cell(_ group: Group, _ column: ColumnSchema, _ row: Int) -> Cell? {
     if let value = group.partition[column.name] {
-      // Delta's texts of numbers and bools are JSON's too.
+      // The texts of numbers and bools are JSON's too.
       return value.map { text in
         let isNumber = column.type == .double ? Double(text)?.isFinite == true : column.type.isNumeric
         return Cell(text: text, isQuoted: !isNumber && column.type != .bool)

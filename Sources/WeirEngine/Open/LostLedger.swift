@@ -1,5 +1,4 @@
 import WeirCore
-import WeirDelta
 import WeirOperators
 import WeirProtocol
 
@@ -9,11 +8,7 @@ enum LostLedger {
   static func check(_ plan: Plan, _ environment: EngineEnvironment) async throws {
     let layout = LedgerLayout(pipeline: plan.pipeline)
     if let lost = try await Ledger.lost(layout, environment.lake) { throw lost }
-    for table in TableLayout.all(plan) {
-      guard let found = try await DeltaTable(store: environment.lake, path: table.table, application: "").snapshot() else { continue }
-      let owner = found.metadata?.configuration["weir.ledger"]
-      throw FollowerMachine.Refusal.foreign(owner: owner).error(table: table.table, head: -1)
-    }
+    for table in plan.followedTables { try await environment.tables.checkAbsent(table, in: environment.lake) }
     if let state = environment.state { try await StateOwnership.check(state, nil, plan) }
   }
 }

@@ -22,7 +22,7 @@ enum PartitionValues {
     }
   }
 
-  /// The value as Delta writes it; nil is null.
+  /// The value as text; nil is null.
   static func text(_ partition: PartitionColumn, _ code: Literal) -> String? {
     switch (partition.transform, code) {
     case (_, .null): return nil
@@ -55,7 +55,7 @@ enum PartitionValues {
     case .string(let v): v
     case .binary(let v): String(decoding: v, as: UTF8.self)
     case .timestamp(let t):
-      // Delta: "{year}-{month}-{day} {hour}:{minute}:{second}" or ISO 8601 with Z; the latter says which zone.
+      // Readers take "{year}-{month}-{day} {hour}:{minute}:{second}" or ISO 8601 with Z; the latter says which zone.
       CivilTime.text(ofMicroseconds: t)
     }
   }

@@ -1,5 +1,6 @@
 import WeirCore
 import WeirOperators
+import WeirProtocol
 
 /// How the rows that lanes make become the columns of one table's files: which are stored, which are partition values.
 struct TableLayout: Sendable {
@@ -32,4 +33,16 @@ struct TableLayout: Sendable {
 
   /// The tables of a plan, in the order of their files in an entry.
   static func all(_ plan: Plan) -> [TableLayout] { plan.tables.map { TableLayout($0) } }
+}
+
+extension TableDefinition {
+  /// As its format sees it.
+  var followed: FollowedTable {
+    FollowedTable(path: name, columns: columns, partitionColumns: partitionBy.map(\.name), hasWindows: kind.gold != nil)
+  }
+}
+
+extension Plan {
+  /// The tables that follow the ledger.
+  var followedTables: [FollowedTable] { tables.map(\.followed) }
 }

@@ -1,4 +1,5 @@
 import WeirCore
+import WeirDelta
 import WeirEngine
 import WeirProtocol
 
@@ -172,7 +173,7 @@ final class LiveRun: @unchecked Sendable {
     workers.append(worker)
     say("node \(node.id) starts")
     var environment = EngineEnvironment(
-      lake: store.reached(by: node), state: stateTable.reached(by: node), clock: SimulatedClock(node: node),
+      lake: store.reached(by: node), tables: DeltaFormat(), state: stateTable.reached(by: node), clock: SimulatedClock(node: node),
       random: SimulatedRandom(world.random("node \(node.id)")), threads: SimulatedThreads(node), parallel: 2,
       sinks: SinkEnvironment(make: { [sinks] in sinks.reached(by: node) }, tell: { _ in }))
     if let bug { (environment.variant, environment.protocolVariant) = (bug.engine, bug.protocol) }

@@ -1,12 +1,10 @@
 import WeirCore
-import WeirDelta
-import WeirOperators
 import WeirProtocol
 
 /// Brings one Delta table up to the ledger. Carries out what ``FollowerMachine`` says.
-struct DeltaFollower: Sendable {
+struct DeltaFollower: TableFollower {
   private let ledgerID: String
-  private let layout: TableLayout
+  private let followed: FollowedTable
   private let table: DeltaTable
   private let files: DataFiles
   /// Of the table's commits, those that this ledger's followers make.
@@ -19,28 +17,20 @@ struct DeltaFollower: Sendable {
   /// The newest version that is known to be durable.
   private var durableVersion: Int64 = -1
 
-  init(environment: EngineEnvironment, ledgerID: String, layout: TableLayout) {
-    self.ledgerID = ledgerID
-    self.layout = layout
+  init(_ followed: FollowedTable, _ environment: FollowerEnvironment) {
+    self.followed = followed
+    ledgerID = environment.ledgerID
     clock = environment.clock
     files = DataFiles(lake: environment.lake)
-    isSyncing = !environment.variant.contains(.followsUnsyncedVersions)
-    variant = environment.protocolVariant
-    names = TableTransactions(ledgerID: ledgerID, table: layout.table)
-    table = DeltaTable(store: environment.lake, path: layout.table, application: names.application)
+    isSyncing = environment.isSyncing
+    variant = environment.variant
+    names = TableTransactions(ledgerID: ledgerID, table: followed.path)
+    table = DeltaTable(store: environment.lake, path: followed.path, application: names.application)
   }
 
-  /// The table's path in the lake.
-  var name: String { layout.table }
-
-  /// Brings the table to entry `target` of the ledger.
-  /// - Parameters:
-  ///   - given: what the ledger gave the table so far; nil: no files.
-  ///   - checksOnly: write nothing; only see whether the table belongs to the ledger.
-  /// - Throws: `foreign_table`, `table_ahead`, `table_missing`, `corrupt` also where a file that the table would get is not there, and what the store and the ledger throw.
-  mutating func follow(_ ledger: Ledger, to target: Int64, given: TableFold?, checksOnly: Bool = false) async throws {
+  mutating func follow(_ ledger: Ledger, to target: Int64, given: TableFold?, checksOnly: Bool) async throws {
     var machine = FollowerMachine(
-      table: layout.table, ledgerID: ledgerID, target: target, mustExist: given != nil, checksOnly: checksOnly)
+      table: followed.path, ledgerID: ledgerID, target: target, mustExist: given != nil, checksOnly: checksOnly)
     machine.variant = variant
     var action = machine.begin
     var trouble = ""
@@ -55,7 +45,7 @@ struct DeltaFollower: Sendable {
         action = machine.event(.entriesRead(try await ledger.entries(after: after, through: through)))
       case .readProof(let number): action = machine.event(.proofRead(try await ledger.proof(of: number)))
       case .commit(let commit):
-        try await files.check(commit.files, of: layout.table)
+        try await files.check(commit.files, of: followed.path)
         let actions = actions(commit)
         let outcome = await table.tryCommit(version: commit.version, bytes: encode(commit, actions))
         if case .unknown(let why) = outcome { trouble = why }
@@ -69,10 +59,10 @@ struct DeltaFollower: Sendable {
         action = machine.event(.rested)
       case .giveUp:
         throw WeirError(
-          "storage", "the Delta log of \(layout.table) could not be written: \(trouble)",
+          "storage", "the Delta log of \(followed.path) could not be written: \(trouble)",
           advice: "The ledger has the entry: run again, and the table is brought up to it.", isRetriable: true,
           fatalTo: .worker)
-      case .refuse(let refusal): throw refusal.error(table: layout.table, head: await ledger.fold.number)
+      case .refuse(let refusal): throw refusal.error(of: table, head: await ledger.fold.number)
       }
     }
   }
@@ -86,8 +76,6 @@ struct DeltaFollower: Sendable {
     durableVersion = version
   }
 
-  /// Compares the table at the ledger's entry `number` with what the ledger gave it through that entry.
-  /// - Throws: `corrupt` when files are missing from the log, or are there twice, and no other program explains it.
   func compare(with given: TableFold?, at number: Int64) async throws {
     guard let tip, names.snapshot(tip).txn == number, !tip.hasRemovals else { return }
     let (files, bytes) = (tip.files, tip.bytes)
@@ -97,8 +85,8 @@ struct DeltaFollower: Sendable {
     guard try await table.isOnlyOurs() else { return }
     throw WeirError(
       "corrupt",
-      "the Delta log of \(layout.table) has \(files) files (\(bytes) bytes) at entry \(number), the ledger gave it \(wanted.files) (\(wanted.bytes) bytes)",
-      advice: "A file of \(layout.table)/_delta_log is damaged: `weir ledger verify` names it. Restore it from a copy of the lake.")
+      "the Delta log of \(followed.path) has \(files) files (\(bytes) bytes) at entry \(number), the ledger gave it \(wanted.files) (\(wanted.bytes) bytes)",
+      advice: "A file of \(followed.path)/_delta_log is damaged: `weir ledger verify` names it. Restore it from a copy of the lake.")
   }
 
   /// A commit's actions: version 0 makes the table; `txn` is the last entry that the commit covers.
@@ -106,8 +94,8 @@ struct DeltaFollower: Sendable {
     var actions: [DeltaAction] = []
     if commit.version == 0 {
       actions = DeltaTable.creation(
-        id: DeltaFollower.uuid(ContentHash(of: Array(names.entry.utf8)).hex), columns: layout.schema,
-        partitionColumns: layout.partitionBy.map(\.name),
+        id: DeltaFollower.uuid(ContentHash(of: Array(names.entry.utf8)).hex), columns: followed.columns,
+        partitionColumns: followed.partitionColumns,
         configuration: ["weir.ledger": ledgerID, "delta.enableExpiredLogCleanup": "false"],
         milliseconds: clock.wallMicroseconds / 1000)
     }
@@ -125,7 +113,7 @@ struct DeltaFollower: Sendable {
   /// Of a table that was made for a plan since replaced, and never had a file.
   private func changedMetadata(_ commit: FollowerMachine.Commit) -> DeltaMetadata? {
     guard commit.version > 0, let tip, !tip.hadFiles, var metadata = tip.metadata else { return nil }
-    let (schema, partitionColumns) = (DeltaSchema.text(layout.schema), layout.partitionBy.map(\.name))
+    let (schema, partitionColumns) = (DeltaSchema.text(followed.columns), followed.partitionColumns)
     guard metadata.schema != schema || metadata.partitionColumns != partitionColumns else { return nil }
     (metadata.schema, metadata.partitionColumns) = (schema, partitionColumns)
     return metadata
@@ -147,7 +135,7 @@ struct DeltaFollower: Sendable {
 
   private func add(_ file: DataFile) -> DeltaAdd {
     DeltaAdd(
-      path: uriEncode(String(file.path.dropFirst(layout.table.count + 1))),
+      path: uriEncode(String(file.path.dropFirst(followed.path.count + 1))),
       partitionValues: file.partition.map { ($0.name, $0.value) }, bytes: file.bytes,
       modificationMilliseconds: clock.wallMicroseconds / 1000, stats: DeltaFollower.stats(of: file)?.text)
   }
@@ -177,7 +165,7 @@ struct DeltaFollower: Sendable {
       .init("quarantined", .int(counts.quarantined)), .init("completeThrough", complete(commit.mergedWatermark)),
     ]
     if counts.blankLines > 0 { members.append(.init("blankLines", .int(counts.blankLines))) }
-    if layout.kind.gold != nil {
+    if followed.hasWindows {
       members.append(.init("windows", commit.windows.json))
     }
     return .object(members)

@@ -1,13 +1,14 @@
 import WeirCore
-import WeirProtocol
 
 /// Looks whether data files are in the lake before a table names them: readers of a table cannot read it without one of its files.
-struct DataFiles: Sendable {
-  let lake: any ObjectStore
+public struct DataFiles: Sendable {
+  private let lake: any ObjectStore
+
+  public init(lake: any ObjectStore) { self.lake = lake }
 
   /// One request a file: its last byte is there, and none after it. The bytes themselves are `weir ledger verify`'s work.
   /// - Throws: `corrupt`, naming the file.
-  func check(_ files: [DataFile], of table: String) async throws {
+  public func check(_ files: [DataFile], of table: String) async throws {
     for file in files where try await !isThere(file) {
       throw WeirError(
         "corrupt",

@@ -1,10 +1,9 @@
 import WeirCore
-import WeirDelta
 import WeirProtocol
 
 /// Compares one table with the ledger: its log is whole, its `txn` names an entry of the ledger, and its files are the ledger's, but
 /// for those that another program removed.
-struct TableVerify {
+struct DeltaVerify {
   private let name: String
   private let ledger: Ledger
   private let fold: LedgerFold
@@ -13,30 +12,26 @@ struct TableVerify {
   private let table: DeltaTable
   private let names: TableTransactions
 
-  /// - Parameter entries: those that were not collected.
-  init(_ name: String, _ ledger: Ledger, _ fold: LedgerFold, _ entries: [LedgerEntry], _ lake: any ObjectStore) {
-    self.name = name
-    self.ledger = ledger
-    self.fold = fold
-    self.entries = entries
-    self.lake = lake
+  init(_ followed: FollowedTable, _ given: VerifiedLedger) {
+    name = followed.path
+    (ledger, fold, entries, lake) = (given.ledger, given.fold, given.entries, given.lake)
     names = TableTransactions(ledgerID: fold.genesis.ledgerID, table: name)
     table = DeltaTable(store: lake, path: name, application: names.application)
   }
 
   /// - Parameter removed: gets the paths of the ledger's files that another program removed from the table.
-  func run(_ result: inout LedgerVerify.Result, removed: inout Set<String>) async throws {
+  func run(_ result: inout VerifyResult, removed: inout Set<String>) async throws {
     let log = try await table.log()
     let before = result.problems.count
     try await commits(log, &result)
     guard let snapshot = try await snapshot(isDamaged: result.problems.count > before, &result) else { return }
     let seen = names.snapshot(snapshot.tip)
     guard seen.ledgerID == fold.genesis.ledgerID else {
-      return result.add(FollowerMachine.Refusal.foreign(owner: seen.ledgerID).error(table: name, head: fold.number))
+      return result.add(FollowerMachine.Refusal.foreign(owner: seen.ledgerID).error(of: table, head: fold.number))
     }
     let txn = seen.txn ?? 0
     if let refusal = try await refusal(txn, seen.proof) {
-      result.add(refusal.error(table: name, head: await ledger.fold.number))
+      result.add(refusal.error(of: table, head: await ledger.fold.number))
     } else if txn < fold.number {
       result.notices.append(
         "\(name): at entry \(txn), and the ledger is at \(fold.number): the next run updates it (\(table.commitPath(snapshot.version + 1)))"
@@ -55,11 +50,11 @@ struct TableVerify {
   }
 
   /// nil when there is no table to compare with, which is in the result.
-  private func snapshot(isDamaged: Bool, _ result: inout LedgerVerify.Result) async throws -> DeltaSnapshot? {
+  private func snapshot(isDamaged: Bool, _ result: inout VerifyResult) async throws -> DeltaSnapshot? {
     do {
       if let snapshot = try await table.snapshot() { return snapshot }
       if fold.tables[name] != nil {
-        result.add(FollowerMachine.Refusal.missing.error(table: name, head: fold.number))
+        result.add(FollowerMachine.Refusal.missing.error(of: table, head: fold.number))
       } else {
         result.notices.append("\(name): the table is not there yet, and the ledger gave it no files: the next run makes it")
       }
@@ -72,7 +67,7 @@ struct TableVerify {
   // MARK: The log
 
   /// The files of the log: commits are whole, none is missing, and the newest checkpoint says what they say.
-  private func commits(_ log: DeltaLog, _ result: inout LedgerVerify.Result) async throws {
+  private func commits(_ log: DeltaLog, _ result: inout VerifyResult) async throws {
     for version in log.commits {
       guard case .bytes(let bytes) = try await result.look(lake, table.commitPath(version)) else { continue }
       result.commits += 1
@@ -107,7 +102,7 @@ struct TableVerify {
   // MARK: Files
 
   private func files(
-    _ snapshot: DeltaSnapshot, _ log: DeltaLog, _ txn: Int64, _ result: inout LedgerVerify.Result, _ removed: inout Set<String>
+    _ snapshot: DeltaSnapshot, _ log: DeltaLog, _ txn: Int64, _ result: inout VerifyResult, _ removed: inout Set<String>
   ) async throws {
     var gone: [(path: String, file: DataFile)] = []
     for file in entries.filter({ $0.number <= txn }).flatMap({ $0.files(of: name) }) {
