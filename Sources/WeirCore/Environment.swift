@@ -75,6 +75,8 @@ public protocol ObjectStore: Sendable {
   func get(_ path: String, offset: Int64, count: Int) async throws -> [UInt8]?
   /// All objects whose path begins with `prefix`, in order of their paths' bytes.
   func list(_ prefix: String) async throws -> [ObjectInfo]
+  /// Those of them whose path is `first` or comes after it. A long list costs neither requests nor memory for what comes before.
+  func list(_ prefix: String, from first: String) async throws -> [ObjectInfo]
   /// Makes an object that somebody else created durable, with its directory ("before a worker acts on an entry that it did not write").
   func sync(_ path: String) async throws
   /// Removes the object; not being there is no error. Only collection calls this.
@@ -91,6 +93,11 @@ public protocol ObjectUpload: Sendable {
 }
 
 extension ObjectStore {
+  /// For stores that have no other way: all are listed.
+  public func list(_ prefix: String, from first: String) async throws -> [ObjectInfo] {
+    try await list(prefix).filter { !$0.path.utf8.lexicographicallyPrecedes(first.utf8) }
+  }
+
   /// For stores that have no other way: the parts are collected in memory.
   public func upload(_ path: String) async throws -> any ObjectUpload { CollectedUpload(self, path) }
 }

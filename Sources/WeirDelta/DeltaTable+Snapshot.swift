@@ -4,8 +4,8 @@ import WeirCore
 extension DeltaTable {
   /// The newest snapshot; nil if there is no table. It holds all of the table's files.
   ///
-  /// With an older snapshot only the commits after it are read. Without one the log is listed: the newest checkpoint
-  /// that can be read is the base; an older one, or the commits from 0 on, if that is broken and the commits are there.
+  /// With an older snapshot only the commits after it are read. Without one the log is listed, from the checkpoint on that
+  /// `_last_checkpoint` names if that leads to the newest version: the newest checkpoint that can be read is the base; an older one, or the commits from 0 on, if that is broken and the commits are there.
   ///
   /// - Throws: `corrupt` when no checkpoint and commits lead to the newest version, `foreign_table` when the table asks
   ///   for more than protocol (1,2).
@@ -52,6 +52,7 @@ extension DeltaTable {
   }
 
   private func open<Replay: DeltaReplay>(_ empty: Replay) async throws -> Replay? {
+    if let hint = try await hint(), let snapshot = try await open(empty, from: hint.version) { return snapshot }
     let log = try await log()
     guard log.latest >= 0 else {
       guard let sample = log.sample else { return nil }
@@ -69,6 +70,18 @@ extension DeltaTable {
     }
     try await advance(&snapshot)
     return snapshot
+  }
+
+  /// What the log says from a checkpoint on: of a long log the names alone are many. nil if it does not lead to the newest version: the
+  /// whole log has to tell.
+  private func open<Replay: DeltaReplay>(_ empty: Replay, from version: Int64) async throws -> Replay? {
+    let log = DeltaLog(try await store.list(logPath, from: checkpointStem(version)), directory: logPath)
+    guard let base = log.checkpoints.first(where: { log.leadsToLatest(from: $0.version) }) else { return nil }
+    do {
+      var snapshot = try await read(base, empty)
+      try await advance(&snapshot)
+      return snapshot.version >= log.latest ? snapshot : nil
+    } catch let error as WeirError where error.code == "corrupt" { return nil }
   }
 
   /// What the commits are applied to; nil if there is nothing that leads to the newest version.

@@ -129,19 +129,25 @@ public final class LocalObjectStore: ObjectStore {
     return try await threads.run { try FileSystem.read(path, offset: offset, count: count) }
   }
 
-  public func list(_ prefix: String) async throws -> [ObjectInfo] {
+  public func list(_ prefix: String) async throws -> [ObjectInfo] { try await list(prefix, from: "") }
+
+  public func list(_ prefix: String, from first: String) async throws -> [ObjectInfo] {
     let root = self.root
     let found: [ObjectInfo] = try await threads.run {
       var found: [ObjectInfo] = []
       // Only the directory that the prefix names in full is walked.
       let start = prefix.lastIndex(of: "/").map { String(prefix[..<$0]) } ?? ""
-      try LocalObjectStore.walk(root, start, prefix, into: &found)
+      try LocalObjectStore.walk(root, start, (prefix, first), into: &found)
       return found
     }
-    return found.sorted { Array($0.path.utf8).lexicographicallyPrecedes(Array($1.path.utf8)) }
+    return found.sorted { $0.path.utf8.lexicographicallyPrecedes($1.path.utf8) }
   }
 
-  private static func walk(_ root: String, _ relative: String, _ prefix: String, into found: inout [ObjectInfo]) throws(WeirError) {
+  /// - Parameter asked: the prefix, and the first path.
+  private static func walk(
+    _ root: String, _ relative: String, _ asked: (prefix: String, first: String), into found: inout [ObjectInfo]
+  ) throws(WeirError) {
+    let (prefix, first) = asked
     let directory = relative.isEmpty ? root : root + "/" + relative
     guard let handle = opendir(directory) else {
       if errno == ENOENT || errno == ENOTDIR { return }
@@ -154,11 +160,13 @@ public final class LocalObjectStore: ObjectStore {
       }
       if name == "." || name == ".." || name.hasPrefix(temporaryPrefix) { continue }
       let path = relative.isEmpty ? name : relative + "/" + name
+      // Nor is anything in it, if it is a directory.
+      if path.utf8.lexicographicallyPrecedes(first.utf8), !first.hasPrefix(path) { continue }
       var info = stat()
       guard lstat(root + "/" + path, &info) == 0 else { continue }
       if info.st_mode & S_IFMT == S_IFDIR {
-        if prefix.hasPrefix(path) || path.hasPrefix(prefix) { try walk(root, path, prefix, into: &found) }
-      } else if path.hasPrefix(prefix) {
+        if prefix.hasPrefix(path) || path.hasPrefix(prefix) { try walk(root, path, asked, into: &found) }
+      } else if path.hasPrefix(prefix), !path.utf8.lexicographicallyPrecedes(first.utf8) {
         let modified = SystemClock.microseconds(info.st_mtim)
         found.append(ObjectInfo(path: path, bytes: Int64(info.st_size), modifiedMicroseconds: modified))
       }

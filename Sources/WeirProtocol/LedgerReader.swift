@@ -70,7 +70,8 @@ struct LedgerReader: Sendable {
   func wholeHead() async throws -> LedgerFold? {
     for _ in 0..<LedgerReader.headTriesMax {
       let fold = try await head()
-      let last = try await store.list(layout.entries).last { LedgerLayout.number(in: $0.path) != nil }
+      let listed = try await store.list(layout.entries, from: fold.map { layout.entry($0.number) } ?? "")
+      let last = listed.last { LedgerLayout.number(in: $0.path) != nil }
       guard let last, let number = LedgerLayout.number(in: last.path), number > fold?.number ?? -1 else { return fold }
       guard let fold else {
         // Made in the meantime, or without a beginning.

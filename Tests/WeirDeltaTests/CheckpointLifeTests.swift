@@ -11,6 +11,8 @@ final class MeteredStore: ObjectStore {
     var checkpointBytes = 0
     var largestPiece = 0
     var checkpoints: [String] = []
+    /// Objects that were listed.
+    var listed = 0
   }
 
   private let base = MemoryStore()
@@ -36,7 +38,12 @@ final class MeteredStore: ObjectStore {
     piece(path, bytes?.count ?? 0)
     return bytes
   }
-  func list(_ prefix: String) async throws -> [ObjectInfo] { try await base.list(prefix) }
+  func list(_ prefix: String) async throws -> [ObjectInfo] { try await list(prefix, from: "") }
+  func list(_ prefix: String, from first: String) async throws -> [ObjectInfo] {
+    let found = try await base.list(prefix, from: first)
+    used.withLock { $0.listed += found.count }
+    return found
+  }
   func sync(_ path: String) async throws { try await base.sync(path) }
   func delete(_ path: String) async throws { try await base.delete(path) }
 
@@ -100,7 +107,20 @@ struct CheckpointLifeTests {
     #expect(use.checkpointBytes < 33 * lastBytes, "\(use.checkpointBytes) bytes of checkpoints, the last one has \(lastBytes)")
     let reopened = try #require(try await table.tip())
     #expect(reopened.files == 1200 && reopened.bytes == 1200 && !reopened.hasRemovals && reopened.transactions == ["l/t": 1199])
+    // The names from the last checkpoint on: one commit for 32 files of the table at most, and the hint.
+    let listed = store.use.listed - use.listed
+    #expect(listed <= 1200 / Int(DeltaTip.tailShare) + 3, "\(listed) objects were listed to open the table")
     #expect(try await table.checkpointProblem(try await table.log()) == nil)
+  }
+
+  /// What the hint names may be gone, or be no checkpoint at all.
+  @Test(arguments: [0, 3, 13, 20, 24, 99]) func `a hint that leads nowhere gives way to the log`(version: Int64) async throws {
+    let sample = try await SampleTable(commits: 25)
+    let whole = try await sample.table.snapshot()?.text
+    let hint = JSONValue.members(["version": .int(version), "size": .int(1)])
+    try await sample.store.replace(NewObject(path: sample.table.lastCheckpointPath, bytes: hint.bytes))
+    #expect(try await sample.table.snapshot()?.text == whole)
+    #expect(try await sample.table.tip()?.version == 24)
   }
 
   @Test func `a checkpoint is written and read in pieces`() async throws {

@@ -33,6 +33,24 @@ struct LocalTests {
     #expect(try await store.list("d/").count == 20)
   }
 
+  /// The oracle is the whole list.
+  @Test func aListFromAPathOnIsTheRestOfTheWholeList() async throws {
+    let path = folder()
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let store = store(path)
+    for name in ["a/1", "a/2", "a/b/1", "a/b/2", "a/b-/1", "a/b0", "a/c/d/é", "a/c/d/z", "a.x", "b/1"] {
+      #expect(await store.putIfAbsent(NewObject(path: name, bytes: [])) == .created)
+    }
+    for prefix in ["", "a/", "a/b", "a/b/", "a/c/d/", "b/", "none/"] {
+      let whole = try await store.list(prefix).map(\.path)
+      #expect(whole == whole.sorted { Array($0.utf8).lexicographicallyPrecedes(Array($1.utf8)) })
+      for first in ["", "a", "a/", "a/2", "a/b", "a/b/", "a/b/2", "a/b/20", "a/b-/1", "a/c", "a/c/d/e", "a/c/d/é", "b", "c"] {
+        let wanted = whole.filter { !Array($0.utf8).lexicographicallyPrecedes(Array(first.utf8)) }
+        #expect(try await store.list(prefix, from: first).map(\.path) == wanted, "\(prefix) from \(first)")
+      }
+    }
+  }
+
   /// Files of 1 MiB and more go past the page cache, in blocks, where the file system lets them; their last bytes never do.
   @Test(arguments: [0, 1, 4096, 1 << 20 - 1, 1 << 20, 1 << 20 + 1, 1 << 20 + 4095, 1 << 20 + 4096, 2 << 20, 3 << 20 + 7])
   func aFileHasTheBytesThatWereWrittenWhateverItsSize(size: Int) async throws {
