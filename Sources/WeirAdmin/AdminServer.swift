@@ -85,9 +85,9 @@ public actor AdminServer: AdminHost {
 
   private static func refused(_ address: AdminAddress, _ why: String) -> WeirError {
     WeirError(
-      "admin", "the admin server cannot listen on \(address.text): \(why)",
+      .admin, "the admin server cannot listen on \(address.text): \(why)",
       advice:
-        "Check whether another program uses this port, or set another address: admin.listen in the pipeline, or --admin HOST:PORT (port 0: any free port).",
-      fatalTo: .worker)
+        "Check whether another program uses this port, or set another address: admin.listen in the pipeline, or --admin HOST:PORT (port 0: any free port)."
+    )
   }
 }

@@ -24,7 +24,7 @@ public final class BlockingThreads: BlockingRunner, @unchecked Sendable {
   ///   - stopped: what ``run(_:)`` throws behind ``stop()``.
   public init(
     count: Int, name: String = "weir-blocking", niceness: Int32 = 0,
-    stopped: @escaping @Sendable () -> any Error = { WeirError("internal", "work for threads that have stopped", isSafeToRepeat: true) }
+    stopped: @escaping @Sendable () -> any Error = { WeirError(.closed, "work for threads that have stopped") }
   ) {
     self.count = max(1, count)
     self.stopped = stopped

@@ -10,28 +10,23 @@ public struct WeirError: Error, Sendable, CustomStringConvertible {
     case pipeline
   }
 
-  /// A stable word for programs: `config`, `capture_changed`, `fenced`, `storage`, `full_disk`, `corrupt`, …
-  public var code: String
+  /// What it is: decides everything but the text.
+  public var code: Code
   /// What happened and where.
   public var message: String
   /// What to do.
   public var advice: String?
-  /// True when the same call may succeed later without anybody acting.
-  public var isRetriable: Bool
+  /// What it ends: what the code says, unless the caller that met it narrows it (an operation that failed may end no worker).
   public var fatalTo: Scope
-  /// True when repeating the call cannot do harm (nothing was done, or doing it twice is doing it once).
-  public var isSafeToRepeat: Bool
 
-  public init(
-    _ code: String, _ message: String, advice: String? = nil, isRetriable: Bool = false, fatalTo: Scope = .pipeline,
-    isSafeToRepeat: Bool = true
-  ) {
+  public var isRetriable: Bool { code.rule.isRetriable }
+  public var isSafeToRepeat: Bool { code.rule.isSafeToRepeat }
+
+  public init(_ code: Code, _ message: String, advice: String? = nil) {
     self.code = code
     self.message = message
     self.advice = advice
-    self.isRetriable = isRetriable
-    self.fatalTo = fatalTo
-    self.isSafeToRepeat = isSafeToRepeat
+    fatalTo = code.rule.fatalTo
   }
 
   public var description: String { advice.map { "\(message)\n  \($0)" } ?? message }

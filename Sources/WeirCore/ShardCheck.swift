@@ -217,5 +217,5 @@ extension ShardCheck.Mismatch {
   }
 
   /// `truncated` where the shard just ends earlier, else `recreated`.
-  public var code: String { if case .ended = self { "truncated" } else { "recreated" } }
+  public var code: WeirError.Code { if case .ended = self { .truncated } else { .recreated } }
 }

@@ -59,7 +59,7 @@ public enum StateKey {
     var at = start
     func broken() -> WeirError {
       WeirError(
-        "corrupt", "a state key does not fit its table's columns",
+        .corrupt, "a state key does not fit its table's columns",
         advice: "The state table was damaged: `weir state rebuild PIPELINE` makes it again.")
     }
     func take(_ n: Int) throws(WeirError) -> ArraySlice<UInt8> {

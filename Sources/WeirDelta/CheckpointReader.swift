@@ -17,7 +17,7 @@ struct CheckpointFile {
     let size = Int(clamping: object.bytes)
     func read(_ range: Range<Int>) async throws -> [UInt8] {
       guard let bytes = try await store.get(path, offset: Int64(range.lowerBound), count: range.count) else {
-        throw WeirError("corrupt", "the checkpoint \(path) went away while it was read", advice: "Run again.")
+        throw WeirError(.corrupt, "the checkpoint \(path) went away while it was read", advice: "Run again.")
       }
       return bytes
     }
@@ -63,7 +63,7 @@ struct CheckpointReader {
   }
 
   private func broken(_ reason: String) -> WeirError {
-    WeirError("corrupt", "the checkpoint \(path) \(reason)", advice: "Restore the file from a copy.")
+    WeirError(.corrupt, "the checkpoint \(path) \(reason)", advice: "Restore the file from a copy.")
   }
 
   private func refuseVersion2(_ group: Int) throws(WeirError) {

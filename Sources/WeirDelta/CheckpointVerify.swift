@@ -10,7 +10,7 @@ extension DeltaTable {
     let said: DeltaSnapshot
     do {
       said = try await read(newest, DeltaSnapshot())
-    } catch let error as WeirError where error.code == "corrupt" {
+    } catch let error as WeirError where error.code == .corrupt {
       return error.message
     }
     guard log.firstCommit == 0 else { return nil }

@@ -166,7 +166,7 @@ public enum DeltaCommit {
     for (number, line) in bytes.split(separator: 0x0A).enumerated() where !line.allSatisfy({ $0 == 0x20 || $0 == 0x0D }) {
       guard let value = try? JSONValue(parsing: line), let action = DeltaAction(value) else {
         throw WeirError(
-          "corrupt", "line \(number + 1) of the Delta log file \(path) is not an action of the protocol",
+          .corrupt, "line \(number + 1) of the Delta log file \(path) is not an action of the protocol",
           advice: "Restore the file from a copy.")
       }
       actions.append(action)

@@ -51,7 +51,7 @@ public struct DeltaTip: DeltaReplay {
       case .protocolVersion(let reader, let writer, let features):
         guard reader <= 1, writer <= 2, features.isEmpty else {
           throw WeirError(
-            "foreign_table", "the table of \(path) needs Delta reader \(reader) and writer \(writer) \(features.joined(separator: ", "))",
+            .foreignTable, "the table of \(path) needs Delta reader \(reader) and writer \(writer) \(features.joined(separator: ", "))",
             advice: "Weir writes protocol (1,2): the table was upgraded by another program; use another table or a new lake.")
         }
         (self.reader, self.writer) = (reader, writer)

@@ -32,7 +32,7 @@ extension DeltaTable {
       if let base = found.first {
         do {
           return try await writeCheckpoint(of: tip.version, from: base)
-        } catch let error as WeirError where error.code == "corrupt" {
+        } catch let error as WeirError where error.code == .corrupt {
           // Another one, or all commits, may do.
         }
       }
@@ -40,7 +40,7 @@ extension DeltaTable {
     for base in try await log().checkpoints where base.version < tip.version {
       do {
         return try await writeCheckpoint(of: tip.version, from: base)
-      } catch let error as WeirError where error.code == "corrupt" {
+      } catch let error as WeirError where error.code == .corrupt {
         continue
       }
     }
@@ -87,7 +87,7 @@ extension DeltaTable {
   private func needed(_ version: Int64) async throws -> [DeltaAction] {
     if let actions = try await actions(of: version) { return actions }
     throw WeirError(
-      "corrupt", "\(commitPath(version)) is missing, so no checkpoint can be written", advice: "Restore it from a copy of the lake.")
+      .corrupt, "\(commitPath(version)) is missing, so no checkpoint can be written", advice: "Restore it from a copy of the lake.")
   }
 }
 
@@ -138,7 +138,7 @@ private struct CheckpointRest {
 
   func actions(path: String) throws(WeirError) -> [DeltaAction] {
     guard let metadata = tip.metadata else {
-      throw WeirError("corrupt", "no metadata leads to the checkpoint \(path)", advice: "Restore the commits that are missing from a copy.")
+      throw WeirError(.corrupt, "no metadata leads to the checkpoint \(path)", advice: "Restore the commits that are missing from a copy.")
     }
     return [.protocolVersion(reader: tip.reader, writer: tip.writer, features: []), .metadata(metadata)]
       + tip.transactions.sorted { $0.key < $1.key }.map { .transaction(appID: $0.key, version: $0.value) }

@@ -17,14 +17,14 @@ extension DeltaTable {
       do {
         snapshot = try await read(candidate, DeltaSnapshot())
         break
-      } catch let error as WeirError where error.code == "corrupt" {
+      } catch let error as WeirError where error.code == .corrupt {
         continue
       }
     }
     while snapshot.version < version {
       guard try await advanceOnce(&snapshot) else {
         throw WeirError(
-          "corrupt", "\(commitPath(snapshot.version + 1)) is missing, so version \(version) of the table cannot be read",
+          .corrupt, "\(commitPath(snapshot.version + 1)) is missing, so version \(version) of the table cannot be read",
           advice: "Restore the commits that are missing from a copy.")
       }
     }

@@ -57,15 +57,14 @@ extension DeltaTable {
     guard log.latest >= 0 else {
       guard let sample = log.sample else { return nil }
       throw WeirError(
-        "corrupt", "the Delta log of \(path) has neither commits nor checkpoints (there is \(sample))",
+        .corrupt, "the Delta log of \(path) has neither commits nor checkpoints (there is \(sample))",
         advice: "Restore the commits that are missing from a copy.")
     }
     guard var snapshot = try await base(log, empty) else { throw unreadable(log) }
     while snapshot.version < log.latest {
       guard try await advanceOnce(&snapshot) else {
         throw WeirError(
-          "storage", "\(commitPath(snapshot.version + 1)) was removed while the log was read", advice: "Run again.", isRetriable: true,
-          fatalTo: .worker)
+          .storage, "\(commitPath(snapshot.version + 1)) was removed while the log was read", advice: "Run again.")
       }
     }
     try await advance(&snapshot)
@@ -81,7 +80,7 @@ extension DeltaTable {
       var snapshot = try await read(base, empty)
       try await advance(&snapshot)
       return snapshot.version >= log.latest ? snapshot : nil
-    } catch let error as WeirError where error.code == "corrupt" { return nil }
+    } catch let error as WeirError where error.code == .corrupt { return nil }
   }
 
   /// What the commits are applied to; nil if there is nothing that leads to the newest version.
@@ -90,14 +89,14 @@ extension DeltaTable {
     for candidate in log.checkpoints where log.leadsToLatest(from: candidate.version) {
       do {
         return try await read(candidate, empty)
-      } catch let error as WeirError where error.code == "corrupt" {
+      } catch let error as WeirError where error.code == .corrupt {
         trouble = trouble ?? error
       }
     }
     if log.leadsToLatest(from: -1) { return empty }
     guard let trouble else { return nil }
     throw WeirError(
-      "corrupt", "\(trouble.message); the commits that it covers were cleaned, and no other checkpoint covers them",
+      .corrupt, "\(trouble.message); the commits that it covers were cleaned, and no other checkpoint covers them",
       advice: trouble.advice)
   }
 
@@ -115,7 +114,7 @@ extension DeltaTable {
     }
     guard protocols == 1, metadata > 0 else {
       throw WeirError(
-        "corrupt", "the checkpoint \(candidate.parts.first?.path ?? path) lacks the table's protocol or metadata",
+        .corrupt, "the checkpoint \(candidate.parts.first?.path ?? path) lacks the table's protocol or metadata",
         advice: "Restore the file from a copy.")
     }
     snapshot.began(at: CheckpointMark(version: candidate.version, rows: rows))
@@ -184,19 +183,19 @@ extension DeltaTable {
     if let foreign = log.foreignCheckpoint { return DeltaTable.version2(foreign) }
     let missing = log.commits.last == log.latest ? (log.runStart ?? 0) - 1 : log.latest
     return WeirError(
-      "corrupt", "the Delta log of \(path) has a gap: \(commitPath(missing)) is missing, and no checkpoint covers it",
+      .corrupt, "the Delta log of \(path) has a gap: \(commitPath(missing)) is missing, and no checkpoint covers it",
       advice: "Restore the commits that are missing from a copy.")
   }
 
   private static func damaged(_ path: String, _ reason: String) -> WeirError {
     WeirError(
-      "corrupt", "the Delta log file \(path) is damaged: \(reason)",
+      .corrupt, "the Delta log file \(path) is damaged: \(reason)",
       advice: "Restore it from a copy of the lake: what it added to the table is missing without it.")
   }
 
   static func version2(_ path: String) -> WeirError {
     WeirError(
-      "foreign_table", "\(path) is a checkpoint of version 2 (with sidecars), which Weir does not read",
+      .foreignTable, "\(path) is a checkpoint of version 2 (with sidecars), which Weir does not read",
       advice: "Weir writes protocol (1,2): the table was upgraded by another program; use another table or a new lake.")
   }
 }

@@ -23,14 +23,18 @@ public struct KafkaError: Error, Sendable, CustomStringConvertible {
   /// The same as the engine's error.
   public var weirError: WeirError {
     // What librdkafka refuses to be set, and a secret that is not there, are mistakes of the pipeline file or the command line.
-    WeirError(
-      code, message, advice: advice, isRetriable: isRetriable, fatalTo: fatalTo,
-      isSafeToRepeat: isSafeToRepeat)
+    WeirError(code, message, advice: advice)
   }
 
-  private var code: String {
-    if name == KafkaError.settingsName { return "config" }
-    return KafkaErrorKind(rd_kafka_resp_err_t(rawValue: number)) == .missing ? "topic_missing" : "kafka"
+  private var code: WeirError.Code {
+    if name == KafkaError.settingsName { return .config }
+    if KafkaErrorKind(rd_kafka_resp_err_t(rawValue: number)) == .missing { return .topicMissing }
+    if isRetriable { return .unavailable }
+    return switch fatalTo {
+    case .operation: .requestFailed
+    case .worker: .clientEnded
+    case .pipeline: .refused
+    }
   }
 
   private static let settingsName = "settings"

@@ -36,7 +36,8 @@ public struct KafkaSink: RecordSink {
   private static func translated(_ error: KafkaError) -> WeirError {
     var translated = error.weirError
     guard error.fatalTo == .worker else { return translated }
-    translated.isRetriable = true
+    translated.code = .unavailable
+    translated.fatalTo = .operation
     translated.advice = "A new producer sends again what is not acknowledged."
     return translated
   }

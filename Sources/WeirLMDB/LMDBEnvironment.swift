@@ -69,13 +69,13 @@ final class LMDBEnvironment: @unchecked Sendable {
         throw PageFile.damaged(path, "its file data.mdb is empty (0 bytes)")
       }
       throw WeirError(
-        "config", "there is no state table in \(path)",
+        .stateMissing, "there is no state table in \(path)",
         advice: "Give the store's directory with --store, or the pipeline with --pipeline; a replay makes it.")
     }
     guard !UncleanStop.isSuspect(store: path) else {
       throw WeirError(
-        "unclean_stop", "the machine stopped while a worker wrote to the state table in \(path): it must be rebuilt",
-        advice: "Run the pipeline's worker again, or `weir state rebuild PIPELINE`.", isRetriable: true)
+        .uncleanStop, "the machine stopped while a worker wrote to the state table in \(path): it must be rebuilt",
+        advice: "Run the pipeline's worker again, or `weir state rebuild PIPELINE`.")
     }
     return file
   }
@@ -86,7 +86,7 @@ final class LMDBEnvironment: @unchecked Sendable {
     guard access(path + "/lock.mdb", W_OK) == 0 else { return nil }
     do throws(WeirError) {
       return try open(path, &mapBytes, readOnly: true)
-    } catch  where error.code == "read_only" {
+    } catch  where error.code == .readOnly {
       return nil
     }
   }
@@ -174,27 +174,25 @@ final class LMDBEnvironment: @unchecked Sendable {
     switch code {
     case _ where code == ENOSPC || code == EDQUOT || (code == EIO && isFull(path)):
       WeirError(
-        "full_disk", "no space left for the state table in \(path)", advice: "Free some space and run again.", isRetriable: true,
-        fatalTo: .worker)
+        .fullDisk, "no space left for the state table in \(path)", advice: "Free some space and run again.")
     case EACCES where what == "read":
       WeirError(
-        "storage", "cannot read the state table in \(path): \(String(cString: strerror(code)))",
+        .storageRefused, "cannot read the state table in \(path): \(String(cString: strerror(code)))",
         advice: "Give this user the right to read the directory and its files.")
     case EACCES, EROFS, EPERM:
       WeirError(
-        "read_only", "cannot \(what) the state table in \(path): \(String(cString: strerror(code)))",
-        advice: "Make the directory writable for this user.", fatalTo: .worker)
+        .readOnly, "cannot \(what) the state table in \(path): \(String(cString: strerror(code)))",
+        advice: "Make the directory writable for this user.")
     case MDB_INVALID, MDB_VERSION_MISMATCH, MDB_CORRUPTED, MDB_PAGE_NOTFOUND, MDB_PANIC, MDB_INCOMPATIBLE:
       PageFile.damaged(path, String(cString: mdb_strerror(code)))
     case ENOTDIR, EEXIST:
       WeirError(
-        "storage", "cannot \(what) the state table in \(path): \(String(cString: strerror(code)))",
-        advice: "The state table is a directory: check this path, or choose another with --store.", fatalTo: .worker)
+        .storageRefused, "cannot \(what) the state table in \(path): \(String(cString: strerror(code)))",
+        advice: "The state table is a directory: check this path, or choose another with --store.")
     default:
       WeirError(
-        "storage", "cannot \(what) the state table in \(path): \(String(cString: mdb_strerror(code)))",
-        advice: "Look at the directory and its file system, then run again; `weir state rebuild PIPELINE` makes the table again.",
-        fatalTo: .worker)
+        .storageRefused, "cannot \(what) the state table in \(path): \(String(cString: mdb_strerror(code)))",
+        advice: "Look at the directory and its file system, then run again; `weir state rebuild PIPELINE` makes the table again.")
     }
   }
 
@@ -211,15 +209,14 @@ final class LMDBEnvironment: @unchecked Sendable {
   private func checkFile() throws(WeirError) {
     guard environment != nil else {
       throw WeirError(
-        "storage", "the state table in \(path) is closed: opening it again failed", advice: "Start the worker again.", fatalTo: .worker)
+        .storageRefused, "the state table in \(path) is closed: opening it again failed", advice: "Start the worker again.")
     }
     guard !file.isReplaced else {
       let isThere = access(path + "/data.mdb", F_OK) == 0
       throw WeirError(
-        "state_replaced",
+        isThere ? .stateReplaced : .stateRemoved,
         "the state table in \(path) was \(isThere ? "replaced by another" : "removed") while this worker ran",
-        advice: "Start the worker again: it makes the table again from the ledger. End all workers before you remove a state table.",
-        isRetriable: isThere, fatalTo: .worker)
+        advice: "Start the worker again: it makes the table again from the ledger. End all workers before you remove a state table.")
     }
     let bytes = try file.bytesInFile()
     guard bytes >= fileBytes else { throw file.damaged("the file was \(fileBytes) bytes long, and has \(bytes) now") }
@@ -268,7 +265,7 @@ final class LMDBEnvironment: @unchecked Sendable {
           continue
         }
         view = try StateView(file, snapshot)
-      } catch  where error.code == "corrupt" {
+      } catch  where error.code == .corrupt {
         failure = error
         continue
       }
@@ -298,8 +295,8 @@ final class LMDBEnvironment: @unchecked Sendable {
 
   private var unsteady: WeirError {
     WeirError(
-      "storage", "the state table in \(path) changed faster than it could be read",
-      advice: "Give this user the right to write to lock.mdb there, so that writers keep the pages that it reads.", isRetriable: true)
+      .storage, "the state table in \(path) changed faster than it could be read",
+      advice: "Give this user the right to write to lock.mdb there, so that writers keep the pages that it reads.")
   }
 
   /// The newest state. A writer may be in the middle of its page.
@@ -308,7 +305,7 @@ final class LMDBEnvironment: @unchecked Sendable {
     while true {
       do throws(WeirError) { return try Snapshot.both(file)[0] } catch {
         attempts += 1
-        if error.code != "corrupt" || attempts == attemptsMax { throw error }
+        if error.code != .corrupt || attempts == attemptsMax { throw error }
       }
     }
   }

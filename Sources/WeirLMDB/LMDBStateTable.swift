@@ -35,8 +35,8 @@ public final class LMDBStateTable: StateTable {
       let table = try LMDBStateTable(path: path, readOnly: true, thread: thread)
       try await table.check()
       try await table.close()
-    } catch let error as WeirError where ["corrupt", "config", "unclean_stop"].contains(error.code) {
-      return error.code == "corrupt" ? error : nil
+    } catch let error as WeirError where [.corrupt, .stateMissing, .uncleanStop].contains(error.code) {
+      return error.code == .corrupt ? error : nil
     }
     return nil
   }

@@ -40,8 +40,8 @@ final class PageFile {
 
   static func damaged(_ path: String, _ what: String) -> WeirError {
     WeirError(
-      "corrupt", "the state table in \(path) is damaged: \(what)",
-      advice: "Nothing is lost: `weir state rebuild PIPELINE` writes a new table from the ledger.", fatalTo: .worker)
+      .corrupt, "the state table in \(path) is damaged: \(what)",
+      advice: "Nothing is lost: `weir state rebuild PIPELINE` writes a new table from the ledger.")
   }
 
   func damaged(_ what: String) -> WeirError { PageFile.damaged(path, what) }

@@ -25,7 +25,7 @@ public final class StateReplacement {
     guard descriptor >= 0 else { throw LMDBEnvironment.error("write to", store, errno) }
     guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
       throw WeirError(
-        "storage", "another process is rebuilding the state table in \(store)", advice: "Wait until it has finished.", isRetriable: true)
+        .storage, "another process is rebuilding the state table in \(store)", advice: "Wait until it has finished.")
     }
     try removeFolder()
   }
@@ -83,8 +83,8 @@ public final class StateReplacement {
     }
     guard access(store + ready, F_OK) == 0 else { return }
     throw WeirError(
-      "storage", "a rebuild of the state table in \(store) was stopped before its last step",
-      advice: "Run `weir state rebuild PIPELINE` again, or the pipeline's worker.", isRetriable: true)
+      .storage, "a rebuild of the state table in \(store) was stopped before its last step",
+      advice: "Run `weir state rebuild PIPELINE` again, or the pipeline's worker.")
   }
 
   private static func locked<T>(

@@ -149,7 +149,7 @@ extension LMDBStateTable {
 
   static func fenced(_ name: String) -> WeirError {
     WeirError(
-      "fenced", "the state table's \(name) is another worker's now",
-      advice: "Nothing was lost: the worker that has the lane now writes its rows.", isRetriable: true, fatalTo: .worker)
+      .stateFenced, "the state table's \(name) is another worker's now",
+      advice: "Nothing was lost: the worker that has the lane now writes its rows.")
   }
 }

@@ -7,13 +7,12 @@ struct StateView {
   private let rows: Tree
   private let meta: Tree
 
-  /// - Throws: `config` if a worker has not made the two trees yet.
+  /// - Throws: `state_missing` if a worker has not made the two trees yet.
   init(_ file: PageFile, _ snapshot: Snapshot) throws(WeirError) {
     (self.file, self.snapshot) = (file, snapshot)
     guard snapshot.main.root != nil else {
       throw WeirError(
-        "config", "there is no state table in \(file.path) yet", advice: "A replay makes it: run it, or wait until it has begun.",
-        isRetriable: true)
+        .stateMissing, "there is no state table in \(file.path) yet", advice: "A replay makes it: run it, or wait until it has begun.")
     }
     func tree(_ name: String) throws(WeirError) -> Tree {
       var cursor = TreeCursor(file, snapshot, snapshot.main)

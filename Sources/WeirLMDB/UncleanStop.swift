@@ -92,8 +92,8 @@ final class UncleanStop {
     let descriptor = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else {
       throw WeirError(
-        "storage", "the machine's boot id cannot be read (/proc/sys/kernel/random/boot_id)",
-        advice: "Mount /proc, or name the boot in the environment variable WEIR_BOOT_ID.", fatalTo: .worker)
+        .storageRefused, "the machine's boot id cannot be read (/proc/sys/kernel/random/boot_id)",
+        advice: "Mount /proc, or name the boot in the environment variable WEIR_BOOT_ID.")
     }
     defer { Glibc.close(descriptor) }
     return String(text(of: descriptor).prefix { $0 != "\n" })

@@ -62,13 +62,13 @@ final class CaptureBytes {
       stream.initialize(to: z_stream())
       guard inflateInit2_(stream, 15 + 16, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK else {
         throw WeirError(
-          "storage", "zlib does not start, for the capture \(path)", advice: "Is there memory left? Run again.", isRetriable: true)
+          .storage, "zlib does not start, for the capture \(path)", advice: "Is there memory left? Run again.")
       }
       form = .gzip(stream)
     } else if inputEnd >= 4, CaptureBytes.zstdMagics.contains(input[0..<4].reversed().reduce(0) { $0 << 8 | UInt32($1) }) {
       guard let stream = ZSTD_createDStream() else {
         throw WeirError(
-          "storage", "libzstd does not start, for the capture \(path)", advice: "Is there memory left? Run again.", isRetriable: true)
+          .storage, "libzstd does not start, for the capture \(path)", advice: "Is there memory left? Run again.")
       }
       form = .zstd(stream)
     }
@@ -89,7 +89,7 @@ final class CaptureBytes {
     guard let found = FileSignature(head) else { return }
     let what = if case .plain = form { "is \(found.name)" } else { "is a compressed file of another format, \(found.name)" }
     let name = path == "-" ? "on standard input" : path
-    throw WeirError("capture_format", "the capture \(name) \(what), and not JSON lines", advice: found.captureAdvice(path))
+    throw WeirError(.captureFormat, "the capture \(name) \(what), and not JSON lines", advice: found.captureAdvice(path))
   }
 
   /// Reads into `input` from `place` on; false at the end of the file.
@@ -132,7 +132,7 @@ final class CaptureBytes {
 
   private func broken(_ why: String) -> WeirError {
     WeirError(
-      "corrupt", "the capture \(path) cannot be uncompressed near its byte \(fileBytesRead - Int64(inputEnd - inputAt)): \(why)",
+      .corrupt, "the capture \(path) cannot be uncompressed near its byte \(fileBytesRead - Int64(inputEnd - inputAt)): \(why)",
       advice: "The file is damaged or cut short: get a whole copy.")
   }
 
@@ -189,7 +189,7 @@ final class CaptureBytes {
       inputAt += used
       if ZSTD_getErrorCode(result) == ZSTD_error_frameParameter_windowTooLarge {
         throw WeirError(
-          "config", "the capture \(path) was compressed with a window of more than 128 MiB, which would need as much memory to read",
+          .config, "the capture \(path) was compressed with a window of more than 128 MiB, which would need as much memory to read",
           advice:
             "Compress it again with at most --long=27, or uncompress it: zstd -dc --long=31 \(path) | weir replay PIPELINE --capture -"
         )

@@ -9,34 +9,34 @@ enum CaptureDirectory {
     switch true {
     case holds("_delta_log"):
       return WeirError(
-        "capture_format", "the capture \(path) is a Delta table, and the replay of a table is not possible yet",
+        .captureFormat, "the capture \(path) is a Delta table, and the replay of a table is not possible yet",
         advice:
           "Replay the capture that the table was made from. Or export its rows as JSON, one object per line, and replay that file: of a bronze table the column value in the order of _position, of another table all columns."
       )
     case holds("_weir"), holds("bronze"), holds("silver"), holds("gold"):
       return WeirError(
-        "capture_format", "the capture \(path) is a lake, and the replay of a lake is not possible yet",
+        .captureFormat, "the capture \(path) is a lake, and the replay of a lake is not possible yet",
         advice: "Replay the capture that the lake was made from: its files, or the directory that `weir capture --out` wrote.")
     case holds("metadata/version-hint.text"):
       return WeirError(
-        "capture_format", "the capture \(path) is an Iceberg table, and not JSON lines",
+        .captureFormat, "the capture \(path) is an Iceberg table, and not JSON lines",
         advice: "Export its rows as JSON, one object per line, and replay that file.")
     case isEmpty:
-      return WeirError("config", "the capture \(path) is an empty directory", advice: "Name the files of the capture.")
+      return WeirError(.config, "the capture \(path) is an empty directory", advice: "Name the files of the capture.")
     default:
       if let file = (names(in: path, atMost: 64) ?? []).sorted().first(where: { isOtherFormat(path + "/" + $0) }) {
         return WeirError(
-          "capture_format", "the capture \(path) is a directory with files that are not JSON lines, such as \(file)",
+          .captureFormat, "the capture \(path) is a directory with files that are not JSON lines, such as \(file)",
           advice: "Name files with one JSON object per line, plain, gzip or zstd.")
       }
-      return WeirError("config", "the capture \(path) is a directory", advice: "Name the files in it: \(path)/*")
+      return WeirError(.config, "the capture \(path) is a directory", advice: "Name the files in it: \(path)/*")
     }
   }
 
   private static func isOtherFormat(_ path: String) -> Bool {
     var info = stat()
     guard stat(path, &info) == 0, info.st_mode & S_IFMT == S_IFREG else { return false }
-    do { _ = try CaptureBytes(path) } catch { return error.code == "capture_format" }
+    do { _ = try CaptureBytes(path) } catch { return error.code == .captureFormat }
     return false
   }
 

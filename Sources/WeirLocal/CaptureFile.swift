@@ -78,7 +78,7 @@ final class CaptureFile {
       case EACCES, EPERM: "Make the file readable for this user."
       default: "Look at the file, then run again."
       }
-    return WeirError("config", "the capture \(path) cannot be read: \(String(cString: strerror(number)))", advice: advice)
+    return WeirError(.config, "the capture \(path) cannot be read: \(String(cString: strerror(number)))", advice: advice)
   }
 
   /// Up to `count` bytes; 0 at the file's end.
@@ -129,7 +129,7 @@ final class CaptureFile {
 
   static func changed(_ path: String, _ why: String) -> WeirError {
     WeirError(
-      "capture_changed", "the capture \(path) changed while it was read: \(why)",
+      .captureChanged, "the capture \(path) changed while it was read: \(why)",
       advice:
         "Nothing was committed after the last cut. Put the whole file back and run again; if bytes are gone that were committed before, replay into a new lake (--lake DIR --store DIR)."
     )

@@ -153,7 +153,7 @@ final class CaptureReader {
 
   private func changed(_ why: String, advice: String = "") -> WeirError {
     WeirError(
-      "capture_changed", "this is not the capture that the ledger was started with: \(why)",
+      .captureChanged, "this is not the capture that the ledger was started with: \(why)",
       advice: "Give the same files in the same order, or replay into a new lake (--lake DIR --store DIR).\(advice)")
   }
 
@@ -187,7 +187,7 @@ final class CaptureReader {
       if seen == count, filesEnded { return count > 0 && !options.keepOpen ? hand(text, count, of: count) : nil }
       guard limit < CaptureReader.recordBytesMax else {
         throw WeirError(
-          "record_too_long", "the record at position \(position) is longer than \(CaptureReader.recordBytesMax >> 20) MiB",
+          .recordTooLong, "the record at position \(position) is longer than \(CaptureReader.recordBytesMax >> 20) MiB",
           advice: "Is this a file of one JSON record a line? Split or remove that line.")
       }
       searchedTo = seen

@@ -158,5 +158,5 @@ public final class CaptureSource: RecordSource {
     thread.stop()
   }
 
-  private static let closed = WeirError("internal", "the capture was closed while it was read", isSafeToRepeat: true)
+  private static let closed = WeirError(.closed, "the capture was closed while it was read")
 }

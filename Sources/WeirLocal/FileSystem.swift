@@ -8,23 +8,20 @@ enum FileSystem {
     switch number {
     case ENOSPC, EDQUOT:
       return WeirError(
-        "full_disk", "no space left: cannot \(what) \(path)",
-        advice: "Free some space and run again: it resumes from the ledger.", isRetriable: true, fatalTo: .worker)
+        .fullDisk, "no space left: cannot \(what) \(path)",
+        advice: "Free some space and run again: it resumes from the ledger.")
     case EROFS, EACCES, EPERM:
       return WeirError(
-        "read_only", "cannot \(what) \(path): \(why)", advice: "Make the directory writable for this user, then run again.",
-        fatalTo: .worker)
+        .readOnly, "cannot \(what) \(path): \(why)", advice: "Make the directory writable for this user, then run again.")
     case ENOTDIR, EISDIR, ELOOP, ENAMETOOLONG:
       return WeirError(
-        "storage", "cannot \(what) \(path): \(why)",
+        .storageRefused, "cannot \(what) \(path): \(why)",
         advice:
-          "This must be a directory, which Weir creates where it is missing: check this path, or choose another (--lake, --store, --out).",
-        fatalTo: .worker)
+          "This must be a directory, which Weir creates where it is missing: check this path, or choose another (--lake, --store, --out).")
     default:
       return WeirError(
-        "storage", "cannot \(what) \(path): \(why)",
-        advice: "Check the directory and its file system, then run again: it resumes from the ledger.", isRetriable: true,
-        fatalTo: .worker)
+        .storage, "cannot \(what) \(path): \(why)",
+        advice: "Check the directory and its file system, then run again: it resumes from the ledger.")
     }
   }
 

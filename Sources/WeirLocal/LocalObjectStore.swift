@@ -28,7 +28,7 @@ public final class LocalObjectStore: ObjectStore {
     let parts = path.split(separator: "/", omittingEmptySubsequences: false)
     guard !path.isEmpty, !path.contains("\0"), !parts.contains(where: { $0 == ".." || $0 == "." || $0.isEmpty }) else {
       throw WeirError(
-        "storage", "\"\(path)\" is not a path inside the lake",
+        .storageRefused, "\"\(path)\" is not a path inside the lake",
         advice: "If a file of the ledger or of a Delta log names it, that file was changed: restore it from a copy.")
     }
     return root + "/" + path

@@ -19,7 +19,7 @@ actor LocalUpload: ObjectUpload {
   }
 
   func append(_ bytes: [UInt8]) async throws {
-    guard let descriptor else { throw WeirError("internal", "\(path) was ended already") }
+    guard let descriptor else { throw WeirError(.internal, "\(path) was ended already") }
     try await threads.run { [temporary] in try FileSystem.append(descriptor, bytes, temporary) }
   }
 

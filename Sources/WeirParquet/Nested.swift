@@ -80,7 +80,7 @@ public func encodeNestedParquet(
 }
 
 private func nestedError(_ reason: String) -> WeirError {
-  WeirError("parquet", "cannot write a nested Parquet file: \(reason)")
+  WeirError(.parquet, "cannot write a nested Parquet file: \(reason)")
 }
 
 /// A schema flattened: its elements in depth-first order, and the leaves among them.

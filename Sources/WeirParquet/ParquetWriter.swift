@@ -141,7 +141,7 @@ final class FileWriter: @unchecked Sendable {
     if pieceRows > 0 { endSlice() }
     if groupRows > 0 { closeGroup() }
     if let reason = chunks.compactMap(\.failure).first {
-      throw WeirError("parquet", "cannot write a Parquet file: \(reason)")
+      throw WeirError(.parquet, "cannot write a Parquet file: \(reason)")
     }
     let footer = FileMetadata(schema: elements, rows: closedRows, groups: groups).encoded()
     out += footer

@@ -273,7 +273,7 @@ extension CommitMachine {
 
   private mutating func failure(_ message: String) -> Action {
     state = .finished
-    return .fail(WeirError("internal", message, isSafeToRepeat: false))
+    return .fail(WeirError(.internal, message))
   }
 
   /// The last step again, after a rest; too often in a row, and the outcome is unknown.

@@ -11,11 +11,11 @@ public struct DataFiles: Sendable {
   public func check(_ files: [DataFile], of table: String) async throws {
     for file in files where try await !isThere(file) {
       throw WeirError(
-        "corrupt",
+        .corrupt,
         "the data file \(file.path) is missing or has not its \(file.bytes) bytes: the table \(table) was not brought up to its entry",
         advice:
-          "Restore the file from a copy of the lake, then run again. Without a copy its rows are lost: replay into a new lake (--lake DIR --store DIR).",
-        fatalTo: .worker)
+          "Restore the file from a copy of the lake, then run again. Without a copy its rows are lost: replay into a new lake (--lake DIR --store DIR)."
+      )
     }
   }
 

@@ -102,7 +102,7 @@ extension Decision {
         meaning: try json.required("plan"), hash: try json.requiredString("planHash"), runID: try json.requiredString("runID"))
     default:
       throw WeirError(
-        "ledger_decision", "the ledger holds a decision of the unknown kind \"\(kind)\"",
+        .ledgerDecision, "the ledger holds a decision of the unknown kind \"\(kind)\"",
         advice: "It was written by a newer Weir: use that version, or a newer one.")
     }
   }
@@ -117,7 +117,7 @@ extension [Partitioner] {
     for item in items {
       guard case .string(let name) = item, let rule = Partitioner(rawValue: name) else {
         throw WeirError(
-          "ledger_decision", "the ledger has a partitioner that this version does not support",
+          .ledgerDecision, "the ledger has a partitioner that this version does not support",
           advice: "It was written by a newer Weir: use that version, or a newer one.")
       }
       append(rule)

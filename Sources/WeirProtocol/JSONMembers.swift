@@ -94,7 +94,7 @@ extension JSONValue {
     let current = LedgerFormat.current
     guard format >= current - 1, format <= current else {
       throw WeirError(
-        "ledger_format", "\(what) has format \(format); this version reads \(current - 1) to \(current)",
+        .ledgerFormat, "\(what) has format \(format); this version reads \(current - 1) to \(current)",
         advice: "Use the version of Weir that wrote it, or the one after.")
     }
   }
@@ -103,7 +103,7 @@ extension JSONValue {
 extension WeirError {
   static func corruptLedger(_ message: String) -> WeirError {
     WeirError(
-      "ledger_corrupt", message,
+      .ledgerCorrupt, message,
       advice: "A file of the ledger was changed or damaged; restore it from a copy. `weir ledger verify` names it.")
   }
 }

@@ -73,7 +73,7 @@ extension Ledger {
     if let ledger = try await open(layout, store: store, clock: clock, random: random) { return ledger }
     if let lost = try await lost(layout, store) { throw lost }
     throw WeirError(
-      "config", "there is no ledger \(layout.prefix) in the lake \(store.place)",
+      .config, "there is no ledger \(layout.prefix) in the lake \(store.place)",
       advice: advice
         ?? "`weir run` or `weir replay` begin one. If they have, name the lake that they wrote with --lake DIR; without it lake.path of the pipeline file counts, from the file's directory."
     )
@@ -84,11 +84,11 @@ extension Ledger {
     for directory in [layout.collected, layout.blobs, layout.sinks] {
       guard let left = try await store.list(directory).first else { continue }
       return WeirError(
-        "ledger_corrupt",
+        .ledgerCorrupt,
         "the ledger \(layout.prefix) in the lake \(store.place) has lost its entries and snapshots: \(left.path) of it is there",
         advice:
-          "Nothing was written. Restore \(layout.entries) and \(layout.snapshots) from a copy of the lake, or replay into a new lake (--lake DIR --store DIR).",
-        fatalTo: .worker)
+          "Nothing was written. Restore \(layout.entries) and \(layout.snapshots) from a copy of the lake, or replay into a new lake (--lake DIR --store DIR)."
+      )
     }
     return nil
   }
@@ -130,8 +130,8 @@ extension Ledger {
       }
     }
     throw WeirError(
-      "storage", "the ledger at \(reader.layout.prefix) could not be made: \(trouble)",
-      advice: "Look at the lake's directory, then run again.", isRetriable: true, fatalTo: .worker)
+      .storage, "the ledger at \(reader.layout.prefix) could not be made: \(trouble)",
+      advice: "Look at the lake's directory, then run again.")
   }
 
   /// Reads on to the head of the ledger.
@@ -181,8 +181,8 @@ extension Ledger {
 
   private func collected(_ number: Int64) -> WeirError {
     WeirError(
-      "ledger_collected", "entry \(number) of the ledger was collected before it was applied",
-      advice: "Run again. If the error remains, rebuild from bronze what depends on the missing entries.", isRetriable: true)
+      .ledgerCollected, "entry \(number) of the ledger was collected before it was applied",
+      advice: "Run again. If the error remains, rebuild from bronze what depends on the missing entries.")
   }
 
   var reader: LedgerReader {
@@ -212,7 +212,7 @@ extension Ledger {
     derive: @Sendable (LedgerFold) async throws -> EntryDraft
   ) async throws -> CommitOutcome {
     guard !isCommitting else {
-      throw WeirError("internal", "a worker makes one commit at a time", isSafeToRepeat: false)
+      throw WeirError(.internal, "a worker makes one commit at a time")
     }
     isCommitting = true
     defer { isCommitting = false }

@@ -76,7 +76,7 @@ extension Ledger {
     let draft = EntryDraft(commitID: makeAttemptID(), worker: worker, planHash: fold.genesis.planHash)
     let outcome = try await commit(draft, startedNanoseconds: clock.monotonicNanoseconds)
     guard case .committed = outcome else {
-      throw WeirError("storage", "the ledger could not be moved before its collection", isRetriable: true)
+      throw WeirError(.storage, "the ledger could not be moved before its collection")
     }
   }
 
@@ -92,7 +92,7 @@ extension Ledger {
       case .unknown: await reader.rest(tries: tries)
       }
     }
-    throw WeirError("storage", "the ledger's snapshot could not be written", isRetriable: true)
+    throw WeirError(.storage, "the ledger's snapshot could not be written")
   }
 
   private func deleteEntries(
@@ -128,7 +128,7 @@ extension Ledger {
       }
       await reader.rest(tries: tries)
     }
-    throw WeirError("storage", "the mark of collected entries \(mark.path) could not be written", isRetriable: true)
+    throw WeirError(.storage, "the mark of collected entries \(mark.path) could not be written")
   }
 
   private func deleteOldSnapshots() async throws {

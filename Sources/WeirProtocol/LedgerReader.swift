@@ -57,8 +57,7 @@ struct LedgerReader: Sendable {
 
   private var collectedTooFast: WeirError {
     WeirError(
-      "storage", "the ledger at \(layout.prefix) was collected faster than it could be read", advice: "Run again.", isRetriable: true,
-      fatalTo: .worker)
+      .storage, "the ledger at \(layout.prefix) was collected faster than it could be read", advice: "Run again.")
   }
 
   /// The fold of everything, for the caller that opens the ledger; nil if there is none.
@@ -91,8 +90,8 @@ struct LedgerReader: Sendable {
       ? "replay into a new lake (--lake DIR --store DIR)"
       : "move the later entries out of the directory and run `weir ledger restore-tables PIPELINE`, or replay into a new lake (--lake DIR --store DIR)"
     return WeirError(
-      "ledger_corrupt", "\(layout.entry(number)): missing, although later entries are there (\(path))",
-      advice: "Nothing was written. Restore the file from a copy of the lake. Without a copy, \(orElse).", fatalTo: .worker)
+      .ledgerCorrupt, "\(layout.entry(number)): missing, although later entries are there (\(path))",
+      advice: "Nothing was written. Restore the file from a copy of the lake. Without a copy, \(orElse).")
   }
 
   /// A fold with the entries after it; nil if the pointer moved meanwhile, so that some of them may be strays at
@@ -168,9 +167,9 @@ extension WeirError {
   /// - Parameter what: how that was seen; the end of a sentence.
   public static func replacedLedger(_ layout: LedgerLayout, in store: any ObjectStore, _ what: String) -> WeirError {
     WeirError(
-      "ledger_replaced", "the ledger \(layout.prefix) in the lake \(store.place) was removed or replaced while this worker ran: \(what)",
+      .ledgerReplaced, "the ledger \(layout.prefix) in the lake \(store.place) was removed or replaced while this worker ran: \(what)",
       advice:
-        "Nothing more was committed. Restore the lake and start again: the worker resumes from the ledger. To start over, stop all workers of the lake, then remove it entirely.",
-      fatalTo: .worker)
+        "Nothing more was committed. Restore the lake and start again: the worker resumes from the ledger. To start over, stop all workers of the lake, then remove it entirely."
+    )
   }
 }

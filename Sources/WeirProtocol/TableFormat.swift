@@ -119,23 +119,23 @@ extension FollowerMachine.Refusal {
     switch self {
     case .foreign(let owner):
       WeirError(
-        "foreign_table", "the table \(table) belongs to \(owner.map { "another ledger (\($0))" } ?? "no ledger of Weir")",
+        .foreignTable, "the table \(table) belongs to \(owner.map { "another ledger (\($0))" } ?? "no ledger of Weir")",
         advice:
           "Choose another lake (--lake DIR), or other names for the pipeline's tables. If this lake's ledger (in the directory _weir) was lost, restore it from a copy."
       )
     case .ahead(let number):
       WeirError(
-        "table_ahead",
+        .tableAhead,
         "the table \(table) has applied entry \(number) of the ledger, and the last entry of the ledger is \(head): entries were lost, or the lake was restored from a copy whose tables are newer than its ledger",
         advice: FollowerMachine.Refusal.remedy)
     case .beside(let number):
       WeirError(
-        "table_ahead",
+        .tableAhead,
         "the table \(table) has applied another entry \(number) than the one in the ledger: the ledger was restored from an older copy and has continued without this table",
         advice: FollowerMachine.Refusal.remedy)
     case .missing:
       WeirError(
-        "table_missing", "the \(log) is gone, although the ledger lists files of the table",
+        .tableMissing, "the \(log) is gone, although the ledger lists files of the table",
         advice:
           "Nothing was written. Restore the table's directory from a copy of the lake. If its data files are still there, `weir ledger restore-tables PIPELINE` writes the log again from the ledger. To start over, replay into a new lake (--lake DIR --store DIR)."
       )

@@ -14,6 +14,11 @@ public struct VerifyResult: Sendable {
   /// What could not be looked at because the store gave an error.
   public var unread: [String] = []
 
+  private static let damage: Set<WeirError.Code> = [
+    .corrupt, .foreignTable, .tableAhead, .tableMissing, .topicAhead, .followerBehind, .ledgerCollected, .ledgerCorrupt, .ledgerDecision,
+    .ledgerFormat, .ledgerReplaced,
+  ]
+
   public init() {}
 
   /// 1 for damage; 2 when something could not be looked at; else 0.
@@ -21,8 +26,7 @@ public struct VerifyResult: Sendable {
 
   /// Files an error under damage or under what could not be looked at.
   public mutating func add(_ error: WeirError) {
-    let isDamage = ["corrupt", "foreign_table", "table_ahead", "table_missing", "topic_ahead"].contains(error.code)
-    if isDamage || error.code.hasPrefix("ledger_") { problems.append(error.message) } else { unread.append(error.message) }
+    if VerifyResult.damage.contains(error.code) { problems.append(error.message) } else { unread.append(error.message) }
   }
 }
 

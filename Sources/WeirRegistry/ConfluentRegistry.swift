@@ -49,11 +49,11 @@ public struct ConfluentRegistry: SchemaRegistry {
       let place = "/subjects/\(ConfluentRegistry.escape(subject))/versions/\(version)"
       guard found.seen.insert(place).inserted else { continue }
       guard found.seen.count <= ConfluentRegistry.referencesMax else {
-        throw WeirError("registry", "\(url)\(path) refers to more than \(ConfluentRegistry.referencesMax) schemas")
+        throw WeirError(.registry, "\(url)\(path) refers to more than \(ConfluentRegistry.referencesMax) schemas")
       }
       guard let inner = try await get(place) else {
         throw WeirError(
-          "registry", "\(url)\(place), which a schema refers to, is not there (any more)", advice: "Restore it in the registry.")
+          .registry, "\(url)\(place), which a schema refers to, is not there (any more)", advice: "Restore it in the registry.")
       }
       try await collect(inner, &found, place)
       found.references.append(.init(name: name, schema: try text(inner, place)))
@@ -66,7 +66,7 @@ public struct ConfluentRegistry: SchemaRegistry {
   }
 
   private func broken(_ path: String) -> WeirError {
-    WeirError("registry", "\(url)\(path) answers, but not as a schema registry does", advice: "Check record.registry.url.")
+    WeirError(.registry, "\(url)\(path) answers, but not as a schema registry does", advice: "Check record.registry.url.")
   }
 
   // MARK: Requests
@@ -84,14 +84,12 @@ public struct ConfluentRegistry: SchemaRegistry {
     case 404: throw broken(path)
     case 401, 403:
       throw WeirError(
-        "registry", "\(url)\(path) is refused (\(response.status))",
+        .registry, "\(url)\(path) is refused (\(response.status))",
         advice: "Check record.registry: user and password, or token, and their rights.")
     case 408, 429, 500...:
       throw WeirError(
-        "registry", "\(url)\(path) answered with status \(response.status)", advice: "It is tried again. Is the registry well?",
-        isRetriable: true,
-        fatalTo: .operation)
-    default: throw WeirError("registry", "\(url)\(path) answered with status \(response.status)", advice: "Check record.registry.url.")
+        .unavailable, "\(url)\(path) answered with status \(response.status)", advice: "It is tried again. Is the registry well?")
+    default: throw WeirError(.registry, "\(url)\(path) answered with status \(response.status)", advice: "Check record.registry.url.")
     }
   }
 
@@ -104,7 +102,7 @@ public struct ConfluentRegistry: SchemaRegistry {
       // A line end would begin another header.
       guard text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
         throw WeirError(
-          "registry", "the token of record.registry holds a character that no token has",
+          .registry, "the token of record.registry holds a character that no token has",
           advice: "Is it the token alone, without a line end?")
       }
       headers.append(.init("Authorization", "Bearer \(text)"))

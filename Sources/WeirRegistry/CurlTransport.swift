@@ -44,7 +44,7 @@ public struct CurlTransport: HTTPTransport {
   }
 
   private static func getNow(_ request: HTTPRequest, _ tls: TLS?) throws -> HTTPResponse {
-    guard hasBegun, let curl = curl_easy_init() else { throw WeirError("registry", "libcurl cannot be used") }
+    guard hasBegun, let curl = curl_easy_init() else { throw WeirError(.registry, "libcurl cannot be used") }
     defer { curl_easy_cleanup(curl) }
     let body = Body()
     var headers: UnsafeMutablePointer<curl_slist>?
@@ -72,7 +72,7 @@ public struct CurlTransport: HTTPTransport {
     let code = withExtendedLifetime(body) { curl_easy_perform(curl) }
     guard !body.isTooLong else {
       throw WeirError(
-        "registry", "\(request.url) answers with more than \(CurlTransport.bodyBytesMax >> 20) MiB, which cannot be a schema",
+        .registry, "\(request.url) answers with more than \(CurlTransport.bodyBytesMax >> 20) MiB, which cannot be a schema",
         advice: "Check record.registry.url.")
     }
     guard code == CURLE_OK else { throw failure(code, request.url) }
@@ -95,8 +95,7 @@ public struct CurlTransport: HTTPTransport {
       CURLE_WRITE_ERROR,
     ].contains(code)
     return WeirError(
-      "registry", "no answer from \(url): \(reason)",
-      advice: isLasting ? "Check record.registry: url and tls." : "It is tried again. Is the registry in reach?",
-      isRetriable: !isLasting, fatalTo: isLasting ? .pipeline : .operation)
+      isLasting ? .registry : .unavailable, "no answer from \(url): \(reason)",
+      advice: isLasting ? "Check record.registry: url and tls." : "It is tried again. Is the registry in reach?")
   }
 }

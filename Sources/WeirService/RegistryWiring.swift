@@ -38,7 +38,7 @@ enum RegistryWiring {
     let secret = KafkaWiring.secret(spec)
     return {
       do throws(KafkaError) { return try secret.read() } catch {
-        throw WeirError("registry", error.message, advice: error.advice)
+        throw WeirError(.registry, error.message, advice: error.advice)
       }
     }
   }

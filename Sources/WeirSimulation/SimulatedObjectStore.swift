@@ -246,11 +246,11 @@ private struct NodeStore: ObjectStore {
   }
 
   private var timedOut: WeirError {
-    WeirError("storage", "the simulated store timed out", isRetriable: true, fatalTo: .operation)
+    WeirError(.storage, "the simulated store timed out")
   }
 
   private var full: WeirError {
-    WeirError("full_disk", "the simulated store is full", advice: "Wait.", isRetriable: true, fatalTo: .worker)
+    WeirError(.fullDisk, "the simulated store is full", advice: "Wait.")
   }
 
   func write(_ objects: [NewObject]) async throws {

@@ -72,7 +72,7 @@ private struct NodeStateTable: StateTable {
   let shared: SimulatedStateTable
 
   private var timedOut: WeirError {
-    WeirError("storage", "the simulated state table timed out", isRetriable: true, fatalTo: .operation)
+    WeirError(.storage, "the simulated state table timed out")
   }
 
   private func work() async { await node.sleep(nanoseconds: 200_000 + Int64(shared.random.next() % 800_000)) }
@@ -86,7 +86,7 @@ private struct NodeStateTable: StateTable {
     await work()
     if shared.throttledUntil > shared.world.now {
       shared.marks.hit(.stateThrottled)
-      throw WeirError("storage", "the simulated state table is too busy", isRetriable: true, fatalTo: .operation)
+      throw WeirError(.storage, "the simulated state table is too busy")
     }
     let isLost = shared.random.chance(shared.faults.requestLost)
     let reply = shared.random.chance(shared.faults.replyLost)
@@ -105,7 +105,7 @@ private struct NodeStateTable: StateTable {
   private func check(_ owners: [(String, [UInt8])]) throws {
     for (name, value) in owners where shared.meta[name] != value {
       shared.marks.hit(.ownerFenced)
-      throw WeirError("fenced", "another worker has the rows of \(name) in the state table", isRetriable: true, fatalTo: .worker)
+      throw WeirError(.stateFenced, "another worker has the rows of \(name) in the state table")
     }
   }
 

@@ -65,7 +65,7 @@ struct SimulatedTable: Sendable {
       switch action {
       case .done(let snapshot): return snapshot.txn
       case .giveUp: return nil
-      case .refuse(let refusal): throw WeirError("table_ahead", "the table \(name) was refused: \(refusal)")
+      case .refuse(let refusal): throw WeirError(.tableAhead, "the table \(name) was refused: \(refusal)")
       default: action = machine.event(try await carryOut(action))
       }
     }

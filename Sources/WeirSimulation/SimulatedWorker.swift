@@ -149,13 +149,13 @@ extension SimulatedWorker {
   func slice(_ ref: BlobRef) async throws -> [UInt8] {
     guard let bytes = try await store.get(ref.path, offset: ref.offset, count: Int(ref.length)),
       ContentHash(of: bytes).hex == ref.hash
-    else { throw WeirError("blob_missing", "\(ref.path) is not there", isRetriable: true) }
+    else { throw WeirError(.storage, "\(ref.path) is not there") }
     return bytes
   }
 
   private func lookup(_ version: LookupVersion) async throws -> Int {
     guard let bytes = try await store.get(version.path) else {
-      throw WeirError("blob_missing", "\(version.path) is not there", isRetriable: true)
+      throw WeirError(.storage, "\(version.path) is not there")
     }
     return Int(String(decoding: bytes, as: UTF8.self)) ?? -1
   }

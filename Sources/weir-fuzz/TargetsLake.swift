@@ -74,7 +74,7 @@ extension FuzzTarget {
       for leaf in reader.leaves.indices {
         let column: ParquetColumn
         do { column = try reader.column(leaf, group: group) } catch {
-          expect(error.code == "corrupt" && error.message.contains("hostile"), "\(error)")
+          expect(error.code == .corrupt && error.message.contains("hostile"), "\(error)")
           continue
         }
         expect(column.rows == reader.rows(inGroup: group), "a column of \(column.rows) rows in a group of \(reader.rows(inGroup: group))")

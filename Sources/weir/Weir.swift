@@ -28,7 +28,7 @@ func exiting(_ body: (Console) async throws -> Int32) async throws {
     code = 2
   } catch let error as WeirError {
     if !console.reports(error) { console.talk("weir: \(error.description)") }
-    code = ["config", "capture_format"].contains(error.code) ? 2 : 1
+    code = error.code.rule.exitCode
   }
   let end = console.finish(code)
   if end != 0 { throw ExitCode(end) }

@@ -9,7 +9,7 @@ struct DamageTests {
       _ = try await DeltaTable(store: sample.store, path: "t", application: application).snapshot()
       return nil
     } catch let error as WeirError {
-      #expect(error.code == "corrupt")
+      #expect(error.code == .corrupt)
       return error.message
     }
   }

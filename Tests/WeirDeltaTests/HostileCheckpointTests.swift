@@ -12,7 +12,7 @@ struct HostileCheckpointTests {
     do {
       snapshot = try await table.read(DeltaLog.Candidate(version: 12, parts: [object]), DeltaSnapshot())
     } catch let error as WeirError {
-      #expect(["corrupt", "foreign_table"].contains(error.code) && error.message.contains("hostile"), "\(error)")
+      #expect([.corrupt, .foreignTable].contains(error.code) && error.message.contains("hostile"), "\(error)")
       return nil
     }
     return snapshot.text

@@ -118,7 +118,7 @@ struct SnapshotTests {
     #expect(try await read(sample) == whole)
     try await sample.put("\(digits(10)).checkpoint.parquet", [])
     let refusal = try #require(try await refusal(sample))
-    #expect(refusal.code == "corrupt" && refusal.message.contains("\(digits(20)).checkpoint.parquet"), "\(refusal)")
+    #expect(refusal.code == .corrupt && refusal.message.contains("\(digits(20)).checkpoint.parquet"), "\(refusal)")
   }
 
   @Test func gapsAreRefused() async throws {
@@ -127,13 +127,13 @@ struct SnapshotTests {
       try await sample.remove("\(digits(10)).checkpoint.parquet", "\(digits(lost)).json")
       if lost < 20 { try await sample.remove("\(digits(20)).checkpoint.parquet") }
       let refusal = try #require(try await refusal(sample))
-      #expect(refusal.code == "corrupt" && refusal.message.contains("\(digits(lost)).json is missing"), "\(refusal)")
+      #expect(refusal.code == .corrupt && refusal.message.contains("\(digits(lost)).json is missing"), "\(refusal)")
     }
     // A checkpoint alone says that there was a version 20.
     let sample = try await SampleTable(commits: 21)
     try await sample.put("\(digits(20)).checkpoint.parquet", [])
     try await sample.remove("\(digits(20)).json")
-    #expect(try await refusal(sample)?.code == "corrupt")
+    #expect(try await refusal(sample)?.code == .corrupt)
   }
 
   @Test func aWorkerThatSleptDoesNotCommitIntoTheHole() async throws {
@@ -155,7 +155,7 @@ struct SnapshotTests {
     try await sample.remove("\(digits(20)).checkpoint.parquet", "\(digits(10)).checkpoint.parquet")
     #expect(try await read(sample) == whole)
     try await sample.clean(before: 20)
-    #expect(try await refusal(sample)?.code == "corrupt")
+    #expect(try await refusal(sample)?.code == .corrupt)
     try await sample.put("\(digits(20)).checkpoint.0000000001.0000000001.parquet", try single.checkpoint())
     #expect(try await refusal(sample) == nil)
   }
@@ -167,7 +167,7 @@ struct SnapshotTests {
     try await sample.clean(before: 24)
     try await sample.remove("\(digits(20)).checkpoint.parquet", "\(digits(10)).checkpoint.parquet")
     let refusal = try #require(try await refusal(sample))
-    #expect(refusal.code == "foreign_table" && refusal.message.contains("version 2"), "\(refusal)")
+    #expect(refusal.code == .foreignTable && refusal.message.contains("version 2"), "\(refusal)")
   }
 
   @Test func theLogTellsCleaningFromLoss() async throws {

@@ -71,7 +71,7 @@ import WeirService
       Issue.record("it is unknown what became of the entry")
     } catch {
       let told = (error as? CommitRefused).map { [$0.ofSession, $0.ofRun] } ?? [error as? WeirError].compactMap(\.self)
-      #expect(!told.isEmpty && told.allSatisfy { $0.code == "unknown" && $0.isRetriable && $0.fatalTo == .worker }, "\(error)")
+      #expect(!told.isEmpty && told.allSatisfy { $0.code == .unknown && $0.isRetriable && $0.fatalTo == .worker }, "\(error)")
     }
   }
 
@@ -94,6 +94,6 @@ import WeirService
     let began = ledger.now - CommitMachine.attemptNanosecondsMax - 1
     let end = try await ledger.decide(planHash: "h", began: began) { [$0.emptyEpoch(of: .merge)] }
     let refused = #expect(throws: CommitRefused.self) { try end.fold() }
-    for error in [refused?.ofSession, refused?.ofRun] { #expect(error?.code == "abandoned" && error?.isRetriable == true) }
+    for error in [refused?.ofSession, refused?.ofRun] { #expect(error?.code == .abandoned && error?.isRetriable == true) }
   }
 }

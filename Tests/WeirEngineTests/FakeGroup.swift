@@ -169,7 +169,7 @@ final class FakeGroup: ShardGroup {
       defer { left = max(0, left - 1) }
       return left > 0
     }
-    if isLost { throw WeirError("kafka", "the source does not answer", isRetriable: true, fatalTo: .operation) }
+    if isLost { throw WeirError(.unavailable, "the source does not answer") }
   }
 
   func bounds(of shards: [String]) async throws -> [String: ShardBounds] {

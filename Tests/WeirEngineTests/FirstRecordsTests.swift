@@ -12,7 +12,7 @@ extension LiveWorkerTests {
     private func rejection(_ worker: Running) async throws -> WeirError {
       do {
         _ = try await worker.ended()
-        throw WeirError("test", "the worker ended in order")
+        throw WeirError(.internal, "the worker ended in order")
       } catch let error as WeirError { return error }
     }
 
@@ -23,7 +23,7 @@ extension LiveWorkerTests {
       let worker = bench.worker(["t/0", "t/1"])
       await bench.wait("all is read") { ["t/0", "t/1"].allSatisfy { worker.group?.isCaughtUp($0) == true } }
       let error = try await #require(throws: WeirError.self) { try await worker.stop() }
-      #expect(error.code == "all_rejected" && error.message.contains("the first 1000 records were rejected"), "\(error.message)")
+      #expect(error.code == .allRejected && error.message.contains("the first 1000 records were rejected"), "\(error.message)")
       #expect(error.message.contains("1000 records: decode: field user: expected string, found an object"))
       #expect(error.message.contains("nothing was committed") && error.message.contains("at position 0 of t/0"))
       #expect(error.message.contains("hint: the field is nested"))
@@ -44,7 +44,7 @@ extension LiveWorkerTests {
       bench.topic.send(bad(4), to: "t/0")
       for _ in 0..<2 {
         let error = try await rejection(bench.worker(["t/0"]))
-        #expect(error.code == "all_rejected" && error.message.contains("the first 1003 records were rejected"), "\(error.message)")
+        #expect(error.code == .allRejected && error.message.contains("the first 1003 records were rejected"), "\(error.message)")
         #expect(error.message.contains("999 of them are in quarantine, the other 4 were not committed"))
         #expect(error.message.contains("4 records: decode") && error.message.contains("at position 999 of t/0"))
         #expect(try await bench.fold()?.counts.input == 999)
@@ -94,11 +94,11 @@ extension LiveWorkerTests {
       // The worker with the old plan: at its next commit, or when it opens the ledger again after it lost its lanes.
       bench.topic.send(bad(1), to: "t/0")
       let refused = try await rejection(old)
-      #expect(refused.code == "plan_changed", "\(refused.code): \(refused.message)")
+      #expect(refused.code == .planChanged, "\(refused.code): \(refused.message)")
       bench.send("t/1", 0..<30)
       try await changed.until("the new plan continues") { $0.counts.input == 34 }
       let again = try await rejection(bench.worker(["t/0"]))
-      #expect(again.code == "plan_changed" && again.message.contains("the ledger has accepted records"))
+      #expect(again.code == .planChanged && again.message.contains("the ledger has accepted records"))
       _ = try await worker.stop()
       let fold = try #require(try await changed.fold())
       #expect(fold.genesis.plan == .string("m") && fold.counts.quarantined == 4 && fold.counts.accepted == 1 && fold.counts.duplicate == 29)

@@ -16,7 +16,7 @@ import WeirCore
     #expect(mates.look(["t/0": at(5, GroupMatesTests.own), "t/1": at(7, GroupMatesTests.other)]) == nil)
     #expect(mates.look(["t/0": at(6, GroupMatesTests.own), "t/1": at(8, GroupMatesTests.other)]) == GroupMatesTests.other)
     let error = mates.error(GroupMatesTests.other, group: "g")
-    #expect(error.code == "group_shared" && error.message.contains("group g") && error.message.contains("their name has spaces"))
+    #expect(error.code == .groupShared && error.message.contains("group g") && error.message.contains("their name has spaces"))
     #expect(error.fatalTo == .operation)
   }
 

@@ -155,7 +155,7 @@ extension LiveWorkerTests {
       return try await ended()
     }
 
-    func troubles(_ code: String) -> Int {
+    func troubles(_ code: WeirError.Code) -> Int {
       events.withLock { $0.count { if case .trouble(let error) = $0 { error.code == code } else { false } } }
     }
 

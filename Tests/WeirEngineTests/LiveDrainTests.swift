@@ -20,7 +20,7 @@ extension LiveWorkerTests {
       try await bench.until("10 records") { $0.counts.input == 10 }
       let progress = try await sleeper.stop()
       #expect(progress.records == 10 && progress.entries == 1, "its beginning alone is an entry of it")
-      #expect(sleeper.troubles("fenced") == 1, "and what became of the rest is told")
+      #expect(sleeper.troubles(.fenced) == 1, "and what became of the rest is told")
       #expect(sleeper.group?.isClosed == true, "the group was left, so that nobody waits for it")
       bench.send("t/0", 10..<20)
       try await bench.until("the other goes on") { $0.counts.input == 20 }
@@ -33,7 +33,7 @@ extension LiveWorkerTests {
       bench.send("t/0", 0..<10)
       bench.topic.questionsLost.withLock { $0 = .max }
       let worker = bench.worker(["t/0"])
-      await bench.wait("it asks again") { worker.troubles("kafka") >= 2 }
+      await bench.wait("it asks again") { worker.troubles(.unavailable) >= 2 }
       _ = try await worker.stop()
       bench.topic.questionsLost.withLock { $0 = 0 }
       let next = bench.worker(["t/0"])
@@ -50,7 +50,7 @@ extension LiveWorkerTests {
       do {
         _ = try await worker.stop()
         Issue.record("it ended in order")
-      } catch let error as WeirError { #expect(error.code == "quarantine_halt") }
+      } catch let error as WeirError { #expect(error.code == .quarantineHalt) }
       #expect(try await bench.fold()?.counts.input == 0)
     }
 
@@ -64,7 +64,7 @@ extension LiveWorkerTests {
       let worker = bench.worker(["t/0"])
       try await bench.until("10 records") { $0.counts.input == 10 }
       _ = try await worker.stop()
-      #expect(worker.troubles("kafka") > LiveWorker.vainSessionsMax, "it says nothing against the worker, however often it comes")
+      #expect(worker.troubles(.unavailable) > LiveWorker.vainSessionsMax, "it says nothing against the worker, however often it comes")
     }
 
     /// Who sleeps or starves at the start has not heard an answer that was there; a wrong address never has one.
@@ -75,7 +75,7 @@ extension LiveWorkerTests {
       let worker = bench.worker(["t/0"])
       try await bench.until("10 records") { $0.counts.input == 10 }
       _ = try await worker.stop()
-      #expect(worker.troubles("kafka") == LiveWorker.firstAttemptsMax - 1, "each is told")
+      #expect(worker.troubles(.unavailable) == LiveWorker.firstAttemptsMax - 1, "each is told")
       bench.topic.firstQuestionsLost.withLock { $0 = LiveWorker.firstAttemptsMax }
       let vain = bench.worker(["t/0"])
       await #expect(throws: WeirError.self) { _ = try await vain.ended() }

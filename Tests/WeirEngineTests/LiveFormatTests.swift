@@ -29,7 +29,7 @@ import WeirProtocol
     do {
       _ = try await worker.ended()
       return false
-    } catch { return (error as? WeirError)?.code == "ledger_format" }
+    } catch { return (error as? WeirError)?.code == .ledgerFormat }
   }
 
   @Test func `a running worker stops at an entry of a later format, and commits nothing after it`() async throws {

@@ -78,7 +78,7 @@ extension LiveWorkerTests {
       do {
         _ = try await bench.worker(["t/0"]).ended()
         Issue.record("it ran")
-      } catch let error as WeirError { #expect(error.code == "truncated") }
+      } catch let error as WeirError { #expect(error.code == .truncated) }
     }
 
     /// Compacted records, markers of transactions: offsets that nobody will ever read.

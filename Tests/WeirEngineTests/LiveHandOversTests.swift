@@ -39,7 +39,7 @@ extension LiveWorkerTests {
       }
       try await bench.until("400 records") { $0.counts.input >= 400 }
       for worker in workers {
-        do { _ = try await worker.stop() } catch let error as WeirError { #expect(error.code == "fenced") }
+        do { _ = try await worker.stop() } catch let error as WeirError { #expect(error.code == .fenced) }
       }
       let fold = try #require(try await bench.fold())
       #expect(fold.counts.input == 400)
@@ -52,7 +52,7 @@ extension LiveWorkerTests {
       let worker = bench.worker(["t/0"], silent: 2)
       try await bench.until("10 records") { $0.counts.input == 10 }
       _ = try await worker.stop()
-      #expect(worker.troubles("group_silent") == 2)
+      #expect(worker.troubles(.groupSilent) == 2)
       #expect(worker.groups.withLock { $0.map(\.isClosed) } == [true, true, true])
     }
 
@@ -90,7 +90,7 @@ extension LiveWorkerTests {
       bench.send("t/0", 20..<30)
       try await bench.until("it goes on with a new member") { $0.counts.input == 55 }
       _ = try await first.stop()
-      #expect(first.troubles("handover_late") == 1)
+      #expect(first.troubles(.handoverLate) == 1)
       #expect(try await bench.fold()?.counts.input == 55)
     }
 
@@ -103,7 +103,7 @@ extension LiveWorkerTests {
       try #require(first.group).tell(.revoked(["t/0"], isLost: false))
       await bench.wait("it is released") { first.group?.released == ["t/0"] }
       _ = try await first.stop()
-      #expect(first.troubles("handover_late") == 0)
+      #expect(first.troubles(.handoverLate) == 0)
       let second = bench.worker(["t/0"])
       try await bench.until("30 records") { $0.counts.input == 30 }
       _ = try await second.stop()

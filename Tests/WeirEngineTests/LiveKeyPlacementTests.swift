@@ -28,7 +28,7 @@ extension LiveWorkerTests {
         _ = try await bench.worker(all).ended()
         Issue.record("it ran")
       } catch let error as WeirError {
-        #expect(error.code == "misplaced" && error.message.contains(rule.rawValue))
+        #expect(error.code == .misplaced && error.message.contains(rule.rawValue))
         #expect(error.message.contains("has the key '\(stray)'") && error.message.contains("was sent without a key of its own"))
       }
       #expect(try await bench.fold()?.counts.input == 60, "nothing of the stray record is committed")
@@ -55,7 +55,7 @@ extension LiveWorkerTests {
       do {
         _ = try await bench.worker(both).ended()
         Issue.record("it ran")
-      } catch let error as WeirError { #expect(error.code == "misplaced") }
+      } catch let error as WeirError { #expect(error.code == .misplaced) }
     }
 
     @Test func aPartitionMoreThanAtTheStartStopsAWorkerWhoseTablesDependOnPlaces() async throws {
@@ -68,7 +68,7 @@ extension LiveWorkerTests {
       do {
         _ = try await worker.ended()
         Issue.record("it went on")
-      } catch let error as WeirError { #expect(error.code == "shards_changed") }
+      } catch let error as WeirError { #expect(error.code == .shardsChanged) }
       #expect(try await bench.fold()?.counts.input == 20)
     }
 

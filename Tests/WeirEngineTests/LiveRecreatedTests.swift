@@ -31,7 +31,7 @@ import WeirCore
     bench.topic.recreate("t/0")
     bench.send("t/0", 1000..<1300)
     let error = try #require(await error(bench.worker(["t/0"])))
-    #expect(error.code == "recreated")
+    #expect(error.code == .recreated)
     #expect(error.message.contains("position 99 of t/0 held") && error.message.contains("now holds"))
     #expect(error.message.contains("The ledger is at position 100 of t/0"))
     #expect(error.message.contains("Positions 1 to 99 were committed after the last record that a check found in place"), "none was made")
@@ -93,13 +93,13 @@ import WeirCore
 
   @Test func aDeletedTopicStopsAWorkerWithAdviceThatNamesTheOption() async throws {
     let bench = try Bench(shards: 1)
-    bench.topic.firstQuestionsFail.withLock { $0 = WeirError("topic_missing", "no topic t", advice: "Make it.", fatalTo: .pipeline) }
+    bench.topic.firstQuestionsFail.withLock { $0 = WeirError(.topicMissing, "no topic t", advice: "Make it.") }
     #expect(await error(bench.worker(["t/0"]))?.advice == "Make it.", "nothing was read of it")
     bench.topic.firstQuestionsFail.withLock { $0 = nil }
     try await read(bench, 0..<10)
-    bench.topic.firstQuestionsFail.withLock { $0 = WeirError("topic_missing", "no topic t", fatalTo: .pipeline) }
+    bench.topic.firstQuestionsFail.withLock { $0 = WeirError(.topicMissing, "no topic t") }
     let error = try #require(await error(bench.worker(["t/0"])))
-    #expect(error.code == "topic_missing" && error.message == "no topic t")
+    #expect(error.code == .topicMissing && error.message == "no topic t")
     #expect(error.advice?.contains("--accept-recreated t`") == true, "\(error.advice ?? "")")
   }
 
@@ -108,7 +108,7 @@ import WeirCore
     try await read(bench, 0..<100)
     bench.topic.recreate("t/0")
     bench.send("t/0", 1000..<1300)
-    #expect(await error(bench.worker(["t/0"], accepted: ["u"]))?.code == "recreated")
+    #expect(await error(bench.worker(["t/0"], accepted: ["u"]))?.code == .recreated)
   }
 
   @Test func aTopicThatEndsEarlierIsAcceptedToo() async throws {
@@ -116,7 +116,7 @@ import WeirCore
     try await read(bench, 0..<100)
     bench.topic.recreate("t/0")
     bench.send("t/0", 1000..<1005)
-    #expect(await error(bench.worker(["t/0"]))?.code == "truncated")
+    #expect(await error(bench.worker(["t/0"]))?.code == .truncated)
     let worker = bench.worker(["t/0"], accepted: ["t"])
     try await bench.until("the new topic") { $0.counts.input == 105 }
     _ = try await worker.stop()
@@ -135,12 +135,12 @@ import WeirCore
     }
     await bench.wait("an end") { worker.hasEnded }
     let error = try #require(await error(worker))
-    #expect(error.code == "recreated")
+    #expect(error.code == .recreated)
     #expect(error.message.contains("position 99 of t/0 held"))
     let position = try #require(try await bench.fold()?[LaneID(shard: "t/0")]?.position)
     if position != .offset(100) { #expect(error.message.contains("Positions 100 to ")) }
     // A worker that starts later finds it out too, though its last record is one of the new topic.
-    #expect(await self.error(bench.worker(["t/0"]))?.code == "recreated")
+    #expect(await self.error(bench.worker(["t/0"]))?.code == .recreated)
   }
 
   /// Killed before a check came: the ledger's last record is of the new topic, the anchor is not.
@@ -155,7 +155,7 @@ import WeirCore
     try await bench.until("200 of the new topic") { $0.counts.input == 300 }
     _ = try await worker.stop()
     let error = try #require(await error(bench.worker(["t/0"])))
-    #expect(error.code == "recreated")
+    #expect(error.code == .recreated)
     #expect(error.message.contains("Positions 1 to 299 were committed"), "no check was made since the first record: \(error.message)")
   }
 
@@ -202,7 +202,7 @@ import WeirCore
     bench.topic.recreate("t/0", incarnation: "two")
     bench.send("t/0", 0..<200)
     bench.topic.compact("t/0", Array(0..<200))
-    #expect(await error(bench.worker(["t/0"]))?.code == "recreated")
+    #expect(await error(bench.worker(["t/0"]))?.code == .recreated)
   }
 
   /// Nobody can read the lane that is gone, so it must not hold back the others' watermark.
@@ -216,7 +216,7 @@ import WeirCore
     bench.topic.change { $0 = ["t/0": .init()] }
     bench.send("t/0", 1000..<1100)
     let error = try #require(await error(bench.worker(["t/0"])))
-    #expect(error.code == "recreated" && error.message.contains("fewer partitions") && error.message.contains("t/1"))
+    #expect(error.code == .recreated && error.message.contains("fewer partitions") && error.message.contains("t/1"))
     let worker = bench.worker(["t/0"], accepted: ["t"])
     try await bench.until("the new topic") { $0.counts.input == 250 && $0.mergedWatermark == 1_098_000_000 }
     _ = try await worker.stop()

@@ -34,7 +34,7 @@ import WeirProtocol
     try FileManager.default.removeItem(atPath: bench.path + "/" + LedgerLayout(pipeline: "p").entry(head))
     bench.send("t/0", 100..<200)
     let error = try #require(try await error(of: bench.worker(["t/0"])))
-    #expect(error.code == "table_ahead" && error.message.contains("entry \(head)"), "\(error)")
+    #expect(error.code == .tableAhead && error.message.contains("entry \(head)"), "\(error)")
     #expect(try await bench.fold()?.number == head - 1)
     let reports = try await TableRestore.run(CompiledPlan(bench.plan, lookups: []), environment: bench.environment, isDry: false)
     #expect(!reports.isEmpty && reports.allSatisfy { $0.from == head && $0.to < head })
@@ -55,7 +55,7 @@ import WeirProtocol
     await bench.wait("the next entry is put") { removal.path.withLock { $0 } == nil }
     // Also a worker that leaves the tables to another brings them up at its end.
     let error = await #expect(throws: WeirError.self) { _ = try await worker.stop() }
-    #expect(error?.code == "table_missing")
+    #expect(error?.code == .tableMissing)
     #expect(removal.path.withLock { $0 } == nil && !FileManager.default.fileExists(atPath: log))
   }
 }

@@ -72,7 +72,7 @@ import WeirProtocol
     defer { try? FileManager.default.removeItem(atPath: aside) }
     await bench.wait("an end") { worker.hasEnded }
     let error = await #expect(throws: WeirError.self) { try await worker.stop() }
-    #expect(error?.code == "ledger_replaced" && error?.fatalTo == .worker && error?.message.contains("not there any more") == true)
+    #expect(error?.code == .ledgerReplaced && error?.fatalTo == .worker && error?.message.contains("not there any more") == true)
     #expect(try await bench.fold() == nil)
 
     try FileManager.default.moveItem(atPath: aside, toPath: bench.path)
@@ -81,7 +81,7 @@ import WeirProtocol
     _ = try await LedgerOpening.open(bench.plan, request, bench.environment)
     request.ledgerID = "another"
     let other = await #expect(throws: WeirError.self) { _ = try await LedgerOpening.open(bench.plan, request, bench.environment) }
-    #expect(other?.code == "ledger_replaced" && other?.message.contains("another one") == true)
+    #expect(other?.code == .ledgerReplaced && other?.message.contains("another one") == true)
   }
 
   @Test func aWorkerThatDoesNotEndCollectsItsLedgerAndTheNextGoesOnFromTheSnapshot() async throws {

@@ -24,7 +24,7 @@ actor MemoryStateTable: StateTable {
   }
 
   private func check(_ owners: [(String, [UInt8])]) throws {
-    for (name, owner) in owners where meta[name] != owner { throw WeirError("fenced", "\(name) is another's", isRetriable: true) }
+    for (name, owner) in owners where meta[name] != owner { throw WeirError(.stateFenced, "\(name) is another's") }
   }
 
   func claim(_ claims: [StateClaim]) async throws {

@@ -29,7 +29,7 @@ import WeirService
     func scaled(_ by: Int64) -> StateBytes { StateBytes(dedup: state.dedup * by, windows: state.windows * by, keyed: state.keyed * by) }
     try budget.check(scaled(1))
     let error = #expect(throws: WeirError.self) { try budget.check(scaled(1 << 20)) }
-    #expect(error?.code == "memory_exceeded" && error?.fatalTo == .worker)
+    #expect(error?.code == .memoryExceeded && error?.fatalTo == .worker)
     #expect(error?.message.contains(holder) == true && error?.message.contains("worker.memory: 1000 MiB") == true)
     #expect(error?.advice?.contains("Raise worker.memory") == true)
   }
@@ -94,7 +94,7 @@ import WeirService
     let governor = MemoryGovernor(budget, process.memory)
     process.take(budget.total)
     var error = await #expect(throws: WeirError.self) { try await governor.admit(StillClock()) }
-    #expect(error?.code == "memory_exceeded" && error?.message.contains("the epoch that is being read") == true)
+    #expect(error?.code == .memoryExceeded && error?.message.contains("the epoch that is being read") == true)
     governor.holds(StateBytes(dedup: 1, windows: 2, keyed: 90 << 20))
     error = await #expect(throws: WeirError.self) { try await governor.admit(StillClock()) }
     #expect(error?.message.contains("keyed state, 90 MiB") == true && error?.message.contains("worker.memory") == true)
@@ -106,7 +106,7 @@ import WeirService
     process.take(150 << 20)
     try await governor.reserve(80 << 20, StillClock())
     let error = await #expect(throws: WeirError.self) { try await governor.reserve(100 << 20, StillClock()) }
-    #expect(error?.code == "memory_exceeded" && error?.message.contains("to save its state 100 MiB more") == true)
+    #expect(error?.code == .memoryExceeded && error?.message.contains("to save its state 100 MiB more") == true)
   }
 
   /// A stop within an epoch is remembered at its entry, and no later.
@@ -119,9 +119,9 @@ import WeirService
     }
     let store = LocalObjectStore(root: root, threads: threads, random: SystemRandom())
     let layout = LedgerLayout(pipeline: "p")
-    let stop = WeirError("memory_exceeded", "")
+    let stop = WeirError(.memoryExceeded, "")
     #expect(await MemoryRelief.halvings(store, layout, at: 7) == 0)
-    await MemoryRelief.leave(WeirError("storage", ""), store, layout, at: 7)
+    await MemoryRelief.leave(WeirError(.storageRefused, ""), store, layout, at: 7)
     #expect(await MemoryRelief.halvings(store, layout, at: 7) == 0)
     await MemoryRelief.leave(stop, store, layout, at: 7)
     await MemoryRelief.leave(stop, store, layout, at: 7)

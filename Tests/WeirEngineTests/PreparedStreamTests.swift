@@ -13,7 +13,7 @@ private final class PipeSource: RecordSource {
     var isClosed = false
   }
   private let state = Mutex(State())
-  private static let closed = WeirError("internal", "closed")
+  private static let closed = WeirError(.internal, "closed")
 
   var isClosed: Bool { state.withLock { $0.isClosed } }
 
@@ -145,7 +145,7 @@ private final class PipeSource: RecordSource {
     let source = PipeSource()
     source.give(block: 0)
     source.give(cut: 60)
-    source.give(.failure(WeirError("record_too_long", "too long")))
+    source.give(.failure(WeirError(.recordTooLong, "too long")))
     var seen: [String] = []
     await #expect(throws: WeirError.self) {
       try await pool.forEach(source, parallel: 3, until: { false }) { seen.append(words($0)) }
@@ -157,7 +157,7 @@ private final class PipeSource: RecordSource {
     let source = PipeSource()
     source.give(block: 0)
     await #expect(throws: WeirError.self) {
-      try await pool.forEach(source, parallel: 3, until: { false }) { _ in throw WeirError("full_disk", "full") }
+      try await pool.forEach(source, parallel: 3, until: { false }) { _ in throw WeirError(.fullDisk, "full") }
     }
     #expect(source.isClosed)
   }

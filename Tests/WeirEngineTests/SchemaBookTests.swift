@@ -24,8 +24,8 @@ struct SchemaBookTests {
       switch answers.withLock({ $0.count > 1 ? $0.removeFirst() : $0[0] }) {
       case .schema(let text): return RegisteredSchema(type: "AVRO", schema: text)
       case .unknown: return nil
-      case .away: throw WeirError("registry", "away", isRetriable: true, fatalTo: .operation)
-      case .refused: throw WeirError("registry", "refused")
+      case .away: throw WeirError(.unavailable, "away")
+      case .refused: throw WeirError(.registry, "refused")
       }
     }
   }

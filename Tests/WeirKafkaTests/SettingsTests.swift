@@ -125,7 +125,7 @@ struct SettingsTests {
       (Secret.file(path), "empty"), (.file(NSTemporaryDirectory()), "cannot be read"), (.environment("WEIR_TEST_NOT_SET"), "not set"),
     ] {
       let error = #expect(throws: KafkaError.self) { try secret.read() }
-      #expect(error?.message.contains(word) == true && error?.weirError.code == "config", "\(secret): \(error.map(\.message) ?? "read")")
+      #expect(error?.message.contains(word) == true && error?.weirError.code == .config, "\(secret): \(error.map(\.message) ?? "read")")
     }
   }
 }

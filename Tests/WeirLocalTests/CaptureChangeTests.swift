@@ -27,7 +27,7 @@ struct CaptureChangeTests {
 
   private func expectChanged(_ path: String, _ word: String, _ read: () async throws -> ReadCapture) async {
     let error = await #expect(throws: WeirError.self) { try await read() }
-    #expect(error?.code == "capture_changed", "\(word): \(error.map { "\($0)" } ?? "")")
+    #expect(error?.code == .captureChanged, "\(word): \(error.map { "\($0)" } ?? "")")
     #expect(error?.message.contains(path) == true && error?.message.contains(word) == true, "\(error?.message ?? "")")
   }
 

@@ -24,7 +24,7 @@ struct CaptureFormatTests {
       for content in [bytes, try home.gzip(bytes)] {
         let path = try home.make("file", content)
         let error = #expect(throws: WeirError.self) { try CaptureSource.check([path]) }
-        #expect(error?.code == "capture_format" && error?.message.contains(word) == true, "\(word): \(error.map { "\($0)" } ?? "")")
+        #expect(error?.code == .captureFormat && error?.message.contains(word) == true, "\(word): \(error.map { "\($0)" } ?? "")")
         #expect(error?.message.contains(path) == true && error?.advice?.isEmpty == false)
         var probe = try CaptureProbe([path])
         await #expect(throws: WeirError.self) { try await probe.all() }
@@ -58,7 +58,8 @@ struct CaptureFormatTests {
       try FileManager.default.createDirectory(atPath: home.directory + "/" + name, withIntermediateDirectories: true)
       let path = home.directory + "/" + name.prefix { $0 != "/" }
       let error = #expect(throws: WeirError.self) { try CaptureSource.check([path]) }
-      #expect(error?.code == code && "\(error?.message ?? "") \(error?.advice ?? "")".contains(word), "\(error.map { "\($0)" } ?? "")")
+      #expect(
+        error?.code.rawValue == code && "\(error?.message ?? "") \(error?.advice ?? "")".contains(word), "\(error.map { "\($0)" } ?? "")")
     }
     try FileManager.default.createDirectory(atPath: home.directory + "/parts", withIntermediateDirectories: true)
     _ = try home.make("parts/part-0.parquet", Array("PAR1....".utf8))

@@ -80,7 +80,7 @@ struct CaptureSeamTests {
       var other = try CaptureProbe([joined], start: position, prefix: hash, cut: 1)
       if ends.contains(where: { $0 <= position }) {
         let error = await #expect(throws: WeirError.self) { try await other.all() }
-        #expect(error?.code == "capture_changed")
+        #expect(error?.code == .captureChanged)
       } else {
         _ = try await other.all()
       }
@@ -91,7 +91,7 @@ struct CaptureSeamTests {
     let last = try #require(cuts.keys.max())
     var split = try CaptureProbe(files, start: last, prefix: cuts[last], cut: 1)
     let error = await #expect(throws: WeirError.self) { try await split.all() }
-    #expect(error?.code == "capture_changed")
+    #expect(error?.code == .captureChanged)
   }
 
   @Test func joinedFilesAreOneSequenceOfBytes() async throws {

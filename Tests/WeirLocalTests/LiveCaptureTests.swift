@@ -110,7 +110,7 @@ import WeirCore
       for attempt in [{ _ = try LiveCapture(directory) }, { _ = try make(directory) }] {
         let error = #expect(throws: WeirError.self) { try attempt() }
         #expect(
-          error?.code == "corrupt" && error?.message.contains(words) == true && error?.message.contains(last) == true,
+          error?.code == .corrupt && error?.message.contains(words) == true && error?.message.contains(last) == true,
           "\(String(describing: error))")
       }
     }
@@ -183,7 +183,7 @@ import WeirCore
         let found = try capture.frames.indices.map { FramePayload.encode(try capture.block($0)) }
         // Only the last frame is taken for a torn end if it is no frame any more, and told.
         #expect(capture.tornBytes > 0 && found == [blocks[0]], "bit \(bit)")
-      } catch { #expect(["corrupt", "config"].contains((error as? WeirError)?.code), "bit \(bit): \(error)") }
+      } catch { #expect([.corrupt, .config].contains((error as? WeirError)?.code), "bit \(bit): \(error)") }
     }
   }
 

@@ -152,7 +152,7 @@ struct LocalTests {
     }
     for (file, word) in [("long", "--long=27"), ("none", "--capture"), ("", "/*")] {
       let error = await #expect(throws: WeirError.self) { try await events([path + "/" + file], cut: 100, block: 100) }
-      #expect(error?.code == "config" && error?.advice?.contains(word) == true, "\(file): \(error.map { "\($0)" } ?? "")")
+      #expect(error?.code == .config && error?.advice?.contains(word) == true, "\(file): \(error.map { "\($0)" } ?? "")")
       #expect(throws: WeirError.self) { try CaptureSource.firstBytes(of: [path + "/" + file], count: 10) }
     }
   }
@@ -197,7 +197,7 @@ struct LocalTests {
     try FileManager.default.removeItem(atPath: path)
     let other = isReplaced ? try LMDBStateTable(path: path, thread: BlockingThreads(count: 1)) : nil
     let error = await #expect(throws: WeirError.self) { try await table.write(rows(2)) }
-    #expect(error?.code == "state_replaced" && error?.isRetriable == isReplaced && error?.fatalTo == .worker)
+    #expect(error?.code == (isReplaced ? .stateReplaced : .stateRemoved) && error?.isRetriable == isReplaced && error?.fatalTo == .worker)
     #expect(error?.message.contains(isReplaced ? "replaced" : "removed") == true && error?.message.contains(path) == true)
     await #expect(throws: WeirError.self) { try await table.finish() }
     if let other { #expect(try await other.write(rows(1)) == 0) }

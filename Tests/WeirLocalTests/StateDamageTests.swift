@@ -126,14 +126,14 @@ struct StateDamageTests {
       try sound.prefix(count).write(to: URL(fileURLWithPath: damaged + "/data.mdb"))
       for readOnly in [true, false] {
         let (rows, code) = await outcome { try await self.bothTables(try self.table(damaged, readOnly: readOnly)) }
-        #expect(code == "corrupt" || rows == expected, "\(count) bytes: \(code)")
+        #expect(code == .corrupt || rows == expected, "\(count) bytes: \(code)")
       }
     }
     // While a worker has it open: the next write says so.
     let open = try table(path)
     #expect(truncate(path + "/data.mdb", sound.count / 2 / 4096 * 4096) == 0)
     let error = await #expect(throws: WeirError.self) { try await open.write([batch("a", 99, [("key-1", [1])])]) }
-    #expect(error?.code == "corrupt" && error?.advice?.contains("weir state rebuild") == true)
+    #expect(error?.code == .corrupt && error?.advice?.contains("weir state rebuild") == true)
   }
 
   private func bothTables(_ store: LMDBStateTable) async throws -> [String: Rows] {
@@ -144,7 +144,7 @@ struct StateDamageTests {
   }
 
   private func outcome(_ body: () async throws -> [String: Rows]) async -> ([String: Rows], String) {
-    do { return (try await body(), "fine") } catch { return ([:], (error as? WeirError)?.code ?? "\(error)") }
+    do { return (try await body(), "fine") } catch { return ([:], (error as? WeirError)?.code.rawValue ?? "\(error)") }
   }
 
   @Test func rowsAndMarksOfOlderVersionsAreRead() {
@@ -216,7 +216,7 @@ struct StateDamageTests {
     try replacement.publish()
     #expect(try await reader.read(table: "t", key: Array("k".utf8))?.value == [5], "a reader follows")
     let error = await #expect(throws: WeirError.self) { try await worker.write([batch("t", 9, [("k", [9])])]) }
-    #expect(error?.code == "state_replaced" && error?.isRetriable == true)
+    #expect(error?.code == .stateReplaced && error?.isRetriable == true)
     try await worker.reopen()
     #expect(try await worker.write([batch("t", 9, [("k", [9])])]) == 0)
     #expect(try await reader.read(table: "t", key: Array("k".utf8))?.value == [9])

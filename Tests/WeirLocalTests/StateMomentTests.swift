@@ -52,15 +52,15 @@ import WeirLocal
     _ = try await store.write([batch("a", round: 1, rows: 1)], meta: [])
     try FileManager.default.removeItem(atPath: path + "/data.mdb")
     try Data().write(to: URL(fileURLWithPath: path + "/data.mdb"))
-    func opening() -> String? {
+    func opening() -> WeirError.Code? {
       do {
         _ = try LMDBStateTable(path: path, readOnly: true, thread: BlockingThreads(count: 1))
         return nil
       } catch { return error.code }
     }
-    #expect(opening() == "config")
+    #expect(opening() == .stateMissing)
     try await store.close()
     _ = consume store
-    #expect(opening() == "corrupt")
+    #expect(opening() == .corrupt)
   }
 }

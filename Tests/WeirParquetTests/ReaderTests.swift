@@ -69,7 +69,7 @@ import WeirParquet
       let reader = try ParquetReader(bytes, name: "hostile")
       return try reader.leaves.indices.map { try rows(reader, $0) }
     } catch let error as WeirError {
-      #expect(error.code == "corrupt" && error.message.contains("hostile"), "\(error)")
+      #expect(error.code == .corrupt && error.message.contains("hostile"), "\(error)")
       return nil
     }
   }

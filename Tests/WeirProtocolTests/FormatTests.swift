@@ -39,7 +39,7 @@ struct FormatTests {
         _ = try LedgerEntry(bytes: other)
         Issue.record("format \(format) is read")
       } catch {
-        #expect(error.code == "ledger_format" && error.message.contains("reads 1 to 2"), "\(error)")
+        #expect(error.code == .ledgerFormat && error.message.contains("reads 1 to 2"), "\(error)")
       }
     }
     // The same members under the number of the other format, with a right hash.

@@ -152,7 +152,7 @@ import WeirLocal
         hasEntered = true
         entered?.resume()
       }
-      throw WeirError("storage", "the disk is full", isRetriable: true, fatalTo: .operation)
+      throw WeirError(.storage, "the disk is full")
     }
 
     func claim(_ claims: [StateClaim]) async throws { try await table.claim(claims) }

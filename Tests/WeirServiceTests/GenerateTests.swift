@@ -55,7 +55,7 @@ struct GenerateTests {
       var settings = GeneratorSettings(.clicks)
       change(&settings)
       let error = #expect(throws: WeirError.self) { try GenerateCommand.run(settings, count: 0, out: "/dev/null", console: Console()) }
-      #expect(error?.code == "config", "change \(number)")
+      #expect(error?.code == .config, "change \(number)")
     }
   }
 }

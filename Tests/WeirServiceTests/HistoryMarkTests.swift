@@ -59,7 +59,7 @@ import WeirLocal
     let other = try #require(try await Ledger.open(layout, store: store("a"), clock: SystemClock(), random: random))
     // Its maker still has the entries in memory.
     let error = await #expect(throws: WeirError.self) { try await other.proof(of: 1) }
-    #expect(error?.code == "ledger_collected")
+    #expect(error?.code == .ledgerCollected)
     try await commit(other)
     #expect(try await ledger.proof(of: 6) == EntryProof(number: 6, hash: await other.fold.hash))
     #expect(try await ledger.proof(of: 7) == nil)
@@ -73,7 +73,7 @@ import WeirLocal
     #expect(try SinkMarker(bytes: marker.bytes, path: "p") == marker)
     #expect(try await refusal(marker, mine) == nil)
     #expect(try await refusal(marker, other)?.message.contains("another entry") == true)
-    #expect(try await refusal(SinkMarker(ledgerID: "l", through: 5, proof: nil), mine)?.code == "topic_ahead")
+    #expect(try await refusal(SinkMarker(ledgerID: "l", through: 5, proof: nil), mine)?.code == .topicAhead)
     let hash = ContentHash(of: Array("l 3".utf8)).hex
     let old = try SinkMarker(bytes: Array(#"{"ledger":"l","through":3,"sha256":"\#(hash)"}"#.utf8), path: "p")
     #expect(old == SinkMarker(ledgerID: "l", through: 3, proof: nil))

@@ -32,7 +32,7 @@ import WeirCore
   @Test(arguments: [(1000, 9.3e15), (1e8, 1e300), (1, 0.5), (1000, -1), (1000, 25 * 3600)] as [(Double, Double)])
   func aLoadBeyondADayOrOfNothingIsRefused(rate: Double, seconds: Double) {
     let error = #expect(throws: WeirError.self) { try LoadPlan(rate: rate, seconds: seconds) }
-    #expect(error?.code == "config")
+    #expect(error?.code == .config)
   }
 
   @Test func anIdTellsRunTimeAndNumberOfItsRecord() throws {

@@ -19,7 +19,7 @@ import WeirProtocol
 
   @Test func aLedgerThatIsNotThereIsToldWithTheLakeThatWasLookedIn() async throws {
     let error = try #require(await error(root: "/nowhere/lake/"))
-    #expect(error.code == "config")
+    #expect(error.code == .config)
     #expect(error.message == "there is no ledger \(LedgerLayout(pipeline: "ads").prefix) in the lake /nowhere/lake")
     #expect(error.advice?.contains("--lake DIR") == true && error.advice?.contains("`weir run`") == true)
   }

@@ -50,7 +50,7 @@ import WeirProtocol
     try await commit(ledger, through: 3)
     try remove()
     let error = try #require(await replaced(ledger, through: 4))
-    #expect(error.code == "ledger_replaced" && !error.isRetriable && error.fatalTo == .worker)
+    #expect(error.code == .ledgerReplaced && !error.isRetriable && error.fatalTo == .worker)
     #expect(error.message.contains(root) && error.message.contains("entry 3 is not there"))
     #expect(error.advice?.contains("start again") == true)
     #expect(try await store.list("").isEmpty)
@@ -68,7 +68,7 @@ import WeirProtocol
     // Also where the other one was collected, so that a missing entry says nothing.
     _ = try await other.collect(CollectionPolicy(keepMicroseconds: 0, appliedThrough: 3), worker: "b")
     #expect(try await store.get(layout.entry(3)) == nil)
-    #expect(await replaced(ledger, through: 4)?.code == "ledger_replaced")
+    #expect(await replaced(ledger, through: 4)?.code == .ledgerReplaced)
     #expect(!before.contains(layout.entry(4)))
     #expect(try await store.get(layout.entry(4)) == nil)
     try await commit(other, through: 4)

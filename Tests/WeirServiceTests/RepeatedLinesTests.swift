@@ -124,7 +124,7 @@ import WeirCore
     #expect(line["message"]?.string?.contains("/not/there.yaml") == true && line["line"]?.int == 1)
   }
 
-  private static let away = WeirError("kafka", "1/1 brokers are down (_ALL_BROKERS_DOWN)", isRetriable: true, fatalTo: .operation)
+  private static let away = WeirError(.unavailable, "1/1 brokers are down (_ALL_BROKERS_DOWN)")
 
   @Test func aWorkerWhoseBrokersAreAwayTellsItOnceAMinuteAndThatItIsOverOnce() {
     let (clock, told) = (SetClock(), Told())
@@ -164,7 +164,7 @@ import WeirCore
     log.end()
     let lines = try told.lines.map { try JSONValue(parsing: Array($0.utf8)) }
     #expect(lines.map { $0["event"]?.string } == ["trouble", "trouble", "over"])
-    #expect(lines[1]["untold"]?.int == 59 && lines[1]["untold_seconds"]?.int == 60 && lines[1]["code"]?.string == "kafka")
+    #expect(lines[1]["untold"]?.int == 59 && lines[1]["untold_seconds"]?.int == 60 && lines[1]["code"]?.string == "unavailable")
     #expect(lines[2]["times"]?.int == 62 && lines[2]["seconds"]?.int == 60 && lines[2]["pipeline"]?.string == "p")
   }
 

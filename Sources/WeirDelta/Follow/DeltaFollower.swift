@@ -59,9 +59,8 @@ struct DeltaFollower: TableFollower {
         action = machine.event(.rested)
       case .giveUp:
         throw WeirError(
-          "storage", "the Delta log of \(followed.path) could not be written: \(trouble)",
-          advice: "The ledger has the entry: run again, and the table is brought up to it.", isRetriable: true,
-          fatalTo: .worker)
+          .storage, "the Delta log of \(followed.path) could not be written: \(trouble)",
+          advice: "The ledger has the entry: run again, and the table is brought up to it.")
       case .refuse(let refusal): throw refusal.error(of: table, head: await ledger.fold.number)
       }
     }
@@ -84,7 +83,7 @@ struct DeltaFollower: TableFollower {
     // Another program may have removed files so long ago that its checkpoint has forgotten them; its commits have not.
     guard try await table.isOnlyOurs() else { return }
     throw WeirError(
-      "corrupt",
+      .corrupt,
       "the Delta log of \(followed.path) has \(files) files (\(bytes) bytes) at entry \(number), the ledger gave it \(wanted.files) (\(wanted.bytes) bytes)",
       advice: "A file of \(followed.path)/_delta_log is damaged: `weir ledger verify` names it. Restore it from a copy of the lake.")
   }

@@ -43,8 +43,7 @@ struct DeltaRestore {
       if await table.tryCommit(version: snapshot.version + 1, bytes: bytes) == .created { return report }
     }
     throw WeirError(
-      "storage", "the Delta log of \(followed.path) could not be written", advice: "Stop other programs that write to it, then run again.",
-      isRetriable: true)
+      .storage, "the Delta log of \(followed.path) could not be written", advice: "Stop other programs that write to it, then run again.")
   }
 
   /// Looks for the entries that the table has not applied, and their files.
@@ -131,7 +130,7 @@ struct DeltaRestore {
 
   private func refused(_ why: String) -> WeirError {
     WeirError(
-      "table_ahead", "the table \(followed.path) cannot be taken back to the ledger's entries: \(why)",
+      .tableAhead, "the table \(followed.path) cannot be taken back to the ledger's entries: \(why)",
       advice:
         "Nothing was written to it. Restore the table's directory from a copy that is not newer than the ledger, or replay into a new lake (--lake DIR --store DIR)."
     )
@@ -147,7 +146,7 @@ struct DeltaRestore {
       for file in entry.files(of: followed.path) {
         guard try await environment.lake.list(file.path).contains(where: { $0.path == file.path && $0.bytes == file.bytes }) else {
           throw WeirError(
-            "table_missing", "the Delta log of \(followed.path) is gone, and so is its file \(file.path) (entry \(entry.number) names it)",
+            .tableMissing, "the Delta log of \(followed.path) is gone, and so is its file \(file.path) (entry \(entry.number) names it)",
             advice: "Restore the table's directory from a copy of the lake, or replay into a new lake (--lake DIR --store DIR).")
         }
         report.added.append(uriEncode(String(file.path.dropFirst(followed.path.count + 1))))

@@ -44,8 +44,8 @@ struct DeltaVerify {
     do {
       guard let truth = try await ledger.proof(of: txn) else { return .ahead(txn) }
       return truth.agrees(with: proof, number: txn) ? nil : .beside(txn)
-    } catch let error as WeirError where error.code == "ledger_collected" && txn < fold.number {
-      throw WeirError("table_ahead", "\(name): at entry \(txn), and the entries after it were collected")
+    } catch let error as WeirError where error.code == .ledgerCollected && txn < fold.number {
+      throw WeirError(.tableAhead, "\(name): at entry \(txn), and the entries after it were collected")
     }
   }
 
@@ -58,7 +58,7 @@ struct DeltaVerify {
       } else {
         result.notices.append("\(name): the table is not there yet, and the ledger gave it no files: the next run makes it")
       }
-    } catch let error as WeirError where error.code == "corrupt" && isDamaged {
+    } catch let error as WeirError where error.code == .corrupt && isDamaged {
       // The log's own problems name the file.
     }
     return nil

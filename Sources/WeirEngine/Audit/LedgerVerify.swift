@@ -12,7 +12,7 @@ public enum LedgerVerify {
     let ledger: Ledger
     do {
       ledger = try await LedgerOpening.toLookAt(compiled.plan, environment)
-    } catch let error as WeirError where error.code != "config" {
+    } catch let error as WeirError where error.code != .config {
       result.add(error)
       return result
     }

@@ -44,7 +44,7 @@ struct StateVerify {
     try await result.part { result in
       do {
         try await verify.run(ledger, &result)
-      } catch let error as WeirError where error.code == "corrupt" {
+      } catch let error as WeirError where error.code == .corrupt {
         result.problems.append(error.description)
       }
     }
@@ -114,7 +114,7 @@ struct StateVerify {
           }
           expected[Place(table: batch.table, lane: batch.lane)] = tally
         }
-      } catch let error as WeirError where error.code == "corrupt" {
+      } catch let error as WeirError where error.code == .corrupt {
         // A damaged blob is a problem already.
         result.notices.append("the state of lane \(lane.text) cannot be restored (\(error.message)): its rows were not compared")
       }

@@ -139,7 +139,7 @@ actor EpochCommitter {
     _ epoch: LaneEpoch, _ batch: EpochBatch, _ fold: LedgerFold, _ pack: inout BlobPack
   ) throws(WeirError) -> LaneCommit {
     guard let before = lanes[epoch.lane] else {
-      throw WeirError("internal", "an epoch of lane \(epoch.lane.text), which this worker does not hold", isSafeToRepeat: false)
+      throw WeirError(.internal, "an epoch of lane \(epoch.lane.text), which this worker does not hold")
     }
     return LaneCommit(
       epoch, after: before, dealing: fold.genesis.dealing, prefixHash: batch.prefixHash, decisions: batch.decisions[epoch.lane] ?? [],
@@ -231,8 +231,8 @@ actor EpochCommitter {
   private static func checkLookups(_ compiled: CompiledPlan, _ fold: LedgerFold) throws(WeirError) {
     for lookup in compiled.lookups where fold.lookups[lookup.name]?.hash != lookup.contentHash.hex {
       throw WeirError(
-        "lookup_changed", "another worker goes by another version of the lookup \(lookup.name)",
-        advice: "Give all workers the same file and start this one again.", fatalTo: .worker)
+        .lookupChanged, "another worker goes by another version of the lookup \(lookup.name)",
+        advice: "Give all workers the same file and start this one again.")
     }
   }
 }

@@ -66,7 +66,7 @@ struct FirstRecords {
       committed == 0
       ? "nothing was committed" : "\(committed) of them are in quarantine, the other \(rejected - committed) were not committed"
     return WeirError(
-      "all_rejected", "\(records) rejected, and the ledger has no accepted record yet: \(kept)\n" + reasons.text(),
+      .allRejected, "\(records) rejected, and the ledger has no accepted record yet: \(kept)\n" + reasons.text(),
       advice:
         "Correct the pipeline or the input, and run again. To accept a stream whose records are all rejected, set quarantine: {halt_above: 100%}."
     )

@@ -38,7 +38,7 @@ extension EpochBatch {
     for epoch in epochs { counts += epoch.counts }
     guard counts.input > 0, Double(counts.quarantined) > share * Double(counts.input) else { return }
     throw WeirError(
-      "quarantine_halt",
+      .quarantineHalt,
       "\(counts.quarantined) of the \(counts.input) records up to position \(epochs[0].position) would be quarantined, more than halt_above: \(share * 100)% allows\n"
         + rejected.text(),
       advice:

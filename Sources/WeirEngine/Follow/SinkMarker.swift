@@ -83,8 +83,7 @@ struct SinkMarker: Equatable {
       }
     case .unknown(let why):
       throw WeirError(
-        "storage", "the marker \(object.path) could not be written: \(why)", advice: "It is tried again.", isRetriable: true,
-        fatalTo: .operation)
+        .storage, "the marker \(object.path) could not be written: \(why)", advice: "It is tried again.")
     }
     let older = try await lake.list(layout.sinkMarkers(table: route.table, topic: route.topic)).map(\.path).filter { $0 < object.path }
     for path in older.dropLast() { try await lake.delete(path) }
@@ -101,7 +100,7 @@ struct SinkMarker: Equatable {
   /// - Throws: `topic_ahead`, and what reading the ledger throws.
   func check(_ ledger: Ledger, topic: String, table: String, path: String) async throws {
     let truth: EntryProof?
-    do { truth = try await ledger.proof(of: through) } catch let error as WeirError where error.code == "ledger_collected" {
+    do { truth = try await ledger.proof(of: through) } catch let error as WeirError where error.code == .ledgerCollected {
       // A worker that knew nothing of the topic collected the entries: publishing says so.
       return
     }
@@ -113,7 +112,7 @@ struct SinkMarker: Equatable {
       trouble = "which this ledger does not have: the lake was restored from a copy"
     }
     throw WeirError(
-      "topic_ahead", "the topic \(topic) has \(table) through entry \(through), \(trouble)",
+      .topicAhead, "the topic \(topic) has \(table) through entry \(through), \(trouble)",
       advice:
         "Consumers would treat new entries as repeats of published ones. Use another topic, or remove \(path) and reset the consumers."
     )
@@ -121,6 +120,6 @@ struct SinkMarker: Equatable {
 
   private static func broken(_ path: String) -> WeirError {
     WeirError(
-      "corrupt", "\(path) is not the marker of a topic", advice: "Remove it: the topic then begins at the oldest entry of the ledger.")
+      .corrupt, "\(path) is not the marker of a topic", advice: "Remove it: the topic then begins at the oldest entry of the ledger.")
   }
 }

@@ -218,11 +218,11 @@ actor SinkPump {
 
   private func entries(_ i: Int, _ after: Int64, _ through: Int64) async throws -> [LedgerEntry] {
     do { return try await ledger.entries(after: after, through: through) } catch let error as WeirError
-      where error.code == "ledger_collected"
+      where error.code == .ledgerCollected
     {
       let route = routes[i].spec
       throw WeirError(
-        "ledger_collected",
+        .followerBehind,
         "the topic \(route.topic) has \(route.table) through entry \(after), and the entries after it were collected by a worker whose pipeline did not have the topic",
         advice: "Their rows are in the table. To continue with the entries that the ledger still has, remove \(path(route)) from the lake.")
     }
@@ -246,14 +246,14 @@ actor SinkPump {
     _ file: DataFile, _ route: Route, entry: Int64, first: Int64, until isStopped: @Sendable () -> Bool
   ) async throws {
     guard let bytes = try await environment.lake.get(file.path) else {
-      throw WeirError("corrupt", "\(file.path): missing (entry \(entry) names it)", advice: "Restore it from a copy of the lake.")
+      throw WeirError(.corrupt, "\(file.path): missing (entry \(entry) names it)", advice: "Restore it from a copy of the lake.")
     }
     let threads = environment.threads
     let rows = route.rows
     let reader = try await threads.run {
       guard ContentHash(of: bytes).hex == file.hash else {
         throw WeirError(
-          "corrupt", "\(file.path): its bytes are not those that entry \(entry) names", advice: "Restore it from a copy of the lake.")
+          .corrupt, "\(file.path): its bytes are not those that entry \(entry) names", advice: "Restore it from a copy of the lake.")
       }
       return try ParquetReader(bytes, name: file.path)
     }
@@ -287,10 +287,9 @@ actor SinkPump {
       if environment.clock.monotonicNanoseconds - began > 10 * SinkPump.flushNanoseconds {
         tell(
           WeirError(
-            "kafka", "records for topics are waiting for their acknowledgement: are the sinks' brokers reachable?",
+            .unavailable, "records for topics are waiting for their acknowledgement: are the sinks' brokers reachable?",
             advice:
-              "Nothing is lost: they are sent when the brokers are back. Reading stops when a topic is \(spec.behindMax) entries behind.",
-            isRetriable: true, fatalTo: .operation))
+              "Nothing is lost: they are sent when the brokers are back. Reading stops when a topic is \(spec.behindMax) entries behind."))
       }
     }
     buffered = 0
@@ -326,7 +325,7 @@ actor SinkPump {
 
   /// nil when a topic begins where entries were collected: nothing is known of them.
   private func proof(of number: Int64) async throws -> EntryProof? {
-    do { return try await ledger.proof(of: number) } catch let error as WeirError where error.code == "ledger_collected" { return nil }
+    do { return try await ledger.proof(of: number) } catch let error as WeirError where error.code == .ledgerCollected { return nil }
   }
 
   /// Whether what the markers say was published are this ledger's entries. Writes nothing.

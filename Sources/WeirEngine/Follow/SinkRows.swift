@@ -141,7 +141,7 @@ struct SinkRows: Sendable {
     }
     var headers: [SinkRecord.Header] = []
     if let original = bytes("headers") {
-      guard let parsed = RecordHeaders.parse(original) else { throw WeirError("corrupt", "\(table): headers are not a JSON list") }
+      guard let parsed = RecordHeaders.parse(original) else { throw WeirError(.corrupt, "\(table): headers are not a JSON list") }
       headers = parsed.map { .init($0.name, $0.value) }
     }
     let shard = text("_shard")

@@ -38,7 +38,7 @@ enum StateEntryMark {
     do {
       guard let proof = try await ledger.proof(of: numbers[0]) else { return .ahead(numbers[0]) }
       return proof.agrees(with: numbers[1], number: numbers[0]) ? .belongs : .beside(numbers[0])
-    } catch let error as WeirError where error.code == "ledger_collected" {
+    } catch let error as WeirError where error.code == .ledgerCollected {
       return .collected(numbers[0])
     }
   }

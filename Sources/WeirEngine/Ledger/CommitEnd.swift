@@ -26,16 +26,14 @@ extension CommitRefused {
     switch end {
     case .fenced(let lanes):
       WeirError(
-        "fenced",
+        .fenced,
         "another worker committed for \(lanes.map { $0 == .merge ? "the merge lane" : "lane \($0.text)" }.joined(separator: ", ")) of this ledger",
-        advice: "Nothing was lost. Is a second deployment running on this lake, with a group of its own? Run one.",
-        isRetriable: true, fatalTo: .worker)
+        advice: "Nothing was lost. Is a second deployment running on this lake, with a group of its own? Run one.")
     case .expired: expired(advice: "Nothing was lost: the worker continues from the ledger. Is the lake slow?")
     case .unknown, .abandoned, .committed:
       WeirError(
-        "unknown", "it is not known whether an entry of the ledger was written",
-        advice: "Check space and permissions of the lake's directory; the worker continues from what the ledger says.",
-        isRetriable: true, fatalTo: .worker)
+        .unknown, "it is not known whether an entry of the ledger was written",
+        advice: "Check space and permissions of the lake's directory; the worker continues from what the ledger says.")
     }
   }
 
@@ -44,16 +42,14 @@ extension CommitRefused {
     switch end {
     case .fenced(let lanes):
       WeirError(
-        "fenced", "another worker committed for lane \(lanes.first?.text ?? "") of this ledger: this one stops",
-        advice: "Run one worker per ledger. Nothing was lost: the other worker continues, and a new run continues from the ledger.",
-        fatalTo: .worker)
+        .fenced, "another worker committed for lane \(lanes.first?.text ?? "") of this ledger: this one stops",
+        advice: "Run one worker per ledger. Nothing was lost: the other worker continues, and a new run continues from the ledger.")
     case .expired: expired(advice: "Nothing was lost. Run the same command again: it continues from the ledger. Is the lake slow?")
     case .unknown(let number):
       WeirError(
-        "unknown", "it is not known whether ledger entry \(number) was written",
-        advice: "Check space and permissions of the lake's directory, then run again: it starts from what the ledger says.",
-        isRetriable: true, fatalTo: .worker)
-    case .abandoned, .committed: WeirError("internal", "an epoch was dropped after a commit that did not end as committed")
+        .unknown, "it is not known whether ledger entry \(number) was written",
+        advice: "Check space and permissions of the lake's directory, then run again: it starts from what the ledger says.")
+    case .abandoned, .committed: WeirError(.internal, "an epoch was dropped after a commit that did not end as committed")
     }
   }
 }
@@ -61,8 +57,7 @@ extension CommitRefused {
 extension CommitRefused {
   private func expired(advice: String) -> WeirError {
     WeirError(
-      "abandoned", "a commit took longer than an hour, or this program was stopped for that long: it was given up", advice: advice,
-      isRetriable: true, fatalTo: .worker)
+      .abandoned, "a commit took longer than an hour, or this program was stopped for that long: it was given up", advice: advice)
   }
 }
 

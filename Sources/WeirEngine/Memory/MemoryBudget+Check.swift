@@ -8,10 +8,10 @@ extension MemoryBudget {
     guard state.total > stateMax, let largest = state.holders.max(by: { $0.bytes < $1.bytes }) else { return }
     func mib(_ bytes: Int64) -> String { "\(bytes >> 20) MiB" }
     throw WeirError(
-      "memory_exceeded",
+      .memoryExceeded,
       "the state uses \(mib(state.total)), more than two fifths of the memory of the worker (worker.memory: \(mib(total))); the largest part is \(largest.name), \(mib(largest.bytes))",
       advice:
-        "Everything through the last commit is kept, but a cut does not free state: the pipeline needs more memory. Raise worker.memory (and the container's limit), use more workers, or \(largest.remedy).",
-      fatalTo: .worker)
+        "Everything through the last commit is kept, but a cut does not free state: the pipeline needs more memory. Raise worker.memory (and the container's limit), use more workers, or \(largest.remedy)."
+    )
   }
 }

@@ -86,10 +86,10 @@ public final class MemoryGovernor: Sendable {
     let largest = state.withLock({ $0.state.holders }).max { $0.bytes < $1.bytes }.flatMap { $0.bytes > now / 4 ? $0 : nil }
     func mib(_ bytes: Int64) -> String { "\(bytes >> 20) MiB" }
     throw WeirError(
-      "memory_exceeded",
+      .memoryExceeded,
       "the worker takes \(mib(now))\(more > 0 ? ", and to save its state \(mib(more)) more" : ""), of the \(mib(budget.total)) that it may have (worker.memory); the largest part is \(largest.map { "\($0.name), \(mib($0.bytes))" } ?? "the epoch that is being read")",
       advice:
-        "Everything through the last commit is kept. The next run commits a smaller epoch first. Raise worker.memory (and the container's limit), use more workers, or \(largest?.remedy ?? "make lake.flush.bytes smaller").",
-      fatalTo: .worker)
+        "Everything through the last commit is kept. The next run commits a smaller epoch first. Raise worker.memory (and the container's limit), use more workers, or \(largest?.remedy ?? "make lake.flush.bytes smaller")."
+    )
   }
 }

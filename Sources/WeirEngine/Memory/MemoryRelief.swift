@@ -14,7 +14,7 @@ enum MemoryRelief {
 
   /// Leaves word for an error that a smaller epoch may avoid. What goes wrong with it is of no matter: the error itself is told.
   static func leave(_ error: any Error, _ store: any ObjectStore, _ layout: LedgerLayout, at entry: Int64) async {
-    guard (error as? WeirError)?.code == "memory_exceeded" else { return }
+    guard (error as? WeirError)?.code == .memoryExceeded else { return }
     let halvings = min(halvingsMax, Int64(await self.halvings(store, layout, at: entry)) + 1)
     let word = JSONValue.members(["entry": .int(entry), "halvings": .int(halvings)])
     try? await store.replace(NewObject(path: path(layout), bytes: word.bytes))

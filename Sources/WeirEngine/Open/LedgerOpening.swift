@@ -48,12 +48,12 @@ enum LedgerOpening {
     let lanes = genesis.lanes.filter { $0 != .merge }.count
     if request.shards == nil, let wanted = request.lanes, wanted != lanes {
       throw WeirError(
-        "lanes_changed", "the ledger was started with \(lanes) lanes, not \(wanted)",
+        .lanesChanged, "the ledger was started with \(lanes) lanes, not \(wanted)",
         advice: "Leave --lanes out, or replay into a new lake (--lake DIR --store DIR). The rows do not depend on it.")
     }
     if request.shards == nil, let wanted = request.fileEnds, wanted != genesis.capturedFileEnds {
       throw WeirError(
-        "lanes_changed", "the ledger was created without --join: records do not continue in the next file",
+        .lanesChanged, "the ledger was created without --join: records do not continue in the next file",
         advice: "Leave --join out, or replay into a new lake (--lake DIR --store DIR).")
     }
     // A worker that has opened this ledger before finds its plan replaced by another worker's: it does not put its own back.

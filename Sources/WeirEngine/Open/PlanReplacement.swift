@@ -72,7 +72,7 @@ struct PlanReplacement: Sendable {
 
   private func refusal(_ fold: LedgerFold, _ obstacle: String) -> WeirError {
     WeirError(
-      "plan_changed",
+      .planChanged,
       "the pipeline \(plan.pipeline) means something else than when its ledger was started:\n  "
         + request.describeChange(fold.plan, request.meaning).joined(separator: "\n  ") + "\n  and \(obstacle)",
       advice: "Change it back, or give the pipeline and its tables new names, or replay into a new lake (--lake DIR --store DIR).")
@@ -85,7 +85,7 @@ extension LedgerFold {
   func checkPlan(_ planHash: String) throws(WeirError) {
     guard let change = planChange, change.hash != planHash else { return }
     throw WeirError(
-      "plan_changed", "another worker goes by a changed pipeline since entry \(change.entry)",
-      advice: "Give all workers the same pipeline file and start this one again.", fatalTo: .worker)
+      .planChanged, "another worker goes by a changed pipeline since entry \(change.entry)",
+      advice: "Give all workers the same pipeline file and start this one again.")
   }
 }

@@ -15,11 +15,11 @@ struct Restorer: Sendable {
   func blob(_ ref: BlobRef) async throws -> [UInt8] {
     let path = ref.path
     guard let bytes = try await store.get(path, offset: ref.offset, count: Int(ref.length)) else {
-      throw WeirError("corrupt", "the state blob \(path) is missing", advice: "Restore it from a copy of the lake.")
+      throw WeirError(.corrupt, "the state blob \(path) is missing", advice: "Restore it from a copy of the lake.")
     }
     guard ContentHash(of: bytes).hex == ref.hash else {
       throw WeirError(
-        "corrupt", "the state blob \(path) is not what the ledger names (bytes \(ref.offset) to \(ref.offset + ref.length))",
+        .corrupt, "the state blob \(path) is not what the ledger names (bytes \(ref.offset) to \(ref.offset + ref.length))",
         advice: "Restore it from a copy of the lake.")
     }
     return bytes
@@ -59,7 +59,7 @@ struct Restorer: Sendable {
   func groups(_ ids: [LaneID], parallel: Int) async throws -> [LaneActor] {
     if let lane = ids.first(where: { (fold[$0]?.floor ?? Watermark.minimum) > Watermark.minimum }) {
       throw WeirError(
-        "corrupt", "the ledger gives \(lane.text) a floor, which no lane of a capture has",
+        .corrupt, "the ledger gives \(lane.text) a floor, which no lane of a capture has",
         advice: "Restore the ledger from a copy of the lake.")
     }
     let size = max(1, ids.count / Restorer.groupsMax)

@@ -10,7 +10,7 @@ enum StateOwnership {
     for spec in plan.state {
       guard let owner = try await state.readMeta(name(spec)), owner != ledgerID.map({ Array($0.utf8) }) else { continue }
       throw WeirError(
-        "foreign_table",
+        .foreignTable,
         "the state table \(spec.name) belongs to another ledger (\(String(decoding: owner, as: UTF8.self)))",
         advice:
           "Choose another store (--store DIR), or another name for the state table. If the lake of this state table was lost, restore it from a copy."

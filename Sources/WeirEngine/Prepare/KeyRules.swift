@@ -39,7 +39,7 @@ final class KeyRules: Sendable {
 
   static func contradiction(_ stream: String, _ a: [Partitioner], _ b: [Partitioner]) -> WeirError {
     WeirError(
-      "misplaced",
+      .misplaced,
       "the keys of \(stream) are partitioned by \(text(a)) in some partitions and by \(text(b)) in others: its producers use different partitioners",
       advice: Placement.advice)
   }

@@ -61,7 +61,7 @@ struct Placement: Sendable {
       }
     }
     return WeirError(
-      "misplaced",
+      .misplaced,
       "the record at position \(block.position(row)) of \(shard.name) has \(key), which \(KeyRules.text(rules)) does not put there\(place)\(sent)",
       advice: Placement.advice)
   }

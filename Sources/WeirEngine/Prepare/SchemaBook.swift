@@ -94,7 +94,7 @@ actor SchemaBook {
     if outcome == .created { return schema.map { .known(id, $0) } ?? .unknown(id) }
     // Another worker's, or ours with the reply lost: what stands there counts.
     guard let bytes = try await environment.lake.get(path) else {
-      throw WeirError("storage", "\(path) could not be written", isRetriable: true, fatalTo: .operation)
+      throw WeirError(.storage, "\(path) could not be written")
     }
     try await environment.lake.sync(path)
     return try SchemaPin.decode(bytes, id, path)

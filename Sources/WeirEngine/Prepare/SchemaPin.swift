@@ -23,7 +23,7 @@ package enum SchemaPin {
       guard let bytes = try await from.get(pin.path) else { continue }
       let path = here.schemas + pin.path.dropFirst(there.schemas.count)
       if case .unknown(let why) = await lake.putIfAbsent(NewObject(path: path, bytes: bytes)) {
-        throw WeirError("storage", "\(path) could not be written: \(why)", isRetriable: true, fatalTo: .worker)
+        throw WeirError(.storage, "\(path) could not be written: \(why)")
       }
     }
   }
@@ -35,11 +35,11 @@ package enum SchemaPin {
 
   package static func decode(_ bytes: [UInt8], _ id: SchemaID, _ path: String) throws(WeirError) -> BlockSchemas.Resolved {
     guard isIntact(bytes), let value = try? JSONValue(parsing: bytes), let answer = value["answer"], answer["id"]?.string == id.text else {
-      throw WeirError("corrupt", "\(path) is not the schema that was written there", advice: "Restore it from a copy of the lake.")
+      throw WeirError(.corrupt, "\(path) is not the schema that was written there", advice: "Restore it from a copy of the lake.")
     }
     if answer["unknown"]?.bool == true { return .unknown(id) }
     guard let type = answer["type"]?.string, let schema = answer["schema"]?.string else {
-      throw WeirError("corrupt", "\(path) holds no schema", advice: "Restore it from a copy of the lake.")
+      throw WeirError(.corrupt, "\(path) holds no schema", advice: "Restore it from a copy of the lake.")
     }
     let references = answer["references"]?.array?.compactMap { item -> RegisteredSchema.Reference? in
       guard let name = item["name"]?.string, let text = item["schema"]?.string else { return nil }

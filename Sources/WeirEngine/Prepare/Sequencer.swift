@@ -46,7 +46,7 @@ struct Sequencer {
     // They were found check by check; the run ends at the first record.
     if let failure = block.failures.filter({ block.rejections[$0.row]?.stage == .check }).min(by: { $0.row < $1.row }) {
       throw WeirError(
-        "check_failed",
+        .checkFailed,
         "the record at position \(block.position(failure.row)) fails the check \(failure.check), which is set to stop the pipeline",
         advice: "Fix the record, or set `else: quarantine` for the check, and run again: it resumes before this record.")
     }

@@ -58,10 +58,10 @@ struct GroupMates {
   func error(_ other: Mark, group: String) -> WeirError {
     let who = other.pipeline == own.pipeline ? "another lake of the pipeline \(other.pipeline)" : "the pipeline \(other.pipeline)"
     return WeirError(
-      "group_shared",
+      .groupShared,
       "the consumer group \(group) is also used by \(who) (ledger \(other.ledgerID)): each takes partitions from the other, so neither reads all records",
       advice:
-        "Stop one of them, and give each pipeline and lake a group of its own (source.kafka.group). Nothing is lost: each resumes from its own ledger.",
-      isRetriable: true, fatalTo: .operation)
+        "Stop one of them, and give each pipeline and lake a group of its own (source.kafka.group). Nothing is lost: each resumes from its own ledger."
+    )
   }
 }

@@ -100,7 +100,7 @@ final class LiveLane: Sendable {
         standing.withLock { $0.machine.caughtUp(at: clock.monotonicNanoseconds) }
       case .shard(.outOfRange(let at)):
         throw WeirError(
-          "out_of_range", "\(id.shard) holds nothing at position \(at) any more", isRetriable: true, fatalTo: .worker)
+          .outOfRange, "\(id.shard) holds nothing at position \(at) any more")
       case .shard(.closed), .end, .interrupted: return
       case .cut, .pause: continue
       }

@@ -144,7 +144,7 @@ extension LiveSession {
       do {
         try await checkHeld(&told)
         isAway = false
-      } catch let error as WeirError where error.code == "kafka" || error.code == "topic_missing" {
+      } catch let error as WeirError where error.code.isOfSource {
         // Nothing is concluded. The readers meet the same trouble, and say what follows from it.
         if !isAway, !hasEnded { observe(.trouble(error)) }
         isAway = true

@@ -11,21 +11,20 @@ extension LiveSession {
       case .fine: continue
       case .silent(let nanoseconds):
         throw WeirError(
-          "group_silent",
+          .groupSilent,
           "the consumer group \(settings.group) has assigned no partitions and given no answer for \(nanoseconds / 1_000_000_000) s",
           advice:
-            "The worker joins again. If this repeats, check whether a member of the group is stuck or its coordinator is unreachable.",
-          isRetriable: true, fatalTo: .worker)
+            "The worker joins again. If this repeats, check whether a member of the group is stuck or its coordinator is unreachable.")
       case .late:
         if hasEnded { return }
         // Said before the group is closed: what then fails elsewhere is a consequence.
         await guarding {
           throw WeirError(
-            "handover_late",
+            .handoverLate,
             "partitions had to be handed over, but their last records could not be committed within \(settings.handOver / 1_000_000) s",
             advice:
-              "These records are dropped here, and the partitions' new owner reads them again from the ledger's position. Check whether the lake is slow; source.kafka.handover sets the deadline.",
-            isRetriable: true, fatalTo: .worker)
+              "These records are dropped here, and the partitions' new owner reads them again from the ledger's position. Check whether the lake is slow; source.kafka.handover sets the deadline."
+          )
         }
         // Whatever the commit under way still does, the ledger's fence decides; the others need not wait for it.
         for lane in held { lane.stop() }

@@ -47,7 +47,7 @@ extension LiveSession {
     let ids = names.map { LaneID(shard: $0) }.sorted()
     for id in ids {
       guard let before = fold[id], case .offset(let position)? = before.position else {
-        throw WeirError("corrupt", "the ledger has no position for \(id.shard)")
+        throw WeirError(.corrupt, "the ledger has no position for \(id.shard)")
       }
       positions[id.shard] = position
       await committer.hold(id, before)

@@ -26,7 +26,7 @@ extension LiveSession {
     for shard in shards where !known.contains(shard.name) && streams.contains(shard.stream) {
       guard Placement.spread(compiled, shard, of: shards) != nil else { continue }
       throw WeirError(
-        "shards_changed", "\(shard.stream) has got the partition \(shard.name) since the ledger was started: keys move",
+        .shardsChanged, "\(shard.stream) has got the partition \(shard.name) since the ledger was started: keys move",
         advice:
           "Tables by key are finished in the lanes here. Begin a new lake (--lake DIR --store DIR), or run with source.kafka.misplaced: merge or per_shard from the start."
       )

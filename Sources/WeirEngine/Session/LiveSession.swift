@@ -154,7 +154,7 @@ final class LiveSession: Sendable {
   /// ends: the gap begins where the source's does, and not at the last commit.
   private func read(_ lane: LiveLane) async throws {
     do { try await lane.run(gate: gate, weights: weights, counted: counts) } catch let error as WeirError
-      where error.code == "out_of_range"
+      where error.code == .outOfRange
     {
       try await turnstile.pass { [self] in
         if isEnding.isRaised { return }
@@ -264,7 +264,7 @@ final class LiveSession: Sendable {
 
   /// Only in broken variants.
   private func goesOnAfter(_ error: WeirError) -> Bool {
-    variant.contains(.cutsOnAfterUnknown) && error.code == "unknown" || variant.contains(.cutsOnAfterFence) && error.code == "fenced"
+    variant.contains(.cutsOnAfterUnknown) && error.code == .unknown || variant.contains(.cutsOnAfterFence) && error.code == .fenced
   }
 
   var variant: EngineVariant { environment.variant }

@@ -11,9 +11,11 @@ public struct LiveWorker: Sendable {
   static let firstAttemptsMax = 3
   private static let restNanoseconds: Int64 = 500_000_000
   /// Errors that end a session and not the worker: it goes on from the ledger with a new member of the group.
-  private static let passing: Set<String> = ["fenced", "abandoned", "out_of_range", "group_silent", "handover_late"]
+  private static let passing: Set<WeirError.Code> = [
+    .fenced, .stateFenced, .abandoned, .outOfRange, .groupSilent, .handoverLate, .stateReplaced,
+  ]
   /// Those of them that say nothing against this worker, however often they come.
-  private static let innocent: Set<String> = ["out_of_range", "group_silent"]
+  private static let innocent: Set<WeirError.Code> = [.outOfRange, .groupSilent]
 
   private let compiled: CompiledPlan
   private let environment: EngineEnvironment
@@ -47,7 +49,7 @@ public struct LiveWorker: Sendable {
   public func run() async throws -> (progress: LiveProgress, fold: LedgerFold?) {
     do {
       return try await runSessions()
-    } catch let error as WeirError where error.code == "topic_missing" {
+    } catch let error as WeirError where error.code == .topicMissing {
       throw await advised(error)
     }
   }
@@ -117,8 +119,6 @@ public struct LiveWorker: Sendable {
     guard let error = thrown as? WeirError else { return .worker }
     if isInterrupted(), error.isRetriable { return .session }
     if LiveWorker.passing.contains(error.code) { return .session }
-    // Another process put a rebuilt table in the place of a damaged one.
-    if error.code == "state_replaced", error.isRetriable { return .session }
     guard LiveWorker.isSourceAway(error) else { return .worker }
     return (unanswered ?? 0) + 1 < LiveWorker.firstAttemptsMax ? .session : .worker
   }
@@ -127,14 +127,14 @@ public struct LiveWorker: Sendable {
     switch thrown {
     case let refused as CommitRefused: refused.ofSession
     case let error as WeirError: error
-    default: WeirError("internal", "\(thrown)")
+    default: WeirError(.internal, "\(thrown)")
     }
   }
 
   /// Errors that say nothing against this worker, however often they come.
   private static func isInnocent(_ error: WeirError) -> Bool { innocent.contains(error.code) || isSourceAway(error) }
 
-  private static func isSourceAway(_ error: WeirError) -> Bool { error.code == "kafka" && error.isRetriable }
+  private static func isSourceAway(_ error: WeirError) -> Bool { error.code == .unavailable }
 
   /// Everything before the first record: the ledger, whose state table it is, followers, lookups.
   ///
@@ -144,7 +144,7 @@ public struct LiveWorker: Sendable {
     do {
       let shards = try await group.shards()
       guard !shards.isEmpty else {
-        throw WeirError("kafka", "the source has no shards", advice: "Make the topic, or name another.")
+        throw WeirError(.topicMissing, "the source has no shards", advice: "Make the topic, or name another.")
       }
       var request = self.request
       request.shards = shards.map(\.name)

@@ -25,13 +25,13 @@ struct RecordedDecisions: Sendable {
       advice: "--decisions needs the lake of a live run (`weir run`) of this pipeline.")
     guard await ledger.fold.genesis.dealing == nil else {
       throw WeirError(
-        "config", "the ledger \(layout.prefix) is that of a plain capture: its decisions are not those of a live run",
+        .config, "the ledger \(layout.prefix) is that of a plain capture: its decisions are not those of a live run",
         advice: "Replay the capture without --decisions: its cuts depend on its bytes alone.")
     }
     let change = await ledger.fold.planChange?.entry
     if let change, let entry = try await ledger.read(change), entry.lanes.count > 1 {
       throw WeirError(
-        "config", "entry \(change) of the live run replaces a plan that had rejected records: one pipeline file cannot repeat both",
+        .config, "entry \(change) of the live run replaces a plan that had rejected records: one pipeline file cannot repeat both",
         advice: "Replay the capture without --decisions.")
     }
     return RecordedDecisions(ledger: ledger, lake: lake)
@@ -61,10 +61,10 @@ struct RecordedDecisions: Sendable {
 
   private func entries(after: Int64, through: Int64) async throws -> [LedgerEntry] {
     do { return try await ledger.entries(after: after, through: through) } catch let error as WeirError
-      where error.code == "ledger_collected"
+      where error.code == .ledgerCollected
     {
       throw WeirError(
-        "ledger_collected", "the ledger to repeat does not hold all its entries any more: \(error.message)",
+        .followerBehind, "the ledger to repeat does not hold all its entries any more: \(error.message)",
         advice: "A longer lake.ledger_keep keeps them; replay without --decisions gives the same rows.")
     }
   }
@@ -74,7 +74,7 @@ struct RecordedDecisions: Sendable {
     for lane in entry.lanes where !lane.decisions.isEmpty { step.decisions[lane.lane] = lane.decisions }
     if let merge = entry[.merge] {
       guard entry.lanes.count == 1, !merge.endsAtItself, case .offset(let from) = merge.from, case .offset(let to) = merge.to else {
-        throw WeirError("config", "entry \(entry.number) was not made by a live run", advice: "--decisions needs the lake of a live run.")
+        throw WeirError(.config, "entry \(entry.number) was not made by a live run", advice: "--decisions needs the lake of a live run.")
       }
       if to > from || merge.decisions.isEmpty { step.work = .merge(through: to, watermark: merge.watermark) }
       return step
@@ -82,7 +82,7 @@ struct RecordedDecisions: Sendable {
     for lane in entry.lanes {
       for case .recreated in lane.decisions {
         throw WeirError(
-          "config",
+          .config,
           "entry \(entry.number) of the live run accepts that \(lane.lane.shard) was deleted and created again: a capture holds the records of one of the two",
           advice: "Replay the capture without --decisions: it replays all records that it has.")
       }

@@ -177,7 +177,7 @@ final class RecordedSession: Sendable {
     guard let details = block.decoded.raw.details, let last = details.positions.last else { return }
     let id = LaneID(shard: details.shard)
     guard var lane = lanes.all.withLock({ $0[id] }) else {
-      throw WeirError("internal", "records of \(id.text), which no entry has begun", isSafeToRepeat: false)
+      throw WeirError(.internal, "records of \(id.text), which no entry has begun")
     }
     _ = try lane.sequencer.sequence(&block)
     try lane.placement?.check(block)
@@ -203,9 +203,8 @@ final class RecordedSession: Sendable {
     let number = await ledger.fold.number
     if let expected = step.number, number != expected {
       throw WeirError(
-        "fenced", "entry \(expected) came out as entry \(number): another worker commits on this ledger",
-        advice: "Run one worker per ledger.",
-        fatalTo: .worker)
+        .fenced, "entry \(expected) came out as entry \(number): another worker commits on this ledger",
+        advice: "Run one worker per ledger.")
     }
     counted.withLock {
       $0.entries += 1
@@ -231,7 +230,7 @@ final class RecordedSession: Sendable {
     for range in step.ranges {
       let id = LaneID(shard: range.shard)
       guard let lane = lanes.all.withLock({ $0[id] }) else {
-        throw WeirError("internal", "an epoch of \(id.text), which no entry has begun", isSafeToRepeat: false)
+        throw WeirError(.internal, "an epoch of \(id.text), which no entry has begun")
       }
       await lane.shard.advance(position: range.to, watermark: isClosing ? Watermark.maximum : lane.sequencer.watermark)
       let standing = await lane.shard.standing
@@ -271,7 +270,7 @@ final class RecordedSession: Sendable {
   private static func check(_ epoch: LaneEpoch, _ counts: BucketCounts, _ range: RecordedRange) throws(WeirError) {
     guard epoch.counts != counts else { return }
     throw WeirError(
-      "capture_differs",
+      .captureDiffers,
       "the live run counted \(counts.input) records in positions \(range.from) to \(range.to) of \(range.shard) (\(counts.accepted) accepted), the capture gives \(epoch.counts.input) (\(epoch.counts.accepted) accepted)",
       advice:
         "The capture must hold everything that the live run read: start it before the worker. A replay without --decisions uses the records that it has."

@@ -86,7 +86,7 @@ public struct RecordedWorker: Sendable {
     let fold = await ledger.fold
     guard fold.genesis.dealing == nil, fold.runID == request.runID || request.isEarlierRunID(fold.runID) else {
       throw WeirError(
-        "capture_changed",
+        .captureChanged,
         "the ledger in this lake belongs to another run (\(fold.runID)): a live worker's, or a replay of another capture",
         advice: "Replay into a lake of its own (--lake DIR --store DIR).")
     }
@@ -104,7 +104,7 @@ public struct RecordedWorker: Sendable {
     }
     if fold.hasEnded, let grown = stream.bounds.first(where: { $0.value.high > positions[$0.key] ?? 0 }) {
       throw WeirError(
-        "capture_grew",
+        .captureGrew,
         "there are more records of \(grown.key) after position \(positions[grown.key] ?? 0), where the ledger recorded the end of input",
         advice:
           "Its windows are closed. Replay the whole capture into a new lake (--lake DIR --store DIR); with --keep-open the end is not recorded, and the capture may grow."
@@ -180,7 +180,7 @@ public struct RecordedWorker: Sendable {
     let plan = await decisions.ledger.fold.plan
     guard plan == request.meaning else {
       throw WeirError(
-        "plan_changed",
+        .planChanged,
         "the live run was of a pipeline that means something else:\n  "
           + request.describeChange(plan, request.meaning).joined(separator: "\n  "),
         advice: "Replay its own pipeline, or leave --decisions out.")
@@ -236,7 +236,7 @@ public struct RecordedWorker: Sendable {
       }
       guard let bytes = try await decisions.lake.get(path), ContentHash(of: bytes).hex == hash else {
         throw WeirError(
-          "corrupt", "the lookup \(name) of the live run (\(path)) is missing or changed", advice: "Restore it from a copy of the lake.")
+          .corrupt, "the lookup \(name) of the live run (\(path)) is missing or changed", advice: "Restore it from a copy of the lake.")
       }
       let place = ledger.layout.lookup(hash: hash, attempt: attempt)
       try await environment.lake.write([NewObject(path: place, bytes: bytes)])
@@ -255,7 +255,7 @@ public struct RecordedWorker: Sendable {
       }
       guard let bytes = try await lake.get(version.path), ContentHash(of: bytes).hex == version.hash else {
         throw WeirError(
-          "corrupt", "the lookup \(spec.name) (\(version.path)) is missing or changed", advice: "Restore it from a copy of the lake.")
+          .corrupt, "the lookup \(spec.name) (\(version.path)) is missing or changed", advice: "Restore it from a copy of the lake.")
       }
       let field = compiled.plan.record.fields[spec.key]
       tables.append(

@@ -74,7 +74,7 @@ public struct ReplayWorker: Sendable {
     let first = fold.genesis.lanes.first.flatMap { fold[$0] }
     guard case .offset(let position)? = first?.position else {
       throw WeirError(
-        "corrupt", "the ledger has no byte of a capture as its position",
+        .corrupt, "the ledger has no byte of a capture as its position",
         advice: "It was written for another source: use that version of Weir, or replay into a new lake (--lake DIR --store DIR).")
     }
     let source = try self.source(CaptureStart(position: position, prefix: first?.prefixHash, fileEnds: fold.genesis.capturedFileEnds))
@@ -90,7 +90,7 @@ public struct ReplayWorker: Sendable {
     await source.close()
     guard !grew else {
       throw WeirError(
-        "capture_grew", "there is more input after byte \(position), where the ledger recorded the end of input",
+        .captureGrew, "there is more input after byte \(position), where the ledger recorded the end of input",
         advice:
           "Its windows are closed. Replay the whole capture into a new lake (--lake DIR --store DIR); with --keep-open the end is not recorded, and the capture may grow."
       )

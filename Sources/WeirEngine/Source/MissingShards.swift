@@ -22,7 +22,7 @@ public struct MissingShards {
   public static func error(_ name: String, holder: String, advice: String) -> WeirError {
     let stream = stream(of: name) ?? name
     return WeirError(
-      "recreated",
+      .recreated,
       "\(stream) was deleted and created again with fewer partitions: \(holder.prefix(1).lowercased() + holder.dropFirst()) has \(name), which is not there any more",
       advice: advice)
   }

@@ -31,7 +31,7 @@ enum LiveCaptureFormat {
   }
 
   static func corrupt(_ path: String, _ why: String) -> WeirError {
-    WeirError("corrupt", "the capture \(path) is damaged: \(why)", advice: "Restore the file from a copy, or start a new capture.")
+    WeirError(.corrupt, "the capture \(path) is damaged: \(why)", advice: "Restore the file from a copy, or start a new capture.")
   }
 }
 
@@ -86,7 +86,7 @@ struct SegmentHeader: Sendable {
     }
     guard version == LiveCaptureFormat.version else {
       throw WeirError(
-        "config", "the capture \(path) has format \(version), this program reads \(LiveCaptureFormat.version)",
+        .config, "the capture \(path) has format \(version), this program reads \(LiveCaptureFormat.version)",
         advice: "Use the version of Weir that wrote it, or a newer one.")
     }
     guard let capture = value["capture"]?.string, let segment = value["segment"]?.int, let created = value["created_us"]?.int,

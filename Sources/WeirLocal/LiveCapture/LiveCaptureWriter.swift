@@ -55,7 +55,7 @@ public final class LiveCaptureWriter: @unchecked Sendable {
     guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
       close(lock)
       throw WeirError(
-        "busy", "another process captures into \(options.directory)", advice: "Stop it, or name another directory.", fatalTo: .worker)
+        .busy, "another process captures into \(options.directory)", advice: "Stop it, or name another directory.")
     }
     let paths = try SegmentFile.paths(in: options.directory)
     guard let last = paths.last else {
@@ -165,7 +165,7 @@ public final class LiveCaptureWriter: @unchecked Sendable {
     var ends = positions
     for block in blocks where block.next > block.first {
       guard let number = numbers[block.shard], ends[block.shard] == block.first else {
-        throw WeirError("internal", "a block of \(block.shard) from \(block.first) does not follow", isSafeToRepeat: false)
+        throw WeirError(.internal, "a block of \(block.shard) from \(block.first) does not follow")
       }
       ends[block.shard] = block.next
       let payload = FramePayload.encode(block)

@@ -34,7 +34,7 @@ struct CSVReader {
   }
 
   private func broken(_ why: String, _ line: Int) -> WeirError {
-    WeirError("config", "\(file):\(line): \(why)", advice: "Lookup files are CSV after RFC 4180, UTF-8, with a header row.")
+    WeirError(.config, "\(file):\(line): \(why)", advice: "Lookup files are CSV after RFC 4180, UTF-8, with a header row.")
   }
 
   /// Reads the next row that is not a blank line into `cells`. False at the end.

@@ -32,7 +32,7 @@ struct LookupRows {
     }
   }
 
-  private func wrong(_ why: String, _ line: Int) -> WeirError { WeirError("config", "\(file):\(line): \(why)") }
+  private func wrong(_ why: String, _ line: Int) -> WeirError { WeirError(.config, "\(file):\(line): \(why)") }
 
   private var reader: CSVReader { CSVReader(StringRef(start: text.base, count: count), arena: arena, file: file) }
 

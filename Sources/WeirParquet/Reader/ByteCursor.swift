@@ -11,7 +11,7 @@ struct BytePlace {
   func broken(at offset: Int, _ reason: String) -> WeirError {
     let place = page.map { "in the page at byte \($0)" } ?? "at byte \(first + offset)"
     return WeirError(
-      "corrupt", "the Parquet file \(file) cannot be read \(place): \(reason)", advice: "Restore the file from a copy.")
+      .corrupt, "the Parquet file \(file) cannot be read \(place): \(reason)", advice: "Restore the file from a copy.")
   }
 }
 

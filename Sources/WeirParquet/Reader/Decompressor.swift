@@ -23,7 +23,7 @@ func decompress(_ part: ByteCursor, codec: Int, size: Int, page: Int) throws(Wei
   case 6: wanted = unpackZstd
   default:
     throw WeirError(
-      "corrupt", "the Parquet file \(part.place.file) uses compression \(codec), which is not read",
+      .corrupt, "the Parquet file \(part.place.file) uses compression \(codec), which is not read",
       advice: "Weir reads files without compression, and with snappy, gzip or zstd.")
   }
   var isRight = false

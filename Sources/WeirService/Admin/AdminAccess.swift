@@ -31,7 +31,7 @@ struct AdminAccess: Sendable {
     }
     let secret: String
     do { secret = try KafkaWiring.secret(place).read() } catch {
-      throw WeirError("config", "admin.token: \(error.message)", advice: error.advice)
+      throw WeirError(.config, "admin.token: \(error.message)", advice: error.advice)
     }
     if let weakness = AdminAccess.weakness(secret) { throw weakness }
     token = Array(secret.utf8)
@@ -41,13 +41,13 @@ struct AdminAccess: Sendable {
   static func weakness(_ token: String) -> WeirError? {
     if token.utf8.count < tokenBytesMin {
       return WeirError(
-        "config", "admin.token: the token is shorter than \(tokenBytesMin) bytes",
+        .config, "admin.token: the token is shorter than \(tokenBytesMin) bytes",
         advice: "Make one, for instance with `openssl rand -hex 32`.")
     }
     // Clients and proxies drop spaces at the ends of a header, and cannot send control characters.
     guard token.utf8.allSatisfy({ $0 > 0x20 && $0 != 0x7F }) else {
       return WeirError(
-        "config", "admin.token: the token has a space, a line end or a control character, which an Authorization header cannot carry",
+        .config, "admin.token: the token has a space, a line end or a control character, which an Authorization header cannot carry",
         advice: "Make one, for instance with `openssl rand -hex 32`.")
     }
     return nil
@@ -55,7 +55,7 @@ struct AdminAccess: Sendable {
 
   static func refusal(of address: AdminAddress) -> WeirError {
     WeirError(
-      "config", "\(address.text) can be reached from other machines, and no token is set",
+      .config, "\(address.text) can be reached from other machines, and no token is set",
       advice: "Set admin: {token: {env: NAME}}, listen on 127.0.0.1, or write admin: {insecure: true} where only trusted programs reach it."
     )
   }

@@ -14,7 +14,7 @@ public struct AdminAddress: Sendable, Hashable {
     // `:PORT` and `PORT` leave out the host.
     let whole = isPort ? "127.0.0.1:" + text : text.hasPrefix(":") ? "127.0.0.1" + text : text.isEmpty ? "127.0.0.1" : text
     guard let parts = HostAddress.parts(whole) else {
-      throw WeirError("config", "\(text) is not an address: HOST:PORT, such as 127.0.0.1:9464 or [::1]:9464")
+      throw WeirError(.config, "\(text) is not an address: HOST:PORT, such as 127.0.0.1:9464 or [::1]:9464")
     }
     host = String(parts.host)
     port = parts.port.map(Int.init) ?? AdminAddress.portDefault

@@ -181,7 +181,7 @@ final class AdminRoutes: Sendable {
       guard let row = try await reader.row(key) else { return .error(404, "no_row", "no such row in \(request.path[1])") }
       return .json(200, row)
     } catch let error as WeirError {
-      return .error(error.code == "config" ? 404 : 500, error.code, error.description)
+      return .error([.config, .stateMissing].contains(error.code) ? 404 : 500, error.code.rawValue, error.description)
     } catch {
       return .error(500, "internal", "the row could not be read")
     }

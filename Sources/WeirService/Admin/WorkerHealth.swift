@@ -41,7 +41,7 @@ struct WorkerHealth {
     case .assigned: go(.running, now)
     // What is handed over in order is followed at once by what the group gives instead; what was lost, by nothing.
     case .revoked(_, isLost: true): go(.joining, now)
-    case .trouble(let error) where error.fatalTo == .worker: go(.between(why: error.code), now)
+    case .trouble(let error) where error.fatalTo == .worker: go(.between(why: error.code.rawValue), now)
     default: break
     }
   }

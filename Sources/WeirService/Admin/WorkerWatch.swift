@@ -35,7 +35,7 @@ final class WorkerWatch: Sendable {
   var now: Standing { standing.withLock { $0 } }
 
   func saw(_ event: LiveEvent) {
-    if case .trouble(let error) = event { meter.troubled(error.code) }
+    if case .trouble(let error) = event { meter.troubled(error.code.rawValue) }
     standing.withLock { $0.health.saw(event, now: clock.monotonicNanoseconds) }
   }
 

@@ -171,7 +171,7 @@ struct CaptureSession: Sendable {
       let all = try await consumer.partitions()
       guard !all.isEmpty else {
         throw WeirError(
-          "kafka", "the topics \(consumer.settings.topics.joined(separator: ", ")) have no partitions",
+          .topicMissing, "the topics \(consumer.settings.topics.joined(separator: ", ")) have no partitions",
           advice: "Make the topic, or name another.")
       }
       if let known {
@@ -244,7 +244,7 @@ struct CaptureSession: Sendable {
 
   /// A broker that does not answer now will be asked again.
   private func checkAgain() async throws {
-    func isSources(_ error: WeirError) -> Bool { error.code == "kafka" || error.code == "topic_missing" }
+    func isSources(_ error: WeirError) -> Bool { error.code.isOfSource }
     do { try await check(nil) } catch let error as WeirError where isSources(error) { return } catch let error as KafkaError
       where isSources(error.weirError)
     { return }

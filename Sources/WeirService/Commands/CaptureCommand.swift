@@ -37,8 +37,8 @@ public enum CaptureCommand {
   public static func run(_ options: CaptureOptions, console: Console) async throws -> Int32 {
     _ = try PathText.checked(options.out, "--out")
     let (spec, brokers) = try source(options)
-    if let count = options.count, count <= 0 { throw WeirError("config", "--count must be a number of records, not \(count)") }
-    guard (1...19).contains(options.level) else { throw WeirError("config", "--level must be 1 to 19, not \(options.level)") }
+    if let count = options.count, count <= 0 { throw WeirError(.config, "--count must be a number of records, not \(count)") }
+    guard (1...19).contains(options.level) else { throw WeirError(.config, "--level must be 1 to 19, not \(options.level)") }
     let clock = SystemClock()
     let writer = try LiveCaptureWriter(
       .init(
@@ -92,7 +92,7 @@ public enum CaptureCommand {
       let pipeline = try loadPipeline(file: file)
       guard let kafka = pipeline.plan.source.kafka else {
         throw WeirError(
-          "config", "\(file) has no live source to capture", advice: "Give it source: {kafka: …}, or name --brokers and --topic.")
+          .config, "\(file) has no live source to capture", advice: "Give it source: {kafka: …}, or name --brokers and --topic.")
       }
       // It joins no group, under no name.
       let unused: Set = ["source.kafka.instance", options.brokers == nil ? "" : "source.kafka.brokers"]
@@ -102,12 +102,12 @@ public enum CaptureCommand {
     } else {
       guard options.brokers != nil, !options.topics.isEmpty else {
         throw WeirError(
-          "config", "it is not said what to capture", advice: "Name a pipeline file, or --brokers HOST:PORT and --topic NAME.")
+          .config, "it is not said what to capture", advice: "Name a pipeline file, or --brokers HOST:PORT and --topic NAME.")
       }
       spec = KafkaSourceSpec(topics: options.topics.sorted())
     }
     for topic in spec.topics where !(KafkaSourceSpec.isPattern(topic) ? TopicPattern(topic) != nil : PipelineLoader.isTopic(topic)) {
-      throw WeirError("config", "\(topic) is neither a topic's name nor, with ^ at its beginning, a regular expression (POSIX, extended)")
+      throw WeirError(.config, "\(topic) is neither a topic's name nor, with ^ at its beginning, a regular expression (POSIX, extended)")
     }
     for (name, value) in try ClientOptions.parse(options.clientOptions) { spec.settings.options[name] = value }
     if let start = options.start { spec.settings.start = try self.start(start) }
@@ -120,7 +120,7 @@ public enum CaptureCommand {
     case "latest": return .latest
     default:
       guard let time = TimeText.microseconds(text) else {
-        throw WeirError("config", "--start must be earliest, latest or a time such as 2026-01-31T00:00:00Z, not \(text)")
+        throw WeirError(.config, "--start must be earliest, latest or a time such as 2026-01-31T00:00:00Z, not \(text)")
       }
       return .time(time)
     }
@@ -131,7 +131,7 @@ public enum CaptureCommand {
     let held = Set(writer.knownShards.map(\.stream)).sorted()
     guard held.isEmpty || held.allSatisfy(spec.reads) else {
       throw WeirError(
-        "config",
+        .config,
         "this directory holds a capture of \(held.joined(separator: ", ")), and \(spec.topics.joined(separator: ", ")) is asked for",
         advice: "Name another directory.")
     }
@@ -139,17 +139,17 @@ public enum CaptureCommand {
 
   static func duration(_ text: String, _ option: String) throws -> Int64 {
     guard let value = QuantityText.microseconds(text), value > 0 else {
-      throw WeirError("config", "\(option) must be a duration such as 500ms, 10s, 5m or 1h, not \(text)")
+      throw WeirError(.config, "\(option) must be a duration such as 500ms, 10s, 5m or 1h, not \(text)")
     }
     guard value <= QuantityText.durationMax else {
-      throw WeirError("config", "\(option) \(text) is more than 36500d, the longest duration")
+      throw WeirError(.config, "\(option) \(text) is more than 36500d, the longest duration")
     }
     return value
   }
 
   private static func size(_ text: String) throws -> Int64 {
     guard let value = QuantityText.bytes(text), value > 0, value <= QuantityText.bytesMax else {
-      throw WeirError("config", "--roll-bytes must be a size such as 64MiB, not \(text)")
+      throw WeirError(.config, "--roll-bytes must be a size such as 64MiB, not \(text)")
     }
     return value
   }
@@ -162,7 +162,7 @@ enum ClientOptions {
     var options: [String: String] = [:]
     for text in texts {
       guard let equals = text.firstIndex(of: "="), equals > text.startIndex else {
-        throw WeirError("config", "--option must be name=value, not \(text)")
+        throw WeirError(.config, "--option must be name=value, not \(text)")
       }
       options[String(text[..<equals])] = String(text[text.index(after: equals)...])
     }

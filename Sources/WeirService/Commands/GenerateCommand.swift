@@ -11,17 +11,17 @@ public enum GenerateCommand {
   ///   - out: a file to make; `-` is standard output.
   /// - Returns: the exit code.
   public static func run(_ settings: GeneratorSettings, count: Int, out: String, console: Console) throws -> Int32 {
-    guard count >= 0 else { throw WeirError("config", "--count must be a number of lines, not \(count)") }
+    guard count >= 0 else { throw WeirError(.config, "--count must be a number of lines, not \(count)") }
     for (name, share) in [
       ("duplicates", settings.duplicates), ("disorder", settings.disorder), ("malformed", settings.malformed), ("skew", settings.skew),
     ] where !(0...1).contains(share) || (name == "malformed" && share == 1) {
-      throw WeirError("config", "--\(name) must be from 0 to \(name == "malformed" ? "less than 1" : "1"), not \(share)")
+      throw WeirError(.config, "--\(name) must be from 0 to \(name == "malformed" ? "less than 1" : "1"), not \(share)")
     }
     guard (0...lateMillisecondsMax).contains(settings.lateMilliseconds) else {
-      throw WeirError("config", "--late must be 0 to \(lateMillisecondsMax) milliseconds (a year), not \(settings.lateMilliseconds)")
+      throw WeirError(.config, "--late must be 0 to \(lateMillisecondsMax) milliseconds (a year), not \(settings.lateMilliseconds)")
     }
     guard settings.rate > 0, settings.rate <= 1_000_000_000 else {
-      throw WeirError("config", "--rate must be a number of events per second, not \(settings.rate)")
+      throw WeirError(.config, "--rate must be a number of events per second, not \(settings.rate)")
     }
     let descriptor = out == "-" ? nil : try open(PathText.checked(out, "--out"))
     defer { if let descriptor { close(descriptor) } }
@@ -33,7 +33,7 @@ public enum GenerateCommand {
       let error = SystemWrite.all(bytes[...], to: descriptor)
       guard error == 0 else {
         throw WeirError(
-          "storage", "cannot write to \(out): \(String(cString: strerror(error)))", advice: "Is there space left?", fatalTo: .operation)
+          .storageRefused, "cannot write to \(out): \(String(cString: strerror(error)))", advice: "Is there space left?")
       }
     }
     var generator = EventGenerator(settings)
@@ -52,7 +52,7 @@ public enum GenerateCommand {
 
   private static func open(_ out: String) throws -> Int32 {
     let descriptor = Foundation.open(out, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
-    guard descriptor >= 0 else { throw WeirError("storage", "cannot make the file \(out): \(String(cString: strerror(errno)))") }
+    guard descriptor >= 0 else { throw WeirError(.storageRefused, "cannot make the file \(out): \(String(cString: strerror(errno)))") }
     return descriptor
   }
 }

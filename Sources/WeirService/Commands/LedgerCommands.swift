@@ -95,10 +95,10 @@ public enum LedgerCommands {
         // Marks that are not compared, and pages that no row is in.
         try await table.check()
         environment.state = table
-      } catch let error as WeirError where ["corrupt", "config", "unclean_stop"].contains(error.code) {
+      } catch let error as WeirError where [.corrupt, .stateMissing, .uncleanStop].contains(error.code) {
         // Damage is a problem; else there is nothing to compare.
-        note = error.code == "corrupt" ? error.description : "\(error.message): not compared"
-        isDamaged = error.code == "corrupt"
+        note = error.code == .corrupt ? error.description : "\(error.message): not compared"
+        isDamaged = error.code == .corrupt
       }
     }
     var result = try await LedgerVerify.run(compiled, environment: environment)

@@ -49,16 +49,16 @@ public enum LoadCommand {
     let target = try target(options, pipeline)
     if options.capture != nil, options.rate != nil || options.plan != nil || options.duration != nil || options.count != nil {
       throw WeirError(
-        "config", "a capture is played as it was recorded", advice: "Leave --rate, --plan, --for and --count out; --speed makes it faster.")
+        .config, "a capture is played as it was recorded", advice: "Leave --rate, --plan, --for and --count out; --speed makes it faster.")
     }
     let plan = options.capture == nil ? try self.plan(options) : nil
     for (path, option) in [(options.html, "--html"), (options.capture, "--capture")] {
       if let path { _ = try PathText.checked(path, option) }
     }
     guard (1...templatesMax).contains(options.templates) else {
-      throw WeirError("config", "--templates must be 1 to \(templatesMax), not \(options.templates)")
+      throw WeirError(.config, "--templates must be 1 to \(templatesMax), not \(options.templates)")
     }
-    guard (0...1).contains(options.skew) else { throw WeirError("config", "--skew must be from 0 to 1, not \(options.skew)") }
+    guard (0...1).contains(options.skew) else { throw WeirError(.config, "--skew must be from 0 to 1, not \(options.skew)") }
     // What would be found wrong behind the load only.
     _ = try CaptureCommand.duration(options.settle, "--settle")
     if let path = options.html { try write("", to: path) }
@@ -105,7 +105,7 @@ public enum LoadCommand {
   private static func target(_ options: LoadOptions, _ pipeline: LoadedPipeline?) throws -> Target {
     if let pipeline, pipeline.plan.source.kafka == nil {
       throw WeirError(
-        "config", "\(pipeline.file) has no live source", advice: "--verify needs the pipeline file of the running `weir run`.")
+        .config, "\(pipeline.file) has no live source", advice: "--verify needs the pipeline file of the running `weir run`.")
     }
     try pipeline?.requireVariables {
       $0.hasPrefix("source.kafka.") && $0 != "source.kafka.instance" && ($0 != "source.kafka.brokers" || options.brokers == nil)
@@ -114,7 +114,7 @@ public enum LoadCommand {
     if let topic = options.topic { spec.topics = [topic] }
     guard spec.topics.count == 1, let topic = spec.topics.first, options.brokers != nil || !spec.settings.brokers.isEmpty else {
       throw WeirError(
-        "config", "it is not said where the load goes", advice: "Name --brokers HOST:PORT and --topic NAME, or a pipeline with --verify.")
+        .config, "it is not said where the load goes", advice: "Name --brokers HOST:PORT and --topic NAME, or a pipeline with --verify.")
     }
     var consumer = KafkaWiring.settings(spec, brokers: options.brokers, shards: partitionsExpected)
     (consumer.group, consumer.instance) = ("weir-load", nil)
@@ -130,14 +130,14 @@ public enum LoadCommand {
   private static func plan(_ options: LoadOptions) throws -> LoadPlan {
     if let text = options.plan {
       guard options.rate == nil, options.duration == nil, options.count == nil else {
-        throw WeirError("config", "--plan says rate and time itself", advice: "Leave --rate, --for and --count out.")
+        throw WeirError(.config, "--plan says rate and time itself", advice: "Leave --rate, --for and --count out.")
       }
       return try LoadPlan(text)
     }
     let rate = options.rate ?? 10_000
-    guard options.duration == nil || options.count == nil else { throw WeirError("config", "either --for or --count") }
+    guard options.duration == nil || options.count == nil else { throw WeirError(.config, "either --for or --count") }
     if let count = options.count {
-      guard count > 0 else { throw WeirError("config", "--count must be a number of records, not \(count)") }
+      guard count > 0 else { throw WeirError(.config, "--count must be a number of records, not \(count)") }
       return try LoadPlan(rate: rate, seconds: Double(count) / rate + 1e-9)
     }
     let seconds = try Double(CaptureCommand.duration(options.duration ?? "10s", "--for")) / 1e6
@@ -150,7 +150,7 @@ public enum LoadCommand {
   ) async throws -> LoadResult {
     let partitions = try await consumer.partitions(of: target.topic)
     guard !partitions.isEmpty else {
-      throw WeirError("kafka", "the topic \(target.topic) has no partitions", advice: "Make the topic, or name another.")
+      throw WeirError(.topicMissing, "the topic \(target.topic) has no partitions", advice: "Make the topic, or name another.")
     }
     let bounds = try await consumer.watermarks(of: partitions)
     let bases = partitions.map { bounds[$0]?.high ?? 0 }
@@ -169,7 +169,7 @@ public enum LoadCommand {
     } else {
       guard options.speed > 0, let path = options.capture, LiveCapture.isOne(path) else {
         throw WeirError(
-          "config", "\(options.capture ?? "") is not a capture of a live stream, or --speed \(options.speed) is not above 0",
+          .config, "\(options.capture ?? "") is not a capture of a live stream, or --speed \(options.speed) is not above 0",
           advice: "--capture needs a directory that `weir capture` wrote, --speed a number such as 4x.")
       }
       sender = try LoadPlayback(
@@ -201,7 +201,7 @@ public enum LoadCommand {
     let places = try Places(pipeline, lake: options.lake, store: options.store)
     guard !pipeline.plan.state.isEmpty else {
       throw WeirError(
-        "config", "\(pipeline.file) has no state table to look at",
+        .config, "\(pipeline.file) has no state table to look at",
         advice: "Latency is to visible state: give the pipeline a section `state`.")
     }
     let wiring = try Wiring(places, withState: false)
@@ -231,13 +231,13 @@ public enum LoadCommand {
       await clock.sleep(nanoseconds: storeLookNanoseconds)
     }
     throw WeirError(
-      "config", "there is no ledger \(layout.prefix) in \(places.lake), or no state table in \(places.store)",
+      .config, "there is no ledger \(layout.prefix) in \(places.lake), or no state table in \(places.store)",
       advice: "Start `weir run` on the pipeline first, with the same --lake and --store.")
   }
 
   private static func write(_ page: String, to path: String) throws {
     guard FileManager.default.createFile(atPath: path, contents: Data(page.utf8)) else {
-      throw WeirError("storage", "cannot write the report \(path)", advice: "Look at its directory.")
+      throw WeirError(.storageRefused, "cannot write the report \(path)", advice: "Look at its directory.")
     }
   }
 }

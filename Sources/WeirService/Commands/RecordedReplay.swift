@@ -44,27 +44,27 @@ enum RecordedReplay {
 
   private static func checked(_ options: ReplayOptions, _ pipeline: LoadedPipeline) throws -> LiveCapture {
     guard options.captures.count == 1 else {
-      throw WeirError("config", "a capture of a live stream is replayed alone", advice: "Name one directory.")
+      throw WeirError(.config, "a capture of a live stream is replayed alone", advice: "Name one directory.")
     }
     guard pipeline.plan.source.kafka != nil else {
       throw WeirError(
-        "config", "\(options.pipeline) has a plain capture as its source, and \(options.captures[0]) is one of a live stream",
+        .config, "\(options.pipeline) has a plain capture as its source, and \(options.captures[0]) is one of a live stream",
         advice: "Its partitions are lanes, as live: give the pipeline source: {kafka: {…}}; a replay uses neither brokers nor group.")
     }
     guard options.pace == nil, options.lanes == nil else {
       throw WeirError(
-        "config", "\(options.lanes == nil ? "--pace" : "--lanes") does not go with a capture of a live stream",
+        .config, "\(options.lanes == nil ? "--pace" : "--lanes") does not go with a capture of a live stream",
         advice: "Each recorded partition is a lane. To play it at its own speed, `weir load --capture` sends it to a topic.")
     }
     guard !options.join else {
       throw WeirError(
-        "config", "--join does not go with a capture of a live stream", advice: "Leave it out: its records do not end with files.")
+        .config, "--join does not go with a capture of a live stream", advice: "Leave it out: its records do not end with files.")
     }
     let capture = try LiveCapture(options.captures[0])
     let kafka = pipeline.plan.source.kafka
     if let other = capture.shards.first(where: { kafka?.reads($0.stream) == false }) {
       throw WeirError(
-        "config", "the capture holds the topic \(other.stream), and the pipeline reads \((kafka?.topics ?? []).joined(separator: ", "))",
+        .config, "the capture holds the topic \(other.stream), and the pipeline reads \((kafka?.topics ?? []).joined(separator: ", "))",
         advice: "Replay the capture of the pipeline's own topics.")
     }
     return capture
@@ -84,7 +84,7 @@ enum RecordedReplay {
     _ = try PathText.checked(lake, "--decisions")
     guard FileIdentity.of(lake) == nil || FileIdentity.of(lake) != FileIdentity.of(places.lake) else {
       throw WeirError(
-        "config", "--decisions names the lake that the replay would write",
+        .config, "--decisions names the lake that the replay would write",
         advice: "Give the replay a lake of its own: --lake DIR --store DIR.")
     }
     return .init(

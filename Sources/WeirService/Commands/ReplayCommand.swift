@@ -52,20 +52,20 @@ public enum ReplayCommand {
     guard pipeline.plan.source.kafka == nil else {
       if let path = options.captures.first, access(path, F_OK) != 0 {
         throw WeirError(
-          "config", "--capture \(path): \(Paths.whyUnreadable(path))", advice: "Name the directory that `weir capture --out` wrote.")
+          .config, "--capture \(path): \(Paths.whyUnreadable(path))", advice: "Name the directory that `weir capture --out` wrote.")
       }
       throw WeirError(
-        "config", "\(options.pipeline) reads Kafka, and \(options.captures.first ?? "the capture") is not a capture of a live stream",
+        .config, "\(options.pipeline) reads Kafka, and \(options.captures.first ?? "the capture") is not a capture of a live stream",
         advice: "Run it with `weir run`, name the directory that `weir capture` wrote, or give it source: {capture: …} to replay NDJSON.")
     }
     guard options.decisions == nil else {
       throw WeirError(
-        "config", "--decisions repeats a live run, and these files are a plain capture",
+        .config, "--decisions repeats a live run, and these files are a plain capture",
         advice: "Name the directory that `weir capture` wrote; the cuts of a plain capture depend on its bytes alone.")
     }
     if let lanes = options.lanes, !(1...1024).contains(lanes) {
       throw WeirError(
-        "config", "--lanes must be 1 to 1024, not \(lanes)",
+        .config, "--lanes must be 1 to 1024, not \(lanes)",
         advice: "Choose a number in this range, or leave it out. The rows do not depend on it.")
     }
     let places = try Places(pipeline, lake: options.lake, store: options.store)

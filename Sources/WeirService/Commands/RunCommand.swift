@@ -52,7 +52,7 @@ public enum RunCommand {
       return 2
     } catch let error as WeirError {
       log.error(error.description, [.init("event", .string("failed"))] + Log.members(error))
-      return error.code == "config" ? 2 : 1
+      return error.code.rule.exitCode
     }
   }
 
@@ -63,12 +63,12 @@ public enum RunCommand {
     for warning in pipeline.warnings { log.warning(warning.text, warning.logMembers) }
     guard let kafka = pipeline.plan.source.kafka else {
       throw WeirError(
-        "config", "\(options.pipeline) has no live source", advice: "Give it source: {kafka: …}, or use `weir replay` for captures.")
+        .config, "\(options.pipeline) has no live source", advice: "Give it source: {kafka: …}, or use `weir replay` for captures.")
     }
     try pipeline.requireVariables { $0 != "source.kafka.brokers" || options.brokers == nil }
     for topic in options.acceptRecreated where !kafka.reads(topic) {
       throw WeirError(
-        "config", "--accept-recreated \(topic): \(options.pipeline) does not read this topic",
+        .config, "--accept-recreated \(topic): \(options.pipeline) does not read this topic",
         advice: "It reads \(kafka.topics.joined(separator: ", ")).")
     }
     let address = try (options.admin ?? pipeline.plan.admin?.listen).map { text throws(WeirError) in try AdminAddress(text) }
@@ -134,7 +134,7 @@ public enum RunCommand {
       describeChange: { PlanMeaning.changes(from: $0, to: $1) })
     let observer = KafkaObserver(log: { level, facility, text in report.log(level, facility, text) })
     let tell: @Sendable (WeirError) -> Void = { error in
-      watch.meter.troubled(error.code)
+      watch.meter.troubled(error.code.rawValue)
       report.tell(.trouble(error))
     }
     let sinks = KafkaWiring.sinks(pipeline.plan, brokers: options.brokers, log: { report.log($0, $1, $2) }, tell: tell)

@@ -35,12 +35,12 @@ public enum StateCommands {
     table: String, prefix: String?, limit: Int?, store: String?, pipeline: String?, lake: String?, format: RowFormat, console: Console
   ) async throws -> Int32 {
     if let limit, limit < 0 {
-      throw WeirError("config", "--limit \(limit): a number of rows cannot be negative", advice: "Leave --limit out for all rows.")
+      throw WeirError(.config, "--limit \(limit): a number of rows cannot be negative", advice: "Leave --limit out for all rows.")
     }
     let reader = try await reader(table, store, pipeline, lake, console)
     if prefix != nil, reader.by.first?.type != .string {
       throw WeirError(
-        "config", "--prefix needs a table whose first key column is a string; that of \(table) is \(reader.by.first?.type.name ?? "none")",
+        .config, "--prefix needs a table whose first key column is a string; that of \(table) is \(reader.by.first?.type.name ?? "none")",
         advice: "Leave --prefix out, or read one row with `weir state get`.")
     }
     try await reader.show(prefix: prefix.map(StateKey.prefix) ?? [], limit: limit, format: format, console: console)
@@ -54,7 +54,7 @@ public enum StateCommands {
     guard let pipeline else {
       guard lake == nil else {
         throw WeirError(
-          "config", "--lake needs --pipeline: a lake holds the ledgers of several pipelines",
+          .config, "--lake needs --pipeline: a lake holds the ledgers of several pipelines",
           advice: "Name the pipeline file with --pipeline.")
       }
       return reader
@@ -79,7 +79,7 @@ public enum StateCommands {
     if let store { return Paths.normal(try PathText.checked(store, "--store")) }
     guard let pipeline else {
       throw WeirError(
-        "config", "the state table's directory is not given",
+        .config, "the state table's directory is not given",
         advice: "Give its directory with --store, or the pipeline file with --pipeline.")
     }
     return try Places(try loadPipeline(file: pipeline), lake: nil, store: nil).store
@@ -116,14 +116,14 @@ enum KeyArgument {
     let names = by.map(\.name)
     for name in nulls where !names.contains(name) {
       throw WeirError(
-        "config", "--null \(name): no column of the key of \(table) has this name",
+        .config, "--null \(name): no column of the key of \(table) has this name",
         advice: "Its columns: \(names.joined(separator: ", ")).")
     }
     let given = by.filter { !nulls.contains($0.name) }
     guard keys.count == given.count else {
       let count = given.count == 1 ? "1 text is" : "\(given.count) texts are"
       throw WeirError(
-        "config", "the key of \(table) is made of \(names.joined(separator: ", ")): \(count) needed, not \(keys.count)",
+        .config, "the key of \(table) is made of \(names.joined(separator: ", ")): \(count) needed, not \(keys.count)",
         advice: "Give a text for each column in this order; a column whose key is null is named with --null COLUMN instead.")
     }
     var rest = keys[...]
@@ -131,7 +131,7 @@ enum KeyArgument {
       guard !nulls.contains(column.name), let text = rest.popFirst() else { return .null }
       guard let value = literal(text, column.type) else {
         throw WeirError(
-          "config", "the key column \(column.name) of \(table) is \(column.type.name), and '\(text)' is not",
+          .config, "the key column \(column.name) of \(table) is \(column.type.name), and '\(text)' is not",
           advice: "Write it as a cast from text reads it: \(example(column.type)); for null give --null \(column.name) instead.")
       }
       return value
@@ -188,7 +188,7 @@ struct StateReader {
       let known = try await table.listMeta(prefix: "schema/").map { String($0.name.dropFirst(7)) }
       let nearest = nearestName(name, in: known).map { " (did you mean \($0)?)" } ?? ""
       throw WeirError(
-        "config", "there is no state table \(name) in \(place)\(nearest)",
+        .config, "there is no state table \(name) in \(place)\(nearest)",
         advice: known.isEmpty
           ? "There are no tables yet: a pipeline with a section `state` creates them at its first commit."
           : "There are: \(known.joined(separator: ", ")).")
@@ -202,7 +202,7 @@ struct StateReader {
     proven = try await StateProof.committed(table, table: name, ledger)
     guard proven == nil else { return }
     throw WeirError(
-      "foreign_table", "the state table \(name) belongs to another ledger than \(ledger.layout.prefix) in this lake",
+      .foreignTable, "the state table \(name) belongs to another ledger than \(ledger.layout.prefix) in this lake",
       advice: "Name the lake and the store that belong together (--lake DIR --store DIR).")
   }
 

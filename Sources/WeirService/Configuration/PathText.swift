@@ -63,7 +63,7 @@ enum PathText {
   /// - Throws: `config` where it is none.
   static func checked(_ text: String, _ option: String) throws(WeirError) -> String {
     guard let problem = problem(text) else { return text }
-    throw WeirError("config", "\(option): \(problem.reason)", advice: problem.advice)
+    throw WeirError(.config, "\(option): \(problem.reason)", advice: problem.advice)
   }
 }
 

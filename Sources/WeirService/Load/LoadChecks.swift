@@ -135,7 +135,7 @@ struct GoldCheck {
   private func read(_ file: DataFile, _ measure: String, into found: inout [Int64: Int64]) async throws {
     guard let bytes = try await lake.get(file.path) else {
       throw WeirError(
-        "corrupt", "the file \(file.path), which the ledger names, is not there", advice: "Run `weir ledger verify PIPELINE` for details.")
+        .corrupt, "the file \(file.path), which the ledger names, is not there", advice: "Run `weir ledger verify PIPELINE` for details.")
     }
     let reader = try ParquetReader(bytes, name: file.path)
     guard let start = reader.leaves.firstIndex(where: { $0.path == ["window_start"] }),

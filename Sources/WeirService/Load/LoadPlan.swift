@@ -37,16 +37,16 @@ struct LoadPlan: Sendable {
     var (time, records) = (0.0, 0.0)
     for part in parts {
       guard part.seconds > 0, part.from >= 0, part.to >= 0, part.from <= LoadPlan.rateMax, part.to <= LoadPlan.rateMax else {
-        throw WeirError("config", "a rate is a number of records a second up to 100,000,000, and a time is above 0")
+        throw WeirError(.config, "a rate is a number of records a second up to 100,000,000, and a time is above 0")
       }
       starts.append((time, records))
       time += part.seconds
       records += part.records
     }
     guard time <= LoadPlan.secondsMax else {
-      throw WeirError("config", "a load runs for at most a day: this one for \(Int64(min(time / 3600, 1e15))) hours")
+      throw WeirError(.config, "a load runs for at most a day: this one for \(Int64(min(time / 3600, 1e15))) hours")
     }
-    guard records >= 1 else { throw WeirError("config", "no record is due within the load's \(Human.seconds(time))") }
+    guard records >= 1 else { throw WeirError(.config, "no record is due within the load's \(Human.seconds(time))") }
     self.starts = starts
     total = Int64(records)
     seconds = time
@@ -99,7 +99,7 @@ extension LoadPlan {
   init(_ text: String) throws(WeirError) {
     func wrong() -> WeirError {
       WeirError(
-        "config", "--plan \(text): no plan of a load",
+        .config, "--plan \(text): no plan of a load",
         advice:
           "ramp:1000..100000/s,60s (from, to, how long), burst:10000..200000/s,10s,1s,60s (base, peak, every, for, how long), step:10000,50000,100000/s,10s (rates, each for)."
       )

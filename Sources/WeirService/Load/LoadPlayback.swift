@@ -39,7 +39,7 @@ final class LoadPlayback: LoadSender, @unchecked Sendable {
   ) throws {
     guard capture.shards.allSatisfy({ $0.number < bases.count }), Set(capture.shards.map(\.stream)).count == 1 else {
       throw WeirError(
-        "config",
+        .config,
         "the capture holds \(capture.shards.count) partitions of \(Set(capture.shards.map(\.stream)).count) topics, and \(topic) has \(bases.count)",
         advice: "Play a capture of one topic into one that has as many partitions.")
     }
@@ -56,7 +56,7 @@ final class LoadPlayback: LoadSender, @unchecked Sendable {
       try fill(shard)
       origin = min(origin, cursors[shard].times.first { $0 >= 0 } ?? .max)
     }
-    guard origin < .max else { throw WeirError("config", "the capture holds no records with a time", advice: "Play another.") }
+    guard origin < .max else { throw WeirError(.config, "the capture holds no records with a time", advice: "Play another.") }
   }
 
   var total: Int64 { capture.records }

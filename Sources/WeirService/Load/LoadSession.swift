@@ -67,7 +67,7 @@ struct LoadSession: Sendable {
     }
     thread.stop()
     result.seconds = Double(sender.counts.elapsedNanoseconds) / 1e9
-    do { try ending.check() } catch let error as WeirError where error.code == "kafka" && producer.counts.failed > 0 {
+    do { try ending.check() } catch let error as WeirError where error.code.isOfSource && producer.counts.failed > 0 {
       result.failures.append(error.description)
     }
     try await conclude(&result)

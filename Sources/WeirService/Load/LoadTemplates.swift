@@ -80,7 +80,7 @@ final class LoadTemplates: @unchecked Sendable {
   private static func places(_ line: [UInt8], key: String) throws(WeirError) -> (id: Int, time: Int, key: Range<Int>) {
     guard let id = find(Array("\":\"".utf8), in: line, from: 0), let time = find(timeText, in: line, from: 0),
       let name = find(Array("\"\(key)\":\"".utf8), in: line, from: 0)
-    else { throw WeirError("internal", "a stream's records have no id, time or key", isSafeToRepeat: false) }
+    else { throw WeirError(.internal, "a stream's records have no id, time or key") }
     let from = name + key.utf8.count + 4
     let end = line[from...].firstIndex(of: UInt8(ascii: "\"")) ?? line.count
     return (id + 3, time, from..<end)

@@ -77,7 +77,7 @@ public struct Console: Sendable {
   }
 
   /// Whether ``finish(_:)`` reports an error itself.
-  public func reports(_ error: WeirError) -> Bool { error.code == StandardOutput.code }
+  public func reports(_ error: WeirError) -> Bool { error.code == .output }
 }
 
 /// Numbers for people.

@@ -120,7 +120,7 @@ public struct Log: Sendable {
   /// What an error answers, for programs.
   static func members(_ error: WeirError) -> [JSONValue.Member] {
     [
-      .init("code", .string(error.code)), .init("advice", error.advice.map { .string($0) } ?? .null),
+      .init("code", .string(error.code.rawValue)), .init("advice", error.advice.map { .string($0) } ?? .null),
       .init("retriable", .bool(error.isRetriable)), .init("fatal_to", .string(error.fatalTo.rawValue)),
     ]
   }

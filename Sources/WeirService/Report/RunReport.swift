@@ -126,7 +126,7 @@ final class RunReport: Sendable {
         "samples": .array(rejected.top.prefix(RejectedReasons.shownMax).map { .object(Log.members($0)) }),
       ])
     case .trouble(let error):
-      .members(["event": .string("trouble"), "code": .string(error.code), "message": .string(error.message)])
+      .members(["event": .string("trouble"), "code": .string(error.code.rawValue), "message": .string(error.message)])
     }
   }
 

@@ -60,12 +60,10 @@ final class StandardOutput: Sendable {
     return error == 0 || isTolerated ? nil : (StandardOutput.failure(error), error == EPIPE)
   }
 
-  static let code = "output"
-
   private static func failure(_ error: Int32) -> WeirError {
     WeirError(
-      code, "cannot write to standard output: \(String(cString: strerror(error)))",
-      advice: "What was written is incomplete. Free space, or send it elsewhere, and run the command again.", fatalTo: .operation)
+      .output, "cannot write to standard output: \(String(cString: strerror(error)))",
+      advice: "What was written is incomplete. Free space, or send it elsewhere, and run the command again.")
   }
 }
 

@@ -14,9 +14,9 @@ final class LiveRun: @unchecked Sendable {
   /// Virtual time after the faults within which everything must be done.
   private static let drainNanoseconds: Int64 = 60_000_000_000
   /// Errors by which a worker may end while faults strike, and shortly after them.
-  private static let expected: Set<String> = [
-    "storage", "full_disk", "fenced", "unknown", "kafka", "state_replaced", "group_silent", "handover_late", "ledger_collected",
-    "abandoned",
+  private static let expected: Set<WeirError.Code> = [
+    .storage, .fullDisk, .fenced, .unknown, .unavailable, .stateFenced, .stateReplaced, .groupSilent, .handoverLate, .ledgerCollected,
+    .abandoned,
   ]
 
   enum Phase { case faults, draining, stopping, last, over }
@@ -194,8 +194,8 @@ final class LiveRun: @unchecked Sendable {
     case .committed(let progress): oracle.confirmed(through: progress.ledgerNumber)
     case .trouble(let error):
       say("node \(worker.node.id): \(error.code): \(error.message)")
-      if error.code == "fenced" { mark(.fencedByEpoch) }
-      if error.code == "unknown" { mark(.outcomeUnknown) }
+      if error.code == .fenced { mark(.fencedByEpoch) }
+      if error.code == .unknown { mark(.outcomeUnknown) }
       check(error, of: worker)
     case .gap: mark(.gapTaken)
     case .assigned(let positions):
@@ -220,8 +220,8 @@ final class LiveRun: @unchecked Sendable {
   }
 
   private func check(_ error: WeirError, of worker: LiveNode) {
-    if LiveRun.expected.contains(error.code) || error.code == "out_of_range" || error.code == "group_shared" { return }
-    if store.hasTruncated, ["corrupt", "ledger_corrupt", "ledger_replaced", "ledger_format"].contains(error.code) { return }
+    if LiveRun.expected.contains(error.code) || error.code == .outOfRange || error.code == .groupShared { return }
+    if store.hasTruncated, [.corrupt, .ledgerCorrupt, .ledgerReplaced, .ledgerFormat].contains(error.code) { return }
     oracle.fail("a worker met \(error.code): \(error.message)")
   }
 

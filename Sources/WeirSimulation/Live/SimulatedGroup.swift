@@ -179,7 +179,7 @@ final class SimulatedMember: ShardGroup, @unchecked Sendable {
     guard group.random.chance(group.faults.sourceFailed) else { return }
     group.hit(.sourceFailed)
     await node.sleep(nanoseconds: 100_000_000)
-    throw WeirError("kafka", "the simulated source does not answer", isRetriable: true, fatalTo: .operation)
+    throw WeirError(.unavailable, "the simulated source does not answer")
   }
 
   func shards() async throws -> [SourceShard] {
@@ -214,7 +214,7 @@ final class SimulatedMember: ShardGroup, @unchecked Sendable {
   }
 
   func assign(_ positions: [String: Int64]) async throws -> [String: any ShardReader] {
-    if isClosed { throw WeirError("kafka", "the simulated group was closed", isRetriable: true, fatalTo: .operation) }
+    if isClosed { throw WeirError(.unavailable, "the simulated group was closed") }
     for (shard, position) in positions { readers[shard] = SimulatedReader(group, node, shard, position) }
     return readers.filter { positions[$0.key] != nil }
   }
@@ -277,7 +277,7 @@ final class SimulatedReader: ShardReader, @unchecked Sendable {
       if isClosed { return .closed }
       if group.random.chance(group.faults.fetchFailed) {
         group.hit(.fetchFailed)
-        throw WeirError("kafka", "a simulated fetch failed", isRetriable: true, fatalTo: .operation)
+        throw WeirError(.unavailable, "a simulated fetch failed")
       }
       let bounds = group.topic.bounds(shard)
       guard position >= bounds.low, position <= bounds.high else {

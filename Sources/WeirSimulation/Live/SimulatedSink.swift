@@ -65,6 +65,6 @@ private final class SimulatedSink: RecordSink, @unchecked Sendable {
   }
 
   private var broken: WeirError {
-    WeirError("kafka", "the simulated sink is broken", isRetriable: true, fatalTo: .operation)
+    WeirError(.unavailable, "the simulated sink is broken")
   }
 }
