@@ -487,7 +487,7 @@ def deployments(suite):
             time.sleep(0.3)
         stream.close_windows()
         broker.wait("all committed", lambda: broker.committed(job) >= len(stream.records), 120)
-        fenced = sum(any(e["code"] == "fenced" for e in w.saw("trouble")) or w.process.poll() == 1 for w in workers)
+        fenced = sum(any(e["code"] in ("fenced", "state_fenced") for e in w.saw("trouble")) or w.process.poll() == 1 for w in workers)
         faults = [] if fenced else ["nobody was fenced"]
         for w in workers:
             faults += w.stop() if w.is_running else [] if "another worker committed" in w.talk else [f"worker {w.number} ended: {w.talk}"]
