@@ -179,13 +179,13 @@ public struct StateClaim: Sendable {
 /// The low-latency key-value table.
 public protocol StateTable: Sendable {
   /// Writes what each claim says, if no claim of a larger number stands; else nothing is written. One transaction.
-  /// - Throws: `fenced` if one does.
+  /// - Throws: `state_fenced` if one does.
   func claim(_ claims: [StateClaim]) async throws
   /// Writes rows, and `meta` with the last of them; a row whose stored fence is larger is skipped.
   /// Returns how many were skipped. Visible to readers on return; durable after ``sync()``.
   func write(_ batches: [StateBatch], meta: [(String, [UInt8])]) async throws -> Int
   /// The same, if each of `owners` (values written by ``claim(_:)``) still stands; else nothing is written.
-  /// - Throws: `fenced` if one does not.
+  /// - Throws: `state_fenced` if one does not.
   func write(_ batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])]) async throws -> Int
   /// The same, in as many transactions as the table's bound on one of them asks for. The first of several writes `intent`: as long as
   /// that stands, only some of the rows may be there.
@@ -194,7 +194,7 @@ public protocol StateTable: Sendable {
   ) async throws -> Int
   /// Takes back what ran ahead: rows of the batch's table and lane whose fence is larger than `beyond` become what the batch has of
   /// them, or go. One transaction.
-  /// - Throws: `fenced`, and nothing is changed, if one of `owners` (see ``write(_:meta:owners:)``) does not stand any more.
+  /// - Throws: `state_fenced`, and nothing is changed, if one of `owners` (see ``write(_:meta:owners:)``) does not stand any more.
   func retract(_ batch: StateBatch, beyond: Fence, owners: [(String, [UInt8])]) async throws
   func read(table: String, key: [UInt8]) async throws -> StateRow?
   /// Rows of the table whose key begins with `prefix`, in key order, tombstones left out.

@@ -21,13 +21,13 @@ public struct Plan: Sendable, Hashable, Codable {
   /// nil: as ``WorkerSpec/init()`` has it.
   public var worker: WorkerSpec?
   /// nil: no topics.
-  public var sinks: KafkaSinkSpec?
+  public var sinks: SinkSpec?
 
   public init(
     pipeline: String, source: SourceSpec, record: RecordSpec, checks: [Check] = [], quarantine: QuarantineSpec = .init(),
     dedup: DedupSpec? = nil, lookups: [LookupSpec] = [], inputs: [InputColumn], bronze: BronzeSpec? = nil,
     silver: SilverSpec? = nil, gold: [GoldSpec] = [], state: [StateSpec] = [], lake: LakeSpec = .init(),
-    store: StoreSpec = .init(), sinks: KafkaSinkSpec? = nil
+    store: StoreSpec = .init(), sinks: SinkSpec? = nil
   ) {
     self.sinks = sinks
     self.pipeline = pipeline
@@ -44,20 +44,6 @@ public struct Plan: Sendable, Hashable, Codable {
     self.state = state
     self.lake = lake
     self.store = store
-  }
-}
-
-public struct SourceSpec: Sendable, Hashable, Codable {
-  /// The stream's name: of bronze, silver and quarantine tables, and of a capture's shard.
-  public var stream: String
-  public var deal: Dealing
-  /// A live source; nil: a capture.
-  public var kafka: KafkaSourceSpec?
-
-  public init(stream: String, deal: Dealing = .murmur2, kafka: KafkaSourceSpec? = nil) {
-    self.stream = stream
-    self.deal = deal
-    self.kafka = kafka
   }
 }
 

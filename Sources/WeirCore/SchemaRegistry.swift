@@ -13,14 +13,14 @@ public enum RecordFormat: String, Sendable, Hashable, Codable, CaseIterable {
 /// How to reach a schema registry: a setting, no part of the plan's meaning. Secrets are named, never held.
 public struct RegistrySpec: Sendable, Hashable, Codable {
   public enum Identity: Sendable, Hashable, Codable {
-    case basic(user: KafkaSettingsSpec.SecretSpec, password: KafkaSettingsSpec.SecretSpec)
-    case bearer(KafkaSettingsSpec.SecretSpec)
+    case basic(user: SecretSpec, password: SecretSpec)
+    case bearer(SecretSpec)
   }
 
   /// Without a slash at its end.
   public var url: String
   public var identity: Identity?
-  public var tls: KafkaSettingsSpec.TLS?
+  public var tls: TLSSpec?
 
   public init(url: String) { self.url = url }
 }

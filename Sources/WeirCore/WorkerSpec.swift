@@ -5,7 +5,7 @@ public struct AdminSpec: Sendable, Hashable, Codable {
   /// Names that clients may use for this server, besides IP addresses, `localhost` and the host of ``listen``.
   public var hosts: [String]?
   /// What everything but probes asks for; nil: nothing.
-  public var token: KafkaSettingsSpec.SecretSpec?
+  public var token: SecretSpec?
   /// Whether `/metrics` asks for ``token`` as well.
   public var protectsMetrics: Bool?
   /// Other machines may reach it without a token.

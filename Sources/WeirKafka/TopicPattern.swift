@@ -39,8 +39,3 @@ public struct TopicPattern {
 
   public func fits(_ topic: String) -> Bool { regexec(&compiled.regex, topic, 0, nil, 0) == 0 }
 }
-
-extension KafkaSourceSpec {
-  /// Whether the topic is one of those named, or fits one of the patterns.
-  public func reads(_ topic: String) -> Bool { topics.contains { $0 == topic || TopicPattern($0)?.fits(topic) == true } }
-}

@@ -46,7 +46,7 @@ public struct SinkMachine: Sendable {
 
   /// The ledger entry to reach.
   public let target: Int64
-  private let start: KafkaSinkSpec.Start
+  private let start: SinkSpec.Start
   /// Entries through this one are gone; -1: none are.
   private let collectedThrough: Int64
   private var state = State.readingMarker
@@ -55,7 +55,7 @@ public struct SinkMachine: Sendable {
   ///   - target: a number through which the ledger is known and durable.
   ///   - start: for a route without a marker.
   ///   - collectedThrough: ``Ledger/collectedThrough()``.
-  public init(target: Int64, start: KafkaSinkSpec.Start, collectedThrough: Int64) {
+  public init(target: Int64, start: SinkSpec.Start, collectedThrough: Int64) {
     self.target = target
     self.start = start
     self.collectedThrough = collectedThrough

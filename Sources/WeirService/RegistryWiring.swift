@@ -23,7 +23,7 @@ enum RegistryWiring {
     }
   }
 
-  private static func tls(_ spec: KafkaSettingsSpec.TLS) -> CurlTransport.TLS {
+  private static func tls(_ spec: TLSSpec) -> CurlTransport.TLS {
     var tls = CurlTransport.TLS()
     tls.authorities = spec.authorities
     tls.certificate = spec.certificate
@@ -34,7 +34,7 @@ enum RegistryWiring {
   }
 
   /// Read when it is used; an error names the place and never the value.
-  private static func text(_ spec: KafkaSettingsSpec.SecretSpec) -> @Sendable () throws -> String {
+  private static func text(_ spec: SecretSpec) -> @Sendable () throws -> String {
     let secret = KafkaWiring.secret(spec)
     return {
       do throws(KafkaError) { return try secret.read() } catch {

@@ -2,7 +2,6 @@ import CWeirSystem
 import Foundation
 import Synchronization
 import WeirCore
-import WeirDelta
 import WeirEngine
 import WeirLMDB
 import WeirLocal
@@ -29,7 +28,7 @@ public struct Places: Sendable {
 struct Wiring {
   let threads: BlockingThreads
   let stateThread: BlockingThreads
-  let lake: LocalObjectStore
+  let lake: any ObjectStore
   let state: LMDBStateTable?
   /// The state table's directory.
   let store: String
@@ -49,13 +48,13 @@ struct Wiring {
     threads = BlockingThreads(count: ProcessInfo.processInfo.activeProcessorCount + 1, niceness: 10)
     stateThread = BlockingThreads(count: 1)
     store = places.store
-    lake = LocalObjectStore(root: places.lake, threads: threads, random: random)
+    lake = AdapterRegistry.standard.lake(places.lake, threads: threads, random: random)
     state = withState ? try LMDBStateTable(path: places.store, pagesMax: memory.statePagesMax, thread: stateThread) : nil
   }
 
   func environment(sinks: SinkEnvironment? = nil, registry: RegistryEnvironment? = nil) -> EngineEnvironment {
     EngineEnvironment(
-      lake: lake, tables: DeltaFormat(), state: state, clock: clock, random: random, threads: threads,
+      lake: lake, tables: AdapterRegistry.standard.tables, state: state, clock: clock, random: random, threads: threads,
       parallel: ProcessInfo.processInfo.activeProcessorCount + 1, sinks: sinks, registry: registry,
       memory: memory, processMemory: MachineMemory.process)
   }

@@ -204,7 +204,9 @@ extension FuzzTarget {
     let plan = loaded.plan
     do {
       let data = try JSONEncoder().encode(plan)
-      expect(try JSONDecoder().decode(Plan.self, from: data) == plan, "coded and decoded it is another plan")
+      let decoder = JSONDecoder()
+      decoder.userInfo[.adapters] = AdapterRegistry.standard.types
+      expect(try decoder.decode(Plan.self, from: data) == plan, "coded and decoded it is another plan")
       let meaning = try PlanMeaning.json(plan)
       expect(try JSONValue(parsing: meaning.bytes) == meaning, "its meaning is not read from a ledger")
       expect(!PlanMeaning.changes(from: meaning, to: meaning).joined().contains("cannot be compared"), "its meaning is not a plan")

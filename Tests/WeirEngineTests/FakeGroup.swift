@@ -2,6 +2,22 @@ import Synchronization
 import WeirCore
 @testable import WeirEngine
 
+/// The settings of a source that is in no pipeline file.
+struct FakeSource: SourceSettings {
+  static let adapter = "fake"
+
+  var traits: LiveSourceTraits
+
+  var live: LiveSourceTraits? { traits }
+  var meaning: FakeSource {
+    var kept = LiveSourceTraits()
+    (kept.streams, kept.partitioner) = (traits.streams, traits.partitioner)
+    (kept.misplaced, kept.readsSeveralStreams) = (traits.misplaced, traits.readsSeveralStreams)
+    return FakeSource(traits: kept)
+  }
+  func reads(_ stream: String) -> Bool { traits.streams.contains(stream) }
+}
+
 /// A topic in memory, shared by the members of a group. The test moves the shards about.
 final class FakeTopic: Sendable {
   struct Shard {

@@ -55,8 +55,10 @@ extension LiveWorkerTests {
         \(more)
         """
       var plan = try loadPipeline(yaml: yaml, file: "p.yaml").plan
-      if let silence { plan.source.kafka?.settings.silenceMicroseconds = silence }
-      plan.source.kafka?.settings.refreshMicroseconds = refresh
+      var traits = plan.source.live ?? LiveSourceTraits()
+      if let silence { traits.silence = silence }
+      if let refresh { traits.refresh = refresh }
+      plan.source.settings = FakeSource(traits: traits)
       self.plan = plan
       let bell = topic.bell
       clock?.bell.withLock { $0 = bell }

@@ -1,5 +1,6 @@
 import Testing
 import WeirCore
+import WeirLocal
 import WeirOperators
 
 @testable import WeirEngine
@@ -10,7 +11,8 @@ import WeirOperators
     let fields = [Field(name: "a", type: .int64)]
     let compiled = CompiledPlan(
       Plan(
-        pipeline: "p", source: SourceSpec(stream: "s"), record: RecordSpec(fields: fields, key: nil, time: nil),
+        pipeline: "p", source: SourceSpec(stream: "s", settings: CaptureSourceSettings()),
+        record: RecordSpec(fields: fields, key: nil, time: nil),
         inputs: [InputColumn(name: "a", type: .int64, nullable: true, origin: .field(0))]), lookups: [])
     let block = BlockPreparer(compiled, nil).prepare(
       RawBlock(lines: Array(String(repeating: record + "\n", count: reasons.count).utf8), position: position))

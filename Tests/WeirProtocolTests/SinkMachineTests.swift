@@ -25,7 +25,7 @@ struct SinkMachineTests {
     var action: SinkMachine.Action
     var sending: [Row] = []
 
-    init(target: Int64, start: KafkaSinkSpec.Start = .earliest) {
+    init(target: Int64, start: SinkSpec.Start = .earliest) {
       machine = SinkMachine(target: target, start: start, collectedThrough: -1)
       action = machine.begin
     }

@@ -106,7 +106,7 @@ import WeirLocal
   @Test func `a topic's marker that is written late sends the topic not back`() async throws {
     defer { end() }
     let (ledger, store) = (try await ledger("a", through: 5), store("a"))
-    let route = KafkaSinkSpec.Route(table: "gold/g", topic: "t")
+    let route = SinkSpec.Route(table: "gold/g", topic: "t")
     func marker(_ through: Int64) async throws -> SinkMarker {
       SinkMarker(ledgerID: "l", through: through, proof: try await ledger.proof(of: through)?.value)
     }

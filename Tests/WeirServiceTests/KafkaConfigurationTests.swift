@@ -38,7 +38,7 @@ struct KafkaConfigurationTests {
       tls: {ca: ca.pem, certificate: c.pem, key: {file: k.pem}}, sasl: {mechanism: SCRAM-SHA-512, user: {env: U}, password: {file: /p}}, \
       options: {client.rack: r1}}
       """.replacingOccurrences(of: "\\\n", with: ""))
-    let kafka = try #require(plan.source.kafka)
+    let kafka = try #require(KafkaSourceAdapter.spec(of: plan))
     #expect(plan.source.stream == "both" && kafka.topics == ["x", "y"] && kafka.partitioner == .crc32 && kafka.misplaced == .merge)
     let settings = kafka.settings
     #expect(settings.start == .time(1_769_817_600_000_000) && settings.idleMicroseconds == 5_000_000 && settings.isCooperative)
@@ -137,7 +137,8 @@ struct KafkaConfigurationTests {
   @Test(arguments: ["h:9092", "a.b-c_d:1, 10.0.0.1:65535", "[::1]:9092,[fe80::1%eth0]:9092", "kafka-0.kafka.ns.svc.:9092", "1a:1"])
   func addressesOfBrokersAreNamesAndAddressesOfBothKinds(_ brokers: String) throws {
     #expect(
-      try live(KafkaConfigurationTests.kafka.replacingOccurrences(of: "h:9092", with: brokers)).source.kafka?.settings.brokers == brokers)
+      KafkaSourceAdapter.spec(of: try live(KafkaConfigurationTests.kafka.replacingOccurrences(of: "h:9092", with: brokers)))?.settings
+        .brokers == brokers)
   }
 
   @Test(arguments: [
@@ -179,7 +180,7 @@ struct KafkaConfigurationTests {
 
   @Test func aPatternOfTopicsIsReadAndItsKeysAreMerged() throws {
     let plan = try live("kafka: {brokers: \"h:9092\", topic: \"^ads-[0-9]+$\", stream: ads, group: g, start: {ads-1/0: 5}}")
-    let kafka = try #require(plan.source.kafka)
+    let kafka = try #require(KafkaSourceAdapter.spec(of: plan))
     #expect(kafka.reads("ads-17") && !kafka.reads("ads-x") && !kafka.reads("other-ads-1"))
     #expect(kafka.settings.start == .offsets(["ads-1/0": 5]))
     #expect(Explain.text(plan, lookups: []).contains("combined in the lanes, merged from the ledger"))
@@ -198,10 +199,11 @@ struct KafkaConfigurationTests {
   }
 
   @Test func timeOutsOfTheGroupFollowTheSession() throws {
-    let settings = try #require(try live("kafka: {brokers: \"h:9092\", topic: ads, group: g, session: 10s}").source.kafka).settings
+    let settings = try #require(KafkaSourceAdapter.spec(of: try live("kafka: {brokers: \"h:9092\", topic: ads, group: g, session: 10s}")))
+      .settings
     #expect((settings.handOver, settings.rebalance, settings.silence) == (5_000_000, 10_000_000, 30_000_000))
     let own = try #require(
-      try live("kafka: {brokers: \"h:9092\", topic: ads, group: g, session: 10s, handover: 20s, silence: 3m}").source.kafka
+      KafkaSourceAdapter.spec(of: try live("kafka: {brokers: \"h:9092\", topic: ads, group: g, session: 10s, handover: 20s, silence: 3m}"))
     ).settings
     #expect((own.handOver, own.rebalance, own.silence) == (20_000_000, 40_000_000, 180_000_000))
   }

@@ -21,10 +21,10 @@ struct KafkaWiringTests {
       sinks: {kafka: {topics: {gold/per_user: out}\(sinks)}}
       """
     let plan = try loadPipeline(yaml: yaml, file: "p.yaml").plan
-    let source = try #require(plan.source.kafka)
+    let source = try #require(KafkaSourceAdapter.spec(of: plan))
     return (
       KafkaWiring.settings(source, brokers: brokers, shards: 1).connection,
-      KafkaWiring.settings(try #require(plan.sinks), source: source, brokers: brokers).connection
+      KafkaWiring.settings(try #require(plan.sinks?.settings as? KafkaSinkSpec), source: source, brokers: brokers).connection
     )
   }
 

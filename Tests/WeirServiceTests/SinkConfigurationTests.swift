@@ -1,6 +1,7 @@
 import Foundation
 import Testing
 import WeirCore
+import WeirKafka
 
 @testable import WeirService
 
@@ -32,8 +33,9 @@ struct SinkConfigurationTests {
     let plan = try loadPipeline(yaml: text, file: "p.yaml").plan
     let sinks = try #require(plan.sinks)
     #expect(sinks.routes == [.init(table: "gold/per_user", topic: "out"), .init(table: "quarantine/ads", topic: "dead")])
-    #expect(sinks.brokers == "a:1" && sinks.start == .latest && sinks.compression == .zstd && sinks.partitioner == .crc32)
-    #expect(sinks.behindMax == 7 && sinks.options == ["client.rack": "r"])
+    let kafka = try #require(sinks.settings as? KafkaSinkSpec)
+    #expect(kafka.brokers == "a:1" && sinks.start == .latest && kafka.compression == .zstd && kafka.partitioner == .crc32)
+    #expect(sinks.behindMax == 7 && kafka.options == ["client.rack": "r"])
   }
 
   @Test func sinksAreNoPartOfThePlansMeaning() throws {

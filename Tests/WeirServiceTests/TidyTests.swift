@@ -54,6 +54,33 @@ struct TidyTests {
     }
   }
 
+  /// Kafka is one adapter among others: its own module, the service's adapters and the commands that work on Kafka alone name it.
+  @Test func coreEngineAndSimulationNameNoKafka() throws {
+    var files = 0
+    for module in ["WeirCore", "WeirOperators", "WeirProtocol", "WeirParquet", "WeirDelta", "WeirEngine", "WeirLocal", "WeirSimulation"] {
+      for file in sources(of: module) {
+        files += 1
+        for line in try String(contentsOf: file, encoding: .utf8).split(separator: "\n")
+        where !line.drop(while: { $0 == " " }).hasPrefix("//") {
+          let code = line.replacing(try Regex(#""(?:[^"\\]|\\.)*""#), with: "")
+          #expect(!code.contains("Kafka") && !code.contains(".kafka"), "\(module)/\(file.lastPathComponent): \(line)")
+        }
+      }
+    }
+    #expect(files > 100, "the sources were not found")
+  }
+
+  /// No code asks a plan for Kafka; the wiring asks the adapter of the plan's source.
+  @Test func noCodeAsksAPlanForKafka() throws {
+    for file in sources(of: "") {
+      for line in try String(contentsOf: file, encoding: .utf8).split(separator: "\n")
+      where !line.drop(while: { $0 == " " }).hasPrefix("//") {
+        let code = line.replacing(try Regex(#""(?:[^"\\]|\\.)*""#), with: "")
+        #expect(!code.contains("source.kafka") && !code.contains("sinks.kafka"), "\(file.lastPathComponent): \(line)")
+      }
+    }
+  }
+
   private func sources(of module: String) -> [URL] {
     let folder = root.appendingPathComponent("Sources/\(module)")
     let files = FileManager.default.enumerator(at: folder, includingPropertiesForKeys: nil)!

@@ -36,7 +36,7 @@ struct SinkMarker: Equatable {
 
   /// The marker of a route, checked; nil if this ledger has not written one.
   /// - Throws: `topic_ahead`, `corrupt`, and what reading lake and ledger throws.
-  static func read(_ route: KafkaSinkSpec.Route, _ ledger: Ledger, _ lake: any ObjectStore) async throws -> SinkMarker? {
+  static func read(_ route: SinkSpec.Route, _ ledger: Ledger, _ lake: any ObjectStore) async throws -> SinkMarker? {
     let markers = ledger.layout.sinkMarkers(table: route.table, topic: route.topic)
     let ledgerID = await ledger.fold.genesis.ledgerID
     while true {
@@ -59,7 +59,7 @@ struct SinkMarker: Equatable {
     }
   }
 
-  private static func readOlder(_ route: KafkaSinkSpec.Route, _ ledger: Ledger, _ lake: any ObjectStore) async throws -> SinkMarker? {
+  private static func readOlder(_ route: SinkSpec.Route, _ ledger: Ledger, _ lake: any ObjectStore) async throws -> SinkMarker? {
     let path = ledger.layout.olderSinkMarker(table: route.table, topic: route.topic)
     guard let bytes = try await lake.get(path) else { return nil }
     let marker = try SinkMarker(bytes: bytes, path: path)
@@ -70,7 +70,7 @@ struct SinkMarker: Equatable {
 
   /// Writes the marker of a route, durably, and removes older ones but the last: whoever copies the lake meanwhile finds one.
   /// - Throws: what the store throws; `storage` when it does not say whether the marker was written.
-  func write(_ route: KafkaSinkSpec.Route, _ layout: LedgerLayout, _ lake: any ObjectStore) async throws {
+  func write(_ route: SinkSpec.Route, _ layout: LedgerLayout, _ lake: any ObjectStore) async throws {
     let object = NewObject(path: layout.sinkMarker(table: route.table, topic: route.topic, through: through), bytes: bytes)
     switch await lake.putIfAbsent(object) {
     case .created: break
@@ -91,7 +91,7 @@ struct SinkMarker: Equatable {
   }
 
   /// Whether what the markers say was published are the ledger's entries. Writes nothing.
-  static func check(_ spec: KafkaSinkSpec, _ ledger: Ledger, _ lake: any ObjectStore) async throws {
+  static func check(_ spec: SinkSpec, _ ledger: Ledger, _ lake: any ObjectStore) async throws {
     for route in spec.routes { _ = try await read(route, ledger, lake) }
   }
 

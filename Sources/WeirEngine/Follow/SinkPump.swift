@@ -28,13 +28,13 @@ actor SinkPump {
   private struct Stopped: Error {}
 
   private struct Route {
-    var spec: KafkaSinkSpec.Route
+    var spec: SinkSpec.Route
     var rows: SinkRows
     /// As of the marker that was last read or written; nil: not looked yet.
     var through: Int64?
   }
 
-  private let spec: KafkaSinkSpec
+  private let spec: SinkSpec
   private let environment: EngineEnvironment
   private let effects: SinkEnvironment
   private let ledger: Ledger
@@ -312,13 +312,13 @@ actor SinkPump {
 
   // MARK: Markers
 
-  private func path(_ route: KafkaSinkSpec.Route) -> String { ledger.layout.sinkMarkers(table: route.table, topic: route.topic) }
+  private func path(_ route: SinkSpec.Route) -> String { ledger.layout.sinkMarkers(table: route.table, topic: route.topic) }
 
-  private func marker(_ route: KafkaSinkSpec.Route) async throws -> Int64? {
+  private func marker(_ route: SinkSpec.Route) async throws -> Int64? {
     try await SinkMarker.read(route, ledger, environment.lake)?.through
   }
 
-  private func write(_ through: Int64, _ route: KafkaSinkSpec.Route) async throws {
+  private func write(_ through: Int64, _ route: SinkSpec.Route) async throws {
     let marker = SinkMarker(ledgerID: ledgerID, through: through, proof: try await proof(of: through)?.value)
     try await marker.write(route, ledger.layout, environment.lake)
   }

@@ -61,10 +61,10 @@ public struct CompiledPlan: Sendable {
     silver = plan.silver?.columns.map { Output("silver.\($0.name)", $0.expr) } ?? []
     goldCount = plan.gold.count
     // Where keys may lie anywhere, or in one partition of each of several topics, no lane can finish a table by key.
-    let isSpread = plan.source.kafka.map { $0.misplaced != .halt || $0.readsSeveralTopics } ?? false
+    let isSpread = plan.source.live.map { $0.misplaced != .halt || $0.readsSeveralStreams } ?? false
     let key = isSpread ? nil : plan.record.key
     // A live lane has all of its shard; a capture's shard is dealt over several.
-    let isByShard = plan.source.kafka != nil
+    let isByShard = plan.source.live != nil
     func make(_ name: String, _ window: WindowSpec?, _ filter: Expr?, _ by: [OutputColumn], _ measures: [Measure]) -> Aggregate {
       let place = (window == nil ? "state." : "gold.") + name
       let origins = by.compactMap { column in column.expr.plainColumn.map { plan.inputs[$0].origin } }

@@ -23,7 +23,7 @@ struct Placement: Sendable {
 
   /// How many shards the keys of the shard's stream are spread over; nil if nothing depends on it.
   static func spread(_ compiled: CompiledPlan, _ shard: SourceShard, of all: [SourceShard]) -> Int? {
-    guard let live = compiled.plan.source.kafka, live.misplaced == .halt, let key = compiled.plan.record.key else { return nil }
+    guard let live = compiled.plan.source.live, live.misplaced == .halt, let key = compiled.plan.record.key else { return nil }
     let dependsOnPlace = compiled.plan.dedup != nil || compiled.hasTableFinished(byField: key)
     let count = all.count { $0.stream == shard.stream }
     return dependsOnPlace && count > 1 ? count : nil

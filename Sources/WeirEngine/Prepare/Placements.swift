@@ -14,7 +14,7 @@ final class Placements: Sendable {
     guard let shard = shards.first(where: { $0.name == name }), let count = Placement.spread(compiled, shard, of: shards) else {
       return nil
     }
-    let named = compiled.plan.source.kafka?.partitioner
+    let named = compiled.plan.source.live?.partitioner
     let ofStream = rules.withLock { rules in
       if let known = rules[shard.stream] { return known }
       let made = KeyRules(stream: shard.stream, named.map { [$0] } ?? fold.partitioners[shard.stream] ?? Partitioner.allCases)
@@ -27,7 +27,7 @@ final class Placements: Sendable {
   /// What the records of these lanes say of the producers' rules, where it is to be recognised: carried by the first lane of
   /// each stream.
   func decisions(_ lanes: [LaneID], of shards: [SourceShard], over fold: LedgerFold) throws(WeirError) -> [(LaneID, Decision)] {
-    guard compiled.plan.source.kafka?.partitioner == nil else { return [] }
+    guard compiled.plan.source.live?.partitioner == nil else { return [] }
     var decisions: [(LaneID, Decision)] = []
     for rules in rules.withLock({ $0.values.sorted { $0.stream < $1.stream } }) {
       let ofStream = Set(shards.filter { $0.stream == rules.stream }.map(\.name))

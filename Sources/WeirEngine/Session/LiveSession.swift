@@ -31,7 +31,7 @@ final class LiveSession: Sendable {
   let mark: GroupMates.Mark
   let counts: LiveCounts
   let observe: @Sendable (LiveEvent) -> Void
-  let settings: KafkaSettingsSpec
+  let settings: LiveSourceTraits
   let meter: LiveMeter
   /// Streams (topics) of which another incarnation is accepted.
   let accepted: Set<String>
@@ -69,7 +69,7 @@ final class LiveSession: Sendable {
     self.run = run
     self.observe = observe
     self.meter = meter
-    settings = compiled.plan.source.kafka?.settings ?? KafkaSettingsSpec()
+    settings = compiled.plan.source.live ?? LiveSourceTraits()
     committer = EpochCommitter(
       environment: environment, compiled: compiled, ledger: ledger, planHash: planHash, run: run, worker: worker, meter: meter,
       checksFirstRecords: true)

@@ -59,8 +59,7 @@ public struct LiveWorker: Sendable {
     guard let ledger = try? await LedgerOpening.existing(compiled.plan, environment), await ledger.fold.counts.input > 0 else {
       return error
     }
-    let topics = compiled.plan.source.kafka?.topics ?? []
-    let topic = topics.count == 1 && topics[0].first != "^" ? topics[0] : "TOPIC"
+    let topic = compiled.plan.source.live?.onlyStream ?? "TOPIC"
     var advised = error
     advised.advice = "The ledger has records of this source: was a topic deleted? Create it again. " + LiveSession.advice(topic)
     return advised

@@ -90,7 +90,7 @@ public enum CaptureCommand {
     var spec: KafkaSourceSpec
     if let file = options.pipeline {
       let pipeline = try loadPipeline(file: file)
-      guard let kafka = pipeline.plan.source.kafka else {
+      guard let kafka = KafkaSourceAdapter.spec(of: pipeline.plan) else {
         throw WeirError(
           .config, "\(file) has no live source to capture", advice: "Give it source: {kafka: …}, or name --brokers and --topic.")
       }

@@ -103,14 +103,15 @@ public enum LoadCommand {
   }
 
   private static func target(_ options: LoadOptions, _ pipeline: LoadedPipeline?) throws -> Target {
-    if let pipeline, pipeline.plan.source.kafka == nil {
+    let source = pipeline.flatMap { KafkaSourceAdapter.spec(of: $0.plan) }
+    if let pipeline, source == nil {
       throw WeirError(
         .config, "\(pipeline.file) has no live source", advice: "--verify needs the pipeline file of the running `weir run`.")
     }
     try pipeline?.requireVariables {
       $0.hasPrefix("source.kafka.") && $0 != "source.kafka.instance" && ($0 != "source.kafka.brokers" || options.brokers == nil)
     }
-    var spec = pipeline?.plan.source.kafka ?? KafkaSourceSpec(topics: [])
+    var spec = source ?? KafkaSourceSpec(topics: [])
     if let topic = options.topic { spec.topics = [topic] }
     guard spec.topics.count == 1, let topic = spec.topics.first, options.brokers != nil || !spec.settings.brokers.isEmpty else {
       throw WeirError(

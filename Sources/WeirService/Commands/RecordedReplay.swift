@@ -46,7 +46,7 @@ enum RecordedReplay {
     guard options.captures.count == 1 else {
       throw WeirError(.config, "a capture of a live stream is replayed alone", advice: "Name one directory.")
     }
-    guard pipeline.plan.source.kafka != nil else {
+    guard pipeline.plan.source.live != nil else {
       throw WeirError(
         .config, "\(options.pipeline) has a plain capture as its source, and \(options.captures[0]) is one of a live stream",
         advice: "Its partitions are lanes, as live: give the pipeline source: {kafka: {…}}; a replay uses neither brokers nor group.")
@@ -61,10 +61,11 @@ enum RecordedReplay {
         .config, "--join does not go with a capture of a live stream", advice: "Leave it out: its records do not end with files.")
     }
     let capture = try LiveCapture(options.captures[0])
-    let kafka = pipeline.plan.source.kafka
-    if let other = capture.shards.first(where: { kafka?.reads($0.stream) == false }) {
+    let source = pipeline.plan.source
+    if let other = capture.shards.first(where: { !source.settings.reads($0.stream) }) {
       throw WeirError(
-        .config, "the capture holds the topic \(other.stream), and the pipeline reads \((kafka?.topics ?? []).joined(separator: ", "))",
+        .config,
+        "the capture holds the topic \(other.stream), and the pipeline reads \((source.live?.streams ?? []).joined(separator: ", "))",
         advice: "Replay the capture of the pipeline's own topics.")
     }
     return capture
@@ -88,7 +89,7 @@ enum RecordedReplay {
         advice: "Give the replay a lake of its own: --lake DIR --store DIR.")
     }
     return .init(
-      lake: LocalObjectStore(root: lake, threads: wiring.threads, random: wiring.random),
+      lake: AdapterRegistry.standard.lake(lake, threads: wiring.threads, random: wiring.random),
       layout: LedgerLayout(pipeline: pipeline.plan.pipeline))
   }
 }

@@ -44,12 +44,14 @@ public enum ReplayCommand {
   public static func run(_ options: ReplayOptions, console: Console) async throws -> Int32 {
     let pipeline = try loadPipeline(file: options.pipeline)
     for warning in pipeline.warnings { console.talk(warning.text) }
-    try pipeline.requireVariables { $0 == "record.registry.url" || options.decisions == nil && isForTopics($0, pipeline.plan) }
+    try pipeline.requireVariables {
+      $0 == "record.registry.url" || options.decisions == nil && AdapterRegistry.standard.isNeededToPublish($0, pipeline.plan)
+    }
     for path in options.captures where path != "-" { _ = try PathText.checked(path, "--capture") }
     if options.captures.contains(where: LiveCapture.isOne) {
       return try await RecordedReplay.run(options, pipeline, console: console)
     }
-    guard pipeline.plan.source.kafka == nil else {
+    guard pipeline.plan.source.live == nil else {
       if let path = options.captures.first, access(path, F_OK) != 0 {
         throw WeirError(
           .config, "--capture \(path): \(Paths.whyUnreadable(path))", advice: "Name the directory that `weir capture --out` wrote.")
@@ -105,16 +107,10 @@ public enum ReplayCommand {
     return end == .interrupted ? interrupt.exitCode : report.exitCode(pipeline.plan, fold)
   }
 
-  /// Whether a setting is used to publish to the plan's topics: theirs, and where they name no brokers, the source's.
-  private static func isForTopics(_ setting: String, _ plan: Plan) -> Bool {
-    guard let sinks = plan.sinks else { return false }
-    return setting.hasPrefix("sinks.") || sinks.brokers == nil && setting.hasPrefix("source.kafka.") && setting != "source.kafka.instance"
-  }
-
   /// What a replay works on.
   /// - Parameter publishes: to the plan's topics.
   static func environment(_ wiring: Wiring, _ plan: Plan, _ log: Log, publishes: Bool = true) -> EngineEnvironment {
-    let sinks = KafkaWiring.sinks(plan, log: { log.kafka($0, $1, $2) }, tell: { log.trouble($0) })
+    let sinks = AdapterRegistry.standard.sinks(plan, log: { log.kafka($0, $1, $2) }, tell: { log.trouble($0) })
     return wiring.environment(
       sinks: publishes ? sinks : nil, registry: RegistryWiring.environment(plan, tell: { log.trouble($0) }))
   }

@@ -1,7 +1,6 @@
 import Foundation
 import WeirCore
 import WeirEngine
-import WeirKafka
 import WeirLocal
 import WeirProtocol
 
@@ -38,9 +37,6 @@ public struct RunOptions: Sendable {
 
 /// `weir run`: a worker on a live source.
 public enum RunCommand {
-  /// Shards that memory is shared out for before the broker has told how many there are.
-  private static let shardsExpected = 16
-
   /// - Parameter host: serves the admin endpoints, where they are asked for.
   /// - Returns: the exit code; 0 after SIGTERM, SIGINT, SIGHUP or `/drain` and an orderly end.
   public static func run(_ options: RunOptions, host: any AdminHost, console: Console) async throws -> Int32 {
@@ -61,15 +57,16 @@ public enum RunCommand {
     var log = plain
     log.fields = [.init("pipeline", .string(pipeline.plan.pipeline))]
     for warning in pipeline.warnings { log.warning(warning.text, warning.logMembers) }
-    guard let kafka = pipeline.plan.source.kafka else {
+    guard let source = AdapterRegistry.standard.live(pipeline.plan) else {
       throw WeirError(
         .config, "\(options.pipeline) has no live source", advice: "Give it source: {kafka: …}, or use `weir replay` for captures.")
     }
-    try pipeline.requireVariables { $0 != "source.kafka.brokers" || options.brokers == nil }
-    for topic in options.acceptRecreated where !kafka.reads(topic) {
+    let overrides = SourceOverrides(brokers: options.brokers)
+    try pipeline.requireVariables { source.isNeeded($0, overrides) }
+    for topic in options.acceptRecreated where !pipeline.plan.source.settings.reads(topic) {
       throw WeirError(
         .config, "--accept-recreated \(topic): \(options.pipeline) does not read this topic",
-        advice: "It reads \(kafka.topics.joined(separator: ", ")).")
+        advice: "It reads \((pipeline.plan.source.live?.streams ?? []).joined(separator: ", ")).")
     }
     let address = try (options.admin ?? pipeline.plan.admin?.listen).map { text throws(WeirError) in try AdminAddress(text) }
     let clock = SystemClock()
@@ -81,12 +78,12 @@ public enum RunCommand {
     let access = try address.map { try AdminAccess(pipeline.plan.admin ?? AdminSpec(), $0) }
     let routes = AdminRoutes(watch, access: access) { if interrupt.ask(SIGTERM) { drain() } }
     if let address { try await serve(routes, address, host, log, isOpen: !address.isLoopback && access?.token == nil) }
-    let report = RunReport(log: log, json: options.json, isDebugging: kafka.settings.options["debug"] != nil, clock: clock)
+    let report = RunReport(log: log, json: options.json, isDebugging: source.isDebugging, clock: clock)
     defer { log.end() }
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { await watch.run() }
       defer { group.cancelAll() }
-      let worker = try worker(pipeline, kafka, options, watch, routes, report, interrupt)
+      let worker = try worker(pipeline, source, options, watch, routes, report, interrupt)
       let result = try await worker.run()
       report.end(result.progress, result.fold)
     }
@@ -123,7 +120,7 @@ public enum RunCommand {
   }
 
   private static func worker(
-    _ pipeline: LoadedPipeline, _ kafka: KafkaSourceSpec, _ options: RunOptions, _ watch: WorkerWatch, _ routes: AdminRoutes,
+    _ pipeline: LoadedPipeline, _ source: any LiveSource, _ options: RunOptions, _ watch: WorkerWatch, _ routes: AdminRoutes,
     _ report: RunReport, _ interrupt: Interrupt
   ) throws -> LiveWorker {
     let wiring = try Wiring(
@@ -132,40 +129,21 @@ public enum RunCommand {
     let request = try LedgerRequest(
       meaning: PlanMeaning.json(pipeline.plan), planHash: PlanMeaning.hash(pipeline.plan).hex, lanes: nil, runID: nil,
       describeChange: { PlanMeaning.changes(from: $0, to: $1) })
-    let observer = KafkaObserver(log: { level, facility, text in report.log(level, facility, text) })
+    let overrides = SourceOverrides(brokers: options.brokers)
     let tell: @Sendable (WeirError) -> Void = { error in
       watch.meter.troubled(error.code.rawValue)
       report.tell(.trouble(error))
     }
-    let sinks = KafkaWiring.sinks(pipeline.plan, brokers: options.brokers, log: { report.log($0, $1, $2) }, tell: tell)
+    let sinks = AdapterRegistry.standard.sinks(pipeline.plan, overrides, log: { report.log($0, $1, $2) }, tell: tell)
     let registry = RegistryWiring.environment(pipeline.plan, tell: tell)
     return LiveWorker(
       CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: wiring.environment(sinks: sinks, registry: registry),
       request: request, accepted: Set(options.acceptRecreated),
-      group: {
-        let shards = try await count(kafka, options.brokers, observer)
-        return try KafkaGroup(
-          KafkaWiring.settings(kafka, brokers: options.brokers, shards: shards, memory: wiring.memory),
-          start: KafkaWiring.start(kafka.settings.start),
-          observer: observer)
-      },
+      group: { try await source.group(overrides, memory: wiring.memory, log: { report.log($0, $1, $2) }) },
       observe: {
         watch.saw($0)
         report.tell($0)
       },
       isInterrupted: { interrupt.isAsked }, meter: watch.meter)
-  }
-
-  /// How many shards there are: sizes of queues and blocks depend on it, and a client takes them when it is made.
-  private static func count(_ kafka: KafkaSourceSpec, _ brokers: String?, _ observer: KafkaObserver) async throws -> Int {
-    let group = try KafkaGroup(KafkaWiring.settings(kafka, brokers: brokers, shards: shardsExpected), start: .earliest, observer: observer)
-    do {
-      let count = try await group.shards().count
-      await group.close()
-      return count
-    } catch {
-      await group.close()
-      throw error
-    }
   }
 }

@@ -72,8 +72,7 @@ extension PipelineLoader {
       let choices = Misplaced.allCases.map(\.rawValue)
       spec.misplaced = reader.choice(misplaced, "\(what).misplaced", choices).flatMap(Misplaced.init) ?? .halt
     }
-    isByShard = spec.misplaced == .perShard
-    return SourceSpec(stream: stream, kafka: spec)
+    return SourceSpec(stream: stream, settings: spec)
   }
 
   /// librdkafka's own, by name.
@@ -183,9 +182,9 @@ extension PipelineLoader {
 
   // MARK: Identity
 
-  func tls(_ node: Node, _ what: String) -> KafkaSettingsSpec.TLS {
+  func tls(_ node: Node, _ what: String) -> TLSSpec {
     let members = reader.mapping(node, what, keys: ["ca", "certificate", "key", "key_password", "verify_host"])
-    var tls = KafkaSettingsSpec.TLS()
+    var tls = TLSSpec()
     tls.authorities = reader.path(members["ca"], "\(what).ca").map { Paths.resolve($0, in: directory) }
     tls.certificate = reader.path(members["certificate"], "\(what).certificate").map { Paths.resolve($0, in: directory) }
     tls.key = members["key"].flatMap { secret($0, "\(what).key") }
@@ -215,7 +214,7 @@ extension PipelineLoader {
   }
 
   /// `{env: NAME}` or `{file: PATH}`; a secret that stands in the file itself is refused.
-  func secret(_ node: Node, _ what: String) -> KafkaSettingsSpec.SecretSpec? {
+  func secret(_ node: Node, _ what: String) -> SecretSpec? {
     guard node.mapping != nil else {
       reader.report("\(what): a secret must not be in the pipeline file: write {env: NAME} or {file: PATH}", "bad_value", at: node)
       return nil

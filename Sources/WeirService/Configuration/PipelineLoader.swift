@@ -1,5 +1,6 @@
 import Foundation
 import WeirCore
+import WeirLocal
 import WeirOperators
 import Yams
 
@@ -84,7 +85,10 @@ final class PipelineLoader {
   /// Tables by key are told by shard.
   var isByShard = false
 
-  init(file: String) {
+  let adapters: AdapterRegistry
+
+  init(file: String, adapters: AdapterRegistry = .standard) {
+    self.adapters = adapters
     reader = YAMLReader(file: file)
     let parent = (file as NSString).deletingLastPathComponent
     directory = parent.isEmpty ? "." : parent
@@ -159,7 +163,7 @@ final class PipelineLoader {
     let silver = top["silver"].flatMap(self.silver)
     let bronze = top["bronze"].map(bronze)
     var plan = Plan(
-      pipeline: name, source: source ?? SourceSpec(stream: ""), record: record, checks: checks,
+      pipeline: name, source: source ?? SourceSpec(stream: "", settings: CaptureSourceSettings()), record: record, checks: checks,
       quarantine: top["quarantine"].map(quarantine) ?? .init(), dedup: top["dedup"].flatMap { dedup($0, record) }, lookups: lookups,
       inputs: inputs, bronze: bronze, silver: silver, gold: top["gold"].map { gold($0, record) } ?? [],
       state: top["state"].map(state) ?? [], lake: lake(top["lake"], keepsRows: bronze != nil || silver != nil),
@@ -167,16 +171,16 @@ final class PipelineLoader {
     plan.admin = top["admin"].flatMap(admin)
     plan.worker = top["worker"].map(worker)
     plan.sinks = top["sinks"].flatMap { sinks($0, plan) }
-    if plan.source.kafka != nil, plan.dedup != nil, plan.record.key == nil {
+    if plan.source.live != nil, plan.dedup != nil, plan.record.key == nil {
       reader.report(
         "dedup without record.key: duplicates are found within a partition only", "partition_only", at: top["dedup"], severity: .warning)
     }
-    if let format = plan.record.format, plan.source.kafka == nil, top["source"]?.mapping?["capture"] != nil {
+    if let format = plan.record.format, source != nil, plan.source.live == nil {
       reader.report(
         "record.format \(format.rawValue): lines of a plain capture have no schema ids; record the topic with `weir capture` and replay it with source.kafka",
         "bad_value", at: top["record"])
     }
-    if plan.source.kafka != nil, let node = top["record"]?.mapping?["blank_lines"] {
+    if plan.source.live != nil, let node = top["record"]?.mapping?["blank_lines"] {
       reader.report(
         "record.blank_lines: only lines of a plain capture can be blank; a record of a topic is always a record", "bad_value", at: node)
     }
@@ -223,25 +227,30 @@ final class PipelineLoader {
   // MARK: Source and record
 
   private func source(_ node: Node) -> SourceSpec? {
-    let members = reader.mapping(node, "source", keys: ["capture", "kafka"], later: ["kinesis", "lake"])
-    if let kafka = members["kafka"] {
-      if members["capture"] != nil { reader.report("source: either capture or kafka", "bad_value", at: node) }
-      return self.kafka(kafka)
-    }
-    guard let capture = members["capture"] else {
-      if members["kinesis"] == nil && members["lake"] == nil {
-        reader.report("source needs capture or kafka", "missing_key", at: node)
+    let names = adapters.sources.map(\.name)
+    let later = ["kinesis", "lake"]
+    let members = reader.mapping(node, "source", keys: names, later: later)
+    let given = adapters.sources.filter { members[$0.name] != nil }
+    if given.count > 1 { reader.report("source: either \(given.map(\.name).joined(separator: " or "))", "bad_value", at: node) }
+    guard let adapter = given.last, let section = members[adapter.name] else {
+      if later.allSatisfy({ members[$0] == nil }) {
+        reader.report("source needs \(names.joined(separator: " or "))", "missing_key", at: node)
       }
       return nil
     }
-    let inner = reader.mapping(capture, "source.capture", keys: ["stream", "deal"])
-    guard
-      let stream = reader.required(inner, "stream", of: "source.capture", at: capture).flatMap({
-        tableName($0, "source.capture.stream", dots: true)
-      })
-    else { return nil }
-    let deal = inner["deal"].flatMap { reader.choice($0, "source.capture.deal", ["murmur2", "md5"]) }.flatMap(Dealing.init(rawValue:))
-    return SourceSpec(stream: stream, deal: deal ?? .murmur2)
+    let source = adapter.read(section, with: self)
+    isByShard = source?.live?.misplaced == .perShard
+    return source
+  }
+
+  private func sinks(_ node: Node, _ plan: Plan) -> SinkSpec? {
+    let names = adapters.sinks.map(\.name)
+    let members = reader.mapping(node, "sinks", keys: names)
+    guard let adapter = adapters.sinks.first(where: { members[$0.name] != nil }), let section = members[adapter.name] else {
+      reader.report("sinks needs \(names.joined(separator: " or "))", "missing_key", at: node)
+      return nil
+    }
+    return adapter.read(section, plan, with: self)
   }
 
   private func record(_ node: Node) -> RecordSpec? {

@@ -18,7 +18,11 @@ enum PlanChanges {
     return found.prefix(limit) + ["and \(found.count - limit) more"]
   }
 
-  private static func plan(_ json: JSONValue) -> Plan? { try? JSONDecoder().decode(Plan.self, from: Data(json.text.utf8)) }
+  private static func plan(_ json: JSONValue) -> Plan? {
+    let decoder = JSONDecoder()
+    decoder.userInfo[.adapters] = AdapterRegistry.standard.types
+    return try? decoder.decode(Plan.self, from: Data(json.text.utf8))
+  }
 
   private static func compare(_ a: Part?, _ b: Part?, _ path: String, _ found: inout [String]) {
     if a == b { return }
@@ -87,12 +91,12 @@ private indirect enum Part: Equatable {
       (
         "source",
         .members([
-          ("stream", .text(plan.source.stream)), ("deal", plan.source.kafka == nil ? .text(plan.source.deal.rawValue) : nil),
+          ("stream", .text(plan.source.stream)), ("deal", plan.source.live == nil ? .text(plan.source.deal.rawValue) : nil),
           (
-            "kafka",
-            plan.source.kafka.map {
+            plan.source.adapter,
+            plan.source.live.map {
               .members([
-                ("topics", .text($0.topics.joined(separator: ", "))), ("partitioner", .text($0.partitioner?.rawValue ?? "auto")),
+                ("topics", .text($0.streams.joined(separator: ", "))), ("partitioner", .text($0.partitioner?.rawValue ?? "auto")),
                 ("misplaced", .text($0.misplaced.rawValue)),
               ])
             }

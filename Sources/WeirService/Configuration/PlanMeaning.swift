@@ -13,7 +13,7 @@ package enum PlanMeaning {
     plan.quarantine = QuarantineSpec()
     plan.sinks = nil
     plan.record.registry = nil
-    plan.source.kafka?.settings = KafkaSettingsSpec()
+    plan.source.settings = plan.source.settings.meaning
     for i in plan.lookups.indices { plan.lookups[i].file = "" }
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys]

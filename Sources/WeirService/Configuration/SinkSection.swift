@@ -9,25 +9,20 @@ extension PipelineLoader {
     "brokers", "topics", "start", "compression", "partitioner", "behind", "tls", "sasl", "options",
   ]
 
-  func sinks(_ node: Node, _ plan: Plan) -> KafkaSinkSpec? {
-    let members = reader.mapping(node, "sinks", keys: ["kafka"])
-    guard let kafka = reader.required(members, "kafka", of: "sinks", at: node) else { return nil }
-    return kafkaSink(kafka, plan)
-  }
-
-  private func kafkaSink(_ node: Node, _ plan: Plan) -> KafkaSinkSpec? {
+  func kafkaSink(_ node: Node, _ plan: Plan) -> SinkSpec? {
     let what = "sinks.kafka"
     let members = reader.mapping(node, what, keys: PipelineLoader.keys)
-    if plan.source.kafka == nil { _ = reader.required(members, "brokers", of: what, at: node) }
+    if KafkaSourceAdapter.spec(of: plan) == nil { _ = reader.required(members, "brokers", of: what, at: node) }
     guard let topics = reader.required(members, "topics", of: what, at: node) else { return nil }
-    var spec = KafkaSinkSpec(
-      brokers: members["brokers"].flatMap { brokerList($0, "\(what).brokers") }, routes: routes(topics, "\(what).topics", plan))
-    if let start = members["start"] { spec.start = choice(start, "\(what).start") ?? spec.start }
+    var spec = KafkaSinkSpec(brokers: members["brokers"].flatMap { brokerList($0, "\(what).brokers") })
+    let routes = routes(topics, "\(what).topics", plan)
+    let start: SinkSpec.Start? = members["start"].flatMap { choice($0, "\(what).start") }
     if let compression = members["compression"] { spec.compression = choice(compression, "\(what).compression") ?? spec.compression }
     if let rule = members["partitioner"] { spec.partitioner = choice(rule, "\(what).partitioner") ?? spec.partitioner }
+    var behindMax: Int64?
     if let behind = members["behind"], let text = reader.string(behind, "\(what).behind") {
       if let count = Int64(text), count > 0, count <= 1_000_000 {
-        spec.behindMax = count
+        behindMax = count
       } else {
         reader.report("\(what).behind: \(text) is not a number of ledger entries from 1 to 1000000", "bad_value", at: behind)
       }
@@ -35,7 +30,10 @@ extension PipelineLoader {
     spec.tls = members["tls"].map { tls($0, "\(what).tls") }
     spec.sasl = members["sasl"].flatMap { sasl($0, "\(what).sasl") }
     spec.options = options(members["options"], "\(what).options") { KafkaProducerSettings.refusal(ofOption: $0, $1, isGapless: true) }
-    return spec
+    var sink = SinkSpec(routes: routes, settings: spec)
+    if let start { sink.start = start }
+    if let behindMax { sink.behindMax = behindMax }
+    return sink
   }
 
   private func choice<T: RawRepresentable & CaseIterable>(_ node: Node, _ what: String) -> T? where T.RawValue == String {
@@ -43,10 +41,10 @@ extension PipelineLoader {
   }
 
   /// `{gold/NAME: TOPIC, late/NAME: TOPIC, quarantine: TOPIC}`
-  private func routes(_ node: Node, _ what: String, _ plan: Plan) -> [KafkaSinkSpec.Route] {
+  private func routes(_ node: Node, _ what: String, _ plan: Plan) -> [SinkSpec.Route] {
     let quarantine = plan.path(of: .quarantine)
     let tables = plan.tables.filter { ![.bronze, .silver, .quarantine].contains($0.kind) }.map(\.name)
-    var routes: [KafkaSinkSpec.Route] = []
+    var routes: [SinkSpec.Route] = []
     for (name, key, value) in reader.named(node, what) {
       guard let topic = reader.string(value, "\(what).\(name)") else { continue }
       let isDeadLetters = name == "quarantine" || name == quarantine
@@ -56,7 +54,7 @@ extension PipelineLoader {
           suggestion: nearestName(name, in: tables + ["quarantine"]))
       } else if !PipelineLoader.isTopic(topic) {
         reader.report("\(what).\(name): \(topic) is not a valid topic name", "bad_name", at: value)
-      } else if plan.source.kafka?.reads(topic) == true {
+      } else if KafkaSourceAdapter.spec(of: plan)?.reads(topic) == true {
         reader.report("\(what).\(name): the pipeline reads the topic \(topic) itself", "bad_value", at: value)
       } else if isDeadLetters, routes.contains(where: { $0.table == quarantine }) {
         reader.report("\(what): quarantine and \(quarantine) are the same table", "duplicate_name", at: key)

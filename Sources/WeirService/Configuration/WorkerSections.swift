@@ -43,7 +43,7 @@ extension PipelineLoader {
   }
 
   /// Where the value is known already. A warning: the token of the machine that checks need not be that of the one that runs.
-  private func warn(ofToken place: KafkaSettingsSpec.SecretSpec?, at node: Node) {
+  private func warn(ofToken place: SecretSpec?, at node: Node) {
     guard let place, let value = try? KafkaWiring.secret(place).read(), let weakness = AdminAccess.weakness(value) else { return }
     reader.report(
       "\(weakness.message); `weir run` refuses it\(weakness.advice.map { ". \($0)" } ?? "")", "bad_token", at: node, severity: .warning)

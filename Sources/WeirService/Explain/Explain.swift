@@ -49,10 +49,10 @@ package enum Explain {
     return out.joined(separator: "\n")
   }
 
-  private static func sinks(_ sinks: KafkaSinkSpec, _ plan: Plan) -> [String] {
+  private static func sinks(_ sinks: SinkSpec, _ plan: Plan) -> [String] {
     var out = [
       "",
-      "topics at \(sinks.brokers ?? "the source's brokers"), at least once, headers weir-ledger, weir-entry, weir-table, weir-row identify repeats",
+      "topics at \(sinks.settings.place ?? "the source's brokers"), at least once, headers weir-ledger, weir-entry, weir-table, weir-row identify repeats",
       "  from the \(sinks.start.rawValue) entry on; workers stop reading when one is \(sinks.behindMax) entries behind",
     ]
     for route in sinks.routes {
@@ -67,24 +67,24 @@ package enum Explain {
 
   private static func place(_ inLane: Bool, _ plan: Plan) -> String {
     guard inLane else { return "combined in the lanes, merged from the ledger" }
-    let byShard = plan.source.kafka?.misplaced == .perShard
+    let byShard = plan.source.live?.misplaced == .perShard
     return "finished in the lane: by holds the \(byShard ? "shard" : "record's key")"
   }
 
   /// What a pipeline promises about records by key, and what breaks it.
   private static func promise(_ plan: Plan) -> [String] {
-    guard let kafka = plan.source.kafka, let key = plan.record.key.map({ plan.record.fields[$0].name }) else { return [] }
+    guard let live = plan.source.live, let key = plan.record.key.map({ plan.record.fields[$0].name }) else { return [] }
     let rule =
-      kafka.partitioner.map { "by \($0.rawValue)" }
+      live.partitioner.map { "by \($0.rawValue)" }
       ?? "by murmur2, crc32 or fnv1a, as detected from the first records and recorded in the ledger"
-    var out = ["", "keys (misplaced: \(kafka.misplaced.rawValue))"]
-    switch kafka.misplaced {
+    var out = ["", "keys (misplaced: \(live.misplaced.rawValue))"]
+    switch live.misplaced {
     case .halt:
       out.append(
         "  expected \(rule); checked record by record: a record in the wrong partition, or without a key, stops the worker before it is committed"
       )
       out.append(
-        kafka.readsSeveralTopics
+        live.readsSeveralStreams
           ? "  several topics: a \(key) may be in each, so all tables are merged, and duplicates are found within a topic"
           : "  so all records of a \(key) are in one partition: tables by it are finished there, and all duplicates are found"
       )
@@ -119,19 +119,13 @@ package enum Explain {
   }
 
   private static func dataflow(_ plan: Plan) -> [String] {
-    let source = plan.source.kafka.map {
-      "  Kafka topics \($0.topics.joined(separator: ", ")), one lane per partition"
-    }
-    var out = [
-      source
-        ?? "  capture \(plan.source.stream), distributed over lanes by \(plan.source.deal.rawValue) of \(plan.record.key.map { plan.record.fields[$0].name } ?? "nothing (one lane has all)")"
-    ]
+    var out = ["  \(AdapterRegistry.standard.source(plan.source.adapter)?.words(plan) ?? plan.source.adapter)"]
     func step(_ s: String) { out.append("    └─ " + s) }
     step("decode, shard watermark")
     if !plan.checks.isEmpty { step("checks: \(plan.checks.map(\.name).joined(separator: ", "))  ─► quarantine/\(plan.source.stream)") }
     if let dedup = plan.dedup {
       let within = dedup.withinMicroseconds.map { " within \($0 / 1000) ms" } ?? ""
-      let key = plan.record.key == nil ? plan.source.kafka == nil ? "" : "partition and " : "key and "
+      let key = plan.record.key == nil ? plan.source.live == nil ? "" : "partition and " : "key and "
       step("dedup by \(key)\(plan.record.fields[dedup.id].name)\(within)  ─► duplicates are counted")
     }
     if !plan.lookups.isEmpty { step("lookups: \(plan.lookups.map(\.name).joined(separator: ", "))") }

@@ -66,11 +66,11 @@ package enum ExplainDocument {
 
   private static func source(_ source: SourceSpec) -> JSONValue {
     .members([
-      "kind": .string(source.kafka == nil ? "capture" : "kafka"), "stream": .string(source.stream),
-      "deal": source.kafka == nil ? .string(source.deal.rawValue) : .null,
-      "topics": list(source.kafka?.topics ?? []) { .string($0) },
-      "partitioner": source.kafka.map { .string($0.partitioner?.rawValue ?? "auto") } ?? .null,
-      "misplaced": source.kafka.map { .string($0.misplaced.rawValue) } ?? .null,
+      "kind": .string(source.adapter), "stream": .string(source.stream),
+      "deal": source.live == nil ? .string(source.deal.rawValue) : .null,
+      "topics": list(source.live?.streams ?? []) { .string($0) },
+      "partitioner": source.live.map { .string($0.partitioner?.rawValue ?? "auto") } ?? .null,
+      "misplaced": source.live.map { .string($0.misplaced.rawValue) } ?? .null,
     ])
   }
 

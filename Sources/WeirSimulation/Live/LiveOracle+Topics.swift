@@ -53,7 +53,7 @@ extension LiveOracle {
   }
 
   /// At the end every row is published.
-  func checkTopics(_ routes: [KafkaSinkSpec.Route]) {
+  func checkTopics(_ routes: [SinkSpec.Route]) {
     for route in routes {
       if let left = next(route.table, after: topics[route.topic]?.last) {
         fail("the topic \(route.topic) lacks row \(left.row) of entry \(left.entry)")

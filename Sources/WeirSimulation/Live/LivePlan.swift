@@ -8,7 +8,7 @@ enum LivePlan {
 
   static let yaml = """
     pipeline: sim
-    source: {kafka: {brokers: "b:1", topic: t, group: g, idle: 1s, misplaced: halt}}
+    source: {kafka: {brokers: "b:1", topic: t, group: g, idle: 1s, session: 2s, handover: 4s, silence: 12s, refresh: 2s, misplaced: halt}}
     record:
       format: json
       key: user
@@ -36,10 +36,6 @@ enum LivePlan {
     plan.store.flushMicroseconds = [30_000, 100_000, 300_000][random.below(3)]
     plan.lake.ledgerKeepMicroseconds = [0, 4_000_000, 7 * 86_400_000_000][random.below(3)]
     if random.chance(0.2) { plan.lake.flushBytes = 600 }
-    plan.source.kafka?.settings.sessionMicroseconds = 2_000_000
-    plan.source.kafka?.settings.handOverMicroseconds = 4_000_000
-    plan.source.kafka?.settings.silenceMicroseconds = 12_000_000
-    plan.source.kafka?.settings.refreshMicroseconds = 2_000_000
     return plan
   }
 }

@@ -1,5 +1,9 @@
-/// A live Kafka source, as a plan holds it.
-public struct KafkaSourceSpec: Sendable, Hashable, Codable {
+import WeirCore
+
+/// The settings of `source: {kafka: …}`, as a plan holds them.
+public struct KafkaSourceSpec: SourceSettings {
+  public static let adapter = "kafka"
+
   /// Names of topics, or patterns of names: POSIX extended regular expressions that begin with `^`.
   public var topics: [String]
   /// The producers' rule for keys; nil: recognised from the records, and kept in the ledger.
@@ -20,38 +24,28 @@ public struct KafkaSourceSpec: Sendable, Hashable, Codable {
 
   public static func isPattern(_ topic: String) -> Bool { topic.hasPrefix("^") }
 
+  public var live: LiveSourceTraits? {
+    var traits = LiveSourceTraits()
+    traits.streams = topics
+    traits.onlyStream = topics.count == 1 && !KafkaSourceSpec.isPattern(topics[0]) ? topics[0] : nil
+    (traits.partitioner, traits.misplaced, traits.readsSeveralStreams) = (partitioner, misplaced, readsSeveralTopics)
+    traits.group = settings.group
+    (traits.handOver, traits.silence, traits.refresh) = (settings.handOver, settings.silence, settings.refresh)
+    traits.idleMicroseconds = settings.idleMicroseconds
+    return traits
+  }
+
+  public var meaning: KafkaSourceSpec { KafkaSourceSpec(topics: topics, partitioner: partitioner, misplaced: misplaced) }
+
+  /// Whether the topic is one of those named, or fits one of the patterns.
+  public func reads(_ topic: String) -> Bool { topics.contains { $0 == topic || TopicPattern($0)?.fits(topic) == true } }
+
   /// A key may then lie in one partition of each topic, so no lane has all records of a key.
   public var readsSeveralTopics: Bool { topics.count > 1 || topics.contains(where: KafkaSourceSpec.isPattern) }
 }
 
-/// Which shard of a stream a producer sends a key to.
-public enum Partitioner: String, Sendable, Hashable, Codable, CaseIterable {
-  /// Java clients.
-  case murmur2
-  /// librdkafka's default, so most other clients.
-  case crc32
-  /// Sarama and some Go clients.
-  case fnv1a
-}
-
-public enum Misplaced: String, Sendable, Hashable, Codable, CaseIterable {
-  /// Tables by the record's key are finished in the lane; a record elsewhere stops the pipeline.
-  case halt
-  /// All tables are merged, wherever the keys lie. Duplicates are found within a shard.
-  case merge
-  /// Tables by the record's key get the shard as one more column of `by`: one result a key and shard, finished in the lane.
-  /// Duplicates are found within a shard.
-  case perShard = "per_shard"
-}
-
 /// Settings of a Kafka source: none changes a row. Secrets are named, never held.
 public struct KafkaSettingsSpec: Sendable, Hashable, Codable {
-  /// Where a text is to be found that does not stand in the pipeline file.
-  public enum SecretSpec: Sendable, Hashable, Codable {
-    case environment(String)
-    case file(String)
-  }
-
   public enum Start: Sendable, Hashable, Codable {
     case earliest
     case latest
@@ -59,15 +53,6 @@ public struct KafkaSettingsSpec: Sendable, Hashable, Codable {
     case time(Int64)
     /// By shard (`topic/3`); others begin at the earliest.
     case offsets([String: Int64])
-  }
-
-  public struct TLS: Sendable, Hashable, Codable {
-    public var authorities: String?
-    public var certificate: String?
-    public var key: SecretSpec?
-    public var keyPassword: SecretSpec?
-    public var checksHostName = true
-    public init() {}
   }
 
   public enum SASL: Sendable, Hashable, Codable {
@@ -93,7 +78,7 @@ public struct KafkaSettingsSpec: Sendable, Hashable, Codable {
   public var refreshMicroseconds: Int64?
   /// Of all shards together: what may lie unread in the client.
   public var queueBytes: Int64 = 256 << 20
-  public var tls: TLS?
+  public var tls: TLSSpec?
   public var sasl: SASL?
   public var options: [String: String] = [:]
 

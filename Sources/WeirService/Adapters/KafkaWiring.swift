@@ -66,16 +66,6 @@ enum KafkaWiring {
     return settings
   }
 
-  /// What the engine gets to publish with; nil for a plan without topics.
-  static func sinks(
-    _ plan: Plan, brokers: String? = nil, log: @escaping @Sendable (Int, String, String) -> Void,
-    tell: @escaping @Sendable (WeirError) -> Void
-  ) -> SinkEnvironment? {
-    guard let spec = plan.sinks else { return nil }
-    let settings = settings(spec, source: plan.source.kafka, brokers: brokers)
-    return SinkEnvironment(make: { try KafkaSink.connect(settings, observer: KafkaObserver(log: log)) }, tell: tell)
-  }
-
   static func start(_ start: KafkaSettingsSpec.Start) -> KafkaStart {
     switch start {
     case .earliest: .earliest
@@ -90,14 +80,14 @@ enum KafkaWiring {
     }
   }
 
-  static func secret(_ spec: KafkaSettingsSpec.SecretSpec) -> Secret {
+  static func secret(_ spec: SecretSpec) -> Secret {
     switch spec {
     case .environment(let name): .environment(name)
     case .file(let path): .file(path)
     }
   }
 
-  private static func tls(_ spec: KafkaSettingsSpec.TLS) -> KafkaTLS {
+  private static func tls(_ spec: TLSSpec) -> KafkaTLS {
     var tls = KafkaTLS()
     tls.authorities = spec.authorities
     tls.certificate = spec.certificate
