@@ -11,6 +11,8 @@ public actor Ledger {
   let clock: any Clock
   let random: any RandomSource
   private var isCommitting = false
+  /// The newest snapshot that a commit has seen.
+  private var snapshotSeen: Int64 = -1
   /// Entries that this worker committed itself, oldest first: followers apply them soon, each table in its turn, and need not read
   /// what is known. More are read from the store.
   private var recent: [LedgerEntry] = []
@@ -187,7 +189,8 @@ extension Ledger {
 
   var reader: LedgerReader {
     LedgerReader(
-      layout: layout, store: store, clock: clock, random: random, trustsUnsynced: variant.contains(.trustsUnsynced))
+      layout: layout, store: store, clock: clock, random: random, trustsUnsynced: variant.contains(.trustsUnsynced),
+      snapshotSeen: snapshotSeen)
   }
 
   private func adopt(_ fold: LedgerFold) {
@@ -276,7 +279,10 @@ extension Ledger {
     case .syncEntry(let number):
       try await store.sync(layout.entry(number))
       return .synced
-    case .readPointer: return .pointerRead(try await reader.pointer())
+    case .readPointer:
+      let pointer = try await reader.pointer()
+      snapshotSeen = max(snapshotSeen, pointer)
+      return .pointerRead(pointer)
     case .readHead: return .headRead(try await reader.existingHead())
     case .rest(let tries):
       await reader.rest(tries: tries)

@@ -7,13 +7,16 @@ struct LedgerReader: Sendable {
   let clock: any Clock
   let random: any RandomSource
   var trustsUnsynced = false
+  /// A snapshot that was seen before: the pointer never goes back, so those before it need not be listed.
+  var snapshotSeen: Int64 = -1
 
   /// Times the head is read anew because entries or snapshots vanished under the reader.
   static let headTriesMax = 16
 
   /// The number of the newest snapshot, -1 without one.
   func pointer() async throws -> Int64 {
-    try await store.list(layout.snapshots).compactMap { LedgerLayout.number(in: $0.path) }.max() ?? -1
+    let first = snapshotSeen < 0 ? "" : layout.snapshot(snapshotSeen)
+    return try await store.list(layout.snapshots, from: first).compactMap { LedgerLayout.number(in: $0.path) }.max() ?? -1
   }
 
   /// One entry, verified; nil if it is not there.

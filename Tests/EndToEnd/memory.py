@@ -272,7 +272,7 @@ def budgets_are_kept(suite):
         "partitions": (capture, {"record": record({"c": "string"}), "silver": {"partition_by": "c"}}),
         "wide": (wide, {"record": record(texts), "bronze": {}, "silver": {}}),
     }
-    for memory in ("96MiB", "256MiB") if suite.quick else ("64MiB", "128MiB", "256MiB", "1GiB"):
+    for memory in ("64MiB", "256MiB") if suite.quick else ("64MiB", "128MiB", "256MiB", "1GiB"):
         faults, seen = [], []
         for name, (path, sections) in shapes.items():
             os.makedirs(suite.path(f"{name}-{memory}"))
