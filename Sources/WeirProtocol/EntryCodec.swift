@@ -225,31 +225,37 @@ extension [String: WindowCounts] {
 
 extension TableCommit {
   func json(format: Int64) -> JSONValue {
-    .members(["table": .string(table), "files": .array(files.map { $0.json(format: format) })])
+    let columns = format > 1 ? files.first { !$0.stats.columns.isEmpty }?.stats.columns ?? [] : []
+    var members: [JSONValue.Member] = [.init("table", .string(table))]
+    if !columns.isEmpty { members.append(.init("columns", .array(columns.map(\.json)))) }
+    members.append(.init("files", .array(files.map { $0.json(format: format, columns: columns) })))
+    return .object(members)
   }
 
   init(json: JSONValue, format: Int64) throws(WeirError) {
     table = try json.requiredString("table")
+    var columns: [StatsColumn] = []
+    if format > 1, json["columns"] != nil { for item in try json.requiredArray("columns") { columns.append(try StatsColumn(json: item)) } }
     files = []
-    for item in try json.requiredArray("files") { files.append(try DataFile(json: item, format: format)) }
+    for item in try json.requiredArray("files") { files.append(try DataFile(json: item, format: format, columns: columns)) }
   }
 }
 
 extension DataFile {
-  func json(format: Int64) -> JSONValue {
+  func json(format: Int64, columns: [StatsColumn]) -> JSONValue {
     let values = partition.map { JSONValue.Member($0.name, $0.value.map { .string($0) } ?? .null) }
     return .members([
       "path": .string(path), "rows": .int(rows), "bytes": .int(bytes), "hash": .string(hash),
-      "partition": .object(values), "stats": stats.json(format: format),
+      "partition": .object(values), "stats": stats.json(format: format, columns: columns),
     ])
   }
 
-  init(json: JSONValue, format: Int64) throws(WeirError) {
+  init(json: JSONValue, format: Int64, columns: [StatsColumn]) throws(WeirError) {
     path = try json.requiredString("path")
     rows = try json.requiredCount("rows")
     bytes = try json.requiredCount("bytes")
     hash = try json.requiredString("hash")
-    stats = try FileStats(json: json.required("stats"), format: format)
+    stats = try FileStats(json: json.required("stats"), format: format, columns: columns)
     partition = []
     for member in try json.requiredMembers("partition") {
       guard member.value.isNull || member.value.string != nil else {

@@ -63,41 +63,67 @@ public struct ColumnStats: Sendable, Equatable {
 
 // MARK: - In an entry
 
+/// Name and type of a column that files of a table have statistics of: an entry has them once for each table.
+struct StatsColumn: Equatable {
+  var name: String
+  var type: ColumnType
+
+  /// `["amount","decimal(12,2)"]`
+  var json: JSONValue { .array([.string(name), .string(type.name)]) }
+
+  init(_ column: ColumnStats) { (name, type) = (column.name, column.type) }
+
+  init(json: JSONValue) throws(WeirError) {
+    guard let fields = json.array, fields.count == 2, let name = fields[0].string,
+      let type = fields[1].string.flatMap(ColumnType.init(name:))
+    else { throw WeirError.corruptLedger("a column of \"columns\" has no name or no known type") }
+    (self.name, self.type) = (name, type)
+  }
+}
+
 extension FileStats {
-  /// - Parameter format: of the entry.
-  func json(format: Int64) -> JSONValue {
+  /// What the statistics are of; empty where there are none.
+  var columns: [StatsColumn] {
+    if case .columns(let columns) = self { columns.map { StatsColumn($0) } } else { [] }
+  }
+
+  /// - Parameters:
+  ///   - format: of the entry.
+  ///   - columns: of the table. All files of a table have the same; statistics of others are left out.
+  func json(format: Int64, columns: [StatsColumn]) -> JSONValue {
     switch self {
-    case .none: .null
-    case .columns(let columns): .array(columns.map(\.json))
-    case .delta(let value): value
+    case .columns(let own) where format > 1 && own.elementsEqual(columns) { StatsColumn($0) == $1 }: .array(own.map(\.json))
+    case .delta(let value) where format == 1: value
+    default: .null
     }
   }
 
-  init(json: JSONValue, format: Int64) throws(WeirError) {
+  init(json: JSONValue, format: Int64, columns: [StatsColumn]) throws(WeirError) {
     if json.isNull {
       self = .none
     } else if format == 1 {
       self = .delta(json)
     } else {
-      guard let items = json.array else { throw WeirError.corruptLedger("\"stats\" is not a list") }
-      var columns: [ColumnStats] = []
-      for item in items { columns.append(try ColumnStats(json: item)) }
-      self = .columns(columns)
+      guard let items = json.array, items.count == columns.count else {
+        throw WeirError.corruptLedger("\"stats\" does not have one list for each of \"columns\"")
+      }
+      var stats: [ColumnStats] = []
+      for (item, column) in zip(items, columns) { stats.append(try ColumnStats(json: item, of: column)) }
+      self = .columns(stats)
     }
   }
 }
 
 extension ColumnStats {
-  /// `{"column":"amount","type":"decimal(12,2)","nulls":0,"min":"0.01","max":"99.50"}`: bounds only where they are known.
+  /// `[0,"0.01","99.50"]`: nulls, least, greatest, NaNs, and whether the greatest is cut. What is not known or 0 at the end is left out.
   var json: JSONValue {
-    var members: [JSONValue.Member] = [
-      .init("column", .string(name)), .init("type", .string(type.name)), .init("nulls", .int(nulls)),
+    var items: [JSONValue] = [
+      .int(nulls), min.map(ColumnStats.json) ?? .null, max.map(ColumnStats.json) ?? .null, .int(nans), .bool(isMaxCut),
     ]
-    if nans > 0 { members.append(.init("nans", .int(nans))) }
-    if let min { members.append(.init("min", ColumnStats.json(min))) }
-    if let max { members.append(.init("max", ColumnStats.json(max))) }
-    if isMaxCut { members.append(.init("maxIsCut", .bool(true))) }
-    return .object(members)
+    if !isMaxCut { items.removeLast() }
+    if items.count == 4, nans == 0 { items.removeLast() }
+    while items.count > 1, items.count < 4, let last = items.last, last.isNull { items.removeLast() }
+    return .array(items)
   }
 
   private static func json(_ value: Literal) -> JSONValue {
@@ -112,22 +138,21 @@ extension ColumnStats {
     }
   }
 
-  init(json: JSONValue) throws(WeirError) {
-    let name = try json.requiredString("column")
-    guard let type = ColumnType(name: try json.requiredString("type")) else {
-      throw WeirError.corruptLedger("the statistics of \(name) are of an unknown type")
+  init(json: JSONValue, of column: StatsColumn) throws(WeirError) {
+    guard let items = json.array, (1...5).contains(items.count), case .int(let nulls) = items[0], nulls >= 0 else {
+      throw WeirError.corruptLedger("the statistics of \(column.name) are not a list that begins with a count")
     }
-    func bound(_ member: String) throws(WeirError) -> Literal? {
-      guard let value = json[member] else { return nil }
-      guard let literal = ColumnStats.literal(value, type) else {
-        throw WeirError.corruptLedger("\"\(member)\" of the statistics of \(name) is not a \(type.name)")
+    func bound(_ at: Int) throws(WeirError) -> Literal? {
+      guard items.count > at, !items[at].isNull else { return nil }
+      guard let literal = ColumnStats.literal(items[at], column.type) else {
+        throw WeirError.corruptLedger("a bound in the statistics of \(column.name) is not a \(column.type.name)")
       }
       return literal
     }
-    self.init(
-      name: name, type: type, nulls: try json.requiredCount("nulls"), nans: json["nans"] == nil ? 0 : try json.requiredCount("nans"),
-      min: try bound("min"), max: try bound("max"))
-    isMaxCut = json["maxIsCut"] != nil
+    let nans = items.count > 3 ? items[3].int : 0
+    guard let nans, nans >= 0 else { throw WeirError.corruptLedger("the NaNs in the statistics of \(column.name) are not a count") }
+    self.init(name: column.name, type: column.type, nulls: nulls, nans: nans, min: try bound(1), max: try bound(2))
+    isMaxCut = items.count > 4
   }
 
   private static func literal(_ value: JSONValue, _ type: ColumnType) -> Literal? {

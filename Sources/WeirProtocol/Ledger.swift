@@ -276,9 +276,7 @@ extension Ledger {
       if variant.isEmpty { try await reader.checkPredecessor(of: entry, in: fold.genesis) }
       return .putReturned(await store.putIfAbsent(NewObject(path: layout.entry(entry.number), bytes: entry.bytes)))
     case .readEntry(let number): return .entryRead(try await reader.entry(number))
-    case .syncEntry(let number):
-      try await store.sync(layout.entry(number))
-      return .synced
+    case .syncEntry(let number): return try await reader.makeDurable(number) ? .synced : .failed
     case .readPointer:
       let pointer = try await reader.pointer()
       snapshotSeen = max(snapshotSeen, pointer)

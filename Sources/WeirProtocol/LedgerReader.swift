@@ -38,8 +38,20 @@ struct LedgerReader: Sendable {
   /// The entry after a fold's last one, durable; nil at the head.
   func nextEntry(after fold: LedgerFold) async throws -> LedgerEntry? {
     guard let entry = try await entry(fold.number + 1) else { return nil }
-    if !trustsUnsynced { try await store.sync(layout.entry(entry.number)) }
+    if !trustsUnsynced, try await !makeDurable(entry.number) { return nil }
     return entry
+  }
+
+  /// Makes an entry durable that another worker wrote.
+  /// - Returns: false if it is not there any more: it was collected since it was read, and the pointer has moved.
+  func makeDurable(_ number: Int64) async throws -> Bool {
+    do {
+      try await store.sync(layout.entry(number))
+      return true
+    } catch {
+      guard try await store.get(layout.entry(number), offset: 0, count: 1) == nil else { throw error }
+      return false
+    }
   }
 
   /// The fold of everything; nil if there is no ledger.
@@ -146,7 +158,7 @@ struct LedgerReader: Sendable {
   private func base(_ snapshot: Int64) async throws -> LedgerFold? {
     guard snapshot >= 0 else {
       guard let entry = try await entry(0) else { return nil }
-      if !trustsUnsynced { try await store.sync(layout.entry(0)) }
+      if !trustsUnsynced, try await !makeDurable(0) { return nil }
       return try LedgerFold(genesis: entry)
     }
     guard let bytes = try await store.get(layout.snapshot(snapshot)) else { return nil }

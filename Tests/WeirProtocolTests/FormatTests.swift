@@ -50,6 +50,36 @@ struct FormatTests {
     #expect(throws: WeirError.self) { try LedgerEntry(bytes: Array(sealed.utf8)) }
   }
 
+  /// Files of several shapes: bounds of all types, none, no statistics at all, and those of another table's columns.
+  @Test func theColumnsOfATablesFilesAreNamedOnceAndEachFileKeepsItsStatistics() throws {
+    let genesis = Genesis(ledgerID: "l", runID: "l", stream: "s", plan: .null, planHash: "p", lanes: [LaneID(shard: "s")])
+    let fold = try LedgerFold(genesis: genesis.sealed(commitID: "0", worker: "w"))
+    func stats(_ n: Int64) -> [ColumnStats] {
+      [
+        ColumnStats(
+          name: "amount", type: .decimal(precision: 12, scale: 2), nulls: n, min: .decimal(-5, precision: 12, scale: 2), max: nil),
+        ColumnStats(name: "x", type: .double, nulls: 0, nans: n, min: n > 1 ? .double(-.infinity) : nil, max: n > 1 ? .double(0.1) : nil),
+        ColumnStats(name: "note", type: .string, nulls: 0, min: .string(""), max: .string(String(repeating: "z", count: 63 + Int(n)))),
+        ColumnStats(name: "flag", type: .bool, nulls: n, min: n == 0 ? .bool(false) : nil, max: nil),
+        ColumnStats(name: "raw", type: .binary, nulls: 0, min: .binary([1]), max: nil),
+      ]
+    }
+    var all = (0..<4).map { FileStats.columns(stats($0)) } + [.none]
+    var draft = EntryDraft(commitID: "1", worker: "w", planHash: "p")
+    func files(_ stats: [FileStats]) -> [DataFile] {
+      stats.enumerated().map { DataFile(path: "t/\($0.offset)", rows: 9, bytes: 9, hash: "", stats: $0.element) }
+    }
+    draft.tables = [TableCommit(table: "t", files: files(all + [.columns(Array(stats(0).dropLast()))]))]
+    draft.tables.append(TableCommit(table: "u", files: files([.columns([])])))
+    let bytes = draft.sealed(on: fold).bytes
+    #expect(String(decoding: bytes, as: UTF8.self).components(separatedBy: "\"amount\"").count == 2)
+    let entry = try LedgerEntry(bytes: bytes)
+    all.append(.none)
+    #expect(entry.files(of: "t").map(\.stats) == all)
+    #expect(entry.files(of: "u").map(\.stats) == [.columns([])])
+    #expect(entry.bytes == bytes)
+  }
+
   @Test func longTextsAreCutAndBoundsThatAreNotOfTheTypeAreLeftOut() {
     let long = String(repeating: "é", count: 63) + "abc"
     let cut = ColumnStats(name: "c", type: .string, nulls: 0, min: .string(long), max: .string(long))

@@ -48,7 +48,19 @@ private final class CountingStore: ObjectStore {
     counted.withLock { ($0.lists, $0.listed) = ($0.lists + 1, $0.listed + paths.count) }
     return paths.map { ObjectInfo(path: $0, bytes: 0, modifiedMicroseconds: 0) }
   }
-  func sync(_ path: String) async throws {}
+  func sync(_ path: String) async throws {
+    let vanishes = vanishing.withLock { vanishing in
+      defer { if vanishing == path { vanishing = nil } }
+      return vanishing == path
+    }
+    guard vanishes else { return }
+    try await collect.withLock { $0 }?()
+    throw WeirError(.storage, "no such file \(path)")
+  }
+
+  /// Another worker collects the ledger when this entry is synced.
+  let vanishing = Mutex<String?>(nil)
+  let collect = Mutex<(@Sendable () async throws -> Void)?>(nil)
   func delete(_ path: String) async throws { objects.withLock { $0[path] = nil } }
 }
 
@@ -76,6 +88,22 @@ struct LedgerOpeningTests {
       return
     }
     if number % 100 == 0 { try await ledger.snapshot() }
+  }
+
+  @Test func `an entry that is collected between its reading and its syncing is no fault`() async throws {
+    let genesis = Genesis(ledgerID: "l", runID: "l", stream: "s", plan: .null, planHash: "p", lanes: [LaneID(shard: "s")])
+    let ledger = try await Ledger.create(layout, genesis: genesis, worker: "w", store: store, clock: StillClock(), random: random)
+    for _ in 0..<20 { try await commit(ledger) }
+    store.vanishing.withLock { $0 = layout.entry(5) }
+    store.collect.withLock { [store, layout] in
+      $0 = {
+        try await ledger.snapshot()
+        for number in 0..<20 as Range<Int64> { try await store.delete(layout.entry(number)) }
+      }
+    }
+    let opened = try await Ledger.open(layout, store: store, clock: StillClock(), random: random)
+    #expect(await opened?.fold.number == 20)
+    #expect(store.vanishing.withLock { $0 } == nil)
   }
 
   @Test func `commits and opening cost the same however many entries the ledger keeps`() async throws {
