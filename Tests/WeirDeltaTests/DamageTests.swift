@@ -34,7 +34,8 @@ struct DamageTests {
     let add = #"{"add":{"path":"x","partitionValues":{},"size":1,"modificationTime":1,"dataChange":true}}"# + "\n"
     try await sample.store.replace(NewObject(path: sample.table.commitPath(15), bytes: Array(add.utf8)))
     #expect(try await refusal(sample) == nil)
-    #expect(try await !sample.table.isOnlyOurs())
+    #expect(try await !sample.table.isOnlyOurs(through: 15))
+    #expect(try await sample.table.isOnlyOurs(through: 14))
   }
 
   @Test func `a log that was removed under a reader is not taken for the newest version`() async throws {

@@ -81,7 +81,7 @@ struct DeltaFollower: TableFollower {
     let wanted = (files: given?.files ?? 0, bytes: given?.bytes ?? 0)
     guard files != wanted.files || bytes != wanted.bytes else { return }
     // Another program may have removed files so long ago that its checkpoint has forgotten them; its commits have not.
-    guard try await table.isOnlyOurs() else { return }
+    guard try await table.isOnlyOurs(through: tip.version) else { return }
     throw WeirError(
       .corrupt,
       "the Delta log of \(followed.path) has \(files) files (\(bytes) bytes) at entry \(number), the ledger gave it \(wanted.files) (\(wanted.bytes) bytes)",

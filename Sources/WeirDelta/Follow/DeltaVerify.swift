@@ -129,7 +129,7 @@ struct DeltaVerify {
           "\(name): another program removed \(count) of the ledger's files from the table (OPTIMIZE, DELETE); VACUUM may have deleted them")
       }
     } else if snapshot.removed.isEmpty, txn == fold.number, Int64(snapshot.files.count) != fold.tables[name]?.files ?? 0,
-      try await table.isOnlyOurs()
+      try await table.isOnlyOurs(through: snapshot.version)
     {
       result.problems.append(
         "\(name)/_delta_log: \(snapshot.files.count) files at entry \(txn), the ledger gave the table \(fold.tables[name]?.files ?? 0)")
