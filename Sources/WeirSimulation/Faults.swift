@@ -5,6 +5,12 @@ public struct Faults: Sendable {
   public var replyLost = 0.0
   public var requestDelayed = 0.0
   public var readFailed = 0.0
+  /// The store says at once that it will not (409, 503).
+  public var requestRefused = 0.0
+  /// The answer comes, seconds later.
+  public var requestSlow = 0.0
+  /// A write of many rows to the state table takes several transactions.
+  public var writeSplit = 0.0
   /// Longest time of a delayed request on its way, virtual nanoseconds.
   public var delayNanosecondsMax: Int64 = 10_000_000_000
   /// Chances per tick of the supervisor.
@@ -54,7 +60,9 @@ public enum Mark: String, CaseIterable, Sendable {
   // Of live workers.
   case stop, warp, trim, gap, gapTaken, diskFull, truncatedAnswers, clockJump, throttle, secondDeployment
   case rebalance, memberExpelled, sourceFailed, fetchFailed, outOfRange, answerTruncated, fullDiskMet, stateThrottled, ownerFenced,
-    rowRetracted, claimFenced
+    rowRetracted, claimFenced, requestRefused, requestSlow, writeSplit, putExists, unnoticedSleep, killInRecovery, fsyncFailed,
+    crashUnsynced,
+    handOverLate
   case sinkBroken, sinkSlow, sinkRepeated
 
   /// Those of live workers' simulation.
@@ -62,7 +70,7 @@ public enum Mark: String, CaseIterable, Sendable {
     allCases.drop { $0 != .stop } + [
       .requestLost, .replyLost, .requestDelayed, .delayedRequestLanded, .readFailed, .objectLostInCrash, .kill, .pause, .longSleep,
       .machineCrash, .outage, .outcomeUnknown, .fencedByEpoch, .entriesCollected, .blobsSwept, .strayEntry, .followerBatch,
-      .stateRowSkipped,
+      .stateRowSkipped, .abandoned,
       .stateWriteFailed, .groupCommit, .idle, .wake, .duplicate, .lateRow,
     ]
 

@@ -37,6 +37,8 @@ public final class SimulatedObjectStore: @unchecked Sendable {
   /// An answer may have been cut short.
   private(set) var hasTruncated = false
   private var objects: [String: Object] = [:]
+  /// Paths of objects that a crash may take.
+  private var unsynced: Set<String> = []
   /// Paths by directory: a listing looks at few of them.
   private var directories: [String: Set<String>] = [:]
 
@@ -68,6 +70,7 @@ public final class SimulatedObjectStore: @unchecked Sendable {
 
   private func set(_ path: String, _ object: Object?) {
     objects[path] = object
+    if object?.isSynced == false { unsynced.insert(path) } else { unsynced.remove(path) }
     let directory = SimulatedObjectStore.directory(path)
     if object == nil { directories[directory]?.remove(path) } else { directories[directory, default: []].insert(path) }
   }
@@ -75,12 +78,12 @@ public final class SimulatedObjectStore: @unchecked Sendable {
   /// Power loss: requests under way are lost, and of what was not synced each object with chance one half.
   public func crash() {
     crashes += 1
-    for path in objects.filter({ !$0.value.isSynced }).keys.sorted() {
+    for path in unsynced.sorted() {
       if random.chance(0.5) {
         set(path, nil)
         marks.hit(.objectLostInCrash)
       } else {
-        objects[path]?.isSynced = true
+        sync(path)
       }
     }
     onLoss?()
@@ -114,7 +117,7 @@ public final class SimulatedObjectStore: @unchecked Sendable {
   fileprivate func store(_ object: NewObject) {
     if let old = objects[object.path] {
       if old.bytes != object.bytes { onRewrite?(object.path) }
-      objects[object.path]?.isSynced = true
+      sync(object.path)
     } else {
       _ = create(object, isSynced: true)
     }
@@ -138,7 +141,16 @@ public final class SimulatedObjectStore: @unchecked Sendable {
     return Array(bytes.prefix(random.below(bytes.count + 1)))
   }
 
-  fileprivate func sync(_ path: String) { objects[path]?.isSynced = true }
+  fileprivate func sync(_ path: String) {
+    objects[path]?.isSynced = true
+    unsynced.remove(path)
+  }
+
+  /// Of a log two objects are visible and may vanish: if the first of them does, somebody acted on it too early.
+  var hasUnsyncedPair: Bool {
+    let logs = unsynced.map(SimulatedObjectStore.directory)
+    return Set(logs).count < logs.count
+  }
 
   fileprivate func delete(_ path: String) {
     guard objects[path] != nil else { return }
@@ -166,7 +178,7 @@ private struct NodeStore: ObjectStore {
   var place: String { "simulation" }
 
   private enum Way {
-    case lost, delayed, replyLost, good
+    case lost, delayed, replyLost, good, refused, slow
   }
 
   /// The reply on its way back; nil while there is none.
@@ -190,11 +202,12 @@ private struct NodeStore: ObjectStore {
           shared.marks.hit(.delayedRequestLanded)
           _ = effect(true)
         }
-      case .replyLost, .good:
+      case .refused: shared.world.after(latency(), resume)
+      case .replyLost, .good, .slow:
         land(after: latency()) {
           let value = effect(way == .replyLost)
-          if way == .good { reply.value = value }
-          shared.world.after(way == .good ? latency() : timeout, resume)
+          if way != .replyLost { reply.value = value }
+          shared.world.after(way == .good ? latency() : way == .slow ? latency() * 1000 : timeout, resume)
         }
       }
     }
@@ -223,13 +236,26 @@ private struct NodeStore: ObjectStore {
 
   private func readWay() -> Way {
     if isOut { return .lost }
+    if let way = anyWay() { return way }
     guard shared.random.chance(shared.faults.readFailed) else { return .good }
     shared.marks.hit(.readFailed)
     return .lost
   }
 
+  /// Of reads and writes.
+  private func anyWay() -> Way? {
+    if shared.random.chance(shared.faults.requestRefused) {
+      shared.marks.hit(.requestRefused)
+      return .refused
+    }
+    guard shared.random.chance(shared.faults.requestSlow) else { return nil }
+    shared.marks.hit(.requestSlow)
+    return .slow
+  }
+
   private func writeWay() -> Way {
     if isOut { return .lost }
+    if let way = anyWay() { return way }
     if shared.random.chance(shared.faults.requestLost) {
       shared.marks.hit(.requestLost)
       return .lost
@@ -280,6 +306,7 @@ private struct NodeStore: ObjectStore {
       shared.sync(object.path)
       return .created
     }
+    shared.marks.hit(.putExists)
     shared.onExists?(node)
     await node.sleep(nanoseconds: 1000)
     return .exists

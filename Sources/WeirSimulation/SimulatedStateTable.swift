@@ -13,6 +13,8 @@ public final class SimulatedStateTable: @unchecked Sendable {
   public var ordersNoClaims = false
   /// Told of each row that was written, with the one that it replaced.
   public var onWrite: ((_ row: StateRow, _ old: StateRow?) -> Void)?
+  /// Told before a request has its effect, and between two transactions of one.
+  public var onRequest: ((Node) -> Void)?
   /// Told of each request, for a look at a seed.
   public var say: ((String) -> Void)?
   fileprivate var random: SplitMix64
@@ -81,9 +83,40 @@ private struct NodeStateTable: StateTable {
     try await write(batches, meta: meta, owners: [])
   }
 
+  /// A request, up to its effect.
+  private func arrive() async {
+    await work()
+    guard let strike = shared.onRequest else { return }
+    strike(node)
+    await node.sleep(nanoseconds: 1000)
+  }
+
+  func write(
+    _ batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])], intent: [(String, [UInt8])]
+  ) async throws -> Int {
+    let rows = batches.flatMap(\.rows)
+    guard rows.count > 1, shared.random.chance(shared.faults.writeSplit) else {
+      return try await write(batches, meta: meta, owners: owners)
+    }
+    shared.marks.hit(.writeSplit)
+    let first = 1 + shared.random.below(rows.count - 1)
+    var skipped = try await transaction(rows[..<first], intent, owners)
+    skipped += try await transaction(rows[first...], meta, owners)
+    return skipped
+  }
+
+  private func transaction(_ rows: ArraySlice<StateRow>, _ meta: [(String, [UInt8])], _ owners: [(String, [UInt8])]) async throws -> Int {
+    await arrive()
+    try check(owners)
+    var skipped = 0
+    for row in rows where !shared.write(row) { skipped += 1 }
+    for (name, value) in meta { shared.meta[name] = value }
+    return skipped
+  }
+
   /// A write to a local table is no request: a killed node's does not arrive.
   func write(_ batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])]) async throws -> Int {
-    await work()
+    await arrive()
     if shared.throttledUntil > shared.world.now {
       shared.marks.hit(.stateThrottled)
       throw WeirError(.storage, "the simulated state table is too busy")
@@ -110,7 +143,7 @@ private struct NodeStateTable: StateTable {
   }
 
   func claim(_ claims: [StateClaim]) async throws {
-    await work()
+    await arrive()
     if !shared.ordersNoClaims, let late = claims.first(where: { !$0.isInTime(shared.meta[$0.numberName]) }) {
       shared.marks.hit(.claimFenced)
       throw late.tooLate
@@ -120,7 +153,7 @@ private struct NodeStateTable: StateTable {
   }
 
   func retract(_ batch: StateBatch, beyond: Fence, owners: [(String, [UInt8])]) async throws {
-    await work()
+    await arrive()
     try check(owners)
     shared.tell(node, "takes back", [batch], [])
     for (name, row) in shared.rows where row.table == batch.table && row.lane == batch.lane && row.fence > beyond {

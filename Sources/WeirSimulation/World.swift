@@ -50,7 +50,13 @@ public final class World: @unchecked Sendable {
   }
 
   /// Time moves forward at once: what was due meanwhile happens now.
-  public func warp(nanoseconds: Int64) { now += nanoseconds }
+  public func warp(nanoseconds: Int64) {
+    now += nanoseconds
+    warped += nanoseconds
+  }
+
+  /// Virtual nanoseconds that passed at once: ``now`` without them is how long the world has been at work.
+  public private(set) var warped: Int64 = 0
 
   /// Does one thing; false if nothing is left to do.
   public func step() -> Bool {
@@ -133,6 +139,11 @@ public final class Node: TaskExecutor, @unchecked Sendable {
   }
 
   public var isPaused: Bool { pausedUntil > world.now }
+  /// Whoever watches over it takes it for awake while it is paused.
+  public var isUnnoticed = false
+
+  /// Ends a pause.
+  public func wake() { pausedUntil = min(pausedUntil, world.now) }
 
   public func start(_ body: @escaping @Sendable () async -> Void) {
     world.inside { _ = Task(executorPreference: self) { await body() } }

@@ -11,18 +11,23 @@ struct LiveFaults: Sendable {
   var strikes: [Strike: Int] = [:]
   /// Strikes in the run at most.
   var strikesMax = 0
+  /// The ledger is collected at once, and puts are struck often.
+  private(set) var isSleepy = false
 
   static let none = LiveFaults()
 
   /// What may happen to a worker, or around it, at any step.
   enum Strike: String, CaseIterable, Sendable {
     case kill, stop, pause, longSleep, warp, machineCrash, outage, rebalance, expel, secondDeployment, trim, diskFull, truncatedAnswers
-    case clockJump, throttle
+    case clockJump, throttle, unnoticedSleep, killInRecovery, fsyncFailed
   }
 
   /// The kinds by name, for a reduced list of faults.
   static let kinds =
-    ["fetchFailed", "sourceFailed", "sinkFailed", "requestLost", "replyLost", "requestDelayed", "readFailed"]
+    [
+      "fetchFailed", "sourceFailed", "sinkFailed", "requestLost", "replyLost", "requestDelayed", "readFailed", "requestRefused",
+      "requestSlow", "writeSplit",
+    ]
     + Strike.allCases.map(\.rawValue)
 
   init() {}
@@ -38,6 +43,18 @@ struct LiveFaults: Sendable {
     store.wallSkewMax = random.chance(0.3) ? 600_000_000 : 0
     for strike in Strike.allCases { strikes[strike] = [0, 0, 1, 3][random.below(4)] }
     strikesMax = random.below(10)
+    store.requestRefused = LiveFaults.draw([0, 0.01, 0.04], &random)
+    store.requestSlow = LiveFaults.draw([0, 0, 0.004], &random)
+    store.writeSplit = LiveFaults.draw([0, 0.1, 0.5], &random)
+    if random.chance(0.15) { makeSleepy(&random) }
+  }
+
+  /// Few other faults: workers fall asleep where it hurts while others collect.
+  private mutating func makeSleepy(_ random: inout SplitMix64) {
+    (fetchFailed, sourceFailed, sinkFailed, store) = (0, 0, 0, .none)
+    strikes = [.unnoticedSleep: 3, .longSleep: 2, .secondDeployment: 1]
+    strikesMax = 2 + random.below(4)
+    isSleepy = true
   }
 
   private static func draw(_ choices: [Double], _ random: inout SplitMix64) -> Double { choices[random.below(choices.count)] }
@@ -52,6 +69,9 @@ struct LiveFaults: Sendable {
     if kinds.contains("replyLost") { faults.store.replyLost = 0 }
     if kinds.contains("requestDelayed") { faults.store.requestDelayed = 0 }
     if kinds.contains("readFailed") { faults.store.readFailed = 0 }
+    if kinds.contains("requestRefused") { faults.store.requestRefused = 0 }
+    if kinds.contains("requestSlow") { faults.store.requestSlow = 0 }
+    if kinds.contains("writeSplit") { faults.store.writeSplit = 0 }
     for strike in Strike.allCases where kinds.contains(strike.rawValue) { faults.strikes[strike] = 0 }
     return faults
   }
@@ -60,6 +80,7 @@ struct LiveFaults: Sendable {
   var names: [String] {
     let chances = [
       fetchFailed, sourceFailed, sinkFailed, store.requestLost, store.replyLost, store.requestDelayed, store.readFailed,
+      store.requestRefused, store.requestSlow, store.writeSplit,
     ]
     let isStriking = strikesMax > 0
     return zip(LiveFaults.kinds, chances).filter { $1 > 0 }.map(\.0)

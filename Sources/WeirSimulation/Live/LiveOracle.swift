@@ -67,6 +67,8 @@ final class LiveOracle {
   var tables: [String: TableLog] = [:]
   var topics: [String: TopicLog] = [:]
   private var confirmedThrough: Int64 = -1
+  /// By node, how the ledger calls the worker.
+  private var workers: [Int: String] = [:]
   var marks = Marks()
   /// Told of each entry, for a look at a seed.
   var say: ((String) -> Void)?
@@ -145,9 +147,14 @@ extension LiveOracle {
     if head < confirmedThrough { fail("entry \(confirmedThrough) was committed and the crash took it") }
   }
 
-  /// A worker said that the ledger stands there.
-  func confirmed(through number: Int64) {
-    if number > head { fail("a worker said that entry \(number) is in the ledger, which ends at \(head)") }
+  /// A worker said that this entry of its own is in the ledger.
+  func confirmed(_ number: Int64, by node: Int) {
+    guard number >= 0, number <= head else {
+      return fail("a worker said that entry \(number) is in the ledger, which ends at \(head)")
+    }
+    let worker = accounts[Int(number)].entry.worker
+    if workers[node, default: worker] != worker { fail("a worker said that entry \(number) is its own, and it is another's") }
+    workers[node] = worker
     confirmedThrough = max(confirmedThrough, number)
   }
 }

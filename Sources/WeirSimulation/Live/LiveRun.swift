@@ -49,9 +49,11 @@ final class LiveRun: @unchecked Sendable {
     self.log = log
     random = world.random("supervisor")
     var configuration = world.random("configuration")
-    plan = LivePlan.make(&configuration)
-    compiled = CompiledPlan(plan, lookups: [])
+    var plan = LivePlan.make(&configuration)
     let drawn = LiveFaults(from: &configuration)
+    if drawn.isSleepy { plan.lake.ledgerKeepMicroseconds = 0 }
+    self.plan = plan
+    compiled = CompiledPlan(plan, lookups: [])
     faults = without.contains("all") ? .none : drawn.without(without)
     kinds = faults.names
     var records = world.random("workload")
@@ -77,8 +79,9 @@ final class LiveRun: @unchecked Sendable {
     }
     store.onLoss = { [oracle] in oracle.lost() }
     store.onRewrite = { [oracle] in oracle.fail("\($0) was written twice, with different bytes") }
-    store.onPut = { [unowned self] in strike(at: $0) }
-    store.onVisible = { [unowned self] in strike(at: $0) }
+    store.onPut = { [unowned self] in strike(at: $0, chance: faults.isSleepy ? 0.15 : 0.03) }
+    store.onVisible = { [unowned self] in madeVisible(by: $0) }
+    stateTable.onRequest = { [unowned self] in strike(at: $0, chance: 0.01) }
     sinks.onStore = { [oracle] in oracle.stored($0, $1) }
     stateTable.onWrite = { [oracle] in oracle.stateRow($0, replacing: $1) }
     groups.append(SimulatedGroup(topic, name: "first", faults: faults))
@@ -120,8 +123,9 @@ final class LiveRun: @unchecked Sendable {
   private func advance() {
     switch phase {
     case .faults:
-      let isLong = world.now > topic.workload.endsAt + 3_000_000_000
-      if world.now > topic.workload.endsAt, isLong || strikes >= faults.strikesMax { heal() }
+      let worked = world.now - world.warped
+      let isLong = worked > topic.workload.endsAt + 3_000_000_000
+      if worked > topic.workload.endsAt, isLong || strikes >= faults.strikesMax { heal() }
     case .draining:
       if oracle.isComplete {
         enter(.stopping)
@@ -159,6 +163,7 @@ final class LiveRun: @unchecked Sendable {
     stateTable.faults = .none
     sinks.failed = 0
     for group in groups { group.faults = .none }
+    for worker in workers where worker.node.isUnnoticed { worker.node.wake() }
     keepTwo()
   }
 
@@ -191,11 +196,13 @@ final class LiveRun: @unchecked Sendable {
 
   private func heard(_ event: LiveEvent, of worker: LiveNode) {
     switch event {
-    case .committed(let progress): oracle.confirmed(through: progress.ledgerNumber)
+    case .committed(let progress): oracle.confirmed(progress.ledgerNumber, by: worker.node.id)
     case .trouble(let error):
       say("node \(worker.node.id): \(error.code): \(error.message)")
       if error.code == .fenced { mark(.fencedByEpoch) }
       if error.code == .unknown { mark(.outcomeUnknown) }
+      if error.code == .abandoned { mark(.abandoned) }
+      if error.code == .handoverLate { mark(.handOverLate) }
       check(error, of: worker)
     case .gap: mark(.gapTaken)
     case .assigned(let positions):
@@ -240,14 +247,26 @@ final class LiveRun: @unchecked Sendable {
   }
 
   /// A fault to the worker that puts.
-  private func strike(at node: Node) {
-    guard phase == .faults, strikes < faults.strikesMax, random.chance(0.03),
+  private func strike(at node: Node, chance: Double, isVisible: Bool = false) {
+    guard phase == .faults, strikes < faults.strikesMax, random.chance(chance),
       let victim = workers.first(where: { $0.node === node && $0.isCounted })
     else { return }
-    strike(victim)
+    strike(victim, isVisible: isVisible)
   }
 
-  private func strike(_ victim: LiveNode) {
+  /// What a worker has put can be seen, and is not durable. Where it follows something that is not durable either, power fails often.
+  private func madeVisible(by node: Node) {
+    if phase == .faults, strikes < faults.strikesMax, faults.strikes[.machineCrash, default: 0] > 0, store.hasUnsyncedPair,
+      random.chance(0.3)
+    {
+      strikes += 1
+      mark(.crashUnsynced)
+      return crash()
+    }
+    strike(at: node, chance: 0.03, isVisible: true)
+  }
+
+  private func strike(_ victim: LiveNode, isVisible: Bool = false) {
     guard let kind = faults.strike(&random) else { return }
     strikes += 1
     say("strike: \(kind), node \(victim.node.id)")
@@ -256,6 +275,26 @@ final class LiveRun: @unchecked Sendable {
       mark(.kill)
       victim.node.kill()
       again(after: delay())
+    case .fsyncFailed:
+      // The process stops, and nobody knows what is durable. Where nothing is being made durable it is killed like any other.
+      mark(isVisible ? .fsyncFailed : .kill)
+      victim.node.kill()
+      again(after: delay())
+    case .killInRecovery:
+      mark(.killInRecovery)
+      victim.node.kill()
+      let start = delay()
+      again(after: start)
+      world.after(start + Int64(random.below(700_000_000))) { [self] in
+        guard phase == .faults, let next = workers.last, next.node.isAlive else { return }
+        next.node.kill()
+        again(after: delay())
+      }
+    case .unnoticedSleep:
+      mark(.unnoticedSleep)
+      victim.node.isUnnoticed = true
+      victim.node.pause(nanoseconds: LiveRun.hour * Int64(26 + random.below(70)))
+      for _ in 0..<3 { world.after(Int64(random.below(1_500)) * 1_000_000) { [self] in warp(hours: 20 + random.below(20)) } }
     case .stop:
       mark(.stop)
       victim.isInterrupted = true
@@ -267,8 +306,8 @@ final class LiveRun: @unchecked Sendable {
       // The others live through warps meanwhile.
       victim.node.pause(nanoseconds: 3_600_000_000_000 * Int64(1 + random.below(60)))
       again(after: delay())
-      for _ in 0..<3 { world.after(Int64(1 + random.below(4)) * 1_000_000_000) { [self] in warp() } }
-    case .warp: warp()
+      for _ in 0..<3 { world.after(Int64(1 + random.below(4)) * 1_000_000_000) { [self] in warp(hours: 1 + random.below(30)) } }
+    case .warp: warp(hours: 1 + random.below(30))
     case .machineCrash: crash()
     case .outage:
       mark(.outage)
@@ -276,7 +315,13 @@ final class LiveRun: @unchecked Sendable {
     case .rebalance: groups[0].rebalance()
     case .expel: groups[0].expelOne()
     case .secondDeployment: deployTwice()
-    case .trim: trim()
+    case .trim:
+      trim()
+      // What it had read and flushed and not committed is lost then.
+      if random.chance(0.5) {
+        victim.node.kill()
+        again(after: delay())
+      }
     case .diskFull:
       mark(.diskFull)
       store.fill(nanoseconds: Int64(random.below(3_000)) * 1_000_000)
@@ -296,11 +341,12 @@ final class LiveRun: @unchecked Sendable {
   private func again(after delay: Int64) { world.after(delay) { [self] in keepTwo() } }
 
   /// The machine sleeps for hours, and all workers with it.
-  private func warp() {
+  private func warp(hours: Int) {
     guard phase == .faults else { return }
     mark(.warp)
-    world.warp(nanoseconds: 3_600_000_000_000 * Int64(1 + random.below(30)))
+    world.warp(nanoseconds: LiveRun.hour * Int64(hours))
   }
+  private static let hour: Int64 = 3_600_000_000_000
 
   private func crash() {
     mark(.machineCrash)
@@ -324,7 +370,7 @@ final class LiveRun: @unchecked Sendable {
     mark(.trim)
     let shard = topic.workload.shards[random.below(topic.workload.shards.count)]
     let bounds = topic.bounds(shard)
-    topic.trim(shard, to: bounds.low + Int64(random.below(Int(bounds.high - bounds.low) + 1)))
+    topic.trim(shard, to: random.chance(0.4) ? bounds.high : bounds.low + Int64(random.below(Int(bounds.high - bounds.low) + 1)))
   }
 }
 
@@ -345,5 +391,7 @@ final class LiveNode: @unchecked Sendable {
     self.group = group
   }
 
-  var isCounted: Bool { node.isAlive && !hasEnded && (!node.isPaused || node.pausedUntil - node.world.now < 60_000_000_000) }
+  var isCounted: Bool {
+    node.isAlive && !hasEnded && (!node.isPaused || node.isUnnoticed || node.pausedUntil - node.world.now < 60_000_000_000)
+  }
 }

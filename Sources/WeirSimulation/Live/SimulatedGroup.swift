@@ -101,7 +101,7 @@ final class SimulatedGroup: @unchecked Sendable {
     world.after(SimulatedGroup.heartbeatNanoseconds) { [self] in
       isWatching = false
       for member in members {
-        if member.node.isAlive, !member.node.isPaused { member.heardAt = world.now }
+        if member.node.isAlive, !member.node.isPaused || member.node.isUnnoticed { member.heardAt = world.now }
         let isSilent = world.now - member.heardAt > SimulatedGroup.sessionNanoseconds
         let isSlow = !member.leaving.isEmpty && world.now - member.revokedAt > SimulatedGroup.handOverNanoseconds
         if isSilent || isSlow { expel(member) }

@@ -19,9 +19,12 @@ final class SimulatedTopic: @unchecked Sendable {
     workload.shards.enumerated().map { SourceShard(name: $1, stream: SourceWorkload.stream, number: $0) }
   }
 
-  /// The position behind the last record that was sent so far.
+  /// Producers sleep when the whole world does.
+  private var time: Int64 { world.now - world.warped }
+
+  /// The position after the last record that was sent so far.
   func high(_ shard: String) -> Int64 {
-    let sent = (workload.records[shard] ?? []).last { $0.sentAt <= world.now }
+    let sent = (workload.records[shard] ?? []).last { $0.sentAt <= time }
     return max(sent.map { $0.position + 1 } ?? 0, low[shard] ?? 0)
   }
 
@@ -32,7 +35,7 @@ final class SimulatedTopic: @unchecked Sendable {
 
   /// Records from a position on, at most this many.
   func records(_ shard: String, from position: Int64, count: Int) -> [SourceRecord] {
-    Array((workload.records[shard] ?? []).filter { $0.position >= position && $0.sentAt <= world.now }.prefix(count))
+    Array((workload.records[shard] ?? []).filter { $0.position >= position && $0.sentAt <= time }.prefix(count))
   }
 
   func look(_ shard: String, at position: Int64) -> ShardLook {

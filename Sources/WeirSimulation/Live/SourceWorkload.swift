@@ -48,10 +48,12 @@ struct SourceWorkload: Sendable {
       var list: [SourceRecord] = []
       var position = Int64(random.below(3) * 10)
       var sentAt: Int64 = 0
+      // A shard whose events are old holds the merged watermark back until it is idle; when it wakes, its floor is above its own watermark.
+      let lag = [0, 0, 3, 8][random.below(4)]
       for i in 0..<perShard {
         // Pauses now and then let the lane become idle.
-        sentAt += random.chance(0.06) ? Int64(1_200 + random.below(1_200)) * 1_000_000 : Int64(random.below(250)) * 1_000_000
-        let time = SourceWorkload.base + Int(sentAt / 1_000_000_000) * 2 + random.below(3) - (random.chance(0.07) ? 8 : 0)
+        sentAt += random.chance(0.08) ? Int64(1_200 + random.below(1_200)) * 1_000_000 : Int64(random.below(250)) * 1_000_000
+        let time = SourceWorkload.base + Int(sentAt / 1_000_000_000) * 2 + random.below(3) - (random.chance(0.07) ? 8 : 0) - lag
         var record = SourceRecord(
           position: position, id: number * 1000 + i, user: users[number][random.below(users[number].count)],
           kind: SourceWorkload.kinds[random.below(3)], at: time, amount: 1 + random.below(9), isBad: random.chance(0.05), sentAt: sentAt)
