@@ -62,7 +62,7 @@ public enum Mark: String, CaseIterable, Sendable {
   case rebalance, memberExpelled, sourceFailed, fetchFailed, outOfRange, answerTruncated, fullDiskMet, stateThrottled, ownerFenced,
     rowRetracted, claimFenced, requestRefused, requestSlow, writeSplit, putExists, unnoticedSleep, killInRecovery, fsyncFailed,
     crashUnsynced,
-    handOverLate
+    handOverLate, recreate, recreated, putsLost
   case sinkBroken, sinkSlow, sinkRepeated
 
   /// Those of live workers' simulation.

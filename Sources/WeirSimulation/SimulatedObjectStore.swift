@@ -33,6 +33,7 @@ public final class SimulatedObjectStore: @unchecked Sendable {
   fileprivate var crashes = 0
   fileprivate var outageUntil: Int64 = 0
   fileprivate var fullUntil: Int64 = 0
+  fileprivate var putsLostUntil: Int64 = 0
   private var truncatesUntil: Int64 = 0
   /// An answer may have been cut short.
   private(set) var hasTruncated = false
@@ -99,7 +100,10 @@ public final class SimulatedObjectStore: @unchecked Sendable {
   }
 
   /// All that lasts for a while is over.
-  public func heal() { (fullUntil, truncatesUntil, outageUntil) = (0, 0, 0) }
+  public func heal() { (fullUntil, truncatesUntil, outageUntil, putsLostUntil) = (0, 0, 0, 0) }
+
+  /// Nothing is put for a while, and everything can be read.
+  public func losePuts(nanoseconds: Int64) { putsLostUntil = max(putsLostUntil, world.now + nanoseconds) }
 
   /// No request arrives for a while.
   public func fail(nanoseconds: Int64) { outageUntil = max(outageUntil, world.now + nanoseconds) }
@@ -296,6 +300,10 @@ private struct NodeStore: ObjectStore {
     if shared.isFull { return .unknown("the simulated store is full") }
     shared.onPut?(node)
     await node.sleep(nanoseconds: 1000)
+    if shared.putsLostUntil > shared.world.now {
+      await node.sleep(nanoseconds: 50_000_000)
+      return .unknown("the simulated store timed out")
+    }
     let created: Bool? = await request(isRead: false) { _ in
       let isNew = shared.create(object, isSynced: false)
       if isNew { shared.onVisible?(node) }

@@ -9,7 +9,7 @@ import WeirSimulation
   @Option(help: "Number of seeds.") var seeds: UInt64 = 1
   @Option(help: "The first seed.") var first: UInt64 = 0
   @Option(help: "Kinds of faults to leave out, with commas; `all` leaves out all.") var without: String = ""
-  @Option(help: "A bug to plant; `all` looks for a seed that finds each.") var bug: String?
+  @Option(help: "A bug to plant, or several with commas; `all` looks for a seed that finds each.") var bug: String?
   @Flag(help: "Name the faults and ways of recovery that are counted.") var listMarks = false
   @Flag(help: "Reduce the faults of a seed that fails.") var reduce = false
   @Flag(help: "Show what happens.") var verbose = false
@@ -19,6 +19,7 @@ import WeirSimulation
     if listMarks { return print(Mark.ofLive.map(\.rawValue).joined(separator: "\n")) }
     if bug == "all" { return try hunt(PlantedBug.allCases) }
     var planted: PlantedBug?
+    if let bug, bug.contains(",") { return try hunt(bug.split(separator: ",").compactMap { PlantedBug(rawValue: String($0)) }) }
     if let bug {
       guard let known = PlantedBug(rawValue: bug) else {
         throw ValidationError("there is no bug \(bug); there are: \(PlantedBug.allCases.map(\.rawValue).joined(separator: " "))")
@@ -67,10 +68,7 @@ import WeirSimulation
   private func hunt(_ bugs: [PlantedBug]) throws {
     var missed: [PlantedBug] = []
     for bug in bugs {
-      var found: (seed: UInt64, violation: String)?
-      for seed in first..<first + seeds where found == nil {
-        if let violation = LiveSimulation.run(seed: seed, bug: bug).violation { found = (seed, violation) }
-      }
+      let found = LiveSimulation.find(bug, in: first..<first + seeds)
       if found == nil { missed.append(bug) }
       print("\(bug): \(found.map { "seed \($0.seed): \($0.violation.prefix(150))" } ?? "not found in \(seeds) seeds")")
     }

@@ -19,7 +19,7 @@ struct LiveFaults: Sendable {
   /// What may happen to a worker, or around it, at any step.
   enum Strike: String, CaseIterable, Sendable {
     case kill, stop, pause, longSleep, warp, machineCrash, outage, rebalance, expel, secondDeployment, trim, diskFull, truncatedAnswers
-    case clockJump, throttle, unnoticedSleep, killInRecovery, fsyncFailed
+    case clockJump, throttle, unnoticedSleep, killInRecovery, fsyncFailed, recreate, putsLost
   }
 
   /// The kinds by name, for a reduced list of faults.
@@ -83,7 +83,8 @@ struct LiveFaults: Sendable {
       store.requestRefused, store.requestSlow, store.writeSplit,
     ]
     let isStriking = strikesMax > 0
-    return zip(LiveFaults.kinds, chances).filter { $1 > 0 }.map(\.0)
+    let sleepy = isSleepy ? ["sleepy"] : []
+    return sleepy + zip(LiveFaults.kinds, chances).filter { $1 > 0 }.map(\.0)
       + Strike.allCases.filter { isStriking && strikes[$0, default: 0] > 0 }.map(\.rawValue)
   }
 

@@ -83,9 +83,9 @@ extension LiveOracle {
       if topic.low[commit.lane.shard] ?? 0 < from { fail("\(name): it begins at \(from), after records that are there") }
       lane.lost.append(first..<from)
     }
-    let isGap = commit.decisions.contains { if case .gap = $0 { true } else { false } }
-    if isGap {
-      marks.hit(.gap)
+    let gap = commit.decisions.first { $0.generationStart != nil }
+    if let gap {
+      if case .recreated = gap { marks.hit(.recreated) } else { marks.hit(.gap) }
       if topic.low[commit.lane.shard] ?? 0 < to { fail("\(name): a gap up to \(to), which the source still has") }
       lane.lost.append(from..<to)
       if commit.counts != BucketCounts() { fail("\(name): a gap with records") }

@@ -57,7 +57,7 @@ final class LiveOracle {
     var end: Int { start + SourceWorkload.windowSize }
   }
 
-  let workload: SourceWorkload
+  var workload: SourceWorkload { topic.workload }
   let topic: SimulatedTopic
   let layout: LedgerLayout
   let store: SimulatedObjectStore
@@ -74,7 +74,6 @@ final class LiveOracle {
   var say: ((String) -> Void)?
 
   init(topic: SimulatedTopic, pipeline: String, store: SimulatedObjectStore) {
-    workload = topic.workload
     self.topic = topic
     layout = LedgerLayout(pipeline: pipeline)
     self.store = store

@@ -30,7 +30,7 @@ final class LiveRun: @unchecked Sendable {
   let plan: Plan
   private let compiled: CompiledPlan
   private var faults: LiveFaults
-  private let kinds: [String]
+  let kinds: [String]
   private let bug: PlantedBug?
   private var groups: [SimulatedGroup] = []
   private var workers: [LiveNode] = []
@@ -184,7 +184,7 @@ final class LiveRun: @unchecked Sendable {
     if let bug { (environment.variant, environment.protocolVariant) = (bug.engine, bug.protocol) }
     let request = LedgerRequest(meaning: .string("m"), planHash: "h", lanes: nil, runID: "run", describeChange: { _, _ in [] })
     let live = LiveWorker(
-      compiled, environment: environment, request: request, group: { group.member(of: node) },
+      compiled, environment: environment, request: request, accepted: [SourceWorkload.stream], group: { group.member(of: node) },
       observe: { [unowned self] in heard($0, of: worker) }, isInterrupted: { worker.isInterrupted })
     node.start { [self] in
       do {
@@ -228,6 +228,7 @@ final class LiveRun: @unchecked Sendable {
 
   private func check(_ error: WeirError, of worker: LiveNode) {
     if LiveRun.expected.contains(error.code) || error.code == .outOfRange || error.code == .groupShared { return }
+    if topic.isRecreated, error.code == .recreated { return }
     if store.hasTruncated, [.corrupt, .ledgerCorrupt, .ledgerReplaced, .ledgerFormat].contains(error.code) { return }
     oracle.fail("a worker met \(error.code): \(error.message)")
   }
@@ -315,6 +316,12 @@ final class LiveRun: @unchecked Sendable {
     case .rebalance: groups[0].rebalance()
     case .expel: groups[0].expelOne()
     case .secondDeployment: deployTwice()
+    case .putsLost:
+      mark(.putsLost)
+      store.losePuts(nanoseconds: Int64(random.below(4_000)) * 1_000_000)
+    case .recreate:
+      mark(.recreate)
+      topic.recreate()
     case .trim:
       trim()
       // What it had read and flushed and not committed is lost then.

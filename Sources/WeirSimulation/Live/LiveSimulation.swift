@@ -26,6 +26,18 @@ public enum LiveSimulation {
     LiveRun(seed: seed, without: without, bug: bug, log: log).run()
   }
 
+  /// The kinds of faults that a seed has on.
+  static func faults(of seed: UInt64) -> Set<String> { Set(LiveRun(seed: seed, without: [], bug: nil, log: nil).kinds) }
+
+  /// Looks for a seed that finds a bug, among those that have the faults on without which it does no harm.
+  /// - Returns: the seed, and what went wrong; nil: none of the seeds has found it.
+  public static func find(_ bug: PlantedBug, in seeds: Range<UInt64>) -> (seed: UInt64, violation: String)? {
+    for seed in seeds where bug.needs.isSubset(of: bug.needs.isEmpty ? [] : faults(of: seed)) {
+      if let violation = run(seed: seed, bug: bug).violation { return (seed, violation) }
+    }
+    return nil
+  }
+
   /// The kinds of faults that a failing seed needs: each is left out in turn, and stays out if the seed fails all the same.
   public static func reduce(seed: UInt64) -> [String] {
     var without: Set<String> = []

@@ -19,6 +19,18 @@ public enum PlantedBug: String, CaseIterable, Sendable {
   /// The state table gives a lane to whoever claims it last.
   case claimsUnordered
 
+  /// Kinds of faults without which it does no harm: seeds that have others on need not be tried.
+  var needs: Set<String> {
+    switch self {
+    case .neverAbandons, .sweepsWithoutBarrier, .numbersFreeAgain, .foldsStrays: ["sleepy"]
+    case .trustsUnsynced, .followsUnsyncedVersions: ["machineCrash"]
+    case .gapNotRecorded, .gapRowsStay, .rowsAheadStay, .flushesOthersLanes: ["trim"]
+    case .cutsOnAfterUnknown: ["putsLost"]
+    case .followsOthersEpochs, .cutsOnAfterFence, .fencesByPosition: ["secondDeployment"]
+    default: []
+    }
+  }
+
   var engine: EngineVariant {
     switch self {
     case .wakesBeforeEntry: .wakesBeforeEntry

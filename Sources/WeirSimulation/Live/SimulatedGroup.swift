@@ -209,7 +209,7 @@ final class SimulatedMember: ShardGroup, @unchecked Sendable {
         case .at(let position): position
         case .before(let position): position - 1
         }
-      sights[ask.key] = ShardSight(topic.look(ask.key, at: position))
+      sights[ask.key] = ShardSight(topic.look(ask.key, at: position), incarnation: topic.incarnation.map { "i\($0)" })
     }
   }
 
@@ -255,7 +255,7 @@ final class SimulatedMember: ShardGroup, @unchecked Sendable {
 ///
 /// `@unchecked Sendable`: see ``World``.
 final class SimulatedReader: ShardReader, @unchecked Sendable {
-  private static let pollNanoseconds: Int64 = 20_000_000
+  private static let pollNanoseconds: Int64 = 40_000_000
 
   private let group: SimulatedGroup
   private let node: Node

@@ -5,13 +5,18 @@ import WeirCore
 /// `@unchecked Sendable`: see ``World``.
 final class SimulatedTopic: @unchecked Sendable {
   let world: World
-  let workload: SourceWorkload
+  private(set) var workload: SourceWorkload
+  /// How often it was made again; nil: it does not say which incarnation it is.
+  private(set) var incarnation: Int?
+  private(set) var isRecreated = false
   private(set) var low: [String: Int64] = [:]
   var followed: [String: FollowedPosition] = [:]
 
   init(world: World, workload: SourceWorkload) {
     self.world = world
     self.workload = workload
+    var random = world.random("topic")
+    incarnation = random.chance(0.7) ? 0 : nil
     for shard in workload.shards { low[shard] = workload.records[shard]?.first?.position ?? 0 }
   }
 
@@ -32,6 +37,14 @@ final class SimulatedTopic: @unchecked Sendable {
 
   /// Drops records, as retention does: a reader that needs them has lost them.
   func trim(_ shard: String, to position: Int64) { low[shard] = max(low[shard] ?? 0, min(position, high(shard))) }
+
+  /// Deletes the topic and makes it again: what comes is of another incarnation. Its positions are larger, so that one account of positions is
+  /// enough.
+  func recreate() {
+    isRecreated = true
+    incarnation = incarnation.map { $0 + 1 }
+    for shard in workload.shards { low[shard] = workload.recreate(shard, after: time) }
+  }
 
   /// Records from a position on, at most this many.
   func records(_ shard: String, from position: Int64, count: Int) -> [SourceRecord] {

@@ -31,7 +31,7 @@ struct SourceWorkload: Sendable {
   private static let base = Int(SimulatedClock.epochMicroseconds / 1_000_000)
 
   /// By shard, in the order of their positions, which have gaps.
-  let records: [String: [SourceRecord]]
+  fileprivate(set) var records: [String: [SourceRecord]]
   let shards: [String]
   /// When the last record is sent, virtual nanoseconds.
   let endsAt: Int64
@@ -82,6 +82,16 @@ struct SourceWorkload: Sendable {
       number += 1
     }
     return users
+  }
+
+  /// What a shard gets from some time on is of another incarnation.
+  /// - Returns: where that begins.
+  mutating func recreate(_ shard: String, after time: Int64) -> Int64 {
+    let all = records[shard] ?? []
+    let start = ((all.last?.position ?? 0) / 1000 + 1) * 1000
+    let first = all.firstIndex { $0.sentAt > time } ?? all.endIndex
+    for i in first..<all.endIndex { records[shard]?[i].position = start + Int64(i - first) }
+    return start
   }
 
   static func window(of time: Int) -> Int { time / windowSize * windowSize }
