@@ -24,6 +24,7 @@ public struct EngineEnvironment: Sendable {
   /// Only the simulation sets these.
   package var variant: EngineVariant = []
   package var protocolVariant: ProtocolVariant = []
+  package var commitObserver: (@Sendable (CommitMachine.Event, CommitMachine.Action) -> Void)?
 
   public init(
     lake: any ObjectStore, tables: any TableFormat, state: (any StateTable)?, clock: any Clock, random: any RandomSource,

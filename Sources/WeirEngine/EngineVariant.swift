@@ -78,4 +78,8 @@ package struct EngineVariant: OptionSet, Sendable {
   package static let mergedFenceTooLow = EngineVariant(26)
   /// Flushes overlap: one that finds the rows of another taken writes marks for them.
   package static let flushesTogether = EngineVariant(27)
+  /// A shard's bounds are asked for after the check that it is the one that was read.
+  package static let boundsAfterCheck = EngineVariant(28)
+  /// After an error on the way to an entry the session may commit what follows.
+  package static let cutsOnAfterError = EngineVariant(29)
 }

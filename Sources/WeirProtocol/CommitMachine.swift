@@ -208,7 +208,6 @@ extension CommitMachine {
     if let draft {
       let fenced = fence(draft)
       guard fenced.isEmpty else { return finish(.fenced(fenced, fold)) }
-      if variant.contains(.keepsMergedPart) { return put(seal(draft), at: now) }
     }
     state = .deriving
     return .derive(fold)

@@ -32,10 +32,8 @@ public actor Ledger {
   }
 
   /// For the simulation.
-  package func use(_ variant: ProtocolVariant) { self.variant = variant }
-
-  private func use(
-    _ variant: ProtocolVariant, _ observer: @escaping @Sendable (CommitMachine.Event, CommitMachine.Action) -> Void
+  package func use(
+    _ variant: ProtocolVariant, _ observer: (@Sendable (CommitMachine.Event, CommitMachine.Action) -> Void)?
   ) {
     self.variant = variant
     self.observer = observer
@@ -102,18 +100,6 @@ extension Ledger {
   ) async throws -> Ledger {
     let reader = LedgerReader(layout: layout, store: store, clock: clock, random: random)
     return try await create(genesis, worker: worker, by: reader)
-  }
-
-  package static func create(
-    _ layout: LedgerLayout, genesis: Genesis, worker: String, store: any ObjectStore, clock: any Clock,
-    random: any RandomSource, variant: ProtocolVariant,
-    observer: @escaping @Sendable (CommitMachine.Event, CommitMachine.Action) -> Void
-  ) async throws -> Ledger {
-    var reader = LedgerReader(layout: layout, store: store, clock: clock, random: random)
-    reader.trustsUnsynced = variant.contains(.trustsUnsynced)
-    let ledger = try await create(genesis, worker: worker, by: reader)
-    await ledger.use(variant, observer)
-    return ledger
   }
 
   private static func create(_ genesis: Genesis, worker: String, by reader: LedgerReader) async throws -> Ledger {

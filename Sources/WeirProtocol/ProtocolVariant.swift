@@ -18,8 +18,6 @@ package struct ProtocolVariant: OptionSet, Sendable {
   package static let numbersFreeAgain = ProtocolVariant(rawValue: 1 << 4)
   /// Acts on another's entry that may vanish with the machine.
   package static let trustsUnsynced = ProtocolVariant(rawValue: 1 << 5)
-  /// After a conflict the merged part stays as it was derived first.
-  package static let keepsMergedPart = ProtocolVariant(rawValue: 1 << 6)
   /// Attempts are never too old.
   package static let neverAbandons = ProtocolVariant(rawValue: 1 << 7)
   /// Collection deletes entries before the snapshot that stands for them is written.

@@ -22,10 +22,9 @@ public final class SimulatedObjectStore: @unchecked Sendable {
   public var onDelete: ((_ path: String) -> Void)?
   /// Told after a crash of the machine took objects.
   public var onLoss: (() -> Void)?
-  /// Told before a put-if-absent is sent, when its object is visible but not durable, and when there was one: the
-  /// moments at which a death or a sleep does the most harm.
+  /// Told before a put-if-absent is sent, and when its object is visible but not durable: the moments at which a death or a sleep does the
+  /// most harm.
   public var onPut: ((Node) -> Void)?
-  public var onExists: ((Node) -> Void)?
   public var onVisible: ((Node) -> Void)?
   /// A name that was used for other bytes: whoever wrote it broke the store's contract.
   public var onRewrite: ((_ path: String) -> Void)?
@@ -315,7 +314,6 @@ private struct NodeStore: ObjectStore {
       return .created
     }
     shared.marks.hit(.putExists)
-    shared.onExists?(node)
     await node.sleep(nanoseconds: 1000)
     return .exists
   }

@@ -36,7 +36,6 @@ public final class SimulatedStateTable: @unchecked Sendable {
   /// Requests are refused for a while.
   public func throttle(nanoseconds: Int64) { throttledUntil = max(throttledUntil, world.now + nanoseconds) }
 
-  public func hasMeta(_ name: String) -> Bool { meta[name] != nil }
   public func mark(_ name: String) -> [UInt8]? { meta[name] }
 
   /// Power loss: the table is not worth anything any more.
@@ -193,6 +192,7 @@ private struct NodeStateTable: StateTable {
   ) async throws {
     await work()
     try check(owners)
+    shared.marks.hit(.stateRebuilt)
     shared.tell(node, "replaces", batches, meta)
     shared.rows = shared.rows.filter { !tables.contains($0.value.table) }
     for row in batches.flatMap(\.rows) { _ = shared.write(row) }

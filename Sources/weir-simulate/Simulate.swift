@@ -11,12 +11,14 @@ import WeirSimulation
   @Option(help: "Kinds of faults to leave out, with commas; `all` leaves out all.") var without: String = ""
   @Option(help: "A bug to plant, or several with commas; `all` looks for a seed that finds each.") var bug: String?
   @Flag(help: "Name the faults and ways of recovery that are counted.") var listMarks = false
+  @Flag(help: "Run the recorded seeds: those that found faults, and for each planted bug one that finds it.") var recorded = false
   @Flag(help: "Reduce the faults of a seed that fails.") var reduce = false
   @Flag(help: "Show what happens.") var verbose = false
   @Flag(help: "Show how often each fault and each way of recovery was met.") var marks = false
 
   func run() throws {
-    if listMarks { return print(Mark.ofLive.map(\.rawValue).joined(separator: "\n")) }
+    if listMarks { return print(Mark.allCases.map(\.rawValue).joined(separator: "\n")) }
+    if recorded { return try runRecorded() }
     if bug == "all" { return try hunt(PlantedBug.allCases) }
     var planted: PlantedBug?
     if let bug, bug.contains(",") { return try hunt(bug.split(separator: ",").compactMap { PlantedBug(rawValue: String($0)) }) }
@@ -62,6 +64,19 @@ import WeirSimulation
     if marks { for mark in Mark.allCases where all[mark] > 0 { print("  \(mark): \(all[mark])") } }
     if !isWatching { print("this runtime has no hook that shows jobs outside the simulation") }
     if failed > 0 { throw ExitCode(1) }
+  }
+
+  private func runRecorded() throws {
+    var failures: [String] = []
+    for seed in LiveSimulation.regressionSeeds {
+      if let violation = LiveSimulation.run(seed: seed).violation { failures.append("seed \(seed): \(violation)") }
+    }
+    for bug in PlantedBug.recorded where LiveSimulation.run(seed: bug.recordedSeed, bug: bug).violation == nil {
+      failures.append("seed \(bug.recordedSeed) does not find the planted bug \(bug) any more: record what --bug \(bug) --seeds 1000 finds")
+    }
+    for failure in failures { print(failure) }
+    print("\(LiveSimulation.regressionSeeds.count) recorded seeds, \(PlantedBug.recorded.count) planted bugs: \(failures.count) failed")
+    if !failures.isEmpty { throw ExitCode(1) }
   }
 
   /// Looks for the first seed that finds each bug.

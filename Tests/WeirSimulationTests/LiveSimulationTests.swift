@@ -27,16 +27,11 @@ import WeirSimulation
     #expect(runs[0].steps == runs[1].steps)
   }
 
-  /// Each that was found before is found within 1,000 seeds; a debug build tries the recorded seed and some more.
+  /// By its recorded seed. Where a change of the engine has shifted what that seed does, a release build looks for another.
   @Test(arguments: PlantedBug.recorded) func `a planted bug is found`(bug: PlantedBug) {
-    #if DEBUG
-      let most: UInt64 = 3
-    #else
-      let most: UInt64 = 1000
-    #endif
-    for seed in [bug.recordedSeed] + Array(0..<most) where LiveSimulation.run(seed: seed, bug: bug).violation != nil { return }
+    if LiveSimulation.run(seed: bug.recordedSeed, bug: bug).violation != nil { return }
     #if !DEBUG
-      Issue.record("\(bug) was not found in \(most) seeds")
+      if LiveSimulation.find(bug, in: 0..<1000) == nil { Issue.record("\(bug) was not found in 1,000 seeds") }
     #endif
   }
 }

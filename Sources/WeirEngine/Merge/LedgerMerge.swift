@@ -72,6 +72,14 @@ actor LedgerMerge {
   /// Merges what the ledger got since the last round.
   /// - Returns: the ledger behind it; nil if there was nothing to do.
   func round() async throws -> LedgerFold? {
+    do { return try await mergeNews() } catch {
+      // Some of the partials may be merged already, or windows finished that no entry has.
+      await committer.refuse()
+      throw error
+    }
+  }
+
+  private func mergeNews() async throws -> LedgerFold? {
     guard let lane else { return nil }
     let fold = try await ledger.refresh()
     guard fold.number > position else { return nil }

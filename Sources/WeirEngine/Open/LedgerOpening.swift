@@ -42,7 +42,9 @@ enum LedgerOpening {
       }
       ledger = try await create(plan, request, environment)
     }
-    if !environment.protocolVariant.isEmpty { await ledger.use(environment.protocolVariant) }
+    if !environment.protocolVariant.isEmpty || environment.commitObserver != nil {
+      await ledger.use(environment.protocolVariant, environment.commitObserver)
+    }
     let genesis = await ledger.fold.genesis
     if let known = request.ledgerID, genesis.ledgerID != known { throw replaced(plan, environment, "it is another one now") }
     let lanes = genesis.lanes.filter { $0 != .merge }.count

@@ -20,9 +20,13 @@ extension LiveSession {
     let fresh = names.filter { fold[LaneID(shard: $0)]?.position == nil }
     let starts = fresh.isEmpty ? [:] : try await group.starts(of: fresh)
     let before = try await group.look(starts.mapValues { .before($0) })
+    // A topic may be recreated between two questions. Bounds from before a check that finds the same topic are of that topic; with later
+    // ones, what is read of a new topic would count as read of the old one, and be read again. What a check finds recreated begins where
+    // the topic of a later moment begins.
+    var bounds = variant.contains(.boundsAfterCheck) ? [:] : try await group.bounds(of: names)
     let verdicts = try await check(names, fold)
-    // Asked for behind the checks: a topic may be recreated between them.
-    let bounds = try await group.bounds(of: names)
+    let recreated = names.filter { if case .recreated = verdicts[$0] { true } else { variant.contains(.boundsAfterCheck) } }
+    if !recreated.isEmpty { bounds.merge(try await group.bounds(of: recreated)) { $1 } }
     var beginning = Beginning()
     for name in names.sorted() {
       guard let lane = fold[LaneID(shard: name)], let bound = bounds[name] else { continue }

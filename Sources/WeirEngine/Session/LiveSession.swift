@@ -222,31 +222,12 @@ final class LiveSession: Sendable {
   /// - Returns: whether there was anything to commit.
   @discardableResult
   func cut(_ lanes: [LiveLane], at now: Int64) async throws -> Bool {
-    var epochs: [LaneEpoch] = []
-    var decisions: [LaneID: [Decision]] = [:]
-    var blobBytes: Int64 = 0
-    for lane in lanes { blobBytes += await lane.shard.blobBytes }
-    try await environment.governor.reserve(blobBytes, environment.clock)
-    let merged = await ledger.fold.mergedWatermark
-    for lane in lanes {
-      let due = lane.decisions(at: now, idleNanoseconds: settings.idleMicroseconds * 1000)
-      if !due.isEmpty { decisions[lane.id] = due }
-      let standing = await lane.shard.standing
-      // An idle lane's next record is judged by no less than what is merged now, so its windows can close by that.
-      let closes = lane.isIdle && standing.hasOpenWindows && merged > standing.floor && !variant.contains(.idleWindowsStay)
-      if closes { await lane.shard.raise(floor: merged) }
-      if !due.isEmpty || closes || standing.position != standing.cutPosition { epochs += try await lane.shard.cut() }
+    let committed: (epochs: [LaneEpoch], fold: LedgerFold)?
+    do { committed = try await commitEpochs(of: lanes, at: now) } catch {
+      await committer.refuse()
+      throw error
     }
-    guard !epochs.isEmpty else { return false }
-    let known = await ledger.fold
-    for (lane, decision) in try placements.decisions(epochs.map(\.lane), of: shards.withLock { $0 }, over: known) {
-      decisions[lane, default: []].append(decision)
-    }
-    for lane in lanes where epochs.contains(where: { $0.lane == lane.id }) { decisions[lane.id, default: []] += lane.takeNotes() }
-    meter.enter(.encoding)
-    let encoded = try await committer.encode(EpochBatch(epochs: epochs, decisions: decisions), number: known.number + 1)
-    let fold: LedgerFold
-    do { fold = try await committer.commit(encoded).fold() } catch let error as WeirError where goesOnAfter(error) { return false }
+    guard let (epochs, fold) = committed else { return false }
     tell(epochs)
     for lane in lanes where epochs.contains(where: { $0.lane == lane.id }) { await lane.committed(fold[lane.id]) }
     placements.adopt(fold)
@@ -262,9 +243,43 @@ final class LiveSession: Sendable {
     return true
   }
 
+  /// - Returns: nil: there was nothing to commit.
+  private func commitEpochs(of lanes: [LiveLane], at now: Int64) async throws -> (epochs: [LaneEpoch], fold: LedgerFold)? {
+    var epochs: [LaneEpoch] = []
+    var decisions: [LaneID: [Decision]] = [:]
+    var blobBytes: Int64 = 0
+    for lane in lanes { blobBytes += await lane.shard.blobBytes }
+    try await environment.governor.reserve(blobBytes, environment.clock)
+    let merged = await ledger.fold.mergedWatermark
+    for lane in lanes {
+      let due = lane.decisions(at: now, idleNanoseconds: settings.idleMicroseconds * 1000)
+      if !due.isEmpty { decisions[lane.id] = due }
+      let standing = await lane.shard.standing
+      // An idle lane's next record is judged by no less than what is merged now, so its windows can close by that.
+      let closes = lane.isIdle && standing.hasOpenWindows && merged > standing.floor && !variant.contains(.idleWindowsStay)
+      if closes { await lane.shard.raise(floor: merged) }
+      if !due.isEmpty || closes || standing.position != standing.cutPosition { epochs += try await lane.shard.cut() }
+    }
+    guard !epochs.isEmpty else { return nil }
+    let known = await ledger.fold
+    for (lane, decision) in try placements.decisions(epochs.map(\.lane), of: shards.withLock { $0 }, over: known) {
+      decisions[lane, default: []].append(decision)
+    }
+    for lane in lanes where epochs.contains(where: { $0.lane == lane.id }) { decisions[lane.id, default: []] += lane.takeNotes() }
+    meter.enter(.encoding)
+    let encoded = try await committer.encode(EpochBatch(epochs: epochs, decisions: decisions), number: known.number + 1)
+    do { return (epochs, try await committer.commit(encoded).fold()) } catch let refused as CommitRefused where goesOnAfter(refused.end) {
+      return nil
+    }
+  }
+
   /// Only in broken variants.
-  private func goesOnAfter(_ error: WeirError) -> Bool {
-    variant.contains(.cutsOnAfterUnknown) && error.code == .unknown || variant.contains(.cutsOnAfterFence) && error.code == .fenced
+  private func goesOnAfter(_ end: CommitEnd) -> Bool {
+    switch end {
+    case .unknown: variant.contains(.cutsOnAfterUnknown)
+    case .fenced: variant.contains(.cutsOnAfterFence)
+    case .committed, .expired, .abandoned: false
+    }
   }
 
   var variant: EngineVariant { environment.variant }

@@ -10,6 +10,7 @@ extension LiveOracle {
       // A sleeper put a number that was collected: harmless if a snapshot at or above it tells it.
       if newestSnapshot < entry.number { fail("the number \(entry.number) was used again") }
       marks.hit(.strayEntry)
+      strays.insert(entry.commitID)
       return
     }
     guard entry.number == head + 1 else { return fail("entry \(entry.number) was put after entry \(head)") }
@@ -76,7 +77,7 @@ extension LiveOracle {
     if commit.generation < lane.generation { fail("\(name): its generation went back") }
     guard case .offset(let from) = commit.from, case .offset(let to) = commit.to, lane.position.map({ $0 == from }) ?? true, from <= to
     else {
-      return fail("\(name): from \(commit.from.text) though \(lane.position ?? -1) was reached")
+      return fail("\(name): from \(commit.from.text) to \(commit.to.text) though \(lane.position ?? -1) was reached")
     }
     let first = workload.records[commit.lane.shard]?.first?.position ?? 0
     if lane.position == nil, from > first {

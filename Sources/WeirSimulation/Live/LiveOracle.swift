@@ -69,6 +69,8 @@ final class LiveOracle {
   private var confirmedThrough: Int64 = -1
   /// By node, how the ledger calls the worker.
   private var workers: [Int: String] = [:]
+  /// Attempts whose entry was put at a number that was collected.
+  var strays: Set<String> = []
   var marks = Marks()
   /// Told of each entry, for a look at a seed.
   var say: ((String) -> Void)?
@@ -119,6 +121,8 @@ extension LiveOracle {
     if path.hasPrefix(layout.entries) {
       marks.hit(.entriesCollected)
       let number = Int64(path.dropFirst(layout.entries.count).prefix(20)) ?? -1
+      let marked = store.paths(layout.collected).last.flatMap { Int64($0.dropFirst(layout.collected.count).prefix(20)) } ?? -1
+      if number > marked { fail("entry \(number) was deleted before a mark said how far entries are collected") }
       if number > newestSnapshot { fail("entry \(number) was deleted before a snapshot stood for it") }
       if number > last.mergePosition { fail("entry \(number) was deleted before it was merged") }
       if number < accounts.count {
@@ -144,6 +148,15 @@ extension LiveOracle {
     for name in tables.keys.sorted() { lostVersions(of: name) }
     lostTopics()
     if head < confirmedThrough { fail("entry \(confirmedThrough) was committed and the crash took it") }
+  }
+
+  /// An attempt was told that lanes are another worker's.
+  func fenced(_ attempt: String, _ wanted: [LaneID: Int64]) {
+    guard let last = accounts.last, !strays.contains(attempt) else { return }
+    for (lane, epoch) in wanted.sorted(by: { $0.key < $1.key }) {
+      let now = lane == .merge ? last.mergeEpoch : last.lanes[lane]?.epoch ?? 0
+      if now < epoch { fail("an attempt was called fenced by \(lane.text), which did not move on") }
+    }
   }
 
   /// A worker said that this entry of its own is in the ledger.

@@ -81,7 +81,7 @@ final class LiveRun: @unchecked Sendable {
     store.onRewrite = { [oracle] in oracle.fail("\($0) was written twice, with different bytes") }
     store.onPut = { [unowned self] in strike(at: $0, chance: faults.isSleepy ? 0.15 : 0.03) }
     store.onVisible = { [unowned self] in madeVisible(by: $0) }
-    stateTable.onRequest = { [unowned self] in strike(at: $0, chance: 0.01) }
+    stateTable.onRequest = { [unowned self] in asksStateTable($0) }
     sinks.onStore = { [oracle] in oracle.stored($0, $1) }
     stateTable.onWrite = { [oracle] in oracle.stateRow($0, replacing: $1) }
     groups.append(SimulatedGroup(topic, name: "first", faults: faults))
@@ -181,6 +181,8 @@ final class LiveRun: @unchecked Sendable {
       lake: store.reached(by: node), tables: DeltaFormat(), state: stateTable.reached(by: node), clock: SimulatedClock(node: node),
       random: SimulatedRandom(world.random("node \(node.id)")), threads: SimulatedThreads(node), parallel: 2,
       sinks: SinkEnvironment(make: { [sinks] in sinks.reached(by: node) }, tell: { _ in }))
+    let watch = CommitWatch(mark: { [unowned self] in mark($0) }, fenced: { [unowned self] in oracle.fenced($0, $1) })
+    environment.commitObserver = { watch.saw($0, $1) }
     if let bug { (environment.variant, environment.protocolVariant) = (bug.engine, bug.protocol) }
     let request = LedgerRequest(meaning: .string("m"), planHash: "h", lanes: nil, runID: "run", describeChange: { _, _ in [] })
     let live = LiveWorker(
@@ -205,6 +207,7 @@ final class LiveRun: @unchecked Sendable {
       if error.code == .handoverLate { mark(.handOverLate) }
       check(error, of: worker)
     case .gap: mark(.gapTaken)
+    case .recreated(let shard, let from, let to, let reason): say("\(shard) from \(from) to \(to) was recreated: \(reason)")
     case .assigned(let positions):
       if positions.count == topic.workload.shards.count { worker.readsSince = world.now }
       say("node \(worker.node.id) reads \(positions.sorted { $0.key < $1.key })")
@@ -265,6 +268,16 @@ final class LiveRun: @unchecked Sendable {
       return crash()
     }
     strike(at: node, chance: 0.03, isVisible: true)
+  }
+
+  /// Here a sleep does the most harm: long enough that another takes the worker's lanes over.
+  private func asksStateTable(_ node: Node) {
+    if phase == .faults, strikes < faults.strikesMax, faults.strikes[.pause, default: 0] > 0, random.chance(0.01) {
+      strikes += 1
+      mark(.pause)
+      return node.pause(nanoseconds: SimulatedGroup.sessionNanoseconds + Int64(random.below(4_000)) * 1_000_000)
+    }
+    strike(at: node, chance: 0.01)
   }
 
   private func strike(_ victim: LiveNode, isVisible: Bool = false) {

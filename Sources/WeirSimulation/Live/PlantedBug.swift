@@ -5,7 +5,7 @@ import WeirProtocol
 public enum PlantedBug: String, CaseIterable, Sendable {
   // In the commit protocol, collection and the follower of a table.
   case blindRetry, noFence, fencesAfterConflict, fencesByPosition, numbersFreeAgain, trustsUnsynced, neverAbandons
-  case deletesBeforePointer, sweepsYoung, sweepsWithoutBarrier, foldsStrays
+  case deletesBeforePointer, ignoresMarkOutcome, callsAbandonedFenced, sweepsYoung, sweepsWithoutBarrier, foldsStrays
   case followerTrustsMemory, followerRebases, followerOutOfOrder, followerProvesFirst
   // In session, commit, membership and restore.
   case wakesBeforeEntry, readsWhileIdling, floorNotRaised, idleWindowsStay, cutsOnAfterUnknown, cutsOnAfterFence, commitsTogether
@@ -13,7 +13,7 @@ public enum PlantedBug: String, CaseIterable, Sendable {
   // In state flusher, recovery, merge and followers.
   case takesOverUnmarked, flushesOthersLanes, recoversOthersLanes, marksBeforeRows, rowsBehindStay, rowsAheadStay, flusherRemembers
   case mergeBeginsAtHead, mergedRowsNotRepeated, mergeMissesLastEntry, followsUnsyncedVersions, collectsUnapplied, drainsWithoutTables
-  case mergedFenceTooLow, flushesTogether
+  case mergedFenceTooLow, flushesTogether, boundsAfterCheck, cutsOnAfterError
   /// The state table writes rows whatever their fence.
   case rowsUnfenced
   /// The state table gives a lane to whoever claims it last.
@@ -22,10 +22,11 @@ public enum PlantedBug: String, CaseIterable, Sendable {
   /// Kinds of faults without which it does no harm: seeds that have others on need not be tried.
   var needs: Set<String> {
     switch self {
-    case .neverAbandons, .sweepsWithoutBarrier, .numbersFreeAgain, .foldsStrays: ["sleepy"]
+    case .neverAbandons, .sweepsWithoutBarrier, .numbersFreeAgain, .foldsStrays, .callsAbandonedFenced: ["sleepy"]
     case .trustsUnsynced, .followsUnsyncedVersions: ["machineCrash"]
     case .gapNotRecorded, .gapRowsStay, .rowsAheadStay, .flushesOthersLanes: ["trim"]
     case .cutsOnAfterUnknown: ["putsLost"]
+    case .boundsAfterCheck: ["recreate"]
     case .followsOthersEpochs, .cutsOnAfterFence, .fencesByPosition: ["secondDeployment"]
     default: []
     }
@@ -61,6 +62,8 @@ public enum PlantedBug: String, CaseIterable, Sendable {
     case .drainsWithoutTables: .drainsWithoutTables
     case .mergedFenceTooLow: .mergedFenceTooLow
     case .flushesTogether: .flushesTogether
+    case .boundsAfterCheck: .boundsAfterCheck
+    case .cutsOnAfterError: .cutsOnAfterError
     default: []
     }
   }
@@ -75,6 +78,8 @@ public enum PlantedBug: String, CaseIterable, Sendable {
     case .trustsUnsynced: .trustsUnsynced
     case .neverAbandons: .neverAbandons
     case .deletesBeforePointer: .deletesBeforePointer
+    case .ignoresMarkOutcome: .ignoresMarkOutcome
+    case .callsAbandonedFenced: .callsAbandonedFenced
     case .sweepsYoung: .sweepsYoung
     case .sweepsWithoutBarrier: .sweepsWithoutBarrier
     case .foldsStrays: .foldsStrays

@@ -27,7 +27,8 @@ struct SourceWorkload: Sendable {
   /// As the plan has them, seconds.
   static let windowSize = 4
   static let outOfOrder = 2
-  static let kinds = ["a", "b", "c"]
+  /// Many: a row that is missing in the state table must not be written again soon by chance.
+  static let kinds = (0..<16).map { "k\($0)" }
   private static let base = Int(SimulatedClock.epochMicroseconds / 1_000_000)
 
   /// By shard, in the order of their positions, which have gaps.
@@ -56,7 +57,8 @@ struct SourceWorkload: Sendable {
         let time = SourceWorkload.base + Int(sentAt / 1_000_000_000) * 2 + random.below(3) - (random.chance(0.07) ? 8 : 0) - lag
         var record = SourceRecord(
           position: position, id: number * 1000 + i, user: users[number][random.below(users[number].count)],
-          kind: SourceWorkload.kinds[random.below(3)], at: time, amount: 1 + random.below(9), isBad: random.chance(0.05), sentAt: sentAt)
+          kind: SourceWorkload.kinds[random.below(SourceWorkload.kinds.count)], at: time, amount: 1 + random.below(9),
+          isBad: random.chance(0.05), sentAt: sentAt)
         if !list.isEmpty, random.chance(0.15) {
           record = list[random.below(list.count)]
           (record.position, record.sentAt) = (position, sentAt)
