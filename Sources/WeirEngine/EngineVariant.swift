@@ -82,4 +82,6 @@ package struct EngineVariant: OptionSet, Sendable {
   package static let boundsAfterCheck = EngineVariant(28)
   /// After an error on the way to an entry the session may commit what follows.
   package static let cutsOnAfterError = EngineVariant(29)
+  /// A lane begins although its shard was not checked, because the session ended meanwhile.
+  package static let beginsUnchecked = EngineVariant(30)
 }

@@ -14,8 +14,9 @@ extension LiveSession {
 
   /// Lanes without a position get one; the others' shards are checked. A lane whose position was trimmed away gets a gap, one whose shard
   /// was recreated a decision, if the user accepts that.
+  /// - Returns: nil: the session is over. Then no shard was checked, and nothing may be concluded of any.
   /// - Throws: `recreated`, `truncated`.
-  func begin(_ names: [String], _ fold: LedgerFold) async throws -> (LedgerFold, [LaneID: ShardIdentity]) {
+  func begin(_ names: [String], _ fold: LedgerFold) async throws -> (LedgerFold, [LaneID: ShardIdentity])? {
     guard !names.isEmpty else { return (fold, [:]) }
     let fresh = names.filter { fold[LaneID(shard: $0)]?.position == nil }
     let starts = fresh.isEmpty ? [:] : try await group.starts(of: fresh)
@@ -25,6 +26,7 @@ extension LiveSession {
     // the topic of a later moment begins.
     var bounds = variant.contains(.boundsAfterCheck) ? [:] : try await group.bounds(of: names)
     let verdicts = try await check(names, fold)
+    if hasEnded, !variant.contains(.beginsUnchecked) { return nil }
     let recreated = names.filter { if case .recreated = verdicts[$0] { true } else { variant.contains(.boundsAfterCheck) } }
     if !recreated.isEmpty { bounds.merge(try await group.bounds(of: recreated)) { $1 } }
     var beginning = Beginning()

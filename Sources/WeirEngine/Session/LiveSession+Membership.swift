@@ -41,7 +41,8 @@ extension LiveSession {
     try await followers.catchUp(to: fold.number)
     fold = try await list(names, fold)
     let identities: [LaneID: ShardIdentity]
-    (fold, identities) = try await begin(names, fold)
+    guard let begun = try await begin(names, fold) else { return }
+    (fold, identities) = begun
     let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run, variant: variant)
     var positions: [String: Int64] = [:]
     let ids = names.map { LaneID(shard: $0) }.sorted()

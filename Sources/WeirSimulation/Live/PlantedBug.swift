@@ -13,7 +13,7 @@ public enum PlantedBug: String, CaseIterable, Sendable {
   // In state flusher, recovery, merge and followers.
   case takesOverUnmarked, flushesOthersLanes, recoversOthersLanes, marksBeforeRows, rowsBehindStay, rowsAheadStay, flusherRemembers
   case mergeBeginsAtHead, mergedRowsNotRepeated, mergeMissesLastEntry, followsUnsyncedVersions, collectsUnapplied, drainsWithoutTables
-  case mergedFenceTooLow, flushesTogether, boundsAfterCheck, cutsOnAfterError
+  case mergedFenceTooLow, flushesTogether, boundsAfterCheck, cutsOnAfterError, beginsUnchecked
   /// The state table writes rows whatever their fence.
   case rowsUnfenced
   /// The state table gives a lane to whoever claims it last.
@@ -26,7 +26,7 @@ public enum PlantedBug: String, CaseIterable, Sendable {
     case .trustsUnsynced, .followsUnsyncedVersions: ["machineCrash"]
     case .gapNotRecorded, .gapRowsStay, .rowsAheadStay, .flushesOthersLanes: ["trim"]
     case .cutsOnAfterUnknown: ["putsLost"]
-    case .boundsAfterCheck: ["recreate"]
+    case .boundsAfterCheck, .beginsUnchecked: ["recreate"]
     case .followsOthersEpochs, .cutsOnAfterFence, .fencesByPosition: ["secondDeployment"]
     default: []
     }
@@ -64,6 +64,7 @@ public enum PlantedBug: String, CaseIterable, Sendable {
     case .flushesTogether: .flushesTogether
     case .boundsAfterCheck: .boundsAfterCheck
     case .cutsOnAfterError: .cutsOnAfterError
+    case .beginsUnchecked: .beginsUnchecked
     default: []
     }
   }

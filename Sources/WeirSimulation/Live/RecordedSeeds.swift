@@ -12,5 +12,14 @@ extension PlantedBug {
   /// A seed to begin with: it has found the bug. A change of the engine may shift what a seed does.
   public var recordedSeed: UInt64 { PlantedBug.seeds[self] ?? 0 }
 
-  private static let seeds: [PlantedBug: UInt64] = [.blindRetry: 1, .noFence: 6, .fencesAfterConflict: 6, .readsWhileIdling: 8]
+  private static let seeds: [PlantedBug: UInt64] = [
+    .blindRetry: 0, .noFence: 0, .fencesAfterConflict: 0, .numbersFreeAgain: 34,
+    .deletesBeforePointer: 0, .ignoresMarkOutcome: 85,
+    .followerTrustsMemory: 0, .followerRebases: 1, .followerOutOfOrder: 0, .followerProvesFirst: 0,
+    .readsWhileIdling: 34, .floorNotRaised: 9, .idleWindowsStay: 0, .cutsOnAfterFence: 10, .cutsOnAfterError: 86, .commitsTogether: 0,
+    .filesAfterEntry: 0, .gapNotRecorded: 11, .gapRowsStay: 286, .restoresBaseOnly: 0, .restoresWithoutFloor: 100,
+    .takesOverUnmarked: 0, .rowsBehindStay: 4,
+    .mergeBeginsAtHead: 0, .mergedRowsNotRepeated: 145, .mergeMissesLastEntry: 0, .mergedFenceTooLow: 0, .followsUnsyncedVersions: 1,
+    .collectsUnapplied: 9, .drainsWithoutTables: 2,
+  ]
 }
