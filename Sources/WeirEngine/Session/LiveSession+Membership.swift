@@ -61,6 +61,9 @@ extension LiveSession {
       try await flusher.pausing { [self] in
         if !variant.contains(.takesOverUnmarked) { try await FlushMark.own(restored.map(\.id), owner, state, taken) }
         try await FlushMark.recover(restored, state, taken, owner: owner, variant)
+        // The entry may have moved a lane past a gap, and an idle lane has no other for long.
+        let owners = variant.contains(.takesOverUnmarked) ? [] : FlushMark.owners(of: ids, owner)
+        _ = try await state.write([], meta: Followers.marks(taken, of: Set(ids)), owners: owners)
         if !variant.contains(.flusherRemembers) { await flusher.forget(restored.map(\.id)) }
       }
     }
