@@ -73,6 +73,9 @@ let package = Package(
     .systemLibrary(name: "CSnappy", providers: [.apt(["libsnappy-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     // beside
+    .executableTarget(  // Scripts/bench live; not shipped
+      name: "weir-livebench",
+      dependencies: ["WeirService", "WeirDelta", "WeirLocal", "WeirEngine", "WeirOperators", "WeirCore"]),
     .executableTarget(  // Scripts/bench micro; not shipped
       name: "weir-microbench",
       dependencies: ["WeirParquet", "WeirLMDB", "WeirLocal", "WeirOperators", "WeirCore", "CWeirScan", "CLMDB", "CZstd"],

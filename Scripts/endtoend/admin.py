@@ -22,6 +22,7 @@ import confluent_kafka
 import deploy
 import kafka as drivers
 import live
+from readings import by, compare, samples, settled
 from broker import Broker, Worker
 
 RECORDS, RECORDS_QUICK = 30_000, 8_000
@@ -78,35 +79,6 @@ class Watched(Worker):
 
     def metrics(self):
         return samples(self.ask("/metrics")[1])
-
-
-def samples(text):
-    """{name: {labels as a sorted tuple of pairs: value}}"""
-    found = {}
-    for line in text.splitlines():
-        if not line or line.startswith("#"):
-            continue
-        name, labels, value = re.fullmatch(r'([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)', line).groups()
-        pairs = tuple(sorted(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', labels or "")))
-        assert pairs not in found.setdefault(name, {}), f"{line} stands twice"
-        found[name][pairs] = float(value)
-    return found
-
-
-def by(metrics, name, label):
-    return {dict(k)[label]: v for k, v in metrics.get(name, {}).items()}
-
-
-def settled(what, test, seconds=40):
-    """Waits until a test has no faults; what it found last."""
-    end = time.monotonic() + seconds
-    while (faults := test()) and time.monotonic() < end:
-        time.sleep(0.3)
-    return [f"{what}: {f}" for f in faults]
-
-
-def compare(got, wanted):
-    return [f"{k} is {got.get(k)}, expected {wanted.get(k)}" for k in sorted(set(got) | set(wanted), key=str) if got.get(k) != wanted.get(k)]
 
 
 def positions(job):

@@ -240,20 +240,3 @@ extension StateTable {
     try await write(batches, meta: meta, owners: owners)
   }
 }
-
-/// One hand-out of a source.
-public enum SourceEvent: Sendable {
-  case block(RawBlock)
-  /// The place for a cut: every record before `position` was handed out. `prefixHash` is over all bytes before it.
-  case cut(position: Int64, prefixHash: Hash128)
-  /// Nothing more to come. A cut stands before it.
-  case end
-}
-
-/// Where records come from. One shard, in shard order.
-public protocol RecordSource: Sendable {
-  /// The next event; waits for one. Called by one task at a time.
-  func next() async throws -> SourceEvent
-  /// Stops reading and frees what is held. A wait for the next event that may have no end ends, with an error.
-  func close() async
-}

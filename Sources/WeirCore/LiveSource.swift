@@ -113,24 +113,6 @@ public struct ShardBounds: Sendable, Hashable {
   }
 }
 
-/// What reading a shard yields.
-public enum ShardRead: Sendable {
-  /// Records in order. Everything before `next` is in this block, in one before, or will never come.
-  case block(RawBlock, next: Int64)
-  /// Everything that the shard holds at this moment was handed out.
-  case caughtUp(next: Int64)
-  /// The shard holds nothing at this position, and reading has stopped.
-  case outOfRange(at: Int64)
-  /// The shard was released; nothing more comes.
-  case closed
-}
-
-/// One shard being read.
-public protocol ShardReader: Sendable {
-  /// Waits for the next. Called by one task at a time.
-  func next() async throws -> ShardRead
-}
-
 /// What a worker is told about the shards that it shares with others.
 public enum ShardGroupEvent: Sendable {
   /// These are ours: answer with ``ShardGroup/assign(_:)``, at the ledger's positions.
@@ -168,7 +150,7 @@ public protocol ShardGroup: ShardLooker {
   /// Where shards begin that have no position in the ledger.
   func starts(of shards: [String]) async throws -> [String: Int64]
   /// Begins to read: the answer to `assigned`, with all its shards.
-  func assign(_ positions: [String: Int64]) async throws -> [String: any ShardReader]
+  func assign(_ positions: [String: Int64]) async throws -> [String: any RecordSource]
   /// Ends reading: the answer to `revoked`, with all its shards.
   func release(_ shards: [String]) async throws
   /// Tells the source what was committed, for tools that show lag. Nobody reads it to begin anywhere.

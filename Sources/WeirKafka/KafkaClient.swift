@@ -17,6 +17,12 @@ final class KafkaClient: @unchecked Sendable {
   /// Monotonic nanoseconds after which the thread ends whatever `isDone` says; the maximum: it is not to end.
   private let endsAt = Atomic<Int64>(.max)
   private let isEnding = Atomic<Bool>(false)
+  private struct Served: @unchecked Sendable {
+    // Unchecked: librdkafka's queues may be used from any thread.
+    let queue: OpaquePointer
+  }
+  /// What the serving thread waits for; nil before it is there, and once it uses it no more.
+  private let served = Mutex<Served?>(nil)
   private let hasEnded = Mutex<(ended: Bool, waiter: CheckedContinuation<Void, Never>?)>((false, nil))
 
   init(
@@ -83,12 +89,17 @@ final class KafkaClient: @unchecked Sendable {
     event: @escaping @Sendable (OpaquePointer) -> Void
   ) {
     nonisolated(unsafe) let queue = queue
+    served.withLock { $0 = Served(queue: queue) }
     BlockingThreads.spawn(name: name) {
       while !self.hasToEnd(isDone) {
-        guard let next = rd_kafka_queue_poll(queue, KafkaClient.pollMilliseconds) else { continue }
+        let isEnding = self.isEnding.load(ordering: .acquiring)
+        guard let next = rd_kafka_queue_poll(queue, isEnding ? KafkaClient.endingMilliseconds : KafkaClient.pollMilliseconds) else {
+          continue
+        }
         self.dispatch(next, event)
         rd_kafka_event_destroy(next)
       }
+      self.served.withLock { $0 = nil }
       rd_kafka_queue_destroy(queue)
       let waiter = self.hasEnded.withLock { state in
         state.ended = true
@@ -110,8 +121,10 @@ final class KafkaClient: @unchecked Sendable {
     return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
   }
 
-  /// How long the end of a client may take to be seen by its thread.
-  private static let pollMilliseconds: Int32 = 50
+  /// A wait for the next event. The end of a client interrupts it.
+  private static let pollMilliseconds: Int32 = 1000
+  /// While the client ends: between two looks whether it is done.
+  private static let endingMilliseconds: Int32 = 50
 
   private func dispatch(_ event: OpaquePointer, _ other: (OpaquePointer) -> Void) {
     switch rd_kafka_event_type(event) {
@@ -163,6 +176,7 @@ final class KafkaClient: @unchecked Sendable {
   func end(on threads: BlockingThreads, within nanoseconds: Int64, last: @escaping @Sendable () -> Void = {}) async {
     endsAt.store(KafkaClient.now + nanoseconds, ordering: .relaxed)
     isEnding.store(true, ordering: .releasing)
+    served.withLock { if let queue = $0?.queue { rd_kafka_queue_yield(queue) } }
     await withCheckedContinuation { continuation in
       let ended = hasEnded.withLock { state in
         if !state.ended { state.waiter = continuation }

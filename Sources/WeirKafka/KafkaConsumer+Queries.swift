@@ -67,13 +67,36 @@ extension KafkaConsumer {
   /// The first step and the longest one, which is shorter than the time that the end of a client waits for questions.
   private static let stepMilliseconds: ClosedRange<Int32> = 500...4_000
 
-  /// First and last offset of each partition, asked of the brokers now.
+  /// First and last offset of each partition, asked of the brokers now: two requests to each of them, however many partitions it leads.
   public func watermarks(of partitions: [KafkaPartition]) async throws -> [KafkaPartition: KafkaWatermarks] {
-    try await query { handle throws(KafkaError) in
-      var result: [KafkaPartition: KafkaWatermarks] = [:]
-      for partition in partitions { result[partition] = try KafkaConsumer.watermarks(handle, partition) }
-      return result
+    guard !partitions.isEmpty else { return [:] }
+    return try await query { handle throws(KafkaError) in
+      let lows = try KafkaConsumer.offsets(handle, at: Int64(RD_KAFKA_OFFSET_BEGINNING), of: partitions) {
+        "cannot ask for the offsets of \($0)"
+      }
+      let highs = try KafkaConsumer.offsets(handle, at: Int64(RD_KAFKA_OFFSET_END), of: partitions) {
+        "cannot ask for the offsets of \($0)"
+      }
+      return lows.reduce(into: [:]) { result, low in
+        result[low.key] = KafkaWatermarks(low: low.value, high: max(low.value, highs[low.key] ?? low.value))
+      }
     }
+  }
+
+  /// Looks offsets up by a time, UTC milliseconds since 1970, or by a logical offset, for which the protocol has times of its own.
+  private static func offsets(
+    _ handle: Handle, at time: Int64, of partitions: [KafkaPartition], _ words: (KafkaPartition) -> String
+  ) throws(KafkaError) -> [KafkaPartition: Int64] {
+    let list = PartitionList(capacity: partitions.count)
+    for partition in partitions { list.add(partition, offset: time) }
+    let code = rd_kafka_offsets_for_times(handle.pointer, list.list, queryMilliseconds)
+    guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(code, words(partitions[0]), partition: partitions[0]) }
+    var result: [KafkaPartition: Int64] = [:]
+    for (partition, offset, code) in PartitionList.elements(of: list.list) {
+      guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(code, words(partition), partition: partition) }
+      if offset >= 0 { result[partition] = offset }
+    }
+    return result
   }
 
   /// - Parameter end: as a fetch said it; nil: the broker's.
@@ -106,19 +129,9 @@ extension KafkaConsumer {
   public func offsets(
     at milliseconds: Int64, of partitions: [KafkaPartition]
   ) async throws -> [KafkaPartition: Int64] {
-    try await query { handle throws(KafkaError) in
-      let list = PartitionList(capacity: partitions.count)
-      for partition in partitions { list.add(partition, offset: milliseconds) }
-      let code = rd_kafka_offsets_for_times(handle.pointer, list.list, KafkaConsumer.queryMilliseconds)
-      guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(code, "cannot ask for offsets by time") }
-      var result: [KafkaPartition: Int64] = [:]
-      for (partition, offset, code) in PartitionList.elements(of: list.list) {
-        guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
-          throw KafkaError(code, "cannot ask for the offset of \(partition) by time", partition: partition)
-        }
-        if offset >= 0 { result[partition] = offset }
-      }
-      return result
+    guard !partitions.isEmpty else { return [:] }
+    return try await query { handle throws(KafkaError) in
+      try KafkaConsumer.offsets(handle, at: milliseconds, of: partitions) { "cannot ask for the offset of \($0) by time" }
     }
   }
 

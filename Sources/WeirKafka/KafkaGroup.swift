@@ -49,11 +49,11 @@ public final class KafkaGroup: ShardGroup {
     try await KafkaGroup.translating { try await probe.look(asks) }
   }
 
-  public func assign(_ positions: [String: Int64]) async throws -> [String: any ShardReader] {
+  public func assign(_ positions: [String: Int64]) async throws -> [String: any RecordSource] {
     try await KafkaGroup.translating {
       var wanted: [KafkaPartition: Int64] = [:]
       for (shard, position) in positions { wanted[try KafkaGroup.partition(shard)] = position }
-      var readers: [String: any ShardReader] = [:]
+      var readers: [String: any RecordSource] = [:]
       for reader in try await consumer.assign(wanted) { readers[reader.partition.description] = KafkaShard(reader: reader) }
       return readers
     }
@@ -96,19 +96,21 @@ public final class KafkaGroup: ShardGroup {
 }
 
 /// One partition as the engine sees it.
-struct KafkaShard: ShardReader {
+struct KafkaShard: RecordSource {
   let reader: KafkaPartitionReader
 
-  func next() async throws -> ShardRead {
+  func next() async throws -> SourceEvent {
     switch try await KafkaGroup.translating({ try await reader.next() }) {
     case .block(let block):
       // Only gaps: there is nothing to decode.
       block.count == 0 ? .caughtUp(next: block.next) : .block(block.rawWithDetails, next: block.next)
     case .caughtUp(let next): .caughtUp(next: next)
     case .outOfRange(let at): .outOfRange(at: at)
-    case .closed: .closed
+    case .closed: .end
     }
   }
+
+  func close() async { await reader.stop() }
 }
 
 extension KafkaBlock {

@@ -65,7 +65,7 @@ public final class KafkaPartitionReader: @unchecked Sendable {
   private struct State {
     var machine: ReaderMachine<Result>
     var waiter: CheckedContinuation<Result, Never>?
-    var idleWaiter: CheckedContinuation<Void, Never>?
+    var idleWaiters: [CheckedContinuation<Void, Never>] = []
     var next: Int64
     var repeated = 0
   }
@@ -230,18 +230,18 @@ public final class KafkaPartitionReader: @unchecked Sendable {
 
   private func finish(_ reads: [Result], isEmptied: Bool) {
     let reached = expected
-    let (ready, action, waiter, idleWaiter) = state.withLock { state in
+    let (ready, action, waiter, idleWaiters) = state.withLock { state in
       let (ready, action) = state.machine.ended(reads, isEmptied: isEmptied)
       state.next = reached
       var waiter: CheckedContinuation<Result, Never>?
       if ready != nil { swap(&waiter, &state.waiter) }
-      var idleWaiter: CheckedContinuation<Void, Never>?
-      if !state.machine.isBusy { swap(&idleWaiter, &state.idleWaiter) }
-      return (ready, action, waiter, idleWaiter)
+      var idleWaiters: [CheckedContinuation<Void, Never>] = []
+      if !state.machine.isBusy { swap(&idleWaiters, &state.idleWaiters) }
+      return (ready, action, waiter, idleWaiters)
     }
     perform(action)
     if let ready { waiter?.resume(returning: ready) }
-    idleWaiter?.resume()
+    for idleWaiter in idleWaiters { idleWaiter.resume() }
   }
 
   // MARK: The end
@@ -256,7 +256,7 @@ public final class KafkaPartitionReader: @unchecked Sendable {
     waiter?.resume(returning: .success(.closed))
     await withCheckedContinuation { continuation in
       let isIdle = state.withLock { state in
-        if state.machine.isBusy { state.idleWaiter = continuation }
+        if state.machine.isBusy { state.idleWaiters.append(continuation) }
         return !state.machine.isBusy
       }
       if isIdle { continuation.resume() }

@@ -35,7 +35,6 @@ struct Wiring {
   let random = SystemRandom()
   let clock = SystemClock()
   let memory: MemoryBudget
-  let memoryWatch = MemoryWatch()
 
   /// - Parameters:
   ///   - withState: opens (and makes) the state table.
@@ -68,8 +67,9 @@ final class Interrupt: Sendable {
     let source: any DispatchSourceSignal
   }
   private let sources = Mutex<[Kept]>([])
-  /// Who is to be told at once.
-  private let waiting = Mutex<[@Sendable () -> Void]>([])
+
+  /// Raised when the end is asked for.
+  let stop = Flag()
 
   var isAsked: Bool { asked.load(ordering: .acquiring) != 0 }
 
@@ -113,7 +113,7 @@ final class Interrupt: Sendable {
   @discardableResult
   func ask(_ number: Int32) -> Bool {
     let isFirst = asked.compareExchange(expected: 0, desired: number, ordering: .acquiringAndReleasing).exchanged
-    if isFirst { for tell in waiting.withLock({ $0 }) { tell() } }
+    if isFirst { stop.raise() }
     return isFirst
   }
 
@@ -122,8 +122,7 @@ final class Interrupt: Sendable {
   func unlessAsked<T: Sendable>(_ work: @escaping @Sendable () throws -> T) async throws -> T? {
     try await withCheckedThrowingContinuation { continuation in
       let first = First(continuation)
-      waiting.withLock { $0.append { first.end(.success(nil)) } }
-      if isAsked { first.end(.success(nil)) }
+      stop.whenRaised { first.end(.success(nil)) }
       BlockingThreads.spawn(name: "weir-waiting") { first.end(Result { try work() }) }
     }
   }

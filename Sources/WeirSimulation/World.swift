@@ -149,10 +149,30 @@ public final class Node: TaskExecutor, @unchecked Sendable {
     world.inside { _ = Task(executorPreference: self) { await body() } }
   }
 
+  /// Ends at once when the task is cancelled.
   public func sleep(nanoseconds: Int64) async {
-    await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
-      world.after(nanoseconds) { continuation.resume() }
+    let sleeper = Sleeper()
+    await withTaskCancellationHandler {
+      await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
+        guard !sleeper.isOver else { return continuation.resume() }
+        sleeper.continuation = continuation
+        world.after(nanoseconds) { sleeper.wake() }
+      }
+    } onCancel: {
+      sleeper.wake()
     }
+  }
+}
+
+/// `@unchecked Sendable`: see ``World``.
+private final class Sleeper: @unchecked Sendable {
+  var continuation: UnsafeContinuation<Void, Never>?
+  private(set) var isOver = false
+
+  func wake() {
+    isOver = true
+    continuation?.resume()
+    continuation = nil
   }
 }
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import WeirAdmin
 import WeirCore
 import WeirService
 
@@ -52,6 +53,8 @@ struct Replay: AsyncParsableCommand {
   var join = false
   @Option(help: "Read records at this rate, such as 200000/s, and report the latency from arrival to visible state.", transform: Pace.parse)
   var pace: Double?
+  @Option(help: "Serve metrics, probes and /drain here while it runs, such as 127.0.0.1:9464. The pipeline's admin.token applies.")
+  var admin: String?
   @Option(help: "The lake of a live run: repeats its cuts and decisions on a capture of the same records.") var decisions: String?
   @Flag(help: "JSON lines on standard output.") var json = false
 
@@ -60,8 +63,8 @@ struct Replay: AsyncParsableCommand {
       try await ReplayCommand.run(
         ReplayOptions(
           pipeline: pipeline, captures: capture, lake: lake, store: store, lanes: lanes, keepOpen: keepOpen, join: join,
-          pace: pace, decisions: decisions, json: json),
-        console: console)
+          pace: pace, decisions: decisions, admin: admin, json: json),
+        host: AdminServer(), console: console)
     }
   }
 }

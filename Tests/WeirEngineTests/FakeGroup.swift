@@ -212,7 +212,7 @@ final class FakeGroup: ShardGroup {
     return Dictionary(uniqueKeysWithValues: sights)
   }
 
-  func assign(_ positions: [String: Int64]) async throws -> [String: any ShardReader] {
+  func assign(_ positions: [String: Int64]) async throws -> [String: any RecordSource] {
     state.withLock { state in
       for (shard, position) in positions { state.readers[shard] = FakeReader(topic, shard, position) }
       return state.readers.filter { positions[$0.key] != nil }
@@ -247,7 +247,7 @@ final class FakeGroup: ShardGroup {
   }
 }
 
-final class FakeReader: ShardReader {
+final class FakeReader: RecordSource {
   private let topic: FakeTopic
   private let shard: String
   private let state: Mutex<(position: Int64, isClosed: Bool, saidEnd: Bool, isWaiting: Bool)>
@@ -265,11 +265,11 @@ final class FakeReader: ShardReader {
 
   var isCaughtUp: Bool { state.withLock { $0.isWaiting } }
 
-  func next() async throws -> ShardRead {
+  func next() async throws -> SourceEvent {
     while true {
       let (seen, waited) = (topic.bell.rung, isCaughtUp)
-      let read: ShardRead? = state.withLock { state in
-        if state.isClosed || Task.isCancelled { return .closed }
+      let read: SourceEvent? = state.withLock { state in
+        if state.isClosed || Task.isCancelled { return .end }
         guard let records = topic.read(shard, at: state.position, count: 7) else { return .outOfRange(at: state.position) }
         if records.isEmpty {
           if state.saidEnd {

@@ -62,7 +62,7 @@ import WeirCore
       let text = TextBuffer(bytes: bytes.count)
       text.base.update(from: bytes, count: bytes.count)
       defer { position += Int64(bytes.count) }
-      return .block(RawBlock(text: text, count: bytes.count, framing: .lines, position: position))
+      return .block(RawBlock(text: text, count: bytes.count, framing: .lines, position: position), next: position + Int64(bytes.count))
     }
     func close() async {}
   }

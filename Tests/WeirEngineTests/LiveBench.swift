@@ -136,7 +136,7 @@ extension LiveWorkerTests {
         observe: { [self] event in
           events.withLock { $0.append(event) }
           bench.topic.bell.ring()
-        }, isInterrupted: { [self] in stopped.isRaised })
+        }, stop: stopped)
       task.withLock {
         $0 = Task {
           defer {

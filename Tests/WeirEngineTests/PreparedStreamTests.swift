@@ -31,7 +31,11 @@ private final class PipeSource: RecordSource {
 
   /// - Parameter at: its position; each record has 20 bytes.
   func give(block at: Int64, records: Int = 3) {
-    give(.success(.block(RawBlock(records: (0..<records).map { _ in Array("{\"user\":\"u\",\"at\":1}\n".utf8) }, position: at))))
+    give(
+      .success(
+        .block(
+          RawBlock(records: (0..<records).map { _ in Array("{\"user\":\"u\",\"at\":1}\n".utf8) }, position: at),
+          next: at + Int64(records) * 20)))
   }
 
   func give(cut position: Int64) { give(.success(.cut(position: position, prefixHash: Hash128(low: 0, high: 0)))) }
@@ -65,6 +69,10 @@ private final class PipeSource: RecordSource {
 
   private var pool: PreparerPool { PreparerPool(CompiledPlan(bench.plan, lookups: []), bench.environment) }
 
+  private func capture(_ isInterrupted: @escaping @Sendable () -> Bool = { false }) -> Reading {
+    Reading(ahead: PrepareAhead(3), isInterrupted: isInterrupted, mayPause: true)
+  }
+
   private func words(_ event: PreparedEvent) -> String {
     switch event {
     case .block(let block, _): "block of \(block.count) at \(block.decoded.raw.position)"
@@ -72,7 +80,7 @@ private final class PipeSource: RecordSource {
     case .pause: "pause"
     case .end: "end"
     case .interrupted: "interrupted"
-    case .shard: "a mark of a live shard"
+    case .caughtUp, .outOfRange: "a mark of a live shard"
     }
   }
 
@@ -82,13 +90,14 @@ private final class PipeSource: RecordSource {
     source.give(cut: 60)
     var seen: [String] = []
     // What comes next is given only when the first was handed on: who waits for it before waits for ever.
-    try await pool.forEach(source, parallel: 3, until: { interrupted.isRaised }) { event in
+    try await pool.forEach(source, capture { interrupted.isRaised }) { event in
       seen.append(words(event))
       if case .cut(60, _) = event { source.give(block: 60) }
       if case .pause = event {
         source.give(cut: 120)
         source.give(.success(.end))
       }
+      return true
     }
     #expect(seen == ["block of 3 at 0", "cut 60", "block of 3 at 60", "pause", "cut 120", "end"])
     #expect(!source.isClosed, "it has ended by itself")
@@ -100,9 +109,10 @@ private final class PipeSource: RecordSource {
     source.give(cut: 60)
     source.give(block: 60)
     var seen: [String] = []
-    try await pool.forEach(source, parallel: 3, until: { interrupted.isRaised }) { event in
+    try await pool.forEach(source, capture { interrupted.isRaised }) { event in
       seen.append(words(event))
       if case .pause = event { interrupted.raise() }
+      return true
     }
     #expect(seen == ["block of 3 at 0", "cut 60", "block of 3 at 60", "pause", "interrupted"])
     #expect(source.isClosed)
@@ -114,9 +124,10 @@ private final class PipeSource: RecordSource {
     source.give(cut: 300)
     source.give(block: 300)
     var seen: [String] = []
-    try await pool.forEach(source, parallel: 3, until: { interrupted.isRaised }) { event in
+    try await pool.forEach(source, capture { interrupted.isRaised }) { event in
       interrupted.raise()
       seen.append(words(event))
+      return true
     }
     #expect(seen == (0..<5).map { "block of 3 at \($0 * 60)" } + ["cut 300", "interrupted"])
     #expect(source.isClosed, "nobody waits for what may never come")
@@ -137,7 +148,14 @@ private final class PipeSource: RecordSource {
     }
     source.give(.success(.end))
     var seen: [String] = []
-    try await pool.forEach(source, parallel: 4, until: { false }) { if case .pause = $0 {} else { seen.append(words($0)) } }
+    try await pool.forEach(source, capture()) {
+      if case .pause = $0 {
+      } else {
+        seen.append(words($0))
+        return true
+      }
+      return true
+    }
     #expect(seen == wanted + ["end"])
   }
 
@@ -148,7 +166,10 @@ private final class PipeSource: RecordSource {
     source.give(.failure(WeirError(.recordTooLong, "too long")))
     var seen: [String] = []
     await #expect(throws: WeirError.self) {
-      try await pool.forEach(source, parallel: 3, until: { false }) { seen.append(words($0)) }
+      try await pool.forEach(source, capture()) {
+        seen.append(words($0))
+        return true
+      }
     }
     #expect(seen == ["block of 3 at 0", "cut 60"])
   }
@@ -157,7 +178,7 @@ private final class PipeSource: RecordSource {
     let source = PipeSource()
     source.give(block: 0)
     await #expect(throws: WeirError.self) {
-      try await pool.forEach(source, parallel: 3, until: { false }) { _ in throw WeirError(.fullDisk, "full") }
+      try await pool.forEach(source, capture()) { _ in throw WeirError(.fullDisk, "full") }
     }
     #expect(source.isClosed)
   }
@@ -165,26 +186,34 @@ private final class PipeSource: RecordSource {
   @Test func aWaitForOneEventEndsWhenItIsInterrupted() async throws {
     let (source, interrupted) = (PipeSource(), Flag())
     source.give(cut: 5)
-    #expect(try await source.next(until: { interrupted.isRaised }, bench.environment.clock) != nil)
+    #expect(try await source.next(until: interrupted) != nil)
     interrupted.raise()
-    #expect(try await source.next(until: { interrupted.isRaised }, bench.environment.clock) == nil)
+    #expect(try await source.next(until: interrupted) == nil)
     #expect(source.isClosed)
   }
 
   // MARK: Live shards
 
   /// A shard of which so many blocks lie ready; then it is released.
-  private final class ReadyShard: ShardReader {
-    let left: Mutex<[ShardRead]>
+  private final class ReadyShard: RecordSource {
+    let left: Mutex<[SourceEvent]>
     let asked = Atomic(0)
-    init(_ reads: [ShardRead]) { left = Mutex(reads) }
-    func next() async throws -> ShardRead {
+    /// How often it fails first, with an error that passes.
+    let fails = Atomic(0)
+    let isClosed = Flag()
+    init(_ reads: [SourceEvent]) { left = Mutex(reads) }
+    func next() async throws -> SourceEvent {
+      if fails.load(ordering: .sequentiallyConsistent) > 0 {
+        fails.subtract(1, ordering: .sequentiallyConsistent)
+        throw WeirError(.unavailable, "not now")
+      }
       asked.add(1, ordering: .sequentiallyConsistent)
-      return left.withLock { $0.isEmpty ? .closed : $0.removeFirst() }
+      return left.withLock { $0.isEmpty ? .end : $0.removeFirst() }
     }
+    func close() async { isClosed.raise() }
   }
 
-  private func block(at position: Int64, records: Int) -> ShardRead {
+  private func block(at position: Int64, records: Int) -> SourceEvent {
     .block(
       RawBlock(records: (0..<records).map { _ in Array("{\"user\":\"u\",\"at\":1}\n".utf8) }, position: position),
       next: position + Int64(records))
@@ -216,25 +245,36 @@ private final class PipeSource: RecordSource {
   @Test(arguments: [0, 3]) func aLiveShardIsReadToItsEnd(ahead: Int) async throws {
     let blocks = 20
     let reads = (0..<blocks).map { block(at: Int64($0) * 2000, records: 2000) } + [.caughtUp(next: 50_000), block(at: 50_000, records: 1)]
-    let (shard, queue) = (ReadyShard(reads), PreparedQueue(ahead: PrepareAhead(ahead)))
+    let shard = ReadyShard(reads)
     var seen: [String] = []
-    let pool = self.pool
-    try await withThrowingTaskGroup(of: Void.self) { group in
-      group.addTask { await pool.read(shard, into: queue, until: { false }) { _ in } }
-      loop: while true {
-        switch try await queue.next() {
-        case .block(let block, let end): seen.append("\(block.decoded.raw.position) to \(end)")
-        case .shard(.caughtUp(let next)):
-          seen.append("caught up at \(next)")
-          #expect(shard.asked.load(ordering: .sequentiallyConsistent) == blocks + 1, "it is asked again when this is consumed")
-        case .shard(.closed): break loop
-        default: Issue.record("nothing else comes")
-        }
+    try await pool.forEach(shard, Reading(ahead: PrepareAhead(ahead), isInterrupted: { false }, retries: true)) { event in
+      switch event {
+      case .block(let block, let end): seen.append("\(block.decoded.raw.position) to \(end)")
+      case .caughtUp(let next):
+        seen.append("caught up at \(next)")
+        #expect(shard.asked.load(ordering: .sequentiallyConsistent) == blocks + 1, "it is asked again when this is consumed")
+      case .end: break
+      default: Issue.record("nothing else comes")
       }
-      await queue.close()
-      try await group.waitForAll()
+      return true
     }
     #expect(
       seen == (0..<Int64(blocks)).map { "\($0 * 2000) to \($0 * 2000 + 2000)" } + ["caught up at 50000", "50000 to 50001"])
+    #expect(!shard.isClosed.isRaised, "it has ended by itself")
+  }
+
+  @Test func aShardThatIsWantedNoMoreIsClosedAndAnErrorThatPassesDoesNotEndIt() async throws {
+    let shard = ReadyShard([block(at: 0, records: 2000), block(at: 2000, records: 1)])
+    shard.fails.store(1, ordering: .sequentiallyConsistent)
+    var seen = 0
+    try await pool.forEach(shard, Reading(ahead: PrepareAhead(0), isInterrupted: { false }, retries: true)) { _ in
+      seen += 1
+      return false
+    }
+    #expect(seen == 1)
+    #expect(shard.isClosed.isRaised)
+    let other = ReadyShard([])
+    other.fails.store(1, ordering: .sequentiallyConsistent)
+    await #expect(throws: WeirError.self, "a capture's error ends its reading") { try await pool.forEach(other, capture()) { _ in true } }
   }
 }

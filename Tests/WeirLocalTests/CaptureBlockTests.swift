@@ -22,12 +22,13 @@ import WeirLocal
     var cuts: [Int64] = []
     while true {
       switch try await source.next() {
-      case .block(let raw):
+      case .block(let raw, _):
         let bytes = Array(UnsafeBufferPointer(start: raw.text.base, count: raw.count))
         blocks.append(
           Block(
             position: raw.position, lines: bytes.count { $0 == 0x0A }, bytes: bytes, capacity: raw.text.capacity, hash: raw.prefixHash))
       case .cut(let position, _): cuts.append(position)
+      case .caughtUp, .outOfRange: Issue.record("a capture says nothing of a live shard")
       case .end:
         await source.close()
         return (blocks, cuts)

@@ -1,4 +1,5 @@
 import Foundation
+import Testing
 import WeirCore
 import WeirLocal
 
@@ -63,7 +64,7 @@ struct CaptureProbe {
   /// - Returns: false at the end.
   mutating func next() async throws -> Bool {
     switch try await source.next() {
-    case .block(let raw):
+    case .block(let raw, _):
       let bytes = Array(UnsafeBufferPointer(start: raw.text.base, count: raw.count))
       var lines = bytes.split(separator: 0x0A, omittingEmptySubsequences: false).map(Array.init)
       if bytes.last == 0x0A { lines.removeLast() }
@@ -73,6 +74,7 @@ struct CaptureProbe {
         position += Int64(line.count) + 1
       }
     case .cut(let position, let hash): read.cuts[position] = hash
+    case .caughtUp, .outOfRange: Issue.record("a capture says nothing of a live shard")
     case .end: return false
     }
     return true

@@ -43,7 +43,7 @@ import WeirCore
     var all: [String] = []
     while true {
       switch try await source.next() {
-      case .block(let raw):
+      case .block(let raw, _):
         let details = try #require(raw.details)
         guard case .spans(let offset, let length) = raw.framing else { continue }
         for (row, position) in details.positions.enumerated() {
@@ -52,6 +52,7 @@ import WeirCore
           all.append("\(details.shard) \(position) \(key) \(value) \(details.headers(row) ?? "-")")
         }
       case .cut(let number, _): all.append("cut \(number)")
+      case .caughtUp, .outOfRange: Issue.record("a capture says nothing of a live shard")
       case .end:
         await source.close()
         return all

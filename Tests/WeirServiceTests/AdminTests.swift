@@ -61,6 +61,32 @@ import WeirCore
     return snapshot
   }
 
+  @Test(arguments: [
+    (LiveSnapshot.Stage.idle, LaneReading.Activity.reading, "gives no more records", false),
+    (.idle, .working, "gives no more records", true),
+    (.writing, .reading, "files are being written to the lake for 40 s", true),
+  ])
+  func aReplayIsStalledAsAWholeAndAPipeThatPausesIsNoReasonToKillIt(
+    stage: LiveSnapshot.Stage, activity: LaneReading.Activity, words: String, isOwn: Bool
+  ) throws {
+    var snapshot = Self.snapshot(still: 40, activity)
+    snapshot.readsCapture = true
+    snapshot.lanes[0].bounds = nil
+    (snapshot.stage, snapshot.stageNanoseconds) = (stage, 40_000_000_000)
+    // A lane of another partition, whose records come later in the capture.
+    var other = snapshot.lanes[0]
+    (other.shard, other.activity) = ("t/1", .reading)
+    snapshot.lanes.append(other)
+    if activity == .working { snapshot.lanes.removeLast() }
+    var watch = Self.watch()
+    let word = try #require(watch.look(snapshot, joining: nil).first)
+    guard case .stalled(nil, 40, let waitsFor) = word else { Issue.record("\(word)"); return }
+    #expect(waitsFor.contains(words))
+    #expect((watch.death != nil) == isOwn)
+    snapshot.lanes[0].stillNanoseconds = 1
+    #expect(watch.look(snapshot, joining: nil) == [.goesOn(lane: nil)])
+  }
+
   static func watch() -> StallWatch { StallWatch(spec, flushEveryMicroseconds: 1_000_000) }
 
   @Test(arguments: [(LaneReading.Activity.resolving, false, "registry"), (.bounded, true, "topic"), (.bounded, false, "commit")])

@@ -20,6 +20,9 @@ struct EpochTrigger {
     isWanted || isHeavy || bytes >= bytesMax || now - lastCut >= everyNanoseconds
   }
 
+  /// Monotonic nanoseconds when the epoch is cut for its age.
+  var ageIsDueAt: Int64 { lastCut + everyNanoseconds }
+
   /// Ages count from the beginning of a cut: a slow commit does not stretch the interval.
   mutating func cut(at now: Int64) { lastCut = now }
 }

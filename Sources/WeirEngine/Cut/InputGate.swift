@@ -9,8 +9,13 @@ actor InputGate {
   private var waiting: [CheckedContinuation<Void, Never>] = []
   private var isOpen = false
   private var isHeld = false
+  /// Rung when the epoch is full.
+  private let alarm: Alarm
+  private let meter: LiveMeter?
 
-  init(bytesMax: Int64, rule: CutRule) { (self.bytesMax, self.rule) = (bytesMax, rule) }
+  init(bytesMax: Int64, rule: CutRule, alarm: Alarm = Alarm(), meter: LiveMeter? = nil) {
+    (self.bytesMax, self.rule, self.alarm, self.meter) = (bytesMax, rule, alarm, meter)
+  }
 
   /// The epoch takes as much memory as one may.
   var isHeavy: Bool { rule.isDue }
@@ -19,17 +24,29 @@ actor InputGate {
 
   /// Counts a block in; waits for the next cut when the epoch is full.
   func admit(_ count: Int64) async {
-    while bytes >= bytesMax || rule.isDue || isHeld, !isOpen { await withCheckedContinuation { waiting.append($0) } }
+    while isFull || isHeld, !isOpen { await withCheckedContinuation { waiting.append($0) } }
     bytes += count
+    filled()
   }
 
   /// A block that was admitted is decoded: what it holds until the next cut.
-  func add(_ weight: BlockWeight) { rule.add(weight) }
+  func add(_ weight: BlockWeight) {
+    rule.add(weight)
+    filled()
+  }
+
+  private var isFull: Bool { bytes >= bytesMax || rule.isDue }
+
+  private func filled() {
+    meter?.filling(bytes: bytes, held: rule.bytes)
+    if isFull { alarm.ring() }
+  }
 
   /// The epoch was cut.
   func cut() {
     bytes = 0
     rule.cut()
+    meter?.filling(bytes: 0, held: 0)
     wake()
   }
 

@@ -44,6 +44,7 @@ actor Followers {
     if let state {
       _ = try await state.write(merged, meta: Followers.marks(fold, of: lanes), owners: owners)
     }
+    sinks?.news.ring()
     if fold.number - appliedThrough >= behindMax { try await catchUp(to: fold.number) }
   }
 

@@ -13,9 +13,8 @@ actor SinkPump {
   /// Bytes that were sent and are not acknowledged.
   static let bufferedMax = 16 << 20
   private static let chunkRows = 1000
-  private static let tickNanoseconds: Int64 = 100_000_000
-  /// Ticks between two looks at markers that another worker writes.
-  private static let lookTicks = 10
+  /// Between two looks at markers that another worker writes, and at who leads.
+  private static let lookNanoseconds: Int64 = 1_000_000_000
   private static let flushNanoseconds: Int64 = 500_000_000
   /// How long an orderly end may be held up; what is left is the next run's.
   private static let drainNanoseconds: Int64 = 15_000_000_000
@@ -26,6 +25,8 @@ actor SinkPump {
 
   /// Ends a wait because nobody wants its end any more.
   private struct Stopped: Error {}
+  /// A topic's marker is not where it was read: look again.
+  private struct Moved: Error {}
 
   private struct Route {
     var spec: SinkSpec.Route
@@ -46,6 +47,10 @@ actor SinkPump {
   private let hasFailed = Flag()
   /// It runs no more: nobody is to wait for it.
   private let hasEnded = Flag()
+  /// Rung when the ledger has more entries.
+  nonisolated let news = Alarm()
+  /// Rung when a topic has come nearer to the ledger, and when nothing is published any more.
+  nonisolated let advanced = Alarm()
   /// When everything that had been sent was acknowledged last.
   private let acknowledged = Moment()
 
@@ -107,24 +112,27 @@ actor SinkPump {
   /// end repeats nothing.
   ///
   /// - Parameters:
-  ///   - leads: whether this worker publishes; another only looks at the markers. One is enough; two do no harm.
   ///   - isAwaited: somebody waits for the end: it is not held up for brokers that acknowledge nothing.
+  ///   - leads: whether this worker publishes; another only looks at the markers. One is enough; two do no harm.
   func run(
-    leads: @Sendable () async -> Bool, isAwaited: @escaping @Sendable () -> Bool = { false }, until isDone: @escaping @Sendable () -> Bool
+    until isDone: Flag, isAwaited: @escaping @Sendable () -> Bool = { false }, leads: @Sendable () async -> Bool
   ) async throws {
-    let deadline = Deadline(environment.clock, since: acknowledged, isDone: isDone, isAwaited: isAwaited)
-    defer { hasEnded.raise() }
+    let clock = environment.clock
+    let deadline = Deadline(clock, since: acknowledged, isDone: { isDone.isRaised }, isAwaited: isAwaited)
+    isDone.whenRaised { [news] in news.ring() }
+    defer {
+      hasEnded.raise()
+      advanced.ring()
+    }
     do {
-      var tick = 0
-      while !isDone() {
+      while !isDone.isRaised {
         if await leads() {
           try await follow(to: await ledger.fold.number) { deadline.hasPassed }
-        } else if tick % SinkPump.lookTicks == 0 {
+        } else {
           try await look()
         }
-        if isDone() { break }
-        tick += 1
-        await environment.clock.sleep(nanoseconds: SinkPump.tickNanoseconds)
+        if isDone.isRaised { break }
+        await news.wait(until: clock.monotonicNanoseconds + SinkPump.lookNanoseconds, clock)
       }
       if await leads() { try await follow(to: await ledger.fold.number) { deadline.hasPassed } }
       await close()
@@ -136,19 +144,20 @@ actor SinkPump {
   }
 
   /// Publishes beside a run of a worker that has all lanes: everything that is there before it, what comes during it, and the rest
-  /// behind it. Waits for a sink as long as nobody interrupts.
+  /// after it. Waits for a sink as long as nobody interrupts.
   nonisolated func beside<T: Sendable>(
-    isInterrupted: @escaping @Sendable () -> Bool, _ body: @escaping @Sendable (@escaping @Sendable () -> Bool) async throws -> T
+    until stop: Flag, _ body: @escaping @Sendable (@escaping @Sendable () -> Bool) async throws -> T
   ) async throws -> T {
-    try await catchUp(until: isInterrupted)
+    try await catchUp { stop.isRaised }
     let isDone = Flag()
+    stop.whenRaised { isDone.raise() }
     let result = try await withThrowingTaskGroup(of: T?.self) { group in
       group.addTask { [hasFailed] in
         defer { isDone.raise() }
-        return try await body { isInterrupted() || hasFailed.isRaised }
+        return try await body { stop.isRaised || hasFailed.isRaised }
       }
       group.addTask {
-        try await self.run(leads: { true }, isAwaited: isInterrupted) { isDone.isRaised || isInterrupted() }
+        try await self.run(until: isDone, isAwaited: { stop.isRaised }) { true }
         return nil
       }
       var result: T?
@@ -156,7 +165,7 @@ actor SinkPump {
       return result
     }
     guard let result else { preconditionFailure("a body returns or throws") }
-    try await catchUp(until: isInterrupted)
+    try await catchUp { stop.isRaised }
     return result
   }
 
@@ -170,7 +179,7 @@ actor SinkPump {
 
   /// Waits until the topics are near enough, for a worker whose commits wait.
   func admit(_ number: Int64) async {
-    while isBehind(number), !hasEnded.isRaised { await environment.clock.sleep(nanoseconds: SinkPump.tickNanoseconds) }
+    while isBehind(number), !hasEnded.isRaised { await advanced.wait(until: nil, environment.clock) }
   }
 
   /// Brings all topics up to entry `target`.
@@ -183,6 +192,8 @@ actor SinkPump {
         } catch is Stopped {
           await close()
           return
+        } catch is Moved {
+          await close()
         } catch let error as WeirError where error.isRetriable {
           // The sink lost records that it had taken; another one begins at the marker.
           await close()
@@ -208,9 +219,11 @@ actor SinkPump {
       case .writeMarker(let through):
         try await write(through, routes[i].spec)
         routes[i].through = through
+        advanced.ring()
         action = machine.event(.markerWritten)
       case .done(let through):
         routes[i].through = max(through, routes[i].through ?? 0)
+        advanced.ring()
         return
       }
     }
@@ -221,6 +234,8 @@ actor SinkPump {
       where error.code == .ledgerCollected
     {
       let route = routes[i].spec
+      // This worker may have slept since it read the marker, while another one published, and collected what it had published.
+      if let now = try await marker(route), now > after { throw Moved() }
       throw WeirError(
         .followerBehind,
         "the topic \(route.topic) has \(route.table) through entry \(after), and the entries after it were collected by a worker whose pipeline did not have the topic",
@@ -334,5 +349,6 @@ actor SinkPump {
   /// Another worker publishes: how far is it?
   private func look() async throws {
     for i in routes.indices { routes[i].through = try await marker(routes[i].spec) ?? routes[i].through }
+    advanced.ring()
   }
 }

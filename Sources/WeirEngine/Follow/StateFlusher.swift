@@ -7,6 +7,10 @@ import WeirProtocol
 /// Rows may run ahead of the ledger: each carries its lane's position as a fence. Flushes begin at the configured interval, and
 /// take at most `spec.share` of the time: after one that took t, the next begins t / share later.
 actor StateFlusher {
+  /// What a flush may stretch the interval for, nanoseconds. One that seems to have taken longer was slept through: a process that is
+  /// stopped for an hour in the middle of it must not wait for ten hours then.
+  static let tookMax: Int64 = 10_000_000_000
+
   private let lanes: @Sendable () async -> [any StateRowSource]
   private let state: (any StateTable)?
   private let clock: any Clock
@@ -60,22 +64,21 @@ actor StateFlusher {
   }
 
   /// Flushes until `isDone`.
-  func run(until isDone: @Sendable () -> Bool) async throws {
+  func run(until isDone: Flag) async throws {
     guard state != nil else { return }
-    var wait = spec.flushMicroseconds * 1000
-    while !isDone(), !Task.isCancelled {
-      // Short steps, so that the end of a run is not held up by a long interval.
-      var left = wait
-      while left > 0, !isDone(), !Task.isCancelled {
-        let step = min(left, 20_000_000)
-        await clock.sleep(nanoseconds: step)
-        left -= step
-      }
+    var due = clock.monotonicNanoseconds + spec.flushMicroseconds * 1000
+    while true {
+      await isDone.wait(until: due, clock)
+      if isDone.isRaised || Task.isCancelled { return }
       let began = clock.monotonicNanoseconds
       try await flush()
-      let took = clock.monotonicNanoseconds - began
-      wait = max(spec.flushMicroseconds * 1000, Int64(Double(took) / spec.share)) - took
+      due = StateFlusher.next(after: began, took: clock.monotonicNanoseconds - began, spec)
     }
+  }
+
+  /// When the flush comes that follows one which began at `began`, monotonic nanoseconds.
+  static func next(after began: Int64, took: Int64, _ spec: StoreSpec) -> Int64 {
+    began + max(spec.flushMicroseconds * 1000, Int64(Double(min(took, tookMax)) / spec.share))
   }
 
   /// Lanes that were restored anew: what was written of them before says nothing about them.

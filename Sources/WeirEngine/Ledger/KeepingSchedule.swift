@@ -14,6 +14,9 @@ struct KeepingSchedule {
     last = now
   }
 
+  /// Monotonic nanoseconds.
+  var dueAt: Int64 { last + intervalNanoseconds }
+
   /// True once an interval.
   mutating func isDue(at now: Int64) -> Bool {
     guard now - last >= intervalNanoseconds else { return false }

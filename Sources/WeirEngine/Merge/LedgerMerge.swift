@@ -19,6 +19,9 @@ actor LedgerMerge {
   private let followers: Followers
   private let meter: LiveMeter?
   private let variant: EngineVariant
+  private let state: (any StateTable)?
+  /// Names this worker in the state table, where several share it.
+  private let owner: [UInt8]?
   private var lane: MergeLane?
   /// Entries through this one are merged in.
   private var position: Int64 = 0
@@ -26,14 +29,17 @@ actor LedgerMerge {
   /// What was finished last.
   private var watermark = Watermark.minimum
 
+  /// - Parameter owner: names this worker in the state table (see ``FlushMark/own(_:_:_:_:)``); nil: it has the table to itself.
   init(
-    compiled: CompiledPlan, ledger: Ledger, lake: any ObjectStore, committer: EpochCommitter, followers: Followers,
-    meter: LiveMeter? = nil, variant: EngineVariant = []
+    compiled: CompiledPlan, ledger: Ledger, environment: EngineEnvironment, committer: EpochCommitter, followers: Followers,
+    owner: [UInt8]? = nil, meter: LiveMeter? = nil
   ) {
-    self.variant = variant
+    variant = environment.variant
+    lake = environment.lake
+    state = environment.state
+    self.owner = owner
     self.compiled = compiled
     self.ledger = ledger
-    self.lake = lake
     self.committer = committer
     self.followers = followers
     self.meter = meter
@@ -47,7 +53,7 @@ actor LedgerMerge {
   var appliedThrough: Int64 { committed }
 
   /// Takes the lane over, as the ledger has it.
-  func begin(_ fold: LedgerFold, run: RunInfo, state: (any StateTable)?) async throws {
+  func begin(_ fold: LedgerFold, run: RunInfo) async throws {
     let restored = try await Restorer(compiled: compiled, store: lake, fold: fold, run: run).merge()
     let before = fold.mergeLane
     guard case .offset(let position)? = before.position else { throw WeirError(.corrupt, "the merge lane has no position") }
@@ -60,7 +66,20 @@ actor LedgerMerge {
     if variant.contains(.mergeBeginsAtHead) { self.position = fold.number }
     watermark = before.watermark
     // The mark comes with them: the fold's last entry may be one that merges nothing, and then no later one says that they are committed.
-    if let state, !rows.isEmpty { _ = try await state.write(rows, meta: Followers.marks(fold, of: [.merge])) }
+    try await claim(fold)
+    if let state, !rows.isEmpty { _ = try await state.write(rows, meta: Followers.marks(fold, of: [.merge]), owners: owners) }
+  }
+
+  private var owners: [(String, [UInt8])] {
+    guard let owner, !variant.contains(.mergeUnclaimed) else { return [] }
+    return FlushMark.owners(of: [.merge], owner)
+  }
+
+  /// Merged rows are fenced one by one, their mark is not: a worker that slept since another one led would put it back. So the mark is
+  /// written by its owner only, and the lane's epoch orders who that is: a sleeper's is smaller than that of any entry of the other.
+  private func claim(_ fold: LedgerFold) async throws {
+    guard let state, let owner, !variant.contains(.mergeUnclaimed) else { return }
+    try await FlushMark.own([.merge], owner, state, fold)
   }
 
   func drop() async {
@@ -122,7 +141,8 @@ actor LedgerMerge {
     committed = number
     self.watermark = watermark
     let fence = variant.contains(.mergedFenceTooLow) ? number : after.number
-    try await followers.applied(fold: after, merged: lane.takeStateRows(ledgerNumber: fence), lanes: [.merge])
+    try await claim(after)
+    try await followers.applied(fold: after, merged: lane.takeStateRows(ledgerNumber: fence), lanes: [.merge], owners: owners)
     return after
   }
 

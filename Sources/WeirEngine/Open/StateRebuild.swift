@@ -114,7 +114,7 @@ public enum StateRebuild {
   /// - Throws: `fenced` when a worker took a lane over after the entries that this ledger was read through.
   private static func take(_ state: any StateTable, _ ledger: Ledger, _ owner: [UInt8]) async throws -> [(String, [UInt8])] {
     let fold = await ledger.fold
-    let lanes = fold.lanes.keys.filter { $0 != .merge }.sorted()
+    let lanes = fold.lanes.keys.sorted()
     let claims = FlushMark.claims(of: lanes, owner, fold)
     switch try await StateEntryMark.standing(state, ledger) {
     case .belongs, .collected: try await state.claim(claims)

@@ -5,21 +5,14 @@ import WeirOperators
 enum PreparedEvent: Sendable {
   case block(PreparedBlock, end: Int64)
   case cut(position: Int64, prefixHash: Hash128)
+  /// Everything that the shard held at this moment was handed out.
+  case caughtUp(next: Int64)
+  /// The shard holds nothing at this position.
+  case outOfRange(at: Int64)
+  /// The input ends, or the shard was released.
   case end
   /// The source gives nothing for a while: what waits for company is not to wait any longer.
   case pause
   /// Stopped from outside: the stream ends here, at the last cut.
   case interrupted
-  /// Something that only a live shard says.
-  case shard(ShardMark)
-}
-
-/// What a live shard says between blocks.
-enum ShardMark: Sendable {
-  /// Everything that the shard held at this moment was handed out.
-  case caughtUp(next: Int64)
-  /// The shard holds nothing at this position.
-  case outOfRange(at: Int64)
-  /// The shard was released.
-  case closed
 }

@@ -3,8 +3,8 @@ import WeirCore
 /// Events of a source on their way to the sequencer: blocks are prepared side by side, and everything is handed out in the order in
 /// which it was read, as soon as it is ready.
 ///
-/// Bounds (law 7): at most `parallel` blocks from their reading to their handing out, and twice as many events. A live lane has one block
-/// until it was consumed, and more of them as far as ``PrepareAhead`` allows.
+/// Bounds (law 7): one block from its reading until it was consumed, more of them as far as ``PrepareAhead`` allows, and ``slotsMax``
+/// events.
 actor PreparedQueue {
   private enum Slot {
     case block(number: Int, end: Int64)
@@ -12,17 +12,18 @@ actor PreparedQueue {
     case failure(any Error)
   }
 
-  private let parallel: Int
-  /// nil: of a capture, which has the worker to itself.
-  private let ahead: PrepareAhead?
+  /// A source that gives marks and no blocks must not fill the memory with them.
+  private static let slotsMax = 64
+
+  private let ahead: PrepareAhead
   /// Blocks in flight that were taken from ``ahead``.
   private var taken = 0
-  /// Of a live lane: the taker is at work on a block.
+  /// The taker is at work on a block.
   private var isConsuming = false
   private var slots: [Slot] = []
   private var prepared: [Int: PreparedBlock] = [:]
   private var blocksRead = 0
-  /// Blocks that were read and not yet handed out.
+  /// Blocks that were read and not yet consumed.
   private var inFlight = 0
   private var isInterrupted = false
   private var isClosed = false
@@ -31,23 +32,20 @@ actor PreparedQueue {
   /// Raised with every event that is read.
   private var eventsRead = 0
 
-  init(parallel: Int) { (self.parallel, ahead) = (max(1, parallel), nil) }
-
-  /// Of a live lane.
-  init(ahead: PrepareAhead) { (parallel, self.ahead) = (1, ahead) }
+  init(ahead: PrepareAhead) { self.ahead = ahead }
 
   // MARK: The reader's side
 
   /// Blocks are under way to the taker.
   var hasBlocks: Bool { inFlight > 0 }
 
-  /// Waits until one more event may be read. False: nobody takes any more.
+  /// Waits until one more event may be read. False: no consumer is left.
   func hasRoom() async -> Bool {
-    while inFlight >= parallel || slots.count >= parallel * 2, !isClosed { await withCheckedContinuation { reader = $0 } }
+    while slots.count >= PreparedQueue.slotsMax, !isClosed { await withCheckedContinuation { reader = $0 } }
     return !isClosed
   }
 
-  /// Waits until the block that a live lane has read may be prepared. False: no consumer is left.
+  /// Waits until the block that was read may be prepared. False: no consumer is left.
   func hasRoomForBlock() async -> Bool {
     while !mayPrepare(), !isClosed { await withCheckedContinuation { reader = $0 } }
     return !isClosed
@@ -55,7 +53,7 @@ actor PreparedQueue {
 
   private func mayPrepare() -> Bool {
     if inFlight == 0 { return true }
-    guard let ahead, ahead.take() else { return false }
+    guard ahead.take() else { return false }
     taken += 1
     return true
   }
@@ -82,7 +80,7 @@ actor PreparedQueue {
 
   func append(_ mark: PreparedEvent) { append(.mark(mark)) }
 
-  /// Reading failed: told behind what was read before.
+  /// Reading failed: thrown after what was read before.
   func fail(_ error: any Error) { append(.failure(error)) }
 
   private func append(_ slot: Slot) {
@@ -101,7 +99,7 @@ actor PreparedQueue {
       switch slots.first {
       case .block(let number, let end):
         if let block = prepared.removeValue(forKey: number) {
-          if ahead == nil { inFlight -= 1 } else { isConsuming = true }
+          isConsuming = true
           drop()
           return .block(block, end: end)
         }
@@ -113,8 +111,8 @@ actor PreparedQueue {
       }
       await withCheckedContinuation { continuation in
         taker = continuation
-        // Of a live lane: the reader may wait for this.
-        if ahead != nil { wake(&reader) }
+        // The reader may wait for this.
+        wake(&reader)
       }
     }
   }
@@ -123,7 +121,7 @@ actor PreparedQueue {
     (isConsuming, inFlight) = (false, inFlight - 1)
     if taken > 0 {
       taken -= 1
-      ahead?.give()
+      ahead.give()
     }
     wake(&reader)
   }
@@ -136,7 +134,7 @@ actor PreparedQueue {
   /// Nothing is taken any more.
   func close() {
     isClosed = true
-    ahead?.give(taken)
+    ahead.give(taken)
     taken = 0
     wake(&reader)
   }

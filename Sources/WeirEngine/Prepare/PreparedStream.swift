@@ -1,27 +1,32 @@
 import WeirCore
 import WeirOperators
 
+/// From a source to whoever sequences its blocks: read, prepared side by side, handed on in order.
 extension PreparerPool {
   /// How often it is checked whether a wait for a source is in vain.
   static let sourceLookNanoseconds: Int64 = 100_000_000
+  /// Rest after an error that passes: the client itself tries again; this only keeps its errors from making a busy loop.
+  private static let restNanoseconds: Int64 = 100_000_000
+  /// A block of fewer bytes is prepared at once: another task costs more than it saves.
+  private static let inlineBytesMax = 16 << 10
 
-  /// Reads `source` to its end, or until it is interrupted, and calls `body` for every event in order, while up to `parallel` blocks
-  /// are prepared ahead on other threads.
+  /// Reads `source` and calls `body` for every event in order, while blocks are prepared ahead on other threads. Ends with the source,
+  /// when `body` says that it wants no more, or interrupted.
   ///
-  /// Interrupted, it ends at the next cut. A source that gives nothing meanwhile (a pipe whose writer pauses) is not waited for: then it
-  /// ends at once, and what lies behind the last cut is read again by the next run. Whenever it ends before the source does, the source
-  /// is closed: its next event may never come.
+  /// An interrupted stream ends at the next cut. If it may pause, its source is not waited for: when it gives nothing meanwhile (a pipe
+  /// whose writer pauses), the stream ends at once, and what comes after the last cut is read again by the next run. Whenever the stream
+  /// ends before its source does, the source is closed: its next event may never come.
+  /// - Parameter body: false: nothing more is wanted.
   func forEach(
-    _ source: any RecordSource, parallel: Int, until isInterrupted: @escaping @Sendable () -> Bool,
-    _ body: (PreparedEvent) async throws -> Void
+    _ source: any RecordSource, _ reading: Reading, _ body: (PreparedEvent) async throws -> Bool
   ) async throws {
-    let queue = PreparedQueue(parallel: parallel)
+    let queue = PreparedQueue(ahead: reading.ahead)
     try await withThrowingTaskGroup(of: Void.self) { group in
-      group.addTask { await self.read(source, into: queue, until: isInterrupted) }
-      group.addTask { await self.watch(queue, isInterrupted) }
+      group.addTask { await self.read(source, reading, into: queue) }
+      if reading.mayPause { group.addTask { await self.watch(queue, reading.isInterrupted) } }
       defer { group.cancelAll() }
       do {
-        if try await PreparerPool.hand(queue, isInterrupted, body) { return await queue.close() }
+        if try await PreparerPool.hand(queue, reading.isInterrupted, body) { return await queue.close() }
       } catch {
         await queue.close()
         await source.close()
@@ -32,41 +37,65 @@ extension PreparerPool {
     }
   }
 
-  /// - Returns: false if it was interrupted.
+  /// - Returns: false if it ended before the source.
   private static func hand(
-    _ queue: PreparedQueue, _ isInterrupted: () -> Bool, _ body: (PreparedEvent) async throws -> Void
+    _ queue: PreparedQueue, _ isInterrupted: () -> Bool, _ body: (PreparedEvent) async throws -> Bool
   ) async throws -> Bool {
     while true {
       let event = try await queue.next()
-      try await body(event)
+      guard try await body(event) else { return false }
       switch event {
-      case .block, .pause, .shard: continue
-      case .end: return true
+      case .block, .pause, .caughtUp: continue
+      case .end, .outOfRange: return true
       case .interrupted: return false
       case .cut:
         guard isInterrupted() else { continue }
-        try await body(.interrupted)
+        _ = try await body(.interrupted)
         return false
       }
     }
   }
 
-  private func read(_ source: any RecordSource, into queue: PreparedQueue, until isInterrupted: @Sendable () -> Bool) async {
+  /// Never throws: an error is handed out in its order, after what was read before it.
+  private func read(_ source: any RecordSource, _ reading: Reading, into queue: PreparedQueue) async {
     await withDiscardingTaskGroup { preparers in
       do {
         while await queue.hasRoom() {
-          try await memory.admit(clock, while: { await queue.hasBlocks })
-          switch try await source.next() {
-          case .block(let raw):
-            let number = await queue.expect(end: raw.position + Int64(raw.count))
-            guard let raw = try await resolve(raw, until: isInterrupted) else { return await queue.interrupt() }
-            preparers.addTask { await queue.prepared(number, self.prepare(raw)) }
+          try await reading.admit?({ await queue.hasBlocks })
+          let event: SourceEvent
+          do { event = try await source.next() } catch let error as WeirError where error.isRetriable && reading.retries {
+            await clock.sleep(nanoseconds: PreparerPool.restNanoseconds)
+            continue
+          }
+          switch event {
+          case .block(let raw, let next):
+            guard await queue.hasRoomForBlock() else { return }
+            guard let resolved = try await resolve(raw, reading) else { return await queue.interrupt() }
+            let number = await queue.expect(end: next)
+            if resolved.count < PreparerPool.inlineBytesMax {
+              await queue.prepared(number, prepare(resolved))
+            } else {
+              preparers.addTask { await queue.prepared(number, self.prepare(resolved)) }
+            }
           case .cut(let position, let hash): await queue.append(.cut(position: position, prefixHash: hash))
+          case .caughtUp(let next):
+            await queue.append(.caughtUp(next: next))
+            // There is nothing to prepare ahead. Who asks the source again has consumed what it gave.
+            guard await queue.isDrained() else { return }
+          case .outOfRange(let at): return await queue.append(.outOfRange(at: at))
           case .end: return await queue.append(.end)
           }
         }
       } catch { await queue.fail(error) }
     }
+  }
+
+  /// - Returns: nil when it was interrupted.
+  private func resolve(_ raw: RawBlock, _ reading: Reading) async throws -> RawBlock? {
+    guard asksForSchemas else { return raw }
+    reading.resolves(true)
+    defer { reading.resolves(false) }
+    return try await resolve(raw, until: reading.isInterrupted)
   }
 
   /// Twice without an event in between: the stream waits for its source. Looks until the task is cancelled.

@@ -12,7 +12,7 @@ struct CaptureRun: Sendable {
   let environment: EngineEnvironment
   let ledger: Ledger
   let meter: LiveMeter
-  let isInterrupted: @Sendable () -> Bool
+  let stop: Flag
 
   typealias Session = @Sendable (Followers, @escaping @Sendable () -> Bool) async throws -> (end: ReplayEnd, progress: ReplayProgress)
 
@@ -21,8 +21,8 @@ struct CaptureRun: Sendable {
     let followers = Followers(
       environment: environment, ledger: ledger, ledgerID: await ledger.fold.genesis.ledgerID, plan: compiled.plan, meter: meter)
     do {
-      guard let sinks = followers.sinks else { return try await run(session, followers, isInterrupted) }
-      var result = try await sinks.beside(isInterrupted: isInterrupted) { try await run(session, followers, $0) }
+      guard let sinks = followers.sinks else { return try await run(session, followers) { [stop] in stop.isRaised } }
+      var result = try await sinks.beside(until: stop) { try await run(session, followers, $0) }
       // It ended before the topics had everything: the same command publishes the rest.
       if await sinks.through < result.fold.number { result.end = .interrupted }
       return result

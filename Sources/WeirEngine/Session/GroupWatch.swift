@@ -42,6 +42,15 @@ struct GroupWatch {
 
   mutating func released(at now: Int64) { standing = .waiting(since: now) }
 
+  /// When there will be a verdict if nothing happens until then, monotonic nanoseconds; nil: never.
+  var verdictIsDueAt: Int64? {
+    switch standing {
+    case .settled: nil
+    case .waiting(let since): since + silenceNanoseconds + 1
+    case .leaving(let since): since + handOverNanoseconds + 1
+    }
+  }
+
   func verdict(at now: Int64) -> Verdict {
     switch standing {
     case .settled: .fine

@@ -70,6 +70,16 @@ struct LaneStanding {
     }
   }
 
+  /// When a cut would have to carry something, as far as it can be said now; ``Int64/min``: already.
+  func dueAt(idleNanoseconds: Int64) -> Int64? {
+    switch state {
+    case .awake where isWanted: .min
+    case .awake: caughtUpAt.map { $0 + idleNanoseconds }
+    case .idle: isWanted ? .min : nil
+    case .idling, .waking, .refreshing: nil
+    }
+  }
+
   /// The cut is made and carries what is due.
   mutating func cut(at now: Int64, idleNanoseconds: Int64) -> Due? {
     let due = due(at: now, idleNanoseconds: idleNanoseconds)

@@ -3,15 +3,14 @@ import WeirCore
 import WeirOperators
 import WeirProtocol
 
-/// One live shard being worked on: one task reads it and has its blocks prepared side by side, the other sequences and consumes them in
-/// order.
+/// One live shard being worked on: its blocks are read, prepared side by side, sequenced and consumed in order.
 ///
 /// Cuts come from outside, between any two blocks (``LaneActor`` sees to it); so nothing here knows of epochs.
 final class LiveLane: Sendable {
   let id: LaneID
   let shard: LaneActor
-  private let reader: any ShardReader
-  private let queue: PreparedQueue
+  private let source: any RecordSource
+  private let ahead: PrepareAhead
   private let placement: Placement?
   private struct Standing {
     var machine: LaneStanding
@@ -28,62 +27,57 @@ final class LiveLane: Sendable {
   private let reading: LaneReading
   private let hasClock: Bool
   private let variant: EngineVariant
+  /// Rung when there is something that a cut has to carry.
+  private let alarm: Alarm
+  private let idleNanoseconds: Int64
+  private let governor: MemoryGovernor
+  /// Something may have changed since the last cut looked at the lane.
+  private let isTouched = Atomic(true)
 
   init(
-    shard: LaneActor, reader: any ShardReader, compiled: CompiledPlan, fold: LaneFold?, placement: Placement?,
-    clock: any Clock, reading: LaneReading, ahead: PrepareAhead, variant: EngineVariant = []
+    shard: LaneActor, source: any RecordSource, compiled: CompiledPlan, fold: LaneFold?, placement: Placement?,
+    environment: EngineEnvironment, reading: LaneReading, ahead: PrepareAhead, alarm: Alarm, idleNanoseconds: Int64
   ) {
+    (self.alarm, self.idleNanoseconds, governor) = (alarm, idleNanoseconds, environment.governor)
+    (clock, variant) = (environment.clock, environment.variant)
     id = shard.id
     self.shard = shard
-    self.reader = reader
-    queue = PreparedQueue(ahead: ahead)
+    self.source = source
+    self.ahead = ahead
     self.placement = placement
-    self.clock = clock
     self.reading = reading
     hasClock = ClockGuard.refreshNanoseconds(compiled.plan) != nil
     var machine = LaneStanding(
       isIdle: fold?.isIdle ?? false, refreshNanoseconds: ClockGuard.refreshNanoseconds(compiled.plan),
       clockReadAt: clock.monotonicNanoseconds)
     machine.variant = variant
-    self.variant = variant
     standing = Mutex(Standing(machine: machine, clock: fold?.clock))
     first = Sequencer(
       compiled.plan, maximum: Sequencer.maximum(of: fold?.watermark ?? Watermark.minimum, compiled.plan.record.time),
       judge: .clock(fold?.clock))
   }
 
-  /// Reads ahead of ``run(gate:weights:counted:)``, until the shard is released or that has ended.
-  func readAhead(_ pool: PreparerPool) async {
-    await pool.read(reader, into: queue, until: { [isStopped] in isStopped.isRaised }) { [reading, clock] in
-      reading.resolves($0, now: clock.monotonicNanoseconds)
-    }
-  }
-
-  /// Consumes what is read until the shard is released or ``stop()`` was called.
+  /// Reads the shard and consumes its records until it is released or ``stop()`` was called.
   /// - Throws: what ends the worker; `out_of_range` when the shard holds nothing at the lane's position.
-  func run(gate: InputGate, weights: RowWeights, counted: LiveCounts) async throws {
-    do { try await consume(gate, weights, counted) } catch {
-      await queue.close()
-      throw error
-    }
-    await queue.close()
-  }
-
-  private func consume(_ gate: InputGate, _ weights: RowWeights, _ counted: LiveCounts) async throws {
+  func run(_ pool: PreparerPool, gate: InputGate, weights: RowWeights, counted: LiveCounts) async throws {
+    let how = Reading(
+      ahead: ahead, isInterrupted: { [isStopped] in isStopped.isRaised }, retries: true,
+      resolves: { [reading, clock] in reading.resolves($0, now: clock.monotonicNanoseconds) })
     var sequencer = first
     var isFirstBlock = true
-    while !isStopped.isRaised {
-      reading.enter(.reading, now: clock.monotonicNanoseconds)
-      let event = try await queue.next()
-      if isStopped.isRaised { return }
+    reading.enter(.reading, now: clock.monotonicNanoseconds)
+    try await pool.forEach(source, how) { event in
+      if isStopped.isRaised { return false }
       switch event {
       case .block(var block, let next):
         let raw = block.decoded.raw
         reading.enter(.bounded, now: clock.monotonicNanoseconds)
+        // What was read makes room only by a cut.
+        if governor.isBusy { alarm.ring() }
         await gate.admit(Int64(raw.count))
         reading.enter(.waking, now: clock.monotonicNanoseconds)
         await awake()
-        if isStopped.isRaised { return }
+        if isStopped.isRaised { return false }
         reading.enter(.working, now: clock.monotonicNanoseconds)
         let marks = raw.lastFingerprint.map { (first: isFirstBlock ? raw.fingerprint(0) : nil, last: $0) }
         isFirstBlock = false
@@ -93,17 +87,26 @@ final class LiveLane: Sendable {
         await gate.add(weights.weight(of: block))
         counted.add(records: Int64(block.count), bytes: Int64(raw.count))
         await shard.consume([DealtBlocks(block, end: next, watermark: sequencer.watermark)], read: marks)
+        touch()
         show(block.count, raw.count, next, sequencer.watermark)
-      case .shard(.caughtUp(let next)):
+      case .caughtUp(let next):
         await shard.advance(position: next, watermark: sequencer.watermark)
+        touch()
         show(0, 0, next, sequencer.watermark)
-        standing.withLock { $0.machine.caughtUp(at: clock.monotonicNanoseconds) }
-      case .shard(.outOfRange(let at)):
+        let due = standing.withLock { standing in
+          standing.machine.caughtUp(at: clock.monotonicNanoseconds)
+          return standing.machine.dueAt(idleNanoseconds: idleNanoseconds)
+        }
+        if let due { alarm.ring(by: due) }
+      case .outOfRange(let at):
         throw WeirError(
           .outOfRange, "\(id.shard) holds nothing at position \(at) any more")
-      case .shard(.closed), .end, .interrupted: return
-      case .cut, .pause: continue
+      case .end, .interrupted: return false
+      case .cut, .pause: break
       }
+      if isStopped.isRaised { return false }
+      reading.enter(.reading, now: clock.monotonicNanoseconds)
+      return true
     }
   }
 
@@ -120,7 +123,7 @@ final class LiveLane: Sendable {
         standing.holder = continuation
         return false
       }
-      if goesOn { continuation.resume() }
+      if goesOn { continuation.resume() } else { alarm.ring() }
     }
   }
 
@@ -140,14 +143,20 @@ final class LiveLane: Sendable {
 
   // MARK: Cuts
 
+  /// Whether a cut has to look at the lane. Hundreds of quiet lanes are not asked each time.
+  ///
+  /// A lane that is touched between this call and the look at it is looked at again by the next cut: ``touch()`` comes after the change.
+  func takeTouch() -> Bool { isTouched.exchange(false, ordering: .acquiringAndReleasing) }
+
+  func touch() { isTouched.store(true, ordering: .releasing) }
+
   var isIdle: Bool { standing.withLock { $0.machine.state == .idle } }
 
-  func isDecisionDue(at now: Int64, idleNanoseconds: Int64) -> Bool {
-    standing.withLock { $0.machine.due(at: now, idleNanoseconds: idleNanoseconds) != nil }
-  }
+  /// See ``LaneStanding/dueAt(idleNanoseconds:)``.
+  var decisionIsDueAt: Int64? { standing.withLock { $0.machine.dueAt(idleNanoseconds: idleNanoseconds) } }
 
   /// What the cut that is made now carries for this lane.
-  func decisions(at now: Int64, idleNanoseconds: Int64) -> [Decision] {
+  func decisions(at now: Int64) -> [Decision] {
     let fresh: [Decision] = hasClock ? [.clock(clock.wallMicroseconds)] : []
     return switch standing.withLock({ $0.machine.cut(at: now, idleNanoseconds: idleNanoseconds) }) {
     case .idle: [.idle]
@@ -174,6 +183,8 @@ final class LiveLane: Sendable {
       standing.clock = fold?.clock
       return standing.machine.committed()
     }
+    // It may be idle now, with windows that only a later cut can close.
+    touch()
     if goesOn { release() }
   }
 }

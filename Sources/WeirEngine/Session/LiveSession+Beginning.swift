@@ -144,9 +144,8 @@ extension LiveSession {
     var told: Set<String> = []
     var isAway = false
     while !hasEnded {
-      // Short steps, so that the end of the session is not held up.
-      await environment.clock.sleep(nanoseconds: min(refresh, LiveSession.tickNanoseconds * 10))
-      guard environment.clock.monotonicNanoseconds >= due else { continue }
+      await isEnding.wait(until: due, environment.clock)
+      if hasEnded { return }
       do {
         try await checkHeld(&told)
         isAway = false

@@ -1,12 +1,17 @@
 import WeirCore
 
 extension LiveSession {
-  private static let watchNanoseconds: Int64 = 50_000_000
+  /// What the group did or was asked, and with it the time by which something must follow.
+  func watching(_ event: (inout GroupWatch) -> Void) {
+    watch.withLock { event(&$0) }
+    watchAlarm.ring()
+  }
 
   /// Ends the session when the group does not answer, or is kept waiting for too long.
   func watchGroup() async throws {
     while !hasEnded {
-      await environment.clock.sleep(nanoseconds: LiveSession.watchNanoseconds)
+      await watchAlarm.wait(until: watch.withLock { $0.verdictIsDueAt }, environment.clock)
+      if hasEnded { return }
       switch watch.withLock({ $0.verdict(at: environment.clock.monotonicNanoseconds) }) {
       case .fine: continue
       case .silent(let nanoseconds):

@@ -12,20 +12,20 @@ extension LiveSession {
         guard error.isRetriable || error.fatalTo == .operation else { throw error }
         observe(.trouble(error))
       case .assigned(let shards):
-        watch.withLock { $0.assigned() }
+        watching { $0.assigned() }
         try await turnstile.pass { [self] in
           meter.enter(.takingOver)
           defer { meter.enter(.idle) }
           try await takeOver(shards, flusher)
         }
       case .revoked(let shards, let isLost):
-        watch.withLock { $0.revoked(at: environment.clock.monotonicNanoseconds, isLost: isLost) }
+        watching { $0.revoked(at: environment.clock.monotonicNanoseconds, isLost: isLost) }
         try await turnstile.pass { [self] in
           meter.enter(.handingOver)
           defer { meter.enter(.idle) }
           try await handOver(shards, isLost: isLost, flusher)
         }
-        watch.withLock { $0.released(at: environment.clock.monotonicNanoseconds) }
+        watching { $0.released(at: environment.clock.monotonicNanoseconds) }
       }
       // After its end the group answers everything with an error, and then says that it is closed.
       if hasEnded { continue }
@@ -67,8 +67,8 @@ extension LiveSession {
         if !variant.contains(.flusherRemembers) { await flusher.forget(restored.map(\.id)) }
       }
     }
-    let readers: [String: any ShardReader]
-    do { readers = try await group.assign(positions) } catch {
+    let sources: [String: any RecordSource]
+    do { sources = try await group.assign(positions) } catch {
       // A group that was closed meanwhile takes no assignment, and nothing was begun.
       if hasEnded { return }
       throw error
@@ -76,13 +76,13 @@ extension LiveSession {
     observe(.assigned(positions))
     let all = shards.withLock { $0 }
     for shard in restored {
-      guard let reader = readers[shard.id.shard] else { continue }
+      guard let source = sources[shard.id.shard] else { continue }
       let lane = LiveLane(
-        shard: shard, reader: reader, compiled: compiled, fold: fold[shard.id],
-        placement: placements.placement(of: shard.id.shard, in: all, fold), clock: environment.clock,
+        shard: shard, source: source, compiled: compiled, fold: fold[shard.id],
+        placement: placements.placement(of: shard.id.shard, in: all, fold), environment: environment,
         reading: meter.take(
           shard.id.shard, position: positions[shard.id.shard] ?? 0, watermark: fold[shard.id]?.watermark ?? Watermark.minimum),
-        ahead: ahead, variant: variant)
+        ahead: ahead, alarm: alarm, idleNanoseconds: settings.idleMicroseconds * 1000)
       lanes.withLock { $0[lane.id] = lane }
       await starts.add(lane)
     }
@@ -95,7 +95,7 @@ extension LiveSession {
     let first = fold.lanes.keys.filter { $0 != .merge }.min()
     let leads = first.map { id in lanes.withLock { $0[id] != nil } } ?? false
     let isHeld = await merge.isHeld
-    if leads, !isHeld { try await merge.begin(fold, run: run, state: environment.state) }
+    if leads, !isHeld { try await merge.begin(fold, run: run) }
     if !leads, isHeld { await merge.drop() }
   }
 

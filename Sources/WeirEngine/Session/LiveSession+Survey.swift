@@ -23,8 +23,7 @@ extension LiveSession {
         if let bounds = try? await group.bounds(of: shards.withLock { $0.map(\.name) }) { meter.surveyed(bounds) }
         due = environment.clock.monotonicNanoseconds + LiveSession.surveyNanoseconds
       }
-      // Short steps, so that the end of the session is not held up.
-      await environment.clock.sleep(nanoseconds: LiveSession.tickNanoseconds * 10)
+      await isEnding.wait(until: min(due, matesDue), environment.clock)
     }
   }
 

@@ -10,7 +10,6 @@ import WeirProtocol
 /// there are, goes through the turnstile, one after the other. A failure of one ends all; nothing is lost by it, because the
 /// next session starts from the ledger.
 final class LiveSession: Sendable {
-  static let tickNanoseconds: Int64 = 10_000_000
   /// Entries that tables may be behind before a worker that does not lead brings them up all the same.
   private static let behindMax: Int64 = 64
 
@@ -38,13 +37,16 @@ final class LiveSession: Sendable {
 
   let lanes = Mutex<[LaneID: LiveLane]>([:])
   let turnstile: Turnstile
+  /// Rung when the conductor has something to do before the time that it knows of.
+  let alarm: Alarm
   let gate: InputGate
   private let weights: RowWeights
   let starts = LaneStarts()
   let pool: PreparerPool
   let ahead: PrepareAhead
   let watch: Mutex<GroupWatch>
-  private let isEnding = Flag()
+  let watchAlarm = Alarm()
+  let isEnding = Flag()
   /// Nothing more comes to the ledger from here: the topics' turn to end.
   private let hasCommitted = Flag()
   private let failure = Mutex<(any Error)?>(nil)
@@ -74,11 +76,13 @@ final class LiveSession: Sendable {
       environment: environment, compiled: compiled, ledger: ledger, planHash: planHash, run: run, worker: worker, meter: meter,
       checksFirstRecords: true)
     merge = LedgerMerge(
-      compiled: compiled, ledger: ledger, lake: environment.lake, committer: committer, followers: followers,
-      meter: meter, variant: environment.variant)
+      compiled: compiled, ledger: ledger, environment: environment, committer: committer, followers: followers, owner: owner,
+      meter: meter)
     watch = Mutex(
       GroupWatch(silenceNanoseconds: settings.silence * 1000, handOverNanoseconds: settings.handOver * 1000))
-    gate = InputGate(bytesMax: compiled.plan.lake.flushBytes, rule: CutRule(environment.memory))
+    // Topics that come nearer make room as a cut does.
+    alarm = followers.sinks?.advanced ?? Alarm()
+    gate = InputGate(bytesMax: compiled.plan.lake.flushBytes, rule: CutRule(environment.memory), alarm: alarm, meter: meter)
     weights = RowWeights(compiled)
     pool = PreparerPool(compiled, environment)
     ahead = PrepareAhead(environment.parallel)
@@ -86,7 +90,13 @@ final class LiveSession: Sendable {
 
   /// - Returns: entries that were committed.
   /// - Throws: what ended the session before it was asked to end.
-  func run(isInterrupted: @escaping @Sendable () -> Bool) async throws -> Int64 {
+  func run(until stop: Flag) async throws -> Int64 {
+    let watcher = stop.whenRaised { [alarm] in alarm.ring() }
+    defer { stop.forget(watcher) }
+    isEnding.whenRaised { [alarm, watchAlarm] in
+      alarm.ring()
+      watchAlarm.ring()
+    }
     watch.withLock { $0.joined(at: environment.clock.monotonicNanoseconds) }
     try await group.join()
     observe(.joined(ledger: await ledger.fold.number))
@@ -97,24 +107,23 @@ final class LiveSession: Sendable {
     await withDiscardingTaskGroup { tasks in
       tasks.addTask { [self] in await guarding { try await membership(flusher) } }
       tasks.addTask { [self] in await guarding { try await watchGroup() } }
-      tasks.addTask { [self] in await guarding { try await flusher.run { self.isEnding.isRaised } } }
+      tasks.addTask { [self] in await guarding { try await flusher.run(until: isEnding) } }
       tasks.addTask { [self] in await survey() }
       tasks.addTask { [self] in await guarding { try await watchShards() } }
       if let sinks = followers.sinks {
         tasks.addTask { [self] in
-          await guarding { try await sinks.run(leads: { await self.merge.isHeld }) { self.hasCommitted.isRaised } }
+          await guarding { try await sinks.run(until: hasCommitted) { await self.merge.isHeld } }
         }
       }
       tasks.addTask { [self] in
         await withDiscardingTaskGroup { loops in
           while let lane = await starts.next() {
             loops.addTask { [self] in await guarding { try await read(lane) } }
-            loops.addTask { [pool] in await lane.readAhead(pool) }
           }
         }
       }
       tasks.addTask { [self] in
-        await guarding { try await conduct(isInterrupted) }
+        await guarding { try await conduct(until: stop) }
         isEnding.raise()
         if failure.withLock({ $0 == nil }) { await guarding { try await finish(flusher) } }
         hasCommitted.raise()
@@ -153,7 +162,7 @@ final class LiveSession: Sendable {
   /// Reads a lane until it is released. Where the source has trimmed what comes next, what was read is committed before the session
   /// ends: the gap begins where the source's does, and not at the last commit.
   private func read(_ lane: LiveLane) async throws {
-    do { try await lane.run(gate: gate, weights: weights, counted: counts) } catch let error as WeirError
+    do { try await lane.run(pool, gate: gate, weights: weights, counted: counts) } catch let error as WeirError
       where error.code == .outOfRange
     {
       try await turnstile.pass { [self] in
@@ -169,33 +178,21 @@ final class LiveSession: Sendable {
 
   // MARK: The conductor
 
-  private func conduct(_ isInterrupted: @Sendable () -> Bool) async throws {
+  private func conduct(until stop: Flag) async throws {
     let clock = environment.clock
     var trigger = EpochTrigger(
       everyNanoseconds: compiled.plan.lake.flushEveryMicroseconds * 1000, bytesMax: compiled.plan.lake.flushBytes,
       now: clock.monotonicNanoseconds)
     var keeping = KeepingSchedule(keepMicroseconds: compiled.plan.lake.ledgerKeepMicroseconds, now: clock.monotonicNanoseconds)
-    while !isInterrupted(), !isEnding.isRaised {
-      await clock.sleep(nanoseconds: LiveSession.tickNanoseconds)
+    while !stop.isRaised, !isEnding.isRaised {
       let now = clock.monotonicNanoseconds
       if keeping.isDue(at: now), await merge.isHeld { try await turnstile.pass { [self] in try await collect() } }
-      var isHeld = false
-      if let sinks = followers.sinks {
-        let isBehind = await sinks.isBehind(await ledger.fold.number)
-        meter.waits(forTopics: isBehind)
-        isHeld = isBehind
+      let decisionIsDueAt = held.compactMap(\.decisionIsDueAt).min() ?? .max
+      guard let reason = try await reasonToCut(trigger, isWanted: decisionIsDueAt <= now, at: now) else {
+        await alarm.wait(until: min(trigger.ageIsDueAt, keeping.dueAt, decisionIsDueAt), clock)
+        continue
       }
-      let isWanted = held.contains { $0.isDecisionDue(at: now, idleNanoseconds: settings.idleMicroseconds * 1000) }
-      let bytes = await gate.bytes
-      // What was read makes room only by a cut; where nothing was, nothing does.
-      let isBusy = environment.governor.isBusy
-      if isBusy, bytes == 0 { try environment.governor.stopIfFull() }
-      await gate.hold(isHeld || isBusy && bytes > 0)
-      let isEpochHeavy = await gate.isHeavy
-      let isHeavy = isEpochHeavy || isBusy && bytes > 0
-      meter.filling(bytes: bytes, held: await gate.heldBytes)
-      guard trigger.isDue(at: now, bytes: bytes, isHeavy: isHeavy, isWanted: isWanted) else { continue }
-      meter.cut(isWanted ? "decision" : bytes >= compiled.plan.lake.flushBytes ? "size" : isHeavy ? "memory" : "age")
+      meter.cut(reason)
       trigger.cut(at: now)
       try await turnstile.pass { [self] in
         if isEnding.isRaised { return }
@@ -207,6 +204,25 @@ final class LiveSession: Sendable {
         if !hasNews, merged == nil, await merge.isHeld { try await followers.catchUp(to: await ledger.fold.number) }
       }
     }
+  }
+
+  /// Why an epoch is to be cut now; nil: not yet. Holds the input for topics that are behind, and for memory.
+  /// - Throws: `memory_exceeded`.
+  private func reasonToCut(_ trigger: EpochTrigger, isWanted: Bool, at now: Int64) async throws -> String? {
+    var isBehind = false
+    if let sinks = followers.sinks {
+      isBehind = await sinks.isBehind(await ledger.fold.number)
+      meter.waits(forTopics: isBehind)
+    }
+    let bytes = await gate.bytes
+    // What was read makes room only by a cut; where nothing was, nothing does.
+    let isBusy = environment.governor.isBusy
+    if isBusy, bytes == 0 { try environment.governor.stopIfFull() }
+    await gate.hold(isBehind || isBusy && bytes > 0)
+    let isEpochHeavy = await gate.isHeavy
+    let isHeavy = isEpochHeavy || isBusy && bytes > 0
+    guard trigger.isDue(at: now, bytes: bytes, isHeavy: isHeavy, isWanted: isWanted) else { return nil }
+    return isWanted ? "decision" : bytes >= compiled.plan.lake.flushBytes ? "size" : isHeavy ? "memory" : "age"
   }
 
   /// - Throws: `memory_exceeded`.
@@ -247,18 +263,26 @@ final class LiveSession: Sendable {
   private func commitEpochs(of lanes: [LiveLane], at now: Int64) async throws -> (epochs: [LaneEpoch], fold: LedgerFold)? {
     var epochs: [LaneEpoch] = []
     var decisions: [LaneID: [Decision]] = [:]
+    for lane in lanes {
+      let due = lane.decisions(at: now)
+      if !due.isEmpty {
+        decisions[lane.id] = due
+        lane.touch()
+      }
+    }
+    let touched = lanes.filter { $0.takeTouch() }
     var blobBytes: Int64 = 0
-    for lane in lanes { blobBytes += await lane.shard.blobBytes }
+    for lane in touched { blobBytes += await lane.shard.blobBytes }
     try await environment.governor.reserve(blobBytes, environment.clock)
     let merged = await ledger.fold.mergedWatermark
-    for lane in lanes {
-      let due = lane.decisions(at: now, idleNanoseconds: settings.idleMicroseconds * 1000)
-      if !due.isEmpty { decisions[lane.id] = due }
+    for lane in touched {
       let standing = await lane.shard.standing
       // An idle lane's next record is judged by no less than what is merged now, so its windows can close by that.
-      let closes = lane.isIdle && standing.hasOpenWindows && merged > standing.floor && !variant.contains(.idleWindowsStay)
+      let waits = lane.isIdle && standing.hasOpenWindows
+      let closes = waits && merged > standing.floor && !variant.contains(.idleWindowsStay)
       if closes { await lane.shard.raise(floor: merged) }
-      if !due.isEmpty || closes || standing.position != standing.cutPosition { epochs += try await lane.shard.cut() }
+      if waits { lane.touch() }
+      if decisions[lane.id] != nil || closes || standing.position != standing.cutPosition { epochs += try await lane.shard.cut() }
     }
     guard !epochs.isEmpty else { return nil }
     let known = await ledger.fold

@@ -22,18 +22,19 @@ public struct LiveWorker: Sendable {
   private let request: LedgerRequest
   private let makeGroup: @Sendable () async throws -> any ShardGroup
   private let observe: @Sendable (LiveEvent) -> Void
-  private let isInterrupted: @Sendable () -> Bool
+  private let stop: Flag
   private let meter: LiveMeter
   private let accepted: Set<String>
 
   /// - Parameters:
   ///   - request: its shards are asked of the source.
   ///   - accepted: streams (topics) of which another incarnation than the ledger's is read from its start, by a recorded decision.
+  ///   - stop: raised when the worker is to end in an orderly way.
   ///   - group: makes a member of the group; called again after a session ended by a fence.
   public init(
     _ compiled: CompiledPlan, environment: EngineEnvironment, request: LedgerRequest, accepted: Set<String> = [],
     group: @escaping @Sendable () async throws -> any ShardGroup, observe: @escaping @Sendable (LiveEvent) -> Void,
-    isInterrupted: @escaping @Sendable () -> Bool, meter: LiveMeter? = nil
+    stop: Flag, meter: LiveMeter? = nil
   ) {
     self.compiled = compiled
     self.environment = environment
@@ -41,7 +42,7 @@ public struct LiveWorker: Sendable {
     self.accepted = accepted
     makeGroup = group
     self.observe = observe
-    self.isInterrupted = isInterrupted
+    self.stop = stop
     self.meter = meter ?? LiveMeter(clock: environment.clock)
   }
 
@@ -80,7 +81,7 @@ public struct LiveWorker: Sendable {
         let opened = try await open(counts, worker, known: last?.genesis.ledgerID)
         (session, unanswered) = (opened, nil)
         last = await opened.ledger.fold
-        let own = try await opened.run(isInterrupted: isInterrupted)
+        let own = try await opened.run(until: stop)
         return try await end(opened, counts, entries + own)
       } catch let thrown where ends(thrown, unanswered) != .worker {
         let error = LiveWorker.reported(thrown)
@@ -90,15 +91,16 @@ public struct LiveWorker: Sendable {
         entries += own
         if let session { last = await session.ledger.fold }
         vain = own > 0 || LiveWorker.isInnocent(error) ? 0 : vain + 1
-        guard vain < LiveWorker.vainSessionsMax || isInterrupted() else { throw error }
+        guard vain < LiveWorker.vainSessionsMax || stop.isRaised else { throw error }
         // Whatever the error ends elsewhere, here it ended a session: nobody reads until there is another. A worker that is to end begins
         // none.
         var told = error
-        told.fatalTo = isInterrupted() ? .operation : .worker
+        told.fatalTo = stop.isRaised ? .operation : .worker
         observe(.trouble(told))
         meter.releasedAll()
-        if isInterrupted() { return try await drained(counts, entries, last) }
-        await environment.clock.sleep(nanoseconds: LiveWorker.restNanoseconds + before % 7 * 50_000_000)
+        if stop.isRaised { return try await drained(counts, entries, last) }
+        let rest = LiveWorker.restNanoseconds + before % 7 * 50_000_000
+        await stop.wait(until: environment.clock.monotonicNanoseconds + rest, environment.clock)
       }
     }
   }
@@ -116,7 +118,7 @@ public struct LiveWorker: Sendable {
   private func ends(_ thrown: any Error, _ unanswered: Int?) -> Ended {
     if thrown is CommitRefused { return .session }
     guard let error = thrown as? WeirError else { return .worker }
-    if isInterrupted(), error.isRetriable { return .session }
+    if stop.isRaised, error.isRetriable { return .session }
     if LiveWorker.passing.contains(error.code) { return .session }
     guard LiveWorker.isSourceAway(error) else { return .worker }
     return (unanswered ?? 0) + 1 < LiveWorker.firstAttemptsMax ? .session : .worker

@@ -29,6 +29,7 @@ final class RecordedSession: Sendable {
     var shard: LaneActor
     var sequencer: Sequencer
     var placement: Placement?
+    var reading: LaneReading
   }
 
   /// The lanes that have a position.
@@ -54,7 +55,7 @@ final class RecordedSession: Sendable {
       environment: environment, compiled: compiled, ledger: ledger, planHash: planHash, run: run,
       worker: String(environment.random.next(), radix: 16), meter: meter, checksFirstRecords: !repeatsRun)
     merge = LedgerMerge(
-      compiled: compiled, ledger: ledger, lake: environment.lake, committer: committer, followers: followers, meter: meter)
+      compiled: compiled, ledger: ledger, environment: environment, committer: committer, followers: followers, meter: meter)
     pool = PreparerPool(compiled, environment)
     placements = Placements(compiled)
     weights = RowWeights(compiled)
@@ -65,7 +66,7 @@ final class RecordedSession: Sendable {
       rowsMax: environment.memory.stateRowsMax)
     let fold = await ledger.fold
     try await take(fold.lanes.keys.filter { $0 != .merge && fold[$0]?.position != nil }.sorted(), fold)
-    try await merge.begin(fold, run: run, state: environment.state)
+    try await merge.begin(fold, run: run)
     try await checkMemory()
   }
 
@@ -76,6 +77,7 @@ final class RecordedSession: Sendable {
     let held = state
     counted.withLock { $0.state = held }
     environment.governor.holds(state)
+    meter.holding(state, of: environment.memory, peak: environment.governor.peak)
     try environment.memory.check(state)
   }
 
@@ -86,7 +88,7 @@ final class RecordedSession: Sendable {
     let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run)
     var restored: [LaneActor] = []
     for id in ids {
-      guard let before = fold[id], case .offset? = before.position else { continue }
+      guard let before = fold[id], case .offset(let position)? = before.position else { continue }
       let shard = try await restorer.shard(id)
       restored.append(shard)
       await committer.hold(id, before)
@@ -94,7 +96,8 @@ final class RecordedSession: Sendable {
         shard: shard,
         sequencer: Sequencer(
           compiled.plan, maximum: Sequencer.maximum(of: before.watermark, compiled.plan.record.time), judge: .clock(before.clock)),
-        placement: placements.placement(of: id.shard, in: stream.shards, fold))
+        placement: placements.placement(of: id.shard, in: stream.shards, fold),
+        reading: meter.take(id.shard, position: position, watermark: before.watermark))
       lanes.all.withLock { $0[id] = lane }
     }
     if let state = environment.state, compiled.hasLaneState { try await FlushMark.recover(restored, state, fold) }
@@ -113,7 +116,7 @@ final class RecordedSession: Sendable {
           return try await read(source, steps, observe, isInterrupted)
         }
         group.addTask { [flusher] in
-          try await flusher.run { isDone.isRaised }
+          try await flusher.run(until: isDone)
           return nil
         }
         var isWhole = true
@@ -142,14 +145,14 @@ final class RecordedSession: Sendable {
     var rule = CutRule(environment.memory)
     // The step at hand, less what a cut for memory has committed of it.
     var (current, step) = (0, steps.first)
-    try await pool.forEach(source, parallel: environment.parallel, until: isInterrupted) { event in
+    try await pool.forEach(source, .capture(environment, isInterrupted)) { event in
       switch event {
-      case .block(var block, _):
-        try await consume(&block)
+      case .block(var block, let end):
+        try await consume(&block, end: end)
         rule.add(weights.weight(of: block))
         observe(progress)
         // What a live run cut is cut there again, and nowhere else.
-        guard rule.isDue, let whole = step, whole.number == nil else { return }
+        guard rule.isDue, let whole = step, whole.number == nil else { return true }
         rule.cut()
         let (done, rest) = whole.split(at: await positions())
         step = rest
@@ -160,9 +163,10 @@ final class RecordedSession: Sendable {
         if let step, step.isWhole || step.hasMore { try await commit(step) }
         current += 1
         step = current < steps.count ? steps[current] : nil
-      case .end, .pause, .shard: break
+      case .end, .pause, .caughtUp, .outOfRange: break
       case .interrupted: isWhole = false
       }
+      return true
     }
     return isWhole
   }
@@ -173,8 +177,8 @@ final class RecordedSession: Sendable {
     return positions
   }
 
-  private func consume(_ block: inout PreparedBlock) async throws {
-    guard let details = block.decoded.raw.details, let last = details.positions.last else { return }
+  private func consume(_ block: inout PreparedBlock, end: Int64) async throws {
+    guard let details = block.decoded.raw.details else { return }
     let id = LaneID(shard: details.shard)
     guard var lane = lanes.all.withLock({ $0[id] }) else {
       throw WeirError(.internal, "records of \(id.text), which no entry has begun")
@@ -183,7 +187,10 @@ final class RecordedSession: Sendable {
     try lane.placement?.check(block)
     let advanced = lane
     lanes.all.withLock { $0[id] = advanced }
-    await lane.shard.consume([DealtBlocks(block, end: last + 1, watermark: lane.sequencer.watermark)])
+    await lane.shard.consume([DealtBlocks(block, end: end, watermark: lane.sequencer.watermark)])
+    lane.reading.consumed(
+      records: Int64(block.count), bytes: Int64(block.decoded.raw.count), through: end, watermark: lane.sequencer.watermark,
+      now: environment.clock.monotonicNanoseconds)
     counted.withLock {
       $0.records += Int64(block.count)
       $0.position += Int64(block.decoded.raw.count)

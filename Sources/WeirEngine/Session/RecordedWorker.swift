@@ -26,15 +26,14 @@ public struct RecordedWorker: Sendable {
   private let recorded: Recorded?
   private let meter: LiveMeter
   private let observe: @Sendable (ReplayProgress) -> Void
-  private let isInterrupted: @Sendable () -> Bool
+  private let stop: Flag
 
   /// - Parameters:
   ///   - request: its shards and, with `recorded`, its run's id are filled in here.
   ///   - recorded: whose decisions are repeated.
   public init(
     _ compiled: CompiledPlan, environment: EngineEnvironment, request: LedgerRequest, keepOpen: Bool, stream: any RecordedStream,
-    recorded: Recorded?, meter: LiveMeter? = nil, observe: @escaping @Sendable (ReplayProgress) -> Void,
-    isInterrupted: @escaping @Sendable () -> Bool
+    recorded: Recorded?, meter: LiveMeter? = nil, observe: @escaping @Sendable (ReplayProgress) -> Void, stop: Flag
   ) {
     self.compiled = compiled
     self.environment = environment
@@ -44,7 +43,7 @@ public struct RecordedWorker: Sendable {
     self.recorded = recorded
     self.meter = meter ?? LiveMeter(clock: environment.clock)
     self.observe = observe
-    self.isInterrupted = isInterrupted
+    self.stop = stop
   }
 
   public func run() async throws -> ReplayResult {
@@ -60,7 +59,7 @@ public struct RecordedWorker: Sendable {
     let ledger = try await LedgerOpening.open(compiled.plan, request, environment)
     try await check(ledger, request)
     if let recorded { try await SchemaPin.copy(from: recorded.lake, recorded.layout, to: environment.lake, ledger.layout) }
-    return try await CaptureRun(compiled: compiled, environment: environment, ledger: ledger, meter: meter, isInterrupted: isInterrupted)
+    return try await CaptureRun(compiled: compiled, environment: environment, ledger: ledger, meter: meter, stop: stop)
       .run { [request, decisions] in try await run(ledger, $0, request, decisions, $1) }
   }
 

@@ -20,6 +20,7 @@ final class ReplaySession: Sendable {
   let committer: EpochCommitter
   private let followers: Followers
   private let meter: LiveMeter
+  private let reading: LaneReading
   private let counted = Mutex(ReplayProgress())
 
   init(
@@ -55,6 +56,7 @@ final class ReplaySession: Sendable {
     weights = RowWeights(compiled)
     self.followers = followers
     self.meter = meter
+    reading = meter.take(run.shard, position: position, watermark: first?.watermark ?? Watermark.minimum)
     committer = EpochCommitter(
       environment: environment, compiled: compiled, ledger: ledger, planHash: planHash, run: run,
       worker: String(environment.random.next(), radix: 16), merge: .sameEntry(merge), meter: meter, checksFirstRecords: false)
@@ -82,6 +84,7 @@ final class ReplaySession: Sendable {
       lanes: groups, state: compiled.hasLaneState ? environment.state : nil, clock: environment.clock, spec: compiled.plan.store,
       rowsMax: environment.memory.stateRowsMax, reached: { [self] in counted.withLock { $0.position } }, meter: latency, live: meter)
     let isDone = Flag()
+    defer { meter.released([run.shard], isLost: false) }
     do {
       let end = try await withThrowingTaskGroup(of: ReplayEnd?.self) { group in
         group.addTask { [self] in
@@ -128,7 +131,7 @@ final class ReplaySession: Sendable {
           return nil
         }
         group.addTask {
-          try await flusher.run { isDone.isRaised }
+          try await flusher.run(until: isDone)
           // The lanes have all; while the last epoch waits for the disk, the rows can go on their way (law 6).
           try await flusher.flush()
           return nil
@@ -184,6 +187,7 @@ final class ReplaySession: Sendable {
     let state = encoded.batch.epochs.reduce(await committer.mergeBytes) { $0 + $1.sizes.state }
     counted.withLock { $0.state = state }
     environment.governor.holds(state)
+    meter.holding(state, of: environment.memory, peak: environment.governor.peak)
     try environment.memory.check(state)
   }
 
@@ -203,7 +207,7 @@ final class ReplaySession: Sendable {
     func send(_ next: LaneWork?) async throws(LanesGone) {
       if let next, await !work.send(next) { throw LanesGone() }
     }
-    func cut(_ position: Int64, _ hash: Hash128, _ watermark: Int64) async throws {
+    func cut(_ position: Int64, _ hash: Hash128, _ watermark: Int64, for reason: String) async throws {
       try await send(deal(&waiting))
       last = (position, hash)
       if firsts.holdsBack {
@@ -212,6 +216,7 @@ final class ReplaySession: Sendable {
         try firsts.end()
       }
       rule.cut()
+      meter.cut(reason)
       try await send(.cut(position: position, prefixHash: hash, watermark: watermark, decisions: [], blankLines: blankLines))
       blankLines = 0
     }
@@ -228,12 +233,12 @@ final class ReplaySession: Sendable {
           if waiting.count >= together { try await send(deal(&waiting)) }
           return
         }
-        try await cut(position, hash, watermark)
+        try await cut(position, hash, watermark, for: "memory")
         // The next mark of the source may be far.
         if isInterrupted() { throw StoppedBehindCut() }
       // A mark behind a block where the epoch was cut already says nothing new.
       case .cut(let position, let hash, let watermark):
-        if !rule.isEmpty || position != last.position { try await cut(position, hash, watermark) }
+        if !rule.isEmpty || position != last.position { try await cut(position, hash, watermark, for: "size") }
       case .pause: try await send(deal(&waiting))
       case .end where keepOpen:
         try firsts.end()
@@ -258,9 +263,13 @@ final class ReplaySession: Sendable {
     }
     let pool = PreparerPool(compiled, environment, dealer: dealer)
     do {
-      try await pool.forEach(source, parallel: environment.parallel, until: isInterrupted) { event in
+      reading.enter(.reading, now: environment.clock.monotonicNanoseconds)
+      try await pool.forEach(source, .capture(environment, isInterrupted)) { event in
+        reading.enter(.working, now: environment.clock.monotonicNanoseconds)
+        defer { reading.enter(.reading, now: environment.clock.monotonicNanoseconds) }
         for ready in try confirmed.admit(event) { try await take(ready) }
         counted.withLock { $0.uncounted = confirmed.sequencer.uncounted }
+        return true
       }
     } catch is StoppedBehindCut { return .interrupted }
     return end
@@ -278,11 +287,17 @@ final class ReplaySession: Sendable {
   }
 
   private func count(_ records: Int, _ position: Int64, _ watermark: Int64) {
-    counted.withLock {
-      $0.records += Int64(records)
-      $0.position = position
-      $0.watermark = watermark
+    let before = counted.withLock { counted in
+      defer {
+        counted.records += Int64(records)
+        counted.position = position
+        counted.watermark = watermark
+      }
+      return counted.position
     }
+    reading.consumed(
+      records: Int64(records), bytes: position - max(before, start.position), through: position, watermark: watermark,
+      now: environment.clock.monotonicNanoseconds)
   }
 }
 

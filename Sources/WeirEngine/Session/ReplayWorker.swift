@@ -16,13 +16,13 @@ public struct ReplayWorker: Sendable {
   /// Makes the source that begins at a place.
   private let source: @Sendable (CaptureStart) throws -> any RecordSource
   private let observe: @Sendable (ReplayProgress) -> Void
-  private let isInterrupted: @Sendable () -> Bool
+  private let stop: Flag
 
   public init(
     _ compiled: CompiledPlan, environment: EngineEnvironment, request: LedgerRequest, keepOpen: Bool,
     latency: LatencyMeter? = nil, meter: LiveMeter? = nil,
     source: @escaping @Sendable (CaptureStart) throws -> any RecordSource,
-    observe: @escaping @Sendable (ReplayProgress) -> Void, isInterrupted: @escaping @Sendable () -> Bool
+    observe: @escaping @Sendable (ReplayProgress) -> Void, stop: Flag
   ) {
     self.compiled = compiled
     self.environment = environment
@@ -32,7 +32,7 @@ public struct ReplayWorker: Sendable {
     self.meter = meter ?? LiveMeter(clock: environment.clock)
     self.source = source
     self.observe = observe
-    self.isInterrupted = isInterrupted
+    self.stop = stop
   }
 
   public func run() async throws -> ReplayResult {
@@ -40,7 +40,7 @@ public struct ReplayWorker: Sendable {
     var compiled = self.compiled
     // Ledgers from before there was a choice count blank lines as records, to their end.
     if await ledger.fold.genesis.fileEnds == nil { compiled.keepsBlankLines = true }
-    return try await CaptureRun(compiled: compiled, environment: environment, ledger: ledger, meter: meter, isInterrupted: isInterrupted)
+    return try await CaptureRun(compiled: compiled, environment: environment, ledger: ledger, meter: meter, stop: stop)
       .run { [compiled] in try await run(compiled, ledger, $0, $1) }
   }
 
@@ -80,11 +80,11 @@ public struct ReplayWorker: Sendable {
     let source = try self.source(CaptureStart(position: position, prefix: first?.prefixHash, fileEnds: fold.genesis.capturedFileEnds))
     var grew = false
     loop: while true {
-      switch try await source.next(until: isInterrupted, environment.clock) {
+      switch try await source.next(until: stop) {
       case nil: return false
       case .block: grew = true; break loop
-      case .cut: continue
-      case .end: break loop
+      case .cut, .caughtUp: continue
+      case .end, .outOfRange: break loop
       }
     }
     await source.close()

@@ -22,7 +22,7 @@ public actor PacedSource: RecordSource {
 
   public func next() async throws -> SourceEvent {
     let event = try await source.next()
-    guard case .block(let block) = event else { return event }
+    guard case .block(let block, _) = event else { return event }
     let start = self.start ?? clock.monotonicNanoseconds
     self.start = start
     let count = PacedSource.count(block)

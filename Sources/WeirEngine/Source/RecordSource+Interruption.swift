@@ -3,19 +3,16 @@ import WeirOperators
 
 extension RecordSource {
   /// The next event; nil if it was interrupted while it waited for one. Then the source is closed.
-  func next(until isInterrupted: @escaping @Sendable () -> Bool, _ clock: any Clock) async throws -> SourceEvent? {
+  func next(until stop: Flag) async throws -> SourceEvent? {
     try await withThrowingTaskGroup(of: SourceEvent?.self) { group in
       group.addTask {
         do { return try await self.next() } catch {
-          if isInterrupted() { return nil }
+          if stop.isRaised { return nil }
           throw error
         }
       }
       group.addTask {
-        while !Task.isCancelled {
-          await clock.sleep(nanoseconds: PreparerPool.sourceLookNanoseconds)
-          if isInterrupted() { break }
-        }
+        await stop.wait()
         if !Task.isCancelled { await self.close() }
         return nil
       }

@@ -71,6 +71,15 @@ public final class LiveMeter: Sendable {
     var budget: Int64?
     var memoryPeak: Int64?
     var totals = Totals()
+    /// Names of all shards, and their order: a snapshot is taken every second, and there may be thousands.
+    private var known: Set<String> = []
+    private var order: [String] = []
+
+    mutating func names() -> [String] {
+      let names = Set(readings.keys).union(ledger.keys).union(bounds.keys)
+      if names != known { (known, order) = (names, names.sorted(by: LiveMeter.shardPrecedes)) }
+      return order
+    }
   }
 
   private let standing = Mutex(Standing())
@@ -80,8 +89,10 @@ public final class LiveMeter: Sendable {
   private let epochHeld = Atomic<Int64>(0)
   private let topics = Atomic(false)
   private let clock: any Clock
+  private let readsCapture: Bool
 
-  public init(clock: any Clock) { self.clock = clock }
+  /// - Parameter readsCapture: of a replay: epochs end with the input's bytes and never by their age, and no source can be asked what it has.
+  public init(clock: any Clock, readsCapture: Bool = false) { (self.clock, self.readsCapture) = (clock, readsCapture) }
 
   /// The moment at hand, for whoever wants to know.
   public func snapshot() -> LiveSnapshot {
@@ -94,6 +105,7 @@ public final class LiveMeter: Sendable {
     snapshot.epochBytes = epochBytes.load(ordering: .relaxed)
     snapshot.epochHeldBytes = epochHeld.load(ordering: .relaxed)
     snapshot.waitsForTopics = topics.load(ordering: .relaxed)
+    snapshot.readsCapture = readsCapture
     standing.withLock { standing in
       snapshot.ledgerNumber = standing.ledgerNumber
       snapshot.mergedWatermark = standing.mergedWatermark
@@ -102,8 +114,7 @@ public final class LiveMeter: Sendable {
       (snapshot.state, snapshot.memoryBudget, snapshot.memoryPeak) = (standing.state, standing.budget, standing.memoryPeak)
       snapshot.groupIsShared = standing.groupIsShared
       snapshot.meter = standing.totals
-      let names = Set(standing.readings.keys).union(standing.ledger.keys).union(standing.bounds.keys)
-      snapshot.lanes = names.sorted(by: LiveMeter.shardPrecedes).map { name in
+      snapshot.lanes = standing.names().map { name in
         var lane = standing.readings[name]?.value(now: now) ?? LiveSnapshot.Lane(shard: name)
         lane.ledger = standing.ledger[name]
         lane.bounds = standing.bounds[name]
@@ -266,11 +277,15 @@ public final class LiveMeter: Sendable {
       guard fold.number >= standing.ledgerNumber else { return }
       standing.ledgerNumber = fold.number
       standing.mergedWatermark = fold.mergedWatermark
+      // A plain capture is one shard with several lanes.
+      var shards: [String: LiveSnapshot.LedgerLane] = [:]
       for (id, lane) in fold.lanes where id != .merge {
         let before = standing.ledger[id.shard]
-        if before == nil, standing.ledger.count >= LiveMeter.shardsMax { continue }
-        standing.ledger[id.shard] = LiveSnapshot.LedgerLane(lane, before: before, now: now)
+        if before == nil, standing.ledger.count + shards.count >= LiveMeter.shardsMax { continue }
+        let next = LiveSnapshot.LedgerLane(lane, before: before, now: now)
+        if shards[id.shard] == nil { shards[id.shard] = next } else { shards[id.shard]?.add(next) }
       }
+      standing.ledger.merge(shards) { $1 }
     }
   }
 
@@ -300,6 +315,17 @@ extension LiveMeter.Totals {
 }
 
 extension LiveSnapshot.LedgerLane {
+  /// Another lane of the same shard, which is cut with it.
+  fileprivate mutating func add(_ other: Self) {
+    watermark = min(watermark, other.watermark)
+    isIdle = isIdle && other.isIdle
+    accepted += other.accepted
+    duplicate += other.duplicate
+    filtered += other.filtered
+    quarantined += other.quarantined
+    stateBytes += other.stateBytes
+  }
+
   fileprivate init(_ lane: LaneFold, before: LiveSnapshot.LedgerLane?, now: Int64) {
     var at: Int64?
     if case .offset(let offset)? = lane.position { at = offset }

@@ -70,6 +70,8 @@ public struct LiveSnapshot: Sendable {
   }
 
   public var lanes: [Lane] = []
+  /// The input is a capture: it is cut by its bytes, and cannot be asked what it has.
+  public var readsCapture = false
   /// A topic that this pipeline publishes to is so far behind that nothing is admitted.
   public var waitsForTopics = false
   /// Another pipeline's workers are in the group, by mistake: who, in words; nil: nobody was seen.

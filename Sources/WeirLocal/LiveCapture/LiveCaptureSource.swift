@@ -38,7 +38,9 @@ final class LiveCaptureSource: RecordSource {
           defer { (step, range) = (step + 1, 0) }
           return .cut(position: Int64(step), prefixHash: Hash128(low: 0, high: 0))
         }
-        if let block = try block(steps[step][range]) { return .block(block) }
+        if let block = try block(steps[step][range]) {
+          return .block(block, next: (block.details?.positions.last ?? block.position) + 1)
+        }
         (range, frame) = (range + 1, nil)
       }
       return .end

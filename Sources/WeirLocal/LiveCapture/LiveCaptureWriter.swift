@@ -73,7 +73,10 @@ public final class LiveCaptureWriter: @unchecked Sendable {
 
   deinit {
     if let segment { close(segment.descriptor) }
-    if lock >= 0 { close(lock) }
+    guard lock >= 0 else { return }
+    // Closing alone would leave the lock to a child process that is between its fork and its exec.
+    flock(lock, LOCK_UN)
+    close(lock)
   }
 
   private func adopt(_ all: [SegmentHeader.Shard]) {

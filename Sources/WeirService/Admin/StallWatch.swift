@@ -50,11 +50,27 @@ struct StallWatch {
         Finding(lane: nil, nanoseconds: joining, waitsFor: "its group to say which partitions it gets", isOwn: answered ?? true))
     }
     let sourceAnswers = answered ?? false
-    for lane in snapshot.lanes where lane.isHeld {
+    if snapshot.readsCapture, let finding = StallWatch.look(snapshot), finding.nanoseconds >= stall { found.append(finding) }
+    for lane in snapshot.lanes where lane.isHeld && !snapshot.readsCapture {
       if let finding = StallWatch.look(lane, snapshot, epochAge, sourceAnswers), finding.nanoseconds >= stall { found.append(finding) }
     }
     findings = found.sorted { $0.nanoseconds > $1.nanoseconds }
     return words()
+  }
+
+  /// Of a replay: nothing was consumed, and nothing was committed.
+  private static func look(_ snapshot: LiveSnapshot) -> Finding? {
+    guard let still = snapshot.lanes.filter(\.isHeld).map(\.stillNanoseconds).min() else { return nil }
+    guard snapshot.stage == .idle else {
+      return Finding(lane: nil, nanoseconds: min(still, snapshot.stageNanoseconds), waitsFor: words(snapshot), isOwn: true)
+    }
+    // A pipe may pause for as long as its writer likes.
+    let isReading = snapshot.lanes.contains { $0.isHeld && $0.activity == .reading }
+    let words =
+      snapshot.waitsForTopics
+      ? "a topic of sinks.kafka, which has fallen further behind than `behind` allows"
+      : "its capture, which gives no more records and does not end"
+    return Finding(lane: nil, nanoseconds: still, waitsFor: words, isOwn: !isReading && !snapshot.waitsForTopics)
   }
 
   private static func look(_ lane: LiveSnapshot.Lane, _ snapshot: LiveSnapshot, _ epochAge: Int64, _ sourceAnswers: Bool) -> Finding? {

@@ -46,6 +46,12 @@ struct WorkerHealth {
     }
   }
 
+  /// A replay reads its capture: it waits for no group.
+  mutating func reads(now: Int64) {
+    hasStarted = true
+    go(.running, now)
+  }
+
   mutating func drain(now: Int64) { go(.draining, now) }
 
   /// The process is worth keeping.

@@ -3,7 +3,7 @@ import Synchronization
 import WeirCore
 import WeirEngine
 
-/// Looks at a live worker once a second, and knows what probes, metrics and people ask for.
+/// Looks at a worker once a second, and knows what probes, metrics and people ask for.
 final class WorkerWatch: Sendable {
   private static let lookNanoseconds: Int64 = 1_000_000_000
 
@@ -39,10 +39,22 @@ final class WorkerWatch: Sendable {
     standing.withLock { $0.health.saw(event, now: clock.monotonicNanoseconds) }
   }
 
+  /// See ``WorkerHealth/reads(now:)``.
+  func reads() { standing.withLock { $0.health.reads(now: clock.monotonicNanoseconds) } }
+
   func drain() { standing.withLock { $0.health.drain(now: clock.monotonicNanoseconds) } }
 
+  /// Looks while `body` runs.
+  func beside<T: Sendable>(_ body: @Sendable () async throws -> T) async throws -> T {
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { await self.run() }
+      defer { group.cancelAll() }
+      return try await body()
+    }
+  }
+
   /// Looks until the task is cancelled.
-  func run() async {
+  private func run() async {
     while !Task.isCancelled {
       for word in look() { tell(word) }
       log.tellOver()

@@ -8,13 +8,16 @@ import WeirProtocol
 
 /// `weir replay` of a capture of a live stream.
 enum RecordedReplay {
-  static func run(_ options: ReplayOptions, _ pipeline: LoadedPipeline, console: Console) async throws -> Int32 {
+  static func run(
+    _ options: ReplayOptions, _ pipeline: LoadedPipeline, host: any AdminHost, console: Console
+  ) async throws -> Int32 {
     let capture = try checked(options, pipeline)
     let places = try Places(pipeline, lake: options.lake, store: options.store)
     let wiring = try Wiring(places, withState: !pipeline.plan.state.isEmpty, worker: pipeline.plan.worker)
     let interrupt = Interrupt()
     interrupt.listen(console)
-    let report = ReplayReport(console: console, json: options.json, memory: wiring.memory, peakBytes: { wiring.memoryWatch.peak })
+    let memoryWatch = MemoryWatch()
+    let report = ReplayReport(console: console, json: options.json, memory: wiring.memory, peakBytes: { memoryWatch.peak })
     let log = Log.talk(console, clock: wiring.clock)
     defer { log.end() }
     if capture.tornBytes > 0 {
@@ -28,16 +31,20 @@ enum RecordedReplay {
     let total = Double(max(1, capture.records))
     let consumed = Consumed()
     report.begin(from: 0) { Double(consumed.records) / total }
+    let watch = try await ReplayCommand.watch(pipeline.plan, options, wiring, interrupt, host, log)
     let worker = RecordedWorker(
       CompiledPlan(pipeline.plan, lookups: pipeline.lookups),
       environment: ReplayCommand.environment(wiring, pipeline.plan, log, publishes: options.decisions == nil),
       request: request, keepOpen: options.keepOpen,
       stream: capture, recorded: try options.decisions.map { try recorded($0, pipeline, wiring, places) },
+      meter: watch.meter,
       observe: {
+        watch.reads()
         consumed.set($0.records)
         report.progress($0)
-      }, isInterrupted: { interrupt.isAsked })
-    let (end, progress, fold) = try await worker.run()
+      }, stop: interrupt.stop)
+    let (end, progress, fold) = try await watch.beside { try await worker.run() }
+    await host.stop()
     report.end(end, progress, fold, latency: nil)
     return end == .interrupted ? interrupt.exitCode : report.exitCode(pipeline.plan, fold)
   }

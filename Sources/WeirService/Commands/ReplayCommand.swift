@@ -20,11 +20,13 @@ public struct ReplayOptions: Sendable {
   public var pace: Double?
   /// The lake of a live run whose cuts and decisions are repeated; nil: by the capture alone.
   public var decisions: String?
+  /// Where the admin server listens; nil: there is none.
+  public var admin: String?
   public var json: Bool
 
   public init(
     pipeline: String, captures: [String], lake: String?, store: String?, lanes: Int?, keepOpen: Bool, join: Bool = false,
-    pace: Double?, decisions: String? = nil, json: Bool
+    pace: Double?, decisions: String? = nil, admin: String? = nil, json: Bool
   ) {
     self.join = join
     self.pipeline = pipeline
@@ -35,13 +37,15 @@ public struct ReplayOptions: Sendable {
     self.keepOpen = keepOpen
     self.pace = pace
     self.decisions = decisions
+    self.admin = admin
     self.json = json
   }
 }
 
 public enum ReplayCommand {
+  /// - Parameter host: serves the admin endpoints, where they are asked for.
   /// - Returns: the exit code.
-  public static func run(_ options: ReplayOptions, console: Console) async throws -> Int32 {
+  public static func run(_ options: ReplayOptions, host: any AdminHost, console: Console) async throws -> Int32 {
     let pipeline = try loadPipeline(file: options.pipeline)
     for warning in pipeline.warnings { console.talk(warning.text) }
     try pipeline.requireVariables {
@@ -49,7 +53,7 @@ public enum ReplayCommand {
     }
     for path in options.captures where path != "-" { _ = try PathText.checked(path, "--capture") }
     if options.captures.contains(where: LiveCapture.isOne) {
-      return try await RecordedReplay.run(options, pipeline, console: console)
+      return try await RecordedReplay.run(options, pipeline, host: host, console: console)
     }
     guard pipeline.plan.source.live == nil else {
       if let path = options.captures.first, access(path, F_OK) != 0 {
@@ -77,11 +81,15 @@ public enum ReplayCommand {
     let interrupt = Interrupt()
     interrupt.listen(console)
     let meter = options.pace.map { _ in LatencyMeter() }
-    let report = ReplayReport(console: console, json: options.json, memory: wiring.memory, peakBytes: { wiring.memoryWatch.peak })
+    let memoryWatch = MemoryWatch()
+    let report = ReplayReport(console: console, json: options.json, memory: wiring.memory, peakBytes: { memoryWatch.peak })
     let log = Log.talk(console, clock: wiring.clock)
     defer { log.end() }
     let flushBytes = pipeline.plan.lake.flushBytes
+    // Before the capture is read: a pipe may let its first bytes wait.
+    let watch = try await watch(pipeline.plan, options, wiring, interrupt, host, log)
     guard let runID = try await interrupt.unlessAsked({ [plan = pipeline.plan] in try runID(plan, options.captures) }) else {
+      await host.stop()
       return interrupt.exitCode
     }
     var request = try LedgerRequest(
@@ -90,8 +98,9 @@ public enum ReplayCommand {
     if options.join { request.fileEnds = .join }
     let worker = ReplayWorker(
       CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: environment(wiring, pipeline.plan, log), request: request,
-      keepOpen: options.keepOpen, latency: meter,
+      keepOpen: options.keepOpen, latency: meter, meter: watch.meter,
       source: { start in
+        watch.reads()
         let source = try CaptureSource(
           files: options.captures, startAt: start.position, expectedPrefix: start.prefix, cutBytes: flushBytes,
           blockBytes: blockBytes(options.pace, wiring.memory), keepOpen: options.keepOpen, fileEnds: start.fileEnds,
@@ -101,10 +110,24 @@ public enum ReplayCommand {
         guard let pace = options.pace, let meter else { return source }
         return PacedSource(source, rate: pace, clock: wiring.clock, meter: meter)
       },
-      observe: { report.progress($0) }, isInterrupted: { interrupt.isAsked })
-    let (end, progress, fold) = try await worker.run()
+      observe: { report.progress($0) }, stop: interrupt.stop)
+    let (end, progress, fold) = try await watch.beside { try await worker.run() }
+    await host.stop()
     report.end(end, progress, fold, latency: meter?.summary)
     return end == .interrupted ? interrupt.exitCode : report.exitCode(pipeline.plan, fold)
+  }
+
+  /// The watch over a replay, with its admin server where one is asked for.
+  static func watch(
+    _ plan: Plan, _ options: ReplayOptions, _ wiring: Wiring, _ interrupt: Interrupt, _ host: any AdminHost, _ log: Log
+  ) async throws -> WorkerWatch {
+    let watch = WorkerWatch(plan, meter: LiveMeter(clock: wiring.clock, readsCapture: true), log: log, clock: wiring.clock)
+    let admin = try WorkerAdmin(plan, listen: options.admin, watch: watch) {
+      if interrupt.ask(SIGTERM) { log.info("stopping after the next commit (/drain); nothing that was committed is lost") }
+    }
+    admin.routes.use(wiring.state)
+    try await admin.start(host, log)
+    return watch
   }
 
   /// What a replay works on.

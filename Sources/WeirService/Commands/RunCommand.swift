@@ -68,25 +68,21 @@ public enum RunCommand {
         .config, "--accept-recreated \(topic): \(options.pipeline) does not read this topic",
         advice: "It reads \((pipeline.plan.source.live?.streams ?? []).joined(separator: ", ")).")
     }
-    let address = try (options.admin ?? pipeline.plan.admin?.listen).map { text throws(WeirError) in try AdminAddress(text) }
     let clock = SystemClock()
     let watch = WorkerWatch(pipeline.plan, meter: LiveMeter(clock: clock), log: log, clock: clock)
     let interrupt = Interrupt()
     let drain = drain(interrupt, pipeline.plan.worker ?? WorkerSpec(), watch, log)
     interrupt.listen(told: drain)
     log.console.outliveReader { if interrupt.ask(SIGTERM) { drain() } }
-    let access = try address.map { try AdminAccess(pipeline.plan.admin ?? AdminSpec(), $0) }
-    let routes = AdminRoutes(watch, access: access) { if interrupt.ask(SIGTERM) { drain() } }
-    if let address { try await serve(routes, address, host, log, isOpen: !address.isLoopback && access?.token == nil) }
+    let admin = try WorkerAdmin(pipeline.plan, listen: options.admin ?? pipeline.plan.admin?.listen, watch: watch) {
+      if interrupt.ask(SIGTERM) { drain() }
+    }
+    try await admin.start(host, log)
     let report = RunReport(log: log, json: options.json, isDebugging: source.isDebugging, clock: clock)
     defer { log.end() }
-    try await withThrowingTaskGroup(of: Void.self) { group in
-      group.addTask { await watch.run() }
-      defer { group.cancelAll() }
-      let worker = try worker(pipeline, source, options, watch, routes, report, interrupt)
-      let result = try await worker.run()
-      report.end(result.progress, result.fold)
-    }
+    let worker = try worker(pipeline, source, options, watch, admin.routes, report, interrupt)
+    let result = try await watch.beside { try await worker.run() }
+    report.end(result.progress, result.fold)
     await host.stop()
     return 0
   }
@@ -105,18 +101,6 @@ public enum RunCommand {
           [.init("event", .string("drain_timeout"))])
       }
     }
-  }
-
-  private static func serve(
-    _ routes: AdminRoutes, _ address: AdminAddress, _ host: any AdminHost, _ log: Log, isOpen: Bool
-  ) async throws {
-    let port = try await host.start(address) { await routes.respond(to: $0) }
-    var bound = address
-    bound.port = port
-    log.info(
-      "admin server on http://\(bound.text)"
-        + (isOpen ? ": without a token (admin.insecure): any program that reaches it can read state and drain the worker" : ""),
-      [.init("event", .string("admin")), .init("address", .string(bound.text))])
   }
 
   private static func worker(
@@ -144,6 +128,6 @@ public enum RunCommand {
         watch.saw($0)
         report.tell($0)
       },
-      isInterrupted: { interrupt.isAsked }, meter: watch.meter)
+      stop: interrupt.stop, meter: watch.meter)
   }
 }

@@ -129,7 +129,7 @@ final class LiveRun: @unchecked Sendable {
     case .draining:
       if oracle.isComplete {
         enter(.stopping)
-        for worker in workers { worker.isInterrupted = true }
+        for worker in workers { worker.stop.raise() }
       } else if world.now - phaseBegan > LiveRun.drainNanoseconds {
         oracle.fail("stuck: faults stopped, and not everything was committed")
       }
@@ -143,7 +143,7 @@ final class LiveRun: @unchecked Sendable {
       bound()
     case .last:
       guard let last = workers.last else { return }
-      if oracle.isComplete, let since = last.readsSince, world.now - since > 1_500_000_000 { last.isInterrupted = true }
+      if oracle.isComplete, let since = last.readsSince, world.now - since > 1_500_000_000 { last.stop.raise() }
       if last.hasEnded { enter(.over) }
       bound()
     case .over: break
@@ -187,7 +187,7 @@ final class LiveRun: @unchecked Sendable {
     let request = LedgerRequest(meaning: .string("m"), planHash: "h", lanes: nil, runID: "run", describeChange: { _, _ in [] })
     let live = LiveWorker(
       compiled, environment: environment, request: request, accepted: [SourceWorkload.stream], group: { group.member(of: node) },
-      observe: { [unowned self] in heard($0, of: worker) }, isInterrupted: { worker.isInterrupted })
+      observe: { [unowned self] in heard($0, of: worker) }, stop: worker.stop)
     node.start { [self] in
       do {
         _ = try await live.run()
@@ -311,7 +311,7 @@ final class LiveRun: @unchecked Sendable {
       for _ in 0..<3 { world.after(Int64(random.below(1_500)) * 1_000_000) { [self] in warp(hours: 20 + random.below(20)) } }
     case .stop:
       mark(.stop)
-      victim.isInterrupted = true
+      victim.stop.raise()
     case .pause:
       mark(.pause)
       victim.node.pause(nanoseconds: 20_000_000 + Int64(random.below(6_000_000_000)))
@@ -383,7 +383,7 @@ final class LiveRun: @unchecked Sendable {
     groups.append(group)
     start(group)
     let mistake = workers[workers.count - 1]
-    world.after(Int64(1 + random.below(4)) * 1_000_000_000) { mistake.isInterrupted = true }
+    world.after(Int64(1 + random.below(4)) * 1_000_000_000) { mistake.stop.raise() }
   }
 
   private func trim() {
@@ -401,7 +401,7 @@ final class LiveNode: @unchecked Sendable {
   let node: Node
   let group: SimulatedGroup
   /// It was asked to end.
-  var isInterrupted = false
+  let stop = Flag()
   var hasEnded = false
   /// When it took over all shards at once; nil: it did not.
   var readsSince: Int64?

@@ -13,7 +13,7 @@ public enum PlantedBug: String, CaseIterable, Sendable {
   // In state flusher, recovery, merge and followers.
   case takesOverUnmarked, flushesOthersLanes, recoversOthersLanes, marksBeforeRows, rowsBehindStay, rowsAheadStay, flusherRemembers
   case mergeBeginsAtHead, mergedRowsNotRepeated, mergeMissesLastEntry, followsUnsyncedVersions, collectsUnapplied, drainsWithoutTables
-  case mergedFenceTooLow, flushesTogether, boundsAfterCheck, cutsOnAfterError, beginsUnchecked
+  case mergedFenceTooLow, flushesTogether, boundsAfterCheck, cutsOnAfterError, beginsUnchecked, mergeUnclaimed
   /// The state table writes rows whatever their fence.
   case rowsUnfenced
   /// The state table gives a lane to whoever claims it last.
@@ -65,6 +65,7 @@ public enum PlantedBug: String, CaseIterable, Sendable {
     case .boundsAfterCheck: .boundsAfterCheck
     case .cutsOnAfterError: .cutsOnAfterError
     case .beginsUnchecked: .beginsUnchecked
+    case .mergeUnclaimed: .mergeUnclaimed
     default: []
     }
   }

@@ -213,7 +213,7 @@ final class SimulatedMember: ShardGroup, @unchecked Sendable {
     }
   }
 
-  func assign(_ positions: [String: Int64]) async throws -> [String: any ShardReader] {
+  func assign(_ positions: [String: Int64]) async throws -> [String: any RecordSource] {
     if isClosed { throw WeirError(.unavailable, "the simulated group was closed") }
     for (shard, position) in positions { readers[shard] = SimulatedReader(group, node, shard, position) }
     return readers.filter { positions[$0.key] != nil }
@@ -254,7 +254,7 @@ final class SimulatedMember: ShardGroup, @unchecked Sendable {
 /// One shard being read: some records at a time, with what a client's fetches do to them.
 ///
 /// `@unchecked Sendable`: see ``World``.
-final class SimulatedReader: ShardReader, @unchecked Sendable {
+final class SimulatedReader: RecordSource, @unchecked Sendable {
   private static let pollNanoseconds: Int64 = 40_000_000
 
   private let group: SimulatedGroup
@@ -271,10 +271,12 @@ final class SimulatedReader: ShardReader, @unchecked Sendable {
     self.position = position
   }
 
-  func next() async throws -> ShardRead {
+  func close() async { isClosed = true }
+
+  func next() async throws -> SourceEvent {
     await node.sleep(nanoseconds: 500_000 + Int64(group.random.below(3_000_000)))
     while true {
-      if isClosed { return .closed }
+      if isClosed { return .end }
       if group.random.chance(group.faults.fetchFailed) {
         group.hit(.fetchFailed)
         throw WeirError(.unavailable, "a simulated fetch failed")
