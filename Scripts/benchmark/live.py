@@ -18,7 +18,7 @@ import kafka
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--n", type=int, default=2_000_000)
+    parser.add_argument("--n", type=int, default=8_000_000)
     parser.add_argument("--shards", type=int, default=1)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--binary", default=os.path.join(common.ROOT, ".build", "release", "weir-livebench"))
@@ -29,7 +29,8 @@ def main():
     for run in range(a.runs):
         shutil.rmtree(out, ignore_errors=True)
         os.makedirs(out)
-        file = kafka.pipeline(data, out, "")
+        # Each shard has the same records, whose keys belong to one of them.
+        file = kafka.pipeline(data, out, ", misplaced: merge" if a.shards > 1 else "")
         done = subprocess.run([a.binary, "--pipeline", file, "--events", f"{data}/one/events.ndjson", "--lake", f"{out}/lake", "--shards",
                                str(a.shards)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         if done.returncode:
