@@ -540,7 +540,7 @@ def json_schema(suite):
         worker = Worker(job, b.address).begin()
         broker.wait("the registry is asked while it is down", lambda: len([a for a in r.asked if a[0] == "GET"]) > 2 or not worker.is_running, 60)
         faults = [f"{broker.committed(job)} records are committed"] if broker.committed(job) else []
-        faults += [] if worker.is_running and any(e["code"] == "unavailable" for e in worker.saw("trouble")) else [f"no trouble is told: {worker.talk}"]
+        faults += [] if worker.is_running and any(e["code"] == "unavailable" for e in worker.saw("trouble")) else [f"no trouble is reported: {worker.talk}"]
         r.is_down = False
         broker.wait("all committed", lambda: broker.committed(job) >= 201 or not worker.is_running, 60)
         faults += worker.stop()

@@ -78,7 +78,7 @@ extension WeirError {
     static func passes(_ scope: Scope) -> Rule {
       Rule(isRetriable: true, fatalTo: scope, isSafeToRepeat: true, exitCode: 1)
     }
-    /// Somebody has to act.
+    /// A person has to act.
     static func stands(_ scope: Scope, exit: Int32 = 1) -> Rule {
       Rule(isRetriable: false, fatalTo: scope, isSafeToRepeat: true, exitCode: exit)
     }

@@ -84,6 +84,6 @@ package struct EngineVariant: OptionSet, Sendable {
   package static let cutsOnAfterError = EngineVariant(29)
   /// A lane begins although its shard was not checked, because the session ended meanwhile.
   package static let beginsUnchecked = EngineVariant(30)
-  /// The mark of the merge lane in the state table is written by whoever leads, or led.
+  /// The mark of the merge lane in the state table is written by every worker that leads, or led.
   package static let mergeUnclaimed = EngineVariant(31)
 }

@@ -22,7 +22,7 @@ public final class SimulatedObjectStore: @unchecked Sendable {
   public var onDelete: ((_ path: String) -> Void)?
   /// Told after a crash of the machine took objects.
   public var onLoss: (() -> Void)?
-  /// Told before a put-if-absent is sent, and when its object is visible but not durable: the moments at which a death or a sleep does the
+  /// Called before a put-if-absent is sent, and when its object is visible but not durable: the moments at which a death or a sleep does the
   /// most harm.
   public var onPut: ((Node) -> Void)?
   public var onVisible: ((Node) -> Void)?
@@ -149,7 +149,7 @@ public final class SimulatedObjectStore: @unchecked Sendable {
     unsynced.remove(path)
   }
 
-  /// Of a log two objects are visible and may vanish: if the first of them does, somebody acted on it too early.
+  /// Of a log two objects are visible and may vanish: if the first of them does, a worker acted on it too early.
   var hasUnsyncedPair: Bool {
     let logs = unsynced.map(SimulatedObjectStore.directory)
     return Set(logs).count < logs.count

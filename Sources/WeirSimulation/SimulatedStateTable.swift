@@ -9,13 +9,13 @@ public final class SimulatedStateTable: @unchecked Sendable {
   public var marks = Marks()
   /// A planted bug: rows are written whatever their fence.
   public var ignoresFences = false
-  /// A planted bug: whoever claims a lane last has it, wherever the ledger stands.
+  /// A planted bug: the worker that claims a lane last has it, wherever the ledger stands.
   public var ordersNoClaims = false
   /// Told of each row that was written, with the one that it replaced.
   public var onWrite: ((_ row: StateRow, _ old: StateRow?) -> Void)?
-  /// Told before a request has its effect, and between two transactions of one.
+  /// Called before a request has its effect, and between two transactions of one.
   public var onRequest: ((Node) -> Void)?
-  /// Told of each request, for a look at a seed.
+  /// Called with each request, for a look at a seed.
   public var say: ((String) -> Void)?
   fileprivate var random: SplitMix64
   fileprivate var throttledUntil: Int64 = 0

@@ -139,7 +139,7 @@ public final class Node: TaskExecutor, @unchecked Sendable {
   }
 
   public var isPaused: Bool { pausedUntil > world.now }
-  /// Whoever watches over it takes it for awake while it is paused.
+  /// The watch over it takes it for awake while it is paused.
   public var isUnnoticed = false
 
   /// Ends a pause.

@@ -4,7 +4,7 @@ import WeirCore
 
 @testable import WeirEngine
 
-/// A clock that moves when it is told to. A sleep ends early when its task is cancelled, as the system's does.
+/// A clock that only the test moves. A sleep ends early when its task is cancelled, as the system's does.
 final class HandClock: Clock {
   private struct State {
     var now: Int64 = 0

@@ -20,7 +20,7 @@ extension LiveWorkerTests {
       try await bench.until("10 records") { $0.counts.input == 10 }
       let progress = try await sleeper.stop()
       #expect(progress.records == 10 && progress.entries == 1, "its beginning alone is an entry of it")
-      #expect(sleeper.troubles(.fenced) == 1, "and what became of the rest is told")
+      #expect(sleeper.troubles(.fenced) == 1, "and what became of the rest is reported")
       #expect(sleeper.group?.isClosed == true, "the group was left, so that nobody waits for it")
       bench.send("t/0", 10..<20)
       try await bench.until("the other goes on") { $0.counts.input == 20 }
@@ -75,7 +75,7 @@ extension LiveWorkerTests {
       let worker = bench.worker(["t/0"])
       try await bench.until("10 records") { $0.counts.input == 10 }
       _ = try await worker.stop()
-      #expect(worker.troubles(.unavailable) == LiveWorker.firstAttemptsMax - 1, "each is told")
+      #expect(worker.troubles(.unavailable) == LiveWorker.firstAttemptsMax - 1, "each is reported")
       bench.topic.firstQuestionsLost.withLock { $0 = LiveWorker.firstAttemptsMax }
       let vain = bench.worker(["t/0"])
       await #expect(throws: WeirError.self) { _ = try await vain.ended() }

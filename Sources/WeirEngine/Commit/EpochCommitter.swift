@@ -133,7 +133,7 @@ actor EpochCommitter {
     return try await put(draft, nil, began: environment.clock.monotonicNanoseconds)
   }
 
-  /// What was taken out of lanes did not come into an entry: nothing that follows it may. Whoever waits for its turn after the failure, as a
+  /// What was taken out of lanes did not come into an entry: nothing that follows it may. A task that waits for its turn after the failure, as a
   /// hand-over does, would commit the records after those that are missing.
   func refuse() { if !environment.variant.contains(.cutsOnAfterError) { isRefused = true } }
 

@@ -29,7 +29,7 @@ extension FlushMark {
   /// the lane's owner never flushed.
   ///
   /// - Parameter fold: through the entry that takes the lanes over. A lane's epoch there orders the claims: a worker that fell asleep after
-  ///   its own entry, while another took the lane over, is refused. It would take back what the other has flushed, which nobody writes again.
+  ///   its own entry, while another took the lane over, is refused. It would take back what the other has flushed, and no worker writes that again.
   /// - Throws: `fenced` when a lane was taken over by a later entry.
   static func own(_ lanes: [LaneID], _ owner: [UInt8], _ state: any StateTable, _ fold: LedgerFold) async throws {
     try await state.claim(claims(of: lanes, owner, fold))

@@ -4,7 +4,7 @@ import WeirOperators
 import WeirParquet
 import WeirProtocol
 
-/// Publishes tables to topics: a follower of the ledger like the tables, but one that waits for somebody else's machine, so
+/// Publishes tables to topics: a follower of the ledger like the tables, but one that waits for other machines, so
 /// it runs beside the commits and not between them. What ``SinkMachine`` says is carried out here.
 ///
 /// Bounds: records are sent a chunk at a time, at most ``bufferedMax`` bytes wait for their acknowledgement, one data file and one
@@ -144,7 +144,7 @@ actor SinkPump {
   }
 
   /// Publishes beside a run of a worker that has all lanes: everything that is there before it, what comes during it, and the rest
-  /// after it. Waits for a sink as long as nobody interrupts.
+  /// after it. Waits for a sink until it is interrupted.
   nonisolated func beside<T: Sendable>(
     until stop: Flag, _ body: @escaping @Sendable (@escaping @Sendable () -> Bool) async throws -> T
   ) async throws -> T {

@@ -1,7 +1,7 @@
 import WeirCore
 import WeirOperators
 
-/// From a source to whoever sequences its blocks: read, prepared side by side, handed on in order.
+/// From a source to the sequencer: blocks are read, prepared side by side, handed on in order.
 extension PreparerPool {
   /// How often it is checked whether a wait for a source is in vain.
   static let sourceLookNanoseconds: Int64 = 100_000_000

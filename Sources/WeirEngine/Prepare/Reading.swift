@@ -4,7 +4,7 @@ import WeirCore
 struct Reading: Sendable {
   /// Blocks that may be prepared beside the first.
   var ahead: PrepareAhead
-  /// Asked by whoever stops the reading from outside.
+  /// The reading was stopped from outside.
   var isInterrupted: @Sendable () -> Bool
   /// An error that passes does not end the reading: the client of a live source tries again by itself.
   var retries = false

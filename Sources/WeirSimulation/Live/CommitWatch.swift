@@ -12,7 +12,7 @@ final class CommitWatch: Sendable {
 
   private let state = Mutex(State())
   private let mark: @Sendable (Mark) -> Void
-  /// An attempt was told that lanes are another worker's: its id, and of each lane the epoch that the attempt wanted to make.
+  /// The outcome of an attempt says that lanes are another worker's: its id, and of each lane the epoch that the attempt wanted to make.
   private let fenced: @Sendable (_ attempt: String, _ wanted: [LaneID: Int64]) -> Void
 
   init(mark: @escaping @Sendable (Mark) -> Void, fenced: @escaping @Sendable (_ attempt: String, _ wanted: [LaneID: Int64]) -> Void) {

@@ -150,7 +150,7 @@ extension LiveOracle {
     if head < confirmedThrough { fail("entry \(confirmedThrough) was committed and the crash took it") }
   }
 
-  /// An attempt was told that lanes are another worker's.
+  /// The outcome of an attempt says that lanes are another worker's.
   func fenced(_ attempt: String, _ wanted: [LaneID: Int64]) {
     guard let last = accounts.last, !strays.contains(attempt) else { return }
     for (lane, epoch) in wanted.sorted(by: { $0.key < $1.key }) {

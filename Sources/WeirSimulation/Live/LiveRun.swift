@@ -290,7 +290,7 @@ final class LiveRun: @unchecked Sendable {
       victim.node.kill()
       again(after: delay())
     case .fsyncFailed:
-      // The process stops, and nobody knows what is durable. Where nothing is being made durable it is killed like any other.
+      // The process stops, and what is durable is not known. Where nothing is being made durable it is killed like any other.
       mark(isVisible ? .fsyncFailed : .kill)
       victim.node.kill()
       again(after: delay())

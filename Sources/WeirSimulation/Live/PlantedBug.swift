@@ -16,7 +16,7 @@ public enum PlantedBug: String, CaseIterable, Sendable {
   case mergedFenceTooLow, flushesTogether, boundsAfterCheck, cutsOnAfterError, beginsUnchecked, mergeUnclaimed
   /// The state table writes rows whatever their fence.
   case rowsUnfenced
-  /// The state table gives a lane to whoever claims it last.
+  /// The state table gives a lane to the worker that claims it last.
   case claimsUnordered
 
   /// Kinds of faults without which it does no harm: seeds that have others on need not be tried.
