@@ -11,7 +11,10 @@ let hot: [SwiftSetting] = [
 
 let package = Package(
   name: "weir",
-  products: [.executable(name: "weir", targets: ["weir"])],
+  products: [
+    .executable(name: "weir", targets: ["weir"]),
+    .library(name: "WeirTesting", targets: ["WeirTesting"]),
+  ],
   dependencies: [
     // Each with its reason in Sources/WeirService/Weir.docc/Dependencies.md
     .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
@@ -72,23 +75,24 @@ let package = Package(
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "CSnappy", providers: [.apt(["libsnappy-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
-    // beside
+    // beside: no product imports them
+    .target(name: "WeirTesting", dependencies: ["WeirProtocol", "WeirCore"]),  // test doubles
     .executableTarget(  // Scripts/bench live; not shipped
       name: "weir-livebench",
-      dependencies: ["WeirService", "WeirDelta", "WeirLocal", "WeirEngine", "WeirOperators", "WeirCore"]),
+      dependencies: ["WeirTesting", "WeirService", "WeirDelta", "WeirLocal", "WeirEngine", "WeirOperators", "WeirCore"]),
     .executableTarget(  // Scripts/bench micro; not shipped
       name: "weir-microbench",
-      dependencies: ["WeirParquet", "WeirLMDB", "WeirLocal", "WeirOperators", "WeirCore", "CWeirScan", "CLMDB", "CZstd"],
+      dependencies: ["WeirTesting", "WeirParquet", "WeirLMDB", "WeirLocal", "WeirOperators", "WeirCore", "CWeirScan", "CLMDB", "CZstd"],
       swiftSettings: hot),
     .executableTarget(  // Scripts/prove fuzz; not shipped
       name: "weir-fuzz",
       dependencies: [
-        "WeirService", "WeirRegistry", "WeirKafka", "WeirLMDB", "WeirLocal", "WeirEngine", "WeirDelta", "WeirParquet", "WeirProtocol",
-        "WeirOperators", "WeirCore",
+        "WeirTesting", "WeirService", "WeirRegistry", "WeirKafka", "WeirLMDB", "WeirLocal", "WeirEngine", "WeirDelta", "WeirParquet",
+        "WeirProtocol", "WeirOperators", "WeirCore",
       ]),
     .target(
       name: "WeirSimulation",
-      dependencies: ["WeirService", "WeirEngine", "WeirDelta", "WeirParquet", "WeirProtocol", "WeirOperators", "WeirCore"],
+      dependencies: ["WeirTesting", "WeirService", "WeirEngine", "WeirDelta", "WeirParquet", "WeirProtocol", "WeirOperators", "WeirCore"],
       swiftSettings: hot),
     // Scripts/simulate; not shipped
     .executableTarget(
@@ -99,18 +103,20 @@ let package = Package(
     // The scan for ARM on the processor at hand, by SIMDe's NEON; for the tests only.
     .target(name: "CScanNEON", dependencies: ["CWeirScan"], path: "Tests/CScanNEON"),
     .testTarget(name: "WeirOperatorsTests", dependencies: ["WeirOperators", "WeirCore", "CWeirScan", "CScanNEON"]),
-    .testTarget(name: "WeirProtocolTests", dependencies: ["WeirProtocol", "WeirCore"], exclude: ["Format1"]),
+    .testTarget(name: "WeirProtocolTests", dependencies: ["WeirTesting", "WeirProtocol", "WeirCore"], exclude: ["Format1"]),
     .testTarget(name: "WeirSimulationTests", dependencies: ["WeirSimulation"]),
-    .testTarget(name: "WeirParquetTests", dependencies: ["WeirParquet", "WeirCore"]),
-    .testTarget(name: "WeirDeltaTests", dependencies: ["WeirDelta", "WeirParquet", "WeirCore"]),
-    .testTarget(name: "WeirLocalTests", dependencies: ["WeirLocal", "WeirLMDB", "WeirCore"]),
+    .testTarget(name: "WeirParquetTests", dependencies: ["WeirTesting", "WeirParquet", "WeirCore"]),
+    .testTarget(name: "WeirDeltaTests", dependencies: ["WeirTesting", "WeirDelta", "WeirParquet", "WeirCore"]),
+    .testTarget(name: "WeirLocalTests", dependencies: ["WeirTesting", "WeirLocal", "WeirLMDB", "WeirCore"]),
     .testTarget(name: "WeirKafkaTests", dependencies: ["WeirKafka", "WeirCore"]),
     .testTarget(
       name: "WeirEngineTests",
-      dependencies: ["WeirEngine", "WeirService", "WeirLocal", "WeirDelta", "WeirOperators", "WeirProtocol", "WeirCore"]),
+      dependencies: ["WeirTesting", "WeirEngine", "WeirService", "WeirLocal", "WeirDelta", "WeirOperators", "WeirProtocol", "WeirCore"]),
     .testTarget(
       name: "WeirServiceTests",
-      dependencies: ["WeirService", "WeirRegistry", "WeirLMDB", "WeirLocal", "WeirEngine", "WeirOperators", "WeirProtocol", "WeirCore"]),
+      dependencies: [
+        "WeirTesting", "WeirService", "WeirRegistry", "WeirLMDB", "WeirLocal", "WeirEngine", "WeirOperators", "WeirProtocol", "WeirCore",
+      ]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,4 +1,5 @@
 import WeirCore
+import WeirTesting
 
 /// A directory or bucket with the faults of both.
 ///

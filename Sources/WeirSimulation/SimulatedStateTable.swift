@@ -1,4 +1,5 @@
 import WeirCore
+import WeirTesting
 
 /// A state table that a machine crash empties, and whose writes may fail with or without effect.
 ///

@@ -1,4 +1,5 @@
 import WeirCore
+import WeirTesting
 
 /// One thread, one seed, one virtual clock: everything that happens in a simulation happens in ``step()``.
 ///
@@ -200,28 +201,6 @@ public final class SimulatedRandom: RandomSource, @unchecked Sendable {
   public func next() -> UInt64 { generator.next() }
   public func chance(_ probability: Double) -> Bool { generator.chance(probability) }
   public func below(_ bound: Int) -> Int { generator.below(bound) }
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014).
-public struct SplitMix64: RandomNumberGenerator, Sendable {
-  private var state: UInt64
-
-  public init(seed: UInt64) { state = seed }
-
-  public mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
-
-  public mutating func chance(_ probability: Double) -> Bool {
-    Double(next() >> 11) / Double(1 << 53) < probability
-  }
-
-  /// A number from 0 up to `bound`, which is above 0, without it.
-  public mutating func below(_ bound: Int) -> Int { Int(next() % UInt64(bound)) }
 }
 
 /// Timers by time, then by the order in which they were set.

@@ -1,3 +1,5 @@
+import WeirTesting
+
 /// Changes inputs at random: what libFuzzer does, without looking at the program.
 struct Mutator {
   /// Inputs do not grow beyond this.
@@ -5,7 +7,7 @@ struct Mutator {
 
   let seeds: [[UInt8]]
   let words: [[UInt8]]
-  var random: Random
+  var random: SplitMix64
 
   private static let numbers: [UInt64] = [
     0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF, 1 << 40, 1 << 56, 1 << 60, 1 << 62, 1 << 63,

@@ -1,38 +1,7 @@
-import Synchronization
 import WeirCore
 import WeirDelta
 import WeirParquet
-
-/// An object store in memory.
-final class MemoryStore: ObjectStore {
-  private let objects: Mutex<[String: [UInt8]]>
-  let place = "memory"
-
-  init(_ objects: [String: [UInt8]] = [:]) { self.objects = Mutex(objects) }
-
-  func write(_ new: [NewObject]) async throws { objects.withLock { for object in new { $0[object.path] = object.bytes } } }
-  func putIfAbsent(_ object: NewObject) async -> PutOutcome {
-    objects.withLock {
-      if $0[object.path] != nil { return .exists }
-      $0[object.path] = object.bytes
-      return .created
-    }
-  }
-  func replace(_ object: NewObject) async throws { objects.withLock { $0[object.path] = object.bytes } }
-  func get(_ path: String) async throws -> [UInt8]? { objects.withLock { $0[path] } }
-  func get(_ path: String, offset: Int64, count: Int) async throws -> [UInt8]? {
-    objects.withLock { $0[path].map { Array($0.dropFirst(Int(offset)).prefix(count)) } }
-  }
-  func list(_ prefix: String) async throws -> [ObjectInfo] {
-    objects.withLock { objects in
-      objects.filter { $0.key.hasPrefix(prefix) }.sorted { $0.key < $1.key }.map {
-        ObjectInfo(path: $0.key, bytes: Int64($0.value.count), modifiedMicroseconds: 0)
-      }
-    }
-  }
-  func sync(_ path: String) async throws {}
-  func delete(_ path: String) async throws { objects.withLock { $0[path] = nil } }
-}
+import WeirTesting
 
 extension FuzzTarget {
   private static let schema = [

@@ -1,4 +1,5 @@
 import Glibc
+import WeirTesting
 
 /// Runs parsers of outside bytes on hostile inputs. Not shipped; `Scripts/prove fuzz` and `Scripts/test` run it.
 ///
@@ -104,7 +105,7 @@ enum WeirFuzz {
     let keeper = current.map { CurrentInput($0) }
     var mutator = Mutator(
       seeds: inputs, words: target.words.map { Array($0.utf8) },
-      random: Random(seed: UInt64(seed) ^ UInt64(truncatingIfNeeded: hash(target.name))))
+      random: SplitMix64(seed: UInt64(seed) ^ UInt64(truncatingIfNeeded: hash(target.name))))
     var (done, slowest) = (0, 0)
     let start = cpuMilliseconds(CLOCK_MONOTONIC)
     while done < runs,

@@ -1,16 +1,12 @@
 import Synchronization
 import WeirCore
+import WeirTesting
 
 /// A group with one member, whose shards lie ready in memory: what is measured is the engine, without a client and a broker.
 final class ReadyGroup: ShardGroup {
-  private struct State {
-    var events: [ShardGroupEvent] = []
-    var waiter: CheckedContinuation<ShardGroupEvent, Never>?
-  }
-
   private let count: Int
   private let blocks: [RawBlock]
-  private let state = Mutex(State())
+  private let events = Mailbox<ShardGroupEvent>()
   private let readers = Mutex<[ReadyShard]>([])
 
   /// - Parameter blocks: of each shard, in order; each shard gets copies with its own name and positions.
@@ -22,30 +18,9 @@ final class ReadyGroup: ShardGroup {
     (0..<count).map { SourceShard(name: ReadyGroup.name($0), stream: "ads", number: $0) }
   }
 
-  func join() async throws { tell(.assigned((0..<count).map(ReadyGroup.name))) }
+  func join() async throws { events.give(.assigned((0..<count).map(ReadyGroup.name))) }
 
-  func nextEvent() async -> ShardGroupEvent {
-    await withCheckedContinuation { continuation in
-      let event: ShardGroupEvent? = state.withLock { state in
-        if !state.events.isEmpty { return state.events.removeFirst() }
-        state.waiter = continuation
-        return nil
-      }
-      if let event { continuation.resume(returning: event) }
-    }
-  }
-
-  private func tell(_ event: ShardGroupEvent) {
-    let waiter: CheckedContinuation<ShardGroupEvent, Never>? = state.withLock { state in
-      guard let waiter = state.waiter else {
-        state.events.append(event)
-        return nil
-      }
-      state.waiter = nil
-      return waiter
-    }
-    waiter?.resume(returning: event)
-  }
+  func nextEvent() async -> ShardGroupEvent { await events.next() }
 
   func bounds(of shards: [String]) async throws -> [String: ShardBounds] {
     Dictionary(uniqueKeysWithValues: shards.map { ($0, ShardBounds(low: 0, high: 0)) })
@@ -68,7 +43,7 @@ final class ReadyGroup: ShardGroup {
 
   func close() async {
     for reader in readers.withLock({ $0 }) { await reader.close() }
-    tell(.closed)
+    events.end(with: .closed)
   }
 }
 
@@ -77,46 +52,29 @@ final class ReadyShard: RecordSource {
   private struct State {
     var number = 0
     var position: Int64 = 0
-    var isClosed = false
-    var waiter: CheckedContinuation<Void, Never>?
   }
 
   let name: String
   private let blocks: [RawBlock]
   private let state = Mutex(State())
+  private let end = Mailbox<SourceEvent>()
 
   init(_ name: String, _ blocks: [RawBlock]) { (self.name, self.blocks) = (name, blocks) }
 
   func next() async throws -> SourceEvent {
     let block: (RawBlock, Int64)? = state.withLock { state in
-      guard !state.isClosed, state.number < blocks.count else { return nil }
+      guard !end.hasEnded, state.number < blocks.count else { return nil }
       defer {
         state.number += 1
         state.position += Int64(blocks[state.number - 1].recordCount)
       }
       return (blocks[state.number], state.position)
     }
-    guard let (raw, position) = block else {
-      await withCheckedContinuation { continuation in
-        let isClosed = state.withLock { state in
-          if !state.isClosed { state.waiter = continuation }
-          return state.isClosed
-        }
-        if isClosed { continuation.resume() }
-      }
-      return .end
-    }
+    guard let (raw, position) = block else { return await end.next() }
     return .block(raw.of(name, at: position), next: position + Int64(raw.recordCount))
   }
 
-  func close() async {
-    let waiter = state.withLock { state in
-      defer { state.waiter = nil }
-      state.isClosed = true
-      return state.waiter
-    }
-    waiter?.resume()
-  }
+  func close() async { end.end(with: .end) }
 }
 
 extension RawBlock {

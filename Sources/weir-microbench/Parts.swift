@@ -7,6 +7,7 @@ import WeirLMDB
 import WeirLocal
 import WeirOperators
 import WeirParquet
+import WeirTesting
 
 /// The parts, each behind the limit that it is held against.
 struct Parts {
@@ -88,7 +89,7 @@ struct Parts {
         return table
       }
     ) { table in
-      var random = Random(1)
+      var random = SplitMix64(seed: 1)
       for _ in 0..<n {
         let value = random.next()
         table[Int(truncatingIfNeeded: value) & (size - 1)] &+= value | 1
@@ -96,7 +97,7 @@ struct Parts {
       table.deallocate()
     }
     func insert(_ index: DedupIndex, perMark: Int) {
-      var random = Random(1)
+      var random = SplitMix64(seed: 1)
       var fresh = 0
       for i in 0..<n where index.insert(Hash128(low: random.next(), high: random.next()), watermark: Int64(i / perMark)) {
         fresh += 1
@@ -117,7 +118,7 @@ struct Parts {
     Memory.resetPeak()
     let before = Memory.resident()
     let index = DedupIndex(withinMicroseconds: nil)
-    var random = Random(1)
+    var random = SplitMix64(seed: 1)
     for _ in 0..<ids { _ = index.insert(Hash128(low: random.next(), high: random.next()), watermark: 0) }
     keep(index.count)
     return Double(Memory.peak() - before) / Double(ids)

@@ -1,11 +1,12 @@
 import Synchronization
 import Testing
 import WeirCore
+import WeirTesting
 
 @testable import WeirDelta
 
-/// A store that counts what checkpoints cost.
-final class MeteredStore: ObjectStore {
+/// What checkpoints cost.
+private final class Meter: Sendable {
   struct Use {
     /// Bytes of all checkpoints, and of the largest piece that was read or written of one.
     var checkpointBytes = 0
@@ -14,62 +15,24 @@ final class MeteredStore: ObjectStore {
     /// Objects that were listed.
     var listed = 0
   }
-
-  private let base = MemoryStore()
   private let used = Mutex(Use())
 
-  var place: String { base.place }
   var use: Use { used.withLock { $0 } }
 
-  private func piece(_ path: String, _ bytes: Int) {
-    if path.hasSuffix(".parquet") { used.withLock { $0.largestPiece = max($0.largestPiece, bytes) } }
-  }
+  var store: InterceptedStore { InterceptedStore(MemoryStore(), after: { self.count($0, $1) }) }
 
-  func write(_ objects: [NewObject]) async throws { try await base.write(objects) }
-  func putIfAbsent(_ object: NewObject) async -> PutOutcome { await base.putIfAbsent(object) }
-  func replace(_ object: NewObject) async throws { try await base.replace(object) }
-  func get(_ path: String) async throws -> [UInt8]? {
-    let bytes = try await base.get(path)
-    piece(path, bytes?.count ?? 0)
-    return bytes
-  }
-  func get(_ path: String, offset: Int64, count: Int) async throws -> [UInt8]? {
-    let bytes = try await base.get(path, offset: offset, count: count)
-    piece(path, bytes?.count ?? 0)
-    return bytes
-  }
-  func list(_ prefix: String) async throws -> [ObjectInfo] { try await list(prefix, from: "") }
-  func list(_ prefix: String, from first: String) async throws -> [ObjectInfo] {
-    let found = try await base.list(prefix, from: first)
-    used.withLock { $0.listed += found.count }
-    return found
-  }
-  func sync(_ path: String) async throws { try await base.sync(path) }
-  func delete(_ path: String) async throws { try await base.delete(path) }
-
-  func upload(_ path: String) async throws -> any ObjectUpload { Upload(self, path) }
-
-  private actor Upload: ObjectUpload {
-    let store: MeteredStore
-    let path: String
-    var bytes: [UInt8] = []
-    init(_ store: MeteredStore, _ path: String) { (self.store, self.path) = (store, path) }
-
-    func append(_ bytes: [UInt8]) async throws {
-      store.piece(path, bytes.count)
-      self.bytes += bytes
-    }
-    func finish() async -> PutOutcome {
-      let outcome = await store.putIfAbsent(NewObject(path: path, bytes: bytes))
-      if outcome == .created {
-        store.used.withLock {
-          $0.checkpointBytes += bytes.count
-          $0.checkpoints.append(path)
-        }
+  private func count(_ request: StoreRequest, _ amount: Int) {
+    used.withLock { use in
+      switch request {
+      case .list: use.listed += amount
+      case .get(let path), .append(let path):
+        if path.hasSuffix(".parquet") { use.largestPiece = max(use.largestPiece, amount) }
+      case .put(let path) where path.hasSuffix(".parquet"):
+        use.checkpointBytes += amount
+        use.checkpoints.append(path)
+      default: break
       }
-      return outcome
     }
-    func abandon() async { bytes = [] }
   }
 }
 
@@ -85,7 +48,8 @@ struct CheckpointLifeTests {
 
   /// A follower's commits of one file each, with checkpoints as they are due; a reader's bound is checked at each version.
   @Test func `checkpoints of a long life cost a multiple of the last one, and no piece of one grows with the table`() async throws {
-    let store = MeteredStore()
+    let meter = Meter()
+    let store = meter.store
     var table = DeltaTable(store: store, path: "t", application: "l/")
     table.checkpointGroupRows = 64
     var tip: DeltaTip?
@@ -100,7 +64,7 @@ struct CheckpointLifeTests {
       let last = try #require(tip?.checkpoint ?? CheckpointMark(version: 0, rows: 0))
       #expect(version - last.version <= max(10, last.rows / DeltaTip.tailShare), "commits after the checkpoint at version \(version)")
     }
-    let use = store.use
+    let use = meter.use
     let last = try #require(use.checkpoints.last)
     let lastBytes = try #require(try await store.get(last)).count
     #expect(use.checkpoints.count < 100 && use.checkpoints.count > 20, "\(use.checkpoints.count) checkpoints")
@@ -108,7 +72,7 @@ struct CheckpointLifeTests {
     let reopened = try #require(try await table.tip())
     #expect(reopened.files == 1200 && reopened.bytes == 1200 && !reopened.hasRemovals && reopened.transactions == ["l/t": 1199])
     // The names from the last checkpoint on: one commit for 32 files of the table at most, and the hint.
-    let listed = store.use.listed - use.listed
+    let listed = meter.use.listed - use.listed
     #expect(listed <= 1200 / Int(DeltaTip.tailShare) + 3, "\(listed) objects were listed to open the table")
     #expect(try await table.checkpointProblem(try await table.log()) == nil)
   }
@@ -125,7 +89,8 @@ struct CheckpointLifeTests {
 
   @Test func `a checkpoint is written and read in pieces`() async throws {
     func largest(files: Int64) async throws -> Int {
-      let store = MeteredStore()
+      let meter = Meter()
+      let store = meter.store
       var table = DeltaTable(store: store, path: "t", application: "l/")
       table.checkpointGroupRows = 256
       for version in Int64(0)..<2 {
@@ -136,7 +101,7 @@ struct CheckpointLifeTests {
         try await table.writeCheckpoint(of: try #require(try await table.tip()))
       }
       #expect(try await table.tip()?.files == 2 * files)
-      return store.use.largestPiece
+      return meter.use.largestPiece
     }
     // The first look at a file's end takes 64 KiB. A whole checkpoint of the larger table has about 200 KiB.
     let large = try await largest(files: 3000)
@@ -145,22 +110,22 @@ struct CheckpointLifeTests {
 
   /// The oracle is the replay of all commits.
   @Test(arguments: 0..<40) func `checkpoints made of checkpoints hold what the commits say`(seed: UInt64) async throws {
-    var random = Seeded(seed)
+    var random = SplitMix64(seed: seed)
     var table = DeltaTable(store: MemoryStore(), path: "t", application: "l/")
     table.checkpointGroupRows = 5
     for version in Int64(0)..<40 {
       var actions = version == 0 ? CheckpointLifeTests.creation() : []
-      if version == 0 || random.next(3) > 0 {
+      if version == 0 || random.below(3) > 0 {
         // After a restore a follower adds files again, too.
-        let entry = random.next(4) == 0 ? Int64(random.next(Int(version) + 1)) : version
+        let entry = random.below(4) == 0 ? Int64(random.below(Int(version) + 1)) : version
         actions.append(.transaction(appID: "l/t", version: entry))
-        actions += (0..<random.next(4)).map { CheckpointLifeTests.add("part-\(entry)-\($0)") }
+        actions += (0..<random.below(4)).map { CheckpointLifeTests.add("part-\(entry)-\($0)") }
       } else {
         // Another program: it adds, removes and adds again the files of all, those that are gone among them.
         actions += [.transaction(appID: "other", version: version)]
-        for file in 0..<random.next(6) {
-          let path = random.next(2) == 0 ? "other-\(random.next(4))-\(file)" : "part-\(random.next(Int(version)))-\(file)"
-          let isRemoval = random.next(2) == 0
+        for file in 0..<random.below(6) {
+          let path = random.below(2) == 0 ? "other-\(random.below(4))-\(file)" : "part-\(random.below(Int(version)))-\(file)"
+          let isRemoval = random.below(2) == 0
           actions.append(
             isRemoval
               ? .remove(DeltaRemove(path: path, deletionMilliseconds: version, dataChange: true))
@@ -168,7 +133,7 @@ struct CheckpointLifeTests {
         }
       }
       #expect(await table.tryCommit(version: version, bytes: DeltaCommit.encode(info: [], actions: actions)) == .created)
-      if version > 0, random.next(4) == 0 { try await table.writeCheckpoint(of: try #require(try await table.tip())) }
+      if version > 0, random.below(4) == 0 { try await table.writeCheckpoint(of: try #require(try await table.tip())) }
     }
     let newest = try #require(try await table.log().checkpoints.first)
     var told = DeltaSnapshot()
@@ -188,20 +153,5 @@ struct CheckpointLifeTests {
     try await sample.table.writeCheckpoint(of: tip)
     try await sample.clean(before: 25)
     #expect(try await sample.table.snapshot()?.text == whole)
-  }
-}
-
-/// SplitMix64.
-private struct Seeded {
-  private var state: UInt64
-  init(_ seed: UInt64) { state = seed }
-
-  /// 0 ..< `bound`; 0 for a bound of 0.
-  mutating func next(_ bound: Int) -> Int {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return bound > 0 ? Int((z ^ (z >> 31)) >> 1) % bound : 0
   }
 }

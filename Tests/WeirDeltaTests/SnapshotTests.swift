@@ -1,5 +1,6 @@
 import Testing
 import WeirCore
+import WeirTesting
 
 @testable import WeirDelta
 

@@ -1,5 +1,6 @@
 import Synchronization
 import Testing
+import WeirTesting
 
 @Suite(.timeLimit(.minutes(1))) struct BellTests {
   private final class Count: Sendable { let value = Atomic(0) }

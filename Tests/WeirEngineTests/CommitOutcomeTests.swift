@@ -5,6 +5,7 @@ import WeirDelta
 import WeirLocal
 import WeirOperators
 import WeirService
+import WeirTesting
 
 @testable import WeirEngine
 @testable import WeirProtocol
@@ -12,29 +13,12 @@ import WeirService
 /// Each outcome of a commit is an error of its own: `unknown` is not a fence (law 2).
 @Suite struct CommitOutcomeTests {
   /// A lake that never says what became of an entry, and never has it.
-  private struct UnclearStore: ObjectStore {
-    let base: any ObjectStore
-    var place: String { base.place }
-
-    func putIfAbsent(_ object: NewObject) async -> PutOutcome {
-      object.path.contains("/ledger/") && !object.path.hasSuffix("0000.json") ? .unknown("no answer") : await base.putIfAbsent(object)
-    }
-    func write(_ objects: [NewObject]) async throws { try await base.write(objects) }
-    func replace(_ object: NewObject) async throws { try await base.replace(object) }
-    func get(_ path: String) async throws -> [UInt8]? { try await base.get(path) }
-    func get(_ path: String, offset: Int64, count: Int) async throws -> [UInt8]? {
-      try await base.get(path, offset: offset, count: count)
-    }
-    func list(_ prefix: String) async throws -> [ObjectInfo] { try await base.list(prefix) }
-    func sync(_ path: String) async throws { try await base.sync(path) }
-    func delete(_ path: String) async throws { try await base.delete(path) }
-  }
-
-  /// Nobody waits.
-  private struct RestlessClock: Clock {
-    var monotonicNanoseconds: Int64 { SystemClock().monotonicNanoseconds }
-    var wallMicroseconds: Int64 { SystemClock().wallMicroseconds }
-    func sleep(nanoseconds: Int64) async {}
+  private func unclear(_ store: any ObjectStore) -> any ObjectStore {
+    InterceptedStore(
+      store,
+      before: {
+        if case .put(let path) = $0, path.contains("/ledger/"), !path.hasSuffix("0000.json") { throw WeirError(.storage, "no answer") }
+      })
   }
 
   private static let yaml = """
@@ -56,9 +40,9 @@ import WeirService
     let loaded = try loadPipeline(file: path + "/p.yaml")
     let threads = BlockingThreads(count: 1)
     let environment = EngineEnvironment(
-      lake: UnclearStore(base: LocalObjectStore(root: path + "/lake", threads: threads, random: SystemRandom())),
+      lake: unclear(LocalObjectStore(root: path + "/lake", threads: threads, random: SystemRandom())),
       tables: DeltaFormat(), state: nil,
-      clock: RestlessClock(), random: SystemRandom(), threads: threads, parallel: 1)
+      clock: ManualClock(.moves), random: SystemRandom(), threads: threads, parallel: 1)
     let request = LedgerRequest(
       meaning: .string("m"), planHash: "h", lanes: nil, runID: nil, shards: ["t/0"], describeChange: { _, _ in [] })
     let ledger = try await LedgerOpening.open(loaded.plan, request, environment)

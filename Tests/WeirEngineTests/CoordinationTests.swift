@@ -1,55 +1,13 @@
 import Synchronization
 import Testing
 import WeirCore
+import WeirTesting
 
 @testable import WeirEngine
 
-/// A clock that only the test moves. A sleep ends early when its task is cancelled, as the system's does.
-final class HandClock: Clock {
-  private struct State {
-    var now: Int64 = 0
-    var asked = 0
-    var sleepers: [Int: (until: Int64, waiter: CheckedContinuation<Void, Never>)] = [:]
-  }
-  private let state = Mutex(State())
-
-  var monotonicNanoseconds: Int64 { state.withLock { $0.now } }
-  var wallMicroseconds: Int64 { monotonicNanoseconds / 1000 }
-  var sleepers: Int { state.withLock { $0.sleepers.count } }
-
-  func sleep(nanoseconds: Int64) async {
-    let number = state.withLock { state in
-      state.asked += 1
-      return state.asked
-    }
-    await withTaskCancellationHandler {
-      await withCheckedContinuation { continuation in
-        let isOver = state.withLock { state in
-          if nanoseconds <= 0 || Task.isCancelled { return true }
-          state.sleepers[number] = (state.now + nanoseconds, continuation)
-          return false
-        }
-        if isOver { continuation.resume() }
-      }
-    } onCancel: {
-      state.withLock { $0.sleepers.removeValue(forKey: number)?.waiter }?.resume()
-    }
-  }
-
-  func advance(by nanoseconds: Int64) {
-    let due = state.withLock { state in
-      state.now += nanoseconds
-      let due = state.sleepers.filter { $0.value.until <= state.now }
-      for number in due.keys { state.sleepers[number] = nil }
-      return due.values.map(\.waiter)
-    }
-    for waiter in due { waiter.resume() }
-  }
-}
-
 @Suite(.timeLimit(.minutes(1))) struct CoordinationTests {
   @Test func aRingThatComesWhileTheLoopWorksEndsItsNextWaitAndOnlyThatOne() async {
-    let (alarm, clock) = (Alarm(), HandClock())
+    let (alarm, clock) = (Alarm(), ManualClock(.waits))
     alarm.ring()
     alarm.ring()
     await alarm.wait(until: nil, clock)
@@ -67,7 +25,7 @@ final class HandClock: Clock {
   }
 
   @Test func aRingEndsAWaitBeforeItsMomentAndItsSleepWithIt() async {
-    let (alarm, clock) = (Alarm(), HandClock())
+    let (alarm, clock) = (Alarm(), ManualClock(.waits))
     await withTaskGroup(of: Void.self) { group in
       group.addTask { await alarm.wait(until: 100, clock) }
       while !alarm.isWaiting || clock.sleepers < 1 { await Task.yield() }
@@ -78,7 +36,7 @@ final class HandClock: Clock {
   }
 
   @Test func newsOfALaterMomentDoNotWakeALoopThatLooksEarlierAnyway() async {
-    let (alarm, clock) = (Alarm(), HandClock())
+    let (alarm, clock) = (Alarm(), ManualClock(.waits))
     let isOver = Flag()
     await withTaskGroup(of: Void.self) { group in
       group.addTask {
@@ -95,14 +53,14 @@ final class HandClock: Clock {
   }
 
   @Test func aWaitForAMomentThatHasPassedDoesNotSleep() async {
-    let (alarm, clock) = (Alarm(), HandClock())
+    let (alarm, clock) = (Alarm(), ManualClock(.waits))
     await alarm.wait(until: 0, clock)
     await Flag().wait(until: -5, clock)
     #expect(clock.sleepers == 0)
   }
 
   @Test func raisingAFlagEndsEveryWaitForItAndCallsItsWatchersOnce() async {
-    let (flag, clock) = (Flag(), HandClock())
+    let (flag, clock) = (Flag(), ManualClock(.waits))
     let calls = Mutex<[String]>([])
     flag.whenRaised { calls.withLock { $0.append("first") } }
     let unwanted = flag.whenRaised { calls.withLock { $0.append("unwanted") } }
@@ -121,7 +79,7 @@ final class HandClock: Clock {
   }
 
   @Test func aWaitForAFlagEndsAtItsMomentAndWhenItsTaskIsCancelled() async {
-    let (flag, clock) = (Flag(), HandClock())
+    let (flag, clock) = (Flag(), ManualClock(.waits))
     await withTaskGroup(of: Void.self) { group in
       group.addTask { await flag.wait(until: 100, clock) }
       while clock.sleepers < 1 { await Task.yield() }
@@ -180,7 +138,7 @@ final class HandClock: Clock {
   }
 
   @Test func aGateRingsWhenTheEpochIsFullAndNotBefore() async {
-    let (alarm, clock) = (Alarm(), HandClock())
+    let (alarm, clock) = (Alarm(), ManualClock(.waits))
     let gate = InputGate(bytesMax: 100, rule: CutRule(MemoryBudget(configured: 128 << 20, available: nil)), alarm: alarm)
     await gate.admit(60)
     await withTaskGroup(of: Void.self) { group in

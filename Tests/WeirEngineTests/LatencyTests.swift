@@ -1,5 +1,6 @@
 import Testing
 import WeirCore
+import WeirTesting
 
 @testable import WeirEngine
 
@@ -44,34 +45,25 @@ import WeirCore
     }
   }
 
-  /// A clock that stands still but for sleeps.
-  private final class SleepClock: Clock, @unchecked Sendable {
-    var now: Int64 = 5_000
-    var monotonicNanoseconds: Int64 { now }
-    var wallMicroseconds: Int64 { now / 1000 }
-    func sleep(nanoseconds: Int64) async { now += nanoseconds }
-  }
-
-  private actor Lines: RecordSource {
-    var left: [String]
+  /// Blocks of whole lines, and the end.
+  private func source(_ texts: [String]) -> ScriptedSource {
     var position: Int64 = 0
-    init(_ left: [String]) { self.left = left }
-    func next() async throws -> SourceEvent {
-      guard !left.isEmpty else { return .end }
-      let bytes = Array(left.removeFirst().utf8)
-      let text = TextBuffer(bytes: bytes.count)
-      text.base.update(from: bytes, count: bytes.count)
-      defer { position += Int64(bytes.count) }
-      return .block(RawBlock(text: text, count: bytes.count, framing: .lines, position: position), next: position + Int64(bytes.count))
+    let blocks = texts.map { text in
+      let bytes = Array(text.utf8)
+      let buffer = TextBuffer(bytes: bytes.count)
+      buffer.base.update(from: bytes, count: bytes.count)
+      let end = position + Int64(bytes.count)
+      defer { position = end }
+      return SourceEvent.block(RawBlock(text: buffer, count: bytes.count, framing: .lines, position: position), next: end)
     }
-    func close() async {}
+    return ScriptedSource(blocks + [.end])
   }
 
   @Test func aPacedSourceHandsABlockOutWhenItsLastRecordIsDue() async throws {
-    let clock = SleepClock()
-    let source = PacedSource(Lines(["a\nb\nc\n", "d\n", "e\nf"]), rate: 1000, clock: clock, meter: LatencyMeter())
+    let clock = ManualClock(.moves, now: 5_000)
+    let source = PacedSource(source(["a\nb\nc\n", "d\n", "e\nf"]), rate: 1000, clock: clock, meter: LatencyMeter())
     var times: [Int64] = []
-    while case .block = try await source.next() { times.append(clock.now - 5_000) }
+    while case .block = try await source.next() { times.append(clock.monotonicNanoseconds - 5_000) }
     #expect(times == [3_000_000, 4_000_000, 6_000_000])
   }
 }

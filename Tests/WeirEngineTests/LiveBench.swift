@@ -6,6 +6,7 @@ import WeirDelta
 import WeirLocal
 import WeirProtocol
 import WeirService
+import WeirTesting
 
 @testable import WeirEngine
 

@@ -1,6 +1,8 @@
 import Testing
 import WeirCore
+import WeirLocal
 import WeirProtocol
+import WeirTesting
 
 @testable import WeirEngine
 
@@ -57,7 +59,7 @@ extension LiveWorkerTests {
     }
 
     @Test func aGroupThatAnswersIsNotLeftHoweverLongNothingComes() async throws {
-      let clock = ShiftedClock()
+      let clock = ShiftedClock(SystemClock())
       let bench = try Bench(shards: 1, silence: 60_000_000, clock: clock)
       let worker = bench.worker(["t/0"])
       await bench.wait("it reads") { worker.group?.isCaughtUp("t/0") == true }
@@ -74,7 +76,9 @@ extension LiveWorkerTests {
     /// reads from the ledger. What the late commit does then, the fence decides.
     @Test func aHandOverThatTheStoreHoldsUpEndsAtItsDeadlineAndLosesNothing() async throws {
       let gate = StoreGate()
-      let bench = try Bench(shards: 2, settings: ", handover: 150ms") { SlowStore(base: $0, gate: gate) }
+      let bench = try Bench(shards: 2, settings: ", handover: 150ms") {
+        InterceptedStore($0, before: { if $0.isWrite { await gate.pass() } })
+      }
       bench.send("t/0", 0..<20)
       bench.send("t/1", 0..<20)
       let first = bench.worker(["t/0", "t/1"])
@@ -82,7 +86,7 @@ extension LiveWorkerTests {
       let group = try #require(first.group)
       await gate.shut()
       bench.send("t/1", 20..<25)
-      await gate.whenSomebodyWaits()
+      await gate.whenARequestWaits()
       group.tell(.revoked(["t/0", "t/1"], isLost: false))
       await bench.wait("the group is left") { group.isClosed }
       await gate.open()
@@ -95,7 +99,10 @@ extension LiveWorkerTests {
     }
 
     @Test func aHandOverWithinItsDeadlineCommitsEvenIfTheStoreIsSlow() async throws {
-      let bench = try Bench(shards: 1, settings: ", handover: 30s") { SlowStore(base: $0, delayNanoseconds: 100_000_000) }
+      let clock = ShiftedClock(SystemClock())
+      let bench = try Bench(shards: 1, settings: ", handover: 30s", clock: clock) {
+        InterceptedStore($0, before: { if $0.isWrite { clock.shift(milliseconds: 100) } })
+      }
       bench.send("t/0", 0..<20)
       let first = bench.worker(["t/0"])
       try await bench.until("20 records") { $0.counts.input == 20 }

@@ -3,6 +3,7 @@ import Synchronization
 import Testing
 import WeirCore
 import WeirProtocol
+import WeirTesting
 
 @testable import WeirEngine
 
@@ -45,7 +46,7 @@ import WeirProtocol
 
   @Test func `a table that is removed under a live worker does not come back as a log that names missing files`() async throws {
     let removal = Removal()
-    let bench = try Bench(shards: 1) { RemovingStore(store: $0, removal: removal) }
+    let bench = try Bench(shards: 1) { InterceptedStore($0, before: { removal.strike($0) }) }
     let worker = bench.worker(["t/0"])
     bench.send("t/0", 0..<100)
     try await bench.until("the records are committed, and the ledger gave the table files") { $0.tables["gold/users"] != nil }
@@ -60,31 +61,13 @@ import WeirProtocol
   }
 }
 
-/// What is to be removed at the next put of a ledger entry.
-private final class Removal: Sendable { let path = Mutex<String?>(nil) }
-
 /// Removes a directory just before an entry is put: no table is being written then.
-private struct RemovingStore: ObjectStore {
-  let store: any ObjectStore
-  let removal: Removal
+private final class Removal: Sendable {
+  let path = Mutex<String?>(nil)
 
-  var place: String { store.place }
-
-  func putIfAbsent(_ object: NewObject) async -> PutOutcome {
-    if object.path.contains("/ledger/"), let path = removal.path.withLock({ $0 }) {
-      try? FileManager.default.removeItem(atPath: path)
-      removal.path.withLock { $0 = nil }
-    }
-    return await store.putIfAbsent(object)
+  func strike(_ request: StoreRequest) {
+    guard case .put(let put) = request, put.contains("/ledger/"), let path = path.withLock({ $0 }) else { return }
+    try? FileManager.default.removeItem(atPath: path)
+    self.path.withLock { $0 = nil }
   }
-
-  func write(_ objects: [NewObject]) async throws { try await store.write(objects) }
-  func replace(_ object: NewObject) async throws { try await store.replace(object) }
-  func get(_ path: String) async throws -> [UInt8]? { try await store.get(path) }
-  func get(_ path: String, offset: Int64, count: Int) async throws -> [UInt8]? {
-    try await store.get(path, offset: offset, count: count)
-  }
-  func list(_ prefix: String) async throws -> [ObjectInfo] { try await store.list(prefix) }
-  func sync(_ path: String) async throws { try await store.sync(path) }
-  func delete(_ path: String) async throws { try await store.delete(path) }
 }

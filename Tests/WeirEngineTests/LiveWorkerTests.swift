@@ -3,6 +3,7 @@ import Testing
 import WeirCore
 import WeirLocal
 import WeirProtocol
+import WeirTesting
 
 @testable import WeirEngine
 
@@ -85,7 +86,7 @@ import WeirProtocol
   }
 
   @Test func aWorkerThatDoesNotEndCollectsItsLedgerAndTheNextGoesOnFromTheSnapshot() async throws {
-    let clock = ShiftedClock()
+    let clock = ShiftedClock(SystemClock())
     let bench = try Bench(shards: 1, lake: ", ledger_keep: 1s", clock: clock)
     let worker = bench.worker(["t/0"])
     var sent = 0

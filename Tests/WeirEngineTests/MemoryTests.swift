@@ -6,6 +6,7 @@ import WeirLocal
 import WeirOperators
 import WeirProtocol
 import WeirService
+import WeirTesting
 
 @testable import WeirEngine
 
@@ -36,12 +37,6 @@ import WeirService
 }
 
 @Suite struct MemoryGovernorTests {
-  private struct StillClock: Clock {
-    var monotonicNanoseconds: Int64 { 0 }
-    var wallMicroseconds: Int64 { 0 }
-    func sleep(nanoseconds: Int64) async { await Task.yield() }
-  }
-
   /// A process whose memory the test sets.
   private final class Process: Sendable {
     let bytes = Mutex<Int64>(0)
@@ -64,12 +59,12 @@ import WeirService
     process.take(budget.busyAbove)
     #expect(!governor.isBusy)
     process.take(10 << 20, kept: 300 << 20)
-    try await governor.admit(StillClock())
+    try await governor.admit(ManualClock(.ends))
     #expect(process.kept.withLock { $0 } == 0 && governor.peak == 310 << 20)
     // Nothing is under way, and it is not full: one after the other.
     process.take(budget.busyAbove + 1)
     #expect(governor.isBusy)
-    try await governor.admit(StillClock())
+    try await governor.admit(ManualClock(.ends))
   }
 
   @Test func inputWaitsForTheEpochThatIsUnderWay() async throws {
@@ -79,7 +74,7 @@ import WeirService
     governor.began()
     let isAdmitted = Flag()
     let waiting = Task {
-      try await governor.admit(StillClock())
+      try await governor.admit(ManualClock(.ends))
       isAdmitted.raise()
     }
     for _ in 0..<100 { await Task.yield() }
@@ -93,10 +88,10 @@ import WeirService
     let process = Process()
     let governor = MemoryGovernor(budget, process.memory)
     process.take(budget.total)
-    var error = await #expect(throws: WeirError.self) { try await governor.admit(StillClock()) }
+    var error = await #expect(throws: WeirError.self) { try await governor.admit(ManualClock(.ends)) }
     #expect(error?.code == .memoryExceeded && error?.message.contains("the epoch that is being read") == true)
     governor.holds(StateBytes(dedup: 1, windows: 2, keyed: 90 << 20))
-    error = await #expect(throws: WeirError.self) { try await governor.admit(StillClock()) }
+    error = await #expect(throws: WeirError.self) { try await governor.admit(ManualClock(.ends)) }
     #expect(error?.message.contains("keyed state, 90 MiB") == true && error?.message.contains("worker.memory") == true)
   }
 
@@ -104,8 +99,8 @@ import WeirService
     let process = Process()
     let governor = MemoryGovernor(budget, process.memory)
     process.take(150 << 20)
-    try await governor.reserve(80 << 20, StillClock())
-    let error = await #expect(throws: WeirError.self) { try await governor.reserve(100 << 20, StillClock()) }
+    try await governor.reserve(80 << 20, ManualClock(.ends))
+    let error = await #expect(throws: WeirError.self) { try await governor.reserve(100 << 20, ManualClock(.ends)) }
     #expect(error?.code == .memoryExceeded && error?.message.contains("to save its state 100 MiB more") == true)
   }
 

@@ -2,63 +2,18 @@ import Synchronization
 import Testing
 import WeirCore
 import WeirLocal
+import WeirTesting
 
 @testable import WeirEngine
 
-/// A source that gives what it is told to, and waits for more in between: a pipe whose writer pauses.
-private final class PipeSource: RecordSource {
-  private struct State {
-    var events: [Result<SourceEvent, any Error>] = []
-    var waiter: CheckedContinuation<SourceEvent, any Error>?
-    var isClosed = false
-  }
-  private let state = Mutex(State())
-  private static let closed = WeirError(.internal, "closed")
-
-  var isClosed: Bool { state.withLock { $0.isClosed } }
-
-  func give(_ event: Result<SourceEvent, any Error>) {
-    let waiter: CheckedContinuation<SourceEvent, any Error>? = state.withLock { state in
-      guard let waiter = state.waiter else {
-        state.events.append(event)
-        return nil
-      }
-      state.waiter = nil
-      return waiter
-    }
-    waiter?.resume(with: event)
-  }
-
+extension ScriptedSource {
   /// - Parameter at: its position; each record has 20 bytes.
-  func give(block at: Int64, records: Int = 3) {
+  fileprivate func give(block at: Int64, records: Int = 3) {
     give(
       .success(
         .block(
           RawBlock(records: (0..<records).map { _ in Array("{\"user\":\"u\",\"at\":1}\n".utf8) }, position: at),
           next: at + Int64(records) * 20)))
-  }
-
-  func give(cut position: Int64) { give(.success(.cut(position: position, prefixHash: Hash128(low: 0, high: 0)))) }
-
-  func next() async throws -> SourceEvent {
-    try await withCheckedThrowingContinuation { continuation in
-      let ready: Result<SourceEvent, any Error>? = state.withLock { state in
-        if state.isClosed { return .failure(PipeSource.closed) }
-        if !state.events.isEmpty { return state.events.removeFirst() }
-        state.waiter = continuation
-        return nil
-      }
-      if let ready { continuation.resume(with: ready) }
-    }
-  }
-
-  func close() async {
-    let waiter = state.withLock { state in
-      defer { state.waiter = nil }
-      state.isClosed = true
-      return state.waiter
-    }
-    waiter?.resume(throwing: PipeSource.closed)
   }
 }
 
@@ -85,7 +40,7 @@ private final class PipeSource: RecordSource {
   }
 
   @Test func whatIsReadyIsHandedOnWhileTheSourcePauses() async throws {
-    let (source, interrupted) = (PipeSource(), Flag())
+    let (source, interrupted) = (ScriptedSource(), Flag())
     source.give(block: 0)
     source.give(cut: 60)
     var seen: [String] = []
@@ -104,7 +59,7 @@ private final class PipeSource: RecordSource {
   }
 
   @Test func anInterruptedStreamWhoseSourceGivesNothingEndsBehindWhatWasHandedOn() async throws {
-    let (source, interrupted) = (PipeSource(), Flag())
+    let (source, interrupted) = (ScriptedSource(), Flag())
     source.give(block: 0)
     source.give(cut: 60)
     source.give(block: 60)
@@ -119,7 +74,7 @@ private final class PipeSource: RecordSource {
   }
 
   @Test func anInterruptedStreamThatGoesOnEndsAtItsNextCut() async throws {
-    let (source, interrupted) = (PipeSource(), Flag())
+    let (source, interrupted) = (ScriptedSource(), Flag())
     for number in 0..<5 as Range<Int64> { source.give(block: number * 60) }
     source.give(cut: 300)
     source.give(block: 300)
@@ -134,7 +89,7 @@ private final class PipeSource: RecordSource {
   }
 
   @Test func blocksComeInTheOrderInWhichTheyWereReadHoweverLongTheirPreparingTakes() async throws {
-    let source = PipeSource()
+    let source = ScriptedSource()
     var (wanted, at): ([String], Int64) = ([], 0)
     for number in 0..<60 {
       let records = number % 7 == 0 ? 4000 : 1 + number % 3
@@ -160,7 +115,7 @@ private final class PipeSource: RecordSource {
   }
 
   @Test func anErrorComesBehindWhatWasReadBeforeIt() async throws {
-    let source = PipeSource()
+    let source = ScriptedSource()
     source.give(block: 0)
     source.give(cut: 60)
     source.give(.failure(WeirError(.recordTooLong, "too long")))
@@ -175,7 +130,7 @@ private final class PipeSource: RecordSource {
   }
 
   @Test func aFailureOfWhoeverTakesThemDoesNotWaitForTheSource() async throws {
-    let source = PipeSource()
+    let source = ScriptedSource()
     source.give(block: 0)
     await #expect(throws: WeirError.self) {
       try await pool.forEach(source, capture()) { _ in throw WeirError(.fullDisk, "full") }
@@ -184,7 +139,7 @@ private final class PipeSource: RecordSource {
   }
 
   @Test func aWaitForOneEventEndsWhenItIsInterrupted() async throws {
-    let (source, interrupted) = (PipeSource(), Flag())
+    let (source, interrupted) = (ScriptedSource(), Flag())
     source.give(cut: 5)
     #expect(try await source.next(until: interrupted) != nil)
     interrupted.raise()
@@ -193,25 +148,6 @@ private final class PipeSource: RecordSource {
   }
 
   // MARK: Live shards
-
-  /// A shard of which so many blocks lie ready; then it is released.
-  private final class ReadyShard: RecordSource {
-    let left: Mutex<[SourceEvent]>
-    let asked = Atomic(0)
-    /// How often it fails first, with an error that passes.
-    let fails = Atomic(0)
-    let isClosed = Flag()
-    init(_ reads: [SourceEvent]) { left = Mutex(reads) }
-    func next() async throws -> SourceEvent {
-      if fails.load(ordering: .sequentiallyConsistent) > 0 {
-        fails.subtract(1, ordering: .sequentiallyConsistent)
-        throw WeirError(.unavailable, "not now")
-      }
-      asked.add(1, ordering: .sequentiallyConsistent)
-      return left.withLock { $0.isEmpty ? .end : $0.removeFirst() }
-    }
-    func close() async { isClosed.raise() }
-  }
 
   private func block(at position: Int64, records: Int) -> SourceEvent {
     .block(
@@ -245,14 +181,14 @@ private final class PipeSource: RecordSource {
   @Test(arguments: [0, 3]) func aLiveShardIsReadToItsEnd(ahead: Int) async throws {
     let blocks = 20
     let reads = (0..<blocks).map { block(at: Int64($0) * 2000, records: 2000) } + [.caughtUp(next: 50_000), block(at: 50_000, records: 1)]
-    let shard = ReadyShard(reads)
+    let shard = ScriptedSource(reads + [.end])
     var seen: [String] = []
     try await pool.forEach(shard, Reading(ahead: PrepareAhead(ahead), isInterrupted: { false }, retries: true)) { event in
       switch event {
       case .block(let block, let end): seen.append("\(block.decoded.raw.position) to \(end)")
       case .caughtUp(let next):
         seen.append("caught up at \(next)")
-        #expect(shard.asked.load(ordering: .sequentiallyConsistent) == blocks + 1, "it is asked again when this is consumed")
+        #expect(shard.asked == blocks + 1, "it is asked again when this is consumed")
       case .end: break
       default: Issue.record("nothing else comes")
       }
@@ -260,21 +196,22 @@ private final class PipeSource: RecordSource {
     }
     #expect(
       seen == (0..<Int64(blocks)).map { "\($0 * 2000) to \($0 * 2000 + 2000)" } + ["caught up at 50000", "50000 to 50001"])
-    #expect(!shard.isClosed.isRaised, "it has ended by itself")
+    #expect(!shard.isClosed, "it has ended by itself")
   }
 
   @Test func aShardThatIsWantedNoMoreIsClosedAndAnErrorThatPassesDoesNotEndIt() async throws {
-    let shard = ReadyShard([block(at: 0, records: 2000), block(at: 2000, records: 1)])
-    shard.fails.store(1, ordering: .sequentiallyConsistent)
+    let shard = ScriptedSource()
+    shard.give(.failure(WeirError(.unavailable, "not now")))
+    for event in [block(at: 0, records: 2000), block(at: 2000, records: 1), .end] { shard.give(.success(event)) }
     var seen = 0
     try await pool.forEach(shard, Reading(ahead: PrepareAhead(0), isInterrupted: { false }, retries: true)) { _ in
       seen += 1
       return false
     }
     #expect(seen == 1)
-    #expect(shard.isClosed.isRaised)
-    let other = ReadyShard([])
-    other.fails.store(1, ordering: .sequentiallyConsistent)
+    #expect(shard.isClosed)
+    let other = ScriptedSource()
+    other.give(.failure(WeirError(.unavailable, "not now")))
     await #expect(throws: WeirError.self, "a capture's error ends its reading") { try await pool.forEach(other, capture()) { _ in true } }
   }
 }

@@ -6,6 +6,7 @@ import WeirDelta
 import WeirLocal
 import WeirProtocol
 import WeirService
+import WeirTesting
 
 @testable import WeirEngine
 
@@ -30,13 +31,6 @@ struct SchemaBookTests {
     }
   }
 
-  /// Never waits.
-  struct Hurry: Clock {
-    var monotonicNanoseconds: Int64 { 0 }
-    var wallMicroseconds: Int64 { 0 }
-    func sleep(nanoseconds: Int64) async {}
-  }
-
   final class Bench: Sendable {
     let path = NSTemporaryDirectory() + "weir-schemas-" + UUID().uuidString
     let plan: Plan
@@ -59,7 +53,7 @@ struct SchemaBookTests {
 
     func book(_ registry: Registry) throws -> SchemaBook {
       let environment = EngineEnvironment(
-        lake: lake, tables: DeltaFormat(), state: nil, clock: Hurry(), random: SystemRandom(), threads: threads, parallel: 1,
+        lake: lake, tables: DeltaFormat(), state: nil, clock: ManualClock(.ends), random: SystemRandom(), threads: threads, parallel: 1,
         registry: RegistryEnvironment(registry: registry, tell: { _ in self.told.withLock { $0 += 1 } }))
       return try #require(SchemaBook(plan, environment: environment))
     }

@@ -1,6 +1,7 @@
 import Testing
 import WeirCore
 import WeirProtocol
+import WeirTesting
 
 @testable import WeirEngine
 
@@ -125,13 +126,8 @@ struct ShardCheckTests {
 
   @Test func aSourceThatCannotTellLeavesTheShardUnverified() async throws {
     struct Blind: ShardLooker {}
-    struct Still: Clock {
-      var wallMicroseconds: Int64 { 0 }
-      var monotonicNanoseconds: Int64 { 0 }
-      func sleep(nanoseconds: Int64) async {}
-    }
     let verdicts = try await ShardChecks.run(
-      ["t/0": ShardCheck(ShardIdentity(last: mark(9), anchor: mark(9)), position: 10)], Blind(), clock: Still())
+      ["t/0": ShardCheck(ShardIdentity(last: mark(9), anchor: mark(9)), position: 10)], Blind(), clock: ManualClock(.ends))
     #expect(verdicts["t/0"].map(isUnverified) == true)
   }
 

@@ -3,6 +3,7 @@ import Testing
 import WeirCore
 import WeirLMDB
 import WeirLocal
+import WeirTesting
 
 struct LocalTests {
   private func folder() -> String {
@@ -54,7 +55,7 @@ struct LocalTests {
   /// Files of 1 MiB and more go past the page cache, in blocks, where the file system lets them; their last bytes never do.
   @Test(arguments: [0, 1, 4096, 1 << 20 - 1, 1 << 20, 1 << 20 + 1, 1 << 20 + 4095, 1 << 20 + 4096, 2 << 20, 3 << 20 + 7])
   func aFileHasTheBytesThatWereWrittenWhateverItsSize(size: Int) async throws {
-    var random = SplitMix(seed: UInt64(size))
+    var random = SplitMix64(seed: UInt64(size))
     let bytes = (0..<size).map { _ in UInt8(truncatingIfNeeded: random.next()) }
     // The second has no direct writes.
     for path in [folder(), "/dev/shm/weir-test-" + UUID().uuidString] {
@@ -219,20 +220,5 @@ struct LocalTests {
     }
     let size = try FileManager.default.attributesOfItem(atPath: path + "/data.mdb")[.size] as? Int ?? .max
     #expect(size < 8 << 20)
-  }
-}
-
-/// Steele, Lea and Flood's SplitMix64.
-struct SplitMix {
-  private var state: UInt64
-
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
-    return z ^ z >> 31
   }
 }

@@ -2,6 +2,7 @@ import Foundation
 import Testing
 import WeirCore
 import WeirLocal
+import WeirTesting
 
 @testable import WeirLMDB
 
@@ -27,7 +28,7 @@ struct StateDamageTests {
 
   /// Writes random rows, in many transactions, and returns what a naive fold of them has.
   private func fill(_ store: LMDBStateTable, rounds: Int, seed: UInt64) async throws -> [String: Rows] {
-    var random = SplitMix(seed: seed)
+    var random = SplitMix64(seed: seed)
     var expected: [String: Rows] = ["a": [:], "b": [:]]
     for round in 1...rounds {
       for name in ["a", "b"] {
@@ -86,7 +87,7 @@ struct StateDamageTests {
     try await store.finish()
     try await store.close()
     let sound = try Data(contentsOf: URL(fileURLWithPath: path + "/data.mdb"))
-    var random = SplitMix(seed: 4)
+    var random = SplitMix64(seed: 4)
     var outcomes: [String: Int] = [:]
     for attempt in 0..<300 {
       var bytes = sound

@@ -2,6 +2,7 @@ import Foundation
 import Testing
 import WeirCore
 import WeirParquet
+import WeirTesting
 
 @Suite struct FlatFileTests {
   private func write(
@@ -19,7 +20,7 @@ import WeirParquet
 
   @Test func otherReadersFindTheValuesOfSmallFiles() throws {
     try Oracle.withFolder { folder in
-      var random = TestRandom(seed: 7)
+      var random = SplitMix64(seed: 7)
       for rows in [0, 1, 7, 8, 9, 1000] {
         for nulls in RandomTable.Nulls.allCases {
           for (i, variety) in RandomTable.Variety.allCases.enumerated() {
@@ -38,7 +39,7 @@ import WeirParquet
   @Test(arguments: RandomTable.Variety.allCases)
   func otherReadersFindTheValuesOfManyPagesAndRowGroups(variety: RandomTable.Variety) throws {
     try Oracle.withFolder { folder in
-      var random = TestRandom(seed: 11)
+      var random = SplitMix64(seed: 11)
       let table = RandomTable(rows: 70_000, nulls: .some, variety: variety, random: &random)
       let options = ParquetOptions(codec: .zstd, pageBytes: 64 << 10, rowGroupRows: 30_000)
       try write(table, options, name: "large", to: folder, groups: [30_000, 30_000, 10_000], delta: true)

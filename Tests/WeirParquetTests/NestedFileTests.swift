@@ -2,6 +2,7 @@ import Foundation
 import Testing
 import WeirCore
 import WeirParquet
+import WeirTesting
 
 /// A nested value for the tests: turned into levels by the rules of the Dremel paper, and into JSON for the checker.
 private indirect enum Tree {
@@ -124,7 +125,7 @@ extension ParquetNode {
     }
   }
 
-  fileprivate func random(_ random: inout TestRandom, optional forced: Bool? = nil) -> Tree {
+  fileprivate func random(_ random: inout SplitMix64, optional forced: Bool? = nil) -> Tree {
     func absent(_ optional: Bool) -> Bool { (forced ?? optional) && random.below(4) == 0 }
     switch self {
     case .leaf(_, .string, let optional): return absent(optional) ? .null : .leaf(.string("s\(random.below(500))"))
@@ -187,7 +188,7 @@ extension ParquetNode {
 
   @Test func otherReadersFindNestedValues() throws {
     try Oracle.withFolder { folder in
-      var random = TestRandom(seed: 12)
+      var random = SplitMix64(seed: 12)
       for (rows, codec) in [(0, Codec.none), (1, .zstd), (9, .snappy), (300, .none), (5000, .zstd)] {
         let schema = NestedFileTests.schema
         let trees = (0..<rows).map { _ in schema.map { $0.random(&random) } }

@@ -1,21 +1,5 @@
 import WeirCore
-
-/// SplitMix64.
-struct TestRandom: RandomNumberGenerator {
-  var state: UInt64
-
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
-  }
-
-  mutating func below(_ limit: Int) -> Int { Int(next() % UInt64(limit)) }
-}
+import WeirTesting
 
 /// A table of random values of every type.
 struct RandomTable {
@@ -33,7 +17,7 @@ struct RandomTable {
   var values: [[Literal]]
   var rows: Int { values[0].count }
 
-  init(rows: Int, nulls: Nulls, variety: Variety, random: inout TestRandom) {
+  init(rows: Int, nulls: Nulls, variety: Variety, random: inout SplitMix64) {
     schema = RandomTable.types.enumerated().map { ColumnSchema("c\($0)", $1) }
     schema += [ColumnSchema("must int", .int64, nullable: false), ColumnSchema("müss", .string, nullable: false)]
     values = []
@@ -58,7 +42,7 @@ struct RandomTable {
     }
   }
 
-  private static func pool(_ type: ColumnType, _ variety: Variety, rows: Int, random: inout TestRandom) -> [Literal] {
+  private static func pool(_ type: ColumnType, _ variety: Variety, rows: Int, random: inout SplitMix64) -> [Literal] {
     let size =
       switch variety {
       case .one: 1
@@ -73,7 +57,7 @@ struct RandomTable {
   }
 
   /// Values close to the one before, for the delta encoding.
-  private static func following(_ type: ColumnType, _ step: Int64, _ random: inout TestRandom) -> Literal {
+  private static func following(_ type: ColumnType, _ step: Int64, _ random: inout SplitMix64) -> Literal {
     switch type {
     case .int64: .int64(step)
     case .timestamp: .timestamp(1_700_000_000_000_000 + step)
@@ -83,7 +67,7 @@ struct RandomTable {
     }
   }
 
-  static func value(_ type: ColumnType, _ random: inout TestRandom) -> Literal {
+  static func value(_ type: ColumnType, _ random: inout SplitMix64) -> Literal {
     let special = random.below(10) == 0
     switch type {
     case .bool: return .bool(random.below(2) == 0)
@@ -107,24 +91,24 @@ struct RandomTable {
   ]
 
   // Between the years 1 and 9999, which is what Python can hold.
-  private static func time(_ random: inout TestRandom) -> Int64 {
+  private static func time(_ random: inout SplitMix64) -> Int64 {
     Int64(random.next() % 250_000_000_000_000_000) - 40_000_000_000_000_000
   }
 
-  private static func text(_ random: inout TestRandom) -> String {
+  private static func text(_ random: inout SplitMix64) -> String {
     let scalars = (0..<random.below(20)).map { _ in
       Unicode.Scalar([0x61, 0x7A, 0xE9, 0x4E2D, 0x1F600][random.below(5)] + UInt32(random.below(4))) ?? "?"
     }
     return String(String.UnicodeScalarView(scalars))
   }
 
-  private static func binary(_ random: inout TestRandom) -> [UInt8] {
+  private static func binary(_ random: inout SplitMix64) -> [UInt8] {
     let length = random.below(10) == 0 ? 60 + random.below(10) : random.below(12)
     let isHigh = random.below(8) == 0
     return (0..<length).map { _ in isHigh ? 0xFF : UInt8(truncatingIfNeeded: random.next()) }
   }
 
-  private static func decimal(_ precision: Int, _ special: Bool, _ random: inout TestRandom) -> Int128 {
+  private static func decimal(_ precision: Int, _ special: Bool, _ random: inout SplitMix64) -> Int128 {
     var limit: Int128 = 1
     for _ in 0..<precision { limit *= 10 }
     if special { return [limit - 1, 1 - limit, 0, -1, 1][random.below(5)] }

@@ -2,6 +2,7 @@ import Foundation
 import Testing
 import WeirCore
 import WeirParquet
+import WeirTesting
 
 @Suite struct ReaderTests {
   /// An entry as Scripts/oracle/parquet_make.py and ``Sidecar`` write one.
@@ -47,7 +48,7 @@ import WeirParquet
 
   @Test(arguments: RandomTable.Variety.allCases)
   func filesOfOurWriterAreRead(variety: RandomTable.Variety) throws {
-    var random = TestRandom(seed: 5)
+    var random = SplitMix64(seed: 5)
     for (rows, codec) in [(0, Codec.none), (1, .snappy), (9, .zstd), (5000, .snappy), (5000, .none)] {
       let table = RandomTable(rows: rows, nulls: .some, variety: variety, random: &random)
       let options = ParquetOptions(codec: codec, pageBytes: 4096, rowGroupRows: 2000, checksums: rows % 2 == 1)
@@ -79,7 +80,7 @@ import WeirParquet
     try Oracle.withFolder { folder in
       try Oracle.run("parquet_make.py", folder)
       let bytes = try Array(Data(contentsOf: folder.appendingPathComponent(name + ".parquet")))
-      var random = TestRandom(seed: 3)
+      var random = SplitMix64(seed: 3)
       for round in 0..<400 {
         var broken = bytes
         for _ in 0...random.below(3) {
@@ -94,7 +95,7 @@ import WeirParquet
   }
 
   @Test func everyCutIsRefused() throws {
-    var random = TestRandom(seed: 9)
+    var random = SplitMix64(seed: 9)
     let table = RandomTable(rows: 20, nulls: .some, variety: .few, random: &random)
     var writer = ParquetWriter(columns: table.schema, options: ParquetOptions(codec: .snappy))
     writer.append(table.columns)

@@ -2,6 +2,7 @@ import Foundation
 import Testing
 import WeirCore
 import WeirParquet
+import WeirTesting
 
 @Suite struct WriterTests {
   private func file(_ table: RandomTable, _ options: ParquetOptions = ParquetOptions()) throws -> ParquetFile {
@@ -13,14 +14,14 @@ import WeirParquet
   private static let small = ParquetOptions(pageBytes: 2048, rowGroupRows: 3000)
 
   @Test func sameRowsGiveSameBytes() throws {
-    var random = TestRandom(seed: 3)
+    var random = SplitMix64(seed: 3)
     let table = RandomTable(rows: 5000, nulls: .some, variety: .many, random: &random)
     #expect(try file(table, WriterTests.small).bytes == file(table, WriterTests.small).bytes)
   }
 
   @Test(arguments: RandomTable.Variety.allCases)
   func bytesDoNotDependOnHowRowsAreCutIntoCalls(variety: RandomTable.Variety) throws {
-    var random = TestRandom(seed: 4)
+    var random = SplitMix64(seed: 4)
     let table = RandomTable(rows: 10_000, nulls: .some, variety: variety, random: &random)
     let whole = try file(table, WriterTests.small)
     var writer = ParquetWriter(columns: table.schema, options: WriterTests.small)
@@ -37,7 +38,7 @@ import WeirParquet
   }
 
   @Test func gatheredRowsAreWrittenInTheirOrder() throws {
-    var random = TestRandom(seed: 5)
+    var random = SplitMix64(seed: 5)
     let table = RandomTable(rows: 3000, nulls: .some, variety: .few, random: &random)
     let rows = (0..<5000).map { _ in UInt32(random.below(3000)) }
     var gathered = table
@@ -50,7 +51,7 @@ import WeirParquet
 
   @Test func longStringsCloseTheirPagesEarly() throws {
     try Oracle.withFolder { folder in
-      var random = TestRandom(seed: 6)
+      var random = SplitMix64(seed: 6)
       var table = RandomTable(rows: 0, nulls: .none, variety: .many, random: &random)
       table.schema = [ColumnSchema("long", .string), ColumnSchema("often", .string), ColumnSchema("n", .int64)]
       let often = (0..<3).map { String(repeating: "é\($0)", count: 20_000) }
@@ -72,7 +73,7 @@ import WeirParquet
   /// The first values repeat, so a dictionary begins; later ones do not, so it outgrows its bound amid the chunk.
   @Test func aDictionaryThatGrowsTooLargeIsGivenUpAmidTheChunk() throws {
     try Oracle.withFolder { folder in
-      var random = TestRandom(seed: 8)
+      var random = SplitMix64(seed: 8)
       var table = RandomTable(rows: 0, nulls: .none, variety: .many, random: &random)
       table.schema = [ColumnSchema("s", .string), ColumnSchema("d", .double), ColumnSchema("w", RandomTable.types[11])]
       table.values = [[], [], []]
@@ -91,7 +92,7 @@ import WeirParquet
   }
 
   @Test func rowGroupsAreBoundedByBytesAndEstimatesAreClose() throws {
-    var random = TestRandom(seed: 9)
+    var random = SplitMix64(seed: 9)
     let table = RandomTable(rows: 20_000, nulls: .none, variety: .many, random: &random)
     var writer = ParquetWriter(
       columns: table.schema, options: ParquetOptions(pageBytes: 16 << 10, rowGroupBytes: 200_000))

@@ -4,6 +4,7 @@ import Testing
 import WeirCore
 import WeirLMDB
 import WeirLocal
+import WeirTesting
 
 @testable import WeirEngine
 @testable import WeirProtocol
@@ -127,64 +128,31 @@ import WeirLocal
     #expect(try await FlushMark.standing(of: id, store, fold) == .even)
   }
 
-  /// The first write waits until it is let go, and fails.
-  private actor FailingTable: StateTable {
-    private let table: LMDBStateTable
-    private var isFirst = true
-    private var entered: CheckedContinuation<Void, Never>?
-    private var hasEntered = false
-    private var held: CheckedContinuation<Void, Never>?
-    private(set) var marks = 0
-
-    init(_ table: LMDBStateTable) { self.table = table }
-
-    func untilEntered() async { if !hasEntered { await withCheckedContinuation { entered = $0 } } }
-    func letGo() { held?.resume() }
-
-    func write(_ batches: [StateBatch], meta: [(String, [UInt8])]) async throws -> Int {
-      guard isFirst else {
-        marks += meta.count
-        return 0
-      }
-      isFirst = false
-      await withCheckedContinuation {
-        held = $0
-        hasEntered = true
-        entered?.resume()
-      }
-      throw WeirError(.storage, "the disk is full")
-    }
-
-    func claim(_ claims: [StateClaim]) async throws { try await table.claim(claims) }
-    func retract(_ batch: StateBatch, beyond: Fence, owners: [(String, [UInt8])]) async throws {}
-    func read(table: String, key: [UInt8]) async throws -> StateRow? { nil }
-    func scan(table: String, prefix: [UInt8], limit: Int) async throws -> [StateRow] { [] }
-    func writeMeta(_ entries: [(String, [UInt8])]) async throws {}
-    func readMeta(_ name: String) async throws -> [UInt8]? { nil }
-    func sync() async throws {}
-    func finish() async throws {}
-    func replace(
-      tables: [String], with batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])]
-    ) async throws {}
-    func moment<T: Sendable>(
-      of tables: [String], into first: T, _ body: @escaping @Sendable (inout T, StateRow) -> Void
-    ) async throws -> (meta: [String: [UInt8]], result: T) { ([:], first) }
-  }
-
   /// A flush that finds the rows taken by another must not write the mark that says they are in the table: the other may fail.
   @Test func noFlushVouchesForTheRowsOfAnother() async throws {
     defer { end() }
-    let table = FailingTable(try LMDBStateTable(path: path, thread: threads))
+    let gate = StoreGate(isShut: true)
+    let isFirst = Mutex(true)
+    // The first write waits until it is let through, and fails.
+    let table = MemoryStateTable(beforeWrite: {
+      let fails = isFirst.withLock { isFirst in
+        defer { isFirst = false }
+        return isFirst
+      }
+      guard fails else { return }
+      await gate.pass()
+      throw WeirError(.storage, "the disk is full")
+    })
     let lane = Lane(Array(0..<10), position: 7)
     let flusher = StateFlusher(lanes: [lane], state: table, clock: SystemClock(), spec: StoreSpec())
     await withTaskGroup(of: Void.self) { tasks in
       tasks.addTask { await #expect(throws: WeirError.self) { try await flusher.flush() } }
-      await table.untilEntered()
+      await gate.whenARequestWaits()
       tasks.addTask { await #expect(throws: WeirError.self) { try await flusher.flush() } }
-      await table.letGo()
+      await gate.open()
     }
     await #expect(throws: WeirError.self, "the rows are in no lane and not in the table") { try await flusher.flush() }
-    #expect(await table.marks == 0)
+    #expect(try await table.readMeta(FlushMark.name(lane.ids[0])) == nil)
   }
 
   /// Of two workers that take a lane over, the one whose entry is later has its rows, whenever each of them comes to say so.

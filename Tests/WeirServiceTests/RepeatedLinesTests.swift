@@ -1,6 +1,7 @@
 import Synchronization
 import Testing
 import WeirCore
+import WeirTesting
 
 @testable import WeirEngine
 @testable import WeirService
@@ -91,15 +92,6 @@ import WeirCore
 }
 
 @Suite struct RepeatingLogTests {
-  /// A clock that stands still until it is set.
-  private final class SetClock: Clock {
-    private let seconds = Mutex<Int64>(0)
-    var monotonicNanoseconds: Int64 { seconds.withLock { $0 * 1_000_000_000 } }
-    var wallMicroseconds: Int64 { seconds.withLock { $0 * 1_000_000 } }
-    func sleep(nanoseconds: Int64) async {}
-    func set(_ seconds: Int64) { self.seconds.withLock { $0 = seconds } }
-  }
-
   private final class Told: Sendable {
     private let all = Mutex("")
     var lines: [Substring] { all.withLock { $0.split(separator: "\n") } }
@@ -127,11 +119,11 @@ import WeirCore
   private static let away = WeirError(.unavailable, "1/1 brokers are down (_ALL_BROKERS_DOWN)")
 
   @Test func aWorkerWhoseBrokersAreAwayTellsItOnceAMinuteAndThatItIsOverOnce() {
-    let (clock, told) = (SetClock(), Told())
+    let (clock, told) = (ManualClock(.ends), Told())
     let log = Log(told.console, format: .text, level: .info, clock: clock)
     let report = RunReport(log: log, json: false, isDebugging: false, clock: clock)
     for second in 0..<150 as Range<Int64> {
-      clock.set(second)
+      clock.set(seconds: second)
       for _ in 0..<10 {
         report.log(3, "FAIL", "[thrd:127.0.0.1:4444/1]: Connect failed (after \(second)ms in state CONNECT)")
         report.tell(.trouble(RepeatingLogTests.away))
@@ -143,7 +135,7 @@ import WeirCore
     #expect(lines.contains { $0.hasSuffix("(after 60ms in state CONNECT) (and 599 more like it in the last 60 s)") })
     #expect(lines.count { $0.hasPrefix("weir: 1/1 brokers") } == 2)
     #expect(log.held == 3000 - 4)
-    clock.set(500)
+    clock.set(seconds: 500)
     for _ in 0..<10 { log.tellOver() }
     #expect(
       told.lines.dropFirst(lines.count).map(String.init).sorted() == [
@@ -153,11 +145,11 @@ import WeirCore
   }
 
   @Test func aLogOfJSONSaysItInFields() throws {
-    let (clock, told) = (SetClock(), Told())
+    let (clock, told) = (ManualClock(.ends), Told())
     var log = Log(told.console, format: .json, level: .info, clock: clock)
     log.fields = [.init("pipeline", .string("p"))]
     for second in 0...60 as ClosedRange<Int64> {
-      clock.set(second)
+      clock.set(seconds: second)
       log.trouble(RepeatingLogTests.away)
     }
     log.trouble(RepeatingLogTests.away)
@@ -169,7 +161,7 @@ import WeirCore
   }
 
   @Test func whatTheLevelLeavesOutIsNotCountedAndOtherLinesAreToldEachTime() {
-    let (clock, told) = (SetClock(), Told())
+    let (clock, told) = (ManualClock(.ends), Told())
     let log = Log(told.console, format: .text, level: .error, clock: clock)
     let report = RunReport(log: log, json: false, isDebugging: false, clock: clock)
     for _ in 0..<10 {

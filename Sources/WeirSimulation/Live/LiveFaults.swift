@@ -1,3 +1,5 @@
+import WeirTesting
+
 /// What may go wrong in a run of live workers, and how often. Each kind is a switch; each seed draws its own mix (swarm testing).
 struct LiveFaults: Sendable {
   /// Chances per fetch and per question to the source.

@@ -2,6 +2,7 @@ import WeirCore
 import WeirDelta
 import WeirEngine
 import WeirProtocol
+import WeirTesting
 
 /// One run of live workers.
 ///

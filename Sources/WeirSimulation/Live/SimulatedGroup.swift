@@ -1,4 +1,5 @@
 import WeirCore
+import WeirTesting
 
 /// The coordinator of a consumer group: spreads a topic's shards over members, takes them back, and takes members that are silent
 /// for dead.

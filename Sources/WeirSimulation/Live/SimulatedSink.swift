@@ -1,4 +1,5 @@
 import WeirCore
+import WeirTesting
 
 /// Topics that rows are published to: each keeps what was stored, in order.
 ///

@@ -1,4 +1,5 @@
 import WeirCore
+import WeirTesting
 
 /// A topic whose records appear as time goes by, and whose beginning may be trimmed.
 ///

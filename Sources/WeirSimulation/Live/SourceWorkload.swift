@@ -1,5 +1,6 @@
 import WeirCore
 import WeirEngine
+import WeirTesting
 
 /// One record that a producer sent, as the oracle knows it.
 struct SourceRecord: Sendable {

@@ -1,11 +1,16 @@
 import WeirCore
 
 /// A state table in memory, for one process.
-actor MemoryStateTable: StateTable {
+public actor MemoryStateTable: StateTable {
   private var rows: [String: [[UInt8]: StateRow]] = [:]
   private var meta: [String: [UInt8]] = [:]
+  private let beforeWrite: @Sendable () async throws -> Void
 
-  func write(_ batches: [StateBatch], meta: [(String, [UInt8])]) async throws -> Int {
+  /// - Parameter beforeWrite: called before a write has its effect; if it throws, the write has none.
+  public init(beforeWrite: @escaping @Sendable () async throws -> Void = {}) { self.beforeWrite = beforeWrite }
+
+  public func write(_ batches: [StateBatch], meta: [(String, [UInt8])]) async throws -> Int {
+    try await beforeWrite()
     var skipped = 0
     for row in batches.flatMap(\.rows) {
       if let stored = rows[row.table]?[row.key], row.fence < stored.fence {
@@ -18,7 +23,7 @@ actor MemoryStateTable: StateTable {
     return skipped
   }
 
-  func write(_ batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])]) async throws -> Int {
+  public func write(_ batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])]) async throws -> Int {
     try check(owners)
     return try await write(batches, meta: meta)
   }
@@ -27,30 +32,30 @@ actor MemoryStateTable: StateTable {
     for (name, owner) in owners where meta[name] != owner { throw WeirError(.stateFenced, "\(name) is another's") }
   }
 
-  func claim(_ claims: [StateClaim]) async throws {
+  public func claim(_ claims: [StateClaim]) async throws {
     for claim in claims where !claim.isInTime(meta[claim.numberName]) { throw claim.tooLate }
     for (name, value) in claims.flatMap(\.meta) { meta[name] = value }
   }
 
-  func retract(_ batch: StateBatch, beyond: Fence, owners: [(String, [UInt8])]) async throws {
+  public func retract(_ batch: StateBatch, beyond: Fence, owners: [(String, [UInt8])]) async throws {
     try check(owners)
     rows[batch.table] = rows[batch.table]?.filter { $0.value.lane != batch.lane || $0.value.fence <= beyond }
     for row in batch.rows { rows[row.table, default: [:]][row.key] = row }
   }
 
-  func read(table: String, key: [UInt8]) async throws -> StateRow? { rows[table]?[key] }
+  public func read(table: String, key: [UInt8]) async throws -> StateRow? { rows[table]?[key] }
 
-  func scan(table: String, prefix: [UInt8], limit: Int) async throws -> [StateRow] {
+  public func scan(table: String, prefix: [UInt8], limit: Int) async throws -> [StateRow] {
     let all = (rows[table] ?? [:]).values.filter { $0.key.starts(with: prefix) && $0.value != nil }
     return all.sorted { $0.key.lexicographicallyPrecedes($1.key) }
   }
 
-  func writeMeta(_ entries: [(String, [UInt8])]) async throws { for (name, value) in entries { meta[name] = value } }
-  func readMeta(_ name: String) async throws -> [UInt8]? { meta[name] }
-  func sync() async throws {}
-  func finish() async throws {}
+  public func writeMeta(_ entries: [(String, [UInt8])]) async throws { for (name, value) in entries { meta[name] = value } }
+  public func readMeta(_ name: String) async throws -> [UInt8]? { meta[name] }
+  public func sync() async throws {}
+  public func finish() async throws {}
 
-  func replace(
+  public func replace(
     tables: [String], with batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])]
   ) async throws {
     try check(owners)
@@ -58,7 +63,7 @@ actor MemoryStateTable: StateTable {
     _ = try await write(batches, meta: meta)
   }
 
-  func moment<T: Sendable>(
+  public func moment<T: Sendable>(
     of tables: [String], into first: T, _ body: @escaping @Sendable (inout T, StateRow) -> Void
   ) async throws -> (meta: [String: [UInt8]], result: T) {
     var result = first

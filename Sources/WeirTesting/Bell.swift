@@ -1,7 +1,7 @@
 import Synchronization
 
-/// Something has changed: whoever waits for a condition looks again. Nobody polls.
-final class Bell: Sendable {
+/// Rung when something has changed: each task that waits for a condition looks again. No task polls.
+public final class Bell: Sendable {
   private struct State {
     var rung = 0
     var last = 0
@@ -11,10 +11,12 @@ final class Bell: Sendable {
   }
   private let state = Mutex(State())
 
-  /// How often it was rung.
-  var rung: Int { state.withLock { $0.rung } }
+  public init() {}
 
-  func ring() {
+  /// How often it was rung.
+  public var rung: Int { state.withLock { $0.rung } }
+
+  public func ring() {
     let waiters = state.withLock { state in
       state.rung += 1
       defer { state.waiters = [:] }
@@ -24,7 +26,7 @@ final class Bell: Sendable {
   }
 
   /// Waits until it was rung more than `rung` times, or the task is cancelled.
-  func wait(after rung: Int) async {
+  public func wait(after rung: Int) async {
     let number = state.withLock { state in
       state.last += 1
       return state.last
@@ -50,7 +52,7 @@ final class Bell: Sendable {
 
   /// Waits until `test` is true; it is looked at whenever something has changed.
   /// - Returns: false: the time of the test is over.
-  func until(_ test: () async throws -> Bool) async rethrows -> Bool {
+  public func until(_ test: () async throws -> Bool) async rethrows -> Bool {
     while true {
       let seen = rung
       if try await test() { return true }

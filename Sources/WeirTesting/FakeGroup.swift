@@ -1,56 +1,60 @@
 import Synchronization
 import WeirCore
-@testable import WeirEngine
 
 /// The settings of a source that is in no pipeline file.
-struct FakeSource: SourceSettings {
-  static let adapter = "fake"
+public struct FakeSource: SourceSettings {
+  public static let adapter = "fake"
 
-  var traits: LiveSourceTraits
+  public var traits: LiveSourceTraits
 
-  var live: LiveSourceTraits? { traits }
-  var meaning: FakeSource {
+  public init(traits: LiveSourceTraits) { self.traits = traits }
+
+  public var live: LiveSourceTraits? { traits }
+  public var meaning: FakeSource {
     var kept = LiveSourceTraits()
     (kept.streams, kept.partitioner) = (traits.streams, traits.partitioner)
     (kept.misplaced, kept.readsSeveralStreams) = (traits.misplaced, traits.readsSeveralStreams)
     return FakeSource(traits: kept)
   }
-  func reads(_ stream: String) -> Bool { traits.streams.contains(stream) }
+  public func reads(_ stream: String) -> Bool { traits.streams.contains(stream) }
 }
 
 /// A topic in memory, shared by the members of a group. The test moves the shards about.
-final class FakeTopic: Sendable {
-  struct Shard {
-    var low: Int64 = 0
+public final class FakeTopic: Sendable {
+  public struct Shard {
+    public var low: Int64 = 0
     /// nil: a position without a record.
-    var records: [[UInt8]?] = []
+    public var records: [[UInt8]?] = []
     /// nil: the source cannot tell one incarnation from another.
-    var incarnation: String?
+    public var incarnation: String?
     /// The source says that it ends so many positions earlier than it does.
-    var endTooLow: Int64 = 0
-    var high: Int64 { low + Int64(records.count) }
+    public var endTooLow: Int64 = 0
+
+    public init(low: Int64 = 0, incarnation: String? = nil) { (self.low, self.incarnation) = (low, incarnation) }
+
+    public var high: Int64 { low + Int64(records.count) }
   }
 
-  let shards: Mutex<[String: Shard]>
+  public let shards: Mutex<[String: Shard]>
   /// Rung when anything of the topic, of its members or of what their workers say has changed.
-  let bell = Bell()
-  let followed = Mutex<[String: FollowedPosition]>([:])
+  public let bell = Bell()
+  public let followed = Mutex<[String: FollowedPosition]>([:])
   /// Questions to the source that are to fail before one is answered.
-  let questionsLost = Mutex(0)
+  public let questionsLost = Mutex(0)
   /// The same of those for the shards that there are: a worker's first.
-  let firstQuestionsLost = Mutex(0)
+  public let firstQuestionsLost = Mutex(0)
   /// What the source says to a worker's first question; nil: it answers.
-  let firstQuestionsFail = Mutex<WeirError?>(nil)
-  let stream = "t"
+  public let firstQuestionsFail = Mutex<WeirError?>(nil)
+  public let stream = "t"
   /// Questions for single records that were answered.
-  let looks = Atomic(0)
+  public let looks = Atomic(0)
 
-  init(shards count: Int) {
+  public init(shards count: Int) {
     shards = Mutex(Dictionary(uniqueKeysWithValues: (0..<count).map { ("t/\($0)", Shard()) }))
   }
 
   /// - Parameter gapEvery: after so many records two positions stay without one.
-  func send(_ texts: [String], to shard: String, gapEvery: Int = .max) {
+  public func send(_ texts: [String], to shard: String, gapEvery: Int = .max) {
     var records: [[UInt8]?] = []
     for (i, text) in texts.enumerated() {
       records.append(Array(text.utf8))
@@ -59,13 +63,13 @@ final class FakeTopic: Sendable {
     change { $0[shard, default: Shard()].records += records }
   }
 
-  func change(_ body: (inout [String: Shard]) -> Void) {
+  public func change(_ body: (inout [String: Shard]) -> Void) {
     shards.withLock { body(&$0) }
     bell.ring()
   }
 
   /// Forgets the first records.
-  func trim(_ shard: String, to low: Int64) {
+  public func trim(_ shard: String, to low: Int64) {
     change {
       guard var s = $0[shard] else { return }
       s.records.removeFirst(Int(low - s.low))
@@ -75,10 +79,10 @@ final class FakeTopic: Sendable {
   }
 
   /// Deletes the shard and makes it again, empty.
-  func recreate(_ shard: String, incarnation: String? = nil) { change { $0[shard] = Shard(incarnation: incarnation) } }
+  public func recreate(_ shard: String, incarnation: String? = nil) { change { $0[shard] = Shard(incarnation: incarnation) } }
 
   /// Takes records out, as compaction does.
-  func compact(_ shard: String, _ positions: [Int]) {
+  public func compact(_ shard: String, _ positions: [Int]) {
     change { all in
       guard var s = all[shard] else { return }
       for position in positions { s.records[position - Int(s.low)] = nil }
@@ -87,7 +91,7 @@ final class FakeTopic: Sendable {
   }
 
   /// What a reader of one record finds.
-  func look(_ shard: String, at position: Int64) -> ShardSight {
+  public func look(_ shard: String, at position: Int64) -> ShardSight {
     guard let s = shards.withLock({ $0[shard] }) else { return ShardSight(.unknown) }
     let look: ShardLook =
       if position < s.low {
@@ -102,7 +106,7 @@ final class FakeTopic: Sendable {
     return ShardSight(look, incarnation: s.incarnation)
   }
 
-  static func block(_ shard: String, _ positions: [Int64], _ values: [[UInt8]]) -> RawBlock {
+  public static func block(_ shard: String, _ positions: [Int64], _ values: [[UInt8]]) -> RawBlock {
     var block = RawBlock(records: values, position: positions[0])
     block.details = RecordDetails(
       shard: shard, positions: positions, arrivals: values.map { _ in RecordDetails.noArrival },
@@ -111,7 +115,7 @@ final class FakeTopic: Sendable {
   }
 
   /// Records from a position, at most so many; nil if the position is not there.
-  func read(_ shard: String, at position: Int64, count: Int) -> [[UInt8]?]? {
+  public func read(_ shard: String, at position: Int64, count: Int) -> [[UInt8]?]? {
     shards.withLock { all in
       guard let s = all[shard], position >= s.low, position <= s.high else { return nil }
       return Array(s.records[Int(position - s.low)...].prefix(count))
@@ -120,45 +124,34 @@ final class FakeTopic: Sendable {
 }
 
 /// One member.
-final class FakeGroup: ShardGroup {
+public final class FakeGroup: ShardGroup {
   private struct State {
-    var events: [ShardGroupEvent] = []
-    var waiter: CheckedContinuation<ShardGroupEvent, Never>?
     var readers: [String: FakeReader] = [:]
     var isClosed = false
     var released: [String] = []
   }
 
-  let topic: FakeTopic
+  public let topic: FakeTopic
   private let state = Mutex(State())
+  private let events = Mailbox<ShardGroupEvent>()
   /// Given on joining; nil: the group does not answer.
   private let own: [String]?
 
-  init(_ topic: FakeTopic, own: [String]?) {
+  public init(_ topic: FakeTopic, own: [String]?) {
     self.topic = topic
     self.own = own
   }
 
-  var isClosed: Bool { state.withLock { $0.isClosed } }
+  public var isClosed: Bool { state.withLock { $0.isClosed } }
 
-  func tell(_ event: ShardGroupEvent) {
-    let waiter: CheckedContinuation<ShardGroupEvent, Never>? = state.withLock { state in
-      guard let waiter = state.waiter else {
-        state.events.append(event)
-        return nil
-      }
-      state.waiter = nil
-      return waiter
-    }
-    waiter?.resume(returning: event)
-  }
+  public func tell(_ event: ShardGroupEvent) { events.give(event) }
 
-  var released: [String] { state.withLock { $0.released } }
+  public var released: [String] { state.withLock { $0.released } }
 
   /// The lane has consumed everything that the shard held, and waits for more.
-  func isCaughtUp(_ shard: String) -> Bool { state.withLock { $0.readers[shard] }?.isCaughtUp ?? false }
+  public func isCaughtUp(_ shard: String) -> Bool { state.withLock { $0.readers[shard] }?.isCaughtUp ?? false }
 
-  func shards() async throws -> [SourceShard] {
+  public func shards() async throws -> [SourceShard] {
     try FakeGroup.ask(topic.firstQuestionsLost)
     if let error = topic.firstQuestionsFail.withLock({ $0 }) { throw error }
     return topic.shards.withLock { $0.keys.sorted() }.map {
@@ -166,19 +159,9 @@ final class FakeGroup: ShardGroup {
     }
   }
 
-  func join() async throws { if let own { tell(.assigned(own)) } }
+  public func join() async throws { if let own { tell(.assigned(own)) } }
 
-  func nextEvent() async -> ShardGroupEvent {
-    await withCheckedContinuation { continuation in
-      let event: ShardGroupEvent? = state.withLock { state in
-        if !state.events.isEmpty { return state.events.removeFirst() }
-        if state.isClosed { return .closed }
-        state.waiter = continuation
-        return nil
-      }
-      if let event { continuation.resume(returning: event) }
-    }
-  }
+  public func nextEvent() async -> ShardGroupEvent { await events.next() }
 
   private static func ask(_ lost: borrowing Mutex<Int>) throws {
     let isLost = lost.withLock { left in
@@ -188,7 +171,7 @@ final class FakeGroup: ShardGroup {
     if isLost { throw WeirError(.unavailable, "the source does not answer") }
   }
 
-  func bounds(of shards: [String]) async throws -> [String: ShardBounds] {
+  public func bounds(of shards: [String]) async throws -> [String: ShardBounds] {
     try FakeGroup.ask(topic.questionsLost)
     return topic.shards.withLock { all in
       Dictionary(
@@ -198,9 +181,9 @@ final class FakeGroup: ShardGroup {
     }
   }
 
-  func starts(of shards: [String]) async throws -> [String: Int64] { try await bounds(of: shards).mapValues(\.low) }
+  public func starts(of shards: [String]) async throws -> [String: Int64] { try await bounds(of: shards).mapValues(\.low) }
 
-  func look(_ asks: [String: ShardAsk]) async throws -> [String: ShardSight] {
+  public func look(_ asks: [String: ShardAsk]) async throws -> [String: ShardSight] {
     let sights = asks.map { shard, ask in
       switch ask {
       case .at(let position): (shard, topic.look(shard, at: position))
@@ -212,14 +195,14 @@ final class FakeGroup: ShardGroup {
     return Dictionary(uniqueKeysWithValues: sights)
   }
 
-  func assign(_ positions: [String: Int64]) async throws -> [String: any RecordSource] {
+  public func assign(_ positions: [String: Int64]) async throws -> [String: any RecordSource] {
     state.withLock { state in
       for (shard, position) in positions { state.readers[shard] = FakeReader(topic, shard, position) }
       return state.readers.filter { positions[$0.key] != nil }
     }
   }
 
-  func release(_ shards: [String]) async throws {
+  public func release(_ shards: [String]) async throws {
     let readers = state.withLock { state in
       state.released += shards
       return shards.compactMap { state.readers.removeValue(forKey: $0) }
@@ -228,44 +211,44 @@ final class FakeGroup: ShardGroup {
     topic.bell.ring()
   }
 
-  func follow(_ positions: [String: Int64], as owner: String) async {
+  public func follow(_ positions: [String: Int64], as owner: String) async {
     topic.followed.withLock { $0.merge(positions.mapValues { FollowedPosition(position: $0, owner: owner) }) { $1 } }
   }
 
-  func followed(_ shards: [String]) async throws -> [String: FollowedPosition] {
+  public func followed(_ shards: [String]) async throws -> [String: FollowedPosition] {
     topic.followed.withLock { $0.filter { shards.contains($0.key) } }
   }
 
-  func close() async {
+  public func close() async {
     let readers = state.withLock { state in
       state.isClosed = true
       return Array(state.readers.values)
     }
     for reader in readers { reader.close() }
-    tell(.closed)
+    events.end(with: .closed)
     topic.bell.ring()
   }
 }
 
-final class FakeReader: RecordSource {
+public final class FakeReader: RecordSource {
   private let topic: FakeTopic
   private let shard: String
   private let state: Mutex<(position: Int64, isClosed: Bool, saidEnd: Bool, isWaiting: Bool)>
 
-  init(_ topic: FakeTopic, _ shard: String, _ position: Int64) {
+  public init(_ topic: FakeTopic, _ shard: String, _ position: Int64) {
     self.topic = topic
     self.shard = shard
     state = Mutex((position, false, false, false))
   }
 
-  func close() {
+  public func close() {
     state.withLock { $0.isClosed = true }
     topic.bell.ring()
   }
 
-  var isCaughtUp: Bool { state.withLock { $0.isWaiting } }
+  public var isCaughtUp: Bool { state.withLock { $0.isWaiting } }
 
-  func next() async throws -> SourceEvent {
+  public func next() async throws -> SourceEvent {
     while true {
       let (seen, waited) = (topic.bell.rung, isCaughtUp)
       let read: SourceEvent? = state.withLock { state in
