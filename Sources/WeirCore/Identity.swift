@@ -1,39 +1,3 @@
-/// Where a record or a cut stands in its shard. Ordered; there is no arithmetic on positions.
-public enum Position: Hashable, Sendable, Comparable {
-  /// Kafka offset, or uncompressed byte of a capture. In an entry's `from` and `to`: everything before it is consumed.
-  case offset(Int64)
-  /// Kinesis sequence number (decimal text, no leading zeros) and sub-sequence number.
-  case sequence(String, UInt64)
-
-  public static func < (a: Position, b: Position) -> Bool {
-    switch (a, b) {
-    case (.offset(let x), .offset(let y)): x < y
-    case (.sequence(let s, let i), .sequence(let t, let j)):
-      (s.utf8.count, s, i) < (t.utf8.count, t, j)
-    case (.offset, .sequence): true
-    case (.sequence, .offset): false
-    }
-  }
-
-  /// `1234` or `sequence:sub`.
-  public var text: String {
-    switch self {
-    case .offset(let o): String(o)
-    case .sequence(let s, let i): "\(s):\(i)"
-    }
-  }
-
-  public init?(text: String) {
-    if let colon = text.firstIndex(of: ":") {
-      guard let sub = UInt64(text[text.index(after: colon)...]) else { return nil }
-      self = .sequence(String(text[..<colon]), sub)
-    } else {
-      guard let offset = Int64(text) else { return nil }
-      self = .offset(offset)
-    }
-  }
-}
-
 /// How a plain capture's records are dealt over lanes by key.
 public enum Dealing: String, Sendable, Hashable, Codable {
   /// Kafka's Java default: `(murmur2(key) & 0x7fffffff) % lanes`.

@@ -16,8 +16,10 @@ public final class RecordDetails: Sendable {
 
   /// The shard's name.
   public let shard: String
-  /// Position of each record, ascending, not without gaps.
+  /// Ordinal of each record (see ``ShardPoint``), ascending, not without gaps.
   public let positions: [Int64]
+  /// Position of each record where the source's are not dense; else empty.
+  public let sequences: [SequenceNumber]
   /// When each record arrived, UTC microseconds since 1970, or ``noArrival``.
   public let arrivals: [Int64]
   /// The arrivals are of the broker's clock; else of the producer's.
@@ -32,8 +34,10 @@ public final class RecordDetails: Sendable {
 
   public init(
     shard: String, positions: [Int64], arrivals: [Int64], isAppendTime: Bool, keyOffset: [UInt32], keyLength: [Int32],
-    headers: [String?] = [], tombstones: [UInt32] = []
+    headers: [String?] = [], tombstones: [UInt32] = [], sequences: [SequenceNumber] = []
   ) {
+    precondition(sequences.isEmpty || sequences.count == positions.count, "one of each a record")
+    self.sequences = sequences
     self.tombstones = tombstones
     precondition(positions.count == arrivals.count && positions.count == keyOffset.count, "one of each a record")
     self.shard = shard
@@ -43,6 +47,11 @@ public final class RecordDetails: Sendable {
     self.keyOffset = keyOffset
     self.keyLength = keyLength
     headerTexts = headers
+  }
+
+  /// Where the record is.
+  public func point(_ row: Int) -> ShardPoint {
+    ShardPoint(ordinal: positions[row], sequence: sequences.isEmpty ? nil : sequences[row])
   }
 
   /// The record's key as received; nil: none.
@@ -102,14 +111,26 @@ public struct SourceShard: Sendable, Hashable {
   }
 }
 
-/// The positions that a shard holds now: `low` is the first, `high` will be the next record's.
+/// The positions that a shard holds now: `low` is the first, `high` lies behind the last record's.
 public struct ShardBounds: Sendable, Hashable {
-  public var low: Int64
-  public var high: Int64
+  public var low: Position
+  public var high: Position
 
-  public init(low: Int64, high: Int64) {
+  public init(low: Position, high: Position) {
     self.low = low
     self.high = high
+  }
+
+  /// How many positions lie before `high` from an ordinal on; nil: the source's positions do not tell.
+  public func left(from ordinal: Int64, orFrom end: Int64 = 0) -> Int64? {
+    guard case .offset(let low) = low, case .offset(let high) = high else { return nil }
+    return max(0, max(high, end) - max(ordinal, low))
+  }
+
+  /// The same as numbers, of a source whose positions are dense.
+  /// - Throws: `corrupt` if they are another source's.
+  public func offsets(in shard: String) throws(WeirError) -> (low: Int64, high: Int64) {
+    (try ShardPoint(0).moved(to: low).offset(in: shard), try ShardPoint(0).moved(to: high).offset(in: shard))
   }
 }
 
@@ -127,11 +148,11 @@ public enum ShardGroupEvent: Sendable {
 
 /// What a member of a group has left at the source of where it stands.
 public struct FollowedPosition: Sendable, Hashable {
-  public var position: Int64
+  public var position: Position
   /// Empty: another program left it.
   public var owner: String
 
-  public init(position: Int64, owner: String) {
+  public init(position: Position, owner: String) {
     self.position = position
     self.owner = owner
   }
@@ -148,14 +169,14 @@ public protocol ShardGroup: ShardLooker {
   func nextEvent() async -> ShardGroupEvent
   func bounds(of shards: [String]) async throws -> [String: ShardBounds]
   /// Where shards begin that have no position in the ledger.
-  func starts(of shards: [String]) async throws -> [String: Int64]
+  func starts(of shards: [String]) async throws -> [String: ShardPoint]
   /// Begins to read: the answer to `assigned`, with all its shards.
-  func assign(_ positions: [String: Int64]) async throws -> [String: any RecordSource]
+  func assign(_ positions: [String: ShardPoint]) async throws -> [String: any RecordSource]
   /// Ends reading: the answer to `revoked`, with all its shards.
   func release(_ shards: [String]) async throws
   /// Tells the source what was committed, for tools that show lag. Nobody reads it to begin anywhere.
   /// - Parameter owner: whose positions they are, in a few words that the source keeps with them.
-  func follow(_ positions: [String: Int64], as owner: String) async
+  func follow(_ positions: [String: ShardPoint], as owner: String) async
   /// What stands there for the group, left by whoever is in it; shards without are left out.
   func followed(_ shards: [String]) async throws -> [String: FollowedPosition]
   /// Leaves the group, so that others take over at once.

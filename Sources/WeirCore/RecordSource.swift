@@ -1,13 +1,15 @@
 /// One hand-out of a source.
 public enum SourceEvent: Sendable {
   /// Records of one shard, in its order. Everything of the shard before `next` is in this block, in one before, or will never come.
-  case block(RawBlock, next: Int64)
-  /// A place for a cut: every record before `position` was handed out. `prefixHash` is over all bytes before it.
+  ///
+  /// A block ends with an outer record (see ``SequenceNumber``): cuts and flushes fall between blocks, so none falls within one.
+  case block(RawBlock, next: ShardPoint)
+  /// A place for a cut in a capture: every record before this byte was handed out. `prefixHash` is over all bytes before it.
   case cut(position: Int64, prefixHash: Hash128)
   /// Everything that the shard holds at this moment was handed out.
-  case caughtUp(next: Int64)
+  case caughtUp(next: ShardPoint)
   /// The shard holds nothing at this position, and reading has stopped.
-  case outOfRange(at: Int64)
+  case outOfRange(at: ShardPoint)
   /// Nothing more comes: the end of a capture, after a cut, or a shard that was released.
   case end
 }

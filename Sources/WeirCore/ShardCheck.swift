@@ -1,8 +1,8 @@
 /// Which record of a shard is asked for.
 public enum ShardAsk: Sendable, Hashable {
-  case at(Int64)
+  case at(ShardPoint)
   /// The one before a position: what was read last by whoever reads on there.
-  case before(Int64)
+  case before(ShardPoint)
 }
 
 /// What a source holds where it was asked.
@@ -11,9 +11,9 @@ public enum ShardLook: Sendable, Hashable {
   /// No record, although there are positions after it: compacted, or the marker of a transaction.
   case absent
   /// The shard begins after it.
-  case trimmed(low: Int64)
+  case trimmed(low: Position)
   /// The shard ends at or before it, as far as the source says now; `high` will be the next record's position.
-  case ended(high: Int64)
+  case ended(high: Position)
   /// The source cannot tell.
   case unknown
 }
@@ -70,7 +70,7 @@ public struct ShardCheck: Sendable {
     /// The newest record that is in its place.
     public var newest: Fingerprint?
     /// Positions of records that are gone.
-    public var absent: Set<Int64> = []
+    public var absent: Set<ShardPoint> = []
     public var incarnation: String?
 
     public init() {}
@@ -79,7 +79,7 @@ public struct ShardCheck: Sendable {
   public enum Mismatch: Sendable, Hashable {
     case replaced(expected: Fingerprint, found: Fingerprint)
     /// The shard ends before what was read. `position`: where reading would continue, or the record that is looked for.
-    case ended(position: Int64, high: Int64)
+    case ended(position: ShardPoint, high: Position)
     case incarnation(expected: String, found: String)
   }
 
@@ -89,7 +89,7 @@ public struct ShardCheck: Sendable {
   private let marks: [Fingerprint]
   private let identity: ShardIdentity
   /// Where reading continues; nil: not to be looked at.
-  private let position: Int64?
+  private let position: ShardPoint?
   private let hasRead: Bool
   private var stage = Stage.mark(0)
   private var asks = 0
@@ -106,7 +106,7 @@ public struct ShardCheck: Sendable {
   /// - Parameters:
   ///   - position: where reading is to continue; nil for a shard that is being read.
   ///   - hasRead: records of the shard were read before.
-  public init(_ identity: ShardIdentity, position: Int64?, hasRead: Bool = true) {
+  public init(_ identity: ShardIdentity, position: ShardPoint?, hasRead: Bool = true) {
     self.identity = identity
     self.position = position
     self.hasRead = hasRead
@@ -146,7 +146,7 @@ public struct ShardCheck: Sendable {
         step = .done(.recreated(.replaced(expected: mark, found: found)))
         return
       }
-      if mark.position &+ 1 == position { reaches = true }
+      if mark.position.ordinal &+ 1 == position?.ordinal { reaches = true }
       outcome.newest = outcome.newest ?? mark
       if mark == identity.anchor || identity.older.contains(mark) { return conclude(true) }
     case .ended(let high):
@@ -180,7 +180,7 @@ public struct ShardCheck: Sendable {
     step = .look(ask)
   }
 
-  private mutating func ended(_ high: Int64, at position: Int64, _ ask: ShardAsk) {
+  private mutating func ended(_ high: Position, at position: ShardPoint, _ ask: ShardAsk) {
     asks += 1
     step = asks < ShardCheck.endAsksMax ? .lookAgain(ask) : .done(.recreated(.ended(position: position, high: high)))
   }

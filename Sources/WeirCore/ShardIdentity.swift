@@ -1,24 +1,26 @@
 /// What is remembered of one record of a shard: enough to see later that the shard still holds this record at its position.
 public struct Fingerprint: Sendable, Hashable {
-  public var position: Int64
+  public var position: ShardPoint
   /// The record's own timestamp, UTC microseconds since 1970; nil: it has none.
   public var timestamp: Int64?
   /// XXH3-128 of key, value and headers.
   public var checksum: Hash128
 
-  public init(position: Int64, timestamp: Int64?, checksum: Hash128) {
+  public init(position: ShardPoint, timestamp: Int64?, checksum: Hash128) {
     self.position = position
     self.timestamp = timestamp
     self.checksum = checksum
   }
 
   /// `position timestamp checksum`, with `-` for no timestamp: the form in files.
-  public var text: String { "\(position) \(timestamp.map(String.init) ?? "-") \(checksum.hex)" }
+  public var text: String { "\(position.text) \(timestamp.map(String.init) ?? "-") \(checksum.hex)" }
 
   /// Reads ``text``.
   public init?(text: String) {
     let parts = text.split(separator: " ", omittingEmptySubsequences: false)
-    guard parts.count == 3, let position = Int64(parts[0]), let checksum = Hash128(hex: String(parts[2])) else { return nil }
+    guard parts.count == 3, let position = ShardPoint(text: String(parts[0])), let checksum = Hash128(hex: String(parts[2])) else {
+      return nil
+    }
     let timestamp = Int64(parts[1])
     guard timestamp != nil || parts[1] == "-" else { return nil }
     self.init(position: position, timestamp: timestamp, checksum: checksum)
@@ -77,9 +79,9 @@ public struct ShardIdentity: Sendable, Hashable {
   /// Leaves out the one that lies closest between its neighbours, so that distances grow with age. The oldest stays until it is gone at
   /// the source.
   private mutating func thin() {
-    let newest = anchor?.position ?? older[0].position
+    let newest = (anchor ?? older[0]).position.ordinal
     let distances = older.dropLast().indices.map { number in
-      let (after, before) = (number == 0 ? newest : older[number - 1].position, older[number + 1].position)
+      let (after, before) = (number == 0 ? newest : older[number - 1].position.ordinal, older[number + 1].position.ordinal)
       return (number: number, share: (Double(after) - Double(before)) / max(1, Double(newest) - Double(before)))
     }
     if let closest = distances.min(by: { $0.share < $1.share }) { older.remove(at: closest.number) }
@@ -102,7 +104,7 @@ extension RawBlock {
     if var headers = details.headers(row) { headers.withUTF8 { add(UnsafeRawBufferPointer($0)) } } else { add(nil) }
     let arrival = details.arrivals[row]
     return Fingerprint(
-      position: details.positions[row], timestamp: arrival == RecordDetails.noArrival ? nil : arrival, checksum: hash.digest)
+      position: details.point(row), timestamp: arrival == RecordDetails.noArrival ? nil : arrival, checksum: hash.digest)
   }
 
   /// The fingerprint of the last record of the block.

@@ -36,6 +36,8 @@ public struct LiveSourceTraits: Sendable, Hashable, Codable {
   public var silence: Int64 = 135_000_000
   /// A shard without records for this long leaves the merged watermark by a decision.
   public var idleMicroseconds: Int64 = 30_000_000
+  /// Its positions are long or sparse (see ``SequenceNumber``): a lane's ordinals count the shard's records.
+  public var countsRecords = false
   /// Microseconds between two looks at the streams.
   public var refresh: Int64 = 30_000_000
 

@@ -16,6 +16,9 @@ public struct SourceSpec: Sendable {
   /// nil: an input that the engine partitions.
   public var live: LiveSourceTraits? { settings.live }
 
+  /// Its positions are not dense: lanes count its records.
+  public var countsRecords: Bool { live?.countsRecords ?? false }
+
   /// The name of the adapter that reads it.
   public var adapter: String { type(of: settings).adapter }
 }

@@ -35,13 +35,13 @@ public final class KafkaGroup: ShardGroup {
   public func bounds(of shards: [String]) async throws -> [String: ShardBounds] {
     try await KafkaGroup.translating {
       let found = try await consumer.watermarks(of: try shards.map(KafkaGroup.partition))
-      return KafkaGroup.named(found.mapValues { ShardBounds(low: $0.low, high: $0.high) })
+      return KafkaGroup.named(found.mapValues { ShardBounds(low: .offset($0.low), high: .offset($0.high)) })
     }
   }
 
-  public func starts(of shards: [String]) async throws -> [String: Int64] {
+  public func starts(of shards: [String]) async throws -> [String: ShardPoint] {
     try await KafkaGroup.translating {
-      KafkaGroup.named(try await consumer.offsets(from: start, of: try shards.map(KafkaGroup.partition)))
+      KafkaGroup.named(try await consumer.offsets(from: start, of: try shards.map(KafkaGroup.partition))).mapValues { ShardPoint($0) }
     }
   }
 
@@ -49,10 +49,10 @@ public final class KafkaGroup: ShardGroup {
     try await KafkaGroup.translating { try await probe.look(asks) }
   }
 
-  public func assign(_ positions: [String: Int64]) async throws -> [String: any RecordSource] {
+  public func assign(_ positions: [String: ShardPoint]) async throws -> [String: any RecordSource] {
     try await KafkaGroup.translating {
       var wanted: [KafkaPartition: Int64] = [:]
-      for (shard, position) in positions { wanted[try KafkaGroup.partition(shard)] = position }
+      for (shard, position) in positions { wanted[try KafkaGroup.partition(shard)] = try position.offset(in: shard) }
       var readers: [String: any RecordSource] = [:]
       for reader in try await consumer.assign(wanted) { readers[reader.partition.description] = KafkaShard(reader: reader) }
       return readers
@@ -66,14 +66,16 @@ public final class KafkaGroup: ShardGroup {
   public func followed(_ shards: [String]) async throws -> [String: FollowedPosition] {
     try await KafkaGroup.translating {
       let found = try await consumer.committedWithMetadata(try shards.map(KafkaGroup.partition))
-      return KafkaGroup.named(found.mapValues { FollowedPosition(position: $0.offset, owner: $0.metadata) })
+      return KafkaGroup.named(found.mapValues { FollowedPosition(position: .offset($0.offset), owner: $0.metadata) })
     }
   }
 
-  public func follow(_ positions: [String: Int64], as owner: String) async {
+  public func follow(_ positions: [String: ShardPoint], as owner: String) async {
     var offsets: [KafkaPartition: Int64] = [:]
-    for (shard, position) in positions { offsets[(try? KafkaGroup.partition(shard)) ?? KafkaPartition("", -1)] = position }
-    offsets[KafkaPartition("", -1)] = nil
+    for (shard, position) in positions {
+      // What this group was not assigned has no lag here.
+      if let partition = try? KafkaGroup.partition(shard), let offset = try? position.offset(in: shard) { offsets[partition] = offset }
+    }
     if !offsets.isEmpty { consumer.commitBehind(offsets, metadata: owner) }
   }
 
@@ -103,9 +105,9 @@ struct KafkaShard: RecordSource {
     switch try await KafkaGroup.translating({ try await reader.next() }) {
     case .block(let block):
       // Only gaps: there is nothing to decode.
-      block.count == 0 ? .caughtUp(next: block.next) : .block(block.rawWithDetails, next: block.next)
-    case .caughtUp(let next): .caughtUp(next: next)
-    case .outOfRange(let at): .outOfRange(at: at)
+      block.count == 0 ? .caughtUp(next: ShardPoint(block.next)) : .block(block.rawWithDetails, next: ShardPoint(block.next))
+    case .caughtUp(let next): .caughtUp(next: ShardPoint(next))
+    case .outOfRange(let at): .outOfRange(at: ShardPoint(at))
     case .closed: .end
     }
   }

@@ -31,8 +31,8 @@ public final class KafkaProbe: ShardLooker {
     for (shard, ask) in asks {
       let offset =
         switch ask {
-        case .at(let offset): offset
-        case .before(let offset): offset &- 1
+        case .at(let point): try point.offset(in: shard)
+        case .before(let point): try point.offset(in: shard) &- 1
         }
       // There is nothing before the first one.
       if offset < 0 { sights[shard] = ShardSight(.absent) } else { offsets[try KafkaPartition(shard: shard)] = offset }
@@ -68,8 +68,8 @@ extension KafkaPeek {
     switch self {
     case .record(let block): block.rawWithDetails.fingerprint(0).map { .record($0) } ?? .unknown
     case .absent: .absent
-    case .trimmed(let bounds): .trimmed(low: bounds.low)
-    case .ended(let bounds): .ended(high: bounds.high)
+    case .trimmed(let bounds): .trimmed(low: .offset(bounds.low))
+    case .ended(let bounds): .ended(high: .offset(bounds.high))
     }
   }
 }

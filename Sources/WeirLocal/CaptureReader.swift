@@ -64,7 +64,7 @@ final class CaptureReader {
     if let block = try block() {
       handedOut = true
       if position >= nextCut { cutIsDue = true }
-      return .block(block, next: block.position + Int64(block.count))
+      return .block(block, next: ShardPoint(block.position + Int64(block.count)))
     }
     ended = true
     try recheckFiles()

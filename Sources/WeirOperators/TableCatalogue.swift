@@ -50,17 +50,20 @@ public struct TableCatalogue {
   fileprivate private(set) var tables: [TableDefinition] = []
   private let plan: Plan
 
-  private static let provenance = [
-    ColumnSchema("_shard", .string), ColumnSchema("_position", .int64), ColumnSchema("_arrival", .timestamp),
-    ColumnSchema("_ingest_ts", .timestamp), ColumnSchema("_source", .string), ColumnSchema("_run_id", .string),
-  ]
+  /// A source whose positions are not dense shows them beside the ordinal, as `sequence:sub`.
+  private var provenance: [ColumnSchema] {
+    [
+      ColumnSchema("_shard", .string), ColumnSchema("_position", .int64), ColumnSchema("_arrival", .timestamp),
+      ColumnSchema("_ingest_ts", .timestamp), ColumnSchema("_source", .string), ColumnSchema("_run_id", .string),
+    ] + (plan.source.countsRecords ? [ColumnSchema("_sequence", .string)] : [])
+  }
 
   fileprivate init(_ plan: Plan) {
     self.plan = plan
     let byArrival = [PartitionColumn(transform: .day, column: "_arrival", name: "_arrival_day")]
     if let bronze = plan.bronze {
       let value = [ColumnSchema("key", .binary), ColumnSchema("value", .binary), ColumnSchema("headers", .string)]
-      add(.bronze, value + TableCatalogue.provenance, bronze.partitionBy)
+      add(.bronze, value + provenance, bronze.partitionBy)
     }
     if let silver = plan.silver {
       add(.silver, silver.columns.map { ColumnSchema($0.name, $0.expr.type) }, silver.partitionBy)
@@ -75,13 +78,13 @@ public struct TableCatalogue {
       ColumnSchema("value", .binary), ColumnSchema("key", .binary), ColumnSchema("headers", .string),
       ColumnSchema("stage", .string), ColumnSchema("reason", .string),
     ]
-    add(.quarantine, rejected + TableCatalogue.provenance, byArrival)
+    add(.quarantine, rejected + provenance, byArrival)
     let late =
       [
         ColumnSchema("key", .binary), ColumnSchema("value", .binary), ColumnSchema("headers", .string),
         ColumnSchema("event_time", .timestamp),
       ] + window
-    for number in plan.gold.indices { add(.late(number), late + TableCatalogue.provenance, byArrival) }
+    for number in plan.gold.indices { add(.late(number), late + provenance, byArrival) }
   }
 
   /// - Parameter columns: of the rows. A partition column that is one of them is stored in the table's paths alone.

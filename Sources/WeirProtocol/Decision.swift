@@ -15,10 +15,10 @@ public enum Decision: Sendable, Equatable {
   /// Lanes that count from here on, with the generation they begin with.
   case lanesListed([LaneID], generation: Int64)
   /// Records lost at the source: the positions `(from, to]` of the lane's shard.
-  case gap(from: Position, to: Position, reason: String)
+  case gap(from: ShardPoint, to: ShardPoint, reason: String)
   /// The shard is another incarnation, accepted by the user: what the old one held from `from` on is lost, and reading continues at `to`,
   /// the start of the new one. `to` may be below `from`.
-  case recreated(from: Position, to: Position, reason: String)
+  case recreated(from: ShardPoint, to: ShardPoint, reason: String)
   /// It could not be verified that the shard is the one whose records were read.
   case unverified(reason: String)
   /// Rules that every keyed record of the stream fits so far, in the order of ``Partitioner/allCases``: the producers' is one of
@@ -36,7 +36,7 @@ extension Decision {
   ///
   /// What follows at the source is not what the records before it led to. A state row of an older generation beyond this position comes
   /// from records that no entry has.
-  public var generationStart: Position? {
+  public var generationStart: ShardPoint? {
     switch self {
     case .gap(let from, _, _), .recreated(let from, _, _): from
     case .endOfInput, .extensible, .idle, .wake, .lookup, .lanesListed, .unverified, .partitioner, .clock, .plan: nil

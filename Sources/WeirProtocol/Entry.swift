@@ -86,9 +86,9 @@ public struct LaneCommit: Sendable, Equatable {
   /// The lane's last committed epoch plus one: the fence (law 1). The first epoch is 1.
   public var epoch: Int64
   /// Everything before it was consumed by earlier epochs.
-  public var from: Position
+  public var from: ShardPoint
   /// Everything before it is consumed by this one. For the merge lane: entries through this number.
-  public var to: Position
+  public var to: ShardPoint
   /// `to` is the number of the entry itself (merge lane in an entry shared with other lanes).
   public var endsAtItself: Bool
   /// The shard's watermark at `to`, UTC microseconds, or an end of ``Watermark``.
@@ -106,10 +106,10 @@ public struct LaneCommit: Sendable, Equatable {
   public var state: StateRef?
 
   /// Where a new generation of the lane starts in this epoch; nil: none does.
-  public var generationStart: Position? { decisions.lazy.compactMap(\.generationStart).first }
+  public var generationStart: ShardPoint? { decisions.lazy.compactMap(\.generationStart).first }
 
   public init(
-    lane: LaneID, dealing: Dealing? = nil, generation: Int64 = 0, epoch: Int64, from: Position, to: Position,
+    lane: LaneID, dealing: Dealing? = nil, generation: Int64 = 0, epoch: Int64, from: ShardPoint, to: ShardPoint,
     endsAtItself: Bool = false, watermark: Int64, prefixHash: Hash128? = nil, identity: ShardIdentity? = nil,
     counts: BucketCounts = BucketCounts(), windows: [String: WindowCounts] = [:], decisions: [Decision] = [], state: StateRef? = nil
   ) {

@@ -95,11 +95,11 @@ public struct LedgerFold: Sendable, Equatable {
 public struct LaneFold: Sendable, Equatable {
   public var generation: Int64
   /// Where the generation started, in the positions of the one before; nil: it is the lane's first, or older than this was kept.
-  public var generationStart: Position?
+  public var generationStart: ShardPoint?
   /// The last committed epoch; 0 before the first.
   public var epoch: Int64
   /// Everything before it is consumed; nil before the first epoch.
-  public var position: Position?
+  public var position: ShardPoint?
   /// UTC microseconds or an end of ``Watermark``; ``Watermark/maximum`` after the end of input.
   public var watermark: Int64
   /// The lane judges by the larger of the shard's watermark and this (law 3).
@@ -122,7 +122,7 @@ public struct LaneFold: Sendable, Equatable {
   public var counts: BucketCounts
   public var windows: [String: WindowCounts]
 
-  init(generation: Int64, floor: Int64, at position: Position? = nil) {
+  init(generation: Int64, floor: Int64, at position: ShardPoint? = nil) {
     self.generation = generation
     self.floor = floor
     self.position = position

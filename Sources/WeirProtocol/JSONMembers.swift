@@ -43,12 +43,12 @@ extension JSONValue {
     return m
   }
 
-  func requiredPosition(_ name: String) throws(WeirError) -> Position {
-    guard let p = Position(text: try requiredString(name)) else {
+  func requiredPosition(_ name: String) throws(WeirError) -> ShardPoint {
+    guard let p = ShardPoint(text: try requiredString(name)) else {
       throw WeirError.corruptLedger("\"\(name)\" is not a position")
     }
-    if case .offset(let offset) = p, !Bounds.isPosition(offset) {
-      throw WeirError.corruptLedger("\"\(name)\" is \(offset), which is out of range")
+    guard Bounds.isPosition(p.ordinal) else {
+      throw WeirError.corruptLedger("\"\(name)\" is \(p.text), which is out of range")
     }
     return p
   }

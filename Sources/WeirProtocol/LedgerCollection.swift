@@ -101,7 +101,7 @@ extension Ledger {
     var deleted: [Int64] = []
     // The merge lane still has to read what comes after its position.
     var last = min(kept.number, policy.appliedThrough)
-    if case .offset(let merged)? = kept.lanes[.merge]?.position { last = min(last, merged) }
+    if let merged = kept.lanes[.merge]?.position { last = min(last, merged.ordinal) }
     let old = entries.prefix { $0.number <= last && now - $0.info.modifiedMicroseconds >= policy.keepMicroseconds }
     if let through = old.last?.number { try await writeMark(through) }
     for (number, info) in old {

@@ -95,9 +95,9 @@ public final class FakeTopic: Sendable {
     guard let s = shards.withLock({ $0[shard] }) else { return ShardSight(.unknown) }
     let look: ShardLook =
       if position < s.low {
-        position < 0 ? .absent : .trimmed(low: s.low)
+        position < 0 ? .absent : .trimmed(low: .offset(s.low))
       } else if position >= s.high {
-        .ended(high: s.high - s.endTooLow)
+        .ended(high: .offset(s.high - s.endTooLow))
       } else if let record = s.records[Int(position - s.low)] {
         FakeTopic.block(shard, [position], [record]).lastFingerprint.map { .record($0) } ?? .unknown
       } else {
@@ -176,18 +176,20 @@ public final class FakeGroup: ShardGroup {
     return topic.shards.withLock { all in
       Dictionary(
         uniqueKeysWithValues: shards.map {
-          ($0, ShardBounds(low: all[$0]?.low ?? 0, high: (all[$0]?.high ?? 0) - (all[$0]?.endTooLow ?? 0)))
+          ($0, ShardBounds(low: .offset(all[$0]?.low ?? 0), high: .offset((all[$0]?.high ?? 0) - (all[$0]?.endTooLow ?? 0))))
         })
     }
   }
 
-  public func starts(of shards: [String]) async throws -> [String: Int64] { try await bounds(of: shards).mapValues(\.low) }
+  public func starts(of shards: [String]) async throws -> [String: ShardPoint] {
+    try await bounds(of: shards).mapValues { ShardPoint(0).moved(to: $0.low) }
+  }
 
   public func look(_ asks: [String: ShardAsk]) async throws -> [String: ShardSight] {
     let sights = asks.map { shard, ask in
       switch ask {
-      case .at(let position): (shard, topic.look(shard, at: position))
-      case .before(let position): (shard, topic.look(shard, at: position - 1))
+      case .at(let point): (shard, topic.look(shard, at: point.ordinal))
+      case .before(let point): (shard, topic.look(shard, at: point.ordinal - 1))
       }
     }
     topic.looks.add(1, ordering: .relaxed)
@@ -195,9 +197,9 @@ public final class FakeGroup: ShardGroup {
     return Dictionary(uniqueKeysWithValues: sights)
   }
 
-  public func assign(_ positions: [String: Int64]) async throws -> [String: any RecordSource] {
+  public func assign(_ positions: [String: ShardPoint]) async throws -> [String: any RecordSource] {
     state.withLock { state in
-      for (shard, position) in positions { state.readers[shard] = FakeReader(topic, shard, position) }
+      for (shard, position) in positions { state.readers[shard] = FakeReader(topic, shard, position.ordinal) }
       return state.readers.filter { positions[$0.key] != nil }
     }
   }
@@ -211,8 +213,8 @@ public final class FakeGroup: ShardGroup {
     topic.bell.ring()
   }
 
-  public func follow(_ positions: [String: Int64], as owner: String) async {
-    topic.followed.withLock { $0.merge(positions.mapValues { FollowedPosition(position: $0, owner: owner) }) { $1 } }
+  public func follow(_ positions: [String: ShardPoint], as owner: String) async {
+    topic.followed.withLock { $0.merge(positions.mapValues { FollowedPosition(position: $0.position, owner: owner) }) { $1 } }
   }
 
   public func followed(_ shards: [String]) async throws -> [String: FollowedPosition] {
@@ -253,21 +255,21 @@ public final class FakeReader: RecordSource {
       let (seen, waited) = (topic.bell.rung, isCaughtUp)
       let read: SourceEvent? = state.withLock { state in
         if state.isClosed || Task.isCancelled { return .end }
-        guard let records = topic.read(shard, at: state.position, count: 7) else { return .outOfRange(at: state.position) }
+        guard let records = topic.read(shard, at: state.position, count: 7) else { return .outOfRange(at: ShardPoint(state.position)) }
         if records.isEmpty {
           if state.saidEnd {
             state.isWaiting = true
             return nil
           }
           state.saidEnd = true
-          return .caughtUp(next: state.position)
+          return .caughtUp(next: ShardPoint(state.position))
         }
         (state.saidEnd, state.isWaiting) = (false, false)
         let positions = records.indices.filter { records[$0] != nil }.map { state.position + Int64($0) }
         let values = records.compactMap { $0 }
         state.position += Int64(records.count)
-        guard !values.isEmpty else { return .caughtUp(next: state.position) }
-        return .block(FakeTopic.block(shard, positions, values), next: state.position)
+        guard !values.isEmpty else { return .caughtUp(next: ShardPoint(state.position)) }
+        return .block(FakeTopic.block(shard, positions, values), next: ShardPoint(state.position))
       }
       if let read { return read }
       if waited { await topic.bell.wait(after: seen) } else { topic.bell.ring() }

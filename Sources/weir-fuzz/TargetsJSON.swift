@@ -137,7 +137,7 @@ extension FuzzTarget {
     "texts", words: ["of", "/", ":", ".", "[0]", "'", "\"", "-", "T", "Z", "+", "^", "{1,255}", "(", "*", "localhost", "::1", "%"],
     seeds: {
       [
-        "2024-02-29T12:00:00.123456Z", "2024-01-01 00:00:00+02:00", "a.b[2].'c d'", "s/0of2", "_merge", "12:3", "topic/7", "max",
+        "2024-02-29T12:00:00.123456Z", "2024-01-01 00:00:00+02:00", "a.b[2].'c d'", "s/0of2", "_merge", "12:3", "7@12:3", "topic/7", "max",
         "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "[::1]:9092", "localhost:9464", "broker-1.example:9092",
         "17 1700000000000 0123456789abcdef0123456789abcdef", "5 - 0123456789abcdef0123456789abcdef", "^ad-[a-z]+$", "PAR1", "{\"a\":1}",
       ].map { Array($0.utf8) }
@@ -152,6 +152,7 @@ extension FuzzTarget {
     if let path = try? FieldPath.parse(text) {
       expect((try? FieldPath.parse(FieldPath.text(path))) == path, "another path: \(FieldPath.text(path))")
     }
+    if let point = ShardPoint(text: text) { expect(ShardPoint(text: point.text) == point, "another place: \(point.text)") }
     if let position = Position(text: text) { expect(Position(text: position.text) == position, "another position: \(position)") }
     let lane = LaneID(text: text)
     expect(LaneID(text: lane.text) == lane, "another lane: \(lane)")

@@ -26,9 +26,11 @@ final class ReadyGroup: ShardGroup {
     Dictionary(uniqueKeysWithValues: shards.map { ($0, ShardBounds(low: 0, high: 0)) })
   }
 
-  func starts(of shards: [String]) async throws -> [String: Int64] { try await bounds(of: shards).mapValues(\.low) }
+  func starts(of shards: [String]) async throws -> [String: ShardPoint] {
+    Dictionary(uniqueKeysWithValues: shards.map { ($0, 0) })
+  }
 
-  func assign(_ positions: [String: Int64]) async throws -> [String: any RecordSource] {
+  func assign(_ positions: [String: ShardPoint]) async throws -> [String: any RecordSource] {
     let made = positions.keys.sorted().map { ReadyShard($0, blocks) }
     readers.withLock { $0 = made }
     return Dictionary(uniqueKeysWithValues: made.map { ($0.name, $0) })
@@ -38,7 +40,7 @@ final class ReadyGroup: ShardGroup {
     for reader in readers.withLock({ $0 }) where shards.contains(reader.name) { await reader.close() }
   }
 
-  func follow(_ positions: [String: Int64], as owner: String) async {}
+  func follow(_ positions: [String: ShardPoint], as owner: String) async {}
   func followed(_ shards: [String]) async throws -> [String: FollowedPosition] { [:] }
 
   func close() async {
@@ -71,7 +73,7 @@ final class ReadyShard: RecordSource {
       return (blocks[state.number], state.position)
     }
     guard let (raw, position) = block else { return await end.next() }
-    return .block(raw.of(name, at: position), next: position + Int64(raw.recordCount))
+    return .block(raw.of(name, at: position), next: ShardPoint(position + Int64(raw.recordCount)))
   }
 
   func close() async { end.end(with: .end) }

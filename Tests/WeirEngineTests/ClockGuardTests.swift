@@ -65,7 +65,8 @@ import WeirService
       while at < times.count {
         let count = min(sizes(), times.count - at)
         let lines = times[at..<at + count].map { Array(($0.map { "{\"t\":\($0 / 1000)}\n" } ?? "{}\n").utf8) }
-        ready += try events.admit(.block(preparer.prepare(RawBlock(records: lines, position: Int64(at))), end: Int64(at + count)))
+        ready += try events.admit(
+          .block(preparer.prepare(RawBlock(records: lines, position: Int64(at))), end: ShardPoint(Int64(at + count))))
         at += count
       }
       ready += try events.admit(.end)

@@ -8,7 +8,7 @@ import WeirCore
   private static let other = GroupMates.Mark(ledgerID: "bb", pipeline: "their name has spaces")
 
   private func at(_ position: Int64, _ mark: GroupMates.Mark?) -> FollowedPosition {
-    FollowedPosition(position: position, owner: mark?.text ?? "")
+    FollowedPosition(position: .offset(position), owner: mark?.text ?? "")
   }
 
   @Test func anotherLedgersPositionThatMovesIsToldWithItsPipeline() {
@@ -40,7 +40,8 @@ import WeirCore
     var mates = GroupMates(own: GroupMatesTests.own)
     for n in 0..<5 as Range<Int64> {
       #expect(
-        mates.look(["t/0": at(n, GroupMatesTests.own), "t/1": at(n, nil), "t/2": .init(position: n, owner: "offset of mine 7")]) == nil)
+        mates.look(["t/0": at(n, GroupMatesTests.own), "t/1": at(n, nil), "t/2": .init(position: .offset(n), owner: "offset of mine 7")])
+          == nil)
     }
   }
 

@@ -54,7 +54,7 @@ import WeirTesting
       buffer.base.update(from: bytes, count: bytes.count)
       let end = position + Int64(bytes.count)
       defer { position = end }
-      return SourceEvent.block(RawBlock(text: buffer, count: bytes.count, framing: .lines, position: position), next: end)
+      return SourceEvent.block(RawBlock(text: buffer, count: bytes.count, framing: .lines, position: position), next: ShardPoint(end))
     }
     return ScriptedSource(blocks + [.end])
   }

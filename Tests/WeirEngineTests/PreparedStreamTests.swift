@@ -13,7 +13,7 @@ extension ScriptedSource {
       .success(
         .block(
           RawBlock(records: (0..<records).map { _ in Array("{\"user\":\"u\",\"at\":1}\n".utf8) }, position: at),
-          next: at + Int64(records) * 20)))
+          next: ShardPoint(at + Int64(records) * 20))))
   }
 }
 
@@ -152,7 +152,7 @@ extension ScriptedSource {
   private func block(at position: Int64, records: Int) -> SourceEvent {
     .block(
       RawBlock(records: (0..<records).map { _ in Array("{\"user\":\"u\",\"at\":1}\n".utf8) }, position: position),
-      next: position + Int64(records))
+      next: ShardPoint(position + Int64(records)))
   }
 
   @Test func theBlocksOfALiveShardAreHandedOutInOrderAndPreparedAheadAsFarAsOthersLeaveRoom() async throws {
@@ -169,7 +169,7 @@ extension ScriptedSource {
     guard case .block(let raw, _) = block(at: 0, records: 3) else { return }
     await queue.prepared(1, pool.prepare(raw))
     await queue.prepared(0, pool.prepare(raw))
-    var ends: [Int64] = []
+    var ends: [ShardPoint] = []
     for _ in 0..<2 { if case .block(_, let end) = try await queue.next() { ends.append(end) } }
     #expect(ends == [1, 2])
     #expect(await third, "the first block was consumed when the second was taken")

@@ -8,12 +8,12 @@ import WeirTesting
 /// The rules by which a shard is taken for the one that was read, without source or clock.
 struct ShardCheckTests {
   private func mark(_ position: Int64, _ content: UInt64 = 0) -> Fingerprint {
-    Fingerprint(position: position, timestamp: position * 1000, checksum: Hash128(low: content, high: 7))
+    Fingerprint(position: .offset(position), timestamp: position * 1000, checksum: Hash128(low: content, high: 7))
   }
 
   /// Answers a check from what a shard holds.
   private func verdict(
-    _ identity: ShardIdentity, position: Int64? = nil, hasRead: Bool = true, holds: [Fingerprint], low: Int64 = 0, high: Int64,
+    _ identity: ShardIdentity, position: ShardPoint? = nil, hasRead: Bool = true, holds: [Fingerprint], low: Int64 = 0, high: Int64,
     incarnation: String? = nil, ends: [Int64] = []
   ) -> (verdict: ShardCheck.Verdict, pauses: Int) {
     var check = ShardCheck(identity, position: position, hasRead: hasRead)
@@ -29,13 +29,13 @@ struct ShardCheckTests {
       }
       let at =
         switch ask {
-        case .at(let at): at
-        case .before(let at): at - 1
+        case .at(let at): at.ordinal
+        case .before(let at): at.ordinal - 1
         }
       let end = ends.isEmpty ? high : ends.removeFirst()
       let look: ShardLook =
-        if at < low { low > 0 ? .trimmed(low: low) : .absent } else if at >= end { .ended(high: end) } else {
-          holds.first { $0.position == at }.map { .record($0) } ?? .absent
+        if at < low { low > 0 ? .trimmed(low: .offset(low)) : .absent } else if at >= end { .ended(high: .offset(end)) } else {
+          holds.first { $0.position.ordinal == at }.map { .record($0) } ?? .absent
         }
       check.saw(ShardSight(look, incarnation: incarnation))
     }

@@ -52,7 +52,7 @@ import WeirCore
     lane.activity = activity
     lane.position = 100
     lane.stillNanoseconds = seconds * 1_000_000_000
-    lane.bounds = ShardBounds(low: 0, high: 100 + unread)
+    lane.bounds = ShardBounds(low: 0, high: .offset(100 + unread))
     var snapshot = LiveSnapshot()
     snapshot.lanes = [lane]
     snapshot.surveyNanoseconds = surveyed.map { $0 * 1_000_000_000 }

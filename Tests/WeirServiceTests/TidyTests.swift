@@ -43,6 +43,22 @@ struct TidyTests {
     #expect(files > 100, "the sources were not found")
   }
 
+  /// Whoever asks a position for its kind does something else, or nothing, for the other kind. Only the types themselves and a source's own
+  /// adapter may.
+  @Test func nobodyButASourceAsksAPositionForItsKind() throws {
+    let kind = try Regex(#"case \.(offset|sequence)\("#)
+    var files = 0
+    for module in ["WeirOperators", "WeirProtocol", "WeirDelta", "WeirEngine", "WeirService", "WeirSimulation"] {
+      for file in sources(of: module) {
+        files += 1
+        for line in try String(contentsOf: file, encoding: .utf8).split(separator: "\n") {
+          #expect(line.firstMatch(of: kind) == nil, "\(module)/\(file.lastPathComponent): \(line)")
+        }
+      }
+    }
+    #expect(files > 100, "the sources were not found")
+  }
+
   /// A table format is a module of its own, which only wiring names; the engine uses the protocol `TableFormat`.
   @Test func theEngineNamesNoTableFormat() throws {
     let files = sources(of: "WeirEngine")

@@ -37,7 +37,7 @@ struct StateVerify {
     _ compiled: CompiledPlan, environment: EngineEnvironment, _ ledger: Ledger, fold: LedgerFold, _ result: inout LedgerVerify.Result
   ) async throws {
     guard let state = environment.state, !compiled.plan.state.isEmpty else { return }
-    let run = RunInfo(shard: compiled.plan.source.stream, runID: fold.genesis.runID)
+    let run = RunInfo(compiled.plan.source, runID: fold.genesis.runID)
     let verify = StateVerify(
       compiled: compiled, state: state, fold: fold,
       restorer: Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run))

@@ -54,15 +54,9 @@ extension FlushMark {
 
   private static func standing(of lane: LaneID, mark: [UInt8]?, _ fold: LedgerFold) -> Standing {
     guard let committed = fold[lane] else { return .even }
-    let position: Int64
-    switch committed.position {
-    case .offset(let offset)?: position = offset
-    case .sequence?: return .even
     // No entry has moved the lane yet. Its first rows may have run ahead.
-    case nil:
-      if mark == nil { return .even }
-      position = 0
-    }
+    if committed.position == nil, mark == nil { return .even }
+    let position = committed.position?.ordinal ?? 0
     var text = String(decoding: mark ?? [], as: UTF8.self)
     let isTorn = text.hasPrefix(begun)
     if isTorn { text.removeFirst(begun.count) }
@@ -80,7 +74,7 @@ extension FlushMark {
 
   /// Through where rows of an older generation are committed. Only the last start is kept, so all rows of still older ones are in doubt.
   private static func generationStart(_ lane: LaneFold, after generation: Int64) -> Fence {
-    guard generation == lane.generation - 1, case .offset(let start)? = lane.generationStart else {
+    guard generation == lane.generation - 1, let start = lane.generationStart?.ordinal else {
       return Fence(generation: 0, position: 0)
     }
     return Fence(generation: generation, position: start)

@@ -71,7 +71,7 @@ actor Followers {
   private static func hasMerged(_ fold: LedgerFold, mark: [UInt8]?) -> Bool {
     guard let mark else { return fold.mergeLane.state == nil }
     guard let number = LedgerMark(mark)?.position else { return false }
-    guard case .offset(let merged)? = fold.mergeLane.position else { return false }
+    guard let merged = fold.mergeLane.position?.ordinal else { return false }
     return merged <= number && number <= fold.number
   }
 

@@ -7,7 +7,7 @@ public struct LedgerMark: Sendable, Equatable {
   public static let prefix = "committed/"
 
   public var generation: Int64
-  /// Everything before it is committed.
+  /// Everything before this ordinal is committed.
   public var position: Int64
   /// Where the generation started, in the positions of the one before; nil: not known.
   public var start: Int64?
@@ -19,10 +19,9 @@ public struct LedgerMark: Sendable, Equatable {
   /// What the ledger has of a listed lane. The merge lane's positions are numbers of entries.
   init(of id: LaneID, in fold: LedgerFold) {
     let lane = fold[id]
-    var position: Int64 = 0
-    if id == .merge { position = fold.number } else if case .offset(let offset)? = lane?.position { position = offset }
-    self.init(generation: lane?.generation ?? 0, position: position)
-    if case .offset(let start)? = lane?.generationStart { self.start = start }
+    // A lane without an epoch has consumed nothing.
+    let position = id == .merge ? fold.number : lane?.position?.ordinal ?? 0
+    self.init(generation: lane?.generation ?? 0, position: position, start: lane?.generationStart?.ordinal)
   }
 
   /// Reads what ``entry(of:)`` wrote; nil: it is not a mark.

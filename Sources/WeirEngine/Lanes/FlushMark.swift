@@ -1,6 +1,6 @@
 import WeirCore
 
-/// What the state table has of a lane: all rows up to a position. It is written in one transaction with the last of the rows, and where
+/// What the state table has of a lane: all rows up to an ordinal. It is written in one transaction with the last of the rows, and where
 /// they take several, the first of these writes that a flush has begun: so it is true after any stop.
 struct FlushMark: Sendable, Equatable {
   var lane: LaneID

@@ -13,7 +13,9 @@ actor LaneActor {
   /// nil: other actors have lanes of the shard too, and one partial follows all of them.
   private let partial: ShardPartial?
   /// Where an epoch was cut last, or the lanes were restored.
-  private var cutPosition: Int64
+  private var cutPoint: ShardPoint
+  /// The source's position behind what was consumed, where it is not the ordinal.
+  private var sequence: SequenceNumber?
   /// Of the current epoch, and of what is not in the state table yet; live only.
   private var arrivals = Arrivals()
   private var unflushed = Arrivals()
@@ -21,15 +23,17 @@ actor LaneActor {
   private(set) var identity = ShardIdentity()
 
   /// A lane that has its shard to itself.
-  init(_ lane: sending LaneState, _ partial: sending ShardPartial) {
-    (ids, first, cutPosition) = ([lane.id], 0, lane.position)
+  /// - Parameter point: where it was restored; nil: it has no epoch.
+  init(_ lane: sending LaneState, _ partial: sending ShardPartial, at point: ShardPoint? = nil) {
+    (ids, first, sequence) = ([lane.id], 0, point?.sequence)
+    cutPoint = ShardPoint(ordinal: lane.position, sequence: point?.sequence)
     lanes = [lane]
     self.partial = partial
   }
 
   /// Neighbouring lanes of a shard.
   init(_ lanes: sending [LaneState], first: Int) {
-    (ids, cutPosition) = (lanes.map(\.id), lanes.first?.position ?? 0)
+    (ids, cutPoint) = (lanes.map(\.id), ShardPoint(lanes.first?.position ?? 0))
     self.first = first
     self.lanes = lanes
     partial = nil
@@ -39,8 +43,11 @@ actor LaneActor {
   nonisolated var id: LaneID { ids[0] }
 
   /// Consumes the rows of these lanes of some deals, in turn.
-  /// - Parameter read: the first (if known) and the last record of a live block.
-  func consume(_ deals: [DealtBlocks], read: (first: Fingerprint?, last: Fingerprint)? = nil) {
+  /// - Parameters:
+  ///   - read: the first (if known) and the last record of a live block.
+  ///   - end: behind a live block; nil: the deals' own ends, where positions are dense.
+  func consume(_ deals: [DealtBlocks], read: (first: Fingerprint?, last: Fingerprint)? = nil, to end: ShardPoint? = nil) {
+    if let end { move(to: end) }
     if let read { identity.read(first: read.first, last: read.last) }
     for deal in deals where deal.count > 0 {
       if lanes.count > 1 { warm() }
@@ -62,9 +69,10 @@ actor LaneActor {
 
   /// Ends the epoch between any two blocks.
   func cut() throws -> [LaneEpoch] {
-    cutPosition = position
+    cutPoint = point
     var epochs = try lanes.map { try $0.cut() }
     partial?.finish(into: &epochs)
+    for i in epochs.indices { epochs[i].sequence = sequence }
     epochs[0].arrivals = arrivals
     epochs[0].identity = identity.isEmpty ? nil : identity
     arrivals = Arrivals()
@@ -80,6 +88,18 @@ actor LaneActor {
   /// Goes past positions that hold no records.
   func advance(position: Int64, watermark: Int64) { for lane in lanes { lane.advance(position: position, watermark: watermark) } }
 
+  /// The same in a live shard.
+  func advance(to point: ShardPoint, watermark: Int64) {
+    move(to: point)
+    advance(position: point.ordinal, watermark: watermark)
+  }
+
+  private func move(to point: ShardPoint) {
+    precondition((point.sequence == nil) == (sequence == nil) || position == 0, "positions of a shard are of one kind")
+    if let before = sequence, let next = point.sequence { precondition(before <= next, "a lane never goes back") }
+    sequence = point.sequence
+  }
+
   /// What the lanes hold that no cut frees.
   var stateBytes: StateBytes { lanes.reduce(StateBytes()) { $0 + $1.stateBytes } }
 
@@ -87,11 +107,12 @@ actor LaneActor {
   var blobBytes: Int64 { lanes.reduce(0) { $0 + $1.blobBytes } }
 
   /// Where the shard stands and was cut last, and whether windows of its own lanes are open above its floor.
-  var standing: (position: Int64, cutPosition: Int64, floor: Int64, hasOpenWindows: Bool) {
-    (position, cutPosition, floor, lanes.contains { $0.hasOpenWindows })
+  var standing: (point: ShardPoint, cutPoint: ShardPoint, floor: Int64, hasOpenWindows: Bool) {
+    (point, cutPoint, floor, lanes.contains { $0.hasOpenWindows })
   }
 
   private var position: Int64 { lanes[0].position }
+  private var point: ShardPoint { ShardPoint(ordinal: position, sequence: sequence) }
   private var floor: Int64 { lanes[0].floor }
 
   func raise(floor: Int64) { for lane in lanes { lane.raise(floor: floor) } }

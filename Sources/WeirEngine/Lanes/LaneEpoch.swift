@@ -4,8 +4,10 @@ import WeirOperators
 /// What a cut takes out of a lane.
 package struct LaneEpoch: Sendable {
   var lane: LaneID
-  /// Everything before it is consumed.
+  /// Everything before this ordinal is consumed.
   var position: Int64
+  /// The source's position there, where it is not the ordinal.
+  var sequence: SequenceNumber?
   var watermark: Int64
   var counts: BucketCounts
   /// By gold table number.
@@ -24,6 +26,9 @@ package struct LaneEpoch: Sendable {
   var sizes = LaneSizes()
   var rejected = RejectedReasons()
   var arrivals = Arrivals()
+
+  /// Everything before it is consumed.
+  var point: ShardPoint { ShardPoint(ordinal: position, sequence: sequence) }
 
   /// What an entry says of windows and state tables, by the table's path.
   func windows(_ plan: Plan) -> [String: WindowCounts] {

@@ -32,7 +32,7 @@ package final class LaneState {
   private(set) var watermark = Watermark.minimum
   /// A lane that joined or woke judges by the larger of the shard's watermark and this (law 3); the minimum elsewhere.
   private(set) var floor = Watermark.minimum
-  /// Everything of the shard before this is consumed.
+  /// Everything of the shard before this ordinal is consumed.
   private(set) var position: Int64 = 0
 
   private var saved = SavedState(version: LaneState.formatVersion)

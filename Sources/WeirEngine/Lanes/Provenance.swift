@@ -20,12 +20,16 @@ func appendKey(_ block: PreparedBlock, _ row: Int, to builder: inout ColumnBuild
   builder.append(bytes: keys[row].bytes)
 }
 
-/// `_shard, _position, _arrival, _ingest_ts, _source, _run_id`.
+/// `_shard, _position, _arrival, _ingest_ts, _source, _run_id`; of a source that counts records `_sequence` at the end.
 struct Provenance {
   private let run: RunInfo
-  private var builders = [ColumnType.string, .int64, .timestamp, .timestamp, .string, .string].map { ColumnBuilder($0) }
+  private var builders: [ColumnBuilder]
 
-  init(_ run: RunInfo) { self.run = run }
+  init(_ run: RunInfo) {
+    self.run = run
+    let types: [ColumnType] = [.string, .int64, .timestamp, .timestamp, .string, .string] + (run.hasSequences ? [.string] : [])
+    builders = types.map { ColumnBuilder($0) }
+  }
 
   mutating func add(_ block: PreparedBlock, _ row: Int) {
     builders[0].append(.string(block.decoded.raw.details?.shard ?? run.shard))
@@ -34,6 +38,7 @@ struct Provenance {
     builders[3].append(.timestamp(block.arrival[row]))
     builders[4].append(.string(RunInfo.arrivalSources[Int(block.arrivalSource[row])]))
     builders[5].append(.string(run.runID))
+    if run.hasSequences { builders[6].append(block.decoded.raw.details?.point(row).sequence.map { .string($0.text) } ?? .null) }
   }
 
   func finish() -> [Column] { builders.map { $0.finish() } }

@@ -7,7 +7,7 @@ struct CommittedLane: Sendable {
   var generation: Int64
   var epoch: Int64
   /// Everything before it is committed.
-  var position: Position
+  var position: ShardPoint
   var state: StateRef?
 
   /// - Parameter lane: of the fold from which the lane was restored, or of the one that ends with this worker's own entry.

@@ -13,7 +13,7 @@ extension LaneCommit {
   ) {
     self.init(
       lane: epoch.lane, dealing: dealing, generation: before.generation, epoch: before.epoch + 1, from: before.position,
-      to: .offset(epoch.position), watermark: epoch.watermark, prefixHash: prefixHash, identity: epoch.identity, counts: epoch.counts,
+      to: epoch.point, watermark: epoch.watermark, prefixHash: prefixHash, identity: epoch.identity, counts: epoch.counts,
       windows: windows, decisions: decisions, state: state)
   }
 

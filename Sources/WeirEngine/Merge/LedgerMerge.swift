@@ -56,7 +56,7 @@ actor LedgerMerge {
   func begin(_ fold: LedgerFold, run: RunInfo) async throws {
     let restored = try await Restorer(compiled: compiled, store: lake, fold: fold, run: run).merge()
     let before = fold.mergeLane
-    guard case .offset(let position)? = before.position else { throw WeirError(.corrupt, "the merge lane has no position") }
+    guard let position = before.position?.ordinal else { throw WeirError(.corrupt, "the merge lane has no position") }
     await committer.hold(.merge, before)
     // Nobody knows whether the worker before wrote the rows of its last entry; the fence skips what stands there.
     let repeats = before.epoch > 0 && !variant.contains(.mergedRowsNotRepeated)

@@ -36,9 +36,9 @@ struct Restorer: Sendable {
   private func state(_ id: LaneID, _ scratch: Scratch) async throws -> LaneState {
     let before = fold[id]
     let lane = LaneState(
-      id, generation: before?.generation ?? 0, compiled: compiled, run: RunInfo(shard: id.shard, runID: run.runID), scratch: scratch)
-    if let before, case .offset(let position)? = before.position {
-      try lane.restore(blobs: try await blobs(id), position: position, watermark: before.watermark)
+      id, generation: before?.generation ?? 0, compiled: compiled, run: run.of(id.shard), scratch: scratch)
+    if let before, let position = before.position {
+      try lane.restore(blobs: try await blobs(id), position: position.ordinal, watermark: before.watermark)
     }
     // The floor of a lane that woke or joined is known only behind the entry that says so.
     if variant.contains(.restoresWithoutFloor) { return lane }
@@ -48,7 +48,7 @@ struct Restorer: Sendable {
 
   /// A lane that has its shard to itself.
   func shard(_ id: LaneID) async throws -> LaneActor {
-    LaneActor(try await state(id, Scratch()), ShardPartial(compiled, lanes: 1, run: RunInfo(shard: id.shard, runID: run.runID)))
+    LaneActor(try await state(id, Scratch()), ShardPartial(compiled, lanes: 1, run: run.of(id.shard)), at: fold[id]?.position)
   }
 
   func shards(_ ids: [LaneID], parallel: Int) async throws -> [LaneActor] {

@@ -5,11 +5,22 @@ import WeirOperators
 package struct RunInfo: Sendable {
   var shard: String
   var runID: String
+  /// The source's positions are not dense: rows show them beside the ordinal.
+  var hasSequences: Bool
 
   static let arrivalSources = ["event_time", "watermark", "epoch", "created", "appended"]
 
-  package init(shard: String, runID: String) {
+  package init(shard: String, runID: String, hasSequences: Bool = false) {
     self.shard = shard
     self.runID = runID
+    self.hasSequences = hasSequences
   }
+
+  /// Of the rows that a plan's source gives.
+  init(_ source: SourceSpec, runID: String) {
+    self.init(shard: source.stream, runID: runID, hasSequences: source.countsRecords)
+  }
+
+  /// The same for one shard.
+  func of(_ shard: String) -> RunInfo { RunInfo(shard: shard, runID: runID, hasSequences: hasSequences) }
 }

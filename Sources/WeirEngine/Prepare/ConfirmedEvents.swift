@@ -49,7 +49,7 @@ struct ConfirmedEvents {
         held[index] = .block(block, end: end)
         return nil
       }
-      return .block(block, end: end, watermark: sequencer.watermark)
+      return .block(block, end: end.ordinal, watermark: sequencer.watermark)
     case .cut(let position, let hash): return .cut(position: position, prefixHash: hash, watermark: sequencer.watermark)
     case .pause, .caughtUp, .outOfRange: return .pause
     case .end: return .end

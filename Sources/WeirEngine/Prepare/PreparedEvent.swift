@@ -3,12 +3,12 @@ import WeirOperators
 
 /// What a worker reads: prepared blocks in shard order, with the source's marks between them.
 enum PreparedEvent: Sendable {
-  case block(PreparedBlock, end: Int64)
+  case block(PreparedBlock, end: ShardPoint)
   case cut(position: Int64, prefixHash: Hash128)
   /// Everything that the shard held at this moment was handed out.
-  case caughtUp(next: Int64)
+  case caughtUp(next: ShardPoint)
   /// The shard holds nothing at this position.
-  case outOfRange(at: Int64)
+  case outOfRange(at: ShardPoint)
   /// The input ends, or the shard was released.
   case end
   /// The source gives nothing for a while: what waits for company is not to wait any longer.

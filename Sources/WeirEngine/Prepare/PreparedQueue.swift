@@ -7,7 +7,7 @@ import WeirCore
 /// events.
 actor PreparedQueue {
   private enum Slot {
-    case block(number: Int, end: Int64)
+    case block(number: Int, end: ShardPoint)
     case mark(PreparedEvent)
     case failure(any Error)
   }
@@ -66,7 +66,7 @@ actor PreparedQueue {
 
   /// A block was read, and will be handed out when it is prepared.
   /// - Returns: its number.
-  func expect(end: Int64) -> Int {
+  func expect(end: ShardPoint) -> Int {
     defer { blocksRead += 1 }
     inFlight += 1
     append(.block(number: blocksRead, end: end))

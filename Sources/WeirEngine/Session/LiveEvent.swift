@@ -5,16 +5,16 @@ public enum LiveEvent: Sendable {
   /// Joined the group; the ledger stands at this number.
   case joined(ledger: Int64)
   /// Reads these shards from these positions on.
-  case assigned([String: Int64])
+  case assigned([String: ShardPoint])
   case revoked([String], isLost: Bool)
   /// An entry of this worker's is in the ledger.
   case committed(LiveProgress)
   /// Records of an entry that went into quarantine.
   case quarantined(RejectedReasons)
   /// Positions `from..<to` of the shard were lost at the source; the ledger says so.
-  case gap(shard: String, from: Int64, to: Int64, reason: String)
+  case gap(shard: String, from: ShardPoint, to: ShardPoint, reason: String)
   /// The shard is another incarnation, which the user accepts: it is read from `to` on; the ledger says so.
-  case recreated(shard: String, from: Int64, to: Int64, reason: String)
+  case recreated(shard: String, from: ShardPoint, to: ShardPoint, reason: String)
   /// Whether the shard is the one that was read could not be verified; it is read on, and the ledger says so.
   case unverified(shard: String, reason: String)
   /// Goes on by itself.

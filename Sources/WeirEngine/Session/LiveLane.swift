@@ -86,13 +86,13 @@ final class LiveLane: Sendable {
         try placement?.check(block)
         await gate.add(weights.weight(of: block))
         counted.add(records: Int64(block.count), bytes: Int64(raw.count))
-        await shard.consume([DealtBlocks(block, end: next, watermark: sequencer.watermark)], read: marks)
+        await shard.consume([DealtBlocks(block, end: next.ordinal, watermark: sequencer.watermark)], read: marks, to: next)
         touch()
-        show(block.count, raw.count, next, sequencer.watermark)
+        show(block.count, raw.count, next.ordinal, sequencer.watermark)
       case .caughtUp(let next):
-        await shard.advance(position: next, watermark: sequencer.watermark)
+        await shard.advance(to: next, watermark: sequencer.watermark)
         touch()
-        show(0, 0, next, sequencer.watermark)
+        show(0, 0, next.ordinal, sequencer.watermark)
         let due = standing.withLock { standing in
           standing.machine.caughtUp(at: clock.monotonicNanoseconds)
           return standing.machine.dueAt(idleNanoseconds: idleNanoseconds)

@@ -32,10 +32,13 @@ extension LiveSession {
     var beginning = Beginning()
     for name in names.sorted() {
       guard let lane = fold[LaneID(shard: name)], let bound = bounds[name] else { continue }
-      if case .offset(let position)? = lane.position {
+      if let position = lane.position {
         try resume(name, lane, at: position, verdicts[name], bound, fold, into: &beginning)
       } else {
-        start(name, fold, at: starts[name] ?? bound.low, before[name], into: &beginning)
+        guard let place = starts[name] else {
+          throw WeirError(.internal, "the source does not say where \(name) begins")
+        }
+        start(name, fold, at: place, before[name], into: &beginning)
       }
     }
     for shard in LiveSession.missing(shards.withLock { $0 }, fold) { retire(shard, fold, into: &beginning) }
@@ -50,7 +53,7 @@ extension LiveSession {
   private func check(_ names: [String], _ fold: LedgerFold) async throws -> [String: ShardCheck.Verdict] {
     var checks: [String: ShardCheck] = [:]
     for name in names {
-      guard let lane = fold[LaneID(shard: name)], case .offset(let position)? = lane.position else { continue }
+      guard let lane = fold[LaneID(shard: name)], let position = lane.position else { continue }
       // An identity without a record: nothing was read since a check found the source without those read before.
       let hasRead = lane.counts.input > 0 && lane.identity != ShardIdentity()
       checks[name] = ShardCheck(lane.identity ?? ShardIdentity(), position: position, hasRead: hasRead)
@@ -59,7 +62,7 @@ extension LiveSession {
   }
 
   private func start(
-    _ name: String, _ fold: LedgerFold, at start: Int64, _ sight: ShardSight?, into beginning: inout Beginning
+    _ name: String, _ fold: LedgerFold, at start: ShardPoint, _ sight: ShardSight?, into beginning: inout Beginning
   ) {
     let id = LaneID(shard: name)
     var identity = ShardIdentity(incarnation: sight?.incarnation)
@@ -67,25 +70,26 @@ extension LiveSession {
     if case .record(let mark)? = sight?.look { identity.anchor = mark }
     beginning.identities[id] = identity
     var commit = fold.emptyEpoch(of: id)
-    (commit.from, commit.to) = (.offset(start), .offset(start))
+    (commit.from, commit.to) = (start, start)
     commit.identity = identity.isEmpty ? nil : identity
     beginning.commits.append(commit)
   }
 
   private func resume(
-    _ name: String, _ lane: LaneFold, at position: Int64, _ verdict: ShardCheck.Verdict?, _ bound: ShardBounds, _ fold: LedgerFold,
+    _ name: String, _ lane: LaneFold, at position: ShardPoint, _ verdict: ShardCheck.Verdict?, _ bound: ShardBounds, _ fold: LedgerFold,
     into beginning: inout Beginning
   ) throws(WeirError) {
     let id = LaneID(shard: name)
     var identity = lane.identity ?? ShardIdentity()
-    var to = max(position, bound.low)
+    let isTrimmed = bound.low > position.position
+    var to = isTrimmed ? position.moved(to: bound.low) : position
     var decisions: [Decision] = []
     switch verdict {
     case .recreated(let mismatch):
       guard accepts(name) else { throw recreated(name, mismatch, identity, through: position) }
-      (to, identity) = (bound.low, ShardIdentity())
+      (to, identity) = (position.moved(to: bound.low), ShardIdentity())
       let reason = mismatch.text(name)
-      decisions.append(.recreated(from: .offset(position), to: .offset(to), reason: reason))
+      decisions.append(.recreated(from: position, to: to, reason: reason))
       beginning.events.append(.recreated(shard: name, from: position, to: to, reason: reason))
     case .unverified(let outcome, let why):
       identity.adopt(outcome)
@@ -97,18 +101,18 @@ extension LiveSession {
     }
     if case .recreated = verdict {
       // Its decision says what was lost.
-    } else if to > position {
+    } else if isTrimmed {
       let reason = "trimmed at the source before it was read"
       if !variant.contains(.gapNotRecorded) {
-        decisions.append(.gap(from: .offset(position), to: .offset(to), reason: reason))
+        decisions.append(.gap(from: position, to: to, reason: reason))
       }
       beginning.events.append(.gap(shard: name, from: position, to: to, reason: reason))
-      meter.lost(positions: to - position)
+      meter.lost(positions: position.position.distance(to: to.position))
     }
     beginning.identities[id] = identity
-    guard !decisions.isEmpty || to > position else { return }
+    guard !decisions.isEmpty || isTrimmed else { return }
     var commit = fold.emptyEpoch(of: id, decisions: decisions)
-    (commit.to, commit.identity) = (.offset(to), identity)
+    (commit.to, commit.identity) = (to, identity)
     beginning.commits.append(commit)
   }
 
@@ -175,9 +179,10 @@ extension LiveSession {
         lane.note(.unverified(reason: why))
         observe(.unverified(shard: shard, reason: why))
       case .recreated(let mismatch):
-        var committed: Int64?
-        if case .offset(let position)? = await ledger.fold[lane.id]?.position { committed = position }
-        throw recreated(shard, mismatch, identities[shard] ?? ShardIdentity(), through: committed ?? 0)
+        guard let committed = await ledger.fold[lane.id]?.position else {
+          throw WeirError(.corrupt, "the ledger has no position for \(shard)")
+        }
+        throw recreated(shard, mismatch, identities[shard] ?? ShardIdentity(), through: committed)
       case nil: continue
       }
     }
@@ -191,7 +196,7 @@ extension LiveSession {
 
   /// - Parameter through: what the ledger has of the shard.
   private func recreated(
-    _ shard: String, _ mismatch: ShardCheck.Mismatch, _ identity: ShardIdentity, through position: Int64
+    _ shard: String, _ mismatch: ShardCheck.Mismatch, _ identity: ShardIdentity, through position: ShardPoint
   ) -> WeirError {
     let known = shards.withLock { $0.first { $0.name == shard } } ?? SourceShard(name: shard, stream: shard, number: 0)
     return mismatch.error(

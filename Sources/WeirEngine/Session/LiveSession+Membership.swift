@@ -44,10 +44,10 @@ extension LiveSession {
     guard let begun = try await begin(names, fold) else { return }
     (fold, identities) = begun
     let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run, variant: variant)
-    var positions: [String: Int64] = [:]
+    var positions: [String: ShardPoint] = [:]
     let ids = names.map { LaneID(shard: $0) }.sorted()
     for id in ids {
-      guard let before = fold[id], case .offset(let position)? = before.position else {
+      guard let before = fold[id], let position = before.position else {
         throw WeirError(.corrupt, "the ledger has no position for \(id.shard)")
       }
       positions[id.shard] = position

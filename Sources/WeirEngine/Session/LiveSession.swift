@@ -253,7 +253,7 @@ final class LiveSession: Sendable {
       fold: fold, merged: [], lanes: Set(epochs.map(\.lane)),
       owners: hasStateRows && !variant.contains(.takesOverUnmarked) ? FlushMark.owners(of: epochs.map(\.lane), owner) : [],
       behindMax: isLeading ? Followers.behindMax : LiveSession.behindMax)
-    await group.follow(Dictionary(uniqueKeysWithValues: epochs.map { ($0.lane.shard, $0.position) }), as: mark.text)
+    await group.follow(Dictionary(uniqueKeysWithValues: epochs.map { ($0.lane.shard, $0.point) }), as: mark.text)
     await tell(fold)
     try await checkMemory()
     return true
@@ -282,7 +282,7 @@ final class LiveSession: Sendable {
       let closes = waits && merged > standing.floor && !variant.contains(.idleWindowsStay)
       if closes { await lane.shard.raise(floor: merged) }
       if waits { lane.touch() }
-      if decisions[lane.id] != nil || closes || standing.position != standing.cutPosition { epochs += try await lane.shard.cut() }
+      if decisions[lane.id] != nil || closes || standing.point != standing.cutPoint { epochs += try await lane.shard.cut() }
     }
     guard !epochs.isEmpty else { return nil }
     let known = await ledger.fold

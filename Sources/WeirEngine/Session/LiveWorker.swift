@@ -161,7 +161,7 @@ public struct LiveWorker: Sendable {
       return LiveSession(
         compiled: compiled, environment: environment, ledger: ledger, followers: followers, group: group, shards: shards,
         planHash: request.planHash, worker: worker, counts: counts,
-        run: RunInfo(shard: compiled.plan.source.stream, runID: await ledger.fold.runID), ledgerID: genesis.ledgerID, meter: meter,
+        run: RunInfo(compiled.plan.source, runID: await ledger.fold.runID), ledgerID: genesis.ledgerID, meter: meter,
         accepted: accepted,
         observe: observe)
     } catch {
@@ -196,6 +196,6 @@ public struct LiveWorker: Sendable {
   }
 
   private static func position(_ lane: LaneFold) -> Int64 {
-    if case .offset(let position)? = lane.position { position } else { 0 }
+    lane.position?.ordinal ?? 0
   }
 }

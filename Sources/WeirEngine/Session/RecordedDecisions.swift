@@ -73,10 +73,11 @@ struct RecordedDecisions: Sendable {
     var step = RecordedStep(work: .carrier, number: entry.number)
     for lane in entry.lanes where !lane.decisions.isEmpty { step.decisions[lane.lane] = lane.decisions }
     if let merge = entry[.merge] {
-      guard entry.lanes.count == 1, !merge.endsAtItself, case .offset(let from) = merge.from, case .offset(let to) = merge.to else {
+      guard entry.lanes.count == 1, !merge.endsAtItself else {
         throw WeirError(.config, "entry \(entry.number) was not made by a live run", advice: "--decisions needs the lake of a live run.")
       }
-      if to > from || merge.decisions.isEmpty { step.work = .merge(through: to, watermark: merge.watermark) }
+      let to = merge.to.ordinal
+      if to > merge.from.ordinal || merge.decisions.isEmpty { step.work = .merge(through: to, watermark: merge.watermark) }
       return step
     }
     for lane in entry.lanes {
@@ -86,10 +87,10 @@ struct RecordedDecisions: Sendable {
           "entry \(entry.number) of the live run accepts that \(lane.lane.shard) was deleted and created again: a capture holds the records of one of the two",
           advice: "Replay the capture without --decisions: it replays all records that it has.")
       }
-      guard case .offset(let from) = lane.from, case .offset(let to) = lane.to else { continue }
-      let lost = lane.decisions.compactMap { decision -> Range<Int64>? in
-        guard case .gap(.offset(let a), .offset(let b), _) = decision else { return nil }
-        return a..<b
+      let (from, to) = (try lane.from.offset(in: lane.lane.shard), try lane.to.offset(in: lane.lane.shard))
+      var lost: [Range<Int64>] = []
+      for case .gap(let from, let to, _) in lane.decisions {
+        lost.append(try from.offset(in: lane.lane.shard)..<to.offset(in: lane.lane.shard))
       }
       step.ranges.append(RecordedRange(shard: lane.lane.shard, from: from, to: to, lost: lost))
       step.counts[lane.lane] = lane.counts

@@ -50,7 +50,7 @@ final class RecordedSession: Sendable {
     self.planHash = planHash
     self.meter = meter
     counted = Mutex(progress)
-    run = RunInfo(shard: compiled.plan.source.stream, runID: await ledger.fold.runID)
+    run = RunInfo(compiled.plan.source, runID: await ledger.fold.runID)
     committer = EpochCommitter(
       environment: environment, compiled: compiled, ledger: ledger, planHash: planHash, run: run,
       worker: String(environment.random.next(), radix: 16), meter: meter, checksFirstRecords: !repeatsRun)
@@ -88,7 +88,9 @@ final class RecordedSession: Sendable {
     let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run)
     var restored: [LaneActor] = []
     for id in ids {
-      guard let before = fold[id], case .offset(let position)? = before.position else { continue }
+      guard let before = fold[id], let position = before.position else {
+        throw WeirError(.corrupt, "the ledger has no position for \(id.shard)")
+      }
       let shard = try await restorer.shard(id)
       restored.append(shard)
       await committer.hold(id, before)
@@ -173,11 +175,11 @@ final class RecordedSession: Sendable {
 
   private func positions() async -> [String: Int64] {
     var positions: [String: Int64] = [:]
-    for shard in lanes.actors { positions[shard.id.shard] = await shard.standing.position }
+    for shard in lanes.actors { positions[shard.id.shard] = await shard.standing.point.ordinal }
     return positions
   }
 
-  private func consume(_ block: inout PreparedBlock, end: Int64) async throws {
+  private func consume(_ block: inout PreparedBlock, end: ShardPoint) async throws {
     guard let details = block.decoded.raw.details else { return }
     let id = LaneID(shard: details.shard)
     guard var lane = lanes.all.withLock({ $0[id] }) else {
@@ -187,9 +189,9 @@ final class RecordedSession: Sendable {
     try lane.placement?.check(block)
     let advanced = lane
     lanes.all.withLock { $0[id] = advanced }
-    await lane.shard.consume([DealtBlocks(block, end: end, watermark: lane.sequencer.watermark)])
+    await lane.shard.consume([DealtBlocks(block, end: end.ordinal, watermark: lane.sequencer.watermark)], to: end)
     lane.reading.consumed(
-      records: Int64(block.count), bytes: Int64(block.decoded.raw.count), through: end, watermark: lane.sequencer.watermark,
+      records: Int64(block.count), bytes: Int64(block.decoded.raw.count), through: end.ordinal, watermark: lane.sequencer.watermark,
       now: environment.clock.monotonicNanoseconds)
     counted.withLock {
       $0.records += Int64(block.count)

@@ -37,7 +37,7 @@ struct RecordedStep: Sendable {
       rest.ranges[i].lost = range.lost.filter { $0.lowerBound >= at }
       let lane = LaneID(shard: range.shard)
       func isLater(_ decision: Decision) -> Bool {
-        if case .gap(.offset(let from), _, _) = decision { from >= at } else { false }
+        if case .gap(let from, _, _) = decision { from.ordinal >= at } else { false }
       }
       // Nothing of the lane is done yet: its decisions wait for its first records.
       let later = (decisions[lane] ?? []).filter { at <= range.from || isLater($0) }

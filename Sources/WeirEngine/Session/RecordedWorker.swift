@@ -99,9 +99,9 @@ public struct RecordedWorker: Sendable {
     let fold = await ledger.fold
     var positions: [String: Int64] = [:]
     for (lane, state) in fold.lanes where lane != .merge {
-      if case .offset(let position)? = state.position { positions[lane.shard] = position }
+      positions[lane.shard] = try state.position?.offset(in: lane.shard)
     }
-    if fold.hasEnded, let grown = stream.bounds.first(where: { $0.value.high > positions[$0.key] ?? 0 }) {
+    if fold.hasEnded, let grown = stream.bounds.first(where: { $0.value.high > .offset(positions[$0.key] ?? 0) }) {
       throw WeirError(
         .captureGrew,
         "there are more records of \(grown.key) after position \(positions[grown.key] ?? 0), where the ledger recorded the end of input",
@@ -111,7 +111,7 @@ public struct RecordedWorker: Sendable {
     }
     // The merge lane's last entry follows the one that ends the others: a run may have been killed between them.
     var isMerged = false
-    if case .offset(let merged)? = fold.mergeLane.position { isMerged = merged + 1 >= fold.number }
+    if let merged = fold.mergeLane.position?.ordinal { isMerged = merged + 1 >= fold.number }
     if fold.isFinished, isMerged { return (true, ReplayProgress()) }
     try await LookupVersions(compiled: compiled, ledger: ledger, environment: environment).decide(
       planHash: request.planHash, carrier: [.merge])
@@ -121,9 +121,9 @@ public struct RecordedWorker: Sendable {
       steps.append(RecordedStep(work: .carrier, decisions: [.merge: [.lanesListed(unlisted, generation: 0)]]))
     }
     let input = stream.steps(after: positions, bytes: max(1, compiled.plan.lake.flushBytes))
-    if let begin = begin(positions, fold, hasInput: !input.isEmpty) { steps.append(begin) }
+    if let begin = try begin(positions, fold, hasInput: !input.isEmpty) { steps.append(begin) }
     steps += input.map(RecordedWorker.step)
-    if !keepOpen, !fold.isFinished { steps += ends(isRecorded: fold.hasEnded) }
+    if !keepOpen, !fold.isFinished { steps += try ends(isRecorded: fold.hasEnded) }
     let session = try await RecordedSession(
       compiled: compiled, environment: environment, ledger: ledger, followers: followers, stream: stream,
       planHash: request.planHash, progress: ReplayProgress(), meter: meter)
@@ -133,7 +133,7 @@ public struct RecordedWorker: Sendable {
   }
 
   /// Lanes that begin and, before a record is judged, this run's clock for those whose recorded one is missing or old (``ClockGuard``).
-  private func begin(_ positions: [String: Int64], _ fold: LedgerFold, hasInput: Bool) -> RecordedStep? {
+  private func begin(_ positions: [String: Int64], _ fold: LedgerFold, hasInput: Bool) throws(WeirError) -> RecordedStep? {
     let now = environment.clock.wallMicroseconds
     let refresh = hasInput ? ClockGuard.refreshNanoseconds(compiled.plan).map { $0 / 1000 } : nil
     func needsClock(_ shard: String) -> Bool {
@@ -144,7 +144,7 @@ public struct RecordedWorker: Sendable {
     guard !bounds.isEmpty else { return nil }
     var step = RecordedStep(work: .empty)
     for (shard, bound) in bounds {
-      let at = positions[shard] ?? bound.low
+      let at = if let known = positions[shard] { known } else { try bound.offsets(in: shard).low }
       step.ranges.append(RecordedRange(shard: shard, from: at, to: at))
       if needsClock(shard) { step.decisions[LaneID(shard: shard)] = [.clock(now)] }
     }
@@ -164,8 +164,12 @@ public struct RecordedWorker: Sendable {
   }
 
   /// The end of input is a decision: an entry carries it, and only the one behind it closes windows.
-  private func ends(isRecorded: Bool) -> [RecordedStep] {
-    let ranges = stream.bounds.sorted { $0.key < $1.key }.map { RecordedRange(shard: $0.key, from: $0.value.high, to: $0.value.high) }
+  private func ends(isRecorded: Bool) throws(WeirError) -> [RecordedStep] {
+    var ranges: [RecordedRange] = []
+    for (shard, bound) in stream.bounds.sorted(by: { $0.key < $1.key }) {
+      let end = try bound.offsets(in: shard).high
+      ranges.append(RecordedRange(shard: shard, from: end, to: end))
+    }
     var decided = RecordedStep(work: .epochs(isClosing: false), ranges: ranges)
     for range in ranges { decided.decisions[LaneID(shard: range.shard)] = [.endOfInput] }
     let closing = RecordedStep(work: .epochs(isClosing: true), ranges: ranges)

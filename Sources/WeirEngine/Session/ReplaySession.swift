@@ -31,7 +31,7 @@ final class ReplaySession: Sendable {
     self.environment = environment
     let genesis = fold.genesis
     let ids = genesis.lanes.filter { $0 != .merge }
-    run = RunInfo(shard: compiled.plan.source.stream, runID: fold.runID)
+    run = RunInfo(compiled.plan.source, runID: fold.runID)
     let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run)
     groups = try await restorer.groups(ids, parallel: environment.parallel)
     lanesCount = ids.count
@@ -44,8 +44,7 @@ final class ReplaySession: Sendable {
       try await followers.repairMerged(fold, rows: merge.allStateRows(ledgerNumber: fold.number))
     }
     let first = ids.first.flatMap { fold[$0] }
-    var position: Int64 = 0
-    if case .offset(let offset)? = first?.position { position = offset }
+    let position = try first?.position?.offset(in: run.shard) ?? 0
     start = CaptureStart(position: position, prefix: first?.prefixHash, fileEnds: genesis.capturedFileEnds)
     endIsRecorded = fold.hasEnded
     firstEntry = fold.number + 1
@@ -56,7 +55,7 @@ final class ReplaySession: Sendable {
     weights = RowWeights(compiled)
     self.followers = followers
     self.meter = meter
-    reading = meter.take(run.shard, position: position, watermark: first?.watermark ?? Watermark.minimum)
+    reading = meter.take(run.shard, position: ShardPoint(position), watermark: first?.watermark ?? Watermark.minimum)
     committer = EpochCommitter(
       environment: environment, compiled: compiled, ledger: ledger, planHash: planHash, run: run,
       worker: String(environment.random.next(), radix: 16), merge: .sameEntry(merge), meter: meter, checksFirstRecords: false)

@@ -72,7 +72,7 @@ public struct ReplayWorker: Sendable {
   /// - Returns: false if it was interrupted before that was known.
   private func refuseGrowth(_ fold: LedgerFold) async throws -> Bool {
     let first = fold.genesis.lanes.first.flatMap { fold[$0] }
-    guard case .offset(let position)? = first?.position else {
+    guard let position = try first?.position?.offset(in: compiled.plan.source.stream) else {
       throw WeirError(
         .corrupt, "the ledger has no byte of a capture as its position",
         advice: "It was written for another source: use that version of Weir, or replay into a new lake (--lake DIR --store DIR).")

@@ -35,12 +35,12 @@ extension ShardCheck.Mismatch {
   ///   - position: where reading would continue.
   ///   - holder: `The ledger`, or what else holds the records; `kept` is what became of them there: `committed`.
   public func error(
-    _ shard: SourceShard, _ identity: ShardIdentity, position: Int64, holder: String, kept: String, advice: String
+    _ shard: SourceShard, _ identity: ShardIdentity, position: ShardPoint, holder: String, kept: String, advice: String
   ) -> WeirError {
     let doubtful =
-      switch identity.anchor.map({ $0.position &+ 1 }) {
-      case let good? where good < position:
-        "Positions \(good) to \(position - 1) were \(kept) after the last record that a check found in place: they may be of either topic."
+      switch identity.anchor?.position {
+      case let good? where good.ordinal &+ 1 < position.ordinal:
+        "\(ShardPoint.span(behind: good, before: position)) were \(kept) after the last record that a check found in place: they may be of either topic."
       case nil: "Which of the records that were \(kept) are of the new topic is not known."
       default: "Nothing was \(kept) after the last record that a check found in place."
       }

@@ -118,7 +118,7 @@ public final class LiveMeter: Sendable {
         var lane = standing.readings[name]?.value(now: now) ?? LiveSnapshot.Lane(shard: name)
         lane.ledger = standing.ledger[name]
         lane.bounds = standing.bounds[name]
-        lane.secondsToDataLoss = standing.forecasts[name]?.seconds(position: lane.ledger?.position ?? lane.position)
+        lane.secondsToDataLoss = lane.place.flatMap { standing.forecasts[name]?.seconds(position: $0) }
         return lane
       }
     }
@@ -137,7 +137,7 @@ public final class LiveMeter: Sendable {
   // MARK: Told by the worker
 
   /// The reading of a lane that is taken over; its counters go on from an earlier time.
-  func take(_ shard: String, position: Int64, watermark: Int64) -> LaneReading {
+  func take(_ shard: String, position: ShardPoint, watermark: Int64) -> LaneReading {
     let now = clock.monotonicNanoseconds
     let reading = standing.withLock { standing in
       standing.totals.lanesTaken += 1
@@ -146,7 +146,7 @@ public final class LiveMeter: Sendable {
       if standing.readings.count < LiveMeter.shardsMax { standing.readings[shard] = made }
       return made
     }
-    reading.begin(at: position, watermark: watermark, now: now)
+    reading.begin(at: position.ordinal, watermark: watermark, now: now)
     return reading
   }
 
@@ -260,7 +260,8 @@ public final class LiveMeter: Sendable {
 
   func merging(openWindows: Int) { standing.withLock { $0.totals.openMergeWindows = Int64(openWindows) } }
 
-  func lost(positions: Int64) { standing.withLock { $0.totals.lostPositions += positions } }
+  /// - Parameter positions: nil: the source's positions do not tell how many.
+  func lost(positions: Int64?) { standing.withLock { $0.totals.lostPositions += positions ?? 0 } }
 
   /// An error behind which the worker went on by itself.
   public func troubled(_ code: String) {
@@ -327,13 +328,13 @@ extension LiveSnapshot.LedgerLane {
   }
 
   fileprivate init(_ lane: LaneFold, before: LiveSnapshot.LedgerLane?, now: Int64) {
-    var at: Int64?
-    if case .offset(let offset)? = lane.position { at = offset }
+    let at = lane.position
     self.init(
-      position: at, epoch: lane.epoch, generation: lane.generation, watermark: max(lane.watermark, lane.floor), isIdle: lane.isIdle,
+      position: at?.ordinal, epoch: lane.epoch, generation: lane.generation, watermark: max(lane.watermark, lane.floor),
+      isIdle: lane.isIdle,
       accepted: lane.counts.accepted, duplicate: lane.counts.duplicate, filtered: lane.counts.filtered,
       quarantined: lane.counts.quarantined,
       stateBytes: lane.state.map { ($0.deltas + [$0.base]).reduce(0) { $0 + $1.length } } ?? 0,
-      seenAt: before.flatMap { $0.position == at ? $0.seenAt : nil } ?? now)
+      seenAt: before.flatMap { $0.place == at?.position ? $0.seenAt : nil } ?? now, sequence: at?.sequence)
   }
 }

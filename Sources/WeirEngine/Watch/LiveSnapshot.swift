@@ -35,16 +35,18 @@ public struct LiveSnapshot: Sendable {
     /// Records at the source that are not in the ledger; nil: not known yet.
     public var lag: Int64? {
       guard let bounds, let ledger else { return nil }
-      guard let committed = ledger.position else { return max(0, bounds.high - bounds.low) }
-      return max(0, max(bounds.high, isHeld ? position : 0) - max(committed, bounds.low))
+      guard let committed = ledger.position else { return bounds.low.distance(to: bounds.high) }
+      return bounds.left(from: committed, orFrom: isHeld ? position : 0)
     }
-    /// Records at the source that this worker's lane has not consumed.
-    public var unread: Int64? { bounds.map { max(0, $0.high - max(position, $0.low)) } }
+    /// Records at the source that this worker's lane has not consumed; nil: not known.
+    public var unread: Int64? { bounds.flatMap { $0.left(from: position) } }
+    /// Up to where the lane is committed, else consumed: a source that deletes what comes behind it loses records; nil: nothing is known of it.
+    var place: Position? { ledger?.place ?? (position < 0 ? nil : .offset(position)) }
   }
 
   /// What the ledger says of a lane.
   public struct LedgerLane: Sendable {
-    /// Everything before it is committed; nil: the lane has not begun.
+    /// Everything before this ordinal is committed; nil: the lane has not begun.
     public var position: Int64?
     public var epoch: Int64
     public var generation: Int64
@@ -57,6 +59,10 @@ public struct LiveSnapshot: Sendable {
     public var stateBytes: Int64
     /// Monotonic nanoseconds at which this worker saw the position first.
     public var seenAt: Int64
+    /// The source's own position there, where it is not the ordinal.
+    public var sequence: SequenceNumber?
+
+    var place: Position? { position.map { ShardPoint(ordinal: $0, sequence: sequence).position } }
   }
 
   /// What commits, merges and hands over: one thing at a time.

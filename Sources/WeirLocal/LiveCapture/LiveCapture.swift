@@ -16,6 +16,8 @@ public final class LiveCapture: RecordedStream {
   public let directory: String
   public let shards: [SourceShard]
   public let bounds: [String: ShardBounds]
+  /// Where each shard's records begin.
+  private let lows: [Int64]
   /// Records in all frames.
   public let records: Int64
   /// Bytes of an unfinished write at the end, which are left out.
@@ -51,7 +53,9 @@ public final class LiveCapture: RecordedStream {
     doubts = scan.doubts
     records = scan.records
     tornBytes = scan.tornBytes
-    bounds = Dictionary(uniqueKeysWithValues: scan.shards.map { ($0.shard.name, ShardBounds(low: $0.low, high: $0.next)) })
+    lows = scan.shards.map(\.low)
+    bounds = Dictionary(
+      uniqueKeysWithValues: scan.shards.map { ($0.shard.name, ShardBounds(low: .offset($0.low), high: .offset($0.next))) })
   }
 
   /// The beginning of what was captured, uncompressed; fewer bytes if it is shorter. `earlier`: how many there were when the capture
@@ -84,7 +88,7 @@ public final class LiveCapture: RecordedStream {
   // MARK: RecordedStream
 
   public func steps(after positions: [String: Int64], bytes: Int64) -> [[RecordedRange]] {
-    var next = shards.map { positions[$0.name] ?? bounds[$0.name]?.low ?? 0 }
+    var next = shards.indices.map { positions[shards[$0].name] ?? lows[$0] }
     var steps: [[RecordedRange]] = []
     var step: [Int: RecordedRange] = [:]
     var input: Int64 = 0

@@ -39,7 +39,7 @@ final class LiveCaptureSource: RecordSource {
           return .cut(position: Int64(step), prefixHash: Hash128(low: 0, high: 0))
         }
         if let block = try block(steps[step][range]) {
-          return .block(block, next: (block.details?.positions.last ?? block.position) + 1)
+          return .block(block, next: ShardPoint((block.details?.positions.last ?? block.position) + 1))
         }
         (range, frame) = (range + 1, nil)
       }

@@ -133,7 +133,7 @@ final class AdminRoutes: Sendable {
       .init("shard", .string(lane.shard)), .init("held", .bool(lane.isHeld)),
       .init("activity", lane.isHeld ? .string("\(lane.activity)") : .null),
       .init("consumed", lane.isHeld ? .int(lane.position) : .null), .init("lag", lane.lag.map { .int($0) } ?? .null),
-      .init("first", lane.bounds.map { .int($0.low) } ?? .null), .init("end", lane.bounds.map { .int($0.high) } ?? .null),
+      .init("first", lane.bounds.map(\.low.json) ?? .null), .init("end", lane.bounds.map(\.high.json) ?? .null),
       .init("seconds_to_data_loss", lane.secondsToDataLoss.flatMap { $0.isFinite ? .number(Human.fixed($0, 3)) : nil } ?? .null),
       .init("records_in", .int(lane.records)),
     ]

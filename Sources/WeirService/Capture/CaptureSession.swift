@@ -189,7 +189,7 @@ struct CaptureSession: Sendable {
 
   private func add(_ partitions: [KafkaPartition], _ starts: [KafkaPartition: Int64]) async throws {
     let starts = Dictionary(uniqueKeysWithValues: starts.map { ($0.key.description, $0.value) })
-    let before = try await probe.look(starts.mapValues { .before($0) }).compactMapValues { sight in
+    let before = try await probe.look(starts.mapValues { .before(ShardPoint($0)) }).compactMapValues { sight in
       if case .record(let mark) = sight.look { mark } else { nil }
     }
     try await collector.add(partitions.map(CaptureSession.shard), starts: starts, before: before)
@@ -218,7 +218,7 @@ struct CaptureSession: Sendable {
       let position = positions?[shard]
       // An identity without a record: nothing was captured since a check found the source without those captured before.
       let hasRead = position != 0 && identities[shard] != ShardIdentity()
-      checks[shard] = ShardCheck(identities[shard] ?? ShardIdentity(), position: position, hasRead: hasRead)
+      checks[shard] = ShardCheck(identities[shard] ?? ShardIdentity(), position: position.map { ShardPoint($0) }, hasRead: hasRead)
     }
     let verdicts = try await ShardChecks.run(checks, probe, clock: clock)
     var outcomes: [String: ShardCheck.Outcome] = [:]
@@ -233,7 +233,7 @@ struct CaptureSession: Sendable {
       case .recreated(let mismatch):
         let known = writer.knownShards.first { $0.name == shard } ?? SourceShard(name: shard, stream: shard, number: 0)
         throw mismatch.error(
-          known, identities[shard] ?? ShardIdentity(), position: captured[shard] ?? 0, holder: "The capture", kept: "captured",
+          known, identities[shard] ?? ShardIdentity(), position: ShardPoint(captured[shard] ?? 0), holder: "The capture", kept: "captured",
           advice:
             "A capture holds the records of one topic. Capture the new topic into a new directory (--out DIR), or restore the old topic.")
       }

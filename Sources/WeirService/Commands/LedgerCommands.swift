@@ -42,9 +42,9 @@ public enum LedgerCommands {
       case .plan(_, let hash, _): "plan \(hash.prefix(12)) replaces the one before"
       case .wake: "wake"
       case .clock(let at): "clock \(CivilTime.text(ofMicroseconds: at))"
-      case .recreated(let from, let to, let reason): "recreated: read from \(to.text) instead of \(from.text): \(reason)"
+      case .recreated(let from, let to, let reason): "recreated: read from \(to) instead of \(from): \(reason)"
       case .unverified(let reason): "unverified: \(reason)"
-      case .gap(let from, let to, let reason): "gap \(from.text) to \(to.text): \(reason)"
+      case .gap(let from, let to, let reason): "gap \(from) to \(to): \(reason)"
       case .partitioner(let stream, let rules): "keys of \(stream) are partitioned by \(rules.map(\.rawValue).joined(separator: " or "))"
       }
     }

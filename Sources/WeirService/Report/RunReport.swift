@@ -104,18 +104,19 @@ final class RunReport: Sendable {
     case .assigned(let positions):
       .members([
         "event": .string("assigned"),
-        "positions": .object(positions.sorted { $0.key < $1.key }.map { .init($0.key, .int($0.value)) }),
+        "positions": .object(positions.sorted { $0.key < $1.key }.map { .init($0.key, $0.value.position.json) }),
       ])
     case .revoked(let shards, let isLost):
       .members(["event": .string("revoked"), "shards": .array(shards.map { .string($0) }), "lost": .bool(isLost)])
     case .committed(let progress): .object([.init("event", .string("committed"))] + members(progress))
     case .gap(let shard, let from, let to, let reason):
       .members([
-        "event": .string("gap"), "shard": .string(shard), "from": .int(from), "to": .int(to), "reason": .string(reason),
+        "event": .string("gap"), "shard": .string(shard), "from": from.position.json, "to": to.position.json, "reason": .string(reason),
       ])
     case .recreated(let shard, let from, let to, let reason):
       .members([
-        "event": .string("recreated"), "shard": .string(shard), "from": .int(from), "to": .int(to), "reason": .string(reason),
+        "event": .string("recreated"), "shard": .string(shard), "from": from.position.json, "to": to.position.json,
+        "reason": .string(reason),
       ])
     case .unverified(let shard, let reason):
       .members(["event": .string("unverified"), "shard": .string(shard), "reason": .string(reason)])

@@ -75,8 +75,8 @@ extension LiveOracle {
     let name = "entry \(next.entry.number), lane \(commit.lane.text)"
     if commit.epoch != lane.epoch + 1 { fail("\(name): epoch \(commit.epoch) after \(lane.epoch)") }
     if commit.generation < lane.generation { fail("\(name): its generation went back") }
-    guard case .offset(let from) = commit.from, case .offset(let to) = commit.to, lane.position.map({ $0 == from }) ?? true, from <= to
-    else {
+    let (from, to) = (commit.from.ordinal, commit.to.ordinal)
+    guard lane.position.map({ $0 == from }) ?? true, from <= to else {
       return fail("\(name): from \(commit.from.text) to \(commit.to.text) though \(lane.position ?? -1) was reached")
     }
     let first = workload.records[commit.lane.shard]?.first?.position ?? 0
@@ -188,7 +188,8 @@ extension LiveOracle {
     let name = "entry \(entry.number), merge lane"
     if commit.epoch != next.mergeEpoch + 1 { fail("\(name): epoch \(commit.epoch) after \(next.mergeEpoch)") }
     if commit.from != .offset(next.mergePosition) { fail("\(name): from \(commit.from.text), not from \(next.mergePosition)") }
-    guard case .offset(let through) = commit.to, through >= next.mergePosition, through < entry.number else {
+    let through = commit.to.ordinal
+    guard through >= next.mergePosition, through < entry.number else {
       return fail("\(name): it claims to have read through \(commit.to.text)")
     }
     for part in next.unread where part.number <= through {

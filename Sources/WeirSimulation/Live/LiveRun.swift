@@ -390,8 +390,8 @@ final class LiveRun: @unchecked Sendable {
   private func trim() {
     mark(.trim)
     let shard = topic.workload.shards[random.below(topic.workload.shards.count)]
-    let bounds = topic.bounds(shard)
-    topic.trim(shard, to: random.chance(0.4) ? bounds.high : bounds.low + Int64(random.below(Int(bounds.high - bounds.low) + 1)))
+    let (low, high) = (topic.low[shard] ?? 0, topic.high(shard))
+    topic.trim(shard, to: random.chance(0.4) ? high : low + Int64(random.below(Int(high - low) + 1)))
   }
 }
 

@@ -197,9 +197,9 @@ final class SimulatedMember: ShardGroup, @unchecked Sendable {
     return Dictionary(uniqueKeysWithValues: shards.map { ($0, topic.bounds($0)) })
   }
 
-  func starts(of shards: [String]) async throws -> [String: Int64] {
+  func starts(of shards: [String]) async throws -> [String: ShardPoint] {
     try await ask()
-    return Dictionary(uniqueKeysWithValues: shards.map { ($0, topic.bounds($0).low) })
+    return Dictionary(uniqueKeysWithValues: shards.map { ($0, ShardPoint(topic.low[$0] ?? 0)) })
   }
 
   func look(_ asks: [String: ShardAsk]) async throws -> [String: ShardSight] {
@@ -207,16 +207,16 @@ final class SimulatedMember: ShardGroup, @unchecked Sendable {
     return asks.reduce(into: [:]) { sights, ask in
       let position =
         switch ask.value {
-        case .at(let position): position
-        case .before(let position): position - 1
+        case .at(let point): point.ordinal
+        case .before(let point): point.ordinal - 1
         }
       sights[ask.key] = ShardSight(topic.look(ask.key, at: position), incarnation: topic.incarnation.map { "i\($0)" })
     }
   }
 
-  func assign(_ positions: [String: Int64]) async throws -> [String: any RecordSource] {
+  func assign(_ positions: [String: ShardPoint]) async throws -> [String: any RecordSource] {
     if isClosed { throw WeirError(.unavailable, "the simulated group was closed") }
-    for (shard, position) in positions { readers[shard] = SimulatedReader(group, node, shard, position) }
+    for (shard, position) in positions { readers[shard] = SimulatedReader(group, node, shard, position.ordinal) }
     return readers.filter { positions[$0.key] != nil }
   }
 
@@ -234,8 +234,8 @@ final class SimulatedMember: ShardGroup, @unchecked Sendable {
     }
   }
 
-  func follow(_ positions: [String: Int64], as owner: String) async {
-    for (shard, position) in positions { topic.followed[shard] = FollowedPosition(position: position, owner: owner) }
+  func follow(_ positions: [String: ShardPoint], as owner: String) async {
+    for (shard, position) in positions { topic.followed[shard] = FollowedPosition(position: position.position, owner: owner) }
   }
 
   func followed(_ shards: [String]) async throws -> [String: FollowedPosition] {
@@ -283,20 +283,20 @@ final class SimulatedReader: RecordSource, @unchecked Sendable {
         throw WeirError(.unavailable, "a simulated fetch failed")
       }
       let bounds = group.topic.bounds(shard)
-      guard position >= bounds.low, position <= bounds.high else {
+      guard Position.offset(position) >= bounds.low, Position.offset(position) <= bounds.high else {
         group.hit(.outOfRange)
-        return .outOfRange(at: position)
+        return .outOfRange(at: ShardPoint(position))
       }
       let records = group.topic.records(shard, from: position, count: 1 + group.random.below(7))
       if let last = records.last {
         position = last.position + 1
         saidEnd = false
-        return .block(SimulatedTopic.block(shard, records), next: position)
+        return .block(SimulatedTopic.block(shard, records), next: ShardPoint(position))
       }
       if !saidEnd {
         saidEnd = true
-        position = bounds.high
-        return .caughtUp(next: position)
+        position = group.topic.high(shard)
+        return .caughtUp(next: ShardPoint(position))
       }
       await node.sleep(nanoseconds: SimulatedReader.pollNanoseconds)
     }

@@ -34,7 +34,7 @@ final class SimulatedTopic: @unchecked Sendable {
     return max(sent.map { $0.position + 1 } ?? 0, low[shard] ?? 0)
   }
 
-  func bounds(_ shard: String) -> ShardBounds { ShardBounds(low: low[shard] ?? 0, high: high(shard)) }
+  func bounds(_ shard: String) -> ShardBounds { ShardBounds(low: .offset(low[shard] ?? 0), high: .offset(high(shard))) }
 
   /// Drops records, as retention does: a reader that needs them has lost them.
   func trim(_ shard: String, to position: Int64) { low[shard] = max(low[shard] ?? 0, min(position, high(shard))) }
@@ -53,8 +53,8 @@ final class SimulatedTopic: @unchecked Sendable {
   }
 
   func look(_ shard: String, at position: Int64) -> ShardLook {
-    if position < (low[shard] ?? 0) { return position < 0 ? .absent : .trimmed(low: low[shard] ?? 0) }
-    if position >= high(shard) { return .ended(high: high(shard)) }
+    if position < (low[shard] ?? 0) { return position < 0 ? .absent : .trimmed(low: .offset(low[shard] ?? 0)) }
+    if position >= high(shard) { return .ended(high: .offset(high(shard))) }
     guard let record = (workload.records[shard] ?? []).first(where: { $0.position == position }) else { return .absent }
     return SimulatedTopic.block(shard, [record]).lastFingerprint.map { .record($0) } ?? .unknown
   }
