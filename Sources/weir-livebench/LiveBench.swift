@@ -39,9 +39,9 @@ struct LiveBench {
     let stop = Flag()
     let began = Mutex<(wall: Int64, cpu: Double)>((0, 0))
     let ended = Mutex<(wall: Int64, cpu: Double)>((0, 0))
-    let worker = LiveWorker(
+    let worker = Worker(
       CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: environment, request: request,
-      group: { ReadyGroup(shards: shards, blocks: blocks) },
+      input: .group { ReadyGroup(shards: shards, blocks: blocks) },
       observe: { event in
         switch event {
         case .assigned: began.withLock { $0 = (clock.monotonicNanoseconds, cpuSeconds()) }

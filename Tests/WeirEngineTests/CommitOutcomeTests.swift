@@ -65,7 +65,7 @@ import WeirTesting
     await expectUnknown {
       try await LookupVersions(compiled: compiled, ledger: ledger, environment: environment).decide(planHash: "h", carrier: [.merge])
     }
-    await expectUnknown { try await RecordedSession.carry([.extensible], ledger, "h") }
+    await expectUnknown { try await StepConductor.carry([.extensible], ledger, "h") }
     var changed = request
     (changed.meaning, changed.planHash) = (.string("another"), "another")
     await expectUnknown { try await PlanReplacement(plan: compiled.plan, request: changed, ledger: ledger).decide() }

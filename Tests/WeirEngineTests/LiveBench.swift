@@ -117,17 +117,17 @@ extension LiveWorkerTests {
   /// A worker's task and what it said.
   final class Running: Sendable {
     let groups = Mutex<[FakeGroup]>([])
-    let events = Mutex<[LiveEvent]>([])
+    let events = Mutex<[WorkerEvent]>([])
     private let stopped = Flag()
     private let ending = Flag()
-    private let task = Mutex<Task<Result<LiveProgress, any Error>, Never>?>(nil)
+    private let task = Mutex<Task<Result<WorkerProgress, any Error>, Never>?>(nil)
 
     init(_ bench: Bench, _ own: [String], silent: Int, accepted: Set<String>) {
       let request = LedgerRequest(
         meaning: .string(bench.meaning), planHash: "hash of \(bench.meaning)", lanes: nil, runID: nil, describeChange: { _, _ in [] })
-      let worker = LiveWorker(
-        CompiledPlan(bench.plan, lookups: []), environment: bench.environment, request: request, accepted: accepted,
-        group: { [self] in
+      let worker = Worker(
+        CompiledPlan(bench.plan, lookups: []), environment: bench.environment, request: request,
+        input: .group(accepted: accepted) { [self] in
           groups.withLock { groups in
             let group = FakeGroup(bench.topic, own: groups.count < silent ? nil : own)
             groups.append(group)
@@ -153,7 +153,7 @@ extension LiveWorkerTests {
 
     var group: FakeGroup? { groups.withLock { $0.last } }
 
-    func stop() async throws -> LiveProgress {
+    func stop() async throws -> WorkerProgress {
       stopped.raise()
       return try await ended()
     }
@@ -162,6 +162,6 @@ extension LiveWorkerTests {
       events.withLock { $0.count { if case .trouble(let error) = $0 { error.code == code } else { false } } }
     }
 
-    func ended() async throws -> LiveProgress { try await task.withLock { $0 }!.value.get() }
+    func ended() async throws -> WorkerProgress { try await task.withLock { $0 }!.value.get() }
   }
 }

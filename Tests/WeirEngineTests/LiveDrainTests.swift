@@ -64,19 +64,19 @@ extension LiveWorkerTests {
       let worker = bench.worker(["t/0"])
       try await bench.until("10 records") { $0.counts.input == 10 }
       _ = try await worker.stop()
-      #expect(worker.troubles(.unavailable) > LiveWorker.vainSessionsMax, "it says nothing against the worker, however often it comes")
+      #expect(worker.troubles(.unavailable) > SessionFailures.vainSessionsMax, "it says nothing against the worker, however often it comes")
     }
 
     /// Who sleeps or starves at the start has not heard an answer that was there; a wrong address never has one.
     @Test func theFirstQuestionIsAskedThreeTimes() async throws {
       let bench = try Bench(shards: 1)
       bench.send("t/0", 0..<10)
-      bench.topic.firstQuestionsLost.withLock { $0 = LiveWorker.firstAttemptsMax - 1 }
+      bench.topic.firstQuestionsLost.withLock { $0 = SessionFailures.firstAttemptsMax - 1 }
       let worker = bench.worker(["t/0"])
       try await bench.until("10 records") { $0.counts.input == 10 }
       _ = try await worker.stop()
-      #expect(worker.troubles(.unavailable) == LiveWorker.firstAttemptsMax - 1, "each is reported")
-      bench.topic.firstQuestionsLost.withLock { $0 = LiveWorker.firstAttemptsMax }
+      #expect(worker.troubles(.unavailable) == SessionFailures.firstAttemptsMax - 1, "each is reported")
+      bench.topic.firstQuestionsLost.withLock { $0 = SessionFailures.firstAttemptsMax }
       let vain = bench.worker(["t/0"])
       await #expect(throws: WeirError.self) { _ = try await vain.ended() }
       #expect(bench.topic.firstQuestionsLost.withLock { $0 } == 0, "no answer to the third ends the worker")

@@ -16,6 +16,8 @@ struct EpochBatch: Sendable {
 }
 
 extension EpochBatch {
+  var hasDecisions: Bool { decisions.contains { !$0.value.isEmpty } }
+
   /// Why its records were rejected.
   var rejected: RejectedReasons { epochs.reduce(into: RejectedReasons()) { $0.add($1.rejected) } }
 

@@ -117,8 +117,11 @@ actor LaneActor {
 
   func raise(floor: Int64) { for lane in lanes { lane.raise(floor: floor) } }
 
-  /// See ``LaneState/begin(generation:)``.
-  func begin(generation: Int64) { for lane in lanes { lane.begin(generation: generation) } }
+  /// An entry says this of the lane, see ``LaneState/begin(generation:)``.
+  func committed(floor: Int64, generation: Int64) {
+    raise(floor: floor)
+    for lane in lanes { lane.begin(generation: generation) }
+  }
 
   // MARK: The shard's identity
 

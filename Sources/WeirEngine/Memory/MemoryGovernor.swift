@@ -39,7 +39,7 @@ public final class MemoryGovernor: Sendable {
   /// What the state held at the last commit: for the error.
   func holds(_ bytes: StateBytes) { state.withLock { $0.state = bytes } }
 
-  private var isUnderWay: Bool { state.withLock { $0.underWay > 0 } }
+  var isUnderWay: Bool { state.withLock { $0.underWay > 0 } }
 
   /// Whether the process takes more than it should while more comes in. Gives back what the allocator keeps before it says so.
   var isBusy: Bool {

@@ -4,28 +4,21 @@ import WeirProtocol
 /// The stage of a replay that visits the lanes: hands each its rows and cuts them, while the reader decodes, sequences and deals what
 /// comes next.
 struct LaneStage: Sendable {
-  private let compiled: CompiledPlan
-  private let run: RunInfo
+  private let session: Session
   private let lanes: Int
-  private let environment: EngineEnvironment
-  /// All lanes, in their order.
+  /// All lanes, in order.
   private let groups: [LaneActor]
   /// Numbers of groups, dealt over as many tasks as run at once.
   private let shares: [[Int]]
-  /// Called behind each deal: records, position and watermark that every lane has reached.
+  /// Called after each deal: records, position and watermark that every lane has reached.
   private let reached: @Sendable (Int, Int64, Int64) -> Void
 
-  /// - Parameters:
-  ///   - groups: all lanes, in their order.
-  ///   - environment: says how many tasks visit lanes at once.
-  init(
-    _ compiled: CompiledPlan, _ run: RunInfo, groups: [LaneActor], environment: EngineEnvironment,
-    reached: @escaping @Sendable (Int, Int64, Int64) -> Void
-  ) {
-    self.environment = environment
-    (self.compiled, self.run, self.groups, self.reached) = (compiled, run, groups, reached)
+  init(_ session: Session, reached: @escaping @Sendable (Int, Int64, Int64) -> Void) {
+    (self.session, self.reached) = (session, reached)
+    let groups = session.lanes.dealt
+    self.groups = groups
     lanes = groups.reduce(0) { $0 + $1.ids.count }
-    let tasks = min(environment.parallel, groups.count)
+    let tasks = min(session.environment.parallel, groups.count)
     shares = (0..<tasks).map { first in Array(stride(from: first, to: groups.count, by: tasks)) }
   }
 
@@ -42,7 +35,7 @@ struct LaneStage: Sendable {
   /// Ends both hand-overs: the one before, for whoever waits for room in it when nobody takes batches any more or a cut failed; the one
   /// behind, when all is cut.
   func run(_ work: Handover<LaneWork>, into batches: Handover<EpochBatch>) async throws {
-    let partial = ShardPartial(compiled, lanes: lanes, run: run)
+    let partial = ShardPartial(session.compiled, lanes: lanes, run: session.run)
     do {
       while let next = await work.receive() {
         switch next {
@@ -53,10 +46,10 @@ struct LaneStage: Sendable {
         case .cut(let position, let hash, let watermark, let decisions, let blankLines):
           var blobBytes: Int64 = 0
           for group in groups { blobBytes += await group.blobBytes }
-          try await environment.governor.reserve(blobBytes, environment.clock)
+          try await session.environment.governor.reserve(blobBytes, session.environment.clock)
           var epochs = try await cut(position, watermark)
           // Until it is committed.
-          environment.governor.began()
+          session.environment.governor.began()
           epochs[0].counts.blankLines += Int64(blankLines)
           partial.finish(into: &epochs)
           // The committer's own error ends the run and says why.

@@ -33,7 +33,7 @@ struct WorkerHealth {
     (phase, since) = (next, now)
   }
 
-  mutating func saw(_ event: LiveEvent, now: Int64) {
+  mutating func saw(_ event: WorkerEvent, now: Int64) {
     switch event {
     case .joined:
       hasStarted = true

@@ -34,7 +34,7 @@ final class WorkerWatch: Sendable {
 
   var now: Standing { standing.withLock { $0 } }
 
-  func saw(_ event: LiveEvent) {
+  func saw(_ event: WorkerEvent) {
     if case .trouble(let error) = event { meter.troubled(error.code.rawValue) }
     standing.withLock { $0.health.saw(event, now: clock.monotonicNanoseconds) }
   }

@@ -32,18 +32,20 @@ enum RecordedReplay {
     let consumed = Consumed()
     report.begin(from: 0) { Double(consumed.records) / total }
     let watch = try await ReplayCommand.watch(pipeline.plan, options, wiring, interrupt, host, log)
-    let worker = RecordedWorker(
+    let worker = Worker(
       CompiledPlan(pipeline.plan, lookups: pipeline.lookups),
       environment: ReplayCommand.environment(wiring, pipeline.plan, log, publishes: options.decisions == nil),
-      request: request, keepOpen: options.keepOpen,
-      stream: capture, recorded: try options.decisions.map { try recorded($0, pipeline, wiring, places) },
+      request: request,
+      input: .stream(
+        capture, recorded: try options.decisions.map { try recorded($0, pipeline, wiring, places) }, keepOpen: options.keepOpen),
       meter: watch.meter,
       observe: {
+        guard case .consumed(let progress) = $0 else { return }
         watch.reads()
-        consumed.set($0.records)
-        report.progress($0)
+        consumed.set(progress.records)
+        report.progress(progress)
       }, stop: interrupt.stop)
-    let (end, progress, fold) = try await watch.beside { try await worker.run() }
+    let (end, progress, fold) = try await watch.beside { try await worker.replay() }
     await host.stop()
     report.end(end, progress, fold, latency: nil)
     return end == .interrupted ? interrupt.exitCode : report.exitCode(pipeline.plan, fold)
@@ -88,7 +90,7 @@ enum RecordedReplay {
 
   private static func recorded(
     _ lake: String, _ pipeline: LoadedPipeline, _ wiring: Wiring, _ places: Places
-  ) throws -> RecordedWorker.Recorded {
+  ) throws -> RecordedRun {
     _ = try PathText.checked(lake, "--decisions")
     guard FileIdentity.of(lake) == nil || FileIdentity.of(lake) != FileIdentity.of(places.lake) else {
       throw WeirError(

@@ -96,10 +96,9 @@ public enum ReplayCommand {
       meaning: PlanMeaning.json(pipeline.plan), planHash: PlanMeaning.hash(pipeline.plan).hex, lanes: options.lanes,
       runID: runID, describeChange: { PlanMeaning.changes(from: $0, to: $1) })
     if options.join { request.fileEnds = .join }
-    let worker = ReplayWorker(
+    let worker = Worker(
       CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: environment(wiring, pipeline.plan, log), request: request,
-      keepOpen: options.keepOpen, latency: meter, meter: watch.meter,
-      source: { start in
+      input: .capture(keepOpen: options.keepOpen, latency: meter) { start in
         watch.reads()
         let source = try CaptureSource(
           files: options.captures, startAt: start.position, expectedPrefix: start.prefix, cutBytes: flushBytes,
@@ -110,8 +109,8 @@ public enum ReplayCommand {
         guard let pace = options.pace, let meter else { return source }
         return PacedSource(source, rate: pace, clock: wiring.clock, meter: meter)
       },
-      observe: { report.progress($0) }, stop: interrupt.stop)
-    let (end, progress, fold) = try await watch.beside { try await worker.run() }
+      meter: watch.meter, observe: { if case .consumed(let progress) = $0 { report.progress(progress) } }, stop: interrupt.stop)
+    let (end, progress, fold) = try await watch.beside { try await worker.replay() }
     await host.stop()
     report.end(end, progress, fold, latency: meter?.summary)
     return end == .interrupted ? interrupt.exitCode : report.exitCode(pipeline.plan, fold)

@@ -106,7 +106,7 @@ public enum RunCommand {
   private static func worker(
     _ pipeline: LoadedPipeline, _ source: any LiveSource, _ options: RunOptions, _ watch: WorkerWatch, _ routes: AdminRoutes,
     _ report: RunReport, _ interrupt: Interrupt
-  ) throws -> LiveWorker {
+  ) throws -> Worker {
     let wiring = try Wiring(
       try Places(pipeline, lake: options.lake, store: options.store), withState: !pipeline.plan.state.isEmpty, worker: pipeline.plan.worker)
     routes.use(wiring.state)
@@ -120,14 +120,17 @@ public enum RunCommand {
     }
     let sinks = AdapterRegistry.standard.sinks(pipeline.plan, overrides, log: { report.log($0, $1, $2) }, tell: tell)
     let registry = RegistryWiring.environment(pipeline.plan, tell: tell)
-    return LiveWorker(
+    return Worker(
       CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: wiring.environment(sinks: sinks, registry: registry),
-      request: request, accepted: Set(options.acceptRecreated),
-      group: { try await source.group(overrides, memory: wiring.memory, log: { report.log($0, $1, $2) }) },
+      request: request,
+      input: .group(accepted: Set(options.acceptRecreated)) {
+        try await source.group(overrides, memory: wiring.memory, log: { report.log($0, $1, $2) })
+      },
+      meter: watch.meter,
       observe: {
         watch.saw($0)
         report.tell($0)
       },
-      stop: interrupt.stop, meter: watch.meter)
+      stop: interrupt.stop)
   }
 }

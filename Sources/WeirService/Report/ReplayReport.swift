@@ -39,7 +39,7 @@ final class ReplayReport: Sendable {
   }
 
   /// Called after every block; tells at most four times a second.
-  func progress(_ progress: ReplayProgress) {
+  func progress(_ progress: WorkerProgress) {
     let now = ContinuousClock.now
     let isNews = state.withLock { state in
       guard !state.hasWarnedOfFiles, ManyFiles.isTooMany(progress.filesMax) else { return false }
@@ -66,7 +66,7 @@ final class ReplayReport: Sendable {
     }
   }
 
-  private func line(_ progress: ReplayProgress, _ seconds: Double, _ start: Int64, _ share: Double?) -> String {
+  private func line(_ progress: WorkerProgress, _ seconds: Double, _ start: Int64, _ share: Double?) -> String {
     let mb = Double(progress.position - start) / 1e6 / max(seconds, 1e-3)
     var text = "\(Human.count(progress.records)) records  \(Human.fixed(mb, 0)) MB/s"
     if progress.watermark != Watermark.minimum { text += "  watermark \(CivilTime.text(ofMicroseconds: progress.watermark))" }
@@ -102,7 +102,7 @@ final class ReplayReport: Sendable {
 
   // MARK: The end
 
-  func end(_ end: ReplayEnd, _ progress: ReplayProgress, _ fold: LedgerFold, latency: LatencyMeter.Summary?) {
+  func end(_ end: WorkerEnd, _ progress: WorkerProgress, _ fold: LedgerFold, latency: LatencyMeter.Summary?) {
     let seconds = state.withLock { ReplayReport.seconds(.now - $0.startedAt) }
     let tables = fold.tables.sorted { $0.key < $1.key }.map {
       TableTotals(name: $0.key, rows: $0.value.rows, files: $0.value.files, bytes: $0.value.bytes)
@@ -174,7 +174,7 @@ final class ReplayReport: Sendable {
   private static let exitCodeTooMuchRejected: Int32 = 3
 
   private func summary(
-    _ end: ReplayEnd, _ progress: ReplayProgress, _ fold: LedgerFold, _ tables: [TableTotals], _ seconds: Double,
+    _ end: WorkerEnd, _ progress: WorkerProgress, _ fold: LedgerFold, _ tables: [TableTotals], _ seconds: Double,
     _ latency: LatencyMeter.Summary?
   ) -> JSONValue {
     let totals = fold.counts

@@ -30,7 +30,7 @@ final class RunReport: Sendable {
   }
 
   /// With `json` each event is a line on standard output, and the log has only what is amiss.
-  func tell(_ event: LiveEvent) {
+  func tell(_ event: WorkerEvent) {
     if json { console.data(RunReport.json(event).text) }
     switch event {
     case .joined(let number): inform("joined; the ledger is at entry \(number)", event)
@@ -41,6 +41,8 @@ final class RunReport: Sendable {
       let words = "\(isLost ? "lost" : "handed over") \(shards.joined(separator: ", "))"
       if isLost { log.warning(words, RunReport.members(event)) } else { inform(words, event) }
     case .committed(let progress): committed(progress, event)
+    // Only a replay reports it, which has another report.
+    case .consumed: break
     case .quarantined(let rejected): quarantined(rejected)
     case .gap(let shard, let from, let to, let reason):
       log.error("LOST: positions \(from) to \(to) of \(shard), \(reason); the ledger has an entry that says so", RunReport.members(event))
@@ -58,9 +60,9 @@ final class RunReport: Sendable {
     }
   }
 
-  private func inform(_ words: String, _ event: LiveEvent) { if !json { log.info(words, RunReport.members(event)) } }
+  private func inform(_ words: String, _ event: WorkerEvent) { if !json { log.info(words, RunReport.members(event)) } }
 
-  private func committed(_ progress: LiveProgress, _ event: LiveEvent) {
+  private func committed(_ progress: WorkerProgress, _ event: WorkerEvent) {
     if hasWarnedOfFiles.withLock({ !$0 && ManyFiles.isTooMany(progress.filesMax) }) {
       hasWarnedOfFiles.withLock { $0 = true }
       log.warning(ManyFiles.words(progress.filesMax), [.init("event", .string("many_files"))])
@@ -96,9 +98,9 @@ final class RunReport: Sendable {
       [.init("event", .string("quarantined_epoch")), .init("records", .int(all)), .init("untold", .int(untold))])
   }
 
-  private static func members(_ event: LiveEvent) -> [JSONValue.Member] { json(event).members ?? [] }
+  private static func members(_ event: WorkerEvent) -> [JSONValue.Member] { json(event).members ?? [] }
 
-  private static func json(_ event: LiveEvent) -> JSONValue {
+  private static func json(_ event: WorkerEvent) -> JSONValue {
     switch event {
     case .joined(let number): .members(["event": .string("joined"), "ledger": .int(number)])
     case .assigned(let positions):
@@ -109,6 +111,7 @@ final class RunReport: Sendable {
     case .revoked(let shards, let isLost):
       .members(["event": .string("revoked"), "shards": .array(shards.map { .string($0) }), "lost": .bool(isLost)])
     case .committed(let progress): .object([.init("event", .string("committed"))] + members(progress))
+    case .consumed(let progress): .object([.init("event", .string("consumed"))] + members(progress))
     case .gap(let shard, let from, let to, let reason):
       .members([
         "event": .string("gap"), "shard": .string(shard), "from": from.position.json, "to": to.position.json, "reason": .string(reason),
@@ -131,7 +134,7 @@ final class RunReport: Sendable {
     }
   }
 
-  private static func members(_ progress: LiveProgress) -> [JSONValue.Member] {
+  private static func members(_ progress: WorkerProgress) -> [JSONValue.Member] {
     [
       .init("records", .int(progress.records)), .init("entries", .int(progress.entries)),
       .init("ledger", .int(progress.ledgerNumber)), .init("shards", .int(Int64(progress.shards))),
@@ -148,7 +151,7 @@ final class RunReport: Sendable {
   func log(_ level: Int, _ facility: String, _ text: String) { log.kafka(level, facility, text, isDebugging: isDebugging) }
 
   /// - Parameter fold: nil: the worker was stopped before it had opened the ledger.
-  func end(_ progress: LiveProgress, _ fold: LedgerFold?) {
+  func end(_ progress: WorkerProgress, _ fold: LedgerFold?) {
     log.end()
     let elapsed = (ContinuousClock.now - startedAt).components
     let seconds = Double(elapsed.seconds) + Double(elapsed.attoseconds) / 1e18

@@ -186,8 +186,9 @@ final class LiveRun: @unchecked Sendable {
     environment.commitObserver = { watch.saw($0, $1) }
     if let bug { (environment.variant, environment.protocolVariant) = (bug.engine, bug.protocol) }
     let request = LedgerRequest(meaning: .string("m"), planHash: "h", lanes: nil, runID: "run", describeChange: { _, _ in [] })
-    let live = LiveWorker(
-      compiled, environment: environment, request: request, accepted: [SourceWorkload.stream], group: { group.member(of: node) },
+    let live = Worker(
+      compiled, environment: environment, request: request,
+      input: .group(accepted: [SourceWorkload.stream]) { group.member(of: node) },
       observe: { [unowned self] in heard($0, of: worker) }, stop: worker.stop)
     node.start { [self] in
       do {
@@ -197,7 +198,7 @@ final class LiveRun: @unchecked Sendable {
     }
   }
 
-  private func heard(_ event: LiveEvent, of worker: LiveNode) {
+  private func heard(_ event: WorkerEvent, of worker: LiveNode) {
     switch event {
     case .committed(let progress): oracle.confirmed(progress.ledgerNumber, by: worker.node.id)
     case .trouble(let error):

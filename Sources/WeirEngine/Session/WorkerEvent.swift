@@ -1,14 +1,16 @@
 import WeirCore
 
-/// What a live worker tells whoever watches it.
-public enum LiveEvent: Sendable {
+/// What a worker reports while it runs.
+public enum WorkerEvent: Sendable {
   /// Joined the group; the ledger stands at this number.
   case joined(ledger: Int64)
   /// Reads these shards from these positions on.
   case assigned([String: ShardPoint])
   case revoked([String], isLost: Bool)
   /// An entry of this worker's is in the ledger.
-  case committed(LiveProgress)
+  case committed(WorkerProgress)
+  /// A replay has consumed a block.
+  case consumed(WorkerProgress)
   /// Records of an entry that went into quarantine.
   case quarantined(RejectedReasons)
   /// Positions `from..<to` of the shard were lost at the source; the ledger says so.
@@ -17,6 +19,6 @@ public enum LiveEvent: Sendable {
   case recreated(shard: String, from: ShardPoint, to: ShardPoint, reason: String)
   /// Whether the shard is the one that was read could not be verified; it is read on, and the ledger says so.
   case unverified(shard: String, reason: String)
-  /// Goes on by itself.
+  /// The worker continues by itself.
   case trouble(WeirError)
 }

@@ -3,11 +3,11 @@ import WeirOperators
 import WeirProtocol
 
 /// Where lanes begin: at the ledger's position, if the shard is still the one that the position belongs to.
-extension LiveSession {
+extension GroupConductor {
   /// What taking lanes over adds to the ledger.
   private struct Beginning {
     var commits: [LaneCommit] = []
-    var events: [LiveEvent] = []
+    var events: [WorkerEvent] = []
     /// Of all lanes, also of those that nothing is committed of.
     var identities: [LaneID: ShardIdentity] = [:]
   }
@@ -41,11 +41,12 @@ extension LiveSession {
         start(name, fold, at: place, before[name], into: &beginning)
       }
     }
-    for shard in LiveSession.missing(shards.withLock { $0 }, fold) { retire(shard, fold, into: &beginning) }
-    let clock: Decision? = ClockGuard.refreshNanoseconds(compiled.plan).map { _ in .clock(environment.clock.wallMicroseconds) }
-    if clock != nil || hasStateRows { add(clock, names, fold, to: &beginning) }
+    for shard in GroupConductor.missing(shards.withLock { $0 }, fold) { retire(shard, fold, into: &beginning) }
+    let now = session.environment.clock.wallMicroseconds
+    let clock: Decision? = ClockGuard.refreshNanoseconds(session.compiled.plan).map { _ in .clock(now) }
+    if clock != nil || session.hasStateRows { add(clock, names, fold, to: &beginning) }
     guard !beginning.commits.isEmpty else { return (fold, beginning.identities) }
-    let after = try await committer.commit(empty: beginning.commits).fold()
+    let after = try await session.committer.commit(empty: beginning.commits).fold()
     for event in beginning.events { observe(event) }
     return (after, beginning.identities)
   }
@@ -58,7 +59,7 @@ extension LiveSession {
       let hasRead = lane.counts.input > 0 && lane.identity != ShardIdentity()
       checks[name] = ShardCheck(lane.identity ?? ShardIdentity(), position: position, hasRead: hasRead)
     }
-    return try await ShardChecks.run(checks, group, clock: environment.clock) { hasEnded }
+    return try await ShardChecks.run(checks, group, clock: session.environment.clock) { hasEnded }
   }
 
   private func start(
@@ -107,7 +108,7 @@ extension LiveSession {
         decisions.append(.gap(from: position, to: to, reason: reason))
       }
       beginning.events.append(.gap(shard: name, from: position, to: to, reason: reason))
-      meter.lost(positions: position.position.distance(to: to.position))
+      session.meter.lost(positions: position.position.distance(to: to.position))
     }
     beginning.identities[id] = identity
     guard !decisions.isEmpty || isTrimmed else { return }
@@ -144,11 +145,11 @@ extension LiveSession {
   /// Checks the shards again and again while they are read.
   func watchShards() async throws {
     let refresh = settings.refresh * 1000
-    var due = environment.clock.monotonicNanoseconds + refresh
+    var due = session.environment.clock.monotonicNanoseconds + refresh
     var told: Set<String> = []
     var isAway = false
     while !hasEnded {
-      await isEnding.wait(until: due, environment.clock)
+      await isEnding.wait(until: due, session.environment.clock)
       if hasEnded { return }
       do {
         try await checkHeld(&told)
@@ -158,28 +159,28 @@ extension LiveSession {
         if !isAway, !hasEnded { observe(.trouble(error)) }
         isAway = true
       }
-      due = environment.clock.monotonicNanoseconds + refresh
+      due = session.environment.clock.monotonicNanoseconds + refresh
     }
   }
 
   /// - Parameter told: shards that were reported as unverified.
   private func checkHeld(_ told: inout Set<String>) async throws {
     var identities: [String: ShardIdentity] = [:]
-    let lanes = held
-    for lane in lanes { identities[lane.id.shard] = await lane.shard.identity }
+    let lanes = session.lanes.inOrder
+    for lane in lanes { identities[lane.id.shard] = await lane.actor.identity }
     let verdicts = try await ShardChecks.run(
-      identities.mapValues { ShardCheck($0, position: nil) }, group, clock: environment.clock, until: { hasEnded })
-    for lane in lanes where self.lanes.withLock({ $0[lane.id] === lane }) {
+      identities.mapValues { ShardCheck($0, position: nil) }, group, clock: session.environment.clock, until: { hasEnded })
+    for lane in lanes where session.lanes[lane.id] === lane {
       let shard = lane.id.shard
       switch verdicts[shard] {
-      case .same(let outcome): await lane.shard.adopt(outcome)
+      case .same(let outcome): await lane.actor.adopt(outcome)
       case .unverified(let outcome, let why):
-        await lane.shard.adopt(outcome)
+        await lane.actor.adopt(outcome)
         guard told.insert(shard).inserted else { continue }
         lane.note(.unverified(reason: why))
         observe(.unverified(shard: shard, reason: why))
       case .recreated(let mismatch):
-        guard let committed = await ledger.fold[lane.id]?.position else {
+        guard let committed = await session.ledger.fold[lane.id]?.position else {
           throw WeirError(.corrupt, "the ledger has no position for \(shard)")
         }
         throw recreated(shard, mismatch, identities[shard] ?? ShardIdentity(), through: committed)
@@ -201,6 +202,6 @@ extension LiveSession {
     let known = shards.withLock { $0.first { $0.name == shard } } ?? SourceShard(name: shard, stream: shard, number: 0)
     return mismatch.error(
       known, identity, position: position, holder: "The ledger", kept: "committed",
-      advice: LiveSession.advice(known.stream))
+      advice: GroupConductor.advice(known.stream))
   }
 }

@@ -2,14 +2,14 @@ import WeirCore
 import WeirProtocol
 
 /// Which shards there are.
-extension LiveSession {
+extension GroupConductor {
   /// The group gave shards that were not there at the start: the source is asked what it has now.
   /// - Throws: `shards_changed`.
   func lookAtNewShards(_ names: [String], _ fold: LedgerFold) async throws {
     let known = Set(shards.withLock { $0.map(\.name) })
     guard names.contains(where: { !known.contains($0) }) else { return }
     let now = try await group.shards()
-    try LiveSession.check(now, compiled, fold, accepted)
+    try GroupConductor.check(now, session.compiled, fold, accepted)
     shards.withLock { $0 = now }
   }
 

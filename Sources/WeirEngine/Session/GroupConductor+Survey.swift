@@ -1,7 +1,7 @@
 import WeirCore
 
 /// Asking source and ledger how things stand, for lag, for forecasts and for whoever scales the workers.
-extension LiveSession {
+extension GroupConductor {
   /// Between two surveys: what lag is told is at most this old, while the source answers.
   private static let surveyNanoseconds: Int64 = 5_000_000_000
 
@@ -10,27 +10,27 @@ extension LiveSession {
 
   /// Runs until the session ends. Its failures are no failures of the session: a source that does not answer makes old answers.
   func survey() async {
-    var due = environment.clock.monotonicNanoseconds
+    var due = session.environment.clock.monotonicNanoseconds
     var matesDue = due
     var mates = GroupMates(own: mark)
     while !hasEnded {
-      if environment.clock.monotonicNanoseconds >= matesDue {
+      if session.environment.clock.monotonicNanoseconds >= matesDue {
         await look(&mates)
-        matesDue = environment.clock.monotonicNanoseconds + LiveSession.matesNanoseconds
+        matesDue = session.environment.clock.monotonicNanoseconds + GroupConductor.matesNanoseconds
       }
-      if environment.clock.monotonicNanoseconds >= due {
-        if let fold = try? await ledger.refresh() { meter.know(fold) }
-        if let bounds = try? await group.bounds(of: shards.withLock { $0.map(\.name) }) { meter.surveyed(bounds) }
-        due = environment.clock.monotonicNanoseconds + LiveSession.surveyNanoseconds
+      if session.environment.clock.monotonicNanoseconds >= due {
+        if let fold = try? await session.ledger.refresh() { session.meter.know(fold) }
+        if let bounds = try? await group.bounds(of: shards.withLock { $0.map(\.name) }) { session.meter.surveyed(bounds) }
+        due = session.environment.clock.monotonicNanoseconds + GroupConductor.surveyNanoseconds
       }
-      await isEnding.wait(until: min(due, matesDue), environment.clock)
+      await isEnding.wait(until: min(due, matesDue), session.environment.clock)
     }
   }
 
   private func look(_ mates: inout GroupMates) async {
     guard let followed = try? await group.followed(shards.withLock { $0.map(\.name) }) else { return }
     let error = mates.look(followed).map { mates.error($0, group: settings.group) }
-    meter.groupIsShared(error?.message)
+    session.meter.groupIsShared(error?.message)
     if let error { observe(.trouble(error)) }
   }
 }

@@ -1,6 +1,6 @@
 import WeirCore
 
-extension LiveSession {
+extension GroupConductor {
   /// What the group did or was asked, and with it the time by which something must follow.
   func watching(_ event: (inout GroupWatch) -> Void) {
     watch.withLock { event(&$0) }
@@ -10,9 +10,9 @@ extension LiveSession {
   /// Ends the session when the group does not answer, or is kept waiting for too long.
   func watchGroup() async throws {
     while !hasEnded {
-      await watchAlarm.wait(until: watch.withLock { $0.verdictIsDueAt }, environment.clock)
+      await watchAlarm.wait(until: watch.withLock { $0.verdictIsDueAt }, session.environment.clock)
       if hasEnded { return }
-      switch watch.withLock({ $0.verdict(at: environment.clock.monotonicNanoseconds) }) {
+      switch watch.withLock({ $0.verdict(at: session.environment.clock.monotonicNanoseconds) }) {
       case .fine: continue
       case .silent(let nanoseconds):
         throw WeirError(
@@ -32,7 +32,7 @@ extension LiveSession {
           )
         }
         // Whatever the commit under way still does, the ledger's fence decides; the others need not wait for it.
-        for lane in held { lane.stop() }
+        for lane in session.lanes.inOrder { lane.stop() }
         await group.close()
       }
     }

@@ -3,93 +3,72 @@ import WeirCore
 import WeirOperators
 import WeirProtocol
 
-/// One run between restoring the lanes and the end of the input.
-final class ReplaySession: Sendable {
-  private let compiled: CompiledPlan
-  private let environment: EngineEnvironment
-  private let run: RunInfo
-  private let groups: [LaneActor]
+/// Replays a plain capture: one shard, dealt over the lanes of the ledger, all of which this worker has. Marks in the stream cut them together.
+///
+/// Four stages run at the same time: the reader deals blocks, the lanes consume them, an epoch is encoded, and the one before it is
+/// committed; beside them the state flusher.
+final class MarkConductor: Sendable {
+  let session: Session
   private let lanesCount: Int
-  private let dealer: LaneDealer?
   private let sequencer: Sequencer
-  private let weights: RowWeights
   private let start: CaptureStart
   private let endIsRecorded: Bool
   private let firstEntry: Int64
   private let halvings: Int
-  let committer: EpochCommitter
-  private let followers: Followers
-  private let meter: LiveMeter
   private let reading: LaneReading
-  private let counted = Mutex(ReplayProgress())
+  private let counts: WorkerCounts
+  private let isPaced: Bool
 
-  init(
-    compiled: CompiledPlan, environment: EngineEnvironment, ledger: Ledger, fold: LedgerFold, followers: Followers,
-    planHash: String, meter: LiveMeter
-  ) async throws {
-    self.compiled = compiled
-    self.environment = environment
-    let genesis = fold.genesis
+  init(_ opened: OpenedLedger, _ fold: LedgerFold, counts: WorkerCounts, latency: LatencyMeter?) async throws {
+    let (compiled, environment, genesis) = (opened.compiled, opened.environment, fold.genesis)
     let ids = genesis.lanes.filter { $0 != .merge }
-    run = RunInfo(compiled.plan.source, runID: fold.runID)
+    let run = RunInfo(compiled.plan.source, runID: fold.runID)
     let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run)
-    groups = try await restorer.groups(ids, parallel: environment.parallel)
+    let groups = try await restorer.groups(ids, parallel: environment.parallel)
     lanesCount = ids.count
-    if let state = environment.state, compiled.hasLaneState { try await FlushMark.recover(groups, state, fold) }
     let merge = try await restorer.merge()
-    var state = merge.stateBytes
-    for group in groups { state += await group.stateBytes }
-    try environment.memory.check(state)
-    if fold.mergeLane.epoch > 0 {
-      try await followers.repairMerged(fold, rows: merge.allStateRows(ledgerNumber: fold.number))
-    }
+    let mergedRows = fold.mergeLane.epoch > 0 ? merge.allStateRows(ledgerNumber: fold.number) : []
     let first = ids.first.flatMap { fold[$0] }
+    let watermark = first?.watermark ?? Watermark.minimum
     let position = try first?.position?.offset(in: run.shard) ?? 0
     start = CaptureStart(position: position, prefix: first?.prefixHash, fileEnds: genesis.capturedFileEnds)
     endIsRecorded = fold.hasEnded
     firstEntry = fold.number + 1
-    halvings = await MemoryRelief.halvings(environment.lake, ledger.layout, at: fold.number)
-    dealer = ids.count > 1 ? LaneDealer(genesis.dealing ?? compiled.plan.source.deal, lanes: ids.count) : nil
-    sequencer = Sequencer(
-      compiled.plan, maximum: Sequencer.maximum(of: first?.watermark ?? Watermark.minimum, compiled.plan.record.time), judge: .stream)
-    weights = RowWeights(compiled)
-    self.followers = followers
-    self.meter = meter
-    reading = meter.take(run.shard, position: ShardPoint(position), watermark: first?.watermark ?? Watermark.minimum)
-    committer = EpochCommitter(
-      environment: environment, compiled: compiled, ledger: ledger, planHash: planHash, run: run,
-      worker: String(environment.random.next(), radix: 16), merge: .sameEntry(merge), meter: meter, checksFirstRecords: false)
-    for id in ids + [.merge] { await committer.hold(id, id == .merge ? fold.mergeLane : fold[id]) }
-  }
-
-  func progress() async -> ReplayProgress {
-    var progress = counted.withLock { $0 }
-    progress.entries = await committer.entries
-    progress.ledgerNumber = await committer.ledger.fold.number
-    progress.rejected = await committer.rejected
-    return progress
+    halvings = await MemoryRelief.halvings(environment.lake, opened.ledger.layout, at: fold.number)
+    sequencer = Sequencer(compiled.plan, maximum: Sequencer.maximum(of: watermark, compiled.plan.record.time), judge: .stream)
+    reading = opened.meter.take(run.shard, position: ShardPoint(position), watermark: watermark)
+    isPaced = latency != nil
+    self.counts = counts
+    session = await Session(
+      opened, merge: .sameEntry(merge),
+      .init(
+        checksFirstRecords: false, dealt: groups,
+        dealer: ids.count > 1 ? LaneDealer(genesis.dealing ?? compiled.plan.source.deal, lanes: ids.count) : nil,
+        reached: { counts.progress.position }, latency: latency))
+    try await session.recoverRows(of: groups, fold)
+    try await session.checkMemory()
+    try await session.followers.repairMerged(fold, rows: mergedRows)
+    for id in ids { await session.committer.hold(id, fold[id]) }
+    await session.committer.hold(.merge, fold.mergeLane)
   }
 
   func run(
     _ makeSource: (CaptureStart) throws -> any RecordSource, keepOpen: Bool,
-    latency: LatencyMeter?, observe: @escaping @Sendable (ReplayProgress) -> Void,
-    isInterrupted: @escaping @Sendable () -> Bool
-  ) async throws -> ReplayEnd {
+    observe: @escaping @Sendable (WorkerEvent) -> Void, isInterrupted: @escaping @Sendable () -> Bool
+  ) async throws -> WorkerEnd {
     let source = try makeSource(start)
     let work = Handover<LaneWork>()
     let batches = Handover<EpochBatch>()
     let encoded = Handover<EncodedBatch>()
-    let flusher = StateFlusher(
-      lanes: groups, state: compiled.hasLaneState ? environment.state : nil, clock: environment.clock, spec: compiled.plan.store,
-      rowsMax: environment.memory.stateRowsMax, reached: { [self] in counted.withLock { $0.position } }, meter: latency, live: meter)
+    let flusher = session.flusher
     let isDone = Flag()
-    defer { meter.released([run.shard], isLost: false) }
+    defer { session.meter.released([session.run.shard], isLost: false) }
     do {
-      let end = try await withThrowingTaskGroup(of: ReplayEnd?.self) { group in
+      let end = try await withThrowingTaskGroup(of: WorkerEnd?.self) { group in
         group.addTask { [self] in
           do {
             let end = try await read(
-              source, into: work, together: LaneStage.together(lanes: lanesCount, isPaced: latency != nil), keepOpen: keepOpen,
+              source, into: work, together: LaneStage.together(lanes: lanesCount, isPaced: isPaced), keepOpen: keepOpen,
               isInterrupted: isInterrupted)
             await work.finish()
             return end
@@ -103,9 +82,9 @@ final class ReplaySession: Sendable {
         }
         group.addTask { [self] in
           defer { isDone.raise() }
-          let stage = LaneStage(compiled, run, groups: groups, environment: environment) { [self] in
+          let stage = LaneStage(session) { [self] in
             count($0, $1, $2)
-            observe(counted.withLock { $0 })
+            observe(.consumed(counts.progress))
           }
           try await stage.run(work, into: batches)
           return nil
@@ -118,9 +97,8 @@ final class ReplaySession: Sendable {
           do {
             while let batch = await encoded.receive() {
               try await commit(batch)
-              environment.governor.ended()
-              let files = await committer.filesMax
-              counted.withLock { $0.filesMax = files }
+              session.environment.governor.ended()
+              await count(session.committer)
             }
           } catch {
             // The stages before may be waiting for room: they must see that nobody takes batches any more.
@@ -135,7 +113,7 @@ final class ReplaySession: Sendable {
           try await flusher.flush()
           return nil
         }
-        var end: ReplayEnd?
+        var end: WorkerEnd?
         do {
           for try await result in group { end = result ?? end }
         } catch {
@@ -164,7 +142,7 @@ final class ReplaySession: Sendable {
     do {
       var number = firstEntry
       while let batch = await batches.receive() {
-        let next = try await committer.encode(batch, number: number)
+        let next = try await session.committer.encode(batch, number: number)
         guard await encoded.send(next) else { break }
         number += 1
       }
@@ -178,16 +156,17 @@ final class ReplaySession: Sendable {
   }
 
   private func commit(_ encoded: EncodedBatch) async throws {
-    defer { meter.enter(.idle) }
-    let fold = try await committer.commit(encoded).fold()
-    meter.enter(.tables)
-    try await followers.applied(fold: fold, merged: await committer.takeMergedRows())
-    await followers.sinks?.admit(fold.number)
-    let state = encoded.batch.epochs.reduce(await committer.mergeBytes) { $0 + $1.sizes.state }
-    counted.withLock { $0.state = state }
-    environment.governor.holds(state)
-    meter.holding(state, of: environment.memory, peak: environment.governor.peak)
-    try environment.memory.check(state)
+    defer { session.meter.enter(.idle) }
+    let fold = try await session.committer.commit(encoded).fold()
+    try await session.follow(fold, encoded.batch.epochs)
+    await session.followers.sinks?.admit(fold.number)
+    // The lanes have gone on since the cut.
+    let state = try await session.checkMemory(encoded.batch.epochs.reduce(StateBytes()) { $0 + $1.sizes.state })
+    counts.update { $0.state = state }
+  }
+
+  private func count(_ committer: isolated EpochCommitter) {
+    counts.update { ($0.filesMax, $0.entries, $0.rejected) = (committer.filesMax, committer.entries, committer.rejected) }
   }
 
   // MARK: The reader's loop
@@ -195,13 +174,13 @@ final class ReplaySession: Sendable {
   private func read(
     _ source: any RecordSource, into work: Handover<LaneWork>, together: Int, keepOpen: Bool,
     isInterrupted: @escaping @Sendable () -> Bool
-  ) async throws -> ReplayEnd {
+  ) async throws -> WorkerEnd {
     var confirmed = ConfirmedEvents(sequencer, keepOpen: keepOpen)
-    var firsts = FirstRecords(compiled.plan, await committer.ledger.fold)
-    var rule = CutRule(environment.memory, halvings: halvings)
+    var firsts = FirstRecords(session.compiled.plan, await session.ledger.fold)
+    var rule = CutRule(session.environment.memory, halvings: halvings)
     var waiting: [(block: PreparedBlock, end: Int64, watermark: Int64)] = []
     var last: (position: Int64, hash: Hash128) = (start.position, start.prefix ?? RunningHash().digest)
-    var end = ReplayEnd.finished
+    var end = WorkerEnd.finished
     var blankLines = 0
     func send(_ next: LaneWork?) async throws(LanesGone) {
       if let next, await !work.send(next) { throw LanesGone() }
@@ -215,7 +194,7 @@ final class ReplaySession: Sendable {
         try firsts.end()
       }
       rule.cut()
-      meter.cut(reason)
+      session.meter.cut(reason)
       try await send(.cut(position: position, prefixHash: hash, watermark: watermark, decisions: [], blankLines: blankLines))
       blankLines = 0
     }
@@ -225,7 +204,7 @@ final class ReplaySession: Sendable {
         blankLines += block.decoded.blankLines
         guard block.count > 0 else { break }
         try firsts.take(block)
-        rule.add(weights.weight(of: block))
+        rule.add(session.weights.weight(of: block))
         let hash = block.decoded.raw.prefixHash
         waiting.append((block, position, watermark))
         guard rule.isDue, let hash else {
@@ -260,14 +239,14 @@ final class ReplaySession: Sendable {
       case .interrupted: end = .interrupted
       }
     }
-    let pool = PreparerPool(compiled, environment, dealer: dealer)
+    let clock = session.environment.clock
     do {
-      reading.enter(.reading, now: environment.clock.monotonicNanoseconds)
-      try await pool.forEach(source, .capture(environment, isInterrupted)) { event in
-        reading.enter(.working, now: environment.clock.monotonicNanoseconds)
-        defer { reading.enter(.reading, now: environment.clock.monotonicNanoseconds) }
+      reading.enter(.reading, now: clock.monotonicNanoseconds)
+      try await session.pool.forEach(source, .capture(session.environment, isInterrupted)) { event in
+        reading.enter(.working, now: clock.monotonicNanoseconds)
+        defer { reading.enter(.reading, now: clock.monotonicNanoseconds) }
         for ready in try confirmed.admit(event) { try await take(ready) }
-        counted.withLock { $0.uncounted = confirmed.sequencer.uncounted }
+        counts.update { $0.uncounted = confirmed.sequencer.uncounted }
         return true
       }
     } catch is StoppedBehindCut { return .interrupted }
@@ -286,17 +265,14 @@ final class ReplaySession: Sendable {
   }
 
   private func count(_ records: Int, _ position: Int64, _ watermark: Int64) {
-    let before = counted.withLock { counted in
-      defer {
-        counted.records += Int64(records)
-        counted.position = position
-        counted.watermark = watermark
-      }
-      return counted.position
+    let before = max(counts.progress.position, start.position)
+    counts.update {
+      $0.records += Int64(records)
+      ($0.position, $0.watermark) = (position, watermark)
     }
     reading.consumed(
-      records: Int64(records), bytes: position - max(before, start.position), through: position, watermark: watermark,
-      now: environment.clock.monotonicNanoseconds)
+      records: Int64(records), bytes: position - before, through: position, watermark: watermark,
+      now: session.environment.clock.monotonicNanoseconds)
   }
 }
 

@@ -1,0 +1,100 @@
+import WeirCore
+import WeirOperators
+import WeirProtocol
+
+/// Taking lanes over and handing them over.
+extension GroupConductor {
+  func membership() async throws {
+    while true {
+      switch await group.nextEvent() {
+      case .closed: return
+      case .failed(let error):
+        guard error.isRetriable || error.fatalTo == .operation else { throw error }
+        observe(.trouble(error))
+      case .assigned(let shards):
+        watching { $0.assigned() }
+        try await alone { [self] in
+          session.meter.enter(.takingOver)
+          defer { session.meter.enter(.idle) }
+          try await takeOver(shards)
+        }
+      case .revoked(let shards, let isLost):
+        watching { $0.revoked(at: session.environment.clock.monotonicNanoseconds, isLost: isLost) }
+        try await alone { [self] in
+          session.meter.enter(.handingOver)
+          defer { session.meter.enter(.idle) }
+          try await handOver(shards, isLost: isLost)
+        }
+        watching { $0.released(at: session.environment.clock.monotonicNanoseconds) }
+      }
+      // After its end the group answers everything with an error, and then says that it is closed.
+      if hasEnded { continue }
+    }
+  }
+
+  /// Ledger first: followers rolled forward, the shards listed and begun in it, lanes restored from it; then the shards are
+  /// read from its positions, never from what the source remembers.
+  private func takeOver(_ names: [String]) async throws {
+    if hasEnded { return }
+    var fold = try await session.ledger.refresh()
+    try await lookAtNewShards(names, fold)
+    try await session.followers.catchUp(to: fold.number)
+    fold = try await list(names, fold)
+    let identities: [LaneID: ShardIdentity]
+    guard let begun = try await begin(names, fold) else { return }
+    (fold, identities) = begun
+    let ids = names.map { LaneID(shard: $0) }.sorted()
+    let restored = try await session.restore(ids, fold, of: shards.withLock { $0 }, identities: identities)
+    let positions = Dictionary(uniqueKeysWithValues: ids.compactMap { id in fold[id]?.position.map { (id.shard, $0) } })
+    let sources: [String: any RecordSource]
+    do { sources = try await group.assign(positions) } catch {
+      // A group that was closed meanwhile takes no assignment, and nothing was begun.
+      if hasEnded { return }
+      throw error
+    }
+    observe(.assigned(positions))
+    for lane in restored {
+      guard let source = sources[lane.id.shard] else { continue }
+      session.lanes.add(lane)
+      _ = await starts.send((lane, source))
+    }
+    try await lead(fold)
+    try await session.checkMemory()
+  }
+
+  /// The merge lane belongs to whoever holds the first of the ledger's lanes.
+  private func lead(_ fold: LedgerFold) async throws {
+    let first = fold.lanes.keys.filter { $0 != .merge }.min()
+    let leads = first.map { id in session.lanes[id] != nil } ?? false
+    let isHeld = await session.merge.isHeld
+    if leads, !isHeld { try await session.merge.begin(fold, run: session.run) }
+    if !leads, isHeld { await session.merge.drop() }
+  }
+
+  /// New shards are in the ledger before their first record (DESIGN section 4).
+  private func list(_ names: [String], _ fold: LedgerFold) async throws -> LedgerFold {
+    let missing = names.map { LaneID(shard: $0) }.filter { fold[$0] == nil }.sorted()
+    guard !missing.isEmpty else { return fold }
+    let carrier = fold.emptyEpoch(of: .merge, decisions: [.lanesListed(missing, generation: 0)])
+    return try await session.committer.commit(empty: [carrier]).fold()
+  }
+
+  /// Stop, cut, commit, hand over. What was lost already is dropped without a commit: another worker may be at it.
+  private func handOver(_ names: [String], isLost: Bool) async throws {
+    let ids = Set(names.map { LaneID(shard: $0) })
+    let leaving = session.lanes.inOrder.filter { ids.contains($0.id) }
+    for lane in leaving { lane.stop() }
+    if !isLost, !hasEnded || isDraining {
+      // Their rows are in the state table before another worker looks for the mark that says so.
+      try await cut(leaving, at: session.environment.clock.monotonicNanoseconds)
+      try await session.flusher.flush()
+      _ = try await session.merge.round()
+    }
+    session.lanes.remove(ids)
+    await session.committer.drop(ids)
+    session.meter.released(names, isLost: isLost)
+    observe(.revoked(names.sorted(), isLost: isLost))
+    try await lead(await session.ledger.fold)
+    do { try await group.release(names) } catch { if !hasEnded { throw error } }
+  }
+}

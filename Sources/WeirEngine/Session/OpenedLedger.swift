@@ -1,0 +1,43 @@
+import WeirCore
+import WeirOperators
+import WeirProtocol
+
+/// A ledger that a worker has opened for its plan, and what follows it.
+struct OpenedLedger: Sendable {
+  var compiled: CompiledPlan
+  let environment: EngineEnvironment
+  let ledger: Ledger
+  let followers: Followers
+  /// With which it was opened.
+  let request: LedgerRequest
+  /// Names the worker in its entries.
+  let worker: String
+  let meter: LiveMeter
+
+  init(
+    _ compiled: CompiledPlan, _ environment: EngineEnvironment, _ ledger: Ledger, request: LedgerRequest, worker: String,
+    meter: LiveMeter
+  ) async {
+    (self.compiled, self.environment, self.ledger) = (compiled, environment, ledger)
+    (self.request, self.worker, self.meter) = (request, worker, meter)
+    followers = Followers(
+      environment: environment, ledger: ledger, ledgerID: await ledger.fold.genesis.ledgerID, plan: compiled.plan, meter: meter)
+  }
+
+  var planHash: String { request.planHash }
+
+  /// Records lookup files that differ from those of the ledger.
+  /// - Parameter carrier: the lanes whose epochs carry the decision; nil: all.
+  func decideLookups(carrier: [LaneID]? = nil) async throws {
+    try await LookupVersions(compiled: compiled, ledger: ledger, environment: environment).decide(planHash: planHash, carrier: carrier)
+  }
+
+  /// Deletes entries that neither a follower nor the merge lane needs any more. The followers were brought up before.
+  func collect() async throws {
+    let fold = await ledger.fold
+    var through = await followers.collectableThrough
+    // In a plain capture the merge lane shares the entry of the lanes that it merges.
+    if fold.genesis.dealing == nil { through = min(through, fold.mergeLane.position?.ordinal ?? 0) }
+    try await LedgerKeeping.collect(ledger, keep: compiled.plan.lake.ledgerKeepMicroseconds, appliedThrough: through)
+  }
+}

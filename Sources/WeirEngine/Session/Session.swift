@@ -1,0 +1,151 @@
+import WeirCore
+import WeirOperators
+import WeirProtocol
+
+/// What a worker holds from restoring its lanes until it gives them up: the lanes, and what commits, merges and flushes them.
+///
+/// A conductor decides the rest: where blocks come from, who assigns lanes, and when an epoch is cut (``GroupConductor``,
+/// ``StepConductor``, ``MarkConductor``). Nothing here depends on it, so lanes are restored, committed and followed in the same way whatever
+/// their records come from.
+final class Session: Sendable {
+  let opened: OpenedLedger
+  let compiled: CompiledPlan
+  let environment: EngineEnvironment
+  let ledger: Ledger
+  let followers: Followers
+  let meter: LiveMeter
+  let run: RunInfo
+  let committer: EpochCommitter
+  /// Not held where the merge lane shares the entry of the lanes that it merges.
+  let merge: LedgerMerge
+  let placements: Placements
+  let pool: PreparerPool
+  let weights: RowWeights
+  let lanes: HeldLanes
+  let flusher: StateFlusher
+  /// Names this session in the state table; nil: no other worker uses the table.
+  let owner: [UInt8]?
+  /// Rung when a conductor has something to do before the time that it knows of. A sink that makes room rings it, as a cut does.
+  let alarm: Alarm
+  private let sharesEntry: Bool
+
+  struct Settings {
+    var owner: [UInt8]?
+    /// See ``EpochCommitter``.
+    var checksFirstRecords = true
+    /// The lanes of a shard that is dealt over several, and how blocks are dealt.
+    var dealt: [LaneActor] = []
+    var dealer: LaneDealer?
+    /// For ``StateFlusher``.
+    var reached: @Sendable () -> Int64 = { 0 }
+    var latency: LatencyMeter?
+  }
+
+  init(_ opened: OpenedLedger, merge: sending MergePlacement = .ownEntry, _ settings: Settings) async {
+    self.opened = opened
+    (compiled, environment, ledger) = (opened.compiled, opened.environment, opened.ledger)
+    (followers, meter, owner) = (opened.followers, opened.meter, settings.owner)
+    run = RunInfo(compiled.plan.source, runID: await ledger.fold.runID)
+    sharesEntry = if case .sameEntry = merge { true } else { false }
+    committer = EpochCommitter(
+      environment: environment, compiled: compiled, ledger: ledger, planHash: opened.planHash, run: run, worker: opened.worker,
+      merge: merge, meter: meter, checksFirstRecords: settings.checksFirstRecords)
+    self.merge = LedgerMerge(
+      compiled: compiled, ledger: ledger, environment: environment, committer: committer, followers: followers, owner: owner, meter: meter)
+    placements = Placements(compiled)
+    pool = PreparerPool(compiled, environment, dealer: settings.dealer)
+    weights = RowWeights(compiled)
+    let lanes = HeldLanes(dealt: settings.dealt)
+    self.lanes = lanes
+    alarm = followers.sinks?.advanced ?? Alarm()
+    flusher = StateFlusher(
+      lanes: { lanes.actors }, state: compiled.hasLaneState ? environment.state : nil, clock: environment.clock,
+      spec: compiled.plan.store, rowsMax: environment.memory.stateRowsMax, owner: owner, reached: settings.reached,
+      meter: settings.latency, live: meter, variant: environment.variant)
+  }
+
+  var variant: EngineVariant { environment.variant }
+
+  /// The lanes have rows in a state table.
+  var hasStateRows: Bool { environment.state != nil && compiled.hasLaneState }
+
+  // MARK: Lanes
+
+  /// Restores lanes that have a shard each, as the ledger has them. They are not held yet.
+  /// - Parameter identities: of their shards, where the source can say.
+  func restore(
+    _ ids: [LaneID], _ fold: LedgerFold, of shards: [SourceShard], identities: [LaneID: ShardIdentity] = [:]
+  ) async throws -> [ShardLane] {
+    for id in ids {
+      guard fold[id]?.position != nil else { throw WeirError(.corrupt, "the ledger has no position for \(id.shard)") }
+      await committer.hold(id, fold[id])
+    }
+    let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run, variant: variant)
+    let actors = try await restorer.shards(ids, parallel: environment.parallel)
+    for actor in actors { await actor.begin(identities[actor.id] ?? ShardIdentity()) }
+    try await recoverRows(of: actors, fold)
+    return actors.compactMap { actor in
+      let shard = actor.id.shard
+      guard let before = fold[actor.id], let position = before.position else { return nil }
+      return ShardLane(
+        actor, self, fold: before, placement: placements.placement(of: shard, in: shards, fold),
+        reading: meter.take(shard, position: position, watermark: before.watermark))
+    }
+  }
+
+  /// Brings the state table's rows of lanes that were restored just now to the ledger's position (``FlushMark``).
+  func recoverRows(of actors: [LaneActor], _ fold: LedgerFold) async throws {
+    guard let state = environment.state, hasStateRows else { return }
+    let ids = actors.flatMap(\.ids)
+    let isClaimed = owner != nil && !variant.contains(.takesOverUnmarked)
+    // Rows of these lanes may be on their way since this worker had them before.
+    try await flusher.pausing { [self] in
+      if let owner, isClaimed { try await FlushMark.own(ids, owner, state, fold) }
+      try await FlushMark.recover(actors, state, fold, owner: owner, variant)
+      // The entry may have moved a lane past a gap, and an idle lane has no other for long.
+      if owner != nil { _ = try await state.write([], meta: Followers.marks(fold, of: Set(ids)), owners: owners(of: ids)) }
+      if !variant.contains(.flusherRemembers) { await flusher.forget(ids) }
+    }
+  }
+
+  private func owners(of lanes: [LaneID]) -> [(String, [UInt8])] {
+    guard let owner, hasStateRows, !variant.contains(.takesOverUnmarked) else { return [] }
+    return FlushMark.owners(of: lanes, owner)
+  }
+
+  // MARK: After a commit
+
+  /// Lanes, followers and the state table take over what an entry with these epochs says.
+  func follow(_ fold: LedgerFold, _ epochs: [LaneEpoch], behindMax: Int64 = Followers.behindMax) async throws {
+    for epoch in epochs { await lanes[epoch.lane]?.committed(fold[epoch.lane]) }
+    placements.adopt(fold)
+    meter.enter(.tables)
+    let named = epochs.map(\.lane)
+    try await followers.applied(
+      fold: fold, merged: await committer.takeMergedRows(), lanes: sharesEntry ? nil : Set(named), owners: owners(of: named),
+      behindMax: behindMax)
+  }
+
+  /// Deletes what nothing needs any more; brings up the followers for it.
+  func collect() async throws {
+    let fold = try await ledger.refresh()
+    if variant.contains(.collectsUnapplied) {
+      return try await LedgerKeeping.collect(ledger, keep: compiled.plan.lake.ledgerKeepMicroseconds, appliedThrough: fold.number)
+    }
+    try await followers.catchUp(to: fold.number)
+    try await opened.collect()
+  }
+
+  /// - Parameter state: what the lanes held at the last cut; nil: what they hold now.
+  /// - Returns: what the lanes and the merge lane hold.
+  /// - Throws: `memory_exceeded`.
+  @discardableResult
+  func checkMemory(_ state: StateBytes? = nil) async throws -> StateBytes {
+    var held = await committer.mergeBytes + merge.stateBytes
+    if let state { held += state } else { for actor in lanes.actors { held += await actor.stateBytes } }
+    environment.governor.holds(held)
+    meter.holding(held, of: environment.memory, peak: environment.governor.peak)
+    try environment.memory.check(held)
+    return held
+  }
+}

@@ -1,0 +1,132 @@
+import Synchronization
+import WeirCore
+import WeirOperators
+import WeirProtocol
+
+/// A lane that has a shard to itself, with what is done in the order of the shard before the lane: watermark, clock guard, placement.
+///
+/// Cuts come from outside, between any two blocks (``LaneActor`` sees to it); so nothing here knows of epochs.
+final class ShardLane: Sendable {
+  let id: LaneID
+  let actor: LaneActor
+  let reading: LaneReading
+  private let placement: Placement?
+  private let sequencer: Mutex<Sequencer>
+  struct Standing {
+    var machine: LaneStanding
+    /// The lane's clock in the ledger, see ``ClockGuard``.
+    var clock: Int64?
+    var holder: CheckedContinuation<Void, Never>?
+  }
+  let standing: Mutex<Standing>
+  let isStopped = Flag()
+  /// What the next cut is to carry beside what idling and waking want.
+  private let pending = Mutex<[Decision]>([])
+  let clock: any Clock
+  private let hasClock: Bool
+  private let variant: EngineVariant
+  /// Rung when there is something that a cut has to carry.
+  let alarm: Alarm
+  let idleNanoseconds: Int64
+  /// Something may have changed since the last cut looked at the lane.
+  private let isTouched = Atomic(true)
+
+  init(_ actor: LaneActor, _ session: Session, fold: LaneFold?, placement: Placement?, reading: LaneReading) {
+    let plan = session.compiled.plan
+    (id, self.actor, self.placement, self.reading) = (actor.id, actor, placement, reading)
+    (alarm, clock, variant) = (session.alarm, session.environment.clock, session.variant)
+    idleNanoseconds = (plan.source.live ?? LiveSourceTraits()).idleMicroseconds * 1000
+    let refreshNanoseconds = ClockGuard.refreshNanoseconds(plan)
+    hasClock = refreshNanoseconds != nil
+    var machine = LaneStanding(
+      isIdle: fold?.isIdle ?? false, refreshNanoseconds: refreshNanoseconds, clockReadAt: clock.monotonicNanoseconds)
+    machine.variant = variant
+    standing = Mutex(Standing(machine: machine, clock: fold?.clock))
+    sequencer = Mutex(
+      Sequencer(
+        plan, maximum: Sequencer.maximum(of: fold?.watermark ?? Watermark.minimum, plan.record.time), judge: .clock(fold?.clock)))
+  }
+
+  // MARK: Records
+
+  /// The shard watermark after all records so far.
+  var watermark: Int64 { sequencer.withLock { $0.watermark } }
+
+  /// What must be done in shard order before the lane consumes the block.
+  func sequence(_ block: inout PreparedBlock) throws {
+    let recorded = standing.withLock { $0.clock }
+    try sequencer.withLock { sequencer in
+      sequencer.adopt(clock: recorded)
+      _ = try sequencer.sequence(&block)
+    }
+    try placement?.check(block)
+  }
+
+  /// - Parameter marks: the first (if known) and the last record of the block, where the source can say.
+  func consume(_ block: PreparedBlock, end: ShardPoint, read marks: (first: Fingerprint?, last: Fingerprint)? = nil) async {
+    let watermark = self.watermark
+    await actor.consume([DealtBlocks(block, end: end.ordinal, watermark: watermark)], read: marks, to: end)
+    show(block.count, block.decoded.raw.count, end, watermark)
+  }
+
+  /// The shard holds no more records before `end`.
+  func advance(to end: ShardPoint) async {
+    let watermark = self.watermark
+    await actor.advance(to: end, watermark: watermark)
+    show(0, 0, end, watermark)
+  }
+
+  private func show(_ records: Int, _ bytes: Int, _ end: ShardPoint, _ watermark: Int64) {
+    touch()
+    reading.consumed(
+      records: Int64(records), bytes: Int64(bytes), through: end.ordinal, watermark: watermark, now: clock.monotonicNanoseconds)
+  }
+
+  // MARK: Cuts
+
+  /// Whether a cut has to look at the lane. Hundreds of quiet lanes are not asked each time.
+  ///
+  /// A lane that is touched between this call and the look at it is looked at again by the next cut: ``touch()`` comes after the change.
+  func takeTouch() -> Bool { isTouched.exchange(false, ordering: .acquiringAndReleasing) }
+
+  func touch() { isTouched.store(true, ordering: .releasing) }
+
+  var isIdle: Bool { standing.withLock { $0.machine.state == .idle } }
+
+  /// See ``LaneStanding/dueAt(idleNanoseconds:)``.
+  var decisionIsDueAt: Int64? { standing.withLock { $0.machine.dueAt(idleNanoseconds: idleNanoseconds) } }
+
+  /// What the cut that is made now carries for this lane.
+  func decisions(at now: Int64) -> [Decision] {
+    let fresh: [Decision] = hasClock ? [.clock(clock.wallMicroseconds)] : []
+    return switch standing.withLock({ $0.machine.cut(at: now, idleNanoseconds: idleNanoseconds) }) {
+    case .idle: [.idle]
+    case .wake: [.wake] + fresh
+    case .clock: fresh
+    case nil: []
+    }
+  }
+
+  /// The lane's next entry is to carry this; it makes none.
+  func note(_ decision: Decision) { pending.withLock { $0.append(decision) } }
+
+  func takeNotes() -> [Decision] {
+    pending.withLock { pending in
+      defer { pending = [] }
+      return pending
+    }
+  }
+
+  /// The cut's entry is in the ledger, which says this about the lane now.
+  func committed(_ fold: LaneFold?) async {
+    let floor = variant.contains(.floorNotRaised) ? Watermark.minimum : fold?.floor ?? Watermark.minimum
+    await actor.committed(floor: floor, generation: fold?.generation ?? 0)
+    let goesOn = standing.withLock { standing in
+      standing.clock = fold?.clock
+      return standing.machine.committed()
+    }
+    // It may be idle now, with windows that only a later cut can close.
+    touch()
+    if goesOn { release() }
+  }
+}

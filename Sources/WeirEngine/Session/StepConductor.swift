@@ -1,0 +1,220 @@
+import Synchronization
+import WeirCore
+import WeirOperators
+import WeirProtocol
+
+/// Replays a recorded stream by a script: this worker has all shards of the capture, and each step says what is consumed and what is
+/// committed after it.
+///
+/// One step after the other, so nothing depends on time; the next blocks are read and prepared meanwhile.
+final class StepConductor: Sendable {
+  private let session: Session
+  private let stream: any RecordedStream
+  private let counts: WorkerCounts
+  private let observe: @Sendable (WorkerEvent) -> Void
+
+  /// - Parameter repeatsRun: its records were looked at when the live run committed them.
+  init(
+    _ opened: OpenedLedger, stream: any RecordedStream, counts: WorkerCounts, repeatsRun: Bool = false,
+    observe: @escaping @Sendable (WorkerEvent) -> Void
+  ) async throws {
+    (self.stream, self.counts, self.observe) = (stream, counts, observe)
+    session = await Session(opened, .init(checksFirstRecords: !repeatsRun))
+    let fold = await session.ledger.fold
+    try await take(fold.lanes.keys.filter { $0 != .merge && fold[$0]?.position != nil }.sorted(), fold)
+    try await session.merge.begin(fold, run: session.run)
+    try await checkMemory()
+  }
+
+  private func checkMemory() async throws {
+    let state = try await session.checkMemory()
+    counts.update { $0.state = state }
+  }
+
+  /// Restores lanes as the ledger has them.
+  private func take(_ ids: [LaneID], _ fold: LedgerFold) async throws {
+    for lane in try await session.restore(ids, fold, of: stream.shards) { session.lanes.add(lane) }
+  }
+
+  /// - Returns: false if it was stopped from outside after one of the steps.
+  func carryOut(_ steps: [RecordedStep], isInterrupted: @escaping @Sendable () -> Bool) async throws -> Bool {
+    let source = stream.source(steps.map(\.read))
+    let isDone = Flag()
+    do {
+      let isWhole = try await withThrowingTaskGroup(of: Bool?.self) { group in
+        group.addTask { [self] in
+          defer { isDone.raise() }
+          return try await read(source, steps, isInterrupted)
+        }
+        group.addTask { [session] in
+          try await session.flusher.run(until: isDone)
+          return nil
+        }
+        var isWhole = true
+        do {
+          for try await result in group { isWhole = result ?? isWhole }
+        } catch {
+          isDone.raise()
+          throw error
+        }
+        return isWhole
+      }
+      try await session.flusher.flush()
+      await source.close()
+      return isWhole
+    } catch {
+      await source.close()
+      throw error
+    }
+  }
+
+  private func read(
+    _ source: any RecordSource, _ steps: [RecordedStep], _ isInterrupted: @escaping @Sendable () -> Bool
+  ) async throws -> Bool {
+    var isWhole = true
+    var rule = CutRule(session.environment.memory)
+    // The current step, less what a cut for memory has committed of it.
+    var (current, step) = (0, steps.first)
+    try await session.pool.forEach(source, .capture(session.environment, isInterrupted)) { event in
+      switch event {
+      case .block(var block, let end):
+        try await consume(&block, end: end)
+        rule.add(session.weights.weight(of: block))
+        observe(.consumed(counts.progress))
+        // What a live run cut is cut there again, and nowhere else.
+        guard rule.isDue, let whole = step, whole.number == nil else { return true }
+        rule.cut()
+        let (done, rest) = whole.split(at: await positions())
+        step = rest
+        try await commit(done)
+      case .cut(let number, _):
+        precondition(current == Int(number), "steps end in their order")
+        rule.cut()
+        if let step, step.isWhole || step.hasMore { try await commit(step) }
+        current += 1
+        step = current < steps.count ? steps[current] : nil
+      case .end, .pause, .caughtUp, .outOfRange: break
+      case .interrupted: isWhole = false
+      }
+      return true
+    }
+    return isWhole
+  }
+
+  private func positions() async -> [String: Int64] {
+    var positions: [String: Int64] = [:]
+    for actor in session.lanes.actors { positions[actor.id.shard] = await actor.standing.point.ordinal }
+    return positions
+  }
+
+  private func consume(_ block: inout PreparedBlock, end: ShardPoint) async throws {
+    guard let details = block.decoded.raw.details else { return }
+    let lane = try lane(LaneID(shard: details.shard), "records")
+    try lane.sequence(&block)
+    await lane.consume(block, end: end)
+    let (records, bytes, watermark) = (Int64(block.count), Int64(block.decoded.raw.count), lane.watermark)
+    counts.update {
+      $0.records += records
+      $0.position += bytes
+      $0.watermark = max($0.watermark, watermark)
+    }
+  }
+
+  private func lane(_ id: LaneID, _ what: String) throws(WeirError) -> ShardLane {
+    guard let lane = session.lanes[id] else { throw WeirError(.internal, "\(what) of \(id.text), which no entry has begun") }
+    return lane
+  }
+
+  // MARK: Commits
+
+  private func commit(_ step: RecordedStep) async throws {
+    switch step.work {
+    case .epochs(let isClosing): try await commitEpochs(step, isClosing)
+    case .empty: try await commitEmpty(step)
+    case .merge(let through, let watermark): try await session.merge.repeats(through: through, watermark: watermark)
+    case .carrier: try await StepConductor.carry(step.decisions[.merge] ?? [], session.ledger, session.opened.planHash)
+    }
+    let number = await session.ledger.fold.number
+    if let expected = step.number, number != expected {
+      throw WeirError(
+        .fenced, "entry \(expected) came out as entry \(number): another worker commits on this ledger",
+        advice: "Run one worker per ledger.")
+    }
+    countEntry(number)
+    // Without recorded entries the merge lane follows each commit of the others.
+    if step.number == nil, step.work != .carrier, step.work != .empty { try await mergeNews() }
+  }
+
+  /// Lets the merge lane follow. A run that was killed between the others' entry and its own left it behind, and it goes first
+  /// then: so the entries are those of a run that was not killed.
+  func mergeNews() async throws {
+    if let fold = try await session.merge.round() { countEntry(fold.number) }
+  }
+
+  private func countEntry(_ number: Int64) {
+    counts.update {
+      $0.entries += 1
+      $0.ledgerNumber = number
+    }
+  }
+
+  private func commitEpochs(_ step: RecordedStep, _ isClosing: Bool) async throws {
+    let before = await session.ledger.fold
+    var epochs: [LaneEpoch] = []
+    for range in step.ranges {
+      let lane = try lane(LaneID(shard: range.shard), "an epoch")
+      let actor = lane.actor
+      await actor.advance(position: range.to, watermark: isClosing ? Watermark.maximum : lane.watermark)
+      let standing = await actor.standing
+      // As the live worker does with an idle lane's open windows.
+      if before[lane.id]?.isIdle == true, !step.moves(lane.id), standing.hasOpenWindows, before.mergedWatermark > standing.floor {
+        await actor.raise(floor: before.mergedWatermark)
+      }
+      let epoch = try await actor.cut()[0]
+      if let counts = step.counts[lane.id] { try StepConductor.check(epoch, counts, range) }
+      epochs.append(epoch)
+    }
+    var decisions = step.decisions
+    if step.number == nil {
+      for (id, decision) in try session.placements.decisions(epochs.map(\.lane), of: stream.shards, over: before) {
+        decisions[id, default: []].append(decision)
+      }
+    }
+    let batch = EpochBatch(epochs: epochs, decisions: decisions)
+    let encoded = try await session.committer.encode(batch, number: before.number + 1)
+    let fold = try await session.committer.commit(encoded).fold()
+    counts.update { for epoch in epochs { $0.rejected.add(epoch.rejected) } }
+    defer { session.meter.enter(.idle) }
+    try await session.follow(fold, epochs)
+    await session.followers.sinks?.admit(fold.number)
+    try await checkMemory()
+  }
+
+  private static func check(_ epoch: LaneEpoch, _ counts: BucketCounts, _ range: RecordedRange) throws(WeirError) {
+    guard epoch.counts != counts else { return }
+    throw WeirError(
+      .captureDiffers,
+      "the live run counted \(counts.input) records in positions \(range.from) to \(range.to) of \(range.shard) (\(counts.accepted) accepted), the capture gives \(epoch.counts.input) (\(epoch.counts.accepted) accepted)",
+      advice:
+        "The capture must hold everything that the live run read: start it before the worker. A replay without --decisions uses the records that it has."
+    )
+  }
+
+  private func commitEmpty(_ step: RecordedStep) async throws {
+    let fold = await session.ledger.fold
+    let commits = step.ranges.map { range in
+      let id = LaneID(shard: range.shard)
+      var commit = fold.emptyEpoch(of: id, decisions: step.decisions[id] ?? [])
+      (commit.from, commit.to) = (.offset(range.from), .offset(range.to))
+      return commit
+    }
+    let after = try await session.committer.commit(empty: commits).fold()
+    try await take(commits.map(\.lane), after)
+  }
+
+  /// Commits decisions that no lane of the stream carries.
+  static func carry(_ decisions: [Decision], _ ledger: Ledger, _ planHash: String) async throws {
+    let carrier = await ledger.fold.emptyEpoch(of: .merge, decisions: decisions)
+    _ = try await ledger.decide(planHash: planHash) { _ in [carrier] }.fold()
+  }
+}

@@ -1,0 +1,173 @@
+import WeirCore
+import WeirOperators
+import WeirProtocol
+
+/// A replay of a recorded stream: makes the steps that a ``StepConductor`` carries out.
+struct StreamRun: Conductor {
+  let input: StreamInput
+  let opened: OpenedLedger
+  let counts: WorkerCounts
+
+  private var stream: any RecordedStream { input.stream }
+
+  var entries: Int64 { counts.progress.entries }
+
+  func run(until stop: Flag, isInterrupted: @escaping @Sendable () -> Bool) async throws -> WorkerEnd {
+    let before = await opened.ledger.fold.number
+    let isWhole =
+      if let decisions = input.decisions { try await repeats(decisions, isInterrupted) } else { try await replays(isInterrupted) }
+    let fold = await opened.ledger.fold
+    return !isWhole ? .interrupted : fold.number == before ? .unchanged : fold.isFinished ? .finished : .keptOpen
+  }
+
+  // MARK: By the capture's order
+
+  /// - Returns: false if it was interrupted.
+  private func replays(_ isInterrupted: @escaping @Sendable () -> Bool) async throws -> Bool {
+    let fold = await opened.ledger.fold
+    var positions: [String: Int64] = [:]
+    for (lane, state) in fold.lanes where lane != .merge {
+      positions[lane.shard] = try state.position?.offset(in: lane.shard)
+    }
+    if fold.hasEnded, let grown = stream.bounds.first(where: { $0.value.high > .offset(positions[$0.key] ?? 0) }) {
+      throw WeirError(
+        .captureGrew,
+        "there are more records of \(grown.key) after position \(positions[grown.key] ?? 0), where the ledger recorded the end of input",
+        advice:
+          "Its windows are closed. Replay the whole capture into a new lake (--lake DIR --store DIR); with --keep-open the end is not recorded, and the capture may grow."
+      )
+    }
+    // The merge lane's last entry follows the one that ends the others: a run may have been killed between them.
+    var isMerged = false
+    if let merged = fold.mergeLane.position?.ordinal { isMerged = merged + 1 >= fold.number }
+    if fold.isFinished, isMerged { return true }
+    try await opened.decideLookups(carrier: [.merge])
+    var steps: [RecordedStep] = []
+    let unlisted = stream.shards.map { LaneID(shard: $0.name) }.filter { fold[$0] == nil }.sorted()
+    if !unlisted.isEmpty {
+      steps.append(RecordedStep(work: .carrier, decisions: [.merge: [.lanesListed(unlisted, generation: 0)]]))
+    }
+    let ranges = stream.steps(after: positions, bytes: max(1, opened.compiled.plan.lake.flushBytes))
+    if let begin = try begin(positions, fold, hasInput: !ranges.isEmpty) { steps.append(begin) }
+    steps += ranges.map(StreamRun.step)
+    if !input.keepOpen, !fold.isFinished { steps += try ends(isRecorded: fold.hasEnded) }
+    let conductor = try await StepConductor(opened, stream: stream, counts: counts, observe: input.observe)
+    try await conductor.mergeNews()
+    return try await conductor.carryOut(steps, isInterrupted: isInterrupted)
+  }
+
+  /// Lanes that begin and, before a record is judged, this run's clock for those whose recorded one is missing or old (``ClockGuard``).
+  private func begin(_ positions: [String: Int64], _ fold: LedgerFold, hasInput: Bool) throws(WeirError) -> RecordedStep? {
+    let now = opened.environment.clock.wallMicroseconds
+    let refresh = hasInput ? ClockGuard.refreshNanoseconds(opened.compiled.plan).map { $0 / 1000 } : nil
+    func needsClock(_ shard: String) -> Bool {
+      guard let refresh else { return false }
+      return fold[LaneID(shard: shard)]?.clock.map { now - $0 >= refresh } ?? true
+    }
+    let bounds = stream.bounds.filter { positions[$0.key] == nil || needsClock($0.key) }.sorted { $0.key < $1.key }
+    guard !bounds.isEmpty else { return nil }
+    var step = RecordedStep(work: .empty)
+    for (shard, bound) in bounds {
+      let at = if let known = positions[shard] { known } else { try bound.offsets(in: shard).low }
+      step.ranges.append(RecordedRange(shard: shard, from: at, to: at))
+      if needsClock(shard) { step.decisions[LaneID(shard: shard)] = [.clock(now)] }
+    }
+    return step
+  }
+
+  private static func step(_ ranges: [RecordedRange]) -> RecordedStep {
+    var step = RecordedStep(work: .epochs(isClosing: false), ranges: ranges)
+    for range in ranges where !range.lost.isEmpty || !range.unverified.isEmpty {
+      step.decisions[LaneID(shard: range.shard)] =
+        range.unverified.map { .unverified(reason: $0) }
+        + range.lost.map {
+          .gap(from: .offset($0.lowerBound), to: .offset($0.upperBound), reason: "lost at the source before it was captured")
+        }
+    }
+    return step
+  }
+
+  /// The end of input is a decision: an entry carries it, and only the one behind it closes windows.
+  private func ends(isRecorded: Bool) throws(WeirError) -> [RecordedStep] {
+    var ranges: [RecordedRange] = []
+    for (shard, bound) in stream.bounds.sorted(by: { $0.key < $1.key }) {
+      let end = try bound.offsets(in: shard).high
+      ranges.append(RecordedRange(shard: shard, from: end, to: end))
+    }
+    var decided = RecordedStep(work: .epochs(isClosing: false), ranges: ranges)
+    for range in ranges { decided.decisions[LaneID(shard: range.shard)] = [.endOfInput] }
+    let closing = RecordedStep(work: .epochs(isClosing: true), ranges: ranges)
+    return isRecorded ? [closing] : [decided, closing]
+  }
+
+  // MARK: By a live run's ledger
+
+  /// - Returns: false if it was interrupted.
+  private func repeats(_ decisions: RecordedDecisions, _ isInterrupted: @escaping @Sendable () -> Bool) async throws -> Bool {
+    var (decisions, opened) = (decisions, opened)
+    opened.compiled = try await recompiled(await opened.ledger.fold)
+    var conductor: StepConductor?
+    while true {
+      let steps = try await decisions.steps(after: await opened.ledger.fold.number)
+      guard let first = steps.first else { return true }
+      if isInterrupted() { return false }
+      if first.changesLookup {
+        try await changeLookups(first, decisions)
+        opened.compiled = try await recompiled(await opened.ledger.fold)
+        conductor = nil
+        counts.update { $0.entries += 1 }
+        continue
+      }
+      let current: StepConductor
+      if let conductor {
+        current = conductor
+      } else {
+        current = try await StepConductor(opened, stream: stream, counts: counts, repeatsRun: true, observe: input.observe)
+      }
+      conductor = current
+      guard try await current.carryOut(steps, isInterrupted: isInterrupted) else { return false }
+    }
+  }
+
+  /// Brings the bytes of the recorded lookups into this lake, and the decision with them.
+  private func changeLookups(_ step: RecordedStep, _ decisions: RecordedDecisions) async throws {
+    let ledger = opened.ledger
+    var own: [Decision] = []
+    let attempt = ledger.makeAttemptID()
+    for decision in step.decisions[.merge] ?? [] {
+      guard case .lookup(let name, let hash, let path) = decision else {
+        own.append(decision)
+        continue
+      }
+      guard let bytes = try await decisions.lake.get(path), ContentHash(of: bytes).hex == hash else {
+        throw WeirError(
+          .corrupt, "the lookup \(name) of the live run (\(path)) is missing or changed", advice: "Restore it from a copy of the lake.")
+      }
+      let place = ledger.layout.lookup(hash: hash, attempt: attempt)
+      try await opened.environment.lake.write([NewObject(path: place, bytes: bytes)])
+      own.append(.lookup(name: name, hash: hash, path: place))
+    }
+    try await StepConductor.carry(own, ledger, opened.planHash)
+  }
+
+  /// The plan with the lookups that the ledger has.
+  private func recompiled(_ fold: LedgerFold) async throws -> CompiledPlan {
+    var tables: [LookupTable] = []
+    for (spec, table) in zip(opened.compiled.plan.lookups, opened.compiled.lookups) {
+      guard let version = fold.lookups[spec.name], version.hash != table.contentHash.hex else {
+        tables.append(table)
+        continue
+      }
+      guard let bytes = try await opened.environment.lake.get(version.path), ContentHash(of: bytes).hex == version.hash else {
+        throw WeirError(
+          .corrupt, "the lookup \(spec.name) (\(version.path)) is missing or changed", advice: "Restore it from a copy of the lake.")
+      }
+      let field = opened.compiled.plan.record.fields[spec.key]
+      tables.append(
+        try LookupTable(
+          name: spec.name, bytes: bytes, file: version.path, key: field.name, keyType: field.type,
+          types: Dictionary(uniqueKeysWithValues: spec.columns.map { ($0.name, $0.type) })))
+    }
+    return CompiledPlan(opened.compiled.plan, lookups: tables)
+  }
+}

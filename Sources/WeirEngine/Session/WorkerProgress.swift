@@ -1,0 +1,45 @@
+import Synchronization
+import WeirCore
+
+/// What a worker has done since its start, and where the pipeline is.
+public struct WorkerProgress: Sendable {
+  /// Records read.
+  public var records: Int64 = 0
+  /// Entries of this worker.
+  public var entries: Int64 = 0
+  /// The ledger's newest entry that this worker has read.
+  public var ledgerNumber: Int64 = 0
+  public var mergedWatermark = Watermark.minimum
+  /// Files of the entry of this worker that has most.
+  public var filesMax = 0
+  /// Bytes that the process may take, and the most that it was seen to take; 0: nothing is measured.
+  public var memoryBudget: Int64 = 0
+  public var memoryPeak: Int64 = 0
+  /// Of a live source: shards being read.
+  public var shards = 0
+
+  // MARK: Replays
+
+  /// Input bytes consumed, the ledger's earlier ones counted.
+  public var position: Int64 = 0
+  public var watermark = Watermark.minimum
+  /// Records of this run that were too far ahead of the stream to count towards the watermark, and were accepted (``ClockGuard``).
+  public var uncounted: Int64 = 0
+  /// Why records of the entries of this run were rejected.
+  public var rejected = RejectedReasons()
+  /// What dedup, open windows and keyed state hold, bytes.
+  public var state = StateBytes()
+  /// The state tables were rebuilt before the run.
+  public var stateRebuilt: StateRebuild.Outcome?
+
+  public init() {}
+}
+
+/// What a worker has done, counted while it runs.
+final class WorkerCounts: Sendable {
+  private let values = Mutex(WorkerProgress())
+
+  var progress: WorkerProgress { values.withLock { $0 } }
+
+  func update(_ change: (inout WorkerProgress) -> Void) { values.withLock { change(&$0) } }
+}
