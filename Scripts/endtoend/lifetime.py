@@ -135,7 +135,8 @@ def before_the_last_entry(suite):
     entries = sorted(os.listdir(ledger))
     last = int(entries[-1].split(".")[0])
     os.remove(os.path.join(ledger, entries[-1]))
-    shutil.rmtree(os.path.join(os.path.dirname(ledger), "snapshots"))   # it holds the last entry; the others are all there
+    for name in ("snapshots", "pointers"):
+        shutil.rmtree(os.path.join(os.path.dirname(ledger), name))   # it holds the last entry; the others are all there
     taken = 0
     for folder, _, names in os.walk(job.lake):
         if os.path.basename(folder) != "_delta_log":

@@ -196,7 +196,7 @@ def grown_at_the_end(suite):
     faults = case.finish()
     # As a kill leaves it that comes right behind the end of input.
     os.remove(case.file(f"lake/_weir/stops/ledger/{case.entries()[-1]:020}.json"))
-    subprocess.run(["rm", "-r", case.file("lake/_weir/stops/snapshots"), case.file("store")], check=True)
+    subprocess.run(["rm", "-r", case.file("lake/_weir/stops/snapshots"), case.file("lake/_weir/stops/pointers"), case.file("store")], check=True)
     faults += case.restore_tables()
     case.write_capture(case.rows + case.rows[:100])
     run = common.Result(case.command())
@@ -211,7 +211,7 @@ def ended_pipe(suite):
     case = Case(suite, "pipe", 20_000)
     faults = case.finish()
     os.remove(case.file(f"lake/_weir/stops/ledger/{case.entries()[-1]:020}.json"))
-    subprocess.run(["rm", "-r", case.file("lake/_weir/stops/snapshots"), case.file("store")], check=True)
+    subprocess.run(["rm", "-r", case.file("lake/_weir/stops/snapshots"), case.file("lake/_weir/stops/pointers"), case.file("store")], check=True)
     faults += case.restore_tables()
     command = [word if word != case.file("capture.ndjson") else "-" for word in case.command()]
     for end in ("finished", "unchanged"):       # which closes the windows, and which finds them closed

@@ -118,8 +118,8 @@ class Fold:
     FOLLOWERS = 1023
 
     def judge(self, r, t, times, before):
-        """near; or more than max_ahead (a day where it is not set) above the watermark, and by the next valid records wrong or unknown."""
-        ahead = self.p.max_ahead if self.p.max_ahead >= 0 else self.DAY
+        """near; or more than max_ahead (a day where it is not set) above the newest event time, and by the next valid records wrong or unknown."""
+        ahead = (self.p.max_ahead if self.p.max_ahead >= 0 else self.DAY) + self.p.out_of_order
         if self.p.max_ahead == -2 or before is not None and t <= before + ahead:
             return "near"
         after = (times[i] for i in range(r + 1, self.n) if times[i] is not None)

@@ -11,24 +11,23 @@ public actor Ledger {
   let clock: any Clock
   let random: any RandomSource
   private var isCommitting = false
-  /// The newest snapshot that a commit has seen.
-  private var snapshotSeen: Int64 = -1
   /// Entries that this worker committed itself, oldest first: followers apply them soon, each table in its turn, and need not read
   /// what is known. More are read from the store.
   private var recent: [LedgerEntry] = []
   private static let recentMax = 8
+  /// Shared with the reader that opened the ledger.
+  let snapshots: SnapshotPointer
   /// Only the simulation sets these: a broken variant, and who is told of each step of a commit.
   var variant: ProtocolVariant = []
   private var observer: (@Sendable (CommitMachine.Event, CommitMachine.Action) -> Void)?
 
-  init(
-    _ fold: LedgerFold, layout: LedgerLayout, store: any ObjectStore, clock: any Clock, random: any RandomSource
-  ) {
+  init(_ fold: LedgerFold, by reader: LedgerReader) {
     self.fold = fold
-    self.layout = layout
-    self.store = store
-    self.clock = clock
-    self.random = random
+    layout = reader.layout
+    store = reader.store
+    clock = reader.clock
+    random = reader.random
+    snapshots = reader.snapshots
   }
 
   /// For the simulation.
@@ -61,7 +60,7 @@ extension Ledger {
   ) async throws -> Ledger? {
     let reader = LedgerReader(layout: layout, store: store, clock: clock, random: random)
     guard let fold = try await allowsHoles ? reader.head() : reader.wholeHead() else { return nil }
-    return Ledger(fold, layout: layout, store: store, clock: clock, random: random)
+    return Ledger(fold, by: reader)
   }
 
   /// Opens a ledger that must be there.
@@ -81,7 +80,7 @@ extension Ledger {
 
   /// For a place without entries and snapshots: the error where other files of a ledger are left; nil: there never was one.
   public static func lost(_ layout: LedgerLayout, _ store: any ObjectStore) async throws -> WeirError? {
-    for directory in [layout.collected, layout.blobs, layout.sinks] {
+    for directory in [layout.pointers, layout.collected, layout.blobs, layout.sinks] {
       guard let left = try await store.list(directory).first else { continue }
       return WeirError(
         .ledgerCorrupt,
@@ -109,8 +108,7 @@ extension Ledger {
     for tries in 0..<CommitMachine.triesMax {
       // An entry 0 that was collected must not come back: look first, and read the head by its snapshot afterwards.
       if let fold = try await reader.wholeHead() {
-        return Ledger(
-          fold, layout: reader.layout, store: reader.store, clock: reader.clock, random: reader.random)
+        return Ledger(fold, by: reader)
       }
       if case .unknown(let why) = await reader.store.putIfAbsent(object) {
         trouble = why
@@ -174,9 +172,7 @@ extension Ledger {
   }
 
   var reader: LedgerReader {
-    LedgerReader(
-      layout: layout, store: store, clock: clock, random: random, trustsUnsynced: variant.contains(.trustsUnsynced),
-      snapshotSeen: snapshotSeen)
+    LedgerReader(layout: layout, store: store, clock: clock, random: random, snapshots, trustsUnsynced: variant.contains(.trustsUnsynced))
   }
 
   private func adopt(_ fold: LedgerFold) {
@@ -228,6 +224,7 @@ extension Ledger {
     switch outcome {
     case .committed(let number, let fold):
       adopt(fold)
+      if let last { snapshots.saw(last) }
       if let last, last.number == number, fold.number == number, fold.hash == last.hash {
         if recent.count == Ledger.recentMax { recent.removeFirst() }
         recent.append(last)
@@ -264,9 +261,7 @@ extension Ledger {
     case .readEntry(let number): return .entryRead(try await reader.entry(number))
     case .syncEntry(let number): return try await reader.makeDurable(number) ? .synced : .failed
     case .readPointer:
-      let pointer = try await reader.pointer()
-      snapshotSeen = max(snapshotSeen, pointer)
-      return .pointerRead(pointer)
+      return .pointerRead(try await reader.pointer())
     case .readHead: return .headRead(try await reader.existingHead())
     case .rest(let tries):
       await reader.rest(tries: tries)

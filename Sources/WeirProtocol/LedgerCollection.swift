@@ -28,7 +28,7 @@ public struct CollectionReport: Sendable, Equatable {
 /// The order of a collection is its safety:
 ///
 /// 1. The ledger is made to move if it did not for 22 hours, see ``Ledger/collect(_:worker:)``.
-/// 2. A snapshot of the fold, durable: this moves the pointer.
+/// 2. A snapshot of the fold, durable; then a marker that names it, durable: this moves the pointer.
 /// 3. A mark of how far entries will be deleted, so that a lost entry can be told from a collected one.
 ///    Then entries at or below it, oldest first, so that those that stay have no gap.
 /// 4. Older snapshots.
@@ -66,6 +66,11 @@ extension Ledger {
   /// The entry through which the ledger was collected, or was about to be; -1 if it never was.
   public func collectedThrough() async throws -> Int64 { try await numbers(in: layout.collected).last?.number ?? -1 }
 
+  /// Looks at all markers of the snapshot pointer.
+  /// - Returns: an error for each that is damaged or missing.
+  /// - Throws: what the store throws.
+  public func markerErrors() async throws -> [WeirError] { try await snapshots.errors() }
+
   /// Writes a snapshot and deletes nothing: the next start reads a short tail.
   public func snapshot() async throws { try await writeSnapshot(of: fold) }
 
@@ -80,7 +85,14 @@ extension Ledger {
     }
   }
 
+  /// Writes a snapshot and moves the pointer to it.
   private func writeSnapshot(of fold: LedgerFold) async throws {
+    try await putSnapshot(of: fold)
+    let reader = reader
+    try await snapshots.move(to: fold.number) { await reader.rest(tries: $0) }
+  }
+
+  private func putSnapshot(of fold: LedgerFold) async throws {
     let object = NewObject(path: layout.snapshot(fold.number), bytes: fold.bytes)
     for tries in 1...CommitMachine.triesMax {
       switch await store.putIfAbsent(object) {

@@ -4,15 +4,15 @@ import WeirCore
 ///
 ///     ledger/00000000000000000042.json      entry 42
 ///     snapshots/00000000000000000040.json   the fold of entries 0...40
+///     pointers/00000000000000000003.json    marker 3: it names the newest snapshot of its time
 ///     blobs/…                               lane state and partials, under names that hold the attempt's id
 ///     lookups/<hash>/<attempt>              a lookup's bytes
 ///     schemas/<id>.json                     what a schema id of records stands for
 ///     sinks/<table>/<topic>/<entry>.json    through which entry the topic holds the table's rows: the largest number counts
 ///
-/// The ledger's **snapshot pointer** is the highest number under `snapshots/`. Snapshots are made by put-if-absent
-/// and an older one is deleted only when a newer one is there, so the pointer never goes back. (A pointer file that
-/// is replaced can: a collector that fell asleep, or a request that was delayed on its way, would put an older number
-/// over a newer one, after the entries between them were deleted, and make their numbers free again.)
+/// The ledger's **snapshot pointer** is the snapshot that the newest marker names (``SnapshotPointer``). Nothing is replaced, so the pointer
+/// never goes back. (A pointer file that is replaced can: a collector that fell asleep, or a request that was delayed on its way, would put an
+/// older number over a newer one, after the entries between them were deleted, and make their numbers free again.)
 public struct LedgerLayout: Sendable, Hashable {
   /// Under the lake's root, ending with "/".
   public let prefix: String
@@ -24,6 +24,7 @@ public struct LedgerLayout: Sendable, Hashable {
 
   public var entries: String { prefix + "ledger/" }
   public var snapshots: String { prefix + "snapshots/" }
+  public var pointers: String { prefix + "pointers/" }
   public var blobs: String { prefix + "blobs/" }
   public var schemas: String { prefix + "schemas/" }
   public var lookups: String { prefix + "lookups/" }
@@ -34,6 +35,8 @@ public struct LedgerLayout: Sendable, Hashable {
   public var collected: String { prefix + "collected/" }
   public func collected(_ number: Int64) -> String { collected + LedgerLayout.digits(number) + ".json" }
   public func snapshot(_ number: Int64) -> String { snapshots + LedgerLayout.digits(number) + ".json" }
+  /// A marker of the snapshot pointer.
+  public func pointer(_ number: Int64) -> String { pointers + LedgerLayout.digits(number) + ".json" }
 
   /// A file of one attempt.
   public func blob(attempt: String, name: String) -> String { blobs + attempt + "-" + name }

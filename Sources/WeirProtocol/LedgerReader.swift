@@ -6,18 +6,26 @@ struct LedgerReader: Sendable {
   let store: any ObjectStore
   let clock: any Clock
   let random: any RandomSource
-  var trustsUnsynced = false
-  /// A snapshot that was seen before: the pointer never goes back, so those before it need not be listed.
-  var snapshotSeen: Int64 = -1
+  let snapshots: SnapshotPointer
+  let trustsUnsynced: Bool
+
+  init(layout: LedgerLayout, store: any ObjectStore, clock: any Clock, random: any RandomSource) {
+    self.init(layout: layout, store: store, clock: clock, random: random, SnapshotPointer(layout, store))
+  }
+
+  init(
+    layout: LedgerLayout, store: any ObjectStore, clock: any Clock, random: any RandomSource, _ snapshots: SnapshotPointer,
+    trustsUnsynced: Bool = false
+  ) {
+    (self.layout, self.store, self.clock, self.random) = (layout, store, clock, random)
+    (self.snapshots, self.trustsUnsynced) = (snapshots, trustsUnsynced)
+  }
 
   /// Times the head is read anew because entries or snapshots vanished under the reader.
   static let headTriesMax = 16
 
   /// The number of the newest snapshot, -1 without one.
-  func pointer() async throws -> Int64 {
-    let first = snapshotSeen < 0 ? "" : layout.snapshot(snapshotSeen)
-    return try await store.list(layout.snapshots, from: first).compactMap { LedgerLayout.number(in: $0.path) }.max() ?? -1
-  }
+  func pointer() async throws -> Int64 { try await snapshots.read() }
 
   /// One entry, verified; nil if it is not there.
   func entry(_ number: Int64) async throws -> LedgerEntry? {
@@ -32,6 +40,7 @@ struct LedgerReader: Sendable {
     guard entry.number == number else {
       throw WeirError.corruptLedger("\(layout.entry(number)): it holds entry \(entry.number)")
     }
+    snapshots.saw(entry)
     return entry
   }
 
@@ -62,12 +71,28 @@ struct LedgerReader: Sendable {
     for _ in 0..<LedgerReader.headTriesMax {
       let snapshot = try await pointer()
       guard let fold = try await base(snapshot) else {
-        if snapshot < 0, try await pointer() < 0 { return nil }
-        continue
+        guard try await pointer() == snapshot else { continue }
+        if snapshot < 0 { return nil }
+        return try await head(without: snapshot)
       }
       if let head = try await tail(of: fold, stillValid: { $0 == snapshot }) { return head }
     }
     throw collectedTooFast
+  }
+
+  /// The newest snapshot was lost: an older one and the entries after it give the same fold, unless they were collected.
+  /// - Returns: nil where all entries and snapshots are gone.
+  private func head(without lost: Int64) async throws -> LedgerFold? {
+    let older = try await store.list(layout.snapshots).compactMap { LedgerLayout.number(in: $0.path) }.filter { $0 < lost }
+    for snapshot in older.sorted().reversed() + [-1] {
+      if let fold = try await base(snapshot), let head = try await tail(of: fold, stillValid: { $0 == lost }), head.number >= lost {
+        return head
+      }
+    }
+    if older.isEmpty, try await store.list(layout.entries).isEmpty { return nil }
+    throw WeirError(
+      .ledgerCorrupt, "\(layout.snapshot(lost)): missing, and the entries that it covers are not all there",
+      advice: "Nothing was written. Restore the file from a copy of the lake.")
   }
 
   private var collectedTooFast: WeirError {

@@ -148,7 +148,8 @@ def old_ledger(suite):
     found = sorted(os.path.join(d, n) for d, _, names in os.walk(path) for n in names if n.endswith(".json"))
     for extra in found[1:]:
         os.remove(extra)
-    shutil.rmtree(suite.path("old", "_weir", "files", "snapshots"))
+    for name in ("snapshots", "pointers"):
+        shutil.rmtree(suite.path("old", "_weir", "files", name))
     with open(found[0]) as f:
         entry = json.load(f)
     del entry["genesis"]["fileEnds"]
@@ -333,7 +334,8 @@ def ledgers(suite):
         shutil.rmtree(lake + ".store", ignore_errors=True)
         shutil.copytree(root, lake)
         if "/ledger/" in document:      # else the snapshot is read, and not the entry
-            shutil.rmtree(os.path.join(lake, "_weir", "files", "snapshots"))
+            for name in ("snapshots", "pointers"):
+                shutil.rmtree(os.path.join(lake, "_weir", "files", name))
         with open(os.path.join(lake, os.path.relpath(document, root)), "wb") as f:
             f.write(sealed(replaced(entry, path, number)))
         for command in (["ledger", "show", file, "--lake", lake], ["ledger", "verify", file, "--lake", lake, "--store", lake + ".store"],

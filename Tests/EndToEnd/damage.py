@@ -16,6 +16,7 @@ RECORDS = 6_000
 KINDS = {
     "ledger entry": "_weir/*/ledger/*.json",
     "ledger snapshot": "_weir/*/snapshots/*.json",
+    "marker of a snapshot": "_weir/*/pointers/*.json",
     "mark of collection": "_weir/*/collected/*.json",
     "blob": "_weir/*/blobs/*",
     "lookup": "_weir/*/lookups/*/*",

@@ -53,7 +53,8 @@ def cut(job, entries):
     names = sorted(os.listdir(ledger(job, "ledger")))
     for name in names[-entries:]:
         os.remove(ledger(job, "ledger", name))
-    shutil.rmtree(ledger(job, "snapshots"), ignore_errors=True)
+    for name in ("snapshots", "pointers"):
+        shutil.rmtree(ledger(job, name), ignore_errors=True)
     return len(names) - entries - 1
 
 
@@ -366,7 +367,8 @@ def hole(suite):
     """A ledger with a hole is refused by every command, and is whole again with the entry that was lost."""
     for number in (10, 0):
         job = base.make(suite, f"hole-{number}")
-        shutil.rmtree(ledger(job, "snapshots"))
+        for name in ("snapshots", "pointers"):
+            shutil.rmtree(ledger(job, name))
         os.rename(entry(job, number), job.lake + ".kept")
         faults = every_door(job, rf"{number:020}\.json: missing, although later entries are there")
         os.rename(job.lake + ".kept", entry(job, number))
@@ -406,8 +408,9 @@ def without_later_entries(suite):
     shutil.copytree(ledger(job), kept)
     faults += job.replay().fault()
     shutil.rmtree(ledger(job, "ledger"))
-    shutil.rmtree(ledger(job, "snapshots"))
-    shutil.copytree(os.path.join(kept, "snapshots"), ledger(job, "snapshots"))
+    for name in ("snapshots", "pointers"):
+        shutil.rmtree(ledger(job, name))
+        shutil.copytree(os.path.join(kept, name), ledger(job, name))
     faults += refused(job, AHEAD)
     suite.claim(without_later_entries.__doc__[:-1] + ": refused", faults)
     job.clear()

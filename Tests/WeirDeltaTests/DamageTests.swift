@@ -29,6 +29,15 @@ struct DamageTests {
     }
   }
 
+  @Test(arguments: [(Int64(14), Int64(12)), (14, 13), (12, 13), (11, 3)])
+  func `a commit that was replaced by another of its table is refused by name`(version: Int64, by other: Int64) async throws {
+    let sample = try await SampleTable(commits: 15)
+    let path = sample.table.commitPath(version)
+    let bytes = try #require(try await sample.store.get(sample.table.commitPath(other)))
+    try await sample.store.replace(NewObject(path: path, bytes: bytes))
+    #expect(try await refusal(sample)?.contains(path) == true)
+  }
+
   @Test func `another program's commit needs no hash`() async throws {
     let sample = try await SampleTable(commits: 15)
     let add = #"{"add":{"path":"x","partitionValues":{},"size":1,"modificationTime":1,"dataChange":true}}"# + "\n"

@@ -6,13 +6,13 @@ import WeirService
 
 /// The guard against wrong clocks in a capture, against a naive fold over the whole list of event times.
 @Suite struct ClockGuardTests {
-  static func plan(_ maxAhead: String) throws -> CompiledPlan {
+  static func plan(_ maxAhead: String, outOfOrder: String = "5s") throws -> CompiledPlan {
     let yaml = """
       pipeline: p
       source: {capture: {stream: s}}
       record:
         format: json
-        time: {field: t, out_of_order: 5s\(maxAhead)}
+        time: {field: t, out_of_order: \(outOfOrder)\(maxAhead)}
         fields: {t: timestamp_ms!}
       """
     return CompiledPlan(try loadPipeline(yaml: yaml, file: "p.yaml").plan, lookups: [])
@@ -32,9 +32,9 @@ import WeirService
       if let time {
         var counts = true
         let watermark = highest.map { $0 - 5_000_000 }
-        if watermark.map({ time > $0 + ahead }) ?? true {
+        if highest.map({ time > $0 + ahead }) ?? true {
           let followers = times[(i + 1)...].lazy.compactMap { $0 }.prefix(1_023)
-          let high = followers.filter { $0 >= time - ahead }.count
+          let high = followers.filter { $0 >= time - ahead - 5_000_000 }.count
           let low = followers.count - high
           if watermark == nil, high < 512, low < 512 {
             counts = high > low || followers.isEmpty
@@ -134,6 +134,19 @@ import WeirService
       #expect(!rows.contains { $0.isRejected })
       // With few of them before the end it is not decided whether the stream moved on: they are accepted, and make no record late.
       #expect(rows[100].watermark == (count > 1_000 ? 72 * hour - 5_000_000 : Int64(94_000_000)))
+    }
+  }
+
+  /// The disorder that the plan declares is no wrong clock, also where it is larger than `max_ahead`.
+  @Test(arguments: ["", ", max_ahead: 1d", ", max_ahead: 12h", ", max_ahead: 10s"])
+  func recordsWithinTheDeclaredDisorderAreNeverSuspicious(text: String) throws {
+    let day: Int64 = 86_400_000_000
+    let times: [Int64?] = (0..<2_000).map { i in 1_700_000_000_000_000 + i * 1_000_000 - (i % 5 < 3 ? day + i * 400_000_000 % day : 0) }
+    let rows = try ClockGuardTests.sequenced(times, try ClockGuardTests.plan(text, outOfOrder: "2d"), sizes: { 90 }, restarts: 0)
+    var highest = Int64.min
+    for (row, time) in zip(rows, times) {
+      highest = max(highest, try #require(time))
+      #expect(row == Row(watermark: highest - 2 * day, isRejected: false))
     }
   }
 

@@ -68,10 +68,15 @@ struct DeltaVerify {
 
   /// The files of the log: commits are whole, none is missing, and the newest checkpoint says what they say.
   private func commits(_ log: DeltaLog, _ result: inout VerifyResult) async throws {
+    var transactions: [String: Int64] = [:]
     for version in log.commits {
-      guard case .bytes(let bytes) = try await result.look(lake, table.commitPath(version)) else { continue }
-      result.commits += 1
       let path = table.commitPath(version)
+      guard case .bytes(let bytes) = try await result.look(lake, path) else {
+        transactions = [:]
+        continue
+      }
+      result.commits += 1
+      do throws(WeirError) { try follow(bytes, path, &transactions) } catch { result.add(error) }
       switch DeltaCommit.isIntact(bytes) {
       case true?: break
       case false?: result.problems.append("\(path): its bytes do not match its hash")
@@ -90,6 +95,14 @@ struct DeltaVerify {
       )
     }
     if let problem = try await table.checkpointProblem(log) { result.problems.append(problem) }
+  }
+
+  /// - Parameter transactions: as of the commit before, and then of this one.
+  /// - Throws: `corrupt` for a commit that does not follow the one before it.
+  private func follow(_ bytes: [UInt8], _ path: String, _ transactions: inout [String: Int64]) throws(WeirError) {
+    guard let actions = try? DeltaCommit.decode(bytes, path: path) else { return }
+    defer { for case .transaction(let application, let version) in actions { transactions[application] = version } }
+    try CommitLink(actions)?.check(transactions, path)
   }
 
   /// Whether a commit without a hash must be one of this ledger that lost it: the first of a table is, and any with its `txn`;

@@ -64,6 +64,9 @@ public enum LedgerVerify {
       }
     }
     try await result.part { result in
+      for error in try await ledger.markerErrors() { result.add(error) }
+    }
+    try await result.part { result in
       let listed = try await lake.list(ledger.layout.entries)
       // A worker may have committed meanwhile.
       let head = try await ledger.refresh().number

@@ -5,9 +5,9 @@ import WeirCore
 /// One record with a wrong clock must not move the shard watermark, or every later record of the shard is late. "Too far" is never
 /// judged by the producer's clock alone:
 ///
-/// - ``Judge/stream``: by the stream. A record that is more than `max_ahead` above the watermark is *suspicious*. The next
-///   ``followersMax`` valid records of the shard decide: if at least half of them are at or above its time less `max_ahead`, the
-///   stream has moved on (a silence, a gap in the capture), else the clock is wrong. Where the input ends before that is decided, the
+/// - ``Judge/stream``: by the stream. A record that is more than `max_ahead` above the newest event time before it is *suspicious*. The next
+///   ``followersMax`` valid records of the shard decide: if at least half of them are near it or above (at most `max_ahead` and
+///   `out_of_order` below its time, since a correct record may be that much older than the one before it), the stream has moved on (a silence, a gap in the capture), else the clock is wrong. Where the input ends before that is decided, the
 ///   record is accepted and does not count. This depends on the shard's records alone, so no
 ///   block, cut, lane or restart changes it, and the first record after a silence is accepted: nothing is ever locked out.
 /// - ``Judge/clock(_:)``: by a clock that is not the producer's, as recorded in the ledger.
@@ -48,14 +48,17 @@ struct ClockGuard: Sendable {
   /// `max_ahead: off`.
   static let off = Int64.max
 
+  /// From the watermark (`stream`: which is `out_of_order` below the newest event time) or from the clock.
   let ahead: Int64
+  private let outOfOrder: Int64
   let isConfigured: Bool
   var judge: Judge
 
   init(_ time: TimeSpec, judge: Judge) {
     isConfigured = time.maxAheadMicroseconds != nil
     let standard = judge == .stream ? ClockGuard.aheadOfStreamMicroseconds : ClockGuard.aheadOfClockMicroseconds
-    ahead = time.maxAheadMicroseconds ?? standard
+    outOfOrder = judge == .stream ? time.outOfOrderMicroseconds : 0
+    ahead = ClockGuard.sum(time.maxAheadMicroseconds ?? standard, outOfOrder)
     self.judge = judge
   }
 
@@ -116,7 +119,7 @@ struct ClockGuard: Sendable {
       if high >= low { return .isUncounted }
     }
     guard isConfigured else { return .isUncounted }
-    return .isRejected(ahead: isFirst ? nil : ClockGuard.difference(time, watermark))
+    return .isRejected(ahead: isFirst ? nil : ClockGuard.difference(time, ClockGuard.sum(watermark, outOfOrder)))
   }
 
   static func difference(_ a: Int64, _ b: Int64) -> Int64 {
@@ -136,7 +139,7 @@ struct ClockGuard: Sendable {
         return "event time is ahead of most of the first records, more than max_ahead allows: is the producer's clock wrong?"
       }
       return
-        "event time is \(ahead / 1000) ms ahead of the watermark, more than max_ahead allows, and the records after it are not: is the producer's clock wrong?"
+        "event time is \(ahead / 1000) ms ahead of the newest record before it, more than max_ahead allows, and the records after it are not: is the producer's clock wrong?"
     // Without the amount: it would depend on when the clock was read, and so would the row.
     case .clock: return "event time is more than max_ahead beyond the worker's clock: is the producer's clock wrong, or the worker's?"
     }

@@ -7,7 +7,7 @@ extension LiveOracle {
     let entry: LedgerEntry
     do { entry = try LedgerEntry(bytes: bytes) } catch { return fail("an entry cannot be read: \(error)") }
     if entry.number <= head {
-      // A sleeper put a number that was collected: harmless if a snapshot at or above it tells it.
+      // A sleeper put a number that was collected: harmless if a marker names a snapshot at or above it.
       if newestSnapshot < entry.number { fail("the number \(entry.number) was used again") }
       marks.hit(.strayEntry)
       strays.insert(entry.commitID)

@@ -99,8 +99,12 @@ final class LiveOracle {
     }
   }
 
+  /// What the newest marker names: entries above it must be there.
   var newestSnapshot: Int64 {
-    store.paths(layout.snapshots).last.flatMap { Int64($0.dropFirst(layout.snapshots.count).prefix(20)) } ?? -1
+    guard let marker = store.paths(layout.pointers).last, let bytes = store.peek(marker) else { return -1 }
+    // Read apart from the code that is tested: the first number in the text.
+    let digits = bytes.drop { !(0x30...0x39).contains($0) }.prefix { (0x30...0x39).contains($0) }
+    return Int64(String(decoding: digits, as: UTF8.self)) ?? -1
   }
 }
 
@@ -123,7 +127,7 @@ extension LiveOracle {
       let number = Int64(path.dropFirst(layout.entries.count).prefix(20)) ?? -1
       let marked = store.paths(layout.collected).last.flatMap { Int64($0.dropFirst(layout.collected.count).prefix(20)) } ?? -1
       if number > marked { fail("entry \(number) was deleted before a mark said how far entries are collected") }
-      if number > newestSnapshot { fail("entry \(number) was deleted before a snapshot stood for it") }
+      if number > newestSnapshot { fail("entry \(number) was deleted before a marker named a snapshot of it") }
       if number > last.mergePosition { fail("entry \(number) was deleted before it was merged") }
       if number < accounts.count {
         for table in accounts[Int(number)].entry.tables where (tables[table.table]?.applied ?? 0) < number {
