@@ -13,7 +13,11 @@ enum FileSystem {
     case EROFS, EACCES, EPERM:
       return WeirError(
         .readOnly, "cannot \(what) \(path): \(why)", advice: "Make the directory writable for this user, then run again.")
-    case ENOTDIR, EISDIR, ELOOP, ENAMETOOLONG:
+    case EISDIR:
+      return WeirError(
+        .storageRefused, "cannot \(what) \(path): \(why)",
+        advice: "A file belongs there: remove the directory, or restore the file from a copy.")
+    case ENOTDIR, ELOOP, ENAMETOOLONG:
       return WeirError(
         .storageRefused, "cannot \(what) \(path): \(why)",
         advice:

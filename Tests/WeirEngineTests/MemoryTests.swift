@@ -89,7 +89,7 @@ import WeirTesting
     let governor = MemoryGovernor(budget, process.memory)
     process.take(budget.total)
     var error = await #expect(throws: WeirError.self) { try await governor.admit(ManualClock(.ends)) }
-    #expect(error?.code == .memoryExceeded && error?.message.contains("the epoch that is being read") == true)
+    #expect(error?.code == .memoryExceeded && error?.message.contains("the rows and files of the epochs") == true)
     governor.holds(StateBytes(dedup: 1, windows: 2, keyed: 90 << 20))
     error = await #expect(throws: WeirError.self) { try await governor.admit(ManualClock(.ends)) }
     #expect(error?.message.contains("keyed state, 90 MiB") == true && error?.message.contains("worker.memory") == true)
@@ -245,6 +245,10 @@ import WeirTesting
     #expect(try partitions("bronze: {partition_by: _position}") == 300 + 3)
     #expect(try partitions("bronze: {partition_by: _arrival}") == 3)
     #expect(try partitions("bronze: {partition_by: key}\nsilver: {partition_by: u}") == 30 + 30 + 3, "files of two tables are two")
+    let text = String(repeating: "x", count: 5_000)
+    let short = try weight(compiled("silver: {partition_by: c}"), lines).bytes
+    let long = try weight(compiled("silver: {partition_by: c}"), lines.map { $0.replacing("\"c\":\"", with: "\"c\":\"\(text)") }).bytes
+    #expect(long > short + 30 * 5_000 * 8 + 300 * 5_000, "long values are held several times, each once for its partition")
     let one = try weight(compiled("silver: {partition_by: day(t)}"), (0..<10).map { line($0) }).partitions
     let many = try weight(compiled("silver: {partition_by: day(t)}"), lines).partitions
     #expect(Set(many).isSuperset(of: one), "a block of one day names it as one of several does")
@@ -276,7 +280,33 @@ import WeirTesting
   }
 }
 
+@Suite struct LookupMemoryTests {
+  @Test func lookupsThatDoNotFitStopTheWorkerByName() throws {
+    func table(_ name: String, _ rows: Int) throws -> LookupTable {
+      let lines = (0..<rows).map { "key\($0),\(String(repeating: "v", count: 100))" }
+      return try LookupTable(name: name, bytes: Array(("id,x\n" + lines.joined(separator: "\n")).utf8), file: "f.csv", key: "id")
+    }
+    let budget = MemoryBudget(configured: 64 << 20, available: nil)
+    let (small, large) = (try table("small", 10), try table("large", 200_000))
+    // 110 bytes of text, two views of 16 bytes and 8 to 16 bytes of the index for each row.
+    #expect((200_000 * 140...200_000 * 170).contains(large.memoryBytes))
+    try budget.check([])
+    try budget.check([small])
+    let error = #expect(throws: WeirError.self) { try budget.check([small, large]) }
+    #expect(error?.code == .memoryExceeded && error?.message.contains("the largest is large, 2") == true, "\(String(describing: error))")
+  }
+}
+
 @Suite struct PartitionFilesTests {
+  @Test(
+    arguments: [
+      (.string(""), nil), (.binary([]), nil), (.string(" "), " "), (.double(-0.0), "0.0"), (.double(0), "0.0"), (.double(-0.5), "-0.5"),
+      (.null, nil),
+    ] as [(Literal, String?)]) func anEmptyTextIsNullAndBothZerosAreOne(_ value: Literal, _ text: String?)
+  {
+    #expect(PartitionValues.text(PartitionColumn(transform: .identity, column: "c", name: "c"), value) == text)
+  }
+
   /// Values alternate, and there are far more than files may be open.
   @Test func rowsOfVeryManyPartitionsAreInFilesOfTheirOwnInTheirOrder() throws {
     let layout = TableLayout(
@@ -284,8 +314,9 @@ import WeirTesting
         kind: .silver, name: "silver/s", columns: [ColumnSchema("n", .int64), ColumnSchema("c", .string)],
         partitionBy: [PartitionColumn(transform: .identity, column: "c", name: "c")], rowColumns: ["n", "c"]))
     var encoder = TableEncoder(layout, run: RunInfo(shard: "s", runID: "r"), lake: LakeSpec(), stem: "x")
-    let values = TableEncoder.openMax * 5
+    let values = TableEncoder.openMax * 9
     var expected: [String: [Int64]] = [:]
+    var chunks: [RowChunk] = []
     for chunk in 0..<4 {
       var (numbers, texts) = (ColumnBuilder(.int64), ColumnBuilder(.string))
       for row in 0..<2 * values {
@@ -294,14 +325,21 @@ import WeirTesting
         texts.append(.string(value))
         expected[value, default: []].append(number)
       }
-      try encoder.append(RowChunk([numbers.finish(), texts.finish()]))
+      chunks.append(RowChunk([numbers.finish(), texts.finish()]))
     }
-    let files = try encoder.finish()
-    #expect(files.count == values && Set(files.map(\.path)).count == values)
-    for file in files {
+    chunks.reverse()
+    var files: [EncodedFile] = []
+    while let some = try encoder.files({ chunks.popLast() }) {
+      #expect((1...TableEncoder.filesMax).contains(some.count))
+      files += some
+    }
+    #expect(files.count == values && Set(files.map(\.data.path)).count == values)
+    for file in files.map(\.data) {
       let numbers = expected[file.partition[0].value ?? ""] ?? []
-      #expect(file.rows == numbers.count)
-      #expect(file.statistics[0].min == numbers.first.map { .int64($0) } && file.statistics[0].max == numbers.last.map { .int64($0) })
+      #expect(file.rows == Int64(numbers.count))
+      guard case .columns(let columns) = file.stats else { continue }
+      let statistics = columns[0]
+      #expect(statistics.min == numbers.first.map { .int64($0) } && statistics.max == numbers.last.map { .int64($0) })
     }
   }
 }

@@ -36,6 +36,7 @@ import WeirOperators
     ("{'a': 1}", "double quotes"),
     ("<34>Oct 11 22:14:15 host su: failed", "text log"), ("level=info msg=started port=80", "text log"),
     ("[2026-01-31 10:00:00] app.INFO: done", "text log"), ("Jan 31 10:00:00 host sshd[1]: Accepted key", "text log"), ("<a/>", "XML"),
+    ("data: {\"a\": 1, \"b\": 2, \"c\": 3}", "server-sent events"), ("{\"a\": 1},", "part of a JSON array"),
     ("PAR1\u{15}\u{4}", "Parquet"), ("{\0\"\0a\0", "UTF-16"), ("abc\u{1}", "binary"),
   ]) func aHintSaysWhatIsEvident(_ record: String, _ words: String) throws {
     let hint = try #require(self.hint(record), "the record is accepted")
@@ -44,6 +45,16 @@ import WeirOperators
 
   @Test(arguments: ["{\"user_id\": \"a\", \"n\": \"many\"}", "{\"user_id\": \"a\", \"n\": tru}", "hello", "\"text\"", "7", "   "])
   func whatIsNotEvidentHasNoHint(_ record: String) { #expect(hint(record) == "") }
+
+  @Test func theEventTimeWithoutAZoneHasNoRemedyInAnExpression() {
+    for time in [nil, TimeSpec(field: 0, outOfOrderMicroseconds: 0)] {
+      let spec = RecordSpec(fields: [Field(name: "at", type: .timestamp)], key: nil, time: time)
+      let record = Array("{\"at\": \"2026-01-31T00:00:00\"}".utf8)
+      let rejection = RecordDecoder(fields: spec.fields).decode(RawBlock(records: [record])).rejections[0].rejection
+      let hint = RejectionHint.of(rejection, record, spec) ?? ""
+      #expect(hint.contains("no zone") && hint.contains("cast(") == (time == nil), "\(hint)")
+    }
+  }
 
   @Test func aHintOfHostileBytesIsShortAndSafe() {
     var random = SystemRandomNumberGenerator()

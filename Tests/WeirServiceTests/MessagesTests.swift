@@ -103,6 +103,14 @@ import WeirCore
     #expect(found.count == 1 && found[0].severity == .error && found[0].message.contains(words), "\(found.map(\.text))")
   }
 
+  @Test(arguments: ["*, k ilike 'a' as y", "k ilike 'a' as y", "*, k k as y", "n + 1 m"]) func wordsAfterAColumnAreTheMistakeAndNotItsName(
+    _ columns: String
+  ) throws {
+    let found = diagnostics(pipeline(more: "silver: {columns: \"\(columns)\"}"))
+    #expect(found.count == 1 && found[0].message.contains("',' or as NAME expected"), "\(found.map(\.text))")
+    #expect(found.first?.message.contains("lower(x) like") == columns.contains("ilike"))
+  }
+
   private func codes(_ yaml: String) -> [String] { diagnostics(yaml).map { "\($0.severity) \($0.code)" } }
 
   @Test func whatIsProbablyNotMeantIsWarnedOf() throws {

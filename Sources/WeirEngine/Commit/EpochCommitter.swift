@@ -43,7 +43,7 @@ actor EpochCommitter {
     self.meter = meter
     self.checksFirstRecords = checksFirstRecords
     self.merge = if compiled.hasMerge, case .sameEntry(let lane) = merge { lane } else { nil }
-    encoder = BatchEncoder(compiled, run: run, threads: environment.threads)
+    encoder = BatchEncoder(compiled, run: run, environment)
   }
 
   // MARK: Lanes
@@ -178,8 +178,7 @@ actor EpochCommitter {
   private func write(_ files: [EncodedFile], _ pack: BlobPack, took: Int64) async throws {
     let began = environment.clock.monotonicNanoseconds
     meter.enter(.writing)
-    try await environment.lake.write(
-      files.map { NewObject(path: $0.table + "/" + $0.path, bytes: $0.bytes) } + [pack.object])
+    try await environment.lake.write(BatchEncoder.objects(files) + [pack.object])
     filesMax = max(filesMax, files.count)
     meter.encoded(files, nanoseconds: took + environment.clock.monotonicNanoseconds - began)
   }

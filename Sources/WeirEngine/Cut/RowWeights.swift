@@ -14,6 +14,8 @@ struct RowWeights: Sendable {
     /// Ten columns of a builder, without the record's own bytes; the writer's share.
     static let rejected: Int64 = 360
     static let late: Int64 = 240
+    /// Times that a partition's value is held: by its rows, in the path, in the entry and the table's log, as values and as bytes.
+    static let partitionText: Int64 = 8
   }
 
   /// Every record.
@@ -55,6 +57,7 @@ struct RowWeights: Sendable {
     if keepsText { bytes += Int64(block.decoded.raw.count) }
     if rejected > 0 { bytes += copied(block) }
     if !windows.isEmpty { bytes += late(block) }
+    bytes += Size.partitionText * block.partitionTextBytes
     return BlockWeight(bytes: bytes, partitions: block.partitions + census.received(block))
   }
 

@@ -3,15 +3,18 @@ import WeirOperators
 import WeirParquet
 import WeirProtocol
 
-/// Chunks on their way to one table's encoder. The queue is their only holder: a block is freed once all its tables have it.
-private final class ChunkQueue: @unchecked Sendable {
-  // Unchecked: made by one task, emptied by one job.
+/// One table's encoder and the chunks on their way to it. The queue is their only holder: a block is freed once all its tables have it.
+private final class TableJob: @unchecked Sendable {
+  // Unchecked: made by one task, used by one job at a time.
+  private var encoder: TableEncoder
   private var left: [RowChunk]
 
-  init(_ chunks: [RowChunk]) { left = chunks.reversed() }
+  init(_ encoder: TableEncoder, _ chunks: [RowChunk]) { (self.encoder, left) = (encoder, chunks.reversed()) }
 
   var isEmpty: Bool { left.isEmpty }
-  func next() -> RowChunk? { left.popLast() }
+
+  /// See ``TableEncoder/files(_:)``.
+  func files() throws(WeirError) -> [EncodedFile]? { try encoder.files { left.popLast() } }
 }
 
 /// Turns a batch into files on the blocking threads, a table at a time.
@@ -23,22 +26,23 @@ struct BatchEncoder: Sendable {
   private let compiled: CompiledPlan
   private let run: RunInfo
   private let threads: any BlockingRunner
+  private let store: any ObjectStore
 
-  init(_ compiled: CompiledPlan, run: RunInfo, threads: any BlockingRunner) {
+  init(_ compiled: CompiledPlan, run: RunInfo, _ environment: EngineEnvironment) {
     layouts = TableLayout.all(compiled.plan)
     self.compiled = compiled
     self.run = run
-    self.threads = threads
+    (threads, store) = (environment.threads, environment.lake)
   }
 
   /// Encodes all rows that the lanes finished.
   /// - Parameter number: of the ledger entry that it will be if nobody comes between; shown in the files' names only.
   func encode(_ batch: EpochBatch, number: Int64, attempt: String) async throws -> EncodedBatch {
     let stem = BatchEncoder.stem(number: number, attempt: attempt)
-    var queues: [Int: ChunkQueue] = [:]
-    for (number, layout) in layouts.enumerated() { queues[number] = ChunkQueue(try chunks(layout.kind, batch)) }
+    var jobs: [Int: TableJob] = [:]
+    for (number, layout) in layouts.enumerated() { jobs[number] = job(number, stem, try chunks(layout.kind, batch)) }
     for epoch in batch.epochs { epoch.tables.removeAll() }
-    return EncodedBatch(batch: batch, attempt: attempt, stem: stem, files: try await files(queues, stem))
+    return EncodedBatch(batch: batch, attempt: attempt, stem: stem, files: try await files(jobs))
   }
 
   /// What names of files begin with.
@@ -49,31 +53,48 @@ struct BatchEncoder: Sendable {
 
   /// Encodes the windows that the merge lane finished, by gold table number.
   func encode(merged: [Int: WindowResults], stem: String) async throws -> [Int: [EncodedFile]] {
-    var queues: [Int: ChunkQueue] = [:]
+    var jobs: [Int: TableJob] = [:]
     for (gold, results) in merged {
       guard let number = layouts.firstIndex(where: { $0.kind == .gold(gold) }) else { continue }
-      queues[number] = ChunkQueue(try rows([results], gold))
+      jobs[number] = job(number, stem, try rows([results], gold))
     }
-    return try await files(queues, stem)
+    return try await files(jobs)
   }
 
-  private func files(_ queues: [Int: ChunkQueue], _ stem: String) async throws -> [Int: [EncodedFile]] {
+  private func job(_ number: Int, _ stem: String, _ chunks: [RowChunk]) -> TableJob {
+    let encoder = TableEncoder(
+      layouts[number], run: run, lake: compiled.plan.lake, stem: stem, perform: { [threads] in threads.forEach($0, $1) })
+    return TableJob(encoder, chunks)
+  }
+
+  private func files(_ jobs: [Int: TableJob]) async throws -> [Int: [EncodedFile]] {
     try await withThrowingTaskGroup(of: (Int, [EncodedFile]).self) { group in
-      for (number, queue) in queues.sorted(by: { $0.key < $1.key }) where !queue.isEmpty {
-        group.addTask { [layouts, run, threads, lake = compiled.plan.lake] in
-          let files = try await threads.run {
-            var encoder = TableEncoder(
-              layouts[number], run: run, lake: lake, stem: stem, perform: { threads.forEach($0, $1) })
-            while let chunk = queue.next() { try encoder.append(chunk) }
-            return try encoder.finish()
-          }
-          return (number, files)
-        }
+      for (number, job) in jobs.sorted(by: { $0.key < $1.key }) where !job.isEmpty {
+        group.addTask { (number, try await files(job)) }
       }
       var byTable: [Int: [EncodedFile]] = [:]
       for try await (number, files) in group { byTable[number] = files }
       return byTable
     }
+  }
+
+  /// The files of one table. Where partition values from the data make very many, they are written as they are encoded: their names hold
+  /// the attempt's id, and nothing names them before the entry. A few files are written with the other files of their epoch.
+  private func files(_ job: TableJob) async throws -> [EncodedFile] {
+    var done: [EncodedFile] = []
+    while var files = try await threads.run({ try job.files() }) {
+      if files.count >= TableEncoder.filesMax {
+        try await store.write(BatchEncoder.objects(files))
+        for i in files.indices { files[i].bytes = nil }
+      }
+      done += files
+    }
+    return done
+  }
+
+  /// Those of the files that are not written yet.
+  static func objects(_ files: [EncodedFile]) -> [NewObject] {
+    files.compactMap { file in file.bytes.map { NewObject(path: file.data.path, bytes: $0) } }
   }
 
   /// The rows of one table by position; rows that were collected into columns lane by lane.
@@ -116,17 +137,10 @@ struct BatchEncoder: Sendable {
   static func commits(_ files: [EncodedFile]) -> [TableCommit] {
     var tables: [TableCommit] = []
     for file in files {
-      let columns = zip(file.stored, file.statistics).prefix(FileStats.columnsMax).map {
-        ColumnStats(name: $0.name, type: $0.type, nulls: $1.nullCount, nans: $1.nanCount, min: $1.min, max: $1.max)
-      }
-      let data = DataFile(
-        path: file.table + "/" + file.path, rows: Int64(file.rows), bytes: Int64(file.bytes.count),
-        hash: ContentHash(of: file.bytes).hex, partition: file.partition.map { .init($0.name, $0.value) },
-        stats: .columns(columns))
       if tables.last?.table == file.table {
-        tables[tables.count - 1].files.append(data)
+        tables[tables.count - 1].files.append(file.data)
       } else {
-        tables.append(TableCommit(table: file.table, files: [data]))
+        tables.append(TableCommit(table: file.table, files: [file.data]))
       }
     }
     return tables

@@ -1,15 +1,11 @@
 import WeirCore
-import WeirOperators
-import WeirParquet
+import WeirProtocol
 
-/// A data file ready to be written.
+/// A data file of an epoch.
 struct EncodedFile: Sendable {
   var table: String
-  /// Relative to the table.
-  var path: String
-  var bytes: [UInt8]
-  var rows: Int
-  var partition: [(name: String, value: String?)]
-  var statistics: [ColumnStatistics]
-  var stored: [ColumnSchema]
+  /// As the ledger will have it.
+  var data: DataFile
+  /// nil once they are written.
+  var bytes: [UInt8]?
 }

@@ -1,6 +1,7 @@
 import WeirCore
 import WeirOperators
 import WeirParquet
+import WeirProtocol
 
 /// Encodes one table's rows of one epoch: rows by (lane, position), a file a partition, rolled at the configured size.
 ///
@@ -36,7 +37,12 @@ struct TableEncoder {
   private var partitions: [Partition] = []
   private var known: [Hash128: Int] = [:]
   private var waitingRows = 0
-  private(set) var files: [EncodedFile] = []
+  private enum Stage { case taking, writing(from: Int), done }
+  private var stage = Stage.taking
+  private var filesMade = 0
+  private var files: [EncodedFile] = []
+  /// Files that are in memory at once, about: whoever encodes writes them and asks for more.
+  static let filesMax = 256
 
   init(_ layout: TableLayout, run: RunInfo, lake: LakeSpec, stem: String, perform: ParquetWorkbench.Perform? = nil) {
     self.layout = layout
@@ -46,7 +52,36 @@ struct TableEncoder {
     fileBytes = Int(lake.fileSizeBytes)
   }
 
-  mutating func append(_ chunk: RowChunk) throws(WeirError) {
+  /// Encodes until there are ``filesMax`` files, or no rows are left.
+  /// - Parameter next: gives the next rows; nil: there are none.
+  /// - Returns: the files that are complete; nil after the last of them.
+  mutating func files(_ next: () -> RowChunk?) throws(WeirError) -> [EncodedFile]? {
+    while files.count < TableEncoder.filesMax {
+      switch stage {
+      case .taking:
+        if let chunk = next() {
+          try append(chunk)
+        } else {
+          // All that are open first: their memory is needed.
+          for partition in partitions { try roll(partition) }
+          stage = .writing(from: 0)
+        }
+      case .writing(let at) where at < partitions.count:
+        try writeWaiting(partitions[at])
+        stage = .writing(from: at + 1)
+      case .writing: stage = .done
+      case .done: return files.isEmpty ? nil : takeFiles()
+      }
+    }
+    return takeFiles()
+  }
+
+  private mutating func takeFiles() -> [EncodedFile] {
+    defer { files = [] }
+    return files
+  }
+
+  private mutating func append(_ chunk: RowChunk) throws(WeirError) {
     guard chunk.count > 0 else { return }
     switch chunk.source {
     case .columns(let columns): try append(columns, rows: chunk.rows, count: chunk.count)
@@ -119,32 +154,31 @@ struct TableEncoder {
     guard writer.rowCount > 0 else { return }
     let file = try writer.finish()
     let directory = partitionPath(partition.values)
-    let number = String(files.count)
+    let number = String(filesMade)
     let name = "part-\(stem)-\(String(repeating: "0", count: max(0, 4 - number.utf8.count)))\(number).parquet"
-    files.append(
-      EncodedFile(
-        table: layout.table, path: directory.isEmpty ? name : directory + "/" + name, bytes: file.bytes, rows: file.rows,
-        partition: partition.values, statistics: file.statistics, stored: layout.stored))
+    let statistics = zip(layout.stored, file.statistics).prefix(FileStats.columnsMax).map {
+      ColumnStats(name: $0.name, type: $0.type, nulls: $1.nullCount, nans: $1.nanCount, min: $1.min, max: $1.max)
+    }
+    let data = DataFile(
+      path: "\(layout.table)/\(directory.isEmpty ? name : directory + "/" + name)", rows: Int64(file.rows), bytes: Int64(file.bytes.count),
+      hash: ContentHash(of: file.bytes).hex, partition: partition.values.map { .init($0.name, $0.value) }, stats: .columns(statistics))
+    files.append(EncodedFile(table: layout.table, data: data, bytes: file.bytes))
+    filesMade += 1
   }
 
-  /// The rest of the files; the encoder must not be used after.
-  mutating func finish() throws(WeirError) -> [EncodedFile] {
-    // All that are open first: their memory is needed.
-    for partition in partitions { try roll(partition) }
-    try writeWaiting()
-    return files
-  }
-
-  /// The files of rows that wait, one after the other.
   private mutating func writeWaiting() throws(WeirError) {
     waitingRows = 0
-    for partition in partitions where !partition.waiting.isEmpty {
-      let waiting = partition.waiting
-      partition.waiting = []
-      partition.writer = makeWriter()
-      for piece in waiting { try write(partition, piece.columns, piece.rows) }
-      try roll(partition)
-    }
+    for partition in partitions { try writeWaiting(partition) }
+  }
+
+  /// The file of rows that wait.
+  private mutating func writeWaiting(_ partition: Partition) throws(WeirError) {
+    guard !partition.waiting.isEmpty else { return }
+    let waiting = partition.waiting
+    partition.waiting = []
+    partition.writer = makeWriter()
+    for piece in waiting { try write(partition, piece.columns, piece.rows) }
+    try roll(partition)
   }
 
   /// `key, value, headers` and provenance of a block's rows.

@@ -2,6 +2,21 @@ import WeirCore
 import WeirOperators
 
 extension MemoryBudget {
+  /// Called before the first record, and wherever a lookup's version changes.
+  /// - Throws: `memory_exceeded` when lookups take more than the part of the budget that no cut frees.
+  func check(_ lookups: [LookupTable]) throws(WeirError) {
+    guard let largest = lookups.max(by: { $0.memoryBytes < $1.memoryBytes }) else { return }
+    let all = lookups.reduce(Int64(0)) { $0 + $1.memoryBytes }
+    guard all > stateMax else { return }
+    func mib(_ bytes: Int64) -> String { "\(bytes >> 20) MiB" }
+    throw WeirError(
+      .memoryExceeded,
+      "the lookups use \(mib(all)), more than two fifths of the memory of the worker (worker.memory: \(mib(total))); the largest is \(largest.name), \(mib(largest.memoryBytes))",
+      advice:
+        "Raise worker.memory (and the container's limit), or leave out of the file the rows and columns that the pipeline does not use."
+    )
+  }
+
   /// Called after a commit, and before the first record: so what was read is never lost by it.
   /// - Throws: `memory_exceeded` when state takes more than its part of the budget.
   func check(_ state: StateBytes) throws(WeirError) {

@@ -8,6 +8,7 @@ import WeirCore
 /// | holder | part |
 /// |---|---|
 /// | state: dedup, open windows, keyed state; freed by no cut | 2/5 |
+/// | lookups; freed by no cut | 2/5; with the state no more than the rest leaves: ``MemoryGovernor`` stops the worker |
 /// | state blobs on their way to the lake | as much as the state at most, ``MemoryGovernor`` waits for room |
 /// | rows that wait for their commit: an epoch that the lanes fill, one that is encoded, one that is written | 1/16 each |
 /// | rows on their way to the state table, and LMDB's pages of one transaction | 1/16 each |

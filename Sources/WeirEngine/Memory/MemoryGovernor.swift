@@ -13,6 +13,7 @@ public final class MemoryGovernor: Sendable {
     var underWay = 0
     var peak: Int64 = 0
     var state = StateBytes()
+    var lookups: Int64 = 0
     /// What the process had when memory was given back to the system last.
     var trimmedTo: Int64 = 0
   }
@@ -38,6 +39,18 @@ public final class MemoryGovernor: Sendable {
 
   /// What the state held at the last commit: for the error.
   func holds(_ bytes: StateBytes) { state.withLock { $0.state = bytes } }
+
+  /// What the lookups hold: for the error.
+  func holds(lookups bytes: Int64) { state.withLock { $0.lookups = bytes } }
+
+  private var holders: [MemoryHolder] {
+    state.withLock { state in
+      state.state.holders + [
+        MemoryHolder(
+          bytes: state.lookups, name: "lookups", remedy: "leave out of their files the rows and columns that the pipeline does not use")
+      ]
+    }
+  }
 
   var isUnderWay: Bool { state.withLock { $0.underWay > 0 } }
 
@@ -83,13 +96,13 @@ public final class MemoryGovernor: Sendable {
   func stopIfFull(with more: Int64 = 0) throws(WeirError) {
     guard !hasRoom(for: more) else { return }
     let now = look()
-    let largest = state.withLock({ $0.state.holders }).max { $0.bytes < $1.bytes }.flatMap { $0.bytes > now / 4 ? $0 : nil }
+    let largest = holders.max { $0.bytes < $1.bytes }.flatMap { $0.bytes > now / 4 ? $0 : nil }
     func mib(_ bytes: Int64) -> String { "\(bytes >> 20) MiB" }
     throw WeirError(
       .memoryExceeded,
-      "the worker takes \(mib(now))\(more > 0 ? ", and to save its state \(mib(more)) more" : ""), of the \(mib(budget.total)) that it may have (worker.memory); the largest part is \(largest.map { "\($0.name), \(mib($0.bytes))" } ?? "the epoch that is being read")",
+      "the worker takes \(mib(now))\(more > 0 ? ", and to save its state \(mib(more)) more" : ""), of the \(mib(budget.total)) that it may have (worker.memory); the largest part is \(largest.map { "\($0.name), \(mib($0.bytes))" } ?? "the rows and files of the epochs that are not committed yet")",
       advice:
-        "Everything through the last commit is kept. The next run commits a smaller epoch first. Raise worker.memory (and the container's limit), use more workers, or \(largest?.remedy ?? "make lake.flush.bytes smaller")."
+        "Everything through the last commit is kept. The next run commits a smaller epoch first. Raise worker.memory (and the container's limit), use more workers, or \(largest?.remedy ?? "make lake.flush.bytes smaller, or partition tables by columns with fewer values")."
     )
   }
 }

@@ -11,8 +11,10 @@ struct LookupVersions: Sendable {
 
   /// Commits an entry of empty epochs that carries what changed.
   /// - Parameter carrier: the lanes whose epochs carry it; nil: all.
-  /// - Throws: ``CommitRefused``, and what the store throws.
+  /// - Throws: `memory_exceeded`, ``CommitRefused``, and what the store throws.
   func decide(planHash: String, carrier: [LaneID]? = nil) async throws {
+    try environment.memory.check(compiled.lookups)
+    environment.governor.holds(lookups: compiled.lookups.reduce(0) { $0 + $1.memoryBytes })
     let fold = await ledger.fold
     let changed = compiled.lookups.filter { fold.lookups[$0.name]?.hash != $0.contentHash.hex }
     guard !changed.isEmpty else { return }

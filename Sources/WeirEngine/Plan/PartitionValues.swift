@@ -50,10 +50,12 @@ enum PartitionValues {
     case .null: nil
     case .bool(let v): v ? "true" : "false"
     case .int64(let v): String(v)
-    case .double(let v): String(v)
+    // Equal values are one partition.
+    case .double(let v): v == 0 ? "0.0" : String(v)
     case .decimal(let v, _, let scale): DecimalText.text(v, scale: scale)
-    case .string(let v): v
-    case .binary(let v): String(decoding: v, as: UTF8.self)
+    // An empty text is null as a partition's value: the log of a table and its directories have no empty ones.
+    case .string(let v): v.isEmpty ? nil : v
+    case .binary(let v): v.isEmpty ? nil : String(decoding: v, as: UTF8.self)
     case .timestamp(let t):
       // Readers take "{year}-{month}-{day} {hour}:{minute}:{second}" or ISO 8601 with Z; the latter says which zone.
       CivilTime.text(ofMicroseconds: t)

@@ -52,7 +52,7 @@ final class BlockPreparer {
     check(&block, inputs)
     identify(&block)
     evaluate(&block, inputs)
-    block.partitions = census.silver(block)
+    (block.partitions, block.partitionTextBytes) = census.silver(block)
     return block
   }
 

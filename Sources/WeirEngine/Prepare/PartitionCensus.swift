@@ -31,11 +31,22 @@ struct PartitionCensus: Sendable {
   private static let arrivalColumns: Set<String> = ["_arrival", "_ingest_ts"]
   private static let day: Int64 = 86_400_000_000
 
-  /// Those of silver.
-  func silver(_ block: PreparedBlock) -> [Hash128] {
-    guard block.count > 0, let (number, layout) = silver else { return [] }
-    if let one = PartitionCensus.single(layout, block.silver, table: number) { return [one] }
-    return PartitionCensus.distinct(PartitionValues.codes(layout, block.silver), count: block.count, table: number)
+  /// A text of fewer bytes is part of what a partition is reckoned with (``CutRule/partitionBytes``).
+  private static let longText = 256
+
+  /// Those of silver, and the bytes of their long texts.
+  func silver(_ block: PreparedBlock) -> (partitions: [Hash128], textBytes: Int64) {
+    guard block.count > 0, let (number, layout) = silver else { return ([], 0) }
+    if let one = PartitionCensus.single(layout, block.silver, table: number) { return ([one], 0) }
+    let codes = PartitionValues.codes(layout, block.silver)
+    var textBytes: Int64 = 0
+    let partitions = PartitionCensus.distinct(codes, count: block.count, table: number) { row in
+      for code in codes {
+        guard case .string(let texts) = code.values, texts[row].count >= PartitionCensus.longText else { continue }
+        textBytes += Int64(texts[row].count)
+      }
+    }
+    return (partitions, textBytes)
   }
 
   /// The partition of all rows, where they are partitioned by a part of one timestamp, and it is the same in the first and the last of them.
@@ -95,12 +106,13 @@ struct PartitionCensus: Sendable {
     }
   }
 
-  private static func distinct(_ codes: [Column], count: Int, table: Int) -> [Hash128] {
+  /// - Parameter first: called with the first row of each.
+  private static func distinct(_ codes: [Column], count: Int, table: Int, first: (_ row: Int) -> Void = { _ in }) -> [Hash128] {
     let hashes = RowHash.hash(codes, count: count)
     var seen: Set<Hash128> = []
     var last: Hash128?
-    for hash in hashes where hash != last {
-      seen.insert(Hash128(low: hash.low, high: hash.high ^ UInt64(table)))
+    for (row, hash) in hashes.enumerated() where hash != last {
+      if seen.insert(Hash128(low: hash.low, high: hash.high ^ UInt64(table))).inserted { first(row) }
       last = hash
     }
     return Array(seen)

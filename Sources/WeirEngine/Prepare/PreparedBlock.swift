@@ -28,6 +28,8 @@ public struct PreparedBlock: Sendable {
 
   /// Partitions of silver that rows of it go to, each once (``PartitionCensus``).
   var partitions: [Hash128] = []
+  /// Bytes of the long texts among their values.
+  var partitionTextBytes: Int64 = 0
 
   // By the sequencer, with the columns' watermark:
   var arrival: [Int64] = []

@@ -201,7 +201,7 @@ public final class LiveMeter: Sendable {
   func encoded(_ files: [EncodedFile], nanoseconds: Int64) {
     standing.withLock { standing in
       standing.totals.flushes.observe(Double(nanoseconds) / 1e9)
-      for file in files { standing.totals.fileBytes.observe(Double(file.bytes.count)) }
+      for file in files { standing.totals.fileBytes.observe(Double(file.data.bytes)) }
     }
   }
 

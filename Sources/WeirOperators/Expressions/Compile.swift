@@ -45,6 +45,10 @@ public func compileSelectList(
       continue
     }
     let expr = try parser.whole()
+    // Before the name: what stands here instead of `as` or a comma is the mistake.
+    guard parser.isAtEnd || parser.keyword == "as" || parser.token.kind == .symbol(",") else {
+      throw parser.unexpected("',' or as NAME expected")
+    }
     if parser.take("as") {
       try add(try parser.name(), expr, offset)
     } else if let plain = expr.plainColumn {

@@ -48,6 +48,10 @@ enum RecordShape {
   private static let array = "this looks like a JSON array: Weir reads one object a line; `jq -c '.[]'` makes them"
 
   private static func object(_ text: [UInt8], _ last: UInt8) -> String? {
+    if last == 0x2C, text.dropLast().last(where: { $0 != 0x20 }) == 0x7D {
+      return
+        "this looks like a part of a JSON array: a record ends with a comma; Weir reads one object a line; `jq -c '.[]'` makes them of the array"
+    }
     if text.count == 1 || last == 0x2C || last == 0x7B { return pretty }
     let next = text.dropFirst().first { $0 != 0x20 }
     if next == 0x27 {
@@ -68,6 +72,9 @@ enum RecordShape {
     "this looks like a line of a text log: Weir reads JSON, one object a line; have the program log JSON, or convert it first"
 
   private static func lines(_ text: [UInt8]) -> String? {
+    if ["data:", "event:", "retry:"].contains(where: { text.starts(with: $0.utf8) }) {
+      return "this looks like server-sent events: Weir reads JSON, one object a line; `sed -n 's/^data: *//p'` keeps what is sent"
+    }
     if isLogLine(text) { return log }
     let separators: [(byte: UInt8, name: String)] = [
       (0x09, "tabs (TSV)"), (0x2C, "commas (CSV)"), (0x3B, "semicolons (CSV)"), (0x7C, "bars"),

@@ -16,20 +16,23 @@ public enum RejectionHint {
       return RecordShape.hint(record)
     }
     let reason = rejection.reason
+    let time = spec.time.map { spec.fields[$0.field].name }
     for field in spec.fields {
       if reason.hasPrefix("required field \(field.title) is missing") {
         return field.path == nil ? MissingField(field, value).hint : nil
       }
-      if reason.hasPrefix("field \(field.title): ") { return mismatch(field, value, reason) }
+      if reason.hasPrefix("field \(field.title): ") { return mismatch(field, value, reason, isTime: field.name == time) }
     }
     return nil
   }
 
   // MARK: Values of another form
 
-  private static func mismatch(_ field: Field, _ record: JSONValue, _ reason: String) -> String? {
+  /// - Parameter isTime: it is the event time, which must be a timestamp before any expression is computed.
+  private static func mismatch(_ field: Field, _ record: JSONValue, _ reason: String, isTime: Bool) -> String? {
     guard let value = value(of: field, in: record) else { return nil }
     if reason.contains("needs a zone") {
+      if isTime { return "the time has no zone: send it with one (2026-01-31T23:59:59Z)" }
       return
         "the time has no zone: send it with one (2026-01-31T23:59:59Z); or declare \(field.name) as string and say in the expression which zone it has, such as cast(\(field.name) || 'Z' as timestamp)"
     }

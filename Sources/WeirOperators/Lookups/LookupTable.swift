@@ -21,6 +21,12 @@ public final class LookupTable: Sendable {
   private let slots: [UInt32]
   private let keys: Column
 
+  /// What the table holds in memory, about: the file, views of all fields, the index.
+  public var memoryBytes: Int64 {
+    guard case .string(let refs) = keys.values else { return Int64(count) }
+    return Int64(count) + Int64(refs.count) * Int64(columns.count + 1) * 16 + Int64(slots.count) * 4
+  }
+
   /// The file's bytes: a copy.
   public var bytes: [UInt8] { Array(UnsafeBufferPointer(start: text.base, count: count)) }
 

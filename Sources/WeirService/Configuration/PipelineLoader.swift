@@ -185,7 +185,7 @@ final class PipelineLoader {
         "record.blank_lines: only lines of a plain capture can be blank; a record of a topic is always a record", "bad_value", at: node)
     }
     warn(plan, top)
-    if plan.bronze == nil, plan.silver == nil, plan.gold.isEmpty, plan.state.isEmpty {
+    if ["bronze", "silver", "gold", "state"].allSatisfy({ top[$0] == nil }) {
       reader.report(
         "bronze, silver, gold and state are all missing: only counts and quarantined records will be written", "no_output", at: root,
         severity: .warning)
