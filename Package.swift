@@ -16,7 +16,7 @@ let package = Package(
     .library(name: "WeirTesting", targets: ["WeirTesting"]),
   ],
   dependencies: [
-    // Each with its reason in Sources/WeirService/Weir.docc/Dependencies.md
+    // Each with its reason in Sources/WeirCommands/Weir.docc/Dependencies.md
     .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
     .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
     .package(url: "https://github.com/swiftlang/swift-docc-plugin", exact: "1.5.0"),
@@ -29,31 +29,59 @@ let package = Package(
     // app
     .executableTarget(
       name: "weir",
-      dependencies: ["WeirService", "WeirAdmin", "CWeirSystem", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+      dependencies: [
+        "WeirCommands", "WeirAdmin", "WeirLoad", "WeirReport", "WeirConfiguration", "WeirPlan", "WeirCore", "CWeirSystem",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
     // service
     .target(
-      name: "WeirService",
+      name: "WeirCommands",
       dependencies: [
-        "WeirEngine", "WeirLocal", "WeirLMDB", "WeirKafka", "WeirRegistry", "WeirDelta", "WeirParquet", "WeirProtocol", "WeirOperators",
-        "WeirCore", "CWeirSystem",
-        .product(name: "Yams", package: "Yams"),
+        "WeirLoad", "WeirCapture", "WeirObserve", "WeirRuntime", "WeirReport", "WeirConfiguration", "WeirPlan", "WeirEngine", "WeirLMDB",
+        "WeirKafka", "WeirKafkaSettings", "WeirLocal", "WeirProtocol", "WeirOperators", "WeirCore",
       ]),
     // The HTTP server of `weir run`, apart from all else: only the command depends on it, so the Swift tests are built without it.
     .target(
       name: "WeirAdmin",
       dependencies: [
-        "WeirService", "WeirCore",
+        "WeirObserve", "WeirPlan", "WeirCore",
         .product(name: "HummingbirdCore", package: "hummingbird"), .product(name: "HTTPTypes", package: "swift-http-types"),
         .product(name: "Logging", package: "swift-log"), .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
       ]),
+    .target(
+      name: "WeirLoad",
+      dependencies: [
+        "WeirCapture", "WeirRuntime", "WeirReport", "WeirPlan", "WeirEngine", "WeirLMDB", "WeirKafka", "WeirLocal", "WeirParquet",
+        "WeirProtocol", "WeirOperators", "WeirCore",
+      ]),
+    .target(name: "WeirCapture", dependencies: ["WeirReport", "WeirEngine", "WeirKafka", "WeirLocal", "WeirCore"]),
+    .target(
+      name: "WeirObserve",
+      dependencies: ["WeirRuntime", "WeirReport", "WeirPlan", "WeirEngine", "WeirLMDB", "WeirKafka", "WeirCore"]),
+    // The wiring: the one place below the commands that names adapters.
+    .target(
+      name: "WeirRuntime",
+      dependencies: [
+        "WeirReport", "WeirConfiguration", "WeirPlan", "WeirEngine", "WeirLMDB", "WeirKafka", "WeirKafkaSettings", "WeirRegistry",
+        "WeirLocal", "WeirDelta", "WeirProtocol", "WeirOperators", "WeirCore", "CWeirSystem",
+      ]),
+    .target(name: "WeirReport", dependencies: ["WeirEngine", "WeirProtocol", "WeirCore"]),
+    // Plans and their files: without clients of other systems, so that tests of plans link none.
+    .target(
+      name: "WeirConfiguration",
+      dependencies: [
+        "WeirPlan", "WeirEngine", "WeirKafkaSettings", "WeirLocal", "WeirOperators", "WeirCore", .product(name: "Yams", package: "Yams"),
+      ]),
+    .target(name: "WeirPlan", dependencies: ["WeirEngine", "WeirOperators", "WeirCore"]),
     // engine
     .target(
       name: "WeirEngine", dependencies: ["WeirParquet", "WeirProtocol", "WeirOperators", "WeirCore"],
       swiftSettings: hot),
     // adapters
     .target(name: "WeirLocal", dependencies: ["WeirCore", "CZstd", "CZlib", "CWeirScan", "CWeirSystem"], swiftSettings: hot),
-    .target(name: "WeirKafka", dependencies: ["WeirCore", "CKafka"]),
+    .target(name: "WeirKafka", dependencies: ["WeirKafkaSettings", "WeirCore", "CKafka"]),
+    .target(name: "WeirKafkaSettings", dependencies: ["WeirCore"]),  // without the client
     .target(name: "WeirRegistry", dependencies: ["WeirCore", "CCurl"]),
     .target(name: "WeirLMDB", dependencies: ["WeirCore", "CLMDB"], swiftSettings: hot),
     // formats
@@ -79,7 +107,7 @@ let package = Package(
     .target(name: "WeirTesting", dependencies: ["WeirProtocol", "WeirCore"]),  // test doubles
     .executableTarget(  // Scripts/bench live; not shipped
       name: "weir-livebench",
-      dependencies: ["WeirTesting", "WeirService", "WeirDelta", "WeirLocal", "WeirEngine", "WeirOperators", "WeirCore"]),
+      dependencies: ["WeirTesting", "WeirConfiguration", "WeirDelta", "WeirLocal", "WeirEngine", "WeirOperators", "WeirCore"]),
     .executableTarget(  // Scripts/bench micro; not shipped
       name: "weir-microbench",
       dependencies: ["WeirTesting", "WeirParquet", "WeirLMDB", "WeirLocal", "WeirOperators", "WeirCore", "CWeirScan", "CLMDB", "CZstd"],
@@ -87,12 +115,15 @@ let package = Package(
     .executableTarget(  // Scripts/prove fuzz; not shipped
       name: "weir-fuzz",
       dependencies: [
-        "WeirTesting", "WeirService", "WeirRegistry", "WeirKafka", "WeirLMDB", "WeirLocal", "WeirEngine", "WeirDelta", "WeirParquet",
+        "WeirTesting", "WeirObserve", "WeirRuntime", "WeirConfiguration", "WeirPlan", "WeirRegistry", "WeirKafka", "WeirKafkaSettings",
+        "WeirLMDB", "WeirLocal", "WeirEngine", "WeirDelta", "WeirParquet",
         "WeirProtocol", "WeirOperators", "WeirCore",
       ]),
     .target(
       name: "WeirSimulation",
-      dependencies: ["WeirTesting", "WeirService", "WeirEngine", "WeirDelta", "WeirParquet", "WeirProtocol", "WeirOperators", "WeirCore"],
+      dependencies: [
+        "WeirTesting", "WeirConfiguration", "WeirEngine", "WeirDelta", "WeirParquet", "WeirProtocol", "WeirOperators", "WeirCore",
+      ],
       swiftSettings: hot),
     // Scripts/simulate; not shipped
     .executableTarget(
@@ -108,14 +139,23 @@ let package = Package(
     .testTarget(name: "WeirParquetTests", dependencies: ["WeirTesting", "WeirParquet", "WeirCore"]),
     .testTarget(name: "WeirDeltaTests", dependencies: ["WeirTesting", "WeirDelta", "WeirParquet", "WeirCore"]),
     .testTarget(name: "WeirLocalTests", dependencies: ["WeirTesting", "WeirLocal", "WeirLMDB", "WeirCore"]),
-    .testTarget(name: "WeirKafkaTests", dependencies: ["WeirKafka", "WeirCore"]),
+    .testTarget(name: "WeirKafkaTests", dependencies: ["WeirKafka", "WeirKafkaSettings", "WeirCore"]),
     .testTarget(
       name: "WeirEngineTests",
-      dependencies: ["WeirTesting", "WeirEngine", "WeirService", "WeirLocal", "WeirDelta", "WeirOperators", "WeirProtocol", "WeirCore"]),
+      dependencies: [
+        "WeirTesting", "WeirEngine", "WeirConfiguration", "WeirLocal", "WeirDelta", "WeirOperators", "WeirProtocol", "WeirCore",
+      ]),
+    .testTarget(
+      name: "WeirPlanTests",
+      dependencies: [
+        "WeirConfiguration", "WeirPlan", "WeirKafkaSettings", "WeirLocal", "WeirEngine", "WeirOperators", "WeirCore",
+        .product(name: "Yams", package: "Yams"),
+      ]),
     .testTarget(
       name: "WeirServiceTests",
       dependencies: [
-        "WeirTesting", "WeirService", "WeirRegistry", "WeirLMDB", "WeirLocal", "WeirEngine", "WeirOperators", "WeirProtocol", "WeirCore",
+        "WeirTesting", "WeirCommands", "WeirLoad", "WeirObserve", "WeirRuntime", "WeirReport", "WeirConfiguration", "WeirPlan", "WeirKafka",
+        "WeirKafkaSettings", "WeirRegistry", "WeirLMDB", "WeirLocal", "WeirEngine", "WeirOperators", "WeirProtocol", "WeirCore",
       ]),
   ],
   swiftLanguageModes: [.v6]

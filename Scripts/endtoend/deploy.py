@@ -10,7 +10,7 @@ import yaml
 import common
 
 DEPLOY = os.path.join(common.ROOT, "Deploy")
-PAGE = os.path.join(common.ROOT, "Sources", "WeirService", "Weir.docc", "Operations.md")
+PAGE = os.path.join(common.ROOT, "Sources", "WeirCommands", "Weir.docc", "Operations.md")
 PROMTOOL = os.path.join(common.ROOT, ".build", "tools", "promtool")      # Scripts/setup puts it there
 # Suffixes that a histogram's samples have.
 PARTS = ("_bucket", "_sum", "_count")

@@ -1,4 +1,4 @@
-"""Reads a capture of a live stream (`weir capture`) by its documentation, Sources/WeirService/Weir.docc/CaptureAndReplay.md: a reader that
+"""Reads a capture of a live stream (`weir capture`) by its documentation, Sources/WeirCommands/Weir.docc/CaptureAndReplay.md: a reader that
 shares nothing with weir's."""
 import glob
 import json

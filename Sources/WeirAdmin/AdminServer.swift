@@ -5,10 +5,11 @@ import Logging
 import NIOCore
 import NIOPosix
 import WeirCore
-import WeirService
+import WeirObserve
+import WeirPlan
 
 /// The admin endpoints over HTTP/1.1: one thread, few connections, requests without bodies.
-public actor AdminServer: AdminHost {
+package actor AdminServer: AdminHost {
   /// Bytes of all headers of a request.
   static let headerBytesMax = 16 << 10
   /// A connection on which nothing comes for so long is closed; see also ``Connections``.
@@ -16,12 +17,12 @@ public actor AdminServer: AdminHost {
 
   private var serving: Task<Void, any Error>?
 
-  public init() {}
+  package init() {}
 
   /// Binds and serves until ``stop()``.
   /// - Returns: the port, which is another than asked for if that was 0.
   /// - Throws: `admin` when the address cannot be had.
-  public func start(_ address: AdminAddress, respond: @escaping @Sendable (AdminRequest) async -> AdminResponse) async throws -> Int {
+  package func start(_ address: AdminAddress, respond: @escaping @Sendable (AdminRequest) async -> AdminResponse) async throws -> Int {
     let (ports, port) = AsyncThrowingStream<Int, any Error>.makeStream(bufferingPolicy: .bufferingOldest(1))
     let server = AdminServer.make(address, respond) { channel in port.yield(channel.localAddress?.port ?? address.port) }
     serving = Task {
@@ -36,7 +37,7 @@ public actor AdminServer: AdminHost {
     }
   }
 
-  public func stop() {
+  package func stop() {
     serving?.cancel()
     serving = nil
   }

@@ -11,10 +11,13 @@ public protocol SourceSettings: Sendable, Hashable, Codable {
   var meaning: Self { get }
   /// Whether a stream (a topic) is one of the source's.
   func reads(_ stream: String) -> Bool
+  /// What the source of a plan reads and how lanes share it, for people.
+  func summary(of plan: Plan) -> String
 }
 
 extension SourceSettings {
   public static var member: String? { adapter }
+  public func summary(of plan: Plan) -> String { Self.adapter }
 }
 
 /// What the engine asks of a source whose shards several workers share.

@@ -1,5 +1,6 @@
 import CKafka
 import Glibc
+import WeirKafkaSettings
 
 /// Settings as librdkafka wants them, being built. Whoever makes a client takes it over.
 final class KafkaConfiguration {
@@ -49,7 +50,7 @@ final class KafkaConfiguration {
     guard !connection.brokers.isEmpty else {
       throw .settings("no Kafka brokers are named", advice: "brokers: host:9092,host2:9092")
     }
-    if let reason = KafkaConnection.refusal(ofBrokers: connection.brokers) {
+    if let reason = KafkaNames.refusal(ofBrokers: connection.brokers) {
       throw .settings("the Kafka brokers cannot be used: \(reason)", advice: "brokers: host:9092,host2:9092")
     }
     try set("bootstrap.servers", connection.brokers)
@@ -69,15 +70,6 @@ final class KafkaConfiguration {
       }
       try set(name, value)
     }
-  }
-
-  /// Why an option cannot be given, as ``set(options:of:)`` would say; nil: it can.
-  fileprivate static func refusal(of name: String, _ value: String, _ role: KafkaOptions.Role) -> String? {
-    if let reason = KafkaOptions.reason(against: name, value, role) { return reason }
-    do throws(KafkaError) {
-      try KafkaConfiguration().set(name, value)
-      return nil
-    } catch { return error.message }
   }
 
   private func setIdentity(_ connection: KafkaConnection) throws(KafkaError) {
@@ -131,9 +123,7 @@ final class KafkaConfiguration {
 
 extension KafkaConsumerSettings {
   /// Why an option cannot be given in ``KafkaConnection/options``; nil: it can.
-  public static func refusal(ofOption name: String, _ value: String) -> String? {
-    KafkaConfiguration.refusal(of: name, value, .consumer)
-  }
+  public static func refusal(ofOption name: String, _ value: String) -> String? { KafkaOptions.refusal(name, value, .consumer) }
 
   func configuration() throws(KafkaError) -> KafkaConfiguration {
     let conf = KafkaConfiguration()
@@ -187,7 +177,7 @@ extension KafkaConsumerSettings {
 extension KafkaProducerSettings {
   /// Why an option cannot be given in ``KafkaConnection/options``; nil: it can.
   public static func refusal(ofOption name: String, _ value: String, isGapless: Bool) -> String? {
-    KafkaConfiguration.refusal(of: name, value, isGapless ? .gaplessProducer : .producer)
+    KafkaOptions.refusal(name, value, isGapless ? .gaplessProducer : .producer)
   }
 
   func configuration() throws(KafkaError) -> KafkaConfiguration {
@@ -212,5 +202,16 @@ extension KafkaProducerSettings {
       RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_STATS | RD_KAFKA_EVENT_LOG
         | RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH)
     return conf
+  }
+}
+
+extension KafkaOptions {
+  /// Why an option cannot be given in ``KafkaConnection/options``; nil: it can.
+  package static func refusal(_ name: String, _ value: String, _ role: Role) -> String? {
+    if let reason = reason(against: name, value, role) { return reason }
+    do throws(KafkaError) {
+      try KafkaConfiguration().set(name, value)
+      return nil
+    } catch { return error.message }
   }
 }

@@ -1,5 +1,6 @@
 import CKafka
 import Synchronization
+import WeirKafkaSettings
 
 extension KafkaConsumer {
   /// How long a query waits for brokers.

@@ -17,16 +17,6 @@ public struct KafkaConnection: Sendable, Hashable {
   public var options: [String: String] = [:]
 
   public init(brokers: String) { self.brokers = brokers }
-
-  /// Why a text is no list of brokers, without a word of it: people put users and passwords into addresses. nil: it is one.
-  ///
-  /// librdkafka itself takes an address with a scheme and a user, and logs it.
-  public static func refusal(ofBrokers text: String) -> String? {
-    let addresses = text.split(separator: ",", omittingEmptySubsequences: false)
-    guard let bad = addresses.firstIndex(where: { !HostAddress.isHostAndPort($0.drop { $0 == " " }) }) else { return nil }
-    return "address \(bad + 1) is not HOST:PORT (a host name, an IPv4 or an [IPv6] address, and a port); "
-      + "leave out schemes and users: use tls and sasl"
-  }
 }
 
 /// Encryption, with or without a certificate of the client's own (mutual TLS).

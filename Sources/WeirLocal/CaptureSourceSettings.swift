@@ -11,4 +11,9 @@ public struct CaptureSourceSettings: SourceSettings {
   public var live: LiveSourceTraits? { nil }
   public var meaning: CaptureSourceSettings { self }
   public func reads(_ stream: String) -> Bool { false }
+
+  public func summary(of plan: Plan) -> String {
+    let key = plan.record.key.map { plan.record.fields[$0].name } ?? "nothing (one lane has all)"
+    return "capture \(plan.source.stream), distributed over lanes by \(plan.source.deal.rawValue) of \(key)"
+  }
 }

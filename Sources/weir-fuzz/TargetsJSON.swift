@@ -1,8 +1,9 @@
 import Foundation
 import WeirCore
 import WeirKafka
+import WeirKafkaSettings
 import WeirOperators
-import WeirService
+import WeirPlan
 
 /// A number that is no number equals itself here.
 func same(_ a: Literal, _ b: Literal) -> Bool {

@@ -1,8 +1,11 @@
 import Foundation
+import WeirConfiguration
 import WeirCore
 import WeirEngine
+import WeirObserve
 import WeirOperators
-import WeirService
+import WeirPlan
+import WeirRuntime
 
 extension FuzzTarget {
   // MARK: Expressions
@@ -205,7 +208,7 @@ extension FuzzTarget {
     do {
       let data = try JSONEncoder().encode(plan)
       let decoder = JSONDecoder()
-      decoder.userInfo[.adapters] = AdapterRegistry.standard.types
+      decoder.userInfo[.adapters] = PlanSections.standard.types
       expect(try decoder.decode(Plan.self, from: data) == plan, "coded and decoded it is another plan")
       let meaning = try PlanMeaning.json(plan)
       expect(try JSONValue(parsing: meaning.bytes) == meaning, "its meaning is not read from a ledger")

@@ -1,9 +1,9 @@
 import Glibc
+import WeirConfiguration
 import WeirCore
 import WeirEngine
 import WeirLMDB
 import WeirOperators
-import WeirService
 
 extension FuzzTarget {
   // MARK: Blobs of lanes

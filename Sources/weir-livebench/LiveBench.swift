@@ -1,11 +1,11 @@
 import Glibc
 import Synchronization
+import WeirConfiguration
 import WeirCore
 import WeirDelta
 import WeirEngine
 import WeirLocal
 import WeirOperators
-import WeirService
 
 /// `weir-livebench --pipeline FILE --events FILE --lake DIR [--shards N]`
 ///
@@ -25,7 +25,7 @@ struct LiveBench {
       exit(2)
     }
     let shards = Int(options["--shards"] ?? "") ?? 1
-    let pipeline = try loadPipeline(file: file)
+    let pipeline = try loadPipeline(file: file, sections: .standard)
     let blocks = try blocks(of: events)
     let records = Int64(shards * blocks.reduce(0) { $0 + $1.recordCount })
     let clock = SystemClock()

@@ -1,5 +1,5 @@
 import ArgumentParser
-import WeirService
+import WeirCommands
 
 /// `weir capture`.
 struct Capture: AsyncParsableCommand {

@@ -1,7 +1,7 @@
 import ArgumentParser
 import CWeirSystem
 import Foundation
-import WeirService
+import WeirReport
 
 extension Weir {
   /// Parses the command line and runs the command. In the parser's place, so that a wrong command line ends with 2 as a wrong

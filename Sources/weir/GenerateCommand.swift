@@ -1,5 +1,6 @@
 import ArgumentParser
-import WeirService
+import WeirCommands
+import WeirLoad
 
 extension EventStream: ExpressibleByArgument {}
 

@@ -1,5 +1,5 @@
 import ArgumentParser
-import WeirService
+import WeirCommands
 
 struct Ledger: AsyncParsableCommand {
   static let configuration = CommandConfiguration(

@@ -1,6 +1,7 @@
 import ArgumentParser
 import WeirAdmin
-import WeirService
+import WeirCommands
+import WeirReport
 
 /// `weir run`.
 struct Run: AsyncParsableCommand {

@@ -1,6 +1,7 @@
 import ArgumentParser
+import WeirCommands
 import WeirCore
-import WeirService
+import WeirReport
 
 extension RowFormat: ExpressibleByArgument {}
 

@@ -1,8 +1,10 @@
 import ArgumentParser
 import Foundation
 import WeirAdmin
+import WeirCommands
 import WeirCore
-import WeirService
+import WeirPlan
+import WeirReport
 
 @main
 struct Start {

@@ -309,7 +309,7 @@ def state_of_another_history(suite):
 
 def copy_script():
     """The commands of the page on backups."""
-    page = os.path.join(ROOT, "Sources", "WeirService", "Weir.docc", "MovingALake.md")
+    page = os.path.join(ROOT, "Sources", "WeirCommands", "Weir.docc", "MovingALake.md")
     with open(page) as f:
         return re.search(r"```sh\n(# Copies a lake.*?)```", f.read(), re.S).group(1)
 

@@ -1,6 +1,6 @@
 import Testing
+import WeirConfiguration
 import WeirCore
-import WeirService
 
 @testable import WeirEngine
 

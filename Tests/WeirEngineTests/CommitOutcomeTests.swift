@@ -1,10 +1,10 @@
 import Foundation
 import Testing
+import WeirConfiguration
 import WeirCore
 import WeirDelta
 import WeirLocal
 import WeirOperators
-import WeirService
 import WeirTesting
 
 @testable import WeirEngine
@@ -37,7 +37,7 @@ import WeirTesting
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     try "user,name\nu,Ute\n".write(toFile: path + "/names.csv", atomically: true, encoding: .utf8)
     try CommitOutcomeTests.yaml.write(toFile: path + "/p.yaml", atomically: true, encoding: .utf8)
-    let loaded = try loadPipeline(file: path + "/p.yaml")
+    let loaded = try loadPipeline(file: path + "/p.yaml", sections: .standard)
     let threads = BlockingThreads(count: 1)
     let environment = EngineEnvironment(
       lake: unclear(LocalObjectStore(root: path + "/lake", threads: threads, random: SystemRandom())),

@@ -3,7 +3,7 @@ import WeirCore
 import WeirOperators
 
 @testable import WeirEngine
-@testable import WeirService
+@testable import WeirConfiguration
 
 /// No window of a table begins before the year 1 or ends after 9999.
 @Suite struct EventTimeBoundsTests {

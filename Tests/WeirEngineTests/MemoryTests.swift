@@ -1,11 +1,11 @@
 import Foundation
 import Synchronization
 import Testing
+import WeirConfiguration
 import WeirCore
 import WeirLocal
 import WeirOperators
 import WeirProtocol
-import WeirService
 import WeirTesting
 
 @testable import WeirEngine

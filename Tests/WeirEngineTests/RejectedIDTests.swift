@@ -1,9 +1,9 @@
 import Foundation
 import Testing
+import WeirConfiguration
 import WeirCore
 import WeirOperators
 import WeirProtocol
-import WeirService
 
 @testable import WeirEngine
 

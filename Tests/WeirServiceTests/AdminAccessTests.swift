@@ -4,7 +4,10 @@ import WeirCore
 import WeirLocal
 
 @testable import WeirEngine
-@testable import WeirService
+@testable import WeirReport
+@testable import WeirPlan
+@testable import WeirObserve
+@testable import WeirConfiguration
 
 @Suite struct AdminAccessTests {
   static let token = "correct-horse-battery-staple"
@@ -184,7 +187,7 @@ import WeirLocal
       let place = token == nil ? "{file: \(path).none}" : "{file: \(path)}"
       return try loadPipeline(
         yaml: "pipeline: p\nsource: {capture: {stream: s}}\nrecord: {fields: {k: string}}\nsilver: {}\nadmin: {token: \(place)}\n",
-        file: "p.yaml"
+        file: "p.yaml", sections: .withClients
       ).warnings
     }
     for bad in ["hunter22", "hunter22 hunter22 hunter22", "hunter22hunter22\nhunter22hunter22"] {

@@ -2,7 +2,9 @@ import Testing
 import WeirCore
 
 @testable import WeirEngine
-@testable import WeirService
+@testable import WeirReport
+@testable import WeirPlan
+@testable import WeirObserve
 
 @Suite struct AdminRequestTests {
   @Test func whatIsLeftOutOfAnAddressIsLoopbackAndThePortOfPrometheusExporters() throws {

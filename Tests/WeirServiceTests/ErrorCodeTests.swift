@@ -7,7 +7,7 @@ import WeirCore
   /// The rows of the page: code, and the words under "retriable" and "ends".
   private func page() throws -> [(code: String, retriable: String, ends: String)] {
     let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-    let text = try String(contentsOf: root.appendingPathComponent("Sources/WeirService/Weir.docc/Errors.md"), encoding: .utf8)
+    let text = try String(contentsOf: root.appendingPathComponent("Sources/WeirCommands/Weir.docc/Errors.md"), encoding: .utf8)
     return text.split(separator: "\n").filter { $0.hasPrefix("| `") }.flatMap { line in
       let cells = line.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) }
       return cells[0].split(separator: ",").map { code in

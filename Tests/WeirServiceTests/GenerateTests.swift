@@ -1,7 +1,9 @@
 import Testing
 import WeirCore
 
-@testable import WeirService
+@testable import WeirCommands
+@testable import WeirLoad
+@testable import WeirReport
 
 struct GenerateTests {
   private func lines(_ count: Int, _ change: (inout GeneratorSettings) -> Void = { _ in }, stream: EventStream = .adEvents) -> [[UInt8]] {

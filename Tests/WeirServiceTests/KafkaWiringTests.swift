@@ -1,8 +1,11 @@
 import Testing
 import WeirCore
 import WeirKafka
+import WeirKafkaSettings
 
-@testable import WeirService
+@testable import WeirConfiguration
+@testable import WeirPlan
+@testable import WeirRuntime
 
 /// Whom topics are sent to, and as whom: a source's certificates and passwords go to the source's brokers alone.
 struct KafkaWiringTests {
@@ -21,11 +24,26 @@ struct KafkaWiringTests {
       sinks: {kafka: {topics: {gold/per_user: out}\(sinks)}}
       """
     let plan = try loadPipeline(yaml: yaml, file: "p.yaml").plan
-    let source = try #require(KafkaSourceAdapter.spec(of: plan))
+    let source = try #require(KafkaSourceSpec.of(plan))
     return (
       KafkaWiring.settings(source, brokers: brokers, shards: 1).connection,
       KafkaWiring.settings(try #require(plan.sinks?.settings as? KafkaSinkSpec), source: source, brokers: brokers).connection
     )
+  }
+
+  /// The client knows the values that its options accept; commands ask it.
+  @Test(arguments: [("", "linger.ms: soon"), ("fetch.min.bytes: soon", "linger.ms: 5")])
+  func aValueThatTheClientRefusesIsADiagnostic(source: String, sink: String) throws {
+    let yaml = """
+      pipeline: p
+      source: {kafka: {brokers: "h:1", topic: ads, group: g, options: {\(source)}}}
+      record: {fields: {user: string}}
+      silver: {}
+      sinks: {kafka: {topics: {quarantine: d}, options: {\(sink)}}}
+      """
+    #expect(throws: Never.self) { try loadPipeline(yaml: yaml, file: "p.yaml") }
+    let error = #expect(throws: ConfigurationError.self) { try loadPipeline(yaml: yaml, file: "p.yaml", sections: .withClients) }
+    #expect(error?.diagnostics.map(\.code) == ["bad_value"] && error?.diagnostics.first?.line == (source.isEmpty ? 5 : 2))
   }
 
   @Test func topicsOnTheSourcesBrokersAreSentWithItsIdentity() throws {

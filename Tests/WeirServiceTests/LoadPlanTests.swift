@@ -1,7 +1,7 @@
 import Testing
 import WeirCore
 
-@testable import WeirService
+@testable import WeirLoad
 
 @Suite struct LoadPlanTests {
   @Test(arguments: ["ramp:0..5000/s,3s", "ramp:9000..10/s,2s", "step:100,7000,300/s,1s", "burst:50..9000/s,2s,300ms,7s"])

@@ -5,7 +5,8 @@ import WeirEngine
 import WeirLMDB
 import WeirLocal
 
-@testable import WeirService
+@testable import WeirConfiguration
+@testable import WeirLoad
 
 struct LoadWatchTests {
   private static let yaml = """

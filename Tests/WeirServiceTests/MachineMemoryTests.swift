@@ -1,6 +1,6 @@
 import Testing
 
-@testable import WeirService
+@testable import WeirRuntime
 
 @Suite struct MachineMemoryTests {
   /// proc(5): size, resident, resident with a file behind them, ... in pages.

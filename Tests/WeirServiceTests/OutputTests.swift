@@ -3,7 +3,7 @@ import Synchronization
 import Testing
 import WeirCore
 
-@testable import WeirService
+@testable import WeirReport
 
 @Suite struct OutputTests {
   /// Takes so many writes, then fails with an error.

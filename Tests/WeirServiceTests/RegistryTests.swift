@@ -4,7 +4,8 @@ import Testing
 import WeirCore
 import WeirRegistry
 
-@testable import WeirService
+@testable import WeirConfiguration
+@testable import WeirPlan
 
 /// The registry client over a transport of the test's own, and its section of a pipeline file.
 struct RegistryTests {

@@ -4,7 +4,10 @@ import WeirCore
 import WeirTesting
 
 @testable import WeirEngine
-@testable import WeirService
+@testable import WeirReport
+@testable import WeirPlan
+@testable import WeirObserve
+@testable import WeirCommands
 
 @Suite struct RepeatedLinesTests {
   private static let second: Int64 = 1_000_000_000

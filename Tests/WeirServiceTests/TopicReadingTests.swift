@@ -1,6 +1,6 @@
 import Testing
 
-@testable import WeirService
+@testable import WeirLoad
 
 /// What a reading of a loaded partition counts, by the places of its records among those that were sent.
 @Suite struct TopicReadingTests {

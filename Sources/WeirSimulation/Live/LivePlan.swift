@@ -1,6 +1,6 @@
+import WeirConfiguration
 import WeirCore
 import WeirEngine
-import WeirService
 import WeirTesting
 
 /// The pipeline that simulated workers run: every kind of table and state, finished in the lanes and merged.

@@ -1,0 +1,177 @@
+import Foundation
+import WeirCapture
+import WeirConfiguration
+import WeirCore
+import WeirKafka
+import WeirKafkaSettings
+import WeirLocal
+import WeirOperators
+import WeirPlan
+import WeirReport
+import WeirRuntime
+
+/// What `weir capture` was asked.
+package struct CaptureOptions: Sendable {
+  /// A pipeline file whose `source.kafka` says what is captured; nil: brokers and topics do.
+  package var pipeline: String?
+  package var brokers: String?
+  package var topics: [String] = []
+  /// `earliest`, `latest` or a time: where partitions begin that are not in the capture yet.
+  package var start: String?
+  /// Further options of the client, `name=value`.
+  package var clientOptions: [String] = []
+  /// The capture's directory.
+  package var out: String
+  /// How long it runs, such as `10m`; nil: until stopped.
+  package var duration: String?
+  /// How many records the whole capture is to hold.
+  package var count: Int64?
+  package var rollBytes = "256MiB"
+  package var rollEvery = "1h"
+  package var flush = "1s"
+  package var level = 3
+  package var json = false
+
+  package init(out: String) { self.out = out }
+}
+
+/// `weir capture`: records live topics.
+package enum CaptureCommand {
+  private static let partitionsExpected = 64
+
+  /// - Returns: the exit code.
+  package static func run(_ options: CaptureOptions, console: Console) async throws -> Int32 {
+    _ = try PathText.checked(options.out, "--out")
+    let (spec, brokers) = try source(options)
+    if let count = options.count, count <= 0 { throw WeirError(.config, "--count must be a number of records, not \(count)") }
+    guard (1...19).contains(options.level) else { throw WeirError(.config, "--level must be 1 to 19, not \(options.level)") }
+    let clock = SystemClock()
+    let writer = try LiveCaptureWriter(
+      .init(
+        directory: options.out, rollBytes: try size(options.rollBytes), rollMicroseconds: try duration(options.rollEvery, "--roll-every"),
+        level: Int32(options.level)),
+      random: SystemRandom())
+    try checkTopics(writer, spec)
+    let report = CaptureReport(console: console, json: options.json, before: writer.records)
+    report.begin(writer, options.out)
+    let interrupt = Interrupt()
+    interrupt.listen(console, saying: "writing what was read; press again to stop at once (nothing that was captured is lost)")
+    var limits = CaptureSession.Limits()
+    limits.microseconds = try options.duration.map { try duration($0, "--for") }
+    limits.flushMicroseconds = try duration(options.flush, "--flush")
+    let collector = CaptureCollector(writer, thread: BlockingThreads(count: 1), clock: clock, countMax: options.count)
+    let log = Log.talk(console, clock: clock)
+    defer { log.end() }
+    limits.partitionsMicroseconds = spec.settings.refresh
+    let (consumer, probe): (KafkaConsumer, KafkaProbe)
+    do {
+      var settings = KafkaWiring.settings(spec, brokers: brokers, shards: partitionsExpected)
+      // Never joined; a client without the name of a group gets no partitions from librdkafka.
+      settings.group = "weir-capture"
+      settings.instance = nil
+      consumer = try KafkaConsumer(settings, observer: KafkaObserver(log: { log.kafka($0, $1, $2) }))
+      probe = KafkaProbe(settings)
+    } catch { throw error.weirError }
+    let session = CaptureSession(
+      consumer: consumer, probe: probe, start: KafkaWiring.start(spec.settings.start), collector: collector, writer: writer, clock: clock,
+      limits: limits, talk: { console.talk($0) })
+    do {
+      try await session.run(
+        isInterrupted: { interrupt.isAsked },
+        observe: {
+          log.tellOver()
+          report.progress($0)
+        })
+    } catch {
+      await consumer.close()
+      await probe.close()
+      throw error
+    }
+    await probe.close()
+    report.end(writer)
+    return 0
+  }
+
+  private static func source(_ options: CaptureOptions) throws -> (KafkaSourceSpec, String?) {
+    var spec: KafkaSourceSpec
+    if let file = options.pipeline {
+      let pipeline = try loadPipeline(file: file, sections: .withClients)
+      guard let kafka = KafkaSourceSpec.of(pipeline.plan) else {
+        throw WeirError(
+          .config, "\(file) has no live source to capture", advice: "Give it source: {kafka: …}, or name --brokers and --topic.")
+      }
+      // It joins no group, under no name.
+      let unused: Set = ["source.kafka.instance", options.brokers == nil ? "" : "source.kafka.brokers"]
+      try pipeline.requireVariables { $0.hasPrefix("source.kafka.") && !unused.contains($0) }
+      spec = kafka
+      if !options.topics.isEmpty { spec.topics = options.topics.sorted() }
+    } else {
+      guard options.brokers != nil, !options.topics.isEmpty else {
+        throw WeirError(
+          .config, "it is not said what to capture", advice: "Name a pipeline file, or --brokers HOST:PORT and --topic NAME.")
+      }
+      spec = KafkaSourceSpec(topics: options.topics.sorted())
+    }
+    for topic in spec.topics where !(KafkaSourceSpec.isPattern(topic) ? TopicPattern(topic) != nil : KafkaNames.isTopic(topic)) {
+      throw WeirError(.config, "\(topic) is neither a topic's name nor, with ^ at its beginning, a regular expression (POSIX, extended)")
+    }
+    for (name, value) in try ClientOptions.parse(options.clientOptions) { spec.settings.options[name] = value }
+    if let start = options.start { spec.settings.start = try self.start(start) }
+    return (spec, options.brokers)
+  }
+
+  private static func start(_ text: String) throws -> KafkaSettingsSpec.Start {
+    switch text {
+    case "earliest": return .earliest
+    case "latest": return .latest
+    default:
+      guard let time = TimeText.microseconds(text) else {
+        throw WeirError(.config, "--start must be earliest, latest or a time such as 2026-01-31T00:00:00Z, not \(text)")
+      }
+      return .time(time)
+    }
+  }
+
+  /// A capture goes on with its own topics.
+  private static func checkTopics(_ writer: LiveCaptureWriter, _ spec: KafkaSourceSpec) throws {
+    let held = Set(writer.knownShards.map(\.stream)).sorted()
+    guard held.isEmpty || held.allSatisfy(spec.reads) else {
+      throw WeirError(
+        .config,
+        "this directory holds a capture of \(held.joined(separator: ", ")), and \(spec.topics.joined(separator: ", ")) is asked for",
+        advice: "Name another directory.")
+    }
+  }
+
+  static func duration(_ text: String, _ option: String) throws -> Int64 {
+    guard let value = QuantityText.microseconds(text), value > 0 else {
+      throw WeirError(.config, "\(option) must be a duration such as 500ms, 10s, 5m or 1h, not \(text)")
+    }
+    guard value <= QuantityText.durationMax else {
+      throw WeirError(.config, "\(option) \(text) is more than 36500d, the longest duration")
+    }
+    return value
+  }
+
+  private static func size(_ text: String) throws -> Int64 {
+    guard let value = QuantityText.bytes(text), value > 0, value <= QuantityText.bytesMax else {
+      throw WeirError(.config, "--roll-bytes must be a size such as 64MiB, not \(text)")
+    }
+    return value
+  }
+}
+
+/// Options of the Kafka client from the command line.
+enum ClientOptions {
+  /// Of texts `name=value`.
+  static func parse(_ texts: [String]) throws(WeirError) -> [String: String] {
+    var options: [String: String] = [:]
+    for text in texts {
+      guard let equals = text.firstIndex(of: "="), equals > text.startIndex else {
+        throw WeirError(.config, "--option must be name=value, not \(text)")
+      }
+      options[String(text[..<equals])] = String(text[text.index(after: equals)...])
+    }
+    return options
+  }
+}

@@ -1,0 +1,181 @@
+import WeirConfiguration
+import WeirCore
+import WeirEngine
+import WeirLMDB
+import WeirOperators
+import WeirProtocol
+import WeirReport
+import WeirRuntime
+
+/// `weir ledger show | verify | restore-tables`.
+package enum LedgerCommands {
+  package static func show(pipeline file: String, lake: String?, json: Bool, console: Console) async throws -> Int32 {
+    let pipeline = try loadPipeline(file: file, sections: .withClients)
+    let wiring = try Wiring(try Places(pipeline, lake: lake, store: nil), withState: false)
+    let layout = LedgerLayout(pipeline: pipeline.plan.pipeline)
+    let ledger = try await Ledger.required(layout, store: wiring.lake, clock: wiring.clock, random: wiring.random)
+    let fold = await ledger.fold
+    for number in 0...fold.number {
+      guard let entry = try await ledger.read(number) else { continue }
+      if json {
+        console.json(Array(entry.bytes))
+      } else {
+        console.data(TerminalText.inline(line(entry)))
+      }
+      try console.check()
+    }
+    if !json { console.data(foot(fold)) }
+    return 0
+  }
+
+  static func line(_ entry: LedgerEntry) -> String {
+    if let genesis = entry.genesis {
+      return "\(entry.number)  ledger \(genesis.ledgerID), \(genesis.lanes.count) lanes by \(genesis.dealing?.rawValue ?? "shard")"
+    }
+    var counts = BucketCounts()
+    for lane in entry.lanes { counts += lane.counts }
+    let files = entry.tables.reduce(0) { $0 + $1.files.count }
+    let decisions = entry.lanes.flatMap(\.decisions).map { decision in
+      switch decision {
+      case .endOfInput: "end of input"
+      case .lookup(let name, let hash, _): "lookup \(name) is \(hash.prefix(12))"
+      case .extensible: "may grow"
+      case .lanesListed(let lanes, _): "lanes \(lanes.map(\.text).joined(separator: ", "))"
+      case .idle: "idle"
+      case .plan(_, let hash, _): "plan \(hash.prefix(12)) replaces the one before"
+      case .wake: "wake"
+      case .clock(let at): "clock \(CivilTime.text(ofMicroseconds: at))"
+      case .recreated(let from, let to, let reason): "recreated: read from \(to) instead of \(from): \(reason)"
+      case .unverified(let reason): "unverified: \(reason)"
+      case .gap(let from, let to, let reason): "gap \(from) to \(to): \(reason)"
+      case .partitioner(let stream, let rules): "keys of \(stream) are partitioned by \(rules.map(\.rawValue).joined(separator: " or "))"
+      }
+    }
+    return
+      "\(entry.number)  \(position(entry))watermark \(watermark(entry.mergedWatermark))  in \(counts.input) = \(counts.accepted) accepted + \(counts.duplicate) duplicate + \(counts.filtered) filtered + \(counts.quarantined) quarantined\(blank(counts))  \(files) files"
+      + (decisions.isEmpty ? "" : "  [\(decisions.joined(separator: "; "))]")
+  }
+
+  /// Lanes of a topic that a line names; the entry has all of them (`--json`).
+  private static let lanesToldMax = 4
+
+  /// Up to where an entry's lanes are: a byte of a plain capture, which its lanes share, or positions of a topic's partitions. The
+  /// merge lane's is a number of entries.
+  private static func position(_ entry: LedgerEntry) -> String {
+    let lanes = entry.lanes.filter { $0.lane != .merge }
+    guard let first = lanes.first else { return "" }
+    guard first.lane.shard.contains("/") else { return "to byte \(first.to.text)  " }
+    let told = lanes.prefix(lanesToldMax).map { "\($0.lane.text) to \($0.to.text)" }.joined(separator: ", ")
+    return told + (lanes.count > lanesToldMax ? " and \(lanes.count - lanesToldMax) more  " : "  ")
+  }
+
+  private static func watermark(_ w: Int64) -> String {
+    w == Watermark.minimum ? "none" : w == Watermark.maximum ? "closed" : CivilTime.text(ofMicroseconds: w)
+  }
+
+  private static func foot(_ fold: LedgerFold) -> String {
+    let t = fold.counts
+    return
+      "total  in \(t.input) = \(t.accepted) accepted + \(t.duplicate) duplicate + \(t.filtered) filtered + \(t.quarantined) quarantined\(blank(t))"
+  }
+
+  /// Blank lines are in no sum.
+  private static func blank(_ counts: BucketCounts) -> String {
+    counts.blankLines == 0 ? "" : ", and \(counts.blankLines) blank lines"
+  }
+
+  /// - Returns: 0; 1 when something is damaged; 2 when something could not be looked at.
+  package static func verify(pipeline file: String, lake: String?, store: String?, json: Bool, console: Console) async throws -> Int32 {
+    let pipeline = try loadPipeline(file: file, sections: .withClients)
+    let wiring = try Wiring(try Places(pipeline, lake: lake, store: store), withState: false)
+    let compiled = CompiledPlan(pipeline.plan, lookups: pipeline.lookups)
+    var environment = wiring.environment()
+    var note: String?
+    var isDamaged = false
+    if !pipeline.plan.state.isEmpty {
+      do {
+        let table = try LMDBStateTable(path: wiring.store, readOnly: true, thread: wiring.stateThread)
+        // Marks that are not compared, and pages that no row is in.
+        try await table.check()
+        environment.state = table
+      } catch let error as WeirError where [.corrupt, .stateMissing, .uncleanStop].contains(error.code) {
+        // Damage is a problem; else there is nothing to compare.
+        note = error.code == .corrupt ? error.description : "\(error.message): not compared"
+        isDamaged = error.code == .corrupt
+      }
+    }
+    var result = try await LedgerVerify.run(compiled, environment: environment)
+    if let note { if isDamaged { result.problems.append(note) } else { result.notices.append(note) } }
+    func texts(_ all: [String]) -> JSONValue { .array(all.map { .string($0) }) }
+    if json {
+      console.data(
+        JSONValue.members([
+          "ok": .bool(result.exitCode == 0), "entries": .int(result.entries), "files": .int(result.files),
+          "blobs": .int(result.blobs), "commits": .int(result.commits), "bytes": .int(result.bytes),
+          "problems": texts(result.problems), "notices": texts(result.notices), "unread": texts(result.unread),
+        ]).text)
+    } else {
+      for problem in result.problems { console.talk(problem) }
+      for look in result.unread { console.talk("could not look: \(look)") }
+      for notice in result.notices { console.talk("notice: \(notice)") }
+      console.data(
+        "\(result.entries) entries, \(result.files) data files, \(result.blobs) blobs, \(result.commits) Delta commits, \(Human.bytes(result.bytes)): \(LedgerCommands.verdict(result))"
+      )
+    }
+    return result.exitCode
+  }
+
+  private static func verdict(_ result: LedgerVerify.Result) -> String {
+    var parts: [String] = []
+    if !result.problems.isEmpty { parts.append("\(result.problems.count) problems") }
+    if !result.unread.isEmpty { parts.append("\(result.unread.count) could not be looked at") }
+    if parts.isEmpty { parts.append("all agree") }
+    if !result.notices.isEmpty { parts.append("\(result.notices.count) notices") }
+    return parts.joined(separator: ", ")
+  }
+
+  /// Takes tables that are ahead of the ledger, or beside it, back to it (``TableRestore``).
+  package static func restoreTables(
+    pipeline file: String, lake: String?, store: String?, isDry: Bool, json: Bool, console: Console
+  ) async throws -> Int32 {
+    let pipeline = try loadPipeline(file: file, sections: .withClients)
+    let wiring = try Wiring(Places(pipeline, lake: lake, store: store), withState: false)
+    let compiled = CompiledPlan(pipeline.plan, lookups: pipeline.lookups)
+    let reports = try await TableRestore.run(compiled, environment: wiring.environment(), isDry: isDry)
+    func texts(_ all: [String]) -> JSONValue { .array(all.map { .string($0) }) }
+    for report in reports {
+      if json {
+        console.data(
+          JSONValue.members([
+            "table": .string(report.table), "dry_run": .bool(isDry), "from": report.from.map { .int($0) } ?? .null, "to": .int(report.to),
+            "removed": texts(report.removed), "added": texts(report.added),
+          ]).text)
+        continue
+      }
+      let from = report.from.map { "entry \($0)" } ?? "no log"
+      console.data(
+        "\(report.table): from \(from) to entry \(report.to), \(report.removed.count) files removed, \(report.added.count) added")
+      for path in report.removed { console.data("  - \(path)") }
+      for path in report.added { console.data("  + \(path)") }
+    }
+    if !json {
+      console.talk(
+        reports.isEmpty ? "all tables are as the ledger says" : isDry ? "dry run: nothing was written" : "\(reports.count) tables restored")
+    }
+    if !pipeline.plan.state.isEmpty { try await mentionState(wiring, pipeline.plan, console) }
+    return 0
+  }
+
+  /// The state table is not restored here: the next run does that by itself.
+  private static func mentionState(_ wiring: Wiring, _ plan: Plan, _ console: Console) async throws {
+    let layout = LedgerLayout(pipeline: plan.pipeline)
+    // A store that is missing or damaged is rebuilt too.
+    guard let state = try? LMDBStateTable(path: wiring.store, readOnly: true, thread: wiring.stateThread),
+      let ledger = try await Ledger.open(layout, store: wiring.lake, clock: wiring.clock, random: wiring.random),
+      let entry = try? await StateProof.strangeEntry(state, ledger)
+    else { return }
+    console.talk(
+      "the state table in \(wiring.store) has rows of an entry \(entry) that the ledger does not have: the next run writes it again, and `weir state rebuild PIPELINE` does so now"
+    )
+  }
+}

@@ -1,0 +1,32 @@
+import WeirConfiguration
+import WeirCore
+import WeirPlan
+import WeirReport
+import WeirRuntime
+
+/// `weir check` and `weir explain`.
+package enum PlanCommands {
+  /// - Returns: 0, or 2 when the file is wrong.
+  package static func check(_ file: String, json: Bool, console: Console) -> Int32 {
+    do {
+      let pipeline = try loadPipeline(file: file, sections: .withClients)
+      for warning in pipeline.warnings + pipeline.unset.map({ $0.diagnostic(.warning) }) { show(warning, json, console) }
+      if !json { console.data("\(file): valid (pipeline \(pipeline.plan.pipeline))") }
+      return 0
+    } catch {
+      for diagnostic in error.diagnostics { show(diagnostic, json, console) }
+      return 2
+    }
+  }
+
+  private static func show(_ diagnostic: Diagnostic, _ json: Bool, _ console: Console) {
+    if json { console.data(diagnostic.json.text) } else { console.talk(diagnostic.text) }
+  }
+
+  package static func explain(_ file: String, json: Bool, console: Console) throws -> Int32 {
+    let pipeline = try loadPipeline(file: file, sections: .withClients)
+    console.data(
+      json ? ExplainDocument.json(pipeline.plan, lookups: pipeline.lookups).text : Explain.text(pipeline.plan, lookups: pipeline.lookups))
+    return 0
+  }
+}

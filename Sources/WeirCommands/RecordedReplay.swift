@@ -1,0 +1,128 @@
+import Foundation
+import Synchronization
+import WeirConfiguration
+import WeirCore
+import WeirEngine
+import WeirLocal
+import WeirObserve
+import WeirOperators
+import WeirPlan
+import WeirProtocol
+import WeirReport
+import WeirRuntime
+
+/// `weir replay` of a capture of a live stream.
+enum RecordedReplay {
+  static func run(
+    _ options: ReplayOptions, _ pipeline: LoadedPipeline, host: any AdminHost, console: Console
+  ) async throws -> Int32 {
+    let capture = try checked(options, pipeline)
+    let places = try Places(pipeline, lake: options.lake, store: options.store)
+    let wiring = try Wiring(places, withState: !pipeline.plan.state.isEmpty, worker: pipeline.plan.worker)
+    let interrupt = Interrupt()
+    interrupt.listen(console)
+    let memoryWatch = MemoryWatch()
+    let report = ReplayReport(console: console, json: options.json, memory: wiring.memory, peakBytes: { memoryWatch.peak })
+    let log = Log.talk(console, clock: wiring.clock)
+    defer { log.end() }
+    if capture.tornBytes > 0 {
+      console.talk("ignoring \(capture.tornBytes) bytes of an unfinished write at the end of the capture")
+    }
+    let beginning = try capture.firstBytes(count: identityBytes)
+    let request = try LedgerRequest(
+      meaning: PlanMeaning.json(pipeline.plan), planHash: PlanMeaning.hash(pipeline.plan).hex, lanes: nil,
+      runID: runID(pipeline.plan, beginning.bytes[...]), describeChange: { PlanMeaning.changes(from: $0, to: $1) },
+      isEarlierRunID: { id in beginning.earlier.contains { runID(pipeline.plan, beginning.bytes[..<$0]) == id } })
+    let total = Double(max(1, capture.records))
+    let consumed = Consumed()
+    report.begin(from: 0) { Double(consumed.records) / total }
+    let watch = try await ReplayCommand.watch(pipeline.plan, options, wiring, interrupt, host, log)
+    let worker = Worker(
+      CompiledPlan(pipeline.plan, lookups: pipeline.lookups),
+      environment: ReplayCommand.environment(wiring, pipeline.plan, log, publishes: options.decisions == nil),
+      request: request,
+      input: .stream(
+        capture, recorded: try options.decisions.map { try recorded($0, pipeline, wiring, places) }, keepOpen: options.keepOpen),
+      meter: watch.meter,
+      observe: {
+        guard case .consumed(let progress) = $0 else { return }
+        watch.reads()
+        consumed.set(progress.records)
+        report.progress(progress)
+      }, stop: interrupt.stop)
+    let (end, progress, fold) = try await watch.beside { try await worker.replay() }
+    await host.stop()
+    report.end(end, progress, fold, latency: nil)
+    return end == .interrupted ? interrupt.exitCode : report.exitCode(pipeline.plan, fold)
+  }
+
+  private static func checked(_ options: ReplayOptions, _ pipeline: LoadedPipeline) throws -> LiveCapture {
+    guard options.captures.count == 1 else {
+      throw WeirError(.config, "a capture of a live stream is replayed alone", advice: "Name one directory.")
+    }
+    guard pipeline.plan.source.live != nil else {
+      throw WeirError(
+        .config, "\(options.pipeline) has a plain capture as its source, and \(options.captures[0]) is one of a live stream",
+        advice: "Its partitions are lanes, as live: give the pipeline source: {kafka: {…}}; a replay uses neither brokers nor group.")
+    }
+    guard options.pace == nil, options.lanes == nil else {
+      throw WeirError(
+        .config, "\(options.lanes == nil ? "--pace" : "--lanes") does not go with a capture of a live stream",
+        advice: "Each recorded partition is a lane. To play it at its own speed, `weir load --capture` sends it to a topic.")
+    }
+    guard !options.join else {
+      throw WeirError(
+        .config, "--join does not go with a capture of a live stream", advice: "Leave it out: its records do not end with files.")
+    }
+    let capture = try LiveCapture(options.captures[0])
+    let source = pipeline.plan.source
+    if let other = capture.shards.first(where: { !source.settings.reads($0.stream) }) {
+      throw WeirError(
+        .config,
+        "the capture holds the topic \(other.stream), and the pipeline reads \((source.live?.streams ?? []).joined(separator: ", "))",
+        advice: "Replay the capture of the pipeline's own topics.")
+    }
+    return capture
+  }
+
+  /// By so much of its beginning, uncompressed, a capture is known again.
+  private static let identityBytes = 1 << 20
+
+  /// A hash of the plan and of the beginning of what was captured.
+  private static func runID(_ plan: Plan, _ beginning: ArraySlice<UInt8>) -> String {
+    String(ContentHash(of: Array(PlanMeaning.text(plan).utf8) + beginning).hex.prefix(32))
+  }
+
+  private static func recorded(
+    _ lake: String, _ pipeline: LoadedPipeline, _ wiring: Wiring, _ places: Places
+  ) throws -> RecordedRun {
+    _ = try PathText.checked(lake, "--decisions")
+    guard FileIdentity.of(lake) == nil || FileIdentity.of(lake) != FileIdentity.of(places.lake) else {
+      throw WeirError(
+        .config, "--decisions names the lake that the replay would write",
+        advice: "Give the replay a lake of its own: --lake DIR --store DIR.")
+    }
+    return .init(
+      lake: AdapterRegistry.standard.lake(lake, threads: wiring.threads, random: wiring.random),
+      layout: LedgerLayout(pipeline: pipeline.plan.pipeline))
+  }
+}
+
+/// How many records were consumed, for a progress bar.
+private final class Consumed: Sendable {
+  private let value = Atomic<Int64>(0)
+  var records: Int64 { value.load(ordering: .relaxed) }
+  func set(_ records: Int64) { value.store(records, ordering: .relaxed) }
+}
+
+/// Which directory a path names.
+private struct FileIdentity: Equatable {
+  var device: UInt
+  var inode: UInt
+
+  /// nil: there is nothing.
+  static func of(_ path: String) -> FileIdentity? {
+    var info = stat()
+    return stat(path, &info) == 0 ? FileIdentity(device: UInt(info.st_dev), inode: UInt(info.st_ino)) : nil
+  }
+}

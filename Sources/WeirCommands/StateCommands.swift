@@ -1,0 +1,112 @@
+import Foundation
+import WeirConfiguration
+import WeirCore
+import WeirEngine
+import WeirLMDB
+import WeirLocal
+import WeirOperators
+import WeirPlan
+import WeirProtocol
+import WeirReport
+import WeirRuntime
+
+/// `weir state get | scan | rebuild`.
+package enum StateCommands {
+  /// - Parameters:
+  ///   - store: the directory; else the pipeline's.
+  ///   - keys: one text a `by` column that is not among `nulls`.
+  ///   - nulls: names of `by` columns whose key is null.
+  ///   - lake: instead of the pipeline's. With a lake the ledger itself says what is committed.
+  /// - Returns: 0, or 1 when there is no such row.
+  package static func get(
+    table: String, keys: [String], nulls: [String] = [], store: String?, pipeline: String?, lake: String?, format: RowFormat,
+    console: Console
+  ) async throws -> Int32 {
+    let reader = try await reader(table, store, pipeline, lake, console)
+    let values = try KeyArgument.values(keys, nulls: nulls, reader.by, table: table)
+    guard let row = try await reader.table.read(table: table, key: StateKey.encode(values)), row.value != nil else {
+      console.talk("no such row in \(table)")
+      return 1
+    }
+    let shower = try await reader.shower(format)
+    var writer = RowWriter(shower.columns, format: format, console: console)
+    try writer.add(try shower.values(row))
+    try writer.finish()
+    return 0
+  }
+
+  package static func scan(
+    table: String, prefix: String?, limit: Int?, store: String?, pipeline: String?, lake: String?, format: RowFormat, console: Console
+  ) async throws -> Int32 {
+    if let limit, limit < 0 {
+      throw WeirError(.config, "--limit \(limit): a number of rows cannot be negative", advice: "Leave --limit out for all rows.")
+    }
+    let reader = try await reader(table, store, pipeline, lake, console)
+    if prefix != nil, reader.by.first?.type != .string {
+      throw WeirError(
+        .config, "--prefix needs a table whose first key column is a string; that of \(table) is \(reader.by.first?.type.name ?? "none")",
+        advice: "Leave --prefix out, or read one row with `weir state get`.")
+    }
+    try await reader.show(prefix: prefix.map(StateKey.prefix) ?? [], limit: limit, format: format, console: console)
+    return 0
+  }
+
+  private static func reader(
+    _ table: String, _ store: String?, _ pipeline: String?, _ lake: String?, _ console: Console
+  ) async throws -> StateReader {
+    var reader = try await StateReader(table: table, store: try directory(store, pipeline))
+    guard let pipeline else {
+      guard lake == nil else {
+        throw WeirError(
+          .config, "--lake needs --pipeline: a lake holds the ledgers of several pipelines",
+          advice: "Name the pipeline file with --pipeline.")
+      }
+      return reader
+    }
+    let file = try loadPipeline(file: pipeline, sections: .withClients)
+    let wiring = try Wiring(try Places(file, lake: lake, store: store), withState: false)
+    let layout = LedgerLayout(pipeline: file.plan.pipeline)
+    do {
+      if lake != nil {
+        try await reader.prove(by: try await Ledger.required(layout, store: wiring.lake, clock: wiring.clock, random: wiring.random))
+      } else if let ledger = try await Ledger.open(layout, store: wiring.lake, clock: wiring.clock, random: wiring.random) {
+        try await reader.prove(by: ledger)
+      }
+    } catch let error as WeirError where lake == nil {
+      console.talk("no row can be shown as committed: \(error.message)")
+      reader.distrust()
+    }
+    return reader
+  }
+
+  private static func directory(_ store: String?, _ pipeline: String?) throws -> String {
+    if let store { return Paths.normal(try PathText.checked(store, "--store")) }
+    guard let pipeline else {
+      throw WeirError(
+        .config, "the state table's directory is not given",
+        advice: "Give its directory with --store, or the pipeline file with --pipeline.")
+    }
+    return try Places(try loadPipeline(file: pipeline, sections: .withClients), lake: nil, store: nil).store
+  }
+
+  /// Writes the state tables again from lane state. A damaged file is not read: a new one is written and put in its place.
+  package static func rebuild(pipeline file: String, lake: String?, store: String?, console: Console) async throws -> Int32 {
+    let pipeline = try loadPipeline(file: file, sections: .withClients)
+    var places = try Places(pipeline, lake: lake, store: store)
+    let damage = try await LMDBStateTable.damage(in: places.store, thread: BlockingThreads(count: 1))
+    var replacement: StateReplacement?
+    if let damage {
+      console.talk("\(damage.message): a new file replaces it; other pipelines' tables in it are rebuilt by their workers")
+      replacement = try StateReplacement(store: places.store)
+      places.store = replacement?.path ?? places.store
+    }
+    let wiring = try Wiring(places, withState: true)
+    let rows = try await StateRebuild.run(
+      CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: wiring.environment())
+    try await wiring.state?.finish()
+    try await wiring.state?.close()
+    try replacement?.publish()
+    console.data("\(Human.count(Int64(rows))) rows written from the ledger's lane state")
+    return 0
+  }
+}

@@ -1,0 +1,258 @@
+import Foundation
+import WeirCore
+import WeirOperators
+import WeirKafkaSettings
+import WeirPlan
+import Yams
+
+/// Why an option of the client cannot be given; nil: it can.
+package typealias KafkaOptionCheck = @Sendable (_ name: String, _ value: String, KafkaOptions.Role) -> String?
+
+/// `source: {kafka: …}`: topics, whose partitions are lanes.
+package struct KafkaSection: SourceSection {
+  private let refusal: KafkaOptionCheck
+
+  /// - Parameter refusal: the client knows the values that its options accept.
+  package init(refusal: @escaping KafkaOptionCheck = { KafkaOptions.reason(against: $0, $1, $2) }) { self.refusal = refusal }
+
+  package var settings: any SourceSettings.Type { KafkaSourceSpec.self }
+
+  package func read(_ node: Node, with loader: PipelineLoader) -> SourceSpec? { loader.kafka(node, refusal) }
+}
+
+extension PipelineLoader {
+  private static let keys = [
+    "brokers", "topic", "topics", "stream", "group", "start", "partitioner", "misplaced", "assignment", "instance", "isolation",
+    "session", "handover", "silence", "idle", "refresh", "queue", "tls", "sasl", "options",
+  ]
+
+  fileprivate func kafka(_ node: Node, _ refusal: KafkaOptionCheck) -> SourceSpec? {
+    let what = "source.kafka"
+    let members = reader.mapping(node, what, keys: PipelineLoader.keys)
+    var settings = KafkaSettingsSpec()
+    if let brokers = reader.required(members, "brokers", of: what, at: node) {
+      settings.brokers = brokerList(brokers, "\(what).brokers") ?? ""
+    }
+    if let group = reader.required(members, "group", of: what, at: node) {
+      settings.group = reader.string(group, "\(what).group") ?? ""
+      if settings.group.isEmpty, group.scalar?.string.isEmpty == true {
+        reader.report("\(what).group must not be empty: it is the name of the consumer group", "bad_value", at: group)
+      }
+    }
+    let topics = self.topics(members, node)
+    if let start = members["start"] { settings.start = self.start(start, topics) ?? .earliest }
+    if let assignment = members["assignment"].flatMap({ reader.choice($0, "\(what).assignment", ["eager", "cooperative"]) }) {
+      settings.isCooperative = assignment == "cooperative"
+    }
+    if let instance = members["instance"] { settings.instance = text(instance, "\(what).instance") }
+    if let isolation = members["isolation"].flatMap({ reader.choice($0, "\(what).isolation", ["read_committed", "read_uncommitted"]) }) {
+      settings.readsUncommitted = isolation == "read_uncommitted"
+    }
+    if let session = members["session"].flatMap({ reader.duration($0, "\(what).session", within: LiveBounds.session) }) {
+      settings.sessionMicroseconds = session
+    }
+    if let time = members["handover"].flatMap({ reader.duration($0, "\(what).handover", within: LiveBounds.handOver) }) {
+      settings.handOverMicroseconds = time
+    }
+    if let time = members["silence"].flatMap({ reader.duration($0, "\(what).silence", within: LiveBounds.silence) }) {
+      settings.silenceMicroseconds = time
+    }
+    if let idle = members["idle"].flatMap({ reader.duration($0, "\(what).idle", within: LiveBounds.idle) }) {
+      settings.idleMicroseconds = idle
+    }
+    if let refresh = members["refresh"].flatMap({ reader.duration($0, "\(what).refresh", within: LiveBounds.refresh) }) {
+      settings.refreshMicroseconds = refresh
+    }
+    if let queue = members["queue"].flatMap({ reader.bytes($0, "\(what).queue", within: LiveBounds.queue) }) { settings.queueBytes = queue }
+    if settings.silence < settings.rebalance {
+      let seconds = String(format: "%.1f", Double(settings.rebalance) / 1e6)
+      reader.report(
+        "\(what).silence must not be shorter than what the group waits for its members: \(seconds) s, the longer of session and twice handover",
+        "bad_duration", at: members["silence"])
+    }
+    settings.tls = members["tls"].map { tls($0, "\(what).tls") }
+    settings.sasl = members["sasl"].flatMap { sasl($0, "\(what).sasl") }
+    settings.options = options(members["options"], "\(what).options") { refusal($0, $1, .consumer) }
+    if let beat = settings.options["heartbeat.interval.ms"].flatMap({ Int64($0) }), beat * 2000 > settings.sessionMicroseconds {
+      reader.report(
+        "\(what).options.heartbeat.interval.ms must be at most half of session: the group would drop this worker again and again",
+        "bad_value", at: members["options"])
+    }
+    guard let stream = stream(members, topics, node) else { return nil }
+    var spec = KafkaSourceSpec(topics: topics, settings: settings)
+    if let rule = members["partitioner"] {
+      let choices = ["auto"] + Partitioner.allCases.map(\.rawValue)
+      spec.partitioner = reader.choice(rule, "\(what).partitioner", choices).flatMap(Partitioner.init)
+    }
+    if let misplaced = members["misplaced"] {
+      let choices = Misplaced.allCases.map(\.rawValue)
+      spec.misplaced = reader.choice(misplaced, "\(what).misplaced", choices).flatMap(Misplaced.init) ?? .halt
+    }
+    return SourceSpec(stream: stream, settings: spec)
+  }
+
+  /// librdkafka's own, by name.
+  func options(_ node: Node?, _ what: String, refusal: (String, String) -> String?) -> [String: String] {
+    guard let node else { return [:] }
+    var options: [String: String] = [:]
+    for (name, key, value) in reader.named(node, what) {
+      guard let text = reader.string(value, "\(what).\(name)") else { continue }
+      if let why = refusal(name, text) { reader.report("\(what).\(name): \(why)", "bad_value", at: key) }
+      options[name] = text
+    }
+    return options
+  }
+
+  private func topics(_ members: [String: Node], _ node: Node) -> [String] {
+    if members["topic"] != nil, members["topics"] != nil {
+      reader.report("source.kafka: either topic or topics", "bad_value", at: members["topics"])
+    }
+    guard let list = members["topics"] ?? members["topic"] else {
+      reader.report("source.kafka needs topic, or topics", "missing_key", at: node)
+      return []
+    }
+    let found = reader.strings(list, "source.kafka.topics")
+    var names: [String] = []
+    for (name, item) in found {
+      if KafkaSourceSpec.isPattern(name) {
+        if TopicPattern(name) == nil {
+          reader.report(
+            "source.kafka: \(name) is not a regular expression (POSIX extended, up to \(TopicPattern.bytesMax) bytes, and repetitions {n,m} that multiply to \(TopicPattern.repetitionsMax) or less)",
+            "bad_value", at: item)
+        }
+      } else if !KafkaNames.isTopic(name) {
+        reader.report("source.kafka: \(name) is not a valid topic name", "bad_name", at: item)
+      } else if names.contains(name) {
+        reader.report("source.kafka: duplicate topic \(name)", "duplicate_name", at: item)
+      }
+      names.append(name)
+    }
+    if found.isEmpty { reader.report("source.kafka names no topic", "missing_key", at: list) }
+    return names.sorted()
+  }
+
+  /// The tables' name: given, or that of the only topic.
+  private func stream(_ members: [String: Node], _ topics: [String], _ node: Node) -> String? {
+    if let given = members["stream"] { return tableName(given, "source.kafka.stream", dots: true) }
+    guard topics.count == 1, !KafkaSourceSpec.isPattern(topics[0]) else {
+      if !topics.isEmpty {
+        reader.report(
+          "source.kafka needs stream: a name for the tables of several topics", "missing_key",
+          at: members["topics"] ?? members["topic"] ?? node)
+      }
+      return nil
+    }
+    return (members["topic"] ?? members["topics"]).flatMap {
+      tableName($0.sequence.flatMap { $0.first } ?? $0, "source.kafka.topic (the tables' name; give stream: for another)", dots: true)
+    }
+  }
+
+  func brokerList(_ node: Node, _ what: String) -> String? {
+    guard let text = text(node, what) else { return nil }
+    if let reason = KafkaNames.refusal(ofBrokers: text) {
+      // The text itself is not shown: it may hold a secret.
+      reader.report("\(what)\(node.mapping == nil ? "" : ", \(shown(text, node))"): \(reason)", "bad_value", at: node)
+      return nil
+    }
+    return text
+  }
+
+  /// `earliest`, `latest`, a time in ISO 8601 with its zone, or offsets by partition: `{orders/0: 120}`.
+  private func start(_ node: Node, _ topics: [String]) -> KafkaSettingsSpec.Start? {
+    if node.mapping != nil {
+      var offsets: [String: Int64] = [:]
+      for (name, key, value) in reader.named(node, "source.kafka.start") {
+        let parts = name.split(separator: "/")
+        guard parts.count == 2, topics.contains(where: { $0 == parts[0] || TopicPattern($0)?.fits(String(parts[0])) == true }),
+          Int32(parts[1]) ?? -1 >= 0
+        else {
+          reader.report("source.kafka.start: \(name) is not a partition of the topics: \(topics.first ?? "topic")/0", "bad_name", at: key)
+          continue
+        }
+        guard let offset = reader.string(value, "source.kafka.start").flatMap({ Int64($0) }), offset >= 0 else {
+          reader.report("source.kafka.start.\(name) needs an offset", "bad_value", at: value)
+          continue
+        }
+        offsets[name] = offset
+      }
+      return .offsets(offsets)
+    }
+    guard let text = reader.string(node, "source.kafka.start") else { return nil }
+    switch text {
+    case "earliest": return .earliest
+    case "latest": return .latest
+    default:
+      if let time = TimeText.microseconds(text) { return .time(time) }
+      reader.report(
+        "source.kafka.start: \(text) must be earliest, latest, a time such as 2026-01-31T00:00:00Z, or offsets such as {topic/0: 120}",
+        "bad_value", at: node, suggestion: nearestName(text, in: ["earliest", "latest"]))
+      return nil
+    }
+  }
+
+  // MARK: Identity
+
+  func tls(_ node: Node, _ what: String) -> TLSSpec {
+    let members = reader.mapping(node, what, keys: ["ca", "certificate", "key", "key_password", "verify_host"])
+    var tls = TLSSpec()
+    tls.authorities = reader.path(members["ca"], "\(what).ca").map { Paths.resolve($0, in: directory) }
+    tls.certificate = reader.path(members["certificate"], "\(what).certificate").map { Paths.resolve($0, in: directory) }
+    tls.key = members["key"].flatMap { secret($0, "\(what).key") }
+    tls.keyPassword = members["key_password"].flatMap { secret($0, "\(what).key_password") }
+    if let verify = members["verify_host"].flatMap({ reader.choice($0, "\(what).verify_host", ["true", "false"]) }) {
+      tls.checksHostName = verify == "true"
+    }
+    if (tls.certificate == nil) != (tls.key == nil), members["certificate"] == nil || members["key"] == nil {
+      reader.report("\(what): mutual TLS needs both certificate and key", "missing_key", at: node)
+    }
+    return tls
+  }
+
+  func sasl(_ node: Node, _ what: String) -> KafkaSettingsSpec.SASL? {
+    let members = reader.mapping(node, what, keys: ["mechanism", "user", "password", "token"])
+    let mechanisms = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
+    guard
+      let name = reader.required(members, "mechanism", of: what, at: node).flatMap({ reader.choice($0, "\(what).mechanism", mechanisms) })
+    else { return nil }
+    if name == "OAUTHBEARER" {
+      return reader.required(members, "token", of: what, at: node).flatMap { secret($0, "\(what).token") }.map { .token($0) }
+    }
+    guard let user = reader.required(members, "user", of: what, at: node).flatMap({ secret($0, "\(what).user") }),
+      let password = reader.required(members, "password", of: what, at: node).flatMap({ secret($0, "\(what).password") })
+    else { return nil }
+    return .password(mechanism: name, user: user, password: password)
+  }
+
+  /// `{env: NAME}` or `{file: PATH}`; a secret that stands in the file itself is refused.
+  func secret(_ node: Node, _ what: String) -> SecretSpec? {
+    guard node.mapping != nil else {
+      reader.report("\(what): a secret must not be in the pipeline file: write {env: NAME} or {file: PATH}", "bad_value", at: node)
+      return nil
+    }
+    let members = reader.mapping(node, what, keys: ["env", "file"])
+    if members.count > 1 { reader.report("\(what): either env or file", "bad_value", at: node) }
+    if let variable = members["env"], let name = reader.string(variable, "\(what).env") {
+      // Its value is read where it is used, and kept nowhere.
+      _ = reader.variable(name, what, at: variable)
+      return .environment(name)
+    }
+    if let path = reader.path(members["file"], "\(what).file") { return .file(Paths.resolve(path, in: directory)) }
+    if members.isEmpty { reader.report("\(what) needs env or file", "missing_key", at: node) }
+    return nil
+  }
+
+  /// A value of ``text(_:_:)`` for a message: what comes from the environment may hold a secret.
+  func shown(_ text: String, _ node: Node) -> String {
+    node.mapping.flatMap { $0.first { $0.key.string == "env" }?.value.string }.map { "the value of \($0)" } ?? text
+  }
+
+  /// A text, or `{env: NAME}`: what differs from container to container.
+  func text(_ node: Node, _ what: String) -> String? {
+    guard node.mapping != nil else { return reader.string(node, what) }
+    let members = reader.mapping(node, what, keys: ["env"])
+    guard let variable = reader.required(members, "env", of: what, at: node), let name = reader.string(variable, "\(what).env") else {
+      return nil
+    }
+    return reader.variable(name, what, at: variable)
+  }
+}

@@ -1,0 +1,80 @@
+import Foundation
+import WeirCore
+import WeirOperators
+import WeirPlan
+
+/// A pipeline file that may run.
+public struct LoadedPipeline: Sendable {
+  public var plan: Plan
+  public var file: String
+  /// Paths in the file are relative to this.
+  public var directory: String
+  public var lookups: [LookupTable]
+  public var warnings: [Diagnostic]
+  /// Settings that name a variable of the environment which is not set. Only who uses them is stopped by that: a table can be read,
+  /// and a ledger verified, where no password is.
+  public var unset: [UnsetVariable] = []
+
+  /// - Parameter needed: whether a setting, such as `source.kafka.brokers`, is going to be used.
+  package func requireVariables(_ needed: (String) -> Bool) throws(ConfigurationError) {
+    let missing = unset.filter { needed($0.setting) }
+    if !missing.isEmpty { throw ConfigurationError(diagnostics: missing.map { $0.diagnostic(.error) }) }
+  }
+}
+
+/// A setting `{env: NAME}` whose variable is not set.
+public struct UnsetVariable: Sendable {
+  public var setting: String
+  public var name: String
+  public var file: String
+  /// 1-based.
+  public var line: Int
+  public var column: Int
+
+  public func diagnostic(_ severity: Diagnostic.Severity) -> Diagnostic {
+    Diagnostic(
+      severity: severity, code: "no_variable",
+      message: "\(setting): the environment variable \(name) is not set, or empty; set it where the pipeline runs",
+      suggestion: nil, file: file, line: line, column: column)
+  }
+}
+
+/// Reads and checks a pipeline file. Every problem is found at once, each with file, line, column, reason and, where there is
+/// one, the nearest right name.
+/// - Parameter sections: the sources and sinks that the file may name.
+public func loadPipeline(file: String, sections: PlanSections) throws(ConfigurationError) -> LoadedPipeline {
+  if let problem = PathText.problem(file) {
+    throw ConfigurationError(diagnostics: [
+      Diagnostic(
+        severity: .error, code: "no_file", message: "the pipeline file: \(problem.reason). \(problem.advice)", suggestion: nil, file: file,
+        line: 1, column: 1)
+    ])
+  }
+  switch Paths.contents(of: file, bytesMax: PipelineBounds.fileBytesMax) {
+  case .bytes(let data):
+    try PipelineLoader.checkFormat(data, file)
+    return try loadPipeline(yaml: String(decoding: data, as: UTF8.self), file: file, sections: sections)
+  case .tooLarge(let bytes): throw ConfigurationError(diagnostics: [PipelineLoader.tooLarge(file, bytes)])
+  case .unreadable:
+    let message = "the pipeline file cannot be read: \(Paths.whyUnreadable(file)); give the path of a YAML file"
+    throw ConfigurationError(diagnostics: [
+      Diagnostic(severity: .error, code: "no_file", message: message, suggestion: nil, file: file, line: 1, column: 1)
+    ])
+  }
+}
+
+public func loadPipeline(yaml: String, file: String, sections: PlanSections = .standard) throws(ConfigurationError) -> LoadedPipeline {
+  let loader = PipelineLoader(file: file, sections: sections)
+  return try loader.load(yaml)
+}
+
+extension PipelineLoader {
+  /// - Throws: an error that names the format of a file that is not text in UTF-8.
+  static func checkFormat(_ data: Data, _ file: String) throws(ConfigurationError) {
+    guard let found = FileSignature(data.prefix(FileSignature.bytesNeeded)) else { return }
+    let message = "the pipeline file is \(found.name), and not YAML in UTF-8"
+    throw ConfigurationError(diagnostics: [
+      Diagnostic(severity: .error, code: "yaml", message: message, suggestion: nil, file: file, line: 1, column: 1)
+    ])
+  }
+}

@@ -1,0 +1,55 @@
+import WeirCore
+import WeirPlan
+import Yams
+
+/// What a pipeline file may name below `source` and `sinks`, and what a check may ask of the machine that it runs on.
+public struct PlanSections: Sendable {
+  package var sources: [any SourceSection]
+  package var sinks: [any SinkSection]
+  /// The value of a secret where it is known; a check of its form is left out where it is not.
+  package var secret: @Sendable (SecretSpec) -> String? = { _ in nil }
+
+  package init(sources: [any SourceSection], sinks: [any SinkSection], secret: @escaping @Sendable (SecretSpec) -> String? = { _ in nil }) {
+    self.sources = sources
+    self.sinks = sinks
+    self.secret = secret
+  }
+
+  /// All sources and sinks, without the clients that could check more of their options.
+  public static let standard = PlanSections(sources: [CaptureSection(), KafkaSection()], sinks: [KafkaSinkSection()])
+
+  /// What a decoder of plans needs.
+  package var types: AdapterTypes { AdapterTypes(sources: sources.map(\.settings), sinks: sinks.map(\.settings)) }
+}
+
+/// Reads the settings of a kind of source.
+package protocol SourceSection: Sendable {
+  var settings: any SourceSettings.Type { get }
+  /// Reads `source: {NAME: …}`.
+  /// - Returns: nil if it cannot be read; the loader's reader has the diagnostics.
+  func read(_ node: Node, with loader: PipelineLoader) -> SourceSpec?
+}
+
+extension SourceSection {
+  /// The key below `source`.
+  package var name: String { settings.adapter }
+}
+
+/// Reads the settings of a kind of sink.
+package protocol SinkSection: Sendable {
+  var settings: any SinkSettings.Type { get }
+  /// Reads `sinks: {NAME: …}` of a plan that has everything else.
+  func read(_ node: Node, _ plan: Plan, with loader: PipelineLoader) -> SinkSpec?
+}
+
+extension SinkSection {
+  /// The key below `sinks`.
+  package var name: String { settings.adapter }
+}
+
+extension PlanMeaning {
+  /// The parts that differ between plans of the standard sections.
+  package static func changes(from old: JSONValue, to new: JSONValue, limit: Int = 8) -> [String] {
+    changes(from: old, to: new, types: PlanSections.standard.types, limit: limit)
+  }
+}

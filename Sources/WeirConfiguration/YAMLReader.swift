@@ -1,0 +1,181 @@
+import Foundation
+import WeirCore
+import WeirOperators
+import WeirPlan
+import Yams
+
+/// Walks a YAML document and collects everything that is wrong, each with its place.
+package final class YAMLReader {
+  let file: String
+  private(set) var diagnostics: [Diagnostic] = []
+  private var hasErrors = false
+  /// Problems that were not kept.
+  private(set) var moreCount = 0
+  private(set) var unset: [UnsetVariable] = []
+
+  init(file: String) { self.file = file }
+
+  /// - Parameter line: where there is no node yet.
+  func report(
+    _ message: String, _ code: String, at node: Node?, line: Int = 1, offset: Int = 0,
+    suggestion: @autoclosure () -> String? = nil, severity: Diagnostic.Severity = .error
+  ) {
+    guard diagnostics.count < PipelineBounds.problemsMax || severity == .error && !hasErrors else {
+      moreCount += 1
+      return
+    }
+    if severity == .error { hasErrors = true }
+    let suggestion = suggestion()
+    let mark = node?.mark
+    // Expressions stand in plain or quoted scalars of one line; in a block scalar the scalar's own place is told.
+    var column = mark?.column ?? 1
+    if let scalar = node?.scalar {
+      switch scalar.style {
+      case .singleQuoted, .doubleQuoted: column += offset + (offset > 0 ? 1 : 0)
+      case .plain, .any: column += offset
+      default: break
+      }
+    }
+    diagnostics.append(
+      Diagnostic(
+        severity: severity, code: code, message: Printable.visible(message).shortened(toBytes: 2000), suggestion: suggestion, file: file,
+        line: mark?.line ?? line,
+        column: column))
+  }
+
+  /// The value of a variable of the environment; one that is not set, or empty, is remembered.
+  func variable(_ name: String, _ what: String, at node: Node) -> String? {
+    if let value = Paths.environment(name), !value.isEmpty { return value }
+    unset.append(UnsetVariable(setting: what, name: name, file: file, line: node.mark?.line ?? 1, column: node.mark?.column ?? 1))
+    return nil
+  }
+
+  func report(_ error: ExpressionError, at node: Node, in what: String) {
+    let isLater = error.message.hasPrefix("not yet:")
+    let code = isLater ? "not_yet" : error.nameCode ?? "expression"
+    let hint = node.scalar.flatMap { SQLHabits.hint($0.string, error) }.map { ": \($0)" } ?? ""
+    report("\(what): \(error.message)\(hint)", code, at: node, offset: error.offset, suggestion: error.suggestion)
+  }
+
+  /// A mapping's members, after unknown and repeated keys were reported. `later`: keys of later versions.
+  func mapping(_ node: Node, _ what: String, keys: [String], later: [String] = []) -> [String: Node] {
+    guard let mapping = node.mapping else {
+      report("\(what) needs keys and values: \(keys.joined(separator: ", "))", "bad_value", at: node)
+      return [:]
+    }
+    guard isBounded(mapping.count, what, at: node) else { return [:] }
+    var members: [String: Node] = [:]
+    for (key, value) in mapping {
+      guard let name = key.string else {
+        report("\(what): a key must be a word", "bad_value", at: key)
+        continue
+      }
+      if members[name] != nil { report("\(what): duplicate key: \(name)", "duplicate_name", at: key) }
+      if later.contains(name) {
+        report("\(what): not yet: \(name)", "not_yet", at: key)
+      } else if !keys.isEmpty, !keys.contains(name) {
+        report("\(what): unknown key \(name)", "unknown_key", at: key, suggestion: nearestName(name, in: keys))
+      }
+      members[name] = value
+    }
+    return members
+  }
+
+  /// A mapping of free names.
+  func named(_ node: Node, _ what: String) -> [(name: String, key: Node, value: Node)] {
+    guard let mapping = node.mapping else {
+      if node.null == nil { report("\(what) needs names and values", "bad_value", at: node) }
+      return []
+    }
+    guard isBounded(mapping.count, what, at: node) else { return [] }
+    var seen = Set<String>()
+    return mapping.compactMap { key, value in
+      guard let name = key.string, !name.isEmpty else {
+        report("\(what): a name must be a word", "bad_value", at: key)
+        return nil
+      }
+      if !seen.insert(name).inserted { report("\(what): duplicate key: \(name)", "duplicate_name", at: key) }
+      return (name, key, value)
+    }
+  }
+
+  func string(_ node: Node?, _ what: String) -> String? {
+    guard let node else { return nil }
+    guard let scalar = node.scalar else {
+      report("\(what) needs a text", "bad_value", at: node)
+      return nil
+    }
+    return scalar.string
+  }
+
+  /// A path of this machine.
+  func path(_ node: Node?, _ what: String) -> String? {
+    guard let node, let text = string(node, what) else { return nil }
+    guard let problem = PathText.problem(text) else { return text }
+    report(
+      "\(what): \(problem.isLater ? "not yet: " : "")\(problem.reason). \(problem.advice)", problem.isLater ? "not_yet" : "bad_value",
+      at: node)
+    return nil
+  }
+
+  func required(_ members: [String: Node], _ key: String, of what: String, at node: Node) -> Node? {
+    if members[key] == nil { report("\(what) needs \(key)", "missing_key", at: node) }
+    return members[key]
+  }
+
+  /// A list of texts; one text counts as a list of one.
+  func strings(_ node: Node, _ what: String) -> [(text: String, node: Node)] {
+    if let sequence = node.sequence {
+      guard isBounded(sequence.count, what, at: node) else { return [] }
+      return sequence.compactMap { item in string(item, what).map { ($0, item) } }
+    }
+    return string(node, what).map { [($0, node)] } ?? []
+  }
+
+  func choice(_ node: Node, _ what: String, _ choices: [String], later: [String] = []) -> String? {
+    guard let text = string(node, what) else { return nil }
+    if choices.contains(text) { return text }
+    if later.contains(text) {
+      report("\(what): not yet: \(text)", "not_yet", at: node)
+    } else {
+      report(
+        "\(what): \(text) must be one of \(choices.joined(separator: ", "))", "bad_value", at: node,
+        suggestion: nearestName(text, in: choices))
+    }
+    return nil
+  }
+
+  // MARK: Quantities
+
+  /// `250ms`, `10s`, `5m`, `2h`, `7d`, as microseconds.
+  func duration(_ node: Node, _ what: String) -> Int64? {
+    guard let text = string(node, what) else { return nil }
+    if let value = QuantityText.microseconds(text) {
+      if value <= QuantityText.durationMax { return value }
+      report("\(what): \(text) is more than 36500d, the longest duration", "bad_duration", at: node)
+      return nil
+    }
+    report("\(what): \(text) is not a duration: a number with a unit, such as 250ms, 10s, 5m, 2h or 7d", "bad_duration", at: node)
+    return nil
+  }
+
+  /// `64MiB`, `10MB`, `1000`, as bytes.
+  func bytes(_ node: Node, _ what: String) -> Int64? {
+    guard let text = string(node, what) else { return nil }
+    if let value = QuantityText.bytes(text), value > 0 {
+      if value <= QuantityText.bytesMax { return value }
+      report("\(what): \(text) is more than 1024TiB, the largest size", "bad_size", at: node)
+      return nil
+    }
+    report("\(what): \(text) is not a size: a number of bytes or with a unit, such as 64MiB or 10MB", "bad_size", at: node)
+    return nil
+  }
+
+  /// `5%`, as a share of 1.
+  func percent(_ node: Node, _ what: String) -> Double? {
+    guard let text = string(node, what) else { return nil }
+    if text.hasSuffix("%"), let value = Double(text.dropLast()), value > 0, value <= 100 { return value / 100 }
+    report("\(what): \(text) is not a percentage: a number above 0 and up to 100 with %", "bad_value", at: node)
+    return nil
+  }
+}

@@ -1,0 +1,98 @@
+import Foundation
+import Synchronization
+import WeirCore
+import WeirEngine
+import WeirReport
+
+/// Looks at a worker once a second, and knows what probes, metrics and people ask for.
+package final class WorkerWatch: Sendable {
+  private static let lookNanoseconds: Int64 = 1_000_000_000
+
+  struct Standing {
+    var health: WorkerHealth
+    var stall: StallWatch
+    var ratios = ActivityRatios()
+  }
+
+  let pipeline: String
+  package let meter: LiveMeter
+  private let log: Log
+  private let clock: any Clock
+  private let standing: Mutex<Standing>
+  private let startSeconds: Double
+
+  package init(_ plan: Plan, meter: LiveMeter, log: Log, clock: any Clock) {
+    pipeline = plan.pipeline
+    self.meter = meter
+    self.log = log
+    self.clock = clock
+    startSeconds = Double(clock.wallMicroseconds) / 1e6
+    standing = Mutex(
+      Standing(
+        health: WorkerHealth(now: clock.monotonicNanoseconds),
+        stall: StallWatch(plan.worker ?? WorkerSpec(), flushEveryMicroseconds: plan.lake.flushEveryMicroseconds)))
+  }
+
+  var now: Standing { standing.withLock { $0 } }
+
+  package func saw(_ event: WorkerEvent) {
+    if case .trouble(let error) = event { meter.troubled(error.code.rawValue) }
+    standing.withLock { $0.health.saw(event, now: clock.monotonicNanoseconds) }
+  }
+
+  /// See ``WorkerHealth/reads(now:)``.
+  package func reads() { standing.withLock { $0.health.reads(now: clock.monotonicNanoseconds) } }
+
+  package func drain() { standing.withLock { $0.health.drain(now: clock.monotonicNanoseconds) } }
+
+  /// Looks while `body` runs.
+  package func beside<T: Sendable>(_ body: @Sendable () async throws -> T) async throws -> T {
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { await self.run() }
+      defer { group.cancelAll() }
+      return try await body()
+    }
+  }
+
+  /// Looks until the task is cancelled.
+  private func run() async {
+    while !Task.isCancelled {
+      for word in look() { tell(word) }
+      log.tellOver()
+      await clock.sleep(nanoseconds: WorkerWatch.lookNanoseconds)
+    }
+  }
+
+  private func look() -> [StallWatch.Word] {
+    let snapshot = meter.snapshot()
+    return standing.withLock { standing in
+      standing.ratios.look(snapshot)
+      let joining = standing.health.phase == .joining ? snapshot.monotonicNanoseconds - standing.health.since : nil
+      return standing.stall.look(snapshot, joining: joining)
+    }
+  }
+
+  private func tell(_ word: StallWatch.Word) {
+    switch word {
+    case .stalled(let lane, let seconds, let waitsFor):
+      log.warning(
+        "stalled: \(lane.map { "lane \($0)" } ?? "the worker") has made no progress for \(seconds) s; it is waiting for \(waitsFor)",
+        [
+          .init("event", .string("stalled")), .init("shard", lane.map { .string($0) } ?? .null), .init("seconds", .int(seconds)),
+          .init("waits_for", .string(waitsFor)),
+        ])
+    case .goesOn(let lane):
+      log.info(
+        "\(lane.map { "lane \($0)" } ?? "the worker") makes progress again",
+        [.init("event", .string("goes_on")), .init("shard", lane.map { .string($0) } ?? .null)])
+    }
+  }
+
+  func metrics() -> [UInt8] {
+    let now = self.now
+    return WorkerMetrics(
+      snapshot: meter.snapshot(), health: now.health, ratios: now.ratios.ratios, stalled: now.stall.findings, version: weirVersion,
+      pipeline: pipeline, heldLines: log.held, process: ProcessReading.now(startSeconds: startSeconds)
+    ).text()
+  }
+}

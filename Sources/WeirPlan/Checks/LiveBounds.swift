@@ -1,0 +1,30 @@
+/// What settings of a live worker may be: below and above, a client, a broker or the worker itself would not work.
+package enum LiveBounds {
+  /// From and up to, as a pipeline file has them.
+  package struct Bounds {
+    package let least: String
+    package let most: String
+
+    init(_ least: String, _ most: String) {
+      self.least = least
+      self.most = most
+    }
+  }
+
+  /// librdkafka takes an hour at most; brokers have narrower bounds of their own (`group.min.session.timeout.ms`).
+  package static let session = Bounds("1s", "1h")
+  /// Twice that is the group's rebalance time-out, of which librdkafka takes a day.
+  package static let handOver = Bounds("100ms", "1h")
+  /// Besides, no shorter than a rebalance: the group may rightly be silent for so long.
+  package static let silence = Bounds("1s", "30d")
+  /// Below, partitions would go idle between two requests.
+  package static let idle = Bounds("10ms", "365d")
+  /// Above, topics that come late or were recreated would be noticed too late; below, the brokers would be busy answering.
+  package static let refresh = Bounds("500ms", "30s")
+  /// Below, there is no room for a batch of a producer.
+  package static let queue = Bounds("1MiB", "1024GiB")
+  package static let drain = Bounds("1s", "1d")
+  /// The worker looks at itself about once a second.
+  package static let stall = Bounds("1s", "30d")
+  package static let dead = Bounds("1s", "30d")
+}

@@ -1,0 +1,40 @@
+import WeirOperators
+
+/// What other languages and dialects write, and Weir's expressions have in another form.
+package enum SQLHabits {
+  /// What to write instead, by what stands where an expression is wrong; nil: nothing is evident.
+  package static func hint(_ text: String, _ error: ExpressionError) -> String? {
+    let bytes = Array(text.utf8)
+    func has(_ word: String, at offset: Int) -> Bool {
+      offset >= 0 && offset + word.utf8.count <= bytes.count && bytes[offset..<offset + word.utf8.count].elementsEqual(word.utf8)
+    }
+    let at = error.offset
+    if has("==", at: at - 1) || has("==", at: at) { return "equality is written =" }
+    if has("&", at: at) { return "write and instead of &&" }
+    if has("||", at: at) { return "|| joins texts: write or between conditions" }
+    if has("|", at: at) { return "write or between conditions, and || to join texts" }
+    if has("!", at: at) { return "write not instead of !" }
+    if has("::", at: at) { return "write cast(x as TYPE) instead of x::TYPE" }
+    if has("`", at: at) { return "names are written bare, or in double quotes" }
+    if has(";", at: at) { return "leave out the ;" }
+    if has("\"", at: at), error.message.contains("unknown column") { return "texts are in single quotes; double quotes are for names" }
+    let word = String(
+      decoding: bytes[min(max(0, at), bytes.count)...].prefix { $0 | 0x20 >= 0x61 && $0 | 0x20 <= 0x7A || $0 == 0x5F }, as: UTF8.self)
+    return words[word.lowercased()]
+  }
+
+  private static let words = [
+    "ilike": "write lower(x) like '…' with a pattern in lower case",
+    "rlike": "regular expressions are not supported: like accepts % and _",
+    "regexp": "regular expressions are not supported: like accepts % and _",
+    "similar": "regular expressions are not supported: like accepts % and _",
+    "ifnull": "write coalesce(x, y)", "nvl": "write coalesce(x, y)", "isnull": "write x is null",
+    "if": "write case when … then … else … end", "iif": "write case when … then … else … end",
+    "elif": "write when … then … for each branch", "elseif": "write when … then … for each branch",
+    "len": "write length(x)", "ucase": "write upper(x)", "lcase": "write lower(x)", "concat": "write x || y",
+    "mod": "write x % y", "div": "write cast(x / y as int64)", "none": "write null", "nil": "write null",
+    "now": "a result may not depend on the clock: use _arrival, when the record arrived",
+    "current_timestamp": "a result may not depend on the clock: use _arrival, when the record arrived",
+    "unix_timestamp": "write epoch_ms(t)", "to_timestamp": "write cast(x as timestamp)", "convert": "write cast(x as TYPE)",
+  ]
+}

@@ -1,0 +1,51 @@
+import WeirCore
+
+/// Something about a pipeline file, with its place.
+public struct Diagnostic: Sendable, Hashable {
+  public enum Severity: String, Sendable { case error, warning }
+  public var severity: Severity
+  /// A stable word: `unknown_key`, `missing_key`, `unknown_column`, `expression`, `bad_value`, `not_yet`, `impossible_window`, `too_large`, `too_many`, …
+  public var code: String
+  public var message: String
+  /// The nearest right name.
+  public var suggestion: String?
+  public var file: String
+  /// 1-based.
+  public var line: Int
+  public var column: Int
+
+  public init(
+    severity: Severity, code: String, message: String, suggestion: String? = nil, file: String, line: Int, column: Int
+  ) {
+    (self.severity, self.code, self.message, self.suggestion) = (severity, code, message, suggestion)
+    (self.file, self.line, self.column) = (file, line, column)
+  }
+
+  public var text: String {
+    let hint = suggestion.map { " (did you mean \($0)?)" } ?? ""
+    return "\(file):\(line):\(column): \(severity.rawValue): \(message)\(hint) [\(code)]"
+  }
+
+  /// What stands beside the message in a line of the log; the line has a message and a level of its own.
+  package var logMembers: [JSONValue.Member] {
+    [.init("event", .string("plan_\(severity.rawValue)"))]
+      + (json.members ?? []).filter { !["severity", "message"].contains($0.name) }
+  }
+
+  package var json: JSONValue {
+    .members([
+      "severity": .string(severity.rawValue), "code": .string(code), "message": .string(message),
+      "suggestion": suggestion.map { .string($0) } ?? .null, "file": .string(file), "line": .int(Int64(line)),
+      "column": .int(Int64(column)),
+    ])
+  }
+}
+
+/// A pipeline file that cannot be used: everything that is wrong with it.
+public struct ConfigurationError: Error, Sendable, CustomStringConvertible {
+  public var diagnostics: [Diagnostic]
+
+  public init(diagnostics: [Diagnostic]) { self.diagnostics = diagnostics }
+
+  public var description: String { diagnostics.map(\.text).joined(separator: "\n") }
+}

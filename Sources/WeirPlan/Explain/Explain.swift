@@ -1,0 +1,135 @@
+import WeirCore
+import WeirEngine
+import WeirOperators
+
+/// The typed plan and its dataflow, for people.
+package enum Explain {
+  package static func text(_ plan: Plan, lookups: [LookupTable]) -> String {
+    var out: [String] = ["pipeline \(plan.pipeline)", ""]
+    out += dataflow(plan)
+    out += promise(plan)
+    let schemas = plan.record.registry.map { ", schemas of \($0.url)" } ?? ""
+    out += ["", "record (\((plan.record.format ?? .json).rawValue)\(schemas))"]
+    for (i, field) in plan.record.fields.enumerated() {
+      var notes: [String] = []
+      if field.required { notes.append("required") }
+      if field.encoding != .natural { notes.append("from \(field.encoding.rawValue) since 1970") }
+      if let path = field.path { notes.append("at \(FieldPath.text(path))") }
+      if plan.record.key == i { notes.append("key") }
+      if plan.record.time?.field == i { notes.append("event time") }
+      if plan.dedup?.id == i { notes.append("id") }
+      out.append("  \(pad(field.name, 20)) \(pad(field.type.name, 14)) \(notes.joined(separator: ", "))")
+    }
+    for lookup in plan.lookups {
+      let columns = lookup.columns.map { "\($0.name) \($0.type.name)" }.joined(separator: ", ")
+      out += ["", "lookup \(lookup.name) by \(plan.record.fields[lookup.key].name), from \(lookup.file)", "  \(columns)"]
+    }
+    if !plan.checks.isEmpty {
+      out += ["", "checks"] + plan.checks.map { "  \(pad($0.name, 20)) \($0.that.text)   else \($0.otherwise.rawValue)" }
+    }
+    let compiled = CompiledPlan(plan, lookups: lookups)
+    for table in plan.tables {
+      let partitionBy = table.partitionBy
+      out += [
+        "", "table \(table.name)\(partitionBy.isEmpty ? "" : "   partitioned by " + partitionBy.map(\.name).joined(separator: ", "))",
+      ]
+      if let i = table.kind.gold {
+        out += gold(plan.gold[i], place(compiled.aggregates[i].isFinishedInLane, plan), plan.record.time)
+      }
+      out += table.columns.map { "  \(pad($0.name, 20)) \($0.type.name)" }
+    }
+    for (i, state) in plan.state.enumerated() {
+      let aggregate = compiled.aggregates[compiled.goldCount + i]
+      out += ["", "state \(state.name)", "  \(place(aggregate.isFinishedInLane, plan))"]
+      if let filter = state.filter { out.append("  where \(filter.text)") }
+      out += state.by.map { "  \(pad($0.name, 20)) \(pad($0.expr.type.name, 14)) by \($0.expr.text)" }
+      out += state.measures.map(measure)
+    }
+    if let sinks = plan.sinks { out += self.sinks(sinks, plan) }
+    return out.joined(separator: "\n")
+  }
+
+  private static func sinks(_ sinks: SinkSpec, _ plan: Plan) -> [String] {
+    var out = [
+      "",
+      "topics at \(sinks.settings.place ?? "the source's brokers"), at least once, headers weir-ledger, weir-entry, weir-table, weir-row identify repeats",
+      "  from the \(sinks.start.rawValue) entry on; workers stop reading when one is \(sinks.behindMax) entries behind",
+    ]
+    for route in sinks.routes {
+      let by = plan.tables.first { $0.name == route.table }?.kind.gold.map { plan.gold[$0].by.map(\.name) }
+      let form = by.map { "JSON, keyed by \($0.isEmpty ? "nothing" : $0.joined(separator: ", "))" } ?? "key, value and headers as received"
+      out.append("  \(pad(route.table, 28)) ─► \(pad(route.topic, 28)) \(form)")
+    }
+    return out
+  }
+
+  private static func pad(_ s: String, _ n: Int) -> String { s + String(repeating: " ", count: max(0, n - s.count)) }
+
+  private static func place(_ inLane: Bool, _ plan: Plan) -> String {
+    guard inLane else { return "combined in the lanes, merged from the ledger" }
+    let byShard = plan.source.live?.misplaced == .perShard
+    return "finished in the lane: by holds the \(byShard ? "shard" : "record's key")"
+  }
+
+  /// What a pipeline promises about records by key, and what breaks it.
+  private static func promise(_ plan: Plan) -> [String] {
+    guard let live = plan.source.live, let key = plan.record.key.map({ plan.record.fields[$0].name }) else { return [] }
+    let rule =
+      live.partitioner.map { "by \($0.rawValue)" }
+      ?? "by murmur2, crc32 or fnv1a, as detected from the first records and recorded in the ledger"
+    var out = ["", "keys (misplaced: \(live.misplaced.rawValue))"]
+    switch live.misplaced {
+    case .halt:
+      out.append(
+        "  expected \(rule); checked record by record: a record in the wrong partition, or without a key, stops the worker before it is committed"
+      )
+      out.append(
+        live.readsSeveralStreams
+          ? "  several topics: a \(key) may be in each, so all tables are merged, and duplicates are found within a topic"
+          : "  so all records of a \(key) are in one partition: tables by it are finished there, and all duplicates are found"
+      )
+      out.append("  more partitions in a topic stop the worker: keys move")
+    case .merge:
+      out.append("  may be in any partition: all tables are merged over the partitions, and correct")
+      out.append("  duplicates are found within a partition only")
+    case .perShard:
+      out.append(
+        "  may be in any partition: tables by \(key) have a row for each partition that holds it (_shard); add them up for the whole")
+      out.append("  duplicates are found within a partition only")
+    }
+    return out
+  }
+
+  private static func measure(_ m: Measure) -> String {
+    "  \(pad(m.name, 20)) \(pad(m.type.name, 14)) \(m.function.rawValue)(\(m.argument?.text ?? ""))"
+  }
+
+  private static func gold(_ g: GoldSpec, _ place: String, _ time: TimeSpec?) -> [String] {
+    func seconds(_ us: Int64) -> String { us % 1_000_000 == 0 ? "\(us / 1_000_000) s" : "\(us / 1000) ms" }
+    let w = g.window
+    let shape =
+      w.sizeMicroseconds == w.slideMicroseconds
+      ? "tumbling \(seconds(w.sizeMicroseconds))" : "hopping \(seconds(w.sizeMicroseconds)) every \(seconds(w.slideMicroseconds))"
+    var out = [
+      "  window \(shape), lateness \(seconds(w.latenessMicroseconds)), watermark = largest event time - \(seconds(time?.outOfOrderMicroseconds ?? 0))",
+      "  \(place)",
+    ]
+    if let filter = g.filter { out.append("  where \(filter.text)") }
+    return out + g.measures.map(measure)
+  }
+
+  private static func dataflow(_ plan: Plan) -> [String] {
+    var out = ["  \(plan.source.settings.summary(of: plan))"]
+    func step(_ s: String) { out.append("    └─ " + s) }
+    step("decode, shard watermark")
+    if !plan.checks.isEmpty { step("checks: \(plan.checks.map(\.name).joined(separator: ", "))  ─► quarantine/\(plan.source.stream)") }
+    if let dedup = plan.dedup {
+      let within = dedup.withinMicroseconds.map { " within \($0 / 1000) ms" } ?? ""
+      let key = plan.record.key == nil ? plan.source.live == nil ? "" : "partition and " : "key and "
+      step("dedup by \(key)\(plan.record.fields[dedup.id].name)\(within)  ─► duplicates are counted")
+    }
+    if !plan.lookups.isEmpty { step("lookups: \(plan.lookups.map(\.name).joined(separator: ", "))") }
+    step("cut ─► files and lane state ─► ledger entry ─► Delta tables, state table")
+    return out
+  }
+}

@@ -1,0 +1,190 @@
+import Foundation
+import WeirCore
+
+/// What differs between the meanings of two plans, in the words of the pipeline file.
+///
+/// Members of lists are known by their names, so that one more field is one change. What follows from other parts of the file
+/// (the list of an expression's inputs, and where each stands in it) is not told.
+enum PlanChanges {
+  /// At most `limit` lines, such as `gold.g.window.size: 10 s -> 60 s`.
+  static func lines(from old: JSONValue, to new: JSONValue, _ types: AdapterTypes, limit: Int) -> [String] {
+    guard let before = plan(old, types), let after = plan(new, types) else {
+      return ["the plan in the ledger cannot be compared part by part: another version of Weir compiled it"]
+    }
+    var found: [String] = []
+    compare(Part(before), Part(after), "", &found)
+    if found.isEmpty { return ["the file says the same, and is compiled to something else: another version of Weir started the ledger"] }
+    guard found.count > limit else { return found }
+    return found.prefix(limit) + ["and \(found.count - limit) more"]
+  }
+
+  private static func plan(_ json: JSONValue, _ types: AdapterTypes) -> Plan? {
+    let decoder = JSONDecoder()
+    decoder.userInfo[.adapters] = types
+    return try? decoder.decode(Plan.self, from: Data(json.text.utf8))
+  }
+
+  private static func compare(_ a: Part?, _ b: Part?, _ path: String, _ found: inout [String]) {
+    if a == b { return }
+    switch (a, b) {
+    case (.group(let x)?, .group(let y)?):
+      let names = x.map(\.name)
+      for name in names + y.map(\.name).filter({ !names.contains($0) }) {
+        compare(x.first { $0.name == name }?.part, y.first { $0.name == name }?.part, path.isEmpty ? name : "\(path).\(name)", &found)
+      }
+      let kept = y.map(\.name).filter(names.contains)
+      let keptBefore = names.filter(kept.contains)
+      if kept != keptBefore {
+        found.append("\(path): the order \(keptBefore.joined(separator: ", ")) -> \(kept.joined(separator: ", "))")
+      }
+    case (nil, let added?): found.append("\(path): added\(short(added).map { " (\($0))" } ?? "")")
+    case (let removed?, nil): found.append("\(path): removed\(short(removed).map { " (it was \($0))" } ?? "")")
+    default: found.append("\(path): \(a.flatMap(short) ?? "nothing") -> \(b.flatMap(short) ?? "nothing")")
+    }
+  }
+
+  /// nil for groups: their name says enough.
+  private static func short(_ part: Part) -> String? {
+    switch part {
+    case .group: nil
+    case .duration(let d): text(d)
+    case .text(let text): text.count > 60 ? text.prefix(57) + "…" : text
+    }
+  }
+
+  /// In the largest unit in which it is a whole number, as people write it: 60 s, 2 m, 1 h.
+  private static func text(_ duration: Int64) -> String {
+    let units: [(name: String, microseconds: Int64, least: Int64)] = [
+      ("d", 86_400_000_000, 1), ("h", 3_600_000_000, 1), ("m", 60_000_000, 2), ("s", 1_000_000, 0), ("ms", 1000, 1), ("us", 1, 1),
+    ]
+    for unit in units where duration % unit.microseconds == 0 && duration / unit.microseconds >= unit.least {
+      return "\(duration / unit.microseconds) \(unit.name)"
+    }
+    return "\(duration) us"
+  }
+}
+
+/// A part of a pipeline file: named members in their order, or a value.
+private indirect enum Part: Equatable {
+  struct Member: Equatable {
+    var name: String
+    var part: Part
+  }
+  case group([Member])
+  case text(String)
+  /// Microseconds.
+  case duration(Int64)
+
+  /// Members that are nil are left out.
+  static func members(_ all: [(String, Part?)]) -> Part {
+    .group(all.compactMap { name, part in part.map { Member(name: name, part: $0) } })
+  }
+
+  static func named<T>(_ list: [T], _ name: (T) -> String, _ part: (T) -> Part) -> Part? {
+    list.isEmpty ? nil : .group(list.map { Member(name: name($0), part: part($0)) })
+  }
+
+  init(_ plan: Plan) {
+    let fields = plan.record.fields
+    self = .members([
+      ("pipeline", .text(plan.pipeline)),
+      (
+        "source",
+        .members([
+          ("stream", .text(plan.source.stream)), ("deal", plan.source.live == nil ? .text(plan.source.deal.rawValue) : nil),
+          (
+            plan.source.adapter,
+            plan.source.live.map {
+              .members([
+                ("topics", .text($0.streams.joined(separator: ", "))), ("partitioner", .text($0.partitioner?.rawValue ?? "auto")),
+                ("misplaced", .text($0.misplaced.rawValue)),
+              ])
+            }
+          ),
+        ])
+      ),
+      (
+        "record",
+        .members([
+          ("format", plan.record.format.map { .text($0.rawValue) }), ("key", plan.record.key.map { .text(fields[$0].name) }),
+          ("time", plan.record.time.map { Part($0, fields) }), ("blank_lines", plan.record.blankLines.map { .text($0.rawValue) }),
+          ("fields", .named(fields, \.name) { .text(Part.type($0)) }),
+        ])
+      ),
+      (
+        "checks",
+        .named(plan.checks, \.name) { .members([("that", .text($0.that.text)), ("else", .text($0.otherwise.rawValue))]) }
+      ),
+      (
+        "dedup",
+        plan.dedup.map { .members([("id", .text(fields[$0.id].name)), ("within", $0.withinMicroseconds.map { .duration($0) })]) }
+      ),
+      (
+        "lookups",
+        .named(plan.lookups, \.name) { lookup in
+          .members([
+            ("key", .text(fields[lookup.key].name)), ("columns", .named(lookup.columns, \.name) { .text($0.type.name) }),
+          ])
+        }
+      ),
+      ("bronze", plan.bronze.map { .members([("partition_by", Part.partitions($0.partitionBy))]) }),
+      (
+        "silver",
+        plan.silver.map { .members([("columns", Part.columns($0.columns)), ("partition_by", Part.partitions($0.partitionBy))]) }
+      ),
+      ("gold", .named(plan.gold, \.name) { Part($0) }),
+      (
+        "state",
+        .named(plan.state, \.name) {
+          .members([
+            ("where", $0.filter.map { .text($0.text) }), ("by", Part.columns($0.by)), ("measure", Part.measures($0.measures)),
+          ])
+        }
+      ),
+    ])
+  }
+
+  private init(_ time: TimeSpec, _ fields: [Field]) {
+    self = .members([
+      ("field", .text(fields[time.field].name)), ("out_of_order", .duration(time.outOfOrderMicroseconds)),
+      ("max_ahead", time.maxAheadMicroseconds.map { $0 == Int64.max ? .text("off") : .duration($0) }),
+    ])
+  }
+
+  private init(_ gold: GoldSpec) {
+    let window = gold.window
+    let isTumbling = window.sizeMicroseconds == window.slideMicroseconds
+    self = .members([
+      ("where", gold.filter.map { .text($0.text) }), ("by", Part.columns(gold.by)),
+      (
+        "window",
+        .members([
+          ("size", .duration(window.sizeMicroseconds)), ("every", isTumbling ? nil : .duration(window.slideMicroseconds)),
+          ("lateness", .duration(window.latenessMicroseconds)),
+        ])
+      ),
+      ("measure", Part.measures(gold.measures)), ("partition_by", Part.partitions(gold.partitionBy)),
+    ])
+  }
+
+  private static func columns(_ list: [OutputColumn]) -> Part? { named(list, \.name) { .text($0.expr.text) } }
+
+  private static func measures(_ list: [Measure]) -> Part? {
+    named(list, \.name) { .text("\($0.function.rawValue)(\($0.argument?.text ?? ""))") }
+  }
+
+  private static func partitions(_ list: [PartitionColumn]) -> Part? {
+    named(list, \.name) { .text($0.transform == .identity ? $0.column : "\($0.transform.rawValue)(\($0.column))") }
+  }
+
+  private static func type(_ field: Field) -> String {
+    let suffix =
+      switch field.encoding {
+      case .natural: ""
+      case .seconds: "_s"
+      case .milliseconds: "_ms"
+      case .microseconds: "_us"
+      }
+    return field.type.name + suffix + (field.required ? "!" : "") + (field.path.map { " at " + FieldPath.text($0) } ?? "")
+  }
+}

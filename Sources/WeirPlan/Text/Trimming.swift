@@ -1,0 +1,3 @@
+extension StringProtocol {
+  package var trimmingSpaces: String { String(drop { $0 == " " }.reversed().drop { $0 == " " }.reversed()) }
+}

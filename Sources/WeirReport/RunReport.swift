@@ -1,0 +1,194 @@
+import Foundation
+import Synchronization
+import WeirCore
+import WeirEngine
+import WeirProtocol
+
+/// What a live worker tells: words on standard error, JSON lines on standard output.
+package final class RunReport: Sendable {
+  /// The client's `debug` option is set.
+  private let isDebugging: Bool
+
+  /// Lines about single records that are told in a minute.
+  private static let recordLinesMax = 60
+
+  private let console: Console
+  private let log: Log
+  private let json: Bool
+  private let clock: any Clock
+  private let rejected = Mutex(RejectedReasons())
+  private let hasWarnedOfFiles = Mutex(false)
+  private let budget = Mutex(LineBudget(linesMax: recordLinesMax))
+  private let startedAt = ContinuousClock.now
+
+  package init(log: Log, json: Bool, isDebugging: Bool, clock: any Clock) {
+    console = log.console
+    self.log = log
+    self.json = json
+    self.clock = clock
+    self.isDebugging = isDebugging
+  }
+
+  /// With `json` each event is a line on standard output, and the log has only what is amiss.
+  package func tell(_ event: WorkerEvent) {
+    if json { console.data(RunReport.json(event).text) }
+    switch event {
+    case .joined(let number): inform("joined; the ledger is at entry \(number)", event)
+    case .assigned(let positions):
+      let all = positions.sorted { $0.key < $1.key }.map { "\($0.key) from \($0.value)" }
+      inform("reads \(all.isEmpty ? "nothing: there are more workers than partitions" : all.joined(separator: ", "))", event)
+    case .revoked(let shards, let isLost):
+      let words = "\(isLost ? "lost" : "handed over") \(shards.joined(separator: ", "))"
+      if isLost { log.warning(words, RunReport.members(event)) } else { inform(words, event) }
+    case .committed(let progress): committed(progress, event)
+    // Only a replay reports it, which has another report.
+    case .consumed: break
+    case .quarantined(let rejected): quarantined(rejected)
+    case .gap(let shard, let from, let to, let reason):
+      log.error("LOST: positions \(from) to \(to) of \(shard), \(reason); the ledger has an entry that says so", RunReport.members(event))
+    case .recreated(let shard, let from, let to, let reason):
+      log.error(
+        "LOST: what the old \(shard) held from position \(from) on; the new one is read from position \(to), as accepted (\(reason)). The ledger has an entry that says so. Leave --accept-recreated out from now on",
+        RunReport.members(event))
+    case .unverified(let shard, let reason):
+      log.warning(
+        "cannot verify that \(shard) is still the partition that was read: \(reason). Reading continues; the ledger records this",
+        RunReport.members(event))
+    case .trouble(let error):
+      // Of others nobody can say yet what follows.
+      log.trouble(error, error.fatalTo == .worker ? "\n  The worker tries again with a new session." : "")
+    }
+  }
+
+  private func inform(_ words: String, _ event: WorkerEvent) { if !json { log.info(words, RunReport.members(event)) } }
+
+  private func committed(_ progress: WorkerProgress, _ event: WorkerEvent) {
+    if hasWarnedOfFiles.withLock({ !$0 && ManyFiles.isTooMany(progress.filesMax) }) {
+      hasWarnedOfFiles.withLock { $0 = true }
+      log.warning(ManyFiles.words(progress.filesMax), [.init("event", .string("many_files"))])
+    }
+    guard !json else { return }
+    let line =
+      "\(Human.count(progress.records)) records, entry \(progress.ledgerNumber), complete through \(RunReport.time(progress.mergedWatermark) ?? "nothing yet")"
+    if log.format == .text, console.isTerminal { console.status(line) } else { log.debug(line, RunReport.members(event)) }
+  }
+
+  /// The most frequent reasons, each with its first record, as long as the minute's lines last.
+  private func quarantined(_ rejected: RejectedReasons) {
+    self.rejected.withLock { $0.add(rejected) }
+    let (admitted, untold) = budget.withLock { budget in
+      (
+        rejected.top.prefix(RejectedReasons.shownMax).filter { _ in budget.admit(at: clock.monotonicNanoseconds) },
+        budget.takeUntold()
+      )
+    }
+    for kind in admitted {
+      let sample = kind.sample
+      let trace = sample.trace.map { " (trace \($0.traceID), span \($0.spanID))" } ?? ""
+      let more = kind.count > 1 ? " (and \(Human.count(kind.count - 1)) more like it in this epoch)" : ""
+      let hint = sample.hint.map { "\n  hint: \($0)" } ?? ""
+      log.warning(
+        "quarantined: the record at position \(sample.position) of \(sample.shard)\(trace): \(kind.stage): \(sample.reason)\(more)\(hint)",
+        [.init("event", .string("quarantined"))] + Log.members(kind))
+    }
+    let counts = rejected.byStage.sorted { $0.key < $1.key }
+    let all = counts.reduce(0) { $0 + $1.value }
+    log.debug(
+      "quarantined: \(all) records of an epoch: \(counts.map { "\($0.key) \($0.value)" }.joined(separator: ", "))",
+      [.init("event", .string("quarantined_epoch")), .init("records", .int(all)), .init("untold", .int(untold))])
+  }
+
+  private static func members(_ event: WorkerEvent) -> [JSONValue.Member] { json(event).members ?? [] }
+
+  private static func json(_ event: WorkerEvent) -> JSONValue {
+    switch event {
+    case .joined(let number): .members(["event": .string("joined"), "ledger": .int(number)])
+    case .assigned(let positions):
+      .members([
+        "event": .string("assigned"),
+        "positions": .object(positions.sorted { $0.key < $1.key }.map { .init($0.key, $0.value.position.json) }),
+      ])
+    case .revoked(let shards, let isLost):
+      .members(["event": .string("revoked"), "shards": .array(shards.map { .string($0) }), "lost": .bool(isLost)])
+    case .committed(let progress): .object([.init("event", .string("committed"))] + members(progress))
+    case .consumed(let progress): .object([.init("event", .string("consumed"))] + members(progress))
+    case .gap(let shard, let from, let to, let reason):
+      .members([
+        "event": .string("gap"), "shard": .string(shard), "from": from.position.json, "to": to.position.json, "reason": .string(reason),
+      ])
+    case .recreated(let shard, let from, let to, let reason):
+      .members([
+        "event": .string("recreated"), "shard": .string(shard), "from": from.position.json, "to": to.position.json,
+        "reason": .string(reason),
+      ])
+    case .unverified(let shard, let reason):
+      .members(["event": .string("unverified"), "shard": .string(shard), "reason": .string(reason)])
+    case .quarantined(let rejected):
+      .members([
+        "event": .string("quarantined"),
+        "stages": .object(rejected.byStage.sorted { $0.key < $1.key }.map { .init($0.key, .int($0.value)) }),
+        "samples": .array(rejected.top.prefix(RejectedReasons.shownMax).map { .object(Log.members($0)) }),
+      ])
+    case .trouble(let error):
+      .members(["event": .string("trouble"), "code": .string(error.code.rawValue), "message": .string(error.message)])
+    }
+  }
+
+  private static func members(_ progress: WorkerProgress) -> [JSONValue.Member] {
+    [
+      .init("records", .int(progress.records)), .init("entries", .int(progress.entries)),
+      .init("ledger", .int(progress.ledgerNumber)), .init("shards", .int(Int64(progress.shards))),
+      .init("complete_through", time(progress.mergedWatermark).map { .string($0) } ?? .null),
+      .init("memory_budget", .int(progress.memoryBudget)), .init("memory_peak", .int(progress.memoryPeak)),
+    ]
+  }
+
+  private static func time(_ watermark: Int64) -> String? {
+    watermark == Watermark.minimum || watermark == Watermark.maximum ? nil : CivilTime.text(ofMicroseconds: watermark)
+  }
+
+  /// A line of a Kafka client's own log.
+  package func log(_ level: Int, _ facility: String, _ text: String) { log.kafka(level, facility, text, isDebugging: isDebugging) }
+
+  /// - Parameter fold: nil: the worker was stopped before it had opened the ledger.
+  package func end(_ progress: WorkerProgress, _ fold: LedgerFold?) {
+    log.end()
+    let elapsed = (ContinuousClock.now - startedAt).components
+    let seconds = Double(elapsed.seconds) + Double(elapsed.attoseconds) / 1e18
+    let totals = fold?.counts ?? BucketCounts()
+    let rejected = self.rejected.withLock { $0 }
+    if json {
+      console.data(
+        JSONValue.object(
+          [.init("event", .string("done"))] + RunReport.members(progress) + [
+            .init("in", .int(totals.input)), .init("accepted", .int(totals.accepted)),
+            .init("duplicate", .int(totals.duplicate)), .init("filtered", .int(totals.filtered)),
+            .init("quarantined", .int(totals.quarantined)), .init("reasons", rejected.json),
+            .init("out_of_range", fold.map(OutOfRangeText.json) ?? .members([:])),
+            .init("seconds", .number(Human.fixed(seconds, 3))),
+          ]
+        ).text)
+      return
+    }
+    if log.format == .text, console.isTerminal { console.status("") }
+    log.info("stopped cleanly; run the same command to resume", [.init("event", .string("done"))] + RunReport.members(progress))
+    if log.format == .json { return }
+    console.data(
+      "records      \(Human.count(totals.input)) in the ledger, \(Human.count(progress.records)) read by this worker in \(Human.seconds(seconds))"
+    )
+    console.data("  accepted     \(Human.count(totals.accepted))")
+    console.data("  duplicate    \(Human.count(totals.duplicate))")
+    console.data("  filtered     \(Human.count(totals.filtered))")
+    console.data("  quarantined  \(Human.count(totals.quarantined))")
+    if !rejected.isEmpty { console.data(rejected.text(indent: "    ")) }
+    if let line = fold.flatMap(OutOfRangeText.line) { console.data(line) }
+    if progress.memoryPeak > 0 {
+      console.data("memory       \(Human.bytes(progress.memoryPeak)) at most, of a budget of \(Human.bytes(progress.memoryBudget))")
+      if progress.memoryPeak > progress.memoryBudget {
+        log.warning(MemoryWords.over(progress.memoryPeak, of: progress.memoryBudget), [.init("event", .string("over_budget"))])
+      }
+    }
+    if let line = fold.flatMap(OutOfRangeText.line) { console.data(line) }
+    console.data("ledger       \(fold.map { $0.number + 1 } ?? 0) entries, \(progress.entries) of them by this worker")
+  }
+}

@@ -1,0 +1,2 @@
+/// The version of Weir.
+package let weirVersion = "0.1.0"

@@ -1,0 +1,103 @@
+import WeirCore
+import WeirEngine
+import WeirLocal
+import WeirProtocol
+
+/// The adapters that this program is composed of, by name: a plan names them, and nothing else in the program does.
+package struct AdapterRegistry: Sendable {
+  var sources: [any SourceAdapter]
+  var sinks: [any SinkAdapter]
+  /// The first that accepts a lake's path opens it.
+  var objectStores: [any ObjectStoreAdapter]
+  /// The first is what a lake's tables are written in.
+  var tableFormats: [TableFormatAdapter]
+
+  /// What `weir` has.
+  package static let standard = AdapterRegistry(
+    sources: [KafkaSourceAdapter()], sinks: [KafkaSinkAdapter()], objectStores: [DirectoryAdapter()],
+    tableFormats: [.delta])
+
+  func source(_ name: String) -> (any SourceAdapter)? { sources.first { $0.name == name } }
+  func sink(_ name: String) -> (any SinkAdapter)? { sinks.first { $0.name == name } }
+
+  /// Opens the lake at a path.
+  package func lake(_ path: String, threads: BlockingThreads, random: SystemRandom) -> any ObjectStore {
+    guard let adapter = objectStores.first(where: { $0.accepts(path) }) else { preconditionFailure("no adapter keeps lakes") }
+    return adapter.open(path, threads: threads, random: random)
+  }
+
+  /// The format of a lake's tables.
+  var tables: any TableFormat {
+    guard let first = tableFormats.first else { preconditionFailure("no adapter writes tables") }
+    return first.format
+  }
+
+  /// The plan's source as workers read it; nil: it is not a live one.
+  package func live(_ plan: Plan) -> (any LiveSource)? { source(plan.source.adapter)?.live(plan.source.settings) }
+}
+
+/// A kind of source, as the runtime uses it.
+protocol SourceAdapter: Sendable {
+  /// The type of its settings.
+  var settings: any SourceSettings.Type { get }
+  /// A source whose shards workers share; nil for others.
+  func live(_ settings: any SourceSettings) -> (any LiveSource)?
+}
+
+extension SourceAdapter {
+  /// The key below `source`.
+  var name: String { settings.adapter }
+}
+
+/// A live source of one plan.
+package protocol LiveSource: Sendable {
+  /// The client's own lines were asked for.
+  var isDebugging: Bool { get }
+  /// Whether a worker uses a setting, such as `source.kafka.brokers`.
+  func isNeeded(_ setting: String, _ overrides: SourceOverrides) -> Bool
+  /// A member of the group that shares the shards.
+  func group(_ overrides: SourceOverrides, memory: MemoryBudget, log: @escaping ClientLog) async throws -> any ShardGroup
+}
+
+/// What the command line says instead of the pipeline file.
+package struct SourceOverrides: Sendable {
+  var brokers: String?
+
+  package init(brokers: String? = nil) {
+    self.brokers = brokers
+  }
+}
+
+/// Takes a line of a client: its level, its subject, its text.
+package typealias ClientLog = @Sendable (Int, String, String) -> Void
+
+/// A kind of sink, as the runtime uses it.
+protocol SinkAdapter: Sendable {
+  /// The type of its settings.
+  var settings: any SinkSettings.Type { get }
+  /// Whether publishing uses a setting, such as `sinks.kafka.brokers`.
+  func isNeeded(_ setting: String, _ plan: Plan) -> Bool
+  /// What the engine publishes with; nil if the plan's sinks are of another kind.
+  func environment(
+    _ plan: Plan, _ overrides: SourceOverrides, log: @escaping ClientLog, tell: @escaping @Sendable (WeirError) -> Void
+  ) -> SinkEnvironment?
+}
+
+extension SinkAdapter {
+  /// The key below `sinks`.
+  var name: String { settings.adapter }
+}
+
+extension AdapterRegistry {
+  /// What the engine publishes a plan's tables with; nil for a plan without topics.
+  package func sinks(
+    _ plan: Plan, _ overrides: SourceOverrides = .init(), log: @escaping ClientLog, tell: @escaping @Sendable (WeirError) -> Void
+  ) -> SinkEnvironment? {
+    plan.sinks.flatMap { sink($0.adapter)?.environment(plan, overrides, log: log, tell: tell) }
+  }
+
+  /// Whether publishing a plan's tables uses a setting.
+  package func isNeededToPublish(_ setting: String, _ plan: Plan) -> Bool {
+    plan.sinks.flatMap { sink($0.adapter)?.isNeeded(setting, plan) } ?? false
+  }
+}

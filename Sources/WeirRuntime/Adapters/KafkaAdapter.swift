@@ -1,0 +1,68 @@
+import WeirCore
+import WeirEngine
+import WeirKafka
+import WeirKafkaSettings
+
+/// `source: {kafka: …}`: topics, whose partitions are lanes.
+struct KafkaSourceAdapter: SourceAdapter {
+  var settings: any SourceSettings.Type { KafkaSourceSpec.self }
+
+  func live(_ settings: any SourceSettings) -> (any LiveSource)? {
+    (settings as? KafkaSourceSpec).map { KafkaLiveSource(spec: $0) }
+  }
+}
+
+/// Topics, as the workers of a consumer group read them.
+struct KafkaLiveSource: LiveSource {
+  /// Shards that memory is shared out for before the broker has reported how many there are.
+  private static let shardsExpected = 16
+
+  let spec: KafkaSourceSpec
+
+  var isDebugging: Bool { spec.settings.options["debug"] != nil }
+
+  func isNeeded(_ setting: String, _ overrides: SourceOverrides) -> Bool {
+    setting != "source.kafka.brokers" || overrides.brokers == nil
+  }
+
+  func group(_ overrides: SourceOverrides, memory: MemoryBudget, log: @escaping ClientLog) async throws -> any ShardGroup {
+    let observer = KafkaObserver(log: log)
+    let shards = try await count(overrides, observer)
+    return try KafkaGroup(
+      KafkaWiring.settings(spec, brokers: overrides.brokers, shards: shards, memory: memory),
+      start: KafkaWiring.start(spec.settings.start), observer: observer)
+  }
+
+  /// How many shards there are: sizes of queues and blocks depend on it, and a client takes them when it is made.
+  private func count(_ overrides: SourceOverrides, _ observer: KafkaObserver) async throws -> Int {
+    let group = try KafkaGroup(
+      KafkaWiring.settings(spec, brokers: overrides.brokers, shards: KafkaLiveSource.shardsExpected), start: .earliest, observer: observer)
+    do {
+      let count = try await group.shards().count
+      await group.close()
+      return count
+    } catch {
+      await group.close()
+      throw error
+    }
+  }
+}
+
+/// `sinks: {kafka: …}`: topics that tables are published to.
+struct KafkaSinkAdapter: SinkAdapter {
+  var settings: any SinkSettings.Type { KafkaSinkSpec.self }
+
+  /// Its own settings, and where it names no brokers, those of the source.
+  func isNeeded(_ setting: String, _ plan: Plan) -> Bool {
+    guard let spec = plan.sinks?.settings as? KafkaSinkSpec else { return false }
+    return setting.hasPrefix("sinks.") || spec.brokers == nil && setting.hasPrefix("source.kafka.") && setting != "source.kafka.instance"
+  }
+
+  func environment(
+    _ plan: Plan, _ overrides: SourceOverrides, log: @escaping ClientLog, tell: @escaping @Sendable (WeirError) -> Void
+  ) -> SinkEnvironment? {
+    guard let spec = plan.sinks?.settings as? KafkaSinkSpec else { return nil }
+    let settings = KafkaWiring.settings(spec, source: KafkaSourceSpec.of(plan), brokers: overrides.brokers)
+    return SinkEnvironment(make: { try KafkaSink.connect(settings, observer: KafkaObserver(log: log)) }, tell: tell)
+  }
+}

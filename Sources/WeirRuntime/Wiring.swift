@@ -1,0 +1,62 @@
+import CWeirSystem
+import Foundation
+import Synchronization
+import WeirConfiguration
+import WeirCore
+import WeirEngine
+import WeirLMDB
+import WeirLocal
+import WeirOperators
+import WeirPlan
+import WeirProtocol
+
+/// Where a pipeline's tables lie: from the file, or as the command line says.
+package struct Places: Sendable {
+  package var lake: String
+  package var store: String
+
+  /// - Throws: `config` where an option is no path of this machine.
+  package init(_ pipeline: LoadedPipeline, lake: String?, store: String?) throws {
+    self.lake =
+      try lake.map { text in Paths.normal(try PathText.checked(text, "--lake")) }
+      ?? Paths.resolve(pipeline.plan.lake.path, in: pipeline.directory)
+    self.store =
+      try store.map { text in Paths.normal(try PathText.checked(text, "--store")) }
+      ?? Paths.resolve(pipeline.plan.store.path, in: pipeline.directory)
+  }
+}
+
+/// The real environment of a worker: threads, clock, directory, LMDB.
+package struct Wiring {
+  package let threads: BlockingThreads
+  package let stateThread: BlockingThreads
+  package let lake: any ObjectStore
+  package let state: LMDBStateTable?
+  /// The state table's directory.
+  package let store: String
+  package let random = SystemRandom()
+  package let clock = SystemClock()
+  package let memory: MemoryBudget
+
+  /// - Parameters:
+  ///   - withState: opens (and makes) the state table.
+  ///   - worker: the plan's; of it the memory.
+  package init(_ places: Places, withState: Bool, worker: WorkerSpec? = nil) throws {
+    memory = MemoryBudget(configured: worker?.memoryBytes, available: MachineMemory.available())
+    if let bytes = memory.returnsFrom { weir_return_memory(Int32(bytes)) }
+    // One more than there are cores, since one mostly waits for the disk. They give way to lanes and flushes: that keeps the
+    // state table fresh while a large epoch is encoded.
+    threads = BlockingThreads(count: ProcessInfo.processInfo.activeProcessorCount + 1, niceness: 10)
+    stateThread = BlockingThreads(count: 1)
+    store = places.store
+    lake = AdapterRegistry.standard.lake(places.lake, threads: threads, random: random)
+    state = withState ? try LMDBStateTable(path: places.store, pagesMax: memory.statePagesMax, thread: stateThread) : nil
+  }
+
+  package func environment(sinks: SinkEnvironment? = nil, registry: RegistryEnvironment? = nil) -> EngineEnvironment {
+    EngineEnvironment(
+      lake: lake, tables: AdapterRegistry.standard.tables, state: state, clock: clock, random: random, threads: threads,
+      parallel: ProcessInfo.processInfo.activeProcessorCount + 1, sinks: sinks, registry: registry,
+      memory: memory, processMemory: MachineMemory.process)
+  }
+}

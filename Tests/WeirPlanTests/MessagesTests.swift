@@ -1,0 +1,228 @@
+import Testing
+import WeirCore
+
+@testable import WeirConfiguration
+@testable import WeirPlan
+
+/// What `weir check` says about frequent mistakes.
+@Suite struct MessagesTests {
+  private func pipeline(
+    fields: String = "{id: string!, k: string, n: int64, ms: double, amount: \"decimal(12,2)\", t: timestamp_ms!}",
+    time: String = "out_of_order: 1s",
+    more: String
+  ) -> String {
+    """
+    pipeline: p
+    source: {capture: {stream: s}}
+    record:
+      key: k
+      time: {field: t, \(time)}
+      fields: \(fields)
+    \(more)
+    """
+  }
+
+  private func diagnostics(_ yaml: String) -> [Diagnostic] {
+    do { return try loadPipeline(yaml: yaml, file: "p.yaml").warnings } catch { return error.diagnostics }
+  }
+
+  @Test(arguments: [
+    ("gold: {g: {by: [k], window: {tumbling: 10s}, measure: {p95: sum(ms, 0.95)}}}", "\"sum(ms, 0.95)\"", 1),
+    (
+      "gold: {g: {by: [k], window: {tumbling: 10s}, measure: {p: sum(ms, 0.9), q: sum(ms, 0.95), r: max(ms, 0.95)}}}", "\"sum(ms, 0.9)\"", 3
+    ),
+    ("silver: {columns: [\"*\", coalesce(k, id) as who]}", "\"coalesce(k, id) as who\"", 1),
+    (
+      "gold: {g: {by: [date_trunc('hour', t) as h], window: {tumbling: 10s}, measure: {rows: count()}}}", "\"date_trunc('hour', t) as h\"",
+      1
+    ),
+    ("checks:\n  - {name: c, that: k in ('a', 'b')}", "\"k in ('a', 'b')\"", 1),
+    (
+      "gold:\n  g:\n    by: [k]\n    window: {tumbling: 10s}\n    measure: {p95: coalesce(cast(n as double), ms)}",
+      "\"coalesce(cast(n as double), ms)\"", 1
+    ),
+  ]) func aTextThatYAMLSplitsIsToBeQuoted(_ more: String, _ text: String, _ count: Int) throws {
+    let found = diagnostics(pipeline(more: more))
+    #expect(found.count == count && found.allSatisfy { $0.code == "quote_it" && $0.severity == .error }, "\(found.map(\.text))")
+    let first = try #require(found.first)
+    #expect(first.message.contains("quote it") && first.message.contains(text))
+    let line = pipeline(more: more).split(separator: "\n", omittingEmptySubsequences: false)[first.line - 1]
+    #expect(line.dropFirst(first.column - 1).hasPrefix(text.dropFirst().dropLast()), "line and column are those of the text")
+  }
+
+  @Test(arguments: [
+    "{id: string!, a: decimal(12,2), t: timestamp_ms!}", "{id: string!, a: decimal(12,2)!, b: decimal(12,2), t: timestamp_ms!}",
+  ])
+  func aTypeThatYAMLSplitsIsToBeQuoted(_ fields: String) {
+    let found = diagnostics(pipeline(fields: fields, more: "bronze: {}").replacing("  key: k\n", with: ""))
+    #expect(found.allSatisfy { $0.code == "quote_it" && $0.message.contains("\"decimal(12,2)") } && !found.isEmpty, "\(found.map(\.text))")
+  }
+
+  @Test(arguments: [
+    "silver: {columns: \"*, coalesce(k, id) as who\"} # {a: f(x, y)}", "silver:\n  columns: coalesce(k, id) as who",
+    "checks:\n  - name: c\n    that: k in ('a', 'b')", "checks: [{name: c, that: 'k in (''a'', ''b'')'}]",
+    "checks:\n  - name: c\n    that: |\n      k in ('a',\n       'b')",
+  ]) func aTextThatIsWholeIsNotSplit(_ more: String) {
+    #expect(FlowSplits.find(pipeline(more: more)).isEmpty)
+    #expect(diagnostics(pipeline(more: more + "\nbronze: {}")).map(\.text) == [])
+  }
+
+  @Test func otherErrorsOfAFileWithoutSplitsAreReported() {
+    let found = diagnostics(pipeline(more: "silver: {columns: \"nothing\"}\nbronze: {partition: x}"))
+    #expect(Set(found.map(\.code)) == ["expression", "unknown_key"], "\(found.map(\.text))")
+  }
+
+  @Test func errorsThatFollowFromAnotherAreLeftOut() {
+    let fields = "{id: strng!, k: string, n: integer, t: timestamp_ms!}"
+    let found = diagnostics(
+      pipeline(
+        fields: fields,
+        more: """
+          lookups: {kinds: {file: nowhere.csv, key: k}}
+          dedup: {id: id}
+          silver: {columns: "*, n + 1 as m, kinds.name", partition_by: m}
+          checks: [{name: c, that: wrong = 1}]
+          gold: {g: {by: [id], window: {tumbling: 10s}, measure: {total: sum(n)}}}
+          state: {s: {by: [k], measure: {total: "sum(n + 1)"}}}
+          """))
+    #expect(found.count == 4, "\(found.map(\.text))")
+    for words in ["field id: unknown type", "field n: unknown type", "lookups.kinds: ", "unknown column wrong"] {
+      #expect(found.contains { $0.message.contains(words) }, "\(words)")
+    }
+  }
+
+  @Test(arguments: [
+    ("k == 'a'", "written ="), ("k = 'a' && n = 1", "write and"), ("k = \"a\"", "single quotes"), ("k ilike 'A%'", "lower(x) like"),
+    ("n = 1 || n = 2", "write or"), ("!(n = 1)", "write not"), ("n::double > 1", "cast(x as TYPE)"), ("`k` = 'a'", "bare"),
+    ("n = 1;", "leave out"),
+    ("ifnull(n, 0) = 0", "coalesce"), ("if(n = 1, true, false)", "case when"), ("t < now()", "_arrival"),
+    ("k regexp 'a'", "regular expressions"),
+    ("n = none", "null"), ("len(k) > 1", "length(x)"),
+  ]) func habitsOfSQLGetHints(_ expression: String, _ words: String) throws {
+    let quoted = "'" + expression.replacing("'", with: "''") + "'"
+    let found = diagnostics(pipeline(more: "bronze: {}\nchecks: [{name: c, that: \(quoted)}]"))
+    #expect(found.count == 1 && found[0].severity == .error && found[0].message.contains(words), "\(found.map(\.text))")
+  }
+
+  @Test(arguments: ["*, k ilike 'a' as y", "k ilike 'a' as y", "*, k k as y", "n + 1 m"]) func wordsAfterAColumnAreTheMistakeAndNotItsName(
+    _ columns: String
+  ) throws {
+    let found = diagnostics(pipeline(more: "silver: {columns: \"\(columns)\"}"))
+    #expect(found.count == 1 && found[0].message.contains("',' or as NAME expected"), "\(found.map(\.text))")
+    #expect(found.first?.message.contains("lower(x) like") == columns.contains("ilike"))
+  }
+
+  private func codes(_ yaml: String) -> [String] { diagnostics(yaml).map { "\($0.severity) \($0.code)" } }
+
+  @Test func whatIsProbablyNotMeantIsWarnedOf() throws {
+    let gold = "gold: {g: {by: [k], window: {tumbling: 10s}, measure: {rows: count()}}}"
+    #expect(codes(pipeline(more: gold)) == [])
+    #expect(codes(pipeline(time: "max_ahead: 1h", more: gold)) == ["warning no_disorder"])
+    #expect(codes(pipeline(time: "out_of_order: 0s", more: gold)) == ["warning no_disorder"])
+    #expect(codes(pipeline(time: "out_of_order: 0s", more: gold.replacing("10s}", with: "10s, lateness: 1s}"))) == [])
+    #expect(codes(pipeline(time: "out_of_order: 0s", more: gold.replacing("10s}", with: "10s, lateness: 0s}"))) == [], "it is written down")
+    #expect(codes(pipeline(time: "out_of_order: 0s", more: "bronze: {}")) == [], "nothing is late")
+    #expect(codes(pipeline(more: "bronze: {}\ndedup: {id: id}")) == ["warning unbounded_state"])
+    #expect(codes(pipeline(more: "bronze: {}\ndedup: {id: id, within: 36500d}")) == [])
+    let overlap = gold.replacing("tumbling: 10s", with: "hopping: 1000s, every: 1s")
+    #expect(codes(pipeline(more: overlap)) == [])
+    #expect(codes(pipeline(more: overlap.replacing("count()", with: "sum(ms)"))) == ["warning costly_overlap"])
+    #expect(codes(pipeline(more: overlap.replacing("count()", with: "sum(amount)"))) == [])
+    let found = diagnostics(pipeline(time: "out_of_order: 0s", more: gold))
+    #expect(found.map(\.line) == [7], "at the window")
+  }
+
+  @Test func theShippedPipelinesHaveNoWarning() throws {
+    let directory = #filePath.split(separator: "/").dropLast(3).map { "/" + $0 }.joined() + "/Deploy/Pipelines/"
+    for name in ["ad-events-kafka", "ads-q2", "ads-q4", "flights", "synthetic", "wikipedia-edits"] {
+      #expect(try loadPipeline(file: directory + name + ".yaml", sections: .standard).warnings.map(\.text) == [], "\(name)")
+    }
+  }
+
+  @Test func aLookupThatNothingUsesIsWarnedOf() throws {
+    let directory = #filePath.split(separator: "/").dropLast(3).map { "/" + $0 }.joined() + "/Deploy/Pipelines"
+    let lookups = "lookups: {airlines: {file: \(directory)/airlines.csv, key: carrier}}"
+    func yaml(_ columns: String) -> String {
+      "pipeline: p\nsource: {capture: {stream: s}}\nrecord: {fields: {carrier: string}}\n\(lookups)\nsilver: {columns: \"\(columns)\"}"
+    }
+    #expect(codes(yaml("*")) == ["warning unused_lookup"])
+    #expect(codes(yaml("*, airlines.name as airline")) == [])
+  }
+
+  // MARK: Paths in a record
+
+  @Test(arguments: [
+    ("$.a.b", "without $"), ("$", "without $"), ("a/b", "separated by dots: a.b;"), ("/a/b", "separated by dots: a.b;"),
+    ("#/a/b", "separated by dots: a.b;"), ("a.b.0", "a.b[0]"), ("a.0.b", "a[0]"), ("0", "\"0\""), ("a.b/c", "a.b.c"),
+    ("a\u{200B}", "U+200B (ZERO WIDTH SPACE)"), ("a\u{A0}b", "U+00A0 (NO-BREAK SPACE)"),
+  ]) func `a path in the form of another language is refused with the right form`(_ path: String, _ words: String) {
+    let found = diagnostics(
+      pipeline(fields: "{id: string!, k: string, t: timestamp_ms!, x: {type: int64, path: '\(path)'}}", more: "silver: {}"))
+    #expect(found.count == 1 && found[0].code == "bad_value" && found[0].message.contains(words), "\(found.map(\.text))")
+  }
+
+  @Test(arguments: [
+    "a.b", "a[0].b", "_id.$oid", "@timestamp", "a-b.c", "\"$\".a", "\"a/b\"", "a.\"0\"", "\"a\u{200B}\"", "a.b0", "dc:title", "é.ü",
+  ])
+  func `a path in the right form is accepted, and its text is read as the same`(_ path: String) throws {
+    let steps = try FieldPath.parse(path)
+    #expect(try FieldPath.parse(FieldPath.text(steps)) == steps)
+    let found = diagnostics(
+      pipeline(fields: "{id: string!, k: string, t: timestamp_ms!, x: {type: int64, path: '\(path)'}}", more: "silver: {}"))
+    #expect(found.isEmpty, "\(found.map(\.text))")
+  }
+
+  @Test func `two fields with one place say which`() {
+    let same = diagnostics(pipeline(fields: "{id: string!, k: string, t: timestamp_ms!, x: {type: int64, path: k}}", more: "silver: {}"))
+    #expect(same.map(\.message) == ["record.fields: k and x both read k: one place of a record can be only one field"])
+    let inside = diagnostics(
+      pipeline(fields: "{id: string!, k: string, t: timestamp_ms!, x: {type: int64, path: k.n}}", more: "silver: {}"))
+    #expect(
+      inside.map(\.message) == [
+        "record.fields: k reads k, and x reads k.n, which is inside it: one place of a record can be only one field"
+      ])
+  }
+
+  // MARK: Characters that cannot be seen
+
+  @Test(arguments: ["\u{200B}", "\u{200D}", "\u{2060}", "\u{FEFF}", "\u{AD}", "\u{202E}", "\u{A0}", "\u{3000}", "\u{115F}", "\u{FE0F}"])
+  func `no name of a field or column has an invisible character, and the message shows it`(_ character: String) throws {
+    let code = Printable.name(of: character.unicodeScalars.first!)
+    let wrong = [
+      pipeline(fields: "{id: string!, k: string, \"a\(character)b\": int64, t: timestamp_ms!}", more: "bronze: {}"),
+      pipeline(more: "silver: {columns: 'k as \"a\(character)b\"'}"),
+      pipeline(more: "silver: {columns: 'n\(character) as x'}"),
+      pipeline(more: "gold: {g: {by: [k], window: {tumbling: 1s}, measure: {\"a\(character)b\": count()}}}"),
+    ]
+    for yaml in wrong {
+      let found = diagnostics(yaml).filter { $0.severity == .error }
+      #expect(found.contains { $0.message.contains(code) }, "\(found.map(\.text))")
+      #expect(!found.contains { Printable.invisible(in: $0.message) != nil }, "\(found.map(\.text))")
+    }
+  }
+
+  @Test func `a no-break space in place of a space is named, with its column`() throws {
+    let found = diagnostics(pipeline(more: "silver: {columns: \"n\u{A0}+ 1 as x\"}"))
+    #expect(found.count == 1 && found[0].message.contains("U+00A0 (NO-BREAK SPACE)") && found[0].column == 21, "\(found.map(\.text))")
+    let key = diagnostics(pipeline(more: "\u{A0}silver: {}")).filter { $0.severity == .error }
+    #expect(key.first?.message == "the pipeline: unknown key \\u{A0}silver" && key.first?.suggestion == "silver", "\(key.map(\.text))")
+  }
+
+  @Test(arguments: [
+    "nullif(null, null) + 1", "coalesce(null, null) + 1", "case when n = 1 then null end + 1", "abs(nullif(null, null))",
+    "1.5 * coalesce(null, nullif(null, null))",
+  ])
+  func `what is only null takes the type that it stands with`(_ text: String) {
+    let found = diagnostics(pipeline(more: "silver: {columns: \"\(text) as x\"}"))
+    #expect(found.isEmpty, "\(found.map(\.text))")
+  }
+
+  @Test func `a column of a lookup that cannot be read is no error of its own`() {
+    let found = diagnostics(
+      pipeline(
+        more:
+          "lookups: {l: {file: none.csv, key: k}}\ngold: {g: {by: [l.a], window: {tumbling: 1s}, measure: {c: count(l.b)}, partition_by: a}}"
+      ))
+    #expect(found.map(\.code) == ["no_file"], "\(found.map(\.text))")
+  }
+}

@@ -1,0 +1,55 @@
+import Foundation
+import Testing
+import WeirCore
+
+@testable import WeirConfiguration
+@testable import WeirPlan
+
+@Suite struct PathTextTests {
+  static let addresses = [
+    "s3:/b", "s3:b", "s3://b/l", "S3A://b", "file:zz", "file:/zz", "file:///zz", "gs:b", "hdfs:/x", "C:/data", "c:\\data", "x:y", "http:x",
+    "weird+x-1.y:z",
+  ]
+
+  @Test(arguments: addresses) func `an address is no path, with slashes or without`(_ text: String) {
+    #expect(PathText.problem(text) != nil)
+    #expect(throws: WeirError.self) { try PathText.checked(text, "--lake") }
+    // The way that the advice names.
+    #expect(PathText.problem("./" + text) == nil)
+  }
+
+  @Test(arguments: ["lake", "/lake", "./a:b", "a/b:c", "2026-01-31T00:00.json", "1:2", "-x:y", ".x:y", "ä:b", ":x", "a b:c"])
+  func `what has not the form of a scheme is a path`(_ text: String) { #expect(PathText.problem(text) == nil) }
+
+  /// The settings of a pipeline file that are paths.
+  @Test(arguments: [
+    "lake: {path: ADDRESS}", "store: {lmdb: ADDRESS}", "lookups: {l: {file: ADDRESS, key: k}}", "admin: {token: {file: ADDRESS}}",
+    "source: {kafka: {brokers: 'h:1', topic: t, group: g, tls: {ca: ADDRESS}}}",
+    "source: {kafka: {brokers: 'h:1', topic: t, group: g, tls: {certificate: ADDRESS, key: {env: X}}}}",
+    "source: {kafka: {brokers: 'h:1', topic: t, group: g, tls: {certificate: x, key: {file: ADDRESS}}}}",
+    "source: {kafka: {brokers: 'h:1', topic: t, group: g, sasl: {mechanism: OAUTHBEARER, token: {file: ADDRESS}}}}",
+    "sinks: {kafka: {topics: {quarantine: q}, brokers: 'h:1', tls: {ca: ADDRESS}}}",
+    "record: {format: avro, registry: {url: 'http://h:1', tls: {ca: ADDRESS}}, fields: {k: string}}",
+    "record: {format: avro, registry: {url: 'http://h:1', token: {file: ADDRESS}}, fields: {k: string}}",
+  ])
+  func `every path of a pipeline file refuses an address`(_ setting: String) {
+    for address in PathTextTests.addresses {
+      var sections = ["pipeline: p", "source: {capture: {stream: s}}", "record: {fields: {k: string}}", "silver: {}"]
+      let key = setting.prefix { $0 != ":" } + ":"
+      sections.removeAll { $0.hasPrefix(key) }
+      let yaml = (sections + [setting.replacing("ADDRESS", with: "'\(address)'")]).joined(separator: "\n")
+      let error = #expect(throws: ConfigurationError.self) { try loadPipeline(yaml: yaml, file: "p.yaml") }
+      let found = error?.diagnostics.filter { $0.message.contains("is an address") } ?? []
+      #expect(found.count == 1, "\(setting) with \(address): \(error?.description ?? "taken")")
+    }
+  }
+
+  @Test func `paths are shown in their normal form`() {
+    #expect(Paths.resolve("./state", in: ".") == "state")
+    #expect(Paths.resolve("./state/", in: "././x") == "x/state")
+    #expect(Paths.resolve("/a//b/./c", in: "x") == "/a/b/c")
+    #expect(Paths.resolve("../b", in: "a") == "a/../b")
+    #expect(Paths.resolve(".", in: ".") == "." && Paths.normal("/") == "/")
+    for odd in ["./~", "./s3:x", "./$HOME"] { #expect(Paths.normal(odd) == odd) }
+  }
+}
