@@ -8,25 +8,17 @@ import Yams
 /// Compiles the YAML of a pipeline into a ``Plan``, section by section in the order in which they depend on each other.
 package final class PipelineLoader {
   let reader: YAMLReader
+  /// Owns what the plan means; the loader only parses.
+  let builder: PlanBuilder
   let directory: String
-  var fields: [Field] = []
-  var inputs: [InputColumn] = []
-  var lookups: [LookupSpec] = []
-  var tables: [LookupTable] = []
-  /// The field that is the record's key.
-  var key: Int?
   /// Of the files of all lookups so far.
   private var lookupBytes = 0
-  /// Of all expressions so far.
-  var expressionsSize = 0
-  /// Tables by key are told by shard.
-  var isByShard = false
-
   let sections: PlanSections
 
   init(file: String, sections: PlanSections = .standard) {
     self.sections = sections
-    reader = YAMLReader(file: file)
+    builder = PlanBuilder(file: file)
+    reader = YAMLReader(builder.diagnostics)
     let parent = (file as NSString).deletingLastPathComponent
     directory = parent.isEmpty ? "." : parent
   }
@@ -40,12 +32,12 @@ package final class PipelineLoader {
     guard errors.isEmpty, let plan else {
       // What YAML makes of a text that it has split is not worth an error of its own.
       let splits = FlowSplits.diagnostics(yaml, file: reader.file)
-      let more = reader.moreCount > 0 ? [reader.more] : []
+      let more = reader.list.moreCount > 0 ? [reader.list.more] : []
       throw ConfigurationError(
         diagnostics: splits.isEmpty ? FollowUps.removed(from: reader.diagnostics) + more : Array(splits.prefix(PipelineBounds.problemsMax)))
     }
     return LoadedPipeline(
-      plan: plan, file: reader.file, directory: directory, lookups: tables, warnings: reader.diagnostics, unset: reader.unset)
+      plan: plan, file: reader.file, directory: directory, lookups: builder.tables, warnings: reader.diagnostics, unset: reader.unset)
   }
 
   static func tooLarge(_ file: String, _ bytes: Int) -> Diagnostic {
@@ -90,44 +82,34 @@ package final class PipelineLoader {
       return nil
     }
     let top = reader.mapping(root, "the pipeline", keys: keys)
-    guard let record = reader.required(top, "record", of: "the pipeline", at: root).flatMap(self.record) else { return nil }
-    key = record.key
+    guard reader.required(top, "record", of: "the pipeline", at: root).map(loadRecord) == true else { return nil }
     let name = reader.required(top, "pipeline", of: "the pipeline", at: root).flatMap { tableName($0, "pipeline") } ?? ""
-    let source = reader.required(top, "source", of: "the pipeline", at: root).flatMap(self.source)
+    builder.set { $0.pipeline = name }
+    builder.source(reader.required(top, "source", of: "the pipeline", at: root).flatMap(source))
     if let node = top["lookups"] { loadLookups(node) }
-    inputs = makeInputs()
-    let checks = top["checks"].map(self.checks) ?? []
-    let silver = top["silver"].flatMap(self.silver)
-    let bronze = top["bronze"].map(bronze)
-    var plan = Plan(
-      pipeline: name, source: source ?? SourceSpec(stream: "", settings: CaptureSourceSettings()), record: record, checks: checks,
-      quarantine: top["quarantine"].map(quarantine) ?? .init(), dedup: top["dedup"].flatMap { dedup($0, record) }, lookups: lookups,
-      inputs: inputs, bronze: bronze, silver: silver, gold: top["gold"].map { gold($0, record) } ?? [],
-      state: top["state"].map(state) ?? [], lake: lake(top["lake"], keepsRows: bronze != nil || silver != nil),
-      store: top["store"].map(store) ?? .init())
-    plan.admin = top["admin"].flatMap(admin)
-    plan.worker = top["worker"].map(worker)
-    plan.sinks = top["sinks"].flatMap { sinks($0, plan) }
-    if plan.source.live != nil, plan.dedup != nil, plan.record.key == nil {
-      reader.report(
-        "dedup without record.key: duplicates are found within a partition only", "partition_only", at: top["dedup"], severity: .warning)
-    }
-    if let format = plan.record.format, source != nil, plan.source.live == nil {
-      reader.report(
-        "record.format \(format.rawValue): lines of a plain capture have no schema ids; record the topic with `weir capture` and replay it with source.kafka",
-        "bad_value", at: top["record"])
-    }
-    if plan.source.live != nil, let node = top["record"]?.mapping?["blank_lines"] {
-      reader.report(
-        "record.blank_lines: only lines of a plain capture can be blank; a record of a topic is always a record", "bad_value", at: node)
-    }
-    warn(plan, top)
-    if ["bronze", "silver", "gold", "state"].allSatisfy({ top[$0] == nil }) {
-      reader.report(
-        "bronze, silver, gold and state are all missing: only counts and quarantined records will be written", "no_output", at: root,
-        severity: .warning)
-    }
-    return plan
+    builder.makeInputs()
+    loadTables(top)
+    loadSettings(top)
+    return try? builder.build(at: root.span)
+  }
+
+  private func loadTables(_ top: [String: Node]) {
+    builder.namesTables = ["bronze", "silver", "gold", "state"].contains { top[$0] != nil }
+    top["checks"].map(loadChecks)
+    top["silver"].map(loadSilver)
+    top["bronze"].map(loadBronze)
+    if let quarantine = top["quarantine"].map(quarantine) { builder.set { $0.quarantine = quarantine } }
+    top["dedup"].map(loadDedup)
+    top["gold"].map(loadGold)
+    top["state"].map(loadState)
+  }
+
+  private func loadSettings(_ top: [String: Node]) {
+    let lake = lake(top["lake"], keepsRows: top["bronze"] != nil || builder.plan.silver != nil)
+    let store = top["store"].map(store) ?? .init()
+    let (admin, worker) = (top["admin"].flatMap(admin), top["worker"].map(worker))
+    builder.set { ($0.lake, $0.store, $0.admin, $0.worker) = (lake, store, admin, worker) }
+    if let sinks = top["sinks"].flatMap({ self.sinks($0, builder.plan) }) { builder.set { $0.sinks = sinks } }
   }
 
   private func report(_ error: YamlError) {
@@ -150,15 +132,7 @@ package final class PipelineLoader {
 
   /// Names of tables are names of directories.
   func tableName(_ node: Node, _ what: String, dots: Bool = false) -> String? {
-    guard let name = reader.string(node, what) else { return nil }
-    let allowed = name.utf8.allSatisfy { c in
-      (c >= 0x30 && c <= 0x39) || (c | 0x20 >= 0x61 && c | 0x20 <= 0x7A) || c == 0x5F || c == 0x2D || (dots && c == 0x2E)
-    }
-    guard allowed, !name.isEmpty, name.utf8.count <= 200, name.first != ".", name.first != "_" else {
-      reader.report("\(what): a name is made of letters, digits, - and _ (\(name))", "bad_name", at: node)
-      return nil
-    }
-    return name
+    reader.text(node, what).flatMap { builder.isTableName($0, what, dots: dots) ? $0.text : nil }
   }
 
   // MARK: Source and record
@@ -175,9 +149,7 @@ package final class PipelineLoader {
       }
       return nil
     }
-    let source = adapter.read(section, with: self)
-    isByShard = source?.live?.misplaced == .perShard
-    return source
+    return adapter.read(section, with: self)
   }
 
   private func sinks(_ node: Node, _ plan: Plan) -> SinkSpec? {
@@ -190,59 +162,33 @@ package final class PipelineLoader {
     return adapter.read(section, plan, with: self)
   }
 
-  private func record(_ node: Node) -> RecordSpec? {
+  /// - Returns: whether there are fields, which all else is about.
+  private func loadRecord(_ node: Node) -> Bool {
     let members = reader.mapping(node, "record", keys: ["format", "registry", "key", "time", "fields", "blank_lines"])
-    let (format, registry) = self.format(members, node)
-    guard let list = reader.required(members, "fields", of: "record", at: node) else { return nil }
-    loadFields(list, format)
-    let key = members["key"].flatMap { self.field($0, "record.key") }
-    if let key, fields[key].type == .double { reader.report("record.key: a double cannot be a key", "type_mismatch", at: members["key"]) }
-    var record = RecordSpec(fields: fields, key: key, time: members["time"].flatMap(time), format: format, registry: registry)
+    builder.spans["record"] = node.span
+    loadFormat(members)
+    guard let list = reader.required(members, "fields", of: "record", at: node) else { return false }
+    loadFields(list)
+    if let key = members["key"].flatMap({ reader.text($0, "record.key") }) { builder.key(key) }
+    members["time"].map(loadTime)
     let blank = members["blank_lines"].flatMap { reader.choice($0, "record.blank_lines", RecordSpec.BlankLines.allCases.map(\.rawValue)) }
+    builder.spans["record.blank_lines"] = members["blank_lines"]?.span
     // The default is recorded as nothing: ledgers keep their plans.
-    if blank == RecordSpec.BlankLines.quarantine.rawValue { record.blankLines = .quarantine }
-    return record
+    if blank == RecordSpec.BlankLines.quarantine.rawValue { builder.set { $0.record.blankLines = .quarantine } }
+    return true
   }
 
-  func field(_ node: Node, _ what: String) -> Int? {
-    guard let name = reader.string(node, what) else { return nil }
-    if let index = fields.firstIndex(where: { $0.name == name }) { return index }
-    reader.report("\(what): there is no field \(name)", "unknown_column", at: node, suggestion: nearestName(name, in: fields.map(\.name)))
-    return nil
-  }
-
-  private func time(_ node: Node) -> TimeSpec? {
+  private func loadTime(_ node: Node) {
     let members = reader.mapping(node, "record.time", keys: ["field", "out_of_order", "max_ahead"])
-    guard let at = reader.required(members, "field", of: "record.time", at: node), let index = field(at, "record.time.field") else {
-      return nil
-    }
-    guard fields[index].type == .timestamp else {
-      reader.report("record.time.field: \(fields[index].name) is \(fields[index].type.name), not a timestamp", "type_mismatch", at: at)
-      return nil
-    }
-    if !fields[index].required {
-      reader.report("record.time.field: \(fields[index].name) must be required: write its type with !", "type_mismatch", at: at)
-    }
-    return TimeSpec(
-      field: index, outOfOrderMicroseconds: members["out_of_order"].flatMap { reader.duration($0, "record.time.out_of_order") } ?? 0,
-      maxAheadMicroseconds: members["max_ahead"].flatMap {
-        ["off", "false"].contains($0.string) ? Int64.max : reader.duration($0, "record.time.max_ahead")
+    guard let field = reader.required(members, "field", of: "record.time", at: node).flatMap({ reader.text($0, "record.time.field") })
+    else { return }
+    builder.time(
+      field, outOfOrder: { members["out_of_order"].flatMap { reader.duration($0, "record.time.out_of_order") } ?? 0 },
+      maxAhead: {
+        members["max_ahead"].flatMap {
+          ["off", "false"].contains($0.string) ? Int64.max : reader.duration($0, "record.time.max_ahead")
+        }
       })
-  }
-
-  private func makeInputs() -> [InputColumn] {
-    var all = fields.enumerated().map { InputColumn(name: $1.name, type: $1.type, nullable: !$1.required, origin: .field($0)) }
-    for (l, lookup) in lookups.enumerated() {
-      for (c, column) in lookup.columns.enumerated() {
-        all.append(
-          InputColumn(name: "\(lookup.name).\(column.name)", type: column.type, nullable: true, origin: .lookup(lookup: l, column: c)))
-      }
-    }
-    for system in SystemColumn.allCases {
-      let type: ColumnType = system == .arrival ? .timestamp : system == .position ? .int64 : .string
-      all.append(InputColumn(name: system.rawValue, type: type, nullable: false, origin: .system(system)))
-    }
-    return all
   }
 
   // MARK: Lookups
@@ -265,12 +211,14 @@ package final class PipelineLoader {
   }
 
   private func loadLookups(_ node: Node) {
+    let fields = builder.plan.record.fields
     for (name, key, value) in reader.named(node, "lookups") {
       guard tableName(key, "lookups") != nil else { continue }
       let members = reader.mapping(value, "lookups.\(name)", keys: ["file", "key", "columns"])
       guard let fileNode = reader.required(members, "file", of: "lookups.\(name)", at: value),
         let file = reader.path(fileNode, "lookups.\(name).file"),
-        let keyNode = reader.required(members, "key", of: "lookups.\(name)", at: value), let field = field(keyNode, "lookups.\(name).key")
+        let keyNode = reader.required(members, "key", of: "lookups.\(name)", at: value),
+        let field = reader.text(keyNode, "lookups.\(name).key").flatMap({ builder.index(of: $0, "lookups.\(name).key") })
       else { continue }
       var types: [String: ColumnType] = [:]
       let typed = members["columns"].map { reader.named($0, "lookups.\(name).columns") } ?? []
@@ -293,8 +241,8 @@ package final class PipelineLoader {
       do {
         let table = try LookupTable(
           name: name, bytes: bytes, file: path, key: fields[field].name, keyType: fields[field].type, types: types)
-        lookups.append(LookupSpec(name: name, file: file, key: field, columns: table.columns))
-        tables.append(table)
+        builder.spans["lookups.\(name)"] = value.span
+        builder.lookup(LookupSpec(name: name, file: file, key: field, columns: table.columns), table)
       } catch { reader.report("lookups.\(name): \(error.message)", "lookup", at: fileNode) }
     }
   }

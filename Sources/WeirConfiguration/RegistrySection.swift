@@ -4,20 +4,13 @@ import Yams
 
 /// `record: {format, registry}`.
 extension PipelineLoader {
-  func format(_ members: [String: Node], _ node: Node) -> (RecordFormat?, RegistrySpec?) {
+  func loadFormat(_ members: [String: Node]) {
     let word = members["format"].flatMap {
       reader.choice($0, "record.format", RecordFormat.allCases.map(\.rawValue), later: ["csv", "protobuf", "text", "raw"])
     }
-    let format = word.flatMap(RecordFormat.init) ?? .json
-    let registry = members["registry"].flatMap(registry)
-    if format.isFramed, members["registry"] == nil {
-      reader.report("record.format \(format.rawValue) needs record.registry, where schemas are found", "missing_key", at: members["format"])
-    }
-    if !format.isFramed, members["registry"] != nil, word != nil || members["format"] == nil {
-      reader.report("record.registry: records of format json carry no schema", "bad_value", at: members["registry"])
-    }
-    // JSON is told by nothing, as before there was anything else: ledgers keep their plans.
-    return (format == .json ? nil : format, registry)
+    builder.format(
+      members["format"] == nil ? .json : word.flatMap(RecordFormat.init), at: members["format"]?.span,
+      registry: members["registry"].flatMap(registry), hasRegistry: members["registry"] != nil, registrySpan: members["registry"]?.span)
   }
 
   private func registry(_ node: Node) -> RegistrySpec? {

@@ -1,34 +1,23 @@
 import WeirCore
-import WeirOperators
 import WeirPlan
 import Yams
 
 /// The sections about what becomes of records: checks, dedup, tables, settings.
 extension PipelineLoader {
-  private func condition(_ node: Node, _ what: String) -> Expr? {
-    guard let text = reader.string(node, what) else { return nil }
-    do throws(ExpressionError) { return try counted(compileCondition(text, inputs: inputs)) } catch {
-      reader.report(error, at: node, in: what)
-      return nil
+  func loadChecks(_ node: Node) {
+    guard let list = node.sequence else { return reader.report("checks is a list of {name, that}", "bad_value", at: node) }
+    guard reader.isBounded(list.count, "checks", at: node) else { return }
+    for item in list {
+      let members = reader.mapping(item, "check", keys: ["name", "that", "else"])
+      guard let nameNode = reader.required(members, "name", of: "check", at: item), let name = reader.text(nameNode, "check.name"),
+        let that = reader.required(members, "that", of: "check \(name.text)", at: item).flatMap({ reader.text($0, "check \(name.text)") })
+      else { continue }
+      builder.check(name, that: that, otherwise: otherwise(members["else"], "check \(name.text).else"))
     }
   }
 
-  func checks(_ node: Node) -> [Check] {
-    guard let list = node.sequence else {
-      reader.report("checks is a list of {name, that}", "bad_value", at: node)
-      return []
-    }
-    guard reader.isBounded(list.count, "checks", at: node) else { return [] }
-    var names = Set<String>()
-    return list.compactMap { item in
-      let members = reader.mapping(item, "check", keys: ["name", "that", "else"])
-      guard let nameNode = reader.required(members, "name", of: "check", at: item), let name = reader.string(nameNode, "check.name"),
-        let that = reader.required(members, "that", of: "check \(name)", at: item).flatMap({ condition($0, "check \(name)") })
-      else { return nil }
-      if !names.insert(name).inserted { reader.report("duplicate check \(name)", "duplicate_name", at: nameNode) }
-      let otherwise = members["else"].flatMap { reader.choice($0, "check \(name).else", ["quarantine", "drop", "fail"]) }
-      return Check(name: name, that: that, otherwise: otherwise.flatMap(Check.Otherwise.init(rawValue:)) ?? .quarantine)
-    }
+  private func otherwise(_ node: Node?, _ what: String) -> Check.Otherwise {
+    node.flatMap { reader.choice($0, what, ["quarantine", "drop", "fail"]) }.flatMap(Check.Otherwise.init(rawValue:)) ?? .quarantine
   }
 
   func quarantine(_ node: Node) -> QuarantineSpec {
@@ -38,205 +27,74 @@ extension PipelineLoader {
       exitAbove: members["exit_above"].flatMap { reader.percent($0, "quarantine.exit_above") })
   }
 
-  func dedup(_ node: Node, _ record: RecordSpec) -> DedupSpec? {
+  func loadDedup(_ node: Node) {
     let members = reader.mapping(node, "dedup", keys: ["id", "within"])
-    guard let id = reader.required(members, "id", of: "dedup", at: node).flatMap({ field($0, "dedup.id") }) else { return nil }
-    let within = members["within"].flatMap { reader.duration($0, "dedup.within") }
-    if within != nil, record.time == nil { reader.report("dedup.within needs record.time", "missing_key", at: members["within"]) }
-    return DedupSpec(id: id, withinMicroseconds: within)
+    guard let id = reader.required(members, "id", of: "dedup", at: node).flatMap({ reader.text($0, "dedup.id") }) else { return }
+    builder.dedup(id: id, within: members["within"].map { reader.quantity($0, "dedup.within") }, at: node.span)
   }
 
-  // MARK: Partitions
+  // MARK: Tables
 
-  /// - Parameter columns: of the table.
-  func partitions(_ node: Node?, _ what: String, _ columns: [ColumnSchema]) -> [PartitionColumn] {
-    guard let node else { return [] }
-    var texts: [(text: String, node: Node)] = []
-    for (text, item) in reader.strings(node, what) {
-      for part in text.split(separator: ",") { texts.append((part.trimmingSpaces, item)) }
-    }
-    var result: [PartitionColumn] = []
-    for (text, item) in texts {
-      guard let partition = partition(text, item, what, columns) else { continue }
-      if result.contains(where: { $0.name.lowercased() == partition.name.lowercased() }) {
-        reader.report("\(what): duplicate \(partition.name)", "duplicate_name", at: item)
-      }
-      result.append(partition)
-    }
-    if !columns.isEmpty, result.filter({ $0.transform == .identity }).count == columns.count {
-      reader.report("\(what): a table needs a column that is not a partition column", "bad_value", at: node)
-    }
-    return result
+  private func partitions(_ members: [String: Node], _ what: String) -> [PlanText] {
+    members["partition_by"].map { reader.texts($0, "\(what).partition_by") } ?? []
   }
 
-  private func partition(_ text: String, _ node: Node, _ what: String, _ columns: [ColumnSchema]) -> PartitionColumn? {
-    var transform = PartitionColumn.Transform.identity
-    var name = text
-    if let bracket = text.firstIndex(of: "("), text.hasSuffix(")") {
-      let word = text[..<bracket].trimmingSpaces
-      guard let known = PartitionColumn.Transform(rawValue: word), known != .identity else {
-        reader.report(
-          "\(what): \(word) must be year, month, day or hour", "bad_value", at: node,
-          suggestion: nearestName(word, in: ["year", "month", "day", "hour"]))
-        return nil
-      }
-      transform = known
-      name = text[text.index(after: bracket)...].dropLast().trimmingSpaces
-    }
-    guard let column = columns.first(where: { $0.name == name }) else {
-      reader.report(
-        "\(what): the table has no column \(name)", "unknown_column", at: node, suggestion: nearestName(name, in: columns.map(\.name)))
-      return nil
-    }
-    if transform != .identity, column.type != .timestamp {
-      reader.report("\(what): \(name) is \(column.type.name), \(transform.rawValue) needs a timestamp", "type_mismatch", at: node)
-    }
-    let own = transform == .identity ? name : "\(name)_\(transform.rawValue)"
-    if transform != .identity, let same = columns.first(where: { $0.name.lowercased() == own.lowercased() }) {
-      reader.report("\(what): the table already has a column \(same.name)", "duplicate_name", at: node)
-    }
-    return PartitionColumn(transform: transform, column: name, name: own)
+  func loadBronze(_ node: Node) {
+    let members = node.null != nil ? [:] : reader.mapping(node, "bronze", keys: ["partition_by"])
+    builder.bronze(partitionBy: partitions(members, "bronze"), at: members["partition_by"]?.span)
   }
 
-  // MARK: Bronze and silver
-
-  func bronze(_ node: Node) -> BronzeSpec {
-    if node.null != nil { return BronzeSpec() }
-    let members = reader.mapping(node, "bronze", keys: ["partition_by"])
-    let columns = [
-      ColumnSchema("key", .binary), ColumnSchema("value", .binary), ColumnSchema("headers", .string), ColumnSchema("_shard", .string),
-      ColumnSchema("_position", .int64), ColumnSchema("_arrival", .timestamp), ColumnSchema("_ingest_ts", .timestamp),
-      ColumnSchema("_source", .string), ColumnSchema("_run_id", .string),
-    ]
-    return BronzeSpec(partitionBy: partitions(members["partition_by"], "bronze.partition_by", columns))
-  }
-
-  func silver(_ node: Node) -> SilverSpec? {
+  func loadSilver(_ node: Node) {
     let members = node.null != nil ? [:] : reader.mapping(node, "silver", keys: ["partition_by", "columns"])
-    let star = Array(fields.indices)
-    var columns: [OutputColumn] = []
-    var isWhole = true
-    if let list = members["columns"] {
-      for (text, item) in reader.strings(list, "silver.columns") {
-        do throws(ExpressionError) {
-          columns += try counted(compileSelectList(text, inputs: inputs, star: star, taken: columns.map(\.name)))
-        } catch {
-          reader.report(error, at: item, in: "silver.columns")
-          isWhole = false
-        }
-      }
-      if list.sequence != nil, columns.isEmpty { return nil }
-    } else {
-      do throws(ExpressionError) {
-        columns = try counted(compileSelectList("*", inputs: inputs, star: star))
-      } catch {
-        reader.report(error, at: node, in: "silver (all fields)")
-        isWhole = false
-      }
-    }
-    guard isWhole else { return SilverSpec(columns: columns) }
-    let schema = columns.map { ColumnSchema($0.name, $0.expr.type) }
-    return SilverSpec(columns: columns, partitionBy: partitions(members["partition_by"], "silver.partition_by", schema))
+    builder.silver(
+      columns: members["columns"].map { reader.texts($0, "silver.columns") }, partitionBy: partitions(members, "silver"),
+      partitionSpan: members["partition_by"]?.span, at: node.span)
   }
 
-  // MARK: Gold and state
-
-  func gold(_ node: Node, _ record: RecordSpec) -> [GoldSpec] {
-    if record.time == nil { reader.report("gold needs record.time: windows are in event time", "missing_key", at: node) }
-    return reader.named(node, "gold").compactMap { (name, key, value) -> GoldSpec? in
-      guard tableName(key, "gold") != nil else { return nil }
+  func loadGold(_ node: Node) {
+    builder.gold(at: node.span)
+    for (name, key, value) in reader.named(node, "gold") where builder.isTableName(PlanText(name, at: key.span), "gold") {
       let what = "gold.\(name)"
       let members = reader.mapping(value, what, keys: ["where", "by", "window", "measure", "partition_by", "emit"])
       if let emit = members["emit"] { _ = reader.choice(emit, "\(what).emit", ["final"], later: ["revisions"]) }
-      let reserved = GoldSpec.ownColumns
-      let by = self.by(members, what, value, reserved)
-      let measures = self.measures(members, what, value, reserved + by.map(\.name))
-      guard let windowNode = reader.required(members, "window", of: what, at: value), let window = window(windowNode, what) else {
-        return nil
-      }
-      let schema =
-        by.map { ColumnSchema($0.name, $0.expr.type) } + [ColumnSchema("window_start", .timestamp), ColumnSchema("window_end", .timestamp)]
-        + measures.map { ColumnSchema($0.name, $0.type) } + [ColumnSchema("revision", .int64)]
-      return GoldSpec(
-        name: name, filter: members["where"].flatMap { condition($0, "\(what).where") }, by: by, window: window, measures: measures,
-        partitionBy: partitions(members["partition_by"], "\(what).partition_by", schema))
+      builder.gold(
+        table(name, "gold", members, value),
+        window: reader.required(members, "window", of: what, at: value).map { window($0, "\(what).window") })
     }
   }
 
-  func state(_ node: Node) -> [StateSpec] {
-    reader.named(node, "state").compactMap { (name, key, value) -> StateSpec? in
-      guard tableName(key, "state") != nil else { return nil }
-      let what = "state.\(name)"
-      let members = reader.mapping(value, what, keys: ["where", "by", "measure"], later: ["ttl"])
-      let by = self.by(members, what, value, StateSpec.ownColumns)
-      if by.isEmpty, members["by"] != nil { reader.report("\(what).by names no column", "bad_value", at: members["by"]) }
-      let measures = self.measures(members, what, value, StateSpec.ownColumns + by.map(\.name))
-      return StateSpec(name: name, filter: members["where"].flatMap { condition($0, "\(what).where") }, by: by, measures: measures)
+  func loadState(_ node: Node) {
+    for (name, key, value) in reader.named(node, "state") where builder.isTableName(PlanText(name, at: key.span), "state") {
+      let members = reader.mapping(value, "state.\(name)", keys: ["where", "by", "measure"], later: ["ttl"])
+      builder.state(table(name, "state", members, value))
     }
   }
 
-  private func by(_ members: [String: Node], _ what: String, _ node: Node, _ reserved: [String]) -> [OutputColumn] {
-    guard let list = reader.required(members, "by", of: what, at: node) else { return [] }
-    var columns: [OutputColumn] = []
-    for (text, item) in reader.strings(list, "\(what).by") {
-      do throws(ExpressionError) {
-        columns += try counted(compileSelectList(text, inputs: inputs, star: [], taken: reserved + columns.map(\.name)))
-      } catch { reader.report(error, at: item, in: "\(what).by") }
-    }
-    let origins = columns.compactMap { column in column.expr.plainColumn.map { inputs[$0].origin } }
-    if isByShard, let key, origins.contains(.field(key)), !origins.contains(.system(.shard)) {
-      let shard = SystemColumn.shard.rawValue
-      do throws(ExpressionError) {
-        columns += try compileSelectList(shard, inputs: inputs, star: [], taken: reserved + columns.map(\.name))
-      } catch { reader.report(error, at: list, in: "\(what).by (misplaced: per_shard adds \(shard))") }
-    }
-    return columns
+  private func table(_ name: String, _ section: String, _ members: [String: Node], _ node: Node) -> PlanTable {
+    let what = "\(section).\(name)"
+    var table = PlanTable(
+      name, in: section,
+      by: self.reader.required(members, "by", of: what, at: node).map { self.reader.texts($0, "\(what).by") },
+      measures: self.reader.required(members, "measure", of: what, at: node).map { list in
+        self.reader.named(list, "\(what).measure").map { (name, key, value) in
+          PlanMeasure(PlanText(name, at: key.span), self.reader.text(value, "\(what).measure.\(name)"))
+        }
+      }, partitionBy: self.partitions(members, what))
+    table.filter = members["where"].map { node in PlanFilter { self.reader.text(node, "\(what).where") } }
+    (table.bySpan, table.partitionSpan) = (members["by"]?.span, members["partition_by"]?.span)
+    return table
   }
 
-  private func measures(_ members: [String: Node], _ what: String, _ node: Node, _ taken: [String]) -> [Measure] {
-    guard let list = reader.required(members, "measure", of: what, at: node) else { return [] }
-    var names = TableNames(taken)
-    return reader.named(list, "\(what).measure").compactMap { (name, key, value) -> Measure? in
-      if let reason = names.add(name) {
-        reader.report("\(what).measure: \(reason)", TableNames.code(name), at: key)
-      }
-      guard let text = reader.string(value, "\(what).measure.\(name)") else { return nil }
-      do throws(ExpressionError) {
-        let call = try compileMeasure(text, inputs: inputs)
-        if let argument = call.argument { _ = try counted(argument) }
-        return Measure(name: name, function: call.function, argument: call.argument, type: call.type)
-      } catch {
-        reader.report(error, at: value, in: "\(what).measure.\(name)")
-        return nil
-      }
-    }
-  }
-
-  private func window(_ node: Node, _ what: String) -> WindowSpec? {
+  private func window(_ node: Node, _ what: String) -> PlanWindow {
     let members = reader.mapping(
-      node, "\(what).window", keys: ["tumbling", "hopping", "every", "lateness"], later: ["session", "sliding", "cumulative"])
-    let lateness = members["lateness"].flatMap { reader.duration($0, "\(what).window.lateness") } ?? 0
-    func impossible(_ why: String, _ at: Node) -> WindowSpec? {
-      reader.report("\(what).window: \(why)", "impossible_window", at: at)
-      return nil
-    }
-    if let tumbling = members["tumbling"] {
-      if members["hopping"] != nil || members["every"] != nil { return impossible("either tumbling, or hopping with every", node) }
-      guard let size = reader.duration(tumbling, "\(what).window.tumbling") else { return nil }
-      return size > 0 ? WindowSpec(size: size, slide: size, lateness: lateness) : impossible("a window needs a length", tumbling)
-    }
-    guard let hopping = members["hopping"] else {
-      if members["session"] == nil { return impossible("needs tumbling: 10s, or hopping: 60s with every: 1s", node) }
-      return nil
-    }
-    guard let every = members["every"] else { return impossible("hopping needs every: how far windows are apart", node) }
-    guard let size = reader.duration(hopping, "\(what).window.hopping"), let slide = reader.duration(every, "\(what).window.every") else {
-      return nil
-    }
-    guard slide > 0, size > 0 else { return impossible("a window needs a length", node) }
-    guard size % slide == 0 else { return impossible("the length must be a multiple of every", node) }
-    guard size / slide <= 10_000 else { return impossible("a record would be in \(size / slide) windows; the maximum is 10000", node) }
-    return WindowSpec(size: size, slide: slide, lateness: lateness)
+      node, what, keys: ["tumbling", "hopping", "every", "lateness"], later: ["session", "sliding", "cumulative"])
+    var window = PlanWindow()
+    window.tumbling = members["tumbling"].map { reader.quantity($0, "\(what).tumbling") }
+    window.hopping = members["hopping"].map { reader.quantity($0, "\(what).hopping") }
+    window.every = members["every"].map { reader.quantity($0, "\(what).every") }
+    window.lateness = members["lateness"].map { reader.quantity($0, "\(what).lateness") }
+    (window.isLater, window.span) = (members["session"] != nil, node.span)
+    return window
   }
 
   // MARK: Settings

@@ -6,41 +6,21 @@ import Yams
 
 /// Walks a YAML document and collects everything that is wrong, each with its place.
 package final class YAMLReader {
-  let file: String
-  private(set) var diagnostics: [Diagnostic] = []
-  private var hasErrors = false
-  /// Problems that were not kept.
-  private(set) var moreCount = 0
+  let list: DiagnosticList
   private(set) var unset: [UnsetVariable] = []
 
-  init(file: String) { self.file = file }
+  var file: String { list.file }
+  var diagnostics: [Diagnostic] { list.all }
+
+  init(_ list: DiagnosticList) { self.list = list }
 
   /// - Parameter line: where there is no node yet.
   func report(
     _ message: String, _ code: String, at node: Node?, line: Int = 1, offset: Int = 0,
     suggestion: @autoclosure () -> String? = nil, severity: Diagnostic.Severity = .error
   ) {
-    guard diagnostics.count < PipelineBounds.problemsMax || severity == .error && !hasErrors else {
-      moreCount += 1
-      return
-    }
-    if severity == .error { hasErrors = true }
-    let suggestion = suggestion()
-    let mark = node?.mark
-    // Expressions stand in plain or quoted scalars of one line; in a block scalar the scalar's own place is told.
-    var column = mark?.column ?? 1
-    if let scalar = node?.scalar {
-      switch scalar.style {
-      case .singleQuoted, .doubleQuoted: column += offset + (offset > 0 ? 1 : 0)
-      case .plain, .any: column += offset
-      default: break
-      }
-    }
-    diagnostics.append(
-      Diagnostic(
-        severity: severity, code: code, message: Printable.visible(message).shortened(toBytes: 2000), suggestion: suggestion, file: file,
-        line: mark?.line ?? line,
-        column: column))
+    list.report(
+      message, code, at: node?.span ?? SourceSpan(line: line, column: 1), offset: offset, suggestion: suggestion(), severity: severity)
   }
 
   /// The value of a variable of the environment; one that is not set, or empty, is remembered.
@@ -48,13 +28,6 @@ package final class YAMLReader {
     if let value = Paths.environment(name), !value.isEmpty { return value }
     unset.append(UnsetVariable(setting: what, name: name, file: file, line: node.mark?.line ?? 1, column: node.mark?.column ?? 1))
     return nil
-  }
-
-  func report(_ error: ExpressionError, at node: Node, in what: String) {
-    let isLater = error.message.hasPrefix("not yet:")
-    let code = isLater ? "not_yet" : error.nameCode ?? "expression"
-    let hint = node.scalar.flatMap { SQLHabits.hint($0.string, error) }.map { ": \($0)" } ?? ""
-    report("\(what): \(error.message)\(hint)", code, at: node, offset: error.offset, suggestion: error.suggestion)
   }
 
   /// A mapping's members, after unknown and repeated keys were reported. `later`: keys of later versions.
@@ -178,4 +151,25 @@ package final class YAMLReader {
     report("\(what): \(text) is not a percentage: a number above 0 and up to 100 with %", "bad_value", at: node)
     return nil
   }
+}
+
+extension Node {
+  /// Where it is, and where its text is if that is on one line as it was written: texts of block scalars are not.
+  var span: SourceSpan? {
+    guard let mark else { return nil }
+    return switch scalar?.style {
+    case .singleQuoted, .doubleQuoted: SourceSpan(line: mark.line, column: mark.column, textColumn: mark.column + 1)
+    case .plain, .any: SourceSpan(line: mark.line, column: mark.column, textColumn: mark.column)
+    default: SourceSpan(line: mark.line, column: mark.column)
+    }
+  }
+}
+
+extension YAMLReader {
+  func text(_ node: Node, _ what: String) -> PlanText? { string(node, what).map { PlanText($0, at: node.span) } }
+
+  /// A list of texts; one text counts as a list of one.
+  func texts(_ node: Node, _ what: String) -> [PlanText] { strings(node, what).map { PlanText($0.text, at: $0.node.span) } }
+
+  func quantity(_ node: Node, _ what: String) -> PlanDuration { PlanDuration(at: node.span) { self.duration(node, what) } }
 }

@@ -1,0 +1,48 @@
+import WeirCore
+import WeirOperators
+
+/// The problems of a plan, in the order in which they were found. Bounded: the rest is counted.
+public final class DiagnosticList {
+  public let file: String
+  public private(set) var all: [Diagnostic] = []
+  /// Problems that were not kept.
+  public private(set) var moreCount = 0
+  public private(set) var hasErrors = false
+
+  public init(file: String) { self.file = file }
+
+  /// - Parameter offset: of the error within the text at the span.
+  package func report(
+    _ message: String, _ code: String, at span: SourceSpan?, offset: Int = 0, suggestion: @autoclosure () -> String? = nil,
+    severity: Diagnostic.Severity = .error
+  ) {
+    guard all.count < PipelineBounds.problemsMax || severity == .error && !hasErrors else {
+      moreCount += 1
+      return
+    }
+    if severity == .error { hasErrors = true }
+    all.append(
+      Diagnostic(
+        severity: severity, code: code, message: Printable.visible(message).shortened(toBytes: 2000), suggestion: suggestion(), file: file,
+        line: span?.line ?? 1, column: span?.column(at: offset) ?? 1))
+  }
+
+  package func report(_ error: ExpressionError, in what: String, of text: PlanText) {
+    let isLater = error.message.hasPrefix("not yet:")
+    let code = isLater ? "not_yet" : error.nameCode ?? "expression"
+    let hint = SQLHabits.hint(text.text, error).map { ": \($0)" } ?? ""
+    report("\(what): \(error.message)\(hint)", code, at: text.span, offset: error.offset, suggestion: error.suggestion)
+  }
+
+  /// Whether a list or mapping has no more entries than it may; reported if not.
+  package func isBounded(_ count: Int, _ what: String, at span: SourceSpan?) -> Bool {
+    if count <= PipelineBounds.entriesMax { return true }
+    report("\(what) has \(count) entries, and at most \(PipelineBounds.entriesMax) (pipeline_entries)", "too_large", at: span)
+    return false
+  }
+
+  /// Of the problems that were not kept.
+  package var more: Diagnostic {
+    Diagnostic(severity: .error, code: "too_many", message: "and \(moreCount) more problems", file: file, line: 1, column: 1)
+  }
+}

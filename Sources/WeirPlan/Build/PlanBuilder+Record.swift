@@ -1,0 +1,159 @@
+import WeirCore
+import WeirOperators
+
+/// The record: fields, key, event time, format.
+extension PlanBuilder {
+  /// - Parameters:
+  ///   - type: as ``FieldType`` writes it, such as `string!`.
+  ///   - path: where the record has it, if not under its own name.
+  public func field(_ name: PlanText, type: PlanText, path: PlanText? = nil) {
+    let steps = path.flatMap { self.steps($0, of: name.text) }
+    checkName(name)
+    guard var field = FieldType.parse(name.text, type.text) else {
+      diagnostics.report(
+        "field \(name.text): unknown type \(type.text)", "bad_type", at: type.span,
+        suggestion: nearestName(type.text.replacing("!", with: ""), in: FieldType.names))
+      return
+    }
+    field.path = steps
+    set { $0.record.fields.append(field) }
+  }
+
+  /// Before the fields.
+  /// - Parameters:
+  ///   - format: nil: none of those that there are, which was reported.
+  ///   - registry: nil: none, or one that cannot be read.
+  ///   - registrySpan: nil: no registry was written.
+  public func format(
+    _ format: RecordFormat?, at span: SourceSpan? = nil, registry: RegistrySpec? = nil, hasRegistry: Bool, registrySpan: SourceSpan? = nil
+  ) {
+    let known = format ?? .json
+    if known.isFramed, !hasRegistry {
+      diagnostics.report("record.format \(known.rawValue) needs record.registry, where schemas are found", "missing_key", at: span)
+    }
+    if format == .json, hasRegistry {
+      diagnostics.report("record.registry: records of format json carry no schema", "bad_value", at: registrySpan)
+    }
+    // JSON is recorded as nothing, as before there was anything else: ledgers keep their plans.
+    set { ($0.record.format, $0.record.registry) = (known == .json ? nil : known, registry) }
+  }
+
+  /// After all fields.
+  public func endFields(at span: SourceSpan? = nil) {
+    if plan.record.fields.isEmpty { diagnostics.report("record.fields names no field", "missing_key", at: span) }
+    checkPaths(span)
+  }
+
+  /// A field's name is a column's: what a record calls it may be another, by `path`.
+  private func checkName(_ field: PlanText) {
+    let name = field.text
+    func refuse(_ why: String) { diagnostics.report("field \(name): \(why)", "bad_name", at: field.span) }
+    if let scalar = Printable.invisible(in: name) {
+      refuse(
+        "the name has the invisible character \(Printable.name(of: scalar)): delete it; for a member with exactly this name: "
+          + "NAME: {type: TYPE, path: '\(FieldPath.text([.name(name)]))'}")
+    } else if name.hasPrefix("_") {
+      let own = String(name.drop { $0 == "_" })
+      let path = FieldPath.text([.name(name)])
+      refuse(
+        "names that begin with _ are the engine's; give it another name with a path: "
+          + "\(own.isEmpty ? "NAME" : own): {type: TYPE, path: '\(path)'}")
+    } else if name.contains(".") || name.contains("[") {
+      let own = name.split { ".[]\"".contains($0) }.last.map(String.init) ?? "NAME"
+      let literal = FieldPath.text([.name(name)])
+      refuse(
+        "a name has no dots or brackets; a nested field needs a path: \(own): {type: TYPE, path: '\(name)'}; "
+          + "for a member with exactly this name: path: '\(literal)'")
+    }
+  }
+
+  /// - Returns: nil: the field's own name.
+  private func steps(_ path: PlanText, of name: String) -> [PathStep]? {
+    do throws(FieldPath.Fault) {
+      let steps = try FieldPath.parse(path.text)
+      if plan.record.format == .avro, steps.contains(where: { if case .index = $0 { true } else { false } }) {
+        diagnostics.report("field \(name).path: elements of arrays cannot be read with format avro", "bad_value", at: path.span)
+      }
+      return steps == [.name(name)] ? nil : steps
+    } catch {
+      diagnostics.report(
+        "field \(name).path: \(path.text.shortened(toBytes: 100)) is not a path: \(error.reason); such as address.city, items[0].id or \"a.b\".c",
+        "bad_value", at: path.span, offset: error.offset)
+      return nil
+    }
+  }
+
+  /// Each place of a record is one field, and nothing is below one.
+  private func checkPaths(_ span: SourceSpan?) {
+    let fields = plan.record.fields
+    guard fields.contains(where: { $0.path != nil }) else { return }
+    let paths = fields.map(\.steps)
+    for (number, path) in paths.enumerated() {
+      guard let other = paths.prefix(number).firstIndex(where: { $0.starts(with: path) || path.starts(with: $0) }) else { continue }
+      let (outer, inner) = path.count <= paths[other].count ? (number, other) : (other, number)
+      let place = FieldPath.text(paths[outer])
+      let what =
+        path == paths[other]
+        ? "\(fields[other].name) and \(fields[number].name) both read \(place)"
+        : "\(fields[outer].name) reads \(place), and \(fields[inner].name) reads \(FieldPath.text(paths[inner])), which is inside it"
+      diagnostics.report("record.fields: \(what): one place of a record can be only one field", "bad_value", at: span)
+    }
+  }
+
+  /// The index of a field that is named somewhere.
+  public func index(of field: PlanText, _ what: String) -> Int? {
+    let fields = plan.record.fields
+    if let index = fields.firstIndex(where: { $0.name == field.text }) { return index }
+    diagnostics.report(
+      "\(what): there is no field \(field.text)", "unknown_column", at: field.span,
+      suggestion: nearestName(field.text, in: fields.map(\.name)))
+    return nil
+  }
+
+  public func key(_ field: PlanText) {
+    guard let index = index(of: field, "record.key") else { return }
+    if plan.record.fields[index].type == .double {
+      diagnostics.report("record.key: a double cannot be a key", "type_mismatch", at: field.span)
+    }
+    set { $0.record.key = index }
+  }
+
+  /// - Parameters:
+  ///   - outOfOrder: microseconds.
+  ///   - maxAhead: microseconds; the largest number: no bound.
+  public func time(_ field: PlanText, outOfOrder: () -> Int64 = { 0 }, maxAhead: () -> Int64? = { nil }) {
+    guard let index = index(of: field, "record.time.field") else { return }
+    let found = plan.record.fields[index]
+    guard found.type == .timestamp else {
+      diagnostics.report("record.time.field: \(found.name) is \(found.type.name), not a timestamp", "type_mismatch", at: field.span)
+      return
+    }
+    if !found.required {
+      diagnostics.report("record.time.field: \(found.name) must be required: write its type with !", "type_mismatch", at: field.span)
+    }
+    let spec = TimeSpec(field: index, outOfOrderMicroseconds: outOfOrder(), maxAheadMicroseconds: maxAhead())
+    set { $0.record.time = spec }
+  }
+
+  // MARK: What becomes of records
+
+  public func check(_ name: PlanText, that: PlanText, otherwise: @autoclosure () -> Check.Otherwise = .quarantine) {
+    guard let that = condition(that, "check \(name.text)") else { return }
+    if plan.checks.contains(where: { $0.name == name.text }) {
+      diagnostics.report("duplicate check \(name.text)", "duplicate_name", at: name.span)
+    }
+    let check = Check(name: name.text, that: that, otherwise: otherwise())
+    set { $0.checks.append(check) }
+  }
+
+  /// - Parameter within: nil: every id is kept for ever.
+  public func dedup(id: PlanText, within: PlanDuration? = nil, at span: SourceSpan? = nil) {
+    guard let index = index(of: id, "dedup.id") else { return }
+    let microseconds = within.flatMap { $0.microseconds() }
+    if microseconds != nil, plan.record.time == nil {
+      diagnostics.report("dedup.within needs record.time", "missing_key", at: within?.span)
+    }
+    spans["dedup"] = span
+    set { $0.dedup = DedupSpec(id: index, withinMicroseconds: microseconds) }
+  }
+}

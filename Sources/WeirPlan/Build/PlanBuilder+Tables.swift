@@ -1,0 +1,257 @@
+import WeirCore
+import WeirOperators
+
+/// A gold or state table, as a front door has parsed it.
+public struct PlanTable {
+  public var name: String
+  /// What the table is called in messages, such as `gold.views`.
+  public var what: String
+  public var filter: PlanFilter?
+  // Read in the order in which they are checked, so that problems come in that order. nil: missing, which was reported.
+  let by: () -> [PlanText]?
+  let measures: () -> [PlanMeasure]?
+  let partitionBy: () -> [PlanText]
+  public var span: SourceSpan?
+  public var bySpan: SourceSpan?
+  public var partitionSpan: SourceSpan?
+
+  /// - Parameter section: `gold` or `state`.
+  public init(
+    _ name: String, in section: String, by: @autoclosure @escaping () -> [PlanText]?,
+    measures: @autoclosure @escaping () -> [PlanMeasure]?, partitionBy: @autoclosure @escaping () -> [PlanText] = []
+  ) {
+    (self.name, what) = (name, "\(section).\(name)")
+    (self.by, self.measures, self.partitionBy) = (by, measures, partitionBy)
+  }
+}
+
+/// `NAME: CALL` of a table's measures.
+public struct PlanMeasure {
+  public var name: PlanText
+  /// nil: not a text, which was reported.
+  let call: () -> PlanText?
+
+  public init(_ name: PlanText, _ call: @autoclosure @escaping () -> PlanText?) { (self.name, self.call) = (name, call) }
+}
+
+/// The condition of a table's rows.
+public struct PlanFilter: ExpressibleByStringLiteral {
+  /// nil: not a text, which was reported.
+  let text: () -> PlanText?
+
+  public init(_ text: @escaping () -> PlanText?) { self.text = text }
+  public init(stringLiteral text: String) { self.init { PlanText(text, at: nil) } }
+}
+
+/// A table's window, as it was written.
+public struct PlanWindow {
+  public var tumbling: PlanDuration?
+  public var hopping: PlanDuration?
+  public var every: PlanDuration?
+  /// nil: not written.
+  public var lateness: PlanDuration?
+  /// A kind of window of a later version was reported.
+  package var isLater = false
+  public var span: SourceSpan?
+
+  public init() {}
+}
+
+/// The tables: bronze, silver, gold, state.
+extension PlanBuilder {
+  private static let bronzeColumns = [
+    ColumnSchema("key", .binary), ColumnSchema("value", .binary), ColumnSchema("headers", .string), ColumnSchema("_shard", .string),
+    ColumnSchema("_position", .int64), ColumnSchema("_arrival", .timestamp), ColumnSchema("_ingest_ts", .timestamp),
+    ColumnSchema("_source", .string), ColumnSchema("_run_id", .string),
+  ]
+
+  public func bronze(partitionBy: [PlanText] = [], at span: SourceSpan? = nil) {
+    namesTables = true
+    let spec = BronzeSpec(partitionBy: partitions(partitionBy, "bronze.partition_by", PlanBuilder.bronzeColumns, span))
+    set { $0.bronze = spec }
+  }
+
+  /// - Parameters:
+  ///   - columns: nil: all fields.
+  ///   - partitionSpan: of the list of partition columns.
+  ///   - span: of the section.
+  public func silver(
+    columns texts: [PlanText]? = nil, partitionBy: [PlanText] = [], partitionSpan: SourceSpan? = nil, at span: SourceSpan? = nil
+  ) {
+    namesTables = true
+    let star = Array(plan.record.fields.indices)
+    var columns: [OutputColumn] = []
+    var isWhole = true
+    let what = texts == nil ? "silver (all fields)" : "silver.columns"
+    for text in texts ?? [PlanText("*", at: span)] {
+      do throws(ExpressionError) {
+        columns += try counted(compileSelectList(text.text, inputs: plan.inputs, star: star, taken: columns.map(\.name)))
+      } catch {
+        diagnostics.report(error, in: what, of: text)
+        isWhole = false
+      }
+    }
+    if texts?.isEmpty == true { return }
+    let schema = columns.map { ColumnSchema($0.name, $0.expr.type) }
+    let spec = SilverSpec(
+      columns: columns, partitionBy: isWhole ? partitions(partitionBy, "silver.partition_by", schema, partitionSpan) : [])
+    set { $0.silver = spec }
+  }
+
+  /// Before the gold tables: their windows are in event time.
+  public func gold(at span: SourceSpan? = nil) {
+    if plan.record.time == nil { diagnostics.report("gold needs record.time: windows are in event time", "missing_key", at: span) }
+  }
+
+  /// - Parameter window: nil: missing, which was reported.
+  public func gold(_ table: PlanTable, window written: @autoclosure () -> PlanWindow?) {
+    namesTables = true
+    guard isTableName(PlanText(table.name, at: table.span), "gold") else { return }
+    let by = by(table, GoldSpec.ownColumns) ?? []
+    let measures = measures(table, GoldSpec.ownColumns + by.map(\.name))
+    guard let written = written(), let window = window(written, table.what) else { return }
+    spans["\(table.what).window"] = written.span
+    if written.lateness != nil { statedLateness.insert(table.name) }
+    let schema =
+      by.map { ColumnSchema($0.name, $0.expr.type) } + [ColumnSchema("window_start", .timestamp), ColumnSchema("window_end", .timestamp)]
+      + measures.map { ColumnSchema($0.name, $0.type) } + [ColumnSchema("revision", .int64)]
+    let filter = table.filter.flatMap { $0.text() }.flatMap { condition($0, "\(table.what).where") }
+    let spec = GoldSpec(
+      name: table.name, filter: filter, by: by, window: window, measures: measures,
+      partitionBy: partitions(table.partitionBy(), "\(table.what).partition_by", schema, table.partitionSpan))
+    set { $0.gold.append(spec) }
+  }
+
+  public func state(_ table: PlanTable) {
+    namesTables = true
+    guard isTableName(PlanText(table.name, at: table.span), "state") else { return }
+    let written = self.by(table, StateSpec.ownColumns)
+    let by = written ?? []
+    if written?.isEmpty == true {
+      diagnostics.report("\(table.what).by names no column", "bad_value", at: table.bySpan)
+    }
+    let measures = measures(table, StateSpec.ownColumns + by.map(\.name))
+    let spec = StateSpec(
+      name: table.name, filter: table.filter.flatMap { $0.text() }.flatMap { condition($0, "\(table.what).where") }, by: by,
+      measures: measures)
+    set { $0.state.append(spec) }
+  }
+
+  /// - Returns: nil: it is missing.
+  private func by(_ table: PlanTable, _ reserved: [String]) -> [OutputColumn]? {
+    guard let texts = table.by() else { return nil }
+    var columns: [OutputColumn] = []
+    for text in texts {
+      do throws(ExpressionError) {
+        columns += try counted(compileSelectList(text.text, inputs: plan.inputs, star: [], taken: reserved + columns.map(\.name)))
+      } catch { diagnostics.report(error, in: "\(table.what).by", of: text) }
+    }
+    // Tables by key have a row for each shard.
+    let origins = columns.compactMap { column in column.expr.plainColumn.map { plan.inputs[$0].origin } }
+    if hasSource, plan.source.live?.misplaced == .perShard, let key = plan.record.key, origins.contains(.field(key)),
+      !origins.contains(.system(.shard))
+    {
+      let shard = SystemColumn.shard.rawValue
+      do throws(ExpressionError) {
+        columns += try compileSelectList(shard, inputs: plan.inputs, star: [], taken: reserved + columns.map(\.name))
+      } catch {
+        diagnostics.report(error, in: "\(table.what).by (misplaced: per_shard adds \(shard))", of: PlanText(shard, at: table.bySpan))
+      }
+    }
+    return columns
+  }
+
+  private func measures(_ table: PlanTable, _ taken: [String]) -> [Measure] {
+    var names = TableNames(taken)
+    return (table.measures() ?? []).compactMap { measure in
+      let name = measure.name.text
+      if let reason = names.add(name) {
+        diagnostics.report("\(table.what).measure: \(reason)", TableNames.code(name), at: measure.name.span)
+      }
+      guard let text = measure.call() else { return nil }
+      do throws(ExpressionError) {
+        let call = try compileMeasure(text.text, inputs: plan.inputs)
+        if let argument = call.argument { _ = try counted(argument) }
+        return Measure(name: name, function: call.function, argument: call.argument, type: call.type)
+      } catch {
+        diagnostics.report(error, in: "\(table.what).measure.\(name)", of: text)
+        return nil
+      }
+    }
+  }
+
+  private func window(_ window: PlanWindow, _ what: String) -> WindowSpec? {
+    let lateness = window.lateness.flatMap { $0.microseconds() } ?? 0
+    func impossible(_ why: String, _ span: SourceSpan?) -> WindowSpec? {
+      diagnostics.report("\(what).window: \(why)", "impossible_window", at: span)
+      return nil
+    }
+    if let tumbling = window.tumbling {
+      if window.hopping != nil || window.every != nil { return impossible("either tumbling, or hopping with every", window.span) }
+      guard let size = tumbling.microseconds() else { return nil }
+      return size > 0 ? WindowSpec(size: size, slide: size, lateness: lateness) : impossible("a window needs a length", tumbling.span)
+    }
+    guard let hopping = window.hopping else {
+      return window.isLater ? nil : impossible("needs tumbling: 10s, or hopping: 60s with every: 1s", window.span)
+    }
+    guard let every = window.every else { return impossible("hopping needs every: how far windows are apart", window.span) }
+    guard let size = hopping.microseconds(), let slide = every.microseconds() else { return nil }
+    guard slide > 0, size > 0 else { return impossible("a window needs a length", window.span) }
+    guard size % slide == 0 else { return impossible("the length must be a multiple of every", window.span) }
+    guard size / slide <= 10_000 else {
+      return impossible("a record would be in \(size / slide) windows; the maximum is 10000", window.span)
+    }
+    return WindowSpec(size: size, slide: slide, lateness: lateness)
+  }
+
+  // MARK: Partitions
+
+  /// - Parameter columns: of the table.
+  private func partitions(_ texts: [PlanText], _ what: String, _ columns: [ColumnSchema], _ span: SourceSpan?) -> [PartitionColumn] {
+    guard !texts.isEmpty else { return [] }
+    var result: [PartitionColumn] = []
+    for text in texts {
+      for part in text.text.split(separator: ",") {
+        guard let partition = partition(PlanText(part.trimmingSpaces, at: text.span), what, columns) else { continue }
+        if result.contains(where: { $0.name.lowercased() == partition.name.lowercased() }) {
+          diagnostics.report("\(what): duplicate \(partition.name)", "duplicate_name", at: text.span)
+        }
+        result.append(partition)
+      }
+    }
+    if !columns.isEmpty, result.filter({ $0.transform == .identity }).count == columns.count {
+      diagnostics.report("\(what): a table needs a column that is not a partition column", "bad_value", at: span)
+    }
+    return result
+  }
+
+  private func partition(_ text: PlanText, _ what: String, _ columns: [ColumnSchema]) -> PartitionColumn? {
+    var transform = PartitionColumn.Transform.identity
+    var name = text.text
+    if let bracket = text.text.firstIndex(of: "("), text.text.hasSuffix(")") {
+      let word = text.text[..<bracket].trimmingSpaces
+      guard let known = PartitionColumn.Transform(rawValue: word), known != .identity else {
+        diagnostics.report(
+          "\(what): \(word) must be year, month, day or hour", "bad_value", at: text.span,
+          suggestion: nearestName(word, in: ["year", "month", "day", "hour"]))
+        return nil
+      }
+      transform = known
+      name = text.text[text.text.index(after: bracket)...].dropLast().trimmingSpaces
+    }
+    guard let column = columns.first(where: { $0.name == name }) else {
+      diagnostics.report(
+        "\(what): the table has no column \(name)", "unknown_column", at: text.span, suggestion: nearestName(name, in: columns.map(\.name)))
+      return nil
+    }
+    if transform != .identity, column.type != .timestamp {
+      diagnostics.report(
+        "\(what): \(name) is \(column.type.name), \(transform.rawValue) needs a timestamp", "type_mismatch", at: text.span)
+    }
+    let own = transform == .identity ? name : "\(name)_\(transform.rawValue)"
+    if transform != .identity, let same = columns.first(where: { $0.name.lowercased() == own.lowercased() }) {
+      diagnostics.report("\(what): the table already has a column \(same.name)", "duplicate_name", at: text.span)
+    }
+    return PartitionColumn(transform: transform, column: name, name: own)
+  }
+}

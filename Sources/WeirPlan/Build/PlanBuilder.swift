@@ -1,0 +1,117 @@
+import WeirCore
+import WeirOperators
+
+/// Builds a ``Plan`` part by part and owns the checks of what it means; a front door (YAML, SQL, Swift) only parses.
+///
+/// The parts are given in the order in which they depend on each other: fields, key and time; source; lookups; then everything else.
+/// A part that is wrong is reported with its place in ``diagnostics`` and left out; ``build()`` throws all errors at once.
+public final class PlanBuilder {
+  public let diagnostics: DiagnosticList
+  public private(set) var plan: Plan
+  /// The files of the plan's lookups.
+  public private(set) var tables: [LookupTable] = []
+  /// Where parts were written, for checks of the whole: `dedup`, `gold.NAME.window`, `lookups.NAME`.
+  package var spans: [String: SourceSpan] = [:]
+  /// Windows whose lateness was written down.
+  var statedLateness: Set<String> = []
+  /// Of all expressions so far.
+  var expressionsSize = 0
+  /// A table was named, if perhaps in vain.
+  package var namesTables = false
+  /// Set by ``source(_:)``.
+  var hasSource = false
+
+  /// - Parameter file: where the plan was written, for diagnostics.
+  public init(file: String) {
+    diagnostics = DiagnosticList(file: file)
+    plan = Plan(
+      pipeline: "", source: SourceSpec(stream: "", settings: NoSource()), record: RecordSpec(fields: [], key: nil, time: nil), inputs: [])
+  }
+
+  /// Changes parts of the plan that need no check of their own, such as paths and intervals.
+  public func set(_ body: (inout Plan) -> Void) { body(&plan) }
+
+  /// - Parameter source: nil if it cannot be read, which was reported.
+  public func source(_ source: SourceSpec?) {
+    guard let source else { return }
+    (plan.source, hasSource) = (source, true)
+  }
+
+  /// Adds a lookup with its rows.
+  public func lookup(_ spec: LookupSpec, _ table: LookupTable) {
+    plan.lookups.append(spec)
+    tables.append(table)
+  }
+
+  /// What expressions may refer to, after fields and lookups are known.
+  public func makeInputs() {
+    var all = plan.record.fields.enumerated().map { InputColumn(name: $1.name, type: $1.type, nullable: !$1.required, origin: .field($0)) }
+    for (l, lookup) in plan.lookups.enumerated() {
+      for (c, column) in lookup.columns.enumerated() {
+        all.append(
+          InputColumn(name: "\(lookup.name).\(column.name)", type: column.type, nullable: true, origin: .lookup(lookup: l, column: c)))
+      }
+    }
+    for system in SystemColumn.allCases {
+      let type: ColumnType = system == .arrival ? .timestamp : system == .position ? .int64 : .string
+      all.append(InputColumn(name: system.rawValue, type: type, nullable: false, origin: .system(system)))
+    }
+    plan.inputs = all
+  }
+
+  /// Checks the plan as a whole.
+  /// - Parameter span: of the plan itself.
+  /// - Throws: all errors; the warnings are in ``diagnostics``.
+  public func build(at span: SourceSpan? = nil) throws(ConfigurationError) -> Plan {
+    checkWhole(at: span)
+    guard !diagnostics.hasErrors else { throw ConfigurationError(diagnostics: diagnostics.all) }
+    return plan
+  }
+
+  // MARK: Names and bounds
+
+  /// Names of tables are names of directories.
+  public func isTableName(_ name: PlanText, _ what: String, dots: Bool = false) -> Bool {
+    let text = name.text
+    let allowed = text.utf8.allSatisfy { c in
+      (c >= 0x30 && c <= 0x39) || (c | 0x20 >= 0x61 && c | 0x20 <= 0x7A) || c == 0x5F || c == 0x2D || (dots && c == 0x2E)
+    }
+    guard allowed, !text.isEmpty, text.utf8.count <= 200, text.first != ".", text.first != "_" else {
+      diagnostics.report("\(what): a name is made of letters, digits, - and _ (\(text))", "bad_name", at: name.span)
+      return false
+    }
+    return true
+  }
+
+  /// Adds an expression to what the plan has already.
+  func counted(_ expr: Expr) throws(ExpressionError) -> Expr {
+    expressionsSize += expr.size
+    guard expressionsSize <= PipelineBounds.expressionsSizeMax else {
+      throw ExpressionError("all expressions of the pipeline together are too large from here on (pipeline_expressions)", at: 0)
+    }
+    return expr
+  }
+
+  func counted(_ columns: [OutputColumn]) throws(ExpressionError) -> [OutputColumn] {
+    guard columns.count <= PipelineBounds.columnsMax else {
+      throw ExpressionError("a table has at most \(PipelineBounds.columnsMax) columns (pipeline_columns)", at: 0)
+    }
+    for column in columns { _ = try counted(column.expr) }
+    return columns
+  }
+
+  func condition(_ text: PlanText, _ what: String) -> Expr? {
+    do throws(ExpressionError) { return try counted(compileCondition(text.text, inputs: plan.inputs)) } catch {
+      diagnostics.report(error, in: what, of: text)
+      return nil
+    }
+  }
+}
+
+/// Stands for the source as long as there is none.
+private struct NoSource: SourceSettings {
+  static let adapter = "none"
+  var live: LiveSourceTraits? { nil }
+  var meaning: NoSource { self }
+  func reads(_ stream: String) -> Bool { false }
+}
