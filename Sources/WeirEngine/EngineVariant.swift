@@ -24,6 +24,8 @@ package struct EngineVariant: OptionSet, Sendable {
   package static let cutsOnAfterFence = EngineVariant(5)
   /// Commits are made side by side.
   package static let commitsTogether = EngineVariant(6)
+  /// An epoch with a decision is committed while the next is cut, and cut while the one before is committed.
+  package static let decisionsOverlap = EngineVariant(32)
 
   // MARK: Commit
 

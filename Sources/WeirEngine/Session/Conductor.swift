@@ -8,7 +8,7 @@ protocol Conductor: Sendable {
   var entries: Int64 { get async }
 
   /// Reads and commits, and returns when all that it wants to commit is in the ledger.
-  /// - Parameter isInterrupted: beside `stop`, whether the run is to end.
+  /// - Parameter isInterrupted: whether the run is to end, because of `stop` or of a follower that failed.
   func run(until stop: Flag, isInterrupted: @escaping @Sendable () -> Bool) async throws -> WorkerEnd
 }
 

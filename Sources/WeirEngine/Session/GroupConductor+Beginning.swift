@@ -67,7 +67,7 @@ extension GroupConductor {
   ) {
     let id = LaneID(shard: name)
     var identity = ShardIdentity(incarnation: sight?.incarnation)
-    // Without one the first record that is read stands for the shard.
+    // Without one the first record that is read identifies the shard.
     if case .record(let mark)? = sight?.look { identity.anchor = mark }
     beginning.identities[id] = identity
     var commit = fold.emptyEpoch(of: id)
@@ -142,20 +142,20 @@ extension GroupConductor {
 
   // MARK: Under way
 
-  /// Checks the shards again and again while they are read.
+  /// Checks the shards at each refresh interval while they are read.
   func watchShards() async throws {
     let refresh = settings.refresh * 1000
     var due = session.environment.clock.monotonicNanoseconds + refresh
-    var told: Set<String> = []
+    var reported: Set<String> = []
     var isAway = false
     while !hasEnded {
       await isEnding.wait(until: due, session.environment.clock)
       if hasEnded { return }
       do {
-        try await checkHeld(&told)
+        try await checkHeld(&reported)
         isAway = false
       } catch let error as WeirError where error.code.isOfSource {
-        // Nothing is concluded. The readers meet the same trouble, and say what follows from it.
+        // Nothing follows from it here. The readers meet the same error, and decide what it means.
         if !isAway, !hasEnded { observe(.trouble(error)) }
         isAway = true
       }
@@ -163,8 +163,8 @@ extension GroupConductor {
     }
   }
 
-  /// - Parameter told: shards that were reported as unverified.
-  private func checkHeld(_ told: inout Set<String>) async throws {
+  /// - Parameter reported: shards that were reported as unverified.
+  private func checkHeld(_ reported: inout Set<String>) async throws {
     var identities: [String: ShardIdentity] = [:]
     let lanes = session.lanes.inOrder
     for lane in lanes { identities[lane.id.shard] = await lane.actor.identity }
@@ -176,7 +176,7 @@ extension GroupConductor {
       case .same(let outcome): await lane.actor.adopt(outcome)
       case .unverified(let outcome, let why):
         await lane.actor.adopt(outcome)
-        guard told.insert(shard).inserted else { continue }
+        guard reported.insert(shard).inserted else { continue }
         lane.note(.unverified(reason: why))
         observe(.unverified(shard: shard, reason: why))
       case .recreated(let mismatch):

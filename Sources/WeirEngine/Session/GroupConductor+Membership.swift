@@ -62,7 +62,7 @@ extension GroupConductor {
     try await session.checkMemory()
   }
 
-  /// The merge lane belongs to whoever holds the first of the ledger's lanes.
+  /// The merge lane belongs to the worker that holds the first of the ledger's lanes.
   private func lead(_ fold: LedgerFold) async throws {
     let first = fold.lanes.keys.filter { $0 != .merge }.min()
     let leads = first.map { id in session.lanes[id] != nil } ?? false

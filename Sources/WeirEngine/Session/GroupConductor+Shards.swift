@@ -13,7 +13,7 @@ extension GroupConductor {
     shards.withLock { $0 = now }
   }
 
-  /// Keys move when a stream gets more shards: what a lane has finished by key would go on in another. (A stream that is new
+  /// Keys move when a stream gets more shards: what a lane has finished by key would continue in another lane. (A stream that is new
   /// as a whole moves none.)
   /// - Parameter accepted: streams of which another incarnation is accepted.
   /// - Throws: `recreated`, `shards_changed`.
@@ -33,12 +33,12 @@ extension GroupConductor {
     }
   }
 
-  /// Lanes that count for the merged watermark and that nobody can read any more.
+  /// Lanes that count for the merged watermark and that no worker can read any more.
   static func missing(_ shards: [SourceShard], _ fold: LedgerFold) -> [String] {
     MissingShards(fold.lanes.filter { $0.key != .merge && !$0.value.isIdle && !$0.value.hasEnded }.keys.map(\.shard), of: shards).names
   }
 
-  /// What to do about a stream that was made again.
+  /// What to do about a stream that was recreated.
   static func advice(_ stream: String) -> String {
     "Either continue with the new topic from its start: `weir run PIPELINE --accept-recreated \(stream)` records what was lost and keeps tables, state and dedup. Or restore the old topic, or start a new lake (--lake DIR --store DIR)."
   }

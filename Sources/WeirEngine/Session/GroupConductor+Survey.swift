@@ -1,8 +1,8 @@
 import WeirCore
 
-/// Asking source and ledger how things stand, for lag, for forecasts and for whoever scales the workers.
+/// Asks source and ledger for their positions, for lag, forecasts and autoscaling.
 extension GroupConductor {
-  /// Between two surveys: what lag is told is at most this old, while the source answers.
+  /// Between two surveys: reported lag is at most this old, while the source answers.
   private static let surveyNanoseconds: Int64 = 5_000_000_000
 
   /// Between two looks at who else is in the group.

@@ -10,14 +10,14 @@ import WeirProtocol
 /// or changes which lanes are held, passes the turnstile, one at a time; all but the conductor's own cuts wait there until no epoch is being
 /// committed (``alone(_:)``). A failure of one task ends all; nothing is lost by it, because the next session starts from the ledger.
 final class GroupConductor: Conductor {
-  /// Entries that tables may be behind before a worker that does not lead brings them up all the same.
+  /// Number of entries after which a worker that does not lead brings up the tables all the same.
   private static let behindMax: Int64 = 64
 
   let session: Session
   let group: any ShardGroup
   /// What the source had when it was last asked.
   let shards: Mutex<[SourceShard]>
-  /// Names the ledger beside the positions that are left at the source.
+  /// Names the ledger, next to the positions that are left at the source.
   let mark: GroupMates.Mark
   let observe: @Sendable (WorkerEvent) -> Void
   let settings: LiveSourceTraits
@@ -172,7 +172,7 @@ final class GroupConductor: Conductor {
   /// committed before anything else is cut (law 3).
   private func cut(at now: Int64) async throws {
     let next = try await take(session.lanes.inOrder, at: now)
-    if let next, !next.batch.hasDecisions {
+    if let next, !next.batch.hasDecisions || variant.contains(.decisionsOverlap) {
       await slot.take()
       session.environment.governor.began()
       if await encoded.send(next) { return }
@@ -252,7 +252,7 @@ final class GroupConductor: Conductor {
     var decisions: [LaneID: [Decision]] = [:]
     // A decision follows from what is committed.
     let isWanted = lanes.contains { ($0.decisionIsDueAt ?? .max) <= now }
-    if isWanted { await slot.idle() }
+    if isWanted, !variant.contains(.decisionsOverlap) { await slot.idle() }
     for lane in lanes where isWanted {
       let due = lane.decisions(at: now)
       if !due.isEmpty {

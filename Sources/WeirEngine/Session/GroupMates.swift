@@ -1,13 +1,13 @@
 import WeirCore
 
 /// Finds out that workers of another ledger are in this worker's consumer group, by mistake: the group spreads the partitions over
-/// all of them, so neither pipeline reads all. Pure: told what stands at the source.
+/// all of them, so neither pipeline reads all. Pure: it is given what is stored at the source.
 ///
 /// Each worker leaves its positions at the source, for tools that show lag, and with each a mark: whose position it is. The mark of
 /// another ledger may be years old (the group had another lake then) and says nothing by itself. One that **moves** between two looks
 /// was left meanwhile: the other is at work now.
 struct GroupMates {
-  /// Looks for which somebody who was seen counts as there, although nothing of theirs moves.
+  /// Number of looks for which another worker counts as present after its positions stopped moving.
   static let looksMax = 30
 
   /// Whose position it is.

@@ -5,8 +5,8 @@ import WeirCore
 /// A group may fall silent: a broker loses the answer to a member that joins, a coordinator moves at the wrong moment. The
 /// client asks again by itself after the group's rebalance time-out; when that does not help either, a new client does.
 ///
-/// The other way round the group waits for this worker when partitions are to be handed over. Behind the deadline it would
-/// go on without it, so what is not committed by then is dropped, and the next session goes on from the ledger.
+/// Conversely the group waits for this worker when partitions are to be handed over. After the deadline the group would continue without it,
+/// so what is not committed by then is dropped, and the next session continues from the ledger.
 struct GroupWatch {
   enum Verdict: Equatable {
     case fine
@@ -37,7 +37,7 @@ struct GroupWatch {
 
   mutating func assigned() { standing = .settled }
 
-  /// What was lost is not committed, so nobody waits for it.
+  /// What was lost is not committed, so there is nothing to wait for.
   mutating func revoked(at now: Int64, isLost: Bool) { standing = isLost ? .settled : .leaving(since: now) }
 
   mutating func released(at now: Int64) { standing = .waiting(since: now) }

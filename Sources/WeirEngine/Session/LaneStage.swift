@@ -32,8 +32,8 @@ struct LaneStage: Sendable {
   private static let togetherMax = 8
   private static let lanesABlock = 32
 
-  /// Ends both hand-overs: the one before, for whoever waits for room in it when nobody takes batches any more or a cut failed; the one
-  /// behind, when all is cut.
+  /// Finishes both hand-overs: the one it takes from, when a cut failed or no stage takes batches any more, so that the sender does not wait
+  /// for room; the one it sends to, when all is cut.
   func run(_ work: Handover<LaneWork>, into batches: Handover<EpochBatch>) async throws {
     let partial = ShardPartial(session.compiled, lanes: lanes, run: session.run)
     do {
@@ -65,8 +65,8 @@ struct LaneStage: Sendable {
     }
   }
 
-  /// As many tasks as run at once, each for every so many-th of the groups: a task a group costs more than the few rows of a block
-  /// that hundreds of lanes get.
+  /// One task per core, each for an equal share of the groups: a task for each group costs more than the few rows of a block that hundreds of
+  /// lanes get.
   private func visit(_ deals: [DealtBlocks]) async {
     @Sendable func visit(_ share: [Int]) async { for number in share { await groups[number].consume(deals) } }
     guard shares.count > 1 else { return await visit(shares[0]) }

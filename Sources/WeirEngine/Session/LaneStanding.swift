@@ -3,14 +3,14 @@ import WeirProtocol
 /// Whether a live lane may consume records: the rules of idling and waking, without lane, clock or lock (DESIGN, law 3).
 ///
 /// An idle lane does not hold back the merged watermark, so its next record must be judged by a floor, and the floor is
-/// known only behind the entry with the `wake`. From the moment that `idle` is on its way to the ledger, records are held:
+/// known only after the entry with the `wake`. From the moment that `idle` is on its way to the ledger, records are held:
 ///
 ///     awake ── caught up for long: a cut takes `idle` ──► idling ── committed ──► idle
 ///       ▲                                                                           │ a record waits: a cut takes `wake`
 ///       └────────────────────── committed: the floor is raised ◄── waking ◄─────────┘
 ///
 /// Where event times are judged by a recorded clock, the records of an awake lane whose clock grew old are held in the same way: a
-/// cut takes a fresh one (`refreshing`), and they go on when its entry is committed. So a clock takes effect exactly at a cut.
+/// cut takes a fresh one (`refreshing`), and they are released when its entry is committed. So a clock takes effect exactly at a cut.
 struct LaneStanding {
   enum State: Equatable { case awake, idling, idle, waking, refreshing }
 
@@ -96,7 +96,7 @@ struct LaneStanding {
     return due
   }
 
-  /// The cut's entry is in the ledger. True: a record that was held may go on, above the lane's floor.
+  /// The cut's entry is in the ledger. True: a record that was held is released, above the lane's floor.
   mutating func committed() -> Bool {
     switch state {
     case .idling:

@@ -6,7 +6,7 @@ import WeirProtocol
 /// Replays a plain capture: one shard, dealt over the lanes of the ledger, all of which this worker has. Marks in the stream cut them together.
 ///
 /// Four stages run at the same time: the reader deals blocks, the lanes consume them, an epoch is encoded, and the one before it is
-/// committed; beside them the state flusher.
+/// committed. The state flusher runs at the same time.
 final class MarkConductor: Sendable {
   let session: Session
   private let lanesCount: Int
@@ -101,7 +101,7 @@ final class MarkConductor: Sendable {
               await count(session.committer)
             }
           } catch {
-            // The stages before may be waiting for room: they must see that nobody takes batches any more.
+            // The stages before may be waiting for room: they must see that no batch is taken any more.
             await encoded.finish()
             throw error
           }
@@ -109,7 +109,7 @@ final class MarkConductor: Sendable {
         }
         group.addTask {
           try await flusher.run(until: isDone)
-          // The lanes have all; while the last epoch waits for the disk, the rows can go on their way (law 6).
+          // The lanes have all; while the last epoch waits for the disk, the rows can be flushed (law 6).
           try await flusher.flush()
           return nil
         }
@@ -136,8 +136,8 @@ final class MarkConductor: Sendable {
     }
   }
 
-  /// The stage between the lanes and the committer. Ends both hand-overs: the one before, for whoever waits for room in it when
-  /// the committer has failed; the one behind, when all is encoded.
+  /// The stage between the lanes and the committer. Finishes both hand-overs: the one it takes from, when the committer has failed, so that the
+  /// sender does not wait for room; the one it sends to, when all is encoded.
   private func encode(_ batches: Handover<EpochBatch>, into encoded: Handover<EncodedBatch>) async throws {
     do {
       var number = firstEntry
@@ -160,7 +160,7 @@ final class MarkConductor: Sendable {
     let fold = try await session.committer.commit(encoded).fold()
     try await session.follow(fold, encoded.batch.epochs)
     await session.followers.sinks?.admit(fold.number)
-    // The lanes have gone on since the cut.
+    // The lanes may have consumed more since the cut.
     let state = try await session.checkMemory(encoded.batch.epochs.reduce(StateBytes()) { $0 + $1.sizes.state })
     counts.update { $0.state = state }
   }
@@ -214,7 +214,7 @@ final class MarkConductor: Sendable {
         try await cut(position, hash, watermark, for: "memory")
         // The next mark of the source may be far.
         if isInterrupted() { throw StoppedBehindCut() }
-      // A mark behind a block where the epoch was cut already says nothing new.
+      // A mark after a block where the epoch was cut already says nothing new.
       case .cut(let position, let hash, let watermark):
         if !rule.isEmpty || position != last.position { try await cut(position, hash, watermark, for: "size") }
       case .pause: try await send(deal(&waiting))
@@ -225,7 +225,7 @@ final class MarkConductor: Sendable {
       case .end:
         try firsts.end()
         try await send(deal(&waiting))
-        // The end of input is a decision: an empty epoch carries it, and only the entry behind it closes windows.
+        // The end of input is a decision: an empty epoch carries it, and only the entry after it closes windows.
         if !endIsRecorded {
           let watermark = confirmed.sequencer.watermark
           try await send(
@@ -279,5 +279,5 @@ final class MarkConductor: Sendable {
 /// The lanes take no more work: a cut failed, or the committer did.
 private struct LanesGone: Error {}
 
-/// Stopped from outside, behind a cut that is no mark of the source.
+/// Stopped from outside, after a cut that is not a mark of the source.
 private struct StoppedBehindCut: Error {}

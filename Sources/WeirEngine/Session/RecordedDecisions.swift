@@ -8,7 +8,7 @@ struct RecordedDecisions: Sendable {
 
   let ledger: Ledger
   let lake: any ObjectStore
-  /// The state that each lane had behind entry `through`: by it a commit that took a new one is told from one that only says something.
+  /// The state that each lane had after entry `through`: it tells a commit with new state from one that only carries decisions.
   private var states: [LaneID: StateRef] = [:]
   private var through: Int64 = 0
 
@@ -37,7 +37,7 @@ struct RecordedDecisions: Sendable {
     return RecordedDecisions(ledger: ledger, lake: lake)
   }
 
-  /// The steps behind entry `number`: some, and none at the end. One that changes a lookup comes alone.
+  /// Some of the steps after entry `number`; none at the end. One that changes a lookup comes alone.
   mutating func steps(after number: Int64) async throws -> [RecordedStep] {
     while through < number {
       for entry in try await entries(after: through, through: min(number, through + RecordedDecisions.chunkMax)) { note(entry) }

@@ -1,10 +1,10 @@
 import WeirCore
 import WeirProtocol
 
-/// One entry's worth of a replay of a recorded stream: what is consumed, and what is committed behind it.
+/// One entry's worth of a replay of a recorded stream: what is consumed, and what is committed after it.
 struct RecordedStep: Sendable {
   enum Work: Sendable, Equatable {
-    /// An epoch of each lane, cut behind its range. `isClosing`: the input has ended, open windows go.
+    /// An epoch of each lane, cut after its range. `isClosing`: the input has ended, open windows go.
     case epochs(isClosing: Bool)
     /// Epochs that only say something: where lanes begin, what was lost.
     case empty

@@ -20,7 +20,7 @@ final class ShardLane: Sendable {
   }
   let standing: Mutex<Standing>
   let isStopped = Flag()
-  /// What the next cut is to carry beside what idling and waking want.
+  /// What the next cut is to carry, apart from what idling and waking need.
   private let pending = Mutex<[Decision]>([])
   let clock: any Clock
   private let hasClock: Bool

@@ -145,7 +145,7 @@ final class StepConductor: Sendable {
     if step.number == nil, step.work != .carrier, step.work != .empty { try await mergeNews() }
   }
 
-  /// Lets the merge lane follow. A run that was killed between the others' entry and its own left it behind, and it goes first
+  /// Lets the merge lane follow. A run that was killed between the others' entry and its own did not merge, so the merge comes first
   /// then: so the entries are those of a run that was not killed.
   func mergeNews() async throws {
     if let fold = try await session.merge.round() { countEntry(fold.number) }

@@ -87,7 +87,7 @@ struct StreamRun: Conductor {
     return step
   }
 
-  /// The end of input is a decision: an entry carries it, and only the one behind it closes windows.
+  /// The end of input is a decision: an entry carries it, and only the one after it closes windows.
   private func ends(isRecorded: Bool) throws(WeirError) -> [RecordedStep] {
     var ranges: [RecordedRange] = []
     for (shard, bound) in stream.bounds.sorted(by: { $0.key < $1.key }) {

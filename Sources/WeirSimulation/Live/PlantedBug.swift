@@ -13,7 +13,7 @@ public enum PlantedBug: String, CaseIterable, Sendable {
   // In state flusher, recovery, merge and followers.
   case takesOverUnmarked, flushesOthersLanes, recoversOthersLanes, marksBeforeRows, rowsBehindStay, rowsAheadStay, flusherRemembers
   case mergeBeginsAtHead, mergedRowsNotRepeated, mergeMissesLastEntry, followsUnsyncedVersions, collectsUnapplied, drainsWithoutTables
-  case mergedFenceTooLow, flushesTogether, boundsAfterCheck, cutsOnAfterError, beginsUnchecked, mergeUnclaimed
+  case mergedFenceTooLow, flushesTogether, boundsAfterCheck, cutsOnAfterError, beginsUnchecked, mergeUnclaimed, decisionsOverlap
   /// The state table writes rows whatever their fence.
   case rowsUnfenced
   /// The state table gives a lane to the worker that claims it last.
@@ -66,6 +66,7 @@ public enum PlantedBug: String, CaseIterable, Sendable {
     case .cutsOnAfterError: .cutsOnAfterError
     case .beginsUnchecked: .beginsUnchecked
     case .mergeUnclaimed: .mergeUnclaimed
+    case .decisionsOverlap: .decisionsOverlap
     default: []
     }
   }

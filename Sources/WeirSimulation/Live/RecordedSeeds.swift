@@ -19,9 +19,10 @@ extension PlantedBug {
     .deletesBeforePointer: 0, .ignoresMarkOutcome: 293,
     .followerTrustsMemory: 2, .followerRebases: 1, .followerOutOfOrder: 0, .followerProvesFirst: 0,
     .readsWhileIdling: 9, .floorNotRaised: 9, .idleWindowsStay: 0, .cutsOnAfterFence: 10, .cutsOnAfterError: 145, .commitsTogether: 0,
+    .decisionsOverlap: 307,
     .filesAfterEntry: 0, .gapNotRecorded: 11, .gapRowsStay: 133, .restoresBaseOnly: 0, .restoresWithoutFloor: 13,
     .takesOverUnmarked: 0, .rowsBehindStay: 45,
-    .mergeUnclaimed: 102, .mergeBeginsAtHead: 6, .mergedRowsNotRepeated: 45, .mergeMissesLastEntry: 0, .mergedFenceTooLow: 0,
+    .mergeUnclaimed: 4, .mergeBeginsAtHead: 6, .mergedRowsNotRepeated: 45, .mergeMissesLastEntry: 0, .mergedFenceTooLow: 0,
     .followsUnsyncedVersions: 1,
     .collectsUnapplied: 9, .drainsWithoutTables: 2,
   ]
