@@ -74,7 +74,7 @@ enum RecordedReplay {
       throw WeirError(
         .config, "--join does not go with a capture of a live stream", advice: "Leave it out: its records do not end with files.")
     }
-    let capture = try LiveCapture(options.captures[0])
+    let capture = try LiveCapture(options.captures[0], blockBytes: Wiring.memory(pipeline.plan.worker).blockBytes)
     let source = pipeline.plan.source
     if let other = capture.shards.first(where: { !source.settings.reads($0.stream) }) {
       throw WeirError(

@@ -93,29 +93,59 @@ public struct RecordedBlock: Sendable {
 
 extension RecordedBlock {
   /// What the engine decodes: the records at positions in `range`, as a live source hands them out. nil: there are none.
-  public func raw(in range: Range<Int64>) -> RawBlock? {
-    let rows =
-      positions.firstIndex { $0 >= range.lowerBound }.map { $0..<(positions.firstIndex { $0 >= range.upperBound } ?? count) } ?? 0..<0
-    guard !rows.isEmpty else { return nil }
-    let buffer = TextBuffer(bytes: text.count)
-    text.withUnsafeBufferPointer { if let base = $0.baseAddress { buffer.base.update(from: base, count: $0.count) } }
+  public func raw(in range: Range<Int64>) -> RawBlock? { pieces(in: range, bytesMax: .max).first }
+
+  /// The same in blocks of at most `bytesMax` bytes of text, or of one record that has more.
+  public func pieces(in range: Range<Int64>, bytesMax: Int) -> [RawBlock] {
+    let first = positions.firstIndex { $0 >= range.lowerBound } ?? count
+    let end = positions.firstIndex { $0 >= range.upperBound } ?? count
+    var pieces: [RawBlock] = []
+    var (row, at, header) = (0, 0, 0)
+    var (begin, bytes) = (first, 0)
+    while row < end {
+      let length = self.length(of: row, from: &header)
+      if row > begin, bytes + length > bytesMax {
+        pieces.append(raw(begin..<row, from: at - bytes, bytes: bytes, header: header - Int(headerCount[row])))
+        (begin, bytes) = (row, 0)
+      }
+      if row >= begin { bytes += length }
+      at += length
+      row += 1
+    }
+    if first < end { pieces.append(raw(begin..<end, from: at - bytes, bytes: bytes, header: header)) }
+    return pieces
+  }
+
+  /// Bytes of a record's key, value and headers. Steps over its headers.
+  private func length(of row: Int, from header: inout Int) -> Int {
+    var length = Int(max(0, keyLength[row])) + Int(max(0, valueLength[row]))
+    for _ in 0..<headerCount[row] {
+      length += Int(headers[header].nameLength) + Int(max(0, headers[header].valueLength))
+      header += 1
+    }
+    return length
+  }
+
+  /// - Parameters:
+  ///   - start: where the first of the rows begins in the text.
+  ///   - headerEnd: the number of the first header after those of the rows.
+  private func raw(_ rows: Range<Int>, from start: Int, bytes: Int, header headerEnd: Int) -> RawBlock {
+    let buffer = TextBuffer(bytes: bytes)
+    text[start..<start + bytes].withUnsafeBufferPointer { if let base = $0.baseAddress { buffer.base.update(from: base, count: $0.count) } }
     var (keyOffset, offset, length): ([UInt32], [UInt32], [UInt32]) = ([], [], [])
     var headerTexts: [String?] = []
-    var (at, header) = (0, 0)
-    for row in 0..<rows.upperBound {
-      let isWanted = rows.contains(row)
-      if isWanted { keyOffset.append(UInt32(at)) }
+    var (at, header) = (start, headerEnd - rows.reduce(0) { $0 + Int(headerCount[$1]) })
+    for row in rows {
+      keyOffset.append(UInt32(at - start))
       at += Int(max(0, keyLength[row]))
-      if isWanted {
-        offset.append(UInt32(at))
-        length.append(UInt32(max(0, valueLength[row])))
-      }
+      offset.append(UInt32(at - start))
+      length.append(UInt32(max(0, valueLength[row])))
       at += Int(max(0, valueLength[row]))
-      let all = headerList(of: row, from: &header, at: &at, isWanted: isWanted && !headers.isEmpty)
-      if isWanted, !headers.isEmpty { headerTexts.append(RecordHeaders.text(all)) }
+      let all = headerList(of: row, from: &header, at: &at, isWanted: !headers.isEmpty)
+      if !headers.isEmpty { headerTexts.append(RecordHeaders.text(all)) }
     }
     var block = RawBlock(
-      text: buffer, count: text.count, framing: .spans(offset: offset, length: length), position: positions[rows.lowerBound])
+      text: buffer, count: bytes, framing: .spans(offset: offset, length: length), position: positions[rows.lowerBound])
     block.details = RecordDetails(
       shard: shard, positions: Array(positions[rows]),
       arrivals: timestamps[rows].map(RecordDetails.arrival), isAppendTime: timeKind == .appended,

@@ -38,11 +38,16 @@ package struct Wiring {
   package let clock = SystemClock()
   package let memory: MemoryBudget
 
+  /// What a worker may take of the memory: as its plan says, else of the machine or the container.
+  package static func memory(_ worker: WorkerSpec?) -> MemoryBudget {
+    MemoryBudget(configured: worker?.memoryBytes, available: MachineMemory.available())
+  }
+
   /// - Parameters:
   ///   - withState: opens (and makes) the state table.
   ///   - worker: the plan's; of it the memory.
   package init(_ places: Places, withState: Bool, worker: WorkerSpec? = nil) throws {
-    memory = MemoryBudget(configured: worker?.memoryBytes, available: MachineMemory.available())
+    memory = Wiring.memory(worker)
     if let bytes = memory.returnsFrom { weir_return_memory(Int32(bytes)) }
     // One more than there are cores, since one mostly waits for the disk. They give way to lanes and flushes: that keeps the
     // state table fresh while a large epoch is encoded.

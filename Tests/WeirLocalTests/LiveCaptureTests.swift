@@ -269,6 +269,40 @@ import WeirCore
     #expect(again.identities["t/1"] == ShardIdentity(last: block("t/1", 10..<12).fingerprint(1), anchor: before))
   }
 
+  @Test(arguments: [1, 40, 100, 1 << 20]) func aLargeFrameIsHandedOutInBlocksOfTheSameRecords(_ bytesMax: Int) throws {
+    var block = RecordedBlock(shard: "t/0", first: 0, next: 30)
+    block.timeKind = .created
+    for row in 0..<30 as Range<Int64> {
+      let (key, value) = ("k\(row)", row % 7 == 0 ? "" : String(repeating: "v", count: Int(row)))
+      block.positions.append(row)
+      block.timestamps.append(1_700_000_000_000 + row)
+      block.keyLength.append(row % 5 == 0 ? -1 : Int32(key.utf8.count))
+      block.valueLength.append(row % 11 == 0 ? -1 : Int32(value.utf8.count))
+      block.headerCount.append(UInt32(row % 3))
+      block.text += (row % 5 == 0 ? [] : Array(key.utf8)) + (row % 11 == 0 ? [] : Array(value.utf8))
+      for header in 0..<row % 3 {
+        block.headers.append(.init(nameLength: 2, valueLength: 1))
+        block.text += Array("h\(header)\(row % 10)".utf8)
+      }
+    }
+    func rows(_ raw: RawBlock) -> [String] {
+      guard case .spans(let offset, let length) = raw.framing, let details = raw.details else { return [] }
+      return offset.indices.map { row in
+        let value = StringRef(start: UnsafePointer(raw.text.base) + Int(offset[row]), count: Int(length[row])).description
+        let key = details.key(row, in: raw.text)?.description ?? "-"
+        return
+          "\(details.positions[row]) \(details.arrivals[row]) \(key) \(details.isTombstone(row)) \(value) \(details.headers(row) ?? "-")"
+      }
+    }
+    for range in [0..<30, 3..<17, 29..<40, 40..<50] as [Range<Int64>] {
+      let pieces = block.pieces(in: range, bytesMax: bytesMax)
+      #expect(pieces.flatMap(rows) == block.raw(in: range).map(rows) ?? [])
+      #expect(pieces.flatMap(rows).count == range.clamped(to: 0..<30).count)
+      #expect(pieces.allSatisfy { $0.count <= bytesMax || $0.details?.positions.count == 1 })
+    }
+    #expect(block.raw(in: 4..<5).map(rows)?.first?.hasPrefix("4 1700000000004000 k4 false vvvv [[\"h0\"") == true)
+  }
+
   /// A live source's block gives the same, or every resumed capture would be refused.
   @Test func aRecordInACaptureHasTheFingerprintThatItHasAtTheSource() throws {
     let block = block("t/0", 0..<20)

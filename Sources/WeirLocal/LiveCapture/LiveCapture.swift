@@ -28,6 +28,8 @@ public final class LiveCapture: RecordedStream {
   /// Numbers of each shard's frames.
   let framesOfShard: [[Int32]]
   /// Of each shard that could not be verified at some position: why.
+  /// Bytes of text of a block at most, unless one record has more.
+  let blockBytes: Int
   private let doubts: [Int: [LiveCaptureScan.Doubt]]
 
   /// The directory is one of a live capture.
@@ -37,8 +39,10 @@ public final class LiveCapture: RecordedStream {
     return ((try? SegmentFile.paths(in: path)) ?? []).isEmpty == false
   }
 
-  public init(_ directory: String) throws(WeirError) {
+  /// - Parameter blockBytes: bytes of text of a block at most, unless one record has more.
+  public init(_ directory: String, blockBytes: Int = CaptureSource.blockBytes) throws(WeirError) {
     self.directory = directory
+    self.blockBytes = max(1, blockBytes)
     let paths = try SegmentFile.paths(in: directory)
     guard !paths.isEmpty else {
       throw WeirError(

@@ -24,6 +24,8 @@ final class LiveCaptureSource: RecordSource {
     /// Frames of which a later range wants the rest. Bounded by ``keptBytesMax``.
     private var kept: [Int: RecordedBlock] = [:]
     private var keptBytes = 0
+    /// What is left of the last frame, last piece first.
+    private var pieces: [RawBlock] = []
     private static let keptBytesMax = 64 << 20
 
     init(_ capture: LiveCapture, _ steps: [[RecordedRange]]) {
@@ -48,6 +50,7 @@ final class LiveCaptureSource: RecordSource {
 
     /// The next records of a range; nil: there are no more.
     private func block(_ range: RecordedRange) throws(WeirError) -> RawBlock? {
+      if let piece = pieces.popLast() { return piece }
       guard let shard = numbers[range.shard] else { return nil }
       let frames = capture.framesOfShard[shard]
       var at = frame ?? firstFrame(of: frames, behind: range.from)
@@ -58,7 +61,9 @@ final class LiveCaptureSource: RecordSource {
         guard header.first < range.to else { return nil }
         at += 1
         guard header.records > 0, range.from < range.to else { continue }
-        if let raw = try take(number, isLast: header.next <= range.to).raw(in: range.from..<range.to) { return raw }
+        let block = try take(number, isLast: header.next <= range.to)
+        pieces = block.pieces(in: range.from..<range.to, bytesMax: capture.blockBytes).reversed()
+        if let piece = pieces.popLast() { return piece }
       }
       return nil
     }
