@@ -44,6 +44,7 @@ package enum LedgerCommands {
       case .idle: "idle"
       case .plan(_, let hash, _): "plan \(hash.prefix(12)) replaces the one before"
       case .wake: "wake"
+      case .shardClosed(_, let children): "shard closed; its keys are in \(children.map(\.lane.text).joined(separator: ", "))"
       case .clock(let at): "clock \(CivilTime.text(ofMicroseconds: at))"
       case .recreated(let from, let to, let reason): "recreated: read from \(to) instead of \(from): \(reason)"
       case .unverified(let reason): "unverified: \(reason)"

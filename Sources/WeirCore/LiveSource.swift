@@ -103,11 +103,17 @@ public struct SourceShard: Sendable, Hashable {
   /// What it is a part of, and which: the producers' rule for keys counts in these.
   public var stream: String
   public var number: Int
+  /// Shards whose keys it took over; empty where shards are never split and merged.
+  public var parents: [String] = []
+  /// Hashes of its keys; nil: the source places keys in another way.
+  public var hashRange: HashRange?
 
-  public init(name: String, stream: String, number: Int) {
+  public init(name: String, stream: String, number: Int, parents: [String] = [], hashRange: HashRange? = nil) {
     self.name = name
     self.stream = stream
     self.number = number
+    self.parents = parents
+    self.hashRange = hashRange
   }
 }
 
@@ -170,7 +176,8 @@ public protocol ShardGroup: ShardLooker {
   func bounds(of shards: [String]) async throws -> [String: ShardBounds]
   /// Where shards begin that have no position in the ledger.
   func starts(of shards: [String]) async throws -> [String: ShardPoint]
-  /// Begins to read: the answer to `assigned`, with all its shards.
+  /// Begins to read: the answer to `assigned`, with all its shards. Those with parents may come later, in calls of their own, once the ledger
+  /// has their parents as closed.
   func assign(_ positions: [String: ShardPoint]) async throws -> [String: any RecordSource]
   /// Ends reading: the answer to `revoked`, with all its shards.
   func release(_ shards: [String]) async throws

@@ -10,6 +10,8 @@ public enum SourceEvent: Sendable {
   case caughtUp(next: ShardPoint)
   /// The shard holds nothing at this position, and reading has stopped.
   case outOfRange(at: ShardPoint)
+  /// The shard ended for good, and everything that it held was handed out: these shards have its keys from here on.
+  case closed(at: ShardPoint, children: [SourceShard])
   /// Nothing more comes: the end of a capture, after a cut, or a shard that was released.
   case end
 }

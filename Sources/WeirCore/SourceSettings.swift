@@ -41,6 +41,8 @@ public struct LiveSourceTraits: Sendable, Hashable, Codable {
   public var idleMicroseconds: Int64 = 30_000_000
   /// Its positions are long or sparse (see ``SequenceNumber``): a lane's ordinals count the shard's records.
   public var countsRecords = false
+  /// Its shards end, are split and merged.
+  public var reshards = false
   /// Microseconds between two looks at the streams.
   public var refresh: Int64 = 30_000_000
 

@@ -88,4 +88,15 @@ package struct EngineVariant: OptionSet, Sendable {
   package static let beginsUnchecked = EngineVariant(30)
   /// The mark of the merge lane in the state table is written by every worker that leads, or led.
   package static let mergeUnclaimed = EngineVariant(31)
+
+  // MARK: Reshard
+
+  /// A child begins without the ids that its parents have seen.
+  package static let childForgetsIDs = EngineVariant(40)
+  /// A child judges all keys by its own watermark, whatever their parent has reached.
+  package static let childIgnoresFloors = EngineVariant(41)
+  /// A child takes over all keys of its parents.
+  package static let childKeepsAllKeys = EngineVariant(42)
+  /// A child is read although the ledger does not have its parents as closed.
+  package static let childrenDoNotWait = EngineVariant(43)
 }

@@ -26,6 +26,9 @@ public enum Decision: Sendable, Equatable {
   case partitioner(stream: String, rules: [Partitioner])
   /// A wall clock that is not the producers', UTC microseconds: by it the lane judges event times that are too far ahead.
   case clock(Int64)
+  /// The lane's shard ended at the source, and everything of it is committed with this entry: these shards have its keys from here on. `range`:
+  /// the hashes of its own.
+  case shardClosed(range: HashRange?, children: [ChildShard])
   /// The plan from here on, in place of the one before: only where no record was accepted by that. The run id is the one from
   /// here on.
   case plan(meaning: JSONValue, hash: String, runID: String)
@@ -39,7 +42,7 @@ extension Decision {
   public var generationStart: ShardPoint? {
     switch self {
     case .gap(let from, _, _), .recreated(let from, _, _): from
-    case .endOfInput, .extensible, .idle, .wake, .lookup, .lanesListed, .unverified, .partitioner, .clock, .plan: nil
+    case .endOfInput, .extensible, .idle, .wake, .lookup, .lanesListed, .unverified, .partitioner, .clock, .plan, .shardClosed: nil
     }
   }
 
@@ -61,6 +64,10 @@ extension Decision {
     case .partitioner(let stream, let rules):
       kind("partitioner", ["stream": .string(stream), "rules": rules.json])
     case .clock(let microseconds): kind("clock", ["at": .int(microseconds)])
+    case .shardClosed(let range, let children):
+      kind(
+        "shardClosed",
+        range.map { ["range": .string($0.text), "children": .array(children.map(\.json))] } ?? ["children": .array(children.map(\.json))])
     case .plan(let meaning, let hash, let runID):
       kind("plan", ["plan": meaning, "planHash": .string(hash), "runID": .string(runID)])
     }
@@ -97,6 +104,10 @@ extension Decision {
     case "partitioner":
       self = .partitioner(stream: try json.requiredString("stream"), rules: try [Partitioner](json: json.required("rules")))
     case "clock": self = .clock(try json.requiredTime("at"))
+    case "shardClosed":
+      var children: [ChildShard] = []
+      for item in try json.requiredArray("children") { children.append(try ChildShard(json: item)) }
+      self = .shardClosed(range: try json.optionalRange(), children: children)
     case "plan":
       self = .plan(
         meaning: try json.required("plan"), hash: try json.requiredString("planHash"), runID: try json.requiredString("runID"))

@@ -116,6 +116,10 @@ public struct LaneFold: Sendable, Equatable {
   /// An epoch has the watermark ``Watermark/maximum``: what `endOfInput` let go is out. The decision alone raises
   /// ``watermark`` as well, but a worker may die before the entry that closes the windows.
   public var isClosed: Bool
+  /// An entry holds the lane's `shardClosed`: no more records come, and it holds back no watermark.
+  public var isShardClosed = false
+  /// Of a lane whose shard has parents.
+  public var origin: LaneOrigin?
   /// An entry holds the lane's `extensible`, and none after it more records.
   public var isExtensible: Bool
   /// Of all epochs.
@@ -197,7 +201,7 @@ extension LedgerFold {
   public func mergedWatermark(with commits: [LaneCommit]) -> Int64 {
     var least: Int64?
     var greatestIdle = Watermark.minimum
-    for (lane, fold) in lanes where lane != .merge {
+    for (lane, fold) in lanes where lane != .merge && !fold.isShardClosed {
       var watermark = max(fold.watermark, fold.floor)
       for commit in commits where commit.lane == lane { watermark = max(watermark, commit.watermark) }
       if fold.isIdle { greatestIdle = max(greatestIdle, watermark) } else { least = min(least ?? watermark, watermark) }
@@ -237,6 +241,7 @@ extension LedgerFold {
     lane.counts += commit.counts
     for (table, counts) in commit.windows { lane.windows[table, default: WindowCounts()] += counts }
     lanes[commit.lane] = lane
+    releaseParents(of: commit.lane)
   }
 
   private mutating func add(_ table: TableCommit) {
@@ -275,6 +280,7 @@ extension LedgerFold {
     case .clock(let microseconds): lanes[lane]?.clock = microseconds
     case .plan(let meaning, let hash, let runID):
       planChange = PlanChange(meaning: meaning, hash: hash, runID: runID, entry: number)
+    case .shardClosed(let range, let children): close(lane, range: range, children: children)
     case .gap, .recreated, .unverified: break
     }
   }

@@ -42,10 +42,13 @@ public enum Mark: String, CaseIterable, Sendable {
   case stateRowSkipped, rowRetracted, ownerFenced, claimFenced, stateRebuilt
   // Records.
   case idle, wake, duplicate, lateRow
+  // Shards that are split and merged.
+  case shardClosed, shardsMerged
 
   /// Those that 2,000 seeds need not meet: an entry that is collected between a put that finds it and the look at it, and a state row that
   /// its fence alone stops (the name of the rows' owner stops it before).
-  public static let rare: [Mark] = [.entryNotThere, .stateRowSkipped]
+  /// The last two are of a workload of their own.
+  public static let rare: [Mark] = [.entryNotThere, .stateRowSkipped, .shardClosed, .shardsMerged]
 }
 
 /// How often each mark was met.

@@ -49,7 +49,25 @@ public final class FakeTopic: Sendable {
   /// Questions for single records that were answered.
   public let looks = Atomic(0)
 
-  public init(shards count: Int) {
+  /// Its positions are numbers of 128 bits that lie far apart, so lanes count its records; the topic itself has an index for each.
+  public let isCounted: Bool
+  private static let base: UInt128 = 49_590_338_271_490_256_608_559_692_538_361_571_095
+  private static let stride: UInt128 = 7_919 << 70
+
+  /// Of an index.
+  public func position(_ index: Int64) -> Position { isCounted ? .sequence(number(index)) : .offset(index) }
+
+  private func number(_ index: Int64) -> SequenceNumber { SequenceNumber(FakeTopic.base + UInt128(index) * FakeTopic.stride) }
+
+  func numbers(_ indexes: [Int64]) -> [SequenceNumber] { isCounted ? indexes.map(number) : [] }
+
+  func index(_ place: ShardPoint) -> Int64 {
+    guard let number = place.sequence else { return place.ordinal }
+    return Int64(((UInt128(number.digits) ?? 0) - FakeTopic.base) / FakeTopic.stride)
+  }
+
+  public init(shards count: Int, isCounted: Bool = false) {
+    self.isCounted = isCounted
     shards = Mutex(Dictionary(uniqueKeysWithValues: (0..<count).map { ("t/\($0)", Shard()) }))
   }
 
@@ -91,26 +109,30 @@ public final class FakeTopic: Sendable {
   }
 
   /// What a reader of one record finds.
-  public func look(_ shard: String, at position: Int64) -> ShardSight {
+  /// - Parameter ordinal: of the record, as the worker counts; nil: its index.
+  public func look(_ shard: String, at position: Int64, as ordinal: Int64? = nil) -> ShardSight {
     guard let s = shards.withLock({ $0[shard] }) else { return ShardSight(.unknown) }
     let look: ShardLook =
       if position < s.low {
-        position < 0 ? .absent : .trimmed(low: .offset(s.low))
+        position < 0 ? .absent : .trimmed(low: self.position(s.low))
       } else if position >= s.high {
-        .ended(high: .offset(s.high - s.endTooLow))
+        .ended(high: self.position(s.high - s.endTooLow))
       } else if let record = s.records[Int(position - s.low)] {
-        FakeTopic.block(shard, [position], [record]).lastFingerprint.map { .record($0) } ?? .unknown
+        FakeTopic.block(shard, [ordinal ?? position], [record], numbers([position])).lastFingerprint.map { .record($0) } ?? .unknown
       } else {
         .absent
       }
     return ShardSight(look, incarnation: s.incarnation)
   }
 
-  public static func block(_ shard: String, _ positions: [Int64], _ values: [[UInt8]]) -> RawBlock {
+  public static func block(
+    _ shard: String, _ positions: [Int64], _ values: [[UInt8]], _ sequences: [SequenceNumber] = []
+  ) -> RawBlock {
     var block = RawBlock(records: values, position: positions[0])
     block.details = RecordDetails(
       shard: shard, positions: positions, arrivals: values.map { _ in RecordDetails.noArrival },
-      isAppendTime: false, keyOffset: values.map { _ in 0 }, keyLength: values.map { _ in -1 })
+      isAppendTime: false, keyOffset: values.map { _ in 0 }, keyLength: values.map { _ in -1 },
+      sequences: sequences)
     return block
   }
 
@@ -176,7 +198,7 @@ public final class FakeGroup: ShardGroup {
     return topic.shards.withLock { all in
       Dictionary(
         uniqueKeysWithValues: shards.map {
-          ($0, ShardBounds(low: .offset(all[$0]?.low ?? 0), high: .offset((all[$0]?.high ?? 0) - (all[$0]?.endTooLow ?? 0))))
+          ($0, ShardBounds(low: topic.position(all[$0]?.low ?? 0), high: topic.position((all[$0]?.high ?? 0) - (all[$0]?.endTooLow ?? 0))))
         })
     }
   }
@@ -188,8 +210,8 @@ public final class FakeGroup: ShardGroup {
   public func look(_ asks: [String: ShardAsk]) async throws -> [String: ShardSight] {
     let sights = asks.map { shard, ask in
       switch ask {
-      case .at(let point): (shard, topic.look(shard, at: point.ordinal))
-      case .before(let point): (shard, topic.look(shard, at: point.ordinal - 1))
+      case .at(let point): (shard, topic.look(shard, at: topic.index(point), as: point.ordinal))
+      case .before(let point): (shard, topic.look(shard, at: topic.index(point) - 1, as: point.ordinal - 1))
       }
     }
     topic.looks.add(1, ordering: .relaxed)
@@ -199,7 +221,7 @@ public final class FakeGroup: ShardGroup {
 
   public func assign(_ positions: [String: ShardPoint]) async throws -> [String: any RecordSource] {
     state.withLock { state in
-      for (shard, position) in positions { state.readers[shard] = FakeReader(topic, shard, position.ordinal) }
+      for (shard, position) in positions { state.readers[shard] = FakeReader(topic, shard, position) }
       return state.readers.filter { positions[$0.key] != nil }
     }
   }
@@ -235,12 +257,12 @@ public final class FakeGroup: ShardGroup {
 public final class FakeReader: RecordSource {
   private let topic: FakeTopic
   private let shard: String
-  private let state: Mutex<(position: Int64, isClosed: Bool, saidEnd: Bool, isWaiting: Bool)>
+  private let state: Mutex<(position: Int64, ordinal: Int64, isClosed: Bool, saidEnd: Bool, isWaiting: Bool)>
 
-  public init(_ topic: FakeTopic, _ shard: String, _ position: Int64) {
+  public init(_ topic: FakeTopic, _ shard: String, _ place: ShardPoint) {
     self.topic = topic
     self.shard = shard
-    state = Mutex((position, false, false, false))
+    state = Mutex((topic.index(place), place.ordinal, false, false, false))
   }
 
   public func close() {
@@ -255,21 +277,24 @@ public final class FakeReader: RecordSource {
       let (seen, waited) = (topic.bell.rung, isCaughtUp)
       let read: SourceEvent? = state.withLock { state in
         if state.isClosed || Task.isCancelled { return .end }
-        guard let records = topic.read(shard, at: state.position, count: 7) else { return .outOfRange(at: ShardPoint(state.position)) }
+        func place() -> ShardPoint { ShardPoint(state.ordinal).moved(to: topic.position(state.position)) }
+        guard let records = topic.read(shard, at: state.position, count: 7) else { return .outOfRange(at: place()) }
         if records.isEmpty {
           if state.saidEnd {
             state.isWaiting = true
             return nil
           }
           state.saidEnd = true
-          return .caughtUp(next: ShardPoint(state.position))
+          return .caughtUp(next: place())
         }
         (state.saidEnd, state.isWaiting) = (false, false)
-        let positions = records.indices.filter { records[$0] != nil }.map { state.position + Int64($0) }
+        let indexes = records.indices.filter { records[$0] != nil }.map { state.position + Int64($0) }
         let values = records.compactMap { $0 }
+        let ordinals = topic.isCounted ? values.indices.map { state.ordinal + Int64($0) } : indexes
         state.position += Int64(records.count)
-        guard !values.isEmpty else { return .caughtUp(next: ShardPoint(state.position)) }
-        return .block(FakeTopic.block(shard, positions, values), next: ShardPoint(state.position))
+        state.ordinal += Int64(values.count)
+        guard !values.isEmpty else { return .caughtUp(next: place()) }
+        return .block(FakeTopic.block(shard, ordinals, values, topic.numbers(indexes)), next: place())
       }
       if let read { return read }
       if waited { await topic.bell.wait(after: seen) } else { topic.bell.ring() }

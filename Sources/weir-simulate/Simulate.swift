@@ -13,6 +13,7 @@ import WeirSimulation
   @Flag(help: "Name the faults and ways of recovery that are counted.") var listMarks = false
   @Flag(help: "Run the recorded seeds: those that found faults, and for each planted bug one that finds it.") var recorded = false
   @Flag(help: "Reduce the faults of a seed that fails.") var reduce = false
+  @Flag(help: "Read a source with positions of 128 bits that splits and merges its shards.") var reshards = false
   @Flag(help: "Show what happens.") var verbose = false
   @Flag(help: "Show how often each fault and each way of recovery was met.") var marks = false
 
@@ -36,14 +37,14 @@ import WeirSimulation
     var (steps, entries, strikes) = (0, Int64(0), 0)
     let began = Date()
     for seed in first..<first + seeds {
-      let result = LiveSimulation.run(seed: seed, without: without, bug: planted, log: verbose ? { print($0) } : nil)
+      let result = LiveSimulation.run(seed: seed, without: without, bug: planted, reshards: reshards, log: verbose ? { print($0) } : nil)
       all += result.marks
       steps += result.steps
       entries += result.entries
       strikes += result.strikes
       if let violation = result.violation {
         failed += 1
-        let faults = reduce ? LiveSimulation.reduce(seed: seed) : result.faults
+        let faults = reduce ? LiveSimulation.reduce(seed: seed, reshards: reshards) : result.faults
         print("seed \(seed): \(violation)\n  faults: \(faults.joined(separator: ","))")
       }
       if EscapeWatch.count > escaped {
@@ -52,7 +53,7 @@ import WeirSimulation
         escaped = EscapeWatch.count
       }
       if seed % 50 == 0 {
-        let second = LiveSimulation.run(seed: seed, without: without, bug: planted)
+        let second = LiveSimulation.run(seed: seed, without: without, bug: planted, reshards: reshards)
         if second.trace != result.trace || second.steps != result.steps {
           failed += 1
           print("seed \(seed): two runs differ: \(result.steps) and \(second.steps) steps")
@@ -71,6 +72,11 @@ import WeirSimulation
     for seed in LiveSimulation.regressionSeeds {
       if let violation = LiveSimulation.run(seed: seed).violation { failures.append("seed \(seed): \(violation)") }
     }
+    for seed in LiveSimulation.reshardSeeds {
+      if let violation = LiveSimulation.run(seed: seed, reshards: true).violation {
+        failures.append("seed \(seed), reshards: \(violation)")
+      }
+    }
     for bug in PlantedBug.recorded where LiveSimulation.run(seed: bug.recordedSeed, bug: bug).violation == nil {
       // A change of the engine shifts what a seed does.
       if let found = LiveSimulation.find(bug, in: 0..<1000) {
@@ -80,7 +86,9 @@ import WeirSimulation
       }
     }
     for failure in failures { print(failure) }
-    print("\(LiveSimulation.regressionSeeds.count) recorded seeds, \(PlantedBug.recorded.count) planted bugs: \(failures.count) failed")
+    print(
+      "\(LiveSimulation.regressionSeeds.count + LiveSimulation.reshardSeeds.count) recorded seeds, \(PlantedBug.recorded.count) planted bugs: \(failures.count) failed"
+    )
     if !failures.isEmpty { throw ExitCode(1) }
   }
 

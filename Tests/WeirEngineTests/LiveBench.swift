@@ -33,13 +33,14 @@ extension LiveWorkerTests {
     ///   - state: the workers' state table.
     ///   - wrap: what the workers see of the lake.
     init(
-      shards: Int, idle: String = "1h", misplaced: String = "merge", settings: String = "", lake: String = "", flush: String = "30ms",
+      shards: Int, isCounted: Bool = false, idle: String = "1h", misplaced: String = "merge", settings: String = "", lake: String = "",
+      flush: String = "30ms",
       silence: Int64? = nil, refresh: Int64? = nil, more: String = "", beside: Bench? = nil, meaning: String = "m",
       clock: ShiftedClock? = nil, state: (any StateTable)? = nil,
       wrap: (any ObjectStore) -> any ObjectStore = { $0 }
     ) throws {
       self.meaning = meaning
-      topic = beside?.topic ?? FakeTopic(shards: shards)
+      topic = beside?.topic ?? FakeTopic(shards: shards, isCounted: isCounted)
       isGuest = beside != nil
       path = beside?.path ?? NSTemporaryDirectory() + "weir-live-" + UUID().uuidString
       let yaml = """
@@ -59,6 +60,7 @@ extension LiveWorkerTests {
       var traits = plan.source.live ?? LiveSourceTraits()
       if let silence { traits.silence = silence }
       if let refresh { traits.refresh = refresh }
+      traits.countsRecords = topic.isCounted
       plan.source.settings = FakeSource(traits: traits)
       self.plan = plan
       let bell = topic.bell

@@ -32,6 +32,27 @@ extension LiveWorkerTests {
       #expect(told)
     }
 
+    /// The count goes on where it was; the position moves, and a generation starts.
+    @Test func aGapOfACountedSourceKeepsTheCount() async throws {
+      let bench = try Bench(shards: 1, isCounted: true)
+      bench.topic.send((0..<10).map { "{\"user\":\"u\",\"at\":\($0)}" }, to: "t/0", gapEvery: 4)
+      let first = bench.worker(["t/0"])
+      try await bench.until("10 records") { $0.counts.input == 10 }
+      _ = try await first.stop()
+      bench.send("t/0", 10..<40)
+      bench.topic.trim("t/0", to: 25)
+      let second = bench.worker(["t/0"])
+      try await bench.until("the rest") { $0.counts.input == 29 }
+      _ = try await second.stop()
+      let (before, after) = (bench.topic.position(14), bench.topic.position(25))
+      let gaps = try await bench.decisions().filter { if case .gap = $0 { true } else { false } }
+      let from = ShardPoint(10).moved(to: before)
+      #expect(gaps == [.gap(from: from, to: from.moved(to: after), reason: "trimmed at the source before it was read")])
+      let lane = try #require(try await bench.fold()?[LaneID(shard: "t/0")])
+      #expect(lane.generation == 1 && lane.generationStart == from)
+      #expect(lane.position == ShardPoint(29).moved(to: bench.topic.position(44)), "records are counted, positions without one are not")
+    }
+
     @Test func aTrimWhileRunningIsAGapToo() async throws {
       let bench = try Bench(shards: 1)
       bench.send("t/0", 0..<10)

@@ -9,8 +9,8 @@ import WeirTesting
 
 /// Whole workers on a topic in memory and a lake on disk: what they commit, their ledgers and clocks. Other subjects have files of their own.
 @Suite(.serialized, .timeLimit(.minutes(2))) struct LiveWorkerTests {
-  @Test func everyRecordIsCommittedOnceAndTheNextRunGoesOnAtTheLedger() async throws {
-    let bench = try Bench(shards: 2)
+  @Test(arguments: [false, true]) func everyRecordIsCommittedOnceAndTheNextRunGoesOnAtTheLedger(isCounted: Bool) async throws {
+    let bench = try Bench(shards: 2, isCounted: isCounted)
     bench.send("t/0", 0..<50)
     bench.send("t/1", 0..<30)
     let first = bench.worker(["t/0", "t/1"])
@@ -22,7 +22,7 @@ import WeirTesting
     let progress = try await second.stop()
     #expect(progress.records == 10, "nothing was read twice")
     let followed = bench.topic.followed.withLock { $0 }
-    #expect(followed.mapValues(\.position) == ["t/0": 60, "t/1": 30])
+    #expect(followed.mapValues(\.position) == ["t/0": bench.topic.position(60), "t/1": bench.topic.position(30)])
     let ledgerID = try #require(try await bench.fold()).genesis.ledgerID
     #expect(
       Set(followed.values.map(\.owner)) == [GroupMates.Mark(ledgerID: ledgerID, pipeline: "p").text],
@@ -31,8 +31,9 @@ import WeirTesting
     #expect(try await bench.goldRows() == 2)
   }
 
-  @Test func anIdleShardDoesNotHoldBackTheOthersAndItsNextRecordsAreJudgedByTheFloor() async throws {
-    let bench = try Bench(shards: 2, idle: "50ms")
+  @Test(arguments: [false, true])
+  func anIdleShardDoesNotHoldBackTheOthersAndItsNextRecordsAreJudgedByTheFloor(isCounted: Bool) async throws {
+    let bench = try Bench(shards: 2, isCounted: isCounted, idle: "50ms")
     bench.send("t/0", 0..<100)
     let worker = bench.worker(["t/0", "t/1"])
     try await bench.until("the empty shard is idle") { $0[LaneID(shard: "t/1")]?.isIdle == true }
@@ -48,8 +49,8 @@ import WeirTesting
     #expect(Array(kinds.prefix(3)) == [["clock"], ["idle"], ["wake", "clock"]], "a fresh clock comes with the entry that wakes it")
   }
 
-  @Test func aNewShardIsListedBeforeItsFirstRecord() async throws {
-    let bench = try Bench(shards: 1)
+  @Test(arguments: [false, true]) func aNewShardIsListedBeforeItsFirstRecord(isCounted: Bool) async throws {
+    let bench = try Bench(shards: 1, isCounted: isCounted)
     bench.send("t/0", 0..<20)
     let worker = bench.worker(["t/0"])
     try await bench.until("20 records") { $0.counts.input == 20 }

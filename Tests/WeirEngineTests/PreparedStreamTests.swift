@@ -35,7 +35,7 @@ extension ScriptedSource {
     case .pause: "pause"
     case .end: "end"
     case .interrupted: "interrupted"
-    case .caughtUp, .outOfRange: "a mark of a live shard"
+    case .caughtUp, .outOfRange, .closed: "a mark of a live shard"
     }
   }
 

@@ -28,7 +28,7 @@ import WeirLocal
           Block(
             position: raw.position, lines: bytes.count { $0 == 0x0A }, bytes: bytes, capacity: raw.text.capacity, hash: raw.prefixHash))
       case .cut(let position, _): cuts.append(position)
-      case .caughtUp, .outOfRange: Issue.record("a capture says nothing of a live shard")
+      case .caughtUp, .outOfRange, .closed: Issue.record("a capture says nothing of a live shard")
       case .end:
         await source.close()
         return (blocks, cuts)

@@ -74,7 +74,7 @@ struct CaptureProbe {
         position += Int64(line.count) + 1
       }
     case .cut(let position, let hash): read.cuts[position] = hash
-    case .caughtUp, .outOfRange: Issue.record("a capture says nothing of a live shard")
+    case .caughtUp, .outOfRange, .closed: Issue.record("a capture says nothing of a live shard")
     case .end: return false
     }
     return true

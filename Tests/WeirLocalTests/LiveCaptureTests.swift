@@ -52,7 +52,7 @@ import WeirCore
           all.append("\(details.shard) \(position) \(key) \(value) \(details.headers(row) ?? "-")")
         }
       case .cut(let number, _): all.append("cut \(number)")
-      case .caughtUp, .outOfRange: Issue.record("a capture says nothing of a live shard")
+      case .caughtUp, .outOfRange, .closed: Issue.record("a capture says nothing of a live shard")
       case .end:
         await source.close()
         return all

@@ -99,4 +99,29 @@ import WeirCore
     #expect(repeated == 0)
     #expect(found == expected, "slide \(slide), size \(size), lateness \(lateness)")
   }
+
+  /// Hopping windows of two lanes whose keys a third takes over: one of them had written out more than the other, and what it had is not
+  /// written again.
+  @Test func openWindowsMoveWithTheirKeysAndNoneIsWrittenTwice() {
+    func store() -> WindowStore { WindowStore(WindowSpec(size: 20, slide: 5), layout: RunningWindowTests.layout) }
+    func finish(_ store: WindowStore, _ watermark: Int64, _ found: inout [Key: Sums], _ repeated: inout Int) {
+      add(store.finish(watermark: watermark), to: &found, &repeated)
+    }
+    func record(_ time: Int64, _ group: UInt8) -> Record { Record(time: time, group: group, value: 1, watermark: 0) }
+    let (ahead, behind, child) = (store(), store(), store())
+    var (found, repeated): ([Key: Sums], Int) = ([:], 0)
+    update(ahead, [record(42, 1), record(51, 1), record(43, 9)])
+    update(behind, [record(41, 2), record(57, 2)])
+    finish(ahead, 55, &found, &repeated)
+    finish(behind, 45, &found, &repeated)
+    child.inherit(ahead, reached: 55) { $0.first != 9 }
+    child.inherit(behind, reached: 45) { _ in true }
+    finish(child, 50, &found, &repeated)
+    finish(child, Watermark.maximum, &found, &repeated)
+    #expect(repeated == 0)
+    // Each record is in four windows; those of group 9 that were not out stay behind.
+    func starts(_ group: UInt8) -> [Int64] { found.keys.filter { $0.group == group }.map(\.start).sorted() }
+    #expect(starts(1) == [25, 30, 35, 40, 45, 50] && starts(2) == [25, 30, 35, 40, 45, 50, 55] && starts(9) == [25, 30, 35])
+    #expect(found[Key(group: 1, start: 40)]?.n == 2 && found[Key(group: 2, start: 40)]?.n == 2)
+  }
 }

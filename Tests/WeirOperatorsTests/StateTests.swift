@@ -41,6 +41,27 @@ struct StateTests {
     }
   }
 
+  /// Two shards become one that begins at the lesser watermark. Ids keep their distance to the clock, so none is forgotten earlier than it would
+  /// have been, and a restart changes nothing.
+  @Test func idsOfTwoIndexesAreRememberedInOneAtLeastAsLong() throws {
+    func hash(_ id: Int) -> Hash128 { Hash128(low: UInt64(id), high: UInt64(id) << 40) }
+    let (ahead, behind) = (DedupIndex(withinMicroseconds: 50), DedupIndex(withinMicroseconds: 50))
+    for id in 0..<40 { _ = ahead.insert(hash(id), watermark: Int64(160 + id)) }
+    for id in 100..<140 { _ = behind.insert(hash(id), watermark: Int64(60 + id - 100)) }
+    var child = DedupIndex(withinMicroseconds: 50)
+    child.inherit([(ahead, rise: 0), (behind, rise: 100)])
+    #expect(child.count == 80 && child.unsavedCount == 80)
+    var out = ByteWriter()
+    child.save(base: true, into: &out)
+    child = DedupIndex(withinMicroseconds: 50)
+    var reader = ByteReader(out.bytes[...], what: "test")
+    try child.restore(from: &reader)
+    // The child's own watermark is 100 here; its clock stands at 200 until that has passed it.
+    for id in [0, 39, 100, 139] { #expect(!child.insert(hash(id), watermark: 200), "\(id) is known") }
+    #expect(child.insert(hash(0), watermark: 211) && child.insert(hash(100), watermark: 211), "50 after 160")
+    #expect(!child.insert(hash(39), watermark: 249) && child.insert(hash(139), watermark: 250))
+  }
+
   @Test func `a measure of a state table that no double can hold counts once, whatever cuts and restarts there are`() throws {
     let argument = Expr(node: .column(0), type: .double, text: "v")
     let layout = AggregateLayout([.sum, .avg, .max].map { Measure(name: "m", function: $0, argument: argument, type: .double) })

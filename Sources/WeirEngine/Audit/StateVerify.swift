@@ -94,7 +94,7 @@ struct StateVerify {
 
   /// Lanes that have rows in the state table.
   private var lanesWithRows: [LaneID] {
-    fold.lanes.keys.sorted().filter { $0 == .merge ? compiled.hasMergedState : compiled.hasLaneState }
+    (compiled.hasMergedState && fold.lanes[.merge] != nil ? [.merge] : []) + (compiled.hasLaneState ? fold.lanesWithKeys : [])
   }
 
   /// Whether the table says that it is at the ledger's position of the lane.

@@ -16,6 +16,8 @@ actor LaneActor {
   private var cutPoint: ShardPoint
   /// The source's position behind what was consumed, where it is not the ordinal.
   private var sequence: SequenceNumber?
+  /// Of a child's keys, see ``InheritedFloors``.
+  private var inherited: InheritedFloors?
   /// Of the current epoch, and of what is not in the state table yet; live only.
   private var arrivals = Arrivals()
   private var unflushed = Arrivals()
@@ -23,8 +25,13 @@ actor LaneActor {
   private(set) var identity = ShardIdentity()
 
   /// A lane that has its shard to itself.
-  /// - Parameter point: where it was restored; nil: it has no epoch.
-  init(_ lane: sending LaneState, _ partial: sending ShardPartial, at point: ShardPoint? = nil) {
+  /// - Parameters:
+  ///   - point: where it was restored; nil: it has no epoch.
+  ///   - inherited: what keys of its shard's parents are judged by.
+  init(
+    _ lane: sending LaneState, _ partial: sending ShardPartial, at point: ShardPoint? = nil, inherited: InheritedFloors? = nil
+  ) {
+    self.inherited = inherited
     (ids, first, sequence) = ([lane.id], 0, point?.sequence)
     cutPoint = ShardPoint(ordinal: lane.position, sequence: point?.sequence)
     lanes = [lane]
@@ -51,7 +58,7 @@ actor LaneActor {
     if let read { identity.read(first: read.first, last: read.last) }
     for deal in deals where deal.count > 0 {
       if lanes.count > 1 { warm() }
-      let next = floor > Watermark.minimum ? DealtBlocks(deal, floor: floor) : deal
+      let next = raised(deal)
       for (number, lane) in lanes.enumerated() { lane.consume(next, lane: first + number) }
       guard let partial else { continue }
       partial.fold(next)
@@ -61,6 +68,15 @@ actor LaneActor {
         unflushed.add(block)
       }
     }
+  }
+
+  /// The deal with no watermark below the floors of the lanes.
+  private func raised(_ deal: DealtBlocks) -> DealtBlocks {
+    let next = floor > Watermark.minimum ? DealtBlocks(deal, floor: floor) : deal
+    guard var inherited else { return next }
+    var block = next.blocks[0]
+    self.inherited = inherited.raise(&block, shard: lanes[0].watermark) ? inherited : nil
+    return self.inherited == nil ? next : DealtBlocks(block, end: next.end, watermark: next.watermark)
   }
 
   private func warm() { for step in 0..<DedupIndex.warmingSteps { for lane in lanes { lane.warm(step) } } }

@@ -11,13 +11,13 @@ package final class LaneState {
 
   let id: LaneID
   private(set) var generation: Int64
-  private let compiled: CompiledPlan
+  let compiled: CompiledPlan
   private let run: RunInfo
 
-  private let dedup: DedupIndex?
+  let dedup: DedupIndex?
   /// By aggregate number: what is finished here. (The others: ``ShardPartial``.)
-  private let windows: [WindowStore?]
-  private let keyed: [KeyedStore?]
+  let windows: [WindowStore?]
+  let keyed: [KeyedStore?]
   private let scratch: Scratch
 
   private var counts = BucketCounts()
@@ -32,6 +32,8 @@ package final class LaneState {
   private(set) var watermark = Watermark.minimum
   /// A lane that joined or woke judges by the larger of the shard's watermark and this (law 3); the minimum elsewhere.
   private(set) var floor = Watermark.minimum
+  /// Ids are forgotten by no less than this (see ``LaneOrigin/dedupFloor``).
+  var dedupFloor = Watermark.minimum
   /// Everything of the shard before this ordinal is consumed.
   private(set) var position: Int64 = 0
 
@@ -116,7 +118,7 @@ package final class LaneState {
   private func passes(_ input: SiftInput, _ place: Int, _ dedup: Unmanaged<DedupIndex>?) -> Bool {
     if input.verdicts[place] == PreparedBlock.Verdict.proceeds {
       guard let dedup, input.hasID?[place] ?? true,
-        !dedup._withUnsafeGuaranteedRef({ $0.insert(input.ids[place], watermark: input.watermark[place]) })
+        !dedup._withUnsafeGuaranteedRef({ $0.insert(input.ids[place], watermark: max(input.watermark[place], dedupFloor)) })
       else {
         return true
       }

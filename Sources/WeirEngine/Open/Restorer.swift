@@ -40,15 +40,34 @@ struct Restorer: Sendable {
     if let before, let position = before.position {
       try lane.restore(blobs: try await blobs(id), position: position.ordinal, watermark: before.watermark)
     }
+    if let origin = before?.origin, before?.state == nil { try await inherit(origin, into: lane) }
+    lane.dedupFloor = before?.origin?.dedupFloor ?? Watermark.minimum
     // The floor of a lane that woke or joined is known only behind the entry that says so.
     if variant.contains(.restoresWithoutFloor) { return lane }
     lane.raise(floor: before?.floor ?? Watermark.minimum)
     return lane
   }
 
+  /// A child begins with what its parents ended with. Their blobs stay until it has one of its own.
+  private func inherit(_ origin: LaneOrigin, into lane: LaneState) async throws {
+    var parents: [(state: LaneState, source: LaneOrigin.Parent)] = []
+    for parent in origin.parents {
+      guard let known = fold[parent.lane] else {
+        throw WeirError(.corrupt, "the ledger has no lane \(parent.lane.text), whose keys \(lane.id.text) took over")
+      }
+      // A parent that had no state has nothing to leave; one that never began hands on what it would have had.
+      guard known.state != nil || known.origin != nil else { continue }
+      parents.append((try await state(parent.lane, Scratch()), parent))
+    }
+    try lane.inherit(parents, origin, variant)
+  }
+
   /// A lane that has its shard to itself.
   func shard(_ id: LaneID) async throws -> LaneActor {
-    LaneActor(try await state(id, Scratch()), ShardPartial(compiled, lanes: 1, run: run.of(id.shard)), at: fold[id]?.position)
+    LaneActor(
+      try await state(id, Scratch()), ShardPartial(compiled, lanes: 1, run: run.of(id.shard)), at: fold[id]?.position,
+      inherited: variant.contains(.childIgnoresFloors)
+        ? nil : InheritedFloors(fold[id]?.origin, above: fold[id]?.floor ?? Watermark.minimum))
   }
 
   func shards(_ ids: [LaneID], parallel: Int) async throws -> [LaneActor] {

@@ -91,7 +91,7 @@ public enum StateRebuild {
     var rows: [StateBatch] = []
     var meta: [(String, [UInt8])] = []
     // Some lanes at a time: their rows are all that is kept of them.
-    var lanes = fold.lanes.keys.filter { $0 != .merge }.sorted()[...]
+    var lanes = fold.lanesWithKeys[...]
     while !lanes.isEmpty {
       for lane in try await restorer.shards(Array(lanes.prefix(environment.parallel)), parallel: environment.parallel) {
         guard let all = await lane.allStateRows(of: lane.id) else { continue }

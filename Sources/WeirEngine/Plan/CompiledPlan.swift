@@ -128,6 +128,15 @@ public struct CompiledPlan: Sendable {
     return counts
   }
 
+  /// Which of an aggregate's `by` columns is the record's key; nil: none.
+  func keyColumn(of aggregate: Int) -> Int? {
+    let by = aggregate < goldCount ? plan.gold[aggregate].by : plan.state[aggregate - goldCount].by
+    return by.firstIndex { column in
+      guard let input = column.expr.plainColumn, case .field(let field) = plan.inputs[input].origin else { return false }
+      return field == plan.record.key
+    }
+  }
+
   /// A state table is finished in the lanes.
   public var hasLaneState: Bool { aggregates.contains { $0.isFinishedInLane && $0.window == nil } }
   /// A lane finishes a table because its `by` holds the field, which is the record's key.

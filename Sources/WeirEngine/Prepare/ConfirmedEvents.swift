@@ -21,7 +21,7 @@ struct ConfirmedEvents {
   mutating func admit(_ event: PreparedEvent) throws(WeirError) -> [SequencedEvent] {
     switch event {
     // It moves nothing, and must not wait for a pipe that gives nothing.
-    case .pause, .caughtUp, .outOfRange: return [.pause]
+    case .pause, .caughtUp, .outOfRange, .closed: return [.pause]
     // What is held lies after the last cut that went on: the next run reads it again.
     case .interrupted:
       held = []
@@ -51,7 +51,7 @@ struct ConfirmedEvents {
       }
       return .block(block, end: end.ordinal, watermark: sequencer.watermark)
     case .cut(let position, let hash): return .cut(position: position, prefixHash: hash, watermark: sequencer.watermark)
-    case .pause, .caughtUp, .outOfRange: return .pause
+    case .pause, .caughtUp, .outOfRange, .closed: return .pause
     case .end: return .end
     case .interrupted: return .interrupted
     }
@@ -67,7 +67,7 @@ struct ConfirmedEvents {
           if followers.times.count == ClockGuard.followersMax { return followers }
         }
       case .end: followers.end = keepOpen ? .keptOpen : .closed
-      case .cut, .pause, .interrupted, .caughtUp, .outOfRange: break
+      case .cut, .pause, .interrupted, .caughtUp, .outOfRange, .closed: break
       }
     }
     return followers

@@ -10,9 +10,13 @@ struct Placement: Sendable {
   /// Of a key in a message.
   private static let keyBytesMax = 200
 
-  private let rules: KeyRules
+  /// nil: the shard has a range of hashes.
+  private let rules: KeyRules?
   private let shards: Int
   private let shard: SourceShard
+
+  /// Of a shard that has a range of hashes.
+  init(shard: SourceShard) { (rules, shards, self.shard) = (nil, 1, shard) }
 
   /// - Parameter shards: how many the shard's stream has.
   init(_ rules: KeyRules, shard: SourceShard, shards: Int) {
@@ -23,14 +27,18 @@ struct Placement: Sendable {
 
   /// How many shards the keys of the shard's stream are spread over; nil if nothing depends on it.
   static func spread(_ compiled: CompiledPlan, _ shard: SourceShard, of all: [SourceShard]) -> Int? {
-    guard let live = compiled.plan.source.live, live.misplaced == .halt, let key = compiled.plan.record.key else { return nil }
-    let dependsOnPlace = compiled.plan.dedup != nil || compiled.hasTableFinished(byField: key)
     let count = all.count { $0.stream == shard.stream }
-    return dependsOnPlace && count > 1 ? count : nil
+    return dependsOnPlace(compiled) && count > 1 ? count : nil
+  }
+
+  static func dependsOnPlace(_ compiled: CompiledPlan) -> Bool {
+    guard let live = compiled.plan.source.live, live.misplaced == .halt, let key = compiled.plan.record.key else { return false }
+    return compiled.plan.dedup != nil || compiled.hasTableFinished(byField: key)
   }
 
   /// - Throws: `misplaced` for the first record whose key belongs elsewhere.
   func check(_ block: PreparedBlock) throws(WeirError) {
+    guard let rules else { return try checkRange(block) }
     guard case .string(let keys) = block.key.values else { return }
     let known = rules.current
     var fitting = known
@@ -47,6 +55,16 @@ struct Placement: Sendable {
     }
     guard fitting.count < known.count else { return }
     if rules.narrow(to: fitting).isEmpty { throw KeyRules.contradiction(shard.stream, rules.current, fitting) }
+  }
+
+  private func checkRange(_ block: PreparedBlock) throws(WeirError) {
+    guard let range = shard.hashRange else { return }
+    for row in 0..<block.count where block.columns.verdict[row] == PreparedBlock.Verdict.proceeds {
+      guard !block.key.isValid(row) || !range.contains(KeyHash.of(block.key, row)) else { continue }
+      throw WeirError(
+        .misplaced, "the record at position \(block.position(row)) of \(shard.name) has a key whose hash is not in the shard's range",
+        advice: Placement.advice)
+    }
   }
 
   private func misplaced(_ block: PreparedBlock, _ row: Int, _ rules: [Partitioner]) -> WeirError {

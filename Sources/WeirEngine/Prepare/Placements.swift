@@ -11,9 +11,9 @@ final class Placements: Sendable {
 
   /// The check of a shard's keys; nil if nothing depends on where they lie.
   func placement(of name: String, in shards: [SourceShard], _ fold: LedgerFold) -> Placement? {
-    guard let shard = shards.first(where: { $0.name == name }), let count = Placement.spread(compiled, shard, of: shards) else {
-      return nil
-    }
+    guard let shard = shards.first(where: { $0.name == name }) else { return nil }
+    if shard.hashRange != nil { return Placement.dependsOnPlace(compiled) ? Placement(shard: shard) : nil }
+    guard let count = Placement.spread(compiled, shard, of: shards) else { return nil }
     let named = compiled.plan.source.live?.partitioner
     let ofStream = rules.withLock { rules in
       if let known = rules[shard.stream] { return known }

@@ -9,6 +9,8 @@ enum PreparedEvent: Sendable {
   case caughtUp(next: ShardPoint)
   /// The shard holds nothing at this position.
   case outOfRange(at: ShardPoint)
+  /// The shard ended for good; these have its keys now.
+  case closed(at: ShardPoint, children: [SourceShard])
   /// The input ends, or the shard was released.
   case end
   /// The source gives nothing for a while: what waits for company is not to wait any longer.

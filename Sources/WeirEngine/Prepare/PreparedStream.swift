@@ -46,7 +46,7 @@ extension PreparerPool {
       guard try await body(event) else { return false }
       switch event {
       case .block, .pause, .caughtUp: continue
-      case .end, .outOfRange: return true
+      case .end, .outOfRange, .closed: return true
       case .interrupted: return false
       case .cut:
         guard isInterrupted() else { continue }
@@ -83,6 +83,7 @@ extension PreparerPool {
             // There is nothing to prepare ahead. Who asks the source again has consumed what it gave.
             guard await queue.isDrained() else { return }
           case .outOfRange(let at): return await queue.append(.outOfRange(at: at))
+          case .closed(let at, let children): return await queue.append(.closed(at: at, children: children))
           case .end: return await queue.append(.end)
           }
         }

@@ -66,7 +66,7 @@ private struct CaptureRun: Conductor {
       case nil: return false
       case .block: grew = true; break loop
       case .cut, .caughtUp: continue
-      case .end, .outOfRange: break loop
+      case .end, .outOfRange, .closed: break loop
       }
     }
     await source.close()

@@ -34,10 +34,11 @@ extension GroupConductor {
 
   /// Ledger first: followers rolled forward, the shards listed and begun in it, lanes restored from it; then the shards are
   /// read from its positions, never from what the source remembers.
-  private func takeOver(_ names: [String]) async throws {
+  func takeOver(_ given: [String]) async throws {
     if hasEnded { return }
     var fold = try await session.ledger.refresh()
-    try await lookAtNewShards(names, fold)
+    try await lookAtNewShards(given, fold)
+    let names = settings.reshards ? readable(given, fold) : given
     try await session.followers.catchUp(to: fold.number)
     fold = try await list(names, fold)
     let identities: [LaneID: ShardIdentity]
@@ -63,12 +64,17 @@ extension GroupConductor {
   }
 
   /// The merge lane belongs to the worker that holds the first of the ledger's lanes.
-  private func lead(_ fold: LedgerFold) async throws {
-    let first = fold.lanes.keys.filter { $0 != .merge }.min()
-    let leads = first.map { id in session.lanes[id] != nil } ?? false
+  func lead(_ fold: LedgerFold) async throws {
+    let leads = leads(fold)
     let isHeld = await session.merge.isHeld
     if leads, !isHeld { try await session.merge.begin(fold, run: session.run) }
     if !leads, isHeld { await session.merge.drop() }
+  }
+
+  /// Lanes that have ended, or wait for their parents, are nobody's.
+  func leads(_ fold: LedgerFold) -> Bool {
+    let first = fold.lanes.filter { $0.key != .merge && !$0.value.isShardClosed && fold.isReady($0.key) }.keys.min()
+    return first.map { id in session.lanes[id] != nil } ?? false
   }
 
   /// New shards are in the ledger before their first record (DESIGN section 4).
@@ -84,6 +90,7 @@ extension GroupConductor {
     let ids = Set(names.map { LaneID(shard: $0) })
     let leaving = session.lanes.inOrder.filter { ids.contains($0.id) }
     for lane in leaving { lane.stop() }
+    waiting.withLock { $0.subtract(names) }
     if !isLost, !hasEnded || isDraining {
       // Their rows are in the state table before another worker looks for the mark that says so.
       try await cut(leaving, at: session.environment.clock.monotonicNanoseconds)

@@ -23,7 +23,8 @@ extension GroupConductor {
     }
     let known = Set(fold.lanes.keys.map(\.shard))
     let streams = Set(shards.filter { known.contains($0.name) }.map(\.stream))
-    for shard in shards where !known.contains(shard.name) && streams.contains(shard.stream) {
+    // A shard with parents takes over what their lanes have finished.
+    for shard in shards where !known.contains(shard.name) && streams.contains(shard.stream) && shard.parents.isEmpty {
       guard Placement.spread(compiled, shard, of: shards) != nil else { continue }
       throw WeirError(
         .shardsChanged, "\(shard.stream) has got the partition \(shard.name) since the ledger was started: keys move",
@@ -35,7 +36,11 @@ extension GroupConductor {
 
   /// Lanes that count for the merged watermark and that no worker can read any more.
   static func missing(_ shards: [SourceShard], _ fold: LedgerFold) -> [String] {
-    MissingShards(fold.lanes.filter { $0.key != .merge && !$0.value.isIdle && !$0.value.hasEnded }.keys.map(\.shard), of: shards).names
+    // A shard that took over keys of others may be newer than what the source was asked for.
+    let read = fold.lanes.filter { id, lane in
+      id != .merge && !lane.isIdle && !lane.hasEnded && !lane.isShardClosed && lane.origin == nil
+    }
+    return MissingShards(read.keys.map(\.shard), of: shards).names
   }
 
   /// What to do about a stream that was recreated.

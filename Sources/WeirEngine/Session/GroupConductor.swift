@@ -31,6 +31,8 @@ final class GroupConductor: Conductor {
   let gate: InputGate
   /// Lanes whose loops are to be started.
   let starts = Handover<(lane: ShardLane, source: any RecordSource)>()
+  /// Shards that the group gave and whose parents are not closed in the ledger.
+  let waiting = Mutex<Set<String>>([])
   private let readers: ShardLane.Readers
   let watch: Mutex<GroupWatch>
   let watchAlarm = Alarm()
@@ -75,6 +77,7 @@ final class GroupConductor: Conductor {
       tasks.addTask { [self] in await guarding { try await watchGroup() } }
       tasks.addTask { [self] in await guarding { try await session.flusher.run(until: isEnding) } }
       tasks.addTask { [self] in await survey() }
+      if settings.reshards { tasks.addTask { [self] in await guarding { try await watchParents() } } }
       tasks.addTask { [self] in await guarding { try await watchShards() } }
       if let sinks = session.followers.sinks {
         tasks.addTask { [self] in
@@ -296,11 +299,14 @@ final class GroupConductor: Conductor {
       throw error
     }
     let epochs = encoded.batch.epochs
+    // Before anything can fail: a lane that goes on after its shard was closed would be cut again.
+    let hasClosed = await dropClosed(fold)
     // What went into quarantine: once for all lanes of an entry.
     let rejected = encoded.batch.rejected
     if !rejected.isEmpty { observe(.quarantined(rejected)) }
     let isLeading = await session.merge.isHeld
     try await session.follow(fold, epochs, behindMax: isLeading ? Followers.behindMax : GroupConductor.behindMax)
+    if hasClosed { try await lead(fold) }
     await group.follow(Dictionary(uniqueKeysWithValues: epochs.map { ($0.lane.shard, $0.point) }), as: mark.text)
     await report(fold)
     try await session.checkMemory()

@@ -81,6 +81,12 @@ struct RecordedDecisions: Sendable {
       return step
     }
     for lane in entry.lanes {
+      for case .shardClosed in lane.decisions {
+        throw WeirError(
+          .config,
+          "entry \(entry.number) of the live run closes the shard \(lane.lane.shard): a capture does not keep which shards took its keys over",
+          advice: "Replay the capture without --decisions.")
+      }
       for case .recreated in lane.decisions {
         throw WeirError(
           .config,

@@ -89,6 +89,7 @@ final class Session: Sendable {
       guard let before = fold[actor.id], let position = before.position else { return nil }
       return ShardLane(
         actor, self, fold: before, placement: placements.placement(of: shard, in: shards, fold),
+        range: shards.first { $0.name == shard }?.hashRange,
         reading: meter.take(shard, position: position, watermark: before.watermark))
     }
   }
@@ -103,7 +104,9 @@ final class Session: Sendable {
       if let owner, isClaimed { try await FlushMark.own(ids, owner, state, fold) }
       try await FlushMark.recover(actors, state, fold, owner: owner, variant)
       // The entry may have moved a lane past a gap, and an idle lane has no other for long.
-      if owner != nil { _ = try await state.write([], meta: Followers.marks(fold, of: Set(ids)), owners: owners(of: ids)) }
+      // Parents' worker may have stopped between their last entry, and there is no other that writes theirs.
+      let parents = ids.flatMap { fold[$0]?.origin?.parents.map(\.lane) ?? [] }
+      if owner != nil { _ = try await state.write([], meta: Followers.marks(fold, of: Set(ids + parents)), owners: owners(of: ids)) }
       if !variant.contains(.flusherRemembers) { await flusher.forget(ids) }
     }
   }

@@ -37,6 +37,9 @@ extension ShardLane {
         if let due { alarm.ring(by: due) }
       case .outOfRange(let at):
         throw WeirError(.outOfRange, "\(id.shard) holds nothing at position \(at) any more")
+      case .closed(let end, let children):
+        await close(at: end, children: children)
+        return false
       case .end, .interrupted: return false
       case .cut, .pause: break
       }

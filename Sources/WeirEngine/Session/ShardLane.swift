@@ -11,12 +11,16 @@ final class ShardLane: Sendable {
   let actor: LaneActor
   let reading: LaneReading
   private let placement: Placement?
+  /// Hashes of the shard's keys, for its children.
+  private let range: HashRange?
   private let sequencer: Mutex<Sequencer>
   struct Standing {
     var machine: LaneStanding
     /// The lane's clock in the ledger, see ``ClockGuard``.
     var clock: Int64?
     var holder: CheckedContinuation<Void, Never>?
+    /// The shard ended: what the next cut is to say.
+    var closing: Decision?
   }
   let standing: Mutex<Standing>
   let isStopped = Flag()
@@ -31,7 +35,8 @@ final class ShardLane: Sendable {
   /// Something may have changed since the last cut looked at the lane.
   private let isTouched = Atomic(true)
 
-  init(_ actor: LaneActor, _ session: Session, fold: LaneFold?, placement: Placement?, reading: LaneReading) {
+  init(_ actor: LaneActor, _ session: Session, fold: LaneFold?, placement: Placement?, range: HashRange? = nil, reading: LaneReading) {
+    self.range = range
     let plan = session.compiled.plan
     (id, self.actor, self.placement, self.reading) = (actor.id, actor, placement, reading)
     (alarm, clock, variant) = (session.alarm, session.environment.clock, session.variant)
@@ -76,6 +81,14 @@ final class ShardLane: Sendable {
     show(0, 0, end, watermark)
   }
 
+  /// The shard ended for good: the next cut says so, and which shards have its keys now.
+  func close(at end: ShardPoint, children: [SourceShard]) async {
+    await advance(to: end)
+    standing.withLock { $0.closing = .shardClosed(range: range, children: children.map(ChildShard.init)) }
+    touch()
+    alarm.ring()
+  }
+
   private func show(_ records: Int, _ bytes: Int, _ end: ShardPoint, _ watermark: Int64) {
     touch()
     reading.consumed(
@@ -94,11 +107,14 @@ final class ShardLane: Sendable {
   var isIdle: Bool { standing.withLock { $0.machine.state == .idle } }
 
   /// See ``LaneStanding/dueAt(idleNanoseconds:)``.
-  var decisionIsDueAt: Int64? { standing.withLock { $0.machine.dueAt(idleNanoseconds: idleNanoseconds) } }
+  var decisionIsDueAt: Int64? {
+    standing.withLock { $0.closing != nil ? .min : $0.machine.dueAt(idleNanoseconds: idleNanoseconds) }
+  }
 
   /// What the cut that is made now carries for this lane.
   func decisions(at now: Int64) -> [Decision] {
     let fresh: [Decision] = hasClock ? [.clock(clock.wallMicroseconds)] : []
+    if let closing = standing.withLock({ $0.closing }) { return [closing] }
     return switch standing.withLock({ $0.machine.cut(at: now, idleNanoseconds: idleNanoseconds) }) {
     case .idle: [.idle]
     case .wake: [.wake] + fresh

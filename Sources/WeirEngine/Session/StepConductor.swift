@@ -93,7 +93,7 @@ final class StepConductor: Sendable {
         if let step, step.isWhole || step.hasMore { try await commit(step) }
         current += 1
         step = current < steps.count ? steps[current] : nil
-      case .end, .pause, .caughtUp, .outOfRange: break
+      case .end, .pause, .caughtUp, .outOfRange, .closed: break
       case .interrupted: isWhole = false
       }
       return true

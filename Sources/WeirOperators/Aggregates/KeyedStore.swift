@@ -54,6 +54,16 @@ public final class KeyedStore {
     }
   }
 
+  /// Takes over those groups of another lane's table whose key is wanted; what is null in them was counted there.
+  public func inherit(_ other: KeyedStore, where keeps: (ArraySlice<UInt8>) -> Bool) {
+    for theirs in 0..<other.groups.count where keeps(other.groups.key(of: theirs)) {
+      let group = intern(other.groups.hash(of: theirs)) { Array(other.groups.key(of: theirs)) }
+      mark(group)
+      cells.merge(group, with: other.cells, theirs)
+      if cells.layout.hasDoubleSums { _ = noteOutOfRange(group) }
+    }
+  }
+
   @inline(__always)
   private func intern(_ hash: Hash128, key: () -> [UInt8]) -> Int {
     let group = groups.intern(hash, key: key)

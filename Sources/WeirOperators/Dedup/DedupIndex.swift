@@ -120,6 +120,17 @@ public final class DedupIndex {
     segments = halves
   }
 
+  /// Takes over all ids of other indexes into this one, which has none yet.
+  /// - Parameter others: with each, by how much its marks rise: ids of several indexes are put in the order of the marks that they get.
+  public func inherit(_ others: [(index: DedupIndex, rise: Int64)]) {
+    var all: [(mark: Int64, hash: Hash128)] = []
+    for (index, rise) in others {
+      for segment in index.segments { segment.forEach { hash, mark in all.append((mark &+ rise, hash)) } }
+    }
+    all.sort { ($0.mark, $0.hash.high, $0.hash.low) < ($1.mark, $1.hash.high, $1.hash.low) }
+    for (mark, hash) in all { _ = insert(hash, watermark: mark) }
+  }
+
   // MARK: State
 
   /// Writes all live ids (`base`), or those since the last save, segment by segment in the order in which they came: the hash, and

@@ -312,6 +312,22 @@ public final class WindowStore {
     }
   }
 
+  /// Takes over the open windows of another lane, of groups whose key is wanted.
+  /// - Parameter reached: the watermark by which the other has written out windows: those are not written again, although this store may have
+  ///   written out fewer.
+  public func inherit(_ other: WindowStore, reached: Int64, where keeps: (ArraySlice<UInt8>) -> Bool) {
+    let wanted = (0..<other.groups.count).map { keeps(other.groups.key(of: $0)) }
+    for (key, theirs) in other.panes {
+      let missed = max(key.missed, math.missed(pane: key.start, watermark: reached))
+      guard missed < math.windowsPerPane else { continue }
+      for (cell, group) in theirs.groups.enumerated() where wanted[Int(group)] {
+        let ours = pane(PaneKey(start: key.start, missed: missed))
+        let mine = groups.intern(other.groups.hash(of: Int(group))) { Array(other.groups.key(of: Int(group))) }
+        ours.cells.merge(ours.cell(mine), with: theirs.cells, cell)
+      }
+    }
+  }
+
   // MARK: Emission
 
   /// Takes out every window that is final at this watermark, by end and then by first appearance of the group. Those that are too many

@@ -76,6 +76,11 @@ extension LiveOracle {
     if commit.epoch != lane.epoch + 1 { fail("\(name): epoch \(commit.epoch) after \(lane.epoch)") }
     if commit.generation < lane.generation { fail("\(name): its generation went back") }
     let (from, to) = (commit.from.ordinal, commit.to.ordinal)
+    if workload.reshards, [commit.from, commit.to].contains(where: { !topic.isPlace(commit.lane.shard, $0) }) {
+      fail("\(name): \(commit.from.text) to \(commit.to.text) are no places between outer records")
+    }
+    if lane.isClosed { fail("\(name): its shard was closed") }
+    if lane.parents.count < workload.history[commit.lane.shard]?.parents.count ?? 0 { fail("\(name): a parent is not closed") }
     guard lane.position.map({ $0 == from }) ?? true, from <= to else {
       return fail("\(name): from \(commit.from.text) to \(commit.to.text) though \(lane.position ?? -1) was reached")
     }
@@ -104,6 +109,7 @@ extension LiveOracle {
       fail("\(name): the state's bytes are not there")
     }
     next.lanes[commit.lane] = lane
+    release(lane, &next)
   }
 
   private func records(
@@ -129,7 +135,7 @@ extension LiveOracle {
       rows.silver.append(SilverRow(record, place))
       rows.totals[record.kind, default: Tally()].add(record.amount)
       let start = SourceWorkload.window(of: record.at)
-      if start + SourceWorkload.windowSize <= lane.reached ?? Int.min {
+      if start + SourceWorkload.windowSize <= reached(lane, record.user) ?? Int.min {
         marks.hit(.lateRow)
         windows.users.late += 1
         windows.kinds.late += 1
@@ -170,14 +176,16 @@ extension LiveOracle {
       marks.hit(.wake)
       next.lanes[id]?.isIdle = false
       next.lanes[id]?.floor = next.merged
+    case .shardClosed: close(id, &next)
     default: break
     }
   }
 
   private func merged(_ account: Account) -> Int? {
     // nil is the minimum: one awake lane without a watermark holds all back.
-    let active = account.lanes.values.filter { !$0.isIdle }.map(\.reached)
-    let idle = account.lanes.values.filter(\.isIdle).compactMap(\.reached)
+    let open = account.lanes.values.filter { !$0.isClosed }
+    let active = open.filter { !$0.isIdle }.map(\.reached)
+    let idle = open.filter(\.isIdle).compactMap(\.reached)
     let now = active.isEmpty ? idle.max() : active.contains { $0 == nil } ? nil : active.compactMap(\.self).min()
     return LiveOracle.larger(account.merged, now)
   }

@@ -18,6 +18,9 @@ final class LiveOracle {
       /// Seconds; nil: the minimum.
       var floor: Int?
       var isIdle = false
+      var isClosed = false
+      /// Of a shard with parents: those that are closed, and what each had reached.
+      var parents: [(id: LaneID, reached: Int?)] = []
       /// Ranges that the source lost.
       var lost: [Range<Int64>] = []
       var seen: Set<Int> = []
@@ -95,6 +98,7 @@ final class LiveOracle {
     guard let last = accounts.last, last.unread.isEmpty, last.mergeWatermark == last.merged else { return false }
     return workload.shards.allSatisfy { shard in
       guard let lane = last.lanes[LaneID(shard: shard)] else { return false }
+      if workload.history[shard]?.closesAt != nil { return lane.isClosed }
       return lane.isIdle && lane.position ?? 0 >= topic.high(shard)
     }
   }
@@ -203,11 +207,20 @@ extension LiveOracle {
   func totals(_ lane: LaneID, through position: Int64, without lost: [Range<Int64>]) -> [String: Tally] {
     var seen: Set<Int> = []
     var totals: [String: Tally] = [:]
-    for record in workload.records[lane.shard] ?? [] where record.position < position && !record.isBad {
-      guard !lost.contains(where: { $0.contains(record.position) }), seen.insert(record.id).inserted else { continue }
+    let inherited = ancestors(of: lane.shard)
+    for record in inherited + (workload.records[lane.shard] ?? []).filter({ $0.position < position }) where !record.isBad {
+      guard inherited.count > 0 || !lost.contains(where: { $0.contains(record.position) }), seen.insert(record.id).inserted else {
+        continue
+      }
       totals[record.user, default: Tally()].add(record.amount)
     }
     return totals
+  }
+
+  /// Records of a shard's parents, and of theirs, whose keys it took over; before its own.
+  private func ancestors(of shard: String) -> [SourceRecord] {
+    guard let made = workload.history[shard] else { return [] }
+    return made.parents.flatMap { ancestors(of: $0) + (workload.records[$0] ?? []) }.filter { made.holds($0.user) }
   }
 
   static func group(_ key: [UInt8]) -> String? {
@@ -229,7 +242,7 @@ extension LiveOracle {
     var found: [String: [String: Tally]] = [:]
     for row in table.allRows { found[row.table, default: [:]][LiveOracle.group(row.key) ?? ""] = row.value.flatMap(LiveOracle.tally) }
     var users: [String: Tally] = [:]
-    for (id, lane) in last.lanes {
+    for (id, lane) in last.lanes where !lane.isClosed {
       for (user, tally) in totals(id, through: lane.position ?? 0, without: lane.lost) { users[user] = tally }
     }
     compare(found["user_totals"] ?? [:], users, "user_totals")

@@ -44,7 +44,7 @@ final class LiveRun: @unchecked Sendable {
   private var hasTroubleAtEnd = false
   private let log: ((String) -> Void)?
 
-  init(seed: UInt64, without: Set<String>, bug: PlantedBug?, log: ((String) -> Void)?) {
+  init(seed: UInt64, without: Set<String>, bug: PlantedBug?, reshards: Bool, log: ((String) -> Void)?) {
     self.bug = bug
     world = World(seed: seed)
     self.log = log
@@ -53,12 +53,14 @@ final class LiveRun: @unchecked Sendable {
     var plan = LivePlan.make(&configuration)
     let drawn = LiveFaults(from: &configuration)
     if drawn.isSleepy { plan.lake.ledgerKeepMicroseconds = 0 }
+    if reshards { plan.source.settings = ReshardSettings(plan.source.live ?? LiveSourceTraits()) }
     self.plan = plan
     compiled = CompiledPlan(plan, lookups: [])
-    faults = without.contains("all") ? .none : drawn.without(without)
+    // Its ordinals are the records' numbers: nothing may be missing in between.
+    faults = without.contains("all") ? .none : drawn.without(reshards ? without.union(["trim", "recreate"]) : without)
     kinds = faults.names
     var records = world.random("workload")
-    topic = SimulatedTopic(world: world, workload: SourceWorkload(random: &records))
+    topic = SimulatedTopic(world: world, workload: reshards ? SourceWorkload(resharding: &records) : SourceWorkload(random: &records))
     store = SimulatedObjectStore(world: world, faults: faults.store)
     sinks = SimulatedSinkTopics(world: world)
     sinks.failed = faults.sinkFailed
@@ -66,6 +68,7 @@ final class LiveRun: @unchecked Sendable {
     stateTable.ignoresFences = bug == .rowsUnfenced
     stateTable.ordersNoClaims = bug == .claimsUnordered
     oracle = LiveOracle(topic: topic, pipeline: LivePlan.pipeline, store: store)
+    topic.onWrong = { [unowned self] in oracle.fail($0) }
     store.onCreate = { [unowned self] path, bytes in
       say("created \(path)")
       oracle.created(path, bytes)
@@ -211,7 +214,7 @@ final class LiveRun: @unchecked Sendable {
     case .gap: mark(.gapTaken)
     case .recreated(let shard, let from, let to, let reason): say("\(shard) from \(from) to \(to) was recreated: \(reason)")
     case .assigned(let positions):
-      if positions.count == topic.workload.shards.count { worker.readsSince = world.now }
+      if positions.count == topic.openShards { worker.readsSince = world.now }
       say("node \(worker.node.id) reads \(positions.sorted { $0.key < $1.key })")
     case .revoked(let shards, let isLost): say("node \(worker.node.id) gave up \(shards)\(isLost ? ", lost" : "")")
     default: break

@@ -14,6 +14,8 @@ public enum PlantedBug: String, CaseIterable, Sendable {
   case takesOverUnmarked, flushesOthersLanes, recoversOthersLanes, marksBeforeRows, rowsBehindStay, rowsAheadStay, flusherRemembers
   case mergeBeginsAtHead, mergedRowsNotRepeated, mergeMissesLastEntry, followsUnsyncedVersions, collectsUnapplied, drainsWithoutTables
   case mergedFenceTooLow, flushesTogether, boundsAfterCheck, cutsOnAfterError, beginsUnchecked, mergeUnclaimed, decisionsOverlap
+  // In what children take over from their parents.
+  case childForgetsIDs, childIgnoresFloors, childKeepsAllKeys, childrenDoNotWait
   /// The state table writes rows whatever their fence.
   case rowsUnfenced
   /// The state table gives a lane to the worker that claims it last.
@@ -29,6 +31,14 @@ public enum PlantedBug: String, CaseIterable, Sendable {
     case .boundsAfterCheck, .beginsUnchecked: ["recreate"]
     case .followsOthersEpochs, .cutsOnAfterFence, .fencesByPosition: ["secondDeployment"]
     default: []
+    }
+  }
+
+  /// It does harm only where shards are split and merged.
+  public var reshards: Bool {
+    switch self {
+    case .childForgetsIDs, .childIgnoresFloors, .childKeepsAllKeys, .childrenDoNotWait: true
+    default: false
     }
   }
 
@@ -67,6 +77,10 @@ public enum PlantedBug: String, CaseIterable, Sendable {
     case .beginsUnchecked: .beginsUnchecked
     case .mergeUnclaimed: .mergeUnclaimed
     case .decisionsOverlap: .decisionsOverlap
+    case .childForgetsIDs: .childForgetsIDs
+    case .childIgnoresFloors: .childIgnoresFloors
+    case .childKeepsAllKeys: .childKeepsAllKeys
+    case .childrenDoNotWait: .childrenDoNotWait
     default: []
     }
   }

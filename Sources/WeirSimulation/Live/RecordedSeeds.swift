@@ -5,6 +5,9 @@ extension LiveSimulation {
   /// the merge lane's mark that a worker put back although another led by then, a
   /// flush that was slept through and after which none came, and a topic's marker that moved between its reading and that of the entries.
   public static let regressionSeeds: [UInt64] = [61, 95, 159, 162, 186, 190, 199, 75, 585, 689, 714, 728, 780, 30, 44, 1691, 1807]
+
+  /// The same where shards are split and merged: a lane that was cut again after its shard was closed, because a follower failed in between.
+  public static let reshardSeeds: [UInt64] = [155]
 }
 
 extension PlantedBug {
@@ -23,6 +26,7 @@ extension PlantedBug {
     .filesAfterEntry: 0, .gapNotRecorded: 11, .gapRowsStay: 133, .restoresBaseOnly: 0, .restoresWithoutFloor: 13,
     .takesOverUnmarked: 0, .rowsBehindStay: 45,
     .mergeUnclaimed: 4, .mergeBeginsAtHead: 6, .mergedRowsNotRepeated: 45, .mergeMissesLastEntry: 0, .mergedFenceTooLow: 0,
+    .childForgetsIDs: 0, .childIgnoresFloors: 0, .childKeepsAllKeys: 0, .childrenDoNotWait: 0,
     .followsUnsyncedVersions: 1,
     .collectsUnapplied: 9, .drainsWithoutTables: 2,
   ]

@@ -17,6 +17,8 @@ final class SimulatedGroup: @unchecked Sendable {
   fileprivate var random: SplitMix64
   private var members: [SimulatedMember] = []
   private var isDue = false
+  /// Shards that there were when they were spread last.
+  private var dealt = 0
   private var isWatching = false
 
   init(_ topic: SimulatedTopic, name: String, faults: LiveFaults) {
@@ -89,7 +91,9 @@ final class SimulatedGroup: @unchecked Sendable {
     }
     guard !members.isEmpty else { return }
     var first = random.below(members.count)
-    for shard in topic.workload.shards {
+    let shards = topic.shards.map(\.name)
+    dealt = shards.count
+    for shard in shards {
       members[first % members.count].target.append(shard)
       first += random.chance(0.3) ? 2 : 1
     }
@@ -107,6 +111,7 @@ final class SimulatedGroup: @unchecked Sendable {
         let isSlow = !member.leaving.isEmpty && world.now - member.revokedAt > SimulatedGroup.handOverNanoseconds
         if isSilent || isSlow { expel(member) }
       }
+      if topic.workload.reshards, !members.isEmpty, topic.shards.count != dealt { rebalance() }
       if !members.isEmpty { watch() }
     }
   }
@@ -199,7 +204,7 @@ final class SimulatedMember: ShardGroup, @unchecked Sendable {
 
   func starts(of shards: [String]) async throws -> [String: ShardPoint] {
     try await ask()
-    return Dictionary(uniqueKeysWithValues: shards.map { ($0, ShardPoint(topic.low[$0] ?? 0)) })
+    return Dictionary(uniqueKeysWithValues: shards.map { ($0, topic.point($0, topic.low[$0] ?? 0)) })
   }
 
   func look(_ asks: [String: ShardAsk]) async throws -> [String: ShardSight] {
@@ -216,7 +221,7 @@ final class SimulatedMember: ShardGroup, @unchecked Sendable {
 
   func assign(_ positions: [String: ShardPoint]) async throws -> [String: any RecordSource] {
     if isClosed { throw WeirError(.unavailable, "the simulated group was closed") }
-    for (shard, position) in positions { readers[shard] = SimulatedReader(group, node, shard, position.ordinal) }
+    for (shard, position) in positions { readers[shard] = SimulatedReader(group, node, shard, topic.position(shard, position)) }
     return readers.filter { positions[$0.key] != nil }
   }
 
@@ -283,20 +288,24 @@ final class SimulatedReader: RecordSource, @unchecked Sendable {
         throw WeirError(.unavailable, "a simulated fetch failed")
       }
       let bounds = group.topic.bounds(shard)
-      guard Position.offset(position) >= bounds.low, Position.offset(position) <= bounds.high else {
+      let here = group.topic.point(shard, position)
+      guard here.position >= bounds.low, here.position <= bounds.high else {
         group.hit(.outOfRange)
-        return .outOfRange(at: ShardPoint(position))
+        return .outOfRange(at: here)
       }
       let records = group.topic.records(shard, from: position, count: 1 + group.random.below(7))
       if let last = records.last {
         position = last.position + 1
         saidEnd = false
-        return .block(SimulatedTopic.block(shard, records), next: ShardPoint(position))
+        return .block(group.topic.block(shard, records), next: group.topic.point(shard, position))
+      }
+      if group.topic.isClosed(shard, at: position) {
+        return .closed(at: group.topic.point(shard, position), children: group.topic.children(of: shard))
       }
       if !saidEnd {
         saidEnd = true
         position = group.topic.high(shard)
-        return .caughtUp(next: ShardPoint(position))
+        return .caughtUp(next: group.topic.point(shard, position))
       }
       await node.sleep(nanoseconds: SimulatedReader.pollNanoseconds)
     }

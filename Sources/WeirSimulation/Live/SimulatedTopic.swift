@@ -21,8 +21,50 @@ final class SimulatedTopic: @unchecked Sendable {
     for shard in workload.shards { low[shard] = workload.records[shard]?.first?.position ?? 0 }
   }
 
+  /// Told when the engine asks for a place that the source did not give it.
+  var onWrong: (String) -> Void = { _ in }
+
   var shards: [SourceShard] {
-    workload.shards.enumerated().map { SourceShard(name: $1, stream: SourceWorkload.stream, number: $0) }
+    workload.shards.enumerated().compactMap { number, name in
+      let made = workload.history[name]
+      if let made, made.opensAt > time { return nil }
+      return SourceShard(
+        name: name, stream: SourceWorkload.stream, number: number, parents: made?.parents ?? [], hashRange: made?.range)
+    }
+  }
+
+  /// Those that never end.
+  var openShards: Int { workload.reshards ? workload.history.values.count { $0.closesAt == nil } : workload.shards.count }
+
+  /// The shard ended at the source, and a reader at this position has all of it.
+  func isClosed(_ shard: String, at position: Int64) -> Bool {
+    guard let end = workload.history[shard]?.closesAt, end <= time else { return false }
+    return position >= Int64(workload.records[shard]?.count ?? 0)
+  }
+
+  func children(of shard: String) -> [SourceShard] {
+    workload.shards.enumerated().compactMap { number, name in
+      guard let made = workload.history[name], made.parents.contains(shard) else { return nil }
+      return SourceShard(name: name, stream: SourceWorkload.stream, number: number, parents: made.parents, hashRange: made.range)
+    }
+  }
+
+  /// The place before the record at a position.
+  func point(_ shard: String, _ position: Int64) -> ShardPoint {
+    workload.reshards ? ReshardPosition.point(before: Int(position), workload.records[shard] ?? []) : ShardPoint(position)
+  }
+
+  /// The source gave it: between two of its outer records.
+  func isPlace(_ shard: String, _ place: ShardPoint) -> Bool {
+    let records = workload.records[shard] ?? []
+    return (0...Int64(records.count)).contains(place.ordinal) && point(shard, place.ordinal) == place
+      && ReshardPosition.isBetweenOuterRecords(Int(place.ordinal), records)
+  }
+
+  /// The position of a place that the engine has from the source.
+  func position(_ shard: String, _ place: ShardPoint) -> Int64 {
+    if workload.reshards, !isPlace(shard, place) { onWrong("\(place.text) of \(shard) is not between two outer records") }
+    return place.ordinal
   }
 
   /// Producers sleep when the whole world does.
@@ -34,7 +76,9 @@ final class SimulatedTopic: @unchecked Sendable {
     return max(sent.map { $0.position + 1 } ?? 0, low[shard] ?? 0)
   }
 
-  func bounds(_ shard: String) -> ShardBounds { ShardBounds(low: .offset(low[shard] ?? 0), high: .offset(high(shard))) }
+  func bounds(_ shard: String) -> ShardBounds {
+    ShardBounds(low: point(shard, low[shard] ?? 0).position, high: point(shard, high(shard)).position)
+  }
 
   /// Drops records, as retention does: a reader that needs them has lost them.
   func trim(_ shard: String, to position: Int64) { low[shard] = max(low[shard] ?? 0, min(position, high(shard))) }
@@ -49,21 +93,27 @@ final class SimulatedTopic: @unchecked Sendable {
 
   /// Records from a position on, at most this many.
   func records(_ shard: String, from position: Int64, count: Int) -> [SourceRecord] {
-    Array((workload.records[shard] ?? []).filter { $0.position >= position && $0.sentAt <= time }.prefix(count))
+    let all = workload.records[shard] ?? []
+    if workload.reshards {
+      let sent = Array(all.prefix { $0.sentAt <= time })
+      return Array(sent[min(Int(position), sent.count)..<ReshardPosition.end(of: count, from: min(Int(position), sent.count), sent)])
+    }
+    return Array(all.filter { $0.position >= position && $0.sentAt <= time }.prefix(count))
   }
 
   func look(_ shard: String, at position: Int64) -> ShardLook {
-    if position < (low[shard] ?? 0) { return position < 0 ? .absent : .trimmed(low: .offset(low[shard] ?? 0)) }
-    if position >= high(shard) { return .ended(high: .offset(high(shard))) }
+    if position < (low[shard] ?? 0) { return position < 0 ? .absent : .trimmed(low: point(shard, low[shard] ?? 0).position) }
+    if position >= high(shard) { return .ended(high: point(shard, high(shard)).position) }
     guard let record = (workload.records[shard] ?? []).first(where: { $0.position == position }) else { return .absent }
-    return SimulatedTopic.block(shard, [record]).lastFingerprint.map { .record($0) } ?? .unknown
+    return block(shard, [record]).lastFingerprint.map { .record($0) } ?? .unknown
   }
 
-  static func block(_ shard: String, _ records: [SourceRecord]) -> RawBlock {
+  func block(_ shard: String, _ records: [SourceRecord]) -> RawBlock {
     var block = RawBlock(records: records.map(\.text), position: records[0].position)
     block.details = RecordDetails(
       shard: shard, positions: records.map(\.position), arrivals: records.map { Int64($0.at) * 1_000_000 }, isAppendTime: false,
-      keyOffset: records.map { _ in 0 }, keyLength: records.map { _ in -1 })
+      keyOffset: records.map { _ in 0 }, keyLength: records.map { _ in -1 },
+      sequences: workload.reshards ? records.map { ReshardPosition.of(Int($0.position), workload.records[shard] ?? []) } : [])
     return block
   }
 }

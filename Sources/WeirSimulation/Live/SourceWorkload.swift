@@ -37,6 +37,9 @@ struct SourceWorkload: Sendable {
   let shards: [String]
   /// When the last record is sent, virtual nanoseconds.
   let endsAt: Int64
+  /// Of a source whose shards are split and merged; else empty.
+  var history: [String: ReshardedShard] = [:]
+  var reshards: Bool { !history.isEmpty }
 
   /// About one record in six is sent twice by its producer, one in twenty is broken, one in fifteen comes late.
   init(random: inout SplitMix64) {
@@ -72,6 +75,48 @@ struct SourceWorkload: Sendable {
     }
     records = all
     self.endsAt = endsAt
+  }
+
+  /// The same of a source that splits and merges its shards: a record's position is its number in the shard.
+  init(resharding random: inout SplitMix64) {
+    let history: [ReshardedShard] = ReshardedShard.history(&random)
+    let users: [String] = (0..<24).map { "u\($0)" }
+    var all: [String: [SourceRecord]] = [:]
+    var last: Int64 = 0
+    for (number, shard) in history.enumerated() {
+      let own = users.filter(shard.holds)
+      // Ids of a parent come again in its children.
+      var sent: [SourceRecord] = []
+      for parent in shard.parents { sent += (all[parent] ?? []).filter { shard.holds($0.user) } }
+      var list: [SourceRecord] = []
+      var sentAt = shard.opensAt + Int64(random.below(300)) * 1_000_000
+      let end = shard.closesAt ?? shard.opensAt + Int64(2_000 + random.below(2_500)) * 1_000_000
+      while sentAt < end, !own.isEmpty {
+        let seconds = Int(sentAt / 1_000_000_000) * 2 + random.below(3)
+        let late = (random.chance(0.07) ? 8 : 0) + shard.lag
+        let time: Int = SourceWorkload.base + seconds - late
+        var record = SourceRecord(
+          position: Int64(list.count), id: number * 1000 + list.count, user: own[random.below(own.count)],
+          kind: SourceWorkload.kinds[random.below(SourceWorkload.kinds.count)], at: time, amount: 1 + random.below(9),
+          isBad: random.chance(0.05), sentAt: sentAt)
+        if !sent.isEmpty, random.chance(0.2) {
+          record = sent[random.below(sent.count)]
+          (record.position, record.sentAt) = (Int64(list.count), sentAt)
+        }
+        list.append(record)
+        sent.append(record)
+        // Records that are sent together are one outer record.
+        guard random.chance(0.7) else { continue }
+        let milliseconds: Int = random.chance(0.08) ? 1_200 + random.below(1_200) : 1 + random.below(250)
+        sentAt += Int64(milliseconds) * 1_000_000
+      }
+      all[shard.name] = list
+      last = max(last, max(list.last?.sentAt ?? 0, max(shard.opensAt, shard.closesAt ?? 0)))
+    }
+    records = all
+    endsAt = last
+    shards = history.map { $0.name }
+    self.history = Dictionary(uniqueKeysWithValues: history.map { ($0.name, $0) })
   }
 
   /// Keys by shard: where the producers' rule puts them.
