@@ -18,16 +18,16 @@ extension PlantedBug {
   public var recordedSeed: UInt64 { PlantedBug.seeds[self] ?? 0 }
 
   private static let seeds: [PlantedBug: UInt64] = [
-    .blindRetry: 0, .noFence: 0, .fencesAfterConflict: 35, .numbersFreeAgain: 9,
-    .deletesBeforePointer: 0, .ignoresMarkOutcome: 293,
+    .blindRetry: 0, .noFence: 0, .fencesAfterConflict: 53, .numbersFreeAgain: 9,
+    .deletesBeforePointer: 0, .ignoresMarkOutcome: 59,
     .followerTrustsMemory: 2, .followerRebases: 1, .followerOutOfOrder: 0, .followerProvesFirst: 0,
-    .readsWhileIdling: 9, .floorNotRaised: 9, .idleWindowsStay: 0, .cutsOnAfterFence: 10, .cutsOnAfterError: 145, .commitsTogether: 0,
+    .readsWhileIdling: 13, .floorNotRaised: 18, .idleWindowsStay: 0, .cutsOnAfterFence: 10, .cutsOnAfterError: 441, .commitsTogether: 6,
     .decisionsOverlap: 307,
-    .filesAfterEntry: 0, .gapNotRecorded: 11, .gapRowsStay: 133, .restoresBaseOnly: 0, .restoresWithoutFloor: 13,
-    .takesOverUnmarked: 0, .rowsBehindStay: 45,
-    .mergeUnclaimed: 4, .mergeBeginsAtHead: 6, .mergedRowsNotRepeated: 45, .mergeMissesLastEntry: 0, .mergedFenceTooLow: 0,
+    .filesAfterEntry: 0, .gapNotRecorded: 6, .gapRowsStay: 43, .restoresBaseOnly: 0, .restoresWithoutFloor: 253,
+    .takesOverUnmarked: 0, .rowsBehindStay: 11,
+    .mergeUnclaimed: 4, .mergeBeginsAtHead: 6, .mergedRowsNotRepeated: 11, .mergeMissesLastEntry: 0, .mergedFenceTooLow: 0,
     .childForgetsIDs: 0, .childIgnoresFloors: 0, .childKeepsAllKeys: 0, .childrenDoNotWait: 0,
-    .followsUnsyncedVersions: 1,
-    .collectsUnapplied: 9, .drainsWithoutTables: 2,
+    .followsUnsyncedVersions: 69,
+    .collectsUnapplied: 9, .drainsWithoutTables: 5,
   ]
 }
