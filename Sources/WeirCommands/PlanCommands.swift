@@ -1,5 +1,6 @@
 import WeirConfiguration
 import WeirCore
+import WeirEngine
 import WeirPlan
 import WeirReport
 import WeirRuntime
@@ -10,12 +11,27 @@ package enum PlanCommands {
   package static func check(_ file: String, json: Bool, console: Console) -> Int32 {
     do {
       let pipeline = try loadPipeline(file: file, sections: .withClients)
-      for warning in pipeline.warnings + pipeline.unset.map({ $0.diagnostic(.warning) }) { show(warning, json, console) }
+      let warnings = pipeline.warnings + pipeline.unset.map { $0.diagnostic(.warning) } + [tooLarge(pipeline, file)].compactMap { $0 }
+      for warning in warnings { show(warning, json, console) }
       if !json { console.data("\(file): valid (pipeline \(pipeline.plan.pipeline))") }
       return 0
     } catch {
       for diagnostic in error.diagnostics { show(diagnostic, json, console) }
       return 2
+    }
+  }
+
+  /// Lookups for which the memory that the file names is too small.
+  private static func tooLarge(_ pipeline: LoadedPipeline, _ file: String) -> Diagnostic? {
+    guard let memory = pipeline.plan.worker?.memoryBytes else { return nil }
+    do throws(WeirError) {
+      try MemoryBudget(configured: memory, available: nil).check(pipeline.lookups)
+      return nil
+    } catch {
+      return Diagnostic(
+        severity: .warning, code: error.code.rawValue, message: "\(error.message): a worker will stop. \(error.advice ?? "")", file: file,
+        line: 1,
+        column: 1)
     }
   }
 

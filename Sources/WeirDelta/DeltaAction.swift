@@ -132,17 +132,17 @@ public enum DeltaCommit {
   /// - Parameter info: members of `commitInfo`; `contentHash` is added: SHA-256 over the whole commit with the hash
   ///   itself written as 64 zeros, so that every byte of the file is covered.
   public static func encode(info: [JSONValue.Member], actions: [DeltaAction]) -> [UInt8] {
-    func bytes(_ hash: String) -> [UInt8] {
-      var out: [UInt8] = []
-      JSONValue.object([.init("commitInfo", .object(info + [.init(member, .string(hash))]))]).write(into: &out)
+    var out: [UInt8] = []
+    JSONValue.object([.init("commitInfo", .object(info + [.init(member, .string(blank))]))]).write(into: &out)
+    // The hash is the last member.
+    let hash = out.count - 3 - blank.utf8.count..<out.count - 3
+    out.append(0x0A)
+    for action in actions {
+      action.json.write(into: &out)
       out.append(0x0A)
-      for action in actions {
-        action.json.write(into: &out)
-        out.append(0x0A)
-      }
-      return out
     }
-    return bytes(ContentHash(of: bytes(blank)).hex)
+    out.replaceSubrange(hash, with: ContentHash(of: out).hex.utf8)
+    return out
   }
 
   /// Whether a commit that ``encode(info:actions:)`` made is unchanged; nil if it carries no hash (another writer's).

@@ -36,21 +36,25 @@ extension LedgerEntry {
     return entry
   }
 
-  /// The line with an empty hash.
+  /// The line with an empty hash. Files are written one by one: an entry may have tens of thousands.
   private var encodedWithoutHash: [UInt8] {
     var members: [JSONValue.Member] = [
       .init("format", .int(format)), .init("number", .int(number)), .init("commitID", .string(commitID)),
       .init("worker", .string(worker)), .init("planHash", .string(planHash)),
     ]
     if let genesis { members.append(.init("genesis", genesis.json)) }
-    members += [
-      .init("lanes", .array(lanes.map(\.json))), .init("tables", .array(tables.map { $0.json(format: format) })),
-      .init("partials", partials?.json ?? .null), .init("mergedWatermark", .watermark(mergedWatermark)),
-      .init("previousHash", .string(previousHash)),
-    ]
+    members.append(.init("lanes", .array(lanes.map(\.json))))
     var out: [UInt8] = []
     JSONValue.object(members).write(into: &out)
     out.removeLast()
+    out += ",\"tables\":".utf8
+    JSONValue.write(tables, into: &out) { $0.write(into: &$1, format: format) }
+    let rest = JSONValue.object([
+      .init("partials", partials?.json ?? .null), .init("mergedWatermark", .watermark(mergedWatermark)),
+      .init("previousHash", .string(previousHash)),
+    ])
+    out.append(UInt8(ascii: ","))
+    out += rest.bytes.dropFirst().dropLast()
     out += LedgerEntry.hashMember.utf8
     out += LedgerEntry.end.utf8
     return out
@@ -223,13 +227,28 @@ extension [String: WindowCounts] {
   }
 }
 
+extension JSONValue {
+  /// An array whose items are written one after the other, so that they are not in memory together as values.
+  fileprivate static func write<Item>(_ items: [Item], into out: inout [UInt8], _ write: (Item, inout [UInt8]) -> Void) {
+    out.append(UInt8(ascii: "["))
+    for (i, item) in items.enumerated() {
+      if i > 0 { out.append(UInt8(ascii: ",")) }
+      write(item, &out)
+    }
+    out.append(UInt8(ascii: "]"))
+  }
+}
+
 extension TableCommit {
-  func json(format: Int64) -> JSONValue {
+  fileprivate func write(into out: inout [UInt8], format: Int64) {
     let columns = format > 1 ? files.first { !$0.stats.columns.isEmpty }?.stats.columns ?? [] : []
     var members: [JSONValue.Member] = [.init("table", .string(table))]
     if !columns.isEmpty { members.append(.init("columns", .array(columns.map(\.json)))) }
-    members.append(.init("files", .array(files.map { $0.json(format: format, columns: columns) })))
-    return .object(members)
+    JSONValue.object(members).write(into: &out)
+    out.removeLast()
+    out += ",\"files\":".utf8
+    JSONValue.write(files, into: &out) { $0.json(format: format, columns: columns).write(into: &$1) }
+    out.append(UInt8(ascii: "}"))
   }
 
   init(json: JSONValue, format: Int64) throws(WeirError) {

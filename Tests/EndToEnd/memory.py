@@ -284,4 +284,27 @@ def budgets_are_kept(suite):
         suite.claim(f"worker.memory of {memory} is kept by every shape of input", faults)
 
 
-common.Suite("memory", 600, __doc__).run(tiny_records, partition_values, hopping_windows, state_beyond_the_budget, budgets_are_kept)
+def large_lookups(suite):
+    """A lookup file that does not fit"""
+    os.makedirs(suite.path("lookup"))
+    with open(suite.path("lookup", "large.csv"), "w") as f:
+        f.write("u,x\n" + "".join(f"user-{i},{'v' * 100}\n" for i in range(250_000)))
+    with open(suite.path("one.ndjson"), "w") as f:
+        f.write('{"u": "user-7", "n": 1}\n')
+    sections = {"lookups": {"large": {"file": "large.csv", "key": "u"}}, "silver": {"columns": "*, large.x as y"}}
+    path = pipeline(suite, "lookup", memory="64MiB", **sections)
+    checked = common.Result([suite.weir, "check", path])
+    faults = [] if checked.code == 0 and "warning: the lookups use" in checked.err else [f"check exits {checked.code}: {checked.talk}"]
+    for _ in range(2):
+        run = Run(suite, path, suite.path("one.ndjson"))
+        if run.code != 1 or "the largest is large" not in run.err or "the rows and columns that the pipeline does not use" not in run.err:
+            faults.append(f"a run exits {run.code}: {run.err[-400:]}")
+        faults += [] if len(run.entries()) <= 1 else [f"the ledger has {len(run.entries())} entries"]
+    suite.claim("lookups beyond their part of worker.memory: check warns, each run stops before it reads a record and names the lookup", faults)
+    path = pipeline(suite, "lookup", memory="256MiB", **sections)
+    checked, run = common.Result([suite.weir, "check", path]), Run(suite, path, suite.path("one.ndjson"))
+    suite.claim("with more memory the same lake goes on", run.fault() + ([] if "warning" not in checked.err else [checked.talk]))
+
+
+common.Suite("memory", 600, __doc__).run(
+    tiny_records, partition_values, hopping_windows, state_beyond_the_budget, budgets_are_kept, large_lookups)

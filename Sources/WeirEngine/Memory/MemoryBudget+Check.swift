@@ -4,7 +4,7 @@ import WeirOperators
 extension MemoryBudget {
   /// Called before the first record, and wherever a lookup's version changes.
   /// - Throws: `memory_exceeded` when lookups take more than the part of the budget that no cut frees.
-  func check(_ lookups: [LookupTable]) throws(WeirError) {
+  package func check(_ lookups: [LookupTable]) throws(WeirError) {
     guard let largest = lookups.max(by: { $0.memoryBytes < $1.memoryBytes }) else { return }
     let all = lookups.reduce(Int64(0)) { $0 + $1.memoryBytes }
     guard all > stateMax else { return }
