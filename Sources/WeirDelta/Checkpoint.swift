@@ -4,6 +4,9 @@ import WeirParquet
 /// Writes a classic checkpoint: every action that is in force, one per row. It holds the actions of one row group.
 struct CheckpointEncoder {
   private let groupRows: Int
+  /// A row group ends with fewer rows when their texts have this many bytes: values of partitions can be long.
+  static let groupBytesMax = 8 << 20
+  private var groupBytes = 0
   private var writer = NestedParquetWriter(schema: CheckpointEncoder.schema, codec: .snappy)
   private var shredder = Shredder(CheckpointEncoder.schema)
 
@@ -44,7 +47,10 @@ struct CheckpointEncoder {
   /// - Returns: bytes that follow those that were returned before; nil while the row group is not full.
   mutating func add(_ action: DeltaAction) throws(WeirError) -> [UInt8]? {
     switch action {
-    case .add: files += 1
+    case .add(let add):
+      files += 1
+      groupBytes += add.path.utf8.count + (add.stats?.utf8.count ?? 0)
+      for (name, value) in add.partitionValues { groupBytes += name.utf8.count + (value?.utf8.count ?? 0) }
     case .remove(var remove):
       // Removals that are in a checkpoint change no data any more.
       remove.dataChange = false
@@ -59,12 +65,13 @@ struct CheckpointEncoder {
   }
 
   private mutating func full() throws(WeirError) -> [UInt8]? {
-    shredder.rows < groupRows ? nil : try group()
+    shredder.rows < groupRows && groupBytes < CheckpointEncoder.groupBytesMax ? nil : try group()
   }
 
   private mutating func group() throws(WeirError) -> [UInt8] {
     let part = try writer.group(rows: shredder.rows, leaves: shredder.finish())
     shredder = Shredder(CheckpointEncoder.schema)
+    groupBytes = 0
     bytes += Int64(part.count)
     return part
   }

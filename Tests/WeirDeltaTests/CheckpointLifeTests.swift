@@ -154,4 +154,16 @@ struct CheckpointLifeTests {
     try await sample.clean(before: 25)
     #expect(try await sample.table.snapshot()?.text == whole)
   }
+
+  @Test func aRowGroupIsBoundedByItsTextsToo() throws {
+    var encoder = CheckpointEncoder(groupRows: 8192)
+    let value = String(repeating: "v", count: 100_000)
+    var ends: [Int] = []
+    for number in 0..<300 {
+      let add = DeltaAdd(
+        path: "p=\(number)/f", partitionValues: [("p", "\(number)\(value)")], bytes: 1, modificationMilliseconds: 1, stats: nil)
+      if try encoder.add(.add(add)) != nil { ends.append(number + 1) }
+    }
+    #expect(ends == [84, 168, 252])
+  }
 }
