@@ -247,14 +247,18 @@ def damaged_log(suite):
             with open(path, "wb") as f:
                 f.write(data)
             suite.claim(f"commit {at} of {len(names)} {damage.__name__ if damage else 'removed'}: resume and verify name it", faults)
-    # A commit in another's place has a right hash of its own: the sums of the files tell.
-    path, other = os.path.join(log, names[3]), os.path.join(log, names[2])
-    with open(path, "rb") as f:
-        data = f.read()
-    shutil.copy(other, path)
-    faults = refused(job, r"the ledger gave it \d+") + ([] if verify(job)[0] == 1 else ["verify does not see it"])
-    with open(path, "wb") as f:
-        f.write(data)
+    # A commit in another's place has a right hash of its own: it says after which entry it continues.
+    faults = []
+    for at, by in ((3, 2), (len(names) - 1, 3)):
+        path, other = os.path.join(log, names[at]), os.path.join(log, names[by])
+        with open(path, "rb") as f:
+            data = f.read()
+        shutil.copy(other, path)
+        faults += refused(job, rf"{names[at]} is damaged: it continues after entry \d+")
+        code, said = verify(job)
+        faults += [] if code == 1 and any(names[at] in problem for problem in said["problems"]) else [f"verify exits {code}: {said}"]
+        with open(path, "wb") as f:
+            f.write(data)
     suite.claim("a commit that lies in another's place is refused", faults)
     for name in names[-3:]:
         os.remove(os.path.join(log, name))
