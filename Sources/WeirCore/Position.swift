@@ -58,12 +58,12 @@ extension Position: ExpressibleByIntegerLiteral, CustomStringConvertible {
 ///
 /// An **outer record** is what the source stores under one sequence number; it may hold several records, which the sub-sequence tells apart.
 public struct SequenceNumber: Hashable, Sendable, Comparable {
-  /// Decimal digits at most: Kinesis has so many.
+  /// Decimal digits at most, which is what Kinesis allows.
   public static let digitsMax = 129
 
   /// Decimal, without leading zeros.
   public let digits: String
-  /// Place in the outer record. As a place to read on from: behind so many of its records.
+  /// Place in the outer record. As a place to read on from: the number of its records that are consumed.
   public let sub: UInt64
 
   /// - Returns: nil if the digits are no number without leading zeros.
@@ -97,7 +97,7 @@ public struct SequenceNumber: Hashable, Sendable, Comparable {
 ///
 /// The **ordinal** grows along the shard; rows are in its order, and fences compare it. Where the source's positions are dense it is the
 /// source's own number. Else it counts the records of the shard that the lane has consumed, and goes with the position wherever that is
-/// stored: so whoever takes the lane over counts on from the same number. What makes the count differ (a gap, another incarnation) starts a
+/// stored: so the next owner of the lane counts on from the same number. What makes the count differ (a gap, another incarnation) starts a
 /// new generation of the lane.
 ///
 /// A place lies between two outer records: sources hand out blocks that end with one, and cuts and flushes fall between blocks.

@@ -27,7 +27,7 @@ public final class FakeTopic: Sendable {
     public var records: [[UInt8]?] = []
     /// nil: the source cannot tell one incarnation from another.
     public var incarnation: String?
-    /// The source says that it ends so many positions earlier than it does.
+    /// The source reports an end that is this many positions too low.
     public var endTooLow: Int64 = 0
 
     public init(low: Int64 = 0, incarnation: String? = nil) { (self.low, self.incarnation) = (low, incarnation) }
@@ -71,7 +71,7 @@ public final class FakeTopic: Sendable {
     shards = Mutex(Dictionary(uniqueKeysWithValues: (0..<count).map { ("t/\($0)", Shard()) }))
   }
 
-  /// - Parameter gapEvery: after so many records two positions stay without one.
+  /// - Parameter gapEvery: after this many records two positions have none.
   public func send(_ texts: [String], to shard: String, gapEvery: Int = .max) {
     var records: [[UInt8]?] = []
     for (i, text) in texts.enumerated() {
@@ -136,7 +136,7 @@ public final class FakeTopic: Sendable {
     return block
   }
 
-  /// Records from a position, at most so many; nil if the position is not there.
+  /// Records from a position, at most `count`; nil if the position is not there.
   public func read(_ shard: String, at position: Int64, count: Int) -> [[UInt8]?]? {
     shards.withLock { all in
       guard let s = all[shard], position >= s.low, position <= s.high else { return nil }

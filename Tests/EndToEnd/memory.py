@@ -303,7 +303,7 @@ def large_lookups(suite):
     suite.claim("lookups beyond their part of worker.memory: check warns, each run stops before it reads a record and names the lookup", faults)
     path = pipeline(suite, "lookup", memory="256MiB", **sections)
     checked, run = common.Result([suite.weir, "check", path]), Run(suite, path, suite.path("one.ndjson"))
-    suite.claim("with more memory the same lake goes on", run.fault() + ([] if "warning" not in checked.err else [checked.talk]))
+    suite.claim("with more memory the same lake continues", run.fault() + ([] if "warning" not in checked.err else [checked.talk]))
 
 
 common.Suite("memory", 600, __doc__).run(

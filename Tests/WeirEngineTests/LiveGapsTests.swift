@@ -32,7 +32,7 @@ extension LiveWorkerTests {
       #expect(told)
     }
 
-    /// The count goes on where it was; the position moves, and a generation starts.
+    /// The count continues where it was; the position moves, and a generation starts.
     @Test func aGapOfACountedSourceKeepsTheCount() async throws {
       let bench = try Bench(shards: 1, isCounted: true)
       bench.topic.send((0..<10).map { "{\"user\":\"u\",\"at\":\($0)}" }, to: "t/0", gapEvery: 4)

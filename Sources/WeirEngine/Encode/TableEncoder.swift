@@ -41,7 +41,7 @@ struct TableEncoder {
   private var stage = Stage.taking
   private var filesMade = 0
   private var files: [EncodedFile] = []
-  /// Files that are in memory at once, about: whoever encodes writes them and asks for more.
+  /// Files that are in memory at once, about: the caller writes them and asks for more.
   static let filesMax = 256
 
   init(_ layout: TableLayout, run: RunInfo, lake: LakeSpec, stem: String, perform: ParquetWorkbench.Perform? = nil) {

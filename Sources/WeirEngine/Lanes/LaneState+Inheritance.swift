@@ -3,10 +3,10 @@ import WeirOperators
 import WeirProtocol
 
 /// What a lane takes over from the lanes of its shard's parents (DESIGN section 4, "Reshard"), of keys in its range: open windows and keyed
-/// state. Of the ids of dedup it takes all, because they are hashes from which no key can be told.
+/// state. Of the ids of dedup it takes all, because they are hashes, which do not show the key.
 extension LaneState {
   /// - Parameter parents: as their last entries left them.
-  /// - Throws: `corrupt` if it cannot be told whose the keys are.
+  /// - Throws: `corrupt` if the state does not show which keys it has.
   func inherit(
     _ parents: [(state: LaneState, source: LaneOrigin.Parent)], _ origin: LaneOrigin, _ variant: EngineVariant = []
   ) throws(WeirError) {

@@ -71,7 +71,7 @@ extension GroupConductor {
     if !leads, isHeld { await session.merge.drop() }
   }
 
-  /// Lanes that have ended, or wait for their parents, are nobody's.
+  /// Lanes that have ended, or wait for their parents, have no owner.
   func leads(_ fold: LedgerFold) -> Bool {
     let first = fold.lanes.filter { $0.key != .merge && !$0.value.isShardClosed && fold.isReady($0.key) }.keys.min()
     return first.map { id in session.lanes[id] != nil } ?? false

@@ -299,7 +299,7 @@ final class GroupConductor: Conductor {
       throw error
     }
     let epochs = encoded.batch.epochs
-    // Before anything can fail: a lane that goes on after its shard was closed would be cut again.
+    // Before anything can fail: a lane that continues after its shard was closed would be cut again.
     let hasClosed = await dropClosed(fold)
     // What went into quarantine: once for all lanes of an entry.
     let rejected = encoded.batch.rejected

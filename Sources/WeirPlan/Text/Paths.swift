@@ -19,7 +19,7 @@ package enum Paths {
 
   package enum Contents {
     case bytes(Data)
-    /// It has more bytes than it may, at least so many.
+    /// It has more bytes than the bound: at least this many.
     case tooLarge(Int)
     case unreadable
   }

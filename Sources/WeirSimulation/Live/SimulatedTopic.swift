@@ -21,7 +21,7 @@ final class SimulatedTopic: @unchecked Sendable {
     for shard in workload.shards { low[shard] = workload.records[shard]?.first?.position ?? 0 }
   }
 
-  /// Told when the engine asks for a place that the source did not give it.
+  /// Called when the engine asks for a place that the source did not give it.
   var onWrong: (String) -> Void = { _ in }
 
   var shards: [SourceShard] {
