@@ -143,7 +143,8 @@ let package = Package(
     .testTarget(
       name: "WeirEngineTests",
       dependencies: [
-        "WeirTesting", "WeirEngine", "WeirConfiguration", "WeirLocal", "WeirDelta", "WeirOperators", "WeirProtocol", "WeirCore",
+        "WeirTesting", "WeirEngine", "WeirConfiguration", "WeirPlan", "WeirLocal", "WeirDelta", "WeirParquet", "WeirOperators",
+        "WeirProtocol", "WeirCore", .product(name: "Yams", package: "Yams"),
       ]),
     .testTarget(
       name: "WeirPlanTests",

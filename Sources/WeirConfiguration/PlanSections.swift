@@ -1,17 +1,23 @@
 import WeirCore
+import WeirOperators
 import WeirPlan
 import Yams
 
-/// What a pipeline file may name below `source` and `sinks`, and what a check may ask of the machine that it runs on.
+/// What a pipeline file may name below `source`, `sinks` and `record.format`, and what a check may ask of the machine that it runs on.
 public struct PlanSections: Sendable {
   package var sources: [any SourceSection]
   package var sinks: [any SinkSection]
+  package var formats: [any FormatSection]
   /// The value of a secret where it is known; a check of its form is left out where it is not.
   package var secret: @Sendable (SecretSpec) -> String? = { _ in nil }
 
-  package init(sources: [any SourceSection], sinks: [any SinkSection], secret: @escaping @Sendable (SecretSpec) -> String? = { _ in nil }) {
+  package init(
+    sources: [any SourceSection], sinks: [any SinkSection], formats: [any FormatSection] = RecordFormats.standard.map(PlainFormat.init),
+    secret: @escaping @Sendable (SecretSpec) -> String? = { _ in nil }
+  ) {
     self.sources = sources
     self.sinks = sinks
+    self.formats = formats
     self.secret = secret
   }
 
@@ -19,7 +25,9 @@ public struct PlanSections: Sendable {
   public static let standard = PlanSections(sources: [CaptureSection(), KafkaSection()], sinks: [KafkaSinkSection()])
 
   /// What a decoder of plans needs.
-  package var types: AdapterTypes { AdapterTypes(sources: sources.map(\.settings), sinks: sinks.map(\.settings)) }
+  package var types: AdapterTypes {
+    AdapterTypes(sources: sources.map(\.settings), sinks: sinks.map(\.settings), formats: formats.map(\.format))
+  }
 }
 
 /// Reads the settings of a kind of source.

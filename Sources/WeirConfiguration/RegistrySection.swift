@@ -1,15 +1,13 @@
 import WeirCore
 import WeirOperators
+import WeirPlan
 import Yams
 
 /// `record: {format, registry}`.
 extension PipelineLoader {
   func loadFormat(_ members: [String: Node]) {
-    let word = members["format"].flatMap {
-      reader.choice($0, "record.format", RecordFormat.allCases.map(\.rawValue), later: ["csv", "protobuf", "text", "raw"])
-    }
     builder.format(
-      members["format"] == nil ? .json : word.flatMap(RecordFormat.init), at: members["format"]?.span,
+      members["format"].map(format) ?? RecordFormats.byDefault.format, at: members["format"]?.span,
       registry: members["registry"].flatMap(registry), hasRegistry: members["registry"] != nil, registrySpan: members["registry"]?.span)
   }
 

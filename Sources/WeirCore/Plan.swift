@@ -52,8 +52,8 @@ public struct RecordSpec: Sendable, Hashable, Codable {
   /// Index of the key field; nil: every record has the null key.
   public var key: Int?
   public var time: TimeSpec?
-  /// nil: JSON.
-  public var format: RecordFormat?
+  /// nil: the format of a plan that names none.
+  public var format: FormatSpec?
   /// Of a format whose records carry the ids of schemas.
   public var registry: RegistrySpec?
   /// What becomes of blank lines of a plain capture. nil: they are skipped and counted.
@@ -61,7 +61,7 @@ public struct RecordSpec: Sendable, Hashable, Codable {
 
   public enum BlankLines: String, Sendable, Hashable, Codable, CaseIterable { case skip, quarantine }
 
-  public init(fields: [Field], key: Int?, time: TimeSpec?, format: RecordFormat? = nil, registry: RegistrySpec? = nil) {
+  public init(fields: [Field], key: Int?, time: TimeSpec?, format: FormatSpec? = nil, registry: RegistrySpec? = nil) {
     self.format = format
     self.registry = registry
     self.fields = fields

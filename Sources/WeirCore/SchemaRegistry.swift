@@ -1,15 +1,3 @@
-/// How records are written.
-public enum RecordFormat: String, Sendable, Hashable, Codable, CaseIterable {
-  case json
-  /// JSON behind the id of a JSON Schema.
-  case jsonSchema = "json-schema"
-  /// Avro behind the id of the schema that it was written with.
-  case avro
-
-  /// Records carry the id of a schema.
-  public var isFramed: Bool { self != .json }
-}
-
 /// How to reach a schema registry: a setting, no part of the plan's meaning. Secrets are named, never held.
 public struct RegistrySpec: Sendable, Hashable, Codable {
   public enum Identity: Sendable, Hashable, Codable {

@@ -74,14 +74,16 @@ extension KeyedDecodingContainer where Key == AdapterKey {
   }
 }
 
-/// The types of all adapters' settings, for a decoder of plans.
+/// The types of all adapters' and formats' settings, for a decoder of plans.
 public struct AdapterTypes: Sendable {
   public var sources: [any SourceSettings.Type]
   public var sinks: [any SinkSettings.Type]
+  public var formats: [any RecordFormat.Type]
 
-  public init(sources: [any SourceSettings.Type], sinks: [any SinkSettings.Type]) {
+  public init(sources: [any SourceSettings.Type], sinks: [any SinkSettings.Type], formats: [any RecordFormat.Type]) {
     self.sources = sources
     self.sinks = sinks
+    self.formats = formats
   }
 }
 

@@ -106,7 +106,7 @@ private indirect enum Part: Equatable {
       (
         "record",
         .members([
-          ("format", plan.record.format.map { .text($0.rawValue) }), ("key", plan.record.key.map { .text(fields[$0].name) }),
+          ("format", plan.record.format.map { .text(Part.format($0)) }), ("key", plan.record.key.map { .text(fields[$0].name) }),
           ("time", plan.record.time.map { Part($0, fields) }), ("blank_lines", plan.record.blankLines.map { .text($0.rawValue) }),
           ("fields", .named(fields, \.name) { .text(Part.type($0)) }),
         ])
@@ -186,5 +186,10 @@ private indirect enum Part: Equatable {
       case .microseconds: "_us"
       }
     return field.type.name + suffix + (field.required ? "!" : "") + (field.path.map { " at " + FieldPath.text($0) } ?? "")
+  }
+
+  /// Its name, and its settings where it has some.
+  fileprivate static func format(_ spec: FormatSpec) -> String {
+    (try? JSONValue(parsing: JSONEncoder().encode(["f": spec])))?["f"].map { $0.string ?? $0.text } ?? spec.name
   }
 }

@@ -32,7 +32,7 @@ extension FuzzTarget {
   private static func rows(_ block: DecodedBlock) -> [[Literal]] { (0..<block.count).map { row in block.columns.map { $0.literal(row) } } }
 
   /// Bodies with one schema: rows alone and together must be the same.
-  private static func decode(_ format: RecordFormat, _ fields: [Field], _ schema: RegisteredSchema, _ bodies: [[UInt8]]) {
+  private static func decode(_ format: FramedDecoder.Body, _ fields: [Field], _ schema: RegisteredSchema, _ bodies: [[UInt8]]) {
     func block(_ bodies: [[UInt8]]) -> DecodedBlock {
       var raw = RawBlock(records: bodies.map { [0, 0, 0, 0, 7] + $0 })
       raw.schemas = SchemaFraming(raw).schemas([.known(.number(7), schema)])
@@ -72,7 +72,7 @@ extension FuzzTarget {
     }
   ) { input in
     let parts = Parts.split(input, 2)
-    decode(.jsonSchema, fields, RegisteredSchema(type: "JSON", schema: String(decoding: parts[0], as: UTF8.self)), [parts[1], []])
+    decode(.json, fields, RegisteredSchema(type: "JSON", schema: String(decoding: parts[0], as: UTF8.self)), [parts[1], []])
   }
 
   /// Where records name their schemas: in headers or in front of the body. Ids that nobody knows.
@@ -95,7 +95,7 @@ extension FuzzTarget {
       headers: [header, nil, nil, header], tombstones: [1])
     let framing = SchemaFraming(raw)
     expect(framing.ids.count <= 2, "two records name \(framing.ids)")
-    for format in [RecordFormat.avro, .jsonSchema] {
+    for format in [FramedDecoder.Body.avro, .json] {
       raw.schemas = framing.schemas(framing.ids.map { .unknown($0) })
       let block = FramedDecoder(format, fields: fields).decode(raw)
       expect(block.valid.allSatisfy { !$0 } && block.rejections.map(\.row) == [0, 1, 2, 3], "a record of an unknown schema was taken")

@@ -43,8 +43,9 @@ struct FirstRecords {
         return
       }
       count += 1
+      let record = record
       reasons.add(block, row, shard: shard, rejection, reason: rejection.reason) {
-        RejectionHint.of(rejection, block.value(row).bytes, record)
+        record.recordFormat.hint(for: rejection, of: block.value(row).bytes, record)
       }
       if count >= FirstRecords.recordsMax { try end() }
     }

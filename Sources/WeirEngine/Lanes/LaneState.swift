@@ -139,7 +139,7 @@ package final class LaneState {
     if quarantine == nil { quarantine = QuarantineRows(run) }
     quarantine?.add(block, row, stage: rejection.stage.rawValue, reason: reason)
     rejected.add(block, row, shard: id.shard, rejection, reason: reason) {
-      RejectionHint.of(rejection, block.value(row).bytes, compiled.plan.record)
+      compiled.format.hint(for: rejection, of: block.value(row).bytes, compiled.plan.record)
     }
   }
 

@@ -37,6 +37,8 @@ public struct CompiledPlan: Sendable {
   }
 
   public let plan: Plan
+  /// Of the records.
+  let format: any RecordFormat
   public let lookups: [LookupTable]
   let checks: [(check: Check, evaluator: ExprEvaluator)]
   let silver: [Output]
@@ -55,6 +57,7 @@ public struct CompiledPlan: Sendable {
   public init(_ plan: Plan, lookups: [LookupTable]) {
     self.plan = plan
     self.lookups = lookups
+    format = plan.record.recordFormat
     keepsBlankLines = plan.record.blankLines == .quarantine
     eventTimes = EventTimeBounds(plan)
     checks = plan.checks.map { ($0, ExprEvaluator($0.that)) }

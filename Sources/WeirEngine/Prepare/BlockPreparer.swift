@@ -8,11 +8,7 @@ import WeirOperators
 /// sees it, so it uses up no id.
 final class BlockPreparer {
   private let compiled: CompiledPlan
-  private enum Decoder {
-    case json(RecordDecoder)
-    case framed(FramedDecoder)
-  }
-  private let decoder: Decoder
+  private let decoder: any BlockDecoder
   /// nil: one lane has all.
   private let dealer: LaneDealer?
   private let census: PartitionCensus
@@ -21,22 +17,13 @@ final class BlockPreparer {
     self.compiled = compiled
     self.dealer = dealer
     census = PartitionCensus(compiled.plan)
-    let record = compiled.plan.record
-    if let format = record.format, format.isFramed {
-      decoder = .framed(FramedDecoder(format, fields: record.fields, read: compiled.fieldsRead))
-    } else {
-      decoder = .json(
-        RecordDecoder(fields: record.fields, read: compiled.fieldsRead, keepsBlankLines: compiled.keepsBlankLines))
-    }
+    decoder = compiled.format.decoder(
+      DecoderRequest(fields: compiled.plan.record.fields, read: compiled.fieldsRead, keepsBlankLines: compiled.keepsBlankLines))
   }
 
   func prepare(_ raw: RawBlock) -> PreparedBlock {
     let plan = compiled.plan
-    var decoded =
-      switch decoder {
-      case .json(let decoder): decoder.decode(raw)
-      case .framed(let decoder): decoder.decode(raw)
-      }
+    var decoded = decoder.decode(raw)
     let count = decoded.count
     let times = times(decoded)
     compiled.eventTimes?.apply(to: &decoded, times: times)

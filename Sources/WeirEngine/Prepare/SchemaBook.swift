@@ -23,13 +23,15 @@ actor SchemaBook {
   private let environment: EngineEnvironment
   private let effects: RegistryEnvironment
   private let layout: LedgerLayout
+  private let format: any RecordFormat
   private var known: [SchemaID: BlockSchemas.Resolved] = [:]
   private var unknown = 0
   private var toldAt: Int64?
 
   /// nil for a plan whose records carry no ids.
   init?(_ plan: Plan, environment: EngineEnvironment) {
-    guard plan.record.format?.isFramed == true, let effects = environment.registry else { return nil }
+    format = plan.record.recordFormat
+    guard format.carriesSchemaIDs, let effects = environment.registry else { return nil }
     self.environment = environment
     self.effects = effects
     layout = LedgerLayout(pipeline: plan.pipeline)
@@ -40,7 +42,7 @@ actor SchemaBook {
   /// - Returns: nil when `isStopped` ended the wait.
   /// - Throws: what no waiting mends.
   func resolve(_ raw: RawBlock, until isStopped: @Sendable () -> Bool) async throws -> RawBlock? {
-    let framing = SchemaFraming(raw)
+    guard let framing = format.framing(of: raw) else { return raw }
     var resolved: [BlockSchemas.Resolved] = []
     for id in framing.ids {
       guard let one = try await resolve(id, until: isStopped) else { return nil }

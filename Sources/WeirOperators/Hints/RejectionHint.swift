@@ -1,6 +1,6 @@
 import WeirCore
 
-/// Why a record was probably rejected and what to do, where one record is enough to see it. Asked for the first record of a kind
+/// Why a JSON record was probably rejected and what to do, where one record is enough to see it. Asked for the first record of a kind
 /// only, never on the hot path.
 public enum RejectionHint {
   /// Fields of larger records are not looked at.
@@ -11,7 +11,7 @@ public enum RejectionHint {
   ///   - spec: how records are declared.
   /// - Returns: a sentence without a full stop; nil: nothing is evident.
   public static func of(_ rejection: Rejection, _ record: some Collection<UInt8>, _ spec: RecordSpec) -> String? {
-    guard rejection.stage == .decode, spec.format == nil else { return nil }
+    guard rejection.stage == .decode else { return nil }
     guard record.count <= recordBytesMax, let value = try? JSONValue(parsing: record), value.members != nil else {
       return RecordShape.hint(record)
     }

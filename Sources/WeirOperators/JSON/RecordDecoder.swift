@@ -1,4 +1,3 @@
-import CWeirScan
 import WeirCore
 
 /// Decodes blocks of JSON records into columns: the first half of the hot path.
@@ -9,7 +8,7 @@ import WeirCore
 /// record that looks different is decoded all the same, only slower.
 ///
 /// Serves one block at a time; what it returns is immutable.
-public final class RecordDecoder {
+public final class RecordDecoder: BlockDecoder {
   private let fields: [Field]
   /// A blank line is a record, which is rejected; else it is skipped.
   private let keepsBlankLines: Bool
@@ -50,7 +49,7 @@ public final class RecordDecoder {
   }
 
   public func decode(_ raw: RawBlock) -> DecodedBlock {
-    let (offset, length, blankLines) = RecordDecoder.frame(raw, keepsBlankLines: keepsBlankLines)
+    let (offset, length, blankLines) = raw.records(keepsBlankLines: keepsBlankLines)
     let count = offset.count
     for i in fields.indices { sinks[i].begin(rows: count) }
     var valid = [Bool](repeating: true, count: count)
@@ -79,40 +78,6 @@ public final class RecordDecoder {
     var block = DecodedBlock(raw: raw, offset: offset, length: length, columns: columns, valid: valid, rejections: rejections)
     block.blankLines = blankLines
     return block
-  }
-
-  /// Where the records lie, and how many lines are none.
-  static func frame(_ raw: RawBlock, keepsBlankLines: Bool = true) -> (offset: [UInt32], length: [UInt32], blankLines: Int) {
-    switch raw.framing {
-    case .spans(let offset, let length): return (offset, length, 0)
-    case .lines:
-      var blankLines = 0
-      var offset: [UInt32] = []
-      var length: [UInt32] = []
-      offset.reserveCapacity(raw.count / 128)
-      length.reserveCapacity(raw.count / 128)
-      var at = 0
-      while at < raw.count {
-        let end = weir_find_newline(raw.text.base + at, raw.text.base + raw.count)! - UnsafePointer(raw.text.base)
-        // A record begins with "{": only other lines are looked at twice.
-        if !keepsBlankLines, raw.text.base[at] != 0x7B, isBlank(raw.text.base + at, raw.text.base + end) {
-          blankLines += 1
-        } else {
-          offset.append(UInt32(at))
-          length.append(UInt32(end - at))
-        }
-        at = end + 1
-      }
-      return (offset, length, blankLines)
-    }
-  }
-
-  /// Nothing but JSON's white space, perhaps behind a byte order mark.
-  private static func isBlank(_ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>) -> Bool {
-    var scanner = JSONScanner(at: start, end: end)
-    scanner.space()
-    if scanner.at < end, scanner.byteOrderMark() { scanner.space() }
-    return scanner.at == end
   }
 
   // MARK: One record

@@ -3,7 +3,10 @@ import WeirCore
 /// Decodes blocks whose records carry the ids of schemas: deterministic, given what the ids stand for.
 ///
 /// Serves one block at a time. Programs of schemas are kept, ``programsMax`` of them.
-public final class FramedDecoder {
+public final class FramedDecoder: BlockDecoder {
+  /// What stands after the id.
+  public enum Body: Sendable { case avro, json }
+
   /// Of one schema: how to decode its records, or why they cannot be.
   private enum Program {
     case avro(AvroProgram)
@@ -13,15 +16,15 @@ public final class FramedDecoder {
 
   private static let programsMax = 256
 
-  private let format: RecordFormat
+  private let body: Body
   private let fields: [Field]
   private let json: RecordDecoder
   private var run: AvroRun
   private var programs: [SchemaID: Program] = [:]
 
   /// - Parameter read: see ``RecordDecoder/init(fields:read:)``.
-  public init(_ format: RecordFormat, fields: [Field], read: [Bool]? = nil) {
-    self.format = format
+  public init(_ body: Body, fields: [Field], read: [Bool]? = nil) {
+    self.body = body
     self.fields = fields
     json = RecordDecoder(fields: fields, read: read)
     run = AvroRun(fields: fields, read: read)
@@ -32,7 +35,7 @@ public final class FramedDecoder {
   /// - Precondition: the block's schemas are resolved.
   public func decode(_ raw: RawBlock) -> DecodedBlock {
     guard let schemas = raw.schemas else { preconditionFailure("a block whose schemas were not resolved") }
-    let (offset, length, _) = RecordDecoder.frame(raw)
+    let (offset, length, _) = raw.records()
     let programs = schemas.resolved.map(program)
     var unusable: [Int: Rejection] = [:]
     for row in 0..<offset.count where reason(row, schemas, programs) != nil {
@@ -43,7 +46,7 @@ public final class FramedDecoder {
       unusable[row] == nil ? (offset[row] + UInt32(schemas.prefixes[row]), length[row] - UInt32(schemas.prefixes[row])) : (offset[row], 0)
     }
     var decoded =
-      format == .avro
+      body == .avro
       ? avro(raw, bodies, schemas, programs, unusable) : jsonBodies(raw, bodies, unusable)
     // The record as received is what tables keep, not its body.
     (decoded.raw, decoded.offset, decoded.length) = (raw, offset, length)
@@ -67,8 +70,8 @@ public final class FramedDecoder {
     case .unknown: made = .unusable("schema \(id.text): the registry has none of this id")
     case .known(_, let schema):
       do {
-        made = format == .avro ? .avro(try AvroProgram(schema, fields: fields)) : .json
-        if format != .avro { try JSONSchemaCheck.check(schema, fields: fields) }
+        made = body == .avro ? .avro(try AvroProgram(schema, fields: fields)) : .json
+        if body != .avro { try JSONSchemaCheck.check(schema, fields: fields) }
       } catch {
         programs[id] = .unusable("schema \(id.text): \(error.reason)")
         return programs[id]!

@@ -1,22 +1,17 @@
 import WeirCore
 
-/// Finds the schema ids of a block's records.
+/// Finds the schema ids of a block's records, as Confluent's serialisers write them.
 ///
 /// Sources: Confluent's wire format (byte 0, id of 4 bytes big-endian, body) and the form of its newer serialisers, where the id is in
 /// the header `__value_schema_id` and the value is the body alone: byte 1, GUID of 16 bytes. Either form is taken in either
 /// place, the header first, as Confluent's deserialisers do.
-public struct SchemaFraming {
+extension SchemaFraming {
   private static let header = "__value_schema_id"
-
-  /// Ids in order of appearance; ``BlockSchemas`` without what they stand for.
-  public let ids: [SchemaID]
-  private let places: [Int32]
-  private let prefixes: [UInt8]
 
   public init(_ raw: RawBlock) {
     var ids: [SchemaID] = []
     var known: [SchemaID: Int32] = [:]
-    let (offset, length, _) = RecordDecoder.frame(raw)
+    let (offset, length, _) = raw.records()
     var places = [Int32](repeating: -1, count: offset.count)
     var prefixes = [UInt8](repeating: 0, count: offset.count)
     var last: (text: String, id: SchemaID?)?
@@ -39,14 +34,7 @@ public struct SchemaFraming {
       }
       places[row] = known[found]!
     }
-    self.ids = ids
-    self.places = places
-    self.prefixes = prefixes
-  }
-
-  /// - Parameter resolved: one for each of ``ids``.
-  public func schemas(_ resolved: [BlockSchemas.Resolved]) -> BlockSchemas {
-    BlockSchemas(places: places, prefixes: prefixes, resolved: resolved)
+    self.init(ids: ids, places: places, prefixes: prefixes)
   }
 
   private static func id(inHeaders text: String) -> SchemaID? {

@@ -16,6 +16,9 @@ extension PlanBuilder {
       return
     }
     field.path = steps
+    if let problem = plan.record.recordFormat.problem(with: field) {
+      diagnostics.report("field \(name.text)\(path == nil ? "" : ".path"): \(problem)", "bad_value", at: path?.span ?? type.span)
+    }
     set { $0.record.fields.append(field) }
   }
 
@@ -25,17 +28,18 @@ extension PlanBuilder {
   ///   - registry: nil: none, or one that cannot be read.
   ///   - registrySpan: nil: no registry was written.
   public func format(
-    _ format: RecordFormat?, at span: SourceSpan? = nil, registry: RegistrySpec? = nil, hasRegistry: Bool, registrySpan: SourceSpan? = nil
+    _ format: (any RecordFormat)?, at span: SourceSpan? = nil, registry: RegistrySpec? = nil, hasRegistry: Bool,
+    registrySpan: SourceSpan? = nil
   ) {
-    let known = format ?? .json
-    if known.isFramed, !hasRegistry {
-      diagnostics.report("record.format \(known.rawValue) needs record.registry, where schemas are found", "missing_key", at: span)
+    let known = format.map { FormatSpec($0) } ?? RecordFormats.byDefault
+    if known.format.carriesSchemaIDs, !hasRegistry {
+      diagnostics.report("record.format \(known.name) needs record.registry, where schemas are found", "missing_key", at: span)
     }
-    if format == .json, hasRegistry {
-      diagnostics.report("record.registry: records of format json carry no schema", "bad_value", at: registrySpan)
+    if let format, !format.carriesSchemaIDs, hasRegistry {
+      diagnostics.report("record.registry: records of format \(known.name) carry no schema", "bad_value", at: registrySpan)
     }
-    // JSON is recorded as nothing, as before there was anything else: ledgers keep their plans.
-    set { ($0.record.format, $0.record.registry) = (known == .json ? nil : known, registry) }
+    // The first format is recorded as nothing, as before there was another: ledgers keep their plans.
+    set { ($0.record.format, $0.record.registry) = (known == RecordFormats.byDefault ? nil : known, registry) }
   }
 
   /// After all fields.
@@ -71,9 +75,6 @@ extension PlanBuilder {
   private func steps(_ path: PlanText, of name: String) -> [PathStep]? {
     do throws(FieldPath.Fault) {
       let steps = try FieldPath.parse(path.text)
-      if plan.record.format == .avro, steps.contains(where: { if case .index = $0 { true } else { false } }) {
-        diagnostics.report("field \(name).path: elements of arrays cannot be read with format avro", "bad_value", at: path.span)
-      }
       return steps == [.name(name)] ? nil : steps
     } catch {
       diagnostics.report(

@@ -19,9 +19,9 @@ extension PlanBuilder {
       diagnostics.report(
         "dedup without record.key: duplicates are found within a partition only", "partition_only", at: spans["dedup"], severity: .warning)
     }
-    if let format = plan.record.format, hasSource, !isLive {
+    if let format = plan.record.format, !format.format.readsLines, hasSource, !isLive {
       diagnostics.report(
-        "record.format \(format.rawValue): lines of a plain capture have no schema ids; record the topic with `weir capture` and replay it with source.kafka",
+        "record.format \(format.name): lines of a plain capture have no schema ids; record the topic with `weir capture` and replay it with source.kafka",
         "bad_value", at: spans["record"])
     }
     if isLive, let blank = spans["record.blank_lines"] {

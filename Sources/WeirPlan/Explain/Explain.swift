@@ -9,7 +9,7 @@ package enum Explain {
     out += dataflow(plan)
     out += promise(plan)
     let schemas = plan.record.registry.map { ", schemas of \($0.url)" } ?? ""
-    out += ["", "record (\((plan.record.format ?? .json).rawValue)\(schemas))"]
+    out += ["", "record (\(type(of: plan.record.recordFormat).name)\(schemas))"]
     for (i, field) in plan.record.fields.enumerated() {
       var notes: [String] = []
       if field.required { notes.append("required") }

@@ -76,7 +76,7 @@ package enum ExplainDocument {
 
   private static func record(_ record: RecordSpec) -> JSONValue {
     .members([
-      "format": .string((record.format ?? .json).rawValue), "key": record.key.map { .string(record.fields[$0].name) } ?? .null,
+      "format": .string(type(of: record.recordFormat).name), "key": record.key.map { .string(record.fields[$0].name) } ?? .null,
       "time": record.time.map {
         .members([
           "field": .string(record.fields[$0.field].name), "out_of_order_us": .int($0.outOfOrderMicroseconds),

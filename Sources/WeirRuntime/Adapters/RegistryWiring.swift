@@ -10,7 +10,7 @@ package enum RegistryWiring {
 
   /// What the engine asks for schemas; nil for a plan whose records carry no ids.
   package static func environment(_ plan: Plan, tell: @escaping @Sendable (WeirError) -> Void) -> RegistryEnvironment? {
-    guard plan.record.format?.isFramed == true, let spec = plan.record.registry else { return nil }
+    guard plan.record.recordFormat.carriesSchemaIDs, let spec = plan.record.registry else { return nil }
     let transport = CurlTransport(threads: BlockingThreads(count: threads), tls: spec.tls.map(tls))
     return RegistryEnvironment(
       registry: ConfluentRegistry(url: spec.url, identity: spec.identity.map(identity), transport: transport), tell: tell)

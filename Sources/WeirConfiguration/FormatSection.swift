@@ -1,0 +1,52 @@
+import WeirCore
+import Yams
+
+/// Reads the settings of a format.
+package protocol FormatSection: Sendable {
+  var format: any RecordFormat.Type { get }
+  /// Reads the settings of `record: {format: {NAME: …}}`.
+  /// - Returns: nil if they cannot be read; the loader's reader has the diagnostics.
+  func read(_ node: Node, with loader: PipelineLoader) -> (any RecordFormat)?
+}
+
+extension FormatSection {
+  /// The word of `record.format`.
+  package var name: String { format.name }
+}
+
+/// A format without settings.
+package struct PlainFormat: FormatSection {
+  package let format: any RecordFormat.Type
+
+  package init(_ format: any RecordFormat.Type) { self.format = format }
+
+  package func read(_ node: Node, with loader: PipelineLoader) -> (any RecordFormat)? {
+    loader.reader.report("record.format.\(name) has no settings: write format: \(name)", "bad_value", at: node)
+    return nil
+  }
+}
+
+/// `record: {format: NAME}` or `record: {format: {NAME: settings}}`.
+extension PipelineLoader {
+  /// Formats of later versions.
+  private static let later = ["csv", "protobuf", "text", "raw"]
+
+  /// - Returns: nil: none that there is, which was reported.
+  func format(_ node: Node) -> (any RecordFormat)? {
+    guard node.mapping != nil else { return section(node).map { $0.format.init() } }
+    let members = reader.named(node, "record.format")
+    guard let (_, key, settings) = members.first, members.count == 1 else {
+      if !members.isEmpty { reader.report("record.format names one format", "bad_value", at: node) }
+      return nil
+    }
+    return section(key).flatMap { $0.read(settings, with: self) }
+  }
+
+  private func section(_ node: Node) -> (any FormatSection)? {
+    let names = sections.formats.map(\.name)
+    guard let name = reader.choice(node, "record.format", names, later: PipelineLoader.later.filter { !names.contains($0) }) else {
+      return nil
+    }
+    return sections.formats.first { $0.name == name }
+  }
+}
