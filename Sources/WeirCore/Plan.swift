@@ -237,7 +237,16 @@ public struct WindowSpec: Sendable, Hashable, Codable {
 }
 
 public struct Measure: Sendable, Hashable, Codable {
-  public enum Function: String, Sendable, Hashable, Codable { case count, sum, min, max, avg }
+  /// The name of an aggregate function, in lower case. Which functions there are is known where they are made.
+  public struct Function: RawRepresentable, Sendable, Hashable, Codable {
+    public let rawValue: String
+    public init(rawValue: String) { self.rawValue = rawValue }
+    public static let count = Function(rawValue: "count")
+    public static let sum = Function(rawValue: "sum")
+    public static let min = Function(rawValue: "min")
+    public static let max = Function(rawValue: "max")
+    public static let avg = Function(rawValue: "avg")
+  }
   public var name: String
   public var function: Function
   /// nil only for `count()`: rows. `count(x)` counts rows where x is not null; all others skip nulls and are null without a value.

@@ -41,7 +41,7 @@ extension FuzzTarget {
   }
 
   private static func arguments(_ aggregate: CompiledPlan.Aggregate, _ columns: [ColumnType: Column]) -> [Column?] {
-    aggregate.layout.slots.map { $0.argumentType.flatMap { columns[$0] } }
+    aggregate.layout.argumentTypes.map { $0.flatMap { columns[$0] } }
   }
 
   private static func key(_ row: Int) -> [UInt8] { StateKey.encode([.string("k\(row % 3)")]) }

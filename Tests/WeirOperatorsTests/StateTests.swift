@@ -296,7 +296,7 @@ struct StateTests {
     var missed: [Missed: Int] = [:]
     for row in late {
       for number in 0..<row.missed {
-        let window = store.math.window(number, pane: row.pane)
+        let window = store.math.missedWindow(number, from: row.pane)
         #expect(window.end == window.start + Int64(size))
         missed[Missed(time: row.time, start: window.start), default: 0] += 1
       }

@@ -25,7 +25,7 @@ struct RowWeights: Sendable {
   /// Blocks keep their text.
   private let keepsText: Bool
   /// Of gold tables.
-  private let windows: [WindowMath]
+  private let windows: [any WindowKind]
   private let latenessLeast: Int64
   private let census: PartitionCensus
 
@@ -35,7 +35,7 @@ struct RowWeights: Sendable {
     let silver = plan.silver.map { $0.columns.reduce(Int64(16)) { $0 + RowWeights.width($1.expr.type) } } ?? 0
     proceeding = silver + (plan.dedup == nil ? 0 : Size.dedup) + Size.window * Int64(plan.gold.count) + Size.keyed * Int64(plan.state.count)
     keepsText = plan.bronze != nil || plan.silver != nil
-    windows = plan.gold.map { WindowMath($0.window) }
+    windows = plan.gold.map { WindowKinds.kind(of: $0.window) }
     latenessLeast = plan.gold.map(\.window.latenessMicroseconds).min() ?? 0
     census = PartitionCensus(plan)
   }
@@ -75,7 +75,7 @@ struct RowWeights: Sendable {
       block.columns.watermark.withUnsafeBufferPointer { watermarks in
         // A window ends behind its records: so most need no second look.
         for row in 0..<block.count where times[row] &+ latenessLeast < watermarks[row] {
-          let tables = windows.count { $0.missed(pane: $0.pane(times[row]), watermark: watermarks[row]) > 0 }
+          let tables = windows.count { $0.isLate(times[row], watermark: watermarks[row]) }
           rows += tables
           bytes += tables * Int(block.decoded.length[row])
         }

@@ -16,7 +16,7 @@ package final class LaneState {
 
   let dedup: DedupIndex?
   /// By aggregate number: what is finished here. (The others: ``ShardPartial``.)
-  let windows: [WindowStore?]
+  let windows: [(any WindowOperator)?]
   let keyed: [KeyedStore?]
   private let scratch: Scratch
 
@@ -219,7 +219,7 @@ package final class LaneState {
     var sizes = LaneSizes()
     for i in 0..<compiled.goldCount {
       guard let store = windows[i] else { continue }
-      tables.late[i] = late[i]?.finish(store.math)
+      tables.late[i] = late[i]?.finish(store.kind)
       let results = store.finish(watermark: max(watermark, floor))
       if !results.isEmpty { tables.gold[i] = results }
       windowCounts[i].outOfRange += results.outOfRange

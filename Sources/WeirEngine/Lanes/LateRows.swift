@@ -19,8 +19,8 @@ struct LateRows {
     missed.add(late)
   }
 
-  func finish(_ math: WindowMath) -> LateChunk {
-    LateChunk(record: builders.map { $0.finish() }, provenance: provenance.finish(), missed: missed, math: math)
+  func finish(_ kind: any WindowKind) -> LateChunk {
+    LateChunk(record: builders.map { $0.finish() }, provenance: provenance.finish(), missed: missed, kind: kind)
   }
 }
 
@@ -42,7 +42,7 @@ struct LateChunk: Sendable {
   let record: [Column]
   let provenance: [Column]
   let missed: Missed
-  let math: WindowMath
+  let kind: any WindowKind
 
   var count: Int { missed.ends.last ?? 0 }
 
@@ -60,7 +60,7 @@ struct LateChunk: Sendable {
       while row < count, rows.count < LateChunk.atOnce, bytes < LateChunk.bytesAtOnce {
         while missed.ends[number] <= row { number += 1 }
         let before = number == 0 ? 0 : missed.ends[number - 1]
-        let window = math.window(Int64(row - before), pane: missed.panes[number])
+        let window = kind.missedWindow(Int64(row - before), from: missed.panes[number])
         rows.append(UInt32(number))
         starts.append(window.start)
         ends.append(window.end)

@@ -7,7 +7,7 @@ final class MergeLane {
 
   private let compiled: CompiledPlan
   /// By aggregate number; nil: finished in the lanes.
-  private let windows: [WindowStore?]
+  private let windows: [(any WindowOperator)?]
   private let keyed: [KeyedStore?]
   private var saved = SavedState(version: MergeLane.formatVersion)
 

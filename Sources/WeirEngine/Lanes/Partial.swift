@@ -5,7 +5,7 @@ import WeirOperators
 final class Partial: @unchecked Sendable {
   // Unchecked: a lane fills it, gives it away at the cut and makes a new one; the merge lane only reads it.
   /// By aggregate number; nil: finished in the lane.
-  let windows: [WindowStore?]
+  let windows: [(any WindowOperator)?]
   let keyed: [KeyedStore?]
 
   init(_ compiled: CompiledPlan) { (windows, keyed) = compiled.stores { !$0.isFinishedInLane } }

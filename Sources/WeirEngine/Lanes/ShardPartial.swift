@@ -81,7 +81,7 @@ final class ShardPartial {
         epochs[lane].windowCounts[i] += windowCounts[i][lane]
         windowCounts[i][lane] = WindowCounts()
         guard let rows = late[i][lane], let store = current.windows[i] else { continue }
-        epochs[lane].tables.late[i] = rows.finish(store.math)
+        epochs[lane].tables.late[i] = rows.finish(store.kind)
         late[i][lane] = nil
       }
     }
@@ -123,7 +123,7 @@ extension LaneColumns {
   ///   - counts: by owner.
   /// - Returns: what came after its window was final.
   func fold(
-    _ places: UnsafeBufferPointer<UInt32>, of i: Int, into store: WindowStore, owners: [UInt16], counts: inout [WindowCounts],
+    _ places: UnsafeBufferPointer<UInt32>, of i: Int, into store: any WindowOperator, owners: [UInt16], counts: inout [WindowCounts],
     key: (Int) -> [UInt8], _ scratch: Scratch
   ) -> [LateRow] {
     var late: [LateRow] = []

@@ -11,7 +11,7 @@ public struct StateBytes: Sendable, Equatable {
     (self.dedup, self.windows, self.keyed) = (dedup, windows, keyed)
   }
 
-  init(dedup: Int64, windows: [WindowStore?], keyed: [KeyedStore?]) {
+  init(dedup: Int64, windows: [(any WindowOperator)?], keyed: [KeyedStore?]) {
     self.init(
       dedup: dedup, windows: windows.reduce(0) { $0 + Int64($1?.byteCount ?? 0) }, keyed: keyed.reduce(0) { $0 + Int64($1?.byteCount ?? 0) }
     )

@@ -114,9 +114,11 @@ public struct CompiledPlan: Sendable {
   }
 
   /// An empty store, by aggregate number, for each of those that are `chosen`: with windows in the one list, without in the other.
-  func stores(_ chosen: (Aggregate) -> Bool) -> (windows: [WindowStore?], keyed: [KeyedStore?]) {
+  func stores(_ chosen: (Aggregate) -> Bool) -> (windows: [(any WindowOperator)?], keyed: [KeyedStore?]) {
     (
-      aggregates.map { aggregate in chosen(aggregate) ? aggregate.window.map { WindowStore($0, layout: aggregate.layout) } : nil },
+      aggregates.map { aggregate in
+        chosen(aggregate) ? aggregate.window.map { WindowKinds.kind(of: $0).makeOperator(aggregate.layout) } : nil
+      },
       aggregates.map { chosen($0) && $0.window == nil ? KeyedStore(layout: $0.layout) : nil }
     )
   }

@@ -13,7 +13,7 @@ struct EventTimeBounds: Sendable {
   /// nil: the plan has no windows.
   init?(_ plan: Plan) {
     guard !plan.gold.isEmpty else { return nil }
-    bounds = plan.gold.map { ($0.name, WindowMath($0.window).times(within: TimestampText.range)) }
+    bounds = plan.gold.map { ($0.name, WindowKinds.kind(of: $0.window).times(within: TimestampText.range)) }
     all = bounds.reduce(TimestampText.range) { $0.clamped(to: $1.times) }
   }
 

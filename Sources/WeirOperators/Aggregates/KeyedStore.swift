@@ -47,11 +47,13 @@ public final class KeyedStore {
 
   /// Folds a partial of the same table in.
   public func merge(_ other: KeyedStore) {
-    for theirs in 0..<other.groups.count {
-      let group = intern(other.groups.hash(of: theirs)) { Array(other.groups.key(of: theirs)) }
+    let others = Array(0..<Int32(other.groups.count))
+    let ours = others.map { theirs in
+      let group = intern(other.groups.hash(of: Int(theirs))) { Array(other.groups.key(of: Int(theirs))) }
       mark(group)
-      cells.merge(group, with: other.cells, theirs)
+      return Int32(group)
     }
+    cells.merge(ours, with: other.cells, others)
   }
 
   /// Takes over those groups of another lane's table whose key is wanted; what is null in them was counted there.
@@ -60,7 +62,7 @@ public final class KeyedStore {
       let group = intern(other.groups.hash(of: theirs)) { Array(other.groups.key(of: theirs)) }
       mark(group)
       cells.merge(group, with: other.cells, theirs)
-      if cells.layout.hasDoubleSums { _ = noteOutOfRange(group) }
+      if cells.layout.mayBeOutOfRange { _ = noteOutOfRange(group) }
     }
   }
 
@@ -118,7 +120,7 @@ public final class KeyedStore {
 
   private static let outOfRangeMax = 63
 
-  /// Measures that were null because no double can hold them when this was counted last, up to ``outOfRangeMax``.
+  /// Measures that were null because their type cannot hold them when this was counted last, up to ``outOfRangeMax``.
   private func outOfRangeBefore(_ group: Int) -> Int { Int(dirty[group] >> 2) }
 
   private func noteOutOfRange(_ group: Int) -> Int {
@@ -128,10 +130,10 @@ public final class KeyedStore {
     return max(0, now - before)
   }
 
-  /// Measures that became null because no double can hold them, since the last call. To be called at a cut, before ``save(base:into:)``:
+  /// Measures that became null because their type cannot hold them, since the last call. To be called at a cut, before ``save(base:into:)``:
   /// a measure that stays null counts once, however often its row is written.
   public func takeOutOfRange() -> Int64 {
-    guard cells.layout.hasDoubleSums else { return 0 }
+    guard cells.layout.mayBeOutOfRange else { return 0 }
     return unsaved.reduce(0) { $0 + Int64(noteOutOfRange(Int($1))) }
   }
 
@@ -160,7 +162,7 @@ public final class KeyedStore {
       let group = intern(hash) { key }
       try cells.restore(group, from: &reader)
       // What was saved was counted.
-      if cells.layout.hasDoubleSums { _ = noteOutOfRange(group) }
+      if cells.layout.mayBeOutOfRange { _ = noteOutOfRange(group) }
     }
   }
 }

@@ -121,33 +121,31 @@ public struct MeasureCall: Sendable {
   public var type: ColumnType
 }
 
-/// Compiles `count()`, `count(*)`, `count(x)`, `sum(x)`, `min(x)`, `max(x)` or `avg(x)`. A message that begins with
-/// "not yet:" is about something that a later version will do.
+/// Compiles a measure: a call of one of ``AggregateFunctions/all``, such as `sum(x)`, or of one that folds rows: `count()`, `count(*)`.
+/// A message that begins with "not yet:" is about something that a later version will do.
 public func compileMeasure(_ text: String, inputs: [InputColumn]) throws(ExpressionError) -> MeasureCall {
   var parser = try Parser(text, inputs: inputs)
   let offset = parser.token.offset
   let name = try parser.name().lowercased()
   if ["approx_distinct", "quantile", "first", "last"].contains(name) { throw ExpressionError("not yet: \(name)", at: offset) }
-  guard let function = Measure.Function(rawValue: name) else {
+  guard let function = AggregateFunctions.named(Measure.Function(rawValue: name)) else {
     throw ExpressionError(
-      "unknown aggregate \(name)", at: offset, suggestion: nearestName(name, in: ["count", "sum", "min", "max", "avg"]))
+      "unknown aggregate \(name)", at: offset, suggestion: nearestName(name, in: AggregateFunctions.all.map(\.name.rawValue)))
   }
   try parser.expect(symbol: "(")
   var whole: Expr?
-  if function == .count, parser.take(symbol: "*") {
+  if function.takesRows, parser.take(symbol: "*") {
     whole = nil
   } else if parser.token.kind != .symbol(")") {
     whole = try parser.whole()
   }
   try parser.expect(symbol: ")")
   guard parser.isAtEnd else { throw parser.unexpected("a measure is one aggregate; the end expected") }
-  guard let whole else {
-    guard function == .count else { throw ExpressionError("\(name) needs an argument", at: offset) }
-    return MeasureCall(function: .count, argument: nil, type: .int64)
-  }
-  let argument = function == .sum || function == .avg ? Build.typed(whole, .int64) : whole
-  switch Typing.measure(function, argument.type) {
-  case .success(let type): return MeasureCall(function: function, argument: argument, type: type)
-  case .failure(let error): throw ExpressionError(error.message, at: offset)
+  if whole == nil, !function.takesRows { throw ExpressionError("\(name) needs an argument", at: offset) }
+  let argument = whole.map { whole in function.typeOfNull.map { Build.typed(whole, $0) } ?? whole }
+  do throws(ExpressionError) {
+    return MeasureCall(function: function.name, argument: argument, type: try function.result(of: argument?.type))
+  } catch {
+    throw ExpressionError(error.message, at: offset)
   }
 }

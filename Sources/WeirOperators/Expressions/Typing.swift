@@ -40,24 +40,4 @@ enum Typing {
     if case .decimal(let p, let s) = t { return (p, s) }
     return (19, 0)
   }
-
-  /// The result of a measure; nil if the function does not take the type, with the reason.
-  static func measure(_ function: Measure.Function, _ argument: ColumnType) -> Result<ColumnType, ExpressionError> {
-    func no(_ why: String) -> Result<ColumnType, ExpressionError> { .failure(ExpressionError(why, at: 0)) }
-    switch function {
-    case .count: return .success(.int64)
-    case .min, .max: return .success(argument)
-    case .sum, .avg:
-      switch argument {
-      case .double: return .success(.double)
-      case .int64: return .success(function == .avg ? .double : .decimal(precision: 38, scale: 0))
-      case .decimal(let p, let s):
-        guard p <= 28 else {
-          return no("the \(function.rawValue) of \(argument.name) could overflow: cast it to decimal(28,\(min(s, 28))) or less")
-        }
-        return .success(function == .avg ? .double : .decimal(precision: 38, scale: s))
-      default: return no("\(function.rawValue) needs a number, not \(argument.name)")
-      }
-    }
-  }
 }

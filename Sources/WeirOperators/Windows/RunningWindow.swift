@@ -67,10 +67,8 @@ struct RunningWindow {
     guard frontPanes.isEmpty || key.start > boundary else { return strays.append(number) }
     backPanes.append(number)
     backStart = min(backStart, key.start)
-    for (cell, group) in pane.groups.enumerated() {
-      if backCell[Int(group)] < 0 { backCell[Int(group)] = Int32(back.add()) }
-      back.merge(Int(backCell[Int(group)]), with: pane.cells, cell)
-    }
+    for group in pane.groups where backCell[Int(group)] < 0 { backCell[Int(group)] = Int32(back.add()) }
+    back.merge(pane.groups.map { backCell[Int($0)] }, with: pane.cells, Array(0..<Int32(pane.groups.count)))
   }
 
   /// Panes that start before `start` leave the window.
@@ -101,13 +99,13 @@ struct RunningWindow {
     for number in newestFirst {
       let pane = panes[number].pane
       frontPanes.append((number, front.count))
-      for (cell, group) in pane.groups.enumerated() {
-        let (sum, next) = (front.add(), frontCell[Int(group)])
-        front.merge(sum, with: pane.cells, cell)
-        if next >= 0 { front.merge(sum, with: front, Int(next)) }
-        frontNext.append(next)
-        frontCell[Int(group)] = Int32(sum)
-      }
+      let sums = pane.groups.map { _ in Int32(front.add()) }
+      let next = pane.groups.map { frontCell[Int($0)] }
+      front.merge(sums, with: pane.cells, Array(0..<Int32(sums.count)))
+      let later = next.indices.filter { next[$0] >= 0 }
+      front.merge(later.map { sums[$0] }, with: front, later.map { next[$0] })
+      frontNext += next
+      for (sum, group) in zip(sums, pane.groups) { frontCell[Int(group)] = sum }
     }
   }
 
@@ -134,10 +132,10 @@ struct RunningWindow {
   func sum(_ panes: Panes) -> (cells: CellStore, groups: [(group: Int32, cell: Int32)]) {
     let sorted = active.sorted()
     let cells = CellStore(layout, capacity: sorted.count)
-    for group in sorted {
-      let cell = cells.add()
-      if frontCell[Int(group)] >= 0 { cells.merge(cell, with: front, Int(frontCell[Int(group)])) }
-      if backCell[Int(group)] >= 0 { cells.merge(cell, with: back, Int(backCell[Int(group)])) }
+    for _ in sorted { _ = cells.add() }
+    for (store, cellOf) in [(front, frontCell), (back, backCell)] {
+      let held = sorted.indices.filter { cellOf[Int(sorted[$0])] >= 0 }
+      cells.merge(held.map { Int32($0) }, with: store, held.map { cellOf[Int(sorted[$0])] })
     }
     let groups = sorted.enumerated().map { (group: $1, cell: Int32($0)) }
     guard !strays.isEmpty else { return (cells, groups) }

@@ -4,9 +4,9 @@ import WeirCore
 ///
 /// A cut can finish any number of windows (the end of the input finishes all of them, and a record may be in thousands), so their rows
 /// are never in memory together: what does not fit into ``rowsMax`` is made while it is encoded (``WindowBacklog``).
-struct WindowEmission {
+struct WindowEmission: WindowRows {
   /// Rows that are in memory at once.
-  static let rowsMax = 1 << 15
+  private static let rowsMax = WindowBacklog.rowsMax
   /// Cells and slots are reserved for at most so many groups.
   private static let expectedMax = 1 << 14
 
@@ -50,8 +50,6 @@ struct WindowEmission {
     return copy
   }
 
-  /// Adds rows until `results` has ``rowsMax`` of them.
-  /// - Returns: false at the end.
   mutating func emit(into results: inout WindowResults) -> Bool {
     while true {
       if window != nil {
@@ -76,10 +74,10 @@ struct WindowEmission {
 
   /// Measures, of the rows still to come, that are null because no double can hold them: a cut counts them before the rows are made.
   func outOfRange() -> Int64 {
-    guard layout.hasDoubleSums else { return 0 }
+    guard layout.mayBeOutOfRange else { return 0 }
     var (ahead, count, isMore) = (self, Int64(0), true)
     while isMore {
-      var some = WindowResults(measures: layout.slots.count)
+      var some = WindowResults(measures: layout.count)
       isMore = ahead.emit(into: &some)
       count += some.outOfRange
     }
@@ -131,35 +129,16 @@ struct WindowEmission {
     for (key, pane) in panes[first...] {
       if key.start >= end { break }
       if (end - key.start) / math.slide - 1 < key.missed { continue }
-      for (cell, group) in pane.groups.enumerated() {
-        let into: Int32
-        if let known = cellOf[group] {
-          into = known
-        } else {
-          into = Int32(sum.add())
-          cellOf[group] = into
-          groups.append((group, into))
-        }
-        sum.merge(Int(into), with: pane.cells, cell)
+      let cells = pane.groups.map { group in
+        if let known = cellOf[group] { return known }
+        let cell = Int32(sum.add())
+        cellOf[group] = cell
+        groups.append((group, cell))
+        return cell
       }
+      sum.merge(cells, with: pane.cells, Array(0..<Int32(cells.count)))
     }
     groups.sort { $0.group < $1.group }
     window = Window(start: end - math.size, sum: sum, groups: groups)
-  }
-}
-
-/// Final windows whose rows are still to be made: more than fit into memory at once. Holds what they are made of, which is no more than
-/// the open windows were.
-public final class WindowBacklog: @unchecked Sendable {
-  // Unchecked: a lane makes it and gives it away; then one encoder uses it. What it shares with the lane's store never changes.
-  private var emission: WindowEmission
-
-  init(_ emission: WindowEmission) { self.emission = emission }
-
-  /// The next rows, at most `WindowEmission.rowsMax`; nil when all were given. Each row is given once.
-  public func next() -> WindowResults? {
-    var results = WindowResults(measures: emission.layout.slots.count)
-    _ = emission.emit(into: &results)
-    return results.isEmpty ? nil : results
   }
 }

@@ -7,7 +7,7 @@ import WeirCore
 /// the first `m` of them and on time for the rest is folded into the pane's cell of class `m` ("missed"), and window `j`
 /// takes the classes up to `j`. So lateness is judged per window although a record is folded once, and nothing depends
 /// on when a window is written out.
-public struct WindowMath: Sendable {
+public struct WindowMath: WindowKind {
   public let size: Int64
   public let slide: Int64
   public let offset: Int64
@@ -35,12 +35,15 @@ public struct WindowMath: Sendable {
   func number(ofStart start: Int64) -> Int64 { (start &- offset) / slide }
 
   /// Start and end of window `number` (from 0) of those that hold a pane.
-  public func window(_ number: Int64, pane: Int64) -> (start: Int64, end: Int64) {
+  public func missedWindow(_ number: Int64, from pane: Int64) -> (start: Int64, end: Int64) {
     let end = pane + (number + 1) * slide
     return (end - size, end)
   }
 
-  /// The times whose windows all begin and end within `range`, which is longer than a window.
+  public func isLate(_ time: Int64, watermark: Int64) -> Bool { missed(pane: pane(time), watermark: watermark) > 0 }
+
+  public func makeOperator(_ layout: AggregateLayout) -> any WindowOperator { WindowStore(self, layout: layout) }
+
   public func times(within range: ClosedRange<Int64>) -> ClosedRange<Int64> {
     // The first window of a pane starts `size - slide` before it, and the last one ends `size` after its start.
     let earliest = range.lowerBound + size - slide

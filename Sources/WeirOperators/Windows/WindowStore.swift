@@ -7,14 +7,14 @@ public struct LateRow: Sendable {
   public var row: UInt32
   /// UTC microseconds.
   public var time: Int64
-  /// Start of the record's pane.
+  /// Where its windows are counted from; of tumbling and hopping windows the start of the record's pane.
   public var pane: Int64
-  /// How many of the pane's windows it missed: the first ones (``WindowMath/window(_:pane:)``).
+  /// How many of its windows it missed: the first ones (``WindowKind/missedWindow(_:from:)``).
   public var missed: Int64
 }
 
-/// Open windows of one gold table: of a lane (finished there), of one epoch of a lane (its partial), or of the merge lane.
-public final class WindowStore {
+/// Open tumbling and hopping windows, by panes (``WindowMath``).
+public final class WindowStore: WindowOperator {
   /// The cells of one pane and one class of lateness. Freed whole when its last window is final.
   final class Pane {
     let cells: CellStore
@@ -109,6 +109,7 @@ public final class WindowStore {
   private static let ahead = 8
 
   public let math: WindowMath
+  public var kind: any WindowKind { math }
   private let layout: AggregateLayout
   private var groups = GroupTable()
   /// Ascending by key. New panes come at the end or near it, and so do nearly all rows.
@@ -116,10 +117,12 @@ public final class WindowStore {
   /// Windows that end at or before this were written out.
   public private(set) var emittedThrough = Watermark.minimum
 
-  public init(_ spec: WindowSpec, layout: AggregateLayout) {
-    math = WindowMath(spec)
+  public init(_ math: WindowMath, layout: AggregateLayout) {
+    self.math = math
     self.layout = layout
   }
+
+  public convenience init(_ spec: WindowSpec, layout: AggregateLayout) { self.init(WindowMath(spec), layout: layout) }
 
   public var isEmpty: Bool { panes.isEmpty }
   /// Windows (of all keys together) that hold something and are not written out: a pane of hopping windows is in several of them.
@@ -156,7 +159,6 @@ public final class WindowStore {
     counts = all[0]
   }
 
-  /// The same, where rows are counted apart: `counts[owners[row]]` counts a row; `owners` is empty if there is but one.
   public func update(
     rows: UnsafeBufferPointer<UInt32>, owners: [UInt16], times: [Int64], watermarks: [Int64], hashes: [Hash128], arguments: [Column?],
     key: (Int) -> [UInt8], counts: inout [WindowCounts], late: inout [LateRow], scratch: Scratch
@@ -301,21 +303,25 @@ public final class WindowStore {
     return low
   }
 
-  /// Folds another store of the same table in: a lane's partial into the merge lane.
-  public func merge(_ other: WindowStore) {
+  public func merge(_ other: any WindowOperator) {
+    let other = WindowStore.same(other)
     for (key, theirs) in other.panes {
       let ours = pane(key)
-      for (cell, group) in theirs.groups.enumerated() {
-        let mine = groups.intern(other.groups.hash(of: Int(group))) { Array(other.groups.key(of: Int(group))) }
-        ours.cells.merge(ours.cell(mine), with: theirs.cells, cell)
+      let cells = theirs.groups.map { group in
+        Int32(ours.cell(groups.intern(other.groups.hash(of: Int(group))) { Array(other.groups.key(of: Int(group))) }))
       }
+      ours.cells.merge(cells, with: theirs.cells, Array(0..<Int32(cells.count)))
     }
   }
 
-  /// Takes over the open windows of another lane, of groups whose key is wanted.
-  /// - Parameter reached: the watermark by which the other has written out windows: those are not written again, although this store may have
-  ///   written out fewer.
-  public func inherit(_ other: WindowStore, reached: Int64, where keeps: (ArraySlice<UInt8>) -> Bool) {
+  /// Both are of one table, so of one kind.
+  private static func same(_ other: any WindowOperator) -> WindowStore {
+    guard let other = other as? WindowStore else { preconditionFailure("windows of two kinds in one table") }
+    return other
+  }
+
+  public func inherit(_ other: any WindowOperator, reached: Int64, where keeps: (ArraySlice<UInt8>) -> Bool) {
+    let other = WindowStore.same(other)
     let wanted = (0..<other.groups.count).map { keeps(other.groups.key(of: $0)) }
     for (key, theirs) in other.panes {
       let missed = max(key.missed, math.missed(pane: key.start, watermark: reached))
@@ -330,10 +336,9 @@ public final class WindowStore {
 
   // MARK: Emission
 
-  /// Takes out every window that is final at this watermark, by end and then by first appearance of the group. Those that are too many
-  /// to be in memory at once are the results' ``WindowResults/backlog``.
+  /// By end, and then by first appearance of the group.
   public func finish(watermark: Int64) -> WindowResults {
-    var results = WindowResults(measures: layout.slots.count)
+    var results = WindowResults(measures: layout.count)
     let bound = watermark == Watermark.maximum ? watermark : watermark.subtractingReportingOverflow(math.lateness).partialValue
     guard watermark != Watermark.minimum, bound > emittedThrough else { return results }
     var emission = WindowEmission(
@@ -341,7 +346,7 @@ public final class WindowStore {
     if emission.emit(into: &results) {
       let rest = emission.detached { !isFinished($0, by: bound) }
       results.outOfRange += rest.outOfRange()
-      results.backlog = WindowBacklog(rest)
+      results.backlog = WindowBacklog(measures: layout.count, rest)
     }
     emittedThrough = bound
     dropFinished()
@@ -375,7 +380,6 @@ public final class WindowStore {
 
   // MARK: State
 
-  /// Writes everything: as lane state (all open windows) or as an epoch's partial.
   public func save(into out: inout ByteWriter) {
     out.write(emittedThrough)
     out.write(UInt32(groups.count))
@@ -397,7 +401,6 @@ public final class WindowStore {
     }
   }
 
-  /// Replaces the contents by what ``save(into:)`` wrote.
   public func restore(from reader: inout ByteReader) throws(WeirError) {
     groups = GroupTable()
     panes = []
