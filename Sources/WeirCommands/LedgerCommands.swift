@@ -91,7 +91,7 @@ package enum LedgerCommands {
     let wiring = try Wiring(try Places(pipeline, lake: lake, store: store), withState: false)
     let compiled = CompiledPlan(pipeline.plan, lookups: pipeline.lookups)
     var environment = wiring.environment()
-    var note: String?
+    var note: Wording?
     var isDamaged = false
     if !pipeline.plan.state.isEmpty {
       do {
@@ -101,7 +101,7 @@ package enum LedgerCommands {
         environment.state = table
       } catch let error as WeirError where [.corrupt, .stateMissing, .uncleanStop].contains(error.code) {
         // Damage is a problem; else there is nothing to compare.
-        note = error.code == .corrupt ? error.description : "\(error.message): not compared"
+        note = error.code == .corrupt ? error.wording : "\(error.message): not compared"
         isDamaged = error.code == .corrupt
       }
     }
@@ -113,12 +113,12 @@ package enum LedgerCommands {
         JSONValue.members([
           "ok": .bool(result.exitCode == 0), "entries": .int(result.entries), "files": .int(result.files),
           "blobs": .int(result.blobs), "commits": .int(result.commits), "bytes": .int(result.bytes),
-          "problems": texts(result.problems), "notices": texts(result.notices), "unread": texts(result.unread),
+          "problems": texts(result.problems.map(\.words)), "notices": texts(result.notices.map(\.words)), "unread": texts(result.unread),
         ]).text)
     } else {
-      for problem in result.problems { console.talk(problem) }
+      for problem in result.problems { console.talk(problem.words) }
       for look in result.unread { console.talk("could not look: \(look)") }
-      for notice in result.notices { console.talk("notice: \(notice)") }
+      for notice in result.notices { console.talk("notice: \(notice.words)") }
       console.data(
         "\(result.entries) entries, \(result.files) data files, \(result.blobs) blobs, \(result.commits) Delta commits, \(Human.bytes(result.bytes)): \(LedgerCommands.verdict(result))"
       )

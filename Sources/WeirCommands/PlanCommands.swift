@@ -29,7 +29,8 @@ package enum PlanCommands {
       return nil
     } catch {
       return Diagnostic(
-        severity: .warning, code: error.code.rawValue, message: "\(error.message): a worker will stop. \(error.advice ?? "")", file: file,
+        severity: .warning, code: error.code.rawValue, message: "\(error.message): a worker will stop. \(error.advice?.words ?? "")",
+        file: file,
         line: 1,
         column: 1)
     }

@@ -108,7 +108,7 @@ package enum ReplayCommand {
         let source = try CaptureSource(
           files: options.captures, startAt: start.position, expectedPrefix: start.prefix, cutBytes: flushBytes,
           blockBytes: blockBytes(options.pace, wiring.memory), keepOpen: options.keepOpen, fileEnds: start.fileEnds,
-          tell: { console.talk($0) })
+          tell: { console.talk($0.words) })
         let total = source.totalFileBytes
         report.begin(from: start.position) { total.map { $0 > 0 ? Double(source.progress.fileBytes) / Double($0) : 1 } }
         guard let pace = options.pace, let meter else { return source }

@@ -52,7 +52,7 @@ package enum RunCommand {
       for diagnostic in error.diagnostics { log.error(diagnostic.text, diagnostic.logMembers) }
       return 2
     } catch let error as WeirError {
-      log.error(error.description, [.init("event", .string("failed"))] + Log.members(error))
+      log.error(error.words, [.init("event", .string("failed"))] + Log.members(error))
       return error.code.rule.exitCode
     }
   }

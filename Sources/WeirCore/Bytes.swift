@@ -88,7 +88,7 @@ public struct ByteReader: Sendable {
   }
 
   public func corrupt(_ why: String) -> WeirError {
-    WeirError(.corrupt, "\(what) cannot be read: \(why)", advice: "Restore it from a copy, or run `weir ledger verify`.")
+    WeirError(.corrupt, "\(what) cannot be read: \(why)", advice: "Restore it from a copy, or run \(.verifyLedger).")
   }
 
   public mutating func read<T: FixedWidthInteger>(_ type: T.Type) throws(WeirError) -> T {

@@ -15,19 +15,22 @@ public struct WeirError: Error, Sendable, CustomStringConvertible {
   /// What happened and where.
   public var message: String
   /// What to do.
-  public var advice: String?
+  public var advice: Wording?
   /// What it ends: what the code says, unless the caller that met it narrows it (an operation that failed may end no worker).
   public var fatalTo: Scope
 
   public var isRetriable: Bool { code.rule.isRetriable }
   public var isSafeToRepeat: Bool { code.rule.isSafeToRepeat }
 
-  public init(_ code: Code, _ message: String, advice: String? = nil) {
+  public init(_ code: Code, _ message: String, advice: Wording? = nil) {
     self.code = code
     self.message = message
     self.advice = advice
     fatalTo = code.rule.fatalTo
   }
 
-  public var description: String { advice.map { "\(message)\n  \($0)" } ?? message }
+  /// In words that fit every front door; the service has words of its own for what to do.
+  public var description: String { wording.description }
+  /// Message and advice.
+  public var wording: Wording { advice.map { "\(message)\n  \($0)" } ?? Wording(message) }
 }

@@ -49,7 +49,7 @@ public struct FileSignature: Sendable, Equatable {
       found = ("snappy", .compression(command: "snzip -dc"))
     case _ where begins([0x82, 0x53, 0x4E, 0x41, 0x50, 0x50, 0x59, 0x00]): found = ("snappy", .compression(command: "snzip -dc"))
     case _ where begins("LZIP\u{1}"): found = ("lzip", .compression(command: "lzip -dc"))
-    case _ where begins([0x5D, 0x00, 0x00]): found = ("lzma", .compression(command: "xz -dc --format=lzma"))
+    case _ where begins([0x5D, 0x00, 0x00]): found = ("lzma", .compression(command: "xz -dc -F lzma"))
     case _ where begins([0x1F, 0x9D]): found = ("compress (.Z)", .compression(command: "gzip -dc"))
     case _ where begins([0x1F, 0x8B]): found = ("gzip", .compression(command: "gzip -dc"))
     case _ where begins([0x28, 0xB5, 0x2F, 0xFD]): found = ("zstd", .compression(command: "zstd -dc"))
@@ -70,17 +70,17 @@ public struct FileSignature: Sendable, Equatable {
 
   /// What to do with a capture file of this format.
   /// - Parameter path: `-` is standard input.
-  public func captureAdvice(_ path: String) -> String {
+  public func captureAdvice(_ path: String) -> Wording {
     let path = path == "-" ? "FILE" : path
     return switch kind {
     case .compression(let command):
-      "Captures are plain, gzip or zstd. Uncompress it: \(command) \(path) | weir replay PIPELINE --capture -"
+      "Captures are plain, gzip or zstd. Uncompress it: \(.readFrom(command: "\(command) \(path)"))"
     case .archive: "Extract it, then name the files in it."
     case .table:
       "A plain capture has one JSON object per line. Export the records, for example with DuckDB: COPY (FROM '\(path)') TO 'capture.ndjson' (FORMAT json)"
-    case .encoding(let name): "Captures are UTF-8. Convert it: iconv -f \(name) -t UTF-8 \(path) | weir replay PIPELINE --capture -"
+    case .encoding(let name): "Captures are UTF-8. Convert it: \(.readFrom(command: "iconv -f \(name) -t UTF-8 \(path)"))"
     case .database: "A plain capture has one JSON object per line. Export a table's rows in this form."
-    case .segment: "Name the directory that `weir capture --out` wrote, not a file in it."
+    case .segment: "Name \(.captureDirectory), not a file in it."
     }
   }
 }

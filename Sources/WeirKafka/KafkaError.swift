@@ -9,7 +9,7 @@ public struct KafkaError: Error, Sendable, CustomStringConvertible {
   public var number: Int32
   /// What happened and where. Without secrets.
   public var message: String
-  public var advice: String?
+  public var advice: Wording?
   /// True when the same call may succeed later without anybody acting.
   public var isRetriable: Bool
   public var fatalTo: WeirError.Scope
@@ -40,7 +40,7 @@ public struct KafkaError: Error, Sendable, CustomStringConvertible {
   private static let settingsName = "settings"
 
   /// A setting that cannot be used.
-  static func settings(_ message: String, advice: String? = nil) -> KafkaError {
+  static func settings(_ message: String, advice: Wording? = nil) -> KafkaError {
     KafkaError(
       name: settingsName, number: 0, message: message, advice: advice, isRetriable: false, fatalTo: .pipeline,
       isSafeToRepeat: true)
@@ -73,7 +73,7 @@ public struct KafkaError: Error, Sendable, CustomStringConvertible {
   }
 
   private init(
-    name: String, number: Int32, message: String, advice: String? = nil, isRetriable: Bool, fatalTo: WeirError.Scope,
+    name: String, number: Int32, message: String, advice: Wording? = nil, isRetriable: Bool, fatalTo: WeirError.Scope,
     isSafeToRepeat: Bool
   ) {
     self.name = name
@@ -143,14 +143,14 @@ enum KafkaErrorKind {
     }
   }
 
-  var advice: String? {
+  var advice: Wording? {
     switch self {
     case .passing:
       "Are the brokers in reach at these addresses, their names resolved here, and do tls and sasl fit? The client's own lines above say more."
     case .refused: "Check user, password, certificates and the rights of this user on topic and group."
     case .missing: "Check the topic's name; create the topic, or remove it from the pipeline."
     case .finished: "Another client uses the same group.instance.id or was started in this one's place. Start this worker again."
-    case .record: "Raise the limit of topic and broker, and of the client (options: {message.max.bytes: …}), or send it elsewhere."
+    case .record: "Raise the limit of topic and broker, and of the client (\(.clientOption("message.max.bytes"))), or send it elsewhere."
     case .other: nil
     }
   }

@@ -70,12 +70,12 @@ final class LMDBEnvironment: @unchecked Sendable {
       }
       throw WeirError(
         .stateMissing, "there is no state table in \(path)",
-        advice: "Give the store's directory with --store, or the pipeline with --pipeline; a replay makes it.")
+        advice: "\(.nameStateTable); a replay makes it.")
     }
     guard !UncleanStop.isSuspect(store: path) else {
       throw WeirError(
         .uncleanStop, "the machine stopped while a worker wrote to the state table in \(path): it must be rebuilt",
-        advice: "Run the pipeline's worker again, or `weir state rebuild PIPELINE`.")
+        advice: "Run the pipeline's worker again, or \(.rebuildState).")
     }
     return file
   }
@@ -188,11 +188,11 @@ final class LMDBEnvironment: @unchecked Sendable {
     case ENOTDIR, EEXIST:
       WeirError(
         .storageRefused, "cannot \(what) the state table in \(path): \(String(cString: strerror(code)))",
-        advice: "The state table is a directory: check this path, or choose another with --store.")
+        advice: "The state table is a directory: check this path, or choose \(.otherStore).")
     default:
       WeirError(
         .storageRefused, "cannot \(what) the state table in \(path): \(String(cString: mdb_strerror(code)))",
-        advice: "Look at the directory and its file system, then run again; `weir state rebuild PIPELINE` makes the table again.")
+        advice: "Look at the directory and its file system, then run again; \(.rebuildState) makes the table again.")
     }
   }
 

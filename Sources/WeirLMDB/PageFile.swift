@@ -41,7 +41,7 @@ final class PageFile {
   static func damaged(_ path: String, _ what: String) -> WeirError {
     WeirError(
       .corrupt, "the state table in \(path) is damaged: \(what)",
-      advice: "Nothing is lost: `weir state rebuild PIPELINE` writes a new table from the ledger.")
+      advice: "Nothing is lost: \(.rebuildState) writes a new table from the ledger.")
   }
 
   func damaged(_ what: String) -> WeirError { PageFile.damaged(path, what) }

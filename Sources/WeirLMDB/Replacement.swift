@@ -84,7 +84,7 @@ public final class StateReplacement {
     guard access(store + ready, F_OK) == 0 else { return }
     throw WeirError(
       .storage, "a rebuild of the state table in \(store) was stopped before its last step",
-      advice: "Run `weir state rebuild PIPELINE` again, or the pipeline's worker.")
+      advice: "Run \(.rebuildState) again, or the pipeline's worker.")
   }
 
   private static func locked<T>(

@@ -96,7 +96,7 @@ package struct LoadSession: Sendable {
     thread.stop()
     result.seconds = Double(sender.counts.elapsedNanoseconds) / 1e9
     do { try ending.check() } catch let error as WeirError where error.code.isOfSource && producer.counts.failed > 0 {
-      result.failures.append(error.description)
+      result.failures.append(error.words)
     }
     try await conclude(&result)
     return result

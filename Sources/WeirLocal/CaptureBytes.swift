@@ -191,7 +191,7 @@ final class CaptureBytes {
         throw WeirError(
           .config, "the capture \(path) was compressed with a window of more than 128 MiB, which would need as much memory to read",
           advice:
-            "Compress it again with at most --long=27, or uncompress it: zstd -dc --long=31 \(path) | weir replay PIPELINE --capture -"
+            "\(.compressWithSmallerWindow(path: path))"
         )
       }
       if ZSTD_isError(result) != 0 { throw broken(String(cString: ZSTD_getErrorName(result))) }

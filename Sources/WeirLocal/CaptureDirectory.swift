@@ -16,7 +16,7 @@ enum CaptureDirectory {
     case holds("_weir"), holds("bronze"), holds("silver"), holds("gold"):
       return WeirError(
         .captureFormat, "the capture \(path) is a lake, and the replay of a lake is not possible yet",
-        advice: "Replay the capture that the lake was made from: its files, or the directory that `weir capture --out` wrote.")
+        advice: "Replay the capture that the lake was made from: its files, or \(.captureDirectory).")
     case holds("metadata/version-hint.text"):
       return WeirError(
         .captureFormat, "the capture \(path) is an Iceberg table, and not JSON lines",

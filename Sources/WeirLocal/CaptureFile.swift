@@ -72,9 +72,9 @@ final class CaptureFile {
   }
 
   private static func unreadable(_ path: String, _ number: Int32) -> WeirError {
-    let advice =
+    let advice: Wording =
       switch number {
-      case ENOENT, ENOTDIR: "Check the path: --capture accepts NDJSON files (plain, gzip or zstd), or - for standard input."
+      case ENOENT, ENOTDIR: "Check the path: \(.captureFiles)."
       case EACCES, EPERM: "Make the file readable for this user."
       default: "Look at the file, then run again."
       }
@@ -131,7 +131,7 @@ final class CaptureFile {
     WeirError(
       .captureChanged, "the capture \(path) changed while it was read: \(why)",
       advice:
-        "Nothing was committed after the last cut. Put the whole file back and run again; if bytes are gone that were committed before, replay into a new lake (--lake DIR --store DIR)."
+        "Nothing was committed after the last cut. Put the whole file back and run again; if bytes are gone that were committed before, replay into \(.newLake)."
     )
   }
 

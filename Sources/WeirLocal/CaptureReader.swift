@@ -25,7 +25,7 @@ final class CaptureReader {
     /// By file: its size when the run began; 0 for a pipe. Empty: not known.
     var sizes: [Int64] = []
     /// Called with what a user must know of a file that changed in a way that does no harm now.
-    var tell: @Sendable (String) -> Void = { _ in }
+    var tell: @Sendable (Wording) -> Void = { _ in }
   }
 
   /// A longer record is refused with its position.
@@ -116,11 +116,13 @@ final class CaptureReader {
   private func recheckFiles() throws(WeirError) {
     for (number, finished) in finishedFiles.enumerated() {
       guard let word = try finished.recheck(isLast: number == finishedFiles.count - 1) else { continue }
+      guard word.hasSuffix("read"), !options.keepOpen else {
+        options.tell(Wording(word))
+        continue
+      }
       options.tell(
-        word.hasSuffix("read") && !options.keepOpen
-          ? word
-            + ": the end of the input is recorded, and what is appended from now on is refused (capture_grew); use --keep-open for a file that is still written"
-          : word)
+        "\(word): the end of the input is recorded, and what is appended from now on is refused (capture_grew); replay a file that is still written \(.keepingOpen)"
+      )
     }
   }
 
@@ -146,15 +148,15 @@ final class CaptureReader {
     if case .read = try step(buffer, 1) {
       throw changed(
         "a file ended at byte \(position), and now \(options.files[nextFile - 1]) continues there",
-        advice: " Replay a file that is still written with --keep-open: a last line without a line end is then left for a later run.")
+        advice: " Replay a file that is still written \(.keepingOpen): a last line without a line end is then left for a later run.")
     }
     hash.endFile()
   }
 
-  private func changed(_ why: String, advice: String = "") -> WeirError {
+  private func changed(_ why: String, advice: Wording = "") -> WeirError {
     WeirError(
       .captureChanged, "this is not the capture that the ledger was started with: \(why)",
-      advice: "Give the same files in the same order, or replay into a new lake (--lake DIR --store DIR).\(advice)")
+      advice: "Give the same files in the same order, or replay into \(.newLake).\(advice)")
   }
 
   // MARK: Blocks

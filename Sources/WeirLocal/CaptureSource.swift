@@ -43,7 +43,7 @@ public final class CaptureSource: RecordSource {
   public init(
     files: [String], startAt: Int64 = 0, expectedPrefix: Hash128? = nil, cutBytes: Int64, blockBytes: Int = CaptureSource.blockBytes,
     blockRows: Int = CaptureSource.blockRows, keepOpen: Bool = false, fileEnds: FileEnds = .record,
-    tell: @escaping @Sendable (String) -> Void = { _ in }
+    tell: @escaping @Sendable (Wording) -> Void = { _ in }
   ) throws {
     var sizes: [Int64?] = []
     for file in files { sizes.append(file == "-" ? nil : try CaptureFile.bytes(of: file)) }

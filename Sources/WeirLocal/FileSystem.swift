@@ -21,7 +21,7 @@ enum FileSystem {
       return WeirError(
         .storageRefused, "cannot \(what) \(path): \(why)",
         advice:
-          "This must be a directory, which Weir creates where it is missing: check this path, or choose another (--lake, --store, --out).")
+          "This must be a directory, which Weir creates where it is missing: check this path, or choose \(.otherDirectory).")
     default:
       return WeirError(
         .storage, "cannot \(what) \(path): \(why)",

@@ -183,7 +183,7 @@ package final class AdminRoutes: Sendable {
       guard let row = try await reader.row(key) else { return .error(404, "no_row", "no such row in \(request.path[1])") }
       return .json(200, row)
     } catch let error as WeirError {
-      return .error([.config, .stateMissing].contains(error.code) ? 404 : 500, error.code.rawValue, error.description)
+      return .error([.config, .stateMissing].contains(error.code) ? 404 : 500, error.code.rawValue, error.words)
     } catch {
       return .error(500, "internal", "the row could not be read")
     }

@@ -14,7 +14,7 @@ public struct DataFiles: Sendable {
         .corrupt,
         "the data file \(file.path) is missing or has not its \(file.bytes) bytes: the table \(table) was not brought up to its entry",
         advice:
-          "Restore the file from a copy of the lake, then run again. Without a copy its rows are lost: replay into a new lake (--lake DIR --store DIR)."
+          "Restore the file from a copy of the lake, then run again. Without a copy its rows are lost: replay into \(.newLake)."
       )
     }
   }

@@ -104,7 +104,7 @@ extension WeirError {
   static func corruptLedger(_ message: String) -> WeirError {
     WeirError(
       .ledgerCorrupt, message,
-      advice: "A file of the ledger was changed or damaged; restore it from a copy. `weir ledger verify` names it.")
+      advice: "A file of the ledger was changed or damaged; restore it from a copy. \(.verifyLedger) names it.")
   }
 }
 

@@ -67,14 +67,14 @@ extension Ledger {
   /// - Parameter advice: instead of what is right for a pipeline's own lake.
   /// - Throws: `config` if there is none, and what ``open(_:store:clock:random:)`` throws.
   public static func required(
-    _ layout: LedgerLayout, store: any ObjectStore, clock: any Clock, random: any RandomSource, advice: String? = nil
+    _ layout: LedgerLayout, store: any ObjectStore, clock: any Clock, random: any RandomSource, advice: Wording? = nil
   ) async throws -> Ledger {
     if let ledger = try await open(layout, store: store, clock: clock, random: random) { return ledger }
     if let lost = try await lost(layout, store) { throw lost }
     throw WeirError(
       .config, "there is no ledger \(layout.prefix) in the lake \(store.place)",
       advice: advice
-        ?? "`weir run` or `weir replay` begin one. If they have, name the lake that they wrote with --lake DIR; without it lake.path of the pipeline file counts, from the file's directory."
+        ?? "\(.findLedger)."
     )
   }
 
@@ -86,7 +86,7 @@ extension Ledger {
         .ledgerCorrupt,
         "the ledger \(layout.prefix) in the lake \(store.place) has lost its entries and snapshots: \(left.path) of it is there",
         advice:
-          "Nothing was written. Restore \(layout.entries) and \(layout.snapshots) from a copy of the lake, or replay into a new lake (--lake DIR --store DIR)."
+          "Nothing was written. Restore \(layout.entries) and \(layout.snapshots) from a copy of the lake, or replay into \(.newLake)."
       )
     }
     return nil

@@ -125,10 +125,10 @@ struct LedgerReader: Sendable {
   }
 
   private func hole(at number: Int64, before path: String) -> WeirError {
-    let orElse =
+    let orElse: Wording =
       number == 0
-      ? "replay into a new lake (--lake DIR --store DIR)"
-      : "move the later entries out of the directory and run `weir ledger restore-tables PIPELINE`, or replay into a new lake (--lake DIR --store DIR)"
+      ? "replay into \(.newLake)"
+      : "move the later entries out of the directory and run \(.restoreTables), or replay into \(.newLake)"
     return WeirError(
       .ledgerCorrupt, "\(layout.entry(number)): missing, although later entries are there (\(path))",
       advice: "Nothing was written. Restore the file from a copy of the lake. Without a copy, \(orElse).")

@@ -121,7 +121,7 @@ extension FollowerMachine.Refusal {
       WeirError(
         .foreignTable, "the table \(table) belongs to \(owner.map { "another ledger (\($0))" } ?? "no ledger of Weir")",
         advice:
-          "Choose another lake (--lake DIR), or other names for the pipeline's tables. If this lake's ledger (in the directory _weir) was lost, restore it from a copy."
+          "Choose \(.otherLake), or other names for the pipeline's tables. If this lake's ledger (in the directory _weir) was lost, restore it from a copy."
       )
     case .ahead(let number):
       WeirError(
@@ -137,11 +137,11 @@ extension FollowerMachine.Refusal {
       WeirError(
         .tableMissing, "the \(log) is gone, although the ledger lists files of the table",
         advice:
-          "Nothing was written. Restore the table's directory from a copy of the lake. If its data files are still there, `weir ledger restore-tables PIPELINE` writes the log again from the ledger. To start over, replay into a new lake (--lake DIR --store DIR)."
+          "Nothing was written. Restore the table's directory from a copy of the lake. If its data files are still there, \(.restoreTables) writes the log again from the ledger. To start over, replay into \(.newLake)."
       )
     }
   }
 
-  private static let remedy =
-    "Nothing was written. If you have a newer copy of the ledger's files, put them back. Otherwise `weir ledger restore-tables PIPELINE` restores the tables to the ledger's entries, and the next run processes the rest again (--dry-run shows what it would do)."
+  private static let remedy: Wording =
+    "Nothing was written. If you have a newer copy of the ledger's files, put them back. Otherwise \(.restoreTables) restores the tables to the ledger's entries, and the next run processes the rest again (\(.dryRun) shows what it would do)."
 }

@@ -8,9 +8,9 @@ public struct VerifyResult: Sendable {
   public var commits: Int64 = 0
   public var bytes: Int64 = 0
   /// Damage. Each names a file and says what is wrong with it.
-  public var problems: [String] = []
+  public var problems: [Wording] = []
   /// What differs and is as it may be: tables that are behind the ledger, files that another program removed.
-  public var notices: [String] = []
+  public var notices: [Wording] = []
   /// What could not be looked at because the store gave an error.
   public var unread: [String] = []
 
@@ -26,7 +26,7 @@ public struct VerifyResult: Sendable {
 
   /// Files an error under damage or under what could not be looked at.
   public mutating func add(_ error: WeirError) {
-    if VerifyResult.damage.contains(error.code) { problems.append(error.message) } else { unread.append(error.message) }
+    if VerifyResult.damage.contains(error.code) { problems.append(Wording(error.message)) } else { unread.append(error.message) }
   }
 }
 

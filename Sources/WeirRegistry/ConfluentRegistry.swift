@@ -66,7 +66,7 @@ public struct ConfluentRegistry: SchemaRegistry {
   }
 
   private func broken(_ path: String) -> WeirError {
-    WeirError(.registry, "\(url)\(path) answers, but not as a schema registry does", advice: "Check record.registry.url.")
+    WeirError(.registry, "\(url)\(path) answers, but not as a schema registry does", advice: "Check \(.setting(.registryURL)).")
   }
 
   // MARK: Requests
@@ -85,11 +85,11 @@ public struct ConfluentRegistry: SchemaRegistry {
     case 401, 403:
       throw WeirError(
         .registry, "\(url)\(path) is refused (\(response.status))",
-        advice: "Check record.registry: user and password, or token, and their rights.")
+        advice: "Check \(.setting(.registry)): user and password, or token, and their rights.")
     case 408, 429, 500...:
       throw WeirError(
         .unavailable, "\(url)\(path) answered with status \(response.status)", advice: "It is tried again. Is the registry well?")
-    default: throw WeirError(.registry, "\(url)\(path) answered with status \(response.status)", advice: "Check record.registry.url.")
+    default: throw WeirError(.registry, "\(url)\(path) answered with status \(response.status)", advice: "Check \(.setting(.registryURL)).")
     }
   }
 
@@ -102,7 +102,7 @@ public struct ConfluentRegistry: SchemaRegistry {
       // A line end would begin another header.
       guard text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
         throw WeirError(
-          .registry, "the token of record.registry holds a character that no token has",
+          .registry, "the registry's token holds a character that no token has",
           advice: "Is it the token alone, without a line end?")
       }
       headers.append(.init("Authorization", "Bearer \(text)"))

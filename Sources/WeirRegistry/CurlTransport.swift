@@ -73,7 +73,7 @@ public struct CurlTransport: HTTPTransport {
     guard !body.isTooLong else {
       throw WeirError(
         .registry, "\(request.url) answers with more than \(CurlTransport.bodyBytesMax >> 20) MiB, which cannot be a schema",
-        advice: "Check record.registry.url.")
+        advice: "Check \(.setting(.registryURL)).")
     }
     guard code == CURLE_OK else { throw failure(code, request.url) }
     return HTTPResponse(status: weir_curl_status(curl), body: body.bytes)
@@ -96,6 +96,6 @@ public struct CurlTransport: HTTPTransport {
     ].contains(code)
     return WeirError(
       isLasting ? .registry : .unavailable, "no answer from \(url): \(reason)",
-      advice: isLasting ? "Check record.registry: url and tls." : "It is tried again. Is the registry in reach?")
+      advice: isLasting ? "Check \(.setting(.registry)): url and tls." : "It is tried again. Is the registry in reach?")
   }
 }

@@ -72,7 +72,7 @@ package struct Console: Sendable {
   package func finish(_ code: Int32) -> Int32 {
     guard let (failure, isReaderGone) = output.finish() else { return code }
     if isReaderGone { return Console.readerGone }
-    talk("weir: \(failure.description)")
+    talk("weir: \(failure.words)")
     return 1
   }
 

@@ -102,7 +102,7 @@ package struct Log: Sendable {
 
   /// An error behind which the work goes on by itself.
   package func trouble(_ error: WeirError, _ more: String = "") {
-    repeating(.warning, "weir: \(error.description)\(more)", [.init("event", .string("trouble"))] + Log.members(error))
+    repeating(.warning, "weir: \(error.words)\(more)", [.init("event", .string("trouble"))] + Log.members(error))
   }
 
   /// A line of a Kafka client's own log.
@@ -120,7 +120,7 @@ package struct Log: Sendable {
   /// What an error answers, for programs.
   package static func members(_ error: WeirError) -> [JSONValue.Member] {
     [
-      .init("code", .string(error.code.rawValue)), .init("advice", error.advice.map { .string($0) } ?? .null),
+      .init("code", .string(error.code.rawValue)), .init("advice", error.advice.map { .string($0.words) } ?? .null),
       .init("retriable", .bool(error.isRetriable)), .init("fatal_to", .string(error.fatalTo.rawValue)),
     ]
   }

@@ -30,7 +30,7 @@ func exiting(_ body: (Console) async throws -> Int32) async throws {
     console.talk(error.description)
     code = 2
   } catch let error as WeirError {
-    if !console.reports(error) { console.talk("weir: \(error.description)") }
+    if !console.reports(error) { console.talk("weir: \(error.words)") }
     code = error.code.rule.exitCode
   }
   let end = console.finish(code)

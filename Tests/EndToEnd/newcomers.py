@@ -161,7 +161,7 @@ def summary(suite):
     suite.claim("a summary has the most frequent reasons with counts, samples and hints", faults + ([] if run.code == 0 else [run.talk]))
     one = job(suite, "halt", content, quarantine={"halt_above": "5%"})
     run = one.replay()
-    faults = run.refusal_fault("more than halt_above") + [f"{w!r} is not in {run.err!r}" for w in wanted if w not in run.err]
+    faults = run.refusal_fault("more than the limit of 5.0%") + [f"{w!r} is not in {run.err!r}" for w in wanted if w not in run.err]
     suite.claim("halt_above says the same", faults + committed(one))
 
 

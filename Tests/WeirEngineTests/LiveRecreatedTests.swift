@@ -35,7 +35,7 @@ import WeirCore
     #expect(error.message.contains("position 99 of t/0 held") && error.message.contains("now holds"))
     #expect(error.message.contains("The ledger is at position 100 of t/0"))
     #expect(error.message.contains("Positions 1 to 99 were committed after the last record that a check found in place"), "none was made")
-    #expect(error.advice?.contains("--accept-recreated t") == true && error.advice?.contains("new lake") == true)
+    #expect(error.advice?.remedies.contains(.acceptRecreated(stream: "t")) == true && error.advice?.contains("new lake") == true)
     #expect(try await bench.fold()?.counts.input == 100)
   }
 
@@ -100,7 +100,7 @@ import WeirCore
     bench.topic.firstQuestionsFail.withLock { $0 = WeirError(.topicMissing, "no topic t") }
     let error = try #require(await error(bench.worker(["t/0"])))
     #expect(error.code == .topicMissing && error.message == "no topic t")
-    #expect(error.advice?.contains("--accept-recreated t`") == true, "\(error.advice ?? "")")
+    #expect(error.advice?.remedies.contains(.acceptRecreated(stream: "t")) == true, "\(error.advice ?? "")")
   }
 
   @Test func anotherTopicIsNotAccepted() async throws {

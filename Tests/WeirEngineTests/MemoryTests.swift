@@ -31,8 +31,8 @@ import WeirTesting
     try budget.check(scaled(1))
     let error = #expect(throws: WeirError.self) { try budget.check(scaled(1 << 20)) }
     #expect(error?.code == .memoryExceeded && error?.fatalTo == .worker)
-    #expect(error?.message.contains(holder) == true && error?.message.contains("worker.memory: 1000 MiB") == true)
-    #expect(error?.advice?.contains("Raise worker.memory") == true)
+    #expect(error?.message.contains(holder) == true && error?.message.contains("of the worker (1000 MiB)") == true)
+    #expect(error?.advice?.remedies.contains(.setting(.workerMemory)) == true)
   }
 }
 
@@ -92,7 +92,7 @@ import WeirTesting
     #expect(error?.code == .memoryExceeded && error?.message.contains("the rows and files of the epochs") == true)
     governor.holds(StateBytes(dedup: 1, windows: 2, keyed: 90 << 20))
     error = await #expect(throws: WeirError.self) { try await governor.admit(ManualClock(.ends)) }
-    #expect(error?.message.contains("keyed state, 90 MiB") == true && error?.message.contains("worker.memory") == true)
+    #expect(error?.message.contains("keyed state, 90 MiB") == true && error?.advice?.remedies.first == .setting(.workerMemory))
   }
 
   @Test func aCutNeedsRoomForItsBlobs() async throws {

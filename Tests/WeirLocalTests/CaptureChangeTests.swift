@@ -19,7 +19,7 @@ struct CaptureChangeTests {
   private func read(
     _ files: [String], until position: Int64 = 1, keepOpen: Bool = false, _ notices: Notices = Notices(), change: () throws -> Void
   ) async throws -> ReadCapture {
-    var probe = try CaptureProbe(files, keepOpen: keepOpen, tell: { notices.add($0) })
+    var probe = try CaptureProbe(files, keepOpen: keepOpen, tell: { notices.add($0.description) })
     while probe.source.progress.position < position { guard try await probe.next() else { break } }
     try change()
     return try await probe.all()

@@ -54,7 +54,7 @@ struct CaptureProbe {
 
   init(
     _ files: [String], start: Int64 = 0, prefix: Hash128? = nil, cut: Int64 = 1 << 20, block: Int = 1000, keepOpen: Bool = false,
-    fileEnds: FileEnds = .record, tell: @escaping @Sendable (String) -> Void = { _ in }
+    fileEnds: FileEnds = .record, tell: @escaping @Sendable (Wording) -> Void = { _ in }
   ) throws {
     source = try CaptureSource(
       files: files, startAt: start, expectedPrefix: prefix, cutBytes: cut, blockBytes: block, keepOpen: keepOpen, fileEnds: fileEnds,

@@ -152,7 +152,7 @@ struct LocalTests {
     for file in ["plain", "padded", "skippable"] {
       #expect(try await events([path + "/" + file], cut: 100, block: 100).lines == [Array("a".utf8), Array("b".utf8)], "\(file)")
     }
-    for (file, word) in [("long", "--long=27"), ("none", "--capture"), ("", "/*")] {
+    for (file, word) in [("long", "window of at most 128 MiB"), ("none", "NDJSON files"), ("", "/*")] {
       let error = await #expect(throws: WeirError.self) { try await events([path + "/" + file], cut: 100, block: 100) }
       #expect(error?.code == .config && error?.advice?.contains(word) == true, "\(file): \(error.map { "\($0)" } ?? "")")
       #expect(throws: WeirError.self) { try CaptureSource.firstBytes(of: [path + "/" + file], count: 10) }

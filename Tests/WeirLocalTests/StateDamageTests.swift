@@ -134,7 +134,7 @@ struct StateDamageTests {
     let open = try table(path)
     #expect(truncate(path + "/data.mdb", sound.count / 2 / 4096 * 4096) == 0)
     let error = await #expect(throws: WeirError.self) { try await open.write([batch("a", 99, [("key-1", [1])])]) }
-    #expect(error?.code == .corrupt && error?.advice?.contains("weir state rebuild") == true)
+    #expect(error?.code == .corrupt && error?.advice?.remedies.contains(.rebuildState) == true)
   }
 
   private func bothTables(_ store: LMDBStateTable) async throws -> [String: Rows] {

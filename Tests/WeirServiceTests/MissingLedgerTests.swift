@@ -3,9 +3,10 @@ import Testing
 import WeirCore
 import WeirLocal
 import WeirProtocol
+import WeirReport
 
 @Suite struct MissingLedgerTests {
-  private func error(root: String, advice: String? = nil) async -> WeirError? {
+  private func error(root: String, advice: Wording? = nil) async -> WeirError? {
     let (threads, random) = (BlockingThreads(count: 1), SystemRandom())
     defer { threads.stop() }
     do {
@@ -21,7 +22,7 @@ import WeirProtocol
     let error = try #require(await error(root: "/nowhere/lake/"))
     #expect(error.code == .config)
     #expect(error.message == "there is no ledger \(LedgerLayout(pipeline: "ads").prefix) in the lake /nowhere/lake")
-    #expect(error.advice?.contains("--lake DIR") == true && error.advice?.contains("`weir run`") == true)
+    #expect(error.advice?.words.contains("--lake DIR") == true && error.advice?.words.contains("`weir run`") == true)
   }
 
   @Test func aRelativeLakeIsToldWithTheDirectoryThatItCountsFrom() async throws {

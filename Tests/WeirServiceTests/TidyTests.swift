@@ -102,6 +102,28 @@ struct TidyTests {
     }
   }
 
+  /// Engine and adapters say what to do by a `Remedy`, which the service names; library users have neither options nor a pipeline file.
+  @Test func `engine and adapters name no option, command or key of the pipeline file`() throws {
+    let sections = "record|checks|quarantine|dedup|lookups|bronze|silver|gold|state|lake|store|worker|admin|sinks|source"
+    let named = try NSRegularExpression(
+      pattern: "(?:^|[ (`\"])--[a-z]|\\bweir [a-z]|(?<![\\w/.…])(?:\(sections))\\.[a-z_]+(?![\\w(])|\\{[a-z_]+: ?…?\\}")
+    let modules = [
+      "WeirCore", "WeirOperators", "WeirProtocol", "WeirParquet", "WeirDelta", "WeirEngine", "WeirLocal", "WeirLMDB", "WeirKafka",
+      "WeirRegistry",
+    ]
+    var count = 0
+    for module in modules {
+      for file in sources(of: module) {
+        for text in try TidyTests.texts(String(contentsOf: file, encoding: .utf8)) where text.contains(" ") {
+          count += 1
+          let found = named.firstMatch(in: text, range: NSRange(text.startIndex..., in: text))
+          #expect(found == nil, "\(module)/\(file.lastPathComponent): \(text)")
+        }
+      }
+    }
+    #expect(count > 500, "the texts were not found")
+  }
+
   private func sources(of module: String) -> [URL] {
     let folder = root.appendingPathComponent("Sources/\(module)")
     let files = FileManager.default.enumerator(at: folder, includingPropertiesForKeys: nil)!

@@ -85,7 +85,7 @@ struct DeltaFollower: TableFollower {
     throw WeirError(
       .corrupt,
       "the Delta log of \(followed.path) has \(files) files (\(bytes) bytes) at entry \(number), the ledger gave it \(wanted.files) (\(wanted.bytes) bytes)",
-      advice: "A file of \(followed.path)/_delta_log is damaged: `weir ledger verify` names it. Restore it from a copy of the lake.")
+      advice: "A file of \(followed.path)/_delta_log is damaged: \(.verifyLedger) names it. Restore it from a copy of the lake.")
   }
 
   /// A commit's actions: version 0 makes the table; `txn` is the last entry that the commit covers.

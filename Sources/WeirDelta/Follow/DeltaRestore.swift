@@ -132,7 +132,7 @@ struct DeltaRestore {
     WeirError(
       .tableAhead, "the table \(followed.path) cannot be taken back to the ledger's entries: \(why)",
       advice:
-        "Nothing was written to it. Restore the table's directory from a copy that is not newer than the ledger, or replay into a new lake (--lake DIR --store DIR)."
+        "Nothing was written to it. Restore the table's directory from a copy that is not newer than the ledger, or replay into \(.newLake)."
     )
   }
 
@@ -147,7 +147,7 @@ struct DeltaRestore {
         guard try await environment.lake.list(file.path).contains(where: { $0.path == file.path && $0.bytes == file.bytes }) else {
           throw WeirError(
             .tableMissing, "the Delta log of \(followed.path) is gone, and so is its file \(file.path) (entry \(entry.number) names it)",
-            advice: "Restore the table's directory from a copy of the lake, or replay into a new lake (--lake DIR --store DIR).")
+            advice: "Restore the table's directory from a copy of the lake, or replay into \(.newLake).")
         }
         report.added.append(uriEncode(String(file.path.dropFirst(followed.path.count + 1))))
       }

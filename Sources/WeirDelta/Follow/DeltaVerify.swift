@@ -94,7 +94,7 @@ struct DeltaVerify {
         "\(name)/_delta_log: commits before version \(log.firstCommit) were cleaned; a checkpoint covers them, and their hashes could not be compared"
       )
     }
-    if let problem = try await table.checkpointProblem(log) { result.problems.append(problem) }
+    if let problem = try await table.checkpointProblem(log) { result.problems.append(Wording(problem)) }
   }
 
   /// - Parameter transactions: as of the commit before, and then of this one.

@@ -69,7 +69,7 @@ struct FirstRecords {
     return WeirError(
       .allRejected, "\(records) rejected, and the ledger has no accepted record yet: \(kept)\n" + reasons.text(),
       advice:
-        "Correct the pipeline or the input, and run again. To accept a stream whose records are all rejected, set quarantine: {halt_above: 100%}."
+        "Correct the pipeline or the input, and run again. To accept a stream whose records are all rejected, set \(.setting(.haltAbove)) to 100%."
     )
   }
 }

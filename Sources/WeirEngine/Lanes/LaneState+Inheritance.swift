@@ -50,7 +50,7 @@ struct InheritedKeys {
     guard range != nil || origin.parents.count > 1 else {
       throw WeirError(
         .corrupt, "the shard \(lane.shard) has a parent and no range of hashes, so it is not known which keys it took over",
-        advice: "Start a new lake (--lake DIR --store DIR), or use a source that says which hashes its shards have.")
+        advice: "Start \(.newLake), or use a source that says which hashes its shards have.")
     }
   }
 

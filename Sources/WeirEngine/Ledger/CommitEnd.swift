@@ -55,7 +55,7 @@ extension CommitRefused {
 }
 
 extension CommitRefused {
-  private func expired(advice: String) -> WeirError {
+  private func expired(advice: Wording) -> WeirError {
     WeirError(
       .abandoned, "a commit took longer than an hour, or this program was stopped for that long: it was given up", advice: advice)
   }

@@ -11,9 +11,9 @@ extension MemoryBudget {
     func mib(_ bytes: Int64) -> String { "\(bytes >> 20) MiB" }
     throw WeirError(
       .memoryExceeded,
-      "the lookups use \(mib(all)), more than two fifths of the memory of the worker (worker.memory: \(mib(total))); the largest is \(largest.name), \(mib(largest.memoryBytes))",
+      "the lookups use \(mib(all)), more than two fifths of the memory of the worker (\(mib(total))); the largest is \(largest.name), \(mib(largest.memoryBytes))",
       advice:
-        "Raise worker.memory (and the container's limit), or leave out of the file the rows and columns that the pipeline does not use."
+        "Raise \(.setting(.workerMemory)) (and the container's limit), or leave out of the file the rows and columns that the pipeline does not use."
     )
   }
 
@@ -24,9 +24,9 @@ extension MemoryBudget {
     func mib(_ bytes: Int64) -> String { "\(bytes >> 20) MiB" }
     throw WeirError(
       .memoryExceeded,
-      "the state uses \(mib(state.total)), more than two fifths of the memory of the worker (worker.memory: \(mib(total))); the largest part is \(largest.name), \(mib(largest.bytes))",
+      "the state uses \(mib(state.total)), more than two fifths of the memory of the worker (\(mib(total))); the largest part is \(largest.name), \(mib(largest.bytes))",
       advice:
-        "Everything through the last commit is kept, but a cut does not free state: the pipeline needs more memory. Raise worker.memory (and the container's limit), use more workers, or \(largest.remedy)."
+        "Everything through the last commit is kept, but a cut does not free state: the pipeline needs more memory. Raise \(.setting(.workerMemory)) (and the container's limit), use more workers, or \(largest.remedy)."
     )
   }
 }

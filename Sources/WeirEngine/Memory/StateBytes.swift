@@ -29,11 +29,11 @@ public struct StateBytes: Sendable, Equatable {
 extension StateBytes {
   var holders: [MemoryHolder] {
     [
-      MemoryHolder(bytes: dedup, name: "dedup", remedy: "shorten dedup.within"),
+      MemoryHolder(bytes: dedup, name: "dedup", remedy: "shorten \(.setting(.dedupWithin))"),
       MemoryHolder(
         bytes: windows, name: "open windows",
-        remedy: "use shorter windows, a larger `every`, less lateness, or fewer groups (`by`)"),
-      MemoryHolder(bytes: keyed, name: "keyed state", remedy: "use fewer groups (`by`) in the section state"),
+        remedy: "use shorter windows, a larger \(.setting(.windowDistance)), less lateness, or fewer groups (\(.setting(.groups)))"),
+      MemoryHolder(bytes: keyed, name: "keyed state", remedy: "use fewer groups (\(.setting(.groups))) in the state tables"),
     ]
   }
 }

@@ -51,12 +51,12 @@ enum LedgerOpening {
     if request.shards == nil, let wanted = request.lanes, wanted != lanes {
       throw WeirError(
         .lanesChanged, "the ledger was started with \(lanes) lanes, not \(wanted)",
-        advice: "Leave --lanes out, or replay into a new lake (--lake DIR --store DIR). The rows do not depend on it.")
+        advice: "\(.leaveOut(.lanes)), or replay into \(.newLake). The rows do not depend on it.")
     }
     if request.shards == nil, let wanted = request.fileEnds, wanted != genesis.capturedFileEnds {
       throw WeirError(
-        .lanesChanged, "the ledger was created without --join: records do not continue in the next file",
-        advice: "Leave --join out, or replay into a new lake (--lake DIR --store DIR).")
+        .lanesChanged, "in the ledger a record ends where its file ends, and here it would continue in the next file",
+        advice: "\(.leaveOut(.join)), or replay into \(.newLake).")
     }
     // A worker that has opened this ledger before finds its plan replaced by another worker's: it does not put its own back.
     if request.ledgerID != nil { try await ledger.fold.checkPlan(request.planHash) }

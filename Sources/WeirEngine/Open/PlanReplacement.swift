@@ -21,7 +21,7 @@ struct PlanReplacement: Sendable {
       return "the bronze table has rows"
     }
     let hasWatermark = fold.lanes.values.contains { $0.watermark != Watermark.minimum }
-    return hasWatermark && time(fold.plan) != time(request.meaning) ? "the watermark is that of the old record.time" : nil
+    return hasWatermark && time(fold.plan) != time(request.meaning) ? "the watermark is that of the old event time" : nil
   }
 
   /// `record.time`, with the field itself for its number.
@@ -75,7 +75,7 @@ struct PlanReplacement: Sendable {
       .planChanged,
       "the pipeline \(plan.pipeline) means something else than when its ledger was started:\n  "
         + request.describeChange(fold.plan, request.meaning).joined(separator: "\n  ") + "\n  and \(obstacle)",
-      advice: "Change it back, or give the pipeline and its tables new names, or replay into a new lake (--lake DIR --store DIR).")
+      advice: "Change it back, or give the pipeline and its tables new names, or replay into \(.newLake).")
   }
 }
 

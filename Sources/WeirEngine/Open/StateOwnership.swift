@@ -13,7 +13,7 @@ enum StateOwnership {
         .foreignTable,
         "the state table \(spec.name) belongs to another ledger (\(String(decoding: owner, as: UTF8.self)))",
         advice:
-          "Choose another store (--store DIR), or another name for the state table. If the lake of this state table was lost, restore it from a copy."
+          "Choose \(.otherStore), or another name for the state table. If the lake of this state table was lost, restore it from a copy."
       )
     }
   }

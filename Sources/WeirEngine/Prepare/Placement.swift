@@ -4,8 +4,8 @@ import WeirOperators
 /// Checks record by record that keys lie where the producers' rule puts them (DESIGN section 5): only then is a table that a
 /// lane finishes by itself right.
 struct Placement: Sendable {
-  static let advice =
-    "The record was not committed. Set the producers' partitioner (source.kafka.partitioner), key the records by record.key, or let such tables be merged (source.kafka.misplaced: merge) or be kept per partition (per_shard); then duplicates are found within a partition only."
+  static let advice: Wording =
+    "The record was not committed. Set the producers' partitioner (\(.setting(.partitioner))), key the records by \(.setting(.recordKey)), or let such tables be merged (\(.setting(.misplaced)): merge) or be kept per partition (per_shard); then duplicates are found within a partition only."
 
   /// Of a key in a message.
   private static let keyBytesMax = 200

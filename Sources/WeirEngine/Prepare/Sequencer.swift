@@ -48,7 +48,7 @@ struct Sequencer {
       throw WeirError(
         .checkFailed,
         "the record at position \(block.position(failure.row)) fails the check \(failure.check), which is set to stop the pipeline",
-        advice: "Fix the record, or set `else: quarantine` for the check, and run again: it resumes before this record.")
+        advice: "Fix the record, or set \(.setting(.checkFailure)) for the check, and run again: it resumes before this record.")
     }
     return true
   }

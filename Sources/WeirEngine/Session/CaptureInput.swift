@@ -57,7 +57,7 @@ private struct CaptureRun: Conductor {
     guard let position = try first?.position?.offset(in: opened.compiled.plan.source.stream) else {
       throw WeirError(
         .corrupt, "the ledger has no byte of a capture as its position",
-        advice: "It was written for another source: use that version of Weir, or replay into a new lake (--lake DIR --store DIR).")
+        advice: "It was written for another source: use that version of Weir, or replay into \(.newLake).")
     }
     let source = try input.source(CaptureStart(position: position, prefix: first?.prefixHash, fileEnds: fold.genesis.capturedFileEnds))
     var grew = false
@@ -74,7 +74,7 @@ private struct CaptureRun: Conductor {
       throw WeirError(
         .captureGrew, "there is more input after byte \(position), where the ledger recorded the end of input",
         advice:
-          "Its windows are closed. Replay the whole capture into a new lake (--lake DIR --store DIR); with --keep-open the end is not recorded, and the capture may grow."
+          "Its windows are closed. Replay the whole capture into \(.newLake); \(.keepingOpen) the end is not recorded, and the capture may grow."
       )
     }
     return true

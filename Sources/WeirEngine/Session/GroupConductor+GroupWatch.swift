@@ -28,7 +28,7 @@ extension GroupConductor {
             .handoverLate,
             "partitions had to be handed over, but their last records could not be committed within \(settings.handOver / 1_000_000) s",
             advice:
-              "These records are dropped here, and the partitions' new owner reads them again from the ledger's position. Check whether the lake is slow; source.kafka.handover sets the deadline."
+              "These records are dropped here, and the partitions' new owner reads them again from the ledger's position. Check whether the lake is slow; \(.setting(.handOver)) sets the deadline."
           )
         }
         // Whatever the commit under way still does, the ledger's fence decides; the others need not wait for it.

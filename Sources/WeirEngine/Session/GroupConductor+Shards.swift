@@ -29,7 +29,7 @@ extension GroupConductor {
       throw WeirError(
         .shardsChanged, "\(shard.stream) has got the partition \(shard.name) since the ledger was started: keys move",
         advice:
-          "Tables by key are finished in the lanes here. Begin a new lake (--lake DIR --store DIR), or run with source.kafka.misplaced: merge or per_shard from the start."
+          "Tables by key are finished in the lanes here. Begin \(.newLake), or run with \(.setting(.misplaced)): merge or per_shard from the start."
       )
     }
   }
@@ -44,7 +44,7 @@ extension GroupConductor {
   }
 
   /// What to do about a stream that was recreated.
-  static func advice(_ stream: String) -> String {
-    "Either continue with the new topic from its start: `weir run PIPELINE --accept-recreated \(stream)` records what was lost and keeps tables, state and dedup. Or restore the old topic, or start a new lake (--lake DIR --store DIR)."
+  static func advice(_ stream: String) -> Wording {
+    "Either continue with the new topic from its start: \(.acceptRecreated(stream: stream)) records what was lost and keeps tables, state and dedup. Or restore the old topic, or start \(.newLake)."
   }
 }

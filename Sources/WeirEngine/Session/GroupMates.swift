@@ -61,7 +61,7 @@ struct GroupMates {
       .groupShared,
       "the consumer group \(group) is also used by \(who) (ledger \(other.ledgerID)): each takes partitions from the other, so neither reads all records",
       advice:
-        "Stop one of them, and give each pipeline and lake a group of its own (source.kafka.group). Nothing is lost: each resumes from its own ledger."
+        "Stop one of them, and give each pipeline and lake a group of its own (\(.setting(.sourceGroup))). Nothing is lost: each resumes from its own ledger."
     )
   }
 }

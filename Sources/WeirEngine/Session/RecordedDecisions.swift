@@ -22,17 +22,17 @@ struct RecordedDecisions: Sendable {
   static func open(_ layout: LedgerLayout, lake: any ObjectStore, _ environment: EngineEnvironment) async throws -> RecordedDecisions {
     let ledger = try await Ledger.required(
       layout, store: lake, clock: environment.clock, random: environment.random,
-      advice: "--decisions needs the lake of a live run (`weir run`) of this pipeline.")
+      advice: "\(.decisions) needs the lake of a live run of this pipeline.")
     guard await ledger.fold.genesis.dealing == nil else {
       throw WeirError(
         .config, "the ledger \(layout.prefix) is that of a plain capture: its decisions are not those of a live run",
-        advice: "Replay the capture without --decisions: its cuts depend on its bytes alone.")
+        advice: "Replay the capture \(.withoutDecisions): its cuts depend on its bytes alone.")
     }
     let change = await ledger.fold.planChange?.entry
     if let change, let entry = try await ledger.read(change), entry.lanes.count > 1 {
       throw WeirError(
         .config, "entry \(change) of the live run replaces a plan that had rejected records: one pipeline file cannot repeat both",
-        advice: "Replay the capture without --decisions.")
+        advice: "Replay the capture \(.withoutDecisions).")
     }
     return RecordedDecisions(ledger: ledger, lake: lake)
   }
@@ -65,7 +65,7 @@ struct RecordedDecisions: Sendable {
     {
       throw WeirError(
         .followerBehind, "the ledger to repeat does not hold all its entries any more: \(error.message)",
-        advice: "A longer lake.ledger_keep keeps them; replay without --decisions gives the same rows.")
+        advice: "A longer \(.setting(.ledgerKeep)) keeps them; replay \(.withoutDecisions) gives the same rows.")
     }
   }
 
@@ -74,7 +74,7 @@ struct RecordedDecisions: Sendable {
     for lane in entry.lanes where !lane.decisions.isEmpty { step.decisions[lane.lane] = lane.decisions }
     if let merge = entry[.merge] {
       guard entry.lanes.count == 1, !merge.endsAtItself else {
-        throw WeirError(.config, "entry \(entry.number) was not made by a live run", advice: "--decisions needs the lake of a live run.")
+        throw WeirError(.config, "entry \(entry.number) was not made by a live run", advice: "\(.decisions) needs the lake of a live run.")
       }
       let to = merge.to.ordinal
       if to > merge.from.ordinal || merge.decisions.isEmpty { step.work = .merge(through: to, watermark: merge.watermark) }
@@ -85,13 +85,13 @@ struct RecordedDecisions: Sendable {
         throw WeirError(
           .config,
           "entry \(entry.number) of the live run closes the shard \(lane.lane.shard): a capture does not keep which shards took its keys over",
-          advice: "Replay the capture without --decisions.")
+          advice: "Replay the capture \(.withoutDecisions).")
       }
       for case .recreated in lane.decisions {
         throw WeirError(
           .config,
           "entry \(entry.number) of the live run accepts that \(lane.lane.shard) was deleted and created again: a capture holds the records of one of the two",
-          advice: "Replay the capture without --decisions: it replays all records that it has.")
+          advice: "Replay the capture \(.withoutDecisions): it replays all records that it has.")
       }
       let (from, to) = (try lane.from.offset(in: lane.lane.shard), try lane.to.offset(in: lane.lane.shard))
       var lost: [Range<Int64>] = []

@@ -196,7 +196,7 @@ final class StepConductor: Sendable {
       .captureDiffers,
       "the live run counted \(counts.input) records in positions \(range.from) to \(range.to) of \(range.shard) (\(counts.accepted) accepted), the capture gives \(epoch.counts.input) (\(epoch.counts.accepted) accepted)",
       advice:
-        "The capture must hold everything that the live run read: start it before the worker. A replay without --decisions uses the records that it has."
+        "The capture must hold everything that the live run read: start it before the worker. A replay \(.withoutDecisions) uses the records that it has."
     )
   }
 

@@ -43,7 +43,7 @@ struct StreamInput: SessionInput {
         .planChanged,
         "the live run was of a pipeline that means something else:\n  "
           + request.describeChange(plan, request.meaning).joined(separator: "\n  "),
-        advice: "Replay its own pipeline, or leave --decisions out.")
+        advice: "Replay its own pipeline, or replay \(.withoutDecisions).")
     }
     request.runID = genesis.runID
     request.shards = genesis.lanes.filter { $0 != .merge }.map(\.shard)
@@ -56,7 +56,7 @@ struct StreamInput: SessionInput {
       throw WeirError(
         .captureChanged,
         "the ledger in this lake belongs to another run (\(fold.runID)): a live worker's, or a replay of another capture",
-        advice: "Replay into a lake of its own (--lake DIR --store DIR).")
+        advice: "Replay into \(.ownLake).")
     }
     guard let decisions else { return }
     try await SchemaPin.copy(from: decisions.lake, decisions.ledger.layout, to: opened.environment.lake, opened.ledger.layout)

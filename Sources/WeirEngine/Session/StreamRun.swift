@@ -34,7 +34,7 @@ struct StreamRun: Conductor {
         .captureGrew,
         "there are more records of \(grown.key) after position \(positions[grown.key] ?? 0), where the ledger recorded the end of input",
         advice:
-          "Its windows are closed. Replay the whole capture into a new lake (--lake DIR --store DIR); with --keep-open the end is not recorded, and the capture may grow."
+          "Its windows are closed. Replay the whole capture into \(.newLake); \(.keepingOpen) the end is not recorded, and the capture may grow."
       )
     }
     // The merge lane's last entry follows the one that ends the others: a run may have been killed between them.

@@ -51,7 +51,7 @@ public struct Worker: Sendable {
     }
     let topic = compiled.plan.source.live?.onlyStream ?? "TOPIC"
     var advised = error
-    advised.advice = "The ledger has records of this source: was a topic deleted? Create it again. " + GroupConductor.advice(topic)
+    advised.advice = "The ledger has records of this source: was a topic deleted? Create it again. \(GroupConductor.advice(topic))"
     return advised
   }
 

@@ -19,7 +19,7 @@ public struct MissingShards {
     name.lastIndex(of: "/").map { String(name[..<$0]) }
   }
 
-  public static func error(_ name: String, holder: String, advice: String) -> WeirError {
+  public static func error(_ name: String, holder: String, advice: Wording) -> WeirError {
     let stream = stream(of: name) ?? name
     return WeirError(
       .recreated,

@@ -35,7 +35,7 @@ extension ShardCheck.Mismatch {
   ///   - position: where reading would continue.
   ///   - holder: `The ledger`, or what else holds the records; `kept` is what became of them there: `committed`.
   public func error(
-    _ shard: SourceShard, _ identity: ShardIdentity, position: ShardPoint, holder: String, kept: String, advice: String
+    _ shard: SourceShard, _ identity: ShardIdentity, position: ShardPoint, holder: String, kept: String, advice: Wording
   ) -> WeirError {
     let doubtful =
       switch identity.anchor?.position {

@@ -46,7 +46,7 @@ public final class LiveCapture: RecordedStream {
     let paths = try SegmentFile.paths(in: directory)
     guard !paths.isEmpty else {
       throw WeirError(
-        .config, "\(directory) holds no segments of a capture", advice: "Name the directory that `weir capture --out` wrote.")
+        .config, "\(directory) holds no segments of a capture", advice: "Name \(.captureDirectory).")
     }
     var scan = LiveCaptureScan()
     for (number, path) in paths.enumerated() { try scan.add(path, isLast: number == paths.count - 1) }

@@ -63,6 +63,6 @@ package enum PathText {
   /// - Throws: `config` where it is none.
   package static func checked(_ text: String, _ option: String) throws(WeirError) -> String {
     guard let problem = problem(text) else { return text }
-    throw WeirError(.config, "\(option): \(problem.reason)", advice: problem.advice)
+    throw WeirError(.config, "\(option): \(problem.reason)", advice: Wording(problem.advice))
   }
 }
