@@ -8,7 +8,7 @@ import WeirCore
 ///     blobs/…                               lane state and partials, under names that hold the attempt's id
 ///     lookups/<hash>/<attempt>              a lookup's bytes
 ///     schemas/<id>.json                     what a schema id of records stands for
-///     sinks/<table>/<topic>/<entry>.json    through which entry the topic holds the table's rows: the largest number counts
+///     sinks/<table>/<topic>/markers/<n>.json   through which entry the topic holds the table's rows: the largest number counts
 ///
 /// The ledger's **snapshot pointer** is the snapshot that the newest marker names (``SnapshotPointer``). Nothing is replaced, so the pointer
 /// never goes back. (A pointer file that is replaced can: a collector that fell asleep, or a request that was delayed on its way, would put an
@@ -48,13 +48,18 @@ public struct LedgerLayout: Sendable, Hashable {
   /// What records' schema id stands for.
   public func schema(_ id: String) -> String { schemas + id + ".json" }
 
-  /// The markers of a table's way to a topic (``SinkMachine``), by the entry that they name. The largest counts: one that a slow worker
-  /// writes late cannot send the topic back to entries that were collected meanwhile.
+  /// The markers of a table's way to a topic (``SinkMachine``). In ledgers of older versions some are directly in it, named by their entry.
   public func sinkMarkers(table: String, topic: String) -> String { sinks + table + "/" + topic + "/" }
 
-  public func sinkMarker(table: String, topic: String, through number: Int64) -> String {
-    sinkMarkers(table: table, topic: topic) + LedgerLayout.digits(number) + ".json"
+  /// Those that are numbered in the order in which they were made.
+  public func numberedSinkMarkers(table: String, topic: String) -> String { sinkMarkers(table: table, topic: topic) + "markers/" }
+
+  public func sinkMarker(table: String, topic: String, number: Int64) -> String {
+    numberedSinkMarkers(table: table, topic: topic) + LedgerLayout.digits(number) + ".json"
   }
+
+  /// The number in the path of a marker.
+  public static func sinkMarkerNumber(_ path: String) -> Int64? { number(in: path) }
 
   /// The one marker of a topic in ledgers of older versions.
   public func olderSinkMarker(table: String, topic: String) -> String { sinks + table + "/" + topic + ".json" }

@@ -14,6 +14,8 @@ public struct SinkMachine: Sendable {
   public enum Event: Sendable {
     /// nil: the route has published nothing yet.
     case markerRead(Int64?)
+    /// Entries through this one are gone (``Ledger/collectedThrough()``); -1: none are.
+    case collectedRead(through: Int64)
     /// The entries that were asked for, all of them, in order.
     case entriesRead([LedgerEntry])
     /// All records of the entries are stored.
@@ -23,6 +25,7 @@ public struct SinkMachine: Sendable {
 
   public enum Action: Sendable {
     case readMarker
+    case readCollected
     /// Ledger entries `(after, through]`.
     case readEntries(after: Int64, through: Int64)
     /// Send the rows of the entries in their order, and wait until all are stored.
@@ -38,6 +41,7 @@ public struct SinkMachine: Sendable {
 
   private enum State {
     case readingMarker
+    case readingCollected
     case readingEntries(through: Int64)
     case publishing(through: Int64)
     case writing(Int64)
@@ -47,18 +51,14 @@ public struct SinkMachine: Sendable {
   /// The ledger entry to reach.
   public let target: Int64
   private let start: SinkSpec.Start
-  /// Entries through this one are gone; -1: none are.
-  private let collectedThrough: Int64
   private var state = State.readingMarker
 
   /// - Parameters:
   ///   - target: a number through which the ledger is known and durable.
   ///   - start: for a route without a marker.
-  ///   - collectedThrough: ``Ledger/collectedThrough()``.
-  public init(target: Int64, start: SinkSpec.Start, collectedThrough: Int64) {
+  public init(target: Int64, start: SinkSpec.Start) {
     self.target = target
     self.start = start
-    self.collectedThrough = collectedThrough
   }
 
   /// The first action.
@@ -69,6 +69,9 @@ public struct SinkMachine: Sendable {
     switch (state, event) {
     case (.readingMarker, .markerRead(let marker?)): return go(on: marker)
     case (.readingMarker, .markerRead(nil)):
+      state = .readingCollected
+      return .readCollected
+    case (.readingCollected, .collectedRead(let collectedThrough)):
       // Written down at once: "latest" must not move on with the ledger while nothing is published.
       let first = start == .latest ? target : min(target, max(0, collectedThrough))
       state = .writing(first)

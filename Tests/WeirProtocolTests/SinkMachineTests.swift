@@ -26,7 +26,7 @@ struct SinkMachineTests {
     var sending: [Row] = []
 
     init(target: Int64, start: SinkSpec.Start = .earliest) {
-      machine = SinkMachine(target: target, start: start, collectedThrough: -1)
+      machine = SinkMachine(target: target, start: start)
       action = machine.begin
     }
   }
@@ -43,6 +43,7 @@ struct SinkMachineTests {
     mutating func step(_ p: inout Publisher) -> Bool {
       switch p.action {
       case .readMarker: p.action = p.machine.event(.markerRead(marker))
+      case .readCollected: p.action = p.machine.event(.collectedRead(through: -1))
       case .readEntries(let after, let through):
         if marksFirst { marker = through }
         p.sending = (after + 1...through).flatMap { [Row(entry: $0, row: 0), Row(entry: $0, row: 1)] }
@@ -102,10 +103,12 @@ struct SinkMachineTests {
   }
 
   @Test func `a new route begins where it is told, and stays there`() {
-    var late = SinkMachine(target: 7, start: .latest, collectedThrough: 3)
-    guard case .writeMarker(7) = late.event(.markerRead(nil)) else { return #expect(Bool(false), "latest is the ledger's head") }
-    var early = SinkMachine(target: 7, start: .earliest, collectedThrough: 3)
-    guard case .writeMarker(3) = early.event(.markerRead(nil)) else { return #expect(Bool(false), "earliest is what is left") }
+    var late = SinkMachine(target: 7, start: .latest)
+    _ = late.event(.markerRead(nil))
+    guard case .writeMarker(7) = late.event(.collectedRead(through: 3)) else { return #expect(Bool(false), "latest is the ledger's head") }
+    var early = SinkMachine(target: 7, start: .earliest)
+    _ = early.event(.markerRead(nil))
+    guard case .writeMarker(3) = early.event(.collectedRead(through: 3)) else { return #expect(Bool(false), "earliest is what is left") }
     guard case .readEntries(3, 7) = early.event(.markerWritten) else { return #expect(Bool(false), "the entries behind the marker") }
   }
 }

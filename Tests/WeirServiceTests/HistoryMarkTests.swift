@@ -103,27 +103,6 @@ import WeirLocal
     #expect(try await StateEntryMark.standing(state, mine) != .belongs)
   }
 
-  @Test func `a topic's marker that is written late sends the topic not back`() async throws {
-    defer { end() }
-    let (ledger, store) = (try await ledger("a", through: 5), store("a"))
-    let route = SinkSpec.Route(table: "gold/g", topic: "t")
-    func marker(_ through: Int64) async throws -> SinkMarker {
-      SinkMarker(ledgerID: "l", through: through, proof: try await ledger.proof(of: through)?.value)
-    }
-    let older = layout.olderSinkMarker(table: route.table, topic: route.topic)
-    try await store.replace(NewObject(path: older, bytes: try await marker(1).bytes))
-    #expect(try await SinkMarker.read(route, ledger, store)?.through == 1)
-    for through in [3, 4, 5, 2] as [Int64] { try await marker(through).write(route, layout, store) }
-    #expect(try await SinkMarker.read(route, ledger, store)?.through == 5)
-    #expect(try await store.get(older) == nil)
-    // The same once more is no error, and one of another ledger counts for nothing.
-    try await marker(5).write(route, layout, store)
-    try await SinkMarker(ledgerID: "another", through: 9, proof: nil).write(route, layout, store)
-    #expect(try await SinkMarker.read(route, ledger, store)?.through == 5)
-    try await store.delete(layout.sinkMarker(table: route.table, topic: route.topic, through: 5))
-    #expect(try await SinkMarker.read(route, ledger, store)?.through == nil)
-  }
-
   /// A worker that falls asleep while it restores a lane must not take back what the lane's next owner has flushed.
   @Test func `rows of a lane are taken back by its owner alone`() async throws {
     defer { end() }

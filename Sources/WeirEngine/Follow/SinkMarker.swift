@@ -34,65 +34,9 @@ struct SinkMarker: Equatable {
     ).bytes
   }
 
-  /// The marker of a route, checked; nil if this ledger has not written one.
-  /// - Throws: `topic_ahead`, `corrupt`, and what reading lake and ledger throws.
-  static func read(_ route: SinkSpec.Route, _ ledger: Ledger, _ lake: any ObjectStore) async throws -> SinkMarker? {
-    let markers = ledger.layout.sinkMarkers(table: route.table, topic: route.topic)
-    let ledgerID = await ledger.fold.genesis.ledgerID
-    while true {
-      let paths = try await lake.list(markers).map(\.path)
-      var hasVanished = false
-      // Of this ledger the first is the one; others were left by a ledger that had this place before.
-      for path in paths.reversed() {
-        guard let bytes = try await lake.get(path) else {
-          hasVanished = true
-          continue
-        }
-        let marker = try SinkMarker(bytes: bytes, path: path)
-        guard marker.ledgerID == ledgerID else { continue }
-        try await marker.check(ledger, topic: route.topic, table: route.table, path: path)
-        return marker
-      }
-      if paths.isEmpty, let older = try await readOlder(route, ledger, lake) { return older }
-      // No marker must not be told where another worker has just replaced one: the topic would begin anew.
-      if !hasVanished, try await lake.list(markers).map(\.path) == paths { return nil }
-    }
-  }
-
-  private static func readOlder(_ route: SinkSpec.Route, _ ledger: Ledger, _ lake: any ObjectStore) async throws -> SinkMarker? {
-    let path = ledger.layout.olderSinkMarker(table: route.table, topic: route.topic)
-    guard let bytes = try await lake.get(path) else { return nil }
-    let marker = try SinkMarker(bytes: bytes, path: path)
-    guard marker.ledgerID == (await ledger.fold.genesis.ledgerID) else { return nil }
-    try await marker.check(ledger, topic: route.topic, table: route.table, path: path)
-    return marker
-  }
-
-  /// Writes the marker of a route, durably, and removes older ones but the last: whoever copies the lake meanwhile finds one.
-  /// - Throws: what the store throws; `storage` when it does not say whether the marker was written.
-  func write(_ route: SinkSpec.Route, _ layout: LedgerLayout, _ lake: any ObjectStore) async throws {
-    let object = NewObject(path: layout.sinkMarker(table: route.table, topic: route.topic, through: through), bytes: bytes)
-    switch await lake.putIfAbsent(object) {
-    case .created: break
-    case .exists:
-      // Another worker's, which says the same, or one of another ledger that had this place.
-      if let found = try await lake.get(object.path), (try? SinkMarker(bytes: found, path: object.path))?.ledgerID == ledgerID {
-        try await lake.sync(object.path)
-      } else {
-        try await lake.replace(object)
-      }
-    case .unknown(let why):
-      throw WeirError(
-        .storage, "the marker \(object.path) could not be written: \(why)", advice: "It is tried again.")
-    }
-    let older = try await lake.list(layout.sinkMarkers(table: route.table, topic: route.topic)).map(\.path).filter { $0 < object.path }
-    for path in older.dropLast() { try await lake.delete(path) }
-    try await lake.delete(layout.olderSinkMarker(table: route.table, topic: route.topic))
-  }
-
   /// Whether what the markers say was published are the ledger's entries. Writes nothing.
   static func check(_ spec: SinkSpec, _ ledger: Ledger, _ lake: any ObjectStore) async throws {
-    for route in spec.routes { _ = try await read(route, ledger, lake) }
+    for route in spec.routes { _ = try await SinkMarkers(route, ledger, lake).read() }
   }
 
   /// Refuses a marker of entries that the ledger does not have, or has others of. Another worker may be ahead of what this one has

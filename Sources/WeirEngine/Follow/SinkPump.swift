@@ -31,6 +31,7 @@ actor SinkPump {
   private struct Route {
     var spec: SinkSpec.Route
     var rows: SinkRows
+    let markers: SinkMarkers
     /// As of the marker that was last read or written; nil: not looked yet.
     var through: Int64?
   }
@@ -65,7 +66,9 @@ actor SinkPump {
     let layouts = TableLayout.all(plan)
     routes = spec.routes.compactMap { route in
       layouts.first { $0.table == route.table }.map {
-        Route(spec: route, rows: SinkRows($0, plan: plan, ledgerID: ledgerID), through: nil)
+        Route(
+          spec: route, rows: SinkRows($0, plan: plan, ledgerID: ledgerID), markers: SinkMarkers(route, ledger, environment.lake),
+          through: nil)
       }
     }
   }
@@ -207,17 +210,18 @@ actor SinkPump {
 
   private func follow(_ i: Int, to target: Int64, until isStopped: @Sendable () -> Bool) async throws {
     if let through = routes[i].through, through >= target { return }
-    var machine = SinkMachine(target: target, start: spec.start, collectedThrough: try await ledger.collectedThrough())
+    var machine = SinkMachine(target: target, start: spec.start)
     var action = machine.begin
     while true {
       switch action {
-      case .readMarker: action = machine.event(.markerRead(try await marker(routes[i].spec)))
+      case .readMarker: action = machine.event(.markerRead(try await marker(i)))
+      case .readCollected: action = machine.event(.collectedRead(through: try await ledger.collectedThrough()))
       case .readEntries(let after, let through): action = machine.event(.entriesRead(try await entries(i, after, through)))
       case .publish(let entries):
         try await publish(entries, i, until: isStopped)
         action = machine.event(.published)
       case .writeMarker(let through):
-        try await write(through, routes[i].spec)
+        try await write(through, i)
         routes[i].through = through
         advanced.ring()
         action = machine.event(.markerWritten)
@@ -235,7 +239,7 @@ actor SinkPump {
     {
       let route = routes[i].spec
       // This worker may have slept since it read the marker, while another one published, and collected what it had published.
-      if let now = try await marker(route), now > after { throw Moved() }
+      if let now = try await marker(i), now > after { throw Moved() }
       throw WeirError(
         .followerBehind,
         "the topic \(route.topic) has \(route.table) through entry \(after), and the entries after it were collected by a worker whose pipeline did not have the topic",
@@ -329,13 +333,11 @@ actor SinkPump {
 
   private func path(_ route: SinkSpec.Route) -> String { ledger.layout.sinkMarkers(table: route.table, topic: route.topic) }
 
-  private func marker(_ route: SinkSpec.Route) async throws -> Int64? {
-    try await SinkMarker.read(route, ledger, environment.lake)?.through
-  }
+  private func marker(_ i: Int) async throws -> Int64? { try await routes[i].markers.read()?.through }
 
-  private func write(_ through: Int64, _ route: SinkSpec.Route) async throws {
+  private func write(_ through: Int64, _ i: Int) async throws {
     let marker = SinkMarker(ledgerID: ledgerID, through: through, proof: try await proof(of: through)?.value)
-    try await marker.write(route, ledger.layout, environment.lake)
+    try await routes[i].markers.write(marker)
   }
 
   /// nil when a topic begins where entries were collected: nothing is known of them.
@@ -348,7 +350,7 @@ actor SinkPump {
 
   /// Another worker publishes: how far is it?
   private func look() async throws {
-    for i in routes.indices { routes[i].through = try await marker(routes[i].spec) ?? routes[i].through }
+    for i in routes.indices { routes[i].through = try await marker(i) ?? routes[i].through }
     advanced.ring()
   }
 }
