@@ -37,8 +37,8 @@ let package = Package(
     .target(
       name: "WeirCommands",
       dependencies: [
-        "WeirLoad", "WeirCapture", "WeirObserve", "WeirRuntime", "WeirReport", "WeirConfiguration", "WeirPlan", "WeirEngine", "WeirLMDB",
-        "WeirKafka", "WeirKafkaSettings", "WeirLocal", "WeirProtocol", "WeirOperators", "WeirCore",
+        "WeirLoad", "WeirCapture", "WeirObserve", "WeirRuntime", "WeirReport", "WeirConfiguration", "WeirPlan", "WeirEngine", "WeirKafka",
+        "WeirKafkaSettings", "WeirLocal", "WeirProtocol", "WeirOperators", "WeirCore",
       ]),
     // The HTTP server of `weir run`, apart from all else: only the command depends on it, so the Swift tests are built without it.
     .target(
@@ -52,18 +52,19 @@ let package = Package(
     .target(
       name: "WeirLoad",
       dependencies: [
-        "WeirCapture", "WeirRuntime", "WeirReport", "WeirPlan", "WeirEngine", "WeirLMDB", "WeirKafka", "WeirLocal", "WeirParquet",
+        "WeirCapture", "WeirRuntime", "WeirReport", "WeirPlan", "WeirEngine", "WeirKafka", "WeirLocal", "WeirParquet",
         "WeirProtocol", "WeirOperators", "WeirCore",
       ]),
     .target(name: "WeirCapture", dependencies: ["WeirReport", "WeirEngine", "WeirKafka", "WeirLocal", "WeirCore"]),
     .target(
       name: "WeirObserve",
-      dependencies: ["WeirRuntime", "WeirReport", "WeirPlan", "WeirEngine", "WeirLMDB", "WeirKafka", "WeirCore"]),
+      dependencies: ["WeirRuntime", "WeirReport", "WeirPlan", "WeirEngine", "WeirKafka", "WeirCore"]),
     // The wiring: the one place below the commands that names adapters.
     .target(
       name: "WeirRuntime",
       dependencies: [
-        "WeirReport", "WeirConfiguration", "WeirPlan", "WeirEngine", "WeirLMDB", "WeirKafka", "WeirKafkaSettings", "WeirRegistry",
+        "WeirReport", "WeirConfiguration", "WeirPlan", "WeirEngine", "WeirLMDB", "WeirLMDBSettings", "WeirKafka", "WeirKafkaSettings",
+        "WeirRegistry",
         "WeirLocal", "WeirDelta", "WeirProtocol", "WeirOperators", "WeirCore", "CWeirSystem",
       ]),
     .target(name: "WeirReport", dependencies: ["WeirEngine", "WeirProtocol", "WeirCore"]),
@@ -71,7 +72,8 @@ let package = Package(
     .target(
       name: "WeirConfiguration",
       dependencies: [
-        "WeirPlan", "WeirEngine", "WeirKafkaSettings", "WeirLocal", "WeirOperators", "WeirCore", .product(name: "Yams", package: "Yams"),
+        "WeirPlan", "WeirEngine", "WeirKafkaSettings", "WeirLMDBSettings", "WeirLocal", "WeirOperators", "WeirCore",
+        .product(name: "Yams", package: "Yams"),
       ]),
     .target(name: "WeirPlan", dependencies: ["WeirEngine", "WeirOperators", "WeirCore"]),
     // engine
@@ -83,6 +85,7 @@ let package = Package(
     .target(name: "WeirKafka", dependencies: ["WeirKafkaSettings", "WeirCore", "CKafka"]),
     .target(name: "WeirKafkaSettings", dependencies: ["WeirCore"]),  // without the client
     .target(name: "WeirRegistry", dependencies: ["WeirCore", "CCurl"]),
+    .target(name: "WeirLMDBSettings", dependencies: ["WeirCore"]),  // without the client
     .target(name: "WeirLMDB", dependencies: ["WeirCore", "CLMDB"], swiftSettings: hot),
     // formats
     .target(name: "WeirParquet", dependencies: ["WeirCore", "CWeirPrefetch", "CZstd", "CSnappy", "CZlib"], swiftSettings: hot),
@@ -149,14 +152,15 @@ let package = Package(
     .testTarget(
       name: "WeirPlanTests",
       dependencies: [
-        "WeirConfiguration", "WeirPlan", "WeirKafkaSettings", "WeirLocal", "WeirEngine", "WeirOperators", "WeirCore",
+        "WeirConfiguration", "WeirPlan", "WeirKafkaSettings", "WeirLMDBSettings", "WeirLocal", "WeirEngine", "WeirOperators", "WeirCore",
         .product(name: "Yams", package: "Yams"),
       ]),
     .testTarget(
       name: "WeirServiceTests",
       dependencies: [
         "WeirTesting", "WeirCommands", "WeirLoad", "WeirObserve", "WeirRuntime", "WeirReport", "WeirConfiguration", "WeirPlan", "WeirKafka",
-        "WeirKafkaSettings", "WeirRegistry", "WeirLMDB", "WeirLocal", "WeirEngine", "WeirOperators", "WeirProtocol", "WeirCore",
+        "WeirKafkaSettings", "WeirRegistry", "WeirLMDB", "WeirLMDBSettings", "WeirLocal", "WeirEngine", "WeirOperators", "WeirProtocol",
+        "WeirCore",
       ]),
   ],
   swiftLanguageModes: [.v6]

@@ -1,7 +1,6 @@
 import WeirConfiguration
 import WeirCore
 import WeirEngine
-import WeirLMDB
 import WeirOperators
 import WeirProtocol
 import WeirReport
@@ -95,7 +94,7 @@ package enum LedgerCommands {
     var isDamaged = false
     if !pipeline.plan.state.isEmpty {
       do {
-        let table = try LMDBStateTable(path: wiring.store, readOnly: true, thread: wiring.stateThread)
+        let table = try AdapterRegistry.standard.stateTable(at: wiring.store, thread: wiring.stateThread)
         // Marks that are not compared, and pages that no row is in.
         try await table.check()
         environment.state = table
@@ -171,7 +170,7 @@ package enum LedgerCommands {
   private static func mentionState(_ wiring: Wiring, _ plan: Plan, _ console: Console) async throws {
     let layout = LedgerLayout(pipeline: plan.pipeline)
     // A store that is missing or damaged is rebuilt too.
-    guard let state = try? LMDBStateTable(path: wiring.store, readOnly: true, thread: wiring.stateThread),
+    guard let state = try? AdapterRegistry.standard.stateTable(at: wiring.store, thread: wiring.stateThread),
       let ledger = try await Ledger.open(layout, store: wiring.lake, clock: wiring.clock, random: wiring.random),
       let entry = try? await StateProof.strangeEntry(state, ledger)
     else { return }

@@ -4,7 +4,6 @@ import WeirCore
 import WeirEngine
 import WeirKafka
 import WeirKafkaSettings
-import WeirLMDB
 import WeirLoad
 import WeirLocal
 import WeirPlan
@@ -213,7 +212,7 @@ package enum LoadCommand {
     }
     let wiring = try Wiring(places, withState: false)
     let ledger = try await opened(LedgerLayout(pipeline: pipeline.plan.pipeline), wiring, places, clock)
-    let table = try LMDBStateTable(path: places.store, readOnly: true, thread: BlockingThreads(count: 1))
+    let table = try AdapterRegistry.standard.stateTable(at: places.store)
     var check = templates == nil ? nil : StateCheck(pipeline.plan)
     try await check?.remember(table)
     let compiled = CompiledPlan(pipeline.plan, lookups: pipeline.lookups)
@@ -231,7 +230,7 @@ package enum LoadCommand {
   private static func opened(_ layout: LedgerLayout, _ wiring: Wiring, _ places: Places, _ clock: SystemClock) async throws -> Ledger {
     for _ in 0..<storeLooksMax {
       if let ledger = try await Ledger.open(layout, store: wiring.lake, clock: clock, random: wiring.random), await ledger.fold.number > 0,
-        (try? LMDBStateTable(path: places.store, readOnly: true, thread: BlockingThreads(count: 1))) != nil
+        (try? AdapterRegistry.standard.stateTable(at: places.store)) != nil
       {
         return ledger
       }

@@ -2,7 +2,6 @@ import Foundation
 import WeirConfiguration
 import WeirCore
 import WeirEngine
-import WeirLMDB
 import WeirLocal
 import WeirOperators
 import WeirPlan
@@ -93,12 +92,10 @@ package enum StateCommands {
   package static func rebuild(pipeline file: String, lake: String?, store: String?, console: Console) async throws -> Int32 {
     let pipeline = try loadPipeline(file: file, sections: .withClients)
     var places = try Places(pipeline, lake: lake, store: store)
-    let damage = try await LMDBStateTable.damage(in: places.store, thread: BlockingThreads(count: 1))
-    var replacement: StateReplacement?
-    if let damage {
-      console.talk("\(damage.message): a new file replaces it; other pipelines' tables in it are rebuilt by their workers")
-      replacement = try StateReplacement(store: places.store)
-      places.store = replacement?.path ?? places.store
+    let replacement = try await AdapterRegistry.standard.replacementOfStateTable(at: places.store)
+    if let replacement {
+      console.talk("\(replacement.damage.message): a new file replaces it; other pipelines' tables in it are rebuilt by their workers")
+      places.store = replacement.place
     }
     let wiring = try Wiring(places, withState: true)
     let rows = try await StateRebuild.run(

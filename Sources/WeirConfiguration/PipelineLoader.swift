@@ -106,7 +106,7 @@ package final class PipelineLoader {
 
   private func loadSettings(_ top: [String: Node]) {
     let lake = lake(top["lake"], keepsRows: top["bronze"] != nil || builder.plan.silver != nil)
-    let store = top["store"].map(store) ?? .init()
+    let store = store(top["store"])
     let (admin, worker) = (top["admin"].flatMap(admin), top["worker"].map(worker))
     builder.set { ($0.lake, $0.store, $0.admin, $0.worker) = (lake, store, admin, worker) }
     if let sinks = top["sinks"].flatMap({ self.sinks($0, builder.plan) }) { builder.set { $0.sinks = sinks } }

@@ -3,30 +3,36 @@ import WeirOperators
 import WeirPlan
 import Yams
 
-/// What a pipeline file may name below `source`, `sinks` and `record.format`, and what a check may ask of the machine that it runs on.
+/// What a pipeline file may name below `source`, `sinks`, `store` and `record.format`, and what a check may ask of the machine that it runs on.
 public struct PlanSections: Sendable {
   package var sources: [any SourceSection]
   package var sinks: [any SinkSection]
   package var formats: [any FormatSection]
+  /// The first is what a file has that names none.
+  package var stateTables: [any StateTableSection]
   /// The value of a secret where it is known; a check of its form is left out where it is not.
   package var secret: @Sendable (SecretSpec) -> String? = { _ in nil }
 
   package init(
     sources: [any SourceSection], sinks: [any SinkSection], formats: [any FormatSection] = RecordFormats.standard.map(PlainFormat.init),
+    stateTables: [any StateTableSection] = [LMDBSection()],
     secret: @escaping @Sendable (SecretSpec) -> String? = { _ in nil }
   ) {
     self.sources = sources
     self.sinks = sinks
     self.formats = formats
+    self.stateTables = stateTables
     self.secret = secret
   }
 
-  /// All sources and sinks, without the clients that could check more of their options.
+  /// All sources, sinks and state tables, without the clients that could check more of their options.
   public static let standard = PlanSections(sources: [CaptureSection(), KafkaSection()], sinks: [KafkaSinkSection()])
 
   /// What a decoder of plans needs.
   package var types: AdapterTypes {
-    AdapterTypes(sources: sources.map(\.settings), sinks: sinks.map(\.settings), formats: formats.map(\.format))
+    AdapterTypes(
+      sources: sources.map(\.settings), sinks: sinks.map(\.settings), formats: formats.map(\.format),
+      stateTables: stateTables.map(\.settings))
   }
 }
 

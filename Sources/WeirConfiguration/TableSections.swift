@@ -117,13 +117,4 @@ extension PipelineLoader {
     }
     return spec
   }
-
-  func store(_ node: Node) -> StoreSpec {
-    var spec = StoreSpec()
-    let members = reader.mapping(node, "store", keys: ["lmdb", "flush", "share"], later: ["dynamodb", "redis"])
-    if let path = reader.path(members["lmdb"], "store.lmdb") { spec.path = path }
-    if let flush = members["flush"].flatMap({ reader.duration($0, "store.flush") }) { spec.flushMicroseconds = max(1000, flush) }
-    if let share = members["share"].flatMap({ reader.percent($0, "store.share") }) { spec.share = share }
-    return spec
-  }
 }

@@ -222,6 +222,30 @@ public protocol StateTable: Sendable {
   func reopen() async throws
 }
 
+/// A state table as programs read it that show it or look whether it is sound, beside the worker that writes it.
+public protocol StateTableReader: StateTable {
+  /// Names and values of all meta entries whose name begins with `prefix`.
+  func listMeta(prefix: String) async throws -> [(name: String, value: [UInt8])]
+  /// Rows handed out one after the other, so that the memory of a scan does not grow with the table.
+  /// - Parameters:
+  ///   - limit: maximum number of rows; negative: all.
+  ///   - body: may run on a thread of the table's own.
+  func withRows<T: Sendable>(
+    table: String, prefix: [UInt8], limit: Int, _ body: @escaping @Sendable (any StateRows) throws(WeirError) -> T
+  ) async throws -> T
+  /// Looks at everything that can be damaged.
+  /// - Throws: `corrupt`.
+  func check() async throws
+  /// Ends the use of the table.
+  func close() async throws
+}
+
+/// The rows of a scan, as long as it lasts.
+public protocol StateRows {
+  /// In key order.
+  func forEach(_ body: (StateRow) throws(WeirError) -> Void) throws(WeirError)
+}
+
 extension StateTable {
   public func write(_ batches: [StateBatch]) async throws -> Int { try await write(batches, meta: []) }
 

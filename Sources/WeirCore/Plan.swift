@@ -327,17 +327,3 @@ public struct LakeSpec: Sendable, Hashable, Codable {
     self.codec = codec
   }
 }
-
-/// Settings, not meaning.
-public struct StoreSpec: Sendable, Hashable, Codable {
-  /// LMDB directory; relative to the pipeline file.
-  public var path: String
-  public var flushMicroseconds: Int64
-  /// Largest share of the time (0...1) that flushes may take; the interval stretches.
-  public var share: Double
-  public init(path: String = "./state", flushMicroseconds: Int64 = 100_000, share: Double = 0.10) {
-    self.path = path
-    self.flushMicroseconds = flushMicroseconds
-    self.share = share
-  }
-}

@@ -79,11 +79,16 @@ public struct AdapterTypes: Sendable {
   public var sources: [any SourceSettings.Type]
   public var sinks: [any SinkSettings.Type]
   public var formats: [any RecordFormat.Type]
+  public var stateTables: [any StateTableSettings.Type]
 
-  public init(sources: [any SourceSettings.Type], sinks: [any SinkSettings.Type], formats: [any RecordFormat.Type]) {
+  public init(
+    sources: [any SourceSettings.Type], sinks: [any SinkSettings.Type], formats: [any RecordFormat.Type],
+    stateTables: [any StateTableSettings.Type] = []
+  ) {
     self.sources = sources
     self.sinks = sinks
     self.formats = formats
+    self.stateTables = stateTables
   }
 }
 

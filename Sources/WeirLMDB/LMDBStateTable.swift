@@ -2,7 +2,7 @@ import CLMDB
 import WeirCore
 
 /// The state table in a local LMDB directory: one writing worker, readers in any process.
-public final class LMDBStateTable: StateTable {
+public final class LMDBStateTable: StateTableReader {
   let environment: LMDBEnvironment
   let thread: any BlockingRunner
   private let isReader: Bool
@@ -242,7 +242,7 @@ public final class LMDBStateTable: StateTable {
   ///   - limit: maximum number of rows; negative: all.
   ///   - body: runs on the table's thread.
   public func withRows<T: Sendable>(
-    table: String, prefix: [UInt8], limit: Int, _ body: @escaping @Sendable (Rows) throws(WeirError) -> T
+    table: String, prefix: [UInt8], limit: Int, _ body: @escaping @Sendable (any StateRows) throws(WeirError) -> T
   ) async throws -> T {
     try await thread.run { [environment, isReader] in
       if isReader { try environment.reopen() }
@@ -253,7 +253,7 @@ public final class LMDBStateTable: StateTable {
   }
 
   /// The rows of a scan; lives as long as its transaction.
-  public struct Rows {
+  public struct Rows: StateRows {
     static let chunk = 1024
     fileprivate let environment: LMDBEnvironment
     fileprivate let table: String

@@ -7,7 +7,7 @@ import WeirCore
 /// replacement is decided, and whoever opens the store finishes it, also after a stop in between. The swap itself takes the file
 /// `swap` exclusively, and opening a store takes it shared, so that nobody opens the new file with the old one's locks. A process
 /// that has the old file open notices at its next access, since the path names another file.
-public final class StateReplacement {
+public final class StateReplacement: Sendable {
   private static let folder = "rebuilding"
   private static let lock = "/rebuilding.lock"
   private static let ready = "/rebuilt.mdb"

@@ -2,9 +2,9 @@ import WeirCapture
 import WeirCore
 import WeirEngine
 import WeirKafka
-import WeirLMDB
 import WeirLocal
 import WeirProtocol
+import WeirRuntime
 
 /// What a load holds a pipeline against.
 package struct LoadVerification: Sendable {
@@ -155,7 +155,7 @@ package struct LoadSession: Sendable {
     guard let driver = sender as? LoadDriver else { return }
     result.samples = await verification.watch.samples
     if let check = verification.check {
-      let store = try LMDBStateTable(path: verification.store, readOnly: true, thread: BlockingThreads(count: 1))
+      let store = try AdapterRegistry.standard.stateTable(at: verification.store)
       result.findings.append(try await check.check(store, driver.templates, sent: Int64(counts.sent)))
     }
     result.findings += try await GoldCheck(ledger: verification.ledger, lake: verification.lake)

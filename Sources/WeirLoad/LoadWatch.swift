@@ -1,7 +1,7 @@
 import WeirCore
 import WeirEngine
-import WeirLMDB
 import WeirLocal
+import WeirRuntime
 
 /// Looks at a pipeline's state table while a load runs: which records are visible, and whether they really are.
 ///
@@ -23,7 +23,7 @@ package actor LoadWatch {
     var firstStale: String?
   }
 
-  private let table: LMDBStateTable
+  private let table: any StateTableReader
   /// `flushed/` where lanes finish tables, else `committed/`: merged rows come with entries of the ledger.
   private let prefix: String
   private let check: StateCheck?
@@ -48,7 +48,7 @@ package actor LoadWatch {
     meter: LatencyMeter,
     clock: any Clock
   ) throws {
-    table = try LMDBStateTable(path: store, readOnly: true, thread: BlockingThreads(count: 1))
+    table = try AdapterRegistry.standard.stateTable(at: store)
     prefix = hasLaneState ? "flushed/" : "committed/"
     self.check = check
     self.templates = templates

@@ -1,7 +1,6 @@
 import Synchronization
 import WeirCore
 import WeirEngine
-import WeirLMDB
 import WeirReport
 import WeirRuntime
 
@@ -49,7 +48,7 @@ package final class AdminRoutes: Sendable {
   private let watch: WorkerWatch
   private let access: AdminAccess?
   private let drain: @Sendable () -> Void
-  private let state = Mutex<LMDBStateTable?>(nil)
+  private let state = Mutex<(any StateTableReader)?>(nil)
   private let asked = Atomic<Int>(0)
 
   /// - Parameters:
@@ -62,7 +61,7 @@ package final class AdminRoutes: Sendable {
   }
 
   /// The state table is open.
-  package func use(_ table: LMDBStateTable?) { state.withLock { $0 = table } }
+  package func use(_ table: (any StateTableReader)?) { state.withLock { $0 = table } }
 
   func respond(to request: AdminRequest) async -> AdminResponse {
     let route = request.isMalformed ? nil : AdminRoute(request.path)

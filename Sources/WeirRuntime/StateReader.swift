@@ -1,6 +1,5 @@
 import WeirCore
 import WeirEngine
-import WeirLMDB
 import WeirLocal
 import WeirOperators
 import WeirPlan
@@ -9,7 +8,7 @@ import WeirReport
 
 /// One state table opened for reading.
 package struct StateReader {
-  package let table: LMDBStateTable
+  package let table: any StateTableReader
   package let by: [ColumnSchema]
   let measures: [String]
   private let name: String
@@ -18,13 +17,13 @@ package struct StateReader {
 
   package init(table name: String, store: String) async throws {
     try await self.init(
-      table: name, in: try LMDBStateTable(path: store, readOnly: true, thread: BlockingThreads(count: 1)), place: store)
+      table: name, in: try AdapterRegistry.standard.stateTable(at: store), place: store)
   }
 
   /// - Parameters:
-  ///   - table: open already: a process opens an LMDB directory once.
+  ///   - table: open already: a process opens a table once.
   ///   - place: where that is, for messages.
-  package init(table name: String, in table: LMDBStateTable, place: String) async throws {
+  package init(table name: String, in table: any StateTableReader, place: String) async throws {
     self.name = name
     self.table = table
     guard let bytes = try await table.readMeta("schema/\(name)"),

@@ -4,7 +4,6 @@ import Synchronization
 import WeirConfiguration
 import WeirCore
 import WeirEngine
-import WeirLMDB
 import WeirLocal
 import WeirOperators
 import WeirPlan
@@ -22,17 +21,17 @@ package struct Places: Sendable {
       ?? Paths.resolve(pipeline.plan.lake.path, in: pipeline.directory)
     self.store =
       try store.map { text in Paths.normal(try PathText.checked(text, "--store")) }
-      ?? Paths.resolve(pipeline.plan.store.path, in: pipeline.directory)
+      ?? AdapterRegistry.standard.stateTablePlace(pipeline.plan.store, in: pipeline.directory)
   }
 }
 
-/// The real environment of a worker: threads, clock, directory, LMDB.
+/// The real environment of a worker: threads, clock, lake, state table.
 package struct Wiring {
   package let threads: BlockingThreads
   package let stateThread: BlockingThreads
   package let lake: any ObjectStore
-  package let state: LMDBStateTable?
-  /// The state table's directory.
+  package let state: (any StateTableReader)?
+  /// Where the state table is.
   package let store: String
   package let random = SystemRandom()
   package let clock = SystemClock()
@@ -55,7 +54,7 @@ package struct Wiring {
     stateThread = BlockingThreads(count: 1)
     store = places.store
     lake = AdapterRegistry.standard.lake(places.lake, threads: threads, random: random)
-    state = withState ? try LMDBStateTable(path: places.store, pagesMax: memory.statePagesMax, thread: stateThread) : nil
+    state = withState ? try AdapterRegistry.standard.stateTable(at: places.store, memory: memory, thread: stateThread) : nil
   }
 
   package func environment(sinks: SinkEnvironment? = nil, registry: RegistryEnvironment? = nil) -> EngineEnvironment {

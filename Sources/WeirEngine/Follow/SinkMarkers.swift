@@ -140,7 +140,10 @@ final class SinkMarkers: Sendable {
       }
       if paths.isEmpty, let bytes = try await lake.get(single) { try await take(bytes, single) }
       // No marker must not be told where another worker has just replaced one: the topic would begin anew.
-      if known.withLock({ $0.marker == nil }), try await !isWhole || lake.list(places).map(\.path) != paths { continue }
+      if known.withLock({ $0.marker == nil }) {
+        let isStill = try await lake.list(places).map(\.path) == paths
+        if !isWhole || !isStill { continue }
+      }
       return known.withLock { known in
         known.isOpen = true
         if let newest { (known.number, known.bytes) = newest }

@@ -11,11 +11,13 @@ package struct AdapterRegistry: Sendable {
   var objectStores: [any ObjectStoreAdapter]
   /// The first is what a lake's tables are written in.
   var tableFormats: [TableFormatAdapter]
+  /// The first that accepts a place opens the state table there; the first of all is the one of a plan that names none.
+  var stateTables: [any StateTableAdapter]
 
   /// What `weir` has.
   package static let standard = AdapterRegistry(
     sources: [KafkaSourceAdapter()], sinks: [KafkaSinkAdapter()], objectStores: [DirectoryAdapter()],
-    tableFormats: [.delta])
+    tableFormats: [.delta], stateTables: [LMDBAdapter()])
 
   func source(_ name: String) -> (any SourceAdapter)? { sources.first { $0.name == name } }
   func sink(_ name: String) -> (any SinkAdapter)? { sinks.first { $0.name == name } }

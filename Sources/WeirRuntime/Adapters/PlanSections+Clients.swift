@@ -8,7 +8,8 @@ extension PlanSections {
   package static let withClients: PlanSections = {
     let refusal: KafkaOptionCheck = { KafkaOptions.refusal($0, $1, $2) }
     var sections = PlanSections(
-      sources: [CaptureSection(), KafkaSection(refusal: refusal)], sinks: [KafkaSinkSection(refusal: refusal)])
+      sources: [CaptureSection(), KafkaSection(refusal: refusal)], sinks: [KafkaSinkSection(refusal: refusal)],
+      stateTables: AdapterRegistry.standard.stateTables.map(\.section))
     sections.secret = { try? KafkaWiring.secret($0).read() }
     return sections
   }()

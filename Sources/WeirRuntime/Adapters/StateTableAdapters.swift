@@ -1,0 +1,91 @@
+import WeirConfiguration
+import WeirCore
+import WeirEngine
+import WeirLMDB
+import WeirLMDBSettings
+import WeirPlan
+
+/// A kind of state table, as the runtime uses it.
+package protocol StateTableAdapter: Sendable {
+  /// The type of its settings.
+  var settings: any StateTableSettings.Type { get }
+  /// Reads its part of a pipeline file.
+  var section: any StateTableSection { get }
+  /// Whether a place, such as the command line has it, is of this kind.
+  func accepts(_ place: String) -> Bool
+  /// Where the table of a plan is, whose file is in a directory.
+  func place(_ settings: any StateTableSettings, in directory: String) -> String
+  /// - Parameter memory: of the worker that writes; nil: to read only.
+  func open(_ place: String, memory: MemoryBudget?, thread: BlockingThreads) throws(WeirError) -> any StateTableReader
+  /// For a table that is damaged: the place of a new one, which takes its place; nil: it is sound, or repairs itself.
+  func replacement(of place: String) async throws -> StateTableReplacement?
+}
+
+extension StateTableAdapter {
+  /// The key below `store`.
+  var name: String { settings.adapter }
+
+  package func replacement(of place: String) async throws -> StateTableReplacement? { nil }
+}
+
+/// A state table that is written beside a damaged one.
+package struct StateTableReplacement: Sendable {
+  package var damage: WeirError
+  /// Of the new table.
+  package var place: String
+  /// Puts the new table, closed, in the place of the damaged one.
+  package var publish: @Sendable () throws -> Void
+}
+
+/// `store: {lmdb: DIR}`: a directory of this machine, what no other kind accepts.
+struct LMDBAdapter: StateTableAdapter {
+  var settings: any StateTableSettings.Type { LMDBSettings.self }
+  var section: any StateTableSection { LMDBSection() }
+
+  func accepts(_ place: String) -> Bool { true }
+
+  func place(_ settings: any StateTableSettings, in directory: String) -> String {
+    Paths.resolve((settings as? LMDBSettings ?? LMDBSettings()).path, in: directory)
+  }
+
+  func open(_ place: String, memory: MemoryBudget?, thread: BlockingThreads) throws(WeirError) -> any StateTableReader {
+    guard let memory else { return try LMDBStateTable(path: place, readOnly: true, thread: thread) }
+    return try LMDBStateTable(path: place, pagesMax: memory.statePagesMax, thread: thread)
+  }
+
+  func replacement(of place: String) async throws -> StateTableReplacement? {
+    guard let damage = try await LMDBStateTable.damage(in: place, thread: BlockingThreads(count: 1)) else { return nil }
+    let replacement = try StateReplacement(store: place)
+    return StateTableReplacement(damage: damage, place: replacement.path) { try replacement.publish() }
+  }
+}
+
+extension AdapterRegistry {
+  /// Where a plan's state table is.
+  func stateTablePlace(_ store: StoreSpec, in directory: String) -> String {
+    guard let adapter = stateTables.first(where: { $0.name == store.adapter }) ?? stateTables.first else {
+      preconditionFailure("no adapter keeps state tables")
+    }
+    return adapter.place(store.settings, in: directory)
+  }
+
+  /// Opens a state table to read it.
+  package func stateTable(at place: String, thread: BlockingThreads = BlockingThreads(count: 1)) throws(WeirError) -> any StateTableReader {
+    try stateTableAdapter(place).open(place, memory: nil, thread: thread)
+  }
+
+  /// Opens a state table to write it, and makes it where it is missing.
+  func stateTable(at place: String, memory: MemoryBudget, thread: BlockingThreads) throws(WeirError) -> any StateTableReader {
+    try stateTableAdapter(place).open(place, memory: memory, thread: thread)
+  }
+
+  /// See ``StateTableAdapter/replacement(of:)``.
+  package func replacementOfStateTable(at place: String) async throws -> StateTableReplacement? {
+    try await stateTableAdapter(place).replacement(of: place)
+  }
+
+  private func stateTableAdapter(_ place: String) -> any StateTableAdapter {
+    guard let adapter = stateTables.first(where: { $0.accepts(place) }) else { preconditionFailure("no adapter keeps state tables") }
+    return adapter
+  }
+}
