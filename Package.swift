@@ -75,7 +75,7 @@ let package = Package(
         "WeirPlan", "WeirEngine", "WeirKafkaSettings", "WeirLMDBSettings", "WeirLocal", "WeirOperators", "WeirCore",
         .product(name: "Yams", package: "Yams"),
       ]),
-    .target(name: "WeirPlan", dependencies: ["WeirEngine", "WeirOperators", "WeirCore"]),
+    .target(name: "WeirPlan", dependencies: ["WeirEngine", "WeirLocal", "WeirOperators", "WeirCore"]),
     // engine
     .target(
       name: "WeirEngine", dependencies: ["WeirParquet", "WeirProtocol", "WeirOperators", "WeirCore"],

@@ -10,17 +10,13 @@ package final class PipelineLoader {
   let reader: YAMLReader
   /// Owns what the plan means; the loader only parses.
   let builder: PlanBuilder
-  let directory: String
-  /// Of the files of all lookups so far.
-  private var lookupBytes = 0
+  var directory: String { builder.directory }
   let sections: PlanSections
 
   init(file: String, sections: PlanSections = .standard) {
     self.sections = sections
     builder = PlanBuilder(file: file)
     reader = YAMLReader(builder.diagnostics)
-    let parent = (file as NSString).deletingLastPathComponent
-    directory = parent.isEmpty ? "." : parent
   }
 
   func load(_ yaml: String) throws(ConfigurationError) -> LoadedPipeline {
@@ -105,11 +101,12 @@ package final class PipelineLoader {
   }
 
   private func loadSettings(_ top: [String: Node]) {
-    let lake = lake(top["lake"], keepsRows: top["bronze"] != nil || builder.plan.silver != nil)
+    lake(top["lake"], keepsRows: top["bronze"] != nil || builder.plan.silver != nil)
     let store = store(top["store"])
-    let (admin, worker) = (top["admin"].flatMap(admin), top["worker"].map(worker))
-    builder.set { ($0.lake, $0.store, $0.admin, $0.worker) = (lake, store, admin, worker) }
-    if let sinks = top["sinks"].flatMap({ self.sinks($0, builder.plan) }) { builder.set { $0.sinks = sinks } }
+    builder.set { $0.store = store }
+    top["admin"].map(admin)
+    top["worker"].map(worker)
+    top["sinks"].map(sinks)
   }
 
   private func report(_ error: YamlError) {
@@ -152,14 +149,13 @@ package final class PipelineLoader {
     return adapter.read(section, with: self)
   }
 
-  private func sinks(_ node: Node, _ plan: Plan) -> SinkSpec? {
+  private func sinks(_ node: Node) {
     let names = sections.sinks.map(\.name)
     let members = reader.mapping(node, "sinks", keys: names)
     guard let adapter = sections.sinks.first(where: { members[$0.name] != nil }), let section = members[adapter.name] else {
-      reader.report("sinks needs \(names.joined(separator: " or "))", "missing_key", at: node)
-      return nil
+      return reader.report("sinks needs \(names.joined(separator: " or "))", "missing_key", at: node)
     }
-    return adapter.read(section, plan, with: self)
+    if let sinks = adapter.read(section, with: self) { builder.sinks(sinks) }
   }
 
   /// - Returns: whether there are fields, which all else is about.
@@ -193,57 +189,18 @@ package final class PipelineLoader {
 
   // MARK: Lookups
 
-  private func lookupFile(_ path: String, _ what: String, _ node: Node) -> [UInt8]? {
-    do {
-      let bytes = try InputFile.bytes(of: path, bytesMax: LookupTable.bytesMax - lookupBytes)
-      lookupBytes += bytes.count
-      return bytes
-    } catch {
-      switch error {
-      case .tooLarge:
-        reader.report(
-          "\(what): with the file \(path) the lookups have more than \(LookupTable.bytesMax) bytes (lookup_bytes); leave out rows or columns",
-          "too_large", at: node)
-      case .unreadable(let why): reader.report("\(what): the file \(path) cannot be read: \(why)", "no_file", at: node)
-      }
-      return nil
-    }
-  }
-
   private func loadLookups(_ node: Node) {
-    let fields = builder.plan.record.fields
     for (name, key, value) in reader.named(node, "lookups") {
-      guard tableName(key, "lookups") != nil else { continue }
-      let members = reader.mapping(value, "lookups.\(name)", keys: ["file", "key", "columns"])
-      guard let fileNode = reader.required(members, "file", of: "lookups.\(name)", at: value),
-        let file = reader.path(fileNode, "lookups.\(name).file"),
-        let keyNode = reader.required(members, "key", of: "lookups.\(name)", at: value),
-        let field = reader.text(keyNode, "lookups.\(name).key").flatMap({ builder.index(of: $0, "lookups.\(name).key") })
+      let what = "lookups.\(name)"
+      let members = reader.mapping(value, what, keys: ["file", "key", "columns"])
+      guard let file = reader.required(members, "file", of: what, at: value).flatMap({ reader.text($0, "\(what).file") }),
+        let field = reader.required(members, "key", of: what, at: value).flatMap({ reader.text($0, "\(what).key") })
       else { continue }
-      var types: [String: ColumnType] = [:]
-      let typed = members["columns"].map { reader.named($0, "lookups.\(name).columns") } ?? []
-      for (column, _, typeNode) in typed {
-        guard let text = reader.string(typeNode, "lookups.\(name).columns.\(column)") else { continue }
-        if let parsed = FieldType.parse(column, text), parsed.encoding == .natural {
-          types[column] = parsed.type
-        } else {
-          reader.report(
-            "lookups.\(name).columns.\(column): unknown type \(text)", "bad_type", at: typeNode,
-            suggestion: nearestName(text, in: FieldType.names))
-        }
+      let columns = members["columns"].map { reader.named($0, "\(what).columns") } ?? []
+      let typed = columns.compactMap { column in
+        reader.text(column.value, "\(what).columns.\(column.name)").map { (name: column.name, type: $0) }
       }
-      let path = Paths.resolve(file, in: directory)
-      guard let bytes = lookupFile(path, "lookups.\(name)", fileNode) else { continue }
-      if let found = FileSignature(bytes.prefix(FileSignature.bytesNeeded)) {
-        reader.report("lookups.\(name): the file \(path) is \(found.name), and not CSV in UTF-8", "lookup", at: fileNode)
-        continue
-      }
-      do {
-        let table = try LookupTable(
-          name: name, bytes: bytes, file: path, key: fields[field].name, keyType: fields[field].type, types: types)
-        builder.spans["lookups.\(name)"] = value.span
-        builder.lookup(LookupSpec(name: name, file: file, key: field, columns: table.columns), table)
-      } catch { reader.report("lookups.\(name): \(error.message)", "lookup", at: fileNode) }
+      builder.lookup(PlanLookup(PlanText(name, at: key.span), file: file, key: field, columns: typed, at: value.span))
     }
   }
 }

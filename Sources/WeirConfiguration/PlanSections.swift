@@ -52,8 +52,8 @@ extension SourceSection {
 /// Reads the settings of a kind of sink.
 package protocol SinkSection: Sendable {
   var settings: any SinkSettings.Type { get }
-  /// Reads `sinks: {NAME: …}` of a plan that has everything else.
-  func read(_ node: Node, _ plan: Plan, with loader: PipelineLoader) -> SinkSpec?
+  /// Reads `sinks: {NAME: …}`; the builder checks it against the plan.
+  func read(_ node: Node, with loader: PipelineLoader) -> PlanSinks?
 }
 
 extension SinkSection {

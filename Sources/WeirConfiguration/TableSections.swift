@@ -96,25 +96,4 @@ extension PipelineLoader {
     (window.isLater, window.span) = (members["session"] != nil, node.span)
     return window
   }
-
-  // MARK: Settings
-
-  /// - Parameter keepsRows: the plan has tables whose rows are held until a cut.
-  func lake(_ node: Node?, keepsRows: Bool) -> LakeSpec {
-    var spec = LakeSpec(flushBytes: keepsRows ? LakeSpec.flushBytesWithRows : LakeSpec.flushBytesWithoutRows)
-    guard let node else { return spec }
-    let members = reader.mapping(node, "lake", keys: ["path", "flush", "file_size", "codec", "ledger_keep"])
-    if let path = reader.path(members["path"], "lake.path") { spec.path = path }
-    if let keep = members["ledger_keep"].flatMap({ reader.duration($0, "lake.ledger_keep") }) { spec.ledgerKeepMicroseconds = keep }
-    if let flush = members["flush"] {
-      let inner = reader.mapping(flush, "lake.flush", keys: ["every", "bytes"])
-      if let every = inner["every"].flatMap({ reader.duration($0, "lake.flush.every") }) { spec.flushEveryMicroseconds = every }
-      if let bytes = inner["bytes"].flatMap({ reader.bytes($0, "lake.flush.bytes") }) { spec.flushBytes = bytes }
-    }
-    if let size = members["file_size"].flatMap({ reader.bytes($0, "lake.file_size") }) { spec.fileSizeBytes = size }
-    if let codec = members["codec"].flatMap({ reader.choice($0, "lake.codec", ["zstd", "snappy", "none"]) }) {
-      spec.codec = Codec(rawValue: codec) ?? .zstd
-    }
-    return spec
-  }
 }

@@ -83,12 +83,8 @@ package final class YAMLReader {
 
   /// A path of this machine.
   func path(_ node: Node?, _ what: String) -> String? {
-    guard let node, let text = string(node, what) else { return nil }
-    guard let problem = PathText.problem(text) else { return text }
-    report(
-      "\(what): \(problem.isLater ? "not yet: " : "")\(problem.reason). \(problem.advice)", problem.isLater ? "not_yet" : "bad_value",
-      at: node)
-    return nil
+    guard let node, let text = text(node, what) else { return nil }
+    return list.isPath(text, what) ? text.text : nil
   }
 
   func required(_ members: [String: Node], _ key: String, of what: String, at node: Node) -> Node? {
@@ -171,5 +167,7 @@ extension YAMLReader {
   /// A list of texts; one text counts as a list of one.
   func texts(_ node: Node, _ what: String) -> [PlanText] { strings(node, what).map { PlanText($0.text, at: $0.node.span) } }
 
-  func quantity(_ node: Node, _ what: String) -> PlanDuration { PlanDuration(at: node.span) { self.duration(node, what) } }
+  func quantity(_ node: Node, _ what: String) -> PlanDuration {
+    PlanDuration(node.string ?? "", at: node.span) { self.duration(node, what) }
+  }
 }

@@ -18,4 +18,9 @@ public struct KafkaSinkSpec: SinkSettings {
   public init(brokers: String?) { self.brokers = brokers }
 
   public var place: String? { brokers }
+
+  /// The source's brokers are used where the sink has none of its own.
+  public func missing(with source: any SourceSettings) -> String? { brokers == nil && !(source is KafkaSourceSpec) ? "brokers" : nil }
+
+  public func isTopic(_ name: String) -> Bool { KafkaNames.isTopic(name) }
 }

@@ -34,13 +34,6 @@ public final class DiagnosticList {
     report("\(what): \(error.message)\(hint)", code, at: text.span, offset: error.offset, suggestion: error.suggestion)
   }
 
-  /// Whether a list or mapping has no more entries than it may; reported if not.
-  package func isBounded(_ count: Int, _ what: String, at span: SourceSpan?) -> Bool {
-    if count <= PipelineBounds.entriesMax { return true }
-    report("\(what) has \(count) entries, and at most \(PipelineBounds.entriesMax) (pipeline_entries)", "too_large", at: span)
-    return false
-  }
-
   /// Of the problems that were not kept.
   package var more: Diagnostic {
     Diagnostic(severity: .error, code: "too_many", message: "and \(moreCount) more problems", file: file, line: 1, column: 1)

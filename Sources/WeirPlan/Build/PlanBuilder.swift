@@ -21,9 +21,15 @@ public final class PlanBuilder {
   /// Set by ``source(_:)``.
   var hasSource = false
 
-  /// - Parameter file: where the plan was written, for diagnostics.
+  /// Of the files of all lookups so far.
+  var lookupBytes = 0
+  /// Paths in the plan are relative to it.
+  package let directory: String
+
+  /// - Parameter file: where the plan was written, for diagnostics; paths in the plan are relative to its directory.
   public init(file: String) {
     diagnostics = DiagnosticList(file: file)
+    directory = Paths.directory(of: file)
     plan = Plan(
       pipeline: "", source: SourceSpec(stream: "", settings: NoSource()), record: RecordSpec(fields: [], key: nil, time: nil), inputs: [])
   }
@@ -38,7 +44,7 @@ public final class PlanBuilder {
   }
 
   /// Adds a lookup with its rows.
-  public func lookup(_ spec: LookupSpec, _ table: LookupTable) {
+  func add(_ spec: LookupSpec, _ table: LookupTable) {
     plan.lookups.append(spec)
     tables.append(table)
   }

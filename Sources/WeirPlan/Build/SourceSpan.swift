@@ -24,10 +24,19 @@ public struct PlanText: Sendable, ExpressibleByStringLiteral {
 /// A duration of a plan, in microseconds. It is read when it is needed: one that is not used is no error.
 public struct PlanDuration {
   let microseconds: () -> Int64?
+  /// As it was written.
+  let text: String
   let span: SourceSpan?
 
-  public init(_ microseconds: Int64, at span: SourceSpan? = nil) { self.init(at: span) { microseconds } }
+  public init(_ microseconds: Int64, at span: SourceSpan? = nil) {
+    let (amount, unit) =
+      microseconds % 1_000_000 == 0
+      ? (microseconds / 1_000_000, "s") : microseconds % 1000 == 0 ? (microseconds / 1000, "ms") : (microseconds, "us")
+    self.init("\(amount)\(unit)", at: span) { microseconds }
+  }
 
   /// - Parameter read: nil where it is no duration, which was reported.
-  package init(at span: SourceSpan?, _ read: @escaping () -> Int64?) { (microseconds, self.span) = (read, span) }
+  package init(_ text: String, at span: SourceSpan?, _ read: @escaping () -> Int64?) {
+    (microseconds, self.text, self.span) = (read, text, span)
+  }
 }

@@ -6,6 +6,12 @@ package enum Paths {
     normal(path.hasPrefix("/") ? path : directory + "/" + path)
   }
 
+  /// Of a file: what paths in it are relative to.
+  package static func directory(of file: String) -> String {
+    let parent = (file as NSString).deletingLastPathComponent
+    return parent.isEmpty ? "." : parent
+  }
+
   /// Without `.` steps and repeated slashes. `..` stays: the step before it may be a symbolic link.
   package static func normal(_ path: String) -> String {
     let steps = path.split(separator: "/").filter { $0 != "." }

@@ -5,14 +5,14 @@ import WeirLocal
 ///
 /// A pipeline may come from someone else. A device or a FIFO can block for ever or never end, and the kernel's own file systems show
 /// secrets of processes (`/proc/self/environ`).
-enum InputFile {
-  enum Refusal: Error {
+package enum InputFile {
+  package enum Refusal: Error {
     /// In words that follow the file's path.
     case unreadable(String)
     case tooLarge
   }
 
-  static func bytes(of path: String, bytesMax: Int) throws(Refusal) -> [UInt8] {
+  package static func bytes(of path: String, bytesMax: Int) throws(Refusal) -> [UInt8] {
     // Without waiting for the writer of a FIFO.
     let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
     guard descriptor >= 0 else { throw Refusal.unreadable(String(cString: strerror(errno))) }

@@ -1,0 +1,147 @@
+import WeirCore
+import WeirEngine
+
+/// `admin`, as a front door has parsed it.
+public struct PlanAdmin {
+  /// nil: not written.
+  public var listen: PlanText?
+  public var hosts: [PlanText]?
+  public var token: SecretSpec?
+  /// A token was written, if perhaps in vain.
+  public var hasToken: Bool
+  /// The token itself, where it is known.
+  package var tokenValue: String?
+  public var protectsMetrics: Bool?
+  public var isInsecure: Bool?
+  public var tokenSpan: SourceSpan?
+  public var protectsMetricsSpan: SourceSpan?
+  public var isInsecureSpan: SourceSpan?
+
+  public init(listen: PlanText? = nil, token: SecretSpec? = nil) {
+    (self.listen, self.token, hasToken) = (listen, token, token != nil)
+  }
+}
+
+/// `worker`, as a front door has parsed it.
+public struct PlanWorker {
+  public var drain: PlanDuration?
+  public var stall: PlanDuration?
+  public var dead: PlanDuration?
+  /// Bytes.
+  public var memory: Int64?
+  public var memorySpan: SourceSpan?
+  public var span: SourceSpan?
+
+  public init() {}
+}
+
+/// `lake`, as a front door has parsed it. nil: not written.
+public struct PlanLake {
+  public var path: PlanText?
+  /// Microseconds.
+  public var ledgerKeep: Int64?
+  /// Microseconds.
+  public var flushEvery: Int64?
+  public var flushBytes: PlanSize?
+  public var fileSize: PlanSize?
+  public var codec: Codec?
+  /// The plan has tables whose rows are held until a cut; nil: as the plan says.
+  package var keepsRows: Bool?
+
+  public init() {}
+}
+
+/// A size of a plan, in bytes.
+public struct PlanSize {
+  public var bytes: Int64
+  public var span: SourceSpan?
+
+  public init(_ bytes: Int64, at span: SourceSpan? = nil) { (self.bytes, self.span) = (bytes, span) }
+}
+
+/// Settings of workers and of the lake.
+extension PlanBuilder {
+  public func admin(_ written: PlanAdmin) {
+    var spec = AdminSpec()
+    (spec.protectsMetrics, spec.isInsecure, spec.token) = (written.protectsMetrics, written.isInsecure, written.token)
+    spec.hosts = written.hosts.map { hosts in
+      for host in hosts where !HostAddress.isHost(host.text[...]) {
+        diagnostics.report("admin.hosts: \(host.text) is not a host name", "bad_value", at: host.span)
+      }
+      return hosts.map(\.text)
+    }
+    if written.hasToken, spec.isInsecure == true {
+      diagnostics.report("admin: either token or insecure", "bad_value", at: written.isInsecureSpan)
+    }
+    if spec.protectsMetrics == true, !written.hasToken {
+      diagnostics.report("admin.metrics_token needs admin.token", "missing_key", at: written.protectsMetricsSpan)
+    }
+    // A warning: the token of the machine that checks need not be that of the one that runs.
+    if let weakness = written.tokenValue.flatMap(AdminToken.weakness) {
+      diagnostics.report(
+        "\(weakness.message); `weir run` refuses it\(weakness.advice.map { ". \($0)" } ?? "")", "bad_token", at: written.tokenSpan,
+        severity: .warning)
+    }
+    if let listen = written.listen {
+      guard let address = address(listen, written) else { return }
+      spec.listen = address.text
+    }
+    set { $0.admin = spec }
+  }
+
+  private func address(_ listen: PlanText, _ written: PlanAdmin) -> AdminAddress? {
+    do throws(WeirError) {
+      let address = try AdminAddress(listen.text)
+      guard address.isLoopback || written.hasToken || written.isInsecure == true else { throw AdminToken.missing(at: address) }
+      return address
+    } catch {
+      diagnostics.report(
+        "admin.listen: \(error.message)\(error.advice.map { ". \($0)" } ?? "")", "bad_value", at: listen.span)
+      return nil
+    }
+  }
+
+  public func worker(_ written: PlanWorker) {
+    var spec = WorkerSpec()
+    if let drain = duration(written.drain, "worker.drain", within: LiveBounds.drain) { spec.drainMicroseconds = drain }
+    if let stall = duration(written.stall, "worker.stall", within: LiveBounds.stall) { spec.stallMicroseconds = stall }
+    if let dead = duration(written.dead, "worker.dead", within: LiveBounds.dead) { spec.deadMicroseconds = dead }
+    if let memory = written.memory {
+      spec.memoryBytes = memory
+      if memory < MemoryBudget.least {
+        diagnostics.report("worker.memory must be at least \(MemoryBudget.least >> 20)MiB", "bad_value", at: written.memorySpan)
+      }
+    }
+    if spec.deadMicroseconds < spec.stallMicroseconds {
+      diagnostics.report("worker.dead must not be shorter than worker.stall", "bad_value", at: written.dead?.span ?? written.span)
+    }
+    set { $0.worker = spec }
+  }
+
+  private func duration(_ written: PlanDuration?, _ what: String, within bounds: LiveBounds.Bounds) -> Int64? {
+    guard let written, let value = written.microseconds() else { return nil }
+    return diagnostics.isDuration(value, PlanText(written.text, at: written.span), what, within: bounds) ? value : nil
+  }
+
+  /// After the tables: how much a cut holds depends on them.
+  public func lake(_ written: PlanLake = PlanLake()) {
+    let keepsRows = written.keepsRows ?? (plan.bronze != nil || plan.silver != nil)
+    var spec = LakeSpec(flushBytes: keepsRows ? LakeSpec.flushBytesWithRows : LakeSpec.flushBytesWithoutRows)
+    if let path = written.path, diagnostics.isPath(path, "lake.path") { spec.path = path.text }
+    if let keep = written.ledgerKeep { spec.ledgerKeepMicroseconds = keep }
+    if let every = written.flushEvery { spec.flushEveryMicroseconds = every }
+    if let bytes = written.flushBytes, isSize(bytes, "lake.flush.bytes") { spec.flushBytes = bytes.bytes }
+    if let size = written.fileSize, isSize(size, "lake.file_size") { spec.fileSizeBytes = size.bytes }
+    if let codec = written.codec { spec.codec = codec }
+    set { $0.lake = spec }
+  }
+
+  private func isSize(_ size: PlanSize, _ what: String) -> Bool {
+    if size.bytes > 0, size.bytes <= QuantityText.bytesMax { return true }
+    diagnostics.report(
+      size.bytes > 0
+        ? "\(what): \(size.bytes) is more than 1024TiB, the largest size"
+        : "\(what): \(size.bytes) is not a size: a number of bytes or with a unit, such as 64MiB or 10MB", "bad_size", at: size.span)
+    return false
+  }
+}
