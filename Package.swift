@@ -72,7 +72,7 @@ let package = Package(
     .target(
       name: "WeirConfiguration",
       dependencies: [
-        "WeirPlan", "WeirEngine", "WeirKafkaSettings", "WeirLMDBSettings", "WeirLocal", "WeirOperators", "WeirCore",
+        "WeirPlan", "WeirEngine", "WeirKafkaSettings", "WeirLMDBSettings", "WeirLocal", "WeirDelta", "WeirOperators", "WeirCore",
         .product(name: "Yams", package: "Yams"),
       ]),
     .target(name: "WeirPlan", dependencies: ["WeirEngine", "WeirLocal", "WeirOperators", "WeirCore"]),

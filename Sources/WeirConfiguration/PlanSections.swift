@@ -3,25 +3,29 @@ import WeirOperators
 import WeirPlan
 import Yams
 
-/// What a pipeline file may name below `source`, `sinks`, `store` and `record.format`, and what a check may ask of the machine that it runs on.
+/// What a pipeline file may name below `source`, `sinks`, `store`, `record.format` and `lake.format`, and what a check may ask of the
+/// machine that it runs on.
 public struct PlanSections: Sendable {
   package var sources: [any SourceSection]
   package var sinks: [any SinkSection]
   package var formats: [any FormatSection]
   /// The first is what a file has that names none.
   package var stateTables: [any StateTableSection]
+  /// The first is what a file has that names none.
+  package var tableFormats: [any TableFormatSection]
   /// The value of a secret where it is known; a check of its form is left out where it is not.
   package var secret: @Sendable (SecretSpec) -> String? = { _ in nil }
 
   package init(
     sources: [any SourceSection], sinks: [any SinkSection], formats: [any FormatSection] = RecordFormats.standard.map(PlainFormat.init),
-    stateTables: [any StateTableSection] = [LMDBSection()],
+    stateTables: [any StateTableSection] = [LMDBSection()], tableFormats: [any TableFormatSection] = [DeltaSection()],
     secret: @escaping @Sendable (SecretSpec) -> String? = { _ in nil }
   ) {
     self.sources = sources
     self.sinks = sinks
     self.formats = formats
     self.stateTables = stateTables
+    self.tableFormats = tableFormats
     self.secret = secret
   }
 
@@ -32,7 +36,7 @@ public struct PlanSections: Sendable {
   package var types: AdapterTypes {
     AdapterTypes(
       sources: sources.map(\.settings), sinks: sinks.map(\.settings), formats: formats.map(\.format),
-      stateTables: stateTables.map(\.settings))
+      stateTables: stateTables.map(\.settings), tableFormats: tableFormats.map(\.settings))
   }
 }
 

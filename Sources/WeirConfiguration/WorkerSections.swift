@@ -35,13 +35,13 @@ extension PipelineLoader {
     builder.worker(worker)
   }
 
-  /// `lake: {path: ./lake, flush: {every: 10s, bytes: 64MiB}, file_size: 128MiB, codec: zstd, ledger_keep: 7d}`.
+  /// `lake: {path: ./lake, flush: {every: 10s, bytes: 64MiB}, file_size: 128MiB, codec: zstd, format: delta, ledger_keep: 7d}`.
   /// - Parameter keepsRows: the plan has tables whose rows are held until a cut.
   func lake(_ node: Node?, keepsRows: Bool) {
     var lake = PlanLake()
     lake.keepsRows = keepsRows
     if let node {
-      let members = reader.mapping(node, "lake", keys: ["path", "flush", "file_size", "codec", "ledger_keep"])
+      let members = reader.mapping(node, "lake", keys: ["path", "flush", "file_size", "codec", "format", "ledger_keep"])
       func size(_ node: Node?, _ what: String) -> PlanSize? {
         node.flatMap { node in reader.bytes(node, what).map { PlanSize($0, at: node.span) } }
       }
@@ -54,6 +54,7 @@ extension PipelineLoader {
       }
       lake.fileSize = size(members["file_size"], "lake.file_size")
       lake.codec = members["codec"].flatMap { reader.choice($0, "lake.codec", ["zstd", "snappy", "none"]) }.flatMap(Codec.init(rawValue:))
+      lake.format = members["format"].flatMap(tableFormat)
     }
     builder.lake(lake)
   }

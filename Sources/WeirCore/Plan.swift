@@ -313,6 +313,8 @@ public struct LakeSpec: Sendable, Hashable, Codable {
   public var flushEveryMicroseconds: Int64
   public var fileSizeBytes: Int64
   public var codec: Codec
+  /// Of the tables; nil: the first that there is.
+  public var format: TableFormatSpec?
   /// Age at which ledger entries that a snapshot covers and every follower has applied are collected, microseconds.
   public var ledgerKeepMicroseconds: Int64
   public init(

@@ -80,15 +80,17 @@ public struct AdapterTypes: Sendable {
   public var sinks: [any SinkSettings.Type]
   public var formats: [any RecordFormat.Type]
   public var stateTables: [any StateTableSettings.Type]
+  public var tableFormats: [any TableFormatSettings.Type]
 
   public init(
     sources: [any SourceSettings.Type], sinks: [any SinkSettings.Type], formats: [any RecordFormat.Type],
-    stateTables: [any StateTableSettings.Type] = []
+    stateTables: [any StateTableSettings.Type] = [], tableFormats: [any TableFormatSettings.Type] = []
   ) {
     self.sources = sources
     self.sinks = sinks
     self.formats = formats
     self.stateTables = stateTables
+    self.tableFormats = tableFormats
   }
 }
 

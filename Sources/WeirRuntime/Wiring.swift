@@ -13,9 +13,12 @@ import WeirProtocol
 package struct Places: Sendable {
   package var lake: String
   package var store: String
+  /// Of the lake's tables.
+  let format: TableFormatSpec?
 
   /// - Throws: `config` where an option is no path of this machine.
   package init(_ pipeline: LoadedPipeline, lake: String?, store: String?) throws {
+    format = pipeline.plan.lake.format
     self.lake =
       try lake.map { text in Paths.normal(try PathText.checked(text, "--lake")) }
       ?? Paths.resolve(pipeline.plan.lake.path, in: pipeline.directory)
@@ -30,6 +33,7 @@ package struct Wiring {
   package let threads: BlockingThreads
   package let stateThread: BlockingThreads
   package let lake: any ObjectStore
+  private let tables: any TableFormat
   package let state: (any StateTableReader)?
   /// Where the state table is.
   package let store: String
@@ -54,12 +58,13 @@ package struct Wiring {
     stateThread = BlockingThreads(count: 1)
     store = places.store
     lake = AdapterRegistry.standard.lake(places.lake, threads: threads, random: random)
+    tables = AdapterRegistry.standard.tables(places.format)
     state = withState ? try AdapterRegistry.standard.stateTable(at: places.store, memory: memory, thread: stateThread) : nil
   }
 
   package func environment(sinks: SinkEnvironment? = nil, registry: RegistryEnvironment? = nil) -> EngineEnvironment {
     EngineEnvironment(
-      lake: lake, tables: AdapterRegistry.standard.tables, state: state, clock: clock, random: random, threads: threads,
+      lake: lake, tables: tables, state: state, clock: clock, random: random, threads: threads,
       parallel: ProcessInfo.processInfo.activeProcessorCount + 1, sinks: sinks, registry: registry,
       memory: memory, processMemory: MachineMemory.process)
   }

@@ -45,6 +45,7 @@ public struct PlanLake {
   public var flushBytes: PlanSize?
   public var fileSize: PlanSize?
   public var codec: Codec?
+  public var format: TableFormatSpec?
   /// The plan has tables whose rows are held until a cut; nil: as the plan says.
   package var keepsRows: Bool?
 
@@ -133,6 +134,7 @@ extension PlanBuilder {
     if let bytes = written.flushBytes, isSize(bytes, "lake.flush.bytes") { spec.flushBytes = bytes.bytes }
     if let size = written.fileSize, isSize(size, "lake.file_size") { spec.fileSizeBytes = size.bytes }
     if let codec = written.codec { spec.codec = codec }
+    spec.format = written.format
     set { $0.lake = spec }
   }
 

@@ -9,15 +9,15 @@ package struct AdapterRegistry: Sendable {
   var sinks: [any SinkAdapter]
   /// The first that accepts a lake's path opens it.
   var objectStores: [any ObjectStoreAdapter]
-  /// The first is what a lake's tables are written in.
-  var tableFormats: [TableFormatAdapter]
+  /// The first is what the tables of a plan that names none are written in.
+  var tableFormats: [any TableFormatAdapter]
   /// The first that accepts a place opens the state table there; the first of all is the one of a plan that names none.
   var stateTables: [any StateTableAdapter]
 
   /// What `weir` has.
   package static let standard = AdapterRegistry(
     sources: [KafkaSourceAdapter()], sinks: [KafkaSinkAdapter()], objectStores: [DirectoryAdapter()],
-    tableFormats: [.delta], stateTables: [LMDBAdapter()])
+    tableFormats: [DeltaAdapter()], stateTables: [LMDBAdapter()])
 
   func source(_ name: String) -> (any SourceAdapter)? { sources.first { $0.name == name } }
   func sink(_ name: String) -> (any SinkAdapter)? { sinks.first { $0.name == name } }
@@ -29,9 +29,11 @@ package struct AdapterRegistry: Sendable {
   }
 
   /// The format of a lake's tables.
-  var tables: any TableFormat {
-    guard let first = tableFormats.first else { preconditionFailure("no adapter writes tables") }
-    return first.format
+  func tables(_ spec: TableFormatSpec?) -> any TableFormat {
+    guard let adapter = spec.map({ spec in tableFormats.first { $0.name == spec.adapter } }) ?? tableFormats.first else {
+      preconditionFailure("no adapter writes tables")
+    }
+    return adapter.format(spec?.settings)
   }
 
   /// The plan's source as workers read it; nil: it is not a live one.

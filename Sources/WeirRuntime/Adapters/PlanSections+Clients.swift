@@ -9,7 +9,8 @@ extension PlanSections {
     let refusal: KafkaOptionCheck = { KafkaOptions.refusal($0, $1, $2) }
     var sections = PlanSections(
       sources: [CaptureSection(), KafkaSection(refusal: refusal)], sinks: [KafkaSinkSection(refusal: refusal)],
-      stateTables: AdapterRegistry.standard.stateTables.map(\.section))
+      stateTables: AdapterRegistry.standard.stateTables.map(\.section),
+      tableFormats: AdapterRegistry.standard.tableFormats.map(\.section))
     sections.secret = { try? KafkaWiring.secret($0).read() }
     return sections
   }()

@@ -1,3 +1,4 @@
+import WeirConfiguration
 import WeirCore
 import WeirDelta
 import WeirLocal
@@ -22,10 +23,25 @@ struct DirectoryAdapter: ObjectStoreAdapter {
   }
 }
 
-/// A format of tables, by its name.
-struct TableFormatAdapter: Sendable {
-  var name: String
-  var format: any TableFormat
+/// A format of tables, as the runtime uses it.
+protocol TableFormatAdapter: Sendable {
+  /// The type of its settings.
+  var settings: any TableFormatSettings.Type { get }
+  /// Reads its part of a pipeline file.
+  var section: any TableFormatSection { get }
+  /// - Parameter settings: nil: the plan names no format.
+  func format(_ settings: (any TableFormatSettings)?) -> any TableFormat
+}
 
-  static let delta = TableFormatAdapter(name: "delta", format: DeltaFormat())
+extension TableFormatAdapter {
+  /// The word of `lake.format`.
+  var name: String { settings.adapter }
+}
+
+/// `lake: {format: delta}`.
+struct DeltaAdapter: TableFormatAdapter {
+  var settings: any TableFormatSettings.Type { DeltaSettings.self }
+  var section: any TableFormatSection { DeltaSection() }
+
+  func format(_ settings: (any TableFormatSettings)?) -> any TableFormat { DeltaFormat() }
 }
