@@ -47,6 +47,8 @@ package enum LedgerCommands {
       case .clock(let at): "clock \(CivilTime.text(ofMicroseconds: at))"
       case .recreated(let from, let to, let reason): "recreated: read from \(to) instead of \(from): \(reason)"
       case .unverified(let reason): "unverified: \(reason)"
+      case .partitionsAdded(let added):
+        "\(added.stream) has \(added.added.count) more partitions than its \(added.before.count); tables by key are merged from here on"
       case .gap(let from, let to, let reason): "gap \(from) to \(to): \(reason)"
       case .partitioner(let stream, let rules): "keys of \(stream) are partitioned by \(rules.map(\.rawValue).joined(separator: " or "))"
       }

@@ -18,6 +18,7 @@ package struct RunOptions: Sendable {
   package var brokers: String?
   /// Topics that were deleted and created again, to be read from their start.
   package var acceptRecreated: [String]
+  package var acceptPartitions: [String]
   /// Where the admin server listens, instead of the pipeline's `admin.listen`.
   package var admin: String?
   package var json: Bool
@@ -25,7 +26,8 @@ package struct RunOptions: Sendable {
   package var logLevel: Log.Level
 
   package init(
-    pipeline: String, lake: String?, store: String?, brokers: String?, acceptRecreated: [String] = [], admin: String? = nil, json: Bool,
+    pipeline: String, lake: String?, store: String?, brokers: String?, acceptRecreated: [String] = [],
+    acceptPartitions: [String] = [], admin: String? = nil, json: Bool,
     logFormat: Log.Format = .text, logLevel: Log.Level = .info
   ) {
     self.pipeline = pipeline
@@ -33,6 +35,7 @@ package struct RunOptions: Sendable {
     self.store = store
     self.brokers = brokers
     self.acceptRecreated = acceptRecreated
+    self.acceptPartitions = acceptPartitions
     self.admin = admin
     self.json = json
     self.logFormat = logFormat
@@ -68,9 +71,10 @@ package enum RunCommand {
     }
     let overrides = SourceOverrides(brokers: options.brokers)
     try pipeline.requireVariables { source.isNeeded($0, overrides) }
-    for topic in options.acceptRecreated where !pipeline.plan.source.settings.reads(topic) {
+    let named = options.acceptRecreated.map { ("--accept-recreated", $0) } + options.acceptPartitions.map { ("--accept-partitions", $0) }
+    for (option, topic) in named where !pipeline.plan.source.settings.reads(topic) {
       throw WeirError(
-        .config, "--accept-recreated \(topic): \(options.pipeline) does not read this topic",
+        .config, "\(option) \(topic): \(options.pipeline) does not read this topic",
         advice: "It reads \((pipeline.plan.source.live?.streams ?? []).joined(separator: ", ")).")
     }
     let clock = SystemClock()
@@ -128,7 +132,7 @@ package enum RunCommand {
     return Worker(
       CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: wiring.environment(sinks: sinks, registry: registry),
       request: request,
-      input: .group(accepted: Set(options.acceptRecreated)) {
+      input: .group(accepted: Set(options.acceptRecreated), grown: Set(options.acceptPartitions)) {
         try await source.group(overrides, memory: wiring.memory, log: { report.log($0, $1, $2) })
       },
       meter: watch.meter,

@@ -23,6 +23,8 @@ public enum Remedy: Sendable, Hashable {
   case decisions
   /// A run that continues with a stream that was made again.
   case acceptRecreated(stream: String)
+  /// A run that continues with a stream that has more shards.
+  case acceptPartitions(stream: String)
 
   // Work on what is stored
   case rebuildState
@@ -49,7 +51,7 @@ public enum Remedy: Sendable, Hashable {
     [
       .newLake, .ownLake, .otherLake, .otherStore, .otherDirectory, .findLedger, .nameStateTable, .captureFiles, .captureDirectory,
       .readFrom(command: "COMMAND"), .compressWithSmallerWindow(path: "PATH"), .keepingOpen, .withoutDecisions, .decisions,
-      .acceptRecreated(stream: "STREAM"), .rebuildState, .verifyLedger, .restoreTables, .dryRun, .clientOption("OPTION"),
+      .acceptRecreated(stream: "STREAM"), .acceptPartitions(stream: "STREAM"), .rebuildState, .verifyLedger, .restoreTables, .dryRun, .clientOption("OPTION"),
     ] + Choice.allCases.map { .leaveOut($0) } + Setting.allCases.map { .setting($0) }
   }
 }
@@ -74,6 +76,7 @@ extension Remedy {
     case .withoutDecisions: "without the decisions of a live run"
     case .decisions: "A replay of decisions"
     case .acceptRecreated(let stream): "a run that accepts the new \(stream)"
+    case .acceptPartitions(let stream): "a run that accepts the new partitions of \(stream)"
     case .rebuildState: "a rebuild of the state table"
     case .verifyLedger: "a verification of the ledger"
     case .restoreTables: "a restore of the tables from the ledger"

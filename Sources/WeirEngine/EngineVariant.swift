@@ -99,4 +99,10 @@ package struct EngineVariant: OptionSet, Sendable {
   package static let childKeepsAllKeys = EngineVariant(42)
   /// A child is read although the ledger does not have its parents as closed.
   package static let childrenDoNotWait = EngineVariant(43)
+  /// After a stream got more shards, lanes begin without the ids that the others have seen.
+  package static let growthForgetsIDs = EngineVariant(44)
+  /// After it lanes judge keys by their own watermark, whatever the shard had reached in which the key was before.
+  package static let growthIgnoresFloors = EngineVariant(45)
+  /// A worker continues with lanes that finish tables by key although the merge lane does.
+  package static let growthUnnoticed = EngineVariant(46)
 }

@@ -29,6 +29,8 @@ public enum Decision: Sendable, Equatable {
   /// The lane's shard ended at the source, and everything of it is committed with this entry: these shards have its keys from here on. `range`:
   /// the hashes of its own.
   case shardClosed(range: HashRange?, children: [ChildShard])
+  /// The stream has more shards from here on, and keys move. Carried by the merge lane.
+  case partitionsAdded(AddedPartitions)
   /// The plan from here on, in place of the one before: only where no record was accepted by that. The run id is the one from
   /// here on.
   case plan(meaning: JSONValue, hash: String, runID: String)
@@ -42,7 +44,8 @@ extension Decision {
   public var generationStart: ShardPoint? {
     switch self {
     case .gap(let from, _, _), .recreated(let from, _, _): from
-    case .endOfInput, .extensible, .idle, .wake, .lookup, .lanesListed, .unverified, .partitioner, .clock, .plan, .shardClosed: nil
+    case .endOfInput, .extensible, .idle, .wake, .lookup, .lanesListed, .unverified, .partitioner, .clock, .plan, .shardClosed,
+      .partitionsAdded: nil
     }
   }
 
@@ -68,6 +71,7 @@ extension Decision {
       kind(
         "shardClosed",
         range.map { ["range": .string($0.text), "children": .array(children.map(\.json))] } ?? ["children": .array(children.map(\.json))])
+    case .partitionsAdded(let added): .object([JSONValue.Member("kind", .string("partitionsAdded"))] + added.members)
     case .plan(let meaning, let hash, let runID):
       kind("plan", ["plan": meaning, "planHash": .string(hash), "runID": .string(runID)])
     }
@@ -108,6 +112,7 @@ extension Decision {
       var children: [ChildShard] = []
       for item in try json.requiredArray("children") { children.append(try ChildShard(json: item)) }
       self = .shardClosed(range: try json.optionalRange(), children: children)
+    case "partitionsAdded": self = .partitionsAdded(try AddedPartitions(json: json))
     case "plan":
       self = .plan(
         meaning: try json.required("plan"), hash: try json.requiredString("planHash"), runID: try json.requiredString("runID"))

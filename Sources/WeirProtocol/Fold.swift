@@ -17,6 +17,8 @@ public struct LedgerFold: Sendable, Equatable {
   public internal(set) var tables: [String: TableFold]
   /// By stream: the rules for keys that all its records fit; missing: nothing was decided.
   public internal(set) var partitioners: [String: [Partitioner]]
+  /// By stream: those that got more shards, where that moved keys.
+  public internal(set) var growths: [String: PartitionGrowth] = [:]
   /// The last decision that replaced the plan of entry 0; nil: none.
   public internal(set) var planChange: PlanChange?
   /// Minimum of the watermarks of the listed lanes that are not idle (all idle: the greatest), decisions included. Never
@@ -44,9 +46,10 @@ public struct LedgerFold: Sendable, Equatable {
 
   init(
     genesis: Genesis, number: Int64, hash: String, lanes: [LaneID: LaneFold], lookups: [String: LookupVersion],
-    tables: [String: TableFold], partitioners: [String: [Partitioner]], planChange: PlanChange? = nil,
-    mergedWatermark: Int64
+    tables: [String: TableFold], partitioners: [String: [Partitioner]], growths: [String: PartitionGrowth] = [:],
+    planChange: PlanChange? = nil, mergedWatermark: Int64
   ) {
+    self.growths = growths
     self.planChange = planChange
     self.genesis = genesis
     self.number = number
@@ -281,6 +284,7 @@ extension LedgerFold {
     case .plan(let meaning, let hash, let runID):
       planChange = PlanChange(meaning: meaning, hash: hash, runID: runID, entry: number)
     case .shardClosed(let range, let children): close(lane, range: range, children: children)
+    case .partitionsAdded(let added): grow(added)
     case .gap, .recreated, .unverified: break
     }
   }

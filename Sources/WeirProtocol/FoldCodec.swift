@@ -32,6 +32,10 @@ extension LedgerFold {
       let rules = partitioners.sorted { utf8Precedes($0.key, $1.key) }.map { JSONValue.Member($0.key, $0.value.json) }
       document = .object(members + [JSONValue.Member("partitioners", .object(rules))])
     }
+    if !growths.isEmpty, case .object(let members) = document {
+      let all = growths.sorted { utf8Precedes($0.key, $1.key) }.map { JSONValue.Member($0.key, $0.value.json) }
+      document = .object(members + [JSONValue.Member("growths", .object(all))])
+    }
     if let planChange, case .object(let members) = document {
       document = .object(members + [JSONValue.Member("planChange", planChange.json)])
     }
@@ -51,10 +55,14 @@ extension LedgerFold {
     if json["partitioners"] != nil {
       for member in try json.requiredMembers("partitioners") { partitioners[member.name] = try [Partitioner](json: member.value) }
     }
+    var growths: [String: PartitionGrowth] = [:]
+    if json["growths"] != nil {
+      for member in try json.requiredMembers("growths") { growths[member.name] = try PartitionGrowth(json: member.value) }
+    }
     self.init(
       genesis: try Genesis(json: json.required("genesis")), number: try json.requiredCount("number"),
       hash: try json.requiredString("entryHash"), lanes: lanes, lookups: lookups, tables: tables, partitioners: partitioners,
-      planChange: try json["planChange"].map { v throws(WeirError) in try PlanChange(json: v) },
+      growths: growths, planChange: try json["planChange"].map { v throws(WeirError) in try PlanChange(json: v) },
       mergedWatermark: try json.requiredWatermark("mergedWatermark"))
   }
 }

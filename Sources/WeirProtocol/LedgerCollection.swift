@@ -171,7 +171,7 @@ extension Ledger {
 extension LedgerFold {
   /// The files under `blobs/` and `lookups/` without which the fold is worth nothing.
   var namedFiles: Set<String> {
-    Set(lanes.values.flatMap { $0.state?.paths ?? [] } + lookups.values.map(\.path))
+    Set(lanes.values.flatMap { $0.state?.paths ?? [] } + lookups.values.map(\.path) + namedByGrowths)
   }
 }
 
@@ -180,6 +180,7 @@ extension LedgerEntry {
   var namedFiles: Set<String> {
     var paths = lanes.flatMap { $0.state?.paths ?? [] }
     if let partials { paths.append(partials.path) }
+    for case .partitionsAdded(let added) in lanes.flatMap(\.decisions) { if let ids = added.ids { paths.append(ids.path) } }
     for case .lookup(_, _, let path) in lanes.flatMap(\.decisions) { paths.append(path) }
     return Set(paths)
   }

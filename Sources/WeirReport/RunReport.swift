@@ -50,6 +50,10 @@ package final class RunReport: Sendable {
       log.error(
         "LOST: what the old \(shard) held from position \(from) on; the new one is read from position \(to), as accepted (\(reason)). The ledger has an entry that says so. Leave --accept-recreated out from now on",
         RunReport.members(event))
+    case .partitionsAdded(let stream, let before, let added):
+      log.warning(
+        "\(stream) has \(before + added) partitions instead of \(before), as accepted: tables by key are merged over the partitions from now on. The ledger has an entry that says so. Leave --accept-partitions out from now on",
+        RunReport.members(event))
     case .unverified(let shard, let reason):
       log.warning(
         "cannot verify that \(shard) is still the partition that was read: \(reason). Reading continues; the ledger records this",
@@ -120,6 +124,10 @@ package final class RunReport: Sendable {
       .members([
         "event": .string("recreated"), "shard": .string(shard), "from": from.position.json, "to": to.position.json,
         "reason": .string(reason),
+      ])
+    case .partitionsAdded(let stream, let before, let added):
+      .members([
+        "event": .string("partitions_added"), "stream": .string(stream), "before": .int(Int64(before)), "added": .int(Int64(added)),
       ])
     case .unverified(let shard, let reason):
       .members(["event": .string("unverified"), "shard": .string(shard), "reason": .string(reason)])

@@ -44,11 +44,13 @@ public enum Mark: String, CaseIterable, Sendable {
   case idle, wake, duplicate, lateRow
   // Shards that are split and merged.
   case shardClosed, shardsMerged
+  // A topic that gets more partitions.
+  case partitionsAdded
 
   /// Those that 2,000 seeds need not meet: an entry that is collected between a put that finds it and the look at it, and a state row that
   /// its fence alone stops (the name of the rows' owner stops it before).
-  /// The last two are of a workload of their own.
-  public static let rare: [Mark] = [.entryNotThere, .stateRowSkipped, .shardClosed, .shardsMerged]
+  /// The last three are of workloads of their own.
+  public static let rare: [Mark] = [.entryNotThere, .stateRowSkipped, .shardClosed, .shardsMerged, .partitionsAdded]
 }
 
 /// How often each mark was met.

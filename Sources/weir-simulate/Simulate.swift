@@ -14,6 +14,7 @@ import WeirSimulation
   @Flag(help: "Run the recorded seeds: those that found faults, and for each planted bug one that finds it.") var recorded = false
   @Flag(help: "Reduce the faults of a seed that fails.") var reduce = false
   @Flag(help: "Read a source with positions of 128 bits that splits and merges its shards.") var reshards = false
+  @Flag(help: "Read a topic that gets more partitions while it is read.") var grows = false
   @Flag(help: "Show what happens.") var verbose = false
   @Flag(help: "Show how often each fault and each way of recovery was met.") var marks = false
 
@@ -37,14 +38,15 @@ import WeirSimulation
     var (steps, entries, strikes) = (0, Int64(0), 0)
     let began = Date()
     for seed in first..<first + seeds {
-      let result = LiveSimulation.run(seed: seed, without: without, bug: planted, reshards: reshards, log: verbose ? { print($0) } : nil)
+      let result = LiveSimulation.run(
+        seed: seed, without: without, bug: planted, reshards: reshards, grows: grows, log: verbose ? { print($0) } : nil)
       all += result.marks
       steps += result.steps
       entries += result.entries
       strikes += result.strikes
       if let violation = result.violation {
         failed += 1
-        let faults = reduce ? LiveSimulation.reduce(seed: seed, reshards: reshards) : result.faults
+        let faults = reduce ? LiveSimulation.reduce(seed: seed, reshards: reshards, grows: grows) : result.faults
         print("seed \(seed): \(violation)\n  faults: \(faults.joined(separator: ","))")
       }
       if EscapeWatch.count > escaped {
@@ -53,7 +55,7 @@ import WeirSimulation
         escaped = EscapeWatch.count
       }
       if seed % 50 == 0 {
-        let second = LiveSimulation.run(seed: seed, without: without, bug: planted, reshards: reshards)
+        let second = LiveSimulation.run(seed: seed, without: without, bug: planted, reshards: reshards, grows: grows)
         if second.trace != result.trace || second.steps != result.steps {
           failed += 1
           print("seed \(seed): two runs differ: \(result.steps) and \(second.steps) steps")
@@ -77,6 +79,9 @@ import WeirSimulation
         failures.append("seed \(seed), reshards: \(violation)")
       }
     }
+    for seed in LiveSimulation.growthSeeds {
+      if let violation = LiveSimulation.run(seed: seed, grows: true).violation { failures.append("seed \(seed), grows: \(violation)") }
+    }
     for bug in PlantedBug.recorded where LiveSimulation.run(seed: bug.recordedSeed, bug: bug).violation == nil {
       // A change of the engine shifts what a seed does.
       if let found = LiveSimulation.find(bug, in: 0..<1000) {
@@ -87,7 +92,7 @@ import WeirSimulation
     }
     for failure in failures { print(failure) }
     print(
-      "\(LiveSimulation.regressionSeeds.count + LiveSimulation.reshardSeeds.count) recorded seeds, \(PlantedBug.recorded.count) planted bugs: \(failures.count) failed"
+      "\(LiveSimulation.regressionSeeds.count + LiveSimulation.reshardSeeds.count + LiveSimulation.growthSeeds.count) recorded seeds, \(PlantedBug.recorded.count) planted bugs: \(failures.count) failed"
     )
     if !failures.isEmpty { throw ExitCode(1) }
   }

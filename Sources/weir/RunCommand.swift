@@ -25,6 +25,12 @@ struct Run: AsyncParsableCommand {
       discussion: "Needed once, after the error `recreated` or `truncated`. Unread records of the old topic are recorded as lost.",
       valueName: "topic"))
   var acceptRecreated: [String] = []
+  @Option(
+    name: .customLong("accept-partitions"),
+    help: ArgumentHelp(
+      "A topic that got more partitions: merge its tables by key from now on. May be repeated.",
+      discussion: "Needed once, after the error `shards_changed`. Tables, state and dedup are kept.", valueName: "topic"))
+  var acceptPartitions: [String] = []
   @Flag(help: "JSON lines on standard output.") var json = false
   @Option(help: "Format of the log on standard error: text or json.") var logFormat = Log.Format.text
   @Option(help: "Minimum log level: debug, info, warning or error.") var logLevel = Log.Level.info
@@ -33,8 +39,8 @@ struct Run: AsyncParsableCommand {
     try await exiting { console in
       try await RunCommand.run(
         RunOptions(
-          pipeline: pipeline, lake: lake, store: store, brokers: brokers, acceptRecreated: acceptRecreated, admin: admin, json: json,
-          logFormat: logFormat,
+          pipeline: pipeline, lake: lake, store: store, brokers: brokers, acceptRecreated: acceptRecreated,
+          acceptPartitions: acceptPartitions, admin: admin, json: json, logFormat: logFormat,
           logLevel: logLevel),
         host: AdminServer(), console: console)
     }

@@ -76,8 +76,8 @@ extension LiveWorkerTests {
     deinit { if !isGuest { try? FileManager.default.removeItem(atPath: path) } }
 
     /// - Parameter silent: groups, from the first on, that never answer.
-    func worker(_ own: [String], silent: Int = 0, accepted: Set<String> = []) -> Running {
-      Running(self, own, silent: silent, accepted: accepted)
+    func worker(_ own: [String], silent: Int = 0, accepted: Set<String> = [], grown: Set<String> = []) -> Running {
+      Running(self, own, silent: silent, accepted: accepted, grown: grown)
     }
 
     func send(_ shard: String, _ times: some Sequence<Int>, user: String = "u") {
@@ -124,12 +124,12 @@ extension LiveWorkerTests {
     private let ending = Flag()
     private let task = Mutex<Task<Result<WorkerProgress, any Error>, Never>?>(nil)
 
-    init(_ bench: Bench, _ own: [String], silent: Int, accepted: Set<String>) {
+    init(_ bench: Bench, _ own: [String], silent: Int, accepted: Set<String>, grown: Set<String>) {
       let request = LedgerRequest(
         meaning: .string(bench.meaning), planHash: "hash of \(bench.meaning)", lanes: nil, runID: nil, describeChange: { _, _ in [] })
       let worker = Worker(
         CompiledPlan(bench.plan, lookups: []), environment: bench.environment, request: request,
-        input: .group(accepted: accepted) { [self] in
+        input: .group(accepted: accepted, grown: grown) { [self] in
           groups.withLock { groups in
             let group = FakeGroup(bench.topic, own: groups.count < silent ? nil : own)
             groups.append(group)

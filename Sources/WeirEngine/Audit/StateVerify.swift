@@ -38,6 +38,7 @@ struct StateVerify {
   ) async throws {
     guard let state = environment.state, !compiled.plan.state.isEmpty else { return }
     let run = RunInfo(compiled.plan.source, runID: fold.genesis.runID)
+    let compiled = compiled.following(fold)
     let verify = StateVerify(
       compiled: compiled, state: state, fold: fold,
       restorer: Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run))

@@ -188,12 +188,14 @@ actor EpochCommitter {
   /// - Parameter epochs: of lanes of shards; nil: the entry only says something, which counts for nothing.
   private func put(_ draft: EntryDraft, _ epochs: [LaneEpoch]?, began: Int64) async throws -> CommitEnd {
     let (compiled, planHash) = (self.compiled, self.planHash)
+    let isUnnoticed = environment.variant.contains(.growthUnnoticed)
     meter.enter(.ledger)
     let putBegan = environment.clock.monotonicNanoseconds
     let tries = Atomic(0)
     let outcome = try await ledger.commit(attempt: draft.commitID, startedNanoseconds: began) { fold in
       tries.add(1, ordering: .relaxed)
       try fold.checkPlan(planHash)
+      if !isUnnoticed { try compiled.check(fold) }
       try EpochCommitter.checkLookups(compiled, fold)
       try EpochCommitter.checkRules(draft, fold)
       return draft

@@ -30,7 +30,7 @@ extension LaneState {
   }
 
   /// By how much the marks of a parent's ids rise, so that they keep their distance to the child's clock.
-  private static func rise(from reached: Int64, to clock: Int64) -> Int64 {
+  static func rise(from reached: Int64, to clock: Int64) -> Int64 {
     reached == Watermark.minimum || clock <= reached ? 0 : clock &- reached
   }
 }
@@ -70,14 +70,17 @@ struct InheritedKeys {
 /// Until a child's own watermark has passed it: what the keys of each parent are judged by.
 struct InheritedFloors {
   private var floors: [(range: HashRange, floor: Int64)]
+  /// Of a stream that got more shards: what the keys of each shard of before are judged by.
+  private var growth: PartitionGrowth?
 
   /// nil: there are none above the lane's own floor.
-  init?(_ origin: LaneOrigin?, above floor: Int64) {
+  init?(_ origin: LaneOrigin?, _ growth: PartitionGrowth? = nil, above floor: Int64) {
+    self.growth = growth.flatMap { $0.dedupFloor > floor ? $0 : nil }
     floors = (origin?.parents ?? []).compactMap { parent in
       guard let range = parent.range, let reached = parent.reached, reached > floor else { return nil }
       return (range, reached)
     }
-    if floors.isEmpty { return nil }
+    if floors.isEmpty, self.growth == nil { return nil }
   }
 
   /// Raises the watermarks of a block's records, and forgets what the shard has passed.
@@ -85,7 +88,9 @@ struct InheritedFloors {
   /// - Returns: whether a floor is left.
   mutating func raise(_ block: inout PreparedBlock, shard watermark: Int64) -> Bool {
     floors.removeAll { $0.floor <= watermark }
-    guard !floors.isEmpty else { return false }
+    if let growth, growth.dedupFloor <= watermark { self.growth = nil }
+    if let growth { growth.raise(&block) }
+    guard !floors.isEmpty else { return growth != nil }
     for row in block.columns.watermark.indices {
       let hash = KeyHash.of(block.key, row)
       for (range, floor) in floors where range.contains(hash) { block.columns.watermark[row] = max(block.columns.watermark[row], floor) }

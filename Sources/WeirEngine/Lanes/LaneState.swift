@@ -52,6 +52,17 @@ package final class LaneState {
     late = [LateRows?](repeating: nil, count: compiled.goldCount)
   }
 
+  /// The lane as `other` is, for another form of the plan: without the tables that it does not finish by that, and without ids.
+  init(keeping other: LaneState, _ compiled: CompiledPlan) {
+    (id, generation, self.compiled, run, scratch) = (other.id, other.generation, compiled, other.run, other.scratch)
+    dedup = compiled.plan.dedup.map { DedupIndex(withinMicroseconds: $0.withinMicroseconds) }
+    windows = zip(compiled.aggregates, other.windows).map { $0.isFinishedInLane ? $1 : nil }
+    keyed = zip(compiled.aggregates, other.keyed).map { $0.isFinishedInLane ? $1 : nil }
+    windowCounts = [WindowCounts](repeating: .init(), count: compiled.goldCount)
+    late = [LateRows?](repeating: nil, count: compiled.goldCount)
+    (watermark, floor, position) = (other.watermark, other.floor, other.position)
+  }
+
   // MARK: Records
 
   /// See ``DedupIndex/warm(_:)``.
@@ -266,7 +277,7 @@ package final class LaneState {
   }
 
   /// Open windows are written whole in base and delta: they are what an epoch changes most.
-  private func save() -> (pieces: [[UInt8]], isBase: Bool) {
+  func save() -> (pieces: [[UInt8]], isBase: Bool) {
     dedup?.expire()
     let (live, unsaved) = savedCounts
     return saved.save(live: live, unsaved: unsaved) { isBase, out in

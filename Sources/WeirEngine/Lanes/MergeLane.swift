@@ -7,13 +7,21 @@ final class MergeLane {
 
   private let compiled: CompiledPlan
   /// By aggregate number; nil: finished in the lanes.
-  private let windows: [(any WindowOperator)?]
-  private let keyed: [KeyedStore?]
+  let windows: [(any WindowOperator)?]
+  let keyed: [KeyedStore?]
   private var saved = SavedState(version: MergeLane.formatVersion)
 
   init(_ compiled: CompiledPlan) {
     self.compiled = compiled
     (windows, keyed) = compiled.stores { !$0.isFinishedInLane }
+  }
+
+  /// The lane as `other` is, for a form of the plan by which more tables are merged.
+  init(keeping other: MergeLane, _ compiled: CompiledPlan) {
+    self.compiled = compiled
+    let fresh = compiled.stores { !$0.isFinishedInLane }
+    windows = zip(other.windows, fresh.windows).map { $0 ?? $1 }
+    keyed = zip(other.keyed, fresh.keyed).map { $0 ?? $1 }
   }
 
   /// Folds one epoch in and returns the windows that the merged watermark finishes, by gold table number.

@@ -64,7 +64,9 @@ actor LedgerMerge {
     lane = restored
     (self.position, committed) = (position, position)
     if variant.contains(.mergeBeginsAtHead) { self.position = fold.number }
-    watermark = before.watermark
+    // Some of what came with the decision may be due already.
+    let isAdded = fold.growths.values.contains { $0.entry == position }
+    watermark = isAdded ? Watermark.minimum : before.watermark
     // The mark comes with them: the fold's last entry may be one that merges nothing, and then no later one says that they are committed.
     try await claim(fold)
     if let state, !rows.isEmpty { _ = try await state.write(rows, meta: Followers.marks(fold, of: [.merge]), owners: owners) }
@@ -102,6 +104,8 @@ actor LedgerMerge {
     guard let lane else { return nil }
     let fold = try await ledger.refresh()
     guard fold.number > position else { return nil }
+    // What entries contribute is in another form then.
+    if !variant.contains(.growthUnnoticed) { try compiled.check(fold) }
     meter?.know(fold)
     meter?.enter(.merging)
     defer { meter?.enter(.idle) }
@@ -127,7 +131,7 @@ actor LedgerMerge {
     for entry in try await ledger.entries(after: position, through: number) {
       guard let ref = entry.partials else { continue }
       hasNews = true
-      let partials = try await self.partials(ref, fold)
+      let partials = try await Restorer(compiled: compiled, store: lake, fold: fold, run: RunInfo(shard: "", runID: "")).partials(ref)
       _ = lane.merge(partials, watermark: Watermark.minimum)
     }
     return hasNews
@@ -144,17 +148,5 @@ actor LedgerMerge {
     try await claim(after)
     try await followers.applied(fold: after, merged: lane.takeStateRows(ledgerNumber: fence), lanes: [.merge], owners: owners)
     return after
-  }
-
-  private func partials(_ ref: BlobRef, _ fold: LedgerFold) async throws -> sending [Partial] {
-    let bytes = try await Restorer(compiled: compiled, store: lake, fold: fold, run: RunInfo(shard: "", runID: "")).blob(ref)
-    var reader = ByteReader(bytes[...], what: "partials in \(ref.path)")
-    var all: [Partial] = []
-    while !reader.isAtEnd {
-      let partial = Partial(compiled)
-      try partial.restore(from: &reader)
-      all.append(partial)
-    }
-    return all
   }
 }

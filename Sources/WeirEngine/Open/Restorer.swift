@@ -33,7 +33,7 @@ struct Restorer: Sendable {
     return all
   }
 
-  private func state(_ id: LaneID, _ scratch: Scratch) async throws -> LaneState {
+  func state(_ id: LaneID, _ scratch: Scratch) async throws -> LaneState {
     let before = fold[id]
     let lane = LaneState(
       id, generation: before?.generation ?? 0, compiled: compiled, run: run.of(id.shard), scratch: scratch)
@@ -41,7 +41,9 @@ struct Restorer: Sendable {
       try lane.restore(blobs: try await blobs(id), position: position.ordinal, watermark: before.watermark)
     }
     if let origin = before?.origin, before?.state == nil { try await inherit(origin, into: lane) }
-    lane.dedupFloor = before?.origin?.dedupFloor ?? Watermark.minimum
+    let growth = fold.growth(of: id)
+    if let ids = fold.idsAwaited(by: id), !variant.contains(.growthForgetsIDs) { try lane.begin(withIDs: try await blob(ids)) }
+    lane.dedupFloor = max(before?.origin?.dedupFloor ?? Watermark.minimum, growth?.dedupFloor ?? Watermark.minimum)
     // The floor of a lane that woke or joined is known only behind the entry that says so.
     if variant.contains(.restoresWithoutFloor) { return lane }
     lane.raise(floor: before?.floor ?? Watermark.minimum)
@@ -67,7 +69,9 @@ struct Restorer: Sendable {
     LaneActor(
       try await state(id, Scratch()), ShardPartial(compiled, lanes: 1, run: run.of(id.shard)), at: fold[id]?.position,
       inherited: variant.contains(.childIgnoresFloors)
-        ? nil : InheritedFloors(fold[id]?.origin, above: fold[id]?.floor ?? Watermark.minimum))
+        ? nil
+        : InheritedFloors(
+          fold[id]?.origin, variant.contains(.growthIgnoresFloors) ? nil : fold.growth(of: id), above: fold[id]?.floor ?? Watermark.minimum))
   }
 
   func shards(_ ids: [LaneID], parallel: Int) async throws -> [LaneActor] {
@@ -105,6 +109,19 @@ struct Restorer: Sendable {
       for try await (done, made) in tasks { all[done] = made }
       return all.compactMap(\.self)
     }
+  }
+
+  /// What the lanes of an entry contribute to merged tables.
+  func partials(_ ref: BlobRef) async throws -> sending [Partial] {
+    let bytes = try await blob(ref)
+    var reader = ByteReader(bytes[...], what: "partials in \(ref.path)")
+    var all: [Partial] = []
+    while !reader.isAtEnd {
+      let partial = Partial(compiled)
+      try partial.restore(from: &reader)
+      all.append(partial)
+    }
+    return all
   }
 
   func merge() async throws -> sending MergeLane {

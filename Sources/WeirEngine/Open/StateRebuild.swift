@@ -35,7 +35,7 @@ public enum StateRebuild {
     guard let reason = try await reason(compiled, state, ledger) else { return nil }
     let fold = await ledger.fold
     if reason == .missing, !fold.lanes.values.contains(where: { $0.epoch > 0 }) {
-      try await state.writeMeta(marks(compiled.plan, fold.genesis))
+      try await state.writeMeta(marks(compiled.plan, fold))
       return nil
     }
     return Outcome(rows: try await rebuild(compiled, environment), reason: reason)
@@ -48,6 +48,10 @@ public enum StateRebuild {
     case .collected: return .behind
     }
     let fold = await ledger.fold
+    // Rows of before are of lanes that do not write such any more.
+    for (stream, growth) in fold.growths {
+      if try await state.readMeta(mark(growthOf: stream)) != Array(String(growth.entry).utf8) { return .behind }
+    }
     for spec in compiled.plan.state where try await state.readMeta(mark(spec)) != Array(fold.genesis.ledgerID.utf8) { return .missing }
     guard fold.isFinished else { return nil }
     return try await isUpToDate(compiled, state, fold) ? nil : .behind
@@ -63,9 +67,11 @@ public enum StateRebuild {
   }
 
   static func mark(_ spec: StateSpec) -> String { "built/\(spec.name)" }
+  private static func mark(growthOf stream: String) -> String { "partitions/\(stream)" }
 
-  private static func marks(_ plan: Plan, _ genesis: Genesis) -> [(String, [UInt8])] {
-    plan.state.map { (mark($0), Array(genesis.ledgerID.utf8)) }
+  private static func marks(_ plan: Plan, _ fold: LedgerFold) -> [(String, [UInt8])] {
+    plan.state.map { (mark($0), Array(fold.genesis.ledgerID.utf8)) }
+      + fold.growths.sorted { $0.key < $1.key }.map { (mark(growthOf: $0.key), Array(String($0.value.entry).utf8)) }
   }
 
   /// - Returns: rows written.
@@ -87,7 +93,7 @@ public enum StateRebuild {
     let owners = try await take(state, ledger, Array(String(environment.random.next(), radix: 16).utf8))
     let fold = try await ledger.refresh()
     let run = RunInfo(compiled.plan.source, runID: fold.runID)
-    let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run)
+    let restorer = Restorer(compiled: compiled.following(fold), store: environment.lake, fold: fold, run: run)
     var rows: [StateBatch] = []
     var meta: [(String, [UInt8])] = []
     // Some lanes at a time: their rows are all that is kept of them.
@@ -103,7 +109,7 @@ public enum StateRebuild {
     rows += try await restorer.merge().allStateRows(ledgerNumber: fold.number)
     // All at once: whoever reads, or finds what a killed rebuild left, has the old rows or the new ones.
     try await state.replace(
-      tables: compiled.plan.state.map(\.name), with: rows, meta: meta + Followers.marks(fold) + marks(compiled.plan, genesis),
+      tables: compiled.plan.state.map(\.name), with: rows, meta: meta + Followers.marks(fold) + marks(compiled.plan, fold),
       owners: owners)
     try await state.sync()
     return rows.reduce(0) { $0 + $1.count }

@@ -54,8 +54,13 @@ public struct CompiledPlan: Sendable {
   /// A blank line of a plain capture is a record, which is rejected; else it is skipped and counted.
   var keepsBlankLines: Bool
 
-  public init(_ plan: Plan, lookups: [LookupTable]) {
+  /// Keys may be in any shard since a stream got more of them: the merge lane finishes tables by key, whatever the plan says.
+  public let mergesKeys: Bool
+
+  /// - Parameter mergesKeys: see ``mergesKeys``.
+  public init(_ plan: Plan, lookups: [LookupTable], mergesKeys: Bool = false) {
     self.plan = plan
+    self.mergesKeys = mergesKeys
     self.lookups = lookups
     format = plan.record.recordFormat
     keepsBlankLines = plan.record.blankLines == .quarantine
@@ -64,7 +69,7 @@ public struct CompiledPlan: Sendable {
     silver = plan.silver?.columns.map { Output("silver.\($0.name)", $0.expr) } ?? []
     goldCount = plan.gold.count
     // Where keys may lie anywhere, or in one partition of each of several topics, no lane can finish a table by key.
-    let isSpread = plan.source.live.map { $0.misplaced != .halt || $0.readsSeveralStreams } ?? false
+    let isSpread = mergesKeys || (plan.source.live.map { $0.misplaced != .halt || $0.readsSeveralStreams } ?? false)
     let key = isSpread ? nil : plan.record.key
     // A live lane has all of its shard; a capture's shard is dealt over several.
     let isByShard = plan.source.live != nil

@@ -32,6 +32,7 @@ struct Placement: Sendable {
   }
 
   static func dependsOnPlace(_ compiled: CompiledPlan) -> Bool {
+    if compiled.mergesKeys { return false }
     guard let live = compiled.plan.source.live, live.misplaced == .halt, let key = compiled.plan.record.key else { return false }
     return compiled.plan.dedup != nil || compiled.hasTableFinished(byField: key)
   }

@@ -192,7 +192,7 @@ extension GroupConductor {
   // MARK: Another incarnation
 
   private func accepts(_ shard: String) -> Bool {
-    shards.withLock { $0.contains { $0.name == shard && accepted.contains($0.stream) } }
+    shards.withLock { $0.contains { $0.name == shard && accepted.recreated.contains($0.stream) } }
   }
 
   /// - Parameter through: what the ledger has of the shard.

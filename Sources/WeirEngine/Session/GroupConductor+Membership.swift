@@ -37,6 +37,7 @@ extension GroupConductor {
   func takeOver(_ given: [String]) async throws {
     if hasEnded { return }
     var fold = try await session.ledger.refresh()
+    if !variant.contains(.growthUnnoticed) { try session.compiled.check(fold) }
     try await lookAtNewShards(given, fold)
     let names = settings.reshards ? readable(given, fold) : given
     try await session.followers.catchUp(to: fold.number)

@@ -7,8 +7,10 @@ import WeirProtocol
 /// A shard's last records are committed together with a decision that names its children. The group may give a child to any worker at any time, also
 /// before that: the worker then keeps it aside until the ledger has all its parents as closed.
 extension GroupConductor {
-  /// Between two looks into the ledger for the parents of shards that wait.
-  private static let lookNanoseconds: Int64 = 500_000_000
+  /// After which a worker with shards that wait asks the ledger for their parents, if it saw no entry meanwhile: at first, and at most. Each
+  /// question without news doubles it.
+  private static let firstLookNanoseconds: Int64 = 500_000_000
+  private static let lookNanosecondsMax: Int64 = 8_000_000_000
 
   /// Of the shards that the group gave, those that can be read now: the others wait, or have ended.
   func readable(_ names: [String], _ fold: LedgerFold) -> [String] {
@@ -18,6 +20,7 @@ extension GroupConductor {
       let isReady = isReady(name, known, fold) || variant.contains(.childrenDoNotWait)
       if isReady { ready.append(name) } else { waiting.withLock { _ = $0.insert(name) } }
     }
+    if ready.count < names.count { ledgerAlarm.ring() }
     return ready
   }
 
@@ -30,16 +33,29 @@ extension GroupConductor {
   }
 
   /// Takes over what has waited, and leads the merge if the lane whose owner does was closed. Runs until the session ends.
+  ///
+  /// It looks at each entry that this worker has seen: its own, and those that a merge round or the survey finds. Another worker's that closes a
+  /// parent may come unseen, so while shards wait the ledger is asked as well.
   func watchParents() async throws {
+    let clock = session.environment.clock
+    var pause = GroupConductor.firstLookNanoseconds
     while !hasEnded {
-      await isEnding.wait(until: session.environment.clock.monotonicNanoseconds + GroupConductor.lookNanoseconds, session.environment.clock)
+      let waits = waiting.withLock { !$0.isEmpty }
+      if !waits { pause = GroupConductor.firstLookNanoseconds }
+      let due = waits ? clock.monotonicNanoseconds + pause : nil
+      await ledgerAlarm.wait(until: due, clock)
       if hasEnded { return }
-      // A ledger that does not answer now is asked again.
-      guard let fold = try? await session.ledger.refresh() else { continue }
+      if let due, clock.monotonicNanoseconds >= due {
+        pause = min(pause * 2, GroupConductor.lookNanosecondsMax)
+        // A ledger that does not answer now is asked again.
+        guard (try? await session.ledger.refresh()) != nil else { continue }
+      }
+      let fold = await session.ledger.fold
       let known = shards.withLock { $0 }
       let ready = waiting.withLock { $0.filter { isReady($0, known, fold) } }.sorted()
       let isHeld = await session.merge.isHeld
       guard !ready.isEmpty || leads(fold) != isHeld else { continue }
+      pause = GroupConductor.firstLookNanoseconds
       try await alone { [self] in
         if hasEnded { return }
         // A hand-over may have come first.

@@ -1,6 +1,14 @@
 import WeirCore
 import WeirProtocol
 
+/// Streams (topics) of which the user accepts a change that does harm.
+struct AcceptedStreams: Sendable {
+  /// Another incarnation.
+  var recreated: Set<String> = []
+  /// More shards, which moves keys.
+  var grown: Set<String> = []
+}
+
 /// Which shards there are.
 extension GroupConductor {
   /// The group gave shards that were not there at the start: the source is asked what it has now.
@@ -9,16 +17,30 @@ extension GroupConductor {
     let known = Set(shards.withLock { $0.map(\.name) })
     guard names.contains(where: { !known.contains($0) }) else { return }
     let now = try await group.shards()
-    try GroupConductor.check(now, session.compiled, fold, accepted)
+    if let stream = try GroupConductor.check(now, session.compiled, fold, accepted) { throw PartitionsFound(stream: stream) }
     shards.withLock { $0 = now }
+  }
+
+  /// Where a key is not where it is expected, the stream may have more shards than this worker has seen.
+  func explained(_ error: any Error) async -> any Error {
+    guard (error as? WeirError)?.code == .misplaced, let now = try? await group.shards() else { return error }
+    let known = Set(shards.withLock { $0.map(\.name) })
+    guard now.contains(where: { !known.contains($0.name) && $0.parents.isEmpty }) else { return error }
+    do {
+      let fold = try await session.ledger.refresh()
+      try session.compiled.check(fold)
+      return try GroupConductor.check(now, session.compiled, fold, accepted).map { PartitionsFound(stream: $0) } ?? error
+    } catch let other { return other }
   }
 
   /// Keys move when a stream gets more shards: what a lane has finished by key would continue in another lane. (A stream that is new
   /// as a whole moves none.)
-  /// - Parameter accepted: streams of which another incarnation is accepted.
+  /// - Returns: a stream whose growth is accepted and not recorded.
   /// - Throws: `recreated`, `shards_changed`.
-  static func check(_ shards: [SourceShard], _ compiled: CompiledPlan, _ fold: LedgerFold, _ accepted: Set<String>) throws(WeirError) {
-    if let missing = missing(shards, fold).first(where: { !accepted.contains(MissingShards.stream(of: $0) ?? "") }) {
+  static func check(
+    _ shards: [SourceShard], _ compiled: CompiledPlan, _ fold: LedgerFold, _ accepted: AcceptedStreams
+  ) throws(WeirError) -> String? {
+    if let missing = missing(shards, fold).first(where: { !accepted.recreated.contains(MissingShards.stream(of: $0) ?? "") }) {
       throw MissingShards.error(missing, holder: "The ledger", advice: advice(MissingShards.stream(of: missing) ?? missing))
     }
     let known = Set(fold.lanes.keys.map(\.shard))
@@ -26,12 +48,14 @@ extension GroupConductor {
     // A shard with parents takes over what their lanes have finished.
     for shard in shards where !known.contains(shard.name) && streams.contains(shard.stream) && shard.parents.isEmpty {
       guard Placement.spread(compiled, shard, of: shards) != nil else { continue }
+      if accepted.grown.contains(shard.stream) { return shard.stream }
       throw WeirError(
         .shardsChanged, "\(shard.stream) has got the partition \(shard.name) since the ledger was started: keys move",
         advice:
-          "Tables by key are finished in the lanes here. Begin \(.newLake), or run with \(.setting(.misplaced)): merge or per_shard from the start."
+          "Tables by key are finished in the lanes here. Either continue with \(.acceptPartitions(stream: shard.stream)): the ledger records it, tables, state and dedup are kept, and from then on tables by key are merged over the partitions. Or start \(.newLake)."
       )
     }
+    return nil
   }
 
   /// Lanes that count for the merged watermark and that no worker can read any more.

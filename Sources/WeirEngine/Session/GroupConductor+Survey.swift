@@ -19,7 +19,10 @@ extension GroupConductor {
         matesDue = session.environment.clock.monotonicNanoseconds + GroupConductor.matesNanoseconds
       }
       if session.environment.clock.monotonicNanoseconds >= due {
-        if let fold = try? await session.ledger.refresh() { session.meter.know(fold) }
+        if let fold = try? await session.ledger.refresh() {
+          session.meter.know(fold)
+          ledgerAlarm.ring()
+        }
         if let bounds = try? await group.bounds(of: shards.withLock { $0.map(\.name) }) { session.meter.surveyed(bounds) }
         due = session.environment.clock.monotonicNanoseconds + GroupConductor.surveyNanoseconds
       }

@@ -21,8 +21,7 @@ final class GroupConductor: Conductor {
   let mark: GroupMates.Mark
   let observe: @Sendable (WorkerEvent) -> Void
   let settings: LiveSourceTraits
-  /// Streams (topics) of which another incarnation is accepted.
-  let accepted: Set<String>
+  let accepted: AcceptedStreams
 
   private let turnstile: Turnstile
   /// Epochs on their way to the ledger, one at a time.
@@ -36,13 +35,15 @@ final class GroupConductor: Conductor {
   private let readers: ShardLane.Readers
   let watch: Mutex<GroupWatch>
   let watchAlarm = Alarm()
+  /// Rung when this worker has seen more of the ledger, or has shards that wait for it.
+  let ledgerAlarm = Alarm()
   let isEnding = Flag()
   /// Nothing more comes to the ledger from here: the topics' turn to end.
   private let hasCommitted = Flag()
   private let failure = Mutex<(any Error)?>(nil)
 
   init(
-    _ session: Session, group: any ShardGroup, shards: [SourceShard], counts: WorkerCounts, accepted: Set<String>,
+    _ session: Session, group: any ShardGroup, shards: [SourceShard], counts: WorkerCounts, accepted: AcceptedStreams,
     observe: @escaping @Sendable (WorkerEvent) -> Void
   ) async {
     let (compiled, environment) = (session.compiled, session.environment)
@@ -65,8 +66,9 @@ final class GroupConductor: Conductor {
   func run(until stop: Flag, isInterrupted: @escaping @Sendable () -> Bool) async throws -> WorkerEnd {
     let watcher = stop.whenRaised { [session] in session.alarm.ring() }
     defer { stop.forget(watcher) }
-    isEnding.whenRaised { [session, watchAlarm] in
+    isEnding.whenRaised { [session, watchAlarm, ledgerAlarm] in
       session.alarm.ring()
+      ledgerAlarm.ring()
       watchAlarm.ring()
     }
     watch.withLock { $0.joined(at: session.environment.clock.monotonicNanoseconds) }
@@ -115,6 +117,7 @@ final class GroupConductor: Conductor {
   /// The first error ends the session; those after it are consequences.
   func guarding(_ body: () async throws -> Void) async {
     do { try await body() } catch {
+      let error = await explained(error)
       let isFirst = failure.withLock { failure in
         if failure == nil { failure = error }
         return !isEnding.isRaised
@@ -187,6 +190,7 @@ final class GroupConductor: Conductor {
     defer { session.meter.enter(.idle) }
     if let next { try await commit(next) }
     let merged = try await session.merge.round()
+    if merged != nil { ledgerAlarm.ring() }
     // Nothing to commit: time for the tables to catch up with the last few entries.
     if next == nil, merged == nil, await session.merge.isHeld {
       try await session.followers.catchUp(to: await session.ledger.fold.number)
@@ -200,7 +204,7 @@ final class GroupConductor: Conductor {
         session.meter.enter(.idle)
       }
       try await commit(next)
-      _ = try await session.merge.round()
+      if try await session.merge.round() != nil { ledgerAlarm.ring() }
       await slot.free()
       session.alarm.ring()
     }
@@ -308,6 +312,7 @@ final class GroupConductor: Conductor {
     try await session.follow(fold, epochs, behindMax: isLeading ? Followers.behindMax : GroupConductor.behindMax)
     if hasClosed { try await lead(fold) }
     await group.follow(Dictionary(uniqueKeysWithValues: epochs.map { ($0.lane.shard, $0.point) }), as: mark.text)
+    ledgerAlarm.ring()
     await report(fold)
     try await session.checkMemory()
   }

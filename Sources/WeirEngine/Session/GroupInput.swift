@@ -6,11 +6,11 @@ import WeirProtocol
 struct GroupInput: SessionInput {
   private let group: any ShardGroup
   private let shards: [SourceShard]
-  private let accepted: Set<String>
+  private let accepted: AcceptedStreams
   private let observe: @Sendable (WorkerEvent) -> Void
 
   /// - Throws: `topic_missing`.
-  init(_ group: any ShardGroup, accepted: Set<String>, observe: @escaping @Sendable (WorkerEvent) -> Void) async throws {
+  init(_ group: any ShardGroup, _ accepted: AcceptedStreams, observe: @escaping @Sendable (WorkerEvent) -> Void) async throws {
     (self.group, self.accepted, self.observe) = (group, accepted, observe)
     shards = try await group.shards()
     guard !shards.isEmpty else {
@@ -23,7 +23,18 @@ struct GroupInput: SessionInput {
   func complete(_ request: inout LedgerRequest) { request.shards = shards.map(\.name) }
 
   func check(_ opened: inout OpenedLedger) async throws {
-    try GroupConductor.check(shards, opened.compiled, await opened.ledger.fold, accepted)
+    var fold = await opened.ledger.fold
+    if let stream = try GroupConductor.check(shards, opened.compiled.following(fold), fold, accepted) {
+      let count = fold.lanes.count
+      fold = try await PartitionsToAdd(
+        compiled: opened.compiled, ledger: opened.ledger, environment: opened.environment, planHash: opened.planHash, stream: stream,
+        shards: shards
+      ).decide()
+      if let decision = fold.growths[stream]?.decision, fold.lanes.count > count {
+        observe(.partitionsAdded(stream: stream, before: decision.before.count, added: decision.added.count))
+      }
+    }
+    if !opened.environment.variant.contains(.growthUnnoticed) { opened.compiled = opened.compiled.following(fold) }
     try await opened.environment.state?.reopen()
   }
 

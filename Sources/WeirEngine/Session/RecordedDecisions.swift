@@ -73,6 +73,12 @@ struct RecordedDecisions: Sendable {
     var step = RecordedStep(work: .carrier, number: entry.number)
     for lane in entry.lanes where !lane.decisions.isEmpty { step.decisions[lane.lane] = lane.decisions }
     if let merge = entry[.merge] {
+      for case .partitionsAdded(let added) in merge.decisions {
+        throw WeirError(
+          .config,
+          "entry \(entry.number) of the live run accepts new partitions of \(added.stream): a plan cannot finish tables by key first and merge them then in a replay",
+          advice: "Replay the capture without --decisions.")
+      }
       guard entry.lanes.count == 1, !merge.endsAtItself else {
         throw WeirError(.config, "entry \(entry.number) was not made by a live run", advice: "\(.decisions) needs the lake of a live run.")
       }

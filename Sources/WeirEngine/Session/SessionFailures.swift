@@ -37,9 +37,9 @@ struct SessionFailures {
   ) throws -> (reported: WeirError, restNanoseconds: Int64) {
     guard isShared else { throw (thrown as? CommitRefused)?.ofRun ?? thrown }
     guard isPassing(thrown, isStopping) else { throw thrown }
-    var error = (thrown as? CommitRefused)?.ofSession ?? thrown as? WeirError ?? WeirError(.internal, "\(thrown)")
+    var error = (thrown as? CommitRefused)?.ofSession ?? (thrown as? PartitionsFound)?.ofSession ?? thrown as? WeirError ?? WeirError(.internal, "\(thrown)")
     unanswered = unanswered.map { $0 + 1 }
-    vain = entries > 0 || SessionFailures.innocent.contains(error.code) || SessionFailures.isSourceAway(error) ? 0 : vain + 1
+    vain = entries > 0 || thrown is PartitionsFound || SessionFailures.innocent.contains(error.code) || SessionFailures.isSourceAway(error) ? 0 : vain + 1
     guard vain < SessionFailures.vainSessionsMax || isStopping else { throw error }
     // Whatever the error ends elsewhere, here it ended a session: no lane is read until the next. A worker that is to end begins none.
     error.fatalTo = isStopping ? .operation : .worker
@@ -53,7 +53,7 @@ struct SessionFailures {
   /// Once the worker was asked to end, an error that passes by itself is no failure: what the worker could not commit is read again, from the
   /// ledger's positions, by the worker that takes its lanes.
   private func isPassing(_ thrown: any Error, _ isStopping: Bool) -> Bool {
-    if thrown is CommitRefused { return true }
+    if thrown is CommitRefused || thrown is PartitionsFound { return true }
     guard let error = thrown as? WeirError else { return false }
     if isStopping && error.isRetriable || SessionFailures.passing.contains(error.code) { return true }
     return SessionFailures.isSourceAway(error) && (unanswered ?? 0) + 1 < SessionFailures.firstAttemptsMax

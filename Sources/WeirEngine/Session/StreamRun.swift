@@ -168,6 +168,6 @@ struct StreamRun: Conductor {
           name: spec.name, bytes: bytes, file: version.path, key: field.name, keyType: field.type,
           types: Dictionary(uniqueKeysWithValues: spec.columns.map { ($0.name, $0.type) })))
     }
-    return CompiledPlan(opened.compiled.plan, lookups: tables)
+    return CompiledPlan(opened.compiled.plan, lookups: tables, mergesKeys: opened.compiled.mergesKeys)
   }
 }

@@ -17,6 +17,8 @@ public enum WorkerEvent: Sendable {
   case gap(shard: String, from: ShardPoint, to: ShardPoint, reason: String)
   /// The shard is another incarnation, which the user accepts: it is read from `to` on; the ledger says so.
   case recreated(shard: String, from: ShardPoint, to: ShardPoint, reason: String)
+  /// The stream has more shards than before, which the user accepts: the merge lane finishes tables by key from here on.
+  case partitionsAdded(stream: String, before: Int, added: Int)
   /// Whether the shard is the one that was read could not be verified; it is read on, and the ledger says so.
   case unverified(shard: String, reason: String)
   /// The worker continues by itself.

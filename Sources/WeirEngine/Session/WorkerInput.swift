@@ -12,11 +12,14 @@ public struct WorkerInput: Sendable {
   /// A live source, whose shards a group of workers shares, until the worker is stopped.
   /// - Parameters:
   ///   - accepted: streams (topics) of which another incarnation than the ledger's is read from its start, by a recorded decision.
+  ///   - grown: streams of which more shards than the ledger's are accepted where that moves keys, by a recorded decision.
   ///   - make: makes a member of the group; called again after a session that ended with an error.
-  public static func group(accepted: Set<String> = [], _ make: @escaping @Sendable () async throws -> any ShardGroup) -> WorkerInput {
+  public static func group(
+    accepted: Set<String> = [], grown: Set<String> = [], _ make: @escaping @Sendable () async throws -> any ShardGroup
+  ) -> WorkerInput {
     WorkerInput(isShared: true) { _, observe in
       let group = try await make()
-      do { return try await GroupInput(group, accepted: accepted, observe: observe) } catch {
+      do { return try await GroupInput(group, AcceptedStreams(recreated: accepted, grown: grown), observe: observe) } catch {
         await group.close()
         throw error
       }

@@ -30,6 +30,8 @@ public protocol WindowOperator: AnyObject {
   var openCount: Int { get }
   /// Bytes held, about.
   var byteCount: Int { get }
+  /// The watermark by which windows were written out.
+  var finishedThrough: Int64 { get }
 
   /// Folds rows in.
   /// - Parameters:

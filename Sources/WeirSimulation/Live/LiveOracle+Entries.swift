@@ -55,10 +55,11 @@ extension LiveOracle {
     if entry.lanes.filter({ $0.lane != .merge }).count > 1 { marks.hit(.groupCommit) }
     next.merged = merged(next)
     if entry.mergedWatermark != seconds(next.merged) { fail("entry \(entry.number): the merged watermark is wrong") }
+    grow(entry, &next)
     checkRows(entry, rows, &next)
     if let path = entry.partials?.path { next.partialFiles.append((entry.number, path)) }
     if !rows.windows.isEmpty || !rows.totals.isEmpty { next.unread.append((entry.number, rows.windows, rows.totals)) }
-    if let merge = entry[.merge] { self.merge(merge, in: entry, &next) } else { checkGold(entry, "gold/kinds", due: [:], allowed: [:]) }
+    if let merge = entry[.merge] { self.merge(merge, in: entry, &next, last) } else { checkGold(entry, "gold/kinds", due: [:], allowed: [:]) }
     for commit in entry.lanes { for decision in commit.decisions { decide(decision, commit.lane, &next) } }
     next.merged = merged(next)
     say?(
@@ -96,9 +97,10 @@ extension LiveOracle {
       lane.lost.append(from..<to)
       if commit.counts != BucketCounts() { fail("\(name): a gap with records") }
     } else {
-      records(commit, from: from, to: to, &lane, &rows, name)
+      records(commit, from: from, to: to, &lane, &rows, name, next.growth)
       // An epoch that only says something is not made by the lane, and finishes nothing.
-      if from < to || commit.state != lane.state { emit(&lane, last: accounts.last, &rows) }
+      let isGrowing = LiveOracle.growth(of: next.entry) != nil
+      if from < to || commit.state != lane.state, !isGrowing, next.growth == nil { emit(&lane, last: accounts.last, &rows) }
     }
     if commit.watermark != seconds(lane.watermark) { fail("\(name): the watermark is wrong") }
     lane.generation = commit.generation
@@ -113,7 +115,8 @@ extension LiveOracle {
   }
 
   private func records(
-    _ commit: LaneCommit, from: Int64, to: Int64, _ lane: inout Account.Lane, _ rows: inout Rows, _ name: String
+    _ commit: LaneCommit, from: Int64, to: Int64, _ lane: inout Account.Lane, _ rows: inout Rows, _ name: String,
+    _ growth: (rule: Partitioner, reached: [Int?])?
   ) {
     var counts = BucketCounts()
     var windows = (users: WindowCounts(), kinds: WindowCounts())
@@ -134,8 +137,10 @@ extension LiveOracle {
       counts.accepted += 1
       rows.silver.append(SilverRow(record, place))
       rows.totals[record.kind, default: Tally()].add(record.amount)
+      if growth != nil { rows.totals[record.user, default: Tally()].add(record.amount) }
       let start = SourceWorkload.window(of: record.at)
-      if start + SourceWorkload.windowSize <= reached(lane, record.user) ?? Int.min {
+      let before = growth.flatMap { $0.reached[TopicGrowth.place(record.user, of: $0.reached.count, $0.rule)] }
+      if start + SourceWorkload.windowSize <= LiveOracle.larger(reached(lane, record.user), before) ?? Int.min {
         marks.hit(.lateRow)
         windows.users.late += 1
         windows.kinds.late += 1
@@ -144,7 +149,8 @@ extension LiveOracle {
       } else {
         windows.users.onTime += 1
         windows.kinds.onTime += 1
-        lane.open[WindowKey(group: record.user, start: start), default: Tally()].add(record.amount)
+        let key = WindowKey(group: record.user, start: start)
+        if growth == nil { lane.open[key, default: Tally()].add(record.amount) } else { rows.windows[key, default: Tally()].add(record.amount) }
         rows.windows[WindowKey(group: record.kind, start: start), default: Tally()].add(record.amount)
       }
     }
@@ -192,12 +198,13 @@ extension LiveOracle {
 
   // MARK: The merge lane
 
-  private func merge(_ commit: LaneCommit, in entry: LedgerEntry, _ next: inout Account) {
+  private func merge(_ commit: LaneCommit, in entry: LedgerEntry, _ next: inout Account, _ last: Account) {
     let name = "entry \(entry.number), merge lane"
     if commit.epoch != next.mergeEpoch + 1 { fail("\(name): epoch \(commit.epoch) after \(next.mergeEpoch)") }
     if commit.from != .offset(next.mergePosition) { fail("\(name): from \(commit.from.text), not from \(next.mergePosition)") }
     let through = commit.to.ordinal
-    guard through >= next.mergePosition, through < entry.number else {
+    let isGrowing = LiveOracle.growth(of: entry) != nil
+    guard through >= next.mergePosition, through < entry.number || isGrowing && through == entry.number else {
       return fail("\(name): it claims to have read through \(commit.to.text)")
     }
     for part in next.unread where part.number <= through {
@@ -208,15 +215,17 @@ extension LiveOracle {
     next.partialFiles.removeAll { $0.number <= through }
     next.mergeEpoch = commit.epoch
     next.mergePosition = through
-    let watermark = accounts[Int(through)].merged
+    // What it takes over is finished by its next epoch.
+    let watermark = isGrowing ? last.mergeWatermark : accounts[Int(through)].merged
     next.mergeWatermark = LiveOracle.larger(next.mergeWatermark, watermark)
     if commit.watermark != seconds(watermark) { fail("\(name): its watermark is not that of entry \(through)") }
-    let due = next.open.filter { $0.key.end <= watermark ?? Int.min }
+    let due = isGrowing ? [:] : next.open.filter { $0.key.end <= watermark ?? Int.min }
     for key in due.keys {
       next.open[key] = nil
       if !next.emitted.insert(key).inserted { fail("\(name): the window \(key) is emitted twice") }
     }
-    checkGold(entry, "gold/kinds", due: due, allowed: [:])
+    checkGold(entry, "gold/kinds", due: due.filter { $0.key.group.hasPrefix("k") }, allowed: [:])
+    if last.growth != nil { checkGold(entry, "gold/users", due: due.filter { $0.key.group.hasPrefix("u") }, allowed: [:]) }
     next.mergeFiles = commit.state.map { [$0.base.path] + $0.deltas.map(\.path) } ?? []
     for ref in commit.state.map({ [$0.base] + $0.deltas }) ?? [] where slice(ref) == nil {
       fail("\(name): the state's bytes are not there")

@@ -45,6 +45,7 @@ extension LiveOracle {
     same(places("quarantine/t"), rows.quarantined, "quarantine")
     same(late("late/users"), rows.lateUsers, "late/users")
     same(late("late/kinds"), rows.lateKinds, "late/kinds")
+    if next.growth != nil, entry[.merge] != nil { return }
     for key in checkGold(entry, "gold/users", due: rows.due, allowed: rows.allowed) {
       for id in next.lanes.keys { next.lanes[id]?.open[key] = nil }
     }

@@ -44,7 +44,7 @@ final class LiveRun: @unchecked Sendable {
   private var hasTroubleAtEnd = false
   private let log: ((String) -> Void)?
 
-  init(seed: UInt64, without: Set<String>, bug: PlantedBug?, reshards: Bool, log: ((String) -> Void)?) {
+  init(seed: UInt64, without: Set<String>, bug: PlantedBug?, reshards: Bool, grows: Bool, log: ((String) -> Void)?) {
     self.bug = bug
     world = World(seed: seed)
     self.log = log
@@ -60,7 +60,9 @@ final class LiveRun: @unchecked Sendable {
     faults = without.contains("all") ? .none : drawn.without(reshards ? without.union(["trim", "recreate"]) : without)
     kinds = faults.names
     var records = world.random("workload")
-    topic = SimulatedTopic(world: world, workload: reshards ? SourceWorkload(resharding: &records) : SourceWorkload(random: &records))
+    let workload =
+      grows ? SourceWorkload(growing: &records) : reshards ? SourceWorkload(resharding: &records) : SourceWorkload(random: &records)
+    topic = SimulatedTopic(world: world, workload: workload)
     store = SimulatedObjectStore(world: world, faults: faults.store)
     sinks = SimulatedSinkTopics(world: world)
     sinks.failed = faults.sinkFailed
@@ -191,7 +193,7 @@ final class LiveRun: @unchecked Sendable {
     let request = LedgerRequest(meaning: .string("m"), planHash: "h", lanes: nil, runID: "run", describeChange: { _, _ in [] })
     let live = Worker(
       compiled, environment: environment, request: request,
-      input: .group(accepted: [SourceWorkload.stream]) { group.member(of: node) },
+      input: .group(accepted: [SourceWorkload.stream], grown: [SourceWorkload.stream]) { group.member(of: node) },
       observe: { [unowned self] in heard($0, of: worker) }, stop: worker.stop)
     node.start { [self] in
       do {
@@ -237,6 +239,7 @@ final class LiveRun: @unchecked Sendable {
   private func check(_ error: WeirError, of worker: LiveNode) {
     if LiveRun.expected.contains(error.code) || error.code == .outOfRange || error.code == .groupShared { return }
     if topic.isRecreated, error.code == .recreated { return }
+    if topic.workload.growth != nil, error.code == .shardsChanged { return }
     if store.hasTruncated, [.corrupt, .ledgerCorrupt, .ledgerReplaced, .ledgerFormat].contains(error.code) { return }
     oracle.fail("a worker met \(error.code): \(error.message)")
   }

@@ -22,15 +22,19 @@ public enum LiveSimulation {
   ///   - without: kinds of faults to leave out; `all` leaves out all.
   ///   - bug: planted in the engine.
   ///   - reshards: the source is one of ``ReshardSettings``.
+  ///   - grows: the topic gets more partitions, see ``TopicGrowth``.
   ///   - log: receives each step, for a look at a seed.
   public static func run(
-    seed: UInt64, without: Set<String> = [], bug: PlantedBug? = nil, reshards: Bool = false, log: ((String) -> Void)? = nil
+    seed: UInt64, without: Set<String> = [], bug: PlantedBug? = nil, reshards: Bool = false, grows: Bool = false,
+    log: ((String) -> Void)? = nil
   ) -> Result {
-    LiveRun(seed: seed, without: without, bug: bug, reshards: reshards || bug?.reshards == true, log: log).run()
+    LiveRun(
+      seed: seed, without: without, bug: bug, reshards: reshards || bug?.reshards == true, grows: grows || bug?.grows == true, log: log
+    ).run()
   }
 
   /// The kinds of faults that a seed has on.
-  static func faults(of seed: UInt64) -> Set<String> { Set(LiveRun(seed: seed, without: [], bug: nil, reshards: false, log: nil).kinds) }
+  static func faults(of seed: UInt64) -> Set<String> { Set(LiveRun(seed: seed, without: [], bug: nil, reshards: false, grows: false, log: nil).kinds) }
 
   /// Looks for a seed that finds a bug, among those that have the faults on without which it does no harm.
   /// - Returns: the seed, and what went wrong; nil: none of the seeds has found it.
@@ -42,10 +46,10 @@ public enum LiveSimulation {
   }
 
   /// The kinds of faults that a failing seed needs: each is left out in turn, and stays out if the seed fails all the same.
-  public static func reduce(seed: UInt64, reshards: Bool = false) -> [String] {
+  public static func reduce(seed: UInt64, reshards: Bool = false, grows: Bool = false) -> [String] {
     var without: Set<String> = []
-    for kind in run(seed: seed, reshards: reshards).faults
-    where run(seed: seed, without: without.union([kind]), reshards: reshards).violation != nil { without.insert(kind) }
-    return run(seed: seed, without: without, reshards: reshards).faults
+    for kind in run(seed: seed, reshards: reshards, grows: grows).faults
+    where run(seed: seed, without: without.union([kind]), reshards: reshards, grows: grows).violation != nil { without.insert(kind) }
+    return run(seed: seed, without: without, reshards: reshards, grows: grows).faults
   }
 }

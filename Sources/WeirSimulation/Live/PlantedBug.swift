@@ -16,6 +16,8 @@ public enum PlantedBug: String, CaseIterable, Sendable {
   case mergedFenceTooLow, flushesTogether, boundsAfterCheck, cutsOnAfterError, beginsUnchecked, mergeUnclaimed, decisionsOverlap
   // In what children take over from their parents.
   case childForgetsIDs, childIgnoresFloors, childKeepsAllKeys, childrenDoNotWait
+  // In what becomes of keys where a topic gets more partitions.
+  case growthForgetsIDs, growthIgnoresFloors, growthUnnoticed
   /// The state table writes rows whatever their fence.
   case rowsUnfenced
   /// The state table gives a lane to the worker that claims it last.
@@ -41,6 +43,9 @@ public enum PlantedBug: String, CaseIterable, Sendable {
     default: false
     }
   }
+
+  /// It does harm only where a topic gets more partitions.
+  public var grows: Bool { self == .growthForgetsIDs || self == .growthIgnoresFloors || self == .growthUnnoticed }
 
   var engine: EngineVariant {
     switch self {
@@ -81,6 +86,9 @@ public enum PlantedBug: String, CaseIterable, Sendable {
     case .childIgnoresFloors: .childIgnoresFloors
     case .childKeepsAllKeys: .childKeepsAllKeys
     case .childrenDoNotWait: .childrenDoNotWait
+    case .growthForgetsIDs: .growthForgetsIDs
+    case .growthIgnoresFloors: .growthIgnoresFloors
+    case .growthUnnoticed: .growthUnnoticed
     default: []
     }
   }

@@ -8,6 +8,9 @@ extension LiveSimulation {
 
   /// The same where shards are split and merged: a lane that was cut again after its shard was closed, because a follower failed in between.
   public static let reshardSeeds: [UInt64] = [155]
+
+  /// The same where the topic gets more partitions.
+  public static let growthSeeds: [UInt64] = [0]
 }
 
 extension PlantedBug {

@@ -111,7 +111,7 @@ final class SimulatedGroup: @unchecked Sendable {
         let isSlow = !member.leaving.isEmpty && world.now - member.revokedAt > SimulatedGroup.handOverNanoseconds
         if isSilent || isSlow { expel(member) }
       }
-      if topic.workload.reshards, !members.isEmpty, topic.shards.count != dealt { rebalance() }
+      if topic.workload.reshards || topic.workload.growth != nil, !members.isEmpty, topic.shards.count != dealt { rebalance() }
       if !members.isEmpty { watch() }
     }
   }

@@ -28,6 +28,7 @@ final class SimulatedTopic: @unchecked Sendable {
     workload.shards.enumerated().compactMap { number, name in
       let made = workload.history[name]
       if let made, made.opensAt > time { return nil }
+      if let growth = workload.growth, number >= growth.before, growth.at > time { return nil }
       return SourceShard(
         name: name, stream: SourceWorkload.stream, number: number, parents: made?.parents ?? [], hashRange: made?.range)
     }

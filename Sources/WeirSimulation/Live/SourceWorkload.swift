@@ -30,16 +30,18 @@ struct SourceWorkload: Sendable {
   static let outOfOrder = 2
   /// Many: a row that is missing in the state table must not be written again soon by chance.
   static let kinds = (0..<16).map { "k\($0)" }
-  private static let base = Int(SimulatedClock.epochMicroseconds / 1_000_000)
+  static let base = Int(SimulatedClock.epochMicroseconds / 1_000_000)
 
   /// By shard, in the order of their positions, which have gaps.
-  fileprivate(set) var records: [String: [SourceRecord]]
+  private(set) var records: [String: [SourceRecord]]
   let shards: [String]
   /// When the last record is sent, virtual nanoseconds.
   let endsAt: Int64
   /// Of a source whose shards are split and merged; else empty.
   var history: [String: ReshardedShard] = [:]
   var reshards: Bool { !history.isEmpty }
+  /// Of a topic that gets more partitions; else nil.
+  var growth: TopicGrowth?
 
   /// About one record in six is sent twice by its producer, one in twenty is broken, one in fifteen comes late.
   init(random: inout SplitMix64) {
@@ -117,6 +119,10 @@ struct SourceWorkload: Sendable {
     endsAt = last
     shards = history.map { $0.name }
     self.history = Dictionary(uniqueKeysWithValues: history.map { ($0.name, $0) })
+  }
+
+  init(_ records: [String: [SourceRecord]], shards: [String], endsAt: Int64, growth: TopicGrowth) {
+    (self.records, self.shards, self.endsAt, self.growth) = (records, shards, endsAt, growth)
   }
 
   /// Keys by shard: where the producers' rule puts them.
