@@ -45,7 +45,8 @@ extension Decision {
     switch self {
     case .gap(let from, _, _), .recreated(let from, _, _): from
     case .endOfInput, .extensible, .idle, .wake, .lookup, .lanesListed, .unverified, .partitioner, .clock, .plan, .shardClosed,
-      .partitionsAdded: nil
+      .partitionsAdded:
+      nil
     }
   }
 

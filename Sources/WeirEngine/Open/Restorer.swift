@@ -71,7 +71,8 @@ struct Restorer: Sendable {
       inherited: variant.contains(.childIgnoresFloors)
         ? nil
         : InheritedFloors(
-          fold[id]?.origin, variant.contains(.growthIgnoresFloors) ? nil : fold.growth(of: id), above: fold[id]?.floor ?? Watermark.minimum))
+          fold[id]?.origin, variant.contains(.growthIgnoresFloors) ? nil : fold.growth(of: id), above: fold[id]?.floor ?? Watermark.minimum)
+    )
   }
 
   func shards(_ ids: [LaneID], parallel: Int) async throws -> [LaneActor] {

@@ -43,7 +43,8 @@ struct PartitionsToAdd: Sendable {
       do { return try await attempt(on: fold) } catch is Moved {}
     }
     throw WeirError(
-      .abandoned, "the new partitions of \(stream) could not be recorded: other workers committed in between, \(PartitionsToAdd.attemptsMax) times",
+      .abandoned,
+      "the new partitions of \(stream) could not be recorded: other workers committed in between, \(PartitionsToAdd.attemptsMax) times",
       advice: "The worker tries again.")
   }
 

@@ -37,9 +37,13 @@ struct SessionFailures {
   ) throws -> (reported: WeirError, restNanoseconds: Int64) {
     guard isShared else { throw (thrown as? CommitRefused)?.ofRun ?? thrown }
     guard isPassing(thrown, isStopping) else { throw thrown }
-    var error = (thrown as? CommitRefused)?.ofSession ?? (thrown as? PartitionsFound)?.ofSession ?? thrown as? WeirError ?? WeirError(.internal, "\(thrown)")
+    var error =
+      (thrown as? CommitRefused)?.ofSession ?? (thrown as? PartitionsFound)?.ofSession ?? thrown as? WeirError
+      ?? WeirError(.internal, "\(thrown)")
     unanswered = unanswered.map { $0 + 1 }
-    vain = entries > 0 || thrown is PartitionsFound || SessionFailures.innocent.contains(error.code) || SessionFailures.isSourceAway(error) ? 0 : vain + 1
+    vain =
+      entries > 0 || thrown is PartitionsFound || SessionFailures.innocent.contains(error.code) || SessionFailures.isSourceAway(error)
+      ? 0 : vain + 1
     guard vain < SessionFailures.vainSessionsMax || isStopping else { throw error }
     // Whatever the error ends elsewhere, here it ended a session: no lane is read until the next. A worker that is to end begins none.
     error.fatalTo = isStopping ? .operation : .worker

@@ -59,7 +59,11 @@ extension LiveOracle {
     checkRows(entry, rows, &next)
     if let path = entry.partials?.path { next.partialFiles.append((entry.number, path)) }
     if !rows.windows.isEmpty || !rows.totals.isEmpty { next.unread.append((entry.number, rows.windows, rows.totals)) }
-    if let merge = entry[.merge] { self.merge(merge, in: entry, &next, last) } else { checkGold(entry, "gold/kinds", due: [:], allowed: [:]) }
+    if let merge = entry[.merge] {
+      self.merge(merge, in: entry, &next, last)
+    } else {
+      checkGold(entry, "gold/kinds", due: [:], allowed: [:])
+    }
     for commit in entry.lanes { for decision in commit.decisions { decide(decision, commit.lane, &next) } }
     next.merged = merged(next)
     say?(
@@ -150,7 +154,11 @@ extension LiveOracle {
         windows.users.onTime += 1
         windows.kinds.onTime += 1
         let key = WindowKey(group: record.user, start: start)
-        if growth == nil { lane.open[key, default: Tally()].add(record.amount) } else { rows.windows[key, default: Tally()].add(record.amount) }
+        if growth == nil {
+          lane.open[key, default: Tally()].add(record.amount)
+        } else {
+          rows.windows[key, default: Tally()].add(record.amount)
+        }
         rows.windows[WindowKey(group: record.kind, start: start), default: Tally()].add(record.amount)
       }
     }

@@ -8,6 +8,12 @@ extension LiveOracle {
     return nil
   }
 
+  /// The ledger was made after the topic got more partitions: older records are where no rule puts them, and a worker may only stop.
+  var isVacuous: Bool {
+    guard let growth = workload.growth, let genesis = accounts.first?.entry.genesis else { return false }
+    return genesis.lanes.count - 1 > growth.before
+  }
+
   /// What the lanes had by themselves is merged from this entry on, and each lane knows the ids of all.
   func grow(_ entry: LedgerEntry, _ next: inout Account) {
     guard let added = LiveOracle.growth(of: entry) else { return }

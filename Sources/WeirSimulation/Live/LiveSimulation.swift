@@ -34,7 +34,9 @@ public enum LiveSimulation {
   }
 
   /// The kinds of faults that a seed has on.
-  static func faults(of seed: UInt64) -> Set<String> { Set(LiveRun(seed: seed, without: [], bug: nil, reshards: false, grows: false, log: nil).kinds) }
+  static func faults(of seed: UInt64) -> Set<String> {
+    Set(LiveRun(seed: seed, without: [], bug: nil, reshards: false, grows: false, log: nil).kinds)
+  }
 
   /// Looks for a seed that finds a bug, among those that have the faults on without which it does no harm.
   /// - Returns: the seed, and what went wrong; nil: none of the seeds has found it.
