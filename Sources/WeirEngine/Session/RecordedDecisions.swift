@@ -77,7 +77,7 @@ struct RecordedDecisions: Sendable {
         throw WeirError(
           .config,
           "entry \(entry.number) of the live run accepts new partitions of \(added.stream): a plan cannot finish tables by key first and merge them then in a replay",
-          advice: "Replay the capture without --decisions.")
+          advice: "Replay the capture \(.withoutDecisions).")
       }
       guard entry.lanes.count == 1, !merge.endsAtItself else {
         throw WeirError(.config, "entry \(entry.number) was not made by a live run", advice: "\(.decisions) needs the lake of a live run.")

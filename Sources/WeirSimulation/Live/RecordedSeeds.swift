@@ -29,6 +29,7 @@ extension PlantedBug {
     .filesAfterEntry: 0, .gapNotRecorded: 6, .gapRowsStay: 43, .restoresBaseOnly: 0, .restoresWithoutFloor: 253,
     .takesOverUnmarked: 0, .rowsBehindStay: 11,
     .mergeUnclaimed: 4, .mergeBeginsAtHead: 6, .mergedRowsNotRepeated: 11, .mergeMissesLastEntry: 0, .mergedFenceTooLow: 0,
+    .growthForgetsIDs: 0, .growthIgnoresFloors: 19, .growthUnnoticed: 0,
     .childForgetsIDs: 0, .childIgnoresFloors: 0, .childKeepsAllKeys: 0, .childrenDoNotWait: 0,
     .followsUnsyncedVersions: 69,
     .collectsUnapplied: 9, .drainsWithoutTables: 5,
