@@ -51,7 +51,8 @@ public enum Remedy: Sendable, Hashable {
     [
       .newLake, .ownLake, .otherLake, .otherStore, .otherDirectory, .findLedger, .nameStateTable, .captureFiles, .captureDirectory,
       .readFrom(command: "COMMAND"), .compressWithSmallerWindow(path: "PATH"), .keepingOpen, .withoutDecisions, .decisions,
-      .acceptRecreated(stream: "STREAM"), .acceptPartitions(stream: "STREAM"), .rebuildState, .verifyLedger, .restoreTables, .dryRun, .clientOption("OPTION"),
+      .acceptRecreated(stream: "STREAM"), .acceptPartitions(stream: "STREAM"), .rebuildState, .verifyLedger, .restoreTables, .dryRun,
+      .clientOption("OPTION"),
     ] + Choice.allCases.map { .leaveOut($0) } + Setting.allCases.map { .setting($0) }
   }
 }
