@@ -29,6 +29,11 @@ public final class FakeTopic: Sendable {
     public var incarnation: String?
     /// The source reports an end that is this many positions too low.
     public var endTooLow: Int64 = 0
+    /// Of a topic whose shards are split and merged.
+    public var range: HashRange?
+    public var parents: [String] = []
+    /// Nothing more comes.
+    public var isClosed = false
 
     public init(low: Int64 = 0, incarnation: String? = nil) { (self.low, self.incarnation) = (low, incarnation) }
 
@@ -176,9 +181,7 @@ public final class FakeGroup: ShardGroup {
   public func shards() async throws -> [SourceShard] {
     try FakeGroup.ask(topic.firstQuestionsLost)
     if let error = topic.firstQuestionsFail.withLock({ $0 }) { throw error }
-    return topic.shards.withLock { $0.keys.sorted() }.map {
-      SourceShard(name: $0, stream: topic.stream, number: Int($0.split(separator: "/")[1])!)
-    }
+    return topic.sourceShards
   }
 
   public func join() async throws { if let own { tell(.assigned(own)) } }
@@ -280,6 +283,7 @@ public final class FakeReader: RecordSource {
         func place() -> ShardPoint { ShardPoint(state.ordinal).moved(to: topic.position(state.position)) }
         guard let records = topic.read(shard, at: state.position, count: 7) else { return .outOfRange(at: place()) }
         if records.isEmpty {
+          if let children = topic.children(ofClosed: shard) { return .closed(at: place(), children: children) }
           if state.saidEnd {
             state.isWaiting = true
             return nil

@@ -21,6 +21,9 @@ extension LiveWorkerTests {
     /// Of the plan, for the ledger.
     let meaning: String
 
+    /// All tests of live workers, once more on another source: positions of 128 bits, shards that are split and merged.
+    static let isSharded = ProcessInfo.processInfo.environment["WEIR_LIVE_SOURCE"] == "sharded"
+
     /// - Parameters:
     ///   - settings: more of the source's section.
     ///   - flush: more of the lake's section.
@@ -33,14 +36,15 @@ extension LiveWorkerTests {
     ///   - state: the workers' state table.
     ///   - wrap: what the workers see of the lake.
     init(
-      shards: Int, isCounted: Bool = false, idle: String = "1h", misplaced: String = "merge", settings: String = "", lake: String = "",
+      shards: Int, isCounted: Bool = Bench.isSharded, isSharded: Bool = Bench.isSharded, idle: String = "1h", misplaced: String = "merge",
+      settings: String = "", lake: String = "",
       flush: String = "30ms",
       silence: Int64? = nil, refresh: Int64? = nil, more: String = "", beside: Bench? = nil, meaning: String = "m",
       clock: ShiftedClock? = nil, state: (any StateTable)? = nil,
       wrap: (any ObjectStore) -> any ObjectStore = { $0 }
     ) throws {
       self.meaning = meaning
-      topic = beside?.topic ?? FakeTopic(shards: shards, isCounted: isCounted)
+      topic = beside?.topic ?? (isSharded ? .sharded(shards) : FakeTopic(shards: shards, isCounted: isCounted))
       isGuest = beside != nil
       path = beside?.path ?? NSTemporaryDirectory() + "weir-live-" + UUID().uuidString
       let yaml = """
@@ -61,6 +65,7 @@ extension LiveWorkerTests {
       if let silence { traits.silence = silence }
       if let refresh { traits.refresh = refresh }
       traits.countsRecords = topic.isCounted
+      traits.reshards = topic.isSharded
       plan.source.settings = FakeSource(traits: traits)
       self.plan = plan
       let bell = topic.bell
