@@ -97,15 +97,26 @@ enum FlowSplits {
       }
     }
 
+    /// `list`, `struct` or `map`: the bracket that follows is of a type, and no comparison.
+    private func isTypeWord(before place: Int) -> Bool {
+      ["list", "struct", "map"].contains { word in
+        place >= word.count && text[(place - word.count)..<place].elementsEqual(word.unicodeScalars)
+      }
+    }
+
     /// A plain scalar of a flow collection: to the comma, colon or bracket behind it, if its own brackets are closed there.
     private mutating func plain() {
       let start = (at: at, line: line, column: column)
       var open = 0
+      var types = 0
       var isSplit = false
       while at < text.count {
         let c = text[at]
-        if c == "(" { open += 1 }
-        if c == ")" { open -= 1 }
+        let isTypes = types > 0 && c == ">"
+        if c == "<" && isTypeWord(before: at) { types += 1 }
+        if c == "(" || c == "<" && types > 0 { open += 1 }
+        if c == ")" || isTypes { open -= 1 }
+        if isTypes { types -= 1 }
         if open <= 0 {
           if c == "," || c == "}" || c == "]" || c == "{" || c == "[" || c == ":" && isSpace(at + 1) { break }
         } else if c == "," {

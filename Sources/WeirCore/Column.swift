@@ -115,7 +115,7 @@ public struct Column: Sendable {
     case int64([Int64])
     case double([Double])
     case decimal([Int128])
-    /// `string` and `binary`.
+    /// `string`, `binary`, and nested types.
     case string([StringRef])
 
     /// No values.
@@ -125,7 +125,7 @@ public struct Column: Sendable {
       case .int64, .timestamp: .int64([])
       case .double: .double([])
       case .decimal: .decimal([])
-      case .string, .binary: .string([])
+      case .string, .binary, .list, .structure, .map: .string([])
       }
     }
   }
@@ -156,7 +156,7 @@ public struct Column: Sendable {
 
   @inlinable public func isValid(_ row: Int) -> Bool { validity.map { $0[row] } ?? true }
 
-  /// The value of one row as a ``Literal``: for messages, tests and rows of little traffic, not for the hot path.
+  /// The value of one row as a ``Literal``, one of a nested type as its bytes: for messages, tests and rows of little traffic, not for the hot path.
   public func literal(_ row: Int) -> Literal {
     guard isValid(row) else { return .null }
     switch values {
@@ -166,7 +166,7 @@ public struct Column: Sendable {
     case .decimal(let v):
       if case .decimal(let precision, let scale) = type { return .decimal(v[row], precision: precision, scale: scale) }
       return .decimal(v[row], precision: 38, scale: 0)
-    case .string(let v): return type == .binary ? .binary(Array(v[row].bytes)) : .string(v[row].description)
+    case .string(let v): return type != .string ? .binary(Array(v[row].bytes)) : .string(v[row].description)
     }
   }
 }
@@ -213,7 +213,7 @@ public struct ColumnBuilder {
       }
     case .double: if case .double(let v) = value { doubles.append(v) } else { doubles.append(0) }
     case .decimal: if case .decimal(let v, _, _) = value { decimals.append(v) } else { decimals.append(0) }
-    case .string, .binary:
+    case .string, .binary, .list, .structure, .map:
       switch value {
       case .string(let v): strings.append(arena.copy(v))
       case .binary(let v): strings.append(v.withUnsafeBufferPointer { arena.copy($0) })
@@ -237,7 +237,7 @@ public struct ColumnBuilder {
       case .int64, .timestamp: .int64(ints)
       case .double: .double(doubles)
       case .decimal: .decimal(decimals)
-      case .string, .binary: .string(strings)
+      case .string, .binary, .list, .structure, .map: .string(strings)
       }
     return Column(type: type, values: values, validity: anyNull ? validity : nil, owners: [arena])
   }

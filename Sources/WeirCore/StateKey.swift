@@ -110,6 +110,7 @@ public enum StateKey {
         body(i, .double(Double(bitPattern: bits >> 63 == 1 ? bits ^ 1 << 63 : ~bits)))
       case .decimal(let precision, let scale):
         body(i, .decimal(Int128(bitPattern: try number(16) ^ 1 << 127), precision: precision, scale: scale))
+      case .list, .structure, .map: throw broken()
       }
     }
     guard at == end else { throw broken() }

@@ -1,11 +1,18 @@
 /// The type of a column, as a pipeline file names it.
 ///
 /// Physical form in a ``Column``: `bool` one byte, `int64` and `timestamp` an `Int64` (a timestamp is UTC
-/// microseconds since 1970), `double` a `Double`, `decimal` an unscaled `Int128`, `string` and `binary` a ``StringRef``.
+/// microseconds since 1970), `double` a `Double`, `decimal` an unscaled `Int128`, `string` and `binary` a ``StringRef``; `list`, `struct` and
+/// `map` a ``StringRef`` to the bytes that ``NestedBuilder`` makes.
 public enum ColumnType: Hashable, Sendable, Codable {
   case bool, int64, double, string, binary, timestamp
   /// `precision` 1...38 decimal digits of which `scale` (0...precision) stand behind the point.
   case decimal(precision: Int, scale: Int)
+  /// Values of one type in their order; any may be null.
+  indirect case list(element: ColumnType)
+  /// Named members in their order; any may be null.
+  case structure(members: [StructMember])
+  /// From texts, each once, to values of one type, which may be null. In the order of the record.
+  indirect case map(value: ColumnType)
 
   /// The type's name as written in a pipeline file: `decimal(12,2)`.
   public var name: String {
@@ -17,11 +24,19 @@ public enum ColumnType: Hashable, Sendable, Codable {
     case .binary: "binary"
     case .timestamp: "timestamp"
     case .decimal(let precision, let scale): "decimal(\(precision),\(scale))"
+    case .list(let element): "list<\(element.name)>"
+    case .structure(let members): "struct<\(members.map { "\(TypeText.shown($0.name)):\($0.type.name)" }.joined(separator: ","))>"
+    case .map(let value): "map<string,\(value.name)>"
     }
   }
 
   /// Reads ``name``.
   public init?(name: String) {
+    if TypeText.isNested(name) {
+      guard let type = try? TypeText.parse(name), type.name == name else { return nil }
+      self = type
+      return
+    }
     switch name {
     case "bool": self = .bool
     case "int64": self = .int64
@@ -45,6 +60,22 @@ public enum ColumnType: Hashable, Sendable, Codable {
     default: false
     }
   }
+
+  /// A list, struct or map: a column of it is taken as it is, and expressions cannot look into it.
+  public var isNested: Bool {
+    switch self {
+    case .list, .structure, .map: true
+    default: false
+    }
+  }
+}
+
+/// A member of a struct.
+public struct StructMember: Hashable, Sendable, Codable {
+  public var name: String
+  public var type: ColumnType
+
+  public init(_ name: String, _ type: ColumnType) { (self.name, self.type) = (name, type) }
 }
 
 /// How a declared field stands in the JSON of a record.

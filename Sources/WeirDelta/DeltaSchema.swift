@@ -4,23 +4,34 @@ import WeirCore
 public enum DeltaSchema {
   /// Spark's JSON of a struct.
   public static func text(_ columns: [ColumnSchema]) -> String {
-    let fields = columns.map { column in
-      JSONValue.members([
-        "name": .string(column.name), "type": .string(type(column.type)), "nullable": .bool(column.nullable), "metadata": .object([]),
-      ])
-    }
-    return JSONValue.members(["type": .string("struct"), "fields": .array(fields)]).text
+    structure(columns).text
   }
 
-  private static func type(_ type: ColumnType) -> String {
+  private static func structure(_ columns: [ColumnSchema]) -> JSONValue {
+    let fields = columns.map { column in
+      JSONValue.members([
+        "name": .string(column.name), "type": type(column.type), "nullable": .bool(column.nullable), "metadata": .object([]),
+      ])
+    }
+    return JSONValue.members(["type": .string("struct"), "fields": .array(fields)])
+  }
+
+  private static func type(_ type: ColumnType) -> JSONValue {
     switch type {
-    case .bool: "boolean"
-    case .int64: "long"
-    case .double: "double"
-    case .string: "string"
-    case .binary: "binary"
-    case .timestamp: "timestamp"
-    case .decimal(let precision, let scale): "decimal(\(precision),\(scale))"
+    case .bool: .string("boolean")
+    case .int64: .string("long")
+    case .double: .string("double")
+    case .string: .string("string")
+    case .binary: .string("binary")
+    case .timestamp: .string("timestamp")
+    case .decimal(let precision, let scale): .string("decimal(\(precision),\(scale))")
+    case .list(let element):
+      .members(["type": .string("array"), "elementType": self.type(element), "containsNull": .bool(true)])
+    case .map(let value):
+      .members([
+        "type": .string("map"), "keyType": .string("string"), "valueType": self.type(value), "valueContainsNull": .bool(true),
+      ])
+    case .structure(let members): structure(members.map { ColumnSchema($0.name, $0.type) })
     }
   }
 }

@@ -44,6 +44,7 @@ struct Leaf {
       case .double: .double
       case .string, .binary: .byteArray
       case .decimal(let precision, _): precision <= 9 ? .int32 : precision <= 18 ? .int64 : .fixedLengthByteArray
+      case .list, .structure, .map: preconditionFailure("a nested type has leaves of its own")
       }
     }
   }
@@ -68,6 +69,7 @@ struct Leaf {
     case .string, .binary: BytesEncoder(leaf: self)
     case .decimal(let precision, _) where precision > 18: FixedEncoder<Int128>(leaf: self)
     case .int64, .timestamp, .decimal: FixedEncoder<Int64>(leaf: self)
+    case .list, .structure, .map: preconditionFailure("a nested type has leaves of its own")
     }
   }
 }

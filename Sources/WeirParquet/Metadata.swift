@@ -96,7 +96,7 @@ struct SchemaElement {
   private func annotate(_ leaf: Leaf, _ thrift: inout ThriftWriter) {
     guard case .value(let type) = leaf.kind else { return }
     switch type {
-    case .bool, .double, .binary: return
+    case .bool, .double, .binary, .list, .structure, .map: return
     case .string:
       thrift.i32(6, 0)
       logical(1, &thrift) { _ in }

@@ -84,7 +84,7 @@ private func nestedError(_ reason: String) -> WeirError {
 }
 
 /// A schema flattened: its elements in depth-first order, and the leaves among them.
-private struct NestedShape {
+struct NestedShape {
   private(set) var elements: [SchemaElement]
   private(set) var leaves: [Leaf] = []
 

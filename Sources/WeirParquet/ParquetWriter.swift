@@ -1,6 +1,6 @@
 import WeirCore
 
-/// Writes one flat table into a Parquet file in memory.
+/// Writes one table into a Parquet file in memory.
 ///
 /// Columns are encoded a slice of some thousand rows at a time, side by side where the workbench allows; what is held is
 /// compressed pages, the values of one open page a column, and the rows of the open slice.
@@ -48,7 +48,8 @@ final class FileWriter: @unchecked Sendable {
   private let schema: [ColumnSchema]
   private let workbench: ParquetWorkbench
   private let options: ParquetOptions
-  private let chunks: [ChunkWriter]
+  private let columns: [ColumnWriter]
+  private let elements: [SchemaElement]
   private let sliceRows: Int
   private var out: [UInt8] = []
   private var groups: [RowGroupMetadata] = []
@@ -72,23 +73,27 @@ final class FileWriter: @unchecked Sendable {
     options = workbench.options
     // Rows handled at a time: few enough for the caches, and for pages to close where they should.
     sliceRows = min(4096, max(16, options.pageBytes / 64))
-    chunks = columns.map { column in
-      let leaf = Leaf(
-        path: [column.name], kind: .value(column.type), maxDefinition: column.nullable ? 1 : 0, maxRepetition: 0)
-      return ChunkWriter(leaf: leaf, workbench: workbench)
+    let shape = NestedShape(columns.map { ParquetNode($0) })
+    elements = shape.elements
+    var leaves = shape.leaves[...]
+    self.columns = columns.map { column in
+      let own = Array(leaves.prefix(column.type.leafCount))
+      leaves = leaves.dropFirst(own.count)
+      return ColumnWriter(column, leaves: own, workbench: workbench)
     }
     out += FileMetadata.magic
   }
 
   var rowCount: Int { closedRows + groupRows + pieceRows }
 
-  private var groupBytes: Int { chunks.reduce(0) { $0 + $1.estimatedBytes } }
+  private var groupBytes: Int { columns.reduce(0) { $0 + $1.estimatedBytes } }
+  private var chunkCount: Int { columns.reduce(0) { $0 + $1.chunks.count } }
 
   /// The footer takes some hundred bytes for each chunk.
-  var estimatedBytes: Int { out.count + groupBytes + 200 * chunks.count * (groups.count + 1) }
+  var estimatedBytes: Int { out.count + groupBytes + 200 * chunkCount * (groups.count + 1) }
 
   func append(_ columns: [Column], rows: [UInt32]?) {
-    precondition(columns.count == chunks.count, "one column for each of the schema")
+    precondition(columns.count == schema.count, "one column for each of the schema")
     for (column, expected) in zip(columns, schema) {
       precondition(column.type == expected.type, "the column's type is not the schema's")
     }
@@ -111,14 +116,14 @@ final class FileWriter: @unchecked Sendable {
   /// Encodes the open slice, columns side by side.
   private func endSlice() {
     let isWhole = (groupRows + pieceRows) % sliceRows == 0
-    workbench.forEach(chunks.count, isWorthIt: pieceRows >= 1024) { [chunks, pieces] i in
+    workbench.forEach(columns.count, isWorthIt: pieceRows >= 1024) { [columns, pieces] i in
       for piece in pieces {
         piece.rows.withUnsafeBufferPointer { rows in
           guard let start = rows.baseAddress else { return }
-          chunks[i].append(piece.columns[i], Picks(start: start + piece.range.lowerBound, count: piece.range.count))
+          columns[i].append(piece.columns[i], Picks(start: start + piece.range.lowerBound, count: piece.range.count))
         }
       }
-      if isWhole { chunks[i].endSlice() }
+      if isWhole { columns[i].endSlice() }
     }
     groupRows += pieceRows
     pieces.removeAll(keepingCapacity: true)
@@ -127,11 +132,11 @@ final class FileWriter: @unchecked Sendable {
   }
 
   private func closeGroup() {
-    workbench.forEach(chunks.count, isWorthIt: groupRows >= 1024) { [chunks] in chunks[$0].settle() }
+    workbench.forEach(columns.count, isWorthIt: groupRows >= 1024) { [columns] in columns[$0].settle() }
     var closed: [ChunkMetadata] = []
     // The footer too, which follows at once unless the group was full.
-    out.reserveCapacity(out.count + chunks.reduce(0) { $0 + $1.settledBytes } + chunks.count << 9)
-    for chunk in chunks { closed.append(chunk.closeChunk(into: &out)) }
+    out.reserveCapacity(out.count + columns.reduce(0) { $0 + $1.settledBytes } + chunkCount << 9)
+    for column in columns { for chunk in column.chunks { closed.append(chunk.closeChunk(into: &out)) } }
     groups.append(RowGroupMetadata(rows: groupRows, chunks: closed))
     closedRows += groupRows
     groupRows = 0
@@ -140,20 +145,12 @@ final class FileWriter: @unchecked Sendable {
   func finish() throws(WeirError) -> ParquetFile {
     if pieceRows > 0 { endSlice() }
     if groupRows > 0 { closeGroup() }
-    if let reason = chunks.compactMap(\.failure).first {
+    if let reason = columns.compactMap(\.failure).first {
       throw WeirError(.parquet, "cannot write a Parquet file: \(reason)")
     }
     let footer = FileMetadata(schema: elements, rows: closedRows, groups: groups).encoded()
     out += footer
     defer { out = [] }
-    return ParquetFile(bytes: out, rows: closedRows, statistics: chunks.map(\.statistics))
-  }
-
-  private var elements: [SchemaElement] {
-    [SchemaElement(name: "schema", repetition: nil, shape: .group(children: chunks.count))]
-      + chunks.map {
-        let repetition: SchemaElement.Repetition = $0.leaf.maxDefinition > 0 ? .optional : .required
-        return SchemaElement(name: $0.leaf.path[0], repetition: repetition, shape: .leaf($0.leaf))
-      }
+    return ParquetFile(bytes: out, rows: closedRows, statistics: columns.map(\.statistics))
   }
 }

@@ -38,7 +38,7 @@ package enum KeyArgument {
     case .int64: "42"
     case .double: "4.5"
     case .decimal(_, let scale): scale == 0 ? "42" : "4." + String(repeating: "5", count: scale)
-    case .string, .binary: "abc"
+    case .string, .binary, .list, .structure, .map: "abc"
     case .timestamp: "2026-01-31T23:59:59Z"
     }
   }

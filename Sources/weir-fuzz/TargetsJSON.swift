@@ -70,6 +70,8 @@ extension FuzzTarget {
     Field(name: "ms", type: .timestamp, encoding: .milliseconds), Field(name: "s", type: .timestamp, encoding: .seconds),
     Field(name: "inner", type: .int64, path: [.name("o"), .name("k"), .index(2), .name("z")]),
     Field(name: "first", type: .string, path: [.name("list"), .index(0)]),
+    Field(name: "tags", type: .list(element: .list(element: .int64))), Field(name: "attrs", type: .map(value: .string)),
+    Field(name: "who", type: .structure(members: [StructMember("a", .bool), StructMember("b", .map(value: .timestamp))])),
   ]
   static let lines = """
     {"id":"e1","n":5,"x":1.5,"flag":true,"amount":12.34,"wide":1e-10,"t":"2024-02-29T12:00:00.123456Z","ms":1700000000000,"s":1700000000,"list":["a"]}
@@ -77,6 +79,7 @@ extension FuzzTarget {
     {"id":"a\\u00e9\\ud83d\\ude00","n":1e3,"amount":"12.30","list":[]}
 
     {"n":5,"id":"e3","id":"e4","other":{"deep":[[[{}]]]}}
+    {"id":"e5","tags":[[1],null,[],[2,null]],"attrs":{"k":"v","":null,"k":"w"},"who":{"b":{"t":"2024-01-01T00:00:00Z"},"z":[],"a":true,"b":{}}}
     not json
     """
 

@@ -78,6 +78,7 @@ struct RandomTable {
     case .binary: return .binary(binary(&random))
     case .decimal(let precision, let scale):
       return .decimal(decimal(precision, special, &random), precision: precision, scale: scale)
+    case .list, .structure, .map: preconditionFailure("a table of scalars")
     }
   }
 

@@ -24,6 +24,8 @@ struct RowWeights: Sendable {
   private let proceeding: Int64
   /// Blocks keep their text.
   private let keepsText: Bool
+  /// A column of silver is a list, struct or map.
+  private let hasNested: Bool
   /// Of gold tables.
   private let windows: [any WindowKind]
   private let latenessLeast: Int64
@@ -34,6 +36,7 @@ struct RowWeights: Sendable {
     row = 16 + (plan.bronze == nil ? 0 : Size.bronze)
     let silver = plan.silver.map { $0.columns.reduce(Int64(16)) { $0 + RowWeights.width($1.expr.type) } } ?? 0
     proceeding = silver + (plan.dedup == nil ? 0 : Size.dedup) + Size.window * Int64(plan.gold.count) + Size.keyed * Int64(plan.state.count)
+    hasNested = plan.silver?.columns.contains { $0.expr.type.isNested } ?? false
     keepsText = plan.bronze != nil || plan.silver != nil
     windows = plan.gold.map { WindowKinds.kind(of: $0.window) }
     latenessLeast = plan.gold.map(\.window.latenessMicroseconds).min() ?? 0
@@ -46,7 +49,7 @@ struct RowWeights: Sendable {
     case .bool: 4
     case .int64, .timestamp, .double: 18
     case .decimal: 34
-    case .string, .binary: 34
+    case .string, .binary, .list, .structure, .map: 34
     }
   }
 
@@ -55,10 +58,20 @@ struct RowWeights: Sendable {
     let rejected = block.rejections.count
     var bytes = row * Int64(block.count) + proceeding * Int64(block.count - rejected) + Size.rejected * Int64(rejected)
     if keepsText { bytes += Int64(block.decoded.raw.count) }
+    if hasNested { bytes += nested(block) }
     if rejected > 0 { bytes += copied(block) }
     if !windows.isEmpty { bytes += late(block) }
     bytes += Size.partitionText * block.partitionTextBytes
     return BlockWeight(bytes: bytes, partitions: block.partitions + census.received(block))
+  }
+
+  /// Values of nested types have bytes of their own, and levels and values in the writer.
+  private func nested(_ block: PreparedBlock) -> Int64 {
+    var bytes = 0
+    for column in block.silver where column.type.isNested {
+      if case .string(let values) = column.values { bytes += values.reduce(0) { $0 + $1.count } }
+    }
+    return 3 * Int64(bytes)
   }
 
   /// What rejected rows copy of their records, and their reasons.

@@ -156,7 +156,9 @@ struct TableEncoder {
     let directory = partitionPath(partition.values)
     let number = String(filesMade)
     let name = "part-\(stem)-\(String(repeating: "0", count: max(0, 4 - number.utf8.count)))\(number).parquet"
-    let statistics = zip(layout.stored, file.statistics).prefix(FileStats.columnsMax).map {
+    // Of the others: lists and maps have no statistics in a table, and no reader needs those of structs.
+    let scalars = zip(layout.stored, file.statistics).prefix(FileStats.columnsMax).filter { !$0.0.type.isNested }
+    let statistics = scalars.map {
       ColumnStats(name: $0.name, type: $0.type, nulls: $1.nullCount, nans: $1.nanCount, min: $1.min, max: $1.max)
     }
     let data = DataFile(

@@ -125,8 +125,17 @@ enum Build {
     }
   }
 
+  /// Expressions do not look into lists, structs and maps: such a column is taken whole.
+  private static func needScalar(_ e: Expr, _ what: String, _ offset: Int) throws(ExpressionError) {
+    guard e.type.isNested else { return }
+    throw ExpressionError(
+      "\(what): \(e.text) is \(e.type.name); expressions cannot use a list, struct or map, but for is null: take the column as it is, or declare what is needed of it as a field with a path instead",
+      at: offset)
+  }
+
   /// Both with one type. A string literal beside a timestamp is read as one.
   private static func unify(_ a: Expr, _ b: Expr, _ what: String, _ offset: Int) throws(ExpressionError) -> (Expr, Expr) {
+    for side in [a, b] { try needScalar(side, what, offset) }
     var (a, b) = (a, b)
     if case .literal(.string(let s)) = b.node, a.type == .timestamp {
       b = Expr(node: .literal(.timestamp(try timestamp(s, offset))), type: .timestamp, text: b.text)
@@ -182,6 +191,7 @@ enum Build {
   static func isNull(_ a: Expr) -> Expr { Expr(node: .isNull(a), type: .bool, text: "\(text(a, 5)) is null") }
 
   static func inList(_ a: Expr, _ items: [Expr], _ offset: Int) throws(ExpressionError) -> Expr {
+    try needScalar(a, "in", offset)
     var type: ColumnType? = isBareNull(a) ? nil : a.type
     for item in items where !isBareNull(item) {
       guard case .literal(let value) = item.node else { throw ExpressionError("in accepts only constants", at: offset) }
@@ -253,6 +263,7 @@ enum Build {
   private static func commonType(_ all: [Expr], _ what: String, _ offset: Int) throws(ExpressionError) -> ColumnType {
     var type: ColumnType?
     for one in all where !isBareNull(one) {
+      try needScalar(one, what, offset)
       guard let before = type else { type = one.type; continue }
       guard let common = Typing.common(before, one.type) else {
         throw ExpressionError("\(what): \(one.text) is \(one.type.name), the ones before are \(before.name)", at: offset)
@@ -271,6 +282,7 @@ enum Build {
   }
 
   static func cast(_ a: Expr, to type: ColumnType, orNull: Bool, _ offset: Int) throws(ExpressionError) -> Expr {
+    try needScalar(a, orNull ? "try_cast" : "cast", offset)
     let allowed: Bool =
       switch (a.type, type) {
       case (let x, let y) where x == y: true

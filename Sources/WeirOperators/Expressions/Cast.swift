@@ -35,6 +35,7 @@ struct Cast {
       } else {
         values = .string(each(.empty) { arena.copy(Cast.text(source.literal($0))) })
       }
+    case .list, .structure, .map: preconditionFailure("a cast to \(type.name): the plan's compiler refuses it")
     }
     let isView = x.type == .string || x.type == .binary
     return Evaluation(inputs: [], count: count).vector(

@@ -22,7 +22,7 @@ struct Choice {
       case .int64, .timestamp: .int64([Int64](repeating: 0, count: count))
       case .double: .double([Double](repeating: 0, count: count))
       case .decimal: .decimal([Int128](repeating: 0, count: count))
-      case .string, .binary: .string([StringRef](repeating: .empty, count: count))
+      case .string, .binary, .list, .structure, .map: .string([StringRef](repeating: .empty, count: count))
       }
   }
 

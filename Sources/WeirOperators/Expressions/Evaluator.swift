@@ -140,6 +140,7 @@ struct Evaluation {
     case .int64, .timestamp: values = compare(op, x.ints, y.ints)
     case .double: values = compare(op, x.doubles, y.doubles)
     case .decimal: preconditionFailure("decimals have scales")
+    case .list, .structure, .map: preconditionFailure("a comparison of \(x.type.name): the plan's compiler refuses it")
     case .bool: values = zipMap(x.bools, y.bools, count) { a, b in Evaluation.holds(op, a ? 1 : 0, b ? 1 : 0) }
     case .string, .binary: values = compareStrings(op, x, y)
     }

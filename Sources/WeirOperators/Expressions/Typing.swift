@@ -4,6 +4,7 @@ import WeirCore
 enum Typing {
   /// The type that both sides take in a comparison, `case`, `coalesce`, `in`; nil if they do not go together.
   static func common(_ a: ColumnType, _ b: ColumnType) -> ColumnType? {
+    if a.isNested || b.isNested { return nil }
     if a == b { return a }
     switch (a, b) {
     case (.double, let other) where other.isNumeric, (let other, .double) where other.isNumeric: return .double

@@ -40,7 +40,7 @@ struct Vector {
       case .int64, .timestamp: .int64([Int64](repeating: Vector.int(value), count: count))
       case .double: .double([Double](repeating: Vector.double(value), count: count))
       case .decimal: .decimal([Int128](repeating: Vector.decimal(value), count: count))
-      case .string, .binary: .string([StringRef](repeating: Vector.string(value, arena), count: count))
+      case .string, .binary, .list, .structure, .map: .string([StringRef](repeating: Vector.string(value, arena), count: count))
       }
     return Column(type: type, values: values, validity: validity(count), owners: [arena])
   }

@@ -30,7 +30,7 @@ public enum RejectionHint {
 
   /// - Parameter isTime: it is the event time, which must be a timestamp before any expression is computed.
   private static func mismatch(_ field: Field, _ record: JSONValue, _ reason: String, isTime: Bool) -> String? {
-    guard let value = value(of: field, in: record) else { return nil }
+    guard !field.type.isNested, let value = value(of: field, in: record) else { return nil }
     if reason.contains("needs a zone") {
       if isTime { return "the time has no zone: send it with one (2026-01-31T23:59:59Z)" }
       return
@@ -43,10 +43,11 @@ public enum RejectionHint {
     case .number(let text): return ofFraction(field, text)
     case .object(let members):
       let names = members.prefix(6).map(\.name).joined(separator: ", ")
-      return "the field is nested: it is an object with \(Printable.text(names, bytesMax: 120)); declare what is in it with a path"
+      return
+        "the field is nested: it is an object with \(Printable.text(names, bytesMax: 120)); declare what is in it with a path, or the whole as struct<…> or map<string,…>"
     case .array:
       return
-        "the value is an array, which cannot be a column; read one of its elements by path: \(FieldPath.text(field.steps + [.index(0)]))"
+        "the value is an array: declare \(field.name) as list<…>, or read one of its elements by path: \(FieldPath.text(field.steps + [.index(0)]))"
     case .bool where field.type == .string: return "the value is true or false: declare \(field.name) as bool"
     default: return nil
     }

@@ -7,20 +7,44 @@ import WeirCore
 ///
 /// Nor may it hold a reference, of which the compiler makes copies: what is needed seldom is behind an unmanaged one.
 struct FieldSink {
-  /// What only errors and escapes need.
+  /// What only errors, escapes and nested types need.
   private final class Rest {
     let name: String
-    /// Strings of the block at hand that had escapes.
+    let type: ColumnType
+    /// Of the block: strings that had escapes, nested values.
     var arena: Arena?
+    /// Of a nested type.
+    let nested: NestedJSON?
 
-    init(_ name: String) { self.name = name }
+    init(_ field: Field) {
+      (name, type) = (field.name, field.type)
+      nested = field.type.isNested ? NestedJSON(field) : nil
+    }
+  }
+
+  /// The column's type without references.
+  private enum Kind {
+    case bool, int64, double, string, timestamp, nested
+    case decimal(scale: Int)
+
+    init(_ type: ColumnType) {
+      switch type {
+      case .bool: self = .bool
+      case .int64: self = .int64
+      case .double: self = .double
+      case .string, .binary: self = .string
+      case .timestamp: self = .timestamp
+      case .decimal(_, let scale): self = .decimal(scale: scale)
+      case .list, .structure, .map: self = .nested
+      }
+    }
   }
 
   let required: Bool
   /// False: values are checked, and no column is made of them.
   private let isRead: Bool
   private let rest: Unmanaged<Rest>
-  private let type: ColumnType
+  private let kind: Kind
   private let unit: Int64
   /// Unscaled decimals are below this.
   private let limit: UInt128
@@ -32,9 +56,9 @@ struct FieldSink {
 
   init(_ field: Field, isRead: Bool = true) {
     self.isRead = isRead
-    rest = .passRetained(Rest(field.name))
+    rest = .passRetained(Rest(field))
     required = field.required
-    type = field.type
+    kind = Kind(field.type)
     switch field.encoding {
     case .natural: unit = 0
     case .seconds: unit = 1_000_000
@@ -58,11 +82,11 @@ struct FieldSink {
   }
 
   private var valueBytes: Int {
-    switch type {
+    switch kind {
     case .bool: 1
     case .int64, .timestamp, .double: 8
     case .decimal: MemoryLayout<Int128>.size
-    case .string, .binary: MemoryLayout<StringRef>.stride
+    case .string, .nested: MemoryLayout<StringRef>.stride
     }
   }
 
@@ -94,6 +118,7 @@ struct FieldSink {
   ///   - text: holds what strings without escapes refer to.
   ///   - valid: the records that are; no other has a value left here.
   mutating func finish(rows: Int, text: [any AnyObject & Sendable], valid records: [Bool]) -> Column {
+    let type = type
     guard isRead else { return Column(type: type, values: .none(of: type)) }
     let isWhole = validCount == rows
     func array<T>(_ none: T) -> [T] {
@@ -102,15 +127,19 @@ struct FieldSink {
       return Array(UnsafeBufferPointer(start: all, count: rows))
     }
     let column: Column.Values =
-      switch type {
+      switch kind {
       case .bool: .bool(array(false))
       case .int64, .timestamp: .int64(array(0))
       case .double: .double(array(0))
       case .decimal: .decimal(array(0))
-      case .string, .binary: .string(array(.empty))
+      case .string, .nested: .string(array(.empty))
       }
     var owners: [any AnyObject & Sendable] = []
-    if type == .string { owners = rest.takeUnretainedValue().arena.map { text + [$0] } ?? text }
+    switch kind {
+    case .string: owners = rest.takeUnretainedValue().arena.map { text + [$0] } ?? text
+    case .nested: owners = rest.takeUnretainedValue().arena.map { [$0] } ?? []
+    default: break
+    }
     // A required field has a value in each valid record.
     let validity = isWhole ? nil : required ? records : Array(UnsafeBufferPointer(start: valid, count: rows))
     return Column(type: type, values: column, validity: validity, owners: owners)
@@ -127,8 +156,8 @@ struct FieldSink {
       clear(row)
       return
     }
-    switch type {
-    case .string, .binary:
+    switch kind {
+    case .string:
       guard c == 0x22 else { throw mismatch(&scanner) }
       let text = try scanner.string()
       set(text.hasEscapes ? try unescape(text) : StringRef(start: text.start, count: text.count), row)
@@ -136,10 +165,11 @@ struct FieldSink {
       guard c == 0x22 else { throw mismatch(&scanner) }
       set(try timestamp(&scanner), row)
     case .bool: try bool(&scanner, c, row)
+    case .nested: set(try nested(&scanner), row)
     default:
       if c == 0x2D || c &- 0x30 < 10 {
         try number(&scanner, row)
-      } else if c == 0x22, type == .timestamp {
+      } else if c == 0x22, case .timestamp = kind {
         set(try epochText(&scanner), row)
       } else {
         throw mismatch(&scanner)
@@ -167,7 +197,7 @@ struct FieldSink {
   private mutating func number(_ scanner: inout JSONScanner, _ row: Int) throws(DecodeError) {
     let start = scanner.at
     let number = try scanner.number()
-    switch type {
+    switch kind {
     case .int64:
       guard let value = FieldValues.int64(number) else { throw inexact(number, "no int64", start) }
       set(value, row)
@@ -177,13 +207,21 @@ struct FieldSink {
     case .double:
       guard let value = FieldValues.double(number) else { throw inexact(number, "beyond the largest double", start) }
       set(value, row)
-    case .decimal(_, let scale):
+    case .decimal(let scale):
       guard let value = FieldValues.exact(number, scale: scale), value.magnitude < limit else {
         throw inexact(number, "not exact as \(type.name)", start)
       }
       set(value, row)
     default: throw mismatch(&scanner)
     }
+  }
+
+  private func nested(_ scanner: inout JSONScanner) throws(DecodeError) -> StringRef {
+    let rest = rest.takeUnretainedValue()
+    guard let nested = rest.nested else { preconditionFailure("a nested type has its reader") }
+    let arena = rest.arena ?? Arena()
+    rest.arena = arena
+    return try nested.read(&scanner, into: arena)
   }
 
   private func unescape(_ text: JSONScanner.Text) throws(DecodeError) -> StringRef {
@@ -231,6 +269,14 @@ struct FieldSink {
     validCount += 1
   }
 
+  /// The nested value that was built.
+  mutating func putNested(_ value: NestedBuilder, _ row: Int) {
+    let rest = rest.takeUnretainedValue()
+    let arena = rest.arena ?? Arena()
+    rest.arena = arena
+    put(value.finish(into: arena), row)
+  }
+
   /// A string that does not stand in the text.
   mutating func put(text: String, _ row: Int) {
     let rest = rest.takeUnretainedValue()
@@ -256,6 +302,8 @@ struct FieldSink {
     let hint = type == .timestamp && unit == 0 && kind == "a number" ? " (numbers are timestamp_s, timestamp_ms or timestamp_us)" : ""
     return DecodeError(reason: "field \(name): expected \(expected), found \(kind)\(hint)", at: start)
   }
+
+  private var type: ColumnType { rest.takeUnretainedValue().type }
 
   private var expected: String {
     switch type {

@@ -6,6 +6,13 @@ struct DecodeError: Error, @unchecked Sendable {
   // Unchecked: thrown and caught on one thread, while the text is held.
   var reason: String
   var at: UnsafePointer<UInt8>
+  /// Of a value, whose place is not in the reason yet.
+  var isOfValue = false
+
+  /// With the place of the value that it is of.
+  func located(_ place: @autoclosure () -> String) -> DecodeError {
+    isOfValue ? DecodeError(reason: "\(place()): \(reason)", at: at) : self
+  }
 }
 
 /// The grammar of JSON (RFC 8259) over bytes in memory: the part that the record decoder and ``JSONGrammar`` share.

@@ -11,10 +11,29 @@ struct AvroProgram {
     /// Only in unions: the fields stay null.
     case none
     case read(field: Int, Conversion)
+    case nested(field: Int, NestedStep)
     case record([Step])
     case union([Step])
     /// Only in unions: a branch that does not fit.
     case reject(String)
+  }
+
+  /// One value of a list, struct or map.
+  indirect enum NestedStep {
+    case null
+    case scalar(Conversion)
+    case list(NestedStep)
+    case map(NestedStep)
+    case structure([Member], members: Int)
+    case union([NestedStep])
+    /// Only in unions: a branch that does not fit.
+    case reject(String)
+
+    /// A field of the writer's record.
+    enum Member {
+      case skip(type: Int)
+      case read(member: Int, NestedStep)
+    }
   }
 
   /// From what stands in the record, to the column's type.
@@ -24,10 +43,10 @@ struct AvroProgram {
     case integer(isLong: Bool)
     case floatAsDouble, double
     case integerAsDouble(isLong: Bool)
-    /// By how much to multiply.
-    case integerAsDecimal(Int128, isLong: Bool)
-    /// Big-endian two's complement; `fixed`: so many bytes, else with a length. From one scale to the other.
-    case decimal(fixed: Int?, scale: Int)
+    /// To so many digits, of which so many stand after the point.
+    case integerAsDecimal(precision: Int, scale: Int, isLong: Bool)
+    /// Big-endian two's complement of a scale; `fixed`: so many bytes, else with a length.
+    case decimal(fixed: Int?, from: Int, precision: Int, scale: Int)
     /// Times so many microseconds, or divided if negative.
     case timestamp(Int64, isLong: Bool)
     case days
@@ -136,21 +155,55 @@ struct AvroProgram {
       case .union(let branches):
         return try union(branches, place) { compiler, type throws(SchemaError) in try compiler.leaf(type, field, place) }
       default:
-        guard let conversion = conversion(schema.nodes[type], fields[field]) else {
-          let declared = fields[field]
-          let hint =
-            declared.type == .timestamp && declared.encoding == .natural ? "; declare timestamp_ms or the like for a plain number" : ""
-          throw SchemaError("\(place) is \(schema.nodes[type].name) there, which cannot be read as \(declared.type.name)\(hint)")
-        }
-        return .read(field: field, conversion)
+        if fields[field].type.isNested { return .nested(field: field, try nested(type, fields[field].type, place)) }
+        return .read(field: field, try scalar(type, fields[field], place))
       }
     }
 
-    /// Branches that do not fit are found out by the records that take them, unless none fits.
+    private func scalar(_ type: Int, _ declared: Field, _ place: String) throws(SchemaError) -> Conversion {
+      if let conversion = conversion(schema.nodes[type], declared) { return conversion }
+      let hint = declared.type == .timestamp && declared.encoding == .natural ? "; declare timestamp_ms or the like for a plain number" : ""
+      throw SchemaError(
+        "\(place) is \(schema.nodes[type].name) there, which cannot be read as \(declared.type.name.shortened(toBytes: 200))\(hint)")
+    }
+
+    /// A value of a nested type, or one in it.
+    private mutating func nested(_ type: Int, _ wanted: ColumnType, _ place: String) throws(SchemaError) -> NestedStep {
+      try count()
+      switch (schema.nodes[type].kind, wanted) {
+      case (.null, _): return .null
+      case (.union(let branches), _):
+        return .union(
+          try self.branches(
+            branches, { compiler, type throws(SchemaError) in try compiler.nested(type, wanted, place) }, reject: { .reject($0) }))
+      case (.array(let items), .list(let element)): return .list(try nested(items, element, place + "[]"))
+      case (.map(let values), .map(let value)): return .map(try nested(values, value, place + "[]"))
+      case (.record(let fields), .structure(let members)):
+        var steps: [NestedStep.Member] = []
+        for field in fields {
+          if let member = members.firstIndex(where: { $0.name == field.name }) {
+            steps.append(.read(member: member, try nested(field.type, members[member].type, "\(place).\(field.name)")))
+          } else {
+            try count()
+            steps.append(.skip(type: field.type))
+          }
+        }
+        return .structure(steps, members: members.count)
+      default: return .scalar(try scalar(type, Field(name: place, type: wanted), place))
+      }
+    }
+
     private mutating func union(
       _ branches: [Int], _ place: String, _ branch: (inout Compiler, Int) throws(SchemaError) -> Step
     ) throws(SchemaError) -> Step {
-      var steps: [Step] = []
+      .union(try self.branches(branches, branch, reject: { .reject($0) }))
+    }
+
+    /// Branches that do not fit are found out by the records that take them, unless none fits.
+    private mutating func branches<T>(
+      _ branches: [Int], _ branch: (inout Compiler, Int) throws(SchemaError) -> T, reject: (String) -> T
+    ) throws(SchemaError) -> [T] {
+      var steps: [T] = []
       var first: SchemaError?
       var fits = false
       for type in branches {
@@ -160,11 +213,11 @@ struct AvroProgram {
           if case .null = schema.nodes[type].kind {} else { fits = true }
         } catch {
           first = first ?? error
-          steps.append(.reject(error.reason))
+          steps.append(reject(error.reason))
         }
       }
       if !fits, let first { throw first }
-      return .union(steps)
+      return steps
     }
 
     private func conversion(_ node: AvroSchema.Node, _ field: Field) -> Conversion? {
@@ -174,11 +227,11 @@ struct AvroProgram {
       case (.double, .float): return .floatAsDouble
       case (.double, .double): return .double
       case (.double, .int), (.double, .long): return .integerAsDouble(isLong: node.isLong)
-      case (.decimal(_, let scale), .int), (.decimal(_, let scale), .long):
-        return .integerAsDecimal(FieldValues.powers[scale], isLong: node.isLong)
-      case (.decimal, .bytes), (.decimal, .fixed):
-        guard case .decimal(let scale)? = node.logical else { return nil }
-        return .decimal(fixed: AvroProgram.size(node), scale: scale)
+      case (.decimal(let precision, let scale), .int), (.decimal(let precision, let scale), .long):
+        return .integerAsDecimal(precision: precision, scale: scale, isLong: node.isLong)
+      case (.decimal(let precision, let scale), .bytes), (.decimal(let precision, let scale), .fixed):
+        guard case .decimal(let from)? = node.logical else { return nil }
+        return .decimal(fixed: AvroProgram.size(node), from: from, precision: precision, scale: scale)
       case (.timestamp, .int), (.timestamp, .long): return timestamp(node, field)
       case (.timestamp, .string): return field.encoding == .natural ? .textAsTimestamp : nil
       case (.string, .string): return .text

@@ -177,6 +177,8 @@ enum JSONSchemaCheck {
     case .string, .binary: ["string"]
     case .int64, .double, .decimal: ["integer", "number"]
     case .timestamp: field.encoding == .natural ? ["string"] : ["integer", "number"]
+    case .list: ["array"]
+    case .structure, .map: ["object"]
     }
   }
 }

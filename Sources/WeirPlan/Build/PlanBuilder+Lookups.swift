@@ -41,7 +41,7 @@ extension PlanBuilder {
   private func types(of written: PlanLookup, _ what: String) -> [String: ColumnType] {
     var types: [String: ColumnType] = [:]
     for (column, type) in written.columns {
-      if let parsed = FieldType.parse(column, type.text), parsed.encoding == .natural {
+      if let parsed = FieldType.parse(column, type.text), parsed.encoding == .natural, !parsed.type.isNested {
         types[column] = parsed.type
       } else {
         diagnostics.report(

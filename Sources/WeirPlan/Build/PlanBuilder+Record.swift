@@ -9,6 +9,7 @@ extension PlanBuilder {
   public func field(_ name: PlanText, type: PlanText, path: PlanText? = nil) {
     let steps = path.flatMap { self.steps($0, of: name.text) }
     checkName(name)
+    guard checkNested(name.text, type) else { return }
     guard var field = FieldType.parse(name.text, type.text) else {
       diagnostics.report(
         "field \(name.text): unknown type \(type.text)", "bad_type", at: type.span,
@@ -20,6 +21,31 @@ extension PlanBuilder {
       diagnostics.report("field \(name.text)\(path == nil ? "" : ".path"): \(problem)", "bad_value", at: path?.span ?? type.span)
     }
     set { $0.record.fields.append(field) }
+  }
+
+  /// A list, struct or map is one that tables can have.
+  private func checkNested(_ field: String, _ text: PlanText) -> Bool {
+    guard TypeText.isNested(text.text) else { return true }
+    func refuse(_ why: String) -> Bool {
+      diagnostics.report("field \(field): \(text.text.shortened(toBytes: 100)) is not a type: \(why)", "bad_type", at: text.span)
+      return false
+    }
+    do throws(TypeText.Fault) {
+      let type = try TypeText.parse(text.text.hasSuffix("!") ? text.text.dropLast() : text.text[...])
+      return memberProblem(type).map(refuse) ?? true
+    } catch { return refuse(error.reason) }
+  }
+
+  /// Why a table cannot have a struct's members under their names.
+  private func memberProblem(_ type: ColumnType) -> String? {
+    switch type {
+    case .list(let below), .map(let below): return memberProblem(below)
+    case .structure(let members):
+      var names = TableNames()
+      for member in members { if let problem = names.add(member.name) ?? memberProblem(member.type) { return problem } }
+      return nil
+    default: return nil
+    }
   }
 
   /// Before the fields.
@@ -101,10 +127,16 @@ extension PlanBuilder {
     }
   }
 
-  /// The index of a field that is named somewhere.
+  /// The index of a field that is named where a scalar is needed.
   public func index(of field: PlanText, _ what: String) -> Int? {
     let fields = plan.record.fields
-    if let index = fields.firstIndex(where: { $0.name == field.text }) { return index }
+    if let index = fields.firstIndex(where: { $0.name == field.text }) {
+      guard fields[index].type.isNested else { return index }
+      diagnostics.report(
+        "\(what): \(field.text) is \(fields[index].type.name), and a list, struct or map cannot be used there", "type_mismatch",
+        at: field.span)
+      return nil
+    }
     diagnostics.report(
       "\(what): there is no field \(field.text)", "unknown_column", at: field.span,
       suggestion: nearestName(field.text, in: fields.map(\.name)))

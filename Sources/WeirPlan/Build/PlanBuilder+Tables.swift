@@ -146,6 +146,11 @@ extension PlanBuilder {
         columns += try counted(compileSelectList(text.text, inputs: plan.inputs, star: [], taken: reserved + columns.map(\.name)))
       } catch { diagnostics.report(error, in: "\(table.what).by", of: text) }
     }
+    if let nested = columns.first(where: \.expr.type.isNested) {
+      diagnostics.report(
+        "\(table.what).by: \(nested.name) is \(nested.expr.type.name), and a list, struct or map cannot be used there", "type_mismatch",
+        at: table.bySpan)
+    }
     // Tables by key have a row for each shard.
     let origins = columns.compactMap { column in column.expr.plainColumn.map { plan.inputs[$0].origin } }
     if hasSource, plan.source.live?.misplaced == .perShard, let key = plan.record.key, origins.contains(.field(key)),
@@ -242,6 +247,11 @@ extension PlanBuilder {
     guard let column = columns.first(where: { $0.name == name }) else {
       diagnostics.report(
         "\(what): the table has no column \(name)", "unknown_column", at: text.span, suggestion: nearestName(name, in: columns.map(\.name)))
+      return nil
+    }
+    if column.type.isNested {
+      diagnostics.report(
+        "\(what): \(name) is \(column.type.name), and a list, struct or map cannot be used there", "type_mismatch", at: text.span)
       return nil
     }
     if transform != .identity, column.type != .timestamp {

@@ -3,11 +3,15 @@ import WeirCore
 /// Types as a pipeline file writes them: `string!`, `timestamp_ms`, `decimal(12,2)`.
 package enum FieldType {
   package static let names = [
-    "bool", "int64", "double", "decimal(12,2)", "string", "timestamp", "timestamp_s", "timestamp_ms", "timestamp_us",
+    "bool", "int64", "double", "decimal(12,2)", "string", "timestamp", "timestamp_s", "timestamp_ms", "timestamp_us", "list<string>",
+    "struct<a:int64,b:string>", "map<string,double>",
   ]
 
   package static func parse(_ name: String, _ text: String) -> Field? {
     let required = text.hasSuffix("!")
+    if TypeText.isNested(text) {
+      return (try? TypeText.parse(required ? text.dropLast() : text[...])).map { Field(name: name, type: $0, required: required) }
+    }
     let word = (required ? String(text.dropLast()) : text).filter { $0 != " " }
     func make(_ type: ColumnType, _ encoding: FieldEncoding = .natural) -> Field {
       Field(name: name, type: type, encoding: encoding, required: required)

@@ -7,6 +7,7 @@ struct ExtremeFunction: AggregateFunction {
 
   func result(of argument: ColumnType?) throws(ExpressionError) -> ColumnType {
     guard let argument else { throw ExpressionError("\(name.rawValue) needs an argument", at: 0) }
+    guard !argument.isNested else { throw ExpressionError("\(name.rawValue) needs a value with an order, not \(argument.name)", at: 0) }
     return argument
   }
 
