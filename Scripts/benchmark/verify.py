@@ -2,7 +2,7 @@
 """verify.py QUERY REFDIR OUT   compares an engine's answer with the benchmark's; prints OK or what differs.
 
 QUERY: q1 to q5. REFDIR: the folder `ref` that gen.py made. OUT: a folder (or file) of .csv, .json or .parquet, or Delta tables.
-q5: Delta tables OUT/lake/bronze, silver, gold and quarantine, and the state as OUT/state.csv.
+q5: tables OUT/lake/bronze, silver, gold and quarantine (Delta, or folders of Parquet), and the state as OUT/state.csv.
 """
 import glob, os, sys
 import polars as pl
@@ -21,7 +21,9 @@ if base == "q5":
     meta, wrong = json.load(open(f"{ref}/meta.json")), []
     def tables(kind):
         found = sorted(glob.glob(f"{out}/lake/{kind}/*/_delta_log"))
-        return pl.concat([pl.from_arrow(DeltaTable(os.path.dirname(t)).to_pyarrow_table()) for t in found]) if found else sys.exit(f"NO table {kind}")
+        if found: return pl.concat([pl.from_arrow(DeltaTable(os.path.dirname(t)).to_pyarrow_table()) for t in found])
+        plain = sorted(glob.glob(f"{out}/lake/{kind}/**/*.parquet", recursive=True))
+        return pl.concat([pl.read_parquet(f, hive_partitioning=False) for f in plain]) if plain else sys.exit(f"NO table {kind}")
     def equal(what, got, wanted, keys):     # exact but for sums, which may differ by 0.005
         got = got.select([pl.col(c).cast(pl.Float64 if c == "total" else t) for c, t in wanted.schema.items()])
         j = wanted.join(got, on=keys, how="full", suffix="_g")

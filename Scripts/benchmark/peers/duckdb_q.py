@@ -38,8 +38,34 @@ ANSWERS = {
              select campaign_id, window_start, sum(cnt)::bigint as cnt, sum(total) as total
              from (select *, unnest(range(pane - 59000, pane + 1, 1000)) as window_start from panes) group by all""",
 }
+def everything():
+    """q5: what a lake would hold of the same stream, each a COPY: every line as it came, lines that are no event, events once with their
+    campaign, windows, and the users' state. Lines are read once into memory for the first two; DuckDB's own reader parses the events."""
+    os.makedirs(f"{out}/lake", exist_ok=True)
+    parquet = "format parquet, compression zstd"
+    for table in ("bronze", "quarantine", "silver", "gold"):
+        os.makedirs(f"{out}/lake/{table}/table", exist_ok=True)
+    db.execute(f"""create temp table lines as select * from read_csv('{data}/one/events.ndjson', header = false, auto_detect = false,
+                   delim = chr(1), quote = '', escape = '', columns = {{line: 'VARCHAR'}}, max_line_size = 1000000)""")
+    db.execute(f"copy lines to '{out}/lake/bronze/table/part.parquet' ({parquet})")
+    db.execute(f"copy (select line from lines where not json_valid(line)) to '{out}/lake/quarantine/table/part.parquet' ({parquet})")
+    db.execute("drop table lines")
+    db.execute("""create temp table silver as
+                  select * exclude (campaign_id), campaign_id, event_time // 3600000 as event_hour
+                  from (select event_id, any_value(columns(* exclude (event_id))) from events where event_type in ('view', 'click', 'purchase')
+                        group by event_id) left join campaigns using (ad_id)""")
+    db.execute(f"""copy (select * exclude (event_time), epoch_ms(event_time) as event_time from silver) to '{out}/lake/silver/table'
+                   ({parquet}, partition_by (event_hour), overwrite_or_ignore)""")
+    db.execute(f"""copy (select campaign_id, epoch_ms(event_time // 10000 * 10000) as window_start, count(*) as cnt, sum(amount) as total
+                         from silver where event_type = 'view' group by all) to '{out}/lake/gold/table/part.parquet' ({parquet})""")
+    db.execute(f"""copy (select user_id, count(*) as cnt, sum(amount) as total, max(event_time) as last_ms from silver group by all)
+                   to '{out}/state.csv' (header)""")
+
+
 if query == "q4":
     db.execute(f"""copy (select *, strftime(epoch_ms(event_time), '%Y-%m-%d-%H') as event_hour from events)
                    to '{out}' (format parquet, compression zstd, partition_by (event_hour), overwrite_or_ignore)""")
+elif query == "q5":
+    everything()
 else:
     db.execute(f"copy ({ANSWERS[query]}) to '{out}/result.csv' (header)")
