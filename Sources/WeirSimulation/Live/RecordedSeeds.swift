@@ -21,17 +21,17 @@ extension PlantedBug {
   public var recordedSeed: UInt64 { PlantedBug.seeds[self] ?? 0 }
 
   private static let seeds: [PlantedBug: UInt64] = [
-    .blindRetry: 0, .noFence: 0, .fencesAfterConflict: 53, .numbersFreeAgain: 9,
-    .deletesBeforePointer: 0, .ignoresMarkOutcome: 59,
+    .blindRetry: 1, .noFence: 9, .fencesAfterConflict: 10, .numbersFreeAgain: 10,
+    .deletesBeforePointer: 0, .ignoresMarkOutcome: 85,
     .followerTrustsMemory: 2, .followerRebases: 1, .followerOutOfOrder: 0, .followerProvesFirst: 0,
-    .readsWhileIdling: 13, .floorNotRaised: 18, .idleWindowsStay: 0, .cutsOnAfterFence: 10, .cutsOnAfterError: 441, .commitsTogether: 6,
-    .decisionsOverlap: 307,
-    .filesAfterEntry: 0, .gapNotRecorded: 6, .gapRowsStay: 43, .restoresBaseOnly: 0, .restoresWithoutFloor: 253,
-    .takesOverUnmarked: 0, .rowsBehindStay: 11,
-    .mergeUnclaimed: 4, .mergeBeginsAtHead: 6, .mergedRowsNotRepeated: 11, .mergeMissesLastEntry: 0, .mergedFenceTooLow: 0,
-    .growthForgetsIDs: 0, .growthIgnoresFloors: 19, .growthUnnoticed: 0,
-    .childForgetsIDs: 0, .childIgnoresFloors: 0, .childKeepsAllKeys: 0, .childrenDoNotWait: 0,
-    .followsUnsyncedVersions: 69,
-    .collectsUnapplied: 9, .drainsWithoutTables: 5,
+    .readsWhileIdling: 35, .floorNotRaised: 18, .idleWindowsStay: 0, .cutsOnAfterFence: 10, .cutsOnAfterError: 13, .commitsTogether: 6,
+    .decisionsOverlap: 312,
+    .filesAfterEntry: 0, .gapNotRecorded: 36, .gapRowsStay: 213, .restoresBaseOnly: 0, .restoresWithoutFloor: 54,
+    .takesOverUnmarked: 0, .rowsBehindStay: 4,
+    .mergeUnclaimed: 149, .mergeBeginsAtHead: 0, .mergedRowsNotRepeated: 6, .mergeMissesLastEntry: 0, .mergedFenceTooLow: 0,
+    .growthForgetsIDs: 0, .growthIgnoresFloors: 44, .growthUnnoticed: 0,
+    .childForgetsIDs: 0, .childIgnoresFloors: 0, .childKeepsAllKeys: 0, .childrenDoNotWait: 1,
+    .followsUnsyncedVersions: 12,
+    .collectsUnapplied: 9, .drainsWithoutTables: 2,
   ]
 }
