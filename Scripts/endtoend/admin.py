@@ -63,7 +63,7 @@ class Watched(Worker):
 
     def ask(self, path, method="GET", headers=None):
         """(status, body); status 0 if nobody answers."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=common.PATIENCE)
         try:
             connection.request(method, path, headers=headers or {})
             answer = connection.getresponse()
@@ -448,14 +448,14 @@ def deadline(suite):
                 worker.process.send_signal(signal.SIGTERM)
                 time.sleep(0.3)
             try:
-                code = worker.process.wait(20)
+                code = worker.process.wait(common.PATIENCE)
                 faults += [] if code in (0, 143) else [f"{signals} signals: ended with {code}: {worker.talk}"]
                 # With a deadline the log says why it ended behind no commit.
                 if code == 143 and signals == 1 and not [e for e in worker.lines if e.get("event") == "drain_timeout"]:
                     faults.append(f"the log does not say why it ended: {worker.talk}")
             except subprocess.TimeoutExpired:
                 worker.kill()
-                faults.append(f"{signals} signals: not ended within 20 s")
+                faults.append(f"{signals} signals: not ended within {common.PATIENCE} s")
             b.process.send_signal(signal.SIGCONT)
         stream.close_windows(PARTITIONS)
         worker = begin(job, b.address)

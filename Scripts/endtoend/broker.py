@@ -121,6 +121,20 @@ def partition_of(key, partitions):
     return (murmur2(key) & 0x7FFFFFFF) % partitions
 
 
+def patient(pipeline):
+    """Lets a worker of this pipeline take its time to end, where the pipeline does not say: on a busy machine 25 s are soon over."""
+    with open(pipeline) as f:
+        text = f.read()
+    spec = common.yaml.safe_load(text)
+    if "drain" in (spec.get("worker") or {}):
+        return
+    spec["worker"] = {**(spec.get("worker") or {}), "drain": f"{common.PATIENCE}s"}
+    part = f"{pipeline}.{os.getpid()}.part"
+    with open(part, "w") as f:
+        common.yaml.safe_dump(spec, f, sort_keys=False, allow_unicode=True, width=1000)
+    os.replace(part, pipeline)
+
+
 class Worker:
     """A `weir run` process. What it says goes to files."""
 
@@ -131,6 +145,7 @@ class Worker:
         Worker.number += 1
         Worker.everybody.append(self)
         self.job, self.address, self.number = job, address, Worker.number
+        patient(job.pipeline)
         self.out = os.path.join(job.directory, f"worker{self.number}.out")
         self.err = os.path.join(job.directory, f"worker{self.number}.err")
         with open(self.out, "w") as out, open(self.err, "w") as err:
@@ -174,7 +189,7 @@ class Worker:
     def wake(self):
         self.process.send_signal(signal.SIGCONT)
 
-    def stop(self, seconds=60):
+    def stop(self, seconds=2 * common.PATIENCE):
         """SIGTERM, and what is wrong with how it ended."""
         self.process.send_signal(signal.SIGTERM)
         try:
@@ -215,8 +230,9 @@ def committed(job):
 STEP_MAX = 5        # seconds: a step of a wait that takes longer is one in which this process was stopped
 
 
-def wait(what, test, seconds=60):
+def wait(what, test, seconds=common.PATIENCE):
     """Waits until `test` is true. Time in which this process itself is stopped does not count: whoever stops it stops the others too."""
+    seconds = max(seconds, common.PATIENCE)
     waited, last = 0, time.monotonic()
     while not test():
         now = time.monotonic()

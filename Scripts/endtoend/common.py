@@ -37,7 +37,10 @@ PIPELINES = os.path.join(ROOT, "Deploy", "Pipelines")
 WORK = os.environ.get("WEIR_TEST_WORK") or os.path.join(ROOT, ".build", "endtoend")
 INPUTS = os.path.join(WORK, "inputs")
 WIKIPEDIA = os.path.join(ROOT, "..", "shared", "data", "wikipedia-edits.ndjson.gz")
-RUN_LIMIT = 300             # seconds that one run of the binary may take
+RUN_LIMIT = 1200            # seconds that one run of the binary may take
+# Limits are there for what hangs. They are no claims about speed: a machine with other load needs several times as long.
+PATIENCE = 120              # seconds that something may take that is done at once on a quiet machine
+BUSY = 4                    # times that a whole driver may take longer than on a quiet machine
 FAULTS_SHOWN = 12           # lines a claim
 # What a program that crashed leaves on standard error.
 CRASHES = ("Fatal error", "Program crashed", "Stack dump", "Segmentation fault", "Illegal instruction")
@@ -85,7 +88,7 @@ class Suite:
         arguments.add_argument("--quick", action="store_true", help="what Scripts/test runs: fewer combinations")
         arguments.add_argument("--weir", default=os.path.join(ROOT, ".build", "release", "weir"), help="the binary")
         arguments.add_argument("--seed", type=int, default=1)
-        arguments.add_argument("--limit", type=int, default=limit, help="seconds after which the driver gives up")
+        arguments.add_argument("--limit", type=int, default=limit * BUSY, help="seconds after which the driver gives up")
         arguments.add_argument("--only", help="some parts, by their functions' names, with commas")
         arguments.add_argument("--keep", action="store_true", help="keeps the files in .build/endtoend")
         if add:
@@ -165,6 +168,23 @@ class Suite:
         print(f"{self.name}: {time.monotonic() - self.start:.0f} s")
         print(f"{self.passed} passed, {self.failed} failed", flush=True)
         sys.exit(1 if self.failed else 0)
+
+
+# -- Signals
+
+def listens(process, signal_number):
+    """Waits until a program has a handler for a signal, or has ended: before that the signal itself ends it. False: it has none."""
+    end = time.monotonic() + PATIENCE
+    while process.poll() is None and time.monotonic() < end:
+        try:
+            with open(f"/proc/{process.pid}/status") as f:
+                masks = {line.split()[0]: int(line.split()[1], 16) for line in f if line.startswith(("SigCgt:", "SigBlk:"))}
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        if any(mask >> (signal_number - 1) & 1 for mask in masks.values()):
+            return True
+        time.sleep(0.02)
+    return False
 
 
 # -- Captures

@@ -9,7 +9,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import common
 
-PATIENCE = 15       # seconds from the signal to the end
+PATIENCE = common.PATIENCE      # seconds from the signal to the end: it hangs if it takes longer
 
 
 def interrupt(suite):
@@ -66,11 +66,12 @@ def piped(suite):
         try:
             process.stdin.write(everything[:given])
             process.stdin.flush()
-            for _ in range(300):
+            for _ in range(10 * PATIENCE):
                 if len(job.entries()) >= entries or process.poll() is not None:
                     break
                 time.sleep(0.1)
             faults += [] if len(job.entries()) >= entries else [f"{given} bytes: {len(job.entries())} entries while the pipe pauses, expected {entries}"]
+            common.listens(process, getattr(signal, name))
             time.sleep(1)
             process.send_signal(getattr(signal, name))
             process.wait(PATIENCE)
@@ -90,6 +91,7 @@ def piped(suite):
     process = subprocess.Popen(job.command(captures=["-"]), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdin.write(everything[:epoch])
     process.stdin.flush()
+    common.listens(process, signal.SIGINT)
     time.sleep(1)
     process.send_signal(signal.SIGINT)
     try:

@@ -27,7 +27,7 @@ def start(suite, address, *more):
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def ended(process, seconds=120):
+def ended(process, seconds=3 * common.PATIENCE):
     """(its result, its exit code, what it said)"""
     out, err = process.communicate(timeout=seconds)
     lines = [line for line in out.strip().split("\n") if line]
@@ -132,7 +132,7 @@ def job(suite, name, topic, change=lambda spec: None):
 
 
 def verify(suite, b, job, *more):
-    return start(suite, b.address, "--verify", job.pipeline, "--lake", job.lake, "--store", job.store, "--settle", "30s", *more)
+    return start(suite, b.address, "--verify", job.pipeline, "--lake", job.lake, "--store", job.store, "--settle", f"{common.PATIENCE}s", *more)
 
 
 def verified(suite):

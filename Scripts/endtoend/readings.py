@@ -20,7 +20,7 @@ def by(metrics, name, label):
     return {dict(k)[label]: v for k, v in metrics.get(name, {}).items()}
 
 
-def settled(what, test, seconds=40):
+def settled(what, test, seconds=120):
     """Waits until a test has no faults; what it found last."""
     end = time.monotonic() + seconds
     while (faults := test()) and time.monotonic() < end:

@@ -186,6 +186,14 @@ public protocol ShardGroup: ShardLooker {
   func follow(_ positions: [String: ShardPoint], as owner: String) async
   /// What stands there for the group, left by whoever is in it; shards without are left out.
   func followed(_ shards: [String]) async throws -> [String: FollowedPosition]
+  /// Ends with an error each question to the source that is under way, and all later ones: ``bounds(of:)``, ``starts(of:)``, ``look(_:)``,
+  /// ``followed(_:)``. Nobody waits for the answers any more. Reading, ``release(_:)`` and ``close()`` stay as they are.
+  func refuseQuestions()
   /// Leaves the group, so that others take over at once.
   func close() async
+}
+
+extension ShardGroup {
+  /// For groups that answer at once.
+  public func refuseQuestions() {}
 }

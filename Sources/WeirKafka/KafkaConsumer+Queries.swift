@@ -31,13 +31,13 @@ extension KafkaConsumer {
       let question = Question(continuation)
       let closed = KafkaError.misuse("the Kafka consumer is closed")
       let id: Int? = state.withLock { state in
-        guard !state.isClosing else { return nil }
+        guard !state.isClosing, !state.refusesQuestions else { return nil }
         state.lastQuestion += 1
         state.questions[state.lastQuestion] = { question.end(.failure(closed)) }
         return state.lastQuestion
       }
       let isQueued = queries.submit {
-        if id == nil || self.state.withLock({ $0.isClosing }) {
+        if id == nil || self.state.withLock({ $0.isClosing || $0.refusesQuestions }) {
           question.end(.failure(closed))
         } else {
           question.end(Result { try work(handle) })
@@ -60,7 +60,7 @@ extension KafkaConsumer {
       let left = Int32(clamping: (endsAt - KafkaClient.now) / 1_000_000)
       let code = ask(max(1, min(step.lowerBound, left)))
       let isOpen = code == RD_KAFKA_RESP_ERR__TIMED_OUT || code == RD_KAFKA_RESP_ERR__WAIT_COORD
-      guard isOpen, KafkaClient.now < endsAt, !state.withLock({ $0.isClosing }) else { return code }
+      guard isOpen, KafkaClient.now < endsAt, !state.withLock({ $0.isClosing || $0.refusesQuestions }) else { return code }
       step = min(step.lowerBound * 2, step.upperBound)...step.upperBound
     }
   }

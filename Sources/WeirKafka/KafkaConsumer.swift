@@ -29,6 +29,8 @@ public final class KafkaConsumer: Sendable {
     var commitFailures = 0
     /// A revocation that came while the consumer closes: answered by its own thread.
     var isClosing = false
+    /// Questions are refused.
+    var refusesQuestions = false
     /// Ends each question that is being asked; closing does.
     var questions: [Int: @Sendable () -> Void] = [:]
     var lastQuestion = 0
@@ -155,6 +157,16 @@ public final class KafkaConsumer: Sendable {
   }
 
   // MARK: The end
+
+  /// Ends the questions that are under way, and refuses later ones.
+  func refuseQuestions() {
+    let questions = state.withLock { state in
+      state.refusesQuestions = true
+      defer { state.questions = [:] }
+      return Array(state.questions.values)
+    }
+    for end in questions { end() }
+  }
 
   /// Stops all readers, leaves the group (so that others take over at once) and frees the client. A consumer that is not
   /// closed stays a member of its group.

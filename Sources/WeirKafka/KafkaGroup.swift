@@ -79,6 +79,11 @@ public final class KafkaGroup: ShardGroup {
     if !offsets.isEmpty { consumer.commitBehind(offsets, metadata: owner) }
   }
 
+  public func refuseQuestions() {
+    consumer.refuseQuestions()
+    probe.refuseQuestions()
+  }
+
   public func close() async {
     async let isProbeClosed: Void = probe.close()
     await consumer.close()

@@ -53,6 +53,14 @@ public final class KafkaProbe: ShardLooker {
     }
   }
 
+  func refuseQuestions() {
+    let consumer = state.withLock { state in
+      state.isClosed = true
+      return state.consumer
+    }
+    consumer?.refuseQuestions()
+  }
+
   public func close() async {
     let consumer = state.withLock { state in
       state.isClosed = true

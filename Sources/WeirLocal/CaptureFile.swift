@@ -34,6 +34,8 @@ final class CaptureFile {
   private let isPeek: Bool
   private var peeked: [UInt8] = []
   private var isAtEnd = false
+  /// What the file was at a read that found its end before its size.
+  private var endedEarly: Stamp?
   private(set) var bytesRead: Int64 = 0
   /// When it was opened; nil for what is not a regular file.
   private let opened: Stamp?
@@ -52,6 +54,7 @@ final class CaptureFile {
     self.descriptor = descriptor
     var info = stat()
     opened = !isOnce && fstat(descriptor, &info) == 0 ? Stamp(info) : nil
+    if opened != nil, FileSystemKind.isKernels(descriptor) { throw CaptureKind.refusal(path, CaptureKind.kernel) }
     if let opened, opened.bytes < bytesAtLeast {
       throw changed("it had \(bytesAtLeast) bytes when this run began, and has \(opened.bytes) now")
     }
@@ -63,11 +66,12 @@ final class CaptureFile {
   }
 
   /// The size of a capture file on the disk; nil for a pipe.
-  /// - Throws: `config` where there is no such file, or it is a directory.
+  /// - Throws: `config` where there is no such file, or it is a directory or a device.
   static func bytes(of path: String) throws(WeirError) -> Int64? {
     var info = stat()
     guard stat(path, &info) == 0 else { throw unreadable(path, errno) }
-    guard info.st_mode & S_IFMT != S_IFDIR else { throw CaptureDirectory.refusal(path) }
+    if info.st_mode & S_IFMT == S_IFDIR { throw CaptureDirectory.refusal(path) }
+    if let kind = CaptureKind.refused(path, info) { throw CaptureKind.refusal(path, kind) }
     return info.st_mode & S_IFMT == S_IFREG ? Int64(info.st_size) : nil
   }
 
@@ -96,7 +100,11 @@ final class CaptureFile {
       let now = try checked(plus: n)
       if n == 0 {
         // Appended to since the read: that belongs to the file as well.
-        if let now, now.bytes > bytesRead { continue }
+        if let now, now.bytes > bytesRead {
+          guard endedEarly != now else { throw CaptureKind.refusal(path, CaptureKind.wrongSize(now.bytes, read: bytesRead)) }
+          endedEarly = now
+          continue
+        }
         isAtEnd = true
       }
       return took(n, target)
@@ -115,6 +123,9 @@ final class CaptureFile {
     guard let opened else { return nil }
     var info = stat()
     guard fstat(descriptor, &info) == 0, let now = Stamp(info) else { throw FileSystem.error("look at the capture", path) }
+    if now == opened, bytesRead + Int64(n) > now.bytes {
+      throw CaptureKind.refusal(path, CaptureKind.wrongSize(now.bytes, read: bytesRead + Int64(n)))
+    }
     guard now.bytes >= max(opened.bytes, bytesRead + Int64(n)) else {
       throw changed(
         "it was truncated: it had \(opened.bytes) bytes when it was opened, \(bytesRead) of them were read, and it has \(now.bytes) now")

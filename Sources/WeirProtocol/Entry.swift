@@ -32,6 +32,9 @@ public struct LedgerEntry: Sendable, Equatable {
   /// The epoch of one lane in this entry.
   public subscript(lane: LaneID) -> LaneCommit? { lanes.first { $0.lane == lane } }
 
+  /// Number of files that this entry adds to all tables.
+  var filesCount: Int { tables.reduce(0) { $0 + $1.files.count } }
+
   /// The files that this entry adds to a table.
   public func files(of table: String) -> [DataFile] {
     tables.filter { $0.table == table }.flatMap(\.files)
@@ -104,6 +107,8 @@ public struct LaneCommit: Sendable, Equatable {
   public var decisions: [Decision]
   /// The lane's state at `to`; nil if the lane has none.
   public var state: StateRef?
+  /// Windows that the watermark has finished are left for the lane's next epochs: they belong to more partitions than one entry may have.
+  public var isClosing: Bool
 
   /// Where a new generation of the lane starts in this epoch; nil: none does.
   public var generationStart: ShardPoint? { decisions.lazy.compactMap(\.generationStart).first }
@@ -111,7 +116,8 @@ public struct LaneCommit: Sendable, Equatable {
   public init(
     lane: LaneID, dealing: Dealing? = nil, generation: Int64 = 0, epoch: Int64, from: ShardPoint, to: ShardPoint,
     endsAtItself: Bool = false, watermark: Int64, prefixHash: Hash128? = nil, identity: ShardIdentity? = nil,
-    counts: BucketCounts = BucketCounts(), windows: [String: WindowCounts] = [:], decisions: [Decision] = [], state: StateRef? = nil
+    counts: BucketCounts = BucketCounts(), windows: [String: WindowCounts] = [:], decisions: [Decision] = [], state: StateRef? = nil,
+    isClosing: Bool = false
   ) {
     self.lane = lane
     self.dealing = dealing
@@ -127,6 +133,7 @@ public struct LaneCommit: Sendable, Equatable {
     self.windows = windows
     self.decisions = decisions
     self.state = state
+    self.isClosing = isClosing
   }
 }
 

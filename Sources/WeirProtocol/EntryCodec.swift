@@ -142,7 +142,10 @@ extension LaneCommit {
       "prefixHash": prefixHash.map { .string($0.hex) } ?? .null, "counts": counts.json, "windows": windows.json,
       "decisions": .array(decisions.map(\.json)), "state": state?.json ?? .null,
     ]
-    return .members(members).adding(identity)
+    let document = JSONValue.members(members).adding(identity)
+    // Left out where it is not so, as in entries from before there was such a bound.
+    guard isClosing, case .object(let all) = document else { return document }
+    return .object(all + [.init("closing", .bool(true))])
   }
 
   init(json: JSONValue, entry: Int64) throws(WeirError) {
@@ -161,6 +164,7 @@ extension LaneCommit {
     for item in try json.requiredArray("decisions") { decisions.append(try Decision(json: item)) }
     state = try json.optional("state") { v throws(WeirError) in try StateRef(json: v) }
     identity = try ShardIdentity(memberOf: json)
+    isClosing = json["closing"] == .bool(true)
   }
 }
 

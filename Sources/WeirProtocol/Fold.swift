@@ -116,9 +116,11 @@ public struct LaneFold: Sendable, Equatable {
   public var clock: Int64?
   /// An entry holds the lane's `endOfInput`.
   public var hasEnded: Bool
-  /// An epoch has the watermark ``Watermark/maximum``: what `endOfInput` let go is out. The decision alone raises
+  /// An epoch has the watermark ``Watermark/maximum``, and leaves no windows: what `endOfInput` let go is out. The decision alone raises
   /// ``watermark`` as well, but a worker may die before the entry that closes the windows.
   public var isClosed: Bool
+  /// See ``LaneCommit/isClosing``, of the last epoch.
+  public var isClosing = false
   /// An entry holds the lane's `shardClosed`: no more records come, and it holds back no watermark.
   public var isShardClosed = false
   /// Of a lane whose shard has parents.
@@ -236,7 +238,8 @@ extension LedgerFold {
     lane.epoch = commit.epoch
     lane.position = commit.to
     lane.watermark = max(lane.watermark, commit.watermark)
-    if commit.watermark == Watermark.maximum { lane.isClosed = true }
+    lane.isClosing = commit.isClosing
+    if commit.watermark == Watermark.maximum, !commit.isClosing { lane.isClosed = true }
     lane.prefixHash = commit.prefixHash
     // One of an earlier entry is still true: its records are before the position too.
     lane.identity = commit.identity ?? lane.identity

@@ -82,6 +82,7 @@ extension LaneFold {
     if let clock { members.append(JSONValue.Member("clock", .int(clock))) }
     if let generationStart { members.append(JSONValue.Member("generationStart", .string(generationStart.text))) }
     if isShardClosed { members.append(JSONValue.Member("shardClosed", .bool(true))) }
+    if isClosing { members.append(JSONValue.Member("closing", .bool(true))) }
     if let origin { members.append(JSONValue.Member("origin", origin.json)) }
     return JSONValue.object(members).adding(identity)
   }
@@ -101,6 +102,7 @@ extension LaneFold {
     state = try json.optional("state") { v throws(WeirError) in try StateRef(json: v) }
     clock = json["clock"] == nil ? nil : try json.requiredTime("clock")
     generationStart = json["generationStart"] == nil ? nil : try json.requiredPosition("generationStart")
+    isClosing = json["closing"] == .bool(true)
     isShardClosed = json["shardClosed"] == .bool(true)
     origin = try json["origin"].map { v throws(WeirError) in try LaneOrigin(json: v) }
     identity = try ShardIdentity(memberOf: json)

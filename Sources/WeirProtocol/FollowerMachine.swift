@@ -54,6 +54,8 @@ public struct FollowerMachine: Sendable {
     public var windows: WindowCounts
     /// As of entry `to`: the table is complete through it.
     public var mergedWatermark: Int64
+    /// Entry `to` leaves windows that its watermark finishes to later entries: tables of windows are not complete through it.
+    public var isClosing = false
     /// Of entry `to`; nil when the commit has no entries.
     public var proof: EntryProof?
     /// The table is somebody else's or nobody's and was adopted by name: write our id into its configuration.
@@ -219,6 +221,7 @@ public struct FollowerMachine: Sendable {
     var commit = Commit(
       version: version, from: after, to: through, files: [], counts: BucketCounts(), windows: WindowCounts(),
       mergedWatermark: entries.last?.mergedWatermark ?? Watermark.minimum,
+      isClosing: entries.last?.lanes.contains(where: \.isClosing) ?? false,
       proof: entries.last.map { EntryProof(number: $0.number, hash: $0.hash) }, adopts: adopts)
     for entry in reversed ? entries.reversed() : entries {
       commit.files += entry.files(of: table)

@@ -15,6 +15,8 @@ public actor Ledger {
   /// what is known. More are read from the store.
   private var recent: [LedgerEntry] = []
   private static let recentMax = 8
+  /// Files that they name together; the newest entry is kept all the same.
+  private static let recentFilesMax = 4096
   /// Shared with the reader that opened the ledger.
   let snapshots: SnapshotPointer
   /// Only the simulation sets these: a broken variant, and who is told of each step of a commit.
@@ -226,8 +228,11 @@ extension Ledger {
       adopt(fold)
       if let last { snapshots.saw(last) }
       if let last, last.number == number, fold.number == number, fold.hash == last.hash {
-        if recent.count == Ledger.recentMax { recent.removeFirst() }
         recent.append(last)
+        var files = recent.reduce(0) { $0 + $1.filesCount }
+        while recent.count > 1, recent.count > Ledger.recentMax || files > Ledger.recentFilesMax {
+          files -= recent.removeFirst().filesCount
+        }
       }
     case .fenced(_, let fold), .abandoned(let fold): adopt(fold)
     case .unknown: break

@@ -42,15 +42,15 @@ public enum Mark: String, CaseIterable, Sendable {
   case stateRowSkipped, rowRetracted, ownerFenced, claimFenced, stateRebuilt
   // Records.
   case idle, wake, duplicate, lateRow
-  // Shards that are split and merged.
-  case shardClosed, shardsMerged
+  // Shards that are split and merged; windows that close over several entries.
+  case shardClosed, shardsMerged, closing
   // A topic that gets more partitions.
   case partitionsAdded
 
   /// Those that 2,000 seeds need not meet: an entry that is collected between a put that finds it and the look at it, and a state row that
   /// its fence alone stops (the name of the rows' owner stops it before).
   /// The last three are of workloads of their own.
-  public static let rare: [Mark] = [.entryNotThere, .stateRowSkipped, .shardClosed, .shardsMerged, .partitionsAdded]
+  public static let rare: [Mark] = [.entryNotThere, .stateRowSkipped, .shardClosed, .shardsMerged, .closing, .partitionsAdded]
 }
 
 /// How often each mark was met.

@@ -48,6 +48,10 @@ public final class FakeTopic: Sendable {
   public let questionsLost = Mutex(0)
   /// The same of those for the shards that there are: a worker's first.
   public let firstQuestionsLost = Mutex(0)
+  /// Questions about shards get no answer as long as it is so: they wait until their group refuses them.
+  public let isSilent = Mutex(false)
+  /// Questions that got no answer.
+  public let unanswered = Atomic(0)
   /// What the source says to a worker's first question; nil: it answers.
   public let firstQuestionsFail = Mutex<WeirError?>(nil)
   public let stream = "t"
@@ -155,6 +159,7 @@ public final class FakeGroup: ShardGroup {
   private struct State {
     var readers: [String: FakeReader] = [:]
     var isClosed = false
+    var refusesQuestions = false
     var released: [String] = []
   }
 
@@ -198,12 +203,29 @@ public final class FakeGroup: ShardGroup {
 
   public func bounds(of shards: [String]) async throws -> [String: ShardBounds] {
     try FakeGroup.ask(topic.questionsLost)
+    try await waitForAnswer()
     return topic.shards.withLock { all in
       Dictionary(
         uniqueKeysWithValues: shards.map {
           ($0, ShardBounds(low: topic.position(all[$0]?.low ?? 0), high: topic.position((all[$0]?.high ?? 0) - (all[$0]?.endTooLow ?? 0))))
         })
     }
+  }
+
+  private func waitForAnswer() async throws {
+    guard topic.isSilent.withLock({ $0 }) else { return }
+    topic.unanswered.add(1, ordering: .relaxed)
+    topic.bell.ring()
+    while true {
+      let seen = topic.bell.rung
+      if state.withLock({ $0.refusesQuestions || $0.isClosed }) { throw WeirError(.unavailable, "the source was not waited for") }
+      await topic.bell.wait(after: seen)
+    }
+  }
+
+  public func refuseQuestions() {
+    state.withLock { $0.refusesQuestions = true }
+    topic.bell.ring()
   }
 
   public func starts(of shards: [String]) async throws -> [String: ShardPoint] {

@@ -15,6 +15,7 @@ import WeirSimulation
   @Flag(help: "Reduce the faults of a seed that fails.") var reduce = false
   @Flag(help: "Read a source with positions of 128 bits that splits and merges its shards.") var reshards = false
   @Flag(help: "Read a topic that gets more partitions while it is read.") var grows = false
+  @Flag(help: "Partition gold tables by their groups, and let an entry have few of those that close.") var parts = false
   @Flag(help: "Show what happens.") var verbose = false
   @Flag(help: "Show how often each fault and each way of recovery was met.") var marks = false
 
@@ -39,7 +40,7 @@ import WeirSimulation
     let began = Date()
     for seed in first..<first + seeds {
       let result = LiveSimulation.run(
-        seed: seed, without: without, bug: planted, reshards: reshards, grows: grows, log: verbose ? { print($0) } : nil)
+        seed: seed, without: without, bug: planted, reshards: reshards, grows: grows, parts: parts, log: verbose ? { print($0) } : nil)
       all += result.marks
       steps += result.steps
       entries += result.entries
@@ -55,7 +56,7 @@ import WeirSimulation
         escaped = EscapeWatch.count
       }
       if seed % 50 == 0 {
-        let second = LiveSimulation.run(seed: seed, without: without, bug: planted, reshards: reshards, grows: grows)
+        let second = LiveSimulation.run(seed: seed, without: without, bug: planted, reshards: reshards, grows: grows, parts: parts)
         if second.trace != result.trace || second.steps != result.steps {
           failed += 1
           print("seed \(seed): two runs differ: \(result.steps) and \(second.steps) steps")

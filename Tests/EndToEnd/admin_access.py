@@ -54,7 +54,7 @@ class Server:
                 return int(json.loads(line)["address"].rsplit(":", 1)[1])
         return None
 
-    def ask(self, path, method="GET", timeout=20, **headers):
+    def ask(self, path, method="GET", timeout=common.PATIENCE, **headers):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
             connection.request(method, path, headers={k.title(): v for k, v in headers.items()})
@@ -101,14 +101,16 @@ def guarded(suite):
         suite.claim("POST /drain with the token drains", [] if (status, code) == (202, 0) else [f"{status}, exit {code}"])
 
 
-def raw(server, request, timeout=4):
-    """The status of the answer to these bytes, and whether the server closes its side after it."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=timeout) as s:
+def raw(server, request, answers=None):
+    """The status of the answer to these bytes, and whether the server closes its side after it; waits for so many answers, or for that."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=common.PATIENCE) as s:
         s.sendall(request)
         got = b""
         try:
             while more := s.recv(1 << 16):
                 got += more
+                if answers and got.count(b"HTTP/1.1 ") >= answers:
+                    s.settimeout(1)         # it might close still
             closed = True
         except TimeoutError:
             closed = False
@@ -129,7 +131,7 @@ def hosts(server):
             (b"/live HTTP/1.1", b"Connection: close\r\nweir-request-version: 1.0\r\n", 400)):
         status, closed, _ = raw(server, b"GET " + line + b"\r\n" + headers + b"\r\n")
         faults += [] if (status, closed) == (wanted, True) else [f"{line} with {headers}: {status}, {'closed' if closed else 'left open'}"]
-    status, closed, answers = raw(server, (b"GET /live HTTP/1.1\r\n" + one + b"\r\n") * 2, timeout=1)
+    status, closed, answers = raw(server, (b"GET /live HTTP/1.1\r\n" + one + b"\r\n") * 2, answers=2)
     faults += [] if (status, closed, answers) == (200, False, 2) else [f"two requests on a connection: {status} {closed} {answers}"]
     return faults
 
@@ -156,7 +158,7 @@ def starved(suite, server):
             slow.start()
         for i in range(HELD):
             try:
-                s = socket.create_connection(("127.0.0.1", server.port), timeout=5)
+                s = socket.create_connection(("127.0.0.1", server.port), timeout=common.PATIENCE)
                 s.setblocking(False)
                 if first:
                     s.send(first)
@@ -166,11 +168,11 @@ def starved(suite, server):
                 faults.append(f"connection {i}: {e}")
                 break
             if i % (HELD // PROBES) == 0:
-                status, why = server.ask(("/live", "/ready", "/started")[i % 3], timeout=5)
+                status, why = server.ask(("/live", "/ready", "/started")[i % 3])
                 faults += [] if status == 200 else [f"a probe with {i} connections: {status} {why}"]
         files = len(os.listdir(f"/proc/{server.process.pid}/fd"))
         for _ in range(5):
-            status, why = server.ask("/live", timeout=5)
+            status, why = server.ask("/live")
             faults += [] if status == 200 else [f"a probe at the end: {status} {why}"]
             time.sleep(0.1)
         faults += [] if opened == HELD else [f"only {opened} connections were made"]

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Input that is small and decodes to much stays within the worker's memory: tiny records, partition values from the data, windows."""
+import contextlib
 import gzip
 import json
 import os
@@ -86,10 +87,16 @@ class Run:
             if not pid:
                 continue
             self.anonymous = max(self.anonymous, anonymous_bytes(int(pid)))
-            if kill_after and len(self.entries()) > kill_after:
+            if kill_after and self.entries_count() > kill_after:
                 os.kill(int(pid), signal.SIGKILL)
                 break
         process.wait()
+
+    def entries_count(self):
+        try:
+            return sum(1 for name in os.listdir(os.path.join(self.lake, "_weir", self.name, "ledger")) if name.endswith(".json") and name[0].isdigit())
+        except FileNotFoundError:
+            return 0
 
     def entries(self):
         return tables.entries(self.lake, self.name)
@@ -186,6 +193,79 @@ def many_partitions(suite):
                 run.fault() + ([] if len(files) > 1 and max(files) <= 1024 + 16384 else [f"files by epoch: {files}"]))
     again = tables.read_delta(run.lake, "silver/s").sort_by("n")
     suite.claim("the cuts change no row and no partition", [] if again.select(["n", "c"]) == got.select(["n", "c"]) else ["other rows"])
+
+
+def closing_partitions(suite):
+    """Windows of very many partitions that close at once"""
+    for name in ("merged", "lane", "hopping", "killed"):
+        os.makedirs(suite.path(f"closing-{name}"))
+    with contextlib.ExitStack() as stack:
+        for name in ("merged", "lane", "hopping", "killed"):
+            stack.enter_context(common.tmpfs(suite.path(f"closing-{name}"), "2g"))
+        many_windows(suite)
+
+
+# Partitions that one entry gets of windows that close: from a lane, and from the merge lane.
+PARTS = {"lane": 1024, "merged": 2048}
+
+
+def many_windows(suite):
+    count = 10_000 if suite.quick else 40_000
+    start = 1_700_000_000_000
+    capture = suite.path("closing.ndjson")
+    with open(capture, "w") as f:
+        f.writelines(f'{{"u":"user-{i}","c":"city {i * 7919 % count}","n":{i},"t":{start + i}}}\n' for i in range(count))
+    record = {"format": "json", "key": "u", "time": {"field": "t", "out_of_order": "1s"},
+              "fields": {"u": "string!", "c": "string!", "n": "int64", "t": "timestamp_ms!"}}
+    measure = {"rows": "count()", "s": "sum(n)"}
+    whole = {}
+    for name, by, window in (("merged", "c", {"tumbling": "10s"}), ("lane", "u", {"tumbling": "10s"}),
+                             ("hopping", "c", {"hopping": "20s", "every": "5s"})):
+        gold = {"g": {"by": [by], "window": window, "partition_by": by, "measure": measure}}
+        path = pipeline(suite, f"closing-{name}", memory="64MiB", record=record, silver={"partition_by": "c"}, gold=gold)
+        run = Run(suite, path, capture)
+        whole[name] = run
+        faults = run.fault() + kept(run, "64MiB")
+        suite.note(f"{name}: {run.anonymous // MIB} MiB, {len(run.entries())} entries")
+        suite.claim(f"{count} partitions of closed windows ({name}): the first run finishes within 64 MiB", faults)
+        files = [len(table["files"]) for entry in run.entries() for table in entry["tables"] if table["table"] == "gold/g"]
+        lanes = max(sum(lane["lane"] != "_merge" for lane in entry["lanes"]) for entry in run.entries())
+        most = PARTS["lane"] * lanes if name == "lane" else PARTS["merged"]
+        suite.claim(f"({name}) no entry gets more than {most} of them, and none is left",
+                    [] if max(files, default=0) <= most and len(files) >= count / most and not any("closing" in lane for lane in run.entries()[-1]["lanes"])
+                    else [f"files by entry: {files}"])
+        # A fold of our own, over what was sent.
+        wanted = {}
+        size, every = (20, 5) if name == "hopping" else (10, 10)
+        for i in range(count):
+            first = (start + i) // 1000 // every * every
+            group = f"city {i * 7919 % count}" if by == "c" else f"user-{i}"
+            for begin in range(first - size + every, first + 1, every):
+                wanted[group, begin] = (1, i)
+        got = tables.read_delta(run.lake, "gold/g")
+        found = {(r[by], int(r["window_start"].timestamp())): (r["rows"], int(r["s"])) for r in got.to_pylist()}
+        suite.claim(f"({name}) each window is there once, with its rows", [] if found == wanted and got.num_rows == len(wanted) else
+                    [f"{got.num_rows} rows, {len(found)} windows, {len(wanted)} expected"])
+    gold = {"g": {"by": ["c"], "window": {"tumbling": "10s"}, "partition_by": "c", "measure": measure}}
+    path = pipeline(suite, "closing-killed", memory="64MiB", record=record, silver={"partition_by": "c"}, gold=gold)
+    base, faults, kills = whole["merged"], [], 0
+
+    def shape(run):
+        """What each entry has, without names and hashes that are of one run."""
+        return [[(lane["lane"], lane["to"], lane.get("closing")) for lane in entry["lanes"]]
+                + [(table["table"], len(table["files"])) for table in entry["tables"]] for entry in run.entries()]
+    wanted, last = shape(base), len(base.entries())
+    rows = tables.read_delta(base.lake, "gold/g").sort_by("c")
+    for entries in (last - 4, last - 2):
+        killed = Run(suite, path, capture, where=f"at-{entries}", kill_after=entries)
+        again = Run(suite, path, capture, where=f"at-{entries}")
+        kills += killed.code == -signal.SIGKILL
+        faults += [f"killed at {entries}: {fault}" for fault in again.fault()]
+        found = shape(again)
+        faults += [] if found == wanted else [f"killed at {entries}: other entries: {found[-5:]}, {wanted[-5:]}"]
+        faults += [] if tables.read_delta(again.lake, "gold/g").sort_by("c") == rows else [f"killed at {entries}: other rows"]
+    suite.claim(f"killed between the entries of one closing ({kills} times) and run again: entries and rows are those of a run that was not killed",
+                faults + ([] if kills else ["no kill came in time"]))
 
 
 def hopping_windows(suite):
@@ -307,4 +387,4 @@ def large_lookups(suite):
 
 
 common.Suite("memory", 600, __doc__).run(
-    tiny_records, partition_values, hopping_windows, state_beyond_the_budget, budgets_are_kept, large_lookups)
+    tiny_records, partition_values, closing_partitions, hopping_windows, state_beyond_the_budget, budgets_are_kept, large_lookups)

@@ -106,6 +106,7 @@ def start(suite, path, arguments, out, err=subprocess.PIPE, before=None):
 def ended(process, path, stops):
     """(code, stderr, stdout). A live worker is asked to end, unless it should do so by itself."""
     if path == ("run",) and not stops:
+        common.listens(process, signal.SIGTERM)
         time.sleep(3)
         process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=120)

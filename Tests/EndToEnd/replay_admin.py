@@ -49,7 +49,7 @@ class Replay:
             [self.suite.weir, "replay", self.pipeline, "--capture", "-", "--lake", self.file("lake"), "--store", self.file("store"),
              "--lanes", "3", "--json", "--admin", "127.0.0.1:0", *self.more],
             stdin=subprocess.PIPE, stdout=open(self.file("out"), "a"), stderr=self.err)
-        end = time.monotonic() + 60
+        end = time.monotonic() + common.PATIENCE
         while len(self.said("admin server on http://127.0.0.1:")) == seen and time.monotonic() < end and self.process.poll() is None:
             time.sleep(0.02)
         self.port = int(self.said("admin server on http://127.0.0.1:")[-1].rsplit(":", 1)[1])
@@ -65,7 +65,7 @@ class Replay:
         self.process.stdin.flush()
 
     def ask(self, path, method="GET"):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=common.PATIENCE)
         try:
             connection.request(method, path)
             answer = connection.getresponse()
@@ -113,7 +113,7 @@ def watched(suite):
     suite.claim("/lanes names the bytes that the replay has consumed and committed, and the buckets of all lanes",
                 [] if got == wanted else [f"{status} {got}, expected {wanted}"])
 
-    faults = settled("a stall", lambda: [] if replay.said("stalled:") else ["no line says so"], 20)
+    faults = settled("a stall", lambda: [] if replay.said("stalled:") else ["no line says so"], common.PATIENCE)
     words = replay.said("stalled:")[:1]
     if words and "gives no more records and does not end" not in words[0]:
         faults.append(words[0])
@@ -124,9 +124,9 @@ def watched(suite):
 
     replay.give(BATCH, BATCH)
     suite.claim("it says when it makes progress again",
-                settled("progress", lambda: [] if replay.said("makes progress again") else ["no line says so"], 20))
+                settled("progress", lambda: [] if replay.said("makes progress again") else ["no line says so"], common.PATIENCE))
     status, body = replay.ask("/drain", "POST")
-    code = replay.process.wait(60)
+    code = replay.process.wait(common.PATIENCE)
     faults = [] if (status, code) == (202, 143) else [f"/drain: {status} {body}, exit code {code}"]
     if replay.ask("/live")[0] != 0:
         faults.append("the admin server outlives the replay")
@@ -135,7 +135,7 @@ def watched(suite):
     replay.begin()
     replay.give(0, 3 * BATCH)
     replay.process.stdin.close()
-    code = replay.process.wait(60)
+    code = replay.process.wait(common.PATIENCE)
     got = sorted(DeltaTable(replay.file("lake/silver/s")).to_pyarrow_table().column("n").to_pylist())
     wanted = [n for n in range(3 * BATCH) if n % 10 != 3]
     suite.claim("the next run of the pipe finishes it, and every row is there once",

@@ -2,7 +2,7 @@ import Synchronization
 import Testing
 import WeirTesting
 
-@Suite(.timeLimit(.minutes(1))) struct BellTests {
+@Suite(.timeLimit(.minutes(10))) struct BellTests {
   private final class Count: Sendable { let value = Atomic(0) }
 
   @Test func aConditionIsLookedAtWheneverItIsRung() async {

@@ -5,7 +5,7 @@ import WeirTesting
 
 @testable import WeirEngine
 
-@Suite(.timeLimit(.minutes(1))) struct CoordinationTests {
+@Suite(.timeLimit(.minutes(10))) struct CoordinationTests {
   @Test func aRingThatComesWhileTheLoopWorksEndsItsNextWaitAndOnlyThatOne() async {
     let (alarm, clock) = (Alarm(), ManualClock(.waits))
     alarm.ring()

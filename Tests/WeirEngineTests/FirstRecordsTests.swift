@@ -6,7 +6,7 @@ import WeirProtocol
 
 extension LiveWorkerTests {
   /// Live workers that can use nothing of their input.
-  @Suite(.timeLimit(.minutes(1))) struct FirstRecordsOfAWorker {
+  @Suite(.timeLimit(.minutes(10))) struct FirstRecordsOfAWorker {
     private func bad(_ count: Int) -> [String] { (0..<count).map { "{\"user\": {\"name\": \"u\($0)\"}}" } }
 
     private func rejection(_ worker: Running) async throws -> WeirError {

@@ -8,7 +8,7 @@ import WeirProtocol
 extension LiveWorkerTests {
   /// Drains: a worker that was asked to end does so in order whatever happens to it meanwhile, as long as another may read again what
   /// it could not commit.
-  @Suite(.serialized, .timeLimit(.minutes(2))) struct Drains {
+  @Suite(.serialized, .timeLimit(.minutes(10))) struct Drains {
     /// A worker sleeps longer than its session, another takes its lane and commits; it wakes, and is told to end before it has tried to
     /// commit: its only commit is that of the drain, and the ledger refuses it.
     @Test func ofAWorkerWhoseLanesAnotherHasMovedOnIsInOrderAndLosesNothing() async throws {
@@ -39,6 +39,23 @@ extension LiveWorkerTests {
       let next = bench.worker(["t/0"])
       try await bench.until("another worker has them all") { $0.counts.input == 10 }
       _ = try await next.stop()
+    }
+
+    /// It holds a lane with records that are not committed, and takes another one over: the source is slow, as brokers that are far away with
+    /// many partitions are.
+    @Test func whileLanesAreTakenOverWaitsForNoAnswerAndLosesNothing() async throws {
+      let bench = try Bench(shards: 65, flush: "1h")
+      bench.send("t/0", 0..<10)
+      let worker = bench.worker(["t/0"])
+      await bench.wait("it has consumed, and not committed") { worker.group?.isCaughtUp("t/0") == true }
+      bench.topic.isSilent.withLock { $0 = true }
+      try #require(worker.group).tell(.assigned((1..<65).map { "t/\($0)" }))
+      await bench.wait("it asks for the others") { bench.topic.unanswered.load(ordering: .relaxed) > 0 }
+      let progress = try await worker.stop()
+      #expect(progress.records == 10)
+      #expect(worker.troubles(.unavailable) == 0, "its end is in order")
+      let fold = try #require(try await bench.fold())
+      #expect(fold.counts.input == 10 && fold[LaneID(shard: "t/1")]?.position == nil)
     }
 
     /// What another worker would meet as well is a failure, drain or not.

@@ -6,7 +6,7 @@ import WeirProtocol
 @testable import WeirEngine
 
 /// A rolling upgrade, as the worker of the version before sees it: another worker commits entries of a format that it does not read.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct LiveFormatTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct LiveFormatTests {
   private typealias Bench = LiveWorkerTests.Bench
 
   /// Puts the next entry of the ledger, of a later format.

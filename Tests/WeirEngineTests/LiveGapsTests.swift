@@ -6,7 +6,7 @@ import WeirProtocol
 
 extension LiveWorkerTests {
   /// What the source has dropped, compacted or cut off.
-  @Suite(.timeLimit(.minutes(2))) struct Gaps {
+  @Suite(.timeLimit(.minutes(10))) struct Gaps {
     @Test func whatTheSourceTrimmedIsAGapInTheLedger() async throws {
       let bench = try Bench(shards: 1)
       bench.send("t/0", 0..<10)

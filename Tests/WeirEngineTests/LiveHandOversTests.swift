@@ -8,7 +8,7 @@ import WeirTesting
 
 extension LiveWorkerTests {
   /// Shards that move between workers, and groups that do not answer.
-  @Suite(.timeLimit(.minutes(2))) struct HandOvers {
+  @Suite(.timeLimit(.minutes(10))) struct HandOvers {
     @Test func aShardHandedOverIsCommittedBeforeItIsReleasedAndALostOneIsNot() async throws {
       let bench = try Bench(shards: 2)
       bench.send("t/0", 0..<20)

@@ -6,7 +6,7 @@ import WeirProtocol
 
 extension LiveWorkerTests {
   /// Which partition a key belongs to.
-  @Suite(.timeLimit(.minutes(2))) struct KeyPlacement {
+  @Suite(.timeLimit(.minutes(10))) struct KeyPlacement {
     @Test(arguments: Partitioner.allCases)
     func theProducersRuleIsRecognisedFromTheFirstRecordsAndHoldsForAllThatComes(_ rule: Partitioner) async throws {
       let bench = try Bench(shards: 4, misplaced: "halt")

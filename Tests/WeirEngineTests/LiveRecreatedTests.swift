@@ -7,7 +7,7 @@ import WeirCore
 @testable import WeirEngine
 
 /// Topics that are deleted and created again, before and under a worker.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct LiveRecreatedTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct LiveRecreatedTests {
   typealias Bench = LiveWorkerTests.Bench
 
   private func error(_ worker: LiveWorkerTests.Running) async -> WeirError? {

@@ -8,7 +8,7 @@ import WeirTesting
 @testable import WeirEngine
 
 /// Workers on a live source meet tables that do not belong to the ledger.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct LiveTablesAheadTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct LiveTablesAheadTests {
   private typealias Bench = LiveWorkerTests.Bench
 
   /// A lake that a worker has written some entries to, and the number of the last.

@@ -8,7 +8,7 @@ import WeirTesting
 @testable import WeirEngine
 
 /// Whole workers on a topic in memory and a lake on disk: what they commit, their ledgers and clocks. Other subjects have files of their own.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct LiveWorkerTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct LiveWorkerTests {
   @Test(arguments: [false, true]) func everyRecordIsCommittedOnceAndTheNextRunGoesOnAtTheLedger(isCounted: Bool) async throws {
     let bench = try Bench(shards: 2, isCounted: isCounted)
     bench.send("t/0", 0..<50)

@@ -17,7 +17,7 @@ extension ScriptedSource {
   }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct PreparedStreamTests {
+@Suite(.timeLimit(.minutes(10))) struct PreparedStreamTests {
   private let bench: LiveWorkerTests.Bench
 
   init() throws { bench = try LiveWorkerTests.Bench(shards: 1) }

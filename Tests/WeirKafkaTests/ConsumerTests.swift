@@ -3,7 +3,7 @@ import Testing
 
 @testable import WeirKafka
 
-@Suite(.serialized, .timeLimit(.minutes(5))) struct ConsumerTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct ConsumerTests {
   /// A gap-free topic through 1,000 stalls and reassignments: each offset exactly once, in order, no gap reported. Half of
   /// the records come while it is read.
   @Test func everyOffsetArrivesOnceThroughAThousandStallsAndReassignments() async throws {

@@ -31,6 +31,30 @@ struct CaptureChangeTests {
     #expect(error?.message.contains(path) == true && error?.message.contains(word) == true, "\(error?.message ?? "")")
   }
 
+  @Test(arguments: ["/proc/self/environ", "/proc/meminfo", "/sys/kernel/mm/transparent_hugepage/enabled", "/dev/zero", "/dev/urandom"])
+  func whatIsNoFileOfADiskIsRefusedByName(path: String) async throws {
+    guard access(path, R_OK) == 0 else { return }
+    let error = await #expect(throws: WeirError.self) { try await read([path]) {} }
+    #expect(error?.code == .config, "\(error.map { "\($0)" } ?? "")")
+    #expect(error?.message.contains("\(path) is a ") == true && error?.message.contains("truncated") == false, "\(error?.message ?? "")")
+  }
+
+  @Test func aSocketIsRefusedByName() async throws {
+    let home = try CaptureFiles()
+    let path = home.directory + "/socket"
+    let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+    defer { close(descriptor) }
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: Array(path.utf8)) }
+    let bound = withUnsafePointer(to: &address) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
+    }
+    try #require(bound == 0)
+    let error = await #expect(throws: WeirError.self) { try await read([path]) {} }
+    #expect(error?.code == .config && error?.message.contains("is a socket") == true, "\(error?.message ?? "")")
+  }
+
   @Test(arguments: [0, 1, 300_000]) func aFileThatIsTruncatedWhileItIsReadIsAnError(bytes: Int) async throws {
     let home = try CaptureFiles()
     let path = try home.make("a", CaptureChangeTests.lines)

@@ -161,7 +161,8 @@ struct DeltaFollower: TableFollower {
       .init("ledger", .string(ledgerID)), .init("from", .int(commit.from)), .init("to", .int(commit.to)),
       .init("in", .int(counts.input)), .init("accepted", .int(counts.accepted)),
       .init("duplicate", .int(counts.duplicate)), .init("filtered", .int(counts.filtered)),
-      .init("quarantined", .int(counts.quarantined)), .init("completeThrough", complete(commit.mergedWatermark)),
+      .init("quarantined", .int(counts.quarantined)),
+      .init("completeThrough", followed.hasWindows && commit.isClosing ? .null : complete(commit.mergedWatermark)),
     ]
     if counts.blankLines > 0 { members.append(.init("blankLines", .int(counts.blankLines))) }
     if followed.hasWindows {

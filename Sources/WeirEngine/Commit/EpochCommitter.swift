@@ -106,24 +106,28 @@ actor EpochCommitter {
   }
 
   /// The epoch of a merge lane that has an entry of its own, with the files of what it finished.
-  func commitMerge(
-    _ merged: [Int: WindowResults], counts: [String: WindowCounts], state: (pieces: [[UInt8]], isBase: Bool), through number: Int64,
-    watermark: Int64
-  ) async throws -> CommitEnd {
+  func commit(merged: MergedEpoch, through number: Int64) async throws -> CommitEnd {
     guard !isRefused else { return .abandoned }
     guard let before = lanes[.merge] else { preconditionFailure("the merge lane is not held") }
     let began = environment.clock.monotonicNanoseconds
     let attempt = ledger.makeAttemptID()
     let stem = BatchEncoder.stem(number: await ledger.fold.number + 1, attempt: attempt)
-    let files = EpochCommitter.inOrder(try await encoder.encode(merged: merged, stem: stem))
+    let files = EpochCommitter.inOrder(try await encoder.encode(merged: merged.results, stem: stem))
     var pack = BlobPack(path: ledger.layout.blob(attempt: attempt, name: "merge"))
     let commit = LaneCommit(
-      mergedThrough: number, itself: false, after: before, watermark: watermark, windows: counts,
-      state: pack.add(state: state.pieces, isBase: state.isBase, before: before.state))
+      merged, through: number, itself: false, after: before,
+      state: pack.add(state: merged.state.pieces, isBase: merged.state.isBase, before: before.state))
     let draft = EntryDraft(
       commitID: attempt, worker: worker, planHash: planHash, lanes: [commit], tables: BatchEncoder.commits(files))
     try await write(files, pack, took: environment.clock.monotonicNanoseconds - began)
     return try await put(draft, [], began: began)
+  }
+
+  /// An entry of a merge lane that shares the others' entries, where its last epoch left windows (``LaneCommit/isClosing``); nil: it did not.
+  func commitRest() async throws -> CommitEnd? {
+    guard let merge, merge.isClosing else { return nil }
+    let fold = await ledger.fold
+    return try await commit(merged: merge.epoch(watermark: fold.mergeLane.watermark), through: fold.number)
   }
 
   /// Empty epochs that only say something: where a lane begins, what was lost.
@@ -160,14 +164,12 @@ actor EpochCommitter {
   ) async throws -> [EncodedFile] {
     guard let merge, let before = lanes[.merge] else { return EpochCommitter.inOrder(encoded.files) }
     let watermark = fold.mergedWatermark(with: draft.lanes)
-    let merged = merge.merge(encoded.batch.epochs.compactMap(\.partial), watermark: watermark)
-    let files = try await encoded.files.merging(encoder.encode(merged: merged, stem: encoded.stem)) { $0 + $1 }
-    let counts = merge.takeCounts(merged)
-    let (blob, isBase) = merge.save()
+    let merged = merge.epoch(encoded.batch.epochs.compactMap(\.partial), watermark: watermark)
+    let files = try await encoded.files.merging(encoder.encode(merged: merged.results, stem: encoded.stem)) { $0 + $1 }
     draft.lanes.append(
       LaneCommit(
-        mergedThrough: fold.number + 1, itself: true, after: before, watermark: watermark,
-        windows: counts, state: pack.add(state: blob, isBase: isBase, before: before.state)))
+        merged, through: fold.number + 1, itself: true, after: before,
+        state: pack.add(state: merged.state.pieces, isBase: merged.state.isBase, before: before.state)))
     return EpochCommitter.inOrder(files)
   }
 

@@ -6,6 +6,8 @@ import WeirProtocol
 actor Followers {
   /// Entries that the tables may be behind while the worker goes on; then it waits (law 5).
   static let behindMax: Int64 = 4
+  /// Files of entries that the tables may be behind: one commit of a table holds all that it gets of them.
+  private static let filesBehindMax: Int64 = 4096
 
   let ledger: Ledger
   private let state: (any StateTable)?
@@ -13,6 +15,8 @@ actor Followers {
   private let clock: any Clock
   private let meter: LiveMeter?
   private(set) var appliedThrough: Int64 = -1
+  /// Of all tables, in the ledger when they were brought up last.
+  private var filesApplied: Int64 = 0
   /// Topics; they follow at their own pace.
   nonisolated let sinks: SinkPump?
 
@@ -29,7 +33,9 @@ actor Followers {
   /// Every follower has all entries through this one: what collection may count on.
   var collectableThrough: Int64 { get async { min(appliedThrough, await sinks?.through ?? Int64.max) } }
 
-  /// Called after each commit. Tables are brought up when they are `behindMax` entries behind: one commit of a
+  private static func files(_ fold: LedgerFold) -> Int64 { fold.tables.values.reduce(0) { $0 + $1.files } }
+
+  /// Called after each commit. Tables are brought up when they are `behindMax` entries or many files behind: one commit of a
   /// table then covers those entries.
   ///
   /// - Parameters:
@@ -45,7 +51,8 @@ actor Followers {
       _ = try await state.write(merged, meta: Followers.marks(fold, of: lanes), owners: owners)
     }
     sinks?.news.ring()
-    if fold.number - appliedThrough >= behindMax { try await catchUp(to: fold.number) }
+    let filesBehind = Followers.files(fold) - filesApplied
+    if fold.number - appliedThrough >= behindMax || filesBehind >= Followers.filesBehindMax { try await catchUp(to: fold.number) }
   }
 
   /// After a stop between an entry and its merged rows: writes all merged rows again. The mark of the merge lane comes with
@@ -78,7 +85,8 @@ actor Followers {
   /// Brings every table up to entry `target`.
   func catchUp(to target: Int64) async throws {
     guard target > appliedThrough else { return }
-    let given = await ledger.fold.tables
+    let fold = await ledger.fold
+    let given = fold.tables
     for i in tables.indices {
       let path = tables[i].path
       var follower = tables[i].follower
@@ -87,7 +95,7 @@ actor Followers {
       tables[i].follower = follower
       meter?.commitTook(clock.monotonicNanoseconds - began, of: path)
     }
-    appliedThrough = target
+    (appliedThrough, filesApplied) = (target, Followers.files(fold))
   }
 
   /// Whether every table has the files that the ledger gave it.

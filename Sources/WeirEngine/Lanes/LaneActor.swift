@@ -84,9 +84,10 @@ actor LaneActor {
   // MARK: Cuts
 
   /// Ends the epoch between any two blocks.
-  func cut() throws -> [LaneEpoch] {
+  /// - Parameter isWhole: no cut follows.
+  func cut(isWhole: Bool = false) throws -> [LaneEpoch] {
     cutPoint = point
-    var epochs = try lanes.map { try $0.cut() }
+    var epochs = try lanes.map { try $0.cut(isWhole: isWhole) }
     partial?.finish(into: &epochs)
     for i in epochs.indices { epochs[i].sequence = sequence }
     epochs[0].arrivals = arrivals
@@ -115,6 +116,9 @@ actor LaneActor {
     if let before = sequence, let next = point.sequence { precondition(before <= next, "a lane never goes back") }
     sequence = point.sequence
   }
+
+  /// The last cut left final windows to the next ones.
+  var isClosing: Bool { lanes.contains(where: \.isClosing) }
 
   /// What the lanes hold that no cut frees.
   var stateBytes: StateBytes { lanes.reduce(StateBytes()) { $0 + $1.stateBytes } }

@@ -20,6 +20,8 @@ package struct LaneEpoch: Sendable {
   /// In pieces.
   package var state: [[UInt8]]
   package var stateIsBase: Bool
+  /// See ``LaneCommit/isClosing``.
+  var isClosing: Bool
   /// Of a live shard, at ``position``.
   var identity: ShardIdentity?
   /// For whoever watches; nothing is committed of these.

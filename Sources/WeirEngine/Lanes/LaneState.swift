@@ -175,6 +175,12 @@ package final class LaneState {
   /// The lane joins or wakes: it judges by no less than this from here on.
   func raise(floor: Int64) { self.floor = max(self.floor, floor) }
 
+  /// The last cut left final windows to the next ones.
+  var isClosing: Bool { windows.contains { $0?.isBehind == true } }
+
+  /// The ledger says so of the lane's last cut.
+  func resumeClosing() { for store in windows { store?.isBehind = true } }
+
   /// Windows are open here that a watermark can close.
   var hasOpenWindows: Bool { windows.contains { $0?.isEmpty == false } }
 
@@ -224,14 +230,15 @@ package final class LaneState {
   // MARK: Cut
 
   /// Ends the epoch: everything since the last cut, and the lane's state after it.
-  package func cut() throws(WeirError) -> LaneEpoch {
+  /// - Parameter isWhole: no cut of the lane follows.
+  package func cut(isWhole: Bool = false) throws(WeirError) -> LaneEpoch {
     let tables = LaneTables(bronze: all, silver: accepted)
     tables.quarantine = quarantine?.finish()
     var sizes = LaneSizes()
     for i in 0..<compiled.goldCount {
       guard let store = windows[i] else { continue }
       tables.late[i] = late[i]?.finish(store.kind)
-      let results = store.finish(watermark: max(watermark, floor))
+      let results = store.finish(watermark: max(watermark, floor), isWhole: isWhole)
       if !results.isEmpty { tables.gold[i] = results }
       windowCounts[i].outOfRange += results.outOfRange
     }
@@ -243,7 +250,7 @@ package final class LaneState {
     let epoch = LaneEpoch(
       lane: id, position: position, watermark: watermark, counts: counts, windowCounts: windowCounts, stateOutOfRange: stateOutOfRange,
       tables: tables,
-      state: state, stateIsBase: isBase, sizes: sizes, rejected: rejected)
+      state: state, stateIsBase: isBase, isClosing: isClosing, sizes: sizes, rejected: rejected)
     reset()
     return epoch
   }

@@ -39,8 +39,21 @@ final class MergeLane {
     return results
   }
 
+  /// Folds one epoch in and makes what is committed of it.
+  func epoch(_ partials: [Partial] = [], watermark: Int64) -> MergedEpoch {
+    epoch(of: merge(partials, watermark: watermark), watermark: watermark)
+  }
+
+  /// What is committed where nothing is finished.
+  func unfinishedEpoch(watermark: Int64) -> MergedEpoch { epoch(of: [:], watermark: watermark) }
+
+  private func epoch(of results: [Int: WindowResults], watermark: Int64) -> MergedEpoch {
+    let counts = takeCounts(results)
+    return MergedEpoch(results: results, counts: counts, watermark: watermark, isClosing: isClosing, state: save())
+  }
+
   /// What an entry says of the tables that are finished here. Before ``save()``: state tables say what changed since the last one.
-  func takeCounts(_ results: [Int: WindowResults]) -> [String: WindowCounts] {
+  private func takeCounts(_ results: [Int: WindowResults]) -> [String: WindowCounts] {
     var all: [String: WindowCounts] = [:]
     for (gold, windows) in results where windows.outOfRange > 0 {
       all[compiled.plan.path(of: .gold(gold)), default: WindowCounts()].outOfRange += windows.outOfRange
@@ -48,6 +61,12 @@ final class MergeLane {
     for (table, count) in compiled.stateOutOfRange(keyed) { all[table, default: WindowCounts()].outOfRange += count }
     return all
   }
+
+  /// Final windows were left to the next epochs.
+  var isClosing: Bool { windows.contains { $0?.isBehind == true } }
+
+  /// The ledger says so of the last epoch.
+  func resumeClosing() { for store in windows { store?.isBehind = true } }
 
   /// Windows (of all keys together) that hold something.
   var openWindows: Int { windows.reduce(0) { $0 + ($1?.openCount ?? 0) } }
@@ -75,7 +94,7 @@ final class MergeLane {
 
   // MARK: State blobs
 
-  func save() -> (pieces: [[UInt8]], isBase: Bool) {
+  private func save() -> (pieces: [[UInt8]], isBase: Bool) {
     let live = keyed.reduce(0) { $0 + ($1?.count ?? 0) }
     let unsaved = keyed.reduce(0) { $0 + ($1?.unsavedCount ?? 0) }
     return saved.save(live: live, unsaved: unsaved) { isBase, out in

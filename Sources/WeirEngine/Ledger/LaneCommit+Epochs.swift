@@ -14,17 +14,14 @@ extension LaneCommit {
     self.init(
       lane: epoch.lane, dealing: dealing, generation: before.generation, epoch: before.epoch + 1, from: before.position,
       to: epoch.point, watermark: epoch.watermark, prefixHash: prefixHash, identity: epoch.identity, counts: epoch.counts,
-      windows: windows, decisions: decisions, state: state)
+      windows: windows, decisions: decisions, state: state, isClosing: epoch.isClosing)
   }
 
   /// An epoch of the merge lane over the entries through `number`.
-  init(
-    mergedThrough number: Int64, itself endsAtItself: Bool, after before: CommittedLane, watermark: Int64,
-    windows: [String: WindowCounts], state: StateRef
-  ) {
+  init(_ merged: MergedEpoch, through number: Int64, itself endsAtItself: Bool, after before: CommittedLane, state: StateRef) {
     self.init(
       lane: .merge, generation: before.generation, epoch: before.epoch + 1, from: before.position, to: .offset(number),
-      endsAtItself: endsAtItself, watermark: watermark, windows: windows, state: state)
+      endsAtItself: endsAtItself, watermark: merged.watermark, windows: merged.counts, state: state, isClosing: merged.isClosing)
   }
 }
 
@@ -36,6 +33,6 @@ extension LedgerFold {
     return LaneCommit(
       lane: lane, dealing: lane == .merge ? nil : genesis.dealing, generation: before?.generation ?? 0, epoch: nextEpoch(of: lane),
       from: position, to: position, watermark: before?.watermark ?? Watermark.minimum, prefixHash: before?.prefixHash,
-      decisions: decisions, state: before?.state)
+      decisions: decisions, state: before?.state, isClosing: before?.isClosing ?? false)
   }
 }

@@ -90,10 +90,14 @@ actor LedgerMerge {
     await committer.drop([.merge])
   }
 
-  /// Merges what the ledger got since the last round.
+  /// Merges what the ledger got since the last round: one entry, or several where windows of very many partitions close.
   /// - Returns: the ledger behind it; nil if there was nothing to do.
   func round() async throws -> LedgerFold? {
-    do { return try await mergeNews() } catch {
+    do {
+      var after = try await mergeNews()
+      while after != nil, lane?.isClosing == true { after = try await mergeNews() ?? after }
+      return after
+    } catch {
       // Some of the partials may be merged already, or windows finished that no entry has.
       await committer.refuse()
       throw error
@@ -103,7 +107,7 @@ actor LedgerMerge {
   private func mergeNews() async throws -> LedgerFold? {
     guard let lane else { return nil }
     let fold = try await ledger.refresh()
-    guard fold.number > position else { return nil }
+    guard fold.number > position || lane.isClosing else { return nil }
     // What entries contribute is in another form then.
     if !variant.contains(.growthUnnoticed) { try compiled.check(fold) }
     meter?.know(fold)
@@ -111,7 +115,7 @@ actor LedgerMerge {
     defer { meter?.enter(.idle) }
     let last = variant.contains(.mergeMissesLastEntry) ? fold.number - 1 : fold.number
     let hasPartials = try await take(through: last, lane, fold)
-    let hasNews = hasPartials || fold.mergedWatermark > watermark || fold.number - committed > LedgerMerge.idleEntriesMax
+    let hasNews = hasPartials || lane.isClosing || fold.mergedWatermark > watermark || fold.number - committed > LedgerMerge.idleEntriesMax
     position = fold.number
     guard hasNews else { return nil }
     return try await commit(lane, through: fold.number, watermark: fold.mergedWatermark)
@@ -138,10 +142,9 @@ actor LedgerMerge {
   }
 
   private func commit(_ lane: MergeLane, through number: Int64, watermark: Int64) async throws -> LedgerFold {
-    let results = lane.merge([], watermark: watermark)
+    let merged = lane.epoch(watermark: watermark)
     meter?.merging(openWindows: lane.openWindows)
-    let counts = lane.takeCounts(results)
-    let after = try await committer.commitMerge(results, counts: counts, state: lane.save(), through: number, watermark: watermark).fold()
+    let after = try await committer.commit(merged: merged, through: number).fold()
     committed = number
     self.watermark = watermark
     let fence = variant.contains(.mergedFenceTooLow) ? number : after.number

@@ -47,6 +47,7 @@ struct Restorer: Sendable {
     // The floor of a lane that woke or joined is known only behind the entry that says so.
     if variant.contains(.restoresWithoutFloor) { return lane }
     lane.raise(floor: before?.floor ?? Watermark.minimum)
+    if before?.isClosing == true { lane.resumeClosing() }
     return lane
   }
 
@@ -77,6 +78,19 @@ struct Restorer: Sendable {
 
   func shards(_ ids: [LaneID], parallel: Int) async throws -> [LaneActor] {
     try await all(ids.count, parallel: parallel) { try await shard(ids[$0]) }
+  }
+
+  /// - Parameter isOver: looked at before each lane.
+  /// - Returns: nil: it is over.
+  func shards(_ ids: [LaneID], parallel: Int, until isOver: @Sendable () -> Bool) async throws -> [LaneActor]? {
+    var made: [LaneActor] = []
+    var left = ids[...]
+    while !left.isEmpty {
+      if isOver() { return nil }
+      made += try await shards(Array(left.prefix(parallel)), parallel: parallel)
+      left = left.dropFirst(parallel)
+    }
+    return made
   }
 
   /// The lanes of a capture. Neighbours are visited together once there are more than `groupsMax` of them.
@@ -128,6 +142,7 @@ struct Restorer: Sendable {
   func merge() async throws -> sending MergeLane {
     let lane = MergeLane(compiled)
     try lane.restore(blobs: try await blobs(.merge))
+    if fold.mergeLane.isClosing { lane.resumeClosing() }
     return lane
   }
 }

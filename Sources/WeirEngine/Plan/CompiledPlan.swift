@@ -34,6 +34,8 @@ public struct CompiledPlan: Sendable {
     /// True when one of `by` is the record's key, or the shard of a live source: every row of a group is then in the same
     /// lane (DESIGN section 5).
     public var isFinishedInLane: Bool
+    /// See ``WindowParts``; nil: its windows are in few partitions, or it has none.
+    var parts: PartitionBound?
   }
 
   public let plan: Plan
@@ -53,15 +55,19 @@ public struct CompiledPlan: Sendable {
   let eventTimes: EventTimeBounds?
   /// A blank line of a plain capture is a record, which is rejected; else it is skipped and counted.
   var keepsBlankLines: Bool
+  let windowParts: WindowParts
 
   /// Keys may be in any shard since a stream got more of them: the merge lane finishes tables by key, whatever the plan says.
   public let mergesKeys: Bool
 
-  /// - Parameter mergesKeys: see ``mergesKeys``.
-  public init(_ plan: Plan, lookups: [LookupTable], mergesKeys: Bool = false) {
+  /// - Parameters:
+  ///   - mergesKeys: see ``mergesKeys``.
+  ///   - windowParts: other bounds than the usual ones are for tests.
+  public init(_ plan: Plan, lookups: [LookupTable], mergesKeys: Bool = false, windowParts: WindowParts = WindowParts()) {
     self.plan = plan
     self.mergesKeys = mergesKeys
     self.lookups = lookups
+    self.windowParts = windowParts
     format = plan.record.recordFormat
     keepsBlankLines = plan.record.blankLines == .quarantine
     eventTimes = EventTimeBounds(plan)
@@ -89,8 +95,14 @@ public struct CompiledPlan: Sendable {
           }
         })
     }
+    let layouts = TableLayout.all(plan)
     aggregates =
-      plan.gold.map { make($0.name, $0.window, $0.filter, $0.by, $0.measures) }
+      plan.gold.enumerated().map { number, gold in
+        var aggregate = make(gold.name, gold.window, gold.filter, gold.by, gold.measures)
+        let layout = layouts.first { $0.kind == .gold(number) }
+        aggregate.parts = layout.flatMap { windowParts.bound($0, byTypes: aggregate.byTypes, isLane: aggregate.isFinishedInLane) }
+        return aggregate
+      }
       + plan.state.map { make($0.name, nil, $0.filter, $0.by, $0.measures) }
     inputsRead = CompiledPlan.inputsRead(plan)
     fieldsRead = CompiledPlan.fieldsRead(plan, inputsRead)
@@ -122,7 +134,7 @@ public struct CompiledPlan: Sendable {
   func stores(_ chosen: (Aggregate) -> Bool) -> (windows: [(any WindowOperator)?], keyed: [KeyedStore?]) {
     (
       aggregates.map { aggregate in
-        chosen(aggregate) ? aggregate.window.map { WindowKinds.kind(of: $0).makeOperator(aggregate.layout) } : nil
+        chosen(aggregate) ? aggregate.window.map { WindowKinds.kind(of: $0).makeOperator(aggregate.layout, aggregate.parts) } : nil
       },
       aggregates.map { chosen($0) && $0.window == nil ? KeyedStore(layout: $0.layout) : nil }
     )

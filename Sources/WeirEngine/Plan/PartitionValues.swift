@@ -12,6 +12,12 @@ enum PartitionValues {
     }
   }
 
+  /// The code of one value.
+  static func code(_ partition: PartitionColumn, _ value: Literal) -> Literal {
+    guard partition.transform != .identity, case .timestamp(let time) = value else { return value }
+    return .int64(unit(partition.transform, time))
+  }
+
   private static func unit(_ transform: PartitionColumn.Transform, _ t: Int64) -> Int64 {
     switch transform {
     case .hour: return CivilTime.floorDivide(t, 3_600_000_000)

@@ -19,16 +19,21 @@ extension GroupConductor {
   func begin(_ names: [String], _ fold: LedgerFold) async throws -> (LedgerFold, [LaneID: ShardIdentity])? {
     guard !names.isEmpty else { return (fold, [:]) }
     let fresh = names.filter { fold[LaneID(shard: $0)]?.position == nil }
-    let starts = fresh.isEmpty ? [:] : try await group.starts(of: fresh)
-    let before = try await group.look(starts.mapValues { .before($0) })
+    guard let starts = fresh.isEmpty ? [:] : try await asking({ try await group.starts(of: fresh) }),
+      let before = try await asking({ try await group.look(starts.mapValues { .before($0) }) })
+    else { return nil }
     // A topic may be recreated between two questions. Bounds from before a check that finds the same topic are of that topic; with later
     // ones, what is read of a new topic would count as read of the old one, and be read again. What a check finds recreated begins where
     // the topic of a later moment begins.
-    var bounds = variant.contains(.boundsAfterCheck) ? [:] : try await group.bounds(of: names)
-    let verdicts = try await check(names, fold)
+    guard var bounds = variant.contains(.boundsAfterCheck) ? [:] : try await asking({ try await group.bounds(of: names) }),
+      let verdicts = try await asking({ try await check(names, fold) })
+    else { return nil }
     if hasEnded, !variant.contains(.beginsUnchecked) { return nil }
     let recreated = names.filter { if case .recreated = verdicts[$0] { true } else { variant.contains(.boundsAfterCheck) } }
-    if !recreated.isEmpty { bounds.merge(try await group.bounds(of: recreated)) { $1 } }
+    if !recreated.isEmpty {
+      guard let later = try await asking({ try await group.bounds(of: recreated) }) else { return nil }
+      bounds.merge(later) { $1 }
+    }
     var beginning = Beginning()
     for name in names.sorted() {
       guard let lane = fold[LaneID(shard: name)], let bound = bounds[name] else { continue }

@@ -38,7 +38,7 @@ extension GroupConductor {
     if hasEnded { return }
     var fold = try await session.ledger.refresh()
     if !variant.contains(.growthUnnoticed) { try session.compiled.check(fold) }
-    try await lookAtNewShards(given, fold)
+    guard try await lookAtNewShards(given, fold) else { return }
     let names = settings.reshards ? readable(given, fold) : given
     try await session.followers.catchUp(to: fold.number)
     fold = try await list(names, fold)
@@ -46,7 +46,9 @@ extension GroupConductor {
     guard let begun = try await begin(names, fold) else { return }
     (fold, identities) = begun
     let ids = names.map { LaneID(shard: $0) }.sorted()
-    let restored = try await session.restore(ids, fold, of: shards.withLock { $0 }, identities: identities)
+    let isOver: @Sendable () -> Bool = { [self] in hasEnded }
+    let known = shards.withLock { $0 }
+    guard let restored = try await session.restore(ids, fold, of: known, identities: identities, until: isOver) else { return }
     let positions = Dictionary(uniqueKeysWithValues: ids.compactMap { id in fold[id]?.position.map { (id.shard, $0) } })
     let sources: [String: any RecordSource]
     do { sources = try await group.assign(positions) } catch {

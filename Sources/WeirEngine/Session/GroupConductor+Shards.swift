@@ -13,12 +13,14 @@ struct AcceptedStreams: Sendable {
 extension GroupConductor {
   /// The group gave shards that were not there at the start: the source is asked what it has now.
   /// - Throws: `shards_changed`.
-  func lookAtNewShards(_ names: [String], _ fold: LedgerFold) async throws {
+  /// - Returns: false: the session ends.
+  func lookAtNewShards(_ names: [String], _ fold: LedgerFold) async throws -> Bool {
     let known = Set(shards.withLock { $0.map(\.name) })
-    guard names.contains(where: { !known.contains($0) }) else { return }
-    let now = try await group.shards()
+    guard names.contains(where: { !known.contains($0) }) else { return true }
+    guard let now = try await asking({ try await group.shards() }) else { return false }
     if let stream = try GroupConductor.check(now, session.compiled, fold, accepted) { throw PartitionsFound(stream: stream) }
     shards.withLock { $0 = now }
+    return true
   }
 
   /// Where a key is not where it is expected, the stream may have more shards than this worker has seen.

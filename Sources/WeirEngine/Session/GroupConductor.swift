@@ -66,7 +66,9 @@ final class GroupConductor: Conductor {
   func run(until stop: Flag, isInterrupted: @escaping @Sendable () -> Bool) async throws -> WorkerEnd {
     let watcher = stop.whenRaised { [session] in session.alarm.ring() }
     defer { stop.forget(watcher) }
-    isEnding.whenRaised { [session, watchAlarm, ledgerAlarm] in
+    isEnding.whenRaised { [session, group, watchAlarm, ledgerAlarm] in
+      // A take-over may wait for answers, and the last commit waits for it.
+      group.refuseQuestions()
       session.alarm.ring()
       ledgerAlarm.ring()
       watchAlarm.ring()
@@ -123,6 +125,15 @@ final class GroupConductor: Conductor {
         return !isEnding.isRaised
       }
       if isFirst { isEnding.raise() }
+    }
+  }
+
+  /// Asks the source something for lanes that are taken over.
+  /// - Returns: nil: the session ends, and no answer came.
+  func asking<Answer: Sendable>(_ question: () async throws -> Answer) async throws -> Answer? {
+    do { return try await question() } catch {
+      if hasEnded { return nil }
+      throw error
     }
   }
 
@@ -283,7 +294,9 @@ final class GroupConductor: Conductor {
         if closes { await lane.actor.raise(floor: merged) }
         lane.touch()
       }
-      if decisions[lane.id] != nil || closes || standing.point != standing.cutPoint { epochs += try await lane.actor.cut() }
+      if decisions[lane.id] != nil || closes || lane.isClosing || standing.point != standing.cutPoint {
+        epochs += try await lane.cut(decisions[lane.id] ?? [])
+      }
     }
     guard !epochs.isEmpty else { return nil }
     let known = await session.ledger.fold

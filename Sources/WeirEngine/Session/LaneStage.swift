@@ -47,14 +47,20 @@ struct LaneStage: Sendable {
           var blobBytes: Int64 = 0
           for group in groups { blobBytes += await group.blobBytes }
           try await session.environment.governor.reserve(blobBytes, session.environment.clock)
-          var epochs = try await cut(position, watermark)
-          // Until it is committed.
-          session.environment.governor.began()
-          epochs[0].counts.blankLines += Int64(blankLines)
-          partial.finish(into: &epochs)
-          // The committer's own error ends the run and says why.
-          let carried = Dictionary(uniqueKeysWithValues: epochs.map { ($0.lane, decisions) })
-          guard await batches.send(EpochBatch(epochs: epochs, prefixHash: hash, decisions: carried)) else { return await work.finish() }
+          var (decisions, blankLines) = (decisions, blankLines)
+          var isClosing: Bool
+          repeat {
+            var epochs = try await cut(position, watermark)
+            // Until it is committed.
+            session.environment.governor.began()
+            epochs[0].counts.blankLines += Int64(blankLines)
+            partial.finish(into: &epochs)
+            let carried = Dictionary(uniqueKeysWithValues: epochs.map { ($0.lane, decisions) })
+            isClosing = epochs.contains(where: \.isClosing)
+            // The committer's own error ends the run and says why.
+            guard await batches.send(EpochBatch(epochs: epochs, prefixHash: hash, decisions: carried)) else { return await work.finish() }
+            (decisions, blankLines) = ([], 0)
+          } while isClosing
         }
       }
       await batches.finish()

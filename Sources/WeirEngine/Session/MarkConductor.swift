@@ -13,6 +13,10 @@ final class MarkConductor: Sendable {
   private let sequencer: Sequencer
   private let start: CaptureStart
   private let endIsRecorded: Bool
+  /// The last entry left windows of the lanes to the next ones (``LaneCommit/isClosing``): this is the watermark that finishes them.
+  private let closingWatermark: Int64?
+  /// All windows of the lanes are closed, or are at the beginning of this run.
+  private let isClosed: Bool
   private let firstEntry: Int64
   private let halvings: Int
   private let reading: LaneReading
@@ -33,6 +37,8 @@ final class MarkConductor: Sendable {
     let position = try first?.position?.offset(in: run.shard) ?? 0
     start = CaptureStart(position: position, prefix: first?.prefixHash, fileEnds: genesis.capturedFileEnds)
     endIsRecorded = fold.hasEnded
+    closingWatermark = ids.contains { fold[$0]?.isClosing == true } ? watermark : nil
+    isClosed = fold.isFinished || closingWatermark == Watermark.maximum
     firstEntry = fold.number + 1
     halvings = await MemoryRelief.halvings(environment.lake, opened.ledger.layout, at: fold.number)
     sequencer = Sequencer(compiled.plan, maximum: Sequencer.maximum(of: watermark, compiled.plan.record.time), judge: .stream)
@@ -50,6 +56,7 @@ final class MarkConductor: Sendable {
     try await session.followers.repairMerged(fold, rows: mergedRows)
     for id in ids { await session.committer.hold(id, fold[id]) }
     await session.committer.hold(.merge, fold.mergeLane)
+    try await commitRest()
   }
 
   func run(
@@ -160,9 +167,19 @@ final class MarkConductor: Sendable {
     let fold = try await session.committer.commit(encoded).fold()
     try await session.follow(fold, encoded.batch.epochs)
     await session.followers.sinks?.admit(fold.number)
+    try await commitRest()
     // The lanes may have consumed more since the cut.
     let state = try await session.checkMemory(encoded.batch.epochs.reduce(StateBytes()) { $0 + $1.sizes.state })
     counts.update { $0.state = state }
+  }
+
+  /// What the merge lane's last epoch left. A run that begins does it first: so the entries are those of a run that was not killed.
+  private func commitRest() async throws {
+    while let end = try await session.committer.commitRest() {
+      let fold = try end.fold()
+      try await session.follow(fold, [])
+      await session.followers.sinks?.admit(fold.number)
+    }
   }
 
   private func count(_ committer: isolated EpochCommitter) {
@@ -225,6 +242,7 @@ final class MarkConductor: Sendable {
       case .end:
         try firsts.end()
         try await send(deal(&waiting))
+        if isClosed { break }
         // The end of input is a decision: an empty epoch carries it, and only the entry after it closes windows.
         if !endIsRecorded {
           let watermark = confirmed.sequencer.watermark
@@ -242,6 +260,9 @@ final class MarkConductor: Sendable {
     let clock = session.environment.clock
     do {
       reading.enter(.reading, now: clock.monotonicNanoseconds)
+      if let closingWatermark {
+        try await send(.cut(position: last.position, prefixHash: last.hash, watermark: closingWatermark, decisions: [], blankLines: 0))
+      }
       try await session.pool.forEach(source, .capture(session.environment, isInterrupted)) { event in
         reading.enter(.working, now: clock.monotonicNanoseconds)
         defer { reading.enter(.reading, now: clock.monotonicNanoseconds) }

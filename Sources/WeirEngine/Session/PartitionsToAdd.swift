@@ -112,10 +112,10 @@ struct PartitionsToAdd: Sendable {
   }
 
   private func commit(_ merge: MergeLane, _ decision: AddedPartitions, _ fold: LedgerFold, _ pack: inout BlobPack) -> LaneCommit {
-    let counts = merge.takeCounts([:])
+    let merged = merge.unfinishedEpoch(watermark: fold.mergeLane.watermark)
     var commit = LaneCommit(
-      mergedThrough: fold.number + 1, itself: true, after: CommittedLane(fold.mergeLane), watermark: fold.mergeLane.watermark,
-      windows: counts, state: pack.add(state: merge.save().pieces, isBase: true, before: nil))
+      merged, through: fold.number + 1, itself: true, after: CommittedLane(fold.mergeLane),
+      state: pack.add(state: merged.state.pieces, isBase: true, before: nil))
     commit.decisions = [.partitionsAdded(decision)]
     return commit
   }
@@ -140,7 +140,7 @@ struct PartitionsToAdd: Sendable {
 extension CompiledPlan {
   /// The plan where keys may be in any shard.
   var mergingKeys: CompiledPlan {
-    var next = CompiledPlan(plan, lookups: lookups, mergesKeys: true)
+    var next = CompiledPlan(plan, lookups: lookups, mergesKeys: true, windowParts: windowParts)
     next.keepsBlankLines = keepsBlankLines
     return next
   }

@@ -72,16 +72,20 @@ final class Session: Sendable {
   // MARK: Lanes
 
   /// Restores lanes that have a shard each, as the ledger has them. They are not held yet.
-  /// - Parameter identities: of their shards, where the source can say.
+  /// - Parameters:
+  ///   - identities: of their shards, where the source can say.
+  ///   - isOver: the session ends.
+  /// - Returns: nil: it is over.
   func restore(
-    _ ids: [LaneID], _ fold: LedgerFold, of shards: [SourceShard], identities: [LaneID: ShardIdentity] = [:]
-  ) async throws -> [ShardLane] {
+    _ ids: [LaneID], _ fold: LedgerFold, of shards: [SourceShard], identities: [LaneID: ShardIdentity] = [:],
+    until isOver: @Sendable () -> Bool
+  ) async throws -> [ShardLane]? {
     for id in ids {
       guard fold[id]?.position != nil else { throw WeirError(.corrupt, "the ledger has no position for \(id.shard)") }
       await committer.hold(id, fold[id])
     }
     let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run, variant: variant)
-    let actors = try await restorer.shards(ids, parallel: environment.parallel)
+    guard let actors = try await restorer.shards(ids, parallel: environment.parallel, until: isOver) else { return nil }
     for actor in actors { await actor.begin(identities[actor.id] ?? ShardIdentity()) }
     try await recoverRows(of: actors, fold)
     return actors.compactMap { actor in

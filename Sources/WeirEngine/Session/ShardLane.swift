@@ -34,6 +34,8 @@ final class ShardLane: Sendable {
   let idleNanoseconds: Int64
   /// Something may have changed since the last cut looked at the lane.
   private let isTouched = Atomic(true)
+  /// The last cut left windows to the next one, which is due at once (``LaneCommit/isClosing``).
+  private let hasRest = Atomic(false)
 
   init(_ actor: LaneActor, _ session: Session, fold: LaneFold?, placement: Placement?, range: HashRange? = nil, reading: LaneReading) {
     self.range = range
@@ -43,6 +45,7 @@ final class ShardLane: Sendable {
     idleNanoseconds = (plan.source.live ?? LiveSourceTraits()).idleMicroseconds * 1000
     let refreshNanoseconds = ClockGuard.refreshNanoseconds(plan)
     hasClock = refreshNanoseconds != nil
+    hasRest.store(fold?.isClosing ?? false, ordering: .releasing)
     var machine = LaneStanding(
       isIdle: fold?.isIdle ?? false, refreshNanoseconds: refreshNanoseconds, clockReadAt: clock.monotonicNanoseconds)
     machine.variant = variant
@@ -104,11 +107,25 @@ final class ShardLane: Sendable {
 
   func touch() { isTouched.store(true, ordering: .releasing) }
 
+  var isClosing: Bool { hasRest.load(ordering: .acquiring) }
+
+  /// Cuts the lane.
+  /// - Parameter decisions: that the entry carries for it.
+  func cut(_ decisions: [Decision]) async throws -> [LaneEpoch] {
+    // The children of a closed shard begin with windows that are not written out.
+    let isLast = decisions.contains { if case .shardClosed = $0 { true } else { false } }
+    let epochs = try await actor.cut(isWhole: isLast)
+    let isClosing = epochs.contains(where: \.isClosing)
+    hasRest.store(isClosing, ordering: .releasing)
+    if isClosing { touch() }
+    return epochs
+  }
+
   var isIdle: Bool { standing.withLock { $0.machine.state == .idle } }
 
   /// See ``LaneStanding/dueAt(idleNanoseconds:)``.
   var decisionIsDueAt: Int64? {
-    standing.withLock { $0.closing != nil ? .min : $0.machine.dueAt(idleNanoseconds: idleNanoseconds) }
+    isClosing ? .min : standing.withLock { $0.closing != nil ? .min : $0.machine.dueAt(idleNanoseconds: idleNanoseconds) }
   }
 
   /// What the cut that is made now carries for this lane.

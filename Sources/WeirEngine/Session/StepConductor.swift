@@ -33,7 +33,7 @@ final class StepConductor: Sendable {
 
   /// Restores lanes as the ledger has them.
   private func take(_ ids: [LaneID], _ fold: LedgerFold) async throws {
-    for lane in try await session.restore(ids, fold, of: stream.shards) { session.lanes.add(lane) }
+    for lane in try await session.restore(ids, fold, of: stream.shards, until: { false }) ?? [] { session.lanes.add(lane) }
   }
 
   /// - Returns: false if it was stopped from outside after one of the steps.
@@ -143,12 +143,32 @@ final class StepConductor: Sendable {
     countEntry(number)
     // Without recorded entries the merge lane follows each commit of the others.
     if step.number == nil, step.work != .carrier, step.work != .empty { try await mergeNews() }
+    if step.number == nil, case .epochs = step.work { try await closeRest() }
   }
 
   /// Lets the merge lane follow. A run that was killed between the others' entry and its own did not merge, so the merge comes first
   /// then: so the entries are those of a run that was not killed.
   func mergeNews() async throws {
-    if let fold = try await session.merge.round() { countEntry(fold.number) }
+    let before = await session.ledger.fold.number
+    guard let fold = try await session.merge.round() else { return }
+    for number in before + 1...fold.number { countEntry(number) }
+  }
+
+  /// Commits the windows that the lanes' last epochs left, in epochs without records. A run that was killed between them does it first.
+  func closeRest() async throws {
+    while true {
+      let fold = await session.ledger.fold
+      let isClosing = fold.hasEnded
+      var step = RecordedStep(work: .epochs(isClosing: isClosing))
+      for lane in session.lanes.inOrder where await lane.actor.isClosing {
+        let at = await lane.actor.standing.point.ordinal
+        step.ranges.append(RecordedRange(shard: lane.id.shard, from: at, to: at))
+      }
+      if step.ranges.isEmpty { return }
+      try await commitEpochs(step, isClosing)
+      countEntry(await session.ledger.fold.number)
+      try await mergeNews()
+    }
   }
 
   private func countEntry(_ number: Int64) {

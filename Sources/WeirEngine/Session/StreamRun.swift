@@ -39,7 +39,7 @@ struct StreamRun: Conductor {
     }
     // The merge lane's last entry follows the one that ends the others: a run may have been killed between them.
     var isMerged = false
-    if let merged = fold.mergeLane.position?.ordinal { isMerged = merged + 1 >= fold.number }
+    if let merged = fold.mergeLane.position?.ordinal { isMerged = merged + 1 >= fold.number && !fold.mergeLane.isClosing }
     if fold.isFinished, isMerged { return true }
     try await opened.decideLookups(carrier: [.merge])
     var steps: [RecordedStep] = []
@@ -50,9 +50,11 @@ struct StreamRun: Conductor {
     let ranges = stream.steps(after: positions, bytes: max(1, opened.compiled.plan.lake.flushBytes))
     if let begin = try begin(positions, fold, hasInput: !ranges.isEmpty) { steps.append(begin) }
     steps += ranges.map(StreamRun.step)
-    if !input.keepOpen, !fold.isFinished { steps += try ends(isRecorded: fold.hasEnded) }
     let conductor = try await StepConductor(opened, stream: stream, counts: counts, observe: input.observe)
     try await conductor.mergeNews()
+    try await conductor.closeRest()
+    let begun = await opened.ledger.fold
+    if !input.keepOpen, !begun.isFinished { steps += try ends(isRecorded: begun.hasEnded) }
     return try await conductor.carryOut(steps, isInterrupted: isInterrupted)
   }
 
@@ -168,6 +170,7 @@ struct StreamRun: Conductor {
           name: spec.name, bytes: bytes, file: version.path, key: field.name, keyType: field.type,
           types: Dictionary(uniqueKeysWithValues: spec.columns.map { ($0.name, $0.type) })))
     }
-    return CompiledPlan(opened.compiled.plan, lookups: tables, mergesKeys: opened.compiled.mergesKeys)
+    return CompiledPlan(
+      opened.compiled.plan, lookups: tables, mergesKeys: opened.compiled.mergesKeys, windowParts: opened.compiled.windowParts)
   }
 }

@@ -42,7 +42,9 @@ public struct WindowMath: WindowKind {
 
   public func isLate(_ time: Int64, watermark: Int64) -> Bool { missed(pane: pane(time), watermark: watermark) > 0 }
 
-  public func makeOperator(_ layout: AggregateLayout) -> any WindowOperator { WindowStore(self, layout: layout) }
+  public func makeOperator(_ layout: AggregateLayout, _ bound: PartitionBound?) -> any WindowOperator {
+    WindowStore(self, layout: layout, bound: bound)
+  }
 
   public func times(within range: ClosedRange<Int64>) -> ClosedRange<Int64> {
     // The first window of a pane starts `size - slide` before it, and the last one ends `size` after its start.
@@ -54,7 +56,7 @@ public struct WindowMath: WindowKind {
 
   /// How many of a pane's windows end at or below `bound`.
   @inline(__always)
-  private func ended(pane: Int64, by bound: Int64) -> Int64 {
+  func ended(pane: Int64, by bound: Int64) -> Int64 {
     let distance = bound.subtractingReportingOverflow(pane)
     if distance.overflow { return bound < 0 ? 0 : windowsPerPane }
     return distance.partialValue <= 0 ? 0 : min(distance.partialValue / slide, windowsPerPane)

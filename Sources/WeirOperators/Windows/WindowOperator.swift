@@ -12,7 +12,8 @@ public protocol WindowKind: Sendable {
   /// - Parameter number: from 0 to ``LateRow/missed`` - 1.
   func missedWindow(_ number: Int64, from start: Int64) -> (start: Int64, end: Int64)
   /// Empty, for one gold table.
-  func makeOperator(_ layout: AggregateLayout) -> any WindowOperator
+  /// - Parameter bound: of the partitions that the windows of one cut go to; nil: there may be any number.
+  func makeOperator(_ layout: AggregateLayout, _ bound: PartitionBound?) -> any WindowOperator
 }
 
 public enum WindowKinds {
@@ -48,11 +49,19 @@ public protocol WindowOperator: AnyObject {
   /// - Parameter reached: the watermark by which the other has written out windows: those are not written again, although this one may have
   ///   written out fewer.
   func inherit(_ other: any WindowOperator, reached: Int64, where keeps: (ArraySlice<UInt8>) -> Bool)
+  /// Final windows were left by the last cut, since they belong to more partitions than one cut may write to (``PartitionBound``). Each
+  /// further cut takes out some of them, also one at the same watermark.
+  var isBehind: Bool { get set }
   /// Takes out every window that is final at this watermark, in an order that depends on the rows alone. Those that are too many to be in
-  /// memory at once are the results' ``WindowResults/backlog``.
-  func finish(watermark: Int64) -> WindowResults
+  /// memory at once are the results' ``WindowResults/backlog``. Those of too many partitions stay (``isBehind``).
+  /// - Parameter isWhole: all of them, whatever the bound: no cut follows.
+  func finish(watermark: Int64, isWhole: Bool) -> WindowResults
   /// Writes everything: as lane state (all open windows) or as an epoch's partial.
   func save(into out: inout ByteWriter)
   /// Replaces the contents by what ``save(into:)`` wrote.
   func restore(from reader: inout ByteReader) throws(WeirError)
+}
+
+extension WindowOperator {
+  public func finish(watermark: Int64) -> WindowResults { finish(watermark: watermark, isWhole: false) }
 }

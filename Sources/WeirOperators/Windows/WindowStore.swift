@@ -47,6 +47,11 @@ public final class WindowStore: WindowOperator {
 
     func copy() -> Pane { Pane(copying: self) }
 
+    /// Adds the cells of some groups of another pane, by group.
+    func merge(_ other: Pane, where isWanted: (Int32) -> Bool) {
+      for (cell, group) in other.groups.enumerated() where isWanted(group) { cells.merge(self.cell(Int(group)), with: other.cells, cell) }
+    }
+
     var byteCount: Int { 160 + (mask + 1) * 8 + groups.capacity * 4 + cells.byteCount }
 
     private static func empty(_ size: Int) -> UnsafeMutablePointer<UInt64> {
@@ -110,19 +115,23 @@ public final class WindowStore: WindowOperator {
 
   public let math: WindowMath
   public var kind: any WindowKind { math }
-  private let layout: AggregateLayout
-  private var groups = GroupTable()
+  let layout: AggregateLayout
+  private(set) var groups = GroupTable()
   /// Ascending by key. New panes come at the end or near it, and so do nearly all rows.
-  private var panes: [(key: PaneKey, pane: Pane)] = []
+  var panes: [(key: PaneKey, pane: Pane)] = []
   /// Windows that end at or before this were written out.
   public private(set) var emittedThrough = Watermark.minimum
+  public var isBehind = false
+  private let bound: PartitionBound?
 
-  public init(_ math: WindowMath, layout: AggregateLayout) {
+  public init(_ math: WindowMath, layout: AggregateLayout, bound: PartitionBound? = nil) {
     self.math = math
-    self.layout = layout
+    (self.layout, self.bound) = (layout, bound)
   }
 
-  public convenience init(_ spec: WindowSpec, layout: AggregateLayout) { self.init(WindowMath(spec), layout: layout) }
+  public convenience init(_ spec: WindowSpec, layout: AggregateLayout, bound: PartitionBound? = nil) {
+    self.init(WindowMath(spec), layout: layout, bound: bound)
+  }
 
   public var isEmpty: Bool { panes.isEmpty }
   /// Windows (of all keys together) that hold something and are not written out: a pane of hopping windows is in several of them.
@@ -279,7 +288,7 @@ public final class WindowStore: WindowOperator {
     }
   }
 
-  private func pane(_ key: PaneKey) -> Pane {
+  func pane(_ key: PaneKey) -> Pane {
     let at = end(of: key)
     if at > 0, panes[at - 1].key == key { return panes[at - 1].pane }
     // A class of lateness of its own has few groups; the pane of a new time most likely as many as the one before.
@@ -336,11 +345,18 @@ public final class WindowStore: WindowOperator {
 
   // MARK: Emission
 
-  /// By end, and then by first appearance of the group.
-  public func finish(watermark: Int64) -> WindowResults {
+  /// By end, and then by first appearance of the group; in parts (``PartitionBound``) by the group's partition first.
+  public func finish(watermark: Int64, isWhole: Bool) -> WindowResults {
     var results = WindowResults(measures: layout.count)
     let bound = watermark == Watermark.maximum ? watermark : watermark.subtractingReportingOverflow(math.lateness).partialValue
-    guard watermark != Watermark.minimum, bound > emittedThrough else { return results }
+    guard watermark != Watermark.minimum else { return results }
+    isBehind = false
+    guard bound > emittedThrough else { return results }
+    if let limit = self.bound, !isWhole, let part = firstPart(through: bound, limit) {
+      isBehind = true
+      defer { dropFinished() }
+      return finish(part, through: bound)
+    }
     var emission = WindowEmission(
       math: math, layout: layout, keys: groups.keys, panes: panes, emittedThrough: emittedThrough, bound: bound)
     if emission.emit(into: &results) {

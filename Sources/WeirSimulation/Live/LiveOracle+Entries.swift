@@ -104,13 +104,17 @@ extension LiveOracle {
       records(commit, from: from, to: to, &lane, &rows, name, next.growth)
       // An epoch that only says something is not made by the lane, and finishes nothing.
       let isGrowing = LiveOracle.growth(of: next.entry) != nil
-      if from < to || commit.state != lane.state, !isGrowing, next.growth == nil { emit(&lane, last: accounts.last, &rows) }
+      if from < to || commit.state != lane.state, !isGrowing, next.growth == nil {
+        emit(&lane, commit.isClosing, last: accounts.last, &rows)
+      }
     }
     if commit.watermark != seconds(lane.watermark) { fail("\(name): the watermark is wrong") }
     lane.generation = commit.generation
     lane.epoch = commit.epoch
     lane.position = to
     lane.state = commit.state
+    lane.isClosing = commit.isClosing
+    if commit.isClosing { marks.hit(.closing) }
     for ref in commit.state.map({ [$0.base] + $0.deltas }) ?? [] where slice(ref) == nil {
       fail("\(name): the state's bytes are not there")
     }
@@ -168,11 +172,12 @@ extension LiveOracle {
   }
 
   /// Windows that the lane finishes with this epoch. Those that it may finish are taken out when the files say that it did.
-  private func emit(_ lane: inout Account.Lane, last: Account?, _ rows: inout Rows) {
+  /// - Parameter isClosing: it leaves some to its next epochs, whichever.
+  private func emit(_ lane: inout Account.Lane, _ isClosing: Bool, last: Account?, _ rows: inout Rows) {
     let bound = lane.reached ?? Int.min
     let mostly = lane.isIdle ? max(bound, last?.merged ?? Int.min) : bound
     for (key, tally) in lane.open {
-      if key.end <= bound {
+      if key.end <= bound, !isClosing {
         rows.due[key] = tally
         lane.open[key] = nil
       } else if key.end <= mostly {
@@ -228,12 +233,17 @@ extension LiveOracle {
     next.mergeWatermark = LiveOracle.larger(next.mergeWatermark, watermark)
     if commit.watermark != seconds(watermark) { fail("\(name): its watermark is not that of entry \(through)") }
     let due = isGrowing ? [:] : next.open.filter { $0.key.end <= watermark ?? Int.min }
-    for key in due.keys {
+    next.mergeIsClosing = commit.isClosing
+    // An epoch that leaves windows has some of them, whichever.
+    func check(_ table: String, _ prefix: String) -> [WindowKey] {
+      let rows = due.filter { $0.key.group.hasPrefix(prefix) }
+      return checkGold(entry, table, due: commit.isClosing ? [:] : rows, allowed: commit.isClosing ? rows : [:])
+    }
+    let some = check("gold/kinds", "k") + (last.growth != nil ? check("gold/users", "u") : [])
+    for key in commit.isClosing ? some : Array(due.keys) {
       next.open[key] = nil
       if !next.emitted.insert(key).inserted { fail("\(name): the window \(key) is emitted twice") }
     }
-    checkGold(entry, "gold/kinds", due: due.filter { $0.key.group.hasPrefix("k") }, allowed: [:])
-    if last.growth != nil { checkGold(entry, "gold/users", due: due.filter { $0.key.group.hasPrefix("u") }, allowed: [:]) }
     next.mergeFiles = commit.state.map { [$0.base.path] + $0.deltas.map(\.path) } ?? []
     for ref in commit.state.map({ [$0.base] + $0.deltas }) ?? [] where slice(ref) == nil {
       fail("\(name): the state's bytes are not there")

@@ -78,14 +78,18 @@ extension LiveOracle {
   // MARK: Files
 
   struct Row {
-    let columns: [ParquetColumn]
+    /// nil: the file's partition has the value.
+    let columns: [ParquetColumn?]
+    let values: [String?]
     let row: Int
 
-    func text(_ column: Int) -> String { columns[column].bytes(row).map { String(decoding: $0, as: UTF8.self) } ?? "" }
+    func text(_ column: Int) -> String {
+      values[column] ?? columns[column]?.bytes(row).map { String(decoding: $0, as: UTF8.self) } ?? ""
+    }
     /// Decimals of many digits are bytes, big-endian.
     func int(_ column: Int) -> Int64 {
-      columns[column].int(row)
-        ?? columns[column].bytes(row).map { $0.reduce(Int64(Int8(bitPattern: $0.first ?? 0) < 0 ? -1 : 0)) { $0 << 8 | Int64($1) } } ?? -1
+      columns[column]?.int(row)
+        ?? columns[column]?.bytes(row).map { $0.reduce(Int64(Int8(bitPattern: $0.first ?? 0) < 0 ? -1 : 0)) { $0 << 8 | Int64($1) } } ?? -1
     }
   }
 
@@ -100,8 +104,11 @@ extension LiveOracle {
         let reader = try ParquetReader(bytes, name: file.path)
         if Int64(reader.rows) != file.rows { fail("\(file.path) has not the rows that entry \(entry.number) states") }
         for group in 0..<reader.groups {
-          let columns = try names.map { try reader.column(reader.leaves(below: [$0])[0], group: group) }
-          for row in 0..<reader.rows(inGroup: group) { all.append(make(Row(columns: columns, row: row))) }
+          let values = names.map { name in file.partition.first { $0.name == name }?.value }
+          let columns = try zip(names, values).map { name, value in
+            value == nil ? try reader.column(reader.leaves(below: [name])[0], group: group) : nil
+          }
+          for row in 0..<reader.rows(inGroup: group) { all.append(make(Row(columns: columns, values: values, row: row))) }
         }
       } catch { fail("\(file.path) cannot be read: \(error)") }
     }

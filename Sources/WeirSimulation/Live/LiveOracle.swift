@@ -19,6 +19,8 @@ final class LiveOracle {
       var floor: Int?
       var isIdle = false
       var isClosed = false
+      /// Its last epoch left windows that it finishes.
+      var isClosing = false
       /// Of a shard with parents: those that are closed, and what each had reached.
       var parents: [(id: LaneID, reached: Int?)] = []
       /// Ranges that the source lost.
@@ -41,6 +43,7 @@ final class LiveOracle {
     /// Entries through this one are merged.
     var mergePosition: Int64 = 0
     var mergeWatermark: Int?
+    var mergeIsClosing = false
     /// Contributions by entry that the merge lane has not read, and those that it has read and not emitted.
     var unread: [(number: Int64, windows: [WindowKey: Tally], totals: [String: Tally])] = []
     var open: [WindowKey: Tally] = [:]
@@ -97,11 +100,11 @@ final class LiveOracle {
 
   /// Every record that was sent is committed, every lane is idle, everything is merged and in the tables.
   var isComplete: Bool {
-    guard let last = accounts.last, last.unread.isEmpty, last.mergeWatermark == last.merged else { return false }
+    guard let last = accounts.last, last.unread.isEmpty, last.mergeWatermark == last.merged, !last.mergeIsClosing else { return false }
     return workload.shards.allSatisfy { shard in
       guard let lane = last.lanes[LaneID(shard: shard)] else { return false }
       if workload.history[shard]?.closesAt != nil { return lane.isClosed }
-      return lane.isIdle && lane.position ?? 0 >= topic.high(shard)
+      return lane.isIdle && !lane.isClosing && lane.position ?? 0 >= topic.high(shard)
     }
   }
 

@@ -44,7 +44,9 @@ final class LiveRun: @unchecked Sendable {
   private var hasTroubleAtEnd = false
   private let log: ((String) -> Void)?
 
-  init(seed: UInt64, without: Set<String>, bug: PlantedBug?, reshards: Bool, grows: Bool, log: ((String) -> Void)?) {
+  init(
+    seed: UInt64, without: Set<String>, bug: PlantedBug?, reshards: Bool, grows: Bool, parts: Bool = false, log: ((String) -> Void)?
+  ) {
     self.bug = bug
     world = World(seed: seed)
     self.log = log
@@ -54,8 +56,15 @@ final class LiveRun: @unchecked Sendable {
     let drawn = LiveFaults(from: &configuration)
     if drawn.isSleepy { plan.lake.ledgerKeepMicroseconds = 0 }
     if reshards { plan.source.settings = ReshardSettings(plan.source.live ?? LiveSourceTraits()) }
+    var bounds = WindowParts()
+    if parts {
+      for (number, column) in ["user", "kind"].enumerated() {
+        plan.gold[number].partitionBy = [PartitionColumn(transform: .identity, column: column, name: column)]
+      }
+      (bounds.lane, bounds.merge) = (1, 1)
+    }
     self.plan = plan
-    compiled = CompiledPlan(plan, lookups: [])
+    compiled = CompiledPlan(plan, lookups: [], windowParts: bounds)
     // Its ordinals are the records' numbers: nothing may be missing in between.
     faults = without.contains("all") ? .none : drawn.without(reshards ? without.union(["trim", "recreate"]) : without)
     kinds = faults.names

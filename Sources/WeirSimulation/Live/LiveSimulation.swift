@@ -23,13 +23,15 @@ public enum LiveSimulation {
   ///   - bug: planted in the engine.
   ///   - reshards: the source is one of ``ReshardSettings``.
   ///   - grows: the topic gets more partitions, see ``TopicGrowth``.
+  ///   - parts: gold tables are partitioned by their groups, and an entry gets few of those that close.
   ///   - log: receives each step, for a look at a seed.
   public static func run(
-    seed: UInt64, without: Set<String> = [], bug: PlantedBug? = nil, reshards: Bool = false, grows: Bool = false,
+    seed: UInt64, without: Set<String> = [], bug: PlantedBug? = nil, reshards: Bool = false, grows: Bool = false, parts: Bool = false,
     log: ((String) -> Void)? = nil
   ) -> Result {
     LiveRun(
-      seed: seed, without: without, bug: bug, reshards: reshards || bug?.reshards == true, grows: grows || bug?.grows == true, log: log
+      seed: seed, without: without, bug: bug, reshards: reshards || bug?.reshards == true, grows: grows || bug?.grows == true, parts: parts,
+      log: log
     ).run()
   }
 
