@@ -6,7 +6,7 @@ final class ColumnWriter {
   /// nil: the column is its only leaf.
   private let shredder: NestedShredder?
 
-  init(_ column: ColumnSchema, leaves: [Leaf], workbench: ParquetWorkbench) {
+  init(_ column: ColumnSchema, leaves: ArraySlice<Leaf>, workbench: ParquetWorkbench) {
     let chunks = leaves.map { ChunkWriter(leaf: $0, workbench: workbench) }
     self.chunks = chunks
     shredder =

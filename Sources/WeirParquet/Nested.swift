@@ -1,13 +1,13 @@
 import WeirCore
 
 /// A field of a nested schema: what a Delta checkpoint needs of the Dremel model.
-public indirect enum ParquetNode: Sendable {
+public enum ParquetNode: Sendable {
   case leaf(name: String, type: ColumnType, optional: Bool)
   case group(name: String, optional: Bool, children: [ParquetNode])
   /// Three levels: the field, a repeated `list`, the element. The element's own name is not used: it is `element`.
-  case list(name: String, optional: Bool, element: ParquetNode)
+  indirect case list(name: String, optional: Bool, element: ParquetNode)
   /// Three levels: the field, a repeated `key_value`, `key` (required) and `value`. Their own names are not used.
-  case map(name: String, optional: Bool, key: ParquetNode, value: ParquetNode)
+  indirect case map(name: String, optional: Bool, key: ParquetNode, value: ParquetNode)
   /// A 32-bit integer; its values come as an `int64` column.
   case int32leaf(name: String, optional: Bool)
 }
@@ -89,7 +89,10 @@ struct NestedShape {
   private(set) var leaves: [Leaf] = []
 
   init(_ schema: [ParquetNode]) {
-    elements = [SchemaElement(name: "schema", repetition: nil, shape: .group(children: schema.count))]
+    elements = []
+    elements.reserveCapacity(schema.count + 1)
+    leaves.reserveCapacity(schema.count)
+    elements.append(SchemaElement(name: "schema", repetition: nil, shape: .group(children: schema.count)))
     for node in schema { add(node, Place()) }
   }
 
@@ -100,7 +103,7 @@ struct NestedShape {
     var repetition = 0
 
     func field(_ name: String, optional: Bool) -> Place {
-      Place(path: path + [name], definition: definition + (optional ? 1 : 0), repetition: repetition)
+      Place(path: path.isEmpty ? [name] : path + [name], definition: definition + (optional ? 1 : 0), repetition: repetition)
     }
 
     func repeated(_ name: String) -> Place {

@@ -77,7 +77,7 @@ final class FileWriter: @unchecked Sendable {
     elements = shape.elements
     var leaves = shape.leaves[...]
     self.columns = columns.map { column in
-      let own = Array(leaves.prefix(column.type.leafCount))
+      let own = leaves.prefix(column.type.leafCount)
       leaves = leaves.dropFirst(own.count)
       return ColumnWriter(column, leaves: own, workbench: workbench)
     }

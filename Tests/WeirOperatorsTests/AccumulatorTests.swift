@@ -73,8 +73,8 @@ import WeirCore
         AccumulatorTests.fold((0..<AccumulatorTests.rows).filter { $0 % 3 == part }, measure, into: parts, cell: part)
       }
       let sources = order.map { Int32($0) }
-      parts.merge([3, 3, 3], with: parts, sources)
-      other.merge([1, 1, 1], with: parts, sources)
+      parts.merge(with: parts, most: 3) { pairs in for source in sources { pairs.add(3, source) } }
+      other.merge(with: parts, most: 3) { pairs in for source in sources { pairs.add(1, source) } }
       for part in order { parts.merge(4, with: parts, part) }
       #expect(AccumulatorTests.result(parts, 3) == expected && AccumulatorTests.result(parts, 4) == expected)
       #expect(AccumulatorTests.result(other, 1) == expected)
@@ -90,7 +90,7 @@ import WeirCore
     #expect(AccumulatorTests.result(store, 1) == empty)
     AccumulatorTests.fold([1, 2, 3], measure, into: store, cell: 2)
     let before = AccumulatorTests.result(store, 2)
-    store.merge([2, 2], with: store, [0, 1])
+    store.merge(with: store, most: 5) { pairs in for empty in [Int32(0), 1] { pairs.add(2, empty) } }
     #expect(AccumulatorTests.result(store, 2) == before)
   }
 

@@ -71,6 +71,10 @@ public final class OutsideValues {
   /// An accumulator that replaces a value overwrites it; none is ever removed.
   public var values: [[UInt8]] = []
 
+  /// Of stores whose accumulators keep all in their cells: it stays empty, so that those stores need none of their own.
+  // Unsafe: shared by all threads, and never written (``add(_:)``).
+  nonisolated(unsafe) static let none = OutsideValues()
+
   init() {}
   init(copying other: OutsideValues) { values = other.values }
 
@@ -79,6 +83,7 @@ public final class OutsideValues {
 
   /// The index of a new value.
   public func add(_ value: [UInt8]) -> UInt64 {
+    precondition(self !== OutsideValues.none, "an accumulator that keeps values outside of its cell says so")
     values.append(value)
     return UInt64(values.count - 1)
   }
@@ -126,5 +131,23 @@ public struct CellPairs {
     for i in 0..<cells.count {
       body(Cell(into + Int(cells[i]) * stride, outside), Cell(from + Int(others[i]) * stride, outsideOfOthers))
     }
+  }
+}
+
+/// Collects the pairs of a merge (``CellStore/merge(with:most:_:)``).
+struct CellPairing {
+  let (cells, others): (UnsafeMutableBufferPointer<Int32>, UnsafeMutableBufferPointer<Int32>)
+  private(set) var count = 0
+
+  init(cells: UnsafeMutableBufferPointer<Int32>, others: UnsafeMutableBufferPointer<Int32>) {
+    (self.cells, self.others) = (cells, others)
+  }
+
+  /// Cell `other` is folded into `cell`.
+  @inline(__always)
+  mutating func add(_ cell: Int32, _ other: Int32) {
+    precondition(count < cells.count, "more pairs than there is room for")
+    (cells[count], others[count]) = (cell, other)
+    count += 1
   }
 }

@@ -18,13 +18,13 @@ public final class CellStore {
   public init(_ layout: AggregateLayout, capacity: Int = 0) {
     self.layout = layout
     self.capacity = max(8, capacity)
-    outside = OutsideValues()
+    outside = layout.keepsValuesOutside ? OutsideValues() : .none
     words = allocated(self.capacity * layout.stride)
   }
 
   init(copying other: CellStore) {
     (layout, capacity, count) = (other.layout, max(8, other.count), other.count)
-    outside = OutsideValues(copying: other.outside)
+    outside = layout.keepsValuesOutside ? OutsideValues(copying: other.outside) : .none
     words = allocated(capacity * layout.stride)
     words.update(from: other.words, count: count * layout.stride)
   }
@@ -52,7 +52,7 @@ public final class CellStore {
   }
 
   @inline(__always)
-  private func at(_ slot: AggregateLayout.Slot, _ cell: Int) -> Cell { Cell(words + cell * layout.stride + slot.word, outside) }
+  private func at(_ slot: Int, _ cell: Int) -> Cell { Cell(words + cell * layout.stride + layout.slots[slot].word, outside) }
 
   // MARK: Update and merge
 
@@ -64,24 +64,31 @@ public final class CellStore {
     }
   }
 
-  /// Folds cell `others[i]` of `other` (same layout; perhaps this store) into cell `cells[i]`, in this order.
-  func merge(_ cells: [Int32], with other: CellStore, _ others: [Int32]) {
-    precondition(cells.count == others.count, "cells are merged in pairs")
-    cells.withUnsafeBufferPointer { cells in
-      others.withUnsafeBufferPointer { others in
-        for slot in layout.slots {
-          slot.accumulator.merge(
-            CellPairs(
-              into: words + slot.word, from: other.words + slot.word, stride: layout.stride, cells: cells, others: others,
-              outside: outside, outsideOfOthers: other.outside))
-        }
+  /// Folds cells of `other` (same layout; perhaps this store) into cells of this one, in the order of the pairs.
+  ///
+  /// - Parameters:
+  ///   - most: the number of pairs is at most this.
+  ///   - makePairs: adds the pairs. It may add cells to this store.
+  func merge(with other: CellStore, most: Int, _ makePairs: (inout CellPairing) -> Void) {
+    // No arrays: windows that overlap are merged pane by pane, a few cells each time.
+    withUnsafeTemporaryAllocation(of: Int32.self, capacity: 2 * most) { memory in
+      var pairing = CellPairing(cells: memory.extracting(..<most), others: memory.extracting(most...))
+      makePairs(&pairing)
+      // Only now: adding cells may have moved the words.
+      for slot in layout.slots {
+        slot.accumulator.merge(
+          CellPairs(
+            into: words + slot.word, from: other.words + slot.word, stride: layout.stride,
+            cells: UnsafeBufferPointer(rebasing: pairing.cells[..<pairing.count]),
+            others: UnsafeBufferPointer(rebasing: pairing.others[..<pairing.count]),
+            outside: outside, outsideOfOthers: other.outside))
       }
     }
   }
 
   /// Folds cell `from` of `other` (same layout) into `cell`.
   public func merge(_ cell: Int, with other: CellStore, _ from: Int) {
-    for slot in layout.slots { slot.accumulator.merge(at(slot, cell), with: other.at(slot, from)) }
+    for slot in layout.slots.indices { layout.slots[slot].accumulator.merge(at(slot, cell), with: other.at(slot, from)) }
   }
 
   // MARK: Results
@@ -89,26 +96,31 @@ public final class CellStore {
   /// Appends the measures of a cell, in their order.
   public func results(_ cell: Int, into out: inout [Literal]) {
     precondition(cell >= 0 && cell < count, "no such cell")
-    for slot in layout.slots { out.append(result(slot, at(slot, cell))) }
+    for slot in layout.slots.indices { out.append(result(slot, cell)) }
   }
 
   /// The measures of a cell as the state table keeps them (``StateValue``).
   func encodeResults(_ cell: Int, into out: inout ByteWriter) {
     precondition(cell >= 0 && cell < count, "no such cell")
     StateValue.begin(&out)
-    for slot in layout.slots { StateValue.append(result(slot, at(slot, cell)), to: &out) }
+    for slot in layout.slots.indices { StateValue.append(result(slot, cell), to: &out) }
   }
 
+  // By number, here and elsewhere: a slot in a variable would be a copy of its accumulator, cell by cell.
   @inline(__always)
-  private func result(_ slot: AggregateLayout.Slot, _ cell: Cell) -> Literal {
-    let value = slot.accumulator.result(cell)
-    if layout.mayBeOutOfRange, case .null = value, slot.accumulator.isOutOfRange(cell) { outOfRange += 1 }
+  private func result(_ slot: Int, _ cell: Int) -> Literal {
+    let cell = at(slot, cell)
+    let value = layout.slots[slot].accumulator.result(cell)
+    if layout.mayBeOutOfRange, case .null = value, layout.slots[slot].accumulator.isOutOfRange(cell) { outOfRange += 1 }
     return value
   }
 
   /// Measures of a cell that are null because their type cannot hold them.
   func outOfRange(_ cell: Int) -> Int {
-    layout.slots.count { $0.accumulator.mayBeOutOfRange && $0.accumulator.isOutOfRange(at($0, cell)) }
+    layout.slots.indices.count {
+      let accumulator = layout.slots[$0].accumulator
+      return accumulator.mayBeOutOfRange && accumulator.isOutOfRange(at($0, cell))
+    }
   }
 
   // MARK: State
@@ -119,7 +131,7 @@ public final class CellStore {
     guard layout.keepsValuesOutside else {
       return out.write(raw: UnsafeRawBufferPointer(start: words + cell * layout.stride, count: layout.stride * 8))
     }
-    for slot in layout.slots { slot.accumulator.save(at(slot, cell), into: &out) }
+    for slot in layout.slots.indices { layout.slots[slot].accumulator.save(at(slot, cell), into: &out) }
   }
 
   /// Bytes a saved cell takes at least.
@@ -129,11 +141,11 @@ public final class CellStore {
   public func restore(_ cell: Int, from reader: inout ByteReader) throws(WeirError) {
     precondition(cell >= 0 && cell < count, "no such cell")
     if layout.keepsValuesOutside {
-      for slot in layout.slots { try slot.accumulator.restore(at(slot, cell), from: &reader) }
+      for slot in layout.slots.indices { try layout.slots[slot].accumulator.restore(at(slot, cell), from: &reader) }
     } else {
       for word in 0..<layout.stride { words[cell * layout.stride + word] = try reader.read(UInt64.self) }
     }
-    for slot in layout.slots where slot.accumulator.count(at(slot, cell)) > UInt64(Bounds.count) {
+    for slot in layout.slots.indices where layout.slots[slot].accumulator.count(at(slot, cell)) > UInt64(Bounds.count) {
       throw reader.corrupt("a number of values is out of range")
     }
   }

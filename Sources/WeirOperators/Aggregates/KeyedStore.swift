@@ -47,13 +47,13 @@ public final class KeyedStore {
 
   /// Folds a partial of the same table in.
   public func merge(_ other: KeyedStore) {
-    let others = Array(0..<Int32(other.groups.count))
-    let ours = others.map { theirs in
-      let group = intern(other.groups.hash(of: Int(theirs))) { Array(other.groups.key(of: Int(theirs))) }
-      mark(group)
-      return Int32(group)
+    cells.merge(with: other.cells, most: other.groups.count) { pairs in
+      for theirs in 0..<other.groups.count {
+        let group = intern(other.groups.hash(of: theirs)) { Array(other.groups.key(of: theirs)) }
+        mark(group)
+        pairs.add(Int32(group), Int32(theirs))
+      }
     }
-    cells.merge(ours, with: other.cells, others)
   }
 
   /// Takes over those groups of another lane's table whose key is wanted; what is null in them was counted there.

@@ -67,8 +67,12 @@ struct RunningWindow {
     guard frontPanes.isEmpty || key.start > boundary else { return strays.append(number) }
     backPanes.append(number)
     backStart = min(backStart, key.start)
-    for group in pane.groups where backCell[Int(group)] < 0 { backCell[Int(group)] = Int32(back.add()) }
-    back.merge(pane.groups.map { backCell[Int($0)] }, with: pane.cells, Array(0..<Int32(pane.groups.count)))
+    back.merge(with: pane.cells, most: pane.groups.count) { pairs in
+      for (cell, group) in pane.groups.enumerated() {
+        if backCell[Int(group)] < 0 { backCell[Int(group)] = Int32(back.add()) }
+        pairs.add(backCell[Int(group)], Int32(cell))
+      }
+    }
   }
 
   /// Panes that start before `start` leave the window.
@@ -99,13 +103,19 @@ struct RunningWindow {
     for number in newestFirst {
       let pane = panes[number].pane
       frontPanes.append((number, front.count))
-      let sums = pane.groups.map { _ in Int32(front.add()) }
-      let next = pane.groups.map { frontCell[Int($0)] }
-      front.merge(sums, with: pane.cells, Array(0..<Int32(sums.count)))
-      let later = next.indices.filter { next[$0] >= 0 }
-      front.merge(later.map { sums[$0] }, with: front, later.map { next[$0] })
-      frontNext += next
-      for (sum, group) in zip(sums, pane.groups) { frontCell[Int(group)] = sum }
+      // The pane's own cells, then the sums of the panes after it.
+      front.merge(with: pane.cells, most: pane.groups.count) { pairs in
+        for cell in pane.groups.indices { pairs.add(Int32(front.add()), Int32(cell)) }
+      }
+      let first = front.count - pane.groups.count
+      front.merge(with: front, most: pane.groups.count) { pairs in
+        for (cell, group) in pane.groups.enumerated() {
+          let (sum, next) = (Int32(first + cell), frontCell[Int(group)])
+          if next >= 0 { pairs.add(sum, next) }
+          frontNext.append(next)
+          frontCell[Int(group)] = sum
+        }
+      }
     }
   }
 
@@ -134,8 +144,9 @@ struct RunningWindow {
     let cells = CellStore(layout, capacity: sorted.count)
     for _ in sorted { _ = cells.add() }
     for (store, cellOf) in [(front, frontCell), (back, backCell)] {
-      let held = sorted.indices.filter { cellOf[Int(sorted[$0])] >= 0 }
-      cells.merge(held.map { Int32($0) }, with: store, held.map { cellOf[Int(sorted[$0])] })
+      cells.merge(with: store, most: sorted.count) { pairs in
+        for (cell, group) in sorted.enumerated() where cellOf[Int(group)] >= 0 { pairs.add(Int32(cell), cellOf[Int(group)]) }
+      }
     }
     let groups = sorted.enumerated().map { (group: $1, cell: Int32($0)) }
     guard !strays.isEmpty else { return (cells, groups) }

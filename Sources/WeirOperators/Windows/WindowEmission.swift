@@ -129,14 +129,18 @@ struct WindowEmission: WindowRows {
     for (key, pane) in panes[first...] {
       if key.start >= end { break }
       if (end - key.start) / math.slide - 1 < key.missed { continue }
-      let cells = pane.groups.map { group in
-        if let known = cellOf[group] { return known }
-        let cell = Int32(sum.add())
-        cellOf[group] = cell
-        groups.append((group, cell))
-        return cell
+      sum.merge(with: pane.cells, most: pane.groups.count) { pairs in
+        for (cell, group) in pane.groups.enumerated() {
+          if let known = cellOf[group] {
+            pairs.add(known, Int32(cell))
+            continue
+          }
+          let new = Int32(sum.add())
+          cellOf[group] = new
+          groups.append((group, new))
+          pairs.add(new, Int32(cell))
+        }
       }
-      sum.merge(cells, with: pane.cells, Array(0..<Int32(cells.count)))
     }
     groups.sort { $0.group < $1.group }
     window = Window(start: end - math.size, sum: sum, groups: groups)

@@ -316,10 +316,12 @@ public final class WindowStore: WindowOperator {
     let other = WindowStore.same(other)
     for (key, theirs) in other.panes {
       let ours = pane(key)
-      let cells = theirs.groups.map { group in
-        Int32(ours.cell(groups.intern(other.groups.hash(of: Int(group))) { Array(other.groups.key(of: Int(group))) }))
+      ours.cells.merge(with: theirs.cells, most: theirs.groups.count) { pairs in
+        for (cell, group) in theirs.groups.enumerated() {
+          let mine = groups.intern(other.groups.hash(of: Int(group))) { Array(other.groups.key(of: Int(group))) }
+          pairs.add(Int32(ours.cell(mine)), Int32(cell))
+        }
       }
-      ours.cells.merge(cells, with: theirs.cells, Array(0..<Int32(cells.count)))
     }
   }
 
