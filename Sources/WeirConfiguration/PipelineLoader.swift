@@ -69,7 +69,8 @@ package final class PipelineLoader {
       return nil
     }
     let keys = [
-      "pipeline", "source", "record", "checks", "quarantine", "dedup", "lookups", "bronze", "silver", "gold", "state", "lake", "store",
+      "pipeline", "inputs", "source", "record", "checks", "quarantine", "dedup", "lookups", "bronze", "silver", "gold", "state", "lake",
+      "store",
       "admin", "worker", "sinks",
     ]
     guard root.mapping?.contains(where: { pair in keys.contains(pair.key.string ?? "") }) != false else {
@@ -78,15 +79,24 @@ package final class PipelineLoader {
       return nil
     }
     let top = reader.mapping(root, "the pipeline", keys: keys)
-    guard reader.required(top, "record", of: "the pipeline", at: root).map(loadRecord) == true else { return nil }
-    let name = reader.required(top, "pipeline", of: "the pipeline", at: root).flatMap { tableName($0, "pipeline") } ?? ""
-    builder.set { $0.pipeline = name }
-    builder.source(reader.required(top, "source", of: "the pipeline", at: root).flatMap(source))
+    if let inputs = top["inputs"] {
+      loadName(top, root)
+      guard loadInputs(inputs, top) else { return nil }
+    } else {
+      guard reader.required(top, "record", of: "the pipeline", at: root).map(loadRecord) == true else { return nil }
+      loadName(top, root)
+      builder.source(reader.required(top, "source", of: "the pipeline", at: root).flatMap(source))
+    }
     if let node = top["lookups"] { loadLookups(node) }
     builder.makeInputs()
     loadTables(top)
     loadSettings(top)
     return try? builder.build(at: root.span)
+  }
+
+  private func loadName(_ top: [String: Node], _ root: Node) {
+    let name = reader.required(top, "pipeline", of: "the pipeline", at: root).flatMap { tableName($0, "pipeline") } ?? ""
+    builder.set { $0.pipeline = name }
   }
 
   private func loadTables(_ top: [String: Node]) {
@@ -134,7 +144,7 @@ package final class PipelineLoader {
 
   // MARK: Source and record
 
-  private func source(_ node: Node) -> SourceSpec? {
+  func source(_ node: Node) -> SourceSpec? {
     let names = sections.sources.map(\.name)
     let later = ["kinesis", "lake"]
     let members = reader.mapping(node, "source", keys: names, later: later)
@@ -159,7 +169,7 @@ package final class PipelineLoader {
   }
 
   /// - Returns: whether there are fields, which all else is about.
-  private func loadRecord(_ node: Node) -> Bool {
+  func loadRecord(_ node: Node) -> Bool {
     let members = reader.mapping(node, "record", keys: ["format", "registry", "key", "time", "fields", "blank_lines"])
     builder.spans["record"] = node.span
     loadFormat(members)

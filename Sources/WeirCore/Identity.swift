@@ -18,6 +18,20 @@ public struct LaneID: Hashable, Sendable, Comparable {
     self.of = of
   }
 
+  /// A lane of an input with a name.
+  public init(input: String, shard: String, index: Int = 0, of: Int = 1) {
+    self.init(shard: "\(input)\(LaneID.inputEnd)\(shard)", index: index, of: of)
+  }
+
+  /// Between an input's name and the shard's: neither names of inputs nor those of streams have it.
+  private static let inputEnd: Character = ":"
+
+  /// The input whose shard it is; nil: the only one of the ledger, or the first of several.
+  public var input: String? { shard.firstIndex(of: LaneID.inputEnd).map { String(shard[..<$0]) } }
+
+  /// The shard as its source names it.
+  public var shardInSource: String { shard.firstIndex(of: LaneID.inputEnd).map { String(shard[shard.index(after: $0)...]) } ?? shard }
+
   /// The lane whose source is the ledger.
   public static let merge = LaneID(shard: "_merge")
 

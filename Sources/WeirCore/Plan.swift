@@ -22,6 +22,8 @@ public struct Plan: Sendable, Hashable, Codable {
   public var worker: WorkerSpec?
   /// nil: no topics.
   public var sinks: SinkSpec?
+  /// nil: there is one input, as in every plan that runs so far.
+  public var severalInputs: SeveralInputs?
 
   public init(
     pipeline: String, source: SourceSpec, record: RecordSpec, checks: [Check] = [], quarantine: QuarantineSpec = .init(),

@@ -14,6 +14,10 @@ package enum PlanMeaning {
     plan.sinks = nil
     plan.record.registry = nil
     plan.source.settings = plan.source.settings.meaning
+    for i in (plan.severalInputs?.others ?? []).indices {
+      plan.severalInputs?.others[i].record.registry = nil
+      if let settings = plan.severalInputs?.others[i].source.settings { plan.severalInputs?.others[i].source.settings = settings.meaning }
+    }
     for i in plan.lookups.indices { plan.lookups[i].file = "" }
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys]

@@ -230,6 +230,8 @@ public struct Genesis: Sendable, Equatable {
   public var lanes: [LaneID]
   /// What the end of a capture's file means; nil in ledgers of live streams and in those from before there was a choice.
   public var fileEnds: FileEnds?
+  /// The inputs after the first; nil: there is one. Lanes of the others have their input's name (``LaneID/input``).
+  public var inputs: [LedgerInput]?
 
   public init(
     ledgerID: String, runID: String, stream: String, plan: JSONValue, planHash: String, dealing: Dealing? = nil,

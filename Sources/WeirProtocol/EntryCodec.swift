@@ -101,6 +101,7 @@ extension Genesis {
       .init("lanes", .array(lanes.map { .string($0.text) })),
     ]
     if let fileEnds { members.append(.init("fileEnds", .string(fileEnds.rawValue))) }
+    if let inputs { members.append(.init("inputs", .array(inputs.map(\.json)))) }
     return .object(members)
   }
 
@@ -116,6 +117,7 @@ extension Genesis {
     guard dealing == nil || (1...Bounds.lanes).contains(lanes.count { $0 != .merge }), Set(lanes).count == lanes.count else {
       throw WeirError.corruptLedger("entry 0 lists a lane twice, or not 1 to \(Bounds.lanes) of a capture")
     }
+    inputs = try Genesis.inputs(in: json, of: lanes)
     guard let ends = json["fileEnds"] else { return }
     guard let rule = ends.string.flatMap(FileEnds.init(rawValue:)) else {
       throw WeirError.corruptLedger("unknown rule for the ends of files \(ends.text)")

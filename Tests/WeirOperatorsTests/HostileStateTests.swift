@@ -96,13 +96,13 @@ struct HostileStateTests {
   }
 
   @Test func idsWithHostileNumbersAreRefusedOrHarmless() throws {
-    var index = DedupIndex(withinMicroseconds: 50)
+    let index = DedupIndex(withinMicroseconds: 50)
     for id in 0..<4 { _ = index.insert(Hash128(low: UInt64(id), high: UInt64(id) << 60), watermark: Int64(id) * 1000) }
     var out = ByteWriter()
     index.save(base: true, into: &out)
     var taken = 0
     for mutant in mutants(out.bytes) {
-      var other = DedupIndex(withinMicroseconds: 50)
+      let other = DedupIndex(withinMicroseconds: 50)
       var reader = ByteReader(mutant[...], what: "test")
       guard (try? other.restore(from: &reader)) != nil else { continue }
       taken += 1

@@ -31,6 +31,7 @@ enum LedgerOpening {
 
   /// - Throws: `plan_changed`, `lanes_changed`, `ledger_replaced`, and what the store throws.
   static func open(_ plan: Plan, _ request: LedgerRequest, _ environment: EngineEnvironment) async throws -> Ledger {
+    if let refusal = plan.refusalOfSeveralInputs { throw WeirError(.config, refusal, advice: "Write a pipeline for each.") }
     let ledger: Ledger
     if let found = try await existing(plan, environment) {
       ledger = found
