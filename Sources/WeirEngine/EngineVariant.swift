@@ -105,4 +105,6 @@ package struct EngineVariant: OptionSet, Sendable {
   package static let growthIgnoresFloors = EngineVariant(45)
   /// A worker continues with lanes that finish tables by key although the merge lane does.
   package static let growthUnnoticed = EngineVariant(46)
+  /// A lane of a counted source counts from nothing again after records that the source has lost.
+  package static let lossCountsAnew = EngineVariant(47)
 }

@@ -129,7 +129,7 @@ package struct Log: Sendable {
   static func members(_ kind: RejectedReasons.Kind) -> [JSONValue.Member] {
     let sample = kind.sample
     return [
-      .init("shard", .string(sample.shard)), .init("position", .int(sample.position)), .init("stage", .string(kind.stage)),
+      .init("shard", .string(sample.shard)), .init("position", sample.position.position.json), .init("stage", .string(kind.stage)),
       .init("reason", .string(sample.reason)), .init("count", .int(kind.count)), .init("record", .string(sample.record)),
       .init("hint", sample.hint.map { .string($0) } ?? .null),
     ] + (sample.trace.map { [.init("trace_id", .string($0.traceID)), .init("span_id", .string($0.spanID))] } ?? [])

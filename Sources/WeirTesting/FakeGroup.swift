@@ -66,6 +66,9 @@ public final class FakeTopic: Sendable {
   /// Of an index.
   public func position(_ index: Int64) -> Position { isCounted ? .sequence(number(index)) : .offset(index) }
 
+  /// The place of an index for a lane that has counted this many records; nil: as many as there are before the index.
+  public func point(_ index: Int64, counted: Int64? = nil) -> ShardPoint { ShardPoint(counted ?? index).moved(to: position(index)) }
+
   private func number(_ index: Int64) -> SequenceNumber { SequenceNumber(FakeTopic.base + UInt128(index) * FakeTopic.stride) }
 
   func numbers(_ indexes: [Int64]) -> [SequenceNumber] { isCounted ? indexes.map(number) : [] }
@@ -106,7 +109,13 @@ public final class FakeTopic: Sendable {
   }
 
   /// Deletes the shard and makes it again, empty.
-  public func recreate(_ shard: String, incarnation: String? = nil) { change { $0[shard] = Shard(incarnation: incarnation) } }
+  public func recreate(_ shard: String, incarnation: String? = nil) {
+    change {
+      var new = Shard(incarnation: incarnation)
+      new.range = $0[shard]?.range
+      $0[shard] = new
+    }
+  }
 
   /// Takes records out, as compaction does.
   public func compact(_ shard: String, _ positions: [Int]) {

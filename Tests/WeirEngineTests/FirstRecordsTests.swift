@@ -25,7 +25,7 @@ extension LiveWorkerTests {
       let error = try await #require(throws: WeirError.self) { try await worker.stop() }
       #expect(error.code == .allRejected && error.message.contains("the first 1000 records were rejected"), "\(error.message)")
       #expect(error.message.contains("1000 records: decode: field user: expected string, found an object"))
-      #expect(error.message.contains("nothing was committed") && error.message.contains("at position 0 of t/0"))
+      #expect(error.message.contains("nothing was committed") && error.message.contains("at position \(bench.topic.point(0)) of t/0"))
       #expect(error.message.contains("hint: the field is nested"))
       let fold = try #require(try await bench.fold())
       #expect(fold.counts.input == 0 && fold.tables.isEmpty)
@@ -46,7 +46,7 @@ extension LiveWorkerTests {
         let error = try await rejection(bench.worker(["t/0"]))
         #expect(error.code == .allRejected && error.message.contains("the first 1003 records were rejected"), "\(error.message)")
         #expect(error.message.contains("999 of them are in quarantine, the other 4 were not committed"))
-        #expect(error.message.contains("4 records: decode") && error.message.contains("at position 999 of t/0"))
+        #expect(error.message.contains("4 records: decode") && error.message.contains("at position \(bench.topic.point(999)) of t/0"))
         #expect(try await bench.fold()?.counts.input == 999)
       }
       bench.send("t/0", 0..<5)

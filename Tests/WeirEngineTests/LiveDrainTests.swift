@@ -67,7 +67,9 @@ extension LiveWorkerTests {
       do {
         _ = try await worker.stop()
         Issue.record("it ended in order")
-      } catch let error as WeirError { #expect(error.code == .quarantineHalt) }
+      } catch let error as WeirError {
+        #expect(error.code == .quarantineHalt && error.message.contains("up to position \(bench.topic.point(10)) would"))
+      }
       #expect(try await bench.fold()?.counts.input == 0)
     }
 

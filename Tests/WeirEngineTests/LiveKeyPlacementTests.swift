@@ -5,11 +5,11 @@ import WeirProtocol
 @testable import WeirEngine
 
 extension LiveWorkerTests {
-  /// Which partition a key belongs to.
+  /// Which partition a key belongs to, where producers place keys by a rule: no source whose shards have ranges of hashes.
   @Suite(.timeLimit(.minutes(10))) struct KeyPlacement {
     @Test(arguments: Partitioner.allCases)
     func theProducersRuleIsRecognisedFromTheFirstRecordsAndHoldsForAllThatComes(_ rule: Partitioner) async throws {
-      let bench = try Bench(shards: 4, misplaced: "halt")
+      let bench = try Bench(shards: 4, isSharded: false, misplaced: "halt")
       let all = ["t/0", "t/1", "t/2", "t/3"]
       let users = (0..<60).map { "user-\($0)" }
       bench.send(users: users, at: 1, by: rule, of: 4)
@@ -35,7 +35,7 @@ extension LiveWorkerTests {
     }
 
     @Test func theLedgersRuleBindsAWorkerThatHasSeenNoRecordItself() async throws {
-      let bench = try Bench(shards: 2, misplaced: "halt")
+      let bench = try Bench(shards: 2, isSharded: false, misplaced: "halt")
       let both = ["t/0", "t/1"]
       // One key, which two rules put into the same partition: they are left, and the third is out for good.
       func place(_ user: String, _ rule: Partitioner) -> Int {
@@ -59,7 +59,7 @@ extension LiveWorkerTests {
     }
 
     @Test func aPartitionMoreThanAtTheStartStopsAWorkerWhoseTablesDependOnPlaces() async throws {
-      let bench = try Bench(shards: 2, misplaced: "halt")
+      let bench = try Bench(shards: 2, isSharded: false, misplaced: "halt")
       bench.send(users: (0..<20).map { "u\($0)" }, at: 1, by: .murmur2, of: 2)
       let worker = bench.worker(["t/0", "t/1"])
       try await bench.until("20 records") { $0.counts.input == 20 }
@@ -73,7 +73,7 @@ extension LiveWorkerTests {
     }
 
     @Test func byShardAKeyHasARowForEachPartitionThatHoldsIt() async throws {
-      let bench = try Bench(shards: 2, misplaced: "per_shard")
+      let bench = try Bench(shards: 2, isSharded: false, misplaced: "per_shard")
       bench.send("t/0", [1, 2, 30])
       bench.send("t/1", [3, 30])
       let worker = bench.worker(["t/0", "t/1"])

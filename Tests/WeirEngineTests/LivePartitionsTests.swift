@@ -35,7 +35,7 @@ extension LiveWorkerTests {
 
     /// Two partitions with one record of each user, all committed and flushed.
     private static func begun(_ state: MemoryStateTable, _ times: [Int] = [1]) async throws -> Bench {
-      let bench = try Bench(shards: 2, misplaced: "halt", more: more, state: state)
+      let bench = try Bench(shards: 2, isSharded: false, misplaced: "halt", more: more, state: state)
       for time in times { bench.send(users: users, at: time, by: .murmur2, of: 2) }
       let worker = bench.worker(names(2))
       try await bench.until("the first records") { $0.counts.input == Int64(times.count) * 20 }
@@ -97,7 +97,7 @@ extension LiveWorkerTests {
 
     @Test func whoSeesTheChangeFirstDecidesForAllWorkers() async throws {
       let state = MemoryStateTable()
-      let bench = try Bench(shards: 2, misplaced: "halt", more: Partitions.more, state: state)
+      let bench = try Bench(shards: 2, isSharded: false, misplaced: "halt", more: Partitions.more, state: state)
       bench.send(users: Partitions.users, at: 1, by: .murmur2, of: 2)
       let (a, b) = (bench.worker(["t/0"], grown: ["t"]), bench.worker(["t/1"]))
       try await bench.until("20 records") { $0.counts.input == 20 }

@@ -32,9 +32,10 @@ import WeirCore
     bench.send("t/0", 1000..<1300)
     let error = try #require(await error(bench.worker(["t/0"])))
     #expect(error.code == .recreated)
-    #expect(error.message.contains("position 99 of t/0 held") && error.message.contains("now holds"))
-    #expect(error.message.contains("The ledger is at position 100 of t/0"))
-    #expect(error.message.contains("Positions 1 to 99 were committed after the last record that a check found in place"), "none was made")
+    #expect(error.message.contains("position \(bench.topic.point(99)) of t/0 held") && error.message.contains("now holds"))
+    #expect(error.message.contains("The ledger is at position \(bench.topic.point(100)) of t/0"))
+    let span = ShardPoint.span(behind: bench.topic.point(0), before: bench.topic.point(100))
+    #expect(error.message.contains("\(span) were committed after the last record that a check found in place"), "none was made")
     #expect(error.advice?.remedies.contains(.acceptRecreated(stream: "t")) == true && error.advice?.contains("new lake") == true)
     #expect(try await bench.fold()?.counts.input == 100)
   }
@@ -49,14 +50,17 @@ import WeirCore
     _ = try await worker.stop()
     let fold = try #require(try await bench.fold())
     let lane = try #require(fold[LaneID(shard: "t/0")])
-    #expect(lane.position == .offset(300) && lane.generation == 1 && lane.generationStart == .offset(100))
-    #expect(lane.identity?.last?.position == 299)
+    // Another incarnation has positions of its own; a count continues.
+    let topic = bench.topic
+    let (from, to) = (topic.point(100), topic.point(0, counted: 100))
+    #expect(lane.position == topic.point(300, counted: 400) && lane.generation == 1 && lane.generationStart == from)
+    #expect(lane.identity?.last?.position == topic.point(299, counted: 399))
     let decisions = try await bench.decisions()
-    guard case .recreated(.offset(100), .offset(0), _)? = decisions.first, decisions.count == 1 else {
+    guard case .recreated(from, to, _)? = decisions.first, decisions.count == 1 else {
       Issue.record("\(decisions)")
       return
     }
-    let told = worker.events.withLock { $0.contains { if case .recreated("t/0", 100, 0, _) = $0 { true } else { false } } }
+    let told = worker.events.withLock { $0.contains { if case .recreated("t/0", from, to, _) = $0 { true } else { false } } }
     #expect(told)
     // With the option left in place nothing happens again, and without it neither.
     try await read(bench, 1300..<1310)
@@ -69,7 +73,8 @@ import WeirCore
     try await read(bench, 0..<100)
     bench.topic.recreate("t/0")
     let worker = bench.worker(["t/0"], accepted: ["t"])
-    try await bench.until("it is accepted") { $0[LaneID(shard: "t/0")]?.position == .offset(0) }
+    let start = bench.topic.point(0, counted: 100)
+    try await bench.until("it is accepted") { $0[LaneID(shard: "t/0")]?.position == start }
     _ = try await worker.stop()
     try await read(bench, 1000..<1001)
     try await read(bench, 1001..<1010)
@@ -87,7 +92,7 @@ import WeirCore
       await bench.wait("it reads") { worker.group?.isCaughtUp("t/0") == true }
       _ = try await worker.stop()
     }
-    let why = "the records before position 100 were dropped at the source, and with them all that were read"
+    let why = "the records before position \(bench.topic.point(100)) were dropped at the source, and with them all that were read"
     #expect(try await bench.decisions() == [.unverified(reason: why)])
   }
 
@@ -136,9 +141,10 @@ import WeirCore
     await bench.wait("an end") { worker.hasEnded }
     let error = try #require(await error(worker))
     #expect(error.code == .recreated)
-    #expect(error.message.contains("position 99 of t/0 held"))
+    #expect(error.message.contains("position \(bench.topic.point(99)) of t/0 held"))
     let position = try #require(try await bench.fold()?[LaneID(shard: "t/0")]?.position)
-    if position != .offset(100) { #expect(error.message.contains("Positions 100 to ")) }
+    let span = bench.topic.isCounted ? "The records after position \(bench.topic.point(99)) and" : "Positions 100 to"
+    if position != bench.topic.point(100) { #expect(error.message.contains(span)) }
     // A worker that starts later finds it out too, though its last record is one of the new topic.
     #expect(await self.error(bench.worker(["t/0"]))?.code == .recreated)
   }
@@ -156,7 +162,8 @@ import WeirCore
     _ = try await worker.stop()
     let error = try #require(await error(bench.worker(["t/0"])))
     #expect(error.code == .recreated)
-    #expect(error.message.contains("Positions 1 to 299 were committed"), "no check was made since the first record: \(error.message)")
+    let span = ShardPoint.span(behind: bench.topic.point(0), before: bench.topic.point(300))
+    #expect(error.message.contains("\(span) were committed"), "no check was made since the first record: \(error.message)")
   }
 
   @Test func aCompactedShardIsReadOnAndTheLedgerSaysThatItIsUnverified() async throws {
@@ -189,7 +196,7 @@ import WeirCore
     try await read(bench, 0..<100)
     bench.topic.change { $0["t/0"]?.endTooLow = 18 }
     try await read(bench, 100..<110)
-    #expect(try await bench.fold()?[LaneID(shard: "t/0")]?.position == .offset(110))
+    #expect(try await bench.fold()?[LaneID(shard: "t/0")]?.position == bench.topic.point(110))
   }
 
   @Test func theNameOfAnIncarnationTellsWhatCompactionHides() async throws {

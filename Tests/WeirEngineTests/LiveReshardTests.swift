@@ -119,6 +119,44 @@ extension LiveWorkerTests {
       bench.send("t/0", [1], user: stray)
       let error = await #expect(throws: WeirError.self) { try await bench.worker(["t/0", "t/1"]).ended() }
       #expect(error?.code == .misplaced && error?.message.contains("not in the shard's range") == true)
+      #expect(error?.message.contains("position \(bench.topic.position(0)) of t/0") == true, "the source's own, not the lane's count")
+    }
+
+    /// The new one has shards with the names of those that ended. A worker that took them for these would read nothing, and say nothing.
+    @Test func aStreamThatIsMadeAgainWithShardsThatEndedIsRefused() async throws {
+      let bench = try Resharding.bench(1, MemoryStateTable())
+      Resharding.send(bench, at: 1)
+      let first = bench.worker(["t/0"])
+      try await bench.until("20 records") { $0.counts.input == 20 }
+      bench.topic.split("t/0", "t/1", "t/2")
+      try await bench.until("the parent is closed", Resharding.isClosed("t/0"))
+      _ = try await first.stop()
+      bench.topic.change {
+        ($0["t/1"], $0["t/2"]) = (nil, nil)
+        $0["t/0"]?.isClosed = false
+      }
+      Resharding.send(bench, at: 2)
+      for accepted in [[], ["t"]] as [Set<String>] {
+        let error = await #expect(throws: WeirError.self) { try await bench.worker(["t/0"], accepted: accepted).ended() }
+        #expect(error?.code == .recreated && error?.message.contains("t/0, which the ledger has as ended") == true)
+      }
+    }
+
+    /// The source dropped it with records that were not read: its children would wait for it for ever.
+    @Test func aChildOfAShardThatIsGoneBeforeItsEndIsRefused() async throws {
+      let bench = try Resharding.bench(1, MemoryStateTable())
+      Resharding.send(bench, at: 1)
+      let first = bench.worker(["t/0"])
+      try await bench.until("20 records") { $0.counts.input == 20 }
+      bench.topic.split("t/0", "t/1", "t/2")
+      Resharding.send(bench, at: 2)
+      try #require(first.group).tell(.assigned(["t/1", "t/2"]))
+      try await bench.until("40 records") { $0.counts.input == 40 }
+      _ = try await first.stop()
+      bench.topic.split("t/1", "t/3", "t/4")
+      bench.topic.change { $0["t/1"] = nil }
+      let error = await #expect(throws: WeirError.self) { try await bench.worker(["t/2", "t/3", "t/4"]).ended() }
+      #expect(error?.code == .shardsChanged && error?.message.contains("t/3 took over keys of t/1") == true)
     }
 
     /// What retention took from a parent is a gap, and its children begin with what was read.

@@ -41,7 +41,7 @@ extension EpochBatch {
     guard counts.input > 0, Double(counts.quarantined) > share * Double(counts.input) else { return }
     throw WeirError(
       .quarantineHalt,
-      "\(counts.quarantined) of the \(counts.input) records up to position \(epochs[0].position) would be quarantined, more than the limit of \(share * 100)%\n"
+      "\(counts.quarantined) of the \(counts.input) records up to position \(epochs[0].point) would be quarantined, more than the limit of \(share * 100)%\n"
         + rejected.text(),
       advice:
         "Nothing of this epoch was committed. Correct what rejects the records; or leave \(.setting(.haltAbove)) out to let them into quarantine."

@@ -31,7 +31,7 @@ public struct RejectedReasons: Sendable {
     static let reasonBytesMax = 300
 
     public var shard: String
-    public var position: Int64
+    public var position: ShardPoint
     /// Control characters are escaped, as in ``record``.
     public var reason: String
     /// The beginning of the record's value.
@@ -76,7 +76,7 @@ public struct RejectedReasons: Sendable {
     }
     let details = block.decoded.raw.details
     let sample = Sample(
-      shard: details?.shard ?? shard, position: block.position(row), reason: Printable.text(reason, bytesMax: Sample.reasonBytesMax),
+      shard: details?.shard ?? shard, position: block.point(row), reason: Printable.text(reason, bytesMax: Sample.reasonBytesMax),
       record: Printable.text(block.value(row).bytes, bytesMax: Sample.recordBytesMax), hint: hint(),
       trace: details?.headers(row).flatMap(TraceContext.init(headers:)))
     kinds.append(Kind(stage: stage, count: 1, sample: sample, key: key, hash: RejectedReasons.hash(reason)))
@@ -90,7 +90,7 @@ public struct RejectedReasons: Sendable {
         kinds[at].count += kind.count
         kinds[at].differs = kinds[at].differs || kind.differs || kinds[at].hash != kind.hash
         let (mine, its) = (kinds[at].sample, kind.sample)
-        if (its.shard, its.position) < (mine.shard, mine.position) { (kinds[at].sample, kinds[at].hash) = (its, kind.hash) }
+        if (its.shard, its.position.ordinal) < (mine.shard, mine.position.ordinal) { (kinds[at].sample, kinds[at].hash) = (its, kind.hash) }
       } else if kinds.count < RejectedReasons.kindsMax {
         kinds.append(kind)
       } else {

@@ -25,7 +25,7 @@ extension RejectedReasons {
       top.map { kind in
         .members([
           "stage": .string(kind.stage), "reason": .string(kind.sample.reason), "count": .int(kind.count),
-          "shard": .string(kind.sample.shard), "position": .int(kind.sample.position), "record": .string(kind.sample.record),
+          "shard": .string(kind.sample.shard), "position": kind.sample.position.position.json, "record": .string(kind.sample.record),
           "hint": kind.sample.hint.map { .string($0) } ?? .null,
         ])
       })

@@ -63,7 +63,7 @@ struct Placement: Sendable {
     for row in 0..<block.count where block.columns.verdict[row] == PreparedBlock.Verdict.proceeds {
       guard !block.key.isValid(row) || !range.contains(KeyHash.of(block.key, row)) else { continue }
       throw WeirError(
-        .misplaced, "the record at position \(block.position(row)) of \(shard.name) has a key whose hash is not in the shard's range",
+        .misplaced, "the record at position \(block.point(row)) of \(shard.name) has a key whose hash is not in the shard's range",
         advice: Placement.advice)
     }
   }
@@ -81,7 +81,7 @@ struct Placement: Sendable {
     }
     return WeirError(
       .misplaced,
-      "the record at position \(block.position(row)) of \(shard.name) has \(key), which \(KeyRules.text(rules)) does not put there\(place)\(sent)",
+      "the record at position \(block.point(row)) of \(shard.name) has \(key), which \(KeyRules.text(rules)) does not put there\(place)\(sent)",
       advice: Placement.advice)
   }
 }

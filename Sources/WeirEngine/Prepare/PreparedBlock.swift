@@ -38,7 +38,11 @@ public struct PreparedBlock: Sendable {
 
   public var count: Int { decoded.count }
 
+  /// The record's ordinal, see ``ShardPoint``.
   func position(_ row: Int) -> Int64 { decoded.raw.details?.positions[row] ?? decoded.raw.position + Int64(decoded.offset[row]) }
+
+  /// Where the record is in its shard, as the source calls it: for messages.
+  func point(_ row: Int) -> ShardPoint { decoded.raw.details?.point(row) ?? ShardPoint(position(row)) }
 
   /// The record's bytes as received, without the line end.
   func value(_ row: Int) -> StringRef {

@@ -47,7 +47,7 @@ struct Sequencer {
     if let failure = block.failures.filter({ block.rejections[$0.row]?.stage == .check }).min(by: { $0.row < $1.row }) {
       throw WeirError(
         .checkFailed,
-        "the record at position \(block.position(failure.row)) fails the check \(failure.check), which is set to stop the pipeline",
+        "the record at position \(block.point(failure.row)) fails the check \(failure.check), which is set to stop the pipeline",
         advice: "Fix the record, or set \(.setting(.checkFailure)) for the check, and run again: it resumes before this record.")
     }
     return true

@@ -88,12 +88,13 @@ extension GroupConductor {
     let id = LaneID(shard: name)
     var identity = lane.identity ?? ShardIdentity()
     let isTrimmed = bound.low > position.position
-    var to = isTrimmed ? position.moved(to: bound.low) : position
+    let first = (variant.contains(.lossCountsAnew) ? ShardPoint(0) : position).moved(to: bound.low)
+    var to = isTrimmed ? first : position
     var decisions: [Decision] = []
     switch verdict {
     case .recreated(let mismatch):
       guard accepts(name) else { throw recreated(name, mismatch, identity, through: position) }
-      (to, identity) = (position.moved(to: bound.low), ShardIdentity())
+      (to, identity) = (first, ShardIdentity())
       let reason = mismatch.text(name)
       decisions.append(.recreated(from: position, to: to, reason: reason))
       beginning.events.append(.recreated(shard: name, from: position, to: to, reason: reason))

@@ -39,6 +39,7 @@ extension GroupConductor {
     var fold = try await session.ledger.refresh()
     if !variant.contains(.growthUnnoticed) { try session.compiled.check(fold) }
     guard try await lookAtNewShards(given, fold) else { return }
+    if settings.reshards { guard try await checkEnds(given, fold) else { return } }
     let names = settings.reshards ? readable(given, fold) : given
     try await session.followers.catchUp(to: fold.number)
     fold = try await list(names, fold)

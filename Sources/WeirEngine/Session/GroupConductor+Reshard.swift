@@ -24,6 +24,38 @@ extension GroupConductor {
     return ready
   }
 
+  /// What the ledger says of shards that ended must fit what the source has now. Else keys wait for a shard that never comes, without a word.
+  /// - Throws: `recreated`, `shards_changed`.
+  /// - Returns: false: the session ends.
+  func checkEnds(_ names: [String], _ fold: LedgerFold) async throws -> Bool {
+    guard GroupConductor.contradiction(names, shards.withLock { $0 }, fold) != nil else { return true }
+    // The answer is newer than the ledger's: what that has of the source must be in it.
+    guard let now = try await asking({ try await group.shards() }) else { return false }
+    if let error = GroupConductor.contradiction(names, now, fold) { throw error }
+    return true
+  }
+
+  private static func contradiction(_ names: [String], _ shards: [SourceShard], _ fold: LedgerFold) -> WeirError? {
+    let listed = Set(shards.map(\.name))
+    for shard in shards.filter({ names.contains($0.name) }).sorted(by: { $0.name < $1.name }) {
+      let id = LaneID(shard: shard.name)
+      let children = fold.lanes.filter { $0.value.origin?.parents.contains { $0.lane == id } == true }.keys.map(\.shard)
+      if fold[id]?.isShardClosed == true, !children.isEmpty, listed.isDisjoint(with: children) {
+        return WeirError(
+          .recreated,
+          "\(shard.stream) was deleted and created again: the source has \(shard.name), which the ledger has as ended, and not \(children.sorted().joined(separator: ", ")), which took over its keys",
+          advice: "The ledger cannot continue with the new one. Restore the old one, or start \(.newLake).")
+      }
+      let gone = shard.parents.first { !listed.contains($0) && fold[LaneID(shard: $0)]?.isShardClosed == false }
+      guard let gone, fold[id]?.position == nil else { continue }
+      return WeirError(
+        .shardsChanged,
+        "\(shard.name) took over keys of \(gone), which the source does not have any more and which was not read to its end",
+        advice: "What is known of its keys can be handed on only when it ends. Start \(.newLake).")
+    }
+    return nil
+  }
+
   /// Its parents are closed, as far as they are in the ledger or the source still has them.
   private func isReady(_ name: String, _ known: [SourceShard], _ fold: LedgerFold) -> Bool {
     let id = LaneID(shard: name)

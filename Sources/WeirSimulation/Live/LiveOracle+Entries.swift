@@ -80,7 +80,7 @@ extension LiveOracle {
     let name = "entry \(next.entry.number), lane \(commit.lane.text)"
     if commit.epoch != lane.epoch + 1 { fail("\(name): epoch \(commit.epoch) after \(lane.epoch)") }
     if commit.generation < lane.generation { fail("\(name): its generation went back") }
-    let (from, to) = (commit.from.ordinal, commit.to.ordinal)
+    let (from, to) = (topic.index(commit.from), topic.index(commit.to))
     if workload.reshards, [commit.from, commit.to].contains(where: { !topic.isPlace(commit.lane.shard, $0) }) {
       fail("\(name): \(commit.from.text) to \(commit.to.text) are no places between outer records")
     }
@@ -94,6 +94,7 @@ extension LiveOracle {
       if topic.low[commit.lane.shard] ?? 0 < from { fail("\(name): it begins at \(from), after records that are there") }
       lane.lost.append(first..<from)
     }
+    if lane.ordinal.map({ $0 != commit.from.ordinal }) ?? false { fail("\(name): it counts from \(commit.from.ordinal)") }
     let gap = commit.decisions.first { $0.generationStart != nil }
     if let gap {
       if case .recreated = gap { marks.hit(.recreated) } else { marks.hit(.gap) }
@@ -111,7 +112,10 @@ extension LiveOracle {
     if commit.watermark != seconds(lane.watermark) { fail("\(name): the watermark is wrong") }
     lane.generation = commit.generation
     lane.epoch = commit.epoch
+    let counted = commit.to.ordinal - commit.from.ordinal
+    if workload.reshards, counted != (gap == nil ? to - from : 0) { fail("\(name): \(counted) records from row \(from) to \(to)") }
     lane.position = to
+    lane.ordinal = commit.to.ordinal
     lane.state = commit.state
     lane.isClosing = commit.isClosing
     if commit.isClosing { marks.hit(.closing) }
@@ -126,11 +130,13 @@ extension LiveOracle {
     _ commit: LaneCommit, from: Int64, to: Int64, _ lane: inout Account.Lane, _ rows: inout Rows, _ name: String,
     _ growth: (rule: Partitioner, reached: [Int?])?
   ) {
+    // Records that the lane has not counted.
+    let lost = from - commit.from.ordinal
     var counts = BucketCounts()
     var windows = (users: WindowCounts(), kinds: WindowCounts())
     for record in workload.records[commit.lane.shard] ?? [] where record.position >= from && record.position < to {
       if lane.isIdle { fail("\(name): a record of an idle lane before it woke") }
-      let place = Place(shard: commit.lane.shard, position: record.position)
+      let place = Place(shard: commit.lane.shard, position: record.position - lost)
       if record.isBad {
         counts.quarantined += 1
         rows.quarantined.insert(place)

@@ -12,7 +12,9 @@ final class LiveOracle {
     struct Lane {
       var generation: Int64 = 0
       var epoch: Int64 = 0
+      /// In the source's records, which are numbered, and as the lane counts.
       var position: Int64?
+      var ordinal: Int64?
       /// The largest event time, seconds.
       var maxTime: Int?
       /// Seconds; nil: the minimum.
@@ -196,7 +198,9 @@ extension LiveOracle {
     let lane = LaneID(text: row.lane)
     let lost = accounts.last?.lanes[lane]?.lost ?? []
     // A worker that fell asleep may not know yet what the source has lost meanwhile.
-    let expected = [lost, []].map { totals(lane, through: row.fence.position, without: $0)[group] ?? Tally() }
+    let expected = (0...lost.count).reversed().map { known in
+      totals(lane, through: row.fence.position, without: Array(lost.prefix(known)))[group] ?? Tally()
+    }
     if !expected.contains(found) {
       fail("the state row of \(row.lane), \(group), at \(row.fence.position) is \(found), not \(expected[0]), the fold of its records")
     }
@@ -213,10 +217,11 @@ extension LiveOracle {
     var seen: Set<Int> = []
     var totals: [String: Tally] = [:]
     let inherited = ancestors(of: lane.shard)
-    for record in inherited + (workload.records[lane.shard] ?? []).filter({ $0.position < position }) where !record.isBad {
-      guard inherited.count > 0 || !lost.contains(where: { $0.contains(record.position) }), seen.insert(record.id).inserted else {
-        continue
-      }
+    var own = (workload.records[lane.shard] ?? []).filter { record in !lost.contains { $0.contains(record.position) } }
+    // A lane of a counted source counts what it has read.
+    own = workload.reshards ? Array(own.prefix(Int(position))) : own.filter { $0.position < position }
+    for record in inherited + own where !record.isBad {
+      guard seen.insert(record.id).inserted else { continue }
       totals[record.user, default: Tally()].add(record.amount)
     }
     return totals
@@ -225,7 +230,10 @@ extension LiveOracle {
   /// Records of a shard's parents, and of theirs, whose keys it took over; before its own.
   private func ancestors(of shard: String) -> [SourceRecord] {
     guard let made = workload.history[shard] else { return [] }
-    return made.parents.flatMap { ancestors(of: $0) + (workload.records[$0] ?? []) }.filter { made.holds($0.user) }
+    return made.parents.flatMap { parent in
+      let lost = accounts.last?.lanes[LaneID(shard: parent)]?.lost ?? []
+      return ancestors(of: parent) + (workload.records[parent] ?? []).filter { record in !lost.contains { $0.contains(record.position) } }
+    }.filter { made.holds($0.user) }
   }
 
   static func group(_ key: [UInt8]) -> String? {
@@ -249,7 +257,7 @@ extension LiveOracle {
     var users: [String: Tally] = [:]
     for (user, tally) in last.totals where user.hasPrefix("u") { users[user] = tally }
     for (id, lane) in last.lanes where !lane.isClosed && last.growth == nil {
-      for (user, tally) in totals(id, through: lane.position ?? 0, without: lane.lost) { users[user] = tally }
+      for (user, tally) in totals(id, through: lane.ordinal ?? 0, without: lane.lost) { users[user] = tally }
     }
     compare(found["user_totals"] ?? [:], users, "user_totals")
     compare(found["kind_totals"] ?? [:], last.totals.filter { $0.key.hasPrefix("k") }, "kind_totals")
@@ -276,7 +284,7 @@ extension LiveOracle {
   private func checkMarks(_ table: SimulatedStateTable, _ last: Account) {
     func mark(_ lane: LaneID) -> LedgerMark? { table.mark(LedgerMark.prefix + lane.text).flatMap { LedgerMark($0) } }
     for (id, lane) in last.lanes.sorted(by: { $0.key < $1.key }) where lane.epoch > 1 && last.growth == nil {
-      guard let mark = mark(id), mark.generation == lane.generation, mark.position == lane.position else {
+      guard let mark = mark(id), mark.generation == lane.generation, mark.position == lane.ordinal else {
         fail("the state table says \(mark(id).map { "\($0)" } ?? "nothing") of lane \(id.text), which is at \(lane.position ?? 0)")
         continue
       }

@@ -65,8 +65,7 @@ final class LiveRun: @unchecked Sendable {
     }
     self.plan = plan
     compiled = CompiledPlan(plan, lookups: [], windowParts: bounds)
-    // Its ordinals are the records' numbers: nothing may be missing in between.
-    faults = without.contains("all") ? .none : drawn.without(reshards ? without.union(["trim", "recreate"]) : without)
+    faults = without.contains("all") ? .none : drawn.without(without)
     kinds = faults.names
     var records = world.random("workload")
     let workload =

@@ -16,6 +16,8 @@ public enum PlantedBug: String, CaseIterable, Sendable {
   case mergedFenceTooLow, flushesTogether, boundsAfterCheck, cutsOnAfterError, beginsUnchecked, mergeUnclaimed, decisionsOverlap
   // In what children take over from their parents.
   case childForgetsIDs, childIgnoresFloors, childKeepsAllKeys, childrenDoNotWait
+  /// In what the source has lost, where records are counted.
+  case lossCountsAnew
   // In what becomes of keys where a topic gets more partitions.
   case growthForgetsIDs, growthIgnoresFloors, growthUnnoticed
   /// The state table writes rows whatever their fence.
@@ -28,7 +30,7 @@ public enum PlantedBug: String, CaseIterable, Sendable {
     switch self {
     case .neverAbandons, .sweepsWithoutBarrier, .numbersFreeAgain, .foldsStrays, .callsAbandonedFenced: ["sleepy"]
     case .trustsUnsynced, .followsUnsyncedVersions: ["machineCrash"]
-    case .gapNotRecorded, .gapRowsStay, .rowsAheadStay, .flushesOthersLanes: ["trim"]
+    case .gapNotRecorded, .gapRowsStay, .rowsAheadStay, .flushesOthersLanes, .lossCountsAnew: ["trim"]
     case .cutsOnAfterUnknown: ["putsLost"]
     case .boundsAfterCheck, .beginsUnchecked: ["recreate"]
     case .followsOthersEpochs, .cutsOnAfterFence, .fencesByPosition: ["secondDeployment"]
@@ -36,10 +38,10 @@ public enum PlantedBug: String, CaseIterable, Sendable {
     }
   }
 
-  /// It does harm only where shards are split and merged.
+  /// It does harm only where shards are split and merged, or records are counted.
   public var reshards: Bool {
     switch self {
-    case .childForgetsIDs, .childIgnoresFloors, .childKeepsAllKeys, .childrenDoNotWait: true
+    case .childForgetsIDs, .childIgnoresFloors, .childKeepsAllKeys, .childrenDoNotWait, .lossCountsAnew: true
     default: false
     }
   }
@@ -86,6 +88,7 @@ public enum PlantedBug: String, CaseIterable, Sendable {
     case .childIgnoresFloors: .childIgnoresFloors
     case .childKeepsAllKeys: .childKeepsAllKeys
     case .childrenDoNotWait: .childrenDoNotWait
+    case .lossCountsAnew: .lossCountsAnew
     case .growthForgetsIDs: .growthForgetsIDs
     case .growthIgnoresFloors: .growthIgnoresFloors
     case .growthUnnoticed: .growthUnnoticed

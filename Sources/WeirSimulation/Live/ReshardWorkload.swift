@@ -104,6 +104,14 @@ enum ReshardPosition {
     return ShardPoint(ordinal: Int64(row), sequence: SequenceNumber(last.digits, sub: last.sub + 1))
   }
 
+  /// The record before which a place is; nil: the source gave no such place.
+  static func row(of place: ShardPoint) -> Int64? {
+    guard let number = place.sequence, let digits = UInt128(number.digits), digits >= base, (digits - base) % stride == 0 else {
+      return nil
+    }
+    return Int64((digits - base) / stride) + Int64(number.sub)
+  }
+
   /// Whether a cut may be there.
   static func isBetweenOuterRecords(_ row: Int, _ records: [SourceRecord]) -> Bool {
     row == 0 || row == records.count || row < records.count && records[row].sentAt != records[row - 1].sentAt

@@ -204,24 +204,25 @@ final class SimulatedMember: ShardGroup, @unchecked Sendable {
 
   func starts(of shards: [String]) async throws -> [String: ShardPoint] {
     try await ask()
-    return Dictionary(uniqueKeysWithValues: shards.map { ($0, topic.point($0, topic.low[$0] ?? 0)) })
+    return Dictionary(uniqueKeysWithValues: shards.map { ($0, topic.start($0)) })
   }
 
   func look(_ asks: [String: ShardAsk]) async throws -> [String: ShardSight] {
     try await ask()
     return asks.reduce(into: [:]) { sights, ask in
-      let position =
+      let (place, back): (ShardPoint, Int64) =
         switch ask.value {
-        case .at(let point): point.ordinal
-        case .before(let point): point.ordinal - 1
+        case .at(let point): (point, 0)
+        case .before(let point): (point, 1)
         }
-      sights[ask.key] = ShardSight(topic.look(ask.key, at: position), incarnation: topic.incarnation.map { "i\($0)" })
+      let look = topic.look(ask.key, at: topic.index(place) - back, as: place.ordinal - back)
+      sights[ask.key] = ShardSight(look, incarnation: topic.incarnation.map { "i\($0)" })
     }
   }
 
   func assign(_ positions: [String: ShardPoint]) async throws -> [String: any RecordSource] {
     if isClosed { throw WeirError(.unavailable, "the simulated group was closed") }
-    for (shard, position) in positions { readers[shard] = SimulatedReader(group, node, shard, topic.position(shard, position)) }
+    for (shard, place) in positions { readers[shard] = SimulatedReader(group, node, shard, at: place) }
     return readers.filter { positions[$0.key] != nil }
   }
 
@@ -267,14 +268,17 @@ final class SimulatedReader: RecordSource, @unchecked Sendable {
   private let node: Node
   private let shard: String
   private var position: Int64
+  /// Records before it that were lost, and not counted.
+  private let lost: Int64
   private var saidEnd = false
   fileprivate var isClosed = false
 
-  fileprivate init(_ group: SimulatedGroup, _ node: Node, _ shard: String, _ position: Int64) {
+  fileprivate init(_ group: SimulatedGroup, _ node: Node, _ shard: String, at place: ShardPoint) {
     self.group = group
     self.node = node
     self.shard = shard
-    self.position = position
+    position = group.topic.position(shard, place)
+    lost = position - place.ordinal
   }
 
   func close() async { isClosed = true }
@@ -288,7 +292,7 @@ final class SimulatedReader: RecordSource, @unchecked Sendable {
         throw WeirError(.unavailable, "a simulated fetch failed")
       }
       let bounds = group.topic.bounds(shard)
-      let here = group.topic.point(shard, position)
+      let here = group.topic.point(shard, position, lost: lost)
       guard here.position >= bounds.low, here.position <= bounds.high else {
         group.hit(.outOfRange)
         return .outOfRange(at: here)
@@ -297,15 +301,15 @@ final class SimulatedReader: RecordSource, @unchecked Sendable {
       if let last = records.last {
         position = last.position + 1
         saidEnd = false
-        return .block(group.topic.block(shard, records), next: group.topic.point(shard, position))
+        return .block(group.topic.block(shard, records, lost: lost), next: group.topic.point(shard, position, lost: lost))
       }
       if group.topic.isClosed(shard, at: position) {
-        return .closed(at: group.topic.point(shard, position), children: group.topic.children(of: shard))
+        return .closed(at: group.topic.point(shard, position, lost: lost), children: group.topic.children(of: shard))
       }
       if !saidEnd {
         saidEnd = true
         position = group.topic.high(shard)
-        return .caughtUp(next: group.topic.point(shard, position))
+        return .caughtUp(next: group.topic.point(shard, position, lost: lost))
       }
       await node.sleep(nanoseconds: SimulatedReader.pollNanoseconds)
     }

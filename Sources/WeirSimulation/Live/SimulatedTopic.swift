@@ -51,21 +51,31 @@ final class SimulatedTopic: @unchecked Sendable {
   }
 
   /// The place before the record at a position.
-  func point(_ shard: String, _ position: Int64) -> ShardPoint {
-    workload.reshards ? ReshardPosition.point(before: Int(position), workload.records[shard] ?? []) : ShardPoint(position)
+  /// - Parameter lost: records before it that the reader has not seen, and not counted.
+  func point(_ shard: String, _ position: Int64, lost: Int64 = 0) -> ShardPoint {
+    guard workload.reshards else { return ShardPoint(position) }
+    let place = ReshardPosition.point(before: Int(position), workload.records[shard] ?? [])
+    return place.sequence.map { ShardPoint(ordinal: place.ordinal - lost, sequence: $0) } ?? place
   }
+
+  /// Where a reader that has seen nothing begins.
+  func start(_ shard: String) -> ShardPoint { point(shard, low[shard] ?? 0, lost: low[shard] ?? 0) }
+
+  /// The position of a place, whatever its reader has counted.
+  func index(_ place: ShardPoint) -> Int64 { workload.reshards ? ReshardPosition.row(of: place) ?? -1 : place.ordinal }
 
   /// The source gave it: between two of its outer records.
   func isPlace(_ shard: String, _ place: ShardPoint) -> Bool {
     let records = workload.records[shard] ?? []
-    return (0...Int64(records.count)).contains(place.ordinal) && point(shard, place.ordinal) == place
-      && ReshardPosition.isBetweenOuterRecords(Int(place.ordinal), records)
+    let row = index(place)
+    return (0...Int64(records.count)).contains(row) && point(shard, row).position == place.position
+      && ReshardPosition.isBetweenOuterRecords(Int(row), records)
   }
 
   /// The position of a place that the engine has from the source.
   func position(_ shard: String, _ place: ShardPoint) -> Int64 {
     if workload.reshards, !isPlace(shard, place) { onWrong("\(place.text) of \(shard) is not between two outer records") }
-    return place.ordinal
+    return index(place)
   }
 
   /// Producers sleep when the whole world does.
@@ -82,10 +92,15 @@ final class SimulatedTopic: @unchecked Sendable {
   }
 
   /// Drops records, as retention does: a reader that needs them has lost them.
-  func trim(_ shard: String, to position: Int64) { low[shard] = max(low[shard] ?? 0, min(position, high(shard))) }
+  func trim(_ shard: String, to position: Int64) {
+    var end = max(low[shard] ?? 0, min(position, high(shard)))
+    // An outer record goes as a whole.
+    if workload.reshards { while !ReshardPosition.isBetweenOuterRecords(Int(end), workload.records[shard] ?? []) { end += 1 } }
+    low[shard] = end
+  }
 
   /// Deletes the topic and makes it again: what comes is of another incarnation. Its positions are larger, so that one account of positions is
-  /// enough.
+  /// enough. Where shards are split and merged, those of the new topic are as the old one's were.
   func recreate() {
     isRecreated = true
     incarnation = incarnation.map { $0 + 1 }
@@ -102,17 +117,20 @@ final class SimulatedTopic: @unchecked Sendable {
     return Array(all.filter { $0.position >= position && $0.sentAt <= time }.prefix(count))
   }
 
-  func look(_ shard: String, at position: Int64) -> ShardLook {
+  /// - Parameter ordinal: what the reader has counted up to the record.
+  func look(_ shard: String, at position: Int64, as ordinal: Int64) -> ShardLook {
     if position < (low[shard] ?? 0) { return position < 0 ? .absent : .trimmed(low: point(shard, low[shard] ?? 0).position) }
     if position >= high(shard) { return .ended(high: point(shard, high(shard)).position) }
     guard let record = (workload.records[shard] ?? []).first(where: { $0.position == position }) else { return .absent }
-    return block(shard, [record]).lastFingerprint.map { .record($0) } ?? .unknown
+    return block(shard, [record], lost: position - ordinal).lastFingerprint.map { .record($0) } ?? .unknown
   }
 
-  func block(_ shard: String, _ records: [SourceRecord]) -> RawBlock {
-    var block = RawBlock(records: records.map(\.text), position: records[0].position)
+  /// - Parameter lost: see ``point(_:_:lost:)``.
+  func block(_ shard: String, _ records: [SourceRecord], lost: Int64 = 0) -> RawBlock {
+    let positions = records.map { $0.position - lost }
+    var block = RawBlock(records: records.map(\.text), position: positions[0])
     block.details = RecordDetails(
-      shard: shard, positions: records.map(\.position), arrivals: records.map { Int64($0.at) * 1_000_000 }, isAppendTime: false,
+      shard: shard, positions: positions, arrivals: records.map { Int64($0.at) * 1_000_000 }, isAppendTime: false,
       keyOffset: records.map { _ in 0 }, keyLength: records.map { _ in -1 },
       sequences: workload.reshards ? records.map { ReshardPosition.of(Int($0.position), workload.records[shard] ?? []) } : [])
     return block

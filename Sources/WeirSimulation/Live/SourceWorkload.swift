@@ -142,10 +142,24 @@ struct SourceWorkload: Sendable {
   /// - Returns: where that begins.
   mutating func recreate(_ shard: String, after time: Int64) -> Int64 {
     let all = records[shard] ?? []
+    if reshards { return recreate(resharding: shard, after: time) }
     let start = ((all.last?.position ?? 0) / 1000 + 1) * 1000
     let first = all.firstIndex { $0.sentAt > time } ?? all.endIndex
     for i in first..<all.endIndex { records[shard]?[i].position = start + Int64(i - first) }
     return start
+  }
+
+  /// The same where positions are numbers of records: one that nobody can read lies between the two.
+  private mutating func recreate(resharding shard: String, after time: Int64) -> Int64 {
+    var list = records[shard] ?? []
+    let first = list.firstIndex { $0.sentAt > time } ?? list.endIndex
+    // Nothing comes after the end of a shard.
+    if let end = history[shard]?.closesAt, end <= time { return Int64(first) }
+    let gone = SourceRecord(position: Int64(first), id: -1, user: "", kind: "", at: 0, amount: 0, isBad: true, sentAt: time)
+    list.insert(gone, at: first)
+    for i in first..<list.endIndex { list[i].position = Int64(i) }
+    records[shard] = list
+    return Int64(first + 1)
   }
 
   static func window(of time: Int) -> Int { time / windowSize * windowSize }
