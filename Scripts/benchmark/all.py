@@ -35,7 +35,7 @@ class Engine:
         return {}
 
     def prepare(self, data):
-        """What it needs beside the stream, made before anything is measured."""
+        """Its inputs other than the stream, made before anything is measured."""
 
 
 class Weir(Engine):
@@ -56,7 +56,7 @@ class Before(Weir):
     def __init__(self, binary):
         self.binary = os.path.abspath(binary)
         if not os.access(self.binary, os.X_OK):
-            sys.exit(f"bench: --before {binary} is no program")
+            sys.exit(f"bench: --before {binary} is not an executable file")
 
     def version(self):
         return common.first_line([self.binary, "--version"])
@@ -234,8 +234,8 @@ def main():
                                      epilog="Also: Scripts/bench query | scale | micro | allocations | profile (see Scripts/bench help).")
     parser.add_argument("--quick", action="store_true", help="500,000 events, one run each: about a minute")
     parser.add_argument("--with-peers", action="store_true", help="install DuckDB, polars, Bytewax and Flink below .build first")
-    parser.add_argument("--n", type=int, help="events; 5,000,000 unless said")
-    parser.add_argument("--best-of", type=int, help="runs of each; 3 unless said")
+    parser.add_argument("--n", type=int, help="number of events; default: 5,000,000")
+    parser.add_argument("--best-of", type=int, help="runs of each; default: 3")
     parser.add_argument("--queries", default=",".join(common.QUERIES), help="some of q1,...,q5")
     parser.add_argument("--only", help="engines, by their short names")
     parser.add_argument("--before", metavar="FILE", help="another weir binary, such as that of the commit before, as one more engine")

@@ -48,10 +48,10 @@ def count(query, data, library):
 
 def main():
     parser = argparse.ArgumentParser(prog="Scripts/bench allocations", description=__doc__.split("\n\n")[1])
-    parser.add_argument("queries", nargs="*", metavar="QUERY", help="q1 to q5; all unless said")
+    parser.add_argument("queries", nargs="*", metavar="QUERY", help="q1 to q5; default: all")
     parser.add_argument("--check", action="store_true", help="fail if a budget is exceeded")
     parser.add_argument("--quick", action="store_true", help="N = 300,000")
-    parser.add_argument("--n", type=int, help="records of the shorter run; 1,000,000 unless said")
+    parser.add_argument("--n", type=int, help="records of the shorter run; default: 1,000,000")
     a = parser.parse_args()
     queries = a.queries or list(common.QUERIES)
     if unknown := set(queries) - set(common.QUERIES):
@@ -80,7 +80,7 @@ def main():
                      f"{values['overall_allocations_per_record']:.4f}", budget.get("overall_allocations_per_record", "-"),
                      f"{values['bytes_allocated_per_record']:.0f}", f"{values['bytes_copied_per_record']:.0f}",
                      "over" if verdict else "ok"])
-    text = common.markdown(["query", "allocations a record, steady", "budget", "overall", "budget", "bytes allocated", "bytes copied", ""], rows)
+    text = common.markdown(["query", "allocations per record, steady", "budget", "overall", "budget", "bytes allocated", "bytes copied", ""], rows)
     print(text)
     print(f"{2 * n:,} records against their first {n:,}")
     common.save("allocations", {"n": n, "queries": found, "machine": common.machine()}, text)

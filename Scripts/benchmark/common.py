@@ -153,7 +153,7 @@ def measure(command, log, limit=600, environment=None):
         _, status, used = os.wait4(child.pid, 0)
         code = child.returncode = os.waitstatus_to_exitcode(status)
     busy = (_machine_ticks() - busy) / HZ
-    # Two ways to count, each blind to something: samples miss the last moments, rusage misses children nobody waited for.
+    # Two ways to count, each blind to something: samples miss the last moments, rusage misses children that no process waited for.
     cpu = max(sum(ticks.values()) / HZ, used.ru_utime + used.ru_stime)
     peak = max(peak, used.ru_maxrss * 1024)
     return {"wall": round(wall, 3), "cpu": round(cpu, 2), "others_cpu": round(max(0, busy - cpu), 1), "rss_mb": round(peak / 1e6),
@@ -161,7 +161,7 @@ def measure(command, log, limit=600, environment=None):
 
 
 def trouble(run, log):
-    """Why a measured run is no result."""
+    """Why a measured run does not count."""
     if run["timeout"]:
         return "not done in time"
     if run["code"]:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""What an idle worker costs: `weir run` on a topic of many partitions without a record, beside a bare librdkafka consumer of them.
+"""The cost of an idle worker: `weir run` on a topic of many partitions without records, compared with a bare librdkafka consumer of them.
 
-Both are assigned all partitions of the same test broker and wait in the same interval. The figures are CPU seconds a second (percent of a
+Both are assigned all partitions of the same test broker and wait in the same interval. The figures are CPU seconds per second (percent of a
 core); what counts is the difference of the same run.   idle.py [--partitions N] [--seconds S]
 """
 import argparse

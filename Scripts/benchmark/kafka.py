@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`weir run` on a topic that lies ready in the test broker, and the peers on the same topic.   kafka.py [--n N] [--with-peers]
+"""`weir run` on a topic that is complete in the test broker, and the peers on the same topic.   kafka.py [--n N] [--with-peers]
 
 Query 1 (parse, dedup, join, 10 s windows), exactly once, broker on the same machine. The time runs from the moment the worker
 begins to read to its last commit; the broker's CPU is shown apart. The rows are verified. The peers only parse, filter, join and
@@ -68,7 +68,7 @@ class Broker:
             for line in f:
                 line = line[:-1]
                 found = USER.search(line)
-                user = found[1] if found else line[:16]     # a line that is no record may lie anywhere
+                user = found[1] if found else line[:16]     # a malformed line may be in any partition
                 place = places.get(user)
                 if place is None:
                     place = places[user] = (murmur2(user) & 0x7FFFFFFF) % self.partitions
@@ -163,7 +163,7 @@ def install(name):
 
 
 def peer(name, broker, data, n):
-    """Records a second of a peer, from its first record to its n-th."""
+    """Records per second of a peer, from its first record to its n-th."""
     python = install(name)
     if not python:
         return None

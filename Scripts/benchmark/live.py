@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The engine of a live worker on shards whose records lie ready in memory: query 1 with ledger and tables, no client and no broker.
+"""The engine of a live worker on shards whose records are in memory: query 1 with ledger and tables, no client and no broker.
 
 A test broker keeps 5 MB of a partition, so a single busy partition cannot be measured through it.   live.py [--n N] [--shards N]
 """

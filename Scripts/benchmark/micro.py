@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Scripts/bench micro [--quick] [--runs K]   the engine's parts alone, each beside the machine's limit.
+"""Scripts/bench micro [--quick] [--runs K]   the engine's parts alone, each compared with the machine's limit.
 
 Builds and runs weir-microbench (Sources/weir-microbench): decode, expressions, dedup, windows, Parquet, LMDB; memcpy,
 newline scan, zstd, random access, fsync. Where g++ and libsimdjson-dev are installed, simdjson on the same text too.
@@ -35,7 +35,7 @@ def simdjson(data, runs):
 def main():
     parser = argparse.ArgumentParser(prog="Scripts/bench micro", description=__doc__.split("\n\n")[1])
     parser.add_argument("--quick", action="store_true", help="less data, 3 runs: some seconds")
-    parser.add_argument("--runs", type=int, help="runs of each, of which the median counts; 7 unless said")
+    parser.add_argument("--runs", type=int, help="runs of each, of which the median counts; default: 7")
     parser.add_argument("--no-build", action="store_true", help="take .build/release/weir-microbench as it is")
     a = parser.parse_args()
     runs = a.runs or (3 if a.quick else 7)

@@ -4,7 +4,7 @@
 callgrind (valgrind) counts instructions: the same from run to run, but slow (50 x) and blind to waiting and caches; its
 threads run one at a time. Start-up, a run of 1,000 events, is taken off. Its processor has no SHA and
 AVX-512 instructions: content hashes weigh more there than in truth (ask perf). perf samples the real run; in a virtual machine its hardware counters may be missing, then it
-samples by the clock. callgrind unless said, perf if there is no valgrind. Keep a table before and after each change.
+samples by the clock. Default: callgrind, or perf if there is no valgrind. Keep a table before and after each change.
 """
 import argparse
 import glob
@@ -105,7 +105,7 @@ def counted(query, data):
 
 # Frames of threads, queues and the task runtime: everything is below them, which says nothing.
 RUNTIME = re.compile(r"^(_dispatch|swift_job|swift_task|_ZN5swift|swift::run|__swift_run|jobInvoke|start_thread|clone|future_adapter|_?start$|main$|\(below main\))")
-# The compiler's wrappers of what stands in the line below them.
+# The compiler's wrappers of the function in the line below them.
 WRAPPER = re.compile(r"^(partial apply |thunk for |reabstraction |non_future_adapter|task_group_wait|@objc )")
 
 

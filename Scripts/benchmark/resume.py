@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Scripts/bench resume [--quick] [--n N] [--users N]   how long a worker takes to go on where it stopped.
+"""Scripts/bench resume [--quick] [--n N] [--users N]   how long a worker takes to resume where it stopped.
 
 Replays N events into a pipeline that remembers every id and keeps the state of every user, and leaves it open. Then the
 same command again: it finds nothing new, so its time is start-up, reading the ledger, and restoring ids and state.
@@ -29,8 +29,8 @@ state:
 def main():
     parser = argparse.ArgumentParser(prog="Scripts/bench resume", description=__doc__.split("\n\n")[1])
     parser.add_argument("--quick", action="store_true", help="200,000 events of 100,000 users")
-    parser.add_argument("--n", type=int, help="events; 10,300,000 unless said (10 million ids: a few are sent again)")
-    parser.add_argument("--users", type=int, help="users; 1,050,000 unless said (not all of them send)")
+    parser.add_argument("--n", type=int, help="number of events; default: 10,300,000 (10 million ids: a few are sent again)")
+    parser.add_argument("--users", type=int, help="number of users; default: 1,050,000 (not all of them send)")
     a = parser.parse_args()
     common.need_binary()
     n, users = a.n or (200_000 if a.quick else 10_300_000), a.users or (100_000 if a.quick else 1_050_000)

@@ -74,7 +74,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="small sizes, one run each: about a minute; says little")
     parser.add_argument("--only", default="records,lanes,keys,skew", help="some of records,lanes,keys,skew")
     parser.add_argument("--records", help="sizes instead of 5, 20 and 100 million, with commas")
-    parser.add_argument("--best-of", type=int, help="runs of each; 3 unless said")
+    parser.add_argument("--best-of", type=int, help="runs of each; default: 3")
     parser.add_argument("--limit", type=int, default=3600, help="seconds that one run may take")
     parser.add_argument("--keep-data", action="store_true", help="keep the large streams")
     a = parser.parse_args()

@@ -10,7 +10,7 @@ if len(sys.argv) != 4 or sys.argv[1][:2] not in ("q1", "q2", "q3", "q4", "q5"):
     sys.exit(__doc__.strip())
 query, ref, out = sys.argv[1:4]
 if not os.path.isfile(f"{ref}/meta.json"):
-    sys.exit(f"verify: {ref} is no folder of references (gen.py makes it: DIR/ref)")
+    sys.exit(f"verify: {ref} is not a directory of references (gen.py makes it: DIR/ref)")
 def files(ext):
     if os.path.isfile(out): return [out] if out.endswith(ext) else []
     return [f for f in glob.glob(f"{out}/**/*{ext}", recursive=True) if os.path.getsize(f) and "/_" not in f[len(out):] and "/." not in f[len(out):]]

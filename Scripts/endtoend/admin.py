@@ -47,7 +47,7 @@ class Watched(Worker):
 
     @property
     def lines(self):
-        """The log's lines; one that is no JSON object is a fault of its own."""
+        """The log's lines; a line that is not a JSON object is a fault."""
         with open(self.err) as f:
             return [json.loads(line) for line in f if line.endswith("\n")]
 
@@ -62,7 +62,7 @@ class Watched(Worker):
         return int(said[0].rsplit(":", 1)[1]) if said else None
 
     def ask(self, path, method="GET", headers=None):
-        """(status, body); status 0 if nobody answers."""
+        """(status, body); status 0 if there is no answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=common.PATIENCE)
         try:
             connection.request(method, path, headers=headers or {})
@@ -133,7 +133,7 @@ def make(suite, name, every="300ms", **worker):
 
 
 def begin(job, address):
-    """A worker that reads: one that waits for its group in vain is replaced, as broker.Worker.begin tells."""
+    """A worker that reads: one that waits for its group in vain is replaced, see broker.Worker.begin."""
     worker = Watched(job, address)
     for _ in range(3):
         with contextlib.suppress(RuntimeError):
@@ -285,22 +285,22 @@ def rows(suite, job, worker, reference):
     for path, words in wrong.items():
         status, body = worker.ask(path)
         faults += [] if status == 404 and words in body else [f"{path} answers {status}: {body[:200]}"]
-    suite.claim(f"/state: {min(40, len(users)) + min(10, len(flags))} rows with keys of all kinds equal `weir state scan`; wrong names are told",
+    suite.claim(f"/state: {min(40, len(users)) + min(10, len(flags))} rows with keys of all kinds equal `weir state scan`; wrong names are reported",
                 faults + ([] if len(users) > 20 else ["there is hardly a row"]))
 
 
 def texts(suite, worker):
     status, text = worker.ask("/metrics")
-    suite.claim("promtool finds nothing amiss in /metrics", deploy.promtool(suite, "check", "metrics", stdin=text))
+    suite.claim("promtool finds no fault in /metrics", deploy.promtool(suite, "check", "metrics", stdin=text))
     suite.claim("every metric is in Operations.md, and the other way round", deploy.documented(text))
     suite.claim("rules and dashboard name only metrics and labels that there are", deploy.names(text))
     command = deploy.health_command()
     probe = {"live": subprocess.run(command, env={**os.environ, "WEIR_ADMIN_PORT": str(worker.port)}, capture_output=True).returncode,
              "nobody": subprocess.run(command, env={**os.environ, "WEIR_ADMIN_PORT": "1"}, capture_output=True).returncode and 1}
-    suite.claim("the image's health check tells a worker that lives from none", compare(probe, {"live": 0, "nobody": 1}))
+    suite.claim("the image's health check distinguishes a live worker from none", compare(probe, {"live": 0, "nobody": 1}))
     head = worker.ask("/metrics", "HEAD")
     post = worker.ask("/live", "POST")
-    suite.claim("other methods are told", compare({"head": head, "post": post[0]}, {"head": (200, ""), "post": 405}))
+    suite.claim("other methods are refused", compare({"head": head, "post": post[0]}, {"head": (200, ""), "post": 405}))
 
 
 def logged(suite, worker, stream):
@@ -407,7 +407,7 @@ def small_budget(suite):
 
 
 def stalled(suite):
-    """A worker that waits for its group in vain: the log says what it waits for, /live fails behind worker.dead; it goes on with the broker"""
+    """A worker that waits for its group in vain: the log says what it waits for, /live fails after worker.dead; it continues when the broker is back"""
     with Broker({TOPIC: PARTITIONS}) as b:
         if not b.process:
             return suite.note("not shown on a real cluster: its broker cannot be put to sleep")
@@ -450,7 +450,7 @@ def deadline(suite):
             try:
                 code = worker.process.wait(common.PATIENCE)
                 faults += [] if code in (0, 143) else [f"{signals} signals: ended with {code}: {worker.talk}"]
-                # With a deadline the log says why it ended behind no commit.
+                # With a deadline the log says why it exited without a commit.
                 if code == 143 and signals == 1 and not [e for e in worker.lines if e.get("event") == "drain_timeout"]:
                     faults.append(f"the log does not say why it ended: {worker.talk}")
             except subprocess.TimeoutExpired:
@@ -464,7 +464,7 @@ def deadline(suite):
 
 
 def full_disk(suite):
-    """A full disk ends the worker with a clear error in the log; started again with space it goes on, and nothing is lost"""
+    """A full disk ends the worker with a clear error in the log; restarted with free space it continues, and nothing is lost"""
     with Broker({TOPIC: PARTITIONS}) as b:
         job = make(suite, "full")
         stream = TracedStream(suite, job, b.address, TOPIC, 6000)
@@ -479,7 +479,7 @@ def full_disk(suite):
                 last = worker.lines[-1]
                 faults += [] if code == 1 and last["level"] == "error" and last["code"] == "full_disk" else [f"ended with {code}: {last}"]
             except subprocess.TimeoutExpired:
-                faults.append(f"goes on with a full disk: {worker.talk}; /live {worker.ask('/live')}")
+                faults.append(f"continues with a full disk: {worker.talk}; /live {worker.ask('/live')}")
                 worker.kill()
             common.remount(job.lake, "size=1g")
             worker = begin(job, b.address)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""No query makes more heap allocations a record than its budget allows (Scripts/benchmark/budgets.json)."""
+"""No query makes more heap allocations per record than its budget allows (Scripts/benchmark/budgets.json)."""
 import os
 import subprocess
 import sys
@@ -18,7 +18,7 @@ def budgets(suite):
         said = (run.stdout + run.stderr).strip()
         lines = [line for line in run.stdout.splitlines() if line.startswith(f"| {query} ")]
         suite.claim(" ".join(lines[0].replace("|", " ").split()) if lines else query, [] if run.returncode == 0 else [said[-600:]])
-    suite.note("columns: steady, its budget, overall, its budget (allocations a record); bytes allocated, bytes copied")
+    suite.note("columns: steady, its budget, overall, its budget (allocations per record); bytes allocated, bytes copied")
 
 
 common.Suite("allocations", 300, __doc__).run(budgets)

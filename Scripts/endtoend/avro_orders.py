@@ -108,7 +108,7 @@ def row(schema, body):
         for part in path:
             at = None if at is None else at.get(part)
         out[name] = at
-    if isinstance(out["either"], str):      # a branch of the union that is no int64
+    if isinstance(out["either"], str):      # a branch of the union that is not an int64
         return None
     for name in ("clock", "clock_us"):
         micros = ((out[name].hour * 60 + out[name].minute) * 60 + out[name].second) * 1_000_000 + out[name].microsecond

@@ -54,7 +54,7 @@ class Broker:
             raise RuntimeError("the broker did not start")
 
     def tell(self, command):
-        """down: all connections are cut and none is taken; up; delete TOPIC: nobody knows it any more."""
+        """down: all connections are cut and none is accepted; up; delete TOPIC: it no longer exists."""
         self.process.stdin.write(command + "\n")
         self.process.stdin.flush()
 
@@ -203,7 +203,7 @@ class Worker:
 
 @atexit.register
 def _nobody_stays():
-    """A driver that fails half-way leaves no worker behind."""
+    """A driver that fails leaves no running worker."""
     for worker in Worker.everybody:
         if hasattr(worker, "process") and worker.is_running:
             worker.kill()
@@ -231,7 +231,7 @@ STEP_MAX = 5        # seconds: a step of a wait that takes longer is one in whic
 
 
 def wait(what, test, seconds=common.PATIENCE):
-    """Waits until `test` is true. Time in which this process itself is stopped does not count: whoever stops it stops the others too."""
+    """Waits until `test` is true. Time in which this process itself is stopped does not count: the others are then stopped too."""
     seconds = max(seconds, common.PATIENCE)
     waited, last = 0, time.monotonic()
     while not test():

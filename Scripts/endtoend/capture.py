@@ -136,7 +136,7 @@ def kills(suite):
         faults = capture.end()
         held = live_capture.records(out)
         wanted = len(producer.records) - 700 + more
-        suite.claim("--count: the capture holds so many records, none twice",
+        suite.claim("--count: the capture contains that number of records, none twice",
                     faults + ([] if len(held) == wanted and not twice(held) else [f"{len(held)}, expected {wanted}"]))
         capture = Capture(suite, out, b.address, topic, "--for", "2s")
         faults = capture.end()
@@ -225,7 +225,7 @@ def same_rows(suite):
                 run.fault() + rows_differ(again, half) + entries_differ(again, half))
     closed, run = replay(job, suite.path("halt-closed"), out)
     more = run.fault() + [] if run.done.get("end") == "finished" else [f"it ended as {run.done.get('end')}"]
-    # As if it had been killed between the entry that closes the lanes and the merge lane's behind it, which holds their windows.
+    # As if it had been killed between the entry that closes the lanes and the merge lane's after it, which contains their windows.
     last = max(e["number"] for e in closed.entries())
     merged = [lane["lane"] for lane in closed.entries()[-1]["lanes"]] == ["_merge"]
     cut, _ = replay(job, suite.path("halt-cut"), out, "--json")
@@ -341,11 +341,11 @@ def grown(suite):
 
 
 def trimmed(suite):
-    """What the broker dropped before it was captured stands in the capture as lost, and a damaged segment is kept aside when its capture goes on"""
+    """Positions that the broker deleted before they were captured are recorded as lost, and a damaged segment is set aside when its capture is resumed"""
     topic = f"{TOPIC}-trimmed"
     with Broker({topic: 1}) as b:
         if not b.process:
-            return suite.note("not shown on a foreign cluster: records trimmed before they were captured")
+            return suite.note("not shown on an external cluster: records trimmed before they were captured")
         producer, out = Producer(b.address), suite.path("trimmed")
 
         def send(count):

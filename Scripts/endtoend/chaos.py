@@ -14,9 +14,9 @@ from broker import Broker, Worker
 SECONDS, SECONDS_QUICK = 600, 60
 RATE, RATE_QUICK = 5_000, 1_200     # events a second
 # Seconds from batch to batch. Each goes out at once, so that a batch of a partition holds some hundred events and compresses well: of
-# events that lie evenly the mock broker then keeps those of four minutes.
+# evenly distributed events the mock broker then keeps those of four minutes.
 TICK = 0.5
-PATIENCE = 60               # seconds of events that wait for a commit, behind which nobody is disturbed before some were committed
+PATIENCE = 60               # seconds of events that wait for a commit; after that no worker is disturbed until some were committed
 WORKERS_MAX = 4
 ATTEMPTS = 3
 PARTITIONS = 12
@@ -74,7 +74,7 @@ class Fleet:
 
 
 class Events(threading.Thread):
-    """Sends the stream at its rate, beside everything else."""
+    """Sends the stream at its rate, in parallel with everything else."""
 
     def __init__(self, stream, rate):
         super().__init__(daemon=True)
@@ -140,7 +140,7 @@ def once(suite, path):
         took = time.monotonic() - began
         fleet.wake(everybody=True)
         fleet.start()
-        # What the broker dropped after it was committed is no loss; what before, the workers tell as a gap.
+        # Records that the broker deleted after they were committed are not lost; for others the workers report a gap.
         stream.producer.bytes = {}
         faults = kafka.finish(job, stream, [w for w in fleet.running if w.is_running], seconds=300, partitions=PARTITIONS)
         b.check()
@@ -149,7 +149,7 @@ def once(suite, path):
         suite.claim(f"{chaos.__doc__} ({len(stream.records):,} events, {fleet.done})", faults)
         suite.note(f"sent in {took:.0f} s; at most {most:.1f} s of events waited for a commit; left in peace {rests} times")
         troubles = [e["code"] for w in fleet.everybody for e in w.saw("trouble")]
-        suite.note(f"{len(job.entries())} entries; troubles told: { {c: troubles.count(c) for c in sorted(set(troubles))} }")
+        suite.note(f"{len(job.entries())} entries; troubles reported: { {c: troubles.count(c) for c in sorted(set(troubles))} }")
 
 
 def main():

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Other programs checkpoint the tables and clean old commits half way through a replay; weir goes on, and rows are the same."""
+"""Other programs checkpoint the tables and clean old commits in the middle of a replay; weir continues, and rows are the same."""
 import glob
 import os
 import shutil
@@ -133,10 +133,10 @@ def going_on(suite):
         if verify.code == 0 and "were cleaned" not in verify.err:
             faults = [f"verify does not say that commits were cleaned: {verify.talk}"]
         suite.claim(f"{change.__name__}: verify passes and says that commits were cleaned", job.verify_faults() + faults)
-        suite.claim(f"{change.__name__}: weir goes on, and rows and state equal the uninterrupted run",
+        suite.claim(f"{change.__name__}: weir continues, and rows and state equal the uninterrupted run",
                     job.replay().fault() + job.faults_against(base) + job.verify_faults())
     job, faults = changed(suite, half, broken)
-    suite.claim(f"half way, {broken.__doc__}: weir goes on, and rows and state equal the uninterrupted run",
+    suite.claim(f"half way, {broken.__doc__}: weir continues, and rows and state equal the uninterrupted run",
                 faults + job.replay().fault() + job.faults_against(base))
     refusing(suite, half)
 

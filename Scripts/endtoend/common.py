@@ -62,7 +62,7 @@ def own_directory(name):
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    continue            # of a run that goes on
+                    continue            # of a run that continues
                 unmount(path)
                 shutil.rmtree(path, ignore_errors=True)
                 os.remove(f"{path}.lock")
@@ -139,7 +139,7 @@ class Suite:
                        f"{type(e).__name__}: {e} ({os.path.basename(where.filename)}:{where.lineno})")
 
     def run(self, *claims, together=1):
-        """Runs functions that make claims (those of --only, if given), so many at a time; an exception in one is a failed claim.
+        """Runs functions that make claims (those of --only, if given), that number at a time; an exception in one is a failed claim.
         Ends the program."""
         names = [claim.__name__ for claim in claims]
         only = self.arguments.only.split(",") if self.arguments.only else names
@@ -339,7 +339,7 @@ class Result:
         return []
 
     def refusal_fault(self, *words):
-        """Why this is no clear refusal: exit code 1 or 2, and a message on standard error that has one of the words."""
+        """Why this is not a clear refusal: exit code 1 or 2, and a message on standard error that has one of the words."""
         faults = []
         if self.code not in (1, 2):
             faults.append(f"ended with {self.code} instead of 1 or 2: {self.talk}")

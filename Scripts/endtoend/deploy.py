@@ -97,7 +97,7 @@ def families(text):
 
 
 def documented(text):
-    """The table of metrics in Operations.md, against what a worker tells: name, type, labels."""
+    """The table of metrics in Operations.md, compared with a worker's: name, type, labels."""
     with open(PAGE) as f:
         rows = re.findall(r"^\| `([a-z_]+)(?:\{([a-z, ]+)\})?` \| (counter|gauge|histogram) \|", f.read(), re.M)
     page = {name: (kind, {label.strip() for label in labels.split(",") if label}) for name, labels, kind in rows}
@@ -107,7 +107,7 @@ def documented(text):
         if name not in page:
             faults.append(f"{name} is not in Operations.md")
         elif name not in there:
-            faults.append(f"{name} stands in Operations.md, and no worker tells it")
+            faults.append(f"{name} is in Operations.md, and no worker reports it")
         else:
             kind, labels = there[name]
             labels = labels - {"le"}
@@ -215,7 +215,7 @@ def manifests():
     if "token" not in pipeline["admin"]:
         faults.append("workers are reached by others without a token")
     if target_host(found) not in pipeline["admin"].get("hosts", []):
-        faults.append(f"KEDA asks {target_host(found)}, which is none of admin.hosts")
+        faults.append(f"KEDA asks {target_host(found)}, which is not in admin.hosts")
     secrets = {r["key"] for a in found["TriggerAuthentication"] for r in a["spec"]["secretTargetRef"]}
     if {os.path.basename(pipeline["admin"]["token"]["file"])} != secrets:
         faults.append(f"KEDA sends {secrets}, and the workers want {pipeline['admin']['token']}")
@@ -260,7 +260,7 @@ def compose(suite):
             if not source.startswith(".") and source not in spec["volumes"]:
                 faults.append(f"{name}: the volume {source} is not declared")
         depends = service.get("depends_on", [])
-        faults += [f"{name} depends on {d}, which is no service" for d in depends if d not in spec["services"]]
+        faults += [f"{name} depends on {d}, which is not a service" for d in depends if d not in spec["services"]]
         if service["image"] == "weir":
             command = service["command"]
             help_text = subprocess.run([suite.weir, command[0], "--help"], capture_output=True, text=True).stdout

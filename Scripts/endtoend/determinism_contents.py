@@ -1,4 +1,4 @@
-"""What a run's ledger says that it wrote, and what lies there: for comparing runs byte by byte."""
+"""What a run's ledger says that it wrote, and the files themselves: to compare runs byte by byte."""
 import collections
 import hashlib
 import os
@@ -26,7 +26,7 @@ def blobs(job):
 
 
 def file_bytes(job):
-    """Hashes of the data files as they lie there."""
+    """Hashes of the data files on disk."""
     found = collections.Counter()
     for entry in job.entries():
         for table in entry["tables"]:

@@ -8,7 +8,7 @@ import threading
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import common
 
-EPOCHS = 25         # about so many a run: 16 lanes then write thousands of small state blobs and files
+EPOCHS = 25         # approximate number per run: 16 lanes then write thousands of small state blobs and files
 
 
 def streams():

@@ -106,7 +106,7 @@ def options(suite):
 
 
 def measure(all):
-    """What a stream of ad events is like: {name: share or number}, and the number of draws behind it."""
+    """What a stream of ad events is like: {name: share or number}, and the number of draws that it is based on."""
     n, out = len(all), {}
     records = [e for e in parsed(all) if "event_id" in e and "amount" in e]
     out["malformed"] = (1 - len(records) / n, n)
@@ -130,7 +130,7 @@ def measure(all):
     for name, test in {"amount below 25": lambda e: e["amount"] < 25, "amount below 75": lambda e: e["amount"] < 75,
                        "first part of the address below 64": lambda e: int(e["ip_address"].split(".")[0]) < 64}.items():
         out[name] = (sum(1 for e in unique if test(e)) / m, m)
-    # How late a record is: behind the time that its place in the stream has.
+    # How late a record is, compared with the time of its place in the stream.
     base = 1_767_225_600_000 - 50_000
     late = [base + i // 10 - e["event_time"] for i, e in enumerate(unique)]
     for border in (25, 50, 500, 1000, 1900):
@@ -153,7 +153,7 @@ def like_the_benchmarks(suite):
     for name in set(theirs) & set(ours):
         (a, x), (b, y) = theirs[name], ours[name]
         slack = 5 * math.sqrt(max(a * (1 - a), 1e-9) * (1 / max(1, x) + 1 / max(1, y))) + 1e-9
-        # The one scatters its duplicates over all lines of a file, the other over those behind: at the ends they differ.
+        # The one scatters its duplicates over all lines of a file, the other over the later lines: at the ends they differ.
         slack += 0.004 if name == "duplicates" else 0.06 if name.startswith("half") else 0
         if abs(a - b) > slack:
             faults.append(f"{name}: {b:.5f}, the benchmark's {a:.5f}, within {slack:.5f}")

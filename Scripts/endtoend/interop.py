@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Weir beside other people's tools: topics that it publishes, records of kcat and confluent-kafka, lag, schema registries."""
+"""Weir together with other tools: topics that it publishes, records of kcat and confluent-kafka, lag, schema registries."""
 import collections
 import datetime
 import decimal
@@ -155,7 +155,7 @@ def publishing(suite, part, b, source):
 
 
 def lived(suite):
-    """Live: the topics hold the rows of the tables over kill -9 of the worker; original headers and partitions stand in dead letters"""
+    """Live: the topics hold the rows of the tables over kill -9 of the worker; dead letters have the original headers and partitions"""
     part, source = "lived", f"lived-{os.getpid()}"
     with Broker({source: PARTITIONS, **sink_topics(part)}) as b:
         job, stream = publishing(suite, part, b, source)
@@ -238,7 +238,7 @@ def away(suite):
     part, behind = "away", 4
     with Broker({**sink_topics(part), **sink_topics("stopped"), **sink_topics("held")}) as b:
         if not b.process:
-            return suite.note("not shown on a foreign cluster: a broker that hangs")
+            return suite.note("not shown on an external cluster: a broker that hangs")
         job = common.Job(suite, suite.path(part), "synthetic", common.synthetic(suite.arguments.seed, RECORDS_QUICK),
                          flush="16KiB", change=sinks(part, b.address, behind=str(behind)))
         job.stream = "synthetic"
@@ -330,10 +330,10 @@ def foreign(suite):
             at = next((i for i, (x, y) in enumerate(zip(got, wanted)) if x != y), min(len(got), len(wanted)))
             faults.append(f"{len(got)} rows, {len(wanted)} sent; the first that differs is {at}: {got[at:at + 1]} instead of {wanted[at:at + 1]}")
         told = [(r["_source"], r["_arrival"].year) for r in rows[-len(odd):]]
-        suite.claim("a timestamp beyond the year 9999 is no arrival: the record counts by its event time",
+        suite.claim("a timestamp beyond the year 9999 does not count as an arrival: the record counts by its event time",
                     [] if told == [("event_time", 1970)] * len(odd) else f"source and year of their arrivals: {told}")
         suite.claim(foreign.__doc__.replace(", and both see no lag after", ""), faults)
-        suite.claim("confluent-kafka and kcat see the right lag: none behind the last commit, 7 after 7 more records", lag_faults(b, source, source))
+        suite.claim("confluent-kafka and kcat see the right lag: none after the last commit, 7 after 7 more records", lag_faults(b, source, source))
 
 
 def lag_faults(b, source, group):
@@ -349,7 +349,7 @@ def lag_faults(b, source, group):
         run = subprocess.run(["kcat", "-C", "-b", b.address, "-t", source, "-p", "0", "-o", "-1", "-c", "1", "-e", "-f", "%o"],
                              capture_output=True, text=True, timeout=60)
         return end - committed, int(run.stdout) + 1 - committed
-    faults = [] if lag() == (0, 0) else [f"lag behind the last commit: {lag()}"]
+    faults = [] if lag() == (0, 0) else [f"lag after the last commit: {lag()}"]
     producer = ck.Producer({"bootstrap.servers": b.address, "log_level": 2})
     for _ in range(7):
         producer.produce(source, b"{}", partition=0)
@@ -459,7 +459,7 @@ def avro(suite):
                 (b"\x01" + bytes(16) + good, "00000000-0000-0000-0000-000000000000")]:
             send(value)
             bad.append(reason)
-        # A branch of the union is told in the order of the records: those came before.
+        # A branch of the union is reported in the order of the records: those came before.
         producer.flush(30)
         worker = Worker(job, b.address).begin()
         total = n + 11
@@ -476,7 +476,7 @@ def avro(suite):
         suite.claim(f"{avro.__doc__}: {len(wanted)} rows equal fastavro's", faults)
         faults = [f"{len(rejected)} dead letters, expected {len(bad)}"] if len(rejected) != len(bad) else []
         faults += [f"the reason {row['reason']!r} does not say {word!r}" for row, word in zip(rejected, bad) if word not in row["reason"]]
-        suite.claim("what is no such record is quarantined with the reason: truncated, too long, unknown id, no id, other types, branches", faults)
+        suite.claim("other values are quarantined with the reason: truncated, too long, unknown id, no id, other types, branches", faults)
         everything = "".join(open(p, errors="replace").read() for p in (worker.out, worker.err))
         kept = [os.path.join(d, f) for d, _, files in os.walk(job.lake) for f in files]
         leaks = [p for p in kept if b"s3cret-of-the-registry" in open(p, "rb").read()] + (["the worker's talk"] if "s3cret" in everything else [])
@@ -509,7 +509,7 @@ def again(suite, b, job, source, r, wanted):
 
 
 def json_schema(suite):
-    """JSON behind the id of a JSON Schema, by confluent-kafka's serialiser; a registry that is down is waited for, nothing is lost"""
+    """JSON after the id of a JSON Schema, by confluent-kafka's serialiser; if the registry is down, Weir retries and nothing is lost"""
     import confluent_kafka as ck
     from confluent_kafka.schema_registry import SchemaRegistryClient, header_schema_id_serializer
     from confluent_kafka.schema_registry.json_schema import JSONSerializer

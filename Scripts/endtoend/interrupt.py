@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Ctrl-C and SIGTERM end a replay soon and in order; run again, it goes on and leaves the uninterrupted run's tables."""
+"""Ctrl-C and SIGTERM stop a replay quickly and cleanly; run again, it resumes and produces the uninterrupted run's tables."""
 import os
 import signal
 import subprocess
@@ -38,14 +38,14 @@ def interrupt(suite):
                 process.communicate()
                 faults.append(f"not ended {PATIENCE} s after {name}")
                 continue
-            # 130 is a shell's word for interrupted; in the first moments nobody listens yet, and the signal itself ends it.
+            # 130 is a shell's word for interrupted; in the first moments there is no handler yet, and the signal itself ends the process.
             if process.returncode not in (0, 1, 130, 143, -getattr(signal, name)):
                 faults.append(f"ended with {process.returncode}: {err[-300:]}")
             if crash := [c for c in common.CRASHES if c in err]:
                 faults.append(f"crashed ({crash[0]}): {err[-300:]}")
         suite.claim(f"{name} ends a replay in order{' (it was done before the last one)' if ended else ''}", faults)
         last = job.replay()
-        suite.claim(f"after {name} it goes on, and rows and state equal the uninterrupted run",
+        suite.claim(f"after {name} it resumes, and rows and state equal the uninterrupted run",
                     last.fault() + job.faults_against(base) + job.verify_faults())
 
 

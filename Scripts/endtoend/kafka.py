@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Live workers on Kafka: rows, state and counts equal the reference, whoever of the workers is stopped, killed or added when."""
+"""Live workers on Kafka: rows, state and counts equal the reference, whichever workers are stopped, killed or added at any time."""
 import collections
 import json
 import os
@@ -17,7 +17,7 @@ from broker import Broker, Producer, Worker
 
 RECORDS, RECORDS_QUICK = 50_000, 20_000
 PARTITIONS = 4
-CLOSING_MS = 100_000_000        # event time of the records that close all windows; a day and more behind the others
+CLOSING_MS = 100_000_000        # event time of the records that close all windows; at least a day after the others
 TOPIC = f"events-{os.getpid()}"
 
 
@@ -30,7 +30,7 @@ def live(topic, **more):
         spec["record"]["time"]["max_ahead"] = "5h"
         spec.setdefault("lake", {})["flush"] = {"every": "300ms", "bytes": "256KiB"}
         if more.get("misplaced") != "merge":
-            # A record without a key lies anywhere; of the others each table by user is finished in its lane.
+            # A record without a key may be anywhere; for the others each table by user is finished in its lane.
             spec["checks"].append({"name": "has_user", "that": "user is not null"})
     return change
 
@@ -198,7 +198,7 @@ def several(suite):
         broker.wait("each worker has partitions", lambda: all(held(w) for w in workers), 180)
         spread = [held(w) for w in workers]
 
-        # The mock refuses a follower whose SyncGroup comes behind the leader's, and then all join again, 5 s and more each time.
+        # The mock refuses a follower whose SyncGroup comes after the leader's, and then all join again, 5 s and more each time.
         stream.land(job, part, 180)
         workers[0].kill()
         stream.land(job, part, 180)
@@ -220,7 +220,7 @@ def several(suite):
 
 
 def refusals(suite):
-    """Keys that do not lie where the rule puts them, and another plan on the same ledger, are refused with advice"""
+    """Keys in another partition than the rule says, and another plan on the same ledger, are refused with advice"""
     topic = TOPIC + "-refused"
     with Broker({topic: PARTITIONS}) as b:
         job = common.Job(suite, suite.path("refused"), "synthetic", [], change=live(topic, partitioner="crc32"))
@@ -240,15 +240,15 @@ def refusals(suite):
         run = common.Result([suite.weir, "run", other.pipeline, "--brokers", b.address, "--lake", job.lake, "--store", job.store], limit=60)
         suite.claim("another meaning of the plan over accepted records is refused", run.refusal_fault("misplaced"))
         gone = common.Result([suite.weir, "run", other.pipeline, "--brokers", "127.0.0.1:9", "--lake", suite.path("none"), "--store", suite.path("none")])
-        suite.claim("a broker that is not there is told", gone.refusal_fault("broker"))
+        suite.claim("an unreachable broker is reported", gone.refusal_fault("broker"))
 
 
 def away(suite):
-    """The broker hangs for 12 s under a running worker, which goes on by itself"""
+    """The broker hangs for 12 s under a running worker, which continues by itself"""
     topic = TOPIC + "-away"
     with Broker({topic: PARTITIONS}) as b:
         if not b.process:
-            return suite.note("not shown on a foreign cluster: a broker that hangs")
+            return suite.note("not shown on an external cluster: a broker that hangs")
         job = common.Job(suite, suite.path("away"), "synthetic", [], change=live(topic, session="30s"))
         stream = Stream(suite, job, b.address, topic, 6000)
         stream.send(3000)
@@ -261,11 +261,11 @@ def away(suite):
 
 
 def restart(suite):
-    """The broker goes away for 15 s, its connections cut and refused, and comes back: the worker goes on by itself"""
+    """The broker goes away for 15 s, its connections cut and refused, and comes back: the worker continues by itself"""
     topic = TOPIC + "-restart"
     with Broker({topic: PARTITIONS}) as b:
         if not b.process:
-            return suite.note("not shown on a foreign cluster: a broker that goes away")
+            return suite.note("not shown on an external cluster: a broker that goes away")
         job = common.Job(suite, suite.path("restart"), "synthetic", [], change=live(topic, session="10s"))
         stream = Stream(suite, job, b.address, topic, 6000)
         stream.send(3000)
@@ -283,7 +283,7 @@ def deleted(suite):
     topic = TOPIC + "-deleted"
     with Broker({topic: PARTITIONS}) as b:
         if not b.process:
-            return suite.note("not shown on a foreign cluster: a topic is deleted")
+            return suite.note("not shown on an external cluster: a topic is deleted")
         job = common.Job(suite, suite.path("deleted"), "synthetic", [], change=live(topic, options={}))
         stream = Stream(suite, job, b.address, topic, 3000)
         stream.send()
@@ -298,26 +298,26 @@ def deleted(suite):
 
 
 def said_again(worker):
-    """How often the log of a worker (in JSON) says each thing of the Kafka client's, and of what is amiss, whatever the numbers in it."""
+    """How often the log of a worker (in JSON) has each message of the Kafka client and each failure, ignoring numbers in them."""
     said = (e["message"].split("\n")[0] for e in worker.lines if e.get("event") in ("kafka", "trouble"))
     ours = re.compile(r", \d+ identical error\(s\) suppressed| \(and [\d,]+ more like it in the last \d+ s\)")
     return collections.Counter(re.sub(r"\d+", "#", ours.sub("", line)) for line in said)
 
 
 def probed(suite):
-    """The broker is away for longer than all deadlines: /live stays well, /ready tells that the lanes were lost, and all is read when it is back"""
+    """The broker is unreachable for longer than all deadlines: /live stays 200, /ready says that the lanes were lost, and all is read when it is back"""
     from admin import Watched
     topic, seconds = TOPIC + "-probed", 50 if suite.quick else 240
     with Broker({topic: PARTITIONS}) as b:
         if not b.process:
-            return suite.note("not shown on a foreign cluster: a broker that is away for minutes")
+            return suite.note("not shown on an external cluster: a broker that is away for minutes")
 
         def job(silence):
             def change(spec):
                 live(topic, group=f"{topic}-{silence}", silence=silence, options={})(spec)
                 spec["worker"] = {"stall": "2s", "dead": "35s"}
             return common.Job(suite, suite.path(f"probed-{silence}"), "synthetic", [], change=change)
-        # One keeps its client for the whole time, the other makes new ones; the third is told to end meanwhile.
+        # One keeps its client for the whole time, the other makes new ones; the third is stopped meanwhile.
         jobs, leaving = [job("1h"), job("12s")], job("2h")
         stream = Stream(suite, jobs[0], b.address, topic, 4000)
         stream.send(2000)
@@ -337,7 +337,7 @@ def probed(suite):
         for worker, said in zip(workers, answers):
             if said[-1][0] != 503 or [s for s, _ in said] != sorted(s for s, _ in said):
                 faults.append(f"worker {worker.number}: /ready {said[::10]}")
-        # Once at first, once a minute later; a kind may end and begin anew.
+        # Once at first, once a minute later; a kind may end and begin again.
         most, held = 2 + seconds // 60, [worker.metrics()["log_lines_held_total"][()] for worker in workers]
         often = [f"worker {w.number}: {n} times {line}" for w in workers for line, n in said_again(w).items() if n > most]
         suite.claim(f"what the log says again and again meanwhile it says {most} times at most; the metric counts what it left out",
@@ -353,7 +353,7 @@ def probed(suite):
         suite.claim(f"{probed.__doc__} ({seconds} s)", faults)
         told = [sorted({e["code"] for e in w.saw("trouble")}) for w in workers]
         between = [any('"between"' in words for _, words in said) for said in answers]
-        suite.claim("one goes on with its client, the other leaves it while the broker is away, as source.kafka.silence says",
+        suite.claim("one keeps its client, the other replaces it while the broker is unreachable, as source.kafka.silence says",
                     [] if "group_silent" not in told[0] and "group_silent" in told[1] and between == [False, True] else [f"{told}, {between}"])
         suite.claim("SIGTERM while the broker is away ends a worker with 0, within worker.drain", drained)
         suite.note(f"not ready: {sorted({words for said in answers for s, words in said if s == 503})}")
@@ -402,7 +402,7 @@ def silent(suite):
     topic = TOPIC + "-silent"
     with Broker({topic: PARTITIONS}) as b:
         if not b.process:
-            return suite.note("not shown on a foreign cluster: a coordinator that loses an answer")
+            return suite.note("not shown on an external cluster: a coordinator that loses an answer")
         job = common.Job(suite, suite.path("silent"), "synthetic", [], change=live(topic, options={"debug": "cgrp,protocol"}))
         stream = Stream(suite, job, b.address, topic, 4000)
         stream.send(2000)
@@ -441,11 +441,11 @@ def idle(suite):
 
 
 def gap(suite):
-    """Records that the broker dropped before they were read: a gap in the ledger, told; the rest equals the reference"""
+    """Records that the broker dropped before they were read: a gap in the ledger, reported; the rest equals the reference"""
     topic = TOPIC + "-gap"
     with Broker({topic: 1}) as b:
         if not b.process:
-            return suite.note("not shown on a foreign cluster: a trimmed partition")
+            return suite.note("not shown on an external cluster: a trimmed partition")
         job = common.Job(suite, suite.path("gap"), "synthetic", [], change=live(topic))
         stream = Stream(suite, job, b.address, topic, 2000)
         stream.producer.client = Producer(b.address, **{"batch.num.messages": 100}).client
@@ -488,15 +488,15 @@ def deployments(suite):
         stream.close_windows()
         broker.wait("all committed", lambda: broker.committed(job) >= len(stream.records), 120)
         fenced = sum(any(e["code"] in ("fenced", "state_fenced") for e in w.saw("trouble")) or w.process.poll() == 1 for w in workers)
-        faults = [] if fenced else ["nobody was fenced"]
+        faults = [] if fenced else ["no worker was fenced"]
         for w in workers:
             faults += w.stop() if w.is_running else [] if "another worker committed" in w.talk else [f"worker {w.number} ended: {w.talk}"]
-        faults += Worker(job, b.address).begin().stop()      # whoever is left goes on; the end is an orderly one
+        faults += Worker(job, b.address).begin().stop()      # the remaining worker continues and exits cleanly
         suite.claim(deployments.__doc__, faults + broker.faults(job, stream.records) + job.verify_faults())
 
 
 def shared(suite):
-    """Two pipelines in one group, by mistake: each tells it with the other's name, in its log, /ready, /lanes and metrics; the one that is left reads all"""
+    """Two pipelines in one group, by mistake: each reports the other's name in its log, /ready, /lanes and metrics; the remaining one reads all"""
     from admin import Watched, by
     topic = TOPIC + "-shared"
     with Broker({topic: PARTITIONS}) as b:

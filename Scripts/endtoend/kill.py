@@ -8,7 +8,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import common
 
 EPOCHS = 120
-ROUND_KILLS = 12        # about so many kills a round; a round is one replay from nothing to its end
+ROUND_KILLS = 12        # approximate number of kills per round; a round is one replay from nothing to its end
 ROUNDS_MAX = 60
 
 

@@ -73,7 +73,7 @@ class Boot:
 
 
 def machine_stops(suite):
-    """After a stop of the machine the state table is made again by itself."""
+    """After a stop of the machine the state table is rebuilt automatically."""
     job = life.make("machine")
     with Boot("first"):
         faults = life.killed(job)
@@ -93,17 +93,17 @@ def machine_stops(suite):
     job = life.make("process")
     with Boot("first"):
         faults = life.killed(job)
-        suite.claim("after kill -9 of the process alone the state table is gone on with", faults + life.ended(job))
+        suite.claim("after kill -9 of the process alone the state table is kept", faults + life.ended(job))
 
 
 def lost_store(suite):
-    """A store that was deleted is made again by the next run."""
+    """A deleted store is rebuilt by the next run."""
     job = life.make("lost")
     faults = life.killed(job)
     shutil.rmtree(job.store)
-    suite.claim("a store that was deleted in the middle of a capture is made again by the next run", faults + life.ended(job, "rebuilt"))
+    suite.claim("a store that was deleted in the middle of a capture is rebuilt by the next run", faults + life.ended(job, "rebuilt"))
     shutil.rmtree(job.store)
-    suite.claim("a store that was deleted after the end of the input is made again by the next run", life.ended(job, "rebuilt"))
+    suite.claim("a store that was deleted after the end of the input is rebuilt by the next run", life.ended(job, "rebuilt"))
 
 
 def collection(suite):
@@ -120,7 +120,7 @@ def collection(suite):
         faults.append(f"entry 0 is still there: {names()[:3]}")
     left = len(names())
     faults += life.ended(job)
-    suite.claim(f"a ledger whose entries were collected ({left} left in the middle) goes on: rows and state equal, verify agrees", faults)
+    suite.claim(f"a ledger whose entries were collected ({left} left in the middle) is continued: rows and state equal, verify agrees", faults)
     faults = [] if len(os.listdir(os.path.join(ledger, "snapshots"))) == 1 else ["older snapshots are left"]
     again = job.replay()
     faults += again.fault() + ([] if again.done.get("unchanged") else [f"a second run does not say unchanged: {again.done}"])
@@ -158,7 +158,7 @@ def before_the_last_entry(suite):
     faults += life.ended(job, "rebuilt")
     again = job.replay()
     faults += again.fault() + ([] if again.done.get("unchanged") else [f"a second run does not say unchanged: {again.done}"])
-    suite.claim("a run that ended between the end of input and the entry that closes the windows is gone on with", faults)
+    suite.claim("a run that ended between the end of input and the entry that closes the windows is resumed", faults)
 
 
 common.Suite("lifetime", 300, __doc__).run(undisturbed, machine_stops, lost_store, collection, before_the_last_entry)

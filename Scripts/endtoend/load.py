@@ -39,7 +39,7 @@ def load(suite, address, *more):
 
 
 def read_back(address, topic, count):
-    """What lies in the topic: {partition: [messages in order]}."""
+    """The contents of the topic: {partition: [messages in order]}."""
     consumer = ck.Consumer({"bootstrap.servers": address, "group.id": "reader", "enable.auto.commit": False, "log_level": 2})
     consumer.assign([ck.TopicPartition(topic, p, 0) for p in range(PARTITIONS)])
     found, end = {p: [] for p in range(PARTITIONS)}, time.monotonic() + 60
@@ -62,21 +62,21 @@ class Sent:
 
 
 def faults_of(found, count, due, tolerance=10):
-    """How a load differs from its plan. due: the function that says how many records are due after so many seconds."""
+    """How a load differs from its plan. due: the function that says how many records are due after a number of seconds."""
     faults, all = [], []
     for partition, messages in found.items():
         sent = [Sent(m) for m in messages]
         if any(a.number >= b.number for a, b in zip(sent, sent[1:])):
             faults.append(f"partition {partition} is not in the order of sending")
         wrong = [s for s in sent if s.key != s.user or broker.partition_of(s.key.encode(), PARTITIONS) != partition]
-        faults += [f"{wrong[0].key} lies in partition {partition}"] if wrong else []
+        faults += [f"{wrong[0].key} is in partition {partition}"] if wrong else []
         all += sent
     numbers = sorted(s.number for s in all)
     faults += [] if numbers == list(range(count)) else [f"{len(numbers)} records, {len(set(numbers))} different, expected {count}"]
     faults += [] if len({s.run for s in all}) == 1 else ["several runs"]
     begun = {s.time - s.us // 1000 for s in all}
     faults += [] if len(begun) == 1 else [f"event times and ids do not agree: {begun}"]
-    # Record n (from 1) is due when n are: a moment before there are fewer, a moment behind at least as many.
+    # Record n (from 1) is due when n are: a moment before there are fewer, a moment after at least as many.
     late = [s for s in all if due((s.us - tolerance) / 1e6) > s.number + 1 + 1e-6 or due((s.us + tolerance) / 1e6) < s.number + 1 - 1e-6]
     faults += [f"{len(late)} records have another time than the plan says, such as {vars(late[0])}"] if late else []
     return faults
@@ -103,11 +103,11 @@ def plans(suite):
 
 
 def hang(suite):
-    """A broker that hangs for two seconds does not change the schedule: it waits for nobody"""
+    """A broker that hangs for two seconds does not change the schedule, which waits for nothing"""
     topic = TOPIC + "-hang"
     with Broker({topic: PARTITIONS}) as b:
         if not b.process:
-            return suite.note("not shown on a foreign cluster: a broker that hangs")
+            return suite.note("not shown on an external cluster: a broker that hangs")
         process = start(suite, b.address, "--topic", topic, "--rate", "5000/s", "--for", "5s")
         time.sleep(1.5)
         b.process.send_signal(signal.SIGSTOP)
@@ -155,7 +155,7 @@ def verified(suite):
             and checks[f"topic/{topic}"]["checked"] == 32_000 else [f"little was looked at: {done}"]
         suite.claim("--verify: everything that was sent is visible; state, gold and topic hold it once and in order", faults)
         latency = done["latency_ms"]
-        # A quarter of the records were due while nobody worked: those of the first half of it waited for more than a second.
+        # A quarter of the records were due while no worker ran: those of the first half of it waited for more than a second.
         suite.claim("a worker that slept for two seconds is in the figures of every record that waited, not of one",
                     [] if latency["max"] > 1900 and latency["p90"] > 900 else [str(latency)])
         suite.note(f"latency {latency}")
@@ -196,7 +196,7 @@ def planted(suite):
         done, code, talk = ended(verify(suite, b, j, "--rate", "4000/s", "--for", "3s"))
         ended(other)
         twice = {c["place"]: c["duplicate"] for c in done.get("checks", [])}
-        suite.claim("records that somebody else adds are seen",
+        suite.claim("records that another producer adds are detected",
                     [] if code == 1 and (twice.get("state/user_totals", 0) > 0 or not done["settled"]) else [f"{code} {done} {talk}"])
         with Echo(b.address, topic) as echo:
             done, code, talk = ended(verify(suite, b, j, "--rate", "2000/s", "--for", "3s"))

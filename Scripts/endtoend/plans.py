@@ -2,7 +2,7 @@
 """Pipelines and captures made at random: whatever the plan and the number of lanes, the tables equal the independent reference.
 
 A seed names a pipeline, its capture, and how it is run: 1 to 1000 lanes, both deals, epochs of any size, records so large that a
-block holds few of them, stretches in which all are malformed, have no key, or have no nulls; some runs are killed and go on.
+block holds few of them, stretches in which all are malformed, have no key, or have no nulls; some runs are killed and resumed.
 `plans.py --seed 17 --count 1` makes the 17th again.
 """
 import json
@@ -190,7 +190,7 @@ def traces(job):
 
 
 def options(arguments):
-    arguments.add_argument("--count", type=int, help="so many seeds, from --seed on")
+    arguments.add_argument("--count", type=int, help="number of seeds, from --seed on")
 
 
 def seeds(suite):

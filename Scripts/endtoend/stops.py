@@ -116,12 +116,12 @@ def behind_the_last_entry(suite):
             continue
         hit += 1
         faults += case.finish() + case.finish() + case.faults([(row, 1) for row in case.rows])
-    suite.claim(f"a kill behind the last entry and before the last flush leaves whole state tables after the next run ({hit} of 8 kills in time)",
+    suite.claim(f"a kill after the last entry and before the last flush leaves whole state tables after the next run ({hit} of 8 kills in time)",
                 faults or ([] if hit else ["no kill came in time"]))
 
 
 def ahead(suite, name, change, expected):
-    """Killed with rows ahead of the ledger; then what is behind the ledger's position changes."""
+    """Killed with rows ahead of the ledger; then the records after the ledger's position change."""
     case = Case(suite, name, 600_000, epoch="4MB", flush="1ms")
     faults = [] if case.killed_at_entry(3, after=0.02) else ["it ended before the kill"]
     consumed, at = 0, case.position()
@@ -140,7 +140,7 @@ def lookup_changes(suite):
 
 
 def capture_changes(suite):
-    """Other records behind the consumed prefix."""
+    """Other records after the consumed prefix."""
     def change(case, n):
         case.rows = case.rows[:n] + [{"n": 3, "k": f"other-{i}", "l": "a"} for i in range(1000)]
         case.write_capture(case.rows)
@@ -194,7 +194,7 @@ def grown_at_the_end(suite):
     """The capture grows between the end of input and the entry that closes everything."""
     case = Case(suite, "grown", 20_000)
     faults = case.finish()
-    # As a kill leaves it that comes right behind the end of input.
+    # As after a kill immediately after the end of input.
     os.remove(case.file(f"lake/_weir/stops/ledger/{case.entries()[-1]:020}.json"))
     subprocess.run(["rm", "-r", case.file("lake/_weir/stops/snapshots"), case.file("lake/_weir/stops/pointers"), case.file("store")], check=True)
     faults += case.restore_tables()
@@ -203,7 +203,7 @@ def grown_at_the_end(suite):
     faults += run.refusal_fault("keep-open")
     case.write_capture(case.rows)
     faults += case.finish() + case.faults([(row, 1) for row in case.rows])
-    suite.claim("a capture that grew behind the recorded end of input is refused, also before the closing entry", faults)
+    suite.claim("a capture that grew after the recorded end of input is refused, also before the closing entry", faults)
 
 
 def ended_pipe(suite):
@@ -224,7 +224,7 @@ def ended_pipe(suite):
         if run.returncode or json.loads(run.stdout.strip().split("\n")[-1])["end"] != end:
             faults.append(f"{run.returncode}, not {end}: {run.stderr[-300:]}")
     faults += case.faults([(row, 1) for row in case.rows])
-    suite.claim("a replay of a pipe that was killed behind the end of input closes its windows in the next run", faults)
+    suite.claim("a replay of a pipe that was killed after the end of input closes its windows in the next run", faults)
 
 
 common.Suite("stops", 300, __doc__).run(behind_the_last_entry, lookup_changes, capture_changes, grown_at_the_end, ended_pipe, before_the_first_entry, rebuild)

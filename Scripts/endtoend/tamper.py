@@ -72,7 +72,7 @@ def tamper(suite):
             flip(path, at, bit)
         suite.claim(f"{kind}: {len(picks)} flipped bits are noticed, and the file is named", faults)
         if kind == "ledger snapshot":
-            continue        # it holds nothing that the entries do not: lost, it is made again
+            continue        # it contains only what the entries contain: if lost, it is recreated
         # The newest commit of a table leaves it behind the ledger, as a kill does: the next run writes it again.
         path = suite.random.choice([f for f in files if kind != "Delta log commit" or not is_newest(f[0])])[0]
         os.rename(path, path + ".away")
@@ -84,7 +84,7 @@ def tamper(suite):
 
 
 def sizes(suite, job):
-    """Emptied files (what a power cut leaves), and files with bytes behind their end."""
+    """Emptied files (what a power cut leaves), and files with additional bytes at their end."""
     for kind, files in candidates(job).items():
         paths = sorted({path for path, _, _ in files})
         faults = []
@@ -97,7 +97,7 @@ def sizes(suite, job):
                 faults += [f"{what}: {f}" for f in noticed(job, path)]
             with open(path, "wb") as f:
                 f.write(whole)
-        suite.claim(f"{kind}: emptied or with a byte behind the end, it is noticed and named", faults)
+        suite.claim(f"{kind}: emptied or with an additional byte at the end, it is found and named", faults)
 
 
 common.Suite("tamper", 300, __doc__).run(tamper)

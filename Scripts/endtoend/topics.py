@@ -1,4 +1,4 @@
-"""Reads topics with confluent-kafka and tells rows apart by Weir's headers, as a consumer of its sinks would."""
+"""Reads topics with confluent-kafka and detects repeated rows by Weir's headers, as a consumer of its sinks would."""
 import decimal
 import json
 

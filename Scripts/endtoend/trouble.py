@@ -58,7 +58,7 @@ def blocks(directory):
 
 
 def full_disk(suite):
-    """A full disk is a clear error, and the run goes on when there is space."""
+    """A full disk is a clear error, and the run resumes when there is space."""
     for what in ("lake", "store"):
         job = base.make(suite, f"full-{what}")
         where = getattr(job, what)
@@ -72,7 +72,7 @@ def full_disk(suite):
                 common.remount(where, "size=1g")
                 faults += [f"the first message was: {run.talk}"] if (resumed := base.resumed(job)) else []
                 faults += resumed
-                suite.claim(f"{what} on a disk that is full after {share:.0%}: says so, and goes on when there is space", faults)
+                suite.claim(f"{what} on a disk that is full after {share:.0%}: says so, and resumes when there is space", faults)
             job.clear()
 
 
@@ -212,7 +212,7 @@ def changed_pipeline(suite):
     other = base.make(suite, "changed-settings-now", lambda spec: spec["lake"].update(
         codec="snappy", flush={"bytes": 40_000}, file_size=200_000))
     other.lake, other.store = job.lake, job.store
-    suite.claim("changed settings are none of the meaning: the run goes on", base.resumed(other))
+    suite.claim("changed settings do not change the meaning: the run resumes", base.resumed(other))
 
 
 def other_ledger(suite):
@@ -242,7 +242,7 @@ def other_ledger(suite):
     job.store = old.store
     run = job.replay()
     faults += run.refusal_fault("store", "state") if run.code else base.resumed(job)
-    suite.claim("a store that holds another ledger's rows is refused or made anew", faults)
+    suite.claim("a store that holds another ledger's rows is refused or rebuilt", faults)
 
 
 def lost_store(suite):
@@ -293,7 +293,7 @@ def bad_input(suite):
     faults = job.replay(captures=[torn]).refusal_fault("torn.gz", "gzip")
     with open(torn, "wb") as f:
         f.write(whole)
-    suite.claim("a gzip file that is cut short is named; with the whole file the run goes on", faults + base.resumed(job))
+    suite.claim("a truncated gzip file is named; with the complete file the run resumes", faults + base.resumed(job))
 
 
 def late_records(suite):
@@ -374,7 +374,7 @@ def bad_pipeline(suite):
         if name != "a missing lookup file" and not any(c in check.err for c in ("yaml:", "line")):
             faults.append(f"the place is not named: {check.talk}")
         suite.claim(f"{name} in a pipeline file is refused", faults)
-    for name, text in (("text that is no YAML", "pipeline: [a\n  b: {"), ("an empty file", ""), ("a list", "- a\n- b\n")):
+    for name, text in (("text that is not YAML", "pipeline: [a\n  b: {"), ("an empty file", ""), ("a list", "- a\n- b\n")):
         path = suite.path("broken.yaml")
         with open(path, "w") as f:
             f.write(text)
@@ -437,11 +437,11 @@ def unset_variables(suite):
         suite.claim(f"variables that are not set, {name}: those that it uses are named, others are not", faults)
     run = common.Result([suite.weir, "check", job.pipeline])
     faults = [] if run.code == 0 and run.err.count("warning: source.kafka") == 3 else [f"{run.code}: {run.talk}"]
-    suite.claim("weir check tells variables that are not set as warnings", faults)
+    suite.claim("weir check reports unset variables as warnings", faults)
 
 
 def what_is_shown(suite):
-    """Null keys can be asked for and are told from empty texts; positions are the source's; reasons name their expression."""
+    """Null keys can be queried and differ from empty texts; positions are the source's; reasons name their expression."""
     import csv
     import re
     path = suite.path("keys.yaml")
@@ -471,7 +471,7 @@ def what_is_shown(suite):
 
     shown = [int(m) for m in re.findall(r"to byte (\d+)", base.job.ledger("show").out)]
     faults = [] if shown == sorted(shown) and shown and shown[-1] == len(base.data) else [f"the positions are {shown} of {len(base.data)} bytes"]
-    suite.claim("ledger show tells bytes of the capture, also where a table is merged", faults)
+    suite.claim("ledger show reports bytes of the capture, also where a table is merged", faults)
 
     import tables
     rows = tables.read_delta(base.job.lake, "quarantine/synthetic").to_pylist()
@@ -500,7 +500,7 @@ def read_beside_a_worker(suite):
             faults.append(f"ended with {run.code}: {run.talk}")
     if worker.returncode:
         faults.append(f"the worker ended with {worker.returncode}: {worker.stderr.read()[-500:]}")
-    suite.claim(f"the state table is read beside a worker that makes it larger ({'some' if reads else 'no'} reads)", faults or ([] if reads else ["no read"]))
+    suite.claim(f"the state table is read while a worker enlarges it ({'some' if reads else 'no'} reads)", faults or ([] if reads else ["no read"]))
 
 
 common.Suite("trouble", 600, __doc__).run(

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compares what weir left behind with the reference, row by row.
+"""Compares Weir's output with the reference, row by row.
 
     compare.py --pipeline FILE --capture FILE... --lake DIR --store DIR --weir BINARY [--cache DIR]
 

@@ -90,7 +90,7 @@ def value(f, v):
     if f.type == "string":
         if kind is not str:
             raise Bad(f"{f.name} is no string")
-        v.encode()          # a lone surrogate is no text
+        v.encode()          # a lone surrogate is not valid text
         return v
     if f.type == "bool":
         if kind is not bool:

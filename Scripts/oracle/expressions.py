@@ -73,7 +73,7 @@ class Evaluator:
         except duckdb.Error as e:
             if isinstance(e, (duckdb.BinderException, duckdb.ParserException, duckdb.CatalogException)):
                 raise SystemExit(f"oracle: DuckDB does not take {text!r} ({sql}): {e}") from None
-        # TRY gives null for an error; within a struct that is told from a null of the expression's own.
+        # TRY gives null for an error; within a struct that differs from a null of the expression itself.
         table = self.db.sql(f"SELECT __row, TRY({{'v': ({sql})}}) AS s FROM {self.source} ORDER BY __row").to_arrow_table()
         s = table["s"].combine_chunks()
         return _plain(s.field("v")), {i for i, valid in enumerate(s.is_valid().to_pylist()) if not valid}

@@ -45,7 +45,7 @@ def whole(path, make):
     with locked(os.path.join(directory, f".{name}.lock")):
         if os.path.exists(path):
             return
-        # What a maker left behind that was killed: nobody else writes it while we hold the lock.
+        # Left by a maker that was killed: no other process writes it while we hold the lock.
         for left in os.listdir(directory):
             if left.startswith(f".{name}.part-"):
                 shutil.rmtree(os.path.join(directory, left), ignore_errors=True)

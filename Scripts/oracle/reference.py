@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What a replay must leave behind: a naive fold over the capture, one record after the other.
+"""The expected output of a replay: a naive fold over the capture, one record after the other.
 
     reference.py PIPELINE CAPTURE...        prints the buckets and the rows of every table
 
@@ -62,7 +62,7 @@ class Fold:
         n = self.n = len(self.raw)
         self.values = [None] * n              # of the declared fields; None: not valid
         self.key = [None] * n                 # bytes
-        self.watermark = [None] * n           # behind the record; None: nothing yet
+        self.watermark = [None] * n           # after the record; None: nothing yet
         self.arrival, self.source = [0] * n, ["epoch"] * n
         self.stage = [None] * n               # of a quarantined record
         self.bucket = [None] * n
@@ -172,7 +172,7 @@ class Fold:
                         self.reject(r, "check")
 
     def owner(self, r):
-        """Whose ids a record's is told apart from."""
+        """The scope in which a record's id must be unique."""
         return (self.key[r],)
 
     def dedup(self):
@@ -234,7 +234,7 @@ class Fold:
 
 
 def partitioned(columns, partitions, loose=(), sums=()):
-    """A table with its partition columns behind the others."""
+    """A table with its partition columns after the others."""
     columns = dict(columns)
     for p in partitions:
         values = columns.pop(p.name) if p.transform == "identity" else columns[p.column]
@@ -408,7 +408,7 @@ def cached(path, captures, directory):
                 return pickle.load(f)
         except FileNotFoundError:       # another process has just removed it
             continue
-    # Bounded: of changed pipelines and captures nobody asks again.
+    # Bounded: entries of changed pipelines and captures are not requested again.
     with once.locked(os.path.join(directory, ".bounded")):
         for old in sorted((e for e in os.scandir(directory) if e.name.endswith(".pickle") and not e.name.startswith(".")), key=lambda e: e.stat().st_mtime)[:-KEPT]:
             os.remove(old.path)

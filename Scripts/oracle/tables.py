@@ -1,4 +1,4 @@
-"""Reads what weir left behind, by readers that are not weir's: Delta tables by delta-rs, the ledger's entries as JSON. The state
+"""Reads Weir's output with independent readers: Delta tables by delta-rs, the ledger's entries as JSON. The state
 table is read by `weir state scan`, since its rows are weir's own format."""
 import datetime
 import decimal
