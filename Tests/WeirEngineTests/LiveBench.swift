@@ -125,6 +125,7 @@ extension LiveWorkerTests {
   final class Running: Sendable {
     let groups = Mutex<[FakeGroup]>([])
     let events = Mutex<[WorkerEvent]>([])
+    let meter: LiveMeter
     private let stopped = Flag()
     private let ending = Flag()
     private let task = Mutex<Task<Result<WorkerProgress, any Error>, Never>?>(nil)
@@ -132,6 +133,8 @@ extension LiveWorkerTests {
     init(_ bench: Bench, _ own: [String], silent: Int, accepted: Set<String>, grown: Set<String>) {
       let request = LedgerRequest(
         meaning: .string(bench.meaning), planHash: "hash of \(bench.meaning)", lanes: nil, runID: nil, describeChange: { _, _ in [] })
+      let meter = LiveMeter(clock: bench.environment.clock)
+      self.meter = meter
       let worker = Worker(
         CompiledPlan(bench.plan, lookups: []), environment: bench.environment, request: request,
         input: .group(accepted: accepted, grown: grown) { [self] in
@@ -140,7 +143,7 @@ extension LiveWorkerTests {
             groups.append(group)
             return group
           }
-        },
+        }, meter: meter,
         observe: { [self] event in
           events.withLock { $0.append(event) }
           bench.topic.bell.ring()

@@ -58,6 +58,24 @@ extension LiveWorkerTests {
       #expect(fold.counts.input == 10 && fold[LaneID(shard: "t/1")]?.position == nil)
     }
 
+    /// The loop that cuts waits for its turn behind the take-over.
+    @Test func whileACutWaitsForATakeOverWaitsForNoAnswer() async throws {
+      let bench = try Bench(shards: 65)
+      bench.send("t/0", 0..<10)
+      let worker = bench.worker(["t/0"])
+      try await bench.until("10 records") { $0.counts.input == 10 }
+      bench.topic.isSilent.withLock { $0 = true }
+      try #require(worker.group).tell(.assigned((1..<65).map { "t/\($0)" }))
+      await bench.wait("it asks for the others") { bench.topic.unanswered.load(ordering: .relaxed) > 0 }
+      let cuts = { worker.meter.snapshot().meter.cuts.values.reduce(0, +) }
+      let before = cuts()
+      bench.send("t/0", 10..<20)
+      while cuts() == before { await bench.environment.clock.sleep(nanoseconds: 5_000_000) }
+      let progress = try await worker.stop()
+      #expect(progress.records == 20)
+      #expect(try await bench.fold()?.counts.input == 20)
+    }
+
     /// What another worker would meet as well is a failure, drain or not.
     @Test func thatMayNotCommitAtAllIsAFailure() async throws {
       let bench = try Bench(shards: 1, flush: "1h", more: "quarantine: {halt_above: 5%}")

@@ -64,8 +64,6 @@ final class GroupConductor: Conductor {
 
   /// - Throws: what ended the session before it was asked to end.
   func run(until stop: Flag, isInterrupted: @escaping @Sendable () -> Bool) async throws -> WorkerEnd {
-    let watcher = stop.whenRaised { [session] in session.alarm.ring() }
-    defer { stop.forget(watcher) }
     isEnding.whenRaised { [session, group, watchAlarm, ledgerAlarm] in
       // A take-over may wait for answers, and the last commit waits for it.
       group.refuseQuestions()
@@ -73,6 +71,9 @@ final class GroupConductor: Conductor {
       ledgerAlarm.ring()
       watchAlarm.ring()
     }
+    // At once, and not when the loop that cuts sees it: that may wait for its turn behind a take-over, which waits for the source.
+    let watcher = stop.whenRaised { [isEnding] in isEnding.raise() }
+    defer { stop.forget(watcher) }
     watch.withLock { $0.joined(at: session.environment.clock.monotonicNanoseconds) }
     try await group.join()
     observe(.joined(ledger: await session.ledger.fold.number))

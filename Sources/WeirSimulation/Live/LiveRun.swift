@@ -42,6 +42,8 @@ final class LiveRun: @unchecked Sendable {
   private var phaseBegan: Int64 = 0
   /// A worker ended with an error after the faults.
   private var hasTroubleAtEnd = false
+  /// When the workers were asked to end, none of them had some lane.
+  private var hasLanesOpen = false
   private let log: ((String) -> Void)?
 
   init(
@@ -144,14 +146,16 @@ final class LiveRun: @unchecked Sendable {
     case .draining:
       if oracle.isComplete {
         enter(.stopping)
+        hasLanesOpen = !workers.filter(\.isRunning).reduce(topic.openShardNames) { $0.subtracting($1.reading) }.isEmpty
         for worker in workers { worker.stop.raise() }
       } else if world.now - phaseBegan > LiveRun.drainNanoseconds {
         oracle.fail("stuck: faults stopped, and not everything was committed")
       }
     case .stopping:
       if workers.allSatisfy({ $0.hasEnded || !$0.node.isAlive }) {
-        // All drained: nothing is left for the next worker to repair.
-        if !hasTroubleAtEnd { oracle.checkEnd(stateTable, isLast: false) }
+        // All drained: nothing is left for the next worker to repair, unless a lane was being taken over. Its rows of before come into
+        // the state table with the take-over, and a worker that ends does not wait for that.
+        if !hasTroubleAtEnd, !hasLanesOpen { oracle.checkEnd(stateTable, isLast: false) }
         enter(.last)
         start(groups[0])
       }
@@ -226,8 +230,11 @@ final class LiveRun: @unchecked Sendable {
     case .recreated(let shard, let from, let to, let reason): say("\(shard) from \(from) to \(to) was recreated: \(reason)")
     case .assigned(let positions):
       if positions.count == topic.openShards { worker.readsSince = world.now }
+      worker.reading.formUnion(positions.keys)
       say("node \(worker.node.id) reads \(positions.sorted { $0.key < $1.key })")
-    case .revoked(let shards, let isLost): say("node \(worker.node.id) gave up \(shards)\(isLost ? ", lost" : "")")
+    case .revoked(let shards, let isLost):
+      worker.reading.subtract(shards)
+      say("node \(worker.node.id) gave up \(shards)\(isLost ? ", lost" : "")")
     default: break
     }
   }
@@ -422,11 +429,15 @@ final class LiveNode: @unchecked Sendable {
   var hasEnded = false
   /// When it took over all shards at once; nil: it did not.
   var readsSince: Int64?
+  /// The shards that it has taken over.
+  var reading: Set<String> = []
 
   init(node: Node, group: SimulatedGroup) {
     self.node = node
     self.group = group
   }
+
+  var isRunning: Bool { node.isAlive && !hasEnded }
 
   var isCounted: Bool {
     node.isAlive && !hasEnded && (!node.isPaused || node.isUnnoticed || node.pausedUntil - node.world.now < 60_000_000_000)

@@ -35,7 +35,8 @@ final class SimulatedTopic: @unchecked Sendable {
   }
 
   /// Those that never end.
-  var openShards: Int { workload.reshards ? workload.history.values.count { $0.closesAt == nil } : workload.shards.count }
+  var openShardNames: Set<String> { Set(workload.shards.filter { workload.history[$0]?.closesAt == nil }) }
+  var openShards: Int { openShardNames.count }
 
   /// The shard ended at the source, and a reader at this position has all of it.
   func isClosed(_ shard: String, at position: Int64) -> Bool {
