@@ -39,7 +39,9 @@ extension GroupConductor {
     let listed = Set(shards.map(\.name))
     for shard in shards.filter({ names.contains($0.name) }).sorted(by: { $0.name < $1.name }) {
       let id = LaneID(shard: shard.name)
-      let children = fold.lanes.filter { $0.value.origin?.parents.contains { $0.lane == id } == true }.keys.map(\.shard)
+      // The child of a merge need not be there before its last parent has ended.
+      let children = fold.lanes.filter { child in child.value.origin.map { $0.isReady && $0.parents.contains { $0.lane == id } } ?? false }
+        .keys.map(\.shard)
       if fold[id]?.isShardClosed == true, !children.isEmpty, listed.isDisjoint(with: children) {
         return WeirError(
           .recreated,

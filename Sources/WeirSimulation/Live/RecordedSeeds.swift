@@ -31,6 +31,7 @@ extension PlantedBug {
     .mergeUnclaimed: 149, .mergeBeginsAtHead: 0, .mergedRowsNotRepeated: 6, .mergeMissesLastEntry: 0, .mergedFenceTooLow: 0,
     .growthForgetsIDs: 0, .growthIgnoresFloors: 44, .growthUnnoticed: 0,
     .childForgetsIDs: 0, .childIgnoresFloors: 0, .childKeepsAllKeys: 0, .childrenDoNotWait: 1,
+    .lossCountsAnew: 6,
     .followsUnsyncedVersions: 12,
     .collectsUnapplied: 9, .drainsWithoutTables: 2,
   ]
