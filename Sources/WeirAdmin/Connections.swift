@@ -1,9 +1,9 @@
 import NIOCore
 import Synchronization
 
-/// The open connections of the admin server, a bounded number. Nobody waits for a free one: a new connection closes the one that has
-/// been quiet for the longest time. So connections that somebody holds open, or that send a request byte by byte, cannot keep probes
-/// out, however many they are.
+/// The open connections of the admin server, a bounded number. A new connection does not wait for a free one: it closes the one that has
+/// been quiet for the longest time, or, where all are answering, the one that got the most answers. So connections that are held open, that
+/// send a request byte by byte, or that send very many requests without reading the answers, cannot keep probes out, however many they are.
 final class Connections: Sendable {
   static let max = 64
   /// From opening a connection, or from an answer, until a request's headers are complete.
@@ -15,6 +15,8 @@ final class Connections: Sendable {
     var channel: any Channel
     /// Answering a request: closed only where all are.
     var isBusy: Bool
+    /// Requests that it sent.
+    var requests = 0
     /// Of its last change, counted over all connections.
     var order: UInt64
   }
@@ -30,8 +32,10 @@ final class Connections: Sendable {
     change(channel, isBusy: false)
     let oldest: (any Channel)? = state.withLock { state in
       guard state.entries.count > Connections.max else { return nil }
-      let found = state.entries.min { ($0.value.isBusy ? 1 : 0, $0.value.order) < ($1.value.isBusy ? 1 : 0, $1.value.order) }
-      guard let found else { return nil }
+      func rank(_ entry: Entry) -> (Int, Int, UInt64) { entry.isBusy ? (1, -entry.requests, entry.order) : (0, 0, entry.order) }
+      // Not the new one, although it is quiet.
+      let others = state.entries.filter { $0.key != ObjectIdentifier(channel) }
+      guard let found = others.min(by: { rank($0.value) < rank($1.value) }) else { return nil }
       state.entries[found.key] = nil
       return found.value.channel
     }
@@ -49,7 +53,8 @@ final class Connections: Sendable {
     let order: UInt64? = state.withLock { state in
       guard channel.isActive else { return nil }
       state.order += 1
-      state.entries[id] = Entry(channel: channel, isBusy: isBusy, order: state.order)
+      let requests = (state.entries[id]?.requests ?? 0) + (isBusy ? 1 : 0)
+      state.entries[id] = Entry(channel: channel, isBusy: isBusy, requests: requests, order: state.order)
       return state.order
     }
     guard let order else { return }

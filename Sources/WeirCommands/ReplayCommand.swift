@@ -81,7 +81,7 @@ package enum ReplayCommand {
     }
     let places = try Places(pipeline, lake: options.lake, store: options.store)
     // Before anything is made.
-    try CaptureSource.check(options.captures)
+    let sizes = try CaptureSource.check(options.captures)
     let wiring = try Wiring(places, withState: !pipeline.plan.state.isEmpty, worker: pipeline.plan.worker)
     let interrupt = Interrupt()
     interrupt.listen(console)
@@ -107,7 +107,7 @@ package enum ReplayCommand {
         watch.reads()
         let source = try CaptureSource(
           files: options.captures, startAt: start.position, expectedPrefix: start.prefix, cutBytes: flushBytes,
-          blockBytes: blockBytes(options.pace, wiring.memory), keepOpen: options.keepOpen, fileEnds: start.fileEnds,
+          blockBytes: blockBytes(options.pace, wiring.memory), keepOpen: options.keepOpen, fileEnds: start.fileEnds, sizes: sizes,
           tell: { console.talk($0.words) })
         let total = source.totalFileBytes
         report.begin(from: start.position) { total.map { $0 > 0 ? Double(source.progress.fileBytes) / Double($0) : 1 } }

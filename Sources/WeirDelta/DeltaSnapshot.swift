@@ -45,7 +45,7 @@ public struct DeltaTip: DeltaReplay {
   init(application: String? = nil) { self.application = application }
 
   mutating func apply(_ actions: [DeltaAction], version: Int64, path: String) throws(WeirError) {
-    try CommitLink(actions)?.check(transactions, path)
+    try CommitLink(actions)?.check(transactions, owner: metadata?.configuration[DeltaTable.ledgerProperty], path)
     var onFiles: Int64 = 0
     for action in actions {
       switch action {

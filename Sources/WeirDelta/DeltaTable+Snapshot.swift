@@ -156,7 +156,22 @@ extension DeltaTable {
     let actions = try DeltaCommit.decode(bytes, path: path)
     guard !actions.isEmpty else { throw DeltaTable.damaged(path, "it holds no actions") }
     if isIntact == nil, isOurs(actions) { throw DeltaTable.damaged(path, "the hash that was written with it is gone") }
+    try checkTable(actions, path)
     return actions
+  }
+
+  /// A commit has the hash of its own bytes wherever it is: one of another table is known by its `txn` alone.
+  /// - Throws: `corrupt` for a commit of another table of the ledger.
+  func checkTable(_ actions: [DeltaAction], _ commitPath: String) throws(WeirError) {
+    // An empty one begins all: the ledger is not known.
+    guard let application, !application.isEmpty else { return }
+    var others: [String] = []
+    for case .transaction(let name, _) in actions where name.hasPrefix(application) {
+      if name == application + path { return }
+      others.append(String(name.dropFirst(application.count)))
+    }
+    guard let other = others.min(by: { $0.count < $1.count }) else { return }
+    throw CommitLink.replaced(commitPath, "it is a commit of the table \(other)")
   }
 
   func isOurs(_ actions: [DeltaAction]) -> Bool {

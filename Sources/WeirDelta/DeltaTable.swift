@@ -6,6 +6,8 @@ import WeirCore
 public struct DeltaTable: Sendable {
   /// Relative to the store, without "/" at its end.
   public let path: String
+  /// The property of a table with the ledger that it belongs to.
+  static let ledgerProperty = "weir.ledger"
   let store: any ObjectStore
   /// Commits with a `txn` whose application id begins with this carry a hash (``DeltaCommit/encode(info:actions:)``).
   let application: String?

@@ -38,30 +38,39 @@ public final class CaptureSource: RecordSource {
   ///   - cutBytes: a cut stands behind the first record that ends at or behind a multiple of this.
   ///   - keepOpen: the files may grow: a last line without a line end is left for a later run.
   ///   - fileEnds: what the end of a file means.
+  ///   - sizes: of the files when they were first looked at (``check(_:)``): one that is shorter by now was truncated.
   ///   - tell: called with notices about files that changed while they were read.
   /// - Throws: a `WeirError` naming the file that is not there.
   public init(
     files: [String], startAt: Int64 = 0, expectedPrefix: Hash128? = nil, cutBytes: Int64, blockBytes: Int = CaptureSource.blockBytes,
-    blockRows: Int = CaptureSource.blockRows, keepOpen: Bool = false, fileEnds: FileEnds = .record,
+    blockRows: Int = CaptureSource.blockRows, keepOpen: Bool = false, fileEnds: FileEnds = .record, sizes first: [Int64] = [],
     tell: @escaping @Sendable (Wording) -> Void = { _ in }
   ) throws {
     var sizes: [Int64?] = []
     for file in files { sizes.append(file == "-" ? nil : try CaptureFile.bytes(of: file)) }
+    let atLeast = sizes.enumerated().map { number, size in number < first.count ? first[number] : size ?? 0 }
     totalFileBytes = sizes.contains(nil) ? nil : sizes.reduce(0) { $0 + ($1 ?? 0) }
     var guarded = Guarded()
     guarded.queue.reader = CaptureReader(
       .init(
         files: files, startAt: startAt, expectedPrefix: expectedPrefix, cutBytes: max(1, cutBytes), blockBytes: max(1, blockBytes),
-        blockRows: max(1, blockRows), keepOpen: keepOpen, fileEnds: fileEnds, sizes: sizes.map { $0 ?? 0 }, tell: tell))
+        blockRows: max(1, blockRows), keepOpen: keepOpen, fileEnds: fileEnds, sizes: atLeast, tell: tell))
     state = Mutex(guarded)
   }
 
   /// Looks at each file's first bytes; pipes are left alone.
-  /// - Throws: `capture_format` for a file that is not JSON lines; `config` for one that cannot be read.
-  public static func check(_ files: [String]) throws(WeirError) {
-    for file in files where file != "-" {
-      if try CaptureFile.bytes(of: file) != nil { _ = try CaptureBytes(file) }
+  /// - Returns: the size of each file, 0 for what has none. A run takes them from here: a file that is truncated before it is opened the
+  ///   next time would pass for a shorter one.
+  /// - Throws: `capture_format` for a file that is not JSON lines; `config` for one that cannot be read; `capture_changed`.
+  @discardableResult
+  public static func check(_ files: [String]) throws(WeirError) -> [Int64] {
+    var sizes: [Int64] = []
+    for file in files {
+      let size = file == "-" ? nil : try CaptureFile.bytes(of: file)
+      if let size { _ = try CaptureBytes(file, bytesAtLeast: size) }
+      sizes.append(size ?? 0)
     }
+    return sizes
   }
 
   /// The first bytes of the files as one sequence, uncompressed; fewer if it is shorter. Pipes can be read from their

@@ -141,7 +141,7 @@ def starved(suite, server):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
     for what, first in (("idle", b""), ("sending headers byte by byte", b"GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\nX: "),
-                        ("not reading answers", b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 20),
+                        ("not reading answers", b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 200),
                         ("keeping alive", b"GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")):
         held, ended = [], threading.Event()
 

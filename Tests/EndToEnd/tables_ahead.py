@@ -260,6 +260,28 @@ def damaged_log(suite):
         with open(path, "wb") as f:
             f.write(data)
     suite.claim("a commit that lies in another's place is refused", faults)
+    # One of another table has a right hash and may continue after any entry: its own table is in it.
+    faults = []
+    others = [n for n in sorted(glob.glob(f"{job.lake}/*/*/_delta_log")) if n != log]
+    for other in others:
+        commits = sorted(n for n in glob.glob(f"{other}/*.json"))
+        for at, by in ((len(names) - 1, commits[0]), (len(names) - 1, commits[-1]), (len(names), commits[0]), (len(names), commits[-1]), (0, commits[0])):
+            path = os.path.join(log, f"{at:020}.json")
+            data = None
+            if os.path.exists(path):
+                with open(path, "rb") as f:
+                    data = f.read()
+            shutil.copy(by, path)
+            name = os.path.basename(path)
+            faults += refused(job, rf"{name} is damaged: it is a commit of the table {os.path.relpath(os.path.dirname(other), job.lake)}")
+            code, said = verify(job)
+            faults += [] if code == 1 and any(name in problem for problem in said["problems"]) else [f"verify exits {code}: {said}"]
+            os.remove(path)
+            if data is not None:
+                with open(path, "wb") as f:
+                    f.write(data)
+    faults += [] if others else ["there is no other table to copy from"]
+    suite.claim("a commit of another table is refused, by its name, by the next run and by verify", faults)
     for name in names[-3:]:
         os.remove(os.path.join(log, name))
     code, said = verify(job)

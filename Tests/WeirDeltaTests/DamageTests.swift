@@ -38,6 +38,31 @@ struct DamageTests {
     #expect(try await refusal(sample)?.contains(path) == true)
   }
 
+  /// Each has the hash of its own bytes. Version 15 is a new one, 14 the newest of the table, and 12 and 0 have others after them.
+  @Test(arguments: [Int64(15), 14, 12, 0]) func `a commit of another table or of another ledger is refused by name`(version: Int64)
+    async throws
+  {
+    for (ledger, table) in [("l", "u"), ("l", "t/entry2"), ("l2", "t")] {
+      // The first commit says which ledger a table belongs to: a table of another one is refused as foreign.
+      if version == 0, ledger != "l" { continue }
+      // The checkpoint stands for the commits before it.
+      let sample = try await SampleTable(commits: version == 0 ? 1 : 15)
+      let from = max(0, version - 1)
+      let info: [JSONValue.Member] = [
+        .init("weir", .members(["ledger": .string(ledger), "from": .int(from), "to": .int(from + 1)]))
+      ]
+      let columns = [ColumnSchema("other", .string)]
+      let actions =
+        DeltaTable.creation(
+          id: "other", columns: columns, partitionColumns: [], configuration: ["weir.ledger": ledger], milliseconds: 1)
+        + [.transaction(appID: "\(ledger)/\(table)", version: from + 1), .transaction(appID: "\(ledger)/\(table)/entry", version: 7)]
+      let path = sample.table.commitPath(version)
+      try await sample.store.replace(NewObject(path: path, bytes: DeltaCommit.encode(info: info, actions: actions)))
+      let message = try await refusal(sample)
+      #expect(message?.contains(path) == true && message?.contains(ledger == "l" ? "of the table \(table)" : "of the ledger l2") == true)
+    }
+  }
+
   @Test func `another program's commit needs no hash`() async throws {
     let sample = try await SampleTable(commits: 15)
     let add = #"{"add":{"path":"x","partitionValues":{},"size":1,"modificationTime":1,"dataChange":true}}"# + "\n"

@@ -89,6 +89,19 @@ struct CaptureChangeTests {
     await expectChanged(second, "when this run began") { try await read([first, second]) { #expect(truncate(second, 1000) == 0) } }
   }
 
+  /// Between the first look at it, which tells its format, and the run that reads it.
+  @Test(arguments: [0, 1000]) func aFileThatIsTruncatedBeforeItIsReadIsAnError(bytes: Int) async throws {
+    let home = try CaptureFiles()
+    let path = try home.make("a", CaptureChangeTests.lines)
+    let sizes = try CaptureSource.check([path])
+    #expect(sizes == [Int64(CaptureChangeTests.lines.count)])
+    #expect(truncate(path, bytes) == 0)
+    let source = try CaptureSource(files: [path], cutBytes: 1 << 20, sizes: sizes)
+    let error = await #expect(throws: WeirError.self) { _ = try await source.next() }
+    #expect(error?.code == .captureChanged && error?.message.contains("when this run began") == true, "\(error?.message ?? "")")
+    await source.close()
+  }
+
   @Test func aFileThatChangesAfterItsEndWasReadIsAnError() async throws {
     let home = try CaptureFiles()
     for (word, bytes) in [("truncated", 2), ("appended", 100)] {

@@ -95,7 +95,7 @@ struct DeltaFollower: TableFollower {
       actions = DeltaTable.creation(
         id: DeltaFollower.uuid(ContentHash(of: Array(names.entry.utf8)).hex), columns: followed.columns,
         partitionColumns: followed.partitionColumns,
-        configuration: ["weir.ledger": ledgerID, "delta.enableExpiredLogCleanup": "false"],
+        configuration: [DeltaTable.ledgerProperty: ledgerID, "delta.enableExpiredLogCleanup": "false"],
         milliseconds: clock.wallMicroseconds / 1000)
     }
     if let changed = changedMetadata(commit) { actions.append(.metadata(changed)) }

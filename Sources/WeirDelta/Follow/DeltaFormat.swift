@@ -12,7 +12,7 @@ public struct DeltaFormat: TableFormat {
   public func checkAbsent(_ table: FollowedTable, in lake: any ObjectStore) async throws {
     let table = DeltaTable(store: lake, path: table.path, application: "")
     guard let found = try await table.tip() else { return }
-    throw FollowerMachine.Refusal.foreign(owner: found.metadata?.configuration["weir.ledger"]).error(of: table, head: -1)
+    throw FollowerMachine.Refusal.foreign(owner: found.metadata?.configuration[DeltaTable.ledgerProperty]).error(of: table, head: -1)
   }
 
   public func verify(

@@ -68,15 +68,15 @@ struct DeltaVerify {
 
   /// The files of the log: commits are whole, none is missing, and the newest checkpoint says what they say.
   private func commits(_ log: DeltaLog, _ result: inout VerifyResult) async throws {
-    var transactions: [String: Int64] = [:]
+    var before = (transactions: [String: Int64](), owner: String?.none)
     for version in log.commits {
       let path = table.commitPath(version)
       guard case .bytes(let bytes) = try await result.look(lake, path) else {
-        transactions = [:]
+        before = ([:], nil)
         continue
       }
       result.commits += 1
-      do throws(WeirError) { try follow(bytes, path, &transactions) } catch { result.add(error) }
+      do throws(WeirError) { try follow(bytes, path, &before) } catch { result.add(error) }
       switch DeltaCommit.isIntact(bytes) {
       case true?: break
       case false?: result.problems.append("\(path): its bytes do not match its hash")
@@ -97,12 +97,23 @@ struct DeltaVerify {
     if let problem = try await table.checkpointProblem(log) { result.problems.append(Wording(problem)) }
   }
 
-  /// - Parameter transactions: as of the commit before, and then of this one.
-  /// - Throws: `corrupt` for a commit that does not follow the one before it.
-  private func follow(_ bytes: [UInt8], _ path: String, _ transactions: inout [String: Int64]) throws(WeirError) {
+  /// - Parameter before: what the log says before the commit, and then with it.
+  /// - Throws: `corrupt` for a commit of another table, and one that does not follow the one before it.
+  private func follow(
+    _ bytes: [UInt8], _ path: String, _ before: inout (transactions: [String: Int64], owner: String?)
+  ) throws(WeirError) {
     guard let actions = try? DeltaCommit.decode(bytes, path: path) else { return }
-    defer { for case .transaction(let application, let version) in actions { transactions[application] = version } }
-    try CommitLink(actions)?.check(transactions, path)
+    try table.checkTable(actions, path)
+    defer {
+      for action in actions {
+        switch action {
+        case .transaction(let application, let version): before.transactions[application] = version
+        case .metadata(let metadata): before.owner = metadata.configuration[DeltaTable.ledgerProperty]
+        default: break
+        }
+      }
+    }
+    try CommitLink(actions)?.check(before.transactions, owner: before.owner, path)
   }
 
   /// Whether a commit without a hash must be one of this ledger that lost it: the first of a table is, and any with its `txn`;

@@ -26,6 +26,6 @@ struct TableTransactions: Sendable {
   func snapshot(_ snapshot: DeltaTip?) -> TableSnapshot {
     TableSnapshot(
       version: snapshot?.version ?? -1, txn: snapshot?.transactions[entry],
-      ledgerID: snapshot?.metadata?.configuration["weir.ledger"], proof: snapshot?.transactions[proof])
+      ledgerID: snapshot?.metadata?.configuration[DeltaTable.ledgerProperty], proof: snapshot?.transactions[proof])
   }
 }
