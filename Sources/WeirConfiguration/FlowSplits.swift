@@ -1,8 +1,8 @@
 import WeirCore
 import WeirPlan
 
-/// Texts with commas that stand without quotes in a flow collection: `{p95: quantile(ms, 0.95)}`. YAML splits them there, and what it
-/// makes of the parts is refused for other reasons.
+/// Texts with commas or square brackets without quotes in a flow collection: `{p95: quantile(ms, 0.95)}`, `{path: items[0].sku}`. YAML
+/// splits them there, and what it makes of the parts is refused for other reasons.
 enum FlowSplits {
   struct Split: Equatable {
     /// As it should be one text.
@@ -18,7 +18,7 @@ enum FlowSplits {
       return Diagnostic(
         severity: .error, code: "quote_it",
         message:
-          "within { } and [ ] YAML splits at commas, also within brackets of a text: quote it: \(Printable.visible(quoted).shortened(toBytes: 300))",
+          "within { } and [ ] YAML splits at commas and square brackets, also those of a text: quote it: \(Printable.visible(quoted).shortened(toBytes: 300))",
         suggestion: nil, file: file, line: split.line, column: split.column)
     }
   }
@@ -104,6 +104,13 @@ enum FlowSplits {
       }
     }
 
+    /// - Returns: false: it has no end in this line.
+    private mutating func skipSubscript() -> Bool {
+      guard let line = text[at...].firstIndex(where: { $0 == "\n" || $0 == "]" }), text[line] == "]" else { return false }
+      while at <= line { step() }
+      return true
+    }
+
     /// A plain scalar of a flow collection: to the comma, colon or bracket behind it, if its own brackets are closed there.
     private mutating func plain() {
       let start = (at: at, line: line, column: column)
@@ -117,6 +124,12 @@ enum FlowSplits {
         if c == "(" || c == "<" && types > 0 { open += 1 }
         if c == ")" || isTypes { open -= 1 }
         if isTypes { types -= 1 }
+        if open <= 0, c == "[", at > start.at, !isSpace(at - 1) {
+          // A subscript: a plain scalar of a flow collection cannot have one.
+          guard skipSubscript() else { break }
+          isSplit = true
+          continue
+        }
         if open <= 0 {
           if c == "," || c == "}" || c == "]" || c == "{" || c == "[" || c == ":" && isSpace(at + 1) { break }
         } else if c == "," {

@@ -54,6 +54,11 @@ package final class RunReport: Sendable {
       log.warning(
         "\(stream) has \(before + added) partitions instead of \(before), as accepted: tables by key are merged over the partitions from now on. The ledger has an entry that says so. Leave --accept-partitions out from now on",
         RunReport.members(event))
+    case .checksAgain(let shards):
+      let named = shards.prefix(3).joined(separator: ", ") + (shards.count > 3 ? " and \(shards.count - 3) more" : "")
+      log.warning(
+        "\(named): by its brokers it ends before the position that was read. Asking several times more, up to a minute: an end may be stated too low for a while",
+        RunReport.members(event))
     case .unverified(let shard, let reason):
       log.warning(
         "cannot verify that \(shard) is still the partition that was read: \(reason). Reading continues; the ledger records this",
@@ -129,6 +134,8 @@ package final class RunReport: Sendable {
       .members([
         "event": .string("partitions_added"), "stream": .string(stream), "before": .int(Int64(before)), "added": .int(Int64(added)),
       ])
+    case .checksAgain(let shards):
+      .members(["event": .string("checks_again"), "shards": .array(shards.map { .string($0) })])
     case .unverified(let shard, let reason):
       .members(["event": .string("unverified"), "shard": .string(shard), "reason": .string(reason)])
     case .quarantined(let rejected):

@@ -36,6 +36,7 @@ import WeirCore
       "gold: {g: {by: [date_trunc('hour', t) as h], window: {tumbling: 10s}, measure: {rows: count()}}}", "\"date_trunc('hour', t) as h\"",
       1
     ),
+    ("gold: {g: {by: [k[0], k], window: {tumbling: 10s}, measure: {rows: count()}}}", "\"k[0]\"", 1),
     ("checks:\n  - {name: c, that: k in ('a', 'b')}", "\"k in ('a', 'b')\"", 1),
     (
       "gold:\n  g:\n    by: [k]\n    window: {tumbling: 10s}\n    measure: {p95: coalesce(cast(n as double), ms)}",

@@ -64,7 +64,8 @@ extension GroupConductor {
       let hasRead = lane.counts.input > 0 && lane.identity != ShardIdentity()
       checks[name] = ShardCheck(lane.identity ?? ShardIdentity(), position: position, hasRead: hasRead)
     }
-    return try await ShardChecks.run(checks, group, clock: session.environment.clock) { hasEnded }
+    return try await ShardChecks.run(
+      checks, group, clock: session.environment.clock, again: { observe(.checksAgain($0)) }, until: { hasEnded })
   }
 
   private func start(

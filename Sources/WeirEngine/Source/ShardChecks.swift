@@ -2,13 +2,17 @@ import WeirCore
 
 /// Carries out ``ShardCheck``s of several shards, all of one step in one question to the source.
 public enum ShardChecks {
-  /// - Parameter isOver: nobody waits for the verdicts any more.
+  /// - Parameters:
+  ///   - again: called once, before some shards are looked at again: from then on a check may take a minute.
+  ///   - isOver: the verdicts are no longer needed.
   /// - Returns: a verdict for each shard, or none at all when it is over.
   /// - Throws: what the source throws; nothing is concluded then.
   public static func run(
-    _ checks: [String: ShardCheck], _ looker: any ShardLooker, clock: any Clock, until isOver: () -> Bool = { false }
+    _ checks: [String: ShardCheck], _ looker: any ShardLooker, clock: any Clock, again: ([String]) -> Void = { _ in },
+    until isOver: () -> Bool = { false }
   ) async throws -> [String: ShardCheck.Verdict] {
     var checks = checks
+    var isAgain = false
     while true {
       if isOver() { return [:] }
       var (asks, pauses): ([String: ShardAsk], Bool) = ([:], false)
@@ -20,6 +24,8 @@ public enum ShardChecks {
         }
       }
       if asks.isEmpty { break }
+      if pauses, !isAgain { again(asks.keys.sorted()) }
+      isAgain = isAgain || pauses
       if pauses { await clock.sleep(nanoseconds: ShardCheck.pauseNanoseconds) }
       let sights = try await looker.look(asks)
       for shard in asks.keys { checks[shard]?.saw(sights[shard] ?? ShardSight(.unknown)) }
