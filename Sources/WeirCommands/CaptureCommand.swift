@@ -55,7 +55,7 @@ package enum CaptureCommand {
     let report = CaptureReport(console: console, json: options.json, before: writer.records)
     report.begin(writer, options.out)
     let interrupt = Interrupt()
-    interrupt.listen(console, saying: "writing what was read; press again to stop at once (nothing that was captured is lost)")
+    interrupt.listen(console, saying: "writing the records read so far; press again to stop at once (captured records are kept)")
     var limits = CaptureSession.Limits()
     limits.microseconds = try options.duration.map { try duration($0, "--for") }
     limits.flushMicroseconds = try duration(options.flush, "--flush")
@@ -108,12 +108,12 @@ package enum CaptureCommand {
     } else {
       guard options.brokers != nil, !options.topics.isEmpty else {
         throw WeirError(
-          .config, "it is not said what to capture", advice: "Name a pipeline file, or --brokers HOST:PORT and --topic NAME.")
+          .config, "no topic to capture", advice: "Name a pipeline file, or --brokers HOST:PORT and --topic NAME.")
       }
       spec = KafkaSourceSpec(topics: options.topics.sorted())
     }
     for topic in spec.topics where !(KafkaSourceSpec.isPattern(topic) ? TopicPattern(topic) != nil : KafkaNames.isTopic(topic)) {
-      throw WeirError(.config, "\(topic) is neither a topic's name nor, with ^ at its beginning, a regular expression (POSIX, extended)")
+      throw WeirError(.config, "\(topic) is not a topic name; a name that begins with ^ must be a regular expression (POSIX extended)")
     }
     for (name, value) in try ClientOptions.parse(options.clientOptions) { spec.settings.options[name] = value }
     if let start = options.start { spec.settings.start = try self.start(start) }
@@ -138,7 +138,7 @@ package enum CaptureCommand {
     guard held.isEmpty || held.allSatisfy(spec.reads) else {
       throw WeirError(
         .config,
-        "this directory holds a capture of \(held.joined(separator: ", ")), and \(spec.topics.joined(separator: ", ")) is asked for",
+        "this directory contains a capture of \(held.joined(separator: ", ")), not of \(spec.topics.joined(separator: ", "))",
         advice: "Name another directory.")
     }
   }

@@ -55,7 +55,7 @@ package enum GenerateCommand {
 
   private static func open(_ out: String) throws -> Int32 {
     let descriptor = Foundation.open(out, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
-    guard descriptor >= 0 else { throw WeirError(.storageRefused, "cannot make the file \(out): \(String(cString: strerror(errno)))") }
+    guard descriptor >= 0 else { throw WeirError(.storageRefused, "cannot create the file \(out): \(String(cString: strerror(errno)))") }
     return descriptor
   }
 }

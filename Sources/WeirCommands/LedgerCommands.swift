@@ -41,7 +41,7 @@ package enum LedgerCommands {
       case .extensible: "may grow"
       case .lanesListed(let lanes, _): "lanes \(lanes.map(\.text).joined(separator: ", "))"
       case .idle: "idle"
-      case .plan(_, let hash, _): "plan \(hash.prefix(12)) replaces the one before"
+      case .plan(_, let hash, _): "plan \(hash.prefix(12)) replaces the previous plan"
       case .wake: "wake"
       case .shardClosed(_, let children): "shard closed; its keys are in \(children.map(\.lane.text).joined(separator: ", "))"
       case .clock(let at): "clock \(CivilTime.text(ofMicroseconds: at))"
@@ -118,7 +118,7 @@ package enum LedgerCommands {
         ]).text)
     } else {
       for problem in result.problems { console.talk(problem.words) }
-      for look in result.unread { console.talk("could not look: \(look)") }
+      for look in result.unread { console.talk("could not read: \(look)") }
       for notice in result.notices { console.talk("notice: \(notice.words)") }
       console.data(
         "\(result.entries) entries, \(result.files) data files, \(result.blobs) blobs, \(result.commits) Delta commits, \(Human.bytes(result.bytes)): \(LedgerCommands.verdict(result))"
@@ -130,7 +130,7 @@ package enum LedgerCommands {
   private static func verdict(_ result: LedgerVerify.Result) -> String {
     var parts: [String] = []
     if !result.problems.isEmpty { parts.append("\(result.problems.count) problems") }
-    if !result.unread.isEmpty { parts.append("\(result.unread.count) could not be looked at") }
+    if !result.unread.isEmpty { parts.append("\(result.unread.count) could not be read") }
     if parts.isEmpty { parts.append("all agree") }
     if !result.notices.isEmpty { parts.append("\(result.notices.count) notices") }
     return parts.joined(separator: ", ")
@@ -162,7 +162,7 @@ package enum LedgerCommands {
     }
     if !json {
       console.talk(
-        reports.isEmpty ? "all tables are as the ledger says" : isDry ? "dry run: nothing was written" : "\(reports.count) tables restored")
+        reports.isEmpty ? "all tables match the ledger" : isDry ? "dry run: nothing was written" : "\(reports.count) tables restored")
     }
     if !pipeline.plan.state.isEmpty { try await mentionState(wiring, pipeline.plan, console) }
     return 0
@@ -177,7 +177,7 @@ package enum LedgerCommands {
       let entry = try? await StateProof.strangeEntry(state, ledger)
     else { return }
     console.talk(
-      "the state table in \(wiring.store) has rows of an entry \(entry) that the ledger does not have: the next run writes it again, and `weir state rebuild PIPELINE` does so now"
+      "the state table in \(wiring.store) has rows of an entry \(entry) that the ledger does not have: the next run rebuilds it; `weir state rebuild PIPELINE` rebuilds it now"
     )
   }
 }

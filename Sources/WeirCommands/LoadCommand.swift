@@ -54,7 +54,7 @@ package enum LoadCommand {
     let target = try target(options, pipeline)
     if options.capture != nil, options.rate != nil || options.plan != nil || options.duration != nil || options.count != nil {
       throw WeirError(
-        .config, "a capture is played as it was recorded", advice: "Leave --rate, --plan, --for and --count out; --speed makes it faster.")
+        .config, "a capture is sent at its recorded times", advice: "Leave --rate, --plan, --for and --count out; --speed makes it faster.")
     }
     let plan = options.capture == nil ? try self.plan(options) : nil
     for (path, option) in [(options.html, "--html"), (options.capture, "--capture")] {
@@ -120,7 +120,7 @@ package enum LoadCommand {
     if let topic = options.topic { spec.topics = [topic] }
     guard spec.topics.count == 1, let topic = spec.topics.first, options.brokers != nil || !spec.settings.brokers.isEmpty else {
       throw WeirError(
-        .config, "it is not said where the load goes", advice: "Name --brokers HOST:PORT and --topic NAME, or a pipeline with --verify.")
+        .config, "no target topic", advice: "Set --brokers HOST:PORT and --topic NAME, or name a pipeline with --verify.")
     }
     var consumer = KafkaWiring.settings(spec, brokers: options.brokers, shards: partitionsExpected)
     (consumer.group, consumer.instance) = ("weir-load", nil)
@@ -136,12 +136,12 @@ package enum LoadCommand {
   private static func plan(_ options: LoadOptions) throws -> LoadPlan {
     if let text = options.plan {
       guard options.rate == nil, options.duration == nil, options.count == nil else {
-        throw WeirError(.config, "--plan says rate and time itself", advice: "Leave --rate, --for and --count out.")
+        throw WeirError(.config, "--plan already sets rate and time", advice: "Leave --rate, --for and --count out.")
       }
       return try LoadPlan(text)
     }
     let rate = options.rate ?? 10_000
-    guard options.duration == nil || options.count == nil else { throw WeirError(.config, "either --for or --count") }
+    guard options.duration == nil || options.count == nil else { throw WeirError(.config, "either --for or --count, not both") }
     if let count = options.count {
       guard count > 0 else { throw WeirError(.config, "--count must be a number of records, not \(count)") }
       return try LoadPlan(rate: rate, seconds: Double(count) / rate + 1e-9)
@@ -156,7 +156,7 @@ package enum LoadCommand {
   ) async throws -> LoadResult {
     let partitions = try await consumer.partitions(of: target.topic)
     guard !partitions.isEmpty else {
-      throw WeirError(.topicMissing, "the topic \(target.topic) has no partitions", advice: "Make the topic, or name another.")
+      throw WeirError(.topicMissing, "the topic \(target.topic) has no partitions", advice: "Create the topic, or name another.")
     }
     let bounds = try await consumer.watermarks(of: partitions)
     let bases = partitions.map { bounds[$0]?.high ?? 0 }
@@ -184,7 +184,7 @@ package enum LoadCommand {
     var verification: LoadVerification?
     if let pipeline { verification = try await self.verification(options, pipeline, target, templates, bases, meter, clock) }
     let interrupt = Interrupt()
-    interrupt.listen(console, saying: "sending no more; press again to stop at once")
+    interrupt.listen(console, saying: "stopped sending; press again to exit at once")
     let session = LoadSession(
       sender: sender, producer: producer, verification: verification, meter: meter, bases: bases, clock: clock,
       report: LoadReport(console: console, json: options.json))
@@ -207,8 +207,8 @@ package enum LoadCommand {
     let places = try Places(pipeline, lake: options.lake, store: options.store)
     guard !pipeline.plan.state.isEmpty else {
       throw WeirError(
-        .config, "\(pipeline.file) has no state table to look at",
-        advice: "Latency is to visible state: give the pipeline a section `state`.")
+        .config, "\(pipeline.file) has no state table",
+        advice: "Latency is measured to visible state: add a section `state` to the pipeline.")
     }
     let wiring = try Wiring(places, withState: false)
     let ledger = try await opened(LedgerLayout(pipeline: pipeline.plan.pipeline), wiring, places, clock)
@@ -243,7 +243,7 @@ package enum LoadCommand {
 
   private static func write(_ page: String, to path: String) throws {
     guard FileManager.default.createFile(atPath: path, contents: Data(page.utf8)) else {
-      throw WeirError(.storageRefused, "cannot write the report \(path)", advice: "Look at its directory.")
+      throw WeirError(.storageRefused, "cannot write the report \(path)", advice: "Check its directory.")
     }
   }
 }

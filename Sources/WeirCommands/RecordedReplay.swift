@@ -58,28 +58,30 @@ enum RecordedReplay {
 
   private static func checked(_ options: ReplayOptions, _ pipeline: LoadedPipeline) throws -> LiveCapture {
     guard options.captures.count == 1 else {
-      throw WeirError(.config, "a capture of a live stream is replayed alone", advice: "Name one directory.")
+      throw WeirError(.config, "a capture of a live stream cannot be replayed together with other captures", advice: "Name one directory.")
     }
     guard pipeline.plan.source.live != nil else {
       throw WeirError(
-        .config, "\(options.pipeline) has a plain capture as its source, and \(options.captures[0]) is one of a live stream",
-        advice: "Its partitions are lanes, as live: give the pipeline source: {kafka: {…}}; a replay uses neither brokers nor group.")
+        .config, "\(options.pipeline) reads a plain capture, and \(options.captures[0]) is a capture of a live stream",
+        advice:
+          "Its partitions become lanes, as in a live run: give the pipeline source: {kafka: {…}}; a replay uses neither brokers nor group.")
     }
     guard options.pace == nil, options.lanes == nil else {
       throw WeirError(
-        .config, "\(options.lanes == nil ? "--pace" : "--lanes") does not go with a capture of a live stream",
-        advice: "Each recorded partition is a lane. To play it at its own speed, `weir load --capture` sends it to a topic.")
+        .config, "\(options.lanes == nil ? "--pace" : "--lanes") cannot be used with a capture of a live stream",
+        advice: "Each recorded partition is a lane. To send it at its own speed to a topic, use `weir load --capture`.")
     }
     guard !options.join else {
       throw WeirError(
-        .config, "--join does not go with a capture of a live stream", advice: "Leave it out: its records do not end with files.")
+        .config, "--join cannot be used with a capture of a live stream",
+        advice: "Leave it out: such a capture does not split records across files.")
     }
     let capture = try LiveCapture(options.captures[0], blockBytes: Wiring.memory(pipeline.plan.worker).blockBytes)
     let source = pipeline.plan.source
     if let other = capture.shards.first(where: { !source.settings.reads($0.stream) }) {
       throw WeirError(
         .config,
-        "the capture holds the topic \(other.stream), and the pipeline reads \((source.live?.streams ?? []).joined(separator: ", "))",
+        "the capture contains the topic \(other.stream), and the pipeline reads \((source.live?.streams ?? []).joined(separator: ", "))",
         advice: "Replay the capture of the pipeline's own topics.")
     }
     return capture
@@ -99,7 +101,7 @@ enum RecordedReplay {
     _ = try PathText.checked(lake, "--decisions")
     guard FileIdentity.of(lake) == nil || FileIdentity.of(lake) != FileIdentity.of(places.lake) else {
       throw WeirError(
-        .config, "--decisions names the lake that the replay would write",
+        .config, "--decisions names the lake that this replay writes",
         advice: "Give the replay a lake of its own: --lake DIR --store DIR.")
     }
     return .init(

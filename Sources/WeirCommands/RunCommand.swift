@@ -102,11 +102,11 @@ package enum RunCommand {
       watch.drain()
       let seconds = Human.fixed(Double(spec.drainMicroseconds) / 1e6, 1)
       log.info(
-        "handing the lanes over, within \(seconds) s; a second signal stops at once (nothing that was committed is lost)",
+        "draining (up to \(seconds) s); a second signal stops at once (nothing that was committed is lost)",
         [.init("event", .string("draining"))])
       interrupt.end(within: spec.drainMicroseconds) {
         log.error(
-          "not drained within \(seconds) s (worker.drain): exiting without a final commit. Committed records are kept; other workers take the lanes over when the session has timed out",
+          "not drained within \(seconds) s (worker.drain): exiting without a final commit. Committed records are kept; other workers take over the lanes after the session timeout",
           [.init("event", .string("drain_timeout"))])
       }
     }

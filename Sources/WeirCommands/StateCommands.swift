@@ -38,7 +38,7 @@ package enum StateCommands {
     table: String, prefix: String?, limit: Int?, store: String?, pipeline: String?, lake: String?, format: RowFormat, console: Console
   ) async throws -> Int32 {
     if let limit, limit < 0 {
-      throw WeirError(.config, "--limit \(limit): a number of rows cannot be negative", advice: "Leave --limit out for all rows.")
+      throw WeirError(.config, "--limit must not be negative, and is \(limit)", advice: "Leave --limit out for all rows.")
     }
     let reader = try await reader(table, store, pipeline, lake, console)
     if prefix != nil, reader.by.first?.type != .string {
@@ -72,7 +72,7 @@ package enum StateCommands {
         try await reader.prove(by: ledger)
       }
     } catch let error as WeirError where lake == nil {
-      console.talk("no row can be shown as committed: \(error.message)")
+      console.talk("it is unknown which rows are committed: \(error.message)")
       reader.distrust()
     }
     return reader
@@ -82,7 +82,7 @@ package enum StateCommands {
     if let store { return Paths.normal(try PathText.checked(store, "--store")) }
     guard let pipeline else {
       throw WeirError(
-        .config, "the state table's directory is not given",
+        .config, "the state table's directory is not set",
         advice: "Give its directory with --store, or the pipeline file with --pipeline.")
     }
     return try Places(try loadPipeline(file: pipeline, sections: .withClients), lake: nil, store: nil).store
