@@ -9,12 +9,16 @@ struct MockKafka: ParsableCommand {
     commandName: "weir-mock-kafka",
     abstract: "A Kafka broker for tests: prints its address, runs until SIGTERM (or its stdin, if that is a pipe, closes).",
     discussion: """
-      Keeps about 5 MB of each partition and drops older records. Looks no offset up by time, hides no aborted \
-      transaction, keeps nothing after it exits. Accepts commands on stdin, one per line: down (cuts all connections, and \
-      accepts no new ones), up, delete TOPIC.
+      Keeps about 5 MB of each partition and drops older records. Does not look up offsets by time, does not \
+      hide aborted transactions, and keeps nothing after it exits. Accepts commands on stdin, one per line: down (cuts all \
+      connections, and accepts no new ones), up, delete TOPIC.
+
+      Examples:
+        weir-mock-kafka
+        weir-mock-kafka --topic orders:4 --topic clicks:1
       """)
 
-  @Option(name: .customLong("topic"), help: "A topic to make, with its partitions: NAME:COUNT. May be repeated.")
+  @Option(name: .customLong("topic"), help: "A topic to create, with its number of partitions: NAME:COUNT. May be repeated.")
   var topics: [String] = []
 
   @Option(help: "Brokers of the cluster.")
@@ -22,10 +26,10 @@ struct MockKafka: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Delays every answer, milliseconds.",
+      "Delay of every answer, in milliseconds.",
       discussion: """
-        The group's leader has one question more than its followers before it hands out partitions; the broker refuses followers that \
-        come later than that, and all join again. On a busy machine a delay keeps the leader after them.
+        The group's leader sends one more request than its followers before it assigns partitions; the broker refuses followers that \
+        arrive later, and all members join again. On a busy machine a delay makes the leader the last to arrive.
         """))
   var delay = 0
 

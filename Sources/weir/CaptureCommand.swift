@@ -5,7 +5,13 @@ import WeirCommands
 struct Capture: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Records live Kafka topics into a directory that `weir replay` reads.",
-    discussion: "It can be killed at any time. The same command resumes after the last captured record.")
+    discussion: """
+      It can be killed at any time. The same command resumes after the last captured record.
+
+      Examples:
+        weir capture pipeline.yaml --out captured
+        weir capture --brokers localhost:9092 --topic orders --out captured --for 10m
+      """)
 
   @Argument(help: "A pipeline file whose source.kafka is captured.") var pipeline: String?
   @Option(help: "The directory of the capture. An existing capture is resumed.") var out: String

@@ -7,7 +7,14 @@ extension EventStream: ExpressibleByArgument {}
 /// `weir generate`.
 struct Generate: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Generates a seeded stream of events as NDJSON.", discussion: "The same options give the same bytes.")
+    abstract: "Generates a seeded stream of events as NDJSON.",
+    discussion: """
+      The same options give the same bytes.
+
+      Examples:
+        weir generate orders --count 1000
+        weir generate clicks --count 100000 --duplicates 0.1 --out clicks.ndjson
+      """)
 
   @Argument(help: "ad-events (the benchmark's), orders, trades, clicks, sensors.") var stream: EventStream
   @Option(help: "Number of lines.") var count = 1_000_000

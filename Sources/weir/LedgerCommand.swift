@@ -3,11 +3,22 @@ import WeirCommands
 
 struct Ledger: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Shows the ledger; verifies that everything it names is present and unchanged.",
+    abstract: "Shows the ledger; verifies that everything it names is present and unchanged; restores tables to it.",
+    discussion: """
+      Examples:
+        weir ledger show pipeline.yaml
+        weir ledger verify pipeline.yaml
+      """,
     subcommands: [Show.self, Verify.self, RestoreTables.self])
 
   struct Show: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Lists the entries, one per line.")
+    static let configuration = CommandConfiguration(
+      abstract: "Lists the entries, one per line.",
+      discussion: """
+        Examples:
+          weir ledger show pipeline.yaml
+          weir ledger show pipeline.yaml --lake /data/lake --json
+        """)
     @Argument(help: "The pipeline file (YAML).") var pipeline: String
     @Option(help: "The lake's directory, instead of the pipeline's.") var lake: String?
     @Option(help: "Accepted for symmetry with verify; the ledger is in the lake.") var store: String?
@@ -21,7 +32,13 @@ struct Ledger: AsyncParsableCommand {
   struct Verify: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Reads all files that the ledger names, and the tables' logs, and compares their hashes.",
-      discussion: "Exit code 0: nothing is damaged (notices are possible). 1: damage, which is listed. 2: something could not be read.")
+      discussion: """
+        Exit code 0: nothing is damaged (notices are possible). 1: damage, which is listed. 2: something could not be read.
+
+        Examples:
+          weir ledger verify pipeline.yaml
+          weir ledger verify pipeline.yaml --lake /data/lake --store /data/state --json
+        """)
     @Argument(help: "The pipeline file (YAML).") var pipeline: String
     @Option(help: "The lake's directory, instead of the pipeline's.") var lake: String?
     @Option(help: "The state table's directory, instead of the pipeline's.") var store: String?
@@ -38,9 +55,14 @@ struct Ledger: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "restore-tables",
       abstract: "Restores tables that are ahead of the ledger to its entries, and rewrites a missing Delta log.",
-      discussion:
-        "For a lake that was restored from a copy (`table_ahead`, `table_missing`). Writes a new version of each table; deletes no files. Stop all workers first."
-    )
+      discussion: """
+        For a lake that was restored from a copy (`table_ahead`, `table_missing`). Writes a new version of each table; deletes no files. \
+        Stop all workers first.
+
+        Examples:
+          weir ledger restore-tables pipeline.yaml --dry-run
+          weir ledger restore-tables pipeline.yaml
+        """)
     @Argument(help: "The pipeline file (YAML).") var pipeline: String
     @Option(help: "The lake's directory, instead of the pipeline's.") var lake: String?
     @Option(help: "The state table's directory, instead of the pipeline's. It is only read.") var store: String?

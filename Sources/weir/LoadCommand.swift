@@ -6,9 +6,15 @@ import WeirLoad
 struct Load: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Open-loop load test for a Kafka topic; with --verify, checks the pipeline's results.",
-    discussion:
-      "With --verify it reads the pipeline's state during the run and reports the latency from scheduled send to visible state, and lost, duplicated and reordered records."
-  )
+    discussion: """
+      With --verify it reads the pipeline's state during the run and reports the latency from scheduled send to visible state, and \
+      lost, duplicated and reordered records.
+
+      Examples:
+        weir load --brokers localhost:9092 --topic orders --stream orders --for 1m
+        weir load --verify pipeline.yaml --stream orders --for 30s --html report.html
+        weir load --brokers localhost:9092 --topic copy --capture captured --speed 4x
+      """)
 
   @Option(help: "Kafka brokers (host:port,…), instead of the pipeline's.") var brokers: String?
   @Option(help: "The topic, instead of the pipeline's.") var topic: String?

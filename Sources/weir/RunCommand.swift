@@ -7,7 +7,14 @@ import WeirReport
 struct Run: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Runs a pipeline on its live source until SIGTERM; shares the work with other workers of its group.",
-    discussion: "Positions come from the ledger. A worker can be killed and restarted at any time, and more workers can be added.")
+    discussion: """
+      Positions come from the ledger. A worker can be killed and restarted at any time, and more workers can be added.
+
+      Examples:
+        weir run pipeline.yaml
+        weir run pipeline.yaml --brokers localhost:9092 --admin 127.0.0.1:9464
+        weir run pipeline.yaml --log-format json --log-level warning
+      """)
 
   @Argument(help: "The pipeline file (YAML).") var pipeline: String
   @Option(help: "The lake's directory, instead of the pipeline's.") var lake: String?

@@ -7,25 +7,35 @@ extension RowFormat: ExpressibleByArgument {}
 
 struct StatePlace: ParsableArguments {
   @Option(help: "The state table's directory.") var store: String?
-  @Option(help: "The pipeline file that names it, and the lake whose ledger says which rows are committed.") var pipeline: String?
+  @Option(help: "The pipeline file: names the state table and the lake. The lake's ledger shows which rows are committed.") var pipeline:
+    String?
   @Option(help: "The lake's directory, instead of the pipeline's.") var lake: String?
 }
 
 struct State: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Reads the state table, also while a worker writes to it; rebuilds it.",
+    discussion: """
+      Examples:
+        weir state scan totals --store state
+        weir state get totals alice --store state
+      """,
     subcommands: [Get.self, Scan.self, Rebuild.self])
 
   struct Get: AsyncParsableCommand {
     static let negativeKeyHint = "A key that begins with - must follow --, after all options: weir state get TABLE --store DIR -- -1"
     static let configuration = CommandConfiguration(
-      abstract: "One row by its key.",
+      abstract: "Prints one row by its key.",
       discussion: """
         \(negativeKeyHint)
         A column whose key is null is named with --null and left out of the keys: weir state get TABLE --null country 7
+
+        Examples:
+          weir state get totals alice --store state
+          weir state get totals alice --pipeline pipeline.yaml --format json
         """)
     @Argument(help: "The state table's name.") var table: String
-    @Argument(help: "The key: a text for each 'by' column that is not named with --null, in their order.") var key: [String] = []
+    @Argument(help: "The key: one value for each 'by' column that is not named with --null, in their order.") var key: [String] = []
     @Option(help: ArgumentHelp("A 'by' column whose key is null; may be repeated.", valueName: "column")) var null: [String] = []
     @OptionGroup var place: StatePlace
     @Option(help: "table, csv or json.") var format: RowFormat = .table
@@ -40,8 +50,14 @@ struct State: AsyncParsableCommand {
 
   struct Scan: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Rows in the order of their keys.",
-      discussion: "In CSV null is an empty field, and the empty text is \"\" in quotes, as lookup files have it.")
+      abstract: "Prints rows in key order.",
+      discussion: """
+        In CSV, null is an empty field and the empty text is "", as in lookup files.
+
+        Examples:
+          weir state scan totals --store state --limit 10
+          weir state scan totals --pipeline pipeline.yaml --prefix a --format csv
+        """)
     @Argument(help: "The state table's name.") var table: String
     @Option(help: "Only rows whose first key column starts with this prefix.") var prefix: String?
     @Option(help: "Maximum number of rows.") var limit: Int?
@@ -58,7 +74,13 @@ struct State: AsyncParsableCommand {
   }
 
   struct Rebuild: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Makes the state tables again from the lanes' state in the lake.")
+    static let configuration = CommandConfiguration(
+      abstract: "Rebuilds the state tables from the lanes' state in the lake.",
+      discussion: """
+        Examples:
+          weir state rebuild pipeline.yaml
+          weir state rebuild pipeline.yaml --lake /data/lake --store /data/state
+        """)
     @Argument(help: "The pipeline file (YAML).") var pipeline: String
     @Option(help: "The lake's directory, instead of the pipeline's.") var lake: String?
     @Option(help: "The state table's directory, instead of the pipeline's.") var store: String?

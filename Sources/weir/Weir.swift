@@ -15,7 +15,13 @@ struct Start {
 
 struct Weir: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "weir", abstract: "Replays streams into a Delta lake and a state table, exactly once.",
+    commandName: "weir", abstract: "Processes live and captured streams into a Delta lake and a state table, exactly once.",
+    discussion: """
+      Examples:
+        weir check pipeline.yaml
+        weir replay pipeline.yaml --capture orders.ndjson
+        weir run pipeline.yaml
+      """,
     version: weirVersion,
     subcommands: [Run.self, Replay.self, Capture.self, Load.self, Generate.self, Check.self, Explain.self, State.self, Ledger.self])
 }
@@ -40,7 +46,14 @@ func exiting(_ body: (Console) async throws -> Int32) async throws {
 struct Replay: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Replays a capture through a pipeline; resumes where the ledger is.",
-    discussion: "It can be interrupted or killed at any time. Run again, it produces the same tables.")
+    discussion: """
+      It can be interrupted or killed at any time. Run again, it produces the same tables.
+
+      Examples:
+        weir replay pipeline.yaml --capture orders.ndjson
+        weir replay pipeline.yaml --capture captured --lake lake2 --store state2
+        zstdcat day-*.zst | weir replay pipeline.yaml --capture -
+      """)
 
   @Argument(help: "The pipeline file (YAML).") var pipeline: String
   @Option(
@@ -81,7 +94,13 @@ enum Pace {
 }
 
 struct Check: AsyncParsableCommand {
-  static let configuration = CommandConfiguration(abstract: "Checks a pipeline file.")
+  static let configuration = CommandConfiguration(
+    abstract: "Checks a pipeline file.",
+    discussion: """
+      Examples:
+        weir check pipeline.yaml
+        weir check pipeline.yaml --json
+      """)
   @Argument(help: "The pipeline file (YAML).") var pipeline: String
   @Flag(help: "Print one JSON object per problem.") var json = false
 
@@ -89,9 +108,15 @@ struct Check: AsyncParsableCommand {
 }
 
 struct Explain: AsyncParsableCommand {
-  static let configuration = CommandConfiguration(abstract: "Prints the typed plan, its dataflow and its tables.")
+  static let configuration = CommandConfiguration(
+    abstract: "Prints the typed plan, its dataflow and its tables.",
+    discussion: """
+      Examples:
+        weir explain pipeline.yaml
+        weir explain pipeline.yaml --json
+      """)
   @Argument(help: "The pipeline file (YAML).") var pipeline: String
-  @Flag(help: "The plan as a JSON object; its shape is documented and stable.") var json = false
+  @Flag(help: "Print the plan as a JSON object; its shape is documented and stable.") var json = false
 
   func run() async throws { try await exiting { try PlanCommands.explain(pipeline, json: json, console: $0) } }
 }
