@@ -13,7 +13,9 @@ enum PlanChanges {
     }
     var found: [String] = []
     compare(Part(before), Part(after), "", &found)
-    if found.isEmpty { return ["the file says the same, and is compiled to something else: another version of Weir started the ledger"] }
+    if found.isEmpty {
+      return ["the file has the same meaning but compiles to a different plan: another version of Weir created the ledger"]
+    }
     guard found.count > limit else { return found }
     return found.prefix(limit) + ["and \(found.count - limit) more"]
   }

@@ -188,10 +188,10 @@ struct KafkaConfigurationTests {
   }
 
   @Test(arguments: [
-    ("", "finished in the lane: by holds the record's key", "as detected from the first records"),
-    (", partitioner: crc32", "finished in the lane: by holds the record's key", "expected by crc32"),
+    ("", "finished in the lane: by contains the record's key", "as detected from the first records"),
+    (", partitioner: crc32", "finished in the lane: by contains the record's key", "expected by crc32"),
     (", misplaced: merge", "combined in the lanes", "all tables are merged over the partitions"),
-    (", misplaced: per_shard", "finished in the lane: by holds the shard", "a row for each partition"),
+    (", misplaced: per_shard", "finished in the lane: by contains the shard", "a row for each partition"),
   ]) func explainStatesThePromiseOfEachChoice(_ option: String, _ place: String, _ promise: String) throws {
     let plan = try live("kafka: {brokers: \"h:9092\", topic: ads, group: g\(option)}")
     let text = Explain.text(plan, lookups: [])

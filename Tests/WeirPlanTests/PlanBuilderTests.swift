@@ -57,7 +57,8 @@ struct PlanBuilderTests {
     let plan = try built()
     #expect(PlanMeaning.hash(plan) == PlanMeaning.hash(loaded))
     #expect(
-      PlanMeaning.changes(from: try PlanMeaning.json(plan), to: try PlanMeaning.json(loaded)).first?.contains("says the same") == true)
+      PlanMeaning.changes(from: try PlanMeaning.json(plan), to: try PlanMeaning.json(loaded)).first?.contains("has the same meaning")
+        == true)
   }
 
   /// Each mistake in YAML and in Swift: the same code, text and suggestion, in Swift at the place that the caller named.

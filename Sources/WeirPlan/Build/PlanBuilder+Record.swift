@@ -70,7 +70,7 @@ extension PlanBuilder {
 
   /// After all fields.
   public func endFields(at span: SourceSpan? = nil) {
-    if plan.record.fields.isEmpty { diagnostics.report("record.fields names no field", "missing_key", at: span) }
+    if plan.record.fields.isEmpty { diagnostics.report("record.fields must name at least one field", "missing_key", at: span) }
     checkPaths(span)
   }
 

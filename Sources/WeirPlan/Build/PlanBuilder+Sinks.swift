@@ -65,7 +65,7 @@ extension PlanBuilder {
       }
       routes.append(.init(table: isDeadLetters ? quarantine : name, topic: topic.text))
     }
-    if written.routes.isEmpty { diagnostics.report("\(what) names no table", "missing_key", at: written.routesSpan) }
+    if written.routes.isEmpty { diagnostics.report("\(what) must name at least one table", "missing_key", at: written.routesSpan) }
     return routes.sorted { $0.table < $1.table }
   }
 }

@@ -128,7 +128,7 @@ extension PlanBuilder {
     let written = self.by(table, StateSpec.ownColumns)
     let by = written ?? []
     if written?.isEmpty == true {
-      diagnostics.report("\(table.what).by names no column", "bad_value", at: table.bySpan)
+      diagnostics.report("\(table.what).by must name at least one column", "bad_value", at: table.bySpan)
     }
     let measures = measures(table, StateSpec.ownColumns + by.map(\.name))
     let spec = StateSpec(
@@ -192,14 +192,16 @@ extension PlanBuilder {
       return nil
     }
     if let tumbling = window.tumbling {
-      if window.hopping != nil || window.every != nil { return impossible("either tumbling, or hopping with every", window.span) }
+      if window.hopping != nil || window.every != nil { return impossible("either tumbling, or hopping with every, not both", window.span) }
       guard let size = tumbling.microseconds() else { return nil }
       return size > 0 ? WindowSpec(size: size, slide: size, lateness: lateness) : impossible("a window needs a length", tumbling.span)
     }
     guard let hopping = window.hopping else {
       return window.isLater ? nil : impossible("needs tumbling: 10s, or hopping: 60s with every: 1s", window.span)
     }
-    guard let every = window.every else { return impossible("hopping needs every: how far windows are apart", window.span) }
+    guard let every = window.every else {
+      return impossible("hopping needs every: the time between the starts of two windows", window.span)
+    }
     guard let size = hopping.microseconds(), let slide = every.microseconds() else { return nil }
     guard slide > 0, size > 0 else { return impossible("a window needs a length", window.span) }
     guard size % slide == 0 else { return impossible("the length must be a multiple of every", window.span) }

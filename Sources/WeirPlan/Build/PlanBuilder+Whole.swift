@@ -67,7 +67,7 @@ extension PlanBuilder {
   private func warnOfDedup() {
     guard let dedup = plan.dedup, dedup.withinMicroseconds == nil else { return }
     diagnostics.report(
-      "dedup without within keeps every id for ever, some 20 bytes each: set \(plan.record.time == nil ? "record.time and " : "")within (36500d for ever)",
+      "dedup without within keeps every id forever, about 20 bytes each: set \(plan.record.time == nil ? "record.time and " : "")within (36500d: forever)",
       "unbounded_state", at: spans["dedup"], severity: .warning)
   }
 
@@ -78,7 +78,7 @@ extension PlanBuilder {
     }
     for (lookup, used) in zip(plan.lookups, isUsed) where !used {
       diagnostics.report(
-        "lookups.\(lookup.name): no expression uses a column of it", "unused_lookup", at: spans["lookups.\(lookup.name)"],
+        "lookups.\(lookup.name): no expression uses its columns", "unused_lookup", at: spans["lookups.\(lookup.name)"],
         severity: .warning)
     }
   }

@@ -72,7 +72,7 @@ extension PlanBuilder {
       return hosts.map(\.text)
     }
     if written.hasToken, spec.isInsecure == true {
-      diagnostics.report("admin: either token or insecure", "bad_value", at: written.isInsecureSpan)
+      diagnostics.report("admin: either token or insecure, not both", "bad_value", at: written.isInsecureSpan)
     }
     if spec.protectsMetrics == true, !written.hasToken {
       diagnostics.report("admin.metrics_token needs admin.token", "missing_key", at: written.protectsMetricsSpan)

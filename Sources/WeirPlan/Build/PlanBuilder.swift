@@ -83,7 +83,7 @@ public final class PlanBuilder {
       (c >= 0x30 && c <= 0x39) || (c | 0x20 >= 0x61 && c | 0x20 <= 0x7A) || c == 0x5F || c == 0x2D || (dots && c == 0x2E)
     }
     guard allowed, !text.isEmpty, text.utf8.count <= 200, text.first != ".", text.first != "_" else {
-      diagnostics.report("\(what): a name is made of letters, digits, - and _ (\(text))", "bad_name", at: name.span)
+      diagnostics.report("\(what): a name can contain only letters, digits, - and _ (\(text))", "bad_name", at: name.span)
       return false
     }
     return true
@@ -93,14 +93,14 @@ public final class PlanBuilder {
   func counted(_ expr: Expr) throws(ExpressionError) -> Expr {
     expressionsSize += expr.size
     guard expressionsSize <= PipelineBounds.expressionsSizeMax else {
-      throw ExpressionError("all expressions of the pipeline together are too large from here on (pipeline_expressions)", at: 0)
+      throw ExpressionError("from here on, all expressions of the pipeline together are too large (pipeline_expressions)", at: 0)
     }
     return expr
   }
 
   func counted(_ columns: [OutputColumn]) throws(ExpressionError) -> [OutputColumn] {
     guard columns.count <= PipelineBounds.columnsMax else {
-      throw ExpressionError("a table has at most \(PipelineBounds.columnsMax) columns (pipeline_columns)", at: 0)
+      throw ExpressionError("a table can have at most \(PipelineBounds.columnsMax) columns (pipeline_columns)", at: 0)
     }
     for column in columns { _ = try counted(column.expr) }
     return columns

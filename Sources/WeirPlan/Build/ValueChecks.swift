@@ -5,7 +5,7 @@ extension DiagnosticList {
   /// Whether a list or mapping has no more entries than it may; reported if not.
   package func isBounded(_ count: Int, _ what: String, at span: SourceSpan?) -> Bool {
     if count <= PipelineBounds.entriesMax { return true }
-    report("\(what) has \(count) entries, and at most \(PipelineBounds.entriesMax) (pipeline_entries)", "too_large", at: span)
+    report("\(what) has \(count) entries; the maximum is \(PipelineBounds.entriesMax) (pipeline_entries)", "too_large", at: span)
     return false
   }
 
@@ -34,7 +34,7 @@ extension DiagnosticList {
   ) -> Bool {
     guard let least = quantity(bounds.least), let most = quantity(bounds.most) else { preconditionFailure("a bound is not a quantity") }
     if value >= least, value <= most { return true }
-    report("\(what): \(text.text) is not from \(bounds.least) to \(bounds.most)", code, at: text.span)
+    report("\(what): \(text.text) must be from \(bounds.least) to \(bounds.most)", code, at: text.span)
     return false
   }
 }

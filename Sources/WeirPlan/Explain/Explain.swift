@@ -68,7 +68,7 @@ package enum Explain {
   private static func place(_ inLane: Bool, _ plan: Plan) -> String {
     guard inLane else { return "combined in the lanes, merged from the ledger" }
     let byShard = plan.source.live?.misplaced == .perShard
-    return "finished in the lane: by holds the \(byShard ? "shard" : "record's key")"
+    return "finished in the lane: by contains the \(byShard ? "shard" : "record's key")"
   }
 
   /// What a pipeline promises about records by key, and what breaks it.
