@@ -36,7 +36,7 @@ extension PipelineLoader {
     guard node.mapping != nil else { return section(node).map { $0.format.init() } }
     let members = reader.named(node, "record.format")
     guard let (_, key, settings) = members.first, members.count == 1 else {
-      if !members.isEmpty { reader.report("record.format names one format", "bad_value", at: node) }
+      if !members.isEmpty { reader.report("record.format must name exactly one format", "bad_value", at: node) }
       return nil
     }
     return section(key).flatMap { $0.read(settings, with: self) }

@@ -11,7 +11,7 @@ extension PipelineLoader {
     }
     let named = reader.named(node, "inputs")
     guard let first = named.first else {
-      if node.mapping?.isEmpty == true { reader.report("inputs names no input", "missing_key", at: node) }
+      if node.mapping?.isEmpty == true { reader.report("inputs must name at least one input", "missing_key", at: node) }
       return false
     }
     var others: [PlanInput] = []

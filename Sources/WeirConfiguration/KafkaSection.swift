@@ -67,7 +67,7 @@ extension PipelineLoader {
     if settings.silence < settings.rebalance {
       let seconds = String(format: "%.1f", Double(settings.rebalance) / 1e6)
       reader.report(
-        "\(what).silence must not be shorter than what the group waits for its members: \(seconds) s, the longer of session and twice handover",
+        "\(what).silence must be at least \(seconds) s, the time that the group waits for its members (the longer of session and twice handover)",
         "bad_duration", at: members["silence"])
     }
     settings.tls = members["tls"].map { tls($0, "\(what).tls") }
@@ -105,7 +105,7 @@ extension PipelineLoader {
 
   private func topics(_ members: [String: Node], _ node: Node) -> [String] {
     if members["topic"] != nil, members["topics"] != nil {
-      reader.report("source.kafka: either topic or topics", "bad_value", at: members["topics"])
+      reader.report("source.kafka: either topic or topics, not both", "bad_value", at: members["topics"])
     }
     guard let list = members["topics"] ?? members["topic"] else {
       reader.report("source.kafka needs topic, or topics", "missing_key", at: node)
@@ -127,7 +127,7 @@ extension PipelineLoader {
       }
       names.append(name)
     }
-    if found.isEmpty { reader.report("source.kafka names no topic", "missing_key", at: list) }
+    if found.isEmpty { reader.report("source.kafka must name at least one topic", "missing_key", at: list) }
     return names.sorted()
   }
 
@@ -230,7 +230,7 @@ extension PipelineLoader {
       return nil
     }
     let members = reader.mapping(node, what, keys: ["env", "file"])
-    if members.count > 1 { reader.report("\(what): either env or file", "bad_value", at: node) }
+    if members.count > 1 { reader.report("\(what): either env or file, not both", "bad_value", at: node) }
     if let variable = members["env"], let name = reader.string(variable, "\(what).env") {
       // Its value is read where it is used, and kept nowhere.
       _ = reader.variable(name, what, at: variable)

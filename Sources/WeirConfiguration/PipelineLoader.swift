@@ -40,7 +40,7 @@ package final class PipelineLoader {
     Diagnostic(
       severity: .error, code: "too_large",
       message:
-        "the pipeline file has \(bytes) bytes, and at most \(PipelineBounds.fileBytesMax) (pipeline_file); put long lists into a lookup",
+        "the pipeline file has \(bytes) bytes; the maximum is \(PipelineBounds.fileBytesMax) (pipeline_file); put long lists into a lookup",
       suggestion: nil, file: file, line: 1, column: 1)
   }
 

@@ -41,7 +41,7 @@ extension PipelineLoader {
 
   private func identity(_ members: [String: Node], _ what: String, _ node: Node) -> RegistrySpec.Identity? {
     if let token = members["token"] {
-      if members["user"] != nil { reader.report("\(what): either user and password, or token", "bad_value", at: token) }
+      if members["user"] != nil { reader.report("\(what): either user and password, or token, not both", "bad_value", at: token) }
       return secret(token, "\(what).token").map { .bearer($0) }
     }
     guard members["user"] != nil || members["password"] != nil else { return nil }

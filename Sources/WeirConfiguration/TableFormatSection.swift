@@ -36,7 +36,7 @@ extension PipelineLoader {
     guard node.mapping != nil else { return tableSection(node)?.read(nil, with: self).map { TableFormatSpec($0) } }
     let members = reader.named(node, "lake.format")
     guard let (_, key, settings) = members.first, members.count == 1 else {
-      if !members.isEmpty { reader.report("lake.format names one format", "bad_value", at: node) }
+      if !members.isEmpty { reader.report("lake.format must name exactly one format", "bad_value", at: node) }
       return nil
     }
     return tableSection(key)?.read(settings, with: self).map { TableFormatSpec($0) }

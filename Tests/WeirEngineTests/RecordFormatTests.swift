@@ -149,7 +149,7 @@ import Yams
 
   @Test(arguments: [
     ("pears", "record.format: pears must be one of json, json-schema, avro, pairs"), ("csv", "not yet: csv"),
-    ("{json: {}}", "record.format.json has no settings"), ("{pairs: {}, json: {}}", "names one format"),
+    ("{json: {}}", "record.format.json has no settings"), ("{pairs: {}, json: {}}", "must name exactly one format"),
     ("{pairs: {seperator: x}}", "seperator"),
   ]) func aFormatThatCannotBeReadIsRefused(_ format: String, _ words: String) {
     let error = #expect(throws: ConfigurationError.self) { try load(format) }

@@ -53,7 +53,7 @@ struct SeveralInputsTests {
     #expect(found.contains { $0.code == "bad_type" && $0.line == 8 }, "\(found)")
     let both = try Self.diagnostics("source: {capture: {stream: s}}\n" + Self.inputs([("orders", Self.orders)]))
     #expect(both.contains { $0.message.contains("source belongs to an input") })
-    #expect(try Self.diagnostics("pipeline: p\ninputs: {}\n").map(\.message) == ["inputs names no input"])
+    #expect(try Self.diagnostics("pipeline: p\ninputs: {}\n").map(\.message) == ["inputs must name at least one input"])
   }
 
   /// What a front door builds, what a ledger keeps and what comes back.
