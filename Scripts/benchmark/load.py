@@ -103,7 +103,7 @@ def latency(a):
         worker.terminate()
         worker.wait(60)
         broker.close()
-    print(f"\nFrom when a record was due to visible state, {a.rate:,} records/s for {a.seconds} s, store {{flush: 50ms, share: 50%}}:\n")
+    print(f"\nLatency from scheduled send to visible state, {a.rate:,} records/s for {a.seconds} s, store {{flush: 50ms, share: 50%}}:\n")
     print(json.dumps(done["latency_ms"]))
     print(f"behind the plan at most {done['behind_schedule_max_ms']} ms; samples {done['samples']}; "
           + "; ".join(f"{c['place']} {c['lost']} lost, {c['duplicate']} duplicate, {c['disordered']} disordered of {c['checked']:,}" for c in done["checks"]))

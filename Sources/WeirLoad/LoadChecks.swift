@@ -127,14 +127,14 @@ struct GoldCheck {
       findings.duplicate += max(0, more)
     }
     let missing = wanted.keys.filter { found[$0] == nil }.count
-    findings.note = missing == 0 ? nil : "\(missing) windows are not final yet, and were not looked at"
+    findings.note = missing == 0 ? nil : "\(missing) windows are not final yet, and were not checked"
     return findings
   }
 
   private func read(_ file: DataFile, _ measure: String, into found: inout [Int64: Int64]) async throws {
     guard let bytes = try await lake.get(file.path) else {
       throw WeirError(
-        .corrupt, "the file \(file.path), which the ledger names, is not there", advice: "Run `weir ledger verify PIPELINE` for details.")
+        .corrupt, "the file \(file.path), which the ledger names, is missing", advice: "Run `weir ledger verify PIPELINE` for details.")
     }
     let reader = try ParquetReader(bytes, name: file.path)
     guard let start = reader.leaves.firstIndex(where: { $0.path == ["window_start"] }),

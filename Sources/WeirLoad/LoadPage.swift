@@ -16,21 +16,21 @@ package enum LoadPage {
   package static func html(_ result: LoadResult) -> String {
     let moments = result.moments
     let rates = chart(
-      "Records a second", "s", "/s",
+      "Records per second", "s", "/s",
       [
         Line(name: "due", color: "#9aa0a6", points: moments.map { ($0.seconds, $0.wanted) }),
         Line(name: "sent", color: "#1a73e8", points: moments.map { ($0.seconds, $0.sent) }),
       ])
     let seen = moments.compactMap { moment in moment.latency.map { (moment.seconds, $0) } }
     let latency = chart(
-      "From when a record was due to visible state", "s", "ms",
+      "Latency from scheduled send to visible state", "s", "ms",
       [
         Line(name: "p50", color: "#188038", points: seen.map { ($0.0, Double($0.1.p50) / 1e6) }),
         Line(name: "p99", color: "#e37400", points: seen.map { ($0.0, Double($0.1.p99) / 1e6) }),
         Line(name: "max", color: "#d93025", points: seen.map { ($0.0, Double($0.1.max) / 1e6) }),
       ])
     let behind = chart(
-      "Delay of the newest record", "s", "ms",
+      "Send delay of the newest record", "s", "ms",
       [Line(name: "behind schedule", color: "#9334e6", points: moments.map { ($0.seconds, $0.behindMilliseconds) })])
     return """
       <!doctype html>
@@ -41,7 +41,7 @@ package enum LoadPage {
       .good{color:#188038}.bad{color:#d93025}
       </style></head><body>
       <h1>\(escaped(result.title))</h1>
-      <p class="\(result.isGood ? "good" : "bad")">\(result.isGood ? "Everything that was looked at is right." : "Something is not right: see below.")</p>
+      <p class="\(result.isGood ? "good" : "bad")">\(escaped(result.verdict))</p>
       <table>\(rows(result))</table>
       \(rates)
       \(result.latency == nil ? "" : latency + percentiles(result.histogram))
@@ -56,12 +56,12 @@ package enum LoadPage {
     var all = [
       ("sent", Human.count(result.sent)), ("acknowledged", Human.count(result.delivered)), ("failed", Human.count(result.failed)),
       ("time", Human.seconds(result.seconds)), ("rate", Human.rate(Double(result.sent) / max(1e-3, result.seconds))),
-      ("latest departure", Human.fixed(result.behindMaxMilliseconds, 1) + " ms after it was due"),
+      ("maximum send delay", Human.fixed(result.behindMaxMilliseconds, 1) + " ms"),
     ]
     if let l = result.latency {
       all += [("p50", l.p50), ("p90", l.p90), ("p99", l.p99), ("p99.9", l.p999), ("max", l.max)].map { ($0, LoadReport.ms($1) + " ms") }
     }
-    if let samples = result.samples { all.append(("rows looked up", "\(Human.count(samples.rows)), \(samples.stale) not there yet")) }
+    if let samples = result.samples { all.append(("rows looked up", "\(Human.count(samples.rows)), \(samples.stale) not visible yet")) }
     return all.map { "<tr><th>\($0)</th><td class=\"n\">\($1)</td></tr>" }.joined()
   }
 
@@ -73,7 +73,7 @@ package enum LoadPage {
         + "<td>\(escaped(f.note ?? ""))</td></tr>"
     }
     return
-      "<h2>Read back</h2><table><tr><th></th><th>checked</th><th>lost</th><th>duplicate</th><th>disordered</th><th></th></tr>\(rows.joined())</table>"
+      "<h2>Checks</h2><table><tr><th></th><th>checked</th><th>lost</th><th>duplicate</th><th>disordered</th><th></th></tr>\(rows.joined())</table>"
   }
 
   /// Latency by percentile, the nines evenly spaced.
@@ -85,7 +85,8 @@ package enum LoadPage {
       points.append((nines, Double(histogram.percentile(max(share, 1e-9))) / 1e6))
       nines += 0.1
     }
-    return chart("By percentile (1: 90 %, 2: 99 %, 3: 99.9 % …)", "nines", "ms", [Line(name: "latency", color: "#1a73e8", points: points)])
+    return chart(
+      "Latency by percentile (1: 90 %, 2: 99 %, 3: 99.9 % …)", "nines", "ms", [Line(name: "latency", color: "#1a73e8", points: points)])
   }
 
   private static func chart(_ title: String, _ xUnit: String, _ yUnit: String, _ lines: [Line]) -> String {

@@ -39,7 +39,7 @@ package struct LoadPlan: Sendable {
     var (time, records) = (0.0, 0.0)
     for part in parts {
       guard part.seconds > 0, part.from >= 0, part.to >= 0, part.from <= LoadPlan.rateMax, part.to <= LoadPlan.rateMax else {
-        throw WeirError(.config, "a rate is a number of records a second up to 100,000,000, and a time is above 0")
+        throw WeirError(.config, "a rate is a number of records per second up to 100,000,000, and a time is above 0")
       }
       starts.append((time, records))
       time += part.seconds
@@ -101,7 +101,7 @@ extension LoadPlan {
   package init(_ text: String) throws(WeirError) {
     func wrong() -> WeirError {
       WeirError(
-        .config, "--plan \(text): no plan of a load",
+        .config, "--plan \(text) is not a load plan",
         advice:
           "ramp:1000..100000/s,60s (from, to, how long), burst:10000..200000/s,10s,1s,60s (base, peak, every, for, how long), step:10000,50000,100000/s,10s (rates, each for)."
       )

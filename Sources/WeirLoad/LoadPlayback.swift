@@ -40,8 +40,8 @@ package final class LoadPlayback: LoadSender, @unchecked Sendable {
     guard capture.shards.allSatisfy({ $0.number < bases.count }), Set(capture.shards.map(\.stream)).count == 1 else {
       throw WeirError(
         .config,
-        "the capture holds \(capture.shards.count) partitions of \(Set(capture.shards.map(\.stream)).count) topics, and \(topic) has \(bases.count)",
-        advice: "Play a capture of one topic into one that has as many partitions.")
+        "the capture contains \(capture.shards.count) partitions of \(Set(capture.shards.map(\.stream)).count) topics, and \(topic) has \(bases.count)",
+        advice: "Play a capture of one topic into a topic with the same number of partitions.")
     }
     self.capture = capture
     self.speed = speed
@@ -56,7 +56,7 @@ package final class LoadPlayback: LoadSender, @unchecked Sendable {
       try fill(shard)
       origin = min(origin, cursors[shard].times.first { $0 >= 0 } ?? .max)
     }
-    guard origin < .max else { throw WeirError(.config, "the capture holds no records with a time", advice: "Play another.") }
+    guard origin < .max else { throw WeirError(.config, "the capture contains no records with a time", advice: "Choose another capture.") }
   }
 
   package var total: Int64 { capture.records }

@@ -37,6 +37,22 @@ package struct LoadResult: Sendable {
   package var isGood: Bool {
     failed == 0 && delivered == sent && isSettled != false && (samples?.stale ?? 0) == 0 && findings.allSatisfy(\.isGood)
   }
+
+  /// For people: PASS, or FAILED with the first thing that failed.
+  var verdict: String {
+    if isGood { return "PASS: all checks passed" }
+    if failed > 0 || delivered != sent {
+      return "FAILED: \(Human.count(max(failed, sent - delivered))) of \(Human.count(sent)) records were not acknowledged"
+    }
+    if let found = findings.first(where: { !$0.isGood }) {
+      return
+        "FAILED: \(found.place): \(Human.count(found.checked)) checked, \(Human.count(found.lost)) lost, \(Human.count(found.duplicate)) duplicate, \(Human.count(found.disordered)) disordered"
+    }
+    if let samples, samples.stale > 0 {
+      return "FAILED: \(Human.count(samples.stale)) of \(Human.count(samples.rows)) rows were looked up and not visible yet"
+    }
+    return "FAILED: some of the sent records did not become visible in time"
+  }
 }
 
 /// What `weir load` tells.
@@ -66,21 +82,22 @@ package struct LoadReport: Sendable {
     console.data(
       "sent         \(Human.count(result.sent)) records in \(Human.seconds(result.seconds)) (\(Human.rate(Double(result.sent) / max(1e-3, result.seconds)))), \(Human.count(result.delivered)) acknowledged, \(result.failed) failed"
     )
-    console.data("schedule     the latest record left \(Human.fixed(result.behindMaxMilliseconds, 1)) ms after it was due")
+    console.data("schedule     maximum send delay \(Human.fixed(result.behindMaxMilliseconds, 1)) ms")
     for failure in result.failures { console.talk(failure) }
     if let latency = result.latency {
       let parts = [("p50", latency.p50), ("p90", latency.p90), ("p99", latency.p99), ("p99.9", latency.p999), ("max", latency.max)]
       console.data(
-        "latency      \(parts.map { "\($0) \(LoadReport.ms($1)) ms" }.joined(separator: ", ")) from when a record was due to visible state, \(Human.count(latency.records)) records"
+        "latency      \(parts.map { "\($0) \(LoadReport.ms($1)) ms" }.joined(separator: ", ")) from scheduled send to visible state, \(Human.count(latency.records)) records"
       )
     }
     if let samples = result.samples {
       console.data(
-        "samples      \(Human.count(samples.rows)) rows looked up as their records became visible, \(samples.stale) of them not there yet")
+        "samples      \(Human.count(samples.rows)) rows looked up as their records became visible, \(samples.stale) of them not visible yet"
+      )
       if let first = samples.firstStale { console.talk(first) }
     }
     if result.isSettled == false {
-      console.talk("not everything that was sent became visible in time: is the worker running, and without errors?")
+      console.talk("some of the sent records did not become visible in time: check that the worker is running without errors")
     }
     for found in result.findings {
       console.data(

@@ -118,7 +118,8 @@ package actor LoadWatch {
       if try await isTakenBack(partition, from: mark) { return }
       samples.stale += 1
       if samples.firstStale == nil {
-        samples.firstStale = "the mark of partition \(partition) says \(mark), and \(key) counts \(found) instead of \(wanted)"
+        samples.firstStale =
+          "partition \(partition) is visible up to position \(mark), but the row of \(key) counts \(found) records instead of \(wanted)"
       }
     }
   }

@@ -37,7 +37,7 @@ package struct TopicCheck {
       try await read(reader, from: starts[reader.partition] ?? 0, end: end, into: &reading)
       reading.finish(&findings)
     }
-    if trimmed > 0 { findings.note = "the broker has dropped \(trimmed) records already" }
+    if trimmed > 0 { findings.note = "the broker has already dropped \(trimmed) records" }
     return findings
   }
 
