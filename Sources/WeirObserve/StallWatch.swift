@@ -47,7 +47,7 @@ struct StallWatch {
     if let joining, joining >= stall {
       // A source that was never asked has answered all the same: it has told its shards before the group was joined.
       found.append(
-        Finding(lane: nil, nanoseconds: joining, waitsFor: "its group to say which partitions it gets", isOwn: answered ?? true))
+        Finding(lane: nil, nanoseconds: joining, waitsFor: "its group to assign partitions", isOwn: answered ?? true))
     }
     let sourceAnswers = answered ?? false
     if snapshot.readsCapture, let finding = StallWatch.look(snapshot), finding.nanoseconds >= stall { found.append(finding) }
@@ -69,7 +69,7 @@ struct StallWatch {
     let words =
       snapshot.waitsForTopics
       ? "a topic of sinks.kafka, which has fallen further behind than `behind` allows"
-      : "its capture, which gives no more records and does not end"
+      : "its capture, which delivers no more records and does not end"
     return Finding(lane: nil, nanoseconds: still, waitsFor: words, isOwn: !isReading && !snapshot.waitsForTopics)
   }
 
@@ -99,7 +99,7 @@ struct StallWatch {
     case .reading: "the source, which has \(unread) more records"
     case .resolving: "the schema registry"
     case .bounded where snapshot.waitsForTopics: "a topic of sinks.kafka, which has fallen further behind than `behind` allows"
-    case .bounded: "the commit of an epoch that is as large as it may be; \(words(snapshot))"
+    case .bounded: "the commit of an epoch that has reached its maximum size; \(words(snapshot))"
     case .waking: "the entry that wakes the idle lane; \(words(snapshot))"
     case .working: "the end of its current block"
     case .stopped: "its hand-over; \(words(snapshot))"

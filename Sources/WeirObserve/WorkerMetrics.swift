@@ -110,7 +110,7 @@ struct WorkerMetrics {
     let known = snapshot.lanes.filter { $0.isHeld || $0.records > 0 }
     out.family("records_in_total", .counter, "Records that this worker read and consumed, committed or not.")
     each(known, &out) { $0.records }
-    out.family("bytes_in_total", .counter, "Bytes of their values.")
+    out.family("bytes_in_total", .counter, "Bytes of the values of these records.")
     each(known, &out) { $0.bytes }
     out.family("checkpoint_age_seconds", .gauge, "Time since the ledger's position of a lane of this worker moved.")
     for lane in held.prefix(WorkerMetrics.shardsMax) {
@@ -124,9 +124,11 @@ struct WorkerMetrics {
     out.family("windows_open", .gauge, "Open windows: in a lane, at its last cut, or in the merge lane of this worker.")
     each(held, &out) { $0.openWindows }
     out.sample(totals.openMergeWindows, [("shard", "merge")])
-    ratio("busy_ratio", "Part of the last ten seconds in which the lane worked.", \.busy, &out)
-    ratio("backpressured_ratio", "Part in which it waited for a commit.", \.backpressured, &out)
-    ratio("idle_ratio", "Part in which it waited for records.", \.idle, &out)
+    ratio("busy_ratio", "Share of the last ten seconds in which the lane worked.", \.busy, &out)
+    ratio(
+      "backpressured_ratio", "Share of the last ten seconds in which the lane waited for a commit, a schema or a topic.", \.backpressured,
+      &out)
+    ratio("idle_ratio", "Share of the last ten seconds in which the lane waited for records.", \.idle, &out)
   }
 
   private func ratio(_ name: String, _ help: String, _ part: KeyPath<ActivityRatios.Ratio, Double>, _ out: inout Exposition) {
@@ -173,7 +175,7 @@ struct WorkerMetrics {
     out.family(
       "memory_budget_bytes", .gauge, "Memory that the worker may use: worker.memory, or a share of the container's or the machine's.")
     if let budget = snapshot.memoryBudget { out.sample(budget) }
-    out.family("memory_peak_bytes", .gauge, "The most memory that the worker was seen to take of its budget, mapped files left out.")
+    out.family("memory_peak_bytes", .gauge, "Peak memory of the worker that counts towards its budget, without mapped files.")
     if let peak = snapshot.memoryPeak { out.sample(peak) }
     out.family(
       "memory_bytes", .gauge, "Estimated memory by holder: the current epoch by estimate; state that no cut frees, at the last cut.")

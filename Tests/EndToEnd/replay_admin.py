@@ -115,7 +115,7 @@ def watched(suite):
 
     faults = settled("a stall", lambda: [] if replay.said("stalled:") else ["no line says so"], common.PATIENCE)
     words = replay.said("stalled:")[:1]
-    if words and "gives no more records and does not end" not in words[0]:
+    if words and "delivers no more records and does not end" not in words[0]:
         faults.append(words[0])
     time.sleep(2.5)                                                                         # longer than `dead`
     if replay.ask("/live")[0] != 200:

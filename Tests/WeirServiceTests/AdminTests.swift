@@ -64,8 +64,8 @@ import WeirCore
   }
 
   @Test(arguments: [
-    (LiveSnapshot.Stage.idle, LaneReading.Activity.reading, "gives no more records", false),
-    (.idle, .working, "gives no more records", true),
+    (LiveSnapshot.Stage.idle, LaneReading.Activity.reading, "delivers no more records", false),
+    (.idle, .working, "delivers no more records", true),
     (.writing, .reading, "files are being written to the lake for 40 s", true),
   ])
   func aReplayIsStalledAsAWholeAndAPipeThatPausesIsNoReasonToKillIt(
@@ -118,7 +118,7 @@ import WeirCore
   @Test func aLaneThatDoesNotMoveWithRecordsToReadIsToldOnceWithWhatItWaitsFor() {
     var watch = StallTests.watch()
     #expect(watch.look(StallTests.snapshot(still: 9, .bounded), joining: nil) == [])
-    let waitsFor = "the commit of an epoch that is as large as it may be; files are being written to the lake for 7 s"
+    let waitsFor = "the commit of an epoch that has reached its maximum size; files are being written to the lake for 7 s"
     #expect(watch.look(StallTests.snapshot(still: 11, .bounded), joining: nil) == [.stalled(lane: "t/0", seconds: 11, waitsFor: waitsFor)])
     #expect(watch.look(StallTests.snapshot(still: 12, .bounded), joining: nil) == [])
     #expect(watch.death == nil)
