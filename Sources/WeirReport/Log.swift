@@ -67,7 +67,7 @@ package struct Log: Sendable {
   /// Says once what came again and again, and comes no more. To be called now and then.
   package func tellOver() {
     for over in repeats.lines.withLock({ $0.takeOver(at: clock.monotonicNanoseconds) }) {
-      tell(over, "over (not for \(RepeatedLines.quietNanoseconds / 1_000_000_000) s)")
+      tell(over, "ended (none for \(RepeatedLines.quietNanoseconds / 1_000_000_000) s)")
     }
   }
 

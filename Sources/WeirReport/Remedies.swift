@@ -10,7 +10,7 @@ extension Remedy {
     case .otherStore: "another store (--store DIR)"
     case .otherDirectory: "another (--lake, --store, --out)"
     case .findLedger:
-      "`weir run` or `weir replay` begin one. If they have, name the lake that they wrote with --lake DIR; without it lake.path of the pipeline file counts, from the file's directory"
+      "`weir run` or `weir replay` creates one. If one of them already did, name its lake with --lake DIR; the default is lake.path of the pipeline file, relative to the file's directory"
     case .nameStateTable: "Give the store's directory with --store, or the pipeline with --pipeline"
     case .captureFiles: "--capture accepts NDJSON files (plain, gzip or zstd), or - for standard input"
     case .captureDirectory: "the directory that `weir capture --out` wrote"

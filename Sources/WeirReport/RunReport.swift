@@ -45,19 +45,19 @@ package final class RunReport: Sendable {
     case .consumed: break
     case .quarantined(let rejected): quarantined(rejected)
     case .gap(let shard, let from, let to, let reason):
-      log.error("LOST: positions \(from) to \(to) of \(shard), \(reason); the ledger has an entry that says so", RunReport.members(event))
+      log.error("LOST: positions \(from) to \(to) of \(shard), \(reason); the ledger records this", RunReport.members(event))
     case .recreated(let shard, let from, let to, let reason):
       log.error(
-        "LOST: what the old \(shard) held from position \(from) on; the new one is read from position \(to), as accepted (\(reason)). The ledger has an entry that says so. Leave --accept-recreated out from now on",
+        "LOST: the records of the old \(shard) from position \(from) on; the new one is read from position \(to), as accepted (\(reason)). The ledger records this. Leave --accept-recreated out from now on",
         RunReport.members(event))
     case .partitionsAdded(let stream, let before, let added):
       log.warning(
-        "\(stream) has \(before + added) partitions instead of \(before), as accepted: tables by key are merged over the partitions from now on. The ledger has an entry that says so. Leave --accept-partitions out from now on",
+        "\(stream) has \(before + added) partitions instead of \(before), as accepted: tables by key are merged over the partitions from now on. The ledger records this. Leave --accept-partitions out from now on",
         RunReport.members(event))
     case .checksAgain(let shards):
       let named = shards.prefix(3).joined(separator: ", ") + (shards.count > 3 ? " and \(shards.count - 3) more" : "")
       log.warning(
-        "\(named): by its brokers it ends before the position that was read. Asking several times more, up to a minute: an end may be stated too low for a while",
+        "\(named): the broker reports an end before the position that was read. The worker asks again for up to a minute, because a broker can report an end that is too low for a while",
         RunReport.members(event))
     case .unverified(let shard, let reason):
       log.warning(
@@ -78,7 +78,7 @@ package final class RunReport: Sendable {
     }
     guard !json else { return }
     let line =
-      "\(Human.count(progress.records)) records, entry \(progress.ledgerNumber), complete through \(RunReport.time(progress.mergedWatermark) ?? "nothing yet")"
+      "\(Human.count(progress.records)) records, entry \(progress.ledgerNumber), watermark \(RunReport.time(progress.mergedWatermark) ?? "none yet")"
     if log.format == .text, console.isTerminal { console.status(line) } else { log.debug(line, RunReport.members(event)) }
   }
 

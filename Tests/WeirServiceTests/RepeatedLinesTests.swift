@@ -142,8 +142,8 @@ import WeirTesting
     for _ in 0..<10 { log.tellOver() }
     #expect(
       told.lines.dropFirst(lines.count).map(String.init).sorted() == [
-        "over (not for 60 s): kafka FAIL: [thrd:127.0.0.1:4444/1]: Connect failed (after 0ms in state CONNECT): 1,500 times in 149 s",
-        "over (not for 60 s): weir: 1/1 brokers are down (_ALL_BROKERS_DOWN): 1,500 times in 149 s",
+        "ended (none for 60 s): kafka FAIL: [thrd:127.0.0.1:4444/1]: Connect failed (after 0ms in state CONNECT): 1,500 times in 149 s",
+        "ended (none for 60 s): weir: 1/1 brokers are down (_ALL_BROKERS_DOWN): 1,500 times in 149 s",
       ])
   }
 
