@@ -192,7 +192,7 @@ package struct CaptureSession: Sendable {
       guard !all.isEmpty else {
         throw WeirError(
           .topicMissing, "the topics \(consumer.settings.topics.joined(separator: ", ")) have no partitions",
-          advice: "Make the topic, or name another.")
+          advice: "Create the topic, or name another.")
       }
       if let known {
         try CaptureSession.checkPartitions(known, all)
@@ -335,7 +335,9 @@ package struct CaptureSession: Sendable {
         var lost = RecordedBlock(shard: partition.description, first: at, next: bounds.low)
         lost.isLost = true
         try await collector.take(lost)
-        talk("LOST: positions \(at) to \(bounds.low) of \(partition), trimmed at the source before they were captured; the capture says so")
+        talk(
+          "LOST: positions \(at) to \(bounds.low) of \(partition), trimmed at the source before they were captured; the capture records this"
+        )
       }
       try await consumer.release([partition])
       return try await consumer.assign([partition: max(at, bounds.low)]).first

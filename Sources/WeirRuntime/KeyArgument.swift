@@ -15,10 +15,10 @@ package enum KeyArgument {
     }
     let given = by.filter { !nulls.contains($0.name) }
     guard keys.count == given.count else {
-      let count = given.count == 1 ? "1 text is" : "\(given.count) texts are"
+      let count = given.count == 1 ? "1 value is" : "\(given.count) values are"
       throw WeirError(
-        .config, "the key of \(table) is made of \(names.joined(separator: ", ")): \(count) needed, not \(keys.count)",
-        advice: "Give a text for each column in this order; a column whose key is null is named with --null COLUMN instead.")
+        .config, "the key of \(table) has the columns \(names.joined(separator: ", ")): \(count) needed, not \(keys.count)",
+        advice: "Give one value per column, in this order; name a column whose key is null with --null COLUMN instead.")
     }
     var rest = keys[...]
     return try by.map { column throws(WeirError) -> Literal in
@@ -26,7 +26,9 @@ package enum KeyArgument {
       guard let value = literal(text, column.type) else {
         throw WeirError(
           .config, "the key column \(column.name) of \(table) is \(column.type.name), and '\(text)' is not",
-          advice: "Write it as a cast from text reads it: \(example(column.type)); for null give --null \(column.name) instead.")
+          advice:
+            "Write it in the form that a cast from text accepts, such as \(example(column.type)); for null give --null \(column.name) instead."
+        )
       }
       return value
     }

@@ -20,7 +20,7 @@ enum WeirFuzz {
     guard let command = words.first else { stop(usage) }
     if command == "list" { return print(FuzzTarget.all.map(\.name).joined(separator: "\n")) }
     guard words.count > 1, let target = FuzzTarget.named(words[1]) else {
-      stop("weir-fuzz: name a target; `weir-fuzz list` has them\n" + usage)
+      stop("weir-fuzz: name a target; `weir-fuzz list` prints them\n" + usage)
     }
     words.removeFirst(2)
     switch command {

@@ -44,8 +44,8 @@ struct Microbench {
     parts.disk()
 
     print(Report.table(bench.lines, bytesARecord: Double(events.bytes) / Double(events.records)))
-    print("B/s: bytes of the JSON text, whatever the part makes of it. One thread each, median of \(runs) runs.")
-    print("dedup memory: \(Report.fixed(idBytes, 1)) bytes an id at \(ids) ids, growth included (wanted: at most 24)")
+    print("B/s: bytes of the JSON text, whatever the part produces. One thread each, median of \(runs) runs.")
+    print("dedup memory: \(Report.fixed(idBytes, 1)) bytes per id at \(ids) ids, growth included (wanted: at most 24)")
     if let json { try Report.save(bench.lines, idBytes, ids, to: json) }
   }
 
@@ -74,7 +74,7 @@ enum Report {
         "\(fixed(line.range.low / line.rate * 100, 0))-\(fixed(line.range.high / line.rate * 100, 0)) %",
       ]
     }
-    let header = ["part", "what", "median", "ns a record", "of its limit", "its limit", "runs"]
+    let header = ["part", "what", "median", "ns per record", "of its limit", "its limit", "runs"]
     let widths = header.indices.map { i in ([header] + rows).map { $0[i].count }.max() ?? 0 }
     func text(_ cells: [String]) -> String {
       "| " + zip(cells, widths).map { $0 + String(repeating: " ", count: $1 - $0.count) }.joined(separator: " | ") + " |"

@@ -9,14 +9,14 @@ import WeirSimulation
   @Option(help: "Number of seeds.") var seeds: UInt64 = 1
   @Option(help: "The first seed.") var first: UInt64 = 0
   @Option(help: "Kinds of faults to leave out, with commas; `all` leaves out all.") var without: String = ""
-  @Option(help: "A bug to plant, or several with commas; `all` looks for a seed that finds each.") var bug: String?
+  @Option(help: "A bug to plant, or several with commas; `all` searches for a seed that finds each.") var bug: String?
   @Flag(help: "Name the faults and ways of recovery that are counted.") var listMarks = false
   @Flag(help: "Run the recorded seeds: those that found faults, and for each planted bug one that finds it.") var recorded = false
-  @Flag(help: "Reduce the faults of a seed that fails.") var reduce = false
+  @Flag(help: "Reduce the faults of a failing seed.") var reduce = false
   @Flag(help: "Read a source with positions of 128 bits that splits and merges its shards.") var reshards = false
   @Flag(help: "Read a topic that gets more partitions while it is read.") var grows = false
   @Flag(help: "Partition gold tables by their groups, and let an entry have few of those that close.") var parts = false
-  @Flag(help: "Show what happens.") var verbose = false
+  @Flag(help: "Print the events of a run.") var verbose = false
   @Flag(help: "Show how often each fault and each way of recovery was met.") var marks = false
 
   func run() throws {
@@ -88,7 +88,7 @@ import WeirSimulation
       if let found = LiveSimulation.find(bug, in: 0..<1000) {
         print("the planted bug \(bug) is found by seed \(found.seed) now: record it instead of \(bug.recordedSeed)")
       } else {
-        failures.append("the planted bug \(bug) is found by none of 1,000 seeds any more")
+        failures.append("the planted bug \(bug) is no longer found by any of 1,000 seeds")
       }
     }
     for failure in failures { print(failure) }

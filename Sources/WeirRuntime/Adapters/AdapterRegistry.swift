@@ -24,7 +24,7 @@ package struct AdapterRegistry: Sendable {
 
   /// Opens the lake at a path.
   package func lake(_ path: String, threads: BlockingThreads, random: SystemRandom) -> any ObjectStore {
-    guard let adapter = objectStores.first(where: { $0.accepts(path) }) else { preconditionFailure("no adapter keeps lakes") }
+    guard let adapter = objectStores.first(where: { $0.accepts(path) }) else { preconditionFailure("no adapter opens lakes") }
     return adapter.open(path, threads: threads, random: random)
   }
 
