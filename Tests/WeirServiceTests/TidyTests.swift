@@ -130,14 +130,49 @@ struct TidyTests {
     return files.compactMap { $0 as? URL }.filter { $0.pathExtension == "swift" }
   }
 
+  /// Words that are wrong in every text for users.
+  private static let neverRight =
+    "told|tells?|nobody|somebody|whoever|goes on|go on|gone on|going on|so many|anew|at hand|unless said|amiss|mends?|mended"
+    + "|made again|lies|lie|dealt|stands? twice|is no matter"
+
+  /// Phrases of pages in which such a word is right, such as the title of a work.
+  private static let exceptions: [String] = []
+
+  @Test func `pages are plain English`() throws {
+    let banned = try NSRegularExpression(pattern: "\\b(?:\(TidyTests.neverRight))\\b", options: .caseInsensitive)
+    let sources = FileManager.default.enumerator(at: root.appendingPathComponent("Sources"), includingPropertiesForKeys: nil)!
+    let pages = sources.compactMap { $0 as? URL }.filter { $0.pathExtension == "md" } + [root.appendingPathComponent("README.md")]
+    #expect(pages.count > 20, "the pages were not found")
+    for page in pages {
+      for line in try String(contentsOf: page, encoding: .utf8).split(separator: "\n") {
+        let text = TidyTests.exceptions.reduce(String(line)) { $0.replacingOccurrences(of: $1, with: "") }
+        let found = banned.firstMatch(in: text, range: NSRange(text.startIndex..., in: text)).flatMap { Range($0.range, in: text) }
+        if let found { Issue.record("\(page.lastPathComponent): \"\(text[found])\" in: \(text)") }
+      }
+    }
+  }
+
+  /// At the end of the `discussion` of each command, in lines that a terminal of 80 columns does not wrap.
+  @Test func `the help of every command has one to three examples`() throws {
+    var count = 0
+    for file in sources(of: "weir") {
+      let text = try String(contentsOf: file, encoding: .utf8)
+      for command in text.components(separatedBy: " = CommandConfiguration(").dropFirst() {
+        count += 1
+        let examples = command.components(separatedBy: "Examples:\n").dropFirst().first?.components(separatedBy: "\"\"\"").first ?? ""
+        let lines = examples.split(separator: "\n").map { $0.drop { $0 == " " } }.filter { !$0.isEmpty }
+        #expect((1...3).contains(lines.count), "\(file.lastPathComponent): \(command.prefix(100))")
+        for line in lines { #expect(line.contains("weir ") && line.count <= 78, "\(file.lastPathComponent): \(line)") }
+      }
+    }
+    #expect(count == 16, "a command was not found, or is new: \(count)")
+  }
+
   /// Help, errors, log lines and help of metrics: string literals with a space in them.
   @Test func `texts for users are plain English`() throws {
-    let words = [
-      "told|tells?|nobody|somebody|whoever|goes on|go on|gone on|going on|so many|so long|anew|at hand|unless said|amiss|mends?|mended",
-      "made again|lies|lie|dealt|stands? (?:twice|in|for|at|there|where|before)",
-    ]
+    let words = TidyTests.neverRight + "|so long|stands? (?:in|for|at|there|where|before)"
     let banned = try NSRegularExpression(
-      pattern: "\\b(?:\(words.joined(separator: "|")))\\b|(?<!there )\\bis no\\b|\\bis none of\\b"
+      pattern: "\\b(?:\(words))\\b|(?<!there )\\bis no\\b(?! longer)|\\bis none of\\b"
         + "|(?<!entries )(?<!further )(?<!ms )(?<![.`])\\bbehind\\b(?! schedule)",
       options: .caseInsensitive)
     var count = 0
