@@ -62,7 +62,7 @@ public final class BlockingThreads: BlockingRunner, @unchecked Sendable {
         start.body()
         return nil
       }, Unmanaged.passRetained(Start(name, body)).toOpaque())
-    precondition(failed == 0, "the system gives no more threads (error \(failed))")
+    precondition(failed == 0, "cannot create a thread (error \(failed))")
     pthread_detach(thread)
   }
 

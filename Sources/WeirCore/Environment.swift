@@ -171,8 +171,8 @@ public struct StateClaim: Sendable {
   /// What a claim that is not in time ends with.
   public var tooLate: WeirError {
     WeirError(
-      .stateFenced, "the state table's \(name) is another worker's, who came later in the ledger",
-      advice: "Nothing was lost: the worker that has the lane now writes its rows.")
+      .stateFenced, "the state table's \(name) belongs to another worker, whose claim is later in the ledger",
+      advice: "Nothing was lost: the worker that now has the lane writes its rows.")
   }
 }
 

@@ -36,10 +36,10 @@ public final class RecordDetails: Sendable {
     shard: String, positions: [Int64], arrivals: [Int64], isAppendTime: Bool, keyOffset: [UInt32], keyLength: [Int32],
     headers: [String?] = [], tombstones: [UInt32] = [], sequences: [SequenceNumber] = []
   ) {
-    precondition(sequences.isEmpty || sequences.count == positions.count, "one of each a record")
+    precondition(sequences.isEmpty || sequences.count == positions.count, "one of each per record")
     self.sequences = sequences
     self.tombstones = tombstones
-    precondition(positions.count == arrivals.count && positions.count == keyOffset.count, "one of each a record")
+    precondition(positions.count == arrivals.count && positions.count == keyOffset.count, "one of each per record")
     self.shard = shard
     self.positions = positions
     self.arrivals = arrivals

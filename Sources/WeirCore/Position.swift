@@ -139,8 +139,8 @@ public struct ShardPoint: Hashable, Sendable {
   public func offset(in shard: String) throws(WeirError) -> Int64 {
     guard sequence == nil else {
       throw WeirError(
-        .corrupt, "\(text) is not a position of \(shard), which counts in whole numbers",
-        advice: "The ledger or the capture is of another source: use the pipeline that it was made with.")
+        .corrupt, "\(text) is not a position of \(shard), whose positions are whole numbers",
+        advice: "The ledger or the capture belongs to another source: use the pipeline that wrote it.")
     }
     return ordinal
   }

@@ -93,7 +93,7 @@ public final class BlockSchemas: Sendable {
   public let resolved: [Resolved]
 
   public init(places: [Int32], prefixes: [UInt8], resolved: [Resolved]) {
-    precondition(places.count == prefixes.count, "one of each a record")
+    precondition(places.count == prefixes.count, "one of each per record")
     self.places = places
     self.prefixes = prefixes
     self.resolved = resolved

@@ -80,7 +80,7 @@ public enum TypeText {
         return .list(element: element)
       case "map":
         try expect("<", "after map")
-        guard self.word() == "string" else { throw Fault(reason: "the keys of a map are texts: map<string,TYPE>") }
+        guard self.word() == "string" else { throw Fault(reason: "the keys of a map are strings: map<string,TYPE>") }
         try expect(",", "after the type of a map's keys")
         leaves += 1
         let value = try type(depth: depth + 1)
@@ -105,7 +105,7 @@ public enum TypeText {
       try expect(">", "after the last member of a struct")
       if let twice = members.indices.first(where: { i in members[..<i].contains { $0.name.lowercased() == members[i].name.lowercased() } })
       {
-        throw Fault(reason: "a struct has two members \(members[twice].name); in a table names that differ in case only are one")
+        throw Fault(reason: "a struct has two members \(members[twice].name); in a table, case does not distinguish names")
       }
       return .structure(members: members)
     }
