@@ -60,7 +60,7 @@ struct DeltaFollower: TableFollower {
       case .giveUp:
         throw WeirError(
           .storage, "the Delta log of \(followed.path) could not be written: \(trouble)",
-          advice: "The ledger has the entry: run again, and the table is brought up to it.")
+          advice: "The entry is in the ledger: run again, which updates the table.")
       case .refuse(let refusal): throw refusal.error(of: table, head: await ledger.fold.number)
       }
     }
@@ -84,7 +84,7 @@ struct DeltaFollower: TableFollower {
     guard try await table.isOnlyOurs(through: tip.version) else { return }
     throw WeirError(
       .corrupt,
-      "the Delta log of \(followed.path) has \(files) files (\(bytes) bytes) at entry \(number), the ledger gave it \(wanted.files) (\(wanted.bytes) bytes)",
+      "the Delta log of \(followed.path) has \(files) files (\(bytes) bytes) at entry \(number), the ledger lists \(wanted.files) (\(wanted.bytes) bytes)",
       advice: "A file of \(followed.path)/_delta_log is damaged: \(.verifyLedger) names it. Restore it from a copy of the lake.")
   }
 

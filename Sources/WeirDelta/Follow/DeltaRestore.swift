@@ -130,7 +130,7 @@ struct DeltaRestore {
 
   private func refused(_ why: String) -> WeirError {
     WeirError(
-      .tableAhead, "the table \(followed.path) cannot be taken back to the ledger's entries: \(why)",
+      .tableAhead, "the table \(followed.path) cannot be restored to the ledger's entries: \(why)",
       advice:
         "Nothing was written to it. Restore the table's directory from a copy that is not newer than the ledger, or replay into \(.newLake)."
     )

@@ -56,7 +56,7 @@ struct DeltaVerify {
       if fold.tables[name] != nil {
         result.add(FollowerMachine.Refusal.missing.error(of: table, head: fold.number))
       } else {
-        result.notices.append("\(name): the table is not there yet, and the ledger gave it no files: the next run makes it")
+        result.notices.append("\(name): the table does not exist yet, and the ledger lists no files of it: the next run creates it")
       }
     } catch let error as WeirError where error.code == .corrupt && isDamaged {
       // The log's own problems name the file.
@@ -132,7 +132,7 @@ struct DeltaVerify {
     for file in entries.filter({ $0.number <= txn }).flatMap({ $0.files(of: name) }) {
       let path = uriEncode(String(file.path.dropFirst(name.count + 1)))
       if let add = snapshot.files[path] {
-        if add.bytes != file.bytes { result.problems.append("\(name)/_delta_log: the size of \(path) is not the ledger's") }
+        if add.bytes != file.bytes { result.problems.append("\(name)/_delta_log: the size of \(path) differs from the ledger's") }
       } else {
         gone.append((path, file))
       }
@@ -156,7 +156,7 @@ struct DeltaVerify {
       try await table.isOnlyOurs(through: snapshot.version)
     {
       result.problems.append(
-        "\(name)/_delta_log: \(snapshot.files.count) files at entry \(txn), the ledger gave the table \(fold.tables[name]?.files ?? 0)")
+        "\(name)/_delta_log: \(snapshot.files.count) files at entry \(txn), the ledger lists \(fold.tables[name]?.files ?? 0)")
     }
   }
 
