@@ -39,7 +39,7 @@ final class KafkaClient: @unchecked Sendable {
       rd_kafka_conf_destroy(conf)
       let words = configuration.redactor.clean(KafkaConfiguration.string(text))
       guard let place = connection.tls?.place(ofFailure: words) else { throw .settings("Kafka: \(words)") }
-      throw .settings("\(place) cannot be used: \(words)", advice: "Is it PEM, and are certificate, key and key_password of one another?")
+      throw .settings("\(place) cannot be used: \(words)", advice: "Is it PEM, and do certificate, key and key_password belong together?")
     }
     self.handle = handle
   }

@@ -48,7 +48,7 @@ final class KafkaConfiguration {
 
   func set(_ connection: KafkaConnection) throws(KafkaError) {
     guard !connection.brokers.isEmpty else {
-      throw .settings("no Kafka brokers are named", advice: "brokers: host:9092,host2:9092")
+      throw .settings("no Kafka brokers are configured", advice: "brokers: host:9092,host2:9092")
     }
     if let reason = KafkaNames.refusal(ofBrokers: connection.brokers) {
       throw .settings("the Kafka brokers cannot be used: \(reason)", advice: "brokers: host:9092,host2:9092")
@@ -98,7 +98,7 @@ final class KafkaConfiguration {
   /// librdkafka's own words do not name the file.
   private func readable(_ path: String, _ what: String) throws(KafkaError) -> String {
     guard access(path, R_OK) == 0 else {
-      throw .settings("tls.\(what): \(path) cannot be read: \(String(cString: strerror(errno)))", advice: "Check its path and rights.")
+      throw .settings("tls.\(what): \(path) cannot be read: \(String(cString: strerror(errno)))", advice: "Check its path and permissions.")
     }
     return path
   }

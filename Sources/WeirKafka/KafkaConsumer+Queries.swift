@@ -73,10 +73,10 @@ extension KafkaConsumer {
     guard !partitions.isEmpty else { return [:] }
     return try await query { handle throws(KafkaError) in
       let lows = try KafkaConsumer.offsets(handle, at: Int64(RD_KAFKA_OFFSET_BEGINNING), of: partitions) {
-        "cannot ask for the offsets of \($0)"
+        "cannot get the offsets of \($0)"
       }
       let highs = try KafkaConsumer.offsets(handle, at: Int64(RD_KAFKA_OFFSET_END), of: partitions) {
-        "cannot ask for the offsets of \($0)"
+        "cannot get the offsets of \($0)"
       }
       return lows.reduce(into: [:]) { result, low in
         result[low.key] = KafkaWatermarks(low: low.value, high: max(low.value, highs[low.key] ?? low.value))
@@ -109,7 +109,7 @@ extension KafkaConsumer {
     let code = rd_kafka_query_watermark_offsets(
       handle.pointer, partition.topic, partition.number, &low, &high, KafkaConsumer.queryMilliseconds)
     guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
-      throw KafkaError(code, "cannot ask for the offsets of \(partition)", partition: partition)
+      throw KafkaError(code, "cannot get the offsets of \(partition)", partition: partition)
     }
     return KafkaWatermarks(low: low, high: end ?? high)
   }
@@ -132,7 +132,7 @@ extension KafkaConsumer {
   ) async throws -> [KafkaPartition: Int64] {
     guard !partitions.isEmpty else { return [:] }
     return try await query { handle throws(KafkaError) in
-      try KafkaConsumer.offsets(handle, at: milliseconds, of: partitions) { "cannot ask for the offset of \($0) by time" }
+      try KafkaConsumer.offsets(handle, at: milliseconds, of: partitions) { "cannot get the offset of \($0) by time" }
     }
   }
 
@@ -172,13 +172,13 @@ extension KafkaConsumer {
       var metadata: UnsafePointer<rd_kafka_metadata>?
       let code = rd_kafka_metadata(handle.pointer, 0, object, &metadata, KafkaConsumer.queryMilliseconds)
       guard code == RD_KAFKA_RESP_ERR_NO_ERROR, let metadata else {
-        throw KafkaError(code, "cannot ask for the partitions of \(topic)")
+        throw KafkaError(code, "cannot get the partitions of \(topic)")
       }
       defer { rd_kafka_metadata_destroy(metadata) }
       guard metadata.pointee.topic_cnt == 1 else { return [] }
       let found = metadata.pointee.topics[0]
       guard found.err == RD_KAFKA_RESP_ERR_NO_ERROR else {
-        throw KafkaError(found.err, "cannot ask for the partitions of \(topic)")
+        throw KafkaError(found.err, "cannot get the partitions of \(topic)")
       }
       return (0..<Int(found.partition_cnt)).map { KafkaPartition(topic, found.partitions[$0].id) }.sorted()
     }
@@ -190,7 +190,7 @@ extension KafkaConsumer {
       guard let pattern = TopicPattern(pattern) else { throw .settings("\(pattern) is not a valid topic pattern") }
       var metadata: UnsafePointer<rd_kafka_metadata>?
       let code = rd_kafka_metadata(handle.pointer, 1, nil, &metadata, KafkaConsumer.queryMilliseconds)
-      guard code == RD_KAFKA_RESP_ERR_NO_ERROR, let metadata else { throw KafkaError(code, "cannot ask which topics there are") }
+      guard code == RD_KAFKA_RESP_ERR_NO_ERROR, let metadata else { throw KafkaError(code, "cannot list the topics") }
       defer { rd_kafka_metadata_destroy(metadata) }
       var all: [KafkaPartition] = []
       for index in 0..<Int(metadata.pointee.topic_cnt) {
@@ -241,7 +241,7 @@ extension KafkaConsumer {
     try await query { handle throws(KafkaError) in
       let list = PartitionList(partitions)
       let code = self.inSteps { rd_kafka_committed(handle.pointer, list.list, $0) }
-      guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(code, "cannot ask for committed offsets") }
+      guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(code, "cannot get the committed offsets") }
       return zip(PartitionList.elements(of: list.list), list.metadata).reduce(into: [:]) { result, item in
         if item.0.offset >= 0 { result[item.0.partition] = (item.0.offset, item.1) }
       }

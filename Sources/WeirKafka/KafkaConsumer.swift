@@ -58,7 +58,7 @@ public final class KafkaConsumer: Sendable {
     // What has no queue of its own comes by the consumer's: rebalances, errors, commits, log, statistics.
     rd_kafka_poll_set_consumer(client.handle)
     guard let queue = rd_kafka_queue_get_consumer(client.handle) else {
-      throw .settings("Kafka: the consumer has no group", advice: "Name a group.")
+      throw .settings("Kafka: the consumer has no group", advice: "Configure a group.")
     }
     client.sendLog(to: queue)
     client.tellStrays { [weak self] error in self?.tell(.failed(error)) }
@@ -80,7 +80,7 @@ public final class KafkaConsumer: Sendable {
   public func subscribe() async throws {
     let handle = handle
     let topics = settings.topics
-    guard !topics.isEmpty else { throw KafkaError.settings("no Kafka topics are named") }
+    guard !topics.isEmpty else { throw KafkaError.settings("no Kafka topics are configured") }
     try await control.run {
       let list = PartitionList(topics.map { KafkaPartition($0, -1) })
       let code = rd_kafka_subscribe(handle.pointer, list.list)

@@ -146,11 +146,11 @@ enum KafkaErrorKind {
   var advice: Wording? {
     switch self {
     case .passing:
-      "Are the brokers in reach at these addresses, their names resolved here, and do tls and sasl fit? The client's own lines above say more."
-    case .refused: "Check user, password, certificates and the rights of this user on topic and group."
+      "Can this machine resolve and reach these addresses, and do tls and sasl match the brokers? The client's log lines above have details."
+    case .refused: "Check user, password, certificates and this user's permissions for topic and group."
     case .missing: "Check the topic's name; create the topic, or remove it from the pipeline."
-    case .finished: "Another client uses the same group.instance.id or was started in this one's place. Start this worker again."
-    case .record: "Raise the limit of topic and broker, and of the client (\(.clientOption("message.max.bytes"))), or send it elsewhere."
+    case .finished: "Another client uses the same group.instance.id, or replaced this one. Start this worker again."
+    case .record: "Raise the limit of topic, broker and client (\(.clientOption("message.max.bytes"))), or send the record elsewhere."
     case .other: nil
     }
   }

@@ -38,7 +38,7 @@ public struct KafkaSink: RecordSink {
     guard error.fatalTo == .worker else { return translated }
     translated.code = .unavailable
     translated.fatalTo = .operation
-    translated.advice = "A new producer sends again what is not acknowledged."
+    translated.advice = "A new producer sends the unacknowledged records again."
     return translated
   }
 }
