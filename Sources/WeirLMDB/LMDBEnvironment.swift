@@ -70,7 +70,7 @@ final class LMDBEnvironment: @unchecked Sendable {
       }
       throw WeirError(
         .stateMissing, "there is no state table in \(path)",
-        advice: "\(.nameStateTable); a replay makes it.")
+        advice: "\(.nameStateTable); a replay creates it.")
     }
     guard !UncleanStop.isSuspect(store: path) else {
       throw WeirError(
@@ -167,7 +167,7 @@ final class LMDBEnvironment: @unchecked Sendable {
       try makeDirectory(String(path[..<slash]))
       if mkdir(path, 0o777) == 0 || errno == EEXIST { return }
     }
-    throw error("make the directory of", path, errno)
+    throw error("create the directory of", path, errno)
   }
 
   static func error(_ what: String, _ path: String, _ code: Int32) -> WeirError {
@@ -178,7 +178,7 @@ final class LMDBEnvironment: @unchecked Sendable {
     case EACCES where what == "read":
       WeirError(
         .storageRefused, "cannot read the state table in \(path): \(String(cString: strerror(code)))",
-        advice: "Give this user the right to read the directory and its files.")
+        advice: "Give this user permission to read the directory and its files.")
     case EACCES, EROFS, EPERM:
       WeirError(
         .readOnly, "cannot \(what) the state table in \(path): \(String(cString: strerror(code)))",
@@ -192,7 +192,7 @@ final class LMDBEnvironment: @unchecked Sendable {
     default:
       WeirError(
         .storageRefused, "cannot \(what) the state table in \(path): \(String(cString: mdb_strerror(code)))",
-        advice: "Look at the directory and its file system, then run again; \(.rebuildState) makes the table again.")
+        advice: "Check the directory and its file system, then run again; \(.rebuildState) recreates the table.")
     }
   }
 
@@ -216,10 +216,10 @@ final class LMDBEnvironment: @unchecked Sendable {
       throw WeirError(
         isThere ? .stateReplaced : .stateRemoved,
         "the state table in \(path) was \(isThere ? "replaced by another" : "removed") while this worker ran",
-        advice: "Start the worker again: it makes the table again from the ledger. End all workers before you remove a state table.")
+        advice: "Start the worker again: it recreates the table from the ledger. Stop all workers before you remove a state table.")
     }
     let bytes = try file.bytesInFile()
-    guard bytes >= fileBytes else { throw file.damaged("the file was \(fileBytes) bytes long, and has \(bytes) now") }
+    guard bytes >= fileBytes else { throw file.damaged("the file had \(fileBytes) bytes, and now has \(bytes)") }
     fileBytes = bytes
   }
 
@@ -296,7 +296,7 @@ final class LMDBEnvironment: @unchecked Sendable {
   private var unsteady: WeirError {
     WeirError(
       .storage, "the state table in \(path) changed faster than it could be read",
-      advice: "Give this user the right to write to lock.mdb there, so that writers keep the pages that it reads.")
+      advice: "Give this user permission to write to lock.mdb there, so that writers keep the pages that it reads.")
   }
 
   /// The newest state. A writer may be in the middle of its page.

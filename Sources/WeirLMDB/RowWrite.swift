@@ -149,7 +149,7 @@ extension LMDBStateTable {
 
   static func fenced(_ name: String) -> WeirError {
     WeirError(
-      .stateFenced, "the state table's \(name) is another worker's now",
-      advice: "Nothing was lost: the worker that has the lane now writes its rows.")
+      .stateFenced, "the state table's \(name) now belongs to another worker",
+      advice: "Nothing was lost: the worker that now has the lane writes its rows.")
   }
 }
