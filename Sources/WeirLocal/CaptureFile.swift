@@ -80,7 +80,7 @@ final class CaptureFile {
       switch number {
       case ENOENT, ENOTDIR: "Check the path: \(.captureFiles)."
       case EACCES, EPERM: "Make the file readable for this user."
-      default: "Look at the file, then run again."
+      default: "Check the file, then run again."
       }
     return WeirError(.config, "the capture \(path) cannot be read: \(String(cString: strerror(number)))", advice: advice)
   }
@@ -122,7 +122,7 @@ final class CaptureFile {
   private func checked(plus n: Int) throws(WeirError) -> Stamp? {
     guard let opened else { return nil }
     var info = stat()
-    guard fstat(descriptor, &info) == 0, let now = Stamp(info) else { throw FileSystem.error("look at the capture", path) }
+    guard fstat(descriptor, &info) == 0, let now = Stamp(info) else { throw FileSystem.error("get the status of the capture", path) }
     if now == opened, bytesRead + Int64(n) > now.bytes {
       throw CaptureKind.refusal(path, CaptureKind.wrongSize(now.bytes, read: bytesRead + Int64(n)))
     }

@@ -190,7 +190,7 @@ final class CaptureReader {
       guard limit < CaptureReader.recordBytesMax else {
         throw WeirError(
           .recordTooLong, "the record at position \(position) is longer than \(CaptureReader.recordBytesMax >> 20) MiB",
-          advice: "Is this a file of one JSON record a line? Split or remove that line.")
+          advice: "Does this file have one JSON record per line? Split or remove that line.")
       }
       searchedTo = seen
       limit = min(limit * 2, CaptureReader.recordBytesMax)

@@ -65,9 +65,9 @@ enum FileSystem {
     case EEXIST: return []
     case ENOENT:
       let above = try makeDirectory(parent(path))
-      guard mkdir(path, 0o777) == 0 || errno == EEXIST else { throw error("make the directory", path) }
+      guard mkdir(path, 0o777) == 0 || errno == EEXIST else { throw error("create the directory", path) }
       return above + [parent(path)]
-    default: throw error("make the directory", path)
+    default: throw error("create the directory", path)
     }
   }
 
@@ -154,7 +154,7 @@ enum FileSystem {
     }
     defer { close(descriptor) }
     var info = stat()
-    guard fstat(descriptor, &info) == 0 else { throw error("look at", path) }
+    guard fstat(descriptor, &info) == 0 else { throw error("get the status of", path) }
     guard offset >= 0, count ?? 0 >= 0 else { throw error("read from byte \(offset) of", path, EINVAL) }
     let wanted = min(count ?? Int.max, max(0, Int(info.st_size) - Int(offset)))
     var bytes = [UInt8](repeating: 0, count: wanted)

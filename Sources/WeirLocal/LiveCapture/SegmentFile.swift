@@ -17,7 +17,7 @@ final class SegmentFile: @unchecked Sendable {
     do throws(WeirError) {
       let start = try SegmentFile.read(descriptor, 0, 16, path)
       guard start.count == 16, Array(start[0..<8]) == LiveCaptureFormat.magic else {
-        throw LiveCaptureFormat.corrupt(path, "it does not begin as a segment does")
+        throw LiveCaptureFormat.corrupt(path, "it does not begin like a segment of a capture")
       }
       let (length, sum) = start.withUnsafeBytes { bytes in
         (
