@@ -129,7 +129,7 @@ enum Build {
   private static func needScalar(_ e: Expr, _ what: String, _ offset: Int) throws(ExpressionError) {
     guard e.type.isNested else { return }
     throw ExpressionError(
-      "\(what): \(e.text) is \(e.type.name); expressions cannot use a list, struct or map, but for is null: take the column as it is, or declare what is needed of it as a field with a path instead",
+      "\(what): \(e.text) is \(e.type.name); expressions cannot use a list, struct or map, except with is null: select the column unchanged, or declare the part that you need as a field with a path",
       at: offset)
   }
 

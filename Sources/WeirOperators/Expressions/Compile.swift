@@ -79,7 +79,7 @@ public struct TableNames: Sendable {
       return nil
     }
     return before == name
-      ? "the name \(name) is taken" : "the name \(name) is taken by \(before): in a Delta table names that differ in case only are one"
+      ? "the name \(name) is taken" : "the name \(name) is taken by \(before): in a Delta table, case does not distinguish names"
   }
 }
 
