@@ -8,13 +8,13 @@ extension ByteCursor {
   ///
   /// - Parameter narrow: the values are of INT32, whose differences wrap around at 32 bits.
   mutating func deltaPacked(count: Int, narrow: Bool = false) throws(WeirError) -> [Int64] {
-    let block = try self.count(of: "values a block", limit: ByteCursor.deltaBlockMax)
+    let block = try self.count(of: "values per block", limit: ByteCursor.deltaBlockMax)
     let miniblocks = try self.count(of: "miniblocks", limit: max(1, block / 8))
     guard miniblocks > 0, block % miniblocks == 0, block / miniblocks % 8 == 0, block > 0 else {
       throw broken("blocks of \(block) values in \(miniblocks) miniblocks")
     }
     let said = try self.count(of: "values", limit: count)
-    guard said == count else { throw broken("\(said) values where \(count) are due") }
+    guard said == count else { throw broken("\(said) values instead of \(count)") }
     var last = try zigzag()
     var values: [Int64] = []
     guard count > 0 else { return values }

@@ -43,7 +43,7 @@ struct Page {
   /// Takes the number of values: `field` of a page's own header.
   private mutating func count(_ header: ThriftValue?, _ start: ByteCursor) throws(WeirError) {
     guard let count = header?[1]?.int, count >= 0, count <= Footer.valuesMax else {
-      throw start.broken("a page has no right number of values")
+      throw start.broken("a page has an invalid number of values")
     }
     values = count
   }
@@ -53,7 +53,7 @@ struct Page {
     try count(header, start)
     let encoding = header?[2]?.int
     guard encoding == Encoding.plain.rawValue || encoding == Encoding.plainDictionary.rawValue else {
-      throw start.broken("a dictionary in an encoding that no dictionary has")
+      throw start.broken("a dictionary in an encoding that is invalid for dictionaries")
     }
     body = try decompress(body, codec: codec, size: size, page: start.place.first + start.at)
   }
