@@ -122,7 +122,7 @@ public struct CommitMachine: Sendable {
       state = next
       return action(of: next)
     default:
-      return failure("the commit got an answer to a question that it did not ask")
+      return failure("the commit received a reply to a request that it did not send")
     }
   }
 }

@@ -130,7 +130,7 @@ extension JSONValue {
   func optionalRange() throws(WeirError) -> HashRange? {
     guard let value = self["range"] else { return nil }
     guard let range = value.string.flatMap(HashRange.init(text:)) else {
-      throw WeirError.corruptLedger("\(value.text) does not read as a range of hashes")
+      throw WeirError.corruptLedger("\(value.text) is not a range of hashes")
     }
     return range
   }

@@ -118,8 +118,8 @@ extension Ledger {
       }
     }
     throw WeirError(
-      .storage, "the ledger at \(reader.layout.prefix) could not be made: \(trouble)",
-      advice: "Look at the lake's directory, then run again.")
+      .storage, "the ledger at \(reader.layout.prefix) could not be created: \(trouble)",
+      advice: "Check the lake's directory, then run again.")
   }
 
   /// Reads on to the head of the ledger.

@@ -81,7 +81,7 @@ extension Ledger {
     let draft = EntryDraft(commitID: makeAttemptID(), worker: worker, planHash: fold.genesis.planHash)
     let outcome = try await commit(draft, startedNanoseconds: clock.monotonicNanoseconds)
     guard case .committed = outcome else {
-      throw WeirError(.storage, "the ledger could not be moved before its collection")
+      throw WeirError(.storage, "no entry could be added to the ledger before its collection")
     }
   }
 
@@ -133,7 +133,7 @@ extension Ledger {
       if variant.contains(.ignoresMarkOutcome) { return }
       if let found = try await store.get(mark.path) {
         guard found == mark.bytes else {
-          throw WeirError.corruptLedger("the mark of collected entries \(mark.path) is not what was written")
+          throw WeirError.corruptLedger("the mark of collected entries \(mark.path) does not contain what was written")
         }
         // Of another worker, or of a put whose reply was lost: perhaps not durable yet.
         return try await store.sync(mark.path)

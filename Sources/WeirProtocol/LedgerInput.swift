@@ -42,7 +42,7 @@ extension Genesis {
     for item in try json.requiredArray("inputs") { inputs.append(try LedgerInput(json: item)) }
     let names = Set(inputs.map(\.name))
     guard names.count == inputs.count, lanes.allSatisfy({ $0.input.map(names.contains) ?? true }) else {
-      throw WeirError.corruptLedger("entry 0 names an input twice, or lists a lane of none of its inputs")
+      throw WeirError.corruptLedger("entry 0 names an input twice, or lists a lane that belongs to none of its inputs")
     }
     return inputs
   }

@@ -171,7 +171,7 @@ struct LedgerReader: Sendable {
       return
     }
     throw WeirError.replacedLedger(
-      layout, in: store, "its entry \(number) is \(found == nil ? "not there any more" : "another one now")")
+      layout, in: store, "its entry \(number) is \(found == nil ? "missing" : "a different one now")")
   }
 
   /// Sleeps up to 10 ms, 20 ms, 40 ms, … 2.56 s.
