@@ -96,6 +96,6 @@ public struct CurlTransport: HTTPTransport {
     ].contains(code)
     return WeirError(
       isLasting ? .registry : .unavailable, "no answer from \(url): \(reason)",
-      advice: isLasting ? "Check \(.setting(.registry)): url and tls." : "It is tried again. Is the registry in reach?")
+      advice: isLasting ? "Check \(.setting(.registry)): url and tls." : "Weir tries again. Is the registry reachable?")
   }
 }
