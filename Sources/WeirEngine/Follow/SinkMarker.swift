@@ -64,6 +64,6 @@ struct SinkMarker: Equatable {
 
   private static func broken(_ path: String) -> WeirError {
     WeirError(
-      .corrupt, "\(path) is not the marker of a topic", advice: "Remove it: the topic then begins at the oldest entry of the ledger.")
+      .corrupt, "\(path) is not the marker of a topic", advice: "Remove it: the topic then starts at the oldest entry of the ledger.")
   }
 }

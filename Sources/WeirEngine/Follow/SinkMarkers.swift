@@ -70,11 +70,12 @@ final class SinkMarkers: Sendable {
         // Another worker's, or of a put whose reply was lost.
         if try await !advance(to: last + 1) { try await open() }
       case .unknown(let why):
-        throw WeirError(.storage, "the marker \(object.path) could not be written: \(why)", advice: "It is tried again.")
+        throw WeirError(.storage, "the marker \(object.path) could not be written: \(why)", advice: "Weir tries again.")
       }
     }
     throw WeirError(
-      .storage, "other workers wrote \(CommitMachine.triesMax) markers of the topic \(route.topic) meanwhile", advice: "It is tried again.")
+      .storage, "other workers wrote \(CommitMachine.triesMax) markers of the topic \(route.topic) in the meantime",
+      advice: "Weir tries again.")
   }
 
   // MARK: Knowing

@@ -36,7 +36,7 @@ enum LedgerOpening {
     if let found = try await existing(plan, environment) {
       ledger = found
     } else {
-      guard request.ledgerID == nil else { throw replaced(plan, environment, "it is not there any more") }
+      guard request.ledgerID == nil else { throw replaced(plan, environment, "it is missing") }
       do { try await LostLedger.check(plan, environment) } catch {
         // Another worker may have founded it and made its tables meanwhile.
         guard try await existing(plan, environment) != nil else { throw error }
@@ -47,7 +47,7 @@ enum LedgerOpening {
       await ledger.use(environment.protocolVariant, environment.commitObserver)
     }
     let genesis = await ledger.fold.genesis
-    if let known = request.ledgerID, genesis.ledgerID != known { throw replaced(plan, environment, "it is another one now") }
+    if let known = request.ledgerID, genesis.ledgerID != known { throw replaced(plan, environment, "it is a different one now") }
     let lanes = genesis.lanes.filter { $0 != .merge }.count
     if request.shards == nil, let wanted = request.lanes, wanted != lanes {
       throw WeirError(
