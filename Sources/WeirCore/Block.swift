@@ -86,7 +86,7 @@ public struct Rejection: Sendable, Hashable {
 
   public var stage: Stage
   private var cause: String
-  /// Byte of the record; -1: not told apart.
+  /// Byte of the record; -1: not known.
   private var byte: Int
   /// Of ``reason``, about.
   public var byteCount: Int { cause.utf8.count + 16 }
@@ -112,7 +112,7 @@ public struct DecodedBlock: Sendable {
   public var offset: [UInt32]
   public var length: [UInt32]
   /// One column for each declared field, in order of declaration; `offset.count` rows. Rows of rejected records are null. Those
-  /// that the decoder was told nobody reads are empty.
+  /// that no reader needs, according to the decoder's settings, are empty.
   public var columns: [Column]
   /// True where every declared field was valid and the grammar was kept.
   public var valid: [Bool]

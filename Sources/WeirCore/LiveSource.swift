@@ -4,8 +4,8 @@
 public final class RecordDetails: Sendable {
   /// An entry of ``arrivals``: the source does not say.
   public static let noArrival = Int64.min
-  /// The last millisecond of the year 9999. Nobody's clock shows more: it is microseconds or nanoseconds by mistake, or nonsense, and a
-  /// lake's reader could not tell it as a date.
+  /// The last millisecond of the year 9999. No correct clock shows more: it is microseconds or nanoseconds by mistake, or nonsense, and a
+  /// lake's reader could not represent it as a date.
   private static let millisecondsMax: Int64 = 253_402_300_799_999
 
   /// What a record's own timestamp, UTC milliseconds since 1970 as the producer or the broker set it, says of its arrival: microseconds,
@@ -127,7 +127,7 @@ public struct ShardBounds: Sendable, Hashable {
     self.high = high
   }
 
-  /// How many positions lie before `high` from an ordinal on; nil: the source's positions do not tell.
+  /// How many positions lie before `high` from an ordinal on; nil: the source's positions do not show it.
   public func left(from ordinal: Int64, orFrom end: Int64 = 0) -> Int64? {
     guard case .offset(let low) = low, case .offset(let high) = high else { return nil }
     return max(0, max(high, end) - max(ordinal, low))
@@ -140,7 +140,7 @@ public struct ShardBounds: Sendable, Hashable {
   }
 }
 
-/// What a worker is told about the shards that it shares with others.
+/// What a worker learns about the shards that it shares with others.
 public enum ShardGroupEvent: Sendable {
   /// These are ours: answer with ``ShardGroup/assign(_:)``, at the ledger's positions.
   case assigned([String])
@@ -152,7 +152,7 @@ public enum ShardGroupEvent: Sendable {
   case closed
 }
 
-/// What a member of a group has left at the source of where it stands.
+/// What a member of a group has left at the source of its position.
 public struct FollowedPosition: Sendable, Hashable {
   public var position: Position
   /// Empty: another program left it.
@@ -181,13 +181,13 @@ public protocol ShardGroup: ShardLooker {
   func assign(_ positions: [String: ShardPoint]) async throws -> [String: any RecordSource]
   /// Ends reading: the answer to `revoked`, with all its shards.
   func release(_ shards: [String]) async throws
-  /// Tells the source what was committed, for tools that show lag. Nobody reads it to begin anywhere.
+  /// Reports to the source what was committed, for tools that show lag. It is never read to choose a starting position.
   /// - Parameter owner: whose positions they are, in a few words that the source keeps with them.
   func follow(_ positions: [String: ShardPoint], as owner: String) async
-  /// What stands there for the group, left by whoever is in it; shards without are left out.
+  /// What the source holds there for the group, left by its members; shards without are left out.
   func followed(_ shards: [String]) async throws -> [String: FollowedPosition]
   /// Ends with an error each question to the source that is under way, and all later ones: ``bounds(of:)``, ``starts(of:)``, ``look(_:)``,
-  /// ``followed(_:)``. Nobody waits for the answers any more. Reading, ``release(_:)`` and ``close()`` stay as they are.
+  /// ``followed(_:)``. Nothing waits for the answers any more. Reading, ``release(_:)`` and ``close()`` stay as they are.
   func refuseQuestions()
   /// Leaves the group, so that others take over at once.
   func close() async

@@ -15,7 +15,7 @@ public enum Position: Hashable, Sendable, Comparable {
     }
   }
 
-  /// How many positions lie between this one and a later one; nil: the source's positions do not tell.
+  /// How many positions lie between this one and a later one; nil: the source's positions do not show it.
   public func distance(to later: Position) -> Int64? {
     guard case .offset(let from) = self, case .offset(let to) = later else { return nil }
     return max(0, to &- from)
@@ -117,7 +117,7 @@ public struct ShardPoint: Hashable, Sendable {
   /// Where a lane of a counted source begins.
   public static func start(at sequence: SequenceNumber) -> ShardPoint { ShardPoint(ordinal: 0, sequence: sequence) }
 
-  /// Another position of the same shard, with the ordinal that belongs to it; a counted source goes on counting.
+  /// Another position of the same shard, with the ordinal that belongs to it; a counted source continues counting.
   public func moved(to position: Position) -> ShardPoint {
     switch position {
     case .offset(let offset): ShardPoint(offset)

@@ -23,7 +23,7 @@ public enum Printable {
     return String(out)
   }
 
-  /// The first character that cannot be seen, or that cannot be told from an ordinary space: formats (zero-width characters, soft hyphens,
+  /// The first character that cannot be seen, or that looks like an ordinary space: formats (zero-width characters, soft hyphens,
   /// changes of direction), controls, and white space but the space itself. nil: there is none.
   public static func invisible(in text: some StringProtocol) -> Unicode.Scalar? { text.unicodeScalars.first(where: isInvisible) }
 

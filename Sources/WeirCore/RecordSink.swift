@@ -45,9 +45,9 @@ public protocol RecordSink: Sendable {
 
 /// Topics as the engine gets them (law 8).
 public struct SinkEnvironment: Sendable {
-  /// Connects anew; called again after a sink broke.
+  /// Connects; called again after a sink broke.
   public var make: @Sendable () throws -> any RecordSink
-  /// Told of what passes by itself: a broker that is away.
+  /// Called with a failure that passes by itself: an unreachable broker.
   public var tell: @Sendable (WeirError) -> Void
 
   public init(make: @escaping @Sendable () throws -> any RecordSink, tell: @escaping @Sendable (WeirError) -> Void) {

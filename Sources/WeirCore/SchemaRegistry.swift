@@ -64,7 +64,7 @@ public protocol SchemaRegistry: Sendable {
 /// The registry as the engine gets it (law 8).
 public struct RegistryEnvironment: Sendable {
   public var registry: any SchemaRegistry
-  /// Told of what passes by itself: a registry that is away.
+  /// Called with a failure that passes by itself: an unreachable registry.
   public var tell: @Sendable (WeirError) -> Void
 
   public init(registry: any SchemaRegistry, tell: @escaping @Sendable (WeirError) -> Void) {

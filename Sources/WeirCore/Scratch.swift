@@ -1,4 +1,4 @@
-/// Memory for lists that live as long as one call, and are needed again in the next: a stack of its own, for whoever is called by one
+/// Memory for lists that live as long as one call, and are needed again in the next: a stack of its own, for code that is called by one
 /// task at a time.
 ///
 /// What does not fit comes from the allocator, once: behind the outermost call the memory grows to what was asked for.

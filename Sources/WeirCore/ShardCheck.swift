@@ -1,7 +1,7 @@
 /// Which record of a shard is asked for.
 public enum ShardAsk: Sendable, Hashable {
   case at(ShardPoint)
-  /// The one before a position: what was read last by whoever reads on there.
+  /// The one before a position: the last one read by the reader that continues there.
   case before(ShardPoint)
 }
 
@@ -41,7 +41,7 @@ extension ShardLooker {
 }
 
 /// Decides whether a shard is still the one that was read (DESIGN section 4, "Shard identity"). Pure: it says what to look at, and is
-/// told what is there.
+/// given what is there.
 ///
 /// A record that is absent is neither match nor mismatch. The shard is the same when its anchor, or an older record, is where it was
 /// read; a match of the newest record alone says nothing, because it may have been read from another incarnation since.
