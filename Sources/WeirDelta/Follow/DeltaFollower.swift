@@ -67,7 +67,7 @@ struct DeltaFollower: TableFollower {
   }
 
   /// Syncs the newest version, unless this follower made it durable itself: another worker may have died between its link and its sync,
-  /// and with a version of ours durable above one that vanishes with the machine, the log has a hole. Whoever made it had done the same
+  /// and with a version of ours durable above one that vanishes with the machine, the log has a hole. Its worker had done the same
   /// with the version before.
   private mutating func makeDurable() async throws {
     guard let version = tip?.version, version > durableVersion, isSyncing else { return }

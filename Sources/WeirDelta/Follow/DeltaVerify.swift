@@ -117,7 +117,7 @@ struct DeltaVerify {
   }
 
   /// Whether a commit without a hash must be one of this ledger that lost it: the first of a table is, and any with its `txn`;
-  /// one that cannot be read is nobody's.
+  /// one that cannot be read belongs to no ledger.
   private func isOurs(_ bytes: [UInt8], _ version: Int64) -> Bool {
     guard version > 0, let actions = try? DeltaCommit.decode(bytes, path: table.commitPath(version)), !actions.isEmpty else { return true }
     return actions.contains { if case .transaction(let appID, _) = $0 { appID.hasPrefix(names.application) } else { false } }
@@ -160,7 +160,7 @@ struct DeltaVerify {
     }
   }
 
-  /// Those of the files that a `remove` of the log names; nil if the log was cleaned, so that it cannot be told.
+  /// Those of the files that a `remove` of the log names; nil if the log was cleaned, so that it is unknown.
   private func removals(_ snapshot: DeltaSnapshot, _ log: DeltaLog, _ files: [String]) async throws -> Set<String>? {
     var found = Set(files.filter { snapshot.removed[$0] != nil })
     guard found.count < files.count else { return found }
