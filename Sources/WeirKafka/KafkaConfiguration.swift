@@ -2,7 +2,7 @@ import CKafka
 import Glibc
 import WeirKafkaSettings
 
-/// Settings as librdkafka wants them, being built. Whoever makes a client takes it over.
+/// Settings as librdkafka wants them, being built. The client that is made with it takes it over.
 final class KafkaConfiguration {
   private(set) var redactor = Redactor()
   private var conf: OpaquePointer?
@@ -143,7 +143,7 @@ extension KafkaConsumerSettings {
     try conf.set("auto.offset.reset", "error")
     // How late topics are seen that fit a pattern, and those that were deleted.
     try conf.set("topic.metadata.refresh.interval.ms", topicRefreshMilliseconds)
-    // The end of a partition tells a lane that it is idle, and shows what lies unreadable behind the last record.
+    // The end of a partition shows a lane that it is idle, and what is unreadable after the last record.
     try conf.set("enable.partition.eof", true)
     try setSizes(conf)
     try conf.set("statistics.interval.ms", statisticsIntervalMilliseconds)

@@ -23,7 +23,7 @@ extension KafkaConsumer {
 
   /// Runs a query on its own thread, unless the consumer is being closed (which frees the client).
   ///
-  /// librdkafka 2.0.2 may wait for a broker that is away for much longer than it was told; whoever closes the consumer does not wait
+  /// librdkafka 2.0.2 may wait for an unreachable broker for much longer than its timeout; closing the consumer does not wait
   /// for that.
   func query<T: Sendable>(_ work: @escaping @Sendable (Handle) throws(KafkaError) -> T) async throws -> T {
     let handle = handle
@@ -206,7 +206,7 @@ extension KafkaConsumer {
 
   // MARK: Offsets at the broker: for tools that show lag, never read to begin anywhere
 
-  /// Stores offsets (the next to read) at the broker, without waiting. A refusal is counted (``untold``), not told: the
+  /// Stores offsets (the next to read) at the broker, without waiting. A refusal is counted (``untold``), not reported: the
   /// next commit makes up for it.
   /// - Parameter metadata: what the broker keeps with each (some thousand bytes at most).
   public func commitBehind(_ positions: [KafkaPartition: Int64], metadata: String = "") {

@@ -56,7 +56,7 @@ public struct KafkaError: Error, Sendable, CustomStringConvertible {
   /// - Parameters:
   ///   - action: what was tried, to begin the message with: `cannot read topic/3`.
   ///   - detail: librdkafka's own words, if it said more than the code.
-  ///   - repeats: what a repeated call would do, where the code alone does not tell.
+  ///   - repeats: what a repeated call would do, where the code alone does not show it.
   init(
     _ code: rd_kafka_resp_err_t, _ action: String, detail: String? = nil, partition: KafkaPartition? = nil,
     repeats: Bool = true
@@ -90,12 +90,12 @@ public struct KafkaError: Error, Sendable, CustomStringConvertible {
 enum KafkaErrorKind {
   /// The network or a broker is away, or a leader moves; librdkafka itself tries again and again.
   case passing
-  /// The topic, the group or the cluster is not ours to use. Somebody has to act.
+  /// The topic, the group or the cluster is not ours to use. An operator has to act.
   case refused
-  /// There is no such topic or partition (any more): a deleted topic comes back only if somebody makes it again.
+  /// There is no such topic or partition (any more): a deleted topic comes back only if it is created again.
   case missing
   /// Another client took this one's identity (a static member's id, a producer's epoch), or the client is broken for
-  /// good. This worker cannot go on; another, or this one after a new start, can.
+  /// good. This worker cannot continue; another, or this one after a restart, can.
   case finished
   /// The record itself cannot be taken: too large, invalid. Others can.
   case record

@@ -5,10 +5,10 @@ import WeirCore
 /// What reading a partition yields.
 public enum KafkaRead: Sendable {
   case block(KafkaBlock)
-  /// Everything that the partition held at this moment was handed out; more may come. `next` is where it goes on.
+  /// Everything that the partition held at this moment was handed out; more may come. `next` is where it continues.
   case caughtUp(next: Int64)
   /// The offset is not there: below the first one (trimmed by retention) or above the last (the log was truncated, or
-  /// the topic made anew). Reading has stopped; ask for the watermarks, record the gap, and assign anew.
+  /// the topic recreated). Reading has stopped; ask for the watermarks, record the gap, and assign again.
   case outOfRange(at: Int64)
   /// The partition was revoked, released or closed.
   case closed
@@ -25,7 +25,7 @@ struct QueueBound {
   private let recordsMax: Int
   private let bytesMax: Int
   private var wasFull = false
-  /// Of the latest block; librdkafka tells how many records its queue holds, not how large they are.
+  /// Of the latest block; librdkafka reports how many records its queue holds, not how large they are.
   var recordBytes = 1
 
   init(records: Int, bytes: Int) {
@@ -51,7 +51,7 @@ struct QueueBound {
 ///
 /// **Back-pressure**: nothing is taken from the queue but what was asked for (and ``KafkaConsumerSettings/blocksAhead``);
 /// a queue that is not read fills to its bound, and then librdkafka does not fetch for this partition. Other partitions
-/// go on.
+/// continue.
 ///
 /// librdkafka calls back when a record arrives in the empty queue; the callback only queues a job. A job takes what lies
 /// there, without waiting, until a block is full or the queue is empty: so blocks are large under load, and a single
@@ -106,7 +106,7 @@ public final class KafkaPartitionReader: @unchecked Sendable {
   }
 
   /// Records are asked for one by one: by one task at a time.
-  /// - Throws: a ``KafkaError`` of this partition, after which reading may go on.
+  /// - Throws: a ``KafkaError`` of this partition, after which reading may continue.
   public func next() async throws -> KafkaRead {
     let result: Result = await withCheckedContinuation { continuation in
       let (ready, action): (Result?, ReaderMachine<Result>.Action) = state.withLock { state in
@@ -246,7 +246,7 @@ public final class KafkaPartitionReader: @unchecked Sendable {
 
   // MARK: The end
 
-  /// Ends reading: whoever waits gets `closed`. Returns when no job touches the queue any more.
+  /// Ends reading: a waiting caller gets `closed`. Returns when no job touches the queue any more.
   func stop() async {
     let waiter: CheckedContinuation<Result, Never>? = state.withLock { state in
       guard state.machine.closed() else { return nil }

@@ -68,7 +68,7 @@ public enum KafkaStart: Sendable, Hashable {
 public struct KafkaConsumerSettings: Sendable, Hashable {
   /// How partitions are spread over a group's members.
   public enum Strategy: String, Sendable {
-    /// Everything is given back at each change of the group, then given out anew.
+    /// Everything is given back at each change of the group, then assigned again.
     case eager = "range,roundrobin"
     /// Only what moves is given back.
     case cooperative = "cooperative-sticky"
@@ -130,7 +130,7 @@ public struct KafkaProducerSettings: Sendable, Hashable {
     case fnv1a = "fnv1a_random"
   }
 
-  /// Which records librdkafka tells the end of one by one. Both are exact in numbers.
+  /// Which records librdkafka acknowledges one by one. Both are exact in numbers.
   public enum Reports: Sendable {
     /// Failures only: less work for each record.
     case failures

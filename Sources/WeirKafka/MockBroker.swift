@@ -11,7 +11,7 @@ public final class MockBroker: @unchecked Sendable {
   private let cluster: OpaquePointer
 
   /// Starts the brokers, on ports that the system chooses.
-  /// - Parameter isTalking: tells on standard error what its groups and connections do.
+  /// - Parameter isTalking: logs to standard error what its groups and connections do.
   public init(brokers: Int = 1, isTalking: Bool = false) throws(KafkaError) {
     let conf = rd_kafka_conf_new()
     var text = [CChar](repeating: 0, count: 512)
