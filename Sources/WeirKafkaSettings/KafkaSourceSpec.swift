@@ -75,7 +75,7 @@ public struct KafkaSettingsSpec: Sendable, Hashable, Codable {
   public var sessionMicroseconds: Int64 = 45_000_000
   /// How long handing partitions over may take; nil: half of ``sessionMicroseconds``.
   public var handOverMicroseconds: Int64?
-  /// The group's silence after which a worker joins anew; nil: see ``silence``.
+  /// The group's silence after which a worker joins again; nil: see ``silence``.
   public var silenceMicroseconds: Int64?
   /// A shard without records for so long leaves the merged watermark by a decision.
   public var idleMicroseconds: Int64 = 30_000_000
@@ -99,6 +99,6 @@ public struct KafkaSettingsSpec: Sendable, Hashable, Codable {
   /// it asks again: twice what a hand-over may take, and no less than a session.
   public var rebalance: Int64 { max(sessionMicroseconds, handOver * 2) }
 
-  /// Microseconds of the group's silence after which a worker joins anew: three rebalances, half a minute at least.
+  /// Microseconds of the group's silence after which a worker joins again: three rebalances, half a minute at least.
   public var silence: Int64 { silenceMicroseconds ?? max(30_000_000, rebalance * 3) }
 }
