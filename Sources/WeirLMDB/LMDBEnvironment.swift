@@ -232,7 +232,7 @@ final class LMDBEnvironment: @unchecked Sendable {
       code = body(transaction)
       if code == 0 { code = mdb_txn_commit(transaction) } else { mdb_txn_abort(transaction) }
       switch code {
-      // Replaced in the meantime: nobody will see what was written.
+      // Replaced in the meantime: no reader will see what was written.
       case 0: return try checkFile()
       case MDB_MAP_FULL:
         mapBytes *= 2
@@ -321,7 +321,7 @@ final class LMDBEnvironment: @unchecked Sendable {
     guard code == 0 else { throw LMDBEnvironment.error("sync", path, code) }
   }
 
-  /// The worker has written its last row: syncs, and says so to whoever opens the store next.
+  /// The worker has written its last row: syncs, and records that for the next process that opens the store.
   func finish() throws(WeirError) {
     try sync()
     uncleanStop?.closedClean()
