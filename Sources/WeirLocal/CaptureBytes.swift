@@ -2,8 +2,8 @@ import CZlib
 import CZstd
 import WeirCore
 
-/// The uncompressed bytes of one capture file: plain, gzip (any number of members) or zstd (any number of frames), told
-/// apart by their first bytes. Blocks; used by the reader's thread alone.
+/// The uncompressed bytes of one capture file: plain, gzip (any number of members) or zstd (any number of frames), recognised
+/// by their first bytes. Blocks; used by the reader's thread alone.
 final class CaptureBytes {
   private enum Form {
     case plain

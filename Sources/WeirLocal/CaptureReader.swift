@@ -83,7 +83,7 @@ final class CaptureReader {
   // MARK: Files
 
   private enum Step {
-    /// So many bytes were read; at least one.
+    /// The number of bytes that were read; at least one.
     case read(Int)
     /// A file ended, and there is another.
     case nextFile
@@ -212,7 +212,7 @@ final class CaptureReader {
     return nil
   }
 
-  /// Where a block ends whose records could go on to `limit`.
+  /// Where a block ends whose records could extend to `limit`.
   private func blockEnd(_ base: UnsafeMutablePointer<UInt8>, upTo limit: Int) -> Int {
     let end = firstCutEnd(base, upTo: limit) ?? limit
     guard end > options.blockRows, let full = weir_line_end(base, end, options.blockRows) else { return end }

@@ -29,7 +29,7 @@ enum FileSystem {
     }
   }
 
-  /// A failed fsync may have dropped what it was to save, and the next one would not say so: the process must not go on.
+  /// A failed fsync may have dropped what it was to save, and the next one would not say so: the process must not continue.
   static func sync(_ descriptor: Int32, _ path: String) {
     while fsync(descriptor) != 0 {
       if errno == EINTR { continue }

@@ -35,7 +35,7 @@ enum LiveCaptureFormat {
   }
 }
 
-/// What stands at the beginning of a segment: enough to read it, and to go on behind it, without those before.
+/// The beginning of a segment: enough to read it, and to continue after it, without those before.
 struct SegmentHeader: Sendable {
   struct Shard: Sendable, Equatable {
     var shard: SourceShard
@@ -112,7 +112,7 @@ struct SegmentHeader: Sendable {
     }
   }
 
-  /// Segments are numbered from 0 without holes: one that is missing, also the first, would be a loss that nobody sees.
+  /// Segments are numbered from 0 without holes: one that is missing, also the first, would be an unnoticed loss.
   func check(number: Int, _ path: String) throws(WeirError) {
     guard segment != Int64(number) else { return }
     throw LiveCaptureFormat.corrupt(
@@ -267,7 +267,7 @@ enum Zstd {
     }
   }
 
-  /// nil: these are not the bytes of so many, compressed.
+  /// nil: the bytes do not decompress to `count` bytes.
   static func uncompress(_ bytes: [UInt8], count: Int) -> [UInt8]? {
     var result = 0
     let out = [UInt8](unsafeUninitializedCapacity: max(1, count)) { out, filled in

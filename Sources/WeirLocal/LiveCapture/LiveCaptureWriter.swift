@@ -1,9 +1,9 @@
 import Glibc
 import WeirCore
 
-/// Writes a capture of a live stream, and goes on with one that is there. Blocks; used by one thread at a time.
+/// Writes a capture of a live stream, and resumes an existing one. Blocks; used by one thread at a time.
 ///
-/// What is captured is what lies in whole frames: so a writer that was killed anywhere goes on behind the last whole frame of each
+/// Only complete frames count as captured: a writer that was killed anywhere resumes after the last complete frame of each
 /// shard, and no record is there twice or not at all. A frame that was not finished is cut off.
 public final class LiveCaptureWriter: @unchecked Sendable {
   // Unchecked: one thread at a time, as its owner promises.
@@ -134,7 +134,7 @@ public final class LiveCaptureWriter: @unchecked Sendable {
     if !known.isEmpty { try roll(now: now, unverified: known) }
   }
 
-  /// Copies the rest of a segment into a file of its own, which is no segment: nobody reads it but who looks for what was lost.
+  /// Copies the rest of a segment into a file of its own, which is not a segment: it is read only to look for what was lost.
   private func keep(_ file: SegmentFile, from offset: Int64) throws(WeirError) {
     let path = options.directory + "/damaged-\(file.header.segment)-\(offset).frames"
     guard let rest = try FileSystem.read(file.path, offset: offset) else { throw FileSystem.error("read", file.path) }
@@ -152,7 +152,7 @@ public final class LiveCaptureWriter: @unchecked Sendable {
     guard !missing.isEmpty else { return }
     adopt(
       missing.map { shard in
-        // Without the record before it too: so it can be told from a capture of an earlier version, which has no identities.
+        // Without the record before it too: so it differs from a capture of an earlier version, which has no identities.
         .init(shard: shard, position: starts[shard.name] ?? 0, identity: ShardIdentity(anchor: before[shard.name]))
       })
     try roll(now: now)
