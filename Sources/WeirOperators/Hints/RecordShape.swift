@@ -1,4 +1,4 @@
-/// What the bytes of a record look like that is no JSON object: told from one record alone, for a hint.
+/// What the bytes of a record that is not a JSON object look like: judged from one record alone, for a hint.
 enum RecordShape {
   /// Bytes that are looked at.
   private static let bytesMax = 4096

@@ -294,7 +294,7 @@ struct FieldSink {
     return DecodeError(reason: "field \(name): \(text) is \(why)", at: at)
   }
 
-  /// The grammar is looked at first: broken JSON is told as such.
+  /// The grammar is checked first: broken JSON is reported as such.
   private func mismatch(_ scanner: inout JSONScanner) -> DecodeError {
     let start = scanner.at
     do { try scanner.skipValue() } catch { return error }

@@ -32,7 +32,7 @@ final class NestedFields {
   /// Of the record itself.
   let members: [(name: [UInt8], target: Int)]
 
-  /// Up to so many names are compared one by one.
+  /// Up to this number of names are compared one by one.
   private static let fewNames = 8
 
   static func target(ofNode node: Int) -> Int { -2 - node }

@@ -20,7 +20,7 @@ final class NestedJSON {
     /// Of structs with many members.
     let byName: [[UInt8]: Int]
 
-    /// Up to so many names are compared one by one.
+    /// Up to this number of names are compared one by one.
     static let fewNames = 8
 
     init(_ type: ColumnType) {
@@ -64,7 +64,7 @@ final class NestedJSON {
   private let field: String
   private let root: Node
   private let out = NestedBuilder()
-  /// Of the field at hand: strings with escapes, which the builder copies.
+  /// Of the current field: strings with escapes, which the builder copies.
   private var escapes: Arena?
 
   init(_ field: Field) {

@@ -31,7 +31,7 @@ public final class RecordDecoder: BlockDecoder {
   private static let predictionsMax = 256
 
   /// - Parameters:
-  ///   - read: by field, whether somebody reads its column; all unless given. What nobody reads is checked all the same.
+  ///   - read: by field, whether its column is read; default: all. A column that is not read is checked all the same.
   ///   - keepsBlankLines: a line of white space is a record, which is rejected; else it has no row, and is counted.
   public init(fields: [Field], read: [Bool]? = nil, keepsBlankLines: Bool = true) {
     self.fields = fields
@@ -184,7 +184,7 @@ public final class RecordDecoder: BlockDecoder {
   }
 
   private func predict(_ start: UnsafePointer<UInt8>, _ count: Int, _ field: Int, _ place: Int) {
-    // What is behind this place was learnt from another order of keys: learn it anew.
+    // What follows this place was learnt from another order of keys: learn it again.
     if place < predictions.count {
       predicted.removeLast(predicted.count - predictions[place].start)
       predictions.removeLast(predictions.count - place)

@@ -73,7 +73,7 @@ struct AvroCursor {
 
   mutating func bytes() throws(DecodeError) -> StringRef { try part(try long()) }
 
-  /// A place in a list of so many.
+  /// An index into a list of `count` items.
   mutating func place(of count: Int, _ what: String) throws(DecodeError) -> Int {
     let value = try long()
     guard value >= 0, value < Int64(count) else { throw fail("\(what) \(value) of \(count)") }

@@ -43,11 +43,11 @@ struct AvroProgram {
     case integer(isLong: Bool)
     case floatAsDouble, double
     case integerAsDouble(isLong: Bool)
-    /// To so many digits, of which so many stand after the point.
+    /// To this number of digits, and this number of digits after the point.
     case integerAsDecimal(precision: Int, scale: Int, isLong: Bool)
-    /// Big-endian two's complement of a scale; `fixed`: so many bytes, else with a length.
+    /// Big-endian two's complement of a scale; `fixed`: this number of bytes, else with a length.
     case decimal(fixed: Int?, from: Int, precision: Int, scale: Int)
-    /// Times so many microseconds, or divided if negative.
+    /// Multiplied by this number of microseconds, or divided if negative.
     case timestamp(Int64, isLong: Bool)
     case days
     case text

@@ -17,7 +17,7 @@ struct SchemaError: Error {
 /// An Avro schema, parsed: types as a table, so that a type may hold itself.
 ///
 /// Source: https://avro.apache.org/docs/1.12.0/specification/ (schema declaration, names, logical types). A logical type that does
-/// not fit its type, or that nobody knows, is ignored, as the specification says.
+/// not fit its type, or that is unknown, is ignored, as the specification says.
 struct AvroSchema {
   indirect enum Kind {
     case null, boolean, int, long, float, double, bytes, string
