@@ -95,7 +95,7 @@ final class ChunkWriter {
     if overflows { closePage() }
   }
 
-  /// Called every so many rows of the file.
+  /// Called at a fixed interval of rows in the file.
   func endSlice() {
     values.endSlice()
     if values.openBytes >= pageBytes || levelCount >= ChunkWriter.pageValues { closePage() }

@@ -95,7 +95,7 @@ protocol ValueEncoder: AnyObject {
   var openBytes: Int { get }
   /// Bytes of the open page's values and the dictionary, encoded but not compressed, about.
   var estimatedBytes: Int { get }
-  /// Called every so many rows of the file: a dictionary that does not pay is given up then and when a page closes,
+  /// Called at a fixed interval of rows in the file: a dictionary that does not pay is given up then and when a page closes,
   /// so that the bytes of the file do not depend on how the rows were cut into calls.
   func endSlice()
   /// Writes the open page's values behind its levels and begins a new one.

@@ -15,7 +15,7 @@ struct BytePlace {
   }
 }
 
-/// Reads bytes that nobody vouches for: each read checks its bounds.
+/// Reads untrusted bytes: each read checks its bounds.
 struct ByteCursor {
   let bytes: [UInt8]
   let place: BytePlace

@@ -13,7 +13,7 @@ extension ByteCursor {
         guard header > 1 else { throw broken("a run of no values") }
         let value = try littleEndian((width + 7) / 8)
         guard width == 64 || value >> UInt64(width) == 0 else { throw broken("a value of more than \(width) bits") }
-        // Runs may go on behind the values that are asked for.
+        // Runs may extend beyond the requested values.
         values.append(contentsOf: repeatElement(T(truncatingIfNeeded: value), count: Int(min(header >> 1, UInt64(missing)))))
       } else {
         try literals(groups: header >> 1, width: width, missing: missing, into: &values)
