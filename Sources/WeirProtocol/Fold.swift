@@ -296,7 +296,7 @@ extension LedgerFold {
 // MARK: - The fence
 
 extension LedgerFold {
-  /// The lanes of an attempt that somebody else has moved on: their last epoch is not the one before the attempt's.
+  /// The lanes of an attempt that another worker has moved on: their last epoch is not the one before the attempt's.
   public func fenced(_ commits: [LaneCommit]) -> [LaneID] {
     commits.filter { !admits($0) }.map(\.lane)
   }

@@ -19,7 +19,7 @@ public actor Ledger {
   private static let recentFilesMax = 4096
   /// Shared with the reader that opened the ledger.
   let snapshots: SnapshotPointer
-  /// Only the simulation sets these: a broken variant, and who is told of each step of a commit.
+  /// Only the simulation sets these: a broken variant, and the observer of each step of a commit.
   var variant: ProtocolVariant = []
   private var observer: (@Sendable (CommitMachine.Event, CommitMachine.Action) -> Void)?
 
@@ -193,7 +193,7 @@ extension Ledger {
   ///   - derive: makes the draft against a fold; called again with the newer fold after each conflict. What depends
   ///     on the fold (the merged part) must be made from its argument alone. Its errors end the attempt.
   /// - Throws: `ledger_replaced` if the ledger is not the one that this worker opened, `ledger_corrupt`, errors of `derive`, and of
-  ///   the store what no repetition mends.
+  ///   the store that a retry does not fix.
   public func commit(
     attempt: String, startedNanoseconds started: Int64,
     derive: @Sendable (LedgerFold) async throws -> EntryDraft

@@ -29,12 +29,12 @@ public struct CollectionReport: Sendable, Equatable {
 ///
 /// 1. The ledger is made to move if it did not for 22 hours, see ``Ledger/collect(_:worker:)``.
 /// 2. A snapshot of the fold, durable; then a marker that names it, durable: this moves the pointer.
-/// 3. A mark of how far entries will be deleted, so that a lost entry can be told from a collected one.
+/// 3. A mark of how far entries will be deleted, so that a lost entry can be distinguished from a collected one.
 ///    Then entries at or below it, oldest first, so that those that stay have no gap.
 /// 4. Older snapshots.
 /// 5. Blobs and lookups that neither the fold nor an entry names and that are a day old.
 extension Ledger {
-  /// A file that nobody names is swept when it is a day old: attempts end after an hour, and 23 are a margin for
+  /// A file that no entry names is swept when it is a day old: attempts end after an hour, and 23 are a margin for
   /// clocks and for requests that are long on their way.
   static let sweepMicroseconds = CollectionPolicy.dayMicroseconds
   /// An entry this young keeps older attempts away, see ``Ledger/collect(_:worker:)``.
@@ -98,7 +98,7 @@ extension Ledger {
       switch await store.putIfAbsent(object) {
       case .created: return
       case .exists:
-        // The same bytes from whomever, but perhaps not durable yet.
+        // The same bytes, perhaps from another worker, but perhaps not durable yet.
         try await store.sync(object.path)
         return
       case .unknown: await reader.rest(tries: tries)

@@ -21,7 +21,7 @@ struct LedgerReader: Sendable {
     (self.snapshots, self.trustsUnsynced) = (snapshots, trustsUnsynced)
   }
 
-  /// Times the head is read anew because entries or snapshots vanished under the reader.
+  /// Times the head is read again because entries or snapshots vanished under the reader.
   static let headTriesMax = 16
 
   /// The number of the newest snapshot, -1 without one.
@@ -34,7 +34,7 @@ struct LedgerReader: Sendable {
     do {
       entry = try LedgerEntry(bytes: bytes)
     } catch {
-      // Whoever has to mend it needs the file's name.
+      // The operator who repairs it needs the file's name.
       throw WeirError(error.code, "\(layout.entry(number)): \(error.message)", advice: error.advice)
     }
     guard entry.number == number else {

@@ -26,7 +26,7 @@ package struct ProtocolVariant: OptionSet, Sendable {
   package static let sweepsYoung = ProtocolVariant(rawValue: 1 << 9)
   /// Collection sweeps over an idle ledger without making it move first.
   package static let sweepsWithoutBarrier = ProtocolVariant(rawValue: 1 << 10)
-  /// A follower goes on from the ledger number that it remembers, not from the table's `txn`.
+  /// A follower continues from the ledger number that it remembers, not from the table's `txn`.
   package static let followerTrustsMemory = ProtocolVariant(rawValue: 1 << 11)
   /// A follower that lost a version commits the same actions at the next one.
   package static let followerRebases = ProtocolVariant(rawValue: 1 << 12)

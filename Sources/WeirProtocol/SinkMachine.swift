@@ -8,7 +8,7 @@ import WeirCore
 ///     read marker ─► read entries (marker, through] ─► publish, all acknowledged ─► write marker = through
 ///
 /// Between the last two steps a stop costs a repetition of these entries: the same bytes and headers, in the same order, which a
-/// consumer tells by the entry's number and the row's (at least once, and told apart). Two workers that both publish do the same
+/// consumer recognises by the entry's number and the row's (at least once, and distinguishable). Two workers that both publish do the same
 /// to each other. A marker of theirs may go back, which costs a repetition too; it is never ahead of what is stored.
 public struct SinkMachine: Sendable {
   public enum Event: Sendable {
