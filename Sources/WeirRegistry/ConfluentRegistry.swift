@@ -4,7 +4,7 @@ import WeirCore
 ///
 /// Source: https://docs.confluent.io/platform/current/schema-registry/develop/api.html
 public struct ConfluentRegistry: SchemaRegistry {
-  /// Who we are, read anew for each request: a token may be renewed.
+  /// Our credentials, read again for each request: a token may be renewed.
   public enum Identity: Sendable {
     case basic(user: @Sendable () throws -> String, password: @Sendable () throws -> String)
     case bearer(@Sendable () throws -> String)
