@@ -57,7 +57,7 @@ actor InputGate {
     if !isHeld { wake() }
   }
 
-  /// Nobody waits any more: the end.
+  /// Releases all waiters: the end.
   func open() {
     isOpen = true
     wake()

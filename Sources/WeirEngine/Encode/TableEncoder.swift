@@ -17,7 +17,7 @@ struct TableEncoder {
   private static let fileRowsMax = 1 << 20
   /// Files that are written side by side, each of its partition.
   static let openMax = 64
-  /// Rows that wait for their files at most: then these are written, and a partition that goes on has one more.
+  /// Rows that wait for their files at most: then these are written, and a partition that continues has one more.
   static let waitingRowsMax = 1 << 19
   /// Names of files begin with this.
   private let stem: String

@@ -3,13 +3,13 @@ import WeirOperators
 import WeirParquet
 import WeirProtocol
 
-/// A table's rows as records of a topic: read from the data files that a ledger entry names, so that whoever publishes an entry,
+/// A table's rows as records of a topic: read from the data files that a ledger entry names, so that any worker that publishes an entry,
 /// and however often, sends the same bytes in the same order.
 ///
 ///     gold            key: the `by` columns; value: the row as JSON
 ///     late, quarantine  key and value as received, behind the original headers
 ///
-/// Ours come last: where a name stands twice, the last one counts.
+/// Ours come last: where a name occurs twice, the last one counts.
 struct SinkRows: Sendable {
   let table: String
   private let ledgerID: String

@@ -8,7 +8,7 @@ struct RecordedDecisions: Sendable {
 
   let ledger: Ledger
   let lake: any ObjectStore
-  /// The state that each lane had after entry `through`: it tells a commit with new state from one that only carries decisions.
+  /// The state that each lane had after entry `through`: it distinguishes a commit with new state from one that only carries decisions.
   private var states: [LaneID: StateRef] = [:]
   private var through: Int64 = 0
 

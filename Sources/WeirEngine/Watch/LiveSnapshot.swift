@@ -80,11 +80,11 @@ public struct LiveSnapshot: Sendable {
   public var readsCapture = false
   /// A topic that this pipeline publishes to is so far behind that nothing is admitted.
   public var waitsForTopics = false
-  /// Another pipeline's workers are in the group, by mistake: who, in words; nil: nobody was seen.
+  /// Another pipeline's workers are in the group, by mistake: who, in words; nil: none was seen.
   public var groupIsShared: String?
   public var stage = Stage.idle
   public var stageNanoseconds: Int64 = 0
-  /// Time since the epoch at hand was begun.
+  /// Time since the current epoch was begun.
   public var epochNanoseconds: Int64 = 0
   /// Input bytes in it.
   public var epochBytes: Int64 = 0
