@@ -10,9 +10,9 @@ public final class SimulatedStateTable: @unchecked Sendable {
   public var marks = Marks()
   /// A planted bug: rows are written whatever their fence.
   public var ignoresFences = false
-  /// A planted bug: the worker that claims a lane last has it, wherever the ledger stands.
+  /// A planted bug: the worker that claims a lane last has it, whatever the ledger's position.
   public var ordersNoClaims = false
-  /// Told of each row that was written, with the one that it replaced.
+  /// Called with each row that was written, with the one that it replaced.
   public var onWrite: ((_ row: StateRow, _ old: StateRow?) -> Void)?
   /// Called before a request has its effect, and between two transactions of one.
   public var onRequest: ((Node) -> Void)?
