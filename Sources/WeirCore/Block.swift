@@ -5,10 +5,10 @@ public final class TextBuffer: @unchecked Sendable {
   public let base: UnsafeMutablePointer<UInt8>
   public let capacity: Int
 
-  /// Readable bytes behind the last byte of a record, so that scans may load 16 bytes (or 32) at once.
+  /// Readable bytes after the last byte of a record, so that scans may load 16 bytes (or 32) at once.
   public static let slack = 64
 
-  /// A buffer for `bytes` bytes of text and the slack behind it (which is zeroed).
+  /// A buffer for `bytes` bytes of text and the slack after it (which is zeroed).
   public init(bytes: Int) {
     capacity = bytes + TextBuffer.slack
     base = .allocate(capacity: capacity)
@@ -38,9 +38,9 @@ public struct RawBlock: Sendable {
   /// Of a live source, which knows more of a record than its value; only with ``Framing/spans(offset:length:)``.
   public var details: RecordDetails?
   /// Over all bytes of the capture through the end of this block; nil where the source has no such hash. With it an epoch may be cut
-  /// behind the block.
+  /// after the block.
   public var prefixHash: Hash128?
-  /// What the records' schema ids stand for, in formats where they have some.
+  /// The schemas of the records' ids, in formats that have ids.
   public var schemas: BlockSchemas?
 
   public init(text: TextBuffer, count: Int, framing: Framing, position: Int64) {
@@ -93,7 +93,7 @@ public struct Rejection: Sendable, Hashable {
 
   /// - Parameters:
   ///   - reason: cut at ``reasonBytesMax``.
-  ///   - byte: where in the record it was found; put behind the text.
+  ///   - byte: where in the record it was found; appended to the text.
   public init(stage: Stage, reason: String, byte: Int? = nil) {
     self.stage = stage
     cause = reason.shortened(toBytes: Rejection.reasonBytesMax)
@@ -108,7 +108,7 @@ public struct Rejection: Sendable, Hashable {
 /// A block decoded into columns. Immutable, shared by the lanes.
 public struct DecodedBlock: Sendable {
   public var raw: RawBlock
-  /// Where record `i` stands in the text, without its line end.
+  /// Where record `i` is in the text, without its line end.
   public var offset: [UInt32]
   public var length: [UInt32]
   /// One column for each declared field, in order of declaration; `offset.count` rows. Rows of rejected records are null. Those

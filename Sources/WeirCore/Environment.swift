@@ -79,7 +79,7 @@ public protocol ObjectStore: Sendable {
   func list(_ prefix: String, from first: String) async throws -> [ObjectInfo]
   /// Makes an object that another process created durable, with its directory ("before a worker acts on an entry that it did not write").
   func sync(_ path: String) async throws
-  /// Removes the object; not being there is no error. Only collection calls this.
+  /// Removes the object; a missing object is not an error. Only collection calls this.
   func delete(_ path: String) async throws
 }
 
@@ -148,7 +148,7 @@ public struct StateRow: Sendable {
   }
 }
 
-/// A value beside the rows that says whose something is. The number orders its takers: it is the ledger's.
+/// A value next to the rows that says whose something is. The number orders its takers: it is the ledger's.
 public struct StateClaim: Sendable {
   public var name: String
   public var owner: [UInt8]
@@ -199,13 +199,13 @@ public protocol StateTable: Sendable {
   func read(table: String, key: [UInt8]) async throws -> StateRow?
   /// Rows of the table whose key begins with `prefix`, in key order, tombstones left out.
   func scan(table: String, prefix: [UInt8], limit: Int) async throws -> [StateRow]
-  /// One moment of the store: all values that ``writeMeta(_:)`` and the others wrote beside the rows, and what `body` makes of the
+  /// One moment of the store: all values that ``writeMeta(_:)`` and the others wrote next to the rows, and what `body` makes of the
   /// rows of `tables`, which it gets table by table in key order. A value that changed on the way, where the moment cannot be kept,
   /// is left out.
   func moment<T: Sendable>(
     of tables: [String], into first: T, _ body: @escaping @Sendable (inout T, StateRow) -> Void
   ) async throws -> (meta: [String: [UInt8]], result: T)
-  /// Small named values beside the rows: schemas, committed positions, whose table this is.
+  /// Small named values next to the rows: schemas, committed positions, whose table this is.
   func writeMeta(_ entries: [(String, [UInt8])]) async throws
   func readMeta(_ name: String) async throws -> [UInt8]?
   func sync() async throws

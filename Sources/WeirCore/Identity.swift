@@ -95,7 +95,7 @@ public struct WindowCounts: Hashable, Sendable, Codable {
   }
 }
 
-/// Watermarks are UTC microseconds; these two ends stand for "nothing seen yet" and "all windows are closed".
+/// Watermarks are UTC microseconds; these two ends mean "nothing seen yet" and "all windows are closed".
 public enum Watermark {
   public static let minimum = Int64.min
   public static let maximum = Int64.max

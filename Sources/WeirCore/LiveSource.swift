@@ -117,7 +117,7 @@ public struct SourceShard: Sendable, Hashable {
   }
 }
 
-/// The positions that a shard holds now: `low` is the first, `high` lies behind the last record's.
+/// The positions that a shard holds now: `low` is the first, `high` is after the last record's.
 public struct ShardBounds: Sendable, Hashable {
   public var low: Position
   public var high: Position

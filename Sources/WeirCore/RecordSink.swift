@@ -37,7 +37,7 @@ public struct SinkRecord: Sendable {
 public protocol RecordSink: Sendable {
   /// Takes records over. They are stored only when ``flush(within:)`` says so.
   func send(_ records: [SinkRecord], to topic: String) async throws
-  /// Whether everything that was sent is stored, after waiting for it at most so long. False: it may be later.
+  /// Whether everything that was sent is stored, after waiting for it at most this long. False: it may be later.
   func flush(within nanoseconds: Int64) async throws -> Bool
   /// Gives up what is not stored.
   func close() async

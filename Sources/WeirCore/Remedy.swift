@@ -21,7 +21,7 @@ public enum Remedy: Sendable, Hashable {
   case leaveOut(Choice)
   case withoutDecisions
   case decisions
-  /// A run that continues with a stream that was made again.
+  /// A run that continues with a stream that was recreated.
   case acceptRecreated(stream: String)
   /// A run that continues with a stream that has more shards.
   case acceptPartitions(stream: String)

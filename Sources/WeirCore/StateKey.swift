@@ -128,7 +128,7 @@ public enum StateValue {
     return out.bytes
   }
 
-  /// A row is what ``append(_:to:)`` writes behind this.
+  /// A row is what ``append(_:to:)`` writes after this.
   public static func begin(_ out: inout ByteWriter) { out.write(version) }
 
   public static func append(_ value: Literal, to out: inout ByteWriter) {

@@ -1,14 +1,14 @@
 /// The text of a nested type: `list<int64>`, `struct<a:int64,"b:c":string>`, `map<string,list<double>>`.
 ///
-/// White space may stand between its parts. A member's name in double quotes may hold any characters, a quote doubled. In it a timestamp
-/// stands as text with a zone.
+/// White space is allowed between its parts. A member's name in double quotes may hold any characters, a quote doubled. In it a timestamp
+/// is text with a zone.
 public enum TypeText {
   /// Types within types.
   public static let depthMax = 16
   /// Scalar types in one type: each is a column of a file.
   public static let leavesMax = 256
 
-  /// Why a text is no type.
+  /// Why a text is not a type.
   public struct Fault: Error, Sendable {
     public var reason: String
   }
@@ -46,7 +46,7 @@ public enum TypeText {
 
     init(text: [Character]) { self.text = text }
 
-    /// The next character that is no white space.
+    /// The next character that is not white space.
     var next: Character? { text[at...].first { !$0.isWhitespace } }
     var rest: String { String(text[at...].drop { $0.isWhitespace }.prefix(20)) }
 
