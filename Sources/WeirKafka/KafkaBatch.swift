@@ -19,7 +19,7 @@ public struct KafkaBatch: Sendable {
     var headerEnd: Int
   }
 
-  /// Lies in ``bytes`` behind the value, name first.
+  /// Is in ``bytes`` after the value, name first.
   struct Header: Sendable {
     var name: String
     var start: Int

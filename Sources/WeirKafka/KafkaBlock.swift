@@ -36,7 +36,7 @@ public struct KafkaBlock: Sendable {
   /// Headers of row `i` are `headers[headerStart[i]..<headerStart[i + 1]]`. Empty if no record has one.
   public var headerStart: [UInt32]
   public var headers: [Header]
-  /// Offsets that were passed over before or between the records, or behind the last.
+  /// Offsets that were passed over before or between the records, or after the last.
   public var gaps: [KafkaGap]
   /// Everything before this offset is in this block, in one before, or will never come.
   public var next: Int64

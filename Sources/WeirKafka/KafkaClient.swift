@@ -190,7 +190,7 @@ final class KafkaClient: @unchecked Sendable {
   /// How long librdkafka may take to end its calls and threads, which is a moment, or long, or for ever.
   private static let destroySeconds = 5
 
-  /// Frees the client. Where a broker is away, a call may wait for it for a minute; where a partition went away under the client (its
+  /// Frees the client. Where a broker is unreachable, a call may wait for it for a minute; where a partition vanished under the client (its
   /// topic was deleted), librdkafka may wait for ever for records of its own (its issues 4362 and 4724). Such a client is left
   /// behind, and ends later or with the process.
   private func destroy(within seconds: Int, _ last: @escaping @Sendable () -> Void) {

@@ -62,7 +62,7 @@ final class KafkaConfiguration {
     try setIdentity(connection)
   }
 
-  /// The user's own options, behind all others: what is set is what was asked for.
+  /// The user's own options, after all others: what is set is what was asked for.
   func set(options: [String: String], of role: KafkaOptions.Role) throws(KafkaError) {
     for (name, value) in options.sorted(by: { $0.key < $1.key }) {
       if let reason = KafkaOptions.reason(against: name, value, role) {

@@ -38,7 +38,7 @@ extension KafkaConsumer {
   }
 
   private func fetch(_ positions: [KafkaPartition: Int64]) throws(KafkaError) {
-    // `close` sets this before it queues its own job behind this one: so the client is still there.
+    // `close` sets this before it queues its own job after this one: so the client is still there.
     if state.withLock({ $0.isClosing }) { throw .misuse("the Kafka consumer is closed") }
     let list = PartitionList(positions)
     switch method {
@@ -61,7 +61,7 @@ extension KafkaConsumer {
   ///
   /// 1. The reader is stopped: a caller that waits in `next()` gets `closed`, and no job touches the queue any more;
   /// 2. librdkafka stops fetching: what still comes in is of an older version, which it throws away itself;
-  /// 3. the callback is taken away and the queue given back.
+  /// 3. the callback is removed and the queue given back.
   public func release(_ partitions: some Collection<KafkaPartition> & Sendable) async throws {
     let released = Set(partitions)
     let readers = try state.withLock { state throws(KafkaError) in

@@ -7,7 +7,7 @@ public enum KafkaPeek: Sendable {
   case record(KafkaBlock)
   /// No record, although the partition continues after it.
   case absent
-  /// The partition begins behind it.
+  /// The partition begins after it.
   case trimmed(KafkaWatermarks)
   /// The partition ends at or before it.
   case ended(KafkaWatermarks)

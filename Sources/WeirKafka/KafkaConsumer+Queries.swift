@@ -234,7 +234,7 @@ extension KafkaConsumer {
     try await committedWithMetadata(partitions).mapValues(\.offset)
   }
 
-  /// The same with what is kept beside each; empty where nothing is.
+  /// The same with what is kept next to each; empty where nothing is.
   public func committedWithMetadata(
     _ partitions: [KafkaPartition]
   ) async throws -> [KafkaPartition: (offset: Int64, metadata: String)] {

@@ -225,7 +225,7 @@ public final class KafkaConsumer: Sendable {
     }
   }
 
-  /// A broker that is away does not fetch either.
+  /// An unreachable broker does not fetch either.
   private static let wakeMilliseconds: Int32 = 500
 
   /// Failures that were not reported because too many waited, and commits that brokers refused.

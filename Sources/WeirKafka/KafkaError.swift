@@ -88,7 +88,7 @@ public struct KafkaError: Error, Sendable, CustomStringConvertible {
 
 /// The classes that codes fall into. Decided in one place, with the reason for each class.
 enum KafkaErrorKind {
-  /// The network or a broker is away, or a leader moves; librdkafka itself tries again and again.
+  /// The network or a broker is unreachable, or a leader moves; librdkafka itself tries again and again.
   case passing
   /// The topic, the group or the cluster is not ours to use. An operator has to act.
   case refused

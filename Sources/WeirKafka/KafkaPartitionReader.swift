@@ -121,7 +121,7 @@ public final class KafkaPartitionReader: @unchecked Sendable {
     return try result.get()
   }
 
-  /// Where the queue was read to: behind what ``next()`` has handed out by the blocks that lie ready.
+  /// Where the queue was read to: what ``next()`` has handed out plus the blocks that are ready.
   public var readTo: Int64 { state.withLock { $0.next } }
 
   /// Records that librdkafka handed out again, and that were left out here. Not seen so far: a guard.
@@ -212,7 +212,7 @@ public final class KafkaPartitionReader: @unchecked Sendable {
   ) -> Result? {
     switch message.pointee.err {
     case RD_KAFKA_RESP_ERR__PARTITION_EOF:
-      // What lies between the last record and the end cannot be read: markers of transactions, compacted records.
+      // What is between the last record and the end cannot be read: markers of transactions, compacted records.
       let end = message.pointee.offset
       if end > expected {
         builder.addGap(KafkaGap(from: expected, to: end))

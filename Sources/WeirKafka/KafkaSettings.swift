@@ -64,7 +64,7 @@ public enum KafkaStart: Sendable, Hashable {
   case offsets([KafkaPartition: Int64])
 }
 
-/// What a consumer reads, and how much of it lies ready in memory.
+/// What a consumer reads, and how much of it is ready in memory.
 public struct KafkaConsumerSettings: Sendable, Hashable {
   /// How partitions are spread over a group's members.
   public enum Strategy: String, Sendable {
@@ -98,7 +98,7 @@ public struct KafkaConsumerSettings: Sendable, Hashable {
   public var topicRefreshMilliseconds = 30_000
   /// The largest record that can be read.
   public var recordBytesMax = 10 << 20
-  /// Back-pressure: fetching for a partition stops when so much of it lies unread in librdkafka.
+  /// Back-pressure: fetching for a partition stops when this much of it is unread in librdkafka.
   public var queueBytesPerPartition = 16 << 20
   public var queueRecordsPerPartition = 100_000
   /// Text of one block; a larger record gets a block of its own size.

@@ -67,7 +67,7 @@ public struct Secret: Sendable, Hashable, CustomStringConvertible, CustomDebugSt
     return String(decoding: bytes, as: UTF8.self)
   }
 
-  /// A file with more than this is no secret but a mistake.
+  /// A file with more than this is not a secret but a mistake.
   private static let bytesMax = 1 << 20
 }
 
