@@ -86,7 +86,7 @@ package enum KafkaOptions {
     return producer.merging(protocolPromises) { own, _ in own }
   }()
 
-  /// Of a producer that must leave no gap: a record whose time is over would be left out, and those behind it sent.
+  /// Of a producer that must leave no gap: a record whose time is over would be left out, and those after it sent.
   private static let gaplessPromises: [String: String] = {
     let waits = "records for a topic wait for its brokers without a limit"
     let own = ["delivery.timeout.ms": waits, "message.timeout.ms": waits, "retries": waits, "message.send.max.retries": waits]
