@@ -4,7 +4,7 @@ import WeirCore
 
 /// An LMDB environment and its two databases. Every call blocks: used on the store's own threads.
 ///
-/// Opened with NOSYNC: rows are a follower of the ledger and can be made again, so a commit does not wait for the disk; the
+/// Opened with NOSYNC: rows are a follower of the ledger and can be rebuilt, so a commit does not wait for the disk; the
 /// file is synced in the background and when the worker stops. Not with WRITEMAP: a full disk would then be a signal.
 ///
 /// LMDB writes, and keeps the pages of a moment in place while they are read. Reading itself goes through ``PageFile``.
@@ -196,7 +196,7 @@ final class LMDBEnvironment: @unchecked Sendable {
     }
   }
 
-  /// LMDB tells a short write as an input/output error, whatever the reason: then the file system is asked for its space.
+  /// LMDB reports a short write as an input/output error, whatever the reason: then the file system is asked for its space.
   private static func isFull(_ path: String) -> Bool {
     var info = statvfs()
     return statvfs(path, &info) == 0 && UInt64(info.f_bavail) * UInt64(info.f_frsize) < 1 << 20
@@ -223,7 +223,7 @@ final class LMDBEnvironment: @unchecked Sendable {
     fileBytes = bytes
   }
 
-  /// A write transaction; made again with a larger map when the map is full.
+  /// A write transaction; repeated with a larger map when the map is full.
   func write(_ body: (OpaquePointer) -> Int32) throws(WeirError) {
     try checkFile()
     while true {

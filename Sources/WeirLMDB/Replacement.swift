@@ -3,7 +3,7 @@ import WeirCore
 
 /// Puts a new table in the place of a damaged one, which is not read.
 ///
-/// The new table is written in a directory of its own, then moved to `rebuilt.mdb` beside the old one: from then on the
+/// The new table is written in a directory of its own, then moved to `rebuilt.mdb` next to the old one: from then on the
 /// replacement is decided, and the next one to open the store finishes it, also after a stop in between. The swap itself takes the file
 /// `swap` exclusively, and opening a store takes it shared, so that the new file is never opened with the old one's locks. A process
 /// that has the old file open notices at its next access, since the path names another file.

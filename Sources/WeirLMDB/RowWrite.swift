@@ -133,7 +133,7 @@ extension LMDBStateTable {
     }
   }
 
-  /// - Parameter lost: becomes the name of an owner that does not stand any more.
+  /// - Parameter lost: becomes the name of an owner that is no longer stored.
   /// - Returns: LMDB's code.
   static func check(
     _ owners: [(String, [UInt8])], _ transaction: OpaquePointer, _ meta: MDB_dbi, _ lost: inout String?

@@ -48,7 +48,7 @@ struct StateView {
     }
   }
 
-  /// - Parameter last: the lane of the row before, whose name is not made again.
+  /// - Parameter last: the lane of the row before, whose name is not built again.
   private static func row(
     _ table: String, seed: UInt64, _ cursor: TreeCursor, _ file: PageFile, lane last: String = ""
   ) throws(WeirError) -> StateRow {

@@ -10,7 +10,7 @@ import WeirCore
 /// - Opening alone (the exclusive lock was free): another boot's id means that the store was not closed before the
 ///   machine stopped. Its data is removed; each worker then finds its tables missing and makes them again from lane state.
 ///   The file gets this boot's id, synced, before anything is written to the store.
-/// - Opening beside others: they did all this. The file is read again under the shared lock, since the last of them may have
+/// - Opening together with others: they did all this. The file is read again under the shared lock, since the last of them may have
 ///   closed the store in between; then it is tried again from the start.
 /// - Closing after a sync: the worker that gets the exclusive lock is the last, and empties the file.
 final class UncleanStop {
