@@ -7,7 +7,7 @@ import WeirCore
 /// A regular file is compared with what it was when it was opened: after each read, and at its end. A file that got shorter, or was
 /// written to, is an error: what was read of it is not what is there. Blocks; used by the reader's thread alone.
 final class CaptureFile {
-  /// What tells whether a regular file changed.
+  /// What shows whether a regular file changed.
   struct Stamp: Equatable {
     var device: UInt64
     var inode: UInt64
@@ -193,7 +193,7 @@ extension CaptureFile.Finished {
 }
 
 /// Captures that can be read once: standard input, named pipes, what a shell makes of `<(command)`. Each is opened once in a
-/// process, since its writer goes away with the last reader; what a look ahead took, the next reader gets first.
+/// process, since its writer ends with the last reader; what a look ahead took, the next reader gets first.
 private enum Pipes {
   private struct Stream {
     var descriptor: Int32

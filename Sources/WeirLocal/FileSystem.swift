@@ -124,7 +124,7 @@ enum FileSystem {
     return .created
   }
 
-  /// Writes behind the file's end.
+  /// Appends to the file.
   static func append(_ descriptor: Int32, _ bytes: [UInt8], _ path: String) throws(WeirError) {
     guard lseek(descriptor, 0, SEEK_END) >= 0 else { throw error("write", path) }
     try writeAll(descriptor, bytes, from: 0, path)

@@ -79,7 +79,7 @@ struct SegmentHeader: Sendable {
     return out.bytes
   }
 
-  /// - Parameter json: the header behind its first 16 bytes.
+  /// - Parameter json: the header after its first 16 bytes.
   init(json: [UInt8], path: String) throws(WeirError) {
     guard let value = try? JSONValue(parsing: json), let version = value["format"]?.int else {
       throw LiveCaptureFormat.corrupt(path, "its header is not valid JSON")
@@ -128,10 +128,10 @@ struct SegmentHeader: Sendable {
   }
 }
 
-/// A frame's header, with where the frame lies.
+/// A frame's header, with the frame's location.
 package struct FrameHeader: Sendable {
   var crc: UInt32 = 0
-  /// Compressed bytes behind the header.
+  /// Compressed bytes after the header.
   var payload: UInt32 = 0
   /// The same uncompressed.
   var uncompressed: UInt32 = 0
@@ -215,7 +215,7 @@ package enum FramePayload {
     return out.bytes
   }
 
-  /// nil: the lengths do not fit together, so this is no payload of the frame.
+  /// nil: the lengths do not fit together, so this is not the frame's payload.
   package static func decode(_ bytes: [UInt8], _ frame: FrameHeader, shard: String) -> RecordedBlock? {
     var block = RecordedBlock(shard: shard, first: frame.first, next: frame.next)
     block.isLost = frame.isLost

@@ -68,7 +68,7 @@ final class LiveCaptureSource: RecordSource {
       return nil
     }
 
-    /// The first frame that ends behind a position.
+    /// The first frame that ends after a position.
     private func firstFrame(of frames: [Int32], behind position: Int64) -> Int {
       var (low, high) = (0, frames.count)
       while low < high {

@@ -33,7 +33,7 @@ public final class LiveCaptureWriter: @unchecked Sendable {
   private var numbers: [String: Int] = [:]
   /// Everything of a shard before its position is captured.
   public private(set) var positions: [String: Int64] = [:]
-  /// What tells later whether a shard is still the one that was captured.
+  /// What shows later whether a shard is still the one that was captured.
   public private(set) var identities: [String: ShardIdentity] = [:]
   /// In the whole capture.
   public private(set) var records: Int64 = 0
@@ -90,7 +90,7 @@ public final class LiveCaptureWriter: @unchecked Sendable {
 
   /// Goes over the last segment with all its checksums, cuts off what is not whole, and appends to it.
   ///
-  /// Behind a damaged place there may be whole frames, whose records the source has dropped meanwhile: nothing of that is thrown away.
+  /// After a damaged place there may be whole frames, whose records the source has dropped meanwhile: nothing of that is thrown away.
   private func resume(_ file: SegmentFile) throws(WeirError) {
     var offset = file.framesAt
     scan: while true {
@@ -164,7 +164,7 @@ public final class LiveCaptureWriter: @unchecked Sendable {
   /// - Parameter now: UTC microseconds since 1970.
   public func write(_ blocks: [RecordedBlock], now: Int64) throws(WeirError) {
     var bytes: [UInt8] = []
-    // A shard may have several, such as what was lost and what came behind it.
+    // A shard may have several, such as what was lost and what came after it.
     var ends = positions
     for block in blocks where block.next > block.first {
       guard let number = numbers[block.shard], ends[block.shard] == block.first else {
@@ -191,7 +191,7 @@ public final class LiveCaptureWriter: @unchecked Sendable {
     if size + Int64(bytes.count) >= options.rollBytes || now - header.created >= options.rollMicroseconds { try roll(now: now) }
   }
 
-  /// Finishes the segment and begins the next, whose header says where everything stands.
+  /// Finishes the segment and begins the next, whose header holds all positions.
   private func roll(now: Int64, unverified: [String: String] = [:]) throws(WeirError) {
     if let segment { close(segment.descriptor) }
     segment = nil

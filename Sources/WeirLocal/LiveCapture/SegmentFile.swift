@@ -64,7 +64,7 @@ final class SegmentFile: @unchecked Sendable {
     return bytes
   }
 
-  /// What stands at a place where a frame may begin.
+  /// What is at a place where a frame may begin.
   enum Found {
     case frame(FrameHeader)
     case end
@@ -82,7 +82,7 @@ final class SegmentFile: @unchecked Sendable {
     return .frame(frame)
   }
 
-  /// A whole frame begins somewhere behind `offset`: what stands there is no unfinished end, but damage.
+  /// A whole frame begins somewhere after `offset`: what is there is not an unfinished end, but damage.
   func hasFrame(behind offset: Int64) throws(WeirError) -> Bool {
     let size = self.size
     var at = offset + 1
@@ -128,7 +128,7 @@ final class SegmentFile: @unchecked Sendable {
 }
 
 extension FrameHeader {
-  /// Over the header behind the checksum, and the payload.
+  /// Over the header after the checksum, and the payload.
   func sum(_ payload: [UInt8]) -> UInt32 {
     let head = bytes(crc: 0)
     let first = head.withUnsafeBytes { LiveCaptureFormat.checksum(UnsafeRawBufferPointer(rebasing: $0[8...])) }
