@@ -19,7 +19,7 @@ public struct AggregateLayout: Sendable {
   let keepsValuesOutside: Bool
   /// A result may be out of range.
   let mayBeOutOfRange: Bool
-  /// Merging gives the same result in any order, to the last bit. Sums of doubles may differ in it, and extremes where one is no number.
+  /// Merging gives the same result in any order, to the last bit. Sums of doubles may differ in it, and extremes where one is NaN.
   public let isExact: Bool
 
   /// - Precondition: each measure's function is registered, and takes its argument: `PlanBuilder` refuses others.

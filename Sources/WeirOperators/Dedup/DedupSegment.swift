@@ -4,7 +4,7 @@ import WeirCore
 /// The ids of one range of hashes: at most 2^20 live ones.
 ///
 /// The shard watermark never falls, so ids expire in the order in which they came. A segment is a log of hashes in that order,
-/// with a table of log places beside it. Expiry moves the log's head and touches nothing else; a table slot that points
+/// with a table of log places next to it. Expiry moves the log's head and touches nothing else; a table slot that points
 /// before the head is dead, and disappears when the table is rebuilt.
 ///
 /// Where the bytes go (an id): 16 for the hash, in chunks that are freed as the head passes them; 1 to 3 for the watermark, as
@@ -81,7 +81,7 @@ final class DedupSegment {
   @inline(__always)
   private static func tag(_ hash: Hash128) -> UInt32 { max(1, UInt32(truncatingIfNeeded: hash.low) & 0x7FF) }
 
-  /// - Parameter place: a live one, so its chunk is there: `append` makes it, and `expire` frees it behind the head only.
+  /// - Parameter place: a live one, so its chunk is there: `append` makes it, and `expire` frees it only before the head.
   @inline(__always)
   private func hash(at place: UInt32) -> Hash128 {
     // unsafelyUnwrapped: a live place's chunk is there (see the parameter), and this is the innermost line of dedup.
@@ -198,7 +198,7 @@ final class DedupSegment {
     (self.head, headMark, risesHead) = (head, mark, rise)
   }
 
-  /// The head is past the chunk. The tail may still be in it: then it gets a new one.
+  /// The head is past the chunk. The tail may continue in it: then it gets a new one.
   private func free(_ chunk: Int) {
     spare?.deallocate()
     spare = chunks[chunk]

@@ -86,7 +86,7 @@ enum Build {
     return value
   }
 
-  /// A null without a type of its own: it takes that of what it stands with. `cast(null as double)` has one.
+  /// A null without a type of its own: it takes the type of its context. `cast(null as double)` has one.
   /// So has a `case`, `coalesce` or `nullif` of nothing but such nulls none.
   static func isBareNull(_ e: Expr) -> Bool {
     guard e.type == .string else { return false }
@@ -133,7 +133,7 @@ enum Build {
       at: offset)
   }
 
-  /// Both with one type. A string literal beside a timestamp is read as one.
+  /// Both with one type. A string literal next to a timestamp is read as one.
   private static func unify(_ a: Expr, _ b: Expr, _ what: String, _ offset: Int) throws(ExpressionError) -> (Expr, Expr) {
     for side in [a, b] { try needScalar(side, what, offset) }
     var (a, b) = (a, b)

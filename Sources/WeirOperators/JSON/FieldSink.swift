@@ -107,7 +107,7 @@ struct FieldSink {
   @inline(__always)
   private func set<T>(_ value: T, _ row: Int) { values.assumingMemoryBound(to: T.self)[row] = value }
 
-  /// Makes the row null again: its record was rejected behind this field.
+  /// Makes the row null again: its record was rejected after this field.
   mutating func clear(_ row: Int) {
     guard valid[row] else { return }
     valid[row] = false
@@ -240,7 +240,7 @@ struct FieldSink {
     return value
   }
 
-  /// A number since 1970 that stands in a string.
+  /// A number since 1970 in a string.
   private func epochText(_ scanner: inout JSONScanner) throws(DecodeError) -> Int64 {
     let start = scanner.at
     let text = try scanner.string()
@@ -277,7 +277,7 @@ struct FieldSink {
     put(value.finish(into: arena), row)
   }
 
-  /// A string that does not stand in the text.
+  /// A string that is not in the text.
   mutating func put(text: String, _ row: Int) {
     let rest = rest.takeUnretainedValue()
     let arena = rest.arena ?? Arena()

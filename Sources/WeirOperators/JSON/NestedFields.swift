@@ -166,7 +166,7 @@ final class NestedFields {
 
 /// Fields within members of the record, in the same pass over its bytes.
 extension RecordDecoder {
-  /// Reads a value that is no field itself.
+  /// Reads a value that is not a field itself.
   func below(_ target: Int, _ scanner: inout JSONScanner, _ row: Int) throws(DecodeError) {
     guard target < -1 else { return try scanner.skipValue() }
     let number = NestedFields.node(ofTarget: target)

@@ -218,7 +218,7 @@ final class NestedJSON {
   private func member(_ text: JSONScanner.Text, of node: Node, _ guess: Int) -> Int? {
     guard text.hasEscapes else { return node.member(StringRef(start: text.start, count: text.count), guess: guess) }
     let arena = Arena(chunkBytes: 64)
-    // A name with a lone surrogate is no member's.
+    // A name with a lone surrogate matches no member.
     guard let name = try? JSONScanner.unescape(text, into: arena) else { return nil }
     return withExtendedLifetime(arena) { node.member(name, guess: guess) }
   }

@@ -83,7 +83,7 @@ struct AvroCursor {
   // MARK: Skipping
 
   mutating func skip(_ type: Int, _ schema: AvroSchema, depth: Int = 0) throws(DecodeError) {
-    // What is behind this takes a byte at least, so a record bounds the work that it makes.
+    // What follows takes a byte at least, so a record bounds the work that it makes.
     if schema.nodes[type].isEmpty { return }
     guard depth < AvroCursor.depthMax else { throw fail("the record is nested too deep") }
     switch schema.nodes[type].kind {

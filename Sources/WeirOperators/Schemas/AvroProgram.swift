@@ -4,7 +4,7 @@ import WeirCore
 ///
 /// Fields are found by their names, or by the path of names that they declare; what the writer has besides is skipped. A
 /// declared field that the writer does not have is null, and if it is required the schema cannot be used: so producers may add
-/// fields, and take away those that are not required.
+/// fields, and remove those that are not required.
 struct AvroProgram {
   indirect enum Step {
     case skip(type: Int)
@@ -36,7 +36,7 @@ struct AvroProgram {
     }
   }
 
-  /// From what stands in the record, to the column's type.
+  /// From the record's type to the column's type.
   enum Conversion {
     case boolean
     /// int and long as they are.

@@ -64,7 +64,7 @@ struct AvroSchema {
     markEmpty()
   }
 
-  /// Until nothing changes: mostly twice, since what a record holds comes behind it.
+  /// Until nothing changes: mostly twice, since what a record holds comes after it.
   private mutating func markEmpty() {
     var hasChanged = true
     while hasChanged {
@@ -86,7 +86,7 @@ struct AvroSchema {
   private mutating func parse(text: String) throws(SchemaError) -> Int {
     let value: JSONValue
     do { value = try JSONValue(parsing: text.utf8) } catch {
-      // A primitive type may stand without quotes as the whole schema.
+      // A primitive type may be written without quotes as the whole schema.
       guard AvroSchema.isName(text) else { throw SchemaError("the schema is not valid JSON: \(error.description)") }
       value = .string(text)
     }

@@ -1,10 +1,10 @@
 import WeirCore
 
-/// Decodes blocks whose records carry the ids of schemas: deterministic, given what the ids stand for.
+/// Decodes blocks whose records carry the ids of schemas: deterministic, given the schemas of the ids.
 ///
 /// Serves one block at a time. Programs of schemas are kept, ``programsMax`` of them.
 public final class FramedDecoder: BlockDecoder {
-  /// What stands after the id.
+  /// What comes after the id.
   public enum Body: Sendable { case avro, json }
 
   /// Of one schema: how to decode its records, or why they cannot be.
@@ -81,7 +81,7 @@ public final class FramedDecoder: BlockDecoder {
     return made
   }
 
-  // MARK: JSON behind an id
+  // MARK: JSON after an id
 
   /// Rows that are not usable are handed over as empty, and get their own reason.
   private func jsonBodies(_ raw: RawBlock, _ bodies: [(UInt32, UInt32)], _ unusable: [Int: Rejection]) -> DecodedBlock {

@@ -4,7 +4,7 @@ import WeirCore
 ///
 /// Two stacks: of the panes up to a boundary the *front* keeps, group by group, the sum from each pane to the boundary, and the *back*
 /// the sum of those after it. A window is one of the front's sums and the back's, so a cell is merged twice until it leaves, and once or
-/// twice for each row that is written out. When the front is used up it is made again of all that the window holds.
+/// twice for each row that is written out. When the front is used up it is rebuilt from all that the window holds.
 ///
 /// Its stores are shared by copies of it: one copy continues. Only for accumulators that do not depend on the order of merging
 /// (``AggregateLayout/isExact``): the position of the boundary must not show.

@@ -252,7 +252,7 @@ public final class WindowStore: WindowOperator {
     late.append(LateRow(row: row, time: time, pane: start, missed: missed))
   }
 
-  /// Each pane's rows behind one another, in their order, so that its cells are updated a measure at a time.
+  /// Each pane's rows one after another, in their order, so that its cells are updated a measure at a time.
   private func fold(
     _ places: UnsafeBufferPointer<Place>, _ touched: UnsafeBufferPointer<Unmanaged<Pane>>, _ arguments: [Column?],
     _ scratch: Scratch
