@@ -4,7 +4,7 @@ extension ByteCursor {
   /// Values of a block at most; writers use 128 and 1024.
   private static let deltaBlockMax = 1 << 16
 
-  /// `count` values in DELTA_BINARY_PACKED (Encodings.md, "Delta Encoding"). The cursor then stands behind them.
+  /// `count` values in DELTA_BINARY_PACKED (Encodings.md, "Delta Encoding"). The cursor is then after them.
   ///
   /// - Parameter narrow: the values are of INT32, whose differences wrap around at 32 bits.
   mutating func deltaPacked(count: Int, narrow: Bool = false) throws(WeirError) -> [Int64] {
@@ -23,7 +23,7 @@ extension ByteCursor {
     while values.count < count {
       let least = try zigzag()
       let widths = try slice(miniblocks)
-      // Miniblocks behind the last value have a width and no bytes.
+      // Miniblocks after the last value have a width and no bytes.
       for width in widths where values.count < count {
         try miniblock(block / miniblocks, width: Int(width), least: least, narrow: narrow, count: count, &last, into: &values)
       }

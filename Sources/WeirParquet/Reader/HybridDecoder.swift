@@ -22,7 +22,7 @@ extension ByteCursor {
     return values
   }
 
-  /// A bit-packed run of `groups` times 8 values. The last one of a page may be cut behind the values that count.
+  /// A bit-packed run of `groups` times 8 values. The last one of a page may be cut after the values that count.
   private mutating func literals<T: FixedWidthInteger & UnsignedInteger>(
     groups: UInt64, width: Int, missing: Int, into values: inout [T]
   ) throws(WeirError) {

@@ -20,7 +20,7 @@ struct Page {
   private(set) var definitions: ByteCursor?
   private(set) var body: ByteCursor
 
-  /// Reads the page that begins at the cursor, which then stands behind it.
+  /// Reads the page that begins at the cursor, which is then after it.
   init(_ chunk: inout ByteCursor, _ leaf: ParquetLeaf, codec: Int) throws(WeirError) {
     let start = chunk
     let header = try chunk.thriftRecord()
@@ -75,7 +75,7 @@ struct Page {
     return try body.part(Int(try body.littleEndian(4)))
   }
 
-  /// Version 2: the levels stand before the values, and only these are compressed.
+  /// Version 2: the levels are before the values, and only these are compressed.
   private mutating func readDataV2(
     _ header: ThriftValue?, _ start: ByteCursor, _ leaf: ParquetLeaf, _ codec: Int, _ size: Int
   ) throws(WeirError) {

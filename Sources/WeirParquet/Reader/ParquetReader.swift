@@ -19,7 +19,7 @@ public struct ParquetReader: Sendable {
   /// Reads the footer.
   ///
   /// - Parameter name: names the file in errors.
-  /// - Throws: `corrupt`, with the offset, when it is no footer or cannot be this file's.
+  /// - Throws: `corrupt`, with the offset, when it is not a footer or cannot be this file's.
   public init(_ bytes: [UInt8], name: String) throws(WeirError) {
     footer = try Footer(bytes, file: name)
     file = ByteCursor(bytes, BytePlace(file: name))
