@@ -3,7 +3,7 @@ import WeirCore
 /// One entry of the ledger: the commit of one epoch of each lane that it names (law 1).
 ///
 /// An entry is made by sealing an ``EntryDraft`` on the fold of all entries before it; see ``LedgerEntry/bytes``
-/// for the form in which it lies in the store.
+/// for the form in which it is stored.
 public struct LedgerEntry: Sendable, Equatable {
   /// The format that it is written in; it keeps it when it is read.
   var format = LedgerFormat.current

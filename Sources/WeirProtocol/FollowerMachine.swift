@@ -25,7 +25,7 @@ public struct TableSnapshot: Sendable, Hashable {
 /// version v - 1, on every try, so that entries come in order and each once, whichever worker wins a version.
 ///
 /// A table that has applied an entry which the ledger does not have, or another one than the ledger's, is refused before anything
-/// is written to it: its `txn` would otherwise stand for entries that it does not hold.
+/// is written to it: its `txn` would otherwise claim entries that it does not hold.
 public struct FollowerMachine: Sendable {
   public enum Event: Sendable {
     case snapshotRead(TableSnapshot)
@@ -202,7 +202,7 @@ public struct FollowerMachine: Sendable {
     _ entries: [LedgerEntry], on snapshot: TableSnapshot, after: Int64, through: Int64
   ) -> Action {
     guard entries.map(\.number) == Array(stride(from: after + 1, through: through, by: 1)) else { return again() }
-    // The entry behind the applied one names its hash: the proof costs nothing.
+    // The entry after the applied one names its hash: the proof costs nothing.
     if let next = entries.first, !isProven(snapshot, after, by: EntryProof(number: after, hash: next.previousHash)) {
       return refuse(.beside(after))
     }
@@ -248,7 +248,7 @@ public struct FollowerMachine: Sendable {
         state = .committing(snapshot, rebased)
         return .commit(rebased)
       }
-      // Ours or another's: the txn in the next snapshot tells what is applied.
+      // Ours or another's: the txn in the next snapshot shows what is applied.
       return again()
     }
   }

@@ -125,7 +125,7 @@ extension Ledger {
   /// Reads on to the head of the ledger.
   @discardableResult
   public func refresh() async throws -> LedgerFold {
-    // With a snapshot beyond where we stood, entries of the tail may have been collected: begin at the snapshot.
+    // With a snapshot beyond our position, entries of the tail may have been collected: begin at the snapshot.
     if let next = try await reader.tail(of: fold, stillValid: { [number = fold.number] in $0 <= number }) {
       adopt(next)
     } else {

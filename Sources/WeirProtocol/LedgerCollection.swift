@@ -43,7 +43,7 @@ extension Ledger {
   /// Writes a snapshot of the ledger and deletes what nothing needs any more. Any worker may do it, also several.
   ///
   /// Why the ledger must move before a sweep: a worker checks the age of its attempt, then sleeps for two days, then
-  /// its put goes out. If the head stood still all the while, its number is free, and the entry would name blobs that
+  /// its put goes out. If the head did not move all the while, its number is free, and the entry would name blobs that
   /// were swept. An entry younger than 22 hours has taken the number of every attempt whose blobs are a day old
   /// (such an attempt did its last check of the fold within an hour of writing them).
   public func collect(_ policy: CollectionPolicy, worker: String) async throws -> CollectionReport {
@@ -124,7 +124,7 @@ extension Ledger {
     return deleted
   }
 
-  /// Writes the mark without which no entry is deleted: its name says how far. An unclear outcome is no mark (law 2).
+  /// Writes the mark without which no entry is deleted: its name says how far. An unclear outcome is not a mark (law 2).
   private func writeMark(_ through: Int64) async throws {
     let mark = NewObject(path: layout.collected(through), bytes: Array("{}".utf8))
     for tries in 1...CommitMachine.triesMax {

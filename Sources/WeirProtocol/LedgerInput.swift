@@ -35,7 +35,7 @@ extension LedgerInput {
 
 extension Genesis {
   /// Reads the member `inputs`, left out where there is one input.
-  /// - Throws: `ledger_corrupt` if a name stands twice, or a lane is of an input that is not there.
+  /// - Throws: `ledger_corrupt` if a name occurs twice, or a lane is of an input that is not there.
   static func inputs(in json: JSONValue, of lanes: [LaneID]) throws(WeirError) -> [LedgerInput]? {
     guard json["inputs"] != nil else { return nil }
     var inputs: [LedgerInput] = []

@@ -2,7 +2,7 @@ import WeirCore
 
 /// Brings one topic to the ledger, as a pure machine: events in, the next thing to do out.
 ///
-/// The marker says through which entry everything is stored in the topic. It is written **behind** the records' acknowledgement
+/// The marker says through which entry everything is stored in the topic. It is written **after** the records' acknowledgement
 /// and never before, so whatever stops the worker, the next one begins at an entry of which nothing is missing before:
 ///
 ///     read marker ─► read entries (marker, through] ─► publish, all acknowledged ─► write marker = through
