@@ -50,7 +50,7 @@ actor InputGate {
     wake()
   }
 
-  /// A follower is too far behind: nothing is admitted until it has come nearer.
+  /// A follower is too far behind: nothing is admitted until it has caught up.
   func hold(_ isHeld: Bool) {
     guard isHeld != self.isHeld else { return }
     self.isHeld = isHeld

@@ -5,7 +5,7 @@ import WeirParquet
 import WeirProtocol
 
 /// Publishes tables to topics: a follower of the ledger like the tables, but one that waits for other machines, so
-/// it runs beside the commits and not between them. What ``SinkMachine`` says is carried out here.
+/// it runs in parallel to the commits and not between them. What ``SinkMachine`` says is carried out here.
 ///
 /// Bounds: records are sent a chunk at a time, at most ``bufferedMax`` bytes wait for their acknowledgement, one data file and one
 /// row group of it are in memory, and workers stop reading when a topic is `behindMax` entries behind (``isBehind(_:)``).
@@ -146,7 +146,7 @@ actor SinkPump {
     }
   }
 
-  /// Publishes beside a run of a worker that has all lanes: everything that is there before it, what comes during it, and the rest
+  /// Publishes in parallel to a run of a worker that has all lanes: everything that is there before it, what comes during it, and the rest
   /// after it. Waits for a sink until it is interrupted.
   nonisolated func beside<T: Sendable>(
     until stop: Flag, _ body: @escaping @Sendable (@escaping @Sendable () -> Bool) async throws -> T

@@ -91,7 +91,7 @@ actor LedgerMerge {
   }
 
   /// Merges what the ledger got since the last round: one entry, or several where windows of very many partitions close.
-  /// - Returns: the ledger behind it; nil if there was nothing to do.
+  /// - Returns: the ledger after it; nil if there was nothing to do.
   func round() async throws -> LedgerFold? {
     do {
       var after = try await mergeNews()
@@ -129,7 +129,7 @@ actor LedgerMerge {
     _ = try await commit(lane, through: number, watermark: watermark)
   }
 
-  /// Folds in what the entries behind the position contribute; false: they contribute nothing.
+  /// Folds in what the entries after the position contribute; false: they contribute nothing.
   private func take(through number: Int64, _ lane: MergeLane, _ fold: LedgerFold) async throws -> Bool {
     var hasNews = false
     for entry in try await ledger.entries(after: position, through: number) {

@@ -67,7 +67,7 @@ enum LedgerOpening {
     return ledger
   }
 
-  /// A new ledger would begin at the first records again, behind rows and state that were made of them.
+  /// A new ledger would begin at the first records again, after rows and state were made from them.
   private static func replaced(_ plan: Plan, _ environment: EngineEnvironment, _ what: String) -> WeirError {
     .replacedLedger(LedgerLayout(pipeline: plan.pipeline), in: environment.lake, what)
   }

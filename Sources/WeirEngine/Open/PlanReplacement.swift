@@ -56,7 +56,7 @@ struct PlanReplacement: Sendable {
       var commit = fold.emptyEpoch(of: lane, decisions: number == 0 ? [decision] : [])
       // What the old plan made of the input is not the new one's.
       commit.state = nil
-      // The partials behind the merge lane's position were made by the old plan, of rejected records: it goes past them.
+      // The partials after the merge lane's position were made by the old plan, of rejected records: it skips them.
       commit.endsAtItself = lane == .merge && fold.genesis.dealing == nil && carriers.count > 1
       return commit
     }

@@ -37,7 +37,7 @@ struct LaneDeal: Sendable {
       for lane in 0..<lanes { bounds[lane + 1] += bounds[lane] }
       filled = lanes + 1
     }
-    // In lane order the places are the numbers from 0, and where each row went is kept beside.
+    // In lane order the places are the numbers from 0, and where each row went is kept next to them.
     placeOfRow = [UInt32](unsafeUninitializedCapacity: count) { [bounds] places, filled in
       rows = [UInt32](unsafeUninitializedCapacity: count) { rows, filled in
         withUnsafeTemporaryAllocation(of: Int.self, capacity: lanes) { next in

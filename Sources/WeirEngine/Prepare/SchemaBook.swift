@@ -2,7 +2,7 @@ import WeirCore
 import WeirOperators
 import WeirProtocol
 
-/// What the schema ids of a pipeline's records stand for, for ever.
+/// The schemas of the ids in a pipeline's records, fixed for ever.
 ///
 /// Law 3: decoding must be repeatable. So the first answer of the registry is **pinned**: created in the lake by put-if-absent, under
 /// the id, before any record is decoded with it. Any later reader (another worker, the next run, a replay over a copy of the
@@ -37,7 +37,7 @@ actor SchemaBook {
     layout = LedgerLayout(pipeline: plan.pipeline)
   }
 
-  /// The block with what its ids stand for. Waits while the registry is unreachable, so nothing after it is read either.
+  /// The block with the schemas of its ids. Waits while the registry is unreachable, so nothing after it is read either.
   ///
   /// - Returns: nil when `isStopped` ended the wait.
   /// - Throws: errors that waiting does not fix.

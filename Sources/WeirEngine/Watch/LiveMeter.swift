@@ -263,7 +263,7 @@ public final class LiveMeter: Sendable {
   /// - Parameter positions: nil: the source's positions do not show how many.
   func lost(positions: Int64?) { standing.withLock { $0.totals.lostPositions += positions ?? 0 } }
 
-  /// An error behind which the worker went on by itself.
+  /// An error after which the worker continued by itself.
   public func troubled(_ code: String) {
     standing.withLock {
       let isKnown = $0.totals.troubles[code] != nil || $0.totals.troubles.count < LiveMeter.codesMax

@@ -40,7 +40,7 @@ public struct LiveSnapshot: Sendable {
     }
     /// Records at the source that this worker's lane has not consumed; nil: not known.
     public var unread: Int64? { bounds.flatMap { $0.left(from: position) } }
-    /// Up to where the lane is committed, else consumed: a source that deletes what comes behind it loses records; nil: nothing is known of it.
+    /// Up to where the lane is committed, else consumed: a source that deletes what comes after it loses records; nil: unknown.
     var place: Position? { ledger?.place ?? (position < 0 ? nil : .offset(position)) }
   }
 
