@@ -114,7 +114,7 @@ private struct NodeStateTable: StateTable {
     return skipped
   }
 
-  /// A write to a local table is no request: a killed node's does not arrive.
+  /// A write to a local table is not a request: a killed node's does not arrive.
   func write(_ batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])]) async throws -> Int {
     await arrive()
     if shared.throttledUntil > shared.world.now {

@@ -97,7 +97,7 @@ enum ReshardPosition {
     return SequenceNumber(base + UInt128(first) * stride, sub: UInt64(row - first))
   }
 
-  /// The place before record `row`, behind the outer record before it.
+  /// The place before record `row`, after the outer record before it.
   static func point(before row: Int, _ records: [SourceRecord]) -> ShardPoint {
     guard row > 0 else { return .start(at: SequenceNumber(base)) }
     let last = of(row - 1, records)
