@@ -25,7 +25,7 @@ public final class FakeTopic: Sendable {
     public var low: Int64 = 0
     /// nil: a position without a record.
     public var records: [[UInt8]?] = []
-    /// nil: the source cannot tell one incarnation from another.
+    /// nil: the source cannot distinguish incarnations.
     public var incarnation: String?
     /// The source reports an end that is this many positions too low.
     public var endTooLow: Int64 = 0
