@@ -20,7 +20,7 @@ public final class TextBuffer: @unchecked Sendable {
 
 /// Some thousands of records as they came from the source, not yet decoded. All of one shard, in shard order.
 public struct RawBlock: Sendable {
-  /// How records lie in the text.
+  /// How records are stored in the text.
   public enum Framing: Sendable {
     /// One record a line; lines end with "\n", the last one perhaps with the end of the text.
     case lines

@@ -1,6 +1,6 @@
 /// What a live source knows of the records of a block besides their values. Immutable.
 ///
-/// Keys lie in the block's text, like the values.
+/// Keys are in the block's text, like the values.
 public final class RecordDetails: Sendable {
   /// An entry of ``arrivals``: the source does not say.
   public static let noArrival = Int64.min
@@ -60,7 +60,7 @@ public final class RecordDetails: Sendable {
     return StringRef(start: UnsafePointer(text.base) + Int(keyOffset[row]), count: Int(keyLength[row]))
   }
 
-  /// The keys of some rows, as a column whose strings lie in the text.
+  /// The keys of some rows, as a column whose strings are in the text.
   public func keys(_ rows: [UInt32], in text: TextBuffer) -> Column {
     Column(
       type: .string, values: .string(rows.map { key(Int($0), in: text) ?? .empty }),
@@ -127,7 +127,7 @@ public struct ShardBounds: Sendable, Hashable {
     self.high = high
   }
 
-  /// How many positions lie before `high` from an ordinal on; nil: the source's positions do not show it.
+  /// How many positions are before `high` from an ordinal on; nil: the source's positions do not show it.
   public func left(from ordinal: Int64, orFrom end: Int64 = 0) -> Int64? {
     guard case .offset(let low) = low, case .offset(let high) = high else { return nil }
     return max(0, max(high, end) - max(ordinal, low))

@@ -15,7 +15,7 @@ public enum Position: Hashable, Sendable, Comparable {
     }
   }
 
-  /// How many positions lie between this one and a later one; nil: the source's positions do not show it.
+  /// How many positions are between this one and a later one; nil: the source's positions do not show it.
   public func distance(to later: Position) -> Int64? {
     guard case .offset(let from) = self, case .offset(let to) = later else { return nil }
     return max(0, to &- from)

@@ -13,7 +13,7 @@ public struct KafkaGap: Hashable, Sendable {
 
 /// Records of one partition, in offset order, copied once into one buffer.
 ///
-/// The values are the spans of ``raw``, which is what the engine decodes; keys and headers lie in the same text:
+/// The values are the spans of ``raw``, which is what the engine decodes; keys and headers are in the same text:
 /// ```
 /// text   | key 0 | value 0 | headers 0 | key 1 | value 1 | ...
 /// raw      spans of the values; a null value (tombstone) is an empty span that `tombstones` names

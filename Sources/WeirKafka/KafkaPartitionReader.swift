@@ -18,7 +18,7 @@ public enum KafkaRead: Sendable {
 ///
 /// librdkafka 2.0.2 fetches for a partition when its queue is below its bound; whether it is, it looks at only when
 /// something else happens on the broker's connection, or once a second. If all queues of a broker are full, nothing
-/// happens: they are emptied in a few milliseconds and then lie empty for the rest of the second. With a queue of 16 MiB
+/// happens: they are emptied in a few milliseconds and then are empty for the rest of the second. With a queue of 16 MiB
 /// and one partition that is 16 MiB a second, however fast the reader. So a reader that has emptied half of a full queue
 /// asks for a look (by a small request to the broker, see `KafkaConsumer.refill`).
 struct QueueBound {
@@ -127,7 +127,7 @@ public final class KafkaPartitionReader: @unchecked Sendable {
   /// Records that librdkafka handed out again, and that were left out here. Not seen so far: a guard.
   public var repeatedRecords: Int { state.withLock { $0.repeated } }
 
-  /// Records (and a few events) that lie unread in librdkafka; nil after the end.
+  /// Records (and a few events) that are unread in librdkafka; nil after the end.
   public var queuedRecords: Int? {
     life.withLock { _ in queue.map { Int(rd_kafka_queue_length($0)) } }
   }

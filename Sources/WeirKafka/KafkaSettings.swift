@@ -89,7 +89,7 @@ public struct KafkaConsumerSettings: Sendable, Hashable {
   /// partitions back without a rebalance.
   public var instance: String?
   public var isolation = Isolation.readCommitted
-  /// A member not heard of for so long has lost its partitions.
+  /// A member not heard of for this long has lost its partitions.
   public var sessionTimeoutMilliseconds = 45_000
   /// How long the group waits for its members when it changes, and a member for the group's answer before it asks again. No
   /// less than the session time-out.
@@ -149,12 +149,12 @@ public struct KafkaProducerSettings: Sendable, Hashable {
   public var batchRecords = 10_000
   /// The largest record that can be sent.
   public var recordBytesMax = 10 << 20
-  /// Back-pressure: sending waits while so much is not yet acknowledged.
+  /// Back-pressure: sending waits while this much is not yet acknowledged.
   public var queueRecords = 500_000
   public var queueBytes = 512 << 20
   /// After a record that cannot be delivered no later one is: the producer is broken for good instead.
   public var isGapless = false
-  /// A record that is not acknowledged for so long has failed; 0: never.
+  /// A record that is not acknowledged for this long has failed; 0: never.
   public var deliveryTimeoutMilliseconds = 120_000
   public var statisticsIntervalMilliseconds = 0
 

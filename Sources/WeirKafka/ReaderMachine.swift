@@ -26,7 +26,7 @@ struct ReaderMachine<Read> {
   private(set) var isAsked = false
   private var ready: [Read] = []
 
-  /// - Parameter aheadMax: reads that may lie ready before anybody asks for them.
+  /// - Parameter aheadMax: reads that may be ready before they are requested.
   init(aheadMax: Int) { self.aheadMax = max(0, aheadMax) }
 
   /// True while a job may touch the queue.

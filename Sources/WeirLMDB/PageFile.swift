@@ -59,7 +59,7 @@ final class PageFile {
     return Int(info.st_size)
   }
 
-  /// Pages that lie in the file as a whole.
+  /// Pages that are in the file as a whole.
   func pagesInFile() throws(WeirError) -> UInt64 { UInt64(try bytesInFile()) / UInt64(pageBytes) }
 
   /// Bytes of a page, or from it on. The number must be the one in the page.

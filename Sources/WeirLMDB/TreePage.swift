@@ -1,6 +1,6 @@
 import WeirCore
 
-/// A branch or leaf page whose entries were checked: they lie in the page, do not overlap, fill it, and are in order.
+/// A branch or leaf page whose entries were checked: they are in the page, do not overlap, fill it, and are in order.
 struct TreePage {
   /// What the data of a leaf's entry is.
   enum Data {

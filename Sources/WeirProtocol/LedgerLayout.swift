@@ -1,6 +1,6 @@
 import WeirCore
 
-/// Where the parts of a ledger lie, all below `<lake>/_weir/<pipeline>/`.
+/// Where the parts of a ledger are, all below `<lake>/_weir/<pipeline>/`.
 ///
 ///     ledger/00000000000000000042.json      entry 42
 ///     snapshots/00000000000000000040.json   the fold of entries 0...40

@@ -58,7 +58,7 @@ public final class FakeTopic: Sendable {
   /// Questions for single records that were answered.
   public let looks = Atomic(0)
 
-  /// Its positions are numbers of 128 bits that lie far apart, so lanes count its records; the topic itself has an index for each.
+  /// Its positions are numbers of 128 bits that are far apart, so lanes count its records; the topic itself has an index for each.
   public let isCounted: Bool
   private static let base: UInt128 = 49_590_338_271_490_256_608_559_692_538_361_571_095
   private static let stride: UInt128 = 7_919 << 70

@@ -9,7 +9,7 @@ import WeirProtocol
 ///   skip them. But the records after the ledger's position may come with another lookup file, or not at all, and then
 ///   the rows that ran ahead would stay. So they are taken back to what the ledger has.
 /// - `torn`: it stopped within a flush that takes several transactions. Both may be needed, and both are done.
-/// - `older`: the lane has a new generation since, because the source lost records. Rows of the generation before that lie beyond the
+/// - `older`: the lane has a new generation since, because the source lost records. Rows of the generation before that are beyond the
 ///   place where the new one started come from records that will not come again. They are taken back, and every row is written once more.
 ///
 /// The order is: the entry that takes the lane over, then the claim (see ``own(_:_:_:_:)``), then the recovery. So the ledger decides between

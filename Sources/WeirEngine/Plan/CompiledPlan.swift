@@ -74,7 +74,7 @@ public struct CompiledPlan: Sendable {
     checks = plan.checks.map { ($0, ExprEvaluator($0.that)) }
     silver = plan.silver?.columns.map { Output("silver.\($0.name)", $0.expr) } ?? []
     goldCount = plan.gold.count
-    // Where keys may lie anywhere, or in one partition of each of several topics, no lane can finish a table by key.
+    // Where keys may be anywhere, or in one partition of each of several topics, no lane can finish a table by key.
     let isSpread = mergesKeys || (plan.source.live.map { $0.misplaced != .halt || $0.readsSeveralStreams } ?? false)
     let key = isSpread ? nil : plan.record.key
     // A live lane has all of its shard; a capture's shard is partitioned over several.

@@ -92,7 +92,7 @@ final class SegmentFile: @unchecked Sendable {
       for i in chunk.indices where chunk[i] == magic[0] && chunk[i...].starts(with: magic) {
         if case .frame(let frame) = try self.frame(at: at + Int64(i)), try block(frame, at: at + Int64(i)) != nil { return true }
       }
-      // A magic may lie across two chunks.
+      // A magic may span two chunks.
       at += Int64(max(1, chunk.count - 3))
       if chunk.count < 4 { break }
     }

@@ -1,6 +1,6 @@
 import WeirCore
 
-/// How the measures of a table lie in a cell: each measure's accumulator has a run of 64-bit words.
+/// How the measures of a table are stored in a cell: each measure's accumulator has a run of 64-bit words.
 public struct AggregateLayout: Sendable {
   struct Slot: Sendable {
     let accumulator: any Accumulator

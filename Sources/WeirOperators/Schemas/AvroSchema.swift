@@ -31,7 +31,7 @@ struct AvroSchema {
 
   enum Logical: Equatable {
     case date
-    /// Divided by so much it is seconds.
+    /// Divided by this, the value is in seconds.
     case time(unitsPerSecond: Int64)
     /// The local ones have no zone and are taken as UTC.
     case timestamp(unitsPerSecond: Int64)

@@ -1,6 +1,6 @@
 import WeirCore
 
-/// A column chunk as the footer names it; its bytes lie inside the file.
+/// A column chunk as the footer names it; its bytes are inside the file.
 struct ChunkPlace {
   var leaf: ParquetLeaf
   /// `CompressionCodec`.

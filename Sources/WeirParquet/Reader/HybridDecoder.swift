@@ -36,7 +36,7 @@ extension ByteCursor {
   }
 
   /// Value `index` of bit-packed values of `width` (0...64) bits, least significant bit first, that begin at the cursor.
-  /// The caller has checked that they lie before its end.
+  /// The caller has checked that they are before its end.
   @inline(__always) func packed(_ index: Int, width: Int) -> UInt64 {
     var bit = index * width
     var value: UInt64 = 0

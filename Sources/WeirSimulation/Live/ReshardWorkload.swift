@@ -77,7 +77,7 @@ struct ReshardedShard: Sendable {
   }
 }
 
-/// The numbers that the source gives the records of a shard, which lie far apart: outer records hold those that were sent together.
+/// The numbers that the source gives the records of a shard, which are far apart: outer records hold those that were sent together.
 enum ReshardPosition {
   private static let base: UInt128 = 49_590_338_271_490_256_608_559_692_538_361_571_095
   private static let stride: UInt128 = 7_919 << 70
