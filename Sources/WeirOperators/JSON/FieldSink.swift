@@ -199,7 +199,7 @@ struct FieldSink {
     let number = try scanner.number()
     switch kind {
     case .int64:
-      guard let value = FieldValues.int64(number) else { throw inexact(number, "no int64", start) }
+      guard let value = FieldValues.int64(number) else { throw inexact(number, "not an int64", start) }
       set(value, row)
     case .timestamp:
       guard let value = FieldValues.timestamp(number, unit: unit) else { throw inexact(number, "not in the years 1 to 9999", start) }

@@ -136,7 +136,7 @@ final class NestedJSON {
     let number = try scanner.number()
     switch node.kind {
     case .int64:
-      guard let value = FieldValues.int64(number) else { throw inexact(number, "no int64", start) }
+      guard let value = FieldValues.int64(number) else { throw inexact(number, "not an int64", start) }
       out.int64(value)
     case .double:
       guard let value = FieldValues.double(number) else { throw inexact(number, "beyond the largest double", start) }

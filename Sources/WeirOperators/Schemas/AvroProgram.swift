@@ -115,7 +115,7 @@ struct AvroProgram {
     mutating func top(_ type: Int, _ wanted: Wanted) throws(SchemaError) -> Step {
       switch schema.nodes[type].kind {
       case .record, .union: return try members(type, wanted, "the record")
-      default: throw SchemaError("a record is a \(schema.nodes[type].name) there, and not a record")
+      default: throw SchemaError("a record is a \(schema.nodes[type].name) there, not a record")
       }
     }
 
@@ -136,14 +136,14 @@ struct AvroProgram {
       case .union(let branches):
         return try union(branches, place) { compiler, type throws(SchemaError) in try compiler.members(type, wanted, place) }
       case .null: return .none
-      default: throw SchemaError("\(place) is a \(schema.nodes[type].name) there, and not a record")
+      default: throw SchemaError("\(place) is a \(schema.nodes[type].name) there, not a record")
       }
     }
 
     private mutating func field(_ type: Int, _ wanted: Wanted, _ place: String) throws(SchemaError) -> Step {
       wanted.isFound = true
       if let field = wanted.field {
-        guard wanted.members.isEmpty else { throw SchemaError("\(place) is declared as a field and as the way to one") }
+        guard wanted.members.isEmpty else { throw SchemaError("\(place) is declared both as a field and as a parent of one") }
         return try leaf(type, field, place)
       }
       return try members(type, wanted, place)

@@ -67,7 +67,7 @@ public final class FramedDecoder: BlockDecoder {
     if programs.count >= FramedDecoder.programsMax { programs.removeAll() }
     let made: Program
     switch resolved {
-    case .unknown: made = .unusable("schema \(id.text): the registry has none of this id")
+    case .unknown: made = .unusable("schema \(id.text): the registry has no schema with this id")
     case .known(_, let schema):
       do {
         made = body == .avro ? .avro(try AvroProgram(schema, fields: fields)) : .json
@@ -132,7 +132,7 @@ enum JSONSchemaCheck {
     guard let schema = try? JSONValue(parsing: registered.schema.utf8) else { throw SchemaError("it is not valid JSON") }
     let types = self.types(schema)
     if !types.isEmpty, !types.contains("object") {
-      throw SchemaError("a record is \(SchemaError.shown(types.joined(separator: " or "))) there, and not an object")
+      throw SchemaError("a record is \(SchemaError.shown(types.joined(separator: " or "))) there, not an object")
     }
     for field in fields {
       guard let property = try property(of: field, in: schema) else { continue }
