@@ -48,7 +48,7 @@ def _exact(text, scale):
 def _int64(text):
     value = int(text) if not set(text) & set(".eE") else int(_exact(text, 0))
     if value not in INT64:
-        raise Bad(f"{text} is no int64")
+        raise Bad(f"{text} is not an int64")
     return value
 
 

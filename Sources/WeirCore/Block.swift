@@ -5,10 +5,10 @@ public final class TextBuffer: @unchecked Sendable {
   public let base: UnsafeMutablePointer<UInt8>
   public let capacity: Int
 
-  /// Readable bytes behind the last byte of a record, so that scans may load 16 bytes (or 32) at once.
+  /// Readable bytes after the last byte of a record, so that scans may load 16 bytes (or 32) at once.
   public static let slack = 64
 
-  /// A buffer for `bytes` bytes of text and the slack behind it (which is zeroed).
+  /// A buffer for `bytes` bytes of text and the slack after it (which is zeroed).
   public init(bytes: Int) {
     capacity = bytes + TextBuffer.slack
     base = .allocate(capacity: capacity)
@@ -20,7 +20,7 @@ public final class TextBuffer: @unchecked Sendable {
 
 /// Some thousands of records as they came from the source, not yet decoded. All of one shard, in shard order.
 public struct RawBlock: Sendable {
-  /// How records lie in the text.
+  /// How records are stored in the text.
   public enum Framing: Sendable {
     /// One record a line; lines end with "\n", the last one perhaps with the end of the text.
     case lines
@@ -38,9 +38,9 @@ public struct RawBlock: Sendable {
   /// Of a live source, which knows more of a record than its value; only with ``Framing/spans(offset:length:)``.
   public var details: RecordDetails?
   /// Over all bytes of the capture through the end of this block; nil where the source has no such hash. With it an epoch may be cut
-  /// behind the block.
+  /// after the block.
   public var prefixHash: Hash128?
-  /// What the records' schema ids stand for, in formats where they have some.
+  /// The schemas of the records' ids, in formats that have ids.
   public var schemas: BlockSchemas?
 
   public init(text: TextBuffer, count: Int, framing: Framing, position: Int64) {
@@ -86,14 +86,14 @@ public struct Rejection: Sendable, Hashable {
 
   public var stage: Stage
   private var cause: String
-  /// Byte of the record; -1: not told apart.
+  /// Byte of the record; -1: not known.
   private var byte: Int
   /// Of ``reason``, about.
   public var byteCount: Int { cause.utf8.count + 16 }
 
   /// - Parameters:
   ///   - reason: cut at ``reasonBytesMax``.
-  ///   - byte: where in the record it was found; put behind the text.
+  ///   - byte: where in the record it was found; appended to the text.
   public init(stage: Stage, reason: String, byte: Int? = nil) {
     self.stage = stage
     cause = reason.shortened(toBytes: Rejection.reasonBytesMax)
@@ -108,11 +108,11 @@ public struct Rejection: Sendable, Hashable {
 /// A block decoded into columns. Immutable, shared by the lanes.
 public struct DecodedBlock: Sendable {
   public var raw: RawBlock
-  /// Where record `i` stands in the text, without its line end.
+  /// Where record `i` is in the text, without its line end.
   public var offset: [UInt32]
   public var length: [UInt32]
   /// One column for each declared field, in order of declaration; `offset.count` rows. Rows of rejected records are null. Those
-  /// that the decoder was told nobody reads are empty.
+  /// that no reader needs, according to the decoder's settings, are empty.
   public var columns: [Column]
   /// True where every declared field was valid and the grammar was kept.
   public var valid: [Bool]

@@ -21,7 +21,7 @@ public final class BlockingThreads: BlockingRunner, @unchecked Sendable {
   ///   - count: threads, at least 1.
   ///   - name: 15 bytes at most, for tools like `top -H`.
   ///   - niceness: above 0 for work that must not hold up the others: these threads get what they leave.
-  ///   - stopped: what ``run(_:)`` throws behind ``stop()``.
+  ///   - stopped: what ``run(_:)`` throws after ``stop()``.
   public init(
     count: Int, name: String = "weir-blocking", niceness: Int32 = 0,
     stopped: @escaping @Sendable () -> any Error = { WeirError(.closed, "work for threads that have stopped") }
@@ -62,13 +62,13 @@ public final class BlockingThreads: BlockingRunner, @unchecked Sendable {
         start.body()
         return nil
       }, Unmanaged.passRetained(Start(name, body)).toOpaque())
-    precondition(failed == 0, "the system gives no more threads (error \(failed))")
+    precondition(failed == 0, "cannot create a thread (error \(failed))")
     pthread_detach(thread)
   }
 
   // MARK: Jobs
 
-  /// Queues a job that tells its end by other means; false if the threads were stopped, and it will never run.
+  /// Queues a job that reports its end by other means; false if the threads were stopped, and it will never run.
   @discardableResult
   public func submit(_ job: @escaping @Sendable () -> Void) -> Bool {
     pthread_mutex_lock(mutex)

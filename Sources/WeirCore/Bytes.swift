@@ -1,6 +1,6 @@
 /// Appends little-endian values to bytes: blobs of lane state and partials. Read back by ``ByteReader``.
 ///
-/// Large blobs are written in pieces: one array that grows by doubling lies in memory up to three times.
+/// Large blobs are written in pieces: one array that grows by doubling is in memory up to three times.
 public struct ByteWriter: Sendable {
   /// A piece is closed at the first ``closePiece()`` from this many bytes on.
   private static let pieceBytes = 1 << 20

@@ -1,4 +1,4 @@
-/// A view of bytes that somebody else owns: the text of a block, an ``Arena``, a literal.
+/// A view of bytes with another owner: the text of a block, an ``Arena``, a literal.
 ///
 /// The owner is kept alive by ``Column/owners``; a `StringRef` must not outlive the column that it came from.
 public struct StringRef: @unchecked Sendable, BitwiseCopyable {
@@ -62,7 +62,7 @@ public func memoryEqual(_ a: UnsafePointer<UInt8>, _ b: UnsafePointer<UInt8>, _ 
   return true
 }
 
-/// Bytes that live as long as somebody refers to the arena: unescaped strings, literals, computed strings.
+/// Bytes that live as long as there is a reference to the arena: unescaped strings, literals, computed strings.
 ///
 /// Filled by one thread; handed on only when no more is appended. Grows by chunks, so references stay valid.
 public final class Arena: @unchecked Sendable {

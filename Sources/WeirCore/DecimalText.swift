@@ -29,7 +29,7 @@ public enum DecimalText {
     digits(value.magnitude, point: 0, to: &out)
   }
 
-  /// Digits from behind; a point before the last `point` of them, with as many zeros as that needs.
+  /// Digits from the end; a point before the last `point` of them, with as many zeros as that needs.
   private static func digits(_ value: UInt64, point: Int, to out: inout [UInt8]) {
     withUnsafeTemporaryAllocation(byteCount: max(20, point + 1) + 1, alignment: 1) { text in
       var at = text.count

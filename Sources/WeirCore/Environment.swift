@@ -52,7 +52,7 @@ public enum PutOutcome: Sendable, Equatable {
   case created
   /// An object is there; it may be ours, from a try whose reply was lost: read it back.
   case exists
-  /// Nobody knows whether it was made (time-out, 5xx). Read it back.
+  /// It is unknown whether the object was created (time-out, 5xx). Read it back.
   case unknown(String)
 }
 
@@ -60,7 +60,7 @@ public enum PutOutcome: Sendable, Equatable {
 ///
 /// Errors are ``WeirError``s; a path that is not there is `get` returning nil and not an error.
 public protocol ObjectStore: Sendable {
-  /// Creates objects under names that nobody used before; durable (bytes and directories) when it returns.
+  /// Creates objects under names that were never used before; durable (bytes and directories) when it returns.
   func write(_ objects: [NewObject]) async throws
   /// Where it is, for errors: a path that any shell understands, an address. Without secrets.
   var place: String { get }
@@ -77,9 +77,9 @@ public protocol ObjectStore: Sendable {
   func list(_ prefix: String) async throws -> [ObjectInfo]
   /// Those of them whose path is `first` or comes after it. A long list costs neither requests nor memory for what comes before.
   func list(_ prefix: String, from first: String) async throws -> [ObjectInfo]
-  /// Makes an object that somebody else created durable, with its directory ("before a worker acts on an entry that it did not write").
+  /// Makes an object that another process created durable, with its directory ("before a worker acts on an entry that it did not write").
   func sync(_ path: String) async throws
-  /// Removes the object; not being there is no error. Only collection calls this.
+  /// Removes the object; a missing object is not an error. Only collection calls this.
   func delete(_ path: String) async throws
 }
 
@@ -148,7 +148,7 @@ public struct StateRow: Sendable {
   }
 }
 
-/// A value beside the rows that says whose something is. The number orders its takers: it is the ledger's.
+/// A value next to the rows that says whose something is. The number orders its takers: it is the ledger's.
 public struct StateClaim: Sendable {
   public var name: String
   public var owner: [UInt8]
@@ -162,7 +162,7 @@ public struct StateClaim: Sendable {
   /// The two values that a claim writes.
   public var meta: [(String, [UInt8])] { [(name, owner), (numberName, Array(String(number).utf8))] }
 
-  /// - Parameter stored: what stands below ``numberName``.
+  /// - Parameter stored: the value stored under ``numberName``.
   /// - Returns: false if a later taker was here.
   public func isInTime(_ stored: [UInt8]?) -> Bool {
     stored.flatMap { Int64(String(decoding: $0, as: UTF8.self)) }.map { $0 <= number } ?? true
@@ -171,41 +171,41 @@ public struct StateClaim: Sendable {
   /// What a claim that is not in time ends with.
   public var tooLate: WeirError {
     WeirError(
-      .stateFenced, "the state table's \(name) is another worker's, who came later in the ledger",
-      advice: "Nothing was lost: the worker that has the lane now writes its rows.")
+      .stateFenced, "the state table's \(name) belongs to another worker, whose claim is later in the ledger",
+      advice: "Nothing was lost: the worker that now has the lane writes its rows.")
   }
 }
 
 /// The low-latency key-value table.
 public protocol StateTable: Sendable {
-  /// Writes what each claim says, if no claim of a larger number stands; else nothing is written. One transaction.
+  /// Writes what each claim says, if no claim of a larger number exists; else nothing is written. One transaction.
   /// - Throws: `state_fenced` if one does.
   func claim(_ claims: [StateClaim]) async throws
   /// Writes rows, and `meta` with the last of them; a row whose stored fence is larger is skipped.
   /// Returns how many were skipped. Visible to readers on return; durable after ``sync()``.
   func write(_ batches: [StateBatch], meta: [(String, [UInt8])]) async throws -> Int
-  /// The same, if each of `owners` (values written by ``claim(_:)``) still stands; else nothing is written.
+  /// The same, if each of `owners` (values written by ``claim(_:)``) is still stored; else nothing is written.
   /// - Throws: `state_fenced` if one does not.
   func write(_ batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])]) async throws -> Int
   /// The same, in as many transactions as the table's bound on one of them asks for. The first of several writes `intent`: as long as
-  /// that stands, only some of the rows may be there.
+  /// that is stored, only some of the rows may be there.
   func write(
     _ batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])], intent: [(String, [UInt8])]
   ) async throws -> Int
   /// Takes back what ran ahead: rows of the batch's table and lane whose fence is larger than `beyond` become what the batch has of
   /// them, or go. One transaction.
-  /// - Throws: `state_fenced`, and nothing is changed, if one of `owners` (see ``write(_:meta:owners:)``) does not stand any more.
+  /// - Throws: `state_fenced`, and nothing is changed, if one of `owners` (see ``write(_:meta:owners:)``) is no longer stored.
   func retract(_ batch: StateBatch, beyond: Fence, owners: [(String, [UInt8])]) async throws
   func read(table: String, key: [UInt8]) async throws -> StateRow?
   /// Rows of the table whose key begins with `prefix`, in key order, tombstones left out.
   func scan(table: String, prefix: [UInt8], limit: Int) async throws -> [StateRow]
-  /// One moment of the store: all values that ``writeMeta(_:)`` and the others wrote beside the rows, and what `body` makes of the
+  /// One moment of the store: all values that ``writeMeta(_:)`` and the others wrote next to the rows, and what `body` makes of the
   /// rows of `tables`, which it gets table by table in key order. A value that changed on the way, where the moment cannot be kept,
   /// is left out.
   func moment<T: Sendable>(
     of tables: [String], into first: T, _ body: @escaping @Sendable (inout T, StateRow) -> Void
   ) async throws -> (meta: [String: [UInt8]], result: T)
-  /// Small named values beside the rows: schemas, committed positions, whose table this is.
+  /// Small named values next to the rows: schemas, committed positions, whose table this is.
   func writeMeta(_ entries: [(String, [UInt8])]) async throws
   func readMeta(_ name: String) async throws -> [UInt8]?
   func sync() async throws
@@ -214,7 +214,7 @@ public protocol StateTable: Sendable {
   func finish() async throws
   /// Puts `batches` in the place of all rows of the tables, and writes `meta`, in one transaction: readers see the tables as they were
   /// or as they are then, and so does the next worker if this one is killed.
-  /// - Throws: `fenced`, and nothing is changed, if one of `owners` does not stand any more.
+  /// - Throws: `fenced`, and nothing is changed, if one of `owners` is no longer stored.
   func replace(
     tables: [String], with batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])]
   ) async throws

@@ -2,11 +2,11 @@
 public struct WeirError: Error, Sendable, CustomStringConvertible {
   /// What the error ends.
   public enum Scope: String, Sendable {
-    /// One request; others go on.
+    /// One request; others continue.
     case operation
-    /// This worker; another may go on from the ledger.
+    /// This worker; another may continue from the ledger.
     case worker
-    /// The pipeline: no worker can go on before somebody has acted.
+    /// The pipeline: no worker can continue until an operator has acted.
     case pipeline
   }
 

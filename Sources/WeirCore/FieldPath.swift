@@ -33,7 +33,7 @@ public enum FieldPath {
   /// The largest index.
   public static let indexMax = 9999
 
-  /// Why a text is no path.
+  /// Why a text is not a path.
   public struct Fault: Error, Sendable {
     public var reason: String
     /// UTF-8 byte offset in the text.

@@ -1,4 +1,4 @@
-/// How a plain capture's records are dealt over lanes by key.
+/// How a plain capture's records are partitioned over lanes by key.
 public enum Dealing: String, Sendable, Hashable, Codable {
   /// Kafka's Java default: `(murmur2(key) & 0x7fffffff) % lanes`.
   case murmur2
@@ -6,7 +6,7 @@ public enum Dealing: String, Sendable, Hashable, Codable {
   case md5
 }
 
-/// The one owner of the state of a shard, or of part `index` of `of` of a capture that is dealt over several lanes.
+/// The one owner of the state of a shard, or of part `index` of `of` of a capture that is partitioned over several lanes.
 public struct LaneID: Hashable, Sendable, Comparable {
   public var shard: String
   public var index: Int
@@ -95,7 +95,7 @@ public struct WindowCounts: Hashable, Sendable, Codable {
   }
 }
 
-/// Watermarks are UTC microseconds; these two ends stand for "nothing seen yet" and "all windows are closed".
+/// Watermarks are UTC microseconds; these two ends mean "nothing seen yet" and "all windows are closed".
 public enum Watermark {
   public static let minimum = Int64.min
   public static let maximum = Int64.max

@@ -1,11 +1,11 @@
 /// What a live source knows of the records of a block besides their values. Immutable.
 ///
-/// Keys lie in the block's text, like the values.
+/// Keys are in the block's text, like the values.
 public final class RecordDetails: Sendable {
   /// An entry of ``arrivals``: the source does not say.
   public static let noArrival = Int64.min
-  /// The last millisecond of the year 9999. Nobody's clock shows more: it is microseconds or nanoseconds by mistake, or nonsense, and a
-  /// lake's reader could not tell it as a date.
+  /// The last millisecond of the year 9999. No correct clock shows more: it is microseconds or nanoseconds by mistake, or nonsense, and a
+  /// lake's reader could not represent it as a date.
   private static let millisecondsMax: Int64 = 253_402_300_799_999
 
   /// What a record's own timestamp, UTC milliseconds since 1970 as the producer or the broker set it, says of its arrival: microseconds,
@@ -36,10 +36,10 @@ public final class RecordDetails: Sendable {
     shard: String, positions: [Int64], arrivals: [Int64], isAppendTime: Bool, keyOffset: [UInt32], keyLength: [Int32],
     headers: [String?] = [], tombstones: [UInt32] = [], sequences: [SequenceNumber] = []
   ) {
-    precondition(sequences.isEmpty || sequences.count == positions.count, "one of each a record")
+    precondition(sequences.isEmpty || sequences.count == positions.count, "one of each per record")
     self.sequences = sequences
     self.tombstones = tombstones
-    precondition(positions.count == arrivals.count && positions.count == keyOffset.count, "one of each a record")
+    precondition(positions.count == arrivals.count && positions.count == keyOffset.count, "one of each per record")
     self.shard = shard
     self.positions = positions
     self.arrivals = arrivals
@@ -60,7 +60,7 @@ public final class RecordDetails: Sendable {
     return StringRef(start: UnsafePointer(text.base) + Int(keyOffset[row]), count: Int(keyLength[row]))
   }
 
-  /// The keys of some rows, as a column whose strings lie in the text.
+  /// The keys of some rows, as a column whose strings are in the text.
   public func keys(_ rows: [UInt32], in text: TextBuffer) -> Column {
     Column(
       type: .string, values: .string(rows.map { key(Int($0), in: text) ?? .empty }),
@@ -117,7 +117,7 @@ public struct SourceShard: Sendable, Hashable {
   }
 }
 
-/// The positions that a shard holds now: `low` is the first, `high` lies behind the last record's.
+/// The positions that a shard holds now: `low` is the first, `high` is after the last record's.
 public struct ShardBounds: Sendable, Hashable {
   public var low: Position
   public var high: Position
@@ -127,7 +127,7 @@ public struct ShardBounds: Sendable, Hashable {
     self.high = high
   }
 
-  /// How many positions lie before `high` from an ordinal on; nil: the source's positions do not tell.
+  /// How many positions are before `high` from an ordinal on; nil: the source's positions do not show it.
   public func left(from ordinal: Int64, orFrom end: Int64 = 0) -> Int64? {
     guard case .offset(let low) = low, case .offset(let high) = high else { return nil }
     return max(0, max(high, end) - max(ordinal, low))
@@ -140,7 +140,7 @@ public struct ShardBounds: Sendable, Hashable {
   }
 }
 
-/// What a worker is told about the shards that it shares with others.
+/// What a worker learns about the shards that it shares with others.
 public enum ShardGroupEvent: Sendable {
   /// These are ours: answer with ``ShardGroup/assign(_:)``, at the ledger's positions.
   case assigned([String])
@@ -152,7 +152,7 @@ public enum ShardGroupEvent: Sendable {
   case closed
 }
 
-/// What a member of a group has left at the source of where it stands.
+/// What a member of a group has left at the source of its position.
 public struct FollowedPosition: Sendable, Hashable {
   public var position: Position
   /// Empty: another program left it.
@@ -181,13 +181,13 @@ public protocol ShardGroup: ShardLooker {
   func assign(_ positions: [String: ShardPoint]) async throws -> [String: any RecordSource]
   /// Ends reading: the answer to `revoked`, with all its shards.
   func release(_ shards: [String]) async throws
-  /// Tells the source what was committed, for tools that show lag. Nobody reads it to begin anywhere.
+  /// Reports to the source what was committed, for tools that show lag. It is never read to choose a starting position.
   /// - Parameter owner: whose positions they are, in a few words that the source keeps with them.
   func follow(_ positions: [String: ShardPoint], as owner: String) async
-  /// What stands there for the group, left by whoever is in it; shards without are left out.
+  /// What the source holds there for the group, left by its members; shards without are left out.
   func followed(_ shards: [String]) async throws -> [String: FollowedPosition]
   /// Ends with an error each question to the source that is under way, and all later ones: ``bounds(of:)``, ``starts(of:)``, ``look(_:)``,
-  /// ``followed(_:)``. Nobody waits for the answers any more. Reading, ``release(_:)`` and ``close()`` stay as they are.
+  /// ``followed(_:)``. Nothing waits for the answers any more. Reading, ``release(_:)`` and ``close()`` stay as they are.
   func refuseQuestions()
   /// Leaves the group, so that others take over at once.
   func close() async

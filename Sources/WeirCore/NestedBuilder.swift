@@ -12,7 +12,7 @@ public final class NestedBuilder {
   private struct Frame {
     enum Kind { case list, structure, map }
     var kind: Kind
-    /// Where its first value or its length stands.
+    /// Where its first value or its length is stored.
     var start: Int
     /// Of `parts`: its members' or entries' bytes.
     var partsFrom: Int
@@ -40,7 +40,7 @@ public final class NestedBuilder {
   /// More values than a record may have in a field.
   public var isFull: Bool { values > NestedBuilder.valuesMax }
 
-  /// Begins a value anew.
+  /// Begins a new value.
   public func begin() {
     (count, values) = (0, 0)
     frames.removeAll(keepingCapacity: true)

@@ -6,7 +6,7 @@ public func partitionPath(_ values: [(name: String, value: String?)]) -> String 
   values.map { name, value in
     guard let value, !value.isEmpty else { return "\(hiveEscape(name))=__HIVE_DEFAULT_PARTITION__" }
     let text = value.utf8.count > 150 ? "" : hiveEscape(value)
-    // A long value would be no file name: its hash stands for it (the log holds the value).
+    // A long value would not be a valid file name: its hash replaces it (the log holds the value).
     guard !text.isEmpty, text.utf8.count <= 200, value != "__HIVE_DEFAULT_PARTITION__" else {
       return "\(hiveEscape(name))=sha256-\(ContentHash(of: Array(value.utf8)).hex)"
     }

@@ -264,7 +264,7 @@ public struct Measure: Sendable, Hashable, Codable {
 }
 
 public struct GoldSpec: Sendable, Hashable, Codable {
-  /// Columns that every gold table has beside those that its section names.
+  /// Columns that every gold table has in addition to those that its section names.
   public static let ownColumns = ["window_start", "window_end", "revision"]
   public var name: String
   /// Rows where it is true (not null, not false).

@@ -34,6 +34,6 @@ extension Plan {
     guard let severalInputs else { return nil }
     let names = ([severalInputs.first] + severalInputs.others.map(\.name)).joined(separator: ", ")
     return
-      "this pipeline has \(severalInputs.others.count + 1) inputs (\(names)), and so far a pipeline runs with one: no table can join inputs yet"
+      "this pipeline has \(severalInputs.others.count + 1) inputs (\(names)), but a pipeline can run with one only: tables cannot join inputs yet"
   }
 }

@@ -15,7 +15,7 @@ public enum Position: Hashable, Sendable, Comparable {
     }
   }
 
-  /// How many positions lie between this one and a later one; nil: the source's positions do not tell.
+  /// How many positions are between this one and a later one; nil: the source's positions do not show it.
   public func distance(to later: Position) -> Int64? {
     guard case .offset(let from) = self, case .offset(let to) = later else { return nil }
     return max(0, to &- from)
@@ -56,7 +56,7 @@ extension Position: ExpressibleByIntegerLiteral, CustomStringConvertible {
 
 /// A long number that a source gives its records, and the place among the records that it packed into one.
 ///
-/// An **outer record** is what the source stores under one sequence number; it may hold several records, which the sub-sequence tells apart.
+/// An **outer record** is what the source stores under one sequence number; it may hold several records, distinguished by the sub-sequence.
 public struct SequenceNumber: Hashable, Sendable, Comparable {
   /// Decimal digits at most, which is what Kinesis allows.
   public static let digitsMax = 129
@@ -100,7 +100,7 @@ public struct SequenceNumber: Hashable, Sendable, Comparable {
 /// stored: so the next owner of the lane counts on from the same number. What makes the count differ (a gap, another incarnation) starts a
 /// new generation of the lane.
 ///
-/// A place lies between two outer records: sources hand out blocks that end with one, and cuts and flushes fall between blocks.
+/// A place is between two outer records: sources hand out blocks that end with one, and cuts and flushes fall between blocks.
 public struct ShardPoint: Hashable, Sendable {
   public let ordinal: Int64
   /// nil: the ordinal is the source's position.
@@ -117,7 +117,7 @@ public struct ShardPoint: Hashable, Sendable {
   /// Where a lane of a counted source begins.
   public static func start(at sequence: SequenceNumber) -> ShardPoint { ShardPoint(ordinal: 0, sequence: sequence) }
 
-  /// Another position of the same shard, with the ordinal that belongs to it; a counted source goes on counting.
+  /// Another position of the same shard, with the ordinal that belongs to it; a counted source continues counting.
   public func moved(to position: Position) -> ShardPoint {
     switch position {
     case .offset(let offset): ShardPoint(offset)
@@ -128,7 +128,7 @@ public struct ShardPoint: Hashable, Sendable {
   /// As the source has it.
   public var position: Position { sequence.map(Position.sequence) ?? Position.offset(ordinal) }
 
-  /// The records behind one place and before another, in words.
+  /// The records after one place and before another, in words.
   public static func span(behind last: ShardPoint, before end: ShardPoint) -> String {
     guard last.sequence == nil, end.sequence == nil else { return "The records after position \(last) and before \(end)" }
     return "Positions \(last.ordinal &+ 1) to \(end.ordinal &- 1)"
@@ -139,8 +139,8 @@ public struct ShardPoint: Hashable, Sendable {
   public func offset(in shard: String) throws(WeirError) -> Int64 {
     guard sequence == nil else {
       throw WeirError(
-        .corrupt, "\(text) is not a position of \(shard), which counts in whole numbers",
-        advice: "The ledger or the capture is of another source: use the pipeline that it was made with.")
+        .corrupt, "\(text) is not a position of \(shard), whose positions are whole numbers",
+        advice: "The ledger or the capture belongs to another source: use the pipeline that wrote it.")
     }
     return ordinal
   }

@@ -1,6 +1,6 @@
 /// Data that is shown to people: in a summary, a log line, an error.
 public enum Printable {
-  /// The text, or as much of its beginning as fits with "…" behind it. Control characters are escaped (`\n`, `\t`, `\u{1B}`), so that
+  /// The text, or as much of its beginning as fits with "…" after it. Control characters are escaped (`\n`, `\t`, `\u{1B}`), so that
   /// data moves no cursor and begins no line; ill-formed UTF-8 becomes U+FFFD.
   public static func text(_ bytes: some Collection<UInt8>, bytesMax: Int) -> String {
     // One byte more, so that it can be seen that there is more.
@@ -23,7 +23,7 @@ public enum Printable {
     return String(out)
   }
 
-  /// The first character that cannot be seen, or that cannot be told from an ordinary space: formats (zero-width characters, soft hyphens,
+  /// The first character that cannot be seen, or that looks like an ordinary space: formats (zero-width characters, soft hyphens,
   /// changes of direction), controls, and white space but the space itself. nil: there is none.
   public static func invisible(in text: some StringProtocol) -> Unicode.Scalar? { text.unicodeScalars.first(where: isInvisible) }
 

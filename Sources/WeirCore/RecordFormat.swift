@@ -45,13 +45,13 @@ public struct DecoderRequest: Sendable {
   }
 }
 
-/// Decodes blocks into columns: a pure function of a block's bytes and of what its schema ids stand for, however the records were cut into
+/// Decodes blocks into columns: a pure function of a block's bytes and of the schemas of its ids, however the records were cut into
 /// blocks.
 public protocol BlockDecoder: AnyObject {
   func decode(_ raw: RawBlock) -> DecodedBlock
 }
 
-/// The schema ids of a block's records, without what they stand for.
+/// The schema ids of a block's records, without the schemas.
 public struct SchemaFraming: Sendable {
   /// In order of appearance.
   public let ids: [SchemaID]

@@ -15,7 +15,7 @@ public enum RecordHeaders {
     ).text
   }
 
-  /// nil: it is no such text.
+  /// nil: it is not such a text.
   public static func parse(_ text: some Collection<UInt8>) -> [(name: String, value: [UInt8]?)]? {
     guard let all = (try? JSONValue(parsing: text))?.array else { return nil }
     var headers: [(name: String, value: [UInt8]?)] = []

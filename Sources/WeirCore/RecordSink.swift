@@ -37,7 +37,7 @@ public struct SinkRecord: Sendable {
 public protocol RecordSink: Sendable {
   /// Takes records over. They are stored only when ``flush(within:)`` says so.
   func send(_ records: [SinkRecord], to topic: String) async throws
-  /// Whether everything that was sent is stored, after waiting for it at most so long. False: it may be later.
+  /// Whether everything that was sent is stored, after waiting for it at most this long. False: it may be later.
   func flush(within nanoseconds: Int64) async throws -> Bool
   /// Gives up what is not stored.
   func close() async
@@ -45,9 +45,9 @@ public protocol RecordSink: Sendable {
 
 /// Topics as the engine gets them (law 8).
 public struct SinkEnvironment: Sendable {
-  /// Connects anew; called again after a sink broke.
+  /// Connects; called again after a sink broke.
   public var make: @Sendable () throws -> any RecordSink
-  /// Told of what passes by itself: a broker that is away.
+  /// Called with a failure that passes by itself: an unreachable broker.
   public var tell: @Sendable (WeirError) -> Void
 
   public init(make: @escaping @Sendable () throws -> any RecordSink, tell: @escaping @Sendable (WeirError) -> Void) {

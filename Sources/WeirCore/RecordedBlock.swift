@@ -1,6 +1,6 @@
 /// Records of one shard with everything that a live source knew of them: what a capture of a live stream keeps.
 ///
-/// Parts of records lie in ``text`` behind one another: key, value, then name and value of each header, record by record.
+/// Parts of records are in ``text`` one after another: key, value, then name and value of each header, record by record.
 public struct RecordedBlock: Sendable {
   /// Whose clock the timestamps are.
   public enum TimeKind: UInt8, Sendable {
@@ -66,7 +66,7 @@ public struct RecordedBlock: Sendable {
     text += other.text
   }
 
-  /// The first records only, as if the shard went on behind them.
+  /// The first records only, as if the shard continued after them.
   public func prefix(_ records: Int) -> RecordedBlock {
     guard records < count else { return self }
     var cut = self
@@ -219,9 +219,9 @@ public struct RecordedRange: Sendable, Equatable {
 /// A capture of a live stream: records by shard and position, any part of it at any time.
 public protocol RecordedStream: Sendable {
   var shards: [SourceShard] { get }
-  /// Where each shard's records begin in the capture, and behind which position they end.
+  /// Where each shard's records begin in the capture, and after which position they end.
   var bounds: [String: ShardBounds] { get }
-  /// What lies behind `positions`, in the order of recording, in steps of about `bytes` of input. They depend on the capture and
+  /// What is after `positions`, in the order of recording, in steps of about `bytes` of input. They depend on the capture and
   /// on `positions` alone. A shard without a position begins where the capture does.
   func steps(after positions: [String: Int64], bytes: Int64) -> [[RecordedRange]]
   /// Reads steps: the blocks of each, then a cut whose position is the number of the step; then the end. The hash of a cut

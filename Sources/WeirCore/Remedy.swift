@@ -21,7 +21,7 @@ public enum Remedy: Sendable, Hashable {
   case leaveOut(Choice)
   case withoutDecisions
   case decisions
-  /// A run that continues with a stream that was made again.
+  /// A run that continues with a stream that was recreated.
   case acceptRecreated(stream: String)
   /// A run that continues with a stream that has more shards.
   case acceptPartitions(stream: String)
@@ -64,9 +64,9 @@ extension Remedy {
     case .newLake: "a new lake"
     case .ownLake: "a lake of its own"
     case .otherLake: "another lake"
-    case .otherStore: "another place for the state table"
+    case .otherStore: "another path for the state table"
     case .otherDirectory: "another"
-    case .findLedger: "A run or a replay begins one. If one has, name the lake that it wrote"
+    case .findLedger: "A run or a replay creates one. If that has happened, name the lake that it wrote"
     case .nameStateTable: "Name the directory of the state table, or the pipeline that has it"
     case .captureFiles: "a capture is NDJSON files (plain, gzip or zstd)"
     case .captureDirectory: "the directory that a capture wrote"

@@ -20,7 +20,7 @@ public enum SchemaID: Sendable, Hashable, Comparable {
   /// The same in all registries, lower case with hyphens.
   case guid(String)
 
-  /// `7`, or the GUID: also the name of the file that keeps what it stands for.
+  /// `7`, or the GUID: also the name of the file that keeps its schema.
   public var text: String {
     switch self {
     case .number(let number): String(number)
@@ -29,7 +29,7 @@ public enum SchemaID: Sendable, Hashable, Comparable {
   }
 }
 
-/// A schema as a registry has it. Immutable there: an id never stands for another.
+/// A schema as a registry has it. Immutable there: an id never means another schema.
 public struct RegisteredSchema: Sendable, Hashable {
   /// A schema that the schema refers to by a name.
   public struct Reference: Sendable, Hashable {
@@ -55,7 +55,7 @@ public struct RegisteredSchema: Sendable, Hashable {
   }
 }
 
-/// Where schemas are asked for by their ids. Errors are ``WeirError``s: retriable while the registry is away.
+/// Where schemas are asked for by their ids. Errors are ``WeirError``s: retriable while the registry is unreachable.
 public protocol SchemaRegistry: Sendable {
   /// nil: the registry has no such id.
   func schema(_ id: SchemaID) async throws -> RegisteredSchema?
@@ -64,7 +64,7 @@ public protocol SchemaRegistry: Sendable {
 /// The registry as the engine gets it (law 8).
 public struct RegistryEnvironment: Sendable {
   public var registry: any SchemaRegistry
-  /// Told of what passes by itself: a registry that is away.
+  /// Called with a failure that passes by itself: an unreachable registry.
   public var tell: @Sendable (WeirError) -> Void
 
   public init(registry: any SchemaRegistry, tell: @escaping @Sendable (WeirError) -> Void) {
@@ -73,7 +73,7 @@ public struct RegistryEnvironment: Sendable {
   }
 }
 
-/// What the ids of a block's records stand for: all that decoding it needs besides its bytes. Immutable.
+/// The schemas of the ids in a block's records: all that decoding it needs besides its bytes. Immutable.
 public final class BlockSchemas: Sendable {
   public enum Resolved: Sendable {
     case known(SchemaID, RegisteredSchema)
@@ -93,7 +93,7 @@ public final class BlockSchemas: Sendable {
   public let resolved: [Resolved]
 
   public init(places: [Int32], prefixes: [UInt8], resolved: [Resolved]) {
-    precondition(places.count == prefixes.count, "one of each a record")
+    precondition(places.count == prefixes.count, "one of each per record")
     self.places = places
     self.prefixes = prefixes
     self.resolved = resolved

@@ -1,7 +1,7 @@
-/// Memory for lists that live as long as one call, and are needed again in the next: a stack of its own, for whoever is called by one
+/// Memory for lists that live as long as one call, and are needed again in the next: a stack of its own, for code that is called by one
 /// task at a time.
 ///
-/// What does not fit comes from the allocator, once: behind the outermost call the memory grows to what was asked for.
+/// What does not fit comes from the allocator, once: after the outermost call the memory grows to what was asked for.
 public final class Scratch {
   private var memory: UnsafeMutableRawPointer
   private var size = 0
@@ -15,7 +15,7 @@ public final class Scratch {
 
   private static let alignment = 16
 
-  /// Calls `body` with room for `count` elements, not initialised, which is not valid behind the call. Calls may be nested.
+  /// Calls `body` with room for `count` elements, not initialised, which is not valid after the call. Calls may be nested.
   /// - Parameter type: of elements that need no destruction.
   public func with<Element, Result>(
     _ type: Element.Type, _ count: Int, _ body: (UnsafeMutableBufferPointer<Element>) -> Result

@@ -1,7 +1,7 @@
 /// Which record of a shard is asked for.
 public enum ShardAsk: Sendable, Hashable {
   case at(ShardPoint)
-  /// The one before a position: what was read last by whoever reads on there.
+  /// The one before a position: the last one read by the reader that continues there.
   case before(ShardPoint)
 }
 
@@ -14,7 +14,7 @@ public enum ShardLook: Sendable, Hashable {
   case trimmed(low: Position)
   /// The shard ends at or before it, as far as the source says now; `high` will be the next record's position.
   case ended(high: Position)
-  /// The source cannot tell.
+  /// The source does not know.
   case unknown
 }
 
@@ -30,9 +30,9 @@ public struct ShardSight: Sendable, Hashable {
   }
 }
 
-/// A source that can be asked for single records, beside the reading.
+/// A source that can be asked for single records while it is being read.
 public protocol ShardLooker: Sendable {
-  /// Shards that are missing in the answer: the source cannot tell.
+  /// Shards that are missing in the answer: the source does not know.
   func look(_ asks: [String: ShardAsk]) async throws -> [String: ShardSight]
 }
 
@@ -41,7 +41,7 @@ extension ShardLooker {
 }
 
 /// Decides whether a shard is still the one that was read (DESIGN section 4, "Shard identity"). Pure: it says what to look at, and is
-/// told what is there.
+/// given what is there.
 ///
 /// A record that is absent is neither match nor mismatch. The shard is the same when its anchor, or an older record, is where it was
 /// read; a match of the newest record alone says nothing, because it may have been read from another incarnation since.
@@ -170,7 +170,7 @@ public struct ShardCheck: Sendable {
   private mutating func sawBefore(_ look: ShardLook) {
     if case .ended(let high) = look, let position { return ended(high, at: position, .before(position)) }
     reaches = true
-    // A start without a last record: from here on this one stands for the shard.
+    // A start without a last record: from here on this one identifies the shard.
     if outcome.newest == nil, case .record(let found) = look { outcome.newest = found }
     finish()
   }

@@ -32,7 +32,7 @@ public struct Fingerprint: Sendable, Hashable {
   }
 }
 
-/// What tells one incarnation of a shard from another: positions are valid only in the incarnation that they were read from.
+/// What distinguishes one incarnation of a shard from another: positions are valid only in the incarnation that they were read from.
 public struct ShardIdentity: Sendable, Hashable {
   /// Of ``older``.
   public static let olderMax = 2
@@ -44,7 +44,7 @@ public struct ShardIdentity: Sendable, Hashable {
   public var anchor: Fingerprint?
   /// Earlier anchors, newest first: they decide when the anchor itself was compacted away.
   public var older: [Fingerprint]
-  /// What the source calls this incarnation (a topic id, a creation time); nil: it cannot tell.
+  /// What the source calls this incarnation (a topic id, a creation time); nil: not known.
   public var incarnation: String?
 
   public init(last: Fingerprint? = nil, anchor: Fingerprint? = nil, older: [Fingerprint] = [], incarnation: String? = nil) {
@@ -76,7 +76,7 @@ public struct ShardIdentity: Sendable, Hashable {
     if older.count > ShardIdentity.olderMax { thin() }
   }
 
-  /// Leaves out the one that lies closest between its neighbours, so that distances grow with age. The oldest stays until it is gone at
+  /// Leaves out the one that is closest to its neighbours, so that distances grow with age. The oldest stays until it is gone at
   /// the source.
   private mutating func thin() {
     let newest = (anchor ?? older[0]).position.ordinal

@@ -1,5 +1,5 @@
 extension String {
-  /// The text, or as much of its beginning as fits with "…" behind it: what comes from input stands in a message, but does not
+  /// The text, or as much of its beginning as fits with "…" after it: what comes from input appears in a message, but does not
   /// become its size. A scalar is not cut in two.
   public func shortened(toBytes bytesMax: Int) -> String {
     guard utf8.count > bytesMax else { return self }

@@ -4,7 +4,7 @@ public protocol SinkSettings: Sendable, Hashable, Codable {
   static var adapter: String { get }
   /// Where it publishes, for people; nil: where the plan's source reads.
   var place: String? { get }
-  /// What the settings need beside this source and do not have, as the key of the pipeline file; nil: nothing.
+  /// What the settings need in addition to this source and do not have, as the key of the pipeline file; nil: nothing.
   func missing(with source: any SourceSettings) -> String?
   /// Whether records can be published to a topic of this name.
   func isTopic(_ name: String) -> Bool

@@ -51,7 +51,7 @@ public struct StateBatch: Sendable {
     }
   }
 
-  /// Row numbers by key. The eight bytes behind what all keys begin with compare as one number, which tells most pairs apart.
+  /// Row numbers by key. The eight bytes after the common prefix of all keys compare as one number, which distinguishes most pairs.
   private func order(_ keys: UnsafeRawBufferPointer) -> [Int] {
     func bytes(_ row: Int) -> UnsafeRawBufferPointer {
       UnsafeRawBufferPointer(rebasing: keys[(row == 0 ? 0 : keyEnds[row - 1])..<keyEnds[row]])

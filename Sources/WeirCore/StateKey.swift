@@ -60,7 +60,7 @@ public enum StateKey {
     func broken() -> WeirError {
       WeirError(
         .corrupt, "a state key does not fit its table's columns",
-        advice: "The state table was damaged: \(.rebuildState) makes it again.")
+        advice: "The state table is damaged: \(.rebuildState) recreates it.")
     }
     func take(_ n: Int) throws(WeirError) -> ArraySlice<UInt8> {
       guard at + n <= end else { throw broken() }
@@ -128,7 +128,7 @@ public enum StateValue {
     return out.bytes
   }
 
-  /// A row is what ``append(_:to:)`` writes behind this.
+  /// A row is what ``append(_:to:)`` writes after this.
   public static func begin(_ out: inout ByteWriter) { out.write(version) }
 
   public static func append(_ value: Literal, to out: inout ByteWriter) {

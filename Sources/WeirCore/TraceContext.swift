@@ -5,7 +5,7 @@ public struct TraceContext: Sendable, Hashable {
   /// 16 hex digits, in lower case, not all 0.
   public let spanID: String
 
-  /// Reads `00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01`. Later versions may have more behind the flags.
+  /// Reads `00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01`. Later versions may have more after the flags.
   /// - Returns: nil for what the recommendation calls invalid.
   public init?(traceparent text: String) {
     let parts = text.split(separator: "-", omittingEmptySubsequences: false)

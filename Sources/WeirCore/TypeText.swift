@@ -1,14 +1,14 @@
 /// The text of a nested type: `list<int64>`, `struct<a:int64,"b:c":string>`, `map<string,list<double>>`.
 ///
-/// White space may stand between its parts. A member's name in double quotes may hold any characters, a quote doubled. In it a timestamp
-/// stands as text with a zone.
+/// White space is allowed between its parts. A member's name in double quotes may hold any characters, a quote doubled. In it a timestamp
+/// is text with a zone.
 public enum TypeText {
   /// Types within types.
   public static let depthMax = 16
   /// Scalar types in one type: each is a column of a file.
   public static let leavesMax = 256
 
-  /// Why a text is no type.
+  /// Why a text is not a type.
   public struct Fault: Error, Sendable {
     public var reason: String
   }
@@ -46,7 +46,7 @@ public enum TypeText {
 
     init(text: [Character]) { self.text = text }
 
-    /// The next character that is no white space.
+    /// The next character that is not white space.
     var next: Character? { text[at...].first { !$0.isWhitespace } }
     var rest: String { String(text[at...].drop { $0.isWhitespace }.prefix(20)) }
 
@@ -80,7 +80,7 @@ public enum TypeText {
         return .list(element: element)
       case "map":
         try expect("<", "after map")
-        guard self.word() == "string" else { throw Fault(reason: "the keys of a map are texts: map<string,TYPE>") }
+        guard self.word() == "string" else { throw Fault(reason: "the keys of a map are strings: map<string,TYPE>") }
         try expect(",", "after the type of a map's keys")
         leaves += 1
         let value = try type(depth: depth + 1)
@@ -105,7 +105,7 @@ public enum TypeText {
       try expect(">", "after the last member of a struct")
       if let twice = members.indices.first(where: { i in members[..<i].contains { $0.name.lowercased() == members[i].name.lowercased() } })
       {
-        throw Fault(reason: "a struct has two members \(members[twice].name); in a table names that differ in case only are one")
+        throw Fault(reason: "a struct has two members \(members[twice].name); in a table, case does not distinguish names")
       }
       return .structure(members: members)
     }

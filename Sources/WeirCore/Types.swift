@@ -5,7 +5,7 @@
 /// `map` a ``StringRef`` to the bytes that ``NestedBuilder`` makes.
 public enum ColumnType: Hashable, Sendable, Codable {
   case bool, int64, double, string, binary, timestamp
-  /// `precision` 1...38 decimal digits of which `scale` (0...precision) stand behind the point.
+  /// `precision` 1...38 decimal digits of which `scale` (0...precision) are after the point.
   case decimal(precision: Int, scale: Int)
   /// Values of one type in their order; any may be null.
   indirect case list(element: ColumnType)
@@ -78,7 +78,7 @@ public struct StructMember: Hashable, Sendable, Codable {
   public init(_ name: String, _ type: ColumnType) { (self.name, self.type) = (name, type) }
 }
 
-/// How a declared field stands in the JSON of a record.
+/// How a declared field is written in the JSON of a record.
 public enum FieldEncoding: String, Hashable, Sendable, Codable {
   /// The type's own form: a JSON bool, number or string; for a timestamp an ISO 8601 string with a zone.
   case natural

@@ -1,4 +1,4 @@
-/// A text for people that says what to do without the words of a front door: a ``Remedy`` in it is named by whoever shows the text.
+/// A text for people that says what to do without the words of a front door: a ``Remedy`` in it is named by the code that shows the text.
 ///
 /// A literal or an interpolation makes one: `"Restore the file from a copy, or replay into \(.newLake)."`.
 public struct Wording: Sendable, Hashable, CustomStringConvertible {

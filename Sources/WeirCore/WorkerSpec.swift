@@ -18,9 +18,9 @@ public struct AdminSpec: Sendable, Hashable, Codable {
 public struct WorkerSpec: Sendable, Hashable, Codable {
   /// From SIGTERM to the end: what is not handed over by then, the others take when the session has timed out.
   public var drainMicroseconds: Int64 = 25_000_000
-  /// Without progress for so long, with something to do: a line in the log.
+  /// Without progress for this long, with something to do: a line in the log.
   public var stallMicroseconds: Int64 = 60_000_000
-  /// Without progress for so long: `/live` fails.
+  /// Without progress for this long: `/live` fails.
   public var deadMicroseconds: Int64 = 300_000_000
   /// Bytes; nil: three quarters of what the container or the machine has.
   public var memoryBytes: Int64?

@@ -17,7 +17,7 @@ struct CheckpointFile {
     let size = Int(clamping: object.bytes)
     func read(_ range: Range<Int>) async throws -> [UInt8] {
       guard let bytes = try await store.get(path, offset: Int64(range.lowerBound), count: range.count) else {
-        throw WeirError(.corrupt, "the checkpoint \(path) went away while it was read", advice: "Run again.")
+        throw WeirError(.corrupt, "the checkpoint \(path) was deleted while it was read", advice: "Run again.")
       }
       return bytes
     }

@@ -18,7 +18,7 @@ extension DeltaTable {
     do {
       while told.version < newest.version, try await advanceOnce(&told) {}
     } catch is WeirError {
-      // The commit's own trouble; not the checkpoint's.
+      // A failure of the commit, not of the checkpoint.
       return nil
     }
     guard told.version == newest.version, let difference = said.difference(from: told) else { return nil }

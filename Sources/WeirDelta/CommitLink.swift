@@ -2,7 +2,7 @@ import WeirCore
 
 /// What a commit of Weir says in its `commitInfo`: it takes the table from one ledger entry on.
 ///
-/// A commit has a hash of its own bytes, and a copy of another commit has one too. Its entry tells that it is in the wrong place: each
+/// A commit has a hash of its own bytes, and a copy of another commit has one too. Its entry shows that it is in the wrong place: each
 /// commit begins where the commit before it ended, also one that takes the table back (`restoredFrom`).
 struct CommitLink {
   /// The ledger that the commit follows.

@@ -2,7 +2,7 @@ import WeirCore
 
 /// A file that a table holds.
 public struct DeltaAdd: Sendable, Equatable {
-  /// As it stands in the log: RFC 2396-encoded, relative to the table.
+  /// As it is written in the log: RFC 2396-encoded, relative to the table.
   public var path: String
   public var partitionValues: [(name: String, value: String?)]
   public var bytes: Int64

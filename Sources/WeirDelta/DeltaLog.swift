@@ -50,7 +50,7 @@ public struct DeltaLog: Sendable {
     return start
   }
 
-  /// Whether a snapshot of `version` (-1: nothing) and the commits behind it lead to the newest version.
+  /// Whether a snapshot of `version` (-1: nothing) and the commits after it lead to the newest version.
   func leadsToLatest(from version: Int64) -> Bool {
     if version == latest { return true }
     guard let runStart, commits.last == latest else { return false }
@@ -60,12 +60,12 @@ public struct DeltaLog: Sendable {
   /// The version before which all commits are gone; 0 if there is commit 0.
   public var firstCommit: Int64 { commits.first ?? latest + 1 }
 
-  /// Whether the commits that are gone were cleaned as the protocol allows: a checkpoint stands for them.
+  /// Whether the commits that are gone were cleaned as the protocol allows: a checkpoint covers them.
   public var isCleaned: Bool {
     firstCommit > 0 && checkpoints.contains { $0.version == firstCommit || $0.version == firstCommit - 1 }
   }
 
-  /// The first version whose commit is missing although nothing stands for it; nil if none is.
+  /// The first version whose commit is missing although nothing covers it; nil if none is.
   public var firstGap: Int64? {
     if firstCommit > 0, !isCleaned { return 0 }
     for (version, next) in zip(commits, commits.dropFirst()) where next != version + 1 { return version + 1 }

@@ -36,7 +36,7 @@ public enum DeltaSchema {
   }
 }
 
-/// A path as it stands in the log: RFC 2396, so `%`, blanks and bytes beyond ASCII are escaped once more.
+/// A path as it is written in the log: RFC 2396, so `%`, blanks and bytes beyond ASCII are escaped once more.
 public func uriEncode(_ path: String) -> String {
   var out: [UInt8] = []
   for byte in path.utf8 {
@@ -83,7 +83,7 @@ public enum DeltaStats {
     public var nans: Int64
     public var min: Literal?
     public var max: Literal?
-    /// The largest value begins with ``max``, which has more than 32 characters, and goes on.
+    /// The largest value begins with ``max``, which has more than 32 characters, and continues after it.
     public var isMaxCut: Bool
     /// No reader has bounds of its type.
     public var isBinary: Bool

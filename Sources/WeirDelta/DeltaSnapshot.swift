@@ -31,7 +31,7 @@ public struct DeltaTip: DeltaReplay {
   public private(set) var files: Int64 = 0
   /// Of the files; see ``files``.
   public private(set) var bytes: Int64 = 0
-  /// The log, or the checkpoint that stands for its beginning, removes files.
+  /// The log, or the checkpoint that covers its beginning, removes files.
   public private(set) var hasRemovals = false
   /// A file was added or removed at some time.
   public private(set) var hadFiles = false

@@ -138,7 +138,9 @@ private struct CheckpointRest {
 
   func actions(path: String) throws(WeirError) -> [DeltaAction] {
     guard let metadata = tip.metadata else {
-      throw WeirError(.corrupt, "no metadata leads to the checkpoint \(path)", advice: "Restore the commits that are missing from a copy.")
+      throw WeirError(
+        .corrupt, "the Delta log has no table metadata for the checkpoint \(path)",
+        advice: "Restore the commits that are missing from a copy.")
     }
     return [.protocolVersion(reader: tip.reader, writer: tip.writer, features: []), .metadata(metadata)]
       + tip.transactions.sorted { $0.key < $1.key }.map { .transaction(appID: $0.key, version: $0.value) }

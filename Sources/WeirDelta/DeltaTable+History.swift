@@ -9,7 +9,7 @@ extension DeltaTable {
     return try actions(bytes, of: version)
   }
 
-  /// The table as of a version; -1: before its first commit. Reads the newest checkpoint at or below it, and the commits behind that.
+  /// The table as of a version; -1: before its first commit. Reads the newest checkpoint at or below it, and the commits after that.
   /// - Throws: `corrupt` when they do not lead to it.
   public func snapshot(at version: Int64, in log: DeltaLog) async throws -> DeltaSnapshot {
     var snapshot = DeltaSnapshot()

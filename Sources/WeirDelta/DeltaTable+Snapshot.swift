@@ -72,7 +72,7 @@ extension DeltaTable {
   }
 
   /// What the log says from a checkpoint on: of a long log the names alone are many. nil if it does not lead to the newest version: the
-  /// whole log has to tell.
+  /// whole log has to say.
   private func open<Replay: DeltaReplay>(_ empty: Replay, from version: Int64) async throws -> Replay? {
     let log = DeltaLog(try await store.list(logPath, from: checkpointStem(version)), directory: logPath)
     guard let base = log.checkpoints.first(where: { log.leadsToLatest(from: $0.version) }) else { return nil }

@@ -39,7 +39,7 @@ public struct DeltaTable: Sendable {
     await store.putIfAbsent(NewObject(path: commitPath(version), bytes: bytes))
   }
 
-  /// Makes a version that another program may have made durable. Does nothing where a checkpoint alone stands for it.
+  /// Makes a version that another program may have made durable. Does nothing where only a checkpoint covers it.
   public func sync(_ version: Int64) async throws {
     guard try await store.get(commitPath(version), offset: 0, count: 1) != nil else { return }
     try await store.sync(commitPath(version))

@@ -10,7 +10,7 @@ public struct EngineEnvironment: Sendable {
   public var state: (any StateTable)?
   public var clock: any Clock
   public var random: any RandomSource
-  /// Threads for work that is no business of the cooperative pool: encoding and compression of files.
+  /// Threads for work that does not belong in the cooperative pool: encoding and compression of files.
   public var threads: any BlockingRunner
   /// Blocks that are prepared at once.
   public var parallel: Int

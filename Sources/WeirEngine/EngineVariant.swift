@@ -10,9 +10,9 @@ package struct EngineVariant: OptionSet, Sendable {
 
   // MARK: Session
 
-  /// The records of an idle lane go on while the entry that wakes it is on its way.
+  /// The records of an idle lane continue while the entry that wakes it is on its way.
   package static let wakesBeforeEntry = EngineVariant(0)
-  /// Records go on while the entry that says that the lane is idle is on its way.
+  /// Records continue while the entry that says that the lane is idle is on its way.
   package static let readsWhileIdling = EngineVariant(1)
   /// A lane that woke judges by its own watermark alone.
   package static let floorNotRaised = EngineVariant(2)

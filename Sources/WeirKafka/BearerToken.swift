@@ -3,7 +3,7 @@ import WeirCore
 
 /// Hands an OAUTHBEARER token to librdkafka whenever it asks: at the start, and when four fifths of a token's life are over.
 ///
-/// The token is read anew each time, so a file that something else renews (a Kubernetes service account's, say) works.
+/// The token is read again each time, so a file that something else renews (a Kubernetes service account's, say) works.
 struct BearerToken: Sendable {
   private let secret: Secret
 
@@ -12,7 +12,7 @@ struct BearerToken: Sendable {
     secret = token
   }
 
-  /// Tells librdkafka the token, or why there is none; it asks again ten seconds after a failure.
+  /// Hands the token to librdkafka, or says why there is none; it asks again ten seconds after a failure.
   func hand(to client: OpaquePointer) {
     do {
       let token = try secret.read()

@@ -1,6 +1,6 @@
 import CKafka
 
-/// What a consumer's owner is told about its group.
+/// What a consumer reports to its owner about its group.
 public enum KafkaGroupEvent: Sendable {
   /// These partitions are ours now: bring their state up to the ledger, then ``KafkaConsumer/assign(_:)`` them at the
   /// ledger's positions. Empty: answer too.
@@ -19,8 +19,8 @@ public enum KafkaGroupEvent: Sendable {
 ///
 /// librdkafka sends one rebalance event at a time and waits for the answer. While the owner is still restoring lanes for
 /// `assigned`, the membership may be lost; then:
-/// 1. `assigned` was told, the answer is owed (`owed == .assign`);
-/// 2. the session times out; librdkafka queues the revocation behind the assignment that it waits for;
+/// 1. `assigned` was reported, the answer is owed (`owed == .assign`);
+/// 2. the session times out; librdkafka queues the revocation after the assignment that it waits for;
 /// 3. the owner answers with `assign`: readers are made, librdkafka takes the call;
 /// 4. `revoked(isLost)` arrives, the owner drops what it restored and answers with `release`.
 /// Nothing read between 3 and 4 can be committed: the ledger's fence is by lane and epoch, not by membership.

@@ -15,7 +15,7 @@ extension KafkaProducer {
   private static func create(_ handle: Handle, _ topic: String, _ partitions: Int, _ replicas: Int) throws(KafkaError) {
     var text = [CChar](repeating: 0, count: 512)
     guard let wish = rd_kafka_NewTopic_new(topic, Int32(partitions), Int32(replicas), &text, text.count) else {
-      throw .settings("cannot make the topic \(topic): \(KafkaConfiguration.string(text))")
+      throw .settings("cannot create the topic \(topic): \(KafkaConfiguration.string(text))")
     }
     defer { rd_kafka_NewTopic_destroy(wish) }
     let queue = rd_kafka_queue_new(handle.pointer)
@@ -23,17 +23,17 @@ extension KafkaProducer {
     var wishes: [OpaquePointer?] = [wish]
     rd_kafka_CreateTopics(handle.pointer, &wishes, 1, nil, queue)
     guard let event = rd_kafka_queue_poll(queue, adminMilliseconds) else {
-      throw KafkaError(RD_KAFKA_RESP_ERR__TIMED_OUT, "cannot make the topic \(topic)")
+      throw KafkaError(RD_KAFKA_RESP_ERR__TIMED_OUT, "cannot create the topic \(topic)")
     }
     defer { rd_kafka_event_destroy(event) }
     let code = rd_kafka_event_error(event)
-    guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(code, "cannot make the topic \(topic)") }
+    guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(code, "cannot create the topic \(topic)") }
     var count = 0
     guard let results = rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count) else { return }
     for index in 0..<count {
       let code = rd_kafka_topic_result_error(results[index])
       guard code == RD_KAFKA_RESP_ERR_NO_ERROR || code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS else {
-        throw KafkaError(code, "cannot make the topic \(topic)")
+        throw KafkaError(code, "cannot create the topic \(topic)")
       }
     }
   }

@@ -4,7 +4,7 @@ import WeirCore
 ///
 /// Fill it, send it, ``removeAll()``, fill it again: its memory is kept.
 public struct KafkaBatch: Sendable {
-  /// Where the parts of one record lie in ``bytes``.
+  /// Where the parts of one record are in ``bytes``.
   struct Record: Sendable {
     /// -1: by the key.
     var partition: Int32
@@ -19,7 +19,7 @@ public struct KafkaBatch: Sendable {
     var headerEnd: Int
   }
 
-  /// Lies in ``bytes`` behind the value, name first.
+  /// Is in ``bytes`` after the value, name first.
   struct Header: Sendable {
     var name: String
     var start: Int

@@ -13,7 +13,7 @@ public struct KafkaGap: Hashable, Sendable {
 
 /// Records of one partition, in offset order, copied once into one buffer.
 ///
-/// The values are the spans of ``raw``, which is what the engine decodes; keys and headers lie in the same text:
+/// The values are the spans of ``raw``, which is what the engine decodes; keys and headers are in the same text:
 /// ```
 /// text   | key 0 | value 0 | headers 0 | key 1 | value 1 | ...
 /// raw      spans of the values; a null value (tombstone) is an empty span that `tombstones` names
@@ -36,7 +36,7 @@ public struct KafkaBlock: Sendable {
   /// Headers of row `i` are `headers[headerStart[i]..<headerStart[i + 1]]`. Empty if no record has one.
   public var headerStart: [UInt32]
   public var headers: [Header]
-  /// Offsets that were passed over before or between the records, or behind the last.
+  /// Offsets that were passed over before or between the records, or after the last.
   public var gaps: [KafkaGap]
   /// Everything before this offset is in this block, in one before, or will never come.
   public var next: Int64

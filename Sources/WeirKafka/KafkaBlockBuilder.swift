@@ -124,7 +124,7 @@ struct KafkaBlockBuilder {
 
   // MARK: The end
 
-  /// The block of what was added; `next` is where the partition goes on.
+  /// The block of what was added; `next` is where the partition continues.
   consuming func finish(next: Int64) -> KafkaBlock {
     // A block of a few records must not hold a whole buffer: the engine keeps many of them at once.
     if used < limit / 4 {

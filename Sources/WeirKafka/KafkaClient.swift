@@ -6,7 +6,7 @@ import WeirCore
 
 /// A librdkafka client with the thread that serves its events: what consumer and producer have in common.
 final class KafkaClient: @unchecked Sendable {
-  // Unchecked: `handle` is librdkafka's, whose calls are thread-safe; it is freed once, by `destroy`, after which nobody
+  // Unchecked: `handle` is librdkafka's, whose calls are thread-safe; it is freed once, by `destroy`, after which no code
   // has a client to call.
 
   let handle: OpaquePointer
@@ -39,7 +39,7 @@ final class KafkaClient: @unchecked Sendable {
       rd_kafka_conf_destroy(conf)
       let words = configuration.redactor.clean(KafkaConfiguration.string(text))
       guard let place = connection.tls?.place(ofFailure: words) else { throw .settings("Kafka: \(words)") }
-      throw .settings("\(place) cannot be used: \(words)", advice: "Is it PEM, and are certificate, key and key_password of one another?")
+      throw .settings("\(place) cannot be used: \(words)", advice: "Is it PEM, and do certificate, key and key_password belong together?")
     }
     self.handle = handle
   }
@@ -78,7 +78,7 @@ final class KafkaClient: @unchecked Sendable {
     private static let errorLevel = 3
   }
 
-  /// Who is told of errors that come among records, on the thread that reads them.
+  /// Receives errors that come among records, on the thread that reads them.
   func tellStrays(_ body: @escaping @Sendable (KafkaError) -> Void) { strays.tell(body) }
 
   /// Serves `queue` on a thread of its own until ``end()``; `handle` gets the events that are not the same for all.
@@ -170,7 +170,7 @@ final class KafkaClient: @unchecked Sendable {
     rd_kafka_set_log_queue(handle, queue)
   }
 
-  /// Ends the serving thread (once `isDone` says so too, or after so many nanoseconds) and frees the client, on `threads`.
+  /// Ends the serving thread (once `isDone` says so too, or after this number of nanoseconds) and frees the client, on `threads`.
   ///
   /// - Parameter last: waits for calls that still use the client.
   func end(on threads: BlockingThreads, within nanoseconds: Int64, last: @escaping @Sendable () -> Void = {}) async {
@@ -190,7 +190,7 @@ final class KafkaClient: @unchecked Sendable {
   /// How long librdkafka may take to end its calls and threads, which is a moment, or long, or for ever.
   private static let destroySeconds = 5
 
-  /// Frees the client. Where a broker is away, a call may wait for it for a minute; where a partition went away under the client (its
+  /// Frees the client. Where a broker is unreachable, a call may wait for it for a minute; where a partition vanished under the client (its
   /// topic was deleted), librdkafka may wait for ever for records of its own (its issues 4362 and 4724). Such a client is left
   /// behind, and ends later or with the process.
   private func destroy(within seconds: Int, _ last: @escaping @Sendable () -> Void) {
@@ -210,7 +210,7 @@ final class KafkaClient: @unchecked Sendable {
   private static let warningLevel = 4
 
   private func destroy() {
-    // What is still in a queue was given up by whoever closes; consumers have left their group before.
+    // What is still in a queue was given up by the caller that closes; consumers have left their group before.
     rd_kafka_destroy_flags(handle, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE)
   }
 }

@@ -2,7 +2,7 @@ import CKafka
 import Glibc
 import WeirKafkaSettings
 
-/// Settings as librdkafka wants them, being built. Whoever makes a client takes it over.
+/// Settings as librdkafka wants them, being built. The client that is made with it takes it over.
 final class KafkaConfiguration {
   private(set) var redactor = Redactor()
   private var conf: OpaquePointer?
@@ -48,7 +48,7 @@ final class KafkaConfiguration {
 
   func set(_ connection: KafkaConnection) throws(KafkaError) {
     guard !connection.brokers.isEmpty else {
-      throw .settings("no Kafka brokers are named", advice: "brokers: host:9092,host2:9092")
+      throw .settings("no Kafka brokers are configured", advice: "brokers: host:9092,host2:9092")
     }
     if let reason = KafkaNames.refusal(ofBrokers: connection.brokers) {
       throw .settings("the Kafka brokers cannot be used: \(reason)", advice: "brokers: host:9092,host2:9092")
@@ -62,7 +62,7 @@ final class KafkaConfiguration {
     try setIdentity(connection)
   }
 
-  /// The user's own options, behind all others: what is set is what was asked for.
+  /// The user's own options, after all others: what is set is what was asked for.
   func set(options: [String: String], of role: KafkaOptions.Role) throws(KafkaError) {
     for (name, value) in options.sorted(by: { $0.key < $1.key }) {
       if let reason = KafkaOptions.reason(against: name, value, role) {
@@ -98,7 +98,7 @@ final class KafkaConfiguration {
   /// librdkafka's own words do not name the file.
   private func readable(_ path: String, _ what: String) throws(KafkaError) -> String {
     guard access(path, R_OK) == 0 else {
-      throw .settings("tls.\(what): \(path) cannot be read: \(String(cString: strerror(errno)))", advice: "Check its path and rights.")
+      throw .settings("tls.\(what): \(path) cannot be read: \(String(cString: strerror(errno)))", advice: "Check its path and permissions.")
     }
     return path
   }
@@ -143,7 +143,7 @@ extension KafkaConsumerSettings {
     try conf.set("auto.offset.reset", "error")
     // How late topics are seen that fit a pattern, and those that were deleted.
     try conf.set("topic.metadata.refresh.interval.ms", topicRefreshMilliseconds)
-    // The end of a partition tells a lane that it is idle, and shows what lies unreadable behind the last record.
+    // The end of a partition shows a lane that it is idle, and what is unreadable after the last record.
     try conf.set("enable.partition.eof", true)
     try setSizes(conf)
     try conf.set("statistics.interval.ms", statisticsIntervalMilliseconds)

@@ -7,7 +7,7 @@ extension KafkaConsumer {
   /// The order matters, as long as a record may come:
   /// 1. each partition's queue is cut off from the consumer's common one, so that no record ever takes that way;
   /// 2. its callback is set;
-  /// 3. then librdkafka is told to fetch.
+  /// 3. then librdkafka starts to fetch.
   public func assign(_ positions: [KafkaPartition: Int64]) async throws -> [KafkaPartitionReader] {
     let readers = try await control.run { try self.makeReaders(positions) }
     do {
@@ -38,7 +38,7 @@ extension KafkaConsumer {
   }
 
   private func fetch(_ positions: [KafkaPartition: Int64]) throws(KafkaError) {
-    // `close` sets this before it queues its own job behind this one: so the client is still there.
+    // `close` sets this before it queues its own job after this one: so the client is still there.
     if state.withLock({ $0.isClosing }) { throw .misuse("the Kafka consumer is closed") }
     let list = PartitionList(positions)
     switch method {
@@ -59,9 +59,9 @@ extension KafkaConsumer {
   /// Ends reading partitions: the answer to ``KafkaGroupEvent/revoked(_:isLost:)``, with all its partitions; or, in a
   /// consumer that has not subscribed, any that are assigned. Records that were not asked for yet are forgotten.
   ///
-  /// 1. The reader is stopped: whoever waits in `next()` gets `closed`, and no job touches the queue any more;
-  /// 2. librdkafka is told to stop fetching: what still comes in is of an older version, which it throws away itself;
-  /// 3. the callback is taken away and the queue given back.
+  /// 1. The reader is stopped: a caller that waits in `next()` gets `closed`, and no job touches the queue any more;
+  /// 2. librdkafka stops fetching: what still comes in is of an older version, which it throws away itself;
+  /// 3. the callback is removed and the queue given back.
   public func release(_ partitions: some Collection<KafkaPartition> & Sendable) async throws {
     let released = Set(partitions)
     let readers = try state.withLock { state throws(KafkaError) in
@@ -71,12 +71,12 @@ extension KafkaConsumer {
     for reader in readers { await reader.stop() }
     try await control.run {
       defer { for reader in readers { reader.release() } }
-      // After a close there is nobody to tell; the group was left.
+      // After a close there is nothing to report; the consumer has left the group.
       if !self.state.withLock({ $0.isClosing }) { try self.unassign(Array(released)) }
     }
   }
 
-  /// Tells librdkafka that partitions are given up; nil: all.
+  /// Gives up partitions at librdkafka; nil: all.
   func unassign(_ partitions: [KafkaPartition]?) throws(KafkaError) {
     switch method {
     case .whole: try check(rd_kafka_assign(client.handle, nil), "release")

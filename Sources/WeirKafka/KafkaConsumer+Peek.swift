@@ -5,9 +5,9 @@ import WeirCore
 public enum KafkaPeek: Sendable {
   /// The record at this very offset, alone in its block.
   case record(KafkaBlock)
-  /// No record, although the partition goes on behind it.
+  /// No record, although the partition continues after it.
   case absent
-  /// The partition begins behind it.
+  /// The partition begins after it.
   case trimmed(KafkaWatermarks)
   /// The partition ends at or before it.
   case ended(KafkaWatermarks)

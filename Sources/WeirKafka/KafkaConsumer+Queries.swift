@@ -23,7 +23,7 @@ extension KafkaConsumer {
 
   /// Runs a query on its own thread, unless the consumer is being closed (which frees the client).
   ///
-  /// librdkafka 2.0.2 may wait for a broker that is away for much longer than it was told; whoever closes the consumer does not wait
+  /// librdkafka 2.0.2 may wait for an unreachable broker for much longer than its timeout; closing the consumer does not wait
   /// for that.
   func query<T: Sendable>(_ work: @escaping @Sendable (Handle) throws(KafkaError) -> T) async throws -> T {
     let handle = handle
@@ -73,10 +73,10 @@ extension KafkaConsumer {
     guard !partitions.isEmpty else { return [:] }
     return try await query { handle throws(KafkaError) in
       let lows = try KafkaConsumer.offsets(handle, at: Int64(RD_KAFKA_OFFSET_BEGINNING), of: partitions) {
-        "cannot ask for the offsets of \($0)"
+        "cannot get the offsets of \($0)"
       }
       let highs = try KafkaConsumer.offsets(handle, at: Int64(RD_KAFKA_OFFSET_END), of: partitions) {
-        "cannot ask for the offsets of \($0)"
+        "cannot get the offsets of \($0)"
       }
       return lows.reduce(into: [:]) { result, low in
         result[low.key] = KafkaWatermarks(low: low.value, high: max(low.value, highs[low.key] ?? low.value))
@@ -109,7 +109,7 @@ extension KafkaConsumer {
     let code = rd_kafka_query_watermark_offsets(
       handle.pointer, partition.topic, partition.number, &low, &high, KafkaConsumer.queryMilliseconds)
     guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
-      throw KafkaError(code, "cannot ask for the offsets of \(partition)", partition: partition)
+      throw KafkaError(code, "cannot get the offsets of \(partition)", partition: partition)
     }
     return KafkaWatermarks(low: low, high: end ?? high)
   }
@@ -132,7 +132,7 @@ extension KafkaConsumer {
   ) async throws -> [KafkaPartition: Int64] {
     guard !partitions.isEmpty else { return [:] }
     return try await query { handle throws(KafkaError) in
-      try KafkaConsumer.offsets(handle, at: milliseconds, of: partitions) { "cannot ask for the offset of \($0) by time" }
+      try KafkaConsumer.offsets(handle, at: milliseconds, of: partitions) { "cannot get the offset of \($0) by time" }
     }
   }
 
@@ -172,13 +172,13 @@ extension KafkaConsumer {
       var metadata: UnsafePointer<rd_kafka_metadata>?
       let code = rd_kafka_metadata(handle.pointer, 0, object, &metadata, KafkaConsumer.queryMilliseconds)
       guard code == RD_KAFKA_RESP_ERR_NO_ERROR, let metadata else {
-        throw KafkaError(code, "cannot ask for the partitions of \(topic)")
+        throw KafkaError(code, "cannot get the partitions of \(topic)")
       }
       defer { rd_kafka_metadata_destroy(metadata) }
       guard metadata.pointee.topic_cnt == 1 else { return [] }
       let found = metadata.pointee.topics[0]
       guard found.err == RD_KAFKA_RESP_ERR_NO_ERROR else {
-        throw KafkaError(found.err, "cannot ask for the partitions of \(topic)")
+        throw KafkaError(found.err, "cannot get the partitions of \(topic)")
       }
       return (0..<Int(found.partition_cnt)).map { KafkaPartition(topic, found.partitions[$0].id) }.sorted()
     }
@@ -190,7 +190,7 @@ extension KafkaConsumer {
       guard let pattern = TopicPattern(pattern) else { throw .settings("\(pattern) is not a valid topic pattern") }
       var metadata: UnsafePointer<rd_kafka_metadata>?
       let code = rd_kafka_metadata(handle.pointer, 1, nil, &metadata, KafkaConsumer.queryMilliseconds)
-      guard code == RD_KAFKA_RESP_ERR_NO_ERROR, let metadata else { throw KafkaError(code, "cannot ask which topics there are") }
+      guard code == RD_KAFKA_RESP_ERR_NO_ERROR, let metadata else { throw KafkaError(code, "cannot list the topics") }
       defer { rd_kafka_metadata_destroy(metadata) }
       var all: [KafkaPartition] = []
       for index in 0..<Int(metadata.pointee.topic_cnt) {
@@ -206,7 +206,7 @@ extension KafkaConsumer {
 
   // MARK: Offsets at the broker: for tools that show lag, never read to begin anywhere
 
-  /// Stores offsets (the next to read) at the broker, without waiting. A refusal is counted (``untold``), not told: the
+  /// Stores offsets (the next to read) at the broker, without waiting. A refusal is counted (``untold``), not reported: the
   /// next commit makes up for it.
   /// - Parameter metadata: what the broker keeps with each (some thousand bytes at most).
   public func commitBehind(_ positions: [KafkaPartition: Int64], metadata: String = "") {
@@ -234,14 +234,14 @@ extension KafkaConsumer {
     try await committedWithMetadata(partitions).mapValues(\.offset)
   }
 
-  /// The same with what is kept beside each; empty where nothing is.
+  /// The same with what is kept next to each; empty where nothing is.
   public func committedWithMetadata(
     _ partitions: [KafkaPartition]
   ) async throws -> [KafkaPartition: (offset: Int64, metadata: String)] {
     try await query { handle throws(KafkaError) in
       let list = PartitionList(partitions)
       let code = self.inSteps { rd_kafka_committed(handle.pointer, list.list, $0) }
-      guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(code, "cannot ask for committed offsets") }
+      guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(code, "cannot get the committed offsets") }
       return zip(PartitionList.elements(of: list.list), list.metadata).reduce(into: [:]) { result, item in
         if item.0.offset >= 0 { result[item.0.partition] = (item.0.offset, item.1) }
       }

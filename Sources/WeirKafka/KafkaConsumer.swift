@@ -18,7 +18,7 @@ import WeirCore
 /// Positions are the owner's (the ledger's): nothing here begins at an offset that the broker stored.
 ///
 /// Only librdkafka's queue calls for single messages are used: its batch call, pause and seek skip offsets now and then in
-/// 2.0.2, and since gaps are legal in Kafka nobody would see it.
+/// 2.0.2, and since gaps are legal in Kafka, no check would notice.
 public final class KafkaConsumer: Sendable {
   struct State {
     var group = GroupMachine()
@@ -58,11 +58,11 @@ public final class KafkaConsumer: Sendable {
     // What has no queue of its own comes by the consumer's: rebalances, errors, commits, log, statistics.
     rd_kafka_poll_set_consumer(client.handle)
     guard let queue = rd_kafka_queue_get_consumer(client.handle) else {
-      throw .settings("Kafka: the consumer has no group", advice: "Name a group.")
+      throw .settings("Kafka: the consumer has no group", advice: "Configure a group.")
     }
     client.sendLog(to: queue)
     client.tellStrays { [weak self] error in self?.tell(.failed(error)) }
-    // While closing, the thread goes on until the group was left.
+    // While closing, the thread runs until the consumer has left the group.
     let handle = Handle(pointer: client.handle)
     client.serve(queue: queue, name: "kafka-group", isDone: { rd_kafka_consumer_closed(handle.pointer) != 0 }) {
       [weak self] event in self?.handle(event)
@@ -80,7 +80,7 @@ public final class KafkaConsumer: Sendable {
   public func subscribe() async throws {
     let handle = handle
     let topics = settings.topics
-    guard !topics.isEmpty else { throw KafkaError.settings("no Kafka topics are named") }
+    guard !topics.isEmpty else { throw KafkaError.settings("no Kafka topics are configured") }
     try await control.run {
       let list = PartitionList(topics.map { KafkaPartition($0, -1) })
       let code = rd_kafka_subscribe(handle.pointer, list.list)
@@ -202,7 +202,7 @@ public final class KafkaConsumer: Sendable {
     for reader in readers { reader.release() }
     guard let queue = rd_kafka_queue_get_consumer(client.handle) else { return false }
     defer { rd_kafka_queue_destroy(queue) }
-    // A revocation that was told and never answered would hold up the leaving.
+    // A revocation that was reported and never answered would hold up the leaving.
     try? unassign(nil)
     guard let error = rd_kafka_consumer_close_queue(client.handle, queue) else { return true }
     rd_kafka_error_destroy(error)
@@ -225,9 +225,9 @@ public final class KafkaConsumer: Sendable {
     }
   }
 
-  /// A broker that is away does not fetch either.
+  /// An unreachable broker does not fetch either.
   private static let wakeMilliseconds: Int32 = 500
 
-  /// Failures that were not told since too many waited, and commits that brokers refused.
+  /// Failures that were not reported because too many waited, and commits that brokers refused.
   public var untold: (failures: Int, commits: Int) { state.withLock { ($0.failuresLeftOut, $0.commitFailures) } }
 }

@@ -56,7 +56,7 @@ public struct KafkaError: Error, Sendable, CustomStringConvertible {
   /// - Parameters:
   ///   - action: what was tried, to begin the message with: `cannot read topic/3`.
   ///   - detail: librdkafka's own words, if it said more than the code.
-  ///   - repeats: what a repeated call would do, where the code alone does not tell.
+  ///   - repeats: what a repeated call would do, where the code alone does not show it.
   init(
     _ code: rd_kafka_resp_err_t, _ action: String, detail: String? = nil, partition: KafkaPartition? = nil,
     repeats: Bool = true
@@ -88,14 +88,14 @@ public struct KafkaError: Error, Sendable, CustomStringConvertible {
 
 /// The classes that codes fall into. Decided in one place, with the reason for each class.
 enum KafkaErrorKind {
-  /// The network or a broker is away, or a leader moves; librdkafka itself tries again and again.
+  /// The network or a broker is unreachable, or a leader moves; librdkafka itself tries again and again.
   case passing
-  /// The topic, the group or the cluster is not ours to use. Somebody has to act.
+  /// The topic, the group or the cluster is not ours to use. An operator has to act.
   case refused
-  /// There is no such topic or partition (any more): a deleted topic comes back only if somebody makes it again.
+  /// There is no such topic or partition (any more): a deleted topic comes back only if it is created again.
   case missing
   /// Another client took this one's identity (a static member's id, a producer's epoch), or the client is broken for
-  /// good. This worker cannot go on; another, or this one after a new start, can.
+  /// good. This worker cannot continue; another, or this one after a restart, can.
   case finished
   /// The record itself cannot be taken: too large, invalid. Others can.
   case record
@@ -146,11 +146,11 @@ enum KafkaErrorKind {
   var advice: Wording? {
     switch self {
     case .passing:
-      "Are the brokers in reach at these addresses, their names resolved here, and do tls and sasl fit? The client's own lines above say more."
-    case .refused: "Check user, password, certificates and the rights of this user on topic and group."
+      "Can this machine resolve and reach these addresses, and do tls and sasl match the brokers? The client's log lines above have details."
+    case .refused: "Check user, password, certificates and this user's permissions for topic and group."
     case .missing: "Check the topic's name; create the topic, or remove it from the pipeline."
-    case .finished: "Another client uses the same group.instance.id or was started in this one's place. Start this worker again."
-    case .record: "Raise the limit of topic and broker, and of the client (\(.clientOption("message.max.bytes"))), or send it elsewhere."
+    case .finished: "Another client uses the same group.instance.id, or replaced this one. Start this worker again."
+    case .record: "Raise the limit of topic, broker and client (\(.clientOption("message.max.bytes"))), or send the record elsewhere."
     case .other: nil
     }
   }

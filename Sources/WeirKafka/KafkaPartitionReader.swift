@@ -5,10 +5,10 @@ import WeirCore
 /// What reading a partition yields.
 public enum KafkaRead: Sendable {
   case block(KafkaBlock)
-  /// Everything that the partition held at this moment was handed out; more may come. `next` is where it goes on.
+  /// Everything that the partition held at this moment was handed out; more may come. `next` is where it continues.
   case caughtUp(next: Int64)
   /// The offset is not there: below the first one (trimmed by retention) or above the last (the log was truncated, or
-  /// the topic made anew). Reading has stopped; ask for the watermarks, record the gap, and assign anew.
+  /// the topic recreated). Reading has stopped; ask for the watermarks, record the gap, and assign again.
   case outOfRange(at: Int64)
   /// The partition was revoked, released or closed.
   case closed
@@ -18,14 +18,14 @@ public enum KafkaRead: Sendable {
 ///
 /// librdkafka 2.0.2 fetches for a partition when its queue is below its bound; whether it is, it looks at only when
 /// something else happens on the broker's connection, or once a second. If all queues of a broker are full, nothing
-/// happens: they are emptied in a few milliseconds and then lie empty for the rest of the second. With a queue of 16 MiB
+/// happens: they are emptied in a few milliseconds and then are empty for the rest of the second. With a queue of 16 MiB
 /// and one partition that is 16 MiB a second, however fast the reader. So a reader that has emptied half of a full queue
 /// asks for a look (by a small request to the broker, see `KafkaConsumer.refill`).
 struct QueueBound {
   private let recordsMax: Int
   private let bytesMax: Int
   private var wasFull = false
-  /// Of the latest block; librdkafka tells how many records its queue holds, not how large they are.
+  /// Of the latest block; librdkafka reports how many records its queue holds, not how large they are.
   var recordBytes = 1
 
   init(records: Int, bytes: Int) {
@@ -51,7 +51,7 @@ struct QueueBound {
 ///
 /// **Back-pressure**: nothing is taken from the queue but what was asked for (and ``KafkaConsumerSettings/blocksAhead``);
 /// a queue that is not read fills to its bound, and then librdkafka does not fetch for this partition. Other partitions
-/// go on.
+/// continue.
 ///
 /// librdkafka calls back when a record arrives in the empty queue; the callback only queues a job. A job takes what lies
 /// there, without waiting, until a block is full or the queue is empty: so blocks are large under load, and a single
@@ -106,7 +106,7 @@ public final class KafkaPartitionReader: @unchecked Sendable {
   }
 
   /// Records are asked for one by one: by one task at a time.
-  /// - Throws: a ``KafkaError`` of this partition, after which reading may go on.
+  /// - Throws: a ``KafkaError`` of this partition, after which reading may continue.
   public func next() async throws -> KafkaRead {
     let result: Result = await withCheckedContinuation { continuation in
       let (ready, action): (Result?, ReaderMachine<Result>.Action) = state.withLock { state in
@@ -121,13 +121,13 @@ public final class KafkaPartitionReader: @unchecked Sendable {
     return try result.get()
   }
 
-  /// Where the queue was read to: behind what ``next()`` has handed out by the blocks that lie ready.
+  /// Where the queue was read to: what ``next()`` has handed out plus the blocks that are ready.
   public var readTo: Int64 { state.withLock { $0.next } }
 
   /// Records that librdkafka handed out again, and that were left out here. Not seen so far: a guard.
   public var repeatedRecords: Int { state.withLock { $0.repeated } }
 
-  /// Records (and a few events) that lie unread in librdkafka; nil after the end.
+  /// Records (and a few events) that are unread in librdkafka; nil after the end.
   public var queuedRecords: Int? {
     life.withLock { _ in queue.map { Int(rd_kafka_queue_length($0)) } }
   }
@@ -212,7 +212,7 @@ public final class KafkaPartitionReader: @unchecked Sendable {
   ) -> Result? {
     switch message.pointee.err {
     case RD_KAFKA_RESP_ERR__PARTITION_EOF:
-      // What lies between the last record and the end cannot be read: markers of transactions, compacted records.
+      // What is between the last record and the end cannot be read: markers of transactions, compacted records.
       let end = message.pointee.offset
       if end > expected {
         builder.addGap(KafkaGap(from: expected, to: end))
@@ -246,7 +246,7 @@ public final class KafkaPartitionReader: @unchecked Sendable {
 
   // MARK: The end
 
-  /// Ends reading: whoever waits gets `closed`. Returns when no job touches the queue any more.
+  /// Ends reading: a waiting caller gets `closed`. Returns when no job touches the queue any more.
   func stop() async {
     let waiter: CheckedContinuation<Result, Never>? = state.withLock { state in
       guard state.machine.closed() else { return nil }

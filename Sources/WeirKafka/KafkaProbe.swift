@@ -3,7 +3,7 @@ import WeirCore
 
 /// Looks at single records of partitions with a client of its own, which joins no group and disturbs no reading.
 ///
-/// Kafka's topic ids would tell incarnations apart, but librdkafka 2.0 does not hand them out.
+/// Kafka's topic ids would distinguish incarnations, but librdkafka 2.0 does not hand them out.
 public final class KafkaProbe: ShardLooker {
   /// Fetched for a record, unless its batch is larger: a broker sends whole batches.
   private static let fetchBytes = 64 << 10
@@ -20,7 +20,7 @@ public final class KafkaProbe: ShardLooker {
     settings.statisticsIntervalMilliseconds = 0
     let name = "fetch.message.max.bytes"
     if settings.connection.options[name] == nil { settings.connection.options[name] = String(KafkaProbe.fetchBytes) }
-    // Told by the other client already.
+    // The other client logs it already.
     settings.connection.options["debug"] = nil
     self.settings = settings
   }

@@ -29,7 +29,7 @@ extension KafkaProducer {
   private static let chunk = 4096
 
   /// A full buffer refuses all records from one on; so does a broken producer. A record refused for itself (its size)
-  /// lets later ones through: these must not be sent again, so such a batch is cut behind the last that was taken, and
+  /// lets later ones through: these must not be sent again, so such a batch is cut after the last that was taken, and
   /// the error is thrown.
   private static func firstError(
     _ messages: UnsafeMutableBufferPointer<rd_kafka_message_t>, _ count: Int, _ before: Int

@@ -21,7 +21,7 @@ public final class KafkaProducer: Sendable {
 
   struct State {
     var sent = 0
-    /// Acknowledgements that were told one by one.
+    /// Acknowledgements that were reported one by one.
     var reported = 0
     var failed = 0
     var firstFailures: [KafkaError] = []

@@ -64,11 +64,11 @@ public enum KafkaStart: Sendable, Hashable {
   case offsets([KafkaPartition: Int64])
 }
 
-/// What a consumer reads, and how much of it lies ready in memory.
+/// What a consumer reads, and how much of it is ready in memory.
 public struct KafkaConsumerSettings: Sendable, Hashable {
   /// How partitions are spread over a group's members.
   public enum Strategy: String, Sendable {
-    /// Everything is given back at each change of the group, then given out anew.
+    /// Everything is given back at each change of the group, then assigned again.
     case eager = "range,roundrobin"
     /// Only what moves is given back.
     case cooperative = "cooperative-sticky"
@@ -89,7 +89,7 @@ public struct KafkaConsumerSettings: Sendable, Hashable {
   /// partitions back without a rebalance.
   public var instance: String?
   public var isolation = Isolation.readCommitted
-  /// A member not heard of for so long has lost its partitions.
+  /// A member not heard of for this long has lost its partitions.
   public var sessionTimeoutMilliseconds = 45_000
   /// How long the group waits for its members when it changes, and a member for the group's answer before it asks again. No
   /// less than the session time-out.
@@ -98,7 +98,7 @@ public struct KafkaConsumerSettings: Sendable, Hashable {
   public var topicRefreshMilliseconds = 30_000
   /// The largest record that can be read.
   public var recordBytesMax = 10 << 20
-  /// Back-pressure: fetching for a partition stops when so much of it lies unread in librdkafka.
+  /// Back-pressure: fetching for a partition stops when this much of it is unread in librdkafka.
   public var queueBytesPerPartition = 16 << 20
   public var queueRecordsPerPartition = 100_000
   /// Text of one block; a larger record gets a block of its own size.
@@ -130,7 +130,7 @@ public struct KafkaProducerSettings: Sendable, Hashable {
     case fnv1a = "fnv1a_random"
   }
 
-  /// Which records librdkafka tells the end of one by one. Both are exact in numbers.
+  /// Which records librdkafka acknowledges one by one. Both are exact in numbers.
   public enum Reports: Sendable {
     /// Failures only: less work for each record.
     case failures
@@ -149,12 +149,12 @@ public struct KafkaProducerSettings: Sendable, Hashable {
   public var batchRecords = 10_000
   /// The largest record that can be sent.
   public var recordBytesMax = 10 << 20
-  /// Back-pressure: sending waits while so much is not yet acknowledged.
+  /// Back-pressure: sending waits while this much is not yet acknowledged.
   public var queueRecords = 500_000
   public var queueBytes = 512 << 20
   /// After a record that cannot be delivered no later one is: the producer is broken for good instead.
   public var isGapless = false
-  /// A record that is not acknowledged for so long has failed; 0: never.
+  /// A record that is not acknowledged for this long has failed; 0: never.
   public var deliveryTimeoutMilliseconds = 120_000
   public var statisticsIntervalMilliseconds = 0
 

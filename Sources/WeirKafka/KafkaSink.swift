@@ -32,13 +32,13 @@ public struct KafkaSink: RecordSink {
 
   public func close() async { await producer.close() }
 
-  /// A producer that is broken for good is made anew, and what it did not deliver is sent again.
+  /// A producer that is broken for good is replaced, and what it did not deliver is sent again.
   private static func translated(_ error: KafkaError) -> WeirError {
     var translated = error.weirError
     guard error.fatalTo == .worker else { return translated }
     translated.code = .unavailable
     translated.fatalTo = .operation
-    translated.advice = "A new producer sends again what is not acknowledged."
+    translated.advice = "A new producer sends the unacknowledged records again."
     return translated
   }
 }

@@ -11,7 +11,7 @@ public final class MockBroker: @unchecked Sendable {
   private let cluster: OpaquePointer
 
   /// Starts the brokers, on ports that the system chooses.
-  /// - Parameter isTalking: tells on standard error what its groups and connections do.
+  /// - Parameter isTalking: logs to standard error what its groups and connections do.
   public init(brokers: Int = 1, isTalking: Bool = false) throws(KafkaError) {
     let conf = rd_kafka_conf_new()
     var text = [CChar](repeating: 0, count: 512)
@@ -43,7 +43,7 @@ public final class MockBroker: @unchecked Sendable {
 
   public func createTopic(_ topic: String, partitions: Int) throws(KafkaError) {
     let code = rd_kafka_mock_topic_create(cluster, topic, Int32(partitions), 1)
-    guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(code, "cannot make the topic \(topic)") }
+    guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(code, "cannot create the topic \(topic)") }
   }
 
   /// Lets a topic be unknown from now on, as far as the mock can: metadata say so, and the next fetches. It keeps its records.

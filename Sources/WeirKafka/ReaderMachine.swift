@@ -26,7 +26,7 @@ struct ReaderMachine<Read> {
   private(set) var isAsked = false
   private var ready: [Read] = []
 
-  /// - Parameter aheadMax: reads that may lie ready before anybody asks for them.
+  /// - Parameter aheadMax: reads that may be ready before they are requested.
   init(aheadMax: Int) { self.aheadMax = max(0, aheadMax) }
 
   /// True while a job may touch the queue.
@@ -64,7 +64,7 @@ struct ReaderMachine<Read> {
   }
 
   /// A job is done. `isEmptied`: it saw the queue empty.
-  /// - Returns: what to give to whoever waits, and what to do next.
+  /// - Returns: what to give to the waiting caller, and what to do next.
   mutating func ended(_ reads: [Read], isEmptied: Bool) -> (Read?, Action) {
     precondition(isDraining, "a job that was not started")
     isDraining = false
@@ -77,7 +77,7 @@ struct ReaderMachine<Read> {
     return (read, next())
   }
 
-  /// Nothing more will be handed out, what lay ready is forgotten. True: somebody waits and has to be told.
+  /// Nothing more will be handed out, and what was ready is dropped. True: a caller waits and needs an answer.
   mutating func closed() -> Bool {
     let waits = isAsked
     isClosed = true

@@ -48,7 +48,7 @@ public struct Secret: Sendable, Hashable, CustomStringConvertible, CustomDebugSt
   private static func text(ofFile path: String) throws(KafkaError) -> String {
     guard let file = fopen(path, "r") else {
       let reason = String(cString: strerror(errno))
-      throw .settings("the file \(path), which holds a secret, cannot be read: \(reason)", advice: "Check its path and rights.")
+      throw .settings("the file \(path), which holds a secret, cannot be read: \(reason)", advice: "Check its path and permissions.")
     }
     defer { fclose(file) }
     var bytes: [UInt8] = []
@@ -67,7 +67,7 @@ public struct Secret: Sendable, Hashable, CustomStringConvertible, CustomDebugSt
     return String(decoding: bytes, as: UTF8.self)
   }
 
-  /// A file with more than this is no secret but a mistake.
+  /// A file with more than this is not a secret but a mistake.
   private static let bytesMax = 1 << 20
 }
 

@@ -2,7 +2,7 @@ import WeirCore
 
 /// Texts that name brokers and topics.
 public enum KafkaNames {
-  /// Why a text is no list of brokers, without a word of it: people put users and passwords into addresses. nil: it is one.
+  /// Why a text is not a list of brokers, without a word of it: people put users and passwords into addresses. nil: it is one.
   ///
   /// librdkafka itself takes an address with a scheme and a user, and logs it.
   public static func refusal(ofBrokers text: String) -> String? {

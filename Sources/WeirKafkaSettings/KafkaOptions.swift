@@ -68,7 +68,7 @@ package enum KafkaOptions {
   }()
 
   private static let consumerPromises: [String: String] = {
-    let behind = "positions come from the ledger; the broker's offsets are for lag tools only"
+    let behind = "positions come from the ledger; the offsets at the broker are for lag tools only"
     let consumer = [
       "enable.auto.commit": behind, "auto.commit.enable": behind, "auto.commit.interval.ms": behind, "enable.auto.offset.store": behind,
       "auto.offset.reset": "an offset that no longer exists is recorded as a gap, and never skipped",
@@ -86,7 +86,7 @@ package enum KafkaOptions {
     return producer.merging(protocolPromises) { own, _ in own }
   }()
 
-  /// Of a producer that must leave no gap: a record whose time is over would be left out, and those behind it sent.
+  /// Of a producer that must leave no gap: a record whose time is over would be left out, and those after it sent.
   private static let gaplessPromises: [String: String] = {
     let waits = "records for a topic wait for its brokers without a limit"
     let own = ["delivery.timeout.ms": waits, "message.timeout.ms": waits, "retries": waits, "message.send.max.retries": waits]
@@ -108,7 +108,7 @@ package enum KafkaOptions {
     "topic.metadata.propagation.max.ms": (0...30_000, refresh),
     "metadata.max.age.ms": (1...90_000, refresh),
     "fetch.wait.max.ms": (
-      0...5_000, "a partition that is assigned waits this long for its first record, and an idle one is recognised by its end"
+      0...5_000, "a partition that is assigned waits this long for its first record, and an idle partition is recognised by its end"
     ),
   ]
 

@@ -8,7 +8,7 @@ public struct KafkaSourceSpec: SourceSettings {
   public var topics: [String]
   /// The producers' rule for keys; nil: recognised from the records, and kept in the ledger.
   public var partitioner: Partitioner?
-  /// What becomes of a pipeline whose keys do not lie where the rule puts them.
+  /// What becomes of a pipeline whose keys are not where the rule puts them.
   public var misplaced: Misplaced
   /// How to reach it: no part of the plan's meaning.
   public var settings: KafkaSettingsSpec
@@ -45,7 +45,7 @@ public struct KafkaSourceSpec: SourceSettings {
   /// A plan's Kafka source; nil: it has another.
   public static func of(_ plan: Plan) -> KafkaSourceSpec? { plan.source.settings as? KafkaSourceSpec }
 
-  /// A key may then lie in one partition of each topic, so no lane has all records of a key.
+  /// A key may then be in one partition of each topic, so no lane has all records of a key.
   public var readsSeveralTopics: Bool { topics.count > 1 || topics.contains(where: KafkaSourceSpec.isPattern) }
 }
 
@@ -75,13 +75,13 @@ public struct KafkaSettingsSpec: Sendable, Hashable, Codable {
   public var sessionMicroseconds: Int64 = 45_000_000
   /// How long handing partitions over may take; nil: half of ``sessionMicroseconds``.
   public var handOverMicroseconds: Int64?
-  /// The group's silence after which a worker joins anew; nil: see ``silence``.
+  /// The group's silence after which a worker joins again; nil: see ``silence``.
   public var silenceMicroseconds: Int64?
-  /// A shard without records for so long leaves the merged watermark by a decision.
+  /// A shard without records for this long leaves the merged watermark by a decision.
   public var idleMicroseconds: Int64 = 30_000_000
   /// How often a worker asks which topics there are, and whether they are still those that it reads; nil: see ``refresh``.
   public var refreshMicroseconds: Int64?
-  /// Of all shards together: what may lie unread in the client.
+  /// Of all shards together: what may be unread in the client.
   public var queueBytes: Int64 = 256 << 20
   public var tls: TLSSpec?
   public var sasl: SASL?
@@ -99,6 +99,6 @@ public struct KafkaSettingsSpec: Sendable, Hashable, Codable {
   /// it asks again: twice what a hand-over may take, and no less than a session.
   public var rebalance: Int64 { max(sessionMicroseconds, handOver * 2) }
 
-  /// Microseconds of the group's silence after which a worker joins anew: three rebalances, half a minute at least.
+  /// Microseconds of the group's silence after which a worker joins again: three rebalances, half a minute at least.
   public var silence: Int64 { silenceMicroseconds ?? max(30_000_000, rebalance * 3) }
 }

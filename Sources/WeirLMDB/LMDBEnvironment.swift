@@ -4,7 +4,7 @@ import WeirCore
 
 /// An LMDB environment and its two databases. Every call blocks: used on the store's own threads.
 ///
-/// Opened with NOSYNC: rows are a follower of the ledger and can be made again, so a commit does not wait for the disk; the
+/// Opened with NOSYNC: rows are a follower of the ledger and can be rebuilt, so a commit does not wait for the disk; the
 /// file is synced in the background and when the worker stops. Not with WRITEMAP: a full disk would then be a signal.
 ///
 /// LMDB writes, and keeps the pages of a moment in place while they are read. Reading itself goes through ``PageFile``.
@@ -70,7 +70,7 @@ final class LMDBEnvironment: @unchecked Sendable {
       }
       throw WeirError(
         .stateMissing, "there is no state table in \(path)",
-        advice: "\(.nameStateTable); a replay makes it.")
+        advice: "\(.nameStateTable); a replay creates it.")
     }
     guard !UncleanStop.isSuspect(store: path) else {
       throw WeirError(
@@ -167,7 +167,7 @@ final class LMDBEnvironment: @unchecked Sendable {
       try makeDirectory(String(path[..<slash]))
       if mkdir(path, 0o777) == 0 || errno == EEXIST { return }
     }
-    throw error("make the directory of", path, errno)
+    throw error("create the directory of", path, errno)
   }
 
   static func error(_ what: String, _ path: String, _ code: Int32) -> WeirError {
@@ -178,7 +178,7 @@ final class LMDBEnvironment: @unchecked Sendable {
     case EACCES where what == "read":
       WeirError(
         .storageRefused, "cannot read the state table in \(path): \(String(cString: strerror(code)))",
-        advice: "Give this user the right to read the directory and its files.")
+        advice: "Give this user permission to read the directory and its files.")
     case EACCES, EROFS, EPERM:
       WeirError(
         .readOnly, "cannot \(what) the state table in \(path): \(String(cString: strerror(code)))",
@@ -192,11 +192,11 @@ final class LMDBEnvironment: @unchecked Sendable {
     default:
       WeirError(
         .storageRefused, "cannot \(what) the state table in \(path): \(String(cString: mdb_strerror(code)))",
-        advice: "Look at the directory and its file system, then run again; \(.rebuildState) makes the table again.")
+        advice: "Check the directory and its file system, then run again; \(.rebuildState) recreates the table.")
     }
   }
 
-  /// LMDB tells a short write as an input/output error, whatever the reason: then the file system is asked for its space.
+  /// LMDB reports a short write as an input/output error, whatever the reason: then the file system is asked for its space.
   private static func isFull(_ path: String) -> Bool {
     var info = statvfs()
     return statvfs(path, &info) == 0 && UInt64(info.f_bavail) * UInt64(info.f_frsize) < 1 << 20
@@ -216,14 +216,14 @@ final class LMDBEnvironment: @unchecked Sendable {
       throw WeirError(
         isThere ? .stateReplaced : .stateRemoved,
         "the state table in \(path) was \(isThere ? "replaced by another" : "removed") while this worker ran",
-        advice: "Start the worker again: it makes the table again from the ledger. End all workers before you remove a state table.")
+        advice: "Start the worker again: it recreates the table from the ledger. Stop all workers before you remove a state table.")
     }
     let bytes = try file.bytesInFile()
-    guard bytes >= fileBytes else { throw file.damaged("the file was \(fileBytes) bytes long, and has \(bytes) now") }
+    guard bytes >= fileBytes else { throw file.damaged("the file had \(fileBytes) bytes, and now has \(bytes)") }
     fileBytes = bytes
   }
 
-  /// A write transaction; made again with a larger map when the map is full.
+  /// A write transaction; repeated with a larger map when the map is full.
   func write(_ body: (OpaquePointer) -> Int32) throws(WeirError) {
     try checkFile()
     while true {
@@ -232,7 +232,7 @@ final class LMDBEnvironment: @unchecked Sendable {
       code = body(transaction)
       if code == 0 { code = mdb_txn_commit(transaction) } else { mdb_txn_abort(transaction) }
       switch code {
-      // Replaced in the meantime: nobody will see what was written.
+      // Replaced in the meantime: no reader will see what was written.
       case 0: return try checkFile()
       case MDB_MAP_FULL:
         mapBytes *= 2
@@ -296,7 +296,7 @@ final class LMDBEnvironment: @unchecked Sendable {
   private var unsteady: WeirError {
     WeirError(
       .storage, "the state table in \(path) changed faster than it could be read",
-      advice: "Give this user the right to write to lock.mdb there, so that writers keep the pages that it reads.")
+      advice: "Give this user permission to write to lock.mdb there, so that writers keep the pages that it reads.")
   }
 
   /// The newest state. A writer may be in the middle of its page.
@@ -321,7 +321,7 @@ final class LMDBEnvironment: @unchecked Sendable {
     guard code == 0 else { throw LMDBEnvironment.error("sync", path, code) }
   }
 
-  /// The worker has written its last row: syncs, and says so to whoever opens the store next.
+  /// The worker has written its last row: syncs, and records that for the next process that opens the store.
   func finish() throws(WeirError) {
     try sync()
     uncleanStop?.closedClean()

@@ -58,7 +58,7 @@ public final class LMDBStateTable: StateTableReader {
         var ahead: Set<[UInt8]> = []
         let prefix = TableKey.prefix(batch.table)
         let seed = RowLayout.seed(batch.table)
-        // A removal needs pages too: a map that is full is made larger and all of it done again, by whoever began the transaction.
+        // A removal needs pages too: a map that is full is made larger and all of it done again, by the code that began the transaction.
         var removal: Int32 = 0
         var code = LMDBStateTable.forEach(transaction, environment.rows, prefix: prefix) { cursor, key, value in
           guard let stored = RowLayout.Stored(LMDBEnvironment.raw(value), seed: seed) else {

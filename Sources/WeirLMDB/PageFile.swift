@@ -3,7 +3,7 @@ import WeirCore
 
 /// An LMDB file read with `pread`, a page at a time, each page checked before it is used.
 ///
-/// LMDB itself trusts its file: it follows damaged offsets into whatever lies there, and a shortened file ends the process by a
+/// LMDB itself trusts its file: it follows damaged offsets into whatever is there, and a shortened file ends the process by a
 /// signal. Everything that only reads goes through here instead. Format: data version 1 of LMDB 0.9, 64 bits, little-endian.
 final class PageFile {
   /// The store's directory.
@@ -59,10 +59,10 @@ final class PageFile {
     return Int(info.st_size)
   }
 
-  /// Pages that lie in the file as a whole.
+  /// Pages that are in the file as a whole.
   func pagesInFile() throws(WeirError) -> UInt64 { UInt64(try bytesInFile()) / UInt64(pageBytes) }
 
-  /// Bytes of a page, or from it on. The number must be the one that stands in the page.
+  /// Bytes of a page, or from it on. The number must be the one in the page.
   func page(_ number: UInt64, count: Int? = nil) throws(WeirError) -> [UInt8] {
     let bytes = try raw(number, count: count ?? pageBytes)
     guard bytes.number(at: 0, as: UInt64.self) == number else { throw damaged("page \(number) is not what was written there") }

@@ -3,9 +3,9 @@ import WeirCore
 
 /// Puts a new table in the place of a damaged one, which is not read.
 ///
-/// The new table is written in a directory of its own, then moved to `rebuilt.mdb` beside the old one: from then on the
-/// replacement is decided, and whoever opens the store finishes it, also after a stop in between. The swap itself takes the file
-/// `swap` exclusively, and opening a store takes it shared, so that nobody opens the new file with the old one's locks. A process
+/// The new table is written in a directory of its own, then moved to `rebuilt.mdb` next to the old one: from then on the
+/// replacement is decided, and the next one to open the store finishes it, also after a stop in between. The swap itself takes the file
+/// `swap` exclusively, and opening a store takes it shared, so that the new file is never opened with the old one's locks. A process
 /// that has the old file open notices at its next access, since the path names another file.
 public final class StateReplacement: Sendable {
   private static let folder = "rebuilding"
@@ -38,7 +38,7 @@ public final class StateReplacement: Sendable {
     try StateReplacement.sync(new)
     var old = stat()
     if stat(store + "/data.mdb", &old) == 0 {
-      // The worker may run as another user than whoever rebuilds.
+      // The worker may run as another user than the rebuild.
       _ = chown(new, old.st_uid, old.st_gid)
       _ = chmod(new, old.st_mode & 0o777)
     }
@@ -74,7 +74,7 @@ public final class StateReplacement: Sendable {
     return try locked(store, LOCK_SH, create: !readOnly, body)
   }
 
-  /// For readers, which do not finish a replacement themselves: whoever decided it does so at once, and holds the lock until then.
+  /// For readers, which do not finish a replacement themselves: the process that decided it does so at once, and holds the lock until then.
   private static func waitForFinish(_ store: String) throws(WeirError) {
     let descriptor = open(store + lock, O_RDONLY | O_CLOEXEC)
     if descriptor >= 0 {

@@ -133,7 +133,7 @@ extension LMDBStateTable {
     }
   }
 
-  /// - Parameter lost: becomes the name of an owner that does not stand any more.
+  /// - Parameter lost: becomes the name of an owner that is no longer stored.
   /// - Returns: LMDB's code.
   static func check(
     _ owners: [(String, [UInt8])], _ transaction: OpaquePointer, _ meta: MDB_dbi, _ lost: inout String?
@@ -149,7 +149,7 @@ extension LMDBStateTable {
 
   static func fenced(_ name: String) -> WeirError {
     WeirError(
-      .stateFenced, "the state table's \(name) is another worker's now",
-      advice: "Nothing was lost: the worker that has the lane now writes its rows.")
+      .stateFenced, "the state table's \(name) now belongs to another worker",
+      advice: "Nothing was lost: the worker that now has the lane writes its rows.")
   }
 }

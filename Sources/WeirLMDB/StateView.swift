@@ -12,7 +12,7 @@ struct StateView {
     (self.file, self.snapshot) = (file, snapshot)
     guard snapshot.main.root != nil else {
       throw WeirError(
-        .stateMissing, "there is no state table in \(file.path) yet", advice: "A replay makes it: run it, or wait until it has begun.")
+        .stateMissing, "there is no state table in \(file.path) yet", advice: "A replay creates it: run one, or wait until it has started.")
     }
     func tree(_ name: String) throws(WeirError) -> Tree {
       var cursor = TreeCursor(file, snapshot, snapshot.main)
@@ -48,7 +48,7 @@ struct StateView {
     }
   }
 
-  /// - Parameter last: the lane of the row before, whose name is not made again.
+  /// - Parameter last: the lane of the row before, whose name is not built again.
   private static func row(
     _ table: String, seed: UInt64, _ cursor: TreeCursor, _ file: PageFile, lane last: String = ""
   ) throws(WeirError) -> StateRow {

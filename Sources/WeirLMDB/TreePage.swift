@@ -1,6 +1,6 @@
 import WeirCore
 
-/// A branch or leaf page whose entries were checked: they lie in the page, do not overlap, fill it, and are in order.
+/// A branch or leaf page whose entries were checked: they are in the page, do not overlap, fill it, and are in order.
 struct TreePage {
   /// What the data of a leaf's entry is.
   enum Data {
@@ -44,7 +44,7 @@ struct TreePage {
       guard let size = size(at), at + size <= bytes.count else { return false }
       // LMDB packs entries, each to an even size.
       filled += (size + 1) & ~1
-      // The first key of a branch page stands for everything before the second.
+      // The first key of a branch page covers everything before the second.
       if i > (isLeaf ? 0 : 1), !isAscending(i - 1, i) { return false }
     }
     return filled == bytes.count - upper
@@ -209,7 +209,7 @@ struct TreeCursor {
     return nil
   }
 
-  /// - Returns: false behind the last entry.
+  /// - Returns: false after the last entry.
   mutating func next() throws(WeirError) -> Bool {
     let (leaf, at) = steps[steps.count - 1]
     if at + 1 < leaf.count {

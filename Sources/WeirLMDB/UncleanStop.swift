@@ -1,18 +1,18 @@
 import Glibc
 import WeirCore
 
-/// Tells whether the machine stopped while a worker had the store open.
+/// Detects whether the machine stopped while a worker had the store open.
 ///
 /// The store is not synced at each commit, so after a power cut its file may be anything. A killed process is harmless: what
-/// it wrote is in the kernel's cache. The file `writers` in the store's directory tells the two apart: it holds the id of the
-/// boot in which somebody opened the store for writing, and each such worker keeps a shared lock on it.
+/// it wrote is in the kernel's cache. The file `writers` in the store's directory distinguishes the two: it holds the id of the
+/// boot in which a worker opened the store for writing, and each such worker keeps a shared lock on it.
 ///
-/// - Opening, nobody else there (the exclusive lock was free): another boot's id means that the store was not closed before the
+/// - Opening alone (the exclusive lock was free): another boot's id means that the store was not closed before the
 ///   machine stopped. Its data is removed; each worker then finds its tables missing and makes them again from lane state.
 ///   The file gets this boot's id, synced, before anything is written to the store.
-/// - Opening beside others: they did all this. The file is read again under the shared lock, since the last of them may have
+/// - Opening together with others: they did all this. The file is read again under the shared lock, since the last of them may have
 ///   closed the store in between; then it is tried again from the start.
-/// - Closing after a sync: whoever gets the exclusive lock is the last, and empties the file.
+/// - Closing after a sync: the worker that gets the exclusive lock is the last, and empties the file.
 final class UncleanStop {
   private let descriptor: Int32
   private let path: String
@@ -33,7 +33,7 @@ final class UncleanStop {
         let before = text()
         if !before.isEmpty, before != boot { try reset() } else { try check() }
         try write(boot)
-        // Not atomic: another worker may come first, find this boot's id, and go on.
+        // Not atomic: another worker may come first, find this boot's id, and continue.
         guard flock(descriptor, LOCK_SH) == 0 else { throw LMDBEnvironment.error("lock", store, errno) }
         if text() == boot { return }
         continue

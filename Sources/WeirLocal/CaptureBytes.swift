@@ -2,8 +2,8 @@ import CZlib
 import CZstd
 import WeirCore
 
-/// The uncompressed bytes of one capture file: plain, gzip (any number of members) or zstd (any number of frames), told
-/// apart by their first bytes. Blocks; used by the reader's thread alone.
+/// The uncompressed bytes of one capture file: plain, gzip (any number of members) or zstd (any number of frames), recognised
+/// by their first bytes. Blocks; used by the reader's thread alone.
 final class CaptureBytes {
   private enum Form {
     case plain
@@ -62,13 +62,13 @@ final class CaptureBytes {
       stream.initialize(to: z_stream())
       guard inflateInit2_(stream, 15 + 16, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK else {
         throw WeirError(
-          .storage, "zlib does not start, for the capture \(path)", advice: "Is there memory left? Run again.")
+          .storage, "cannot start zlib for the capture \(path)", advice: "Is enough memory free? Run again.")
       }
       form = .gzip(stream)
     } else if inputEnd >= 4, CaptureBytes.zstdMagics.contains(input[0..<4].reversed().reduce(0) { $0 << 8 | UInt32($1) }) {
       guard let stream = ZSTD_createDStream() else {
         throw WeirError(
-          .storage, "libzstd does not start, for the capture \(path)", advice: "Is there memory left? Run again.")
+          .storage, "cannot start libzstd for the capture \(path)", advice: "Is enough memory free? Run again.")
       }
       form = .zstd(stream)
     }
@@ -133,7 +133,7 @@ final class CaptureBytes {
   private func broken(_ why: String) -> WeirError {
     WeirError(
       .corrupt, "the capture \(path) cannot be uncompressed near its byte \(fileBytesRead - Int64(inputEnd - inputAt)): \(why)",
-      advice: "The file is damaged or cut short: get a whole copy.")
+      advice: "The file is damaged or cut short: get a complete copy.")
   }
 
   private func more() throws(WeirError) -> Bool {

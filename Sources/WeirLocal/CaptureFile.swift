@@ -7,7 +7,7 @@ import WeirCore
 /// A regular file is compared with what it was when it was opened: after each read, and at its end. A file that got shorter, or was
 /// written to, is an error: what was read of it is not what is there. Blocks; used by the reader's thread alone.
 final class CaptureFile {
-  /// What tells whether a regular file changed.
+  /// What shows whether a regular file changed.
   struct Stamp: Equatable {
     var device: UInt64
     var inode: UInt64
@@ -80,7 +80,7 @@ final class CaptureFile {
       switch number {
       case ENOENT, ENOTDIR: "Check the path: \(.captureFiles)."
       case EACCES, EPERM: "Make the file readable for this user."
-      default: "Look at the file, then run again."
+      default: "Check the file, then run again."
       }
     return WeirError(.config, "the capture \(path) cannot be read: \(String(cString: strerror(number)))", advice: advice)
   }
@@ -122,7 +122,7 @@ final class CaptureFile {
   private func checked(plus n: Int) throws(WeirError) -> Stamp? {
     guard let opened else { return nil }
     var info = stat()
-    guard fstat(descriptor, &info) == 0, let now = Stamp(info) else { throw FileSystem.error("look at the capture", path) }
+    guard fstat(descriptor, &info) == 0, let now = Stamp(info) else { throw FileSystem.error("get the status of the capture", path) }
     if now == opened, bytesRead + Int64(n) > now.bytes {
       throw CaptureKind.refusal(path, CaptureKind.wrongSize(now.bytes, read: bytesRead + Int64(n)))
     }
@@ -193,7 +193,7 @@ extension CaptureFile.Finished {
 }
 
 /// Captures that can be read once: standard input, named pipes, what a shell makes of `<(command)`. Each is opened once in a
-/// process, since its writer goes away with the last reader; what a look ahead took, the next reader gets first.
+/// process, since its writer ends with the last reader; what a look ahead took, the next reader gets first.
 private enum Pipes {
   private struct Stream {
     var descriptor: Int32

@@ -13,8 +13,8 @@ final class CaptureReader {
     var startAt: Int64
     /// What the ledger says of the bytes before `startAt`.
     var expectedPrefix: Hash128?
-    /// A cut stands behind the first record that ends at or behind a multiple of this many bytes, counted from the beginning of the
-    /// capture: so cuts stand where they do, wherever a run starts.
+    /// A cut is after the first record that ends at or after a multiple of this many bytes, counted from the beginning of the
+    /// capture: so cuts are at the same places wherever a run starts.
     var cutBytes: Int64
     var blockBytes: Int
     /// Records of a block at most.
@@ -35,9 +35,9 @@ final class CaptureReader {
   private var hash = PrefixHash()
   private var nextFile = 0
   private var file: CaptureBytes?
-  /// Bytes read behind the last block.
+  /// Bytes read after the last block.
   private var carry: [UInt8] = []
-  /// The bytes behind the last block end where a file ended without a line end: their end ends a record, and nothing follows before.
+  /// The bytes after the last block end where a file ended without a line end: their end ends a record, and nothing follows before.
   private var carryEndsFile = false
   /// Set when all files are used up.
   private var filesEnded = false
@@ -83,7 +83,7 @@ final class CaptureReader {
   // MARK: Files
 
   private enum Step {
-    /// So many bytes were read; at least one.
+    /// The number of bytes that were read; at least one.
     case read(Int)
     /// A file ended, and there is another.
     case nextFile
@@ -190,7 +190,7 @@ final class CaptureReader {
       guard limit < CaptureReader.recordBytesMax else {
         throw WeirError(
           .recordTooLong, "the record at position \(position) is longer than \(CaptureReader.recordBytesMax >> 20) MiB",
-          advice: "Is this a file of one JSON record a line? Split or remove that line.")
+          advice: "Does this file have one JSON record per line? Split or remove that line.")
       }
       searchedTo = seen
       limit = min(limit * 2, CaptureReader.recordBytesMax)
@@ -212,14 +212,14 @@ final class CaptureReader {
     return nil
   }
 
-  /// Where a block ends whose records could go on to `limit`.
+  /// Where a block ends whose records could extend to `limit`.
   private func blockEnd(_ base: UnsafeMutablePointer<UInt8>, upTo limit: Int) -> Int {
     let end = firstCutEnd(base, upTo: limit) ?? limit
     guard end > options.blockRows, let full = weir_line_end(base, end, options.blockRows) else { return end }
     return UnsafePointer(full) - UnsafePointer(base)
   }
 
-  /// Behind the first record that ends at or behind the next cut, if that is before `limit`.
+  /// After the first record that ends at or after the next cut, if that is before `limit`.
   private func firstCutEnd(_ base: UnsafeMutablePointer<UInt8>, upTo limit: Int) -> Int? {
     let due = nextCut - position
     guard due <= Int64(limit) else { return nil }
@@ -257,7 +257,7 @@ final class CaptureReader {
 private struct PrefixHash {
   private let running = RunningHash()
   private var last: UInt8 = 0x0A
-  /// A file ended behind the bytes so far, without a line end.
+  /// A file ended after the bytes so far, without a line end.
   private var endsFile = false
 
   /// The last byte is a line end, or there is none.

@@ -27,7 +27,7 @@ public final class CaptureSource: RecordSource {
   /// Bytes of all files as they are on disk; nil with standard input.
   public let totalFileBytes: Int64?
 
-  /// Large enough that what a block costs once is nothing beside its records, small enough for the caches.
+  /// Large enough that what a block costs once is nothing compared with its records, small enough for the caches.
   public static let blockBytes = 1 << 20
   /// What a record takes once it is decoded does not depend on its length: so short ones come in blocks of this many at most.
   public static let blockRows = 1 << 14
@@ -35,7 +35,7 @@ public final class CaptureSource: RecordSource {
   /// - Parameters:
   ///   - files: read in this order as one sequence of bytes; `-` is standard input.
   ///   - startAt: the uncompressed byte to begin at; the bytes before are read and compared with `expectedPrefix`.
-  ///   - cutBytes: a cut stands behind the first record that ends at or behind a multiple of this.
+  ///   - cutBytes: a cut is after the first record that ends at or after a multiple of this.
   ///   - keepOpen: the files may grow: a last line without a line end is left for a later run.
   ///   - fileEnds: what the end of a file means.
   ///   - sizes: of the files when they were first looked at (``check(_:)``): one that is shorter by now was truncated.

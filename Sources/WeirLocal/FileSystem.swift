@@ -29,7 +29,7 @@ enum FileSystem {
     }
   }
 
-  /// A failed fsync may have dropped what it was to save, and the next one would not say so: the process must not go on.
+  /// A failed fsync may have dropped what it was to save, and the next one would not say so: the process must not continue.
   static func sync(_ descriptor: Int32, _ path: String) {
     while fsync(descriptor) != 0 {
       if errno == EINTR { continue }
@@ -65,9 +65,9 @@ enum FileSystem {
     case EEXIST: return []
     case ENOENT:
       let above = try makeDirectory(parent(path))
-      guard mkdir(path, 0o777) == 0 || errno == EEXIST else { throw error("make the directory", path) }
+      guard mkdir(path, 0o777) == 0 || errno == EEXIST else { throw error("create the directory", path) }
       return above + [parent(path)]
-    default: throw error("make the directory", path)
+    default: throw error("create the directory", path)
     }
   }
 
@@ -124,7 +124,7 @@ enum FileSystem {
     return .created
   }
 
-  /// Writes behind the file's end.
+  /// Appends to the file.
   static func append(_ descriptor: Int32, _ bytes: [UInt8], _ path: String) throws(WeirError) {
     guard lseek(descriptor, 0, SEEK_END) >= 0 else { throw error("write", path) }
     try writeAll(descriptor, bytes, from: 0, path)
@@ -154,7 +154,7 @@ enum FileSystem {
     }
     defer { close(descriptor) }
     var info = stat()
-    guard fstat(descriptor, &info) == 0 else { throw error("look at", path) }
+    guard fstat(descriptor, &info) == 0 else { throw error("get the status of", path) }
     guard offset >= 0, count ?? 0 >= 0 else { throw error("read from byte \(offset) of", path, EINVAL) }
     let wanted = min(count ?? Int.max, max(0, Int(info.st_size) - Int(offset)))
     var bytes = [UInt8](repeating: 0, count: wanted)

@@ -19,12 +19,12 @@ actor LocalUpload: ObjectUpload {
   }
 
   func append(_ bytes: [UInt8]) async throws {
-    guard let descriptor else { throw WeirError(.internal, "\(path) was ended already") }
+    guard let descriptor else { throw WeirError(.internal, "\(path) was already completed or cancelled") }
     try await threads.run { [temporary] in try FileSystem.append(descriptor, bytes, temporary) }
   }
 
   func finish() async -> PutOutcome {
-    guard let descriptor else { return .unknown("\(path) was ended already") }
+    guard let descriptor else { return .unknown("\(path) was already completed or cancelled") }
     self.descriptor = nil
     do {
       return try await threads.run { [temporary, path] in

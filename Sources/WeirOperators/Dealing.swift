@@ -125,7 +125,7 @@ public struct LaneDealer: Sendable {
     (UInt128(lane) * width, lane == count - 1 ? UInt128.max : UInt128(lane + 1) * width - 1)
   }
 
-  /// The lane of every key; a null key is dealt as the empty key.
+  /// The lane of every key; a null key is partitioned as the empty key.
   public func lanes(of keys: Column, count rows: Int) -> [UInt16] {
     guard count > 1, case .string(let values) = keys.values else { return [UInt16](repeating: 0, count: rows) }
     return [UInt16](unsafeUninitializedCapacity: rows) { lanes, filled in

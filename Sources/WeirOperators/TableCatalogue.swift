@@ -50,7 +50,7 @@ public struct TableCatalogue {
   fileprivate private(set) var tables: [TableDefinition] = []
   private let plan: Plan
 
-  /// A source whose positions are not dense shows them beside the ordinal, as `sequence:sub`.
+  /// A source whose positions are not dense shows them next to the ordinal, as `sequence:sub`.
   private var provenance: [ColumnSchema] {
     [
       ColumnSchema("_shard", .string), ColumnSchema("_position", .int64), ColumnSchema("_arrival", .timestamp),

@@ -17,10 +17,10 @@ struct Buffer<Element: BitwiseCopyable>: ~Copyable {
 
   deinit { base.deallocate() }
 
-  /// The place behind the last element.
+  /// The place after the last element.
   var end: UnsafeMutablePointer<Element> { base + count }
 
-  /// Makes room for `more` elements behind the last one.
+  /// Makes room for `more` elements after the last one.
   @inline(__always) mutating func reserve(_ more: Int) {
     if count + more > capacity { grow(to: count + more) }
   }

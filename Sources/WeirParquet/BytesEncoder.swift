@@ -87,7 +87,7 @@ final class BytesEncoder: ValueEncoder {
     var highPrefix = lowPrefix
     var longest = 0
     for i in 0..<picks.count {
-      // The values lie in the records' text, mostly out of the caches: this pass is the first to touch them.
+      // The values are in the records' text, mostly out of the caches: this pass is the first to touch them.
       if i + BytesEncoder.ahead < picks.count { weir_prefetch(from[Int(picks.start[i + BytesEncoder.ahead])].start) }
       let value = from[Int(picks.start[i])]
       let prefix = value.prefix

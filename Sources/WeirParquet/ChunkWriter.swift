@@ -42,7 +42,7 @@ final class ChunkWriter {
   private var picked = Buffer<UInt32>(capacity: 64)
   // The open chunk.
   private var pages = Buffer<UInt8>(capacity: 4096)
-  /// Of `pages`, once the chunk is settled: the dictionary's page lies behind.
+  /// Of `pages`, once the chunk is settled: the dictionary's page comes last.
   private var dataBytes = 0
   private var encodings: [(page: PageKind, encoding: Encoding, count: Int)] = []
   private var chunkLevels = 0
@@ -95,7 +95,7 @@ final class ChunkWriter {
     if overflows { closePage() }
   }
 
-  /// Called every so many rows of the file.
+  /// Called at a fixed interval of rows in the file.
   func endSlice() {
     values.endSlice()
     if values.openBytes >= pageBytes || levelCount >= ChunkWriter.pageValues { closePage() }
@@ -137,7 +137,7 @@ final class ChunkWriter {
     values.append(from, Picks(start: UnsafePointer(out), count: kept))
   }
 
-  /// Takes whole rows of a nested leaf: levels, and the values `from` that they tell to be present.
+  /// Takes whole rows of a nested leaf: levels, and the values `from` that they mark as present.
   func append(
     definitions newDefinitions: UnsafeBufferPointer<UInt8>, repetitions newRepetitions: UnsafeBufferPointer<UInt8>,
     _ from: Column.Values, _ present: Picks
@@ -192,7 +192,7 @@ final class ChunkWriter {
     UnsafeMutableRawPointer(out.base + at).storeBytes(of: length, as: UInt32.self)
   }
 
-  /// Compresses the raw page and puts it behind its header.
+  /// Compresses the raw page and puts it after its header.
   private func writePage(_ kind: PageHeader.Kind, encoding: Encoding, values count: Int, _ compressor: Compressor) {
     compressor.compress()
     compressorFailed = compressorFailed || compressor.failed
@@ -238,7 +238,7 @@ final class ChunkWriter {
   /// Writes the open chunk, which was settled, to `out` and begins a new one.
   func closeChunk(into out: inout [UInt8]) -> ChunkMetadata {
     let start = out.count
-    // The dictionary was compressed last and stands first.
+    // The dictionary was compressed last and comes first.
     out.append(contentsOf: UnsafeBufferPointer(start: pages.base + dataBytes, count: pages.count - dataBytes))
     let dataOffset = out.count
     out.append(contentsOf: UnsafeBufferPointer(start: pages.base, count: dataBytes))

@@ -13,7 +13,7 @@ enum PhysicalType: Int {
   case fixedLengthByteArray = 7
 }
 
-/// One leaf column of a file: where it stands in the schema and how its values are stored.
+/// One leaf column of a file: where it is in the schema and how its values are stored.
 struct Leaf {
   enum Kind: Equatable {
     case value(ColumnType)
@@ -95,10 +95,10 @@ protocol ValueEncoder: AnyObject {
   var openBytes: Int { get }
   /// Bytes of the open page's values and the dictionary, encoded but not compressed, about.
   var estimatedBytes: Int { get }
-  /// Called every so many rows of the file: a dictionary that does not pay is given up then and when a page closes,
+  /// Called at a fixed interval of rows in the file: a dictionary that does not pay is given up then and when a page closes,
   /// so that the bytes of the file do not depend on how the rows were cut into calls.
   func endSlice()
-  /// Writes the open page's values behind its levels and begins a new one.
+  /// Writes the open page's values after its levels and begins a new one.
   func closePage(into page: inout Buffer<UInt8>) -> (Encoding, EncodedStatistics)
   /// Called before the last page of a chunk is closed: the last chance to go without a dictionary.
   func settle()

@@ -18,7 +18,7 @@ public struct LeafData: Sendable {
   public var values: Column
   /// One entry for each value, null or empty list: how many of the optional and repeated fields on the way are there.
   public var definitionLevels: [UInt8]
-  /// 0 begins a row; as many entries as `definitionLevels`. Empty stands for all 0 (a leaf in no list or map).
+  /// 0 begins a row; as many entries as `definitionLevels`. Empty means all 0 (a leaf in no list or map).
   public var repetitionLevels: [UInt8]
 
   public init(values: Column, definitionLevels: [UInt8], repetitionLevels: [UInt8] = []) {
@@ -96,7 +96,7 @@ struct NestedShape {
     for node in schema { add(node, Place()) }
   }
 
-  /// Where a field stands.
+  /// Where a field is.
   private struct Place {
     var path: [String] = []
     var definition = 0

@@ -23,7 +23,7 @@ final class NestedShredder {
     let leaves: Range<Int>
 
     /// - Parameters:
-    ///   - next: the number of the first leaf; behind the last one afterwards.
+    ///   - next: the number of the first leaf; after the last one afterwards.
     ///   - repetition: of what is around it.
     init(_ type: ColumnType, _ next: inout Int, repetition: UInt8) {
       let first = next

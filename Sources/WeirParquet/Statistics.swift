@@ -99,7 +99,7 @@ struct BytesRange {
     return result
   }
 
-  /// Where to cut: at ``boundBytes``, or before the character that lies across it.
+  /// Where to cut: at ``boundBytes``, or before the character that crosses it.
   private func cut(_ bytes: [UInt8], isText: Bool) -> Int {
     guard isText else { return boundBytes }
     var at = boundBytes

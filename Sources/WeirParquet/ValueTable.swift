@@ -7,7 +7,7 @@ enum DictionaryPolicy {
   static let firstLook = 4096
   static let secondLook = 16384
 
-  /// Whether `distinct` values among the first `rows` of the chunk are few enough to go on.
+  /// Whether `distinct` values among the first `rows` of the chunk are few enough to continue.
   ///
   /// The share of new values only falls, so the first look is lenient: 10,000 prices are 82 % distinct at 4096 rows.
   static func isWorthIt(distinct: Int, rows: Int) -> Bool {

@@ -1,6 +1,6 @@
 import WeirCore
 
-/// How a commit ended for its caller. A conflict is not an end: the machine goes on with the next number.
+/// How a commit ended for its caller. A conflict is not an end: the machine continues with the next number.
 public enum CommitOutcome: Sendable {
   /// The draft is entry `number`; the fold includes it.
   case committed(number: Int64, LedgerFold)
@@ -10,7 +10,7 @@ public enum CommitOutcome: Sendable {
   /// The attempt is older than ``CommitMachine/attemptNanosecondsMax``, and nothing of it is, or will be, in the ledger. It says nothing
   /// about other workers: this one restores its lanes from the ledger and cuts again.
   case abandoned(LedgerFold)
-  /// Nobody knows. The caller repeats the same attempt (same commit id) or restores from the ledger (law 2).
+  /// The outcome is unknown. The caller repeats the same attempt (same commit id) or restores from the ledger (law 2).
   case unknown
 }
 
@@ -26,9 +26,9 @@ public enum CommitOutcome: Sendable {
 ///       └── fold N ◄─ below N ─ read pointer ◄─ sync ◄───┘ another's
 ///
 /// Why the pointer is read after the put: a worker sleeps for days with entry N in hand; N is written by another,
-/// then collected; the sleeper's put of N succeeds. The pointer, moved before N was deleted, tells it. And why after
+/// then collected; the sleeper's put of N succeeds. The pointer, moved before N was deleted, shows it. And why after
 /// reading another's entry too: a second sleeper would take that stray N for the real one, fold it, and its put of
-/// N + 1 could be the first of that number, above the pointer, on a chain that nobody has.
+/// N + 1 could be the first of that number, above the pointer, on a chain that no other worker has.
 public struct CommitMachine: Sendable {
   public enum Event: Sendable {
     /// The answer to ``Action/derive(_:)``: the draft against that fold.
@@ -42,7 +42,7 @@ public struct CommitMachine: Sendable {
     /// The fold of snapshot and tail, each entry of the tail synced.
     case headRead(LedgerFold)
     case rested
-    /// The action could not be done, or nobody knows; doing it again does no harm.
+    /// The action failed, or its outcome is unknown; doing it again does no harm.
     case failed
   }
 
@@ -122,7 +122,7 @@ public struct CommitMachine: Sendable {
       state = next
       return action(of: next)
     default:
-      return failure("the commit got an answer to a question that it did not ask")
+      return failure("the commit received a reply to a request that it did not send")
     }
   }
 }
@@ -248,7 +248,7 @@ extension CommitMachine {
     return []
   }
 
-  /// What a protocol without the fence writes: the next epoch, whoever made the last one.
+  /// What a protocol without the fence writes: the next epoch, whichever worker made the last one.
   private func renumbered(_ draft: EntryDraft) -> EntryDraft {
     var draft = draft
     for i in draft.lanes.indices { draft.lanes[i].epoch = fold.nextEpoch(of: draft.lanes[i].lane) }

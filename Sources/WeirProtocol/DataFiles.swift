@@ -12,7 +12,7 @@ public struct DataFiles: Sendable {
     for file in files where try await !isThere(file) {
       throw WeirError(
         .corrupt,
-        "the data file \(file.path) is missing or has not its \(file.bytes) bytes: the table \(table) was not brought up to its entry",
+        "the data file \(file.path) is missing or does not have its \(file.bytes) bytes: the table \(table) was not updated to its entry",
         advice:
           "Restore the file from a copy of the lake, then run again. Without a copy its rows are lost: replay into \(.newLake)."
       )

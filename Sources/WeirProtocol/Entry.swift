@@ -3,13 +3,13 @@ import WeirCore
 /// One entry of the ledger: the commit of one epoch of each lane that it names (law 1).
 ///
 /// An entry is made by sealing an ``EntryDraft`` on the fold of all entries before it; see ``LedgerEntry/bytes``
-/// for the form in which it lies in the store.
+/// for the form in which it is stored.
 public struct LedgerEntry: Sendable, Equatable {
   /// The format that it is written in; it keeps it when it is read.
   var format = LedgerFormat.current
   /// Entries are numbered without gaps from 0, the entry with the ``genesis``.
   public var number: Int64
-  /// Names the attempt (hex); tells our entry from another's after an unknown outcome (law 2).
+  /// Names the attempt (hex); distinguishes our entry from another's after an unknown outcome (law 2).
   public var commitID: String
   public var worker: String
   /// Hash of the plan's meaning under which the entry was made.
@@ -82,7 +82,7 @@ public struct EntryDraft: Sendable, Equatable {
 /// One lane's epoch: all effects of the positions `(from, to]`; empty if they are equal.
 public struct LaneCommit: Sendable, Equatable {
   public var lane: LaneID
-  /// How keys are dealt over the lanes of the lane's shard, if it has several.
+  /// How keys are partitioned over the lanes of the lane's shard, if it has several.
   public var dealing: Dealing?
   /// Larger than those of the lanes whose state was inherited; first part of the fence of state rows.
   public var generation: Int64
@@ -96,9 +96,9 @@ public struct LaneCommit: Sendable, Equatable {
   public var endsAtItself: Bool
   /// The shard's watermark at `to`, UTC microseconds, or an end of ``Watermark``.
   public var watermark: Int64
-  /// Of all bytes of the shard before `to`, where the source can tell: finds a capture that was changed.
+  /// Of all bytes of the shard before `to`, where the source supports it: finds a capture that was changed.
   public var prefixHash: Hash128?
-  /// Of a live shard: what tells later whether it is still the one that was read. nil: not known, or as in the entry before.
+  /// Of a live shard: what shows later whether it is still the one that was read. nil: not known, or as in the entry before.
   public var identity: ShardIdentity?
   public var counts: BucketCounts
   /// Per windowed table.
@@ -223,7 +223,7 @@ public struct Genesis: Sendable, Equatable {
   /// The plan's meaning: not paths, brokers, intervals.
   public var plan: JSONValue
   public var planHash: String
-  /// How a plain capture's keys are dealt over lanes; nil where lanes are whole shards.
+  /// How a plain capture's keys are partitioned over lanes; nil where lanes are whole shards.
   public var dealing: Dealing?
   /// The lanes listed from the start; ``LaneID/merge`` among them if the plan has merged aggregates, so that
   /// collection leaves it the entries that it has not read.

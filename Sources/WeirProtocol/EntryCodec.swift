@@ -115,7 +115,7 @@ extension Genesis {
     lanes = []
     for item in try json.requiredArray("lanes") { lanes.append(try LaneID(json: item)) }
     guard dealing == nil || (1...Bounds.lanes).contains(lanes.count { $0 != .merge }), Set(lanes).count == lanes.count else {
-      throw WeirError.corruptLedger("entry 0 lists a lane twice, or not 1 to \(Bounds.lanes) of a capture")
+      throw WeirError.corruptLedger("entry 0 lists a lane twice, or does not list 1 to \(Bounds.lanes) lanes of a capture")
     }
     inputs = try Genesis.inputs(in: json, of: lanes)
     guard let ends = json["fileEnds"] else { return }

@@ -6,7 +6,7 @@ import WeirCore
 /// entry. A Delta table keeps the proof as the version of a second `txn`, which other programs carry through checkpoints,
 /// OPTIMIZE and log clean-up like the first; topics and the state table keep it in their markers.
 ///
-/// Shape, 63 bits: the first 47 bits of the entry's own hash, then the low 16 bits of its number. The number tells a proof of
+/// Shape, 63 bits: the first 47 bits of the entry's own hash, then the low 16 bits of its number. The number distinguishes a proof of
 /// the entry from one that was left behind by a version of Weir that does not write proofs.
 public struct EntryProof: Sendable, Hashable {
   public let value: Int64
@@ -36,9 +36,9 @@ extension Ledger {
   /// The proof of entry `number`; nil if the ledger does not have the entry. Reads the ledger's head again before it says so:
   /// another worker may have committed meanwhile.
   ///
-  /// The hash comes from the entry behind it, or from the fold for the last one, so it is there also when the entry itself was
+  /// The hash comes from the entry after it, or from the fold for the last one, so it is there also when the entry itself was
   /// collected: collection leaves every entry that a table has not applied.
-  /// - Throws: `ledger_collected` when the entry behind it was collected too.
+  /// - Throws: `ledger_collected` when the entry after it was collected too.
   public func proof(of number: Int64) async throws -> EntryProof? {
     if number > fold.number, number > (try await refresh()).number { return nil }
     guard number >= 0 else { return nil }

@@ -66,7 +66,7 @@ public struct LedgerFold: Sendable, Equatable {
   /// What rows carry at this entry.
   public var runID: String { planChange?.runID ?? genesis.runID }
 
-  /// What stands about a lane; a lane that is not listed (and the merge lane before its first epoch) has none.
+  /// What is recorded about a lane; a lane that is not listed (and the merge lane before its first epoch) has none.
   public subscript(lane: LaneID) -> LaneFold? { lanes[lane] }
 
   /// The epoch that an entry must give the lane next.
@@ -78,7 +78,7 @@ public struct LedgerFold: Sendable, Equatable {
   /// True when every listed lane has ended its input.
   public var hasEnded: Bool { lanes.allSatisfy { $0.key == .merge || $0.value.hasEnded } }
 
-  /// The end of input is recorded, and the entry that closes the windows stands behind it.
+  /// The end of input is recorded, and the entry that closes the windows comes after it.
   public var isFinished: Bool { hasEnded && lanes.allSatisfy { $0.key == .merge || $0.value.isClosed } }
 
   /// Of all lanes.
@@ -94,7 +94,7 @@ public struct LedgerFold: Sendable, Equatable {
   }
 }
 
-/// What stands about one lane.
+/// What is recorded about one lane.
 public struct LaneFold: Sendable, Equatable {
   public var generation: Int64
   /// Where the generation started, in the positions of the one before; nil: it is the lane's first, or older than this was kept.
@@ -108,7 +108,7 @@ public struct LaneFold: Sendable, Equatable {
   /// The lane judges by the larger of the shard's watermark and this (law 3).
   public var floor: Int64
   public var prefixHash: Hash128?
-  /// Of a live shard, behind its last records; nil: not known.
+  /// Of a live shard, after its last records; nil: not known.
   public var identity: ShardIdentity?
   public var state: StateRef?
   public var isIdle: Bool
@@ -296,7 +296,7 @@ extension LedgerFold {
 // MARK: - The fence
 
 extension LedgerFold {
-  /// The lanes of an attempt that somebody else has moved on: their last epoch is not the one before the attempt's.
+  /// The lanes of an attempt that another worker has moved on: their last epoch is not the one before the attempt's.
   public func fenced(_ commits: [LaneCommit]) -> [LaneID] {
     commits.filter { !admits($0) }.map(\.lane)
   }

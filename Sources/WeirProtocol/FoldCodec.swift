@@ -14,7 +14,7 @@ extension LedgerFold {
     try json.checkFormat("a ledger snapshot")
     try self.init(json: json)
     guard self.bytes(format: try json.requiredInt("format")) == bytes else {
-      throw WeirError.corruptLedger("ledger snapshot \(number) was changed: form or hash is not its own")
+      throw WeirError.corruptLedger("ledger snapshot \(number) was changed: its form or its hash is wrong")
     }
   }
 

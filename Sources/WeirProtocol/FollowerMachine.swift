@@ -22,10 +22,10 @@ public struct TableSnapshot: Sendable, Hashable {
 /// Brings one table to the ledger, as a pure machine, whatever the table's format: events in, the next thing to do out.
 ///
 /// Anyone may do it, several at once too: the actions of version v are derived from the `txn` in the snapshot of
-/// version v - 1, on every try, so that entries come in order and each once whoever wins a version.
+/// version v - 1, on every try, so that entries come in order and each once, whichever worker wins a version.
 ///
 /// A table that has applied an entry which the ledger does not have, or another one than the ledger's, is refused before anything
-/// is written to it: its `txn` would otherwise stand for entries that it does not hold.
+/// is written to it: its `txn` would otherwise claim entries that it does not hold.
 public struct FollowerMachine: Sendable {
   public enum Event: Sendable {
     case snapshotRead(TableSnapshot)
@@ -36,7 +36,7 @@ public struct FollowerMachine: Sendable {
     /// The end of the put of the table's new version.
     case putReturned(PutOutcome)
     case rested
-    /// The action could not be done, or nobody knows; doing it again does no harm.
+    /// The action failed, or its outcome is unknown; doing it again does no harm.
     case failed
   }
 
@@ -58,7 +58,7 @@ public struct FollowerMachine: Sendable {
     public var isClosing = false
     /// Of entry `to`; nil when the commit has no entries.
     public var proof: EntryProof?
-    /// The table is somebody else's or nobody's and was adopted by name: write our id into its configuration.
+    /// The table belongs to another ledger or to none, and was adopted by name: write our id into its configuration.
     public var adopts: Bool
   }
 
@@ -92,7 +92,7 @@ public struct FollowerMachine: Sendable {
     case missing
   }
 
-  /// Entries in one commit at most; a table that gets no files is moved on after so many.
+  /// Entries in one commit at most; a table that gets no files is moved on after this number.
   public static let entriesMax: Int64 = 64
   /// Tries of one step in a row.
   public static let triesMax = 8
@@ -202,7 +202,7 @@ public struct FollowerMachine: Sendable {
     _ entries: [LedgerEntry], on snapshot: TableSnapshot, after: Int64, through: Int64
   ) -> Action {
     guard entries.map(\.number) == Array(stride(from: after + 1, through: through, by: 1)) else { return again() }
-    // The entry behind the applied one names its hash: the proof costs nothing.
+    // The entry after the applied one names its hash: the proof costs nothing.
     if let next = entries.first, !isProven(snapshot, after, by: EntryProof(number: after, hash: next.previousHash)) {
       return refuse(.beside(after))
     }
@@ -248,7 +248,7 @@ public struct FollowerMachine: Sendable {
         state = .committing(snapshot, rebased)
         return .commit(rebased)
       }
-      // Ours or another's: the txn in the next snapshot tells what is applied.
+      // Ours or another's: the txn in the next snapshot shows what is applied.
       return again()
     }
   }

@@ -78,7 +78,7 @@ extension LedgerFold {
     return lanes.keys.filter { $0 != .merge && isReady($0) && !handedOn.contains($0) }.sorted()
   }
 
-  /// A shard may be read: it is no child, or all its parents are closed.
+  /// A shard may be read: it is not a child, or all its parents are closed.
   public func isReady(_ lane: LaneID) -> Bool { lanes[lane]?.origin?.isReady ?? true }
 }
 
@@ -130,7 +130,7 @@ extension JSONValue {
   func optionalRange() throws(WeirError) -> HashRange? {
     guard let value = self["range"] else { return nil }
     guard let range = value.string.flatMap(HashRange.init(text:)) else {
-      throw WeirError.corruptLedger("\(value.text) does not read as a range of hashes")
+      throw WeirError.corruptLedger("\(value.text) is not a range of hashes")
     }
     return range
   }

@@ -19,7 +19,7 @@ public actor Ledger {
   private static let recentFilesMax = 4096
   /// Shared with the reader that opened the ledger.
   let snapshots: SnapshotPointer
-  /// Only the simulation sets these: a broken variant, and who is told of each step of a commit.
+  /// Only the simulation sets these: a broken variant, and the observer of each step of a commit.
   var variant: ProtocolVariant = []
   private var observer: (@Sendable (CommitMachine.Event, CommitMachine.Action) -> Void)?
 
@@ -118,14 +118,14 @@ extension Ledger {
       }
     }
     throw WeirError(
-      .storage, "the ledger at \(reader.layout.prefix) could not be made: \(trouble)",
-      advice: "Look at the lake's directory, then run again.")
+      .storage, "the ledger at \(reader.layout.prefix) could not be created: \(trouble)",
+      advice: "Check the lake's directory, then run again.")
   }
 
   /// Reads on to the head of the ledger.
   @discardableResult
   public func refresh() async throws -> LedgerFold {
-    // With a snapshot beyond where we stood, entries of the tail may have been collected: begin at the snapshot.
+    // With a snapshot beyond our position, entries of the tail may have been collected: begin at the snapshot.
     if let next = try await reader.tail(of: fold, stillValid: { [number = fold.number] in $0 <= number }) {
       adopt(next)
     } else {
@@ -193,7 +193,7 @@ extension Ledger {
   ///   - derive: makes the draft against a fold; called again with the newer fold after each conflict. What depends
   ///     on the fold (the merged part) must be made from its argument alone. Its errors end the attempt.
   /// - Throws: `ledger_replaced` if the ledger is not the one that this worker opened, `ledger_corrupt`, errors of `derive`, and of
-  ///   the store what no repetition mends.
+  ///   the store that a retry does not fix.
   public func commit(
     attempt: String, startedNanoseconds started: Int64,
     derive: @Sendable (LedgerFold) async throws -> EntryDraft

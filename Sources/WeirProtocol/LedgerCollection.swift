@@ -29,12 +29,12 @@ public struct CollectionReport: Sendable, Equatable {
 ///
 /// 1. The ledger is made to move if it did not for 22 hours, see ``Ledger/collect(_:worker:)``.
 /// 2. A snapshot of the fold, durable; then a marker that names it, durable: this moves the pointer.
-/// 3. A mark of how far entries will be deleted, so that a lost entry can be told from a collected one.
+/// 3. A mark of how far entries will be deleted, so that a lost entry can be distinguished from a collected one.
 ///    Then entries at or below it, oldest first, so that those that stay have no gap.
 /// 4. Older snapshots.
 /// 5. Blobs and lookups that neither the fold nor an entry names and that are a day old.
 extension Ledger {
-  /// A file that nobody names is swept when it is a day old: attempts end after an hour, and 23 are a margin for
+  /// A file that no entry names is swept when it is a day old: attempts end after an hour, and 23 are a margin for
   /// clocks and for requests that are long on their way.
   static let sweepMicroseconds = CollectionPolicy.dayMicroseconds
   /// An entry this young keeps older attempts away, see ``Ledger/collect(_:worker:)``.
@@ -43,7 +43,7 @@ extension Ledger {
   /// Writes a snapshot of the ledger and deletes what nothing needs any more. Any worker may do it, also several.
   ///
   /// Why the ledger must move before a sweep: a worker checks the age of its attempt, then sleeps for two days, then
-  /// its put goes out. If the head stood still all the while, its number is free, and the entry would name blobs that
+  /// its put goes out. If the head did not move all the while, its number is free, and the entry would name blobs that
   /// were swept. An entry younger than 22 hours has taken the number of every attempt whose blobs are a day old
   /// (such an attempt did its last check of the fold within an hour of writing them).
   public func collect(_ policy: CollectionPolicy, worker: String) async throws -> CollectionReport {
@@ -81,7 +81,7 @@ extension Ledger {
     let draft = EntryDraft(commitID: makeAttemptID(), worker: worker, planHash: fold.genesis.planHash)
     let outcome = try await commit(draft, startedNanoseconds: clock.monotonicNanoseconds)
     guard case .committed = outcome else {
-      throw WeirError(.storage, "the ledger could not be moved before its collection")
+      throw WeirError(.storage, "no entry could be added to the ledger before its collection")
     }
   }
 
@@ -98,7 +98,7 @@ extension Ledger {
       switch await store.putIfAbsent(object) {
       case .created: return
       case .exists:
-        // The same bytes from whomever, but perhaps not durable yet.
+        // The same bytes, perhaps from another worker, but perhaps not durable yet.
         try await store.sync(object.path)
         return
       case .unknown: await reader.rest(tries: tries)
@@ -124,7 +124,7 @@ extension Ledger {
     return deleted
   }
 
-  /// Writes the mark without which no entry is deleted: its name says how far. An unclear outcome is no mark (law 2).
+  /// Writes the mark without which no entry is deleted: its name says how far. An unclear outcome is not a mark (law 2).
   private func writeMark(_ through: Int64) async throws {
     let mark = NewObject(path: layout.collected(through), bytes: Array("{}".utf8))
     for tries in 1...CommitMachine.triesMax {
@@ -133,7 +133,7 @@ extension Ledger {
       if variant.contains(.ignoresMarkOutcome) { return }
       if let found = try await store.get(mark.path) {
         guard found == mark.bytes else {
-          throw WeirError.corruptLedger("the mark of collected entries \(mark.path) is not what was written")
+          throw WeirError.corruptLedger("the mark of collected entries \(mark.path) does not contain what was written")
         }
         // Of another worker, or of a put whose reply was lost: perhaps not durable yet.
         return try await store.sync(mark.path)

@@ -35,14 +35,14 @@ extension LedgerInput {
 
 extension Genesis {
   /// Reads the member `inputs`, left out where there is one input.
-  /// - Throws: `ledger_corrupt` if a name stands twice, or a lane is of an input that is not there.
+  /// - Throws: `ledger_corrupt` if a name occurs twice, or a lane is of an input that is not there.
   static func inputs(in json: JSONValue, of lanes: [LaneID]) throws(WeirError) -> [LedgerInput]? {
     guard json["inputs"] != nil else { return nil }
     var inputs: [LedgerInput] = []
     for item in try json.requiredArray("inputs") { inputs.append(try LedgerInput(json: item)) }
     let names = Set(inputs.map(\.name))
     guard names.count == inputs.count, lanes.allSatisfy({ $0.input.map(names.contains) ?? true }) else {
-      throw WeirError.corruptLedger("entry 0 names an input twice, or lists a lane of none of its inputs")
+      throw WeirError.corruptLedger("entry 0 names an input twice, or lists a lane that belongs to none of its inputs")
     }
     return inputs
   }

@@ -1,13 +1,13 @@
 import WeirCore
 
-/// Where the parts of a ledger lie, all below `<lake>/_weir/<pipeline>/`.
+/// Where the parts of a ledger are, all below `<lake>/_weir/<pipeline>/`.
 ///
 ///     ledger/00000000000000000042.json      entry 42
 ///     snapshots/00000000000000000040.json   the fold of entries 0...40
 ///     pointers/00000000000000000003.json    marker 3: it names the newest snapshot of its time
 ///     blobs/…                               lane state and partials, under names that hold the attempt's id
 ///     lookups/<hash>/<attempt>              a lookup's bytes
-///     schemas/<id>.json                     what a schema id of records stands for
+///     schemas/<id>.json                     the schema of an id in records
 ///     sinks/<table>/<topic>/markers/<n>.json   through which entry the topic holds the table's rows: the largest number counts
 ///
 /// The ledger's **snapshot pointer** is the snapshot that the newest marker names (``SnapshotPointer``). Nothing is replaced, so the pointer
@@ -31,7 +31,7 @@ public struct LedgerLayout: Sendable, Hashable {
   public var sinks: String { prefix + "sinks/" }
 
   public func entry(_ number: Int64) -> String { entries + LedgerLayout.digits(number) + ".json" }
-  /// Its largest number tells through which entry the ledger was collected: what is missing above it was lost.
+  /// Its largest number shows through which entry the ledger was collected: what is missing above it was lost.
   public var collected: String { prefix + "collected/" }
   public func collected(_ number: Int64) -> String { collected + LedgerLayout.digits(number) + ".json" }
   public func snapshot(_ number: Int64) -> String { snapshots + LedgerLayout.digits(number) + ".json" }
@@ -41,11 +41,11 @@ public struct LedgerLayout: Sendable, Hashable {
   /// A file of one attempt.
   public func blob(attempt: String, name: String) -> String { blobs + attempt + "-" + name }
 
-  /// Holds the attempt's id besides the hash: the age of a name tells a sweep whether an attempt may still want it,
+  /// Holds the attempt's id besides the hash: the age of a name shows a sweep whether an attempt may still want it,
   /// and an old attempt's file would be taken from under a new one.
   public func lookup(hash: String, attempt: String) -> String { lookups + hash + "/" + attempt }
 
-  /// What records' schema id stands for.
+  /// The schema of an id in records.
   public func schema(_ id: String) -> String { schemas + id + ".json" }
 
   /// The markers of a table's way to a topic (``SinkMachine``). In ledgers of older versions some are directly in it, named by their entry.

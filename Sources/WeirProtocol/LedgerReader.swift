@@ -21,7 +21,7 @@ struct LedgerReader: Sendable {
     (self.snapshots, self.trustsUnsynced) = (snapshots, trustsUnsynced)
   }
 
-  /// Times the head is read anew because entries or snapshots vanished under the reader.
+  /// Times the head is read again because entries or snapshots vanished under the reader.
   static let headTriesMax = 16
 
   /// The number of the newest snapshot, -1 without one.
@@ -34,7 +34,7 @@ struct LedgerReader: Sendable {
     do {
       entry = try LedgerEntry(bytes: bytes)
     } catch {
-      // Whoever has to mend it needs the file's name.
+      // The operator who repairs it needs the file's name.
       throw WeirError(error.code, "\(layout.entry(number)): \(error.message)", advice: error.advice)
     }
     guard entry.number == number else {
@@ -65,8 +65,8 @@ struct LedgerReader: Sendable {
 
   /// The fold of everything; nil if there is no ledger.
   ///
-  /// Collection may take snapshot and entries away meanwhile, always after a newer snapshot was made. If the pointer
-  /// stands where it stood, none of the tail was taken: its entries are those of their numbers, its end is the head.
+  /// Collection may remove snapshot and entries meanwhile, always after a newer snapshot was made. If the pointer
+  /// has not moved, none of the tail was taken: its entries are those of their numbers, its end is the head.
   func head() async throws -> LedgerFold? {
     for _ in 0..<LedgerReader.headTriesMax {
       let snapshot = try await pointer()
@@ -103,7 +103,7 @@ struct LedgerReader: Sendable {
   /// The fold of everything, for the caller that opens the ledger; nil if there is none.
   ///
   /// A ledger that lost an entry in its middle looks like a shorter one: the next commit would take the lost entry's number, and what
-  /// follows would never fit again. So the directory is asked for later entries. Each was put behind the one before it: what was
+  /// follows would never fit again. So the directory is asked for later entries. Each was put after the one before it: what was
   /// listed can be read up to the last, but for a loss, or a collection, which moves the pointer.
   /// - Throws: `ledger_corrupt`, naming the missing file.
   func wholeHead() async throws -> LedgerFold? {
@@ -157,8 +157,8 @@ struct LedgerReader: Sendable {
   /// Looks, before an entry is put, that the one before it is there and is the one that the entry names: a lake can be removed, or
   /// put in another's place, under a worker that runs, and the store would take entry 4 of a ledger without entries 0 to 3.
   ///
-  /// What is removed between this look and the put is found at the next commit. Where the pointer stands at the entry before or
-  /// above, that one may have been collected (and a stray stand in its place): then the head tells whose ledger it is.
+  /// What is removed between this look and the put is found at the next commit. Where the pointer is at the entry before or
+  /// above, that one may have been collected (and a stray be in its place): then the head shows whose ledger it is.
   /// - Throws: `ledger_replaced`; what reading throws.
   func checkPredecessor(of entry: LedgerEntry, in genesis: Genesis) async throws {
     let number = entry.number - 1
@@ -171,7 +171,7 @@ struct LedgerReader: Sendable {
       return
     }
     throw WeirError.replacedLedger(
-      layout, in: store, "its entry \(number) is \(found == nil ? "not there any more" : "another one now")")
+      layout, in: store, "its entry \(number) is \(found == nil ? "missing" : "a different one now")")
   }
 
   /// Sleeps up to 10 ms, 20 ms, 40 ms, … 2.56 s.
@@ -203,7 +203,7 @@ struct LedgerReader: Sendable {
 }
 
 extension WeirError {
-  /// Another ledger, or none, lies where this worker's was.
+  /// Another ledger, or none, is where this worker's was.
   /// - Parameter what: how that was seen; the end of a sentence.
   public static func replacedLedger(_ layout: LedgerLayout, in store: any ObjectStore, _ what: String) -> WeirError {
     WeirError(

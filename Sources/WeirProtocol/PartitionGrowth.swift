@@ -108,6 +108,8 @@ extension PartitionGrowth {
       reached.append(try JSONValue.object([.init("reached", item)]).requiredWatermark("reached"))
     }
     entry = try json.requiredCount("entry")
-    guard reached.count == decision.before.count else { throw WeirError.corruptLedger("a growth has not as many watermarks as shards") }
+    guard reached.count == decision.before.count else {
+      throw WeirError.corruptLedger("added partitions have \(reached.count) watermarks for \(decision.before.count) earlier shards")
+    }
   }
 }

@@ -6,7 +6,7 @@ package struct ProtocolVariant: OptionSet, Sendable {
 
   package init(rawValue: Int) { self.rawValue = rawValue }
 
-  /// After an unknown outcome the attempt is made again at the next number, without looking whose the entry is.
+  /// After an unknown outcome the attempt is repeated at the next number, without looking whose the entry is.
   package static let blindRetry = ProtocolVariant(rawValue: 1 << 0)
   /// No fence at all.
   package static let noFence = ProtocolVariant(rawValue: 1 << 1)
@@ -20,13 +20,13 @@ package struct ProtocolVariant: OptionSet, Sendable {
   package static let trustsUnsynced = ProtocolVariant(rawValue: 1 << 5)
   /// Attempts are never too old.
   package static let neverAbandons = ProtocolVariant(rawValue: 1 << 7)
-  /// Collection deletes entries before the snapshot that stands for them is written.
+  /// Collection deletes entries before the snapshot that covers them is written.
   package static let deletesBeforePointer = ProtocolVariant(rawValue: 1 << 8)
   /// Collection takes unnamed blobs of any age.
   package static let sweepsYoung = ProtocolVariant(rawValue: 1 << 9)
   /// Collection sweeps over an idle ledger without making it move first.
   package static let sweepsWithoutBarrier = ProtocolVariant(rawValue: 1 << 10)
-  /// A follower goes on from the ledger number that it remembers, not from the table's `txn`.
+  /// A follower continues from the ledger number that it remembers, not from the table's `txn`.
   package static let followerTrustsMemory = ProtocolVariant(rawValue: 1 << 11)
   /// A follower that lost a version commits the same actions at the next one.
   package static let followerRebases = ProtocolVariant(rawValue: 1 << 12)

@@ -2,13 +2,13 @@ import WeirCore
 
 /// Brings one topic to the ledger, as a pure machine: events in, the next thing to do out.
 ///
-/// The marker says through which entry everything is stored in the topic. It is written **behind** the records' acknowledgement
+/// The marker says through which entry everything is stored in the topic. It is written **after** the records' acknowledgement
 /// and never before, so whatever stops the worker, the next one begins at an entry of which nothing is missing before:
 ///
 ///     read marker ─► read entries (marker, through] ─► publish, all acknowledged ─► write marker = through
 ///
 /// Between the last two steps a stop costs a repetition of these entries: the same bytes and headers, in the same order, which a
-/// consumer tells by the entry's number and the row's (at least once, and told apart). Two workers that both publish do the same
+/// consumer recognises by the entry's number and the row's (at least once, and distinguishable). Two workers that both publish do the same
 /// to each other. A marker of theirs may go back, which costs a repetition too; it is never ahead of what is stored.
 public struct SinkMachine: Sendable {
   public enum Event: Sendable {

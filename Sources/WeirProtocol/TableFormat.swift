@@ -16,7 +16,7 @@ public protocol TableFormat: Sendable {
     _ table: FollowedTable, with ledger: VerifiedLedger, _ result: inout VerifyResult, removed: inout Set<String>
   ) async throws
 
-  /// Takes a table that is ahead of the ledger, or beside it, back to the ledger's entries, or writes its log again if that is gone.
+  /// Takes a table that is ahead of the ledger, or diverged from it, back to the ledger's entries, or writes its log again if that is gone.
   /// - Parameters:
   ///   - given: what the ledger gave the table; nil: no files.
   ///   - isDry: only report.

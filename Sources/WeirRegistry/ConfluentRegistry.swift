@@ -4,7 +4,7 @@ import WeirCore
 ///
 /// Source: https://docs.confluent.io/platform/current/schema-registry/develop/api.html
 public struct ConfluentRegistry: SchemaRegistry {
-  /// Who we are, read anew for each request: a token may be renewed.
+  /// Our credentials, read again for each request: a token may be renewed.
   public enum Identity: Sendable {
     case basic(user: @Sendable () throws -> String, password: @Sendable () throws -> String)
     case bearer(@Sendable () throws -> String)
@@ -53,7 +53,7 @@ public struct ConfluentRegistry: SchemaRegistry {
       }
       guard let inner = try await get(place) else {
         throw WeirError(
-          .registry, "\(url)\(place), which a schema refers to, is not there (any more)", advice: "Restore it in the registry.")
+          .registry, "\(url)\(place), which a schema refers to, does not exist (any more)", advice: "Restore it in the registry.")
       }
       try await collect(inner, &found, place)
       found.references.append(.init(name: name, schema: try text(inner, place)))
@@ -66,7 +66,7 @@ public struct ConfluentRegistry: SchemaRegistry {
   }
 
   private func broken(_ path: String) -> WeirError {
-    WeirError(.registry, "\(url)\(path) answers, but not as a schema registry does", advice: "Check \(.setting(.registryURL)).")
+    WeirError(.registry, "\(url)\(path) answers, but not like a schema registry", advice: "Check \(.setting(.registryURL)).")
   }
 
   // MARK: Requests
@@ -84,11 +84,11 @@ public struct ConfluentRegistry: SchemaRegistry {
     case 404: throw broken(path)
     case 401, 403:
       throw WeirError(
-        .registry, "\(url)\(path) is refused (\(response.status))",
-        advice: "Check \(.setting(.registry)): user and password, or token, and their rights.")
+        .registry, "\(url)\(path) was refused (\(response.status))",
+        advice: "Check \(.setting(.registry)): user and password, or token, and its permissions.")
     case 408, 429, 500...:
       throw WeirError(
-        .unavailable, "\(url)\(path) answered with status \(response.status)", advice: "It is tried again. Is the registry well?")
+        .unavailable, "\(url)\(path) answered with status \(response.status)", advice: "Weir tries again. Is the registry healthy?")
     default: throw WeirError(.registry, "\(url)\(path) answered with status \(response.status)", advice: "Check \(.setting(.registryURL)).")
     }
   }
@@ -102,7 +102,7 @@ public struct ConfluentRegistry: SchemaRegistry {
       // A line end would begin another header.
       guard text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
         throw WeirError(
-          .registry, "the registry's token holds a character that no token has",
+          .registry, "the registry's token contains a character that is invalid in a token",
           advice: "Is it the token alone, without a line end?")
       }
       headers.append(.init("Authorization", "Bearer \(text)"))

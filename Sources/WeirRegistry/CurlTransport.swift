@@ -89,13 +89,13 @@ public struct CurlTransport: HTTPTransport {
 
   private static func failure(_ code: CURLcode, _ url: String) -> WeirError {
     let reason = String(cString: curl_easy_strerror(code))
-    // What somebody has to mend; all else may pass.
+    // What an operator has to fix; all else may pass.
     let isLasting = [
       CURLE_UNSUPPORTED_PROTOCOL, CURLE_URL_MALFORMAT, CURLE_SSL_CACERT_BADFILE, CURLE_SSL_CERTPROBLEM, CURLE_PEER_FAILED_VERIFICATION,
       CURLE_WRITE_ERROR,
     ].contains(code)
     return WeirError(
       isLasting ? .registry : .unavailable, "no answer from \(url): \(reason)",
-      advice: isLasting ? "Check \(.setting(.registry)): url and tls." : "It is tried again. Is the registry in reach?")
+      advice: isLasting ? "Check \(.setting(.registry)): url and tls." : "Weir tries again. Is the registry reachable?")
   }
 }

@@ -35,6 +35,6 @@ public struct HTTPResponse: Sendable, Hashable {
 /// Gets documents over HTTP: libcurl, or a stand-in of a test.
 public protocol HTTPTransport: Sendable {
   /// Any answer, whatever its status.
-  /// - Throws: a ``WeirError`` without one: retriable if the other side is away, not if it is not trusted.
+  /// - Throws: a ``WeirError`` without one: retriable if the other side is unreachable, not if it is not trusted.
   func get(_ request: HTTPRequest) async throws -> HTTPResponse
 }

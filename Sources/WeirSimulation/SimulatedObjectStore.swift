@@ -4,7 +4,7 @@ import WeirTesting
 /// A directory or bucket with the faults of both.
 ///
 /// - A request may be lost, its reply may be lost, or it may land long after its sender gave up.
-/// - A put-if-absent is visible before it is durable; what nobody synced may vanish when the machine crashes.
+/// - A put-if-absent is visible before it is durable; what was not synced may vanish when the machine crashes.
 /// - Deletes, replaces and writes are atomic per object; a write of several may stop halfway.
 ///
 /// `@unchecked Sendable`: see ``World``.
@@ -18,16 +18,16 @@ public final class SimulatedObjectStore: @unchecked Sendable {
   public let world: World
   public var faults: Faults
   public var marks = Marks()
-  /// Told of each durable step, in order.
+  /// Called with each durable step, in order.
   public var onCreate: ((_ path: String, _ bytes: [UInt8]) -> Void)?
   public var onDelete: ((_ path: String) -> Void)?
-  /// Told after a crash of the machine took objects.
+  /// Called after a crash of the machine took objects.
   public var onLoss: (() -> Void)?
   /// Called before a put-if-absent is sent, and when its object is visible but not durable: the moments at which a death or a sleep does the
   /// most harm.
   public var onPut: ((Node) -> Void)?
   public var onVisible: ((Node) -> Void)?
-  /// A name that was used for other bytes: whoever wrote it broke the store's contract.
+  /// A name that was used for other bytes: its writer broke the store's contract.
   public var onRewrite: ((_ path: String) -> Void)?
   fileprivate var random: SplitMix64
   fileprivate var crashes = 0
@@ -192,7 +192,7 @@ private struct NodeStore: ObjectStore {
     var value: T?
   }
 
-  /// Sends a request. `effect` is told whether its reply will be lost; nil if there is no reply.
+  /// Sends a request. `effect` learns whether its reply will be lost; nil if there is no reply.
   private func request<T: Sendable>(isRead: Bool, _ effect: @escaping (_ replyIsLost: Bool) -> T) async -> T? {
     let way = isRead ? readWay() : writeWay()
     let reply = Reply<T>()

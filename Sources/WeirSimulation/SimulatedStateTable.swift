@@ -10,9 +10,9 @@ public final class SimulatedStateTable: @unchecked Sendable {
   public var marks = Marks()
   /// A planted bug: rows are written whatever their fence.
   public var ignoresFences = false
-  /// A planted bug: the worker that claims a lane last has it, wherever the ledger stands.
+  /// A planted bug: the worker that claims a lane last has it, whatever the ledger's position.
   public var ordersNoClaims = false
-  /// Told of each row that was written, with the one that it replaced.
+  /// Called with each row that was written, with the one that it replaced.
   public var onWrite: ((_ row: StateRow, _ old: StateRow?) -> Void)?
   /// Called before a request has its effect, and between two transactions of one.
   public var onRequest: ((Node) -> Void)?
@@ -114,7 +114,7 @@ private struct NodeStateTable: StateTable {
     return skipped
   }
 
-  /// A write to a local table is no request: a killed node's does not arrive.
+  /// A write to a local table is not a request: a killed node's does not arrive.
   func write(_ batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])]) async throws -> Int {
     await arrive()
     if shared.throttledUntil > shared.world.now {

@@ -113,7 +113,7 @@ public final class Node: TaskExecutor, @unchecked Sendable {
   public let id: Int
   public let world: World
   public private(set) var isAlive = true
-  /// A zombie until then: its jobs wait, its requests go on.
+  /// A zombie until then: its jobs wait, its requests continue.
   public private(set) var pausedUntil: Int64 = 0
   /// Error of its wall clock, microseconds.
   public var wallSkew: Int64 = 0
@@ -133,7 +133,7 @@ public final class Node: TaskExecutor, @unchecked Sendable {
     world.drop(self)
   }
 
-  /// Stops for a while and goes on where it stood.
+  /// Stops for a while and continues where it stopped.
   public func pause(nanoseconds: Int64) {
     pausedUntil = max(pausedUntil, world.now + nanoseconds)
     world.after(nanoseconds) {}

@@ -25,7 +25,7 @@ public final class FakeTopic: Sendable {
     public var low: Int64 = 0
     /// nil: a position without a record.
     public var records: [[UInt8]?] = []
-    /// nil: the source cannot tell one incarnation from another.
+    /// nil: the source cannot distinguish incarnations.
     public var incarnation: String?
     /// The source reports an end that is this many positions too low.
     public var endTooLow: Int64 = 0
@@ -58,7 +58,7 @@ public final class FakeTopic: Sendable {
   /// Questions for single records that were answered.
   public let looks = Atomic(0)
 
-  /// Its positions are numbers of 128 bits that lie far apart, so lanes count its records; the topic itself has an index for each.
+  /// Its positions are numbers of 128 bits that are far apart, so lanes count its records; the topic itself has an index for each.
   public let isCounted: Bool
   private static let base: UInt128 = 49_590_338_271_490_256_608_559_692_538_361_571_095
   private static let stride: UInt128 = 7_919 << 70

@@ -1,7 +1,7 @@
 import Synchronization
 import WeirCore
 
-/// A clock that stands still until its test moves it.
+/// A clock that stops until its test moves it.
 public final class ManualClock: Clock {
   /// What a sleep does.
   public enum Sleep: Sendable {

@@ -75,7 +75,7 @@ TRIES = {
     "times as milliseconds": (lines(r | {"at": 1_772_323_200_000 + i} for i, r in enumerate(ROWS)), "timestamp_ms"),
     "numbers as text": (lines(r | {"amount": str(r["amount"])} for r in ROWS), "the number is written as text"),
     "numbers with a decimal comma": (lines(r | {"amount": str(r["amount"]).replace(".", ",")} for r in ROWS), "decimal comma"),
-    "pretty-printed JSON": ("".join(json.dumps(r, indent=2) + "\n" for r in ROWS).encode(), "several lines a record"),
+    "pretty-printed JSON": ("".join(json.dumps(r, indent=2) + "\n" for r in ROWS).encode(), "several lines per record"),
     "one JSON array": (json.dumps(ROWS).encode(), "a JSON array"),
     "one JSON array, a record a line": (("[\n" + ",\n".join(json.dumps(r) for r in ROWS) + "\n]\n").encode(), "a JSON array"),
     "utf-16": (lines(ROWS).decode().encode("utf-16"), "UTF-16"),

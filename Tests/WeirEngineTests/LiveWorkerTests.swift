@@ -74,7 +74,7 @@ import WeirTesting
     defer { try? FileManager.default.removeItem(atPath: aside) }
     await bench.wait("an end") { worker.hasEnded }
     let error = await #expect(throws: WeirError.self) { try await worker.stop() }
-    #expect(error?.code == .ledgerReplaced && error?.fatalTo == .worker && error?.message.contains("not there any more") == true)
+    #expect(error?.code == .ledgerReplaced && error?.fatalTo == .worker && error?.message.contains("is missing") == true)
     #expect(try await bench.fold() == nil)
 
     try FileManager.default.moveItem(atPath: aside, toPath: bench.path)
@@ -83,7 +83,7 @@ import WeirTesting
     _ = try await LedgerOpening.open(bench.plan, request, bench.environment)
     request.ledgerID = "another"
     let other = await #expect(throws: WeirError.self) { _ = try await LedgerOpening.open(bench.plan, request, bench.environment) }
-    #expect(other?.code == .ledgerReplaced && other?.message.contains("another one") == true)
+    #expect(other?.code == .ledgerReplaced && other?.message.contains("a different one") == true)
   }
 
   @Test func aWorkerThatDoesNotEndCollectsItsLedgerAndTheNextGoesOnFromTheSnapshot() async throws {

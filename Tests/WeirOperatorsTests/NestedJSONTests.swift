@@ -73,7 +73,7 @@ import WeirCore
   @Test(arguments: [
     ("list<int64>", "[1, \"2\"]", "field f[1]: expected int64, found a string"),
     ("list<int64>", "{}", "field f: expected list<int64>, found an object"),
-    ("list<int64>", "7", "field f: expected list<int64>, found a number"), ("list<int64>", "[1.5]", "field f[0]: 1.5 is no int64"),
+    ("list<int64>", "7", "field f: expected list<int64>, found a number"), ("list<int64>", "[1.5]", "field f[0]: 1.5 is not an int64"),
     ("list<struct<a:map<string,double>>>", "[{}, {\"a\": {\"k\": 1, \"l\": true}}]", "field f[1].a[\"l\"]: expected double, found a bool"),
     ("struct<a:struct<b:list<string>>>", "{\"a\": {\"b\": [\"x\", {\"c\": 1}]}}", "field f.a.b[1]: expected string, found an object"),
     ("struct<a:int64>", "[]", "field f: expected struct<a:int64>, found an array"),

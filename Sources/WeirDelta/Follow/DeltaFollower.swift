@@ -60,14 +60,14 @@ struct DeltaFollower: TableFollower {
       case .giveUp:
         throw WeirError(
           .storage, "the Delta log of \(followed.path) could not be written: \(trouble)",
-          advice: "The ledger has the entry: run again, and the table is brought up to it.")
+          advice: "The entry is in the ledger: run again, which updates the table.")
       case .refuse(let refusal): throw refusal.error(of: table, head: await ledger.fold.number)
       }
     }
   }
 
   /// Syncs the newest version, unless this follower made it durable itself: another worker may have died between its link and its sync,
-  /// and with a version of ours durable above one that vanishes with the machine, the log has a hole. Whoever made it had done the same
+  /// and with a version of ours durable above one that vanishes with the machine, the log has a hole. Its worker had done the same
   /// with the version before.
   private mutating func makeDurable() async throws {
     guard let version = tip?.version, version > durableVersion, isSyncing else { return }
@@ -84,7 +84,7 @@ struct DeltaFollower: TableFollower {
     guard try await table.isOnlyOurs(through: tip.version) else { return }
     throw WeirError(
       .corrupt,
-      "the Delta log of \(followed.path) has \(files) files (\(bytes) bytes) at entry \(number), the ledger gave it \(wanted.files) (\(wanted.bytes) bytes)",
+      "the Delta log of \(followed.path) has \(files) files (\(bytes) bytes) at entry \(number), the ledger lists \(wanted.files) (\(wanted.bytes) bytes)",
       advice: "A file of \(followed.path)/_delta_log is damaged: \(.verifyLedger) names it. Restore it from a copy of the lake.")
   }
 

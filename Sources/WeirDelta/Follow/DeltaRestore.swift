@@ -1,7 +1,7 @@
 import WeirCore
 import WeirProtocol
 
-/// Takes a table that is ahead of the ledger, or beside it, back to the ledger's entries, and writes the log of a table again
+/// Takes a table that is ahead of the ledger, or diverged from it, back to the ledger's entries, and writes the log of a table again
 /// whose directory `_delta_log` is gone.
 ///
 /// A table is taken back by a new version, as other programs' RESTORE does it: nothing of the log is deleted, and the files that are
@@ -65,7 +65,7 @@ struct DeltaRestore {
   private func back(from snapshot: DeltaSnapshot, _ log: DeltaLog) async throws -> (TableRestoration, [UInt8]) {
     let good = try await lastGood(snapshot.version, log)
     guard let proof = try await ledger.proof(of: good.entry) else { preconditionFailure("a good entry is the ledger's") }
-    // What follows must be there, or the table would be stuck behind it.
+    // What follows must be there, or the table would be stuck after it.
     _ = try await ledger.entries(after: good.entry, through: await ledger.fold.number)
     var undo = DeltaUndo(try await table.snapshot(at: good.version, in: log))
     var version = good.version + 1
@@ -130,7 +130,7 @@ struct DeltaRestore {
 
   private func refused(_ why: String) -> WeirError {
     WeirError(
-      .tableAhead, "the table \(followed.path) cannot be taken back to the ledger's entries: \(why)",
+      .tableAhead, "the table \(followed.path) cannot be restored to the ledger's entries: \(why)",
       advice:
         "Nothing was written to it. Restore the table's directory from a copy that is not newer than the ledger, or replay into \(.newLake)."
     )

@@ -56,7 +56,7 @@ struct DeltaVerify {
       if fold.tables[name] != nil {
         result.add(FollowerMachine.Refusal.missing.error(of: table, head: fold.number))
       } else {
-        result.notices.append("\(name): the table is not there yet, and the ledger gave it no files: the next run makes it")
+        result.notices.append("\(name): the table does not exist yet, and the ledger lists no files of it: the next run creates it")
       }
     } catch let error as WeirError where error.code == .corrupt && isDamaged {
       // The log's own problems name the file.
@@ -117,7 +117,7 @@ struct DeltaVerify {
   }
 
   /// Whether a commit without a hash must be one of this ledger that lost it: the first of a table is, and any with its `txn`;
-  /// one that cannot be read is nobody's.
+  /// one that cannot be read belongs to no ledger.
   private func isOurs(_ bytes: [UInt8], _ version: Int64) -> Bool {
     guard version > 0, let actions = try? DeltaCommit.decode(bytes, path: table.commitPath(version)), !actions.isEmpty else { return true }
     return actions.contains { if case .transaction(let appID, _) = $0 { appID.hasPrefix(names.application) } else { false } }
@@ -132,7 +132,7 @@ struct DeltaVerify {
     for file in entries.filter({ $0.number <= txn }).flatMap({ $0.files(of: name) }) {
       let path = uriEncode(String(file.path.dropFirst(name.count + 1)))
       if let add = snapshot.files[path] {
-        if add.bytes != file.bytes { result.problems.append("\(name)/_delta_log: the size of \(path) is not the ledger's") }
+        if add.bytes != file.bytes { result.problems.append("\(name)/_delta_log: the size of \(path) differs from the ledger's") }
       } else {
         gone.append((path, file))
       }
@@ -156,11 +156,11 @@ struct DeltaVerify {
       try await table.isOnlyOurs(through: snapshot.version)
     {
       result.problems.append(
-        "\(name)/_delta_log: \(snapshot.files.count) files at entry \(txn), the ledger gave the table \(fold.tables[name]?.files ?? 0)")
+        "\(name)/_delta_log: \(snapshot.files.count) files at entry \(txn), the ledger lists \(fold.tables[name]?.files ?? 0)")
     }
   }
 
-  /// Those of the files that a `remove` of the log names; nil if the log was cleaned, so that it cannot be told.
+  /// Those of the files that a `remove` of the log names; nil if the log was cleaned, so that it is unknown.
   private func removals(_ snapshot: DeltaSnapshot, _ log: DeltaLog, _ files: [String]) async throws -> Set<String>? {
     var found = Set(files.filter { snapshot.removed[$0] != nil })
     guard found.count < files.count else { return found }

@@ -22,7 +22,7 @@ struct TableTransactions: Sendable {
     [.transaction(appID: entry, version: number)] + (kept.map { [.transaction(appID: proof, version: $0.value)] } ?? [])
   }
 
-  /// What a follower goes by; nil: there is no table.
+  /// What a follower relies on; nil: there is no table.
   func snapshot(_ snapshot: DeltaTip?) -> TableSnapshot {
     TableSnapshot(
       version: snapshot?.version ?? -1, txn: snapshot?.transactions[entry],

@@ -2,7 +2,7 @@ import WeirCore
 import WeirOperators
 import WeirProtocol
 
-/// Reads again everything that the ledger names and the tables' logs, and compares. May run beside a worker.
+/// Reads again everything that the ledger names and the tables' logs, and compares. May run while a worker runs.
 public enum LedgerVerify {
   public typealias Result = VerifyResult
 
@@ -38,7 +38,7 @@ public enum LedgerVerify {
     return result
   }
 
-  /// Entries in order: own hashes, chain. An entry that lies behind a gap was cut off from the ledger by a loss.
+  /// Entries in order: own hashes, chain. An entry after a gap was cut off from the ledger by a loss.
   private static func chain(
     _ ledger: Ledger, _ fold: LedgerFold, _ lake: any ObjectStore, _ result: inout Result
   ) async throws -> [LedgerEntry] {
@@ -82,7 +82,7 @@ public enum LedgerVerify {
     return states.flatMap { [$0.base] + $0.deltas } + (entry.partials.map { [$0] } ?? [])
   }
 
-  /// Where the last part of the entry's own blob ends: it has nothing behind that.
+  /// Where the last part of the entry's own blob ends: it has nothing after that.
   private static func blobEnd(_ entry: LedgerEntry, _ path: String) -> Int64 {
     refs(entry).filter { $0.path == path }.map { $0.offset + $0.length }.max() ?? 0
   }

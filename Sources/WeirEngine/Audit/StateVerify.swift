@@ -26,7 +26,7 @@ struct StateVerify {
 
   /// Tables whose differences are looked at in detail; each costs another read of the table.
   private static let detailsMax = 4
-  private static let advice: Wording = "\(.rebuildState) writes the table again"
+  private static let advice: Wording = "\(.rebuildState) rewrites the table"
 
   private let compiled: CompiledPlan
   private let state: any StateTable
@@ -68,7 +68,7 @@ struct StateVerify {
     case .belongs, .collected: break
     case .ahead(let number), .beside(let number):
       result.notices.append(
-        "the state table has rows of an entry \(number) that the ledger does not have (its last entry is \(fold.number)): the next run writes the table again, and \(.rebuildState) does so now. Its rows were not compared"
+        "the state table has rows of an entry \(number) that the ledger does not have (its last entry is \(fold.number)): the next run rewrites the table, and \(.rebuildState) does so now. Its rows were not compared"
       )
       return
     }

@@ -1,7 +1,7 @@
 import WeirCore
 import WeirProtocol
 
-/// Takes tables that are ahead of the ledger, or beside it, back to the ledger's entries, and writes the log of a table again that is
+/// Takes tables that are ahead of the ledger, or that diverged, back to the ledger's entries, and writes the log of a table again that is
 /// gone. Only by explicit command: what it takes out of a table is processed again by the next run, if the source still has it.
 public enum TableRestore {
   /// Restores the tables that need it, and brings all tables up to the ledger's last entry.

@@ -238,7 +238,7 @@ actor EpochCommitter {
   private static func checkLookups(_ compiled: CompiledPlan, _ fold: LedgerFold) throws(WeirError) {
     for lookup in compiled.lookups where fold.lookups[lookup.name]?.hash != lookup.contentHash.hex {
       throw WeirError(
-        .lookupChanged, "another worker goes by another version of the lookup \(lookup.name)",
+        .lookupChanged, "another worker uses another version of the lookup \(lookup.name)",
         advice: "Give all workers the same file and start this one again.")
     }
   }

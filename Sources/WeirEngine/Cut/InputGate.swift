@@ -50,14 +50,14 @@ actor InputGate {
     wake()
   }
 
-  /// A follower is too far behind: nothing is admitted until it has come nearer.
+  /// A follower is too far behind: nothing is admitted until it has caught up.
   func hold(_ isHeld: Bool) {
     guard isHeld != self.isHeld else { return }
     self.isHeld = isHeld
     if !isHeld { wake() }
   }
 
-  /// Nobody waits any more: the end.
+  /// Releases all waiters: the end.
   func open() {
     isOpen = true
     wake()

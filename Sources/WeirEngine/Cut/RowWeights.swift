@@ -86,7 +86,7 @@ struct RowWeights: Sendable {
     var (rows, bytes) = (0, 0)
     block.columns.time.withUnsafeBufferPointer { times in
       block.columns.watermark.withUnsafeBufferPointer { watermarks in
-        // A window ends behind its records: so most need no second look.
+        // A window ends after its records: so most need no second look.
         for row in 0..<block.count where times[row] &+ latenessLeast < watermarks[row] {
           let tables = windows.count { $0.isLate(times[row], watermark: watermarks[row]) }
           rows += tables

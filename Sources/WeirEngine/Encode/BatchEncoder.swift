@@ -36,7 +36,7 @@ struct BatchEncoder: Sendable {
   }
 
   /// Encodes all rows that the lanes finished.
-  /// - Parameter number: of the ledger entry that it will be if nobody comes between; shown in the files' names only.
+  /// - Parameter number: of the ledger entry that it will be if no other worker commits in between; shown in the files' names only.
   func encode(_ batch: EpochBatch, number: Int64, attempt: String) async throws -> EncodedBatch {
     let stem = BatchEncoder.stem(number: number, attempt: attempt)
     var jobs: [Int: TableJob] = [:]

@@ -1,7 +1,7 @@
 import WeirCore
 import WeirProtocol
 
-/// A batch whose rows lie in files, but for the windows that the merge lane finishes.
+/// A batch whose rows are in files, but for the windows that the merge lane finishes.
 struct EncodedBatch: Sendable {
   /// Without its rows: they are freed once they are encoded.
   var batch: EpochBatch

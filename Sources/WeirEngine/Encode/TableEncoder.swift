@@ -6,7 +6,7 @@ import WeirProtocol
 /// Encodes one table's rows of one epoch: rows by (lane, position), a file a partition, rolled at the configured size.
 ///
 /// A writer holds up to 200 KB whatever its file has, and partition values come from the data: so only ``openMax`` files are written
-/// side by side. Rows of partitions that appear later wait where they lie, and their files are written one after the other at the end.
+/// side by side. Rows of partitions that appear later wait where they are, and their files are written one after the other at the end.
 struct TableEncoder {
   private let layout: TableLayout
   private let run: RunInfo
@@ -17,7 +17,7 @@ struct TableEncoder {
   private static let fileRowsMax = 1 << 20
   /// Files that are written side by side, each of its partition.
   static let openMax = 64
-  /// Rows that wait for their files at most: then these are written, and a partition that goes on has one more.
+  /// Rows that wait for their files at most: then these are written, and a partition that continues has one more.
   static let waitingRowsMax = 1 << 19
   /// Names of files begin with this.
   private let stem: String

@@ -6,10 +6,10 @@ import WeirProtocol
 /// - `even`: exactly those of the ledger's position.
 /// - `behind`: the worker stopped between an entry and the next flush. Every row is written once more.
 /// - `ahead`: it stopped between a flush and the next entry. Most often the same rows would come again, and their fences would
-///   skip them. But the records behind the ledger's position may come with another lookup file, or not at all, and then
+///   skip them. But the records after the ledger's position may come with another lookup file, or not at all, and then
 ///   the rows that ran ahead would stay. So they are taken back to what the ledger has.
 /// - `torn`: it stopped within a flush that takes several transactions. Both may be needed, and both are done.
-/// - `older`: the lane has a new generation since, because the source lost records. Rows of the generation before that lie beyond the
+/// - `older`: the lane has a new generation since, because the source lost records. Rows of the generation before that are beyond the
 ///   place where the new one started come from records that will not come again. They are taken back, and every row is written once more.
 ///
 /// The order is: the entry that takes the lane over, then the claim (see ``own(_:_:_:_:)``), then the recovery. So the ledger decides between
@@ -25,7 +25,7 @@ extension FlushMark {
   static func owner(_ lane: LaneID) -> String { "owner/\(lane.text)" }
 
   /// Says in the table whose the lanes are from now on. A worker that was taken for dead and still has rows to flush writes
-  /// neither them nor a mark after this: such a mark could stand at the ledger's very position by chance, and vouch for rows that
+  /// neither them nor a mark after this: such a mark could be at the ledger's very position by chance, and vouch for rows that
   /// the lane's owner never flushed.
   ///
   /// - Parameter fold: through the entry that takes the lanes over. A lane's epoch there orders the claims: a worker that fell asleep after

@@ -4,7 +4,7 @@ import WeirProtocol
 
 /// Everything that is brought up to the ledger: the tables, and the state table's merged rows and marks.
 actor Followers {
-  /// Entries that the tables may be behind while the worker goes on; then it waits (law 5).
+  /// Entries that the tables may be behind while the worker continues; then it waits (law 5).
   static let behindMax: Int64 = 4
   /// Files of entries that the tables may be behind: one commit of a table holds all that it gets of them.
   private static let filesBehindMax: Int64 = 4096
@@ -56,7 +56,7 @@ actor Followers {
   }
 
   /// After a stop between an entry and its merged rows: writes all merged rows again. The mark of the merge lane comes with
-  /// the rows, so it tells.
+  /// the rows, so it shows that.
   func repairMerged(_ fold: LedgerFold, rows: [StateBatch]) async throws {
     guard let state, !rows.isEmpty else { return }
     if try await Followers.hasMerged(fold, state) { return }

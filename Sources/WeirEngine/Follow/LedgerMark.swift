@@ -1,7 +1,7 @@
 import WeirCore
 import WeirProtocol
 
-/// What the state table keeps of the ledger about a lane, so that its readers can tell which rows are committed.
+/// What the state table keeps of the ledger about a lane, so that its readers can see which rows are committed.
 public struct LedgerMark: Sendable, Equatable {
   /// Before the lane's name, in the names of the table's marks.
   public static let prefix = "committed/"

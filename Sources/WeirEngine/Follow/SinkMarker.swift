@@ -1,7 +1,7 @@
 import WeirCore
 import WeirProtocol
 
-/// Through which entry a topic holds a table's rows, as it lies in the lake.
+/// Through which entry a topic holds a table's rows, as it is stored in the lake.
 ///
 /// With a hash: a digit that flips must not make rows be passed over. With the entry's proof: the same number of another history of
 /// the ledger says nothing about this one's rows.
@@ -64,6 +64,6 @@ struct SinkMarker: Equatable {
 
   private static func broken(_ path: String) -> WeirError {
     WeirError(
-      .corrupt, "\(path) is not the marker of a topic", advice: "Remove it: the topic then begins at the oldest entry of the ledger.")
+      .corrupt, "\(path) is not the marker of a topic", advice: "Remove it: the topic then starts at the oldest entry of the ledger.")
   }
 }

@@ -15,7 +15,7 @@ import WeirProtocol
 final class SinkMarkers: Sendable {
   private struct Known {
     var isOpen = false
-    /// Of the newest marker, whoever's; -1: there is none.
+    /// Of the newest marker of any worker; -1: there is none.
     var number: Int64 = -1
     var bytes: [UInt8] = []
     /// The furthest of this ledger; nil: it has not written one.
@@ -24,7 +24,7 @@ final class SinkMarkers: Sendable {
     var older: [String] = []
   }
 
-  /// So many stay: a lake that is copied meanwhile gets one.
+  /// This number of markers stays: a lake that is copied meanwhile gets one.
   static let kept: Int64 = 8
 
   private let route: SinkSpec.Route
@@ -70,11 +70,12 @@ final class SinkMarkers: Sendable {
         // Another worker's, or of a put whose reply was lost.
         if try await !advance(to: last + 1) { try await open() }
       case .unknown(let why):
-        throw WeirError(.storage, "the marker \(object.path) could not be written: \(why)", advice: "It is tried again.")
+        throw WeirError(.storage, "the marker \(object.path) could not be written: \(why)", advice: "Weir tries again.")
       }
     }
     throw WeirError(
-      .storage, "other workers wrote \(CommitMachine.triesMax) markers of the topic \(route.topic) meanwhile", advice: "It is tried again.")
+      .storage, "other workers wrote \(CommitMachine.triesMax) markers of the topic \(route.topic) in the meantime",
+      advice: "Weir tries again.")
   }
 
   // MARK: Knowing
@@ -139,7 +140,7 @@ final class SinkMarkers: Sendable {
         if try await take(bytes, path) { break }
       }
       if paths.isEmpty, let bytes = try await lake.get(single) { try await take(bytes, single) }
-      // No marker must not be told where another worker has just replaced one: the topic would begin anew.
+      // Must not report "no marker" where another worker has just replaced one: the topic would start over.
       if known.withLock({ $0.marker == nil }) {
         let isStill = try await lake.list(places).map(\.path) == paths
         if !isWhole || !isStill { continue }

@@ -5,7 +5,7 @@ import WeirParquet
 import WeirProtocol
 
 /// Publishes tables to topics: a follower of the ledger like the tables, but one that waits for other machines, so
-/// it runs beside the commits and not between them. What ``SinkMachine`` says is carried out here.
+/// it runs in parallel to the commits and not between them. What ``SinkMachine`` says is carried out here.
 ///
 /// Bounds: records are sent a chunk at a time, at most ``bufferedMax`` bytes wait for their acknowledgement, one data file and one
 /// row group of it are in memory, and workers stop reading when a topic is `behindMax` entries behind (``isBehind(_:)``).
@@ -18,12 +18,12 @@ actor SinkPump {
   private static let flushNanoseconds: Int64 = 500_000_000
   /// How long an orderly end may be held up; what is left is the next run's.
   private static let drainNanoseconds: Int64 = 15_000_000_000
-  /// The same for one that somebody waits for, since anything was acknowledged.
+  /// The same for one that a caller waits for, since anything was acknowledged.
   private static let patienceNanoseconds: Int64 = 2_000_000_000
-  /// A sink that is away is told this often.
+  /// An unreachable sink is reported this often.
   private static let tellNanoseconds: Int64 = 30_000_000_000
 
-  /// Ends a wait because nobody wants its end any more.
+  /// Ends a wait because its end is no longer needed.
   private struct Stopped: Error {}
   /// A topic's marker is not where it was read: look again.
   private struct Moved: Error {}
@@ -46,7 +46,7 @@ actor SinkPump {
   private var buffered = 0
   private var toldAt: Int64?
   private let hasFailed = Flag()
-  /// It runs no more: nobody is to wait for it.
+  /// It no longer runs: no caller may wait for it.
   private let hasEnded = Flag()
   /// Rung when the ledger has more entries.
   nonisolated let news = Alarm()
@@ -81,7 +81,7 @@ actor SinkPump {
 
   // MARK: Running
 
-  /// When an orderly end is over: so long after it began; if somebody waits for it, when nothing was acknowledged for a shorter while.
+  /// When an orderly end is over: this long after it began; if a caller waits for it, when nothing was acknowledged for a shorter time.
   private final class Deadline: Sendable {
     private let began = Atomic<Int64>(.max)
     private let acknowledged: Moment
@@ -111,11 +111,11 @@ actor SinkPump {
   /// Monotonic nanoseconds.
   private final class Moment: Sendable { let at = Atomic<Int64>(0) }
 
-  /// Publishes until `isDone`, then what is left, within a time. What is being published meanwhile is not begun anew: an orderly
+  /// Publishes until `isDone`, then what is left, within a time. What is being published then is not started again: an orderly
   /// end repeats nothing.
   ///
   /// - Parameters:
-  ///   - isAwaited: somebody waits for the end: it is not held up for brokers that acknowledge nothing.
+  ///   - isAwaited: a caller waits for the end: it is not held up for brokers that acknowledge nothing.
   ///   - leads: whether this worker publishes; another only looks at the markers. One is enough; two do no harm.
   func run(
     until isDone: Flag, isAwaited: @escaping @Sendable () -> Bool = { false }, leads: @Sendable () async -> Bool
@@ -146,7 +146,7 @@ actor SinkPump {
     }
   }
 
-  /// Publishes beside a run of a worker that has all lanes: everything that is there before it, what comes during it, and the rest
+  /// Publishes in parallel to a run of a worker that has all lanes: everything that is there before it, what comes during it, and the rest
   /// after it. Waits for a sink until it is interrupted.
   nonisolated func beside<T: Sendable>(
     until stop: Flag, _ body: @escaping @Sendable (@escaping @Sendable () -> Bool) async throws -> T

@@ -3,13 +3,13 @@ import WeirOperators
 import WeirParquet
 import WeirProtocol
 
-/// A table's rows as records of a topic: read from the data files that a ledger entry names, so that whoever publishes an entry,
+/// A table's rows as records of a topic: read from the data files that a ledger entry names, so that any worker that publishes an entry,
 /// and however often, sends the same bytes in the same order.
 ///
 ///     gold            key: the `by` columns; value: the row as JSON
-///     late, quarantine  key and value as received, behind the original headers
+///     late, quarantine  key and value as received, after the original headers
 ///
-/// Ours come last: where a name stands twice, the last one counts.
+/// Ours come last: where a name occurs twice, the last one counts.
 struct SinkRows: Sendable {
   let table: String
   private let ledgerID: String
@@ -77,7 +77,7 @@ struct SinkRows: Sendable {
     return SinkRecord(key: key(group, row), value: value, headers: [])
   }
 
-  /// One column: its text, as another program would key by it; null is no key. Several: a JSON array.
+  /// One column: its text, as another program would key by it; null is not a key. Several: a JSON array.
   private func key(_ group: Group, _ row: Int) -> [UInt8]? {
     let cells = by.map { name in shown.first { $0.name == name }.flatMap { cell(group, $0, row) } }
     if cells.count == 1 { return cells[0].map { Array($0.text.utf8) } }
@@ -114,7 +114,7 @@ struct SinkRows: Sendable {
     switch column.type {
     case .bool: return values.bool(row).map { Cell(text: $0 ? "true" : "false", isQuoted: false) }
     case .int64: return values.int(row).map { Cell(text: String($0), isQuoted: false) }
-    // JSON has no word for what is no finite number.
+    // JSON cannot represent NaN and infinity.
     case .double: return values.double(row).map { Cell(text: "\($0)", isQuoted: !$0.isFinite) }
     case .timestamp: return values.int(row).map { Cell(text: CivilTime.text(ofMicroseconds: $0), isQuoted: true) }
     case .decimal(_, let scale):

@@ -1,12 +1,12 @@
 import WeirCore
 import WeirProtocol
 
-/// The last ledger entry that was applied to the state table, with its proof: a store that stands beyond the ledger's last entry, or
+/// The last ledger entry that was applied to the state table, with its proof: a store that is beyond the ledger's last entry, or
 /// beside it, was written by another history of the ledger, and no mark of a lane's position shows that.
 enum StateEntryMark {
   private static let name = "entry"
 
-  /// How the store's entry stands to the ledger.
+  /// How the store's entry relates to the ledger.
   enum Standing: Equatable {
     /// It is the ledger's; or the store says none: it is new, or an older version wrote it.
     case belongs

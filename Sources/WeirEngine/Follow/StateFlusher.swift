@@ -2,7 +2,7 @@ import WeirCore
 import WeirOperators
 import WeirProtocol
 
-/// Takes changed rows of lane-finished state to the state table while the lanes go on (law 6).
+/// Takes changed rows of lane-finished state to the state table while the lanes continue (law 6).
 ///
 /// Rows may run ahead of the ledger: each carries its lane's position as a fence. Flushes begin at the configured interval, and
 /// take at most `spec.share` of the time: after one that took t, the next begins t / share later.
@@ -81,12 +81,12 @@ actor StateFlusher {
     began + max(spec.flushMicroseconds * 1000, Int64(Double(min(took, tookMax)) / spec.share))
   }
 
-  /// Lanes that were restored anew: what was written of them before says nothing about them.
+  /// Lanes that were restored again: what was written of them before says nothing about them.
   func forget(_ lanes: [LaneID]) { for lane in lanes { written[lane] = nil } }
 
   /// Writes what changed until now.
   ///
-  /// Where that is more than is taken at once, the lanes go on between two parts. Then this ends after as many parts as the rows of the
+  /// Where that is more than is taken at once, the lanes continue between two parts. Then this ends after as many parts as the rows of the
   /// beginning make, and a lane that still has rows keeps the mark of a flush that has not ended.
   /// - Throws: what the state table throws. Then lanes are to be restored from the ledger: every later flush throws the same.
   func flush() async throws {

@@ -2,7 +2,7 @@ import WeirCore
 
 /// When the records of some blocks arrived: first and last of each block, and how many; not one by one.
 struct Arrivals: Sendable {
-  /// Blocks that are told apart; beyond them two neighbours become one.
+  /// Blocks that are kept separately; beyond them two neighbours become one.
   private static let blocksMax = 256
   private var blocks: [(first: Int64, last: Int64, records: Int64)] = []
 

@@ -14,7 +14,7 @@ actor LaneActor {
   private let partial: ShardPartial?
   /// Where an epoch was cut last, or the lanes were restored.
   private var cutPoint: ShardPoint
-  /// The source's position behind what was consumed, where it is not the ordinal.
+  /// The source's position after what was consumed, where it is not the ordinal.
   private var sequence: SequenceNumber?
   /// Of a child's keys, see ``InheritedFloors``.
   private var inherited: InheritedFloors?
@@ -52,7 +52,7 @@ actor LaneActor {
   /// Consumes the rows of these lanes of some deals, in turn.
   /// - Parameters:
   ///   - read: the first (if known) and the last record of a live block.
-  ///   - end: behind a live block; nil: the deals' own ends, where positions are dense.
+  ///   - end: after a live block; nil: the deals' own ends, where positions are dense.
   func consume(_ deals: [DealtBlocks], read: (first: Fingerprint?, last: Fingerprint)? = nil, to end: ShardPoint? = nil) {
     if let end { move(to: end) }
     if let read { identity.read(first: read.first, last: read.last) }
@@ -126,7 +126,7 @@ actor LaneActor {
   /// What the blobs of the next cut take at most.
   var blobBytes: Int64 { lanes.reduce(0) { $0 + $1.blobBytes } }
 
-  /// Where the shard stands and was cut last, and whether windows of its own lanes are open above its floor.
+  /// The shard's position and last cut, and whether windows of its own lanes are open above its floor.
   var standing: (point: ShardPoint, cutPoint: ShardPoint, floor: Int64, hasOpenWindows: Bool) {
     (point, cutPoint, floor, lanes.contains { $0.hasOpenWindows })
   }

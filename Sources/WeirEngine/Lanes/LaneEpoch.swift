@@ -24,7 +24,7 @@ package struct LaneEpoch: Sendable {
   var isClosing: Bool
   /// Of a live shard, at ``position``.
   var identity: ShardIdentity?
-  /// For whoever watches; nothing is committed of these.
+  /// For observers; none of these are committed.
   var sizes = LaneSizes()
   var rejected = RejectedReasons()
   var arrivals = Arrivals()

@@ -57,7 +57,7 @@ struct InheritedKeys {
   /// - Parameter parent: the hashes of the parent whose group it is.
   func contains(_ key: ArraySlice<UInt8>, of aggregate: Int, from parent: HashRange?) -> Bool {
     guard let range else { return true }
-    // Groups of the parent itself go on in the child that has its first hash, so that exactly one finishes them.
+    // Groups of the parent itself continue in the child that has its first hash, so that exactly one finishes them.
     guard let column = column[aggregate] else { return parent.map { range.contains($0.first) } ?? true }
     var hash = KeyHash.null
     try? StateKey.decode(key, types: types[aggregate]) { number, value in

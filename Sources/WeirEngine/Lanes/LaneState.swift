@@ -68,7 +68,7 @@ package final class LaneState {
   /// See ``DedupIndex/warm(_:)``.
   func warm(_ step: Int) { dedup?.warm(step) }
 
-  /// Consumes the rows of lane `number` of a deal, and tells the deal which of them it accepts.
+  /// Consumes the rows of lane `number` of a deal, and reports to the deal which of them it accepts.
   func consume(_ next: DealtBlocks, lane number: Int) {
     let range = next.deal.range(number)
     guard !range.isEmpty else { return }
@@ -206,7 +206,7 @@ package final class LaneState {
   /// All rows of lane-finished state, a batch for each table: for a rebuild, or to take back what ran ahead.
   package func allStateRows() -> [StateBatch] { stateRows(isEmptyToo: true) { $0.allRows(into: &$1) } }
 
-  /// A decision started a new generation behind records that are consumed already: their rows may be in the state table with the older
+  /// A decision started a new generation after records that are consumed already: their rows may be in the state table with the older
   /// one, so every row goes there again.
   func begin(generation: Int64) {
     guard generation > self.generation else { return }

@@ -3,7 +3,7 @@ import WeirOperators
 
 /// Rows of one lane and epoch, by table.
 final class LaneTables: @unchecked Sendable {
-  // Unchecked: a lane fills it and gives it away at the cut; then the encoder alone takes out of it. It is a class so that
+  // Unchecked: a lane fills it and hands it over at the cut; then the encoder alone takes out of it. It is a class so that
   // what was taken is held nowhere else, and each block is freed as soon as it is encoded.
   var bronze: [RowChunk]
   var silver: [RowChunk]

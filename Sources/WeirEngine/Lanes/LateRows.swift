@@ -38,7 +38,7 @@ struct LateChunk: Sendable {
     }
   }
 
-  /// Columns of the records before those of the window, and behind.
+  /// Columns of the records before those of the window, and after.
   let record: [Column]
   let provenance: [Column]
   let missed: Missed

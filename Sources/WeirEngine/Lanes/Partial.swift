@@ -3,7 +3,7 @@ import WeirOperators
 
 /// One epoch's contribution of a lane to the aggregates that the merge lane finishes.
 final class Partial: @unchecked Sendable {
-  // Unchecked: a lane fills it, gives it away at the cut and makes a new one; the merge lane only reads it.
+  // Unchecked: a lane fills it, hands it over at the cut and makes a new one; the merge lane only reads it.
   /// By aggregate number; nil: finished in the lane.
   let windows: [(any WindowOperator)?]
   let keyed: [KeyedStore?]

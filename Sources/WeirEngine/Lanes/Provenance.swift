@@ -1,7 +1,7 @@
 import WeirCore
 import WeirOperators
 
-/// A record without a value (a tombstone) has none here either: whoever sends it on must be able to.
+/// A record without a value (a tombstone) has none here either: a sink that sends it on must be able to.
 func appendValue(_ block: PreparedBlock, _ row: Int, to builder: inout ColumnBuilder) {
   if block.decoded.raw.details?.isTombstone(row) == true { return builder.append(.null) }
   builder.append(bytes: block.value(row).bytes)

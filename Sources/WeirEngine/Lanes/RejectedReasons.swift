@@ -6,7 +6,7 @@ import WeirOperators
 ///
 /// Reasons that differ only in numbers and quoted values are one kind. The kinds, and the bytes held of each, are bounded.
 public struct RejectedReasons: Sendable {
-  /// Kinds that are told apart; records of further ones are counted in ``others``.
+  /// Kinds that are counted separately; records of further ones are counted in ``others``.
   public static let kindsMax = 16
   /// Kinds that a summary or an error shows.
   public static let shownMax = 3
@@ -59,7 +59,7 @@ public struct RejectedReasons: Sendable {
   }
 
   /// - Parameters:
-  ///   - shard: of the lane, where the source tells none.
+  ///   - shard: of the lane, where the source reports none.
   ///   - hint: asked once for each kind.
   mutating func add(_ block: PreparedBlock, _ row: Int, shard: String, _ rejection: Rejection, reason: String, hint: () -> String?) {
     let stage = rejection.stage.rawValue

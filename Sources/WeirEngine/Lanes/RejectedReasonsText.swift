@@ -2,7 +2,7 @@ import WeirCore
 
 /// Rejected records in words and for programs: the same in summaries, logs and errors.
 extension RejectedReasons {
-  /// The reasons with the most records, each with its first record and a hint: some lines, without a line end behind the last.
+  /// The reasons with the most records, each with its first record and a hint: some lines, without a line end after the last.
   public func text(indent: String = "  ") -> String {
     var lines: [String] = []
     let top = self.top

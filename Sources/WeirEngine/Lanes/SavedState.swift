@@ -10,7 +10,7 @@ struct SavedState {
   private var deltaBytes = 0
   private var deltas = 0
 
-  /// - Parameter version: of the format behind the frame.
+  /// - Parameter version: of the format after the frame.
   init(version: UInt8) { self.version = version }
 
   /// One more blob. A base when the deltas since the last one have outgrown it, else a delta.

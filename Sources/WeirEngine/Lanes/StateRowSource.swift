@@ -2,7 +2,7 @@ import WeirCore
 import WeirOperators
 import WeirProtocol
 
-/// Whoever has lanes whose rows go to the state table.
+/// Provides the lanes whose rows are flushed to the state table.
 protocol StateRowSource: Actor {
   nonisolated var ids: [LaneID] { get }
   /// Of each lane, rows that changed since they were taken last.

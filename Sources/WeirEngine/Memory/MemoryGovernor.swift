@@ -100,7 +100,7 @@ public final class MemoryGovernor: Sendable {
     func mib(_ bytes: Int64) -> String { "\(bytes >> 20) MiB" }
     throw WeirError(
       .memoryExceeded,
-      "the worker takes \(mib(now))\(more > 0 ? ", and to save its state \(mib(more)) more" : ""), of the \(mib(budget.total)) that it may have; the largest part is \(largest.map { "\($0.name), \(mib($0.bytes))" } ?? "the rows and files of the epochs that are not committed yet")",
+      "the worker uses \(mib(now))\(more > 0 ? ", and needs \(mib(more)) more to save its state" : ""), of at most \(mib(budget.total)); the largest part is \(largest.map { "\($0.name), \(mib($0.bytes))" } ?? "the rows and files of the epochs that are not committed yet")",
       advice:
         "Everything through the last commit is kept. The next run commits a smaller epoch first. Raise \(.setting(.workerMemory)) (and the container's limit), use more workers, or \(largest?.remedy ?? "make \(.setting(.flushBytes)) smaller, or partition tables by columns with fewer values")."
     )

@@ -12,7 +12,7 @@ enum MemoryRelief {
     return Int(halvings)
   }
 
-  /// Leaves word for an error that a smaller epoch may avoid. What goes wrong with it is of no matter: the error itself is told.
+  /// Leaves a note about an error that a smaller epoch may avoid. A failure to write it is ignored: the error itself is reported.
   static func leave(_ error: any Error, _ store: any ObjectStore, _ layout: LedgerLayout, at entry: Int64) async {
     guard (error as? WeirError)?.code == .memoryExceeded else { return }
     let halvings = min(halvingsMax, Int64(await self.halvings(store, layout, at: entry)) + 1)

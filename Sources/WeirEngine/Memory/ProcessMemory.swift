@@ -1,6 +1,6 @@
 /// What the system says of this process's memory, and the allocator's part of it.
 public struct ProcessMemory: Sendable {
-  /// Memory that no file stands behind; nil: not known.
+  /// Memory that is not backed by a file; nil: not known.
   public var anonymousBytes: @Sendable () -> Int64?
   /// Gives back to the system what is free.
   public var trim: @Sendable () -> Void

@@ -4,10 +4,10 @@ import WeirProtocol
 
 /// The merge lane of a live pipeline: a lane whose source is the ledger (DESIGN section 5).
 ///
-/// It reads the partials of the entries behind its position, whoever wrote them, finishes the windows that the merged
-/// watermark has passed, and commits an epoch of its own. Its draft depends on nothing behind the entries that it read, so
+/// It reads the partials of the entries after its position, whichever worker wrote them, finishes the windows that the merged
+/// watermark has passed, and commits an epoch of its own. Its draft depends on nothing after the entries that it read, so
 /// a conflict only gives it another number. It runs in the worker that holds the ledger's first lane; two that both
-/// believe so are told apart by the lane's epoch.
+/// believe so are distinguished by the lane's epoch.
 actor LedgerMerge {
   /// Entries without anything to merge after which its position is committed all the same: collection waits for it.
   private static let idleEntriesMax: Int64 = 50
@@ -58,7 +58,7 @@ actor LedgerMerge {
     let before = fold.mergeLane
     guard let position = before.position?.ordinal else { throw WeirError(.corrupt, "the merge lane has no position") }
     await committer.hold(.merge, before)
-    // Nobody knows whether the worker before wrote the rows of its last entry; the fence skips what stands there.
+    // It is unknown whether the previous worker wrote the rows of its last entry; the fence skips existing rows.
     let repeats = before.epoch > 0 && !variant.contains(.mergedRowsNotRepeated)
     let rows = repeats ? restored.allStateRows(ledgerNumber: fold.number) : []
     lane = restored
@@ -91,7 +91,7 @@ actor LedgerMerge {
   }
 
   /// Merges what the ledger got since the last round: one entry, or several where windows of very many partitions close.
-  /// - Returns: the ledger behind it; nil if there was nothing to do.
+  /// - Returns: the ledger after it; nil if there was nothing to do.
   func round() async throws -> LedgerFold? {
     do {
       var after = try await mergeNews()
@@ -129,7 +129,7 @@ actor LedgerMerge {
     _ = try await commit(lane, through: number, watermark: watermark)
   }
 
-  /// Folds in what the entries behind the position contribute; false: they contribute nothing.
+  /// Folds in what the entries after the position contribute; false: they contribute nothing.
   private func take(through number: Int64, _ lane: MergeLane, _ fold: LedgerFold) async throws -> Bool {
     var hasNews = false
     for entry in try await ledger.entries(after: position, through: number) {

@@ -26,7 +26,7 @@ public struct Histogram: Sendable, Equatable {
     if let i = bounds.firstIndex(where: { value <= $0 }) { counts[i] += count }
   }
 
-  /// Observations spread evenly over `low...high`: at most eight points stand for them.
+  /// Observations spread evenly over `low...high`: at most eight points represent them.
   public mutating func observe(from low: Double, to high: Double, count: Int64) {
     let points = min(count, 8)
     guard points > 1 else { return observe(high, count: count) }

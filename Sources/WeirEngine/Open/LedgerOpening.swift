@@ -36,7 +36,7 @@ enum LedgerOpening {
     if let found = try await existing(plan, environment) {
       ledger = found
     } else {
-      guard request.ledgerID == nil else { throw replaced(plan, environment, "it is not there any more") }
+      guard request.ledgerID == nil else { throw replaced(plan, environment, "it is missing") }
       do { try await LostLedger.check(plan, environment) } catch {
         // Another worker may have founded it and made its tables meanwhile.
         guard try await existing(plan, environment) != nil else { throw error }
@@ -47,7 +47,7 @@ enum LedgerOpening {
       await ledger.use(environment.protocolVariant, environment.commitObserver)
     }
     let genesis = await ledger.fold.genesis
-    if let known = request.ledgerID, genesis.ledgerID != known { throw replaced(plan, environment, "it is another one now") }
+    if let known = request.ledgerID, genesis.ledgerID != known { throw replaced(plan, environment, "it is a different one now") }
     let lanes = genesis.lanes.filter { $0 != .merge }.count
     if request.shards == nil, let wanted = request.lanes, wanted != lanes {
       throw WeirError(
@@ -67,7 +67,7 @@ enum LedgerOpening {
     return ledger
   }
 
-  /// A new ledger would begin at the first records again, behind rows and state that were made of them.
+  /// A new ledger would begin at the first records again, after rows and state were made from them.
   private static func replaced(_ plan: Plan, _ environment: EngineEnvironment, _ what: String) -> WeirError {
     .replacedLedger(LedgerLayout(pipeline: plan.pipeline), in: environment.lake, what)
   }

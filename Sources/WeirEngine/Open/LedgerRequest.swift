@@ -2,7 +2,7 @@ import WeirCore
 import WeirOperators
 import WeirProtocol
 
-/// What a run wants to go on with, to be compared with what the ledger says.
+/// What a run wants to continue with, to be compared with what the ledger says.
 public struct LedgerRequest: Sendable {
   public var meaning: JSONValue
   public var planHash: String
@@ -13,11 +13,11 @@ public struct LedgerRequest: Sendable {
   /// For a new ledger.
   /// nil: the ledger's id.
   public var runID: String?
-  /// Shards of a live source, each a lane of its own. nil: a capture, dealt over `lanes`.
+  /// Shards of a live source, each a lane of its own. nil: a capture, partitioned over `lanes`.
   public var shards: [String]?
   /// Of the ledger that this worker has opened before: no other is opened, and none is founded.
   public var ledgerID: String?
-  /// Tells in words how the plan differs from the ledger's.
+  /// Describes how the plan differs from the ledger's.
   public var describeChange: @Sendable (_ old: JSONValue, _ new: JSONValue) -> [String]
   /// Whether the input had this id when there was less of it: a short capture that has grown since is still the same.
   public var isEarlierRunID: @Sendable (String) -> Bool

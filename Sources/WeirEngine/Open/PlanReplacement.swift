@@ -15,13 +15,13 @@ struct PlanReplacement: Sendable {
     if fold.counts.accepted > 0 { return "the ledger has accepted records" }
     if fold.hasEnded { return "the ledger has the end of the input" }
     if (genesis.dealing == nil) != (request.shards != nil) || fold.plan["source"]?["stream"] != request.meaning["source"]?["stream"] {
-      return "the ledger is of another source"
+      return "the ledger belongs to another source"
     }
     if fold.tables[TableCatalogue.path(of: .bronze, stream: genesis.stream)] != nil, fold.plan["bronze"] != request.meaning["bronze"] {
       return "the bronze table has rows"
     }
     let hasWatermark = fold.lanes.values.contains { $0.watermark != Watermark.minimum }
-    return hasWatermark && time(fold.plan) != time(request.meaning) ? "the watermark is that of the old event time" : nil
+    return hasWatermark && time(fold.plan) != time(request.meaning) ? "the watermark is based on the old event time" : nil
   }
 
   /// `record.time`, with the field itself for its number.
@@ -56,7 +56,7 @@ struct PlanReplacement: Sendable {
       var commit = fold.emptyEpoch(of: lane, decisions: number == 0 ? [decision] : [])
       // What the old plan made of the input is not the new one's.
       commit.state = nil
-      // The partials behind the merge lane's position were made by the old plan, of rejected records: it goes past them.
+      // The partials after the merge lane's position were made by the old plan, of rejected records: it skips them.
       commit.endsAtItself = lane == .merge && fold.genesis.dealing == nil && carriers.count > 1
       return commit
     }
@@ -73,7 +73,7 @@ struct PlanReplacement: Sendable {
   private func refusal(_ fold: LedgerFold, _ obstacle: String) -> WeirError {
     WeirError(
       .planChanged,
-      "the pipeline \(plan.pipeline) means something else than when its ledger was started:\n  "
+      "the pipeline \(plan.pipeline) has changed since its ledger was created:\n  "
         + request.describeChange(fold.plan, request.meaning).joined(separator: "\n  ") + "\n  and \(obstacle)",
       advice: "Change it back, or give the pipeline and its tables new names, or replay into \(.newLake).")
   }
@@ -85,7 +85,7 @@ extension LedgerFold {
   func checkPlan(_ planHash: String) throws(WeirError) {
     guard let change = planChange, change.hash != planHash else { return }
     throw WeirError(
-      .planChanged, "another worker goes by a changed pipeline since entry \(change.entry)",
+      .planChanged, "another worker has replaced the pipeline with a changed one in entry \(change.entry)",
       advice: "Give all workers the same pipeline file and start this one again.")
   }
 }

@@ -44,7 +44,7 @@ struct Restorer: Sendable {
     let growth = fold.growth(of: id)
     if let ids = fold.idsAwaited(by: id), !variant.contains(.growthForgetsIDs) { try lane.begin(withIDs: try await blob(ids)) }
     lane.dedupFloor = max(before?.origin?.dedupFloor ?? Watermark.minimum, growth?.dedupFloor ?? Watermark.minimum)
-    // The floor of a lane that woke or joined is known only behind the entry that says so.
+    // The floor of a lane that woke or joined is known only after the entry that says so.
     if variant.contains(.restoresWithoutFloor) { return lane }
     lane.raise(floor: before?.floor ?? Watermark.minimum)
     if before?.isClosing == true { lane.resumeClosing() }

@@ -107,7 +107,7 @@ public enum StateRebuild {
       lanes = lanes.dropFirst(environment.parallel)
     }
     rows += try await restorer.merge().allStateRows(ledgerNumber: fold.number)
-    // All at once: whoever reads, or finds what a killed rebuild left, has the old rows or the new ones.
+    // All at once: a reader, or a process that finds what a killed rebuild left, sees the old rows or the new ones.
     try await state.replace(
       tables: compiled.plan.state.map(\.name), with: rows, meta: meta + Followers.marks(fold) + marks(compiled.plan, fold),
       owners: owners)

@@ -2,7 +2,7 @@ import WeirCore
 import WeirOperators
 import WeirProtocol
 
-/// The columns of a state table, kept beside its rows so that any process can read them.
+/// The columns of a state table, kept next to its rows so that any process can read them.
 public enum StateSchema {
   public static func encode(_ spec: StateSpec) -> [UInt8] {
     func columns(_ all: [(String, ColumnType)]) -> JSONValue {

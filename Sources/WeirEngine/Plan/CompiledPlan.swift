@@ -49,7 +49,7 @@ public struct CompiledPlan: Sendable {
   public let goldCount: Int
   /// By `Plan.inputs`: an expression reads it.
   let inputsRead: [Bool]
-  /// By `Plan.record.fields`: its column is read, by an expression or by what the record is dealt and told apart by.
+  /// By `Plan.record.fields`: its column is read, by an expression or because the record is partitioned or deduplicated by it.
   let fieldsRead: [Bool]
   /// nil: the plan has no windows.
   let eventTimes: EventTimeBounds?
@@ -74,10 +74,10 @@ public struct CompiledPlan: Sendable {
     checks = plan.checks.map { ($0, ExprEvaluator($0.that)) }
     silver = plan.silver?.columns.map { Output("silver.\($0.name)", $0.expr) } ?? []
     goldCount = plan.gold.count
-    // Where keys may lie anywhere, or in one partition of each of several topics, no lane can finish a table by key.
+    // Where keys may be anywhere, or in one partition of each of several topics, no lane can finish a table by key.
     let isSpread = mergesKeys || (plan.source.live.map { $0.misplaced != .halt || $0.readsSeveralStreams } ?? false)
     let key = isSpread ? nil : plan.record.key
-    // A live lane has all of its shard; a capture's shard is dealt over several.
+    // A live lane has all of its shard; a capture's shard is partitioned over several.
     let isByShard = plan.source.live != nil
     func make(_ name: String, _ window: WindowSpec?, _ filter: Expr?, _ by: [OutputColumn], _ measures: [Measure]) -> Aggregate {
       let place = (window == nil ? "state." : "gold.") + name

@@ -1,7 +1,7 @@
 import WeirCore
 import WeirOperators
 
-/// Event times whose windows all lie within the years 1 to 9999: the times that readers of tables have.
+/// Event times whose windows all are within the years 1 to 9999: the times that readers of tables have.
 ///
 /// Decoders refuse times outside of these years, but a window may reach over their ends: the last second of 9999 is in a window that ends in
 /// the year 10000, which Python, for one, cannot read. Such a record is quarantined like one with a wrong clock: its time is valid, cannot be

@@ -5,7 +5,7 @@ import WeirOperators
 package struct RunInfo: Sendable {
   var shard: String
   var runID: String
-  /// The source's positions are not dense: rows show them beside the ordinal.
+  /// The source's positions are not dense: rows show them next to the ordinal.
   var hasSequences: Bool
 
   static let arrivalSources = ["event_time", "watermark", "epoch", "created", "appended"]

@@ -11,7 +11,7 @@ struct TableLayout: Sendable {
   /// The table's columns, partition columns last.
   var schema: [ColumnSchema] { definition.columns }
   var partitionBy: [PartitionColumn] { definition.partitionBy }
-  /// Columns of the files, and where each stands among the columns of a ``RowChunk``.
+  /// Columns of the files, and where each is among the columns of a ``RowChunk``.
   let stored: [ColumnSchema]
   let storedFrom: [Int]
   /// Where each partition column is taken from among the columns of a ``RowChunk``.

@@ -1,6 +1,6 @@
 import WeirCore
 
-/// The guard against wrong clocks: tells an event time that is too far ahead from a stream that moved on (DESIGN section 5).
+/// The guard against wrong clocks: distinguishes an event time that is too far ahead from a stream that moved on (DESIGN section 5).
 ///
 /// One record with a wrong clock must not move the shard watermark, or every later record of the shard is late. "Too far" is never
 /// judged by the producer's clock alone:

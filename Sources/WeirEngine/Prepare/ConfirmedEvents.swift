@@ -22,7 +22,7 @@ struct ConfirmedEvents {
     switch event {
     // It moves nothing, and must not wait for a pipe that gives nothing.
     case .pause, .caughtUp, .outOfRange, .closed: return [.pause]
-    // What is held lies after the last cut that went on: the next run reads it again.
+    // What is held is after the last cut that was passed on: the next run reads it again.
     case .interrupted:
       held = []
       return [.interrupted]

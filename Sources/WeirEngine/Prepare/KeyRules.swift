@@ -4,7 +4,7 @@ import WeirProtocol
 
 /// The rules that the keys of a stream fit so far; shared by the lanes that a worker has of it.
 ///
-/// `partitioner: auto` begins with all rules. Each keyed record takes away those that would have put it elsewhere, so each that
+/// `partitioner: auto` begins with all rules. Each keyed record rules out those that would have put it elsewhere, so each that
 /// is left fits all records that this worker has seen, and the ledger's decision all that anybody has committed. One record
 /// leaves a wrong rule with a chance of one in the number of partitions; after some ten of them one rule is left.
 final class KeyRules: Sendable {

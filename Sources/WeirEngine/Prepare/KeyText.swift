@@ -1,7 +1,7 @@
 import WeirCore
 import WeirOperators
 
-/// The key's bytes: what dealing and dedup see, and bronze keeps.
+/// The key's bytes: what partitioning and dedup see, and bronze keeps.
 enum KeyText {
   static func null(count: Int) -> Column {
     Column(

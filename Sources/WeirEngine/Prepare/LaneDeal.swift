@@ -2,7 +2,7 @@ import WeirCore
 
 /// The rows of some neighbouring blocks of a shard, lane by lane.
 ///
-/// Few lanes read a block's columns where they lie. Of hundreds of lanes each has a row here and there, and every value of it
+/// Few lanes read a block's columns where they are. Of hundreds of lanes each has a row here and there, and every value of it
 /// would be a cache line of its own: then the columns that lanes read are put into lane order first, several blocks' together.
 /// That goes over each column once while it is in the cache; a lane reads its own part from end to end, and what a visit to a lane costs
 /// (its state is in no cache by then) is paid once for all of its rows. (Measured with 256 lanes: Performance.md.)
@@ -37,7 +37,7 @@ struct LaneDeal: Sendable {
       for lane in 0..<lanes { bounds[lane + 1] += bounds[lane] }
       filled = lanes + 1
     }
-    // In lane order the places are the numbers from 0, and where each row went is kept beside.
+    // In lane order the places are the numbers from 0, and where each row went is kept next to them.
     placeOfRow = [UInt32](unsafeUninitializedCapacity: count) { [bounds] places, filled in
       rows = [UInt32](unsafeUninitializedCapacity: count) { rows, filled in
         withUnsafeTemporaryAllocation(of: Int.self, capacity: lanes) { next in

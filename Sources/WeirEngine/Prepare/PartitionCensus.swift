@@ -3,7 +3,7 @@ import WeirOperators
 
 /// Which partitions of tables a block's rows go to, before it is known which of the rows do: counted, they bound the files of an epoch.
 ///
-/// Most blocks have one day and one value; those are told without looking at each row.
+/// Most blocks have one day and one value; those are found without looking at each row.
 struct PartitionCensus: Sendable {
   /// Number of a table in the plan, into the hashes: equal values of two tables are two partitions.
   private let silver: (number: Int, layout: TableLayout)?

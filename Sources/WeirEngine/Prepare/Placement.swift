@@ -1,7 +1,7 @@
 import WeirCore
 import WeirOperators
 
-/// Checks record by record that keys lie where the producers' rule puts them (DESIGN section 5): only then is a table that a
+/// Checks record by record that keys are where the producers' rule puts them (DESIGN section 5): only then is a table that a
 /// lane finishes by itself right.
 struct Placement: Sendable {
   static let advice: Wording =

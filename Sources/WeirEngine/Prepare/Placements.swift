@@ -9,7 +9,7 @@ final class Placements: Sendable {
 
   init(_ compiled: CompiledPlan) { self.compiled = compiled }
 
-  /// The check of a shard's keys; nil if nothing depends on where they lie.
+  /// The check of a shard's keys; nil if nothing depends on where they are.
   func placement(of name: String, in shards: [SourceShard], _ fold: LedgerFold) -> Placement? {
     guard let shard = shards.first(where: { $0.name == name }) else { return nil }
     if shard.hashRange != nil { return Placement.dependsOnPlace(compiled) ? Placement(shard: shard) : nil }

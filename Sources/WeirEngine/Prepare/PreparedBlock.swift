@@ -5,7 +5,7 @@ import WeirCore
 /// Made by any thread; immutable but for what the sequencer adds (watermarks, arrival) before the lanes see it.
 public struct PreparedBlock: Sendable {
   public enum Verdict {
-    /// Goes on to dedup.
+    /// Continues to dedup.
     static let proceeds: UInt8 = 0
     static let filtered: UInt8 = 1
     static let rejected: UInt8 = 2

@@ -141,10 +141,10 @@ actor PreparedQueue {
 
   // MARK: Pauses and interruption
 
-  /// Told to whoever waits for the source; of no use once there is something else.
+  /// A notice for the reader that waits for the source; obsolete once there is something else.
   func pause() { if slots.isEmpty { slots.append(.mark(.pause)); wake(&taker) } }
 
-  /// The stream ends here, whatever was read behind the last cut.
+  /// The stream ends here, whatever was read after the last cut.
   func interrupt() {
     isInterrupted = true
     wake(&taker)

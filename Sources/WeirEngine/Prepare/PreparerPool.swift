@@ -27,7 +27,7 @@ final class PreparerPool: Sendable {
   /// The plan's records name schemas.
   var asksForSchemas: Bool { schemas != nil }
 
-  /// What preparing needs besides the block. Waits for a schema registry that is away.
+  /// What preparing needs besides the block. Waits for an unreachable schema registry.
   /// - Returns: nil when `isStopped` ended the wait.
   func resolve(_ raw: RawBlock, until isStopped: @Sendable () -> Bool) async throws -> RawBlock? {
     guard let schemas else { return raw }

@@ -2,7 +2,7 @@ import WeirCore
 
 /// How a source is read.
 struct Reading: Sendable {
-  /// Blocks that may be prepared beside the first.
+  /// Blocks that may be prepared along with the first.
   var ahead: PrepareAhead
   /// The reading was stopped from outside.
   var isInterrupted: @Sendable () -> Bool

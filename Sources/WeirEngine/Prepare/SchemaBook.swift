@@ -2,18 +2,18 @@ import WeirCore
 import WeirOperators
 import WeirProtocol
 
-/// What the schema ids of a pipeline's records stand for, for ever.
+/// The schemas of the ids in a pipeline's records, fixed for ever.
 ///
 /// Law 3: decoding must be repeatable. So the first answer of the registry is **pinned**: created in the lake by put-if-absent, under
-/// the id, before any record is decoded with it. Whoever comes later (another worker, the next run, a replay over a copy of the
-/// directory, with or without a registry) goes by the pinned answer, also where it says that the id is unknown.
+/// the id, before any record is decoded with it. Any later reader (another worker, the next run, a replay over a copy of the
+/// directory, with or without a registry) uses the pinned answer, also where it says that the id is unknown.
 ///
 /// Bounds: ``schemasMax`` schemas in memory; ``unknownMax`` ids are pinned as unknown by one worker, so that garbage that
 /// looks like ids does not fill the lake.
 actor SchemaBook {
   static let schemasMax = 1024
   static let unknownMax = 256
-  /// A registry that was told of a schema just now may not know it on all its nodes yet.
+  /// A schema that was registered just now may not be on all nodes of the registry yet.
   private static let unknownTries = 3
   private static let unknownRestNanoseconds: Int64 = 200_000_000
   private static let restNanoseconds: Int64 = 250_000_000
@@ -37,10 +37,10 @@ actor SchemaBook {
     layout = LedgerLayout(pipeline: plan.pipeline)
   }
 
-  /// The block with what its ids stand for. Waits while the registry is away, so nothing behind it is read either.
+  /// The block with the schemas of its ids. Waits while the registry is unreachable, so nothing after it is read either.
   ///
   /// - Returns: nil when `isStopped` ended the wait.
-  /// - Throws: what no waiting mends.
+  /// - Throws: errors that waiting does not fix.
   func resolve(_ raw: RawBlock, until isStopped: @Sendable () -> Bool) async throws -> RawBlock? {
     guard let framing = format.framing(of: raw) else { return raw }
     var resolved: [BlockSchemas.Resolved] = []
@@ -94,7 +94,7 @@ actor SchemaBook {
     }
     let outcome = await environment.lake.putIfAbsent(NewObject(path: path, bytes: SchemaPin.encode(schema, id)))
     if outcome == .created { return schema.map { .known(id, $0) } ?? .unknown(id) }
-    // Another worker's, or ours with the reply lost: what stands there counts.
+    // Another worker's, or ours with the reply lost: what is stored there counts.
     guard let bytes = try await environment.lake.get(path) else {
       throw WeirError(.storage, "\(path) could not be written")
     }

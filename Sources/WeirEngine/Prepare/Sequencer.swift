@@ -117,10 +117,10 @@ struct Sequencer {
 }
 
 extension PreparedBlock {
-  /// When the broker appended each record; nil where the source tells no such time.
+  /// When the broker appended each record; nil where the source reports no such time.
   fileprivate var appendTimes: [Int64]? { decoded.raw.details.flatMap { $0.isAppendTime ? $0.arrivals : nil } }
 
-  /// What a live source says of each record's arrival stands above what is derived from event times.
+  /// What a live source says of each record's arrival takes precedence over what is derived from event times.
   fileprivate mutating func takeArrivals() {
     guard let details = decoded.raw.details else { return }
     for row in 0..<count where details.arrivals[row] != RecordDetails.noArrival {

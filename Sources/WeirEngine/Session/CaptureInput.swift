@@ -56,7 +56,7 @@ private struct CaptureRun: Conductor {
     let first = fold.genesis.lanes.first.flatMap { fold[$0] }
     guard let position = try first?.position?.offset(in: opened.compiled.plan.source.stream) else {
       throw WeirError(
-        .corrupt, "the ledger has no byte of a capture as its position",
+        .corrupt, "the ledger's position is not a byte offset of a capture",
         advice: "It was written for another source: use that version of Weir, or replay into \(.newLake).")
     }
     let source = try input.source(CaptureStart(position: position, prefix: first?.prefixHash, fileEnds: fold.genesis.capturedFileEnds))

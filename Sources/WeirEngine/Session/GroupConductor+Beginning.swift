@@ -12,7 +12,7 @@ extension GroupConductor {
     var identities: [LaneID: ShardIdentity] = [:]
   }
 
-  /// Lanes without a position get one; the others' shards are checked. A lane whose position was trimmed away gets a gap, one whose shard
+  /// Lanes without a position get one; the others' shards are checked. A lane whose position was trimmed gets a gap, one whose shard
   /// was recreated a decision, if the user accepts that.
   /// - Returns: nil: the session is over. Then no shard was checked, and nothing may be concluded of any.
   /// - Throws: `recreated`, `truncated`.

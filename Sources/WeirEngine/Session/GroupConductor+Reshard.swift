@@ -53,7 +53,7 @@ extension GroupConductor {
       return WeirError(
         .shardsChanged,
         "\(shard.name) took over keys of \(gone), which the source does not have any more and which was not read to its end",
-        advice: "What is known of its keys can be handed on only when it ends. Start \(.newLake).")
+        advice: "The state of its keys can be handed over only when it ends. Start \(.newLake).")
     }
     return nil
   }

@@ -52,7 +52,7 @@ extension GroupConductor {
       guard Placement.spread(compiled, shard, of: shards) != nil else { continue }
       if accepted.grown.contains(shard.stream) { return shard.stream }
       throw WeirError(
-        .shardsChanged, "\(shard.stream) has got the partition \(shard.name) since the ledger was started: keys move",
+        .shardsChanged, "\(shard.stream) has a new partition, \(shard.name), since the ledger was created: keys move",
         advice:
           "Tables by key are finished in the lanes here. Either continue with \(.acceptPartitions(stream: shard.stream)): the ledger records it, tables, state and dedup are kept, and from then on tables by key are merged over the partitions. Or start \(.newLake)."
       )

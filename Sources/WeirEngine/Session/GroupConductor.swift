@@ -71,7 +71,7 @@ final class GroupConductor: Conductor {
       ledgerAlarm.ring()
       watchAlarm.ring()
     }
-    // At once, and not when the loop that cuts sees it: that may wait for its turn behind a take-over, which waits for the source.
+    // At once, and not when the loop that cuts sees it: that may wait for its turn after a take-over, which waits for the source.
     let watcher = stop.whenRaised { [isEnding] in isEnding.raise() }
     defer { stop.forget(watcher) }
     watch.withLock { $0.joined(at: session.environment.clock.monotonicNanoseconds) }

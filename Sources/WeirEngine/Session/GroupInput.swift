@@ -14,7 +14,7 @@ struct GroupInput: SessionInput {
     (self.group, self.accepted, self.observe) = (group, accepted, observe)
     shards = try await group.shards()
     guard !shards.isEmpty else {
-      throw WeirError(.topicMissing, "the source has no shards", advice: "Make the topic, or name another.")
+      throw WeirError(.topicMissing, "the source has no shards", advice: "Create the topic, or name another.")
     }
   }
 

@@ -46,7 +46,7 @@ struct GroupMates {
   mutating func look(_ followed: [String: FollowedPosition]) -> Mark? {
     seen = seen.flatMap { $0.looksAgo < GroupMates.looksMax ? ($0.mark, $0.looksAgo + 1) : nil }
     if let last {
-      // What stood nowhere before may have been left at any time: it counts when it moves.
+      // What was not seen before may have been left at any time: it counts when it moves.
       let moved = followed.filter { now in last[now.key].map { $0 != now.value } ?? false }.sorted { $0.key < $1.key }
       if let other = moved.lazy.compactMap({ Mark($0.value.owner) }).first(where: { $0.ledgerID != own.ledgerID }) { seen = (other, 0) }
     }

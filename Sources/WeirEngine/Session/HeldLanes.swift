@@ -5,7 +5,7 @@ import WeirProtocol
 
 /// The lanes that a session holds.
 final class HeldLanes: Sendable {
-  /// Of a shard that is dealt over several lanes, all of which this worker has from the start.
+  /// Of a shard that is partitioned over several lanes, all of which this worker has from the start.
   let dealt: [LaneActor]
   private let shards = Mutex<[LaneID: ShardLane]>([:])
 

@@ -8,7 +8,7 @@ struct LaneStage: Sendable {
   private let lanes: Int
   /// All lanes, in order.
   private let groups: [LaneActor]
-  /// Numbers of groups, dealt over as many tasks as run at once.
+  /// Numbers of groups, distributed over as many tasks as run at once.
   private let shares: [[Int]]
   /// Called after each deal: records, position and watermark that every lane has reached.
   private let reached: @Sendable (Int, Int64, Int64) -> Void

@@ -3,7 +3,8 @@ import WeirCore
 import WeirOperators
 import WeirProtocol
 
-/// Replays a plain capture: one shard, dealt over the lanes of the ledger, all of which this worker has. Marks in the stream cut them together.
+/// Replays a plain capture: one shard, partitioned over the lanes of the ledger, all of which this worker has.
+/// Marks in the stream cut them together.
 ///
 /// Four stages run at the same time: the reader deals blocks, the lanes consume them, an epoch is encoded, and the one before it is
 /// committed. The state flusher runs at the same time.

@@ -8,7 +8,7 @@ struct RecordedDecisions: Sendable {
 
   let ledger: Ledger
   let lake: any ObjectStore
-  /// The state that each lane had after entry `through`: it tells a commit with new state from one that only carries decisions.
+  /// The state that each lane had after entry `through`: it distinguishes a commit with new state from one that only carries decisions.
   private var states: [LaneID: StateRef] = [:]
   private var through: Int64 = 0
 
@@ -64,7 +64,7 @@ struct RecordedDecisions: Sendable {
       where error.code == .ledgerCollected
     {
       throw WeirError(
-        .followerBehind, "the ledger to repeat does not hold all its entries any more: \(error.message)",
+        .followerBehind, "the ledger to repeat no longer contains all its entries: \(error.message)",
         advice: "A longer \(.setting(.ledgerKeep)) keeps them; replay \(.withoutDecisions) gives the same rows.")
     }
   }
@@ -76,7 +76,7 @@ struct RecordedDecisions: Sendable {
       for case .partitionsAdded(let added) in merge.decisions {
         throw WeirError(
           .config,
-          "entry \(entry.number) of the live run accepts new partitions of \(added.stream): a plan cannot finish tables by key first and merge them then in a replay",
+          "entry \(entry.number) of the live run accepts new partitions of \(added.stream): a replay cannot finish tables by key first and merge them later",
           advice: "Replay the capture \(.withoutDecisions).")
       }
       guard entry.lanes.count == 1, !merge.endsAtItself else {
@@ -90,7 +90,7 @@ struct RecordedDecisions: Sendable {
       for case .shardClosed in lane.decisions {
         throw WeirError(
           .config,
-          "entry \(entry.number) of the live run closes the shard \(lane.lane.shard): a capture does not keep which shards took its keys over",
+          "entry \(entry.number) of the live run closes the shard \(lane.lane.shard): a capture does not record which shards took over its keys",
           advice: "Replay the capture \(.withoutDecisions).")
       }
       for case .recreated in lane.decisions {

@@ -26,7 +26,7 @@ struct RecordedStep: Sendable {
   /// There is something left to be committed of it.
   var hasMore: Bool { !decisions.isEmpty || ranges.contains { $0.to > $0.from } }
 
-  /// The part of it that lies before `positions` (by shard), and the rest: where an epoch is cut in the middle for its memory.
+  /// The part of it before `positions` (by shard), and the rest: where an epoch is cut in the middle for its memory.
   func split(at positions: [String: Int64]) -> (done: RecordedStep, rest: RecordedStep) {
     var (done, rest) = (self, self)
     rest.isWhole = false

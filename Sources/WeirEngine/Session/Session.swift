@@ -33,7 +33,7 @@ final class Session: Sendable {
     var owner: [UInt8]?
     /// See ``EpochCommitter``.
     var checksFirstRecords = true
-    /// The lanes of a shard that is dealt over several, and how blocks are dealt.
+    /// The lanes of a shard that is partitioned over several, and how blocks are partitioned.
     var dealt: [LaneActor] = []
     var dealer: LaneDealer?
     /// For ``StateFlusher``.

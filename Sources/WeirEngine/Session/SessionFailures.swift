@@ -54,8 +54,8 @@ struct SessionFailures {
   /// has some attempts: a worker that sleeps or starves while it asks for the first time says nothing against the source; but a wrong
   /// address must be reported some time.
   ///
-  /// Once the worker was asked to end, an error that passes by itself is no failure: what the worker could not commit is read again, from the
-  /// ledger's positions, by the worker that takes its lanes.
+  /// Once the worker was asked to end, an error that passes by itself is not a failure: what the worker could not commit
+  /// is read again, from the ledger's positions, by the worker that takes its lanes.
   private func isPassing(_ thrown: any Error, _ isStopping: Bool) -> Bool {
     if thrown is CommitRefused || thrown is PartitionsFound { return true }
     guard let error = thrown as? WeirError else { return false }

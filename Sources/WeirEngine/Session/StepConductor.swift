@@ -137,7 +137,7 @@ final class StepConductor: Sendable {
     let number = await session.ledger.fold.number
     if let expected = step.number, number != expected {
       throw WeirError(
-        .fenced, "entry \(expected) came out as entry \(number): another worker commits on this ledger",
+        .fenced, "entry \(expected) became entry \(number): another worker commits to this ledger",
         advice: "Run one worker per ledger.")
     }
     countEntry(number)

@@ -41,7 +41,7 @@ struct StreamInput: SessionInput {
     guard plan == request.meaning else {
       throw WeirError(
         .planChanged,
-        "the live run was of a pipeline that means something else:\n  "
+        "the live run had a different pipeline:\n  "
           + request.describeChange(plan, request.meaning).joined(separator: "\n  "),
         advice: "Replay its own pipeline, or replay \(.withoutDecisions).")
     }

@@ -23,7 +23,7 @@ public struct MissingShards {
     let stream = stream(of: name) ?? name
     return WeirError(
       .recreated,
-      "\(stream) was deleted and created again with fewer partitions: \(holder.prefix(1).lowercased() + holder.dropFirst()) has \(name), which is not there any more",
+      "\(stream) was deleted and created again with fewer partitions: \(holder.prefix(1).lowercased() + holder.dropFirst()) has \(name), which no longer exists",
       advice: advice)
   }
 }

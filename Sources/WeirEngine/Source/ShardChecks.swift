@@ -35,7 +35,7 @@ public enum ShardChecks {
 }
 
 extension ShardCheck.Mismatch {
-  /// The error that stops whoever reads the shard.
+  /// The error that stops the reader of the shard.
   /// - Parameters:
   ///   - identity: what was remembered when the check began.
   ///   - position: where reading would continue.

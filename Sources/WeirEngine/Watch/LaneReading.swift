@@ -1,7 +1,7 @@
 import Synchronization
 import WeirCore
 
-/// What a live lane shows of itself while it works: some relaxed stores a block by the lane's own loop, and nobody waits for anybody.
+/// What a live lane shows of itself while it works: some relaxed stores per block by the lane's own loop, without any waiting.
 public final class LaneReading: Sendable {
   /// What the lane's loop is at.
   public enum Activity: UInt8, Sendable, CaseIterable {

@@ -3,14 +3,14 @@ import WeirCore
 import WeirOperators
 import WeirProtocol
 
-/// Collects what a live worker shows of itself: counters that only rise, and where things stand.
+/// Collects what a live worker shows of itself: counters that only rise, and current values.
 ///
-/// Lanes write their own ``LaneReading``s; all else comes once a commit, a flush or a survey, under a lock that nobody holds
+/// Lanes write their own ``LaneReading``s; all else comes once per commit, flush or survey, under a lock that is never held
 /// while working. It outlives sessions, so counters rise for the life of the process.
 public final class LiveMeter: Sendable {
-  /// Shards that are told apart; a source with more than these is read all the same.
+  /// Shards that are shown separately; a source with more than these is read all the same.
   public static let shardsMax = 4096
-  /// Codes of errors that are told apart.
+  /// Codes of errors that are counted separately.
   static let codesMax = 64
 
   /// Since the start of the worker.
@@ -34,7 +34,7 @@ public final class LiveMeter: Sendable {
     public var fenced: Int64 = 0
     /// Entries that took a second try, because another worker had taken the number.
     public var conflicts: Int64 = 0
-    /// Commits of which nobody knows whether they were made.
+    /// Commits whose outcome is unknown.
     public var ambiguous: Int64 = 0
     public var lanesTaken: Int64 = 0
     public var lanesHandedOver: Int64 = 0
@@ -94,7 +94,7 @@ public final class LiveMeter: Sendable {
   /// - Parameter readsCapture: of a replay: epochs end with the input's bytes and never by their age, and no source can be asked what it has.
   public init(clock: any Clock, readsCapture: Bool = false) { (self.clock, self.readsCapture) = (clock, readsCapture) }
 
-  /// The moment at hand, for whoever wants to know.
+  /// The current values.
   public func snapshot() -> LiveSnapshot {
     let now = clock.monotonicNanoseconds
     var snapshot = LiveSnapshot()
@@ -134,9 +134,9 @@ public final class LiveMeter: Sendable {
     return key(a) < key(b)
   }
 
-  // MARK: Told by the worker
+  // MARK: Reported by the worker
 
-  /// The reading of a lane that is taken over; its counters go on from an earlier time.
+  /// The reading of a lane that is taken over; its counters continue from an earlier time.
   func take(_ shard: String, position: ShardPoint, watermark: Int64) -> LaneReading {
     let now = clock.monotonicNanoseconds
     let reading = standing.withLock { standing in
@@ -172,13 +172,13 @@ public final class LiveMeter: Sendable {
     stage.store(next.rawValue, ordering: .relaxed)
   }
 
-  /// - Parameter words: who else is in the group, and what that means; nil: nobody.
+  /// - Parameter words: who else is in the group, and what that means; nil: no one.
   func groupIsShared(_ words: String?) { standing.withLock { $0.groupIsShared = words } }
 
   /// Whether a topic holds up reading.
   func waits(forTopics isBehind: Bool) { topics.store(isBehind, ordering: .relaxed) }
 
-  /// - Parameter held: memory that the epoch at hand is estimated to hold.
+  /// - Parameter held: memory that the current epoch is estimated to hold.
   func filling(bytes: Int64, held: Int64) {
     epochBytes.store(bytes, ordering: .relaxed)
     epochHeld.store(held, ordering: .relaxed)
@@ -260,10 +260,10 @@ public final class LiveMeter: Sendable {
 
   func merging(openWindows: Int) { standing.withLock { $0.totals.openMergeWindows = Int64(openWindows) } }
 
-  /// - Parameter positions: nil: the source's positions do not tell how many.
+  /// - Parameter positions: nil: the source's positions do not show how many.
   func lost(positions: Int64?) { standing.withLock { $0.totals.lostPositions += positions ?? 0 } }
 
-  /// An error behind which the worker went on by itself.
+  /// An error after which the worker continued by itself.
   public func troubled(_ code: String) {
     standing.withLock {
       let isKnown = $0.totals.troubles[code] != nil || $0.totals.troubles.count < LiveMeter.codesMax

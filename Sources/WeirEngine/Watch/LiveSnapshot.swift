@@ -40,7 +40,7 @@ public struct LiveSnapshot: Sendable {
     }
     /// Records at the source that this worker's lane has not consumed; nil: not known.
     public var unread: Int64? { bounds.flatMap { $0.left(from: position) } }
-    /// Up to where the lane is committed, else consumed: a source that deletes what comes behind it loses records; nil: nothing is known of it.
+    /// Up to where the lane is committed, else consumed: a source that deletes what comes after it loses records; nil: unknown.
     var place: Position? { ledger?.place ?? (position < 0 ? nil : .offset(position)) }
   }
 
@@ -80,11 +80,11 @@ public struct LiveSnapshot: Sendable {
   public var readsCapture = false
   /// A topic that this pipeline publishes to is so far behind that nothing is admitted.
   public var waitsForTopics = false
-  /// Another pipeline's workers are in the group, by mistake: who, in words; nil: nobody was seen.
+  /// Another pipeline's workers are in the group, by mistake: who, in words; nil: none was seen.
   public var groupIsShared: String?
   public var stage = Stage.idle
   public var stageNanoseconds: Int64 = 0
-  /// Time since the epoch at hand was begun.
+  /// Time since the current epoch was begun.
   public var epochNanoseconds: Int64 = 0
   /// Input bytes in it.
   public var epochBytes: Int64 = 0

@@ -7,13 +7,13 @@ struct TrimForecast: Sendable {
   private var samples: [(nanoseconds: Int64, low: Position)] = []
 
   mutating func saw(low: Position, at nanoseconds: Int64) {
-    // A source that was made anew begins below: what was seen before says nothing.
+    // A source that was recreated begins below: what was seen before says nothing.
     if let last = samples.last, low < last.low { samples = [] }
     samples.append((nanoseconds, low))
     if samples.count > TrimForecast.samplesMax { samples.removeFirst() }
   }
 
-  /// - Returns: nil before there are two samples, and where the source's positions do not tell; infinity while nothing is deleted.
+  /// - Returns: nil before there are two samples, and where the source's positions do not show it; infinity while nothing is deleted.
   func seconds(position: Position) -> Double? {
     guard let first = samples.first, let last = samples.last, last.nanoseconds > first.nanoseconds else { return nil }
     guard last.low > first.low else { return .infinity }

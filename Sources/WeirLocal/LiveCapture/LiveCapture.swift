@@ -1,7 +1,7 @@
 import Glibc
 import WeirCore
 
-/// A capture of a live stream, to be read: all its segments, and where each frame lies.
+/// A capture of a live stream, to be read: all its segments, and where each frame is.
 ///
 /// Only headers are read at first. A frame that is not all there is the end of the last segment (its writer was killed, or is at
 /// work); anywhere else it is damage, and so is a hole between the frames of a shard.

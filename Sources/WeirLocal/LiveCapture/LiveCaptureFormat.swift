@@ -35,7 +35,7 @@ enum LiveCaptureFormat {
   }
 }
 
-/// What stands at the beginning of a segment: enough to read it, and to go on behind it, without those before.
+/// The beginning of a segment: enough to read it, and to continue after it, without those before.
 struct SegmentHeader: Sendable {
   struct Shard: Sendable, Equatable {
     var shard: SourceShard
@@ -79,7 +79,7 @@ struct SegmentHeader: Sendable {
     return out.bytes
   }
 
-  /// - Parameter json: the header behind its first 16 bytes.
+  /// - Parameter json: the header after its first 16 bytes.
   init(json: [UInt8], path: String) throws(WeirError) {
     guard let value = try? JSONValue(parsing: json), let version = value["format"]?.int else {
       throw LiveCaptureFormat.corrupt(path, "its header is not valid JSON")
@@ -112,7 +112,7 @@ struct SegmentHeader: Sendable {
     }
   }
 
-  /// Segments are numbered from 0 without holes: one that is missing, also the first, would be a loss that nobody sees.
+  /// Segments are numbered from 0 without holes: one that is missing, also the first, would be an unnoticed loss.
   func check(number: Int, _ path: String) throws(WeirError) {
     guard segment != Int64(number) else { return }
     throw LiveCaptureFormat.corrupt(
@@ -128,10 +128,10 @@ struct SegmentHeader: Sendable {
   }
 }
 
-/// A frame's header, with where the frame lies.
+/// A frame's header, with the frame's location.
 package struct FrameHeader: Sendable {
   var crc: UInt32 = 0
-  /// Compressed bytes behind the header.
+  /// Compressed bytes after the header.
   var payload: UInt32 = 0
   /// The same uncompressed.
   var uncompressed: UInt32 = 0
@@ -215,7 +215,7 @@ package enum FramePayload {
     return out.bytes
   }
 
-  /// nil: the lengths do not fit together, so this is no payload of the frame.
+  /// nil: the lengths do not fit together, so this is not the frame's payload.
   package static func decode(_ bytes: [UInt8], _ frame: FrameHeader, shard: String) -> RecordedBlock? {
     var block = RecordedBlock(shard: shard, first: frame.first, next: frame.next)
     block.isLost = frame.isLost
@@ -267,7 +267,7 @@ enum Zstd {
     }
   }
 
-  /// nil: these are not the bytes of so many, compressed.
+  /// nil: the bytes do not decompress to `count` bytes.
   static func uncompress(_ bytes: [UInt8], count: Int) -> [UInt8]? {
     var result = 0
     let out = [UInt8](unsafeUninitializedCapacity: max(1, count)) { out, filled in

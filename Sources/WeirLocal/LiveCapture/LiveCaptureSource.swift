@@ -19,7 +19,7 @@ final class LiveCaptureSource: RecordSource {
     private let numbers: [String: Int]
     private var step = 0
     private var range = 0
-    /// Of the range at hand: its next frame among those of its shard; nil before the first.
+    /// Of the current range: its next frame among those of its shard; nil before the first.
     private var frame: Int?
     /// Frames of which a later range wants the rest. Bounded by ``keptBytesMax``.
     private var kept: [Int: RecordedBlock] = [:]
@@ -68,7 +68,7 @@ final class LiveCaptureSource: RecordSource {
       return nil
     }
 
-    /// The first frame that ends behind a position.
+    /// The first frame that ends after a position.
     private func firstFrame(of frames: [Int32], behind position: Int64) -> Int {
       var (low, high) = (0, frames.count)
       while low < high {
@@ -78,7 +78,7 @@ final class LiveCaptureSource: RecordSource {
       return low
     }
 
-    /// - Parameter isLast: nobody wants the frame after this range.
+    /// - Parameter isLast: the frame after this range is not needed.
     private func take(_ number: Int, isLast: Bool) throws(WeirError) -> RecordedBlock {
       if let block = kept[number] {
         if isLast {

@@ -1,9 +1,9 @@
 import Glibc
 import WeirCore
 
-/// Writes a capture of a live stream, and goes on with one that is there. Blocks; used by one thread at a time.
+/// Writes a capture of a live stream, and resumes an existing one. Blocks; used by one thread at a time.
 ///
-/// What is captured is what lies in whole frames: so a writer that was killed anywhere goes on behind the last whole frame of each
+/// Only complete frames count as captured: a writer that was killed anywhere resumes after the last complete frame of each
 /// shard, and no record is there twice or not at all. A frame that was not finished is cut off.
 public final class LiveCaptureWriter: @unchecked Sendable {
   // Unchecked: one thread at a time, as its owner promises.
@@ -33,7 +33,7 @@ public final class LiveCaptureWriter: @unchecked Sendable {
   private var numbers: [String: Int] = [:]
   /// Everything of a shard before its position is captured.
   public private(set) var positions: [String: Int64] = [:]
-  /// What tells later whether a shard is still the one that was captured.
+  /// What shows later whether a shard is still the one that was captured.
   public private(set) var identities: [String: ShardIdentity] = [:]
   /// In the whole capture.
   public private(set) var records: Int64 = 0
@@ -90,7 +90,7 @@ public final class LiveCaptureWriter: @unchecked Sendable {
 
   /// Goes over the last segment with all its checksums, cuts off what is not whole, and appends to it.
   ///
-  /// Behind a damaged place there may be whole frames, whose records the source has dropped meanwhile: nothing of that is thrown away.
+  /// After a damaged place there may be whole frames, whose records the source has dropped meanwhile: nothing of that is thrown away.
   private func resume(_ file: SegmentFile) throws(WeirError) {
     var offset = file.framesAt
     scan: while true {
@@ -134,7 +134,7 @@ public final class LiveCaptureWriter: @unchecked Sendable {
     if !known.isEmpty { try roll(now: now, unverified: known) }
   }
 
-  /// Copies the rest of a segment into a file of its own, which is no segment: nobody reads it but who looks for what was lost.
+  /// Copies the rest of a segment into a file of its own, which is not a segment: it is read only to look for what was lost.
   private func keep(_ file: SegmentFile, from offset: Int64) throws(WeirError) {
     let path = options.directory + "/damaged-\(file.header.segment)-\(offset).frames"
     guard let rest = try FileSystem.read(file.path, offset: offset) else { throw FileSystem.error("read", file.path) }
@@ -152,7 +152,7 @@ public final class LiveCaptureWriter: @unchecked Sendable {
     guard !missing.isEmpty else { return }
     adopt(
       missing.map { shard in
-        // Without the record before it too: so it can be told from a capture of an earlier version, which has no identities.
+        // Without the record before it too: so it differs from a capture of an earlier version, which has no identities.
         .init(shard: shard, position: starts[shard.name] ?? 0, identity: ShardIdentity(anchor: before[shard.name]))
       })
     try roll(now: now)
@@ -164,7 +164,7 @@ public final class LiveCaptureWriter: @unchecked Sendable {
   /// - Parameter now: UTC microseconds since 1970.
   public func write(_ blocks: [RecordedBlock], now: Int64) throws(WeirError) {
     var bytes: [UInt8] = []
-    // A shard may have several, such as what was lost and what came behind it.
+    // A shard may have several, such as what was lost and what came after it.
     var ends = positions
     for block in blocks where block.next > block.first {
       guard let number = numbers[block.shard], ends[block.shard] == block.first else {
@@ -191,7 +191,7 @@ public final class LiveCaptureWriter: @unchecked Sendable {
     if size + Int64(bytes.count) >= options.rollBytes || now - header.created >= options.rollMicroseconds { try roll(now: now) }
   }
 
-  /// Finishes the segment and begins the next, whose header says where everything stands.
+  /// Finishes the segment and begins the next, whose header holds all positions.
   private func roll(now: Int64, unverified: [String: String] = [:]) throws(WeirError) {
     if let segment { close(segment.descriptor) }
     segment = nil

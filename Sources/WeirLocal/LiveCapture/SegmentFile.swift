@@ -17,7 +17,7 @@ final class SegmentFile: @unchecked Sendable {
     do throws(WeirError) {
       let start = try SegmentFile.read(descriptor, 0, 16, path)
       guard start.count == 16, Array(start[0..<8]) == LiveCaptureFormat.magic else {
-        throw LiveCaptureFormat.corrupt(path, "it does not begin as a segment does")
+        throw LiveCaptureFormat.corrupt(path, "it does not begin like a segment of a capture")
       }
       let (length, sum) = start.withUnsafeBytes { bytes in
         (
@@ -64,7 +64,7 @@ final class SegmentFile: @unchecked Sendable {
     return bytes
   }
 
-  /// What stands at a place where a frame may begin.
+  /// What is at a place where a frame may begin.
   enum Found {
     case frame(FrameHeader)
     case end
@@ -82,7 +82,7 @@ final class SegmentFile: @unchecked Sendable {
     return .frame(frame)
   }
 
-  /// A whole frame begins somewhere behind `offset`: what stands there is no unfinished end, but damage.
+  /// A whole frame begins somewhere after `offset`: what is there is not an unfinished end, but damage.
   func hasFrame(behind offset: Int64) throws(WeirError) -> Bool {
     let size = self.size
     var at = offset + 1
@@ -92,7 +92,7 @@ final class SegmentFile: @unchecked Sendable {
       for i in chunk.indices where chunk[i] == magic[0] && chunk[i...].starts(with: magic) {
         if case .frame(let frame) = try self.frame(at: at + Int64(i)), try block(frame, at: at + Int64(i)) != nil { return true }
       }
-      // A magic may lie across two chunks.
+      // A magic may span two chunks.
       at += Int64(max(1, chunk.count - 3))
       if chunk.count < 4 { break }
     }
@@ -128,7 +128,7 @@ final class SegmentFile: @unchecked Sendable {
 }
 
 extension FrameHeader {
-  /// Over the header behind the checksum, and the payload.
+  /// Over the header after the checksum, and the payload.
   func sum(_ payload: [UInt8]) -> UInt32 {
     let head = bytes(crc: 0)
     let first = head.withUnsafeBytes { LiveCaptureFormat.checksum(UnsafeRawBufferPointer(rebasing: $0[8...])) }

@@ -1,6 +1,6 @@
 import WeirCore
 
-/// How the measures of a table lie in a cell: each measure's accumulator has a run of 64-bit words.
+/// How the measures of a table are stored in a cell: each measure's accumulator has a run of 64-bit words.
 public struct AggregateLayout: Sendable {
   struct Slot: Sendable {
     let accumulator: any Accumulator
@@ -19,7 +19,7 @@ public struct AggregateLayout: Sendable {
   let keepsValuesOutside: Bool
   /// A result may be out of range.
   let mayBeOutOfRange: Bool
-  /// Merging gives the same result in any order, to the last bit. Sums of doubles may differ in it, and extremes where one is no number.
+  /// Merging gives the same result in any order, to the last bit. Sums of doubles may differ in it, and extremes where one is NaN.
   public let isExact: Bool
 
   /// - Precondition: each measure's function is registered, and takes its argument: `PlanBuilder` refuses others.

@@ -65,7 +65,7 @@ public final class GroupTable {
   @inline(__always)
   public func prefetch(_ hash: Hash128) { weir_prefetch(slots + Int(truncatingIfNeeded: hash.low) & mask) }
 
-  /// Once the slot is at hand: asks for the entry that it most probably names. Its group, or -1.
+  /// Once the slot is in the cache: prefetches the entry that it most probably names. Its group, or -1.
   @inline(__always)
   func prefetchEntry(_ hash: Hash128) -> Int {
     let slot = slots[Int(truncatingIfNeeded: hash.low) & mask]

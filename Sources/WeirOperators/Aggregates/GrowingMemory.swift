@@ -1,6 +1,6 @@
 import CWeirSystem
 
-/// Plain memory that grows in place: a large table that doubles is moved by its pages, so old and new never lie in memory together.
+/// Plain memory that grows in place: a large table that doubles is moved by its pages, so old and new are never in memory together.
 /// Freed by `free(_:)`.
 func allocated<T: BitwiseCopyable>(_ count: Int) -> UnsafeMutablePointer<T> {
   weir_resize(nil, count * MemoryLayout<T>.stride).assumingMemoryBound(to: T.self)

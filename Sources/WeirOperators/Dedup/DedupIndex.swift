@@ -3,7 +3,7 @@ import WeirCore
 
 /// Which ids were seen, and at which shard watermark first (DESIGN law 3: a horizon is judged against the watermark).
 ///
-/// Ids are dealt over segments by their hash, each a log with a small table (see ``DedupSegment``). When one grows beyond its
+/// Ids are distributed over segments by their hash, each a log with a small table (see ``DedupSegment``). When one grows beyond its
 /// bound, all are split in two, one after the other: no table ever doubles as a whole.
 public final class DedupIndex {
   /// nil: ids never expire.

@@ -4,15 +4,15 @@ import WeirCore
 /// The ids of one range of hashes: at most 2^20 live ones.
 ///
 /// The shard watermark never falls, so ids expire in the order in which they came. A segment is a log of hashes in that order,
-/// with a table of log places beside it. Expiry moves the log's head and touches nothing else; a table slot that points
-/// before the head is dead, and goes when the table is made anew.
+/// with a table of log places next to it. Expiry moves the log's head and touches nothing else; a table slot that points
+/// before the head is dead, and disappears when the table is rebuilt.
 ///
 /// Where the bytes go (an id): 16 for the hash, in chunks that are freed as the head passes them; 1 to 3 for the watermark, as
 /// LEB128 of its rise since the id before (only the head's is ever asked for, so a stream of rises will do); 5 to 6 for the
 /// table: slots of 4 bytes, 67 to 80 % full once it is large. A slot is 11 bits of the hash and 21 bits of the place, so
 /// that a new id nearly always costs one cache line of the table and none of the log.
 final class DedupSegment {
-  /// More live ids are dealt over two segments.
+  /// More live ids are split over two segments.
   static let liveMax = 1 << 20
   private static let placeBits: UInt32 = 21
   private static let placeMask: UInt32 = 1 << placeBits - 1
@@ -81,7 +81,7 @@ final class DedupSegment {
   @inline(__always)
   private static func tag(_ hash: Hash128) -> UInt32 { max(1, UInt32(truncatingIfNeeded: hash.low) & 0x7FF) }
 
-  /// - Parameter place: a live one, so its chunk is there: `append` makes it, and `expire` frees it behind the head only.
+  /// - Parameter place: a live one, so its chunk is there: `append` makes it, and `expire` frees it only before the head.
   @inline(__always)
   private func hash(at place: UInt32) -> Hash128 {
     // unsafelyUnwrapped: a live place's chunk is there (see the parameter), and this is the innermost line of dedup.
@@ -198,7 +198,7 @@ final class DedupSegment {
     (self.head, headMark, risesHead) = (head, mark, rise)
   }
 
-  /// The head is past the chunk. The tail may go on in it: then it gets a new one.
+  /// The head is past the chunk. The tail may continue in it: then it gets a new one.
   private func free(_ chunk: Int) {
     spare?.deallocate()
     spare = chunks[chunk]
@@ -221,7 +221,7 @@ final class DedupSegment {
     }
   }
 
-  /// Makes the table anew from the live part of the log: sparse while it is small, since ids come and go and each filling costs
+  /// Rebuilds the table from the live part of the log: sparse while it is small, since ids come and go and each filling costs
   /// a rebuild, dense when it is large.
   private func rebuild() {
     let live = count

@@ -86,7 +86,7 @@ enum Build {
     return value
   }
 
-  /// A null without a type of its own: it takes that of what it stands with. `cast(null as double)` has one.
+  /// A null without a type of its own: it takes the type of its context. `cast(null as double)` has one.
   /// So has a `case`, `coalesce` or `nullif` of nothing but such nulls none.
   static func isBareNull(_ e: Expr) -> Bool {
     guard e.type == .string else { return false }
@@ -129,11 +129,11 @@ enum Build {
   private static func needScalar(_ e: Expr, _ what: String, _ offset: Int) throws(ExpressionError) {
     guard e.type.isNested else { return }
     throw ExpressionError(
-      "\(what): \(e.text) is \(e.type.name); expressions cannot use a list, struct or map, but for is null: take the column as it is, or declare what is needed of it as a field with a path instead",
+      "\(what): \(e.text) is \(e.type.name); expressions cannot use a list, struct or map, except with is null: select the column unchanged, or declare the part that you need as a field with a path",
       at: offset)
   }
 
-  /// Both with one type. A string literal beside a timestamp is read as one.
+  /// Both with one type. A string literal next to a timestamp is read as one.
   private static func unify(_ a: Expr, _ b: Expr, _ what: String, _ offset: Int) throws(ExpressionError) -> (Expr, Expr) {
     for side in [a, b] { try needScalar(side, what, offset) }
     var (a, b) = (a, b)

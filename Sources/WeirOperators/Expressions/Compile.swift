@@ -10,7 +10,7 @@ public func compileExpression(_ text: String, inputs: [InputColumn]) throws(Expr
 
 /// Compiles a condition. A bare `null` is one: neither true nor false.
 ///
-/// - Throws: also where the expression is no bool, with ``ExpressionError/isAboutType``.
+/// - Throws: also where the expression is not a bool, with ``ExpressionError/isAboutType``.
 public func compileCondition(_ text: String, inputs: [InputColumn]) throws(ExpressionError) -> Expr {
   let expr = Build.typed(try compileExpression(text, inputs: inputs), .bool)
   guard expr.type == .bool else {
@@ -21,7 +21,7 @@ public func compileCondition(_ text: String, inputs: [InputColumn]) throws(Expre
   return expr
 }
 
-/// Compiles `*, expr as name, column`: `*` stands for the input columns `star`.
+/// Compiles `*, expr as name, column`: `*` means the input columns `star`.
 ///
 /// - Parameter taken: names of the table's other columns.
 /// - Throws: also where a name is empty or taken. Delta compares names of columns without regard to case: a table with `v`
@@ -45,7 +45,7 @@ public func compileSelectList(
       continue
     }
     let expr = try parser.whole()
-    // Before the name: what stands here instead of `as` or a comma is the mistake.
+    // Before the name: what is here instead of `as` or a comma is the mistake.
     guard parser.isAtEnd || parser.keyword == "as" || parser.token.kind == .symbol(",") else {
       throw parser.unexpected("',' or as NAME expected")
     }
@@ -61,7 +61,7 @@ public func compileSelectList(
   return columns
 }
 
-/// The names of one table's columns, as Delta tells them apart: not by their case; and as Delta, Spark and Trino accept them.
+/// The names of one table's columns, as Delta distinguishes them: not by their case; and as Delta, Spark and Trino accept them.
 public struct TableNames: Sendable {
   /// The longest name that catalogs (Glue) accept.
   private static let bytesMax = 255
@@ -79,7 +79,7 @@ public struct TableNames: Sendable {
       return nil
     }
     return before == name
-      ? "the name \(name) is taken" : "the name \(name) is taken by \(before): in a Delta table names that differ in case only are one"
+      ? "the name \(name) is taken" : "the name \(name) is taken by \(before): in a Delta table, case does not distinguish names"
   }
 }
 

@@ -24,7 +24,7 @@ public struct ExpressionError: Error, Sendable {
 
 struct Token: Equatable {
   enum Kind: Equatable {
-    /// Bare identifier; keywords are told by their lower-case text.
+    /// Bare identifier; keywords are recognised by their lower-case text.
     case word(String)
     /// "quoted" identifier.
     case quoted(String)

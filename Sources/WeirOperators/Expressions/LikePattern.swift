@@ -7,7 +7,7 @@ struct LikePattern {
   /// Bytes of a pattern; the parser refuses longer ones.
   static let bytesMax = 4096
 
-  /// The first piece stands at the beginning, the last one at the end; only one if there is no `%`.
+  /// The first piece is at the beginning, the last one at the end; only one if there is no `%`.
   private let pieces: [LikePiece]
 
   init(_ pattern: String, escape: String?) {

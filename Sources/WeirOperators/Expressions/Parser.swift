@@ -22,7 +22,7 @@ struct Parser {
   var token: Token { tokens[at] }
   var isAtEnd: Bool { token.kind == .end }
 
-  /// The lower-case keyword at hand.
+  /// The current keyword in lower case.
   var keyword: String? { if case .word(let w) = token.kind { w.lowercased() } else { nil } }
 
   mutating func take(_ word: String) -> Bool {

@@ -2,7 +2,7 @@ import CWeirScan
 import WeirCore
 
 extension RawBlock {
-  /// Where the records lie, and how many lines are none.
+  /// Where the records are, and how many lines are none.
   ///
   /// - Parameter keepsBlankLines: a line of white space is a record; else it is none.
   public func records(keepsBlankLines: Bool = true) -> (offset: [UInt32], length: [UInt32], blankLines: Int) {

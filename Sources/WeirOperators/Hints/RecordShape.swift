@@ -1,4 +1,4 @@
-/// What the bytes of a record look like that is no JSON object: told from one record alone, for a hint.
+/// What the bytes of a record that is not a JSON object look like: judged from one record alone, for a hint.
 enum RecordShape {
   /// Bytes that are looked at.
   private static let bytesMax = 4096
@@ -13,7 +13,7 @@ enum RecordShape {
     case 0x7B: return object(text, last)
     case 0x5B: return isLogLine(text) ? log : array
     case 0x7D, 0x5D: return text.count <= 2 ? pretty : nil
-    case 0x3C: return isSyslog(text) ? log : "this looks like XML: Weir reads JSON, one object a line"
+    case 0x3C: return isSyslog(text) ? log : "this looks like XML: Weir reads JSON, one object per line"
     case 0x22 where isMember(text): return pretty
     default: return lines(text)
     }
@@ -29,7 +29,7 @@ enum RecordShape {
 
   private static func binary(_ bytes: [UInt8]) -> String? {
     if let known = magic.first(where: { bytes.starts(with: $0.bytes) }) {
-      return "this looks like \(known.name): Weir reads JSON, one object a line; convert it first"
+      return "this looks like \(known.name): Weir reads JSON, one object per line; convert it first"
     }
     let isMarked = bytes.starts(with: [0xFF, 0xFE]) || bytes.starts(with: [0xFE, 0xFF])
     let zeros = bytes.reduce(0) { $0 + ($1 == 0 ? 1 : 0) }
@@ -37,27 +37,27 @@ enum RecordShape {
       return "this looks like UTF-16: convert it to UTF-8 first (iconv -f UTF-16 -t UTF-8)"
     }
     let controls = bytes.reduce(0) { $0 + ($1 < 0x20 && ![0x09, 0x0A, 0x0D, 0x1B].contains($1) ? 1 : 0) }
-    if controls > 0 { return "this is binary data, not text: Weir reads JSON, one object a line" }
+    if controls > 0 { return "this is binary data, not text: Weir reads JSON, one object per line" }
     return nil
   }
 
   // MARK: Parts of JSON
 
   private static let pretty =
-    "this looks like JSON of several lines a record: Weir reads one object a line; `jq -c .` makes them"
-  private static let array = "this looks like a JSON array: Weir reads one object a line; `jq -c '.[]'` makes them"
+    "this looks like JSON with several lines per record: Weir reads one object per line; convert it with `jq -c .`"
+  private static let array = "this looks like a JSON array: Weir reads one object per line; convert it with `jq -c '.[]'`"
 
   private static func object(_ text: [UInt8], _ last: UInt8) -> String? {
     if last == 0x2C, text.dropLast().last(where: { $0 != 0x20 }) == 0x7D {
       return
-        "this looks like a part of a JSON array: a record ends with a comma; Weir reads one object a line; `jq -c '.[]'` makes them of the array"
+        "this looks like a part of a JSON array: a record ends with a comma; Weir reads one object per line; convert the array with `jq -c '.[]'`"
     }
     if text.count == 1 || last == 0x2C || last == 0x7B { return pretty }
     let next = text.dropFirst().first { $0 != 0x20 }
     if next == 0x27 {
-      return "names and texts of JSON are in double quotes: this looks like the text form of another language's dictionary"
+      return "JSON needs double quotes around names and strings: this looks like a dictionary printed by another language"
     }
-    return last == 0x7D && contains(text, "}{", "} {") ? "more than one JSON object in a line: `jq -c .` makes a line of each" : nil
+    return last == 0x7D && contains(text, "}{", "} {") ? "more than one JSON object in a line: `jq -c .` writes each on its own line" : nil
   }
 
   /// `"name": …`, as a line of its own.
@@ -69,11 +69,11 @@ enum RecordShape {
   // MARK: Lines of text
 
   private static let log =
-    "this looks like a line of a text log: Weir reads JSON, one object a line; have the program log JSON, or convert it first"
+    "this looks like a line of a text log: Weir reads JSON, one object per line; have the program log JSON, or convert it first"
 
   private static func lines(_ text: [UInt8]) -> String? {
     if ["data:", "event:", "retry:"].contains(where: { text.starts(with: $0.utf8) }) {
-      return "this looks like server-sent events: Weir reads JSON, one object a line; `sed -n 's/^data: *//p'` keeps what is sent"
+      return "this looks like server-sent events: Weir reads JSON, one object per line; `sed -n 's/^data: *//p'` keeps the data"
     }
     if isLogLine(text) { return log }
     let separators: [(byte: UInt8, name: String)] = [
@@ -82,7 +82,7 @@ enum RecordShape {
     let found = separators.map { separator in (separator.name, count(text, separator.byte)) }.filter { $0.1 > 0 }
     // Sentences have a comma or two; a table's lines have little else between their values.
     if let best = found.max(by: { $0.1 < $1.1 }), best.1 >= 2 || !isSentence(text) {
-      return "this looks like a table with \(best.0): Weir reads JSON, one object a line; convert it first (DuckDB: COPY … TO 'x.json')"
+      return "this looks like a table with \(best.0): Weir reads JSON, one object per line; convert it first (DuckDB: COPY … TO 'x.json')"
     }
     return isSentence(text) || isDated(text) ? log : nil
   }

@@ -85,7 +85,7 @@ public enum RejectionHint {
         "the value is written as text: declare \(field.name) as string and write cast(\(field.name) as bool), or send it without quotes"
     case .timestamp where field.encoding != .natural:
       return isNumber
-        ? "in this unit the number is not a time in the years 1 to 9999"
+        ? "in this unit, the number is not a time in the years 1 to 9999"
         : "the time is text: declare \(field.name) as timestamp, if it is ISO 8601 with a zone"
     case .timestamp:
       return isNumber
@@ -102,7 +102,7 @@ public enum RejectionHint {
   private static func ofNumber(_ field: Field, _ number: Int64) -> String? {
     switch field.type {
     case .string: "the value is a number: declare \(field.name) as int64"
-    case .timestamp: "the time is a number: by its size \(field.name) is \(unit(number))"
+    case .timestamp: "the time is a number: by its size, \(field.name) is \(unit(number))"
     case .bool: "the value is a number: declare \(field.name) as int64"
     default: nil
     }
@@ -115,7 +115,7 @@ public enum RejectionHint {
     case .timestamp:
       field.encoding == .natural
         ? "the time is a number: declare \(field.name) as \(unit(text.split(separator: ".").first.flatMap { Int64($0) }))"
-        : "in this unit the number is not a time in the years 1 to 9999"
+        : "in this unit, the number is not a time in the years 1 to 9999"
     default: nil
     }
   }

@@ -107,7 +107,7 @@ struct FieldSink {
   @inline(__always)
   private func set<T>(_ value: T, _ row: Int) { values.assumingMemoryBound(to: T.self)[row] = value }
 
-  /// Makes the row null again: its record was rejected behind this field.
+  /// Makes the row null again: its record was rejected after this field.
   mutating func clear(_ row: Int) {
     guard valid[row] else { return }
     valid[row] = false
@@ -199,7 +199,7 @@ struct FieldSink {
     let number = try scanner.number()
     switch kind {
     case .int64:
-      guard let value = FieldValues.int64(number) else { throw inexact(number, "no int64", start) }
+      guard let value = FieldValues.int64(number) else { throw inexact(number, "not an int64", start) }
       set(value, row)
     case .timestamp:
       guard let value = FieldValues.timestamp(number, unit: unit) else { throw inexact(number, "not in the years 1 to 9999", start) }
@@ -240,7 +240,7 @@ struct FieldSink {
     return value
   }
 
-  /// A number since 1970 that stands in a string.
+  /// A number since 1970 in a string.
   private func epochText(_ scanner: inout JSONScanner) throws(DecodeError) -> Int64 {
     let start = scanner.at
     let text = try scanner.string()
@@ -277,7 +277,7 @@ struct FieldSink {
     put(value.finish(into: arena), row)
   }
 
-  /// A string that does not stand in the text.
+  /// A string that is not in the text.
   mutating func put(text: String, _ row: Int) {
     let rest = rest.takeUnretainedValue()
     let arena = rest.arena ?? Arena()
@@ -294,7 +294,7 @@ struct FieldSink {
     return DecodeError(reason: "field \(name): \(text) is \(why)", at: at)
   }
 
-  /// The grammar is looked at first: broken JSON is told as such.
+  /// The grammar is checked first: broken JSON is reported as such.
   private func mismatch(_ scanner: inout JSONScanner) -> DecodeError {
     let start = scanner.at
     do { try scanner.skipValue() } catch { return error }

@@ -15,7 +15,7 @@ enum FieldValues {
   /// The number as an unscaled decimal of `scale`, if it is exact and has at most 38 digits.
   @inline(__always)
   static func exact(_ n: JSONScanner.Number, scale: Int) -> Int128? {
-    // As many digits behind the point as the column has: the most frequent case.
+    // As many digits after the point as the column has: the most frequent case.
     guard n.exponent + scale == 0, !n.isLong else { return scaled(n, scale: scale) }
     return n.isNegative ? -Int128(n.mantissa) : Int128(n.mantissa)
   }
@@ -231,7 +231,7 @@ public enum TimestampText {
   /// The years 1 to 9999, as microseconds since 1970.
   public static let range = FieldValues.timestampMin...FieldValues.timestampMax
 
-  /// Microseconds since 1970, or why it is no time: see the plan reference.
+  /// Microseconds since 1970, or why it is not a time: see the plan reference.
   public static func parse(_ text: String) -> (microseconds: Int64?, reason: String) {
     var text = text
     return text.withUTF8 { utf8 in

@@ -17,7 +17,7 @@ struct DecodeError: Error, @unchecked Sendable {
 
 /// The grammar of JSON (RFC 8259) over bytes in memory: the part that the record decoder and ``JSONGrammar`` share.
 ///
-/// `at` is the place of reading and `end` the end of the text. 16 bytes behind `end` must be readable (``TextBuffer/slack``).
+/// `at` is the place of reading and `end` the end of the text. 16 bytes after `end` must be readable (``TextBuffer/slack``).
 struct JSONScanner {
   typealias Bytes = UnsafePointer<UInt8>
 
@@ -52,7 +52,7 @@ struct JSONScanner {
     var hasEscapes: Bool
   }
 
-  /// Reads a string from its opening quote to behind its closing one.
+  /// Reads a string from its opening quote to after its closing one.
   @inline(__always)
   mutating func string() throws(DecodeError) -> Text {
     let start = at + 1
@@ -352,7 +352,7 @@ struct JSONScanner {
 
 /// Whether text is JSON.
 public enum JSONGrammar {
-  /// nil if the bytes are one JSON value (RFC 8259), else why not and where. 16 bytes behind them must be readable.
+  /// nil if the bytes are one JSON value (RFC 8259), else why not and where. 16 bytes after them must be readable.
   public static func validate(_ bytes: UnsafeRawBufferPointer) -> (reason: String, offset: Int)? {
     guard let base = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return ("there is no value", 0) }
     var scanner = JSONScanner(at: base, end: base + bytes.count)

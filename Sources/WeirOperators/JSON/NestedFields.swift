@@ -32,7 +32,7 @@ final class NestedFields {
   /// Of the record itself.
   let members: [(name: [UInt8], target: Int)]
 
-  /// Up to so many names are compared one by one.
+  /// Up to this number of names are compared one by one.
   private static let fewNames = 8
 
   static func target(ofNode node: Int) -> Int { -2 - node }
@@ -166,7 +166,7 @@ final class NestedFields {
 
 /// Fields within members of the record, in the same pass over its bytes.
 extension RecordDecoder {
-  /// Reads a value that is no field itself.
+  /// Reads a value that is not a field itself.
   func below(_ target: Int, _ scanner: inout JSONScanner, _ row: Int) throws(DecodeError) {
     guard target < -1 else { return try scanner.skipValue() }
     let number = NestedFields.node(ofTarget: target)

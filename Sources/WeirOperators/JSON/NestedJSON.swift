@@ -20,7 +20,7 @@ final class NestedJSON {
     /// Of structs with many members.
     let byName: [[UInt8]: Int]
 
-    /// Up to so many names are compared one by one.
+    /// Up to this number of names are compared one by one.
     static let fewNames = 8
 
     init(_ type: ColumnType) {
@@ -64,7 +64,7 @@ final class NestedJSON {
   private let field: String
   private let root: Node
   private let out = NestedBuilder()
-  /// Of the field at hand: strings with escapes, which the builder copies.
+  /// Of the current field: strings with escapes, which the builder copies.
   private var escapes: Arena?
 
   init(_ field: Field) {
@@ -136,7 +136,7 @@ final class NestedJSON {
     let number = try scanner.number()
     switch node.kind {
     case .int64:
-      guard let value = FieldValues.int64(number) else { throw inexact(number, "no int64", start) }
+      guard let value = FieldValues.int64(number) else { throw inexact(number, "not an int64", start) }
       out.int64(value)
     case .double:
       guard let value = FieldValues.double(number) else { throw inexact(number, "beyond the largest double", start) }
@@ -218,7 +218,7 @@ final class NestedJSON {
   private func member(_ text: JSONScanner.Text, of node: Node, _ guess: Int) -> Int? {
     guard text.hasEscapes else { return node.member(StringRef(start: text.start, count: text.count), guess: guess) }
     let arena = Arena(chunkBytes: 64)
-    // A name with a lone surrogate is no member's.
+    // A name with a lone surrogate matches no member.
     guard let name = try? JSONScanner.unescape(text, into: arena) else { return nil }
     return withExtendedLifetime(arena) { node.member(name, guess: guess) }
   }

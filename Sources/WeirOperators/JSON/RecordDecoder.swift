@@ -4,7 +4,7 @@ import WeirCore
 ///
 /// The trick is key prediction. Records of one stream nearly always have the same keys in the same order, so the decoder
 /// keeps the raw bytes of every key (with quotes and colon) of the record before, and compares them at each key's place
-/// first: one compare of a few words tells key, grammar and field at once. Everything else is the full grammar, so a
+/// first: one compare of a few words checks key, grammar and field at once. Everything else is the full grammar, so a
 /// record that looks different is decoded all the same, only slower.
 ///
 /// Serves one block at a time; what it returns is immutable.
@@ -31,7 +31,7 @@ public final class RecordDecoder: BlockDecoder {
   private static let predictionsMax = 256
 
   /// - Parameters:
-  ///   - read: by field, whether somebody reads its column; all unless given. What nobody reads is checked all the same.
+  ///   - read: by field, whether its column is read; default: all. A column that is not read is checked all the same.
   ///   - keepsBlankLines: a line of white space is a record, which is rejected; else it has no row, and is counted.
   public init(fields: [Field], read: [Bool]? = nil, keepsBlankLines: Bool = true) {
     self.fields = fields
@@ -171,7 +171,7 @@ public final class RecordDecoder: BlockDecoder {
     var arena: Arena?
     if text.hasEscapes {
       arena = Arena(chunkBytes: 64)
-      // A key with a lone surrogate is no declared field's name.
+      // A key with a lone surrogate matches no declared field.
       name = (try? JSONScanner.unescape(text, into: arena!)) ?? name
     }
     let field = withExtendedLifetime(arena) { byName[Array(name.bytes)] ?? -1 }
@@ -184,7 +184,7 @@ public final class RecordDecoder: BlockDecoder {
   }
 
   private func predict(_ start: UnsafePointer<UInt8>, _ count: Int, _ field: Int, _ place: Int) {
-    // What is behind this place was learnt from another order of keys: learn it anew.
+    // What follows this place was learnt from another order of keys: learn it again.
     if place < predictions.count {
       predicted.removeLast(predicted.count - predictions[place].start)
       predictions.removeLast(predictions.count - place)

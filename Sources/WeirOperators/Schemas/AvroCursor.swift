@@ -73,7 +73,7 @@ struct AvroCursor {
 
   mutating func bytes() throws(DecodeError) -> StringRef { try part(try long()) }
 
-  /// A place in a list of so many.
+  /// An index into a list of `count` items.
   mutating func place(of count: Int, _ what: String) throws(DecodeError) -> Int {
     let value = try long()
     guard value >= 0, value < Int64(count) else { throw fail("\(what) \(value) of \(count)") }
@@ -83,7 +83,7 @@ struct AvroCursor {
   // MARK: Skipping
 
   mutating func skip(_ type: Int, _ schema: AvroSchema, depth: Int = 0) throws(DecodeError) {
-    // What is behind this takes a byte at least, so a record bounds the work that it makes.
+    // What follows takes a byte at least, so a record bounds the work that it makes.
     if schema.nodes[type].isEmpty { return }
     guard depth < AvroCursor.depthMax else { throw fail("the record is nested too deep") }
     switch schema.nodes[type].kind {

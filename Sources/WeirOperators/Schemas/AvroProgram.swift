@@ -4,7 +4,7 @@ import WeirCore
 ///
 /// Fields are found by their names, or by the path of names that they declare; what the writer has besides is skipped. A
 /// declared field that the writer does not have is null, and if it is required the schema cannot be used: so producers may add
-/// fields, and take away those that are not required.
+/// fields, and remove those that are not required.
 struct AvroProgram {
   indirect enum Step {
     case skip(type: Int)
@@ -36,18 +36,18 @@ struct AvroProgram {
     }
   }
 
-  /// From what stands in the record, to the column's type.
+  /// From the record's type to the column's type.
   enum Conversion {
     case boolean
     /// int and long as they are.
     case integer(isLong: Bool)
     case floatAsDouble, double
     case integerAsDouble(isLong: Bool)
-    /// To so many digits, of which so many stand after the point.
+    /// To this number of digits, and this number of digits after the point.
     case integerAsDecimal(precision: Int, scale: Int, isLong: Bool)
-    /// Big-endian two's complement of a scale; `fixed`: so many bytes, else with a length.
+    /// Big-endian two's complement of a scale; `fixed`: this number of bytes, else with a length.
     case decimal(fixed: Int?, from: Int, precision: Int, scale: Int)
-    /// Times so many microseconds, or divided if negative.
+    /// Multiplied by this number of microseconds, or divided if negative.
     case timestamp(Int64, isLong: Bool)
     case days
     case text
@@ -115,7 +115,7 @@ struct AvroProgram {
     mutating func top(_ type: Int, _ wanted: Wanted) throws(SchemaError) -> Step {
       switch schema.nodes[type].kind {
       case .record, .union: return try members(type, wanted, "the record")
-      default: throw SchemaError("a record is a \(schema.nodes[type].name) there, and not a record")
+      default: throw SchemaError("a record is a \(schema.nodes[type].name) there, not a record")
       }
     }
 
@@ -136,14 +136,14 @@ struct AvroProgram {
       case .union(let branches):
         return try union(branches, place) { compiler, type throws(SchemaError) in try compiler.members(type, wanted, place) }
       case .null: return .none
-      default: throw SchemaError("\(place) is a \(schema.nodes[type].name) there, and not a record")
+      default: throw SchemaError("\(place) is a \(schema.nodes[type].name) there, not a record")
       }
     }
 
     private mutating func field(_ type: Int, _ wanted: Wanted, _ place: String) throws(SchemaError) -> Step {
       wanted.isFound = true
       if let field = wanted.field {
-        guard wanted.members.isEmpty else { throw SchemaError("\(place) is declared as a field and as the way to one") }
+        guard wanted.members.isEmpty else { throw SchemaError("\(place) is declared both as a field and as a parent of one") }
         return try leaf(type, field, place)
       }
       return try members(type, wanted, place)

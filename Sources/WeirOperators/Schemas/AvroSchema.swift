@@ -17,7 +17,7 @@ struct SchemaError: Error {
 /// An Avro schema, parsed: types as a table, so that a type may hold itself.
 ///
 /// Source: https://avro.apache.org/docs/1.12.0/specification/ (schema declaration, names, logical types). A logical type that does
-/// not fit its type, or that nobody knows, is ignored, as the specification says.
+/// not fit its type, or that is unknown, is ignored, as the specification says.
 struct AvroSchema {
   indirect enum Kind {
     case null, boolean, int, long, float, double, bytes, string
@@ -31,7 +31,7 @@ struct AvroSchema {
 
   enum Logical: Equatable {
     case date
-    /// Divided by so much it is seconds.
+    /// Divided by this, the value is in seconds.
     case time(unitsPerSecond: Int64)
     /// The local ones have no zone and are taken as UTC.
     case timestamp(unitsPerSecond: Int64)
@@ -64,7 +64,7 @@ struct AvroSchema {
     markEmpty()
   }
 
-  /// Until nothing changes: mostly twice, since what a record holds comes behind it.
+  /// Until nothing changes: mostly twice, since what a record holds comes after it.
   private mutating func markEmpty() {
     var hasChanged = true
     while hasChanged {
@@ -86,7 +86,7 @@ struct AvroSchema {
   private mutating func parse(text: String) throws(SchemaError) -> Int {
     let value: JSONValue
     do { value = try JSONValue(parsing: text.utf8) } catch {
-      // A primitive type may stand without quotes as the whole schema.
+      // A primitive type may be written without quotes as the whole schema.
       guard AvroSchema.isName(text) else { throw SchemaError("the schema is not valid JSON: \(error.description)") }
       value = .string(text)
     }

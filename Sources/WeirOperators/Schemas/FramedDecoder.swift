@@ -1,10 +1,10 @@
 import WeirCore
 
-/// Decodes blocks whose records carry the ids of schemas: deterministic, given what the ids stand for.
+/// Decodes blocks whose records carry the ids of schemas: deterministic, given the schemas of the ids.
 ///
 /// Serves one block at a time. Programs of schemas are kept, ``programsMax`` of them.
 public final class FramedDecoder: BlockDecoder {
-  /// What stands after the id.
+  /// What comes after the id.
   public enum Body: Sendable { case avro, json }
 
   /// Of one schema: how to decode its records, or why they cannot be.
@@ -67,7 +67,7 @@ public final class FramedDecoder: BlockDecoder {
     if programs.count >= FramedDecoder.programsMax { programs.removeAll() }
     let made: Program
     switch resolved {
-    case .unknown: made = .unusable("schema \(id.text): the registry has none of this id")
+    case .unknown: made = .unusable("schema \(id.text): the registry has no schema with this id")
     case .known(_, let schema):
       do {
         made = body == .avro ? .avro(try AvroProgram(schema, fields: fields)) : .json
@@ -81,7 +81,7 @@ public final class FramedDecoder: BlockDecoder {
     return made
   }
 
-  // MARK: JSON behind an id
+  // MARK: JSON after an id
 
   /// Rows that are not usable are handed over as empty, and get their own reason.
   private func jsonBodies(_ raw: RawBlock, _ bodies: [(UInt32, UInt32)], _ unusable: [Int: Rejection]) -> DecodedBlock {
@@ -132,7 +132,7 @@ enum JSONSchemaCheck {
     guard let schema = try? JSONValue(parsing: registered.schema.utf8) else { throw SchemaError("it is not valid JSON") }
     let types = self.types(schema)
     if !types.isEmpty, !types.contains("object") {
-      throw SchemaError("a record is \(SchemaError.shown(types.joined(separator: " or "))) there, and not an object")
+      throw SchemaError("a record is \(SchemaError.shown(types.joined(separator: " or "))) there, not an object")
     }
     for field in fields {
       guard let property = try property(of: field, in: schema) else { continue }

@@ -4,9 +4,10 @@ import WeirCore
 ///
 /// Two stacks: of the panes up to a boundary the *front* keeps, group by group, the sum from each pane to the boundary, and the *back*
 /// the sum of those after it. A window is one of the front's sums and the back's, so a cell is merged twice until it leaves, and once or
-/// twice for each row that is written out. When the front is used up it is made again of all that the window holds.
+/// twice for each row that is written out. When the front is used up it is rebuilt from all that the window holds.
 ///
-/// Its stores are shared by copies of it: one copy goes on. Only for accumulators that do not depend on the order of merging (``AggregateLayout/isExact``): where the boundary lies must not show.
+/// Its stores are shared by copies of it: one copy continues. Only for accumulators that do not depend on the order of merging
+/// (``AggregateLayout/isExact``): the position of the boundary must not show.
 struct RunningWindow {
   typealias Panes = [(key: WindowStore.PaneKey, pane: WindowStore.Pane)]
 
@@ -47,7 +48,7 @@ struct RunningWindow {
     uses = [Int32](repeating: 0, count: groups)
   }
 
-  /// Goes on to the window that ends at `end`. Ends only grow.
+  /// Moves to the window that ends at `end`. Ends only grow.
   mutating func advance(to end: Int64, _ panes: Panes) {
     leave(before: end - math.size, panes)
     for key in pending.keys.filter({ $0 <= end }).sorted() {

@@ -5,7 +5,7 @@ protocol WindowRows {
   mutating func emit(into results: inout WindowResults) -> Bool
 }
 
-/// Final windows whose rows are still to be made: more than fit into memory at once. Holds what they are made of, which is no more than
+/// Final windows whose rows are still to be built: more than fit into memory at once. Holds what they are made of, which is no more than
 /// the open windows were.
 public final class WindowBacklog: @unchecked Sendable {
   /// Rows that are in memory at once.

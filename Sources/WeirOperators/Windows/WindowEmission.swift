@@ -7,7 +7,7 @@ import WeirCore
 struct WindowEmission: WindowRows {
   /// Rows that are in memory at once.
   private static let rowsMax = WindowBacklog.rowsMax
-  /// Cells and slots are reserved for at most so many groups.
+  /// Cells and slots are reserved for at most this number of groups.
   private static let expectedMax = 1 << 14
 
   let math: WindowMath
@@ -42,7 +42,7 @@ struct WindowEmission: WindowRows {
     (self.emittedThrough, self.bound) = (emittedThrough, bound)
   }
 
-  /// The same from here on over panes of its own: the store goes on with those that later windows hold.
+  /// The same from here on over panes of its own: the store continues with those that later windows hold.
   func detached(_ isShared: (WindowStore.PaneKey) -> Bool) -> WindowEmission {
     let own = panes[first...].map { key, pane in (key: key, pane: isShared(key) ? pane.copy() : pane) }
     var copy = WindowEmission(math: math, layout: layout, keys: keys, panes: own, emittedThrough: emittedThrough, bound: bound)
@@ -87,7 +87,7 @@ struct WindowEmission: WindowRows {
   /// There may be one more window.
   private var hasNext: Bool { first < panes.count && end < bound }
 
-  /// Goes on to the next window that holds a record; false at the end.
+  /// Moves to the next window that holds a record; false at the end.
   private mutating func nextWindow() -> Bool {
     while true {
       // The next end: one slide on, or over a gap to the first window of the first pane that is left.

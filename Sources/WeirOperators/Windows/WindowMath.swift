@@ -2,7 +2,7 @@ import WeirCore
 
 /// Which windows a record belongs to, by slices ("panes") of one slide each.
 ///
-/// A record at `t` lies in the pane that starts at `start(t)`. The windows that hold a pane are numbered by their ends:
+/// A record at `t` is in the pane that starts at `start(t)`. The windows that hold a pane are numbered by their ends:
 /// window `j` (0-based) ends at `pane + (j + 1) * slide`; there are `windowsPerPane` of them. A record that is late for
 /// the first `m` of them and on time for the rest is folded into the pane's cell of class `m` ("missed"), and window `j`
 /// takes the classes up to `j`. So lateness is judged per window although a record is folded once, and nothing depends

@@ -12,7 +12,7 @@ public struct WindowResults: Sendable {
   private let measuresEach: Int
   /// Measures that are null because no double can hold them; those of the backlog are counted.
   public internal(set) var outOfRange: Int64 = 0
-  /// More of them, which come behind these; nil: these are all.
+  /// More of them, which come after these; nil: these are all.
   public internal(set) var backlog: WindowBacklog?
 
   /// None yet.
@@ -37,7 +37,7 @@ public struct WindowResults: Sendable {
     assert(measures.count == ends.count * measuresEach, "a window has each measure once")
   }
 
-  /// Adds another lane's windows of the same table behind, without its backlog.
+  /// Appends another lane's windows of the same table, without its backlog.
   public mutating func append(_ other: WindowResults) {
     assert(backlog == nil, "rows would be added before the backlog")
     for end in other.keyEnds { keyEnds.append(keys.count + end) }

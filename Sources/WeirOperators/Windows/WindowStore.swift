@@ -24,7 +24,7 @@ public final class WindowStore: WindowOperator {
     private var mask: Int
     /// Group of each cell.
     var groups: [Int32] = []
-    /// Rows of the call at hand that are this pane's, and its number among the panes of that call.
+    /// Rows of the current call that belong to this pane, and its number among the panes of that call.
     var touches = 0
     var number: Int32 = 0
 
@@ -108,7 +108,7 @@ public final class WindowStore: WindowOperator {
     static func < (a: PaneKey, b: PaneKey) -> Bool { (a.start, a.missed) < (b.start, b.missed) }
   }
 
-  /// A pane is made for at most so many groups.
+  /// A pane is made for at most this number of groups.
   private static let expectedMax = 1 << 14
   /// Rows between asking for a group's slot and reading it.
   private static let ahead = 8
@@ -252,7 +252,7 @@ public final class WindowStore: WindowOperator {
     late.append(LateRow(row: row, time: time, pane: start, missed: missed))
   }
 
-  /// Each pane's rows behind one another, in their order, so that its cells are updated a measure at a time.
+  /// Each pane's rows one after another, in their order, so that its cells are updated a measure at a time.
   private func fold(
     _ places: UnsafeBufferPointer<Place>, _ touched: UnsafeBufferPointer<Unmanaged<Pane>>, _ arguments: [Column?],
     _ scratch: Scratch

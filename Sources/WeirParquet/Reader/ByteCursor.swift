@@ -15,7 +15,7 @@ struct BytePlace {
   }
 }
 
-/// Reads bytes that nobody vouches for: each read checks its bounds.
+/// Reads untrusted bytes: each read checks its bounds.
 struct ByteCursor {
   let bytes: [UInt8]
   let place: BytePlace
@@ -101,7 +101,7 @@ struct ByteCursor {
   /// A varint that counts something, `limit` at most.
   mutating func count(of what: String, limit: Int) throws(WeirError) -> Int {
     let value = try varint()
-    guard value <= UInt64(max(0, limit)) else { throw broken("\(value) \(what), \(limit) at most can be right") }
+    guard value <= UInt64(max(0, limit)) else { throw broken("\(value) \(what), the maximum is \(limit)") }
     return Int(value)
   }
 }

@@ -4,17 +4,17 @@ extension ByteCursor {
   /// Values of a block at most; writers use 128 and 1024.
   private static let deltaBlockMax = 1 << 16
 
-  /// `count` values in DELTA_BINARY_PACKED (Encodings.md, "Delta Encoding"). The cursor then stands behind them.
+  /// `count` values in DELTA_BINARY_PACKED (Encodings.md, "Delta Encoding"). The cursor is then after them.
   ///
   /// - Parameter narrow: the values are of INT32, whose differences wrap around at 32 bits.
   mutating func deltaPacked(count: Int, narrow: Bool = false) throws(WeirError) -> [Int64] {
-    let block = try self.count(of: "values a block", limit: ByteCursor.deltaBlockMax)
+    let block = try self.count(of: "values per block", limit: ByteCursor.deltaBlockMax)
     let miniblocks = try self.count(of: "miniblocks", limit: max(1, block / 8))
     guard miniblocks > 0, block % miniblocks == 0, block / miniblocks % 8 == 0, block > 0 else {
       throw broken("blocks of \(block) values in \(miniblocks) miniblocks")
     }
     let said = try self.count(of: "values", limit: count)
-    guard said == count else { throw broken("\(said) values where \(count) are due") }
+    guard said == count else { throw broken("\(said) values instead of \(count)") }
     var last = try zigzag()
     var values: [Int64] = []
     guard count > 0 else { return values }
@@ -23,7 +23,7 @@ extension ByteCursor {
     while values.count < count {
       let least = try zigzag()
       let widths = try slice(miniblocks)
-      // Miniblocks behind the last value have a width and no bytes.
+      // Miniblocks after the last value have a width and no bytes.
       for width in widths where values.count < count {
         try miniblock(block / miniblocks, width: Int(width), least: least, narrow: narrow, count: count, &last, into: &values)
       }

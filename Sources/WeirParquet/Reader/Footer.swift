@@ -1,6 +1,6 @@
 import WeirCore
 
-/// A column chunk as the footer names it; its bytes lie inside the file.
+/// A column chunk as the footer names it; its bytes are inside the file.
 struct ChunkPlace {
   var leaf: ParquetLeaf
   /// `CompressionCodec`.
@@ -43,7 +43,7 @@ struct Footer {
 
   init(_ bytes: [UInt8], file: String) throws(WeirError) {
     guard bytes.count >= 4 + Footer.tail, bytes.starts(with: FileMetadata.magic) else {
-      throw BytePlace(file: file).broken(at: 0, "it does not begin as a Parquet file does")
+      throw BytePlace(file: file).broken(at: 0, "it does not begin like a Parquet file")
     }
     try self.init(end: bytes[4...], of: bytes.count, file: file)
   }
@@ -61,7 +61,7 @@ struct Footer {
     let bytes = Array(end)
     let place = BytePlace(file: file, first: size - bytes.count)
     guard bytes.suffix(4).elementsEqual(FileMetadata.magic) else {
-      throw place.broken(at: bytes.count - 4, "it does not end as a Parquet file does")
+      throw place.broken(at: bytes.count - 4, "it does not end like a Parquet file")
     }
     var file = ByteCursor(bytes, place)
     var tail = file
@@ -84,17 +84,17 @@ struct Footer {
     var left = rows
     for record in records {
       guard let rows = record[3]?.int, rows >= 0, rows <= Footer.valuesMax, rows <= left else {
-        throw footer.broken("a row group whose number of rows cannot be right")
+        throw footer.broken("a row group with an invalid number of rows")
       }
       left -= rows
       guard let columns = record[1]?.list, columns.count == leaves.count else {
-        throw footer.broken("a row group has not one chunk for each of the \(leaves.count) columns")
+        throw footer.broken("a row group does not have one chunk for each of the \(leaves.count) columns")
       }
       var chunks: [ChunkPlace] = []
       for (leaf, column) in zip(leaves, columns) { chunks.append(try Footer.chunk(column, leaf, rows: rows, footer, dataEnd)) }
       groups.append(Group(rows: rows, chunks: chunks))
     }
-    guard left == 0 else { throw footer.broken("the row groups have not the \(rows) rows of the file") }
+    guard left == 0 else { throw footer.broken("the row groups do not have the \(rows) rows of the file") }
   }
 
   /// Checks a `ColumnChunk` against the schema and the file.
@@ -108,7 +108,7 @@ struct Footer {
     guard let data = column[3], let codec = data[4]?.int, let values = data[5]?.int, let size = data[7]?.int, let first = data[9]?.int
     else { throw footer.broken("the column chunk of \(leaf.name) lacks metadata (encrypted files are not read)") }
     try expect(data[1]?.int == leaf.physical.rawValue, "has another type than the schema")
-    try expect(data[3]?.list?.map { $0.string ?? "" } == leaf.path, "is another column's")
+    try expect(data[3]?.list?.map { $0.string ?? "" } == leaf.path, "belongs to another column")
     try expect(values >= 0 && values <= valuesMax, "has \(values) values")
     try expect(leaf.maxRepetition > 0 || values == rows, "has \(values) values for \(rows) rows")
     // Chunks of no values may have no pages, and then an offset of 0.

@@ -13,7 +13,7 @@ extension ByteCursor {
         guard header > 1 else { throw broken("a run of no values") }
         let value = try littleEndian((width + 7) / 8)
         guard width == 64 || value >> UInt64(width) == 0 else { throw broken("a value of more than \(width) bits") }
-        // Runs may go on behind the values that are asked for.
+        // Runs may extend beyond the requested values.
         values.append(contentsOf: repeatElement(T(truncatingIfNeeded: value), count: Int(min(header >> 1, UInt64(missing)))))
       } else {
         try literals(groups: header >> 1, width: width, missing: missing, into: &values)
@@ -22,7 +22,7 @@ extension ByteCursor {
     return values
   }
 
-  /// A bit-packed run of `groups` times 8 values. The last one of a page may be cut behind the values that count.
+  /// A bit-packed run of `groups` times 8 values. The last one of a page may be cut after the values that count.
   private mutating func literals<T: FixedWidthInteger & UnsignedInteger>(
     groups: UInt64, width: Int, missing: Int, into values: inout [T]
   ) throws(WeirError) {
@@ -36,7 +36,7 @@ extension ByteCursor {
   }
 
   /// Value `index` of bit-packed values of `width` (0...64) bits, least significant bit first, that begin at the cursor.
-  /// The caller has checked that they lie before its end.
+  /// The caller has checked that they are before its end.
   @inline(__always) func packed(_ index: Int, width: Int) -> UInt64 {
     var bit = index * width
     var value: UInt64 = 0

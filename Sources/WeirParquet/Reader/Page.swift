@@ -20,7 +20,7 @@ struct Page {
   private(set) var definitions: ByteCursor?
   private(set) var body: ByteCursor
 
-  /// Reads the page that begins at the cursor, which then stands behind it.
+  /// Reads the page that begins at the cursor, which is then after it.
   init(_ chunk: inout ByteCursor, _ leaf: ParquetLeaf, codec: Int) throws(WeirError) {
     let start = chunk
     let header = try chunk.thriftRecord()
@@ -43,7 +43,7 @@ struct Page {
   /// Takes the number of values: `field` of a page's own header.
   private mutating func count(_ header: ThriftValue?, _ start: ByteCursor) throws(WeirError) {
     guard let count = header?[1]?.int, count >= 0, count <= Footer.valuesMax else {
-      throw start.broken("a page has no right number of values")
+      throw start.broken("a page has an invalid number of values")
     }
     values = count
   }
@@ -53,7 +53,7 @@ struct Page {
     try count(header, start)
     let encoding = header?[2]?.int
     guard encoding == Encoding.plain.rawValue || encoding == Encoding.plainDictionary.rawValue else {
-      throw start.broken("a dictionary in an encoding that no dictionary has")
+      throw start.broken("a dictionary in an encoding that is invalid for dictionaries")
     }
     body = try decompress(body, codec: codec, size: size, page: start.place.first + start.at)
   }
@@ -75,7 +75,7 @@ struct Page {
     return try body.part(Int(try body.littleEndian(4)))
   }
 
-  /// Version 2: the levels stand before the values, and only these are compressed.
+  /// Version 2: the levels are before the values, and only these are compressed.
   private mutating func readDataV2(
     _ header: ThriftValue?, _ start: ByteCursor, _ leaf: ParquetLeaf, _ codec: Int, _ size: Int
   ) throws(WeirError) {

@@ -60,7 +60,7 @@ public struct ParquetColumn: Sendable {
   private func levels(_ part: ByteCursor?, max: Int, count: Int) throws(WeirError) -> [UInt8]? {
     guard var part, count > 0 else { return nil }
     let levels = try part.hybrid(UInt8.self, width: bitWidth(UInt64(max)), count: count)
-    // Bytes behind the last level: the levels were written for another schema.
+    // Bytes after the last level: the levels were written for another schema.
     guard part.left == 0 else { throw part.broken("\(part.left) bytes after the levels") }
     guard levels.allSatisfy({ $0 <= max }) else { throw part.broken("a level above \(max)") }
     return levels

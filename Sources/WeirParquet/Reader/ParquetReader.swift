@@ -19,7 +19,7 @@ public struct ParquetReader: Sendable {
   /// Reads the footer.
   ///
   /// - Parameter name: names the file in errors.
-  /// - Throws: `corrupt`, with the offset, when it is no footer or cannot be this file's.
+  /// - Throws: `corrupt`, with the offset, when it is not a footer or cannot be this file's.
   public init(_ bytes: [UInt8], name: String) throws(WeirError) {
     footer = try Footer(bytes, file: name)
     file = ByteCursor(bytes, BytePlace(file: name))
@@ -73,7 +73,7 @@ public struct ParquetGroups: Sendable {
   /// - Throws: `corrupt`, with the offset, when it is not a footer or cannot be this file's.
   public init(beginning: [UInt8], end: [UInt8], size: Int, name: String) throws(WeirError) {
     guard beginning.elementsEqual(FileMetadata.magic), size >= end.count + ParquetGroups.beginning else {
-      throw BytePlace(file: name).broken(at: 0, "it does not begin as a Parquet file does")
+      throw BytePlace(file: name).broken(at: 0, "it does not begin like a Parquet file")
     }
     footer = try Footer(end: end[...], of: size, file: name)
     self.name = name

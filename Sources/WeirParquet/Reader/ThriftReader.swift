@@ -1,6 +1,6 @@
 import WeirCore
 
-/// A value of Thrift's compact protocol, read without knowing its struct: fields that nobody asks for cost nothing to skip.
+/// A value of Thrift's compact protocol, read without knowing its struct: fields that no caller asks for cost nothing to skip.
 ///
 /// Source: `doc/specs/thrift-compact-protocol.md` of Apache Thrift.
 indirect enum ThriftValue {

@@ -82,7 +82,7 @@ final class LiveOracle {
   /// Attempts whose entry was put at a number that was collected.
   var strays: Set<String> = []
   var marks = Marks()
-  /// Told of each entry, for a look at a seed.
+  /// Called with each entry, to inspect a seed.
   var say: ((String) -> Void)?
 
   init(topic: SimulatedTopic, pipeline: String, store: SimulatedObjectStore) {
@@ -130,7 +130,7 @@ extension LiveOracle {
     }
   }
 
-  /// Collection may take what nobody needs, after a snapshot stands for it.
+  /// Collection may take what nothing needs, after a snapshot covers it.
   func deleted(_ path: String) {
     guard let last = accounts.last else { return }
     if path.hasPrefix(layout.entries) {
@@ -151,7 +151,7 @@ extension LiveOracle {
     if path.hasPrefix(layout.blobs) { marks.hit(.blobsSwept) }
   }
 
-  /// A crash may take entries that nobody acted on, from the end only.
+  /// A crash may take entries that no worker acted on, from the end only.
   func lost() {
     let tail = newestSnapshot + 1..<max(newestSnapshot + 1, Int64(accounts.count))
     if let first = tail.first(where: { store.peek(layout.entry($0)) == nil }) {

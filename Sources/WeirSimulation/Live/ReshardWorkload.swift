@@ -77,7 +77,7 @@ struct ReshardedShard: Sendable {
   }
 }
 
-/// The numbers that the source gives the records of a shard, which lie far apart: outer records hold those that were sent together.
+/// The numbers that the source gives the records of a shard, which are far apart: outer records hold those that were sent together.
 enum ReshardPosition {
   private static let base: UInt128 = 49_590_338_271_490_256_608_559_692_538_361_571_095
   private static let stride: UInt128 = 7_919 << 70
@@ -97,7 +97,7 @@ enum ReshardPosition {
     return SequenceNumber(base + UInt128(first) * stride, sub: UInt64(row - first))
   }
 
-  /// The place before record `row`, behind the outer record before it.
+  /// The place before record `row`, after the outer record before it.
   static func point(before row: Int, _ records: [SourceRecord]) -> ShardPoint {
     guard row > 0 else { return .start(at: SequenceNumber(base)) }
     let last = of(row - 1, records)

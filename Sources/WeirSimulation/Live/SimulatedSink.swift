@@ -8,7 +8,7 @@ final class SimulatedSinkTopics: @unchecked Sendable {
   let world: World
   var failed = 0.0
   var marks = Marks()
-  /// Told of each record that is stored.
+  /// Called with each record that is stored.
   var onStore: ((_ topic: String, _ record: SinkRecord) -> Void)?
   fileprivate var random: SplitMix64
 

@@ -7,7 +7,7 @@ import WeirTesting
 final class SimulatedTopic: @unchecked Sendable {
   let world: World
   private(set) var workload: SourceWorkload
-  /// How often it was made again; nil: it does not say which incarnation it is.
+  /// How often it was recreated; nil: it does not say which incarnation it is.
   private(set) var incarnation: Int?
   private(set) var isRecreated = false
   private(set) var low: [String: Int64] = [:]

@@ -149,7 +149,7 @@ struct SourceWorkload: Sendable {
     return start
   }
 
-  /// The same where positions are numbers of records: one that nobody can read lies between the two.
+  /// The same where positions are numbers of records: an unreadable one is between the two.
   private mutating func recreate(resharding shard: String, after time: Int64) -> Int64 {
     var list = records[shard] ?? []
     let first = list.firstIndex { $0.sentAt > time } ?? list.endIndex

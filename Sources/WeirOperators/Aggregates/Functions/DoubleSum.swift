@@ -4,7 +4,7 @@ import WeirCore
 ///
 /// A sum that became larger than ``large`` is kept as 2^-64 of itself: no order of up to 2^62 values leaves the range on the way, so the
 /// sum is out of range only if the total is. All others are kept as they are, since a small part of them would leave the range at its
-/// lower end. The highest bit of the count tells the two apart; cells of older versions are all scaled.
+/// lower end. The highest bit of the count distinguishes the two; cells of older versions are all scaled.
 struct DoubleSum: Accumulator {
   let isAverage: Bool
   var words: Int { 3 }
