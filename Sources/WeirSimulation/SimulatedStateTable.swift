@@ -14,6 +14,8 @@ public final class SimulatedStateTable: @unchecked Sendable {
   public var ordersNoClaims = false
   /// Called with each row that was written, with the one that it replaced.
   public var onWrite: ((_ row: StateRow, _ old: StateRow?) -> Void)?
+  /// Called with each mark that was written over another value.
+  public var onMark: ((_ name: String, _ value: [UInt8], _ old: [UInt8]) -> Void)?
   /// Called before a request has its effect, and between two transactions of one.
   public var onRequest: ((Node) -> Void)?
   /// Called with each request, for a look at a seed.
@@ -67,6 +69,12 @@ public final class SimulatedStateTable: @unchecked Sendable {
     onWrite?(row, old)
     return true
   }
+
+  fileprivate func write(_ marks: [(String, [UInt8])]) {
+    for (name, value) in marks {
+      if let old = meta.updateValue(value, forKey: name), old != value { onMark?(name, value, old) }
+    }
+  }
 }
 
 private struct NodeStateTable: StateTable {
@@ -110,7 +118,7 @@ private struct NodeStateTable: StateTable {
     try check(owners)
     var skipped = 0
     for row in rows where !shared.write(row) { skipped += 1 }
-    for (name, value) in meta { shared.meta[name] = value }
+    shared.write(meta)
     return skipped
   }
 
@@ -129,7 +137,7 @@ private struct NodeStateTable: StateTable {
     shared.tell(node, "writes", batches, meta)
     var skipped = 0
     for row in batches.flatMap(\.rows) where !shared.write(row) { skipped += 1 }
-    for (name, value) in meta { shared.meta[name] = value }
+    shared.write(meta)
     await work()
     if reply { throw timedOut }
     return skipped
@@ -177,7 +185,7 @@ private struct NodeStateTable: StateTable {
   func writeMeta(_ entries: [(String, [UInt8])]) async throws {
     await work()
     shared.tell(node, "marks", [], entries)
-    for (name, value) in entries { shared.meta[name] = value }
+    shared.write(entries)
   }
 
   func readMeta(_ name: String) async throws -> [UInt8]? {
@@ -197,7 +205,7 @@ private struct NodeStateTable: StateTable {
     shared.tell(node, "replaces", batches, meta)
     shared.rows = shared.rows.filter { !tables.contains($0.value.table) }
     for row in batches.flatMap(\.rows) { _ = shared.write(row) }
-    for (name, value) in meta { shared.meta[name] = value }
+    shared.write(meta)
   }
 
   func moment<T: Sendable>(

@@ -101,7 +101,7 @@ import WeirTesting
     process.take(150 << 20)
     try await governor.reserve(80 << 20, ManualClock(.ends))
     let error = await #expect(throws: WeirError.self) { try await governor.reserve(100 << 20, ManualClock(.ends)) }
-    #expect(error?.code == .memoryExceeded && error?.message.contains("to save its state 100 MiB more") == true)
+    #expect(error?.code == .memoryExceeded && error?.message.contains("needs 100 MiB more to save its state") == true)
   }
 
   /// A stop within an epoch is remembered at its entry, and no later.

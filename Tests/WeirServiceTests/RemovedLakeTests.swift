@@ -51,7 +51,7 @@ import WeirProtocol
     try remove()
     let error = try #require(await replaced(ledger, through: 4))
     #expect(error.code == .ledgerReplaced && !error.isRetriable && error.fatalTo == .worker)
-    #expect(error.message.contains(root) && error.message.contains("entry 3 is not there"))
+    #expect(error.message.contains(root) && error.message.contains("entry 3 is missing"))
     #expect(error.advice?.contains("start again") == true)
     #expect(try await store.list("").isEmpty)
   }
@@ -64,7 +64,7 @@ import WeirProtocol
     let other = try await made(by: "b")
     try await commit(other, through: 3)
     let before = try await store.list("").map(\.path)
-    #expect(await replaced(ledger, through: 4)?.message.contains("entry 3 is another one") == true)
+    #expect(await replaced(ledger, through: 4)?.message.contains("entry 3 is a different one") == true)
     // Also where the other one was collected, so that a missing entry says nothing.
     _ = try await other.collect(CollectionPolicy(keepMicroseconds: 0, appliedThrough: 3), worker: "b")
     #expect(try await store.get(layout.entry(3)) == nil)

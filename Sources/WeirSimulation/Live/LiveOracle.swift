@@ -206,6 +206,14 @@ extension LiveOracle {
     }
   }
 
+  /// What the state table has of a lane never goes back: readers would take committed rows for uncommitted ones.
+  func stateMark(_ name: String, _ mark: LedgerMark?, replacing old: LedgerMark?) {
+    guard name.hasPrefix(LedgerMark.prefix), let mark, let old else { return }
+    if (mark.generation, mark.position) < (old.generation, old.position) {
+      fail("the state table's mark \(name) went back from \(old.generation)/\(old.position) to \(mark.generation)/\(mark.position)")
+    }
+  }
+
   private func mergedRow(_ row: StateRow, _ group: String, _ found: Tally) {
     guard row.fence.position <= head else { return fail("a merged state row is of entry \(row.fence.position), after the ledger's end") }
     let expected = accounts[Int(row.fence.position)].totals[group] ?? Tally()

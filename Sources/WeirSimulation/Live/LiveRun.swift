@@ -100,6 +100,7 @@ final class LiveRun: @unchecked Sendable {
     stateTable.onRequest = { [unowned self] in asksStateTable($0) }
     sinks.onStore = { [oracle] in oracle.stored($0, $1) }
     stateTable.onWrite = { [oracle] in oracle.stateRow($0, replacing: $1) }
+    stateTable.onMark = { [oracle] in oracle.stateMark($0, LedgerMark($1), replacing: LedgerMark($2)) }
     groups.append(SimulatedGroup(topic, name: "first", faults: faults))
   }
 

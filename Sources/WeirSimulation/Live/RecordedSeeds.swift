@@ -24,7 +24,7 @@ extension PlantedBug {
     .blindRetry: 1, .noFence: 9, .fencesAfterConflict: 10, .numbersFreeAgain: 10,
     .deletesBeforePointer: 0, .ignoresMarkOutcome: 85,
     .followerTrustsMemory: 2, .followerRebases: 1, .followerOutOfOrder: 0, .followerProvesFirst: 0,
-    .readsWhileIdling: 35, .floorNotRaised: 18, .idleWindowsStay: 0, .cutsOnAfterFence: 10, .cutsOnAfterError: 13, .commitsTogether: 6,
+    .readsWhileIdling: 65, .floorNotRaised: 18, .idleWindowsStay: 0, .cutsOnAfterFence: 10, .cutsOnAfterError: 13, .commitsTogether: 6,
     .decisionsOverlap: 453,
     .filesAfterEntry: 0, .gapNotRecorded: 36, .gapRowsStay: 213, .restoresBaseOnly: 0, .restoresWithoutFloor: 54,
     .takesOverUnmarked: 0, .rowsBehindStay: 4,
