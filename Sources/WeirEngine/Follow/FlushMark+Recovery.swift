@@ -36,7 +36,9 @@ extension FlushMark {
   }
 
   static func claims(of lanes: [LaneID], _ owner: [UInt8], _ fold: LedgerFold) -> [StateClaim] {
-    lanes.map { StateClaim(name: FlushMark.owner($0), owner: owner, number: fold[$0]?.epoch ?? 0) }
+    // No entry of its own carries a take-over of the merge lane, so its claims are ordered by the last entry that the worker has seen: the
+    // one that gave a worker the lead is after every entry of the worker that had it before.
+    lanes.map { StateClaim(name: FlushMark.owner($0), owner: owner, number: $0 == .merge ? fold.number : fold[$0]?.epoch ?? 0) }
   }
 
   static func owners(of lanes: some Sequence<LaneID>, _ owner: [UInt8]) -> [(String, [UInt8])] {

@@ -78,7 +78,7 @@ actor LedgerMerge {
   }
 
   /// Merged rows are fenced one by one, their mark is not: a worker that slept since another one led would put it back. So the mark is
-  /// written by its owner only, and the lane's epoch orders who that is: a sleeper's is smaller than that of any entry of the other.
+  /// written by its owner only, and the ledger's number orders who that is: a sleeper has not seen the entry that gave the other the lead.
   private func claim(_ fold: LedgerFold) async throws {
     guard let state, let owner, !variant.contains(.mergeUnclaimed) else { return }
     try await FlushMark.own([.merge], owner, state, fold)

@@ -3,8 +3,9 @@ extension LiveSimulation {
   /// behind what was collected, state rows that stayed behind after an orderly end, rows that a rebuild took from under a worker, a flush
   /// that vouched for the rows of another that failed, a lane's rows that a worker took back although another had the lane by then, and
   /// the merge lane's mark that a worker put back although another led by then, a
-  /// flush that was slept through and after which none came, and a topic's marker that moved between its reading and that of the entries.
-  public static let regressionSeeds: [UInt64] = [61, 95, 159, 162, 186, 190, 199, 75, 585, 689, 714, 728, 780, 30, 44, 1691, 1807]
+  /// flush that was slept through and after which none came, a topic's marker that moved between its reading and that of the entries, and
+  /// the merge lane's mark that a worker put back which had committed for it last, though another led since.
+  public static let regressionSeeds: [UInt64] = [61, 95, 159, 162, 186, 190, 199, 75, 585, 689, 714, 728, 780, 30, 44, 1691, 1807, 252]
 
   /// The same where shards are split and merged: a lane that was cut again after its shard was closed, because a follower failed in between.
   public static let reshardSeeds: [UInt64] = [155]
@@ -28,7 +29,7 @@ extension PlantedBug {
     .decisionsOverlap: 453,
     .filesAfterEntry: 0, .gapNotRecorded: 36, .gapRowsStay: 213, .restoresBaseOnly: 0, .restoresWithoutFloor: 54,
     .takesOverUnmarked: 0, .rowsBehindStay: 4,
-    .mergeUnclaimed: 3731, .mergeBeginsAtHead: 0, .mergedRowsNotRepeated: 6, .mergeMissesLastEntry: 0, .mergedFenceTooLow: 0,
+    .mergeUnclaimed: 28, .mergeBeginsAtHead: 0, .mergedRowsNotRepeated: 6, .mergeMissesLastEntry: 0, .mergedFenceTooLow: 0,
     .growthForgetsIDs: 0, .growthIgnoresFloors: 44, .growthUnnoticed: 0,
     .childForgetsIDs: 0, .childIgnoresFloors: 0, .childKeepsAllKeys: 0, .childrenDoNotWait: 1,
     .lossCountsAnew: 6,
