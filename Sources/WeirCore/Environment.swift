@@ -251,16 +251,4 @@ extension StateTable {
 
   /// For tables that are not files.
   public func reopen() async throws {}
-
-  /// For tables that one worker has to itself.
-  public func write(_ batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])]) async throws -> Int {
-    try await write(batches, meta: meta)
-  }
-
-  /// For tables that take any number of rows at once.
-  public func write(
-    _ batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])], intent: [(String, [UInt8])]
-  ) async throws -> Int {
-    try await write(batches, meta: meta, owners: owners)
-  }
 }

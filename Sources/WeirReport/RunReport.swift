@@ -54,6 +54,10 @@ package final class RunReport: Sendable {
       log.warning(
         "\(stream) has \(before + added) partitions instead of \(before), as accepted: tables by key are merged over the partitions from now on. The ledger records this. Leave --accept-partitions out from now on",
         RunReport.members(event))
+    case .streamGone(let stream, let shards):
+      log.warning(
+        "\(stream) no longer exists at the source: its \(shards.count == 1 ? "partition does" : "\(shards.count) partitions do") not hold back windows any more; the ledger records this. What was read of it is kept. If it is created again, it is checked before it is read",
+        RunReport.members(event))
     case .checksAgain(let shards):
       let named = shards.prefix(3).joined(separator: ", ") + (shards.count > 3 ? " and \(shards.count - 3) more" : "")
       log.warning(
@@ -134,6 +138,8 @@ package final class RunReport: Sendable {
       .members([
         "event": .string("partitions_added"), "stream": .string(stream), "before": .int(Int64(before)), "added": .int(Int64(added)),
       ])
+    case .streamGone(let stream, let shards):
+      .members(["event": .string("stream_gone"), "stream": .string(stream), "shards": .array(shards.map { .string($0) })])
     case .checksAgain(let shards):
       .members(["event": .string("checks_again"), "shards": .array(shards.map { .string($0) })])
     case .unverified(let shard, let reason):

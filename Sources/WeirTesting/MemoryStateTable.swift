@@ -28,6 +28,13 @@ public actor MemoryStateTable: StateTable {
     return try await write(batches, meta: meta)
   }
 
+  /// It takes any number of rows at once, so no write needs an intent.
+  public func write(
+    _ batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])], intent: [(String, [UInt8])]
+  ) async throws -> Int {
+    try await write(batches, meta: meta, owners: owners)
+  }
+
   private func check(_ owners: [(String, [UInt8])]) throws {
     for (name, owner) in owners where meta[name] != owner { throw WeirError(.stateFenced, "\(name) is another's") }
   }

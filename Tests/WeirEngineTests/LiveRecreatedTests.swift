@@ -230,6 +230,29 @@ import WeirCore
     #expect(try await bench.fold()?[LaneID(shard: "t/1")]?.isIdle == true)
   }
 
+  /// It held the ledger's first lane, whose owner merges, and was not idle. Its records stay, and the other's windows close.
+  @Test(.disabled(if: Bench.isSharded, "its streams have the shards of one")) func aStreamThatIsGoneHoldsNothingBackAndAnotherLaneLeads()
+    async throws
+  {
+    let bench = try Bench(shards: 1)
+    bench.topic.change { $0["a/0"] = .init() }
+    bench.send("a/0", 0..<50)
+    bench.send("t/0", 0..<50)
+    let first = bench.worker(["a/0", "t/0"])
+    try await bench.until("100 records") { $0.counts.input == 100 }
+    _ = try await first.stop()
+    let rows = try await bench.goldRows()
+    bench.topic.change { $0["a/0"] = nil }
+    bench.send("t/0", [2000])
+    let worker = bench.worker(["t/0"])
+    try await bench.until("the windows are closed") { $0.tables["gold/users"]?.rows == rows + 2 }
+    _ = try await worker.stop()
+    let gone = worker.events.withLock { $0.compactMap { if case .streamGone(let stream, let shards) = $0 { "\(stream): \(shards)" } else { nil } } }
+    #expect(gone == ["a: [\"a/0\"]"])
+    let fold = try #require(try await bench.fold())
+    #expect(fold[LaneID(shard: "a/0")]?.isIdle == true && fold.counts.input == 101)
+  }
+
   /// An entry without an identity is one of an earlier version.
   @Test func aLedgerWithoutIdentitiesIsReadOnAndIsUnverifiedOnce() async throws {
     let bench = try Bench(shards: 1)

@@ -72,8 +72,8 @@ struct StateVerify {
       )
       return
     }
-    let lanes = lanesWithRows
-    let even = lanes.filter { isEven($0, meta) }
+    let lanes = StateRowLanes.of(compiled, fold)
+    let even = lanes.filter { StateRowLanes.isEven($0, meta, fold) }
     let expected = try await expectedRows(even, &result)
     if even.count < lanes.count {
       result.notices.append(
@@ -91,16 +91,6 @@ struct StateVerify {
       details -= 1
       result.problems.append("the state table \(place.table), lane \(place.lane): \(what); \(StateVerify.advice)")
     }
-  }
-
-  /// Lanes that have rows in the state table.
-  private var lanesWithRows: [LaneID] {
-    (compiled.hasMergedState && fold.lanes[.merge] != nil ? [.merge] : []) + (compiled.hasLaneState ? fold.lanesWithKeys : [])
-  }
-
-  /// Whether the table says that it is at the ledger's position of the lane.
-  private func isEven(_ lane: LaneID, _ meta: [String: [UInt8]]) -> Bool {
-    lane == .merge ? Followers.hasMerged(fold, meta) : FlushMark.standing(of: lane, meta, fold) == .even
   }
 
   private func expectedRows(_ lanes: [LaneID], _ result: inout LedgerVerify.Result) async throws -> [Place: Tally] {
@@ -166,7 +156,7 @@ struct StateVerify {
       default: counts.wrong += 1
       }
     }
-    guard fold.lanes.keys.contains(where: { $0.text == place.lane && isEven($0, meta) }) else { return known }
+    guard fold.lanes.keys.contains(where: { $0.text == place.lane && StateRowLanes.isEven($0, meta, fold) }) else { return known }
     guard !counts.rest.isEmpty || counts.wrong > 0 || counts.strange > 0 else { return nil }
     return
       "of \(expected.count) rows of the lane's state, \(counts.rest.count) are missing and \(counts.wrong) have other values; \(counts.strange) rows are not in the lane's state"

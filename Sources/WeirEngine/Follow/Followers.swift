@@ -57,13 +57,13 @@ actor Followers {
 
   /// After a stop between an entry and its merged rows: writes all merged rows again. The mark of the merge lane comes with
   /// the rows, so it shows that.
-  func repairMerged(_ fold: LedgerFold, rows: [StateBatch]) async throws {
+  func repairMerged(_ fold: LedgerFold, rows: [StateBatch], owners: [(String, [UInt8])]) async throws {
     guard let state, !rows.isEmpty else { return }
     if try await Followers.hasMerged(fold, state) { return }
-    _ = try await state.write(rows, meta: Followers.marks(fold))
+    _ = try await state.write(rows, meta: Followers.marks(fold), owners: owners)
   }
 
-  private static let mergeMark = "committed/\(LaneID.merge.text)"
+  static let mergeMark = "committed/\(LaneID.merge.text)"
 
   /// Whether the merged rows of all entries are in the state table.
   static func hasMerged(_ fold: LedgerFold, _ state: any StateTable) async throws -> Bool {

@@ -21,7 +21,7 @@ actor LedgerMerge {
   private let variant: EngineVariant
   private let state: (any StateTable)?
   /// Names this worker in the state table, where several share it.
-  private let owner: [UInt8]?
+  private let owner: [UInt8]
   private var lane: MergeLane?
   /// Entries through this one are merged in.
   private var position: Int64 = 0
@@ -29,10 +29,10 @@ actor LedgerMerge {
   /// What was finished last.
   private var watermark = Watermark.minimum
 
-  /// - Parameter owner: names this worker in the state table (see ``FlushMark/own(_:_:_:_:)``); nil: it has the table to itself.
+  /// - Parameter owner: names this worker in the state table (see ``FlushMark/own(_:_:_:_:)``).
   init(
     compiled: CompiledPlan, ledger: Ledger, environment: EngineEnvironment, committer: EpochCommitter, followers: Followers,
-    owner: [UInt8]? = nil, meter: LiveMeter? = nil
+    owner: [UInt8], meter: LiveMeter? = nil
   ) {
     variant = environment.variant
     lake = environment.lake
@@ -73,14 +73,14 @@ actor LedgerMerge {
   }
 
   private var owners: [(String, [UInt8])] {
-    guard let owner, !variant.contains(.mergeUnclaimed) else { return [] }
+    guard !variant.contains(.mergeUnclaimed) else { return [] }
     return FlushMark.owners(of: [.merge], owner)
   }
 
   /// Merged rows are fenced one by one, their mark is not: a worker that slept since another one led would put it back. So the mark is
   /// written by its owner only, and the ledger's number orders who that is: a sleeper has not seen the entry that gave the other the lead.
   private func claim(_ fold: LedgerFold) async throws {
-    guard let state, let owner, !variant.contains(.mergeUnclaimed) else { return }
+    guard let state, !variant.contains(.mergeUnclaimed) else { return }
     try await FlushMark.own([.merge], owner, state, fold)
   }
 

@@ -35,7 +35,7 @@ private struct CaptureRun: Conductor {
   func run(until stop: Flag, isInterrupted: @escaping @Sendable () -> Bool) async throws -> WorkerEnd {
     let ledger = opened.ledger
     if await ledger.fold.hasEnded, !(try await refuseGrowth(await ledger.fold, until: stop)) { return .interrupted }
-    if await ledger.fold.isFinished, await !ledger.fold.mergeLane.isClosing { return .unchanged }
+    if await ledger.fold.isFinished, await !ledger.fold.mergeLane.isClosing, try await opened.hasAllStateRows() { return .unchanged }
     try await opened.decideLookups()
     let fold = await ledger.fold
     do {

@@ -46,7 +46,12 @@ extension GroupConductor {
         start(name, fold, at: place, before[name], into: &beginning)
       }
     }
-    for shard in GroupConductor.missing(shards.withLock { $0 }, fold) { retire(shard, fold, into: &beginning) }
+    let known = shards.withLock { $0 }
+    for shard in GroupConductor.missing(known, fold) { retire(shard, fold, into: &beginning) }
+    for (stream, gone) in GroupConductor.gone(known, fold).sorted(by: { $0.key < $1.key }) {
+      for shard in gone { retire(shard, fold, into: &beginning) }
+      beginning.events.append(.streamGone(stream: stream, shards: gone))
+    }
     let now = session.environment.clock.wallMicroseconds
     let clock: Decision? = ClockGuard.refreshNanoseconds(session.compiled.plan).map { _ in .clock(now) }
     if clock != nil || session.hasStateRows { add(clock, names, fold, to: &beginning) }
@@ -140,7 +145,8 @@ extension GroupConductor {
     }
   }
 
-  /// A lane whose shard the accepted stream does not have any more leaves the merged watermark for good.
+  /// A lane whose shard the accepted stream does not have any more, or whose stream is gone, leaves the merged watermark. If the stream
+  /// comes again, its shards are checked like any other's.
   private func retire(_ name: String, _ fold: LedgerFold, into beginning: inout Beginning) {
     let id = LaneID(shard: name)
     guard fold[id] != nil, !beginning.commits.contains(where: { $0.lane == id }) else { return }

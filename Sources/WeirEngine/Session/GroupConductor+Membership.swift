@@ -75,9 +75,14 @@ extension GroupConductor {
     if !leads, isHeld { await session.merge.drop() }
   }
 
-  /// Lanes that have ended, or wait for their parents, have no owner.
+  /// Lanes that have ended, wait for their parents, or are of shards that the source does not have any more have no owner. (Where workers
+  /// asked the source at different times, two may lead for a while: the ledger decides, and the one that is refused asks again.)
   func leads(_ fold: LedgerFold) -> Bool {
-    let first = fold.lanes.filter { $0.key != .merge && !$0.value.isShardClosed && fold.isReady($0.key) }.keys.min()
+    let known = Set(shards.withLock { $0.map(\.name) })
+    func isGone(_ id: LaneID, _ lane: LaneFold) -> Bool { lane.isIdle && lane.origin == nil && !known.contains(id.shard) }
+    let first = fold.lanes.filter { id, lane in
+      id != .merge && !lane.isShardClosed && fold.isReady(id) && !isGone(id, lane)
+    }.keys.min()
     return first.map { id in session.lanes[id] != nil } ?? false
   }
 

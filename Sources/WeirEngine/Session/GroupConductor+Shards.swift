@@ -62,11 +62,21 @@ extension GroupConductor {
 
   /// Lanes that count for the merged watermark and that no worker can read any more.
   static func missing(_ shards: [SourceShard], _ fold: LedgerFold) -> [String] {
+    MissingShards(held(fold).keys.map(\.shard), of: shards).names
+  }
+
+  /// The same of streams that the source does not have any more at all, as a topic that fitted a pattern and was deleted.
+  static func gone(_ shards: [SourceShard], _ fold: LedgerFold) -> [String: [String]] {
+    let streams = Set(shards.map(\.stream))
+    let names = held(fold).keys.map(\.shard).filter { MissingShards.stream(of: $0).map { !streams.contains($0) } == true }
+    return Dictionary(grouping: names.sorted()) { MissingShards.stream(of: $0) ?? $0 }
+  }
+
+  private static func held(_ fold: LedgerFold) -> [LaneID: LaneFold] {
     // A shard that took over keys of others may be newer than what the source was asked for.
-    let read = fold.lanes.filter { id, lane in
+    fold.lanes.filter { id, lane in
       id != .merge && !lane.isIdle && !lane.hasEnded && !lane.isShardClosed && lane.origin == nil
     }
-    return MissingShards(read.keys.map(\.shard), of: shards).names
   }
 
   /// What to do about a stream that was recreated.

@@ -40,7 +40,7 @@ struct GroupInput: SessionInput {
 
   func begin(_ opened: OpenedLedger, _ counts: WorkerCounts) async throws -> any Conductor {
     try await opened.decideLookups(carrier: [.merge])
-    let session = await Session(opened, .init(owner: Array(String(opened.environment.random.next(), radix: 16).utf8)))
+    let session = await Session(opened, .init(recordsTakeOvers: true))
     return await GroupConductor(session, group: group, shards: shards, counts: counts, accepted: accepted, observe: observe)
   }
 

@@ -54,7 +54,7 @@ final class MarkConductor: Sendable {
         reached: { counts.progress.position }, latency: latency))
     try await session.recoverRows(of: groups, fold)
     try await session.checkMemory()
-    try await session.followers.repairMerged(fold, rows: mergedRows)
+    try await session.followers.repairMerged(fold, rows: mergedRows, owners: session.owners(of: []))
     for id in ids { await session.committer.hold(id, fold[id]) }
     await session.committer.hold(.merge, fold.mergeLane)
     try await commitRest()

@@ -24,6 +24,19 @@ struct OpenedLedger: Sendable {
       environment: environment, ledger: ledger, ledgerID: await ledger.fold.genesis.ledgerID, plan: compiled.plan, meter: meter)
   }
 
+  /// Whether the state table is at the ledger's position. A run may have stopped after its last entry, or another one may have taken its
+  /// rows meanwhile.
+  func hasAllStateRows() async throws -> Bool {
+    guard let state = environment.state else { return true }
+    let fold = await ledger.fold
+    for lane in StateRowLanes.of(compiled, fold) {
+      let name = lane == .merge ? Followers.mergeMark : FlushMark.name(lane)
+      let meta = try await state.readMeta(name).map { [name: $0] } ?? [:]
+      if !StateRowLanes.isEven(lane, meta, fold) { return false }
+    }
+    return true
+  }
+
   var planHash: String { request.planHash }
 
   /// Records lookup files that differ from those of the ledger.

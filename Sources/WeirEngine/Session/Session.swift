@@ -23,14 +23,17 @@ final class Session: Sendable {
   let weights: RowWeights
   let lanes: HeldLanes
   let flusher: StateFlusher
-  /// Names this session in the state table; nil: no other worker uses the table.
-  let owner: [UInt8]?
+  /// Names this session in the state table, live or replay: one that slept while another continued writes no row any more.
+  let owner: [UInt8]
+  /// An entry carries each take-over, and orders the claims of the state table's rows.
+  private let recordsTakeOvers: Bool
   /// Rung when a conductor has something to do before the time that it knows of. A sink that makes room rings it, as a cut does.
   let alarm: Alarm
   private let sharesEntry: Bool
 
   struct Settings {
-    var owner: [UInt8]?
+    /// An entry carries each take-over. Where none does, as in a replay, the ledger is looked at again after the claim.
+    var recordsTakeOvers = false
     /// See ``EpochCommitter``.
     var checksFirstRecords = true
     /// The lanes of a shard that is partitioned over several, and how blocks are partitioned.
@@ -44,7 +47,8 @@ final class Session: Sendable {
   init(_ opened: OpenedLedger, merge: sending MergePlacement = .ownEntry, _ settings: Settings) async {
     self.opened = opened
     (compiled, environment, ledger) = (opened.compiled, opened.environment, opened.ledger)
-    (followers, meter, owner) = (opened.followers, opened.meter, settings.owner)
+    (followers, meter, recordsTakeOvers) = (opened.followers, opened.meter, settings.recordsTakeOvers)
+    owner = Array(String(opened.environment.random.next(), radix: 16).utf8)
     run = RunInfo(compiled.plan.source, runID: await ledger.fold.runID)
     sharesEntry = if case .sameEntry = merge { true } else { false }
     committer = EpochCommitter(
@@ -100,24 +104,42 @@ final class Session: Sendable {
 
   /// Brings the state table's rows of lanes that were restored just now to the ledger's position (``FlushMark``).
   func recoverRows(of actors: [LaneActor], _ fold: LedgerFold) async throws {
-    guard let state = environment.state, hasStateRows else { return }
+    guard let state = environment.state, hasStateRows || sharesEntry else { return }
     let ids = actors.flatMap(\.ids)
-    let isClaimed = owner != nil && !variant.contains(.takesOverUnmarked)
     // Rows of these lanes may be on their way since this worker had them before.
     try await flusher.pausing { [self] in
-      if let owner, isClaimed { try await FlushMark.own(ids, owner, state, fold) }
+      try await claim(ids, state, fold)
+      guard hasStateRows else { return }
       try await FlushMark.recover(actors, state, fold, owner: owner, variant)
       // The entry may have moved a lane past a gap, and an idle lane has no other for long.
       // Parents' worker may have stopped between their last entry, and there is no other that writes theirs.
       let parents = ids.flatMap { fold[$0]?.origin?.parents.map(\.lane) ?? [] }
-      if owner != nil { _ = try await state.write([], meta: Followers.marks(fold, of: Set(ids + parents)), owners: owners(of: ids)) }
+      if recordsTakeOvers {
+        _ = try await state.write([], meta: Followers.marks(fold, of: Set(ids + parents)), owners: owners(of: ids))
+      }
       if !variant.contains(.flusherRemembers) { await flusher.forget(ids) }
     }
   }
 
-  private func owners(of lanes: [LaneID]) -> [(String, [UInt8])] {
-    guard let owner, hasStateRows, !variant.contains(.takesOverUnmarked) else { return [] }
-    return FlushMark.owners(of: lanes, owner)
+  /// Two replays of one ledger may begin at the same entry: the later claim has the rows, and the other ends at its next write. One that
+  /// claims late must not take back what the other has flushed and committed since, so the ledger is looked at after the claim: where the
+  /// other has committed nothing, what it has flushed is flushed again by this one.
+  private func claim(_ ids: [LaneID], _ state: any StateTable, _ fold: LedgerFold) async throws {
+    guard !variant.contains(.takesOverUnmarked) else { return }
+    try await FlushMark.own((hasStateRows ? ids : []) + (sharesEntry ? [.merge] : []), owner, state, fold)
+    if recordsTakeOvers { return }
+    let head = try await ledger.refresh()
+    guard head.number == fold.number else {
+      throw WeirError(
+        .fenced, "another run has committed entry \(head.number) since this one began: this one stops",
+        advice: "Nothing was lost. Let the other one finish, or start again when it has stopped.")
+    }
+  }
+
+  /// Of rows of these lanes, and of merged rows where they share the lanes' entries.
+  func owners(of lanes: [LaneID]) -> [(String, [UInt8])] {
+    guard environment.state != nil, !variant.contains(.takesOverUnmarked) else { return [] }
+    return FlushMark.owners(of: (hasStateRows ? lanes : []) + (sharesEntry ? [.merge] : []), owner)
   }
 
   // MARK: After a commit

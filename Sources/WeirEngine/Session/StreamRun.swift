@@ -40,7 +40,7 @@ struct StreamRun: Conductor {
     // The merge lane's last entry follows the one that ends the others: a run may have been killed between them.
     var isMerged = false
     if let merged = fold.mergeLane.position?.ordinal { isMerged = merged + 1 >= fold.number && !fold.mergeLane.isClosing }
-    if fold.isFinished, isMerged { return true }
+    if fold.isFinished, isMerged, try await opened.hasAllStateRows() { return true }
     try await opened.decideLookups(carrier: [.merge])
     var steps: [RecordedStep] = []
     let unlisted = stream.shards.map { LaneID(shard: $0.name) }.filter { fold[$0] == nil }.sorted()

@@ -19,6 +19,8 @@ public enum WorkerEvent: Sendable {
   case recreated(shard: String, from: ShardPoint, to: ShardPoint, reason: String)
   /// The stream has more shards than before, which the user accepts: the merge lane finishes tables by key from here on.
   case partitionsAdded(stream: String, before: Int, added: Int)
+  /// The source does not have the stream any more, and has others: its shards' lanes hold back no window from here on; the ledger says so.
+  case streamGone(stream: String, shards: [String])
   /// These shards seem to end before what was read of them. They are looked at again, before anything is concluded from it.
   case checksAgain([String])
   /// Whether the shard is the one that was read could not be verified; it is read on, and the ledger says so.
