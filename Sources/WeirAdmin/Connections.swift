@@ -2,12 +2,14 @@ import NIOCore
 import Synchronization
 
 /// The open connections of the admin server, a bounded number. A new connection does not wait for a free one: it closes the one that has
-/// been quiet for the longest time, or, where all are answering, the one that got the most answers. So connections that are held open, that
+/// been quiet for the longest time, or, where all are answering or were opened just now, the one that got the most answers. So connections that are held open, that
 /// send a request byte by byte, or that send very many requests without reading the answers, cannot keep probes out, however many they are.
 final class Connections: Sendable {
   static let max = 64
   /// From opening a connection, or from an answer, until a request's headers are complete.
   static let quietMax = TimeAmount.seconds(10)
+  /// After it was opened: a probe's request may come a moment after its connection, while others open theirs.
+  static let newMax = TimeAmount.seconds(2)
   /// From a request's headers until its answer is written.
   static let answerMax = TimeAmount.seconds(60)
 
@@ -17,6 +19,7 @@ final class Connections: Sendable {
     var isBusy: Bool
     /// Requests that it sent.
     var requests = 0
+    var openedAt: NIODeadline
     /// Of its last change, counted over all connections.
     var order: UInt64
   }
@@ -32,7 +35,11 @@ final class Connections: Sendable {
     change(channel, isBusy: false)
     let oldest: (any Channel)? = state.withLock { state in
       guard state.entries.count > Connections.max else { return nil }
-      func rank(_ entry: Entry) -> (Int, Int, UInt64) { entry.isBusy ? (1, -entry.requests, entry.order) : (0, 0, entry.order) }
+      let newSince = NIODeadline.now() - Connections.newMax
+      func rank(_ entry: Entry) -> (Int, Int, UInt64) {
+        let isNew = entry.requests == 0 && entry.openedAt > newSince
+        return entry.isBusy || isNew ? (1, -entry.requests, entry.order) : (0, 0, entry.order)
+      }
       // Not the new one, although it is quiet.
       let others = state.entries.filter { $0.key != ObjectIdentifier(channel) }
       guard let found = others.min(by: { rank($0.value) < rank($1.value) }) else { return nil }
@@ -53,8 +60,10 @@ final class Connections: Sendable {
     let order: UInt64? = state.withLock { state in
       guard channel.isActive else { return nil }
       state.order += 1
-      let requests = (state.entries[id]?.requests ?? 0) + (isBusy ? 1 : 0)
-      state.entries[id] = Entry(channel: channel, isBusy: isBusy, requests: requests, order: state.order)
+      var entry = state.entries[id] ?? Entry(channel: channel, isBusy: isBusy, openedAt: .now(), order: state.order)
+      entry.requests += isBusy ? 1 : 0
+      (entry.isBusy, entry.order) = (isBusy, state.order)
+      state.entries[id] = entry
       return state.order
     }
     guard let order else { return }

@@ -245,7 +245,7 @@ import WeirCore
     bench.topic.change { $0["a/0"] = nil }
     bench.send("t/0", [2000])
     let worker = bench.worker(["t/0"])
-    try await bench.until("the windows are closed") { $0.tables["gold/users"]?.rows == rows + 2 }
+    try await bench.until("the windows are closed") { $0.tables["gold/users"]?.rows == rows + 1 }
     _ = try await worker.stop()
     let gone = worker.events.withLock { $0.compactMap { if case .streamGone(let stream, let shards) = $0 { "\(stream): \(shards)" } else { nil } } }
     #expect(gone == ["a: [\"a/0\"]"])

@@ -111,6 +111,9 @@ final class GroupConductor: Conductor {
         await gate.open()
         await group.close()
         await starts.finish()
+        // A take-over that was under way when another task failed may have added its lanes since: one that is idle and holds a record would
+        // wait for an entry that no one makes.
+        for lane in session.lanes.inOrder { lane.stop() }
       }
     }
     if let failure = failure.withLock({ $0 }) { throw failure }
