@@ -60,6 +60,9 @@ final class SnapshotPointer: Sendable {
         return try await store.sync(layout.pointer(marker))
       }
       let next = marker + 1
+      // A worker that stopped within its put may have left the one before visible and not durable: after a crash of the machine there
+      // would be a hole before this one.
+      if marker >= 0 { try await store.sync(layout.pointer(marker)) }
       switch await store.putIfAbsent(NewObject(path: layout.pointer(next), bytes: SnapshotPointer.bytes(snapshot))) {
       case .created: return known.withLock { $0.advance(next, snapshot) }
       // Another worker's: the next turn reads it.
