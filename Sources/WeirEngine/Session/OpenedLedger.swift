@@ -21,7 +21,7 @@ struct OpenedLedger: Sendable {
     (self.compiled, self.environment, self.ledger) = (compiled, environment, ledger)
     (self.request, self.worker, self.meter) = (request, worker, meter)
     followers = Followers(
-      environment: environment, ledger: ledger, ledgerID: await ledger.fold.genesis.ledgerID, plan: compiled.plan, meter: meter)
+      environment: environment, ledger: ledger, ledgerID: await ledger.fold.genesis.ledgerID, compiled: compiled, meter: meter)
   }
 
   var planHash: String { request.planHash }

@@ -52,8 +52,10 @@ struct RecordedStep: Sendable {
   }
 
   /// A decision of the step is about the lane's own standing or position; others are only carried by it.
-  func moves(_ lane: LaneID) -> Bool {
-    (decisions[lane] ?? []).contains { decision in
+  func moves(_ lane: LaneID) -> Bool { RecordedStep.moves(decisions[lane] ?? []) }
+
+  static func moves(_ decisions: [Decision]) -> Bool {
+    decisions.contains { decision in
       switch decision {
       case .partitioner, .unverified: false
       default: true
@@ -63,6 +65,38 @@ struct RecordedStep: Sendable {
 
   /// What the recorded entry counted: the same records must come again.
   var counts: [LaneID: BucketCounts] = [:]
+  /// By which idle lanes finished windows, see ``LaneCommit/floor``.
+  var floors: [LaneID: Int64] = [:]
+  /// What the recorded entry gave the tables; nil: none is repeated.
+  var rows: RecordedRows?
+  /// Every idle lane's epoch through this one says by which floor it finished windows. If not, as in ledgers of earlier versions, its
+  /// windows may come some entries earlier or later.
+  var hasFloors = true
+}
+
+/// The rows that an entry gave each table: a replay of its decisions makes them again.
+struct RecordedRows: Sendable {
+  let number: Int64
+  let rows: [String: Int64]
+
+  init(_ entry: LedgerEntry) { (number, rows) = (entry.number, RecordedRows.count(entry.tables)) }
+
+  static func count(_ tables: [TableCommit]) -> [String: Int64] {
+    tables.reduce(into: [:]) { rows, table in rows[table.table, default: 0] += table.files.reduce(0) { $0 + $1.rows } }
+  }
+
+  /// - Parameter without: tables that are not compared.
+  /// - Throws: `capture_differs`.
+  func check(_ found: [String: Int64], without: Set<String> = []) throws(WeirError) {
+    for table in Set(found.keys).union(rows.keys).subtracting(without).sorted() where found[table] != rows[table] {
+      throw WeirError(
+        .captureDiffers,
+        "entry \(number) of the live run added \(rows[table] ?? 0) rows to \(table), the replay makes \(found[table] ?? 0)",
+        advice:
+          "The pipeline's files and the capture must be those of the live run, and the version of Weir should be, too. A replay \(.withoutDecisions) uses the records that it has."
+      )
+    }
+  }
 }
 
 extension RecordedStep {

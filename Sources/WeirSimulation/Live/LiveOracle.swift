@@ -46,6 +46,8 @@ final class LiveOracle {
     var mergePosition: Int64 = 0
     var mergeWatermark: Int?
     var mergeIsClosing = false
+    /// By which the merge lane has emitted everything, seconds.
+    var mergeComplete: Int?
     /// Contributions by entry that the merge lane has not read, and those that it has read and not emitted.
     var unread: [(number: Int64, windows: [WindowKey: Tally], totals: [String: Tally])] = []
     var open: [WindowKey: Tally] = [:]
