@@ -157,7 +157,7 @@ public final class WindowStore: WindowOperator {
       let first = max(math.ended(pane: key.start, by: emittedThrough), key.missed)
       return first < math.windowsPerPane ? key.start + (first + 1) * math.slide : nil
     }
-    return ends.min().map { $0 + math.lateness }
+    return ends.min().map { min($0.saturatingSum(math.lateness), Bounds.time) }
   }
 
   /// Bytes held, about.
