@@ -180,11 +180,12 @@ extension LiveOracle {
   /// Windows that the lane finishes with this epoch: a function of its records and of what the entry says. Those of an epoch that leaves
   /// some, whichever, are taken out when the files say that it finished them.
   private func emit(_ lane: inout Account.Lane, _ commit: LaneCommit, _ name: String, last: Account?, _ rows: inout Rows) {
-    var bound = lane.reached ?? Int.min
+    var bound = LiveOracle.larger(lane.reached, lane.finished) ?? Int.min
     if let floor = commit.floor, floor != Watermark.minimum {
       if !lane.isIdle { fail("\(name): it has a floor, and is not idle") }
       if Int(floor / 1_000_000) > max(bound, last?.merged ?? Int.min) { fail("\(name): its floor is above what was merged") }
       bound = max(bound, Int(floor / 1_000_000))
+      lane.finished = bound
     }
     for (key, tally) in lane.open where key.end <= bound {
       if commit.isClosing {

@@ -23,6 +23,8 @@ final class LiveOracle {
       var isClosed = false
       /// Its last epoch left windows that it finishes.
       var isClosing = false
+      /// By which it finished windows while it was idle, seconds: those that an epoch left follow with the next.
+      var finished: Int?
       /// Of a shard with parents: those that are closed, and what each had reached.
       var parents: [(id: LaneID, reached: Int?)] = []
       /// Ranges that the source lost.
