@@ -285,6 +285,39 @@ def decided(suite):
     decisions(suite, "merge", job, out)
 
 
+def shared(suite):
+    """Two workers, partitions that go idle: --decisions finishes their windows in the entries of the live run"""
+    topic, partitions = f"{TOPIC}-shared", 8
+    with Broker({topic: partitions}) as b:
+        def change(spec):
+            kafka.live(topic, idle="1s")(spec)
+            spec["lake"]["flush"]["every"] = "100ms"
+        job = common.Job(suite, suite.path("shared"), "synthetic", [], change=change)
+        out = suite.path("shared-capture")
+        capture = Capture(suite, out, b.address, topic)
+        stream = kafka.Stream(suite, job, b.address, topic, 12_000)
+        stream.send(400)
+        workers = [Worker(job, b.address).begin(), Worker(job, b.address).begin()]
+        began = time.monotonic()
+        # Few at a time: most partitions are idle at any moment, with open windows.
+        while time.monotonic() - began < (15 if suite.quick else 40):
+            stream.at += 60
+            stream.send(6)
+            time.sleep(0.25)
+        stream.close_windows(partitions)
+        broker.wait("all records committed", lambda: broker.committed(job) >= len(stream.records) or not any(w.is_running for w in workers), 120)
+        faults = [fault for worker in workers for fault in worker.stop()]
+        faults += Worker(job, b.address).begin().stop()
+        capture.wait_for(len(stream.records))
+        faults += capture.stop()
+    lanes = [lane for e in job.entries() for lane in e["lanes"]]
+    floors = [lane for lane in lanes if "floor" in lane]
+    writers = {e["worker"] for e in job.entries()}
+    suite.claim(f"two workers write entries, {len(floors)} epochs finish windows of idle partitions",
+                faults + ([] if len(writers) > 2 and floors else [f"workers {writers}, {len(floors)} floors"]))
+    decisions(suite, "shared", job, out)
+
+
 def damage(suite, job, out):
     """A flipped byte, a missing segment, other files and pipelines are refused with a message."""
     bad = suite.path("damaged")
@@ -386,7 +419,7 @@ def background(suite):
 
 def main():
     suite = common.Suite("capture", 600, __doc__)
-    suite.run(kills, same_rows, decided, grown, trimmed, background)
+    suite.run(kills, same_rows, decided, shared, grown, trimmed, background)
 
 
 if __name__ == "__main__":

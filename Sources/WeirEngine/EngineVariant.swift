@@ -82,6 +82,8 @@ package struct EngineVariant: OptionSet, Sendable {
   package static let flushesTogether = EngineVariant(27)
   /// A shard's bounds are asked for after the check that it is the one that was read.
   package static let boundsAfterCheck = EngineVariant(28)
+  /// An idle lane's windows are closed by a floor that its entry does not say.
+  package static let floorUnsaid = EngineVariant(33)
   /// After an error on the way to an entry the session may commit what follows.
   package static let cutsOnAfterError = EngineVariant(29)
   /// A lane begins although its shard was not checked, because the session ended meanwhile.

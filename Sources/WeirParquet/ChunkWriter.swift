@@ -71,7 +71,7 @@ final class ChunkWriter {
 
   /// Compressed bytes of the open chunk, about: what is not compressed yet is taken to shrink like what was.
   var estimatedBytes: Int {
-    let open = values.estimatedBytes + definitions.count / 8
+    let open = values.estimatedBytes + (pageNulls > 0 ? levelCount / 8 : 0)
     return pages.count + open * bytesOut / bytesIn
   }
 
@@ -170,7 +170,8 @@ final class ChunkWriter {
   }
 
   private func appendDefinitions(to out: inout Buffer<UInt8>) {
-    if definitions.count > 0 || levelCount == 0 {
+    // By the values alone: that a column can tell nulls, because other rows of its block have some, must not show.
+    if pageNulls > 0 || levelCount == 0 {
       return appendLevels(definitions.base, count: definitions.count, largest: leaf.maxDefinition, to: &out)
     }
     let at = out.count

@@ -109,6 +109,17 @@ public struct LaneCommit: Sendable, Equatable {
   public var state: StateRef?
   /// Windows that the watermark has finished are left for the lane's next epochs: they belong to more partitions than one entry may have.
   public var isClosing: Bool
+  /// Of an idle lane: windows were finished by no less than this watermark, which the lane had taken from the merged one when it was cut
+  /// (another worker's entry may have come since). nil: the lane was not idle, or an earlier version made the epoch.
+  public var floor: Int64?
+  /// The watermark that finishes the first of the windows that the lane has left open; nil: there are none, or it was not said.
+  public var dueAt: Int64?
+
+  /// An epoch of the merge lane by which everything that its watermark finishes is out. One that only carries decisions finishes nothing.
+  var finishesWindows: Bool { !isClosing && (from != to || decisions.isEmpty) }
+
+  /// An epoch of the merge lane that takes over windows of lanes, of which some may be due.
+  var takesOverWindows: Bool { decisions.contains { if case .partitionsAdded = $0 { true } else { false } } }
 
   /// Where a new generation of the lane starts in this epoch; nil: none does.
   public var generationStart: ShardPoint? { decisions.lazy.compactMap(\.generationStart).first }
@@ -117,7 +128,7 @@ public struct LaneCommit: Sendable, Equatable {
     lane: LaneID, dealing: Dealing? = nil, generation: Int64 = 0, epoch: Int64, from: ShardPoint, to: ShardPoint,
     endsAtItself: Bool = false, watermark: Int64, prefixHash: Hash128? = nil, identity: ShardIdentity? = nil,
     counts: BucketCounts = BucketCounts(), windows: [String: WindowCounts] = [:], decisions: [Decision] = [], state: StateRef? = nil,
-    isClosing: Bool = false
+    isClosing: Bool = false, floor: Int64? = nil, dueAt: Int64? = nil
   ) {
     self.lane = lane
     self.dealing = dealing
@@ -134,6 +145,8 @@ public struct LaneCommit: Sendable, Equatable {
     self.decisions = decisions
     self.state = state
     self.isClosing = isClosing
+    self.floor = floor
+    self.dueAt = dueAt
   }
 }
 

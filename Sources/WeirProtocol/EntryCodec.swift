@@ -145,9 +145,12 @@ extension LaneCommit {
       "decisions": .array(decisions.map(\.json)), "state": state?.json ?? .null,
     ]
     let document = JSONValue.members(members).adding(identity)
-    // Left out where it is not so, as in entries from before there was such a bound.
-    guard isClosing, case .object(let all) = document else { return document }
-    return .object(all + [.init("closing", .bool(true))])
+    // Left out where there is none, as in entries from before there was such a thing.
+    guard isClosing || floor != nil || dueAt != nil, case .object(var all) = document else { return document }
+    if isClosing { all.append(.init("closing", .bool(true))) }
+    if let floor { all.append(.init("floor", .watermark(floor))) }
+    if let dueAt { all.append(.init("dueAt", .watermark(dueAt))) }
+    return .object(all)
   }
 
   init(json: JSONValue, entry: Int64) throws(WeirError) {
@@ -167,6 +170,8 @@ extension LaneCommit {
     state = try json.optional("state") { v throws(WeirError) in try StateRef(json: v) }
     identity = try ShardIdentity(memberOf: json)
     isClosing = json["closing"] == .bool(true)
+    floor = json["floor"] == nil ? nil : try json.requiredWatermark("floor")
+    dueAt = json["dueAt"] == nil ? nil : try json.requiredWatermark("dueAt")
   }
 }
 

@@ -121,6 +121,8 @@ public struct LaneFold: Sendable, Equatable {
   public var isClosed: Bool
   /// See ``LaneCommit/isClosing``, of the last epoch.
   public var isClosing = false
+  /// See ``LaneCommit/dueAt``, of the last epoch.
+  public var dueAt: Int64?
   /// An entry holds the lane's `shardClosed`: no more records come, and it holds back no watermark.
   public var isShardClosed = false
   /// Of a lane whose shard has parents.
@@ -214,6 +216,14 @@ extension LedgerFold {
     return max(mergedWatermark, least ?? greatestIdle)
   }
 
+  /// The windows that lanes finish are all out that this watermark finishes. It is behind the merged watermark where a lane that is idle, or
+  /// was until its last epoch, has windows that only its next epoch can finish. nil: an earlier version did not say.
+  public var finishedThrough: Int64? {
+    if lanes.contains(where: { $0.key != .merge && $0.value.isClosing && $0.value.dueAt == nil }) { return nil }
+    guard let due = lanes.values.compactMap(\.dueAt).min(), due <= mergedWatermark else { return mergedWatermark }
+    return due == Watermark.minimum ? due : due - 1
+  }
+
   private func checkEpochs(of entry: LedgerEntry) throws(WeirError) {
     for (i, commit) in entry.lanes.enumerated() {
       guard i == 0 || entry.lanes[i - 1].lane < commit.lane else {
@@ -227,6 +237,10 @@ extension LedgerFold {
         throw WeirError.corruptLedger(
           "entry \(entry.number): lane \(commit.lane.text) begins at \(commit.from.text), not at \(position.text)")
       }
+      if let floor = commit.floor, floor > max(mergedWatermark, lanes[commit.lane]?.floor ?? Watermark.minimum) {
+        throw WeirError.corruptLedger(
+          "entry \(entry.number): the floor of lane \(commit.lane.text) is above the merged watermark of the entries before it")
+      }
     }
   }
 
@@ -239,6 +253,7 @@ extension LedgerFold {
     lane.position = commit.to
     lane.watermark = max(lane.watermark, commit.watermark)
     lane.isClosing = commit.isClosing
+    lane.dueAt = commit.dueAt
     if commit.watermark == Watermark.maximum, !commit.isClosing { lane.isClosed = true }
     lane.prefixHash = commit.prefixHash
     // One of an earlier entry is still true: its records are before the position too.

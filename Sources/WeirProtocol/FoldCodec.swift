@@ -83,6 +83,7 @@ extension LaneFold {
     if let generationStart { members.append(JSONValue.Member("generationStart", .string(generationStart.text))) }
     if isShardClosed { members.append(JSONValue.Member("shardClosed", .bool(true))) }
     if isClosing { members.append(JSONValue.Member("closing", .bool(true))) }
+    if let dueAt { members.append(JSONValue.Member("dueAt", .watermark(dueAt))) }
     if let origin { members.append(JSONValue.Member("origin", origin.json)) }
     return JSONValue.object(members).adding(identity)
   }
@@ -103,6 +104,7 @@ extension LaneFold {
     clock = json["clock"] == nil ? nil : try json.requiredTime("clock")
     generationStart = json["generationStart"] == nil ? nil : try json.requiredPosition("generationStart")
     isClosing = json["closing"] == .bool(true)
+    dueAt = json["dueAt"] == nil ? nil : try json.requiredWatermark("dueAt")
     isShardClosed = json["shardClosed"] == .bool(true)
     origin = try json["origin"].map { v throws(WeirError) in try LaneOrigin(json: v) }
     identity = try ShardIdentity(memberOf: json)

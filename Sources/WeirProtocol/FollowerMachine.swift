@@ -52,10 +52,12 @@ public struct FollowerMachine: Sendable {
     /// Sums of the lanes' counts over the entries, for `commitInfo`.
     public var counts: BucketCounts
     public var windows: WindowCounts
-    /// As of entry `to`: the table is complete through it.
+    /// As of entry `to`: the records through it are in the table.
     public var mergedWatermark: Int64
-    /// Entry `to` leaves windows that its watermark finishes to later entries: tables of windows are not complete through it.
-    public var isClosing = false
+    /// By which the merge lane has finished all its windows in these entries; nil: it has not, or not since a growth gave it more.
+    ///
+    /// It is behind ``mergedWatermark`` as long as the merge lane's entry comes after that of the lanes.
+    public var merged: Int64?
     /// Of entry `to`; nil when the commit has no entries.
     public var proof: EntryProof?
     /// The table belongs to another ledger or to none, and was adopted by name: write our id into its configuration.
@@ -221,8 +223,11 @@ public struct FollowerMachine: Sendable {
     var commit = Commit(
       version: version, from: after, to: through, files: [], counts: BucketCounts(), windows: WindowCounts(),
       mergedWatermark: entries.last?.mergedWatermark ?? Watermark.minimum,
-      isClosing: entries.last?.lanes.contains(where: \.isClosing) ?? false,
       proof: entries.last.map { EntryProof(number: $0.number, hash: $0.hash) }, adopts: adopts)
+    for entry in entries {
+      guard let merge = entry[.merge] else { continue }
+      if merge.takesOverWindows { commit.merged = nil } else if merge.finishesWindows { commit.merged = merge.watermark }
+    }
     for entry in reversed ? entries.reversed() : entries {
       commit.files += entry.files(of: table)
       for lane in entry.lanes where lane.lane != .merge {

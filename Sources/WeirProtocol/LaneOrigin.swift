@@ -57,7 +57,10 @@ extension LedgerFold {
       // An idle parent did not hold back the merged watermark: like a lane that wakes, the child is not below it.
       lane.floor = max(known.min() ?? Watermark.minimum, mergedWatermark)
       lane.watermark = origin.parents.compactMap { $0.reached == nil ? nil : lanes[$0.lane]?.watermark }.min() ?? Watermark.minimum
+      // It takes over windows that its parents have not finished.
+      lane.dueAt = [lane.dueAt, parent.dueAt].compactMap(\.self).min()
       lanes[child.lane] = lane
+      lanes[id]?.dueAt = nil
     }
   }
 

@@ -40,6 +40,8 @@ package struct ProtocolVariant: OptionSet, Sendable {
   package static let callsAbandonedFenced = ProtocolVariant(rawValue: 1 << 16)
   /// Collection deletes entries whatever the outcome of the mark that says how far.
   package static let ignoresMarkOutcome = ProtocolVariant(rawValue: 1 << 17)
+  /// A table of windows is said to be complete through the merged watermark, whether the merge lane has finished them or not.
+  package static let completeTooEarly = ProtocolVariant(rawValue: 1 << 18)
 
   static let fences: ProtocolVariant = [.blindRetry, .noFence, .fencesAfterConflict, .fencesByPosition]
 }

@@ -50,14 +50,50 @@ public struct FollowedTable: Sendable {
   public let columns: [ColumnSchema]
   /// Names of the partition columns, in the order of a file's partition values.
   public let partitionColumns: [String]
-  /// Its rows are windows: the ledger counts which were on time, corrected or late.
-  public let hasWindows: Bool
+  /// Its rows are windows: the ledger counts which were on time, corrected or late. nil: they are not.
+  public let windows: FollowedWindows?
 
-  public init(path: String, columns: [ColumnSchema], partitionColumns: [String], hasWindows: Bool) {
+  public init(path: String, columns: [ColumnSchema], partitionColumns: [String], windows: FollowedWindows?) {
     self.path = path
     self.columns = columns
     self.partitionColumns = partitionColumns
-    self.hasWindows = hasWindows
+    self.windows = windows
+  }
+}
+
+/// What finishes the windows of a table, and when.
+public struct FollowedWindows: Sendable {
+  public enum Place: Sendable {
+    case mergeLane
+    /// The lanes, whose keys they are. The merge lane does once a stream got more shards (``PartitionGrowth``).
+    case lanesByKey
+    case lanesByShard
+  }
+
+  public let place: Place
+  /// A window is finished when the watermark passes its end by this.
+  public let latenessMicroseconds: Int64
+
+  public init(place: Place, latenessMicroseconds: Int64) { (self.place, self.latenessMicroseconds) = (place, latenessMicroseconds) }
+
+  /// Through which event time all windows that end there are in the table; nil: the entries do not say, and what was said before is still true.
+  /// - Parameters:
+  ///   - commit: its entries.
+  ///   - fold: of the ledger, through the last of these entries or a later one.
+  public func complete(_ commit: FollowerMachine.Commit, _ fold: LedgerFold) -> Int64? {
+    let isMerged =
+      switch place {
+      case .mergeLane: true
+      case .lanesByKey: fold.growths.values.contains { $0.entry <= commit.to }
+      case .lanesByShard: false
+      }
+    var reached = commit.merged
+    if !isMerged {
+      // Without the decisions of the last entry: what an end of input lets go comes with the next.
+      reached = commit.to == fold.number ? fold.finishedThrough.map { min($0, commit.mergedWatermark) } : nil
+    }
+    guard let reached, reached != Watermark.minimum, reached != Watermark.maximum else { return reached }
+    return reached - latenessMicroseconds
   }
 }
 

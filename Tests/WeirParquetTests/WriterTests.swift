@@ -49,6 +49,25 @@ import WeirTesting
     #expect(try writer.finish().bytes == file(gathered, WriterTests.small).bytes)
   }
 
+  /// A block's column can tell nulls if some other row of it has one: a replay has other blocks than the live run.
+  @Test(arguments: [1, 7, 31, 32, 100])
+  func columnsThatCouldTellNullsAndHaveNoneAreWrittenLikeThoseThatCannot(count: Int) throws {
+    let schema = [ColumnSchema("n", .int64), ColumnSchema("s", .string)]
+    let arena = Arena()
+    func bytes(validity: [Bool]?) throws -> [UInt8] {
+      let (rows, values) = ((0..<UInt32(count)).map { $0 }, Array(0...Int64(count)))
+      var writer = ParquetWriter(columns: schema, options: ParquetOptions())
+      writer.append(
+        [
+          Column(type: .int64, values: .int64(values), validity: validity),
+          Column(type: .string, values: .string(values.map { arena.copy("s\($0)") }), validity: validity, owners: [arena]),
+        ], rows: rows)
+      return try writer.finish().bytes
+    }
+    let others = [Bool](repeating: true, count: count) + [false]
+    #expect(try bytes(validity: others) == bytes(validity: nil))
+  }
+
   @Test func longStringsCloseTheirPagesEarly() throws {
     try Oracle.withFolder { folder in
       var random = SplitMix64(seed: 6)

@@ -3,6 +3,9 @@ import WeirProtocol
 
 /// Brings one Delta table up to the ledger. Carries out what ``FollowerMachine`` says.
 struct DeltaFollower: TableFollower {
+  /// How far back other programs' commits are passed over in search of one of ours.
+  private static let versionsMax: Int64 = 64
+
   private let ledgerID: String
   private let followed: FollowedTable
   private let table: DeltaTable
@@ -14,6 +17,8 @@ struct DeltaFollower: TableFollower {
   private let variant: ProtocolVariant
   /// What this follower last saw of the table, without its files: they are many after some weeks.
   private var tip: DeltaTip?
+  /// What a version says of how far the table is complete, see ``said(before:)``.
+  private var said: (version: Int64, through: JSONValue)?
   /// The newest version that is known to be durable.
   private var durableVersion: Int64 = -1
 
@@ -47,10 +52,12 @@ struct DeltaFollower: TableFollower {
       case .commit(let commit):
         try await files.check(commit.files, of: followed.path)
         let actions = actions(commit)
-        let outcome = await table.tryCommit(version: commit.version, bytes: encode(commit, actions))
+        let through = try await complete(commit, await ledger.fold)
+        let outcome = await table.tryCommit(version: commit.version, bytes: encode(commit, actions, through))
         if case .unknown(let why) = outcome { trouble = why }
         if outcome == .created {
           durableVersion = commit.version
+          said = (commit.version, through)
           try await created(commit.version, actions)
         }
         action = machine.event(.putReturned(outcome))
@@ -103,10 +110,10 @@ struct DeltaFollower: TableFollower {
     return actions + commit.files.map { .add(add($0)) }
   }
 
-  private func encode(_ commit: FollowerMachine.Commit, _ actions: [DeltaAction]) -> [UInt8] {
+  private func encode(_ commit: FollowerMachine.Commit, _ actions: [DeltaAction], _ through: JSONValue) -> [UInt8] {
     let isWrite = commit.version > 0 || !commit.files.isEmpty
     return DeltaCommit.encode(
-      info: info(isWrite ? "WRITE" : "CREATE TABLE", [.init("weir", accounting(commit))]), actions: actions)
+      info: info(isWrite ? "WRITE" : "CREATE TABLE", [.init("weir", accounting(commit, through))]), actions: actions)
   }
 
   /// Of a table that was made for a plan since replaced, and never had a file.
@@ -155,23 +162,45 @@ struct DeltaFollower: TableFollower {
   }
 
   /// Law 4 in the commit: both sums of the entries `(from, to]`, and how far the table is complete.
-  private func accounting(_ commit: FollowerMachine.Commit) -> JSONValue {
+  private func accounting(_ commit: FollowerMachine.Commit, _ through: JSONValue) -> JSONValue {
     let counts = commit.counts
     var members: [JSONValue.Member] = [
       .init("ledger", .string(ledgerID)), .init("from", .int(commit.from)), .init("to", .int(commit.to)),
       .init("in", .int(counts.input)), .init("accepted", .int(counts.accepted)),
       .init("duplicate", .int(counts.duplicate)), .init("filtered", .int(counts.filtered)),
       .init("quarantined", .int(counts.quarantined)),
-      .init("completeThrough", followed.hasWindows && commit.isClosing ? .null : complete(commit.mergedWatermark)),
+      .init("completeThrough", through),
     ]
     if counts.blankLines > 0 { members.append(.init("blankLines", .int(counts.blankLines))) }
-    if followed.hasWindows {
-      members.append(.init("windows", commit.windows.json))
-    }
+    if followed.windows != nil { members.append(.init("windows", commit.windows.json)) }
     return .object(members)
   }
 
-  private func complete(_ watermark: Int64) -> JSONValue {
+  /// Through which event time the table has everything with this commit: rows of records, or windows by their end.
+  private func complete(_ commit: FollowerMachine.Commit, _ fold: LedgerFold) async throws -> JSONValue {
+    guard let windows = followed.windows, !variant.contains(.completeTooEarly) else { return DeltaFollower.time(commit.mergedWatermark) }
+    if let through = windows.complete(commit, fold) { return DeltaFollower.time(through) }
+    return try await said(before: commit)
+  }
+
+  /// What the newest version before says; null: it is not known. Whoever wrote it: another worker, or this one before it was started again.
+  private func said(before commit: FollowerMachine.Commit) async throws -> JSONValue {
+    if let said, said.version == commit.version - 1 { return said.through }
+    var (version, through) = (commit.version - 1, commit.from)
+    let oldest = max(0, commit.version - DeltaFollower.versionsMax)
+    while version >= oldest, let bytes = try await table.store.get(table.commitPath(version)) {
+      version -= 1
+      guard let line = bytes.split(separator: 0x0A, maxSplits: 1).first, let info = try? JSONValue(parsing: line),
+        let ours = info["commitInfo"]?["weir"], ours["ledger"]?.string == ledgerID, let to = ours["to"]?.int
+      else { continue }
+      if to <= through, let said = ours["completeThrough"] { return said }
+      // Taken back: what other versions say of later entries is of another history.
+      if ours["restoredFrom"] != nil { through = min(through, to) }
+    }
+    return .null
+  }
+
+  private static func time(_ watermark: Int64) -> JSONValue {
     switch watermark {
     case Watermark.minimum: .null
     case Watermark.maximum: .string("end of input")

@@ -22,7 +22,7 @@ public enum LedgerVerify {
     // The tables first: their logs say which files another program removed.
     var removed: Set<String> = []
     let verified = VerifiedLedger(ledger, fold: fold, entries: entries, lake: lake)
-    for table in compiled.plan.followedTables {
+    for table in compiled.followedTables {
       try await result.part { try await environment.tables.verify(table, with: verified, &$0, removed: &removed) }
     }
     try await blobSizes(ledger, entries, lake, &result)

@@ -14,13 +14,13 @@ public enum TableRestore {
     let fold = await ledger.fold
     let ledgerID = fold.genesis.ledgerID
     var restored: [TableRestoration] = []
-    for table in compiled.plan.followedTables {
+    for table in compiled.followedTables {
       let report = try await environment.tables.restore(
         table, to: ledger, given: fold.tables[table.path], environment: environment.follower(of: ledgerID), isDry: isDry)
       if let report { restored.append(report) }
     }
     if !isDry {
-      let followers = Followers(environment: environment, ledger: ledger, ledgerID: ledgerID, plan: compiled.plan)
+      let followers = Followers(environment: environment, ledger: ledger, ledgerID: ledgerID, compiled: compiled)
       try await followers.catchUp(to: await ledger.fold.number)
     }
     return restored

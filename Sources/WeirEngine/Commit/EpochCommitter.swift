@@ -106,13 +106,16 @@ actor EpochCommitter {
   }
 
   /// The epoch of a merge lane that has an entry of its own, with the files of what it finished.
-  func commit(merged: MergedEpoch, through number: Int64) async throws -> CommitEnd {
+  /// - Parameter rows: of the recorded entry that is repeated; nil: none is.
+  /// - Throws: `capture_differs` if they are others.
+  func commit(merged: MergedEpoch, through number: Int64, repeating rows: RecordedRows? = nil) async throws -> CommitEnd {
     guard !isRefused else { return .abandoned }
     guard let before = lanes[.merge] else { preconditionFailure("the merge lane is not held") }
     let began = environment.clock.monotonicNanoseconds
     let attempt = ledger.makeAttemptID()
     let stem = BatchEncoder.stem(number: await ledger.fold.number + 1, attempt: attempt)
     let files = EpochCommitter.inOrder(try await encoder.encode(merged: merged.results, stem: stem))
+    try rows?.check(RecordedRows.count(BatchEncoder.commits(files)))
     var pack = BlobPack(path: ledger.layout.blob(attempt: attempt, name: "merge"))
     let commit = LaneCommit(
       merged, through: number, itself: false, after: before,

@@ -13,4 +13,7 @@ struct EncodedBatch: Sendable {
   var files: [Int: [EncodedFile]]
   /// What encoding them took.
   var nanoseconds: Int64 = 0
+
+  /// By table.
+  var rows: [String: Int64] { files.values.joined().reduce(into: [:]) { $0[$1.table, default: 0] += $1.data.rows } }
 }

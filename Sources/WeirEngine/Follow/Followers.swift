@@ -20,14 +20,14 @@ actor Followers {
   /// Topics; they follow at their own pace.
   nonisolated let sinks: SinkPump?
 
-  init(environment: EngineEnvironment, ledger: Ledger, ledgerID: String, plan: Plan, meter: LiveMeter? = nil) {
+  init(environment: EngineEnvironment, ledger: Ledger, ledgerID: String, compiled: CompiledPlan, meter: LiveMeter? = nil) {
     self.ledger = ledger
     state = environment.state
     clock = environment.clock
     self.meter = meter
-    sinks = SinkPump(environment: environment, ledger: ledger, ledgerID: ledgerID, plan: plan)
+    sinks = SinkPump(environment: environment, ledger: ledger, ledgerID: ledgerID, plan: compiled.plan)
     let own = environment.follower(of: ledgerID)
-    tables = plan.followedTables.map { ($0.path, environment.tables.follower(of: $0, own)) }
+    tables = compiled.followedTables.map { ($0.path, environment.tables.follower(of: $0, own)) }
   }
 
   /// Every follower has all entries through this one: what collection may count on.

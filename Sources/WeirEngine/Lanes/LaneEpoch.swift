@@ -22,6 +22,9 @@ package struct LaneEpoch: Sendable {
   package var stateIsBase: Bool
   /// See ``LaneCommit/isClosing``.
   var isClosing: Bool
+  /// See ``LaneCommit/floor`` and ``LaneCommit/dueAt``.
+  var floor: Int64?
+  var dueAt: Int64?
   /// Of a live shard, at ``position``.
   var identity: ShardIdentity?
   /// For observers; none of these are committed.

@@ -250,7 +250,8 @@ package final class LaneState {
     let epoch = LaneEpoch(
       lane: id, position: position, watermark: watermark, counts: counts, windowCounts: windowCounts, stateOutOfRange: stateOutOfRange,
       tables: tables,
-      state: state, stateIsBase: isBase, isClosing: isClosing, sizes: sizes, rejected: rejected)
+      state: state, stateIsBase: isBase, isClosing: isClosing, dueAt: windows.compactMap { $0?.dueAt }.min(), sizes: sizes,
+      rejected: rejected)
     reset()
     return epoch
   }

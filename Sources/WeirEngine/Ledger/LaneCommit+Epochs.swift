@@ -14,7 +14,9 @@ extension LaneCommit {
     self.init(
       lane: epoch.lane, dealing: dealing, generation: before.generation, epoch: before.epoch + 1, from: before.position,
       to: epoch.point, watermark: epoch.watermark, prefixHash: prefixHash, identity: epoch.identity, counts: epoch.counts,
-      windows: windows, decisions: decisions, state: state, isClosing: epoch.isClosing)
+      windows: windows, decisions: decisions, state: state, isClosing: epoch.isClosing, floor: epoch.floor,
+      // The lanes of a plain capture have one watermark, and none is idle.
+      dueAt: dealing == nil || epoch.isClosing ? epoch.dueAt : nil)
   }
 
   /// An epoch of the merge lane over the entries through `number`.
@@ -33,6 +35,6 @@ extension LedgerFold {
     return LaneCommit(
       lane: lane, dealing: lane == .merge ? nil : genesis.dealing, generation: before?.generation ?? 0, epoch: nextEpoch(of: lane),
       from: position, to: position, watermark: before?.watermark ?? Watermark.minimum, prefixHash: before?.prefixHash,
-      decisions: decisions, state: before?.state, isClosing: before?.isClosing ?? false)
+      decisions: decisions, state: before?.state, isClosing: before?.isClosing ?? false, dueAt: before?.dueAt)
   }
 }

@@ -122,11 +122,12 @@ actor LedgerMerge {
   }
 
   /// Makes an epoch again that a live run made: over the entries through `number`, with the watermark that was merged then.
-  func repeats(through number: Int64, watermark: Int64) async throws {
+  /// - Parameter rows: that it gave the tables.
+  func repeats(through number: Int64, watermark: Int64, rows: RecordedRows?) async throws {
     guard let lane else { preconditionFailure("the merge lane is not held") }
     _ = try await take(through: number, lane, await ledger.fold)
     position = number
-    _ = try await commit(lane, through: number, watermark: watermark)
+    _ = try await commit(lane, through: number, watermark: watermark, rows)
   }
 
   /// Folds in what the entries after the position contribute; false: they contribute nothing.
@@ -141,10 +142,12 @@ actor LedgerMerge {
     return hasNews
   }
 
-  private func commit(_ lane: MergeLane, through number: Int64, watermark: Int64) async throws -> LedgerFold {
+  private func commit(
+    _ lane: MergeLane, through number: Int64, watermark: Int64, _ rows: RecordedRows? = nil
+  ) async throws -> LedgerFold {
     let merged = lane.epoch(watermark: watermark)
     meter?.merging(openWindows: lane.openWindows)
-    let after = try await committer.commit(merged: merged, through: number).fold()
+    let after = try await committer.commit(merged: merged, through: number, repeating: rows).fold()
     committed = number
     self.watermark = watermark
     let fence = variant.contains(.mergedFenceTooLow) ? number : after.number

@@ -8,7 +8,7 @@ enum LostLedger {
   static func check(_ plan: Plan, _ environment: EngineEnvironment) async throws {
     let layout = LedgerLayout(pipeline: plan.pipeline)
     if let lost = try await Ledger.lost(layout, environment.lake) { throw lost }
-    for table in plan.followedTables { try await environment.tables.checkAbsent(table, in: environment.lake) }
+    for table in plan.tables { try await environment.tables.checkAbsent(table.followed(nil), in: environment.lake) }
     if let state = environment.state { try await StateOwnership.check(state, nil, plan) }
   }
 }

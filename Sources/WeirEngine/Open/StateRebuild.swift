@@ -81,7 +81,7 @@ public enum StateRebuild {
     guard environment.state != nil else { return 0 }
     let ledger = try await LedgerOpening.required(compiled.plan, environment)
     let ledgerID = await ledger.fold.genesis.ledgerID
-    try await Followers(environment: environment, ledger: ledger, ledgerID: ledgerID, plan: compiled.plan).check()
+    try await Followers(environment: environment, ledger: ledger, ledgerID: ledgerID, compiled: compiled).check()
     return try await rebuild(compiled, environment)
   }
 

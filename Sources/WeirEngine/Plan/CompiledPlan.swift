@@ -150,6 +150,9 @@ public struct CompiledPlan: Sendable {
     return counts
   }
 
+  /// A gold table is finished in the lanes.
+  var hasLaneWindows: Bool { aggregates.contains { $0.isFinishedInLane && $0.window != nil } }
+
   /// Which of an aggregate's `by` columns is the record's key; nil: none.
   func keyColumn(of aggregate: Int) -> Int? {
     let by = aggregate < goldCount ? plan.gold[aggregate].by : plan.state[aggregate - goldCount].by

@@ -37,12 +37,22 @@ struct TableLayout: Sendable {
 
 extension TableDefinition {
   /// As its format sees it.
-  var followed: FollowedTable {
-    FollowedTable(path: name, columns: columns, partitionColumns: partitionBy.map(\.name), hasWindows: kind.gold != nil)
+  func followed(_ windows: FollowedWindows?) -> FollowedTable {
+    FollowedTable(path: name, columns: columns, partitionColumns: partitionBy.map(\.name), windows: windows)
   }
 }
 
-extension Plan {
+extension CompiledPlan {
   /// The tables that follow the ledger.
-  var followedTables: [FollowedTable] { tables.map(\.followed) }
+  var followedTables: [FollowedTable] { plan.tables.map { $0.followed($0.kind.gold.flatMap { windows(ofGold: $0) }) } }
+
+  private func windows(ofGold number: Int) -> FollowedWindows? {
+    let table = aggregates[number]
+    let isByShard = table.isFinishedInLane && plan.source.live != nil && table.origins.contains(.system(.shard))
+    return table.window.map { window in
+      FollowedWindows(
+        place: isByShard ? .lanesByShard : table.isFinishedInLane ? .lanesByKey : .mergeLane,
+        latenessMicroseconds: window.latenessMicroseconds)
+    }
+  }
 }

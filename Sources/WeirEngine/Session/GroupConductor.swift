@@ -289,17 +289,20 @@ final class GroupConductor: Conductor {
     for lane in touched {
       let standing = await lane.actor.standing
       // An idle lane's next record is judged by no less than what is merged now, so its windows can close by that.
-      let waits = lane.isIdle && standing.hasOpenWindows
+      var floor = lane.isIdle ? standing.floor : nil
       var closes = false
-      if waits {
+      if lane.isIdle, standing.hasOpenWindows {
         await slot.idle()
         let merged = await session.ledger.fold.mergedWatermark
         closes = merged > standing.floor && !variant.contains(.idleWindowsStay)
-        if closes { await lane.actor.raise(floor: merged) }
+        if closes {
+          await lane.actor.raise(floor: merged)
+          floor = merged
+        }
         lane.touch()
       }
       if decisions[lane.id] != nil || closes || lane.isClosing || standing.point != standing.cutPoint {
-        epochs += try await lane.cut(decisions[lane.id] ?? [])
+        epochs += try await lane.cut(decisions[lane.id] ?? [], floor: variant.contains(.floorUnsaid) ? nil : floor)
       }
     }
     guard !epochs.isEmpty else { return nil }

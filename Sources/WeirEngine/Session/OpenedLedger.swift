@@ -21,7 +21,7 @@ struct OpenedLedger: Sendable {
     (self.compiled, self.environment, self.ledger) = (compiled, environment, ledger)
     (self.request, self.worker, self.meter) = (request, worker, meter)
     followers = Followers(
-      environment: environment, ledger: ledger, ledgerID: await ledger.fold.genesis.ledgerID, plan: compiled.plan, meter: meter)
+      environment: environment, ledger: ledger, ledgerID: await ledger.fold.genesis.ledgerID, compiled: compiled, meter: meter)
   }
 
   /// Whether the state table is at the ledger's position. A run may have stopped after its last entry, or another one may have taken its

@@ -65,6 +65,7 @@ struct PartitionsToAdd: Sendable {
     for lane in lanes {
       var commit = fold.emptyEpoch(of: lane.id)
       commit.state = pack.add(state: lane.withoutKeys(merged), isBase: true, before: nil)
+      if !merged.hasLaneWindows { commit.dueAt = nil }
       commits.append(commit)
     }
     if let spec = compiled.plan.dedup {

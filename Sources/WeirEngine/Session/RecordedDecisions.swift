@@ -11,6 +11,10 @@ struct RecordedDecisions: Sendable {
   /// The state that each lane had after entry `through`: it distinguishes a commit with new state from one that only carries decisions.
   private var states: [LaneID: StateRef] = [:]
   private var through: Int64 = 0
+  /// Lanes that are idle after entry `through`.
+  private var idle: Set<LaneID> = []
+  /// See ``RecordedStep/hasFloors``.
+  private var hasFloors = true
 
   init(ledger: Ledger, lake: any ObjectStore) {
     self.ledger = ledger
@@ -45,9 +49,10 @@ struct RecordedDecisions: Sendable {
     var steps: [RecordedStep] = []
     let head = await ledger.fold.number
     for entry in try await entries(after: number, through: min(head, number + RecordedDecisions.chunkMax)) {
-      let step = try RecordedDecisions.step(entry, states)
+      var step = try RecordedDecisions.step(entry, states)
       if step.changesLookup, !steps.isEmpty { break }
       note(entry)
+      step.hasFloors = hasFloors
       steps.append(step)
       if step.changesLookup { break }
     }
@@ -55,7 +60,15 @@ struct RecordedDecisions: Sendable {
   }
 
   private mutating func note(_ entry: LedgerEntry) {
-    for lane in entry.lanes { states[lane.lane] = lane.state }
+    for lane in entry.lanes {
+      let isCut = lane.state != states[lane.lane] && !RecordedStep.moves(lane.decisions)
+      if idle.contains(lane.lane), isCut, lane.floor == nil { hasFloors = false }
+      for decision in lane.decisions {
+        if case .idle = decision { idle.insert(lane.lane) }
+        if case .wake = decision { idle.remove(lane.lane) }
+      }
+      states[lane.lane] = lane.state
+    }
     through = entry.number
   }
 
@@ -71,6 +84,7 @@ struct RecordedDecisions: Sendable {
 
   private static func step(_ entry: LedgerEntry, _ states: [LaneID: StateRef]) throws(WeirError) -> RecordedStep {
     var step = RecordedStep(work: .carrier, number: entry.number)
+    step.rows = RecordedRows(entry)
     for lane in entry.lanes where !lane.decisions.isEmpty { step.decisions[lane.lane] = lane.decisions }
     if let merge = entry[.merge] {
       for case .partitionsAdded(let added) in merge.decisions {
@@ -106,6 +120,7 @@ struct RecordedDecisions: Sendable {
       }
       step.ranges.append(RecordedRange(shard: lane.lane.shard, from: from, to: to, lost: lost))
       step.counts[lane.lane] = lane.counts
+      step.floors[lane.lane] = lane.floor
     }
     // What only says something keeps the state that the lane has.
     let isEmpty = entry.lanes.allSatisfy { $0.state == states[$0.lane] }

@@ -52,8 +52,10 @@ struct RecordedStep: Sendable {
   }
 
   /// A decision of the step is about the lane's own standing or position; others are only carried by it.
-  func moves(_ lane: LaneID) -> Bool {
-    (decisions[lane] ?? []).contains { decision in
+  func moves(_ lane: LaneID) -> Bool { RecordedStep.moves(decisions[lane] ?? []) }
+
+  static func moves(_ decisions: [Decision]) -> Bool {
+    decisions.contains { decision in
       switch decision {
       case .partitioner, .unverified: false
       default: true
@@ -63,6 +65,13 @@ struct RecordedStep: Sendable {
 
   /// What the recorded entry counted: the same records must come again.
   var counts: [LaneID: BucketCounts] = [:]
+  /// By which idle lanes finished windows, see ``LaneCommit/floor``.
+  var floors: [LaneID: Int64] = [:]
+  /// What the recorded entry gave the tables; nil: none is repeated.
+  var rows: RecordedRows?
+  /// Every idle lane's epoch through this one says by which floor it finished windows. If not, as in ledgers of earlier versions, its
+  /// windows may come some entries earlier or later.
+  var hasFloors = true
 }
 
 extension RecordedStep {

@@ -110,11 +110,14 @@ final class ShardLane: Sendable {
   var isClosing: Bool { hasRest.load(ordering: .acquiring) }
 
   /// Cuts the lane.
-  /// - Parameter decisions: that the entry carries for it.
-  func cut(_ decisions: [Decision]) async throws -> [LaneEpoch] {
+  /// - Parameters:
+  ///   - decisions: that the entry carries for it.
+  ///   - floor: by which an idle lane finishes windows. The entry says it: another worker's entry may move the merged watermark before that.
+  func cut(_ decisions: [Decision], floor: Int64?) async throws -> [LaneEpoch] {
     // The children of a closed shard begin with windows that are not written out.
     let isLast = decisions.contains { if case .shardClosed = $0 { true } else { false } }
-    let epochs = try await actor.cut(isWhole: isLast)
+    var epochs = try await actor.cut(isWhole: isLast)
+    for i in epochs.indices { epochs[i].floor = floor }
     let isClosing = epochs.contains(where: \.isClosing)
     hasRest.store(isClosing, ordering: .releasing)
     if isClosing { touch() }

@@ -29,6 +29,8 @@ public protocol WindowOperator: AnyObject {
   var isEmpty: Bool { get }
   /// Windows (of all keys together) that hold something and are not written out.
   var openCount: Int { get }
+  /// The watermark that finishes the first of the open windows; nil: none is open. A window may be taken for open that holds nothing.
+  var dueAt: Int64? { get }
   /// Bytes held, about.
   var byteCount: Int { get }
   /// The watermark by which windows were written out.

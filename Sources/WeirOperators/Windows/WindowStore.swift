@@ -151,6 +151,15 @@ public final class WindowStore: WindowOperator {
     return count
   }
 
+  /// The watermark that finishes the first of the open windows; nil: none is open.
+  public var dueAt: Int64? {
+    let ends = panes.lazy.compactMap { [math, emittedThrough] key, _ -> Int64? in
+      let first = max(math.ended(pane: key.start, by: emittedThrough), key.missed)
+      return first < math.windowsPerPane ? key.start + (first + 1) * math.slide : nil
+    }
+    return ends.min().map { min($0.saturatingSum(math.lateness), Bounds.time) }
+  }
+
   /// Bytes held, about.
   public var byteCount: Int { panes.reduce(groups.byteCount) { $0 + $1.pane.byteCount } }
 

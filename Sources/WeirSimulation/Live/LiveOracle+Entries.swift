@@ -30,7 +30,7 @@ extension LiveOracle {
     var quarantined: Set<Place> = []
     var lateUsers: Set<LatePlace> = []
     var lateKinds: Set<LatePlace> = []
-    /// Windows that lanes must emit, and those that they may: an idle lane's close by a watermark that it learns at some time.
+    /// Windows that lanes must emit, and those that they may: some of those of an epoch that leaves others.
     var due: [WindowKey: Tally] = [:]
     var allowed: [WindowKey: Tally] = [:]
     var windows: [WindowKey: Tally] = [:]
@@ -106,7 +106,7 @@ extension LiveOracle {
       // An epoch that only says something is not made by the lane, and finishes nothing.
       let isGrowing = LiveOracle.growth(of: next.entry) != nil
       if from < to || commit.state != lane.state, !isGrowing, next.growth == nil {
-        emit(&lane, commit.isClosing, last: accounts.last, &rows)
+        emit(&lane, commit, name, last: accounts.last, &rows)
       }
     }
     if commit.watermark != seconds(lane.watermark) { fail("\(name): the watermark is wrong") }
@@ -177,17 +177,22 @@ extension LiveOracle {
     if (commit.windows["gold/kinds"] ?? WindowCounts()) != windows.kinds { fail("\(name): the window counts of kinds are wrong") }
   }
 
-  /// Windows that the lane finishes with this epoch. Those that it may finish are taken out when the files say that it did.
-  /// - Parameter isClosing: it leaves some to its next epochs, whichever.
-  private func emit(_ lane: inout Account.Lane, _ isClosing: Bool, last: Account?, _ rows: inout Rows) {
-    let bound = lane.reached ?? Int.min
-    let mostly = lane.isIdle ? max(bound, last?.merged ?? Int.min) : bound
-    for (key, tally) in lane.open {
-      if key.end <= bound, !isClosing {
+  /// Windows that the lane finishes with this epoch: a function of its records and of what the entry says. Those of an epoch that leaves
+  /// some, whichever, are taken out when the files say that it finished them.
+  private func emit(_ lane: inout Account.Lane, _ commit: LaneCommit, _ name: String, last: Account?, _ rows: inout Rows) {
+    var bound = LiveOracle.larger(lane.reached, lane.finished) ?? Int.min
+    if let floor = commit.floor, floor != Watermark.minimum {
+      if !lane.isIdle { fail("\(name): it has a floor, and is not idle") }
+      if Int(floor / 1_000_000) > max(bound, last?.merged ?? Int.min) { fail("\(name): its floor is above what was merged") }
+      bound = max(bound, Int(floor / 1_000_000))
+      lane.finished = bound
+    }
+    for (key, tally) in lane.open where key.end <= bound {
+      if commit.isClosing {
+        rows.allowed[key] = tally
+      } else {
         rows.due[key] = tally
         lane.open[key] = nil
-      } else if key.end <= mostly {
-        rows.allowed[key] = tally
       }
     }
   }
@@ -240,6 +245,7 @@ extension LiveOracle {
     if commit.watermark != seconds(watermark) { fail("\(name): its watermark is not that of entry \(through)") }
     let due = isGrowing ? [:] : next.open.filter { $0.key.end <= watermark ?? Int.min }
     next.mergeIsClosing = commit.isClosing
+    if !commit.isClosing, !isGrowing { next.mergeComplete = LiveOracle.larger(next.mergeComplete, watermark) }
     // An epoch that leaves windows has some of them, whichever.
     func check(_ table: String, _ prefix: String) -> [WindowKey] {
       let rows = due.filter { $0.key.group.hasPrefix(prefix) }

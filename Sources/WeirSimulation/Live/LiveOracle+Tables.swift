@@ -124,6 +124,8 @@ extension LiveOracle {
     struct Version {
       var path: String
       var applied: Int64
+      /// Seconds.
+      var complete: Int?
     }
     var versions: [Version] = []
     /// The last ledger entry that the table has.
@@ -137,8 +139,10 @@ extension LiveOracle {
     guard let genesis = accounts.first?.entry.genesis else { return fail("\(table) was made before the ledger") }
     var applied = log.applied
     var added: [String] = []
+    var complete: JSONValue?
     for line in bytes.split(separator: 10) {
       guard let action = try? JSONValue(parsing: line) else { return fail("\(path) cannot be read") }
+      if let said = action["commitInfo"]?["weir"]?["completeThrough"] { complete = said }
       if let txn = action["txn"], txn["appId"]?.string == "\(genesis.ledgerID)/\(table)" { applied = txn["version"]?.int ?? -1 }
       if let add = action["add"] {
         added.append(table + "/" + (add["path"]?.string ?? ""))
@@ -156,12 +160,41 @@ extension LiveOracle {
     if applied < log.applied { fail("\(table): it went back from entry \(log.applied) to \(applied)") }
     guard applied <= head else { return fail("\(table): entry \(applied) is not in the ledger") }
     if applied > log.applied + 1 { marks.hit(.followerBatch) }
+    let through = LiveOracle.seconds(ofText: complete?.string ?? "")
+    checkComplete(through, table, version: digits, accounts[Int(applied)], before: log.versions.last?.complete)
     let expected = accounts.filter { $0.entry.number > log.applied && $0.entry.number <= applied }.flatMap {
       $0.entry.files(of: table).map(\.path)
     }
     if added != expected { fail("\(table), version \(digits): not the files of entries \(log.applied + 1) to \(applied)") }
-    log.versions.append(.init(path: path, applied: applied))
+    log.versions.append(.init(path: path, applied: applied, complete: through))
     tables[table] = log
+  }
+
+  /// Readers take a table of windows for whole up to what a version says.
+  private func checkComplete(_ through: Int?, _ table: String, version: Substring, _ account: Account, before: Int?) {
+    guard table.hasPrefix("gold/") else { return }
+    if through ?? Int.min < before ?? Int.min { fail("\(table), version \(version): it is complete through less than before") }
+    let isMerged = table == "gold/kinds" || account.growth != nil
+    var open = account.lanes.values.flatMap(\.open.keys)
+    if isMerged { open = Array(account.open.keys) + account.unread.flatMap(\.windows.keys) }
+    let prefix = table == "gold/kinds" ? "k" : "u"
+    if let through, let missing = open.first(where: { $0.group.hasPrefix(prefix) && $0.end <= through }) {
+      fail("\(table), version \(version): it is said to be complete through \(through), and the window \(missing) is not in it")
+    }
+    // Nor does it say less than there is.
+    if isMerged, account.growth == nil, through != account.mergeComplete {
+      fail("\(table), version \(version): complete through \(through ?? 0), and the merge lane has finished \(account.mergeComplete ?? 0)")
+    }
+  }
+
+  /// Whole seconds since 1970 of a time in UTC; nil: it is none.
+  private static func seconds(ofText text: String) -> Int? {
+    let parts = text.split { !$0.isNumber }.compactMap { Int($0) }
+    guard parts.count >= 6 else { return nil }
+    // Years begin in March here, so that a leap day is their last.
+    let (year, month) = parts[1] > 2 ? (parts[0], parts[1] - 3) : (parts[0] - 1, parts[1] + 9)
+    let day = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + parts[2] - 1 - 719_468
+    return ((day * 24 + parts[3]) * 60 + parts[4]) * 60 + parts[5]
   }
 
   func lostVersions(of table: String) {

@@ -23,6 +23,8 @@ final class LiveOracle {
       var isClosed = false
       /// Its last epoch left windows that it finishes.
       var isClosing = false
+      /// By which it finished windows while it was idle, seconds: those that an epoch left follow with the next.
+      var finished: Int?
       /// Of a shard with parents: those that are closed, and what each had reached.
       var parents: [(id: LaneID, reached: Int?)] = []
       /// Ranges that the source lost.
@@ -46,6 +48,8 @@ final class LiveOracle {
     var mergePosition: Int64 = 0
     var mergeWatermark: Int?
     var mergeIsClosing = false
+    /// By which the merge lane has emitted everything, seconds.
+    var mergeComplete: Int?
     /// Contributions by entry that the merge lane has not read, and those that it has read and not emitted.
     var unread: [(number: Int64, windows: [WindowKey: Tally], totals: [String: Tally])] = []
     var open: [WindowKey: Tally] = [:]

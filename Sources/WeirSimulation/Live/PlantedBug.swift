@@ -14,6 +14,7 @@ public enum PlantedBug: String, CaseIterable, Sendable {
   case takesOverUnmarked, flushesOthersLanes, recoversOthersLanes, marksBeforeRows, rowsBehindStay, rowsAheadStay, flusherRemembers
   case mergeBeginsAtHead, mergedRowsNotRepeated, mergeMissesLastEntry, followsUnsyncedVersions, collectsUnapplied, drainsWithoutTables
   case mergedFenceTooLow, flushesTogether, boundsAfterCheck, cutsOnAfterError, beginsUnchecked, mergeUnclaimed, decisionsOverlap
+  case floorUnsaid, completeTooEarly
   // In what children take over from their parents.
   case childForgetsIDs, childIgnoresFloors, childKeepsAllKeys, childrenDoNotWait
   /// In what the source has lost, where records are counted.
@@ -84,6 +85,7 @@ public enum PlantedBug: String, CaseIterable, Sendable {
     case .beginsUnchecked: .beginsUnchecked
     case .mergeUnclaimed: .mergeUnclaimed
     case .decisionsOverlap: .decisionsOverlap
+    case .floorUnsaid: .floorUnsaid
     case .childForgetsIDs: .childForgetsIDs
     case .childIgnoresFloors: .childIgnoresFloors
     case .childKeepsAllKeys: .childKeepsAllKeys
@@ -115,6 +117,7 @@ public enum PlantedBug: String, CaseIterable, Sendable {
     case .followerRebases: .followerRebases
     case .followerOutOfOrder: .followerOutOfOrder
     case .followerProvesFirst: .followerProvesFirst
+    case .completeTooEarly: .completeTooEarly
     default: []
     }
   }
