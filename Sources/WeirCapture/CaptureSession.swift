@@ -68,21 +68,21 @@ package final class CaptureSession: Sendable {
       group.addTask {
         await withDiscardingTaskGroup { loops in
           while let reader = await queue.next() {
-            loops.addTask { await ending.guarding { try await read(reader, queue) { ending.isAsked } } }
+            loops.addTask { await ending.guarding { try await self.read(reader, queue) { ending.isAsked } } }
           }
         }
       }
       group.addTask {
-        await ending.guarding { try await look(queue, ending) }
+        await ending.guarding { try await self.look(queue, ending) }
       }
       group.addTask {
-        await ending.guarding { try await conduct(observe) { isInterrupted() || ending.isAsked } }
+        await ending.guarding { try await self.conduct(observe) { isInterrupted() || ending.isAsked } }
         ending.ask()
         await queue.finish()
         // A question about a partition that was deleted is answered late.
-        probe.refuseQuestions()
-        consumer.refuseQuestions()
-        await close()
+        self.probe.refuseQuestions()
+        self.consumer.refuseQuestions()
+        await self.close()
       }
     }
     try ending.check()

@@ -1,5 +1,6 @@
 import Synchronization
 import Testing
+import WeirCore
 
 @testable import WeirKafka
 
@@ -163,6 +164,18 @@ import Testing
     // Each look waits for the broker's answer.
     while try await consumer.committed([two])[two] != 50 {}
     #expect(try await consumer.committedWithMetadata([one, two]).mapValues(\.metadata) == [one: "", two: "whose it is"])
+    await consumer.close()
+  }
+
+  /// A topic that a ledger has read cannot be removed from the pipeline: the message does not advise it.
+  @Test func theErrorOfATopicThatWasDeletedSaysWhatWorks() async throws {
+    let cluster = try TestCluster(needsMock: true)
+    let topic = try await cluster.topic("deleted", partitions: 1)
+    let consumer = try KafkaConsumer(cluster.consumerSettings([topic]))
+    #expect(try await consumer.partitions().count == 1)
+    cluster.mock?.deleteTopic(topic)
+    let error = await #expect(throws: KafkaError.self) { try await consumer.partitions() }
+    #expect(error?.advice?.contains("remove") == false && error?.advice?.remedies == [.acceptRecreated(stream: "TOPIC")])
     await consumer.close()
   }
 

@@ -41,8 +41,9 @@ struct CaptureFormatTests {
     let units = Array("{\"a\": \"b\"}\n".utf8).flatMap { byte in
       encoding.hasSuffix("LE") ? [byte] + [UInt8](repeating: 0, count: bits) : [UInt8](repeating: 0, count: bits) + [byte]
     }
-    let path = try CaptureFiles().make("file", units)
-    let error = #expect(throws: WeirError.self) { try CaptureSource.check([path]) }
+    let home = try CaptureFiles()
+    let path = try home.make("file", units)
+    let error = #expect(throws: WeirError.self) { try withExtendedLifetime(home) { try CaptureSource.check([path]) } }
     #expect(error?.code == .captureFormat && error?.advice?.contains("iconv -f \(encoding) ") == true, "\(error.map { "\($0)" } ?? "")")
   }
 

@@ -77,10 +77,11 @@ import WeirTesting
     var options = CaptureOptions(out: directory + "/capture")
     options.pipeline = pipeline
     (options.json, options.flush) = (true, "20ms")
-    func capture(until count: Int64, _ lines: Lines) async throws -> Int32 {
+    let wanted = options
+    @Sendable func capture(until count: Int64, _ lines: Lines) async throws -> Int32 {
+      var options = wanted
       options.count = count
-      let options = options
-      return try await Task { try await CaptureCommand.run(options, console: lines.console) }.value
+      return try await CaptureCommand.run(options, console: lines.console)
     }
 
     let first = Lines()
