@@ -136,7 +136,8 @@ let package = Package(
       dependencies: ["WeirKafka", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
     // The scan for ARM on the processor at hand, by SIMDe's NEON; for the tests only.
     .target(name: "CScanNEON", dependencies: ["CWeirScan"], path: "Tests/CScanNEON"),
-    .testTarget(name: "WeirOperatorsTests", dependencies: ["WeirOperators", "WeirCore", "CWeirScan", "CScanNEON"]),
+    .testTarget(
+      name: "WeirOperatorsTests", dependencies: ["WeirOperators", "WeirCore", "CWeirScan", "CScanNEON"], exclude: ["JSONTestSuite"]),
     .testTarget(name: "WeirProtocolTests", dependencies: ["WeirTesting", "WeirProtocol", "WeirCore"], exclude: ["Format1"]),
     .testTarget(name: "WeirSimulationTests", dependencies: ["WeirSimulation"]),
     .testTarget(name: "WeirParquetTests", dependencies: ["WeirTesting", "WeirParquet", "WeirCore"]),
@@ -158,7 +159,8 @@ let package = Package(
     .testTarget(
       name: "WeirServiceTests",
       dependencies: [
-        "WeirTesting", "WeirCommands", "WeirLoad", "WeirObserve", "WeirRuntime", "WeirReport", "WeirConfiguration", "WeirPlan", "WeirKafka",
+        "WeirTesting", "WeirCommands", "WeirCapture", "WeirLoad", "WeirObserve", "WeirRuntime", "WeirReport", "WeirConfiguration",
+        "WeirPlan", "WeirKafka",
         "WeirKafkaSettings", "WeirRegistry", "WeirLMDB", "WeirLMDBSettings", "WeirLocal", "WeirEngine", "WeirOperators", "WeirProtocol",
         "WeirCore",
       ]),

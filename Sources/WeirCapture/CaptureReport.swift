@@ -58,13 +58,15 @@ package final class CaptureReport: Sendable {
     return max(1e-3, Double(elapsed.seconds) + Double(elapsed.attoseconds) / 1e18)
   }
 
-  package func end(_ writer: LiveCaptureWriter) {
+  /// - Parameter gone: shards that the source does not have any more.
+  package func end(_ writer: LiveCaptureWriter, gone: [String]) {
     if json {
       console.data(
         JSONValue.members([
           "event": .string("done"), "records": .int(writer.records), "captured": .int(writer.records - before),
           "bytes": .int(writer.bytesWritten), "seconds": .number(Human.fixed(seconds, 3)),
           "positions": .object(writer.positions.sorted { $0.key < $1.key }.map { .init($0.key, .int($0.value)) }),
+          "gone": .array(gone.map { .string($0) }),
         ]).text)
       return
     }
@@ -72,5 +74,6 @@ package final class CaptureReport: Sendable {
     console.data(
       "captured \(Human.count(writer.records - before)) records in \(Human.seconds(seconds)), \(Human.bytes(writer.bytesWritten)); the capture holds \(Human.count(writer.records))"
     )
+    if !gone.isEmpty { console.data("gone         \(gone.joined(separator: ", ")): no longer at the source") }
   }
 }

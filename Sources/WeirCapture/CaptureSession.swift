@@ -4,121 +4,8 @@ import WeirEngine
 import WeirKafka
 import WeirLocal
 
-/// Collects blocks of all partitions, and writes them as frames now and then.
-///
-/// Bounded: a partition's reader waits while its block is written or another's batch is; what is collected is at most
-/// ``pendingBytesMax`` and a block a partition.
-package actor CaptureCollector {
-  /// Text that is collected before it is written.
-  static let pendingBytesMax = 8 << 20
-
-  private let writer: LiveCaptureWriter
-  private let thread: BlockingThreads
-  private let clock: any Clock
-  /// Records after which nothing more is taken; nil: none.
-  private let countMax: Int64?
-  private var pending: [String: RecordedBlock] = [:]
-  private var finished: [RecordedBlock] = []
-  private var pendingBytes = 0
-  private var taken: Int64
-  private var ends: [String: Int64]
-  private var isWriting = false
-  private var waiting: [CheckedContinuation<Void, Never>] = []
-
-  package init(_ writer: LiveCaptureWriter, thread: BlockingThreads, clock: any Clock, countMax: Int64?) {
-    self.writer = writer
-    self.thread = thread
-    self.clock = clock
-    self.countMax = countMax
-    taken = writer.records
-    ends = writer.positions
-  }
-
-  /// Records taken, those of earlier runs included; written or not.
-  var records: Int64 { taken }
-  /// As many as wanted were taken.
-  var isFull: Bool { countMax.map { taken >= $0 } ?? false }
-
-  /// Of all shards, behind what was written.
-  func standing() async -> (identities: [String: ShardIdentity], positions: [String: Int64]) {
-    await enter()
-    defer { leave() }
-    return (writer.identities, writer.positions)
-  }
-
-  /// What checks of shards found.
-  func adopt(_ outcomes: [String: ShardCheck.Outcome]) async {
-    await enter()
-    defer { leave() }
-    for (shard, outcome) in outcomes { writer.adopt(outcome, of: shard) }
-  }
-
-  /// Records in the capture why shards could not be verified.
-  func note(unverified reasons: [String: String]) async throws {
-    await enter()
-    defer { leave() }
-    let now = clock.wallMicroseconds
-    try await thread.run { [writer] in try writer.note(unverified: reasons, now: now) }
-  }
-
-  /// Partitions that count from here on.
-  func add(_ shards: [SourceShard], starts: [String: Int64], before: [String: Fingerprint]) async throws {
-    await enter()
-    defer { leave() }
-    let now = clock.wallMicroseconds
-    try await thread.run { [writer] in try writer.add(shards, starts: starts, before: before, now: now) }
-    for shard in shards where ends[shard.name] == nil { ends[shard.name] = writer.positions[shard.name] }
-  }
-
-  /// Takes a block that follows the partition's last; where it ends is where the partition goes on.
-  func take(_ block: RecordedBlock) async throws {
-    guard let end = ends[block.shard], !isFull else { return }
-    var block = block
-    block.first = end
-    if let countMax, taken + Int64(block.count) > countMax { block = block.prefix(Int(countMax - taken)) }
-    taken += Int64(block.count)
-    ends[block.shard] = block.next
-    pendingBytes += block.text.count
-    if let before = pending[block.shard] {
-      if before.timeKind == block.timeKind || before.count == 0 || block.count == 0, !before.isLost, !block.isLost {
-        pending[block.shard]?.append(block)
-      } else {
-        finished.append(before)
-        pending[block.shard] = block
-      }
-    } else {
-      pending[block.shard] = block
-    }
-    if pendingBytes >= CaptureCollector.pendingBytesMax { try await flush() }
-  }
-
-  /// Writes what was taken.
-  func flush() async throws {
-    await enter()
-    defer { leave() }
-    let blocks = finished + pending.values.sorted { $0.shard < $1.shard }
-    guard !blocks.isEmpty else { return }
-    (pending, finished, pendingBytes) = ([:], [], 0)
-    let now = clock.wallMicroseconds
-    try await thread.run { [writer] in try writer.write(blocks, now: now) }
-  }
-
-  /// One at a time, in the order of asking.
-  private func enter() async {
-    guard isWriting else {
-      isWriting = true
-      return
-    }
-    await withCheckedContinuation { waiting.append($0) }
-  }
-
-  private func leave() {
-    if waiting.isEmpty { isWriting = false } else { waiting.removeFirst().resume() }
-  }
-}
-
 /// Reads all partitions of some topics into a collector, without a group: no other consumer notices.
-package struct CaptureSession: Sendable {
+package final class CaptureSession: Sendable {
   package struct Limits: Sendable {
     /// From the start of this run; nil: until stopped.
     package var microseconds: Int64?
@@ -138,7 +25,7 @@ package struct CaptureSession: Sendable {
   private static let restNanoseconds: Int64 = 200_000_000
 
   let consumer: KafkaConsumer
-  let probe: any ShardLooker
+  let probe: KafkaProbe
   let start: KafkaStart
   let collector: CaptureCollector
   let writer: LiveCaptureWriter
@@ -146,9 +33,10 @@ package struct CaptureSession: Sendable {
   let limits: Limits
   /// Told of trouble that it goes on after, and of what was lost.
   let talk: @Sendable (String) -> Void
+  private let gone = Mutex(GoneShards())
 
   package init(
-    consumer: KafkaConsumer, probe: any ShardLooker, start: KafkaStart, collector: CaptureCollector, writer: LiveCaptureWriter,
+    consumer: KafkaConsumer, probe: KafkaProbe, start: KafkaStart, collector: CaptureCollector, writer: LiveCaptureWriter,
     clock: any Clock, limits: Limits, talk: @escaping @Sendable (String) -> Void
   ) {
     self.consumer = consumer
@@ -161,7 +49,17 @@ package struct CaptureSession: Sendable {
     self.talk = talk
   }
 
-  /// Captures until it is told to stop, or a limit is reached; everything that was read is written then.
+  /// Shards of the capture that the source does not have any more, in order.
+  package var goneShards: [String] { gone.withLock(\.names) }
+
+  /// Leaves the source. Both clients at once: one whose partition was deleted may take its whole time (see ``KafkaClient``).
+  package func close() async {
+    async let isProbeClosed: Void = probe.close()
+    await consumer.close()
+    await isProbeClosed
+  }
+
+  /// Captures until it is told to stop, or a limit is reached; everything that was read is written then, and the source was left.
   package func run(isInterrupted: @escaping @Sendable () -> Bool, observe: @escaping @Sendable (Int64) -> Void) async throws {
     let ending = Ending()
     let readers = try await begin(writer.knownShards.isEmpty ? nil : writer.positions)
@@ -170,15 +68,21 @@ package struct CaptureSession: Sendable {
       group.addTask {
         await withDiscardingTaskGroup { loops in
           while let reader = await queue.next() {
-            loops.addTask { await ending.guarding { try await read(reader, queue) { ending.isAsked } } }
+            loops.addTask { await ending.guarding { try await self.read(reader, queue) { ending.isAsked } } }
           }
         }
       }
       group.addTask {
-        await ending.guarding { try await conduct(queue, observe) { isInterrupted() || ending.isAsked } }
+        await ending.guarding { try await self.look(queue, ending) }
+      }
+      group.addTask {
+        await ending.guarding { try await self.conduct(observe) { isInterrupted() || ending.isAsked } }
         ending.ask()
         await queue.finish()
-        await consumer.close()
+        // A question about a partition that was deleted is answered late.
+        self.probe.refuseQuestions()
+        self.consumer.refuseQuestions()
+        await self.close()
       }
     }
     try ending.check()
@@ -195,7 +99,7 @@ package struct CaptureSession: Sendable {
           advice: "Create the topic, or name another.")
       }
       if let known {
-        try CaptureSession.checkPartitions(known, all)
+        try compare(all)
         try await check(known.filter { position in all.contains { $0.description == position.key } })
       }
       let fresh = all.filter { known?[$0.description] == nil }
@@ -215,13 +119,24 @@ package struct CaptureSession: Sendable {
     try await collector.add(partitions.map(CaptureSession.shard), starts: starts, before: before)
   }
 
-  /// A topic that has lost partitions is another one.
-  private static func checkPartitions(_ known: [String: Int64], _ all: [KafkaPartition]) throws(WeirError) {
-    let shards = all.map(shard)
-    guard let missing = MissingShards(known.keys, of: shards).names.first else { return }
-    throw MissingShards.error(
-      missing, holder: "The capture",
-      advice: "A capture holds the records of one topic. Capture the new topic into a new directory (--out DIR), or restore the old topic.")
+  private static let otherTopic: Wording =
+    "A capture does not mix the records of two topics of one name. Capture the new topic into a new directory (--out DIR), or restore the old topic."
+
+  /// Compares the partitions that there are with those of the capture.
+  /// - Throws: a topic that has lost some of its partitions is another one. One that is gone as a whole is reported.
+  private func compare(_ all: [KafkaPartition]) throws(WeirError) {
+    let shards = all.map(CaptureSession.shard)
+    let known = writer.knownShards
+    if let missing = MissingShards(known.map(\.name), of: shards).names.first {
+      throw MissingShards.error(missing, holder: "The capture", advice: CaptureSession.otherTopic)
+    }
+    let change = gone.withLock { $0.see(shards, known: known) }
+    if !change.gone.isEmpty {
+      talk(
+        "GONE: the source no longer has \(change.gone.joined(separator: ", ")) (the topic was deleted, or this user may not see it any more). The capture keeps the records that it has of it, and continues with the other partitions"
+      )
+    }
+    if !change.back.isEmpty { talk("the source has \(change.back.joined(separator: ", ")) again") }
   }
 
   private static func shard(_ partition: KafkaPartition) -> SourceShard {
@@ -234,7 +149,8 @@ package struct CaptureSession: Sendable {
   private func check(_ positions: [String: Int64]?) async throws {
     let (identities, captured) = await collector.standing()
     var checks: [String: ShardCheck] = [:]
-    for shard in positions.map({ Array($0.keys) }) ?? Array(identities.keys) {
+    let gone = Set(goneShards)
+    for shard in positions.map({ Array($0.keys) }) ?? Array(identities.keys) where !gone.contains(shard) {
       let position = positions?[shard]
       // An identity without a record: nothing was captured since a check found the source without those captured before.
       let hasRead = position != 0 && identities[shard] != ShardIdentity()
@@ -254,8 +170,7 @@ package struct CaptureSession: Sendable {
         let known = writer.knownShards.first { $0.name == shard } ?? SourceShard(name: shard, stream: shard, number: 0)
         throw mismatch.error(
           known, identities[shard] ?? ShardIdentity(), position: ShardPoint(captured[shard] ?? 0), holder: "The capture", kept: "captured",
-          advice:
-            "A capture holds the records of one topic. Capture the new topic into a new directory (--out DIR), or restore the old topic.")
+          advice: CaptureSession.otherTopic)
       }
     }
     await collector.adopt(outcomes)
@@ -270,9 +185,9 @@ package struct CaptureSession: Sendable {
     { return }
   }
 
-  private func conduct(_ queue: NewReaders, _ observe: (Int64) -> Void, _ isDone: () -> Bool) async throws {
+  private func conduct(_ observe: (Int64) -> Void, _ isDone: () -> Bool) async throws {
     let began = clock.monotonicNanoseconds
-    var (flushed, looked) = (began, began)
+    var flushed = began
     while !isDone() {
       await clock.sleep(nanoseconds: CaptureSession.tickNanoseconds)
       let now = clock.monotonicNanoseconds
@@ -283,11 +198,24 @@ package struct CaptureSession: Sendable {
       observe(await collector.records)
       if await collector.isFull { return }
       if let most = limits.microseconds, now - began >= most * 1000 { return }
-      if now - looked >= limits.partitionsMicroseconds * 1000 {
-        looked = now
+    }
+  }
+
+  /// Looks at the topics now and then. Apart from ``conduct(_:_:)``: an answer may come late, and nothing is to wait for it.
+  private func look(_ queue: NewReaders, _ ending: Ending) async throws {
+    var looked = clock.monotonicNanoseconds
+    while !ending.isAsked {
+      await clock.sleep(nanoseconds: CaptureSession.tickNanoseconds)
+      guard clock.monotonicNanoseconds - looked >= limits.partitionsMicroseconds * 1000 else { continue }
+      do {
         try await lookForPartitions(queue)
         try await checkAgain()
+      } catch {
+        // The end refuses what is being asked.
+        if ending.isAsked, error is KafkaError || (error as? WeirError)?.code == .internal { return }
+        throw error
       }
+      looked = clock.monotonicNanoseconds
     }
   }
 
@@ -295,6 +223,7 @@ package struct CaptureSession: Sendable {
   private func lookForPartitions(_ queue: NewReaders) async throws {
     let found: [KafkaPartition]
     do { found = try await consumer.partitions() } catch let error as KafkaError where error.isRetriable { return }
+    try compare(found)
     let known = Set(writer.knownShards.map(\.name))
     let new = found.filter { !known.contains($0.description) }
     guard !new.isEmpty else { return }
@@ -342,58 +271,5 @@ package struct CaptureSession: Sendable {
       try await consumer.release([partition])
       return try await consumer.assign([partition: max(at, bounds.low)]).first
     }
-  }
-}
-
-/// The end of a run of several tasks: one is enough to ask for it, by wish or by an error.
-package final class Ending: Sendable {
-  package init() {}
-
-  private let asked = Atomic(false)
-  private let failure = Mutex<(any Error)?>(nil)
-
-  package var isAsked: Bool { asked.load(ordering: .acquiring) }
-
-  package func ask() { asked.store(true, ordering: .releasing) }
-
-  /// The first error ends the run; those after it are consequences.
-  package func guarding(_ body: () async throws -> Void) async {
-    do { try await body() } catch {
-      failure.withLock { if $0 == nil { $0 = error } }
-      ask()
-    }
-  }
-
-  /// Throws what ended the run, if it was an error.
-  package func check() throws { if let failure = failure.withLock({ $0 }) { throw failure } }
-}
-
-/// Readers whose loops are to be started.
-actor NewReaders {
-  private var readers: [KafkaPartitionReader]
-  private var isFinished = false
-  private var waiter: CheckedContinuation<Void, Never>?
-
-  init(_ readers: [KafkaPartitionReader]) { self.readers = readers }
-
-  func add(_ reader: KafkaPartitionReader) {
-    readers.append(reader)
-    wake()
-  }
-
-  func finish() {
-    isFinished = true
-    wake()
-  }
-
-  /// Waits for the next; nil after ``finish()``.
-  func next() async -> KafkaPartitionReader? {
-    while readers.isEmpty, !isFinished { await withCheckedContinuation { waiter = $0 } }
-    return readers.isEmpty || isFinished ? nil : readers.removeFirst()
-  }
-
-  private func wake() {
-    waiter?.resume()
-    waiter = nil
   }
 }

@@ -83,12 +83,10 @@ package enum CaptureCommand {
           report.progress($0)
         })
     } catch {
-      await consumer.close()
-      await probe.close()
+      await session.close()
       throw error
     }
-    await probe.close()
-    report.end(writer)
+    report.end(writer, gone: session.goneShards)
     return 0
   }
 

@@ -31,6 +31,11 @@ public struct FileSignature: Sendable, Equatable {
     func begins(_ text: String, at offset: Int = 0) -> Bool { begins(Array(text.utf8), at: offset) }
     /// Letters alone could be the beginning of a text.
     var isBinary: Bool { first.contains { $0 < 0x09 } }
+    /// JSON or white space whose first letter has these numbers of zeros before and after it. No text in UTF-8 has any.
+    func lines(_ before: Int, _ after: Int) -> Bool {
+      guard first.count > before + after, "{[ \t\r\n".utf8.contains(first[before]) else { return false }
+      return begins([UInt8](repeating: 0, count: before)) && begins([UInt8](repeating: 0, count: after), at: before + 1)
+    }
     let found: (String, Kind)?
     switch first {
     case _ where begins("PAR1"), _ where begins("PARE"): found = ("Parquet", .table)
@@ -59,8 +64,10 @@ public struct FileSignature: Sendable, Equatable {
     case _ where begins("ustar", at: 257) && isBinary: found = ("a tar archive", .archive)
     case _ where begins([0xFF, 0xFE, 0x00, 0x00]), _ where begins([0x00, 0x00, 0xFE, 0xFF]): found = ("UTF-32 text", .encoding("UTF-32"))
     case _ where begins([0xFF, 0xFE]), _ where begins([0xFE, 0xFF]): found = ("UTF-16 text", .encoding("UTF-16"))
-    case _ where begins("{\0"), _ where begins("[\0"): found = ("UTF-16 text", .encoding("UTF-16LE"))
-    case _ where begins("\0{"), _ where begins("\0["): found = ("UTF-16 text", .encoding("UTF-16BE"))
+    case _ where lines(0, 3): found = ("UTF-32 text", .encoding("UTF-32LE"))
+    case _ where lines(3, 0): found = ("UTF-32 text", .encoding("UTF-32BE"))
+    case _ where lines(0, 1): found = ("UTF-16 text", .encoding("UTF-16LE"))
+    case _ where lines(1, 0): found = ("UTF-16 text", .encoding("UTF-16BE"))
     case _ where begins("WEIRCAP1"): found = ("a segment of a live capture", .segment)
     default: found = nil
     }

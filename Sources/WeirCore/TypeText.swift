@@ -142,7 +142,9 @@ public enum TypeText {
       if let type = ColumnType(name: name), type != .binary { return type }
       if word.hasPrefix("timestamp_") { throw Fault(reason: "\(word): within a list, struct or map a timestamp is text with a zone") }
       if word.hasSuffix("!") { throw Fault(reason: "\(word): only a field as a whole is required; what is in it may be null") }
-      throw Fault(reason: word.isEmpty ? "a type is missing\(next == nil ? "" : " before '\(rest)'")" : "unknown type \(name)")
+      if word.hasSuffix("?") { throw Fault(reason: "unknown type \(word): write \(word.dropLast()); what is in a type may be null") }
+      if word.isEmpty { throw Fault(reason: "a type is missing\(next == nil ? "" : " before '\(rest)'")") }
+      throw Fault(reason: "unknown type \(name)\(TypeHabits.name(of: word).map { " (did you mean \($0)?)" } ?? "")")
     }
   }
 }

@@ -159,7 +159,7 @@ public final class KafkaConsumer: Sendable {
   // MARK: The end
 
   /// Ends the questions that are under way, and refuses later ones.
-  func refuseQuestions() {
+  public func refuseQuestions() {
     let questions = state.withLock { state in
       state.refusesQuestions = true
       defer { state.questions = [:] }

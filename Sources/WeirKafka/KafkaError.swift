@@ -148,7 +148,8 @@ enum KafkaErrorKind {
     case .passing:
       "Can this machine resolve and reach these addresses, and do tls and sasl match the brokers? The client's log lines above have details."
     case .refused: "Check user, password, certificates and this user's permissions for topic and group."
-    case .missing: "Check the topic's name; create the topic, or remove it from the pipeline."
+    case .missing:
+      "Check the topic's name, or create the topic. If its records were read before it was deleted, create it again, and continue with \(.acceptRecreated(stream: "TOPIC"))."
     case .finished: "Another client uses the same group.instance.id, or replaced this one. Start this worker again."
     case .record: "Raise the limit of topic, broker and client (\(.clientOption("message.max.bytes"))), or send the record elsewhere."
     case .other: nil

@@ -124,6 +124,9 @@ public final class KafkaPartitionReader: @unchecked Sendable {
   /// Where the queue was read to: what ``next()`` has handed out plus the blocks that are ready.
   public var readTo: Int64 { state.withLock { $0.next } }
 
+  /// Whether a caller of ``next()`` waits.
+  var isAsked: Bool { state.withLock { $0.waiter != nil } }
+
   /// Records that librdkafka handed out again, and that were left out here. Not seen so far: a guard.
   public var repeatedRecords: Int { state.withLock { $0.repeated } }
 

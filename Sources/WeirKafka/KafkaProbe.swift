@@ -53,7 +53,8 @@ public final class KafkaProbe: ShardLooker {
     }
   }
 
-  func refuseQuestions() {
+  /// See ``KafkaConsumer/refuseQuestions()``.
+  public func refuseQuestions() {
     let consumer = state.withLock { state in
       state.isClosed = true
       return state.consumer

@@ -5,7 +5,9 @@ import WeirCore
 enum CaptureDirectory {
   static func refusal(_ path: String) -> WeirError {
     func holds(_ name: String) -> Bool { access(path + "/" + name, F_OK) == 0 }
-    let isEmpty = (names(in: path, atMost: 1) ?? []).isEmpty
+    let inside = names(in: path, atMost: 64) ?? []
+    // Of the path as it is, whatever it is called by.
+    let parts = resolved(path).split(separator: "/")
     switch true {
     case holds("_delta_log"):
       return WeirError(
@@ -21,16 +23,31 @@ enum CaptureDirectory {
       return WeirError(
         .captureFormat, "the capture \(path) is an Iceberg table, and not JSON lines",
         advice: "Export its rows as JSON, one object per line, and replay that file.")
-    case isEmpty:
+    case parts.contains("_weir"):
+      return WeirError(
+        .captureFormat, "the capture \(path) is part of a lake's ledger, and has no records",
+        advice: "Replay the capture that the lake was made from: its files, or \(.captureDirectory).")
+    case parts.contains("_delta_log"), inside.contains(where: { holds($0 + "/_delta_log") }):
+      return WeirError(
+        .captureFormat,
+        "the capture \(path) is \(parts.contains("_delta_log") ? "the log of a Delta table" : "a directory of Delta tables"), and the replay of a table is not possible yet",
+        advice: "Replay the capture that the tables were made from: its files, or \(.captureDirectory).")
+    case inside.isEmpty:
       return WeirError(.config, "the capture \(path) is an empty directory", advice: "Name the files of the capture.")
     default:
-      if let file = (names(in: path, atMost: 64) ?? []).sorted().first(where: { isOtherFormat(path + "/" + $0) }) {
+      if let file = inside.sorted().first(where: { isOtherFormat(path + "/" + $0) }) {
         return WeirError(
           .captureFormat, "the capture \(path) is a directory with files that are not JSON lines, such as \(file)",
           advice: "Name files with one JSON object per line, plain, gzip or zstd.")
       }
       return WeirError(.config, "the capture \(path) is a directory", advice: "Name the files in it: \(path)/*")
     }
+  }
+
+  private static func resolved(_ path: String) -> String {
+    guard let real = realpath(path, nil) else { return path }
+    defer { free(real) }
+    return String(cString: real)
   }
 
   private static func isOtherFormat(_ path: String) -> Bool {

@@ -209,7 +209,6 @@ package final class RunReport: Sendable {
         log.warning(MemoryWords.over(progress.memoryPeak, of: progress.memoryBudget), [.init("event", .string("over_budget"))])
       }
     }
-    if let line = fold.flatMap(OutOfRangeText.line) { console.data(line) }
     console.data("ledger       \(fold.map { $0.number + 1 } ?? 0) entries, \(progress.entries) of them by this worker")
   }
 }

@@ -193,7 +193,7 @@ def formats(suite):
     pyarrow.parquet.write_table(pa.table({"n": [1]}), parquet)
     others = {"xz": lzma.compress(text), "bzip2": bz2.compress(text), "tar": tar.getvalue(), "tar.gz": gzip.compress(tar.getvalue()),
               "Parquet": parquet.getvalue(), "UTF-16": text.decode().encode("utf-16"), "UTF-16 ": text.decode().encode("utf-16-le"),
-              "UTF-32": text.decode().encode("utf-32")}
+              "UTF-32": text.decode().encode("utf-32"), "UTF-32 ": text.decode().encode("utf-32-le"), "UTF-32  ": text.decode().encode("utf-32-be")}
     faults = []
     for name, data in others.items():
         for where in ("file", "stdin"):
@@ -207,7 +207,8 @@ def formats(suite):
     # A table of a lake.
     replay(suite, file, "source", [write(suite, "text", text)])
     faults = []
-    for place, word in (("source/bronze/s", "Delta table"), ("source", "lake"), ("source/bronze/s/_delta_log", "/*")):
+    for place, word in (("source/bronze/s", "Delta table"), ("source", "lake"), ("source/bronze/s/_delta_log", "Delta table"),
+                        ("source/bronze", "Delta tables"), ("source/_weir", "ledger")):
         run = replay(suite, file, "again", [suite.path(place)])
         if run.returncode != 2 or word not in run.talk:
             faults.append(f"{place}: exit {run.returncode}: {run.talk}")

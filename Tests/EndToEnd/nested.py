@@ -114,8 +114,12 @@ WRONG = {"bool": '"true"', "int64": "1.5", "double": '"1"', "string": "7", "time
          "struct": "[1]", "map": "true"}
 
 
+# In the place of the value of another type until the model has seen whether a later member of the same name overrides it.
+MARK = '"<a value of another type>"'
+
+
 class Writer:
-    """Writes one value; `wrong_at` counts down the values to the one that gets another type, whose path is kept."""
+    """Writes one value; `wrong_at` counts down the values to the one that gets another type, whose path and text are kept."""
 
     def __init__(self, rng, wrong_at=None):
         self.rng, self.left, self.wrong = rng, wrong_at, None
@@ -125,8 +129,8 @@ class Writer:
         if self.left is not None and self.wrong is None:
             self.left -= 1
             if self.left < 0:
-                self.wrong = path
-                return WRONG[type if isinstance(type, str) else type[0]]
+                self.wrong = (path, WRONG[type if isinstance(type, str) else type[0]])
+                return MARK
         if rng.random() < 0.15:
             return "null"
         if isinstance(type, str) or type[0] == "decimal":
@@ -254,12 +258,13 @@ def make(rng, types, rows, damaged=0.1):
         writer = Writer(rng, rng.randint(0, 12) if rng.random() < damaged else None)
         members = [f'"n": {n}', f'"k": "k{n % 17}"'] + [f'"{name}": {writer.value(type, name)}' for name, type in types]
         line = "{" + ", ".join(members) + "}"
-        lines.append(line)
         record = json.loads(line, parse_float=decimal.Decimal)
-        if writer.wrong is None:
+        path, value = writer.wrong or (None, "")
+        lines.append(line.replace(MARK, value))
+        if path is None or json.loads(MARK) not in json.dumps(record, default=str):
             want[n] = (n, f"k{n % 17}") + tuple(model(type, record.get(name)) for name, type in types)
         else:
-            wrong[n] = writer.wrong
+            wrong[n] = path
     return lines, want, wrong
 
 

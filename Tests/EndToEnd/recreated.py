@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "Scripts", "endtoend"))
 import common
@@ -226,6 +227,37 @@ def captures(suite):
     suite.claim("a topic that is recreated under a capture ends it, and no later run reads on", faults)
 
 
+def gone(suite):
+    """A topic of a pattern is deleted under a capture: it says so, reads the others on, and does not wait long for clients that cannot close."""
+    prefix = f"gone{os.getpid()}"
+    topic = Topic(suite, SERVER, prefix, subscribed=f"^{prefix}-.*", misplaced="merge").create()
+    second = f"{prefix}-second"
+    SERVER.create(second)
+    SERVER.send(second, map(encoded, topic.records(1000, 50)))
+    capture = Capture(topic)
+    broker.wait("the records are captured", lambda: os.path.isdir(capture.out) and len(capture.values()) >= OLD + 50 or not capture.is_running)
+    SERVER.delete(second)
+    words = f"GONE: the source no longer has {second}/0"
+    broker.wait("it says that the topic is gone", lambda: words in capture.talk or not capture.is_running)
+    SERVER.send(topic.topic, map(encoded, topic.records(2000, 20)))
+    broker.wait("the other topic is read on", lambda: len(capture.values()) >= OLD + 70 or not capture.is_running)
+    faults = stopped(capture, second)
+    capture = Capture(topic)
+    broker.wait("resumed, it says so again", lambda: capture.talk.count(words) == 2 or not capture.is_running)
+    faults += stopped(capture, second) + ([] if len(capture.values()) == OLD + 70 else [f"{len(capture.values())} records"])
+    suite.claim("a topic of a pattern that is deleted under a capture is reported at once, in the summary and when it is resumed", faults)
+
+
+def stopped(capture, lost):
+    """SIGTERM; faults. Clients close at the same time, each within 5 s and 5 more."""
+    began = time.monotonic()
+    capture.process.terminate()
+    capture.process.wait(common.PATIENCE)
+    seconds = time.monotonic() - began
+    faults = [] if capture.process.returncode == 0 and seconds < 10 else [f"it ended with {capture.process.returncode} after {seconds:.1f} s: {capture.talk}"]
+    return faults + ([] if f"gone         {lost}/0" in capture.talk else [f"the summary does not say so: {capture.talk}"])
+
+
 def ends_too_low(suite):
     topic = Topic(suite, SERVER, "low")
     SERVER.create(topic.topic)
@@ -271,6 +303,6 @@ if __name__ == "__main__":
     suite = common.Suite("recreated", 600, __doc__)
     SERVER = tansu.Tansu(suite)
     try:
-        suite.run(before_a_start, under_a_worker, ahead_of_the_ledger, captures, ends_too_low, loads, late_topics, together=3)
+        suite.run(before_a_start, under_a_worker, ahead_of_the_ledger, captures, gone, ends_too_low, loads, late_topics, together=3)
     finally:
         SERVER.close()

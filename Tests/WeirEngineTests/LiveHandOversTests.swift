@@ -46,6 +46,9 @@ extension LiveWorkerTests {
       let fold = try #require(try await bench.fold())
       #expect(fold.counts.input == 400)
       #expect(fold[LaneID(shard: "t/0")]?.counts.input == 200)
+      // Both read every record, and only one of them may commit it.
+      let fences = workers.map { $0.meter.snapshot().meter.fenced }
+      #expect(fences.reduce(0, +) > 0, "neither was fenced")
     }
 
     @Test func aGroupThatDoesNotAnswerIsLeftAndJoinedAnew() async throws {

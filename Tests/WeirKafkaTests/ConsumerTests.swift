@@ -1,5 +1,6 @@
 import Synchronization
 import Testing
+import WeirCore
 
 @testable import WeirKafka
 
@@ -17,6 +18,7 @@ import Testing
     settings.queueRecordsPerPartition = 1_000
     settings.queueBytesPerPartition = 1 << 17
     let consumer = try KafkaConsumer(settings)
+    let looker = try KafkaConsumer(cluster.consumerSettings([topic]))
     async let filled: Void = cluster.fill(topic, partitions: partitions, from: half, count: half, size: 60)
 
     var random = TestRandom(4)
@@ -29,7 +31,8 @@ import Testing
       switch Int.random(in: 0..<4, using: &random) {
       case 0 where stalls + reassignments < 1_000:
         stalls += 1
-        try await Task.sleep(for: .microseconds(Int.random(in: 0..<4_000, using: &random)))
+        // Nothing is read for as long as a broker takes to answer a few questions of another client; its records come meanwhile.
+        for _ in 0..<Int.random(in: 1...3, using: &random) { _ = try await looker.watermarks(of: [readings[part].partition]) }
       case 1 where stalls + reassignments < 1_000:
         reassignments += 1
         try await consumer.release([readings[part].partition])
@@ -48,6 +51,7 @@ import Testing
     }
     #expect(readers.allSatisfy { $0.repeatedRecords == 0 })
     print("read through \(stalls) stalls and \(reassignments) reassignments")
+    await looker.close()
     await consumer.close()
   }
 
@@ -104,7 +108,7 @@ import Testing
     let reader = try await consumer.assign([partition: 0])[0]
     _ = try await reader.next()
     async let waiting = reader.next()
-    try await Task.sleep(for: .milliseconds(50))
+    while !reader.isAsked { await Task.yield() }
     try await consumer.release([partition])
     guard case .closed = try await waiting else { throw Unexpected("a released partition yields nothing") }
     await consumer.close()
@@ -159,8 +163,21 @@ import Testing
     try await consumer.commit([one: 40])
     #expect(try await consumer.committed([one, two]) == [one: 40])
     consumer.commitBehind([two: 50], metadata: "whose it is")
-    while try await consumer.committed([two])[two] != 50 { try await Task.sleep(for: .milliseconds(10)) }
+    // Each look waits for the broker's answer.
+    while try await consumer.committed([two])[two] != 50 {}
     #expect(try await consumer.committedWithMetadata([one, two]).mapValues(\.metadata) == [one: "", two: "whose it is"])
+    await consumer.close()
+  }
+
+  /// A topic that a ledger has read cannot be removed from the pipeline: the message does not advise it.
+  @Test func theErrorOfATopicThatWasDeletedSaysWhatWorks() async throws {
+    let cluster = try TestCluster(needsMock: true)
+    let topic = try await cluster.topic("deleted", partitions: 1)
+    let consumer = try KafkaConsumer(cluster.consumerSettings([topic]))
+    #expect(try await consumer.partitions().count == 1)
+    cluster.mock?.deleteTopic(topic)
+    let error = await #expect(throws: KafkaError.self) { try await consumer.partitions() }
+    #expect(error?.advice?.contains("remove") == false && error?.advice?.remedies == [.acceptRecreated(stream: "TOPIC")])
     await consumer.close()
   }
 

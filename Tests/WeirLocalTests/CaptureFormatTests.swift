@@ -15,6 +15,7 @@ struct CaptureFormatTests {
     ([0xFF, 0xFE] + Array("{".utf8) + [0], "UTF-16"), ([0xFE, 0xFF, 0] + Array("{".utf8), "UTF-16"),
     ([0xFF, 0xFE, 0, 0, 0x7B, 0, 0, 0], "UTF-32"), (Array("{\0\"\0".utf8), "UTF-16"), (Array("\0{\0\"".utf8), "UTF-16"),
     (Array("WEIRCAP1".utf8) + [1, 0, 0, 0], "live capture"),
+    (Array("{\0\0\0\"\0\0\0".utf8), "UTF-32"), (Array("\0\0\0{\0\0\0\"".utf8), "UTF-32"), (Array("\0\0\0\n\0\0\0[".utf8), "UTF-32"),
   ]
 
   @Test func aFileOfAnotherFormatIsRefusedByItsName() async throws {
@@ -32,6 +33,18 @@ struct CaptureFormatTests {
     }
     let twice = try home.make("twice", try home.gzip(try home.gzip(Array("{}\n".utf8))))
     #expect(throws: WeirError.self) { try CaptureSource.check([twice]) }
+  }
+
+  /// iconv reads what the advice says.
+  @Test(arguments: ["UTF-16LE", "UTF-16BE", "UTF-32LE", "UTF-32BE"]) func theAdviceForATextNamesItsEncoding(_ encoding: String) throws {
+    let bits = encoding.hasPrefix("UTF-16") ? 1 : 3
+    let units = Array("{\"a\": \"b\"}\n".utf8).flatMap { byte in
+      encoding.hasSuffix("LE") ? [byte] + [UInt8](repeating: 0, count: bits) : [UInt8](repeating: 0, count: bits) + [byte]
+    }
+    let home = try CaptureFiles()
+    let path = try home.make("file", units)
+    let error = #expect(throws: WeirError.self) { try withExtendedLifetime(home) { try CaptureSource.check([path]) } }
+    #expect(error?.code == .captureFormat && error?.advice?.contains("iconv -f \(encoding) ") == true, "\(error.map { "\($0)" } ?? "")")
   }
 
   /// Text that begins like a format is text.
@@ -53,6 +66,8 @@ struct CaptureFormatTests {
     let home = try CaptureFiles()
     for (name, code, word) in [
       ("table/_delta_log", "capture_format", "Delta table"), ("lake/bronze", "capture_format", "lake"), ("plain/x", "config", "/*"),
+      ("whole/bronze/s/_delta_log", "capture_format", "lake"), ("whole/_weir/p", "capture_format", "lake"),
+      ("tables/s/_delta_log", "capture_format", "directory of Delta tables"),
       ("empty", "config", "empty"),
     ] {
       try FileManager.default.createDirectory(atPath: home.directory + "/" + name, withIntermediateDirectories: true)
@@ -60,6 +75,14 @@ struct CaptureFormatTests {
       let error = #expect(throws: WeirError.self) { try CaptureSource.check([path]) }
       #expect(
         error?.code.rawValue == code && "\(error?.message ?? "") \(error?.advice ?? "")".contains(word), "\(error.map { "\($0)" } ?? "")")
+    }
+    for (name, words) in [
+      ("whole/bronze", "Delta tables"), ("whole/_weir", "ledger"), ("whole/_weir/p", "ledger"),
+      ("tables/s/_delta_log", "log of a Delta table"),
+    ] {
+      let error = #expect(throws: WeirError.self) { try CaptureSource.check([home.directory + "/" + name]) }
+      #expect(error?.code == .captureFormat && error?.message.contains(words) == true, "\(name): \(error.map { "\($0)" } ?? "")")
+      #expect(error?.advice?.contains("/*") == false, "\(name): it does not name what is refused next")
     }
     try FileManager.default.createDirectory(atPath: home.directory + "/parts", withIntermediateDirectories: true)
     _ = try home.make("parts/part-0.parquet", Array("PAR1....".utf8))

@@ -98,7 +98,8 @@ import WeirCore
     ("n = 1;", "leave out"),
     ("ifnull(n, 0) = 0", "coalesce"), ("if(n = 1, true, false)", "case when"), ("t < now()", "_arrival"),
     ("k regexp 'a'", "regular expressions"),
-    ("n = none", "null"), ("len(k) > 1", "length(x)"),
+    ("n = none", "null"), ("len(k) > 1", "length(x)"), ("k = “a”", "straight quotes"), ("k = ‘a’", "straight quotes"),
+    ("k = 'a’", "straight quotes"), ("t > 1700000000000", "epoch_ms(t)"), ("1.5 < t", "epoch_ms(t)"),
   ]) func habitsOfSQLGetHints(_ expression: String, _ words: String) throws {
     let quoted = "'" + expression.replacing("'", with: "''") + "'"
     let found = diagnostics(pipeline(more: "bronze: {}\nchecks: [{name: c, that: \(quoted)}]"))
@@ -111,6 +112,38 @@ import WeirCore
     let found = diagnostics(pipeline(more: "silver: {columns: \"\(columns)\"}"))
     #expect(found.count == 1 && found[0].message.contains("',' or as NAME expected"), "\(found.map(\.text))")
     #expect(found.first?.message.contains("lower(x) like") == columns.contains("ilike"))
+  }
+
+  @Test(arguments: [
+    ("int", "int64"), ("integer!", "int64"), ("float", "double"), ("date", "timestamp"), ("text", "string"), ("Boolean", "bool"),
+  ]) func aTypeOfAnotherLanguageHasItsNameHere(_ type: String, _ name: String) {
+    let found = diagnostics(pipeline(fields: "{id: string!, k: string, t: timestamp_ms!, x: \(type)}", more: "bronze: {}"))
+    #expect(found.map(\.code) == ["bad_type"] && found.first?.suggestion == name, "\(found.map(\.text))")
+    let nested = diagnostics(pipeline(fields: "{id: string!, k: string, t: timestamp_ms!, x: list<\(type)>}", more: "bronze: {}"))
+    #expect(type.hasSuffix("!") || nested.first?.message.hasSuffix("(did you mean \(name)?)") == true, "\(nested.map(\.text))")
+  }
+
+  @Test(arguments: [("int", "int64"), ("INTEGER", "int64"), ("float", "double"), ("date", "timestamp"), ("bol", "bool")])
+  func aTypeInACastHasASuggestion(_ type: String, _ name: String) {
+    let found = diagnostics(pipeline(more: "silver: {columns: \"cast(k as \(type)) as x\"}"))
+    #expect(found.map(\.suggestion) == [name], "\(found.map(\.text))")
+  }
+
+  @Test(arguments: ["string?", "list<string>?", "list<string?>"]) func aTypeIsNotMarkedAsOptional(_ type: String) {
+    let found = diagnostics(pipeline(fields: "{id: string!, k: string, t: timestamp_ms!, x: \"\(type)\"}", more: "bronze: {}"))
+    #expect(found.count == 1 && found[0].suggestion == nil && found[0].message.contains("may be"), "\(found.map(\.text))")
+    #expect(found.first?.message.contains("did you mean") == false)
+  }
+
+  @Test(arguments: [
+    ("checks: [{name: c, that: k = null}]\nbronze: {}", "check c: k = null is null for every record, and never true: write k is null"),
+    ("gold: {g: {where: n + 1 <> null, by: [k], window: {tumbling: 10s}, measure: {rows: count()}}}", "write n + 1 is not null"),
+    ("silver: {columns: \"*, not (null = k or n = 1) as x\"}", "silver.columns: null = k is null"),
+    ("state: {s: {by: [k], measure: {rows: 'sum(case n when null then 1 end)'}}}", "state.s.measure.rows: n = null is"),
+  ]) func aComparisonWithNullIsWarnedOf(_ more: String, _ words: String) {
+    let found = diagnostics(pipeline(more: more))
+    #expect(found.map(\.code) == ["null_comparison"] && found[0].severity == .warning, "\(found.map(\.text))")
+    #expect(found.first?.message.contains(words) == true, "\(found.map(\.text))")
   }
 
   private func codes(_ yaml: String) -> [String] { diagnostics(yaml).map { "\($0.severity) \($0.code)" } }

@@ -8,6 +8,7 @@ import WeirTesting
 @testable import WeirPlan
 @testable import WeirObserve
 @testable import WeirCommands
+@testable import WeirProtocol
 
 @Suite struct RepeatedLinesTests {
   private static let second: Int64 = 1_000_000_000
@@ -161,6 +162,25 @@ import WeirTesting
     #expect(lines.map { $0["event"]?.string } == ["trouble", "trouble", "over"])
     #expect(lines[1]["untold"]?.int == 59 && lines[1]["untold_seconds"]?.int == 60 && lines[1]["code"]?.string == "unavailable")
     #expect(lines[2]["times"]?.int == 62 && lines[2]["seconds"]?.int == 60 && lines[2]["pipeline"]?.string == "p")
+  }
+
+  /// Of a state table with a sum that no double can hold.
+  @Test func theSummaryOfAWorkerHasNoLineTwice() {
+    let (clock, told) = (ManualClock(.ends), Told())
+    let log = Log(told.console, format: .text, level: .info, clock: clock)
+    let id = LaneID(shard: "t/0")
+    var lane = LaneFold(generation: 0, floor: Watermark.minimum)
+    var counts = WindowCounts()
+    counts.outOfRange = 1
+    lane.windows = ["state/u": counts]
+    let fold = LedgerFold(
+      genesis: Genesis(ledgerID: "l", runID: "r", stream: "s", plan: .null, planHash: "p", lanes: [id]), number: 1, hash: "h",
+      lanes: [id: lane], lookups: [:], tables: [:], partitioners: [:], mergedWatermark: Watermark.minimum)
+    var progress = WorkerProgress()
+    (progress.memoryPeak, progress.memoryBudget) = (1 << 20, 64 << 20)
+    RunReport(log: log, json: false, isDebugging: false, clock: clock).end(progress, fold)
+    #expect(told.lines.count { $0.hasPrefix("null  ") } == 1 && told.lines.count { $0.hasPrefix("memory  ") } == 1, "\(told.lines)")
+    #expect(Set(told.lines).count == told.lines.count, "\(told.lines)")
   }
 
   @Test func whatTheLevelLeavesOutIsNotCountedAndOtherLinesAreToldEachTime() {

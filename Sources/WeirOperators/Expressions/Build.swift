@@ -146,9 +146,15 @@ enum Build {
     if isBareNull(a) { return (coerce(a, b.type), b) }
     if isBareNull(b) { return (a, coerce(b, a.type)) }
     guard let type = Typing.common(a.type, b.type) else {
-      throw ExpressionError("\(what): \(a.text) is \(a.type.name), \(b.text) is \(b.type.name)", at: offset)
+      throw ExpressionError("\(what): \(a.text) is \(a.type.name), \(b.text) is \(b.type.name)\(timeHint(a, b))", at: offset)
     }
     return (coerce(a, type), coerce(b, type))
+  }
+
+  /// Of a time and a number.
+  private static func timeHint(_ a: Expr, _ b: Expr) -> String {
+    guard let time = a.type == .timestamp ? a : b.type == .timestamp ? b : nil, a.type.isNumeric || b.type.isNumeric else { return "" }
+    return ": write epoch_ms(\(time.text)) for milliseconds since 1970, or compare with timestamp '2026-01-31T00:00:00Z'"
   }
 
   static func needBool(_ e: Expr, _ what: String, _ offset: Int) throws(ExpressionError) -> Expr {
@@ -189,6 +195,9 @@ enum Build {
   }
 
   static func isNull(_ a: Expr) -> Expr { Expr(node: .isNull(a), type: .bool, text: "\(text(a, 5)) is null") }
+
+  /// The text of a test for null.
+  static func isNull(_ a: Expr, isNot: Bool) -> String { "\(text(a, 5)) is \(isNot ? "not " : "")null" }
 
   static func inList(_ a: Expr, _ items: [Expr], _ offset: Int) throws(ExpressionError) -> Expr {
     try needScalar(a, "in", offset)

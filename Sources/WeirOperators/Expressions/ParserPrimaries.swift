@@ -157,7 +157,7 @@ extension Parser {
     default:
       throw ExpressionError(
         "unknown type \(word)", at: offset,
-        suggestion: nearestName(word, in: ["bool", "int64", "double", "string", "timestamp", "decimal(12,2)"]))
+        suggestion: TypeHabits.name(of: word) ?? nearestName(word, in: ["bool", "int64", "double", "string", "timestamp", "decimal(12,2)"]))
     }
   }
 }

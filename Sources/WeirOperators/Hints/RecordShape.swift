@@ -31,10 +31,13 @@ enum RecordShape {
     if let known = magic.first(where: { bytes.starts(with: $0.bytes) }) {
       return "this looks like \(known.name): Weir reads JSON, one object per line; convert it first"
     }
+    func isUTF(_ bits: Int) -> String { "this looks like UTF-\(bits): convert it to UTF-8 first (iconv -f UTF-\(bits) -t UTF-8)" }
     let isMarked = bytes.starts(with: [0xFF, 0xFE]) || bytes.starts(with: [0xFE, 0xFF])
     let zeros = bytes.reduce(0) { $0 + ($1 == 0 ? 1 : 0) }
+    // Of a letter's four bytes three are zero; a line's end is cut off after the first of them.
+    if bytes.count >= 8, zeros * 10 >= bytes.count * 7, zeros * 10 <= bytes.count * 8 { return isUTF(32) }
     if isMarked || bytes.count >= 2 && zeros * 3 >= bytes.count && zeros * 3 <= bytes.count * 2 {
-      return "this looks like UTF-16: convert it to UTF-8 first (iconv -f UTF-16 -t UTF-8)"
+      return isUTF(16)
     }
     let controls = bytes.reduce(0) { $0 + ($1 < 0x20 && ![0x09, 0x0A, 0x0D, 0x1B].contains($1) ? 1 : 0) }
     if controls > 0 { return "this is binary data, not text: Weir reads JSON, one object per line" }

@@ -55,11 +55,14 @@ public final class RecordDecoder: BlockDecoder {
     var valid = [Bool](repeating: true, count: count)
     var rejections: [(row: Int, rejection: Rejection)] = []
     let base = UnsafePointer(raw.text.base)
+    // Records without their overridden members.
+    var copies: Arena?
     for row in 0..<count {
       let start = base + Int(offset[row])
       do {
         try record(start, start + Int(length[row]), row)
       } catch {
+        guard let error = again(start, start + Int(length[row]), row, error, &copies) else { continue }
         valid[row] = false
         for i in fields.indices { sinks[i].clear(row) }
         if rejections.isEmpty { rejections.reserveCapacity(16) }
@@ -73,7 +76,8 @@ public final class RecordDecoder: BlockDecoder {
           ))
       }
     }
-    let text = [raw.text as any AnyObject & Sendable]
+    var text = [raw.text as any AnyObject & Sendable]
+    if let copies { text.append(copies) }
     let columns = fields.indices.map { sinks[$0].finish(rows: count, text: text, valid: valid) }
     var block = DecodedBlock(raw: raw, offset: offset, length: length, columns: columns, valid: valid, rejections: rejections)
     block.blankLines = blankLines
@@ -104,6 +108,23 @@ public final class RecordDecoder: BlockDecoder {
     for i in fields.indices where sinks[i].required && !sinks[i].isValid(row) {
       throw DecodeError(reason: "required field \(fields[i].title) is missing or null", at: end)
     }
+  }
+
+  /// Judges a record that was rejected without the members that a later one overrides: they must be JSON, but need not fit their fields.
+  ///
+  /// - Returns: why the record is rejected all the same; nil: it is valid, and the fields have its values.
+  private func again(
+    _ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>, _ row: Int, _ error: DecodeError, _ copies: inout Arena?
+  ) -> DecodeError? {
+    guard let overridden = OverriddenMembers(from: start, to: end) else { return error }
+    for i in fields.indices { sinks[i].clear(row) }
+    let arena = copies ?? Arena()
+    copies = arena
+    let copy = overridden.record(in: arena)
+    do {
+      try record(copy.start, copy.end, row)
+      return nil
+    } catch { return DecodeError(reason: error.reason, at: start + overridden.original(error.at - copy.start)) }
   }
 
   private func notAnObject(_ scanner: inout JSONScanner) -> DecodeError {

@@ -46,7 +46,7 @@ extension PlanBuilder {
       } else {
         diagnostics.report(
           "\(what).columns.\(column): unknown type \(type.text)", "bad_type", at: type.span,
-          suggestion: nearestName(type.text, in: FieldType.names))
+          suggestion: FieldType.suggestion(type.text))
       }
     }
     return types

@@ -9,11 +9,11 @@ extension PlanBuilder {
   public func field(_ name: PlanText, type: PlanText, path: PlanText? = nil) {
     let steps = path.flatMap { self.steps($0, of: name.text) }
     checkName(name)
-    guard checkNested(name.text, type) else { return }
+    guard isNotOptional(name.text, type), checkNested(name.text, type) else { return }
     guard var field = FieldType.parse(name.text, type.text) else {
       diagnostics.report(
         "field \(name.text): unknown type \(type.text)", "bad_type", at: type.span,
-        suggestion: nearestName(type.text.replacing("!", with: ""), in: FieldType.names))
+        suggestion: FieldType.suggestion(type.text))
       return
     }
     field.path = steps
@@ -21,6 +21,15 @@ extension PlanBuilder {
       diagnostics.report("field \(name.text)\(path == nil ? "" : ".path"): \(problem)", "bad_value", at: path?.span ?? type.span)
     }
     set { $0.record.fields.append(field) }
+  }
+
+  /// Other languages mark the types that may be null, Weir those that may not.
+  private func isNotOptional(_ field: String, _ text: PlanText) -> Bool {
+    guard text.text.hasSuffix("?") else { return true }
+    diagnostics.report(
+      "field \(field): unknown type \(text.text): write \(text.text.dropLast()); a field may be missing or null unless its type ends with !",
+      "bad_type", at: text.span)
+    return false
   }
 
   /// A list, struct or map is one that tables can have.

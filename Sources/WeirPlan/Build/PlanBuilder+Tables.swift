@@ -85,7 +85,9 @@ extension PlanBuilder {
     let what = texts == nil ? "silver (all fields)" : "silver.columns"
     for text in texts ?? [PlanText("*", at: span)] {
       do throws(ExpressionError) {
-        columns += try counted(compileSelectList(text.text, inputs: plan.inputs, star: star, taken: columns.map(\.name)))
+        let added = try counted(compileSelectList(text.text, inputs: plan.inputs, star: star, taken: columns.map(\.name)))
+        warnOfNull(added.map(\.expr), what, text)
+        columns += added
       } catch {
         diagnostics.report(error, in: what, of: text)
         isWhole = false
@@ -143,7 +145,9 @@ extension PlanBuilder {
     var columns: [OutputColumn] = []
     for text in texts {
       do throws(ExpressionError) {
-        columns += try counted(compileSelectList(text.text, inputs: plan.inputs, star: [], taken: reserved + columns.map(\.name)))
+        let added = try counted(compileSelectList(text.text, inputs: plan.inputs, star: [], taken: reserved + columns.map(\.name)))
+        warnOfNull(added.map(\.expr), "\(table.what).by", text)
+        columns += added
       } catch { diagnostics.report(error, in: "\(table.what).by", of: text) }
     }
     if let nested = columns.first(where: \.expr.type.isNested) {
@@ -176,7 +180,7 @@ extension PlanBuilder {
       guard let text = measure.call() else { return nil }
       do throws(ExpressionError) {
         let call = try compileMeasure(text.text, inputs: plan.inputs)
-        if let argument = call.argument { _ = try counted(argument) }
+        if let argument = call.argument { warnOfNull([try counted(argument)], "\(table.what).measure.\(name)", text) }
         return Measure(name: name, function: call.function, argument: call.argument, type: call.type)
       } catch {
         diagnostics.report(error, in: "\(table.what).measure.\(name)", of: text)

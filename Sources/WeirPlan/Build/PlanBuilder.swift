@@ -107,10 +107,22 @@ public final class PlanBuilder {
   }
 
   func condition(_ text: PlanText, _ what: String) -> Expr? {
-    do throws(ExpressionError) { return try counted(compileCondition(text.text, inputs: plan.inputs)) } catch {
+    do throws(ExpressionError) {
+      let condition = try counted(compileCondition(text.text, inputs: plan.inputs))
+      warnOfNull([condition], what, text)
+      return condition
+    } catch {
       diagnostics.report(error, in: what, of: text)
       return nil
     }
+  }
+
+  /// A comparison with null is null for every record: `check` passes it, because SQL does, and a ledger may have it.
+  func warnOfNull(_ expressions: [Expr], _ what: String, _ text: PlanText) {
+    guard let found = expressions.lazy.compactMap(\.nullComparison).first else { return }
+    diagnostics.report(
+      "\(what): \(found.text.shortened(toBytes: 200)) is null for every record, and never true: write \(found.instead.shortened(toBytes: 200))",
+      "null_comparison", at: text.span, severity: .warning)
   }
 }
 

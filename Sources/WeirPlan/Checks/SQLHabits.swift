@@ -17,10 +17,20 @@ package enum SQLHabits {
     if has("::", at: at) { return "write cast(x as TYPE) instead of x::TYPE" }
     if has("`", at: at) { return "names are written bare, or in double quotes" }
     if has(";", at: at) { return "leave out the ;" }
+    if isCurly(bytes, at) { return "write straight quotes: '…' around texts, \"…\" around names" }
     if has("\"", at: at), error.message.contains("unknown column") { return "texts are in single quotes; double quotes are for names" }
     let word = String(
       decoding: bytes[min(max(0, at), bytes.count)...].prefix { $0 | 0x20 >= 0x61 && $0 | 0x20 <= 0x7A || $0 == 0x5F }, as: UTF8.self)
     return words[word.lowercased()]
+  }
+
+  /// Whether there is a quotation mark of a word processor, or one that never ends because its other one is.
+  private static func isCurly(_ bytes: [UInt8], _ offset: Int) -> Bool {
+    guard offset >= 0, offset < bytes.count else { return false }
+    let rest = String(decoding: bytes[offset...], as: UTF8.self)
+    let marks: Set<Character> = ["\u{201C}", "\u{201D}", "\u{201E}", "\u{2018}", "\u{2019}", "\u{201A}", "\u{AB}", "\u{BB}"]
+    let word = rest.prefix { !$0.isWhitespace }
+    return (word.first == "'" || word.first == "\"" ? word.dropFirst() : word.prefix(1)).contains(where: marks.contains)
   }
 
   private static let words = [

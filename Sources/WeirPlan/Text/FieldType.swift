@@ -1,4 +1,5 @@
 import WeirCore
+import WeirOperators
 
 /// Types as a pipeline file writes them: `string!`, `timestamp_ms`, `decimal(12,2)`.
 package enum FieldType {
@@ -6,6 +7,12 @@ package enum FieldType {
     "bool", "int64", "double", "decimal(12,2)", "string", "timestamp", "timestamp_s", "timestamp_ms", "timestamp_us", "list<string>",
     "struct<a:int64,b:string>", "map<string,double>",
   ]
+
+  /// The name that is probably meant; nil: none is near.
+  package static func suggestion(_ text: String) -> String? {
+    let word = text.replacing("!", with: "")
+    return TypeHabits.name(of: word) ?? nearestName(word, in: names)
+  }
 
   package static func parse(_ name: String, _ text: String) -> Field? {
     let required = text.hasSuffix("!")

@@ -1,0 +1,55 @@
+import Synchronization
+import WeirKafka
+
+/// The end of a run of several tasks: one is enough to ask for it, by wish or by an error.
+package final class Ending: Sendable {
+  package init() {}
+
+  private let asked = Atomic(false)
+  private let failure = Mutex<(any Error)?>(nil)
+
+  package var isAsked: Bool { asked.load(ordering: .acquiring) }
+
+  package func ask() { asked.store(true, ordering: .releasing) }
+
+  /// The first error ends the run; those after it are consequences.
+  package func guarding(_ body: () async throws -> Void) async {
+    do { try await body() } catch {
+      failure.withLock { if $0 == nil { $0 = error } }
+      ask()
+    }
+  }
+
+  /// Throws what ended the run, if it was an error.
+  package func check() throws { if let failure = failure.withLock({ $0 }) { throw failure } }
+}
+
+/// Readers whose loops are to be started.
+actor NewReaders {
+  private var readers: [KafkaPartitionReader]
+  private var isFinished = false
+  private var waiter: CheckedContinuation<Void, Never>?
+
+  init(_ readers: [KafkaPartitionReader]) { self.readers = readers }
+
+  func add(_ reader: KafkaPartitionReader) {
+    readers.append(reader)
+    wake()
+  }
+
+  func finish() {
+    isFinished = true
+    wake()
+  }
+
+  /// Waits for the next; nil after ``finish()``.
+  func next() async -> KafkaPartitionReader? {
+    while readers.isEmpty, !isFinished { await withCheckedContinuation { waiter = $0 } }
+    return readers.isEmpty || isFinished ? nil : readers.removeFirst()
+  }
+
+  private func wake() {
+    waiter?.resume()
+    waiter = nil
+  }
+}
