@@ -83,7 +83,7 @@ package struct LoadComparison: Sendable {
         + padded(LoadComparison.text(row.now), 12) + " " + row.unit.padding(toLength: 3, withPad: " ", startingAt: 0)
         + padded(row.change ?? "", 8)
     }
-    return ["compared          earlier         now"] + table + differences.map { "  differs      \($0)" }
+    return ["compared           earlier         now"] + table + differences.map { "  differs      \($0)" }
   }
 
   var json: JSONValue {

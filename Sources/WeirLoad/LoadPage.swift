@@ -40,7 +40,7 @@ package enum LoadPage {
     h1{font-size:1.25em;overflow-wrap:anywhere}h2{font-size:1.05em;margin:1.6em 0 .2em}
     .verdict{font-size:1.15em}.verdict strong{padding:.1em .5em;border:2px solid;border-radius:.3em}.good{color:var(--good)}.bad{color:var(--bad)}
     .wide{overflow-x:auto}table{border-collapse:collapse}td,th{padding:.15em 1em .15em 0;text-align:left;vertical-align:top;font-weight:normal}
-    th{color:var(--weak)}td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}td.t{overflow-wrap:anywhere}
+    th{color:var(--weak)}th.n{text-align:right}.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}td.t{overflow-wrap:anywhere}
     figure{margin:0}figcaption{color:var(--weak);font-size:13px}.key{margin-left:1em;white-space:nowrap}
     .key::before{content:"";display:inline-block;width:1.2em;height:3px;margin-right:.4em;vertical-align:middle;background:currentColor}
     .k0{color:var(--c0)}.k1{color:var(--c1)}.k2{color:var(--c2)}.k3{color:var(--c3)}.k4{color:var(--c4)}.k5{color:var(--c5)}
@@ -94,15 +94,13 @@ package enum LoadPage {
   private static func rows(_ result: LoadResult) -> [(name: String, text: String)] {
     var all = [
       ("sent", Human.count(result.sent)), ("acknowledged", Human.count(result.delivered)), ("failed", Human.count(result.failed)),
-      ("time", Human.seconds(result.seconds)), ("rate", Human.rate(result.rate)),
+      ("time", Human.seconds(result.seconds)), ("rate", "\(Human.count(Int64(result.rate)))/s"),
       ("maximum send delay", Human.fixed(result.behindMaxMilliseconds, 1) + " ms"),
     ]
     if let latency = result.latency {
-      all += LoadReport.percentiles(latency).map { row in
-        let limit = row.name == "p99" ? result.limits.p99Nanoseconds.map { " (limit \(LoadReport.ms($0)) ms)" } ?? "" : ""
-        return ("latency \(row.name)", LoadReport.ms(row.nanoseconds) + " ms" + limit)
-      }
+      all += LoadReport.percentiles(latency).map { ("latency \($0.name)", LoadReport.ms($0.nanoseconds) + " ms") }
     }
+    if let limit = result.limits.p99Nanoseconds { all.append(("limit of p99", LoadReport.ms(limit) + " ms")) }
     if let samples = result.samples { all.append(("rows looked up", "\(Human.count(samples.rows)), \(samples.stale) not visible yet")) }
     return all.map { (name: $0.0, text: $0.1) }
   }
@@ -122,7 +120,7 @@ package enum LoadPage {
     }
     let notes = comparison.differences.map { "<li>\(escaped($0))</li>" }.joined()
     return """
-      <h2>Compared with an earlier run</h2><div class="wide"><table><tr><th></th><th>earlier</th><th>now</th><th>change</th></tr>\(rows.joined())</table></div>
+      <h2>Compared with an earlier run</h2><div class="wide"><table><tr><th></th><th class="n">earlier</th><th class="n">now</th><th class="n">change</th></tr>\(rows.joined())</table></div>
       \(notes.isEmpty ? "" : "<p>The runs differ in more than the figures:</p><ul>\(notes)</ul>")
       """
   }
@@ -135,7 +133,7 @@ package enum LoadPage {
         + "<td>\(escaped(f.note ?? ""))</td></tr>"
     }
     return
-      "<h2>Checks</h2><div class=\"wide\"><table><tr><th></th><th>checked</th><th>lost</th><th>duplicate</th><th>disordered</th><th></th></tr>\(rows.joined())</table></div>"
+      "<h2>Checks</h2><div class=\"wide\"><table><tr><th></th><th class=\"n\">checked</th><th class=\"n\">lost</th><th class=\"n\">duplicate</th><th class=\"n\">disordered</th><th></th></tr>\(rows.joined())</table></div>"
   }
 
   static func escaped(_ text: String) -> String {

@@ -44,7 +44,7 @@ package struct LoadReport: Sendable {
     console.data(result.verdict, marking: result.isGood ? "PASS" : "FAIL", result.isGood ? .good : .bad)
     for fault in result.faults.dropFirst() { console.data("             \(fault)") }
     console.data(
-      "sent         \(Human.count(result.sent)) records in \(Human.seconds(result.seconds)) (\(Human.rate(result.rate))), \(Human.count(result.delivered)) acknowledged, \(result.failed) failed"
+      "sent         \(Human.count(result.sent)) records in \(Human.seconds(result.seconds)) (\(Human.count(Int64(result.rate)))/s), \(Human.count(result.delivered)) acknowledged, \(result.failed) failed"
     )
     console.data("schedule     maximum send delay \(Human.fixed(result.behindMaxMilliseconds, 1)) ms")
     for failure in result.failures { console.talk(failure) }
