@@ -198,7 +198,7 @@ def terminal(suite):
     for columns in (40, 200):
         seen, code = on_terminal(suite, ["replay", f"{place}/orders.yaml", "--capture", f"{place}/orders.ndjson", "--pace", "15000/s",
                                          "--lake", f"{place}/lake{columns}", "--store", f"{place}/state{columns}"], columns)
-        lines = [line for line in re.findall(r"\r\x1b\[2K([^\r\n]+)\r", seen)]
+        lines = [line for line in re.findall(r"\x1b\[2K([^\r\n]+)", seen) if "records" in line]
         faults += [f"exit {code}: {seen[-300:]}"] if code else []
         faults += [] if lines else [f"no progress: {seen[:300]!r}"]
         faults += [f"{columns} columns: {len(line)}: {line}" for line in lines if len(line) > columns - 1]
