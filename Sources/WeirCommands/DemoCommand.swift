@@ -87,9 +87,10 @@ package enum DemoCommand {
       + String(repeating: " ", count: max(0, 8 - number.count)) + number + "  " + words
   }
 
-  /// A new directory that no other program uses.
+  /// A new directory that no other program uses. In memory where there is room: nothing has to be kept, and a busy disk delays nothing.
   private static func scratch() throws -> String {
-    let parent = ProcessInfo.processInfo.environment["TMPDIR"].flatMap { $0.isEmpty ? nil : $0 } ?? "/tmp"
+    let configured = ProcessInfo.processInfo.environment["TMPDIR"].flatMap { $0.isEmpty ? nil : $0 }
+    let parent = configured ?? (hasRoom(memory) ? memory : "/tmp")
     var path = Array((parent + "/weir-demo-XXXXXX").utf8CString)
     guard mkdtemp(&path) != nil else {
       throw WeirError(
@@ -97,6 +98,13 @@ package enum DemoCommand {
         advice: "Set TMPDIR to a directory that can be written, or name a new directory with --keep.")
     }
     return String(decoding: path.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
+  private static let (memory, scratchBytes) = ("/dev/shm", 64 << 20)
+
+  private static func hasRoom(_ directory: String) -> Bool {
+    var space = statvfs()
+    return access(directory, W_OK) == 0 && statvfs(directory, &space) == 0 && Int(space.f_bavail) * Int(space.f_frsize) >= scratchBytes
   }
 
   /// A directory that holds nothing yet.

@@ -59,6 +59,13 @@ def demo(suite):
     suite.claim("the demo needs less than half a CPU second", [] if cpu < 0.5 else [f"{cpu:.2f} s"])
     suite.note(f"it took {took:.2f} s, {cpu:.2f} CPU seconds, at load {os.getloadavg()[0]:.1f}")
 
+    def scratches():
+        return {os.path.join(d, n) for d in ("/tmp", "/dev/shm") if os.path.isdir(d) for n in os.listdir(d) if n.startswith("weir-demo-")}
+    before = scratches()
+    own = subprocess.run([suite.weir, "demo"], capture_output=True, text=True, env={k: v for k, v in os.environ.items() if k != "TMPDIR"})
+    suite.claim("without TMPDIR: the same result, and no file is left", ([] if own.returncode == 0 and buckets(own.stdout) == found else [own.stderr])
+                + sorted(scratches() - before))
+
     kept = suite.path("kept")
     again = run(suite, "demo", "--keep", kept)
     rows = {os.path.basename(os.path.dirname(t)): tables.read_delta(os.path.join(kept, "lake"), t) for t in tables.delta_tables(os.path.join(kept, "lake"))}
