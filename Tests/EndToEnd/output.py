@@ -247,7 +247,8 @@ def on_terminal(command):
 
 
 def dangerous(text):
-    """Characters that steer a terminal, other than our own line ends and the progress line."""
+    """Characters that steer a terminal, other than our own line ends, the progress line and coloured words."""
+    text = re.sub(r"\x1b\[3[123]m( error: | warning: |PASS|FAIL)\x1b\[0m", r"\1", text)
     return DANGER.findall(text.replace("\r\n", "\n").replace("\r\x1b[2K", ""))
 
 
