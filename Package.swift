@@ -30,7 +30,7 @@ let package = Package(
     .executableTarget(
       name: "weir",
       dependencies: [
-        "WeirCommands", "WeirAdmin", "WeirLoad", "WeirReport", "WeirConfiguration", "WeirPlan", "WeirCore", "CWeirSystem",
+        "WeirCommands", "WeirAdmin", "WeirLoad", "WeirReport", "WeirConfiguration", "WeirPlan", "WeirOperators", "WeirCore", "CWeirSystem",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     // service
@@ -38,7 +38,7 @@ let package = Package(
       name: "WeirCommands",
       dependencies: [
         "WeirLoad", "WeirCapture", "WeirObserve", "WeirRuntime", "WeirReport", "WeirConfiguration", "WeirPlan", "WeirEngine", "WeirKafka",
-        "WeirKafkaSettings", "WeirLocal", "WeirProtocol", "WeirOperators", "WeirCore",
+        "WeirKafkaSettings", "WeirLocal", "WeirParquet", "WeirProtocol", "WeirOperators", "WeirCore",
       ]),
     // The HTTP server of `weir run`, apart from all else: only the command depends on it, so the Swift tests are built without it.
     .target(
@@ -131,9 +131,6 @@ let package = Package(
     // Scripts/simulate; not shipped
     .executableTarget(
       name: "weir-simulate", dependencies: ["WeirSimulation", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
-    .executableTarget(
-      name: "weir-mock-kafka",
-      dependencies: ["WeirKafka", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
     // The scan for ARM on the processor at hand, by SIMDe's NEON; for the tests only.
     .target(name: "CScanNEON", dependencies: ["CWeirScan"], path: "Tests/CScanNEON"),
     .testTarget(

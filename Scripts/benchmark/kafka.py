@@ -23,7 +23,7 @@ import common
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "oracle"))
 from murmur2 import murmur2
 
-MOCK = os.path.join(common.ROOT, ".build", "release", "weir-mock-kafka")
+MOCK = os.path.join(common.ROOT, ".build", "release", "weir")
 PEERS = {"bytewax": ["bytewax[kafka]==0.21.1", "orjson"], "quix": ["quixstreams==3.28.1", "orjson"], "faust": ["faust-streaming==0.15.3", "cramjam", "orjson"]}
 TOPIC = "ads"
 USER = re.compile(rb'"user_id":"([^"]*)"')
@@ -44,8 +44,8 @@ def peak(pid):
 class Broker:
     def __init__(self, partitions):
         if not os.access(MOCK, os.X_OK):
-            common.stop("there is no test broker", "Build it:  swift build -c release --product weir-mock-kafka")
-        self.process = subprocess.Popen([MOCK, "--topic", f"{TOPIC}:{partitions}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            common.stop("there is no test broker", "Build it:  swift build -c release --product weir")
+        self.process = subprocess.Popen([MOCK, "mock-kafka", "--topic", f"{TOPIC}:{partitions}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.address = self.process.stdout.readline().strip()
         self.partitions = partitions
 

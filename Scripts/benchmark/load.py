@@ -3,7 +3,7 @@
 
     Scripts/bench load [--rate 100000] [--seconds 15] [--partitions 16] [--only send,latency] [--nice N]
 
-Against weir-mock-kafka, whose CPU is shown apart. CPU times are the kernel's (getrusage of the children).
+Against weir mock-kafka, whose CPU is shown apart. CPU times are the kernel's (getrusage of the children).
 """
 import argparse
 import json
@@ -16,7 +16,6 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WEIR = os.path.join(ROOT, ".build", "release", "weir")
-MOCK = os.path.join(ROOT, ".build", "release", "weir-mock-kafka")
 WORK = os.path.join(ROOT, ".build", "bench", "load")
 PIPELINE = """\
 pipeline: load
@@ -43,7 +42,7 @@ def command(a, *words, core=None):
 
 class Broker:
     def __init__(self, a, core=None):
-        self.process = subprocess.Popen(command(a, MOCK, "--topic", f"ads:{a.partitions}", core=core), stdin=subprocess.PIPE,
+        self.process = subprocess.Popen(command(a, WEIR, "mock-kafka", "--topic", f"ads:{a.partitions}", core=core), stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True)
         self.address = self.process.stdout.readline().strip()
 
@@ -118,9 +117,8 @@ def main():
     arguments.add_argument("--only", default="send,latency")
     arguments.add_argument("--nice", type=int, default=0, help="priority of all three programs, on a machine that is shared")
     a = arguments.parse_args()
-    for binary in (WEIR, MOCK):
-        if not os.access(binary, os.X_OK):
-            sys.exit(f"there is no {binary}: swift build -c release --product {os.path.basename(binary)}")
+    if not os.access(WEIR, os.X_OK):
+        sys.exit(f"there is no {WEIR}: swift build -c release --product weir")
     print(f"machine: {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before")
     for part in a.only.split(","):
         {"send": send, "latency": latency}[part](a)

@@ -1,4 +1,4 @@
-"""A broker for the drivers: librdkafka's mock cluster as a process (weir-mock-kafka), or the cluster of WEIR_TEST_KAFKA=host:port.
+"""A broker for the drivers: librdkafka's mock cluster as a process (weir mock-kafka), or the cluster of WEIR_TEST_KAFKA=host:port.
 
 Also a producer that knows where every record went, for references, and workers as processes.
 """
@@ -22,8 +22,9 @@ except ModuleNotFoundError as e:
     sys.exit(f"{e.name} is missing. Run Scripts/setup --tests, and this with .build/venv/bin/python.")
 
 RETAINED = 4_500_000        # bytes a partition that the mock surely keeps
-DELAY = 100                 # ms, of each answer: see weir-mock-kafka --help
-MOCK = os.environ.get("WEIR_MOCK_KAFKA") or os.path.join(common.ROOT, ".build", "release", "weir-mock-kafka")
+DELAY = 100                 # ms, of each answer: see weir mock-kafka --help
+# The binary whose `mock-kafka` is the broker.
+MOCK = os.environ.get("WEIR_MOCK_KAFKA") or os.path.join(common.ROOT, ".build", "release", "weir")
 
 
 class Ended(RuntimeError):
@@ -44,10 +45,10 @@ class Broker:
                 future.result(30)
             return
         if not os.access(MOCK, os.X_OK):
-            sys.exit(f"there is no broker {MOCK}: build it with  swift build -c release --product weir-mock-kafka, or name one with WEIR_MOCK_KAFKA")
+            sys.exit(f"there is no broker {MOCK}: build it with  swift build -c release --product weir, or name one with WEIR_MOCK_KAFKA")
         arguments = [a for t, n in topics.items() for a in ("--topic", f"{t}:{n}")]
         # Without a backtrace: a broker that aborts is gone at once.
-        self.process = subprocess.Popen([MOCK, "--delay", str(DELAY), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        self.process = subprocess.Popen([MOCK, "mock-kafka", "--delay", str(DELAY), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                         env={**os.environ, "SWIFT_BACKTRACE": "enable=no"})
         self.address = self.process.stdout.readline().strip()
         if not self.address:

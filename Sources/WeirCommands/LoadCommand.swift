@@ -35,6 +35,13 @@ package struct LoadOptions: Sendable {
   package var store: String?
   package var settle = "60s"
   package var html: String?
+  /// A report of an earlier load, whose figures are shown next to this one's.
+  package var compare: String?
+  /// A duration; nil: any latency passes.
+  package var maxP99: String?
+  package var maxLost: Int64 = 0
+  /// The words of the command line, for the report.
+  package var commandLine: [String] = []
   package var json = false
 
   package init() {}
@@ -48,7 +55,7 @@ package enum LoadCommand {
   private static let storeLookNanoseconds: Int64 = 100_000_000
   private static let storeLooksMax = 300
 
-  /// - Returns: 0; 1 if something was lost, came twice or too late.
+  /// - Returns: 0; 1 if something was lost, came twice or too late (FAIL).
   package static func run(_ options: LoadOptions, console: Console) async throws -> Int32 {
     let pipeline = try options.verify.map { try loadPipeline(file: $0, sections: .withClients) }
     let target = try target(options, pipeline)
@@ -64,8 +71,10 @@ package enum LoadCommand {
       throw WeirError(.config, "--templates must be 1 to \(templatesMax), not \(options.templates)")
     }
     guard (0...1).contains(options.skew) else { throw WeirError(.config, "--skew must be from 0 to 1, not \(options.skew)") }
-    // What would be found wrong behind the load only.
+    // What would be found wrong after the load only.
     _ = try CaptureCommand.duration(options.settle, "--settle")
+    let limits = try limits(options)
+    let earlier = try options.compare.map(earlier)
     if let path = options.html { try write("", to: path) }
     let clock = SystemClock()
     let consumer: KafkaConsumer
@@ -80,15 +89,18 @@ package enum LoadCommand {
       throw error.weirError
     }
     do {
-      let result = try await KafkaGroup.translating {
+      let facts = LoadRun.facts(options, startedMicroseconds: clock.wallMicroseconds)
+      var result = try await KafkaGroup.translating {
         try await carryOut(options, pipeline, target, plan, consumer, producer, clock, console)
       }
+      (result.limits, result.facts) = (limits, facts)
+      let comparison = earlier.map { LoadComparison(result, earlier: $0) }
       await producer.close()
       await consumer.close()
       let report = LoadReport(console: console, json: options.json)
-      report.end(result)
+      report.end(result, comparedWith: comparison)
       if let path = options.html {
-        try write(LoadPage.html(result), to: path)
+        try write(LoadPage.html(result, comparedWith: comparison), to: path)
         console.talk("the report is in \(path)")
       }
       return result.isGood ? 0 : 1
@@ -97,6 +109,24 @@ package enum LoadCommand {
       await consumer.close()
       throw error
     }
+  }
+
+  private static func limits(_ options: LoadOptions) throws -> LoadLimits {
+    guard options.maxLost >= 0 else { throw WeirError(.config, "--max-lost must be a number of records, not \(options.maxLost)") }
+    guard let text = options.maxP99 else { return LoadLimits(lost: options.maxLost) }
+    guard options.verify != nil else {
+      throw WeirError(
+        .config, "--max-p99 needs --verify", advice: "Latency is measured to the state of a pipeline: name its file with --verify.")
+    }
+    return LoadLimits(p99Nanoseconds: try CaptureCommand.duration(text, "--max-p99") * 1000, lost: options.maxLost)
+  }
+
+  private static func earlier(_ file: String) throws -> JSONValue {
+    let path = try PathText.checked(file, "--compare")
+    guard let data = FileManager.default.contents(atPath: path) else {
+      throw WeirError(.config, "--compare \(file): \(Paths.whyUnreadable(path))", advice: "Name a report of an earlier `weir load`.")
+    }
+    return try LoadComparison.earlier(String(decoding: data, as: UTF8.self), file: file)
   }
 
   /// The brokers and the topic that are loaded.

@@ -37,7 +37,9 @@ package enum PlanCommands {
   }
 
   private static func show(_ diagnostic: Diagnostic, _ json: Bool, _ console: Console) {
-    if json { console.data(diagnostic.json.text) } else { console.talk(diagnostic.text) }
+    guard !json else { return console.data(diagnostic.json.text) }
+    let style: TextStyle = diagnostic.severity == .error ? .bad : .warning
+    console.talk(diagnostic.text, marking: " \(diagnostic.severity.rawValue): ", style)
   }
 
   package static func explain(_ file: String, json: Bool, console: Console) throws -> Int32 {

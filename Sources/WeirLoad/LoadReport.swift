@@ -17,44 +17,6 @@ struct LoadMoment: Sendable {
   var latency: LatencyMeter.Summary?
 }
 
-/// What a load came to.
-package struct LoadResult: Sendable {
-  var title: String
-  var sent: Int64 = 0
-  var delivered: Int64 = 0
-  var failed: Int64 = 0
-  var seconds: Double = 0
-  var behindMaxMilliseconds: Double = 0
-  var latency: LatencyMeter.Summary?
-  var histogram = LatencyHistogram()
-  var samples: LoadWatch.Samples?
-  /// nil: nobody watched. False: not everything was visible in time.
-  var isSettled: Bool?
-  package var findings: [LoadFindings] = []
-  var moments: [LoadMoment] = []
-  var failures: [String] = []
-
-  package var isGood: Bool {
-    failed == 0 && delivered == sent && isSettled != false && (samples?.stale ?? 0) == 0 && findings.allSatisfy(\.isGood)
-  }
-
-  /// For people: PASS, or FAILED with the first thing that failed.
-  var verdict: String {
-    if isGood { return "PASS: all checks passed" }
-    if failed > 0 || delivered != sent {
-      return "FAILED: \(Human.count(max(failed, sent - delivered))) of \(Human.count(sent)) records were not acknowledged"
-    }
-    if let found = findings.first(where: { !$0.isGood }) {
-      return
-        "FAILED: \(found.place): \(Human.count(found.checked)) checked, \(Human.count(found.lost)) lost, \(Human.count(found.duplicate)) duplicate, \(Human.count(found.disordered)) disordered"
-    }
-    if let samples, samples.stale > 0 {
-      return "FAILED: \(Human.count(samples.stale)) of \(Human.count(samples.rows)) rows were looked up and not visible yet"
-    }
-    return "FAILED: some of the sent records did not become visible in time"
-  }
-}
-
 /// What `weir load` tells.
 package struct LoadReport: Sendable {
   let console: Console
@@ -76,19 +38,20 @@ package struct LoadReport: Sendable {
 
   static func ms(_ nanoseconds: Int64) -> String { Human.fixed(Double(nanoseconds) / 1e6, 1) }
 
-  package func end(_ result: LoadResult) {
+  package func end(_ result: LoadResult, comparedWith comparison: LoadComparison? = nil) {
     if console.isTerminal { console.status("") }
-    if json { return console.data(LoadReport.json(result).text) }
+    if json { return console.data(LoadReport.json(result, comparison).text) }
+    console.data(result.verdict, marking: result.isGood ? "PASS" : "FAIL", result.isGood ? .good : .bad)
+    for fault in result.faults.dropFirst() { console.data("             \(fault)") }
     console.data(
-      "sent         \(Human.count(result.sent)) records in \(Human.seconds(result.seconds)) (\(Human.rate(Double(result.sent) / max(1e-3, result.seconds)))), \(Human.count(result.delivered)) acknowledged, \(result.failed) failed"
+      "sent         \(Human.count(result.sent)) records in \(Human.seconds(result.seconds)) (\(Human.count(Int64(result.rate)))/s), \(Human.count(result.delivered)) acknowledged, \(result.failed) failed"
     )
     console.data("schedule     maximum send delay \(Human.fixed(result.behindMaxMilliseconds, 1)) ms")
     for failure in result.failures { console.talk(failure) }
     if let latency = result.latency {
-      let parts = [("p50", latency.p50), ("p90", latency.p90), ("p99", latency.p99), ("p99.9", latency.p999), ("max", latency.max)]
+      let parts = LoadReport.percentiles(latency).map { "\($0.name) \(LoadReport.ms($0.nanoseconds)) ms" }
       console.data(
-        "latency      \(parts.map { "\($0) \(LoadReport.ms($1)) ms" }.joined(separator: ", ")) from scheduled send to visible state, \(Human.count(latency.records)) records"
-      )
+        "latency      \(parts.joined(separator: ", ")) from scheduled send to visible state, \(Human.count(latency.records)) records")
     }
     if let samples = result.samples {
       console.data(
@@ -104,17 +67,25 @@ package struct LoadReport: Sendable {
         "\(found.place.padding(toLength: max(24, found.place.count), withPad: " ", startingAt: 0)) \(Human.count(found.checked)) checked: \(found.lost) lost, \(found.duplicate) duplicate, \(found.disordered) disordered"
           + (found.note.map { "; \($0)" } ?? ""))
     }
+    for line in comparison?.lines ?? [] { console.data(line) }
   }
 
-  static func json(_ result: LoadResult) -> JSONValue {
+  /// The percentiles of all reports, by their names.
+  static func percentiles(_ latency: LatencyMeter.Summary) -> [(name: String, nanoseconds: Int64)] {
+    [("p50", latency.p50), ("p90", latency.p90), ("p99", latency.p99), ("p99.9", latency.p999), ("max", latency.max)]
+  }
+
+  static func json(_ result: LoadResult, _ comparison: LoadComparison? = nil) -> JSONValue {
     .members([
-      "event": .string("done"), "ok": .bool(result.isGood), "load": .string(result.title), "sent": .int(result.sent),
+      "event": .string("done"), "ok": .bool(result.isGood), "verdict": .string(result.isGood ? "PASS" : "FAIL"),
+      "faults": .array(result.faults.map { .string($0) }), "load": .string(result.title), "sent": .int(result.sent),
       "delivered": .int(result.delivered), "failed": .int(result.failed), "seconds": .number(Human.fixed(result.seconds, 3)),
-      "records_per_second": .int(Int64(Double(result.sent) / max(1e-3, result.seconds))),
+      "records_per_second": .int(Int64(result.rate)),
       "behind_schedule_max_ms": .number(Human.fixed(result.behindMaxMilliseconds, 3)), "latency_ms": LatencyReport.json(result.latency),
       "settled": result.isSettled.map { .bool($0) } ?? .null,
       "samples": result.samples.map { .members(["rows": .int($0.rows), "stale": .int($0.stale)]) } ?? .null,
-      "checks": .array(result.findings.map(\.json)),
+      "checks": .array(result.findings.map(\.json)), "limits": result.limits.json, "run": result.facts.json,
+      "compared": comparison?.json ?? .null,
     ])
   }
 }

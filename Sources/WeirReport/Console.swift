@@ -10,34 +10,51 @@ package struct Console: Sendable {
   private let messages: @Sendable (ArraySlice<UInt8>) -> Void
   /// Whether standard output is a terminal.
   private let showsResults: Bool
+  /// Whether results and messages may have colours.
+  private let colours: (results: Bool, messages: Bool)
 
   package init() {
     output = .system
     messages = { StandardError.system.write($0) }
     showsResults = isatty(1) == 1
+    colours = (Terminal.hasColours(1), Terminal.hasColours(2))
   }
 
   /// - Parameters:
   ///   - showsResults: as if standard output were a terminal.
+  ///   - hasColours: as if the terminal had them.
   ///   - write: gets what would go to standard output (1) or standard error (2).
-  init(showsResults: Bool = false, _ write: @escaping @Sendable (_ bytes: ArraySlice<UInt8>, _ descriptor: Int32) -> Void) {
+  init(
+    showsResults: Bool = false, hasColours: Bool = false,
+    _ write: @escaping @Sendable (_ bytes: ArraySlice<UInt8>, _ descriptor: Int32) -> Void
+  ) {
     output = StandardOutput { bytes in
       write(bytes, 1)
       return 0
     }
     messages = { write($0, 2) }
     self.showsResults = showsResults
+    colours = (hasColours, hasColours)
   }
 
   /// - Parameter results: gets the results; returns 0 or the number of an error.
-  init(results: @escaping @Sendable (ArraySlice<UInt8>) -> Int32, messages: @escaping @Sendable (ArraySlice<UInt8>) -> Void = { _ in }) {
+  package init(
+    results: @escaping @Sendable (ArraySlice<UInt8>) -> Int32, messages: @escaping @Sendable (ArraySlice<UInt8>) -> Void = { _ in }
+  ) {
     output = StandardOutput(results)
     self.messages = messages
     showsResults = false
+    colours = (false, false)
   }
 
   /// Results: a line for people, or a JSON line.
   package func data(_ line: String) { output.write(Array((TerminalText.escape(line) + "\n").utf8)[...]) }
+
+  /// A line for people of which a part has a style.
+  package func data(_ line: String, marking mark: String, _ style: TextStyle) {
+    guard colours.results else { return data(line) }
+    output.write(Array((style.applied(to: TerminalText.escape(line), marking: mark) + "\n").utf8)[...])
+  }
 
   /// Results for programs: whole lines. What is not shown on a terminal stays as it is.
   package func data(_ lines: [UInt8]) { output.write(showsResults ? TerminalText.escape(lines[...]) : lines[...]) }
@@ -49,8 +66,17 @@ package struct Console: Sendable {
   /// A message: a line on standard error.
   package func talk(_ line: String) { messages(Array((TerminalText.escape(line) + "\n").utf8)[...]) }
 
-  /// Overwrites the current line on standard error: a progress bar. Only for a terminal.
-  package func status(_ line: String) { messages(Array(("\r\u{1B}[2K" + TerminalText.inline(line)).utf8)[...]) }
+  /// A message of which a part has a style.
+  package func talk(_ line: String, marking mark: String, _ style: TextStyle) {
+    guard colours.messages else { return talk(line) }
+    messages(Array((style.applied(to: TerminalText.escape(line), marking: mark) + "\n").utf8)[...])
+  }
+
+  /// Overwrites the current line on standard error: a progress bar, cut to the terminal's width. Only for a terminal.
+  package func status(_ line: String) {
+    let text = Terminal.cut(TerminalText.inline(line), columns: Terminal.columns(2))
+    messages(Array(("\r\u{1B}[2K" + text).utf8)[...])
+  }
 
   package var isTerminal: Bool { isatty(2) == 1 }
 

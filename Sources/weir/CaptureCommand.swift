@@ -13,8 +13,8 @@ struct Capture: AsyncParsableCommand {
         weir capture --brokers localhost:9092 --topic orders --out captured --for 10m
       """)
 
-  @Argument(help: "A pipeline file whose source.kafka is captured.") var pipeline: String?
-  @Option(help: "The directory of the capture. An existing capture is resumed.") var out: String
+  @Argument(help: "A pipeline file whose source.kafka is captured.", completion: .pipeline) var pipeline: String?
+  @Option(help: "The directory of the capture. An existing capture is resumed.", completion: .directory) var out: String
   @Option(help: "Kafka brokers (host:port,…), instead of the pipeline's.") var brokers: String?
   @Option(help: "A topic, instead of the pipeline's; may be repeated.") var topic: [String] = []
   @Option(help: "Where new partitions start: earliest, latest or a time.") var start: String?

@@ -8,6 +8,8 @@ extension Weir {
   /// pipeline file does (the parser's own code is 64), and a command without its subcommand is wrong, not a wish for help.
   static func main() async {
     StandardStreams.prepare()
+    let arguments = Array(CommandLine.arguments.dropFirst())
+    if let unknown = UnknownNames.command(in: arguments) { refuse(unknown) }
     do {
       var command = try parseAsRoot()
       guard type(of: command).configuration.subcommands.isEmpty else {
@@ -21,6 +23,7 @@ extension Weir {
       }
     } catch {
       guard exitCode(for: error) == .validationFailure else { end(error) }
+      if let unknown = UnknownNames.option(in: arguments) { refuse(unknown) }
       let message = fullMessage(for: error)
       refuse(message + (isAboutNegativeKey(message) ? "\n" + State.Get.negativeKeyHint : ""))
     }
@@ -57,6 +60,7 @@ protocol KafkaCommand {}
 extension Run: KafkaCommand {}
 extension Capture: KafkaCommand {}
 extension Load: KafkaCommand {}
+extension MockKafka: KafkaCommand {}
 
 /// How many heaps glibc may make; a thread's first allocation takes one, so this is set before threads are started.
 private enum Heaps {

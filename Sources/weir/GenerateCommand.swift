@@ -19,7 +19,7 @@ struct Generate: AsyncParsableCommand {
   @Argument(help: "ad-events (the benchmark's), orders, trades, clicks, sensors.") var stream: EventStream
   @Option(help: "Number of lines.") var count = 1_000_000
   @Option(help: "Random seed.") var seed: UInt64 = 42
-  @Option(help: "Output file; '-' is standard output.") var out = "-"
+  @Option(help: "Output file; '-' is standard output.", completion: .file()) var out = "-"
   @Option(help: "Events per second of event time.") var rate = 10_000
   @Option(help: "Fraction of events that are sent again (0 to 1).") var duplicates = 0.02
   @Option(help: "Fraction of events that are up to --late milliseconds late.") var disorder = 0.3

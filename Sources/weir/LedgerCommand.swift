@@ -19,8 +19,8 @@ struct Ledger: AsyncParsableCommand {
           weir ledger show pipeline.yaml
           weir ledger show pipeline.yaml --lake /data/lake --json
         """)
-    @Argument(help: "The pipeline file (YAML).") var pipeline: String
-    @Option(help: "The lake's directory, instead of the pipeline's.") var lake: String?
+    @Argument(help: "The pipeline file (YAML).", completion: .pipeline) var pipeline: String
+    @Option(help: "The lake's directory, instead of the pipeline's.", completion: .directory) var lake: String?
     @Option(help: "Accepted for symmetry with verify; the ledger is in the lake.") var store: String?
     @Flag(help: "Print whole entries as JSON lines.") var json = false
 
@@ -39,9 +39,9 @@ struct Ledger: AsyncParsableCommand {
           weir ledger verify pipeline.yaml
           weir ledger verify pipeline.yaml --lake /data/lake --store /data/state --json
         """)
-    @Argument(help: "The pipeline file (YAML).") var pipeline: String
-    @Option(help: "The lake's directory, instead of the pipeline's.") var lake: String?
-    @Option(help: "The state table's directory, instead of the pipeline's.") var store: String?
+    @Argument(help: "The pipeline file (YAML).", completion: .pipeline) var pipeline: String
+    @Option(help: "The lake's directory, instead of the pipeline's.", completion: .directory) var lake: String?
+    @Option(help: "The state table's directory, instead of the pipeline's.", completion: .directory) var store: String?
     @Flag(help: "Print a JSON object.") var json = false
 
     func run() async throws {
@@ -63,9 +63,9 @@ struct Ledger: AsyncParsableCommand {
           weir ledger restore-tables pipeline.yaml --dry-run
           weir ledger restore-tables pipeline.yaml
         """)
-    @Argument(help: "The pipeline file (YAML).") var pipeline: String
-    @Option(help: "The lake's directory, instead of the pipeline's.") var lake: String?
-    @Option(help: "The state table's directory, instead of the pipeline's. It is only read.") var store: String?
+    @Argument(help: "The pipeline file (YAML).", completion: .pipeline) var pipeline: String
+    @Option(help: "The lake's directory, instead of the pipeline's.", completion: .directory) var lake: String?
+    @Option(help: "The state table's directory, instead of the pipeline's. It is only read.", completion: .directory) var store: String?
     @Flag(help: "Only list the changes.") var dryRun = false
     @Flag(help: "Print one JSON object per table.") var json = false
 

@@ -8,18 +8,18 @@ struct Load: AsyncParsableCommand {
     abstract: "Open-loop load test for a Kafka topic; with --verify, checks the pipeline's results.",
     discussion: """
       With --verify it reads the pipeline's state during the run and reports the latency from scheduled send to visible state, and \
-      lost, duplicated and reordered records.
+      lost, duplicated and reordered records. The first word of the report is PASS or FAIL; the exit code is 0 for PASS and 1 for FAIL.
 
       Examples:
         weir load --brokers localhost:9092 --topic orders --stream orders --for 1m
-        weir load --verify pipeline.yaml --stream orders --for 30s --html report.html
+        weir load --verify pipeline.yaml --stream orders --max-p99 250ms
         weir load --brokers localhost:9092 --topic copy --capture captured --speed 4x
       """)
 
   @Option(help: "Kafka brokers (host:port,…), instead of the pipeline's.") var brokers: String?
   @Option(help: "The topic, instead of the pipeline's.") var topic: String?
   @Option(help: "ad-events, orders, trades, clicks, sensors.") var stream: EventStream = .adEvents
-  @Option(help: "Directory of a capture to play instead of a generated stream.") var capture: String?
+  @Option(help: "Directory of a capture to play instead of a generated stream.", completion: .directory) var capture: String?
   @Option(help: "Playback speed relative to the recording, such as 4x.", transform: Load.speed) var speed = 1.0
   @Option(help: "Records per second, such as 100000/s.", transform: Pace.parse) var rate: Double?
   @Option(
@@ -33,11 +33,17 @@ struct Load: AsyncParsableCommand {
   @Option(help: "Maximum time in milliseconds that a record waits to share a request with others.") var linger = 5
   @Option(name: .customLong("option"), help: "name=value, a further option of the Kafka producer; may be repeated.") var clientOption:
     [String] = []
-  @Option(help: "The pipeline file of a running `weir run`. Its state and gold tables are read and checked.") var verify: String?
-  @Option(help: "The lake's directory, instead of the pipeline's.") var lake: String?
-  @Option(help: "The state table's directory, instead of the pipeline's.") var store: String?
+  @Option(help: "The pipeline file of a running `weir run`. Its state and gold tables are read and checked.", completion: .pipeline)
+  var verify: String?
+  @Option(help: "The lake's directory, instead of the pipeline's.", completion: .directory) var lake: String?
+  @Option(help: "The state table's directory, instead of the pipeline's.", completion: .directory) var store: String?
   @Option(help: "Maximum time after the last record until all results are visible.") var settle = "60s"
-  @Option(help: "Write a report with charts to this file.") var html: String?
+  @Option(help: "Write a report with charts to this file.", completion: .file(extensions: ["html"])) var html: String?
+  @Option(name: .customLong("max-p99"), help: "Fail if the p99 of the latency exceeds this duration, such as 250ms. Needs --verify.")
+  var maxP99: String?
+  @Option(help: "Fail if a check finds more lost records than this.") var maxLost: Int64 = 0
+  @Option(help: "A report of an earlier run (--json or --html): show its figures next to the new ones.", completion: .file())
+  var compare: String?
   @Flag(help: "Print a JSON object on standard output at the end.") var json = false
 
   @Sendable private static func speed(_ text: String) throws -> Double {
@@ -69,6 +75,10 @@ struct Load: AsyncParsableCommand {
       options.store = store
       options.settle = settle
       options.html = html
+      options.compare = compare
+      options.maxP99 = maxP99
+      options.maxLost = maxLost
+      options.commandLine = Array(CommandLine.arguments.dropFirst())
       options.json = json
       return try await LoadCommand.run(options, console: console)
     }

@@ -16,9 +16,9 @@ struct Run: AsyncParsableCommand {
         weir run pipeline.yaml --log-format json --log-level warning
       """)
 
-  @Argument(help: "The pipeline file (YAML).") var pipeline: String
-  @Option(help: "The lake's directory, instead of the pipeline's.") var lake: String?
-  @Option(help: "The state table's directory, instead of the pipeline's.") var store: String?
+  @Argument(help: "The pipeline file (YAML).", completion: .pipeline) var pipeline: String
+  @Option(help: "The lake's directory, instead of the pipeline's.", completion: .directory) var lake: String?
+  @Option(help: "The state table's directory, instead of the pipeline's.", completion: .directory) var store: String?
   @Option(help: "Kafka brokers (host:port,…), instead of the pipeline's.") var brokers: String?
   @Option(
     help:

@@ -18,12 +18,15 @@ struct Weir: AsyncParsableCommand {
     commandName: "weir", abstract: "Processes live and captured streams into a Delta lake and a state table, exactly once.",
     discussion: """
       Examples:
-        weir check pipeline.yaml
+        weir demo
         weir replay pipeline.yaml --capture orders.ndjson
         weir run pipeline.yaml
       """,
     version: weirVersion,
-    subcommands: [Run.self, Replay.self, Capture.self, Load.self, Generate.self, Check.self, Explain.self, State.self, Ledger.self])
+    subcommands: [
+      Demo.self, Run.self, Replay.self, Capture.self, Load.self, Generate.self, Check.self, Explain.self, State.self, Ledger.self,
+      MockKafka.self, Completion.self,
+    ])
 }
 
 /// Runs a command and turns its errors into words and exit codes.
@@ -55,13 +58,14 @@ struct Replay: AsyncParsableCommand {
         zstdcat day-*.zst | weir replay pipeline.yaml --capture -
       """)
 
-  @Argument(help: "The pipeline file (YAML).") var pipeline: String
+  @Argument(help: "The pipeline file (YAML).", completion: .pipeline) var pipeline: String
   @Option(
     name: .long, parsing: .upToNextOption,
-    help: "NDJSON files, plain, gzip or zstd, in order; '-' is standard input. Or the directory of `weir capture`.")
+    help: "NDJSON files, plain, gzip or zstd, in order; '-' is standard input. Or the directory of `weir capture`.",
+    completion: .file())
   var capture: [String]
-  @Option(help: "The lake's directory, instead of the pipeline's.") var lake: String?
-  @Option(help: "The state table's directory, instead of the pipeline's.") var store: String?
+  @Option(help: "The lake's directory, instead of the pipeline's.", completion: .directory) var lake: String?
+  @Option(help: "The state table's directory, instead of the pipeline's.", completion: .directory) var store: String?
   @Option(help: "Number of lanes of a new ledger. Default: 4. An existing ledger keeps its number.") var lanes: Int?
   @Flag(help: "Leave windows open at the end: the capture may grow.") var keepOpen = false
   @Flag(help: "A file's last line continues in the next file, as in the parts that split -b makes. A started ledger keeps its own rule.")
@@ -70,7 +74,8 @@ struct Replay: AsyncParsableCommand {
   var pace: Double?
   @Option(help: "Serve metrics, probes and /drain here while it runs, such as 127.0.0.1:9464. The pipeline's admin.token applies.")
   var admin: String?
-  @Option(help: "The lake of a live run: repeats its cuts and decisions on a capture of the same records.") var decisions: String?
+  @Option(help: "The lake of a live run: repeats its cuts and decisions on a capture of the same records.", completion: .directory)
+  var decisions: String?
   @Flag(help: "JSON lines on standard output.") var json = false
 
   func run() async throws {
@@ -101,7 +106,7 @@ struct Check: AsyncParsableCommand {
         weir check pipeline.yaml
         weir check pipeline.yaml --json
       """)
-  @Argument(help: "The pipeline file (YAML).") var pipeline: String
+  @Argument(help: "The pipeline file (YAML).", completion: .pipeline) var pipeline: String
   @Flag(help: "Print one JSON object per problem.") var json = false
 
   func run() async throws { try await exiting { PlanCommands.check(pipeline, json: json, console: $0) } }
@@ -115,7 +120,7 @@ struct Explain: AsyncParsableCommand {
         weir explain pipeline.yaml
         weir explain pipeline.yaml --json
       """)
-  @Argument(help: "The pipeline file (YAML).") var pipeline: String
+  @Argument(help: "The pipeline file (YAML).", completion: .pipeline) var pipeline: String
   @Flag(help: "Print the plan as a JSON object; its shape is documented and stable.") var json = false
 
   func run() async throws { try await exiting { try PlanCommands.explain(pipeline, json: json, console: $0) } }

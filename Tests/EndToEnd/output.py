@@ -60,6 +60,9 @@ def case(suite, path, address):
     """The arguments of one run of a command that has results to show."""
     there = ["--lake", files["lake"], "--store", files["store"]]
     return {
+        ("demo",): [],
+        ("completion",): ["bash"],
+        ("mock-kafka",): ["--topic", "x:1"],
         ("check",): [files["pipeline"]],
         ("explain",): [files["pipeline"]],
         ("generate",): ["clicks", "--count", "2000"],
@@ -99,7 +102,8 @@ def small_file():
 
 
 def start(suite, path, arguments, out, err=subprocess.PIPE, before=None):
-    process = subprocess.Popen([suite.weir, *path, *arguments], stdin=subprocess.DEVNULL, stdout=out, stderr=err, preexec_fn=before)
+    # The test broker ends with its standard input, if that is a pipe.
+    process = subprocess.Popen([suite.weir, *path, *arguments], stdin=subprocess.PIPE if path == ("mock-kafka",) else subprocess.DEVNULL, stdout=out, stderr=err, preexec_fn=before)
     return process
 
 
@@ -243,7 +247,8 @@ def on_terminal(command):
 
 
 def dangerous(text):
-    """Characters that steer a terminal, other than our own line ends and the progress line."""
+    """Characters that steer a terminal, other than our own line ends, the progress line and coloured words."""
+    text = re.sub(r"\x1b\[3[123]m( error: | warning: |PASS|FAIL)\x1b\[0m", r"\1", text)
     return DANGER.findall(text.replace("\r\n", "\n").replace("\r\x1b[2K", ""))
 
 

@@ -88,8 +88,7 @@ class Page:
         tools = suite.path(f"{name}-bin")
         os.makedirs(self.directory)
         os.makedirs(tools)
-        mock = os.environ.get("WEIR_MOCK_KAFKA") or os.path.join(os.path.dirname(suite.weir), "weir-mock-kafka")
-        for tool, path in (("weir", suite.weir), ("weir-mock-kafka", mock), ("python", sys.executable)):
+        for tool, path in (("weir", suite.weir), ("python", sys.executable)):
             # Not a link for python: it finds its environment by the path that it was started with.
             with open(os.path.join(tools, tool), "w") as f:
                 f.write(f'#!/bin/sh\nexec "{path}" "$@"\n')

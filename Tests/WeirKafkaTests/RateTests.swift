@@ -5,7 +5,7 @@ import Testing
 
 /// Figures, not claims: run by hand against a broker in a process of its own.
 /// ```
-/// weir-mock-kafka --topic rates:64 < /dev/zero ...      # keep its stdin open
+/// weir mock-kafka --topic rates:64 < /dev/zero ...      # keep its stdin open
 /// WEIR_KAFKA_RATES=host:port swift test -c release ... --filter RateTests
 /// ```
 @Suite(.serialized, .enabled(if: ProcessInfo.processInfo.environment["WEIR_KAFKA_RATES"] != nil))

@@ -22,7 +22,7 @@ struct LayerTests {
 
   /// Never used by a module of a layer.
   private static let beside: Set<String> = [
-    "WeirTesting", "WeirSimulation", "weir-simulate", "weir-fuzz", "weir-livebench", "weir-microbench", "weir-mock-kafka",
+    "WeirTesting", "WeirSimulation", "weir-simulate", "weir-fuzz", "weir-livebench", "weir-microbench",
   ]
 
   /// Links a client of another system, or a store.

@@ -103,4 +103,24 @@ import WeirCore
     #expect(TerminalText.escape("a\tb\nc") == "a\tb\nc")
     #expect(TerminalText.escape([0x61, 0x9B, 0x62][...]) == Array("a\u{FFFD}b".utf8)[...])
   }
+
+  @Test func `a progress line is cut to the width of the terminal`() {
+    #expect(Terminal.cut("12345", columns: 6) == "12345")
+    #expect(Terminal.cut("123456", columns: 6) == "1234…")
+    #expect(Terminal.cut("█████", columns: 4) == "██…" && Terminal.cut("ab", columns: 1) == "…" && Terminal.cut("ab", columns: 0) == "…")
+  }
+
+  @Test func `colours only where a terminal and its user have them, and never from data`() {
+    #expect(Terminal.hasColours(isTerminal: true, environment: ["TERM": "xterm", "NO_COLOR": ""]))
+    #expect(!Terminal.hasColours(isTerminal: false, environment: ["TERM": "xterm"]))
+    #expect(!Terminal.hasColours(isTerminal: true, environment: ["NO_COLOR": "1"]))
+    #expect(!Terminal.hasColours(isTerminal: true, environment: ["TERM": "dumb"]))
+    let written = Mutex("")
+    let write: @Sendable (ArraySlice<UInt8>, Int32) -> Void = { bytes, _ in
+      written.withLock { $0 += String(decoding: bytes, as: UTF8.self) }
+    }
+    Console(hasColours: true, write).data("FAIL \u{1B}[2J", marking: "FAIL", .bad)
+    Console(write).talk("FAIL", marking: "FAIL", .bad)
+    #expect(written.withLock { $0 } == "\u{1B}[31mFAIL\u{1B}[0m \\u001b[2J\nFAIL\n")
+  }
 }

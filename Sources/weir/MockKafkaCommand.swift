@@ -1,0 +1,51 @@
+import ArgumentParser
+import WeirCommands
+
+/// `weir mock-kafka`.
+struct MockKafka: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "mock-kafka",
+    abstract: "Runs a Kafka broker for tests and trials; keeps its records in memory.",
+    discussion: """
+      Prints its address, and runs until SIGTERM, or until its stdin, if that is a pipe, closes. Keeps about 5 MB of each partition and drops \
+      older records. Does not look up offsets by time, does not hide aborted transactions, and keeps nothing after it exits. Accepts \
+      commands on stdin, one per line: down (cuts all connections, and accepts no new ones), up, delete TOPIC.
+
+      Examples:
+        weir mock-kafka
+        weir mock-kafka --topic orders:4 --topic clicks:1
+      """)
+
+  @Option(
+    name: .customLong("topic"), help: "A topic to create, with its number of partitions: NAME:COUNT. May be repeated.",
+    transform: MockKafka.topic)
+  var topics: [MockTopic] = []
+
+  @Option(help: "Brokers of the cluster.")
+  var brokers = 1
+
+  @Option(
+    help: ArgumentHelp(
+      "Delay of every answer, in milliseconds.",
+      discussion: """
+        The group's leader sends one more request than its followers before it assigns partitions; the broker refuses followers that \
+        arrive later, and all members join again. On a busy machine a delay makes the leader the last to arrive.
+        """))
+  var delay = 0
+
+  @Flag(name: .customLong("debug"), help: "Log the activity of groups and connections to standard error.")
+  var isTalking = false
+
+  func run() async throws {
+    try await exiting {
+      try MockKafkaCommand.run(topics: topics, brokers: brokers, delay: delay, isTalking: isTalking, console: $0)
+    }
+  }
+
+  @Sendable private static func topic(_ text: String) throws -> MockTopic {
+    guard let topic = MockTopic(text) else {
+      throw ValidationError("\(text) is not a topic; give its name and number of partitions: orders:4")
+    }
+    return topic
+  }
+}
