@@ -507,7 +507,7 @@ def full_disk(suite):
 def files(suite):
     """Deploy"""
     suite.claim("promtool takes the rules and the configuration of Prometheus", deploy.rules(suite))
-    suite.claim("the unit tests of the rules pass, and fail for each rule that always, never or too early fires", deploy.unit_tests(suite))
+    suite.claim("the unit tests of the rules pass, show when each alert fires and when not, and fail for alerts that do not wait", deploy.unit_tests(suite))
     suite.claim("each alert has a runbook and a panel that links to it, and all links lead to one", deploy.runbooks())
     suite.claim("dashboard: valid queries, filtered by its variables, ten lines at most; thresholds are those of the rules", deploy.dashboard(suite))
     suite.claim("rules, scrape configurations and deployments agree on the job, on memory and on health checks", deploy.agreement())
