@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A worker that can be lived with: probes, metrics, questions, drain, logs; each answer against a reading that is not weir's own."""
 import contextlib
+import ctypes
 import http.client
 import json
 import os
@@ -164,7 +165,7 @@ def starting(suite):
                   "/drain": 405, "/nothing": 404, "/%zz": 400, "/": 200}
         answers = {path: worker.ask(path) for path in wanted}
         faults = [f"{p} answers {a[0]}, expected {wanted[p]}: {a[1][:200]}" for p, a in answers.items() if a[0] != wanted[p]]
-        faults += [] if by(worker.metrics(), "worker_phase", "phase").get("starting") == 1 else ["worker_phase is not starting"]
+        faults += [] if by(worker.metrics(), "weir_worker_phase", "phase").get("starting") == 1 else ["weir_worker_phase is not starting"]
         worker.kill()
     said = worker.text + "".join(a[1] for a in answers.values())
     suite.claim(starting.__doc__, faults + (["the password shows"] if SECRET in said else []) + ([] if '"event":"kafka"' in said else ["the client logged nothing, so nothing is shown"]))
@@ -229,18 +230,18 @@ def counted(suite, job, worker, stream, reference, address):
         m = worker.metrics()
         lanes = positions(job)
         watermarks = {s: lane["watermark"] / 1e6 for s, lane in lanes.items() if isinstance(lane["watermark"], int)}
-        late = by(m, "records_dropped_total", "reason").get("late")
+        late = sum(by(m, "weir_records_late_total", "table").values())
         total = common.tables.totals(job.entries())
-        return (compare(by(m, "records_in_total", "shard"), sent)
-                + compare(by(m, "records_committed_total", "bucket"), reference.buckets)
-                + compare({k: v for k, v in by(m, "records_out_total", "sink").items() if v}, out)
-                + compare(by(m, "watermark_timestamp_seconds", "shard"), watermarks)
-                + compare(by(m, "consumer_lag_records", "partition"), dict.fromkeys(sent, 0))
-                + compare({"dlq": sum(by(m, "dlq_total", "stage").values())}, {"dlq": reference.buckets["quarantined"]})
+        return (compare(by(m, "weir_input_records_total", "shard"), sent)
+                + compare(by(m, "weir_records_committed_total", "bucket"), reference.buckets)
+                + compare({k: v for k, v in by(m, "weir_output_rows_total", "table").items() if v}, out)
+                + compare(by(m, "weir_watermark_timestamp_seconds", "shard"), watermarks)
+                + compare(by(m, "weir_lag_records", "shard"), dict.fromkeys(sent, 0))
+                + compare({"dlq": sum(by(m, "weir_records_quarantined_total", "stage").values())}, {"dlq": reference.buckets["quarantined"]})
                 + compare({"late": late}, {"late": sum(w["late"] for w in total[1].values())})
-                + compare({"leases": m["leases_owned"][()], "ledger": m["ledger_entry_number"][()], "lag": m["pipeline_lag_records"][()]},
-                          {"leases": PARTITIONS, "ledger": job.entries()[-1]["number"], "lag": 0})
-                + compare({"latency": m["end_to_end_latency_seconds_count"][(("to", "ledger"),)]}, {"latency": len(stream.records)}))
+                + compare({"lanes": m["weir_lanes_owned"][()], "ledger": m["weir_ledger_entry_number"][()], "lag": m["weir_pipeline_lag_records"][()]},
+                          {"lanes": PARTITIONS, "ledger": job.entries()[-1]["number"], "lag": 0})
+                + compare({"latency": by(m, "weir_end_to_end_latency_seconds_count", "to")["ledger"]}, {"latency": len(stream.records)}))
     suite.claim("metrics: records, buckets, rows, watermarks, lag, late rows and latency counts equal the reference's", settled("", faults))
 
     def listed():
@@ -289,11 +290,26 @@ def rows(suite, job, worker, reference):
                 faults + ([] if len(users) > 20 else ["there is hardly a row"]))
 
 
+def loaded_librdkafka(pid):
+    """The version of the library that a process has mapped."""
+    with open(f"/proc/{pid}/maps") as f:
+        path = next(line.split()[-1] for line in f if "librdkafka" in line)
+    library = ctypes.CDLL(path)
+    library.rd_kafka_version_str.restype = ctypes.c_char_p
+    return library.rd_kafka_version_str().decode()
+
+
 def texts(suite, worker):
     status, text = worker.ask("/metrics")
     suite.claim("promtool finds no fault in /metrics", deploy.promtool(suite, "check", "metrics", stdin=text))
     suite.claim("every metric is in Operations.md, and the other way round", deploy.documented(text))
-    suite.claim("rules and dashboard name only metrics and labels that there are", deploy.names(text))
+    suite.claim("rules and dashboard name only metrics and labels that exist", deploy.names(text))
+    suite.claim("/metrics?names=old has the old names that Operations.md lists, with as many samples as the new ones",
+                deploy.renamed(text, worker.ask("/metrics?names=old")[1]))
+    version = subprocess.run([suite.weir, "--version"], capture_output=True, text=True).stdout.split()[0]
+    shown = dict(re.findall(r'(\w+)="([^"]*)"', re.search(r"^weir_build_info\{(.*)\} 1$", text, re.M)[1]))
+    suite.claim("weir_build_info shows the pipeline, the version, and the librdkafka that the worker has loaded",
+                compare(shown, {"pipeline": yaml.safe_load(open(worker.job.pipeline))["pipeline"], "version": version, "librdkafka": loaded_librdkafka(worker.process.pid)}))
     command = deploy.health_command()
     probe = {"live": subprocess.run(command, env={**os.environ, "WEIR_ADMIN_PORT": str(worker.port)}, capture_output=True).returncode,
              "nobody": subprocess.run(command, env={**os.environ, "WEIR_ADMIN_PORT": "1"}, capture_output=True).returncode and 1}
@@ -363,10 +379,10 @@ def uncommitted(suite):
         def lag():
             m, wanted = worker.metrics(), expected_lag(job, b.address)
             status, scale = worker.get("/scale")
-            return (compare(by(m, "consumer_lag_records", "partition"), wanted)
+            return (compare(by(m, "weir_lag_records", "shard"), wanted)
                     + compare({"lag": scale["lag"], "most": scale["workers_max"]}, {"lag": sum(wanted.values()), "most": PARTITIONS})
                     + ([] if sum(wanted.values()) == len(stream.records) else ["something was committed"])
-                    + compare(by(m, "records_in_total", "shard"), {s: end for s, end in ends(b.address).items()}))
+                    + compare(by(m, "weir_input_records_total", "shard"), {s: end for s, end in ends(b.address).items()}))
         faults = settled("", lag)
         users = common.tables.scan_lines(suite.weir, "users", job.store)
         seen = [worker.get("/state/users/" + urllib.parse.quote(r["user"], safe=""))[1] for r in users if r["user"]][:5]
@@ -391,11 +407,11 @@ def small_budget(suite):
             nonlocal peak
             with open(f"/proc/{worker.process.pid}/status") as f:
                 peak = max([peak] + [int(line.split()[1]) * 1024 for line in f if line.startswith("RssAnon:")])
-            return not worker.is_running or sum(by(worker.metrics(), "records_in_total", "shard").values()) >= len(stream.records)
+            return not worker.is_running or sum(by(worker.metrics(), "weir_input_records_total", "shard").values()) >= len(stream.records)
         broker.wait("everything is read", is_read, 120)
         m = worker.metrics()
-        cuts, told = by(m, "flush_trigger_total", "reason"), m["memory_peak_bytes"].get((), 0)
-        budget = m["memory_budget_bytes"].get((), 0)
+        cuts, told = by(m, "weir_cuts_total", "reason"), m["weir_memory_peak_bytes"].get((), 0)
+        budget = m["weir_memory_budget_bytes"].get((), 0)
         suite.note(f"{peak >> 20} MiB, {cuts.get('memory', 0):.0f} cuts for memory")
         faults = [] if budget == 64 << 20 else [f"the budget is told as {budget}"]
         faults += [] if cuts.get("memory", 0) >= 3 else [f"cuts: {cuts}"]
@@ -423,7 +439,7 @@ def stalled(suite):
                 faults += [] if "group" in told["waits_for"] and told["seconds"] >= 2 else [f"{told}"]
                 broker.wait("/live fails", lambda: worker.ask("/live")[0] == 503, 40)
                 faults += [] if "group" in worker.ask("/live")[1] else [worker.ask("/live")[1]]
-                faults += [] if worker.metrics()["stall_seconds"][()] >= 2 else ["stall_seconds is 0"]
+                faults += [] if worker.metrics()["weir_stall_seconds"][()] >= 2 else ["weir_stall_seconds is 0"]
             else:
                 suite.note("the group was quicker than the signal: the stall is not shown in this run")
         finally:
@@ -491,6 +507,9 @@ def full_disk(suite):
 def files(suite):
     """Deploy"""
     suite.claim("promtool takes the rules and the configuration of Prometheus", deploy.rules(suite))
+    suite.claim("the unit tests of the rules pass, show when each alert fires and when not, and fail for alerts that do not wait", deploy.unit_tests(suite))
+    suite.claim("each alert has a runbook and a panel that links to it, and all links lead to one", deploy.runbooks())
+    suite.claim("dashboard: valid queries, filtered by its variables, ten lines at most; thresholds are those of the rules", deploy.dashboard(suite))
     suite.claim("rules, scrape configurations and deployments agree on the job, on memory and on health checks", deploy.agreement())
     suite.claim("the Kubernetes manifests fit their schemas, and what names each other is there", deploy.manifests())
     suite.claim("compose.yaml names files that exist, options that weir has, no image without a version", deploy.compose(suite))

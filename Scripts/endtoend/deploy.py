@@ -4,13 +4,18 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 
 import yaml
 
 import common
+sys.path.insert(0, os.path.join(common.ROOT, "Tests", "EndToEnd"))
+import page_blocks
 
 DEPLOY = os.path.join(common.ROOT, "Deploy")
 PAGE = os.path.join(common.ROOT, "Sources", "WeirCommands", "Weir.docc", "Operations.md")
+RULES = os.path.join(DEPLOY, "Prometheus", "rules.yaml")
+UNIT_TESTS = os.path.join(common.ROOT, "Tests", "EndToEnd", "Fixtures", "rules_test.yaml")
 PROMTOOL = os.path.join(common.ROOT, ".build", "tools", "promtool")      # Scripts/setup puts it there
 # Suffixes that a histogram's samples have.
 PARTS = ("_bucket", "_sum", "_count")
@@ -31,8 +36,7 @@ def promtool(suite, *arguments, stdin=None):
 
 
 def rules(suite):
-    faults = promtool(suite, "check", "rules", os.path.join(DEPLOY, "Prometheus", "rules.yaml"))
-    faults += promtool(suite, "test", "rules", memory_cases(suite))
+    faults = promtool(suite, "check", "rules", RULES)
     # Its rule_files are where the container has them.
     faults += promtool(suite, "check", "config", "--syntax-only", os.path.join(DEPLOY, "Prometheus", "prometheus.yml"))
     # Our promtool is built without the discovery of Kubernetes: the rest of the file is checked.
@@ -43,6 +47,102 @@ def rules(suite):
     with open(path, "w") as f:
         yaml.safe_dump(config, f)
     return faults + promtool(suite, "check", "config", "--syntax-only", path)
+
+
+def alerts():
+    """{name: rule}"""
+    return {rule["alert"]: rule for group in yaml.safe_load(read("Prometheus", "rules.yaml"))["groups"] for rule in group["rules"]}
+
+
+def unit_tests(suite):
+    """The unit tests of the rules pass; they show when each alert fires and when not, and fail for each one without its waiting time."""
+    def run(name, spec):
+        path = suite.path(name)
+        os.makedirs(path, exist_ok=True)
+        with open(UNIT_TESTS) as f:
+            tests = yaml.safe_load(f)
+        tests["rule_files"] = ["rules.yaml"]
+        for file, text in (("rules.yaml", spec), ("test.yaml", tests)):
+            with open(os.path.join(path, file), "w") as f:
+                yaml.safe_dump(text, f)
+        return promtool(suite, "test", "rules", os.path.join(path, "test.yaml"))
+
+    def changed(**members):
+        spec = yaml.safe_load(read("Prometheus", "rules.yaml"))
+        for rule in (rule for group in spec["groups"] for rule in group["rules"]):
+            rule.update({name: value for name, value in members.items() if name in rule})
+        return spec
+
+    faults = run("rules", changed())
+    with open(UNIT_TESTS) as f:
+        cases = [case for test in yaml.safe_load(f)["tests"] for case in test["alert_rule_test"]]
+    for what, fires in (("fires", True), ("does not fire", False)):
+        faults += [f"no unit test shows when {alert} {what}" for alert in sorted(set(alerts()) - {c["alertname"] for c in cases if bool(c["exp_alerts"]) == fires})]
+    early = set(re.findall(r"alertname: (\w+)", "\n".join(run("early", changed(**{"for": "0s"})))))
+    faults += [f"{alert}: no unit test fails if it fires at once" for alert, rule in alerts().items() if "for" in rule and alert not in early]
+    return faults
+
+
+def resolved(url):
+    """A fault if the address leads to no heading of a page of the project; None otherwise."""
+    path, _, anchor = url.partition("#")
+    file = os.path.join(common.ROOT, re.sub(r"^https://[^/]+/[^/]+/blob/[^/]+/", "", path))
+    if "://" in file or not os.path.isfile(file):
+        return f"{url}: there is no such page"
+    with open(file) as f:
+        return None if anchor in page_blocks.anchors(page_blocks.split(f.read())[1]) | {""} else f"{url}: the page has no such heading"
+
+
+def runbooks():
+    """Each alert has a runbook of its own, and each link of rules and dashboard leads to one."""
+    dashboard = json.loads(read("Grafana", "weir.json"))
+    base = next(v["query"] for v in dashboard["templating"]["list"] if v["name"] == "runbooks")
+    urls = {name: rule["annotations"].get("runbook_url", "") for name, rule in alerts().items()}
+    faults = [f"{name}: {url} is not {base}#{name.lower()}" for name, url in urls.items() if url != f"{base}#{name.lower()}"]
+    links = {link["url"].replace("${runbooks}", base) for part in [dashboard, *dashboard["panels"]] for link in part.get("links", [])}
+    faults += filter(None, map(resolved, sorted({*urls.values(), *links})))
+    faults += [f"no panel links to the runbook of {name}" for name, url in urls.items() if url not in links]
+    with open(os.path.join(os.path.dirname(PAGE), "Runbooks.md")) as f:
+        headings = {line[3:].strip() for line in f if line.startswith("## Weir")}
+    return faults + [f"Runbooks.md has {name}, and no rule has" for name in sorted(headings - set(urls))]
+
+
+def panels():
+    return [p for p in json.loads(read("Grafana", "weir.json"))["panels"] if p["type"] != "row"]
+
+
+def dashboard(suite):
+    """Its queries are valid, filter by the variables and show at most ten lanes, tables or workers; its thresholds are those of the rules."""
+    found = json.loads(read("Grafana", "weir.json"))
+    variables = {v["name"] for v in found["templating"]["list"]}
+    faults = [f"there is no variable {name}" for name in {"datasource", "pipeline", "worker", "runbooks"} - variables]
+    faults += [f"${name} is not a variable" for name in set(re.findall(r"\$\{?(\w+)", json.dumps(found))) - variables - {"__rate_interval", "__range", "__all"}]
+    rules, thresholds = [], 0
+    for panel in panels():
+        where = panel["title"]
+        if {t["datasource"]["uid"] for t in panel["targets"]} | {panel["datasource"]["uid"]} != {"${datasource}"}:
+            faults.append(f"{where}: its data source is not the variable")
+        for target in panel["targets"]:
+            rules.append({"record": "panel", "expr": re.sub(r"\$__\w+", "5m", target["expr"])})
+            faults += [f"{where}: {selector} does not filter by pipeline" for selector in re.findall(r"\w+(?:\{[^}]*\})?", target["expr"])
+                       if re.match(r"(weir|process)_", selector) and 'pipeline=~"$pipeline"' not in selector]
+            many = re.search(r"by \([^)]*(shard|table|instance|code)", target["expr"]) or "{{instance}}" in target["legendFormat"]
+            if panel["type"] == "timeseries" and many and not re.match(r"(top|bottom)k\(10,", target["expr"]):
+                faults.append(f"{where}: a line for each lane, table, worker or code")
+        steps = panel["fieldConfig"]["defaults"].get("thresholds", {}).get("steps", [])
+        linked = [link["url"].partition("#")[2] for link in panel["links"]]
+        if len(steps) == 2:
+            thresholds += 1
+            # A count that has to be 0 turns red at 1.
+            limits = {max(float(n), 1) if float(n) == 0 else float(n) for name, rule in alerts().items() if name.lower() in linked
+                      for n in re.findall(r"[<>=] (\d\S*)", rule["expr"])[:1]}
+            if steps[1]["value"] not in limits:
+                faults.append(f"{where}: it turns red at {steps[1]['value']}, and the rules it links to have {limits}")
+    path = suite.path("panels.yaml")
+    with open(path, "w") as f:
+        yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}, f)
+    faults += promtool(suite, "check", "rules", "--lint=none", path)
+    return faults + ([] if len(rules) > 30 and thresholds > 8 else [f"only {len(rules)} queries and {thresholds} thresholds were found"])
 
 
 QUANTITY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "k": 2**10, "m": 2**20, "g": 2**30}
@@ -80,32 +180,11 @@ def agreement():
     return faults + ([] if wanted else ["no rule names a job: the check shows nothing"])
 
 
-def memory_cases(suite):
-    """A file of promtool: worker a's state is near its end until the worker stops, b's is not, and rows that wait do not count."""
-    def series(name, instance, values, holder=None):
-        labels = f'job="weir",instance="{instance}"' + (f',holder="{holder}"' if holder else "")
-        return {"series": f"{name}{{{labels}}}", "values": values}
-
-    inputs = [series("memory_budget_bytes", "a", "1000x60"), series("memory_bytes", "a", "250x8 0x52", "keyed"),
-              series("memory_bytes", "a", "90x8 0x52", "dedup"), series("memory_bytes", "a", "900x60", "epoch"),
-              series("memory_budget_bytes", "b", "1000x60"), series("memory_bytes", "b", "310x60", "keyed"),
-              series("process_resident_memory_bytes", "b", "5000000000x60")]
-    rule = next(r for g in yaml.safe_load(read("Prometheus", "rules.yaml"))["groups"] for r in g["rules"] if r["alert"] == "WeirMemory")
-    shown = {name: text.replace("{{ $labels.instance }}", "a").replace("{{ $value | humanizePercentage }}", "85%") for name, text in rule["annotations"].items()}
-    fires = [{"exp_labels": {**rule["labels"], "job": "weir", "instance": "a"}, "exp_annotations": shown}]
-    cases = [{"eval_time": time, "alertname": "WeirMemory", "exp_alerts": alerts} for time, alerts in (("7m", fires), ("20m", fires), ("59m", []))]
-    path = suite.path("memory_rule.yaml")
-    with open(path, "w") as f:
-        yaml.safe_dump({"rule_files": [os.path.join(DEPLOY, "Prometheus", "rules.yaml")], "evaluation_interval": "1m",
-                        "tests": [{"interval": "1m", "input_series": inputs, "alert_rule_test": cases}]}, f)
-    return path
-
-
 def memory_rule():
     """WeirMemory fires before a worker stops for its state, whatever its budget, and a worker's peak or mapped pages do not matter to it."""
     expression = next(e for w, e in expressions() if w == "WeirMemory")
     share, bound = float(re.search(r"\(([\d.]+) \* max by", expression)[1]), float(re.search(r"> ([\d.]+)$", expression)[1])
-    faults = [] if set(re.findall(r"\bmemory_\w+|\bprocess_\w+", expression)) == {"memory_bytes", "memory_budget_bytes"} else [f"WeirMemory: {expression}"]
+    faults = [] if set(re.findall(r"\b\w*memory_\w+|\bprocess_\w+", expression)) == {"weir_memory_bytes", "weir_memory_budget_bytes"} else [f"WeirMemory: {expression}"]
     with open(PAGE) as f:
         stops = re.search(r"^\| dedup, open windows, keyed state \| two fifths of the budget \| the worker stops", f.read(), re.M)
     if not stops or not 0.2 < share * bound < 0.4:
@@ -126,11 +205,9 @@ def families(text):
 
 
 def documented(text):
-    """The table of metrics in Operations.md, compared with a worker's: name, type, labels."""
-    with open(PAGE) as f:
-        rows = re.findall(r"^\| `([a-z_]+)(?:\{([a-z, ]+)\})?` \| (counter|gauge|histogram) \|", f.read(), re.M)
-    page = {name: (kind, {label.strip() for label in labels.split(",") if label}) for name, labels, kind in rows}
+    """The table of metrics in Operations.md, compared with a worker's: name, type, labels (`pipeline` is on all)."""
     faults = []
+    page = {name: (kind, labels | {"pipeline"}) for name, labels, kind, _ in rows_of_page()}
     there = families(text)
     for name in sorted(set(page) | set(there)):
         if name not in page:
@@ -146,18 +223,51 @@ def documented(text):
     return faults
 
 
+def rows_of_page():
+    """(name, labels, type, (old name, its labels) or None) of the table in Operations.md."""
+    with open(PAGE) as f:
+        rows = re.findall(r"^\| `([a-z_]+)(?:\{([a-z, ]+)\})?` \| (counter|gauge|histogram) \| (?:`([a-z_]+)(?:\{([a-z, ]+)\})?`)?[^|]*\|", f.read(), re.M)
+    names = lambda text: {label.strip() for label in text.split(",") if label}
+    return [(name, names(labels), kind, (old, names(old_labels)) if old else None) for name, labels, kind, old, old_labels in rows]
+
+
+def renamed(text, old_text):
+    """The old names in Operations.md, compared with `/metrics?names=old`: each has the type and the samples of the new one."""
+    faults, there, was = [], families(text), families(old_text)
+    for name, labels, kind, old in rows_of_page():
+        if old is None:
+            continue
+        if old[0] not in was or was[old[0]][0] != kind:
+            faults.append(f"{old[0]}, the old name of {name}, is not in /metrics?names=old as a {kind}")
+            continue
+        shown = was[old[0]][1] - {"le"}
+        if shown and shown != old[1]:
+            faults.append(f"{old[0]} has the labels {shown}; Operations.md has {old[1]}")
+        # Positions and times move between two scrapes; the number of samples of what changes slowly does not.
+        count = lambda which, text: len(re.findall(rf"^{which}(?:_bucket|_sum|_count)?(?:\{{| )", text, re.M))
+        if count(name, text) != count(old[0], old_text):
+            faults.append(f"{name} has {count(name, text)} samples, and {old[0]} {count(old[0], old_text)}")
+    with open(PAGE) as f:
+        only_old = set(re.findall(r"^- `([a-z_]+)` is gone", f.read(), re.M))
+    listed = {old[0] for _, _, _, old in rows_of_page() if old} | only_old
+    return faults + [f"{name} is an old name that Operations.md does not list" for name in sorted(set(was) - listed)]
+
+
 def expressions():
-    """(where, expression) of all rules and panels."""
+    """(where, expression) of all rules, panels and variables."""
     for group in yaml.safe_load(read("Prometheus", "rules.yaml"))["groups"]:
         for rule in group["rules"]:
             yield rule["alert"], rule["expr"]
     for panel in json.loads(read("Grafana", "weir.json"))["panels"]:
         for target in panel.get("targets", []):
             yield panel["title"], target["expr"]
+    for variable in json.loads(read("Grafana", "weir.json"))["templating"]["list"]:
+        if variable["type"] == "query":
+            yield f"${variable['name']}", re.fullmatch(r"label_values\((.*), \w+\)", variable["query"]["query"])[1]
 
 
 # Of PromQL; what remains of an expression are metrics and labels.
-WORDS = set("sum count max min avg max_over_time by without on ignoring rate increase deriv time histogram_quantile label_replace absent and or unless Inf".split())
+WORDS = set("sum count max min avg topk bottomk vector by without on ignoring rate increase deriv time histogram_quantile label_replace absent and or unless Inf".split())
 OUTSIDE = {"up": {"job", "instance"}}
 TARGET = {"job", "instance", "le"}
 

@@ -338,7 +338,7 @@ def probed(suite):
             if said[-1][0] != 503 or [s for s, _ in said] != sorted(s for s, _ in said):
                 faults.append(f"worker {worker.number}: /ready {said[::10]}")
         # Once at first, once a minute later; a kind may end and begin again.
-        most, held = 2 + seconds // 60, [worker.metrics()["log_lines_held_total"][()] for worker in workers]
+        most, held = 2 + seconds // 60, [worker.metrics()["weir_log_lines_suppressed_total"][()] for worker in workers]
         often = [f"worker {w.number}: {n} times {line}" for w in workers for line, n in said_again(w).items() if n > most]
         suite.claim(f"what the log says again and again meanwhile it says {most} times at most; the metric counts what it left out",
                     often + ([] if any(held) else [f"left out: {held}"]))
@@ -527,7 +527,7 @@ def shared(suite):
                 ("/lanes", str(worker.get("/lanes")[1].get("group_shared")))] if f"the pipeline {other}" not in told]
             faults += [] if len(log) == 1 else [f"the log has it {len(log)} times"]
             faults += [] if worker.ask("/ready")[0] == 200 else ["/ready is not 200"]
-            faults += [] if by(worker.metrics(), "errors_total", "code").get("group_shared") else ["errors_total does not count it"]
+            faults += [] if by(worker.metrics(), "weir_errors_total", "code").get("group_shared") else ["weir_errors_total does not count it"]
         faults += workers[1].stop()
         stream.send()
         suite.claim(shared.__doc__, faults + finish(jobs[0], stream, workers[:1]))

@@ -4,14 +4,14 @@ import time
 
 
 def samples(text):
-    """{name: {labels as a sorted tuple of pairs: value}}"""
+    """{name: {labels as a sorted tuple of pairs: value}}, without the label that every sample of a worker has."""
     found = {}
     for line in text.splitlines():
         if not line or line.startswith("#"):
             continue
         name, labels, value = re.fullmatch(r'([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)', line).groups()
-        pairs = tuple(sorted(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', labels or "")))
-        assert pairs not in found.setdefault(name, {}), f"{line} stands twice"
+        pairs = tuple(sorted(label for label in re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', labels or "") if label[0] != "pipeline"))
+        assert pairs not in found.setdefault(name, {}), f"{line} appears twice"
         found[name][pairs] = float(value)
     return found
 

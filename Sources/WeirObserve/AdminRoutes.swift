@@ -88,12 +88,24 @@ package final class AdminRoutes: Sendable {
     case .live: return probe(watch.now.health.live(watch.now.stall))
     case .ready: return probe(watch.now.health.ready(groupIsShared: watch.meter.snapshot().groupIsShared))
     case .started: return probe(watch.now.health.started)
-    case .metrics: return AdminResponse(status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8", body: watch.metrics())
+    case .metrics: return metrics(request)
     case .lanes: return .json(200, lanes())
     case .scale: return scale()
     case .state: return await row(request)
     case .drain: return drained(request)
     }
+  }
+
+  /// `?names=old`: under the names of version 0.1, which the next version removes.
+  private func metrics(_ request: AdminRequest) -> AdminResponse {
+    var names = Metric.Names.current
+    for pair in request.query where pair.name == "names" {
+      guard let named = Metric.Names(rawValue: pair.value) else {
+        return .error(400, "names", "names=\(pair.value): use names=current (the default) or names=old")
+      }
+      names = named
+    }
+    return AdminResponse(status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8", body: watch.metrics(names))
   }
 
   private var index: AdminResponse {

@@ -88,11 +88,11 @@ package final class WorkerWatch: Sendable {
     }
   }
 
-  func metrics() -> [UInt8] {
+  func metrics(_ names: Metric.Names = .current) -> [UInt8] {
     let now = self.now
     return WorkerMetrics(
-      snapshot: meter.snapshot(), health: now.health, ratios: now.ratios.ratios, stalled: now.stall.findings, version: weirVersion,
+      snapshot: meter.snapshot(), health: now.health, ratios: now.ratios.ratios, stalled: now.stall.findings, versions: .running,
       pipeline: pipeline, heldLines: log.held, process: ProcessReading.now(startSeconds: startSeconds)
-    ).text()
+    ).text(names)
   }
 }

@@ -91,23 +91,23 @@ def watched(suite):
     replay = Replay(suite, "watched")
     replay.give(0, BATCH)
     # It reads whole blocks: what came after the last of them waits for more.
-    faults = settled("records read", lambda: [] if replay.value("records_in_total") > BATCH / 4 else [str(replay.value("records_in_total"))])
+    faults = settled("records read", lambda: [] if replay.value("weir_input_records_total") > BATCH / 4 else [str(replay.value("weir_input_records_total"))])
     for path in ("/ready", "/live", "/started"):
         if replay.ask(path)[0] != 200:
             faults.append(f"{path}: {replay.ask(path)}")
     suite.claim("a replay that reads is ready, live and started, and counts what it read", faults)
 
     # What is committed is not all that was read: the last epoch is not full.
-    settled("a commit", lambda: [] if replay.value("records_committed_total") == replay.value("records_in_total") else ["not yet"], 5)
-    committed = {k: int(v) for k, v in by(replay.metrics(), "records_committed_total", "bucket").items()}
+    settled("a commit", lambda: [] if replay.value("weir_records_committed_total") == replay.value("weir_input_records_total") else ["not yet"], 5)
+    committed = {k: int(v) for k, v in by(replay.metrics(), "weir_records_committed_total", "bucket").items()}
     number = sum(committed.values())
     faults = compare(committed, buckets(number)) if number else ["nothing is committed"]
-    faults += compare({"silver/s": by(replay.metrics(), "records_out_total", "sink").get("silver/s")}, {"silver/s": committed.get("accepted")})
+    faults += compare({"silver/s": by(replay.metrics(), "weir_output_rows_total", "table").get("silver/s")}, {"silver/s": committed.get("accepted")})
     suite.claim(f"the buckets and rows of the metrics are those of the first {number} records", faults)
 
     status, body = replay.ask("/lanes")
     lanes = json.loads(body)["lanes"] if status == 200 else []
-    seen = int(replay.value("records_in_total"))
+    seen = int(replay.value("weir_input_records_total"))
     wanted = [{"consumed": len(lines(0, seen)), "committed": len(lines(0, number))} | buckets(number)]
     got = [{name: lane.get(name) for name in wanted[0]} for lane in lanes if lane["held"]]
     suite.claim("/lanes names the bytes that the replay has consumed and committed, and the buckets of all lanes",

@@ -192,50 +192,7 @@ import WeirCore
   }
 }
 
-@Suite struct MetricsTextTests {
-  @Test func labelsAreEscapedAndBucketsAddUp() {
-    var out = Exposition()
-    out.family("a_seconds", .histogram, "Two\nlines, a \\.")
-    var histogram = Histogram(bounds: [0.5, 1])
-    for value in [0.5, 0.6, 1, 7] { histogram.observe(value) }
-    out.sample(histogram, [("t", "x\"y\\z\n")])
-    out.family("b", .gauge, "b")
-    out.sample(Double.infinity)
-    out.sample(1.5, [("l", "m")])
-    #expect(
-      String(decoding: out.bytes, as: UTF8.self) == """
-        # HELP a_seconds Two\\nlines, a \\\\.
-        # TYPE a_seconds histogram
-        a_seconds_bucket{t="x\\"y\\\\z\\n",le="0.5"} 1
-        a_seconds_bucket{t="x\\"y\\\\z\\n",le="1"} 3
-        a_seconds_bucket{t="x\\"y\\\\z\\n",le="+Inf"} 4
-        a_seconds_sum{t="x\\"y\\\\z\\n"} 9.1
-        a_seconds_count{t="x\\"y\\\\z\\n"} 4
-        # HELP b b
-        # TYPE b gauge
-        b +Inf
-        b{l="m"} 1.5
-
-        """)
-  }
-
-  @Test func lanesBeyondTheBoundAreAddedUp() {
-    var snapshot = LiveSnapshot()
-    snapshot.lanes = (0..<(WorkerMetrics.shardsMax + 3)).map { number in
-      var lane = LiveSnapshot.Lane(shard: "t/\(number)")
-      lane.isHeld = true
-      lane.records = 2
-      return lane
-    }
-    let text = String(
-      decoding: WorkerMetrics(
-        snapshot: snapshot, health: WorkerHealth(now: 0), ratios: [:], stalled: [], version: "v", pipeline: "p", heldLines: 0, process: nil
-      ).text(), as: UTF8.self)
-    let samples = text.split(separator: "\n").filter { $0.hasPrefix("records_in_total{") }
-    #expect(samples.count == WorkerMetrics.shardsMax + 1)
-    #expect(samples.last == "records_in_total{shard=\"other\"} 6")
-  }
-
+@Suite struct RatioTests {
   @Test func ratiosAreOfTheLastLooks() {
     var ratios = ActivityRatios()
     for second in 0..<30 as Range<Int64> {

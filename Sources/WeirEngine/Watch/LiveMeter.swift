@@ -226,7 +226,7 @@ public final class LiveMeter: Sendable {
         standing.totals.windowsClosed[table.table, default: 0] += table.files.reduce(0) { $0 + $1.rows }
       }
       for epoch in epochs {
-        standing.totals.add(epoch, gold: plan.gold, wall: wall)
+        standing.totals.add(epoch, plan: plan, wall: wall)
         standing.readings[epoch.lane.shard]?.sized(epoch.sizes)
       }
     }
@@ -304,12 +304,14 @@ public final class LiveMeter: Sendable {
 }
 
 extension LiveMeter.Totals {
-  fileprivate mutating func add(_ epoch: LaneEpoch, gold: [GoldSpec], wall: Int64) {
+  fileprivate mutating func add(_ epoch: LaneEpoch, plan: Plan, wall: Int64) {
     accepted += epoch.counts.accepted
     duplicate += epoch.counts.duplicate
     filtered += epoch.counts.filtered
     quarantined += epoch.counts.quarantined
-    for (table, counts) in zip(gold, epoch.windowCounts) where counts.late > 0 { late[table.name, default: 0] += counts.late }
+    for (number, counts) in epoch.windowCounts.enumerated() where counts.late > 0 {
+      late[plan.path(of: .gold(number)), default: 0] += counts.late
+    }
     for (stage, count) in epoch.rejected.byStage { rejected[stage, default: 0] += count }
     epoch.arrivals.observe(into: &toLedger, wall: wall)
   }
