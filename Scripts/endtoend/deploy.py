@@ -267,7 +267,7 @@ def expressions():
 
 
 # Of PromQL; what remains of an expression are metrics and labels.
-WORDS = set("sum count max min avg topk bottomk vector by without on ignoring rate increase deriv time histogram_quantile label_replace absent and or unless Inf".split())
+WORDS = set("sum count max min avg max_over_time topk bottomk vector by without on ignoring rate increase deriv time histogram_quantile label_replace absent and or unless Inf".split())
 OUTSIDE = {"up": {"job", "instance"}}
 TARGET = {"job", "instance", "le"}
 

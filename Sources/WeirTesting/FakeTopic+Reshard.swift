@@ -21,7 +21,8 @@ extension FakeTopic {
     shards.withLock { all in
       all.keys.sorted().map { name in
         SourceShard(
-          name: name, stream: name.split(separator: "/").first.map(String.init) ?? stream, number: Int(name.split(separator: "/")[1]) ?? 0, parents: all[name]?.parents ?? [],
+          name: name, stream: name.split(separator: "/").first.map(String.init) ?? stream, number: Int(name.split(separator: "/")[1]) ?? 0,
+          parents: all[name]?.parents ?? [],
           hashRange: all[name]?.range)
       }
     }

@@ -247,7 +247,9 @@ import WeirCore
     let worker = bench.worker(["t/0"])
     try await bench.until("the windows are closed") { $0.tables["gold/users"]?.rows == rows + 1 }
     _ = try await worker.stop()
-    let gone = worker.events.withLock { $0.compactMap { if case .streamGone(let stream, let shards) = $0 { "\(stream): \(shards)" } else { nil } } }
+    let gone = worker.events.withLock {
+      $0.compactMap { if case .streamGone(let stream, let shards) = $0 { "\(stream): \(shards)" } else { nil } }
+    }
     #expect(gone == ["a: [\"a/0\"]"])
     let fold = try #require(try await bench.fold())
     #expect(fold[LaneID(shard: "a/0")]?.isIdle == true && fold.counts.input == 101)
