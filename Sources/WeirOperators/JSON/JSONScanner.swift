@@ -9,6 +9,13 @@ struct DecodeError: Error, @unchecked Sendable {
   /// Of a value, whose place is not in the reason yet.
   var isOfValue = false
 
+  /// The value of a field is wrong, which a later one may override. Not so: the record is not JSON, or has no value where one is required.
+  var isOfField: Bool { reason.utf8.starts(with: DecodeError.field.utf8) || reason == DecodeError.loneSurrogate }
+
+  /// How reasons of the values of fields begin.
+  private static let field = "field "
+  static let loneSurrogate = "lone surrogate in a string"
+
   /// With the place of the value that it is of.
   func located(_ place: @autoclosure () -> String) -> DecodeError {
     isOfValue ? DecodeError(reason: "\(place()): \(reason)", at: at) : self
@@ -143,12 +150,12 @@ struct JSONScanner {
         p += 4
         if unit & 0xFC00 == 0xD800 {
           guard p + 6 <= end, p[0] == 0x5C, p[1] == 0x75, let low = hex4(p + 2), low & 0xFC00 == 0xDC00 else {
-            throw DecodeError(reason: "lone surrogate in a string", at: p - 6)
+            throw DecodeError(reason: DecodeError.loneSurrogate, at: p - 6)
           }
           unit = 0x10000 + ((unit & 0x3FF) << 10) + (low & 0x3FF)
           p += 6
         } else if unit & 0xFC00 == 0xDC00 {
-          throw DecodeError(reason: "lone surrogate in a string", at: p - 6)
+          throw DecodeError(reason: DecodeError.loneSurrogate, at: p - 6)
         }
         out = encode(unit, out)
         continue

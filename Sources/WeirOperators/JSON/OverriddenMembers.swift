@@ -2,8 +2,8 @@ import WeirCore
 
 /// The values in a record that count for nothing, because a later member of the same object has the same name.
 ///
-/// Only a record that would be rejected is searched for them: its values are judged again without those. So other records cost nothing
-/// more, and the decoder needs no table of names.
+/// Only a record that would be rejected for the value of a field is searched for them: its values are judged again without those. So other
+/// records cost nothing more, also those that are not JSON, and the decoder needs no table of names.
 struct OverriddenMembers {
   /// A record with more members than this in objects that are open at one time is not searched (bounded memory).
   static let membersMax = 262_144

@@ -116,7 +116,7 @@ public final class RecordDecoder: BlockDecoder {
   private func again(
     _ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>, _ row: Int, _ error: DecodeError, _ copies: inout Arena?
   ) -> DecodeError? {
-    guard let overridden = OverriddenMembers(from: start, to: end) else { return error }
+    guard error.isOfField, let overridden = OverriddenMembers(from: start, to: end) else { return error }
     for i in fields.indices { sinks[i].clear(row) }
     let arena = copies ?? Arena()
     copies = arena
