@@ -26,7 +26,7 @@ extension PlantedBug {
     .deletesBeforePointer: 0, .ignoresMarkOutcome: 85,
     .followerTrustsMemory: 2, .followerRebases: 1, .followerOutOfOrder: 0, .followerProvesFirst: 0,
     .readsWhileIdling: 65, .floorNotRaised: 18, .idleWindowsStay: 0, .cutsOnAfterFence: 10, .cutsOnAfterError: 13, .commitsTogether: 6,
-    .decisionsOverlap: 453, .floorUnsaid: 0, .completeTooEarly: 0,
+    .decisionsOverlap: 37, .floorUnsaid: 0, .completeTooEarly: 0,
     .filesAfterEntry: 0, .gapNotRecorded: 36, .gapRowsStay: 213, .restoresBaseOnly: 0, .restoresWithoutFloor: 54,
     .takesOverUnmarked: 0, .rowsBehindStay: 4,
     .mergeUnclaimed: 28, .mergeBeginsAtHead: 0, .mergedRowsNotRepeated: 6, .mergeMissesLastEntry: 0, .mergedFenceTooLow: 0,
