@@ -29,7 +29,7 @@ extension PlantedBug {
     .decisionsOverlap: 37, .floorUnsaid: 0, .completeTooEarly: 0,
     .filesAfterEntry: 0, .gapNotRecorded: 36, .gapRowsStay: 213, .restoresBaseOnly: 0, .restoresWithoutFloor: 54,
     .takesOverUnmarked: 0, .rowsBehindStay: 4,
-    .mergeUnclaimed: 28, .mergeBeginsAtHead: 0, .mergedRowsNotRepeated: 6, .mergeMissesLastEntry: 0, .mergedFenceTooLow: 0,
+    .mergeUnclaimed: 606, .mergeBeginsAtHead: 0, .mergedRowsNotRepeated: 6, .mergeMissesLastEntry: 0, .mergedFenceTooLow: 0,
     .growthForgetsIDs: 0, .growthIgnoresFloors: 44, .growthUnnoticed: 0,
     .childForgetsIDs: 0, .childIgnoresFloors: 0, .childKeepsAllKeys: 0, .childrenDoNotWait: 1,
     .lossCountsAnew: 6,
