@@ -203,6 +203,24 @@ import WeirCore
     }
   }
 
+  /// A capture with few records is not held up at the end of a part; a jump is.
+  @Test func theFirstRecordsOfAPartDoNotWait() throws {
+    let day: Int64 = 86_400_000_000
+    let preparer = BlockPreparer(try ClockGuardTests.plan(""), nil)
+    for (times, passed) in [([0], 1), ([0, 1_000_000], 2), ([0, day / 2, day, day * 3 / 2], 4), ([0, 1_000_000, 9 * day, 9 * day], 2)] {
+      var events = ConfirmedEvents(
+        Sequencer(try ClockGuardTests.plan("").plan, maximum: nil, judge: .stream), keepOpen: true, prepare: preparer.prepare)
+      let hash = RunningHash()
+      var raw = RawBlock(lines: times.flatMap { ClockGuardTests.line($0, padding: 0) })
+      raw.hashBefore = HashBefore(hash)
+      var ready = try events.admit(.block(preparer.prepare(raw), end: ShardPoint(Int64(raw.count))))
+      ready += try events.admit(.end)
+      var records = 0
+      for case .block(let block, _, _) in ready { records += block.count }
+      #expect(records == passed && (events.waitsFrom == nil) == (passed == times.count))
+    }
+  }
+
   /// Long records are judged by as many of them as fit.
   @Test(arguments: 0..<6 as Range<UInt64>)
   func longRecordsAreJudgedByThoseThatFit(seed: UInt64) throws {

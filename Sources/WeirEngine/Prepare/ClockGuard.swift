@@ -137,7 +137,8 @@ struct ClockGuard: Sendable {
     // For it are those that it is within the limit of.
     let (votes, isComplete) = count(row, of: block, followers, least: ClockGuard.sum(time, -ahead))
     if !makesOthersLate, !isComplete || !counting.isComplete, followers.end == .keptOpen {
-      return isFirst && votes.high > votes.low ? .passes : .isUndecided
+      if isFirst, votes.high > votes.low { return .passes }
+      return isFirst && votes.low == 0 ? .isUncounted : .isUndecided
     }
     switch votes.outcome {
     case .right: return accepted
