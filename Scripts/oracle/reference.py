@@ -12,7 +12,6 @@ import dataclasses
 import datetime
 import fractions
 import hashlib
-import itertools
 import math
 import os
 import pickle
@@ -96,7 +95,7 @@ class Fold:
         for r, t in enumerate(times):
             before = None if highest is None else highest - p.out_of_order
             valid = counts = t is not None
-            verdict = self.judge(r, t, times, before) if valid else "near"
+            verdict = self.judge(r, t, times, highest) if valid else "near"
             if verdict != "near":
                 counts = False
                 if verdict == "wrong" and p.max_ahead >= 0:
@@ -115,24 +114,54 @@ class Fold:
         return any(start < decode.YEARS[0] or start + a.size > decode.YEARS[1] for a in self.p.gold for start in (*windows(a, t),))
 
     DAY = 86_400_000_000
-    FOLLOWERS = 1023
+    FOLLOWERS, FOLLOWERS_BYTES, LEAD, STEPS = 1023, 2 << 20, 5, 8
 
-    def judge(self, r, t, times, before):
-        """near; or more than max_ahead (a day where it is not set) above the newest event time, and by the next valid records wrong or unknown."""
-        ahead = (self.p.max_ahead if self.p.max_ahead >= 0 else self.DAY) + self.p.out_of_order
-        if self.p.max_ahead == -2 or before is not None and t <= before + ahead:
+    def judge(self, r, t, times, newest):
+        """near: it counts; wrong: its clock is; unknown: accepted, and does not count.
+
+        Judged is what is more than max_ahead (a day where it is not set) above the newest event time, and what begins another eighth of it."""
+        if self.p.max_ahead == -2:
             return "near"
-        after = (times[i] for i in range(r + 1, self.n) if times[i] is not None)
-        followers = list(itertools.islice(after, self.FOLLOWERS))
-        high = sum(x >= t - ahead for x in followers)
-        low = len(followers) - high
-        if 2 * high > self.FOLLOWERS:
+        most = self.p.max_ahead if self.p.max_ahead >= 0 else self.DAY
+        ahead = most + self.p.out_of_order
+        step = max(1, ahead // self.STEPS)
+        jumps = newest is None or t > newest + most
+        if not jumps and (t <= newest or t // step == newest // step):
             return "near"
-        if 2 * low > self.FOLLOWERS:
-            return "wrong"
-        if before is None:                      # the first records, and the input ends soon
-            return "near" if high > low or not followers else "unknown" if high == low else "wrong"
-        return "unknown" if high >= low else "wrong"
+        lates, _, _, _ = self.votes(r, times, t - self.p.out_of_order - step)
+        if lates == "for":
+            return "near"
+        good = "unknown" if lates == "against" else "near"
+        if not jumps:
+            return good
+        said, high, low, is_end = self.votes(r, times, t - ahead)
+        if said is None and high != low:
+            said = "for" if high > low else "against"
+            if is_end and said == "for" and newest is not None:
+                return "unknown"                # too few to move the watermark
+        elif said is None and not (newest is None and is_end and high == 0):
+            return "unknown"
+        return "wrong" if said == "against" else good
+
+    def votes(self, r, times, least):
+        """What the records after r say, as soon as it is decided: for, against or None; how many; whether the input ends before."""
+        high = low = 0
+        limit = self.position[r] + self.FOLLOWERS_BYTES
+        is_end = r == self.n - 1 or self.position[-1] + len(self.raw[-1]) + 1 < limit
+        for i in range(r + 1, self.n):
+            if i > r + 1 and self.position[i] >= limit:
+                break
+            if times[i] is None:
+                continue
+            if times[i] >= least:
+                high += 1
+            else:
+                low += 1
+            if 2 * high > self.FOLLOWERS:
+                return "for", high, low, is_end
+            if low - high == self.LEAD or 2 * low > self.FOLLOWERS:
+                return "against", high, low, is_end
+        return None, high, low, is_end
 
     def keys(self):
         """The key's canonical text."""

@@ -17,6 +17,11 @@ weir_xxh3_state *weir_xxh3_create(void) {
   XXH3_128bits_reset(&s->inner);
   return s;
 }
+weir_xxh3_state *weir_xxh3_copy(const weir_xxh3_state *state) {
+  weir_xxh3_state *s = weir_xxh3_create();
+  XXH3_copyState(&s->inner, &state->inner);
+  return s;
+}
 void weir_xxh3_free(weir_xxh3_state *state) { free(state); }
 void weir_xxh3_update(weir_xxh3_state *state, const void *bytes, size_t count) {
   XXH3_128bits_update(&state->inner, bytes, count);

@@ -40,6 +40,8 @@ public struct RawBlock: Sendable {
   /// Over all bytes of the capture through the end of this block; nil where the source has no such hash. With it an epoch may be cut
   /// after the block.
   public var prefixHash: Hash128?
+  /// Of a capture that may grow: with it an epoch may be cut after any record of the block.
+  public var hashBefore: HashBefore?
   /// The schemas of the records' ids, in formats that have ids.
   public var schemas: BlockSchemas?
 

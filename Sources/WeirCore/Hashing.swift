@@ -41,9 +41,14 @@ func hexDigits(_ x: UInt64) -> String {
 
 /// A running XXH3-128 over the bytes given so far.
 public final class RunningHash {
-  private let state = weir_xxh3_create()!
+  private let state: OpaquePointer
 
-  public init() {}
+  public init() { state = weir_xxh3_create() }
+
+  private init(copying other: RunningHash) { state = weir_xxh3_copy(other.state) }
+
+  /// One that goes its own way from here.
+  public func copy() -> RunningHash { RunningHash(copying: self) }
 
   deinit { weir_xxh3_free(state) }
 
@@ -53,6 +58,21 @@ public final class RunningHash {
   public var digest: Hash128 {
     let h = weir_xxh3_digest(state)
     return Hash128(low: h.low, high: h.high)
+  }
+}
+
+/// The hash of a capture's bytes before a block, to which the first bytes of the block can be added.
+public final class HashBefore: @unchecked Sendable {
+  // Unchecked: it is copied, and never changed.
+  private let before: RunningHash
+
+  public init(_ before: RunningHash) { self.before = before.copy() }
+
+  /// The hash through the first `count` bytes of the block's text.
+  public func hash(_ count: Int, of text: TextBuffer) -> Hash128 {
+    let hash = before.copy()
+    hash.update(UnsafeRawBufferPointer(start: text.base, count: count))
+    return hash.digest
   }
 }
 

@@ -232,8 +232,9 @@ final class CaptureReader {
   /// - Parameter endsFile: a file ends at `count` without a line end.
   private func hand(_ text: TextBuffer, _ end: Int, of count: Int, endsFile: Bool = false) -> RawBlock {
     carry.append(contentsOf: UnsafeBufferPointer(start: text.base + end, count: count - end))
-    hash.update(UnsafeRawBufferPointer(start: text.base, count: end), at: position)
     var block = RawBlock(text: CaptureReader.fitted(text, to: end), count: end, framing: .lines, position: position)
+    if options.keepOpen, end > 0 { block.hashBefore = hash.before(position) }
+    hash.update(UnsafeRawBufferPointer(start: text.base, count: end), at: position)
     position += Int64(end)
     carryEndsFile = endsFile && end < count
     if endsFile, end == count { hash.endFile() }
@@ -267,12 +268,21 @@ private struct PrefixHash {
   /// - Parameter position: of the first byte.
   mutating func update(_ bytes: UnsafeRawBufferPointer, at position: Int64) {
     guard let byte = bytes.last else { return }
-    if endsFile {
-      withUnsafeBytes(of: (UInt64(0x646E_6520_656C_6966).littleEndian, position.littleEndian)) { running.update($0) }
-    }
-    endsFile = false
+    markFileEnd(at: position)
     running.update(bytes)
     last = byte
+  }
+
+  /// - Parameter position: of the bytes that follow.
+  mutating func before(_ position: Int64) -> HashBefore {
+    markFileEnd(at: position)
+    return HashBefore(running)
+  }
+
+  private mutating func markFileEnd(at position: Int64) {
+    guard endsFile else { return }
+    withUnsafeBytes(of: (UInt64(0x646E_6520_656C_6966).littleEndian, position.littleEndian)) { running.update($0) }
+    endsFile = false
   }
 
   mutating func endFile() { endsFile = last != 0x0A }

@@ -135,7 +135,12 @@ package final class ReplayReport: Sendable {
     if let line = OutOfRangeText.line(fold) { console.data(line) }
     if progress.uncounted > 0 {
       console.talk(
-        "\(Human.count(progress.uncounted)) of the records read now have event times more than a day ahead of the records around them: they did not move the watermark. To quarantine such records set record.time.max_ahead; to trust them set it to off."
+        "\(Human.count(progress.uncounted)) of the records read now have event times far ahead of the records around them: they did not move the watermark. To quarantine such records set record.time.max_ahead; to trust them set it to off."
+      )
+    }
+    if let position = progress.waitsFrom {
+      console.talk(
+        "The records from byte \(position) on wait for the next part of the capture: the event time of the first one is far ahead, and too few records follow to say whether its clock is wrong. Without --keep-open a run decides by what is there, and record.time.max_ahead: off trusts every record."
       )
     }
     if let latency {
@@ -193,6 +198,7 @@ package final class ReplayReport: Sendable {
         }),
       "latency_ms": LatencyReport.json(latency),
       "unchanged": .bool(end == .unchanged), "far_ahead": .int(progress.uncounted),
+      "waits_from": progress.waitsFrom.map { .int($0) } ?? .null,
       "memory": .members([
         "budget": .int(memory.total), "epoch_max": .int(memory.epochMax), "state_max": .int(memory.stateMax),
         "dedup": .int(progress.state.dedup), "windows": .int(progress.state.windows), "keyed": .int(progress.state.keyed),

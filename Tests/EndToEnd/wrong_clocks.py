@@ -123,5 +123,79 @@ def off(suite):
     suite.claim(off.__doc__, case.faults() if run.code == 0 else [run.talk])
 
 
+def lines_of(suite, name, times):
+    """A capture of records with these event times."""
+    path = suite.path(f"{name}.ndjson")
+    with open(path, "w") as f:
+        f.writelines(json.dumps({"id": f"e{i}", "k": f"k{i % 9}", "t": t}) + "\n" for i, t in enumerate(times))
+    return path
+
+
+def quiet(suite):
+    """A quiet stream, a silence after a wrong clock, and ladders: few records are late"""
+    hour, r = DAY_MS // 24, random.Random(5)
+    till = [START_MS + d * DAY_MS + i * 30_000 + (3 * hour if r.randrange(10) == 0 else 0) for d in range(10) for i in range(1_440)]
+    closed = [START_MS + i * 30_000 + (3 * DAY_MS if i > 5_000 else 0) + (2 * DAY_MS if r.randrange(20) == 0 else 0) for i in range(6_440)]
+
+    def ladder(points, step):
+        return [START_MS + i * 1_000 for i in range(5_000)] + [START_MS + 5_000_000 + (i + 1) * step for i in range(points)] + [
+            START_MS + i * 1_000 for i in range(5_000, 8_000)]
+    for name, times, max_ahead, most in (
+            ("till", till, ", max_ahead: 1h", 60), ("closed", closed, "", 60), ("ladder", ladder(48, hour * 5 // 6), ", max_ahead: 1h", 60),
+            ("ladder-day", ladder(30, 23 * hour), "", 60)):
+        case = job(suite, f"quiet-{name}", max_ahead, lines_of(suite, name, times), 3)
+        run = case.replay()
+        faults = case.faults() if run.code == 0 else [run.talk]
+        late = sum(t["rows"] for t in run.done.get("tables", []) if t["table"] == "late/per_minute")
+        if late > most:
+            faults.append(f"{late} of {len(times)} records are late")
+        suite.claim(f"{name}: as the reference has it, and at most {most} records are late", faults)
+
+
+def parts(suite):
+    """A capture that is read in parts with --keep-open has the rows of one that is read at once"""
+    for seed in range(3 if suite.quick else 20):
+        r = random.Random(seed)
+        count = r.randrange(300, 3_000)
+        jump = r.choice([0, 30 * DAY_MS])
+        times = [START_MS + i * 100 + (jump if i > count // 2 else 0) + (r.choice([2, 3]) * DAY_MS if i > 20 and r.random() < 0.1 else 0)
+                 for i in range(count)]
+        path = lines_of(suite, f"parts-{seed}", times)
+        lines = open(path, "rb").read().splitlines(keepends=True)
+        max_ahead = r.choice([", max_ahead: 1h", ""])
+        whole = job(suite, f"parts-whole-{seed}", max_ahead, path, 2)
+        case = job(suite, f"parts-{seed}", max_ahead, suite.path(f"part-{seed}.ndjson"), 2)
+        faults, waited = whole.replay().fault(), 0
+        for cut in sorted(r.randrange(10, count) for _ in range(4)) + [count]:
+            with open(case.captures[0], "wb") as f:
+                f.write(b"".join(lines[:cut]))
+            run = case.replay(*(["--keep-open"] if cut < count else []))
+            faults += run.fault()
+            waited += run.done.get("waits_from") is not None
+        suite.claim(f"seed {seed}, {waited} parts that waited: the rows of one run", faults or case.faults() + whole.faults() + case.verify_faults())
+
+
+def long(suite):
+    """Records of 300 KiB to 5 MiB pass within a small memory budget, a silence between them too"""
+    for size, count in ((300 << 10, 300), (1 << 20, 100)) if suite.quick else ((300 << 10, 600), (1 << 20, 200), (5 << 20, 40)):
+        for memory in ("256MiB",) if size > 1 << 20 else ("64MiB", "256MiB"):
+            file = suite.path(f"long-{size}-{memory}.yaml")
+            with open(file, "w") as f:
+                f.write("pipeline: long\nsource: {capture: {stream: s}}\nrecord:\n  format: json\n  key: id\n  time: {field: t, out_of_order: 2s}\n"
+                        f"  fields: {{id: string!, t: timestamp_ms!}}\nbronze: {{}}\nsilver: {{}}\nworker: {{memory: {memory}}}\n")
+            path = suite.path(f"long-{size}.ndjson")
+            with open(path, "w") as f:
+                for i in range(count):
+                    f.write(json.dumps({"id": str(i), "t": START_MS + i + (3 * DAY_MS if i > count // 2 else 0), "x": "y" * size}) + "\n")
+            case = common.Job(suite, suite.path(f"long-{size}-{memory}"), file, path)
+            run = case.replay()
+            faults = run.fault()
+            if not faults and run.done.get("accepted") != count:
+                faults.append(f"accepted {run.done.get('accepted')} of {count}")
+            suite.claim(f"{count} records of {size >> 10} KiB within {memory}", faults)
+            case.clear()
+        os.remove(path)
+
+
 if __name__ == "__main__":
-    common.Suite("wrong_clocks", 600, __doc__).run(judged, killed, paused, off)
+    common.Suite("wrong_clocks", 600, __doc__).run(judged, quiet, parts, long, killed, paused, off)

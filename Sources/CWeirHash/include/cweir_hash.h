@@ -12,6 +12,7 @@ weir_hash128 weir_xxh3_128(const void *bytes, size_t count, uint64_t seed);
 /// A running XXH3-128. `weir_xxh3_digest` does not end the stream.
 typedef struct weir_xxh3_state weir_xxh3_state;
 weir_xxh3_state *weir_xxh3_create(void);
+weir_xxh3_state *weir_xxh3_copy(const weir_xxh3_state *state);
 void weir_xxh3_free(weir_xxh3_state *state);
 void weir_xxh3_update(weir_xxh3_state *state, const void *bytes, size_t count);
 weir_hash128 weir_xxh3_digest(const weir_xxh3_state *state);

@@ -2,18 +2,31 @@ import WeirCore
 
 /// Sequences the events of a capture, and holds those whose verdict depends on records that were not read yet (``ClockGuard``).
 ///
-/// Nearly always an event goes through at once. A block with a suspicious record near its end waits until
-/// ``ClockGuard/followersMax`` valid records after it are known, or the input has ended; what comes after it waits too, cuts
-/// included, so that the ledger never has half of it. Bound (law 7): those records, and the rest of the blocks they are in.
+/// Nearly always an event goes through at once. A block with a record that must be judged near its end waits until
+/// ``ClockGuard/followersMax`` valid records after it are known, or ``ClockGuard/bytesMax``, or the input has ended; what comes after it
+/// waits too, cuts included, so that the ledger never has half of it. Bound (law 7): those records, and the rest of the blocks they are in.
+///
+/// If the capture may grow, a record that is undecided at its end is left for a later run, with everything after it: like an unfinished
+/// line. So a capture that is read in parts has the rows of one that is read at once.
 struct ConfirmedEvents {
   private(set) var sequencer: Sequencer
-  /// Whether the end of the input is final.
+  /// The capture may grow.
   private let keepOpen: Bool
+  /// Prepares the part of a block that comes before an undecided record.
+  private let prepare: (RawBlock) -> PreparedBlock
   private var held: [PreparedEvent] = []
+  /// The first one that is held is a block that was tried, and needs more of what follows.
+  private var isWaiting = false
+  /// The end of the last block that went through.
+  private var passed: (position: Int64, hash: Hash128)?
 
-  init(_ sequencer: Sequencer, keepOpen: Bool) {
+  /// Where the records begin that a later run is to decide; nil: there are none.
+  private(set) var waitsFrom: Int64?
+
+  init(_ sequencer: Sequencer, keepOpen: Bool, prepare: @escaping (RawBlock) -> PreparedBlock) {
     self.sequencer = sequencer
     self.keepOpen = keepOpen
+    self.prepare = prepare
   }
 
   /// - Returns: the events that are decided now, in order.
@@ -30,46 +43,110 @@ struct ConfirmedEvents {
     }
     var ready: [SequencedEvent] = []
     var next = 0
-    while next < held.count, let event = try sequence(next) {
-      ready.append(event)
+    while next < held.count, let events = try sequence(next) {
+      ready += events
       next += 1
     }
-    held.removeFirst(next)
+    held.removeFirst(min(next, held.count))
     return ready
   }
 
   /// nil: it has to wait.
-  private mutating func sequence(_ index: Int) throws(WeirError) -> SequencedEvent? {
+  private mutating func sequence(_ index: Int) throws(WeirError) -> [SequencedEvent]? {
     switch held[index] {
     case .block(var block, let end):
+      let followers = followers(after: index, to: end)
+      if isWaiting, !followers.suffice(before: end.ordinal) { return nil }
       // The queue's own reference would make the block's columns be copied.
       held[index] = .pause
-      let isDone = try sequencer.sequence(&block, followers: followers(after: index))
-      guard isDone else {
-        held[index] = .block(block, end: end)
-        return nil
+      guard let row = try sequencer.sequence(&block, followers: followers) else {
+        isWaiting = false
+        passed = block.decoded.raw.prefixHash.map { (end.ordinal, $0) }
+        return [.block(block, end: end.ordinal, watermark: sequencer.watermark)]
       }
-      return .block(block, end: end.ordinal, watermark: sequencer.watermark)
-    case .cut(let position, let hash): return .cut(position: position, prefixHash: hash, watermark: sequencer.watermark)
-    case .pause, .caughtUp, .outOfRange, .closed: return .pause
-    case .end: return .end
-    case .interrupted: return .interrupted
+      if followers.end == .keptOpen {
+        held = []
+        waitsFrom = block.position(row)
+        return try leaveOpen(block, from: row, followers) + [.end]
+      }
+      held[index] = .block(block, end: end)
+      isWaiting = true
+      return nil
+    case .cut(let position, let hash): return [.cut(position: position, prefixHash: hash, watermark: sequencer.watermark)]
+    case .pause, .caughtUp, .outOfRange, .closed: return [.pause]
+    case .end: return [.end]
+    case .interrupted: return [.interrupted]
     }
   }
 
-  private func followers(after index: Int) -> ClockGuard.Followers {
+  /// - Parameter end: of the block at `index`.
+  private func followers(after index: Int, to end: ShardPoint) -> ClockGuard.Followers {
     var followers = ClockGuard.Followers()
+    followers.through = end.ordinal
     for event in held[(index + 1)...] {
       switch event {
-      case .block(let block, _):
-        for row in 0..<block.count where block.decoded.valid[row] {
-          followers.times.append(block.columns.time[row])
-          if followers.times.count == ClockGuard.followersMax { return followers }
-        }
+      case .block(let block, let end):
+        followers.add(block, from: 0)
+        followers.through = end.ordinal
       case .end: followers.end = keepOpen ? .keptOpen : .closed
       case .cut, .pause, .interrupted, .caughtUp, .outOfRange, .closed: break
       }
     }
     return followers
+  }
+
+  /// - Parameter row: undecided, the first one of the block.
+  /// - Returns: what comes before the record, with a cut.
+  private mutating func leaveOpen(
+    _ block: PreparedBlock, from row: Int, _ following: ClockGuard.Followers
+  ) throws(WeirError) -> [SequencedEvent] {
+    var raw = block.decoded.raw
+    raw.count = raw.lineStart(Int(block.decoded.offset[row]))
+    if raw.count > 0, let hash = block.decoded.raw.hashBefore?.hash(raw.count, of: raw.text) {
+      raw.prefixHash = hash
+      var part = prepare(raw)
+      var followers = ClockGuard.Followers()
+      followers.add(block, from: part.count)
+      followers.add(following)
+      if try sequencer.sequence(&part, followers: followers) == nil {
+        let position = raw.position + Int64(raw.count)
+        return [
+          .block(part, end: position, watermark: sequencer.watermark),
+          .cut(position: position, prefixHash: hash, watermark: sequencer.watermark),
+        ]
+      }
+    }
+    return passed.map { [.cut(position: $0.position, prefixHash: $0.hash, watermark: sequencer.watermark)] } ?? []
+  }
+}
+
+extension ClockGuard.Followers {
+  mutating func add(_ block: PreparedBlock, from row: Int) {
+    if row < block.count, first == nil { first = block.position(row) }
+    var next = row
+    while next < block.count, times.count < ClockGuard.followersMax {
+      if block.decoded.valid[next] {
+        times.append(block.columns.time[next])
+        positions.append(block.position(next))
+      }
+      next += 1
+    }
+  }
+
+  mutating func add(_ others: ClockGuard.Followers) {
+    let room = ClockGuard.followersMax - times.count
+    first = first ?? others.first
+    times += others.times.prefix(room)
+    positions += others.positions.prefix(room)
+    (through, end) = (others.through, others.end)
+  }
+}
+
+extension RawBlock {
+  /// The beginning of the line that has this byte.
+  fileprivate func lineStart(_ offset: Int) -> Int {
+    var at = offset
+    while at > 0, text.base[at - 1] != 0x0A { at -= 1 }
+    return at
   }
 }

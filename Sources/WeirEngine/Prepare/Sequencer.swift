@@ -38,10 +38,10 @@ struct Sequencer {
   }
 
   /// Adds watermarks and arrival.
-  /// - Returns: false, and nothing is changed: more of the records that follow must be known first.
+  /// - Returns: nil, or a row, and nothing is changed: more of the records that follow it must be known first.
   /// - Throws: when a record fails a check with `else: fail`.
-  mutating func sequence(_ block: inout PreparedBlock, followers: ClockGuard.Followers = .init()) throws(WeirError) -> Bool {
-    guard stamp(&block, followers) else { return false }
+  mutating func sequence(_ block: inout PreparedBlock, followers: ClockGuard.Followers = .init()) throws(WeirError) -> Int? {
+    if let row = stamp(&block, followers) { return row }
     block.takeArrivals()
     // They were found check by check; the run ends at the first record.
     if let failure = block.failures.filter({ block.rejections[$0.row]?.stage == .check }).min(by: { $0.row < $1.row }) {
@@ -50,24 +50,24 @@ struct Sequencer {
         "the record at position \(block.point(failure.row)) fails the check \(failure.check), which is set to stop the pipeline",
         advice: "Fix the record, or set \(.setting(.checkFailure)) for the check, and run again: it resumes before this record.")
     }
-    return true
+    return nil
   }
 
-  private mutating func stamp(_ block: inout PreparedBlock, _ followers: ClockGuard.Followers) -> Bool {
+  private mutating func stamp(_ block: inout PreparedBlock, _ followers: ClockGuard.Followers) -> Int? {
     let count = block.count
     var watermarks = [Int64](repeating: Watermark.minimum, count: count)
     var arrival = [Int64](repeating: 0, count: count)
     var source = [UInt8](repeating: 2, count: count)
     guard let time, let clockGuard else {
       (block.columns.watermark, block.arrival, block.arrivalSource) = (watermarks, arrival, source)
-      return true
+      return nil
     }
     let appended = block.appendTimes
     var rejected: [(row: Int, reason: String)] = []
     var uncounted: Int64 = 0
     var maximum = self.maximum
     var current = watermark
-    var limit = clockGuard.limit(watermark: current)
+    var limit = clockGuard.limit(maximum: maximum)
     for row in 0..<count {
       let t = block.columns.time[row]
       var isValid = block.decoded.valid[row]
@@ -80,7 +80,7 @@ struct Sequencer {
           (isValid, counts) = (false, false)
         }
       } else if isValid, t > limit {
-        switch clockGuard.verdict(row, times: block.columns.time, valid: block.decoded.valid, watermark: current, followers: followers) {
+        switch clockGuard.verdict(row, of: block, maximum: maximum, followers: followers) {
         case .passes: break
         case .isUncounted:
           counts = false
@@ -88,7 +88,7 @@ struct Sequencer {
         case .isRejected(let ahead):
           rejected.append((row, clockGuard.reason(ahead: ahead)))
           (isValid, counts) = (false, false)
-        case .isUndecided: return false
+        case .isUndecided: return row
         }
       }
       if isValid {
@@ -101,7 +101,7 @@ struct Sequencer {
       if counts, maximum == nil || t > maximum! {
         maximum = t
         current = Sequencer.watermark(t, time)
-        limit = clockGuard.limit(watermark: current)
+        if t > limit { limit = clockGuard.limit(maximum: maximum) }
       }
       watermarks[row] = current
     }
@@ -112,7 +112,7 @@ struct Sequencer {
     self.maximum = maximum
     self.uncounted += uncounted
     (block.columns.watermark, block.arrival, block.arrivalSource) = (watermarks, arrival, source)
-    return true
+    return nil
   }
 }
 

@@ -193,7 +193,7 @@ final class MarkConductor: Sendable {
     _ source: any RecordSource, into work: Handover<LaneWork>, together: Int, keepOpen: Bool,
     isInterrupted: @escaping @Sendable () -> Bool
   ) async throws -> WorkerEnd {
-    var confirmed = ConfirmedEvents(sequencer, keepOpen: keepOpen)
+    var confirmed = ConfirmedEvents(sequencer, keepOpen: keepOpen) { [pool = session.pool] in pool.prepare($0) }
     var firsts = FirstRecords(session.compiled.plan, await session.ledger.fold)
     var rule = CutRule(session.environment.memory, halvings: halvings)
     var waiting: [(block: PreparedBlock, end: Int64, watermark: Int64)] = []
@@ -237,7 +237,8 @@ final class MarkConductor: Sendable {
         if !rule.isEmpty || position != last.position { try await cut(position, hash, watermark, for: "size") }
       case .pause: try await send(deal(&waiting))
       case .end where keepOpen:
-        try firsts.end()
+        // What waits may be the first that can be used.
+        if confirmed.waitsFrom == nil { try firsts.end() }
         try await send(deal(&waiting))
         end = .keptOpen
       case .end:
@@ -268,7 +269,7 @@ final class MarkConductor: Sendable {
         reading.enter(.working, now: clock.monotonicNanoseconds)
         defer { reading.enter(.reading, now: clock.monotonicNanoseconds) }
         for ready in try confirmed.admit(event) { try await take(ready) }
-        counts.update { $0.uncounted = confirmed.sequencer.uncounted }
+        counts.update { ($0.uncounted, $0.waitsFrom) = (confirmed.sequencer.uncounted, confirmed.waitsFrom) }
         return true
       }
     } catch is StoppedBehindCut { return .interrupted }

@@ -25,6 +25,8 @@ public struct WorkerProgress: Sendable {
   public var watermark = Watermark.minimum
   /// Records of this run that were too far ahead of the stream to count towards the watermark, and were accepted (``ClockGuard``).
   public var uncounted: Int64 = 0
+  /// Where the records begin that a later run is to decide, when there are more of them (``ConfirmedEvents``); nil: there are none.
+  public var waitsFrom: Int64?
   /// Why records of the entries of this run were rejected.
   public var rejected = RejectedReasons()
   /// What dedup, open windows and keyed state hold, bytes.
