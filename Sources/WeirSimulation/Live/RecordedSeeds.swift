@@ -22,14 +22,14 @@ extension PlantedBug {
   public var recordedSeed: UInt64 { PlantedBug.seeds[self] ?? 0 }
 
   private static let seeds: [PlantedBug: UInt64] = [
-    .blindRetry: 1, .noFence: 9, .fencesAfterConflict: 10, .numbersFreeAgain: 10,
-    .deletesBeforePointer: 0, .ignoresMarkOutcome: 85,
+    .blindRetry: 0, .noFence: 9, .fencesAfterConflict: 0, .numbersFreeAgain: 34,
+    .deletesBeforePointer: 0, .ignoresMarkOutcome: 216,
     .followerTrustsMemory: 2, .followerRebases: 1, .followerOutOfOrder: 0, .followerProvesFirst: 0,
-    .readsWhileIdling: 65, .floorNotRaised: 18, .idleWindowsStay: 0, .cutsOnAfterFence: 10, .cutsOnAfterError: 13, .commitsTogether: 6,
+    .readsWhileIdling: 34, .floorNotRaised: 10, .idleWindowsStay: 0, .cutsOnAfterFence: 35, .cutsOnAfterError: 81, .commitsTogether: 6,
     .decisionsOverlap: 37, .floorUnsaid: 0, .completeTooEarly: 0,
-    .filesAfterEntry: 0, .gapNotRecorded: 36, .gapRowsStay: 213, .restoresBaseOnly: 0, .restoresWithoutFloor: 54,
-    .takesOverUnmarked: 0, .rowsBehindStay: 4,
-    .mergeUnclaimed: 606, .mergeBeginsAtHead: 0, .mergedRowsNotRepeated: 6, .mergeMissesLastEntry: 0, .mergedFenceTooLow: 0,
+    .filesAfterEntry: 0, .gapNotRecorded: 11, .gapRowsStay: 6, .restoresBaseOnly: 0, .restoresWithoutFloor: 59,
+    .takesOverUnmarked: 0, .rowsBehindStay: 32,
+    .mergeUnclaimed: 515, .mergeBeginsAtHead: 1, .mergedRowsNotRepeated: 12, .mergeMissesLastEntry: 0, .mergedFenceTooLow: 0,
     .growthForgetsIDs: 0, .growthIgnoresFloors: 44, .growthUnnoticed: 0,
     .childForgetsIDs: 0, .childIgnoresFloors: 0, .childKeepsAllKeys: 0, .childrenDoNotWait: 1,
     .lossCountsAnew: 6,
