@@ -22,7 +22,11 @@ extension FlushMark {
     case older(beyond: Fence)
   }
 
-  static func owner(_ lane: LaneID) -> String { "owner/\(lane.text)" }
+  /// The only lane of a capture has the stream's name, which a state table may have, too: `owner/NAME` says whose the table is
+  /// (``StateOwnership``). Other lanes' names have a slash or begin with an underscore, and tables' do not.
+  static func owner(_ lane: LaneID) -> String {
+    lane == .merge || lane.text.contains("/") ? "owner/\(lane.text)" : "holder/\(lane.text)"
+  }
 
   /// Says in the table whose the lanes are from now on. A worker that was taken for dead and still has rows to flush writes
   /// neither them nor a mark after this: such a mark could be at the ledger's very position by chance, and vouch for rows that
