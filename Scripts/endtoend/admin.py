@@ -479,6 +479,22 @@ def deadline(suite):
         suite.claim(deadline.__doc__, faults + worker.stop() + broker.faults(job, stream.records) + job.verify_faults())
 
 
+def doubled(suite):
+    """Two SIGTERMs at the same moment, as `timeout` sends them, are one request: the worker drains and exits with 0"""
+    with Broker({TOPIC: PARTITIONS}) as b:
+        job, faults = make(suite, "doubled"), []
+        stream = TracedStream(suite, job, b.address, TOPIC, 2000).send()
+        for pause in (0, 0.02, 0.1):
+            worker = begin(job, b.address)
+            broker.wait("all committed", lambda: broker.committed(job) >= len(stream.records) or not worker.is_running, 60)
+            worker.process.send_signal(signal.SIGTERM)
+            time.sleep(pause)
+            worker.process.send_signal(signal.SIGTERM)
+            code = worker.process.wait(common.PATIENCE)
+            faults += [] if code == 0 else [f"{pause} s apart: ended with {code}: {worker.talk[-300:]}"]
+        suite.claim(doubled.__doc__, faults)
+
+
 def full_disk(suite):
     """A full disk ends the worker with a clear error in the log; restarted with free space it continues, and nothing is lost"""
     with Broker({TOPIC: PARTITIONS}) as b:
@@ -517,4 +533,4 @@ def files(suite):
 
 
 if __name__ == "__main__":
-    common.Suite("admin", 600, __doc__).run(files, wrong, starting, readings, uncommitted, small_budget, stalled, deadline, full_disk)
+    common.Suite("admin", 600, __doc__).run(files, wrong, starting, readings, uncommitted, small_budget, stalled, deadline, doubled, full_disk)

@@ -4,9 +4,13 @@ import WeirCore
 import WeirEngine
 import WeirReport
 
-/// SIGINT, SIGTERM and SIGHUP ask for an orderly end: stop behind the next commit. A second signal stops at once, which is safe too.
+/// SIGINT, SIGTERM and SIGHUP ask for an orderly end: stop after the next commit. A second signal stops at once, which is safe too.
+/// One that comes with the first is the same request: `timeout` signals a process and then its group.
 package final class Interrupt: Sendable {
+  private static let sameNanoseconds: UInt64 = 200_000_000
   private let asked = Atomic<Int32>(0)
+  /// Of this boot, nanoseconds.
+  private let askedAt = Atomic<UInt64>(0)
   private struct Kept: @unchecked Sendable {
     // Unchecked: only held, so that it is not freed.
     let source: any DispatchSourceSignal
@@ -16,9 +20,7 @@ package final class Interrupt: Sendable {
   /// Raised when the end is asked for.
   package let stop = Flag()
 
-  package init() {
-
-  }
+  package init() {}
 
   package var isAsked: Bool { asked.load(ordering: .acquiring) != 0 }
 
@@ -34,7 +36,10 @@ package final class Interrupt: Sendable {
       let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
       source.setEventHandler { [self] in
         // At once: what runs at an ordinary exit could wait for a thread that is stuck.
-        if !ask(number) { _exit(128 + number) }
+        guard ask(number) else {
+          if isSecond { _exit(128 + number) }
+          return
+        }
         told()
       }
       source.resume()
@@ -62,8 +67,16 @@ package final class Interrupt: Sendable {
   @discardableResult
   package func ask(_ number: Int32) -> Bool {
     let isFirst = asked.compareExchange(expected: 0, desired: number, ordering: .acquiringAndReleasing).exchanged
-    if isFirst { stop.raise() }
+    if isFirst {
+      askedAt.store(DispatchTime.now().uptimeNanoseconds, ordering: .releasing)
+      stop.raise()
+    }
     return isFirst
+  }
+
+  private var isSecond: Bool {
+    let first = askedAt.load(ordering: .acquiring)
+    return first > 0 && DispatchTime.now().uptimeNanoseconds - first >= Interrupt.sameNanoseconds
   }
 
   /// Runs, on a thread of its own, work that may have to wait for ever (a pipe whose writer pauses).
