@@ -248,6 +248,37 @@ def gone(suite):
     suite.claim("a topic of a pattern that is deleted under a capture is reported at once, in the summary and when it is resumed", faults)
 
 
+def gone_under_workers(suite):
+    """A topic of a pattern is deleted, which had the ledger's first lane: the log says so, the other topic is read on, and its windows close."""
+    for when in ("before a start", "while a worker runs"):
+        prefix = f"{when.split()[0]}{os.getpid()}"
+        topic = Topic(suite, SERVER, prefix, subscribed=f"^{prefix}-.*", misplaced="merge")
+        topic.spec["gold"] = {"all": {"by": ["k"], "window": {"tumbling": "10s"}, "measure": {"rows": "count()"}}}
+        topic.flush("100ms")
+        topic.create()
+        second = f"{prefix}-second"
+        SERVER.create(second)
+        SERVER.send(second, map(encoded, topic.records(1000, 50)))
+        worker, faults = topic.worker(), []
+        topic.until(OLD + 50)
+        if when == "before a start":
+            faults += worker.stop()
+        SERVER.delete(topic.topic)
+        # Far enough to close the window of all others.
+        SERVER.send(second, [encoded(topic.records(2000, 1)[0] | {"t": 1_700_000_000_000 + 3 * 3_600_000})])
+        if when == "before a start":
+            worker = topic.worker()
+
+        def closed():
+            gold = os.path.join(topic.lake, "gold", "all")
+            rows = deltalake.DeltaTable(gold).to_pyarrow_table()["rows"].to_pylist() if os.path.isdir(os.path.join(gold, "_delta_log")) else []
+            return sum(rows) == OLD + 50
+        broker.wait("the window is closed", lambda: closed() or not worker.is_running)
+        faults += [] if closed() else [f"the window is not closed: {worker.talk[-500:]}"]
+        faults += [] if f"{topic.topic} no longer exists at the source" in worker.talk else [f"it does not say so: {worker.talk[-500:]}"]
+        suite.claim(f"a topic of a pattern that is deleted {when} holds back no window, and the log names it", faults + worker.stop())
+
+
 def stopped(capture, lost):
     """SIGTERM; faults. Clients close at the same time, each within 5 s and 5 more."""
     began = time.monotonic()
@@ -303,6 +334,6 @@ if __name__ == "__main__":
     suite = common.Suite("recreated", 600, __doc__)
     SERVER = tansu.Tansu(suite)
     try:
-        suite.run(before_a_start, under_a_worker, ahead_of_the_ledger, captures, gone, ends_too_low, loads, late_topics, together=3)
+        suite.run(before_a_start, under_a_worker, ahead_of_the_ledger, captures, gone, gone_under_workers, ends_too_low, loads, late_topics, together=3)
     finally:
         SERVER.close()

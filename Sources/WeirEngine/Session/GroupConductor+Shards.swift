@@ -11,12 +11,12 @@ struct AcceptedStreams: Sendable {
 
 /// Which shards there are.
 extension GroupConductor {
-  /// The group gave shards that were not there at the start: the source is asked what it has now.
+  /// The group gave shards that were not there at the start, or whole streams may have gone: the source is asked what it has now.
   /// - Throws: `shards_changed`.
   /// - Returns: false: the session ends.
   func lookAtNewShards(_ names: [String], _ fold: LedgerFold) async throws -> Bool {
     let known = Set(shards.withLock { $0.map(\.name) })
-    guard names.contains(where: { !known.contains($0) }) else { return true }
+    guard settings.readsSeveralStreams || names.contains(where: { !known.contains($0) }) else { return true }
     guard let now = try await asking({ try await group.shards() }) else { return false }
     if let stream = try GroupConductor.check(now, session.compiled, fold, accepted) { throw PartitionsFound(stream: stream) }
     shards.withLock { $0 = now }
