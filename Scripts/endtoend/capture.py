@@ -411,8 +411,8 @@ def trimmed(suite):
 
 def background(suite):
     """The test broker that a script starts in the background stays, and ends with the pipe that it was given"""
-    shell = subprocess.run(["sh", "-c", f"{broker.MOCK} --topic a:1 > {suite.path('address')} & sleep 1; kill -0 $! && kill $!"], capture_output=True, text=True)
-    piped = subprocess.run([broker.MOCK, "--topic", "a:1"], input="", capture_output=True, text=True, timeout=30)
+    shell = subprocess.run(["sh", "-c", f"{broker.MOCK} mock-kafka --topic a:1 > {suite.path('address')} & sleep 1; kill -0 $! && kill $!"], capture_output=True, text=True)
+    piped = subprocess.run([broker.MOCK, "mock-kafka", "--topic", "a:1"], input="", capture_output=True, text=True, timeout=30)
     suite.claim(background.__doc__, ([] if shell.returncode == 0 else [f"it was gone after a second: {shell.stderr}"])
                 + ([] if piped.returncode == 0 and piped.stdout else ["it did not end with its pipe"]))
 
