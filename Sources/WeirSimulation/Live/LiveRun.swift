@@ -222,6 +222,8 @@ final class LiveRun: @unchecked Sendable {
     case .committed(let progress): oracle.confirmed(progress.ledgerNumber, by: worker.node.id)
     case .trouble(let error):
       say("node \(worker.node.id): \(error.code): \(error.message)")
+      // A request that was slow from before may fail the last commit's followers: the worker ends in order, and the next one repairs it.
+      if phase == .stopping { hasTroubleAtEnd = true }
       if error.code == .fenced { mark(.fencedByEpoch) }
       if error.code == .unknown { mark(.outcomeUnknown) }
       if error.code == .abandoned { mark(.abandoned) }

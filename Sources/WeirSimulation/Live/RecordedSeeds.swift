@@ -34,6 +34,6 @@ extension PlantedBug {
     .childForgetsIDs: 0, .childIgnoresFloors: 0, .childKeepsAllKeys: 0, .childrenDoNotWait: 1,
     .lossCountsAnew: 6,
     .followsUnsyncedVersions: 12,
-    .collectsUnapplied: 9, .drainsWithoutTables: 2,
+    .collectsUnapplied: 9, .drainsWithoutTables: 3,
   ]
 }
