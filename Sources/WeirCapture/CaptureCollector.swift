@@ -68,7 +68,7 @@ package actor CaptureCollector {
     for shard in shards where ends[shard.name] == nil { ends[shard.name] = writer.positions[shard.name] }
   }
 
-  /// Takes a block that follows the partition's last; where it ends is where the partition goes on.
+  /// Takes a block that follows the partition's last; the partition continues where it ends.
   func take(_ block: RecordedBlock) async throws {
     guard let end = ends[block.shard], !isFull else { return }
     var block = block

@@ -59,7 +59,7 @@ package final class CaptureSession: Sendable {
     await isProbeClosed
   }
 
-  /// Captures until it is told to stop, or a limit is reached; everything that was read is written then, and the source was left.
+  /// Captures until a stop is requested or a limit is reached. Everything that was read is written then, and the source is closed.
   package func run(isInterrupted: @escaping @Sendable () -> Bool, observe: @escaping @Sendable (Int64) -> Void) async throws {
     let ending = Ending()
     let readers = try await begin(writer.knownShards.isEmpty ? nil : writer.positions)

@@ -183,7 +183,7 @@ struct DeltaFollower: TableFollower {
     return try await said(before: commit)
   }
 
-  /// What the newest version before says; null: it is not known. Whoever wrote it: another worker, or this one before it was started again.
+  /// What the newest version before says; null: it is not known. Another worker may have written it, or this one before it was started again.
   private func said(before commit: FollowerMachine.Commit) async throws -> JSONValue {
     if let said, said.version == commit.version - 1 { return said.through }
     var (version, through) = (commit.version - 1, commit.from)
