@@ -107,7 +107,9 @@ package enum ReplayCommand {
         watch.reads()
         let source = try CaptureSource(
           files: options.captures, startAt: start.position, expectedPrefix: start.prefix, cutBytes: flushBytes,
-          blockBytes: blockBytes(options.pace, wiring.memory), keepOpen: options.keepOpen, fileEnds: start.fileEnds, sizes: sizes,
+          blockBytes: blockBytes(options.pace, wiring.memory),
+          recordBytes: min(CaptureSource.recordBytes, wiring.memory.recordBytes), keepOpen: options.keepOpen, fileEnds: start.fileEnds,
+          sizes: sizes,
           tell: { console.talk($0.words) })
         let total = source.totalFileBytes
         report.begin(from: start.position) { total.map { $0 > 0 ? Double(source.progress.fileBytes) / Double($0) : 1 } }

@@ -1,3 +1,5 @@
+import Glibc
+
 /// Memory of one block's text. Written by the reader before it is shared, read only after.
 public final class TextBuffer: @unchecked Sendable {
   // Unchecked: see above.
@@ -73,6 +75,27 @@ public struct RawBlock: Sendable {
     let text = TextBuffer(bytes: lines.count)
     lines.withUnsafeBufferPointer { if let base = $0.baseAddress { text.base.update(from: base, count: $0.count) } }
     self.init(text: text, count: lines.count, framing: .lines, position: position)
+  }
+}
+
+extension RawBlock {
+  /// The longest of its records, with its line end where it has one; nil: the block is empty.
+  public var longestRecord: (position: Int64, bytes: Int)? {
+    var longest: (row: Int, at: Int, bytes: Int)?
+    func take(_ row: Int, _ at: Int, _ bytes: Int) { if bytes > longest?.bytes ?? -1 { longest = (row, at, bytes) } }
+    switch framing {
+    // With its key and headers, which are in the text, too.
+    case .spans(let offset, _) where offset.count == 1: take(0, 0, count)
+    case .spans(let offset, let length): for row in length.indices { take(row, Int(offset[row]), Int(length[row])) }
+    case .lines:
+      var (row, at) = (0, 0)
+      while at < count {
+        let end = memchr(text.base + at, 0x0A, count - at).map { UnsafeRawPointer($0) - UnsafeRawPointer(text.base) + 1 } ?? count
+        take(row, at, end - at)
+        (row, at) = (row + 1, end)
+      }
+    }
+    return longest.map { (details?.positions[$0.row] ?? position + Int64($0.at), $0.bytes) }
   }
 }
 

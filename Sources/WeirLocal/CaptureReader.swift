@@ -19,6 +19,8 @@ final class CaptureReader {
     var blockBytes: Int
     /// Records of a block at most.
     var blockRows: Int
+    /// A longer record is refused with its position.
+    var recordBytes: Int
     /// More may be appended: the last file's last line, if it has no line end, is left for another time.
     var keepOpen: Bool
     var fileEnds: FileEnds = .record
@@ -27,9 +29,6 @@ final class CaptureReader {
     /// Called with what a user must know of a file that changed in a way that does no harm now.
     var tell: @Sendable (Wording) -> Void = { _ in }
   }
-
-  /// A longer record is refused with its position.
-  static let recordBytesMax = 64 << 20
 
   private let options: Options
   private var hash = PrefixHash()
@@ -187,13 +186,9 @@ final class CaptureReader {
         return hand(text, blockEnd(text.base, upTo: end), of: count, endsFile: endsFile)
       }
       if seen == count, filesEnded { return count > 0 && !options.keepOpen ? hand(text, count, of: count) : nil }
-      guard limit < CaptureReader.recordBytesMax else {
-        throw WeirError(
-          .recordTooLong, "the record at position \(position) is longer than \(CaptureReader.recordBytesMax >> 20) MiB",
-          advice: "Does this file have one JSON record per line? Split or remove that line.")
-      }
+      guard limit < options.recordBytes else { throw .recordTooLong(at: position, of: nil, bytes: nil, max: options.recordBytes) }
       searchedTo = seen
-      limit = min(limit * 2, CaptureReader.recordBytesMax)
+      limit = min(limit * 2, options.recordBytes)
       guard limit > capacity else { continue }
       capacity = limit
       let larger = TextBuffer(bytes: capacity)

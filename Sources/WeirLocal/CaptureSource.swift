@@ -31,11 +31,14 @@ public final class CaptureSource: RecordSource {
   public static let blockBytes = 1 << 20
   /// What a record takes once it is decoded does not depend on its length: so short ones come in blocks of this many at most.
   public static let blockRows = 1 << 14
+  /// A longer record is refused.
+  public static let recordBytes = 64 << 20
 
   /// - Parameters:
   ///   - files: read in this order as one sequence of bytes; `-` is standard input.
   ///   - startAt: the uncompressed byte to begin at; the bytes before are read and compared with `expectedPrefix`.
   ///   - cutBytes: a cut is after the first record that ends at or after a multiple of this.
+  ///   - recordBytes: a longer record is refused with its position, before more of it is read.
   ///   - keepOpen: the files may grow: a last line without a line end is left for a later run.
   ///   - fileEnds: what the end of a file means.
   ///   - sizes: of the files when they were first looked at (``check(_:)``): one that is shorter by now was truncated.
@@ -43,8 +46,8 @@ public final class CaptureSource: RecordSource {
   /// - Throws: a `WeirError` naming the file that is not there.
   public init(
     files: [String], startAt: Int64 = 0, expectedPrefix: Hash128? = nil, cutBytes: Int64, blockBytes: Int = CaptureSource.blockBytes,
-    blockRows: Int = CaptureSource.blockRows, keepOpen: Bool = false, fileEnds: FileEnds = .record, sizes first: [Int64] = [],
-    tell: @escaping @Sendable (Wording) -> Void = { _ in }
+    blockRows: Int = CaptureSource.blockRows, recordBytes: Int = CaptureSource.recordBytes, keepOpen: Bool = false,
+    fileEnds: FileEnds = .record, sizes first: [Int64] = [], tell: @escaping @Sendable (Wording) -> Void = { _ in }
   ) throws {
     var sizes: [Int64?] = []
     for file in files { sizes.append(file == "-" ? nil : try CaptureFile.bytes(of: file)) }
@@ -54,7 +57,7 @@ public final class CaptureSource: RecordSource {
     guarded.queue.reader = CaptureReader(
       .init(
         files: files, startAt: startAt, expectedPrefix: expectedPrefix, cutBytes: max(1, cutBytes), blockBytes: max(1, blockBytes),
-        blockRows: max(1, blockRows), keepOpen: keepOpen, fileEnds: fileEnds, sizes: atLeast, tell: tell))
+        blockRows: max(1, blockRows), recordBytes: max(1, recordBytes), keepOpen: keepOpen, fileEnds: fileEnds, sizes: atLeast, tell: tell))
     state = Mutex(guarded)
   }
 

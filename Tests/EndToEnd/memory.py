@@ -364,6 +364,50 @@ def budgets_are_kept(suite):
         suite.claim(f"worker.memory of {memory} is kept by every shape of input", faults)
 
 
+def long_records(suite):
+    """One record of megabytes"""
+    longest = 64 * MIB // 20
+
+    def record(size, number, **more):
+        """A line of `size` bytes with its end."""
+        value = {"u": "", "n": number, "c": "c", **more}
+        name = next((key for key in value if value[key] == "LONG"), "u")
+        value[name] = ""
+        value[name] = "x" * (size - len(json.dumps(value)) - 1)
+        return json.dumps(value) + "\n"
+
+    shapes = {"in the key": {}, "in a declared field": {"c": "LONG", "u": "u"}, "in another field": {"z": "LONG", "u": "u"},
+              "rejected": {"c": "LONG", "u": 1}}
+    for number, (shape, members) in enumerate(shapes.items()):
+        capture = suite.path(f"long-{number}.ndjson")
+        with open(capture, "w") as f:
+            f.writelines(record(longest - 9, i, **members) if i % 3 == 1 else record(99, i) for i in range(30))
+        run = Run(suite, pipeline(suite, f"long-{number}", memory="64MiB", bronze={}, silver={}), capture)
+        counts = {key: run.done.get("records", {}).get(key) for key in ("in", "accepted", "quarantined")}
+        rejected = 10 if shape == "rejected" else 0
+        faults = run.fault() + kept(run, "64MiB")
+        if run.code == 0:
+            stored = sorted(r["n"] for r in tables.read_delta(run.lake, "silver/s").to_pylist())
+            raw = [len(r["value"]) for r in tables.read_delta(run.lake, "bronze/s").to_pylist()]
+            wanted = [i for i in range(30) if not rejected or i % 3 != 1]
+            faults += [] if stored == wanted else [f"silver has {stored}"]
+            faults += [] if sorted(raw)[-10:] == [longest - 10] * 10 else [f"bronze's longest are {sorted(raw)[-10:]}"]
+        suite.note(f"{shape}: {run.anonymous // MIB} MiB, {counts}")
+        suite.claim(f"ten records of {longest >> 10} KiB ({shape}) stay within 64 MiB, and none is lost", faults)
+    capture = suite.path("too-long.ndjson")
+    with open(capture, "w") as f:
+        f.writelines([record(99, 0), record(99, 1), record(longest + 1, 2), record(99, 3)])
+    path, faults = pipeline(suite, "too-long", memory="64MiB", bronze={}), []
+    for _ in range(2):
+        run = Run(suite, path, capture)
+        if run.code != 1 or not all(text in run.err for text in ("record_too_long", "position 198", "worker.memory")):
+            faults.append(f"ended with {run.code}: {run.err[-400:]}")
+        faults += [] if run.anonymous < 64 * MIB else [f"{run.anonymous // MIB} MiB"]
+    suite.claim("a record of a byte more stops each run, with its position and the setting", faults)
+    run = Run(suite, pipeline(suite, "too-long", memory="128MiB", bronze={}), capture)
+    suite.claim("with more memory the same lake continues", run.fault() + ([] if len(run.entries()) > 1 else ["no entry"]))
+
+
 def large_lookups(suite):
     """A lookup file that does not fit"""
     os.makedirs(suite.path("lookup"))
@@ -387,4 +431,4 @@ def large_lookups(suite):
 
 
 common.Suite("memory", 600, __doc__).run(
-    tiny_records, partition_values, closing_partitions, hopping_windows, state_beyond_the_budget, budgets_are_kept, large_lookups)
+    tiny_records, partition_values, closing_partitions, hopping_windows, state_beyond_the_budget, budgets_are_kept, large_lookups, long_records)

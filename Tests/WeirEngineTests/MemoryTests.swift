@@ -280,6 +280,41 @@ import WeirTesting
   }
 }
 
+@Suite struct LongRecordTests {
+  private let budget = MemoryBudget(configured: 64 << 20, available: nil)
+
+  @Test func aRecordMayUseATwentiethOfTheBudgetInEitherFraming() throws {
+    let max = budget.recordBytes
+    #expect(max == (64 << 20) / 20)
+    let short = Array(repeating: UInt8(ascii: "s"), count: 9)
+    for (bytes, isRefused) in [(max, false), (max + 1, true)] {
+      let long = Array(repeating: UInt8(ascii: "l"), count: bytes)
+      // A line's length counts its end.
+      let lines = RawBlock(lines: short + [0x0A] + long.dropLast() + [0x0A], position: 100)
+      let alone = RawBlock(records: [long], position: 7)
+      for (block, position, shard) in [(lines, 110, nil), (alone, 7, "t/3")] as [(RawBlock, Int, String?)] {
+        let error = failure { try budget.check(block, of: shard) }
+        #expect((error?.code == .recordTooLong) == isRefused)
+        guard isRefused else { continue }
+        #expect(error?.message.contains("at position \(position) is ") == true && error?.message.contains("of t/3") == (shard != nil))
+        #expect(error?.isRetriable == false)
+      }
+    }
+  }
+
+  /// A record's key and headers are in the text of its block, too.
+  @Test func theKeyCountsToo() {
+    var block = RawBlock(records: [Array(repeating: 0x6B, count: budget.recordBytes + 1)])
+    block.framing = .spans(offset: [UInt32(budget.recordBytes)], length: [1])
+    #expect(failure { try budget.check(block, of: "t/0") }?.code == .recordTooLong)
+  }
+
+  private func failure(_ body: () throws -> Void) -> WeirError? {
+    do { try body() } catch { return error as? WeirError }
+    return nil
+  }
+}
+
 @Suite struct LookupMemoryTests {
   @Test func lookupsThatDoNotFitStopTheWorkerByName() throws {
     func table(_ name: String, _ rows: Int) throws -> LookupTable {

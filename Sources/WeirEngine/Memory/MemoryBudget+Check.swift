@@ -17,6 +17,15 @@ extension MemoryBudget {
     )
   }
 
+  /// Called before a block is decoded: what a record takes then cannot be taken back.
+  /// - Parameter shard: nil: the stream is a capture.
+  /// - Throws: `record_too_long` when a record is longer than ``recordBytes``.
+  func check(_ block: RawBlock, of shard: String?) throws(WeirError) {
+    // A block is longer than this only if one of its records is: see ``blockBytes``.
+    guard block.count > recordBytes, let longest = block.longestRecord, longest.bytes > recordBytes else { return }
+    throw .recordTooLong(at: longest.position, of: shard, bytes: longest.bytes, max: recordBytes)
+  }
+
   /// Called after a commit, and before the first record: so what was read is never lost by it.
   /// - Throws: `memory_exceeded` when state takes more than its part of the budget.
   func check(_ state: StateBytes) throws(WeirError) {

@@ -69,6 +69,7 @@ extension PreparerPool {
           }
           switch event {
           case .block(let raw, let next):
+            try memory.budget.check(raw, of: reading.shard)
             guard await queue.hasRoomForBlock() else { return }
             guard let resolved = try await resolve(raw, reading) else { return await queue.interrupt() }
             let number = await queue.expect(end: next)

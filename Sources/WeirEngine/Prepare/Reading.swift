@@ -6,6 +6,8 @@ struct Reading: Sendable {
   var ahead: PrepareAhead
   /// The reading was stopped from outside.
   var isInterrupted: @Sendable () -> Bool
+  /// The source is this shard's; nil: the stream is a capture.
+  var shard: String?
   /// An error that passes does not end the reading: the client of a live source tries again by itself.
   var retries = false
   /// ``PreparedEvent/pause`` is handed on, and a wait for the source ends when it is interrupted: of a capture, which may be a pipe.
