@@ -67,7 +67,7 @@ import WeirCore
     let more: [(time: Int64, group: UInt8, value: Int64)] = [(37, 1, 1_000_000), (1000, 99, 5)]
     add(more, watermark: 0, to: store)
     while let next = backlog.next() {
-      #expect(next.count <= WindowBacklog.rowsMax)
+      #expect(next.count <= WindowResults.rowsMax)
       parts.append(next)
     }
     let early = parts.flatMap(rows)
@@ -98,7 +98,7 @@ import WeirCore
 
   @Test func oneWindowOfVeryManyGroupsComesSomeRowsAtATime() throws {
     let store = WindowStore(WindowSpec(size: 10, slide: 10), layout: AggregateLayout(WindowBacklogTests.measures))
-    let groups = WindowBacklog.rowsMax * 2 + 100
+    let groups = WindowResults.rowsMax * 2 + 100
     var counts = WindowCounts()
     var late: [LateRow] = []
     Array<UInt32>(0..<UInt32(groups)).withUnsafeBufferPointer {
@@ -110,7 +110,7 @@ import WeirCore
     }
     let first = store.finish(watermark: Watermark.maximum)
     var keys = (0..<first.count).map { Array(first.key($0)) }
-    #expect(first.count == WindowBacklog.rowsMax)
+    #expect(first.count == WindowResults.rowsMax)
     while let next = first.backlog?.next() { keys += (0..<next.count).map { Array(next.key($0)) } }
     #expect(keys == (0..<groups).map { row in withUnsafeBytes(of: UInt32(row).bigEndian) { Array($0) } }, "in order of first appearance")
   }

@@ -83,7 +83,7 @@ struct BatchEncoder: Sendable {
   private func files(_ job: TableJob) async throws -> [EncodedFile] {
     var done: [EncodedFile] = []
     while var files = try await threads.run({ try job.files() }) {
-      if files.count >= TableEncoder.filesMax {
+      if TableEncoder.areMany(files) {
         try await store.write(BatchEncoder.objects(files))
         for i in files.indices { files[i].bytes = nil }
       }

@@ -40,9 +40,13 @@ struct TableEncoder {
   private enum Stage { case taking, writing(from: Int), done }
   private var stage = Stage.taking
   private var filesMade = 0
+  /// Windows whose rows are being taken.
+  private var windows: GoldBacklog?
   private var files: [EncodedFile] = []
   /// Files that are in memory at once, about: the caller writes them and asks for more.
   static let filesMax = 256
+  /// Bytes of them, but for the last one's.
+  static let filesBytesMax = 32 << 20
 
   init(_ layout: TableLayout, run: RunInfo, lake: LakeSpec, stem: String, perform: ParquetWorkbench.Perform? = nil) {
     self.layout = layout
@@ -52,14 +56,16 @@ struct TableEncoder {
     fileBytes = Int(lake.fileSizeBytes)
   }
 
-  /// Encodes until there are ``filesMax`` files, or no rows are left.
+  /// Encodes until there are ``filesMax`` files or ``filesBytesMax`` bytes of them, or no rows are left.
   /// - Parameter next: gives the next rows; nil: there are none.
   /// - Returns: the files that are complete; nil after the last of them.
   mutating func files(_ next: () -> RowChunk?) throws(WeirError) -> [EncodedFile]? {
-    while files.count < TableEncoder.filesMax {
+    while !TableEncoder.areMany(files) {
       switch stage {
       case .taking:
-        if let chunk = next() {
+        if let windows {
+          if let (columns, count) = try windows.next() { try append(columns, rows: nil, count: count) } else { self.windows = nil }
+        } else if let chunk = next() {
           try append(chunk)
         } else {
           // All that are open first: their memory is needed.
@@ -76,6 +82,11 @@ struct TableEncoder {
     return takeFiles()
   }
 
+  /// They are not the last of their table, most often.
+  static func areMany(_ files: [EncodedFile]) -> Bool {
+    files.count >= filesMax || files.reduce(0) { $0 + ($1.bytes?.count ?? 0) } >= filesBytesMax
+  }
+
   private mutating func takeFiles() -> [EncodedFile] {
     defer { files = [] }
     return files
@@ -87,8 +98,8 @@ struct TableEncoder {
     case .columns(let columns): try append(columns, rows: chunk.rows, count: chunk.count)
     case .late(let late):
       try late.forEachColumns { (columns: [Column], count: Int) throws(WeirError) in try append(columns, rows: nil, count: count) }
-    case .windows(let windows):
-      try windows.forEachColumns { (columns: [Column], count: Int) throws(WeirError) in try append(columns, rows: nil, count: count) }
+    // Their files may be more than are in memory at once: they are taken piece by piece.
+    case .windows(let windows): self.windows = windows
     case .bronze(let block):
       let rows = chunk.rows ?? (0..<UInt32(block.count)).map { $0 }
       try append(bronze(block, rows), rows: nil, count: rows.count)

@@ -26,10 +26,9 @@ struct GoldBacklog: Sendable {
   let byTypes: [ColumnType]
   let measureTypes: [ColumnType]
 
-  /// Calls `body` with all rows, some at a time, as columns of the table. Once only.
-  func forEachColumns(_ body: ([Column], Int) throws(WeirError) -> Void) throws(WeirError) {
-    while let some = rows.next() {
-      try body(try GoldRows.columns(some, byTypes: byTypes, measureTypes: measureTypes), some.count)
-    }
+  /// The next rows as columns of the table; nil when all were given. Each row is given once.
+  func next() throws(WeirError) -> (columns: [Column], count: Int)? {
+    guard let some = rows.next() else { return nil }
+    return (try GoldRows.columns(some, byTypes: byTypes, measureTypes: measureTypes), some.count)
   }
 }

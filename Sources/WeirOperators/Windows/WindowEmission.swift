@@ -3,10 +3,8 @@ import WeirCore
 /// Makes the rows of final windows from panes: by end, then by first appearance of the group; some rows at a time.
 ///
 /// A cut can finish any number of windows (the end of the input finishes all of them, and a record may be in thousands), so their rows
-/// are never in memory together: what does not fit into ``rowsMax`` is made while it is encoded (``WindowBacklog``).
+/// are never in memory together: what does not fit (``WindowResults/isFull``) is made while it is encoded (``WindowBacklog``).
 struct WindowEmission: WindowRows {
-  /// Rows that are in memory at once.
-  private static let rowsMax = WindowBacklog.rowsMax
   /// Cells and slots are reserved for at most this number of groups.
   private static let expectedMax = 1 << 14
 
@@ -54,7 +52,7 @@ struct WindowEmission: WindowRows {
     while true {
       if window != nil {
         emitWindow(into: &results)
-        if results.count >= WindowEmission.rowsMax { return window != nil || hasNext }
+        if results.isFull { return window != nil || hasNext }
       }
       guard nextWindow() else { return false }
     }
@@ -63,7 +61,7 @@ struct WindowEmission: WindowRows {
   private mutating func emitWindow(into results: inout WindowResults) {
     guard var open = window else { return }
     let before = open.sum.outOfRange
-    while open.next < open.groups.count, results.count < WindowEmission.rowsMax {
+    while open.next < open.groups.count, !results.isFull {
       let (group, cell) = open.groups[open.next]
       results.append(key: keys[Int(group)], start: open.start, end: end) { open.sum.results(Int(cell), into: &$0) }
       open.next += 1

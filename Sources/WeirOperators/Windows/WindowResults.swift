@@ -10,6 +10,8 @@ public struct WindowResults: Sendable {
   public private(set) var ends: [Int64] = []
   private var measures: [Literal] = []
   private let measuresEach: Int
+  /// Of texts among the measures.
+  private var textBytes = 0
   /// Measures that are null because no double can hold them; those of the backlog are counted.
   public internal(set) var outOfRange: Int64 = 0
   /// More of them, which come after these; nil: these are all.
@@ -21,6 +23,12 @@ public struct WindowResults: Sendable {
 
   public var count: Int { ends.count }
   public var isEmpty: Bool { ends.isEmpty }
+
+  /// Rows that are in memory at once.
+  static let rowsMax = 1 << 15
+  /// Bytes of their keys and texts, but for those of the last row. A key may be as long as a record, and each of its windows has it.
+  static let bytesMax = 4 << 20
+  var isFull: Bool { count >= WindowResults.rowsMax || keys.count + textBytes >= WindowResults.bytesMax }
 
   /// Encoded `by` values (``StateKey``).
   public func key(_ i: Int) -> ArraySlice<UInt8> { keys[(i == 0 ? 0 : keyEnds[i - 1])..<keyEnds[i]] }
@@ -34,6 +42,13 @@ public struct WindowResults: Sendable {
     starts.append(start)
     ends.append(end)
     write(&measures)
+    for measure in measures.suffix(measuresEach) {
+      switch measure {
+      case .string(let text): textBytes += text.utf8.count
+      case .binary(let bytes): textBytes += bytes.count
+      default: break
+      }
+    }
     assert(measures.count == ends.count * measuresEach, "a window has each measure once")
   }
 
@@ -45,6 +60,7 @@ public struct WindowResults: Sendable {
     starts += other.starts
     ends += other.ends
     measures += other.measures
+    textBytes += other.textBytes
     outOfRange += other.outOfRange
   }
 }
