@@ -3,6 +3,8 @@ import WeirCore
 /// Keys of LMDB's two databases.
 enum TableKey {
   static let bytesMax = 511
+  /// What the tree has of a key that is too long for it; its hash follows.
+  static let cutBytes = bytesMax - 16
 
   /// What the keys of a table's rows begin with.
   static func prefix(_ table: String) -> [UInt8] { Array(table.utf8) + [0] }
@@ -12,7 +14,7 @@ enum TableKey {
     let whole = prefix(table) + key
     guard whole.count > bytesMax else { return whole }
     let hash = key.withUnsafeBytes { Hash128($0) }
-    var cut = Array(whole.prefix(bytesMax - 16))
+    var cut = Array(whole.prefix(cutBytes))
     for half in [hash.high, hash.low] { withUnsafeBytes(of: half.bigEndian) { cut.append(contentsOf: $0) } }
     return cut
   }

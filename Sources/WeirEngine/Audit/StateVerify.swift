@@ -29,14 +29,15 @@ struct StateVerify {
   private static let advice: Wording = "\(.rebuildState) rewrites the table"
 
   private let compiled: CompiledPlan
-  private let state: any StateTable
+  private let state: any StateTableReader
   private let fold: LedgerFold
   private let restorer: Restorer
 
   static func run(
-    _ compiled: CompiledPlan, environment: EngineEnvironment, _ ledger: Ledger, fold: LedgerFold, _ result: inout LedgerVerify.Result
+    _ compiled: CompiledPlan, _ state: any StateTableReader, environment: EngineEnvironment, _ ledger: Ledger, fold: LedgerFold,
+    _ result: inout LedgerVerify.Result
   ) async throws {
-    guard let state = environment.state, !compiled.plan.state.isEmpty else { return }
+    guard !compiled.plan.state.isEmpty else { return }
     let run = RunInfo(compiled.plan.source, runID: fold.genesis.runID)
     let compiled = compiled.following(fold)
     let verify = StateVerify(
@@ -51,7 +52,7 @@ struct StateVerify {
     }
   }
 
-  private init(compiled: CompiledPlan, state: any StateTable, fold: LedgerFold, restorer: Restorer) {
+  private init(compiled: CompiledPlan, state: any StateTableReader, fold: LedgerFold, restorer: Restorer) {
     (self.compiled, self.state, self.fold, self.restorer) = (compiled, state, fold, restorer)
   }
 
