@@ -70,7 +70,7 @@ struct RowWrite: Sendable {
   /// - Parameter page: becomes the number of the page that the row was written to.
   private static func put(
     _ cursor: OpaquePointer, _ whole: [UInt8], _ layout: RowLayout, _ skipped: inout Int, _ page: inout UInt,
-    _ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer
+    _ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer?
   ) -> Int32 {
     LMDBEnvironment.value(whole) { place in
       var stored = MDB_val()

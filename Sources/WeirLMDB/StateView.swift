@@ -65,7 +65,7 @@ struct StateView {
     let row = value.withUnsafeBytes { bytes -> StateRow? in
       guard let stored = RowLayout.Stored(bytes, seed: seed), RowCheck.isKey(key, of: stored, prefix) else { return nil }
       let lane = stored.lane.elementsEqual(last.utf8) ? last : String(decoding: stored.lane, as: UTF8.self)
-      return StateRow(table: table, key: Array(stored.key), fence: stored.fence, lane: lane, value: Array(stored.value))
+      return StateRow(table: table, key: Array(stored.key), fence: stored.fence, lane: lane, value: stored.value.map { Array($0) })
     }
     guard let row else { throw file.damaged("a row of \(table) is not what was written there") }
     return row

@@ -209,9 +209,10 @@ extension FuzzTarget {
 
   /// A row's bytes as they are, and with the checksum that they have; a value of the meta database.
   static let stateRow = FuzzTarget(
-    "state-row", words: ["s/0of2", "\u{0}WS1", "\u{3}", "\u{1}"],
+    "state-row", words: ["s/0of2", "\u{0}WS1", "\u{3}", "\u{4}", "\u{1}"],
     seeds: {
-      let batch = Self.batch(3)
+      var batch = Self.batch(3)
+      batch.remove(key: Array("deleted".utf8)[...])
       let layout = RowLayout(batch)
       var rows: [[UInt8]] = []
       batch.forEachInKeyOrder { key, value in
@@ -230,7 +231,7 @@ extension FuzzTarget {
       bytes.withUnsafeBytes { raw in
         guard let row = RowLayout.Stored(raw, seed: seed) else { return }
         _ = (row.lane.reduce(0) { $0 &+ Int($1) }, row.fence)
-        _ = try? StateValue.decode(Array(row.value))
+        _ = try? row.value.map { try StateValue.decode(Array($0)) }
         _ = try? StateKey.decode(Array(row.key), types: [.string])
       }
     }

@@ -157,7 +157,7 @@ struct StateDamageTests {
     row.write(counted: [1, 2, 3])
     row.bytes.withUnsafeBytes { bytes in
       let stored = RowLayout.Stored(bytes, seed: 5)
-      #expect(stored?.fence == Fence(generation: 3, position: 70) && stored.map { Array($0.value) } == [1, 2, 3])
+      #expect(stored?.fence == Fence(generation: 3, position: 70) && stored?.value.map { Array($0) } == [1, 2, 3])
       #expect(stored.map { Array($0.key) } == Array("key".utf8))
     }
     (row.bytes + [0]).withUnsafeBytes { #expect(RowLayout.Stored($0, seed: 5) == nil) }

@@ -101,7 +101,7 @@ struct StateVerify {
         for batch in try await rows(of: lane) {
           var tally = Tally()
           batch.forEachInKeyOrder { key, value in
-            tally.add(key, value)
+            if let value { tally.add(key, value) }
             return true
           }
           expected[Place(table: batch.table, lane: batch.lane)] = tally
@@ -135,7 +135,7 @@ struct StateVerify {
     for lane in fold.lanes.keys where lane.text == place.lane {
       for batch in try await rows(of: lane) where batch.table == place.table {
         batch.forEachInKeyOrder { key, value in
-          expected[Hash128(key)] = StateVerify.digest(key, value)
+          if let value { expected[Hash128(key)] = StateVerify.digest(key, value) }
           return true
         }
       }
