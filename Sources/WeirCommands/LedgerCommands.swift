@@ -91,7 +91,7 @@ package enum LedgerCommands {
     let pipeline = try loadPipeline(file: file, sections: .withClients)
     let wiring = try Wiring(try Places(pipeline, lake: lake, store: store), withState: false)
     let compiled = CompiledPlan(pipeline.plan, lookups: pipeline.lookups)
-    var environment = wiring.environment()
+    var state: (any StateTableReader)?
     var note: Wording?
     var isDamaged = false
     if !pipeline.plan.state.isEmpty {
@@ -99,14 +99,14 @@ package enum LedgerCommands {
         let table = try AdapterRegistry.standard.stateTable(at: wiring.store, thread: wiring.stateThread)
         // Marks that are not compared, and pages that no row is in.
         try await table.check()
-        environment.state = table
+        state = table
       } catch let error as WeirError where [.corrupt, .stateMissing, .uncleanStop].contains(error.code) {
         // Damage is a problem; else there is nothing to compare.
         note = error.code == .corrupt ? error.wording : "\(error.message): not compared"
         isDamaged = error.code == .corrupt
       }
     }
-    var result = try await LedgerVerify.run(compiled, environment: environment)
+    var result = try await LedgerVerify.run(compiled, state: state, environment: wiring.environment())
     if let note { if isDamaged { result.problems.append(note) } else { result.notices.append(note) } }
     func texts(_ all: [String]) -> JSONValue { .array(all.map { .string($0) }) }
     if json {

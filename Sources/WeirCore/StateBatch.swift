@@ -8,6 +8,8 @@ public struct StateBatch: Sendable {
   private var keyEnds: [Int] = []
   private var values = ByteWriter()
   private var valueEnds: [Int] = []
+  /// Numbers of the rows that are deleted.
+  private var removed: Set<Int> = []
 
   public init(table: String, lane: String, fence: Fence) {
     self.table = table
@@ -32,20 +34,27 @@ public struct StateBatch: Sendable {
     valueEnds.append(values.bytes.count)
   }
 
-  /// Calls `body` with key and value of every row, in the order of the keys' bytes, until it says false.
-  public func forEachInKeyOrder(_ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Bool) { forEach(keyOrder()[...], body) }
+  /// Deletes a row: its tombstone has the fence of the batch.
+  public mutating func remove(key: ArraySlice<UInt8>) {
+    removed.insert(count)
+    append(key: key) { _ in }
+  }
+
+  /// Calls `body` with key and value of every row, in the order of the keys' bytes, until it says false. A tombstone has no value.
+  public func forEachInKeyOrder(_ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer?) -> Bool) { forEach(keyOrder()[...], body) }
 
   /// Numbers of the rows in the order of their keys' bytes.
   public func keyOrder() -> [Int] { keys.withUnsafeBytes { order($0) } }
 
   /// Calls `body` with key and value of these rows, until it says false.
-  public func forEach(_ rows: ArraySlice<Int>, _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Bool) {
+  public func forEach(_ rows: ArraySlice<Int>, _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer?) -> Bool) {
     keys.withUnsafeBytes { keys in
       values.bytes.withUnsafeBytes { values in
         for row in rows {
           let key = keys[(row == 0 ? 0 : keyEnds[row - 1])..<keyEnds[row]]
           let value = values[(row == 0 ? 0 : valueEnds[row - 1])..<valueEnds[row]]
-          if !body(UnsafeRawBufferPointer(rebasing: key), UnsafeRawBufferPointer(rebasing: value)) { return }
+          let isThere = removed.isEmpty || !removed.contains(row)
+          if !body(UnsafeRawBufferPointer(rebasing: key), isThere ? UnsafeRawBufferPointer(rebasing: value) : nil) { return }
         }
       }
     }
@@ -83,7 +92,7 @@ public struct StateBatch: Sendable {
   public var rows: [StateRow] {
     var rows: [StateRow] = []
     forEachInKeyOrder { key, value in
-      rows.append(StateRow(table: table, key: Array(key), fence: fence, lane: lane, value: Array(value)))
+      rows.append(StateRow(table: table, key: Array(key), fence: fence, lane: lane, value: value.map { Array($0) }))
       return true
     }
     return rows

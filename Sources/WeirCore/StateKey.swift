@@ -4,6 +4,9 @@
 /// first as they are, so that a prefix of the text is a prefix of the key. Strings and binaries: bytes with 0x00 written
 /// as 0x00 0xFF, then 0x00 0x01. Numbers: big-endian with the sign flipped. A null first column is 0x00 0x00.
 public enum StateKey {
+  /// Bytes of a key by which every state table orders its rows. The order of longer keys that are equal so far is the table's own.
+  public static let indexedBytes = 256
+
   public static func encode(_ values: [Literal]) -> [UInt8] {
     var out: [UInt8] = []
     for (i, value) in values.enumerated() {

@@ -2,11 +2,13 @@ import CLMDB
 import WeirCore
 
 /// The state table in a local LMDB directory: one writing worker, readers in any process.
-public final class LMDBStateTable: StateTableReader {
+public final class LMDBStateTable: StateTable {
   let environment: LMDBEnvironment
   let thread: any BlockingRunner
   private let isReader: Bool
   let pagesMax: Int
+  /// Called between two transactions of one write.
+  let onPart: @Sendable () async throws -> Void
 
   /// Pages that a transaction changes at most: LMDB holds each of them in memory until it ends.
   public static let pagesMax = 1 << 15
@@ -15,9 +17,17 @@ public final class LMDBStateTable: StateTableReader {
   ///   - path: the directory; made unless `readOnly`.
   ///   - pagesMax: see ``pagesMax``.
   ///   - thread: ONE thread: LMDB's write transactions stay on it.
-  public init(
+  public convenience init(
     path: String, readOnly: Bool = false, pagesMax: Int = LMDBStateTable.pagesMax, thread: any BlockingRunner
   ) throws(WeirError) {
+    try self.init(path: path, readOnly: readOnly, pagesMax: pagesMax, thread: thread, onPart: {})
+  }
+
+  /// - Parameter onPart: called between two transactions of one write; if it throws, the write ends there.
+  package init(
+    path: String, readOnly: Bool = false, pagesMax: Int, thread: any BlockingRunner, onPart: @escaping @Sendable () async throws -> Void
+  ) throws(WeirError) {
+    self.onPart = onPart
     self.pagesMax = pagesMax
     isReader = readOnly
     environment = try LMDBEnvironment(path: path, readOnly: readOnly)
@@ -25,7 +35,6 @@ public final class LMDBStateTable: StateTableReader {
   }
 
   /// Checks every page and every row of the file.
-  /// - Throws: `corrupt`.
   public func check() async throws { try await thread.run { [environment] in try environment.check() } }
 
   /// Looks whether the store's file is sound, without LMDB.
@@ -75,7 +84,7 @@ public final class LMDBStateTable: StateTableReader {
         var rows = RowWrite([batch], pagesMax: .max, only: ahead)
         return rows.put(transaction, environment.rows)
       }
-      if let lost { throw LMDBStateTable.fenced(lost) }
+      if let lost { throw StateWrite.fenced(lost) }
     }
   }
 
@@ -134,7 +143,7 @@ public final class LMDBStateTable: StateTableReader {
         let code = rows.put(transaction, environment.rows)
         return code != 0 ? code : LMDBStateTable.put(transaction, environment.meta, meta)
       }
-      if let lost { throw LMDBStateTable.fenced(lost) }
+      if let lost { throw StateWrite.fenced(lost) }
     }
   }
 
@@ -201,19 +210,16 @@ public final class LMDBStateTable: StateTableReader {
     try await look { (view) throws(WeirError) in try view.meta(name) }
   }
 
-  /// Names and values of all meta entries whose name begins with `prefix`.
   public func listMeta(prefix: String) async throws -> [(name: String, value: [UInt8])] {
     try await look { (view) throws(WeirError) in try view.metas(prefix: prefix) }
   }
 
-  public func scan(table: String, prefix: [UInt8], limit: Int) async throws -> [StateRow] {
-    try await withRows(table: table, prefix: prefix, limit: limit) { (rows) throws(WeirError) in
-      var all: [StateRow] = []
-      try rows.forEach { (row) throws(WeirError) in all.append(row) }
-      return all
-    }
+  public func page(of table: String, prefix: [UInt8], from start: StateContinuation?, rowsMax: Int) async throws -> StatePage {
+    try await look { (view) throws(WeirError) in try view.page(table, prefix: prefix, from: start, rowsMax: rowsMax) }
   }
 
+  /// The rows are of one moment, whose pages stay in the file until it ends; a reader that may not write to the lock file sees a later
+  /// moment with every page of rows.
   public func moment<T: Sendable>(
     of tables: [String], into first: T, _ body: @escaping @Sendable (inout T, StateRow) -> Void
   ) async throws -> (meta: [String: [UInt8]], result: T) {
@@ -227,65 +233,17 @@ public final class LMDBStateTable: StateTableReader {
         let before = try meta()
         var result = first
         for table in tables {
-          try Rows(environment: environment, table: table, prefix: [], limit: -1).forEach { (row) throws(WeirError) in body(&result, row) }
+          var start: StateContinuation?
+          repeat {
+            let page = try environment.read { (view) throws(WeirError) in
+              try view.page(table, prefix: [], from: start, rowsMax: StatePage.rowsMax)
+            }
+            for row in page.rows { body(&result, row) }
+            start = page.next
+          } while start != nil
         }
         let after = try meta()
         return (before.filter { after[$0.key] == $0.value }, result)
-      }
-    }
-  }
-
-  /// Rows handed out one after the other, so that the memory of a scan does not grow with the table. They are rows of one moment,
-  /// whose pages stay in the file until `body` returns; a reader that may not write to the lock file sees a later moment every
-  /// ``Rows/chunk`` rows.
-  /// - Parameters:
-  ///   - limit: maximum number of rows; negative: all.
-  ///   - body: runs on the table's thread.
-  public func withRows<T: Sendable>(
-    table: String, prefix: [UInt8], limit: Int, _ body: @escaping @Sendable (any StateRows) throws(WeirError) -> T
-  ) async throws -> T {
-    try await thread.run { [environment, isReader] in
-      if isReader { try environment.reopen() }
-      return try environment.pinnedIfPossible { () throws(WeirError) in
-        try body(Rows(environment: environment, table: table, prefix: prefix, limit: limit))
-      }
-    }
-  }
-
-  /// The rows of a scan; lives as long as its transaction.
-  public struct Rows: StateRows {
-    static let chunk = 1024
-    fileprivate let environment: LMDBEnvironment
-    fileprivate let table: String
-    fileprivate let prefix: [UInt8]
-    fileprivate let limit: Int
-
-    /// In key order.
-    public func forEach(_ body: (StateRow) throws(WeirError) -> Void) throws(WeirError) {
-      var left = limit < 0 ? Int.max : limit
-      let begin = Array((TableKey.prefix(table) + prefix).prefix(TableKey.bytesMax - 16))
-      var from = begin
-      while left > 0 {
-        let (rows, next) = try some(begin, from: from, max: min(left, Rows.chunk))
-        for row in rows { try body(row) }
-        left -= rows.count
-        guard let next else { return }
-        from = next
-      }
-    }
-
-    /// - Returns: rows, and the least key after them; nil: there are no more.
-    private func some(_ begin: [UInt8], from: [UInt8], max: Int) throws(WeirError) -> (rows: [StateRow], next: [UInt8]?) {
-      try environment.read { (view) throws(WeirError) in
-        var rows: [StateRow] = []
-        var next: [UInt8]?
-        try view.forEachRow(table, prefix: begin, from: from) { row, key in
-          if row.key.starts(with: prefix) { rows.append(row) }
-          guard rows.count == max else { return true }
-          next = key + [0]
-          return false
-        }
-        return (rows, next)
       }
     }
   }

@@ -3,6 +3,8 @@ import WeirCore
 /// Keys of LMDB's two databases.
 enum TableKey {
   static let bytesMax = 511
+  /// What the tree has of a key that is too long for it; its hash follows.
+  static let cutBytes = bytesMax - 16
 
   /// What the keys of a table's rows begin with.
   static func prefix(_ table: String) -> [UInt8] { Array(table.utf8) + [0] }
@@ -12,7 +14,7 @@ enum TableKey {
     let whole = prefix(table) + key
     guard whole.count > bytesMax else { return whole }
     let hash = key.withUnsafeBytes { Hash128($0) }
-    var cut = Array(whole.prefix(bytesMax - 16))
+    var cut = Array(whole.prefix(cutBytes))
     for half in [hash.high, hash.low] { withUnsafeBytes(of: half.bigEndian) { cut.append(contentsOf: $0) } }
     return cut
   }
@@ -26,10 +28,12 @@ enum TableKey {
 /// The bytes of a row: fence (16), lane, key, kind, value, checksum (8). Lane, key and value follow their 32-bit lengths.
 ///
 /// The fence comes first, so that a writer decides by the first 16 bytes. The checksum covers all bytes before it and the table's
-/// name. Rows of older versions (kind 1) have none; their lengths must still add up to the row.
+/// name. Rows of older versions (kind 1) have none; their lengths must still add up to the row. A tombstone has an empty value and a
+/// kind of its own.
 package struct RowLayout {
   private static let unchecked: UInt8 = 1
   private static let checked: UInt8 = 3
+  private static let tombstone: UInt8 = 4
   static let checksumBytes = 8
 
   /// Fence and lane are the same in all rows of a batch.
@@ -50,12 +54,14 @@ package struct RowLayout {
   /// Makes rows of different tables different to the checksum.
   package static func seed(_ table: String) -> UInt64 { Array(table.utf8).withUnsafeBytes { Hash128($0).low } }
 
-  package func count(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Int {
-    head.count + 9 + key.count + value.count + RowLayout.checksumBytes
+  package func count(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer?) -> Int {
+    head.count + 9 + key.count + (value?.count ?? 0) + RowLayout.checksumBytes
   }
 
-  /// - Parameter place: ``count(_:_:)`` bytes of the table itself.
-  package func write(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, to place: UnsafeMutableRawPointer) {
+  /// - Parameters:
+  ///   - value: nil: a tombstone.
+  ///   - place: ``count(_:_:)`` bytes of the table itself.
+  package func write(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer?, to place: UnsafeMutableRawPointer) {
     var at = place
     func put(_ bytes: UnsafeRawBufferPointer) {
       if let base = bytes.baseAddress { at.copyMemory(from: base, byteCount: bytes.count) }
@@ -64,9 +70,9 @@ package struct RowLayout {
     head.withUnsafeBytes(put)
     withUnsafeBytes(of: UInt32(key.count).littleEndian, put)
     put(key)
-    withUnsafeBytes(of: RowLayout.checked, put)
-    withUnsafeBytes(of: UInt32(value.count).littleEndian, put)
-    put(value)
+    withUnsafeBytes(of: value == nil ? RowLayout.tombstone : RowLayout.checked, put)
+    withUnsafeBytes(of: UInt32(value?.count ?? 0).littleEndian, put)
+    if let value { put(value) }
     let checksum = Hash128(UnsafeRawBufferPointer(start: place, count: at - place), seed: seed).low
     withUnsafeBytes(of: checksum.littleEndian, put)
   }
@@ -76,7 +82,8 @@ package struct RowLayout {
     package let fence: Fence
     package let lane: UnsafeRawBufferPointer
     package let key: UnsafeRawBufferPointer
-    package let value: UnsafeRawBufferPointer
+    /// nil: a tombstone.
+    package let value: UnsafeRawBufferPointer?
 
     /// - Parameter seed: of the row's table.
     /// - Returns: nil if the bytes are not a row of the table.
@@ -92,8 +99,9 @@ package struct RowLayout {
       guard bytes.count >= 16, let lane = field(bytes), let key = field(bytes), at < bytes.count else { return nil }
       let kind = bytes[at]
       at += 1
-      guard kind == RowLayout.checked || kind == RowLayout.unchecked, let value = field(bytes) else { return nil }
-      if kind == RowLayout.checked {
+      let isRow = kind == RowLayout.checked || kind == RowLayout.unchecked || kind == RowLayout.tombstone
+      guard isRow, let value = field(bytes) else { return nil }
+      if kind != RowLayout.unchecked {
         guard bytes.count - at == RowLayout.checksumBytes else { return nil }
         let checksum = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self))
         guard Hash128(UnsafeRawBufferPointer(rebasing: bytes[..<at]), seed: seed).low == checksum else { return nil }
@@ -103,7 +111,8 @@ package struct RowLayout {
       fence = Fence(
         generation: Int64(littleEndian: bytes.loadUnaligned(as: Int64.self)),
         position: Int64(littleEndian: bytes.loadUnaligned(fromByteOffset: 8, as: Int64.self)))
-      (self.lane, self.key, self.value) = (lane, key, value)
+      if kind == RowLayout.tombstone, !value.isEmpty { return nil }
+      (self.lane, self.key, self.value) = (lane, key, kind == RowLayout.tombstone ? nil : value)
     }
   }
 }

@@ -5,7 +5,7 @@ import WeirCore
 ///
 /// Every row may be in a page of its own, and LMDB keeps each page that a transaction changes in memory until the end of it: so a
 /// transaction ends after some pages, and not after some rows.
-struct RowWrite {
+struct RowWrite: Sendable {
   private let batches: [StateBatch]
   private let orders: [[Int]]
   private let pagesMax: Int
@@ -70,7 +70,7 @@ struct RowWrite {
   /// - Parameter page: becomes the number of the page that the row was written to.
   private static func put(
     _ cursor: OpaquePointer, _ whole: [UInt8], _ layout: RowLayout, _ skipped: inout Int, _ page: inout UInt,
-    _ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer
+    _ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer?
   ) -> Int32 {
     LMDBEnvironment.value(whole) { place in
       var stored = MDB_val()
@@ -98,39 +98,44 @@ struct RowWrite {
 }
 
 extension LMDBStateTable {
-  public func write(_ batches: [StateBatch], meta: [(String, [UInt8])]) async throws -> Int {
-    try await write(batches, meta: meta, owners: [], intent: [])
-  }
-
-  public func write(_ batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])]) async throws -> Int {
-    try await write(batches, meta: meta, owners: owners, intent: [])
-  }
-
-  public func write(
-    _ batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])], intent: [(String, [UInt8])]
-  ) async throws -> Int {
-    guard !meta.isEmpty || batches.contains(where: { !$0.isEmpty }) else { return 0 }
-    return try await thread.run { [environment, pagesMax] in
-      var rows = RowWrite(batches, pagesMax: pagesMax)
-      var isFirst = true
-      repeat {
-        var after = rows
-        var lost: String?
-        // Done again from its beginning when the map must grow.
-        try environment.write { transaction in
-          (after, lost) = (rows, nil)
-          let standing = LMDBStateTable.check(owners, transaction, environment.meta, &lost)
-          if standing != 0 || lost != nil { return standing }
-          let code = after.put(transaction, environment.rows)
-          if code != 0 { return code }
-          if after.isDone { return LMDBStateTable.put(transaction, environment.meta, meta) }
-          return isFirst ? LMDBStateTable.put(transaction, environment.meta, intent) : 0
-        }
-        if let lost { throw LMDBStateTable.fenced(lost) }
-        (rows, isFirst) = (after, false)
-      } while !rows.isDone
-      return rows.skipped
+  /// Each transaction is a job of its own: a claim of another worker of this process, or a read, need not wait for the whole write.
+  @discardableResult
+  public func write(_ write: StateWrite) async throws -> Int {
+    guard !write.isEmpty else { return 0 }
+    var rows = try await transaction(nil, write)
+    while !rows.isDone {
+      try await onPart()
+      rows = try await transaction(rows, write)
     }
+    return rows.skipped
+  }
+
+  private func transaction(_ rows: RowWrite?, _ write: StateWrite) async throws -> RowWrite {
+    try await thread.run { [environment, pagesMax] in
+      // Their keys are sorted on the table's thread, too.
+      try LMDBStateTable.transaction(
+        environment, rows ?? RowWrite(write.batches, pagesMax: pagesMax), write, isFirst: rows == nil)
+    }
+  }
+
+  /// - Returns: what is still to be written.
+  private static func transaction(
+    _ environment: LMDBEnvironment, _ rows: RowWrite, _ write: StateWrite, isFirst: Bool
+  ) throws(WeirError) -> RowWrite {
+    var after = rows
+    var lost: String?
+    // Done again from its beginning when the map must grow.
+    try environment.write { transaction in
+      (after, lost) = (rows, nil)
+      let standing = LMDBStateTable.check(write.owners, transaction, environment.meta, &lost)
+      if standing != 0 || lost != nil { return standing }
+      let code = after.put(transaction, environment.rows)
+      if code != 0 { return code }
+      if after.isDone { return LMDBStateTable.put(transaction, environment.meta, write.meta) }
+      return isFirst ? LMDBStateTable.put(transaction, environment.meta, write.intent) : 0
+    }
+    if let lost { throw StateWrite.fenced(lost) }
+    return after
   }
 
   /// - Parameter lost: becomes the name of an owner that is no longer stored.
@@ -145,11 +150,5 @@ extension LMDBStateTable {
       if found != owner { lost = name }
     }
     return 0
-  }
-
-  static func fenced(_ name: String) -> WeirError {
-    WeirError(
-      .stateFenced, "the state table's \(name) now belongs to another worker",
-      advice: "Nothing was lost: the worker that now has the lane writes its rows.")
   }
 }

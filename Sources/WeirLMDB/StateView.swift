@@ -31,21 +31,29 @@ struct StateView {
     return row.key == key ? row : nil
   }
 
-  /// Calls `body` with each row whose key in the tree is at or after `start` and begins with `prefix`, in the order of the keys,
-  /// until it says false.
-  func forEachRow(
-    _ table: String, prefix: [UInt8], from start: [UInt8], _ body: (StateRow, ArraySlice<UInt8>) -> Bool
-  ) throws(WeirError) {
-    var cursor = TreeCursor(file, snapshot, rows)
+  /// A page of rows whose key begins with `prefix`, tombstones left out. Its continuation is the last key of the tree that it covers.
+  func page(_ table: String, prefix: [UInt8], from start: StateContinuation?, rowsMax: Int) throws(WeirError) -> StatePage {
+    let begin = Array((TableKey.prefix(table) + prefix).prefix(TableKey.cutBytes))
     let seed = RowLayout.seed(table)
-    var lane = ""
-    var isThere = try cursor.seek(start)
-    while isThere, cursor.key.starts(with: prefix) {
+    let rowsMax = min(max(1, rowsMax), StatePage.rowsMax)
+    var cursor = TreeCursor(file, snapshot, rows)
+    var page = StatePage([], next: nil)
+    var (looked, bytes, lane, last) = (0, 0, "", [UInt8]())
+    // The least key after the one of the page before.
+    var isThere = try cursor.seek(start.map { $0.bytes + [0] } ?? begin)
+    while isThere, cursor.key.starts(with: begin) {
+      if looked == StatePage.rowsMax || page.rows.count == rowsMax || bytes >= StatePage.bytesMax {
+        page.next = StateContinuation(last)
+        return page
+      }
       let row = try StateView.row(table, seed: seed, cursor, file, lane: lane)
-      lane = row.lane
-      guard body(row, cursor.key) else { return }
+      // A prefix may be longer than what the tree has of a key.
+      if row.value != nil, row.key.starts(with: prefix) { page.rows.append(row) }
+      (looked, lane, last) = (looked + 1, row.lane, Array(cursor.key))
+      bytes += row.key.count + (row.value?.count ?? 0)
       isThere = try cursor.next()
     }
+    return page
   }
 
   /// - Parameter last: the lane of the row before, whose name is not built again.
@@ -57,7 +65,7 @@ struct StateView {
     let row = value.withUnsafeBytes { bytes -> StateRow? in
       guard let stored = RowLayout.Stored(bytes, seed: seed), RowCheck.isKey(key, of: stored, prefix) else { return nil }
       let lane = stored.lane.elementsEqual(last.utf8) ? last : String(decoding: stored.lane, as: UTF8.self)
-      return StateRow(table: table, key: Array(stored.key), fence: stored.fence, lane: lane, value: Array(stored.value))
+      return StateRow(table: table, key: Array(stored.key), fence: stored.fence, lane: lane, value: stored.value.map { Array($0) })
     }
     guard let row else { throw file.damaged("a row of \(table) is not what was written there") }
     return row

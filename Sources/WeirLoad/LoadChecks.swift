@@ -48,12 +48,12 @@ package struct StateCheck: Sendable {
   }
 
   /// Remembers what is counted now; nothing where there is no store yet.
-  package mutating func remember(_ store: any StateTable) async throws { before = try await counts(store) }
+  package mutating func remember(_ store: any StateTableReader) async throws { before = try await counts(store) }
 
-  private func counts(_ store: any StateTable) async throws -> [String: Int64] {
+  private func counts(_ store: any StateTableReader) async throws -> [String: Int64] {
     var counts: [String: Int64] = [:]
-    for row in try await store.scan(table: table, prefix: [], limit: -1) {
-      guard case .string(let key)? = try StateKey.decode(row.key, types: [.string]).first else { continue }
+    try await store.forEachRow(of: table) { row in
+      guard case .string(let key)? = try StateKey.decode(row.key, types: [.string]).first else { return }
       counts[key] = try count(in: row)
     }
     return counts
@@ -66,13 +66,13 @@ package struct StateCheck: Sendable {
   }
 
   /// Records of the key since the load began.
-  func count(of key: String, in store: any StateTable) async throws -> Int64 {
+  func count(of key: String, in store: any StateTableReader) async throws -> Int64 {
     guard let row = try await store.read(table: table, key: StateKey.encode([.string(key)])), row.value != nil else { return 0 }
     return try count(in: row) - (before[key] ?? 0)
   }
 
   /// Holds the counts of all keys against what was sent.
-  func check(_ store: any StateTable, _ templates: LoadTemplates, sent: Int64) async throws -> LoadFindings {
+  func check(_ store: any StateTableReader, _ templates: LoadTemplates, sent: Int64) async throws -> LoadFindings {
     var findings = LoadFindings(place: "state/\(table)")
     let found = try await counts(store)
     let rest = templates.counts(first: Int(sent % Int64(templates.count)))

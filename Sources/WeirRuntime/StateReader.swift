@@ -76,14 +76,12 @@ package struct StateReader {
     ])
   }
 
-  /// Shows the rows whose key begins with `prefix`, as one moment has them.
+  /// Shows the rows whose key begins with `prefix`. Each page of them is of one moment.
   package func show(prefix: [UInt8], limit: Int?, format: RowFormat, console: Console) async throws {
     let shower = try await shower(format)
-    try await table.withRows(table: name, prefix: prefix, limit: limit ?? -1) { (rows) throws(WeirError) in
-      var writer = RowWriter(shower.columns, format: format, console: console)
-      try rows.forEach { (row) throws(WeirError) in try writer.add(try shower.values(row)) }
-      try writer.finish()
-    }
+    var writer = RowWriter(shower.columns, format: format, console: console)
+    try await table.forEachRow(of: name, prefix: prefix, limit: limit) { try writer.add(try shower.values($0)) }
+    try writer.finish()
   }
 
   package func shower(_ format: RowFormat) async throws -> RowShower {

@@ -34,7 +34,7 @@ package struct Wiring {
   package let stateThread: BlockingThreads
   package let lake: any ObjectStore
   private let tables: any TableFormat
-  package let state: (any StateTableReader)?
+  package let state: (any StateTable)?
   /// Where the state table is.
   package let store: String
   package let random = SystemRandom()

@@ -87,10 +87,6 @@ private struct NodeStateTable: StateTable {
 
   private func work() async { await node.sleep(nanoseconds: 200_000 + Int64(shared.random.next() % 800_000)) }
 
-  func write(_ batches: [StateBatch], meta: [(String, [UInt8])]) async throws -> Int {
-    try await write(batches, meta: meta, owners: [])
-  }
-
   /// A request, up to its effect.
   private func arrive() async {
     await work()
@@ -99,17 +95,14 @@ private struct NodeStateTable: StateTable {
     await node.sleep(nanoseconds: 1000)
   }
 
-  func write(
-    _ batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])], intent: [(String, [UInt8])]
-  ) async throws -> Int {
-    let rows = batches.flatMap(\.rows)
-    guard rows.count > 1, shared.random.chance(shared.faults.writeSplit) else {
-      return try await write(batches, meta: meta, owners: owners)
-    }
+  /// Flushes, which say that they have begun, may take two transactions.
+  func write(_ write: StateWrite) async throws -> Int {
+    let rows = write.batches.flatMap(\.rows)
+    guard !write.intent.isEmpty, rows.count > 1, shared.random.chance(shared.faults.writeSplit) else { return try await whole(write) }
     shared.marks.hit(.writeSplit)
     let first = 1 + shared.random.below(rows.count - 1)
-    var skipped = try await transaction(rows[..<first], intent, owners)
-    skipped += try await transaction(rows[first...], meta, owners)
+    var skipped = try await transaction(rows[..<first], write.intent, write.owners)
+    skipped += try await transaction(rows[first...], write.meta, write.owners)
     return skipped
   }
 
@@ -123,7 +116,7 @@ private struct NodeStateTable: StateTable {
   }
 
   /// A write to a local table is not a request: a killed node's does not arrive.
-  func write(_ batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])]) async throws -> Int {
+  private func whole(_ write: StateWrite) async throws -> Int {
     await arrive()
     if shared.throttledUntil > shared.world.now {
       shared.marks.hit(.stateThrottled)
@@ -133,11 +126,11 @@ private struct NodeStateTable: StateTable {
     let reply = shared.random.chance(shared.faults.replyLost)
     if isLost || reply { shared.marks.hit(.stateWriteFailed) }
     if isLost { throw timedOut }
-    try check(owners)
-    shared.tell(node, "writes", batches, meta)
+    try check(write.owners)
+    shared.tell(node, "writes", write.batches, write.meta)
     var skipped = 0
-    for row in batches.flatMap(\.rows) where !shared.write(row) { skipped += 1 }
-    shared.write(meta)
+    for row in write.batches.flatMap(\.rows) where !shared.write(row) { skipped += 1 }
+    shared.write(write.meta)
     await work()
     if reply { throw timedOut }
     return skipped
@@ -146,7 +139,7 @@ private struct NodeStateTable: StateTable {
   private func check(_ owners: [(String, [UInt8])]) throws {
     for (name, value) in owners where shared.meta[name] != value {
       shared.marks.hit(.ownerFenced)
-      throw WeirError(.stateFenced, "another worker has the rows of \(name) in the state table")
+      throw StateWrite.fenced(name)
     }
   }
 
@@ -164,11 +157,13 @@ private struct NodeStateTable: StateTable {
     await arrive()
     try check(owners)
     shared.tell(node, "takes back", [batch], [])
+    var ahead: Set<[UInt8]> = []
     for (name, row) in shared.rows where row.table == batch.table && row.lane == batch.lane && row.fence > beyond {
       shared.marks.hit(.rowRetracted)
       shared.rows[name] = nil
+      ahead.insert(row.key)
     }
-    for row in batch.rows { _ = shared.write(row) }
+    for row in batch.rows where ahead.contains(row.key) { _ = shared.write(row) }
   }
 
   func read(table: String, key: [UInt8]) async throws -> StateRow? {
@@ -176,10 +171,10 @@ private struct NodeStateTable: StateTable {
     return shared.rows[SimulatedStateTable.name(table, key)]
   }
 
-  func scan(table: String, prefix: [UInt8], limit: Int) async throws -> [StateRow] {
+  func page(of table: String, prefix: [UInt8], from start: StateContinuation?, rowsMax: Int) async throws -> StatePage {
     await work()
-    let matching = shared.allRows.filter { $0.table == table && $0.key.starts(with: prefix) && $0.value != nil }
-    return Array(matching.prefix(limit))
+    return StatePage(
+      of: shared.rows.values.filter { $0.table == table }, prefix: prefix, from: start, rowsMax: rowsMax)
   }
 
   func writeMeta(_ entries: [(String, [UInt8])]) async throws {
@@ -193,6 +188,13 @@ private struct NodeStateTable: StateTable {
     return shared.meta[name]
   }
 
+  func listMeta(prefix: String) async throws -> [(name: String, value: [UInt8])] {
+    await work()
+    return shared.meta.listed(prefix: prefix)
+  }
+
+  func check() async throws {}
+  func close() async throws {}
   func sync() async throws { await work() }
   func finish() async throws { await work() }
 

@@ -272,7 +272,7 @@ struct Parts {
           return batch
         }
         let start = Bench.now()
-        for batch in batches { _ = try await store.write([batch]) }
+        for batch in batches { try await store.write(StateWrite([batch], meta: [], owners: [])) }
         let seconds = Bench.now() - start
         threads.stop()
         return seconds

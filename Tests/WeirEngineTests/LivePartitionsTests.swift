@@ -20,7 +20,7 @@ extension LiveWorkerTests {
     /// How many records of each user the state table has.
     private static func totals(_ state: MemoryStateTable) async throws -> [String: Int64] {
       var totals: [String: Int64] = [:]
-      for row in try await state.scan(table: "totals", prefix: [], limit: -1) {
+      for row in try await state.rows(of: "totals") {
         guard case .string(let user)? = try StateKey.decode(row.key, types: [.string]).first, let value = row.value,
           case .int64(let count)? = try StateValue.decode(value).first
         else { continue }

@@ -122,10 +122,10 @@ import WeirTesting
       let worker = bench.worker(["t/0"])
       try await bench.until("10 records") { $0.counts.input == 10 }
       await bench.wait("it reads") { worker.group?.isCaughtUp("t/0") == true }
-      let isThere = try await bench.topic.bell.until { try await table.scan(table: "times", prefix: [], limit: -1).count == 10 }
+      let isThere = try await bench.topic.bell.until { try await table.rows(of: "times").count == 10 }
       #expect(isThere)
       _ = try await worker.stop()
-      let rows = try await table.scan(table: "times", prefix: [], limit: -1)
+      let rows = try await table.rows(of: "times")
       let mark = try #require(try await table.readMeta(LedgerMark.prefix + LaneID.merge.text).flatMap { LedgerMark($0) })
       #expect(
         rows.allSatisfy { $0.lane == LaneID.merge.text } && rows.allSatisfy { mark.covers($0.fence) }, "\(rows.map(\.fence)) and \(mark)")

@@ -168,19 +168,19 @@ struct LocalTests {
       batch.append(key: Array(key.utf8)[...]) { $0.write(value) }
       return batch
     }
-    #expect(try await table.write([row("a", 5, 1), row("b", 5, 2)]) == 0)
-    #expect(try await table.write([row("a", 4, 9), row("b", 5, 3)]) == 1)
+    #expect(try await table.put([row("a", 5, 1), row("b", 5, 2)]) == 0)
+    #expect(try await table.put([row("a", 4, 9), row("b", 5, 3)]) == 1)
     #expect(try await table.read(table: "t", key: Array("a".utf8))?.value == [1])
     #expect(try await table.read(table: "t", key: Array("b".utf8))?.value == [3])
-    #expect(try await table.write([row("a", 1, 7, generation: 2)]) == 0)
-    #expect(try await table.scan(table: "t", prefix: [], limit: -1).map(\.value) == [[7], [3]])
+    #expect(try await table.put([row("a", 1, 7, generation: 2)]) == 0)
+    #expect(try await table.rows(of: "t").map(\.value) == [[7], [3]])
     // A key that LMDB would refuse, twice with one beginning.
     let long = String(repeating: "k", count: 900)
-    #expect(try await table.write([row(long + "1", 1, 1), row(long + "2", 1, 2)]) == 0)
+    #expect(try await table.put([row(long + "1", 1, 1), row(long + "2", 1, 2)]) == 0)
     #expect(try await table.read(table: "t", key: Array((long + "2").utf8))?.value == [2])
     // Another process's view.
     let reader = try LMDBStateTable(path: path + "/s", readOnly: true, thread: BlockingThreads(count: 1))
-    #expect(try await reader.scan(table: "t", prefix: Array("kk".utf8), limit: 10).count == 2)
+    #expect(try await reader.rows(of: "t", prefix: Array("kk".utf8)).count == 2)
     #expect(throws: WeirError.self) { try LMDBStateTable(path: path + "/none", readOnly: true, thread: BlockingThreads(count: 1)) }
   }
 
@@ -195,14 +195,14 @@ struct LocalTests {
       batch.append(key: Array("k".utf8)[...]) { $0.write(UInt8(position)) }
       return [batch]
     }
-    _ = try await table.write(rows(1))
+    _ = try await table.put(rows(1))
     try FileManager.default.removeItem(atPath: path)
     let other = isReplaced ? try LMDBStateTable(path: path, thread: BlockingThreads(count: 1)) : nil
-    let error = await #expect(throws: WeirError.self) { try await table.write(rows(2)) }
+    let error = await #expect(throws: WeirError.self) { try await table.put(rows(2)) }
     #expect(error?.code == (isReplaced ? .stateReplaced : .stateRemoved) && error?.isRetriable == isReplaced && error?.fatalTo == .worker)
     #expect(error?.message.contains(isReplaced ? "replaced" : "removed") == true && error?.message.contains(path) == true)
     await #expect(throws: WeirError.self) { try await table.finish() }
-    if let other { #expect(try await other.write(rows(1)) == 0) }
+    if let other { #expect(try await other.put(rows(1)) == 0) }
   }
 
   @Test func theStateFileStaysBoundedWhileOneWritesAndAnotherReads() async throws {
@@ -215,8 +215,8 @@ struct LocalTests {
       for i in (0..<2000).reversed() {
         rows.append(key: Array("key-\(10_000 + i)".utf8)[...]) { for _ in 0..<64 { $0.write(UInt8(round)) } }
       }
-      _ = try await table.write([rows])
-      #expect(try await reader.scan(table: "t", prefix: [], limit: 50).allSatisfy { $0.fence.position == Int64(round) })
+      _ = try await table.put([rows])
+      #expect(try await reader.rows(of: "t").allSatisfy { $0.fence.position == Int64(round) })
     }
     let size = try FileManager.default.attributesOfItem(atPath: path + "/data.mdb")[.size] as? Int ?? .max
     #expect(size < 8 << 20)

@@ -40,7 +40,7 @@ struct StateDamageTests {
           let count = number % 101 == 0 ? 3000 + Int(random.next() % 9000) : Int(random.next() % 60)
           rows[key] = (0..<count).map { UInt8(truncatingIfNeeded: $0 &+ round) }
         }
-        _ = try await store.write(
+        _ = try await store.put(
           [batch(name, Int64(round), rows.map { ($0.key, $0.value) })], meta: [("mark/\(name)", Array("\(round)".utf8))])
         expected[name]?.merge(rows) { $1 }
       }
@@ -133,7 +133,7 @@ struct StateDamageTests {
     // While a worker has it open: the next write says so.
     let open = try table(path)
     #expect(truncate(path + "/data.mdb", sound.count / 2 / 4096 * 4096) == 0)
-    let error = await #expect(throws: WeirError.self) { try await open.write([batch("a", 99, [("key-1", [1])])]) }
+    let error = await #expect(throws: WeirError.self) { try await open.put([batch("a", 99, [("key-1", [1])])]) }
     #expect(error?.code == .corrupt && error?.advice?.remedies.contains(.rebuildState) == true)
   }
 
@@ -157,7 +157,7 @@ struct StateDamageTests {
     row.write(counted: [1, 2, 3])
     row.bytes.withUnsafeBytes { bytes in
       let stored = RowLayout.Stored(bytes, seed: 5)
-      #expect(stored?.fence == Fence(generation: 3, position: 70) && stored.map { Array($0.value) } == [1, 2, 3])
+      #expect(stored?.fence == Fence(generation: 3, position: 70) && stored?.value.map { Array($0) } == [1, 2, 3])
       #expect(stored.map { Array($0.key) } == Array("key".utf8))
     }
     (row.bytes + [0]).withUnsafeBytes { #expect(RowLayout.Stored($0, seed: 5) == nil) }
@@ -179,7 +179,7 @@ struct StateDamageTests {
     defer { try? FileManager.default.removeItem(atPath: path) }
     let store = try table(path)
     func write(_ round: Int64) async throws {
-      _ = try await store.write([batch("t", round, (0..<400).map { ("key-\($0)", Array("\(round)".utf8)) })])
+      _ = try await store.put([batch("t", round, (0..<400).map { ("key-\($0)", Array("\(round)".utf8)) })])
     }
     try await write(1)
     try FileManager.default.removeItem(atPath: path + "/lock.mdb")
@@ -205,21 +205,21 @@ struct StateDamageTests {
     let path = folder()
     defer { try? FileManager.default.removeItem(atPath: path) }
     let worker = try table(path)
-    _ = try await worker.write([batch("t", 1, [("k", [1])])])
+    _ = try await worker.put([batch("t", 1, [("k", [1])])])
     let reader = try table(path, readOnly: true)
     #expect(try await reader.read(table: "t", key: Array("k".utf8))?.value == [1])
     let replacement = try StateReplacement(store: path)
     #expect(throws: WeirError.self) { try StateReplacement(store: path) }
     let rebuilt = try table(replacement.path)
-    _ = try await rebuilt.write([batch("t", 5, [("k", [5])])])
+    _ = try await rebuilt.put([batch("t", 5, [("k", [5])])])
     try await rebuilt.finish()
     try await rebuilt.close()
     try replacement.publish()
     #expect(try await reader.read(table: "t", key: Array("k".utf8))?.value == [5], "a reader follows")
-    let error = await #expect(throws: WeirError.self) { try await worker.write([batch("t", 9, [("k", [9])])]) }
+    let error = await #expect(throws: WeirError.self) { try await worker.put([batch("t", 9, [("k", [9])])]) }
     #expect(error?.code == .stateReplaced && error?.isRetriable == true)
     try await worker.reopen()
-    #expect(try await worker.write([batch("t", 9, [("k", [9])])]) == 0)
+    #expect(try await worker.put([batch("t", 9, [("k", [9])])]) == 0)
     #expect(try await reader.read(table: "t", key: Array("k".utf8))?.value == [9])
     #expect(try FileManager.default.contentsOfDirectory(atPath: path).sorted().filter { $0.hasPrefix("rebu") } == ["rebuilding.lock"])
   }
@@ -230,7 +230,7 @@ struct StateDamageTests {
     defer { try? FileManager.default.removeItem(atPath: path) }
     for (store, value) in [(path, UInt8(1)), (path + "/new", 5)] {
       let table = try table(store)
-      _ = try await table.write([batch("t", 1, [("k", [value])])])
+      _ = try await table.put([batch("t", 1, [("k", [value])])])
       try await table.finish()
       try await table.close()
     }

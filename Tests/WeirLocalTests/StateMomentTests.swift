@@ -3,6 +3,7 @@ import Testing
 import WeirCore
 import WeirLMDB
 import WeirLocal
+import WeirTesting
 
 /// Marks and rows that belong together, while they are replaced.
 @Suite struct StateMomentTests {
@@ -38,7 +39,7 @@ import WeirLocal
   @Test func `what replaces a table's rows leaves the other tables and marks`() async throws {
     defer { try? FileManager.default.removeItem(atPath: path) }
     let store = try LMDBStateTable(path: path, thread: BlockingThreads(count: 1))
-    _ = try await store.write([batch("a", round: 9, rows: 5), batch("b", round: 9, rows: 5)], meta: [("m", [1])])
+    _ = try await store.put([batch("a", round: 9, rows: 5), batch("b", round: 9, rows: 5)], meta: [("m", [1])])
     // Smaller fences than those that stood there.
     try await store.replace(tables: ["a"], with: [batch("a", round: 1, rows: 2)], meta: [("n", [2])], owners: [])
     let (meta, fences) = try await store.moment(of: ["a", "b"], into: [String]()) { $0.append("\($1.table)\($1.fence.position)") }
@@ -49,7 +50,7 @@ import WeirLocal
   @Test func `an empty file is damage, unless a worker is making it`() async throws {
     defer { try? FileManager.default.removeItem(atPath: path) }
     let store = try LMDBStateTable(path: path, thread: BlockingThreads(count: 1))
-    _ = try await store.write([batch("a", round: 1, rows: 1)], meta: [])
+    _ = try await store.put([batch("a", round: 1, rows: 1)])
     try FileManager.default.removeItem(atPath: path + "/data.mdb")
     try Data().write(to: URL(fileURLWithPath: path + "/data.mdb"))
     func opening() -> WeirError.Code? {

@@ -2,6 +2,7 @@ import Foundation
 import Testing
 import WeirCore
 import WeirLocal
+import WeirTesting
 
 @testable import WeirLMDB
 
@@ -29,14 +30,14 @@ struct StateWriteTests {
     // Not in the order of their keys; the last are in two batches.
     let (a, b) = ((0..<3000).map { "key-\($0 * 7919 % 3000)" }, (0..<500).map { "other-\($0)" })
     let before = try transactions(path)
-    _ = try await store.write([batch("a", 1, a), batch("b", 1, b)], meta: [("mark", [1])])
+    _ = try await store.put([batch("a", 1, a), batch("b", 1, b)], meta: [("mark", [1])])
     #expect(try transactions(path) > before + 20, "some 60 rows fit into a page")
     #expect(try await contents(store, "a") == Dictionary(uniqueKeysWithValues: a.map { ($0, 1) }))
     #expect(try await contents(store, "b") == Dictionary(uniqueKeysWithValues: b.map { ($0, 1) }))
     #expect(try await store.readMeta("mark") == [1])
     // Rows of a larger fence stay, and are counted over all transactions.
-    _ = try await store.write([batch("a", 5, Array(a[..<1000]))], meta: [])
-    let skipped = try await store.write([batch("a", 2, a)], meta: [("mark", [2])])
+    _ = try await store.put([batch("a", 5, Array(a[..<1000]))])
+    let skipped = try await store.put([batch("a", 2, a)], meta: [("mark", [2])])
     #expect(skipped == 1000)
     let expected = Dictionary(uniqueKeysWithValues: a.enumerated().map { ($1, Int64($0 < 1000 ? 5 : 2)) })
     #expect(try await contents(store, "a") == expected)
@@ -52,7 +53,8 @@ struct StateWriteTests {
     let rows = (0..<20_000).map { "key-\($0 * 7919 % 20_000)" }
     let other = try LMDBStateTable(path: path, readOnly: true, thread: BlockingThreads(count: 1))
     let write = Task {
-      try await store.write([batch("a", 1, rows)], meta: [("mark", [2])], owners: [("owner", [1])], intent: [("mark", [1])])
+      try await store.write(
+        StateWrite([batch("a", 1, rows)], meta: [("mark", [2])], owners: [("owner", [1])], intent: [("mark", [1])]))
     }
     var seen: [[UInt8]] = []
     while seen.last != [2] {
@@ -66,7 +68,8 @@ struct StateWriteTests {
     #expect(try await write.value == 0)
     #expect(seen == [[0], [1], [2]] || seen == [[1], [2]] || seen == [[0], [2]] || seen == [[2]])
     // A write of few rows has no need of it.
-    _ = try await store.write([batch("a", 2, ["x"])], meta: [("mark", [4])], owners: [("owner", [1])], intent: [("mark", [3])])
+    _ = try await store.write(
+      StateWrite([batch("a", 2, ["x"])], meta: [("mark", [4])], owners: [("owner", [1])], intent: [("mark", [3])]))
     #expect(try await store.readMeta("mark") == [4])
   }
 }

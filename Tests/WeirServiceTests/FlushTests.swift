@@ -47,8 +47,17 @@ import WeirTesting
     threads.stop()
   }
 
-  private func flusher(_ lane: Lane, _ store: LMDBStateTable, rowsMax: Int) -> StateFlusher {
-    StateFlusher(lanes: [lane], state: store, clock: SystemClock(), spec: StoreSpec(), rowsMax: rowsMax)
+  private let owner: [UInt8] = [7]
+
+  /// The lane is the worker's in the table from now on.
+  private func flusher(_ lane: Lane, _ store: any StateTable, rowsMax: Int = .max) async throws -> StateFlusher {
+    try await store.writeMeta(FlushMark.owners(of: lane.ids, owner))
+    return StateFlusher(lanes: { [lane] }, state: store, clock: SystemClock(), spec: StoreSpec(), rowsMax: rowsMax, owner: owner)
+  }
+
+  private func recover(_ lane: Lane, _ store: any StateTable, _ fold: LedgerFold) async throws {
+    try await store.writeMeta(FlushMark.owners(of: lane.ids, owner))
+    try await FlushMark.recover([lane], store, fold, owner: owner)
   }
 
   private func positions(_ store: LMDBStateTable) async throws -> [String: Int64] {
@@ -73,15 +82,15 @@ import WeirTesting
     let id = LaneID(shard: "s")
     var ahead = StateBatch(table: "t", lane: id.text, fence: Fence(generation: 0, position: 9))
     for key in ["key-1", "key-2000"] { ahead.append(key: Array(key.utf8)[...]) { $0.write(Int64(9)) } }
-    _ = try await store.write([ahead], meta: [FlushMark(lane: id, generation: 0, position: 9).intent])
+    try await store.put([ahead], meta: [FlushMark(lane: id, generation: 0, position: 9).intent])
     let fold = Self.fold(id, at: 7)
     #expect(try await FlushMark.standing(of: id, store, fold) == .torn(beyond: Fence(generation: 0, position: 7)))
     // At the ledger's very position as well: rows may be missing.
-    _ = try await store.write([], meta: [FlushMark(lane: id, generation: 0, position: 7).intent])
+    try await store.put([], meta: [FlushMark(lane: id, generation: 0, position: 7).intent])
     #expect(try await FlushMark.standing(of: id, store, fold) == .torn(beyond: Fence(generation: 0, position: 7)))
     let lane = Lane(Array(0..<10), position: 7)
     _ = await lane.takeStateRows(max: .max)
-    try await FlushMark.recover([lane], store, fold)
+    try await recover(lane, store, fold)
     try await flusher(lane, store, rowsMax: 4).flush()
     #expect(try await positions(store) == Dictionary(uniqueKeysWithValues: (0..<10).map { ("key-\($0)", 7) }))
     #expect(try await FlushMark.standing(of: id, store, fold) == .even)
@@ -117,11 +126,11 @@ import WeirTesting
     for (position, keys) in [(7, ["key-1", "key-2"]), (9, ["key-2", "key-2000"])] as [(Int64, [String])] {
       var batch = StateBatch(table: "t", lane: id.text, fence: Fence(generation: 0, position: position))
       for key in keys { batch.append(key: Array(key.utf8)[...]) { $0.write(position) } }
-      _ = try await store.write([batch], meta: [FlushMark(lane: id, generation: 0, position: position).entry])
+      try await store.put([batch], meta: [FlushMark(lane: id, generation: 0, position: position).entry])
     }
     let lane = Lane(Array(1..<3), generation: 1, position: 12)
     _ = await lane.takeStateRows(max: .max)
-    try await FlushMark.recover([lane], store, fold)
+    try await recover(lane, store, fold)
     #expect(try await positions(store) == ["key-1": 7, "key-2": 12], "what was committed stays, what will not come again is gone")
     try await flusher(lane, store, rowsMax: 4).flush()
     #expect(try await positions(store) == ["key-1": 12, "key-2": 12])
@@ -132,9 +141,10 @@ import WeirTesting
   @Test func noFlushVouchesForTheRowsOfAnother() async throws {
     defer { end() }
     let gate = StoreGate(isShut: true)
-    let isFirst = Mutex(true)
+    let isFirst = Mutex(false)
     // The first write waits until it is let through, and fails.
-    let table = MemoryStateTable(beforeWrite: {
+    let table = MemoryStateTable(onStep: { step in
+      guard step == .beforeRequest else { return }
       let fails = isFirst.withLock { isFirst in
         defer { isFirst = false }
         return isFirst
@@ -144,7 +154,8 @@ import WeirTesting
       throw WeirError(.storage, "the disk is full")
     })
     let lane = Lane(Array(0..<10), position: 7)
-    let flusher = StateFlusher(lanes: [lane], state: table, clock: SystemClock(), spec: StoreSpec())
+    let flusher = try await flusher(lane, table)
+    isFirst.withLock { $0 = true }
     await withTaskGroup(of: Void.self) { tasks in
       tasks.addTask { await #expect(throws: WeirError.self) { try await flusher.flush() } }
       await gate.whenARequestWaits()

@@ -3,6 +3,7 @@ import Testing
 import WeirCore
 import WeirLMDB
 import WeirLocal
+import WeirTesting
 
 @testable import WeirEngine
 @testable import WeirProtocol
@@ -113,7 +114,7 @@ import WeirLocal
       return batch
     }
     try await state.writeMeta([("owner/s", Array("b".utf8))])
-    _ = try await state.write([batch(7)], meta: [])
+    _ = try await state.put([batch(7)])
     await #expect(throws: WeirError.self) {
       try await state.retract(batch(5), beyond: batch(5).fence, owners: [("owner/s", Array("a".utf8))])
     }

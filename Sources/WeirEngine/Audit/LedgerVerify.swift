@@ -6,8 +6,11 @@ import WeirProtocol
 public enum LedgerVerify {
   public typealias Result = VerifyResult
 
+  /// - Parameter state: nil: it is not compared.
   /// - Throws: when there is no ledger. What does not agree, or could not be read, is in the result.
-  public static func run(_ compiled: CompiledPlan, environment: EngineEnvironment) async throws -> Result {
+  public static func run(
+    _ compiled: CompiledPlan, state: (any StateTableReader)?, environment: EngineEnvironment
+  ) async throws -> Result {
     var result = Result()
     let ledger: Ledger
     do {
@@ -34,7 +37,7 @@ public enum LedgerVerify {
       }
     }
     if let sinks = compiled.plan.sinks { try await result.part { _ in try await SinkMarker.check(sinks, ledger, lake) } }
-    try await StateVerify.run(compiled, environment: environment, ledger, fold: fold, &result)
+    if let state { try await StateVerify.run(compiled, state, environment: environment, ledger, fold: fold, &result) }
     return result
   }
 

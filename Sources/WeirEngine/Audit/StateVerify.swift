@@ -29,14 +29,15 @@ struct StateVerify {
   private static let advice: Wording = "\(.rebuildState) rewrites the table"
 
   private let compiled: CompiledPlan
-  private let state: any StateTable
+  private let state: any StateTableReader
   private let fold: LedgerFold
   private let restorer: Restorer
 
   static func run(
-    _ compiled: CompiledPlan, environment: EngineEnvironment, _ ledger: Ledger, fold: LedgerFold, _ result: inout LedgerVerify.Result
+    _ compiled: CompiledPlan, _ state: any StateTableReader, environment: EngineEnvironment, _ ledger: Ledger, fold: LedgerFold,
+    _ result: inout LedgerVerify.Result
   ) async throws {
-    guard let state = environment.state, !compiled.plan.state.isEmpty else { return }
+    guard !compiled.plan.state.isEmpty else { return }
     let run = RunInfo(compiled.plan.source, runID: fold.genesis.runID)
     let compiled = compiled.following(fold)
     let verify = StateVerify(
@@ -51,7 +52,7 @@ struct StateVerify {
     }
   }
 
-  private init(compiled: CompiledPlan, state: any StateTable, fold: LedgerFold, restorer: Restorer) {
+  private init(compiled: CompiledPlan, state: any StateTableReader, fold: LedgerFold, restorer: Restorer) {
     (self.compiled, self.state, self.fold, self.restorer) = (compiled, state, fold, restorer)
   }
 
@@ -100,7 +101,7 @@ struct StateVerify {
         for batch in try await rows(of: lane) {
           var tally = Tally()
           batch.forEachInKeyOrder { key, value in
-            tally.add(key, value)
+            if let value { tally.add(key, value) }
             return true
           }
           expected[Place(table: batch.table, lane: batch.lane)] = tally
@@ -134,7 +135,7 @@ struct StateVerify {
     for lane in fold.lanes.keys where lane.text == place.lane {
       for batch in try await rows(of: lane) where batch.table == place.table {
         batch.forEachInKeyOrder { key, value in
-          expected[Hash128(key)] = StateVerify.digest(key, value)
+          if let value { expected[Hash128(key)] = StateVerify.digest(key, value) }
           return true
         }
       }

@@ -49,7 +49,7 @@ extension FlushMark {
     lanes.map { (FlushMark.owner($0), owner) }
   }
 
-  static func standing(of lane: LaneID, _ state: any StateTable, _ fold: LedgerFold) async throws -> Standing {
+  static func standing(of lane: LaneID, _ state: any StateTableReader, _ fold: LedgerFold) async throws -> Standing {
     standing(of: lane, mark: try await state.readMeta(name(lane)), fold)
   }
 
@@ -87,22 +87,22 @@ extension FlushMark {
   }
 
   /// Brings the rows of lanes that were restored just now to the ledger's position, or marks them as not flushed.
-  /// - Parameter owner: names this worker where several share the table (see ``own(_:_:_:_:)``). A worker that falls asleep here must not
+  /// - Parameter owner: names this worker (see ``own(_:_:_:_:)``). A worker that falls asleep here must not
   ///   take back what the lane's next owner has flushed meanwhile: that one would not write it again.
   /// - Throws: `fenced` when a lane is another worker's by now.
   static func recover(
-    _ sources: [any StateRowSource], _ state: any StateTable, _ fold: LedgerFold, owner: [UInt8]? = nil, _ variant: EngineVariant = []
+    _ sources: [any StateRowSource], _ state: any StateTable, _ fold: LedgerFold, owner: [UInt8], _ variant: EngineVariant = []
   ) async throws {
     for source in sources {
       for lane in source.ids {
-        let owners = variant.contains(.recoversOthersLanes) ? [] : owner.map { FlushMark.owners(of: [lane], $0) } ?? []
+        let owners = variant.contains(.recoversOthersLanes) ? [] : FlushMark.owners(of: [lane], owner)
         switch try await standing(of: lane, state, fold) {
         case .even: continue
         case .behind: if !variant.contains(.rowsBehindStay) { await source.markAllUnflushed(lane) }
         case .ahead:
           guard !variant.contains(.rowsAheadStay), let all = await source.allStateRows(of: lane) else { continue }
           for batch in all.rows { try await state.retract(batch, beyond: batch.fence, owners: owners) }
-          _ = try await state.write([], meta: [all.mark.entry], owners: owners)
+          try await state.write(StateWrite([], meta: [all.mark.entry], owners: owners))
         case .torn(let beyond), .older(let beyond):
           guard let all = await source.allStateRows(of: lane) else { continue }
           if !variant.contains(.gapRowsStay) { for batch in all.rows { try await state.retract(batch, beyond: beyond, owners: owners) } }

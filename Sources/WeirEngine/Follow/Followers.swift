@@ -44,12 +44,10 @@ actor Followers {
   ///     next entry, although it has no row to flush.
   ///   - behindMax: see ``behindMax``; workers leave the tables to one of them as long as it keeps up.
   func applied(
-    fold: LedgerFold, merged: [StateBatch], lanes: Set<LaneID>? = nil, owners: [(String, [UInt8])] = [],
+    fold: LedgerFold, merged: [StateBatch], lanes: Set<LaneID>? = nil, owners: [(String, [UInt8])],
     behindMax: Int64 = Followers.behindMax
   ) async throws {
-    if let state {
-      _ = try await state.write(merged, meta: Followers.marks(fold, of: lanes), owners: owners)
-    }
+    try await state?.write(StateWrite(merged, meta: Followers.marks(fold, of: lanes), owners: owners))
     sinks?.news.ring()
     let filesBehind = Followers.files(fold) - filesApplied
     if fold.number - appliedThrough >= behindMax || filesBehind >= Followers.filesBehindMax { try await catchUp(to: fold.number) }
@@ -60,13 +58,13 @@ actor Followers {
   func repairMerged(_ fold: LedgerFold, rows: [StateBatch], owners: [(String, [UInt8])]) async throws {
     guard let state, !rows.isEmpty else { return }
     if try await Followers.hasMerged(fold, state) { return }
-    _ = try await state.write(rows, meta: Followers.marks(fold), owners: owners)
+    try await state.write(StateWrite(rows, meta: Followers.marks(fold), owners: owners))
   }
 
   static let mergeMark = "committed/\(LaneID.merge.text)"
 
   /// Whether the merged rows of all entries are in the state table.
-  static func hasMerged(_ fold: LedgerFold, _ state: any StateTable) async throws -> Bool {
+  static func hasMerged(_ fold: LedgerFold, _ state: any StateTableReader) async throws -> Bool {
     hasMerged(fold, mark: try await state.readMeta(mergeMark))
   }
 

@@ -22,7 +22,7 @@ enum StateEntryMark {
     (name, Array("\(fold.number) \(EntryProof(number: fold.number, hash: fold.hash).value)".utf8))
   }
 
-  static func standing(_ state: any StateTable, _ ledger: Ledger) async throws -> Standing {
+  static func standing(_ state: any StateTableReader, _ ledger: Ledger) async throws -> Standing {
     try await standing(mark: try await state.readMeta(name), ledger)
   }
 

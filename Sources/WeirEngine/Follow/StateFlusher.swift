@@ -21,8 +21,8 @@ actor StateFlusher {
   /// Rows that are taken at once, from all lanes together.
   private let rowsMax: Int
   private let variant: EngineVariant
-  /// Names this worker in the state table (see ``FlushMark/own(_:_:_:_:)``); nil: it has the table to itself.
-  private let owner: [UInt8]?
+  /// Names this worker in the state table (see ``FlushMark/own(_:_:_:_:)``).
+  private let owner: [UInt8]
   /// Without a move of its mark a lane has no new rows, unless it was restored just now.
   private var written: [LaneID: FlushMark] = [:]
   /// One flush at a time. Rows that one has taken are not there for the next: its marks would vouch for rows that are still on their way,
@@ -31,23 +31,16 @@ actor StateFlusher {
   /// What a flush has failed with. Its rows are taken from the lanes and not in the table, so no later one may write a mark.
   private var failure: (any Error)?
 
-  init(
-    lanes: [any StateRowSource], state: (any StateTable)?, clock: any Clock, spec: StoreSpec,
-    rowsMax: Int = .max, reached: @escaping @Sendable () -> Int64 = { 0 }, meter: LatencyMeter? = nil, live: LiveMeter? = nil
-  ) {
-    self.init(lanes: { lanes }, state: state, clock: clock, spec: spec, rowsMax: rowsMax, reached: reached, meter: meter, live: live)
-  }
-
   /// - Parameters:
   ///   - lanes: those of the moment.
   ///   - rowsMax: rows that are in memory at once on their way to the table.
-  ///   - owner: names this worker, where several share the table.
+  ///   - owner: names this worker, which has claimed the lanes.
   ///   - reached: the position up to which all lanes have consumed.
   ///   - meter: receives each position once its rows are visible.
   ///   - live: receives each flush.
   init(
     lanes: @escaping @Sendable () async -> [any StateRowSource], state: (any StateTable)?, clock: any Clock, spec: StoreSpec,
-    rowsMax: Int = .max, owner: [UInt8]? = nil, reached: @escaping @Sendable () -> Int64 = { 0 }, meter: LatencyMeter? = nil,
+    rowsMax: Int = .max, owner: [UInt8], reached: @escaping @Sendable () -> Int64 = { 0 }, meter: LatencyMeter? = nil,
     live: LiveMeter? = nil, variant: EngineVariant = []
   ) {
     self.rowsMax = rowsMax
@@ -137,12 +130,14 @@ actor StateFlusher {
     }
     guard !lanesFlushed.isEmpty else { return 0 }
     let owners =
-      variant.contains(.flushesOthersLanes)
-      ? [] : owner.map { FlushMark.owners(of: lanesFlushed.map(\.mark.lane), $0) } ?? []
-    if variant.contains(.marksBeforeRows) { _ = try await state.write([], meta: lanesFlushed.map(\.mark.entry), owners: owners) }
-    _ = try await state.write(
-      rows, meta: lanesFlushed.map { $0.left == 0 ? $0.mark.entry : $0.mark.intent }, owners: owners,
-      intent: lanesFlushed.map(\.mark.intent))
+      variant.contains(.flushesOthersLanes) ? [] : FlushMark.owners(of: lanesFlushed.map(\.mark.lane), owner)
+    if variant.contains(.marksBeforeRows) {
+      try await state.write(StateWrite([], meta: lanesFlushed.map(\.mark.entry), owners: owners))
+    }
+    try await state.write(
+      StateWrite(
+        rows, meta: lanesFlushed.map { $0.left == 0 ? $0.mark.entry : $0.mark.intent }, owners: owners,
+        intent: lanesFlushed.map(\.mark.intent)))
     for lane in lanesFlushed { written[lane.mark.lane] = lane.left == 0 ? lane.mark : nil }
     live?.stateFlushed(nanoseconds: clock.monotonicNanoseconds - began, arrivals: arrivals)
     return lanesFlushed.map(\.left).max() ?? 0

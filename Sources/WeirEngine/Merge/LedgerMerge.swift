@@ -69,7 +69,9 @@ actor LedgerMerge {
     watermark = isAdded ? Watermark.minimum : before.watermark
     // The mark comes with them: the fold's last entry may be one that merges nothing, and then no later one says that they are committed.
     try await claim(fold)
-    if let state, !rows.isEmpty { _ = try await state.write(rows, meta: Followers.marks(fold, of: [.merge]), owners: owners) }
+    if let state, !rows.isEmpty {
+      try await state.write(StateWrite(rows, meta: Followers.marks(fold, of: [.merge]), owners: owners))
+    }
   }
 
   private var owners: [(String, [UInt8])] {

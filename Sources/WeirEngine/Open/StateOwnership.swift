@@ -6,7 +6,7 @@ import WeirProtocol
 enum StateOwnership {
   /// - Parameter ledgerID: nil: no ledger's.
   /// - Throws: `foreign_table` when the store belongs to another ledger.
-  static func check(_ state: any StateTable, _ ledgerID: String?, _ plan: Plan) async throws {
+  static func check(_ state: any StateTableReader, _ ledgerID: String?, _ plan: Plan) async throws {
     for spec in plan.state {
       guard let owner = try await state.readMeta(name(spec)), owner != ledgerID.map({ Array($0.utf8) }) else { continue }
       throw WeirError(

@@ -115,7 +115,7 @@ final class Session: Sendable {
       // Parents' worker may have stopped between their last entry, and there is no other that writes theirs.
       let parents = ids.flatMap { fold[$0]?.origin?.parents.map(\.lane) ?? [] }
       if recordsTakeOvers {
-        _ = try await state.write([], meta: Followers.marks(fold, of: Set(ids + parents)), owners: owners(of: ids))
+        try await state.write(StateWrite([], meta: Followers.marks(fold, of: Set(ids + parents)), owners: owners(of: ids)))
       }
       if !variant.contains(.flusherRemembers) { await flusher.forget(ids) }
     }

@@ -15,8 +15,11 @@ package protocol StateTableAdapter: Sendable {
   func accepts(_ place: String) -> Bool
   /// Where the table of a plan is, whose file is in a directory.
   func place(_ settings: any StateTableSettings, in directory: String) -> String
-  /// - Parameter memory: of the worker that writes; nil: to read only.
-  func open(_ place: String, memory: MemoryBudget?, thread: BlockingThreads) throws(WeirError) -> any StateTableReader
+  /// Opens the table to write it, and makes it where it is missing.
+  /// - Parameter memory: of the worker.
+  func open(_ place: String, memory: MemoryBudget, thread: BlockingThreads) throws(WeirError) -> any StateTable
+  /// Opens the table to read it.
+  func read(_ place: String, thread: BlockingThreads) throws(WeirError) -> any StateTableReader
   /// For a table that is damaged: the place of a new one, which takes its place; nil: it is sound, or repairs itself.
   func replacement(of place: String) async throws -> StateTableReplacement?
 }
@@ -48,9 +51,12 @@ struct LMDBAdapter: StateTableAdapter {
     Paths.resolve((settings as? LMDBSettings ?? LMDBSettings()).path, in: directory)
   }
 
-  func open(_ place: String, memory: MemoryBudget?, thread: BlockingThreads) throws(WeirError) -> any StateTableReader {
-    guard let memory else { return try LMDBStateTable(path: place, readOnly: true, thread: thread) }
-    return try LMDBStateTable(path: place, pagesMax: memory.statePagesMax, thread: thread)
+  func open(_ place: String, memory: MemoryBudget, thread: BlockingThreads) throws(WeirError) -> any StateTable {
+    try LMDBStateTable(path: place, pagesMax: memory.statePagesMax, thread: thread)
+  }
+
+  func read(_ place: String, thread: BlockingThreads) throws(WeirError) -> any StateTableReader {
+    try LMDBStateTable(path: place, readOnly: true, thread: thread)
   }
 
   func replacement(of place: String) async throws -> StateTableReplacement? {
@@ -71,11 +77,11 @@ extension AdapterRegistry {
 
   /// Opens a state table to read it.
   package func stateTable(at place: String, thread: BlockingThreads = BlockingThreads(count: 1)) throws(WeirError) -> any StateTableReader {
-    try stateTableAdapter(place).open(place, memory: nil, thread: thread)
+    try stateTableAdapter(place).read(place, thread: thread)
   }
 
   /// Opens a state table to write it, and makes it where it is missing.
-  func stateTable(at place: String, memory: MemoryBudget, thread: BlockingThreads) throws(WeirError) -> any StateTableReader {
+  func stateTable(at place: String, memory: MemoryBudget, thread: BlockingThreads) throws(WeirError) -> any StateTable {
     try stateTableAdapter(place).open(place, memory: memory, thread: thread)
   }
 
