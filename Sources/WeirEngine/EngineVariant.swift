@@ -109,4 +109,23 @@ package struct EngineVariant: OptionSet, Sendable {
   package static let growthUnnoticed = EngineVariant(46)
   /// A lane of a counted source counts from nothing again after records that the source has lost.
   package static let lossCountsAnew = EngineVariant(47)
+
+  // MARK: Replays
+
+  /// The entry that records the end of the input closes the windows.
+  package static let endsAtOnce = EngineVariant(50)
+  /// The end of the input is recorded again by a run that was killed after it.
+  package static let endsTwice = EngineVariant(51)
+  /// A replay of what was replayed does not look whether the state table has it.
+  package static let unchangedUnlooked = EngineVariant(52)
+  /// A replay that claimed the rows of the state table does not look whether another one has committed meanwhile.
+  package static let claimsWithoutLook = EngineVariant(53)
+  /// Rows of merged state that a replay had not written before a stop are not written by the next one.
+  package static let sharedRowsNotRepeated = EngineVariant(54)
+  /// Merged windows that an entry has left are not committed by the run after a stop.
+  package static let sharedRestStays = EngineVariant(55)
+  /// Repeated epochs of idle lanes finish no windows by what the live run had merged.
+  package static let repeatsWithoutFloors = EngineVariant(56)
+  /// A repeated merge covers all entries that there are.
+  package static let repeatsMergeAtHead = EngineVariant(57)
 }

@@ -46,11 +46,24 @@ public enum Mark: String, CaseIterable, Sendable {
   case shardClosed, shardsMerged, closing
   // A topic that gets more partitions.
   case partitionsAdded
+  // Replays of captures.
+  case captureFailed, captureDamaged, captureChanged, pipePaused, mergeClosing
+  case replayUnchanged, replayKeptOpen, replayInterrupted
+  // Replays of a live run's decisions.
+  case entryRepeated, recordedGap, recordedIdle
 
   /// Those that 2,000 seeds need not meet: an entry that is collected between a put that finds it and the look at it, and a state row that
   /// its fence alone stops (the name of the rows' owner stops it before).
-  /// The last three are of workloads of their own.
-  public static let rare: [Mark] = [.entryNotThere, .stateRowSkipped, .shardClosed, .shardsMerged, .closing, .partitionsAdded]
+  /// The others are of workloads of their own.
+  public static let rare: [Mark] =
+    [.entryNotThere, .stateRowSkipped, .shardClosed, .shardsMerged, .closing, .partitionsAdded] + ofReplays + ofRepeats
+
+  /// Those that only replays of captures meet.
+  public static let ofReplays: [Mark] = [
+    .captureFailed, .captureDamaged, .captureChanged, .pipePaused, .mergeClosing, .replayUnchanged, .replayKeptOpen, .replayInterrupted,
+  ]
+  /// Those that only replays of a live run's decisions meet.
+  public static let ofRepeats: [Mark] = [.entryRepeated, .recordedGap, .recordedIdle]
 }
 
 /// How often each mark was met.

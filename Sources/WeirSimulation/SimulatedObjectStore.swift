@@ -49,6 +49,14 @@ public final class SimulatedObjectStore: @unchecked Sendable {
     random = world.random("store")
   }
 
+  /// A copy in another world, without faults.
+  convenience init(world: World, copying other: SimulatedObjectStore) {
+    self.init(world: world)
+    for (path, object) in other.objects.sorted(by: { $0.key < $1.key }) {
+      set(path, Object(bytes: object.bytes, modified: wall, isSynced: true))
+    }
+  }
+
   /// The store as one node reaches it.
   public func reached(by node: Node) -> any ObjectStore { NodeStore(node: node, shared: self) }
 

@@ -39,6 +39,9 @@ public final class SimulatedStateTable: @unchecked Sendable {
   /// Requests are refused for a while.
   public func throttle(nanoseconds: Int64) { throttledUntil = max(throttledUntil, world.now + nanoseconds) }
 
+  /// It is not too busy any more.
+  public func heal() { throttledUntil = 0 }
+
   public func mark(_ name: String) -> [UInt8]? { meta[name] }
 
   /// Power loss: the table is not worth anything any more.

@@ -15,12 +15,27 @@ import WeirSimulation
   @Flag(help: "Reduce the faults of a failing seed.") var reduce = false
   @Flag(help: "Read a source with positions of 128 bits that splits and merges its shards.") var reshards = false
   @Flag(help: "Read a topic that gets more partitions while it is read.") var grows = false
+  @Flag(help: "Replay a plain capture.") var replays = false
+  @Flag(help: "Repeat the decisions of a live run from a capture of its topic.") var repeats = false
   @Flag(help: "Partition gold tables by their groups, and let an entry have few of those that close.") var parts = false
   @Flag(help: "Print the events of a run.") var verbose = false
   @Flag(help: "Show how often each fault and each way of recovery was met.") var marks = false
 
+  private var mode: LiveSimulation.Mode {
+    reshards ? .reshards : grows ? .grows : replays ? .replays : repeats ? .repeats : .live
+  }
+
+  /// What many seeds must have met.
+  private var wantedMarks: [Mark] {
+    switch mode {
+    case .replays: Mark.ofReplays
+    case .repeats: Mark.ofRepeats
+    default: Mark.allCases.filter { !Mark.rare.contains($0) }
+    }
+  }
+
   func run() throws {
-    if listMarks { return print(Mark.allCases.filter { !Mark.rare.contains($0) }.map(\.rawValue).joined(separator: "\n")) }
+    if listMarks { return print(wantedMarks.map(\.rawValue).joined(separator: "\n")) }
     if recorded { return try runRecorded() }
     if bug == "all" { return try hunt(PlantedBug.allCases) }
     var planted: PlantedBug?
@@ -40,14 +55,14 @@ import WeirSimulation
     let began = Date()
     for seed in first..<first + seeds {
       let result = LiveSimulation.run(
-        seed: seed, without: without, bug: planted, reshards: reshards, grows: grows, parts: parts, log: verbose ? { print($0) } : nil)
+        seed: seed, without: without, bug: planted, mode: mode, parts: parts, log: verbose ? { print($0) } : nil)
       all += result.marks
       steps += result.steps
       entries += result.entries
       strikes += result.strikes
       if let violation = result.violation {
         failed += 1
-        let faults = reduce ? LiveSimulation.reduce(seed: seed, reshards: reshards, grows: grows) : result.faults
+        let faults = reduce ? LiveSimulation.reduce(seed: seed, mode: mode) : result.faults
         print("seed \(seed): \(violation)\n  faults: \(faults.joined(separator: ","))")
       }
       if EscapeWatch.count > escaped {
@@ -56,7 +71,7 @@ import WeirSimulation
         escaped = EscapeWatch.count
       }
       if seed % 50 == 0 {
-        let second = LiveSimulation.run(seed: seed, without: without, bug: planted, reshards: reshards, grows: grows, parts: parts)
+        let second = LiveSimulation.run(seed: seed, without: without, bug: planted, mode: mode, parts: parts)
         if second.trace != result.trace || second.steps != result.steps {
           failed += 1
           print("seed \(seed): two runs differ: \(result.steps) and \(second.steps) steps")
@@ -72,16 +87,12 @@ import WeirSimulation
 
   private func runRecorded() throws {
     var failures: [String] = []
-    for seed in LiveSimulation.regressionSeeds {
-      if let violation = LiveSimulation.run(seed: seed).violation { failures.append("seed \(seed): \(violation)") }
-    }
-    for seed in LiveSimulation.reshardSeeds {
-      if let violation = LiveSimulation.run(seed: seed, reshards: true).violation {
-        failures.append("seed \(seed), reshards: \(violation)")
+    var count = 0
+    for (mode, seeds) in LiveSimulation.recorded {
+      for seed in seeds {
+        count += 1
+        if let violation = LiveSimulation.run(seed: seed, mode: mode).violation { failures.append("seed \(seed), \(mode): \(violation)") }
       }
-    }
-    for seed in LiveSimulation.growthSeeds {
-      if let violation = LiveSimulation.run(seed: seed, grows: true).violation { failures.append("seed \(seed), grows: \(violation)") }
     }
     for bug in PlantedBug.recorded where LiveSimulation.run(seed: bug.recordedSeed, bug: bug).violation == nil {
       // A change of the engine shifts what a seed does.
@@ -92,9 +103,7 @@ import WeirSimulation
       }
     }
     for failure in failures { print(failure) }
-    print(
-      "\(LiveSimulation.regressionSeeds.count + LiveSimulation.reshardSeeds.count + LiveSimulation.growthSeeds.count) recorded seeds, \(PlantedBug.recorded.count) planted bugs: \(failures.count) failed"
-    )
+    print("\(count) recorded seeds, \(PlantedBug.recorded.count) planted bugs: \(failures.count) failed")
     if !failures.isEmpty { throw ExitCode(1) }
   }
 

@@ -13,9 +13,24 @@ import WeirSimulation
     }
   }
 
+  @Test(arguments: [LiveSimulation.Mode.replays, .repeats]) func `a replay has every record once under any seed`(
+    mode: LiveSimulation.Mode
+  ) {
+    for seed in 0..<10 as Range<UInt64> {
+      let result = LiveSimulation.run(seed: seed, mode: mode)
+      if let violation = result.violation { Issue.record("seed \(seed): \(violation)\n  replay: \(Self.replay) \(seed) --\(mode)") }
+    }
+  }
+
   /// Seeds that once found a fault of the engine.
   @Test(arguments: LiveSimulation.regressionSeeds) func `what a seed has found does not come back`(seed: UInt64) {
     #expect(LiveSimulation.run(seed: seed).violation == nil, "replay: \(Self.replay) \(seed)")
+  }
+
+  @Test func `what a seed of another source or of a replay has found does not come back`() {
+    for (mode, seeds) in LiveSimulation.recorded where mode != .live {
+      for seed in seeds { #expect(LiveSimulation.run(seed: seed, mode: mode).violation == nil, "replay: \(Self.replay) \(seed) --\(mode)") }
+    }
   }
 
   @Test func `a run without faults is the same every time`() {

@@ -127,7 +127,8 @@ actor LedgerMerge {
   /// - Parameter rows: that it gave the tables.
   func repeats(through number: Int64, watermark: Int64, rows: RecordedRows?) async throws {
     guard let lane else { preconditionFailure("the merge lane is not held") }
-    _ = try await take(through: number, lane, await ledger.fold)
+    let fold = await ledger.fold
+    _ = try await take(through: variant.contains(.repeatsMergeAtHead) ? fold.number : number, lane, fold)
     position = number
     _ = try await commit(lane, through: number, watermark: watermark, rows)
   }

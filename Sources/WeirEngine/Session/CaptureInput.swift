@@ -35,7 +35,7 @@ private struct CaptureRun: Conductor {
   func run(until stop: Flag, isInterrupted: @escaping @Sendable () -> Bool) async throws -> WorkerEnd {
     let ledger = opened.ledger
     if await ledger.fold.hasEnded, !(try await refuseGrowth(await ledger.fold, until: stop)) { return .interrupted }
-    if await ledger.fold.isFinished, await !ledger.fold.mergeLane.isClosing, try await opened.hasAllStateRows() { return .unchanged }
+    if await ledger.fold.isFinished, await !ledger.fold.mergeLane.isClosing, try await hasAllStateRows() { return .unchanged }
     try await opened.decideLookups()
     let fold = await ledger.fold
     do {
@@ -47,6 +47,11 @@ private struct CaptureRun: Conductor {
       await MemoryRelief.leave(error, opened.environment.lake, ledger.layout, at: await ledger.fold.number)
       throw error
     }
+  }
+
+  private func hasAllStateRows() async throws -> Bool {
+    if opened.environment.variant.contains(.unchangedUnlooked) { return true }
+    return try await opened.hasAllStateRows()
   }
 
   /// The ledger has the end of the input, whether or not its windows are closed yet: the capture must be the same, and may

@@ -54,10 +54,12 @@ final class MarkConductor: Sendable {
         reached: { counts.progress.position }, latency: latency))
     try await session.recoverRows(of: groups, fold)
     try await session.checkMemory()
-    try await session.followers.repairMerged(fold, rows: mergedRows, owners: session.owners(of: []))
+    if !session.variant.contains(.sharedRowsNotRepeated) {
+      try await session.followers.repairMerged(fold, rows: mergedRows, owners: session.owners(of: []))
+    }
     for id in ids { await session.committer.hold(id, fold[id]) }
     await session.committer.hold(.merge, fold.mergeLane)
-    try await commitRest()
+    if !session.variant.contains(.sharedRestStays) { try await commitRest() }
   }
 
   func run(
@@ -245,8 +247,13 @@ final class MarkConductor: Sendable {
         try firsts.end()
         try await send(deal(&waiting))
         if isClosed { break }
+        if session.variant.contains(.endsAtOnce) {
+          let (at, hash) = last
+          return try await send(
+            .cut(position: at, prefixHash: hash, watermark: Watermark.maximum, decisions: [.endOfInput], blankLines: blankLines))
+        }
         // The end of input is a decision: an empty epoch carries it, and only the entry after it closes windows.
-        if !endIsRecorded {
+        if !endIsRecorded || session.variant.contains(.endsTwice) {
           let watermark = confirmed.sequencer.watermark
           try await send(
             .cut(

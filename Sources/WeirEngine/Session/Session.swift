@@ -127,7 +127,7 @@ final class Session: Sendable {
   private func claim(_ ids: [LaneID], _ state: any StateTable, _ fold: LedgerFold) async throws {
     guard !variant.contains(.takesOverUnmarked) else { return }
     try await FlushMark.own((hasStateRows ? ids : []) + (sharesEntry ? [.merge] : []), owner, state, fold)
-    if recordsTakeOvers { return }
+    if recordsTakeOvers || variant.contains(.claimsWithoutLook) { return }
     let head = try await ledger.refresh()
     guard head.number == fold.number else {
       throw WeirError(

@@ -15,8 +15,14 @@ final class CommitWatch: Sendable {
   /// The outcome of an attempt says that lanes are another worker's: its id, and of each lane the epoch that the attempt wanted to make.
   private let fenced: @Sendable (_ attempt: String, _ wanted: [LaneID: Int64]) -> Void
 
-  init(mark: @escaping @Sendable (Mark) -> Void, fenced: @escaping @Sendable (_ attempt: String, _ wanted: [LaneID: Int64]) -> Void) {
-    (self.mark, self.fenced) = (mark, fenced)
+  /// An attempt ended as this entry.
+  private let committed: @Sendable (Int64) -> Void
+
+  init(
+    mark: @escaping @Sendable (Mark) -> Void, committed: @escaping @Sendable (Int64) -> Void = { _ in },
+    fenced: @escaping @Sendable (_ attempt: String, _ wanted: [LaneID: Int64]) -> Void
+  ) {
+    (self.mark, self.committed, self.fenced) = (mark, committed, fenced)
   }
 
   func saw(_ event: CommitMachine.Event, _ action: CommitMachine.Action) {
@@ -34,6 +40,7 @@ final class CommitWatch: Sendable {
     case (.headRead, .derive): mark(.headReadAgain)
     default: break
     }
+    if case .finish(.committed(let number, _)) = action { committed(number) }
     if case .finish(.fenced(let lanes, _)) = action, let draft = state.withLock({ $0.draft }) {
       let wanted = draft.lanes.filter { lanes.contains($0.lane) }.map { ($0.lane, $0.epoch) }
       fenced(draft.commitID, Dictionary(wanted, uniquingKeysWith: { first, _ in first }))

@@ -51,6 +51,15 @@ struct LiveFaults: Sendable {
     if random.chance(0.15) { makeSleepy(&random) }
   }
 
+  /// Of replays: no process shares the input, and there is no source to be asked.
+  init(ofReplays random: inout SplitMix64) {
+    self.init(from: &random)
+    sourceFailed = 0
+    fetchFailed = fetchFailed / 5
+    strikesMax = random.below(8)
+    for strike in [Strike.rebalance, .expel, .recreate] { strikes[strike] = 0 }
+  }
+
   /// Few other faults: workers fall asleep where it hurts while others collect.
   private mutating func makeSleepy(_ random: inout SplitMix64) {
     (fetchFailed, sourceFailed, sinkFailed, store) = (0, 0, 0, .none)

@@ -3,60 +3,21 @@ import WeirProtocol
 
 /// What an entry of the ledger may say.
 extension LiveOracle {
-  func createdEntry(_ path: String, _ bytes: [UInt8]) {
-    let entry: LedgerEntry
-    do { entry = try LedgerEntry(bytes: bytes) } catch { return fail("an entry cannot be read: \(error)") }
-    if entry.number <= head {
-      // A sleeper put a number that was collected: harmless if a marker names a snapshot at or above it.
-      if newestSnapshot < entry.number { fail("the number \(entry.number) was used again") }
-      marks.hit(.strayEntry)
-      strays.insert(entry.commitID)
-      return
-    }
-    guard entry.number == head + 1 else { return fail("entry \(entry.number) was put after entry \(head)") }
-    guard path == layout.entry(entry.number) else { return fail("entry \(entry.number) is at \(path)") }
-    guard let last = accounts.last else {
-      let lanes = (entry.genesis?.lanes ?? []).filter { $0 != .merge }.map { ($0, Account.Lane()) }
-      accounts = [Account(entry: entry, lanes: Dictionary(uniqueKeysWithValues: lanes))]
-      return
-    }
-    if entry.previousHash != last.entry.hash { fail("entry \(entry.number) is not chained to the one before it") }
-    append(entry, after: last)
-  }
-
-  /// Rows that an entry must hold, by table.
-  struct Rows {
-    var silver: [SilverRow] = []
-    var quarantined: Set<Place> = []
-    var lateUsers: Set<LatePlace> = []
-    var lateKinds: Set<LatePlace> = []
-    /// Windows that lanes must emit, and those that they may: some of those of an epoch that leaves others.
-    var due: [WindowKey: Tally] = [:]
-    var allowed: [WindowKey: Tally] = [:]
-    var windows: [WindowKey: Tally] = [:]
-    var totals: [String: Tally] = [:]
-  }
-
-  struct Place: Hashable {
-    var shard: String
-    var position: Int64
-  }
-
-  struct LatePlace: Hashable {
-    var place: Place
-    var start: Int
-  }
-
-  private func append(_ entry: LedgerEntry, after last: Account) {
+  func append(_ entry: LedgerEntry, after last: Account) {
     var next = last
     next.entry = entry
     var rows = Rows()
     for commit in entry.lanes where commit.lane != .merge { add(commit, to: &next, &rows) }
     if entry.lanes.filter({ $0.lane != .merge }).count > 1 { marks.hit(.groupCommit) }
     next.merged = merged(next)
-    if entry.mergedWatermark != seconds(next.merged) { fail("entry \(entry.number): the merged watermark is wrong") }
+    if entry.mergedWatermark != microseconds(next.merged) { fail("entry \(entry.number): the merged watermark is wrong") }
     grow(entry, &next)
-    checkRows(entry, rows, &next)
+    checkRows(entry, rows)
+    if next.growth == nil || entry[.merge] == nil {
+      for key in checkGold(entry, "gold/users", due: rows.due, allowed: rows.allowed) {
+        for id in next.lanes.keys { next.lanes[id]?.open[key] = nil }
+      }
+    }
     if let path = entry.partials?.path { next.partialFiles.append((entry.number, path)) }
     if !rows.windows.isEmpty || !rows.totals.isEmpty { next.unread.append((entry.number, rows.windows, rows.totals)) }
     if let merge = entry[.merge] {
@@ -71,9 +32,6 @@ extension LiveOracle {
         + entry.lanes.map { "\($0.lane.text) epoch \($0.epoch) to \($0.to.text) \($0.decisions)" }.joined(separator: "; "))
     accounts.append(next)
   }
-
-  /// Microseconds of a watermark in seconds.
-  private func seconds(_ watermark: Int?) -> Int64 { watermark.map { Int64($0) * 1_000_000 } ?? Watermark.minimum }
 
   private func add(_ commit: LaneCommit, to next: inout Account, _ rows: inout Rows) {
     guard var lane = next.lanes[commit.lane] else { return fail("an entry names the unlisted \(commit.lane.text)") }
@@ -109,7 +67,7 @@ extension LiveOracle {
         emit(&lane, commit, name, last: accounts.last, &rows)
       }
     }
-    if commit.watermark != seconds(lane.watermark) { fail("\(name): the watermark is wrong") }
+    if commit.watermark != microseconds(lane.watermark) { fail("\(name): the watermark is wrong") }
     lane.generation = commit.generation
     lane.epoch = commit.epoch
     let counted = commit.to.ordinal - commit.from.ordinal
@@ -154,7 +112,7 @@ extension LiveOracle {
       if growth != nil { rows.totals[record.user, default: Tally()].add(record.amount) }
       let start = SourceWorkload.window(of: record.at)
       let before = growth.flatMap { $0.reached[TopicGrowth.place(record.user, of: $0.reached.count, $0.rule)] }
-      if start + SourceWorkload.windowSize <= LiveOracle.larger(reached(lane, record.user), before) ?? Int.min {
+      if start + SourceWorkload.windowSize <= larger(reached(lane, record.user), before) ?? Int.min {
         marks.hit(.lateRow)
         windows.users.late += 1
         windows.kinds.late += 1
@@ -180,7 +138,7 @@ extension LiveOracle {
   /// Windows that the lane finishes with this epoch: a function of its records and of what the entry says. Those of an epoch that leaves
   /// some, whichever, are taken out when the files say that it finished them.
   private func emit(_ lane: inout Account.Lane, _ commit: LaneCommit, _ name: String, last: Account?, _ rows: inout Rows) {
-    var bound = LiveOracle.larger(lane.reached, lane.finished) ?? Int.min
+    var bound = larger(lane.reached, lane.finished) ?? Int.min
     if let floor = commit.floor, floor != Watermark.minimum {
       if !lane.isIdle { fail("\(name): it has a floor, and is not idle") }
       if Int(floor / 1_000_000) > max(bound, last?.merged ?? Int.min) { fail("\(name): its floor is above what was merged") }
@@ -217,7 +175,7 @@ extension LiveOracle {
     let active = open.filter { !$0.isIdle }.map(\.reached)
     let idle = open.filter(\.isIdle).compactMap(\.reached)
     let now = active.isEmpty ? idle.max() : active.contains { $0 == nil } ? nil : active.compactMap(\.self).min()
-    return LiveOracle.larger(account.merged, now)
+    return larger(account.merged, now)
   }
 
   // MARK: The merge lane
@@ -241,11 +199,11 @@ extension LiveOracle {
     next.mergePosition = through
     // What it takes over is finished by its next epoch.
     let watermark = isGrowing ? last.mergeWatermark : accounts[Int(through)].merged
-    next.mergeWatermark = LiveOracle.larger(next.mergeWatermark, watermark)
-    if commit.watermark != seconds(watermark) { fail("\(name): its watermark is not that of entry \(through)") }
+    next.mergeWatermark = larger(next.mergeWatermark, watermark)
+    if commit.watermark != microseconds(watermark) { fail("\(name): its watermark is not that of entry \(through)") }
     let due = isGrowing ? [:] : next.open.filter { $0.key.end <= watermark ?? Int.min }
     next.mergeIsClosing = commit.isClosing
-    if !commit.isClosing, !isGrowing { next.mergeComplete = LiveOracle.larger(next.mergeComplete, watermark) }
+    if !commit.isClosing, !isGrowing { next.mergeComplete = larger(next.mergeComplete, watermark) }
     // An epoch that leaves windows has some of them, whichever.
     func check(_ table: String, _ prefix: String) -> [WindowKey] {
       let rows = due.filter { $0.key.group.hasPrefix(prefix) }
@@ -260,12 +218,5 @@ extension LiveOracle {
     for ref in commit.state.map({ [$0.base] + $0.deltas }) ?? [] where slice(ref) == nil {
       fail("\(name): the state's bytes are not there")
     }
-  }
-
-  /// The stored bytes of a slice, nil if they are missing or have another hash.
-  private func slice(_ ref: BlobRef) -> [UInt8]? {
-    guard let bytes = store.peek(ref.path), bytes.count >= ref.offset + ref.length else { return nil }
-    let slice = Array(bytes[Int(ref.offset)..<Int(ref.offset + ref.length)])
-    return ContentHash(of: slice).hex == ref.hash ? slice : nil
   }
 }

@@ -21,7 +21,7 @@ extension LiveOracle {
       lane.generation = max(lane.generation, parent.generation + 1)
       let reached = lane.parents.map(\.reached)
       let least = reached.contains { $0 == nil } ? nil : reached.compactMap(\.self).min()
-      lane.floor = LiveOracle.larger(least, next.merged)
+      lane.floor = larger(least, next.merged)
       // The least of the parents' own watermarks; nil: one of them has none.
       lane.maxTime = isFirst ? parent.maxTime : lane.maxTime.flatMap { mine in parent.maxTime.map { min(mine, $0) } }
       lane.seen.formUnion(parent.seen)
@@ -33,7 +33,7 @@ extension LiveOracle {
   /// What a record is judged by: keys of a parent also by what that had reached.
   func reached(_ lane: Account.Lane, _ user: String) -> Int? {
     let parent = lane.parents.first { workload.history[$0.id.shard]?.holds(user) == true }
-    return LiveOracle.larger(lane.reached, parent?.reached)
+    return larger(lane.reached, parent?.reached)
   }
 
   /// The state of parents is needed until each of their children has one.

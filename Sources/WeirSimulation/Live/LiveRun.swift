@@ -29,7 +29,7 @@ final class LiveRun: @unchecked Sendable {
   let sinks: SimulatedSinkTopics
   let oracle: LiveOracle
   let plan: Plan
-  private let compiled: CompiledPlan
+  let compiled: CompiledPlan
   private var faults: LiveFaults
   let kinds: [String]
   private let bug: PlantedBug?
@@ -46,8 +46,10 @@ final class LiveRun: @unchecked Sendable {
   private var openAtEnd: Set<String> = []
   private let log: ((String) -> Void)?
 
+  /// - Parameter keepsEntries: none is collected.
   init(
-    seed: UInt64, without: Set<String>, bug: PlantedBug?, reshards: Bool, grows: Bool, parts: Bool = false, log: ((String) -> Void)?
+    seed: UInt64, without: Set<String>, bug: PlantedBug?, reshards: Bool, grows: Bool, parts: Bool = false, keepsEntries: Bool = false,
+    log: ((String) -> Void)?
   ) {
     self.bug = bug
     world = World(seed: seed)
@@ -57,6 +59,7 @@ final class LiveRun: @unchecked Sendable {
     var plan = LivePlan.make(&configuration)
     let drawn = LiveFaults(from: &configuration)
     if drawn.isSleepy { plan.lake.ledgerKeepMicroseconds = 0 }
+    if keepsEntries { plan.lake.ledgerKeepMicroseconds = 7 * 86_400_000_000 }
     if reshards { plan.source.settings = ReshardSettings(plan.source.live ?? LiveSourceTraits()) }
     var bounds = WindowParts()
     if parts {

@@ -17,22 +17,39 @@ public enum LiveSimulation {
     public var faults: [String]
   }
 
+  /// What is simulated.
+  public enum Mode: String, CaseIterable, Sendable {
+    /// Live workers on a topic.
+    case live
+    /// The source is one of ``ReshardSettings``.
+    case reshards
+    /// The topic gets more partitions, see ``TopicGrowth``.
+    case grows
+    /// Replays of a plain capture.
+    case replays
+    /// A live run, whose decisions are repeated from a capture of its topic.
+    case repeats
+  }
+
   /// Runs one seed.
   /// - Parameters:
   ///   - without: kinds of faults to leave out; `all` leaves out all.
-  ///   - bug: planted in the engine.
-  ///   - reshards: the source is one of ``ReshardSettings``.
-  ///   - grows: the topic gets more partitions, see ``TopicGrowth``.
-  ///   - parts: gold tables are partitioned by their groups, and an entry gets few of those that close.
+  ///   - bug: planted in the engine. It is run in its own mode.
+  ///   - parts: gold tables are partitioned by their groups, and an entry gets few of those that close. Replays draw that by themselves.
   ///   - log: receives each step, for a look at a seed.
   public static func run(
-    seed: UInt64, without: Set<String> = [], bug: PlantedBug? = nil, reshards: Bool = false, grows: Bool = false, parts: Bool = false,
+    seed: UInt64, without: Set<String> = [], bug: PlantedBug? = nil, mode: Mode = .live, parts: Bool = false,
     log: ((String) -> Void)? = nil
   ) -> Result {
-    LiveRun(
-      seed: seed, without: without, bug: bug, reshards: reshards || bug?.reshards == true, grows: grows || bug?.grows == true, parts: parts,
-      log: log
-    ).run()
+    let mode = bug?.mode ?? mode
+    switch mode {
+    case .replays: return replay(seed: seed, without: without, bug: bug, log: log)
+    case .repeats: return repeats(seed: seed, without: without, bug: bug, parts: parts, log: log)
+    case .live, .reshards, .grows:
+      return LiveRun(
+        seed: seed, without: without, bug: bug, reshards: mode == .reshards, grows: mode == .grows, parts: parts, log: log
+      ).run()
+    }
   }
 
   /// The kinds of faults that a seed has on.
@@ -50,10 +67,11 @@ public enum LiveSimulation {
   }
 
   /// The kinds of faults that a failing seed needs: each is left out in turn, and stays out if the seed fails all the same.
-  public static func reduce(seed: UInt64, reshards: Bool = false, grows: Bool = false) -> [String] {
+  public static func reduce(seed: UInt64, mode: Mode = .live) -> [String] {
     var without: Set<String> = []
-    for kind in run(seed: seed, reshards: reshards, grows: grows).faults
-    where run(seed: seed, without: without.union([kind]), reshards: reshards, grows: grows).violation != nil { without.insert(kind) }
-    return run(seed: seed, without: without, reshards: reshards, grows: grows).faults
+    for kind in run(seed: seed, mode: mode).faults where run(seed: seed, without: without.union([kind]), mode: mode).violation != nil {
+      without.insert(kind)
+    }
+    return run(seed: seed, without: without, mode: mode).faults
   }
 }

@@ -21,6 +21,9 @@ public enum PlantedBug: String, CaseIterable, Sendable {
   case lossCountsAnew
   // In what becomes of keys where a topic gets more partitions.
   case growthForgetsIDs, growthIgnoresFloors, growthUnnoticed
+  // In replays of captures, and in those of a live run's decisions.
+  case endsAtOnce, endsTwice, unchangedUnlooked, claimsWithoutLook, sharedRowsNotRepeated, sharedRestStays
+  case repeatsWithoutFloors, repeatsMergeAtHead
   /// The state table writes rows whatever their fence.
   case rowsUnfenced
   /// The state table gives a lane to the worker that claims it last.
@@ -39,16 +42,16 @@ public enum PlantedBug: String, CaseIterable, Sendable {
     }
   }
 
-  /// It does harm only where shards are split and merged, or records are counted.
-  public var reshards: Bool {
+  /// Where alone it does harm; nil: in any live run.
+  public var mode: LiveSimulation.Mode? {
     switch self {
-    case .childForgetsIDs, .childIgnoresFloors, .childKeepsAllKeys, .childrenDoNotWait, .lossCountsAnew: true
-    default: false
+    case .childForgetsIDs, .childIgnoresFloors, .childKeepsAllKeys, .childrenDoNotWait, .lossCountsAnew: .reshards
+    case .growthForgetsIDs, .growthIgnoresFloors, .growthUnnoticed: .grows
+    case .endsAtOnce, .endsTwice, .unchangedUnlooked, .claimsWithoutLook, .sharedRowsNotRepeated, .sharedRestStays: .replays
+    case .repeatsWithoutFloors, .repeatsMergeAtHead: .repeats
+    default: nil
     }
   }
-
-  /// It does harm only where a topic gets more partitions.
-  public var grows: Bool { self == .growthForgetsIDs || self == .growthIgnoresFloors || self == .growthUnnoticed }
 
   var engine: EngineVariant {
     switch self {
@@ -94,6 +97,14 @@ public enum PlantedBug: String, CaseIterable, Sendable {
     case .growthForgetsIDs: .growthForgetsIDs
     case .growthIgnoresFloors: .growthIgnoresFloors
     case .growthUnnoticed: .growthUnnoticed
+    case .endsAtOnce: .endsAtOnce
+    case .endsTwice: .endsTwice
+    case .unchangedUnlooked: .unchangedUnlooked
+    case .claimsWithoutLook: .claimsWithoutLook
+    case .sharedRowsNotRepeated: .sharedRowsNotRepeated
+    case .sharedRestStays: .sharedRestStays
+    case .repeatsWithoutFloors: .repeatsWithoutFloors
+    case .repeatsMergeAtHead: .repeatsMergeAtHead
     default: []
     }
   }

@@ -12,6 +12,17 @@ extension LiveSimulation {
 
   /// The same where the topic gets more partitions.
   public static let growthSeeds: [UInt64] = [0]
+
+  /// The same of replays of captures.
+  public static let replaySeeds: [UInt64] = [0]
+
+  /// The same of replays of a live run's decisions.
+  public static let repeatSeeds: [UInt64] = [0]
+
+  /// All of them.
+  public static let recorded: [(mode: Mode, seeds: [UInt64])] = [
+    (.live, regressionSeeds), (.reshards, reshardSeeds), (.grows, growthSeeds), (.replays, replaySeeds), (.repeats, repeatSeeds),
+  ]
 }
 
 extension PlantedBug {

@@ -2,18 +2,7 @@ import WeirCore
 import WeirProtocol
 
 /// Topics that tables are published to: each row at least once, in order, and the same bytes every time.
-extension LiveOracle {
-  /// What a topic holds, without repetitions.
-  struct TopicLog {
-    var rows: [TopicRow: Hash128] = [:]
-    var last: TopicRow?
-  }
-
-  struct TopicRow: Hashable {
-    var entry: Int64
-    var row: Int64
-  }
-
+extension LedgerOracle {
   func stored(_ topic: String, _ record: SinkRecord) {
     func header(_ name: String) -> String {
       record.headers.last { $0.name == name }?.value.map { String(decoding: $0, as: UTF8.self) } ?? ""
@@ -67,4 +56,15 @@ extension LiveOracle {
       if let last = log.last, last.entry > head { fail("the topic \(topic) has rows of entry \(last.entry), which the crash took") }
     }
   }
+}
+
+/// What a topic holds, without repetitions.
+struct TopicLog {
+  var rows: [TopicRow: Hash128] = [:]
+  var last: TopicRow?
+}
+
+struct TopicRow: Hashable {
+  var entry: Int64
+  var row: Int64
 }
