@@ -71,8 +71,9 @@ extension GroupConductor {
   func lead(_ fold: LedgerFold) async throws {
     let leads = leads(fold)
     let isHeld = await session.merge.isHeld
-    if leads, !isHeld { try await session.merge.begin(fold, run: session.run) }
-    if !leads, isHeld { await session.merge.drop() }
+    guard leads != isHeld else { return }
+    if leads { try await session.merge.begin(fold, run: session.run) } else { await session.merge.drop() }
+    session.followers.sinks?.news.ring()
   }
 
   /// Lanes that have ended, wait for their parents, or are of shards that the source does not have any more have no owner. (Where workers
