@@ -107,7 +107,8 @@ extension GroupConductor {
       try await session.flusher.flush()
       _ = try await session.merge.round()
     }
-    session.lanes.remove(ids)
+    // Rows of them may be on their way, also of what was lost: a write that comes after the next owner's claim fails, and ends the session.
+    try await session.flusher.pausing { [session] in session.lanes.remove(ids) }
     await session.committer.drop(ids)
     session.meter.released(names, isLost: isLost)
     observe(.revoked(names.sorted(), isLost: isLost))
