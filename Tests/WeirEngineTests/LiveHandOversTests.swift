@@ -30,6 +30,29 @@ extension LiveWorkerTests {
       #expect(try await bench.fold()?.counts.input == 55)
     }
 
+    /// The next owner claims the shard's rows when it is released: a write that comes after that would fail, and end the session of the
+    /// lanes that stay.
+    @Test(arguments: [true, false]) func aShardIsNotReleasedWhileRowsOfItAreOnTheirWay(isLost: Bool) async throws {
+      let gate = StoreGate()
+      let table = MemoryStateTable(beforeWrite: { await gate.pass() })
+      let bench = try Bench(
+        shards: 2, misplaced: "per_shard", flush: "1h",
+        more: "state: {users: {by: [user], measure: {rows: count()}}}\nstore: {flush: 20ms}", state: table)
+      let worker = bench.worker(["t/0", "t/1"])
+      await bench.wait("it reads") { worker.group?.isCaughtUp("t/1") == true }
+      let group = try #require(worker.group)
+      await gate.shut()
+      bench.send("t/1", 0..<20)
+      await gate.whenARequestWaits()
+      group.tell(.revoked(["t/1"], isLost: isLost))
+      for _ in 0..<5000 { await Task.yield() }
+      #expect(group.released == [])
+      await gate.open()
+      await bench.wait("it is released") { group.released == ["t/1"] }
+      _ = try await worker.stop()
+      #expect(worker.troubles(.stateFenced) == 0)
+    }
+
     @Test func twoDeploymentsOnOneLedgerFenceEachOtherAndCountEachRecordOnce() async throws {
       let bench = try Bench(shards: 2)
       bench.send("t/0", 0..<100)

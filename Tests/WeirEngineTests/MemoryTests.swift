@@ -59,12 +59,12 @@ import WeirTesting
     process.take(budget.busyAbove)
     #expect(!governor.isBusy)
     process.take(10 << 20, kept: 300 << 20)
-    try await governor.admit(ManualClock(.ends))
+    try await governor.admit()
     #expect(process.kept.withLock { $0 } == 0 && governor.peak == 310 << 20)
     // Nothing is under way, and it is not full: one after the other.
     process.take(budget.busyAbove + 1)
     #expect(governor.isBusy)
-    try await governor.admit(ManualClock(.ends))
+    try await governor.admit()
   }
 
   @Test func inputWaitsForTheEpochThatIsUnderWay() async throws {
@@ -74,7 +74,7 @@ import WeirTesting
     governor.began()
     let isAdmitted = Flag()
     let waiting = Task {
-      try await governor.admit(ManualClock(.ends))
+      try await governor.admit()
       isAdmitted.raise()
     }
     for _ in 0..<100 { await Task.yield() }
@@ -84,14 +84,47 @@ import WeirTesting
     try await waiting.value
   }
 
+  /// It looks again when a block was consumed or rows were encoded, and at no other time.
+  @Test func inputThatWaitsLooksAgainWhenMemoryMayHaveComeFree() async throws {
+    let process = Process()
+    let governor = MemoryGovernor(budget, process.memory)
+    process.take(budget.total)
+    let isAdmitted = Flag()
+    let asked = Mutex(0)
+    try await withThrowingTaskGroup(of: Void.self) { tasks in
+      tasks.addTask {
+        try await governor.admit {
+          asked.withLock { $0 += 1 }
+          return true
+        }
+        isAdmitted.raise()
+      }
+      for look in 1...3 {
+        while asked.withLock({ $0 }) < look { await Task.yield() }
+        for _ in 0..<100 { await Task.yield() }
+        #expect(asked.withLock { $0 } == look && !isAdmitted.isRaised)
+        if look == 3 { process.take(100 << 20) }
+        governor.freed()
+      }
+      try await tasks.waitForAll()
+    }
+    #expect(isAdmitted.isRaised && asked.withLock { $0 } == 3)
+    // One that is not wanted any more waits for nothing.
+    process.take(budget.total)
+    governor.began()
+    let waiting = Task { try await governor.reserve(1) }
+    waiting.cancel()
+    await #expect(throws: WeirError.self) { try await waiting.value }
+  }
+
   @Test func aFullProcessStopsAndNamesTheLargestHolder() async {
     let process = Process()
     let governor = MemoryGovernor(budget, process.memory)
     process.take(budget.total)
-    var error = await #expect(throws: WeirError.self) { try await governor.admit(ManualClock(.ends)) }
+    var error = await #expect(throws: WeirError.self) { try await governor.admit() }
     #expect(error?.code == .memoryExceeded && error?.message.contains("the rows and files of the epochs") == true)
     governor.holds(StateBytes(dedup: 1, windows: 2, keyed: 90 << 20))
-    error = await #expect(throws: WeirError.self) { try await governor.admit(ManualClock(.ends)) }
+    error = await #expect(throws: WeirError.self) { try await governor.admit() }
     #expect(error?.message.contains("keyed state, 90 MiB") == true && error?.advice?.remedies.first == .setting(.workerMemory))
   }
 
@@ -99,8 +132,8 @@ import WeirTesting
     let process = Process()
     let governor = MemoryGovernor(budget, process.memory)
     process.take(150 << 20)
-    try await governor.reserve(80 << 20, ManualClock(.ends))
-    let error = await #expect(throws: WeirError.self) { try await governor.reserve(100 << 20, ManualClock(.ends)) }
+    try await governor.reserve(80 << 20)
+    let error = await #expect(throws: WeirError.self) { try await governor.reserve(100 << 20) }
     #expect(error?.code == .memoryExceeded && error?.message.contains("needs 100 MiB more to save its state") == true)
   }
 

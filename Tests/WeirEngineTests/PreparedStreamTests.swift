@@ -1,6 +1,7 @@
 import Synchronization
 import Testing
 import WeirCore
+import WeirDelta
 import WeirLocal
 import WeirTesting
 
@@ -24,8 +25,8 @@ extension ScriptedSource {
 
   private var pool: PreparerPool { PreparerPool(CompiledPlan(bench.plan, lookups: []), bench.environment) }
 
-  private func capture(_ isInterrupted: @escaping @Sendable () -> Bool = { false }) -> Reading {
-    Reading(ahead: PrepareAhead(3), isInterrupted: isInterrupted, mayPause: true)
+  private func capture(_ interruption: Flag = Flag()) -> Reading {
+    Reading(ahead: PrepareAhead(3), interruption: interruption, mayPause: true)
   }
 
   private func words(_ event: PreparedEvent) -> String {
@@ -45,7 +46,7 @@ extension ScriptedSource {
     source.give(cut: 60)
     var seen: [String] = []
     // What comes next is given only when the first was handed on: who waits for it before waits for ever.
-    try await pool.forEach(source, capture { interrupted.isRaised }) { event in
+    try await pool.forEach(source, capture(interrupted)) { event in
       seen.append(words(event))
       if case .cut(60, _) = event { source.give(block: 60) }
       if case .pause = event {
@@ -64,7 +65,7 @@ extension ScriptedSource {
     source.give(cut: 60)
     source.give(block: 60)
     var seen: [String] = []
-    try await pool.forEach(source, capture { interrupted.isRaised }) { event in
+    try await pool.forEach(source, capture(interrupted)) { event in
       seen.append(words(event))
       if case .pause = event { interrupted.raise() }
       return true
@@ -73,13 +74,48 @@ extension ScriptedSource {
     #expect(source.isClosed)
   }
 
+  /// While it pauses, nothing looks whether it still does.
+  @Test func aSourceThatPausesIsNotPolled() async throws {
+    let (source, interrupted, clock) = (ScriptedSource(), Flag(), ManualClock(.waits))
+    let environment = EngineEnvironment(
+      lake: MemoryStore(), tables: DeltaFormat(), state: nil, clock: clock, random: CountingRandom(), threads: BlockingThreads(count: 1),
+      parallel: 1)
+    let pool = PreparerPool(CompiledPlan(bench.plan, lookups: []), environment)
+    let reading = capture(interrupted)
+    let seen = Mutex<[String]>([])
+    try await withThrowingTaskGroup(of: Void.self) { tasks in
+      source.give(block: 0)
+      tasks.addTask { [self] in
+        try await pool.forEach(source, reading) { event in
+          seen.withLock { $0.append(words(event)) }
+          return true
+        }
+      }
+      /// Time passes until this many events came.
+      func pass(until count: Int) async {
+        while seen.withLock({ $0.count }) < count {
+          clock.advance(by: PreparerPool.sourceRestNanoseconds)
+          await Task.yield()
+        }
+      }
+      while seen.withLock({ $0.isEmpty }) { await Task.yield() }
+      await pass(until: 2)
+      for _ in 0..<500 { await Task.yield() }
+      #expect(clock.sleepers == 0, "it pauses, and that was said")
+      interrupted.raise()
+      await pass(until: 3)
+      try await tasks.waitForAll()
+    }
+    #expect(seen.withLock { $0 } == ["block of 3 at 0", "pause", "interrupted"])
+  }
+
   @Test func anInterruptedStreamThatGoesOnEndsAtItsNextCut() async throws {
     let (source, interrupted) = (ScriptedSource(), Flag())
     for number in 0..<5 as Range<Int64> { source.give(block: number * 60) }
     source.give(cut: 300)
     source.give(block: 300)
     var seen: [String] = []
-    try await pool.forEach(source, capture { interrupted.isRaised }) { event in
+    try await pool.forEach(source, capture(interrupted)) { event in
       interrupted.raise()
       seen.append(words(event))
       return true
@@ -183,7 +219,7 @@ extension ScriptedSource {
     let reads = (0..<blocks).map { block(at: Int64($0) * 2000, records: 2000) } + [.caughtUp(next: 50_000), block(at: 50_000, records: 1)]
     let shard = ScriptedSource(reads + [.end])
     var seen: [String] = []
-    try await pool.forEach(shard, Reading(ahead: PrepareAhead(ahead), isInterrupted: { false }, retries: true)) { event in
+    try await pool.forEach(shard, Reading(ahead: PrepareAhead(ahead), interruption: Flag(), retries: true)) { event in
       switch event {
       case .block(let block, let end): seen.append("\(block.decoded.raw.position) to \(end)")
       case .caughtUp(let next):
@@ -204,7 +240,7 @@ extension ScriptedSource {
     shard.give(.failure(WeirError(.unavailable, "not now")))
     for event in [block(at: 0, records: 2000), block(at: 2000, records: 1), .end] { shard.give(.success(event)) }
     var seen = 0
-    try await pool.forEach(shard, Reading(ahead: PrepareAhead(0), isInterrupted: { false }, retries: true)) { _ in
+    try await pool.forEach(shard, Reading(ahead: PrepareAhead(0), interruption: Flag(), retries: true)) { _ in
       seen += 1
       return false
     }

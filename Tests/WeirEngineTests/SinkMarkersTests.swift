@@ -109,17 +109,43 @@ struct SinkMarkersTests {
     #expect(try await read(ledger) == 40)
   }
 
-  @Test func `a worker that leads and publishes lists nothing while the topic advances`() async throws {
+  private func pump(_ ledger: Ledger, _ clock: any Clock) throws -> SinkPump {
     var plan = Plan(
       pipeline: "p", source: SourceSpec(stream: "s", settings: ScriptedSettings()), record: RecordSpec(fields: [], key: nil, time: nil),
       inputs: [])
     plan.sinks = SinkSpec(routes: [.init(table: plan.path(of: .quarantine), topic: "t")], settings: NoSettings())
-    let ledger = try await ledger(through: 3)
     let environment = EngineEnvironment(
       lake: store, tables: DeltaFormat(), state: nil, clock: clock, random: random, threads: BlockingThreads(count: 1), parallel: 1,
       sinks: SinkEnvironment(make: { NoSink() }, tell: { _ in }), registry: nil, memory: MemoryBudget(configured: nil, available: nil),
       processMemory: nil)
-    let pump = try #require(SinkPump(environment: environment, ledger: ledger, ledgerID: "l", plan: plan))
+    return try #require(SinkPump(environment: environment, ledger: ledger, ledgerID: "l", plan: plan))
+  }
+
+  /// Nothing new is in the ledger, or the topics have it: nothing is to be done before there is more.
+  @Test func `a worker whose topics have everything wakes for nothing`() async throws {
+    let (ledger, clock) = (try await ledger(through: 3), ManualClock(.waits))
+    let (leader, other, isDone) = (try pump(ledger, clock), try pump(ledger, clock), Flag())
+    try await withThrowingTaskGroup(of: Void.self) { tasks in
+      tasks.addTask { try await other.run(until: isDone) { false } }
+      while clock.sleepers == 0 { await Task.yield() }
+      tasks.addTask { try await leader.run(until: isDone) { true } }
+      while await leader.through != 3 { await Task.yield() }
+      // It looks at the markers until the topics have what it knows of.
+      clock.advance(by: 1_000_000_000)
+      while await other.through != 3 { await Task.yield() }
+      for _ in 0..<500 { await Task.yield() }
+      #expect(clock.sleepers == 0)
+      try await commit(ledger)
+      leader.news.ring()
+      while await leader.through != 4 { await Task.yield() }
+      isDone.raise()
+      try await tasks.waitForAll()
+    }
+  }
+
+  @Test func `a worker that leads and publishes lists nothing while the topic advances`() async throws {
+    let ledger = try await ledger(through: 3)
+    let pump = try pump(ledger, clock)
     try await pump.beside(until: Flag()) { _ in }
     for number in 4...30 as ClosedRange<Int64> {
       try await commit(ledger)

@@ -13,6 +13,7 @@ import WeirTesting
 @Suite struct FlushTests {
   private actor Lane: StateRowSource {
     let ids = [LaneID(shard: "s")]
+    let news = StateNews()
     private var changed: [Int]
     private let all: [Int]
     private let position: Int64
@@ -33,11 +34,15 @@ import WeirTesting
       let some = Array(changed.prefix(max))
       changed.removeFirst(some.count)
       taken.append(some.count)
+      if !changed.isEmpty { news.mark() }
       return [rows(some, left: changed.count)]
     }
 
     func allStateRows(of id: LaneID) -> LaneRows? { rows(all, left: 0) }
-    func markAllUnflushed(_ id: LaneID) { changed = all }
+    func markAllUnflushed(_ id: LaneID) {
+      changed = all
+      news.mark()
+    }
   }
 
   private let path = NSTemporaryDirectory() + "weir-flush-" + UUID().uuidString
@@ -52,7 +57,14 @@ import WeirTesting
   /// The lane is the worker's in the table from now on.
   private func flusher(_ lane: Lane, _ store: any StateTable, rowsMax: Int = .max) async throws -> StateFlusher {
     try await store.writeMeta(FlushMark.owners(of: lane.ids, owner))
-    return StateFlusher(lanes: { [lane] }, state: store, clock: SystemClock(), spec: StoreSpec(), rowsMax: rowsMax, owner: owner)
+    return flusher(lane, store, SystemClock(), rowsMax: rowsMax)
+  }
+
+  private func flusher(_ lane: Lane, _ store: any StateTable, _ clock: any Clock, rowsMax: Int = .max) -> StateFlusher {
+    let news = Alarm()
+    lane.news.ring(news)
+    return StateFlusher(
+      lanes: { [lane] }, news: news, state: store, clock: clock, spec: StoreSpec(), rowsMax: rowsMax, owner: owner)
   }
 
   private func recover(_ lane: Lane, _ store: any StateTable, _ fold: LedgerFold) async throws {
@@ -135,6 +147,33 @@ import WeirTesting
     try await flusher(lane, store, rowsMax: 4).flush()
     #expect(try await positions(store) == ["key-1": 12, "key-2": 12])
     #expect(try await FlushMark.standing(of: id, store, fold) == .even)
+  }
+
+  /// A worker whose lanes have nothing new wakes for no flush.
+  @Test func aFlusherSleepsUntilALaneHasSomething() async throws {
+    let (clock, table, isDone) = (ManualClock(.waits), MemoryStateTable(), Flag())
+    let lane = Lane(Array(0..<10), position: 7)
+    try await table.writeMeta(FlushMark.owners(of: lane.ids, owner))
+    let flusher = flusher(lane, table, clock)
+    try await withThrowingTaskGroup(of: Void.self) { tasks in
+      tasks.addTask { try await flusher.run(until: isDone) }
+      /// Until its interval is over, which it waits for only if there is something.
+      func passInterval() async {
+        while clock.sleepers == 0 { await Task.yield() }
+        clock.advance(by: 10_000_000_000)
+      }
+      await passInterval()
+      while await lane.taken != [10] { await Task.yield() }
+      for _ in 0..<500 { await Task.yield() }
+      #expect(clock.sleepers == 0)
+      await lane.markAllUnflushed(lane.ids[0])
+      await passInterval()
+      while await lane.taken != [10, 10] { await Task.yield() }
+      isDone.raise()
+      try await tasks.waitForAll()
+    }
+    let mark = FlushMark(lane: lane.ids[0], generation: 0, position: 7).entry
+    #expect(try await table.readMeta(mark.0) == mark.1)
   }
 
   /// A flush that finds the rows taken by another must not write the mark that says they are in the table: the other may fail.

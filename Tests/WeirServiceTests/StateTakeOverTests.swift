@@ -93,6 +93,7 @@ import WeirTesting
   /// The lane as one worker has it.
   private actor Lane: StateRowSource {
     let ids = [StateTakeOverTests.id]
+    nonisolated let news = StateNews()
     private(set) var counts: Counts
     private var changed: Set<String> = []
 
@@ -135,7 +136,7 @@ import WeirTesting
       let lane = Lane(counts)
       (self.lane, self.name) = (lane, Array(name.utf8))
       flusher = StateFlusher(
-        lanes: { [lane] }, state: bench.table, clock: SystemClock(), spec: StoreSpec(), rowsMax: rowsMax, owner: self.name)
+        lanes: { [lane] }, news: Alarm(), state: bench.table, clock: SystemClock(), spec: StoreSpec(), rowsMax: rowsMax, owner: self.name)
     }
 
     /// As a session does after the entry that takes the lane over.

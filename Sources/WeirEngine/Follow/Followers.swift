@@ -94,6 +94,7 @@ actor Followers {
       meter?.commitTook(clock.monotonicNanoseconds - began, of: path)
     }
     (appliedThrough, filesApplied) = (target, Followers.files(fold))
+    sinks?.news.ring()
   }
 
   /// Whether every table has the files that the ledger gave it.

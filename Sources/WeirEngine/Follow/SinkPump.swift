@@ -13,7 +13,7 @@ actor SinkPump {
   /// Bytes that were sent and are not acknowledged.
   static let bufferedMax = 16 << 20
   private static let chunkRows = 1000
-  /// Between two looks at markers that another worker writes, and at who leads.
+  /// Between two looks at the markers of another worker that has entries to publish: no message says how far it is.
   private static let lookNanoseconds: Int64 = 1_000_000_000
   private static let flushNanoseconds: Int64 = 500_000_000
   /// How long an orderly end may be held up; what is left is the next run's.
@@ -48,7 +48,7 @@ actor SinkPump {
   private let hasFailed = Flag()
   /// It no longer runs: no caller may wait for it.
   private let hasEnded = Flag()
-  /// Rung when the ledger has more entries.
+  /// Rung when the ledger has more entries, and when another worker may lead.
   nonisolated let news = Alarm()
   /// Rung when a topic has come nearer to the ledger, and when nothing is published any more.
   nonisolated let advanced = Alarm()
@@ -129,13 +129,15 @@ actor SinkPump {
     }
     do {
       while !isDone.isRaised {
-        if await leads() {
+        let isLeading = await leads()
+        if isLeading {
           try await follow(to: await ledger.fold.number) { deadline.hasPassed }
         } else {
           try await look()
         }
         if isDone.isRaised { break }
-        await news.wait(until: clock.monotonicNanoseconds + SinkPump.lookNanoseconds, clock)
+        let (known, head) = (through, await ledger.fold.number)
+        await news.wait(until: isLeading || known >= head ? nil : clock.monotonicNanoseconds + SinkPump.lookNanoseconds, clock)
       }
       if await leads() { try await follow(to: await ledger.fold.number) { deadline.hasPassed } }
       await close()
@@ -148,16 +150,22 @@ actor SinkPump {
 
   /// Publishes in parallel to a run of a worker that has all lanes: everything that is there before it, what comes during it, and the rest
   /// after it. Waits for a sink until it is interrupted.
+  /// - Parameter body: gets a flag that is raised when it is to end: with `stop`, or when publishing has failed.
   nonisolated func beside<T: Sendable>(
-    until stop: Flag, _ body: @escaping @Sendable (@escaping @Sendable () -> Bool) async throws -> T
+    until stop: Flag, _ body: @escaping @Sendable (Flag) async throws -> T
   ) async throws -> T {
     try await catchUp { stop.isRaised }
-    let isDone = Flag()
-    stop.whenRaised { isDone.raise() }
+    let (isDone, interruption) = (Flag(), Flag())
+    let watcher = stop.whenRaised {
+      isDone.raise()
+      interruption.raise()
+    }
+    defer { stop.forget(watcher) }
+    hasFailed.whenRaised { interruption.raise() }
     let result = try await withThrowingTaskGroup(of: T?.self) { group in
-      group.addTask { [hasFailed] in
+      group.addTask {
         defer { isDone.raise() }
-        return try await body { stop.isRaised || hasFailed.isRaised }
+        return try await body(interruption)
       }
       group.addTask {
         try await self.run(until: isDone, isAwaited: { stop.isRaised }) { true }

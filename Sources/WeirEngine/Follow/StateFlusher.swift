@@ -4,14 +4,17 @@ import WeirProtocol
 
 /// Takes changed rows of lane-finished state to the state table while the lanes continue (law 6).
 ///
-/// Rows may run ahead of the ledger: each carries its lane's position as a fence. Flushes begin at the configured interval, and
-/// take at most `spec.share` of the time: after one that took t, the next begins t / share later.
+/// Rows may run ahead of the ledger: each carries its lane's position as a fence. Flushes begin at the configured interval if a lane has
+/// something, and take at most `spec.share` of the time: after one that took t, the next begins t / share later. While no lane has
+/// anything, the flusher sleeps.
 actor StateFlusher {
   /// What a flush may stretch the interval for, nanoseconds. One that seems to have taken longer was slept through: a process that is
   /// stopped for an hour in the middle of it must not wait for ten hours then.
   static let tookMax: Int64 = 10_000_000_000
 
   private let lanes: @Sendable () async -> [any StateRowSource]
+  /// Rung when one of the lanes has something.
+  private let news: Alarm
   private let state: (any StateTable)?
   private let clock: any Clock
   private let spec: StoreSpec
@@ -33,13 +36,14 @@ actor StateFlusher {
 
   /// - Parameters:
   ///   - lanes: those of the moment.
+  ///   - news: rung when one of them has something for the table.
   ///   - rowsMax: rows that are in memory at once on their way to the table.
   ///   - owner: names this worker, which has claimed the lanes.
   ///   - reached: the position up to which all lanes have consumed.
   ///   - meter: receives each position once its rows are visible.
   ///   - live: receives each flush.
   init(
-    lanes: @escaping @Sendable () async -> [any StateRowSource], state: (any StateTable)?, clock: any Clock, spec: StoreSpec,
+    lanes: @escaping @Sendable () async -> [any StateRowSource], news: Alarm, state: (any StateTable)?, clock: any Clock, spec: StoreSpec,
     rowsMax: Int = .max, owner: [UInt8], reached: @escaping @Sendable () -> Int64 = { 0 }, meter: LatencyMeter? = nil,
     live: LiveMeter? = nil, variant: EngineVariant = []
   ) {
@@ -51,6 +55,7 @@ actor StateFlusher {
     self.reached = reached
     self.meter = meter
     self.lanes = lanes
+    self.news = news
     self.state = state
     self.clock = clock
     self.spec = spec
@@ -59,8 +64,15 @@ actor StateFlusher {
   /// Flushes until `isDone`.
   func run(until isDone: Flag) async throws {
     guard state != nil else { return }
+    let watcher = isDone.whenRaised { [news] in news.ring() }
+    defer { isDone.forget(watcher) }
     var due = clock.monotonicNanoseconds + spec.flushMicroseconds * 1000
     while true {
+      await withTaskCancellationHandler { [news, clock] in
+        await news.wait(until: nil, clock)
+      } onCancel: { [news] in
+        news.ring()
+      }
       await isDone.wait(until: due, clock)
       if isDone.isRaised || Task.isCancelled { return }
       let began = clock.monotonicNanoseconds
@@ -100,27 +112,26 @@ actor StateFlusher {
 
   private func flushParts() async throws {
     let position = reached()
-    let most = try await flushPart()
+    let lanes = await lanes()
+    let max = rowsMax == .max ? Int.max : Swift.max(1, rowsMax / Swift.max(1, lanes.reduce(0) { $0 + $1.ids.count }))
+    let most = try await flushPart(lanes, max)
     var left = most
-    let max = await rowsOfALane()
-    for _ in 0..<(most / max + (most % max > 0 ? 1 : 0)) where left > 0 { left = try await flushPart() }
+    for _ in 0..<(most / max + (most % max > 0 ? 1 : 0)) where left > 0 {
+      left = try await flushPart(await self.lanes(), max)
+    }
     meter?.visible(through: position, now: clock.monotonicNanoseconds)
   }
 
-  private func rowsOfALane() async -> Int {
-    rowsMax == .max ? .max : Swift.max(1, rowsMax / Swift.max(1, await lanes().reduce(0) { $0 + $1.ids.count }))
-  }
-
+  /// - Parameter max: rows of a lane and table that are taken.
   /// - Returns: rows that the lane with the most of them still has.
-  private func flushPart() async throws -> Int {
+  private func flushPart(_ lanes: [any StateRowSource], _ max: Int) async throws -> Int {
     guard let state else { return 0 }
     var rows: [StateBatch] = []
     var lanesFlushed: [LaneRows] = []
     var arrivals = Arrivals()
     let began = clock.monotonicNanoseconds
-    let (lanes, max) = (await lanes(), await rowsOfALane())
     let all = await withTaskGroup(of: (Int, [LaneRows]).self) { group in
-      for (number, owner) in lanes.enumerated() { group.addTask { (number, await owner.takeStateRows(max: max)) } }
+      for (number, owner) in lanes.enumerated() where owner.news.take() { group.addTask { (number, await owner.takeStateRows(max: max)) } }
       return await group.reduce(into: []) { $0.append($1) }.sorted { $0.0 < $1.0 }
     }
     for lane in all.flatMap(\.1) where lane.mark != written[lane.mark.lane] {

@@ -7,6 +7,7 @@ import WeirOperators
 /// Messages carry blocks, never records. Between two of them a cut may end the epoch, and the state flusher may take changed rows.
 actor LaneActor {
   nonisolated let ids: [LaneID]
+  nonisolated let news = StateNews()
   /// Number of the first among the shard's lanes.
   private let first: Int
   private let lanes: [LaneState]
@@ -54,6 +55,7 @@ actor LaneActor {
   ///   - read: the first (if known) and the last record of a live block.
   ///   - end: after a live block; nil: the deals' own ends, where positions are dense.
   func consume(_ deals: [DealtBlocks], read: (first: Fingerprint?, last: Fingerprint)? = nil, to end: ShardPoint? = nil) {
+    defer { news.mark() }
     if let end { move(to: end) }
     if let read { identity.read(first: read.first, last: read.last) }
     for deal in deals where deal.count > 0 {
@@ -103,7 +105,11 @@ actor LaneActor {
   }
 
   /// Goes past positions that hold no records.
-  func advance(position: Int64, watermark: Int64) { for lane in lanes { lane.advance(position: position, watermark: watermark) } }
+  func advance(position: Int64, watermark: Int64) {
+    let before = self.position
+    for lane in lanes { lane.advance(position: position, watermark: watermark) }
+    if self.position != before { news.mark() }
+  }
 
   /// The same in a live shard.
   func advance(to point: ShardPoint, watermark: Int64) {
@@ -140,7 +146,10 @@ actor LaneActor {
   /// An entry says this of the lane, see ``LaneState/begin(generation:)``.
   func committed(floor: Int64, generation: Int64) {
     raise(floor: floor)
-    for lane in lanes { lane.begin(generation: generation) }
+    for lane in lanes where lane.generation != generation {
+      lane.begin(generation: generation)
+      news.mark()
+    }
   }
 
   // MARK: The shard's identity
@@ -159,11 +168,16 @@ extension LaneActor: StateRowSource {
     if rows.allSatisfy({ $0.left == 0 }) {
       for i in rows.indices { rows[i].arrivals = unflushed }
       unflushed = Arrivals()
+    } else {
+      news.mark()
     }
     return rows
   }
 
   func allStateRows(of id: LaneID) -> LaneRows? { lanes.first { $0.id == id }.map { LaneRows($0.allStateRows(), of: $0) } }
 
-  func markAllUnflushed(_ id: LaneID) { lanes.first { $0.id == id }?.markAllUnflushed() }
+  func markAllUnflushed(_ id: LaneID) {
+    lanes.first { $0.id == id }?.markAllUnflushed()
+    news.mark()
+  }
 }

@@ -5,8 +5,6 @@ import WeirCore
 ///
 /// It changes no row and no cut of a replay: it only waits, or stops the worker. What it waits for ends by itself: an epoch is committed.
 public final class MemoryGovernor: Sendable {
-  private static let restNanoseconds: Int64 = 2_000_000
-
   public let budget: MemoryBudget
   private let memory: ProcessMemory?
   private struct State {
@@ -16,6 +14,8 @@ public final class MemoryGovernor: Sendable {
     var lookups: Int64 = 0
     /// What the process had when memory was given back to the system last.
     var trimmedTo: Int64 = 0
+    /// Raised when memory may have come free; nil: no task waits for that.
+    var freed: Flag?
   }
   private let state = Mutex(State())
 
@@ -35,7 +35,30 @@ public final class MemoryGovernor: Sendable {
 
   /// An epoch is cut: until it is committed its memory comes free by itself.
   func began() { state.withLock { $0.underWay += 1 } }
-  func ended() { state.withLock { $0.underWay -= 1 } }
+
+  /// It is committed, and what it held is free.
+  func ended() {
+    state.withLock { $0.underWay -= 1 }
+    freed()
+  }
+
+  /// Something that takes memory was consumed or encoded: those that wait for memory look again.
+  func freed() {
+    let waiting = state.withLock { state in
+      defer { state.freed = nil }
+      return state.freed
+    }
+    waiting?.raise()
+  }
+
+  /// Is raised at the next call of ``freed()``. Taken before a look, so that nothing is missed between the look and the wait.
+  private var nextFreed: Flag {
+    state.withLock { state in
+      let next = state.freed ?? Flag()
+      state.freed = next
+      return next
+    }
+  }
 
   /// What the state held at the last commit: for the error.
   func holds(_ bytes: StateBytes) { state.withLock { $0.state = bytes } }
@@ -75,20 +98,27 @@ public final class MemoryGovernor: Sendable {
   }
 
   /// Waits until more input may come.
-  /// - Parameter hasMore: whether other work is under way that frees memory.
+  /// - Parameter hasMore: whether other work is under way that frees memory, and calls ``freed()`` when it has.
   /// - Throws: `memory_exceeded` when nothing is under way and the budget is used up.
-  func admit(_ clock: any Clock, while hasMore: () async -> Bool = { false }) async throws {
-    while !Task.isCancelled, isBusy {
-      if isUnderWay { await clock.sleep(nanoseconds: MemoryGovernor.restNanoseconds); continue }
-      if await hasMore() { await clock.sleep(nanoseconds: MemoryGovernor.restNanoseconds); continue }
-      return try stopIfFull()
+  func admit(while hasMore: () async -> Bool = { false }) async throws {
+    while !Task.isCancelled {
+      let freed = nextFreed
+      guard isBusy else { return }
+      var mayFree = isUnderWay
+      if !mayFree { mayFree = await hasMore() }
+      guard mayFree else { return try stopIfFull() }
+      await freed.wait()
     }
   }
 
   /// Waits until there is room for the blobs of a cut.
   /// - Throws: `memory_exceeded` when there is none, and nothing is under way.
-  func reserve(_ bytes: Int64, _ clock: any Clock) async throws {
-    while !Task.isCancelled, isUnderWay, !hasRoom(for: bytes) { await clock.sleep(nanoseconds: MemoryGovernor.restNanoseconds) }
+  func reserve(_ bytes: Int64) async throws {
+    while !Task.isCancelled {
+      let freed = nextFreed
+      guard !hasRoom(for: bytes), isUnderWay else { break }
+      await freed.wait()
+    }
     try stopIfFull(with: bytes)
   }
 

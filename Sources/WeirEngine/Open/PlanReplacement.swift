@@ -34,7 +34,8 @@ struct PlanReplacement: Sendable {
     return [field, time?["outOfOrderMicroseconds"], time?["maxAheadMicroseconds"]]
   }
 
-  /// Commits an entry of empty epochs, from which on the new plan is the ledger's. The lanes begin with empty states.
+  /// Commits an entry of empty epochs, from which on the new plan is the ledger's, unless another worker has just done so. The lanes
+  /// begin with empty states.
   /// - Throws: `plan_changed` where that may not be.
   func decide() async throws {
     let fold = await ledger.fold
@@ -44,7 +45,11 @@ struct PlanReplacement: Sendable {
       if let obstacle = obstacle(fold) { throw refusal(fold, obstacle) }
       return lanes(fold)
     }
-    do { _ = try end.fold() } catch { throw error.ofRun }
+    do { _ = try end.fold() } catch {
+      // Another worker that was started with the same changed plan may have been faster: then this is the ledger's plan now.
+      if case .fenced = error.end, try await ledger.refresh().plan == request.meaning { return }
+      throw error.ofRun
+    }
   }
 
   /// Empty epochs that leave the lanes without a state. They depend on the fold alone, so that no epoch of the old plan follows them:

@@ -29,10 +29,14 @@ actor PreparedQueue {
   private var isClosed = false
   private var reader: CheckedContinuation<Void, Never>?
   private var taker: CheckedContinuation<Void, Never>?
+  /// Those that wait until the taker waits for the source.
+  private var watchers: [CheckedContinuation<Void, Never>] = []
+  /// Called when a block was consumed.
+  private let consumedOne: @Sendable () -> Void
   /// Raised with every event that is read.
   private var eventsRead = 0
 
-  init(ahead: PrepareAhead) { self.ahead = ahead }
+  init(ahead: PrepareAhead, consumed: @escaping @Sendable () -> Void = {}) { (self.ahead, consumedOne) = (ahead, consumed) }
 
   // MARK: The reader's side
 
@@ -113,6 +117,7 @@ actor PreparedQueue {
         taker = continuation
         // The reader may wait for this.
         wake(&reader)
+        if slots.isEmpty { wakeWatchers() }
       }
     }
   }
@@ -123,6 +128,7 @@ actor PreparedQueue {
       taken -= 1
       ahead.give()
     }
+    consumedOne()
     wake(&reader)
   }
 
@@ -137,6 +143,7 @@ actor PreparedQueue {
     ahead.give(taken)
     taken = 0
     wake(&reader)
+    wakeWatchers()
   }
 
   // MARK: Pauses and interruption
@@ -151,7 +158,24 @@ actor PreparedQueue {
   }
 
   /// How many events were read, while the taker waits for the source to give more; nil: it does not.
-  var starvedAfter: Int? { taker != nil && slots.isEmpty ? eventsRead : nil }
+  var starvedAfter: Int? { taker != nil && slots.isEmpty && !isClosed ? eventsRead : nil }
+
+  /// Waits until the taker waits for the source to give more.
+  /// - Parameter known: a number of events after which this does not count.
+  /// - Returns: ``starvedAfter``; nil: nothing is taken any more.
+  func starved(butNot known: Int? = nil) async -> Int? {
+    while !isClosed {
+      if let starvedAfter, starvedAfter != known { return starvedAfter }
+      await withCheckedContinuation { watchers.append($0) }
+    }
+    return nil
+  }
+
+  private func wakeWatchers() {
+    let all = watchers
+    watchers = []
+    for watcher in all { watcher.resume() }
+  }
 
   private func wake(_ waiter: inout CheckedContinuation<Void, Never>?) {
     waiter?.resume()

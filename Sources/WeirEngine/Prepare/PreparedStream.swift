@@ -3,8 +3,8 @@ import WeirOperators
 
 /// From a source to the sequencer: blocks are read, prepared side by side, handed on in order.
 extension PreparerPool {
-  /// How often it is checked whether a wait for a source is in vain.
-  static let sourceLookNanoseconds: Int64 = 100_000_000
+  /// A source that gives nothing for this long pauses.
+  static let sourceRestNanoseconds: Int64 = 100_000_000
   /// Rest after an error that passes: the client itself tries again; this only keeps its errors from making a busy loop.
   private static let restNanoseconds: Int64 = 100_000_000
   /// A block of fewer bytes is prepared at once: another task costs more than it saves.
@@ -20,13 +20,16 @@ extension PreparerPool {
   func forEach(
     _ source: any RecordSource, _ reading: Reading, _ body: (PreparedEvent) async throws -> Bool
   ) async throws {
-    let queue = PreparedQueue(ahead: reading.ahead)
+    let queue = PreparedQueue(ahead: reading.ahead, consumed: { [memory] in memory.freed() })
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { await self.read(source, reading, into: queue) }
-      if reading.mayPause { group.addTask { await self.watch(queue, reading.isInterrupted) } }
+      if reading.mayPause {
+        group.addTask { await self.pauses(queue) }
+        group.addTask { await self.interrupts(queue, reading.interruption) }
+      }
       defer { group.cancelAll() }
       do {
-        if try await PreparerPool.hand(queue, reading.isInterrupted, body) { return await queue.close() }
+        if try await PreparerPool.hand(queue, reading.interruption, body) { return await queue.close() }
       } catch {
         await queue.close()
         await source.close()
@@ -39,7 +42,7 @@ extension PreparerPool {
 
   /// - Returns: false if it ended before the source.
   private static func hand(
-    _ queue: PreparedQueue, _ isInterrupted: () -> Bool, _ body: (PreparedEvent) async throws -> Bool
+    _ queue: PreparedQueue, _ interruption: Flag, _ body: (PreparedEvent) async throws -> Bool
   ) async throws -> Bool {
     while true {
       let event = try await queue.next()
@@ -49,7 +52,7 @@ extension PreparerPool {
       case .end, .outOfRange, .closed: return true
       case .interrupted: return false
       case .cut:
-        guard isInterrupted() else { continue }
+        guard interruption.isRaised else { continue }
         _ = try await body(.interrupted)
         return false
       }
@@ -97,21 +100,31 @@ extension PreparerPool {
     guard asksForSchemas else { return raw }
     reading.resolves(true)
     defer { reading.resolves(false) }
-    return try await resolve(raw, until: reading.isInterrupted)
+    return try await resolve(raw, until: { reading.interruption.isRaised })
   }
 
-  /// Twice without an event in between: the stream waits for its source. Looks until the task is cancelled.
-  private func watch(_ queue: PreparedQueue, _ isInterrupted: @Sendable () -> Bool) async {
-    var (before, told): (Int?, Int?) = (nil, nil)
-    while !Task.isCancelled {
-      await clock.sleep(nanoseconds: PreparerPool.sourceLookNanoseconds)
-      let starved = await queue.starvedAfter
-      if let starved, starved == before {
-        if isInterrupted() { return await queue.interrupt() }
-        if told != starved { await queue.pause() }
-        told = starved
-      }
-      before = starved
+  /// Says once in each pause of the source that it pauses.
+  private func pauses(_ queue: PreparedQueue) async {
+    var last: Int?
+    while let starved = await queue.starved(butNot: last) {
+      guard await isPausing(queue, starved) else { continue }
+      await queue.pause()
+      last = starved
     }
+  }
+
+  /// Ends an interrupted stream in the first pause of its source.
+  private func interrupts(_ queue: PreparedQueue, _ interruption: Flag) async {
+    await interruption.wait()
+    guard interruption.isRaised else { return }
+    while let starved = await queue.starved() {
+      if await isPausing(queue, starved) { return await queue.interrupt() }
+    }
+  }
+
+  /// The stream, which waits for its source since this many events, still does so after a rest.
+  private func isPausing(_ queue: PreparedQueue, _ starved: Int) async -> Bool {
+    await clock.sleep(nanoseconds: PreparerPool.sourceRestNanoseconds)
+    return await queue.starvedAfter == starved
   }
 }

@@ -4,15 +4,16 @@ import WeirCore
 struct Reading: Sendable {
   /// Blocks that may be prepared along with the first.
   var ahead: PrepareAhead
-  /// The reading was stopped from outside.
-  var isInterrupted: @Sendable () -> Bool
+  /// Raised when the reading is stopped from outside.
+  var interruption: Flag
   /// The source is this shard's; nil: the stream is a capture.
   var shard: String?
   /// An error that passes does not end the reading: the client of a live source tries again by itself.
   var retries = false
   /// ``PreparedEvent/pause`` is handed on, and a wait for the source ends when it is interrupted: of a capture, which may be a pipe.
   var mayPause = false
-  /// Waits for memory before the next block is read. The argument says whether blocks are under way, which free some.
+  /// Waits for memory before the next block is read. The argument says whether blocks are under way, which free some
+  /// (``MemoryGovernor/freed()``).
   var admit: (@Sendable (_ hasBlocks: () async -> Bool) async throws -> Void)?
   /// Called when schemas are asked for, and when they are there.
   var resolves: @Sendable (Bool) -> Void = { _ in }
@@ -20,10 +21,9 @@ struct Reading: Sendable {
 
 extension Reading {
   /// Of a capture, which has the worker to itself.
-  static func capture(_ environment: EngineEnvironment, _ isInterrupted: @escaping @Sendable () -> Bool) -> Reading {
-    let (governor, clock) = (environment.governor, environment.clock)
-    return Reading(
-      ahead: PrepareAhead(environment.parallel), isInterrupted: isInterrupted, mayPause: true,
-      admit: { hasBlocks in try await governor.admit(clock, while: hasBlocks) })
+  static func capture(_ environment: EngineEnvironment, _ interruption: Flag) -> Reading {
+    Reading(
+      ahead: PrepareAhead(environment.parallel), interruption: interruption, mayPause: true,
+      admit: { [governor = environment.governor] hasBlocks in try await governor.admit(while: hasBlocks) })
   }
 }

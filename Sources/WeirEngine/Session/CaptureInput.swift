@@ -32,7 +32,7 @@ private struct CaptureRun: Conductor {
 
   var entries: Int64 { counts.progress.entries }
 
-  func run(until stop: Flag, isInterrupted: @escaping @Sendable () -> Bool) async throws -> WorkerEnd {
+  func run(until stop: Flag, interruption: Flag) async throws -> WorkerEnd {
     let ledger = opened.ledger
     if await ledger.fold.hasEnded, !(try await refuseGrowth(await ledger.fold, until: stop)) { return .interrupted }
     if await ledger.fold.isFinished, await !ledger.fold.mergeLane.isClosing, try await hasAllStateRows() { return .unchanged }
@@ -42,7 +42,7 @@ private struct CaptureRun: Conductor {
       let conductor = try await MarkConductor(opened, fold, counts: counts, latency: input.latency)
       // A pipe that was read to its end just now gives nothing a second time: what is left is to close the windows.
       let source: @Sendable (CaptureStart) throws -> any RecordSource = fold.hasEnded ? { @Sendable _ in EndedSource() } : input.source
-      return try await conductor.run(source, keepOpen: input.keepOpen, observe: input.observe, isInterrupted: isInterrupted)
+      return try await conductor.run(source, keepOpen: input.keepOpen, observe: input.observe, interruption: interruption)
     } catch {
       await MemoryRelief.leave(error, opened.environment.lake, ledger.layout, at: await ledger.fold.number)
       throw error

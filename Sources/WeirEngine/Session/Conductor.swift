@@ -8,8 +8,8 @@ protocol Conductor: Sendable {
   var entries: Int64 { get async }
 
   /// Reads and commits, and returns when all that it wants to commit is in the ledger.
-  /// - Parameter isInterrupted: whether the run is to end, because of `stop` or of a follower that failed.
-  func run(until stop: Flag, isInterrupted: @escaping @Sendable () -> Bool) async throws -> WorkerEnd
+  /// - Parameter interruption: raised when the run is to end, because of `stop` or of a follower that failed.
+  func run(until stop: Flag, interruption: Flag) async throws -> WorkerEnd
 }
 
 /// What the records of a session come from.

@@ -71,8 +71,9 @@ extension GroupConductor {
   func lead(_ fold: LedgerFold) async throws {
     let leads = leads(fold)
     let isHeld = await session.merge.isHeld
-    if leads, !isHeld { try await session.merge.begin(fold, run: session.run) }
-    if !leads, isHeld { await session.merge.drop() }
+    guard leads != isHeld else { return }
+    if leads { try await session.merge.begin(fold, run: session.run) } else { await session.merge.drop() }
+    session.followers.sinks?.news.ring()
   }
 
   /// Lanes that have ended, wait for their parents, or are of shards that the source does not have any more have no owner. (Where workers
@@ -106,7 +107,8 @@ extension GroupConductor {
       try await session.flusher.flush()
       _ = try await session.merge.round()
     }
-    session.lanes.remove(ids)
+    // Rows of them may be on their way, also of what was lost: a write that comes after the next owner's claim fails, and ends the session.
+    try await session.flusher.pausing { [session] in session.lanes.remove(ids) }
     await session.committer.drop(ids)
     session.meter.released(names, isLost: isLost)
     observe(.revoked(names.sorted(), isLost: isLost))

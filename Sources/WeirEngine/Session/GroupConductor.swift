@@ -5,7 +5,7 @@ import WeirProtocol
 
 /// One membership in a consumer group, from joining to leaving: the group assigns the lanes, and epochs are cut by age and size.
 ///
-/// Tasks, all children of ``run(until:isInterrupted:)``: the membership (takes lanes over and hands them over), the watch over it, the
+/// Tasks, all children of ``run(until:interruption:)``: the membership (takes lanes over and hands them over), the watch over it, the
 /// conductor (cuts and encodes, collects, ends the session), the commits (and merges), the state flusher, and a loop per lane. Whatever cuts,
 /// or changes which lanes are held, passes the turnstile, one at a time; all but the conductor's own cuts wait there until no epoch is being
 /// committed (``alone(_:)``). A failure of one task ends all; nothing is lost by it, because the next session starts from the ledger.
@@ -63,7 +63,7 @@ final class GroupConductor: Conductor {
   var entries: Int64 { get async { await session.committer.entries } }
 
   /// - Throws: what ended the session before it was asked to end.
-  func run(until stop: Flag, isInterrupted: @escaping @Sendable () -> Bool) async throws -> WorkerEnd {
+  func run(until stop: Flag, interruption: Flag) async throws -> WorkerEnd {
     isEnding.whenRaised { [session, group, watchAlarm, ledgerAlarm] in
       // A take-over may wait for answers, and the last commit waits for it.
       group.refuseQuestions()
@@ -213,16 +213,23 @@ final class GroupConductor: Conductor {
   }
 
   private func commitInOrder() async throws {
-    while let next = await encoded.receive() {
-      defer {
-        session.environment.governor.ended()
-        session.meter.enter(.idle)
-      }
-      try await commit(next)
+    while try await commitNext() {
       if try await session.merge.round() != nil { ledgerAlarm.ring() }
+      session.meter.enter(.idle)
       await slot.free()
       session.alarm.ring()
     }
+  }
+
+  /// - Returns: false: no epoch comes any more.
+  private func commitNext() async throws -> Bool {
+    guard let next = await encoded.receive() else { return false }
+    defer {
+      session.environment.governor.ended()
+      session.meter.enter(.idle)
+    }
+    try await commit(next)
+    return true
   }
 
   /// Does something while no lane is cut and no epoch is committed.
@@ -285,7 +292,7 @@ final class GroupConductor: Conductor {
     let touched = lanes.filter { $0.takeTouch() }
     var blobBytes: Int64 = 0
     for lane in touched { blobBytes += await lane.actor.blobBytes }
-    try await session.environment.governor.reserve(blobBytes, session.environment.clock)
+    try await session.environment.governor.reserve(blobBytes)
     for lane in touched {
       let standing = await lane.actor.standing
       // An idle lane's next record is judged by no less than what is merged now, so its windows can close by that.

@@ -64,7 +64,7 @@ final class MarkConductor: Sendable {
 
   func run(
     _ makeSource: (CaptureStart) throws -> any RecordSource, keepOpen: Bool,
-    observe: @escaping @Sendable (WorkerEvent) -> Void, isInterrupted: @escaping @Sendable () -> Bool
+    observe: @escaping @Sendable (WorkerEvent) -> Void, interruption: Flag
   ) async throws -> WorkerEnd {
     let source = try makeSource(start)
     let work = Handover<LaneWork>()
@@ -79,7 +79,7 @@ final class MarkConductor: Sendable {
           do {
             let end = try await read(
               source, into: work, together: LaneStage.together(lanes: lanesCount, isPaced: isPaced), keepOpen: keepOpen,
-              isInterrupted: isInterrupted)
+              interruption: interruption)
             await work.finish()
             return end
           } catch is LanesGone {
@@ -94,6 +94,8 @@ final class MarkConductor: Sendable {
           defer { isDone.raise() }
           let stage = LaneStage(session) { [self] in
             count($0, $1, $2)
+            // What a flush has shown meanwhile is measured by the next one.
+            if isPaced { session.lanes.stateNews.ring() }
             observe(.consumed(counts.progress))
           }
           try await stage.run(work, into: batches)
@@ -105,8 +107,7 @@ final class MarkConductor: Sendable {
         }
         group.addTask { [self] in
           do {
-            while let batch = await encoded.receive() {
-              try await commit(batch)
+            while try await commitNext(encoded) {
               session.environment.governor.ended()
               await count(session.committer)
             }
@@ -153,6 +154,8 @@ final class MarkConductor: Sendable {
       var number = firstEntry
       while let batch = await batches.receive() {
         let next = try await session.committer.encode(batch, number: number)
+        // Its rows are in files now.
+        session.environment.governor.freed()
         guard await encoded.send(next) else { break }
         number += 1
       }
@@ -163,6 +166,13 @@ final class MarkConductor: Sendable {
       await encoded.finish()
       throw error
     }
+  }
+
+  /// - Returns: false: no epoch comes any more. The batch is free then.
+  private func commitNext(_ encoded: Handover<EncodedBatch>) async throws -> Bool {
+    guard let batch = await encoded.receive() else { return false }
+    try await commit(batch)
+    return true
   }
 
   private func commit(_ encoded: EncodedBatch) async throws {
@@ -192,8 +202,7 @@ final class MarkConductor: Sendable {
   // MARK: The reader's loop
 
   private func read(
-    _ source: any RecordSource, into work: Handover<LaneWork>, together: Int, keepOpen: Bool,
-    isInterrupted: @escaping @Sendable () -> Bool
+    _ source: any RecordSource, into work: Handover<LaneWork>, together: Int, keepOpen: Bool, interruption: Flag
   ) async throws -> WorkerEnd {
     var confirmed = ConfirmedEvents(sequencer, keepOpen: keepOpen) { [pool = session.pool] in pool.prepare($0) }
     var firsts = FirstRecords(session.compiled.plan, await session.ledger.fold)
@@ -233,7 +242,7 @@ final class MarkConductor: Sendable {
         }
         try await cut(position, hash, watermark, for: "memory")
         // The next mark of the source may be far.
-        if isInterrupted() { throw StoppedBehindCut() }
+        if interruption.isRaised { throw StoppedBehindCut() }
       // A mark after a block where the epoch was cut already says nothing new.
       case .cut(let position, let hash, let watermark):
         if !rule.isEmpty || position != last.position { try await cut(position, hash, watermark, for: "size") }
@@ -272,7 +281,7 @@ final class MarkConductor: Sendable {
       if let closingWatermark {
         try await send(.cut(position: last.position, prefixHash: last.hash, watermark: closingWatermark, decisions: [], blankLines: 0))
       }
-      try await session.pool.forEach(source, .capture(session.environment, isInterrupted)) { event in
+      try await session.pool.forEach(source, .capture(session.environment, interruption)) { event in
         reading.enter(.working, now: clock.monotonicNanoseconds)
         defer { reading.enter(.reading, now: clock.monotonicNanoseconds) }
         for ready in try confirmed.admit(event) { try await take(ready) }

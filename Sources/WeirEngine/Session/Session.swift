@@ -63,7 +63,7 @@ final class Session: Sendable {
     self.lanes = lanes
     alarm = followers.sinks?.advanced ?? Alarm()
     flusher = StateFlusher(
-      lanes: { lanes.actors }, state: compiled.hasLaneState ? environment.state : nil, clock: environment.clock,
+      lanes: { lanes.actors }, news: lanes.stateNews, state: compiled.hasLaneState ? environment.state : nil, clock: environment.clock,
       spec: compiled.plan.store, rowsMax: environment.memory.stateRowsMax, owner: owner, reached: settings.reached,
       meter: settings.latency, live: meter, variant: environment.variant)
   }

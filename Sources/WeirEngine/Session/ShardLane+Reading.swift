@@ -18,7 +18,7 @@ extension ShardLane {
   /// - Throws: what ends the worker; `out_of_range` when the shard holds nothing at the lane's position.
   func read(_ source: any RecordSource, _ readers: Readers) async throws {
     let how = Reading(
-      ahead: readers.ahead, isInterrupted: { [isStopped] in isStopped.isRaised }, shard: id.shard, retries: true,
+      ahead: readers.ahead, interruption: isStopped, shard: id.shard, retries: true,
       resolves: { [reading, clock] in reading.resolves($0, now: clock.monotonicNanoseconds) })
     var isFirstBlock = true
     enter(.reading)

@@ -37,14 +37,14 @@ final class StepConductor: Sendable {
   }
 
   /// - Returns: false if it was stopped from outside after one of the steps.
-  func carryOut(_ steps: [RecordedStep], isInterrupted: @escaping @Sendable () -> Bool) async throws -> Bool {
+  func carryOut(_ steps: [RecordedStep], _ interruption: Flag) async throws -> Bool {
     let source = stream.source(steps.map(\.read))
     let isDone = Flag()
     do {
       let isWhole = try await withThrowingTaskGroup(of: Bool?.self) { group in
         group.addTask { [self] in
           defer { isDone.raise() }
-          return try await read(source, steps, isInterrupted)
+          return try await read(source, steps, interruption)
         }
         group.addTask { [session] in
           try await session.flusher.run(until: isDone)
@@ -69,13 +69,13 @@ final class StepConductor: Sendable {
   }
 
   private func read(
-    _ source: any RecordSource, _ steps: [RecordedStep], _ isInterrupted: @escaping @Sendable () -> Bool
+    _ source: any RecordSource, _ steps: [RecordedStep], _ interruption: Flag
   ) async throws -> Bool {
     var isWhole = true
     var rule = CutRule(session.environment.memory)
     // The current step, less what a cut for memory has committed of it.
     var (current, step) = (0, steps.first)
-    try await session.pool.forEach(source, .capture(session.environment, isInterrupted)) { event in
+    try await session.pool.forEach(source, .capture(session.environment, interruption)) { event in
       switch event {
       case .block(var block, let end):
         try await consume(&block, end: end)

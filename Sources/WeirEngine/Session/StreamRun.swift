@@ -12,10 +12,10 @@ struct StreamRun: Conductor {
 
   var entries: Int64 { counts.progress.entries }
 
-  func run(until stop: Flag, isInterrupted: @escaping @Sendable () -> Bool) async throws -> WorkerEnd {
+  func run(until stop: Flag, interruption: Flag) async throws -> WorkerEnd {
     let before = await opened.ledger.fold.number
     let isWhole =
-      if let decisions = input.decisions { try await repeats(decisions, isInterrupted) } else { try await replays(isInterrupted) }
+      if let decisions = input.decisions { try await repeats(decisions, interruption) } else { try await replays(interruption) }
     let fold = await opened.ledger.fold
     return !isWhole ? .interrupted : fold.number == before ? .unchanged : fold.isFinished ? .finished : .keptOpen
   }
@@ -23,7 +23,7 @@ struct StreamRun: Conductor {
   // MARK: By the capture's order
 
   /// - Returns: false if it was interrupted.
-  private func replays(_ isInterrupted: @escaping @Sendable () -> Bool) async throws -> Bool {
+  private func replays(_ interruption: Flag) async throws -> Bool {
     let fold = await opened.ledger.fold
     var positions: [String: Int64] = [:]
     for (lane, state) in fold.lanes where lane != .merge {
@@ -55,7 +55,7 @@ struct StreamRun: Conductor {
     try await conductor.closeRest()
     let begun = await opened.ledger.fold
     if !input.keepOpen, !begun.isFinished { steps += try ends(isRecorded: begun.hasEnded) }
-    return try await conductor.carryOut(steps, isInterrupted: isInterrupted)
+    return try await conductor.carryOut(steps, interruption)
   }
 
   /// Lanes that begin and, before a record is judged, this run's clock for those whose recorded one is missing or old (``ClockGuard``).
@@ -105,14 +105,14 @@ struct StreamRun: Conductor {
   // MARK: By a live run's ledger
 
   /// - Returns: false if it was interrupted.
-  private func repeats(_ decisions: RecordedDecisions, _ isInterrupted: @escaping @Sendable () -> Bool) async throws -> Bool {
+  private func repeats(_ decisions: RecordedDecisions, _ interruption: Flag) async throws -> Bool {
     var (decisions, opened) = (decisions, opened)
     opened.compiled = try await recompiled(await opened.ledger.fold)
     var conductor: StepConductor?
     while true {
       let steps = try await decisions.steps(after: await opened.ledger.fold.number)
       guard let first = steps.first else { return true }
-      if isInterrupted() { return false }
+      if interruption.isRaised { return false }
       if first.changesLookup {
         try await changeLookups(first, decisions)
         opened.compiled = try await recompiled(await opened.ledger.fold)
@@ -127,7 +127,7 @@ struct StreamRun: Conductor {
         current = try await StepConductor(opened, stream: stream, counts: counts, repeatsRun: true, observe: input.observe)
       }
       conductor = current
-      guard try await current.carryOut(steps, isInterrupted: isInterrupted) else { return false }
+      guard try await current.carryOut(steps, interruption) else { return false }
     }
   }
 

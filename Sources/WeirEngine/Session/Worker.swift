@@ -119,7 +119,7 @@ public struct Worker: Sendable {
       attempt.opened.withLock { $0 = opened }
       // Where other workers share the ledger, the one that leads publishes, within its session.
       guard !input.isShared, let sinks = opened.followers.sinks else {
-        return try await session(attempt, input, opened, counts) { [stop] in stop.isRaised }
+        return try await session(attempt, input, opened, counts, stop)
       }
       var (end, fold) = try await sinks.beside(until: stop) { [opened] in try await session(attempt, input, opened, counts, $0) }
       // It ended before the topics had everything: the same command publishes the rest.
@@ -132,14 +132,13 @@ public struct Worker: Sendable {
   }
 
   private func session(
-    _ attempt: Attempt, _ input: any SessionInput, _ opened: OpenedLedger, _ counts: WorkerCounts,
-    _ isInterrupted: @escaping @Sendable () -> Bool
+    _ attempt: Attempt, _ input: any SessionInput, _ opened: OpenedLedger, _ counts: WorkerCounts, _ interruption: Flag
   ) async throws -> (WorkerEnd, LedgerFold) {
     let rebuilt = try await opened.followers.begin(opened.compiled, environment)
     counts.update { $0.stateRebuilt = rebuilt }
     let conductor = try await input.begin(opened, counts)
     attempt.conductor.withLock { $0 = conductor }
-    let end = try await conductor.run(until: stop, isInterrupted: isInterrupted)
+    let end = try await conductor.run(until: stop, interruption: interruption)
     // A worker among others has done that while no lane was handed over.
     if !input.isShared { try await opened.followers.catchUp(to: await opened.ledger.fold.number) }
     try await environment.state?.finish()
