@@ -40,8 +40,8 @@ def trace(number):
 class Watched(Worker):
     """A worker with an admin server on a free port."""
 
-    def __init__(self, job, address, *more):
-        super().__init__(job, address, "--admin", "127.0.0.1:0", "--log-format", "json", *more)
+    def __init__(self, job, address, *more, environment=None):
+        super().__init__(job, address, "--admin", "127.0.0.1:0", "--log-format", "json", *more, environment=environment)
         broker.wait("the admin server", lambda: self.port or not self.is_running, 60)
         if not self.is_running:
             raise RuntimeError(f"the worker ended: {self.talk}")

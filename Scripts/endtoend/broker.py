@@ -34,8 +34,8 @@ class Ended(RuntimeError):
 class Broker:
     """A running broker with some topics."""
 
-    def __init__(self, topics):
-        """topics: {name: partitions}"""
+    def __init__(self, topics, environment=None):
+        """topics: {name: partitions}; environment: of the test broker"""
         self.process = None
         self.address = os.environ.get("WEIR_TEST_KAFKA")
         if self.address:
@@ -49,7 +49,7 @@ class Broker:
         arguments = [a for t, n in topics.items() for a in ("--topic", f"{t}:{n}")]
         # Without a backtrace: a broker that aborts is gone at once.
         self.process = subprocess.Popen([MOCK, "mock-kafka", "--delay", str(DELAY), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                        env={**os.environ, "SWIFT_BACKTRACE": "enable=no"})
+                                        env={**(environment or os.environ), "SWIFT_BACKTRACE": "enable=no"})
         self.address = self.process.stdout.readline().strip()
         if not self.address:
             raise RuntimeError("the broker did not start")
@@ -142,7 +142,7 @@ class Worker:
     number = 0
     everybody = []
 
-    def __init__(self, job, address, *more):
+    def __init__(self, job, address, *more, environment=None):
         Worker.number += 1
         Worker.everybody.append(self)
         self.job, self.address, self.number = job, address, Worker.number
@@ -152,7 +152,7 @@ class Worker:
         with open(self.out, "w") as out, open(self.err, "w") as err:
             self.process = subprocess.Popen(
                 [job.suite.weir, "run", job.pipeline, "--brokers", address, "--lake", job.lake, "--store", job.store, "--json", *more],
-                stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+                stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment)
 
     @property
     def events(self):

@@ -304,13 +304,13 @@ def derive(pipeline, directory, flush=None, change=None):
 class Result:
     """A finished run of the binary."""
 
-    def __init__(self, command, stdin=None, limit=RUN_LIMIT):
+    def __init__(self, command, stdin=None, limit=RUN_LIMIT, environment=None):
         self.command = command
         start = time.monotonic()
         with contextlib.ExitStack() as stack:
             feed = stack.enter_context(open(stdin, "rb")) if stdin else subprocess.DEVNULL
             try:
-                run = subprocess.run(command, stdin=feed, capture_output=True, text=True, errors="replace", timeout=limit)
+                run = subprocess.run(command, stdin=feed, capture_output=True, text=True, errors="replace", timeout=limit, env=environment)
             except subprocess.TimeoutExpired as e:
                 raise RuntimeError(f"{' '.join(command)}: not done after {limit} s; {str(e.stderr)[-500:]}") from None
         self.seconds = time.monotonic() - start
