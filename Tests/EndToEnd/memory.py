@@ -364,6 +364,42 @@ def budgets_are_kept(suite):
         suite.claim(f"worker.memory of {memory} is kept by every shape of input", faults)
 
 
+def long_keys(suite):
+    """Each of many windows has its key, which may be as long as a record."""
+    capture, start = suite.path("long-keys.ndjson"), 1_700_000_000
+    with open(capture, "w") as f:
+        for i in range(12):
+            f.write(json.dumps({"u": chr(97 + i) * MIB, "n": i, "t": (start + i) * 1000}) + "\n")
+    record = {"format": "json", "key": "u", "time": {"field": "t"}, "fields": {"u": "string!", "n": "int64", "t": "timestamp_ms!"}}
+    gold = {"g": {"by": ["u"], "window": {"hopping": "60s", "every": "1s"}, "measure": {"rows": "count()", "s": "sum(n)"}}}
+    run = Run(suite, pipeline(suite, "long-keys", memory="96MiB", record=record, gold=gold), capture)
+    faults = run.fault() + kept(run, "96MiB")
+    if run.code == 0:
+        got = {(r["u"], int(r["window_start"].timestamp())): (r["rows"], int(r["s"]))
+               for batch in tables.read_delta(run.lake, "gold/g").to_batches() for r in batch.to_pylist()}
+        wanted = {(chr(97 + i) * MIB, start + i - k): (1, i) for i in range(12) for k in range(60)}
+        faults += [] if got == wanted else [f"{len(got)} windows, {len(wanted)} expected"]
+    suite.note(f"long keys: {run.anonymous // MIB} MiB")
+    suite.claim("720 windows of keys of 1 MiB stay within 96 MiB, and each is there once", faults)
+
+
+def many_parts(suite):
+    """A text that an expression makes has a bound."""
+    capture = suite.path("parts.ndjson")
+    with open(capture, "w") as f:
+        f.writelines(json.dumps({"u": c * size, "n": size}) + "\n" for c, size in (("a", 10), ("b", MIB), ("c", 20)))
+    path = pipeline(suite, "parts", memory="128MiB", silver={"columns": "n, " + " || ".join(["u"] * 3000) + " as x"})
+    run = Run(suite, path, capture)
+    faults = run.fault() + kept(run, "128MiB")
+    if run.code == 0:
+        got = sorted((r["n"], r["x"]) for r in tables.read_delta(run.lake, "silver/s").to_pylist())
+        faults += [] if got == [(10, "a" * 30_000), (20, "c" * 60_000)] else [f"silver has {[(n, len(x)) for n, x in got]}"]
+        reasons = [r["reason"] for r in tables.read_delta(run.lake, "quarantine/s").to_pylist()]
+        faults += [] if len(reasons) == 1 and reasons[0].startswith("a text of more than 16 MiB in ") else [f"quarantined: {reasons}"]
+    suite.note(f"3,000 parts: {run.anonymous // MIB} MiB")
+    suite.claim("a text of 3 GB that an expression would make is an error of its record alone", faults)
+
+
 def long_records(suite):
     """One record of megabytes"""
     longest = 64 * MIB // 20
@@ -394,6 +430,8 @@ def long_records(suite):
             faults += [] if sorted(raw)[-10:] == [longest - 10] * 10 else [f"bronze's longest are {sorted(raw)[-10:]}"]
         suite.note(f"{shape}: {run.anonymous // MIB} MiB, {counts}")
         suite.claim(f"ten records of {longest >> 10} KiB ({shape}) stay within 64 MiB, and none is lost", faults)
+    long_keys(suite)
+    many_parts(suite)
     capture = suite.path("too-long.ndjson")
     with open(capture, "w") as f:
         f.writelines([record(99, 0), record(99, 1), record(longest + 1, 2), record(99, 3)])

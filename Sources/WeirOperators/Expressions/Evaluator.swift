@@ -75,7 +75,7 @@ struct Evaluation {
     case .epochMilliseconds(let a):
       let x = run(a)
       return vector(.int64, .int64(zipMap(x.ints, .constant(Int64(1000)), count, CivilTime.floorDivide)), x.validity(count), x.errors)
-    case .concat(let a, let b): return concat(run(a), run(b))
+    case .concat: return concat(e)
     case .call(let function, let a): return call(function, run(a), e)
     }
   }

@@ -33,18 +33,6 @@ extension Evaluation {
     return chosen.finish(self)
   }
 
-  func concat(_ x: Vector, _ y: Vector) -> Vector {
-    let arena = Arena()
-    let valid = bothValid(x.validity(count), y.validity(count))
-    let values = zipMap(x.strings(arena), y.strings(arena), count) { a, b -> StringRef in
-      let to = arena.allocate(a.count + b.count)
-      to.update(from: a.start, count: a.count)
-      (to + a.count).update(from: b.start, count: b.count)
-      return StringRef(start: UnsafePointer(to), count: a.count + b.count)
-    }
-    return vector(.string, .string(values), valid, x.errors.merging(y.errors) { first, _ in first }, owners: [arena])
-  }
-
   func call(_ function: Expr.Function, _ x: Vector, _ e: Expr) -> Vector {
     let arena = Arena()
     let valid = x.validity(count)

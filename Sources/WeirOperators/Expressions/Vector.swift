@@ -50,6 +50,13 @@ struct Vector {
   enum Operand<T> {
     case constant(T)
     case vector([T])
+
+    subscript(row: Int) -> T {
+      switch self {
+      case .constant(let value): value
+      case .vector(let values): values[row]
+      }
+    }
   }
 
   private static func int(_ v: Literal) -> Int64 {
