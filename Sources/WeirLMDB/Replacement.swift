@@ -79,7 +79,7 @@ public final class StateReplacement: Sendable {
     let descriptor = open(store + lock, O_RDONLY | O_CLOEXEC)
     if descriptor >= 0 {
       defer { Glibc.close(descriptor) }
-      guard flock(descriptor, LOCK_SH) == 0 else { throw LMDBEnvironment.error("lock", store, errno) }
+      try FileLock.take(descriptor, LOCK_SH, of: store + lock)
     }
     guard access(store + ready, F_OK) == 0 else { return }
     throw WeirError(
@@ -97,7 +97,7 @@ public final class StateReplacement: Sendable {
       throw LMDBEnvironment.error("write to", store, errno)
     }
     defer { Glibc.close(descriptor) }
-    guard flock(descriptor, kind) == 0 else { throw LMDBEnvironment.error("lock", store, errno) }
+    try FileLock.take(descriptor, kind, of: store + swap)
     return try body()
   }
 

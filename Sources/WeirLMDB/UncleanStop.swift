@@ -34,11 +34,12 @@ final class UncleanStop {
         if !before.isEmpty, before != boot { try reset() } else { try check() }
         try write(boot)
         // Not atomic: another worker may come first, find this boot's id, and continue.
-        guard flock(descriptor, LOCK_SH) == 0 else { throw LMDBEnvironment.error("lock", store, errno) }
+        try FileLock.take(descriptor, LOCK_SH, of: path, within: FileLock.secondsMaxOfCheck)
         if text() == boot { return }
         continue
       }
-      guard flock(descriptor, LOCK_SH) == 0 else { throw LMDBEnvironment.error("lock", store, errno) }
+      // Another worker may check the whole table.
+      try FileLock.take(descriptor, LOCK_SH, of: path, within: FileLock.secondsMaxOfCheck)
       if text() == boot { return }
       flock(descriptor, LOCK_UN)
     }

@@ -1,0 +1,55 @@
+import Glibc
+import WeirCore
+
+/// Locks on a store's files, which are not waited for without an end: a process that is paused keeps its locks.
+enum FileLock {
+  /// For locks that are held for a moment.
+  static let secondsMax = 30
+  /// For locks under which a whole table is checked.
+  static let secondsMaxOfCheck = 600
+  private static let restMicroseconds: UInt32 = 20_000
+
+  /// - Parameters:
+  ///   - kind: `LOCK_SH` or `LOCK_EX`.
+  ///   - file: the file's path, for the error.
+  /// - Throws: `storage` if another process has the lock for longer than `seconds`.
+  static func take(_ descriptor: Int32, _ kind: Int32, of file: String, within seconds: Int = secondsMax) throws(WeirError) {
+    let until = now() + Int64(seconds) * 1_000_000_000
+    while flock(descriptor, kind | LOCK_NB) != 0 {
+      guard errno == EWOULDBLOCK || errno == EINTR else { throw LMDBEnvironment.error("lock", file, errno) }
+      guard now() < until else { throw held(file, descriptor, seconds) }
+      usleep(restMicroseconds)
+    }
+  }
+
+  private static func now() -> Int64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+  }
+
+  private static func held(_ file: String, _ descriptor: Int32, _ seconds: Int) -> WeirError {
+    let who = holder(descriptor).map { "process \($0)" } ?? "another process"
+    return WeirError(
+      .storage, "\(who) has locked \(file) for \(seconds) s",
+      advice: "Is it paused? Let it continue, or stop it: the lock is free then. `lslocks` shows who has a lock.")
+  }
+
+  /// The process that has a lock on the file, by `/proc/locks`; nil: not known (it may be in another container).
+  private static func holder(_ descriptor: Int32) -> Int? {
+    var info = stat()
+    let locks = open("/proc/locks", O_RDONLY | O_CLOEXEC)
+    guard locks >= 0 else { return nil }
+    defer { Glibc.close(locks) }
+    var buffer = [UInt8](repeating: 0, count: 1 << 16)
+    let n = buffer.withUnsafeMutableBytes { Glibc.read(locks, $0.baseAddress, $0.count) }
+    guard fstat(descriptor, &info) == 0 else { return nil }
+    for line in String(decoding: buffer.prefix(max(0, n)), as: UTF8.self).split(separator: "\n") {
+      // 1: FLOCK  ADVISORY  WRITE 4711 fe:00:131 0 EOF
+      let parts = line.split(separator: " ")
+      guard parts.count >= 6, parts[1] == "FLOCK", parts[5].hasSuffix(":\(info.st_ino)"), let pid = Int(parts[4]), pid > 0 else { continue }
+      return pid
+    }
+    return nil
+  }
+}
