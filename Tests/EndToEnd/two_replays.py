@@ -168,4 +168,21 @@ def killed(suite):
     suite.claim(killed.__doc__, faults)
 
 
-common.Suite("two_replays", 300, __doc__).run(paused, rebuilt, killed)
+def two_pipelines(suite):
+    """Two pipelines with different state tables and one store"""
+    first = Twice(suite)
+    first.clear()
+    faults = first.finish()
+    other = suite.path("other.yaml")
+    with open(other, "w") as f:
+        f.write(PIPELINE.replace("FLUSH", "4MiB").replace("twice", "other").replace("totals:", "sums:").replace("ads:", "counts:"))
+    second = common.Result(first.command("replay", other, "--capture", first.capture))
+    if second.code != 1 or not all(text in second.err for text in ("foreign_table", "belongs to another ledger", "--store")):
+        faults.append(f"the second pipeline: exit {second.code}: {second.err[-300:]}")
+    suite.claim("a pipeline refuses the store of another one", faults)
+    suite.claim("and the first one's rows stay whole", first.finish() + first.compare({1}))
+    own = common.Result([suite.weir, "replay", other, "--capture", first.capture, "--lake", first.lake, "--store", first.store + "-own"])
+    suite.claim("with a store of its own it runs in the same lake", [] if own.code == 0 else [own.err[-300:]])
+
+
+common.Suite("two_replays", 300, __doc__).run(paused, rebuilt, killed, two_pipelines)

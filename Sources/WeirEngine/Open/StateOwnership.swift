@@ -2,20 +2,28 @@ import WeirCore
 import WeirOperators
 import WeirProtocol
 
-/// Whose state table it is.
+/// Whose store it is: one ledger's. The marks of lanes and entries in it name no ledger, so those of two would contradict each other.
 enum StateOwnership {
+  private static let prefix = "owner/"
+
   /// - Parameter ledgerID: nil: no ledger's.
-  /// - Throws: `foreign_table` when the store belongs to another ledger.
+  /// - Throws: `foreign_table` when a table of the store belongs to another ledger.
   static func check(_ state: any StateTableReader, _ ledgerID: String?, _ plan: Plan) async throws {
-    for spec in plan.state {
-      guard let owner = try await state.readMeta(name(spec)), owner != ledgerID.map({ Array($0.utf8) }) else { continue }
+    let id = ledgerID.map { Array($0.utf8) }
+    for (name, owner) in try await state.listMeta(prefix: prefix) where isTable(name) && owner != id {
       throw WeirError(
         .foreignTable,
-        "the state table \(spec.name) belongs to another ledger (\(String(decoding: owner, as: UTF8.self)))",
+        "the state table \(name.dropFirst(prefix.count)) in the store belongs to another ledger (\(String(decoding: owner, as: UTF8.self)))",
         advice:
-          "Choose \(.otherStore), or another name for the state table. If the lake of this state table was lost, restore it from a copy."
+          "Choose \(.otherStore): each pipeline has its own. If two pipelines had one store, remove it: each rebuilds its tables. If the lake of this state table was lost, restore it from a copy."
       )
     }
+  }
+
+  /// The owners of lanes are workers: see ``FlushMark/owner(_:)``.
+  private static func isTable(_ name: String) -> Bool {
+    let rest = name.dropFirst(prefix.count)
+    return !rest.contains("/") && !rest.hasPrefix("_")
   }
 
   /// - Throws: `foreign_table` when the store belongs to another ledger.
@@ -28,5 +36,5 @@ enum StateOwnership {
     }
   }
 
-  private static func name(_ spec: StateSpec) -> String { "owner/\(spec.name)" }
+  private static func name(_ spec: StateSpec) -> String { prefix + spec.name }
 }
