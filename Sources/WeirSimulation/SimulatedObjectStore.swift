@@ -84,11 +84,15 @@ public final class SimulatedObjectStore: @unchecked Sendable {
     if object == nil { directories[directory]?.remove(path) } else { directories[directory, default: []].insert(path) }
   }
 
-  /// Power loss: requests under way are lost, and of what was not synced each object with chance one half.
+  /// Power loss: requests under way are lost, and of what was not synced each object with chance one half. Of a log two objects may be
+  /// unsynced: most often the first of them is lost then, and the second is not.
   public func crash() {
     crashes += 1
+    let logs = Dictionary(grouping: unsynced.sorted(), by: SimulatedObjectStore.directory).filter { $0.value.count > 1 }
     for path in unsynced.sorted() {
-      if random.chance(0.5) {
+      let log = logs[SimulatedObjectStore.directory(path)]
+      let isLost = log == nil || random.chance(0.3) ? random.chance(0.5) : path == log?.first
+      if isLost {
         set(path, nil)
         marks.hit(.objectLostInCrash)
       } else {
