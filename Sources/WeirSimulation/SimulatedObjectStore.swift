@@ -84,15 +84,11 @@ public final class SimulatedObjectStore: @unchecked Sendable {
     if object == nil { directories[directory]?.remove(path) } else { directories[directory, default: []].insert(path) }
   }
 
-  /// Power loss: requests under way are lost, and of what was not synced each object with chance one half. Of a log two objects may be
-  /// unsynced: most often the first of them is lost then, and the second is not.
+  /// Power loss: requests under way are lost, and of what was not synced each object with chance one half.
   public func crash() {
     crashes += 1
-    let logs = Dictionary(grouping: unsynced.sorted(), by: SimulatedObjectStore.directory).filter { $0.value.count > 1 }
     for path in unsynced.sorted() {
-      let log = logs[SimulatedObjectStore.directory(path)]
-      let isLost = log == nil || random.chance(0.3) ? random.chance(0.5) : path == log?.first
-      if isLost {
+      if random.chance(0.5) {
         set(path, nil)
         marks.hit(.objectLostInCrash)
       } else {

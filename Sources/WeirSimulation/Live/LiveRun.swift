@@ -291,7 +291,7 @@ final class LiveRun: @unchecked Sendable {
   /// What a worker has put can be seen, and is not durable. Where it follows something that is not durable either, power fails often.
   private func madeVisible(by node: Node) {
     if phase == .faults, strikes < faults.strikesMax, faults.strikes[.machineCrash, default: 0] > 0, store.hasUnsyncedPair,
-      random.chance(0.6)
+      random.chance(0.3)
     {
       strikes += 1
       mark(.crashUnsynced)
