@@ -143,10 +143,20 @@ extension CommitMachine {
     do {
       var next = fold
       try next.apply(entry)
+      for commit in entry.lanes { try CommitMachine.check(commit, in: entry, before: fold[commit.lane]) }
       return nil
     } catch {
       return failure("a draft does not follow the ledger: \(error.message)")
     }
+  }
+
+  /// A lane goes forward, unless its shard is another one from here on.
+  private static func check(_ commit: LaneCommit, in entry: LedgerEntry, before: LaneFold?) throws(WeirError) {
+    let name = "epoch \(commit.epoch) of \(commit.lane.text)"
+    try invariant(
+      commit.to.ordinal >= commit.from.ordinal || commit.generationStart != nil, "\(name) goes back to \(commit.to.text)")
+    try invariant(commit.lane != .merge || commit.to.ordinal <= entry.number, "\(name) merges entries that do not exist")
+    try invariant(commit.generation >= before?.generation ?? 0, "\(name) is of an older generation")
   }
 
   /// Every put comes through here: none from an attempt that is too old.
@@ -178,6 +188,7 @@ extension CommitMachine {
       return .rest(tries: tries)
     }
     let isOurs = found.commitID == commitID && !variant.contains(.blindRetry)
+    if isOurs, found.hash != entry.hash { return failure("entry \(found.number) was read back with this attempt's id and other bytes") }
     if variant.contains(.trustsUnsynced), !isOurs { return conflict(with: found, at: now) }
     return move(.syncing(found, isOurs: isOurs), .syncEntry(found.number))
   }
@@ -292,7 +303,7 @@ extension CommitMachine {
     case .checkingPointer: .readPointer
     case .readingHead: .readHead
     case .resting(let next): action(of: next)
-    case .finished: .finish(.unknown)
+    case .finished: .fail(WeirError(.internal, "a commit that has ended was continued"))
     }
   }
 }

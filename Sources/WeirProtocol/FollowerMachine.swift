@@ -80,6 +80,8 @@ public struct FollowerMachine: Sendable {
     case refuse(Refusal)
     /// The store gave no clear answer for too long; begin again later.
     case giveUp
+    /// The caller broke a rule.
+    case fail(WeirError)
   }
 
   /// Why a table is left alone.
@@ -153,8 +155,10 @@ public struct FollowerMachine: Sendable {
     case (.resting, .rested):
       state = .readingSnapshot
       return .readSnapshot
-    case (.finished, _): return .giveUp
-    default: return again()
+    case (.finished, _), (_, .snapshotRead), (_, .entriesRead), (_, .proofRead), (_, .putReturned), (_, .rested):
+      state = .finished
+      return .fail(WeirError(.internal, "the follower of \(table) received a reply to a request that it did not send"))
+    case (_, .failed): return again()
     }
   }
 

@@ -34,6 +34,8 @@ public struct SinkMachine: Sendable {
     case writeMarker(Int64)
     /// The topic holds everything through the entry.
     case done(Int64)
+    /// The caller broke a rule.
+    case fail(WeirError)
   }
 
   /// Entries between two markers at most: what a stop repeats.
@@ -83,7 +85,9 @@ public struct SinkMachine: Sendable {
       state = .writing(through)
       return .writeMarker(through)
     case (.writing(let through), .markerWritten): return go(on: through)
-    default: preconditionFailure("an event that answers nothing")
+    default:
+      state = .finished
+      return .fail(WeirError(.internal, "a topic's follower received a reply to a request that it did not send"))
     }
   }
 

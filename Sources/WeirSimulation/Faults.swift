@@ -47,7 +47,7 @@ public enum Mark: String, CaseIterable, Sendable {
   // A topic that gets more partitions.
   case partitionsAdded
   // Replays of captures.
-  case captureFailed, captureDamaged, captureChanged, pipePaused, mergeClosing
+  case captureFailed, captureDamaged, captureChanged, pipePaused, mergeClosing, barrier
   case replayUnchanged, replayKeptOpen, replayInterrupted
   // Replays of a live run's decisions.
   case entryRepeated, recordedGap, recordedIdle
@@ -60,7 +60,8 @@ public enum Mark: String, CaseIterable, Sendable {
 
   /// Those that only replays of captures meet.
   public static let ofReplays: [Mark] = [
-    .captureFailed, .captureDamaged, .captureChanged, .pipePaused, .mergeClosing, .replayUnchanged, .replayKeptOpen, .replayInterrupted,
+    .captureFailed, .captureDamaged, .captureChanged, .pipePaused, .mergeClosing, .replayUnchanged, .replayKeptOpen,
+    .replayInterrupted,
   ]
   /// Those that only replays of a live run's decisions meet.
   public static let ofRepeats: [Mark] = [.entryRepeated, .recordedGap, .recordedIdle]

@@ -53,7 +53,7 @@ struct SinkMachineTests {
       case .writeMarker(let through):
         marker = through
         p.action = p.machine.event(.markerWritten)
-      case .done: return false
+      case .done, .fail: return false
       }
       return true
     }

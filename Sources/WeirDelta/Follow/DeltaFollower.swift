@@ -68,6 +68,7 @@ struct DeltaFollower: TableFollower {
         throw WeirError(
           .storage, "the Delta log of \(followed.path) could not be written: \(trouble)",
           advice: "The entry is in the ledger: run again, which updates the table.")
+      case .fail(let error): throw error
       case .refuse(let refusal): throw refusal.error(of: table, head: await ledger.fold.number)
       }
     }

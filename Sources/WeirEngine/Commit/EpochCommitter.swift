@@ -110,7 +110,9 @@ actor EpochCommitter {
   /// - Throws: `capture_differs` if they are others.
   func commit(merged: MergedEpoch, through number: Int64, repeating rows: RecordedRows? = nil) async throws -> CommitEnd {
     guard !isRefused else { return .abandoned }
-    guard let before = lanes[.merge] else { preconditionFailure("the merge lane is not held") }
+    guard let before = lanes[.merge] else { throw WeirError(.internal, "an epoch of the merge lane, which this worker does not hold") }
+    try invariant(
+      number >= before.position.ordinal, "the merge lane goes back from entry \(before.position.ordinal) to \(number)")
     let began = environment.clock.monotonicNanoseconds
     let attempt = ledger.makeAttemptID()
     let stem = BatchEncoder.stem(number: await ledger.fold.number + 1, attempt: attempt)
@@ -152,6 +154,9 @@ actor EpochCommitter {
     guard let before = lanes[epoch.lane] else {
       throw WeirError(.internal, "an epoch of lane \(epoch.lane.text), which this worker does not hold")
     }
+    try invariant(
+      epoch.position >= before.position.ordinal,
+      "lane \(epoch.lane.text) goes back from \(before.position.ordinal) to \(epoch.position)")
     return LaneCommit(
       epoch, after: before, dealing: fold.genesis.dealing, prefixHash: batch.prefixHash, decisions: batch.decisions[epoch.lane] ?? [],
       windows: epoch.windows(compiled.plan), state: pack.add(state: epoch.state, isBase: epoch.stateIsBase, before: before.state))
@@ -209,6 +214,7 @@ actor EpochCommitter {
     meter.told(outcome, tries: tries.load(ordering: .relaxed))
     switch outcome {
     case .committed(let number, let fold):
+      try EpochCommitter.check(draft, at: number, in: fold)
       entries += 1
       // As the entry has them: its decisions may have started a new generation.
       for commit in draft.lanes where lanes[commit.lane] != nil { lanes[commit.lane] = CommittedLane(fold[commit.lane]) }
@@ -226,6 +232,15 @@ actor EpochCommitter {
     case .unknown:
       isRefused = !environment.variant.contains(.cutsOnAfterUnknown)
       return .unknown(number: await ledger.fold.number + 1)
+    }
+  }
+
+  /// The fold that a commit ended with has its epochs.
+  private static func check(_ draft: EntryDraft, at number: Int64, in fold: LedgerFold) throws(WeirError) {
+    try invariant(fold.number >= number, "entry \(number) is committed, and the ledger ends at \(fold.number)")
+    for commit in draft.lanes {
+      let epoch = fold[commit.lane]?.epoch ?? 0
+      try invariant(epoch >= commit.epoch, "epoch \(commit.epoch) of \(commit.lane.text) is committed, and its last one is \(epoch)")
     }
   }
 

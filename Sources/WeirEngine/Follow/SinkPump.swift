@@ -175,7 +175,7 @@ actor SinkPump {
       for try await end in group { result = end ?? result }
       return result
     }
-    guard let result else { preconditionFailure("a body returns or throws") }
+    guard let result else { throw WeirError(.internal, "a body neither returned nor threw") }
     try await catchUp { stop.isRaised }
     return result
   }
@@ -233,6 +233,7 @@ actor SinkPump {
         routes[i].through = through
         advanced.ring()
         action = machine.event(.markerWritten)
+      case .fail(let error): throw error
       case .done(let through):
         routes[i].through = max(through, routes[i].through ?? 0)
         advanced.ring()

@@ -140,6 +140,12 @@ actor StateFlusher {
       arrivals.add(lane.arrivals)
     }
     guard !lanesFlushed.isEmpty else { return 0 }
+    for mark in lanesFlushed.map(\.mark) {
+      guard let before = written[mark.lane] else { continue }
+      try invariant(
+        (before.generation, before.position) <= (mark.generation, mark.position),
+        "the rows of \(mark.lane.text) go back from \(before.generation)/\(before.position) to \(mark.generation)/\(mark.position)")
+    }
     let owners =
       variant.contains(.flushesOthersLanes) ? [] : FlushMark.owners(of: lanesFlushed.map(\.mark.lane), owner)
     if variant.contains(.marksBeforeRows) {

@@ -100,12 +100,21 @@ actor LaneActor {
 
   /// Ends the epoch at a mark of the shard, which every lane of it has reached.
   func cut(position: Int64, watermark: Int64) throws -> [LaneEpoch] {
-    advance(position: position, watermark: watermark)
+    try pass(to: position, watermark: watermark)
     return try cut()
   }
 
-  /// Goes past positions that hold no records.
-  func advance(position: Int64, watermark: Int64) {
+  /// Goes past positions that hold no records, to a place that the source or a recorded entry names.
+  func pass(to position: Int64, watermark: Int64) throws {
+    for lane in lanes {
+      try invariant(
+        position >= lane.position && watermark >= lane.watermark,
+        "lane \(lane.id.text) goes back from \(lane.position), watermark \(lane.watermark), to \(position), watermark \(watermark)")
+    }
+    advance(position: position, watermark: watermark)
+  }
+
+  private func advance(position: Int64, watermark: Int64) {
     let before = self.position
     for lane in lanes { lane.advance(position: position, watermark: watermark) }
     if self.position != before { news.mark() }

@@ -109,6 +109,7 @@ actor LedgerMerge {
   private func mergeNews() async throws -> LedgerFold? {
     guard let lane else { return nil }
     let fold = try await ledger.refresh()
+    try invariant(fold.number >= position, "entries through \(position) are merged, and the ledger ends at \(fold.number)")
     guard fold.number > position || lane.isClosing else { return nil }
     // What entries contribute is in another form then.
     if !variant.contains(.growthUnnoticed) { try compiled.check(fold) }
@@ -126,7 +127,8 @@ actor LedgerMerge {
   /// Makes an epoch again that a live run made: over the entries through `number`, with the watermark that was merged then.
   /// - Parameter rows: that it gave the tables.
   func repeats(through number: Int64, watermark: Int64, rows: RecordedRows?) async throws {
-    guard let lane else { preconditionFailure("the merge lane is not held") }
+    guard let lane else { throw WeirError(.internal, "a repeated merge, and the merge lane is not held") }
+    try invariant(number >= position, "a repeated merge goes back from entry \(position) to \(number)")
     let fold = await ledger.fold
     _ = try await take(through: variant.contains(.repeatsMergeAtHead) ? fold.number : number, lane, fold)
     position = number

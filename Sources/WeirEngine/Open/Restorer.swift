@@ -35,6 +35,7 @@ struct Restorer: Sendable {
 
   func state(_ id: LaneID, _ scratch: Scratch) async throws -> LaneState {
     let before = fold[id]
+    try invariant(before?.position != nil || before?.state == nil, "lane \(id.text) has a state and no position")
     let lane = LaneState(
       id, generation: before?.generation ?? 0, compiled: compiled, run: run.of(id.shard), scratch: scratch)
     if let before, let position = before.position {
@@ -140,6 +141,8 @@ struct Restorer: Sendable {
   }
 
   func merge() async throws -> sending MergeLane {
+    let merged = fold.mergeLane.position?.ordinal ?? 0
+    try invariant(merged <= fold.number, "entries through \(merged) are merged, and the ledger ends at \(fold.number)")
     let lane = MergeLane(compiled)
     try lane.restore(blobs: try await blobs(.merge))
     if fold.mergeLane.isClosing { lane.resumeClosing() }

@@ -11,6 +11,7 @@ struct CaptureInput: SessionInput {
   let observe: @Sendable (WorkerEvent) -> Void
 
   var isShared: Bool { false }
+  var mayCollect: Bool { true }
 
   func complete(_ request: inout LedgerRequest) {}
 

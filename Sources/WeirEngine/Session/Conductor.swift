@@ -16,6 +16,8 @@ protocol Conductor: Sendable {
 protocol SessionInput: Sendable {
   /// Other workers have lanes of the same ledger: an error that passes ends the session, and the worker continues from the ledger.
   var isShared: Bool { get }
+  /// The ledger may be collected, which adds an entry of its own where the ledger was idle for a day.
+  var mayCollect: Bool { get }
 
   /// Fills in what only the input can say of a ledger that is to be opened or created.
   func complete(_ request: inout LedgerRequest) throws

@@ -19,6 +19,7 @@ struct GroupInput: SessionInput {
   }
 
   var isShared: Bool { true }
+  var mayCollect: Bool { true }
 
   func complete(_ request: inout LedgerRequest) { request.shards = shards.map(\.name) }
 

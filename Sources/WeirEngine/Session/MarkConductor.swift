@@ -34,6 +34,11 @@ final class MarkConductor: Sendable {
     let merge = try await restorer.merge()
     let mergedRows = fold.mergeLane.epoch > 0 ? merge.allStateRows(ledgerNumber: fold.number) : []
     let first = ids.first.flatMap { fold[$0] }
+    for id in ids where fold[id]?.position != first?.position || fold[id]?.prefixHash != first?.prefixHash {
+      throw WeirError(
+        .corrupt, "the ledger has lanes of one capture at different places: \(id.text) is not where \(ids[0].text) is",
+        advice: "Restore the ledger from a copy of the lake.")
+    }
     let watermark = first?.watermark ?? Watermark.minimum
     let position = try first?.position?.offset(in: run.shard) ?? 0
     start = CaptureStart(position: position, prefix: first?.prefixHash, fileEnds: genesis.capturedFileEnds)
@@ -215,6 +220,7 @@ final class MarkConductor: Sendable {
       if let next, await !work.send(next) { throw LanesGone() }
     }
     func cut(_ position: Int64, _ hash: Hash128, _ watermark: Int64, for reason: String) async throws {
+      try invariant(position >= last.position, "a cut at byte \(position), after one at byte \(last.position)")
       try await send(deal(&waiting))
       last = (position, hash)
       if firsts.holdsBack {

@@ -88,7 +88,7 @@ final class StepConductor: Sendable {
         step = rest
         try await commit(done)
       case .cut(let number, _):
-        precondition(current == Int(number), "steps end in their order")
+        try invariant(current == Int(number), "step \(number) ended, and step \(current) is the current one")
         rule.cut()
         if let step, step.isWhole || step.hasMore { try await commit(step) }
         current += 1
@@ -108,7 +108,7 @@ final class StepConductor: Sendable {
   }
 
   private func consume(_ block: inout PreparedBlock, end: ShardPoint) async throws {
-    guard let details = block.decoded.raw.details else { return }
+    guard let details = block.decoded.raw.details else { throw WeirError(.internal, "a block of a recorded stream names no shard") }
     let lane = try lane(LaneID(shard: details.shard), "records")
     try lane.sequence(&block)
     await lane.consume(block, end: end)
@@ -184,13 +184,15 @@ final class StepConductor: Sendable {
     for range in step.ranges {
       let lane = try lane(LaneID(shard: range.shard), "an epoch")
       let actor = lane.actor
-      await actor.advance(position: range.to, watermark: isClosing ? Watermark.maximum : lane.watermark)
+      let cutPoint = await actor.standing.cutPoint.ordinal
+      try invariant(cutPoint == range.from, "\(range.shard) was cut at \(cutPoint), and its next epoch begins at \(range.from)")
+      try await actor.pass(to: range.to, watermark: isClosing ? Watermark.maximum : lane.watermark)
       let standing = await actor.standing
-      if session.variant.contains(.repeatsWithoutFloors) {
-        // A planted bug.
-      } else if let floor = step.floors[lane.id] {
+      let isPlanted = session.variant.contains(.repeatsWithoutFloors)
+      let isOpen = before[lane.id]?.isIdle == true && !step.moves(lane.id) && standing.hasOpenWindows
+      if let floor = step.floors[lane.id], !isPlanted {
         await actor.raise(floor: floor)
-      } else if before[lane.id]?.isIdle == true, !step.moves(lane.id), standing.hasOpenWindows, before.mergedWatermark > standing.floor {
+      } else if !isPlanted, isOpen, before.mergedWatermark > standing.floor {
         // The entry of an earlier version does not say by which floor it finished windows: this one is nearly always it.
         await actor.raise(floor: before.mergedWatermark)
       }

@@ -32,6 +32,8 @@ struct StreamInput: SessionInput {
   }
 
   var isShared: Bool { false }
+  /// Entries that are repeated keep their numbers: one more would take the place of the next.
+  var mayCollect: Bool { decisions == nil }
 
   func complete(_ request: inout LedgerRequest) throws {
     guard let genesis, let plan else {

@@ -111,7 +111,10 @@ struct StreamRun: Conductor {
     var conductor: StepConductor?
     while true {
       let steps = try await decisions.steps(after: await opened.ledger.fold.number)
-      guard let first = steps.first else { return true }
+      guard let first = steps.first else {
+        if conductor != nil { return true }
+        return try await repairRows(interruption)
+      }
       if interruption.isRaised { return false }
       if first.changesLookup {
         try await changeLookups(first, decisions)
@@ -129,6 +132,14 @@ struct StreamRun: Conductor {
       conductor = current
       guard try await current.carryOut(steps, interruption) else { return false }
     }
+  }
+
+  /// A run may have stopped between its last entry and the state table's rows: there is no step left that writes them.
+  /// - Returns: false if it was interrupted.
+  private func repairRows(_ interruption: Flag) async throws -> Bool {
+    if try await opened.hasAllStateRows() { return true }
+    let conductor = try await StepConductor(opened, stream: stream, counts: counts, repeatsRun: true, observe: input.observe)
+    return try await conductor.carryOut([], interruption: interruption)
   }
 
   /// Brings the bytes of the recorded lookups into this lake, and the decision with them.

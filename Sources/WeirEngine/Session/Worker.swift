@@ -143,7 +143,7 @@ public struct Worker: Sendable {
     if !input.isShared { try await opened.followers.catchUp(to: await opened.ledger.fold.number) }
     try await environment.state?.finish()
     let fold = input.isShared ? try await opened.ledger.refresh() : await opened.ledger.fold
-    if end != .unchanged { try await opened.collect() }
+    if end != .unchanged, input.mayCollect { try await opened.collect() }
     return (end, fold)
   }
 }

@@ -72,7 +72,9 @@ final class RepeatOracle: LedgerOracle<RepeatAccount>, ReplayJudge {
       fail("\(name), \(lane.lane.text): \(RepeatOracle.epoch(lane)) is not the live run's epoch, \(RepeatOracle.epoch(wanted))")
     }
     if mine.mergedWatermark != theirs.mergedWatermark { fail("\(name) has another merged watermark than that of the live run") }
-    if mine.partials?.hash != theirs.partials?.hash { fail("\(name) contributes something else to merged tables than that of the live run") }
+    if mine.partials?.hash != theirs.partials?.hash {
+      fail("\(name) contributes something else to merged tables than that of the live run")
+    }
     if mine.tables.map(\.table) != theirs.tables.map(\.table) { fail("\(name) has files of other tables than that of the live run") }
     for (table, wanted) in zip(mine.tables, theirs.tables) {
       if table.files.map(RepeatOracle.file) != wanted.files.map(RepeatOracle.file) {
@@ -172,7 +174,8 @@ extension LiveSimulation {
       request: LedgerRequest(meaning: .string("m"), planHash: "h", lanes: nil, runID: nil, describeChange: { _, _ in [] }), store: store,
       input: { node in
         .stream(
-          stream, recorded: RecordedRun(lake: recorded.reached(by: node), layout: LedgerLayout(pipeline: LivePlan.pipeline)), keepOpen: true)
+          stream, recorded: RecordedRun(lake: recorded.reached(by: node), layout: LedgerLayout(pipeline: LivePlan.pipeline)), keepOpen: true
+        )
       },
       endsAt: 0, damage: { stream.damage() }, heal: { stream.heal() },
       expects: { stream.wasDamaged && $0.code == .captureDiffers })

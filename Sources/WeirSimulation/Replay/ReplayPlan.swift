@@ -75,7 +75,8 @@ extension LiveSimulation {
     }
     let scenario = ReplayScenario(
       compiled: compiled, faults: faults,
-      request: LedgerRequest(meaning: .string("m"), planHash: "h", lanes: lanes, runID: "run", describeChange: { _, _ in [] }), store: store,
+      request: LedgerRequest(meaning: .string("m"), planHash: "h", lanes: lanes, runID: "run", describeChange: { _, _ in [] }),
+      store: store,
       input: input, endsAt: capture.workload.endsAt,
       damage: { capture.damage(consumed: oracle.consumed) },
       heal: { capture.heal() }, expects: { capture.wasDamaged && $0.code == .captureChanged })

@@ -275,7 +275,9 @@ extension ReplayRun {
       store.crash()
       stateTable.crash()
       again(after: delay())
-    case .trim: scenario.damage()
+    case .trim:
+      scenario.damage()
+      if random.chance(0.7) { kill(victim, .kill) }
     default: strikeStores(kind, victim)
     }
   }

@@ -42,8 +42,10 @@ struct ReplayWorkload: Sendable {
       if random.chance(0.03) { add(nil, isLast: false, at: writtenAt) }
       let late = random.chance(0.07) ? 8 : 0
       var record = SourceRecord(
-        position: length, id: i, user: users[random.below(users.count)], kind: SourceWorkload.kinds[random.below(SourceWorkload.kinds.count)],
-        at: SourceWorkload.base + i / 4 + random.below(3) - late, amount: 1 + random.below(9), isBad: random.chance(0.05), sentAt: writtenAt)
+        position: length, id: i, user: users[random.below(users.count)],
+        kind: SourceWorkload.kinds[random.below(SourceWorkload.kinds.count)],
+        at: SourceWorkload.base + i / 4 + random.below(3) - late, amount: 1 + random.below(9), isBad: random.chance(0.05), sentAt: writtenAt
+      )
       if !sent.isEmpty, random.chance(0.15) {
         record = sent[random.below(sent.count)]
         record.position = length
