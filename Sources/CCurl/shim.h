@@ -36,6 +36,9 @@ static inline long weir_curl_status(CURL *curl) {
   return status;
 }
 
+// Of the library that this process runs with.
+static inline const char *weir_curl_version(void) { return curl_version_info(CURLVERSION_NOW)->version; }
+
 static inline CURLcode weir_curl_begin(void) { return curl_global_init(CURL_GLOBAL_DEFAULT); }
 
 #endif

@@ -1,10 +1,9 @@
 import Synchronization
 import WeirCore
 import WeirEngine
-import WeirKafka
 import WeirLocal
 
-/// Reads all partitions of some topics into a collector, without a group: no other consumer notices.
+/// Reads all shards of a live source into a collector.
 package final class CaptureSession: Sendable {
   package struct Limits: Sendable {
     /// From the start of this run; nil: until stopped.
@@ -24,9 +23,7 @@ package final class CaptureSession: Sendable {
   private static let tickNanoseconds: Int64 = 50_000_000
   private static let restNanoseconds: Int64 = 200_000_000
 
-  let consumer: KafkaConsumer
-  let probe: KafkaProbe
-  let start: KafkaStart
+  let source: any CapturableSource
   let collector: CaptureCollector
   let writer: LiveCaptureWriter
   let clock: any Clock
@@ -36,12 +33,10 @@ package final class CaptureSession: Sendable {
   private let gone = Mutex(GoneShards())
 
   package init(
-    consumer: KafkaConsumer, probe: KafkaProbe, start: KafkaStart, collector: CaptureCollector, writer: LiveCaptureWriter,
-    clock: any Clock, limits: Limits, talk: @escaping @Sendable (String) -> Void
+    source: any CapturableSource, collector: CaptureCollector, writer: LiveCaptureWriter, clock: any Clock, limits: Limits,
+    talk: @escaping @Sendable (String) -> Void
   ) {
-    self.consumer = consumer
-    self.probe = probe
-    self.start = start
+    self.source = source
     self.collector = collector
     self.writer = writer
     self.clock = clock
@@ -52,12 +47,8 @@ package final class CaptureSession: Sendable {
   /// Shards of the capture that the source does not have any more, in order.
   package var goneShards: [String] { gone.withLock(\.names) }
 
-  /// Leaves the source. Both clients at once: one whose partition was deleted may take its whole time (see ``KafkaClient``).
-  package func close() async {
-    async let isProbeClosed: Void = probe.close()
-    await consumer.close()
-    await isProbeClosed
-  }
+  /// Leaves the source.
+  package func close() async { await source.close() }
 
   /// Captures until a stop is requested or a limit is reached. Everything that was read is written then, and the source is closed.
   package func run(isInterrupted: @escaping @Sendable () -> Bool, observe: @escaping @Sendable (Int64) -> Void) async throws {
@@ -80,8 +71,7 @@ package final class CaptureSession: Sendable {
         ending.ask()
         await queue.finish()
         // A question about a partition that was deleted is answered late.
-        self.probe.refuseQuestions()
-        self.consumer.refuseQuestions()
+        self.source.refuseQuestions()
         await self.close()
       }
     }
@@ -90,33 +80,28 @@ package final class CaptureSession: Sendable {
   }
 
   /// Finds the partitions, lets the writer know those that are new, and reads all that are not read yet.
-  private func begin(_ known: [String: Int64]?) async throws -> [KafkaPartitionReader] {
-    try await KafkaGroup.translating {
-      let all = try await consumer.partitions()
-      guard !all.isEmpty else {
-        throw WeirError(
-          .topicMissing, "the topics \(consumer.settings.topics.joined(separator: ", ")) have no partitions",
-          advice: "Create the topic, or name another.")
-      }
-      if let known {
-        try compare(all)
-        try await check(known.filter { position in all.contains { $0.description == position.key } })
-      }
-      let fresh = all.filter { known?[$0.description] == nil }
-      // Partitions that come later are captured from their beginning.
-      let starts = fresh.isEmpty ? [:] : try await consumer.offsets(from: known == nil ? start : .earliest, of: fresh)
-      try await add(fresh, starts)
-      return try await consumer.assign(
-        Dictionary(uniqueKeysWithValues: all.map { ($0, known?[$0.description] ?? starts[$0] ?? 0) }))
+  private func begin(_ known: [String: Int64]?) async throws -> [any CapturableShard] {
+    let all = try await source.shards()
+    guard !all.isEmpty else {
+      throw WeirError(
+        .topicMissing, "the topics \(source.streams.joined(separator: ", ")) have no partitions",
+        advice: "Create the topic, or name another.")
     }
+    if let known {
+      try compare(all)
+      try await check(known.filter { position in all.contains { $0.name == position.key } })
+    }
+    let fresh = all.filter { known?[$0.name] == nil }
+    let starts = fresh.isEmpty ? [:] : try await source.starts(of: fresh.map(\.name), isLater: known != nil)
+    try await add(fresh, starts)
+    return try await source.assign(Dictionary(uniqueKeysWithValues: all.map { ($0.name, known?[$0.name] ?? starts[$0.name] ?? 0) }))
   }
 
-  private func add(_ partitions: [KafkaPartition], _ starts: [KafkaPartition: Int64]) async throws {
-    let starts = Dictionary(uniqueKeysWithValues: starts.map { ($0.key.description, $0.value) })
-    let before = try await probe.look(starts.mapValues { .before(ShardPoint($0)) }).compactMapValues { sight in
+  private func add(_ shards: [SourceShard], _ starts: [String: Int64]) async throws {
+    let before = try await source.look(starts.mapValues { .before(ShardPoint($0)) }).compactMapValues { sight in
       if case .record(let mark) = sight.look { mark } else { nil }
     }
-    try await collector.add(partitions.map(CaptureSession.shard), starts: starts, before: before)
+    try await collector.add(shards, starts: starts, before: before)
   }
 
   private static let otherTopic: Wording =
@@ -124,8 +109,7 @@ package final class CaptureSession: Sendable {
 
   /// Compares the partitions that there are with those of the capture.
   /// - Throws: a topic that has lost some of its partitions is another one. One that is gone as a whole is reported.
-  private func compare(_ all: [KafkaPartition]) throws(WeirError) {
-    let shards = all.map(CaptureSession.shard)
+  private func compare(_ shards: [SourceShard]) throws(WeirError) {
     let known = writer.knownShards
     if let missing = MissingShards(known.map(\.name), of: shards).names.first {
       throw MissingShards.error(missing, holder: "The capture", advice: CaptureSession.otherTopic)
@@ -137,10 +121,6 @@ package final class CaptureSession: Sendable {
       )
     }
     if !change.back.isEmpty { talk("the source has \(change.back.joined(separator: ", ")) again") }
-  }
-
-  private static func shard(_ partition: KafkaPartition) -> SourceShard {
-    SourceShard(name: partition.description, stream: partition.topic, number: Int(partition.number))
   }
 
   /// Whether the partitions are still those that were captured: a capture never goes on with the records of another topic.
@@ -156,7 +136,7 @@ package final class CaptureSession: Sendable {
       let hasRead = position != 0 && identities[shard] != ShardIdentity()
       checks[shard] = ShardCheck(identities[shard] ?? ShardIdentity(), position: position.map { ShardPoint($0) }, hasRead: hasRead)
     }
-    let verdicts = try await ShardChecks.run(checks, probe, clock: clock)
+    let verdicts = try await ShardChecks.run(checks, source, clock: clock)
     var outcomes: [String: ShardCheck.Outcome] = [:]
     var unverified: [String: String] = [:]
     for (shard, verdict) in verdicts.sorted(by: { $0.key < $1.key }) {
@@ -179,10 +159,7 @@ package final class CaptureSession: Sendable {
 
   /// A broker that does not answer now will be asked again.
   private func checkAgain() async throws {
-    func isSources(_ error: WeirError) -> Bool { error.code.isOfSource }
-    do { try await check(nil) } catch let error as WeirError where isSources(error) { return } catch let error as KafkaError
-      where isSources(error.weirError)
-    { return }
+    do { try await check(nil) } catch let error as WeirError where error.code.isOfSource { return }
   }
 
   private func conduct(_ observe: (Int64) -> Void, _ isDone: () -> Bool) async throws {
@@ -212,7 +189,7 @@ package final class CaptureSession: Sendable {
         try await checkAgain()
       } catch {
         // The end refuses what is being asked.
-        if ending.isAsked, error is KafkaError || (error as? WeirError)?.code == .internal { return }
+        if ending.isAsked, let code = (error as? WeirError)?.code, code == .internal || code.isOfSource { return }
         throw error
       }
       looked = clock.monotonicNanoseconds
@@ -221,34 +198,30 @@ package final class CaptureSession: Sendable {
 
   /// A broker that does not answer now will be asked again.
   private func lookForPartitions(_ queue: NewReaders) async throws {
-    let found: [KafkaPartition]
-    do { found = try await consumer.partitions() } catch let error as KafkaError where error.isRetriable { return }
+    let found: [SourceShard]
+    do { found = try await source.shards() } catch let error as WeirError where error.isRetriable { return }
     try compare(found)
     let known = Set(writer.knownShards.map(\.name))
-    let new = found.filter { !known.contains($0.description) }
+    let new = found.filter { !known.contains($0.name) }
     guard !new.isEmpty else { return }
-    talk("new partitions: \(new.map(\.description).joined(separator: ", "))")
-    let readers = try await KafkaGroup.translating {
-      let starts = try await consumer.offsets(from: .earliest, of: new)
-      try await add(new, starts)
-      return try await consumer.assign(starts)
-    }
-    for reader in readers { await queue.add(reader) }
+    talk("new partitions: \(new.map(\.name).joined(separator: ", "))")
+    let starts = try await source.starts(of: new.map(\.name), isLater: true)
+    try await add(new, starts)
+    for reader in try await source.assign(starts) { await queue.add(reader) }
   }
 
-  private func read(_ reader: KafkaPartitionReader, _ queue: NewReaders, _ isDone: () -> Bool) async throws {
+  private func read(_ reader: any CapturableShard, _ queue: NewReaders, _ isDone: () -> Bool) async throws {
     while !isDone() {
-      let next: KafkaRead
-      do { next = try await reader.next() } catch let error as KafkaError where error.isRetriable {
+      let next: CapturableRead
+      do { next = try await reader.next() } catch let error as WeirError where error.isRetriable {
         await clock.sleep(nanoseconds: CaptureSession.restNanoseconds)
         continue
-      } catch let error as KafkaError { throw error.weirError }
+      }
       switch next {
-      case .block(let block): try await collector.take(block.recorded)
-      // Offsets without records at the end of a partition came as a block before.
+      case .block(let block): try await collector.take(block)
       case .caughtUp: continue
       case .outOfRange(let at):
-        guard let again = try await passLoss(reader.partition, at: at) else { return }
+        guard let again = try await passLoss(reader.name, at: at) else { return }
         return await queue.add(again)
       case .closed: return
       }
@@ -256,20 +229,16 @@ package final class CaptureSession: Sendable {
   }
 
   /// What the broker dropped before it was captured stands in the capture as lost.
-  private func passLoss(_ partition: KafkaPartition, at: Int64) async throws -> KafkaPartitionReader? {
-    try await KafkaGroup.translating {
-      try await check([partition.description: at])
-      guard let bounds = try await consumer.watermarks(of: [partition])[partition] else { return nil }
-      if at < bounds.low {
-        var lost = RecordedBlock(shard: partition.description, first: at, next: bounds.low)
-        lost.isLost = true
-        try await collector.take(lost)
-        talk(
-          "LOST: positions \(at) to \(bounds.low) of \(partition), trimmed at the source before they were captured; the capture records this"
-        )
-      }
-      try await consumer.release([partition])
-      return try await consumer.assign([partition: max(at, bounds.low)]).first
+  private func passLoss(_ shard: String, at: Int64) async throws -> (any CapturableShard)? {
+    try await check([shard: at])
+    guard let low = try await source.bounds(of: [shard])[shard]?.offsets(in: shard).low else { return nil }
+    if at < low {
+      var lost = RecordedBlock(shard: shard, first: at, next: low)
+      lost.isLost = true
+      try await collector.take(lost)
+      talk("LOST: positions \(at) to \(low) of \(shard), trimmed at the source before they were captured; the capture records this")
     }
+    try await source.release([shard])
+    return try await source.assign([shard: max(at, low)]).first
   }
 }

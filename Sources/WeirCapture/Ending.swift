@@ -1,5 +1,5 @@
 import Synchronization
-import WeirKafka
+import WeirCore
 
 /// The end of a run of several tasks: one is enough to ask for it, by wish or by an error.
 package final class Ending: Sendable {
@@ -26,13 +26,13 @@ package final class Ending: Sendable {
 
 /// Readers whose loops are to be started.
 actor NewReaders {
-  private var readers: [KafkaPartitionReader]
+  private var readers: [any CapturableShard]
   private var isFinished = false
   private var waiter: CheckedContinuation<Void, Never>?
 
-  init(_ readers: [KafkaPartitionReader]) { self.readers = readers }
+  init(_ readers: [any CapturableShard]) { self.readers = readers }
 
-  func add(_ reader: KafkaPartitionReader) {
+  func add(_ reader: any CapturableShard) {
     readers.append(reader)
     wake()
   }
@@ -43,7 +43,7 @@ actor NewReaders {
   }
 
   /// Waits for the next; nil after ``finish()``.
-  func next() async -> KafkaPartitionReader? {
+  func next() async -> (any CapturableShard)? {
     while readers.isEmpty, !isFinished { await withCheckedContinuation { waiter = $0 } }
     return readers.isEmpty || isFinished ? nil : readers.removeFirst()
   }

@@ -2,8 +2,6 @@ import Foundation
 import WeirCapture
 import WeirConfiguration
 import WeirCore
-import WeirKafka
-import WeirKafkaSettings
 import WeirLocal
 import WeirOperators
 import WeirPlan
@@ -12,7 +10,7 @@ import WeirRuntime
 
 /// What `weir capture` was asked.
 package struct CaptureOptions: Sendable {
-  /// A pipeline file whose `source.kafka` says what is captured; nil: brokers and topics do.
+  /// A pipeline file whose source says what is captured; nil: brokers and topics do.
   package var pipeline: String?
   package var brokers: String?
   package var topics: [String] = []
@@ -37,12 +35,10 @@ package struct CaptureOptions: Sendable {
 
 /// `weir capture`: records live topics.
 package enum CaptureCommand {
-  private static let partitionsExpected = 64
-
   /// - Returns: the exit code.
   package static func run(_ options: CaptureOptions, console: Console) async throws -> Int32 {
     _ = try PathText.checked(options.out, "--out")
-    let (spec, brokers) = try source(options)
+    let target = try target(options)
     if let count = options.count, count <= 0 { throw WeirError(.config, "--count must be a number of records, not \(count)") }
     guard (1...19).contains(options.level) else { throw WeirError(.config, "--level must be 1 to 19, not \(options.level)") }
     let clock = SystemClock()
@@ -51,7 +47,7 @@ package enum CaptureCommand {
         directory: options.out, rollBytes: try size(options.rollBytes), rollMicroseconds: try duration(options.rollEvery, "--roll-every"),
         level: Int32(options.level)),
       random: SystemRandom())
-    try checkTopics(writer, spec)
+    try checkTopics(writer, target)
     let report = CaptureReport(console: console, json: options.json, before: writer.records)
     report.begin(writer, options.out)
     let interrupt = Interrupt()
@@ -62,19 +58,10 @@ package enum CaptureCommand {
     let collector = CaptureCollector(writer, thread: BlockingThreads(count: 1), clock: clock, countMax: options.count)
     let log = Log.talk(console, clock: clock)
     defer { log.end() }
-    limits.partitionsMicroseconds = spec.settings.refresh
-    let (consumer, probe): (KafkaConsumer, KafkaProbe)
-    do {
-      var settings = KafkaWiring.settings(spec, brokers: brokers, shards: partitionsExpected)
-      // Never joined; a client without the name of a group gets no partitions from librdkafka.
-      settings.group = "weir-capture"
-      settings.instance = nil
-      consumer = try KafkaConsumer(settings, observer: KafkaObserver(log: { log.kafka($0, $1, $2) }))
-      probe = KafkaProbe(settings)
-    } catch { throw error.weirError }
+    limits.partitionsMicroseconds = target.refreshMicroseconds
     let session = CaptureSession(
-      consumer: consumer, probe: probe, start: KafkaWiring.start(spec.settings.start), collector: collector, writer: writer, clock: clock,
-      limits: limits, talk: { console.talk($0) })
+      source: try target.open(log: { log.kafka($0, $1, $2) }), collector: collector, writer: writer, clock: clock, limits: limits,
+      talk: { console.talk($0) })
     do {
       try await session.run(
         isInterrupted: { interrupt.isAsked },
@@ -90,53 +77,26 @@ package enum CaptureCommand {
     return 0
   }
 
-  private static func source(_ options: CaptureOptions) throws -> (KafkaSourceSpec, String?) {
-    var spec: KafkaSourceSpec
-    if let file = options.pipeline {
-      let pipeline = try loadPipeline(file: file, sections: .withClients)
-      guard let kafka = KafkaSourceSpec.of(pipeline.plan) else {
-        throw WeirError(
-          .config, "\(file) has no live source to capture", advice: "Give it source: {kafka: …}, or name --brokers and --topic.")
-      }
-      // It joins no group, under no name.
-      let unused: Set = ["source.kafka.instance", options.brokers == nil ? "" : "source.kafka.brokers"]
-      try pipeline.requireVariables { $0.hasPrefix("source.kafka.") && !unused.contains($0) }
-      spec = kafka
-      if !options.topics.isEmpty { spec.topics = options.topics.sorted() }
-    } else {
-      guard options.brokers != nil, !options.topics.isEmpty else {
-        throw WeirError(
-          .config, "no topic to capture", advice: "Name a pipeline file, or --brokers HOST:PORT and --topic NAME.")
-      }
-      spec = KafkaSourceSpec(topics: options.topics.sorted())
+  private static func target(_ options: CaptureOptions) throws -> any CaptureTarget {
+    let pipeline = try options.pipeline.map { try loadPipeline(file: $0, sections: .withClients) }
+    let request = CaptureRequest(
+      brokers: options.brokers, streams: options.topics, start: options.start, options: try ClientOptions.parse(options.clientOptions))
+    guard let target = try AdapterRegistry.standard.captured(pipeline?.plan, request) else {
+      throw WeirError(
+        .config, "\(options.pipeline ?? "") has no live source to capture",
+        advice: "Give it source: {kafka: …}, or name --brokers and --topic.")
     }
-    for topic in spec.topics where !(KafkaSourceSpec.isPattern(topic) ? TopicPattern(topic) != nil : KafkaNames.isTopic(topic)) {
-      throw WeirError(.config, "\(topic) is not a topic name; a name that begins with ^ must be a regular expression (POSIX extended)")
-    }
-    for (name, value) in try ClientOptions.parse(options.clientOptions) { spec.settings.options[name] = value }
-    if let start = options.start { spec.settings.start = try self.start(start) }
-    return (spec, options.brokers)
-  }
-
-  private static func start(_ text: String) throws -> KafkaSettingsSpec.Start {
-    switch text {
-    case "earliest": return .earliest
-    case "latest": return .latest
-    default:
-      guard let time = TimeText.microseconds(text) else {
-        throw WeirError(.config, "--start must be earliest, latest or a time such as 2026-01-31T00:00:00Z, not \(text)")
-      }
-      return .time(time)
-    }
+    try pipeline?.requireVariables { target.isNeeded($0) }
+    return target
   }
 
   /// A capture goes on with its own topics.
-  private static func checkTopics(_ writer: LiveCaptureWriter, _ spec: KafkaSourceSpec) throws {
+  private static func checkTopics(_ writer: LiveCaptureWriter, _ target: any CaptureTarget) throws {
     let held = Set(writer.knownShards.map(\.stream)).sorted()
-    guard held.isEmpty || held.allSatisfy(spec.reads) else {
+    guard held.isEmpty || held.allSatisfy(target.reads) else {
       throw WeirError(
         .config,
-        "this directory contains a capture of \(held.joined(separator: ", ")), not of \(spec.topics.joined(separator: ", "))",
+        "this directory contains a capture of \(held.joined(separator: ", ")), not of \(target.streams.joined(separator: ", "))",
         advice: "Name another directory.")
     }
   }
@@ -159,7 +119,7 @@ package enum CaptureCommand {
   }
 }
 
-/// Options of the Kafka client from the command line.
+/// Options of a source's client from the command line.
 enum ClientOptions {
   /// Of texts `name=value`.
   static func parse(_ texts: [String]) throws(WeirError) -> [String: String] {

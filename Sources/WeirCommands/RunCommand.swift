@@ -88,6 +88,8 @@ package enum RunCommand {
     }
     try await admin.start(host, log)
     let report = RunReport(log: log, json: options.json, isDebugging: source.isDebugging, clock: clock)
+    let libraries = AdapterRegistry.standard.libraries(of: pipeline.plan.source.adapter)
+    report.begin(weirVersion, libraries.map { ($0.name, $0.version) })
     defer { log.end() }
     let worker = try worker(pipeline, source, options, watch, admin.routes, report, interrupt)
     let result = try await watch.beside { try await worker.run() }

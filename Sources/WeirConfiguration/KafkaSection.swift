@@ -1,4 +1,3 @@
-import Foundation
 import WeirCore
 import WeirOperators
 import WeirKafkaSettings
@@ -64,19 +63,12 @@ extension PipelineLoader {
       settings.refreshMicroseconds = refresh
     }
     if let queue = members["queue"].flatMap({ reader.bytes($0, "\(what).queue", within: LiveBounds.queue) }) { settings.queueBytes = queue }
-    if settings.silence < settings.rebalance {
-      let seconds = String(format: "%.1f", Double(settings.rebalance) / 1e6)
-      reader.report(
-        "\(what).silence must be at least \(seconds) s, the time that the group waits for its members (the longer of session and twice handover)",
-        "bad_duration", at: members["silence"])
-    }
     settings.tls = members["tls"].map { tls($0, "\(what).tls") }
     settings.sasl = members["sasl"].flatMap { sasl($0, "\(what).sasl") }
     settings.options = options(members["options"], "\(what).options") { refusal($0, $1, .consumer) }
-    if let beat = settings.options["heartbeat.interval.ms"].flatMap({ Int64($0) }), beat * 2000 > settings.sessionMicroseconds {
-      reader.report(
-        "\(what).options.heartbeat.interval.ms must be at most half of session: the group would drop this worker again and again",
-        "bad_value", at: members["options"])
+    for problem in settings.problems {
+      let member = problem.member.split(separator: ".").first.map(String.init) ?? problem.member
+      reader.report("\(what).\(problem.member) \(problem.message)", problem.code, at: members[member])
     }
     guard let stream = stream(members, topics, node) else { return nil }
     var spec = KafkaSourceSpec(topics: topics, settings: settings)
@@ -114,15 +106,9 @@ extension PipelineLoader {
     let found = reader.strings(list, "source.kafka.topics")
     var names: [String] = []
     for (name, item) in found {
-      if KafkaSourceSpec.isPattern(name) {
-        if TopicPattern(name) == nil {
-          reader.report(
-            "source.kafka: \(name) is not a regular expression (POSIX extended, up to \(TopicPattern.bytesMax) bytes, and repetitions {n,m} that multiply to \(TopicPattern.repetitionsMax) or less)",
-            "bad_value", at: item)
-        }
-      } else if !KafkaNames.isTopic(name) {
-        reader.report("source.kafka: \(name) is not a valid topic name", "bad_name", at: item)
-      } else if names.contains(name) {
+      if let problem = KafkaSourceSpec.problem(ofTopic: name) {
+        reader.report("source.kafka: \(problem.message)", problem.code, at: item)
+      } else if !KafkaSourceSpec.isPattern(name), names.contains(name) {
         reader.report("source.kafka: duplicate topic \(name)", "duplicate_name", at: item)
       }
       names.append(name)

@@ -5,7 +5,7 @@ extension DeltaTable {
   ///
   /// It must be readable, and say what the commits say as long as all of them are there. Statistics and tombstones are
   /// left out: other programs' checkpoints may leave them out too.
-  public func checkpointProblem(_ log: DeltaLog) async throws -> String? {
+  package func checkpointProblem(_ log: DeltaLog) async throws -> String? {
     guard let newest = log.checkpoints.first else { return nil }
     let said: DeltaSnapshot
     do {

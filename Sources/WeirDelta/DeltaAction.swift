@@ -1,16 +1,16 @@
 import WeirCore
 
 /// A file that a table holds.
-public struct DeltaAdd: Sendable, Equatable {
+package struct DeltaAdd: Sendable, Equatable {
   /// As it is written in the log: RFC 2396-encoded, relative to the table.
-  public var path: String
-  public var partitionValues: [(name: String, value: String?)]
-  public var bytes: Int64
-  public var modificationMilliseconds: Int64
+  package var path: String
+  package var partitionValues: [(name: String, value: String?)]
+  package var bytes: Int64
+  package var modificationMilliseconds: Int64
   /// JSON text.
-  public var stats: String?
+  package var stats: String?
 
-  public init(
+  package init(
     path: String, partitionValues: [(name: String, value: String?)], bytes: Int64, modificationMilliseconds: Int64, stats: String?
   ) {
     self.path = path
@@ -20,7 +20,7 @@ public struct DeltaAdd: Sendable, Equatable {
     self.stats = stats
   }
 
-  public static func == (a: DeltaAdd, b: DeltaAdd) -> Bool { a.json == b.json }
+  package static func == (a: DeltaAdd, b: DeltaAdd) -> Bool { a.json == b.json }
 
   var partitionJSON: JSONValue { .object(partitionValues.map { .init($0.name, $0.value.map { .string($0) } ?? .null) }) }
 
@@ -33,24 +33,24 @@ public struct DeltaAdd: Sendable, Equatable {
 }
 
 /// A file that a table no longer holds (a tombstone).
-public struct DeltaRemove: Sendable, Equatable {
-  public var path: String
-  public var deletionMilliseconds: Int64?
-  public var dataChange: Bool
+package struct DeltaRemove: Sendable, Equatable {
+  package var path: String
+  package var deletionMilliseconds: Int64?
+  package var dataChange: Bool
 }
 
-public struct DeltaMetadata: Sendable, Equatable {
-  public var id: String
-  public var name: String?
+package struct DeltaMetadata: Sendable, Equatable {
+  package var id: String
+  package var name: String?
   /// The schema as Spark's JSON.
-  public var schema: String
-  public var partitionColumns: [String]
-  public var configuration: [String: String]
-  public var createdMilliseconds: Int64?
+  package var schema: String
+  package var partitionColumns: [String]
+  package var configuration: [String: String]
+  package var createdMilliseconds: Int64?
 }
 
 /// One line of a commit.
-public enum DeltaAction: Sendable, Equatable {
+package enum DeltaAction: Sendable, Equatable {
   case protocolVersion(reader: Int64, writer: Int64, features: [String])
   case metadata(DeltaMetadata)
   case add(DeltaAdd)
@@ -63,7 +63,7 @@ public enum DeltaAction: Sendable, Equatable {
 // MARK: - JSON
 
 extension DeltaAction {
-  public var json: JSONValue {
+  package var json: JSONValue {
     switch self {
     case .protocolVersion(let reader, let writer, _):
       .members(["protocol": .members(["minReaderVersion": .int(reader), "minWriterVersion": .int(writer)])])
@@ -91,7 +91,7 @@ extension DeltaAction {
   }
 
   /// Reads one line; nil if a known action is broken.
-  public init?(_ value: JSONValue) {
+  package init?(_ value: JSONValue) {
     guard let member = value.members?.first else { return nil }
     let v = member.value
     switch member.name {
@@ -125,13 +125,13 @@ extension DeltaAction {
 }
 
 /// Commits as bytes: `commitInfo` first, then the actions, a JSON object a line.
-public enum DeltaCommit {
+package enum DeltaCommit {
   private static let blank = String(repeating: "0", count: 64)
   private static let member = "contentHash"
 
   /// - Parameter info: members of `commitInfo`; `contentHash` is added: SHA-256 over the whole commit with the hash
   ///   itself written as 64 zeros, so that every byte of the file is covered.
-  public static func encode(info: [JSONValue.Member], actions: [DeltaAction]) -> [UInt8] {
+  package static func encode(info: [JSONValue.Member], actions: [DeltaAction]) -> [UInt8] {
     var out: [UInt8] = []
     JSONValue.object([.init("commitInfo", .object(info + [.init(member, .string(blank))]))]).write(into: &out)
     // The hash is the last member.
@@ -146,7 +146,7 @@ public enum DeltaCommit {
   }
 
   /// Whether a commit that ``encode(info:actions:)`` made is unchanged; nil if it carries no hash (another writer's).
-  public static func isIntact(_ bytes: [UInt8]) -> Bool? {
+  package static func isIntact(_ bytes: [UInt8]) -> Bool? {
     let marker = Array("\"\(member)\":\"".utf8)
     let line = bytes.prefix { $0 != 0x0A }
     guard line.count > marker.count + 64, line.starts(with: Array("{\"commitInfo\":".utf8)) else { return nil }
@@ -161,7 +161,7 @@ public enum DeltaCommit {
   }
 
   /// The actions of a commit file; `path` names it in errors.
-  public static func decode(_ bytes: [UInt8], path: String) throws(WeirError) -> [DeltaAction] {
+  package static func decode(_ bytes: [UInt8], path: String) throws(WeirError) -> [DeltaAction] {
     var actions: [DeltaAction] = []
     for (number, line) in bytes.split(separator: 0x0A).enumerated() where !line.allSatisfy({ $0 == 0x20 || $0 == 0x0D }) {
       guard let value = try? JSONValue(parsing: line), let action = DeltaAction(value) else {

@@ -2,7 +2,7 @@ import WeirCore
 
 /// The files of a table's log, as one listing shows them. The listing alone says what is there: `_last_checkpoint` may be
 /// old, broken or missing.
-public struct DeltaLog: Sendable {
+package struct DeltaLog: Sendable {
   /// A checkpoint that has all its parts.
   struct Candidate: Sendable {
     var version: Int64
@@ -11,13 +11,13 @@ public struct DeltaLog: Sendable {
   }
 
   /// Versions of the JSON commits, ascending.
-  public private(set) var commits: [Int64] = []
+  package private(set) var commits: [Int64] = []
   /// Newest first; of one version the single file before the parts.
   private(set) var checkpoints: [Candidate] = []
   /// A checkpoint of version 2 of the format (named by a UUID), which is not read.
   private(set) var foreignCheckpoint: String?
   /// The newest version that a commit or a checkpoint names, readable or not; -1 for an empty log.
-  public private(set) var latest: Int64 = -1
+  package private(set) var latest: Int64 = -1
   /// Any file of the log.
   private(set) var sample: String?
 
@@ -58,15 +58,15 @@ public struct DeltaLog: Sendable {
   }
 
   /// The version before which all commits are gone; 0 if there is commit 0.
-  public var firstCommit: Int64 { commits.first ?? latest + 1 }
+  package var firstCommit: Int64 { commits.first ?? latest + 1 }
 
   /// Whether the commits that are gone were cleaned as the protocol allows: a checkpoint covers them.
-  public var isCleaned: Bool {
+  package var isCleaned: Bool {
     firstCommit > 0 && checkpoints.contains { $0.version == firstCommit || $0.version == firstCommit - 1 }
   }
 
   /// The first version whose commit is missing although nothing covers it; nil if none is.
-  public var firstGap: Int64? {
+  package var firstGap: Int64? {
     if firstCommit > 0, !isCleaned { return 0 }
     for (version, next) in zip(commits, commits.dropFirst()) where next != version + 1 { return version + 1 }
     if let last = commits.last, last < latest { return last + 1 }

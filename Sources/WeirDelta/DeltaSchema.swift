@@ -1,9 +1,9 @@
 import WeirCore
 
 /// Schemas and statistics as the Delta protocol writes them.
-public enum DeltaSchema {
+package enum DeltaSchema {
   /// Spark's JSON of a struct.
-  public static func text(_ columns: [ColumnSchema]) -> String {
+  package static func text(_ columns: [ColumnSchema]) -> String {
     structure(columns).text
   }
 
@@ -37,7 +37,7 @@ public enum DeltaSchema {
 }
 
 /// A path as it is written in the log: RFC 2396, so `%`, blanks and bytes beyond ASCII are escaped once more.
-public func uriEncode(_ path: String) -> String {
+package func uriEncode(_ path: String) -> String {
   var out: [UInt8] = []
   for byte in path.utf8 {
     let isPlain =
@@ -48,7 +48,7 @@ public func uriEncode(_ path: String) -> String {
 }
 
 /// Undoes ``uriEncode(_:)``.
-public func uriDecode(_ path: String) -> String {
+package func uriDecode(_ path: String) -> String {
   let bytes = Array(path.utf8)
   var out: [UInt8] = []
   var at = 0
@@ -70,31 +70,32 @@ public func uriDecode(_ path: String) -> String {
 ///
 /// A bound that is not certain would hide rows. So would one that is left out: delta-rs gives pyarrow `column >= null` for it as soon
 /// as another file of the table has it. So a file has bounds of all columns that hold values, or nothing but its number of rows.
-public enum DeltaStats {
+package enum DeltaStats {
   /// Columns with statistics at most (Delta's default).
   private static let columnsMax = 32
   private static let charactersMax = 32
 
   /// What is known of a column of one file.
-  public struct Column {
-    public var name: String
-    public var nulls: Int64
+  package struct Column {
+    package var name: String
+    package var nulls: Int64
     /// Values that are not numbers; min and max leave them out.
-    public var nans: Int64
-    public var min: Literal?
-    public var max: Literal?
+    package var nans: Int64
+    package var min: Literal?
+    package var max: Literal?
     /// The largest value begins with ``max``, which has more than 32 characters, and continues after it.
-    public var isMaxCut: Bool
+    package var isMaxCut: Bool
     /// No reader has bounds of its type.
-    public var isBinary: Bool
+    package var isBinary: Bool
 
-    public init(name: String, nulls: Int64, nans: Int64 = 0, min: Literal?, max: Literal?, isMaxCut: Bool = false, isBinary: Bool = false) {
+    package init(name: String, nulls: Int64, nans: Int64 = 0, min: Literal?, max: Literal?, isMaxCut: Bool = false, isBinary: Bool = false)
+    {
       (self.name, self.nulls, self.nans, self.min, self.max) = (name, nulls, nans, min, max)
       (self.isMaxCut, self.isBinary) = (isMaxCut, isBinary)
     }
   }
 
-  public static func json(rows: Int64, columns: [Column]) -> JSONValue {
+  package static func json(rows: Int64, columns: [Column]) -> JSONValue {
     var low: [JSONValue.Member] = []
     var high: [JSONValue.Member] = []
     var nulls: [JSONValue.Member] = []

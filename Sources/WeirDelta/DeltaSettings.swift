@@ -1,8 +1,8 @@
 import WeirCore
 
 /// `lake: {format: delta}`, as a plan holds it: Delta tables of protocol (1,2) have no settings of their own.
-public struct DeltaSettings: TableFormatSettings {
-  public static let adapter = "delta"
+package struct DeltaSettings: TableFormatSettings {
+  package static let adapter = "delta"
 
-  public init() {}
+  package init() {}
 }

@@ -20,21 +20,21 @@ struct CheckpointMark: Sendable, Equatable {
 }
 
 /// What a table's log says up to one version, without the table's files: its size does not grow with the table.
-public struct DeltaTip: DeltaReplay {
-  public private(set) var version: Int64 = -1
+package struct DeltaTip: DeltaReplay {
+  package private(set) var version: Int64 = -1
   private(set) var reader: Int64 = 1
   private(set) var writer: Int64 = 2
-  public private(set) var metadata: DeltaMetadata?
+  package private(set) var metadata: DeltaMetadata?
   /// Versions of the applications that are followed.
-  public private(set) var transactions: [String: Int64] = [:]
+  package private(set) var transactions: [String: Int64] = [:]
   /// Files of the table. Means nothing once ``hasRemovals``: the log does not say what a removal removes.
-  public private(set) var files: Int64 = 0
+  package private(set) var files: Int64 = 0
   /// Of the files; see ``files``.
-  public private(set) var bytes: Int64 = 0
+  package private(set) var bytes: Int64 = 0
   /// The log, or the checkpoint that covers its beginning, removes files.
-  public private(set) var hasRemovals = false
+  package private(set) var hasRemovals = false
   /// A file was added or removed at some time.
-  public private(set) var hadFiles = false
+  package private(set) var hadFiles = false
   /// The newest that is known; nil: none.
   private(set) var checkpoint: CheckpointMark?
   /// Work for a reader of the commits after the checkpoint: their actions on files, and at least one per commit.
@@ -87,14 +87,14 @@ public struct DeltaTip: DeltaReplay {
 }
 
 /// What a table's log says, up to one version, its files among it. A follower keeps the ``DeltaTip`` alone.
-public struct DeltaSnapshot: DeltaReplay {
-  public private(set) var tip = DeltaTip()
-  public private(set) var files: [String: DeltaAdd] = [:]
-  public private(set) var removed: [String: DeltaRemove] = [:]
+package struct DeltaSnapshot: DeltaReplay {
+  package private(set) var tip = DeltaTip()
+  package private(set) var files: [String: DeltaAdd] = [:]
+  package private(set) var removed: [String: DeltaRemove] = [:]
 
-  public var version: Int64 { tip.version }
-  public var metadata: DeltaMetadata? { tip.metadata }
-  public var transactions: [String: Int64] { tip.transactions }
+  package var version: Int64 { tip.version }
+  package var metadata: DeltaMetadata? { tip.metadata }
+  package var transactions: [String: Int64] { tip.transactions }
 
   init() {}
 

@@ -3,16 +3,16 @@ import WeirCore
 /// When checkpoints are written, and how: from the one before and the commits after it, one row group or commit at a time.
 extension DeltaTip {
   /// Commits between two checkpoints, at least.
-  public static let commitsBetweenCheckpoints: Int64 = 10
+  package static let commitsBetweenCheckpoints: Int64 = 10
   /// A checkpoint is due when the commits after the last one act on at least this share of the files in it; a commit counts as
   /// one file at least.
   ///
   /// So all checkpoints of a table together have about 33 times the rows of the last one, however many commits there are. A
   /// reader reads 10 commits after a checkpoint at most, or one for 32 files of the table.
-  public static let tailShare: Int64 = 32
+  package static let tailShare: Int64 = 32
 
   /// Whether the newest version should get a checkpoint.
-  public var isCheckpointDue: Bool {
+  package var isCheckpointDue: Bool {
     let last = checkpoint ?? CheckpointMark(version: 0, rows: 0)
     return version - last.version >= DeltaTip.commitsBetweenCheckpoints && tail >= last.rows / DeltaTip.tailShare
   }
@@ -25,7 +25,7 @@ extension DeltaTable {
   /// removed: also a follower may add a file again, after a restore of the table that went further back than it had to.
   /// - Returns: bytes of the checkpoint; nil: it was there, or the store does not say whether it was written.
   @discardableResult
-  public func writeCheckpoint(of tip: DeltaTip) async throws -> Int64? {
+  package func writeCheckpoint(of tip: DeltaTip) async throws -> Int64? {
     // Of a long log the names alone are many: the last checkpoint is known.
     if let last = tip.checkpoint {
       let found = DeltaLog(try await store.list(checkpointStem(last.version)), directory: logPath).checkpoints

@@ -4,14 +4,14 @@ import WeirCore
 extension DeltaTable {
   /// The actions of one commit; nil if it is not there.
   /// - Throws: `corrupt`
-  public func actions(of version: Int64) async throws -> [DeltaAction]? {
+  package func actions(of version: Int64) async throws -> [DeltaAction]? {
     guard let bytes = try await store.get(commitPath(version)) else { return nil }
     return try actions(bytes, of: version)
   }
 
   /// The table as of a version; -1: before its first commit. Reads the newest checkpoint at or below it, and the commits after that.
   /// - Throws: `corrupt` when they do not lead to it.
-  public func snapshot(at version: Int64, in log: DeltaLog) async throws -> DeltaSnapshot {
+  package func snapshot(at version: Int64, in log: DeltaLog) async throws -> DeltaSnapshot {
     var snapshot = DeltaSnapshot()
     for candidate in log.checkpoints where candidate.version <= version {
       do {
@@ -37,18 +37,18 @@ extension DeltaTable {
 /// Another program that only moved rows from file to file (OPTIMIZE) and took files of the writer into it is undone as well: the
 /// files that it replaced are the table's again. One that changed rows of such files (DELETE, UPDATE) cannot be kept and cannot be
 /// undone without loss.
-public struct DeltaUndo: Sendable {
-  public private(set) var files: [String: DeltaAdd]
+package struct DeltaUndo: Sendable {
+  package private(set) var files: [String: DeltaAdd]
   /// Files that hold rows of what is undone.
   private var undone: Set<String> = []
 
   /// - Parameter snapshot: the version that is gone back to.
-  public init(_ snapshot: DeltaSnapshot) { files = snapshot.files }
+  package init(_ snapshot: DeltaSnapshot) { files = snapshot.files }
 
   /// Takes the next commit.
   /// - Parameter isUndone: it is one of those that are undone.
   /// - Returns: false when it changed rows of files that are undone.
-  public mutating func take(_ actions: [DeltaAction], isUndone: Bool) -> Bool {
+  package mutating func take(_ actions: [DeltaAction], isUndone: Bool) -> Bool {
     var adds: [DeltaAdd] = []
     var removes: [DeltaRemove] = []
     for action in actions {
@@ -67,7 +67,7 @@ public struct DeltaUndo: Sendable {
   }
 
   /// The actions that make a snapshot hold these files, in the order of their paths.
-  public func actions(from snapshot: DeltaSnapshot, milliseconds: Int64) -> [DeltaAction] {
+  package func actions(from snapshot: DeltaSnapshot, milliseconds: Int64) -> [DeltaAction] {
     let gone = snapshot.files.keys.filter { files[$0] == nil }.sorted()
     let back = files.filter { snapshot.files[$0.key] == nil }.sorted { $0.key < $1.key }
     return gone.map { .remove(DeltaRemove(path: $0, deletionMilliseconds: milliseconds, dataChange: true)) } + back.map { .add($0.value) }

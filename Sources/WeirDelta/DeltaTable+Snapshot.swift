@@ -9,15 +9,17 @@ extension DeltaTable {
   ///
   /// - Throws: `corrupt` when no checkpoint and commits lead to the newest version, `foreign_table` when the table asks
   ///   for more than protocol (1,2).
-  public func snapshot(after older: DeltaSnapshot? = nil) async throws -> DeltaSnapshot? { try await newest(DeltaSnapshot(), after: older) }
+  package func snapshot(after older: DeltaSnapshot? = nil) async throws -> DeltaSnapshot? {
+    try await newest(DeltaSnapshot(), after: older)
+  }
 
   /// The same without the table's files: no more than one commit and one row group of a checkpoint is in memory.
-  public func tip(after older: DeltaTip? = nil) async throws -> DeltaTip? {
+  package func tip(after older: DeltaTip? = nil) async throws -> DeltaTip? {
     try await newest(DeltaTip(application: application), after: older)
   }
 
   /// The tip after a commit that this process made. nil if `tip` is not that of the version before.
-  public func tip(_ tip: DeltaTip?, after actions: [DeltaAction], version: Int64) throws(WeirError) -> DeltaTip? {
+  package func tip(_ tip: DeltaTip?, after actions: [DeltaAction], version: Int64) throws(WeirError) -> DeltaTip? {
     var next = tip ?? DeltaTip(application: application)
     guard next.version == version - 1 else { return nil }
     try next.apply(actions, version: version, path: commitPath(version))
@@ -39,7 +41,7 @@ extension DeltaTable {
   }
 
   /// The files of the log.
-  public func log() async throws -> DeltaLog {
+  package func log() async throws -> DeltaLog {
     DeltaLog(try await store.list(logPath), directory: logPath)
   }
 
@@ -180,7 +182,7 @@ extension DeltaTable {
   }
 
   /// Whether the commits from 0 through a version are in the log and carry the hash of ours: no other program has written to the table.
-  public func isOnlyOurs(through version: Int64) async throws -> Bool {
+  package func isOnlyOurs(through version: Int64) async throws -> Bool {
     // One after the other: of a long log the names alone are many.
     for next in 0...max(0, version) {
       guard let bytes = try await store.get(commitPath(next)) else {

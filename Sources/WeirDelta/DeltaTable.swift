@@ -3,9 +3,9 @@ import WeirCore
 /// A Delta table in an object store: reads its log, tries commits, writes checkpoints. Protocol (1,2).
 ///
 /// Source: the Delta transaction log protocol (https://github.com/delta-io/delta/blob/master/PROTOCOL.md).
-public struct DeltaTable: Sendable {
+package struct DeltaTable: Sendable {
   /// Relative to the store, without "/" at its end.
-  public let path: String
+  package let path: String
   /// The property of a table with the ledger that it belongs to.
   static let ledgerProperty = "weir.ledger"
   let store: any ObjectStore
@@ -15,7 +15,7 @@ public struct DeltaTable: Sendable {
   var checkpointGroupRows = 8192
 
   /// - Parameter application: begins the ids of the commits that must carry a hash; nil: not known.
-  public init(store: any ObjectStore, path: String, application: String? = nil) {
+  package init(store: any ObjectStore, path: String, application: String? = nil) {
     self.store = store
     self.path = path
     self.application = application
@@ -26,7 +26,7 @@ public struct DeltaTable: Sendable {
     return String(repeating: "0", count: max(0, 20 - text.utf8.count)) + text
   }
 
-  public func commitPath(_ version: Int64) -> String { "\(path)/_delta_log/\(DeltaTable.digits(version)).json" }
+  package func commitPath(_ version: Int64) -> String { "\(path)/_delta_log/\(DeltaTable.digits(version)).json" }
   /// The directory of the log.
   var logPath: String { "\(path)/_delta_log/" }
   var lastCheckpointPath: String { logPath + "_last_checkpoint" }
@@ -35,18 +35,18 @@ public struct DeltaTable: Sendable {
   func checkpointPath(_ version: Int64) -> String { checkpointStem(version) + "parquet" }
 
   /// Tries to make `version`. After anything but `created` read the snapshot again: it decides.
-  public func tryCommit(version: Int64, bytes: [UInt8]) async -> PutOutcome {
+  package func tryCommit(version: Int64, bytes: [UInt8]) async -> PutOutcome {
     await store.putIfAbsent(NewObject(path: commitPath(version), bytes: bytes))
   }
 
   /// Makes a version that another program may have made durable. Does nothing where only a checkpoint covers it.
-  public func sync(_ version: Int64) async throws {
+  package func sync(_ version: Int64) async throws {
     guard try await store.get(commitPath(version), offset: 0, count: 1) != nil else { return }
     try await store.sync(commitPath(version))
   }
 
   /// The actions of a new table.
-  public static func creation(
+  package static func creation(
     id: String, columns: [ColumnSchema], partitionColumns: [String], configuration: [String: String], milliseconds: Int64
   ) -> [DeltaAction] {
     [

@@ -1,7 +1,7 @@
 import CKafka
 
 /// What a consumer reports to its owner about its group.
-public enum KafkaGroupEvent: Sendable {
+package enum KafkaGroupEvent: Sendable {
   /// These partitions are ours now: bring their state up to the ledger, then ``KafkaConsumer/assign(_:)`` them at the
   /// ledger's positions. Empty: answer too.
   case assigned([KafkaPartition])

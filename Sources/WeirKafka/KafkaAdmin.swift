@@ -3,7 +3,7 @@ import WeirCore
 
 extension KafkaProducer {
   /// Makes a topic; one that is there already is left as it is. (The mock cluster does not answer this request.)
-  public func createTopic(_ topic: String, partitions: Int, replicas: Int = -1) async throws {
+  package func createTopic(_ topic: String, partitions: Int, replicas: Int = -1) async throws {
     let handle = Handle(pointer: client.handle)
     let queries = BlockingThreads.kafka(1, "kafka-admin")
     defer { queries.stop() }

@@ -3,7 +3,7 @@ import WeirCore
 /// Records for one topic, in one buffer: what a producer sends at once.
 ///
 /// Fill it, send it, ``removeAll()``, fill it again: its memory is kept.
-public struct KafkaBatch: Sendable {
+package struct KafkaBatch: Sendable {
   /// Where the parts of one record are in ``bytes``.
   struct Record: Sendable {
     /// -1: by the key.
@@ -27,24 +27,24 @@ public struct KafkaBatch: Sendable {
     var length: Int
   }
 
-  public let topic: String
+  package let topic: String
   var bytes: [UInt8] = []
   var records: [Record] = []
   var headers: [Header] = []
   /// Some record has a time or headers of its own.
   var isRich = false
 
-  public init(topic: String) { self.topic = topic }
+  package init(topic: String) { self.topic = topic }
 
-  public var count: Int { records.count }
-  public var byteCount: Int { bytes.count }
+  package var count: Int { records.count }
+  package var byteCount: Int { bytes.count }
 
   /// - Parameters:
   ///   - key: nil for none.
   ///   - value: nil for a tombstone.
   ///   - partition: nil for the one that the producer's partitioner chooses by the key.
   ///   - timestamp: UTC milliseconds since 1970; nil for the time of sending.
-  public mutating func append(
+  package mutating func append(
     key: [UInt8]?, value: [UInt8]?, headers: [(name: String, value: [UInt8]?)] = [], partition: Int? = nil,
     timestamp: Int64? = nil
   ) {
@@ -56,7 +56,7 @@ public struct KafkaBatch: Sendable {
   }
 
   /// The same without headers, from memory.
-  public mutating func append(
+  package mutating func append(
     key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?, partition: Int? = nil, timestamp: Int64? = nil
   ) {
     records.append(
@@ -74,7 +74,7 @@ public struct KafkaBatch: Sendable {
     isRich = true
   }
 
-  public mutating func removeAll() {
+  package mutating func removeAll() {
     bytes.removeAll(keepingCapacity: true)
     records.removeAll(keepingCapacity: true)
     headers.removeAll(keepingCapacity: true)

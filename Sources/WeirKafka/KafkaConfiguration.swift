@@ -123,7 +123,7 @@ final class KafkaConfiguration {
 
 extension KafkaConsumerSettings {
   /// Why an option cannot be given in ``KafkaConnection/options``; nil: it can.
-  public static func refusal(ofOption name: String, _ value: String) -> String? { KafkaOptions.refusal(name, value, .consumer) }
+  package static func refusal(ofOption name: String, _ value: String) -> String? { KafkaOptions.refusal(name, value, .consumer) }
 
   func configuration() throws(KafkaError) -> KafkaConfiguration {
     let conf = KafkaConfiguration()
@@ -176,7 +176,7 @@ extension KafkaConsumerSettings {
 
 extension KafkaProducerSettings {
   /// Why an option cannot be given in ``KafkaConnection/options``; nil: it can.
-  public static func refusal(ofOption name: String, _ value: String, isGapless: Bool) -> String? {
+  package static func refusal(ofOption name: String, _ value: String, isGapless: Bool) -> String? {
     KafkaOptions.refusal(name, value, isGapless ? .gaplessProducer : .producer)
   }
 

@@ -8,7 +8,7 @@ extension KafkaConsumer {
   /// 1. each partition's queue is cut off from the consumer's common one, so that no record ever takes that way;
   /// 2. its callback is set;
   /// 3. then librdkafka starts to fetch.
-  public func assign(_ positions: [KafkaPartition: Int64]) async throws -> [KafkaPartitionReader] {
+  package func assign(_ positions: [KafkaPartition: Int64]) async throws -> [KafkaPartitionReader] {
     let readers = try await control.run { try self.makeReaders(positions) }
     do {
       try await control.run { try self.fetch(positions) }
@@ -62,7 +62,7 @@ extension KafkaConsumer {
   /// 1. The reader is stopped: a caller that waits in `next()` gets `closed`, and no job touches the queue any more;
   /// 2. librdkafka stops fetching: what still comes in is of an older version, which it throws away itself;
   /// 3. the callback is removed and the queue given back.
-  public func release(_ partitions: some Collection<KafkaPartition> & Sendable) async throws {
+  package func release(_ partitions: some Collection<KafkaPartition> & Sendable) async throws {
     let released = Set(partitions)
     let readers = try state.withLock { state throws(KafkaError) in
       let held = try state.group.release(released)

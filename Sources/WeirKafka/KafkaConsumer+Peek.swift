@@ -2,7 +2,7 @@ import CKafka
 import WeirCore
 
 /// What a partition holds at an offset.
-public enum KafkaPeek: Sendable {
+package enum KafkaPeek: Sendable {
   /// The record at this very offset, alone in its block.
   case record(KafkaBlock)
   /// No record, although the partition continues after it.
@@ -14,14 +14,14 @@ public enum KafkaPeek: Sendable {
 }
 
 extension KafkaConsumer {
-  public static let peekMilliseconds: Int64 = 10_000
+  package static let peekMilliseconds: Int64 = 10_000
 
   /// Reads single records, one of each partition: for a consumer that does nothing else.
   ///
   /// A record that is handed out counts more than what the broker says of its partition's end, which may be too low for a while.
   /// - Parameter milliseconds: how long a broker may take to hand the records out.
   /// - Throws: a ``KafkaError``; one that may pass where a broker does not answer in time.
-  public func peek(
+  package func peek(
     _ offsets: [KafkaPartition: Int64], within milliseconds: Int64 = KafkaConsumer.peekMilliseconds
   ) async throws -> [KafkaPartition: KafkaPeek] {
     try await query { [client] handle throws(KafkaError) in

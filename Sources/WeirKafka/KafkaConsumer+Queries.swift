@@ -69,7 +69,7 @@ extension KafkaConsumer {
   private static let stepMilliseconds: ClosedRange<Int32> = 500...4_000
 
   /// First and last offset of each partition, asked of the brokers now: two requests to each of them, however many partitions it leads.
-  public func watermarks(of partitions: [KafkaPartition]) async throws -> [KafkaPartition: KafkaWatermarks] {
+  package func watermarks(of partitions: [KafkaPartition]) async throws -> [KafkaPartition: KafkaWatermarks] {
     guard !partitions.isEmpty else { return [:] }
     return try await query { handle throws(KafkaError) in
       let lows = try KafkaConsumer.offsets(handle, at: Int64(RD_KAFKA_OFFSET_BEGINNING), of: partitions) {
@@ -115,7 +115,7 @@ extension KafkaConsumer {
   }
 
   /// The last known end of a partition that is being read, from its latest fetch: for lag, without asking anybody.
-  public func cachedHighWatermark(of partition: KafkaPartition) -> Int64? {
+  package func cachedHighWatermark(of partition: KafkaPartition) -> Int64? {
     var low: Int64 = 0
     var high: Int64 = 0
     let isOpen = state.withLock { !$0.isClosing }
@@ -127,7 +127,7 @@ extension KafkaConsumer {
   }
 
   /// The offset of the first record at or after a time (UTC milliseconds since 1970); partitions without one are left out.
-  public func offsets(
+  package func offsets(
     at milliseconds: Int64, of partitions: [KafkaPartition]
   ) async throws -> [KafkaPartition: Int64] {
     guard !partitions.isEmpty else { return [:] }
@@ -137,7 +137,7 @@ extension KafkaConsumer {
   }
 
   /// Where partitions begin for which there is no position yet: offsets, to be assigned.
-  public func offsets(from start: KafkaStart, of partitions: [KafkaPartition]) async throws -> [KafkaPartition: Int64] {
+  package func offsets(from start: KafkaStart, of partitions: [KafkaPartition]) async throws -> [KafkaPartition: Int64] {
     let bounds = try await watermarks(of: partitions)
     switch start {
     case .earliest: return bounds.mapValues(\.low)
@@ -152,7 +152,7 @@ extension KafkaConsumer {
   }
 
   /// The partitions that the settings' topics have now, each once: a topic may be named and fit a pattern as well.
-  public func partitions() async throws -> [KafkaPartition] {
+  package func partitions() async throws -> [KafkaPartition] {
     var all: [KafkaPartition] = []
     var seen: Set<KafkaPartition> = []
     for topic in settings.topics {
@@ -162,7 +162,7 @@ extension KafkaConsumer {
   }
 
   /// The partitions that a topic has now, or all topics that fit a pattern (`^orders-`).
-  public func partitions(of topic: String) async throws -> [KafkaPartition] {
+  package func partitions(of topic: String) async throws -> [KafkaPartition] {
     if topic.hasPrefix("^") { return try await partitions(matching: topic) }
     return try await query { handle throws(KafkaError) in
       guard let object = rd_kafka_topic_new(handle.pointer, topic, nil) else {
@@ -209,7 +209,7 @@ extension KafkaConsumer {
   /// Stores offsets (the next to read) at the broker, without waiting. A refusal is counted (``untold``), not reported: the
   /// next commit makes up for it.
   /// - Parameter metadata: what the broker keeps with each (some thousand bytes at most).
-  public func commitBehind(_ positions: [KafkaPartition: Int64], metadata: String = "") {
+  package func commitBehind(_ positions: [KafkaPartition: Int64], metadata: String = "") {
     let handle = handle
     control.submit {
       if self.state.withLock({ $0.isClosing }) { return }
@@ -221,7 +221,7 @@ extension KafkaConsumer {
   }
 
   /// Stores offsets at the broker and waits until it has them: before partitions are handed over.
-  public func commit(_ positions: [KafkaPartition: Int64]) async throws {
+  package func commit(_ positions: [KafkaPartition: Int64]) async throws {
     try await query { handle throws(KafkaError) in
       let list = PartitionList(positions)
       let code = rd_kafka_commit(handle.pointer, list.list, 0)
@@ -230,12 +230,12 @@ extension KafkaConsumer {
   }
 
   /// The offsets that the broker has for this group.
-  public func committed(_ partitions: [KafkaPartition]) async throws -> [KafkaPartition: Int64] {
+  package func committed(_ partitions: [KafkaPartition]) async throws -> [KafkaPartition: Int64] {
     try await committedWithMetadata(partitions).mapValues(\.offset)
   }
 
   /// The same with what is kept next to each; empty where nothing is.
-  public func committedWithMetadata(
+  package func committedWithMetadata(
     _ partitions: [KafkaPartition]
   ) async throws -> [KafkaPartition: (offset: Int64, metadata: String)] {
     try await query { handle throws(KafkaError) in

@@ -19,7 +19,7 @@ import WeirCore
 ///
 /// Only librdkafka's queue calls for single messages are used: its batch call, pause and seek skip offsets now and then in
 /// 2.0.2, and since gaps are legal in Kafka, no check would notice.
-public final class KafkaConsumer: Sendable {
+package final class KafkaConsumer: Sendable {
   struct State {
     var group = GroupMachine()
     var readers: [KafkaPartition: KafkaPartitionReader] = [:]
@@ -36,7 +36,7 @@ public final class KafkaConsumer: Sendable {
     var lastQuestion = 0
   }
 
-  public let settings: KafkaConsumerSettings
+  package let settings: KafkaConsumerSettings
   let client: KafkaClient
   let state = Mutex(State())
   /// Calls that change the assignment, one after the other.
@@ -50,7 +50,7 @@ public final class KafkaConsumer: Sendable {
   private static let failuresMax = 64
 
   /// Makes the client; nothing is connected before ``subscribe()``, ``assign(_:)`` or a query.
-  public init(_ settings: KafkaConsumerSettings, observer: KafkaObserver = KafkaObserver()) throws(KafkaError) {
+  package init(_ settings: KafkaConsumerSettings, observer: KafkaObserver = KafkaObserver()) throws(KafkaError) {
     self.settings = settings
     client = try KafkaClient(
       RD_KAFKA_CONSUMER, settings.configuration(), connection: settings.connection, observer: observer)
@@ -77,7 +77,7 @@ public final class KafkaConsumer: Sendable {
   // MARK: The group
 
   /// Joins the group; partitions come as ``KafkaGroupEvent/assigned(_:)``.
-  public func subscribe() async throws {
+  package func subscribe() async throws {
     let handle = handle
     let topics = settings.topics
     guard !topics.isEmpty else { throw KafkaError.settings("no Kafka topics are configured") }
@@ -91,7 +91,7 @@ public final class KafkaConsumer: Sendable {
   }
 
   /// The next event of the group; waits for one. Called by one task at a time.
-  public func nextEvent() async -> KafkaGroupEvent {
+  package func nextEvent() async -> KafkaGroupEvent {
     await withCheckedContinuation { continuation in
       let event: KafkaGroupEvent? = state.withLock { state in
         if !state.events.isEmpty { return state.events.removeFirst() }
@@ -159,7 +159,7 @@ public final class KafkaConsumer: Sendable {
   // MARK: The end
 
   /// Ends the questions that are under way, and refuses later ones.
-  public func refuseQuestions() {
+  package func refuseQuestions() {
     let questions = state.withLock { state in
       state.refusesQuestions = true
       defer { state.questions = [:] }
@@ -173,7 +173,7 @@ public final class KafkaConsumer: Sendable {
   ///
   /// Release partitions before, if they are to be committed before: here they are just dropped.
   /// - Parameter nanoseconds: how long leaving may take; after that the group has to find out by the session time-out.
-  public func close(within nanoseconds: Int64 = 5_000_000_000) async {
+  package func close(within nanoseconds: Int64 = 5_000_000_000) async {
     let held: (readers: [KafkaPartitionReader], questions: [@Sendable () -> Void])? = state.withLock { state in
       guard !state.isClosing else { return nil }
       state.isClosing = true
@@ -229,5 +229,5 @@ public final class KafkaConsumer: Sendable {
   private static let wakeMilliseconds: Int32 = 500
 
   /// Failures that were not reported because too many waited, and commits that brokers refused.
-  public var untold: (failures: Int, commits: Int) { state.withLock { ($0.failuresLeftOut, $0.commitFailures) } }
+  package var untold: (failures: Int, commits: Int) { state.withLock { ($0.failuresLeftOut, $0.commitFailures) } }
 }

@@ -2,26 +2,26 @@ import CKafka
 import WeirCore
 
 /// What went wrong with Kafka, and what a caller may do about it: the questions that every ``WeirError`` answers.
-public struct KafkaError: Error, Sendable, CustomStringConvertible {
+package struct KafkaError: Error, Sendable, CustomStringConvertible {
   /// librdkafka's name of the error, like `_TRANSPORT` or `TOPIC_AUTHORIZATION_FAILED`; `settings` for our own check.
-  public var name: String
+  package var name: String
   /// librdkafka's number; 0 for our own errors.
-  public var number: Int32
+  package var number: Int32
   /// What happened and where. Without secrets.
-  public var message: String
-  public var advice: Wording?
+  package var message: String
+  package var advice: Wording?
   /// True when the same call may succeed later without anybody acting.
-  public var isRetriable: Bool
-  public var fatalTo: WeirError.Scope
+  package var isRetriable: Bool
+  package var fatalTo: WeirError.Scope
   /// True when repeating the call cannot do harm.
-  public var isSafeToRepeat: Bool
+  package var isSafeToRepeat: Bool
   /// The partition that it is about, if one.
-  public var partition: KafkaPartition?
+  package var partition: KafkaPartition?
 
-  public var description: String { advice.map { "\(message)\n  \($0)" } ?? message }
+  package var description: String { advice.map { "\(message)\n  \($0)" } ?? message }
 
   /// The same as the engine's error.
-  public var weirError: WeirError {
+  package var weirError: WeirError {
     // What librdkafka refuses to be set, and a secret that is not there, are mistakes of the pipeline file or the command line.
     WeirError(code, message, advice: advice)
   }

@@ -1,13 +1,13 @@
 import WeirCore
 
 /// A Kafka consumer group as the engine sees it.
-public final class KafkaGroup: ShardGroup {
+package final class KafkaGroup: ShardGroup {
   private let consumer: KafkaConsumer
   private let probe: KafkaProbe
   private let start: KafkaStart
 
   /// - Parameter start: where a partition begins for which the ledger has no position.
-  public init(
+  package init(
     _ settings: KafkaConsumerSettings, start: KafkaStart, observer: KafkaObserver = KafkaObserver()
   ) throws(WeirError) {
     do { consumer = try KafkaConsumer(settings, observer: observer) } catch { throw error.weirError }
@@ -15,15 +15,15 @@ public final class KafkaGroup: ShardGroup {
     probe = KafkaProbe(settings)
   }
 
-  public func shards() async throws -> [SourceShard] {
+  package func shards() async throws -> [SourceShard] {
     try await KafkaGroup.translating {
-      try await consumer.partitions().map { SourceShard(name: $0.description, stream: $0.topic, number: Int($0.number)) }
+      try await consumer.partitions().map(KafkaGroup.shard)
     }
   }
 
-  public func join() async throws { try await KafkaGroup.translating { try await consumer.subscribe() } }
+  package func join() async throws { try await KafkaGroup.translating { try await consumer.subscribe() } }
 
-  public func nextEvent() async -> ShardGroupEvent {
+  package func nextEvent() async -> ShardGroupEvent {
     switch await consumer.nextEvent() {
     case .assigned(let partitions): .assigned(partitions.map(\.description))
     case .revoked(let partitions, let isLost): .revoked(partitions.map(\.description), isLost: isLost)
@@ -32,24 +32,23 @@ public final class KafkaGroup: ShardGroup {
     }
   }
 
-  public func bounds(of shards: [String]) async throws -> [String: ShardBounds] {
+  package func bounds(of shards: [String]) async throws -> [String: ShardBounds] {
     try await KafkaGroup.translating {
-      let found = try await consumer.watermarks(of: try shards.map(KafkaGroup.partition))
-      return KafkaGroup.named(found.mapValues { ShardBounds(low: .offset($0.low), high: .offset($0.high)) })
+      KafkaGroup.bounds(try await consumer.watermarks(of: try shards.map(KafkaGroup.partition)))
     }
   }
 
-  public func starts(of shards: [String]) async throws -> [String: ShardPoint] {
+  package func starts(of shards: [String]) async throws -> [String: ShardPoint] {
     try await KafkaGroup.translating {
       KafkaGroup.named(try await consumer.offsets(from: start, of: try shards.map(KafkaGroup.partition))).mapValues { ShardPoint($0) }
     }
   }
 
-  public func look(_ asks: [String: ShardAsk]) async throws -> [String: ShardSight] {
+  package func look(_ asks: [String: ShardAsk]) async throws -> [String: ShardSight] {
     try await KafkaGroup.translating { try await probe.look(asks) }
   }
 
-  public func assign(_ positions: [String: ShardPoint]) async throws -> [String: any RecordSource] {
+  package func assign(_ positions: [String: ShardPoint]) async throws -> [String: any RecordSource] {
     try await KafkaGroup.translating {
       var wanted: [KafkaPartition: Int64] = [:]
       for (shard, position) in positions { wanted[try KafkaGroup.partition(shard)] = try position.offset(in: shard) }
@@ -59,18 +58,18 @@ public final class KafkaGroup: ShardGroup {
     }
   }
 
-  public func release(_ shards: [String]) async throws {
+  package func release(_ shards: [String]) async throws {
     try await KafkaGroup.translating { try await consumer.release(try shards.map(KafkaGroup.partition)) }
   }
 
-  public func followed(_ shards: [String]) async throws -> [String: FollowedPosition] {
+  package func followed(_ shards: [String]) async throws -> [String: FollowedPosition] {
     try await KafkaGroup.translating {
       let found = try await consumer.committedWithMetadata(try shards.map(KafkaGroup.partition))
       return KafkaGroup.named(found.mapValues { FollowedPosition(position: .offset($0.offset), owner: $0.metadata) })
     }
   }
 
-  public func follow(_ positions: [String: ShardPoint], as owner: String) async {
+  package func follow(_ positions: [String: ShardPoint], as owner: String) async {
     var offsets: [KafkaPartition: Int64] = [:]
     for (shard, position) in positions {
       // What this group was not assigned has no lag here.
@@ -79,15 +78,23 @@ public final class KafkaGroup: ShardGroup {
     if !offsets.isEmpty { consumer.commitBehind(offsets, metadata: owner) }
   }
 
-  public func refuseQuestions() {
+  package func refuseQuestions() {
     consumer.refuseQuestions()
     probe.refuseQuestions()
   }
 
-  public func close() async {
+  package func close() async {
     async let isProbeClosed: Void = probe.close()
     await consumer.close()
     await isProbeClosed
+  }
+
+  static func shard(_ partition: KafkaPartition) -> SourceShard {
+    SourceShard(name: partition.description, stream: partition.topic, number: Int(partition.number))
+  }
+
+  static func bounds(_ found: [KafkaPartition: KafkaWatermarks]) -> [String: ShardBounds] {
+    named(found.mapValues { ShardBounds(low: .offset($0.low), high: .offset($0.high)) })
   }
 
   private static func named<T>(_ values: [KafkaPartition: T]) -> [String: T] {
@@ -97,7 +104,7 @@ public final class KafkaGroup: ShardGroup {
   private static func partition(_ shard: String) throws(KafkaError) -> KafkaPartition { try KafkaPartition(shard: shard) }
 
   /// Runs calls of the adapter; their errors become the engine's.
-  public static func translating<T>(_ body: () async throws -> T) async throws -> T {
+  package static func translating<T>(_ body: () async throws -> T) async throws -> T {
     do { return try await body() } catch let error as KafkaError { throw error.weirError }
   }
 }
@@ -134,7 +141,7 @@ extension KafkaBlock {
   }
 
   /// What a capture keeps of it.
-  public var recorded: RecordedBlock {
+  package var recorded: RecordedBlock {
     var block = RecordedBlock(shard: partition.description, first: raw.position, next: next)
     guard case .spans(_, let length) = raw.framing else { return block }
     block.positions = offsets

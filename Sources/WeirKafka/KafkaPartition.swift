@@ -2,11 +2,11 @@ import CKafka
 import Glibc
 
 /// One partition of a topic: a shard in the words of the engine.
-public struct KafkaPartition: Hashable, Sendable, Comparable, CustomStringConvertible {
-  public var topic: String
-  public var number: Int32
+package struct KafkaPartition: Hashable, Sendable, Comparable, CustomStringConvertible {
+  package var topic: String
+  package var number: Int32
 
-  public init(_ topic: String, _ number: Int32) {
+  package init(_ topic: String, _ number: Int32) {
     self.topic = topic
     self.number = number
   }
@@ -19,19 +19,19 @@ public struct KafkaPartition: Hashable, Sendable, Comparable, CustomStringConver
   }
 
   /// The name of the shard: `topic/3`.
-  public var description: String { "\(topic)/\(number)" }
+  package var description: String { "\(topic)/\(number)" }
 
-  public static func < (a: KafkaPartition, b: KafkaPartition) -> Bool { (a.topic, a.number) < (b.topic, b.number) }
+  package static func < (a: KafkaPartition, b: KafkaPartition) -> Bool { (a.topic, a.number) < (b.topic, b.number) }
 }
 
 /// What a partition holds, at one moment.
-public struct KafkaWatermarks: Hashable, Sendable {
+package struct KafkaWatermarks: Hashable, Sendable {
   /// The first offset that is still there.
-  public var low: Int64
+  package var low: Int64
   /// The offset that the next record will get.
-  public var high: Int64
+  package var high: Int64
 
-  public init(low: Int64, high: Int64) {
+  package init(low: Int64, high: Int64) {
     self.low = low
     self.high = high
   }

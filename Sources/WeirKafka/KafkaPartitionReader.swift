@@ -3,7 +3,7 @@ import Synchronization
 import WeirCore
 
 /// What reading a partition yields.
-public enum KafkaRead: Sendable {
+package enum KafkaRead: Sendable {
   case block(KafkaBlock)
   /// Everything that the partition held at this moment was handed out; more may come. `next` is where it continues.
   case caughtUp(next: Int64)
@@ -56,7 +56,7 @@ struct QueueBound {
 /// librdkafka calls back when a record arrives in the empty queue; the callback only queues a job. A job takes what lies
 /// there, without waiting, until a block is full or the queue is empty: so blocks are large under load, and a single
 /// record does not wait for others.
-public final class KafkaPartitionReader: @unchecked Sendable {
+package final class KafkaPartitionReader: @unchecked Sendable {
   // Unchecked: `queue`, `expected`, `carried`, `recordsHint` and `bound` are touched only by the one job that the machine lets
   // run at a time, and after the last one by `release`; the machine's lock orders them. All else is constant or locked.
 
@@ -70,7 +70,7 @@ public final class KafkaPartitionReader: @unchecked Sendable {
     var repeated = 0
   }
 
-  public let partition: KafkaPartition
+  package let partition: KafkaPartition
   private let threads: BlockingThreads
   private let state: Mutex<State>
   /// Held while the queue is given back, or asked for its length. Never together with `state`: librdkafka takes the
@@ -107,7 +107,7 @@ public final class KafkaPartitionReader: @unchecked Sendable {
 
   /// Records are asked for one by one: by one task at a time.
   /// - Throws: a ``KafkaError`` of this partition, after which reading may continue.
-  public func next() async throws -> KafkaRead {
+  package func next() async throws -> KafkaRead {
     let result: Result = await withCheckedContinuation { continuation in
       let (ready, action): (Result?, ReaderMachine<Result>.Action) = state.withLock { state in
         if state.machine.isClosed { return (.success(.closed), .none) }
@@ -122,16 +122,16 @@ public final class KafkaPartitionReader: @unchecked Sendable {
   }
 
   /// Where the queue was read to: what ``next()`` has handed out plus the blocks that are ready.
-  public var readTo: Int64 { state.withLock { $0.next } }
+  package var readTo: Int64 { state.withLock { $0.next } }
 
   /// Whether a caller of ``next()`` waits.
   var isAsked: Bool { state.withLock { $0.waiter != nil } }
 
   /// Records that librdkafka handed out again, and that were left out here. Not seen so far: a guard.
-  public var repeatedRecords: Int { state.withLock { $0.repeated } }
+  package var repeatedRecords: Int { state.withLock { $0.repeated } }
 
   /// Records (and a few events) that are unread in librdkafka; nil after the end.
-  public var queuedRecords: Int? {
+  package var queuedRecords: Int? {
     life.withLock { _ in queue.map { Int(rd_kafka_queue_length($0)) } }
   }
 

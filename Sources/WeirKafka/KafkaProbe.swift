@@ -4,7 +4,7 @@ import WeirCore
 /// Looks at single records of partitions with a client of its own, which joins no group and disturbs no reading.
 ///
 /// Kafka's topic ids would distinguish incarnations, but librdkafka 2.0 does not hand them out.
-public final class KafkaProbe: ShardLooker {
+package final class KafkaProbe: ShardLooker {
   /// Fetched for a record, unless its batch is larger: a broker sends whole batches.
   private static let fetchBytes = 64 << 10
 
@@ -12,7 +12,7 @@ public final class KafkaProbe: ShardLooker {
   private let state = Mutex<(consumer: KafkaConsumer?, isClosed: Bool)>((nil, false))
 
   /// - Parameter settings: of the consumer whose partitions are looked at.
-  public init(_ settings: KafkaConsumerSettings) {
+  package init(_ settings: KafkaConsumerSettings) {
     var settings = settings
     settings.instance = nil
     settings.queueRecordsPerPartition = 1
@@ -25,7 +25,7 @@ public final class KafkaProbe: ShardLooker {
     self.settings = settings
   }
 
-  public func look(_ asks: [String: ShardAsk]) async throws -> [String: ShardSight] {
+  package func look(_ asks: [String: ShardAsk]) async throws -> [String: ShardSight] {
     var sights: [String: ShardSight] = [:]
     var offsets: [KafkaPartition: Int64] = [:]
     for (shard, ask) in asks {
@@ -54,7 +54,7 @@ public final class KafkaProbe: ShardLooker {
   }
 
   /// See ``KafkaConsumer/refuseQuestions()``.
-  public func refuseQuestions() {
+  package func refuseQuestions() {
     let consumer = state.withLock { state in
       state.isClosed = true
       return state.consumer
@@ -62,7 +62,7 @@ public final class KafkaProbe: ShardLooker {
     consumer?.refuseQuestions()
   }
 
-  public func close() async {
+  package func close() async {
     let consumer = state.withLock { state in
       state.isClosed = true
       defer { state.consumer = nil }

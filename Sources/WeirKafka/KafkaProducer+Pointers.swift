@@ -3,13 +3,13 @@ import Glibc
 
 /// Records for one partition as pointers to memory of the caller's, which librdkafka copies when they are sent: the way of a load
 /// driver, without anything of ours between its text and librdkafka.
-public final class KafkaPointers: @unchecked Sendable {
+package final class KafkaPointers: @unchecked Sendable {
   // Unchecked: one thread fills and sends it.
   private(set) var messages: UnsafeMutablePointer<rd_kafka_message_t>
-  public private(set) var count = 0
-  public let capacity: Int
+  package private(set) var count = 0
+  package let capacity: Int
 
-  public init(capacity: Int) {
+  package init(capacity: Int) {
     self.capacity = capacity
     messages = .allocate(capacity: capacity)
     messages.initialize(repeating: rd_kafka_message_t(), count: capacity)
@@ -19,7 +19,7 @@ public final class KafkaPointers: @unchecked Sendable {
 
   /// - Precondition: there is room.
   @inline(__always)
-  public func append(key: UnsafeMutableRawPointer, keyLength: Int, value: UnsafeMutableRawPointer, valueLength: Int) {
+  package func append(key: UnsafeMutableRawPointer, keyLength: Int, value: UnsafeMutableRawPointer, valueLength: Int) {
     precondition(count < capacity, "there is room")
     messages[count].key = key
     messages[count].key_len = keyLength
@@ -28,7 +28,7 @@ public final class KafkaPointers: @unchecked Sendable {
     count += 1
   }
 
-  public func removeAll() { count = 0 }
+  package func removeAll() { count = 0 }
 }
 
 extension KafkaProducer {
@@ -36,7 +36,7 @@ extension KafkaProducer {
   /// first, so that none of them is refused for want of it and their order stays.
   ///
   /// With an explicit partition librdkafka looks it up once a call, and asks no partitioner.
-  public func sendBlocking(_ batch: KafkaPointers, to topic: String, partition: Int32) throws(KafkaError) {
+  package func sendBlocking(_ batch: KafkaPointers, to topic: String, partition: Int32) throws(KafkaError) {
     guard batch.count > 0 else { return }
     let object = try self.topic(topic)
     while Int(rd_kafka_outq_len(client.handle)) + batch.count > settings.queueRecords {

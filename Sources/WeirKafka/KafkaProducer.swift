@@ -7,16 +7,16 @@ import WeirCore
 ///
 /// ``send(_:)`` copies a batch into librdkafka's buffer and returns; it waits while the buffer is full, and drops nothing.
 /// ``flush(within:)`` returns when brokers have acknowledged everything that was sent before.
-public final class KafkaProducer: Sendable {
+package final class KafkaProducer: Sendable {
   /// What became of the records that were sent: `sent = delivered + failed + waiting`.
-  public struct Counts: Sendable, Hashable {
+  package struct Counts: Sendable, Hashable {
     /// Taken by ``send(_:)``.
-    public var sent = 0
+    package var sent = 0
     /// Acknowledged by all in-sync replicas.
-    public var delivered = 0
+    package var delivered = 0
     /// Given up: the brokers refused the record, or the delivery time-out passed.
-    public var failed = 0
-    public var waiting: Int { sent - delivered - failed }
+    package var failed = 0
+    package var waiting: Int { sent - delivered - failed }
   }
 
   struct State {
@@ -33,7 +33,7 @@ public final class KafkaProducer: Sendable {
   /// librdkafka's object of a topic; thread-safe.
   struct Topic: @unchecked Sendable { let pointer: OpaquePointer }
 
-  public let settings: KafkaProducerSettings
+  package let settings: KafkaProducerSettings
   let client: KafkaClient
   let state = Mutex(State())
   private let sending = BlockingThreads.kafka(1, "kafka-send")
@@ -41,7 +41,7 @@ public final class KafkaProducer: Sendable {
   /// Failures that are kept with their text; more are counted only.
   private static let failuresMax = 16
 
-  public init(_ settings: KafkaProducerSettings, observer: KafkaObserver = KafkaObserver()) throws(KafkaError) {
+  package init(_ settings: KafkaProducerSettings, observer: KafkaObserver = KafkaObserver()) throws(KafkaError) {
     self.settings = settings
     client = try KafkaClient(
       RD_KAFKA_PRODUCER, settings.configuration(), connection: settings.connection, observer: observer)
@@ -58,13 +58,13 @@ public final class KafkaProducer: Sendable {
   ///
   /// - Throws: a ``KafkaError`` if the producer is broken for good, or a record cannot be taken (too large, no such
   ///   partition). Others of the batch may have been taken: ``counts`` says how many.
-  public func send(_ batch: KafkaBatch) async throws {
+  package func send(_ batch: KafkaBatch) async throws {
     if batch.records.isEmpty { return }
     try await sending.run { try self.sendNow(batch) }
   }
 
   /// The same on the calling thread, which it may block: for a driver with a thread of its own.
-  public func sendBlocking(_ batch: KafkaBatch) throws(KafkaError) {
+  package func sendBlocking(_ batch: KafkaBatch) throws(KafkaError) {
     try sendNow(batch)
   }
 
@@ -144,7 +144,7 @@ public final class KafkaProducer: Sendable {
 
   /// What became of the records so far. With ``KafkaProducerSettings/Reports/failures`` the delivered ones are those that
   /// neither failed nor wait any more.
-  public var counts: Counts {
+  package var counts: Counts {
     state.withLock { state in
       var counts = Counts(sent: state.sent, delivered: state.reported, failed: state.failed)
       if settings.reports == .failures, !state.isClosing {
@@ -155,14 +155,14 @@ public final class KafkaProducer: Sendable {
   }
 
   /// The first failures, with their reasons.
-  public var failures: [KafkaError] { state.withLock { $0.firstFailures } }
+  package var failures: [KafkaError] { state.withLock { $0.firstFailures } }
 
   // MARK: The end
 
   /// Waits until everything that was sent is delivered.
   /// - Throws: if something was not within the time (retriable: it may be later), or if any record failed since the
   ///   producer was made: then what was sent is not complete, and no later flush can say that it is.
-  public func flush(within nanoseconds: Int64) async throws {
+  package func flush(within nanoseconds: Int64) async throws {
     let handle = Handle(pointer: client.handle)
     let ends = KafkaClient.now + nanoseconds
     try await sending.run {
@@ -179,7 +179,7 @@ public final class KafkaProducer: Sendable {
   }
 
   /// Frees the producer. What is not delivered then is given up: ``flush(within:)`` before.
-  public func close() async {
+  package func close() async {
     let final = counts
     let topics: [Topic]? = state.withLock { state in
       guard !state.isClosing else { return nil }

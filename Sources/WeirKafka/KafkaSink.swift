@@ -1,17 +1,17 @@
 import WeirCore
 
 /// Topics as the engine publishes to them: an idempotent producer that leaves no gap.
-public struct KafkaSink: RecordSink {
+package struct KafkaSink: RecordSink {
   private let producer: KafkaProducer
 
-  public init(_ producer: KafkaProducer) { self.producer = producer }
+  package init(_ producer: KafkaProducer) { self.producer = producer }
 
   /// Makes the client; that brokers are in reach shows only when records are sent.
-  public static func connect(_ settings: KafkaProducerSettings, observer: KafkaObserver) throws -> KafkaSink {
+  package static func connect(_ settings: KafkaProducerSettings, observer: KafkaObserver) throws -> KafkaSink {
     do { return KafkaSink(try KafkaProducer(settings, observer: observer)) } catch { throw error.weirError }
   }
 
-  public func send(_ records: [SinkRecord], to topic: String) async throws {
+  package func send(_ records: [SinkRecord], to topic: String) async throws {
     var batch = KafkaBatch(topic: topic)
     for record in records {
       batch.append(key: record.key, value: record.value, headers: record.headers.map { ($0.name, $0.value) })
@@ -19,7 +19,7 @@ public struct KafkaSink: RecordSink {
     do { try await producer.send(batch) } catch let error as KafkaError { throw KafkaSink.translated(error) }
   }
 
-  public func flush(within nanoseconds: Int64) async throws -> Bool {
+  package func flush(within nanoseconds: Int64) async throws -> Bool {
     do {
       try await producer.flush(within: nanoseconds)
       return true
@@ -30,7 +30,7 @@ public struct KafkaSink: RecordSink {
     }
   }
 
-  public func close() async { await producer.close() }
+  package func close() async { await producer.close() }
 
   /// A producer that is broken for good is replaced, and what it did not deliver is sent again.
   private static func translated(_ error: KafkaError) -> WeirError {

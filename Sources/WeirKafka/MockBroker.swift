@@ -5,14 +5,14 @@ import CKafka
 /// What it cannot do (2.0.2): it keeps about 5 MB or 100,000 batches of a partition and drops the older ones; nothing
 /// survives its end; it looks no offset up by time, hides no aborted transaction, and makes no topic by request
 /// (``createTopic(_:partitions:)`` does).
-public final class MockBroker: @unchecked Sendable {
+package final class MockBroker: @unchecked Sendable {
   // Unchecked: both are librdkafka's, whose calls are thread-safe; they are freed once, at the end of this object.
   private let client: OpaquePointer
   private let cluster: OpaquePointer
 
   /// Starts the brokers, on ports that the system chooses.
   /// - Parameter isTalking: logs to standard error what its groups and connections do.
-  public init(brokers: Int = 1, isTalking: Bool = false) throws(KafkaError) {
+  package init(brokers: Int = 1, isTalking: Bool = false) throws(KafkaError) {
     let conf = rd_kafka_conf_new()
     var text = [CChar](repeating: 0, count: 512)
     if isTalking {
@@ -39,15 +39,15 @@ public final class MockBroker: @unchecked Sendable {
   }
 
   /// `127.0.0.1:port`, separated by commas.
-  public var bootstrap: String { String(cString: rd_kafka_mock_cluster_bootstraps(cluster)) }
+  package var bootstrap: String { String(cString: rd_kafka_mock_cluster_bootstraps(cluster)) }
 
-  public func createTopic(_ topic: String, partitions: Int) throws(KafkaError) {
+  package func createTopic(_ topic: String, partitions: Int) throws(KafkaError) {
     let code = rd_kafka_mock_topic_create(cluster, topic, Int32(partitions), 1)
     guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(code, "cannot create the topic \(topic)") }
   }
 
   /// Lets a topic be unknown from now on, as far as the mock can: metadata say so, and the next fetches. It keeps its records.
-  public func deleteTopic(_ topic: String) {
+  package func deleteTopic(_ topic: String) {
     rd_kafka_mock_topic_set_error(cluster, topic, RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
     fail(1, with: Array(repeating: RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, count: MockBroker.fetchesAfterDeletion))
   }
@@ -56,17 +56,17 @@ public final class MockBroker: @unchecked Sendable {
   private static let fetchesAfterDeletion = 16
 
   /// Cuts all connections and takes no new ones, until ``setUp()``. What was stored stays.
-  public func setDown() { rd_kafka_mock_broker_set_down(cluster, -1) }
+  package func setDown() { rd_kafka_mock_broker_set_down(cluster, -1) }
 
-  public func setUp() { rd_kafka_mock_broker_set_up(cluster, -1) }
+  package func setUp() { rd_kafka_mock_broker_set_up(cluster, -1) }
 
   /// Moves a partition's leader to another broker (they count from 1).
-  public func setLeader(of partition: KafkaPartition, broker: Int) {
+  package func setLeader(of partition: KafkaPartition, broker: Int) {
     rd_kafka_mock_partition_set_leader(cluster, partition.topic, partition.number, Int32(broker))
   }
 
   /// Delays every answer.
-  public func setDelay(milliseconds: Int) { rd_kafka_mock_broker_set_rtt(cluster, -1, Int32(milliseconds)) }
+  package func setDelay(milliseconds: Int) { rd_kafka_mock_broker_set_rtt(cluster, -1, Int32(milliseconds)) }
 
   /// Answers everything, but hands out no record to fetches, as a new leader that does not know its end yet: for longer than a test takes.
   func deliverNothing() { fail(1, with: Array(repeating: RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE, count: 100_000)) }

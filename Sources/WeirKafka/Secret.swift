@@ -4,7 +4,7 @@ import Glibc
 ///
 /// Settings hold this, so that printing settings, a plan or an error cannot show a secret. The value is read at the
 /// moment that it is used, so a file may be replaced (a token that is renewed) while the worker runs.
-public struct Secret: Sendable, Hashable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+package struct Secret: Sendable, Hashable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
   enum Source: Sendable, Hashable {
     case environment(String)
     case file(String)
@@ -13,25 +13,25 @@ public struct Secret: Sendable, Hashable, CustomStringConvertible, CustomDebugSt
   let source: Source
 
   /// The value of an environment variable.
-  public static func environment(_ name: String) -> Secret { Secret(source: .environment(name)) }
+  package static func environment(_ name: String) -> Secret { Secret(source: .environment(name)) }
 
   /// The text of a file, without its last line end.
-  public static func file(_ path: String) -> Secret { Secret(source: .file(path)) }
+  package static func file(_ path: String) -> Secret { Secret(source: .file(path)) }
 
   /// Names the place and never the value: `secret of $KAFKA_PASSWORD`.
-  public var description: String {
+  package var description: String {
     switch source {
     case .environment(let name): "secret of $\(name)"
     case .file(let path): "secret of file \(path)"
     }
   }
 
-  public var debugDescription: String { description }
-  public var customMirror: Mirror { Mirror(self, children: [:]) }
+  package var debugDescription: String { description }
+  package var customMirror: Mirror { Mirror(self, children: [:]) }
 
   /// The value, at this moment.
   /// - Throws: a ``KafkaError`` that names the place where nothing was found.
-  public func read() throws(KafkaError) -> String {
+  package func read() throws(KafkaError) -> String {
     switch source {
     case .environment(let name):
       guard let value = getenv(name), value.pointee != 0 else {

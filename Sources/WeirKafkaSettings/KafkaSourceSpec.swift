@@ -1,19 +1,19 @@
 import WeirCore
 
 /// The settings of `source: {kafka: …}`, as a plan holds them.
-public struct KafkaSourceSpec: SourceSettings {
-  public static let adapter = "kafka"
+package struct KafkaSourceSpec: SourceSettings {
+  package static let adapter = "kafka"
 
   /// Names of topics, or patterns of names: POSIX extended regular expressions that begin with `^`.
-  public var topics: [String]
+  package var topics: [String]
   /// The producers' rule for keys; nil: recognised from the records, and kept in the ledger.
-  public var partitioner: Partitioner?
+  package var partitioner: Partitioner?
   /// What becomes of a pipeline whose keys are not where the rule puts them.
-  public var misplaced: Misplaced
+  package var misplaced: Misplaced
   /// How to reach it: no part of the plan's meaning.
-  public var settings: KafkaSettingsSpec
+  package var settings: KafkaSettingsSpec
 
-  public init(
+  package init(
     topics: [String], partitioner: Partitioner? = nil, misplaced: Misplaced = .halt, settings: KafkaSettingsSpec = .init()
   ) {
     self.topics = topics
@@ -22,9 +22,9 @@ public struct KafkaSourceSpec: SourceSettings {
     self.settings = settings
   }
 
-  public static func isPattern(_ topic: String) -> Bool { topic.hasPrefix("^") }
+  package static func isPattern(_ topic: String) -> Bool { topic.hasPrefix("^") }
 
-  public var live: LiveSourceTraits? {
+  package var live: LiveSourceTraits? {
     var traits = LiveSourceTraits()
     traits.streams = topics
     traits.onlyStream = topics.count == 1 && !KafkaSourceSpec.isPattern(topics[0]) ? topics[0] : nil
@@ -35,23 +35,23 @@ public struct KafkaSourceSpec: SourceSettings {
     return traits
   }
 
-  public var meaning: KafkaSourceSpec { KafkaSourceSpec(topics: topics, partitioner: partitioner, misplaced: misplaced) }
+  package var meaning: KafkaSourceSpec { KafkaSourceSpec(topics: topics, partitioner: partitioner, misplaced: misplaced) }
 
   /// Whether the topic is one of those named, or fits one of the patterns.
-  public func reads(_ topic: String) -> Bool { topics.contains { $0 == topic || TopicPattern($0)?.fits(topic) == true } }
+  package func reads(_ topic: String) -> Bool { topics.contains { $0 == topic || TopicPattern($0)?.fits(topic) == true } }
 
-  public func summary(of plan: Plan) -> String { "Kafka topics \(topics.joined(separator: ", ")), one lane per partition" }
+  package func summary(of plan: Plan) -> String { "Kafka topics \(topics.joined(separator: ", ")), one lane per partition" }
 
   /// A plan's Kafka source; nil: it has another.
-  public static func of(_ plan: Plan) -> KafkaSourceSpec? { plan.source.settings as? KafkaSourceSpec }
+  package static func of(_ plan: Plan) -> KafkaSourceSpec? { plan.source.settings as? KafkaSourceSpec }
 
   /// A key may then be in one partition of each topic, so no lane has all records of a key.
-  public var readsSeveralTopics: Bool { topics.count > 1 || topics.contains(where: KafkaSourceSpec.isPattern) }
+  package var readsSeveralTopics: Bool { topics.count > 1 || topics.contains(where: KafkaSourceSpec.isPattern) }
 }
 
 /// Settings of a Kafka source: none changes a row. Secrets are named, never held.
-public struct KafkaSettingsSpec: Sendable, Hashable, Codable {
-  public enum Start: Sendable, Hashable, Codable {
+package struct KafkaSettingsSpec: Sendable, Hashable, Codable {
+  package enum Start: Sendable, Hashable, Codable {
     case earliest
     case latest
     /// The first record at or after it, UTC microseconds.
@@ -60,45 +60,45 @@ public struct KafkaSettingsSpec: Sendable, Hashable, Codable {
     case offsets([String: Int64])
   }
 
-  public enum SASL: Sendable, Hashable, Codable {
+  package enum SASL: Sendable, Hashable, Codable {
     /// `mechanism`: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512.
     case password(mechanism: String, user: SecretSpec, password: SecretSpec)
     case token(SecretSpec)
   }
 
-  public var brokers = ""
-  public var group = ""
-  public var start = Start.earliest
-  public var isCooperative = false
-  public var instance: String?
-  public var readsUncommitted = false
-  public var sessionMicroseconds: Int64 = 45_000_000
+  package var brokers = ""
+  package var group = ""
+  package var start = Start.earliest
+  package var isCooperative = false
+  package var instance: String?
+  package var readsUncommitted = false
+  package var sessionMicroseconds: Int64 = 45_000_000
   /// How long handing partitions over may take; nil: half of ``sessionMicroseconds``.
-  public var handOverMicroseconds: Int64?
+  package var handOverMicroseconds: Int64?
   /// The group's silence after which a worker joins again; nil: see ``silence``.
-  public var silenceMicroseconds: Int64?
+  package var silenceMicroseconds: Int64?
   /// A shard without records for this long leaves the merged watermark by a decision.
-  public var idleMicroseconds: Int64 = 30_000_000
+  package var idleMicroseconds: Int64 = 30_000_000
   /// How often a worker asks which topics there are, and whether they are still those that it reads; nil: see ``refresh``.
-  public var refreshMicroseconds: Int64?
+  package var refreshMicroseconds: Int64?
   /// Of all shards together: what may be unread in the client.
-  public var queueBytes: Int64 = 256 << 20
-  public var tls: TLSSpec?
-  public var sasl: SASL?
-  public var options: [String: String] = [:]
+  package var queueBytes: Int64 = 256 << 20
+  package var tls: TLSSpec?
+  package var sasl: SASL?
+  package var options: [String: String] = [:]
 
-  public init() {}
+  package init() {}
 
   /// Microseconds between two looks at the topics.
-  public var refresh: Int64 { refreshMicroseconds ?? 30_000_000 }
+  package var refresh: Int64 { refreshMicroseconds ?? 30_000_000 }
 
   /// Microseconds that handing partitions over may take.
-  public var handOver: Int64 { handOverMicroseconds ?? sessionMicroseconds / 2 }
+  package var handOver: Int64 { handOverMicroseconds ?? sessionMicroseconds / 2 }
 
   /// Microseconds that the group waits for a member to give its partitions back, and a member for the group's answer before
   /// it asks again: twice what a hand-over may take, and no less than a session.
-  public var rebalance: Int64 { max(sessionMicroseconds, handOver * 2) }
+  package var rebalance: Int64 { max(sessionMicroseconds, handOver * 2) }
 
   /// Microseconds of the group's silence after which a worker joins again: three rebalances, half a minute at least.
-  public var silence: Int64 { silenceMicroseconds ?? max(30_000_000, rebalance * 3) }
+  package var silence: Int64 { silenceMicroseconds ?? max(30_000_000, rebalance * 3) }
 }

@@ -2,7 +2,7 @@ import Glibc
 import WeirCore
 
 /// A pattern of topic names as librdkafka understands it: a POSIX extended regular expression that begins with `^`.
-public struct TopicPattern {
+package struct TopicPattern {
   private final class Compiled {
     var regex: regex_t
     init?(_ text: String) {
@@ -13,14 +13,14 @@ public struct TopicPattern {
   }
 
   /// Bytes of a pattern. The C library recurses for each parenthesis, and has no bound of its own.
-  public static let bytesMax = 1024
+  package static let bytesMax = 1024
   /// All counts of repetitions, `{n,m}`, multiplied: the C library copies what is repeated that many times.
-  public static let repetitionsMax = 1000
+  package static let repetitionsMax = 1000
 
   private let compiled: Compiled
 
   /// nil: it is not such an expression, or one beyond the bounds.
-  public init?(_ text: String) {
+  package init?(_ text: String) {
     guard text.hasPrefix("^"), TopicPattern.isBounded(text), let compiled = Compiled(text) else { return nil }
     self.compiled = compiled
   }
@@ -37,5 +37,5 @@ public struct TopicPattern {
     return true
   }
 
-  public func fits(_ topic: String) -> Bool { regexec(&compiled.regex, topic, 0, nil, 0) == 0 }
+  package func fits(_ topic: String) -> Bool { regexec(&compiled.regex, topic, 0, nil, 0) == 0 }
 }

@@ -1,5 +1,4 @@
 import WeirCore
-import WeirKafka
 import WeirPlan
 import WeirRuntime
 
@@ -29,7 +28,7 @@ struct AdminAccess: Sendable {
       return
     }
     let secret: String
-    do { secret = try KafkaWiring.secret(place).read() } catch {
+    do { secret = try place.read() } catch {
       throw WeirError(.config, "admin.token: \(error.message)", advice: error.advice)
     }
     if let weakness = AdminToken.weakness(secret) { throw weakness }

@@ -1,8 +1,8 @@
 import Foundation
 import WeirCore
 import WeirEngine
-import WeirKafka
 import WeirReport
+import WeirRuntime
 
 /// The values of the metrics of a live worker; ``Metric`` has their names, units and help.
 struct WorkerMetrics {
@@ -26,7 +26,8 @@ struct WorkerMetrics {
     var weir: String
     var librdkafka: String
 
-    static let running = Versions(weir: weirVersion, librdkafka: KafkaLibrary.version)
+    static let running = Versions(
+      weir: weirVersion, librdkafka: AdapterRegistry.standard.libraries.first { $0.name == "librdkafka" }?.version ?? "")
   }
 
   func text(_ names: Metric.Names = .current) -> [UInt8] {

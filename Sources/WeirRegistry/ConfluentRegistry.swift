@@ -3,28 +3,28 @@ import WeirCore
 /// A schema registry with Confluent's interface (theirs, Karapace, Apicurio's compatible one, Redpanda's).
 ///
 /// Source: https://docs.confluent.io/platform/current/schema-registry/develop/api.html
-public struct ConfluentRegistry: SchemaRegistry {
+package struct ConfluentRegistry: SchemaRegistry {
   /// Our credentials, read again for each request: a token may be renewed.
-  public enum Identity: Sendable {
+  package enum Identity: Sendable {
     case basic(user: @Sendable () throws -> String, password: @Sendable () throws -> String)
     case bearer(@Sendable () throws -> String)
   }
 
   /// Schemas that one schema may refer to, directly or not.
-  public static let referencesMax = 64
+  package static let referencesMax = 64
 
   private let url: String
   private let identity: Identity?
   private let transport: any HTTPTransport
 
   /// - Parameter url: without a slash at its end.
-  public init(url: String, identity: Identity? = nil, transport: any HTTPTransport) {
+  package init(url: String, identity: Identity? = nil, transport: any HTTPTransport) {
     self.url = url
     self.identity = identity
     self.transport = transport
   }
 
-  public func schema(_ id: SchemaID) async throws -> RegisteredSchema? {
+  package func schema(_ id: SchemaID) async throws -> RegisteredSchema? {
     let path =
       switch id {
       case .number(let number): "/schemas/ids/\(number)"

@@ -2,30 +2,30 @@ import CCurl
 import WeirCore
 
 /// HTTP over libcurl, on threads that may block.
-public struct CurlTransport: HTTPTransport {
+package struct CurlTransport: HTTPTransport {
   /// Identity of the other side, and of ours if it asks for one.
-  public struct TLS: Sendable {
+  package struct TLS: Sendable {
     /// PEM file of the authorities to trust; nil: the system's.
-    public var authorities: String?
+    package var authorities: String?
     /// PEM file of the client's certificate.
-    public var certificate: String?
+    package var certificate: String?
     /// PEM text of its key, read when it is needed.
-    public var key: (@Sendable () throws -> String)?
-    public var keyPassword: (@Sendable () throws -> String)?
-    public var checksHostName = true
+    package var key: (@Sendable () throws -> String)?
+    package var keyPassword: (@Sendable () throws -> String)?
+    package var checksHostName = true
 
-    public init() {}
+    package init() {}
   }
 
   /// A longer document is refused.
-  public static let bodyBytesMax = 16 << 20
+  package static let bodyBytesMax = 16 << 20
   private static let connectSeconds = 5
   private static let seconds = 20
 
   private let threads: any BlockingRunner
   private let tls: TLS?
 
-  public init(threads: any BlockingRunner, tls: TLS? = nil) {
+  package init(threads: any BlockingRunner, tls: TLS? = nil) {
     self.threads = threads
     self.tls = tls
   }
@@ -33,7 +33,7 @@ public struct CurlTransport: HTTPTransport {
   // Once a process, before the first handle.
   private static let hasBegun: Bool = weir_curl_begin() == CURLE_OK
 
-  public func get(_ request: HTTPRequest) async throws -> HTTPResponse {
+  package func get(_ request: HTTPRequest) async throws -> HTTPResponse {
     try await threads.run { try CurlTransport.getNow(request, tls) }
   }
 

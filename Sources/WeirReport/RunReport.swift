@@ -29,6 +29,15 @@ package final class RunReport: Sendable {
     self.isDebugging = isDebugging
   }
 
+  /// The first line of the log: which versions run.
+  package func begin(_ version: String, _ libraries: [(name: String, version: String)]) {
+    guard !json else { return }
+    log.info(
+      "weir \(version)\(libraries.map { ", \($0.name) \($0.version)" }.joined())",
+      [.init("event", .string("starting")), .init("version", .string(version))]
+        + libraries.map { .init($0.name.lowercased(), .string($0.version)) })
+  }
+
   /// With `json` each event is a line on standard output, and the log has only what is amiss.
   package func tell(_ event: WorkerEvent) {
     if json { console.data(RunReport.json(event).text) }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import CWeirSystem
 import Foundation
+import WeirCommands
 import WeirReport
 
 extension Weir {
@@ -9,6 +10,11 @@ extension Weir {
   static func main() async {
     StandardStreams.prepare()
     let arguments = Array(CommandLine.arguments.dropFirst())
+    if arguments.sorted() == ["--json", "--version"] {
+      let console = Console()
+      console.data(VersionCommand.json)
+      exit(withError: ExitCode(console.finish(0)))
+    }
     if let unknown = UnknownNames.command(in: arguments) { refuse(unknown) }
     do {
       var command = try parseAsRoot()

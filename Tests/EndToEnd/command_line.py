@@ -132,6 +132,38 @@ def names(suite):
     suite.claim(names.__doc__, faults)
 
 
+def versions(suite):
+    """weir --version prints one line, and with --json the versions of the libraries that are loaded; the log of a worker begins with its client's"""
+    plain, one = run(suite, "--version"), run(suite, "--json", "--version")
+    faults = [] if plain.returncode == 0 and len(plain.stdout.splitlines()) == 1 else [f"exit {plain.returncode}: {plain.stdout}"]
+    try:
+        found = json.loads(one.stdout)
+        faults += [] if found.pop("version") == plain.stdout.strip() and set(found) == {"librdkafka", "lmdb", "libcurl"} else [str(found)]
+        faults += [f"{name}: {text}" for name, text in found.items() if not re.fullmatch(r"\d+\.\d+\.\d+.*", text)]
+    except ValueError:
+        return suite.claim(versions.__doc__, [f"exit {one.returncode}: {one.stdout}{one.stderr}"])
+    out = suite.path("versions")
+    os.makedirs(out)
+    with open(f"{out}/p.yaml", "w") as f:
+        f.write("pipeline: p\nsource: {kafka: {brokers: 'b:1', topic: t, group: g, session: 6s}}\n"
+                "record: {key: user, time: {field: at}, fields: {user: string!, at: timestamp_s!}}\nbronze: {}\n")
+    def lines():
+        with open(f"{out}/err") as f:
+            return f.read().splitlines()
+
+    with broker.Broker({"t": 1}) as b, open(f"{out}/err", "w") as err:
+        worker = subprocess.Popen([suite.weir, "run", f"{out}/p.yaml", "--brokers", b.address, "--lake", f"{out}/lake", "--log-format", "json"],
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err)
+        ends = time.monotonic() + common.PATIENCE
+        while time.monotonic() < ends and not lines():
+            time.sleep(0.05)
+        worker.terminate()
+        worker.wait(common.PATIENCE)
+    first = json.loads(lines()[0])
+    faults += [] if first.get("event") == "starting" and first.get("librdkafka") == found["librdkafka"] else [str(first)]
+    suite.claim(versions.__doc__, faults)
+
+
 # Words of a command line of which the last is completed, and what must be and must not be among the completions.
 COMPLETE = [
     (["weir", "re"], {"replay"}, {"run"}),
@@ -273,7 +305,7 @@ def report(suite):
 
 def main():
     suite = common.Suite("command_line", 120, __doc__)
-    suite.run(demo, pipeline, names, completion, terminal, mock, report)
+    suite.run(demo, pipeline, names, versions, completion, terminal, mock, report)
 
 
 if __name__ == "__main__":

@@ -90,25 +90,25 @@ import WeirTesting
     let governor = MemoryGovernor(budget, process.memory)
     process.take(budget.total)
     let isAdmitted = Flag()
-    let asked = Mutex(0)
+    let asked = Bell()
     try await withThrowingTaskGroup(of: Void.self) { tasks in
       tasks.addTask {
         try await governor.admit {
-          asked.withLock { $0 += 1 }
+          asked.ring()
           return true
         }
         isAdmitted.raise()
       }
       for look in 1...3 {
-        while asked.withLock({ $0 }) < look { await Task.yield() }
+        while asked.rung < look { await Task.yield() }
         for _ in 0..<100 { await Task.yield() }
-        #expect(asked.withLock { $0 } == look && !isAdmitted.isRaised)
+        #expect(asked.rung == look && !isAdmitted.isRaised)
         if look == 3 { process.take(100 << 20) }
         governor.freed()
       }
       try await tasks.waitForAll()
     }
-    #expect(isAdmitted.isRaised && asked.withLock { $0 } == 3)
+    #expect(isAdmitted.isRaised && asked.rung == 3)
     // One that is not wanted any more waits for nothing.
     process.take(budget.total)
     governor.began()

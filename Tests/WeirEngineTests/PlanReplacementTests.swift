@@ -2,6 +2,7 @@ import Synchronization
 import Testing
 import WeirCore
 import WeirDelta
+import WeirLocal
 import WeirTesting
 
 @testable import WeirEngine

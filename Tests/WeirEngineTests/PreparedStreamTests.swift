@@ -74,6 +74,8 @@ extension ScriptedSource {
     #expect(source.isClosed)
   }
 
+  private final class Seen: Sendable { let all = Mutex<[String]>([]) }
+
   /// While it pauses, nothing looks whether it still does.
   @Test func aSourceThatPausesIsNotPolled() async throws {
     let (source, interrupted, clock) = (ScriptedSource(), Flag(), ManualClock(.waits))
@@ -82,23 +84,23 @@ extension ScriptedSource {
       parallel: 1)
     let pool = PreparerPool(CompiledPlan(bench.plan, lookups: []), environment)
     let reading = capture(interrupted)
-    let seen = Mutex<[String]>([])
+    let seen = Seen()
     try await withThrowingTaskGroup(of: Void.self) { tasks in
       source.give(block: 0)
       tasks.addTask { [self] in
         try await pool.forEach(source, reading) { event in
-          seen.withLock { $0.append(words(event)) }
+          seen.all.withLock { $0.append(words(event)) }
           return true
         }
       }
       /// Time passes until this many events came.
       func pass(until count: Int) async {
-        while seen.withLock({ $0.count }) < count {
+        while seen.all.withLock({ $0.count }) < count {
           clock.advance(by: PreparerPool.sourceRestNanoseconds)
           await Task.yield()
         }
       }
-      while seen.withLock({ $0.isEmpty }) { await Task.yield() }
+      while seen.all.withLock({ $0.isEmpty }) { await Task.yield() }
       await pass(until: 2)
       for _ in 0..<500 { await Task.yield() }
       #expect(clock.sleepers == 0, "it pauses, and that was said")
@@ -106,7 +108,7 @@ extension ScriptedSource {
       await pass(until: 3)
       try await tasks.waitForAll()
     }
-    #expect(seen.withLock { $0 } == ["block of 3 at 0", "pause", "interrupted"])
+    #expect(seen.all.withLock { $0 } == ["block of 3 at 0", "pause", "interrupted"])
   }
 
   @Test func anInterruptedStreamThatGoesOnEndsAtItsNextCut() async throws {

@@ -78,7 +78,10 @@ struct TidyTests {
   /// Kafka is one adapter among others: its own module, the service's adapters and the commands that work on Kafka alone name it.
   @Test func coreEngineAndSimulationNameNoKafka() throws {
     var files = 0
-    for module in ["WeirCore", "WeirOperators", "WeirProtocol", "WeirParquet", "WeirDelta", "WeirEngine", "WeirLocal", "WeirSimulation"] {
+    for module in [
+      "WeirCore", "WeirOperators", "WeirProtocol", "WeirParquet", "WeirDelta", "WeirEngine", "WeirLocal", "WeirSimulation", "WeirCapture",
+      "WeirObserve",
+    ] {
       for file in sources(of: module) {
         files += 1
         for line in try String(contentsOf: file, encoding: .utf8).split(separator: "\n")

@@ -2,24 +2,24 @@ import WeirCore
 import WeirProtocol
 
 /// Tables in the Delta format.
-public struct DeltaFormat: TableFormat {
-  public init() {}
+package struct DeltaFormat: TableFormat {
+  package init() {}
 
-  public func follower(of table: FollowedTable, _ environment: FollowerEnvironment) -> any TableFollower {
+  package func follower(of table: FollowedTable, _ environment: FollowerEnvironment) -> any TableFollower {
     DeltaFollower(table, environment)
   }
 
-  public func checkAbsent(_ table: FollowedTable, in lake: any ObjectStore) async throws {
+  package func checkAbsent(_ table: FollowedTable, in lake: any ObjectStore) async throws {
     let table = DeltaTable(store: lake, path: table.path, application: "")
     guard let found = try await table.tip() else { return }
     throw FollowerMachine.Refusal.foreign(owner: found.metadata?.configuration[DeltaTable.ledgerProperty]).error(of: table, head: -1)
   }
 
-  public func verify(
+  package func verify(
     _ table: FollowedTable, with ledger: VerifiedLedger, _ result: inout VerifyResult, removed: inout Set<String>
   ) async throws { try await DeltaVerify(table, ledger).run(&result, removed: &removed) }
 
-  public func restore(
+  package func restore(
     _ table: FollowedTable, to ledger: Ledger, given: TableFold?, environment: FollowerEnvironment, isDry: Bool
   ) async throws -> TableRestoration? { try await DeltaRestore(table, ledger, environment).run(given: given, isDry: isDry) }
 }

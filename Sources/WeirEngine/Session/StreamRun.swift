@@ -139,7 +139,7 @@ struct StreamRun: Conductor {
   private func repairRows(_ interruption: Flag) async throws -> Bool {
     if try await opened.hasAllStateRows() { return true }
     let conductor = try await StepConductor(opened, stream: stream, counts: counts, repeatsRun: true, observe: input.observe)
-    return try await conductor.carryOut([], interruption: interruption)
+    return try await conductor.carryOut([], interruption)
   }
 
   /// Brings the bytes of the recorded lookups into this lake, and the decision with them.

@@ -36,6 +36,13 @@ package struct AdapterRegistry: Sendable {
     return adapter.format(spec?.settings)
   }
 
+  /// What a capture of the plan's source reads; without a plan, of the first source that the request is enough for.
+  package func captured(_ plan: Plan?, _ request: CaptureRequest) throws -> (any CaptureTarget)? {
+    if let plan { return try source(plan.source.adapter)?.captured(plan.source.settings, request) }
+    for adapter in sources { if let target = try adapter.captured(nil, request) { return target } }
+    return nil
+  }
+
   /// The plan's source as workers read it; nil: it is not a live one.
   package func live(_ plan: Plan) -> (any LiveSource)? { source(plan.source.adapter)?.live(plan.source.settings) }
 }
@@ -44,8 +51,13 @@ package struct AdapterRegistry: Sendable {
 protocol SourceAdapter: Sendable {
   /// The type of its settings.
   var settings: any SourceSettings.Type { get }
+  var libraries: [LibraryVersion] { get }
   /// A source whose shards workers share; nil for others.
   func live(_ settings: any SourceSettings) -> (any LiveSource)?
+  /// What a capture reads; nil for sources that no capture reads.
+  /// - Parameter settings: of a pipeline; nil: the request says all.
+  /// - Throws: `config` if the request is not right.
+  func captured(_ settings: (any SourceSettings)?, _ request: CaptureRequest) throws -> (any CaptureTarget)?
 }
 
 extension SourceAdapter {
@@ -79,6 +91,7 @@ package typealias ClientLog = @Sendable (Int, String, String) -> Void
 protocol SinkAdapter: Sendable {
   /// The type of its settings.
   var settings: any SinkSettings.Type { get }
+  var libraries: [LibraryVersion] { get }
   /// Whether publishing uses a setting, such as `sinks.kafka.brokers`.
   func isNeeded(_ setting: String, _ plan: Plan) -> Bool
   /// What the engine publishes with; nil if the plan's sinks are of another kind.

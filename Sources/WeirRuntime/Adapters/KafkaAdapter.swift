@@ -3,12 +3,22 @@ import WeirEngine
 import WeirKafka
 import WeirKafkaSettings
 
+extension LibraryVersion {
+  fileprivate static var kafka: LibraryVersion { LibraryVersion(name: "librdkafka", version: KafkaLibrary.version) }
+}
+
 /// `source: {kafka: …}`: topics, whose partitions are lanes.
 struct KafkaSourceAdapter: SourceAdapter {
   var settings: any SourceSettings.Type { KafkaSourceSpec.self }
+  var libraries: [LibraryVersion] { [.kafka] }
 
   func live(_ settings: any SourceSettings) -> (any LiveSource)? {
     (settings as? KafkaSourceSpec).map { KafkaLiveSource(spec: $0) }
+  }
+
+  func captured(_ settings: (any SourceSettings)?, _ request: CaptureRequest) throws -> (any CaptureTarget)? {
+    guard settings == nil || settings is KafkaSourceSpec else { return nil }
+    return try KafkaCaptureTarget(settings as? KafkaSourceSpec, request)
   }
 }
 
@@ -51,6 +61,7 @@ struct KafkaLiveSource: LiveSource {
 /// `sinks: {kafka: …}`: topics that tables are published to.
 struct KafkaSinkAdapter: SinkAdapter {
   var settings: any SinkSettings.Type { KafkaSinkSpec.self }
+  var libraries: [LibraryVersion] { [.kafka] }
 
   /// Its own settings, and where it names no brokers, those of the source.
   func isNeeded(_ setting: String, _ plan: Plan) -> Bool {

@@ -11,7 +11,7 @@ extension PlanSections {
       sources: [CaptureSection(), KafkaSection(refusal: refusal)], sinks: [KafkaSinkSection(refusal: refusal)],
       stateTables: AdapterRegistry.standard.stateTables.map(\.section),
       tableFormats: AdapterRegistry.standard.tableFormats.map(\.section))
-    sections.secret = { try? KafkaWiring.secret($0).read() }
+    sections.secret = { try? $0.read() }
     return sections
   }()
 }

@@ -1,5 +1,4 @@
 import WeirCore
-import WeirKafka
 import WeirLocal
 import WeirRegistry
 
@@ -35,9 +34,8 @@ package enum RegistryWiring {
 
   /// Read when it is used; an error names the place and never the value.
   private static func text(_ spec: SecretSpec) -> @Sendable () throws -> String {
-    let secret = KafkaWiring.secret(spec)
-    return {
-      do throws(KafkaError) { return try secret.read() } catch {
+    {
+      do throws(WeirError) { return try spec.read() } catch {
         throw WeirError(.registry, error.message, advice: error.advice)
       }
     }

@@ -9,6 +9,7 @@ import WeirPlan
 package protocol StateTableAdapter: Sendable {
   /// The type of its settings.
   var settings: any StateTableSettings.Type { get }
+  var libraries: [LibraryVersion] { get }
   /// Reads its part of a pipeline file.
   var section: any StateTableSection { get }
   /// Whether a place, such as the command line has it, is of this kind.
@@ -43,6 +44,7 @@ package struct StateTableReplacement: Sendable {
 /// `store: {lmdb: DIR}`: a directory of this machine, what no other kind accepts.
 struct LMDBAdapter: StateTableAdapter {
   var settings: any StateTableSettings.Type { LMDBSettings.self }
+  var libraries: [LibraryVersion] { [LibraryVersion(name: "LMDB", version: LMDBLibrary.version)] }
   var section: any StateTableSection { LMDBSection() }
 
   func accepts(_ place: String) -> Bool { true }
