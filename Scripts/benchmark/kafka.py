@@ -20,7 +20,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 import common
 
-sys.path.insert(0, os.path.join(os.path.dirname(HERE), "oracle"))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(HERE)), "Tests", "EndToEnd", "oracle"))
 from murmur2 import murmur2
 
 MOCK = os.path.join(common.ROOT, ".build", "release", "weir")

@@ -3,7 +3,7 @@ import WeirCore
 
 @testable import WeirOperators
 
-/// Avro against hostile bytes and schemas; equality with another reader is `Scripts/endtoend/interop.py`'s.
+/// Avro against hostile bytes and schemas; equality with another reader is `Tests/EndToEnd/other_tools_agree.py`'s.
 struct AvroTests {
   static let schema = """
     {"type": "record", "name": "R", "fields": [

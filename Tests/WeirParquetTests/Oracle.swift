@@ -3,7 +3,7 @@ import Testing
 import WeirCore
 import WeirParquet
 
-/// The other readers of Parquet: Scripts/oracle/parquet_check.py run over a folder of files.
+/// The other readers of Parquet: Tests/EndToEnd/oracle/parquet_check.py run over a folder of files.
 enum Oracle {
   static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
     .deletingLastPathComponent()
@@ -18,12 +18,12 @@ enum Oracle {
   /// Fails the test with what the checker prints, unless every file is right.
   static func check(_ folder: URL) throws { try run("parquet_check.py", folder) }
 
-  /// Runs a script of Scripts/oracle over a folder; fails the test with what it prints, unless it succeeds.
+  /// Runs a script of Tests/EndToEnd/oracle over a folder; fails the test with what it prints, unless it succeeds.
   static func run(_ script: String, _ folder: URL) throws {
     let python = try #require(python, "no Python with the other readers: run Scripts/setup or set WEIR_PYTHON")
     let process = Process()
     process.executableURL = URL(fileURLWithPath: python)
-    process.arguments = [root.appendingPathComponent("Scripts/oracle/\(script)").path, folder.path]
+    process.arguments = [root.appendingPathComponent("Tests/EndToEnd/oracle/\(script)").path, folder.path]
     let output = Pipe()
     process.standardOutput = output
     process.standardError = output

@@ -5,7 +5,7 @@ import WeirParquet
 import WeirTesting
 
 @Suite struct ReaderTests {
-  /// An entry as Scripts/oracle/parquet_make.py and ``Sidecar`` write one.
+  /// An entry as Tests/EndToEnd/oracle/parquet_make.py and ``Sidecar`` write one.
   private func text(_ column: ParquetColumn, _ entry: Int) -> String? {
     switch column.leaf.kind {
     case .bool: column.bool(entry).map { $0 ? "true" : "false" }

@@ -1,0 +1,213 @@
+#!/usr/bin/env python3
+"""TLS and SASL: workers, captures and loads authenticate with each mechanism, without a secret anywhere; with Debian's librdkafka and with a newer one."""
+import concurrent.futures
+import os
+import re
+
+import common
+import broker
+import live_capture
+import newer_librdkafka
+from admin_answers_are_right import Watched
+from broker import Broker
+from certificates import Authority
+from live_workers_equal_reference import Stream, live
+from kafka_front import Front
+
+PARTITIONS = 2
+RECORDS, RECORDS_QUICK = 6_000, 1_500
+USER, PASSWORD, KEY_PASSWORD = "canary-user", "canary-password-right", "canary-password-of-the-key"
+# Paths of the admin server that show settings, errors or readings.
+SHOWN = ("/", "/live", "/started", "/ready", "/metrics", "/metrics?names=old", "/lanes", "/scale")
+
+
+class World:
+    """Authorities, certificates, secrets in files; a broker, and fronts before it."""
+
+    def __init__(self, suite, topics, environment=None):
+        """environment: of the commands and the broker: the mock of librdkafka 2.0 answers newer clients with wrong offsets."""
+        self.suite, self.environment = suite, environment
+        self.secrets = suite.path("secrets", next(iter(topics)))
+        os.makedirs(self.secrets, exist_ok=True)
+        self.authority = Authority(self.secrets, "authority")
+        self.server = self.authority.sign("broker")
+        self.client = self.authority.sign("worker", password=KEY_PASSWORD)
+        for name, value in {"user": USER, "password": PASSWORD, "key-password": KEY_PASSWORD}.items():
+            with open(os.path.join(self.secrets, name), "w") as f:
+                f.write(value + "\n")
+        self.broker = Broker(topics, environment)
+        self.fronts = {}
+
+    def file(self, name):
+        return {"file": os.path.join(self.secrets, name)}
+
+    def front(self, name, **settings):
+        if name not in self.fronts:
+            self.fronts[name] = Front(self.secrets, f"front-{name}", self.broker.address, **settings)
+        return self.fronts[name]
+
+    def tls(self, certificate=None, password=None, **more):
+        """The section `tls`; certificate: (certificate, key) of the client."""
+        section = {"ca": self.authority.certificate, **more}
+        if certificate:
+            section |= {"certificate": certificate[0], "key": {"file": certificate[1]}}
+        return section | ({"key_password": self.file(password)} if password else {})
+
+    def sasl(self, mechanism, password="password"):
+        return {"mechanism": mechanism, "user": self.file("user"), "password": self.file(password)}
+
+    def own_secrets(self):
+        """Texts that no output may have: passwords, the user, and a line of each private key."""
+        found = [USER, PASSWORD, KEY_PASSWORD]
+        for name in os.listdir(self.secrets):
+            if name.endswith(".key"):
+                with open(os.path.join(self.secrets, name)) as f:
+                    found.append(f.read().split("\n")[2])
+        return [s.encode() for s in found]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for front in self.fronts.values():
+            front.close()
+        self.broker.close()
+
+
+def job(world, name, topic, tls=None, sasl=None):
+    identity = {**({"tls": tls} if tls is not None else {}), **({"sasl": sasl} if sasl else {})}
+    # Everything that the client can log: a secret would show.
+    made = common.Job(world.suite, world.suite.path(name), "synthetic", [], change=live(topic, options={"debug": "all"}, group=name, **identity))
+    made.stream = "synthetic"
+    return made
+
+
+# -- What is right
+
+def accepted(suite):
+    """Identities: TLS, mutual TLS, PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512"""
+    each_way(suite, "accepted", ["tls", "mutual", "plain", "scram-256", "scram-512", "scram-512-mutual", "scram-256-without-tls"])
+
+
+def accepted_by_newer(suite):
+    """The same with the librdkafka of confluent-kafka's wheel"""
+    version, environment = newer_librdkafka.environment(suite.path("newer-librdkafka"))
+    each_way(suite, "accepted_by_newer", ["plain", "scram-512-mutual"], environment, version)
+
+
+def each_way(suite, part, ways, environment=None, version=None):
+    users = {"users": {USER: PASSWORD}}
+    part_topics = [f"{part}-{way}-{os.getpid()}" for way in ways]
+    topics = {t: PARTITIONS for t in part_topics} | {f"loaded-{t}": PARTITIONS for t in part_topics}
+    with World(suite, topics, environment) as world:
+        secured = {"certificate": world.server}
+        mutual = {**secured, "authority": world.authority.certificate}
+        own = world.tls(world.client, "key-password")
+        wanted = {
+            "tls": (world.front("tls", **secured), {"tls": world.tls()}, {"tls": "TLSv1.3"}),
+            "mutual": (world.front("mutual", **mutual), {"tls": own}, {"tls": "TLSv1.3", "certificate": "worker"}),
+            "plain": (world.front("users", **secured, **users), {"tls": world.tls(), "sasl": world.sasl("PLAIN")}, {"tls": "TLSv1.3", "mechanism": "PLAIN", "user": USER}),
+            "scram-256": (world.front("users-256", **secured, **users), {"tls": world.tls(), "sasl": world.sasl("SCRAM-SHA-256")},
+                          {"tls": "TLSv1.3", "mechanism": "SCRAM-SHA-256", "user": USER}),
+            "scram-512": (world.front("users-512", **secured, **users), {"tls": world.tls(), "sasl": world.sasl("SCRAM-SHA-512")},
+                          {"tls": "TLSv1.3", "mechanism": "SCRAM-SHA-512", "user": USER}),
+            "scram-512-mutual": (world.front("users-mutual", **mutual, **users), {"tls": own, "sasl": world.sasl("SCRAM-SHA-512")},
+                                 {"tls": "TLSv1.3", "certificate": "worker", "mechanism": "SCRAM-SHA-512", "user": USER}),
+            "scram-256-without-tls": (world.front("users-open", **users), {"sasl": world.sasl("SCRAM-SHA-256")}, {"mechanism": "SCRAM-SHA-256", "user": USER}),
+        }
+        with concurrent.futures.ThreadPoolExecutor(3) as pool:
+            running = [pool.submit(one_way, world, f"{part}-{way}", way, *wanted[way], version) for way in ways]
+            for result in running:
+                suite.claim(*result.result())
+        leaks(suite, world, part)
+
+
+def one_way(world, name, way, front, identity, connection, version):
+    """(claim, faults): an exact live run, a capture and a load through a front."""
+    suite, topic = world.suite, f"{name}-{os.getpid()}"
+    text = f"{way}{f', librdkafka {version}' if version else ''}: a live run equals the reference, a capture has every record, a load arrives; each connection is authenticated so"
+    made = job(world, name, topic, **identity)
+    stream = Stream(suite, made, world.broker.address, topic, RECORDS_QUICK if suite.quick else RECORDS)
+    worker = Watched(made, front.address, "--log-level", "debug", environment=world.environment)
+    stream.send()
+    stream.close_windows(PARTITIONS)
+    broker.wait("all committed", lambda: broker.committed(made) >= len(stream.records) or not worker.is_running)
+    answers = {path: worker.ask(path) for path in SHOWN}
+    with open(os.path.join(made.directory, "answers"), "w") as f:
+        print(answers, file=f)
+    loaded = re.search(r'librdkafka="([^"]*)"', answers["/metrics"][1])
+    faults = [f"the worker runs with librdkafka {loaded and loaded[1]}"] if version and (not loaded or loaded[1] != version) else []
+    faults += worker.stop() + broker.faults(made, stream.records) + made.verify_faults()
+    out = suite.path(f"{name}-capture")
+    capture = run(world, name, "capture", made.pipeline, "--brokers", front.address, "--out", out, "--count", str(len(stream.records)))
+    faults += [] if capture.code == 0 else [f"capture ended with {capture.code}: {capture.talk}"]
+    captured = {(r.shard, r.offset): r.value for r in live_capture.records(out)} if capture.code == 0 else {}
+    faults += [] if captured == {(r.shard, r.offset): r.value for r in stream.records} else [f"{len(captured)} of {len(stream.records)} records captured"]
+    target = f"loaded-{topic}"
+    load = run(world, name, "load", "--verify", loader(made, target), "--brokers", front.address, "--count", "200", "--settle", "1s", "--json",
+               "--lake", made.lake, "--store", made.store)
+    sent = sum(counts(world.broker.address, target))
+    # The pipeline does not read this topic, so that only the sending can succeed.
+    faults += [] if sent == 200 else [f"{sent} of 200 records arrived, load ended with {load.code}: {load.talk}"]
+    seen = front.connections()
+    faults += [f"a connection was {c}, expected {connection}" for c in seen if c != connection][:1] + ([] if len(seen) >= 3 else [f"only {len(seen)} connections"])
+    return text, faults
+
+
+def loader(made, topic):
+    """The pipeline with another topic."""
+    path = os.path.join(made.directory, "load.yaml")
+    with open(made.pipeline) as f:
+        spec = common.yaml.safe_load(f)
+    spec["source"]["kafka"]["topic"] = topic
+    with open(path, "w") as f:
+        common.yaml.safe_dump(spec, f)
+    return path
+
+
+def counts(address, topic):
+    """Records of each partition, asked of the broker directly."""
+    client = broker.confluent_kafka.Consumer({"bootstrap.servers": address, "group.id": "counter", "log_level": 2})
+    try:
+        ends = [client.get_watermark_offsets(broker.confluent_kafka.TopicPartition(topic, p), 30) for p in range(PARTITIONS)]
+        return [high - low for low, high in ends]
+    finally:
+        client.close()
+
+
+def run(world, name, command, *arguments):
+    """A finished command, whose output is kept in a file for the search for secrets."""
+    result = common.Result([world.suite.weir, command, *arguments], limit=4 * common.PATIENCE, environment=world.environment)
+    with open(world.suite.path(f"{name}-{command}.output"), "a") as f:
+        f.write(result.out + result.err)
+    return result
+
+
+def leaks(suite, world, part):
+    """Searches everything that was written by the commands."""
+    found, searched = [], 0
+    secrets = world.own_secrets()
+    for directory, _, files in os.walk(suite.directory):
+        # Keys, passwords and logs of the fronts: the test's own.
+        if directory.startswith(suite.path("secrets")):
+            continue
+        for name in files:
+            searched += 1
+            with open(os.path.join(directory, name), "rb") as f:
+                data = f.read()
+            found += [f"{os.path.relpath(os.path.join(directory, name), suite.directory)} has {s.decode()[:20]}..." for s in secrets if s in data]
+    talk = [f for d, _, files in os.walk(suite.directory) for f in files if f.endswith((".err", ".output"))]
+    suite.claim(f"{part}: no user, password or key in any log, output, answer of the admin server, ledger, table or capture ({searched} files), with all of the client's debug messages",
+                found + ([] if talk else ["no log was found, so this shows nothing"]))
+
+
+def main():
+    suite = common.Suite("tls_and_sasl_authenticate", 200, __doc__)
+    if os.environ.get("WEIR_TEST_KAFKA"):
+        suite.note("not run on an external cluster: it has TLS and users of its own")
+        suite.run()
+    suite.run(accepted, accepted_by_newer)
+
+
+if __name__ == "__main__":
+    main()
