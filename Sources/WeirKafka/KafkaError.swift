@@ -17,6 +17,8 @@ public struct KafkaError: Error, Sendable, CustomStringConvertible {
   public var isSafeToRepeat: Bool
   /// The partition that it is about, if one.
   public var partition: KafkaPartition?
+  /// What was tried: the beginning of ``message``.
+  private(set) var action = ""
 
   public var description: String { advice.map { "\(message)\n  \($0)" } ?? message }
 
@@ -64,6 +66,7 @@ public struct KafkaError: Error, Sendable, CustomStringConvertible {
     let kind = KafkaErrorKind(code)
     name = String(cString: rd_kafka_err2name(code))
     number = code.rawValue
+    self.action = action
     message = "\(action): \(detail ?? String(cString: rd_kafka_err2str(code))) (\(name))"
     advice = kind.advice
     isRetriable = kind.isRetriable
