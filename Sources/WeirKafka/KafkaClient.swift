@@ -11,9 +11,11 @@ final class KafkaClient: @unchecked Sendable {
 
   let handle: OpaquePointer
   let redactor: Redactor
+  private let connection: KafkaConnection
   private let observer: KafkaObserver
   private let token: BearerToken?
   private let strays: Strays
+  let watch: ConnectionWatch
   /// Monotonic nanoseconds after which the thread ends whatever `isDone` says; the maximum: it is not to end.
   private let endsAt = Atomic<Int64>(.max)
   private let isEnding = Atomic<Bool>(false)
@@ -29,12 +31,14 @@ final class KafkaClient: @unchecked Sendable {
     _ kind: rd_kafka_type_t, _ configuration: KafkaConfiguration, connection: KafkaConnection, observer: KafkaObserver
   ) throws(KafkaError) {
     redactor = configuration.redactor
+    self.connection = connection
     self.observer = observer
     token = BearerToken(connection.sasl)
     var text = [CChar](repeating: 0, count: 512)
     let conf = configuration.take()
-    strays = Strays(observer: observer, redactor: redactor)
-    strays.listen(conf)
+    watch = ConnectionWatch(connection)
+    strays = Strays(observer: observer, redactor: redactor, watch: watch)
+    strays.listen(conf, isTLS: connection.tls != nil)
     guard let handle = rd_kafka_new(kind, conf, &text, text.count) else {
       rd_kafka_conf_destroy(conf)
       let words = configuration.redactor.clean(KafkaConfiguration.string(text))
@@ -49,22 +53,42 @@ final class KafkaClient: @unchecked Sendable {
   private final class Strays: Sendable {
     private let observer: KafkaObserver
     private let redactor: Redactor
+    private let watch: ConnectionWatch
     private let told = Mutex<(@Sendable (KafkaError) -> Void)?>(nil)
 
-    init(observer: KafkaObserver, redactor: Redactor) {
+    init(observer: KafkaObserver, redactor: Redactor, watch: ConnectionWatch) {
       self.observer = observer
       self.redactor = redactor
+      self.watch = watch
     }
 
     func tell(_ body: @escaping @Sendable (KafkaError) -> Void) { told.withLock { $0 = body } }
 
     /// The client keeps this object for as long as librdkafka may call.
-    func listen(_ conf: OpaquePointer) {
+    func listen(_ conf: OpaquePointer, isTLS: Bool) {
       rd_kafka_conf_set_opaque(conf, Unmanaged.passUnretained(self).toOpaque())
       rd_kafka_conf_set_error_cb(conf) { _, code, reason, opaque in
         guard let opaque else { return }
         Unmanaged<Strays>.fromOpaque(opaque).takeUnretainedValue()
           .came(rd_kafka_resp_err_t(rawValue: code), reason.map { String(cString: $0) })
+      }
+      if isTLS { watchCertificates(conf) }
+    }
+
+    /// Notes why OpenSSL does not accept a certificate: librdkafka has the same words for all reasons. OpenSSL's verdict is kept.
+    private func watchCertificates(_ conf: OpaquePointer) {
+      rd_kafka_conf_set_ssl_cert_verify_cb(conf) { _, broker, _, error, _, _, _, text, size, opaque in
+        guard let error, let opaque else { return 0 }
+        if error.pointee == 0 { return 1 }
+        if let broker {
+          Unmanaged<Strays>.fromOpaque(opaque).takeUnretainedValue().watch.found(error.pointee, in: String(cString: broker))
+        }
+        if let text, size > 0 {
+          let words = ConnectionFailure.Verification(error.pointee).words.utf8.prefix(size - 1)
+          for (index, byte) in words.enumerated() { text[index] = CChar(bitPattern: byte) }
+          text[words.count] = 0
+        }
+        return 0
       }
     }
 
@@ -137,7 +161,9 @@ final class KafkaClient: @unchecked Sendable {
       if facility.map({ String(cString: $0) }) == "CONFWARN", String(cString: text).contains("enable.gapless.guarantee is experimental") {
         return
       }
-      observer.log(Int(level), facility.map { String(cString: $0) } ?? "", redactor.clean(String(cString: text)))
+      let line = redactor.clean(String(cString: text))
+      if facility.map({ String(cString: $0) }) == "FAIL" { watch.logged(line) }
+      observer.log(Int(level), facility.map { String(cString: $0) } ?? "", line)
     case RD_KAFKA_EVENT_STATS:
       if let text = rd_kafka_event_stats(event) { observer.statistics(String(cString: text)) }
     case RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH:
@@ -160,7 +186,8 @@ final class KafkaClient: @unchecked Sendable {
       error.isRetriable = false
       if error.fatalTo == .operation { error.fatalTo = .worker }
     } else {
-      error = KafkaError(code, action, detail: detail.map(redactor.clean))
+      detail = detail.map(redactor.clean)
+      error = watch.failed(code, detail ?? "")?.error(action, connection) ?? KafkaError(code, action, detail: detail)
     }
     return error
   }

@@ -40,7 +40,11 @@ extension KafkaConsumer {
         if id == nil || self.state.withLock({ $0.isClosing || $0.refusesQuestions }) {
           question.end(.failure(closed))
         } else {
-          question.end(Result { try work(handle) })
+          do throws(KafkaError) {
+            let answer = try work(handle)
+            self.client.watch.answered()
+            question.end(.success(answer))
+          } catch { question.end(.failure(self.client.watch.explained(error))) }
         }
         if let id { self.state.withLock { $0.questions[id] = nil } }
       }
@@ -64,6 +68,21 @@ extension KafkaConsumer {
       step = min(step.lowerBound * 2, step.upperBound)...step.upperBound
     }
   }
+
+  /// Asks for half a second, for one, and then as long as there is time. Not again once a broker has refused this client: librdkafka
+  /// connects again and again with what was refused, which locks some accounts.
+  private func untilRefused(_ ask: (Int32) -> rd_kafka_resp_err_t) -> rd_kafka_resp_err_t {
+    var left = KafkaConsumer.queryMilliseconds
+    for step in KafkaConsumer.refusalMilliseconds {
+      let code = ask(step)
+      left -= step
+      let isOpen = code == RD_KAFKA_RESP_ERR__TIMED_OUT || code == RD_KAFKA_RESP_ERR__TRANSPORT
+      guard isOpen, !client.watch.isRefused, !state.withLock({ $0.isClosing || $0.refusesQuestions }) else { return code }
+    }
+    return ask(left)
+  }
+
+  private static let refusalMilliseconds: [Int32] = [500, 1_000]
 
   /// The first step and the longest one, which is shorter than the time that the end of a client waits for questions.
   private static let stepMilliseconds: ClosedRange<Int32> = 500...4_000
@@ -170,7 +189,7 @@ extension KafkaConsumer {
       }
       defer { rd_kafka_topic_destroy(object) }
       var metadata: UnsafePointer<rd_kafka_metadata>?
-      let code = rd_kafka_metadata(handle.pointer, 0, object, &metadata, KafkaConsumer.queryMilliseconds)
+      let code = self.untilRefused { rd_kafka_metadata(handle.pointer, 0, object, &metadata, $0) }
       guard code == RD_KAFKA_RESP_ERR_NO_ERROR, let metadata else {
         throw KafkaError(code, "cannot get the partitions of \(topic)")
       }
@@ -189,7 +208,7 @@ extension KafkaConsumer {
     try await query { handle throws(KafkaError) in
       guard let pattern = TopicPattern(pattern) else { throw .settings("\(pattern) is not a valid topic pattern") }
       var metadata: UnsafePointer<rd_kafka_metadata>?
-      let code = rd_kafka_metadata(handle.pointer, 1, nil, &metadata, KafkaConsumer.queryMilliseconds)
+      let code = self.untilRefused { rd_kafka_metadata(handle.pointer, 1, nil, &metadata, $0) }
       guard code == RD_KAFKA_RESP_ERR_NO_ERROR, let metadata else { throw KafkaError(code, "cannot list the topics") }
       defer { rd_kafka_metadata_destroy(metadata) }
       var all: [KafkaPartition] = []

@@ -17,6 +17,8 @@ package struct KafkaError: Error, Sendable, CustomStringConvertible {
   package var isSafeToRepeat: Bool
   /// The partition that it is about, if one.
   package var partition: KafkaPartition?
+  /// What was tried: the beginning of ``message``.
+  private(set) var action = ""
 
   package var description: String { advice.map { "\(message)\n  \($0)" } ?? message }
 
@@ -64,6 +66,7 @@ package struct KafkaError: Error, Sendable, CustomStringConvertible {
     let kind = KafkaErrorKind(code)
     name = String(cString: rd_kafka_err2name(code))
     number = code.rawValue
+    self.action = action
     message = "\(action): \(detail ?? String(cString: rd_kafka_err2str(code))) (\(name))"
     advice = kind.advice
     isRetriable = kind.isRetriable

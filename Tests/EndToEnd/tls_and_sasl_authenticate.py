@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""TLS and SASL: workers, captures and loads authenticate with each mechanism, without a secret anywhere; with Debian's librdkafka and with a newer one."""
+"""TLS and SASL: workers, captures and loads authenticate with each mechanism, and errors name what is wrong and what to do, without a secret anywhere;
+with Debian's librdkafka and with a newer one."""
 import concurrent.futures
 import os
 import re
+import threading
 
 import common
 import broker
@@ -16,7 +18,8 @@ from kafka_front import Front
 
 PARTITIONS = 2
 RECORDS, RECORDS_QUICK = 6_000, 1_500
-USER, PASSWORD, KEY_PASSWORD = "canary-user", "canary-password-right", "canary-password-of-the-key"
+USER, PASSWORD, WRONG_PASSWORD, KEY_PASSWORD = "canary-user", "canary-password-right", "canary-password-wrong", "canary-password-of-the-key"
+COMMANDS_AT_A_TIME = 6
 # Paths of the admin server that show settings, errors or readings.
 SHOWN = ("/", "/live", "/started", "/ready", "/metrics", "/metrics?names=old", "/lanes", "/scale")
 
@@ -30,9 +33,10 @@ class World:
         self.secrets = suite.path("secrets", next(iter(topics)))
         os.makedirs(self.secrets, exist_ok=True)
         self.authority = Authority(self.secrets, "authority")
+        self.other = Authority(self.secrets, "other-authority")
         self.server = self.authority.sign("broker")
         self.client = self.authority.sign("worker", password=KEY_PASSWORD)
-        for name, value in {"user": USER, "password": PASSWORD, "key-password": KEY_PASSWORD}.items():
+        for name, value in {"user": USER, "password": PASSWORD, "wrong": WRONG_PASSWORD, "key-password": KEY_PASSWORD}.items():
             with open(os.path.join(self.secrets, name), "w") as f:
                 f.write(value + "\n")
         self.broker = Broker(topics, environment)
@@ -58,7 +62,7 @@ class World:
 
     def own_secrets(self):
         """Texts that no output may have: passwords, the user, and a line of each private key."""
-        found = [USER, PASSWORD, KEY_PASSWORD]
+        found = [USER, PASSWORD, WRONG_PASSWORD, KEY_PASSWORD]
         for name in os.listdir(self.secrets):
             if name.endswith(".key"):
                 with open(os.path.join(self.secrets, name)) as f:
@@ -183,6 +187,95 @@ def run(world, name, command, *arguments):
     return result
 
 
+# -- What is wrong
+
+def refused(suite):
+    """Wrong settings: each command exits with a code, and names the cause and what to do"""
+    each_mistake(suite, "refused", ("run", "capture", "load"))
+
+
+def refused_by_newer(suite):
+    """The same with the librdkafka of confluent-kafka's wheel"""
+    version, environment = newer_librdkafka.environment(suite.path("newer-librdkafka"))
+    each_mistake(suite, "refused_by_newer", ("capture",), environment, f", librdkafka {version}")
+
+
+def each_mistake(suite, part, commands, environment=None, version=""):
+    topic = f"{part}-{os.getpid()}"
+    with World(suite, {topic: PARTITIONS}, environment) as world:
+        users = {"users": {USER: PASSWORD}}
+        secured = {"certificate": world.server}
+        fronts = {
+            "open": {}, "tls": secured, "mutual": {**secured, "authority": world.authority.certificate}, "users": {**secured, **users},
+            "scram-only": {**secured, **users, "mechanisms": ["SCRAM-SHA-512"]}, "users-open": users,
+            "expired": {"certificate": world.authority.sign("expired", days=-1)},
+            "other-name": {"certificate": world.authority.sign("other-name", names="DNS:kafka.example")},
+        }
+        expired, stranger = world.authority.sign("expired-worker", days=-1), world.other.sign("stranger")
+        wrong_authority = {"ca": world.other.certificate}
+        # name: (front, tls, sasl, exit code, words of the cause, words of what to do)
+        cases = {
+            "wrong-authority": ("tls", wrong_authority, None, 1, "not signed by a trusted authority", wrong_authority["ca"]),
+            "authorities-of-the-system": ("tls", {}, None, 1, "not signed by a trusted authority", "Set tls.ca"),
+            "expired-broker": ("expired", world.tls(), None, 1, "its certificate has expired", "Renew the broker's certificate"),
+            "wrong-host-name": ("other-name", world.tls(), None, 1, "for another host name", "host name of the certificate"),
+            "no-client-certificate": ("mutual", world.tls(), None, 1, "requires a client certificate", "Set tls.certificate and tls.key"),
+            "client-of-another-authority": ("mutual", world.tls(stranger), None, 1, "does not accept this client's certificate: unknown ca", "authority that the brokers trust"),
+            "expired-client": ("mutual", world.tls(expired), None, 1, "does not accept this client's certificate: certificate expired", "must be valid now"),
+            "key-of-another-certificate": ("mutual", world.tls((world.client[0], stranger[1])), None, 2, "tls.key", "belong together"),
+            "wrong-key-password": ("mutual", world.tls(world.client, "wrong"), None, 2, "tls.key", "belong together"),
+            "wrong-password-plain": ("users", world.tls(), world.sasl("PLAIN", "wrong"), 1, "does not accept this user and password", "Check sasl.user and sasl.password"),
+            "wrong-password-scram-256": ("users", world.tls(), world.sasl("SCRAM-SHA-256", "wrong"), 1, "does not accept this user and password", "Check sasl.user and sasl.password"),
+            "wrong-password-scram-512": ("users", world.tls(), world.sasl("SCRAM-SHA-512", "wrong"), 1, "does not accept this user and password", "Check sasl.user and sasl.password"),
+            "wrong-password-without-tls": ("users-open", None, world.sasl("PLAIN", "wrong"), 1, "does not accept this user and password", "Check sasl.user and sasl.password"),
+            "wrong-mechanism": ("scram-only", world.tls(), world.sasl("PLAIN"), 1, "only SCRAM-SHA-512", "Set sasl.mechanism"),
+            "user-where-none-is-needed": ("tls", world.tls(), world.sasl("PLAIN"), 1, "does not use SASL", "Remove sasl"),
+            "no-user": ("users", world.tls(), None, 1, "as brokers that require SASL do", "set sasl"),
+            "no-tls": ("tls", None, None, 1, "as brokers that require TLS do", "set tls"),
+            "tls-where-there-is-none": ("open", world.tls(), None, 1, "as brokers without TLS do", "remove tls"),
+        }
+        for name, settings in fronts.items():
+            world.front(name, **settings)
+        lock, results = threading.Lock(), {}
+
+        def one(name, command):
+            front, tls, sasl, code, cause, advice = cases[name]
+            made = job(world, f"{part}-{name}-{command}", topic, tls, sasl)
+            arguments = {
+                "run": [made.pipeline, "--lake", made.lake, "--store", made.store],
+                "capture": [made.pipeline, "--out", os.path.join(made.directory, "capture"), "--for", "60s"],
+                "load": ["--verify", made.pipeline, "--count", "10", "--lake", made.lake, "--store", made.store],
+            }[command]
+            result = run(world, f"{part}-{name}", command, *arguments, "--brokers", world.fronts[front].address)
+            error = result.err[result.err.rfind("\nweir: ") + 1:]
+            faults = [] if result.code == code else [f"ended with {result.code}, expected {code}"]
+            faults += [f"the error does not name {words!r}: {error[-500:]}" for words in (cause, advice) if words not in error]
+            faults += [f"crashed: {c}" for c in common.CRASHES if c in result.err]
+            faults += ["the ledger has entries"] if os.path.isdir(made.lake) and made.entries() else []
+            faults += ["records were captured"] if command == "capture" and live_capture_is_there(made) else []
+            with lock:
+                results.setdefault(name, []).extend(f"{command}: {f}" for f in faults)
+                seconds[command] = max(seconds.get(command, 0), result.seconds)
+        seconds = {}
+        with concurrent.futures.ThreadPoolExecutor(COMMANDS_AT_A_TIME) as pool:
+            list(pool.map(lambda pair: one(*pair), [(name, command) for name in cases for command in commands]))
+        for name, (_, _, _, code, cause, advice) in cases.items():
+            # A path in the advice is that of the file that tls.ca names.
+            advice = "the file of tls.ca" if advice.startswith("/") else f'"{advice}"'
+            suite.claim(f'{name}{version}: {", ".join(commands)}: exit code {code}, "{cause}", {advice}', results[name])
+        suite.note(f"longest: {', '.join(f'{c} {s:.0f} s' for c, s in seconds.items())}")
+        attempts = [c for c in world.fronts["users"].connections() if "refused" in c and "invalid" in c["refused"].lower()]
+        suite.note(f"{len(attempts)} attempts with a wrong password by {3 * len(commands)} commands")
+        leaks(suite, world, part)
+
+
+def live_capture_is_there(made):
+    try:
+        return bool(live_capture.records(os.path.join(made.directory, "capture")))
+    except (FileNotFoundError, IndexError, ValueError):
+        return False
+
+
 def leaks(suite, world, part):
     """Searches everything that was written by the commands."""
     found, searched = [], 0
@@ -202,11 +295,11 @@ def leaks(suite, world, part):
 
 
 def main():
-    suite = common.Suite("tls_and_sasl_authenticate", 200, __doc__)
+    suite = common.Suite("tls_and_sasl_authenticate", 400, __doc__)
     if os.environ.get("WEIR_TEST_KAFKA"):
         suite.note("not run on an external cluster: it has TLS and users of its own")
         suite.run()
-    suite.run(accepted, accepted_by_newer)
+    suite.run(accepted, accepted_by_newer, refused, refused_by_newer)
 
 
 if __name__ == "__main__":
