@@ -82,11 +82,17 @@ public final class PlanBuilder {
     let allowed = text.utf8.allSatisfy { c in
       (c >= 0x30 && c <= 0x39) || (c | 0x20 >= 0x61 && c | 0x20 <= 0x7A) || c == 0x5F || c == 0x2D || (dots && c == 0x2E)
     }
-    guard allowed, !text.isEmpty, text.utf8.count <= 200, text.first != ".", text.first != "_" else {
-      diagnostics.report("\(what): a name can contain only letters, digits, - and _ (\(text))", "bad_name", at: name.span)
-      return false
-    }
-    return true
+    let problem: String? =
+      if !allowed || text.isEmpty {
+        "can contain only letters, digits, - and _"
+      } else if text.utf8.count > 200 {
+        "has at most 200 letters, and this one has \(text.utf8.count)"
+      } else if text.first == "." || text.first == "_" {
+        "cannot begin with . or _"
+      } else { nil }
+    guard let problem else { return true }
+    diagnostics.report("\(what): a name \(problem) (\(text.shortened(toBytes: 250)))", "bad_name", at: name.span)
+    return false
   }
 
   /// Adds an expression to what the plan has already.
