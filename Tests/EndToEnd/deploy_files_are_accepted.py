@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "Scripts", "endtoend"))
 import common
 import deploy
 import kubernetes_validate
@@ -107,4 +106,4 @@ def quickstart(suite):
     suite.claim("Scripts/quickstart uses a release of the same commit without a toolchain, and else builds", faults)
 
 
-common.Suite("deploy_files", 120, __doc__).run(dockerfile, manifests, packages, quickstart)
+common.Suite("deploy_files_are_accepted", 120, __doc__).run(dockerfile, manifests, packages, quickstart)
