@@ -107,13 +107,15 @@ extension StateTableConformance {
     },
     Case("a write that ends in the middle leaves its intent, and no value of its end") { t in
       try await t.table.put([], meta: [("m", Array("before".utf8))])
-      let write = StateWrite([t.many("1", 5)], meta: [("m", Array("done".utf8))], owners: [], intent: [("m", Array("begun".utf8))])
+      let write = StateWrite(
+        [t.many("1", 5)], meta: [("m", Array("done".utf8)), ("end", [1])], owners: [], intent: [("m", Array("begun".utf8))])
       t.onNextPart { throw Interrupted() }
       do {
         try await t.table.write(write)
         throw Failure(description: "the write took one transaction")
       } catch is Interrupted {}
       try expect(try await t.meta("m"), is: "begun", "the value after a part")
+      try expect(try await t.table.readMeta("end"), is: nil, "a value of the end after a part")
       let some = try await t.contents().count
       try expect(some > 0 && some < t.kind.rowsOfParts, is: true, "\(some) rows are a part of all")
       try await t.table.write(write)
