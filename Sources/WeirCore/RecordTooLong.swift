@@ -12,7 +12,7 @@ extension WeirError {
     return WeirError(
       .recordTooLong, "the record \(place) \(length)",
       advice:
-        "\(cause)A record may use a twentieth of \(.setting(.workerMemory)), in a capture 64 MiB at most: raise the memory (and the container's limit), or make the record shorter at its producer."
+        "\(cause)A record may use a thirty-second of \(.setting(.workerMemory)), in a capture 64 MiB at most: raise the memory (and the container's limit), or make the record shorter at its producer."
     )
   }
 }

@@ -29,6 +29,9 @@ public struct ParquetWriter: Sendable {
     file.append(columns, rows: rows)
   }
 
+  /// Encodes the rows that wait until their slice is full, and lets go of their columns. The bytes of the file do not depend on it.
+  public mutating func encodeWaiting() { file.encodeWaiting() }
+
   /// Bytes that the file would have if it were finished now, about.
   public var estimatedBytes: Int { file.estimatedBytes }
 
@@ -112,6 +115,8 @@ final class FileWriter: @unchecked Sendable {
       if (open + n) % sliceRows == 0 || open + n == options.rowGroupRows { endSlice() }
     }
   }
+
+  func encodeWaiting() { if pieceRows > 0 { endSlice() } }
 
   /// Encodes the open slice, columns side by side.
   private func endSlice() {

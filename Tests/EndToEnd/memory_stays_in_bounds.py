@@ -394,14 +394,14 @@ def many_parts(suite):
         got = sorted((r["n"], r["x"]) for r in tables.read_delta(run.lake, "silver/s").to_pylist())
         faults += [] if got == [(10, "a" * 30_000), (20, "c" * 60_000)] else [f"silver has {[(n, len(x)) for n, x in got]}"]
         reasons = [r["reason"] for r in tables.read_delta(run.lake, "quarantine/s").to_pylist()]
-        faults += [] if len(reasons) == 1 and reasons[0].startswith("a text of more than 16 MiB in ") else [f"quarantined: {reasons}"]
+        faults += [] if len(reasons) == 1 and "a text of more than 16 MiB in " in reasons[0] else [f"quarantined: {[reason[:100] for reason in reasons]}"]
     suite.note(f"3,000 parts: {run.anonymous // MIB} MiB")
     suite.claim("a text of 3 GB that an expression would make is an error of its record alone", faults)
 
 
 def long_records(suite):
     """One record of megabytes"""
-    longest = 64 * MIB // 20
+    longest = 64 * MIB // 32
 
     def record(size, number, **more):
         """A line of `size` bytes with its end."""
@@ -418,7 +418,6 @@ def long_records(suite):
         with open(capture, "w") as f:
             f.writelines(record(longest - 9, i, **members) if i % 3 == 1 else record(99, i) for i in range(30))
         run = Run(suite, pipeline(suite, f"long-{number}", memory="64MiB", bronze={}, silver={}), capture)
-        counts = {key: run.done.get("records", {}).get(key) for key in ("in", "accepted", "quarantined")}
         rejected = 10 if shape == "rejected" else 0
         faults = run.fault() + kept(run, "64MiB")
         if run.code == 0:
@@ -427,7 +426,7 @@ def long_records(suite):
             wanted = [i for i in range(30) if not rejected or i % 3 != 1]
             faults += [] if stored == wanted else [f"silver has {stored}"]
             faults += [] if sorted(raw)[-10:] == [longest - 10] * 10 else [f"bronze's longest are {sorted(raw)[-10:]}"]
-        suite.note(f"{shape}: {run.anonymous // MIB} MiB, {counts}")
+        suite.note(f"{shape}: {run.anonymous // MIB} MiB")
         suite.claim(f"ten records of {longest >> 10} KiB ({shape}) stay within 64 MiB, and none is lost", faults)
     long_keys(suite)
     many_parts(suite)
@@ -437,7 +436,7 @@ def long_records(suite):
     path, faults = pipeline(suite, "too-long", memory="64MiB", bronze={}), []
     for _ in range(2):
         run = Run(suite, path, capture)
-        if run.code != 1 or not all(text in run.err for text in ("record_too_long", "position 198", "worker.memory")):
+        if run.code != 1 or not all(text in run.err for text in ("is longer than 2048 KiB", "position 198", "worker.memory")):
             faults.append(f"ended with {run.code}: {run.err[-400:]}")
         faults += [] if run.anonymous < 64 * MIB else [f"{run.anonymous // MIB} MiB"]
     suite.claim("a record of a byte more stops each run, with its position and the setting", faults)

@@ -316,9 +316,9 @@ import WeirTesting
 @Suite struct LongRecordTests {
   private let budget = MemoryBudget(configured: 64 << 20, available: nil)
 
-  @Test func aRecordMayUseATwentiethOfTheBudgetInEitherFraming() throws {
+  @Test func aRecordMayUseAThirtySecondOfTheBudgetInEitherFraming() throws {
     let max = budget.recordBytes
-    #expect(max == (64 << 20) / 20)
+    #expect(max == (64 << 20) / 32)
     let short = Array(repeating: UInt8(ascii: "s"), count: 9)
     for (bytes, isRefused) in [(max, false), (max + 1, true)] {
       let long = Array(repeating: UInt8(ascii: "l"), count: bytes)

@@ -64,7 +64,7 @@ struct TableEncoder {
       switch stage {
       case .taking:
         if let windows {
-          if let (columns, count) = try windows.next() { try append(columns, rows: nil, count: count) } else { self.windows = nil }
+          if let (columns, count) = try windows.next() { try appendWindows(columns, count) } else { self.windows = nil }
         } else if let chunk = next() {
           try append(chunk)
         } else {
@@ -104,6 +104,12 @@ struct TableEncoder {
       let rows = chunk.rows ?? (0..<UInt32(block.count)).map { $0 }
       try append(bronze(block, rows), rows: nil, count: rows.count)
     }
+  }
+
+  /// A few rows may be as large as the pieces of a backlog are allowed to be: none waits for others.
+  private mutating func appendWindows(_ columns: [Column], _ count: Int) throws(WeirError) {
+    try append(columns, rows: nil, count: count)
+    for partition in partitions { partition.writer?.encodeWaiting() }
   }
 
   private mutating func append(_ columns: [Column], rows: [UInt32]?, count: Int) throws(WeirError) {

@@ -13,7 +13,7 @@ import WeirCore
 /// | rows that wait for their commit: an epoch that the lanes fill, one that is encoded, one that is written | 1/16 each |
 /// | rows on their way to the state table, and LMDB's pages of one transaction | 1/16 each |
 /// | messages in the client's queues, live | 1/8 |
-/// | one record: it takes up to thirteen times its length until it is committed | 13/20 |
+/// | one record: it takes up to thirteen times its length until it is committed | 13/32 |
 /// | blocks on their way, encoders, the allocator, the program itself | the rest |
 public struct MemoryBudget: Sendable, Hashable {
   /// `worker.memory`, bytes.
@@ -44,7 +44,7 @@ public struct MemoryBudget: Sendable, Hashable {
   /// Input bytes of a block. About eight blocks are on their way, and each takes four times as much decoded.
   public var blockBytes: Int { Int(min(1 << 20, max(128 << 10, total / 512))) }
   /// Bytes of a record at most: from its text to its rows in a file it takes up to thirteen times its length, and no cut divides it.
-  public var recordBytes: Int { Int(min(1 << 30, total / 20)) }
+  public var recordBytes: Int { Int(min(1 << 30, total / 32)) }
   /// Rows that are on their way to the state table at once, of some 128 bytes.
   var stateRowsMax: Int { Int(total / 16 / 128) }
   /// Pages that one transaction of the state table changes, of 4 KiB.
