@@ -24,10 +24,11 @@ struct ConnectionFailureTests {
     return connection
   }
 
-  @Test(arguments: [
-    (20, .authority), (19, .authority), (18, .authority), (10, .expired), (9, .notYetValid), (62, .hostName),
-    (64, .hostName), (23, .other(23)),
-  ] as [(Int32, ConnectionFailure.Verification)])
+  @Test(
+    arguments: [
+      (20, .authority), (19, .authority), (18, .authority), (10, .expired), (9, .notYetValid), (62, .hostName),
+      (64, .hostName), (23, .other(23)),
+    ] as [(Int32, ConnectionFailure.Verification)])
   func aCertificateOfABrokerIsRefusedForTheReasonThatOpenSSLHas(_ number: Int32, _ wanted: ConnectionFailure.Verification) throws {
     let found = try #require(failure(RD_KAFKA_RESP_ERR__SSL, Self.verifyFailed, verification: number))
     #expect(found.cause == .broker(wanted))
