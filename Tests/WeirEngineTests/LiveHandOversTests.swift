@@ -34,7 +34,7 @@ extension LiveWorkerTests {
     /// lanes that stay.
     @Test(arguments: [true, false]) func aShardIsNotReleasedWhileRowsOfItAreOnTheirWay(isLost: Bool) async throws {
       let gate = StoreGate()
-      let table = MemoryStateTable(beforeWrite: { await gate.pass() })
+      let table = MemoryStateTable(onStep: { step in if step == .beforeRequest { await gate.pass() } })
       let bench = try Bench(
         shards: 2, misplaced: "per_shard", flush: "1h",
         more: "state: {users: {by: [user], measure: {rows: count()}}}\nstore: {flush: 20ms}", state: table)
