@@ -100,7 +100,10 @@ import WeirTesting
 
     init(_ counts: Counts) { self.counts = counts }
 
-    func read(to end: Int64, lookup: Int = 0) { changed.formUnion(counts.read(to: end, lookup: lookup)) }
+    func read(to end: Int64, lookup: Int = 0) {
+      changed.formUnion(counts.read(to: end, lookup: lookup))
+      news.mark()
+    }
 
     private func rows(_ keys: some Collection<String>, left: Int) -> LaneRows {
       let fence = Fence(generation: counts.generation, position: counts.position)
@@ -118,11 +121,15 @@ import WeirTesting
     func takeStateRows(max: Int) -> [LaneRows] {
       let some = changed.sorted().prefix(max)
       changed.subtract(some)
+      if !changed.isEmpty { news.mark() }
       return [rows(Array(some), left: changed.count)]
     }
 
     func allStateRows(of id: LaneID) -> LaneRows? { rows(Array(counts.rows.keys), left: 0) }
-    func markAllUnflushed(_ id: LaneID) { changed = Set(counts.rows.keys) }
+    func markAllUnflushed(_ id: LaneID) {
+      changed = Set(counts.rows.keys)
+      news.mark()
+    }
   }
 
   private static let id = LaneID(shard: "s/0")
