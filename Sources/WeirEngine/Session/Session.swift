@@ -129,11 +129,14 @@ final class Session: Sendable {
     try await FlushMark.own((hasStateRows ? ids : []) + (sharesEntry ? [.merge] : []), owner, state, fold)
     if recordsTakeOvers || variant.contains(.claimsWithoutLook) { return }
     let head = try await ledger.refresh()
-    guard head.number == fold.number else {
-      throw WeirError(
-        .fenced, "another run has committed entry \(head.number) since this one began: this one stops",
-        advice: "Nothing was lost. Let the other one finish, or start again when it has stopped.")
-    }
+    guard head.number == fold.number else { throw Session.replaced(by: head.number) }
+  }
+
+  /// Another run of a ledger that has one run has committed an entry.
+  static func replaced(by number: Int64) -> WeirError {
+    WeirError(
+      .fenced, "another run has committed entry \(number) since this one began: this one stops",
+      advice: "Nothing was lost. Let the other one finish, or start again when it has stopped.")
   }
 
   /// Of rows of these lanes, and of merged rows where they share the lanes' entries.

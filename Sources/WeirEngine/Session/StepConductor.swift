@@ -13,14 +13,19 @@ final class StepConductor: Sendable {
   private let counts: WorkerCounts
   private let observe: @Sendable (WorkerEvent) -> Void
 
-  /// - Parameter repeatsRun: its records were looked at when the live run committed them.
+  /// - Parameters:
+  ///   - number: the ledger's last entry when the steps were made.
+  ///   - repeatsRun: its records were looked at when the live run committed them.
+  /// - Throws: `fenced` if the ledger has a later entry.
   init(
-    _ opened: OpenedLedger, stream: any RecordedStream, counts: WorkerCounts, repeatsRun: Bool = false,
+    _ opened: OpenedLedger, after number: Int64, stream: any RecordedStream, counts: WorkerCounts, repeatsRun: Bool = false,
     observe: @escaping @Sendable (WorkerEvent) -> Void
   ) async throws {
     (self.stream, self.counts, self.observe) = (stream, counts, observe)
     session = await Session(opened, .init(checksFirstRecords: !repeatsRun))
     let fold = await session.ledger.fold
+    // Two runs of one ledger: the lanes would begin after records that the steps still hold.
+    guard fold.number == number else { throw Session.replaced(by: fold.number) }
     try await take(fold.lanes.keys.filter { $0 != .merge && fold[$0]?.position != nil }.sorted(), fold)
     try await session.merge.begin(fold, run: session.run)
     try await checkMemory()

@@ -50,7 +50,11 @@ struct StreamRun: Conductor {
     let ranges = stream.steps(after: positions, bytes: max(1, opened.compiled.plan.lake.flushBytes))
     if let begin = try begin(positions, fold, hasInput: !ranges.isEmpty) { steps.append(begin) }
     steps += ranges.map(StreamRun.step)
-    let conductor = try await StepConductor(opened, stream: stream, counts: counts, observe: input.observe)
+    let decided = await opened.ledger.fold
+    let isSame = fold.lanes.allSatisfy { $0.key == .merge || decided[$0.key]?.epoch == $0.value.epoch }
+    guard isSame else { throw Session.replaced(by: decided.number) }
+    let conductor = try await StepConductor(
+      opened, after: decided.number, stream: stream, counts: counts, observe: input.observe)
     try await conductor.mergeNews()
     try await conductor.closeRest()
     let begun = await opened.ledger.fold
@@ -110,10 +114,11 @@ struct StreamRun: Conductor {
     opened.compiled = try await recompiled(await opened.ledger.fold)
     var conductor: StepConductor?
     while true {
-      let steps = try await decisions.steps(after: await opened.ledger.fold.number)
+      let number = await opened.ledger.fold.number
+      let steps = try await decisions.steps(after: number)
       guard let first = steps.first else {
         if conductor != nil { return true }
-        return try await repairRows(interruption)
+        return try await repairRows(after: number, interruption)
       }
       if interruption.isRaised { return false }
       if first.changesLookup {
@@ -127,7 +132,8 @@ struct StreamRun: Conductor {
       if let conductor {
         current = conductor
       } else {
-        current = try await StepConductor(opened, stream: stream, counts: counts, repeatsRun: true, observe: input.observe)
+        current = try await StepConductor(
+          opened, after: number, stream: stream, counts: counts, repeatsRun: true, observe: input.observe)
       }
       conductor = current
       guard try await current.carryOut(steps, interruption) else { return false }
@@ -136,9 +142,10 @@ struct StreamRun: Conductor {
 
   /// A run may have stopped between its last entry and the state table's rows: there is no step left that writes them.
   /// - Returns: false if it was interrupted.
-  private func repairRows(_ interruption: Flag) async throws -> Bool {
+  private func repairRows(after number: Int64, _ interruption: Flag) async throws -> Bool {
     if try await opened.hasAllStateRows() { return true }
-    let conductor = try await StepConductor(opened, stream: stream, counts: counts, repeatsRun: true, observe: input.observe)
+    let conductor = try await StepConductor(
+      opened, after: number, stream: stream, counts: counts, repeatsRun: true, observe: input.observe)
     return try await conductor.carryOut([], interruption)
   }
 
