@@ -466,6 +466,6 @@ def large_lookups(suite):
     suite.claim("with more memory the same lake continues", run.fault() + ([] if "warning" not in checked.err else [checked.talk]))
 
 
-common.Suite("memory_stays_in_bounds", 600, __doc__).run(
+common.Suite("memory_stays_in_bounds", 1200, __doc__).run(
     tiny_records, partition_values, closing_partitions, hopping_windows, state_beyond_the_budget, budgets_are_kept, large_lookups,
     long_records)
