@@ -306,7 +306,7 @@ def said_again(worker):
 
 def probed(suite):
     """The broker is unreachable for longer than all deadlines: /live stays 200, /ready says that the lanes were lost, and all is read when it is back"""
-    from admin import Watched
+    from admin_answers_are_right import Watched
     topic, seconds = TOPIC + "-probed", 50 if suite.quick else 240
     with Broker({topic: PARTITIONS}) as b:
         if not b.process:
@@ -497,7 +497,7 @@ def deployments(suite):
 
 def shared(suite):
     """Two pipelines in one group, by mistake: each reports the other's name in its log, /ready, /lanes and metrics; the remaining one reads all"""
-    from admin import Watched, by
+    from admin_answers_are_right import Watched, by
     topic = TOPIC + "-shared"
     with Broker({topic: PARTITIONS}) as b:
         def job(name):

@@ -52,6 +52,7 @@ import WeirTesting
   }
 
   private let budget = MemoryBudget(configured: 256 << 20, available: nil)
+  private let clock = ManualClock(.moves)
 
   @Test func inputComesAsLongAsThereIsRoomAndTheAllocatorGivesBackFirst() async throws {
     let process = Process()
@@ -59,12 +60,12 @@ import WeirTesting
     process.take(budget.busyAbove)
     #expect(!governor.isBusy)
     process.take(10 << 20, kept: 300 << 20)
-    try await governor.admit()
+    try await governor.admit(clock)
     #expect(process.kept.withLock { $0 } == 0 && governor.peak == 310 << 20)
     // Nothing is under way, and it is not full: one after the other.
     process.take(budget.busyAbove + 1)
     #expect(governor.isBusy)
-    try await governor.admit()
+    try await governor.admit(clock)
   }
 
   @Test func inputWaitsForTheEpochThatIsUnderWay() async throws {
@@ -74,7 +75,7 @@ import WeirTesting
     governor.began()
     let isAdmitted = Flag()
     let waiting = Task {
-      try await governor.admit()
+      try await governor.admit(clock)
       isAdmitted.raise()
     }
     for _ in 0..<100 { await Task.yield() }
@@ -93,7 +94,7 @@ import WeirTesting
     let asked = Bell()
     try await withThrowingTaskGroup(of: Void.self) { tasks in
       tasks.addTask {
-        try await governor.admit {
+        try await governor.admit(clock) {
           asked.ring()
           return true
         }
@@ -112,7 +113,7 @@ import WeirTesting
     // One that is not wanted any more waits for nothing.
     process.take(budget.total)
     governor.began()
-    let waiting = Task { try await governor.reserve(1) }
+    let waiting = Task { try await governor.reserve(1, clock) }
     waiting.cancel()
     await #expect(throws: WeirError.self) { try await waiting.value }
   }
@@ -121,19 +122,36 @@ import WeirTesting
     let process = Process()
     let governor = MemoryGovernor(budget, process.memory)
     process.take(budget.total)
-    var error = await #expect(throws: WeirError.self) { try await governor.admit() }
+    var error = await #expect(throws: WeirError.self) { try await governor.admit(clock) }
     #expect(error?.code == .memoryExceeded && error?.message.contains("the rows and files of the epochs") == true)
     governor.holds(StateBytes(dedup: 1, windows: 2, keyed: 90 << 20))
-    error = await #expect(throws: WeirError.self) { try await governor.admit() }
+    error = await #expect(throws: WeirError.self) { try await governor.admit(clock) }
     #expect(error?.message.contains("keyed state, 90 MiB") == true && error?.advice?.remedies.first == .setting(.workerMemory))
+  }
+
+  /// The rows of an epoch are let go of shortly after its end.
+  @Test func memoryThatComesFreeLateStopsNoWorker() async throws {
+    let process = Process()
+    let looks = Mutex(0)
+    let memory = ProcessMemory(
+      anonymousBytes: {
+        let look = looks.withLock { looks in
+          looks += 1
+          return looks
+        }
+        return look < 20 ? 300 << 20 : 100 << 20
+      }, trim: process.memory.trim)
+    let governor = MemoryGovernor(budget, memory)
+    try await governor.reserve(1 << 20, clock)
+    #expect(looks.withLock { $0 } >= 20 && clock.monotonicNanoseconds < 100_000_000)
   }
 
   @Test func aCutNeedsRoomForItsBlobs() async throws {
     let process = Process()
     let governor = MemoryGovernor(budget, process.memory)
     process.take(150 << 20)
-    try await governor.reserve(80 << 20)
-    let error = await #expect(throws: WeirError.self) { try await governor.reserve(100 << 20) }
+    try await governor.reserve(80 << 20, clock)
+    let error = await #expect(throws: WeirError.self) { try await governor.reserve(100 << 20, clock) }
     #expect(error?.code == .memoryExceeded && error?.message.contains("needs 100 MiB more to save its state") == true)
   }
 

@@ -5,6 +5,10 @@ import WeirCore
 ///
 /// It changes no row and no cut of a replay: it only waits, or stops the worker. What it waits for ends by itself: an epoch is committed.
 public final class MemoryGovernor: Sendable {
+  /// Before the worker stops for lack of memory: together a tenth of a second.
+  private static let looks = 50
+  private static let restNanoseconds: Int64 = 2_000_000
+
   public let budget: MemoryBudget
   private let memory: ProcessMemory?
   private struct State {
@@ -100,26 +104,35 @@ public final class MemoryGovernor: Sendable {
   /// Waits until more input may come.
   /// - Parameter hasMore: whether other work is under way that frees memory, and calls ``freed()`` when it has.
   /// - Throws: `memory_exceeded` when nothing is under way and the budget is used up.
-  func admit(while hasMore: () async -> Bool = { false }) async throws {
+  func admit(_ clock: any Clock, while hasMore: () async -> Bool = { false }) async throws {
     while !Task.isCancelled {
       let freed = nextFreed
       guard isBusy else { return }
       var mayFree = isUnderWay
       if !mayFree { mayFree = await hasMore() }
-      guard mayFree else { return try stopIfFull() }
+      guard mayFree else { return try await stopIfFull(clock) }
       await freed.wait()
     }
   }
 
   /// Waits until there is room for the blobs of a cut.
   /// - Throws: `memory_exceeded` when there is none, and nothing is under way.
-  func reserve(_ bytes: Int64) async throws {
+  func reserve(_ bytes: Int64, _ clock: any Clock) async throws {
     while !Task.isCancelled {
       let freed = nextFreed
       guard !hasRoom(for: bytes), isUnderWay else { break }
       await freed.wait()
     }
-    try stopIfFull(with: bytes)
+    try await stopIfFull(with: bytes, clock)
+  }
+
+  /// The end of an epoch is reported just before its rows are let go of, and other threads do that: so memory that is missing is looked for
+  /// some more times.
+  private func stopIfFull(with more: Int64 = 0, _ clock: any Clock) async throws {
+    for _ in 0..<MemoryGovernor.looks where !Task.isCancelled && !hasRoom(for: more) {
+      await clock.sleep(nanoseconds: MemoryGovernor.restNanoseconds)
+    }
+    try stopIfFull(with: more)
   }
 
   /// - Throws: `memory_exceeded`.

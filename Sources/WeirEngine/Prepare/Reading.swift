@@ -22,8 +22,9 @@ struct Reading: Sendable {
 extension Reading {
   /// Of a capture, which has the worker to itself.
   static func capture(_ environment: EngineEnvironment, _ interruption: Flag) -> Reading {
-    Reading(
+    let (governor, clock) = (environment.governor, environment.clock)
+    return Reading(
       ahead: PrepareAhead(environment.parallel), interruption: interruption, mayPause: true,
-      admit: { [governor = environment.governor] hasBlocks in try await governor.admit(while: hasBlocks) })
+      admit: { hasBlocks in try await governor.admit(clock, while: hasBlocks) })
   }
 }

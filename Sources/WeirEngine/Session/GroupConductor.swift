@@ -292,7 +292,7 @@ final class GroupConductor: Conductor {
     let touched = lanes.filter { $0.takeTouch() }
     var blobBytes: Int64 = 0
     for lane in touched { blobBytes += await lane.actor.blobBytes }
-    try await session.environment.governor.reserve(blobBytes)
+    try await session.environment.governor.reserve(blobBytes, session.environment.clock)
     for lane in touched {
       let standing = await lane.actor.standing
       // An idle lane's next record is judged by no less than what is merged now, so its windows can close by that.

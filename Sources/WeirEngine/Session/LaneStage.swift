@@ -46,7 +46,7 @@ struct LaneStage: Sendable {
         case .cut(let position, let hash, let watermark, let decisions, let blankLines):
           var blobBytes: Int64 = 0
           for group in groups { blobBytes += await group.blobBytes }
-          try await session.environment.governor.reserve(blobBytes)
+          try await session.environment.governor.reserve(blobBytes, session.environment.clock)
           var (decisions, blankLines) = (decisions, blankLines)
           var isClosing: Bool
           repeat {
