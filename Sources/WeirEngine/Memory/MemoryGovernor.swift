@@ -6,8 +6,8 @@ import WeirCore
 /// It changes no row and no cut of a replay: it only waits, or stops the worker. What it waits for ends by itself: an epoch is committed.
 public final class MemoryGovernor: Sendable {
   /// Before the worker stops for lack of memory: together a tenth of a second.
-  private static let looks = 50
-  private static let restNanoseconds: Int64 = 2_000_000
+  private static let looks = 10
+  private static let restNanoseconds: Int64 = 10_000_000
 
   public let budget: MemoryBudget
   private let memory: ProcessMemory?
@@ -131,6 +131,8 @@ public final class MemoryGovernor: Sendable {
   private func stopIfFull(with more: Int64 = 0, _ clock: any Clock) async throws {
     for _ in 0..<MemoryGovernor.looks where !Task.isCancelled && !hasRoom(for: more) {
       await clock.sleep(nanoseconds: MemoryGovernor.restNanoseconds)
+      // What was let go of since the last time is the allocator's: the process has as much as before.
+      state.withLock { $0.trimmedTo = 0 }
     }
     try stopIfFull(with: more)
   }
