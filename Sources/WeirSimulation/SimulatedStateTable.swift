@@ -44,6 +44,9 @@ public final class SimulatedStateTable: @unchecked Sendable {
 
   public func mark(_ name: String) -> [UInt8]? { meta[name] }
 
+  /// The table has a row of the lane.
+  func hasRow(of lane: some StringProtocol) -> Bool { rows.values.contains { $0.lane == lane } }
+
   /// Power loss: the table is not worth anything any more.
   public func crash() {
     rows = [:]

@@ -103,7 +103,11 @@ final class LiveRun: @unchecked Sendable {
     stateTable.onRequest = { [unowned self] in asksStateTable($0) }
     sinks.onStore = { [oracle] in oracle.stored($0, $1) }
     stateTable.onWrite = { [oracle] in oracle.stateRow($0, replacing: $1) }
-    stateTable.onMark = { [oracle] in oracle.stateMark($0, LedgerMark($1), replacing: LedgerMark($2)) }
+    // A lane without rows has a mark that no reader asks for, and no worker claims it: one that slept may write an older one.
+    stateTable.onMark = { [oracle, unowned stateTable] name, mark, old in
+      guard stateTable.hasRow(of: name.dropFirst(LedgerMark.prefix.count)) else { return }
+      oracle.stateMark(name, LedgerMark(mark), replacing: LedgerMark(old))
+    }
     groups.append(SimulatedGroup(topic, name: "first", faults: faults))
   }
 
