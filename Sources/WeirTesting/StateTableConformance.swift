@@ -15,7 +15,7 @@ public enum StateTableConformance {
     let make: @Sendable (_ onPart: @escaping @Sendable () async throws -> Void) async throws -> any StateTable
     /// Ends the use of the table and opens it again, as the next process does.
     let reopen: @Sendable (any StateTable) async throws -> any StateTable
-    /// So many rows of about 100 bytes take several transactions.
+    /// This number of rows of about 100 bytes takes several transactions.
     let rowsOfParts: Int
 
     /// - Parameters:

@@ -291,8 +291,8 @@ def deleted(suite):
         broker.wait("the worker ends", lambda: not worker.is_running, 120)
         # The words of librdkafka 2.0, and of 2.16.
         broker_says = f"cannot read: {topic} [" in worker.talk or f"Subscribed topic not available: {topic}:" in worker.talk
-        told = worker.process.returncode == 1 and broker_says and f"--accept-recreated {topic}" in worker.talk
-        faults = [] if told else [f"it ended with {worker.process.returncode}: {worker.talk}"]
+        is_refused = worker.process.returncode == 1 and broker_says and f"--accept-recreated {topic}" in worker.talk
+        faults = [] if is_refused else [f"it ended with {worker.process.returncode}: {worker.talk}"]
         suite.claim(deleted.__doc__, faults + ([] if broker.committed(job) == len(stream.records) else [f"{broker.committed(job)} committed"])
                     + job.verify_faults())
 
@@ -459,7 +459,7 @@ def gap(suite):
             stream.producer.send(topic, filler, b"filler", timestamp=1)
         stream.producer.flush()
         worker = Worker(job, b.address).begin()
-        broker.wait("the gap is told", lambda: worker.saw("gap") or not worker.is_running, 30)
+        broker.wait("the gap is reported", lambda: worker.saw("gap") or not worker.is_running, 30)
         told = worker.saw("gap")
         faults += [] if told and told[0]["from"] == read else [f"told: {told}; {worker.talk}"]
         first = told[0]["to"] if told else 0
