@@ -52,11 +52,11 @@ public enum Mark: String, CaseIterable, Sendable {
   // Replays of a live run's decisions.
   case entryRepeated, recordedGap, recordedIdle
 
-  /// Those that 2,000 seeds need not meet: an entry that is collected between a put that finds it and the look at it, and a state row that
-  /// its fence alone stops (the name of the rows' owner stops it before).
+  /// Those that 2,000 seeds need not meet: an entry that is collected between a put that finds it and the look at it, a state row that
+  /// its fence alone stops (the name of the rows' owner stops it before), and an entry that moves a replay's ledger after an idle day.
   /// The others are of workloads of their own.
   public static let rare: [Mark] =
-    [.entryNotThere, .stateRowSkipped, .shardClosed, .shardsMerged, .closing, .partitionsAdded] + ofReplays + ofRepeats
+    [.entryNotThere, .stateRowSkipped, .barrier, .shardClosed, .shardsMerged, .closing, .partitionsAdded] + ofReplays + ofRepeats
 
   /// Those that only replays of captures meet.
   public static let ofReplays: [Mark] = [

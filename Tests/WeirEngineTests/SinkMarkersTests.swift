@@ -202,6 +202,28 @@ struct SinkMarkersTests {
     #expect(try await other.read()?.through == 21)
   }
 
+  /// A put that arrives long after its writer gave up makes a deleted marker again, with the bytes that a sleeper knows.
+  @Test func `a worker that slept takes no marker that was made again for the newest where entries were collected`() async throws {
+    let ledger = try await ledger(through: 3)
+    try await pump(ledger, clock).beside(until: Flag()) { _ in }
+    let end = "/markers/\(LedgerLayout.digits(1)).json"
+    let known = try #require(memory.all.keys.first { $0.hasPrefix(layout.sinks) && $0.hasSuffix(end) })
+    let late = try #require(memory.all[known])
+    let slow = try #require(try await Ledger.open(layout, store: store, clock: clock, random: random))
+    let sleeper = try pump(slow, clock)
+    try await sleeper.beside(until: Flag()) { _ in }
+    for _ in 0..<20 {
+      try await commit(ledger)
+      try await pump(ledger, clock).beside(until: Flag()) { _ in }
+    }
+    _ = try await ledger.collect(CollectionPolicy(keepMicroseconds: 0, appliedThrough: 23), worker: "w")
+    #expect(memory.all[known] == nil && memory.all[layout.entry(4)] == nil)
+    try await store.replace(NewObject(path: known, bytes: late))
+    try await slow.refresh()
+    try await sleeper.beside(until: Flag()) { _ in }
+    #expect(await sleeper.through == slow.fold.number)
+  }
+
   @Test func `a worker that found no marker and slept does not begin the row again`() async throws {
     let ledger = try await ledger(through: 30)
     let (slow, other) = (SinkMarkers(route, ledger, store), SinkMarkers(route, ledger, store))

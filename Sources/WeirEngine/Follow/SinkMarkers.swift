@@ -44,6 +44,14 @@ final class SinkMarkers: Sendable {
     return known.withLock { $0.marker }
   }
 
+  /// The same after listing all markers. A put that arrives long after its writer gave up can make a deleted marker again, and a worker
+  /// that slept with that marker as the newest takes it for the newest still.
+  /// - Throws: `topic_ahead`, `corrupt`, and what reading lake and ledger throws.
+  func readAll() async throws -> SinkMarker? {
+    try await open()
+    return known.withLock { $0.marker }
+  }
+
   /// Writes a marker, durably, and deletes old ones.
   /// - Throws: what the store throws; `storage` when it does not say whether the marker was written.
   func write(_ marker: SinkMarker) async throws {

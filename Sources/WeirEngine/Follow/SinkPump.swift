@@ -248,7 +248,7 @@ actor SinkPump {
     {
       let route = routes[i].spec
       // This worker may have slept since it read the marker, while another one published, and collected what it had published.
-      if let now = try await marker(i), now > after { throw Moved() }
+      if let now = try await routes[i].markers.readAll()?.through, now > after { throw Moved() }
       throw WeirError(
         .followerBehind,
         "the topic \(route.topic) has \(route.table) through entry \(after), and the entries after it were collected by a worker whose pipeline did not have the topic",

@@ -56,8 +56,12 @@ struct LiveFaults: Sendable {
     self.init(from: &random)
     sourceFailed = 0
     fetchFailed = fetchFailed / 5
+    // A replay ends at the first request that fails, and has about a hundred of them before it can commit anything.
+    for chance in [\Faults.requestLost, \.replyLost, \.requestDelayed, \.readFailed, \.requestRefused] { store[keyPath: chance] /= 4 }
     strikesMax = random.below(8)
     for strike in [Strike.rebalance, .expel, .recreate] { strikes[strike] = 0 }
+    // Some runs meet little else than an input that is damaged.
+    if random.chance(0.15) { (strikes, strikesMax) = ([.trim: 3, .kill: 1, .warp: 1], 3 + random.below(5)) }
   }
 
   /// Few other faults: workers fall asleep where it hurts while others collect.

@@ -46,7 +46,7 @@ extension PlantedBug {
     .growthForgetsIDs: 8, .growthIgnoresFloors: 44, .growthUnnoticed: 0,
     .childForgetsIDs: 0, .childIgnoresFloors: 23, .childKeepsAllKeys: 0, .childrenDoNotWait: 1,
     .lossCountsAnew: 6,
-    .endsAtOnce: 0, .endsTwice: 53, .claimsWithoutLook: 4, .sharedRowsNotRepeated: 33,
+    .endsAtOnce: 0, .endsTwice: 66, .claimsWithoutLook: 4, .sharedRowsNotRepeated: 33,
     .repeatsWithoutFloors: 0, .repeatsMergeAtHead: 9,
     .followsUnsyncedVersions: 12,
     .collectsUnapplied: 9, .drainsWithoutTables: 5,

@@ -39,7 +39,7 @@ final class SimulatedCapture: @unchecked Sendable {
     lengthWhenDamaged = random.chance(0.5) ? Int64(random.below(Int(consumed))) : nil
   }
 
-  func heal() { damagedUntil = 0 }
+  func heal() { (damagedUntil, readFailed) = (0, 0) }
 
   fileprivate var isDamaged: Bool { damagedUntil > world.now }
   fileprivate var length: Int64 { isDamaged ? lengthWhenDamaged ?? workload.length(at: time) : workload.length(at: time) }

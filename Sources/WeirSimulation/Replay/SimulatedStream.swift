@@ -44,7 +44,7 @@ final class SimulatedStream: RecordedStream, @unchecked Sendable {
     damagedUntil = world.now + Int64(random.below(1_000)) * 1_000_000
   }
 
-  func heal() { damagedUntil = 0 }
+  func heal() { (damagedUntil, readFailed) = (0, 0) }
 
   /// Records of a range from a position on. Of a damaged capture the last ones of each range are missing.
   fileprivate func records(_ range: RecordedRange, from position: Int64) -> ArraySlice<SourceRecord> {
