@@ -44,7 +44,7 @@ package enum DemoCommand {
       }
     } else {
       console.talk(
-        "\nThe files were removed; --keep DIR leaves them in a directory. --show-pipeline prints the pipeline, as a start for your own.")
+        "\nThe files were removed; --keep DIR leaves them in a directory. --show-pipeline prints the pipeline, as a template for yours.")
     }
     return 0
   }

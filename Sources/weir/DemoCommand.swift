@@ -7,8 +7,8 @@ struct Demo: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Runs a built-in stream through a built-in pipeline, and shows the result.",
     discussion: """
-      It needs no files and no network, and takes less than a second. 20,000 generated orders, of which some are late, some are sent \
-      twice and some are damaged, go through the engine that `weir replay` runs.
+      It needs no files and no network, and takes less than a second. It sends 20,000 generated orders, some of them late, sent \
+      twice or damaged, through the same engine as `weir replay`.
 
       Examples:
         weir demo

@@ -3,7 +3,7 @@ import WeirCommands
 
 struct Ledger: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Shows the ledger; verifies that everything it names is present and unchanged; restores tables to it.",
+    abstract: "Shows the ledger; verifies that everything it names is present and unchanged; restores tables to its state.",
     discussion: """
       Examples:
         weir ledger show pipeline.yaml
@@ -33,7 +33,7 @@ struct Ledger: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Reads all files that the ledger names, and the tables' logs, and compares their hashes.",
       discussion: """
-        Exit code 0: nothing is damaged (notices are possible). 1: damage, which is listed. 2: something could not be read.
+        Exit codes: 0: nothing is damaged (notices are possible). 1: damage was found and is listed. 2: something could not be read.
 
         Examples:
           weir ledger verify pipeline.yaml
@@ -54,7 +54,7 @@ struct Ledger: AsyncParsableCommand {
   struct RestoreTables: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "restore-tables",
-      abstract: "Restores tables that are ahead of the ledger to its entries, and rewrites a missing Delta log.",
+      abstract: "Restores tables that are ahead of the ledger to the ledger's state, and rewrites a missing Delta log.",
       discussion: """
         For a lake that was restored from a copy (`table_ahead`, `table_missing`). Writes a new version of each table; deletes no files. \
         Stop all workers first.

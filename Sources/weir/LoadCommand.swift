@@ -23,14 +23,14 @@ struct Load: AsyncParsableCommand {
   @Option(help: "Playback speed relative to the recording, such as 4x.", transform: Load.speed) var speed = 1.0
   @Option(help: "Records per second, such as 100000/s.", transform: Pace.parse) var rate: Double?
   @Option(
-    help: "ramp:1000..100000/s,60s | burst:10000..200000/s,10s,1s,60s (base..peak, every, for, in all) | step:10000,50000/s,10s (each).")
+    help: "ramp:1000..100000/s,60s | burst:10000..200000/s,10s,1s,60s (base..peak, period, burst, total) | step:10000,50000/s,10s (each).")
   var plan: String?
   @Option(name: .customLong("for"), help: "Duration, such as 30s. Default: 10s.") var duration: String?
   @Option(help: "Number of records, instead of a duration.") var count: Int64?
   @Option(help: "Random seed.") var seed: UInt64 = 42
   @Option(help: "Fraction of records that go to the hottest 1% of keys.") var skew = 0.2
   @Option(help: "Number of prepared records, which are sent repeatedly, each time with a new id and time.") var templates = 50_000
-  @Option(help: "Maximum time in milliseconds that a record waits to share a request with others.") var linger = 5
+  @Option(help: "Maximum time in milliseconds that a record waits to be sent in one request with others.") var linger = 5
   @Option(name: .customLong("option"), help: "name=value, a further option of the Kafka producer; may be repeated.") var clientOption:
     [String] = []
   @Option(help: "The pipeline file of a running `weir run`. Its state and gold tables are read and checked.", completion: .pipeline)

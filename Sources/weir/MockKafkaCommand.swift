@@ -7,7 +7,7 @@ struct MockKafka: AsyncParsableCommand {
     commandName: "mock-kafka",
     abstract: "Runs a Kafka broker for tests and trials; keeps its records in memory.",
     discussion: """
-      Prints its address, and runs until SIGTERM, or until its stdin, if that is a pipe, closes. Keeps about 5 MB of each partition and drops \
+      Prints its address, and runs until SIGTERM or, if stdin is a pipe, until stdin closes. Keeps about 5 MB of each partition and drops \
       older records. Does not look up offsets by time, does not hide aborted transactions, and keeps nothing after it exits. Accepts \
       commands on stdin, one per line: down (cuts all connections, and accepts no new ones), up, delete TOPIC.
 
@@ -21,7 +21,7 @@ struct MockKafka: AsyncParsableCommand {
     transform: MockKafka.topic)
   var topics: [MockTopic] = []
 
-  @Option(help: "Brokers of the cluster.")
+  @Option(help: "Number of brokers in the cluster.")
   var brokers = 1
 
   @Option(
@@ -33,7 +33,7 @@ struct MockKafka: AsyncParsableCommand {
         """))
   var delay = 0
 
-  @Flag(name: .customLong("debug"), help: "Log the activity of groups and connections to standard error.")
+  @Flag(name: .customLong("debug"), help: "Log group and connection activity to standard error.")
   var isTalking = false
 
   func run() async throws {

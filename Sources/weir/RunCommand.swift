@@ -8,7 +8,7 @@ struct Run: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Runs a pipeline on its live source until SIGTERM; shares the work with other workers of its group.",
     discussion: """
-      Positions come from the ledger. A worker can be killed and restarted at any time, and more workers can be added.
+      Positions come from the ledger. You can kill and restart a worker at any time, and add more workers.
 
       Examples:
         weir run pipeline.yaml

@@ -29,7 +29,7 @@ struct State: AsyncParsableCommand {
       abstract: "Prints one row by its key.",
       discussion: """
         \(negativeKeyHint)
-        A column whose key is null is named with --null and left out of the keys: weir state get TABLE --null country 7
+        Name a column whose key is null with --null, and omit it from the keys: weir state get TABLE --null country 7
 
         Examples:
           weir state get totals alice --store state

@@ -48,9 +48,9 @@ func exiting(_ body: (Console) async throws -> Int32) async throws {
 
 struct Replay: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Replays a capture through a pipeline; resumes where the ledger is.",
+    abstract: "Replays a capture through a pipeline; resumes at the ledger's position.",
     discussion: """
-      It can be interrupted or killed at any time. Run again, it produces the same tables.
+      You can interrupt or kill it at any time. If you run it again, it produces the same tables.
 
       Examples:
         weir replay pipeline.yaml --capture orders.ndjson
@@ -61,20 +61,20 @@ struct Replay: AsyncParsableCommand {
   @Argument(help: "The pipeline file (YAML).", completion: .pipeline) var pipeline: String
   @Option(
     name: .long, parsing: .upToNextOption,
-    help: "NDJSON files, plain, gzip or zstd, in order; '-' is standard input. Or the directory of `weir capture`.",
+    help: "NDJSON files (plain, gzip or zstd) in order, '-' for standard input, or a directory that `weir capture` wrote.",
     completion: .file())
   var capture: [String]
   @Option(help: "The lake's directory, instead of the pipeline's.", completion: .directory) var lake: String?
   @Option(help: "The state table's directory, instead of the pipeline's.", completion: .directory) var store: String?
   @Option(help: "Number of lanes of a new ledger. Default: 4. An existing ledger keeps its number.") var lanes: Int?
   @Flag(help: "Leave windows open at the end: the capture may grow.") var keepOpen = false
-  @Flag(help: "A file's last line continues in the next file, as in the parts that split -b makes. A started ledger keeps its own rule.")
+  @Flag(help: "Continue a file's last line in the next file, as for the parts of split -b. An existing ledger keeps its own rule.")
   var join = false
   @Option(help: "Read records at this rate, such as 200000/s, and report the latency from arrival to visible state.", transform: Pace.parse)
   var pace: Double?
-  @Option(help: "Serve metrics, probes and /drain here while it runs, such as 127.0.0.1:9464. The pipeline's admin.token applies.")
+  @Option(help: "Address for metrics, probes and /drain during the replay, such as 127.0.0.1:9464. The pipeline's admin.token applies.")
   var admin: String?
-  @Option(help: "The lake of a live run: repeats its cuts and decisions on a capture of the same records.", completion: .directory)
+  @Option(help: "The lake of a live run: repeat its cuts and decisions on a capture of the same records.", completion: .directory)
   var decisions: String?
   @Flag(help: "JSON lines on standard output.") var json = false
 
