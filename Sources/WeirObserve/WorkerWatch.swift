@@ -84,7 +84,7 @@ package final class WorkerWatch: Sendable {
     case .goesOn(let lane):
       log.info(
         "\(lane.map { "lane \($0)" } ?? "the worker") makes progress again",
-        [.init("event", .string("goes_on")), .init("shard", lane.map { .string($0) } ?? .null)])
+        [.init("event", .string("stall_ended")), .init("shard", lane.map { .string($0) } ?? .null)])
     }
   }
 

@@ -59,7 +59,7 @@ package struct Log: Sendable {
       let seconds = nanoseconds / 1_000_000_000
       tell(
         level, "\(message) (and \(Human.count(untold)) more like it in the last \(seconds) s)",
-        more + [.init("untold", .int(untold)), .init("untold_seconds", .int(seconds))])
+        more + [.init("suppressed", .int(untold)), .init("suppressed_seconds", .int(seconds))])
     case .hold: break
     }
   }
@@ -78,7 +78,7 @@ package struct Log: Sendable {
     let seconds = over.nanoseconds / 1_000_000_000
     info(
       "\(word): \(over.words): \(Human.count(over.times)) times in \(seconds) s",
-      [.init("event", .string("over")), .init("times", .int(over.times)), .init("seconds", .int(seconds))])
+      [.init("event", .string("repeats_ended")), .init("times", .int(over.times)), .init("seconds", .int(seconds))])
   }
 
   /// Lines that were not told because the same had been told shortly before.

@@ -117,7 +117,7 @@ package final class RunReport: Sendable {
     let all = counts.reduce(0) { $0 + $1.value }
     log.debug(
       "quarantined: \(all) records of an epoch: \(counts.map { "\($0.key) \($0.value)" }.joined(separator: ", "))",
-      [.init("event", .string("quarantined_epoch")), .init("records", .int(all)), .init("untold", .int(untold))])
+      [.init("event", .string("quarantined_epoch")), .init("records", .int(all)), .init("suppressed", .int(untold))])
   }
 
   private static func members(_ event: WorkerEvent) -> [JSONValue.Member] { json(event).members ?? [] }

@@ -21,7 +21,8 @@ struct Generate: AsyncParsableCommand {
   @Option(help: "Random seed.") var seed: UInt64 = 42
   @Option(help: "Output file; '-' is standard output.", completion: .file()) var out = "-"
   @Option(help: "Events per second of event time.") var rate = 10_000
-  @Option(help: "Fraction of events that are sent again (0 to 1).") var duplicates = 0.02
+  @Option(help: "Fraction of events that are sent again (0 to 1), up to 50,000 lines later; those after the last line are left out.")
+  var duplicates = 0.02
   @Option(help: "Fraction of events that are delayed by up to --late milliseconds.") var disorder = 0.3
   @Option(help: "Maximum lateness in milliseconds.") var late = 2_000
   @Option(help: "Fraction of malformed lines.") var malformed = 0.001

@@ -37,6 +37,7 @@ import WeirOperators
     ("<34>Oct 11 22:14:15 host su: failed", "text log"), ("level=info msg=started port=80", "text log"),
     ("[2026-01-31 10:00:00] app.INFO: done", "text log"), ("Jan 31 10:00:00 host sshd[1]: Accepted key", "text log"), ("<a/>", "XML"),
     ("data: {\"a\": 1, \"b\": 2, \"c\": 3}", "server-sent events"), ("{\"a\": 1},", "part of a JSON array"),
+    ("{\"a\": 1, \"b\": \"x\",", "ends inside a JSON object"), ("{\"a\": 1,", "several lines per record"),
     ("PAR1\u{15}\u{4}", "Parquet"), ("{\0\"\0a\0", "UTF-16"), ("{\0\0\0\"\0\0\0", "iconv -f UTF-32 "),
     ("\0\0\0{\0\0\0\"", "iconv -f UTF-32 "), ("abc\u{1}", "binary"),
   ]) func aHintSaysWhatIsEvident(_ record: String, _ words: String) throws {

@@ -159,8 +159,8 @@ import WeirTesting
     log.trouble(RepeatingLogTests.away)
     log.end()
     let lines = try told.lines.map { try JSONValue(parsing: Array($0.utf8)) }
-    #expect(lines.map { $0["event"]?.string } == ["trouble", "trouble", "over"])
-    #expect(lines[1]["untold"]?.int == 59 && lines[1]["untold_seconds"]?.int == 60 && lines[1]["code"]?.string == "unavailable")
+    #expect(lines.map { $0["event"]?.string } == ["trouble", "trouble", "repeats_ended"])
+    #expect(lines[1]["suppressed"]?.int == 59 && lines[1]["suppressed_seconds"]?.int == 60 && lines[1]["code"]?.string == "unavailable")
     #expect(lines[2]["times"]?.int == 62 && lines[2]["seconds"]?.int == 60 && lines[2]["pipeline"]?.string == "p")
   }
 

@@ -55,6 +55,8 @@ enum RecordShape {
       return
         "this looks like a part of a JSON array: a record ends with a comma; Weir reads one object per line; convert the array with `jq -c '.[]'`"
     }
+    // A line of a printed object has one member.
+    if last == 0x2C, count(text, 0x2C) > 1 { return "the record ends inside a JSON object: it was cut off, or continues on the next line" }
     if text.count == 1 || last == 0x2C || last == 0x7B { return pretty }
     let next = text.dropFirst().first { $0 != 0x20 }
     if next == 0x27 {
