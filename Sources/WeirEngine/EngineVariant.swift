@@ -49,6 +49,8 @@ package struct EngineVariant: OptionSet, Sendable {
 
   /// A lane is taken over without a mark in the state table that says whose it is.
   package static let takesOverUnmarked = EngineVariant(13)
+  /// A take-over starts no generation of the lane's rows.
+  package static let takesOverSameGeneration = EngineVariant(58)
   /// Flushes do not look whose the lane is.
   package static let flushesOthersLanes = EngineVariant(14)
   /// Recovery does not look whose the lane is.

@@ -154,7 +154,7 @@ extension CommitMachine {
   private static func check(_ commit: LaneCommit, in entry: LedgerEntry, before: LaneFold?) throws(WeirError) {
     let name = "epoch \(commit.epoch) of \(commit.lane.text)"
     try invariant(
-      commit.to.ordinal >= commit.from.ordinal || commit.generationStart != nil, "\(name) goes back to \(commit.to.text)")
+      commit.to.ordinal >= commit.from.ordinal || commit.decidedStart != nil, "\(name) goes back to \(commit.to.text)")
     try invariant(commit.lane != .merge || commit.to.ordinal <= entry.number, "\(name) merges entries that do not exist")
     try invariant(commit.generation >= before?.generation ?? 0, "\(name) is of an older generation")
   }

@@ -69,7 +69,7 @@ public struct EntryDraft: Sendable, Equatable {
     let number = fold.number + 1
     var lanes = lanes.sorted { $0.lane < $1.lane }
     for i in lanes.indices where lanes[i].endsAtItself { lanes[i].to = .offset(number) }
-    // The one place that raises a generation: by the decisions alone, so that a replay of them gives the same.
+    // The one place that raises a generation, by what the draft says, so that a replay of it gives the same.
     for i in lanes.indices where lanes[i].generationStart != nil { lanes[i].generation = (fold[lanes[i].lane]?.generation ?? 0) + 1 }
     return LedgerEntry(
       number: number, commitID: commitID, worker: worker, planHash: planHash, previousHash: fold.hash, lanes: lanes,
@@ -114,6 +114,9 @@ public struct LaneCommit: Sendable, Equatable {
   public var floor: Int64?
   /// The watermark that finishes the first of the windows that the lane has left open; nil: there are none, or it was not said.
   public var dueAt: Int64?
+  /// A worker takes the lane over here, and its state rows are of a new generation from this position on: that of the ledger. nil: nobody
+  /// does, the pipeline has no state table, or an earlier version made the epoch.
+  public var start: ShardPoint?
 
   /// An epoch of the merge lane by which everything that its watermark finishes is out. One that only carries decisions finishes nothing.
   var finishesWindows: Bool { !isClosing && (from != to || decisions.isEmpty) }
@@ -122,13 +125,15 @@ public struct LaneCommit: Sendable, Equatable {
   var takesOverWindows: Bool { decisions.contains { if case .partitionsAdded = $0 { true } else { false } } }
 
   /// Where a new generation of the lane starts in this epoch; nil: none does.
-  public var generationStart: ShardPoint? { decisions.lazy.compactMap(\.generationStart).first }
+  public var generationStart: ShardPoint? { decidedStart ?? start }
+  /// The same by a decision, after which other records follow at the source.
+  var decidedStart: ShardPoint? { decisions.lazy.compactMap(\.generationStart).first }
 
   public init(
     lane: LaneID, dealing: Dealing? = nil, generation: Int64 = 0, epoch: Int64, from: ShardPoint, to: ShardPoint,
     endsAtItself: Bool = false, watermark: Int64, prefixHash: Hash128? = nil, identity: ShardIdentity? = nil,
     counts: BucketCounts = BucketCounts(), windows: [String: WindowCounts] = [:], decisions: [Decision] = [], state: StateRef? = nil,
-    isClosing: Bool = false, floor: Int64? = nil, dueAt: Int64? = nil
+    isClosing: Bool = false, floor: Int64? = nil, dueAt: Int64? = nil, start: ShardPoint? = nil
   ) {
     self.lane = lane
     self.dealing = dealing
@@ -147,6 +152,7 @@ public struct LaneCommit: Sendable, Equatable {
     self.isClosing = isClosing
     self.floor = floor
     self.dueAt = dueAt
+    self.start = start
   }
 }
 

@@ -146,10 +146,11 @@ extension LaneCommit {
     ]
     let document = JSONValue.members(members).adding(identity)
     // Left out where there is none, as in entries from before there was such a thing.
-    guard isClosing || floor != nil || dueAt != nil, case .object(var all) = document else { return document }
+    guard isClosing || floor != nil || dueAt != nil || start != nil, case .object(var all) = document else { return document }
     if isClosing { all.append(.init("closing", .bool(true))) }
     if let floor { all.append(.init("floor", .watermark(floor))) }
     if let dueAt { all.append(.init("dueAt", .watermark(dueAt))) }
+    if let start { all.append(.init("start", .string(start.text))) }
     return .object(all)
   }
 
@@ -172,6 +173,7 @@ extension LaneCommit {
     isClosing = json["closing"] == .bool(true)
     floor = json["floor"] == nil ? nil : try json.requiredWatermark("floor")
     dueAt = json["dueAt"] == nil ? nil : try json.requiredWatermark("dueAt")
+    start = json["start"] == nil ? nil : try json.requiredPosition("start")
   }
 }
 

@@ -237,6 +237,10 @@ extension LedgerFold {
         throw WeirError.corruptLedger(
           "entry \(entry.number): lane \(commit.lane.text) begins at \(commit.from.text), not at \(position.text)")
       }
+      if let start = commit.start, start != commit.from {
+        throw WeirError.corruptLedger(
+          "entry \(entry.number): lane \(commit.lane.text) begins at \(commit.from.text), and its generation at \(start.text)")
+      }
       if let floor = commit.floor, floor > max(mergedWatermark, lanes[commit.lane]?.floor ?? Watermark.minimum) {
         throw WeirError.corruptLedger(
           "entry \(entry.number): the floor of lane \(commit.lane.text) is above the merged watermark of the entries before it")

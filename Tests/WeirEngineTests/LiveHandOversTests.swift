@@ -53,6 +53,36 @@ extension LiveWorkerTests {
       #expect(worker.troubles(.stateFenced) == 0)
     }
 
+    @Test func everyTakeOverStartsAGenerationOfTheLanesRows() async throws {
+      let table = MemoryStateTable()
+      let bench = try Bench(
+        shards: 1, misplaced: "per_shard", more: "state: {users: {by: [user], measure: {rows: count()}}}\nstore: {flush: 20ms}",
+        state: table)
+      func rows() async throws -> [StateRow] { try await table.page(of: "users", prefix: [], from: nil, rowsMax: 100).rows }
+      for count in [10, 20, 20] as [Int] {
+        let read = Int(try await bench.fold()?.counts.input ?? 0)
+        bench.send("t/0", read..<count)
+        let worker = bench.worker(["t/0"])
+        try await bench.until("\(count) records") { $0.counts.input == Int64(count) }
+        await bench.wait("it reads") { worker.group?.isCaughtUp("t/0") == true }
+        _ = try await worker.stop()
+      }
+      let starts = try await bench.entries().flatMap(\.lanes).filter { $0.start != nil }
+      let (first, second) = (bench.topic.point(10), bench.topic.point(20))
+      #expect(starts.map(\.start) == [first, second] && starts.map(\.generation) == [1, 2])
+      let id = LaneID(shard: "t/0")
+      let fold = try #require(try await bench.fold())
+      #expect(fold[id]?.generation == 2 && fold[id]?.generationStart == second)
+      #expect(try await FlushMark.standing(of: id, table, fold) == .even)
+      // The last worker had nothing to write, and what the one before wrote is committed.
+      let written = try await rows()
+      #expect(!written.isEmpty && written.allSatisfy { $0.fence == Fence(generation: 1, position: second.ordinal) })
+      let name = LedgerMark.prefix + id.text
+      let mark = try #require(try await table.readMeta(name).flatMap { LedgerMark($0) })
+      #expect(mark.generation == 2 && written.allSatisfy { mark.covers($0.fence) })
+      #expect(!mark.covers(Fence(generation: 1, position: second.ordinal + 1)), "a row that no entry has")
+    }
+
     @Test func twoDeploymentsOnOneLedgerFenceEachOtherAndCountEachRecordOnce() async throws {
       let bench = try Bench(shards: 2)
       bench.send("t/0", 0..<100)

@@ -50,10 +50,12 @@ struct PositionTests {
     var fold = try LedgerFold(genesis: genesis.sealed(commitID: "c", worker: "w"))
     let start = ShardPoint.start(at: SequenceNumber(1 << 100))
     let end = ShardPoint(ordinal: 3, sequence: SequenceNumber(1 << 101, sub: 2))
-    func draft(_ epoch: Int64, _ from: ShardPoint, _ to: ShardPoint, _ decisions: [Decision] = []) -> LedgerEntry {
+    func draft(
+      _ epoch: Int64, _ from: ShardPoint, _ to: ShardPoint, _ decisions: [Decision] = [], start: ShardPoint? = nil
+    ) -> LedgerEntry {
       EntryDraft(
         commitID: "c\(epoch)", worker: "w", planHash: "h",
-        lanes: [LaneCommit(lane: lane, epoch: epoch, from: from, to: to, watermark: 0, decisions: decisions)]
+        lanes: [LaneCommit(lane: lane, epoch: epoch, from: from, to: to, watermark: 0, decisions: decisions, start: start)]
       ).sealed(on: fold)
     }
     let first = draft(1, start, end)
@@ -71,5 +73,15 @@ struct PositionTests {
     try fold.apply(gap)
     #expect(fold[lane]?.generation == 1 && fold[lane]?.generationStart == end && fold[lane]?.position == after)
     #expect(try LedgerFold(bytes: fold.bytes) == fold)
+    // A take-over moves nothing, and starts one, too; with a gap it is the same one.
+    let taken = draft(3, after, after, start: after)
+    #expect(try LedgerEntry(bytes: taken.bytes) == taken)
+    try fold.apply(taken)
+    #expect(fold[lane]?.generation == 2 && fold[lane]?.generationStart == after && fold[lane]?.position == after)
+    let later = after.moved(to: .sequence(SequenceNumber(1 << 103)))
+    try fold.apply(draft(4, after, later, [.gap(from: after, to: later, reason: "r")], start: after))
+    #expect(fold[lane]?.generation == 3 && fold[lane]?.generationStart == after && fold[lane]?.position == later)
+    let elsewhere = draft(5, later, later, start: after)
+    #expect(throws: WeirError.self) { try fold.apply(elsewhere) }
   }
 }

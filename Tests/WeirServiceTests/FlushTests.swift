@@ -149,6 +149,47 @@ import WeirTesting
     #expect(try await FlushMark.standing(of: id, store, fold) == .even)
   }
 
+  /// The ledger has position 7, where a worker has just taken the lane over: the marks are of the generation before.
+  @Test func aTakeOverWritesNoRowThatTheTableHasAlready() async throws {
+    defer { end() }
+    let store = try LMDBStateTable(path: path, thread: threads)
+    let id = LaneID(shard: "s")
+    let fold = Self.fold(id, generation: 1, start: 7, at: 7)
+    let start = Fence(generation: 0, position: 7)
+    func standing(_ mark: String) async throws -> FlushMark.Standing {
+      try await store.writeMeta([(FlushMark.name(id), Array(mark.utf8))])
+      return try await FlushMark.standing(of: id, store, fold)
+    }
+    #expect(try await standing("0 5") == .behind)
+    #expect(try await standing("0 7") == .evenBefore)
+    #expect(try await standing("0 9") == .ahead(beyond: start))
+    #expect(try await standing("flushing 0/7") == .older(beyond: start))
+
+    func put(_ keys: [String], at position: Int64) async throws {
+      var batch = StateBatch(table: "t", lane: id.text, fence: Fence(generation: 0, position: position))
+      for key in keys { batch.append(key: Array(key.utf8)[...]) { $0.write(position) } }
+      try await store.put([batch], meta: [FlushMark(lane: id, generation: 0, position: position).entry])
+    }
+    func takeOver() async throws {
+      let lane = Lane(Array(1..<3), generation: 1, position: 7)
+      _ = await lane.takeStateRows(max: .max)
+      try await recover(lane, store, fold)
+      let mark = FlushMark(lane: id, generation: 1, position: 7).entry
+      #expect(try await store.readMeta(mark.0) == mark.1, "the next take-over knows where the rows of this generation are")
+      try await flusher(lane, store, rowsMax: 4).flush()
+      #expect(await lane.taken.dropFirst().allSatisfy { $0 == 0 }, "no row is written once more")
+      #expect(try await FlushMark.standing(of: id, store, fold) == .even)
+    }
+    try await put(["key-1", "key-2"], at: 7)
+    try await takeOver()
+    #expect(try await store.read(table: "t", key: Array("key-1".utf8))?.fence == start)
+    // The worker before was ahead of the ledger.
+    try await put(["key-2", "key-2000"], at: 9)
+    try await takeOver()
+    #expect(try await positions(store) == ["key-1": 7, "key-2": 7])
+    #expect(try await store.read(table: "t", key: Array("key-2".utf8))?.fence == Fence(generation: 1, position: 7))
+  }
+
   /// A worker whose lanes have nothing new wakes for no flush.
   @Test func aFlusherSleepsUntilALaneHasSomething() async throws {
     let (clock, table, isDone) = (ManualClock(.waits), MemoryStateTable(), Flag())

@@ -9,17 +9,28 @@ import WeirProtocol
 ///   skip them. But the records after the ledger's position may come with another lookup file, or not at all, and then
 ///   the rows that ran ahead would stay. So they are taken back to what the ledger has.
 /// - `torn`: it stopped within a flush that takes several transactions. Both may be needed, and both are done.
-/// - `older`: the lane has a new generation since, because the source lost records. Rows of the generation before that are beyond the
-///   place where the new one started come from records that will not come again. They are taken back, and every row is written once more.
+/// - `older`: a gap may have started the lane's generation. Rows of the generations before that are beyond the place where the new one
+///   started come from records that will not come again. They are taken back, and every row is written once more.
+///
+/// A take-over starts a generation too. Then the mark is of the generation before, and says the same as one of this generation while
+/// nothing was consumed since: `even` where it is at the start, `ahead` where it is beyond. Its next mark is of the new one. If two
+/// take-overs had no mark between them, it is not known where the rows of the first generation ended, and all of them are `older`.
 ///
 /// The order is: the entry that takes the lane over, then the claim (see ``own(_:_:_:_:)``), then the recovery. So the ledger decides between
 /// two workers that take the same lane over, however long one of them sleeps in between.
 extension FlushMark {
   enum Standing: Equatable {
-    case even, behind, ahead
+    case even, behind
+    /// The same as `even`, by a mark of the generation before.
+    case evenBefore
+    /// Rows beyond the fence are of records that no entry has.
+    case ahead(beyond: Fence)
     /// Rows beyond the fence may be of records that no entry has.
     case torn(beyond: Fence)
     case older(beyond: Fence)
+
+    /// The table has exactly the rows of the ledger's position.
+    var isEven: Bool { self == .even || self == .evenBefore }
   }
 
   /// The only lane of a capture has the stream's name, which a state table may have, too: `owner/NAME` says whose the table is
@@ -70,12 +81,19 @@ extension FlushMark {
     let ledger = Fence(generation: committed.generation, position: position)
     guard numbers.count == 2 else { return isTorn ? .torn(beyond: ledger) : .behind }
     let flushed = Fence(generation: numbers[0], position: numbers[1])
-    if flushed.generation < ledger.generation {
-      let start = generationStart(committed, after: flushed.generation)
-      return !isTorn && flushed <= start ? .behind : .older(beyond: start)
-    }
+    if flushed.generation < ledger.generation { return standing(ofOlder: flushed, isTorn, committed, at: position) }
     if isTorn { return .torn(beyond: ledger) }
-    return flushed == ledger ? .even : flushed < ledger ? .behind : .ahead
+    return flushed == ledger ? .even : flushed < ledger ? .behind : .ahead(beyond: ledger)
+  }
+
+  /// - Parameter flushed: of a generation before that of the lane.
+  private static func standing(ofOlder flushed: Fence, _ isTorn: Bool, _ lane: LaneFold, at position: Int64) -> Standing {
+    let start = generationStart(lane, after: flushed.generation)
+    if isTorn { return .older(beyond: start) }
+    let isAtStart = start.generation == flushed.generation && start.position == position
+    if flushed == start, isAtStart { return .evenBefore }
+    if flushed <= start { return .behind }
+    return isAtStart ? .ahead(beyond: start) : .older(beyond: start)
   }
 
   /// Through where rows of an older generation are committed. Only the last start is kept, so all rows of still older ones are in doubt.
@@ -98,10 +116,14 @@ extension FlushMark {
         let owners = variant.contains(.recoversOthersLanes) ? [] : FlushMark.owners(of: [lane], owner)
         switch try await standing(of: lane, state, fold) {
         case .even: continue
+        case .evenBefore:
+          // The next worker's recovery knows only the last start.
+          let mark = FlushMark(lane: lane, generation: fold[lane]?.generation ?? 0, position: fold[lane]?.position?.ordinal ?? 0)
+          try await state.write(StateWrite([], meta: [mark.entry], owners: owners))
         case .behind: if !variant.contains(.rowsBehindStay) { await source.markAllUnflushed(lane) }
-        case .ahead:
+        case .ahead(let beyond):
           guard !variant.contains(.rowsAheadStay), let all = await source.allStateRows(of: lane) else { continue }
-          for batch in all.rows { try await state.retract(batch, beyond: batch.fence, owners: owners) }
+          for batch in all.rows { try await state.retract(batch, beyond: beyond, owners: owners) }
           try await state.write(StateWrite([], meta: [all.mark.entry], owners: owners))
         case .torn(let beyond), .older(let beyond):
           guard let all = await source.allStateRows(of: lane) else { continue }

@@ -37,7 +37,8 @@ public struct LedgerMark: Sendable, Equatable {
   }
 
   /// The ledger has reached a row with this fence. One of the generation before is committed up to where the next one started: what is
-  /// beyond comes from records that no entry has (law 6).
+  /// beyond comes from records that no entry has (law 6). No row of a still older generation is beyond its end: a worker that takes a lane
+  /// over writes this mark after it has taken such rows back.
   public func covers(_ fence: Fence) -> Bool {
     if fence.generation == generation { return fence.position <= position }
     guard fence.generation < generation else { return false }

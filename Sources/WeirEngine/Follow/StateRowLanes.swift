@@ -10,6 +10,6 @@ enum StateRowLanes {
   /// Whether the table says that it is at the ledger's position of the lane.
   /// - Parameter meta: of one moment of the state table.
   static func isEven(_ lane: LaneID, _ meta: [String: [UInt8]], _ fold: LedgerFold) -> Bool {
-    lane == .merge ? Followers.hasMerged(fold, meta) : FlushMark.standing(of: lane, meta, fold) == .even
+    lane == .merge ? Followers.hasMerged(fold, meta) : FlushMark.standing(of: lane, meta, fold).isEven
   }
 }

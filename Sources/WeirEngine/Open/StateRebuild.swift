@@ -60,7 +60,7 @@ public enum StateRebuild {
   private static func isUpToDate(_ compiled: CompiledPlan, _ state: any StateTable, _ fold: LedgerFold) async throws -> Bool {
     if compiled.hasLaneState {
       for lane in fold.genesis.lanes where lane != .merge {
-        if try await FlushMark.standing(of: lane, state, fold) != .even { return false }
+        if try await !FlushMark.standing(of: lane, state, fold).isEven { return false }
       }
     }
     return compiled.hasMergedState ? try await Followers.hasMerged(fold, state) : true

@@ -130,16 +130,20 @@ extension GroupConductor {
   }
 
   /// An entry names each lane that is taken over: it orders the claims of the lane's rows in the state table (see
-  /// ``FlushMark/own(_:_:_:_:)``).
+  /// ``FlushMark/own(_:_:_:_:)``), and starts a generation of them. So a row that the worker before still has on its way is older than
+  /// every row from here on.
   /// - Parameter clock: a worker judges no record by a clock that is older than its own start; nil: it judges by none.
   private func add(_ clock: Decision?, _ names: [String], _ fold: LedgerFold, to beginning: inout Beginning) {
     let said = clock.map { [$0] } ?? []
     for id in names.map({ LaneID(shard: $0) }).sorted() {
+      let startsGeneration = session.hasStateRows && !variant.contains(.takesOverSameGeneration)
+      let start = startsGeneration ? fold[id]?.position : nil
       if let known = beginning.commits.firstIndex(where: { $0.lane == id }) {
         beginning.commits[known].decisions += said
+        beginning.commits[known].start = start
       } else if fold[id]?.position != nil {
         var commit = fold.emptyEpoch(of: id, decisions: said)
-        commit.identity = beginning.identities[id]
+        (commit.identity, commit.start) = (beginning.identities[id], start)
         beginning.commits.append(commit)
       }
     }

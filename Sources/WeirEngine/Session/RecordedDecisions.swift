@@ -121,6 +121,7 @@ struct RecordedDecisions: Sendable {
       step.ranges.append(RecordedRange(shard: lane.lane.shard, from: from, to: to, lost: lost))
       step.counts[lane.lane] = lane.counts
       step.floors[lane.lane] = lane.floor
+      step.starts[lane.lane] = lane.start
     }
     // What only says something keeps the state that the lane has.
     let isEmpty = entry.lanes.allSatisfy { $0.state == states[$0.lane] }

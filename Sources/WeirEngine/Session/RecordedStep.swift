@@ -67,6 +67,8 @@ struct RecordedStep: Sendable {
   var counts: [LaneID: BucketCounts] = [:]
   /// By which idle lanes finished windows, see ``LaneCommit/floor``.
   var floors: [LaneID: Int64] = [:]
+  /// Lanes that a worker took over, see ``LaneCommit/start``.
+  var starts: [LaneID: ShardPoint] = [:]
   /// What the recorded entry gave the tables; nil: none is repeated.
   var rows: RecordedRows?
   /// Every idle lane's epoch through this one says by which floor it finished windows. If not, as in ledgers of earlier versions, its

@@ -245,6 +245,7 @@ final class StepConductor: Sendable {
       let id = LaneID(shard: range.shard)
       var commit = fold.emptyEpoch(of: id, decisions: step.decisions[id] ?? [])
       (commit.from, commit.to) = (.offset(range.from), .offset(range.to))
+      commit.start = step.starts[id]
       return commit
     }
     let after = try await session.committer.commit(empty: commits).fold()

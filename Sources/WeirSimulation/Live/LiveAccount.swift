@@ -5,6 +5,8 @@ import WeirProtocol
 struct LiveAccount: OracleAccount {
   struct Lane {
     var generation: Int64 = 0
+    /// The worker that started the generation.
+    var owner: String?
     var epoch: Int64 = 0
     /// In the source's records, which are numbered, and as the lane counts.
     var position: Int64?

@@ -37,7 +37,7 @@ extension LiveOracle {
     guard var lane = next.lanes[commit.lane] else { return fail("an entry names the unlisted \(commit.lane.text)") }
     let name = "entry \(next.entry.number), lane \(commit.lane.text)"
     if commit.epoch != lane.epoch + 1 { fail("\(name): epoch \(commit.epoch) after \(lane.epoch)") }
-    if commit.generation < lane.generation { fail("\(name): its generation went back") }
+    checkGeneration(commit, of: next.entry.worker, &lane, name, hasRows: next.growth == nil)
     let (from, to) = (topic.index(commit.from), topic.index(commit.to))
     if workload.reshards, [commit.from, commit.to].contains(where: { !topic.isPlace(commit.lane.shard, $0) }) {
       fail("\(name): \(commit.from.text) to \(commit.to.text) are no places between outer records")
@@ -68,7 +68,6 @@ extension LiveOracle {
       }
     }
     if commit.watermark != microseconds(lane.watermark) { fail("\(name): the watermark is wrong") }
-    lane.generation = commit.generation
     lane.epoch = commit.epoch
     let counted = commit.to.ordinal - commit.from.ordinal
     if workload.reshards, counted != (gap == nil ? to - from : 0) { fail("\(name): \(counted) records from row \(from) to \(to)") }
@@ -82,6 +81,23 @@ extension LiveOracle {
     }
     next.lanes[commit.lane] = lane
     release(lane, &next)
+  }
+
+  /// Every take-over, and every gap, starts a generation where the lane is; nothing else does (law 6).
+  /// - Parameter hasRows: the lanes have rows in the state table.
+  private func checkGeneration(
+    _ commit: LaneCommit, of worker: String, _ lane: inout LiveAccount.Lane, _ name: String, hasRows: Bool
+  ) {
+    let isStarted = commit.start != nil || commit.decisions.contains { $0.generationStart != nil }
+    if let start = commit.start, start != commit.from { fail("\(name): its generation starts at \(start.text)") }
+    if commit.generation != lane.generation + (isStarted ? 1 : 0) {
+      fail("\(name): generation \(commit.generation) after \(lane.generation)")
+    }
+    if commit.start != nil || lane.position == nil { lane.owner = worker }
+    if hasRows, commit.counts.input > 0, lane.owner != worker {
+      fail("\(name): \(worker) has records of a lane whose generation \(lane.owner ?? "nobody") started")
+    }
+    lane.generation = commit.generation
   }
 
   private func records(

@@ -11,7 +11,8 @@ public enum PlantedBug: String, CaseIterable, Sendable {
   case wakesBeforeEntry, readsWhileIdling, floorNotRaised, idleWindowsStay, cutsOnAfterUnknown, cutsOnAfterFence, commitsTogether
   case filesAfterEntry, followsOthersEpochs, gapNotRecorded, gapRowsStay, restoresBaseOnly, restoresWithoutFloor
   // In state flusher, recovery, merge and followers.
-  case takesOverUnmarked, flushesOthersLanes, recoversOthersLanes, marksBeforeRows, rowsBehindStay, rowsAheadStay, flusherRemembers
+  case takesOverUnmarked, takesOverSameGeneration, flushesOthersLanes, recoversOthersLanes, marksBeforeRows, rowsBehindStay
+  case rowsAheadStay, flusherRemembers
   case mergeBeginsAtHead, mergedRowsNotRepeated, mergeMissesLastEntry, followsUnsyncedVersions, collectsUnapplied, drainsWithoutTables
   case mergedFenceTooLow, flushesTogether, boundsAfterCheck, cutsOnAfterError, beginsUnchecked, mergeUnclaimed, decisionsOverlap
   case floorUnsaid, completeTooEarly
@@ -69,6 +70,7 @@ public enum PlantedBug: String, CaseIterable, Sendable {
     case .restoresBaseOnly: .restoresBaseOnly
     case .restoresWithoutFloor: .restoresWithoutFloor
     case .takesOverUnmarked: .takesOverUnmarked
+    case .takesOverSameGeneration: .takesOverSameGeneration
     case .flushesOthersLanes: .flushesOthersLanes
     case .recoversOthersLanes: .recoversOthersLanes
     case .marksBeforeRows: .marksBeforeRows
