@@ -12,7 +12,7 @@ enum FileSystem {
         advice: "Free some space and run again: it resumes from the ledger.")
     case EROFS, EACCES, EPERM:
       return WeirError(
-        .readOnly, "cannot \(what) \(path): \(why)", advice: "Make the directory writable for this user, then run again.")
+        .readOnly, "cannot \(what) \(path): \(why)", advice: "Allow this user to read and write it, then run again.")
     case EISDIR:
       return WeirError(
         .storageRefused, "cannot \(what) \(path): \(why)",

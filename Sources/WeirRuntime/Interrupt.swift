@@ -4,7 +4,7 @@ import WeirCore
 import WeirEngine
 import WeirReport
 
-/// SIGINT, SIGTERM and SIGHUP ask for an orderly end: stop after the next commit. A second signal stops at once, which is safe too.
+/// SIGINT, SIGTERM, SIGHUP and SIGQUIT ask for an orderly end: stop after the next commit. A second signal stops at once, which is safe too.
 /// One that comes with the first is the same request: `timeout` signals a process and then its group.
 package final class Interrupt: Sendable {
   private static let sameNanoseconds: UInt64 = 200_000_000
@@ -24,12 +24,12 @@ package final class Interrupt: Sendable {
 
   package var isAsked: Bool { asked.load(ordering: .acquiring) != 0 }
 
-  /// As a shell reports an end by a signal: 129 for SIGHUP, 130 for SIGINT, 143 for SIGTERM.
+  /// As a shell reports an end by a signal: 129 for SIGHUP, 130 for SIGINT, 131 for SIGQUIT, 143 for SIGTERM.
   package var exitCode: Int32 { 128 + asked.load(ordering: .acquiring) }
 
   /// - Parameter told: called once, at the first signal.
   package func listen(told: @escaping @Sendable () -> Void) {
-    for number in [SIGINT, SIGTERM, SIGHUP] {
+    for number in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
       // Under nohup a hang-up is ignored, and stays so.
       if number == SIGHUP, Interrupt.isIgnored(number) { continue }
       signal(number, SIG_IGN)

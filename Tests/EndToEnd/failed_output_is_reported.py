@@ -198,19 +198,19 @@ def stuck_errors(suite):
 
 
 def hangup(suite):
-    """SIGHUP drains a worker as SIGTERM does; under nohup it is ignored"""
+    """SIGHUP and SIGQUIT drain a worker as SIGTERM does; under nohup SIGHUP is ignored"""
     faults = []
     with broker.Broker({"t": 1}) as b:
         producer = broker.Producer(b.address)
         for i in range(50):
             producer.send("t", json.dumps({"k": f"k{i}", "n": 1}).encode(), b"k")
         producer.flush()
-        for ignored in (False, True):
-            out = suite.path(f"hangup-{ignored}.out")
+        for number, ignored in ((signal.SIGHUP, False), (signal.SIGHUP, True), (signal.SIGQUIT, False)):
+            out = suite.path(f"hangup-{number}-{ignored}.out")
             with open(out, "w") as f:
                 process = start(suite, ("run",), case(suite, ("run",), b.address), f, before=(lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) if ignored else None)
             broker.wait("it reads", lambda: "committed" in open(out).read() or process.poll() is not None, 60)
-            process.send_signal(signal.SIGHUP)
+            process.send_signal(number)
             if ignored:
                 try:
                     process.wait(3)

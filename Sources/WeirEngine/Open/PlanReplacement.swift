@@ -80,7 +80,7 @@ struct PlanReplacement: Sendable {
       .planChanged,
       "the pipeline \(plan.pipeline) has changed since its ledger was created:\n  "
         + request.describeChange(fold.plan, request.meaning).joined(separator: "\n  ") + "\n  and \(obstacle)",
-      advice: "Change it back, or give the pipeline and its tables new names, or replay into \(.newLake).")
+      advice: "Change it back, or replay into \(.newLake), or give the pipeline and its tables new names and choose \(.otherStore).")
   }
 }
 
