@@ -63,6 +63,9 @@ package enum LoadCommand {
       throw WeirError(
         .config, "a capture is sent at its recorded times", advice: "Leave --rate, --plan, --for and --count out; --speed makes it faster.")
     }
+    guard options.speed == 1 || options.capture != nil else {
+      throw WeirError(.config, "--speed needs --capture", advice: "Without a capture, --rate or --plan sets the speed.")
+    }
     let plan = options.capture == nil ? try self.plan(options) : nil
     for (path, option) in [(options.html, "--html"), (options.capture, "--capture")] {
       if let path { _ = try PathText.checked(path, option) }

@@ -114,7 +114,7 @@ package enum ReplayCommand {
         let total = source.totalFileBytes
         report.begin(from: start.position) { total.map { $0 > 0 ? Double(source.progress.fileBytes) / Double($0) : 1 } }
         guard let pace = options.pace, let meter else { return source }
-        return PacedSource(source, rate: pace, clock: wiring.clock, meter: meter)
+        return PacedSource(source, rate: pace, clock: wiring.clock, meter: meter, stop: interrupt.stop)
       },
       meter: watch.meter, observe: { if case .consumed(let progress) = $0 { report.progress(progress) } }, stop: interrupt.stop)
     let (end, progress, fold) = try await watch.beside { try await worker.replay() }

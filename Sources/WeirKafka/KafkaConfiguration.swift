@@ -130,6 +130,9 @@ extension KafkaConsumerSettings {
     try conf.set(connection)
     try conf.set("group.id", group)
     if let instance { try conf.set("group.instance.id", instance) }
+    if let reason = KafkaLibrary.refusal(of: strategy) {
+      throw .settings(reason, advice: "Use assignment: eager, which is the default, or a newer librdkafka.")
+    }
     try conf.set("partition.assignment.strategy", strategy.rawValue)
     try conf.set("isolation.level", isolation.rawValue)
     try conf.set("session.timeout.ms", sessionTimeoutMilliseconds)

@@ -145,12 +145,12 @@ extension Ledger {
   /// For a reader that has fallen behind collection, one of them may be a stray: the put of a worker that slept until
   /// the number was free again. It does no harm, since collection waits for tables and merge lane: who reads strays
   /// has been overtaken, and loses the version, or the epoch, that it derives from them.
-  /// - Throws: `ledger_collected` if one of them is not there any more.
+  /// - Throws: `ledger_collected` if one of them is not there any more, `ledger_replaced` if no collection took it.
   public func entries(after: Int64, through: Int64) async throws -> [LedgerEntry] {
     var entries: [LedgerEntry] = []
     var number = after + 1
     while number <= min(through, fold.number) {
-      guard let entry = try await recentEntry(number) else { throw collected(number) }
+      guard let entry = try await recentEntry(number) else { throw try await missing(number) }
       if let last = entries.last, entry.previousHash != last.hash {
         // A sleeper's stray at a number that was collected, or a damaged ledger.
         guard try await reader.pointer() < number else { throw collected(number) }
@@ -165,6 +165,12 @@ extension Ledger {
   private func recentEntry(_ number: Int64) async throws -> LedgerEntry? {
     if let entry = recent.first(where: { $0.number == number }) { return entry }
     return try await reader.entry(number)
+  }
+
+  /// An entry is deleted only when the pointer has reached it: else the ledger is not where it was.
+  private func missing(_ number: Int64) async throws -> WeirError {
+    guard try await reader.pointer() < number else { return collected(number) }
+    return .replacedLedger(reader.layout, in: reader.store, "its entry \(number) is missing")
   }
 
   private func collected(_ number: Int64) -> WeirError {

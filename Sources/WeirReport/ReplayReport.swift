@@ -143,6 +143,11 @@ package final class ReplayReport: Sendable {
         "The records from byte \(position) on wait for the next part of the capture: the event time of the first one is far ahead, and too few records follow to say whether its clock is wrong. Without --keep-open a run decides by what is there, and record.time.max_ahead: off trusts every record."
       )
     }
+    if let first = progress.firstOther {
+      console.talk(
+        "The files of \(Human.count(progress.otherEntries)) entries have other bytes than those of the live run; the first is \(first). Either the capture has other records than the live run read, or another version of Weir made the live run's files. Compare the tables if the versions are the same."
+      )
+    }
     if let latency {
       let parts = [("p50", latency.p50), ("p90", latency.p90), ("p99", latency.p99), ("p99.9", latency.p999), ("max", latency.max)]
       console.data(
@@ -198,7 +203,7 @@ package final class ReplayReport: Sendable {
         }),
       "latency_ms": LatencyReport.json(latency),
       "unchanged": .bool(end == .unchanged), "far_ahead": .int(progress.uncounted),
-      "waits_from": progress.waitsFrom.map { .int($0) } ?? .null,
+      "waits_from": progress.waitsFrom.map { .int($0) } ?? .null, "other_entries": .int(progress.otherEntries),
       "memory": .members([
         "budget": .int(memory.total), "epoch_max": .int(memory.epochMax), "state_max": .int(memory.stateMax),
         "dedup": .int(progress.state.dedup), "windows": .int(progress.state.windows), "keyed": .int(progress.state.keyed),

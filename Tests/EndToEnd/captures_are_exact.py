@@ -2,6 +2,7 @@
 """weir capture: what a reader of its own finds in a capture is what was sent, through kills; its replay gives the live run's rows, with --decisions its bytes."""
 import collections
 import glob
+import json
 import os
 import random
 import shutil
@@ -352,6 +353,58 @@ def damage(suite, job, out):
     suite.claim("--decisions of a run that read more than the capture holds is refused", run.refusal_fault("capture"))
 
 
+OTHERS = """pipeline: others
+source: {kafka: {brokers: {env: BROKERS}, topic: %s, group: others}}
+record: {key: k, time: {field: t, out_of_order: 1s}, fields: {k: string!, n: int64!, t: timestamp_ms!}}
+silver: {}
+lake: {flush: {every: 200ms}}
+"""
+
+
+def others(suite):
+    """--decisions of a capture with other records: another last record of an entry is refused, other files are reported"""
+    topic, count = TOPIC + "-others", 200
+    file = suite.path("others.yaml")
+    with open(file, "w") as f:
+        f.write(OTHERS % topic)
+
+    def weir(address, *arguments):
+        return subprocess.Popen([suite.weir, *arguments], env={**os.environ, "BROKERS": address}, stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def send(address, changed=None):
+        producer = Producer(address)
+        for i in range(count):
+            value = {"k": "k", "n": i + (1000 if i == changed else 0), "t": 1_700_000_000_000 + i}
+            producer.send(topic, json.dumps(value).encode(), b"k", timestamp=1_700_000_000_000 + i)
+        producer.flush()
+
+    def rows(lake):
+        return tables.read_delta(lake, "silver/" + topic).num_rows if os.path.isdir(os.path.join(lake, "silver", topic)) else 0
+    live = suite.path("others-live")
+    with Broker({topic: 1}) as b:
+        send(b.address)
+        worker = weir(b.address, "run", file, "--lake", live)
+        broker.wait("the live run has its records", lambda: rows(live) == count or worker.poll() is not None, common.PATIENCE)
+        worker.terminate()
+        worker.communicate(timeout=common.PATIENCE)
+    faults = []
+    for name, changed in (("same", None), ("middle", count // 2), ("last", count - 1)):
+        out = suite.path("others-" + name)
+        with Broker({topic: 1}) as b:
+            send(b.address, changed)
+            faults += Capture(suite, out, b.address, topic, "--count", str(count)).end()
+        run = weir("localhost:1", "replay", file, "--capture", out, "--lake", suite.path("others-lake-" + name), "--decisions", live, "--json")
+        done, talk = run.communicate(timeout=common.PATIENCE)
+        last = json.loads(done.strip().split("\n")[-1]) if done.strip() else {}
+        if name == "last":
+            if run.returncode != 1 or f"position {count - 1} of {topic}/0" not in talk:
+                faults.append(f"another last record: exit {run.returncode}, {talk[-300:]}")
+        elif run.returncode or bool(last.get("other_entries")) != (name == "middle") or ("other bytes" in talk) != (name == "middle"):
+            faults.append(f"{name}: exit {run.returncode}, {last.get('other_entries')} entries with other files, {talk[-300:]}")
+    suite.claim(others.__doc__, faults)
+
+
 def grown(suite):
     """A capture that grows between replays with --keep-open: the same rows as one replay of all of it"""
     topic = f"{TOPIC}-grown"
@@ -417,7 +470,7 @@ def background(suite):
 
 def main():
     suite = common.Suite("captures_are_exact", 600, __doc__)
-    suite.run(kills, same_rows, decided, shared, grown, trimmed, background)
+    suite.run(kills, same_rows, decided, shared, others, grown, trimmed, background)
 
 
 if __name__ == "__main__":

@@ -66,4 +66,17 @@ import WeirTesting
     while case .block = try await source.next() { times.append(clock.monotonicNanoseconds - 5_000) }
     #expect(times == [3_000_000, 4_000_000, 6_000_000])
   }
+
+  /// A replay stops at its next cut, which may be many blocks away.
+  @Test func aPacedSourceOfARunThatIsToEndWaitsForNothing() async throws {
+    let (clock, stop) = (ManualClock(.waits, now: 5_000), Flag())
+    let source = PacedSource(source(["a\nb\nc\n", "d\n", "e\nf"]), rate: 0.001, clock: clock, meter: LatencyMeter(), stop: stop)
+    async let first = source.next()
+    while clock.sleepers == 0 { await Task.yield() }
+    stop.raise()
+    guard case .block = try await first else { return _ = Issue.record("no block") }
+    var blocks = 1
+    while case .block = try await source.next() { blocks += 1 }
+    #expect(blocks == 3 && clock.monotonicNanoseconds == 5_000)
+  }
 }

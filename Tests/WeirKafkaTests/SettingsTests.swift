@@ -27,6 +27,13 @@ struct SettingsTests {
     await producer.close()
   }
 
+  /// An older library ends the process when a client is closed while its group joins.
+  @Test func cooperativeAssignmentNeedsALibraryThatSurvivesIt() {
+    #expect(KafkaLibrary.refusal(of: .cooperative, version: 0x0200_02FF)?.contains("2.3.0") == true)
+    #expect(KafkaLibrary.refusal(of: .cooperative, version: 0x0203_00FF) == nil)
+    #expect(KafkaLibrary.refusal(of: .eager, version: 0x0200_02FF) == nil)
+  }
+
   @Test(arguments: ["metadata.broker.list", "bootstrap.servers", "acks", "compression.type"])
   func otherNamesOfWhatWeirSetsAreRefusedToo(_ name: String) {
     #expect(KafkaProducerSettings.refusal(ofOption: name, "1", isGapless: true) != nil)

@@ -74,6 +74,19 @@ import WeirProtocol
     try await commit(other, through: 4)
   }
 
+  /// A follower that reads entries must not take a lake that is gone for one that was collected: the advice would be to rebuild tables.
+  @Test func anEntryThatNoCollectionTookIsTheSignOfAnotherLedger() async throws {
+    defer { end() }
+    let ledger = try await made(by: "a")
+    try await commit(ledger, through: 12)
+    try await store.delete(layout.entry(2))
+    let lost = await #expect(throws: WeirError.self) { _ = try await ledger.entries(after: 1, through: 3) }
+    #expect(lost?.code == .ledgerReplaced && lost?.message.contains("entry 2 is missing") == true)
+    _ = try await ledger.collect(CollectionPolicy(keepMicroseconds: 0, appliedThrough: 12), worker: "a")
+    let collected = await #expect(throws: WeirError.self) { _ = try await ledger.entries(after: 0, through: 3) }
+    #expect(collected?.code == .ledgerCollected)
+  }
+
   @Test func aWorkerGoesOnBehindEntriesThatWereCollected() async throws {
     defer { end() }
     let ledger = try await made(by: "a")

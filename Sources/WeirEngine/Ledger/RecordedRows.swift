@@ -1,12 +1,20 @@
 import WeirCore
 import WeirProtocol
 
-/// The rows that an entry gave each table: a replay of its decisions makes them again.
+/// The rows and files that an entry gave each table: a replay of its decisions makes them again.
 struct RecordedRows: Sendable {
   let number: Int64
   let rows: [String: Int64]
+  /// Hashes of the files by table, in their order.
+  private let hashes: [String: [String]]
 
-  init(_ entry: LedgerEntry) { (number, rows) = (entry.number, RecordedRows.count(entry.tables)) }
+  init(_ entry: LedgerEntry) {
+    (number, rows) = (entry.number, RecordedRows.count(entry.tables))
+    hashes = entry.tables.reduce(into: [:]) { $0[$1.table] = $1.files.map(\.hash) }
+  }
+
+  /// Whether the files have the same bytes. Another version of Weir may write the same rows in other bytes.
+  func agrees(with files: [DataFile], in table: String) -> Bool { files.map(\.hash) == hashes[table] ?? [] }
 
   static func count(_ tables: [TableCommit]) -> [String: Int64] {
     tables.reduce(into: [:]) { rows, table in rows[table.table, default: 0] += table.files.reduce(0) { $0 + $1.rows } }

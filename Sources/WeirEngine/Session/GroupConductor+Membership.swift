@@ -57,7 +57,8 @@ extension GroupConductor {
       if hasEnded { return }
       throw error
     }
-    observe(.assigned(positions))
+    // A group that changes little by little may give nothing more to a worker that has something.
+    if !positions.isEmpty || session.lanes.inOrder.isEmpty { observe(.assigned(positions)) }
     for lane in restored {
       guard let source = sources[lane.id.shard] else { continue }
       session.lanes.add(lane)

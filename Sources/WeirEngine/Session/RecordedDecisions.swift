@@ -121,6 +121,8 @@ struct RecordedDecisions: Sendable {
       step.ranges.append(RecordedRange(shard: lane.lane.shard, from: from, to: to, lost: lost))
       step.counts[lane.lane] = lane.counts
       step.floors[lane.lane] = lane.floor
+      // Of an epoch without records it is that of an earlier one.
+      if lane.counts.input > 0 { step.lasts[lane.lane] = lane.identity?.last }
       step.starts[lane.lane] = lane.start
     }
     // What only says something keeps the state that the lane has.

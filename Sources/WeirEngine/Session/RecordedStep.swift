@@ -65,6 +65,8 @@ struct RecordedStep: Sendable {
 
   /// What the recorded entry counted: the same records must come again.
   var counts: [LaneID: BucketCounts] = [:]
+  /// The last record that each lane had read, where the recorded entry says it.
+  var lasts: [LaneID: Fingerprint] = [:]
   /// By which idle lanes finished windows, see ``LaneCommit/floor``.
   var floors: [LaneID: Int64] = [:]
   /// Lanes that a worker took over, see ``LaneCommit/start``.

@@ -11,6 +11,8 @@ final class StepConductor: Sendable {
   private let session: Session
   private let stream: any RecordedStream
   private let counts: WorkerCounts
+  /// The newest record that was read of each lane.
+  private let lasts = Mutex<[LaneID: Fingerprint]>([:])
   private let observe: @Sendable (WorkerEvent) -> Void
 
   /// - Parameters:
@@ -115,6 +117,7 @@ final class StepConductor: Sendable {
   private func consume(_ block: inout PreparedBlock, end: ShardPoint) async throws {
     guard let details = block.decoded.raw.details else { throw WeirError(.internal, "a block of a recorded stream names no shard") }
     let lane = try lane(LaneID(shard: details.shard), "records")
+    if let last = block.decoded.raw.lastFingerprint { lasts.withLock { $0[lane.id] = last } }
     try lane.sequence(&block)
     await lane.consume(block, end: end)
     let (records, bytes, watermark) = (Int64(block.count), Int64(block.decoded.raw.count), lane.watermark)
@@ -204,6 +207,7 @@ final class StepConductor: Sendable {
       var epoch = try await actor.cut()[0]
       epoch.floor = step.floors[lane.id]
       if let counts = step.counts[lane.id] { try StepConductor.check(epoch, counts, range) }
+      try checkLast(of: lane.id, step)
       epochs.append(epoch)
     }
     var decisions = step.decisions
@@ -215,6 +219,7 @@ final class StepConductor: Sendable {
     let batch = EpochBatch(epochs: epochs, decisions: decisions)
     let encoded = try await session.committer.encode(batch, number: before.number + 1)
     try step.rows?.check(encoded.rows, without: step.hasFloors ? [] : laneWindows)
+    compareFiles(encoded, step)
     let fold = try await session.committer.commit(encoded).fold()
     counts.update { for epoch in epochs { $0.rejected.add(epoch.rejected) } }
     defer { session.meter.enter(.idle) }
@@ -237,6 +242,28 @@ final class StepConductor: Sendable {
       advice:
         "The capture must hold everything that the live run read: start it before the worker. A replay \(.withoutDecisions) uses the records that it has."
     )
+  }
+
+  /// The live run's last record must be the capture's, too.
+  private func checkLast(of lane: LaneID, _ step: RecordedStep) throws(WeirError) {
+    guard let expected = step.lasts[lane], let found = lasts.withLock({ $0[lane] }), found != expected else { return }
+    throw WeirError(
+      .captureDiffers,
+      "the live run read \(expected.description) at position \(expected.position) of \(lane.shard), the capture has \(found.description) at position \(found.position)",
+      advice:
+        "The capture must be of the topic that the live run read. A replay \(.withoutDecisions) uses the records that it has.")
+  }
+
+  /// Other records with the same counts, or another version of Weir, make other files: the summary says so.
+  private func compareFiles(_ encoded: EncodedBatch, _ step: RecordedStep) {
+    guard let recorded = step.rows, step.hasFloors else { return }
+    let files = Dictionary(grouping: encoded.files.sorted { $0.key < $1.key }.flatMap(\.value), by: \.table).mapValues { $0.map(\.data) }
+    let others = files.keys.filter { !recorded.agrees(with: files[$0] ?? [], in: $0) }
+    guard !others.isEmpty else { return }
+    counts.update {
+      $0.otherEntries += 1
+      $0.firstOther = $0.firstOther ?? "entry \(recorded.number), \(others.sorted().joined(separator: ", "))"
+    }
   }
 
   private func commitEmpty(_ step: RecordedStep) async throws {

@@ -27,6 +27,9 @@ public struct WorkerProgress: Sendable {
   public var uncounted: Int64 = 0
   /// Where the records begin that a later run is to decide, when there are more of them (``ConfirmedEvents``); nil: there are none.
   public var waitsFrom: Int64?
+  /// Of a replay of a live run's decisions: entries whose files have other bytes than the live run's, and the first of them.
+  public var otherEntries: Int64 = 0
+  public var firstOther: String?
   /// Why records of the entries of this run were rejected.
   public var rejected = RejectedReasons()
   /// What dedup, open windows and keyed state hold, bytes.

@@ -9,12 +9,16 @@ public actor PacedSource: RecordSource {
   private let nanosecondsPerRecord: Double
   private let clock: any Clock
   private let meter: LatencyMeter
+  private let stop: Flag
   private var start: Int64?
   private var records: Int64 = 0
 
-  /// - Parameter rate: records a second.
-  public init(_ source: any RecordSource, rate: Double, clock: any Clock, meter: LatencyMeter) {
+  /// - Parameters:
+  ///   - rate: records a second.
+  ///   - stop: raised when the run is to end: from then on nothing waits, so that the next cut comes soon.
+  public init(_ source: any RecordSource, rate: Double, clock: any Clock, meter: LatencyMeter, stop: Flag = Flag()) {
     self.source = source
+    self.stop = stop
     nanosecondsPerRecord = 1e9 / rate
     self.clock = clock
     self.meter = meter
@@ -29,8 +33,7 @@ public actor PacedSource: RecordSource {
     let (first, last) = (due(records + 1, start), due(records + count, start))
     records += count
     meter.arrives(through: block.position + Int64(block.count), records: count, first: first, last: last)
-    let wait = last - clock.monotonicNanoseconds
-    if wait > 0 { await clock.sleep(nanoseconds: wait) }
+    await stop.wait(until: last, clock)
     return event
   }
 

@@ -92,7 +92,7 @@ struct Parser {
 
   private static func tooDeep(_ offset: Int) -> ExpressionError {
     var error = ExpressionError(
-      "nested too deep: at most 99 brackets and about 160 operators in each other (expression_depth); put parts of a long chain in brackets",
+      "nested too deep: at most 98 brackets and about 160 operators in each other (expression_depth); put parts of a long chain in brackets",
       at: offset)
     error.isTooDeep = true
     return error
