@@ -50,6 +50,6 @@ extension PlantedBug {
     .endsAtOnce: 0, .endsTwice: 66, .claimsWithoutLook: 4, .sharedRowsNotRepeated: 33,
     .repeatsWithoutFloors: 0, .repeatsMergeAtHead: 0,
     .followsUnsyncedVersions: 12,
-    .collectsUnapplied: 9, .drainsWithoutTables: 1,
+    .collectsUnapplied: 9, .drainsWithoutTables: 7,
   ]
 }
