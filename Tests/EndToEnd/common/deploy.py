@@ -246,7 +246,7 @@ def renamed(text, old_text):
         if count(name, text) != count(old[0], old_text):
             faults.append(f"{name} has {count(name, text)} samples, and {old[0]} {count(old[0], old_text)}")
     with open(PAGE) as f:
-        only_old = set(re.findall(r"^- `([a-z_]+)` is gone", f.read(), re.M))
+        only_old = set(re.findall(r"^- `([a-z_]+)` was removed", f.read(), re.M))
     listed = {old[0] for _, _, _, old in rows_of_page() if old} | only_old
     return faults + [f"{name} is an old name that Operations.md does not list" for name in sorted(set(was) - listed)]
 
