@@ -208,8 +208,10 @@ def hangup(suite):
                 producer.send("t", json.dumps({"k": f"k{i}", "n": 1}).encode(), b"k")
             producer.flush()
             out = suite.path(f"hangup-{number}-{ignored}.out")
+            # The tests themselves may run under nohup.
+            state = signal.SIG_IGN if ignored else signal.SIG_DFL
             with open(out, "w") as f:
-                process = start(suite, ("run",), case(suite, ("run",), b.address), f, before=(lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) if ignored else None)
+                process = start(suite, ("run",), case(suite, ("run",), b.address), f, before=lambda: signal.signal(signal.SIGHUP, state))
             broker.wait("it reads", lambda: "committed" in open(out).read() or process.poll() is not None, 60)
             process.send_signal(number)
             if ignored:
