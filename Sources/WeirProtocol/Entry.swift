@@ -114,7 +114,7 @@ public struct LaneCommit: Sendable, Equatable {
   public var floor: Int64?
   /// The watermark that finishes the first of the windows that the lane has left open; nil: there are none, or it was not said.
   public var dueAt: Int64?
-  /// A worker takes the lane over here, and its state rows are of a new generation from this position on: that of the ledger. nil: nobody
+  /// A worker takes the lane over here, and its state rows are of a new generation from this position on: that of the ledger. nil: no worker
   /// does, the pipeline has no state table, or an earlier version made the epoch.
   public var start: ShardPoint?
 

@@ -95,7 +95,7 @@ extension LiveOracle {
     }
     if commit.start != nil || lane.position == nil { lane.owner = worker }
     if hasRows, commit.counts.input > 0, lane.owner != worker {
-      fail("\(name): \(worker) has records of a lane whose generation \(lane.owner ?? "nobody") started")
+      fail("\(name): \(worker) has records of a lane whose generation \(lane.owner ?? "no worker") started")
     }
     lane.generation = commit.generation
   }
