@@ -29,7 +29,10 @@ final class RequestFacts: ChannelInboundHandler, RemovableChannelHandler {
     guard case .head(var head) = unwrapInboundIn(data) else { return context.fireChannelRead(data) }
     // The server looks for this one word only: not for other cases, and not for HTTP/1.0, which closes by default. Connections are few,
     // so one that asks to be kept (`Keep-Alive`) is closed too.
-    if !head.isKeepAlive || head.version != .http1_1 { head.headers.replaceOrAdd(name: "connection", value: RequestFacts.close) }
+    // Metrics take long to write: a connection that sends hundreds of such requests at once would keep probes waiting.
+    if !head.isKeepAlive || head.version != .http1_1 || head.uri.hasPrefix("/metrics") {
+      head.headers.replaceOrAdd(name: "connection", value: RequestFacts.close)
+    }
     // Replaced, so that a client cannot send its own.
     head.headers.replaceOrAdd(name: RequestFacts.target.rawName, value: head.uri)
     head.headers.replaceOrAdd(name: RequestFacts.version.rawName, value: "\(head.version.major).\(head.version.minor)")

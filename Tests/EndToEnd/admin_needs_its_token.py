@@ -112,6 +112,8 @@ def raw(server, request, answers=None):
             closed = True
         except TimeoutError:
             closed = False
+        except ConnectionResetError:
+            closed = True
         return int(got.split(b" ")[1]) if got.count(b" ") > 1 else 0, closed, got.count(b"HTTP/1.1 ")
 
 
@@ -131,6 +133,9 @@ def hosts(server):
         faults += [] if (status, closed) == (wanted, True) else [f"{line} with {headers}: {status}, {'closed' if closed else 'left open'}"]
     status, closed, answers = raw(server, (b"GET /live HTTP/1.1\r\n" + one + b"\r\n") * 2, answers=2)
     faults += [] if (status, closed, answers) == (200, False, 2) else [f"two requests on a connection: {status} {closed} {answers}"]
+    # Hundreds of requests for metrics that are sent at once must not keep probes waiting.
+    status, closed, answers = raw(server, (b"GET /metrics HTTP/1.1\r\n" + one + b"\r\n") * 3)
+    faults += [] if (status, closed, answers) == (200, True, 1) else [f"three requests for metrics on a connection: {status} {closed} {answers}"]
     return faults
 
 
