@@ -23,7 +23,7 @@ struct Generate: AsyncParsableCommand {
   @Option(help: "Events per second of event time.") var rate = 10_000
   @Option(help: "Fraction of events that are sent again (0 to 1), up to 50,000 lines later; those after the last line are left out.")
   var duplicates = 0.02
-  @Option(help: "Fraction of events that are delayed by up to --late milliseconds.") var disorder = 0.3
+  @Option(help: "Fraction of events that are delayed by up to --late milliseconds; the others by up to 50.") var disorder = 0.3
   @Option(help: "Maximum lateness in milliseconds.") var late = 2_000
   @Option(help: "Fraction of malformed lines.") var malformed = 0.001
   @Option(help: "Fraction of events that go to the hottest 1% of keys.") var skew = 0.2
