@@ -4,7 +4,7 @@ import WeirCore
 
 @testable import WeirKafka
 
-@Suite(.serialized, .timeLimit(.minutes(10))) struct ConsumerTests {
+@Suite(.serialized, .timeLimit(.minutes(30))) struct ConsumerTests {
   #if DEBUG
     /// The brokers' answers take nearly all of the time, so only the run in release makes all changes.
     private static let changes = 200
