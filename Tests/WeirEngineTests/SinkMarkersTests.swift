@@ -202,8 +202,8 @@ struct SinkMarkersTests {
     #expect(try await other.read()?.through == 21)
   }
 
-  /// A put that arrives long after its writer gave up makes a deleted marker again, with the bytes that a sleeper knows.
-  @Test func `a worker that slept takes no marker that was made again for the newest where entries were collected`() async throws {
+  /// A put that arrives long after its writer gave up recreates a deleted marker, with the bytes that a sleeper knows.
+  @Test func `a worker that slept takes no recreated marker for the newest where entries were collected`() async throws {
     let ledger = try await ledger(through: 3)
     try await pump(ledger, clock).beside(until: Flag()) { _ in }
     let end = "/markers/\(LedgerLayout.digits(1)).json"
