@@ -1,94 +1,107 @@
-import Foundation
-import HTTPTypes
-import HummingbirdCore
-import Logging
-import NIOCore
-import NIOPosix
+import CMicroHTTPD
+import Dispatch
 import WeirCore
 import WeirObserve
 import WeirPlan
 
-/// The admin endpoints over HTTP/1.1: one thread, few connections, requests without bodies.
+/// The admin endpoints over HTTP/1.1, by GNU libmicrohttpd: one thread, few connections, requests whose bodies are ignored.
+///
+///     library's thread   headers are complete: suspends the connection, hands the request to `requests`
+///     a task             asks `respond`; resumes the connection with the answer
+///     library's thread   writes the answer
 package actor AdminServer: AdminHost {
-  /// Bytes of all headers of a request.
-  static let headerBytesMax = 16 << 10
-  /// A connection on which nothing comes for so long is closed; see also ``Connections``.
-  private static let idleTimeout = TimeAmount.seconds(5)
-
-  private var serving: Task<Void, any Error>?
+  private var exchanges: Exchanges?
+  private var daemon: Daemon?
+  private var serving: Task<Void, Never>?
+  /// For name look-ups, and for the wait until the library's thread has ended.
+  private let threads = BlockingThreads(count: 1, name: "weir-admin-set")
 
   package init() {}
+
+  deinit { threads.stop() }
 
   /// Binds and serves until ``stop()``.
   /// - Returns: the port, which is another than asked for if that was 0.
   /// - Throws: `admin` when the address cannot be had.
   package func start(_ address: AdminAddress, respond: @escaping @Sendable (AdminRequest) async -> AdminResponse) async throws -> Int {
-    let (ports, port) = AsyncThrowingStream<Int, any Error>.makeStream(bufferingPolicy: .bufferingOldest(1))
-    let server = AdminServer.make(address, respond) { channel in port.yield(channel.localAddress?.port ?? address.port) }
+    let (requests, asked) = AsyncStream<Exchange>.makeStream()
+    let exchanges = Exchanges(asked: asked)
+    let (daemon, port) = try await threads.run {
+      let listener = try Listener(address)
+      let port = listener.port
+      return (try Daemon(listener, exchanges), port)
+    }
+    (self.exchanges, self.daemon) = (exchanges, daemon)
     serving = Task {
-      do { try await server.run() } catch { port.finish(throwing: error) }
+      await withDiscardingTaskGroup { group in
+        for await exchange in requests {
+          group.addTask { exchanges.answer(exchange, await respond(exchange.request)) }
+        }
+      }
     }
-    do {
-      for try await number in ports { return number }
-      throw AdminServer.refused(address, "the server was stopped")
-    } catch {
-      // NIO's own text names its function's parameters.
-      throw AdminServer.refused(address, (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)")
-    }
+    return port
   }
 
-  package func stop() {
+  package func stop() async {
+    // First: no connection may be suspended when the library stops.
+    exchanges?.stop()
     serving?.cancel()
-    serving = nil
+    if let daemon { try? await threads.run { daemon.stop() } }
+    (exchanges, daemon, serving) = (nil, nil, nil)
+  }
+}
+
+/// The library's server and its thread.
+final class Daemon: @unchecked Sendable {
+  // Unchecked: set in `init`, read once by `stop`, which is called once.
+  private let handle: OpaquePointer
+  /// The callbacks' context, held until they have ended.
+  private let exchanges: Unmanaged<Exchanges>
+
+  /// Seconds without a byte, then a connection is closed.
+  private static let idleSeconds: UInt32 = 5
+  /// Bytes of a connection: half of it is for the headers of a request.
+  private static let memory = 32 << 10
+
+  init(_ listener: consuming Listener, _ exchanges: Exchanges) throws {
+    self.exchanges = .passRetained(exchanges)
+    var http = weir_http(
+      socket: listener.descriptor,
+      // Those that ``Connections`` closes are open for a moment more.
+      connections_max: UInt32(2 * Connections.max), idle_seconds: Daemon.idleSeconds, memory: Daemon.memory,
+      context: self.exchanges.toOpaque(),
+      request_begins: { context, target, connection in
+        guard let context, let target, let connection else { return nil }
+        let exchange = Exchange(target: String(cString: target), connection: connection, Exchanges.of(context))
+        return Unmanaged.passRetained(exchange).toOpaque()
+      },
+      request_handler: { _, connection, _, method, version, _, bodyBytes, exchange in
+        guard let connection, let method, let version, let bodyBytes, let exchange = exchange?.pointee else { return .NO }
+        let request = Exchange.Head(connection, method: String(cString: method), version: String(cString: version))
+        return Unmanaged<Exchange>.fromOpaque(exchange).takeUnretainedValue().advance(request, bodyBytes)
+      },
+      request_ended: { _, _, exchange, _ in
+        guard let pointer = exchange?.pointee else { return }
+        exchange?.pointee = nil
+        Unmanaged<Exchange>.fromOpaque(pointer).takeRetainedValue().end()
+      },
+      connection_changed: { context, connection, _, change in
+        guard let context, let connection else { return }
+        Exchanges.of(context).connections.changed(connection, isOpen: change == .CONNECTION_NOTIFY_STARTED)
+      })
+    guard let handle = weir_http_start(&http) else {
+      self.exchanges.release()
+      throw WeirError(
+        .admin, "the admin server's thread cannot start", advice: "Check the limits of processes and open files (ulimit -u, ulimit -n).")
+    }
+    self.handle = handle
+    // The library closes it.
+    listener.release()
   }
 
-  private static func make(
-    _ address: AdminAddress, _ respond: @escaping @Sendable (AdminRequest) async -> AdminResponse,
-    _ onRunning: @escaping @Sendable (any Channel) async -> Void
-  ) -> Server<HTTP1Channel> {
-    var configuration = HTTP1Channel.Configuration(idleTimeout: idleTimeout)
-    let connections = Connections()
-    configuration.additionalChannelHandlers = { [ConnectionWatch(connections)] }
-    configuration.httpDecoder.maxHeaderListSize = headerBytesMax
-    configuration.httpDecoder.maxHeaderFieldSize = headerBytesMax
-    let silent = Logger(label: "admin", factory: { _ in SwiftLogNoOpLogHandler() })
-    return Server(
-      childChannelSetup: HTTP1Channel(
-        responder: { request, writer, channel in
-          connections.answering(channel)
-          defer { connections.quiet(channel) }
-          try await answer(request, writer, respond)
-        }, configuration: configuration),
-      configuration: ServerConfiguration(address: .hostname(address.host, port: address.port)),
-      onServerRunning: onRunning, eventLoopGroup: MultiThreadedEventLoopGroup(numberOfThreads: 1), logger: silent)
-  }
-
-  private static func answer(
-    _ request: Request, _ writer: consuming ResponseWriter, _ respond: @Sendable (AdminRequest) async -> AdminResponse
-  ) async throws {
-    let asked = AdminRequest(
-      method: request.method.rawValue, target: request.headers[RequestFacts.target] ?? "",
-      hosts: [request.head.authority].compactMap(\.self) + request.headers[values: RequestFacts.host],
-      isHTTP10: request.headers[RequestFacts.version] == RequestFacts.version10, hasOrigin: request.headers[.origin] != nil,
-      authorization: request.headers[.authorization])
-    let answer = await respond(asked)
-    var headers: HTTPFields = [.contentType: answer.contentType, .cacheControl: "no-store"]
-    if request.headers[.connection] == RequestFacts.close { headers[.connection] = RequestFacts.close }
-    if let allow = answer.allow { headers[.allow] = allow }
-    if let authenticate = answer.authenticate { headers[.wwwAuthenticate] = authenticate }
-    let status = HTTPResponse.Status(code: answer.status)
-    let body = ByteBuffer(bytes: answer.body)
-    headers[.contentLength] = String(body.readableBytes)
-    try await writer.write(
-      response: HTTPResponse(status: status, headerFields: headers),
-      body: asked.method == "HEAD" ? ResponseBody() : ResponseBody(byteBuffer: body))
-  }
-
-  private static func refused(_ address: AdminAddress, _ why: String) -> WeirError {
-    WeirError(
-      .admin, "the admin server cannot listen on \(address.text): \(why)",
-      advice:
-        "Check whether another program uses this port, or set another address: admin.listen in the pipeline, or --admin HOST:PORT (port 0: any free port)."
-    )
+  /// Closes all connections and waits for the thread. No connection may be suspended.
+  func stop() {
+    MHD_stop_daemon(handle)
+    exchanges.release()
   }
 }

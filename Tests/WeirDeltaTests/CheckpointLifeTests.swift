@@ -109,7 +109,9 @@ struct CheckpointLifeTests {
   }
 
   /// The oracle is the replay of all commits.
-  @Test(arguments: 0..<40) func `checkpoints made of checkpoints hold what the commits say`(seed: UInt64) async throws {
+  @Test(arguments: Cases.seeds(0..<40, debugStep: 8)) func `checkpoints made of checkpoints hold what the commits say`(seed: UInt64)
+    async throws
+  {
     var random = SplitMix64(seed: seed)
     var table = DeltaTable(store: MemoryStore(), path: "t", application: "l/")
     table.checkpointGroupRows = 5

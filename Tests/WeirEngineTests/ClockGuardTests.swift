@@ -1,6 +1,7 @@
 import Testing
 import WeirConfiguration
 import WeirCore
+import WeirTesting
 
 @testable import WeirEngine
 
@@ -166,7 +167,7 @@ import WeirCore
     return times
   }
 
-  @Test(arguments: 0..<24 as Range<UInt64>)
+  @Test(arguments: Cases.seeds(0..<24, debugStep: 5))
   func verdictsAndWatermarksAreThoseOfTheNaiveFoldWhateverTheBlocksAndRestarts(seed: UInt64) throws {
     var state = seed &* 7_919 &+ 1
     let times = ClockGuardTests.stream(&state, count: 1_300)
@@ -186,7 +187,7 @@ import WeirCore
   }
 
   /// What a record does not say yet at the end of a part of a capture, the next part says.
-  @Test(arguments: 0..<30 as Range<UInt64>)
+  @Test(arguments: Cases.seeds(0..<30, debugStep: 7))
   func aCaptureThatIsReadInPartsHasTheRowsOfOneThatIsReadAtOnce(seed: UInt64) throws {
     var state = seed &* 104_729 &+ 3
     let times = ClockGuardTests.stream(&state, count: 1_300)
@@ -222,7 +223,7 @@ import WeirCore
   }
 
   /// Long records are judged by as many of them as fit.
-  @Test(arguments: 0..<6 as Range<UInt64>)
+  @Test(arguments: Cases.seeds(0..<6, debugStep: 3))
   func longRecordsAreJudgedByThoseThatFit(seed: UInt64) throws {
     var state = seed &* 31 &+ 5
     let times = ClockGuardTests.stream(&state, count: 40)

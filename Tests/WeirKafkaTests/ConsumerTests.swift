@@ -1,16 +1,13 @@
 import Synchronization
 import Testing
 import WeirCore
+import WeirTesting
 
 @testable import WeirKafka
 
 @Suite(.serialized, .timeLimit(.minutes(30))) struct ConsumerTests {
-  #if DEBUG
-    /// The brokers' answers take nearly all of the time, so only the run in release makes all changes.
-    private static let changes = 200
-  #else
-    private static let changes = 1_000
-  #endif
+  /// The brokers' answers take nearly all of the time.
+  private static let changes = 1_000 / Cases.step(debug: 10)
 
   /// A gap-free topic through 1,000 stalls and reassignments: each offset exactly once, in order, no gap reported. Half of
   /// the records come while it is read.

@@ -1,6 +1,7 @@
 import Testing
 import WeirCore
 import WeirOperators
+import WeirTesting
 
 /// Numbers that no writer writes, in the blobs of lane state. What does not throw must be fit for use: a trap ends the test process.
 struct HostileStateTests {
@@ -65,7 +66,8 @@ struct HostileStateTests {
     var out = ByteWriter()
     store.save(into: &out)
     var taken = 0
-    for mutant in mutants(out.bytes) {
+    let step = Cases.step(debug: 8)
+    for (i, mutant) in mutants(out.bytes).enumerated() where i % step == 0 {
       let other = WindowStore(spec, layout: AggregateLayout(measures))
       var reader = ByteReader(mutant[...], what: "test")
       guard (try? other.restore(from: &reader)) != nil else { continue }
@@ -81,7 +83,7 @@ struct HostileStateTests {
         }
       }
     }
-    #expect(taken > 100)
+    #expect(taken > 100 / step)
   }
 
   @Test func aShortBlobMakesNoSegmentsOfIdsThatItDoesNotHave() throws {

@@ -1,5 +1,6 @@
 import Testing
 import WeirCore
+import WeirTesting
 
 @testable import WeirOperators
 
@@ -97,7 +98,7 @@ import WeirCore
   /// - Parameter slide: of windows of 60; equal: they tumble.
   @Test(arguments: [60, 20, 5], [1, 3, 10_000]) func partsHaveTheRowsOfANaiveFoldEachOnce(slide: Int64, partitions: Int) throws {
     var random = Random(state: UInt64(slide) &* 31 &+ UInt64(partitions))
-    for _ in 0..<20 {
+    for _ in 0..<20 / Cases.step(debug: 5) {
       let lateness = Int64(random.next() % 3) * 15
       let spec = WindowSpec(size: 60, slide: slide, lateness: lateness)
       var store = WindowPartsTests.store(spec, partitions: partitions)
