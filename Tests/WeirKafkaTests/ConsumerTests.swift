@@ -1,64 +1,10 @@
 import Synchronization
 import Testing
 import WeirCore
-import WeirTesting
 
 @testable import WeirKafka
 
-@Suite(.serialized, .timeLimit(.minutes(30))) struct ConsumerTests {
-  /// The brokers' answers take nearly all of the time.
-  private static let changes = 1_000 / Cases.step(debug: 10)
-
-  /// A gap-free topic through 1,000 stalls and reassignments: each offset exactly once, in order, no gap reported. Half of
-  /// the records come while it is read.
-  @Test func everyOffsetArrivesOnceThroughAThousandStallsAndReassignments() async throws {
-    let cluster = try TestCluster()
-    let partitions = 4
-    let half = 10_000
-    let topic = try await cluster.topic("stalls", partitions: partitions)
-    try await cluster.fill(topic, partitions: partitions, count: half, size: 60)
-    var settings = cluster.consumerSettings([topic])
-    settings.blockBytes = 1 << 13
-    settings.queueRecordsPerPartition = 1_000
-    settings.queueBytesPerPartition = 1 << 17
-    let consumer = try KafkaConsumer(settings)
-    let looker = try KafkaConsumer(cluster.consumerSettings([topic]))
-    async let filled: Void = cluster.fill(topic, partitions: partitions, from: half, count: half, size: 60)
-
-    var random = TestRandom(4)
-    var readings = (0..<partitions).map { Reading(KafkaPartition(topic, Int32($0))) }
-    var readers = try await assigned(consumer, readings)
-    var stalls = 0
-    var reassignments = 0
-    while stalls + reassignments < ConsumerTests.changes || readings.contains(where: { $0.next < 2 * half }) {
-      let part = Int.random(in: 0..<partitions, using: &random)
-      switch Int.random(in: 0..<4, using: &random) {
-      case 0 where stalls + reassignments < ConsumerTests.changes:
-        stalls += 1
-        // Nothing is read for as long as a broker takes to answer a few questions of another client; its records come meanwhile.
-        for _ in 0..<Int.random(in: 1...3, using: &random) { _ = try await looker.watermarks(of: [readings[part].partition]) }
-      case 1 where stalls + reassignments < ConsumerTests.changes:
-        reassignments += 1
-        try await consumer.release([readings[part].partition])
-        let again = try await consumer.assign([readings[part].partition: readings[part].next])
-        readers[part] = again[0]
-      default:
-        if readings[part].next < 2 * half, case .block(let block) = try await readers[part].next() {
-          readings[part].take(block)
-        }
-      }
-    }
-    try await filled
-    for reading in readings {
-      #expect(reading.next == Int64(2 * half))
-      #expect(reading.gaps.isEmpty)
-    }
-    #expect(readers.allSatisfy { $0.repeatedRecords == 0 })
-    print("read through \(stalls) stalls and \(reassignments) reassignments")
-    await looker.close()
-    await consumer.close()
-  }
-
+@Suite(.serialized, .timeLimit(.minutes(20))) struct ConsumerTests {
   /// A lane that does not read holds up neither the others nor librdkafka's memory.
   @Test func aPartitionThatIsNotReadIsBoundedAndHoldsUpNoOther() async throws {
     let cluster = try TestCluster()
@@ -69,7 +15,7 @@ import WeirTesting
     settings.connection.options["fetch.message.max.bytes"] = "65536"
     let consumer = try KafkaConsumer(settings)
     var readings = (0..<2).map { Reading(KafkaPartition(topic, Int32($0))) }
-    let readers = try await assigned(consumer, readings)
+    let readers = try await consumer.readers(of: readings)
     while readings[0].next < 20_000 {
       if case .block(let block) = try await readers[0].next() { readings[0].take(block) }
     }
@@ -214,9 +160,5 @@ import WeirTesting
       throw Unexpected("what was not delivered says nothing about the topic")
     }
     await consumer.close()
-  }
-
-  private func assigned(_ consumer: KafkaConsumer, _ readings: [Reading]) async throws -> [KafkaPartitionReader] {
-    try await consumer.assign(Dictionary(uniqueKeysWithValues: readings.map { ($0.partition, $0.next) }))
   }
 }

@@ -120,3 +120,10 @@ struct TestRandom: RandomNumberGenerator {
     return state
   }
 }
+
+extension KafkaConsumer {
+  /// Readers from where the readings are.
+  func readers(of readings: [Reading]) async throws -> [KafkaPartitionReader] {
+    try await assign(Dictionary(uniqueKeysWithValues: readings.map { ($0.partition, $0.next) }))
+  }
+}
