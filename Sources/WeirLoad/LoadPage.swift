@@ -40,6 +40,7 @@ package enum LoadPage {
     h1{font-size:1.25em;overflow-wrap:anywhere}h2{font-size:1.05em;margin:1.6em 0 .2em}
     .verdict{font-size:1.15em}.verdict strong{padding:.1em .5em;border:2px solid;border-radius:.3em}.good{color:var(--good)}.bad{color:var(--bad)}
     .wide{overflow-x:auto}table{border-collapse:collapse}td,th{padding:.15em 1em .15em 0;text-align:left;vertical-align:top;font-weight:normal}
+    @media(max-width:480px){.wide{font-size:.85em}td,th{padding-right:.6em}.wide td{overflow-wrap:anywhere}}
     th{color:var(--weak)}th.n{text-align:right}.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}td.t{overflow-wrap:anywhere}
     figure{margin:0}figcaption{color:var(--weak);font-size:13px}.key{margin-left:1em;white-space:nowrap}
     .key::before{content:"";display:inline-block;width:1.2em;height:3px;margin-right:.4em;vertical-align:middle;background:currentColor}
