@@ -209,7 +209,7 @@ PARTS = {"lane": 1024, "merged": 2048}
 
 
 def many_windows(suite):
-    count = 10_000 if suite.quick else 40_000
+    count = 6_500 if suite.quick else 40_000
     start = 1_700_000_000_000
     capture = suite.path("closing.ndjson")
     with open(capture, "w") as f:
