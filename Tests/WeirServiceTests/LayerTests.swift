@@ -14,7 +14,7 @@ struct LayerTests {
       ["WeirCommands", "WeirAdmin", "WeirLoad", "WeirCapture", "WeirObserve", "WeirRuntime", "WeirReport", "WeirConfiguration", "WeirPlan"]
     ),
     ("engine", ["WeirEngine"]),
-    ("adapters", ["WeirLocal", "WeirKafka", "WeirKafkaSettings", "WeirRegistry", "WeirLMDB", "WeirLMDBSettings"]),
+    ("adapters", ["WeirLocal", "WeirKafka", "WeirKafkaSettings", "WeirRegistry", "WeirLMDB", "WeirLMDBSettings", "WeirAWS"]),
     ("formats", ["WeirDelta", "WeirParquet"]),
     ("operators and protocols", ["WeirOperators", "WeirProtocol"]),
     ("core", ["WeirCore"]),
