@@ -103,7 +103,7 @@ public struct SigV4: Sendable {
   // MARK: Signature
 
   private func signature(_ canonical: String, _ credentials: AWSCredentials, _ moment: Moment) -> String {
-    SigV4.hex(HMAC.sha256(key(credentials, moment), Array(stringToSign(canonical, moment).utf8)))
+    RecordHeaders.hex(HMAC.sha256(key(credentials, moment), Array(stringToSign(canonical, moment).utf8)))
   }
 
   func stringToSign(_ canonical: String, _ moment: Moment) -> String {
@@ -119,11 +119,6 @@ public struct SigV4: Sendable {
   }
 
   private static func hash(_ bytes: [UInt8]) -> String { ContentHash(of: bytes).hex }
-
-  private static func hex(_ bytes: [UInt8]) -> String {
-    let digits = Array("0123456789abcdef".utf8)
-    return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
-  }
 
   /// A time in the two forms that a signature has.
   struct Moment {

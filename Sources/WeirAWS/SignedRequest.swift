@@ -1,3 +1,5 @@
+import WeirCore
+
 /// A request to AWS, before and after it is signed.
 public struct SignedRequest: Sendable, Hashable {
   /// One header, one parameter of a query.
@@ -38,7 +40,6 @@ public struct SignedRequest: Sendable, Hashable {
 enum URIText {
   /// - Parameter keepsSlashes: for paths.
   static func encode(_ text: String, keepsSlashes: Bool = false) -> String {
-    let digits = Array("0123456789ABCDEF".utf8)
     var out: [UInt8] = []
     out.reserveCapacity(text.utf8.count)
     for byte in text.utf8 {
@@ -47,7 +48,7 @@ enum URIText {
         UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "~"):
         out.append(byte)
       case UInt8(ascii: "/") where keepsSlashes: out.append(byte)
-      default: out += [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+      default: percentEncode(byte, into: &out)
       }
     }
     return String(decoding: out, as: UTF8.self)
