@@ -7,7 +7,8 @@ enum FileLock {
   static let secondsMax = 30
   /// For locks under which a whole table is checked.
   static let secondsMaxOfCheck = 600
-  private static let restMicroseconds: UInt32 = 20_000
+  /// Between two looks: most locks are free after a moment.
+  private static let restMicroseconds: (first: UInt32, most: UInt32) = (200, 20_000)
 
   /// - Parameters:
   ///   - kind: `LOCK_SH` or `LOCK_EX`.
@@ -15,11 +16,22 @@ enum FileLock {
   /// - Throws: `storage` if another process has the lock for longer than `seconds`.
   static func take(_ descriptor: Int32, _ kind: Int32, of file: String, within seconds: Int = secondsMax) throws(WeirError) {
     let until = now() + Int64(seconds) * 1_000_000_000
+    var rest = restMicroseconds.first
     while flock(descriptor, kind | LOCK_NB) != 0 {
       guard errno == EWOULDBLOCK || errno == EINTR else { throw LMDBEnvironment.error("lock", file, errno) }
-      guard now() < until else { throw held(file, descriptor, seconds) }
-      usleep(restMicroseconds)
+      guard now() < until else { throw isTaken(file, descriptor, seconds) }
+      usleep(rest)
+      rest = min(2 * rest, restMicroseconds.most)
     }
+  }
+
+  /// Takes the lock for as long as `body` runs.
+  static func held<T>(
+    _ descriptor: Int32, _ kind: Int32, of file: String, within seconds: Int, _ body: () throws(WeirError) -> T
+  ) throws(WeirError) -> T {
+    try take(descriptor, kind, of: file, within: seconds)
+    defer { flock(descriptor, LOCK_UN) }
+    return try body()
   }
 
   private static func now() -> Int64 {
@@ -28,7 +40,7 @@ enum FileLock {
     return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
   }
 
-  private static func held(_ file: String, _ descriptor: Int32, _ seconds: Int) -> WeirError {
+  private static func isTaken(_ file: String, _ descriptor: Int32, _ seconds: Int) -> WeirError {
     let who = holder(descriptor).map { "process \($0)" } ?? "another process"
     return WeirError(
       .storage, "\(who) has locked \(file) for \(seconds) s",

@@ -24,15 +24,22 @@ final class LMDBEnvironment: @unchecked Sendable {
   private var fileBytes = 0
   /// nil for readers.
   private var uncleanStop: UncleanStop?
+  /// The file of ``transacting(_:)``; -1 for readers.
+  private var turn: Int32 = -1
+  private let turnSecondsMax: Int
   /// The moment that the reads within ``pinned(_:)`` see.
   private var pinnedView: StateView?
 
   private static let mapBytesAtStart = 64 << 20
   /// Attempts to see one moment of a file that others write to.
   private static let attemptsMax = 100
+  /// In the store's directory.
+  static let turnFile = "writing"
 
-  init(path: String, readOnly: Bool) throws(WeirError) {
+  /// - Parameter turnSecondsMax: how long a writer waits for another process's transaction.
+  init(path: String, readOnly: Bool, turnSecondsMax: Int = FileLock.secondsMax) throws(WeirError) {
     self.path = path
+    self.turnSecondsMax = turnSecondsMax
     isReader = readOnly
     if readOnly {
       file = try StateReplacement.opening(path, readOnly: true) { () throws(WeirError) in try LMDBEnvironment.fileToRead(path) }
@@ -41,6 +48,8 @@ final class LMDBEnvironment: @unchecked Sendable {
     } else {
       try LMDBEnvironment.makeDirectory(path)
       (file, environment, uncleanStop) = try LMDBEnvironment.openToWrite(path, &mapBytes)
+      turn = Glibc.open(path + "/" + LMDBEnvironment.turnFile, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
+      guard turn >= 0 else { throw LMDBEnvironment.error("write to", path, errno) }
       try openDatabases()
     }
   }
@@ -58,6 +67,8 @@ final class LMDBEnvironment: @unchecked Sendable {
     } else {
       try LMDBEnvironment.makeDirectory(path)
       (file, environment, uncleanStop) = try LMDBEnvironment.openToWrite(path, &mapBytes)
+      turn = Glibc.open(path + "/" + LMDBEnvironment.turnFile, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
+      guard turn >= 0 else { throw LMDBEnvironment.error("write to", path, errno) }
       try openDatabases()
     }
   }
@@ -131,7 +142,9 @@ final class LMDBEnvironment: @unchecked Sendable {
     return environment
   }
 
-  private func openDatabases() throws(WeirError) {
+  private func openDatabases() throws(WeirError) { try transacting { () throws(WeirError) in try createDatabases() } }
+
+  private func createDatabases() throws(WeirError) {
     let (begun, transaction) = LMDBEnvironment.begin(environment, 0)
     guard begun == 0 else { throw LMDBEnvironment.error("open", path, begun) }
     var code = mdb_dbi_open(transaction, "rows", UInt32(MDB_CREATE), &rows)
@@ -159,6 +172,8 @@ final class LMDBEnvironment: @unchecked Sendable {
   func close() {
     if let environment { mdb_env_close(environment) }
     environment = nil
+    if turn >= 0 { Glibc.close(turn) }
+    turn = -1
   }
 
   private static func makeDirectory(_ path: String) throws(WeirError) {
@@ -223,9 +238,19 @@ final class LMDBEnvironment: @unchecked Sendable {
     fileBytes = bytes
   }
 
+  /// LMDB waits for another process's write transaction without an end and without a word, also where that process is paused. So a
+  /// writer first takes a lock that is waited for up to a bound, and whose error names the process.
+  private func transacting<T>(_ body: () throws(WeirError) -> T) throws(WeirError) -> T {
+    try FileLock.held(turn, LOCK_EX, of: path + "/" + LMDBEnvironment.turnFile, within: turnSecondsMax, body)
+  }
+
   /// A write transaction; repeated with a larger map when the map is full.
   func write(_ body: (OpaquePointer) -> Int32) throws(WeirError) {
     try checkFile()
+    try transacting { () throws(WeirError) in try transact(body) }
+  }
+
+  private func transact(_ body: (OpaquePointer) -> Int32) throws(WeirError) {
     while true {
       var (code, transaction) = LMDBEnvironment.begin(environment, 0)
       guard code == 0, let transaction else { throw LMDBEnvironment.error("write to", path, code) }

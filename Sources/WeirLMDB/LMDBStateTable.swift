@@ -23,14 +23,17 @@ public final class LMDBStateTable: StateTable {
     try self.init(path: path, readOnly: readOnly, pagesMax: pagesMax, thread: thread, onPart: {})
   }
 
-  /// - Parameter onPart: called between two transactions of one write; if it throws, the write ends there.
+  /// - Parameters:
+  ///   - turnSecondsMax: how long a write waits for another process's transaction; nil: as long as for other locks.
+  ///   - onPart: called between two transactions of one write; if it throws, the write ends there.
   package init(
-    path: String, readOnly: Bool = false, pagesMax: Int, thread: any BlockingRunner, onPart: @escaping @Sendable () async throws -> Void
+    path: String, readOnly: Bool = false, pagesMax: Int, turnSecondsMax: Int? = nil, thread: any BlockingRunner,
+    onPart: @escaping @Sendable () async throws -> Void
   ) throws(WeirError) {
     self.onPart = onPart
     self.pagesMax = pagesMax
     isReader = readOnly
-    environment = try LMDBEnvironment(path: path, readOnly: readOnly)
+    environment = try LMDBEnvironment(path: path, readOnly: readOnly, turnSecondsMax: turnSecondsMax ?? FileLock.secondsMax)
     self.thread = thread
   }
 

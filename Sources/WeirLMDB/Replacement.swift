@@ -49,7 +49,8 @@ public final class StateReplacement: Sendable {
   }
 
   private func removeFolder() throws(WeirError) {
-    for name in ["data.mdb", "lock.mdb", UncleanStop.fileName, "swap"] where unlink(path + "/" + name) != 0 && errno != ENOENT {
+    for name in ["data.mdb", "lock.mdb", UncleanStop.fileName, "swap", LMDBEnvironment.turnFile]
+    where unlink(path + "/" + name) != 0 && errno != ENOENT {
       throw LMDBEnvironment.error("write to", store, errno)
     }
     if rmdir(path) != 0, errno != ENOENT { throw LMDBEnvironment.error("write to", store, errno) }

@@ -76,8 +76,8 @@ import WeirProtocol
       let next = DealtBlocks([block], lanes: lanes.count, end: position, watermark: sequencer.watermark)
       var counts = BucketCounts()
       for (number, lane) in lanes.enumerated() {
-        lane.consume(next, lane: number)
-        lane.advance(position: position, watermark: sequencer.watermark)
+        try lane.consume(next, lane: number)
+        try lane.advance(position: position, watermark: sequencer.watermark)
         counts += try lane.cut().counts
       }
       return counts

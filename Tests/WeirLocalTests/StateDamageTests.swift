@@ -242,4 +242,23 @@ struct StateDamageTests {
     #expect(try await opened.read(table: "t", key: Array("k".utf8))?.value == [5])
     #expect(!FileManager.default.fileExists(atPath: path + "/rebuilt.mdb"))
   }
+
+  /// LMDB itself waits without an end, and without a word.
+  @Test func aWriterThatWaitsForAPausedOneEndsWithItsNumber() async throws {
+    let path = folder()
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let store = try LMDBStateTable(
+      path: path, pagesMax: LMDBStateTable.pagesMax, turnSecondsMax: 0, thread: BlockingThreads(count: 1), onPart: {})
+    try await store.writeMeta([("a", [1])])
+    // Another process is within a transaction.
+    let other = open(path + "/writing", O_RDWR)
+    try #require(other >= 0 && flock(other, LOCK_EX) == 0)
+    let error = await #expect(throws: WeirError.self) { try await store.writeMeta([("a", [2])]) }
+    #expect(error?.code == .storage && error?.message.contains("process \(getpid()) has locked \(path)/writing") == true)
+    #expect(try await store.readMeta("a") == [1], "readers do not wait")
+    close(other)
+    try await store.writeMeta([("a", [2])])
+    #expect(try await store.readMeta("a") == [2])
+    try await store.close()
+  }
 }

@@ -50,18 +50,21 @@ actor LaneActor {
   /// The first lane, or the only one.
   nonisolated var id: LaneID { ids[0] }
 
-  /// Consumes the rows of these lanes of some deals, in turn.
-  /// - Parameters:
-  ///   - read: the first (if known) and the last record of a live block.
-  ///   - end: after a live block; nil: the deals' own ends, where positions are dense.
-  func consume(_ deals: [DealtBlocks], read: (first: Fingerprint?, last: Fingerprint)? = nil, to end: ShardPoint? = nil) {
-    defer { news.mark() }
-    if let end { move(to: end) }
+  /// Consumes the rows of these lanes of a live block.
+  /// - Parameter read: the first (if known) and the last record of the block.
+  func consume(_ block: DealtBlocks, read: (first: Fingerprint?, last: Fingerprint)?, to end: ShardPoint) throws {
+    try move(to: end)
     if let read { identity.read(first: read.first, last: read.last) }
+    try consume([block])
+  }
+
+  /// Consumes the rows of these lanes of some deals, in turn, to the deals' own ends.
+  func consume(_ deals: [DealtBlocks]) throws {
+    defer { news.mark() }
     for deal in deals where deal.count > 0 {
       if lanes.count > 1 { warm() }
       let next = raised(deal)
-      for (number, lane) in lanes.enumerated() { lane.consume(next, lane: first + number) }
+      for (number, lane) in lanes.enumerated() { try lane.consume(next, lane: first + number) }
       guard let partial else { continue }
       partial.fold(next)
       guard next.hasArrivals else { continue }
@@ -106,29 +109,25 @@ actor LaneActor {
 
   /// Goes past positions that hold no records, to a place that the source or a recorded entry names.
   func pass(to position: Int64, watermark: Int64) throws {
-    for lane in lanes {
-      try invariant(
-        position >= lane.position && watermark >= lane.watermark,
-        "lane \(lane.id.text) goes back from \(lane.position), watermark \(lane.watermark), to \(position), watermark \(watermark)")
-    }
-    advance(position: position, watermark: watermark)
-  }
-
-  private func advance(position: Int64, watermark: Int64) {
     let before = self.position
-    for lane in lanes { lane.advance(position: position, watermark: watermark) }
+    for lane in lanes { try lane.advance(position: position, watermark: watermark) }
     if self.position != before { news.mark() }
   }
 
   /// The same in a live shard.
-  func advance(to point: ShardPoint, watermark: Int64) {
-    move(to: point)
-    advance(position: point.ordinal, watermark: watermark)
+  func advance(to point: ShardPoint, watermark: Int64) throws {
+    try move(to: point)
+    try pass(to: point.ordinal, watermark: watermark)
   }
 
-  private func move(to point: ShardPoint) {
-    precondition((point.sequence == nil) == (sequence == nil) || position == 0, "positions of a shard are of one kind")
-    if let before = sequence, let next = point.sequence { precondition(before <= next, "a lane never goes back") }
+  private func move(to point: ShardPoint) throws {
+    let name = lanes[0].id.text
+    try invariant(
+      (point.sequence == nil) == (sequence == nil) || position == 0,
+      "lane \(name) gets a position of another kind at \(position): \(point.ordinal)")
+    if let before = sequence, let next = point.sequence {
+      try invariant(before <= next, "lane \(name) goes back from \(before) to \(next)")
+    }
     sequence = point.sequence
   }
 

@@ -69,7 +69,7 @@ package final class LaneState {
   func warm(_ step: Int) { dedup?.warm(step) }
 
   /// Consumes the rows of lane `number` of a deal, and reports to the deal which of them it accepts.
-  func consume(_ next: DealtBlocks, lane number: Int) {
+  func consume(_ next: DealtBlocks, lane number: Int) throws(WeirError) {
     let range = next.deal.range(number)
     guard !range.isEmpty else { return }
     if compiled.plan.bronze != nil {
@@ -87,7 +87,7 @@ package final class LaneState {
         take(next, passed)
       }
     }
-    advance(position: next.end, watermark: next.watermark)
+    try advance(position: next.end, watermark: next.watermark)
   }
 
   /// What becomes of accepted records here.
@@ -188,8 +188,10 @@ package final class LaneState {
   var stateBytes: StateBytes { StateBytes(dedup: Int64(dedup?.bytes ?? 0), windows: windows, keyed: keyed) }
 
   /// Follows the shard: everything before `position` was handed over, and this is the shard's watermark there.
-  package func advance(position: Int64, watermark: Int64) {
-    precondition(position >= self.position && watermark >= self.watermark, "a lane never goes back")
+  package func advance(position: Int64, watermark: Int64) throws(WeirError) {
+    try invariant(
+      position >= self.position && watermark >= self.watermark,
+      "lane \(id.text) goes back from \(self.position), watermark \(self.watermark), to \(position), watermark \(watermark)")
     self.position = position
     self.watermark = watermark
   }

@@ -40,7 +40,7 @@ struct LaneStage: Sendable {
       while let next = await work.receive() {
         switch next {
         case .deals(let deals, let records, let end, let watermark):
-          await visit(deals)
+          try await visit(deals)
           for deal in deals { partial.fold(deal) }
           reached(records, end, watermark)
         case .cut(let position, let hash, let watermark, let decisions, let blankLines):
@@ -73,13 +73,13 @@ struct LaneStage: Sendable {
 
   /// One task per core, each for an equal share of the groups: a task for each group costs more than the few rows of a block that hundreds of
   /// lanes get.
-  private func visit(_ deals: [DealtBlocks]) async {
-    @Sendable func visit(_ share: [Int]) async { for number in share { await groups[number].consume(deals) } }
-    guard shares.count > 1 else { return await visit(shares[0]) }
+  private func visit(_ deals: [DealtBlocks]) async throws {
+    @Sendable func visit(_ share: [Int]) async throws { for number in share { try await groups[number].consume(deals) } }
+    guard shares.count > 1 else { return try await visit(shares[0]) }
     // The first share is done here.
-    await withDiscardingTaskGroup { others in
-      for share in shares.dropFirst() { others.addTask { await visit(share) } }
-      await visit(shares[0])
+    try await withThrowingDiscardingTaskGroup { others in
+      for share in shares.dropFirst() { others.addTask { try await visit(share) } }
+      try await visit(shares[0])
     }
   }
 

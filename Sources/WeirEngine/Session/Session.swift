@@ -104,13 +104,12 @@ final class Session: Sendable {
 
   /// Brings the state table's rows of lanes that were restored just now to the ledger's position (``FlushMark``).
   func recoverRows(of actors: [LaneActor], _ fold: LedgerFold) async throws {
-    guard let state = environment.state, hasStateRows || sharesEntry else { return }
+    guard let state = environment.state else { return }
     let ids = actors.flatMap(\.ids)
     // Rows of these lanes may be on their way since this worker had them before.
     try await flusher.pausing { [self] in
       try await claim(ids, state, fold)
-      guard hasStateRows else { return }
-      try await FlushMark.recover(actors, state, fold, owner: owner, variant)
+      if hasStateRows { try await FlushMark.recover(actors, state, fold, owner: owner, variant) }
       // The entry may have moved a lane past a gap, and an idle lane has no other for long.
       // Parents' worker may have stopped between their last entry, and there is no other that writes theirs.
       let parents = ids.flatMap { fold[$0]?.origin?.parents.map(\.lane) ?? [] }
@@ -126,7 +125,7 @@ final class Session: Sendable {
   /// other has committed nothing, what it has flushed is flushed again by this one.
   private func claim(_ ids: [LaneID], _ state: any StateTable, _ fold: LedgerFold) async throws {
     guard !variant.contains(.takesOverUnmarked) else { return }
-    try await FlushMark.own((hasStateRows ? ids : []) + (sharesEntry ? [.merge] : []), owner, state, fold)
+    try await FlushMark.own(ids + (sharesEntry ? [.merge] : []), owner, state, fold)
     if recordsTakeOvers || variant.contains(.claimsWithoutLook) { return }
     let head = try await ledger.refresh()
     guard head.number == fold.number else { throw Session.replaced(by: head.number) }
@@ -139,10 +138,10 @@ final class Session: Sendable {
       advice: "Nothing was lost. Let the other one finish, or start again when it has stopped.")
   }
 
-  /// Of rows of these lanes, and of merged rows where they share the lanes' entries.
+  /// Of rows and marks of these lanes, and of merged rows where they share the lanes' entries.
   func owners(of lanes: [LaneID]) -> [(String, [UInt8])] {
     guard environment.state != nil, !variant.contains(.takesOverUnmarked) else { return [] }
-    return FlushMark.owners(of: (hasStateRows ? lanes : []) + (sharesEntry ? [.merge] : []), owner)
+    return FlushMark.owners(of: lanes + (sharesEntry ? [.merge] : []), owner)
   }
 
   // MARK: After a commit

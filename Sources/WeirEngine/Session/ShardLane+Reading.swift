@@ -29,7 +29,7 @@ extension ShardLane {
         guard try await take(block, end: next, isFirst: isFirstBlock, readers) else { return false }
         isFirstBlock = false
       case .caughtUp(let next):
-        await advance(to: next)
+        try await advance(to: next)
         let due = standing.withLock { standing in
           standing.machine.caughtUp(at: clock.monotonicNanoseconds)
           return standing.machine.dueAt(idleNanoseconds: idleNanoseconds)
@@ -38,7 +38,7 @@ extension ShardLane {
       case .outOfRange(let at):
         throw WeirError(.outOfRange, "\(id.shard) holds nothing at position \(at) any more")
       case .closed(let end, let children):
-        await close(at: end, children: children)
+        try await close(at: end, children: children)
         return false
       case .end, .interrupted: return false
       case .cut, .pause: break
@@ -65,7 +65,7 @@ extension ShardLane {
     try sequence(&block)
     await readers.gate.add(readers.weights.weight(of: block))
     readers.counts.update { $0.records += Int64(block.count) }
-    await consume(block, end: end, read: marks)
+    try await consume(block, end: end, read: marks)
     return true
   }
 

@@ -71,22 +71,22 @@ final class ShardLane: Sendable {
   }
 
   /// - Parameter marks: the first (if known) and the last record of the block, where the source can say.
-  func consume(_ block: PreparedBlock, end: ShardPoint, read marks: (first: Fingerprint?, last: Fingerprint)? = nil) async {
+  func consume(_ block: PreparedBlock, end: ShardPoint, read marks: (first: Fingerprint?, last: Fingerprint)? = nil) async throws {
     let watermark = self.watermark
-    await actor.consume([DealtBlocks(block, end: end.ordinal, watermark: watermark)], read: marks, to: end)
+    try await actor.consume(DealtBlocks(block, end: end.ordinal, watermark: watermark), read: marks, to: end)
     show(block.count, block.decoded.raw.count, end, watermark)
   }
 
   /// The shard holds no more records before `end`.
-  func advance(to end: ShardPoint) async {
+  func advance(to end: ShardPoint) async throws {
     let watermark = self.watermark
-    await actor.advance(to: end, watermark: watermark)
+    try await actor.advance(to: end, watermark: watermark)
     show(0, 0, end, watermark)
   }
 
   /// The shard ended for good: the next cut says so, and which shards have its keys now.
-  func close(at end: ShardPoint, children: [SourceShard]) async {
-    await advance(to: end)
+  func close(at end: ShardPoint, children: [SourceShard]) async throws {
+    try await advance(to: end)
     standing.withLock { $0.closing = .shardClosed(range: range, children: children.map(ChildShard.init)) }
     touch()
     alarm.ring()

@@ -119,7 +119,7 @@ final class StepConductor: Sendable {
     let lane = try lane(LaneID(shard: details.shard), "records")
     if let last = block.decoded.raw.lastFingerprint { lasts.withLock { $0[lane.id] = last } }
     try lane.sequence(&block)
-    await lane.consume(block, end: end)
+    try await lane.consume(block, end: end)
     let (records, bytes, watermark) = (Int64(block.count), Int64(block.decoded.raw.count), lane.watermark)
     counts.update {
       $0.records += records
