@@ -48,8 +48,6 @@ final class LMDBEnvironment: @unchecked Sendable {
     } else {
       try LMDBEnvironment.makeDirectory(path)
       (file, environment, uncleanStop) = try LMDBEnvironment.openToWrite(path, &mapBytes)
-      turn = Glibc.open(path + "/" + LMDBEnvironment.turnFile, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
-      guard turn >= 0 else { throw LMDBEnvironment.error("write to", path, errno) }
       try openDatabases()
     }
   }
@@ -67,8 +65,6 @@ final class LMDBEnvironment: @unchecked Sendable {
     } else {
       try LMDBEnvironment.makeDirectory(path)
       (file, environment, uncleanStop) = try LMDBEnvironment.openToWrite(path, &mapBytes)
-      turn = Glibc.open(path + "/" + LMDBEnvironment.turnFile, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
-      guard turn >= 0 else { throw LMDBEnvironment.error("write to", path, errno) }
       try openDatabases()
     }
   }
@@ -142,7 +138,11 @@ final class LMDBEnvironment: @unchecked Sendable {
     return environment
   }
 
-  private func openDatabases() throws(WeirError) { try transacting { () throws(WeirError) in try createDatabases() } }
+  private func openDatabases() throws(WeirError) {
+    turn = Glibc.open(path + "/" + LMDBEnvironment.turnFile, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
+    guard turn >= 0 else { throw LMDBEnvironment.error("write to", path, errno) }
+    try transacting { () throws(WeirError) in try createDatabases() }
+  }
 
   private func createDatabases() throws(WeirError) {
     let (begun, transaction) = LMDBEnvironment.begin(environment, 0)

@@ -83,6 +83,23 @@ extension LiveWorkerTests {
       #expect(!mark.covers(Fence(generation: 1, position: second.ordinal + 1)), "a row that no entry has")
     }
 
+    /// Readers see by the marks which rows are committed, also where lanes finish no rows.
+    @Test func aWorkerThatHasLostALaneDoesNotSetTheLanesMarkBackInAPlanOfMergedTables() async throws {
+      let table = MemoryStateTable()
+      let bench = try Bench(shards: 2, more: "state: {users: {by: [user], measure: {rows: count()}}}\nstore: {flush: 20ms}", state: table)
+      let worker = bench.worker(["t/0", "t/1"])
+      bench.send("t/0", 0..<10)
+      try await bench.until("10 records") { $0.counts.input == 10 }
+      let (id, mark) = (LaneID(shard: "t/0"), LedgerMark.prefix + "t/0")
+      let other = StateClaim(name: FlushMark.owner(id), owner: [7], number: 1_000_000)
+      try await table.claim([other])
+      try await table.write(StateWrite([], meta: [(mark, [9])], owners: [(other.name, other.owner)]))
+      bench.send("t/0", 10..<20)
+      await bench.wait("it is fenced") { worker.troubles(.stateFenced) > 0 }
+      #expect(try await table.readMeta(mark) == [9])
+      _ = try? await worker.stop()
+    }
+
     @Test func twoDeploymentsOnOneLedgerFenceEachOtherAndCountEachRecordOnce() async throws {
       let bench = try Bench(shards: 2)
       bench.send("t/0", 0..<100)

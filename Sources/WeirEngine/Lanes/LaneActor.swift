@@ -121,12 +121,11 @@ actor LaneActor {
   }
 
   private func move(to point: ShardPoint) throws {
-    let name = lanes[0].id.text
     try invariant(
       (point.sequence == nil) == (sequence == nil) || position == 0,
-      "lane \(name) gets a position of another kind at \(position): \(point.ordinal)")
+      "lane \(id.text) gets a position of another kind at \(position): \(point.ordinal)")
     if let before = sequence, let next = point.sequence {
-      try invariant(before <= next, "lane \(name) goes back from \(before) to \(next)")
+      try invariant(before <= next, "lane \(id.text) goes back from \(before) to \(next)")
     }
     sequence = point.sequence
   }
