@@ -114,7 +114,7 @@ extension FuzzTarget {
     }
   ) { input in
     let path = Workspace.file("capture.ndjson", input)
-    try? CaptureSource.check([path])
+    _ = try? CaptureSource.check([path])
     try wait {
       let source = try CaptureSource(files: [path], cutBytes: 100, blockBytes: 64, blockRows: 5)
       var bytes: [UInt8] = []

@@ -116,7 +116,7 @@ extension FuzzTarget {
       fail("its own state is refused: \(error)")
     }
     expect(rows(again) == before, "saved and restored it has other rows")
-    again.advance(position: 11, watermark: Watermark.maximum)
+    try again.advance(position: 11, watermark: Watermark.maximum)
     _ = try again.cut()
   }
 
