@@ -23,15 +23,21 @@ extension PipelineLoader {
     builder.admin(admin)
   }
 
-  /// `worker: {drain: 25s, stall: 60s, dead: 5m, memory: 2GiB}`.
+  /// `worker: {drain: 25s, stall: 60s, dead: 5m, memory: 2GiB, cloudwatch: {namespace: Weir, every: 1m}}`.
   func worker(_ node: Node) {
-    let members = reader.mapping(node, "worker", keys: ["drain", "stall", "dead", "memory"])
+    let members = reader.mapping(node, "worker", keys: ["drain", "stall", "dead", "memory", "cloudwatch"])
     var worker = PlanWorker()
     worker.drain = members["drain"].map { reader.quantity($0, "worker.drain") }
     worker.stall = members["stall"].map { reader.quantity($0, "worker.stall") }
     worker.dead = members["dead"].map { reader.quantity($0, "worker.dead") }
     worker.memory = members["memory"].flatMap { reader.bytes($0, "worker.memory") }
     (worker.memorySpan, worker.span) = (members["memory"]?.span, node.span)
+    if let node = members["cloudwatch"] {
+      let inner = reader.mapping(node, "worker.cloudwatch", keys: ["namespace", "every"])
+      worker.hasCloudWatch = true
+      worker.cloudWatchNamespace = inner["namespace"].flatMap { reader.text($0, "worker.cloudwatch.namespace") }
+      worker.cloudWatchEvery = inner["every"].map { reader.quantity($0, "worker.cloudwatch.every") }
+    }
     builder.worker(worker)
   }
 

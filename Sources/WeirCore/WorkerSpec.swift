@@ -24,6 +24,19 @@ public struct WorkerSpec: Sendable, Hashable, Codable {
   public var deadMicroseconds: Int64 = 300_000_000
   /// Bytes; nil: three quarters of what the container or the machine has.
   public var memoryBytes: Int64?
+  /// Metrics for CloudWatch, as lines of the log; nil: none.
+  public var cloudWatch: CloudWatchSpec?
 
   public init() {}
+}
+
+/// Metrics in CloudWatch's embedded metric format.
+public struct CloudWatchSpec: Sendable, Hashable, Codable {
+  public var namespace: String
+  /// From one line to the next.
+  public var everyMicroseconds: Int64
+
+  public init(namespace: String = "Weir", everyMicroseconds: Int64 = 60_000_000) {
+    (self.namespace, self.everyMicroseconds) = (namespace, everyMicroseconds)
+  }
 }

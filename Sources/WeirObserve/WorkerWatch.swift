@@ -12,6 +12,8 @@ package final class WorkerWatch: Sendable {
     var health: WorkerHealth
     var stall: StallWatch
     var ratios = ActivityRatios()
+    /// nil: the plan does not ask for it.
+    var cloudWatch: EmbeddedMetrics?
   }
 
   let pipeline: String
@@ -30,7 +32,10 @@ package final class WorkerWatch: Sendable {
     standing = Mutex(
       Standing(
         health: WorkerHealth(now: clock.monotonicNanoseconds),
-        stall: StallWatch(plan.worker ?? WorkerSpec(), flushEveryMicroseconds: plan.lake.flushEveryMicroseconds)))
+        stall: StallWatch(plan.worker ?? WorkerSpec(), flushEveryMicroseconds: plan.lake.flushEveryMicroseconds),
+        cloudWatch: (plan.worker?.cloudWatch).map {
+          EmbeddedMetrics($0, pipeline: plan.pipeline, now: clock.monotonicNanoseconds)
+        }))
   }
 
   var now: Standing { standing.withLock { $0 } }
@@ -49,7 +54,10 @@ package final class WorkerWatch: Sendable {
   package func beside<T: Sendable>(_ body: @Sendable () async throws -> T) async throws -> T {
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { await self.run() }
-      defer { group.cancelAll() }
+      defer {
+        group.cancelAll()
+        cloudWatch(isLast: true)
+      }
       return try await body()
     }
   }
@@ -59,8 +67,20 @@ package final class WorkerWatch: Sendable {
     while !Task.isCancelled {
       for word in look() { tell(word) }
       log.tellOver()
+      cloudWatch()
       await clock.sleep(nanoseconds: WorkerWatch.lookNanoseconds)
     }
+  }
+
+  /// Writes the metrics for CloudWatch if they are due.
+  /// - Parameter isLast: the worker ends: what happened since the line before counts too.
+  package func cloudWatch(isLast: Bool = false) {
+    let now = clock.monotonicNanoseconds
+    guard standing.withLock({ $0.cloudWatch.map { isLast || $0.isDue(at: now) } ?? false }) else { return }
+    let (snapshot, process) = (meter.snapshot(), ProcessReading.now(startSeconds: startSeconds))
+    let line = standing.withLock { $0.cloudWatch?.line(snapshot, stalled: $0.stall.findings, process: process) }
+    // A line of its own: a prefix would hide it from CloudWatch.
+    if let line { log.console.talk(line) }
   }
 
   private func look() -> [StallWatch.Word] {

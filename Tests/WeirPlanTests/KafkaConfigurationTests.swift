@@ -163,6 +163,8 @@ struct KafkaConfigurationTests {
   }
 
   @Test(arguments: [
+    "worker: {cloudwatch: {namespace: AWS/x}}", "worker: {cloudwatch: {namespace: ''}}", "worker: {cloudwatch: {namespace: 'a*b'}}",
+    "worker: {cloudwatch: {every: 500ms}}", "worker: {cloudwatch: {every: 2h}}", "worker: {cloudwatch: {interval: 2m}}",
     "worker: {drain: 0s}", "worker: {drain: 2d}", "worker: {stall: 0s}", "worker: {stall: 31d, dead: 31d}", "worker: {dead: 0s, stall: 1s}",
     "admin: {listen: \"256.1.1.1:1\"}", "admin: {listen: \"1.2.3:1\"}", "admin: {listen: \"u:p@h:1\"}",
   ]) func settingsOfAWorkerThatCannotBeKeptAreRefused(_ section: String) {

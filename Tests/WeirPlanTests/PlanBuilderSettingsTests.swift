@@ -56,7 +56,7 @@ struct PlanBuilderSettingsTests {
     let file =
       Self.yaml + """
         lake: {path: ./lakes/one, flush: {every: 3s, bytes: 1MiB}, file_size: 2MiB, codec: snappy, ledger_keep: 1d}
-        worker: {drain: 5s, stall: 7s, dead: 9s, memory: 1GiB}
+        worker: {drain: 5s, stall: 7s, dead: 9s, memory: 1GiB, cloudwatch: {namespace: Shop, every: 30s}}
         admin: {listen: "0.0.0.0:9464", hosts: [a.example], token: {env: T}, metrics_token: true}
         sinks: {kafka: {topics: {gold/seen: out}, start: latest, behind: 7}}
         """
@@ -68,6 +68,8 @@ struct PlanBuilderSettingsTests {
       var worker = PlanWorker()
       (worker.drain, worker.stall, worker.dead) = (PlanDuration(5_000_000), PlanDuration(7_000_000), PlanDuration(9_000_000))
       worker.memory = 1 << 30
+      (worker.hasCloudWatch, worker.cloudWatchNamespace) = (true, "Shop")
+      worker.cloudWatchEvery = PlanDuration(30_000_000)
       builder.worker(worker)
       var admin = PlanAdmin(listen: "0.0.0.0:9464", token: .environment("T"))
       (admin.hosts, admin.protectsMetrics) = (["a.example"], true)

@@ -30,6 +30,10 @@ public struct PlanWorker {
   /// Bytes.
   public var memory: Int64?
   public var memorySpan: SourceSpan?
+  /// `worker.cloudwatch` is written.
+  public var hasCloudWatch = false
+  public var cloudWatchNamespace: PlanText?
+  public var cloudWatchEvery: PlanDuration?
   public var span: SourceSpan?
 
   public init() {}
@@ -116,7 +120,33 @@ extension PlanBuilder {
     if spec.deadMicroseconds < spec.stallMicroseconds {
       diagnostics.report("worker.dead must not be shorter than worker.stall", "bad_value", at: written.dead?.span ?? written.span)
     }
+    if written.hasCloudWatch { spec.cloudWatch = cloudWatch(written) }
     set { $0.worker = spec }
+  }
+
+  private func cloudWatch(_ written: PlanWorker) -> CloudWatchSpec {
+    var spec = CloudWatchSpec()
+    if let namespace = written.cloudWatchNamespace {
+      spec.namespace = namespace.text
+      // The rules of CloudWatch's PutMetricData.
+      let isValid = namespace.text.utf8.allSatisfy { byte in
+        switch byte {
+        case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"): true
+        default: "._-/#: ".utf8.contains(byte)
+        }
+      }
+      if !isValid || !(1...255).contains(namespace.text.utf8.count) || namespace.text.hasPrefix("AWS/")
+        || namespace.text.allSatisfy({ $0 == " " })
+      {
+        diagnostics.report(
+          "worker.cloudwatch.namespace must be 1 to 255 of the characters A-Z a-z 0-9 . _ - / # : and space, and must not begin with AWS/",
+          "bad_value", at: namespace.span)
+      }
+    }
+    if let every = duration(written.cloudWatchEvery, "worker.cloudwatch.every", within: LiveBounds.cloudWatch) {
+      spec.everyMicroseconds = every
+    }
+    return spec
   }
 
   private func duration(_ written: PlanDuration?, _ what: String, within bounds: LiveBounds.Bounds) -> Int64? {

@@ -24,6 +24,8 @@ package enum LiveBounds {
   /// Below, there is no room for a batch of a producer.
   package static let queue = Bounds("1MiB", "1024GiB")
   package static let drain = Bounds("1s", "1d")
+  /// CloudWatch keeps no value for less than a second; alarms look at minutes.
+  package static let cloudWatch = Bounds("1s", "1h")
   /// The worker looks at itself about once a second.
   package static let stall = Bounds("1s", "30d")
   package static let dead = Bounds("1s", "30d")
