@@ -120,12 +120,12 @@ def show_state(binary, store):
     print("  " + (weir(binary, "state", "scan", STATE, "--store", store, "--limit", "5") or "").rstrip().replace("\n", "\n  "))
 
 
-def show_speed(done):
+def show_speed(binary, done):
     if done.get("unchanged"):
         title("This run found everything done and changed nothing: a replay is exactly once.")
     elif done.get("seconds"):
         title(f"{done['records']:,} records in {done['seconds']:.1f} s: {done['records_per_second']:,.0f} records/s, {done['epochs']} epochs, "
-              "with ledger and fsync")
+              "with ledger and fsync" + (" (a debug build)" if "/debug/" in binary else ""))
 
 
 def show_next(a):
@@ -156,7 +156,7 @@ def main():
     show_tables(lake)
     show_top(lake)
     show_state(a.weir, f"{a.demo}/store")
-    show_speed(done)
+    show_speed(a.weir, done)
     show_next(a)
 
 

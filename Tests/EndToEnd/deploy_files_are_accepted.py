@@ -79,6 +79,7 @@ def quickstart(suite):
                        (os.path.join(copy, ".build", "venv", "bin", "python"), 'echo "$*" >&2'),
                        (os.path.join(copy, ".build", "release-7.8.9", "image", "root", "usr", "bin", "weir"), ""),
                        (os.path.join(copy, ".build", "release", "weir"), ""),
+                       (os.path.join(copy, ".build", "debug", "weir"), ""),
                        (os.path.join(tools, "swift"), "")):
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "w") as f:
@@ -102,8 +103,9 @@ def quickstart(suite):
     with open(os.path.join(copy, "Package.swift"), "a") as f:
         f.write("// changed\n")
     found = used(head)
-    faults += [] if found == (".build/release/weir", False) else [f"a release of this commit, but sources have changed: {found}"]
-    suite.claim("Scripts/quickstart uses a release of the same commit without a toolchain, and else builds", faults)
+    faults += [] if found == (".build/debug/weir", False) else [f"sources are newer than every binary: {found}"]
+    suite.claim("Scripts/quickstart uses a release of the same commit without a toolchain, else a release build that is newer than the "
+                "sources, and else makes a debug build", faults)
 
 
 common.Suite("deploy_files_are_accepted", 120, __doc__).run(dockerfile, manifests, packages, quickstart)
