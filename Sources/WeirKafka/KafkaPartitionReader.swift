@@ -121,9 +121,6 @@ package final class KafkaPartitionReader: @unchecked Sendable {
     return try result.get()
   }
 
-  /// Where the queue was read to: what ``next()`` has handed out plus the blocks that are ready.
-  package var readTo: Int64 { state.withLock { $0.next } }
-
   /// Whether a caller of ``next()`` waits.
   var isAsked: Bool { state.withLock { $0.waiter != nil } }
 

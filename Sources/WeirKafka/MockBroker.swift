@@ -60,11 +60,6 @@ package final class MockBroker: @unchecked Sendable {
 
   package func setUp() { rd_kafka_mock_broker_set_up(cluster, -1) }
 
-  /// Moves a partition's leader to another broker (they count from 1).
-  package func setLeader(of partition: KafkaPartition, broker: Int) {
-    rd_kafka_mock_partition_set_leader(cluster, partition.topic, partition.number, Int32(broker))
-  }
-
   /// Delays every answer.
   package func setDelay(milliseconds: Int) { rd_kafka_mock_broker_set_rtt(cluster, -1, Int32(milliseconds)) }
 

@@ -165,6 +165,8 @@ public struct PlanChange: Sendable, Equatable {
   public var runID: String
   /// The entry that brought it; it is in effect after it.
   public var entry: Int64
+  /// Records that were rejected under the plans before.
+  public var rejectedBefore: Int64 = 0
 }
 
 /// What the ledger gave a table so far.
@@ -304,7 +306,7 @@ extension LedgerFold {
       partitioners[stream] = (partitioners[stream] ?? Partitioner.allCases).filter(rules.contains)
     case .clock(let microseconds): lanes[lane]?.clock = microseconds
     case .plan(let meaning, let hash, let runID):
-      planChange = PlanChange(meaning: meaning, hash: hash, runID: runID, entry: number)
+      planChange = PlanChange(meaning: meaning, hash: hash, runID: runID, entry: number, rejectedBefore: counts.quarantined)
     case .shardClosed(let range, let children): close(lane, range: range, children: children)
     case .partitionsAdded(let added): grow(added)
     case .gap, .recreated, .unverified: break

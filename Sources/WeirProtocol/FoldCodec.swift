@@ -122,13 +122,20 @@ extension LookupVersion {
 }
 
 extension PlanChange {
-  var json: JSONValue { .members(["plan": meaning, "planHash": .string(hash), "runID": .string(runID), "entry": .int(entry)]) }
+  var json: JSONValue {
+    let members: [JSONValue.Member] = [
+      .init("plan", meaning), .init("planHash", .string(hash)), .init("runID", .string(runID)), .init("entry", .int(entry)),
+    ]
+    // Left out where it is 0, as in snapshots from before there was such a count.
+    return .object(members + (rejectedBefore == 0 ? [] : [.init("rejectedBefore", .int(rejectedBefore))]))
+  }
 
   init(json: JSONValue) throws(WeirError) {
     meaning = try json.required("plan")
     hash = try json.requiredString("planHash")
     runID = try json.requiredString("runID")
     entry = try json.requiredInt("entry")
+    rejectedBefore = try json["rejectedBefore"] == nil ? 0 : json.requiredCount("rejectedBefore")
   }
 }
 

@@ -119,6 +119,8 @@ public struct FollowerMachine: Sendable {
   private let checksOnly: Bool
   private var state = State.readingSnapshot
   private var tries = 0
+  /// The `txn` at the last try: a table that another worker has moved on since is no failure.
+  private var triedAt: Int64?
   /// Only for the broken variant that goes by it.
   private var remembered: Int64?
   package var variant: ProtocolVariant = []
@@ -167,6 +169,8 @@ public struct FollowerMachine: Sendable {
     if snapshot.version < 0, mustExist { return refuse(.missing) }
     // Entry 0 holds no files: a table without our txn begins after it.
     var applied = snapshot.txn ?? 0
+    if let triedAt, applied > triedAt { tries = 0 }
+    triedAt = applied
     if variant.contains(.followerTrustsMemory) { applied = remembered ?? applied }
     remembered = applied
     let isOurs = snapshot.version >= 0 && snapshot.ledgerID == ledgerID

@@ -17,6 +17,8 @@ public actor Ledger {
   private static let recentMax = 8
   /// Files that they name together; the newest entry is kept all the same.
   private static let recentFilesMax = 4096
+  /// For collections.
+  var names = EntryNames()
   /// Shared with the reader that opened the ledger.
   let snapshots: SnapshotPointer
   /// Only the simulation sets these: a broken variant, and the observer of each step of a commit.

@@ -23,6 +23,30 @@ public struct CollectionReport: Sendable, Equatable {
   public var snapshot: Int64
   public var entriesDeleted: [Int64]
   public var blobsDeleted: [String]
+  /// Entries that were not read yet: as long as there are some, no blob is deleted.
+  public var entriesUnread = 0
+}
+
+/// Which files the kept entries name, across the collections of one worker: an entry is read once, and a collection reads a bounded
+/// number of them, because no epoch is cut meanwhile.
+struct EntryNames {
+  /// Entries that one collection reads at most, and how many at the same time.
+  static let readsMax = 1000
+  static let readsAtATime = 16
+
+  /// The newest entry that names a file, by path.
+  private(set) var newest: [String: Int64] = [:]
+  /// Entries through this one were read; nil: none.
+  private(set) var readThrough: Int64?
+
+  mutating func add(_ entry: LedgerEntry) {
+    for path in entry.namedFiles { newest[path] = max(newest[path] ?? entry.number, entry.number) }
+  }
+
+  mutating func read(through number: Int64) { readThrough = number }
+
+  /// Forgets what only entries before `first` name.
+  mutating func drop(before first: Int64) { newest = newest.filter { $0.value >= first } }
 }
 
 /// The order of a collection is its safety:
@@ -59,7 +83,7 @@ extension Ledger {
     report.entriesDeleted = try await deleteEntries(entries, upTo: kept, policy, asOf: now)
     if variant.contains(.deletesBeforePointer) { try await writeSnapshot(of: kept) }
     try await deleteOldSnapshots()
-    report.blobsDeleted = try await sweep(kept, asOf: now)
+    (report.blobsDeleted, report.entriesUnread) = try await sweep(kept, asOf: now)
     return report
   }
 
@@ -143,8 +167,13 @@ extension Ledger {
     throw WeirError(.storage, "the mark of collected entries \(mark.path) could not be written")
   }
 
+  /// Deletes the snapshots before the one that the pointer names. That one stays although there is a newer one: its worker may have
+  /// stopped before it wrote the marker, and readers begin where the marker says.
   private func deleteOldSnapshots() async throws {
-    for snapshot in try await numbers(in: layout.snapshots).dropLast() { try await store.delete(snapshot.info.path) }
+    let named = try await reader.pointer()
+    for snapshot in try await numbers(in: layout.snapshots).dropLast() where snapshot.number < named {
+      try await store.delete(snapshot.info.path)
+    }
   }
 
   private func numbers(in directory: String) async throws -> [(number: Int64, info: ObjectInfo)] {
@@ -153,18 +182,36 @@ extension Ledger {
     }
   }
 
-  private func sweep(_ kept: LedgerFold, asOf now: Int64) async throws -> [String] {
+  /// - Returns: the files that were deleted, and how many entries were not read yet.
+  private func sweep(_ kept: LedgerFold, asOf now: Int64) async throws -> (deleted: [String], unread: Int) {
     let files = try await store.list(layout.blobs) + store.list(layout.lookups)
     let age = variant.contains(.sweepsYoung) ? 0 : Ledger.sweepMicroseconds
     let old = files.filter { now - $0.modifiedMicroseconds >= age }
-    guard !old.isEmpty else { return [] }
-    var named = kept.namedFiles
-    for (number, _) in try await numbers(in: layout.entries) {
-      if let entry = try await reader.entry(number) { named.formUnion(entry.namedFiles) }
-    }
-    let unnamed = old.map(\.path).filter { !named.contains($0) }
+    guard !old.isEmpty else { return ([], 0) }
+    let numbers = try await numbers(in: layout.entries).map(\.number)
+    if let first = numbers.first { names.drop(before: first) }
+    let unread = numbers.filter { $0 > names.readThrough ?? -1 }
+    try await read(unread.prefix(EntryNames.readsMax))
+    guard unread.count <= EntryNames.readsMax else { return ([], unread.count - EntryNames.readsMax) }
+    let named = kept.namedFiles
+    let unnamed = old.map(\.path).filter { !named.contains($0) && names.newest[$0] == nil }
     for path in unnamed { try await store.delete(path) }
-    return unnamed
+    return (unnamed, 0)
+  }
+
+  /// Reads entries for the files that they name.
+  private func read(_ numbers: ArraySlice<Int64>) async throws {
+    var rest = numbers
+    while !rest.isEmpty {
+      let reader = reader
+      let entries = try await withThrowingTaskGroup(of: LedgerEntry?.self) { group in
+        for number in rest.prefix(EntryNames.readsAtATime) { group.addTask { try await reader.entry(number) } }
+        return try await group.reduce(into: [LedgerEntry]()) { if let entry = $1 { $0.append(entry) } }
+      }
+      for entry in entries { names.add(entry) }
+      names.read(through: rest.prefix(EntryNames.readsAtATime).last ?? 0)
+      rest = rest.dropFirst(EntryNames.readsAtATime)
+    }
   }
 }
 

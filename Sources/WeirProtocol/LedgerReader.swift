@@ -80,10 +80,11 @@ struct LedgerReader: Sendable {
     throw collectedTooFast
   }
 
-  /// The newest snapshot was lost: an older one and the entries after it give the same fold, unless they were collected.
+  /// The snapshot of the pointer was lost: another one and the entries after it give the same fold, unless they were collected. It may be
+  /// a newer one whose worker stopped before it wrote the marker.
   /// - Returns: nil where all entries and snapshots are gone.
   private func head(without lost: Int64) async throws -> LedgerFold? {
-    let older = try await store.list(layout.snapshots).compactMap { LedgerLayout.number(in: $0.path) }.filter { $0 < lost }
+    let older = try await store.list(layout.snapshots).compactMap { LedgerLayout.number(in: $0.path) }.filter { $0 != lost }
     for snapshot in older.sorted().reversed() + [-1] {
       if let fold = try await base(snapshot), let head = try await tail(of: fold, stillValid: { $0 == lost }), head.number >= lost {
         return head

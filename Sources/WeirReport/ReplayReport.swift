@@ -162,7 +162,7 @@ package final class ReplayReport: Sendable {
     if peak > memory.total {
       console.talk("weir: " + MemoryWords.over(peak, of: memory.total))
     }
-    console.data("ledger       \(fold.number + 1) entries, \(progress.entries) of them now")
+    console.data("ledger       \(fold.number + 1) entries, \(progress.entries) of them new")
     for table in tables {
       console.data(
         "table        \(table.name.padding(toLength: max(28, table.name.count), withPad: " ", startingAt: 0)) \(Human.count(table.rows)) rows in \(table.files) files, \(Human.bytes(table.bytes))"

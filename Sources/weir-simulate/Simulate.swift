@@ -63,7 +63,7 @@ import WeirSimulation
       if let violation = result.violation {
         failed += 1
         let faults = reduce ? LiveSimulation.reduce(seed: seed, mode: mode) : result.faults
-        print("seed \(seed): \(violation)\n  faults: \(faults.joined(separator: ","))")
+        print("seed \(seed): \(violation)\n  faults: \(faults.joined(separator: ","))\n  to see it: \(command(of: seed))")
       }
       if EscapeWatch.count > escaped {
         failed += 1
@@ -79,10 +79,22 @@ import WeirSimulation
       }
     }
     let time = Date().timeIntervalSince(began)
-    print("\(seeds) seeds, \(failed) failed; \(steps) steps, \(entries) entries, \(strikes) strikes; \(String(format: "%.1f", time)) s")
+    let rate = String(format: "%.1f s, %.1f seeds per second on one core", time, Double(seeds) / max(time, 0.001))
+    print("\(seeds) seeds, \(failed) failed; \(steps) steps, \(entries) entries, \(strikes) strikes; \(rate)")
     if marks { for mark in Mark.allCases where all[mark] > 0 { print("  \(mark): \(all[mark])") } }
-    if !isWatching { print("this runtime has no hook that shows jobs outside the simulation") }
+    if !isWatching {
+      failed += 1
+      print("this runtime has no hook that shows jobs outside the simulation: whether all ran in it is not known")
+    }
     if failed > 0 { throw ExitCode(1) }
+  }
+
+  /// Repeats a seed alone, with all its events. (The same seed has the same hashes with this variable only.)
+  private func command(of seed: UInt64) -> String {
+    let flags = [("--reshards", reshards), ("--grows", grows), ("--replays", replays), ("--repeats", repeats), ("--parts", parts)]
+    return
+      (["SWIFT_DETERMINISTIC_HASHING=1 .build/release/weir-simulate --verbose --first \(seed)"] + flags.filter(\.1).map(\.0)
+      + (without.isEmpty ? [] : ["--without \(without)"]) + (bug.map { ["--bug \($0)"] } ?? [])).joined(separator: " ")
   }
 
   private func runRecorded() throws {

@@ -21,7 +21,7 @@ struct Ledger: AsyncParsableCommand {
         """)
     @Argument(help: "The pipeline file (YAML).", completion: .pipeline) var pipeline: String
     @Option(help: "The lake's directory, instead of the pipeline's.", completion: .directory) var lake: String?
-    @Option(help: "Accepted for symmetry with verify; the ledger is in the lake.") var store: String?
+    @Option(help: "Ignored: the ledger is in the lake. Accepted so that show and verify take the same options.") var store: String?
     @Flag(help: "Print whole entries as JSON lines.") var json = false
 
     func run() async throws {

@@ -81,6 +81,25 @@ extension LiveWorkerTests {
       _ = try await worker.stop()
     }
 
+    /// With a record that is bad for the corrected plan too, and alone in its commit.
+    @Test func whatAnEarlierPlanRejectedDoesNotStopACorrectedOne() async throws {
+      let bench = try Bench(shards: 1)
+      bench.topic.send(bad(999), to: "t/0")
+      let old = bench.worker(["t/0"])
+      try await bench.until("999 rejected records") { $0.counts.quarantined == 999 }
+      _ = try await old.stop()
+      let changed = try Bench(shards: 1, more: "dedup: {id: user, within: 1h}", beside: bench, meaning: "changed")
+      bench.topic.send(["no JSON"], to: "t/0")
+      let worker = changed.worker(["t/0"])
+      try await changed.until("the record is in quarantine") { $0.counts.quarantined == 1000 || worker.hasEnded }
+      bench.send("t/0", 0..<1)
+      try await changed.until("a record is accepted") { $0.counts.accepted == 1 || worker.hasEnded }
+      _ = try await worker.stop()
+      let fold = try #require(try await changed.fold())
+      #expect(fold.counts.quarantined == 1000 && fold.counts.accepted == 1 && fold.planChange?.rejectedBefore == 999)
+      #expect(try LedgerFold(bytes: fold.bytes) == fold, "a snapshot keeps it")
+    }
+
     /// The lanes have states by then, and the merge lane has partials of the old plan to read.
     @Test func aChangedPlanTakesOverALedgerOfRejectedRecords() async throws {
       let bench = try Bench(shards: 2)

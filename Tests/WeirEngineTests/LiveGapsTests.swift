@@ -66,6 +66,9 @@ extension LiveWorkerTests {
       let end = bench.topic.point(40, counted: 20)
       try await bench.until("the rest") { $0.counts.input == 20 && $0[LaneID(shard: "t/0")]?.position == end }
       _ = try await worker.stop()
+      let gaps = try await bench.decisions().filter { if case .gap = $0 { true } else { false } }
+      let from = ShardPoint(10).moved(to: bench.topic.position(10))
+      #expect(gaps == [.gap(from: from, to: from.moved(to: bench.topic.position(30)), reason: "trimmed at the source before it was read")])
     }
 
     /// What was read before is no part of it, however long its epoch had still to go.

@@ -193,5 +193,7 @@ import WeirProtocol
     var none = KeepingSchedule(keepMicroseconds: 0, now: 0)
     let result6 = none.isDue(at: second - 1)
     #expect(!result6, "not with every commit")
+    long.isDueSooner()
+    #expect(long.dueAt == 3_660 * second, "what one collection has left is collected a minute later")
   }
 }

@@ -95,6 +95,58 @@ extension LiveWorkerTests {
       #expect(try await bench.fold()?.tables["late/users"]?.rows == 20)
     }
 
+    /// A rebalance gives a worker the shards that it had: it has no reason to ask for new ones, and its list of shards is old.
+    @Test func aWorkerWhoseListOfShardsIsOldRetiresNoLaneOfAnother() async throws {
+      let bench = try Bench(shards: 2, isSharded: false)
+      for name in Partitions.names(2) { bench.send(name, [1]) }
+      let (a, b) = (bench.worker(["t/0"]), bench.worker(["t/1"]))
+      try await bench.until("2 records") { $0.counts.input == 2 }
+      bench.topic.change { $0["t/2"] = FakeTopic.Shard() }
+      bench.send("t/2", [1])
+      try #require(a.group).tell(.assigned(["t/2"]))
+      try await bench.until("the new shard's record") { $0.counts.input == 3 }
+      let group = try #require(b.group)
+      group.tell(.revoked(["t/1"], isLost: false))
+      await bench.wait("it is released") { group.released == ["t/1"] }
+      group.tell(.assigned(["t/1"]))
+      bench.send("t/1", [2])
+      try await bench.until("it reads again") { $0.counts.input == 4 }
+      bench.send("t/2", [2])
+      try await bench.until("5 records") { $0.counts.input == 5 }
+      _ = try await (a.stop(), b.stop())
+      #expect(try await bench.decisions().filter { $0 == .idle } == [])
+      #expect(a.troubles(.fenced) == 0 && b.troubles(.fenced) == 0)
+    }
+
+    /// Another worker lists a shard between this one's question to the source and its look at the ledger.
+    @Test func aShardThatTheLedgerKnowsAndAnOldAnswerDoesNotIsNoRecreatedStream() async throws {
+      let bench = try Bench(shards: 1, isSharded: false)
+      bench.send("t/0", [1])
+      let first = bench.worker(["t/0"])
+      try await bench.until("1 record") { $0.counts.input == 1 }
+      let grown = Flag()
+      let late = try Bench(
+        shards: 1, isSharded: false, beside: bench,
+        wrap: {
+          InterceptedStore(
+            $0,
+            before: { _ in
+              guard !grown.isRaised else { return }
+              grown.raise()
+              bench.topic.change { $0["t/1"] = FakeTopic.Shard() }
+              bench.send("t/1", [1])
+              first.group?.tell(.assigned(["t/1"]))
+              try await bench.until("the new shard's record") { $0.counts.input == 2 }
+            })
+        })
+      let second = late.worker([])
+      await bench.wait("the second joins") {
+        second.hasEnded || second.events.withLock { $0.contains { if case .joined = $0 { true } else { false } } }
+      }
+      #expect(!second.hasEnded)
+      _ = try await (first.stop(), second.stop())
+    }
+
     @Test func whoSeesTheChangeFirstDecidesForAllWorkers() async throws {
       let state = MemoryStateTable()
       let bench = try Bench(shards: 2, isSharded: false, misplaced: "halt", more: Partitions.more, state: state)

@@ -215,6 +215,15 @@ extension ScriptedSource {
     #expect(ahead.take() && !ahead.take(), "a lane that ends gives back what it has taken")
   }
 
+  @Test func aReaderOfAClosedQueueTakesNoRoomOfOthers() async {
+    let ahead = PrepareAhead(1)
+    let queue = PreparedQueue(ahead: ahead)
+    _ = await queue.expect(end: 1)
+    await queue.close()
+    #expect(await !queue.hasRoomForBlock())
+    #expect(ahead.take(), "the lanes that are left may still prepare ahead")
+  }
+
   /// Each block is more than is prepared by the reader itself.
   @Test(arguments: [0, 3]) func aLiveShardIsReadToItsEnd(ahead: Int) async throws {
     let blocks = 20

@@ -110,7 +110,7 @@ import WeirCore
     _ columns: String
   ) throws {
     let found = diagnostics(pipeline(more: "silver: {columns: \"\(columns)\"}"))
-    #expect(found.count == 1 && found[0].message.contains("',' or as NAME expected"), "\(found.map(\.text))")
+    #expect(found.count == 1 && found[0].message.contains("expected ',' or as NAME"), "\(found.map(\.text))")
     #expect(found.first?.message.contains("lower(x) like") == columns.contains("ilike"))
   }
 

@@ -146,6 +146,44 @@ struct LedgerOpeningTests {
     #expect(error?.code == .ledgerCorrupt && error?.message.contains(layout.snapshot(300)) == true, "\(String(describing: error))")
   }
 
+  /// The worker that wrote the newer one stopped before it wrote the marker: readers that know the marker begin at the older one.
+  @Test func `collection keeps the snapshot of the pointer although a newer one is there`() async throws {
+    let ledger = try await made()
+    let late = try #require(try await opened())
+    for _ in 0..<20 { try await commit(ledger) }
+    try await store.write([NewObject(path: layout.snapshot(365), bytes: [])])
+    let collected = try await ledger.collect(CollectionPolicy(keepMicroseconds: 0, appliedThrough: 360), worker: "w")
+    #expect(collected.snapshot == 370 && collected.entriesDeleted.last == 360)
+    #expect(try await late.refresh().number == 370)
+
+    try await store.write([NewObject(path: layout.snapshot(400), bytes: [])])
+    for _ in 0..<10 { try await commit(ledger) }
+    _ = try await ledger.collect(CollectionPolicy(keepMicroseconds: 0, appliedThrough: 380), worker: "w")
+    #expect(try await late.refresh().number == 380)
+    #expect(try await store.get(layout.snapshot(380)) != nil)
+  }
+
+  // MARK: Collection
+
+  @Test func `a collection reads each kept entry once, and a bounded number of them`() async throws {
+    clock.advance(by: 2 * CollectionPolicy.dayMicroseconds * 1000)
+    let ledger = try await made()
+    try await store.write([NewObject(path: layout.blobs + "old", bytes: [1])])
+    let policy = CollectionPolicy(appliedThrough: 350)
+    for _ in 0..<EntryNames.readsMax { try await commit(ledger) }
+    _ = requests.take()
+    var report = try await ledger.collect(policy, worker: "w")
+    // One entry was added for the collection itself.
+    #expect(report.entriesUnread > 0 && report.blobsDeleted == [], "what the others name is not known")
+    report = try await ledger.collect(policy, worker: "w")
+    #expect(report.entriesUnread == 0 && report.blobsDeleted == [layout.blobs + "old"])
+    try await store.write([NewObject(path: layout.blobs + "older", bytes: [1])])
+    _ = requests.take()
+    report = try await ledger.collect(policy, worker: "w")
+    let cost = requests.take()
+    #expect(report.blobsDeleted == [layout.blobs + "older"] && cost.gets < 20, "\(cost)")
+  }
+
   @Test func `the last of many markers is found with few reads`() async throws {
     for number in 0..<1000 as Range<Int64> {
       let snapshots = SnapshotPointer(layout, store)

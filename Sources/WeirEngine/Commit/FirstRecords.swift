@@ -59,7 +59,7 @@ struct FirstRecords {
 
   /// - Parameters:
   ///   - reasons: of the records that are not committed.
-  ///   - rejected: records, all of them, from the beginning of the ledger.
+  ///   - rejected: records, all of them, from the beginning of the ledger or since its plan was replaced.
   ///   - committed: how many of them are in the quarantine table already.
   static func error(_ reasons: RejectedReasons, rejected: Int64, committed: Int64 = 0) -> WeirError {
     let records = rejected == 1 ? "the only record was" : "the first \(rejected) records were"
@@ -82,7 +82,8 @@ extension EpochBatch {
   func checkFirstRecords(_ plan: Plan, _ fold: LedgerFold) throws(WeirError) -> Bool {
     let counts = epochs.reduce(into: BucketCounts()) { $0 += $1.counts }
     if counts.input > counts.quarantined || !FirstRecords.applies(plan, fold) { return true }
-    let committed = fold.counts.quarantined
+    // What an earlier plan rejected says nothing about the one that took its place.
+    let committed = fold.counts.quarantined - (fold.planChange?.rejectedBefore ?? 0)
     if counts.quarantined > 0, committed + counts.quarantined >= FirstRecords.recordsMax {
       throw FirstRecords.error(rejected, rejected: committed + counts.quarantined, committed: committed)
     }

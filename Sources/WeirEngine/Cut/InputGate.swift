@@ -19,8 +19,6 @@ actor InputGate {
 
   /// The epoch takes as much memory as one may.
   var isHeavy: Bool { rule.isDue }
-  /// What the epoch is estimated to hold.
-  var heldBytes: Int64 { rule.bytes }
 
   /// Counts a block in; waits for the next cut when the epoch is full.
   func admit(_ count: Int64) async {

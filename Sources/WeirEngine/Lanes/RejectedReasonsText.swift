@@ -9,7 +9,7 @@ extension RejectedReasons {
     for kind in top.prefix(RejectedReasons.shownMax) {
       let sample = kind.sample
       // Numbers and values of the reason are the first's.
-      let whose = kind.differs ? " (the first; the others differ in numbers or values)" : ""
+      let whose = kind.differs ? " (the first of them; the others differ in numbers or values)" : ""
       lines.append("\(kind.count) \(kind.count == 1 ? "record" : "records"): \(kind.stage): \(sample.reason)\(whose)")
       lines.append("  \(kind.count == 1 ? "" : "the first ")at position \(sample.position) of \(sample.shard): \(sample.record)")
       if let hint = sample.hint { lines.append("  hint: \(hint)") }

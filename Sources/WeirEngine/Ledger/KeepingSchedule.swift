@@ -17,6 +17,9 @@ struct KeepingSchedule {
   /// Monotonic nanoseconds.
   var dueAt: Int64 { last + intervalNanoseconds }
 
+  /// More is left than one collection does: the next one comes after a sixtieth of the interval.
+  mutating func isDueSooner() { last -= intervalNanoseconds - intervalNanoseconds / 60 }
+
   /// True once an interval.
   mutating func isDue(at now: Int64) -> Bool {
     guard now - last >= intervalNanoseconds else { return false }

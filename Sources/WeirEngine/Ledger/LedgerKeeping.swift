@@ -16,12 +16,14 @@ enum LedgerKeeping {
   }
 
   /// Called when all followers were brought up: at the end of a replay, and now and then by a live worker.
-  static func collect(_ ledger: Ledger, keep: Int64, appliedThrough: Int64) async throws {
+  /// - Returns: false: more is left to collect.
+  @discardableResult
+  static func collect(_ ledger: Ledger, keep: Int64, appliedThrough: Int64) async throws -> Bool {
     let policy = CollectionPolicy(keepMicroseconds: keep, appliedThrough: appliedThrough)
-    try await tolerating { _ = try await ledger.collect(policy, worker: ledger.makeAttemptID()) }
+    return try await tolerating { try await ledger.collect(policy, worker: ledger.makeAttemptID()).entriesUnread == 0 } ?? true
   }
 
-  private static func tolerating(_ body: () async throws -> Void) async throws {
-    do { try await body() } catch let error as WeirError where error.isRetriable {}
+  private static func tolerating<T>(_ body: () async throws -> T) async throws -> T? {
+    do { return try await body() } catch let error as WeirError where error.isRetriable { return nil }
   }
 }

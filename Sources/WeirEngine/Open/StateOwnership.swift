@@ -15,7 +15,7 @@ enum StateOwnership {
         .foreignTable,
         "the state table \(name.dropFirst(prefix.count)) in the store belongs to another ledger (\(String(decoding: owner, as: UTF8.self)))",
         advice:
-          "Choose \(.otherStore): each pipeline has its own. If two pipelines had one store, remove it: each rebuilds its tables. If the lake of this state table was lost, restore it from a copy."
+          "Choose \(.otherStore): each pipeline has its own. If two pipelines shared this store, remove it: each pipeline rebuilds its own tables. If the lake of this state table was lost, restore it from a copy."
       )
     }
   }

@@ -51,8 +51,12 @@ actor PreparedQueue {
 
   /// Waits until the block that was read may be prepared. False: no consumer is left.
   func hasRoomForBlock() async -> Bool {
-    while !mayPrepare(), !isClosed { await withCheckedContinuation { reader = $0 } }
-    return !isClosed
+    // Closed is looked at first: a slot that is taken after close() gave all back would be lost for the session.
+    while !isClosed {
+      if mayPrepare() { return true }
+      await withCheckedContinuation { reader = $0 }
+    }
+    return false
   }
 
   private func mayPrepare() -> Bool {

@@ -36,7 +36,10 @@ extension GroupConductor {
     }
     var beginning = Beginning()
     for name in names.sorted() {
-      guard let lane = fold[LaneID(shard: name)], let bound = bounds[name] else { continue }
+      guard let lane = fold[LaneID(shard: name)] else { continue }
+      guard let bound = bounds[name] else {
+        throw WeirError(.unavailable, "the source does not say which records \(name) has")
+      }
       if let position = lane.position {
         try resume(name, lane, at: position, verdicts[name], bound, fold, into: &beginning)
       } else {
@@ -46,7 +49,7 @@ extension GroupConductor {
         start(name, fold, at: place, before[name], into: &beginning)
       }
     }
-    let known = shards.withLock { $0 }
+    guard let known = try await shardsThatAreKnown(fold) else { return nil }
     for shard in GroupConductor.missing(known, fold) { retire(shard, fold, into: &beginning) }
     for (stream, gone) in GroupConductor.gone(known, fold).sorted(by: { $0.key < $1.key }) {
       for shard in gone { retire(shard, fold, into: &beginning) }
@@ -59,6 +62,21 @@ extension GroupConductor {
     let after = try await session.committer.commit(empty: beginning.commits).fold()
     for event in beginning.events { observe(event) }
     return (after, beginning.identities)
+  }
+
+  /// What the source has, of which it can be said that a shard is missing.
+  ///
+  /// What this worker was last answered may be older than the ledger. A worker that has shard 0 of two is not asked to look when another one
+  /// takes the new shard 2, lists it and reads it: to retire shard 2 for that would fence the other worker, and its lane would be idle
+  /// while it has records.
+  /// - Returns: nil: the session ends.
+  private func shardsThatAreKnown(_ fold: LedgerFold) async throws -> [SourceShard]? {
+    let known = shards.withLock { $0 }
+    if GroupConductor.missing(known, fold).isEmpty, GroupConductor.gone(known, fold).isEmpty { return known }
+    guard let now = try await askForShards(fold) else { return nil }
+    if let stream = try GroupConductor.check(now, session.compiled, fold, accepted) { throw PartitionsFound(stream: stream) }
+    shards.withLock { $0 = now }
+    return now
   }
 
   private func check(_ names: [String], _ fold: LedgerFold) async throws -> [String: ShardCheck.Verdict] {
@@ -153,7 +171,7 @@ extension GroupConductor {
   /// comes again, its shards are checked like any other's.
   private func retire(_ name: String, _ fold: LedgerFold, into beginning: inout Beginning) {
     let id = LaneID(shard: name)
-    guard fold[id] != nil, !beginning.commits.contains(where: { $0.lane == id }) else { return }
+    guard fold[id] != nil, session.lanes[id] == nil, !beginning.commits.contains(where: { $0.lane == id }) else { return }
     beginning.commits.append(fold.emptyEpoch(of: id, decisions: [.idle]))
   }
 

@@ -17,20 +17,52 @@ extension GroupConductor {
   func lookAtNewShards(_ names: [String], _ fold: LedgerFold) async throws -> Bool {
     let known = Set(shards.withLock { $0.map(\.name) })
     guard settings.readsSeveralStreams || names.contains(where: { !known.contains($0) }) else { return true }
-    guard let now = try await asking({ try await group.shards() }) else { return false }
+    guard let now = try await askForShards(fold) else { return false }
     if let stream = try GroupConductor.check(now, session.compiled, fold, accepted) { throw PartitionsFound(stream: stream) }
     shards.withLock { $0 = now }
     return true
   }
 
+  /// What the source has now, as ``confirmed(_:_:_:_:clock:until:)`` says.
+  /// - Returns: nil: the session ends.
+  func askForShards(_ fold: LedgerFold) async throws -> [SourceShard]? {
+    try await asking {
+      let first = try await group.shards()
+      return try await GroupConductor.confirmed(
+        first, group, fold, accepted, clock: session.environment.clock, until: { hasEnded })
+    }
+  }
+
+  /// An answer without a shard that lanes read may be older than the ledger: another worker has listed the shard since, or the broker that
+  /// answered does not know it yet. So the source is asked again, as for an end that seems too low, before anything follows from it.
+  /// - Parameter first: an answer that came before the fold was read, or after.
+  /// - Returns: the first answer that lacks nothing, or the last of ``ShardCheck/endAsksMax``.
+  static func confirmed(
+    _ first: [SourceShard], _ group: any ShardGroup, _ fold: LedgerFold, _ accepted: AcceptedStreams, clock: any Clock,
+    until isOver: () -> Bool = { false }
+  ) async throws -> [SourceShard] {
+    var shards = first
+    for ask in 1..<ShardCheck.endAsksMax {
+      let isLacking =
+        missing(shards, fold).contains { !accepted.recreated.contains(MissingShards.stream(of: $0) ?? "") }
+        || !gone(shards, fold).isEmpty
+      guard isLacking, !isOver() else { break }
+      // The first answer may be old: the next one is asked for at once.
+      if ask > 1 { await clock.sleep(nanoseconds: ShardCheck.pauseNanoseconds) }
+      shards = try await group.shards()
+    }
+    return shards
+  }
+
   /// Where a key is not where it is expected, the stream may have more shards than this worker has seen.
   func explained(_ error: any Error) async -> any Error {
-    guard (error as? WeirError)?.code == .misplaced, let now = try? await group.shards() else { return error }
+    guard (error as? WeirError)?.code == .misplaced, var now = try? await group.shards() else { return error }
     let known = Set(shards.withLock { $0.map(\.name) })
     guard now.contains(where: { !known.contains($0.name) && $0.parents.isEmpty }) else { return error }
     do {
       let fold = try await session.ledger.refresh()
       try session.compiled.check(fold)
+      now = try await GroupConductor.confirmed(now, group, fold, accepted, clock: session.environment.clock)
       return try GroupConductor.check(now, session.compiled, fold, accepted).map { PartitionsFound(stream: $0) } ?? error
     } catch let other { return other }
   }

@@ -172,7 +172,11 @@ final class GroupConductor: Conductor {
       let now = clock.monotonicNanoseconds
       if keeping.isDue(at: now), await session.merge.isHeld {
         // Any worker may collect; the one that leads does.
-        try await alone { [self] in if !isEnding.isRaised { try await session.collect() } }
+        let isWhole = try await alone { [self] in
+          if isEnding.isRaised { return true }
+          return try await session.collect()
+        }
+        if !isWhole { keeping.isDueSooner() }
       }
       let decisionIsDueAt = session.lanes.inOrder.compactMap(\.decisionIsDueAt).min() ?? .max
       guard let reason = try await reasonToCut(trigger, isWanted: decisionIsDueAt <= now, at: now) else {
@@ -233,10 +237,10 @@ final class GroupConductor: Conductor {
   }
 
   /// Does something while no lane is cut and no epoch is committed.
-  func alone(_ body: @escaping @Sendable () async throws -> Void) async throws {
+  func alone<T: Sendable>(_ body: @escaping @Sendable () async throws -> T) async throws -> T {
     try await turnstile.pass { [self] in
       await slot.idle()
-      try await body()
+      return try await body()
     }
   }
 

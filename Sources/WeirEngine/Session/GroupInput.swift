@@ -1,19 +1,22 @@
+import Synchronization
 import WeirCore
 import WeirOperators
 import WeirProtocol
 
 /// A member of a group of workers that share the shards of a live source.
-struct GroupInput: SessionInput {
+final class GroupInput: SessionInput {
   private let group: any ShardGroup
-  private let shards: [SourceShard]
+  /// What the source had when it was last asked.
+  private let shards: Mutex<[SourceShard]>
   private let accepted: AcceptedStreams
   private let observe: @Sendable (WorkerEvent) -> Void
 
   /// - Throws: `topic_missing`.
   init(_ group: any ShardGroup, _ accepted: AcceptedStreams, observe: @escaping @Sendable (WorkerEvent) -> Void) async throws {
     (self.group, self.accepted, self.observe) = (group, accepted, observe)
-    shards = try await group.shards()
-    guard !shards.isEmpty else {
+    let found = try await group.shards()
+    shards = Mutex(found)
+    guard !found.isEmpty else {
       throw WeirError(.topicMissing, "the source has no shards", advice: "Create the topic, or name another.")
     }
   }
@@ -21,10 +24,14 @@ struct GroupInput: SessionInput {
   var isShared: Bool { true }
   var mayCollect: Bool { true }
 
-  func complete(_ request: inout LedgerRequest) { request.shards = shards.map(\.name) }
+  func complete(_ request: inout LedgerRequest) { request.shards = shards.withLock { $0.map(\.name) } }
 
   func check(_ opened: inout OpenedLedger) async throws {
     var fold = await opened.ledger.fold
+    // The source was asked before the ledger was read.
+    let shards = try await GroupConductor.confirmed(
+      shards.withLock { $0 }, group, fold, accepted, clock: opened.environment.clock)
+    self.shards.withLock { $0 = shards }
     if let stream = try GroupConductor.check(shards, opened.compiled.following(fold), fold, accepted) {
       let count = fold.lanes.count
       fold = try await PartitionsToAdd(
@@ -42,7 +49,7 @@ struct GroupInput: SessionInput {
   func begin(_ opened: OpenedLedger, _ counts: WorkerCounts) async throws -> any Conductor {
     try await opened.decideLookups(carrier: [.merge])
     let session = await Session(opened, .init(recordsTakeOvers: true))
-    return await GroupConductor(session, group: group, shards: shards, counts: counts, accepted: accepted, observe: observe)
+    return await GroupConductor(session, group: group, shards: shards.withLock { $0 }, counts: counts, accepted: accepted, observe: observe)
   }
 
   func close() async { await group.close() }

@@ -46,11 +46,13 @@ struct OpenedLedger: Sendable {
   }
 
   /// Deletes entries that neither a follower nor the merge lane needs any more. The followers were brought up before.
-  func collect() async throws {
+  /// - Returns: false: more is left to collect.
+  @discardableResult
+  func collect() async throws -> Bool {
     let fold = await ledger.fold
     var through = await followers.collectableThrough
     // In a plain capture the merge lane shares the entry of the lanes that it merges.
     if fold.genesis.dealing == nil { through = min(through, fold.mergeLane.position?.ordinal ?? 0) }
-    try await LedgerKeeping.collect(ledger, keep: compiled.plan.lake.ledgerKeepMicroseconds, appliedThrough: through)
+    return try await LedgerKeeping.collect(ledger, keep: compiled.plan.lake.ledgerKeepMicroseconds, appliedThrough: through)
   }
 }

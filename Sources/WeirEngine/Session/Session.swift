@@ -158,13 +158,14 @@ final class Session: Sendable {
   }
 
   /// Deletes what nothing needs any more; brings up the followers for it.
-  func collect() async throws {
+  /// - Returns: false: more is left to collect.
+  func collect() async throws -> Bool {
     let fold = try await ledger.refresh()
     if variant.contains(.collectsUnapplied) {
       return try await LedgerKeeping.collect(ledger, keep: compiled.plan.lake.ledgerKeepMicroseconds, appliedThrough: fold.number)
     }
     try await followers.catchUp(to: fold.number)
-    try await opened.collect()
+    return try await opened.collect()
   }
 
   /// - Parameter state: what the lanes held at the last cut; nil: what they hold now.

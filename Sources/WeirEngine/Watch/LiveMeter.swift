@@ -55,6 +55,8 @@ public final class LiveMeter: Sendable {
     public var toLedger = Histogram.seconds
     /// From a record's arrival to the state table.
     public var toState = Histogram.seconds
+
+    public init() {}
   }
 
   private struct Standing {
@@ -295,9 +297,14 @@ public final class LiveMeter: Sendable {
     let now = clock.monotonicNanoseconds
     standing.withLock { standing in
       standing.surveyedAt = now
+      // Shards that the source does not have any more are forgotten.
+      let forecasts = standing.forecasts
+      (standing.bounds, standing.forecasts) = ([:], [:])
       for (shard, bound) in bounds.prefix(LiveMeter.shardsMax) {
         standing.bounds[shard] = bound
-        standing.forecasts[shard, default: TrimForecast()].saw(low: bound.low, at: now)
+        var forecast = forecasts[shard] ?? TrimForecast()
+        forecast.saw(low: bound.low, at: now)
+        standing.forecasts[shard] = forecast
       }
     }
   }

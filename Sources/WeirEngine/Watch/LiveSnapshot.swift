@@ -70,11 +70,6 @@ public struct LiveSnapshot: Sendable {
     case idle, encoding, writing, ledger, tables, merging, takingOver, handingOver
   }
 
-  public struct Labelled: Sendable {
-    public var label: String
-    public var value: Int64
-  }
-
   public var lanes: [Lane] = []
   /// The input is a capture: it is cut by its bytes, and cannot be asked what it has.
   public var readsCapture = false

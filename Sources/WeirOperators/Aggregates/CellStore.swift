@@ -134,9 +134,6 @@ public final class CellStore {
     for slot in layout.slots.indices { layout.slots[slot].accumulator.save(at(slot, cell), into: &out) }
   }
 
-  /// Bytes a saved cell takes at least.
-  public var savedBytes: Int { layout.stride * 4 }
-
   /// Overwrites `cell` with what ``save(_:into:)`` wrote.
   public func restore(_ cell: Int, from reader: inout ByteReader) throws(WeirError) {
     precondition(cell >= 0 && cell < count, "no such cell")

@@ -4,7 +4,7 @@ import WeirCore
 public func compileExpression(_ text: String, inputs: [InputColumn]) throws(ExpressionError) -> Expr {
   var parser = try Parser(text, inputs: inputs)
   let expr = try parser.whole()
-  guard parser.isAtEnd else { throw parser.unexpected("the end of the expression expected") }
+  guard parser.isAtEnd else { throw parser.unexpected("expected the end of the expression") }
   return expr
 }
 
@@ -47,7 +47,7 @@ public func compileSelectList(
     let expr = try parser.whole()
     // Before the name: what is here instead of `as` or a comma is the mistake.
     guard parser.isAtEnd || parser.keyword == "as" || parser.token.kind == .symbol(",") else {
-      throw parser.unexpected("',' or as NAME expected")
+      throw parser.unexpected("expected ',' or as NAME")
     }
     if parser.take("as") {
       try add(try parser.name(), expr, offset)
@@ -57,7 +57,7 @@ public func compileSelectList(
       throw ExpressionError("a computed column needs a name: \(expr.text) as NAME", at: offset)
     }
   } while parser.take(symbol: ",")
-  guard parser.isAtEnd else { throw parser.unexpected("',' or the end expected") }
+  guard parser.isAtEnd else { throw parser.unexpected("expected ',' or the end") }
   return columns
 }
 
@@ -130,7 +130,8 @@ public func compileMeasure(_ text: String, inputs: [InputColumn]) throws(Express
   if ["approx_distinct", "quantile", "first", "last"].contains(name) { throw ExpressionError("not yet: \(name)", at: offset) }
   guard let function = AggregateFunctions.named(Measure.Function(rawValue: name)) else {
     throw ExpressionError(
-      "unknown aggregate \(name)", at: offset, suggestion: nearestName(name, in: AggregateFunctions.all.map(\.name.rawValue)))
+      "unknown aggregate \(name): a measure is one call of \(AggregateFunctions.all.map(\.name.rawValue).sorted().joined(separator: ", ")), such as sum(x + 1)",
+      at: offset, suggestion: nearestName(name, in: AggregateFunctions.all.map(\.name.rawValue)))
   }
   try parser.expect(symbol: "(")
   var whole: Expr?
@@ -140,7 +141,7 @@ public func compileMeasure(_ text: String, inputs: [InputColumn]) throws(Express
     whole = try parser.whole()
   }
   try parser.expect(symbol: ")")
-  guard parser.isAtEnd else { throw parser.unexpected("a measure is one aggregate; the end expected") }
+  guard parser.isAtEnd else { throw parser.unexpected("a measure is one aggregate; expected the end") }
   if whole == nil, !function.takesRows { throw ExpressionError("\(name) needs an argument", at: offset) }
   let argument = whole.map { whole in function.typeOfNull.map { Build.typed(whole, $0) } ?? whole }
   do throws(ExpressionError) {

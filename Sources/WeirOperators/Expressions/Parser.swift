@@ -38,11 +38,11 @@ struct Parser {
   }
 
   mutating func expect(_ word: String) throws(ExpressionError) {
-    guard take(word) else { throw unexpected("'\(word)' expected") }
+    guard take(word) else { throw unexpected("expected '\(word)'") }
   }
 
   mutating func expect(symbol: String) throws(ExpressionError) {
-    guard take(symbol: symbol) else { throw unexpected("'\(symbol)' expected") }
+    guard take(symbol: symbol) else { throw unexpected("expected '\(symbol)'") }
   }
 
   func unexpected(_ what: String) -> ExpressionError {
@@ -61,7 +61,7 @@ struct Parser {
     case .word(let s), .quoted(let s):
       at += 1
       return s
-    default: throw unexpected("a name expected")
+    default: throw unexpected("expected a name")
     }
   }
 
@@ -194,7 +194,7 @@ struct Parser {
     } else if take("false") {
       result = try Build.coalesce([try Build.not(left, offset), Build.literal(.bool(false))], offset)
     } else {
-      throw unexpected("null, true or false expected after 'is'")
+      throw unexpected("expected null, true or false after 'is'")
     }
     if negated { result = try Build.not(result, offset) }
     return result
@@ -225,7 +225,7 @@ struct Parser {
       result = try Build.logic(
         .and, try Build.compare(.greaterOrEqual, left, low, offset), try Build.compare(.lessOrEqual, left, high, offset), offset)
     } else {
-      throw unexpected("in, like or between expected")
+      throw unexpected("expected in, like or between")
     }
     if negated { result = try Build.not(result, offset) }
     return result

@@ -37,7 +37,7 @@ extension Parser {
       if tokens[at + 1].kind == .symbol("(") { return try call(word.lowercased(), offset) }
       return try column()
     case .quoted: return try column()
-    default: throw unexpected("an expression expected")
+    default: throw unexpected("expected an expression")
     }
   }
 
@@ -64,7 +64,7 @@ extension Parser {
       try expect("then")
       branches.append(.init(condition: try Build.needBool(condition, "when", place), value: try expression()))
     }
-    guard !branches.isEmpty else { throw unexpected("'when' expected") }
+    guard !branches.isEmpty else { throw unexpected("expected 'when'") }
     let otherwise = take("else") ? try expression() : nil
     try expect("end")
     return try Build.caseWhen(branches, otherwise, offset)
@@ -141,11 +141,11 @@ extension Parser {
     case "timestamp": return .timestamp
     case "decimal":
       try expect(symbol: "(")
-      guard case .number(let p) = token.kind, let precision = Int(p) else { throw unexpected("a precision expected") }
+      guard case .number(let p) = token.kind, let precision = Int(p) else { throw unexpected("expected a precision") }
       at += 1
       var scale = 0
       if take(symbol: ",") {
-        guard case .number(let s) = token.kind, let n = Int(s) else { throw unexpected("a scale expected") }
+        guard case .number(let s) = token.kind, let n = Int(s) else { throw unexpected("expected a scale") }
         scale = n
         at += 1
       }

@@ -48,7 +48,7 @@ extension PlanBuilder {
       let slides = gold.window.sizeMicroseconds / max(1, gold.window.slideMicroseconds)
       guard slides > PlanBuilder.slidesMax else { continue }
       diagnostics.report(
-        "gold.\(gold.name): each window adds up \(slides) slides for each of its groups, because a measure is over doubles: use decimals or integers, or a larger `every`",
+        "gold.\(gold.name): each window sums \(slides) slides per group, because a measure is over doubles: use decimals or integers, or a larger `every`",
         "costly_overlap", at: spans["gold.\(gold.name).window"], severity: .warning)
     }
   }
@@ -59,7 +59,7 @@ extension PlanBuilder {
     // Written down, it is meant.
     for gold in plan.gold where gold.window.latenessMicroseconds == 0 && !statedLateness.contains(gold.name) {
       diagnostics.report(
-        "gold.\(gold.name): record.time.out_of_order and the window's lateness are both 0: a record that arrives after one of the next window is late; set one of them, or write lateness: 0s",
+        "gold.\(gold.name): record.time.out_of_order and the window's lateness are both 0: a record is late as soon as one record of a later window has arrived; set one of them, or write lateness: 0s",
         "no_disorder", at: spans["gold.\(gold.name).window"], severity: .warning)
     }
   }
