@@ -144,7 +144,8 @@ package final class YAMLReader {
   func percent(_ node: Node, _ what: String) -> Double? {
     guard let text = string(node, what) else { return nil }
     if text.hasSuffix("%"), let value = Double(text.dropLast()), value > 0, value <= 100 { return value / 100 }
-    report("\(what): \(text) is not a percentage: write a number above 0 and up to 100 with a percent sign, such as 5%", "bad_value", at: node)
+    report(
+      "\(what): \(text) is not a percentage: write a number above 0 and up to 100 with a percent sign, such as 5%", "bad_value", at: node)
     return nil
   }
 }

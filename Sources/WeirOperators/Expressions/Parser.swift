@@ -206,14 +206,14 @@ struct Parser {
     if take("in") {
       result = try inList(left, offset)
     } else if take("like") {
-      guard case .string(let pattern) = token.kind else { throw unexpected("a pattern in quotes expected after 'like'") }
+      guard case .string(let pattern) = token.kind else { throw unexpected("expected a pattern in quotes after 'like'") }
       guard pattern.utf8.count <= LikePattern.bytesMax else {
         throw ExpressionError("a pattern has at most \(LikePattern.bytesMax) bytes (like_pattern)", at: token.offset)
       }
       at += 1
       var escape: String?
       if take("escape") {
-        guard case .string(let e) = token.kind, e.unicodeScalars.count == 1 else { throw unexpected("one character in quotes expected") }
+        guard case .string(let e) = token.kind, e.unicodeScalars.count == 1 else { throw unexpected("expected one character in quotes") }
         escape = e
         at += 1
       }

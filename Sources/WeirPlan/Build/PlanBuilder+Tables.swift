@@ -208,7 +208,9 @@ extension PlanBuilder {
     }
     guard let size = hopping.microseconds(), let slide = every.microseconds() else { return nil }
     guard slide > 0, size > 0 else { return impossible("a window needs a length", window.span) }
-    guard size % slide == 0 else { return impossible("its length, \(hopping.text), must be a multiple of every, \(every.text)", window.span) }
+    guard size % slide == 0 else {
+      return impossible("its length, \(hopping.text), must be a multiple of every, \(every.text)", window.span)
+    }
     guard size / slide <= 10_000 else {
       return impossible("a record would be in \(size / slide) windows; the maximum is 10000", window.span)
     }
