@@ -1,8 +1,8 @@
 import Foundation
 import Testing
 import WeirCore
-import WeirEngine
 
+@testable import WeirEngine
 @testable import WeirObserve
 
 /// Lines in CloudWatch's embedded metric format, read with Foundation's JSON and judged by the rules of AWS's specification.
