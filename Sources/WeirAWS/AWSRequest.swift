@@ -13,6 +13,8 @@ public struct AWSRequest: Sendable, Hashable {
   /// Before the endpoint's host, for buckets in virtual-host style: `BUCKET.`; empty: the endpoint's host as it is.
   public var hostPrefix: String
   public var retries: Retries
+  /// A longer answer is refused, with the failure `AnswerTooLarge`. Default: 1 GiB.
+  public var answerBytesMax = AWSTransportRequest.answerBytesMax
 
   /// When the client may send a request once more.
   public enum Retries: Sendable, Hashable {

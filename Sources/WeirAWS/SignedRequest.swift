@@ -54,7 +54,8 @@ enum URIText {
     return String(decoding: out, as: UTF8.self)
   }
 
-  /// Without `.` and `..` segments and without empty ones (RFC 3986, section 5.2.4, and the suite of test cases of AWS).
+  /// Without `.` and `..` segments and without empty ones, as the suite of test cases of AWS and botocore have it. Unlike RFC 3986, section
+  /// 5.2.4, a `.` or `..` at the end leaves no `/`.
   static func normalized(_ path: String) -> String {
     var kept: [Substring] = []
     let segments = path.split(separator: "/", omittingEmptySubsequences: true)
@@ -65,7 +66,6 @@ enum URIText {
       default: kept.append(segment)
       }
     }
-    let isFolder = path.hasSuffix("/") || segments.last == "." || segments.last == ".."
-    return kept.isEmpty ? "/" : "/" + kept.joined(separator: "/") + (isFolder ? "/" : "")
+    return kept.isEmpty ? "/" : "/" + kept.joined(separator: "/") + (path.hasSuffix("/") ? "/" : "")
   }
 }

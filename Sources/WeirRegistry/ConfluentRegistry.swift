@@ -107,7 +107,7 @@ package struct ConfluentRegistry: SchemaRegistry {
       }
       headers.append(.init("Authorization", "Bearer \(text)"))
     case .basic(let user, let password)?:
-      headers.append(.init("Authorization", "Basic \(ConfluentRegistry.base64(Array("\(try user()):\(try password())".utf8)))"))
+      headers.append(.init("Authorization", "Basic \(Base64.encode(Array("\(try user()):\(try password())".utf8)))"))
     }
     return headers
   }
@@ -117,17 +117,5 @@ package struct ConfluentRegistry: SchemaRegistry {
     let plain = Set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~".utf8)
     return String(
       decoding: text.utf8.flatMap { plain.contains($0) ? [$0] : Array("%\(RecordHeaders.hex([$0]).uppercased())".utf8) }, as: UTF8.self)
-  }
-
-  /// RFC 4648, section 4.
-  static func base64(_ bytes: [UInt8]) -> String {
-    let digits = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
-    var out: [UInt8] = []
-    for start in stride(from: 0, to: bytes.count, by: 3) {
-      let part = bytes[start..<min(bytes.count, start + 3)]
-      let bits = (0..<3).reduce(UInt32(0)) { $0 << 8 | ($1 < part.count ? UInt32(part[start + $1]) : 0) }
-      for i in 0..<4 { out.append(i <= part.count ? digits[Int(bits >> UInt32(18 - 6 * i) & 63)] : UInt8(ascii: "=")) }
-    }
-    return String(decoding: out, as: UTF8.self)
   }
 }

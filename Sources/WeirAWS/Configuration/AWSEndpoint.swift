@@ -1,0 +1,109 @@
+import WeirCore
+
+/// Where the requests of a client go.
+public struct AWSEndpoint: Sendable, Hashable {
+  public var scheme: String
+  /// Host, and port unless it is the scheme's own.
+  public var authority: String
+  /// Empty, or begins with `/` and does not end with one. Not encoded.
+  public var path: String
+  /// For signatures.
+  public var region: String
+  /// Configured by a person: buckets are then named in the path unless they ask otherwise.
+  public var isCustom: Bool
+
+  /// `https://s3.eu-central-1.amazonaws.com`
+  public var text: String { "\(scheme)://\(authority)\(path)" }
+
+  // MARK: Custom ones
+
+  /// - Parameter text: `http://` or `https://`, host, perhaps a port and a path.
+  /// - Throws: `fatal`; the text is not shown if it contains a password.
+  public init(_ text: String, region: String) throws(AWSFailure) {
+    guard let parts = AddressParts(text) else {
+      throw .endpoint("not an address of a service: \(text.contains("@") ? "it contains a password" : Printable.text(text, bytesMax: 200))")
+    }
+    guard parts.query.isEmpty else { throw .endpoint("the address of a service has no query: \(Printable.text(text, bytesMax: 200))") }
+    scheme = parts.scheme
+    authority = parts.authority
+    var path = parts.path
+    while path.hasSuffix("/") { path.removeLast() }
+    self.path = path
+    self.region = region
+    isCustom = true
+  }
+
+  private init(host: String, region: String) {
+    (scheme, authority, path, isCustom) = ("https", host, "", false)
+    self.region = region
+  }
+
+  // MARK: AWS's own
+
+  /// Source: botocore 1.44, data/<service>/endpoint-rule-set-1.json.
+  /// - Throws: `fatal`: there is no such endpoint.
+  static func of(_ service: AWSService, region: String, isFIPS: Bool, isDualStack: Bool) throws(AWSFailure) -> AWSEndpoint {
+    guard isHostLabel(region) else { throw .endpoint("not a region: \(Printable.text(region, bytesMax: 60))") }
+    let partition = AWSPartition.of(region)
+    if service == .s3 { return try s3(region, partition, isFIPS: isFIPS, isDualStack: isDualStack) }
+    let isGovernment = partition.name == "aws-us-gov"
+    // Some of the government's ordinary hosts are FIPS hosts.
+    let namesFIPS = isFIPS && !(isGovernment && (isDualStack ? service == .monitoring : plainInGovernment.contains(service)))
+    var domain = isDualStack ? partition.dualStackDomain : partition.domain
+    if service == .secretsmanager, isDualStack, ["aws", "aws-us-gov"].contains(partition.name) || partition.name == "aws-cn" && !isFIPS {
+      domain = partition.domain
+    }
+    return AWSEndpoint(host: "\(service.hostName)\(namesFIPS ? "-fips" : "").\(region).\(domain)", region: region)
+  }
+
+  private static let plainInGovernment: Set<AWSService> = [.dynamodb, .kinesis, .sts, .ssm, .monitoring, .sso]
+
+  private static func s3(_ region: String, _ partition: AWSPartition, isFIPS: Bool, isDualStack: Bool) throws(AWSFailure) -> AWSEndpoint {
+    if isFIPS, partition.name == "aws-cn" { throw .endpoint("S3 has no FIPS endpoint in \(region)") }
+    return AWSEndpoint(host: "s3\(isFIPS ? "-fips" : "")\(isDualStack ? ".dualstack" : "").\(region).\(partition.domain)", region: region)
+  }
+
+  /// RFC 1123: a region becomes a part of a host's name.
+  private static func isHostLabel(_ text: String) -> Bool {
+    let isPlain = text.utf8.allSatisfy { (0x61...0x7A).contains($0 | 0x20) || (0x30...0x39).contains($0) || $0 == UInt8(ascii: "-") }
+    return (1...63).contains(text.utf8.count) && isPlain && !text.hasPrefix("-")
+  }
+}
+
+/// The parts of an http or https address (RFC 3986).
+struct AddressParts: Equatable {
+  var scheme: String
+  /// In brackets if it is IPv6's.
+  var host: String
+  var port: Int?
+  /// Begins with `/`, or is empty.
+  var path: String
+  /// Without `?`.
+  var query = ""
+
+  /// Host, and port unless it is the scheme's own.
+  var authority: String {
+    guard let port, port != (scheme == "https" ? 443 : 80) else { return host }
+    return "\(host):\(port)"
+  }
+
+  /// nil: not such an address, or one with a user or a fragment.
+  init?(_ text: String) {
+    guard text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }), let mark = text.firstRange(of: "://") else { return nil }
+    scheme = text[..<mark.lowerBound].lowercased()
+    guard scheme == "http" || scheme == "https" else { return nil }
+    let rest = text[mark.upperBound...]
+    let authority = rest.prefix { $0 != "/" && $0 != "?" && $0 != "#" }
+    guard let parts = HostAddress.parts(authority), parts.port != 0, !rest.contains("#") else { return nil }
+    host = parts.host.contains(":") ? "[\(parts.host)]" : String(parts.host)
+    port = parts.port.map(Int.init)
+    let tail = rest[authority.endIndex...]
+    path = String(tail.prefix { $0 != "?" })
+    query = String(tail.dropFirst(path.count + 1))
+  }
+}
+
+extension AWSFailure {
+  static func endpoint(_ message: String) -> AWSFailure { AWSFailure(.fatal, code: "Endpoint", message: message) }
+  static func configuration(_ message: String) -> AWSFailure { AWSFailure(.fatal, code: "Configuration", message: message) }
+}
