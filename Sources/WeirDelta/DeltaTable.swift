@@ -39,9 +39,12 @@ package struct DeltaTable: Sendable {
     await store.putIfAbsent(NewObject(path: commitPath(version), bytes: bytes))
   }
 
+  /// Whether the commit of a version is there.
+  func has(_ version: Int64) async throws -> Bool { try await store.get(commitPath(version), offset: 0, count: 1) != nil }
+
   /// Makes a version that another program may have made durable. Does nothing where only a checkpoint covers it.
   package func sync(_ version: Int64) async throws {
-    guard try await store.get(commitPath(version), offset: 0, count: 1) != nil else { return }
+    guard try await has(version) else { return }
     try await store.sync(commitPath(version))
   }
 

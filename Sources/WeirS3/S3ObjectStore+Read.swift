@@ -1,0 +1,85 @@
+import WeirAWS
+import WeirCore
+import WeirS3Settings
+
+extension S3ObjectStore {
+  /// Pages of one listing: a hundred million keys.
+  private static let pagesMax = 100_000
+
+  public func get(_ path: String) async throws -> [UInt8]? {
+    let key = try connection.key(path)
+    let request = connection.requests.get(key)
+    let response = try await connection.send("read", key, request, expecting: [200, 404])
+    return response.status == 404 ? nil : try whole(response, key, request)
+  }
+
+  public func get(_ path: String, offset: Int64, count: Int) async throws -> [UInt8]? {
+    let key = try connection.key(path)
+    guard offset >= 0, count >= 0 else {
+      throw WeirError(.storageRefused, "cannot read \(count) bytes from byte \(offset) of \(place)/\(path)")
+    }
+    // A range has one byte at least; of none, only whether the object is there matters.
+    let last = offset.saturatingSum(Int64(max(1, count)) - 1)
+    let request = connection.requests.get(key, range: offset...last)
+    do {
+      let response = try await connection.send(request, expecting: [200, 206, 404])
+      if response.status == 404 { return nil }
+      let bytes = try whole(response, key, request)
+      // A store that does not know ranges sends everything.
+      let found = response.status == 200 ? Array(bytes.dropFirst(Int(offset)).prefix(count)) : bytes
+      guard found.count <= max(1, count) else { throw connection.errors.error("read", key, connection.errors.unreadable(request)) }
+      return Array(found.prefix(count))
+    } catch let failure as AWSFailure {
+      // The object is shorter.
+      if failure.status == 416 { return [] }
+      throw connection.errors.error("read", key, failure)
+    }
+  }
+
+  /// The body, unless it was cut short.
+  private func whole(_ response: AWSResponse, _ key: String, _ request: AWSRequest) throws(WeirError) -> [UInt8] {
+    if let length = response.header("Content-Length").flatMap({ Int($0) }), length != response.body.count {
+      throw connection.errors.error("read", key, connection.errors.unreadable(request))
+    }
+    return response.body
+  }
+
+  // MARK: List
+
+  public func list(_ prefix: String) async throws -> [ObjectInfo] { try await list(prefix, from: "") }
+
+  public func list(_ prefix: String, from first: String) async throws -> [ObjectInfo] {
+    let location = connection.location
+    let asked = location.prefix.isEmpty ? prefix : location.key(prefix)
+    // The listing begins after a key, and the first path belongs to it.
+    let after = first.utf8.lexicographicallyPrecedes(prefix.utf8) || first.isEmpty ? nil : S3Text.before(location.key(first))
+    var found: [ObjectInfo] = []
+    var token: String?
+    for _ in 0..<S3ObjectStore.pagesMax {
+      let request = connection.requests.list(asked, after: after, token: token)
+      let response = try await connection.send("list", asked, request, expecting: [200])
+      guard let page = S3ListPage(response.body) else {
+        throw connection.errors.error("list", asked, connection.errors.unreadable(request))
+      }
+      found += page.objects.compactMap { object in
+        guard let path = location.path(ofKey: object.key), path.utf8.starts(with: prefix.utf8),
+          !path.utf8.lexicographicallyPrecedes(first.utf8)
+        else { return nil }
+        return ObjectInfo(path: path, bytes: object.bytes, modifiedMicroseconds: object.modifiedMicroseconds)
+      }
+      guard let next = page.next else { return S3ObjectStore.ordered(found) }
+      // A store that sends the same page again would never end.
+      if next == token { break }
+      token = next
+    }
+    throw WeirError(
+      .storage, "the listing of \(place)/\(prefix) has more than \(S3ObjectStore.pagesMax) pages, or repeats one",
+      advice: "Is \(connection.sender.endpoint) a store with the interface of S3?")
+  }
+
+  /// S3 lists in this order; some stores do not.
+  private static func ordered(_ found: [ObjectInfo]) -> [ObjectInfo] {
+    let isOrdered = zip(found, found.dropFirst()).allSatisfy { $0.path.utf8.lexicographicallyPrecedes($1.path.utf8) }
+    return isOrdered ? found : found.sorted { $0.path.utf8.lexicographicallyPrecedes($1.path.utf8) }
+  }
+}

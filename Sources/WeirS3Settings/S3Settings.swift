@@ -1,0 +1,100 @@
+import WeirCore
+
+/// A bucket and the prefix of a lake's keys in it: `s3://bucket/prefix`.
+public struct S3Location: Sendable, Hashable, CustomStringConvertible {
+  public let bucket: String
+  /// Without slashes at its ends; empty: the whole bucket.
+  public let prefix: String
+
+  /// S3's own bound for a key is 1,024 bytes; the rest is for the paths in the lake.
+  public static let prefixBytesMax = 512
+  public static let scheme = "s3://"
+
+  /// Whether a text is meant as an address of this kind.
+  public static func accepts(_ text: String) -> Bool { text.lowercased().hasPrefix(scheme) }
+
+  /// - Parameter text: `s3://bucket/prefix`. As in other tools, the prefix is taken as it is: `%20` are three characters.
+  /// - Throws: `config`.
+  public init(_ text: String) throws(WeirError) {
+    guard S3Location.accepts(text) else {
+      throw WeirError(.config, "\(text) is not an address of S3", advice: "Write s3://BUCKET/PREFIX.")
+    }
+    let rest = text.dropFirst(S3Location.scheme.count)
+    let bucket = rest.prefix { $0 != "/" }
+    let prefix = rest.dropFirst(bucket.count).drop { $0 == "/" }
+    self.bucket = String(bucket)
+    self.prefix = String(prefix.reversed().drop { $0 == "/" }.reversed())
+    if let problem = problem { throw WeirError(.config, "\(text): \(problem)", advice: "Write s3://BUCKET/PREFIX.") }
+  }
+
+  private var problem: String? {
+    let isName = bucket.utf8.allSatisfy { byte in
+      (0x30...0x39).contains(byte) || (0x61...0x7A).contains(byte | 0x20) || [0x2D, 0x2E, 0x5F].contains(byte)
+    }
+    if bucket.isEmpty { return "the bucket is missing" }
+    if !isName || !(3...255).contains(bucket.utf8.count) || bucket.hasPrefix(".") || bucket.contains("..") {
+      return "\(bucket) is not the name of a bucket"
+    }
+    if prefix.utf8.count > S3Location.prefixBytesMax { return "the prefix is longer than \(S3Location.prefixBytesMax) bytes" }
+    // Answers are XML, which has no such characters.
+    if prefix.utf8.contains(where: { $0 < 0x20 || $0 == 0x7F }) { return "the prefix has a control character" }
+    return nil
+  }
+
+  public var description: String { S3Location.scheme + bucket + (prefix.isEmpty ? "" : "/" + prefix) }
+
+  /// The key of a path in the lake.
+  public func key(_ path: String) -> String { prefix.isEmpty ? path : prefix + "/" + path }
+  /// The path in the lake of a key; nil: the key is outside.
+  public func path(ofKey key: String) -> String? {
+    guard !prefix.isEmpty else { return key }
+    let start = prefix + "/"
+    // By bytes: Strings that are canonically equivalent are equal, and yet two keys.
+    guard key.utf8.starts(with: start.utf8) else { return nil }
+    return String(decoding: key.utf8.dropFirst(start.utf8.count), as: UTF8.self)
+  }
+}
+
+/// How objects are sent to a bucket.
+public struct S3Settings: Sendable, Hashable {
+  /// What the service encrypts objects with.
+  public enum Encryption: Sendable, Hashable {
+    /// What the bucket has as its default.
+    case bucketDefault
+    /// Keys of S3 (SSE-S3).
+    case s3
+    /// A key of KMS.
+    /// - Parameters:
+    ///   - key: id, ARN or alias; nil: the account's key for S3.
+    ///   - bucketKey: fewer requests to KMS; nil: as the bucket says.
+    case kms(key: String?, bucketKey: Bool?)
+  }
+
+  public var location: S3Location
+  /// nil: as the environment says.
+  public var region: String?
+  public var endpoint: String?
+  /// The bucket is in the path and not in the host's name; nil: where the endpoint is not one of AWS, or the name has dots, which no
+  /// certificate covers.
+  public var usesPathStyle: Bool?
+  public var encryption: Encryption
+  /// Sends SHA-256 checksums, which the service checks and keeps. Some stores refuse them.
+  public var sendsChecksums: Bool
+  /// Bytes of a part of an upload; S3 wants 5 MiB at least. Later parts are larger.
+  public var partBytes: Int
+
+  public init(_ location: S3Location) {
+    self.location = location
+    (region, endpoint, usesPathStyle) = (nil, nil, nil)
+    encryption = .bucketDefault
+    sendsChecksums = true
+    partBytes = 8 << 20
+  }
+
+  public func hasPathStyle(at endpoint: String) -> Bool {
+    if let usesPathStyle { return usesPathStyle }
+    let host = endpoint.split(separator: "/").dropFirst().first.map { $0.prefix { $0 != ":" }.lowercased() } ?? ""
+    let isAWS = [".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu"].contains { host.hasSuffix($0) }
+    return !isAWS || location.bucket.contains(".")
+  }
+}
