@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """A TLS and SASL server before a Kafka broker that has neither: the test broker (weir mock-kafka).
 
-It finishes the TLS handshake (with client certificates, if asked), authenticates with PLAIN or SCRAM, and then passes requests on. Answers
+It finishes the TLS handshake (with client certificates, if asked), authenticates with PLAIN, SCRAM or Amazon's tokens, and then passes requests on. Answers
 with broker addresses get the address of the front, so that clients come through it with each connection. Front(...) starts it as a process.
 """
 import base64
+import calendar
 import contextlib
 import hashlib
 import hmac
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.parse
 
 API_METADATA, API_FIND_COORDINATOR, API_SASL_HANDSHAKE, API_VERSIONS, API_SASL_AUTHENTICATE = 3, 10, 17, 18, 36
 OWN_APIS = ((API_SASL_HANDSHAKE, 0, 1), (API_SASL_AUTHENTICATE, 0, 1))       # of the versions without tagged fields
@@ -129,8 +131,38 @@ class Scram:
         return dict(part.split("=", 1) for part in message.decode().split(","))
 
 
+class AmazonIAM:
+    """OAUTHBEARER with a token of Amazon MSK: a signed address of kafka-cluster:Connect (AWS, "Create a signed AWS API request"), computed
+    here with the standard library. Users are access keys and their secrets."""
+
+    def __init__(self, users, now=time.time):
+        self.users, self.now = users, now
+
+    def answer(self, message):
+        token = message.decode().split("auth=Bearer ")[1].split("\x01")[0]
+        address = urllib.parse.urlsplit(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode())
+        query = dict(urllib.parse.parse_qsl(address.query, strict_parsing=True))
+        signature, agent = query.pop("X-Amz-Signature"), query.pop("User-Agent")
+        key, day, region, service, end = query["X-Amz-Credential"].split("/")
+        made = calendar.timegm(time.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%SZ"))
+        wanted = (address.scheme, address.hostname, query["Action"], service, end, query["X-Amz-SignedHeaders"], agent != "")
+        if wanted != ("https", f"kafka.{region}.amazonaws.com", "kafka-cluster:Connect", "kafka-cluster", "aws4_request", "host", True):
+            raise Refused(f"not a token of the cluster: {wanted}")
+        if not made - 300 <= self.now() <= made + int(query["X-Amz-Expires"]) or key not in self.users:
+            raise Refused("Access denied")
+        quoted = "&".join(f"{urllib.parse.quote(n, safe='-_.~')}={urllib.parse.quote(v, safe='-_.~')}" for n, v in sorted(query.items()))
+        canonical = f"GET\n/\n{quoted}\nhost:{address.hostname}\n\nhost\n{hashlib.sha256(b'').hexdigest()}"
+        text = f"AWS4-HMAC-SHA256\n{query['X-Amz-Date']}\n{day}/{region}/{service}/{end}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+        secret = f"AWS4{self.users[key]}".encode()
+        for part in (day, region, service, end, text):
+            secret = hmac.new(secret, part.encode(), "sha256").digest()
+        if not hmac.compare_digest(secret.hex(), signature):
+            raise Refused("Access denied: the signature is wrong")
+        return b"", key
+
+
 def mechanism(name, users):
-    return Plain(users) if name == "PLAIN" else Scram(users, name)
+    return Plain(users) if name == "PLAIN" else AmazonIAM(users) if name == "OAUTHBEARER" else Scram(users, name)
 
 
 # -- Frames of the protocol

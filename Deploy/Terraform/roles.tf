@@ -1,0 +1,84 @@
+# The task role is the worker's own. The execution role is used by ECS before the worker starts, and for its log.
+
+data "aws_iam_policy_document" "tasks" {
+  statement {
+    sid     = "Tasks"
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["ecs-tasks.amazonaws.com"]
+    }
+
+    # No other account's tasks (the confused deputy).
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [local.account]
+    }
+  }
+}
+
+resource "aws_iam_role" "task" {
+  name               = "${var.name}-task"
+  assume_role_policy = data.aws_iam_policy_document.tasks.json
+  tags               = var.tags
+}
+
+resource "aws_iam_role" "execution" {
+  name               = "${var.name}-execution"
+  assume_role_policy = data.aws_iam_policy_document.tasks.json
+  tags               = var.tags
+}
+
+resource "aws_iam_role_policy" "lake" {
+  name   = "lake"
+  role   = aws_iam_role.task.id
+  policy = data.aws_iam_policy_document.lake.json
+}
+
+resource "aws_iam_role_policy" "state" {
+  count = length(data.aws_iam_policy_document.state)
+
+  name   = "state"
+  role   = aws_iam_role.task.id
+  policy = data.aws_iam_policy_document.state[0].json
+}
+
+resource "aws_iam_role_policy" "msk_read" {
+  count = length(data.aws_iam_policy_document.msk_read)
+
+  name   = "msk-read"
+  role   = aws_iam_role.task.id
+  policy = data.aws_iam_policy_document.msk_read[0].json
+}
+
+resource "aws_iam_role_policy" "msk_write" {
+  count = length(data.aws_iam_policy_document.msk_write)
+
+  name   = "msk-write"
+  role   = aws_iam_role.task.id
+  policy = data.aws_iam_policy_document.msk_write[0].json
+}
+
+resource "aws_iam_role_policy" "image" {
+  count = length(data.aws_iam_policy_document.image)
+
+  name   = "image"
+  role   = aws_iam_role.execution.id
+  policy = data.aws_iam_policy_document.image[0].json
+}
+
+resource "aws_iam_role_policy" "log" {
+  name   = "log"
+  role   = aws_iam_role.execution.id
+  policy = data.aws_iam_policy_document.log.json
+}
+
+resource "aws_iam_role_policy" "secrets" {
+  count = length(data.aws_iam_policy_document.secrets)
+
+  name   = "secrets"
+  role   = aws_iam_role.execution.id
+  policy = data.aws_iam_policy_document.secrets[0].json
+}
