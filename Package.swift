@@ -56,19 +56,21 @@ let package = Package(
     .target(
       name: "WeirRuntime",
       dependencies: [
-        "WeirReport", "WeirConfiguration", "WeirPlan", "WeirEngine", "WeirLMDB", "WeirLMDBSettings", "WeirKafka", "WeirKafkaSettings",
-        "WeirRegistry",
-        "WeirLocal", "WeirDelta", "WeirProtocol", "WeirOperators", "WeirCore", "CWeirSystem",
+        "WeirReport", "WeirConfiguration", "WeirPlan", "WeirEngine", "WeirLMDB", "WeirLMDBSettings", "WeirRedis", "WeirRedisSettings",
+        "WeirDynamoDB", "WeirDynamoDBSettings", "WeirKafka",
+        "WeirKafkaSettings", "WeirRegistry",
+        "WeirLocal", "WeirS3", "WeirS3Settings", "WeirAWS", "WeirDelta", "WeirProtocol", "WeirOperators", "WeirCore", "CWeirSystem",
       ]),
     .target(name: "WeirReport", dependencies: ["WeirEngine", "WeirProtocol", "WeirCore"]),
     // Plans and their files: without clients of other systems, so that tests of plans link none.
     .target(
       name: "WeirConfiguration",
       dependencies: [
-        "WeirPlan", "WeirEngine", "WeirKafkaSettings", "WeirLMDBSettings", "WeirLocal", "WeirDelta", "WeirOperators", "WeirCore",
+        "WeirPlan", "WeirEngine", "WeirKafkaSettings", "WeirLMDBSettings", "WeirRedisSettings", "WeirDynamoDBSettings", "WeirS3Settings",
+        "WeirLocal", "WeirDelta", "WeirOperators", "WeirCore",
         .product(name: "Yams", package: "Yams"),
       ]),
-    .target(name: "WeirPlan", dependencies: ["WeirEngine", "WeirLocal", "WeirOperators", "WeirCore"]),
+    .target(name: "WeirPlan", dependencies: ["WeirEngine", "WeirS3Settings", "WeirLocal", "WeirOperators", "WeirCore"]),
     // engine
     .target(
       name: "WeirEngine", dependencies: ["WeirParquet", "WeirProtocol", "WeirOperators", "WeirCore"],
@@ -79,8 +81,14 @@ let package = Package(
     .target(name: "WeirKafkaSettings", dependencies: ["WeirCore"]),  // without the client
     .target(name: "WeirRegistry", dependencies: ["WeirCore", "CCurl"]),
     .target(name: "WeirLMDBSettings", dependencies: ["WeirCore"]),  // without the client
-    .target(name: "WeirAWS", dependencies: ["WeirCore", "CWeirHash"]),  // requests to AWS; no product uses it yet
+    .target(name: "WeirRedisSettings", dependencies: ["WeirCore"]),  // without the client
+    .target(name: "WeirRedis", dependencies: ["WeirRedisSettings", "WeirCore", "CWeirTLS"]),
+    .target(name: "WeirAWS", dependencies: ["WeirCore", "CWeirHash", "CWeirSystem", "CCurl"]),  // requests to AWS
+    .target(name: "WeirS3", dependencies: ["WeirS3Settings", "WeirAWS", "WeirCore"]),
+    .target(name: "WeirS3Settings", dependencies: ["WeirCore"]),  // without the client
     .target(name: "WeirLMDB", dependencies: ["WeirCore", "CLMDB"], swiftSettings: hot),
+    .target(name: "WeirDynamoDBSettings", dependencies: ["WeirCore"]),  // without the client
+    .target(name: "WeirDynamoDB", dependencies: ["WeirAWS", "WeirCore"]),
     // formats
     .target(name: "WeirParquet", dependencies: ["WeirCore", "CWeirPrefetch", "CZstd", "CSnappy", "CZlib"], swiftSettings: hot),
     .target(name: "WeirDelta", dependencies: ["WeirParquet", "WeirProtocol", "WeirCore"]),
@@ -94,6 +102,7 @@ let package = Package(
     .target(name: "CWeirScan"),
     .target(name: "CWeirPrefetch"),
     .target(name: "CWeirSystem"),
+    .target(name: "CWeirTLS", linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
     .systemLibrary(name: "CKafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"])]),
     .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
     .systemLibrary(name: "CMicroHTTPD", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
@@ -110,6 +119,8 @@ let package = Package(
       name: "weir-microbench",
       dependencies: ["WeirTesting", "WeirParquet", "WeirLMDB", "WeirLocal", "WeirOperators", "WeirCore", "CWeirScan", "CLMDB", "CZstd"],
       swiftSettings: hot),
+    .executableTarget(  // Tests/EndToEnd/aws_client_equals_botocore.py; not shipped
+      name: "weir-awsprobe", dependencies: ["WeirAWS", "WeirCore"]),
     .executableTarget(  // Scripts/prove fuzz; not shipped
       name: "weir-fuzz",
       dependencies: [
@@ -136,7 +147,13 @@ let package = Package(
     .testTarget(name: "WeirParquetTests", dependencies: ["WeirTesting", "WeirParquet", "WeirCore"]),
     .testTarget(name: "WeirDeltaTests", dependencies: ["WeirTesting", "WeirDelta", "WeirParquet", "WeirCore"]),
     .testTarget(name: "WeirLocalTests", dependencies: ["WeirTesting", "WeirLocal", "WeirLMDB", "WeirCore"]),
-    .testTarget(name: "WeirAWSTests", dependencies: ["WeirAWS"], exclude: ["sigv4.json"]),
+    .testTarget(name: "WeirRedisTests", dependencies: ["WeirTesting", "WeirRedis", "WeirRedisSettings", "WeirCore"]),
+    .testTarget(
+      name: "WeirS3Tests",
+      dependencies: ["WeirTesting", "WeirS3", "WeirS3Settings", "WeirAWS", "WeirLocal", "WeirCore"]),
+    .testTarget(
+      name: "WeirDynamoDBTests", dependencies: ["WeirTesting", "WeirDynamoDB", "WeirDynamoDBSettings", "WeirAWS", "WeirCore"]),
+    .testTarget(name: "WeirAWSTests", dependencies: ["WeirTesting", "WeirAWS", "WeirCore"], exclude: ["sigv4.json"]),
     .testTarget(name: "WeirKafkaTests", dependencies: ["WeirTesting", "WeirKafka", "WeirKafkaSettings", "WeirCore"]),
     .testTarget(
       name: "WeirEngineTests",
@@ -147,7 +164,8 @@ let package = Package(
     .testTarget(
       name: "WeirPlanTests",
       dependencies: [
-        "WeirConfiguration", "WeirPlan", "WeirKafkaSettings", "WeirLMDBSettings", "WeirLocal", "WeirEngine", "WeirOperators", "WeirCore",
+        "WeirConfiguration", "WeirPlan", "WeirKafkaSettings", "WeirLMDBSettings", "WeirRedisSettings", "WeirDynamoDBSettings", "WeirLocal",
+        "WeirEngine", "WeirOperators", "WeirCore",
         .product(name: "Yams", package: "Yams"),
       ]),
     .testTarget(

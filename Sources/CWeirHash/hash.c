@@ -31,6 +31,7 @@ weir_hash128 weir_xxh3_digest(const weir_xxh3_state *state) {
   return (weir_hash128){h.low64, h.high64};
 }
 
+void weir_sha1(const void *bytes, size_t count, uint8_t *out) { SHA1(bytes, count, out); }
 void weir_sha256(const void *bytes, size_t count, uint8_t *out) { SHA256(bytes, count, out); }
 
 struct weir_sha256_state { EVP_MD_CTX *context; };

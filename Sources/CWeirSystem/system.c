@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 void weir_limit_heaps(int count) { mallopt(M_ARENA_MAX, count); }
 
@@ -24,3 +25,7 @@ void *weir_resize(void *bytes, size_t count) {
 void weir_release(void *bytes) { free(bytes); }
 
 int weir_o_direct(void) { return O_DIRECT; }
+
+int weir_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
+
+char **weir_environment(void) { return environ; }

@@ -10,7 +10,7 @@ import WeirRuntime
 package enum LedgerCommands {
   package static func show(pipeline file: String, lake: String?, json: Bool, console: Console) async throws -> Int32 {
     let pipeline = try loadPipeline(file: file, sections: .withClients)
-    let wiring = try Wiring(try Places(pipeline, lake: lake, store: nil), withState: false)
+    let wiring = try await Wiring(try Places(pipeline, lake: lake, store: nil), withState: false)
     let layout = LedgerLayout(pipeline: pipeline.plan.pipeline)
     let ledger = try await Ledger.required(layout, store: wiring.lake, clock: wiring.clock, random: wiring.random)
     let fold = await ledger.fold
@@ -89,11 +89,12 @@ package enum LedgerCommands {
   /// - Returns: 0; 1 when something is damaged; 2 when something could not be looked at.
   package static func verify(pipeline file: String, lake: String?, store: String?, json: Bool, console: Console) async throws -> Int32 {
     let pipeline = try loadPipeline(file: file, sections: .withClients)
-    let wiring = try Wiring(try Places(pipeline, lake: lake, store: store), withState: false)
+    let wiring = try await Wiring(try Places(pipeline, lake: lake, store: store), withState: false)
     let compiled = CompiledPlan(pipeline.plan, lookups: pipeline.lookups)
     var state: (any StateTableReader)?
     var note: Wording?
     var isDamaged = false
+    var unread: String?
     if !pipeline.plan.state.isEmpty {
       do {
         let table = try AdapterRegistry.standard.stateTable(at: wiring.store, thread: wiring.stateThread)
@@ -104,9 +105,13 @@ package enum LedgerCommands {
         // Damage is a problem; else there is nothing to compare.
         note = error.code == .corrupt ? error.wording : "\(error.message): not compared"
         isDamaged = error.code == .corrupt
+      } catch let error as WeirError {
+        // The lake is verified all the same.
+        unread = error.message
       }
     }
     var result = try await LedgerVerify.run(compiled, state: state, environment: wiring.environment())
+    if let unread { result.unread.append(unread) }
     if let note { if isDamaged { result.problems.append(note) } else { result.notices.append(note) } }
     func texts(_ all: [String]) -> JSONValue { .array(all.map { .string($0) }) }
     if json {
@@ -141,7 +146,7 @@ package enum LedgerCommands {
     pipeline file: String, lake: String?, store: String?, isDry: Bool, json: Bool, console: Console
   ) async throws -> Int32 {
     let pipeline = try loadPipeline(file: file, sections: .withClients)
-    let wiring = try Wiring(Places(pipeline, lake: lake, store: store), withState: false)
+    let wiring = try await Wiring(Places(pipeline, lake: lake, store: store), withState: false)
     let compiled = CompiledPlan(pipeline.plan, lookups: pipeline.lookups)
     let reports = try await TableRestore.run(compiled, environment: wiring.environment(), isDry: isDry)
     func texts(_ all: [String]) -> JSONValue { .array(all.map { .string($0) }) }
@@ -172,8 +177,14 @@ package enum LedgerCommands {
   private static func mentionState(_ wiring: Wiring, _ plan: Plan, _ console: Console) async throws {
     let layout = LedgerLayout(pipeline: plan.pipeline)
     // A store that is missing or damaged is rebuilt too.
-    guard let state = try? AdapterRegistry.standard.stateTable(at: wiring.store, thread: wiring.stateThread),
-      let ledger = try await Ledger.open(layout, store: wiring.lake, clock: wiring.clock, random: wiring.random),
+    let state: any StateTableReader
+    do { state = try AdapterRegistry.standard.stateTable(at: wiring.store, thread: wiring.stateThread) } catch {
+      if ![.corrupt, .stateMissing, .uncleanStop].contains(error.code) {
+        console.talk("the state table was not compared: \(error.message)")
+      }
+      return
+    }
+    guard let ledger = try await Ledger.open(layout, store: wiring.lake, clock: wiring.clock, random: wiring.random),
       let entry = try? await StateProof.strangeEntry(state, ledger)
     else { return }
     console.talk(

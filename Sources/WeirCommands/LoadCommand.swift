@@ -243,7 +243,7 @@ package enum LoadCommand {
         .config, "\(pipeline.file) has no state table",
         advice: "Latency is measured to visible state: add a section `state` to the pipeline.")
     }
-    let wiring = try Wiring(places, withState: false)
+    let wiring = try await Wiring(places, withState: false)
     let ledger = try await opened(LedgerLayout(pipeline: pipeline.plan.pipeline), wiring, places, clock)
     let table = try AdapterRegistry.standard.stateTable(at: places.store)
     var check = templates == nil ? nil : StateCheck(pipeline.plan)
@@ -263,7 +263,7 @@ package enum LoadCommand {
   private static func opened(_ layout: LedgerLayout, _ wiring: Wiring, _ places: Places, _ clock: SystemClock) async throws -> Ledger {
     for _ in 0..<storeLooksMax {
       if let ledger = try await Ledger.open(layout, store: wiring.lake, clock: clock, random: wiring.random), await ledger.fold.number > 0,
-        (try? AdapterRegistry.standard.stateTable(at: places.store)) != nil
+        (try? await AdapterRegistry.standard.stateTable(at: places.store).listMeta(prefix: "schema/")) != nil
       {
         return ledger
       }

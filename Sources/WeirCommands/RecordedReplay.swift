@@ -18,7 +18,7 @@ enum RecordedReplay {
   ) async throws -> Int32 {
     let capture = try checked(options, pipeline)
     let places = try Places(pipeline, lake: options.lake, store: options.store)
-    let wiring = try Wiring(places, withState: !pipeline.plan.state.isEmpty, worker: pipeline.plan.worker)
+    let wiring = try await Wiring(places, withState: !pipeline.plan.state.isEmpty, worker: pipeline.plan.worker)
     let interrupt = Interrupt()
     interrupt.listen(console)
     let memoryWatch = MemoryWatch()
@@ -37,12 +37,14 @@ enum RecordedReplay {
     let consumed = Consumed()
     report.begin(from: 0) { Double(consumed.records) / total }
     let watch = try await ReplayCommand.watch(pipeline.plan, options, wiring, interrupt, host, log)
+    var decisions: RecordedRun?
+    if let lake = options.decisions { decisions = try await recorded(lake, pipeline, wiring, places) }
     let worker = Worker(
       CompiledPlan(pipeline.plan, lookups: pipeline.lookups),
       environment: ReplayCommand.environment(wiring, pipeline.plan, log, publishes: options.decisions == nil),
       request: request,
       input: .stream(
-        capture, recorded: try options.decisions.map { try recorded($0, pipeline, wiring, places) }, keepOpen: options.keepOpen),
+        capture, recorded: decisions, keepOpen: options.keepOpen),
       meter: watch.meter,
       observe: {
         guard case .consumed(let progress) = $0 else { return }
@@ -97,16 +99,16 @@ enum RecordedReplay {
 
   private static func recorded(
     _ lake: String, _ pipeline: LoadedPipeline, _ wiring: Wiring, _ places: Places
-  ) throws -> RecordedRun {
-    _ = try PathText.checked(lake, "--decisions")
-    guard FileIdentity.of(lake) == nil || FileIdentity.of(lake) != FileIdentity.of(places.lake) else {
+  ) async throws -> RecordedRun {
+    let lake = try PathText.checkedLake(lake, "--decisions")
+    let store = try await AdapterRegistry.standard.lake(lake, settings: places.lakeSettings(of: lake), wiring.effects)
+    let isOwn = FileIdentity.of(lake).map { $0 == FileIdentity.of(places.lake) } ?? (store.place == wiring.lake.place)
+    guard !isOwn else {
       throw WeirError(
         .config, "--decisions names the lake that this replay writes",
         advice: "Give the replay a lake of its own: --lake DIR --store DIR.")
     }
-    return .init(
-      lake: AdapterRegistry.standard.lake(lake, threads: wiring.threads, random: wiring.random),
-      layout: LedgerLayout(pipeline: pipeline.plan.pipeline))
+    return .init(lake: store, layout: LedgerLayout(pipeline: pipeline.plan.pipeline))
   }
 }
 

@@ -54,7 +54,8 @@ package enum ReplayCommand {
     let pipeline = try loadPipeline(file: options.pipeline, sections: .withClients)
     for warning in pipeline.warnings { console.talk(warning.text) }
     try pipeline.requireVariables {
-      $0 == "record.registry.url" || options.decisions == nil && AdapterRegistry.standard.isNeededToPublish($0, pipeline.plan)
+      $0 == "record.registry.url" || $0.hasPrefix("store.") && options.store == nil
+        || options.decisions == nil && AdapterRegistry.standard.isNeededToPublish($0, pipeline.plan)
     }
     for path in options.captures where path != "-" { _ = try PathText.checked(path, "--capture") }
     if options.captures.contains(where: LiveCapture.isOne) {
@@ -82,7 +83,7 @@ package enum ReplayCommand {
     let places = try Places(pipeline, lake: options.lake, store: options.store)
     // Before anything is made.
     let sizes = try CaptureSource.check(options.captures)
-    let wiring = try Wiring(places, withState: !pipeline.plan.state.isEmpty, worker: pipeline.plan.worker)
+    let wiring = try await Wiring(places, withState: !pipeline.plan.state.isEmpty, worker: pipeline.plan.worker)
     let interrupt = Interrupt()
     interrupt.listen(console)
     let meter = options.pace.map { _ in LatencyMeter() }

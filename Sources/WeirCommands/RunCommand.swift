@@ -91,7 +91,7 @@ package enum RunCommand {
     let libraries = AdapterRegistry.standard.libraries(of: pipeline.plan.source.adapter)
     report.begin(weirVersion, libraries.map { ($0.name, $0.version) })
     defer { log.end() }
-    let worker = try worker(pipeline, source, options, watch, admin.routes, report, interrupt)
+    let worker = try await worker(pipeline, source, options, watch, admin.routes, report, interrupt)
     let result = try await watch.beside { try await worker.run() }
     report.end(result.progress, result.fold)
     await host.stop()
@@ -117,8 +117,8 @@ package enum RunCommand {
   private static func worker(
     _ pipeline: LoadedPipeline, _ source: any LiveSource, _ options: RunOptions, _ watch: WorkerWatch, _ routes: AdminRoutes,
     _ report: RunReport, _ interrupt: Interrupt
-  ) throws -> Worker {
-    let wiring = try Wiring(
+  ) async throws -> Worker {
+    let wiring = try await Wiring(
       try Places(pipeline, lake: options.lake, store: options.store), withState: !pipeline.plan.state.isEmpty, worker: pipeline.plan.worker)
     routes.use(wiring.state)
     let request = try LedgerRequest(

@@ -63,7 +63,7 @@ package enum StateCommands {
       return reader
     }
     let file = try loadPipeline(file: pipeline, sections: .withClients)
-    let wiring = try Wiring(try Places(file, lake: lake, store: store), withState: false)
+    let wiring = try await Wiring(try Places(file, lake: lake, store: store), withState: false)
     let layout = LedgerLayout(pipeline: file.plan.pipeline)
     do {
       if lake != nil {
@@ -79,7 +79,7 @@ package enum StateCommands {
   }
 
   private static func directory(_ store: String?, _ pipeline: String?) throws -> String {
-    if let store { return Paths.normal(try PathText.checked(store, "--store")) }
+    if let store { return try AdapterRegistry.standard.stateTablePlace(store, option: "--store") }
     guard let pipeline else {
       throw WeirError(
         .config, "the state table's directory is not set",
@@ -97,7 +97,7 @@ package enum StateCommands {
       console.talk("\(replacement.damage.message): a new file replaces it; other pipelines' tables in it are rebuilt by their workers")
       places.store = replacement.place
     }
-    let wiring = try Wiring(places, withState: true)
+    let wiring = try await Wiring(places, withState: true)
     let rows = try await StateRebuild.run(
       CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: wiring.environment())
     try await wiring.state?.finish()

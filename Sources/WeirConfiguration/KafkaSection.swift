@@ -195,11 +195,16 @@ extension PipelineLoader {
   }
 
   func sasl(_ node: Node, _ what: String) -> KafkaSettingsSpec.SASL? {
-    let members = reader.mapping(node, what, keys: ["mechanism", "user", "password", "token"])
-    let mechanisms = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
+    let members = reader.mapping(node, what, keys: ["mechanism", "user", "password", "token", "region"])
+    let mechanisms = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "AWS_MSK_IAM"]
     guard
       let name = reader.required(members, "mechanism", of: what, at: node).flatMap({ reader.choice($0, "\(what).mechanism", mechanisms) })
     else { return nil }
+    for key in ["user", "password", "token"] where name == "AWS_MSK_IAM" && members[key] != nil {
+      reader.report("\(what): AWS_MSK_IAM takes no \(key): tokens are signed with the AWS keys of the worker", "bad_value", at: node)
+    }
+    if name == "AWS_MSK_IAM" { return .awsIAM(region: members["region"].flatMap { reader.text($0, "\(what).region") }?.text) }
+    if members["region"] != nil { reader.report("\(what): only AWS_MSK_IAM has a region", "bad_value", at: node) }
     if name == "OAUTHBEARER" {
       return reader.required(members, "token", of: what, at: node).flatMap { secret($0, "\(what).token") }.map { .token($0) }
     }

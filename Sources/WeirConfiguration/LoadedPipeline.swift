@@ -52,8 +52,7 @@ public func loadPipeline(file: String, sections: PlanSections) throws(Configurat
   }
   switch Paths.contents(of: file, bytesMax: PipelineBounds.fileBytesMax) {
   case .bytes(let data):
-    try PipelineLoader.checkFormat(data, file)
-    return try loadPipeline(yaml: String(decoding: data, as: UTF8.self), file: file, sections: sections)
+    return try loadPipeline(yaml: PipelineLoader.text(data, file), file: file, sections: sections)
   case .tooLarge(let bytes): throw ConfigurationError(diagnostics: [PipelineLoader.tooLarge(file, bytes)])
   case .unreadable:
     let message = "the pipeline file cannot be read: \(Paths.whyUnreadable(file)); give the path of a YAML file"
@@ -69,12 +68,31 @@ public func loadPipeline(yaml: String, file: String, sections: PlanSections = .s
 }
 
 extension PipelineLoader {
-  /// - Throws: an error that names the format of a file that is not text in UTF-8.
-  static func checkFormat(_ data: Data, _ file: String) throws(ConfigurationError) {
-    guard let found = FileSignature(data.prefix(FileSignature.bytesNeeded)) else { return }
-    let message = "the pipeline file is \(found.name), and not YAML in UTF-8"
-    throw ConfigurationError(diagnostics: [
-      Diagnostic(severity: .error, code: "yaml", message: message, suggestion: nil, file: file, line: 1, column: 1)
-    ])
+  /// - Throws: an error that names the format of a file that is not text in UTF-8, or the first byte that is none. (Repaired, the text would
+  ///   have another meaning.)
+  static func text(_ data: Data, _ file: String) throws(ConfigurationError) -> String {
+    func refuse(_ message: String, line: Int = 1, column: Int = 1) -> ConfigurationError {
+      ConfigurationError(diagnostics: [
+        Diagnostic(severity: .error, code: "yaml", message: message, suggestion: nil, file: file, line: line, column: column)
+      ])
+    }
+    if let found = FileSignature(data.prefix(FileSignature.bytesNeeded)) {
+      throw refuse("the pipeline file is \(found.name), and not YAML in UTF-8")
+    }
+    if let text = String(validating: data, as: UTF8.self) { return text }
+    var (line, column, count) = (1, 1, 0)
+    var (decoder, bytes) = (UTF8(), data.makeIterator())
+    reading: while true {
+      switch decoder.decode(&bytes) {
+      case .scalarValue(let scalar):
+        count += UTF8.width(scalar)
+        (line, column) = scalar == "\n" ? (line + 1, 1) : (line, column + 1)
+      case .error, .emptyInput: break reading
+      }
+    }
+    let byte = data.dropFirst(count).first.map { " (byte 0x\(String($0, radix: 16, uppercase: true)))" } ?? ""
+    throw refuse(
+      "the pipeline file is not UTF-8\(byte): save it in UTF-8 (`iconv -f latin1 -t utf-8` converts a file in Latin-1)",
+      line: line, column: column)
   }
 }

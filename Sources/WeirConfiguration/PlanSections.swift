@@ -18,7 +18,8 @@ public struct PlanSections: Sendable {
 
   package init(
     sources: [any SourceSection], sinks: [any SinkSection], formats: [any FormatSection] = RecordFormats.standard.map(PlainFormat.init),
-    stateTables: [any StateTableSection] = [LMDBSection()], tableFormats: [any TableFormatSection] = [DeltaSection()],
+    stateTables: [any StateTableSection] = [LMDBSection(), RedisSection(), DynamoDBSection()],
+    tableFormats: [any TableFormatSection] = [DeltaSection()],
     secret: @escaping @Sendable (SecretSpec) -> String? = { _ in nil }
   ) {
     self.sources = sources

@@ -10,9 +10,13 @@ package protocol StateTableSection: Sendable {
   /// - Parameter node: nil: the file names no state table, and this is the first kind that there is.
   /// - Returns: nil if it cannot be read; the loader's reader has the diagnostics.
   func read(_ node: Node?, with loader: PipelineLoader) -> (any StateTableSettings)?
+  /// What a check warns of; nil: nothing.
+  func warning(flushMicroseconds: Int64) -> String?
 }
 
 extension StateTableSection {
+  package func warning(flushMicroseconds: Int64) -> String? { nil }
+
   /// The key below `store`.
   package var name: String { settings.adapter }
 }
@@ -33,14 +37,16 @@ extension PipelineLoader {
   func store(_ node: Node?) -> StoreSpec {
     var spec = StoreSpec()
     let names = sections.stateTables.map(\.name)
-    let later = ["dynamodb", "redis"].filter { !names.contains($0) }
-    let members = node.map { reader.mapping($0, "store", keys: names + ["flush", "share"], later: later) } ?? [:]
+    let members = node.map { reader.mapping($0, "store", keys: names + ["flush", "share"]) } ?? [:]
     let given = sections.stateTables.filter { members[$0.name] != nil }
     if given.count > 1 { reader.report("store: either \(given.map(\.name).joined(separator: " or "))", "bad_value", at: node) }
     if let section = given.last ?? sections.stateTables.first, let settings = section.read(members[section.name], with: self) {
       spec.settings = settings
     }
     if let flush = members["flush"].flatMap({ reader.duration($0, "store.flush") }) { spec.flushMicroseconds = max(1000, flush) }
+    if let section = given.last, let warning = section.warning(flushMicroseconds: spec.flushMicroseconds) {
+      reader.report(warning, "costly_flush", at: members["flush"] ?? node, severity: .warning)
+    }
     if let share = members["share"].flatMap({ reader.percent($0, "store.share") }) { spec.share = share }
     return spec
   }

@@ -1,5 +1,6 @@
 import WeirCore
 import WeirPlan
+import WeirS3Settings
 import Yams
 
 /// `admin`, `worker` and `lake`.
@@ -41,17 +42,18 @@ extension PipelineLoader {
     builder.worker(worker)
   }
 
-  /// `lake: {path: ./lake, flush: {every: 10s, bytes: 64MiB}, file_size: 128MiB, codec: zstd, format: delta, ledger_keep: 7d}`.
+  /// `lake: {path: ./lake, s3: {…}, flush: {every: 10s, bytes: 64MiB}, file_size: 128MiB, codec: zstd, format: delta, ledger_keep: 7d}`.
   /// - Parameter keepsRows: the plan has tables whose rows are held until a cut.
   func lake(_ node: Node?, keepsRows: Bool) {
     var lake = PlanLake()
     lake.keepsRows = keepsRows
     if let node {
-      let members = reader.mapping(node, "lake", keys: ["path", "flush", "file_size", "codec", "format", "ledger_keep"])
+      let members = reader.mapping(node, "lake", keys: ["path", "s3", "flush", "file_size", "codec", "format", "ledger_keep"])
       func size(_ node: Node?, _ what: String) -> PlanSize? {
         node.flatMap { node in reader.bytes(node, what).map { PlanSize($0, at: node.span) } }
       }
       lake.path = members["path"].flatMap { reader.text($0, "lake.path") }
+      lake.store = members["s3"].map { s3($0, lake.path) }
       lake.ledgerKeep = members["ledger_keep"].flatMap { reader.duration($0, "lake.ledger_keep") }
       if let flush = members["flush"] {
         let inner = reader.mapping(flush, "lake.flush", keys: ["every", "bytes"])
@@ -63,5 +65,21 @@ extension PipelineLoader {
       lake.format = members["format"].flatMap(tableFormat)
     }
     builder.lake(lake)
+  }
+
+  /// `s3: {region: eu-west-1, sse: "aws:kms", kms_key: alias/weir}`: texts, which the store's settings check.
+  private func s3(_ node: Node, _ path: PlanText?) -> [String: String] {
+    let members = reader.mapping(node, "lake.s3", keys: S3Settings.Option.allCases.map(\.rawValue))
+    let options = members.compactMapValues { reader.text($0, "lake.s3")?.text }
+    guard let path, S3Location.accepts(path.text) else {
+      reader.report("lake.s3: lake.path names no bucket, such as s3://BUCKET/PREFIX", "bad_value", at: node)
+      return [:]
+    }
+    do throws(WeirError) {
+      if let location = try? S3Location(path.text) { _ = try S3Settings(location, options: options) }
+    } catch {
+      reader.report("lake.s3: \(error.message). \(error.advice?.description ?? "")", "bad_value", at: node)
+    }
+    return options
   }
 }

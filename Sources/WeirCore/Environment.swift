@@ -81,6 +81,9 @@ public protocol ObjectStore: Sendable {
   func sync(_ path: String) async throws
   /// Removes the object; a missing object is not an error. Only collection calls this.
   func delete(_ path: String) async throws
+  /// Removes what writers left that died: uploads that were begun more than this many microseconds ago and not ended. Only collection calls
+  /// this.
+  func removeOrphans(olderThan age: Int64) async throws
 }
 
 /// An object that is written part by part, and atomically created at the end unless one is there.
@@ -93,6 +96,9 @@ public protocol ObjectUpload: Sendable {
 }
 
 extension ObjectStore {
+  /// For stores that keep nothing of an upload that was not ended.
+  public func removeOrphans(olderThan age: Int64) async throws {}
+
   /// For stores that have no other way: all are listed.
   public func list(_ prefix: String, from first: String) async throws -> [ObjectInfo] {
     try await list(prefix).filter { !$0.path.utf8.lexicographicallyPrecedes(first.utf8) }
@@ -105,11 +111,23 @@ extension ObjectStore {
 private actor CollectedUpload: ObjectUpload {
   private let store: any ObjectStore
   private let path: String
-  private var bytes: [UInt8] = []
+  /// nil: it is over.
+  private var bytes: [UInt8]? = []
 
   init(_ store: any ObjectStore, _ path: String) { (self.store, self.path) = (store, path) }
 
-  func append(_ bytes: [UInt8]) async throws { self.bytes += bytes }
-  func finish() async -> PutOutcome { await store.putIfAbsent(NewObject(path: path, bytes: bytes)) }
-  func abandon() async { bytes = [] }
+  private var closed: WeirError { WeirError(.internal, "\(path) was already completed or cancelled") }
+
+  func append(_ bytes: [UInt8]) async throws {
+    guard self.bytes != nil else { throw closed }
+    self.bytes? += bytes
+  }
+
+  func finish() async -> PutOutcome {
+    guard let bytes else { return .unknown("\(closed)") }
+    self.bytes = nil
+    return await store.putIfAbsent(NewObject(path: path, bytes: bytes))
+  }
+
+  func abandon() async { bytes = nil }
 }

@@ -303,8 +303,10 @@ public enum Codec: String, Sendable, Hashable, Codable { case none, snappy, zstd
 
 /// Settings, not meaning: the plan hash leaves them out.
 public struct LakeSpec: Sendable, Hashable, Codable {
-  /// Directory; relative to the pipeline file.
+  /// Directory, relative to the pipeline file; or `s3://bucket/prefix`.
   public var path: String
+  /// Settings of the store that the lake is in, by its own names; nil: it has none.
+  public var store: [String: String]?
   /// Input bytes between cuts. What a cut costs is the state that changed, most often nearly all of it, and two syncs; what it
   /// saves is the memory of the rows that wait for it, and work that a killed worker does again. So a plan with bronze or silver cuts
   /// at ``flushBytesWithRows`` unless it says otherwise, one whose rows are aggregated at once at ``flushBytesWithoutRows``.

@@ -92,11 +92,15 @@ public struct StateWrite: Sendable {
   /// Values written with the first rows where the table writes these rows in several transactions. As long as they are stored, only some
   /// of the rows may be there.
   public var intent: [(String, [UInt8])]
+  /// How far the ledger is, by lane: no retraction asks for rows of these fences or smaller ones any more. A table that keeps a list of
+  /// the rows that run ahead may forget them.
+  public var settled: [(lane: String, through: Fence)]
 
   public init(
-    _ batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])], intent: [(String, [UInt8])] = []
+    _ batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])], intent: [(String, [UInt8])] = [],
+    settled: [(lane: String, through: Fence)] = []
   ) {
-    (self.batches, self.meta, self.owners, self.intent) = (batches, meta, owners, intent)
+    (self.batches, self.meta, self.owners, self.intent, self.settled) = (batches, meta, owners, intent, settled)
   }
 
   /// Neither rows nor values.

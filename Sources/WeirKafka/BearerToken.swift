@@ -5,29 +5,54 @@ import WeirCore
 ///
 /// The token is read again each time, so a file that something else renews (a Kubernetes service account's, say) works.
 struct BearerToken: Sendable {
-  private let secret: Secret
+  private enum Source {
+    case secret(Secret)
+    case tokens(KafkaTokens)
+  }
+  private let source: Source
 
   init?(_ sasl: KafkaSASL?) {
-    guard case .bearer(let token) = sasl else { return nil }
-    secret = token
+    switch sasl {
+    case .bearer(let token): source = .secret(token)
+    case .tokens(let tokens): source = .tokens(tokens)
+    case .plain, .scram, nil: return nil
+    }
   }
 
   /// Hands the token to librdkafka, or says why there is none; it asks again ten seconds after a failure.
   func hand(to client: OpaquePointer) {
     do {
-      let token = try secret.read()
-      guard let claims = Claims(token: token) else {
-        rd_kafka_oauthbearer_set_token_failure(client, "the \(secret) is not a JWT with an expiry (exp) and a subject (sub)")
-        return
-      }
+      let (token, expirySeconds, subject) = try next()
       var text = [CChar](repeating: 0, count: 256)
-      let failed = rd_kafka_oauthbearer_set_token(
-        client, token, claims.expirySeconds * 1000, claims.subject, nil, 0, &text, text.count)
+      let failed = rd_kafka_oauthbearer_set_token(client, token, expirySeconds * 1000, subject, nil, 0, &text, text.count)
       if failed != RD_KAFKA_RESP_ERR_NO_ERROR {
-        rd_kafka_oauthbearer_set_token_failure(client, "the \(secret) was not accepted (has it expired?)")
+        rd_kafka_oauthbearer_set_token_failure(client, "the \(words) was not accepted (has it expired?)")
       }
     } catch {
       rd_kafka_oauthbearer_set_token_failure(client, error.message)
+    }
+  }
+
+  private var words: String {
+    switch source {
+    case .secret(let secret): "\(secret)"
+    case .tokens(let tokens): "\(tokens)"
+    }
+  }
+
+  private func next() throws(WeirError) -> (token: String, expirySeconds: Int64, subject: String) {
+    switch source {
+    case .secret(let secret):
+      let token: String
+      do { token = try secret.read() } catch { throw WeirError(.config, error.message) }
+      guard let claims = Claims(token: token) else {
+        throw WeirError(.config, "the \(secret) is not a JWT with an expiry (exp) and a subject (sub)")
+      }
+      return (token, claims.expirySeconds, claims.subject)
+    case .tokens(let tokens):
+      let token = try tokens.make()
+      // The subject is the broker's to know; librdkafka wants one.
+      return (token.text, token.expirySeconds, "weir")
     }
   }
 

@@ -86,8 +86,10 @@ struct ConnectionFailure: Sendable, Hashable {
     }
     guard let said = reason.firstRange(of: "SASL authentication error: ") else { return .authentication(reason) }
     let words = String(reason[said.upperBound...])
-    if case .bearer? = connection.sasl { return .token(words) }
-    return .password(words)
+    switch connection.sasl {
+    case .bearer, .tokens: return .token(words)
+    case .plain, .scram, nil: return .password(words)
+    }
   }
 
   private static func ofTLS(_ words: String, _ reason: String, _ connection: KafkaConnection, isTLS: Bool, _ verification: Int32?) -> Cause

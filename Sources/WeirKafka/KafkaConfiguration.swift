@@ -117,6 +117,7 @@ final class KafkaConfiguration {
       // The token itself is handed over when librdkafka asks for one (see BearerToken).
       try set("sasl.mechanisms", "OAUTHBEARER")
       redactor.add(try token.read())
+    case .tokens: try set("sasl.mechanisms", "OAUTHBEARER")
     }
   }
 }

@@ -51,6 +51,32 @@ package enum KafkaSASL: Sendable, Hashable {
   case scram(Hash, user: Secret, password: Secret)
   /// A bearer token (JWT). Read again each time that it is about to expire: have something renew the file.
   case bearer(token: Secret)
+  /// Bearer tokens that a function makes, each time that one is about to expire.
+  case tokens(KafkaTokens)
+}
+
+/// Makes bearer tokens for a client. Two of them are equal if their words are.
+package struct KafkaTokens: Sendable, Hashable, CustomStringConvertible {
+  package struct Token: Sendable {
+    /// The token itself: a secret.
+    package var text: String
+    /// Seconds since 1970.
+    package var expirySeconds: Int64
+
+    package init(_ text: String, expirySeconds: Int64) { (self.text, self.expirySeconds) = (text, expirySeconds) }
+  }
+
+  /// What is made, for errors: `IAM token`.
+  package let description: String
+  /// Called on a client's own thread, which it may block for some seconds.
+  let make: @Sendable () throws(WeirError) -> Token
+
+  package init(_ description: String, _ make: @escaping @Sendable () throws(WeirError) -> Token) {
+    (self.description, self.make) = (description, make)
+  }
+
+  package static func == (a: KafkaTokens, b: KafkaTokens) -> Bool { a.description == b.description }
+  package func hash(into hasher: inout Hasher) { hasher.combine(description) }
 }
 
 /// Where to begin a partition for which there is no position yet.

@@ -26,6 +26,12 @@ extension KafkaSettingsSpec {
           member: "options.heartbeat.interval.ms",
           message: "must be at most half of session: the group would drop this worker again and again", code: "bad_value"))
     }
+    if case .awsIAM = sasl, tls == nil {
+      found.append(
+        KafkaSettingProblem(
+          member: "sasl.mechanism", message: "AWS_MSK_IAM works over TLS only: write tls: {} and the brokers' port for it (9098)",
+          code: "bad_value"))
+    }
     return found
   }
 

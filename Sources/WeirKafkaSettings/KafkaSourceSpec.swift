@@ -64,6 +64,9 @@ package struct KafkaSettingsSpec: Sendable, Hashable, Codable {
     /// `mechanism`: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512.
     case password(mechanism: String, user: SecretSpec, password: SecretSpec)
     case token(SecretSpec)
+    /// `mechanism`: AWS_MSK_IAM. Tokens are signed with the keys of AWS that the worker has.
+    /// - Parameter region: of the cluster; nil: the one that is configured for AWS.
+    case awsIAM(region: String?)
   }
 
   package var brokers = ""

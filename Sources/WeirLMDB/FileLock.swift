@@ -37,7 +37,7 @@ enum FileLock {
   private static func now() -> Int64 {
     var time = timespec()
     clock_gettime(CLOCK_MONOTONIC, &time)
-    return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+    return Int64(time.tv_sec).saturatingProduct(1_000_000_000).saturatingSum(Int64(time.tv_nsec))
   }
 
   private static func isTaken(_ file: String, _ descriptor: Int32, _ seconds: Int) -> WeirError {

@@ -204,6 +204,12 @@ final class LMDBEnvironment: @unchecked Sendable {
       WeirError(
         .storageRefused, "cannot \(what) the state table in \(path): \(String(cString: strerror(code)))",
         advice: "The state table is a directory: check this path, or choose \(.otherStore).")
+    case EMFILE, ENFILE, ENOMEM:
+      WeirError(
+        .storageRefused, "cannot \(what) the state table in \(path): \(String(cString: mdb_strerror(code)))",
+        advice:
+          "The table is not damaged: raise the limit of the process. `ulimit -n` is the number of open files, `ulimit -v` the address space (LMDB maps the table's file and room for it to grow)."
+      )
     default:
       WeirError(
         .storageRefused, "cannot \(what) the state table in \(path): \(String(cString: mdb_strerror(code)))",

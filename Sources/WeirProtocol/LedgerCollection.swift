@@ -87,6 +87,9 @@ extension Ledger {
     return report
   }
 
+  /// Removes uploads that were not ended, of all writers of the lake. Attempts end after an hour, so none of this age is filled.
+  public func removeOrphans() async throws { try await store.removeOrphans(olderThan: Ledger.sweepMicroseconds) }
+
   /// The entry through which the ledger was collected, or was about to be; -1 if it never was.
   public func collectedThrough() async throws -> Int64 { try await numbers(in: layout.collected).last?.number ?? -1 }
 

@@ -26,7 +26,12 @@ public struct VerifyResult: Sendable {
 
   /// Files an error under damage or under what could not be looked at.
   public mutating func add(_ error: WeirError) {
-    if VerifyResult.damage.contains(error.code) { problems.append(Wording(error.message)) } else { unread.append(error.message) }
+    if VerifyResult.damage.contains(error.code) {
+      problems.append(Wording(error.message))
+    } else if !unread.contains(error.message) {
+      // A directory that cannot be read is met once for each of its files.
+      unread.append(error.message)
+    }
   }
 }
 

@@ -8,24 +8,35 @@ import WeirLocal
 import WeirOperators
 import WeirPlan
 import WeirProtocol
+import WeirS3Settings
 
 /// Where a pipeline's tables lie: from the file, or as the command line says.
 package struct Places: Sendable {
   package var lake: String
   package var store: String
+  /// Of the store that the lake is in, by its own names.
+  let lakeSettings: [String: String]
   /// Of the lake's tables.
   let format: TableFormatSpec?
+
+  /// A lake without a pipeline.
+  init(lake: String) { (self.lake, store, lakeSettings, format) = (lake, "", [:], nil) }
 
   /// - Throws: `config` where an option is no path of this machine.
   package init(_ pipeline: LoadedPipeline, lake: String?, store: String?) throws {
     format = pipeline.plan.lake.format
     self.lake =
-      try lake.map { text in Paths.normal(try PathText.checked(text, "--lake")) }
-      ?? Paths.resolve(pipeline.plan.lake.path, in: pipeline.directory)
+      try lake.map { text in try PathText.checkedLake(text, "--lake") } ?? Paths.lake(pipeline.plan.lake.path, in: pipeline.directory)
+    lakeSettings = pipeline.plan.lake.store ?? [:]
     self.store =
-      try store.map { text in Paths.normal(try PathText.checked(text, "--store")) }
+      try store.map { text in try AdapterRegistry.standard.stateTablePlace(text, option: "--store") }
       ?? AdapterRegistry.standard.stateTablePlace(pipeline.plan.store, in: pipeline.directory)
   }
+}
+
+extension Places {
+  /// The settings of the store of another lake: those of the plan's, if it is in such a store.
+  package func lakeSettings(of other: String) -> [String: String] { S3Location.accepts(other) ? lakeSettings : [:] }
 }
 
 /// The real environment of a worker: threads, clock, lake, state table.
@@ -49,7 +60,7 @@ package struct Wiring {
   /// - Parameters:
   ///   - withState: opens (and makes) the state table.
   ///   - worker: the plan's; of it the memory.
-  package init(_ places: Places, withState: Bool, worker: WorkerSpec? = nil) throws {
+  package init(_ places: Places, withState: Bool, worker: WorkerSpec? = nil) async throws {
     memory = Wiring.memory(worker)
     if let bytes = memory.returnsFrom { weir_return_memory(Int32(bytes)) }
     // One more than there are cores, since one mostly waits for the disk. They give way to lanes and flushes: that keeps the
@@ -57,10 +68,18 @@ package struct Wiring {
     threads = BlockingThreads(count: ProcessInfo.processInfo.activeProcessorCount + 1, niceness: 10)
     stateThread = BlockingThreads(count: 1)
     store = places.store
-    lake = AdapterRegistry.standard.lake(places.lake, threads: threads, random: random)
+    lake = try await AdapterRegistry.standard.lake(
+      places.lake, settings: places.lakeSettings, LakeEffects(threads: threads, clock: clock, random: random))
     tables = AdapterRegistry.standard.tables(places.format)
     state = withState ? try AdapterRegistry.standard.stateTable(at: places.store, memory: memory, thread: stateThread) : nil
   }
+
+  /// For a lake without a pipeline.
+  /// - Parameter lake: checked.
+  package init(lake: String) async throws { try await self.init(Places(lake: lake), withState: false) }
+
+  /// For another lake.
+  package var effects: LakeEffects { LakeEffects(threads: threads, clock: clock, random: random) }
 
   package func environment(sinks: SinkEnvironment? = nil, registry: RegistryEnvironment? = nil) -> EngineEnvironment {
     EngineEnvironment(

@@ -113,6 +113,8 @@ public struct InterceptedStore: ObjectStore {
     try await base.delete(path)
     after(.delete(path), 0)
   }
+
+  public func removeOrphans(olderThan age: Int64) async throws { try await base.removeOrphans(olderThan: age) }
 }
 
 private actor InterceptedUpload: ObjectUpload {

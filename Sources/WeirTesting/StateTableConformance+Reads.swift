@@ -96,10 +96,10 @@ extension StateTableConformance {
       let page = try await t.table.page(of: "t", prefix: [], from: nil, rowsMax: .max)
       try expect(page.rows.count <= StatePage.rowsMax && page.next != nil, is: true, "a page of \(page.rows.count) rows is not the last")
       try expect(try await keys(of: t.table, rowsMax: .max).count, is: rows, "keys")
-      let large = [UInt8](repeating: 7, count: StatePage.bytesMax / 2 + 1)
+      let large = [UInt8](repeating: 7, count: min(StatePage.bytesMax / 2 + 1, t.kind.valueBytesMax))
       try await t.table.put([t.batch((0..<5).map { (Array("large-\($0)".utf8), large) }, 5)])
       let some = try await t.table.page(of: "t", prefix: Array("large".utf8), from: nil, rowsMax: 5)
-      try expect(some.rows.count, is: 2, "rows of a page of large ones")
+      try expect(some.rows.count, is: StatePage.bytesMax / large.count + 1, "rows of a page of large ones")
       try expect(try await keys(of: t.table, prefix: Array("large".utf8), rowsMax: 5).count, is: 5, "large rows")
     },
     Case("deleted rows end no page too early") { t in

@@ -17,16 +17,19 @@ public enum StateTableConformance {
     let reopen: @Sendable (any StateTable) async throws -> any StateTable
     /// This number of rows of about 100 bytes takes several transactions.
     let rowsOfParts: Int
+    /// Bytes of a value that it takes.
+    let valueBytesMax: Int
 
     /// - Parameters:
     ///   - rowsOfParts: number of rows of about 100 bytes each that take several transactions of one write.
+    ///   - valueBytesMax: bytes of a value that it takes, if there is such a bound.
     ///   - reopen: ends the use of the table and opens it again, as the next process does.
     ///   - make: makes an empty table, which calls the closure between two transactions of one write, and ends the write with what that throws.
     public init(
-      rowsOfParts: Int, reopen: @escaping @Sendable (any StateTable) async throws -> any StateTable,
+      rowsOfParts: Int, valueBytesMax: Int = .max, reopen: @escaping @Sendable (any StateTable) async throws -> any StateTable,
       make: @escaping @Sendable (_ onPart: @escaping @Sendable () async throws -> Void) async throws -> any StateTable
     ) {
-      (self.rowsOfParts, self.reopen, self.make) = (rowsOfParts, reopen, make)
+      (self.rowsOfParts, self.valueBytesMax, self.reopen, self.make) = (rowsOfParts, valueBytesMax, reopen, make)
     }
   }
 

@@ -9,6 +9,7 @@ extension Weir {
   /// pipeline file does (the parser's own code is 64), and a command without its subcommand is wrong, not a wish for help.
   static func main() async {
     StandardStreams.prepare()
+    refuseArgumentsThatAreNotText()
     let arguments = Array(CommandLine.arguments.dropFirst())
     if arguments.sorted() == ["--json", "--version"] {
       let console = Console()
@@ -46,6 +47,16 @@ extension Weir {
     }
     if !message.isEmpty { console.data(message) }
     exit(withError: ExitCode(console.finish(0)))
+  }
+
+  /// Swift repairs an argument that is not UTF-8: the command would open or create something with another name.
+  private static func refuseArgumentsThatAreNotText() {
+    for number in 1..<max(1, Int(CommandLine.argc)) {
+      guard let argument = CommandLine.unsafeArgv[number], String(validatingCString: argument) == nil else { continue }
+      refuse(
+        "Error: argument \(number), \(String(cString: argument)), is not UTF-8. Weir cannot name such a file or directory: rename it, or make a link to it with a name in UTF-8."
+      )
+    }
   }
 
   private static func refuse(_ message: String) -> Never {

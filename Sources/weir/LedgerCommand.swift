@@ -20,7 +20,7 @@ struct Ledger: AsyncParsableCommand {
           weir ledger show pipeline.yaml --lake /data/lake --json
         """)
     @Argument(help: "The pipeline file (YAML).", completion: .pipeline) var pipeline: String
-    @Option(help: "The lake's directory, instead of the pipeline's.", completion: .directory) var lake: String?
+    @Option(help: "The lake's directory or s3://BUCKET/PREFIX, instead of the pipeline's.", completion: .directory) var lake: String?
     @Option(help: "Ignored: the ledger is in the lake. Accepted so that show and verify take the same options.") var store: String?
     @Flag(help: "Print whole entries as JSON lines.") var json = false
 
@@ -40,8 +40,8 @@ struct Ledger: AsyncParsableCommand {
           weir ledger verify pipeline.yaml --lake /data/lake --store /data/state --json
         """)
     @Argument(help: "The pipeline file (YAML).", completion: .pipeline) var pipeline: String
-    @Option(help: "The lake's directory, instead of the pipeline's.", completion: .directory) var lake: String?
-    @Option(help: "The state table's directory, instead of the pipeline's.", completion: .directory) var store: String?
+    @Option(help: "The lake's directory or s3://BUCKET/PREFIX, instead of the pipeline's.", completion: .directory) var lake: String?
+    @Option(help: "The state table's directory or address, instead of the pipeline's.", completion: .directory) var store: String?
     @Flag(help: "Print a JSON object.") var json = false
 
     func run() async throws {
@@ -64,8 +64,9 @@ struct Ledger: AsyncParsableCommand {
           weir ledger restore-tables pipeline.yaml
         """)
     @Argument(help: "The pipeline file (YAML).", completion: .pipeline) var pipeline: String
-    @Option(help: "The lake's directory, instead of the pipeline's.", completion: .directory) var lake: String?
-    @Option(help: "The state table's directory, instead of the pipeline's. It is only read.", completion: .directory) var store: String?
+    @Option(help: "The lake's directory or s3://BUCKET/PREFIX, instead of the pipeline's.", completion: .directory) var lake: String?
+    @Option(help: "The state table's directory or address, instead of the pipeline's. It is only read.", completion: .directory) var store:
+      String?
     @Flag(help: "Only list the changes.") var dryRun = false
     @Flag(help: "Print one JSON object per table.") var json = false
 

@@ -35,8 +35,8 @@ struct Load: AsyncParsableCommand {
     [String] = []
   @Option(help: "The pipeline file of a running `weir run`. Its state and gold tables are read and checked.", completion: .pipeline)
   var verify: String?
-  @Option(help: "The lake's directory, instead of the pipeline's.", completion: .directory) var lake: String?
-  @Option(help: "The state table's directory, instead of the pipeline's.", completion: .directory) var store: String?
+  @Option(help: "The lake's directory or s3://BUCKET/PREFIX, instead of the pipeline's.", completion: .directory) var lake: String?
+  @Option(help: "The state table's directory or address, instead of the pipeline's.", completion: .directory) var store: String?
   @Option(help: "Maximum time after the last record until all results are visible.") var settle = "60s"
   @Option(help: "Write a report with charts to this file.", completion: .file(extensions: ["html"])) var html: String?
   @Option(name: .customLong("max-p99"), help: "Fail if the p99 of the latency exceeds this duration, such as 250ms. Needs --verify.")

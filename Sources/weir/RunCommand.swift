@@ -17,8 +17,8 @@ struct Run: AsyncParsableCommand {
       """)
 
   @Argument(help: "The pipeline file (YAML).", completion: .pipeline) var pipeline: String
-  @Option(help: "The lake's directory, instead of the pipeline's.", completion: .directory) var lake: String?
-  @Option(help: "The state table's directory, instead of the pipeline's.", completion: .directory) var store: String?
+  @Option(help: "The lake's directory or s3://BUCKET/PREFIX, instead of the pipeline's.", completion: .directory) var lake: String?
+  @Option(help: "The state table's directory or address, instead of the pipeline's.", completion: .directory) var store: String?
   @Option(help: "Kafka brokers (host:port,…), instead of the pipeline's.") var brokers: String?
   @Option(
     help:

@@ -6,11 +6,11 @@ import WeirReport
 extension RowFormat: ExpressibleByArgument {}
 
 struct StatePlace: ParsableArguments {
-  @Option(help: "The state table's directory.", completion: .directory) var store: String?
+  @Option(help: "The state table's directory or address.", completion: .directory) var store: String?
   @Option(
     help: "The pipeline file: names the state table and the lake. The lake's ledger shows which rows are committed.", completion: .pipeline)
   var pipeline: String?
-  @Option(help: "The lake's directory, instead of the pipeline's.", completion: .directory) var lake: String?
+  @Option(help: "The lake's directory or s3://BUCKET/PREFIX, instead of the pipeline's.", completion: .directory) var lake: String?
 }
 
 struct State: AsyncParsableCommand {
@@ -83,8 +83,8 @@ struct State: AsyncParsableCommand {
           weir state rebuild pipeline.yaml --lake /data/lake --store /data/state
         """)
     @Argument(help: "The pipeline file (YAML).", completion: .pipeline) var pipeline: String
-    @Option(help: "The lake's directory, instead of the pipeline's.", completion: .directory) var lake: String?
-    @Option(help: "The state table's directory, instead of the pipeline's.", completion: .directory) var store: String?
+    @Option(help: "The lake's directory or s3://BUCKET/PREFIX, instead of the pipeline's.", completion: .directory) var lake: String?
+    @Option(help: "The state table's directory or address, instead of the pipeline's.", completion: .directory) var store: String?
 
     func run() async throws {
       try await exiting { try await StateCommands.rebuild(pipeline: pipeline, lake: lake, store: store, console: $0) }

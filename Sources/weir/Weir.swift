@@ -24,7 +24,8 @@ struct Weir: AsyncParsableCommand {
       """,
     version: weirVersion,
     subcommands: [
-      Demo.self, Run.self, Replay.self, Capture.self, Load.self, Generate.self, Check.self, Explain.self, State.self, Ledger.self,
+      Demo.self, Run.self, Replay.self, Capture.self, Load.self, Generate.self, Check.self, Explain.self, Doctor.self, State.self,
+      Ledger.self,
       MockKafka.self, Completion.self,
     ])
 }
@@ -64,8 +65,8 @@ struct Replay: AsyncParsableCommand {
     help: "NDJSON files (plain, gzip or zstd) in order, '-' for standard input, or a directory that `weir capture` wrote.",
     completion: .file())
   var capture: [String]
-  @Option(help: "The lake's directory, instead of the pipeline's.", completion: .directory) var lake: String?
-  @Option(help: "The state table's directory, instead of the pipeline's.", completion: .directory) var store: String?
+  @Option(help: "The lake's directory or s3://BUCKET/PREFIX, instead of the pipeline's.", completion: .directory) var lake: String?
+  @Option(help: "The state table's directory or address, instead of the pipeline's.", completion: .directory) var store: String?
   @Option(help: "Number of lanes of a new ledger. Default: 4. An existing ledger keeps its number.") var lanes: Int?
   @Flag(help: "Leave windows open at the end: the capture may grow.") var keepOpen = false
   @Flag(help: "Continue a file's last line in the next file, as for the parts of split -b. An existing ledger keeps its own rule.")

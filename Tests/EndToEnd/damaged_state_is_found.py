@@ -159,6 +159,20 @@ def read_only(suite):
             faults.append(f"lock file {lock}: the directory has {sorted(os.listdir(store))}")
         os.chmod(store, 0o755)
     suite.claim("a user without the right to write reads the state table", faults)
+    # A table that cannot be opened is no damage, and the lake is verified all the same.
+    faults = []
+    a_file = suite.path("a-file")
+    with open(a_file, "w") as f:
+        f.write("x")
+    few = subprocess.run(["bash", "-c", 'ulimit -v 300000; exec "$0" "$@"', suite.weir, "state", "get", "users", "u", "--store", store], capture_output=True, text=True)
+    if few.returncode != 0 and "rebuild" in few.stderr:
+        faults.append(f"without address space: {few.stderr}")
+    for arguments in ((), ("--json",)):
+        done = table.run("ledger", "verify", table.file, *arguments, store=a_file)
+        said = json.loads(done.stdout)["unread"] if arguments and done.stdout else done.stderr
+        if done.returncode != 2 or "the state table" not in str(said) or (not arguments and "1 could not be read" not in done.stdout):
+            faults.append(f"verify {arguments}: exit {done.returncode}: {done.stdout} {done.stderr}")
+    suite.claim("a state table that cannot be opened is not called damaged, and the lake is verified", faults)
 
 
 def other_values(suite):
@@ -173,6 +187,9 @@ def other_values(suite):
     done = subprocess.run([suite.weir, "replay", table.file, "--capture", other, "--lake", lake, "--store", store], capture_output=True,
                           text=True, timeout=60)
     foreign = table.run("ledger", "verify", table.file, store=store)
+    restored = table.run("ledger", "restore-tables", table.file, store=store)
+    faults = [restored.stderr] if restored.returncode or "weir state rebuild" in restored.stderr else []
+    suite.claim("restore-tables does not advise to rebuild it: that is refused", faults)
     suite.claim("another ledger's table is not compared", [] if done.returncode == 0 and "not compared" in foreign.stderr else foreign.stderr)
 
 

@@ -63,6 +63,7 @@ def case(suite, path, address):
         ("mock-kafka",): ["--topic", "x:1"],
         ("check",): [files["pipeline"]],
         ("explain",): [files["pipeline"]],
+        ("doctor",): [files["pipeline"], *there],
         ("generate",): ["clicks", "--count", "2000"],
         ("state", "get"): ["last", "k1", "--store", files["store"]],
         ("state", "scan"): ["last", "--store", files["store"], "--format", "csv"],

@@ -155,9 +155,27 @@ def useful(suite):
     suite.claim(useful.__doc__, faults)
 
 
+def encodings(suite):
+    """A pipeline file that is not UTF-8 is refused with its line and column, and so is an argument: repaired, each would mean something else"""
+    faults = []
+    text = KAFKA.format(more="").encode()
+    for name, data, words in (("latin", text + b"checks: [{name: a, that: \"k <> 'M\xfcller'\"}]\n", ":5:34: error: "),
+                              ("first", b"\xff" + text, ":1:1: error: "), ("cut", text + "# ü €".encode()[:-1], ":5:5: error: "),
+                              ("surrogate", text + b"# \xed\xa0\x80\n", ":5:3: error: ")):
+        path = write(suite, f"{name}.yaml", data, "wb")
+        status, said = run(suite, ["check", path])
+        faults += [] if status == 2 and path + words in said and "not UTF-8" in said else [f"{name}: exit {status}: {said}"]
+    lake = suite.path("lk").encode() + b"\xff"
+    for arguments in (["check", suite.path("p").encode() + b"\xff.yaml"], ["replay", "p.yaml", "--capture", "c", "--lake", lake], [b"\xfe"]):
+        status, said = run(suite, arguments)
+        faults += [] if status == 2 and "is not UTF-8" in said else [f"{arguments}: exit {status}: {said}"]
+    left = [name for name in os.listdir(suite.directory.encode()) if name.startswith(b"lk")]
+    suite.claim(encodings.__doc__, faults + [f"{name} was made" for name in left])
+
+
 def main():
     suite = common.Suite("hostile_pipelines_are_refused", 300, __doc__)
-    suite.run(code, paths, special, useful)
+    suite.run(code, paths, special, useful, encodings)
 
 
 if __name__ == "__main__":

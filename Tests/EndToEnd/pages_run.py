@@ -186,6 +186,8 @@ def links(suite):
     for path in files:
         at = os.path.relpath(path, common.ROOT)
         targets, paths = page_blocks.links(prose[path])
+        with open(path) as f:
+            dead += [f"{at}:{number}: <doc:...> is no link on a code host" for number, line in enumerate(f, 1) if "<doc:" in line]
         for line, target in targets:
             file, _, anchor = target.partition("#")
             if "://" in file or file.startswith("mailto:"):

@@ -19,6 +19,7 @@ from kafka_front import Front
 PARTITIONS = 2
 RECORDS, RECORDS_QUICK = 6_000, 1_500
 USER, PASSWORD, WRONG_PASSWORD, KEY_PASSWORD = "canary-user", "canary-password-right", "canary-password-wrong", "canary-password-of-the-key"
+AWS_KEY, AWS_SECRET = "AKIACANARY0000000000", "canary-secret-of-the-aws-key-00000000000"
 COMMANDS_AT_A_TIME = 6
 # Paths of the admin server that show settings, errors or readings.
 SHOWN = ("/", "/live", "/started", "/ready", "/metrics", "/metrics?names=old", "/lanes", "/scale")
@@ -62,7 +63,7 @@ class World:
 
     def own_secrets(self):
         """Texts that no output may have: passwords, the user, and a line of each private key."""
-        found = [USER, PASSWORD, WRONG_PASSWORD, KEY_PASSWORD]
+        found = [USER, PASSWORD, WRONG_PASSWORD, KEY_PASSWORD, AWS_SECRET]
         for name in os.listdir(self.secrets):
             if name.endswith(".key"):
                 with open(os.path.join(self.secrets, name)) as f:
@@ -89,8 +90,8 @@ def job(world, name, topic, tls=None, sasl=None):
 # -- What is right
 
 def accepted(suite):
-    """Identities: TLS, mutual TLS, PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512"""
-    each_way(suite, "accepted", ["tls", "mutual", "plain", "scram-256", "scram-512", "scram-512-mutual", "scram-256-without-tls"])
+    """Identities: TLS, mutual TLS, PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 and tokens of Amazon MSK"""
+    each_way(suite, "accepted", ["tls", "mutual", "plain", "scram-256", "scram-512", "scram-512-mutual", "scram-256-without-tls", "msk"])
 
 
 def accepted_by_newer(suite):
@@ -100,6 +101,8 @@ def accepted_by_newer(suite):
 
 
 def each_way(suite, part, ways, environment=None, version=None):
+    os.environ.update(AWS_ACCESS_KEY_ID=AWS_KEY, AWS_SECRET_ACCESS_KEY=AWS_SECRET, AWS_EC2_METADATA_DISABLED="true", AWS_CONFIG_FILE="/dev/null",
+                      AWS_SHARED_CREDENTIALS_FILE="/dev/null")
     users = {"users": {USER: PASSWORD}}
     part_topics = [f"{part}-{way}-{os.getpid()}" for way in ways]
     topics = {t: PARTITIONS for t in part_topics} | {f"loaded-{t}": PARTITIONS for t in part_topics}
@@ -118,6 +121,9 @@ def each_way(suite, part, ways, environment=None, version=None):
             "scram-512-mutual": (world.front("users-mutual", **mutual, **users), {"tls": own, "sasl": world.sasl("SCRAM-SHA-512")},
                                  {"tls": "TLSv1.3", "certificate": "worker", "mechanism": "SCRAM-SHA-512", "user": USER}),
             "scram-256-without-tls": (world.front("users-open", **users), {"sasl": world.sasl("SCRAM-SHA-256")}, {"mechanism": "SCRAM-SHA-256", "user": USER}),
+            "msk": (world.front("iam", **secured, users={AWS_KEY: AWS_SECRET}, mechanisms=["OAUTHBEARER"]),
+                    {"tls": world.tls(), "sasl": {"mechanism": "AWS_MSK_IAM", "region": "eu-central-1"}},
+                    {"tls": "TLSv1.3", "mechanism": "OAUTHBEARER", "user": AWS_KEY}),
         }
         with concurrent.futures.ThreadPoolExecutor(3) as pool:
             running = [pool.submit(one_way, world, f"{part}-{way}", way, *wanted[way], version) for way in ways]

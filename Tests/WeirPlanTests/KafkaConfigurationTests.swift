@@ -49,6 +49,13 @@ struct KafkaConfigurationTests {
     #expect(settings.options == ["client.rack": "r1"])
   }
 
+  @Test func tokensOfAmazonNeedNoSecretOfTheFile() throws {
+    for (section, region) in [("", nil), (", region: eu-central-1", "eu-central-1")] {
+      let plan = try live("kafka: {brokers: \"a:1\", topic: t, group: g, tls: {}, sasl: {mechanism: AWS_MSK_IAM\(section)}}")
+      #expect(KafkaSourceSpec.of(plan)?.settings.sasl == .awsIAM(region: region))
+    }
+  }
+
   @Test func settingsOfKafkaAreNoPartOfThePlansMeaning() throws {
     let one = try live(KafkaConfigurationTests.kafka)
     #expect(one.source.stream == "ads")
@@ -74,6 +81,9 @@ struct KafkaConfigurationTests {
       ("group: g", "group: g, partitioner: murmur", "bad_value", "murmur2"),
       ("group: g", "group: g, sasl: {mechanism: PLAIN, user: {env: U}, password: secret}", "bad_value", nil),
       ("group: g", "group: g, tls: {certificate: c.pem}", "missing_key", nil),
+      ("group: g", "group: g, sasl: {mechanism: AWS_MSK_IAM}", "bad_value", nil),
+      ("group: g", "group: g, tls: {}, sasl: {mechanism: AWS_MSK_IAM, token: {env: T}}", "bad_value", nil),
+      ("group: g", "group: g, tls: {}, sasl: {mechanism: OAUTHBEARER, token: {file: /t}, region: r}", "bad_value", nil),
     ]
     for item in cases {
       let section = KafkaConfigurationTests.kafka.replacingOccurrences(of: item.from, with: item.to)

@@ -23,7 +23,7 @@ import WeirCore
 
   /// The settings of a pipeline file that are paths.
   @Test(arguments: [
-    "lake: {path: ADDRESS}", "store: {lmdb: ADDRESS}", "lookups: {l: {file: ADDRESS, key: k}}", "admin: {token: {file: ADDRESS}}",
+    "store: {lmdb: ADDRESS}", "lookups: {l: {file: ADDRESS, key: k}}", "admin: {token: {file: ADDRESS}}",
     "source: {kafka: {brokers: 'h:1', topic: t, group: g, tls: {ca: ADDRESS}}}",
     "source: {kafka: {brokers: 'h:1', topic: t, group: g, tls: {certificate: ADDRESS, key: {env: X}}}}",
     "source: {kafka: {brokers: 'h:1', topic: t, group: g, tls: {certificate: x, key: {file: ADDRESS}}}}",
@@ -42,6 +42,38 @@ import WeirCore
       let found = error?.diagnostics.filter { $0.message.contains("is an address") } ?? []
       #expect(found.count == 1, "\(setting) with \(address): \(error?.description ?? "taken")")
     }
+  }
+
+  @Test(arguments: addresses.filter { $0 != "s3://b/l" }) func `a lake is no address but that of a bucket`(_ text: String) {
+    #expect(PathText.lakeProblem(text)?.reason.contains("is an address") == true)
+    #expect(throws: WeirError.self) { try PathText.checkedLake(text, "--lake") }
+  }
+
+  @Test func `a lake may be in a bucket`() throws {
+    #expect(try PathText.checkedLake("s3://bucket/a b//", "--lake") == "s3://bucket/a b//")
+    #expect(PathText.lakeProblem("s3://b/l")?.reason.contains("not the name of a bucket") == true)
+    #expect(PathText.lakeProblem("./s3://bucket") == nil && PathText.lakeProblem("s3:/bucket")?.advice.contains("s3://BUCKET") == true)
+    #expect(Paths.lake("s3://bucket/x", in: "/a") == "s3://bucket/x" && Paths.lake("x", in: "/a") == "/a/x")
+  }
+
+  private func lake(_ section: String) throws -> LakeSpec {
+    try loadPipeline(
+      yaml: "pipeline: p\nsource: {capture: {stream: s}}\nrecord: {fields: {k: string}}\nsilver: {}\nlake: \(section)", file: "p.yaml"
+    ).plan.lake
+  }
+
+  @Test func `a bucket has settings, which are checked`() throws {
+    let settings = try lake(
+      "{path: 's3://bucket/x', s3: {region: eu-west-1, sse: 'aws:kms', kms_key: alias/w, bucket_key: true, path_style: false}}")
+    #expect(settings.path == "s3://bucket/x")
+    #expect(settings.store == ["region": "eu-west-1", "sse": "aws:kms", "kms_key": "alias/w", "bucket_key": "true", "path_style": "false"])
+    #expect(try lake("{path: ./x}").store == nil)
+    for bad in [
+      "{path: ./x, s3: {region: eu-west-1}}", "{path: 's3://bucket', s3: {sse: KMS}}", "{path: 's3://bucket', s3: {kms_key: k}}",
+      "{path: 's3://bucket', s3: {checksum: md5}}", "{path: 's3://bucket', s3: {path_style: maybe}}",
+      "{path: 's3://bucket', s3: {zone: a}}",
+      "{path: 's3://bucket', s3: {endpoint: 'host:9000'}}", "{path: 's3://b'}", "{path: 's3a://bucket'}",
+    ] { #expect(throws: ConfigurationError.self, "\(bad)") { try lake(bad) } }
   }
 
   @Test func `paths are shown in their normal form`() {

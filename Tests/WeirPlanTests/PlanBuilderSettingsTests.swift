@@ -133,7 +133,7 @@ struct PlanBuilderSettingsTests {
         }
       }
     }
-    for path in ["s3://bucket/lake", "", "~/lake", "$HOME/lake"] {
+    for path in ["gs://bucket/lake", "s3://b", "", "~/lake", "$HOME/lake"] {
       expectSame("lake: {path: \"\(path)\"}", lake { $0.path = Self.text(path) })
     }
     expectSame("lake: {flush: {bytes: 0}}", lake { $0.flushBytes = PlanSize(0, at: Self.place) })

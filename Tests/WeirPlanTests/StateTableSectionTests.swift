@@ -1,6 +1,7 @@
 import Foundation
 import Testing
 import WeirCore
+import WeirDynamoDBSettings
 import WeirLMDBSettings
 import Yams
 
@@ -76,7 +77,8 @@ struct StateTableSectionTests {
 
   @Test func `two state tables, and one that is not registered, are refused`() throws {
     for (store, code) in [
-      ("store: {lmdb: ./a, shelf: {room: 1}}", "bad_value"), ("store: {redis: r}", "not_yet"), ("store: {shelv: 1}", "unknown_key"),
+      ("store: {lmdb: ./a, shelf: {room: 1}}", "bad_value"), ("store: {redis: r}", "unknown_key"), ("store: {dynamodb: t}", "unknown_key"),
+      ("store: {shelv: 1}", "unknown_key"),
     ] {
       let error = #expect(throws: ConfigurationError.self) {
         try loadPipeline(yaml: StateTableSectionTests.yaml(store), file: "k.yaml", sections: StateTableSectionTests.sections)
@@ -87,5 +89,36 @@ struct StateTableSectionTests {
       try loadPipeline(yaml: StateTableSectionTests.yaml("store: {shelf: {room: 1}}"), file: "k.yaml")
     }
     #expect(alone?.diagnostics.map(\.code) == ["unknown_key"])
+  }
+
+  @Test func `a table of DynamoDB is a name, or a name with settings`() throws {
+    for (store, settings) in [
+      ("store: {dynamodb: weir-state}", DynamoDBSettings(table: "weir-state")),
+      (
+        "store: {dynamodb: {table: abc, region: eu-west-1, endpoint: 'http://localhost:8000', create: false}, flush: 10s}",
+        DynamoDBSettings(table: "abc", region: "eu-west-1", endpoint: "http://localhost:8000", create: false)
+      ),
+    ] {
+      let loaded = try loadPipeline(yaml: StateTableSectionTests.yaml(store), file: "k.yaml")
+      #expect(loaded.plan.store.settings as? DynamoDBSettings == settings && loaded.plan.store.adapter == "dynamodb")
+      #expect(loaded.warnings.map(\.code) == (store.contains("flush") ? [] : ["costly_flush"]))
+      let bytes = try JSONEncoder().encode(loaded.plan)
+      let decoder = JSONDecoder()
+      decoder.userInfo[.adapters] = PlanSections.standard.types
+      #expect(try decoder.decode(Plan.self, from: bytes) == loaded.plan)
+    }
+  }
+
+  @Test func `wrong settings of DynamoDB are refused with their names`() throws {
+    for (store, name) in [
+      ("store: {dynamodb: ab}", "store.dynamodb"), ("store: {dynamodb: {region: r}}", "store.dynamodb"),
+      ("store: {dynamodb: {table: abc, region: 'a b'}}", "store.dynamodb.region"),
+      ("store: {dynamodb: {table: abc, endpoint: 'ftp://h'}}", "store.dynamodb.endpoint"),
+      ("store: {dynamodb: {table: abc, create: perhaps}}", "store.dynamodb.create"),
+      ("store: {dynamodb: {tabel: abc}}", "store.dynamodb"), ("store: {dynamodb: abc, lmdb: ./s}", "store"),
+    ] {
+      let error = #expect(throws: ConfigurationError.self) { try loadPipeline(yaml: StateTableSectionTests.yaml(store), file: "k.yaml") }
+      #expect(error?.diagnostics.contains { $0.message.hasPrefix(name) } == true, "\(store): \(String(describing: error))")
+    }
   }
 }

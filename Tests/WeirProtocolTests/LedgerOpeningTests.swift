@@ -166,12 +166,12 @@ struct LedgerOpeningTests {
   // MARK: Collection
 
   @Test func `a collection reads each kept entry once, and a bounded number of them`() async throws {
-    clock.advance(by: 2 * CollectionPolicy.dayMicroseconds * 1000)
     let ledger = try await made()
     try await store.write([NewObject(path: layout.blobs + "old", bytes: [1])])
     let policy = CollectionPolicy(appliedThrough: 350)
     for _ in 0..<EntryNames.readsMax { try await commit(ledger) }
-    _ = requests.take()
+    // The blob is two days old, and no entry is seven.
+    clock.advance(by: 2 * CollectionPolicy.dayMicroseconds * 1000)
     var report = try await ledger.collect(policy, worker: "w")
     // One entry was added for the collection itself.
     #expect(report.entriesUnread > 0 && report.blobsDeleted == [], "what the others name is not known")

@@ -45,7 +45,7 @@ import WeirCore
     #expect(read["pipeline"] as? String == "orders")
     let declared = try #require(directives[0]["Metrics"] as? [[String: String]])
     let names = declared.compactMap { $0["Name"] }
-    #expect(names.count == declared.count && Set(names).count == names.count && names.count == 17 && names.count <= 100)
+    #expect(names.count == declared.count && Set(names).count == names.count && names.count == 18)
     #expect(declared.allSatisfy { ["Count", "Seconds", "Bytes"].contains($0["Unit"]) })
     #expect(Set(read.keys) == Set(names).union(["_aws", "pipeline"]))
     for name in names where !name.hasPrefix("latency") { #expect(read[name] is NSNumber, "\(name)") }

@@ -19,6 +19,8 @@ weir_hash128 weir_xxh3_digest(const weir_xxh3_state *state);
 
 /// SHA-256 of `count` bytes into 32 bytes at `out`.
 void weir_sha256(const void *bytes, size_t count, uint8_t *out);
+/// SHA-1 of `count` bytes into 20 bytes at `out`: for names that other programs derive with it, never for trust.
+void weir_sha1(const void *bytes, size_t count, uint8_t *out);
 /// A running SHA-256.
 typedef struct weir_sha256_state weir_sha256_state;
 weir_sha256_state *weir_sha256_create(void);

@@ -12,6 +12,11 @@ static inline void weir_name_thread(const char *name) { prctl(PR_SET_NAME, name,
 /// O_DIRECT of open(2), which is no plain number to Swift.
 int weir_o_direct(void);
 
+/// pipe2(2) with O_CLOEXEC, which Swift does not import: the ends for reading and writing, closed in programs that are started.
+int weir_pipe(int ends[2]);
+/// environ(7), which is a shared variable to Swift.
+char **weir_environment(void);
+
 /// glibc's M_ARENA_MAX, which Swift does not import.
 void weir_limit_heaps(int count);
 /// Blocks of `bytes` and more go back to the system as soon as they are freed, and so does what is free at a heap's end.

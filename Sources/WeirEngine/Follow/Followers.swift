@@ -47,7 +47,8 @@ actor Followers {
     fold: LedgerFold, merged: [StateBatch], lanes: Set<LaneID>? = nil, owners: [(String, [UInt8])],
     behindMax: Int64 = Followers.behindMax
   ) async throws {
-    try await state?.write(StateWrite(merged, meta: Followers.marks(fold, of: lanes), owners: owners))
+    try await state?.write(
+      StateWrite(merged, meta: Followers.marks(fold, of: lanes), owners: owners, settled: Followers.settled(fold, of: lanes)))
     sinks?.news.ring()
     let filesBehind = Followers.files(fold) - filesApplied
     if fold.number - appliedThrough >= behindMax || filesBehind >= Followers.filesBehindMax { try await catchUp(to: fold.number) }
@@ -116,9 +117,18 @@ actor Followers {
 
   /// What the ledger has of each lane, for readers of the state table.
   static func marks(_ fold: LedgerFold, of lanes: Set<LaneID>? = nil) -> [(String, [UInt8])] {
-    [StateEntryMark.mark(fold)]
-      + fold.lanes.filter { lanes?.contains($0.key) ?? true }.sorted { $0.key < $1.key }.map { id, _ in
-        LedgerMark(of: id, in: fold).entry(of: id.text)
-      }
+    [StateEntryMark.mark(fold)] + ids(fold, of: lanes).map { LedgerMark(of: $0, in: fold).entry(of: $0.text) }
+  }
+
+  /// How far the ledger is: what a recovery takes back is beyond that.
+  private static func settled(_ fold: LedgerFold, of lanes: Set<LaneID>?) -> [(lane: String, through: Fence)] {
+    ids(fold, of: lanes).map { id in
+      let mark = LedgerMark(of: id, in: fold)
+      return (id.text, Fence(generation: mark.generation, position: mark.position))
+    }
+  }
+
+  private static func ids(_ fold: LedgerFold, of lanes: Set<LaneID>?) -> [LaneID] {
+    fold.lanes.keys.filter { lanes?.contains($0) ?? true }.sorted()
   }
 }

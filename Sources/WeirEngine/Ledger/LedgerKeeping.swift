@@ -20,7 +20,9 @@ enum LedgerKeeping {
   @discardableResult
   static func collect(_ ledger: Ledger, keep: Int64, appliedThrough: Int64) async throws -> Bool {
     let policy = CollectionPolicy(keepMicroseconds: keep, appliedThrough: appliedThrough)
-    return try await tolerating { try await ledger.collect(policy, worker: ledger.makeAttemptID()).entriesUnread == 0 } ?? true
+    let isWhole = try await tolerating { try await ledger.collect(policy, worker: ledger.makeAttemptID()).entriesUnread == 0 }
+    _ = try await tolerating { try await ledger.removeOrphans() }
+    return isWhole ?? true
   }
 
   private static func tolerating<T>(_ body: () async throws -> T) async throws -> T? {

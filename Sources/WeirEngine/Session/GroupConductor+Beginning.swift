@@ -215,10 +215,14 @@ extension GroupConductor {
         lane.note(.unverified(reason: why))
         observe(.unverified(shard: shard, reason: why))
       case .recreated(let mismatch):
-        guard let committed = await session.ledger.fold[lane.id]?.position else {
-          throw WeirError(.corrupt, "the ledger has no position for \(shard)")
+        let identity = identities[shard] ?? ShardIdentity()
+        // No epoch is under way here, and none is committed after: what the error says of the ledger stays true.
+        return try await alone { [self] in
+          guard let committed = await session.ledger.fold[lane.id]?.position else {
+            throw WeirError(.corrupt, "the ledger has no position for \(shard)")
+          }
+          end(recreated(shard, mismatch, identity, through: committed))
         }
-        throw recreated(shard, mismatch, identities[shard] ?? ShardIdentity(), through: committed)
       case nil: continue
       }
     }

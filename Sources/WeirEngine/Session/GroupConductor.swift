@@ -122,14 +122,16 @@ final class GroupConductor: Conductor {
 
   /// The first error ends the session; those after it are consequences.
   func guarding(_ body: () async throws -> Void) async {
-    do { try await body() } catch {
-      let error = await explained(error)
-      let isFirst = failure.withLock { failure in
-        if failure == nil { failure = error }
-        return !isEnding.isRaised
-      }
-      if isFirst { isEnding.raise() }
+    do { try await body() } catch { end(await explained(error)) }
+  }
+
+  /// Ends the session with an error, unless another one has.
+  func end(_ error: any Error) {
+    let isFirst = failure.withLock { failure in
+      if failure == nil { failure = error }
+      return !isEnding.isRaised
     }
+    if isFirst { isEnding.raise() }
   }
 
   /// Asks the source something for lanes that are taken over.

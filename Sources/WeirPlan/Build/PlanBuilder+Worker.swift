@@ -42,6 +42,8 @@ public struct PlanWorker {
 /// `lake`, as a front door has parsed it. nil: not written.
 public struct PlanLake {
   public var path: PlanText?
+  /// Settings of the store that it is in, by their own names.
+  public var store: [String: String]?
   /// Microseconds.
   public var ledgerKeep: Int64?
   /// Microseconds.
@@ -158,7 +160,8 @@ extension PlanBuilder {
   public func lake(_ written: PlanLake = PlanLake()) {
     let keepsRows = written.keepsRows ?? (plan.bronze != nil || plan.silver != nil)
     var spec = LakeSpec(flushBytes: keepsRows ? LakeSpec.flushBytesWithRows : LakeSpec.flushBytesWithoutRows)
-    if let path = written.path, diagnostics.isPath(path, "lake.path") { spec.path = path.text }
+    if let path = written.path, diagnostics.isLake(path, "lake.path") { spec.path = path.text }
+    spec.store = written.store
     if let keep = written.ledgerKeep { spec.ledgerKeepMicroseconds = keep }
     if let every = written.flushEvery { spec.flushEveryMicroseconds = every }
     if let bytes = written.flushBytes, isSize(bytes, "lake.flush.bytes") { spec.flushBytes = bytes.bytes }

@@ -10,8 +10,13 @@ extension DiagnosticList {
   }
 
   /// Whether a text is a path of this machine; reported if not.
-  package func isPath(_ text: PlanText, _ what: String) -> Bool {
-    guard let problem = PathText.problem(text.text) else { return true }
+  package func isPath(_ text: PlanText, _ what: String) -> Bool { isPlace(PathText.problem(text.text), text, what) }
+
+  /// Whether a text is the place of a lake; reported if not.
+  package func isLake(_ text: PlanText, _ what: String) -> Bool { isPlace(PathText.lakeProblem(text.text), text, what) }
+
+  private func isPlace(_ problem: PathText.Problem?, _ text: PlanText, _ what: String) -> Bool {
+    guard let problem else { return true }
     report(
       "\(what): \(problem.isLater ? "not yet: " : "")\(problem.reason). \(problem.advice)", problem.isLater ? "not_yet" : "bad_value",
       at: text.span)

@@ -1,5 +1,6 @@
 import Foundation
 import WeirCore
+import WeirS3Settings
 
 /// Texts that are given as paths of this machine's file system, and mean something else.
 ///
@@ -57,6 +58,31 @@ package enum PathText {
       scheme.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "+-.".contains($0)) })
     else { return nil }
     return scheme
+  }
+
+  /// The place of a lake: a path, or `s3://bucket/prefix`. nil: it can be one.
+  package static func lakeProblem(_ text: String) -> Problem? {
+    guard S3Location.accepts(text) else {
+      var problem = problem(text)
+      // The form that is meant.
+      if let scheme = scheme(of: text), ["s3", "s3a", "s3n"].contains(scheme) {
+        problem?.advice = "A bucket is written s3://BUCKET/PREFIX; ./\(text) is a directory with this name."
+      }
+      return problem
+    }
+    do throws(WeirError) {
+      _ = try S3Location(text)
+      return nil
+    } catch {
+      return Problem(reason: error.message, advice: error.advice?.description ?? "")
+    }
+  }
+
+  /// The place of a lake that an option names.
+  /// - Throws: `config` where it is none.
+  package static func checkedLake(_ text: String, _ option: String) throws(WeirError) -> String {
+    guard let problem = lakeProblem(text) else { return Paths.lake(text) }
+    throw WeirError(.config, "\(option): \(problem.reason)", advice: Wording(problem.advice))
   }
 
   /// The path of an option.

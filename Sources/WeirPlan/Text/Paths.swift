@@ -1,9 +1,17 @@
 import Foundation
+import WeirS3Settings
 
 /// Paths in a pipeline file are relative to it.
 package enum Paths {
   package static func resolve(_ path: String, in directory: String) -> String {
     normal(path.hasPrefix("/") ? path : directory + "/" + path)
+  }
+
+  /// A lake's place: a path in its normal form, or an address.
+  /// - Parameter directory: what a path is relative to; nil: the current directory.
+  package static func lake(_ place: String, in directory: String? = nil) -> String {
+    if S3Location.accepts(place) { return place }
+    return directory.map { resolve(place, in: $0) } ?? normal(place)
   }
 
   /// Of a file: what paths in it are relative to.

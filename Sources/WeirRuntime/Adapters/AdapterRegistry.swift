@@ -11,21 +11,23 @@ package struct AdapterRegistry: Sendable {
   var objectStores: [any ObjectStoreAdapter]
   /// The first is what the tables of a plan that names none are written in.
   var tableFormats: [any TableFormatAdapter]
-  /// The first that accepts a place opens the state table there; the first of all is the one of a plan that names none.
+  /// The last that accepts a place opens the state table there; the first of all is the one of a plan that names none.
   var stateTables: [any StateTableAdapter]
 
   /// What `weir` has.
   package static let standard = AdapterRegistry(
-    sources: [KafkaSourceAdapter()], sinks: [KafkaSinkAdapter()], objectStores: [DirectoryAdapter()],
-    tableFormats: [DeltaAdapter()], stateTables: [LMDBAdapter()])
+    sources: [KafkaSourceAdapter()], sinks: [KafkaSinkAdapter()], objectStores: [S3Adapter(), DirectoryAdapter()],
+    tableFormats: [DeltaAdapter()], stateTables: [LMDBAdapter(), RedisAdapter(), DynamoDBAdapter()])
 
   func source(_ name: String) -> (any SourceAdapter)? { sources.first { $0.name == name } }
   func sink(_ name: String) -> (any SinkAdapter)? { sinks.first { $0.name == name } }
 
-  /// Opens the lake at a path.
-  package func lake(_ path: String, threads: BlockingThreads, random: SystemRandom) -> any ObjectStore {
+  /// Opens the lake at a place.
+  /// - Parameter settings: of the store, by its own names.
+  /// - Throws: `config`.
+  package func lake(_ path: String, settings: [String: String] = [:], _ effects: LakeEffects) async throws(WeirError) -> any ObjectStore {
     guard let adapter = objectStores.first(where: { $0.accepts(path) }) else { preconditionFailure("no adapter opens lakes") }
-    return adapter.open(path, threads: threads, random: random)
+    return try await adapter.open(path, settings: settings, effects)
   }
 
   /// The format of a lake's tables.

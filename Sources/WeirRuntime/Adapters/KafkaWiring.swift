@@ -101,6 +101,7 @@ package enum KafkaWiring {
   private static func sasl(_ spec: KafkaSettingsSpec.SASL) -> KafkaSASL {
     switch spec {
     case .token(let token): .bearer(token: secret(token))
+    case .awsIAM(let region): .tokens(MSKSigner.tokens(region: region))
     case .password("SCRAM-SHA-256", let user, let password): .scram(.sha256, user: secret(user), password: secret(password))
     case .password("SCRAM-SHA-512", let user, let password): .scram(.sha512, user: secret(user), password: secret(password))
     case .password(_, let user, let password): .plain(user: secret(user), password: secret(password))

@@ -14,6 +14,9 @@ package protocol StateTableAdapter: Sendable {
   var section: any StateTableSection { get }
   /// Whether a place, such as the command line has it, is of this kind.
   func accepts(_ place: String) -> Bool
+  /// A place of this kind, as the command line has it, in its normal form.
+  /// - Throws: `config` where it cannot be one.
+  func checked(_ place: String) throws(WeirError) -> String
   /// Where the table of a plan is, whose file is in a directory.
   func place(_ settings: any StateTableSettings, in directory: String) -> String
   /// Opens the table to write it, and makes it where it is missing.
@@ -48,6 +51,11 @@ struct LMDBAdapter: StateTableAdapter {
   var section: any StateTableSection { LMDBSection() }
 
   func accepts(_ place: String) -> Bool { true }
+
+  func checked(_ place: String) throws(WeirError) -> String {
+    if let problem = PathText.problem(place) { throw WeirError(.config, problem.reason, advice: Wording(problem.advice)) }
+    return Paths.normal(place)
+  }
 
   func place(_ settings: any StateTableSettings, in directory: String) -> String {
     Paths.resolve((settings as? LMDBSettings ?? LMDBSettings()).path, in: directory)
@@ -93,7 +101,16 @@ extension AdapterRegistry {
   }
 
   private func stateTableAdapter(_ place: String) -> any StateTableAdapter {
-    guard let adapter = stateTables.first(where: { $0.accepts(place) }) else { preconditionFailure("no adapter keeps state tables") }
+    // Those that accept some places alone come before the one that accepts all.
+    guard let adapter = stateTables.last(where: { $0.accepts(place) }) else { preconditionFailure("no adapter keeps state tables") }
     return adapter
+  }
+
+  /// The place of a state table that a command line names.
+  /// - Throws: `config` where it cannot be one.
+  package func stateTablePlace(_ text: String, option: String) throws(WeirError) -> String {
+    do { return try stateTableAdapter(text).checked(text) } catch {
+      throw WeirError(error.code, "\(option): \(error.message)", advice: error.advice)
+    }
   }
 }

@@ -3,13 +3,28 @@ import WeirCore
 import WeirDelta
 import WeirLocal
 import WeirProtocol
+import WeirS3
+import WeirS3Settings
 
 /// A kind of place where lakes are.
 protocol ObjectStoreAdapter: Sendable {
   var name: String { get }
   /// Whether a lake's path is of this kind.
   func accepts(_ path: String) -> Bool
-  func open(_ path: String, threads: BlockingThreads, random: SystemRandom) -> any ObjectStore
+  /// - Parameter settings: by the adapter's own names.
+  /// - Throws: `config`.
+  func open(_ path: String, settings: [String: String], _ effects: LakeEffects) async throws(WeirError) -> any ObjectStore
+}
+
+/// What a lake's store needs of the machine.
+package struct LakeEffects: Sendable {
+  let threads: BlockingThreads
+  let clock: SystemClock
+  let random: SystemRandom
+
+  package init(threads: BlockingThreads, clock: SystemClock, random: SystemRandom) {
+    (self.threads, self.clock, self.random) = (threads, clock, random)
+  }
 }
 
 /// Directories of this machine: what no other kind accepts.
@@ -18,8 +33,26 @@ struct DirectoryAdapter: ObjectStoreAdapter {
 
   func accepts(_ path: String) -> Bool { true }
 
-  func open(_ path: String, threads: BlockingThreads, random: SystemRandom) -> any ObjectStore {
-    LocalObjectStore(root: path, threads: threads, random: random)
+  func open(_ path: String, settings: [String: String], _ effects: LakeEffects) async throws(WeirError) -> any ObjectStore {
+    guard settings.isEmpty else {
+      throw WeirError(
+        .config, "the lake \(path) is a directory, and has settings of S3",
+        advice: "Remove them, or name a bucket: s3://BUCKET/PREFIX.")
+    }
+    return LocalObjectStore(root: path, threads: effects.threads, random: effects.random)
+  }
+}
+
+/// `s3://bucket/prefix`: S3, and stores with its interface.
+struct S3Adapter: ObjectStoreAdapter {
+  let name = "s3"
+
+  func accepts(_ path: String) -> Bool { S3Location.accepts(path) }
+
+  func open(_ path: String, settings options: [String: String], _ effects: LakeEffects) async throws(WeirError) -> any ObjectStore {
+    let settings = try S3Settings(try S3Location(path), options: options)
+    let sender = try await AWSWiring.client(of: .s3, endpoint: settings.endpoint, region: settings.region, effects)
+    return S3ObjectStore(settings, sender: sender, clock: effects.clock, random: effects.random)
   }
 }
 

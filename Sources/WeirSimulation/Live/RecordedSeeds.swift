@@ -37,11 +37,11 @@ extension PlantedBug {
     .blindRetry: 0, .noFence: 9, .fencesAfterConflict: 54, .fencesByPosition: 90, .numbersFreeAgain: 9,
     .callsAbandonedFenced: 188, .deletesBeforePointer: 0, .ignoresMarkOutcome: 60,
     .followerTrustsMemory: 2, .followerRebases: 1, .followerOutOfOrder: 0, .followerProvesFirst: 0,
-    .readsWhileIdling: 0, .floorNotRaised: 12, .idleWindowsStay: 0, .cutsOnAfterUnknown: 109, .cutsOnAfterFence: 10, .cutsOnAfterError: 8,
+    .readsWhileIdling: 0, .floorNotRaised: 12, .idleWindowsStay: 0, .cutsOnAfterUnknown: 109, .cutsOnAfterFence: 10, .cutsOnAfterError: 13,
     .commitsTogether: 6,
     .decisionsOverlap: 20, .floorUnsaid: 0, .completeTooEarly: 0,
-    .filesAfterEntry: 0, .followsOthersEpochs: 111, .gapNotRecorded: 77, .gapRowsStay: 265, .restoresBaseOnly: 0,
-    .restoresWithoutFloor: 126,
+    .filesAfterEntry: 0, .followsOthersEpochs: 111, .gapNotRecorded: 77, .gapRowsStay: 265, .restoresBaseOnly: 1,
+    .restoresWithoutFloor: 65,
     .takesOverUnmarked: 0, .takesOverSameGeneration: 0, .rowsBehindStay: 4, .rowsAheadStay: 556,
     .mergeUnclaimed: 6, .mergeBeginsAtHead: 1, .mergedRowsNotRepeated: 170, .mergeMissesLastEntry: 0, .mergedFenceTooLow: 0,
     .growthForgetsIDs: 8, .growthIgnoresFloors: 44, .growthUnnoticed: 0,
@@ -50,6 +50,6 @@ extension PlantedBug {
     .endsAtOnce: 0, .endsTwice: 66, .claimsWithoutLook: 4, .sharedRowsNotRepeated: 33,
     .repeatsWithoutFloors: 0, .repeatsMergeAtHead: 0,
     .followsUnsyncedVersions: 12,
-    .collectsUnapplied: 9, .drainsWithoutTables: 7,
+    .collectsUnapplied: 10, .drainsWithoutTables: 7,
   ]
 }

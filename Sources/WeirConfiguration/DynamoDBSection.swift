@@ -1,0 +1,47 @@
+import WeirCore
+import WeirDynamoDBSettings
+import WeirPlan
+import Yams
+
+/// `store: {dynamodb: TABLE}`, or with settings: `store: {dynamodb: {table: TABLE, region: …, endpoint: …, create: false}}`.
+package struct DynamoDBSection: StateTableSection {
+  package init() {}
+
+  package var settings: any StateTableSettings.Type { DynamoDBSettings.self }
+
+  package func read(_ node: Node?, with loader: PipelineLoader) -> (any StateTableSettings)? { node.flatMap { loader.dynamoDB($0) } }
+
+  package func warning(flushMicroseconds: Int64) -> String? {
+    guard flushMicroseconds < 1_000_000 else { return nil }
+    return "store.flush is \(flushMicroseconds / 1000)ms, and DynamoDB charges each row of each flush: with 10s a row is written at most "
+      + "once in 10 seconds"
+  }
+}
+
+extension PipelineLoader {
+  fileprivate func dynamoDB(_ node: Node) -> DynamoDBSettings? {
+    let what = "store.dynamodb"
+    var settings: DynamoDBSettings
+    var members: [String: Node] = [:]
+    if node.mapping == nil {
+      guard let table = reader.string(node, what) else { return nil }
+      settings = DynamoDBSettings(table: table)
+    } else {
+      members = reader.mapping(node, what, keys: ["table", "region", "endpoint", "create"])
+      guard let named = reader.required(members, "table", of: what, at: node), let table = reader.string(named, "\(what).table") else {
+        return nil
+      }
+      settings = DynamoDBSettings(table: table)
+      settings.region = members["region"].flatMap { reader.string($0, "\(what).region") }
+      settings.endpoint = members["endpoint"].flatMap { reader.string($0, "\(what).endpoint") }
+      if let create = members["create"].flatMap({ reader.choice($0, "\(what).create", ["true", "false"]) }) {
+        settings.create = create == "true"
+      }
+    }
+    if let problem = settings.problem {
+      let place = problem.setting.flatMap { members[$0] } ?? node
+      reader.report("\(members.isEmpty ? what : "\(what).\(problem.setting ?? "")"): \(problem.reason)", "bad_value", at: place)
+    }
+    return settings
+  }
+}

@@ -1,0 +1,76 @@
+import WeirAWS
+import WeirConfiguration
+import WeirCore
+import WeirDynamoDB
+import WeirDynamoDBSettings
+import WeirEngine
+import WeirLocal
+import WeirPlan
+
+/// `store: {dynamodb: TABLE}`: a table of DynamoDB. Its place is `dynamodb://TABLE`.
+struct DynamoDBAdapter: StateTableAdapter {
+  var settings: any StateTableSettings.Type { DynamoDBSettings.self }
+  var libraries: [LibraryVersion] { [] }
+  var section: any StateTableSection { DynamoDBSection() }
+
+  func accepts(_ place: String) -> Bool { DynamoDBSettings.accepts(place) }
+
+  func checked(_ place: String) throws(WeirError) -> String {
+    do { _ = try DynamoDBSettings(place: place) } catch { throw DynamoDBAdapter.error(error) }
+    return place
+  }
+
+  func place(_ settings: any StateTableSettings, in directory: String) -> String {
+    // Of another type it never is: the adapter was found by it.
+    (settings as? DynamoDBSettings)?.place ?? "dynamodb://"
+  }
+
+  func open(_ place: String, memory: MemoryBudget, thread: BlockingThreads) throws(WeirError) -> any StateTable {
+    try table(place, isReader: false, thread)
+  }
+
+  func read(_ place: String, thread: BlockingThreads) throws(WeirError) -> any StateTableReader {
+    try table(place, isReader: true, thread)
+  }
+
+  private func table(_ place: String, isReader: Bool, _ thread: BlockingThreads) throws(WeirError) -> DynamoDBStateTable {
+    let settings: DynamoDBSettings
+    do { settings = try DynamoDBSettings(place: place) } catch { throw DynamoDBAdapter.error(error) }
+    return DynamoDBStateTable(
+      table: settings.table, sender: ConfiguredDynamoDB(settings, thread), clock: SystemClock(), random: SystemRandom(),
+      readOnly: isReader, create: settings.create)
+  }
+
+  private static func error(_ problem: DynamoDBSettingProblem) -> WeirError {
+    WeirError(.config, "the state table's place: \(problem.reason)", advice: "Write dynamodb://TABLE.")
+  }
+}
+
+/// Reads the configuration of AWS at the first request: opening a table makes none.
+private actor ConfiguredDynamoDB: AWSSender {
+  nonisolated let endpoint: String
+  private let settings: DynamoDBSettings
+  private let thread: BlockingThreads
+  private var client: AWSClient?
+
+  init(_ settings: DynamoDBSettings, _ thread: BlockingThreads) {
+    (self.settings, self.thread) = (settings, thread)
+    endpoint = settings.endpoint ?? "DynamoDB in \(settings.region ?? "the configured region")"
+  }
+
+  func send(_ request: AWSRequest) async throws(AWSFailure) -> AWSResponse {
+    let client: AWSClient
+    if let known = self.client { client = known } else { client = try await connect() }
+    return try await client.send(request)
+  }
+
+  private func connect() async throws(AWSFailure) -> AWSClient {
+    let machine = SystemAWSMachine.standard(clock: SystemClock(), random: SystemRandom(), threads: thread)
+    let configuration = try await AWSConfiguration.load(machine, region: settings.region)
+    let made = try configuration.client(of: .dynamodb, endpoint: settings.endpoint, region: settings.region)
+    // Another request may have made one meanwhile.
+    let client = client ?? made
+    self.client = client
+    return client
+  }
+}
