@@ -184,9 +184,14 @@ package enum LedgerCommands {
       }
       return
     }
-    guard let ledger = try await Ledger.open(layout, store: wiring.lake, clock: wiring.clock, random: wiring.random),
-      let entry = try? await StateProof.strangeEntry(state, ledger)
-    else { return }
+    guard let ledger = try await Ledger.open(layout, store: wiring.lake, clock: wiring.clock, random: wiring.random) else { return }
+    let id = Array(await ledger.fold.genesis.ledgerID.utf8)
+    for table in plan.state {
+      // Another ledger's: neither a run nor a rebuild would take it.
+      guard let owner = try? await state.readMeta("owner/\(table.name)"), owner != id else { continue }
+      return console.talk("the state table \(table.name) in \(wiring.store) belongs to another ledger: not compared")
+    }
+    guard let entry = try? await StateProof.strangeEntry(state, ledger) else { return }
     console.talk(
       "the state table in \(wiring.store) has rows of an entry \(entry) that the ledger does not have: the next run rebuilds it; `weir state rebuild PIPELINE` rebuilds it now"
     )

@@ -80,9 +80,9 @@ import WeirCore
     ("list<decimal(3,1)>", "[1000]", "field f[0]: 1000 is not exact"),
     ("list<timestamp>", "[\"2026-01-01\"]", "field f[0]: "),
     ("list<timestamp>", "[5]", "field f[0]: expected a timestamp string, found a number"),
-    ("list<int64>", "[1,]", "not a JSON value"), ("list<int64>", "[1}", "expected ',' or ']'"),
-    ("map<string,int64>", "{\"a\" 1}", "expected ':'"),
-    ("map<string,int64>", "{\"a\": 1,}", "expected a member name"), ("struct<a:int64>", "{\"a\": 1 \"b\"}", "expected ',' or '}'"),
+    ("list<int64>", "[1,]", "not a JSON value"), ("list<int64>", "[1}", "',' or ']' expected"),
+    ("map<string,int64>", "{\"a\" 1}", "':' expected"),
+    ("map<string,int64>", "{\"a\": 1,}", "a member name expected"), ("struct<a:int64>", "{\"a\": 1 \"b\"}", "',' or '}' expected"),
     ("list<string>", "[\"\\ud800\"]", "lone surrogate"),
   ]) func aReasonHasTheWayToWhatIsWrong(_ type: String, _ json: String, _ words: String) throws {
     let block = try decode(type, ["null", json])

@@ -4,13 +4,11 @@ import WeirProtocol
 /// What the ledger says about rows of a state table. The store's own marks prove nothing where the ledger was restored from an older
 /// copy than the store.
 public enum StateProof {
-  /// The state table has rows of an entry that the ledger does not have; nil: it has none, or it is another ledger's.
+  /// The state table has rows of an entry that the ledger does not have; nil: it has none.
   public static func strangeEntry(_ state: any StateTableReader, _ ledger: Ledger) async throws -> Int64? {
-    let id = Array(await ledger.fold.genesis.ledgerID.utf8)
-    for owner in try await state.listMeta(prefix: "owner/") where owner.value != id { return nil }
     switch try await StateEntryMark.standing(state, ledger) {
-    case .belongs, .collected: return nil
-    case .ahead(let number), .beside(let number): return number
+    case .belongs, .collected: nil
+    case .ahead(let number), .beside(let number): number
     }
   }
 

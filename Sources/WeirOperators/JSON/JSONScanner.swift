@@ -77,7 +77,7 @@ struct JSONScanner {
     var hasEscapes = false
     var isASCII = true
     while true {
-      guard p < end else { throw DecodeError(reason: "unterminated string", at: start - 1) }
+      guard p < end else { throw DecodeError(reason: "a string does not end", at: start - 1) }
       let c = p.pointee
       if c == 0x22 { break }
       if c == 0x5C {
@@ -340,7 +340,7 @@ struct JSONScanner {
           if isObject { try memberName() }
           break
         }
-        guard at.pointee == (isObject ? 0x7D : 0x5D) else { throw fail(isObject ? "expected ',' or '}'" : "expected ',' or ']'") }
+        guard at.pointee == (isObject ? 0x7D : 0x5D) else { throw fail(isObject ? "',' or '}' expected" : "',' or ']' expected") }
         at += 1
         stack.removeLast()
       }
@@ -349,10 +349,10 @@ struct JSONScanner {
   }
 
   private mutating func memberName() throws(DecodeError) {
-    guard at < end, at.pointee == 0x22 else { throw fail("expected a member name") }
+    guard at < end, at.pointee == 0x22 else { throw fail("a member name expected") }
     _ = try string()
     space()
-    guard at < end, at.pointee == 0x3A else { throw fail("expected ':'") }
+    guard at < end, at.pointee == 0x3A else { throw fail("':' expected") }
     at += 1
   }
 }

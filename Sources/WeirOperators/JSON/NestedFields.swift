@@ -198,10 +198,10 @@ extension RecordDecoder {
     }
     nested.nodes[node].guess = 0
     while true {
-      guard scanner.at < scanner.end, scanner.at.pointee == 0x22 else { throw scanner.fail("expected a member name") }
+      guard scanner.at < scanner.end, scanner.at.pointee == 0x22 else { throw scanner.fail("a member name expected") }
       let target = try memberTarget(node, &scanner)
       scanner.space()
-      guard scanner.at < scanner.end, scanner.at.pointee == 0x3A else { throw scanner.fail("expected ':'") }
+      guard scanner.at < scanner.end, scanner.at.pointee == 0x3A else { throw scanner.fail("':' expected") }
       scanner.at += 1
       scanner.space()
       try value(target, &scanner, row)
@@ -209,7 +209,7 @@ extension RecordDecoder {
         scanner.at += 1
         return
       }
-      guard scanner.at.pointee == 0x2C else { throw scanner.fail("expected ',' or '}'") }
+      guard scanner.at.pointee == 0x2C else { throw scanner.fail("',' or '}' expected") }
       scanner.at += 1
       scanner.space()
     }
@@ -245,7 +245,7 @@ extension RecordDecoder {
         scanner.at += 1
         return
       }
-      guard scanner.at.pointee == 0x2C else { throw scanner.fail("expected ',' or ']'") }
+      guard scanner.at.pointee == 0x2C else { throw scanner.fail("',' or ']' expected") }
       scanner.at += 1
       scanner.space()
       index += 1

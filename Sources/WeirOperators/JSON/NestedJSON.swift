@@ -169,7 +169,7 @@ final class NestedJSON {
     scanner.space()
     guard scanner.at < scanner.end else { throw scanner.fail("the record is cut off") }
     let c = scanner.at.pointee
-    guard c == 0x2C || c == end else { throw scanner.fail(end == 0x5D ? "expected ',' or ']'" : "expected ',' or '}'") }
+    guard c == 0x2C || c == end else { throw scanner.fail(end == 0x5D ? "',' or ']' expected" : "',' or '}' expected") }
     scanner.at += 1
     scanner.space()
     return c == 0x2C
@@ -188,10 +188,10 @@ final class NestedJSON {
 
   /// A member's name and its colon.
   private func name(_ scanner: inout JSONScanner) throws(DecodeError) -> JSONScanner.Text {
-    guard scanner.at < scanner.end, scanner.at.pointee == 0x22 else { throw scanner.fail("expected a member name") }
+    guard scanner.at < scanner.end, scanner.at.pointee == 0x22 else { throw scanner.fail("a member name expected") }
     let name = try scanner.string()
     scanner.space()
-    guard scanner.at < scanner.end, scanner.at.pointee == 0x3A else { throw scanner.fail("expected ':'") }
+    guard scanner.at < scanner.end, scanner.at.pointee == 0x3A else { throw scanner.fail("':' expected") }
     scanner.at += 1
     scanner.space()
     return name

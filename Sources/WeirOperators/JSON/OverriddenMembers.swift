@@ -121,7 +121,7 @@ struct OverriddenMembers {
           if open[top].isObject { open[top].name = try name(&scanner, names) }
           break
         }
-        guard byte == (open[top].isObject ? 0x7D : 0x5D) else { throw scanner.fail("expected ',' or an end") }
+        guard byte == (open[top].isObject ? 0x7D : 0x5D) else { throw scanner.fail("',' or an end expected") }
         members -= open[top].values.count
         open.removeLast()
       }
@@ -131,10 +131,10 @@ struct OverriddenMembers {
 
   /// A member's name and its colon.
   private static func name(_ scanner: inout JSONScanner, _ arena: Arena) throws(DecodeError) -> Name? {
-    guard scanner.at < scanner.end, scanner.at.pointee == 0x22 else { throw scanner.fail("expected a member name") }
+    guard scanner.at < scanner.end, scanner.at.pointee == 0x22 else { throw scanner.fail("a member name expected") }
     let text = try scanner.string()
     scanner.space()
-    guard scanner.at < scanner.end, scanner.at.pointee == 0x3A else { throw scanner.fail("expected ':'") }
+    guard scanner.at < scanner.end, scanner.at.pointee == 0x3A else { throw scanner.fail("':' expected") }
     scanner.at += 1
     guard text.hasEscapes else { return Name(text: StringRef(start: text.start, count: text.count)) }
     return (try? JSONScanner.unescape(text, into: arena)).map { Name(text: $0) }

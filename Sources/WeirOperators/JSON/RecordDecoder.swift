@@ -162,7 +162,7 @@ public final class RecordDecoder: BlockDecoder {
       }
       guard c == 0x7D else {
         scanner.at -= 1
-        throw scanner.fail("expected ',' or '}'")
+        throw scanner.fail("',' or '}' expected")
       }
       return
     }
@@ -185,7 +185,7 @@ public final class RecordDecoder: BlockDecoder {
   }
 
   private func lookUp(_ scanner: inout JSONScanner, _ place: Int) throws(DecodeError) -> Int {
-    guard scanner.at < scanner.end, scanner.at.pointee == 0x22 else { throw scanner.fail("expected a member name") }
+    guard scanner.at < scanner.end, scanner.at.pointee == 0x22 else { throw scanner.fail("a member name expected") }
     let start = scanner.at
     let text = try scanner.string()
     var name = StringRef(start: text.start, count: text.count)
@@ -198,7 +198,7 @@ public final class RecordDecoder: BlockDecoder {
     let field = withExtendedLifetime(arena) { byName[Array(name.bytes)] ?? -1 }
     let isTight = scanner.at < scanner.end && scanner.at.pointee == 0x3A
     scanner.space()
-    guard scanner.at < scanner.end, scanner.at.pointee == 0x3A else { throw scanner.fail("expected ':'") }
+    guard scanner.at < scanner.end, scanner.at.pointee == 0x3A else { throw scanner.fail("':' expected") }
     scanner.at += 1
     if isTight, place <= predictions.count, place < RecordDecoder.predictionsMax { predict(start, scanner.at - start, field, place) }
     return field
