@@ -204,10 +204,13 @@ struct DeltaFollower: TableFollower {
     var (version, through) = (commit.version - 1, commit.from)
     let oldest = max(0, commit.version - DeltaFollower.versionsMax)
     while version >= oldest, let bytes = try await table.store.get(table.commitPath(version)) {
+      let path = table.commitPath(version)
       version -= 1
-      guard let line = bytes.split(separator: 0x0A, maxSplits: 1).first, let info = try? JSONValue(parsing: line),
-        let ours = info["commitInfo"]?["weir"], ours["ledger"]?.string == ledgerID, let to = ours["to"]?.int
-      else { continue }
+      // An answer that was cut off must not be taken for another program's commit: what was said before would be forgotten.
+      guard let line = bytes.split(separator: 0x0A, maxSplits: 1).first, let info = try? JSONValue(parsing: line) else {
+        throw WeirError(.corrupt, "\(path): its first line is not JSON")
+      }
+      guard let ours = info["commitInfo"]?["weir"], ours["ledger"]?.string == ledgerID, let to = ours["to"]?.int else { continue }
       if to <= through, let said = ours["completeThrough"] { return said }
       // Taken back: what other versions say of later entries is of another history.
       if ours["restoredFrom"] != nil { through = min(through, to) }

@@ -5,6 +5,8 @@ import WeirProtocol
 struct LiveAccount: OracleAccount {
   struct Lane {
     var generation: Int64 = 0
+    /// The ordinal at which a take-over started it; nil: something else did.
+    var start: Int64?
     /// The worker that started the generation.
     var owner: String?
     var epoch: Int64 = 0

@@ -97,6 +97,7 @@ extension LiveOracle {
     if hasRows, commit.counts.input > 0, lane.owner != worker {
       fail("\(name): \(worker) has records of a lane whose generation \(lane.owner ?? "no worker") started")
     }
+    if isStarted { lane.start = commit.start?.ordinal }
     lane.generation = commit.generation
   }
 
