@@ -50,7 +50,7 @@ extension PlantedBug {
     .lossCountsAnew: 6,
     .endsAtOnce: 0, .endsTwice: 66, .claimsWithoutLook: 4, .sharedRowsNotRepeated: 33,
     .repeatsWithoutFloors: 0, .repeatsMergeAtHead: 4,
-    .followsUnsyncedVersions: 12,
+    .followsUnsyncedVersions: 11,
     .collectsUnapplied: 10, .drainsWithoutTables: 1,
   ]
 }
