@@ -24,7 +24,7 @@ public struct StoreCheck: Sendable {
 
   /// - Parameters:
   ///   - rounds: races.
-  ///   - uploadBytes: of an upload, so many that it is sent in parts.
+  ///   - uploadBytes: size of an upload; large enough that it is sent in parts.
   public init(_ store: any ObjectStore, random: any RandomSource, rounds: Int = 4, uploadBytes: Int = 9 << 20) {
     (self.store, self.random, self.rounds, self.uploadBytes) = (store, random, rounds, uploadBytes)
   }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""State tables in DynamoDB: the rows are those of LMDB, whatever kills a worker and whoever takes over; boto3 reads them by the page
+"""State tables in DynamoDB: the rows are those of LMDB, whatever kills a worker and whichever worker takes over; boto3 reads them by the page
 "State tables in DynamoDB". The servers are ministack and, for single requests, moto: its transactions fail when several run at a time."""
 import contextlib
 import csv

@@ -230,7 +230,7 @@ import WeirTesting
     #expect(try await self.table(isReader: true).rows(of: "t").map(\.key) == [Array("a".utf8)])
   }
 
-  @Test func `workers that opened the store before it was made again notice`() async throws {
+  @Test func `workers that opened the store before it was recreated notice`() async throws {
     let (a, b) = (table(seed: 1), table(seed: 2))
     try await a.put([batch(["a"], 5)])
     try await b.put([batch(["b"], 5)])

@@ -2,7 +2,8 @@ import WeirCore
 
 /// The versions of a table that one follower made, each on its last.
 struct OwnVersions: Sendable {
-  /// So many say that no other worker commits at present: a put that finds its number taken costs more than the looks that it saves.
+  /// Versions in a row that show that no other worker commits at present: a put that finds its number taken costs more than the looks that
+  /// it saves.
   static let least = 4
   /// Other programs clean a log's commits after days. A worker that slept for as long must look: the versions after its own may have been
   /// made and cleaned.
