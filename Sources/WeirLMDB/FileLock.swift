@@ -50,13 +50,13 @@ enum FileLock {
   /// The process that has a lock on the file, by `/proc/locks`; nil: not known (it may be in another container).
   private static func holder(_ descriptor: Int32) -> Int? {
     var info = stat()
-    let locks = open("/proc/locks", O_RDONLY | O_CLOEXEC)
-    guard locks >= 0 else { return nil }
-    defer { Glibc.close(locks) }
-    var buffer = [UInt8](repeating: 0, count: 1 << 16)
-    let n = buffer.withUnsafeMutableBytes { Glibc.read(locks, $0.baseAddress, $0.count) }
-    guard fstat(descriptor, &info) == 0 else { return nil }
-    for line in String(decoding: buffer.prefix(max(0, n)), as: UTF8.self).split(separator: "\n") {
+    guard fstat(descriptor, &info) == 0, let locks = fopen("/proc/locks", "re") else { return nil }
+    defer { fclose(locks) }
+    var text: [UInt8] = []
+    var part = [UInt8](repeating: 0, count: 1 << 14)
+    // One read gives at most a page, whatever the room: a busy machine has more locks than that.
+    while case let n = fread(&part, 1, part.count, locks), n > 0 { text += part[..<n] }
+    for line in String(decoding: text, as: UTF8.self).split(separator: "\n") {
       // 1: FLOCK  ADVISORY  WRITE 4711 fe:00:131 0 EOF
       let parts = line.split(separator: " ")
       guard parts.count >= 6, parts[1] == "FLOCK", parts[5].hasSuffix(":\(info.st_ino)"), let pid = Int(parts[4]), pid > 0 else { continue }

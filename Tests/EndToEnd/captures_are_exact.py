@@ -380,7 +380,7 @@ def others(suite):
         producer.flush()
 
     def rows(lake):
-        return tables.read_delta(lake, "silver/" + topic).num_rows if os.path.isdir(os.path.join(lake, "silver", topic)) else 0
+        return tables.read_delta(lake, "silver/" + topic).num_rows if tables.is_table(os.path.join(lake, "silver", topic)) else 0
     live = suite.path("others-live")
     with Broker({topic: 1}) as b:
         send(b.address)

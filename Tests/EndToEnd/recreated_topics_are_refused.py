@@ -269,7 +269,7 @@ def gone_under_workers(suite):
 
         def closed():
             gold = os.path.join(topic.lake, "gold", "all")
-            rows = deltalake.DeltaTable(gold).to_pyarrow_table()["rows"].to_pylist() if os.path.isdir(os.path.join(gold, "_delta_log")) else []
+            rows = deltalake.DeltaTable(gold).to_pyarrow_table()["rows"].to_pylist() if common.tables.is_table(gold) else []
             return sum(rows) == OLD + 50
         broker.wait("the window is closed", lambda: closed() or not worker.is_running)
         faults += [] if closed() else [f"the window is not closed: {worker.talk[-500:]}"]

@@ -69,10 +69,13 @@ def rows_equal_lmdb(suite):
         keys = sorted(redis_server.text_key(k) for k in stored if k.endswith(b"\0\1") and b"\0" not in k[:-2])
         for key in keys[:3] + keys[-3:]:
             a, b = (common.Result([suite.weir, "state", "get", "users", key, "--store", j.store, "--format", "json"]) for j in (lmdb, redis))
-            if a.code or a.out != b.out:
+            if a.code or b.code:
                 faults.append(f"get {key}: {a.out or a.talk} and {b.out or b.talk}")
                 continue
-            shown = common.json.loads(a.out)
+            lmdb_row, shown = (common.json.loads(run.out) for run in (a, b))
+            # The fence is the position up to which the lane had applied records when it wrote the row: it depends on the flushes.
+            if {**lmdb_row, "_fence": None} != {**shown, "_fence": None}:
+                faults.append(f"get {key}: {lmdb_row} and {shown}")
             generation, position, lane, value = stored[key.encode() + b"\0\1"]
             got = redis_server.values(value)
             if (shown["_fence"], shown["rows"], shown["_committed"]) != (f"{generation}:{position}", got[0], True) or not lane:

@@ -253,6 +253,13 @@ struct StateDamageTests {
     // Another process is within a transaction.
     let other = open(path + "/writing", O_RDWR)
     try #require(other >= 0 && flock(other, LOCK_EX) == 0)
+    // The list of locks shows the newest first, and one read of it gives a page of them.
+    let busy = try (0..<300).map { number in
+      let descriptor = open("\(path)/busy-\(number)", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+      try #require(descriptor >= 0 && flock(descriptor, LOCK_EX) == 0)
+      return descriptor
+    }
+    defer { for descriptor in busy { close(descriptor) } }
     let error = await #expect(throws: WeirError.self) { try await store.writeMeta([("a", [2])]) }
     #expect(error?.code == .storage && error?.message.contains("process \(getpid()) has locked \(path)/writing") == true)
     #expect(try await store.readMeta("a") == [1], "readers do not wait")

@@ -12,8 +12,14 @@ from deltalake import DeltaTable
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 
+def is_table(path):
+    """Is it a Delta table with a commit? A writer makes the folder of the log before its first commit."""
+    log = os.path.join(path, "_delta_log")
+    return os.path.isdir(log) and any(re.fullmatch(r"\d{20}\.json", name) for name in os.listdir(log))
+
+
 def delta_tables(lake):
-    """Names (`gold/x`) of the Delta tables below a lake."""
+    """Names (`gold/x`) of the Delta tables below a lake. One whose commits are all gone is one too."""
     found = []
     for directory, names, _ in os.walk(lake):
         if "_delta_log" in names:
