@@ -57,8 +57,8 @@ let package = Package(
       name: "WeirRuntime",
       dependencies: [
         "WeirReport", "WeirConfiguration", "WeirPlan", "WeirEngine", "WeirLMDB", "WeirLMDBSettings", "WeirRedis", "WeirRedisSettings",
-        "WeirDynamoDB", "WeirDynamoDBSettings", "WeirKafka",
-        "WeirKafkaSettings", "WeirRegistry",
+        "WeirDynamoDB", "WeirDynamoDBSettings", "WeirGlue", "WeirGlueSettings", "WeirKafka",
+        "WeirKafkaSettings", "WeirKinesis", "WeirKinesisSettings", "WeirRegistry",
         "WeirLocal", "WeirS3", "WeirS3Settings", "WeirAWS", "WeirDelta", "WeirProtocol", "WeirOperators", "WeirCore", "CWeirSystem",
       ]),
     .target(name: "WeirReport", dependencies: ["WeirEngine", "WeirProtocol", "WeirCore"]),
@@ -66,8 +66,8 @@ let package = Package(
     .target(
       name: "WeirConfiguration",
       dependencies: [
-        "WeirPlan", "WeirEngine", "WeirKafkaSettings", "WeirLMDBSettings", "WeirRedisSettings", "WeirDynamoDBSettings", "WeirS3Settings",
-        "WeirLocal", "WeirDelta", "WeirOperators", "WeirCore",
+        "WeirPlan", "WeirEngine", "WeirKafkaSettings", "WeirKinesisSettings", "WeirLMDBSettings", "WeirRedisSettings",
+        "WeirDynamoDBSettings", "WeirS3Settings", "WeirGlueSettings", "WeirLocal", "WeirDelta", "WeirOperators", "WeirCore",
         .product(name: "Yams", package: "Yams"),
       ]),
     .target(name: "WeirPlan", dependencies: ["WeirEngine", "WeirS3Settings", "WeirLocal", "WeirOperators", "WeirCore"]),
@@ -79,6 +79,8 @@ let package = Package(
     .target(name: "WeirLocal", dependencies: ["WeirCore", "CZstd", "CZlib", "CWeirScan", "CWeirSystem"], swiftSettings: hot),
     .target(name: "WeirKafka", dependencies: ["WeirKafkaSettings", "WeirCore", "CKafka"]),
     .target(name: "WeirKafkaSettings", dependencies: ["WeirCore"]),  // without the client
+    .target(name: "WeirKinesis", dependencies: ["WeirKinesisSettings", "WeirAWS", "WeirOperators", "WeirCore"]),
+    .target(name: "WeirKinesisSettings", dependencies: ["WeirCore"]),  // without the client
     .target(name: "WeirRegistry", dependencies: ["WeirCore", "CCurl"]),
     .target(name: "WeirLMDBSettings", dependencies: ["WeirCore"]),  // without the client
     .target(name: "WeirRedisSettings", dependencies: ["WeirCore"]),  // without the client
@@ -89,6 +91,8 @@ let package = Package(
     .target(name: "WeirLMDB", dependencies: ["WeirCore", "CLMDB"], swiftSettings: hot),
     .target(name: "WeirDynamoDBSettings", dependencies: ["WeirCore"]),  // without the client
     .target(name: "WeirDynamoDB", dependencies: ["WeirAWS", "WeirCore"]),
+    .target(name: "WeirGlueSettings", dependencies: ["WeirCore"]),  // without the client
+    .target(name: "WeirGlue", dependencies: ["WeirGlueSettings", "WeirAWS", "WeirCore"]),
     // formats
     .target(name: "WeirParquet", dependencies: ["WeirCore", "CWeirPrefetch", "CZstd", "CSnappy", "CZlib"], swiftSettings: hot),
     .target(name: "WeirDelta", dependencies: ["WeirParquet", "WeirProtocol", "WeirCore"]),
@@ -153,7 +157,10 @@ let package = Package(
       dependencies: ["WeirTesting", "WeirS3", "WeirS3Settings", "WeirAWS", "WeirLocal", "WeirCore"]),
     .testTarget(
       name: "WeirDynamoDBTests", dependencies: ["WeirTesting", "WeirDynamoDB", "WeirDynamoDBSettings", "WeirAWS", "WeirCore"]),
+    .testTarget(name: "WeirGlueTests", dependencies: ["WeirTesting", "WeirGlue", "WeirGlueSettings", "WeirEngine", "WeirAWS", "WeirCore"]),
     .testTarget(name: "WeirAWSTests", dependencies: ["WeirTesting", "WeirAWS", "WeirCore"], exclude: ["sigv4.json"]),
+    .testTarget(
+      name: "WeirKinesisTests", dependencies: ["WeirTesting", "WeirKinesis", "WeirKinesisSettings", "WeirAWS", "WeirOperators", "WeirCore"]),
     .testTarget(name: "WeirKafkaTests", dependencies: ["WeirTesting", "WeirKafka", "WeirKafkaSettings", "WeirCore"]),
     .testTarget(
       name: "WeirEngineTests",
@@ -164,7 +171,8 @@ let package = Package(
     .testTarget(
       name: "WeirPlanTests",
       dependencies: [
-        "WeirConfiguration", "WeirPlan", "WeirKafkaSettings", "WeirLMDBSettings", "WeirRedisSettings", "WeirDynamoDBSettings", "WeirLocal",
+        "WeirConfiguration", "WeirPlan", "WeirKafkaSettings", "WeirKinesisSettings", "WeirLMDBSettings", "WeirRedisSettings",
+        "WeirDynamoDBSettings", "WeirLocal",
         "WeirEngine", "WeirOperators", "WeirCore",
         .product(name: "Yams", package: "Yams"),
       ]),

@@ -1,5 +1,13 @@
-# Optional: tables of the lake in the Glue Data Catalog, for Athena, Redshift Spectrum and EMR. Weir itself registers nothing. The crawler
-# reads each table's Delta log, and keeps the registered columns up to date when a table gains columns.
+# Optional: tables of the lake in the Glue Data Catalog, for Athena, Redshift Spectrum and EMR. With catalog: {glue: …} the worker registers its
+# own tables. A crawler is the other way, for tables of a worker that may not: it reads each table's Delta log on a schedule.
+
+resource "aws_glue_catalog_database" "catalog" {
+  count = var.catalog_database == null ? 0 : 1
+
+  name        = var.catalog_database
+  description = "Tables that the pipeline ${local.pipeline} registers"
+  tags        = var.tags
+}
 
 resource "aws_glue_catalog_database" "lake" {
   count = var.glue == null ? 0 : 1

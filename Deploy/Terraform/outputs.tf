@@ -43,6 +43,11 @@ output "doctor_policy" {
   value       = data.aws_iam_policy_document.doctor.json
 }
 
+output "catalog_database" {
+  description = "The database of the tables that the worker registers; null if it registers none."
+  value       = try(aws_glue_catalog_database.catalog[0].name, null)
+}
+
 output "glue_database" {
   description = "The database of the registered tables; null if none are registered."
   value       = try(aws_glue_catalog_database.lake[0].name, null)

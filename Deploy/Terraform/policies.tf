@@ -55,6 +55,68 @@ data "aws_iam_policy_document" "state" {
   }
 }
 
+# catalog: {glue: DATABASE}. The module makes the database, so a worker may not.
+data "aws_iam_policy_document" "catalog" {
+  count = var.catalog_database == null ? 0 : 1
+
+  statement {
+    sid     = "Tables"
+    actions = ["glue:GetDatabase", "glue:GetTable", "glue:CreateTable", "glue:UpdateTable"]
+    resources = [
+      "arn:${local.partition}:glue:${local.region}:${local.account}:catalog",
+      aws_glue_catalog_database.catalog[0].arn,
+      "arn:${local.partition}:glue:${local.region}:${local.account}:table/${aws_glue_catalog_database.catalog[0].name}/*",
+    ]
+  }
+}
+
+# {secretsmanager: NAME} in the pipeline file.
+data "aws_iam_policy_document" "secret_values" {
+  count = length(local.pipeline_secrets) > 0 ? 1 : 0
+
+  statement {
+    sid       = "Secrets"
+    actions   = ["secretsmanager:GetSecretValue"]
+    resources = local.pipeline_secrets
+  }
+
+  dynamic "statement" {
+    for_each = length(var.secret_key_arns) > 0 ? [var.secret_key_arns] : []
+
+    content {
+      sid       = "Keys"
+      actions   = ["kms:Decrypt"]
+      resources = statement.value
+    }
+  }
+}
+
+# {ssm: NAME} in the pipeline file.
+data "aws_iam_policy_document" "parameters" {
+  count = length(local.pipeline_parameters) > 0 ? 1 : 0
+
+  statement {
+    sid       = "Parameters"
+    actions   = ["ssm:GetParameter"]
+    resources = local.pipeline_parameters
+  }
+
+  dynamic "statement" {
+    for_each = length(var.secret_key_arns) > 0 ? [var.secret_key_arns] : []
+
+    content {
+      sid       = "Keys"
+      actions   = ["kms:Decrypt"]
+      resources = statement.value
+    }
+  }
+}
+
+locals {
+  pipeline_secrets    = [for arn in var.pipeline_secrets : arn if can(regex(":secretsmanager:", arn))]
+  pipeline_parameters = [for arn in var.pipeline_secrets : arn if can(regex(":ssm:", arn))]
+}
+
 locals {
   # arn:aws:kafka:REGION:ACCOUNT:cluster/NAME/ID: topics and groups have the same, with topic/ and group/ in place of cluster/.
   msk_cluster = try(var.msk.cluster_arn, "")
@@ -176,8 +238,11 @@ data "aws_iam_policy_document" "doctor" {
   source_policy_documents = [data.aws_iam_policy_document.lake.json]
 
   statement {
-    sid       = "Bucket"
-    actions   = ["s3:GetBucketVersioning", "s3:GetLifecycleConfiguration", "s3:GetBucketObjectLockConfiguration"]
+    sid = "Bucket"
+    actions = [
+      "s3:GetBucketVersioning", "s3:GetLifecycleConfiguration", "s3:GetBucketObjectLockConfiguration",
+      "s3:GetEncryptionConfiguration",
+    ]
     resources = [aws_s3_bucket.lake.arn]
   }
 }

@@ -45,6 +45,30 @@ resource "aws_iam_role_policy" "state" {
   policy = data.aws_iam_policy_document.state[0].json
 }
 
+resource "aws_iam_role_policy" "catalog" {
+  count = length(data.aws_iam_policy_document.catalog)
+
+  name   = "catalog"
+  role   = aws_iam_role.task.id
+  policy = data.aws_iam_policy_document.catalog[0].json
+}
+
+resource "aws_iam_role_policy" "secret_values" {
+  count = length(data.aws_iam_policy_document.secret_values)
+
+  name   = "secret-values"
+  role   = aws_iam_role.task.id
+  policy = data.aws_iam_policy_document.secret_values[0].json
+}
+
+resource "aws_iam_role_policy" "parameters" {
+  count = length(data.aws_iam_policy_document.parameters)
+
+  name   = "parameters"
+  role   = aws_iam_role.task.id
+  policy = data.aws_iam_policy_document.parameters[0].json
+}
+
 resource "aws_iam_role_policy" "msk_read" {
   count = length(data.aws_iam_policy_document.msk_read)
 

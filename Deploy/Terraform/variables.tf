@@ -59,6 +59,17 @@ variable "secrets" {
   }
 }
 
+variable "pipeline_secrets" {
+  description = "ARNs of the secrets of Secrets Manager and parameters of SSM that the pipeline names itself, which a worker fetches and follows when they change: password: {secretsmanager: NAME, key: MEMBER}."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for arn in var.pipeline_secrets : can(regex("^arn:[a-z-]+:(secretsmanager|ssm):", arn))])
+    error_message = "A secret is the ARN of a secret of Secrets Manager or of a parameter of SSM."
+  }
+}
+
 variable "secret_key_arns" {
   description = "ARNs of the customer managed KMS keys that encrypt the secrets; empty if they use the account's default keys."
   type        = list(string)
@@ -127,6 +138,17 @@ variable "deletion_protection" {
   description = "Whether the state table is protected from deletion, and KMS waits 30 days before it deletes the key."
   type        = bool
   default     = true
+}
+
+variable "catalog_database" {
+  description = "Database of the Glue Data Catalog in which the worker registers its tables, which the module makes. The pipeline has catalog: {glue: {database: NAME, create: false}}. null: none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.catalog_database == null || can(regex("^[a-z0-9_]{1,255}$", var.catalog_database))
+    error_message = "Use lower-case letters, digits and underscores."
+  }
 }
 
 variable "glue" {

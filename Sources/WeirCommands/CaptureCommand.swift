@@ -38,7 +38,7 @@ package enum CaptureCommand {
   /// - Returns: the exit code.
   package static func run(_ options: CaptureOptions, console: Console) async throws -> Int32 {
     _ = try PathText.checked(options.out, "--out")
-    let target = try target(options)
+    let target = try await target(options)
     if let count = options.count, count <= 0 { throw WeirError(.config, "--count must be a number of records, not \(count)") }
     guard (1...19).contains(options.level) else { throw WeirError(.config, "--level must be 1 to 19, not \(options.level)") }
     let clock = SystemClock()
@@ -60,7 +60,7 @@ package enum CaptureCommand {
     defer { log.end() }
     limits.partitionsMicroseconds = target.refreshMicroseconds
     let session = CaptureSession(
-      source: try target.open(log: { log.kafka($0, $1, $2) }), collector: collector, writer: writer, clock: clock, limits: limits,
+      source: try await target.open(log: { log.kafka($0, $1, $2) }), collector: collector, writer: writer, clock: clock, limits: limits,
       talk: { console.talk($0) })
     do {
       try await session.run(
@@ -77,8 +77,9 @@ package enum CaptureCommand {
     return 0
   }
 
-  private static func target(_ options: CaptureOptions) throws -> any CaptureTarget {
-    let pipeline = try options.pipeline.map { try loadPipeline(file: $0, sections: .withClients) }
+  private static func target(_ options: CaptureOptions) async throws -> any CaptureTarget {
+    var pipeline: LoadedPipeline?
+    if let file = options.pipeline { pipeline = try await LoadedPipeline.read(file) }
     let request = CaptureRequest(
       brokers: options.brokers, streams: options.topics, start: options.start, options: try ClientOptions.parse(options.clientOptions))
     guard let target = try AdapterRegistry.standard.captured(pipeline?.plan, request) else {

@@ -50,7 +50,7 @@ package enum DemoCommand {
   }
 
   private static func show(_ result: DemoResult, _ file: String, _ console: Console) async throws {
-    let pipeline = try loadPipeline(file: file, sections: .withClients)
+    let pipeline = try await LoadedPipeline.read(file)
     let plan = pipeline.plan
     func heading(_ text: String) { console.data("\n" + text, marking: text, .strong) }
     console.data("\(Human.count(result.input)) generated orders through one pipeline, in \(result.seconds) s")

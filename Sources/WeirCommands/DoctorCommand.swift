@@ -13,16 +13,24 @@ package enum DoctorCommand {
   package static func run(pipeline file: String?, lake: String?, store: String?, json: Bool, console: Console) async throws -> Int32 {
     var findings: [(place: String, finding: StoreCheck.Finding)] = []
     if let file {
-      let pipeline = try loadPipeline(file: file, sections: .withClients)
-      let wiring = try await Wiring(try Places(pipeline, lake: lake, store: store), withState: false)
+      let pipeline = try await LoadedPipeline.read(file)
+      let places = try Places(pipeline, lake: lake, store: store)
+      let wiring = try await Wiring(places, withState: false)
       findings += await checked(wiring.lake, random: wiring.random)
-      if !pipeline.plan.state.isEmpty { findings.append((wiring.store, await stateTable(wiring))) }
+      findings += await secrets(pipeline.plan)
+      findings += try await wiring.examineLake(places).map { (wiring.lake.place, $0) }
+      if !pipeline.plan.state.isEmpty {
+        let settings = try await AdapterRegistry.standard.examineStateTable(at: wiring.store, thread: wiring.stateThread)
+        findings += (settings + [await stateTable(wiring)]).map { (wiring.store, $0) }
+      }
     } else {
       guard let lake else {
         throw WeirError(.config, "nothing to check", advice: "Name a pipeline file, or a lake with --lake.")
       }
-      let wiring = try await Wiring(lake: try PathText.checkedLake(lake, "--lake"))
+      let places = Places(lake: try PathText.checkedLake(lake, "--lake"))
+      let wiring = try await Wiring(places, withState: false)
       findings += await checked(wiring.lake, random: wiring.random)
+      findings += try await wiring.examineLake(places).map { (wiring.lake.place, $0) }
     }
     for (place, finding) in findings { show(place, finding, json, console) }
     return findings.contains { $0.finding.problem != nil } ? 1 : 0
@@ -30,6 +38,19 @@ package enum DoctorCommand {
 
   private static func checked(_ lake: any ObjectStore, random: any RandomSource) async -> [(place: String, finding: StoreCheck.Finding)] {
     await StoreCheck(lake, random: random).run().map { (lake.place, $0) }
+  }
+
+  /// Whether the secrets of AWS that the pipeline names can be read.
+  private static func secrets(_ plan: Plan) async -> [(place: String, finding: StoreCheck.Finding)] {
+    var findings: [(place: String, finding: StoreCheck.Finding)] = []
+    for (place, secret) in plan.storedSecrets {
+      let what = "\(secret) can be read"
+      do throws(WeirError) {
+        try await SecretService.fetch([.stored(secret)])
+        findings.append((place, StoreCheck.Finding(what: what)))
+      } catch { findings.append((place, StoreCheck.Finding(what: what, problem: error.words))) }
+    }
+    return findings
   }
 
   /// One that no run has made yet is no problem.
@@ -50,10 +71,13 @@ package enum DoctorCommand {
       return console.data(
         JSONValue.members([
           "place": .string(place), "check": .string(finding.what), "ok": .bool(finding.problem == nil),
-          "problem": finding.problem.map { .string($0) } ?? .null,
+          "problem": finding.problem.map { .string($0) } ?? .null, "notice": finding.notice.map { .string($0) } ?? .null,
         ]).text)
     }
-    guard let problem = finding.problem?.replacing("\n  ", with: ". ") else { return console.data("ok      \(place): \(finding.what)") }
+    guard let problem = finding.problem?.replacing("\n  ", with: ". ") else {
+      guard let notice = finding.notice else { return console.data("ok      \(place): \(finding.what)") }
+      return console.data("notice  \(place): \(finding.what): \(notice)")
+    }
     console.data("FAILED  \(place): \(finding.what): \(problem)")
   }
 }

@@ -9,7 +9,7 @@ import WeirRuntime
 /// `weir ledger show | verify | restore-tables`.
 package enum LedgerCommands {
   package static func show(pipeline file: String, lake: String?, json: Bool, console: Console) async throws -> Int32 {
-    let pipeline = try loadPipeline(file: file, sections: .withClients)
+    let pipeline = try await LoadedPipeline.read(file)
     let wiring = try await Wiring(try Places(pipeline, lake: lake, store: nil), withState: false)
     let layout = LedgerLayout(pipeline: pipeline.plan.pipeline)
     let ledger = try await Ledger.required(layout, store: wiring.lake, clock: wiring.clock, random: wiring.random)
@@ -88,7 +88,7 @@ package enum LedgerCommands {
 
   /// - Returns: 0; 1 when something is damaged; 2 when something could not be looked at.
   package static func verify(pipeline file: String, lake: String?, store: String?, json: Bool, console: Console) async throws -> Int32 {
-    let pipeline = try loadPipeline(file: file, sections: .withClients)
+    let pipeline = try await LoadedPipeline.read(file, withLedgerIn: lake)
     let wiring = try await Wiring(try Places(pipeline, lake: lake, store: store), withState: false)
     let compiled = CompiledPlan(pipeline.plan, lookups: pipeline.lookups)
     var state: (any StateTableReader)?
@@ -145,7 +145,7 @@ package enum LedgerCommands {
   package static func restoreTables(
     pipeline file: String, lake: String?, store: String?, isDry: Bool, json: Bool, console: Console
   ) async throws -> Int32 {
-    let pipeline = try loadPipeline(file: file, sections: .withClients)
+    let pipeline = try await LoadedPipeline.read(file, withLedgerIn: lake)
     let wiring = try await Wiring(Places(pipeline, lake: lake, store: store), withState: false)
     let compiled = CompiledPlan(pipeline.plan, lookups: pipeline.lookups)
     let reports = try await TableRestore.run(compiled, environment: wiring.environment(), isDry: isDry)

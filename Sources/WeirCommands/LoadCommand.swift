@@ -57,8 +57,10 @@ package enum LoadCommand {
 
   /// - Returns: 0; 1 if something was lost, came twice or too late (FAIL).
   package static func run(_ options: LoadOptions, console: Console) async throws -> Int32 {
-    let pipeline = try options.verify.map { try loadPipeline(file: $0, sections: .withClients) }
+    var pipeline: LoadedPipeline?
+    if let file = options.verify { pipeline = try await LoadedPipeline.read(file) }
     let target = try target(options, pipeline)
+    try await SecretService.fetch((pipeline?.plan.storedSecrets ?? []).filter { $0.place.hasSuffix(".kafka") }.map { .stored($0.secret) })
     if options.capture != nil, options.rate != nil || options.plan != nil || options.duration != nil || options.count != nil {
       throw WeirError(
         .config, "a capture is sent at its recorded times", advice: "Leave --rate, --plan, --for and --count out; --speed makes it faster.")

@@ -8,9 +8,9 @@ import WeirRuntime
 /// `weir check` and `weir explain`.
 package enum PlanCommands {
   /// - Returns: 0, or 2 when the file is wrong.
-  package static func check(_ file: String, json: Bool, console: Console) -> Int32 {
-    do {
-      let pipeline = try loadPipeline(file: file, sections: .withClients)
+  package static func check(_ file: String, json: Bool, console: Console) async -> Int32 {
+    do throws(ConfigurationError) {
+      let pipeline = try await LoadedPipeline.read(file)
       let warnings = pipeline.warnings + pipeline.unset.map { $0.diagnostic(.warning) } + [tooLarge(pipeline, file)].compactMap { $0 }
       for warning in warnings { show(warning, json, console) }
       if !json { console.data("\(file): valid (pipeline \(pipeline.plan.pipeline))") }
@@ -42,8 +42,8 @@ package enum PlanCommands {
     console.talk(diagnostic.text, marking: " \(diagnostic.severity.rawValue): ", style)
   }
 
-  package static func explain(_ file: String, json: Bool, console: Console) throws -> Int32 {
-    let pipeline = try loadPipeline(file: file, sections: .withClients)
+  package static func explain(_ file: String, json: Bool, console: Console) async throws -> Int32 {
+    let pipeline = try await LoadedPipeline.read(file)
     console.data(
       json ? ExplainDocument.json(pipeline.plan, lookups: pipeline.lookups).text : Explain.text(pipeline.plan, lookups: pipeline.lookups))
     return 0

@@ -36,7 +36,7 @@ enum RecordedReplay {
     let total = Double(max(1, capture.records))
     let consumed = Consumed()
     report.begin(from: 0) { Double(consumed.records) / total }
-    let watch = try await ReplayCommand.watch(pipeline.plan, options, wiring, interrupt, host, log)
+    let watch = try await ReplayCommand.watch(pipeline.plan, options, wiring, interrupt, host, log, lake: places.lake)
     var decisions: RecordedRun?
     if let lake = options.decisions { decisions = try await recorded(lake, pipeline, wiring, places) }
     let worker = Worker(

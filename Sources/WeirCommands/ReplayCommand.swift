@@ -51,18 +51,20 @@ package enum ReplayCommand {
   /// - Parameter host: serves the admin endpoints, where they are asked for.
   /// - Returns: the exit code.
   package static func run(_ options: ReplayOptions, host: any AdminHost, console: Console) async throws -> Int32 {
-    let pipeline = try loadPipeline(file: options.pipeline, sections: .withClients)
+    let pipeline = try await LoadedPipeline.read(options.pipeline)
     for warning in pipeline.warnings { console.talk(warning.text) }
     try pipeline.requireVariables {
       $0 == "record.registry.url" || $0.hasPrefix("store.") && options.store == nil
         || options.decisions == nil && AdapterRegistry.standard.isNeededToPublish($0, pipeline.plan)
     }
-    for path in options.captures where path != "-" { _ = try PathText.checked(path, "--capture") }
+    for path in options.captures where path != "-" {
+      _ = CapturedFiles.isRemote(path) ? try PathText.checkedLake(path, "--capture") : try PathText.checked(path, "--capture")
+    }
     if options.captures.contains(where: LiveCapture.isOne) {
       return try await RecordedReplay.run(options, pipeline, host: host, console: console)
     }
     guard pipeline.plan.source.live == nil else {
-      if let path = options.captures.first, access(path, F_OK) != 0 {
+      if let path = options.captures.first, !CapturedFiles.isRemote(path), access(path, F_OK) != 0 {
         throw WeirError(
           .config, "--capture \(path): \(Paths.whyUnreadable(path))", advice: "Name the directory that `weir capture --out` wrote.")
       }
@@ -82,7 +84,7 @@ package enum ReplayCommand {
     }
     let places = try Places(pipeline, lake: options.lake, store: options.store)
     // Before anything is made.
-    let sizes = try CaptureSource.check(options.captures)
+    let files = try await CapturedFiles.find(options.captures, settings: places.lakeSettings(of: options.captures.first ?? ""), .own())
     let wiring = try await Wiring(places, withState: !pipeline.plan.state.isEmpty, worker: pipeline.plan.worker)
     let interrupt = Interrupt()
     interrupt.listen(console)
@@ -93,8 +95,8 @@ package enum ReplayCommand {
     defer { log.end() }
     let flushBytes = pipeline.plan.lake.flushBytes
     // Before the capture is read: a pipe may let its first bytes wait.
-    let watch = try await watch(pipeline.plan, options, wiring, interrupt, host, log)
-    guard let runID = try await interrupt.unlessAsked({ [plan = pipeline.plan] in try runID(plan, options.captures) }) else {
+    let watch = try await watch(pipeline.plan, options, wiring, interrupt, host, log, lake: places.lake)
+    guard let runID = try await interrupt.unlessAsked({ [plan = pipeline.plan] in try runID(plan, files) }) else {
       await host.stop()
       return interrupt.exitCode
     }
@@ -106,11 +108,10 @@ package enum ReplayCommand {
       CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: environment(wiring, pipeline.plan, log), request: request,
       input: .capture(keepOpen: options.keepOpen, latency: meter) { start in
         watch.reads()
-        let source = try CaptureSource(
-          files: options.captures, startAt: start.position, expectedPrefix: start.prefix, cutBytes: flushBytes,
+        let source = CaptureSource(
+          files: files.items, in: files.store, startAt: start.position, expectedPrefix: start.prefix, cutBytes: flushBytes,
           blockBytes: blockBytes(options.pace, wiring.memory),
           recordBytes: min(CaptureSource.recordBytes, wiring.memory.recordBytes), keepOpen: options.keepOpen, fileEnds: start.fileEnds,
-          sizes: sizes,
           tell: { console.talk($0.words) })
         let total = source.totalFileBytes
         report.begin(from: start.position) { total.map { $0 > 0 ? Double(source.progress.fileBytes) / Double($0) : 1 } }
@@ -126,13 +127,16 @@ package enum ReplayCommand {
 
   /// The watch over a replay, with its admin server where one is asked for.
   static func watch(
-    _ plan: Plan, _ options: ReplayOptions, _ wiring: Wiring, _ interrupt: Interrupt, _ host: any AdminHost, _ log: Log
+    _ plan: Plan, _ options: ReplayOptions, _ wiring: Wiring, _ interrupt: Interrupt, _ host: any AdminHost, _ log: Log,
+    lake: String
   ) async throws -> WorkerWatch {
+    if options.admin != nil { try await SecretService.fetch([plan.admin?.token].compactMap { $0 }) }
     let watch = WorkerWatch(plan, meter: LiveMeter(clock: wiring.clock, readsCapture: true), log: log, clock: wiring.clock)
     let admin = try WorkerAdmin(plan, listen: options.admin, watch: watch) {
       if interrupt.ask(SIGTERM) { log.info("stopping after the next commit (/drain); nothing that was committed is lost") }
     }
     admin.routes.use(wiring.state)
+    if let catalog = try wiring.catalog(plan, lake: lake) { watch.register(catalog.tables, in: catalog.catalog, random: wiring.random) }
     try await admin.start(host, log)
     return watch
   }
@@ -153,8 +157,8 @@ package enum ReplayCommand {
   }
 
   /// A hash of the plan and the capture's first MiB, uncompressed: the same for every replay of it, in whatever files.
-  private static func runID(_ plan: Plan, _ captures: [String]) throws -> String {
-    let bytes = Array(PlanMeaning.text(plan).utf8) + (try CaptureSource.firstBytes(of: captures, count: 1 << 20))
+  private static func runID(_ plan: Plan, _ files: CapturedFiles) throws -> String {
+    let bytes = Array(PlanMeaning.text(plan).utf8) + (try files.firstBytes(count: 1 << 20))
     return String(ContentHash(of: bytes).hex.prefix(32))
   }
 }

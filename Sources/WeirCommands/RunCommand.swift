@@ -61,7 +61,7 @@ package enum RunCommand {
   }
 
   private static func run(_ options: RunOptions, _ host: any AdminHost, _ plain: Log) async throws -> Int32 {
-    let pipeline = try loadPipeline(file: options.pipeline, sections: .withClients)
+    let pipeline = try await LoadedPipeline.read(options.pipeline)
     var log = plain
     log.fields = [.init("pipeline", .string(pipeline.plan.pipeline))]
     for warning in pipeline.warnings { log.warning(warning.text, warning.logMembers) }
@@ -77,6 +77,7 @@ package enum RunCommand {
         .config, "\(option) \(topic): \(options.pipeline) does not read this topic",
         advice: "It reads \((pipeline.plan.source.live?.streams ?? []).joined(separator: ", ")).")
     }
+    try await SecretService.fetch(pipeline.plan.storedSecrets.map { .stored($0.secret) })
     let clock = SystemClock()
     let watch = WorkerWatch(pipeline.plan, meter: LiveMeter(clock: clock), log: log, clock: clock)
     let interrupt = Interrupt()
@@ -118,9 +119,12 @@ package enum RunCommand {
     _ pipeline: LoadedPipeline, _ source: any LiveSource, _ options: RunOptions, _ watch: WorkerWatch, _ routes: AdminRoutes,
     _ report: RunReport, _ interrupt: Interrupt
   ) async throws -> Worker {
-    let wiring = try await Wiring(
-      try Places(pipeline, lake: options.lake, store: options.store), withState: !pipeline.plan.state.isEmpty, worker: pipeline.plan.worker)
+    let places = try Places(pipeline, lake: options.lake, store: options.store)
+    let wiring = try await Wiring(places, withState: !pipeline.plan.state.isEmpty, worker: pipeline.plan.worker)
     routes.use(wiring.state)
+    if let catalog = try wiring.catalog(pipeline.plan, lake: places.lake) {
+      watch.register(catalog.tables, in: catalog.catalog, random: wiring.random)
+    }
     let request = try LedgerRequest(
       meaning: PlanMeaning.json(pipeline.plan), planHash: PlanMeaning.hash(pipeline.plan).hex, lanes: nil, runID: nil,
       describeChange: { PlanMeaning.changes(from: $0, to: $1) })

@@ -53,7 +53,7 @@ package enum StateCommands {
   private static func reader(
     _ table: String, _ store: String?, _ pipeline: String?, _ lake: String?, _ console: Console
   ) async throws -> StateReader {
-    var reader = try await StateReader(table: table, store: try directory(store, pipeline))
+    var reader = try await StateReader(table: table, store: try await directory(store, pipeline))
     guard let pipeline else {
       guard lake == nil else {
         throw WeirError(
@@ -62,7 +62,7 @@ package enum StateCommands {
       }
       return reader
     }
-    let file = try loadPipeline(file: pipeline, sections: .withClients)
+    let file = try await LoadedPipeline.read(pipeline)
     let wiring = try await Wiring(try Places(file, lake: lake, store: store), withState: false)
     let layout = LedgerLayout(pipeline: file.plan.pipeline)
     do {
@@ -78,19 +78,19 @@ package enum StateCommands {
     return reader
   }
 
-  private static func directory(_ store: String?, _ pipeline: String?) throws -> String {
+  private static func directory(_ store: String?, _ pipeline: String?) async throws -> String {
     if let store { return try AdapterRegistry.standard.stateTablePlace(store, option: "--store") }
     guard let pipeline else {
       throw WeirError(
         .config, "the state table's directory is not set",
         advice: "Give its directory with --store, or the pipeline file with --pipeline.")
     }
-    return try Places(try loadPipeline(file: pipeline, sections: .withClients), lake: nil, store: nil).store
+    return try Places(try await LoadedPipeline.read(pipeline), lake: nil, store: nil).store
   }
 
   /// Writes the state tables again from lane state. A damaged file is not read: a new one is written and put in its place.
   package static func rebuild(pipeline file: String, lake: String?, store: String?, console: Console) async throws -> Int32 {
-    let pipeline = try loadPipeline(file: file, sections: .withClients)
+    let pipeline = try await LoadedPipeline.read(file, withLedgerIn: lake)
     var places = try Places(pipeline, lake: lake, store: store)
     let replacement = try await AdapterRegistry.standard.replacementOfStateTable(at: places.store)
     if let replacement {

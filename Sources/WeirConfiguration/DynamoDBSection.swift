@@ -11,10 +11,18 @@ package struct DynamoDBSection: StateTableSection {
 
   package func read(_ node: Node?, with loader: PipelineLoader) -> (any StateTableSettings)? { node.flatMap { loader.dynamoDB($0) } }
 
+  /// At this interval 100,000 keys that change all the time cost 22.50 $ an hour.
+  private static let secondsMin = 10.0
+  private static let keys = 100_000.0
+
   package func warning(flushMicroseconds: Int64) -> String? {
-    guard flushMicroseconds < 1_000_000 else { return nil }
-    return "store.flush is \(flushMicroseconds / 1000)ms, and DynamoDB charges each row of each flush: with 10s a row is written at most "
-      + "once in 10 seconds"
+    let seconds = Double(flushMicroseconds) / 1e6
+    guard seconds < DynamoDBSection.secondsMin, let price = PriceTable.builtIn[.dynamoDBWrite] else { return nil }
+    func dollars(every seconds: Double) -> String { CostText.dollars(DynamoDBSection.keys * 3600 / seconds * price.each) }
+    let (now, then) = (dollars(every: seconds), dollars(every: DynamoDBSection.secondsMin))
+    return
+      "store.flush is \(CostText.number(seconds)) s, and DynamoDB charges each row of each flush: 100,000 keys that change all the time "
+      + "cost \(now) $ per hour, and \(then) $ with flush: 10s. Set store.flush to 10s or more, or to what weir explain --cost shows for your keys"
   }
 }
 

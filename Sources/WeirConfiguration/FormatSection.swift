@@ -7,9 +7,14 @@ package protocol FormatSection: Sendable {
   /// Reads the settings of `record: {format: {NAME: …}}`.
   /// - Returns: nil if they cannot be read; the loader's reader has the diagnostics.
   func read(_ node: Node, with loader: PipelineLoader) -> (any RecordFormat)?
+  /// Reads `record: {format: NAME}`.
+  func plain(_ node: Node, with loader: PipelineLoader) -> (any RecordFormat)?
 }
 
 extension FormatSection {
+  /// `record: {format: NAME}`.
+  package func plain(_ node: Node, with loader: PipelineLoader) -> (any RecordFormat)? { format.init() }
+
   /// The word of `record.format`.
   package var name: String { format.name }
 }
@@ -29,11 +34,11 @@ package struct PlainFormat: FormatSection {
 /// `record: {format: NAME}` or `record: {format: {NAME: settings}}`.
 extension PipelineLoader {
   /// Formats of later versions.
-  private static let later = ["csv", "protobuf", "text", "raw"]
+  private static let later = ["protobuf"]
 
   /// - Returns: nil: none that there is, which was reported.
   func format(_ node: Node) -> (any RecordFormat)? {
-    guard node.mapping != nil else { return section(node).map { $0.format.init() } }
+    guard node.mapping != nil else { return section(node).flatMap { $0.plain(node, with: self) } }
     let members = reader.named(node, "record.format")
     guard let (_, key, settings) = members.first, members.count == 1 else {
       if !members.isEmpty { reader.report("record.format must name exactly one format", "bad_value", at: node) }

@@ -214,24 +214,6 @@ extension PipelineLoader {
     return .password(mechanism: name, user: user, password: password)
   }
 
-  /// `{env: NAME}` or `{file: PATH}`; a secret that stands in the file itself is refused.
-  func secret(_ node: Node, _ what: String) -> SecretSpec? {
-    guard node.mapping != nil else {
-      reader.report("\(what): a secret must not be in the pipeline file: write {env: NAME} or {file: PATH}", "bad_value", at: node)
-      return nil
-    }
-    let members = reader.mapping(node, what, keys: ["env", "file"])
-    if members.count > 1 { reader.report("\(what): either env or file, not both", "bad_value", at: node) }
-    if let variable = members["env"], let name = reader.string(variable, "\(what).env") {
-      // Its value is read where it is used, and kept nowhere.
-      _ = reader.variable(name, what, at: variable)
-      return .environment(name)
-    }
-    if let path = reader.path(members["file"], "\(what).file") { return .file(Paths.resolve(path, in: directory)) }
-    if members.isEmpty { reader.report("\(what) needs env or file", "missing_key", at: node) }
-    return nil
-  }
-
   /// A value of ``text(_:_:)`` for a message: what comes from the environment may hold a secret.
   func shown(_ text: String, _ node: Node) -> String {
     node.mapping.flatMap { $0.first { $0.key.string == "env" }?.value.string }.map { "the value of \($0)" } ?? text

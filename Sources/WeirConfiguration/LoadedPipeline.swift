@@ -15,6 +15,21 @@ public struct LoadedPipeline: Sendable {
   /// and a ledger verified, where no password is.
   public var unset: [UnsetVariable] = []
 
+  /// A pipeline file whose lookups are not read: enough to find its lake. What needs their columns is left out, and problems are not
+  /// reported.
+  /// - Returns: nil: it has no lookups, or is no pipeline file.
+  package static func withoutLookups(file: String, sections: PlanSections) throws(ConfigurationError) -> LoadedPipeline? {
+    guard PathText.problem(file) == nil, case .bytes(let data) = Paths.contents(of: file, bytesMax: PipelineBounds.fileBytesMax) else {
+      return nil
+    }
+    var sections = sections
+    sections.lookupFiles = { _ throws(InputFile.Refusal) in throw .unreadable("") }
+    let loader = PipelineLoader(file: file, sections: sections)
+    _ = try? loader.load(PipelineLoader.text(data, file))
+    guard loader.builder.namesLookups, !loader.builder.plan.pipeline.isEmpty else { return nil }
+    return LoadedPipeline(plan: loader.builder.plan, file: file, directory: loader.directory, lookups: [], warnings: [])
+  }
+
   /// - Parameter needed: whether a setting, such as `source.kafka.brokers`, is going to be used.
   package func requireVariables(_ needed: (String) -> Bool) throws(ConfigurationError) {
     let missing = unset.filter { needed($0.setting) }

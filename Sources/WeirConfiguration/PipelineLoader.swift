@@ -16,6 +16,7 @@ package final class PipelineLoader {
   init(file: String, sections: PlanSections = .standard) {
     self.sections = sections
     builder = PlanBuilder(file: file)
+    builder.lookupFiles = sections.lookupFiles
     reader = YAMLReader(builder.diagnostics)
   }
 
@@ -71,7 +72,7 @@ package final class PipelineLoader {
     let keys = [
       "pipeline", "inputs", "source", "record", "checks", "quarantine", "dedup", "lookups", "bronze", "silver", "gold", "state", "lake",
       "store",
-      "admin", "worker", "sinks",
+      "admin", "worker", "sinks", "catalog",
     ]
     guard root.mapping?.contains(where: { pair in keys.contains(pair.key.string ?? "") }) != false else {
       // Keys of another program's file may be its secrets.
@@ -117,6 +118,7 @@ package final class PipelineLoader {
     top["admin"].map(admin)
     top["worker"].map(worker)
     top["sinks"].map(sinks)
+    top["catalog"].map(catalog)
   }
 
   private func report(_ error: YamlError) {
@@ -146,7 +148,7 @@ package final class PipelineLoader {
 
   func source(_ node: Node) -> SourceSpec? {
     let names = sections.sources.map(\.name)
-    let later = ["kinesis", "lake"]
+    let later = ["lake"]
     let members = reader.mapping(node, "source", keys: names, later: later)
     let given = sections.sources.filter { members[$0.name] != nil }
     if given.count > 1 { reader.report("source: either \(given.map(\.name).joined(separator: " or "))", "bad_value", at: node) }
@@ -170,11 +172,11 @@ package final class PipelineLoader {
 
   /// - Returns: whether there are fields, which all else is about.
   func loadRecord(_ node: Node) -> Bool {
-    let members = reader.mapping(node, "record", keys: ["format", "registry", "key", "time", "fields", "blank_lines"])
+    let members = reader.mapping(node, "record", keys: ["format", "registry", "key", "time", "fields", "blank_lines", "coerce"])
     builder.spans["record"] = node.span
     loadFormat(members)
     guard let list = reader.required(members, "fields", of: "record", at: node) else { return false }
-    loadFields(list)
+    loadFields(list, coerces: members["coerce"].map { truth($0, "record.coerce") } ?? false)
     if let key = members["key"].flatMap({ reader.text($0, "record.key") }) { builder.key(key) }
     members["time"].map(loadTime)
     let blank = members["blank_lines"].flatMap { reader.choice($0, "record.blank_lines", RecordSpec.BlankLines.allCases.map(\.rawValue)) }
@@ -202,15 +204,22 @@ package final class PipelineLoader {
   private func loadLookups(_ node: Node) {
     for (name, key, value) in reader.named(node, "lookups") {
       let what = "lookups.\(name)"
-      let members = reader.mapping(value, what, keys: ["file", "key", "columns"])
-      guard let file = reader.required(members, "file", of: what, at: value).flatMap({ reader.text($0, "\(what).file") }),
+      let members = reader.mapping(value, what, keys: ["file", "path", "format", "key", "columns"])
+      // Two words for one thing: a lake has a path.
+      let place = members["path"] != nil && members["file"] == nil ? "path" : "file"
+      if place == "file", let path = members["path"] {
+        reader.report("\(what): file and path say the same; keep one", "bad_value", at: path)
+      }
+      guard let file = reader.required(members, place, of: what, at: value).flatMap({ reader.text($0, "\(what).\(place)") }),
         let field = reader.required(members, "key", of: what, at: value).flatMap({ reader.text($0, "\(what).key") })
       else { continue }
       let columns = members["columns"].map { reader.named($0, "\(what).columns") } ?? []
       let typed = columns.compactMap { column in
         reader.text(column.value, "\(what).columns.\(column.name)").map { (name: column.name, type: $0) }
       }
-      builder.lookup(PlanLookup(PlanText(name, at: key.span), file: file, key: field, columns: typed, at: value.span))
+      let format = members["format"].flatMap { reader.text($0, "\(what).format") }
+      builder.lookup(
+        PlanLookup(PlanText(name, at: key.span), file: file, format: format, key: field, columns: typed, at: value.span))
     }
   }
 }

@@ -16,8 +16,11 @@ public struct PlanSections: Sendable {
   /// The value of a secret where it is known; a check of its form is left out where it is not.
   package var secret: @Sendable (SecretSpec) -> String? = { _ in nil }
 
+  /// Reads the files of lookups, wherever they are. Blocks.
+  package var lookupFiles: LookupFiles = { file throws(InputFile.Refusal) in try InputFile.lookup(file) }
+
   package init(
-    sources: [any SourceSection], sinks: [any SinkSection], formats: [any FormatSection] = RecordFormats.standard.map(PlainFormat.init),
+    sources: [any SourceSection], sinks: [any SinkSection], formats: [any FormatSection] = RecordFormats.sections,
     stateTables: [any StateTableSection] = [LMDBSection(), RedisSection(), DynamoDBSection()],
     tableFormats: [any TableFormatSection] = [DeltaSection()],
     secret: @escaping @Sendable (SecretSpec) -> String? = { _ in nil }
@@ -31,7 +34,7 @@ public struct PlanSections: Sendable {
   }
 
   /// All sources, sinks and state tables, without the clients that could check more of their options.
-  public static let standard = PlanSections(sources: [CaptureSection(), KafkaSection()], sinks: [KafkaSinkSection()])
+  public static let standard = PlanSections(sources: [CaptureSection(), KafkaSection(), KinesisSection()], sinks: [KafkaSinkSection()])
 
   /// What a decoder of plans needs.
   package var types: AdapterTypes {
@@ -64,6 +67,18 @@ package protocol SinkSection: Sendable {
 extension SinkSection {
   /// The key below `sinks`.
   package var name: String { settings.adapter }
+}
+
+extension RecordFormats {
+  /// How their settings are read.
+  package static let sections: [any FormatSection] = standard.map { format in
+    switch format.name {
+    case CSVFormat.name: RowsSection(CSVFormat.self) { CSVFormat($0) }
+    case TSVFormat.name: RowsSection(TSVFormat.self) { TSVFormat($0) }
+    case TextFormat.name: TextSection()
+    default: PlainFormat(format)
+    }
+  }
 }
 
 extension PlanMeaning {

@@ -65,8 +65,10 @@ extension PipelineLoader {
 
   func loadState(_ node: Node) {
     for (name, key, value) in reader.named(node, "state") where builder.isTableName(PlanText(name, at: key.span), "state") {
-      let members = reader.mapping(value, "state.\(name)", keys: ["where", "by", "measure"], later: ["ttl"])
-      builder.state(table(name, "state", members, value))
+      let members = reader.mapping(value, "state.\(name)", keys: ["where", "by", "measure", "ttl"])
+      var table = table(name, "state", members, value)
+      table.ttl = members["ttl"].map { reader.quantity($0, "state.\(name).ttl") }
+      builder.state(table)
     }
   }
 

@@ -22,6 +22,8 @@ public struct Plan: Sendable, Hashable, Codable {
   public var worker: WorkerSpec?
   /// nil: no topics.
   public var sinks: SinkSpec?
+  /// nil: the tables are registered nowhere.
+  public var catalog: CatalogSpec?
   /// nil: there is one input, as in every plan that runs so far.
   public var severalInputs: SeveralInputs?
 
@@ -137,13 +139,16 @@ public struct LookupSpec: Sendable, Hashable, Codable {
   public var name: String
   /// As written; relative to the pipeline file.
   public var file: String
+  /// What the file is, where it is not CSV. Not part of the plan's meaning.
+  public var format: String?
   /// Index of the record's field that is looked up, and the CSV column of the same name.
   public var key: Int
   /// All columns of the CSV but the key, in its order.
   public var columns: [ColumnSchema]
-  public init(name: String, file: String, key: Int, columns: [ColumnSchema]) {
+  public init(name: String, file: String, format: String? = nil, key: Int, columns: [ColumnSchema]) {
     self.name = name
     self.file = file
+    self.format = format
     self.key = key
     self.columns = columns
   }
@@ -291,11 +296,15 @@ public struct StateSpec: Sendable, Hashable, Codable {
   public var filter: Expr?
   public var by: [OutputColumn]
   public var measures: [Measure]
-  public init(name: String, filter: Expr?, by: [OutputColumn], measures: [Measure]) {
+  /// Event time after which the row of a key without newer records expires, microseconds; nil: none does.
+  public var ttlMicroseconds: Int64?
+
+  public init(name: String, filter: Expr?, by: [OutputColumn], measures: [Measure], ttlMicroseconds: Int64? = nil) {
     self.name = name
     self.filter = filter
     self.by = by
     self.measures = measures
+    self.ttlMicroseconds = ttlMicroseconds
   }
 }
 

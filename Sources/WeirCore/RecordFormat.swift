@@ -13,6 +13,10 @@ public protocol RecordFormat: Sendable, Hashable, Codable {
   var readsLines: Bool { get }
   /// Why a declared field cannot be read; nil if it can.
   func problem(with field: Field) -> String?
+  /// Why the declared fields cannot be read together; nil if they can.
+  func problem(with fields: [Field]) -> String?
+  /// Why the texts of a field cannot be made its values by ``Field/coerce``; nil if they can.
+  func problem(withCoercionOf field: Field) -> String?
   /// Where a block's records name their schemas; nil for a format that has none.
   func framing(of raw: RawBlock) -> SchemaFraming?
   /// A decoder, which serves one block at a time.
@@ -26,6 +30,8 @@ extension RecordFormat {
   public var carriesSchemaIDs: Bool { false }
   public var readsLines: Bool { true }
   public func problem(with field: Field) -> String? { nil }
+  public func problem(with fields: [Field]) -> String? { nil }
+  public func problem(withCoercionOf field: Field) -> String? { nil }
   public func framing(of raw: RawBlock) -> SchemaFraming? { nil }
   public func hint(for rejection: Rejection, of record: UnsafeBufferPointer<UInt8>, _ spec: RecordSpec) -> String? { nil }
 }

@@ -46,11 +46,11 @@ public protocol RecordSink: Sendable {
 /// Topics as the engine gets them (law 8).
 public struct SinkEnvironment: Sendable {
   /// Connects; called again after a sink broke.
-  public var make: @Sendable () throws -> any RecordSink
+  public var make: @Sendable () async throws -> any RecordSink
   /// Called with a failure that passes by itself: an unreachable broker.
   public var tell: @Sendable (WeirError) -> Void
 
-  public init(make: @escaping @Sendable () throws -> any RecordSink, tell: @escaping @Sendable (WeirError) -> Void) {
+  public init(make: @escaping @Sendable () async throws -> any RecordSink, tell: @escaping @Sendable (WeirError) -> Void) {
     self.make = make
     self.tell = tell
   }

@@ -9,8 +9,12 @@ public struct StoreCheck: Sendable {
     public var what: String
     /// nil: it is as it should be.
     public var problem: String?
+    /// What an operator should know and is no problem.
+    public var notice: String?
 
-    public init(what: String, problem: String? = nil) { (self.what, self.problem) = (what, problem) }
+    public init(what: String, problem: String? = nil, notice: String? = nil) {
+      (self.what, self.problem, self.notice) = (what, problem, notice)
+    }
   }
 
   /// The directory in the lake in which it works. Its names begin with `_`, so no reader of tables looks at it.
@@ -152,3 +156,6 @@ public struct StoreCheck: Sendable {
     }
   }
 }
+
+/// What `weir doctor` found of a store's settings.
+public typealias StoreFinding = StoreCheck.Finding

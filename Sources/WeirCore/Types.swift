@@ -84,6 +84,24 @@ public enum FieldEncoding: String, Hashable, Sendable, Codable {
   case natural
   /// A timestamp as an integer number of seconds, milliseconds or microseconds since 1970.
   case seconds, milliseconds, microseconds
+  /// A timestamp as a number of nanoseconds since 1970, rounded down to the microsecond.
+  case nanoseconds
+}
+
+/// How a field's values are read from text.
+public struct Coercion: Hashable, Sendable, Codable {
+  /// The zone of times that name none, by its name in the time zone database; nil: such times are refused.
+  public var zone: String?
+  /// The forms of times, in the order in which they are tried; nil: ISO 8601.
+  public var formats: [String]?
+
+  public init(zone: String? = nil, formats: [String]? = nil) { (self.zone, self.formats) = (zone, formats) }
+
+  /// For people.
+  public var text: String {
+    let more = [zone.map { "in \($0)" }, formats.map { "as \($0.joined(separator: " or "))" }].compactMap(\.self)
+    return (["from text"] + more).joined(separator: " ")
+  }
 }
 
 /// One declared field of a record.
@@ -95,9 +113,15 @@ public struct Field: Hashable, Sendable, Codable {
   public var required: Bool
   /// Where it is in the record, see ``FieldPath``. nil: a member of the record under its own name.
   public var path: [PathStep]?
+  /// Its values may be texts. nil: they have the type's own form, as far as the format has one.
+  public var coerce: Coercion?
 
-  public init(name: String, type: ColumnType, encoding: FieldEncoding = .natural, required: Bool = false, path: [PathStep]? = nil) {
+  public init(
+    name: String, type: ColumnType, encoding: FieldEncoding = .natural, required: Bool = false, path: [PathStep]? = nil,
+    coerce: Coercion? = nil
+  ) {
     self.path = path
+    self.coerce = coerce
     self.name = name
     self.type = type
     self.encoding = encoding

@@ -13,7 +13,7 @@ protocol DeltaReplay: Sendable {
 }
 
 /// A checkpoint of a table, as far as it matters when the next one is due.
-struct CheckpointMark: Sendable, Equatable {
+package struct CheckpointMark: Sendable, Equatable {
   var version: Int64
   /// Actions that it holds.
   var rows: Int64

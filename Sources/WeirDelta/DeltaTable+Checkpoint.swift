@@ -23,9 +23,9 @@ extension DeltaTable {
   ///
   /// In memory are one row group, one commit, and about 64 bytes for each file that the commits after the last checkpoint added or
   /// removed: also a follower may add a file again, after a restore of the table that went further back than it had to.
-  /// - Returns: bytes of the checkpoint; nil: it was there, or the store does not say whether it was written.
+  /// - Returns: the checkpoint; nil: it was there, or the store does not say whether it was written.
   @discardableResult
-  package func writeCheckpoint(of tip: DeltaTip) async throws -> Int64? {
+  package func writeCheckpoint(of tip: DeltaTip) async throws -> CheckpointMark? {
     // Of a long log the names alone are many: the last checkpoint is known.
     if let last = tip.checkpoint {
       let found = DeltaLog(try await store.list(checkpointStem(last.version)), directory: logPath).checkpoints
@@ -47,7 +47,7 @@ extension DeltaTable {
     return try await writeCheckpoint(of: tip.version, from: nil)
   }
 
-  private func writeCheckpoint(of version: Int64, from base: DeltaLog.Candidate?) async throws -> Int64? {
+  private func writeCheckpoint(of version: Int64, from base: DeltaLog.Candidate?) async throws -> CheckpointMark? {
     let path = checkpointPath(version)
     let changes = try await changes(after: base?.version ?? -1, through: version)
     let upload = try await store.upload(path)
@@ -73,7 +73,7 @@ extension DeltaTable {
       "version": .int(version), "size": .int(encoder.rows), "sizeInBytes": .int(encoder.bytes), "numOfAddFiles": .int(encoder.files),
     ])
     try await store.replace(NewObject(path: lastCheckpointPath, bytes: hint.bytes))
-    return encoder.bytes
+    return CheckpointMark(version: version, rows: encoder.rows)
   }
 
   private func changes(after base: Int64, through version: Int64) async throws -> FileChanges {

@@ -35,8 +35,8 @@ struct TableCreation: Sendable {
     }
   }
 
-  /// - Returns: false: it will be, later.
-  private func isUsable(_ table: JSONValue) throws -> Bool {
+  /// What is wrong with a table's keys, of an answer to `DescribeTable`; nil: they are a state table's.
+  static func keyProblem(_ table: JSONValue) -> String? {
     let keys = (table["KeySchema"]?.array ?? []).compactMap { key in
       key["AttributeName"]?.string.flatMap { name in key["KeyType"]?.string.map { (name, $0) } }
     }
@@ -47,11 +47,18 @@ struct TableCreation: Sendable {
       keys.first { $0.1 == role }.flatMap { key in types.first { $0.0 == key.0 }.map { ($0.0, $0.1) } }
     }
     let (hash, range) = (type("HASH"), type("RANGE"))
-    guard hash?.name == ItemKey.partitionName, hash?.type == "S", range?.name == ItemKey.sortName, range?.type == "B" else {
-      let found = keys.map { key in "\(key.0) (\(types.first { $0.0 == key.0 }?.1 ?? "?"), \(key.1))" }.joined(separator: ", ")
-      throw WeirError(
-        .config, "\(requests.place) has other keys than a state table: \(found.isEmpty ? "none" : found)",
-        advice: "A state table has the partition key pk (S) and the sort key sk (B). Name another table, or one that is not there yet.")
+    if hash?.name == ItemKey.partitionName, hash?.type == "S", range?.name == ItemKey.sortName, range?.type == "B" { return nil }
+    let found = keys.map { key in "\(key.0) (\(types.first { $0.0 == key.0 }?.1 ?? "?"), \(key.1))" }.joined(separator: ", ")
+    return "has other keys than a state table: \(found.isEmpty ? "none" : found)"
+  }
+
+  static let keyAdvice =
+    "A state table has the partition key pk (S) and the sort key sk (B). Name another table, or one that is not there yet."
+
+  /// - Returns: false: it will be, later.
+  private func isUsable(_ table: JSONValue) throws -> Bool {
+    if let problem = TableCreation.keyProblem(table) {
+      throw WeirError(.config, "\(requests.place) \(problem)", advice: Wording(TableCreation.keyAdvice))
     }
     switch table["TableStatus"]?.string {
     case "ACTIVE", "UPDATING": return true

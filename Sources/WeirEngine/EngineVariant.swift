@@ -64,6 +64,9 @@ package struct EngineVariant: OptionSet, Sendable {
   /// A lane that is taken over again is taken for flushed.
   package static let flusherRemembers = EngineVariant(19)
 
+  /// Rows that expired between the last flush and a stop are not taken out by the next worker.
+  package static let expiredRowsStay = EngineVariant(48)
+
   // MARK: Merge and followers
 
   /// The merge lane begins at the ledger's head, not at its own position.

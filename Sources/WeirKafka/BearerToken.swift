@@ -44,7 +44,7 @@ struct BearerToken: Sendable {
     switch source {
     case .secret(let secret):
       let token: String
-      do { token = try secret.read() } catch { throw WeirError(.config, error.message) }
+      do { token = try secret.fresh() } catch { throw WeirError(.config, error.message) }
       guard let claims = Claims(token: token) else {
         throw WeirError(.config, "the \(secret) is not a JWT with an expiry (exp) and a subject (sub)")
       }

@@ -57,6 +57,8 @@ struct ConnectionFailure: Sendable, Hashable {
   /// `host:port`.
   var broker: String
   var code: rd_kafka_resp_err_t
+  /// A password that was refused may be replaced by a newer one soon.
+  var passes = false
 
   /// - Parameters:
   ///   - words: of librdkafka's error event: `ssl://host:9093/bootstrap: SSL handshake failed: … (after 5ms in state SSL_HANDSHAKE)`.
@@ -131,6 +133,7 @@ struct ConnectionFailure: Sendable, Hashable {
   var isRefusal: Bool {
     switch cause {
     case .maybeWithoutTLS, .maybeTLS, .maybeSASL, .network: false
+    case .password, .authentication: !passes
     default: true
     }
   }

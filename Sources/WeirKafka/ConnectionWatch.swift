@@ -20,11 +20,14 @@ final class ConnectionWatch: Sendable {
   func found(_ error: Int32, in broker: String) { state.withLock { $0.verifications[broker] = error } }
 
   /// An error event of librdkafka.
-  /// - Parameter words: librdkafka's, without secrets.
+  /// - Parameters:
+  ///   - words: librdkafka's, without secrets.
+  ///   - passes: a password that was refused may be replaced by a newer one soon.
   /// - Returns: its cause; nil if it is not about a connection.
-  func failed(_ code: rd_kafka_resp_err_t, _ words: String) -> ConnectionFailure? {
+  func failed(_ code: rd_kafka_resp_err_t, _ words: String, passes: Bool = false) -> ConnectionFailure? {
     state.withLock { state in
-      guard let failure = ConnectionFailure(code, words, connection, verification: { state.verifications[$0] }) else { return nil }
+      guard var failure = ConnectionFailure(code, words, connection, verification: { state.verifications[$0] }) else { return nil }
+      failure.passes = passes
       state.latest = failure
       if failure.isRefusal { state.refusal = failure }
       return failure

@@ -14,6 +14,7 @@ final class KafkaClient: @unchecked Sendable {
   private let connection: KafkaConnection
   private let observer: KafkaObserver
   private let token: BearerToken?
+  private let rotation: PasswordRotation?
   private let strays: Strays
   let watch: ConnectionWatch
   /// Monotonic nanoseconds after which the thread ends whatever `isDone` says; the maximum: it is not to end.
@@ -34,6 +35,7 @@ final class KafkaClient: @unchecked Sendable {
     self.connection = connection
     self.observer = observer
     token = BearerToken(connection.sasl)
+    rotation = PasswordRotation(connection.sasl)
     var text = [CChar](repeating: 0, count: 512)
     let conf = configuration.take()
     watch = ConnectionWatch(connection)
@@ -117,6 +119,7 @@ final class KafkaClient: @unchecked Sendable {
     BlockingThreads.spawn(name: name) {
       while !self.hasToEnd(isDone) {
         let isEnding = self.isEnding.load(ordering: .acquiring)
+        self.rotation?.look(self.handle, self.redactor)
         guard let next = rd_kafka_queue_poll(queue, isEnding ? KafkaClient.endingMilliseconds : KafkaClient.pollMilliseconds) else {
           continue
         }
@@ -187,7 +190,8 @@ final class KafkaClient: @unchecked Sendable {
       if error.fatalTo == .operation { error.fatalTo = .worker }
     } else {
       detail = detail.map(redactor.clean)
-      error = watch.failed(code, detail ?? "")?.error(action, connection) ?? KafkaError(code, action, detail: detail)
+      let passes = code == RD_KAFKA_RESP_ERR__AUTHENTICATION && rotation?.refused() == true
+      error = watch.failed(code, detail ?? "", passes: passes)?.error(action, connection) ?? KafkaError(code, action, detail: detail)
     }
     return error
   }

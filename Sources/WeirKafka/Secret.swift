@@ -1,4 +1,6 @@
 import Glibc
+import Synchronization
+import WeirCore
 
 /// Where a password, a private key or a token is to be found: never the thing itself.
 ///
@@ -8,9 +10,13 @@ package struct Secret: Sendable, Hashable, CustomStringConvertible, CustomDebugS
   enum Source: Sendable, Hashable {
     case environment(String)
     case file(String)
+    case provided(SecretProvider)
   }
 
   let source: Source
+
+  /// Of a service that the caller knows.
+  package static func provided(_ provider: SecretProvider) -> Secret { Secret(source: .provided(provider)) }
 
   /// The value of an environment variable.
   package static func environment(_ name: String) -> Secret { Secret(source: .environment(name)) }
@@ -23,6 +29,7 @@ package struct Secret: Sendable, Hashable, CustomStringConvertible, CustomDebugS
     switch source {
     case .environment(let name): "secret of $\(name)"
     case .file(let path): "secret of file \(path)"
+    case .provided(let provider): provider.description
     }
   }
 
@@ -42,8 +49,24 @@ package struct Secret: Sendable, Hashable, CustomStringConvertible, CustomDebugS
       return String(cString: value)
     case .file(let path):
       return try Secret.text(ofFile: path)
+    case .provided(let provider):
+      if let known = provider.current() { return known }
+      do throws(WeirError) { return try provider.read() } catch {
+        var failure = KafkaError.settings(error.message)
+        failure.advice = error.advice
+        throw failure
+      }
     }
   }
+
+  /// The value, fetched if it is time, which may take some seconds.
+  func fresh() throws(KafkaError) -> String {
+    if let provider { _ = try? provider.read() }
+    return try read()
+  }
+
+  /// For a secret that may change while a client runs: what is known of it, without a wait; nil: it is of another kind.
+  var provider: SecretProvider? { if case .provided(let provider) = source { provider } else { nil } }
 
   private static func text(ofFile path: String) throws(KafkaError) -> String {
     guard let file = fopen(path, "r") else {
@@ -74,21 +97,33 @@ package struct Secret: Sendable, Hashable, CustomStringConvertible, CustomDebugS
 /// Takes secrets out of texts that come back from librdkafka (log lines, errors).
 ///
 /// librdkafka itself prints none that we know of; this is the second lock on the door.
+///
+/// Copies share what is to be taken out: a client's secrets may change while it runs.
 struct Redactor: Sendable {
-  private var values: [[UInt8]] = []
+  private final class Values: Sendable {
+    let list = Mutex<[[UInt8]]>([])
+  }
+
+  private let values = Values()
+  /// Of a secret that changes for ever the oldest values are forgotten.
+  private static let countMax = 1000
 
   /// Texts shorter than this are not taken out: they would blank half of every message and protect nothing.
   private static let lengthMin = 4
 
-  mutating func add(_ value: String) {
+  func add(_ value: String) {
     let bytes = Array(value.utf8)
-    // A key file has many lines, and a message would show one of them.
-    for line in bytes.split(separator: UInt8(ascii: "\n")) where line.count >= Redactor.lengthMin {
-      if !line.starts(with: Array("-----".utf8)) { values.append(Array(line)) }
+    values.list.withLock { list in
+      // A key file has many lines, and a message would show one of them.
+      for line in bytes.split(separator: UInt8(ascii: "\n")) where line.count >= Redactor.lengthMin {
+        if !line.starts(with: Array("-----".utf8)), !list.contains(Array(line)) { list.append(Array(line)) }
+      }
+      if list.count > Redactor.countMax { list.removeFirst(list.count - Redactor.countMax) }
     }
   }
 
   func clean(_ text: String) -> String {
+    let values = values.list.withLock { $0 }
     if values.isEmpty { return text }
     var bytes = Array(text.utf8)
     for value in values { bytes = Redactor.replace(value, in: bytes) }

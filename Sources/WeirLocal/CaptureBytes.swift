@@ -11,8 +11,8 @@ final class CaptureBytes {
     case zstd(OpaquePointer)
   }
 
-  var path: String { file.path }
-  private let file: CaptureFile
+  var path: String { file.name }
+  private let file: any CaptureFileBytes
   private var form = Form.plain
   /// Compressed (or, at the beginning of a plain file, sniffed) bytes not yet used.
   private var input: [UInt8]
@@ -27,16 +27,11 @@ final class CaptureBytes {
 
   /// Bytes read from the file.
   var fileBytesRead: Int64 { file.bytesRead }
-  /// See ``CaptureFile/finished``.
-  var finished: CaptureFile.Finished? { file.finished }
 
-  /// - Parameters:
-  ///   - path: `-` is standard input.
-  ///   - isPeek: a pipe can be read again from here.
-  ///   - bytesAtLeast: the file's size when the run began.
+  /// - Parameter file: nothing of it was read.
   /// - Throws: `capture_format` for a file of a format that is not read; `config`, `capture_changed`.
-  init(_ path: String, isPeek: Bool = false, bytesAtLeast: Int64 = 0) throws(WeirError) {
-    file = try CaptureFile(path, isPeek: isPeek, bytesAtLeast: bytesAtLeast)
+  init(_ file: any CaptureFileBytes) throws(WeirError) {
+    self.file = file
     input = [UInt8](repeating: 0, count: 256 << 10)
     try sniff()
     try refuseOtherFormats()

@@ -2,12 +2,29 @@ import Glibc
 import WeirCore
 
 /// What a directory is that was named as a capture file, and what to name instead.
-enum CaptureDirectory {
+package enum CaptureDirectory {
   static func refusal(_ path: String) -> WeirError {
-    func holds(_ name: String) -> Bool { access(path + "/" + name, F_OK) == 0 }
     let inside = names(in: path, atMost: 64) ?? []
     // Of the path as it is, whatever it is called by.
-    let parts = resolved(path).split(separator: "/")
+    let parts = resolved(path).split(separator: "/").map { String($0) }
+    if let found = tables(path, parts: parts, inside: inside, holds: { access(path + "/" + $0, F_OK) == 0 }) { return found }
+    if inside.isEmpty {
+      return WeirError(.config, "the capture \(path) is an empty directory", advice: "Name the files of the capture.")
+    }
+    if let file = inside.sorted().first(where: { isOtherFormat(path + "/" + $0) }) {
+      return WeirError(
+        .captureFormat, "the capture \(path) is a directory with files that are not JSON lines, such as \(file)",
+        advice: "Name files with one JSON object per line, plain, gzip or zstd.")
+    }
+    return WeirError(.config, "the capture \(path) is a directory", advice: "Name the files in it: \(path)/*")
+  }
+
+  /// The place is one of tables, or of a lake, by the names in it; nil: it is not.
+  /// - Parameters:
+  ///   - parts: of the path.
+  ///   - inside: some of the names in it.
+  ///   - holds: whether a path below it is there.
+  package static func tables(_ path: String, parts: [String], inside: [String], holds: (String) -> Bool) -> WeirError? {
     switch true {
     case holds("_delta_log"):
       return WeirError(
@@ -32,15 +49,7 @@ enum CaptureDirectory {
         .captureFormat,
         "the capture \(path) is \(parts.contains("_delta_log") ? "the log of a Delta table" : "a directory of Delta tables"), and the replay of a table is not possible yet",
         advice: "Replay the capture that the tables were made from: its files, or \(.captureDirectory).")
-    case inside.isEmpty:
-      return WeirError(.config, "the capture \(path) is an empty directory", advice: "Name the files of the capture.")
-    default:
-      if let file = inside.sorted().first(where: { isOtherFormat(path + "/" + $0) }) {
-        return WeirError(
-          .captureFormat, "the capture \(path) is a directory with files that are not JSON lines, such as \(file)",
-          advice: "Name files with one JSON object per line, plain, gzip or zstd.")
-      }
-      return WeirError(.config, "the capture \(path) is a directory", advice: "Name the files in it: \(path)/*")
+    default: return nil
     }
   }
 
@@ -53,7 +62,7 @@ enum CaptureDirectory {
   private static func isOtherFormat(_ path: String) -> Bool {
     var info = stat()
     guard stat(path, &info) == 0, info.st_mode & S_IFMT == S_IFREG else { return false }
-    do { _ = try CaptureBytes(path) } catch { return error.code == .captureFormat }
+    do throws(WeirError) { _ = try CaptureBytes(try CaptureFile(path)) } catch { return error.code == .captureFormat }
     return false
   }
 

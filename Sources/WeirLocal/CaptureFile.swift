@@ -6,7 +6,7 @@ import WeirCore
 ///
 /// A regular file is compared with what it was when it was opened: after each read, and at its end. A file that got shorter, or was
 /// written to, is an error: what was read of it is not what is there. Blocks; used by the reader's thread alone.
-final class CaptureFile {
+final class CaptureFile: CaptureFileBytes {
   /// What shows whether a regular file changed.
   struct Stamp: Equatable {
     var device: UInt64
@@ -27,6 +27,7 @@ final class CaptureFile {
   }
 
   let path: String
+  var name: String { path }
   private let descriptor: Int32
   /// A pipe: what was read is gone.
   private let isOnce: Bool
@@ -138,13 +139,7 @@ final class CaptureFile {
 
   private func changed(_ why: String) -> WeirError { CaptureFile.changed(path, why) }
 
-  static func changed(_ path: String, _ why: String) -> WeirError {
-    WeirError(
-      .captureChanged, "the capture \(path) changed while it was read: \(why)",
-      advice:
-        "Nothing was committed after the last cut. Put the whole file back and run again; if bytes are gone that were committed before, replay into \(.newLake)."
-    )
-  }
+  static func changed(_ path: String, _ why: String) -> WeirError { .captureChanged(path, why) }
 
   /// A file that was read to its end: what must still hold at the end of the capture.
   struct Finished {
@@ -161,6 +156,19 @@ final class CaptureFile {
     var info = stat()
     guard fstat(descriptor, &info) == 0, let stamp = Stamp(info) else { return nil }
     return Finished(path: path, stamp: stamp, bytesRead: bytesRead, grew: bytesRead > opened.bytes)
+  }
+}
+
+extension WeirError {
+  /// - Parameters:
+  ///   - name: of the file.
+  ///   - why: continues `changed while it was read: `.
+  package static func captureChanged(_ name: String, _ why: String) -> WeirError {
+    WeirError(
+      .captureChanged, "the capture \(name) changed while it was read: \(why)",
+      advice:
+        "Nothing was committed after the last cut. Put the whole file back and run again; if bytes are gone that were committed before, replay into \(.newLake)."
+    )
   }
 }
 

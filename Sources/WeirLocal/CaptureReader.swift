@@ -9,7 +9,8 @@ import WeirCore
 /// without a line end, and on where it starts.
 final class CaptureReader {
   struct Options: Sendable {
-    var files: [String]
+    var store: any CaptureStore = LocalCaptureStore()
+    var files: [CaptureItem]
     var startAt: Int64
     /// What the ledger says of the bytes before `startAt`.
     var expectedPrefix: Hash128?
@@ -24,8 +25,6 @@ final class CaptureReader {
     /// More may be appended: the last file's last line, if it has no line end, is left for another time.
     var keepOpen: Bool
     var fileEnds: FileEnds = .record
-    /// By file: its size when the run began; 0 for a pipe. Empty: not known.
-    var sizes: [Int64] = []
     /// Called with what a user must know of a file that changed in a way that does no harm now.
     var tell: @Sendable (Wording) -> Void = { _ in }
   }
@@ -49,9 +48,12 @@ final class CaptureReader {
   private var isPositioned = false
   /// File bytes of the files that were read whole.
   private var finishedFileBytes: Int64 = 0
-  private var finishedFiles: [CaptureFile.Finished] = []
+  private let reading: any CaptureReading
 
-  init(_ options: Options) { self.options = options }
+  init(_ options: Options) {
+    self.options = options
+    reading = options.store.reading(options.files, isPeek: false)
+  }
 
   /// Bytes read from files so far, compressed ones as they are: for a progress bar.
   var fileBytesRead: Int64 { finishedFileBytes + (file?.fileBytesRead ?? 0) }
@@ -101,20 +103,18 @@ final class CaptureReader {
   private func openNext() throws(WeirError) -> Bool {
     if let file {
       finishedFileBytes += file.fileBytesRead
-      if let finished = file.finished { finishedFiles.append(finished) }
+      reading.endFile()
     }
     file = nil
     guard nextFile < options.files.count else { return false }
-    let size = nextFile < options.sizes.count ? options.sizes[nextFile] : 0
-    file = try CaptureBytes(options.files[nextFile], bytesAtLeast: size)
+    file = try CaptureBytes(try reading.open(nextFile))
     nextFile += 1
     return true
   }
 
   /// Before the last cut: what was read must be what is there.
   private func recheckFiles() throws(WeirError) {
-    for (number, finished) in finishedFiles.enumerated() {
-      guard let word = try finished.recheck(isLast: number == finishedFiles.count - 1) else { continue }
+    for word in try reading.recheck() {
       guard word.hasSuffix("read"), !options.keepOpen else {
         options.tell(Wording(word))
         continue
@@ -146,7 +146,7 @@ final class CaptureReader {
     guard options.fileEnds == .record, position > 0, !hash.isBehindLineEnd else { return }
     if case .read = try step(buffer, 1) {
       throw changed(
-        "a file ended at byte \(position), and now \(options.files[nextFile - 1]) continues there",
+        "a file ended at byte \(position), and now \(options.files[nextFile - 1].name) continues there",
         advice: " Replay a file that is still written \(.keepingOpen): a last line without a line end is then left for a later run.")
     }
     hash.endFile()

@@ -35,55 +35,71 @@ public final class CaptureSource: RecordSource {
   public static let recordBytes = 64 << 20
 
   /// - Parameters:
-  ///   - files: read in this order as one sequence of bytes; `-` is standard input.
+  ///   - files: read in this order as one sequence of bytes, as ``check(_:in:)`` found them.
+  ///   - store: has the files.
   ///   - startAt: the uncompressed byte to begin at; the bytes before are read and compared with `expectedPrefix`.
   ///   - cutBytes: a cut is after the first record that ends at or after a multiple of this.
   ///   - recordBytes: a longer record is refused with its position, before more of it is read.
   ///   - keepOpen: the files may grow: a last line without a line end is left for a later run.
   ///   - fileEnds: what the end of a file means.
-  ///   - sizes: of the files when they were first looked at (``check(_:)``): one that is shorter by now was truncated.
   ///   - tell: called with notices about files that changed while they were read.
-  /// - Throws: a `WeirError` naming the file that is not there.
   public init(
-    files: [String], startAt: Int64 = 0, expectedPrefix: Hash128? = nil, cutBytes: Int64, blockBytes: Int = CaptureSource.blockBytes,
-    blockRows: Int = CaptureSource.blockRows, recordBytes: Int = CaptureSource.recordBytes, keepOpen: Bool = false,
-    fileEnds: FileEnds = .record, sizes first: [Int64] = [], tell: @escaping @Sendable (Wording) -> Void = { _ in }
-  ) throws {
-    var sizes: [Int64?] = []
-    for file in files { sizes.append(file == "-" ? nil : try CaptureFile.bytes(of: file)) }
-    let atLeast = sizes.enumerated().map { number, size in number < first.count ? first[number] : size ?? 0 }
-    totalFileBytes = sizes.contains(nil) ? nil : sizes.reduce(0) { $0 + ($1 ?? 0) }
+    files: [CaptureItem], in store: any CaptureStore, startAt: Int64 = 0, expectedPrefix: Hash128? = nil, cutBytes: Int64,
+    blockBytes: Int = CaptureSource.blockBytes, blockRows: Int = CaptureSource.blockRows, recordBytes: Int = CaptureSource.recordBytes,
+    keepOpen: Bool = false, fileEnds: FileEnds = .record, tell: @escaping @Sendable (Wording) -> Void = { _ in }
+  ) {
+    totalFileBytes = files.contains { $0.bytes == nil } ? nil : files.reduce(0) { $0.saturatingSum($1.bytes ?? 0) }
     var guarded = Guarded()
     guarded.queue.reader = CaptureReader(
       .init(
-        files: files, startAt: startAt, expectedPrefix: expectedPrefix, cutBytes: max(1, cutBytes), blockBytes: max(1, blockBytes),
-        blockRows: max(1, blockRows), recordBytes: max(1, recordBytes), keepOpen: keepOpen, fileEnds: fileEnds, sizes: atLeast, tell: tell))
+        store: store, files: files, startAt: startAt, expectedPrefix: expectedPrefix, cutBytes: max(1, cutBytes),
+        blockBytes: max(1, blockBytes),
+        blockRows: max(1, blockRows), recordBytes: max(1, recordBytes), keepOpen: keepOpen, fileEnds: fileEnds, tell: tell))
     state = Mutex(guarded)
   }
 
-  /// Looks at each file's first bytes; pipes are left alone.
-  /// - Returns: the size of each file, 0 for what has none. A run takes them from here: a file that is truncated before it is opened the
-  ///   next time would pass for a shorter one.
+  /// Files of this machine; `-` is standard input.
+  /// - Parameters: as of the other one.
+  /// - Throws: a `WeirError` naming the file that is not there.
+  public convenience init(
+    files: [String], startAt: Int64 = 0, expectedPrefix: Hash128? = nil, cutBytes: Int64, blockBytes: Int = CaptureSource.blockBytes,
+    blockRows: Int = CaptureSource.blockRows, recordBytes: Int = CaptureSource.recordBytes, keepOpen: Bool = false,
+    fileEnds: FileEnds = .record, tell: @escaping @Sendable (Wording) -> Void = { _ in }
+  ) throws {
+    let store = LocalCaptureStore()
+    self.init(
+      files: try files.flatMap { file in try store.files(of: file) }, in: store, startAt: startAt, expectedPrefix: expectedPrefix,
+      cutBytes: cutBytes, blockBytes: blockBytes, blockRows: blockRows, recordBytes: recordBytes, keepOpen: keepOpen, fileEnds: fileEnds,
+      tell: tell)
+  }
+
+  /// Looks at the first bytes of the first file of each argument; pipes are left alone. Other files are looked at when they are reached.
+  /// - Parameter names: arguments of `--capture`.
+  /// - Returns: the files with their sizes. A run takes them from here: a file that is truncated before it is opened the next time would
+  ///   pass for a shorter one.
   /// - Throws: `capture_format` for a file that is not JSON lines; `config` for one that cannot be read; `capture_changed`.
   @discardableResult
-  public static func check(_ files: [String]) throws(WeirError) -> [Int64] {
-    var sizes: [Int64] = []
-    for file in files {
-      let size = file == "-" ? nil : try CaptureFile.bytes(of: file)
-      if let size { _ = try CaptureBytes(file, bytesAtLeast: size) }
-      sizes.append(size ?? 0)
+  public static func check(_ names: [String], in store: any CaptureStore = LocalCaptureStore()) throws(WeirError) -> [CaptureItem] {
+    var files: [CaptureItem] = []
+    for name in names {
+      let found = try store.files(of: name)
+      if let first = found.first, first.bytes != nil { _ = try CaptureBytes(try store.reading([first], isPeek: true).open(0)) }
+      files += found
     }
-    return sizes
+    return files
   }
 
   /// The first bytes of the files as one sequence, uncompressed; fewer if it is shorter. Pipes can be read from their
   /// beginning afterwards.
-  public static func firstBytes(of files: [String], count: Int) throws(WeirError) -> [UInt8] {
+  public static func firstBytes(
+    of files: [CaptureItem], in store: any CaptureStore = LocalCaptureStore(), count: Int
+  ) throws(WeirError) -> [UInt8] {
     let buffer = UnsafeMutablePointer<UInt8>.allocate(capacity: count)
     defer { buffer.deallocate() }
+    let reading = store.reading(files, isPeek: true)
     var done = 0
-    for file in files where done < count {
-      let source = try CaptureBytes(file, isPeek: true)
+    for number in files.indices where done < count {
+      let source = try CaptureBytes(try reading.open(number))
       while done < count {
         let n = try source.read(into: buffer + done, count: count - done)
         if n == 0 { break }

@@ -14,7 +14,9 @@ struct AdminAccess: Sendable {
   /// Lower case, without a port.
   let hosts: Set<String>
   /// nil: nobody is asked for one.
-  let token: [UInt8]?
+  private(set) var token: [UInt8]?
+  /// Where the token is, if it may change while the worker runs.
+  private let renewable: SecretSpec?
   let protectsMetrics: Bool
 
   /// - Throws: `config` when an address that other machines reach has no token and is not called insecure, and when the token is not
@@ -23,16 +25,25 @@ struct AdminAccess: Sendable {
     hosts = Set((spec.hosts ?? []).map { $0.lowercased() } + [address.host.lowercased()])
     protectsMetrics = spec.protectsMetrics ?? false
     guard let place = spec.token else {
-      token = nil
+      (token, renewable) = (nil, nil)
       guard address.isLoopback || spec.isInsecure == true else { throw AdminToken.missing(at: address) }
       return
     }
     let secret: String
-    do { secret = try place.read() } catch {
+    do throws(WeirError) { if let known = place.known { secret = known } else { secret = try place.read() } } catch {
       throw WeirError(.config, "admin.token: \(error.message)", advice: error.advice)
     }
     if let weakness = AdminToken.weakness(secret) { throw weakness }
     token = Array(secret.utf8)
+    renewable = if case .stored = place { place } else { nil }
+  }
+
+  /// With the token that is known by now. One that is too weak is not taken.
+  var renewed: AdminAccess {
+    guard let text = renewable?.renewed, AdminToken.weakness(text) == nil else { return self }
+    var access = self
+    access.token = Array(text.utf8)
+    return access
   }
 
   /// Why a request is refused; nil: it is not.

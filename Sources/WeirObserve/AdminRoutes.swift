@@ -66,7 +66,7 @@ package final class AdminRoutes: Sendable {
   func respond(to request: AdminRequest) async -> AdminResponse {
     let route = request.isMalformed ? nil : AdminRoute(request.path)
     // What does not exist asks for the token too: without it nobody learns what exists.
-    if let refused = access?.refusal(of: request, needs: route?.needs ?? .token) { return refused }
+    if let refused = access?.renewed.refusal(of: request, needs: route?.needs ?? .token) { return refused }
     if request.isMalformed { return .error(400, "malformed", "the path is not percent-encoded UTF-8") }
     guard let route else { return .error(404, "not_found", "available paths: \(AdminRoutes.paths.joined(separator: ", "))") }
     guard route.methods.contains(request.method) else {
@@ -132,13 +132,15 @@ package final class AdminRoutes: Sendable {
   private func lanes() -> JSONValue {
     let snapshot = watch.meter.snapshot()
     let shown = snapshot.lanes.prefix(AdminRoutes.lanesMax)
-    return .members([
+    let catalog = watch.catalog.map { [JSONValue.Member("catalog", $0.json)] } ?? []
+    let members: JSONValue = .members([
       "pipeline": .string(watch.pipeline), "phase": .string(watch.now.health.name), "stage": .string("\(snapshot.stage)"),
       "ledger": .int(snapshot.ledgerNumber), "complete_through": AdminRoutes.time(snapshot.mergedWatermark),
       "group_shared": snapshot.groupIsShared.map { .string($0) } ?? .null, "lag": snapshot.lag.map { .int($0) } ?? .null,
       "survey_age_seconds": snapshot.surveyNanoseconds.map { .number(Human.fixed(Double($0) / 1e9, 3)) } ?? .null,
       "lanes": .array(shown.map(AdminRoutes.lane)), "left_out": .int(Int64(snapshot.lanes.count - shown.count)),
     ])
+    return .object((members.members ?? []) + catalog)
   }
 
   private static func lane(_ lane: LiveSnapshot.Lane) -> JSONValue {

@@ -2,7 +2,7 @@
 /// same table, and a driver compares both with a real scrape.
 enum Metric: CaseIterable {
   case buildInfo, workerPhase, workerStage, lanesOwned, lanesTaken, lanesReleased, lanesLost, lanesStalled, stall, errors,
-    logLinesSuppressed
+    logLinesSuppressed, catalogTables, catalogFailures
   case lag, pipelineLag, surveyAge, timeToDataLoss, lostPositions, watermarkTime, watermarkLag, pipelineWatermark, pipelineIdleLanes
   case recordsIn, bytesIn, checkpointAge, stateBytes, dedupEntries, windowsOpen, busy, backpressured, idle
   case recordsCommitted, recordsQuarantined, recordsLate, rowsOut, bytesOut, windowsClosed, valuesOutOfRange, fileBytes
@@ -88,6 +88,10 @@ enum Metric: CaseIterable {
       Row(
         "log_lines_suppressed_total", .counter, old: "log_lines_held_total",
         help: "Log lines that were suppressed because a similar line was logged shortly before.")
+    case .catalogTables:
+      Row("catalog_tables", .gauge, old: nil, labels: ["state"], help: "Tables of the pipeline's catalog, by state.")
+    case .catalogFailures:
+      Row("catalog_failures_total", .counter, old: nil, help: "Failed attempts to register a table in the pipeline's catalog.")
 
     // Lag and watermarks.
     case .lag:

@@ -17,6 +17,8 @@ struct WorkerMetrics {
   let pipeline: String
   /// ``Log/held``.
   let heldLines: Int64
+  /// nil: the plan names no catalogue.
+  var catalog: CatalogKeeper.Standing?
   let process: ProcessReading?
 
   private var totals: LiveMeter.Totals { snapshot.meter }
@@ -67,6 +69,18 @@ struct WorkerMetrics {
     for (code, count) in totals.troubles.sorted(by: { $0.key < $1.key }) { out.sample(count, [("code", code)]) }
     out.family(.logLinesSuppressed)
     out.sample(heldLines)
+    catalog(&out)
+  }
+
+  private func catalog(_ out: inout Exposition) {
+    out.family(.catalogTables)
+    if let catalog {
+      for state in CatalogKeeper.Standing.states {
+        out.sample(Int64(catalog.tables.count { CatalogKeeper.Standing.word($0.state) == state }), [("state", state)])
+      }
+    }
+    out.family(.catalogFailures)
+    if let catalog { out.sample(catalog.failures) }
   }
 
   /// One sample a lane, and one for those that are too many.

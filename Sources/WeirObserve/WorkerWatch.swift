@@ -22,6 +22,7 @@ package final class WorkerWatch: Sendable {
   private let clock: any Clock
   private let standing: Mutex<Standing>
   private let startSeconds: Double
+  private let keeper = Mutex<CatalogKeeper?>(nil)
 
   package init(_ plan: Plan, meter: LiveMeter, log: Log, clock: any Clock) {
     pipeline = plan.pipeline
@@ -37,6 +38,14 @@ package final class WorkerWatch: Sendable {
           EmbeddedMetrics($0, pipeline: plan.pipeline, now: clock.monotonicNanoseconds)
         }))
   }
+
+  /// The worker's tables are registered in a catalogue while it runs.
+  package func register(_ tables: [CatalogTable], in catalog: any TableCatalog, random: any RandomSource) {
+    keeper.withLock { $0 = CatalogKeeper(catalog, tables: tables, meter: meter, log: log, clock: clock, random: random) }
+  }
+
+  /// nil: the plan names no catalogue.
+  var catalog: CatalogKeeper.Standing? { keeper.withLock { $0 }?.standing }
 
   var now: Standing { standing.withLock { $0 } }
 
@@ -58,7 +67,8 @@ package final class WorkerWatch: Sendable {
         group.cancelAll()
         cloudWatch(isLast: true)
       }
-      return try await body()
+      guard let keeper = keeper.withLock({ $0 }) else { return try await body() }
+      return try await keeper.beside(body)
     }
   }
 
@@ -112,7 +122,7 @@ package final class WorkerWatch: Sendable {
     let now = self.now
     return WorkerMetrics(
       snapshot: meter.snapshot(), health: now.health, ratios: now.ratios.ratios, stalled: now.stall.findings, versions: .running,
-      pipeline: pipeline, heldLines: log.held, process: ProcessReading.now(startSeconds: startSeconds)
+      pipeline: pipeline, heldLines: log.held, catalog: catalog, process: ProcessReading.now(startSeconds: startSeconds)
     ).text(names)
   }
 }

@@ -140,6 +140,7 @@ private indirect enum Part: Equatable {
         .named(plan.state, \.name) {
           .members([
             ("where", $0.filter.map { .text($0.text) }), ("by", Part.columns($0.by)), ("measure", Part.measures($0.measures)),
+            ("ttl", $0.ttlMicroseconds.map { .duration($0) }),
           ])
         }
       ),
@@ -186,12 +187,17 @@ private indirect enum Part: Equatable {
       case .seconds: "_s"
       case .milliseconds: "_ms"
       case .microseconds: "_us"
+      case .nanoseconds: "_ns"
       }
-    return field.type.name + suffix + (field.required ? "!" : "") + (field.path.map { " at " + FieldPath.text($0) } ?? "")
+    let coerce = field.coerce.map { " " + $0.text } ?? ""
+    return field.type.name + suffix + (field.required ? "!" : "") + (field.path.map { " at " + FieldPath.text($0) } ?? "") + coerce
   }
 
   /// Its name, and its settings where it has some.
   fileprivate static func format(_ spec: FormatSpec) -> String {
-    (try? JSONValue(parsing: JSONEncoder().encode(["f": spec])))?["f"].map { $0.string ?? $0.text } ?? spec.name
+    let encoder = JSONEncoder()
+    // Equal settings are equal texts.
+    encoder.outputFormatting = .sortedKeys
+    return (try? JSONValue(parsing: encoder.encode(["f": spec])))?["f"].map { $0.string ?? $0.text } ?? spec.name
   }
 }

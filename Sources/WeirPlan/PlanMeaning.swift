@@ -12,13 +12,14 @@ package enum PlanMeaning {
     plan.worker = nil
     plan.quarantine = QuarantineSpec()
     plan.sinks = nil
+    plan.catalog = nil
     plan.record.registry = nil
     plan.source.settings = plan.source.settings.meaning
     for i in (plan.severalInputs?.others ?? []).indices {
       plan.severalInputs?.others[i].record.registry = nil
       if let settings = plan.severalInputs?.others[i].source.settings { plan.severalInputs?.others[i].source.settings = settings.meaning }
     }
-    for i in plan.lookups.indices { plan.lookups[i].file = "" }
+    for i in plan.lookups.indices { (plan.lookups[i].file, plan.lookups[i].format) = ("", nil) }
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys]
     guard let data = try? encoder.encode(plan) else { preconditionFailure("a plan is Codable") }

@@ -73,9 +73,9 @@ extension Ledger {
   public func collect(_ policy: CollectionPolicy, worker: String) async throws -> CollectionReport {
     // Ages are judged as of now, also if this worker sleeps between a look at the store and what follows from it:
     // what was young at the look is not old because the look is.
-    let now = clock.wallMicroseconds
+    let wall = clock.wallMicroseconds
     try await refresh()
-    try await move(worker: worker, asOf: now)
+    let now = try await move(worker: worker, asOf: wall)
     let entries = try await numbers(in: layout.entries)
     var report = CollectionReport(snapshot: fold.number, entriesDeleted: [], blobsDeleted: [])
     let kept = fold
@@ -101,16 +101,22 @@ extension Ledger {
   /// Writes a snapshot and deletes nothing: the next start reads a short tail.
   public func snapshot() async throws { try await writeSnapshot(of: fold) }
 
-  private func move(worker: String, asOf now: Int64) async throws {
-    guard !variant.contains(.sweepsWithoutBarrier) else { return }
-    let head = try await store.list(layout.entry(fold.number)).first
-    if let head, now - head.modifiedMicroseconds < Ledger.barrierMicroseconds { return }
+  /// - Returns: the time by which ages are judged. Objects have times of the store's clock, and this worker's may be days ahead of it; so the
+  ///   time is not more than 22 hours after the newest entry's. A blob that is a day old by it was written two hours before that entry,
+  ///   whatever this worker's clock says, and an attempt ends within one.
+  private func move(worker: String, asOf now: Int64) async throws -> Int64 {
+    guard !variant.contains(.sweepsWithoutBarrier) else { return now }
+    if let head = try await headTime(), now - head < Ledger.barrierMicroseconds { return now }
     let draft = EntryDraft(commitID: makeAttemptID(), worker: worker, planHash: fold.genesis.planHash)
     let outcome = try await commit(draft, startedNanoseconds: clock.monotonicNanoseconds)
-    guard case .committed = outcome else {
+    guard case .committed = outcome, let head = try await headTime() else {
       throw WeirError(.storage, "no entry could be added to the ledger before its collection")
     }
+    return min(now, head.saturatingSum(Ledger.barrierMicroseconds))
   }
+
+  /// When the newest entry was written, by the store's clock; nil: it is not there.
+  private func headTime() async throws -> Int64? { try await store.list(layout.entry(fold.number)).first?.modifiedMicroseconds }
 
   /// Writes a snapshot and moves the pointer to it.
   private func writeSnapshot(of fold: LedgerFold) async throws {

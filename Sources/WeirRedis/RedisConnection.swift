@@ -23,6 +23,8 @@ package struct RedisServer: Sendable {
   package var database: Int
   package var user: Text?
   package var password: Text?
+  /// The server did not accept them. True: newer ones may be read now. nil: they never change.
+  package var refused: (@Sendable () -> Bool)?
   /// For messages, without secrets.
   package var place: String
 

@@ -66,6 +66,18 @@ final class RedisLink: @unchecked Sendable {
 
   private func connected() throws(RedisFailure) -> any RedisConnection {
     if let connection { return connection }
+    do throws(RedisFailure) { return try opened() } catch {
+      // A password that was replaced since it was read: once more, with the new one.
+      guard case .refused(.storageRefused, _, _) = error, isRefusedPassword, server.refused?() == true else { throw error }
+      return try opened()
+    }
+  }
+
+  /// Whether the last connection ended with the server's answer to the password.
+  private var isRefusedPassword = false
+
+  private func opened() throws(RedisFailure) -> any RedisConnection {
+    isRefusedPassword = false
     let connection = try connector.connect(host: node?.host ?? server.host, port: node?.port ?? server.port)
     do throws(RedisFailure) { try begin(connection) } catch {
       connection.close()
@@ -81,7 +93,9 @@ final class RedisLink: @unchecked Sendable {
       var command = RedisCommand("AUTH")
       if let user = try read(server.user) { command.append(user) }
       command.append(password)
-      try RedisLink.check(try connection.exchange([command]), isSecret: true)
+      let replies = try connection.exchange([command])
+      isRefusedPassword = replies.contains { if case .error = $0 { true } else { false } }
+      try RedisLink.check(replies, isSecret: true)
     }
     if server.database != 0 { try RedisLink.check(try connection.exchange([RedisCommand("SELECT", String(server.database))])) }
     if !isReader { try checkPolicy(connection) }

@@ -5,8 +5,8 @@ import WeirCore
 extension RedisSettings {
   /// Parameters of an address, as a command line or another process passes them on.
   private enum Parameter: String, CaseIterable {
-    case prefix, timeout_ms, user_env, user_file, password_env, password_file, url_env
-    case ca, certificate, key_env, key_file, key_password_env, key_password_file, verify_host
+    case prefix, timeout_ms, user_env, user_file, user_aws, password_env, password_file, password_aws, url_env
+    case ca, certificate, key_env, key_file, key_aws, key_password_env, key_password_file, key_password_aws, verify_host
   }
 
   /// Whether a place is on a Redis server.
@@ -41,23 +41,24 @@ extension RedisSettings {
   /// With everything that is not a secret.
   package var place: String {
     var parameters: [(Parameter, String)] = []
-    func name(_ secret: SecretSpec?, _ variable: Parameter, _ file: Parameter) {
+    func name(_ secret: SecretSpec?, _ variable: Parameter, _ file: Parameter, _ stored: Parameter) {
       switch secret {
       case .environment(let name): parameters.append((variable, name))
       case .file(let path): parameters.append((file, path))
+      case .stored(let secret): parameters.append((stored, secret.text))
       case nil: break
       }
     }
     if prefix != RedisSettings.defaultPrefix { parameters.append((.prefix, prefix)) }
     if replyMilliseconds != RedisSettings.defaultReplyMilliseconds { parameters.append((.timeout_ms, String(replyMilliseconds))) }
     if let addressVariable { parameters.append((.url_env, addressVariable)) }
-    name(userSecret, .user_env, .user_file)
-    name(password, .password_env, .password_file)
+    name(userSecret, .user_env, .user_file, .user_aws)
+    name(password, .password_env, .password_file, .password_aws)
     if let tls {
       if let authorities = tls.authorities { parameters.append((.ca, authorities)) }
       if let certificate = tls.certificate { parameters.append((.certificate, certificate)) }
-      name(tls.key, .key_env, .key_file)
-      name(tls.keyPassword, .key_password_env, .key_password_file)
+      name(tls.key, .key_env, .key_file, .key_aws)
+      name(tls.keyPassword, .key_password_env, .key_password_file, .key_password_aws)
       if !tls.checksHostName { parameters.append((.verify_host, "false")) }
     }
     let user = user.map { RedisAddress.encoded($0) + "@" } ?? ""
@@ -88,9 +89,19 @@ extension RedisSettings {
     case .user_file: userSecret = .file(value)
     case .password_env: password = .environment(value)
     case .password_file: password = .file(value)
+    case .user_aws: userSecret = try RedisSettings.stored(parameter, value)
+    case .password_aws: password = try RedisSettings.stored(parameter, value)
     case .url_env: addressVariable = value
     default: try setTLS(parameter, value)
     }
+  }
+
+  private static func stored(_ parameter: Parameter, _ value: String) throws(RedisSettingProblem) -> SecretSpec {
+    guard let secret = StoredSecret(text: value) else {
+      throw RedisSettingProblem(
+        reason: "\(parameter.rawValue) does not name a secret of AWS", advice: "Write secretsmanager:NAME#MEMBER or ssm:NAME.")
+    }
+    return .stored(secret)
   }
 
   private mutating func setTLS(_ parameter: Parameter, _ value: String) throws(RedisSettingProblem) {
@@ -105,6 +116,8 @@ extension RedisSettings {
     case .key_file: tls?.key = .file(value)
     case .key_password_env: tls?.keyPassword = .environment(value)
     case .key_password_file: tls?.keyPassword = .file(value)
+    case .key_aws: tls?.key = try RedisSettings.stored(parameter, value)
+    case .key_password_aws: tls?.keyPassword = try RedisSettings.stored(parameter, value)
     default:
       guard value == "true" || value == "false" else {
         throw RedisSettingProblem(reason: "verify_host is neither true nor false", advice: "Write one of them.")

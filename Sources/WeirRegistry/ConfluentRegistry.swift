@@ -6,8 +6,10 @@ import WeirCore
 package struct ConfluentRegistry: SchemaRegistry {
   /// Our credentials, read again for each request: a token may be renewed.
   package enum Identity: Sendable {
-    case basic(user: @Sendable () throws -> String, password: @Sendable () throws -> String)
-    case bearer(@Sendable () throws -> String)
+    case basic(user: Text, password: Text)
+    case bearer(Text)
+
+    package typealias Text = @Sendable () async throws -> String
   }
 
   /// Schemas that one schema may refer to, directly or not.
@@ -16,9 +18,15 @@ package struct ConfluentRegistry: SchemaRegistry {
   private let url: String
   private let identity: Identity?
   private let transport: any HTTPTransport
+  private let refused: (@Sendable () -> Bool)?
 
-  /// - Parameter url: without a slash at its end.
-  package init(url: String, identity: Identity? = nil, transport: any HTTPTransport) {
+  /// - Parameters:
+  ///   - url: without a slash at its end.
+  ///   - refused: the registry did not accept the credentials (401). True: newer ones may be read now, and the request is sent once more.
+  package init(
+    url: String, identity: Identity? = nil, transport: any HTTPTransport, refused: (@Sendable () -> Bool)? = nil
+  ) {
+    self.refused = refused
     self.url = url
     self.identity = identity
     self.transport = transport
@@ -73,7 +81,10 @@ package struct ConfluentRegistry: SchemaRegistry {
 
   /// nil: there is no such schema.
   private func get(_ path: String) async throws -> JSONValue? {
-    let response = try await transport.get(HTTPRequest(url: url + path, headers: try headers()))
+    var response = try await transport.get(HTTPRequest(url: url + path, headers: try await headers()))
+    if response.status == 401, refused?() == true {
+      response = try await transport.get(HTTPRequest(url: url + path, headers: try await headers()))
+    }
     let value = try? JSONValue(parsing: response.body)
     switch response.status {
     case 200:
@@ -93,12 +104,12 @@ package struct ConfluentRegistry: SchemaRegistry {
     }
   }
 
-  private func headers() throws -> [HTTPRequest.Header] {
+  private func headers() async throws -> [HTTPRequest.Header] {
     var headers = [HTTPRequest.Header("Accept", "application/vnd.schemaregistry.v1+json, application/json")]
     switch identity {
     case nil: break
     case .bearer(let token)?:
-      let text = try token()
+      let text = try await token()
       // A line end would begin another header.
       guard text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
         throw WeirError(
@@ -107,7 +118,7 @@ package struct ConfluentRegistry: SchemaRegistry {
       }
       headers.append(.init("Authorization", "Bearer \(text)"))
     case .basic(let user, let password)?:
-      headers.append(.init("Authorization", "Basic \(Base64.encode(Array("\(try user()):\(try password())".utf8)))"))
+      headers.append(.init("Authorization", "Basic \(Base64.encode(Array("\(try await user()):\(try await password())".utf8)))"))
     }
     return headers
   }

@@ -105,13 +105,14 @@ package struct Log: Sendable {
     repeating(.warning, "weir: \(error.words)\(more)", [.init("event", .string("trouble"))] + Log.members(error))
   }
 
-  /// A line of a Kafka client's own log.
+  /// A line of a source's client: of Kafka's own log, or of the reader of another source, which is the facility then.
   /// - Parameters:
   ///   - level: syslog's number of it, 0 the worst.
   ///   - isDebugging: tells also what is no warning.
   package func kafka(_ level: Int, _ facility: String, _ text: String, isDebugging: Bool = false) {
-    let words = "kafka \(facility): \(text)"
-    let members: [JSONValue.Member] = [.init("event", .string("kafka")), .init("facility", .string(facility))]
+    let isOwn = facility == "kinesis"
+    let words = isOwn ? "\(facility): \(text)" : "kafka \(facility): \(text)"
+    let members: [JSONValue.Member] = [.init("event", .string(isOwn ? facility : "kafka")), .init("facility", .string(facility))]
     if level <= Log.syslogWarning { repeating(.warning, words, members) } else if isDebugging { info(words, members) }
   }
 

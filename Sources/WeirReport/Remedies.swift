@@ -55,10 +55,10 @@ extension Remedy.Setting {
     case .ledgerKeep: "lake.ledger_keep"
     case .flushBytes: "lake.flush.bytes"
     case .workerMemory: "worker.memory"
-    case .sourceGroup: "source.kafka.group"
+    case .sourceGroup: "source.kafka.group, or source.kinesis.app"
     case .partitioner: "source.kafka.partitioner"
-    case .misplaced: "source.kafka.misplaced"
-    case .handOver: "source.kafka.handover"
+    case .misplaced: "source.kafka.misplaced, or source.kinesis.misplaced"
+    case .handOver: "source.kafka.handover, or source.kinesis.handover"
     case .registry: "record.registry"
     case .registryURL: "record.registry.url"
     }

@@ -20,7 +20,8 @@ package struct Places: Sendable {
   let format: TableFormatSpec?
 
   /// A lake without a pipeline.
-  init(lake: String) { (self.lake, store, lakeSettings, format) = (lake, "", [:], nil) }
+  /// - Parameter lake: checked.
+  package init(lake: String) { (self.lake, store, lakeSettings, format) = (lake, "", [:], nil) }
 
   /// - Throws: `config` where an option is no path of this machine.
   package init(_ pipeline: LoadedPipeline, lake: String?, store: String?) throws {
@@ -77,6 +78,11 @@ package struct Wiring {
   /// For a lake without a pipeline.
   /// - Parameter lake: checked.
   package init(lake: String) async throws { try await self.init(Places(lake: lake), withState: false) }
+
+  /// Settings of the store that the lake is in which would harm it.
+  package func examineLake(_ places: Places) async throws -> [StoreFinding] {
+    try await AdapterRegistry.standard.examineLake(places.lake, settings: places.lakeSettings, effects)
+  }
 
   /// For another lake.
   package var effects: LakeEffects { LakeEffects(threads: threads, clock: clock, random: random) }

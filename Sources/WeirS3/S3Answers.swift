@@ -7,6 +7,8 @@ struct S3ListPage: Sendable, Hashable {
     var bytes: Int64
     /// UTC, since 1970.
     var modifiedMicroseconds: Int64
+    /// With its quotes; nil: none was listed.
+    var etag: String?
   }
 
   var objects: [Object] = []
@@ -21,7 +23,10 @@ struct S3ListPage: Sendable, Hashable {
       let text = item["Key"]
       guard let key = isEncoded ? text.flatMap({ S3Text.decoded($0) }) : text, let size = item["Size"].flatMap({ Int64($0) }), size >= 0
       else { return nil }
-      objects.append(Object(key: key, bytes: size, modifiedMicroseconds: item["LastModified"].flatMap { S3Text.microseconds($0) } ?? 0))
+      objects.append(
+        Object(
+          key: key, bytes: size, modifiedMicroseconds: item["LastModified"].flatMap { S3Text.microseconds($0) } ?? 0,
+          etag: item["ETag"].flatMap { $0.isEmpty ? nil : $0 }))
     }
     guard root["IsTruncated"] == "true" else { return }
     guard let token = root["NextContinuationToken"], !token.isEmpty else { return nil }

@@ -67,6 +67,37 @@ struct S3Connection: Sendable {
   }
 }
 
+// MARK: Listings
+
+extension S3Connection {
+  /// Pages of one listing: a hundred million keys.
+  private static let pagesMax = 100_000
+
+  /// - Parameter prefix: of the keys, in the bucket.
+  func page(_ prefix: String, after: String?, token: String?, keysMax: Int? = nil) async throws(WeirError) -> S3ListPage {
+    let request = requests.list(prefix, after: after, token: token, keysMax: keysMax)
+    let response = try await send("list", prefix, request, expecting: [200])
+    guard let page = S3ListPage(response.body) else { throw errors.error("list", prefix, errors.unreadable(request)) }
+    return page
+  }
+
+  /// All pages of a listing, in order, until `take` returns false.
+  func eachPage(_ prefix: String, after: String?, _ take: (S3ListPage) -> Bool) async throws(WeirError) {
+    var token: String?
+    for _ in 0..<S3Connection.pagesMax {
+      let page = try await page(prefix, after: after, token: token)
+      guard take(page), let next = page.next else { return }
+      // A store that sends the same page again would never end.
+      if next == token { break }
+      token = next
+    }
+    throw WeirError(
+      .storage,
+      "the listing of \(S3Location.scheme)\(location.bucket)/\(prefix) has more than \(S3Connection.pagesMax) pages, or repeats one",
+      advice: "Is \(sender.endpoint) a store with the interface of S3?")
+  }
+}
+
 // MARK: Conditional requests
 
 extension S3Connection {

@@ -3,9 +3,6 @@ import WeirCore
 import WeirS3Settings
 
 extension S3ObjectStore {
-  /// Pages of one listing: a hundred million keys.
-  private static let pagesMax = 100_000
-
   public func get(_ path: String) async throws -> [UInt8]? {
     let key = try connection.key(path)
     let request = connection.requests.get(key)
@@ -54,27 +51,16 @@ extension S3ObjectStore {
     // The listing begins after a key, and the first path belongs to it.
     let after = first.utf8.lexicographicallyPrecedes(prefix.utf8) || first.isEmpty ? nil : S3Text.before(location.key(first))
     var found: [ObjectInfo] = []
-    var token: String?
-    for _ in 0..<S3ObjectStore.pagesMax {
-      let request = connection.requests.list(asked, after: after, token: token)
-      let response = try await connection.send("list", asked, request, expecting: [200])
-      guard let page = S3ListPage(response.body) else {
-        throw connection.errors.error("list", asked, connection.errors.unreadable(request))
-      }
+    try await connection.eachPage(asked, after: after) { page in
       found += page.objects.compactMap { object in
         guard let path = location.path(ofKey: object.key), path.utf8.starts(with: prefix.utf8),
           !path.utf8.lexicographicallyPrecedes(first.utf8)
         else { return nil }
         return ObjectInfo(path: path, bytes: object.bytes, modifiedMicroseconds: object.modifiedMicroseconds)
       }
-      guard let next = page.next else { return S3ObjectStore.ordered(found) }
-      // A store that sends the same page again would never end.
-      if next == token { break }
-      token = next
+      return true
     }
-    throw WeirError(
-      .storage, "the listing of \(place)/\(prefix) has more than \(S3ObjectStore.pagesMax) pages, or repeats one",
-      advice: "Is \(connection.sender.endpoint) a store with the interface of S3?")
+    return S3ObjectStore.ordered(found)
   }
 
   /// S3 lists in this order; some stores do not.

@@ -11,11 +11,11 @@ extension S3ObjectStore {
 
   /// Aborts uploads below the lake's prefix that were begun before a time and not ended, and removes their parts, which cost money and are
   /// in no listing of objects. An upload that a live process still fills is never older than an attempt may be.
-  /// - Parameter age: microseconds, between this machine's clock and the service's.
+  /// - Parameter age: microseconds, by the service's clock, or by this machine's if it is slower: that one may be days ahead.
   /// - Returns: how many were aborted.
   @discardableResult
   public func abortUploads(olderThan age: Int64) async throws -> Int {
-    let limit = connection.clock.wallMicroseconds.saturatingSum(-age)
+    let wall = connection.clock.wallMicroseconds
     let prefix = connection.location.prefix.isEmpty ? "" : connection.location.key("")
     var (count, marker) = (0, (key: String, id: String)?.none)
     for _ in 0..<S3ObjectStore.uploadPagesMax {
@@ -24,6 +24,8 @@ extension S3ObjectStore {
       guard let page = S3UploadsPage(response.body) else {
         throw connection.errors.error("list the uploads of", prefix, connection.errors.unreadable(request))
       }
+      let now = min(wall, response.header("Date").flatMap { HTTPDate.seconds($0) }.map { $0 * 1_000_000 } ?? wall)
+      let limit = now.saturatingSum(-age)
       for upload in page.uploads where upload.begunMicroseconds < limit && upload.key.utf8.starts(with: prefix.utf8) {
         let abort = connection.requests.abort(upload.key, of: upload.id)
         _ = try await connection.send("abort an upload of", upload.key, abort, expecting: [200, 204, 404])

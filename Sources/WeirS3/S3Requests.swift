@@ -43,9 +43,13 @@ struct S3Requests: Sendable {
     return object("PutObject", "PUT", key, headers: headers, body: body, retries: ifAbsent ? .whileNotReceived : .always)
   }
 
-  /// - Parameter range: first and last byte; nil: all.
-  func get(_ key: String, range: ClosedRange<Int64>? = nil) -> AWSRequest {
-    object("GetObject", "GET", key, headers: range.map { [Pair("Range", "bytes=\($0.lowerBound)-\($0.upperBound)")] } ?? [])
+  /// - Parameters:
+  ///   - range: first and last byte; nil: all.
+  ///   - ifMatch: the ETag that the object must have; else the answer is 412.
+  func get(_ key: String, range: ClosedRange<Int64>? = nil, ifMatch: String? = nil) -> AWSRequest {
+    var headers = range.map { [Pair("Range", "bytes=\($0.lowerBound)-\($0.upperBound)")] } ?? []
+    if let ifMatch { headers.append(Pair("If-Match", ifMatch)) }
+    return object("GetObject", "GET", key, headers: headers)
   }
 
   func delete(_ key: String) -> AWSRequest { object("DeleteObject", "DELETE", key) }
@@ -55,8 +59,10 @@ struct S3Requests: Sendable {
   /// - Parameters:
   ///   - after: keys up to this one are left out.
   ///   - token: of the page before.
-  func list(_ prefix: String, after: String?, token: String?) -> AWSRequest {
+  ///   - keysMax: of a page; nil: as many as the service sends.
+  func list(_ prefix: String, after: String?, token: String?, keysMax: Int? = nil) -> AWSRequest {
     var query = [Pair("list-type", "2"), Pair("encoding-type", "url"), Pair("prefix", prefix)]
+    if let keysMax { query.append(Pair("max-keys", String(keysMax))) }
     if let token { query.append(Pair("continuation-token", token)) } else if let after { query.append(Pair("start-after", after)) }
     return bucket("ListObjectsV2", query)
   }
@@ -67,6 +73,13 @@ struct S3Requests: Sendable {
     if let marker { query += [Pair("key-marker", marker.key), Pair("upload-id-marker", marker.id)] }
     return bucket("ListMultipartUploads", query)
   }
+
+  // MARK: Settings of the bucket
+
+  func lifecycle() -> AWSRequest { bucket("GetBucketLifecycleConfiguration", [Pair("lifecycle", "")]) }
+  func versioning() -> AWSRequest { bucket("GetBucketVersioning", [Pair("versioning", "")]) }
+  func objectLock() -> AWSRequest { bucket("GetObjectLockConfiguration", [Pair("object-lock", "")]) }
+  func encryption() -> AWSRequest { bucket("GetBucketEncryption", [Pair("encryption", "")]) }
 
   // MARK: Uploads
 

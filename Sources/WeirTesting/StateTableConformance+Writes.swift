@@ -176,6 +176,18 @@ extension StateTableConformance {
         t.batch(["back": "12", "new": "12"], generation: 1, 12), beyond: Fence(generation: 0, position: 7), owners: [])
       try expect(try await t.contents(), is: ["kept": "7", "back": "12", "new": "12"], "rows")
     },
+    Case("a row that was deleted beyond the fence comes back, and one that the batch does not have leaves nothing") { t in
+      try await t.table.put([t.batch(["back": "5", "gone": "5", "kept": nil], 5)])
+      try await t.table.put([t.batch(["back": nil, "gone": nil], 9)])
+      try expect(try await t.contents(), is: [:], "rows before")
+      try await t.table.retract(t.batch(["back": "6"], 6), beyond: Fence(generation: 0, position: 6), owners: [])
+      try expect(try await t.contents(), is: ["back": "6"], "rows")
+      try expect(try await t.row("back")?.fence, is: Fence(generation: 0, position: 6), "the fence of the row that came back")
+      try expect(try await t.row("gone")?.value, is: nil, "the row that is not in the batch")
+      try expect(try await t.row("kept")?.fence, is: Fence(generation: 0, position: 5), "a tombstone that is not beyond the fence")
+      try await t.table.put([t.batch(["back": nil, "gone": "7"], 7)])
+      try expect(try await t.contents(), is: ["gone": "7"], "rows after that")
+    },
     Case("a retraction of very many rows is complete") { t in
       try await t.table.put([t.many("9", 9), t.batch(["kept": "1"], 3)])
       try await t.table.retract(t.batch(["key-10000001": "5"], 5), beyond: Fence(generation: 0, position: 5), owners: [])

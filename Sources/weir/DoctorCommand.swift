@@ -6,7 +6,9 @@ struct Doctor: AsyncParsableCommand {
     abstract: "Checks that the stores of a pipeline keep what exactly-once processing needs.",
     discussion: """
       Writes, reads and deletes objects below _weir_check/ in the lake, among them several at once under one name: a store that lets two \
-      writers win would lose records, and must not be used. Prints one line per check. Tables and ledger are not read.
+      writers win would lose records, and must not be used. Looks at settings that would harm: of the bucket (lifecycle rules, versioning, \
+      object lock, encryption), of a DynamoDB table, of a Redis server. Prints one line per check: ok, notice or FAILED. Tables and ledger are \
+      not read.
 
       Exit codes: 0: all is well. 1: a check failed. 2: the command or the pipeline file is wrong.
 

@@ -110,19 +110,5 @@ struct Check: AsyncParsableCommand {
   @Argument(help: "The pipeline file (YAML).", completion: .pipeline) var pipeline: String
   @Flag(help: "Print one JSON object per problem.") var json = false
 
-  func run() async throws { try await exiting { PlanCommands.check(pipeline, json: json, console: $0) } }
-}
-
-struct Explain: AsyncParsableCommand {
-  static let configuration = CommandConfiguration(
-    abstract: "Prints the typed plan, its dataflow and its tables.",
-    discussion: """
-      Examples:
-        weir explain pipeline.yaml
-        weir explain pipeline.yaml --json
-      """)
-  @Argument(help: "The pipeline file (YAML).", completion: .pipeline) var pipeline: String
-  @Flag(help: "Print the plan as a JSON object; its shape is documented and stable.") var json = false
-
-  func run() async throws { try await exiting { try PlanCommands.explain(pipeline, json: json, console: $0) } }
+  func run() async throws { try await exiting { await PlanCommands.check(pipeline, json: json, console: $0) } }
 }

@@ -126,7 +126,7 @@ def page_tables(suite):
 
 
 def sources(suite):
-    """The table lists the calls that the sources of WeirS3 and WeirDynamoDB have, and the module's table has the keys that they ask for"""
+    """The table lists the calls that the sources of WeirS3, WeirDynamoDB, WeirGlue, WeirKinesis and of secrets have, and the module's table has the keys that they ask for"""
     faults, features = sources_faults(os.path.join(common.ROOT, "Sources"))
     suite.claim(f"{sources.__doc__} ({', '.join(features) or 'neither is there yet'})", faults)
 
@@ -135,7 +135,10 @@ def sources_faults(root):
     """(faults, features whose sources are there)"""
     faults, found = [], []
     for directory, names, call in (("WeirS3", ("lake", "doctor"), r'\b(?:object|bucket)\(\s*"([A-Z]\w+)"'),
-                                   ("WeirDynamoDB", ("state", "state_create"), r'(?:\bsend\(\s*|operation = )"([A-Z]\w+)"')):
+                                   ("WeirDynamoDB", ("state", "state_create", "state_doctor"), r'(?:\bsend\(\s*|operation = )"([A-Z]\w+)"'),
+                                   ("WeirGlue", ("catalog", "catalog_create"), r'\bsend\(\s*"([A-Z]\w+)"'),
+                                   ("WeirKinesis", ("kinesis", "kinesis_leases"), r'\bsend\(\s*"([A-Z]\w+)"'),
+                                   ("WeirAWS/Secrets", ("secret_values", "parameters"), r'\brequest\(\s*"([A-Z]\w+)"')):
         text = "".join(open(path).read() for path in sorted(glob.glob(os.path.join(root, directory, "**", "*.swift"), recursive=True)))
         if not text:
             continue
@@ -257,7 +260,7 @@ def entry(suite):
 
 # One value that each validation refuses.
 REFUSED = {
-    "name": "Ad", "pipeline": "text", "image_repository_arn": "weir", "secrets": {"A": "plain text"}, "bucket_name": "a.b.c", "table_name": "a",
+    "name": "Ad", "pipeline": "text", "image_repository_arn": "weir", "secrets": {"A": "plain text"}, "pipeline_secrets": ["plain text"], "catalog_database": "Ad-Events", "bucket_name": "a.b.c", "table_name": "a",
     "noncurrent_days": 0, "ledger_noncurrent_days": 0, "glue": {"database": "d", "tables": ["_weir/x"], "schedule": "c"}, "subnet_ids": [],
     "interface_endpoints": ["ecs"], "egress": {"b": {"port": 9096, "cidr": "10.0.0"}}, "workers": {"min": 0, "max": 1}, "lag_per_worker": 0, "cpu": 1000,
     "msk": {"cluster_arn": "demo", "reads": [], "groups": [], "writes": []}, "memory": 100, "architecture": "ARM", "stop_timeout": 121,

@@ -27,6 +27,8 @@ class Demo:
         self.file, self.capture = suite.path("demo.yaml"), suite.path("orders.ndjson")
         text = common.Result([suite.weir, "demo", "--show-pipeline"]).out
         text = text.replace("store: {lmdb: state}", FLUSH).replace("lake: {path: lake}", "lake: {path: lake, flush: {bytes: 256KiB}}")
+        # Rows expire while the records are read: the generated ones are a millisecond apart.
+        text = text.replace("last_order: max(ordered_at)}", "last_order: max(ordered_at)}\n    ttl: 1s", 1)
         self.write(self.file, text)
         made = common.Result([suite.weir, "generate", "orders", "--count", str(self.records), "--rate", "1000", "--duplicates", "0.1",
                               "--malformed", "0.002", "--out", self.capture])
@@ -211,6 +213,7 @@ def settings(suite):
                 AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}])
             other = demo.replay(f"other-{make.__name__}", place(server, "other-keys"))
             suite.claim(f"a table with other keys is refused by their names ({make.__name__})", other.refusal_fault("id (S, HASH)"))
+            judged(suite, demo, server, text, make.__name__)
     wrong = suite.path("wrong.yaml")
     demo.write(wrong, text.replace(FLUSH, "store: {dynamodb: {table: a, endpoint: here, creates: yes}}"))
     checked = common.Result([suite.weir, "check", wrong])
@@ -219,6 +222,31 @@ def settings(suite):
     checked = common.Result([suite.weir, "check", wrong])
     suite.claim("`store: {dynamodb: TABLE}` passes `weir check`, without a request",
                 [] if checked.code == 0 else [checked.talk])
+
+
+def judged(suite, demo, server, text, name):
+    """`weir doctor` reports a table's keys, capacity, TTL and point-in-time recovery, and a table that is missing"""
+    faults, admin = [], client(server)
+
+    def doctor(what, table, code, *words, create="true"):
+        own = f"store: {{dynamodb: {{table: {table}, region: {REGION}, endpoint: \"{server.url}\", create: {create}}}}}"
+        demo.write(suite.path("doctor.yaml"), text.replace(FLUSH, own))
+        run = common.Result([suite.weir, "doctor", suite.path("doctor.yaml"), "--lake", suite.path("doctor-lake")], environment=demo.environment)
+        if run.code != code or not all(word in run.out for word in words):
+            faults.append(f"{what}: exit {run.code}: {run.out} {run.err}")
+    doctor("no table", "weir-new", 0, "not there yet: the first run creates it")
+    doctor("no table, create: false", "weir-new", 1, "FAILED", "remove create: false", create="false")
+    doctor("other keys", "other-keys", 1, "FAILED", "id (S, HASH)")
+    keys = {"KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+            "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}, {"AttributeName": "sk", "AttributeType": "B"}]}
+    admin.create_table(TableName="weir-right", BillingMode="PAY_PER_REQUEST", **keys)
+    doctor("a right table", "weir-right", 0, "has a state table's keys", "on demand", "TTL is off", "point-in-time recovery is off")
+    admin.create_table(TableName="weir-slow", BillingMode="PROVISIONED", ProvisionedThroughput={"ReadCapacityUnits": 5, "WriteCapacityUnits": 7}, **keys)
+    doctor("provisioned", "weir-slow", 0, "notice", "7 write and 5 read units")
+    admin.update_time_to_live(TableName="weir-right", TimeToLiveSpecification={"Enabled": True, "AttributeName": "fence"})
+    admin.update_continuous_backups(TableName="weir-right", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True})
+    doctor("TTL on a fence", "weir-right", 1, "FAILED", "the attribute fence is one of Weir's own", "recovery is on")
+    suite.claim(f"{judged.__doc__} ({name})", faults)
 
 
 if __name__ == "__main__":

@@ -361,7 +361,7 @@ def bad_pipeline(suite):
         ("an impossible window", edit(["gold", "zz"], {
             "by": ["kind"], "window": {"hopping": "10s", "every": "20s"}, "measure": {"n": "count()"}}), ["window", "every", "hopping"]),
         ("a column whose name differs from another's in case only", edit(["silver", "columns"], "*, n + 1 as KIND"), ["KIND is taken by kind"]),
-        ("a source of a later issue", edit(["source"], {"kinesis": {"stream": "s"}}), ["not yet", "not_yet"]),
+        ("a source of a later issue", edit(["source"], {"lake": {"stream": "s"}}), ["not yet", "not_yet"]),
         ("a missing lookup file", gone, ["no-such-lookup.csv"]),
     ]
     for name, change, words in cases:

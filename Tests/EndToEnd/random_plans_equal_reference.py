@@ -105,6 +105,8 @@ class Case:
             out["window"] = every | lateness
             if self.chance(0.2):
                 out["partition_by"] = "day(window_start)"
+        elif self.timed and self.chance(0.5):
+            out["ttl"] = r.choice(["1us", "200ms", "2s", "2s", "20s", "100s", "30m", "36500d"])
         return out
 
     # -- The capture

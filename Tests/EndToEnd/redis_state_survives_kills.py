@@ -32,6 +32,11 @@ def job(suite, name, store, records=None, change=None, flush=None):
     return made
 
 
+def expiring(spec):
+    """Rows of users go after a while without records."""
+    spec["state"]["users"]["ttl"] = "20s"
+
+
 def scan(suite, table, *where):
     """Lines of a table; a fault instead of them if it cannot be read."""
     run = common.Result([suite.weir, "state", "scan", table, *where, "--format", "csv"])
@@ -105,6 +110,35 @@ def plans_name_it(suite):
             faults += [] if "is not set" in run.err else [f"check without the variable: {run.talk}"]
         faults += ["the password is shown or stored"] if PASSWORD in said else []
         suite.claim(plans_name_it.__doc__, faults)
+
+
+def doctor_judges(suite):
+    """`weir doctor` reports eviction, persistence, a replica and missing permissions of the server, and leaves no key"""
+    with Server(suite.path("doctor-server")) as server:
+        client, faults = server.client(), []
+
+        def doctor(what, place, code, *words):
+            work = job(suite, f"doctor-{what.replace(' ', '-')}", place, 10)
+            run = common.Result([suite.weir, "doctor", work.pipeline, "--lake", work.lake, "--store", place])
+            if run.code != code or not all(word in run.out for word in words) or PASSWORD in run.out + run.err:
+                faults.append(f"{what}: exit {run.code}: {run.out} {run.err}")
+        client("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        client("CONFIG", "SET", "appendonly", "no")
+        doctor("no file", server.place(), 0, "evicts no keys", "notice", "no append-only file", "the user may write the table")
+        client("CONFIG", "SET", "appendonly", "yes")
+        doctor("good", server.place(), 0, "appendonly yes")
+        client("CONFIG", "SET", "maxmemory", "100mb")
+        client("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        doctor("eviction", server.place(), 1, "FAILED", "allkeys-lru", "noeviction")
+        client("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        os.environ["DOCTOR_PASSWORD"] = PASSWORD
+        client("ACL", "SETUSER", "reads", "on", f">{PASSWORD}", "~*", "+@read", "+eval", "+evalsha", "+select")
+        doctor("no permission", f"redis://reads@127.0.0.1:{server.port}/0?password_env=DOCTOR_PASSWORD", 1, "FAILED", "can't run this command", "INFO is not allowed")
+        with Server(suite.path("doctor-replica"), "--replicaof", "127.0.0.1", str(server.port)) as replica:
+            broker.wait("the replica follows", lambda: b"master_link_status:up" in replica.client()("INFO", "replication"))
+            doctor("replica", replica.place(), 1, "FAILED", "is a replica")
+        faults += [f"{key} is left" for key in client("KEYS", "*")]
+        suite.claim(doctor_judges.__doc__, faults)
 
 
 def refusals(suite):
@@ -197,11 +231,11 @@ def clusters(suite):
 
 
 def workers_are_killed(suite):
-    """Replays that are killed at any moment leave whole state tables after the next run"""
+    """Replays that are killed at any moment leave whole state tables after the next run, also where rows expire"""
     faults, hits = [], 0
     with Server(suite.path("kills-server")) as server:
         for n in range(KILLS_QUICK if suite.quick else KILLS):
-            work = job(suite, f"kill{n}", server.place(f"prefix=kill{n}"), flush="64KiB")
+            work = job(suite, f"kill{n}", server.place(f"prefix=kill{n}"), flush="64KiB", change=expiring if n % 2 == 0 else None)
             process = work.start()
             deadline = time.monotonic() + common.PATIENCE
             while process.poll() is None and len(work.entries()) < 2 and time.monotonic() < deadline:
@@ -286,5 +320,5 @@ def a_worker_sleeps(suite):
 
 if __name__ == "__main__":
     common.Suite("redis_state_survives_kills", 600, __doc__).run(
-        keys_are_lost, a_worker_sleeps, rows_equal_lmdb, plans_name_it, refusals, tls_and_acl, clusters, workers_are_killed,
+        keys_are_lost, a_worker_sleeps, rows_equal_lmdb, plans_name_it, doctor_judges, refusals, tls_and_acl, clusters, workers_are_killed,
         servers_are_killed, together=3)

@@ -273,6 +273,40 @@ def judged(work, bucket):
     work.suite.claim(f"{bucket.name}: the doctor passes it, and refuses it when conditions are ignored", faults)
 
 
+def settings_judged(work, bucket):
+    """`weir doctor` reports rules that would delete or move a lake's objects, and settings of the bucket that cost money."""
+    faults, name = [], "weir-doctor"
+    bucket.client.create_bucket(Bucket=name)
+
+    def doctor(what, code, *words):
+        run = common.Result([work.suite.weir, "doctor", "--lake", f"s3://{name}/a lake"], environment=bucket.environment())
+        # moto may let two writers of one object win.
+        out = "".join(line for line in run.out.splitlines(True) if "win:" not in line)
+        if (bucket.name != "moto" and run.code != code) or not all(word in out for word in words):
+            faults.append(f"{what}: exit {run.code}: {run.out} {run.err}")
+    # moto answers GetBucketVersioning with an element that S3 does not have: a notice.
+    off, on = ("versioning: could not be looked at",) * 2 if bucket.name == "moto" else ("versioning is off", "noncurrent versions")
+    doctor("a new bucket", 0, "no lifecycle rule deletes or moves", off, "no default retention")
+
+    def rules(*rules):
+        bucket.client.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": [
+            {"ID": f"rule-{i}", "Status": "Enabled", **rule} for i, rule in enumerate(rules)]})
+    rules({"Filter": {"Prefix": "another/"}, "Expiration": {"Days": 1}}, {"Filter": {"Prefix": "a lake/tmp/"}, "Expiration": {"Days": 1}})
+    doctor("rules for other keys", 0, "no lifecycle rule deletes or moves")
+    rules({"Filter": {"Prefix": "a lake/_weir/"}, "Expiration": {"Days": 30}})
+    doctor("a rule for the ledger", 1, "FAILED", "rule-0", "a lake/_weir/", "after 30 days")
+    rules({"Filter": {"Prefix": ""}, "Transitions": [{"Days": 90, "StorageClass": "GLACIER"}]})
+    doctor("an archive", 1, "FAILED", "GLACIER after 90 days")
+    rules({"Filter": {"Prefix": ""}, "Transitions": [{"Days": 90, "StorageClass": "STANDARD_IA"}]})
+    doctor("a colder class", 0, "notice", "STANDARD_IA after 90 days")
+    bucket.client.delete_bucket_lifecycle(Bucket=name)
+    bucket.client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    bucket.client.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": [
+        {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}]})
+    doctor("versioning and KMS", 0, "notice", on, "without a bucket key")
+    work.suite.claim(f"{bucket.name}: {settings_judged.__doc__}", faults)
+
+
 def refused(work, bucket):
     """Errors name the place and say what to do."""
     faults = []
@@ -291,7 +325,7 @@ def on_moto(suite):
     server = aws.moto(suite)
     try:
         bucket = Bucket(suite, "moto", server)
-        for part in (equal, killed, *([] if suite.quick else [together, answers_lost])):
+        for part in (equal, killed, settings_judged, *([] if suite.quick else [together, answers_lost])):
             part(WORK[0], bucket)
     finally:
         server.close()
@@ -302,7 +336,7 @@ def on_ministack(suite):
     server = aws.ministack(suite)
     try:
         bucket = Bucket(suite, "ministack", server)
-        for part in (equal, killed, together, answers_lost, judged, refused):
+        for part in (equal, killed, together, answers_lost, judged, settings_judged, refused):
             part(WORK[0], bucket)
     finally:
         server.close()

@@ -78,10 +78,14 @@ import WeirCore
   }
 
   @Test func `an answer that is cut off is no answer`() async throws {
-    let server = TinyServer([.lastBytes("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"), .lastBytes("HTTP/1.1 2")])
+    let answers = [
+      "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", "HTTP/1.1 2", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Le",
+      "HTTP/1.1 200 OK\r\nX-Test: a\r\n", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nX-Test: a\r\n",
+    ]
+    let server = TinyServer(answers.map { .lastBytes($0) })
     let client = newClient()
     defer { end(client, server) }
-    for _ in 0..<2 {
+    for _ in answers {
       let failure = try #require(await failure(client, request(server, "PUT", bodyBytes: 5)))
       #expect(failure.kind == .broken)
       #expect(failure.mayBeReceived)

@@ -86,6 +86,7 @@ import WeirTesting
     // Of the first commits also the version after it, and the hint to a checkpoint.
     let first = 4 * tables.count
     #expect(commits > 2 * first, "\(commits) commits of \(tables.count) tables")
+    #expect(checkpoints > 0 && checkpoints <= commits / 10 + tables.count, "\(checkpoints) checkpoints for \(commits) commits")
     // A checkpoint reads the commits since the one before.
     #expect(
       tableGets <= commits + 2 * first + 25 * checkpoints, "\(tableGets) gets of logs for \(commits) commits, \(checkpoints) checkpoints")

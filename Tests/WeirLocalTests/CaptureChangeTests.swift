@@ -93,10 +93,10 @@ struct CaptureChangeTests {
   @Test(arguments: [0, 1000]) func aFileThatIsTruncatedBeforeItIsReadIsAnError(bytes: Int) async throws {
     let home = try CaptureFiles()
     let path = try home.make("a", CaptureChangeTests.lines)
-    let sizes = try CaptureSource.check([path])
-    #expect(sizes == [Int64(CaptureChangeTests.lines.count)])
+    let files = try CaptureSource.check([path])
+    #expect(files == [CaptureItem(name: path, bytes: Int64(CaptureChangeTests.lines.count))])
     #expect(truncate(path, bytes) == 0)
-    let source = try CaptureSource(files: [path], cutBytes: 1 << 20, sizes: sizes)
+    let source = CaptureSource(files: files, in: LocalCaptureStore(), cutBytes: 1 << 20)
     let error = await #expect(throws: WeirError.self) { _ = try await source.next() }
     #expect(error?.code == .captureChanged && error?.message.contains("when this run began") == true, "\(error?.message ?? "")")
     await source.close()

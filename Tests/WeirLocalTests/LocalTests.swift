@@ -155,7 +155,7 @@ struct LocalTests {
     for (file, word) in [("long", "window of at most 128 MiB"), ("none", "NDJSON files"), ("", "/*")] {
       let error = await #expect(throws: WeirError.self) { try await events([path + "/" + file], cut: 100, block: 100) }
       #expect(error?.code == .config && error?.advice?.contains(word) == true, "\(file): \(error.map { "\($0)" } ?? "")")
-      #expect(throws: WeirError.self) { try CaptureSource.firstBytes(of: [path + "/" + file], count: 10) }
+      #expect(throws: WeirError.self) { try CaptureSource.firstBytes(of: [CaptureItem(name: path + "/" + file, bytes: nil)], count: 10) }
     }
   }
 

@@ -44,10 +44,13 @@ struct ConfigurationTests {
       ("tumbling: 10s", "tumbling: 0s", "impossible_window", 13, 24, nil),
       ("sum(amount)", "sum(amout)", "expression", 14, 41, "amount"),
       ("sum(amount)", "\"quantile(amount, 0.5)\"", "not_yet", 14, 37, nil),
-      ("capture: {stream: s}", "kinesis: {stream: t}", "not_yet", 2, 10, nil),
+      ("capture: {stream: s}", "lake: {stream: t}", "not_yet", 2, 10, nil),
       ("day(t)", "day(n)", "type_mismatch", 9, 24, nil),
       ("day(t)", "day(tt)", "unknown_column", 9, 24, "t"),
       ("measure: {rows: count(), total", "measure: {rows: count(), user", "duplicate_name", 14, 30, nil),
+      ("measure: {rows: count()}}", "measure: {rows: count()}, ttl: 0s}", "bad_duration", 16, 51, nil),
+      ("measure: {rows: count()}}", "measure: {rows: count()}, ttl: 36501d}", "bad_duration", 16, 51, nil),
+      ("measure: {rows: count()}}", "measure: {rows: count()}, ttl: soon}", "bad_duration", 16, 51, nil),
     ]
     for item in cases {
       let found = problems(item.from, item.to)
@@ -56,6 +59,24 @@ struct ConfigurationTests {
       #expect(first.code == item.code && first.line == item.line && first.column == item.column, "\(first.text)")
       #expect(first.suggestion == item.suggestion, "\(first.text)")
     }
+  }
+
+  @Test func `a ttl is a part of a state table's meaning, and needs an event time`() throws {
+    let state = ("measure: {rows: count()}}", "measure: {rows: count()}, ttl: 30d}")
+    #expect(problems(state.0, state.1).isEmpty)
+    let plan = try loadPipeline(yaml: ConfigurationTests.good.replacingOccurrences(of: state.0, with: state.1), file: "p.yaml").plan
+    let month: Int64 = 30 * 86_400_000_000
+    #expect(plan.state[0].ttlMicroseconds == month)
+    let without = try loadPipeline(yaml: ConfigurationTests.good, file: "p.yaml").plan
+    #expect(PlanMeaning.hash(plan) != PlanMeaning.hash(without) && !PlanMeaning.text(without).contains("ttl"))
+    #expect(PlanMeaning.changes(from: try PlanMeaning.json(without), to: try PlanMeaning.json(plan)) == ["state.st.ttl: added (30 d)"])
+    let untimed = """
+      pipeline: p
+      source: {capture: {stream: s}}
+      record: {format: json, key: user, fields: {user: string}}
+      state: {st: {by: [user], measure: {rows: count()}, ttl: 1h}}
+      """
+    #expect(throws: ConfigurationError.self) { try loadPipeline(yaml: untimed, file: "p.yaml") }
   }
 
   @Test func hoppingWindowsMustFit() {

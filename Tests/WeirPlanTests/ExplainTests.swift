@@ -68,7 +68,8 @@ import WeirCore
       "tables[].partition_by[].column: string", "tables[].partition_by[].transform: string",
       "tables[].window: null", "tables[].window.size_us: value", "tables[].window.slide_us: value", "tables[].window.offset_us: value",
       "tables[].window.lateness_us: value", "tables[].aggregate: null", "tables[].aggregate.where: string",
-      "tables[].aggregate.measures[].argument: null", "state: list", "state[].table: string", "state[].aggregate.where: null",
+      "tables[].aggregate.measures[].argument: null", "state: list", "state[].table: string",
+      "state[].ttl_us: null", "state[].aggregate.where: null",
     ]
     for part in ExplainTests.aggregate { wanted.formUnion(["tables[].\(part)", "state[].\(part)"]) }
     #expect(ExplainTests.shape(try ExplainTests.document(ExplainTests.capture)) == wanted)

@@ -33,7 +33,8 @@ import WeirCore
     "record: {format: avro, registry: {url: 'http://h:1', token: {file: ADDRESS}}, fields: {k: string}}",
   ])
   func `every path of a pipeline file refuses an address`(_ setting: String) {
-    for address in PathTextTests.addresses {
+    // Files of lookups may be in a bucket.
+    for address in PathTextTests.addresses where !(setting.hasPrefix("lookups") && address.hasPrefix("s3://")) {
       var sections = ["pipeline: p", "source: {capture: {stream: s}}", "record: {fields: {k: string}}", "silver: {}"]
       let key = setting.prefix { $0 != ":" } + ":"
       sections.removeAll { $0.hasPrefix(key) }

@@ -109,6 +109,19 @@ struct StateTableSectionTests {
     }
   }
 
+  @Test(arguments: [("100ms", "2,250.00"), ("1s", "225.00"), ("9s", "25.00"), ("10s", nil), ("1m", nil)] as [(String, String?)])
+  func `a flush of DynamoDB that may cost more than 22 dollars an hour is a warning at its line`(_ flush: String, _ dollars: String?) throws
+  {
+    let yaml = StateTableSectionTests.yaml("store:\n  dynamodb: weir-state\n  flush: \(flush)")
+    let warnings = try loadPipeline(yaml: yaml, file: "k.yaml").warnings
+    #expect(warnings.map(\.code) == (dollars == nil ? [] : ["costly_flush"]))
+    guard let dollars, let warning = warnings.first else { return }
+    let lines = yaml.split(separator: "\n", omittingEmptySubsequences: false)
+    let line = try #require(lines.firstIndex { $0.contains("flush:") })
+    #expect(warning.line == line + 1 && warning.column > 1, "\(warning)")
+    #expect(warning.message.contains("\(dollars) $ per hour") && warning.message.contains("Set store.flush to 10s"), "\(warning)")
+  }
+
   @Test func `wrong settings of DynamoDB are refused with their names`() throws {
     for (store, name) in [
       ("store: {dynamodb: ab}", "store.dynamodb"), ("store: {dynamodb: {region: r}}", "store.dynamodb"),

@@ -9,12 +9,14 @@ import WeirTesting
   static func table(
     _ server: RedisMemory, _ thread: BlockingThreads, isReader: Bool = false, partRows: Int = 7, partsAtOnce: Int = 1,
     clock: ManualClock = ManualClock(.moves), seed: UInt64 = 1, password: String? = nil,
+    secret: (read: RedisServer.Text, refused: @Sendable () -> Bool)? = nil,
     notice: @escaping @Sendable (String) -> Void = { _ in }, onPart: @escaping @Sendable () async throws -> Void = {}
   ) -> RedisStateTable {
     var limits = RedisStateTable.Limits()
     (limits.partRows, limits.partsAtOnce) = (partRows, partsAtOnce)
     var settings = RedisServer(host: "cache", port: 6379, place: "redis://cache:6379/0")
     if let password { settings.password = { password } }
+    if let secret { (settings.password, settings.refused) = (secret.read, secret.refused) }
     return RedisStateTable(
       settings, prefix: "p", connector: server, isReader: isReader, limits: limits, clock: clock, random: Numbers(seed), thread: thread,
       notice: notice, onPart: onPart)

@@ -142,6 +142,27 @@ import WeirTesting
       error?.code == code && error?.description.contains("secret") == false && error?.description.contains("redis://cache:6379/0") == true)
   }
 
+  @Test func `a password that was replaced is read again when the server refuses the old one`() async throws {
+    let current = Mutex("old")
+    let refusals = Mutex(0)
+    let secret: (read: RedisServer.Text, refused: @Sendable () -> Bool) = (
+      { current.withLock { $0 } },
+      {
+        current.withLock { $0 = "new" }
+        return refusals.withLock { count in
+          count += 1
+          return count == 1
+        }
+      }
+    )
+    server.with { $0.password = "new" }
+    try await RedisConformanceTests.table(server, thread, secret: secret).put([batch(["a"], 5)])
+    #expect(refusals.withLock { $0 } == 1)
+    server.with { $0.password = "newer" }
+    #expect(await code { try await RedisConformanceTests.table(server, thread, secret: secret).put([batch(["b"], 6)]) } == .storageRefused)
+    #expect(refusals.withLock { $0 } == 2)
+  }
+
   @Test func `a password is sent and never shown`() async throws {
     server.with { $0.password = "hunter2" }
     try await table(password: "hunter2").put([batch(["a"], 5)])

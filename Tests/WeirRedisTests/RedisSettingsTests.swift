@@ -5,7 +5,8 @@ import WeirCore
 
 @Suite struct RedisSettingsTests {
   @Test(arguments: [
-    "redis://cache:6379/0", "rediss://cache:6380/3?prefix=ads/eu-1", "redis://[::1]:7000/0", "redis://me@cache:6379/0?password_env=P",
+    "redis://cache:6379/0?user_aws=ssm%3A/prod/user&password_aws=secretsmanager%3B60%3Aprod/redis%23password", "redis://cache:6379/0",
+    "rediss://cache:6380/3?prefix=ads/eu-1", "redis://[::1]:7000/0", "redis://me@cache:6379/0?password_env=P",
     "redis://cache:6379/0?user_env=U&password_file=/run/secrets/a%20b", "redis://cache:6379/0?timeout_ms=500",
     "rediss://cache:6379/0?ca=/etc/ca.pem&certificate=/c.pem&key_env=K&key_password_file=/kp&verify_host=false",
     "redis://?prefix=ads&url_env=REDIS_URL", "rediss://?url_env=REDIS_URL&ca=/ca.pem",

@@ -101,6 +101,20 @@ import WeirTesting
     #expect(why.contains("s3://bucket/lake/a") && model.sent.count < 20, "\(why)")
   }
 
+  @Test func `a machine whose clock is ahead aborts no upload that is filled`() async throws {
+    let clock = ManualClock(.moves, now: 1_000_000_000_000_000)
+    let ahead = ManualClock(.moves, now: 2_000_000_000_000_000)
+    let model = S3Model(clock: clock)
+    var settings = S3Settings(try S3Location("s3://bucket/lake"))
+    settings.partBytes = 4
+    let dated = DatedSender(base: model, date: "Mon, 12 Jan 1970 13:46:40 GMT")
+    let store = S3ObjectStore(settings, sender: dated, clock: ahead, random: CountingRandom())
+    let upload = try await store.upload("u")
+    try await upload.append([1, 2, 3, 4, 5])
+    #expect(try await store.abortUploads(olderThan: 1_800_000_000) == 0)
+    #expect(await upload.finish() == .created)
+  }
+
   @Test func `orphans of the lake are aborted when they are old enough, page by page`() async throws {
     let clock = ManualClock(.moves, now: 1_000_000_000_000_000)
     let model = S3Model(clock: clock)
@@ -184,5 +198,19 @@ import WeirTesting
     let plan = PartPlan(bytes: 8 << 20)
     #expect(plan.bytes(of: 1) == 8 << 20 && plan.bytes(of: 1000) == 8 << 20 && plan.bytes(of: 1001) == 16 << 20)
     #expect((1...PartPlan.partsMax).reduce(0) { $0 + Int64(plan.bytes(of: $1)) } == plan.objectBytesMax)
+  }
+}
+
+/// A service that says its time.
+private struct DatedSender: AWSSender {
+  let base: S3Model
+  let date: String
+
+  var endpoint: String { base.endpoint }
+
+  func send(_ request: AWSRequest) async throws(AWSFailure) -> AWSResponse {
+    var response = try await base.send(request)
+    response.headers.append(SignedRequest.Pair("Date", date))
+    return response
   }
 }

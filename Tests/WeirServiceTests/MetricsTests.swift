@@ -72,9 +72,11 @@ import WeirCore
     snapshot.meter.commits = ["ledger": commits, "silver/orders": commits]
     let ratios = Dictionary(
       uniqueKeysWithValues: snapshot.lanes.map { ($0.shard, ActivityRatios.Ratio(busy: 0.5, backpressured: 0.25, idle: 0.25)) })
-    return WorkerMetrics(
+    var metrics = WorkerMetrics(
       snapshot: snapshot, health: WorkerHealth(now: 0), ratios: ratios, stalled: [], versions: .init(weir: "1.2.3", librdkafka: "2.0.2"),
       pipeline: "web \"shop\"", heldLines: 3, process: ProcessReading(residentBytes: 1 << 20, cpuSeconds: 2, openFiles: 9, startSeconds: 1))
+    metrics.catalog = CatalogKeeper.Standing(place: "glue:ads", tables: [("silver/orders", "silver_orders", .registered)], failures: 1)
+    return metrics
   }
 
   static func text(_ metrics: WorkerMetrics, _ names: Metric.Names = .current) -> String {
@@ -116,7 +118,7 @@ import WeirCore
 
   /// The label names of all metrics: one for each concept.
   static let concepts: Set<String> = [
-    "version", "librdkafka", "phase", "stage", "code", "shard", "table", "bucket", "reason", "to", "holder",
+    "version", "librdkafka", "phase", "stage", "code", "shard", "table", "bucket", "reason", "to", "holder", "state",
   ]
 
   @Test func `names follow Prometheus's conventions, with one label for each concept`() {

@@ -68,6 +68,22 @@ struct RegistryTests {
     #expect(sent == ["Bearer first", "Bearer second", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="])
   }
 
+  @Test func `credentials that were refused are read again once, if they may be others by now`() async throws {
+    let fake = Fake(["http://r/schemas/ids/1": (401, "")])
+    for (mayBeOthers, requests) in [(true, 2), (false, 1)] {
+      fake.asked.withLock { $0 = [] }
+      let refusals = Mutex(0)
+      let registry = ConfluentRegistry(
+        url: "http://r", identity: .bearer({ "t" }), transport: fake,
+        refused: {
+          refusals.withLock { $0 += 1 }
+          return mayBeOthers
+        })
+      await #expect(throws: WeirError.self) { try await registry.schema(.number(1)) }
+      #expect(fake.asked.withLock { $0.count } == requests && refusals.withLock { $0 } == 1)
+    }
+  }
+
   @Test func anAddressThatNobodyAnswersIsRetriableAndABadOneIsNot() async throws {
     let threads = Inline()
     for (url, isRetriable) in [("http://127.0.0.1:9/x", true), ("ftp://127.0.0.1/x", false)] {

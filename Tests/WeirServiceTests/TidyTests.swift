@@ -112,7 +112,7 @@ struct TidyTests {
       pattern: "(?:^|[ (`\"])--[a-z]|\\bweir [a-z]|(?<![\\w/.…])(?:\(sections))\\.[a-z_]+(?![\\w(])|\\{[a-z_]+: ?…?\\}")
     let modules = [
       "WeirCore", "WeirOperators", "WeirProtocol", "WeirParquet", "WeirDelta", "WeirEngine", "WeirLocal", "WeirLMDB", "WeirRedis",
-      "WeirKafka", "WeirRegistry", "WeirS3", "WeirS3Settings", "WeirDynamoDB",
+      "WeirKafka", "WeirKinesis", "WeirRegistry", "WeirS3", "WeirS3Settings", "WeirDynamoDB", "WeirGlue",
     ]
     var count = 0
     for module in modules {

@@ -77,6 +77,42 @@ static inline const uint8_t *weir_scan_string(const uint8_t *at, const uint8_t *
 #endif
 }
 
+/// Finds the delimiters of a row: `ends` gets the offsets of the first `max`.
+/// `flags` gets 1 if there is a byte `quote` (0: none is looked for), and 2 if there is one above 0x7F.
+/// Reads at most up to `end` rounded up by 15 bytes, as `weir_scan_string`. Returns the number of delimiters.
+static inline uint32_t weir_split(
+    const uint8_t *start, const uint8_t *end, uint8_t delimiter, uint8_t quote, uint32_t *ends, uint32_t max, uint32_t *flags) {
+  uint32_t found = 0, seen = 0;
+  const uint8_t *at = start;
+#if defined(__SSE2__)
+  const __m128i d = _mm_set1_epi8((char)delimiter), q = _mm_set1_epi8((char)quote);
+  while (at < end) {
+    __m128i v = _mm_loadu_si128((const __m128i *)at);
+    unsigned used = end - at >= 16 ? 0xFFFF : (1u << (end - at)) - 1;
+    unsigned mask = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v, d)) & used;
+    if (quote && (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v, q)) & used) seen |= 1;
+    if ((unsigned)_mm_movemask_epi8(v) & used) seen |= 2;
+    while (mask) {
+      if (found < max) ends[found] = (uint32_t)(at - start) + (uint32_t)__builtin_ctz(mask);
+      found++;
+      mask &= mask - 1;
+    }
+    at += 16;
+  }
+#else
+  for (; at < end; at++) {
+    if (*at == delimiter) {
+      if (found < max) ends[found] = (uint32_t)(at - start);
+      found++;
+    }
+    if (quote && *at == quote) seen |= 1;
+    if (*at >= 0x80) seen |= 2;
+  }
+#endif
+  *flags = seen;
+  return found;
+}
+
 /// Where line `lines` (from 1) of the text ends: after its "\n". NULL if there are fewer lines.
 const uint8_t *weir_line_end(const uint8_t *text, size_t count, size_t lines);
 

@@ -151,11 +151,16 @@ final class CurlTransfer: @unchecked Sendable {
   func end(_ code: CURLcode) {
     guard let handle else { return }
     let status = weir_curl_status(handle)
+    let mayBeReceived = wasSentWhole(handle)
     if code == CURLE_OK {
+      // For libcurl an answer that ends within its headers is whole, with no body.
+      guard answer.hasAllHeaders else {
+        let cut = "the connection was closed within the headers of the answer"
+        return end(with: .failure(AWSTransportFailure(.broken, mayBeReceived: mayBeReceived, cut)))
+      }
       let body = answer.body
       return end(with: .success(AWSResponse(status: status, headers: answer.headers, body: body)))
     }
-    let mayBeReceived = wasSentWhole(handle)
     var text = reason.map { String(cString: $0) } ?? ""
     if text.isEmpty { text = String(cString: curl_easy_strerror(code)) }
     if answer.isTooLong {
@@ -215,6 +220,8 @@ struct CurlAnswer {
   private(set) var headers: [SignedRequest.Pair] = []
   private(set) var body: [UInt8] = []
   private(set) var isTooLong = false
+  /// The empty line after them was read.
+  private(set) var hasAllHeaders = false
   private var headerBytes = 0
 
   /// - Returns: the bytes that were taken; fewer end the transfer.
@@ -245,7 +252,9 @@ struct CurlAnswer {
     let line = UnsafeRawBufferPointer(start: bytes, count: count)
     // A status line: what came before was an interim answer (100).
     if line.starts(with: "HTTP/".utf8) {
-      headers = []
+      (headers, hasAllHeaders) = ([], false)
+    } else if line.allSatisfy({ $0 == 0x0D || $0 == 0x0A }) {
+      hasAllHeaders = true
     } else if let colon = line.firstIndex(of: UInt8(ascii: ":")) {
       headers.append(.init(CurlAnswer.text(line[..<colon]), CurlAnswer.text(line[(colon + 1)...])))
     }

@@ -229,7 +229,8 @@ struct DeltaFollower: TableFollower {
   /// After the table's new version: writes a checkpoint when one is due.
   private mutating func created(_ version: Int64, _ actions: [DeltaAction]) async throws {
     tip = try table.tip(tip, after: actions, version: version)
-    guard let tip, tip.isCheckpointDue else { return }
-    try await table.writeCheckpoint(of: tip)
+    guard let tip, tip.isCheckpointDue, let checkpoint = try await table.writeCheckpoint(of: tip) else { return }
+    // A follower that trusts its own version does not look at the hint: without this it would write one with each further commit.
+    self.tip?.passed(checkpoint)
   }
 }

@@ -77,6 +77,8 @@ actor EpochCommitter {
   func commit(_ encoded: EncodedBatch) async throws -> CommitEnd {
     guard !isRefused else { return .abandoned }
     var batch = encoded.batch
+    try invariant(
+      Set(batch.epochs.map(\.lane)).count == batch.epochs.count, "a batch has two epochs of one lane: \(batch.epochs.map(\.lane.text))")
     try batch.checkQuarantine(compiled.plan)
     let fold = await ledger.fold
     if checksFirstRecords, !hasUsableRecord {
@@ -157,6 +159,11 @@ actor EpochCommitter {
     try invariant(
       epoch.position >= before.position.ordinal,
       "lane \(epoch.lane.text) goes back from \(before.position.ordinal) to \(epoch.position)")
+    if let last = before.position.sequence {
+      try invariant(
+        epoch.sequence.map { last <= $0 } == true,
+        "lane \(epoch.lane.text) goes back from \(last.text) to \(epoch.point.position.text)")
+    }
     return LaneCommit(
       epoch, after: before, dealing: fold.genesis.dealing, prefixHash: batch.prefixHash, decisions: batch.decisions[epoch.lane] ?? [],
       windows: epoch.windows(compiled.plan), state: pack.add(state: epoch.state, isBase: epoch.stateIsBase, before: before.state))
@@ -187,6 +194,9 @@ actor EpochCommitter {
   /// - Parameter took: nanoseconds that encoding the files took.
   private func write(_ files: [EncodedFile], _ pack: BlobPack, took: Int64) async throws {
     let began = environment.clock.monotonicNanoseconds
+    // What two attempts write has never one name.
+    try invariant(
+      Set(files.map(\.data.path)).count == files.count, "two files of an attempt have one name: \(pack.path)")
     meter.enter(.writing)
     try await environment.lake.write(BatchEncoder.objects(files) + [pack.object])
     filesMax = max(filesMax, files.count)

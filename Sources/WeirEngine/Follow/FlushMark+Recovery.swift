@@ -36,7 +36,7 @@ extension FlushMark {
   /// The only lane of a capture has the stream's name, which a state table may have, too: `owner/NAME` says whose the table is
   /// (``StateOwnership``). Other lanes' names have a slash or begin with an underscore, and tables' do not.
   static func owner(_ lane: LaneID) -> String {
-    lane == .merge || lane.text.contains("/") ? "owner/\(lane.text)" : "holder/\(lane.text)"
+    lane == .merge || ShardName.hasParts(lane.text) ? "owner/\(lane.text)" : "holder/\(lane.text)"
   }
 
   /// Says in the table whose the lanes are from now on. A worker that was taken for dead and still has rows to flush writes
@@ -120,7 +120,10 @@ extension FlushMark {
           // The next worker's recovery knows only the last start.
           let mark = FlushMark(lane: lane, generation: fold[lane]?.generation ?? 0, position: fold[lane]?.position?.ordinal ?? 0)
           try await state.write(StateWrite([], meta: [mark.entry], owners: owners))
-        case .behind: if !variant.contains(.rowsBehindStay) { await source.markAllUnflushed(lane) }
+        case .behind:
+          guard !variant.contains(.rowsBehindStay) else { continue }
+          try await removeExpired(await source.allStateRows(of: lane), state, owners, variant)
+          await source.markAllUnflushed(lane)
         case .ahead(let beyond):
           guard !variant.contains(.rowsAheadStay), let all = await source.allStateRows(of: lane) else { continue }
           for batch in all.rows { try await state.retract(batch, beyond: beyond, owners: owners) }
@@ -128,9 +131,17 @@ extension FlushMark {
         case .torn(let beyond), .older(let beyond):
           guard let all = await source.allStateRows(of: lane) else { continue }
           if !variant.contains(.gapRowsStay) { for batch in all.rows { try await state.retract(batch, beyond: beyond, owners: owners) } }
+          try await removeExpired(all, state, owners, variant)
           await source.markAllUnflushed(lane)
         }
       }
     }
+  }
+
+  private static func removeExpired(
+    _ all: LaneRows?, _ state: any StateTable, _ owners: [(String, [UInt8])], _ variant: EngineVariant
+  ) async throws {
+    guard let all, !variant.contains(.expiredRowsStay) else { return }
+    try await ExpiredRows.remove(butFor: all.rows, of: all.expiring, from: state, owners: owners) { $0.lane == all.mark.lane.text }
   }
 }

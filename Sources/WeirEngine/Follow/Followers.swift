@@ -3,9 +3,9 @@ import WeirOperators
 import WeirProtocol
 
 /// Everything that is brought up to the ledger: the tables, and the state table's merged rows and marks.
-actor Followers {
+package actor Followers {
   /// Entries that the tables may be behind while the worker continues; then it waits (law 5).
-  static let behindMax: Int64 = 4
+  package static let behindMax: Int64 = 4
   /// Files of entries that the tables may be behind: one commit of a table holds all that it gets of them.
   private static let filesBehindMax: Int64 = 4096
 
@@ -56,9 +56,12 @@ actor Followers {
 
   /// After a stop between an entry and its merged rows: writes all merged rows again. The mark of the merge lane comes with
   /// the rows, so it shows that.
-  func repairMerged(_ fold: LedgerFold, rows: [StateBatch], owners: [(String, [UInt8])]) async throws {
+  /// - Parameter expiring: tables whose rows expire.
+  func repairMerged(_ fold: LedgerFold, rows: [StateBatch], expiring: Set<String>, owners: [(String, [UInt8])]) async throws {
     guard let state, !rows.isEmpty else { return }
     if try await Followers.hasMerged(fold, state) { return }
+    // All rows of a merged table are the merge lane's, also those that lanes wrote before the stream grew.
+    try await ExpiredRows.remove(butFor: rows, of: expiring, from: state, owners: owners) { _ in true }
     try await state.write(StateWrite(rows, meta: Followers.marks(fold), owners: owners))
   }
 
@@ -85,6 +88,7 @@ actor Followers {
   func catchUp(to target: Int64) async throws {
     guard target > appliedThrough else { return }
     let fold = await ledger.fold
+    try invariant(target <= fold.number, "followers are to have entry \(target), and the ledger ends at \(fold.number)")
     let given = fold.tables
     for i in tables.indices {
       let path = tables[i].path

@@ -299,7 +299,8 @@ actor SinkPump {
 
   private func send(_ records: [SinkRecord], to topic: String, until isStopped: @Sendable () -> Bool) async throws {
     if isStopped() { throw Stopped() }
-    let sink = try self.sink ?? effects.make()
+    let sink: any RecordSink
+    if let known = self.sink { sink = known } else { sink = try await effects.make() }
     self.sink = sink
     try await sink.send(records, to: topic)
     buffered += records.reduce(0) { $0 + $1.byteCount }

@@ -53,7 +53,7 @@ struct SinkRows: Sendable {
     var records: [SinkRecord] = []
     records.reserveCapacity(rows.count)
     for row in rows {
-      var record = layout.kind.gold != nil ? gold(group, row) : try received(group, row)
+      var record = layout.kind.gold != nil ? try gold(group, row) : try received(group, row)
       record.headers += [
         .init("weir-ledger", ledgerID), .init("weir-entry", String(entry)), .init("weir-table", table),
         .init("weir-row", String(first + Int64(row))),
@@ -65,21 +65,24 @@ struct SinkRows: Sendable {
 
   // MARK: Gold
 
-  private func gold(_ group: Group, _ row: Int) -> SinkRecord {
+  private func gold(_ group: Group, _ row: Int) throws(WeirError) -> SinkRecord {
     var value: [UInt8] = [UInt8(ascii: "{")]
     for column in shown {
       if value.count > 1 { value.append(UInt8(ascii: ",")) }
       JSONValue.write(column.name, into: &value)
       value.append(UInt8(ascii: ":"))
-      write(cell(group, column, row), into: &value)
+      write(try cell(group, column, row), into: &value)
     }
     value.append(UInt8(ascii: "}"))
-    return SinkRecord(key: key(group, row), value: value, headers: [])
+    return SinkRecord(key: try key(group, row), value: value, headers: [])
   }
 
   /// One column: its text, as another program would key by it; null is not a key. Several: a JSON array.
-  private func key(_ group: Group, _ row: Int) -> [UInt8]? {
-    let cells = by.map { name in shown.first { $0.name == name }.flatMap { cell(group, $0, row) } }
+  private func key(_ group: Group, _ row: Int) throws(WeirError) -> [UInt8]? {
+    var cells: [Cell?] = []
+    for name in by {
+      cells.append(try shown.first { $0.name == name }.flatMap { column throws(WeirError) in try cell(group, column, row) })
+    }
     if cells.count == 1 { return cells[0].map { Array($0.text.utf8) } }
     if cells.isEmpty { return nil }
     var key: [UInt8] = [UInt8(ascii: "[")]
@@ -102,7 +105,7 @@ struct SinkRows: Sendable {
     if cell.isQuoted { JSONValue.write(cell.text, into: &out) } else { out += cell.text.utf8 }
   }
 
-  private func cell(_ group: Group, _ column: ColumnSchema, _ row: Int) -> Cell? {
+  private func cell(_ group: Group, _ column: ColumnSchema, _ row: Int) throws(WeirError) -> Cell? {
     if let value = group.partition[column.name] {
       // The texts of numbers and bools are JSON's too.
       return value.map { text in
@@ -120,7 +123,8 @@ struct SinkRows: Sendable {
     case .decimal(_, let scale):
       let number = values.int(row).map { Int128($0) } ?? values.bytes(row).map(SinkRows.number)
       return number.map { Cell(text: DecimalText.text($0, scale: scale), isQuoted: false) }
-    case .list, .structure, .map: preconditionFailure("no table that goes to a topic has \(column.type.name)")
+    case .list, .structure, .map:
+      throw WeirError(.internal, "no table that is published has columns of type \(column.type.name), and \(table) has \(column.name)")
     case .string, .binary: return values.bytes(row).map { Cell(text: String(decoding: $0, as: UTF8.self), isQuoted: true) }
     }
   }
@@ -146,9 +150,8 @@ struct SinkRows: Sendable {
       headers = parsed.map { .init($0.name, $0.value) }
     }
     let shard = text("_shard")
-    // A partition's name is topic/number; names of topics hold no "/", and a capture is one shard.
-    if let slash = shard.lastIndex(of: "/") {
-      headers += [.init("weir-topic", String(shard[..<slash])), .init("weir-partition", String(shard[shard.index(after: slash)...]))]
+    if let name = ShardName(shard) {
+      headers += [.init("weir-topic", name.stream), .init("weir-partition", name.part)]
     } else {
       headers.append(.init("weir-topic", shard))
     }

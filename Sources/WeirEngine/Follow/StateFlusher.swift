@@ -146,6 +146,12 @@ actor StateFlusher {
         (before.generation, before.position) <= (mark.generation, mark.position),
         "the rows of \(mark.lane.text) go back from \(before.generation)/\(before.position) to \(mark.generation)/\(mark.position)")
     }
+    for lane in lanesFlushed {
+      let fence = Fence(generation: lane.mark.generation, position: lane.mark.position)
+      try invariant(
+        lane.rows.allSatisfy { $0.fence == fence },
+        "rows of \(lane.mark.lane.text) are not at the place of their mark, \(fence.generation)/\(fence.position)")
+    }
     let owners =
       variant.contains(.flushesOthersLanes) ? [] : FlushMark.owners(of: lanesFlushed.map(\.mark.lane), owner)
     if variant.contains(.marksBeforeRows) {

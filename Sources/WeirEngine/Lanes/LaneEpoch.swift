@@ -14,6 +14,8 @@ package struct LaneEpoch: Sendable {
   var windowCounts: [WindowCounts]
   /// Measures of state tables that became null because no double can hold them, by table; only those that there are.
   var stateOutOfRange: [String: Int64] = [:]
+  /// Records that were too late for a state table whose rows expire, by table; only those that there are.
+  var stateLate: [String: Int64] = [:]
   var tables: LaneTables
   /// Of all lanes of the shard; the first has it.
   var partial: Partial?
@@ -40,6 +42,7 @@ package struct LaneEpoch: Sendable {
     var windows: [String: WindowCounts] = [:]
     for (number, counts) in windowCounts.enumerated() { windows[plan.path(of: .gold(number))] = counts }
     for (table, count) in stateOutOfRange { windows[table, default: WindowCounts()].outOfRange += count }
+    for (table, count) in stateLate { windows[table, default: WindowCounts()].late += count }
     return windows
   }
 }

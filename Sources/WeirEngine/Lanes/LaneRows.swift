@@ -8,6 +8,8 @@ struct LaneRows: Sendable {
   var mark: FlushMark
   /// Rows of a table that changed before the mark and are still to be taken.
   var left: Int
+  /// Tables whose rows expire.
+  var expiring: Set<String> = []
   /// Of the records that the rows come from, where that is watched.
   var arrivals: Arrivals
 
@@ -19,6 +21,7 @@ struct LaneRows: Sendable {
     self.rows = rows
     mark = FlushMark(lane: lane.id, generation: lane.generation, position: lane.position)
     left = lane.stateRowsLeft
+    expiring = lane.expiringTables
     self.arrivals = arrivals
   }
 }

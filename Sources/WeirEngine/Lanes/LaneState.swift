@@ -192,6 +192,8 @@ package final class LaneState {
     try invariant(
       position >= self.position && watermark >= self.watermark,
       "lane \(id.text) goes back from \(self.position), watermark \(self.watermark), to \(position), watermark \(watermark)")
+    // The end of the input is no time: what was reached before it is.
+    if watermark == Watermark.maximum { expire() }
     self.position = position
     self.watermark = watermark
   }
@@ -201,6 +203,9 @@ package final class LaneState {
   /// Rows of lane-finished state that changed since the last call, fenced by the lane's position.
   /// - Parameter max: rows of a table at most.
   func takeStateRows(max: Int) -> [StateBatch] { stateRows { $0.takeUnflushed(max: max, into: &$1) } }
+
+  /// Tables whose rows expire.
+  var expiringTables: Set<String> { compiled.expiringTables }
 
   /// Rows of a table that changed and were not taken.
   var stateRowsLeft: Int { keyed.reduce(0) { Swift.max($0, $1?.unflushedCount ?? 0) } }
@@ -220,7 +225,8 @@ package final class LaneState {
   func markAllUnflushed() { for store in keyed { store?.markAllUnflushed() } }
 
   private func stateRows(isEmptyToo: Bool = false, _ take: (KeyedStore, inout StateBatch) -> Void) -> [StateBatch] {
-    keyed.enumerated().compactMap { i, store in
+    expire()
+    return keyed.enumerated().compactMap { i, store in
       guard let store else { return nil }
       var batch = StateBatch(
         table: compiled.aggregates[i].name, lane: id.text, fence: Fence(generation: generation, position: position))
@@ -228,6 +234,9 @@ package final class LaneState {
       return batch.isEmpty && !isEmptyToo ? nil : batch
     }
   }
+
+  /// Rows expire by the shard's own watermark, which is a function of the position: a flush at a position always has the same rows.
+  private func expire() { for store in keyed { store?.advance(to: watermark) } }
 
   // MARK: Cut
 
@@ -245,13 +254,14 @@ package final class LaneState {
       windowCounts[i].outOfRange += results.outOfRange
     }
     let stateOutOfRange = compiled.stateOutOfRange(keyed)
+    let stateLate = compiled.stateLate(keyed)
     let (state, isBase) = save()
     sizes.state = stateBytes
     sizes.dedupEntries = dedup?.count ?? 0
     sizes.openWindows = windows.reduce(0) { $0 + ($1?.openCount ?? 0) }
     let epoch = LaneEpoch(
       lane: id, position: position, watermark: watermark, counts: counts, windowCounts: windowCounts, stateOutOfRange: stateOutOfRange,
-      tables: tables,
+      stateLate: stateLate, tables: tables,
       state: state, stateIsBase: isBase, isClosing: isClosing, dueAt: windows.compactMap { $0?.dueAt }.min(), sizes: sizes,
       rejected: rejected)
     reset()
@@ -289,6 +299,8 @@ package final class LaneState {
   /// Open windows are written whole in base and delta: they are what an epoch changes most.
   func save() -> (pieces: [[UInt8]], isBase: Bool) {
     dedup?.expire()
+    expire()
+    for store in keyed { store?.retire() }
     let (live, unsaved) = savedCounts
     return saved.save(live: live, unsaved: unsaved) { isBase, out in
       out.write(floor)
@@ -312,6 +324,7 @@ package final class LaneState {
         try keyed[i]?.restore(from: &reader)
       }
     }
+    try invariant(position >= self.position, "lane \(id.text) is restored at \(position), before what it has consumed (\(self.position))")
     self.position = position
     self.watermark = watermark
   }

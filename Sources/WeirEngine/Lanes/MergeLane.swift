@@ -49,6 +49,10 @@ final class MergeLane {
 
   private func epoch(of results: [Int: WindowResults], watermark: Int64) -> MergedEpoch {
     let counts = takeCounts(results)
+    for store in keyed {
+      store?.advance(to: watermark)
+      store?.retire()
+    }
     return MergedEpoch(results: results, counts: counts, watermark: watermark, isClosing: isClosing, state: save())
   }
 
@@ -74,12 +78,20 @@ final class MergeLane {
   /// What is held here that no commit frees.
   var stateBytes: StateBytes { StateBytes(dedup: 0, windows: windows, keyed: keyed) }
 
+  /// Tables that are finished here whose rows expire.
+  var expiringTables: Set<String> { Set(compiled.aggregates.lazy.filter { $0.ttl != nil && !$0.isFinishedInLane }.map(\.name)) }
+
   /// Changed rows of merged state, fenced by the ledger number of the entry that changed them.
   func takeStateRows(ledgerNumber: Int64) -> [StateBatch] { stateRows(ledgerNumber) { $0.takeUnflushed(into: &$1) } }
 
   /// - Parameter isEmptyToo: also a batch without rows for a table that has none.
   func allStateRows(ledgerNumber: Int64, isEmptyToo: Bool = false) -> [StateBatch] {
     stateRows(ledgerNumber, isEmptyToo: isEmptyToo) { $0.allRows(into: &$1) }
+  }
+
+  /// The same, and an empty batch for a table whose rows have all expired.
+  func everyStateRow(ledgerNumber: Int64) -> [StateBatch] {
+    allStateRows(ledgerNumber: ledgerNumber, isEmptyToo: !expiringTables.isEmpty)
   }
 
   private func stateRows(_ number: Int64, isEmptyToo: Bool = false, _ take: (KeyedStore, inout StateBatch) -> Void) -> [StateBatch] {

@@ -75,6 +75,7 @@ final class ShardPartial {
   func finish(into epochs: inout [LaneEpoch]) {
     guard compiled.hasMerge else { return }
     epochs[0].partial = current
+    epochs[0].stateLate.merge(compiled.stateLate(current.keyed)) { $0 + $1 }
     current = Partial(compiled)
     for i in windowCounts.indices {
       for lane in 0..<lanes {
@@ -115,7 +116,9 @@ extension LaneColumns {
   func fold(
     _ places: UnsafeBufferPointer<UInt32>, of i: Int, into store: KeyedStore, key: (Int) -> [UInt8], _ scratch: Scratch
   ) {
-    store.update(rows: places, hashes: aggregates[i].hashes, arguments: aggregates[i].arguments, key: key, scratch: scratch)
+    store.update(
+      rows: places, times: time, watermarks: watermark, hashes: aggregates[i].hashes, arguments: aggregates[i].arguments, key: key,
+      scratch: scratch)
   }
 
   /// - Parameters:

@@ -54,13 +54,13 @@ actor LedgerMerge {
 
   /// Takes the lane over, as the ledger has it.
   func begin(_ fold: LedgerFold, run: RunInfo) async throws {
-    let restored = try await Restorer(compiled: compiled, store: lake, fold: fold, run: run).merge()
+    let restored = try await Restorer(compiled: compiled, store: lake, fold: fold, run: run, ledger: ledger).merge()
     let before = fold.mergeLane
     guard let position = before.position?.ordinal else { throw WeirError(.corrupt, "the merge lane has no position") }
     await committer.hold(.merge, before)
     // It is unknown whether the previous worker wrote the rows of its last entry; the fence skips existing rows.
     let repeats = before.epoch > 0 && !variant.contains(.mergedRowsNotRepeated)
-    let rows = repeats ? restored.allStateRows(ledgerNumber: fold.number) : []
+    let rows = repeats ? restored.everyStateRow(ledgerNumber: fold.number) : []
     lane = restored
     (self.position, committed) = (position, position)
     if variant.contains(.mergeBeginsAtHead) { self.position = fold.number }
@@ -70,6 +70,9 @@ actor LedgerMerge {
     // The mark comes with them: the fold's last entry may be one that merges nothing, and then no later one says that they are committed.
     try await claim(fold)
     if let state, !rows.isEmpty {
+      if !variant.contains(.expiredRowsStay) {
+        try await ExpiredRows.remove(butFor: rows, of: restored.expiringTables, from: state, owners: owners) { _ in true }
+      }
       try await state.write(StateWrite(rows, meta: Followers.marks(fold, of: [.merge]), owners: owners))
     }
   }
@@ -141,7 +144,8 @@ actor LedgerMerge {
     for entry in try await ledger.entries(after: position, through: number) {
       guard let ref = entry.partials else { continue }
       hasNews = true
-      let partials = try await Restorer(compiled: compiled, store: lake, fold: fold, run: RunInfo(shard: "", runID: "")).partials(ref)
+      let partials = try await Restorer(compiled: compiled, store: lake, fold: fold, run: RunInfo(shard: "", runID: ""), ledger: ledger)
+        .partials(ref)
       _ = lane.merge(partials, watermark: Watermark.minimum)
     }
     return hasNews

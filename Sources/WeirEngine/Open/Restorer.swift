@@ -8,13 +8,22 @@ struct Restorer: Sendable {
   let store: any ObjectStore
   let fold: LedgerFold
   let run: RunInfo
+  /// Of a worker that others run beside: `fold` may be old by the time its blobs are read.
+  var ledger: Ledger?
   /// For the simulation.
   var variant: EngineVariant = []
 
   /// Reads a blob and verifies its hash.
+  /// - Throws: `corrupt` if the blob is missing or damaged; `fenced` if the ledger has moved and its blobs may have been collected since: a
+  ///   worker that slept for longer than the ledger keeps its entries finds that.
   func blob(_ ref: BlobRef) async throws -> [UInt8] {
     let path = ref.path
     guard let bytes = try await store.get(path, offset: ref.offset, count: Int(ref.length)) else {
+      if let head = try await ledger?.refresh().number, head > fold.number {
+        throw WeirError(
+          .fenced, "the state blob \(path) of entry \(fold.number) was collected while this worker slept: the ledger is at entry \(head)",
+          advice: "The worker continues from there.")
+      }
       throw WeirError(.corrupt, "the state blob \(path) is missing", advice: "Restore it from a copy of the lake.")
     }
     guard ContentHash(of: bytes).hex == ref.hash else {
@@ -123,7 +132,9 @@ struct Restorer: Sendable {
         tasks.addTask { (number, try await make(number)) }
       }
       for try await (done, made) in tasks { all[done] = made }
-      return all.compactMap(\.self)
+      let whole = all.compactMap(\.self)
+      try invariant(whole.count == count, "\(count) were to be restored, and \(whole.count) were")
+      return whole
     }
   }
 

@@ -23,7 +23,7 @@ enum StateOwnership {
   /// The owners of lanes are workers: see ``FlushMark/owner(_:)``.
   private static func isTable(_ name: String) -> Bool {
     let rest = name.dropFirst(prefix.count)
-    return !rest.contains("/") && !rest.hasPrefix("_")
+    return !ShardName.hasParts(String(rest)) && !rest.hasPrefix("_")
   }
 
   /// - Throws: `foreign_table` when the store belongs to another ledger.

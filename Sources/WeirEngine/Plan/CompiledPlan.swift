@@ -23,6 +23,8 @@ public struct CompiledPlan: Sendable {
     public var name: String
     /// nil for a state table.
     public var window: WindowSpec?
+    /// Of a state table, see ``StateSpec/ttlMicroseconds``.
+    public var ttl: Int64?
     var filter: Output?
     var by: [Output]
     public var byTypes: [ColumnType]
@@ -56,6 +58,8 @@ public struct CompiledPlan: Sendable {
   /// A blank line of a plain capture is a record, which is rejected; else it is skipped and counted.
   var keepsBlankLines: Bool
   let windowParts: WindowParts
+  /// For the simulation's own test, see ``KeyedStore/init(layout:ttl:retiresEarly:)``.
+  package var retiresEarly = false
 
   /// Keys may be in any shard since a stream got more of them: the merge lane finishes tables by key, whatever the plan says.
   public let mergesKeys: Bool
@@ -103,7 +107,11 @@ public struct CompiledPlan: Sendable {
         aggregate.parts = layout.flatMap { windowParts.bound($0, byTypes: aggregate.byTypes, isLane: aggregate.isFinishedInLane) }
         return aggregate
       }
-      + plan.state.map { make($0.name, nil, $0.filter, $0.by, $0.measures) }
+      + plan.state.map {
+        var aggregate = make($0.name, nil, $0.filter, $0.by, $0.measures)
+        aggregate.ttl = $0.ttlMicroseconds
+        return aggregate
+      }
     inputsRead = CompiledPlan.inputsRead(plan)
     fieldsRead = CompiledPlan.fieldsRead(plan, inputsRead)
   }
@@ -136,7 +144,7 @@ public struct CompiledPlan: Sendable {
       aggregates.map { aggregate in
         chosen(aggregate) ? aggregate.window.map { WindowKinds.kind(of: $0).makeOperator(aggregate.layout, aggregate.parts) } : nil
       },
-      aggregates.map { chosen($0) && $0.window == nil ? KeyedStore(layout: $0.layout) : nil }
+      aggregates.map { chosen($0) && $0.window == nil ? KeyedStore(layout: $0.layout, ttl: $0.ttl, retiresEarly: retiresEarly) : nil }
     )
   }
 
@@ -149,6 +157,18 @@ public struct CompiledPlan: Sendable {
     }
     return counts
   }
+
+  /// Records that were too late for state tables whose rows expire, by table; only those that there are. Takes them out.
+  func stateLate(_ keyed: [KeyedStore?]) -> [String: Int64] {
+    var counts: [String: Int64] = [:]
+    for (aggregate, store) in zip(aggregates, keyed) where aggregate.ttl != nil {
+      if let count = store?.takeLate(), count > 0 { counts["state/\(aggregate.name)"] = count }
+    }
+    return counts
+  }
+
+  /// State tables whose rows expire.
+  var expiringTables: Set<String> { Set(aggregates.lazy.filter { $0.ttl != nil }.map(\.name)) }
 
   /// A gold table is finished in the lanes.
   var hasLaneWindows: Bool { aggregates.contains { $0.isFinishedInLane && $0.window != nil } }

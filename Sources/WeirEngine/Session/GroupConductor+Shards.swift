@@ -44,7 +44,7 @@ extension GroupConductor {
     var shards = first
     for ask in 1..<ShardCheck.endAsksMax {
       let isLacking =
-        missing(shards, fold).contains { !accepted.recreated.contains(MissingShards.stream(of: $0) ?? "") }
+        missing(shards, fold).contains { !accepted.recreated.contains(ShardName($0)?.stream ?? "") }
         || !gone(shards, fold).isEmpty
       guard isLacking, !isOver() else { break }
       // The first answer may be old: the next one is asked for at once.
@@ -74,8 +74,8 @@ extension GroupConductor {
   static func check(
     _ shards: [SourceShard], _ compiled: CompiledPlan, _ fold: LedgerFold, _ accepted: AcceptedStreams
   ) throws(WeirError) -> String? {
-    if let missing = missing(shards, fold).first(where: { !accepted.recreated.contains(MissingShards.stream(of: $0) ?? "") }) {
-      throw MissingShards.error(missing, holder: "The ledger", advice: advice(MissingShards.stream(of: missing) ?? missing))
+    if let missing = missing(shards, fold).first(where: { !accepted.recreated.contains(ShardName($0)?.stream ?? "") }) {
+      throw MissingShards.error(missing, holder: "The ledger", advice: advice(ShardName(missing)?.stream ?? missing))
     }
     let known = Set(fold.lanes.keys.map(\.shard))
     let streams = Set(shards.filter { known.contains($0.name) }.map(\.stream))
@@ -100,8 +100,8 @@ extension GroupConductor {
   /// The same of streams that the source does not have any more at all, as a topic that fitted a pattern and was deleted.
   static func gone(_ shards: [SourceShard], _ fold: LedgerFold) -> [String: [String]] {
     let streams = Set(shards.map(\.stream))
-    let names = held(fold).keys.map(\.shard).filter { MissingShards.stream(of: $0).map { !streams.contains($0) } == true }
-    return Dictionary(grouping: names.sorted()) { MissingShards.stream(of: $0) ?? $0 }
+    let names = held(fold).keys.map(\.shard).filter { ShardName($0).map { !streams.contains($0.stream) } == true }
+    return Dictionary(grouping: names.sorted()) { ShardName($0)?.stream ?? $0 }
   }
 
   private static func held(_ fold: LedgerFold) -> [LaneID: LaneFold] {

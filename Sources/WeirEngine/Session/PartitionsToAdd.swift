@@ -53,7 +53,7 @@ struct PartitionsToAdd: Sendable {
     let attempt = ledger.makeAttemptID()
     let merged = compiled.mergingKeys
     let run = RunInfo(compiled.plan.source, runID: fold.runID)
-    let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run)
+    let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run, ledger: ledger)
     var decision = try decision(on: fold)
     var lanes: [LaneState] = []
     for id in decision.before where fold[id]?.position != nil { lanes.append(try await restorer.state(id, Scratch())) }

@@ -88,7 +88,7 @@ final class Session: Sendable {
       guard fold[id]?.position != nil else { throw WeirError(.corrupt, "the ledger has no position for \(id.shard)") }
       await committer.hold(id, fold[id])
     }
-    let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run, variant: variant)
+    let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run, ledger: ledger, variant: variant)
     guard let actors = try await restorer.shards(ids, parallel: environment.parallel, until: isOver) else { return nil }
     for actor in actors { await actor.begin(identities[actor.id] ?? ShardIdentity()) }
     try await recoverRows(of: actors, fold)

@@ -185,7 +185,7 @@ struct StreamRun: Conductor {
       let field = opened.compiled.plan.record.fields[spec.key]
       tables.append(
         try LookupTable(
-          name: spec.name, bytes: bytes, file: version.path, key: field.name, keyType: field.type,
+          name: spec.name, bytes: bytes, file: version.path, format: spec.fileFormat, key: field.name, keyType: field.type,
           types: Dictionary(uniqueKeysWithValues: spec.columns.map { ($0.name, $0.type) })))
     }
     return CompiledPlan(

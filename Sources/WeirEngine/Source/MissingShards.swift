@@ -11,16 +11,11 @@ public struct MissingShards {
   ///   - shards: what the source has now.
   public init(_ known: some Sequence<String>, of shards: [SourceShard]) {
     let (all, streams) = (Set(shards.map(\.name)), Set(shards.map(\.stream)))
-    names = known.filter { name in !all.contains(name) && MissingShards.stream(of: name).map(streams.contains) == true }.sorted()
-  }
-
-  /// Of a shard that the source does not have: `topic/3`.
-  static func stream(of name: String) -> String? {
-    name.lastIndex(of: "/").map { String(name[..<$0]) }
+    names = known.filter { name in !all.contains(name) && ShardName(name).map { streams.contains($0.stream) } == true }.sorted()
   }
 
   public static func error(_ name: String, holder: String, advice: Wording) -> WeirError {
-    let stream = stream(of: name) ?? name
+    let stream = ShardName(name)?.stream ?? name
     return WeirError(
       .recreated,
       "\(stream) was deleted and created again with fewer partitions: \(holder.prefix(1).lowercased() + holder.dropFirst()) has \(name), which no longer exists",

@@ -79,7 +79,7 @@ public final class LiveMeter: Sendable {
 
     mutating func names() -> [String] {
       let names = Set(readings.keys).union(ledger.keys).union(bounds.keys)
-      if names != known { (known, order) = (names, names.sorted(by: LiveMeter.shardPrecedes)) }
+      if names != known { (known, order) = (names, names.sorted(by: ShardName.precedes)) }
       return order
     }
   }
@@ -125,15 +125,6 @@ public final class LiveMeter: Sendable {
       }
     }
     return snapshot
-  }
-
-  /// `orders/9` before `orders/10`.
-  private static func shardPrecedes(_ a: String, _ b: String) -> Bool {
-    func key(_ name: String) -> (Substring, Int) {
-      let parts = name.split(separator: "/")
-      return (parts.first ?? "", parts.count > 1 ? Int(parts[1]) ?? 0 : 0)
-    }
-    return key(a) < key(b)
   }
 
   // MARK: Reported by the worker
@@ -319,6 +310,7 @@ extension LiveMeter.Totals {
     for (number, counts) in epoch.windowCounts.enumerated() where counts.late > 0 {
       late[plan.path(of: .gold(number)), default: 0] += counts.late
     }
+    for (table, count) in epoch.stateLate { late[table, default: 0] += count }
     for (stage, count) in epoch.rejected.byStage { rejected[stage, default: 0] += count }
     epoch.arrivals.observe(into: &toLedger, wall: wall)
   }

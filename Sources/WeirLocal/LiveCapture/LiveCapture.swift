@@ -32,6 +32,9 @@ public final class LiveCapture: RecordedStream {
   let blockBytes: Int
   private let doubts: [Int: [LiveCaptureScan.Doubt]]
 
+  /// A file of this name, in a directory, is part of a live capture.
+  package static func isSegment(_ name: String) -> Bool { name.hasPrefix("segment-") && name.hasSuffix(LiveCaptureFormat.fileSuffix) }
+
   /// The directory is one of a live capture.
   public static func isOne(_ path: String) -> Bool {
     var info = stat()

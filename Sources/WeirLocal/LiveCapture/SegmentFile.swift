@@ -121,7 +121,7 @@ final class SegmentFile: @unchecked Sendable {
       let name = withUnsafePointer(to: &item.pointee.d_name) {
         $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
       }
-      if name.hasPrefix("segment-"), name.hasSuffix(LiveCaptureFormat.fileSuffix) { names.append(name) }
+      if LiveCapture.isSegment(name) { names.append(name) }
     }
     return names.sorted { ($0.utf8.count, $0) < ($1.utf8.count, $1) }.map { directory + "/" + $0 }
   }

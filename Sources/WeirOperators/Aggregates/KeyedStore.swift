@@ -13,18 +13,37 @@ public final class KeyedStore {
   /// Rows between asking for a group's slot and reading it; then again between asking for what the slot names and using that.
   /// A table of some 100,000 groups is larger than the caches, and each update touches three places of it.
   private static let ahead = 12
+  /// Everything, if rows expire.
+  private let expiring: ExpiringStore?
 
-  public init(layout: AggregateLayout) { cells = CellStore(layout) }
+  /// - Parameters:
+  ///   - ttl: microseconds of event time after which the row of a group without newer records goes; nil: none goes.
+  ///   - retiresEarly: a planted bug: what a cut finds expired is forgotten, although a record may still come that belongs to it.
+  public init(layout: AggregateLayout, ttl: Int64? = nil, retiresEarly: Bool = false) {
+    cells = CellStore(layout)
+    expiring = ttl.map { ExpiringStore(layout, ttl: $0, keptFor: retiresEarly ? $0 : 2 * $0) }
+  }
 
-  public var count: Int { groups.count }
-  public var unsavedCount: Int { unsaved.count }
+  /// Groups that are held.
+  public var count: Int { expiring?.count ?? groups.count }
+  public var unsavedCount: Int { expiring?.unsavedCount ?? unsaved.count }
   /// Bytes held, about.
-  public var byteCount: Int { groups.byteCount + cells.byteCount + dirty.capacity + (unflushed.capacity + unsaved.capacity) * 4 }
+  public var byteCount: Int {
+    expiring?.byteCount ?? groups.byteCount + cells.byteCount + dirty.capacity + (unflushed.capacity + unsaved.capacity) * 4
+  }
 
   /// Folds rows in. `key(row)` encodes a group's `by` values and is called for new groups only.
+  /// - Parameters:
+  ///   - times: event times by row, UTC microseconds; read only if rows expire.
+  ///   - watermarks: what each row is judged by, likewise.
   public func update(
-    rows: UnsafeBufferPointer<UInt32>, hashes: [Hash128], arguments: [Column?], key: (Int) -> [UInt8], scratch: Scratch = Scratch()
+    rows: UnsafeBufferPointer<UInt32>, times: [Int64] = [], watermarks: [Int64] = [], hashes: [Hash128], arguments: [Column?],
+    key: (Int) -> [UInt8], scratch: Scratch = Scratch()
   ) {
+    if let expiring {
+      return expiring.update(
+        rows: rows, times: times, watermarks: watermarks, hashes: hashes, arguments: arguments, key: key, scratch: scratch)
+    }
     let (ahead, count) = (KeyedStore.ahead, rows.count)
     // Cells and groups have the same numbers.
     scratch.with(Int32.self, count) { cellOf in
@@ -47,6 +66,7 @@ public final class KeyedStore {
 
   /// Folds a partial of the same table in.
   public func merge(_ other: KeyedStore) {
+    if let expiring, let theirs = other.expiring { return expiring.merge(theirs) }
     cells.merge(with: other.cells, most: other.groups.count) { pairs in
       for theirs in 0..<other.groups.count {
         let group = intern(other.groups.hash(of: theirs)) { Array(other.groups.key(of: theirs)) }
@@ -58,6 +78,7 @@ public final class KeyedStore {
 
   /// Takes over those groups of another lane's table whose key is wanted; what is null in them was counted there.
   public func inherit(_ other: KeyedStore, where keeps: (ArraySlice<UInt8>) -> Bool) {
+    if let expiring, let theirs = other.expiring { return expiring.inherit(theirs, where: keeps) }
     for theirs in 0..<other.groups.count where keeps(other.groups.key(of: theirs)) {
       let group = intern(other.groups.hash(of: theirs)) { Array(other.groups.key(of: theirs)) }
       mark(group)
@@ -85,13 +106,25 @@ public final class KeyedStore {
     dirty[group] = before | 3
   }
 
+  // MARK: Time
+
+  /// Where rows expire: the lane's watermark is this from here on. It never goes back, and the end of the input is no time.
+  public func advance(to watermark: Int64) { expiring?.advance(to: watermark) }
+
+  /// Forgets what no record can change any more. To be called at a cut, before ``save(base:into:)``.
+  public func retire() { expiring?.retire() }
+
+  /// Rows that came too late to be folded in, since the last call.
+  public func takeLate() -> Int64 { expiring?.takeLate() ?? 0 }
+
   // MARK: Rows
 
   /// Groups whose row changed since it was taken last.
-  public var unflushedCount: Int { unflushed.count }
+  public var unflushedCount: Int { expiring?.unflushedCount ?? unflushed.count }
 
-  /// Adds the rows of groups that changed since they were taken last, `max` of them at most.
+  /// Adds the rows of groups that changed since they were taken last, `max` of them at most; tombstones for those that expired.
   public func takeUnflushed(max: Int = .max, into batch: inout StateBatch) {
+    if let expiring { return expiring.takeUnflushed(max: max, into: &batch) }
     let first = Swift.max(0, unflushed.count - max)
     batch.reserve(unflushed.count - first)
     for group in unflushed[first...] {
@@ -103,6 +136,7 @@ public final class KeyedStore {
 
   /// Adds the row of every group: for a rebuild.
   public func allRows(into batch: inout StateBatch) {
+    if let expiring { return expiring.allRows(into: &batch) }
     for group in 0..<groups.count { append(group, to: &batch) }
   }
 
@@ -112,6 +146,7 @@ public final class KeyedStore {
 
   /// The state table may lack any group's row.
   public func markAllUnflushed() {
+    if let expiring { return expiring.markAllUnflushed() }
     unflushed = Array(0..<Int32(groups.count))
     for group in 0..<groups.count { dirty[group] |= 1 }
   }
@@ -133,6 +168,7 @@ public final class KeyedStore {
   /// Measures that became null because their type cannot hold them, since the last call. To be called at a cut, before ``save(base:into:)``:
   /// a measure that stays null counts once, however often its row is written.
   public func takeOutOfRange() -> Int64 {
+    if let expiring { return expiring.takeOutOfRange() }
     guard cells.layout.mayBeOutOfRange else { return 0 }
     return unsaved.reduce(0) { $0 + Int64(noteOutOfRange(Int($1))) }
   }
@@ -141,6 +177,7 @@ public final class KeyedStore {
 
   /// Writes all groups (`base`), or those changed since the last save.
   public func save(base: Bool, into out: inout ByteWriter) {
+    if let expiring { return expiring.save(base: base, into: &out) }
     let count = base ? groups.count : unsaved.count
     out.write(UInt32(count))
     for number in 0..<count {
@@ -156,6 +193,7 @@ public final class KeyedStore {
 
   /// Adds or overwrites the groups that ``save(base:into:)`` wrote.
   public func restore(from reader: inout ByteReader) throws(WeirError) {
+    if let expiring { return try expiring.restore(from: &reader) }
     for _ in 0..<(try reader.readCount(each: 20)) {
       let hash = try reader.readHash()
       let key = Array(try reader.readCounted())

@@ -8,6 +8,7 @@ public struct JSONSchemaFormat: RecordFormat {
 
   public var carriesSchemaIDs: Bool { true }
   public var readsLines: Bool { false }
+  public func problem(withCoercionOf field: Field) -> String? { "records of format json-schema have types of their own" }
   public func framing(of raw: RawBlock) -> SchemaFraming? { SchemaFraming(raw) }
   public func decoder(_ request: DecoderRequest) -> any BlockDecoder { FramedDecoder(.json, fields: request.fields, read: request.read) }
 }
@@ -25,6 +26,8 @@ public struct AvroFormat: RecordFormat {
     let hasIndex = field.steps.contains { if case .index = $0 { true } else { false } }
     return hasIndex ? "elements of arrays cannot be read with format avro" : nil
   }
+
+  public func problem(withCoercionOf field: Field) -> String? { "records of format avro have types of their own" }
 
   public func framing(of raw: RawBlock) -> SchemaFraming? { SchemaFraming(raw) }
   public func decoder(_ request: DecoderRequest) -> any BlockDecoder { FramedDecoder(.avro, fields: request.fields, read: request.read) }

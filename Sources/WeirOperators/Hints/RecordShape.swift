@@ -74,7 +74,7 @@ enum RecordShape {
   // MARK: Lines of text
 
   private static let log =
-    "this looks like a line of a text log: Weir reads JSON, one object per line; have the program log JSON, or convert it first"
+    "this looks like a line of a text log: say its pattern, format: {text: {pattern: '…'}}; nginx, apache, alb, syslog and syslog_bsd are ready patterns, and logfmt is a format"
 
   private static func lines(_ text: [UInt8]) -> String? {
     if ["data:", "event:", "retry:"].contains(where: { text.starts(with: $0.utf8) }) {
@@ -87,7 +87,11 @@ enum RecordShape {
     let found = separators.map { separator in (separator.name, count(text, separator.byte)) }.filter { $0.1 > 0 }
     // Sentences have a comma or two; a table's lines have little else between their values.
     if let best = found.max(by: { $0.1 < $1.1 }), best.1 >= 2 || !isSentence(text) {
-      return "this looks like a table with \(best.0): Weir reads JSON, one object per line; convert it first (DuckDB: COPY … TO 'x.json')"
+      let format =
+        best.0.contains("TSV")
+        ? "tsv: {header: true}"
+        : best.0.contains("commas") ? "csv: {header: true}" : "csv: {header: true, delimiter: '\(best.0.contains("semi") ? ";" : "|")'}"
+      return "this looks like a table with \(best.0): write format: {\(format)}, and the columns in their order as fields"
     }
     return isSentence(text) || isDated(text) ? log : nil
   }

@@ -32,9 +32,12 @@ public enum RejectionHint {
   private static func mismatch(_ field: Field, _ record: JSONValue, _ reason: String, isTime: Bool) -> String? {
     guard !field.type.isNested, let value = value(of: field, in: record) else { return nil }
     if reason.contains("needs a zone") {
-      if isTime { return "the time has no zone: send it with one (2026-01-31T23:59:59Z)" }
+      if isTime {
+        return
+          "the time has no zone: say which one it is in, \(field.name): {type: timestamp!, zone: Europe/Berlin}, or send it with one (2026-01-31T23:59:59Z)"
+      }
       return
-        "the time has no zone: send it with one (2026-01-31T23:59:59Z); or declare \(field.name) as string and say in the expression which zone it has, such as cast(\(field.name) || 'Z' as timestamp)"
+        "the time has no zone: say which one it is in, \(field.name): {type: timestamp, zone: Europe/Berlin}, or send it with one (2026-01-31T23:59:59Z)"
     }
     switch value {
     case .string(let text): return text.utf8.count <= 100 ? ofText(field, text) : nil
@@ -75,18 +78,18 @@ public enum RejectionHint {
     case .int64, .double, .decimal:
       if isNumber {
         return
-          "the number is written as text: declare \(field.name) as string and write cast(\(field.name) as \(field.type.name)) in the expressions, or send it without quotes"
+          "the number is written as text: write coerce: true in record, or \(field.name): {type: \"\(field.type.name)\", coerce: true}; or send it without quotes"
       }
       return isDecimalComma(words)
         ? "the number is written as text with a decimal comma: declare \(field.name) as string, or send it as 1234.5" : nil
     case .bool:
       guard ["true", "false"].contains(words.lowercased()) else { return nil }
       return
-        "the value is written as text: declare \(field.name) as string and write cast(\(field.name) as bool), or send it without quotes"
+        "the value is written as text: write coerce: true in record, or \(field.name): {type: bool, coerce: true}; or send it without quotes"
     case .timestamp where field.encoding != .natural:
       return isNumber
         ? "in this unit, the number is not a time in the years 1 to 9999"
-        : "the time is text: declare \(field.name) as timestamp, if it is ISO 8601 with a zone"
+        : "the time is text: declare \(field.name) as timestamp, if it is ISO 8601 with a zone; else with zone and formats"
     case .timestamp:
       return isNumber
         ? "the time is a number written as text: declare \(field.name) as \(unit(Int64(words)))" : nil
@@ -126,7 +129,7 @@ public enum RejectionHint {
     case 1_000_000_000..<10_000_000_000: "timestamp_s"
     case 1_000_000_000_000..<10_000_000_000_000: "timestamp_ms"
     case 1_000_000_000_000_000..<10_000_000_000_000_000: "timestamp_us"
-    case 1_000_000_000_000_000_000...: "a time in nanoseconds, which must be sent as microseconds"
+    case 1_000_000_000_000_000_000...: "timestamp_ns, a time in nanoseconds"
     default: "timestamp_s, timestamp_ms or timestamp_us"
     }
   }
@@ -169,6 +172,7 @@ private struct MissingField {
       case .seconds: "_s"
       case .milliseconds: "_ms"
       case .microseconds: "_us"
+      case .nanoseconds: "_ns"
       }
     let text = Printable.text(FieldPath.text(path), bytesMax: 200)
     return "\(field.name): {type: \"\(field.type.name)\(unit)\(field.required ? "!" : "")\", path: '\(text)'}"

@@ -15,16 +15,21 @@ struct FieldSink {
     var arena: Arena?
     /// Of a nested type.
     let nested: NestedJSON?
+    /// Of a field whose values may be texts.
+    let text: TextValue?
 
     init(_ field: Field) {
       (name, type) = (field.name, field.type)
       nested = field.type.isNested ? NestedJSON(field) : nil
+      text = field.isCoerced ? TextValue(field) : nil
     }
   }
 
   /// The column's type without references.
   private enum Kind {
     case bool, int64, double, string, timestamp, nested
+    /// Read from text, whatever the type.
+    case coerced
     case decimal(scale: Int)
 
     init(_ type: ColumnType) {
@@ -45,6 +50,8 @@ struct FieldSink {
   private let isRead: Bool
   private let rest: Unmanaged<Rest>
   private let kind: Kind
+  /// The form of the column, which ``kind`` does not have for a field that is read from text.
+  private let stored: Kind
   private let unit: Int64
   /// Unscaled decimals are below this.
   private let limit: UInt128
@@ -58,12 +65,13 @@ struct FieldSink {
     self.isRead = isRead
     rest = .passRetained(Rest(field))
     required = field.required
-    kind = Kind(field.type)
+    stored = Kind(field.type)
+    kind = field.isCoerced ? .coerced : stored
     switch field.encoding {
     case .natural: unit = 0
     case .seconds: unit = 1_000_000
     case .milliseconds: unit = 1000
-    case .microseconds: unit = 1
+    case .microseconds, .nanoseconds: unit = 1
     }
     if case .decimal(let precision, _) = field.type { limit = FieldValues.powers[precision].magnitude } else { limit = 0 }
     values = UnsafeMutableRawPointer(UnsafeMutablePointer<UInt8>.allocate(capacity: 1))
@@ -82,11 +90,11 @@ struct FieldSink {
   }
 
   private var valueBytes: Int {
-    switch kind {
+    switch stored {
     case .bool: 1
     case .int64, .timestamp, .double: 8
     case .decimal: MemoryLayout<Int128>.size
-    case .string, .nested: MemoryLayout<StringRef>.stride
+    case .string, .nested, .coerced: MemoryLayout<StringRef>.stride
     }
   }
 
@@ -127,15 +135,15 @@ struct FieldSink {
       return Array(UnsafeBufferPointer(start: all, count: rows))
     }
     let column: Column.Values =
-      switch kind {
+      switch stored {
       case .bool: .bool(array(false))
       case .int64, .timestamp: .int64(array(0))
       case .double: .double(array(0))
       case .decimal: .decimal(array(0))
-      case .string, .nested: .string(array(.empty))
+      case .string, .nested, .coerced: .string(array(.empty))
       }
     var owners: [any AnyObject & Sendable] = []
-    switch kind {
+    switch stored {
     case .string: owners = rest.takeUnretainedValue().arena.map { text + [$0] } ?? text
     case .nested: owners = rest.takeUnretainedValue().arena.map { [$0] } ?? []
     default: break
@@ -166,6 +174,7 @@ struct FieldSink {
       set(try timestamp(&scanner), row)
     case .bool: try bool(&scanner, c, row)
     case .nested: set(try nested(&scanner), row)
+    case .coerced: try coerced(&scanner, c, row)
     default:
       if c == 0x2D || c &- 0x30 < 10 {
         try number(&scanner, row)
@@ -214,6 +223,23 @@ struct FieldSink {
       set(value, row)
     default: throw mismatch(&scanner)
     }
+  }
+
+  /// A string, or a number or bool as it is written.
+  private mutating func coerced(_ scanner: inout JSONScanner, _ c: UInt8, _ row: Int) throws(DecodeError) {
+    let start = scanner.at
+    var text: StringRef
+    switch c {
+    case 0x22:
+      let string = try scanner.string()
+      text = string.hasEscapes ? try unescape(string) : StringRef(start: string.start, count: string.count)
+    case 0x7B, 0x5B: throw mismatch(&scanner)
+    default:
+      try scanner.skipValue()
+      text = StringRef(start: start, count: scanner.at - start)
+    }
+    guard let reader = rest.takeUnretainedValue().text else { preconditionFailure("a field that is read from text has its reader") }
+    do { try reader.read(text, into: &self, row) } catch { throw DecodeError(reason: error.reason, at: start) }
   }
 
   private func nested(_ scanner: inout JSONScanner) throws(DecodeError) -> StringRef {

@@ -208,6 +208,10 @@ enum FieldValues {
     return (p[0] == 0x2D ? -1 : 1) * (hours * 60 + minutes)
   }
 
+  static func isDate(_ year: Int64, _ month: Int64, _ day: Int64) -> Bool {
+    (1...9999).contains(year) && (1...12).contains(month) && day >= 1 && day <= daysIn(month, year)
+  }
+
   private static func daysIn(_ month: Int64, _ year: Int64) -> Int64 {
     switch month {
     case 2: year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) ? 29 : 28

@@ -1,7 +1,7 @@
 import WeirCore
 
-/// The rows of a lookup file as columns of cells, and errors with their lines.
-struct LookupRows {
+/// The rows of a lookup file in CSV.
+struct LookupRows: LookupText {
   /// One column of the file.
   struct Cells {
     var refs: [StringRef] = []
@@ -19,6 +19,8 @@ struct LookupRows {
   private let count: Int
   private let file: String
   private let arena = Arena()
+
+  var owners: [any AnyObject & Sendable] { [text, arena] }
 
   init(_ text: TextBuffer, count: Int, file: String) throws(WeirError) {
     self.text = text
@@ -74,22 +76,6 @@ struct LookupRows {
     return columns
   }
 
-  /// Cells as values of a type; the first that is none is an error.
-  ///
-  /// - Parameters:
-  ///   - place: the column's place in the file.
-  ///   - why: the error's text, given the cell's.
-  func column(_ cells: Cells, _ type: ColumnType, at place: Int, _ why: (String) -> String) throws(WeirError) -> Column {
-    let source = Column(type: .string, values: .string(cells.refs), validity: cells.valid, owners: [text, arena])
-    if type == .string { return source }
-    let count = cells.refs.count
-    let column = Cast(count: count).run(Vector(type: .string, .column(source)), to: type, orNull: true).column(count)
-    if let valid = column.validity, let row = (0..<count).first(where: { !valid[$0] && source.isValid($0) }) {
-      throw fault(inRow: row, at: place, why)
-    }
-    return column
-  }
-
   // MARK: Errors, by reading once more
 
   /// - Parameters:
@@ -137,5 +123,5 @@ struct LookupRows {
       && text.unicodeScalars.allSatisfy { $0.properties.isAlphabetic || ("0"..."9").contains($0) || "_-. ".unicodeScalars.contains($0) }
   }
 
-  private static func short(_ text: String) -> String { text.count <= shownMax ? text : text.prefix(shownMax) + "…" }
+  static func short(_ text: String) -> String { text.count <= shownMax ? text : text.prefix(shownMax) + "…" }
 }

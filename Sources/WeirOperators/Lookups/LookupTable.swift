@@ -33,17 +33,22 @@ public final class LookupTable: Sendable {
   /// - Parameters:
   ///   - keyType: of the field that is looked up: the file's keys are read as that, so that 1 and 1.00 are one decimal.
   ///   - types: of columns that are not strings. An empty field that is not quoted is null; a null key matches nothing.
-  /// - Throws: `config` with file and line: no header, no key column, a row of another length, a key twice, a value that
+  /// - Throws: `config` with file and line: no header, no key column, a row of another length, a line that is no object, a key twice, a value that
   ///   is not of its type, more than ``cellsMax`` fields.
   public init(
-    name: String, bytes: [UInt8], file: String, key: String, keyType: ColumnType = .string, types: [String: ColumnType] = [:]
+    name: String, bytes: [UInt8], file: String, format: LookupFormat = .csv, key: String, keyType: ColumnType = .string,
+    types: [String: ColumnType] = [:]
   ) throws(WeirError) {
     self.name = name
     contentHash = ContentHash(of: bytes)
     text = TextBuffer(bytes: bytes.count)
     count = bytes.count
     text.base.update(from: bytes, count: bytes.count)
-    let rows = try LookupRows(text, count: bytes.count, file: file)
+    let rows: any LookupText =
+      switch format {
+      case .csv: try LookupRows(text, count: bytes.count, file: file)
+      case .ndjson: LookupObjects(text, count: bytes.count, file: file)
+      }
     let (names, keyColumn) = try rows.header(key)
     let cells = try rows.cells(names)
     let typed = names.enumerated().map { $0 == keyColumn ? keyType : types[$1] ?? .string }

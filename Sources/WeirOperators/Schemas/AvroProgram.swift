@@ -252,6 +252,7 @@ struct AvroProgram {
       case (nil, .seconds): .timestamp(1_000_000, isLong: node.isLong)
       case (nil, .milliseconds): .timestamp(1000, isLong: node.isLong)
       case (nil, .microseconds): .timestamp(1, isLong: node.isLong)
+      case (nil, .nanoseconds): .timestamp(-1000, isLong: node.isLong)
       default: nil
       }
     }

@@ -1,17 +1,24 @@
 import WeirCore
 import WeirOperators
+import WeirS3Settings
 
 /// A lookup, as a front door has parsed it.
 public struct PlanLookup {
   public var name: PlanText
+  /// A path, or an address of an object store.
   public var file: PlanText
+  /// `csv` or `ndjson`; nil: as the file's name says, else CSV.
+  public var format: PlanText?
   public var key: PlanText
   /// Types of columns that are not texts, as a record's fields have them.
   public var columns: [(name: String, type: PlanText)]
   public var span: SourceSpan?
 
-  public init(_ name: PlanText, file: PlanText, key: PlanText, columns: [(name: String, type: PlanText)] = [], at span: SourceSpan? = nil) {
-    (self.name, self.file, self.key, self.columns, self.span) = (name, file, key, columns, span)
+  public init(
+    _ name: PlanText, file: PlanText, format: PlanText? = nil, key: PlanText, columns: [(name: String, type: PlanText)] = [],
+    at span: SourceSpan? = nil
+  ) {
+    (self.name, self.file, self.format, self.key, self.columns, self.span) = (name, file, format, key, columns, span)
   }
 }
 
@@ -19,23 +26,42 @@ extension PlanBuilder {
   /// Reads a lookup's file and checks it. After the fields, one of which is the key.
   public func lookup(_ written: PlanLookup) {
     let what = "lookups.\(written.name.text)"
-    guard isTableName(written.name, "lookups"), diagnostics.isPath(written.file, "\(what).file"),
+    namesLookups = true
+    guard isTableName(written.name, "lookups"), isPlace(written.file, "\(what).file"), let format = format(of: written, what),
       let key = index(of: written.key, "\(what).key")
     else { return }
     let types = types(of: written, what)
-    let path = Paths.resolve(written.file.text, in: directory)
-    guard let bytes = lookupFile(path, what, written.file.span) else { return }
+    let path = S3Location.accepts(written.file.text) ? written.file.text : Paths.resolve(written.file.text, in: directory)
+    guard let bytes = lookupFile(written.name.text, path, what, written.file.span) else { return }
     if let found = FileSignature(bytes.prefix(FileSignature.bytesNeeded)) {
-      diagnostics.report("\(what): the file \(path) is \(found.name), and not CSV in UTF-8", "lookup", at: written.file.span)
+      diagnostics.report("\(what): the file \(path) is \(found.name), and not \(format.title) in UTF-8", "lookup", at: written.file.span)
       return
     }
     let field = plan.record.fields[key]
     do throws(WeirError) {
       let table = try LookupTable(
-        name: written.name.text, bytes: bytes, file: path, key: field.name, keyType: field.type, types: types)
+        name: written.name.text, bytes: bytes, file: path, format: format, key: field.name, keyType: field.type, types: types)
       spans[what] = written.span
-      add(LookupSpec(name: written.name.text, file: written.file.text, key: key, columns: table.columns), table)
+      let spec = LookupSpec(
+        name: written.name.text, file: written.file.text, format: format == .csv ? nil : format.rawValue, key: key, columns: table.columns)
+      add(spec, table)
     } catch { diagnostics.report("\(what): \(error.message)", "lookup", at: written.file.span) }
+  }
+
+  private func isPlace(_ file: PlanText, _ what: String) -> Bool {
+    guard S3Location.accepts(file.text) else { return diagnostics.isPath(file, what) }
+    guard let problem = PathText.lakeProblem(file.text) else { return true }
+    diagnostics.report("\(what): \(problem.reason). \(problem.advice)", "bad_path", at: file.span)
+    return false
+  }
+
+  private func format(of written: PlanLookup, _ what: String) -> LookupFormat? {
+    guard let text = written.format else { return LookupFormat(name: written.file.text) ?? .csv }
+    if let format = LookupFormat(rawValue: text.text) { return format }
+    diagnostics.report(
+      "\(what).format: unknown format \(text.text); it can be \(LookupFormat.allCases.map(\.rawValue).joined(separator: " or "))",
+      "bad_value", at: text.span)
+    return nil
   }
 
   private func types(of written: PlanLookup, _ what: String) -> [String: ColumnType] {
@@ -52,9 +78,9 @@ extension PlanBuilder {
     return types
   }
 
-  private func lookupFile(_ path: String, _ what: String, _ span: SourceSpan?) -> [UInt8]? {
+  private func lookupFile(_ name: String, _ path: String, _ what: String, _ span: SourceSpan?) -> [UInt8]? {
     do {
-      let bytes = try InputFile.bytes(of: path, bytesMax: LookupTable.bytesMax - lookupBytes)
+      let bytes = try lookupFiles(LookupFile(name: name, place: path, bytesMax: LookupTable.bytesMax - lookupBytes))
       lookupBytes += bytes.count
       return bytes
     } catch {

@@ -6,7 +6,8 @@ extension PlanBuilder {
   /// - Parameters:
   ///   - type: as ``FieldType`` writes it, such as `string!`.
   ///   - path: where the record has it, if not under its own name.
-  public func field(_ name: PlanText, type: PlanText, path: PlanText? = nil) {
+  ///   - coerce: its values may be texts.
+  public func field(_ name: PlanText, type: PlanText, path: PlanText? = nil, coerce: PlanCoercion? = nil) {
     let steps = path.flatMap { self.steps($0, of: name.text) }
     checkName(name)
     guard isNotOptional(name.text, type), checkNested(name.text, type) else { return }
@@ -17,6 +18,7 @@ extension PlanBuilder {
       return
     }
     field.path = steps
+    if let coerce { self.coerce(&field, coerce) }
     if let problem = plan.record.recordFormat.problem(with: field) {
       diagnostics.report("field \(name.text)\(path == nil ? "" : ".path"): \(problem)", "bad_value", at: path?.span ?? type.span)
     }
@@ -79,6 +81,9 @@ extension PlanBuilder {
 
   /// After all fields.
   public func endFields(at span: SourceSpan? = nil) {
+    if let problem = plan.record.recordFormat.problem(with: plan.record.fields) {
+      diagnostics.report("record.fields: \(problem)", "bad_value", at: span)
+    }
     if plan.record.fields.isEmpty { diagnostics.report("record.fields must name at least one field", "missing_key", at: span) }
     checkPaths(span)
   }

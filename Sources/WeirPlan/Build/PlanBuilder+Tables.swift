@@ -11,6 +11,8 @@ public struct PlanTable {
   let by: () -> [PlanText]?
   let measures: () -> [PlanMeasure]?
   let partitionBy: () -> [PlanText]
+  /// Of a state table: event time after which the row of a key without newer records expires; nil: none does.
+  public var ttl: PlanDuration?
   public var span: SourceSpan?
   public var bySpan: SourceSpan?
   public var partitionSpan: SourceSpan?
@@ -135,8 +137,26 @@ extension PlanBuilder {
     let measures = measures(table, StateSpec.ownColumns + by.map(\.name))
     let spec = StateSpec(
       name: table.name, filter: table.filter.flatMap { $0.text() }.flatMap { condition($0, "\(table.what).where") }, by: by,
-      measures: measures)
+      measures: measures, ttlMicroseconds: table.ttl.flatMap { ttl($0, table.what) })
     set { $0.state.append(spec) }
+  }
+
+  /// - Returns: nil: it is wrong, which was reported.
+  private func ttl(_ ttl: PlanDuration, _ what: String) -> Int64? {
+    if plan.record.time == nil {
+      diagnostics.report("\(what).ttl needs record.time: rows expire by event time", "missing_key", at: ttl.span)
+    }
+    if plan.source.live?.reshards == true {
+      diagnostics.report(
+        "\(what).ttl: not yet: rows cannot expire where the source's shards are split and merged", "not_yet", at: ttl.span)
+    }
+    guard let microseconds = ttl.microseconds() else { return nil }
+    guard microseconds > 0, microseconds <= QuantityText.durationMax else {
+      diagnostics.report(
+        "\(what).ttl: \(ttl.text) is not between 1us and 36500d; without ttl rows never expire", "bad_duration", at: ttl.span)
+      return nil
+    }
+    return microseconds
   }
 
   /// - Returns: nil: it is missing.

@@ -21,8 +21,12 @@ public final class PlanBuilder {
   /// Set by ``source(_:)``.
   var hasSource = false
 
+  /// A lookup was named, if perhaps in vain.
+  package var namesLookups = false
   /// Of the files of all lookups so far.
   var lookupBytes = 0
+  /// Reads the files of lookups.
+  package var lookupFiles: LookupFiles = { file throws(InputFile.Refusal) in try InputFile.lookup(file) }
   /// Paths in the plan are relative to it.
   package let directory: String
 

@@ -23,9 +23,15 @@ package enum LiveBounds {
   package static let refresh = Bounds("500ms", "30s")
   /// Below, there is no room for a batch of a producer.
   package static let queue = Bounds("1MiB", "1024GiB")
+  /// Below, a worker that waits for an answer would lose its shards; above, those of a worker that died would wait for too long.
+  package static let lease = Bounds("3s", "1h")
+  /// Below, a shard would refuse: it answers five requests a second, of all that read it.
+  package static let poll = Bounds("250ms", "1m")
   package static let drain = Bounds("1s", "1d")
   /// CloudWatch keeps no value for less than a second; alarms look at minutes.
   package static let cloudWatch = Bounds("1s", "1h")
+  /// Below, each request to the service would be about the same value; above, a rotation would be noticed too late.
+  package static let secretRefresh = Bounds("1s", "1d")
   /// The worker looks at itself about once a second.
   package static let stall = Bounds("1s", "30d")
   package static let dead = Bounds("1s", "30d")

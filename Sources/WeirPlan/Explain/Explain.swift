@@ -13,6 +13,7 @@ package enum Explain {
     for (i, field) in plan.record.fields.enumerated() {
       var notes: [String] = []
       if field.required { notes.append("required") }
+      if let coerce = field.coerce { notes.append(coerce.text) }
       if field.encoding != .natural { notes.append("from \(field.encoding.rawValue) since 1970") }
       if let path = field.path { notes.append("at \(FieldPath.text(path))") }
       if plan.record.key == i { notes.append("key") }
@@ -44,6 +45,10 @@ package enum Explain {
       if let filter = state.filter { out.append("  where \(filter.text)") }
       out += state.by.map { "  \(pad($0.name, 20)) \(pad($0.expr.type.name, 14)) by \($0.expr.text)" }
       out += state.measures.map(measure)
+      if let ttl = state.ttlMicroseconds {
+        out.append(
+          "  a row expires when the watermark has passed the key's newest record by \(ttl / 1000) ms, and a later one begins a new row")
+      }
     }
     if let sinks = plan.sinks { out += self.sinks(sinks, plan) }
     return out.joined(separator: "\n")
@@ -74,6 +79,7 @@ package enum Explain {
   /// What a pipeline promises about records by key, and what breaks it.
   private static func promise(_ plan: Plan) -> [String] {
     guard let live = plan.source.live, let key = plan.record.key.map({ plan.record.fields[$0].name }) else { return [] }
+    if live.reshards { return promiseOfRanges(live, key) }
     let rule =
       live.partitioner.map { "by \($0.rawValue)" }
       ?? "by murmur2, crc32 or fnv1a, as detected from the first records and recorded in the ledger"
@@ -98,6 +104,28 @@ package enum Explain {
       out.append("  duplicates are found within a partition only")
     }
     return out
+  }
+
+  /// The same of a source whose shards have ranges of hashes, and are split and merged.
+  private static func promiseOfRanges(_ live: LiveSourceTraits, _ key: String) -> [String] {
+    let head = ["", "keys (misplaced: \(live.misplaced.rawValue))"]
+    switch live.misplaced {
+    case .halt:
+      return head + [
+        "  expected in the shard whose range has the MD5 of \(key); checked record by record: a record elsewhere (an explicit hash key, keys that the service chose), or without a key, stops the worker before it is committed",
+        "  so all records of a \(key) are in one shard at a time: tables by it are finished there, and all duplicates are found",
+        "  a shard that is split or merged hands windows, state and ids over to the shards that have its keys next",
+      ]
+    case .merge:
+      return head + [
+        "  may be in any shard: all tables are merged over the shards, and correct", "  duplicates are found within a shard only",
+      ]
+    case .perShard:
+      return head + [
+        "  may be in any shard: tables by \(key) have a row for each shard that holds it (_shard); add them up for the whole",
+        "  duplicates are found within a shard only",
+      ]
+    }
   }
 
   private static func measure(_ m: Measure) -> String {

@@ -43,6 +43,7 @@ package enum ExplainDocument {
           .members([
             "table": .string(state.name),
             "aggregate": aggregate(state.filter, state.by, state.measures, places[compiled.goldCount + i]),
+            "ttl_us": int(state.ttlMicroseconds),
           ])
         }),
       "topics": list(plan.sinks?.routes ?? []) { .members(["table": .string($0.table), "topic": .string($0.topic)]) },

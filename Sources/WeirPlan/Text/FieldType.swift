@@ -4,8 +4,8 @@ import WeirOperators
 /// Types as a pipeline file writes them: `string!`, `timestamp_ms`, `decimal(12,2)`.
 package enum FieldType {
   package static let names = [
-    "bool", "int64", "double", "decimal(12,2)", "string", "timestamp", "timestamp_s", "timestamp_ms", "timestamp_us", "list<string>",
-    "struct<a:int64,b:string>", "map<string,double>",
+    "bool", "int64", "double", "decimal(12,2)", "string", "timestamp", "timestamp_s", "timestamp_ms", "timestamp_us", "timestamp_ns",
+    "list<string>", "struct<a:int64,b:string>", "map<string,double>",
   ]
 
   /// The name that is probably meant; nil: none is near.
@@ -32,6 +32,7 @@ package enum FieldType {
     case "timestamp_s": return make(.timestamp, .seconds)
     case "timestamp_ms": return make(.timestamp, .milliseconds)
     case "timestamp_us": return make(.timestamp, .microseconds)
+    case "timestamp_ns": return make(.timestamp, .nanoseconds)
     default:
       guard word.hasPrefix("decimal("), word.hasSuffix(")") else { return nil }
       let parts = word.dropFirst(8).dropLast().split(separator: ",").map { Int($0) }

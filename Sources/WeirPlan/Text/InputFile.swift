@@ -1,5 +1,18 @@
 import Foundation
 import WeirLocal
+import WeirS3Settings
+
+/// The file of a lookup, to be read.
+package struct LookupFile: Sendable {
+  /// Of the lookup.
+  package var name: String
+  /// A path, or an address of an object store.
+  package var place: String
+  package var bytesMax: Int
+}
+
+/// Reads the file of a lookup. Blocks.
+package typealias LookupFiles = @Sendable (LookupFile) throws(InputFile.Refusal) -> [UInt8]
 
 /// Files that a pipeline names: regular files only.
 ///
@@ -10,6 +23,12 @@ package enum InputFile {
     /// In words that follow the file's path.
     case unreadable(String)
     case tooLarge
+  }
+
+  /// A lookup's file, where there is no client of an object store.
+  package static func lookup(_ file: LookupFile) throws(Refusal) -> [UInt8] {
+    guard !S3Location.accepts(file.place) else { throw .unreadable("there is no client of S3 here") }
+    return try bytes(of: file.place, bytesMax: file.bytesMax)
   }
 
   package static func bytes(of path: String, bytesMax: Int) throws(Refusal) -> [UInt8] {

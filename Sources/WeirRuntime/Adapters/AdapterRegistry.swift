@@ -1,6 +1,7 @@
 import WeirCore
 import WeirEngine
 import WeirLocal
+import WeirPlan
 import WeirProtocol
 
 /// The adapters that this program is composed of, by name: a plan names them, and nothing else in the program does.
@@ -13,11 +14,12 @@ package struct AdapterRegistry: Sendable {
   var tableFormats: [any TableFormatAdapter]
   /// The last that accepts a place opens the state table there; the first of all is the one of a plan that names none.
   var stateTables: [any StateTableAdapter]
+  var catalogs: [any TableCatalogAdapter]
 
   /// What `weir` has.
   package static let standard = AdapterRegistry(
-    sources: [KafkaSourceAdapter()], sinks: [KafkaSinkAdapter()], objectStores: [S3Adapter(), DirectoryAdapter()],
-    tableFormats: [DeltaAdapter()], stateTables: [LMDBAdapter(), RedisAdapter(), DynamoDBAdapter()])
+    sources: [KafkaSourceAdapter(), KinesisSourceAdapter()], sinks: [KafkaSinkAdapter()], objectStores: [S3Adapter(), DirectoryAdapter()],
+    tableFormats: [DeltaAdapter()], stateTables: [LMDBAdapter(), RedisAdapter(), DynamoDBAdapter()], catalogs: [GlueAdapter()])
 
   func source(_ name: String) -> (any SourceAdapter)? { sources.first { $0.name == name } }
   func sink(_ name: String) -> (any SinkAdapter)? { sinks.first { $0.name == name } }
@@ -28,6 +30,14 @@ package struct AdapterRegistry: Sendable {
   package func lake(_ path: String, settings: [String: String] = [:], _ effects: LakeEffects) async throws(WeirError) -> any ObjectStore {
     guard let adapter = objectStores.first(where: { $0.accepts(path) }) else { preconditionFailure("no adapter opens lakes") }
     return try await adapter.open(path, settings: settings, effects)
+  }
+
+  /// Settings of the store that a lake is in which would harm it.
+  /// - Throws: `config`.
+  package func examineLake(
+    _ path: String, settings: [String: String] = [:], _ effects: LakeEffects
+  ) async throws(WeirError) -> [StoreFinding] {
+    try await objectStores.first { $0.accepts(path) }?.examine(path, settings: settings, effects) ?? []
   }
 
   /// The format of a lake's tables.
@@ -60,9 +70,13 @@ protocol SourceAdapter: Sendable {
   /// - Parameter settings: of a pipeline; nil: the request says all.
   /// - Throws: `config` if the request is not right.
   func captured(_ settings: (any SourceSettings)?, _ request: CaptureRequest) throws -> (any CaptureTarget)?
+  /// What the source of a plan costs.
+  func costs(_ settings: any SourceSettings, _ question: CostQuestion) -> [ServiceCost]
 }
 
 extension SourceAdapter {
+  func costs(_ settings: any SourceSettings, _ question: CostQuestion) -> [ServiceCost] { [] }
+
   /// The key below `source`.
   var name: String { settings.adapter }
 }

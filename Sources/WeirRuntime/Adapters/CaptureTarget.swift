@@ -25,5 +25,5 @@ package protocol CaptureTarget: Sendable {
   func reads(_ stream: String) -> Bool
   /// Whether a capture uses a setting of the pipeline, such as `source.kafka.brokers`.
   func isNeeded(_ setting: String) -> Bool
-  func open(log: @escaping ClientLog) throws -> any CapturableSource
+  func open(log: @escaping ClientLog) async throws -> any CapturableSource
 }

@@ -33,6 +33,19 @@ struct DynamoDBAdapter: StateTableAdapter {
     try table(place, isReader: true, thread)
   }
 
+  func costs(_ place: String, _ question: CostQuestion) -> [ServiceCost] {
+    DynamoDBCost.service(place, question.activity, question.inputs)
+  }
+
+  func examine(_ place: String, thread: BlockingThreads) async throws(WeirError) -> [StoreFinding] {
+    let settings: DynamoDBSettings
+    do { settings = try DynamoDBSettings(place: place) } catch { throw DynamoDBAdapter.error(error) }
+    return await TableExamination(
+      table: settings.table, sender: ConfiguredDynamoDB(settings, thread), clock: SystemClock(), random: SystemRandom(),
+      create: settings.create
+    ).run()
+  }
+
   private func table(_ place: String, isReader: Bool, _ thread: BlockingThreads) throws(WeirError) -> DynamoDBStateTable {
     let settings: DynamoDBSettings
     do { settings = try DynamoDBSettings(place: place) } catch { throw DynamoDBAdapter.error(error) }

@@ -2,6 +2,7 @@ import WeirCore
 import WeirEngine
 import WeirKafka
 import WeirKafkaSettings
+import WeirPlan
 
 extension LibraryVersion {
   fileprivate static var kafka: LibraryVersion { LibraryVersion(name: "librdkafka", version: KafkaLibrary.version) }
@@ -20,6 +21,11 @@ struct KafkaSourceAdapter: SourceAdapter {
     guard settings == nil || settings is KafkaSourceSpec else { return nil }
     return try KafkaCaptureTarget(settings as? KafkaSourceSpec, request)
   }
+
+  func costs(_ settings: any SourceSettings, _ question: CostQuestion) -> [ServiceCost] {
+    guard let spec = settings as? KafkaSourceSpec else { return [] }
+    return KafkaCost.services(spec.settings.brokers, question.activity, question.inputs)
+  }
 }
 
 /// Topics, as the workers of a consumer group read them.
@@ -37,6 +43,7 @@ struct KafkaLiveSource: LiveSource {
 
   func group(_ overrides: SourceOverrides, memory: MemoryBudget, log: @escaping ClientLog) async throws -> any ShardGroup {
     let observer = KafkaObserver(log: log)
+    try await SecretService.fetch(spec.settings.secrets)
     let shards = try await count(overrides, observer)
     return try KafkaGroup(
       KafkaWiring.settings(spec, brokers: overrides.brokers, shards: shards, memory: memory),
@@ -74,6 +81,11 @@ struct KafkaSinkAdapter: SinkAdapter {
   ) -> SinkEnvironment? {
     guard let spec = plan.sinks?.settings as? KafkaSinkSpec else { return nil }
     let settings = KafkaWiring.settings(spec, source: KafkaSourceSpec.of(plan), brokers: overrides.brokers)
-    return SinkEnvironment(make: { try KafkaSink.connect(settings, observer: KafkaObserver(log: log)) }, tell: tell)
+    let secrets = (spec.sasl?.secrets ?? []) + (spec.tls?.secrets ?? []) + (KafkaSourceSpec.of(plan)?.settings.secrets ?? [])
+    return SinkEnvironment(
+      make: {
+        try await SecretService.fetch(spec.brokers == nil ? secrets : (spec.sasl?.secrets ?? []) + (spec.tls?.secrets ?? []))
+        return try KafkaSink.connect(settings, observer: KafkaObserver(log: log))
+      }, tell: tell)
   }
 }

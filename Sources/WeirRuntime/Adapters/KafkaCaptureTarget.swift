@@ -36,8 +36,9 @@ struct KafkaCaptureTarget: CaptureTarget {
     setting.hasPrefix("source.kafka.") && setting != "source.kafka.instance" && !(brokers != nil && setting == "source.kafka.brokers")
   }
 
-  func open(log: @escaping ClientLog) throws -> any CapturableSource {
-    try KafkaCapture(
+  func open(log: @escaping ClientLog) async throws -> any CapturableSource {
+    try await SecretService.fetch(spec.settings.secrets)
+    return try KafkaCapture(
       KafkaWiring.settings(spec, brokers: brokers, shards: KafkaCaptureTarget.partitionsExpected),
       start: KafkaWiring.start(spec.settings.start), observer: KafkaObserver(log: log))
   }

@@ -85,6 +85,11 @@ package enum KafkaWiring {
     switch spec {
     case .environment(let name): .environment(name)
     case .file(let path): .file(path)
+    case .stored(let stored):
+      .provided(
+        SecretProvider(
+          "\(stored)", read: { () throws(WeirError) in try SecretService.read(stored) },
+          current: { SecretService.renewed(stored) }, refused: { SecretService.shared.refused(stored) }))
     }
   }
 

@@ -32,23 +32,42 @@ struct RedisAdapter: StateTableAdapter {
     try RedisAdapter.table(place, isReader: true, partsAtOnce: 1, thread)
   }
 
+  func costs(_ place: String, _ question: CostQuestion) -> [ServiceCost] { [RedisCost.service(place, question.prices)] }
+
   /// - Parameter partsAtOnce: about a MiB of rows each, and twice on their way: as rows, and as bytes to send.
   private static func table(
     _ place: String, isReader: Bool, partsAtOnce: Int, _ thread: BlockingThreads
   ) throws(WeirError) -> RedisStateTable {
+    let (server, settings) = try RedisAdapter.server(place)
+    var limits = RedisStateTable.Limits()
+    limits.partsAtOnce = min(limits.partsAtOnce, max(1, partsAtOnce))
+    return RedisStateTable(
+      server, prefix: settings.prefix,
+      connector: connector(settings), isReader: isReader,
+      limits: limits, clock: SystemClock(), random: SystemRandom(), thread: thread,
+      notice: { Console().talk("state table: \($0) (\(place))") })
+  }
+
+  private static func server(_ place: String) throws(WeirError) -> (RedisServer, RedisSettings) {
     let resolved: RedisSettings.Resolved
     do { resolved = try RedisSettings(place: place).resolved { Paths.environment($0) } } catch { throw RedisAdapter.error(error) }
     let settings = resolved.settings
     var server = RedisServer(host: settings.host, port: settings.port, database: settings.database, place: place)
     server.user = settings.userSecret.map(text) ?? settings.user.map(text)
     server.password = settings.password.map(text) ?? resolved.password.map(text)
-    var limits = RedisStateTable.Limits()
-    limits.partsAtOnce = min(limits.partsAtOnce, max(1, partsAtOnce))
-    return RedisStateTable(
-      server, prefix: settings.prefix,
-      connector: RedisSocketConnector(tls: settings.tls.map(tls), replyMilliseconds: settings.replyMilliseconds), isReader: isReader,
-      limits: limits, clock: SystemClock(), random: SystemRandom(), thread: thread,
-      notice: { Console().talk("state table: \($0) (\(place))") })
+    server.refused = SecretService.refusal(of: [settings.userSecret, settings.password].compactMap { $0 })
+    return (server, settings)
+  }
+
+  private static func connector(_ settings: RedisSettings) -> RedisSocketConnector {
+    RedisSocketConnector(tls: settings.tls.map(tls), replyMilliseconds: settings.replyMilliseconds)
+  }
+
+  func examine(_ place: String, thread: BlockingThreads) async throws(WeirError) -> [StoreFinding] {
+    let (server, settings) = try RedisAdapter.server(place)
+    return await RedisExamination(
+      server, prefix: settings.prefix, connector: RedisAdapter.connector(settings), random: SystemRandom(), thread: thread
+    ).run()
   }
 
   private static func tls(_ spec: TLSSpec) -> RedisSocketConnector.TLS {

@@ -12,13 +12,24 @@ package enum RegistryWiring {
     guard plan.record.recordFormat.carriesSchemaIDs, let spec = plan.record.registry else { return nil }
     let transport = CurlTransport(threads: BlockingThreads(count: threads), tls: spec.tls.map(tls))
     return RegistryEnvironment(
-      registry: ConfluentRegistry(url: spec.url, identity: spec.identity.map(identity), transport: transport), tell: tell)
+      registry: ConfluentRegistry(
+        url: spec.url, identity: spec.identity.map(identity), transport: transport,
+        refused: SecretService.refusal(of: spec.secrets)), tell: tell)
   }
 
   private static func identity(_ spec: RegistrySpec.Identity) -> ConfluentRegistry.Identity {
     switch spec {
-    case .basic(let user, let password): .basic(user: text(user), password: text(password))
-    case .bearer(let token): .bearer(text(token))
+    case .basic(let user, let password): .basic(user: value(user), password: value(password))
+    case .bearer(let token): .bearer(value(token))
+    }
+  }
+
+  /// Before each request. A value that the registry refuses is read again where that may help.
+  private static func value(_ spec: SecretSpec) -> ConfluentRegistry.Identity.Text {
+    {
+      do throws(WeirError) { return try await spec.value() } catch {
+        throw WeirError(error.code == .unavailable ? .unavailable : .registry, error.message, advice: error.advice)
+      }
     }
   }
 
@@ -32,7 +43,7 @@ package enum RegistryWiring {
     return tls
   }
 
-  /// Read when it is used; an error names the place and never the value.
+  /// Read when it is used, on a thread that may block; an error names the place and never the value.
   private static func text(_ spec: SecretSpec) -> @Sendable () throws -> String {
     {
       do throws(WeirError) { return try spec.read() } catch {

@@ -26,6 +26,10 @@ package protocol StateTableAdapter: Sendable {
   func read(_ place: String, thread: BlockingThreads) throws(WeirError) -> any StateTableReader
   /// For a table that is damaged: the place of a new one, which takes its place; nil: it is sound, or repairs itself.
   func replacement(of place: String) async throws -> StateTableReplacement?
+  /// What a state table costs; empty: nothing but the machine.
+  func costs(_ place: String, _ question: CostQuestion) -> [ServiceCost]
+  /// Settings of the table or its server that would harm; empty: there are none to look at. Changes nothing.
+  func examine(_ place: String, thread: BlockingThreads) async throws(WeirError) -> [StoreFinding]
 }
 
 extension StateTableAdapter {
@@ -33,6 +37,8 @@ extension StateTableAdapter {
   var name: String { settings.adapter }
 
   package func replacement(of place: String) async throws -> StateTableReplacement? { nil }
+  package func costs(_ place: String, _ question: CostQuestion) -> [ServiceCost] { [] }
+  package func examine(_ place: String, thread: BlockingThreads) async throws(WeirError) -> [StoreFinding] { [] }
 }
 
 /// A state table that is written beside a damaged one.
@@ -98,6 +104,11 @@ extension AdapterRegistry {
   /// See ``StateTableAdapter/replacement(of:)``.
   package func replacementOfStateTable(at place: String) async throws -> StateTableReplacement? {
     try await stateTableAdapter(place).replacement(of: place)
+  }
+
+  /// See ``StateTableAdapter/examine(_:thread:)``.
+  package func examineStateTable(at place: String, thread: BlockingThreads) async throws(WeirError) -> [StoreFinding] {
+    try await stateTableAdapter(place).examine(place, thread: thread)
   }
 
   private func stateTableAdapter(_ place: String) -> any StateTableAdapter {

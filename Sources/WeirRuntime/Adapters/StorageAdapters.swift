@@ -2,6 +2,8 @@ import WeirConfiguration
 import WeirCore
 import WeirDelta
 import WeirLocal
+import WeirOperators
+import WeirPlan
 import WeirProtocol
 import WeirS3
 import WeirS3Settings
@@ -14,6 +16,16 @@ protocol ObjectStoreAdapter: Sendable {
   /// - Parameter settings: by the adapter's own names.
   /// - Throws: `config`.
   func open(_ path: String, settings: [String: String], _ effects: LakeEffects) async throws(WeirError) -> any ObjectStore
+  /// What a lake costs; empty: nothing but the machine.
+  func costs(_ path: String, _ question: CostQuestion) -> [ServiceCost]
+  /// Settings of the store that would harm a lake; empty: there are none to look at.
+  /// - Throws: `config`.
+  func examine(_ path: String, settings: [String: String], _ effects: LakeEffects) async throws(WeirError) -> [StoreFinding]
+}
+
+extension ObjectStoreAdapter {
+  func costs(_ path: String, _ question: CostQuestion) -> [ServiceCost] { [] }
+  func examine(_ path: String, settings: [String: String], _ effects: LakeEffects) async throws(WeirError) -> [StoreFinding] { [] }
 }
 
 /// What a lake's store needs of the machine.
@@ -24,6 +36,11 @@ package struct LakeEffects: Sendable {
 
   package init(threads: BlockingThreads, clock: SystemClock, random: SystemRandom) {
     (self.threads, self.clock, self.random) = (threads, clock, random)
+  }
+
+  /// For what is read before there is a lake.
+  package static func own() -> LakeEffects {
+    LakeEffects(threads: BlockingThreads(count: 1), clock: SystemClock(), random: SystemRandom())
   }
 }
 
@@ -53,6 +70,22 @@ struct S3Adapter: ObjectStoreAdapter {
     let settings = try S3Settings(try S3Location(path), options: options)
     let sender = try await AWSWiring.client(of: .s3, endpoint: settings.endpoint, region: settings.region, effects)
     return S3ObjectStore(settings, sender: sender, clock: effects.clock, random: effects.random)
+  }
+
+  func costs(_ path: String, _ question: CostQuestion) -> [ServiceCost] {
+    let plan = question.plan.plan
+    let rowTables = plan.tables.count { $0.kind == .bronze || $0.kind == .silver }
+    return [
+      S3Cost.service(
+        path, question.activity, question.inputs, keepSeconds: Double(plan.lake.ledgerKeepMicroseconds) / 1e6,
+        rowTables: Double(rowTables))
+    ]
+  }
+
+  func examine(_ path: String, settings options: [String: String], _ effects: LakeEffects) async throws(WeirError) -> [StoreFinding] {
+    let settings = try S3Settings(try S3Location(path), options: options)
+    let sender = try await AWSWiring.client(of: .s3, endpoint: settings.endpoint, region: settings.region, effects)
+    return await BucketExamination(settings, sender: sender).run()
   }
 }
 

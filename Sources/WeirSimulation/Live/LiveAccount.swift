@@ -28,9 +28,14 @@ struct LiveAccount: OracleAccount {
     /// Ranges that the source lost.
     var lost: [Range<Int64>] = []
     var seen: Set<Int> = []
+    /// The state table that the lane finishes.
+    var users: StateFold
     /// Windows that the lane finishes and has not emitted.
     var open: [WindowKey: Tally] = [:]
     var state: StateRef?
+
+    init(ttl: Int?) { users = StateFold(ttl: ttl) }
+
     var stateFiles: [String] { state.map { [$0.base.path] + $0.deltas.map(\.path) } ?? [] }
 
     var watermark: Int? { maxTime.map { $0 - SourceWorkload.outOfOrder } }
@@ -49,10 +54,10 @@ struct LiveAccount: OracleAccount {
   /// By which the merge lane has emitted everything, seconds.
   var mergeComplete: Int?
   /// Contributions by entry that the merge lane has not read, and those that it has read and not emitted.
-  var unread: [(number: Int64, windows: [WindowKey: Tally], totals: [String: Tally])] = []
+  var unread: [(number: Int64, windows: [WindowKey: Tally], totals: [StateFold.Item])] = []
   var open: [WindowKey: Tally] = [:]
   /// The merged state table.
-  var totals: [String: Tally] = [:]
+  var totals: StateFold
   /// The topic got more partitions: by the rule, where keys were, and what each partition had reached. From then on all is merged.
   var growth: (rule: Partitioner, reached: [Int?])?
   /// Merged windows that were emitted.

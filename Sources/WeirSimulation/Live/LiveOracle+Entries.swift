@@ -125,11 +125,16 @@ extension LiveOracle {
       }
       counts.accepted += 1
       rows.silver.append(SilverRow(record, place))
-      rows.totals[record.kind, default: Tally()].add(record.amount)
-      if growth != nil { rows.totals[record.user, default: Tally()].add(record.amount) }
       let start = SourceWorkload.window(of: record.at)
       let before = growth.flatMap { $0.reached[TopicGrowth.place(record.user, of: $0.reached.count, $0.rule)] }
-      if start + SourceWorkload.windowSize <= larger(reached(lane, record.user), before) ?? Int.min {
+      let judge = larger(reached(lane, record.user), before)
+      rows.totals.append(StateFold.Item(record, record.kind, judgedBy: judge))
+      if growth == nil {
+        lane.users.add(record, record.user, judgedBy: judge)
+      } else {
+        rows.totals.append(StateFold.Item(record, record.user, judgedBy: judge))
+      }
+      if start + SourceWorkload.windowSize <= judge ?? Int.min {
         marks.hit(.lateRow)
         windows.users.late += 1
         windows.kinds.late += 1
@@ -208,7 +213,7 @@ extension LiveOracle {
     }
     for part in next.unread where part.number <= through {
       for (key, tally) in part.windows { next.open[key, default: Tally()] += tally }
-      for (kind, tally) in part.totals { next.totals[kind, default: Tally()] += tally }
+      for item in part.totals { next.totals.add(item) }
     }
     next.unread.removeAll { $0.number <= through }
     next.partialFiles.removeAll { $0.number <= through }

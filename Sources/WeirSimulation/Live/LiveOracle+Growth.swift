@@ -32,14 +32,12 @@ extension LiveOracle {
     let seen = next.lanes.values.reduce(into: Set<Int>()) { $0.formUnion($1.seen) }
     for id in added.before {
       for (key, tally) in next.lanes[id]?.open ?? [:] { next.open[key, default: Tally()] += tally }
-      for (user, tally) in totals(id, through: next.lanes[id]?.position ?? 0, without: next.lanes[id]?.lost ?? []) {
-        next.totals[user, default: Tally()] += tally
-      }
+      if let lane = next.lanes[id] { next.totals.merge(lane.users) }
       next.lanes[id]?.open = [:]
       next.lanes[id]?.seen = seen
     }
     for id in added.added {
-      var lane = Account.Lane()
+      var lane = Account.Lane(ttl: ttl)
       (lane.seen, lane.floor) = (seen, next.merged)
       next.lanes[id] = lane
     }

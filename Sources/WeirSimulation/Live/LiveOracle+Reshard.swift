@@ -14,7 +14,7 @@ extension LiveOracle {
     next.lanes[id]?.open = [:]
     for child in topic.children(of: id.shard) {
       guard let made = workload.history[child.name] else { continue }
-      var lane = next.lanes[LaneID(shard: child.name)] ?? Account.Lane()
+      var lane = next.lanes[LaneID(shard: child.name)] ?? Account.Lane(ttl: ttl)
       if !lane.parents.isEmpty { marks.hit(.shardsMerged) }
       let isFirst = lane.parents.isEmpty
       lane.parents.append((id, parent.reached))
@@ -25,6 +25,7 @@ extension LiveOracle {
       // The least of the parents' own watermarks; nil: one of them has none.
       lane.maxTime = isFirst ? parent.maxTime : lane.maxTime.flatMap { mine in parent.maxTime.map { min(mine, $0) } }
       lane.seen.formUnion(parent.seen)
+      lane.users.merge(parent.users, where: made.holds)
       for (key, tally) in parent.open where made.holds(key.group) { lane.open[key, default: Tally()] += tally }
       next.lanes[LaneID(shard: child.name)] = lane
     }

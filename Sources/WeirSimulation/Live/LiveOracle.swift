@@ -11,9 +11,11 @@ final class LiveOracle: LedgerOracle<LiveAccount> {
 
   var workload: SourceWorkload { topic.workload }
   let topic: SimulatedTopic
+  /// Of rows of state tables, seconds; nil: none expires.
+  let ttl: Int?
 
-  init(topic: SimulatedTopic, pipeline: String, store: SimulatedObjectStore) {
-    self.topic = topic
+  init(topic: SimulatedTopic, ttl: Int?, pipeline: String, store: SimulatedObjectStore) {
+    (self.topic, self.ttl) = (topic, ttl)
     super.init(pipeline: pipeline, store: store)
   }
 
@@ -28,8 +30,8 @@ final class LiveOracle: LedgerOracle<LiveAccount> {
   }
 
   override func begin(_ entry: LedgerEntry) {
-    let lanes = (entry.genesis?.lanes ?? []).filter { $0 != .merge }.map { ($0, Account.Lane()) }
-    accounts = [Account(entry: entry, lanes: Dictionary(uniqueKeysWithValues: lanes))]
+    let lanes = (entry.genesis?.lanes ?? []).filter { $0 != .merge }.map { ($0, Account.Lane(ttl: ttl)) }
+    accounts = [Account(entry: entry, lanes: Dictionary(uniqueKeysWithValues: lanes), totals: StateFold(ttl: ttl))]
   }
 
   override func add(_ entry: LedgerEntry, after last: LiveAccount) { append(entry, after: last) }
@@ -59,25 +61,61 @@ final class LiveOracle: LedgerOracle<LiveAccount> {
 extension LiveOracle {
   func stateRow(_ row: StateRow, replacing old: StateRow?) {
     if let old, row.fence < old.fence { fail("a state row went back from \(old.fence.position) to \(row.fence.position)") }
-    guard let value = row.value, let group = StateText.group(row.key), let found = StateText.tally(value) else {
+    guard let group = StateText.group(row.key), let found = StateText.row(row.value), ttl != nil || row.value != nil else {
       return fail("a state row of \(row.table) cannot be read")
     }
+    if row.value == nil { marks.hit(.rowExpired) }
     guard row.lane != LaneID.merge.text else { return mergedRow(row, group, found) }
     let lane = LaneID(text: row.lane)
+    if ttl != nil {
+      // The worker may not know of the last entries.
+      let views = accounts.reversed().lazy.compactMap { $0.lanes[lane].flatMap { self.users($0, of: lane, through: row.fence.position) } }
+      guard let first = views.first else {
+        return fail("a state row of \(row.lane) at \(row.fence.position) comes from nowhere")
+      }
+      if !views.contains(where: { $0.fold.row(group, at: $0.clock) == found }) {
+        fail(
+          "the state row of \(row.lane), \(group), at \(row.fence.position) is \(StateText.text(found)), not \(StateText.text(first.fold.row(group, at: first.clock)))"
+        )
+      }
+      return
+    }
     let lost = accounts.last?.lanes[lane]?.lost ?? []
     // A worker that fell asleep may not know yet what the source has lost meanwhile.
     let expected = (0...lost.count).reversed().map { known in
       totals(lane, through: row.fence.position, without: Array(lost.prefix(known)))[group] ?? Tally()
     }
-    if !expected.contains(found) {
-      fail("the state row of \(row.lane), \(group), at \(row.fence.position) is \(found), not \(expected[0]), the fold of its records")
+    if !expected.contains(where: { $0 == found }) {
+      fail(
+        "the state row of \(row.lane), \(group), at \(row.fence.position) is \(StateText.text(found)), not \(expected[0]), the fold of its records"
+      )
     }
   }
 
-  private func mergedRow(_ row: StateRow, _ group: String, _ found: Tally) {
+  /// What a lane's rows are after all records before a position that comes after an entry.
+  /// - Returns: nil: it comes before it.
+  private func users(_ lane: Account.Lane, of id: LaneID, through position: Int64) -> (fold: StateFold, clock: Int?)? {
+    var lane = lane
+    guard lane.ordinal ?? 0 <= position else { return nil }
+    var more = (workload.records[id.shard] ?? []).filter { record in
+      record.position >= lane.position ?? 0 && !lane.lost.contains { $0.contains(record.position) }
+    }
+    more = workload.reshards ? Array(more.prefix(Int(position - (lane.ordinal ?? 0)))) : more.filter { $0.position < position }
+    for record in more where !record.isBad {
+      lane.maxTime = max(lane.maxTime ?? record.at, record.at)
+      guard lane.seen.insert(record.id).inserted else { continue }
+      lane.users.add(record, record.user, judgedBy: reached(lane, record.user))
+    }
+    return (lane.users, lane.watermark)
+  }
+
+  private func mergedRow(_ row: StateRow, _ group: String, _ found: Tally?) {
     guard row.fence.position <= head else { return fail("a merged state row is of entry \(row.fence.position), after the ledger's end") }
-    let expected = accounts[Int(row.fence.position)].totals[group] ?? Tally()
-    if found != expected { fail("the merged state row \(group) at entry \(row.fence.position) is \(found), not \(expected)") }
+    let account = accounts[Int(row.fence.position)]
+    let expected = account.totals.row(group, at: account.mergeWatermark)
+    if found != expected {
+      fail("the merged state row \(group) at entry \(row.fence.position) is \(StateText.text(found)), not \(StateText.text(expected))")
+    }
   }
 
   /// The lane's state table after all records before a position, naively.
@@ -93,6 +131,11 @@ extension LiveOracle {
       totals[record.user, default: Tally()].add(record.amount)
     }
     return totals
+  }
+
+  private func belongs(_ user: String, to lane: LaneID) -> Bool {
+    if let made = workload.history[lane.shard] { return made.holds(user) }
+    return workload.records[lane.shard]?.contains { $0.user == user } ?? false
   }
 
   /// Records of a shard's parents, and of theirs, whose keys it took over; before its own.
@@ -113,14 +156,21 @@ extension LiveOracle {
     var found: [String: [String: Tally]] = [:]
     for row in table.allRows { found[row.table, default: [:]][StateText.group(row.key) ?? ""] = row.value.flatMap(StateText.tally) }
     var users: [String: Tally] = [:]
-    for (user, tally) in last.totals where user.hasPrefix("u") { users[user] = tally }
+    let totals = last.totals.rows(at: last.mergeWatermark)
+    for (user, tally) in totals where user.hasPrefix("u") { users[user] = tally }
     for (id, lane) in last.lanes where !lane.isClosed && last.growth == nil {
-      for (user, tally) in totals(id, through: lane.ordinal ?? 0, without: lane.lost) {
+      if ttl != nil, open.contains(id.shard) {
+        // Of records that no lane has, and their rows of before.
+        for (user, tally) in found["user_totals"] ?? [:] where belongs(user, to: id) { users[user] = tally }
+        continue
+      }
+      let rows = ttl == nil ? self.totals(id, through: lane.ordinal ?? 0, without: lane.lost) : lane.users.rows(at: lane.watermark)
+      for (user, tally) in rows {
         users[user] = open.contains(id.shard) ? found["user_totals"]?[user] : tally
       }
     }
     compare(found["user_totals"] ?? [:], users, "user_totals")
-    compare(found["kind_totals"] ?? [:], last.totals.filter { $0.key.hasPrefix("k") }, "kind_totals")
+    compare(found["kind_totals"] ?? [:], totals.filter { $0.key.hasPrefix("k") }, "kind_totals")
     for table in OracleTables.names { checkTable(table) }
     checkMarks(table, last, without: open)
     let merged = isLast ? last.merged ?? Int.min : Int.min

@@ -39,6 +39,16 @@ enum LivePlan {
     if random.chance(0.2) { plan.lake.flushBytes = 600 }
     return plan
   }
+
+  /// In some seeds rows of the state tables expire, where no shard is split or merged (PlanBuilder refuses it there).
+  /// - Returns: after so many seconds; nil: never.
+  static func addTTL(_ plan: inout Plan, _ world: World) -> Int? {
+    var random = world.random("ttl")
+    guard random.chance(0.4), plan.source.live?.reshards != true else { return nil }
+    let ttl = [1, 2, 3, 5, 9][random.below(5)]
+    for i in plan.state.indices { plan.state[i].ttlMicroseconds = Int64(ttl) * 1_000_000 }
+    return ttl
+  }
 }
 
 /// Threads of a node: what they do is done at once, after a while.

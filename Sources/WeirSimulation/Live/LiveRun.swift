@@ -30,14 +30,14 @@ final class LiveRun: @unchecked Sendable {
   let oracle: LiveOracle
   let plan: Plan
   let compiled: CompiledPlan
-  private var faults: LiveFaults
+  var faults: LiveFaults
   let kinds: [String]
   private let bug: PlantedBug?
-  private var groups: [SimulatedGroup] = []
-  private var workers: [LiveNode] = []
+  var groups: [SimulatedGroup] = []
+  var workers: [LiveNode] = []
   private var marks = Marks()
-  private var random: SplitMix64
-  private var strikes = 0
+  var random: SplitMix64
+  var strikes = 0
   private(set) var phase = Phase.faults
   private var phaseBegan: Int64 = 0
   /// A worker ended with an error after the faults.
@@ -68,8 +68,11 @@ final class LiveRun: @unchecked Sendable {
       }
       (bounds.lane, bounds.merge) = (1, 1)
     }
+    let ttl = LivePlan.addTTL(&plan, world)
     self.plan = plan
-    compiled = CompiledPlan(plan, lookups: [], windowParts: bounds)
+    var compiled = CompiledPlan(plan, lookups: [], windowParts: bounds)
+    compiled.retiresEarly = bug == .retiresEarly
+    self.compiled = compiled
     faults = without.contains("all") ? .none : drawn.without(without)
     kinds = faults.names
     var records = world.random("workload")
@@ -82,7 +85,7 @@ final class LiveRun: @unchecked Sendable {
     stateTable = SimulatedStateTable(world: world, faults: faults.store)
     stateTable.ignoresFences = bug == .rowsUnfenced
     stateTable.ordersNoClaims = bug == .claimsUnordered
-    oracle = LiveOracle(topic: topic, pipeline: LivePlan.pipeline, store: store)
+    oracle = LiveOracle(topic: topic, ttl: ttl, pipeline: LivePlan.pipeline, store: store)
     topic.onWrong = { [unowned self] in oracle.fail($0) }
     store.onCreate = { [unowned self] path, bytes in
       say("created \(path)")
@@ -196,7 +199,7 @@ final class LiveRun: @unchecked Sendable {
 
   // MARK: Workers
 
-  private func start(_ group: SimulatedGroup) {
+  func start(_ group: SimulatedGroup) {
     let node = world.makeNode()
     if faults.store.wallSkewMax > 0 {
       node.wallSkew = Int64(random.next() % UInt64(2 * faults.store.wallSkewMax)) - faults.store.wallSkewMax
@@ -271,185 +274,8 @@ final class LiveRun: @unchecked Sendable {
   }
 
   /// As many workers as there were, whatever became of them.
-  private func keepTwo() {
+  func keepTwo() {
     guard phase == .faults || phase == .draining else { return }
     while workers.count(where: { $0.isCounted && $0.group === groups[0] }) < 2 { start(groups[0]) }
-  }
-
-  // MARK: Faults
-
-  private func strike() {
-    guard strikes < faults.strikesMax, random.chance(0.0006) else { return }
-    let awake = workers.filter { $0.isCounted && !$0.node.isPaused }
-    if !awake.isEmpty { strike(awake[random.below(awake.count)]) }
-  }
-
-  /// A fault to the worker that puts.
-  private func strike(at node: Node, chance: Double, isVisible: Bool = false) {
-    guard phase == .faults, strikes < faults.strikesMax, random.chance(chance),
-      let victim = workers.first(where: { $0.node === node && $0.isCounted })
-    else { return }
-    strike(victim, isVisible: isVisible)
-  }
-
-  /// What a worker has put can be seen, and is not durable. Where it follows something that is not durable either, power fails often.
-  private func madeVisible(by node: Node) {
-    if phase == .faults, strikes < faults.strikesMax, faults.strikes[.machineCrash, default: 0] > 0, store.hasUnsyncedPair,
-      random.chance(0.3)
-    {
-      strikes += 1
-      mark(.crashUnsynced)
-      return crash()
-    }
-    strike(at: node, chance: 0.03, isVisible: true)
-  }
-
-  /// Here a sleep does the most harm: long enough that another takes the worker's lanes over.
-  private func asksStateTable(_ node: Node) {
-    if phase == .faults, strikes < faults.strikesMax, faults.strikes[.pause, default: 0] > 0, random.chance(0.01) {
-      strikes += 1
-      mark(.pause)
-      return node.pause(nanoseconds: SimulatedGroup.sessionNanoseconds + Int64(random.below(4_000)) * 1_000_000)
-    }
-    strike(at: node, chance: 0.01)
-  }
-
-  private func strike(_ victim: LiveNode, isVisible: Bool = false) {
-    guard let kind = faults.strike(&random) else { return }
-    strikes += 1
-    say("strike: \(kind), node \(victim.node.id)")
-    switch kind {
-    case .kill:
-      mark(.kill)
-      victim.node.kill()
-      again(after: delay())
-    case .fsyncFailed:
-      // The process stops, and what is durable is not known. Where nothing is being made durable it is killed like any other.
-      mark(isVisible ? .fsyncFailed : .kill)
-      victim.node.kill()
-      again(after: delay())
-    case .killInRecovery:
-      mark(.killInRecovery)
-      victim.node.kill()
-      let start = delay()
-      again(after: start)
-      world.after(start + Int64(random.below(700_000_000))) { [self] in
-        guard phase == .faults, let next = workers.last, next.node.isAlive else { return }
-        next.node.kill()
-        again(after: delay())
-      }
-    case .unnoticedSleep:
-      mark(.unnoticedSleep)
-      victim.node.isUnnoticed = true
-      victim.node.pause(nanoseconds: LiveRun.hour * Int64(26 + random.below(70)))
-      for _ in 0..<3 { world.after(Int64(random.below(1_500)) * 1_000_000) { [self] in warp(hours: 20 + random.below(20)) } }
-    case .stop:
-      mark(.stop)
-      victim.stop.raise()
-    case .pause:
-      mark(.pause)
-      victim.node.pause(nanoseconds: 20_000_000 + Int64(random.below(6_000_000_000)))
-    case .longSleep:
-      mark(.longSleep)
-      // The others live through warps meanwhile.
-      victim.node.pause(nanoseconds: 3_600_000_000_000 * Int64(1 + random.below(60)))
-      again(after: delay())
-      for _ in 0..<3 { world.after(Int64(1 + random.below(4)) * 1_000_000_000) { [self] in warp(hours: 1 + random.below(30)) } }
-    case .warp: warp(hours: 1 + random.below(30))
-    case .machineCrash: crash()
-    case .outage:
-      mark(.outage)
-      store.fail(nanoseconds: Int64(random.below(6)) * 1_000_000_000)
-    case .rebalance: groups[0].rebalance()
-    case .expel: groups[0].expelOne()
-    case .secondDeployment: deployTwice()
-    case .putsLost:
-      mark(.putsLost)
-      store.losePuts(nanoseconds: Int64(random.below(4_000)) * 1_000_000)
-    case .recreate:
-      mark(.recreate)
-      topic.recreate()
-    case .trim:
-      trim()
-      // What it had read and flushed and not committed is lost then.
-      if random.chance(0.5) {
-        victim.node.kill()
-        again(after: delay())
-      }
-    case .diskFull:
-      mark(.diskFull)
-      store.fill(nanoseconds: Int64(random.below(3_000)) * 1_000_000)
-    case .truncatedAnswers:
-      mark(.truncatedAnswers)
-      store.truncate(nanoseconds: Int64(random.below(300)) * 1_000_000)
-    case .clockJump:
-      mark(.clockJump)
-      victim.node.wallSkew = Int64(random.below(7_200)) * 1_000_000 - 3_600_000_000
-    case .throttle:
-      mark(.throttle)
-      stateTable.throttle(nanoseconds: Int64(random.below(3_000)) * 1_000_000)
-    }
-  }
-
-  private func delay() -> Int64 { 10_000_000 + Int64(random.below(500_000_000)) }
-  private func again(after delay: Int64) { world.after(delay) { [self] in keepTwo() } }
-
-  /// The machine sleeps for hours, and all workers with it.
-  private func warp(hours: Int) {
-    guard phase == .faults else { return }
-    mark(.warp)
-    world.warp(nanoseconds: LiveRun.hour * Int64(hours))
-  }
-  private static let hour: Int64 = 3_600_000_000_000
-
-  private func crash() {
-    mark(.machineCrash)
-    for worker in workers { worker.node.kill() }
-    store.crash()
-    stateTable.crash()
-    again(after: delay())
-  }
-
-  /// A second deployment by mistake: a worker in a group of its own takes all shards.
-  private func deployTwice() {
-    mark(.secondDeployment)
-    let group = SimulatedGroup(topic, name: "by mistake \(groups.count)", faults: faults)
-    groups.append(group)
-    start(group)
-    let mistake = workers[workers.count - 1]
-    world.after(Int64(1 + random.below(4)) * 1_000_000_000) { mistake.stop.raise() }
-  }
-
-  private func trim() {
-    mark(.trim)
-    let shard = topic.workload.shards[random.below(topic.workload.shards.count)]
-    let (low, high) = (topic.low[shard] ?? 0, topic.high(shard))
-    topic.trim(shard, to: random.chance(0.4) ? high : low + Int64(random.below(Int(high - low) + 1)))
-  }
-}
-
-/// One worker's process.
-///
-/// `@unchecked Sendable`: see ``World``.
-final class LiveNode: @unchecked Sendable {
-  let node: Node
-  let group: SimulatedGroup
-  /// It was asked to end.
-  let stop = Flag()
-  var hasEnded = false
-  /// When it took over all shards at once; nil: it did not.
-  var readsSince: Int64?
-  /// The shards that it has taken over.
-  var reading: Set<String> = []
-
-  init(node: Node, group: SimulatedGroup) {
-    self.node = node
-    self.group = group
-  }
-
-  var isRunning: Bool { node.isAlive && !hasEnded }
-
-  var isCounted: Bool {
-    node.isAlive && !hasEnded && (!node.isPaused || node.isUnnoticed || node.pausedUntil - node.world.now < 60_000_000_000)
   }
 }

@@ -12,7 +12,9 @@ public enum PlantedBug: String, CaseIterable, Sendable {
   case filesAfterEntry, followsOthersEpochs, gapNotRecorded, gapRowsStay, restoresBaseOnly, restoresWithoutFloor
   // In state flusher, recovery, merge and followers.
   case takesOverUnmarked, takesOverSameGeneration, flushesOthersLanes, recoversOthersLanes, marksBeforeRows, rowsBehindStay
-  case rowsAheadStay, flusherRemembers
+  case rowsAheadStay, flusherRemembers, expiredRowsStay
+  /// What becomes of a record depends on where the cut before it is: rows that have expired are forgotten although it may belong to them.
+  case retiresEarly
   case mergeBeginsAtHead, mergedRowsNotRepeated, mergeMissesLastEntry, followsUnsyncedVersions, collectsUnapplied, drainsWithoutTables
   case mergedFenceTooLow, flushesTogether, boundsAfterCheck, cutsOnAfterError, beginsUnchecked, mergeUnclaimed, decisionsOverlap
   case floorUnsaid, completeTooEarly
@@ -76,6 +78,7 @@ public enum PlantedBug: String, CaseIterable, Sendable {
     case .marksBeforeRows: .marksBeforeRows
     case .rowsBehindStay: .rowsBehindStay
     case .rowsAheadStay: .rowsAheadStay
+    case .expiredRowsStay: .expiredRowsStay
     case .flusherRemembers: .flusherRemembers
     case .mergeBeginsAtHead: .mergeBeginsAtHead
     case .mergedRowsNotRepeated: .mergedRowsNotRepeated

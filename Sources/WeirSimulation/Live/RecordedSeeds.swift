@@ -7,8 +7,9 @@ extension LiveSimulation {
   /// the merge lane's mark that a worker put back which had committed for it last, though another led since.
   public static let regressionSeeds: [UInt64] = [61, 95, 159, 162, 186, 190, 199, 75, 585, 689, 714, 728, 780, 30, 44, 1691, 1807, 252]
 
-  /// The same where shards are split and merged: a lane that was cut again after its shard was closed, because a follower failed in between.
-  public static let reshardSeeds: [UInt64] = [155]
+  /// The same where shards are split and merged: a lane that was cut again after its shard was closed, because a follower failed in between,
+  /// and a worker that slept while it restored a lane, whose blob others had collected when it woke.
+  public static let reshardSeeds: [UInt64] = [155, 780]
 
   /// The same where the topic gets more partitions: a commit that was read only in part, and so taken for another program's, lost what a table
   /// was said to be complete through.
@@ -42,8 +43,8 @@ extension PlantedBug {
     .commitsTogether: 6,
     .decisionsOverlap: 20, .floorUnsaid: 0, .completeTooEarly: 0,
     .filesAfterEntry: 0, .followsOthersEpochs: 111, .gapNotRecorded: 77, .gapRowsStay: 265, .restoresBaseOnly: 1,
-    .restoresWithoutFloor: 65,
-    .takesOverUnmarked: 0, .takesOverSameGeneration: 0, .rowsBehindStay: 4, .rowsAheadStay: 556,
+    .restoresWithoutFloor: 65, .retiresEarly: 22,
+    .takesOverUnmarked: 0, .takesOverSameGeneration: 0, .rowsBehindStay: 4, .rowsAheadStay: 1446,
     .mergeUnclaimed: 94, .mergeBeginsAtHead: 1, .mergedRowsNotRepeated: 170, .mergeMissesLastEntry: 0, .mergedFenceTooLow: 0,
     .growthForgetsIDs: 8, .growthIgnoresFloors: 44, .growthUnnoticed: 0,
     .childForgetsIDs: 0, .childIgnoresFloors: 23, .childKeepsAllKeys: 0, .childrenDoNotWait: 1,

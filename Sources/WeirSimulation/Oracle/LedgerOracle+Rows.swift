@@ -89,7 +89,8 @@ struct Rows {
   var due: [WindowKey: Tally] = [:]
   var allowed: [WindowKey: Tally] = [:]
   var windows: [WindowKey: Tally] = [:]
-  var totals: [String: Tally] = [:]
+  /// What merged state tables get.
+  var totals: [StateFold.Item] = []
 }
 
 struct Place: Hashable {

@@ -29,6 +29,14 @@ enum StateText {
     return text
   }
 
+  /// - Returns: nil: it cannot be read; the row is nil for a tombstone.
+  static func row(_ value: [UInt8]?) -> Tally?? {
+    guard let value else { return .some(nil) }
+    return tally(value).map { .some($0) } ?? .none
+  }
+
+  static func text(_ row: Tally?) -> String { row.map { "\($0)" } ?? "nothing" }
+
   static func tally(_ value: [UInt8]) -> Tally? {
     guard let values = try? StateValue.decode(value), values.count == 2, case .int64(let rows) = values[0],
       case .decimal(let total, _, _) = values[1]

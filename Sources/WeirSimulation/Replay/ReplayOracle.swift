@@ -18,7 +18,9 @@ struct ReplayAccount: OracleAccount {
   var users: [WindowKey: Tally] = [:]
   var kinds: [WindowKey: Tally] = [:]
   /// The merged state table.
-  var totals: [String: Tally] = [:]
+  var totals: StateFold
+  /// By which its rows expire, seconds: the end of the input is no time.
+  var clock: Int?
   var hasEnded = false
   var isClosed = false
   /// The lanes' last epochs left windows that are finished.
@@ -44,9 +46,11 @@ final class ReplayOracle: LedgerOracle<ReplayAccount>, ReplayJudge {
   private var workload: ReplayWorkload { capture.workload }
   /// By user, the lane whose state row it has.
   private var lanes: [String: String] = [:]
+  /// Of rows of state tables, seconds; nil: none expires.
+  private let ttl: Int?
 
-  init(_ capture: SimulatedCapture, pipeline: String, store: SimulatedObjectStore) {
-    self.capture = capture
+  init(_ capture: SimulatedCapture, ttl: Int?, pipeline: String, store: SimulatedObjectStore) {
+    (self.capture, self.ttl) = (capture, ttl)
     super.init(pipeline: pipeline, store: store)
   }
 
@@ -58,7 +62,7 @@ final class ReplayOracle: LedgerOracle<ReplayAccount>, ReplayJudge {
   override func begin(_ entry: LedgerEntry) {
     let lanes = (entry.genesis?.lanes ?? []).filter { $0 != .merge }
     if lanes.count != workload.lanes { fail("the ledger lists \(lanes.count) lanes") }
-    accounts = [ReplayAccount(entry: entry)]
+    accounts = [ReplayAccount(entry: entry, totals: StateFold(ttl: ttl))]
   }
 
   override func add(_ entry: LedgerEntry, after last: ReplayAccount) {
@@ -170,7 +174,7 @@ final class ReplayOracle: LedgerOracle<ReplayAccount>, ReplayJudge {
       }
       counts.accepted += 1
       rows.silver.append(SilverRow(record, place))
-      next.totals[record.kind, default: Tally()].add(record.amount)
+      next.totals.add(record, record.kind, judgedBy: next.watermark)
       let start = SourceWorkload.window(of: record.at)
       if start + SourceWorkload.windowSize <= next.watermark ?? Int.min {
         marks.hit(.lateRow)
@@ -218,6 +222,7 @@ final class ReplayOracle: LedgerOracle<ReplayAccount>, ReplayJudge {
     let through = isShared ? next.entry.number : next.entry.number - 1
     if commit.to.ordinal != through { fail("\(name): the merge lane ends at \(commit.to.text)") }
     if isShared { next.mergeWatermark = next.merged }
+    if next.mergeWatermark != Int.max { next.clock = next.mergeWatermark }
     if commit.watermark != ReplayOracle.microseconds(next.mergeWatermark) { fail("\(name): the merge lane's watermark is wrong") }
     if !isShared { marks.hit(.mergeClosing) }
     next.mergeEpoch += 1
@@ -246,28 +251,37 @@ extension ReplayOracle {
   /// Of all records before a byte, naively.
   private func users(before position: Int64) -> [String: Tally] {
     var seen: Set<Int> = []
-    return workload.lines(0, position).reduce(into: [:]) { totals, line in
-      guard let record = line.record, !record.isBad, seen.insert(record.id).inserted else { return }
-      totals[record.user, default: Tally()].add(record.amount)
+    var fold = StateFold(ttl: ttl)
+    var watermark: Int?
+    for record in workload.lines(0, position).compactMap(\.record) where !record.isBad {
+      watermark = larger(watermark, record.at - SourceWorkload.outOfOrder)
+      if seen.insert(record.id).inserted { fold.add(record, record.user, judgedBy: watermark) }
     }
+    return fold.rows(at: watermark)
   }
 
   func stateRow(_ row: StateRow, replacing old: StateRow?) {
     if let old, row.fence < old.fence { fail("a state row went back from \(old.fence.position) to \(row.fence.position)") }
-    guard let value = row.value, let group = StateText.group(row.key), let found = StateText.tally(value) else {
+    guard let group = StateText.group(row.key), let found = StateText.row(row.value), ttl != nil || row.value != nil else {
       return fail("a state row of \(row.table) cannot be read")
     }
+    if row.value == nil { marks.hit(.rowExpired) }
     guard row.lane != LaneID.merge.text else { return mergedRow(row, group, found) }
     if lanes[group, default: row.lane] != row.lane { fail("the rows of \(group) are in two lanes") }
     lanes[group] = row.lane
-    let expected = users(before: row.fence.position)[group] ?? Tally()
-    if found != expected { fail("the state row of \(group) at byte \(row.fence.position) is \(found), not \(expected)") }
+    let expected = users(before: row.fence.position)[group]
+    if found != expected {
+      fail("the state row of \(group) at byte \(row.fence.position) is \(StateText.text(found)), not \(StateText.text(expected))")
+    }
   }
 
-  private func mergedRow(_ row: StateRow, _ group: String, _ found: Tally) {
+  private func mergedRow(_ row: StateRow, _ group: String, _ found: Tally?) {
     guard row.fence.position <= head else { return fail("a merged state row is of entry \(row.fence.position), after the ledger's end") }
-    let expected = accounts[Int(row.fence.position)].totals[group] ?? Tally()
-    if found != expected { fail("the merged state row \(group) at entry \(row.fence.position) is \(found), not \(expected)") }
+    let account = accounts[Int(row.fence.position)]
+    let expected = account.totals.row(group, at: account.clock)
+    if found != expected {
+      fail("the merged state row \(group) at entry \(row.fence.position) is \(StateText.text(found)), not \(StateText.text(expected))")
+    }
   }
 
   /// Everything is in the tables and in the state table.
@@ -279,7 +293,7 @@ extension ReplayOracle {
     var found: [String: [String: Tally]] = [:]
     for row in table.allRows { found[row.table, default: [:]][StateText.group(row.key) ?? ""] = row.value.flatMap(StateText.tally) }
     compare(found["user_totals"] ?? [:], users(before: workload.length), "user_totals")
-    compare(found["kind_totals"] ?? [:], last.totals, "kind_totals")
+    compare(found["kind_totals"] ?? [:], last.totals.rows(at: last.clock), "kind_totals")
     for table in OracleTables.names { checkTable(table) }
     for id in (accounts[0].entry.genesis?.lanes ?? []).filter({ $0 != .merge }) + [.merge] {
       let mark = table.mark(LedgerMark.prefix + id.text).flatMap { LedgerMark($0) }

@@ -29,7 +29,8 @@ enum ReplayPlan {
   /// - Parameters:
   ///   - deal: how keys are partitioned over lanes.
   ///   - isSleepy: the ledger is collected at once.
-  static func make(_ random: inout SplitMix64, deal: Dealing, isSleepy: Bool) -> CompiledPlan {
+  /// - Returns: the plan, and after how many seconds rows of its state tables expire; nil: never.
+  static func make(_ world: World, _ random: inout SplitMix64, deal: Dealing, isSleepy: Bool) -> (CompiledPlan, ttl: Int?) {
     guard var plan = try? loadPipeline(yaml: yaml, file: "sim.yaml").plan else {
       preconditionFailure("the simulated pipeline does not load")
     }
@@ -46,7 +47,8 @@ enum ReplayPlan {
       }
       (bounds.lane, bounds.merge) = (1, 1 + random.below(2))
     }
-    return CompiledPlan(plan, lookups: [], windowParts: bounds)
+    let ttl = LivePlan.addTTL(&plan, world)
+    return (CompiledPlan(plan, lookups: [], windowParts: bounds), ttl)
   }
 }
 
@@ -63,10 +65,11 @@ extension LiveSimulation {
     let faults = without.contains("all") ? .none : drawn.without(without)
     var records = world.random("workload")
     let capture = SimulatedCapture(world: world, workload: ReplayWorkload(random: &records))
-    let compiled = ReplayPlan.make(&configuration, deal: capture.workload.deal, isSleepy: drawn.isSleepy)
+    var (compiled, ttl) = ReplayPlan.make(world, &configuration, deal: capture.workload.deal, isSleepy: drawn.isSleepy)
     capture.readFailed = faults.fetchFailed
     let store = SimulatedObjectStore(world: world, faults: faults.store)
-    let oracle = ReplayOracle(capture, pipeline: LivePlan.pipeline, store: store)
+    compiled.retiresEarly = bug == .retiresEarly
+    let oracle = ReplayOracle(capture, ttl: ttl, pipeline: LivePlan.pipeline, store: store)
     let lanes = capture.workload.lanes
     let input: (Node) -> WorkerInput = { node in
       // While the file is written it is replayed in parts.

@@ -230,6 +230,8 @@ def uncompressed(path):
 class Job:
     """A pipeline, derived from one of Deploy/Pipelines, with its own lake and store below `directory`."""
 
+    environment = None      # of its runs; None: this process's
+
     def __init__(self, suite, directory, pipeline, captures, lanes=None, flush=None, change=None):
         """flush: input bytes an epoch. change: a function that edits the parsed pipeline file."""
         self.suite, self.directory = suite, directory
@@ -247,14 +249,27 @@ class Job:
                 "--store", self.store, "--json", *(["--lanes", str(lanes)] if lanes else []), *more]
 
     def replay(self, *more, stdin=None, captures=None, lanes=None):
-        return Result(self.command(*more, captures=captures, lanes=lanes), stdin=stdin)
+        return Result(self.command(*more, captures=captures, lanes=lanes), stdin=stdin, environment=self.environment)
 
     def start(self, *more):
         return subprocess.Popen(self.command(*more), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                text=True, errors="replace")
+                                text=True, errors="replace", env=self.environment)
 
     def ledger(self, what, *more):
-        return Result([self.suite.weir, "ledger", what, self.pipeline, "--lake", self.lake, "--store", self.store, *more])
+        return Result([self.suite.weir, "ledger", what, self.pipeline, "--lake", self.lake, "--store", self.store, *more],
+                      environment=self.environment)
+
+    def local(self):
+        """The lake as a directory."""
+        return self.lake
+
+    def read_entry(self, number):
+        """An entry of the ledger, or None."""
+        try:
+            with open(os.path.join(self.lake, "_weir", self.name, "ledger", f"{number:020}.json")) as f:
+                return json.load(f)
+        except FileNotFoundError:
+            return None
 
     def entries(self):
         return tables.entries(self.lake, self.name)
@@ -264,11 +279,11 @@ class Job:
 
     def faults(self):
         """How the tables differ from the reference."""
-        return flat(compare.compare(self.reference(), self.pipeline, self.lake, self.store, self.suite.weir))
+        return flat(compare.compare(self.reference(), self.pipeline, self.local(), self.store, self.suite.weir))
 
     def faults_against(self, other):
         """How the tables differ from another run's."""
-        return flat(compare.compare_lakes(self.pipeline, (self.lake, self.store), (other.lake, other.store), self.suite.weir))
+        return flat(compare.compare_lakes(self.pipeline, (self.local(), self.store), (other.local(), other.store), self.suite.weir))
 
     def verify_faults(self):
         run = self.ledger("verify")

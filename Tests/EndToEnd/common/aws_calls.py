@@ -9,7 +9,8 @@ TABLE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Of S3's requests: the method, a name of the query that only this call has ("" for none), and the call.
 S3 = [
     ("GET", "list-type", "ListObjectsV2"), ("GET", "uploads", "ListMultipartUploads"), ("GET", "versioning", "GetBucketVersioning"),
-    ("GET", "lifecycle", "GetBucketLifecycleConfiguration"), ("GET", "object-lock", "GetObjectLockConfiguration"), ("GET", "", "GetObject"),
+    ("GET", "lifecycle", "GetBucketLifecycleConfiguration"), ("GET", "object-lock", "GetObjectLockConfiguration"), ("GET", "encryption", "GetBucketEncryption"),
+    ("GET", "", "GetObject"),
     ("PUT", "partNumber", "UploadPart"), ("PUT", "", "PutObject"), ("POST", "uploads", "CreateMultipartUpload"),
     ("POST", "uploadId", "CompleteMultipartUpload"), ("DELETE", "uploadId", "AbortMultipartUpload"), ("DELETE", "", "DeleteObject"),
 ]

@@ -41,16 +41,20 @@ def made(suite):
                 socket.create_connection(("127.0.0.1", port), 1).close()
                 break
             time.sleep(0.2)
-        for feature, lake, store in (("lake", "s3://calls-lake/p", "{lmdb: state}"), ("state", "lake", "{dynamodb: calls-state}")):
-            calls_of(suite, proxy, port, feature, CALLS_PIPELINE.replace("LAKE", lake).replace("STORE", store))
+        for feature, lake, store, more, beside in (
+                ("lake", "s3://calls-lake/p", "{lmdb: state}", "", ()), ("state", "lake", "{dynamodb: calls-state}", "", ()),
+                ("catalog", "s3://calls-lake/c", "{lmdb: state}", "catalog: {glue: calls}\n", ("lake",)),
+                ("secret_values", "lake", "{lmdb: state}", "admin: {token: {secretsmanager: calls-token}}\n", ()),
+                ("parameters", "lake", "{lmdb: state}", "admin: {token: {ssm: /calls/token}}\n", ())):
+            calls_of(suite, proxy, port, feature, CALLS_PIPELINE.replace("LAKE", lake).replace("STORE", store) + more, beside)
     finally:
         proxy.close()
         server.terminate()
         server.wait(60)
 
 
-def calls_of(suite, proxy, port, feature, text):
-    """Runs a pipeline with the feature, and compares the calls of its runs with the table."""
+def calls_of(suite, proxy, port, feature, text, beside=()):
+    """Runs a pipeline with the feature, and compares the calls of its runs with the table; those of the features `beside` may be made, too."""
     directory = suite.path(f"calls-{feature}")
     os.makedirs(directory)
     with open(os.path.join(directory, "p.yaml"), "w") as f:
@@ -70,8 +74,8 @@ def calls_of(suite, proxy, port, feature, text):
     # moto may let two writers of one upload win, which doctor reports.
     weir("doctor", "p.yaml")
     faults = [f"exit {run.returncode}: {run.stderr[-300:]}" for run in runs if run.returncode]
-    names = [name for name in aws_calls.features() if name == feature or name.startswith(f"{feature}_")]
-    faults += aws_calls.unlisted(proxy.calls, *names) + ([] if proxy.calls else ["no calls were made"])
+    names = [name for name in aws_calls.features() if name == feature or name.startswith(f"{feature}_")] + ["doctor"] * (feature in ("lake", "catalog"))
+    faults += aws_calls.unlisted(proxy.calls, *names, *beside) + ([] if proxy.calls else ["no calls were made"])
     if left := [fault.split()[0] for fault in aws_calls.unused(proxy.calls, *names)]:
         suite.note(f"{feature}: not made: {', '.join(left)}")
     suite.claim(f"{feature}: {made.__doc__} ({', '.join(f'{n} {call}' for call, n in sorted(proxy.calls.items()))})", faults)

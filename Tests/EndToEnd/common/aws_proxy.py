@@ -22,6 +22,7 @@ class CountingProxy:
                 body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
                 with calls:
                     self.calls[aws_calls.of_request(handler.command, handler.path, dict(handler.headers))] += 1
+                self.saw(handler.headers, body)
                 connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
                 connection.request(handler.command, handler.path, body, dict(handler.headers))
                 answer = connection.getresponse()
@@ -45,6 +46,9 @@ class CountingProxy:
         self.server.daemon_threads = True
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def saw(self, headers, body):
+        """For drivers that look into requests."""
 
     def close(self):
         self.server.shutdown()

@@ -152,7 +152,7 @@ class Worker:
         with open(self.out, "w") as out, open(self.err, "w") as err:
             self.process = subprocess.Popen(
                 [job.suite.weir, "run", job.pipeline, "--brokers", address, "--lake", job.lake, "--store", job.store, "--json", *more],
-                stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment)
+                stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment or job.environment)
 
     @property
     def events(self):
@@ -216,12 +216,7 @@ _counted = {}       # of each lake: entries that were read, and the records that
 def committed(job):
     """Records that the ledger counts. Each entry is read once: it never changes."""
     number, records = _counted.get(job.lake, (0, 0))
-    while True:
-        try:
-            with open(os.path.join(job.lake, "_weir", job.name, "ledger", f"{number:020}.json")) as f:
-                entry = json.load(f)
-        except FileNotFoundError:
-            break
+    while entry := job.read_entry(number):
         records += sum(lane["counts"][bucket] for lane in entry["lanes"] for bucket in common.tables.BUCKETS)
         number += 1
     _counted[job.lake] = number, records
@@ -245,4 +240,4 @@ def wait(what, test, seconds=common.PATIENCE):
 
 def faults(job, records):
     """How the tables differ from the reference of the records."""
-    return common.flat(common.compare.compare(live.compute(job.pipeline, records), job.pipeline, job.lake, job.store, job.suite.weir))
+    return common.flat(common.compare.compare(live.compute(job.pipeline, records), job.pipeline, job.local(), job.store, job.suite.weir))

@@ -49,6 +49,7 @@ class Aggregate:
     slide: int = 0
     offset: int = 0
     lateness: int = 0
+    ttl: int = 0         # of a state table; 0: none
     partitions: list = field(default_factory=list)
 
 
@@ -140,6 +141,7 @@ def _aggregate(name, spec):
         out.slide = duration(window["every"]) if "hopping" in window else out.size
         out.offset = duration(window.get("offset", "0s"))
         out.lateness = duration(window.get("lateness", "0s"))
+    out.ttl = duration(spec.get("ttl", "0s"))
     out.partitions = _partitions(spec.get("partition_by"))
     return out
 
@@ -154,9 +156,10 @@ def _lookup(base, spec):
 
 
 def _stream(source):
-    """The name of the tables: a capture's stream; of a Kafka source as given, or its only topic."""
-    if "capture" in source:
-        return source["capture"]["stream"]
+    """The name of the tables: a capture's or Kinesis's stream; of a Kafka source as given, or its only topic."""
+    for kind in ("capture", "kinesis"):
+        if kind in source:
+            return source[kind]["stream"]
     return source["kafka"].get("stream") or source["kafka"]["topic"]
 
 

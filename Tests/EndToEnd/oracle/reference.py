@@ -317,18 +317,31 @@ def windows(a, t):
         start -= a.slide
 
 
+def last_run(span, ttl):
+    """Of (time, values): those after the last gap of `ttl` or more."""
+    span = sorted(span, key=lambda one: one[0])
+    first = max((i for i in range(1, len(span)) if span[i][0] - span[i - 1][0] >= ttl), default=0)
+    return span[first:]
+
+
 def aggregate(fold, a, rows, good, where, by, arguments):
     """(Table of results, late contributions as (record, window start), counts)"""
     groups, late, counts = {}, [], collections.Counter(onTime=0, corrected=0, late=0)
     by_values = [plain(c) for c in by]
     values = [plain(c) if c is not None else None for c in arguments]
-    time = fold.field(fold.p.time) if a.size else None
+    time = fold.field(fold.p.time) if a.size or a.ttl else None
+    spans = {}
     for i in good:
         if where[i] is not True:
             continue
         r = rows[i]
         key = tuple(c[i] for c in by_values)
         one = [c[i] if c is not None else None for c in values]
+        if a.ttl:
+            at = fold.values[r][time]
+            if fold.watermark[r] is None or at + a.ttl > fold.watermark[r]:
+                spans.setdefault(key, []).append((at, one))
+            continue
         if not a.size:
             groups.setdefault(key, []).append(one)
             continue
@@ -341,6 +354,11 @@ def aggregate(fold, a, rows, good, where, by, arguments):
             else:
                 counts["corrected" if watermark >= closed else "onTime"] += 1
                 groups.setdefault(key + (start,), []).append(one)
+    clock = max((w for w in fold.watermark if w is not None), default=-math.inf)
+    for key, span in spans.items():
+        span = last_run(span, a.ttl)
+        if span[-1][0] + a.ttl > clock:
+            groups[key] = [one for _, one in span]
     columns = {}
     for at, ((name, _), c) in enumerate(zip(a.by, by)):
         columns[name] = pa.array([k[at] for k in groups], c.type)

@@ -129,14 +129,19 @@ struct S3Service: Sendable {
 
   private func get(_ request: AWSRequest, _ key: [UInt8]) -> Outcome {
     guard let object = objects[key] else { return .success(S3Service.error(404, "NoSuchKey")) }
+    let etag = S3Service.etag(object.bytes)
+    if let wanted = request.headers.first(where: { $0.name == "If-Match" })?.value, wanted != etag {
+      return .success(S3Service.error(412, "PreconditionFailed"))
+    }
+    let own = object.headers + [.init("ETag", etag)]
     guard let range = request.headers.first(where: { $0.name == "Range" })?.value, !flaws.contains(.ignoresRanges) else {
-      return .success(AWSResponse(status: 200, headers: object.headers, body: object.bytes))
+      return .success(AWSResponse(status: 200, headers: own, body: object.bytes))
     }
     let ends = range.dropFirst("bytes=".count).split(separator: "-").compactMap { Int64($0) }
     guard ends.count == 2, ends[0] <= ends[1] else { return S3Service.failure(request, 400, "InvalidArgument") }
     guard ends[0] < object.bytes.count else { return S3Service.failure(request, 416, "InvalidRange") }
     let last = Int(min(ends[1], Int64(object.bytes.count) - 1))
-    let headers = object.headers + [.init("Content-Range", "bytes \(ends[0])-\(last)/\(object.bytes.count)")]
+    let headers = own + [.init("Content-Range", "bytes \(ends[0])-\(last)/\(object.bytes.count)")]
     return .success(AWSResponse(status: 206, headers: headers, body: Array(object.bytes[Int(ends[0])...last])))
   }
 
@@ -174,10 +179,12 @@ struct S3Service: Sendable {
         key.starts(with: prefix) && after.map { $0.lexicographicallyPrecedes(key) } ?? true
       }.sorted { $0.lexicographicallyPrecedes($1) }
     var out = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\(encoding)"
+    let pageMax = min(pageMax, query["max-keys"].flatMap { Int($0) } ?? pageMax)
     for key in keys.prefix(pageMax) {
       let object = objects[key]!
       out += "<Contents><Key>\(text(key))</Key><LastModified>\(CivilTime.text(ofMicroseconds: object.modified))</LastModified>"
-      out += "<ETag>&quot;x&quot;</ETag><Size>\(object.bytes.count)</Size><StorageClass>STANDARD</StorageClass></Contents>"
+      out += "<ETag>\(S3Service.etag(object.bytes).replacing("\"", with: "&quot;"))</ETag>"
+      out += "<Size>\(object.bytes.count)</Size><StorageClass>STANDARD</StorageClass></Contents>"
     }
     let isTruncated = keys.count > pageMax
     if isTruncated {

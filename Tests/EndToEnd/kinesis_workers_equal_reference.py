@@ -1,0 +1,424 @@
+#!/usr/bin/env python3
+"""Workers on Kinesis: rows, state and counts equal the reference, whichever worker is killed, while shards are split and merged, with records
+that producers packed into aggregates. Plain reading runs on moto; splits on a server of our own, because moto and ministack do them wrong."""
+import collections
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import random
+import subprocess
+import time
+
+import aws_kinesis_agg.aggregator
+import boto3
+import pyarrow as pa
+
+import common
+import broker
+import live
+from common import aws, aws_calls, kinesis_server
+
+REGION = "us-east-1"
+RECORDS, RECORDS_QUICK = 40_000, 6_000
+CLOSING_MS = 100_000_000        # event time of the records that close all windows; at least a day after the others
+STREAM = "events"
+
+
+@dataclasses.dataclass
+class Record(live.Record):
+    """`partition` is the shard that the record's keys began in, `offset` the order in it; where it really is comes with it."""
+    name: str = ""
+    ordinal: int = 0
+    sequence: str = ""
+
+
+class Fold(live.LiveFold):
+    """Of a stream whose shards are split: a child continues its parent."""
+
+    def __init__(self, p, records):
+        super().__init__(p, records)
+        self.position = [r.ordinal for r in self.records]
+        self.source = ["appended"] * self.n
+
+    def provenance(self, rows):
+        there = super().provenance(rows)
+        return there | {"_shard": pa.array([self.records[r].name for r in rows], pa.string()),
+                        "_sequence": pa.array([self.records[r].sequence for r in rows], pa.string())}
+
+
+def computed(path, records):
+    """As live.compute, of such a stream."""
+    original, live.LiveFold = live.LiveFold, Fold
+    try:
+        return live.compute(path, records)
+    finally:
+        live.LiveFold = original
+
+
+def change(app, **more):
+    """Makes a pipeline file read Kinesis."""
+    def edit(spec):
+        spec["source"] = {"kinesis": {
+            "stream": STREAM, "app": app, "lease": "3s", "poll": "250ms", "idle": "1h", "refresh": "2s", "handover": "20s", **more}}
+        spec["record"]["time"]["max_ahead"] = "off"
+        spec.setdefault("lake", {})["flush"] = {"every": "300ms", "bytes": "256KiB"}
+        spec["checks"].append({"name": "has_user", "that": "user is not null"})
+    return edit
+
+
+class Worker(broker.Worker):
+    """A `weir run` process on Kinesis."""
+
+    def __init__(self, job, environment, *more):
+        broker.Worker.number += 1
+        broker.Worker.everybody.append(self)
+        self.job, self.number = job, broker.Worker.number
+        broker.patient(job.pipeline)
+        self.out = os.path.join(job.directory, f"worker{self.number}.out")
+        self.err = os.path.join(job.directory, f"worker{self.number}.err")
+        with open(self.out, "w") as out, open(self.err, "w") as err:
+            self.process = subprocess.Popen(
+                [job.suite.weir, "run", job.pipeline, "--lake", job.lake, "--store", job.store, "--json", *more],
+                stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment)
+
+    def shards(self):
+        """Those that it was assigned last, and has."""
+        held = set()
+        for event in self.events:
+            if event["event"] == "assigned":
+                held |= set(event["positions"])
+            elif event["event"] == "revoked":
+                held -= set(event.get("shards", ()))
+        return held
+
+
+class Events:
+    """Events in order of their times, which a user sends now and then; some are duplicates, some are damaged."""
+
+    def __init__(self, seed, count):
+        self.random, self.count, self.at, self.sent = random.Random(seed), count, 0, []
+
+    @property
+    def is_done(self):
+        return self.at >= self.count
+
+    def next(self):
+        """(key, value) of the next event."""
+        r, i = self.random, self.at
+        self.at += 1
+        if self.sent and r.random() < 0.05:
+            return self.sent[-r.randint(1, min(40, len(self.sent)))]
+        user = f"user{r.randint(1, 300)}"
+        # 20 ms apart, out of order by less than the pipeline's 5 s: no lane, whatever shards it has, finds one late.
+        value = {"id": f"e{i}", "user": user, "t": i * 20 + r.randint(0, 2000), "kind": r.choice(["view", "view", "click", "purchase"]),
+                 "amount": r.randint(0, 10_000) / 100, "n": r.randint(-5, 50), "flag": r.random() < 0.3}
+        text = json.dumps(value).encode()
+        if r.random() < 0.01:
+            text = text[:-5]
+        event = (user, text)
+        self.sent.append(event)
+        return event
+
+
+class Sent:
+    """Where every record is, for the reference."""
+
+    def __init__(self):
+        self.records, self.counts, self.order = [], collections.Counter(), collections.Counter()
+
+    def add(self, shard, root, outer, sub, arrival, key, value):
+        self.records.append(Record(STREAM, root, self.order[root], value, key.encode(), arrival, None, f"{STREAM}/{shard}",
+                                   self.counts[shard], f"{outer}:{sub}"))
+        self.order[root] += 1
+        self.counts[shard] += 1
+
+
+def packed(events):
+    """One aggregate of KPL's, made by another implementation: (key, explicit hash, data)."""
+    packer = aws_kinesis_agg.aggregator.RecordAggregator()
+    for key, value in events:
+        packer.add_user_record(key, value)
+    return packer.clear_and_get().get_contents()
+
+
+class OwnStream:
+    """On the server of our own: a third of the records is packed, those of a shard together."""
+
+    def __init__(self, server, events):
+        self.server, self.events, self.sent = server, events, Sent()
+        self.roots = {s.id: s.id for s in server.shards.values()}
+
+    def root(self, shard):
+        if shard not in self.roots:
+            self.roots[shard] = self.root(self.server.shards[shard].parents[0])
+        return self.roots[shard]
+
+    def put(self, key, data, inner, explicit=None):
+        shard, number, arrival = self.server.put(key, data, explicit)
+        for sub, (k, v) in enumerate(inner):
+            self.sent.add(shard, self.root(shard), number, sub, arrival, k, v)
+
+    def shard_of(self, key):
+        hashed = int.from_bytes(hashlib.md5(key.encode()).digest(), "big")
+        return next(s.id for s in self.server.open_shards() if s.first <= hashed <= s.last)
+
+    def send(self, count):
+        left = min(count, self.events.count - self.events.at)
+        while left > 0:
+            if self.events.random.random() < 0.2:
+                # Of one shard each, in the order in which they were made.
+                some = [self.events.next() for _ in range(min(left, self.events.random.randint(2, 30)))]
+                left -= len(some)
+                by_shard = collections.defaultdict(list)
+                for event in some:
+                    by_shard[self.shard_of(event[0])].append(event)
+                for inner in by_shard.values():
+                    key, explicit, data = packed(inner)
+                    self.put(key, data, inner, explicit)
+            else:
+                key, value = self.events.next()
+                left -= 1
+                self.put(key, value, [(key, value)])
+
+    def close_windows(self):
+        for number, shard in enumerate(self.server.open_shards()):
+            user = next(u for i in range(100_000) if self.shard_of(u := f"closer{i}") == shard.id)
+            value = {"id": f"closing-{number}", "user": user, "t": CLOSING_MS, "kind": "view", "amount": 1}
+            text = json.dumps(value).encode()
+            self.put(user, text, [(user, text)])
+
+
+class MotoStream:
+    """On moto, by boto3."""
+
+    def __init__(self, server, events, shards):
+        self.client = boto3.client("kinesis", region_name=REGION, endpoint_url=server.url,
+                                   aws_access_key_id=aws.KEYS["AWS_ACCESS_KEY_ID"], aws_secret_access_key=aws.KEYS["AWS_SECRET_ACCESS_KEY"])
+        self.client.create_stream(StreamName=STREAM, ShardCount=shards)
+        self.events = events
+
+    def send(self, count):
+        left = min(count, self.events.count - self.events.at)
+        while left > 0:
+            batch = [self.events.next() for _ in range(min(left, 400))]
+            left -= len(batch)
+            self.client.put_records(StreamName=STREAM, Records=[{"Data": v, "PartitionKey": k} for k, v in batch])
+
+    def close_windows(self):
+        shards = self.client.list_shards(StreamName=STREAM)["Shards"]
+        for number, shard in enumerate(shards):
+            value = {"id": f"closing-{number}", "user": f"closer{number}", "t": CLOSING_MS, "kind": "view", "amount": 1}
+            ends = shard["HashKeyRange"]
+            user = next(u for i in range(100_000) if int(ends["StartingHashKey"]) <= int.from_bytes(
+                hashlib.md5((u := f"closer{i}").encode()).digest(), "big") < int(ends["EndingHashKey"]))
+            value["user"] = user
+            self.client.put_records(StreamName=STREAM, Records=[{"Data": json.dumps(value).encode(), "PartitionKey": user}])
+
+    def read(self):
+        """All that the stream has, as another client reads it."""
+        sent = Sent()
+        for shard in self.client.list_shards(StreamName=STREAM)["Shards"]:
+            iterator = self.client.get_shard_iterator(StreamName=STREAM, ShardId=shard["ShardId"],
+                                                      ShardIteratorType="TRIM_HORIZON")["ShardIterator"]
+            while True:
+                answer = self.client.get_records(ShardIterator=iterator)
+                for r in answer["Records"]:
+                    arrival = round(r["ApproximateArrivalTimestamp"].timestamp() * 1000)
+                    sent.add(shard["ShardId"], shard["ShardId"], r["SequenceNumber"], 0, arrival, r["PartitionKey"], r["Data"])
+                if not answer["Records"]:
+                    break
+                iterator = answer["NextShardIterator"]
+        return sent
+
+
+def environment(suite, kinesis, dynamodb):
+    return aws.environment(suite, **aws.KEYS, AWS_REGION=REGION, AWS_ENDPOINT_URL_KINESIS=kinesis, AWS_ENDPOINT_URL_DYNAMODB=dynamodb)
+
+
+def table(server, name):
+    client = boto3.client("dynamodb", region_name=REGION, endpoint_url=server.url, aws_access_key_id=aws.KEYS["AWS_ACCESS_KEY_ID"],
+                          aws_secret_access_key=aws.KEYS["AWS_SECRET_ACCESS_KEY"])
+    return client, {item["leaseKey"]["S"]: item for item in client.scan(TableName=name, ConsistentRead=True)["Items"]}
+
+
+def settle(job, workers, count):
+    broker.wait("all records committed", lambda: broker.committed(job) >= count or not any(w.is_running for w in workers))
+    faults = [] if broker.committed(job) >= count else [f"{broker.committed(job)} of {count} records are committed"]
+    for worker in workers:
+        faults += worker.stop() if worker.is_running else [f"worker {worker.number} ended by itself: {worker.talk}"]
+    return faults
+
+
+def finish(job, records, workers, variables):
+    """Waits until everything is committed, stops the workers, compares. Faults."""
+    faults = settle(job, workers, len(records))
+    # The last of several may have had no lane when it was stopped, and so not the merge lane: one more brings it up.
+    if len(workers) > 1:
+        faults += Worker(job, variables).begin().stop()
+    wanted = computed(job.pipeline, records)
+    found = common.compare.compare(wanted, job.pipeline, job.lake, job.store, job.suite.weir)
+    return faults + common.flat(found) + job.verify_faults()
+
+
+def land(job, stream, workers, count):
+    before = broker.committed(job)
+    stream.send(count)
+    broker.wait("somebody commits", lambda: broker.committed(job) > before or not all(w.is_running for w in workers))
+    for worker in workers:
+        if not worker.is_running:
+            raise RuntimeError(f"worker {worker.number} ended by itself: {worker.talk}")
+
+
+def moto(suite):
+    """On moto, two workers share four shards, one is killed: rows, state and counts equal the reference"""
+    with contextlib.closing(aws.moto(suite)) as server:
+        stream = MotoStream(server, Events(suite.arguments.seed, RECORDS_QUICK // 2 if suite.quick else RECORDS // 4), 4)
+        variables = environment(suite, server.url, server.url)
+        job = common.Job(suite, suite.path("moto"), "synthetic", [], change=change("weir-moto"))
+        stream.send(1000)
+        workers = [Worker(job, variables).begin()]
+        land(job, stream, workers, 400)
+        workers.append(Worker(job, variables))
+        broker.wait("the second has a share", lambda: len(workers[1].shards()) >= 2)
+        suite.claim("a second worker gets half of the shards, without an error of the first",
+                    [] if not workers[0].saw("trouble") else [str(workers[0].saw("trouble")[:2])])
+        land(job, stream, workers, 400)
+        workers.pop(0).kill()
+        workers.append(Worker(job, variables))
+        stream.send(10**9)
+        stream.close_windows()
+        sent = stream.read()
+        suite.claim(moto.__doc__, finish(job, sent.records, workers, variables))
+        _, rows = table(server, "weir-moto")
+        faults = [f"{key}: {row}" for key, row in rows.items()
+                  if "leaseOwner" in row or row["checkpoint"]["S"] != max((r.sequence for r in sent.records if r.name.endswith(key)),
+                                                                        key=lambda s: int(s.split(":")[0])).split(":")[0]]
+        suite.claim("the leases have no owner after it, and their checkpoints are the last records", faults)
+
+
+def splits(suite):
+    """Shards are split and merged while two workers read packed records and one is killed: rows, state and counts equal the reference"""
+    with contextlib.closing(aws.moto(suite)) as dynamodb, contextlib.closing(kinesis_server.Kinesis(STREAM, 2)) as server:
+        stream = OwnStream(server, Events(suite.arguments.seed, RECORDS_QUICK if suite.quick else RECORDS))
+        variables = environment(suite, server.url, dynamodb.url)
+        job = common.Job(suite, suite.path("splits"), "synthetic", [], change=change("weir-splits"))
+        stream.send(1000)
+        workers = [Worker(job, variables), Worker(job, variables)]
+        broker.wait("both read", lambda: all(w.shards() for w in workers))
+        land(job, stream, workers, 500)
+        server.expire_iterators()
+        broker.wait("an iterator expires", lambda: server.expiries)
+        low = server.split("shardId-000000000000")
+        server.throttles = 3
+        land(job, stream, workers, 500)
+        server.split("shardId-000000000001")
+        stream.send(300)
+        workers.pop(0).kill()
+        workers.append(Worker(job, variables))
+        land(job, stream, workers, 500)
+        server.merge(*low)
+        stream.send(10**9)
+        stream.close_windows()
+        suite.note(f"{len(stream.sent.records)} records, {len(server.shards)} shards")
+        suite.claim(splits.__doc__, finish(job, stream.sent.records, workers, variables))
+        suite.claim("the requests are those that the policies list", aws_calls.unlisted(server.calls, "kinesis"))
+        _, rows = table(dynamodb, "weir-splits")
+        closed = [s.id for s in server.shards.values() if s.closed]
+        suite.claim("the leases of shards that ended say so, with their children",
+                    [f"{s}: {rows.get(s)}" for s in closed if rows[s]["checkpoint"]["S"] != "SHARD_END" or "childShardIds" not in rows[s]])
+        suite.claim("it came to pages of shards and to an expired iterator",
+                    [] if server.expiries and len(server.shards) > kinesis_server.PAGE else [str(server.calls)])
+
+
+def decisions(job, kind):
+    return [d for entry in job.entries() for lane in entry["lanes"] for d in lane["decisions"] if kind in json.dumps(d)]
+
+
+def losses(suite):
+    """Records that were trimmed before they were read are a gap in the ledger; a stream that was made again stops the worker"""
+    with contextlib.closing(aws.moto(suite)) as dynamodb, contextlib.closing(kinesis_server.Kinesis(STREAM, 1)) as server:
+        stream = OwnStream(server, Events(suite.arguments.seed, 600))
+        variables = environment(suite, server.url, dynamodb.url)
+        job = common.Job(suite, suite.path("losses"), "synthetic", [], change=change("weir-losses"))
+        stream.send(300)
+        workers = [Worker(job, variables)]
+        faults = settle(job, workers, len(stream.sent.records))
+        before, shard = len(stream.sent.records), server.shards["shardId-000000000000"]
+        known = len(shard.records)
+        stream.send(200)
+        lost = [r for r in stream.sent.records[before:] if int(r.sequence.split(":")[0]) < shard.records[known + 10][0]]
+        shard.trimmed = known + 10
+        faults += settle(job, [Worker(job, variables)], len(stream.sent.records) - len(lost))
+        gaps = decisions(job, "trimmed at the source")
+        faults += [] if len(gaps) == 1 else [f"gaps: {gaps}"]
+        faults += [] if broker.committed(job) == len(stream.sent.records) - len(lost) else [f"{broker.committed(job)} records"]
+        suite.claim("records that were trimmed before they were read are one gap in the ledger, and the others are read", faults)
+        counted = broker.committed(job)
+        again = Worker(job, variables).begin()
+        suite.claim("the next start finds no other gap", again.stop() + ([] if decisions(job, "trimmed at the source") == gaps else ["it does"]))
+        server.created += 1000
+        shard.records, shard.trimmed = [], 0
+        worker = Worker(job, variables)
+        broker.wait("it ends", lambda: not worker.is_running)
+        said = worker.talk
+        faults = [] if worker.process.returncode == 1 and "was deleted and created again" in said else [f"{worker.process.returncode}: {said}"]
+        suite.claim("a stream that was made again stops the worker", faults + ([] if broker.committed(job) == counted else ["it reads"]))
+        known = len(stream.sent.records)
+        stream.send(80)
+        suite.claim("with --accept-recreated it reads the new one from its start",
+                    settle(job, [Worker(job, variables, "--accept-recreated", STREAM)], counted + len(stream.sent.records) - known))
+
+
+def large(suite):
+    """Records of 10 MiB are read, between others"""
+    if suite.quick and not suite.arguments.only:
+        return
+    with contextlib.closing(aws.moto(suite)) as dynamodb, contextlib.closing(kinesis_server.Kinesis(STREAM, 1)) as server:
+        stream = OwnStream(server, Events(suite.arguments.seed, 200))
+        stream.send(50)
+        for i in range(2):
+            text = json.dumps({"id": f"large{i}", "user": "user1", "t": 3000 + i, "kind": "view", "amount": 1, "note": ""}).encode()
+            text = text.replace(b'"note": ""', b'"note": "%s"' % (b"x" * (10 * 2**20 - len(text))))
+            stream.put("user1", text, [("user1", text)])
+        stream.send(50)
+        variables = environment(suite, server.url, dynamodb.url)
+        job = common.Job(suite, suite.path("large"), "synthetic", [], change=change("weir-large"))
+        faults = settle(job, [Worker(job, variables)], len(stream.sent.records))
+        quarantined = sum(lane["counts"]["quarantined"] for entry in job.entries() for lane in entry["lanes"])
+        damaged = sum(not r.value.endswith(b"}") for r in stream.sent.records)
+        suite.claim(large.__doc__, faults + ([] if quarantined == damaged else [f"{quarantined} are quarantined, {damaged} are damaged"]))
+
+
+def foreign(suite):
+    """A checkpoint of another program that is ahead of the ledger stops the worker; rows that are no leases are left alone"""
+    with contextlib.closing(aws.moto(suite)) as dynamodb, contextlib.closing(kinesis_server.Kinesis(STREAM, 1)) as server:
+        stream = OwnStream(server, Events(suite.arguments.seed, 200))
+        stream.send(100)
+        client = boto3.client("dynamodb", region_name=REGION, endpoint_url=dynamodb.url,
+                              aws_access_key_id=aws.KEYS["AWS_ACCESS_KEY_ID"], aws_secret_access_key=aws.KEYS["AWS_SECRET_ACCESS_KEY"])
+        client.create_table(TableName="weir-foreign", BillingMode="PAY_PER_REQUEST",
+                            KeySchema=[{"AttributeName": "leaseKey", "KeyType": "HASH"}],
+                            AttributeDefinitions=[{"AttributeName": "leaseKey", "AttributeType": "S"}])
+        strange = {"leaseKey": {"S": "worker-1"}, "entityType": {"S": "WORKER_METRIC_STATS"}, "sts": {"M": {}}}
+        client.put_item(TableName="weir-foreign", Item=strange)
+        client.put_item(TableName="weir-foreign", Item={
+            "leaseKey": {"S": "shardId-000000000000"}, "leaseCounter": {"N": "41"}, "checkpoint": {"S": str(server.sequence)},
+            "checkpointSubSequenceNumber": {"N": "0"}, "ownerSwitchesSinceCheckpoint": {"N": "0"}})
+        job = common.Job(suite, suite.path("foreign"), "synthetic", [], change=change("weir-foreign"))
+        worker = Worker(job, environment(suite, server.url, dynamodb.url))
+        broker.wait("it ends", lambda: not worker.is_running)
+        said = worker.talk
+        faults = [] if worker.process.returncode == 1 else [f"it ended with {worker.process.returncode}"]
+        faults += [f"it does not say {word}: {said}" for word in ("checkpoint of another program", "weir-foreign", "source.kinesis.app")
+                   if word not in said]
+        faults += [f"{broker.committed(job)} records are committed"] if broker.committed(job) else []
+        _, rows = table(dynamodb, "weir-foreign")
+        faults += [] if rows["worker-1"] == strange else [f"the row is {rows['worker-1']}"]
+        suite.claim(foreign.__doc__, faults)
+
+
+if __name__ == "__main__":
+    suite = common.Suite("kinesis_workers_equal_reference", 240, __doc__)
+    suite.run(moto, splits, losses, large, foreign, together=2)
