@@ -11,6 +11,9 @@ import WeirCore
 /// of an older version writes no markers and may delete entries, but it stops at the first entry of the current format. So the snapshots are
 /// listed until this worker has seen such an entry, and never again.
 final class SnapshotPointer: Sendable {
+  /// Markers that no ledger reaches.
+  private static let numberMax: Int64 = 1 << 40
+
   private struct Known {
     /// Number of the newest marker; -1: there is none.
     var marker: Int64 = -1
@@ -113,7 +116,14 @@ final class SnapshotPointer: Sendable {
   /// that was lost.
   private func open() async throws {
     var (low, high): (Int64, Int64) = (-1, 0)
-    while try await isThere(high) { (low, high) = (high, high * 2 + 1) }
+    while try await isThere(high) {
+      guard high < SnapshotPointer.numberMax else {
+        throw WeirError(
+          .storage, "the lake's store says that every object exists, so it is not an object store",
+          advice: "Check the lake's endpoint: a proxy or another server may answer in its place.")
+      }
+      (low, high) = (high, high * 2 + 1)
+    }
     while high - low > 1 {
       let middle = low + (high - low) / 2
       if try await isThere(middle) { low = middle } else { high = middle }

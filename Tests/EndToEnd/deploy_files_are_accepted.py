@@ -15,7 +15,8 @@ HADOLINT = os.path.join(os.path.dirname(sys.executable), "hadolint")
 # Inside a released binary: Swift's runtime, and the libraries that Scripts/release links as archives.
 INSIDE = re.compile(r"lib(swift|_?Foundation|dispatch|BlocksRuntime|lmdb|snappy|zstd|z\.)")
 SYSTEM = {"libc6"}                     # in every Debian
-INDIRECT = {"ca-certificates", "libssl3", "libstdc++6"}     # certificates; what Swift's runtime and archives in the binary load
+# Certificates; rules of time zones; what Swift's runtime and archives in the binary load.
+INDIRECT = {"ca-certificates", "tzdata", "libssl3", "libstdc++6"}
 
 
 def hadolint(text):

@@ -417,6 +417,22 @@ def foreign(suite):
         _, rows = table(dynamodb, "weir-foreign")
         faults += [] if rows["worker-1"] == strange else [f"the row is {rows['worker-1']}"]
         suite.claim(foreign.__doc__, faults)
+        suite.claim("a shard that another program ended, or whose row is no lease, stops the worker", unread(suite, client, dynamodb, server))
+
+
+def unread(suite, client, dynamodb, server):
+    """Rows that would keep the stream's only shard from every worker. Faults."""
+    shard, faults = {"leaseKey": {"S": "shardId-000000000000"}}, []
+    for name, row, word in (("ended", {"leaseCounter": {"N": "3"}, "checkpoint": {"S": "SHARD_END"}}, "to its end"),
+                            ("bare", {}, "is not a lease"), ("text", {"leaseCounter": {"S": "3"}}, "is not a lease"),
+                            ("other", {"leaseCounter": {"N": "3"}, "entityType": {"S": "OTHER"}}, "is not a lease")):
+        client.put_item(TableName="weir-foreign", Item=shard | row)
+        worker = Worker(common.Job(suite, suite.path(f"unread-{name}"), "synthetic", [], change=change("weir-foreign")),
+                        environment(suite, server.url, dynamodb.url))
+        broker.wait("it ends", lambda: not worker.is_running)
+        if worker.process.returncode != 1 or word not in worker.talk:
+            faults.append(f"{name}: exit {worker.process.returncode}, {worker.talk[-300:]}")
+    return faults
 
 
 if __name__ == "__main__":

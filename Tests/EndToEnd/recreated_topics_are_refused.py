@@ -20,7 +20,7 @@ OLD, NEW = 100, 300
 REFRESH = "500ms"
 
 
-class Topic:
+class Topic(common.Lake):
     """A topic with what was sent to it, a pipeline that reads it, and that one's lake and store."""
 
     def __init__(self, suite, server, name, subscribed=None, **more):

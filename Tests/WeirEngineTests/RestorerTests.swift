@@ -86,12 +86,14 @@ import WeirTesting
   @Test func `a blob that was collected while a worker slept is no damage`() async throws {
     let bench = try await PartsBench()
     _ = try await committed(bench, epochs: 2)
-    let head = await bench.ledger.fold
-    let path = try #require(head[id]?.state?.deltas[0].path)
+    let old = await bench.ledger.fold
+    let path = try #require(old[id]?.state?.deltas[0].path)
     try await bench.memory.delete(path)
-    for (age, wanted) in [(0, WeirError.Code.corrupt), (1, .fenced)] as [(Int64, WeirError.Code)] {
-      var fold = head
-      fold.number -= age
+    let draft = EntryDraft(commitID: bench.ledger.makeAttemptID(), worker: "other", planHash: old.genesis.planHash)
+    _ = try await bench.ledger.commit(draft, startedNanoseconds: 0)
+    let head = await bench.ledger.fold
+    #expect(head.number == old.number + 1)
+    for (fold, wanted) in [(head, WeirError.Code.corrupt), (old, .fenced)] {
       let restorer = Restorer(
         compiled: try PartsBench.compiled(), store: bench.memory, fold: fold, run: PartsBench.run, ledger: bench.ledger)
       #expect(await code { _ = try await restorer.state(id, Scratch()) } == wanted)

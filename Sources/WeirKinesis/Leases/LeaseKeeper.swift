@@ -16,6 +16,8 @@ final class LeaseKeeper: Sendable {
     /// As they were last read.
     var rows: [String: Lease] = [:]
     var checkpoints: [String: Checkpoint] = [:]
+    /// Whose positions they are; nil: there was none yet.
+    var ledger: String?
     /// Shards that the ledger has as closed, and those that have their keys now.
     var ended: [String: [String]] = [:]
     /// Ids of the shards that the stream has.
@@ -54,7 +56,12 @@ final class LeaseKeeper: Sendable {
   }
 
   /// The ledger has these positions.
-  func follow(_ checkpoints: [String: Checkpoint]) { state.withLock { $0.checkpoints.merge(checkpoints) { $1 } } }
+  func follow(_ checkpoints: [String: Checkpoint]) {
+    state.withLock { state in
+      state.checkpoints.merge(checkpoints) { $1 }
+      if let checkpoint = checkpoints.values.first { state.ledger = checkpoint.mark }
+    }
+  }
 
   /// The ledger has these shards as closed.
   func end(_ shards: [String: [String]]) {
@@ -131,12 +138,23 @@ final class LeaseKeeper: Sendable {
     let shards = try await list()
     let rows = try await table.leases()
     let known = Set(rows.map(\.key))
+    var refused: Set<String> = []
     for shard in shards where !known.contains(shard.id) {
       // As KCL: children begin at their beginning.
       let isChild = shard.parents.contains { parent in shards.contains { $0.id == parent } }
       do throws(KinesisFailure) {
         try await table.create(shard, checkpoint: isChild ? "TRIM_HORIZON" : settings.firstCheckpoint)
-      } catch { if error.kind != .condition { throw error } }
+      } catch {
+        if error.kind != .condition { throw error }
+        refused.insert(shard.id)
+      }
+    }
+    // Another worker was first, or a row with the shard's key is no lease.
+    if !refused.isEmpty, let other = refused.subtracting(try await table.leases().map(\.key)).min() {
+      throw WeirError(
+        .refused, "the table of leases has a row with the key \(other) that is not a lease of this stream",
+        advice:
+          "No worker would read the shard. Remove the row, or give the pipeline an application of its own (\(.setting(.sourceGroup))).")
     }
     let there = Set(shards.map(\.id))
     for lease in rows where lease.hasEnded && !there.contains(lease.key) && lease.ownCheckpoint == lease.checkpointText {
@@ -145,8 +163,25 @@ final class LeaseKeeper: Sendable {
     state.withLock { $0.shards = there }
   }
 
+  /// A shard that another program ended, or a pipeline with another ledger, would be read by no worker, and nothing would say so.
+  private func refuseEnded(_ rows: [Lease]) throws(WeirError) {
+    let (shards, ledger) = state.withLock { ($0.shards, $0.ledger) }
+    func isForeign(_ lease: Lease) -> Bool {
+      if lease.ownCheckpoint != lease.checkpointText { return true }
+      guard let ledger, let mark = lease.mark else { return false }
+      return mark != ledger
+    }
+    guard let lease = rows.first(where: { $0.hasEnded && shards.contains($0.key) && isForeign($0) }) else { return }
+    throw WeirError(
+      .refused, "the table of leases says that another program has read the shard \(lease.key) to its end",
+      advice:
+        "Its records would be read by no worker of this pipeline. Weir does not adopt such checkpoints yet: give the pipeline an application of its own (\(.setting(.sourceGroup))), which reads from its start."
+    )
+  }
+
   private func round() async throws {
     let rows = try await table.leases()
+    try refuseEnded(rows)
     let now = clock.monotonicNanoseconds
     let (round, ended) = state.withLock { state in
       state.rows = Dictionary(rows.map { ($0.key, $0) }) { $1 }

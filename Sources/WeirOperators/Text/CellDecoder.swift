@@ -104,10 +104,12 @@ final class CellDecoder<Parser: CellParser>: BlockDecoder {
 
   /// - Returns: false: the line has no record.
   @inline(__always)
-  private func record(_ start: UnsafePointer<UInt8>, _ count: Int, _ row: Int, isLines: Bool) throws(DecodeError) -> Bool {
-    var end = start + count
+  private func record(_ first: UnsafePointer<UInt8>, _ count: Int, _ row: Int, isLines: Bool) throws(DecodeError) -> Bool {
+    var (start, end) = (first, first + count)
+    // A byte order mark is no part of a record.
+    if count >= 3, start[0] == 0xEF, start[1] == 0xBB, start[2] == 0xBF { start += 3 }
     // A record that is not a line may have a line's end.
-    if !isLines, count > 0, end[-1] == 0x0A { end -= 1 }
+    if !isLines, end > start, end[-1] == 0x0A { end -= 1 }
     if end > start, end[-1] == 0x0D { end -= 1 }
     if parser.isBlank(start, end) {
       if isLines, !keepsBlankLines { return false }

@@ -39,11 +39,13 @@ public struct LinePattern: Sendable {
     var reader = PatternReader(Array(text.utf8))
     let tree = try reader.read()
     names = reader.names
-    var (fast, plain) = (PatternCompiler(usesSpans: true), PatternCompiler(usesSpans: false))
+    var fast = PatternCompiler(usesSpans: true)
     try fast.compile(tree)
+    // Both programs name sets by their places in one list.
+    var plain = PatternCompiler(usesSpans: false, sets: fast.sets)
     try plain.compile(tree)
     fast.finishSpans()
-    sets = fast.sets
+    sets = plain.sets
     (self.fast, self.plain) = (fast.steps, plain.steps)
   }
 }
@@ -54,9 +56,10 @@ struct PatternCompiler {
 
   let usesSpans: Bool
   private(set) var steps: [Step] = []
-  private(set) var sets: [PatternSet] = []
+  private(set) var sets: [PatternSet]
 
-  init(usesSpans: Bool) { self.usesSpans = usesSpans }
+  /// - Parameter sets: of another program of the same pattern; this one adds its own.
+  init(usesSpans: Bool, sets: [PatternSet] = []) { (self.usesSpans, self.sets) = (usesSpans, sets) }
 
   mutating func compile(_ tree: PatternNode) throws(PatternFault) {
     try add(tree)

@@ -43,7 +43,7 @@ struct LogfmtParser: CellParser {
     return nil
   }
 
-  private static func isSpace(_ c: UInt8) -> Bool { c == 0x20 || c == 0x09 }
+  private static func isSpace(_ c: UInt8) -> Bool { c == 0x20 || (0x09...0x0D).contains(c) }
 
   private func place(_ name: StringRef) -> Int? {
     names.firstIndex { key in

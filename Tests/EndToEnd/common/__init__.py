@@ -227,10 +227,25 @@ def uncompressed(path):
 
 # -- Runs
 
-class Job:
-    """A pipeline, derived from one of Deploy/Pipelines, with its own lake and store below `directory`."""
-
+class Lake:
+    """What workers write, in the directory `lake`, of the pipeline `name`."""
     environment = None      # of its runs; None: this process's
+
+    def local(self):
+        """The lake as a directory."""
+        return self.lake
+
+    def read_entry(self, number):
+        """An entry of the ledger, or None."""
+        try:
+            with open(os.path.join(self.lake, "_weir", self.name, "ledger", f"{number:020}.json")) as f:
+                return json.load(f)
+        except FileNotFoundError:
+            return None
+
+
+class Job(Lake):
+    """A pipeline, derived from one of Deploy/Pipelines, with its own lake and store below `directory`."""
 
     def __init__(self, suite, directory, pipeline, captures, lanes=None, flush=None, change=None):
         """flush: input bytes an epoch. change: a function that edits the parsed pipeline file."""
@@ -258,18 +273,6 @@ class Job:
     def ledger(self, what, *more):
         return Result([self.suite.weir, "ledger", what, self.pipeline, "--lake", self.lake, "--store", self.store, *more],
                       environment=self.environment)
-
-    def local(self):
-        """The lake as a directory."""
-        return self.lake
-
-    def read_entry(self, number):
-        """An entry of the ledger, or None."""
-        try:
-            with open(os.path.join(self.lake, "_weir", self.name, "ledger", f"{number:020}.json")) as f:
-                return json.load(f)
-        except FileNotFoundError:
-            return None
 
     def entries(self):
         return tables.entries(self.lake, self.name)
