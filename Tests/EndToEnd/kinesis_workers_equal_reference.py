@@ -337,7 +337,7 @@ def decisions(job, kind):
 
 
 def losses(suite):
-    """Records that were trimmed before they were read are a gap in the ledger; a stream that was made again stops the worker"""
+    """Records that were trimmed before they were read are a gap in the ledger; a recreated stream stops the worker"""
     with contextlib.closing(aws.moto(suite)) as dynamodb, contextlib.closing(kinesis_server.Kinesis(STREAM, 1)) as server:
         stream = OwnStream(server, Events(suite.arguments.seed, 600))
         variables = environment(suite, server.url, dynamodb.url)
@@ -364,7 +364,7 @@ def losses(suite):
         broker.wait("it ends", lambda: not worker.is_running)
         said = worker.talk
         faults = [] if worker.process.returncode == 1 and "was deleted and created again" in said else [f"{worker.process.returncode}: {said}"]
-        suite.claim("a stream that was made again stops the worker", faults + ([] if broker.committed(job) == counted else ["it reads"]))
+        suite.claim("a recreated stream stops the worker", faults + ([] if broker.committed(job) == counted else ["it reads"]))
         known = len(stream.sent.records)
         stream.send(80)
         suite.claim("with --accept-recreated it reads the new one from its start",

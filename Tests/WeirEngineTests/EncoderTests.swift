@@ -153,7 +153,7 @@ import WeirTesting
     #expect(isPartitioned ? found == numbers : found[""] == (0..<3000).map { "\($0)" })
   }
 
-  @Test func `so many files, or so many bytes of them, are written before there are more`() {
+  @Test func `files are written once their number or their bytes reach the bound`() {
     func file(_ bytes: Int?) -> EncodedFile {
       EncodedFile(
         table: "t", data: DataFile(path: "p", rows: 1, bytes: 1, hash: "h", stats: .columns([])),

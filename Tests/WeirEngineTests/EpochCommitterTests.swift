@@ -170,7 +170,7 @@ import WeirTesting
     let (first, second) = (try await bench.lane("t/0"), try await bench.lane("t/1"))
     guard case .fenced(let lanes) = try await bench.commit(committer, first.actor) else { return _ = Issue.record("fenced") }
     #expect(lanes == [id])
-    // The lane that nobody took follows the epoch that was dropped.
+    // The lane that no worker took follows the epoch that was dropped.
     guard case .abandoned = try await bench.commit(committer, second.actor) else { return _ = Issue.record("abandoned") }
     guard case .abandoned = try await committer.commit(empty: []) else { return _ = Issue.record("abandoned") }
     #expect(try await bench.otherLedger().fold.number == 1)
@@ -186,7 +186,7 @@ import WeirTesting
     #expect(await bench.ledger.fold[id]?.epoch == 1)
   }
 
-  @Test func `an unknown outcome is told as one, and nothing is committed after it`() async throws {
+  @Test func `an unknown outcome is reported as one, and nothing is committed after it`() async throws {
     let isSilent = Mutex(false)
     let bench = try await PartsBench(wrap: {
       InterceptedStore($0) { request in

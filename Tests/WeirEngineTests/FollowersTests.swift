@@ -70,7 +70,7 @@ import WeirTesting
     return after
   }
 
-  @Test func `tables are brought up when they are so many entries behind, and not before`() async throws {
+  @Test func `tables are brought up when they are as many entries behind as the bound, and not before`() async throws {
     let bench = try await PartsBench(tables: calls)
     let followers = followers(bench)
     try await followers.catchUp(to: 0)

@@ -82,7 +82,7 @@ import WeirTesting
     #expect(await isAdmitted(gate, 10).0)
   }
 
-  @Test func `of those that wait at a cut, so many are admitted as the next epoch has room for`() async {
+  @Test func `of those that wait at a cut, as many are admitted as the next epoch has room for`() async {
     let gate = gate(10)
     await gate.admit(10)
     let admitted = Counter()

@@ -191,7 +191,7 @@ import WeirTesting
     func isTopic(_ name: String) -> Bool { true }
   }
 
-  /// Commits an entry with so many rejected records.
+  /// Commits an entry with a number of rejected records.
   private func reject(_ bench: PartsBench, _ committer: EpochCommitter, _ count: Int, _ lane: inout (actor: LaneActor, feed: Feed))
     async throws
   {
@@ -238,7 +238,7 @@ import WeirTesting
     #expect(topic.state.withLock { $0.stored }.count == stored.count)
   }
 
-  @Test func `a sink that breaks is made again, and what follows the marker is sent again`() async throws {
+  @Test func `a sink that breaks is replaced, and what follows the marker is sent again`() async throws {
     let bench = try await bench()
     let committer = bench.committer()
     await committer.hold(LaneID(shard: "t/0"), nil)
@@ -264,7 +264,7 @@ import WeirTesting
     topic.state.withLock { $0.unacknowledged = 1 << 40 }
     let pump = try pump(bench)
     let clock = bench.clock
-    // Each flush is waited for as long as it takes: so the clock goes on.
+    // Each flush is waited for as long as it takes: so the clock moves.
     let mover = Task {
       while !Task.isCancelled {
         clock.advance(by: 500_000_000)

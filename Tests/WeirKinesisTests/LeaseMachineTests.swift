@@ -8,7 +8,7 @@ private final class Table {
   var rows: [String: Lease] = [:]
   var machines: [String: LeaseMachine] = [:]
   var now: Int64 = 0
-  /// What each was told, in order.
+  /// What each received, in order.
   var said: [String] = []
 
   init(_ count: Int) { for i in 0..<count { rows["s\(i)"] = Lease(key: "s\(i)") } }
@@ -126,7 +126,7 @@ struct LeaseMachineTests {
     #expect(round4.take.count == 1)
   }
 
-  @Test func `leases of shards that ended, or that are not in the stream, are nobody's`() {
+  @Test func `leases of shards that ended, or that are not in the stream, have no owner`() {
     var machine = LeaseMachine(.init(worker: "a"))
     let rows = [Lease(key: "s0", checkpoint: "SHARD_END"), Lease(key: "other")]
     let round5 = machine.saw(rows, shards: ["s0"], at: 0)

@@ -42,7 +42,7 @@ struct ShardReaderMachineTests {
     #expect(found5 == .records)
   }
 
-  @Test func `an iterator that expired is made again after the last record`() throws {
+  @Test func `an iterator that expired is replaced by one after the last record`() throws {
     var machine = try machine("0@0:0")
     _ = machine.step(at: 0)
     machine.made("i")

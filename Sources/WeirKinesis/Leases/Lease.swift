@@ -5,7 +5,7 @@ import WeirCore
 struct Lease: Sendable, Equatable {
   /// The shard's id.
   var key: String
-  /// nil: nobody's.
+  /// nil: it has no owner.
   var owner: String?
   /// Each write raises it by one: every write is conditional on it.
   var counter: Int64

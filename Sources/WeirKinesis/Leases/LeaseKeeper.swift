@@ -117,9 +117,9 @@ final class LeaseKeeper: Sendable {
         try await round()
         isAway = false
       } catch {
-        let told = error as? WeirError ?? (error as? KinesisFailure)?.error ?? WeirError(.internal, "\(error)")
+        let failure = error as? WeirError ?? (error as? KinesisFailure)?.error ?? WeirError(.internal, "\(error)")
         // One outage is one event; what ends the worker is always said.
-        if !isAway || !told.isRetriable { emit(.failed(told)) }
+        if !isAway || !failure.isRetriable { emit(.failed(failure)) }
         isAway = true
       }
       await news.wait(until: clock.monotonicNanoseconds + pause, clock)

@@ -2,7 +2,7 @@ import WeirCore
 
 /// Which leases a worker renews, takes, asks for and gives up: pure, times are monotonic nanoseconds of this machine.
 ///
-/// A lease only saves work: two workers that read one shard at the same time are told apart by the ledger, of which one is fenced. So nothing
+/// A lease only saves work: if two workers read one shard at the same time, the ledger fences one of them. So nothing
 /// here has to be exact. Everything follows from the rows as they are read, again at each round: a write whose answer was lost is found by
 /// the next one.
 ///

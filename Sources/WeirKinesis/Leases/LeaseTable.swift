@@ -133,7 +133,7 @@ package struct LeaseTable: Sendable {
     _ = try await self.update(lease.key, update)
   }
 
-  /// The ledger has the shard as closed: no worker reads it any more, whoever owns the lease.
+  /// The ledger has the shard as closed: no worker reads it any more, whichever owns the lease.
   func end(_ key: String, children: [String]) async throws(KinesisFailure) {
     let named = children.isEmpty ? "" : ", childShardIds = :k"
     var update = Update(

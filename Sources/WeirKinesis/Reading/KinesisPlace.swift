@@ -9,7 +9,7 @@ enum KinesisPlace: Equatable {
   case beginning
   /// UTC milliseconds since 1970.
   case time(Int64)
-  /// Of this outer record so many records were consumed.
+  /// How many records of this outer record were consumed.
   case record(SequenceNumber)
 
   /// nil: another source's.

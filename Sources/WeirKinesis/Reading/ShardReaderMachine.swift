@@ -7,7 +7,7 @@ import WeirCore
 ///
 /// **Positions.** An iterator is made at the record of the lane's position, and the first record that it gives must be this one. If it is not,
 /// the record was trimmed, and perhaps others after it: the reader says so, and the lane's next start is recorded with a gap. Within a run the
-/// next answers follow from the service's own iterators. One that expired is made again *after* the last record that was read. When so
+/// next answers follow from the service's own iterators. One that expired is replaced by one *after* the last record that was read. When so
 /// much time has passed that the retention may have overtaken the reader, the record of the position is looked for again.
 struct ShardReaderMachine {
   enum Action: Equatable {
@@ -101,7 +101,7 @@ struct ShardReaderMachine {
   mutating func moved(to place: KinesisPlace) { self.place = place }
 
   /// A request failed.
-  /// - Returns: whether the reader goes on by itself.
+  /// - Returns: whether the reader continues by itself.
   mutating func failed(_ kind: KinesisFailure.Kind, at now: Int64) -> Bool {
     switch kind {
     case .expired:

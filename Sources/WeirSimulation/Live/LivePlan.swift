@@ -41,7 +41,7 @@ enum LivePlan {
   }
 
   /// In some seeds rows of the state tables expire, where no shard is split or merged (PlanBuilder refuses it there).
-  /// - Returns: after so many seconds; nil: never.
+  /// - Returns: after how many seconds; nil: never.
   static func addTTL(_ plan: inout Plan, _ world: World) -> Int? {
     var random = world.random("ttl")
     guard random.chance(0.4), plan.source.live?.reshards != true else { return nil }
