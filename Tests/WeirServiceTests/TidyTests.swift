@@ -105,6 +105,19 @@ struct TidyTests {
     }
   }
 
+  /// On a busy machine everything takes longer. Hangs are ended by a limit of minutes or of CPU seconds.
+  @Test func `no driver fails because something took long`() throws {
+    let bound = try Regex(#"\b(took|seconds|elapsed|duration)\b *(<|> *[0-9])[^"]*(else \[f?"|:$)"#)
+    let folder = root.appending(path: "Tests/EndToEnd")
+    let names = try FileManager.default.subpathsOfDirectory(atPath: folder.path).filter { $0.hasSuffix(".py") }
+    #expect(names.count > 60, "the drivers were not found")
+    for name in names {
+      for line in try String(contentsOf: folder.appending(path: name), encoding: .utf8).split(separator: "\n") {
+        #expect(line.firstMatch(of: bound) == nil || (line.contains("[] if") && line.contains("took > ")), "\(name): \(line)")
+      }
+    }
+  }
+
   /// Engine and adapters say what to do by a `Remedy`, which the service names; library users have neither options nor a pipeline file.
   @Test func `engine and adapters name no option, command or key of the pipeline file`() throws {
     let sections = "record|checks|quarantine|dedup|lookups|bronze|silver|gold|state|lake|store|worker|admin|sinks|source"
