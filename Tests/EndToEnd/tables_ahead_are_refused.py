@@ -342,13 +342,15 @@ def live_copies(suite):
     """Copies of a lake in the documented order, made while a worker writes, end with the rows of the full run."""
     job = base.make(suite, "live")
     job.clear()
-    script, copies, faults, deadline = copy_script(), [], [], time.monotonic() + 120
+    script, copies, faults, deadline = copy_script(), [], [], time.monotonic() + 4 * common.PATIENCE
     wanted = QUICK_COPIES if suite.quick else COPIES
-    rate = 1_500 if suite.quick else 500
-    process = job.start("--pace", f"{rate}/s")
-    count = 0
+    # Slow enough that many copies fit into the run, also where each takes seconds: the worker is stopped when there are enough.
+    process = job.start("--pace", "400/s")
+    count, last = 0, None
     while process.poll() is None and count < wanted and time.monotonic() < deadline:
-        if job.entries():
+        entries = job.entries()
+        if entries and (not suite.quick or entries[-1]["number"] != last):
+            last = entries[-1]["number"]
             copy = common.Job(suite, suite.path(f"copy-{count}"), "synthetic", job.captures, 3, base.flush)
             copy.clear()
             run = subprocess.run(["sh", "-eu", "-c", script], env={**os.environ, "LAKE": job.lake, "COPY": copy.lake},
@@ -356,7 +358,8 @@ def live_copies(suite):
             faults += [f"copy {count}: {run.stderr}"] if run.returncode else []
             copies.append(copy)
             count += 1
-        time.sleep(0.3 if suite.quick else 0.05)
+        time.sleep(0.05)
+    process.terminate()
     process.communicate()
     heads = [copy.entries()[-1]["number"] for copy in copies]
     suite.claim(f"{len(copies)} copies of a live lake were made, at entries {heads}",
