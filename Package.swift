@@ -30,7 +30,8 @@ let package = Package(
     .executableTarget(
       name: "weir",
       dependencies: [
-        "WeirCommands", "WeirAdmin", "WeirLoad", "WeirReport", "WeirConfiguration", "WeirPlan", "WeirOperators", "WeirCore", "CWeirSystem",
+        "WeirCommands", "WeirAdmin", "WeirLoad", "WeirReport", "WeirMockKinesis", "WeirConfiguration", "WeirPlan", "WeirOperators",
+        "WeirCore", "CWeirSystem",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     // service
@@ -38,8 +39,9 @@ let package = Package(
       name: "WeirCommands",
       dependencies: [
         "WeirLoad", "WeirCapture", "WeirObserve", "WeirRuntime", "WeirReport", "WeirConfiguration", "WeirPlan", "WeirEngine", "WeirKafka",
-        "WeirKafkaSettings", "WeirLocal", "WeirParquet", "WeirProtocol", "WeirOperators", "WeirCore",
+        "WeirKafkaSettings", "WeirMockKinesis", "WeirLocal", "WeirParquet", "WeirProtocol", "WeirOperators", "WeirCore",
       ]),
+    .target(name: "WeirMockKinesis", dependencies: ["WeirOperators", "WeirCore"]),  // weir mock-kinesis
     // The HTTP server of the admin endpoints: the one place that knows its library.
     .target(name: "WeirAdmin", dependencies: ["WeirObserve", "WeirPlan", "WeirCore", "CMicroHTTPD"]),
     .target(
@@ -147,7 +149,9 @@ let package = Package(
       name: "WeirOperatorsTests", dependencies: ["WeirTesting", "WeirOperators", "WeirCore", "CWeirScan", "CScanNEON"],
       exclude: ["JSONTestSuite"]),
     .testTarget(name: "WeirProtocolTests", dependencies: ["WeirTesting", "WeirProtocol", "WeirCore"], exclude: ["Format1"]),
-    .testTarget(name: "WeirSimulationTests", dependencies: ["WeirSimulation"]),
+    .testTarget(
+      name: "WeirSimulationTests",
+      dependencies: ["WeirSimulation", "WeirTesting", "WeirConfiguration", "WeirEngine", "WeirDelta", "WeirCore"]),
     .testTarget(name: "WeirParquetTests", dependencies: ["WeirTesting", "WeirParquet", "WeirCore"]),
     .testTarget(name: "WeirDeltaTests", dependencies: ["WeirTesting", "WeirDelta", "WeirParquet", "WeirCore"]),
     .testTarget(name: "WeirLocalTests", dependencies: ["WeirTesting", "WeirLocal", "WeirLMDB", "WeirCore"]),

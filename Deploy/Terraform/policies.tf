@@ -29,6 +29,33 @@ data "aws_iam_policy_document" "lake" {
   }
 }
 
+# lookups: {NAME: {file: s3://...}}, and captures in S3. A look at an object is a listing with its key as the prefix.
+data "aws_iam_policy_document" "inputs" {
+  count = length(var.inputs) > 0 ? 1 : 0
+
+  statement {
+    sid       = "Objects"
+    actions   = ["s3:GetObject"]
+    resources = [for input in var.inputs : "arn:${local.partition}:s3:::${input.bucket}/${input.prefix}*"]
+  }
+
+  statement {
+    sid       = "Listings"
+    actions   = ["s3:ListBucket"]
+    resources = distinct([for input in var.inputs : "arn:${local.partition}:s3:::${input.bucket}"])
+  }
+
+  dynamic "statement" {
+    for_each = length(var.input_key_arns) > 0 ? [var.input_key_arns] : []
+
+    content {
+      sid       = "Keys"
+      actions   = ["kms:Decrypt"]
+      resources = statement.value
+    }
+  }
+}
+
 # store: {dynamodb: TABLE}. The module makes the table, so a worker may not.
 data "aws_iam_policy_document" "state" {
   count = var.table_name == null ? 0 : 1
@@ -161,6 +188,40 @@ data "aws_iam_policy_document" "msk_write" {
     sid       = "Topics"
     actions   = ["kafka-cluster:DescribeTopic", "kafka-cluster:WriteData"]
     resources = [for topic in var.msk.writes : "${local.msk_topics}/${topic}"]
+  }
+}
+
+# source: {kinesis: {stream: NAME, app: APP}}. The stream is not the module's.
+data "aws_iam_policy_document" "kinesis" {
+  count = var.kinesis == null ? 0 : 1
+
+  statement {
+    sid       = "Stream"
+    actions   = ["kinesis:DescribeStreamSummary", "kinesis:ListShards", "kinesis:GetShardIterator", "kinesis:GetRecords"]
+    resources = [var.kinesis.stream_arn]
+  }
+
+  dynamic "statement" {
+    for_each = var.kinesis.key_arn == null ? [] : [var.kinesis.key_arn]
+
+    content {
+      sid       = "Key"
+      actions   = ["kms:Decrypt"]
+      resources = [statement.value]
+    }
+  }
+}
+
+# The table of leases has the name of the app, and the first worker makes it.
+data "aws_iam_policy_document" "kinesis_leases" {
+  count = var.kinesis == null ? 0 : 1
+
+  statement {
+    sid = "Leases"
+    actions = [
+      "dynamodb:DescribeTable", "dynamodb:CreateTable", "dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem",
+    ]
+    resources = ["arn:${local.partition}:dynamodb:${local.region}:${local.account}:table/${var.kinesis.app}"]
   }
 }
 

@@ -37,6 +37,30 @@ resource "aws_iam_role_policy" "lake" {
   policy = data.aws_iam_policy_document.lake.json
 }
 
+resource "aws_iam_role_policy" "inputs" {
+  count = length(data.aws_iam_policy_document.inputs)
+
+  name   = "inputs"
+  role   = aws_iam_role.task.id
+  policy = data.aws_iam_policy_document.inputs[0].json
+}
+
+resource "aws_iam_role_policy" "kinesis" {
+  count = length(data.aws_iam_policy_document.kinesis)
+
+  name   = "kinesis"
+  role   = aws_iam_role.task.id
+  policy = data.aws_iam_policy_document.kinesis[0].json
+}
+
+resource "aws_iam_role_policy" "kinesis_leases" {
+  count = length(data.aws_iam_policy_document.kinesis_leases)
+
+  name   = "kinesis-leases"
+  role   = aws_iam_role.task.id
+  policy = data.aws_iam_policy_document.kinesis_leases[0].json
+}
+
 resource "aws_iam_role_policy" "state" {
   count = length(data.aws_iam_policy_document.state)
 

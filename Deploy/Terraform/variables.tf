@@ -106,6 +106,26 @@ variable "ttl_attribute" {
   default     = null
 }
 
+variable "inputs" {
+  description = "Objects outside of the lake that the pipeline reads: files of lookups, captures. Of each the bucket, and what their keys begin with."
+  type = list(object({
+    bucket = string
+    prefix = string
+  }))
+  default = []
+
+  validation {
+    condition     = alltrue([for input in var.inputs : can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", input.bucket)) && length(input.prefix) > 0 && !can(regex("[*?]", input.prefix))])
+    error_message = "Each input has the name of a bucket, and a prefix without * and ?."
+  }
+}
+
+variable "input_key_arns" {
+  description = "ARNs of the customer managed KMS keys that encrypt the inputs; empty if there are none."
+  type        = list(string)
+  default     = []
+}
+
 variable "noncurrent_days" {
   description = "Days for which deleted and replaced objects of the tables can be restored."
   type        = number
@@ -201,8 +221,8 @@ variable "interface_endpoints" {
   default     = []
 
   validation {
-    condition     = length(setsubtract(var.interface_endpoints, ["ecr.api", "ecr.dkr", "logs", "secretsmanager", "ssm", "sts", "kms", "glue"])) == 0
-    error_message = "Use some of ecr.api, ecr.dkr, logs, secretsmanager, ssm, sts, kms, glue."
+    condition     = length(setsubtract(var.interface_endpoints, ["ecr.api", "ecr.dkr", "logs", "secretsmanager", "ssm", "sts", "kms", "glue", "kinesis-streams"])) == 0
+    error_message = "Use some of ecr.api, ecr.dkr, logs, secretsmanager, ssm, sts, kms, glue, kinesis-streams."
   }
 }
 
@@ -233,6 +253,26 @@ variable "msk" {
   validation {
     condition     = var.msk == null || can(regex("^arn:[a-z-]+:kafka:[^:]+:[0-9]+:cluster/[^/]+/[^/]+$", var.msk.cluster_arn))
     error_message = "This cluster_arn is not the ARN of an MSK cluster."
+  }
+}
+
+variable "kinesis" {
+  description = "Access to a Kinesis stream: its ARN, the app of the pipeline (the table of leases has its name), and the ARN of the customer managed KMS key that encrypts the stream. null: the source is another one."
+  type = object({
+    stream_arn = string
+    app        = string
+    key_arn    = optional(string)
+  })
+  default = null
+
+  validation {
+    condition     = var.kinesis == null || can(regex("^arn:[a-z-]+:kinesis:[^:]+:[0-9]+:stream/[A-Za-z0-9_.-]+$", var.kinesis.stream_arn))
+    error_message = "This stream_arn is not the ARN of a Kinesis stream."
+  }
+
+  validation {
+    condition     = var.kinesis == null || can(regex("^[A-Za-z0-9_.-]{3,255}$", var.kinesis.app))
+    error_message = "The app is the name of a DynamoDB table: 3 to 255 letters, digits, underscores, hyphens and dots."
   }
 }
 

@@ -99,4 +99,6 @@ public protocol AWSSender: Sendable {
   /// The endpoint, for messages: `https://s3.eu-central-1.amazonaws.com`.
   var endpoint: String { get }
   func send(_ request: AWSRequest) async throws(AWSFailure) -> AWSResponse
+  /// Sends a request whose answer comes for as long as the service sends. Every status but 200 is a failure. The caller closes the stream.
+  func open(_ request: AWSRequest, _ limits: AWSStreamLimits) async throws(AWSFailure) -> AWSStream
 }

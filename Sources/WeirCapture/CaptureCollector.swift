@@ -22,6 +22,8 @@ package actor CaptureCollector {
   private var ends: [String: Int64]
   private var isWriting = false
   private var waiting: [CheckedContinuation<Void, Never>] = []
+  /// Raised when as many records as wanted were taken.
+  nonisolated let full = Flag()
 
   package init(_ writer: LiveCaptureWriter, thread: BlockingThreads, clock: any Clock, countMax: Int64?) {
     self.writer = writer
@@ -30,12 +32,11 @@ package actor CaptureCollector {
     self.countMax = countMax
     taken = writer.records
     ends = writer.positions
+    if countMax.map({ writer.records >= $0 }) ?? false { full.raise() }
   }
 
   /// Records taken, those of earlier runs included; written or not.
   var records: Int64 { taken }
-  /// As many as wanted were taken.
-  var isFull: Bool { countMax.map { taken >= $0 } ?? false }
 
   /// Of all shards, behind what was written.
   func standing() async -> (identities: [String: ShardIdentity], positions: [String: Int64]) {
@@ -70,11 +71,12 @@ package actor CaptureCollector {
 
   /// Takes a block that follows the partition's last; the partition continues where it ends.
   func take(_ block: RecordedBlock) async throws {
-    guard let end = ends[block.shard], !isFull else { return }
+    guard let end = ends[block.shard], !full.isRaised else { return }
     var block = block
     block.first = end
     if let countMax, taken + Int64(block.count) > countMax { block = block.prefix(Int(countMax - taken)) }
     taken += Int64(block.count)
+    if let countMax, taken >= countMax { full.raise() }
     ends[block.shard] = block.next
     pendingBytes += block.text.count
     if let before = pending[block.shard] {

@@ -20,7 +20,8 @@ package final class CaptureSession: Sendable {
     }
   }
 
-  private static let tickNanoseconds: Int64 = 50_000_000
+  /// Between two reports of progress, unless records are written more often.
+  private static let reportNanoseconds: Int64 = 1_000_000_000
   private static let restNanoseconds: Int64 = 200_000_000
 
   let source: any CapturableSource
@@ -51,8 +52,12 @@ package final class CaptureSession: Sendable {
   package func close() async { await source.close() }
 
   /// Captures until a stop is requested or a limit is reached. Everything that was read is written then, and the source is closed.
-  package func run(isInterrupted: @escaping @Sendable () -> Bool, observe: @escaping @Sendable (Int64) -> Void) async throws {
+  /// - Parameter observe: gets the number of records, at least once per second.
+  package func run(until stop: Flag, observe: @escaping @Sendable (Int64) -> Void) async throws {
     let ending = Ending()
+    let watcher = stop.whenRaised { ending.ask() }
+    defer { stop.forget(watcher) }
+    collector.full.whenRaised { ending.ask() }
     let readers = try await begin(writer.knownShards.isEmpty ? nil : writer.positions)
     await withDiscardingTaskGroup { group in
       let queue = NewReaders(readers)
@@ -67,7 +72,7 @@ package final class CaptureSession: Sendable {
         await ending.guarding { try await self.look(queue, ending) }
       }
       group.addTask {
-        await ending.guarding { try await self.conduct(observe) { isInterrupted() || ending.isAsked } }
+        await ending.guarding { try await self.conduct(ending, observe) }
         ending.ask()
         await queue.finish()
         // A question about a partition that was deleted is answered late.
@@ -162,28 +167,29 @@ package final class CaptureSession: Sendable {
     do { try await check(nil) } catch let error as WeirError where error.code.isOfSource { return }
   }
 
-  private func conduct(_ observe: (Int64) -> Void, _ isDone: () -> Bool) async throws {
+  /// Writes what was read, when it is due. Waits for that and for the end, and for nothing else.
+  private func conduct(_ ending: Ending, _ observe: (Int64) -> Void) async throws {
     let began = clock.monotonicNanoseconds
-    var flushed = began
-    while !isDone() {
-      await clock.sleep(nanoseconds: CaptureSession.tickNanoseconds)
+    let endsAt = limits.microseconds.map { began.saturatingSum($0.saturatingProduct(1000)) } ?? .max
+    let flushEvery = limits.flushMicroseconds.saturatingProduct(1000)
+    var flushAt = began.saturatingSum(flushEvery)
+    while !ending.isAsked {
       let now = clock.monotonicNanoseconds
-      if now - flushed >= limits.flushMicroseconds * 1000 {
+      if now >= endsAt { return }
+      await ending.asked.wait(until: min(flushAt, endsAt, now + CaptureSession.reportNanoseconds), clock)
+      if clock.monotonicNanoseconds >= flushAt {
         try await collector.flush()
-        flushed = now
+        flushAt = clock.monotonicNanoseconds.saturatingSum(flushEvery)
       }
       observe(await collector.records)
-      if await collector.isFull { return }
-      if let most = limits.microseconds, now - began >= most * 1000 { return }
     }
   }
 
   /// Looks at the topics now and then. Apart from ``conduct(_:_:)``: an answer may come late, and nothing is to wait for it.
   private func look(_ queue: NewReaders, _ ending: Ending) async throws {
-    var looked = clock.monotonicNanoseconds
-    while !ending.isAsked {
-      await clock.sleep(nanoseconds: CaptureSession.tickNanoseconds)
-      guard clock.monotonicNanoseconds - looked >= limits.partitionsMicroseconds * 1000 else { continue }
+    while true {
+      await ending.asked.wait(until: clock.monotonicNanoseconds.saturatingSum(limits.partitionsMicroseconds.saturatingProduct(1000)), clock)
+      if ending.isAsked { return }
       do {
         try await lookForPartitions(queue)
         try await checkAgain()
@@ -192,7 +198,6 @@ package final class CaptureSession: Sendable {
         if ending.isAsked, let code = (error as? WeirError)?.code, code == .internal || code.isOfSource { return }
         throw error
       }
-      looked = clock.monotonicNanoseconds
     }
   }
 

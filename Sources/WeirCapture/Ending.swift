@@ -1,16 +1,18 @@
 import Synchronization
 import WeirCore
+import WeirEngine
 
 /// The end of a run of several tasks: one is enough to ask for it, by wish or by an error.
 package final class Ending: Sendable {
   package init() {}
 
-  private let asked = Atomic(false)
+  /// Raised when the end is asked for.
+  let asked = Flag()
   private let failure = Mutex<(any Error)?>(nil)
 
-  package var isAsked: Bool { asked.load(ordering: .acquiring) }
+  package var isAsked: Bool { asked.isRaised }
 
-  package func ask() { asked.store(true, ordering: .releasing) }
+  package func ask() { asked.raise() }
 
   /// The first error ends the run; those after it are consequences.
   package func guarding(_ body: () async throws -> Void) async {

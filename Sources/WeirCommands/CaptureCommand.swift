@@ -64,7 +64,7 @@ package enum CaptureCommand {
       talk: { console.talk($0) })
     do {
       try await session.run(
-        isInterrupted: { interrupt.isAsked },
+        until: interrupt.stop,
         observe: {
           log.tellOver()
           report.progress($0)

@@ -1,3 +1,4 @@
+import Synchronization
 import WeirConfiguration
 import WeirCore
 import WeirPlan
@@ -11,62 +12,73 @@ package enum DoctorCommand {
   ///   - lake: instead of the pipeline's.
   /// - Returns: 0; 1 when a check failed.
   package static func run(pipeline file: String?, lake: String?, store: String?, json: Bool, console: Console) async throws -> Int32 {
-    var findings: [(place: String, finding: StoreCheck.Finding)] = []
+    let report = DoctorReport(json: json, console: console)
     if let file {
-      let pipeline = try await LoadedPipeline.read(file)
+      let pipeline = try await LoadedPipeline.readWithoutLookups(file)
       let places = try Places(pipeline, lake: lake, store: store)
       let wiring = try await Wiring(places, withState: false)
-      findings += await checked(wiring.lake, random: wiring.random)
-      findings += await secrets(pipeline.plan)
-      findings += try await wiring.examineLake(places).map { (wiring.lake.place, $0) }
-      if !pipeline.plan.state.isEmpty {
-        let settings = try await AdapterRegistry.standard.examineStateTable(at: wiring.store, thread: wiring.stateThread)
-        findings += (settings + [await stateTable(wiring)]).map { (wiring.store, $0) }
-      }
+      try await checkLake(wiring, places, report)
+      try await AdapterRegistry.standard.examineSource(pipeline.plan) { report.add($0, $1) }
+      await secrets(pipeline.plan, report)
+      if pipeline.namesState { try await stateTable(wiring, report) }
     } else {
       guard let lake else {
         throw WeirError(.config, "nothing to check", advice: "Name a pipeline file, or a lake with --lake.")
       }
       let places = Places(lake: try PathText.checkedLake(lake, "--lake"))
-      let wiring = try await Wiring(places, withState: false)
-      findings += await checked(wiring.lake, random: wiring.random)
-      findings += try await wiring.examineLake(places).map { (wiring.lake.place, $0) }
+      try await checkLake(try await Wiring(places, withState: false), places, report)
     }
-    for (place, finding) in findings { show(place, finding, json, console) }
-    return findings.contains { $0.finding.problem != nil } ? 1 : 0
+    return report.hasFailed ? 1 : 0
   }
 
-  private static func checked(_ lake: any ObjectStore, random: any RandomSource) async -> [(place: String, finding: StoreCheck.Finding)] {
-    await StoreCheck(lake, random: random).run().map { (lake.place, $0) }
+  /// A store that did not do the first thing has one line: what its settings are matters later.
+  private static func checkLake(_ wiring: Wiring, _ places: Places, _ report: DoctorReport) async throws {
+    let place = wiring.lake.place
+    let found = await StoreCheck(wiring.lake, random: wiring.random).run { report.add(place, $0) }
+    if found.count == 1 { return }
+    for finding in try await wiring.examineLake(places) { report.add(place, finding) }
   }
 
   /// Whether the secrets of AWS that the pipeline names can be read.
-  private static func secrets(_ plan: Plan) async -> [(place: String, finding: StoreCheck.Finding)] {
-    var findings: [(place: String, finding: StoreCheck.Finding)] = []
+  private static func secrets(_ plan: Plan, _ report: DoctorReport) async {
     for (place, secret) in plan.storedSecrets {
       let what = "\(secret) can be read"
       do throws(WeirError) {
         try await SecretService.fetch([.stored(secret)])
-        findings.append((place, StoreCheck.Finding(what: what)))
-      } catch { findings.append((place, StoreCheck.Finding(what: what, problem: error.words))) }
+        report.add(place, StoreCheck.Finding(what: what))
+      } catch { report.add(place, StoreCheck.Finding(what: what, problem: error.words)) }
     }
-    return findings
   }
 
-  /// One that no run has made yet is no problem.
-  private static func stateTable(_ wiring: Wiring) async -> StoreCheck.Finding {
+  /// One that no run has made yet is no problem. What is in a table with a problem is not read.
+  private static func stateTable(_ wiring: Wiring, _ report: DoctorReport) async throws {
+    let settings = try await AdapterRegistry.standard.examineStateTable(at: wiring.store, thread: wiring.stateThread)
+    for finding in settings { report.add(wiring.store, finding) }
+    if settings.contains(where: { $0.problem != nil }) { return }
     let what = "the state table can be read"
     do {
       try await AdapterRegistry.standard.stateTable(at: wiring.store, thread: wiring.stateThread).check()
-      return StoreCheck.Finding(what: what)
+      report.add(wiring.store, StoreCheck.Finding(what: what))
     } catch let error as WeirError where error.code == .stateMissing {
-      return StoreCheck.Finding(what: "the state table is not there yet: the first run creates it")
+      report.add(wiring.store, StoreCheck.Finding(what: "the state table is not there yet: the first run creates it"))
     } catch {
-      return StoreCheck.Finding(what: what, problem: (error as? WeirError)?.words ?? "\(error)")
+      report.add(wiring.store, StoreCheck.Finding(what: what, problem: (error as? WeirError)?.words ?? "\(error)"))
     }
   }
+}
 
-  private static func show(_ place: String, _ finding: StoreCheck.Finding, _ json: Bool, _ console: Console) {
+/// Shows each finding when it is known: a service that does not answer takes some seconds.
+private final class DoctorReport: Sendable {
+  private let json: Bool
+  private let console: Console
+  private let failed = Mutex(false)
+
+  init(json: Bool, console: Console) { (self.json, self.console) = (json, console) }
+
+  var hasFailed: Bool { failed.withLock { $0 } }
+
+  func add(_ place: String, _ finding: StoreCheck.Finding) {
+    if finding.problem != nil { failed.withLock { $0 = true } }
     if json {
       return console.data(
         JSONValue.members([

@@ -9,7 +9,7 @@ import WeirRuntime
 /// `weir ledger show | verify | restore-tables`.
 package enum LedgerCommands {
   package static func show(pipeline file: String, lake: String?, json: Bool, console: Console) async throws -> Int32 {
-    let pipeline = try await LoadedPipeline.read(file)
+    let pipeline = try await LoadedPipeline.readWithoutLookups(file)
     let wiring = try await Wiring(try Places(pipeline, lake: lake, store: nil), withState: false)
     let layout = LedgerLayout(pipeline: pipeline.plan.pipeline)
     let ledger = try await Ledger.required(layout, store: wiring.lake, clock: wiring.clock, random: wiring.random)
@@ -38,6 +38,8 @@ package enum LedgerCommands {
       switch decision {
       case .endOfInput: "end of input"
       case .lookup(let name, let hash, _): "lookup \(name) is \(hash.prefix(12))"
+      case .lookupRefreshed(let name, let hash, _): "lookup \(name) is \(hash.prefix(12)) from the next entry on"
+      case .lookupUsed(let name, let hash, _): "lookup \(name) was \(hash.prefix(12)) for these records"
       case .extensible: "may grow"
       case .lanesListed(let lanes, _): "lanes \(lanes.map(\.text).joined(separator: ", "))"
       case .idle: "idle"
@@ -132,12 +134,14 @@ package enum LedgerCommands {
     return result.exitCode
   }
 
+  private static func counted(_ count: Int, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }
+
   private static func verdict(_ result: LedgerVerify.Result) -> String {
     var parts: [String] = []
-    if !result.problems.isEmpty { parts.append("\(result.problems.count) problems") }
+    if !result.problems.isEmpty { parts.append(counted(result.problems.count, "problem")) }
     if !result.unread.isEmpty { parts.append("\(result.unread.count) could not be read") }
     if parts.isEmpty { parts.append("all agree") }
-    if !result.notices.isEmpty { parts.append("\(result.notices.count) notices") }
+    if !result.notices.isEmpty { parts.append(counted(result.notices.count, "notice")) }
     return parts.joined(separator: ", ")
   }
 

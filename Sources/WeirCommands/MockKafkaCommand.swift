@@ -3,30 +3,39 @@ import WeirCore
 import WeirKafka
 import WeirReport
 
-/// A topic that the test broker creates.
+/// A topic, or a stream, that a test server creates: its name, and its partitions or shards.
 package struct MockTopic: Sendable {
+  /// The mock allocates each partition at once, and aborts where it cannot.
+  package static let partitionsMax = 10_000
+
   let name: String
   let partitions: Int
 
-  /// nil: it is not `NAME:COUNT`.
+  /// nil: it is not `NAME:COUNT`, or has more than ``partitionsMax`` partitions.
   package init?(_ text: String) {
     let parts = text.split(separator: ":")
-    guard parts.count == 2, let count = Int(parts[1]), count > 0 else { return nil }
+    guard parts.count == 2, let count = Int(parts[1]), (1...MockTopic.partitionsMax).contains(count) else { return nil }
     (name, partitions) = (String(parts[0]), count)
   }
 }
 
 /// `weir mock-kafka`: a broker for tests and trials, gone with its process.
 package enum MockKafkaCommand {
+  /// Each broker has a socket.
+  package static let brokersMax = 100
+  /// Milliseconds. Clients give up on an answer that takes longer.
+  package static let delayMax = 60_000
+
   /// - Parameters:
-  ///   - delay: of every answer, in milliseconds.
+  ///   - brokers: from 1 to ``brokersMax``.
+  ///   - delay: of every answer, in milliseconds: at most ``delayMax``.
   ///   - isTalking: logs what its groups and connections do.
   /// - Returns: the exit code.
   package static func run(topics: [MockTopic], brokers: Int, delay: Int, isTalking: Bool, console: Console) throws -> Int32 {
     try keepFreedMemory()
     let broker: MockBroker
     do {
-      broker = try MockBroker(brokers: max(1, brokers), isTalking: isTalking)
+      broker = try MockBroker(brokers: brokers, isTalking: isTalking)
       if delay > 0 { broker.setDelay(milliseconds: delay) }
       for topic in topics { try broker.createTopic(topic.name, partitions: topic.partitions) }
     } catch {
@@ -34,10 +43,7 @@ package enum MockKafkaCommand {
     }
     console.data(broker.bootstrap)
     try console.check()
-    // Started with & from a shell, it must not stop at the terminal's input.
-    signal(SIGTTIN, SIG_IGN)
-    // SIGTERM ends the process as it always does: there is nothing to save.
-    while let command = readLine() {
+    try StandardCommands.read { command in
       let words = command.split(separator: " ").map(String.init)
       switch (words.first, words.count) {
       case ("down", 1): broker.setDown()
@@ -46,8 +52,6 @@ package enum MockKafkaCommand {
       default: throw WeirError(.config, "\(command) is not a command of the test broker", advice: "Send down, up or delete TOPIC.")
       }
     }
-    // A pipe closes when the program that started this has ended. A terminal and /dev/null (a script's &) say nothing.
-    while !isPipe(0) { pause() }
     return withExtendedLifetime(broker) { 0 }
   }
 
@@ -66,10 +70,5 @@ package enum MockKafkaCommand {
     var arguments: [UnsafeMutablePointer<CChar>?] = CommandLine.arguments.map { strdup($0) } + [nil]
     execv("/proc/self/exe", &arguments)
     throw WeirError(.config, "cannot start again with \(name)=\(setting): \(String(cString: strerror(errno)))")
-  }
-
-  private static func isPipe(_ descriptor: Int32) -> Bool {
-    var info = stat()
-    return fstat(descriptor, &info) == 0 && [S_IFIFO, S_IFSOCK].contains(info.st_mode & S_IFMT)
   }
 }

@@ -112,7 +112,7 @@ package enum ReplayCommand {
           files: files.items, in: files.store, startAt: start.position, expectedPrefix: start.prefix, cutBytes: flushBytes,
           blockBytes: blockBytes(options.pace, wiring.memory),
           recordBytes: min(CaptureSource.recordBytes, wiring.memory.recordBytes), keepOpen: options.keepOpen, fileEnds: start.fileEnds,
-          tell: { console.talk($0.words) })
+          framing: pipeline.plan.record.recordFormat.captureFraming, tell: { console.talk($0.words) })
         let total = source.totalFileBytes
         report.begin(from: start.position) { total.map { $0 > 0 ? Double(source.progress.fileBytes) / Double($0) : 1 } }
         guard let pace = options.pace, let meter else { return source }

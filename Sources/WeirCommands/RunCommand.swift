@@ -136,8 +136,8 @@ package enum RunCommand {
     let sinks = AdapterRegistry.standard.sinks(pipeline.plan, overrides, log: { report.log($0, $1, $2) }, tell: tell)
     let registry = RegistryWiring.environment(pipeline.plan, tell: tell)
     return Worker(
-      CompiledPlan(pipeline.plan, lookups: pipeline.lookups), environment: wiring.environment(sinks: sinks, registry: registry),
-      request: request,
+      CompiledPlan(pipeline.plan, lookups: pipeline.lookups),
+      environment: wiring.environment(sinks: sinks, registry: registry, lookups: pipeline.directory), request: request,
       input: .group(accepted: Set(options.acceptRecreated), grown: Set(options.acceptPartitions)) {
         try await source.group(overrides, memory: wiring.memory, log: { report.log($0, $1, $2) })
       },

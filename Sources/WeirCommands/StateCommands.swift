@@ -62,7 +62,7 @@ package enum StateCommands {
       }
       return reader
     }
-    let file = try await LoadedPipeline.read(pipeline)
+    let file = try await LoadedPipeline.readWithoutLookups(pipeline)
     let wiring = try await Wiring(try Places(file, lake: lake, store: store), withState: false)
     let layout = LedgerLayout(pipeline: file.plan.pipeline)
     do {
@@ -85,7 +85,7 @@ package enum StateCommands {
         .config, "the state table's directory is not set",
         advice: "Give its directory with --store, or the pipeline file with --pipeline.")
     }
-    return try Places(try await LoadedPipeline.read(pipeline), lake: nil, store: nil).store
+    return try Places(try await LoadedPipeline.readWithoutLookups(pipeline), lake: nil, store: nil).store
   }
 
   /// Writes the state tables again from lane state. A damaged file is not read: a new one is written and put in its place.

@@ -4,15 +4,21 @@ import Yams
 
 /// `record: {fields}`: `NAME: TYPE` or `NAME: {type: TYPE, path: PATH, coerce: true, zone: ZONE, formats: […]}`.
 extension PipelineLoader {
-  /// - Parameter coerces: texts are values of all fields.
-  func loadFields(_ list: Node, coerces: Bool) {
-    for (name, key, value) in reader.named(list, "record.fields") { loadField(PlanText(name, at: key.span), value, coerces) }
+  /// - Parameters:
+  ///   - coerces: texts are values of all fields.
+  ///   - coerceSpan: of that setting.
+  func loadFields(_ list: Node, coerces: Bool, coerceSpan: SourceSpan? = nil) {
+    var all: PlanCoercion?
+    if coerces {
+      all = PlanCoercion()
+      all?.span = coerceSpan
+    }
+    for (name, key, value) in reader.named(list, "record.fields") { loadField(PlanText(name, at: key.span), value, all) }
     builder.endFields(at: list.span)
   }
 
-  private func loadField(_ name: PlanText, _ node: Node, _ coerces: Bool) {
+  private func loadField(_ name: PlanText, _ node: Node, _ all: PlanCoercion?) {
     let what = "field \(name.text)"
-    let all = coerces ? PlanCoercion() : nil
     guard node.mapping != nil else {
       if let type = reader.text(node, what) { builder.field(name, type: type, coerce: all) }
       return

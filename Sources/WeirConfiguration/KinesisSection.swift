@@ -15,8 +15,8 @@ package struct KinesisSection: SourceSection {
 
 extension PipelineLoader {
   private static let kinesisKeys = [
-    "stream", "app", "start", "read", "misplaced", "region", "endpoint", "lease_endpoint", "lease", "poll", "handover", "idle", "refresh",
-    "create",
+    "stream", "app", "start", "read", "consumer_arn", "misplaced", "region", "endpoint", "lease_endpoint", "lease", "poll", "handover",
+    "idle", "refresh", "create",
   ]
 
   fileprivate func kinesis(_ node: Node) -> SourceSpec? {
@@ -32,12 +32,7 @@ extension PipelineLoader {
       }
     }
     if let start = members["start"] { settings.start = kinesisStart(start) ?? .trimHorizon }
-    if let read = members["read"], let way = reader.string(read, "\(what).read"), way != "polling" {
-      let isKnown = way == "fan_out"
-      reader.report(
-        isKnown ? "\(what).read: not yet: fan_out (enhanced fan-out)" : "\(what).read must be polling, not \(way)",
-        isKnown ? "not_yet" : "bad_value", at: read)
-    }
+    kinesisFanOut(members, name, &settings)
     kinesisPlaces(members, &settings)
     kinesisTimes(members, &settings)
     guard let name else { return nil }
@@ -48,6 +43,23 @@ extension PipelineLoader {
     }
     guard builder.isTableName(PlanText(name, at: members["stream"]?.span), "\(what).stream", dots: true) else { return nil }
     return SourceSpec(stream: name, settings: spec)
+  }
+
+  private func kinesisFanOut(_ members: [String: Node], _ stream: String?, _ settings: inout KinesisSettingsSpec) {
+    let what = "source.kinesis"
+    let way = members["read"].flatMap { reader.choice($0, "\(what).read", ["polling", "fan_out"]) }
+    if way == "fan_out" { settings.fanOut = KinesisSettingsSpec.FanOut() }
+    guard let node = members["consumer_arn"], let arn = text(node, "\(what).consumer_arn") else { return }
+    let named = KinesisNames.stream(ofConsumerARN: arn)
+    if way != "fan_out" {
+      reader.report("\(what).consumer_arn is for read: fan_out", "bad_value", at: node)
+    } else if named == nil {
+      let form = "arn:aws:kinesis:REGION:ACCOUNT:stream/NAME/consumer/CONSUMER:TIME"
+      reader.report("\(what).consumer_arn: not the ARN of a consumer: \(form)", "bad_value", at: node)
+    } else if let stream, named != stream {
+      reader.report("\(what).consumer_arn: it is a consumer of the stream \(named ?? ""), not of \(stream)", "bad_value", at: node)
+    }
+    settings.fanOut?.consumerARN = arn
   }
 
   /// A name or an ARN.

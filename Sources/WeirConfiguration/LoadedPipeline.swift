@@ -14,20 +14,30 @@ public struct LoadedPipeline: Sendable {
   /// Settings that name a variable of the environment which is not set. Only who uses them is stopped by that: a table can be read,
   /// and a ledger verified, where no password is.
   public var unset: [UnsetVariable] = []
+  /// It has state tables, also where their columns are not known.
+  package var namesState = false
 
-  /// A pipeline file whose lookups are not read: enough to find its lake. What needs their columns is left out, and problems are not
-  /// reported.
+  /// A pipeline file whose lookups are not read: enough to find its lake, its state table and its source. What needs their columns is left
+  /// out, and so are the problems that follow from it.
   /// - Returns: nil: it has no lookups, or is no pipeline file.
-  package static func withoutLookups(file: String, sections: PlanSections) throws(ConfigurationError) -> LoadedPipeline? {
+  package static func withoutLookups(
+    file: String, sections: PlanSections
+  ) throws(ConfigurationError) -> (pipeline: LoadedPipeline, problems: [Diagnostic])? {
     guard PathText.problem(file) == nil, case .bytes(let data) = Paths.contents(of: file, bytesMax: PipelineBounds.fileBytesMax) else {
       return nil
     }
     var sections = sections
-    sections.lookupFiles = { _ throws(InputFile.Refusal) in throw .unreadable("") }
+    sections.lookupFiles = { _ throws(InputFile.Refusal) in throw .notAsked }
     let loader = PipelineLoader(file: file, sections: sections)
     _ = try? loader.load(PipelineLoader.text(data, file))
     guard loader.builder.namesLookups, !loader.builder.plan.pipeline.isEmpty else { return nil }
-    return LoadedPipeline(plan: loader.builder.plan, file: file, directory: loader.directory, lookups: [], warnings: [])
+    let problems = FollowUps.removed(from: loader.reader.diagnostics).filter {
+      $0.severity == .error && $0.code != InputFile.Refusal.notAskedCode
+    }
+    var pipeline = LoadedPipeline(
+      plan: loader.builder.plan, file: file, directory: loader.directory, lookups: [], warnings: [], unset: loader.reader.unset)
+    pipeline.namesState = loader.builder.namesState
+    return (pipeline, problems)
   }
 
   /// - Parameter needed: whether a setting, such as `source.kafka.brokers`, is going to be used.

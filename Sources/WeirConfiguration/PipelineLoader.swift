@@ -34,7 +34,8 @@ package final class PipelineLoader {
         diagnostics: splits.isEmpty ? FollowUps.removed(from: reader.diagnostics) + more : Array(splits.prefix(PipelineBounds.problemsMax)))
     }
     return LoadedPipeline(
-      plan: plan, file: reader.file, directory: directory, lookups: builder.tables, warnings: reader.diagnostics, unset: reader.unset)
+      plan: plan, file: reader.file, directory: directory, lookups: builder.tables, warnings: reader.diagnostics, unset: reader.unset,
+      namesState: builder.namesState)
   }
 
   static func tooLarge(_ file: String, _ bytes: Int) -> Diagnostic {
@@ -102,6 +103,7 @@ package final class PipelineLoader {
 
   private func loadTables(_ top: [String: Node]) {
     builder.namesTables = ["bronze", "silver", "gold", "state"].contains { top[$0] != nil }
+    builder.namesState = top["state"] != nil
     top["checks"].map(loadChecks)
     top["silver"].map(loadSilver)
     top["bronze"].map(loadBronze)
@@ -112,7 +114,7 @@ package final class PipelineLoader {
   }
 
   private func loadSettings(_ top: [String: Node]) {
-    lake(top["lake"], keepsRows: top["bronze"] != nil || builder.plan.silver != nil)
+    lake(top["lake"], keepsRows: top["bronze"] != nil || builder.plan.hasSilver)
     let store = store(top["store"])
     builder.set { $0.store = store }
     top["admin"].map(admin)
@@ -123,9 +125,11 @@ package final class PipelineLoader {
 
   private func report(_ error: YamlError) {
     switch error {
-    case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _), .composer(_, let problem, let mark, _):
+    case .scanner(_, let problem, let mark, let yaml), .parser(_, let problem, let mark, let yaml),
+      .composer(_, let problem, let mark, let yaml):
       let node = Node.scalar(.init("", .implicit, .any, mark))
-      reader.report("not YAML: \(problem)", "yaml", at: node)
+      let hint = YAMLHint.of(problem, in: yaml, line: mark.line, column: mark.column).map { ": \($0)" } ?? ""
+      reader.report("not YAML: \(YAMLHint.plain(problem))\(hint)", "yaml", at: node)
     case .duplicatedKeysInMapping(let duplicates, let context):
       let node = Node.scalar(.init("", .implicit, .any, context.mark))
       // The file need not be a pipeline: a key is shown if it looks like one.
@@ -172,11 +176,19 @@ package final class PipelineLoader {
 
   /// - Returns: whether there are fields, which all else is about.
   func loadRecord(_ node: Node) -> Bool {
-    let members = reader.mapping(node, "record", keys: ["format", "registry", "key", "time", "fields", "blank_lines", "coerce"])
+    let members = reader.mapping(node, "record", keys: ["format", "registry", "key", "time", "fields", "blank_lines", "coerce", "framing"])
     builder.spans["record"] = node.span
     loadFormat(members)
+    if let framing = members["framing"] {
+      let each = reader.mapping(framing, "record.framing", keys: ["each"])
+      if let path = reader.required(each, "each", of: "record.framing", at: framing).flatMap({ reader.text($0, "record.framing.each") }) {
+        builder.framing(each: path)
+      }
+    }
     guard let list = reader.required(members, "fields", of: "record", at: node) else { return false }
-    loadFields(list, coerces: members["coerce"].map { truth($0, "record.coerce") } ?? false)
+    let coerces = members["coerce"].map { truth($0, "record.coerce") }
+    if let coerces { builder.coerces(coerces, at: members["coerce"]?.span) }
+    loadFields(list, coerces: coerces ?? false, coerceSpan: members["coerce"]?.span)
     if let key = members["key"].flatMap({ reader.text($0, "record.key") }) { builder.key(key) }
     members["time"].map(loadTime)
     let blank = members["blank_lines"].flatMap { reader.choice($0, "record.blank_lines", RecordSpec.BlankLines.allCases.map(\.rawValue)) }
@@ -204,7 +216,7 @@ package final class PipelineLoader {
   private func loadLookups(_ node: Node) {
     for (name, key, value) in reader.named(node, "lookups") {
       let what = "lookups.\(name)"
-      let members = reader.mapping(value, what, keys: ["file", "path", "format", "key", "columns"])
+      let members = reader.mapping(value, what, keys: ["file", "path", "format", "key", "columns", "refresh"])
       // Two words for one thing: a lake has a path.
       let place = members["path"] != nil && members["file"] == nil ? "path" : "file"
       if place == "file", let path = members["path"] {
@@ -219,7 +231,9 @@ package final class PipelineLoader {
       }
       let format = members["format"].flatMap { reader.text($0, "\(what).format") }
       builder.lookup(
-        PlanLookup(PlanText(name, at: key.span), file: file, format: format, key: field, columns: typed, at: value.span))
+        PlanLookup(
+          PlanText(name, at: key.span), file: file, format: format, key: field, columns: typed,
+          refresh: members["refresh"].map { reader.quantity($0, "\(what).refresh") }, at: value.span))
     }
   }
 }

@@ -73,6 +73,7 @@ extension RecordFormats {
   /// How their settings are read.
   package static let sections: [any FormatSection] = standard.map { format in
     switch format.name {
+    case JSONFormat.name: JSONSection()
     case CSVFormat.name: RowsSection(CSVFormat.self) { CSVFormat($0) }
     case TSVFormat.name: RowsSection(TSVFormat.self) { TSVFormat($0) }
     case TextFormat.name: TextSection()

@@ -8,6 +8,7 @@ import Yams
 package enum PriceFile {
   /// More than a table of prices has.
   private static let bytesMax = 1 << 20
+  private static let keys = ["date", "region", "source", "prices"]
 
   /// - Throws: `config`, with the name of what is wrong.
   package static func read(_ path: String) throws(WeirError) -> PriceTable {
@@ -25,20 +26,35 @@ package enum PriceFile {
     guard AliasBounds.firstTooLarge(text) == nil else { throw refused(path, "its anchors and aliases are too many, too deep or too large") }
     let composed = try? Yams.compose(yaml: text)
     guard let root = composed?.mapping else { throw refused(path, "it is not a mapping in YAML or JSON") }
+    // Any file can be named: what another program's file has in it may be its secrets, and is not shown.
+    guard root.contains(where: { keys.contains($0.key.string ?? "") }) else {
+      throw refused(path, "it is not a file of prices: it has none of the keys \(keys.joined(separator: ", "))")
+    }
     var table = PriceTable.builtIn
+    var given: Set<PriceTable.Name> = []
     for (key, value) in root {
       switch key.string {
       case "date": table.date = try text_(value, path, "date")
       case "region": table.region = try text_(value, path, "region")
       case "source": table.source = try text_(value, path, "source")
-      case "prices": try read(value, into: &table, path)
-      default: throw refused(path, "\(shown(key)) is unknown: it may have date, region, source and prices")
+      case "prices": given = try read(value, into: &table, path)
+      default: throw refused(path, "\(shown(key)) is unknown: the keys are \(keys.joined(separator: ", "))")
       }
+    }
+    if table.region != PriceTable.builtIn.region {
+      guard !given.isEmpty else {
+        throw WeirError(
+          .config, "the prices in \(path): it names the region \(table.region) and has no price",
+          advice: "The built-in prices are of \(PriceTable.builtIn.region): give the prices of \(table.region), or leave region out.")
+      }
+      table.foreign = Set(PriceTable.builtIn.prices.keys).subtracting(given)
     }
     return table
   }
 
-  private static func read(_ node: Node, into table: inout PriceTable, _ path: String) throws(WeirError) {
+  /// - Returns: the prices that the file has.
+  private static func read(_ node: Node, into table: inout PriceTable, _ path: String) throws(WeirError) -> Set<PriceTable.Name> {
+    var given: Set<PriceTable.Name> = []
     guard let prices = node.mapping else { throw refused(path, "prices is not a mapping") }
     for (key, value) in prices {
       guard let name = key.string.flatMap({ PriceTable.Name(rawValue: $0) }) else {
@@ -61,7 +77,9 @@ package enum PriceFile {
         throw refused(path, "\(name.rawValue): dollars are from 0 to 1000000000, and per is from 1 to 1000000000000")
       }
       table.prices[name] = price
+      given.insert(name)
     }
+    return given
   }
 
   private static func number(_ node: Node) -> Double? { node.string.flatMap { Double($0) }.flatMap { $0.isFinite ? $0 : nil } }
@@ -74,6 +92,6 @@ package enum PriceFile {
   private static func shown(_ node: Node) -> String { Printable.text(node.string ?? "a key that is not a text", bytesMax: 60) }
 
   private static func refused(_ path: String, _ reason: String) -> WeirError {
-    WeirError(.config, "the prices in \(path): \(reason)", advice: "weir explain --prices-template prints a file that is right.")
+    WeirError(.config, "the prices in \(path): \(reason)", advice: "weir explain --prices-template prints a valid file.")
   }
 }

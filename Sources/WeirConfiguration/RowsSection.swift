@@ -20,6 +20,11 @@ struct RowsSection: FormatSection {
     func text(_ key: String) -> String? { members[key].flatMap { reader.string($0, "\(what).\(key)") } }
     if let delimiter = text("delimiter") { dialect.delimiter = RowsSection.character(delimiter) }
     if let quote = text("quote") { dialect.quote = quote == "none" ? "" : quote }
+    for key in ["escape", "quoted_null"] where dialect.quote.isEmpty {
+      guard let node = members[key] else { continue }
+      reader.report("\(what).\(key): with quote: none no field is quoted: leave it out", "bad_value", at: node)
+      return nil
+    }
     // A quote within a quoted field is doubled.
     dialect.escape = text("escape") ?? dialect.quote
     dialect.comment = text("comment")
@@ -72,7 +77,7 @@ struct TextSection: FormatSection {
 
   private func pattern(_ text: String, _ node: Node, _ reader: YAMLReader) -> String? {
     func refuse(_ why: String, _ offset: Int, _ suggestion: String? = nil) -> String? {
-      reader.report("record.format.text.pattern: \(why)", "bad_value", at: node, offset: offset, suggestion: suggestion)
+      reader.report("record.format.text.pattern: \(why)", "bad_value", at: node, offset: offset, in: text, suggestion: suggestion)
       return nil
     }
     let isWord = text.utf8.allSatisfy { $0 | 0x20 >= 0x61 && $0 | 0x20 <= 0x7A || $0 == 0x5F }
@@ -81,12 +86,13 @@ struct TextSection: FormatSection {
       let names = ReadyPattern.all.map(\.name)
       return refuse("there is no ready pattern \(text): there are \(names.joined(separator: ", "))", 0, nearestName(text, in: names))
     }
-    var expanded = text
+    var expanded: Grok.Expansion?
     do throws(PatternFault) {
-      expanded = try Grok.expand(text)
-      let pattern = try LinePattern(expanded)
+      let expansion = try Grok.expand(text)
+      expanded = expansion
+      let pattern = try LinePattern(expansion.text)
       if pattern.names.isEmpty { return refuse("it names no part of the line: write (?<name>…) or %{NAME:name}", 0) }
-      return expanded
-    } catch { return refuse(error.reason, expanded == text ? error.offset : 0) }
+      return expansion.text
+    } catch { return refuse(error.reason, expanded?.origin(of: error.offset) ?? error.offset) }
   }
 }

@@ -45,10 +45,38 @@ extension PipelineLoader {
   }
 
   func loadSilver(_ node: Node) {
-    let members = node.null != nil ? [:] : reader.mapping(node, "silver", keys: ["partition_by", "columns"])
+    let members = node.null != nil ? [:] : reader.mapping(node, "silver", keys: ["partition_by", "columns", "where", "explode", "tables"])
+    if let tables = members["tables"] {
+      if let other = ["columns", "partition_by", "where", "explode"].compactMap({ members[$0] }).first {
+        reader.report("silver: with tables, each table has its own columns, partition_by, where and explode", "bad_value", at: other)
+      }
+      let named = reader.named(tables, "silver.tables")
+      if named.isEmpty { reader.report("silver.tables must name at least one table", "missing_key", at: tables) }
+      for (name, key, value) in named {
+        let what = "silver.\(name)"
+        silver(
+          PlanText(name, at: key.span), what,
+          value.null != nil ? [:] : reader.mapping(value, what, keys: ["partition_by", "columns", "where", "explode"]), value)
+      }
+      return
+    }
+    guard members["explode"] == nil, members["where"] == nil else {
+      return silver(PlanText(builder.plan.source.stream, at: node.span), "silver", members, node)
+    }
     builder.silver(
       columns: members["columns"].map { reader.texts($0, "silver.columns") }, partitionBy: partitions(members, "silver"),
       partitionSpan: members["partition_by"]?.span, at: node.span)
+  }
+
+  /// A table with a name of its own, or with other rows than one for each record.
+  private func silver(_ name: PlanText, _ what: String, _ members: [String: Node], _ node: Node) {
+    var table = PlanSilver(
+      name.text, columns: members["columns"].map { self.reader.texts($0, "\(what).columns") }, partitionBy: self.partitions(members, what))
+    table.what = what
+    table.explode = members["explode"].flatMap { reader.text($0, "\(what).explode") }
+    table.filter = members["where"].map { node in PlanFilter { self.reader.text(node, "\(what).where") } }
+    (table.span, table.partitionSpan) = (name.span ?? node.span, members["partition_by"]?.span)
+    builder.silver(table)
   }
 
   func loadGold(_ node: Node) {

@@ -16,11 +16,12 @@ package final class YAMLReader {
 
   /// - Parameter line: where there is no node yet.
   func report(
-    _ message: String, _ code: String, at node: Node?, line: Int = 1, offset: Int = 0,
+    _ message: String, _ code: String, at node: Node?, line: Int = 1, offset: Int = 0, in text: String = "",
     suggestion: @autoclosure () -> String? = nil, severity: Diagnostic.Severity = .error
   ) {
     list.report(
-      message, code, at: node?.span ?? SourceSpan(line: line, column: 1), offset: offset, suggestion: suggestion(), severity: severity)
+      message, code, at: node?.span ?? SourceSpan(line: line, column: 1), offset: offset, in: text,
+      suggestion: suggestion(), severity: severity)
   }
 
   /// The value of a variable of the environment; one that is not set, or empty, is remembered.
@@ -47,11 +48,27 @@ package final class YAMLReader {
       if later.contains(name) {
         report("\(what): not yet: \(name)", "not_yet", at: key)
       } else if !keys.isEmpty, !keys.contains(name) {
-        report("\(what): unknown key \(name)", "unknown_key", at: key, suggestion: nearestName(name, in: keys))
+        reportUnknown(key, name, value, in: (what, keys))
       }
       members[name] = value
     }
     return members
+  }
+
+  /// A key that the mapping cannot have. One without a value, and with other characters than a key's, is the rest of a text that YAML split
+  /// at a comma.
+  private func reportUnknown(_ key: Node, _ name: String, _ value: Node, in place: (what: String, keys: [String])) {
+    let suggestion = nearestName(name, in: place.keys)
+    // Keys are words.
+    let isWord = name.allSatisfy { $0.isLetter || $0.isNumber || $0 == "_" }
+    if !isWord, value.null != nil {
+      report(
+        "\(place.what): \(name) is not a key with a value: within { } YAML splits a text at its commas: quote the whole text",
+        "quote_it", at: key)
+      return
+    }
+    let known = suggestion == nil ? "; the keys are \(place.keys.joined(separator: ", "))" : ""
+    report("\(place.what): unknown key \(name)\(known)", "unknown_key", at: key, suggestion: suggestion)
   }
 
   /// A mapping of free names.

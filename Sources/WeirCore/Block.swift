@@ -145,12 +145,18 @@ public struct DecodedBlock: Sendable {
   public var rejections: [(row: Int, rejection: Rejection)]
   /// Lines that hold nothing but white space, and are not records: they have no row.
   public var blankLines = 0
+  /// Of records that are elements of an array in an outer record: each one's number in it from 0; -1: the outer record itself, which is
+  /// rejected. nil: records are what the source stores.
+  public var elements: [Int32]?
+  /// Of the rows: where records are elements of outer records, those of each one's.
+  public var details: RecordDetails?
 
   public init(
     raw: RawBlock, offset: [UInt32], length: [UInt32], columns: [Column], valid: [Bool],
     rejections: [(row: Int, rejection: Rejection)]
   ) {
     self.raw = raw
+    details = raw.details
     self.offset = offset
     self.length = length
     self.columns = columns
@@ -159,4 +165,7 @@ public struct DecodedBlock: Sendable {
   }
 
   public var count: Int { offset.count }
+
+  /// The number of the element that the record is; nil: it is not one.
+  public func number(_ row: Int) -> Int64? { elements.flatMap { $0[row] < 0 ? nil : Int64($0[row]) } }
 }

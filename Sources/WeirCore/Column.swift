@@ -229,6 +229,20 @@ public struct ColumnBuilder {
     strings.append(arena.copy(bytes))
   }
 
+  /// Appends a value in its physical form without a copy of its bytes, see ``append(found:)``.
+  mutating func reference(_ value: StringRef?) {
+    validity.append(value != nil)
+    if value == nil { anyNull = true }
+    func load<T: BitwiseCopyable>(_ none: T) -> T { value.map { UnsafeRawPointer($0.start).loadUnaligned(as: T.self) } ?? none }
+    switch type {
+    case .bool: bools.append(value.map { $0.start.pointee == 1 } ?? false)
+    case .int64, .timestamp: ints.append(Int64(littleEndian: load(0)))
+    case .double: doubles.append(Double(bitPattern: UInt64(littleEndian: load(0))))
+    case .decimal: decimals.append(Int128(littleEndian: load(0)))
+    case .string, .binary, .list, .structure, .map: strings.append(value ?? .empty)
+    }
+  }
+
   /// The column; the builder must not be used after.
   public func finish() -> Column {
     let values: Column.Values =

@@ -10,6 +10,7 @@ extension WeirError {
     case lanesChanged = "lanes_changed"
     case planChanged = "plan_changed"
     case lookupChanged = "lookup_changed"
+    case lookupNotRefreshed = "lookup_not_refreshed"
     case recordTooLong = "record_too_long"
     case checkFailed = "check_failed"
     case quarantineHalt = "quarantine_halt"
@@ -98,7 +99,7 @@ extension WeirError.Code {
     case .planChanged, .lookupChanged: .stands(.worker)
     case .refused, .topicMissing, .misplaced, .recreated, .truncated, .shardsChanged, .registry: .stands(.pipeline)
     case .unavailable, .groupShared: .passes(.operation)
-    case .requestFailed: .stands(.operation)
+    case .requestFailed, .lookupNotRefreshed: .stands(.operation)
     case .clientEnded: .stands(.worker)
     case .groupSilent, .handoverLate, .outOfRange: .passes(.worker)
     case .abandoned, .fenced, .unknown, .ledgerCollected: .passes(.worker)

@@ -81,6 +81,11 @@ public struct Expr: Sendable, Hashable, Codable {
     case epochMilliseconds(Expr)
     case concat(Expr, Expr)
     case call(Function, Expr)
+    /// The part of a nested value at a path: members of structs and keys of maps by name, elements of lists by number. Null where there
+    /// is none.
+    case part(Expr, [PathStep])
+    /// The scalar at a path of a text of JSON, as a text; null where there is none, or an object or array.
+    case jsonValue(Expr, [PathStep])
   }
 
   /// The index in `Plan.inputs` if the expression is just a column.
@@ -105,7 +110,7 @@ extension Expr.Node {
     switch self {
     case .column, .literal: []
     case .not(let a), .negate(let a), .isNull(let a), .inList(let a, _), .like(let a, _, _), .cast(let a, _), .truncate(_, let a),
-      .epochMilliseconds(let a), .call(_, let a):
+      .epochMilliseconds(let a), .call(_, let a), .part(let a, _), .jsonValue(let a, _):
       [a]
     case .and(let a, let b), .or(let a, let b), .compare(_, let a, let b), .arithmetic(_, let a, let b), .concat(let a, let b): [a, b]
     case .when(let branches, let otherwise): branches.flatMap { [$0.condition, $0.value] } + (otherwise.map { [$0] } ?? [])
@@ -125,6 +130,8 @@ extension Expr.Node {
     // A list in the node; a branch is an object in it.
     case .when: return (3 + deepest, size)
     case .coalesce: return (2 + deepest, size)
+    // A list of steps in the node.
+    case .part, .jsonValue: return (1 + max(deepest, 1), size)
     default: return (1 + deepest, size)
     }
   }

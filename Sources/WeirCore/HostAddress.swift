@@ -18,6 +18,13 @@ public enum HostAddress {
     return !last.utf8.allSatisfy(isDigit) || labels.count == 4 && labels.allSatisfy { $0.utf8.count <= 3 && UInt8($0) != nil }
   }
 
+  /// Whether a text can be one part of a host's name, such as a region: 1 to 63 letters, digits and hyphens, not beginning with a hyphen
+  /// (RFC 1123).
+  public static func isLabel(_ text: some StringProtocol) -> Bool {
+    (1...63).contains(text.utf8.count) && !text.hasPrefix("-")
+      && text.utf8.allSatisfy { isDigit($0) || (0x61...0x7A).contains($0 | 0x20) || $0 == 0x2D }
+  }
+
   /// Host and port of `HOST`, `HOST:PORT`, `[IPV6]` or `[IPV6]:PORT`: nothing else, so no user and no scheme.
   /// - Returns: the host without brackets, and the port, nil where none is given (RFC 3986 allows `HOST:`). nil: the text has another
   ///   form.

@@ -49,6 +49,17 @@ public final class RecordDetails: Sendable {
     headerTexts = headers
   }
 
+  /// The same for rows that are parts of these records.
+  /// - Parameter records: of each row.
+  public func repeated(_ records: [UInt32]) -> RecordDetails {
+    let isTombstoneRow = records.indices.filter { isTombstone(Int(records[$0])) }
+    return RecordDetails(
+      shard: shard, positions: positions.gathered(records), arrivals: arrivals.gathered(records), isAppendTime: isAppendTime,
+      keyOffset: keyOffset.gathered(records), keyLength: keyLength.gathered(records),
+      headers: headerTexts.isEmpty ? [] : records.map { headerTexts[Int($0)] }, tombstones: isTombstoneRow.map { UInt32($0) },
+      sequences: sequences.isEmpty ? [] : records.map { sequences[Int($0)] })
+  }
+
   /// Where the record is.
   public func point(_ row: Int) -> ShardPoint {
     ShardPoint(ordinal: positions[row], sequence: sequences.isEmpty ? nil : sequences[row])

@@ -12,6 +12,8 @@ public struct Plan: Sendable, Hashable, Codable {
   public var inputs: [InputColumn]
   public var bronze: BronzeSpec?
   public var silver: SilverSpec?
+  /// nil: no silver table has a name of its own.
+  public var silverTables: [SilverTable]?
   public var gold: [GoldSpec]
   public var state: [StateSpec]
   public var lake: LakeSpec
@@ -62,6 +64,9 @@ public struct RecordSpec: Sendable, Hashable, Codable {
   public var registry: RegistrySpec?
   /// What becomes of blank lines of a plain capture. nil: they are skipped and counted.
   public var blankLines: BlankLines?
+  /// The path of an array within what the source stores as one record: each of its elements is a record. Empty: the whole is the array.
+  /// nil: a record is what the source stores.
+  public var each: [PathStep]?
 
   public enum BlankLines: String, Sendable, Hashable, Codable, CaseIterable { case skip, quarantine }
 
@@ -145,12 +150,17 @@ public struct LookupSpec: Sendable, Hashable, Codable {
   public var key: Int
   /// All columns of the CSV but the key, in its order.
   public var columns: [ColumnSchema]
-  public init(name: String, file: String, format: String? = nil, key: Int, columns: [ColumnSchema]) {
+  /// How often a live worker looks for another version of the file; nil: only when it starts. Not part of the plan's meaning.
+  public var refreshMicroseconds: Int64?
+  public init(
+    name: String, file: String, format: String? = nil, key: Int, columns: [ColumnSchema], refreshMicroseconds: Int64? = nil
+  ) {
     self.name = name
     self.file = file
     self.format = format
     self.key = key
     self.columns = columns
+    self.refreshMicroseconds = refreshMicroseconds
   }
 }
 
@@ -161,6 +171,8 @@ public struct InputColumn: Sendable, Hashable, Codable {
     /// Column `column` of ``LookupSpec/columns`` of lookup number `lookup`.
     case lookup(lookup: Int, column: Int)
     case system(SystemColumn)
+    /// Of the rows of one table that has a row an element, and not of `Plan.inputs`.
+    case exploded
   }
   /// As written in expressions: `amount`, `campaigns.campaign_id`, `_arrival`.
   public var name: String

@@ -11,6 +11,12 @@ public protocol RecordFormat: Sendable, Hashable, Codable {
   var carriesSchemaIDs: Bool { get }
   /// Lines of a plain capture can be such records.
   var readsLines: Bool { get }
+  /// All values are read from text, so that nothing remains for ``Field/coerce`` to say.
+  var isText: Bool { get }
+  /// Where records are in a plain capture; nil: each is a line.
+  var captureFraming: (any CaptureFraming)? { get }
+  /// Records are JSON: a field may be any value of it, as its text.
+  var holdsJSON: Bool { get }
   /// Why a declared field cannot be read; nil if it can.
   func problem(with field: Field) -> String?
   /// Why the declared fields cannot be read together; nil if they can.
@@ -29,6 +35,9 @@ public protocol RecordFormat: Sendable, Hashable, Codable {
 extension RecordFormat {
   public var carriesSchemaIDs: Bool { false }
   public var readsLines: Bool { true }
+  public var isText: Bool { false }
+  public var captureFraming: (any CaptureFraming)? { nil }
+  public var holdsJSON: Bool { false }
   public func problem(with field: Field) -> String? { nil }
   public func problem(with fields: [Field]) -> String? { nil }
   public func problem(withCoercionOf field: Field) -> String? { nil }

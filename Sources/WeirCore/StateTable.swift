@@ -52,6 +52,10 @@ public protocol StateTable: StateTableReader {
   func replace(
     tables: [String], with batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])]
   ) async throws
+  /// Looks at some rows, and deletes those of them that are tombstones within the bound: nothing shows any more that there was such a row.
+  /// - Parameter start: of the part before; nil: the first part.
+  /// - Throws: `state_fenced` if one of the owners is no longer stored.
+  func collect(_ bound: TombstoneBound, from start: StateContinuation?) async throws -> CollectedTombstones
   /// Values that no lane owns: schemas, whose table this is. One transaction.
   func writeMeta(_ entries: [(String, [UInt8])]) async throws
   /// What was written is durable on return.

@@ -33,35 +33,44 @@ public struct StoreCheck: Sendable {
     (self.store, self.random, self.rounds, self.uploadBytes) = (store, random, rounds, uploadBytes)
   }
 
-  /// - Returns: what was checked, in order. A store with a problem must not be used.
-  public func run() async -> [Finding] {
+  /// - Parameter report: gets each line of the report when it is known.
+  /// - Returns: what was checked, in order. A store with a problem must not be used. One that cannot be reached, or refuses the first
+  ///   write, has one line: the other checks would say the same.
+  @discardableResult
+  public func run(_ report: (Finding) -> Void = { _ in }) async -> [Finding] {
     let directory = "\(StoreCheck.directory)/\(Hash128(low: random.next(), high: random.next()).hex)"
     var paths: [String] = []
     var findings: [Finding] = []
-    func check(_ what: String, _ body: (String) async throws -> String?) async {
-      let path = "\(directory)/\(paths.count) a=b+c%20ü"
-      paths.append(path)
-      do {
-        findings.append(Finding(what: what, problem: try await body(path)))
-      } catch {
-        findings.append(Finding(what: what, problem: "\(error)"))
+    /// - Returns: false: the store did not do what it was asked to.
+    func check(_ what: String, times: Int = 1, _ body: (String) async throws -> String?) async -> Bool {
+      var finding = Finding(what: what)
+      var isUsable = true
+      for _ in 0..<times where finding.problem == nil {
+        let path = "\(directory)/\(paths.count) a=b+c%20ü"
+        paths.append(path)
+        do { finding.problem = try await body(path) } catch {
+          finding.problem = "\(error)"
+          isUsable = false
+        }
       }
+      findings.append(finding)
+      report(finding)
+      return isUsable
     }
-    await check("puts an object, reads it, and keeps it when it is put again", inOrder)
-    for _ in 0..<rounds { await check("lets one of \(StoreCheck.writers) puts at once win", race) }
-    await check("lets one of two uploads at once win", uploads)
-    await check("lists objects in order, with those that were just made") { _ in try await listing(directory, paths) }
-    await check("deletes objects", deletion)
+    if await check("puts an object, reads it, and keeps it when it is put again", inOrder) {
+      _ = await check("lets one of \(StoreCheck.writers) puts at once win", times: rounds, race)
+      _ = await check("lets one of two uploads at once win", uploads)
+      _ = await check("lists objects in order, with those that were just made") { _ in try await listing(directory, paths) }
+      _ = await check("deletes objects", deletion)
+    }
     for path in paths { try? await store.delete(path) }
-    return StoreCheck.joined(findings)
+    return findings
   }
 
-  /// Of equal lines, the first with a problem.
-  private static func joined(_ findings: [Finding]) -> [Finding] {
-    findings.reduce(into: []) { all, finding in
-      guard let at = all.firstIndex(where: { $0.what == finding.what }) else { return all.append(finding) }
-      if all[at].problem == nil { all[at] = finding }
-    }
+  /// A put whose outcome is not known.
+  private struct Unclear: Error, CustomStringConvertible {
+    var why: String
+    var description: String { why }
   }
 
   // MARK: Checks
@@ -70,6 +79,7 @@ public struct StoreCheck: Sendable {
 
   private func inOrder(_ path: String) async throws -> String? {
     let first = await store.putIfAbsent(NewObject(path: path, bytes: StoreCheck.bytes(1)))
+    if case .unknown(let why) = first { throw Unclear(why: why) }
     guard first == .created else { return "a new object was not created: \(StoreCheck.text(first))" }
     guard try await store.get(path) == StoreCheck.bytes(1) else { return "an object that was just made is not there, or is another" }
     let second = await store.putIfAbsent(NewObject(path: path, bytes: StoreCheck.bytes(2)))

@@ -61,7 +61,7 @@ public enum ColumnType: Hashable, Sendable, Codable {
     }
   }
 
-  /// A list, struct or map: a column of it is taken as it is, and expressions cannot look into it.
+  /// A list, struct or map: expressions take it whole, or a part of it by its path.
   public var isNested: Bool {
     switch self {
     case .list, .structure, .map: true
@@ -86,6 +86,8 @@ public enum FieldEncoding: String, Hashable, Sendable, Codable {
   case seconds, milliseconds, microseconds
   /// A timestamp as a number of nanoseconds since 1970, rounded down to the microsecond.
   case nanoseconds
+  /// A string that is any JSON value's text, as it is written in the record.
+  case json
 }
 
 /// How a field's values are read from text.

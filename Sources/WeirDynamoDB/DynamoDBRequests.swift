@@ -22,6 +22,8 @@ struct DynamoDBRequests: Sendable {
   let table: String
   let clock: any Clock
   let random: any RandomSource
+  /// A worker makes the table where it is missing: for advice.
+  var creates = true
 
   /// For messages.
   var place: String { "the DynamoDB table \(table) at \(sender.endpoint)" }
@@ -46,9 +48,9 @@ struct DynamoDBRequests: Sendable {
         default: break
         }
         // Every request may be repeated, whether it had its effect or not: conditions see what the first one did.
-        guard failure.kind == .retriable || failure.kind == .unknown, attempt < DynamoDBRequests.attemptsMax, !Task.isCancelled else {
-          throw error(failure, operation)
-        }
+        guard failure.kind == .retriable || failure.kind == .unknown, attempt < DynamoDBRequests.attemptsMax, !Task.isCancelled,
+          !AWSPatience.isLooking
+        else { throw error(failure, operation) }
         await pause(attempt)
       }
     }
@@ -79,7 +81,9 @@ struct DynamoDBRequests: Sendable {
     case "ResourceNotFoundException":
       WeirError(
         .stateMissing, "\(place) does not exist (\(failure.message))",
-        advice: "Check its name and region. A worker makes the table unless its settings forbid that.")
+        advice: creates
+          ? "Check its name and region. A worker that runs makes the table."
+          : "Check its name and region, or create it: its settings (create: false) forbid the worker to make it.")
     case "AccessDeniedException", "UnrecognizedClientException", "ExpiredTokenException":
       WeirError(
         .storageRefused, "\(place) refused \(operation): \(failure.message)", advice: "Allow this operation to the worker's role or user.")
@@ -93,7 +97,9 @@ struct DynamoDBRequests: Sendable {
     default:
       WeirError(
         .storage, "\(place) did not do \(operation): \(failure.message)",
-        advice: "Nothing is lost: the worker repeats it. If it stays so, look at the table's throttling and at the network.")
+        advice: AWSPatience.isLooking
+          ? "Check the network, the endpoint and the service's state, then run again."
+          : "Nothing is lost: the worker repeats it. If it stays so, look at the table's throttling and at the network.")
     }
   }
 

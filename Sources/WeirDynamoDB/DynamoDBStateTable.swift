@@ -57,7 +57,7 @@ package final class DynamoDBStateTable: StateTable {
     table: String, sender: any AWSSender, clock: any Clock, random: any RandomSource, readOnly: Bool = false, create: Bool = true,
     bounds: Bounds = Bounds(), onPart: @escaping @Sendable () async throws -> Void = {}
   ) {
-    requests = DynamoDBRequests(sender: sender, table: table, clock: clock, random: random)
+    requests = DynamoDBRequests(sender: sender, table: table, clock: clock, random: random, creates: create)
     self.bounds = bounds
     (isReader, creates) = (readOnly, create && !readOnly)
     self.onPart = onPart

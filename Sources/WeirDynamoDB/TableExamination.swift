@@ -8,7 +8,7 @@ package struct TableExamination: Sendable {
 
   /// - Parameter create: a worker makes the table where it is missing.
   package init(table: String, sender: any AWSSender, clock: any Clock, random: any RandomSource, create: Bool) {
-    requests = DynamoDBRequests(sender: sender, table: table, clock: clock, random: random)
+    requests = DynamoDBRequests(sender: sender, table: table, clock: clock, random: random, creates: create)
     creates = create
   }
 

@@ -65,7 +65,7 @@ package struct DynamoDBSettings: StateTableSettings {
       return DynamoDBSettingProblem(
         setting: "table", reason: "a DynamoDB table's name has 3 to 255 letters, digits, underscores, hyphens and dots")
     }
-    if let region, region.isEmpty || !region.utf8.allSatisfy({ $0 == UInt8(ascii: "-") || Character(UnicodeScalar($0)).isLetterOrDigit }) {
+    if let region, !HostAddress.isLabel(region) {
       return DynamoDBSettingProblem(setting: "region", reason: "a region is a name such as eu-central-1")
     }
     if let endpoint, !endpoint.hasPrefix("http://") && !endpoint.hasPrefix("https://") || endpoint.contains(where: { " &?@".contains($0) })
@@ -82,8 +82,4 @@ package struct DynamoDBSettingProblem: Error, Sendable {
   /// nil: with the place as a whole.
   package var setting: String?
   package var reason: String
-}
-
-extension Character {
-  fileprivate var isLetterOrDigit: Bool { isASCII && (isLetter || isNumber) }
 }

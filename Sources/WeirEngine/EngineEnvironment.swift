@@ -18,9 +18,13 @@ public struct EngineEnvironment: Sendable {
   public var sinks: SinkEnvironment?
   /// Of a plan whose records carry the ids of schemas.
   public var registry: RegistryEnvironment?
+  /// Where the files of lookups are; nil: they are not refreshed.
+  public var lookups: (any LookupPlaces)?
   /// What the worker may take of the machine's memory.
   public var memory: MemoryBudget { governor.budget }
   public let governor: MemoryGovernor
+  /// How long tombstones of expired rows stay in the state table at least.
+  package var tombstoneKeepMicroseconds: Int64 = 86_400_000_000
   /// Only the simulation sets these.
   package var variant: EngineVariant = []
   package var protocolVariant: ProtocolVariant = []
@@ -42,6 +46,9 @@ public struct EngineEnvironment: Sendable {
     self.threads = threads
     self.parallel = parallel
   }
+
+  /// Versions of the plan's lookups may change while a worker runs.
+  func refreshesLookups(of plan: Plan) -> Bool { lookups != nil && plan.lookups.contains { $0.refreshMicroseconds != nil } }
 
   /// What a table's follower has of it.
   func follower(of ledgerID: String) -> FollowerEnvironment {

@@ -102,6 +102,8 @@ package struct EngineVariant: OptionSet, Sendable {
   package static let childForgetsIDs = EngineVariant(40)
   /// A child judges all keys by its own watermark, whatever their parent has reached.
   package static let childIgnoresFloors = EngineVariant(41)
+  /// A child judges all rows by its own watermark alone: rows that expired in a parent come back.
+  package static let childShowsExpired = EngineVariant(59)
   /// A child takes over all keys of its parents.
   package static let childKeepsAllKeys = EngineVariant(42)
   /// A child is read although the ledger does not have its parents as closed.

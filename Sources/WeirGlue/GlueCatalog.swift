@@ -32,7 +32,8 @@ package struct GlueCatalog: TableCatalog {
     if try await send("GetDatabase", ["Name": .string(settings.database)]) != .missing { return }
     guard settings.create else {
       throw WeirError(
-        .config, "\(place) does not exist, and is not to be made", advice: "Make it, or check its name, the account and the region.")
+        .config, "\(place) does not exist, and create: false forbids to make it",
+        advice: "Create the database, or remove create: false. If it exists, check its name, the account and the region.")
     }
     // Another worker may have made it meanwhile.
     _ = try await send(
@@ -69,7 +70,8 @@ package struct GlueCatalog: TableCatalog {
       if case .found = try await send("UpdateTable", .object(change)) { return .updated }
     }
     throw WeirError(
-      .unavailable, "other programs change the table \(name) of \(place) all the time", advice: "The worker tries again later.")
+      .unavailable, "other programs change the table \(name) of \(place) all the time",
+      advice: "Check the network and the catalogue's throttling.")
   }
 
   // MARK: Requests
@@ -116,17 +118,29 @@ package struct GlueCatalog: TableCatalog {
   private func error(_ code: String, _ failure: AWSFailure, _ operation: String) -> WeirError {
     switch code {
     case "EntityNotFoundException":
-      WeirError(.config, "\(place) does not exist: \(failure.message)", advice: "Check its name, the account and the region.")
+      WeirError(
+        .config, "\(place) does not exist: \(failure.message)",
+        advice:
+          "It was deleted, or is of another account or region. \(settings.create ? "A worker makes it" : "Create it, or remove create: false: a worker uses it") at its next attempt."
+      )
     case "AccessDeniedException", "AccessDenied", "UnrecognizedClientException", "ExpiredTokenException":
       WeirError(
         .storageRefused, "\(place) refused \(operation): \(failure.message)",
         advice: Wording("Allow glue:\(operation) on the catalogue, the database and its tables to the worker's role or user."))
     case "InvalidInputException", "ValidationException":
-      WeirError(.storageRefused, "\(place) does not take \(operation): \(failure.message)")
+      WeirError(
+        .storageRefused, "\(place) does not take \(operation): \(failure.message)",
+        advice: "Choose names for database, tables and columns that Glue accepts: lower-case letters, digits and underscores.")
     case _ where failure.kind == .fatal && failure.status == 0:
       WeirError(.storageRefused, "\(place) cannot be used: \(failure.message)", advice: "Check region, endpoint and credentials of AWS.")
-    case _ where failure.kind == .fatal: WeirError(.storageRefused, "\(place) refused \(operation): \(failure.message)")
-    default: WeirError(.unavailable, "\(place) did not do \(operation): \(failure.message)", advice: "The worker tries again later.")
+    case _ where failure.kind == .fatal:
+      WeirError(
+        .storageRefused, "\(place) refused \(operation): \(failure.message)",
+        advice: "Check the database's name, the account, the region and the permissions of the worker's role or user.")
+    default:
+      WeirError(
+        .unavailable, "\(place) did not do \(operation): \(failure.message)",
+        advice: "Check the network, the catalogue's endpoint and its throttling.")
     }
   }
 }

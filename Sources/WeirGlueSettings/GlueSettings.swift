@@ -45,7 +45,13 @@ package struct GlueSettings: Sendable, Hashable {
     default: throw Problem(option: .create, reason: "create is true or false")
     }
     region = options[Option.region.rawValue]
+    if let region, !HostAddress.isLabel(region) { throw Problem(option: .region, reason: "a region is a name such as eu-central-1") }
     endpoint = options[Option.endpoint.rawValue]
+    if let endpoint, !endpoint.hasPrefix("http://") && !endpoint.hasPrefix("https://") || endpoint.contains(where: { " &?@".contains($0) })
+    {
+      throw Problem(
+        option: .endpoint, reason: "an endpoint is an address that begins with http:// or https://, without user and parameters")
+    }
   }
 
   /// What ``init(_:)`` reads.

@@ -129,7 +129,7 @@ struct KafkaBlockBuilder {
     // A block of a few records must not hold a whole buffer: the engine keeps many of them at once.
     if used < limit / 4 {
       let small = TextBuffer(bytes: used)
-      small.base.update(from: text.base, count: used)
+      withExtendedLifetime(text) { small.base.update(from: text.base, count: used) }
       text = small
     } else {
       (text.base + used).update(repeating: 0, count: TextBuffer.slack)

@@ -155,7 +155,7 @@ extension KafkaBlock {
       ? [UInt32](repeating: 0, count: count) : (0..<count).map { headerStart[$0 + 1] - headerStart[$0] }
     block.headers = headers.map { RecordedBlock.Header(nameLength: $0.nameLength, valueLength: $0.valueLength) }
     // The builder puts key, value and headers of each record one after another, as a capture has them.
-    block.text = Array(UnsafeBufferPointer(start: raw.text.base, count: raw.count))
+    block.text = withExtendedLifetime(raw) { Array(UnsafeBufferPointer(start: raw.text.base, count: raw.count)) }
     return block
   }
 }

@@ -25,6 +25,16 @@ package enum KinesisNames {
     return isStream(stream) ? (String(parts[3]), stream) : nil
   }
 
+  /// The name of the stream in `arn:PARTITION:kinesis:REGION:ACCOUNT:stream/NAME/consumer/CONSUMER:TIME`; nil: it is none.
+  package static func stream(ofConsumerARN text: String) -> String? {
+    guard let place = text.firstRange(of: "/consumer/") else { return nil }
+    let rest = text[place.upperBound...].split(separator: ":", omittingEmptySubsequences: false)
+    guard rest.count == 2, isStream(String(rest[0])), !rest[1].isEmpty, rest[1].utf8.allSatisfy({ (0x30...0x39).contains($0) }) else {
+      return nil
+    }
+    return parts(ofARN: String(text[..<place.lowerBound]))?.stream
+  }
+
   /// Such as `eu-central-1`.
   package static func isRegion(_ text: String) -> Bool {
     !text.isEmpty && text.utf8.count <= 63

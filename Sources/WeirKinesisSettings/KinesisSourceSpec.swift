@@ -40,7 +40,7 @@ package struct KinesisSourceSpec: SourceSettings {
       case .perShard: "keys may be in any shard, and tables by key have a row per shard"
       }
     return
-      "Kinesis stream \(stream)\(place), one lane per shard, shared by the workers of the application \(settings.app) (its leases are in the DynamoDB table \(settings.app)); \(keys)"
+      "Kinesis stream \(stream)\(place), one lane per shard\(settings.fanOut == nil ? "" : ", read by enhanced fan-out"), shared by the workers of the application \(settings.app) (its leases are in the DynamoDB table \(settings.app)); \(keys)"
   }
 
   /// A plan's Kinesis source; nil: it has another.
@@ -56,6 +56,16 @@ package struct KinesisSettingsSpec: Sendable, Hashable, Codable {
     case time(Int64)
   }
 
+  /// Reading by enhanced fan-out.
+  package struct FanOut: Sendable, Hashable, Codable {
+    /// Of a consumer that exists; nil: one with the application's name, which a worker registers.
+    package var consumerARN: String?
+
+    package init(consumerARN: String? = nil) { self.consumerARN = consumerARN }
+  }
+
+  /// nil: by polling.
+  package var fanOut: FanOut?
   /// The name under which workers share the shards, and of the table with their leases.
   package var app = ""
   /// Of a stream that is named by it; requests name the stream in the same way.

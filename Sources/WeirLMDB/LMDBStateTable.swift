@@ -175,14 +175,16 @@ public final class LMDBStateTable: StateTable {
   }
 
   /// Calls `body` for each pair whose key begins with `prefix`, in key order, until it says false.
-  private static func forEach(
-    _ transaction: OpaquePointer, _ database: MDB_dbi, prefix: [UInt8], _ body: (OpaquePointer, MDB_val, MDB_val) -> Bool
+  /// - Parameter first: where to begin; nil: with the prefix.
+  static func forEach(
+    _ transaction: OpaquePointer, _ database: MDB_dbi, prefix: [UInt8], from first: [UInt8]? = nil,
+    _ body: (OpaquePointer, MDB_val, MDB_val) -> Bool
   ) -> Int32 {
     var cursor: OpaquePointer?
     let code = mdb_cursor_open(transaction, database, &cursor)
     guard code == 0, let cursor else { return code }
     defer { mdb_cursor_close(cursor) }
-    return LMDBEnvironment.value(prefix) { start in
+    return LMDBEnvironment.value(first ?? prefix) { start in
       var key = start
       var value = MDB_val()
       var code = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE)

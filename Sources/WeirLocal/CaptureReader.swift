@@ -25,6 +25,8 @@ final class CaptureReader {
     /// More may be appended: the last file's last line, if it has no line end, is left for another time.
     var keepOpen: Bool
     var fileEnds: FileEnds = .record
+    /// Where records are; nil: each is a line.
+    var framing: (any CaptureFraming)?
     /// Called with what a user must know of a file that changed in a way that does no harm now.
     var tell: @Sendable (Wording) -> Void = { _ in }
   }
@@ -37,6 +39,8 @@ final class CaptureReader {
   private var carry: [UInt8] = []
   /// The bytes after the last block end where a file ended without a line end: their end ends a record, and nothing follows before.
   private var carryEndsFile = false
+  /// Of the bytes before the next block the last one that is not white space; nil: there is none in its file.
+  private var previous: UInt8?
   /// Set when all files are used up.
   private var filesEnded = false
   private(set) var position: Int64 = 0
@@ -134,7 +138,8 @@ final class CaptureReader {
       case .read(let n):
         hash.update(UnsafeRawBufferPointer(start: buffer, count: n), at: position)
         position += Int64(n)
-      case .nextFile: if options.fileEnds == .record { hash.endFile() }
+        pass(buffer, n)
+      case .nextFile: if options.fileEnds == .record { endFile() }
       case .end: throw changed("it is shorter than what was consumed: \(position) of \(options.startAt) bytes")
       }
     }
@@ -145,11 +150,25 @@ final class CaptureReader {
     // The ledger's position ends a record. Without a line end it does so only where a file ends.
     guard options.fileEnds == .record, position > 0, !hash.isBehindLineEnd else { return }
     if case .read = try step(buffer, 1) {
+      guard options.framing == nil else { return carry.append(buffer[0]) }
       throw changed(
         "a file ended at byte \(position), and now \(options.files[nextFile - 1].name) continues there",
         advice: " Replay a file that is still written \(.keepingOpen): a last line without a line end is then left for a later run.")
     }
+    endFile()
+  }
+
+  /// Bytes are before the next block.
+  private func pass(_ bytes: UnsafePointer<UInt8>, _ count: Int) {
+    guard options.framing != nil else { return }
+    var at = count
+    while at > 0, [0x20, 0x09, 0x0A, 0x0D].contains(bytes[at - 1]) { at -= 1 }
+    if at > 0 { previous = bytes[at - 1] }
+  }
+
+  private func endFile() {
     hash.endFile()
+    previous = nil
   }
 
   private func changed(_ why: String, advice: Wording = "") -> WeirError {
@@ -166,6 +185,8 @@ final class CaptureReader {
     var limit = options.blockBytes
     var capacity = max(limit, carry.count)
     var text = TextBuffer(bytes: capacity)
+    // Its bytes are read by address, which keeps nothing alive: an optimiser may free a buffer after the last use of its name.
+    defer { withExtendedLifetime(text) {} }
     var count = carry.count
     carry.withUnsafeBufferPointer { if let base = $0.baseAddress { text.base.update(from: base, count: $0.count) } }
     carry.removeAll(keepingCapacity: true)
@@ -176,11 +197,19 @@ final class CaptureReader {
       while count < limit, !filesEnded, !endsFile {
         switch try step(text.base + count, limit - count) {
         case .read(let n): count += n
-        case .nextFile: endsFile = options.fileEnds == .record && count > 0 && text.base[count - 1] != 0x0A
+        case .nextFile: endsFile = options.fileEnds == .record && endsRecord(text.base, count)
         case .end: filesEnded = true
         }
       }
       let seen = min(count, limit)
+      if let framing = options.framing {
+        let isEnd = seen == count && (endsFile || filesEnded && !options.keepOpen)
+        if seen > 0, let block = frames(framing, text, seen, isEnd: isEnd, of: count, endsFile: endsFile) { return block }
+        if filesEnded, seen == count { return nil }
+        guard limit < options.recordBytes else { throw .recordTooLong(at: position, of: nil, bytes: nil, max: options.recordBytes) }
+        grow(&text, &limit, &capacity, count)
+        continue
+      }
       if endsFile, seen == count { return hand(text, blockEnd(text.base, upTo: count), of: count, endsFile: true) }
       if let end = lastLineEnd(text.base, from: searchedTo, to: seen) {
         return hand(text, blockEnd(text.base, upTo: end), of: count, endsFile: endsFile)
@@ -188,13 +217,42 @@ final class CaptureReader {
       if seen == count, filesEnded { return count > 0 && !options.keepOpen ? hand(text, count, of: count) : nil }
       guard limit < options.recordBytes else { throw .recordTooLong(at: position, of: nil, bytes: nil, max: options.recordBytes) }
       searchedTo = seen
-      limit = min(limit * 2, options.recordBytes)
-      guard limit > capacity else { continue }
-      capacity = limit
-      let larger = TextBuffer(bytes: capacity)
-      larger.base.update(from: text.base, count: count)
-      text = larger
+      grow(&text, &limit, &capacity, count)
     }
+  }
+
+  private func grow(_ text: inout TextBuffer, _ limit: inout Int, _ capacity: inout Int, _ count: Int) {
+    limit = min(limit * 2, options.recordBytes)
+    guard limit > capacity else { return }
+    capacity = limit
+    let larger = TextBuffer(bytes: capacity)
+    withExtendedLifetime(text) { larger.base.update(from: text.base, count: count) }
+    text = larger
+  }
+
+  /// Whether the end of a file after `count` bytes of a block ends a record. Lines have their own ends.
+  private func endsRecord(_ base: UnsafeMutablePointer<UInt8>, _ count: Int) -> Bool {
+    guard count == 0 else { return options.framing != nil || base[count - 1] != 0x0A }
+    // The record that the file ends with was handed out before its end was read.
+    endFile()
+    return false
+  }
+
+  /// A block of the records that a framing finds in the first `seen` bytes; nil: there is none.
+  private func frames(
+    _ framing: any CaptureFraming, _ text: TextBuffer, _ seen: Int, isEnd: Bool, of count: Int, endsFile: Bool
+  ) -> RawBlock? {
+    let frames = framing.frames(
+      FramedText(
+        base: text.base, count: seen, isEnd: isEnd, previous: previous, rowsMax: options.blockRows,
+        stop: Int(clamping: nextCut - position)))
+    guard frames.end > 0 else { return nil }
+    if let missing = frames.unended, nextFile > 0 {
+      options.tell("\(options.files[nextFile - (endsFile ? 2 : 1)].name) ends without \(missing): was it cut off?")
+    }
+    var block = hand(text, frames.end, of: count, endsFile: endsFile)
+    block.framing = .spans(offset: frames.offset, length: frames.length)
+    return block
   }
 
   /// Behind the last line end in the range.
@@ -226,19 +284,22 @@ final class CaptureReader {
   /// Makes a block of the first `end` bytes and keeps the rest.
   /// - Parameter endsFile: a file ends at `count` without a line end.
   private func hand(_ text: TextBuffer, _ end: Int, of count: Int, endsFile: Bool = false) -> RawBlock {
+    defer { withExtendedLifetime(text) {} }
     carry.append(contentsOf: UnsafeBufferPointer(start: text.base + end, count: count - end))
     var block = RawBlock(text: CaptureReader.fitted(text, to: end), count: end, framing: .lines, position: position)
     if options.keepOpen, end > 0 { block.hashBefore = hash.before(position) }
     hash.update(UnsafeRawBufferPointer(start: text.base, count: end), at: position)
     position += Int64(end)
+    pass(text.base, end)
     carryEndsFile = endsFile && end < count
-    if endsFile, end == count { hash.endFile() }
+    if endsFile, end == count { endFile() }
     block.prefixHash = hash.digest
     return block
   }
 
   /// A block may be held until its epoch is committed: it must not hold much more memory than it has bytes.
   private static func fitted(_ text: TextBuffer, to count: Int) -> TextBuffer {
+    defer { withExtendedLifetime(text) {} }
     guard count * 2 < text.capacity - TextBuffer.slack else { return text }
     let own = TextBuffer(bytes: count)
     own.base.update(from: text.base, count: count)

@@ -42,11 +42,13 @@ public final class CaptureSource: RecordSource {
   ///   - recordBytes: a longer record is refused with its position, before more of it is read.
   ///   - keepOpen: the files may grow: a last line without a line end is left for a later run.
   ///   - fileEnds: what the end of a file means.
+  ///   - framing: where records are; nil: each is a line.
   ///   - tell: called with notices about files that changed while they were read.
   public init(
     files: [CaptureItem], in store: any CaptureStore, startAt: Int64 = 0, expectedPrefix: Hash128? = nil, cutBytes: Int64,
     blockBytes: Int = CaptureSource.blockBytes, blockRows: Int = CaptureSource.blockRows, recordBytes: Int = CaptureSource.recordBytes,
-    keepOpen: Bool = false, fileEnds: FileEnds = .record, tell: @escaping @Sendable (Wording) -> Void = { _ in }
+    keepOpen: Bool = false, fileEnds: FileEnds = .record, framing: (any CaptureFraming)? = nil,
+    tell: @escaping @Sendable (Wording) -> Void = { _ in }
   ) {
     totalFileBytes = files.contains { $0.bytes == nil } ? nil : files.reduce(0) { $0.saturatingSum($1.bytes ?? 0) }
     var guarded = Guarded()
@@ -54,7 +56,8 @@ public final class CaptureSource: RecordSource {
       .init(
         store: store, files: files, startAt: startAt, expectedPrefix: expectedPrefix, cutBytes: max(1, cutBytes),
         blockBytes: max(1, blockBytes),
-        blockRows: max(1, blockRows), recordBytes: max(1, recordBytes), keepOpen: keepOpen, fileEnds: fileEnds, tell: tell))
+        blockRows: max(1, blockRows), recordBytes: max(1, recordBytes), keepOpen: keepOpen, fileEnds: fileEnds, framing: framing,
+        tell: tell))
     state = Mutex(guarded)
   }
 
@@ -64,13 +67,13 @@ public final class CaptureSource: RecordSource {
   public convenience init(
     files: [String], startAt: Int64 = 0, expectedPrefix: Hash128? = nil, cutBytes: Int64, blockBytes: Int = CaptureSource.blockBytes,
     blockRows: Int = CaptureSource.blockRows, recordBytes: Int = CaptureSource.recordBytes, keepOpen: Bool = false,
-    fileEnds: FileEnds = .record, tell: @escaping @Sendable (Wording) -> Void = { _ in }
+    fileEnds: FileEnds = .record, framing: (any CaptureFraming)? = nil, tell: @escaping @Sendable (Wording) -> Void = { _ in }
   ) throws {
     let store = LocalCaptureStore()
     self.init(
       files: try files.flatMap { file in try store.files(of: file) }, in: store, startAt: startAt, expectedPrefix: expectedPrefix,
       cutBytes: cutBytes, blockBytes: blockBytes, blockRows: blockRows, recordBytes: recordBytes, keepOpen: keepOpen, fileEnds: fileEnds,
-      tell: tell)
+      framing: framing, tell: tell)
   }
 
   /// Looks at the first bytes of the first file of each argument; pipes are left alone. Other files are looked at when they are reached.

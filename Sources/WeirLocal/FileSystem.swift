@@ -22,6 +22,10 @@ enum FileSystem {
         .storageRefused, "cannot \(what) \(path): \(why)",
         advice:
           "This must be a directory, which Weir creates where it is missing: check this path, or choose \(.otherDirectory).")
+    case EMFILE, ENFILE:
+      return WeirError(
+        .storage, "cannot \(what) \(path): \(why)",
+        advice: "Raise the limit of open files (ulimit -n; in a service LimitNOFILE), then run again: it resumes from the ledger.")
     default:
       return WeirError(
         .storage, "cannot \(what) \(path): \(why)",

@@ -70,13 +70,33 @@ package final class CatalogKeeper: Sendable {
       defer { group.cancelAll() }
       return try await body()
     }
-    await withTaskGroup(of: Void.self) { group in
-      group.addTask { await self.round() }
-      group.addTask { await self.clock.sleep(nanoseconds: CatalogKeeper.lastNanoseconds) }
-      await group.next()
+    let isCut = await withTaskGroup(of: Bool.self) { group in
+      group.addTask {
+        await self.round(isLast: true)
+        return false
+      }
+      group.addTask {
+        await self.clock.sleep(nanoseconds: CatalogKeeper.lastNanoseconds)
+        return true
+      }
+      let isCut = await group.next() ?? false
       group.cancelAll()
+      return isCut
     }
+    if isCut { tellUnregistered() }
     return result
+  }
+
+  /// The catalogue did not answer in time: what it does not have.
+  private func tellUnregistered() {
+    let there = meter.snapshot().meter.commits
+    let left = schedule.withLock { $0.entries.filter { $0.state != .registered && there[$0.table.path] != nil } }.map(\.table.path)
+    guard !left.isEmpty else { return }
+    let seconds = CatalogKeeper.lastNanoseconds / 1_000_000_000
+    meter.troubled(WeirError.Code.unavailable.rawValue)
+    log.warning(
+      "\(left.joined(separator: ", ")) not registered in \(catalog.place): it did not answer within \(seconds) s. Rows are written all the same, and the next run registers the tables. Check the catalogue's endpoint and region",
+      [.init("event", .string("catalog_failed"))])
   }
 
   private func run() async {
@@ -87,22 +107,23 @@ package final class CatalogKeeper: Sendable {
   }
 
   /// Registers what is due.
-  func round() async {
+  /// - Parameter isLast: the process ends then.
+  func round(isLast: Bool = false) async {
     let there = meter.snapshot().meter.commits
     let due = schedule.withLock { $0.due(at: clock.monotonicNanoseconds) { there[$0] != nil } }
     guard !due.isEmpty else { return }
     do throws(WeirError) {
       try await catalog.prepare()
-      for table in due { await register(table) }
+      for table in due { await register(table, isLast: isLast) }
     } catch {
       if Task.isCancelled { return }
       for table in due { schedule.withLock { $0.failed(table, error.message) } }
-      tell(error, "the tables are not registered in \(catalog.place)")
+      tell(error, "the tables are not registered in \(catalog.place)", isLast: isLast)
     }
     schedule.withLock { $0.ended(at: clock.monotonicNanoseconds, random: random.next()) }
   }
 
-  private func register(_ table: CatalogTable) async {
+  private func register(_ table: CatalogTable, isLast: Bool) async {
     if Task.isCancelled { return }
     do throws(WeirError) {
       let change = try await catalog.register(table)
@@ -114,14 +135,14 @@ package final class CatalogKeeper: Sendable {
     } catch {
       if Task.isCancelled { return }
       schedule.withLock { $0.failed(table, error.message) }
-      tell(error, "\(table.path) is not registered in \(catalog.place)")
+      tell(error, "\(table.path) is not registered in \(catalog.place)", isLast: isLast)
     }
   }
 
-  private func tell(_ error: WeirError, _ what: String) {
+  private func tell(_ error: WeirError, _ what: String, isLast: Bool) {
     meter.troubled(error.code.rawValue)
     log.warning(
-      "\(what); rows are written all the same, and it is tried again: \(error.words)",
+      "\(what); rows are written all the same, and \(isLast ? "the next run tries" : "it is tried") again: \(error.words)",
       [.init("event", .string("catalog_failed"))] + Log.members(error))
   }
 }

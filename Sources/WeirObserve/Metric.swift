@@ -2,7 +2,7 @@
 /// same table, and a driver compares both with a real scrape.
 enum Metric: CaseIterable {
   case buildInfo, workerPhase, workerStage, lanesOwned, lanesTaken, lanesReleased, lanesLost, lanesStalled, stall, errors,
-    logLinesSuppressed, catalogTables, catalogFailures
+    logLinesSuppressed, catalogTables, catalogFailures, lookupLooks, lookupEntry
   case lag, pipelineLag, surveyAge, timeToDataLoss, lostPositions, watermarkTime, watermarkLag, pipelineWatermark, pipelineIdleLanes
   case recordsIn, bytesIn, checkpointAge, stateBytes, dedupEntries, windowsOpen, busy, backpressured, idle
   case recordsCommitted, recordsQuarantined, recordsLate, rowsOut, bytesOut, windowsClosed, valuesOutOfRange, fileBytes
@@ -92,6 +92,15 @@ enum Metric: CaseIterable {
       Row("catalog_tables", .gauge, old: nil, labels: ["state"], help: "Tables of the pipeline's catalog, by state.")
     case .catalogFailures:
       Row("catalog_failures_total", .counter, old: nil, help: "Failed attempts to register a table in the pipeline's catalog.")
+
+    case .lookupLooks:
+      Row(
+        "lookup_looks_total", .counter, old: nil, labels: ["lookup", "outcome"],
+        help: "Looks at the file of a refreshed lookup: unchanged, changed or failed. The worker that leads looks.")
+    case .lookupEntry:
+      Row(
+        "lookup_entry", .gauge, old: nil, labels: ["lookup"],
+        help: "Ledger entry that brought the version of a refreshed lookup that this worker uses.")
 
     // Lag and watermarks.
     case .lag:

@@ -70,6 +70,19 @@ struct WorkerMetrics {
     out.family(.logLinesSuppressed)
     out.sample(heldLines)
     catalog(&out)
+    lookups(&out)
+  }
+
+  private func lookups(_ out: inout Exposition) {
+    let all = totals.lookups.sorted { $0.key < $1.key }
+    out.family(.lookupLooks)
+    for (name, looks) in all {
+      for (outcome, count) in [("unchanged", looks.unchanged), ("changed", looks.changed), ("failed", looks.failed)] {
+        out.sample(count, [("lookup", name), ("outcome", outcome)])
+      }
+    }
+    out.family(.lookupEntry)
+    for (name, looks) in all { if let entry = looks.entry { out.sample(entry, [("lookup", name)]) } }
   }
 
   private func catalog(_ out: inout Exposition) {

@@ -6,6 +6,8 @@ public enum TableKind: Sendable, Hashable {
   case bronze
   /// Every accepted record.
   case silver
+  /// Rows of accepted records, of the silver table with this number that has a name of its own.
+  case silverTable(Int)
   /// Windows of the aggregate with this number in the plan.
   case gold(Int)
   /// Rejected records.
@@ -15,6 +17,14 @@ public enum TableKind: Sendable, Hashable {
 
   /// Of the aggregate whose windows it holds; nil for other tables.
   public var gold: Int? { if case .gold(let number) = self { number } else { nil } }
+
+  /// Its rows are records, or parts of them, as they come.
+  public var isOfRecords: Bool {
+    switch self {
+    case .bronze, .silver, .silverTable: true
+    case .gold, .quarantine, .late: false
+    }
+  }
 }
 
 /// A table of a plan: its path, its columns, and the rows that it is made of.
@@ -42,7 +52,9 @@ extension Plan {
   public var tables: [TableDefinition] { TableCatalogue(self).tables }
 
   /// A table's path under the lake's root.
-  public func path(of kind: TableKind) -> String { TableCatalogue.path(of: kind, stream: source.stream, gold: gold.map(\.name)) }
+  public func path(of kind: TableKind) -> String {
+    TableCatalogue.path(of: kind, stream: source.stream, gold: gold.map(\.name), silver: silverTables?.map(\.name) ?? [])
+  }
 }
 
 /// The one place that knows the tables and their columns.
@@ -50,12 +62,13 @@ public struct TableCatalogue {
   fileprivate private(set) var tables: [TableDefinition] = []
   private let plan: Plan
 
-  /// A source whose positions are not dense shows them next to the ordinal, as `sequence:sub`.
+  /// A source whose positions are not dense shows them next to the ordinal, as `sequence:sub`; elements of outer records their number.
   private var provenance: [ColumnSchema] {
     [
       ColumnSchema("_shard", .string), ColumnSchema("_position", .int64), ColumnSchema("_arrival", .timestamp),
       ColumnSchema("_ingest_ts", .timestamp), ColumnSchema("_source", .string), ColumnSchema("_run_id", .string),
     ] + (plan.source.countsRecords ? [ColumnSchema("_sequence", .string)] : [])
+      + (plan.record.each != nil ? [ColumnSchema("_index", .int64)] : [])
   }
 
   fileprivate init(_ plan: Plan) {
@@ -67,6 +80,9 @@ public struct TableCatalogue {
     }
     if let silver = plan.silver {
       add(.silver, silver.columns.map { ColumnSchema($0.name, $0.expr.type) }, silver.partitionBy)
+    }
+    for (number, table) in (plan.silverTables ?? []).enumerated() {
+      add(.silverTable(number), table.columns.map { ColumnSchema($0.name, $0.expr.type) }, table.partitionBy)
     }
     let window = [ColumnSchema("window_start", .timestamp), ColumnSchema("window_end", .timestamp)]
     for (number, gold) in plan.gold.enumerated() {
@@ -100,11 +116,12 @@ public struct TableCatalogue {
         rowColumns: columns.map(\.name)))
   }
 
-  /// A table's path under the lake's root, of the stream and the names of a plan's aggregates.
-  public static func path(of kind: TableKind, stream: String, gold: [String] = []) -> String {
+  /// A table's path under the lake's root, of the stream and the names of a plan's gold and silver tables.
+  public static func path(of kind: TableKind, stream: String, gold: [String] = [], silver: [String] = []) -> String {
     switch kind {
     case .bronze: "bronze/\(stream)"
     case .silver: "silver/\(stream)"
+    case .silverTable(let number): "silver/\(silver[number])"
     case .quarantine: "quarantine/\(stream)"
     case .gold(let number): "gold/\(gold[number])"
     case .late(let number): "late/\(gold[number])"

@@ -6,8 +6,16 @@ package enum FollowUps {
   package static func removed(from all: [Diagnostic]) -> [Diagnostic] {
     let broken = Set(all.compactMap(declared))
     let tables = Set(all.filter { $0.severity == .error && $0.code != "unknown_column" }.compactMap { table($0.message) })
+    func isOfBroken(_ diagnostic: Diagnostic) -> Bool {
+      unknown(diagnostic).map { broken.contains($0) || broken.contains(String($0.prefix { $0 != "." })) } ?? false
+    }
+    // Tables that lost a column by that, and perhaps the only one.
+    let hit = Set(all.filter(isOfBroken).compactMap { table($0.message) })
     return all.filter { diagnostic in
-      if let name = unknown(diagnostic), broken.contains(name) || broken.contains(String(name.prefix { $0 != "." })) { return false }
+      if isOfBroken(diagnostic) { return false }
+      if diagnostic.message.contains(".by must name at least one column"), table(diagnostic.message).map(hit.contains) == true {
+        return false
+      }
       // The column may be the one whose expression is wrong.
       let isAboutPartition = diagnostic.code == "unknown_column" && diagnostic.message.contains(".partition_by: ")
       return !(isAboutPartition && table(diagnostic.message).map(tables.contains) == true)

@@ -41,8 +41,23 @@ enum PlanChanges {
       }
     case (nil, let added?): found.append("\(path): added\(short(added).map { " (\($0))" } ?? "")")
     case (let removed?, nil): found.append("\(path): removed\(short(removed).map { " (it was \($0))" } ?? "")")
+    case (.text(let x)?, .text(let y)?): found.append("\(path): \(difference(x, y))")
     default: found.append("\(path): \(a.flatMap(short) ?? "nothing") -> \(b.flatMap(short) ?? "nothing")")
     }
+  }
+
+  private static let shownMax = 60
+
+  /// Both texts, of long ones the part where they first differ.
+  private static func difference(_ a: String, _ b: String) -> String {
+    guard max(a.count, b.count) > shownMax else { return "\(a) -> \(b)" }
+    let same = zip(a, b).prefix { $0 == $1 }.count
+    let from = same + 20 <= shownMax ? 0 : same - 20
+    func shown(_ text: String) -> String {
+      let rest = text.dropFirst(from)
+      return (from > 0 ? "…" : "") + (rest.count > shownMax ? rest.prefix(shownMax - 3) + "…" : rest)
+    }
+    return "\(shown(a)) -> \(shown(b))"
   }
 
   /// nil for groups: their name says enough.
@@ -50,7 +65,7 @@ enum PlanChanges {
     switch part {
     case .group: nil
     case .duration(let d): text(d)
-    case .text(let text): text.count > 60 ? text.prefix(57) + "…" : text
+    case .text(let text): text.count > shownMax ? text.prefix(shownMax - 3) + "…" : text
     }
   }
 
@@ -110,6 +125,7 @@ private indirect enum Part: Equatable {
         .members([
           ("format", plan.record.format.map { .text(Part.format($0)) }), ("key", plan.record.key.map { .text(fields[$0].name) }),
           ("time", plan.record.time.map { Part($0, fields) }), ("blank_lines", plan.record.blankLines.map { .text($0.rawValue) }),
+          ("framing.each", plan.record.each.map { .text($0.isEmpty ? "$" : FieldPath.text($0)) }),
           ("fields", .named(fields, \.name) { .text(Part.type($0)) }),
         ])
       ),
@@ -133,6 +149,15 @@ private indirect enum Part: Equatable {
       (
         "silver",
         plan.silver.map { .members([("columns", Part.columns($0.columns)), ("partition_by", Part.partitions($0.partitionBy))]) }
+      ),
+      (
+        "silver.tables",
+        .named(plan.silverTables ?? [], \.name) {
+          .members([
+            ("explode", $0.explode.map { .text("\($0.list.text) as \($0.name)") }), ("where", $0.filter.map { .text($0.text) }),
+            ("columns", Part.columns($0.columns)), ("partition_by", Part.partitions($0.partitionBy)),
+          ])
+        }
       ),
       ("gold", .named(plan.gold, \.name) { Part($0) }),
       (
@@ -184,6 +209,7 @@ private indirect enum Part: Equatable {
     let suffix =
       switch field.encoding {
       case .natural: ""
+      case .json: " of json"
       case .seconds: "_s"
       case .milliseconds: "_ms"
       case .microseconds: "_us"

@@ -19,7 +19,9 @@ package enum PlanMeaning {
       plan.severalInputs?.others[i].record.registry = nil
       if let settings = plan.severalInputs?.others[i].source.settings { plan.severalInputs?.others[i].source.settings = settings.meaning }
     }
-    for i in plan.lookups.indices { (plan.lookups[i].file, plan.lookups[i].format) = ("", nil) }
+    for i in plan.lookups.indices {
+      (plan.lookups[i].file, plan.lookups[i].format, plan.lookups[i].refreshMicroseconds) = ("", nil, nil)
+    }
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys]
     guard let data = try? encoder.encode(plan) else { preconditionFailure("a plan is Codable") }

@@ -12,6 +12,11 @@ public enum Decision: Sendable, Equatable {
   case wake
   /// A lookup's version from here on: its content hash (SHA-256, hex) and the object that keeps its bytes.
   case lookup(name: String, hash: String, path: String)
+  /// The same of a lookup that is refreshed while workers run. The version before it is kept too: by it other workers may have prepared what
+  /// they commit next (``lookupUsed(name:hash:path:)``).
+  case lookupRefreshed(name: String, hash: String, path: String)
+  /// The records of the entry that carries this were joined with this version, and not with the newer one that replaced it shortly before.
+  case lookupUsed(name: String, hash: String, path: String)
   /// Lanes that count from here on, with the generation they begin with.
   case lanesListed([LaneID], generation: Int64)
   /// Records lost at the source: the positions `(from, to]` of the lane's shard.
@@ -44,8 +49,8 @@ extension Decision {
   public var generationStart: ShardPoint? {
     switch self {
     case .gap(let from, _, _), .recreated(let from, _, _): from
-    case .endOfInput, .extensible, .idle, .wake, .lookup, .lanesListed, .unverified, .partitioner, .clock, .plan, .shardClosed,
-      .partitionsAdded:
+    case .endOfInput, .extensible, .idle, .wake, .lookup, .lookupRefreshed, .lookupUsed, .lanesListed, .unverified, .partitioner, .clock,
+      .plan, .shardClosed, .partitionsAdded:
       nil
     }
   }
@@ -56,8 +61,9 @@ extension Decision {
     case .extensible: kind("extensible")
     case .idle: kind("idle")
     case .wake: kind("wake")
-    case .lookup(let name, let hash, let path):
-      kind("lookup", ["name": .string(name), "hash": .string(hash), "path": .string(path)])
+    case .lookup(let name, let hash, let path): version("lookup", name, hash, at: path)
+    case .lookupRefreshed(let name, let hash, let path): version("lookupRefreshed", name, hash, at: path)
+    case .lookupUsed(let name, let hash, let path): version("lookupUsed", name, hash, at: path)
     case .lanesListed(let lanes, let generation):
       kind("lanesListed", ["lanes": .array(lanes.map { .string($0.text) }), "generation": .int(generation)])
     case .gap(let from, let to, let reason):
@@ -78,6 +84,10 @@ extension Decision {
     }
   }
 
+  private func version(_ name: String, _ lookup: String, _ hash: String, at path: String) -> JSONValue {
+    kind(name, ["name": .string(lookup), "hash": .string(hash), "path": .string(path)])
+  }
+
   private func kind(_ name: String, _ members: KeyValuePairs<String, JSONValue> = [:]) -> JSONValue {
     .object([JSONValue.Member("kind", .string(name))] + members.map { JSONValue.Member($0.key, $0.value) })
   }
@@ -89,10 +99,14 @@ extension Decision {
     case "extensible": self = .extensible
     case "idle": self = .idle
     case "wake": self = .wake
-    case "lookup":
-      self = .lookup(
-        name: try json.requiredString("name"), hash: try json.requiredString("hash"),
-        path: try json.requiredString("path"))
+    case "lookup", "lookupRefreshed", "lookupUsed":
+      let (name, hash, path) = (try json.requiredString("name"), try json.requiredString("hash"), try json.requiredString("path"))
+      self =
+        switch kind {
+        case "lookup": .lookup(name: name, hash: hash, path: path)
+        case "lookupRefreshed": .lookupRefreshed(name: name, hash: hash, path: path)
+        default: .lookupUsed(name: name, hash: hash, path: path)
+        }
     case "lanesListed":
       var lanes: [LaneID] = []
       for item in try json.requiredArray("lanes") { lanes.append(try LaneID(json: item)) }
@@ -122,6 +136,21 @@ extension Decision {
         .ledgerDecision, "the ledger holds a decision of the unknown kind \"\(kind)\"",
         advice: "It was written by a newer Weir: use that version, or a newer one.")
     }
+  }
+}
+
+extension Decision {
+  /// The version of a lookup that the decision brings; nil: it is another decision.
+  public var broughtLookup: (name: String, hash: String, path: String)? {
+    switch self {
+    case .lookup(let name, let hash, let path), .lookupRefreshed(let name, let hash, let path): (name, hash, path)
+    default: nil
+    }
+  }
+
+  /// The version of a lookup that the decision names, whatever it says of it.
+  public var namedLookup: (name: String, hash: String, path: String)? {
+    if case .lookupUsed(let name, let hash, let path) = self { (name, hash, path) } else { broughtLookup }
   }
 }
 

@@ -156,6 +156,16 @@ public struct LookupVersion: Sendable, Hashable {
   public var path: String
   /// The entry that brought it; it is in effect after it.
   public var entry: Int64
+  /// The one that a refresh replaced; nil: none was.
+  public var previous: Kept?
+
+  /// Bytes that are kept: their hash and the object that has them.
+  public struct Kept: Sendable, Hashable {
+    public var hash: String
+    public var path: String
+
+    public init(hash: String, path: String) { (self.hash, self.path) = (hash, path) }
+  }
 }
 
 /// A plan that replaced the one before.
@@ -298,6 +308,9 @@ extension LedgerFold {
       lanes[lane]?.floor = mergedWatermark
     case .lookup(let name, let hash, let path):
       lookups[name] = LookupVersion(hash: hash, path: path, entry: number)
+    case .lookupRefreshed(let name, let hash, let path):
+      let before = lookups[name].map { LookupVersion.Kept(hash: $0.hash, path: $0.path) }
+      lookups[name] = LookupVersion(hash: hash, path: path, entry: number, previous: before)
     case .lanesListed(let listed, let generation):
       for lane in listed where lanes[lane] == nil {
         lanes[lane] = LaneFold(generation: generation, floor: mergedWatermark)
@@ -309,7 +322,7 @@ extension LedgerFold {
       planChange = PlanChange(meaning: meaning, hash: hash, runID: runID, entry: number, rejectedBefore: counts.quarantined)
     case .shardClosed(let range, let children): close(lane, range: range, children: children)
     case .partitionsAdded(let added): grow(added)
-    case .gap, .recreated, .unverified: break
+    case .gap, .recreated, .unverified, .lookupUsed: break
     }
   }
 }

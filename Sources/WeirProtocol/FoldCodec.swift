@@ -112,12 +112,20 @@ extension LaneFold {
 }
 
 extension LookupVersion {
-  var json: JSONValue { .members(["hash": .string(hash), "path": .string(path), "entry": .int(entry)]) }
+  var json: JSONValue {
+    let members: [JSONValue.Member] = [.init("hash", .string(hash)), .init("path", .string(path)), .init("entry", .int(entry))]
+    // Left out where no refresh replaced one, as in snapshots from before there were refreshes.
+    guard let previous else { return .object(members) }
+    return .object(members + [.init("previous", .members(["hash": .string(previous.hash), "path": .string(previous.path)]))])
+  }
 
   init(json: JSONValue) throws(WeirError) {
     hash = try json.requiredString("hash")
     path = try json.requiredString("path")
     entry = try json.requiredCount("entry")
+    previous = try json["previous"].map { kept throws(WeirError) in
+      Kept(hash: try kept.requiredString("hash"), path: try kept.requiredString("path"))
+    }
   }
 }
 

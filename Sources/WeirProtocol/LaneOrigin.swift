@@ -34,9 +34,6 @@ public struct LaneOrigin: Sendable, Hashable {
 
   /// All parents are closed: the lane may begin.
   public var isReady: Bool { parents.allSatisfy { $0.reached != nil } }
-
-  /// The greatest that a parent reached. Ids are forgotten by no less than this: so none is forgotten earlier than its parent would have.
-  public var dedupFloor: Int64 { parents.compactMap(\.reached).max() ?? Watermark.minimum }
 }
 
 extension LedgerFold {
@@ -69,6 +66,41 @@ extension LedgerFold {
     guard let origin = lanes[id]?.origin, lanes[id]?.state != nil else { return }
     for parent in origin.parents where lanes[parent.lane]?.state != nil && !isAwaited(parent.lane) { lanes[parent.lane]?.state = nil }
   }
+
+  /// A shard that had keys of a lane's shard before it, and ended.
+  public struct Ancestor: Sendable, Hashable {
+    public var lane: LaneID
+    /// nil: the source has no ranges.
+    public var range: HashRange?
+    /// What it judged its last record by: the larger of its watermark and its floor.
+    public var reached: Int64
+    /// Of its own records.
+    public var watermark: Int64
+    public var parents: [LaneID]
+  }
+
+  /// The parents of a lane's shard, their parents, and so on, each once. A lane may end before its own watermark has passed what its parents had
+  /// reached, so they all count: of a key, those whose range has it.
+  public func ancestors(of id: LaneID) -> [Ancestor] {
+    var found: [Ancestor] = []
+    var known: Set<LaneID> = []
+    var left = [id]
+    while let next = left.popLast() {
+      for parent in lanes[next]?.origin?.parents ?? [] {
+        guard let reached = parent.reached, let lane = lanes[parent.lane], known.insert(parent.lane).inserted else { continue }
+        found.append(
+          Ancestor(
+            lane: parent.lane, range: parent.range, reached: reached, watermark: lane.watermark,
+            parents: lane.origin?.parents.map(\.lane) ?? []))
+        left.append(parent.lane)
+      }
+    }
+    return found
+  }
+
+  /// The greatest that a shard before the lane's reached. Ids are forgotten by no less than this: so none is forgotten earlier than it would
+  /// have been there.
+  public func dedupFloor(of id: LaneID) -> Int64 { ancestors(of: id).map(\.reached).max() ?? Watermark.minimum }
 
   private func isAwaited(_ parent: LaneID) -> Bool {
     lanes.values.contains { lane in lane.state == nil && lane.origin?.parents.contains { $0.lane == parent } == true }

@@ -227,7 +227,8 @@ extension Ledger {
 extension LedgerFold {
   /// The files under `blobs/` and `lookups/` without which the fold is worth nothing.
   var namedFiles: Set<String> {
-    Set(lanes.values.flatMap { $0.state?.paths ?? [] } + lookups.values.map(\.path) + namedByGrowths)
+    let versions = lookups.values.flatMap { [$0.path] + ($0.previous.map { [$0.path] } ?? []) }
+    return Set(lanes.values.flatMap { $0.state?.paths ?? [] } + versions + namedByGrowths)
   }
 }
 
@@ -237,7 +238,7 @@ extension LedgerEntry {
     var paths = lanes.flatMap { $0.state?.paths ?? [] }
     if let partials { paths.append(partials.path) }
     for case .partitionsAdded(let added) in lanes.flatMap(\.decisions) { if let ids = added.ids { paths.append(ids.path) } }
-    for case .lookup(_, _, let path) in lanes.flatMap(\.decisions) { paths.append(path) }
+    paths += lanes.flatMap(\.decisions).compactMap(\.namedLookup?.path)
     return Set(paths)
   }
 }

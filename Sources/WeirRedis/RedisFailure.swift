@@ -45,8 +45,15 @@ extension RedisFailure {
       self =
         isSecret
         ? .refused(.storageRefused, "it refuses the user or the password (\(word))", advice: "Check the user and the password.")
-        : .refused(.storageRefused, "it refuses a request: \(shown)", advice: "Weir needs Redis 5 or later, with Lua scripts.")
+        : .refused(.storageRefused, "it refuses a request: \(shown)", advice: RedisFailure.advice(text))
     }
+  }
+
+  private static func advice(_ reply: String) -> String {
+    let needed = "Weir needs Redis 5 or later, with Lua scripts."
+    guard reply.lowercased().contains("unknown command") else { return needed }
+    return
+      "\(needed) If this is a Sentinel (usually port 26379): name the primary, or a proxy or a name that leads to it."
   }
 
   /// Without the arguments that a server repeats: they may be rows.

@@ -193,6 +193,40 @@ enum Lua {
     return {'OK'}
     """
 
+  /// Looks at 1,000 rows.
+  static let collect = """
+    local name, from = take(), take()
+    local lanes = {}
+    for _ = 1, tonumber(take()) do
+      local lane, fence = take(), take()
+      lanes[lane] = {struct.unpack('>i4I4i4I4', fence)}
+    end
+    local count = redis.call('HGET', KEYS[1], 'rows/' .. name)
+    if not count then
+      done()
+      return {'OK', '0', false}
+    end
+    local rows, keys = KEYS[5], KEYS[6]
+    if redis.call('HLEN', rows) ~= tonumber(count) or redis.call('ZCARD', keys) ~= tonumber(count) then return {'LOST'} end
+    local some = redis.call('ZRANGEBYLEX', keys, from, '+', 'LIMIT', 0, 1000)
+    local old = {}
+    for _, key in ipairs(some) do
+      local row = redis.call('HGET', rows, key)
+      if not row or #row < 19 then return {'LOST'} end
+      if row:byte(17) == 0 then
+        local bound = lanes[row:sub(20, 19 + struct.unpack('>I2', row, 18))]
+        if bound and not larger(row, bound[1], bound[2], bound[3], bound[4]) then old[#old + 1] = key end
+      end
+    end
+    if #old > 0 then
+      redis.call('HDEL', rows, unpack(old))
+      redis.call('ZREM', keys, unpack(old))
+      redis.call('HINCRBY', KEYS[1], 'rows/' .. name, -#old)
+    end
+    done()
+    return {'OK', tostring(#old), #some == 1000 and some[1000] or false}
+    """
+
   static let confirm = """
     done()
     return {'OK'}

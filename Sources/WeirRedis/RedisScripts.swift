@@ -4,7 +4,7 @@
 /// last write that was acknowledged. If the store has another incarnation or a smaller number, it lost acknowledged writes (it was emptied,
 /// or a replica that lagged took its place), and nothing is written. Keys: `store`, `writer`, `meta`, `names`, then those of the tables.
 package enum RedisScript: String, CaseIterable, Sendable {
-  case open, claim, write, retract, replace, confirm
+  case open, claim, write, retract, replace, collect, confirm
   case value, values, row, page, ahead
 
   package var text: String {
@@ -14,6 +14,7 @@ package enum RedisScript: String, CaseIterable, Sendable {
     case .write: Lua.head + Lua.put + Lua.owners + Lua.larger + Lua.write
     case .retract: Lua.head + Lua.owners + Lua.larger + Lua.retract
     case .replace: Lua.head + Lua.put + Lua.owners + Lua.replace
+    case .collect: Lua.head + Lua.owners + Lua.larger + Lua.collect
     case .confirm: Lua.head + Lua.confirm
     case .value: Lua.value
     case .values: Lua.values

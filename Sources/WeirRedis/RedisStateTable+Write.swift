@@ -139,6 +139,30 @@ extension RedisStateTable {
     }
   }
 
+  // MARK: Tombstones
+
+  /// The continuation is the last key that was looked at.
+  package func collect(_ bound: TombstoneBound, from start: StateContinuation?) async throws -> CollectedTombstones {
+    var call = ScriptCall(script: .collect, keys: [keys.rows(bound.table), keys.keys(bound.table)])
+    call.arguments.append(pairs: bound.owners)
+    call.arguments.append(bound.table)
+    call.arguments.append(start.map { Array("(".utf8) + $0.bytes } ?? Array("-".utf8))
+    call.arguments.append(bound.through.count)
+    for (lane, fence) in bound.through.sorted(by: { $0.key < $1.key }) {
+      call.arguments.append(lane)
+      call.arguments.append(RedisRow.fence(fence))
+    }
+    let (found, end) = try await request { [call, place] store in
+      let replies = try store.write([call])
+      let rest = Array(replies.first?.rest ?? [])
+      let gone = Int(rest.first?.number ?? 0)
+      let next = rest.count > 1 ? rest[1].bytes.map { StateContinuation($0) } : nil
+      return (CollectedTombstones(gone: gone, next: next), try RedisStateTable.ended(replies, place))
+    }
+    try end?.throwing()
+    return found
+  }
+
   private func retracting(
     _ rows: [(key: [UInt8], row: [UInt8]?)], _ batch: StateBatch, _ beyond: Fence, _ owners: [(String, [UInt8])]
   ) -> ScriptCall {

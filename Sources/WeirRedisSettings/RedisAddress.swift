@@ -15,7 +15,13 @@ package struct RedisAddress: Sendable {
   package var parameters: [(name: String, value: String)] = []
 
   /// Whether a text is meant to be an address of a Redis server.
-  package static func isMeant(_ text: some StringProtocol) -> Bool { scheme(text) != nil }
+  package static func isMeant(_ text: some StringProtocol) -> Bool { scheme(text) != nil || isSentinel(text) }
+
+  /// Whether a text names a set of Sentinels, in one of the forms that other clients have.
+  private static func isSentinel(_ text: some StringProtocol) -> Bool {
+    guard let colon = text.firstIndex(of: ":") else { return false }
+    return ["sentinel", "redis-sentinel", "rediss-sentinel", "redis+sentinel", "rediss+sentinel"].contains(text[..<colon].lowercased())
+  }
 
   private static func scheme<Text: StringProtocol>(_ text: Text) -> (isTLS: Bool, rest: Text.SubSequence)? {
     guard let colon = text.firstIndex(of: ":") else { return nil }
@@ -26,6 +32,7 @@ package struct RedisAddress: Sendable {
 
   /// - Throws: what is wrong, without a word of the text.
   package init(_ text: String) throws(RedisSettingProblem) {
+    if RedisAddress.isSentinel(text) { throw RedisAddress.sentinel }
     guard let (isTLS, afterScheme) = RedisAddress.scheme(text), afterScheme.hasPrefix("//") else { throw RedisAddress.malformed }
     self.isTLS = isTLS
     var rest = afterScheme.dropFirst(2)
@@ -58,6 +65,9 @@ package struct RedisAddress: Sendable {
 
   package static let withoutServer = RedisSettingProblem(
     reason: "the address names no server: a host name, an IPv4 or an [IPv6] address, and a port", advice: "Write redis://HOST:PORT/N.")
+  private static let sentinel = RedisSettingProblem(
+    reason: "Weir does not ask Redis Sentinel for the primary",
+    advice: "Write redis://HOST:PORT/N with a name or a proxy that leads to the current primary, such as HAProxy before the servers.")
   private static let malformed = RedisSettingProblem(
     reason: "it does not have the form redis://HOST:PORT/N", advice: "Write redis://HOST:PORT/N, or rediss://HOST:PORT/N for TLS.")
 

@@ -135,7 +135,7 @@ package final class ReplayReport: Sendable {
     if let line = OutOfRangeText.line(fold) { console.data(line) }
     if progress.uncounted > 0 {
       console.talk(
-        "\(Human.count(progress.uncounted)) of the records read now have event times far ahead of the records around them: they did not move the watermark. record.time.max_ahead decides: a duration quarantines records that are further ahead, off trusts all."
+        "\(Human.count(progress.uncounted)) \(progress.uncounted == 1 ? "record" : "records") did not move the watermark: the event time is far ahead of the records around it, or the stream has too few records to decide. To quarantine such records, set record.time.max_ahead to a duration; to trust all times, set it to off."
       )
     }
     if let position = progress.waitsFrom {

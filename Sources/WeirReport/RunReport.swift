@@ -76,6 +76,8 @@ package final class RunReport: Sendable {
       log.warning(
         "cannot verify that \(shard) is still the partition that was read: \(reason). Reading continues; the ledger records this",
         RunReport.members(event))
+    case .lookupRefreshed(let name, let hash, let entry):
+      inform("the lookup \(name) has a new version, \(hash.prefix(12)), from entry \(entry) on", event)
     case .trouble(let error):
       // Of others nobody can say yet what follows.
       log.trouble(error, error.fatalTo == .worker ? "\n  The worker tries again with a new session." : "")
@@ -158,6 +160,10 @@ package final class RunReport: Sendable {
         "event": .string("quarantined"),
         "stages": .object(rejected.byStage.sorted { $0.key < $1.key }.map { .init($0.key, .int($0.value)) }),
         "samples": .array(rejected.top.prefix(RejectedReasons.shownMax).map { .object(Log.members($0)) }),
+      ])
+    case .lookupRefreshed(let name, let hash, let entry):
+      .members([
+        "event": .string("lookup_refreshed"), "lookup": .string(name), "hash": .string(hash), "entry": .int(entry),
       ])
     case .trouble(let error):
       .members(["event": .string("trouble"), "code": .string(error.code.rawValue), "message": .string(error.message)])

@@ -87,10 +87,15 @@ package struct Wiring {
   /// For another lake.
   package var effects: LakeEffects { LakeEffects(threads: threads, clock: clock, random: random) }
 
-  package func environment(sinks: SinkEnvironment? = nil, registry: RegistryEnvironment? = nil) -> EngineEnvironment {
-    EngineEnvironment(
+  /// - Parameter lookups: relative to which directory the files of a live worker's lookups are; nil: they are not refreshed.
+  package func environment(
+    sinks: SinkEnvironment? = nil, registry: RegistryEnvironment? = nil, lookups directory: String? = nil
+  ) -> EngineEnvironment {
+    var environment = EngineEnvironment(
       lake: lake, tables: tables, state: state, clock: clock, random: random, threads: threads,
       parallel: ProcessInfo.processInfo.activeProcessorCount + 1, sinks: sinks, registry: registry,
       memory: memory, processMemory: MachineMemory.process)
+    environment.lookups = directory.map { LookupWatch(directory: $0, effects) }
+    return environment
   }
 }

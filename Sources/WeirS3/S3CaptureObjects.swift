@@ -104,7 +104,7 @@ public struct S3CaptureObjects: Sendable {
         if error.status == 412 { return .changed(S3CaptureObjects.overwritten) }
         failure = error
       }
-      guard failure.kind == .retriable || failure.kind == .unknown, tries < S3CaptureObjects.readsMax else {
+      guard failure.kind == .retriable || failure.kind == .unknown, tries < S3CaptureObjects.readsMax, !AWSPatience.isLooking else {
         throw connection.errors.error("read", object.key, failure)
       }
       await connection.rest(tries: tries)

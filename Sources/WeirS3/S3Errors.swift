@@ -47,7 +47,8 @@ struct S3Errors: Sendable {
 
   private func judged(_ failure: AWSFailure, _ body: S3ErrorBody?, _ key: String?) -> (WeirError.Code, Wording) {
     if failure.kind == .retriable || failure.kind == .unknown {
-      return (.storage, "Check the network and the service's state, then run again: it resumes from the ledger.")
+      let rest: Wording = AWSPatience.isLooking ? "then run again." : "then run again: it resumes from the ledger."
+      return (.storage, "Check the network, the endpoint and the service's state, \(rest)")
     }
     return switch failure.code {
     case "NoSuchBucket": (.storageRefused, "Create the bucket, or correct its name; is \(endpoint) the right endpoint?")
@@ -59,6 +60,11 @@ struct S3Errors: Sendable {
     case "Credentials": (.storageRefused, "Give this process credentials: in the environment, in a profile, or by a role.")
     case "Configuration", "Endpoint", "TransportConfiguration":
       (.storageRefused, "Check the settings of AWS: environment, profiles, endpoint, authorities, proxy.")
+    case "InvalidObjectState":
+      (
+        .storageRefused,
+        "The object is archived (storage class Glacier or an archive tier of Intelligent-Tiering): restore it (`aws s3api restore-object`), and exclude the prefix from the rule that archives."
+      )
     case "NotImplemented", "InvalidRequest", "InvalidArgument", "MethodNotAllowed":
       (
         .storageRefused,

@@ -25,7 +25,12 @@ extension S3Settings {
 
   private mutating func set(_ option: Option, _ text: String, _ options: [String: String]) throws(WeirError) {
     switch option {
-    case .region: region = text
+    case .region:
+      // Stores with the interface of S3 have names of their own.
+      guard HostAddress.isLabel(text.replacing("_", with: "-").replacing(".", with: "-")) else {
+        throw S3Settings.refused("region is \(Printable.text(text, bytesMax: 100))", "A region is a name such as eu-central-1.")
+      }
+      region = text
     case .endpoint:
       guard text.hasPrefix("http://") || text.hasPrefix("https://") else {
         throw S3Settings.refused("endpoint is \(Printable.text(text, bytesMax: 100))", "Write https://HOST:PORT.")

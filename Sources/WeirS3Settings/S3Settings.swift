@@ -3,7 +3,7 @@ import WeirCore
 /// A bucket and the prefix of a lake's keys in it: `s3://bucket/prefix`.
 public struct S3Location: Sendable, Hashable, CustomStringConvertible {
   public let bucket: String
-  /// Without slashes at its ends; empty: the whole bucket.
+  /// A lake's has no slashes at its ends; empty: the whole bucket.
   public let prefix: String
 
   /// S3's own bound for a key is 1,024 bytes; the rest is for the paths in the lake.
@@ -15,15 +15,28 @@ public struct S3Location: Sendable, Hashable, CustomStringConvertible {
 
   /// - Parameter text: `s3://bucket/prefix`. As in other tools, the prefix is taken as it is: `%20` are three characters.
   /// - Throws: `config`.
-  public init(_ text: String) throws(WeirError) {
+  public init(_ text: String) throws(WeirError) { try self.init(text, isExact: false) }
+
+  /// The address of an object, or of keys that begin in the same way. Keys may begin with a slash, and contain empty parts: those of
+  /// `s3://bucket//k` are `/k` and what is below.
+  /// - Throws: `config`.
+  public init(objects text: String) throws(WeirError) { try self.init(text, isExact: true) }
+
+  /// - Parameter isExact: at each end of the prefix, one slash is not part of it; else all of them.
+  private init(_ text: String, isExact: Bool) throws(WeirError) {
     guard S3Location.accepts(text) else {
       throw WeirError(.config, "\(text) is not an address of S3", advice: "Write s3://BUCKET/PREFIX.")
     }
     let rest = text.dropFirst(S3Location.scheme.count)
     let bucket = rest.prefix { $0 != "/" }
-    let prefix = rest.dropFirst(bucket.count).drop { $0 == "/" }
+    let path = rest.dropFirst(bucket.count)
     self.bucket = String(bucket)
-    self.prefix = String(prefix.reversed().drop { $0 == "/" }.reversed())
+    if isExact {
+      let prefix = path.dropFirst()
+      self.prefix = String(prefix.last == "/" ? prefix.dropLast() : prefix)
+    } else {
+      self.prefix = String(path.drop { $0 == "/" }.reversed().drop { $0 == "/" }.reversed())
+    }
     if let problem = problem { throw WeirError(.config, "\(text): \(problem)", advice: "Write s3://BUCKET/PREFIX.") }
   }
 

@@ -39,7 +39,7 @@ public enum Mark: String, CaseIterable, Sendable {
   // Collection and followers.
   case entriesCollected, blobsSwept, followerBatch
   // State table.
-  case stateRowSkipped, rowRetracted, ownerFenced, claimFenced, stateRebuilt, rowExpired
+  case stateRowSkipped, rowRetracted, ownerFenced, claimFenced, stateRebuilt, rowExpired, tombstoneCollected
   // Records.
   case idle, wake, duplicate, lateRow
   // Shards that are split and merged; windows that close over several entries.

@@ -172,6 +172,25 @@ private struct NodeStateTable: StateTable {
     for row in batch.rows where ahead.contains(row.key) { _ = shared.write(row) }
   }
 
+  /// Rows that a part of a collection looks at.
+  private static let looksMax = 5
+
+  func collect(_ bound: TombstoneBound, from start: StateContinuation?) async throws -> CollectedTombstones {
+    await arrive()
+    try check(bound.owners)
+    let first = start.map { String(decoding: $0.bytes, as: UTF8.self) } ?? ""
+    let all = shared.rows.filter { $0.value.table == bound.table && $0.key > first }.keys.sorted()
+    let some = all.prefix(NodeStateTable.looksMax)
+    var gone = 0
+    for name in some {
+      guard let row = shared.rows[name], row.value == nil, bound.has(lane: row.lane, row.fence) else { continue }
+      shared.marks.hit(.tombstoneCollected)
+      shared.rows[name] = nil
+      gone += 1
+    }
+    return CollectedTombstones(gone: gone, next: some.count < all.count ? some.last.map { StateContinuation(Array($0.utf8)) } : nil)
+  }
+
   func read(table: String, key: [UInt8]) async throws -> StateRow? {
     await work()
     return shared.rows[SimulatedStateTable.name(table, key)]

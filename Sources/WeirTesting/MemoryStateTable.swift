@@ -14,6 +14,8 @@ public actor MemoryStateTable: StateTable {
 
   private var rows: [String: [[UInt8]: StateRow]] = [:]
   private var meta: [String: [UInt8]] = [:]
+  /// Pages that were asked for.
+  public private(set) var pagesRead = 0
   private let rowsMax: Int
   private let onStep: @Sendable (Step) async throws -> Void
 
@@ -80,6 +82,21 @@ public actor MemoryStateTable: StateTable {
     }
   }
 
+  /// Looks at as many rows as a transaction has.
+  public func collect(_ bound: TombstoneBound, from start: StateContinuation?) async throws -> CollectedTombstones {
+    var found = CollectedTombstones(gone: 0, next: nil)
+    try await request {
+      try check(bound.owners)
+      let all = (rows[bound.table] ?? [:]).values.filter { row in start.map { $0.bytes.precedes(row.key) } ?? true }
+        .sorted { $0.key.precedes($1.key) }
+      let some = all.prefix(rowsMax)
+      let old = some.filter { $0.value == nil && bound.has(lane: $0.lane, $0.fence) }
+      for row in old { rows[bound.table]?[row.key] = nil }
+      found = CollectedTombstones(gone: old.count, next: some.count < all.count ? some.last.map { StateContinuation($0.key) } : nil)
+    }
+    return found
+  }
+
   public func writeMeta(_ entries: [(String, [UInt8])]) async throws { try await request { put(entries) } }
   public func sync() async throws {}
   public func finish() async throws {}
@@ -106,7 +123,8 @@ public actor MemoryStateTable: StateTable {
   public func listMeta(prefix: String) async throws -> [(name: String, value: [UInt8])] { meta.listed(prefix: prefix) }
 
   public func page(of table: String, prefix: [UInt8], from start: StateContinuation?, rowsMax: Int) async throws -> StatePage {
-    StatePage(of: (rows[table] ?? [:]).values, prefix: prefix, from: start, rowsMax: rowsMax)
+    pagesRead += 1
+    return StatePage(of: (rows[table] ?? [:]).values, prefix: prefix, from: start, rowsMax: rowsMax)
   }
 
   public func moment<T: Sendable>(

@@ -51,7 +51,7 @@ public enum StateTableConformance {
     public let description: String
   }
 
-  public static let cases = fenceCases + ownerCases + partCases + retractCases + replaceCases + readCases + pageCases
+  public static let cases = fenceCases + ownerCases + partCases + retractCases + replaceCases + readCases + pageCases + tombstoneCases
 }
 
 extension StateTableConformance {

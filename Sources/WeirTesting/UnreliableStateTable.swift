@@ -64,6 +64,10 @@ public final class UnreliableStateTable: StateTable {
     try await repeated { try await table.replace(tables: tables, with: batches, meta: meta, owners: owners) }
   }
 
+  public func collect(_ bound: TombstoneBound, from start: StateContinuation?) async throws -> CollectedTombstones {
+    try await repeated { try await table.collect(bound, from: start) }
+  }
+
   public func writeMeta(_ entries: [(String, [UInt8])]) async throws { try await repeated { try await table.writeMeta(entries) } }
 
   public func read(table name: String, key: [UInt8]) async throws -> StateRow? { try await table.read(table: name, key: key) }

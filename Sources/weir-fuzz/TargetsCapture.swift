@@ -1,6 +1,7 @@
 import Glibc
 import WeirCore
 import WeirLocal
+import WeirOperators
 
 extension FuzzTarget {
   private struct Numbers: RandomSource { func next() -> UInt64 { 7 } }
@@ -105,9 +106,9 @@ extension FuzzTarget {
     ~bytes.reduce(~0) { sum, byte in (0..<8).reduce(sum ^ UInt32(byte)) { sum, _ in sum >> 1 ^ (sum & 1 == 1 ? 0xEDB8_8320 : 0) } }
   }
 
-  /// A plain capture: lines, gzip or zstd. Its blocks in their order are its bytes.
+  /// A plain capture: lines or other framings, gzip or zstd. Its blocks in their order are its bytes.
   static let captureFile = FuzzTarget(
-    "capture-file", words: ["\n", "\r\n", "{}", "\u{1F}\u{8B}", "PAR1"],
+    "capture-file", words: ["\n", "\r\n", "{}", "}{", "[{", ",", "\"", "\u{1F}\u{8B}", "PAR1"],
     seeds: {
       let text = Array((0..<20).map { "{\"n\":\($0)}\n" }.joined().utf8)
       return [text, Compressed.gzip, Compressed.zstd, Compressed.gzip + Compressed.gzip, Compressed.zstd + Compressed.zstd]
@@ -115,29 +116,35 @@ extension FuzzTarget {
   ) { input in
     let path = Workspace.file("capture.ndjson", input)
     _ = try? CaptureSource.check([path])
-    try wait {
-      let source = try CaptureSource(files: [path], cutBytes: 100, blockBytes: 64, blockRows: 5)
-      var bytes: [UInt8] = []
-      var position: Int64 = 0
-      // A small file may hold gigabytes: a part of them is enough.
-      events: for _ in 0..<2000 {
-        let event: SourceEvent
-        do { event = try await source.next() } catch { break }
-        switch event {
-        case .block(let raw, _):
-          expect(raw.position == position, "a block at \(raw.position), not at \(position)")
-          bytes += UnsafeBufferPointer(start: raw.text.base, count: raw.count)
-          position += Int64(raw.count)
-        case .cut(let at, _): expect(at == position, "a cut at \(at), not at \(position)")
-        case .end:
-          let isPlain = !input.starts(with: [0x1F, 0x8B]) && !input.starts(with: [0x28, 0xB5, 0x2F, 0xFD])
-          if isPlain { expect(bytes == input || bytes == input + [0x0A], "other bytes than those of the file") }
-          break events
-        case .caughtUp, .outOfRange, .closed: expect(false, "a capture says nothing of a live shard")
+    for framing in [nil, .concatenated, .array] as [JSONFormat.Framing?] { try wait { try await follow(path, framing, of: input) } }
+  }
+
+  private static func follow(_ path: String, _ framing: JSONFormat.Framing?, of input: [UInt8]) async throws {
+    let source = try CaptureSource(
+      files: [path], cutBytes: 100, blockBytes: 64, blockRows: 5, framing: JSONFormat(framing).captureFraming)
+    var bytes: [UInt8] = []
+    var position: Int64 = 0
+    // A small file may hold gigabytes: a part of them is enough.
+    events: for _ in 0..<2000 {
+      let event: SourceEvent
+      do { event = try await source.next() } catch { break }
+      switch event {
+      case .block(let raw, _):
+        expect(raw.position == position, "a block at \(raw.position), not at \(position)")
+        if case .spans(let offset, let length) = raw.framing {
+          for row in offset.indices { expect(Int(offset[row]) + Int(length[row]) <= raw.count, "a record beyond its block") }
         }
+        bytes += UnsafeBufferPointer(start: raw.text.base, count: raw.count)
+        position += Int64(raw.count)
+      case .cut(let at, _): expect(at == position, "a cut at \(at), not at \(position)")
+      case .end:
+        let isPlain = !input.starts(with: [0x1F, 0x8B]) && !input.starts(with: [0x28, 0xB5, 0x2F, 0xFD])
+        if isPlain { expect(bytes == input || bytes == input + [0x0A], "other bytes than those of the file") }
+        break events
+      case .caughtUp, .outOfRange, .closed: expect(false, "a capture says nothing of a live shard")
       }
-      await source.close()
     }
+    await source.close()
   }
 
   /// `{"n":1}` and a line end, three times.

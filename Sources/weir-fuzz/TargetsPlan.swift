@@ -45,14 +45,14 @@ extension FuzzTarget {
     "coalesce(cast(s as int64), try_cast(l.name as int64), -i)", "s || '-' || l.name", "d * 2 + wide between 1 and 2.50",
     "date_trunc('month', t)",
     "epoch_ms(t) % 1000", "abs(i) is null or b is not true", "cast(x as decimal(10,2)) = d", "lower(upper(s)) <> ''", "length(s) * i",
-    "nullif(i, 5)",
+    "nullif(i, 5)", "json_value(s, '$.a[0].\"x y\"')", "json_value(s || '}', '$[''k'']') is null",
     "timestamp '2024-01-01' < t", "if(b, 1, 2)", "*, i as j, s || 'x' as y", "sum(d)", "count()", "avg(i % 10)", "max(s)", "(((((i)))))",
   ]
   private static let expressionWords = [
     "and", "or", "not", "is null", "is not true", "in (", "like '", "escape", "between", "case when", "then", "else", "end", "cast(",
     "try_cast(", " as int64)",
     " as string)", " as decimal(38,10))", " as timestamp)", "coalesce(", "nullif(", "abs(", "lower(", "length(", "date_trunc('day', ",
-    "epoch_ms(",
+    "epoch_ms(", "json_value(", "'$.a[1]')", "[0]", "['k']",
     "i", "s", "b", "x", "d", "wide", "t", "l.name", "null", "true", "'", "\"", "(", ")", ",", "||", "%", "*", "/", "-", "<>", "!=", "<=",
     "1e308", "0.1",
     "9223372036854775808", "'a%_'", "timestamp '2024-01-01'", "((((((((", "not not not not", "- - - -", "*", " as name", "sum(", "count()",

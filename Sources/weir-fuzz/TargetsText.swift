@@ -66,7 +66,9 @@ extension FuzzTarget {
   /// A pattern, and lines for it.
   static let linePattern = FuzzTarget(
     "line-pattern",
-    words: ["(?<a>", "(?:", ")", "|", "*", "+?", "{2,3}", "[^", "]", "\\d", "\\b", "%{IP:b}", "%{", "(?i)", "\\x41", "-", "$", "ü", ".*"],
+    words: [
+      "(?<a>", "(?:", ")", "|", "*", "+?", "{2,3}", "[^", "]", "\\d", "\\b", "%{IP:b}", "%{", "(?i)", "\\x41", "-", "$", "ü", ".*", ")*",
+    ],
     seeds: {
       ReadyPattern.all.map { Parts.join(Array($0.pattern.utf8), Array("a b \"GET / HTTP/1.1\" 200 5 \"-\" \"x\"\n".utf8)) } + [
         Parts.join(Array("%{IP:a} (?<b>(?:x+x+)+)y".utf8), Array("1.2.3.4 xxxxxxxxxxxxxxxx\n".utf8)),
@@ -75,7 +77,7 @@ extension FuzzTarget {
     }
   ) { input in
     let parts = Parts.split(input, 2)
-    let text = try Grok.expand(String(decoding: parts[0], as: UTF8.self))
+    let text = try Grok.expand(String(decoding: parts[0], as: UTF8.self)).text
     let pattern = try LinePattern(text)
     guard !pattern.names.isEmpty else { return }
     decode(TextFormat(pattern: text, nulls: ["-"]), pattern.names.prefix(5).map { Field(name: $0, type: .string) }, parts[1])

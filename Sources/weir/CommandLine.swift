@@ -32,7 +32,7 @@ extension Weir {
       guard exitCode(for: error) == .validationFailure else { end(error) }
       if let unknown = UnknownNames.option(in: arguments) { refuse(unknown) }
       let message = fullMessage(for: error)
-      refuse(message + (isAboutNegativeKey(message) ? "\n" + State.Get.negativeKeyHint : ""))
+      refuse(message + (isAboutNegativeKey(message) ? "\n" + State.Get.negativeKeyHint : negativeValueHint(message, arguments)))
     }
   }
 
@@ -68,6 +68,16 @@ extension Weir {
   private static func isAboutNegativeKey(_ message: String) -> Bool {
     guard let found = message.range(of: "Unknown option '-") else { return false }
     return message[found.upperBound...].first?.isNumber == true
+  }
+
+  /// A value that begins with - looks like an option, too.
+  private static func negativeValueHint(_ message: String, _ arguments: [String]) -> String {
+    guard message.contains("Missing value for '--") else { return "" }
+    for (option, value) in zip(arguments, arguments.dropFirst()) where option.hasPrefix("--") && value.hasPrefix("-") {
+      guard value.dropFirst().first?.isNumber == true else { continue }
+      return "\nA value that begins with - needs an equals sign: \(option)=\(value)"
+    }
+    return ""
   }
 }
 

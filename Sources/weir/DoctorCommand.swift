@@ -7,8 +7,8 @@ struct Doctor: AsyncParsableCommand {
     discussion: """
       Writes, reads and deletes objects below _weir_check/ in the lake, among them several at once under one name: a store that lets two \
       writers win would lose records, and must not be used. Looks at settings that would harm: of the bucket (lifecycle rules, versioning, \
-      object lock, encryption), of a DynamoDB table, of a Redis server. Prints one line per check: ok, notice or FAILED. Tables and ledger are \
-      not read.
+      object lock, encryption), of a DynamoDB table, of a Redis server, of a Kinesis stream and its leases. Prints one line per \
+      check, when it is known: ok, notice or FAILED. Tables, ledger and lookups are not read.
 
       Exit codes: 0: all is well. 1: a check failed. 2: the command or the pipeline file is wrong.
 
@@ -22,6 +22,6 @@ struct Doctor: AsyncParsableCommand {
   @Flag(help: "Print one JSON object per check.") var json = false
 
   func run() async throws {
-    try await exiting { try await DoctorCommand.run(pipeline: pipeline, lake: lake, store: store, json: json, console: $0) }
+    try await looking { try await DoctorCommand.run(pipeline: pipeline, lake: lake, store: store, json: json, console: $0) }
   }
 }

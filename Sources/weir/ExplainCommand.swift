@@ -7,7 +7,7 @@ struct Explain: AsyncParsableCommand {
     abstract: "Prints the typed plan, its dataflow and its tables, or what its services cost.",
     discussion: """
       --cost computes requests, units and dollars per million records and per month from the plan's settings and from what no plan \
-      contains: the options below, each with a default that is printed. It makes no requests. Prices are built in, with their date; \
+      contains: the options below, each with a default that is printed. Lookups are read as by weir check, and no other request is made. Prices are built in, with their date; \
       --prices FILE replaces them.
 
       Examples:
@@ -31,7 +31,7 @@ struct Explain: AsyncParsableCommand {
   }
 
   func run() async throws {
-    try await exiting { console in
+    try await looking { console in
       guard let pipeline, !pricesTemplate else { return CostCommand.template(console: console) }
       guard cost else { return try await PlanCommands.explain(pipeline, json: json, console: console) }
       return try await CostCommand.run(pipeline, inputs.values, prices: prices, region: inputs.region, json: json, console: console)

@@ -25,7 +25,7 @@ struct Ledger: AsyncParsableCommand {
     @Flag(help: "Print whole entries as JSON lines.") var json = false
 
     func run() async throws {
-      try await exiting { try await LedgerCommands.show(pipeline: pipeline, lake: lake, json: json, console: $0) }
+      try await looking { try await LedgerCommands.show(pipeline: pipeline, lake: lake, json: json, console: $0) }
     }
   }
 
@@ -45,7 +45,7 @@ struct Ledger: AsyncParsableCommand {
     @Flag(help: "Print a JSON object.") var json = false
 
     func run() async throws {
-      try await exiting {
+      try await looking {
         try await LedgerCommands.verify(pipeline: pipeline, lake: lake, store: store, json: json, console: $0)
       }
     }

@@ -36,6 +36,15 @@ struct MockKafka: AsyncParsableCommand {
   @Flag(name: .customLong("debug"), help: "Log group and connection activity to standard error.")
   var isTalking = false
 
+  func validate() throws {
+    guard (1...MockKafkaCommand.brokersMax).contains(brokers) else {
+      throw ValidationError("--brokers must be from 1 to \(MockKafkaCommand.brokersMax), not \(brokers)")
+    }
+    guard (0...MockKafkaCommand.delayMax).contains(delay) else {
+      throw ValidationError("--delay must be from 0 to \(MockKafkaCommand.delayMax) milliseconds, not \(delay)")
+    }
+  }
+
   func run() async throws {
     try await exiting {
       try MockKafkaCommand.run(topics: topics, brokers: brokers, delay: delay, isTalking: isTalking, console: $0)
@@ -44,7 +53,8 @@ struct MockKafka: AsyncParsableCommand {
 
   @Sendable private static func topic(_ text: String) throws -> MockTopic {
     guard let topic = MockTopic(text) else {
-      throw ValidationError("\(text) is not a topic; give its name and number of partitions: orders:4")
+      throw ValidationError(
+        "\(text) is not a topic; give its name and number of partitions, at most \(MockTopic.partitionsMax): orders:4")
     }
     return topic
   }

@@ -42,7 +42,7 @@ struct State: AsyncParsableCommand {
     @Option(help: "table, csv or json.") var format: RowFormat = .table
 
     func run() async throws {
-      try await exiting {
+      try await looking {
         try await StateCommands.get(
           table: table, keys: key, nulls: null, store: place.store, pipeline: place.pipeline, lake: place.lake, format: format, console: $0)
       }
@@ -66,7 +66,7 @@ struct State: AsyncParsableCommand {
     @Option(help: "table, csv or json.") var format: RowFormat = .table
 
     func run() async throws {
-      try await exiting {
+      try await looking {
         try await StateCommands.scan(
           table: table, prefix: prefix, limit: limit, store: place.store, pipeline: place.pipeline, lake: place.lake, format: format,
           console: $0)

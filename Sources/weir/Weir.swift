@@ -26,8 +26,13 @@ struct Weir: AsyncParsableCommand {
     subcommands: [
       Demo.self, Run.self, Replay.self, Capture.self, Load.self, Generate.self, Check.self, Explain.self, Doctor.self, State.self,
       Ledger.self,
-      MockKafka.self, Completion.self,
+      MockKafka.self, MockKinesis.self, Completion.self,
     ])
+}
+
+/// Runs a command that changes nothing, as ``exiting(_:)``.
+func looking(_ body: (Console) async throws -> Int32) async throws {
+  try await exiting { console in try await Looking.run { try await body(console) } }
 }
 
 /// Runs a command and turns its errors into words and exit codes.
@@ -55,14 +60,15 @@ struct Replay: AsyncParsableCommand {
 
       Examples:
         weir replay pipeline.yaml --capture orders.ndjson
-        weir replay pipeline.yaml --capture captured --lake lake2 --store state2
+        weir replay pipeline.yaml --capture s3://bucket/logs/2026
         zstdcat day-*.zst | weir replay pipeline.yaml --capture -
       """)
 
   @Argument(help: "The pipeline file (YAML).", completion: .pipeline) var pipeline: String
   @Option(
     name: .long, parsing: .upToNextOption,
-    help: "NDJSON files (plain, gzip or zstd) in order, '-' for standard input, or a directory that `weir capture` wrote.",
+    help:
+      "NDJSON files (plain, gzip or zstd) in order, '-' for standard input, a directory that `weir capture` wrote, or s3://BUCKET/PREFIX.",
     completion: .file())
   var capture: [String]
   @Option(help: "The lake's directory or s3://BUCKET/PREFIX, instead of the pipeline's.", completion: .directory) var lake: String?
@@ -110,5 +116,5 @@ struct Check: AsyncParsableCommand {
   @Argument(help: "The pipeline file (YAML).", completion: .pipeline) var pipeline: String
   @Flag(help: "Print one JSON object per problem.") var json = false
 
-  func run() async throws { try await exiting { await PlanCommands.check(pipeline, json: json, console: $0) } }
+  func run() async throws { try await looking { await PlanCommands.check(pipeline, json: json, console: $0) } }
 }

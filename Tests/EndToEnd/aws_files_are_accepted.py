@@ -99,6 +99,10 @@ def policies(suite):
         ("policies.tf", '"dynamodb:Query", ', '"dynamodb:Query", "dynamodb:BatchWriteItem", ', "allows dynamodb:BatchWriteItem, which no call needs"),
         ("policies.tf", "resources = [aws_dynamodb_table.state[0].arn]", 'resources = ["*"]', "is on all resources"),
         ("policies.tf", 'data "aws_iam_policy_document" "doctor"', 'data "aws_iam_policy_document" "physician"', "the policy physician has no feature"),
+        ("policies.tf", 'resources = [var.kinesis.stream_arn]', 'resources = ["*"]', "kinesis: Stream is on all resources"),
+        ("policies.tf", '"dynamodb:Scan", ', "", "the policy kinesis_leases does not allow dynamodb:Scan"),
+        ("policies.tf", 'actions   = ["s3:GetObject"]\n    resources = [for input', 'actions   = ["s3:GetObject", "s3:PutObject"]\n    resources = [for input',
+         "the policy inputs allows s3:PutObject, which no call needs"),
         ("roles.tf", "role   = aws_iam_role.execution.id\n  policy = data.aws_iam_policy_document.log.json",
          "role   = aws_iam_role.task.id\n  policy = data.aws_iam_policy_document.log.json", "the policy log is attached to"),
         ("roles.tf", '    condition {\n      test     = "StringEquals"\n      variable = "aws:SourceAccount"\n      values   = [local.account]\n    }\n', "",
@@ -137,7 +141,7 @@ def sources_faults(root):
     for directory, names, call in (("WeirS3", ("lake", "doctor"), r'\b(?:object|bucket)\(\s*"([A-Z]\w+)"'),
                                    ("WeirDynamoDB", ("state", "state_create", "state_doctor"), r'(?:\bsend\(\s*|operation = )"([A-Z]\w+)"'),
                                    ("WeirGlue", ("catalog", "catalog_create"), r'\bsend\(\s*"([A-Z]\w+)"'),
-                                   ("WeirKinesis", ("kinesis", "kinesis_leases"), r'\bsend\(\s*"([A-Z]\w+)"'),
+                                   ("WeirKinesis", ("kinesis", "kinesis_fan_out", "kinesis_leases"), r'\b(?:send|request)\(\s*"([A-Z]\w+)"'),
                                    ("WeirAWS/Secrets", ("secret_values", "parameters"), r'\brequest\(\s*"([A-Z]\w+)"')):
         text = "".join(open(path).read() for path in sorted(glob.glob(os.path.join(root, directory, "**", "*.swift"), recursive=True)))
         if not text:
@@ -261,6 +265,7 @@ def entry(suite):
 # One value that each validation refuses.
 REFUSED = {
     "name": "Ad", "pipeline": "text", "image_repository_arn": "weir", "secrets": {"A": "plain text"}, "pipeline_secrets": ["plain text"], "catalog_database": "Ad-Events", "bucket_name": "a.b.c", "table_name": "a",
+    "inputs": [{"bucket": "b-1", "prefix": "a*"}], "kinesis": {"stream_arn": "demo", "app": "ads", "key_arn": None},
     "noncurrent_days": 0, "ledger_noncurrent_days": 0, "glue": {"database": "d", "tables": ["_weir/x"], "schedule": "c"}, "subnet_ids": [],
     "interface_endpoints": ["ecs"], "egress": {"b": {"port": 9096, "cidr": "10.0.0"}}, "workers": {"min": 0, "max": 1}, "lag_per_worker": 0, "cpu": 1000,
     "msk": {"cluster_arn": "demo", "reads": [], "groups": [], "writes": []}, "memory": 100, "architecture": "ARM", "stop_timeout": 121,

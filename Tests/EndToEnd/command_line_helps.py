@@ -117,11 +117,18 @@ UNKNOWN = [
     (["load", "--brokrs=x:1"], "Did you mean '--brokers'?"),
     (["check", "x.yaml", "--frobnicate"], "Unknown option '--frobnicate'"),
     (["completion", "tcsh"], "tcsh"),
+    (["generate", "orders", "--count", "-1"], "needs an equals sign: --count=-1"),
+    (["generate", "orders", "--skew=-1", "--count=1"], "--skew must be from 0 to 1"),
+    (["mock-kafka", "--topic", "a:10001"], "at most 10000"),
+    (["mock-kafka", "--topic", "a:99999999999"], "at most 10000"),
+    (["mock-kafka", "--brokers", "0"], "--brokers must be from 1 to 100"),
+    (["mock-kafka", "--brokers", "999999999"], "--brokers must be from 1 to 100"),
+    (["mock-kafka", "--delay", "99999999999"], "--delay must be from 0 to 60000"),
 ]
 
 
 def names(suite):
-    """Unknown commands and options: exit code 2, and the nearest name"""
+    """Unknown commands, options and values: exit code 2, and the nearest name or the bounds"""
     faults = []
     for arguments, words in UNKNOWN:
         one = run(suite, *arguments)
@@ -171,7 +178,7 @@ def versions(suite):
 COMPLETE = [
     (["weir", "re"], {"replay"}, {"run"}),
     (["weir", "ledger", ""], {"show", "verify", "restore-tables"}, {"run"}),
-    (["weir", "mo"], {"mock-kafka"}, set()),
+    (["weir", "mo"], {"mock-kafka", "mock-kinesis"}, set()),
     (["weir", "replay", "--l"], {"--lake", "--lanes"}, {"--capture"}),
     (["weir", "check", "ord"], {"orders.yaml", "ordered.yml"}, {"orders.ndjson"}),
     (["weir", "replay", "orders.yaml", "--capture", "ord"], {"orders.ndjson", "orders.yaml"}, set()),

@@ -61,6 +61,7 @@ def case(suite, path, address):
         ("demo",): [],
         ("completion",): ["bash"],
         ("mock-kafka",): ["--topic", "x:1"],
+        ("mock-kinesis",): ["--stream", "x:1"],
         ("check",): [files["pipeline"]],
         ("explain",): [files["pipeline"]],
         ("doctor",): [files["pipeline"], *there],
@@ -101,8 +102,8 @@ def small_file():
 
 
 def start(suite, path, arguments, out, err=subprocess.PIPE, before=None):
-    # The test broker ends with its standard input, if that is a pipe.
-    process = subprocess.Popen([suite.weir, *path, *arguments], stdin=subprocess.PIPE if path == ("mock-kafka",) else subprocess.DEVNULL, stdout=out, stderr=err, preexec_fn=before)
+    # Test servers end with their standard input, if that is a pipe.
+    process = subprocess.Popen([suite.weir, *path, *arguments], stdin=subprocess.PIPE if path[0].startswith("mock-") else subprocess.DEVNULL, stdout=out, stderr=err, preexec_fn=before)
     return process
 
 

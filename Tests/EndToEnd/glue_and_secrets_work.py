@@ -166,17 +166,27 @@ def foreign(suite):
 
 
 def failing(suite):
-    """A Glue that cannot be reached, or has no database that may be made, stops no run: the rows are there, and the log says why"""
+    """A Glue that cannot be reached, never answers, or has no database that may be made, stops no run: the rows are there, and the log says why"""
     faults = []
     with running(aws.moto, suite) as server:
         for name, catalog, variables, words in (
                 ("away", "catalog: {glue: shop}", {"AWS_ENDPOINT_URL_GLUE": f"http://127.0.0.1:{aws.port()}", "AWS_MAX_ATTEMPTS": "1"}, "not registered"),
-                ("missing", "catalog: {glue: {database: shop, create: false}}", {}, "does not exist")):
+                ("missing", "catalog: {glue: {database: shop, create: false}}", {}, "Create the database, or remove create: false")):
             shop = Shop(suite, server, name, catalog)
             done = shop.replay(**variables)
             faults += [f"{name}: {fault}" for fault in done.fault() or []]
             faults += [] if words in done.err else [f"{name}: {done.talk}"]
             faults += [] if shop.delta("gold/per_key") else [f"{name}: there is no table"]
+        silent = aws.Silent()
+        try:
+            shop = Shop(suite, server, "silent")
+            done = shop.replay(AWS_ENDPOINT_URL_GLUE=silent.url)
+        finally:
+            silent.close()
+        faults += [f"silent: {fault}" for fault in done.fault() or []]
+        faults += [f"silent: no {word}: {done.talk}" for word in ("did not answer", "gold/per_key", "not registered in the Glue database shop")
+                   if word not in done.err]
+        faults += [] if silent.connections else ["silent: nothing was asked"]
         suite.claim(failing.__doc__, faults)
 
 
@@ -185,6 +195,7 @@ def refusals(suite):
     faults = []
     base = PIPELINE.replace("BUCKET", "lake-b")
     for catalog, lake, wanted in (("catalog: {glue: Shop}", "s3://lake-b/lake", "lower-case"), ("catalog: {glue: shop}", "./lake", "in S3"),
+                                  ("catalog: {glue: {database: shop, region: 'x y'}}", "s3://lake-b/lake", "region"),
                                   ("catalog: {glue: {create: true}}", "s3://lake-b/lake", "database"),
                                   ("admin: {token: {secretsmanager: 'a b'}}", "s3://lake-b/lake", "letters"),
                                   ("admin: {token: {ssm: /a, key: x}}", "s3://lake-b/lake", "no members"),

@@ -15,6 +15,7 @@ import broker
 import compare
 import live
 import live_workers_equal_reference as kafka
+import namespaces
 import pyarrow as pa
 import redis_server
 import remote
@@ -38,11 +39,13 @@ def hosted(topic, every="1s"):
 
 
 class Hosts:
-    """Three workers on hosts of their own."""
+    """Three workers on hosts of their own: directories, and with wires network namespaces."""
 
-    def __init__(self, suite, job, address):
+    def __init__(self, suite, job, address, wires=()):
         self.suite, self.address, self.faults = suite, address, []
-        self.hosts = [job.host(f"host{i}") for i in range(3)]
+        self.hosts, self.wires = [job.host(f"host{i}") for i in range(3)], wires
+        for host, wire in zip(self.hosts, wires):
+            host.suite = wire.program(suite)
         # One clock is right, one is ahead and one is slow.
         for host, seconds in zip(self.hosts, (0, CLOCK, -CLOCK)):
             host.environment |= wrong_clock.environment(host.directory, seconds) or {}
@@ -74,6 +77,16 @@ class Hosts:
         worker.wake()
         self.done["slept"] += 1
 
+    def partition(self, meanwhile):
+        """A host loses its network for longer than its worker's session; the others take its lanes."""
+        wire = self.suite.random.choice(self.wires)
+        wire.cut(True)
+        began = time.monotonic()
+        meanwhile()
+        time.sleep(max(0, 2 * SESSION - (time.monotonic() - began)))
+        wire.cut(False)
+        self.done["cut off"] += 1
+
     def outage(self, proxy, service):
         """A service cannot be reached, for longer than a request is repeated."""
         proxy.away = service
@@ -88,8 +101,11 @@ class Hosts:
                 if os.path.splitext(name)[1] not in kept]
 
 
-def together(suite, name, store=None):
-    """Three workers that are killed, sleep and wake; then the capture of their topic, replayed into a directory."""
+def together(suite, name, store=None, apart=False):
+    """Three workers that are killed, sleep and wake; then the capture of their topic, replayed into a directory.
+
+    apart: each in a network namespace, which reaches the endpoints over a wire of its own.
+    """
     topic, n = f"{TOPIC}-{name}", 6_000 if suite.quick else 30_000
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(remote.running(aws.ministack, suite))
@@ -102,13 +118,20 @@ def together(suite, name, store=None):
             job.store = stack.enter_context(store).place()
         stream, out = kafka.Stream(suite, job, b.address, topic, n), suite.path(f"{name}-capture")
         capture = Capture(suite, out, b.address, topic)
-        hosts = Hosts(suite, job, b.address)
+        wires = []
+        for i in range(3 if apart else 0):
+            ports = [proxy.url.rsplit(":", 1)[1], *(a.rsplit(":", 1)[1] for a in b.address.split(","))]
+            wires.append(namespaces.Namespace(i, ports))
+            stack.callback(wires[-1].close)
+        hosts = Hosts(suite, job, b.address, wires)
         stream.send(500)
         broker.wait("each worker has partitions", lambda: all(kafka.held(w) for w in hosts.workers), 180)
         rounds = (1 if store else 2) if suite.quick else 12
         for i in range(rounds):
             stream.land(job, n // (rounds + 1), 180)
-            if i % 4 == 1:
+            if apart and i % 2 == 1:
+                hosts.partition(lambda: stream.send(200))
+            elif i % 4 == 1:
                 hosts.sleep(lambda: stream.send(200))
             elif i % 4 == 3:
                 hosts.outage(proxy, "items" if i % 8 == 3 and not store else "objects")
@@ -136,6 +159,16 @@ def with_dynamodb(suite):
 def with_redis(suite):
     """Redis"""
     together(suite, "redis", redis_server.Server(suite.path("redis")))
+
+
+def in_namespaces(suite):
+    """Three network namespaces; a wire is cut for longer than a session"""
+    # It takes long, and needs root: only by its name.
+    if suite.arguments.only != "in_namespaces":
+        return suite.note("not shown: workers in network namespaces (--only in_namespaces)")
+    if why := "the broker is another's" if os.environ.get("WEIR_TEST_KAFKA") else namespaces.missing():
+        return suite.note(f"not shown: workers in network namespaces ({why})")
+    together(suite, "namespaces", apart=True)
 
 
 def twice(suite):
@@ -235,5 +268,5 @@ def appended(suite):
 
 
 if __name__ == "__main__":
-    common.Suite("hosts_share_only_endpoints", 150, __doc__).run(
-        with_dynamodb, with_redis, twice, appended, together=3)
+    common.Suite("hosts_share_only_endpoints", 240, __doc__).run(
+        with_dynamodb, with_redis, in_namespaces, twice, appended, together=3)

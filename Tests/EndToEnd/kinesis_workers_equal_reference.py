@@ -18,7 +18,7 @@ import pyarrow as pa
 import common
 import broker
 import live
-from common import aws, aws_calls, kinesis_server
+from common import aws, aws_calls, kinesis_server, mock_kinesis
 
 REGION = "us-east-1"
 RECORDS, RECORDS_QUICK = 40_000, 6_000
@@ -190,6 +190,54 @@ class OwnStream:
             self.put(user, text, [(user, text)])
 
 
+class Remote:
+    """`weir mock-kinesis`, by boto3, as OwnStream sees its server."""
+
+    def __init__(self, server):
+        self.client, self.shards = server.client(10), {}
+        self.refresh()
+
+    def refresh(self):
+        listed, more = [], {"StreamName": STREAM}
+        while more:
+            answer = self.client.list_shards(**more)
+            listed += answer["Shards"]
+            more = {"NextToken": answer["NextToken"]} if "NextToken" in answer else None
+        for s in listed:
+            shard = self.shards.setdefault(s["ShardId"], kinesis_server.Shard(
+                0, int(s["HashKeyRange"]["StartingHashKey"]), int(s["HashKeyRange"]["EndingHashKey"]),
+                [s[n] for n in ("ParentShardId", "AdjacentParentShardId") if n in s]))
+            shard.id, shard.closed = s["ShardId"], "EndingSequenceNumber" in s["SequenceNumberRange"]
+
+    def open_shards(self):
+        return [s for s in self.shards.values() if not s.closed]
+
+    def put(self, key, data, explicit=None):
+        answer = self.client.put_record(StreamName=STREAM, PartitionKey=key, Data=data, **({"ExplicitHashKey": explicit} if explicit else {}))
+        return answer["ShardId"], int(answer["SequenceNumber"]), 0
+
+    def split(self, shard):
+        s = self.shards[shard]
+        self.client.split_shard(StreamName=STREAM, ShardToSplit=shard, NewStartingHashKey=str(s.first + (s.last - s.first) // 2 + 1))
+        self.refresh()
+        return [c.id for c in self.shards.values() if shard in c.parents]
+
+    def merge(self, low, high):
+        self.client.merge_shards(StreamName=STREAM, ShardToMerge=low, AdjacentShardToMerge=high)
+        self.refresh()
+
+    def arrived(self, records):
+        """The records with the arrival that the server gave them."""
+        arrivals = {}
+        for shard in self.shards:
+            iterator = self.client.get_shard_iterator(StreamName=STREAM, ShardId=shard, ShardIteratorType="TRIM_HORIZON")["ShardIterator"]
+            while iterator:
+                answer = self.client.get_records(ShardIterator=iterator)
+                arrivals |= {(f"{STREAM}/{shard}", r["SequenceNumber"]): round(r["ApproximateArrivalTimestamp"].timestamp() * 1000) for r in answer["Records"]}
+                iterator = answer.get("NextShardIterator") if answer["Records"] else None
+        return [dataclasses.replace(r, timestamp=arrivals[r.name, r.sequence.split(":")[0]]) for r in records]
+
+
 class MotoStream:
     """On moto, by boto3."""
 
@@ -332,6 +380,56 @@ def splits(suite):
                     [] if server.expiries and len(server.shards) > kinesis_server.PAGE else [str(server.calls)])
 
 
+def fans(suite):
+    """By enhanced fan-out: shards are split and merged, a worker is killed, subscriptions end, break and fall silent: rows, state and counts equal the reference"""
+    # Subscriptions last longer than the 30 s after which a silent one is replaced.
+    with contextlib.closing(aws.moto(suite)) as dynamodb, \
+            mock_kinesis.Server(suite.weir, {STREAM: 2}, "--page", "3", "--heartbeat", "500", "--subscription", "45000") as server:
+        remote = Remote(server)
+        stream = OwnStream(remote, Events(suite.arguments.seed, RECORDS_QUICK // 2 if suite.quick else RECORDS // 4))
+        variables = environment(suite, server.url, dynamodb.url)
+        job = common.Job(suite, suite.path("fans"), "synthetic", [], change=change("weir-fans", read="fan_out"))
+        stream.send(500)
+        # As if the application had started no consumer before; requests that fail are repeated.
+        server.command("refuse", "SubscribeToShard", "LimitExceededException", 2)
+        workers = [Worker(job, variables), Worker(job, variables)]
+        broker.wait("both read", lambda: all(w.shards() for w in workers))
+        land(job, stream, workers, 300)
+        server.command("cut")
+        land(job, stream, workers, 300)
+        low = remote.split("shardId-000000000000")
+        land(job, stream, workers, 300)
+        remote.split("shardId-000000000001")
+        stream.send(200)
+        workers.pop(0).kill()
+        workers.append(Worker(job, variables))
+        land(job, stream, workers, 300)
+        server.command("silence")
+        stream.send(200)
+        broker.wait("a silent subscription is replaced", lambda: any("the subscription was silent" in w.talk for w in workers))
+        server.command("speak")
+        land(job, stream, workers, 100)
+        remote.merge(*low)
+        stream.send(10**9)
+        stream.close_windows()
+        calls = server.calls
+        records = remote.arrived(stream.sent.records)
+        suite.note(f"{len(records)} records, {len(remote.shards)} shards, {server.calls}")
+        suite.claim(fans.__doc__, finish(job, records, workers, variables))
+        suite.claim("the requests are those that the policies list", aws_calls.unlisted(
+            {c for c in calls if c not in ("PutRecord", "SplitShard", "MergeShards")}, "kinesis", "kinesis_fan_out"))
+        # A look at one record makes an iterator each time; polling would not.
+        polls = calls.get("GetRecords", 0) > 2 * calls.get("GetShardIterator", 0)
+        suite.claim("records come by subscription", [str(calls)] if polls or calls["SubscribeToShard"] <= len(remote.shards) else [])
+        consumers = remote.client.list_stream_consumers(StreamARN=remote.client.describe_stream_summary(StreamName=STREAM)["StreamDescriptionSummary"]["StreamARN"])
+        named = [c["ConsumerName"] for c in consumers["Consumers"]]
+        suite.claim("the workers share one consumer, with the name of the application", [] if named == ["weir-fans"] else [str(named)])
+        _, rows = table(dynamodb, "weir-fans")
+        closed = [s.id for s in remote.shards.values() if s.closed]
+        suite.claim("the leases of shards that ended say so, by enhanced fan-out too",
+                    [f"{s}: {rows.get(s)}" for s in closed if rows.get(s, {}).get("checkpoint", {}).get("S") != "SHARD_END"])
+
+
 def decisions(job, kind):
     return [d for entry in job.entries() for lane in entry["lanes"] for d in lane["decisions"] if kind in json.dumps(d)]
 
@@ -435,6 +533,44 @@ def unread(suite, client, dynamodb, server):
     return faults
 
 
+def judged(suite):
+    """`weir doctor` looks at stream, records and leases; errors about a stream, a region and another program's table say what to do"""
+    faults = []
+    with contextlib.closing(aws.moto(suite)) as dynamodb, contextlib.closing(kinesis_server.Kinesis(STREAM, 2)) as server:
+        variables = environment(suite, server.url, dynamodb.url)
+
+        def doctor(what, job, code, *words):
+            run = common.Result([suite.weir, "doctor", job.pipeline, "--lake", job.lake], environment=variables)
+            failed = sum(line.startswith("FAILED") for line in run.out.splitlines())
+            if run.code != code or failed != code or not all(word in run.out for word in words):
+                faults.append(f"{what}: exit {run.code}: {run.out} {run.err}")
+
+        def refused(what, job, *words):
+            worker = Worker(job, variables)
+            broker.wait("it ends", lambda: not worker.is_running)
+            if worker.process.returncode != 1 or not all(word in worker.talk for word in words):
+                faults.append(f"{what}: exit {worker.process.returncode}, {worker.talk[-400:]}")
+        job = common.Job(suite, suite.path("judged"), "synthetic", [], change=change("weir-judged"))
+        doctor("no leases yet", job, 0, "2 open shards", "24 hours", "raise the retention", "records can be read", "the first run creates it")
+        worker = Worker(job, variables)
+        broker.wait("it reads", worker.shards)
+        doctor("a worker reads", job, 0, "2 leases", "leases may be written", "the Kinesis Client Library's key")
+        worker.kill()
+        other = common.Job(suite, suite.path("elsewhere"), "synthetic", [], change=change("weir-judged", stream="elsewhere"))
+        doctor("no such stream", other, 1, "region", "elsewhere")
+        refused("no such stream", other, "region", "elsewhere")
+        client = table(dynamodb, "weir-judged")[0]
+        client.create_table(TableName="weir-used", BillingMode="PAY_PER_REQUEST", KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+                            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}])
+        used = common.Job(suite, suite.path("used"), "synthetic", [], change=change("weir-used"))
+        doctor("another program's table", used, 1, "Another program uses the table")
+        refused("another program's table", used, "Another program uses the table", "source.kinesis.app")
+        none = common.Job(suite, suite.path("none"), "synthetic", [], change=change("weir-none", create=False))
+        doctor("no table, create: false", none, 1, "create: false")
+        refused("no table, create: false", none, "create: false")
+        suite.claim(judged.__doc__, faults)
+
+
 if __name__ == "__main__":
     suite = common.Suite("kinesis_workers_equal_reference", 240, __doc__)
-    suite.run(moto, splits, losses, large, foreign, together=2)
+    suite.run(moto, splits, fans, losses, large, foreign, judged, together=2)

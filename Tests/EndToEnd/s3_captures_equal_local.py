@@ -20,6 +20,7 @@ import urllib.parse
 
 import common
 import aws
+import aws_calls
 import compare
 import tables
 import boto3
@@ -69,6 +70,7 @@ class FaultProxy:
 
     def __init__(self, port, every=0, together=0):
         self.count, self.every, self.together, self.lock, self.hook = 0, every, together, threading.Condition(), None
+        self.calls = set()
         self.faulty = self.waiting = self.most = 0
         outer = self
 
@@ -79,6 +81,7 @@ class FaultProxy:
                 body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
                 with outer.lock:
                     outer.count += 1
+                    outer.calls.add(aws_calls.of_request(handler.command, handler.path, dict(handler.headers)))
                     number = outer.count
                     hook = outer.hook
                 if hook:
@@ -217,6 +220,8 @@ def equal(work, store):
             faults.append(f"{proxy.count} requests for {len(work.objects)} objects")
         work.suite.claim(f"{store.name}: a tree of {len(work.objects)} objects has the rows of its files, in the order of the keys' bytes "
                          f"({proxy.count} requests)", faults)
+        work.suite.claim(f"{store.name}: the policy for inputs lists each call, and no other",
+                         aws_calls.unlisted(proxy.calls, "inputs") + aws_calls.unused(proxy.calls, "inputs"))
     finally:
         proxy.close()
 

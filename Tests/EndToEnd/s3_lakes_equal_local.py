@@ -4,8 +4,6 @@ them; a store that lets two writers win is refused.
 
 On moto and on ministack. Exactly one winner is judged on ministack alone.
 """
-import http.client
-import http.server
 import itertools
 import os
 import signal
@@ -21,6 +19,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
+from loopback import Loopback, forwarded
 from pyarrow.fs import S3FileSystem
 
 RECORDS = 40_000
@@ -172,67 +171,29 @@ def together(work, bucket):
     work.suite.claim(f"{bucket.name}: two workers at once lose nothing and double nothing", faults + done.fault() + work.faults(bucket, lake))
 
 
-class Proxy:
+class Proxy(Loopback):
     """Before a server: it changes requests and loses answers, as a function of (method, path, number) says."""
 
     def __init__(self, server, plan):
-        host = server.url.removeprefix("http://")
-        count, lock = itertools.count(), threading.Lock()
-        self.lost = 0
-        outer = self
+        self.host, self.plan = server.url.removeprefix("http://"), plan
+        self.count, self.lock, self.lost = itertools.count(), threading.Lock(), 0
+        super().__init__()
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+    def handle(self, handler, body):
+        with self.lock:
+            what = self.plan(handler.command, handler.path, next(self.count))
+        if what == "lose":
+            return self.lose(handler)
+        headers = {name: value for name, value in handler.headers.items() if what != "unconditional" or name.lower() != "if-none-match"}
+        answer = forwarded(self.host, handler.command, handler.path, headers, body)
+        if what == "lose answer":
+            return self.lose(handler)
+        self.reply(handler, *answer)
 
-            def do(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                with lock:
-                    what = plan(self.command, self.path, next(count))
-                headers = {name: value for name, value in self.headers.items() if what != "unconditional" or name.lower() != "if-none-match"}
-                if what == "lose":
-                    return self.end()
-                upstream = http.client.HTTPConnection(host, timeout=60)
-                upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
-                for name, value in headers.items():
-                    upstream.putheader(name, value)
-                upstream.endheaders(body)
-                answer = upstream.getresponse()
-                content = answer.read()
-                upstream.close()
-                if what == "lose answer":
-                    return self.end()
-                self.send_response(answer.status)
-                for name, value in answer.getheaders():
-                    if name.lower() not in ("transfer-encoding", "connection", "content-length", "date", "server"):
-                        self.send_header(name, value)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def end(self):
-                with lock:
-                    outer.lost += 1
-                self.close_connection = True
-                self.connection.close()
-
-            do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do
-
-            def log_message(self, *_):
-                pass
-
-        class Quiet(http.server.ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, *_):
-                pass
-
-        self.server = Quiet(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
+    def lose(self, handler):
+        with self.lock:
+            self.lost += 1
+        self.end(handler)
 
 
 def answers_lost(work, bucket):

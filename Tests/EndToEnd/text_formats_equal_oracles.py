@@ -315,7 +315,7 @@ def times(suite):
     rng = random.Random(suite.seed)
     zones = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata", "America/St_Johns", "Africa/Casablanca", "Asia/Tehran", "Pacific/Apia",
              "Europe/Dublin", "America/Sao_Paulo", "UTC", "Antarctica/Troll", "Europe/Moscow", "Pacific/Chatham"]
-    zones += rng.sample(sorted(zoneinfo.available_timezones() - {"localtime"}), 3 if suite.quick else 60)
+    zones += rng.sample(sorted(zoneinfo.available_timezones() - {"localtime", "Factory"}), 3 if suite.quick else 60)
     faults, count = [], 0
     for number, name in enumerate(zones):
         zone = zoneinfo.ZoneInfo(name)
@@ -404,6 +404,13 @@ def refusals(suite):
         "a form without a zone": ({"fields": {"b": {"type": "timestamp", "formats": ["%Y-%m-%d %H:%M:%S"]}}}, "has no zone"),
         "an unknown directive": ({"fields": {"b": {"type": "timestamp", "zone": "UTC", "formats": ["%Q"]}}}, "no directive %Q"),
         "a zone of a number": ({"fields": {"b": {"type": "int64", "zone": "UTC"}}}, "type timestamp"),
+        "a zone of the machine": ({"fields": {"b": {"type": "timestamp", "zone": "localtime"}}}, "the zone of this machine"),
+        "a part of a time twice": ({"fields": {"b": {"type": "timestamp", "zone": "UTC", "formats": ["%F %T %H"]}}}, "says once more"),
+        "coerce: false in CSV": ({"format": "csv", "fields": {"b": {"type": "int64", "coerce": False}}}, "always read from text"),
+        "coerce: false of a record in CSV": ({"format": "csv", "coerce": False, "fields": {"b": "int64"}}, "always read from text"),
+        "an escape without quotes": ({"format": {"csv": {"quote": "none", "escape": "\\"}}, "fields": {"b": "int64"}}, "no field is quoted"),
+        "null in quotes without quotes": ({"format": {"csv": {"quote": "none", "quoted_null": True}}, "fields": {"b": "int64"}}, "no field is quoted"),
+        "a type in grok": ({"format": {"text": {"pattern": "%{INT:a:int}"}}, "fields": {"a": "int64"}}, "the type in fields"),
         "two fields of a raw record": ({"format": "raw", "fields": {"a": "string", "b": "string"}}, "one field"),
         "a number as a raw record": ({"format": "raw", "fields": {"a": "int64"}}, "is a string"),
     }
@@ -417,7 +424,38 @@ def refusals(suite):
         suite.claim(f"weir check refuses {name}", faults)
 
 
+def places(suite):
+    """Errors in texts are at their characters."""
+    topic = "source: {kafka: {brokers: 'localhost:9092', topic: t, group: g}}\n"
+    files = {
+        "a pattern with grok": ("source: {capture: {stream: s}}\n", "record:\n  format: {text: {pattern: 'é %{IP:a} [x'}}\n  fields: {a: string}\n", "[x"),
+        "a name of grok": ("source: {capture: {stream: s}}\n", "record:\n  format: {text: {pattern: 'ü%{IP:a}%{NO:b}'}}\n  fields: {a: string}\n", "%{NO"),
+        "a form of times": ("source: {capture: {stream: s}}\n", "record:\n  fields: {a: {type: timestamp, zone: UTC, formats: 'é %Y-%m-%d %é'}}\n", "%é"),
+        "a path": ("source: {capture: {stream: s}}\n", "record:\n  fields: {a: {type: string, path: 'é.b..c'}}\n", ".c"),
+        "an expression": ("source: {capture: {stream: s}}\n", "record:\n  fields: {a: string}\nchecks: [{name: c, that: \"a = 'é' and b = 1\"}]\n", "b = 1"),
+        "coerce of a record": (topic, "record:\n  format: json-schema\n  registry: {url: 'http://localhost:1'}\n  coerce: true\n  fields: {a: int64}\n", "true"),
+    }
+    for name, (source, record, mark) in files.items():
+        path = suite.path("place.yaml")
+        text = "pipeline: p\n" + source + record + "silver: {}\n"
+        with open(path, "w") as f:
+            f.write(text)
+        line = next(number for number, line in enumerate(text.splitlines(), 1) if mark in line and number > 2)
+        column = text.splitlines()[line - 1].index(mark) + 1
+        run = common.Result([suite.weir, "check", path])
+        suite.claim(f"the place of an error in {name}", [] if f"place.yaml:{line}:{column}:" in run.err + run.out else [f"not at {line}:{column}: {run.talk}"])
+
+
+def warnings(suite):
+    path = suite.path("warned.yaml")
+    record = {"fields": {"b": {"type": "timestamp", "zone": "UTC", "formats": ["%F %z"]}}}
+    with open(path, "w") as f:
+        common.yaml.safe_dump({"pipeline": "p", "source": {"capture": {"stream": "s"}}, "record": record, "silver": {}}, f, sort_keys=False)
+    run = common.Result([suite.weir, "check", path])
+    suite.claim("weir check warns of a zone without effect", (run.fault() or []) + ([] if "has no effect" in run.err + run.out else [run.talk]))
+
+
 suite = common.Suite("text_formats_equal_oracles", 300, __doc__, options)
 suite.seed = getattr(suite.arguments, "seed", None) or 1
 suite.seeds = suite.arguments.seeds or (20 if suite.quick else 400)
-suite.run(refusals, values, forms, times, dialects, whole_file, patterns)
+suite.run(refusals, places, warnings, values, forms, times, dialects, whole_file, patterns)

@@ -92,7 +92,7 @@ import WeirTesting
       let end = parts.first ?? times.count
       let maximum = Sequencer.maximum(of: watermark, compiled.plan.record.time)
       var events = ConfirmedEvents(
-        Sequencer(compiled.plan, maximum: maximum, judge: .stream), keepOpen: !parts.isEmpty, prepare: preparer.prepare)
+        Sequencer(compiled.plan, maximum: maximum, judge: .stream), keepOpen: !parts.isEmpty, prepare: { preparer.prepare($0) })
       var (at, ready): (Int, [SequencedEvent]) = (rows.count, [])
       var blocks = 0
       let hash = RunningHash()
@@ -211,7 +211,7 @@ import WeirTesting
     let preparer = BlockPreparer(try ClockGuardTests.plan(""), nil)
     for (times, passed) in [([0], 1), ([0, 1_000_000], 2), ([0, day / 2, day, day * 3 / 2], 4), ([0, 1_000_000, 9 * day, 9 * day], 2)] {
       var events = ConfirmedEvents(
-        Sequencer(try ClockGuardTests.plan("").plan, maximum: nil, judge: .stream), keepOpen: true, prepare: preparer.prepare)
+        Sequencer(try ClockGuardTests.plan("").plan, maximum: nil, judge: .stream), keepOpen: true, prepare: { preparer.prepare($0) })
       let hash = RunningHash()
       var raw = RawBlock(lines: times.flatMap { ClockGuardTests.line($0, padding: 0) })
       raw.hashBefore = HashBefore(hash)
@@ -242,7 +242,7 @@ import WeirTesting
   @Test func aRecordWaitsForTwoMebibytesAtMost() throws {
     let preparer = BlockPreparer(try ClockGuardTests.plan(""), nil)
     var events = ConfirmedEvents(
-      Sequencer(try ClockGuardTests.plan("").plan, maximum: nil, judge: .stream), keepOpen: false, prepare: preparer.prepare)
+      Sequencer(try ClockGuardTests.plan("").plan, maximum: nil, judge: .stream), keepOpen: false, prepare: { preparer.prepare($0) })
     var (position, ready): (Int64, Int) = (0, 0)
     for i in 0..<100 {
       let raw = RawBlock(lines: ClockGuardTests.line(Int64(i) * 86_400_000_000 * 3, padding: 300_000), position: position)

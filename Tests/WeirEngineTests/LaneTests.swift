@@ -203,6 +203,28 @@ import WeirTesting
     try await lane.consume(block, read: (nil, last), to: ShardPoint(feed.position))
     #expect(try await lane.cut()[0].identity?.last == last)
   }
+
+  @Test func `a lane turns to other lookups between two epochs, and takes no block that was prepared with others`() async throws {
+    let compiled = try PartsBench.compiled()
+    let lane = try actor(compiled)
+    var feed = Feed(compiled)
+    let block = try feed.block([SampleRecord(at: 1)])
+    let (first, second) = (block.blocks[0].lookups, LookupSet([]))
+    await lane.use(first)
+    #expect(try await lane.consume(block, read: nil, to: ShardPoint(feed.position)) == nil)
+    await lane.use(second)
+    // The epoch has a record: it ends with the lookups that it began with.
+    #expect(await lane.lookups === first)
+    let epoch = try await lane.cut()[0]
+    #expect(epoch.lookups === first && epoch.counts.input == 1)
+    #expect(await lane.lookups === second)
+    let next = try feed.block([SampleRecord(at: 2)])
+    #expect(try await lane.consume(next, read: nil, to: ShardPoint(feed.position)) === second)
+    #expect(try await lane.cut()[0].counts.input == 0)
+    // An epoch without records turns at once.
+    await lane.use(first)
+    #expect(await lane.lookups === first)
+  }
 }
 
 /// Rows of several lanes in one shard.

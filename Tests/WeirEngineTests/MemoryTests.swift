@@ -118,6 +118,42 @@ import WeirTesting
     await #expect(throws: WeirError.self) { try await waiting.value }
   }
 
+  /// A look is a system call: a topic of small batches has thousands of blocks per second.
+  @Test func theProcessIsLookedAtOncePerMegabyteOfInputUnlessItIsBusy() {
+    let looks = Mutex(0)
+    let process = Process()
+    let memory = ProcessMemory(
+      anonymousBytes: {
+        looks.withLock { $0 += 1 }
+        return process.bytes.withLock { $0 }
+      }, trim: {})
+    /// Looks during some calls, and whether each of them said so.
+    func count(_ calls: Int, of governor: MemoryGovernor, after bytes: Int64, areBusy: Bool) -> Int {
+      looks.withLock { $0 = 0 }
+      for _ in 0..<calls { #expect(governor.isBusy(after: bytes) == areBusy) }
+      return looks.withLock { $0 }
+    }
+    let governor = MemoryGovernor(budget, memory)
+    process.take(10 << 20)
+    #expect(count(1000, of: governor, after: 10 << 10, areBusy: false) == 9)
+    process.take(budget.total)
+    #expect(governor.isBusy(after: 1 << 20))
+    #expect(count(10, of: governor, after: 1, areBusy: true) >= 10, "input waits no longer than it has to")
+    process.take(10 << 20)
+    #expect(!governor.isBusy(after: 1))
+  }
+
+  @Test func aCutLooksAtTheProcessOnlyAsOftenAsItMustWhereThereIsRoom() async throws {
+    let looks = Mutex(0)
+    let memory = ProcessMemory(
+      anonymousBytes: {
+        looks.withLock { $0 += 1 }
+        return 10 << 20
+      }, trim: {})
+    try await MemoryGovernor(budget, memory).reserve(1 << 20, clock)
+    #expect(looks.withLock { $0 } <= 3)
+  }
+
   @Test func aFullProcessStopsAndNamesTheLargestHolder() async {
     let process = Process()
     let governor = MemoryGovernor(budget, process.memory)

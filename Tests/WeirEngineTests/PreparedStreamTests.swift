@@ -246,6 +246,23 @@ extension ScriptedSource {
     #expect(!shard.isClosed, "it has ended by itself")
   }
 
+  /// What it is not asked for it gathers into larger blocks.
+  @Test func aSourceThatGathersIsAskedOnlyWhenABlockCanBePrepared() async throws {
+    let ahead = PrepareAhead(1)
+    let shard = ScriptedSource((0..<6).map { block(at: Int64($0) * 2000, records: 2000) } + [.end])
+    let reading = Reading(ahead: ahead, interruption: Flag(), retries: true, gathers: true)
+    #expect(ahead.take(), "another lane has it")
+    var seen = 0
+    try await pool.forEach(shard, reading) { event in
+      guard case .block = event else { return true }
+      seen += 1
+      for _ in 0..<200 { await Task.yield() }
+      #expect(shard.asked == seen, "the next block is asked for when this one is consumed")
+      return true
+    }
+    #expect(seen == 6)
+  }
+
   @Test func aShardThatIsWantedNoMoreIsClosedAndAnErrorThatPassesDoesNotEndIt() async throws {
     let shard = ScriptedSource()
     shard.give(.failure(WeirError(.unavailable, "not now")))

@@ -98,7 +98,9 @@ struct BlockBuilderTests {
   private func values(_ block: RawBlock) -> [String] {
     guard case .spans(let offset, let length) = block.framing else { return [] }
     return offset.indices.map { i in
-      String(decoding: UnsafeBufferPointer(start: block.text.base + Int(offset[i]), count: Int(length[i])), as: UTF8.self)
+      withExtendedLifetime(block) {
+        String(decoding: UnsafeBufferPointer(start: block.text.base + Int(offset[i]), count: Int(length[i])), as: UTF8.self)
+      }
     }
   }
 

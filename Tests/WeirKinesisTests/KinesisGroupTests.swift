@@ -3,6 +3,7 @@ import Testing
 import WeirAWS
 import WeirCore
 import WeirKinesisSettings
+import WeirOperators
 import WeirTesting
 
 @testable import WeirKinesis
@@ -15,6 +16,8 @@ private final class Stream: AWSSender {
     var records: [String: [(number: Int, data: [UInt8])]] = ["shardId-000000000000": [], "shardId-000000000001": []]
     var isSplit = false
     var refusals: [AWSFailure] = []
+    /// Within subscriptions.
+    var exceptions: [String] = []
     var asked: [String] = []
   }
 
@@ -31,11 +34,50 @@ private final class Stream: AWSSender {
     return AWSResponse(status: 200, body: try answer.get().bytes)
   }
 
+  /// A subscription with one event, which says what GetRecords would, or with an exception.
+  func open(_ request: AWSRequest, _ limits: AWSStreamLimits) async throws(AWSFailure) -> AWSStream {
+    let body = (try? JSONValue(parsing: request.body)) ?? .null
+    let answer: Result<[UInt8], AWSFailure> = state.withLock { state in
+      state.asked.append(request.operation)
+      if !state.refusals.isEmpty { return .failure(state.refusals.removeFirst()) }
+      if let code = state.exceptions.popLast() {
+        return .success(Stream.message([":message-type": "exception", ":exception-type": code], Array("{}".utf8)))
+      }
+      let start = body["StartingPosition"]
+      let iterator = "\(body["ShardId"]?.string ?? "") \(start?["Type"]?.string ?? "") \(start?["SequenceNumber"]?.string ?? "0")"
+      let found = Stream.records(.members(["ShardIterator": .string(iterator)]), state)
+      let last = found["Records"]?.array?.last?["SequenceNumber"] ?? .string("1")
+      let event = JSONValue.members([
+        "Records": found["Records"] ?? .null, "MillisBehindLatest": .int(0),
+        "ContinuationSequenceNumber": found["NextShardIterator"]?.isNull == true ? .null : last,
+      ])
+      let first = Stream.message([":message-type": "event", ":event-type": "initial-response"], Array("{}".utf8))
+      return .success(first + Stream.message([":message-type": "event", ":event-type": "SubscribeToShardEvent"], event.bytes))
+    }
+    return AWSStream(whole: try answer.get(), limits)
+  }
+
+  /// In the event stream's framing.
+  private static func message(_ headers: KeyValuePairs<String, String>, _ payload: [UInt8]) -> [UInt8] {
+    func number(_ value: Int, _ bytes: Int = 4) -> [UInt8] {
+      (0..<bytes).map { UInt8(truncatingIfNeeded: value >> (8 * (bytes - 1 - $0))) }
+    }
+    func sum(_ bytes: [UInt8]) -> [UInt8] { number(Int(bytes.withUnsafeBufferPointer { CRC32.checksum($0) })) }
+    let head = headers.flatMap { number($0.utf8.count, 1) + $0.utf8 + [7] + number($1.utf8.count, 2) + $1.utf8 }
+    let prelude = number(16 + head.count + payload.count) + number(head.count)
+    let whole = prelude + sum(prelude) + head + payload
+    return whole + sum(whole)
+  }
+
   private static func answer(_ operation: String, _ body: JSONValue, _ state: State) -> JSONValue {
     switch operation {
+    case "DescribeStreamConsumer":
+      return .members(["ConsumerDescription": .members(["ConsumerARN": .string("arn:c"), "ConsumerStatus": .string("ACTIVE")])])
     case "DescribeStreamSummary":
       return .members([
-        "StreamDescriptionSummary": .members(["StreamCreationTimestamp": .number(state.created), "RetentionPeriodHours": .int(24)])
+        "StreamDescriptionSummary": .members([
+          "StreamCreationTimestamp": .number(state.created), "RetentionPeriodHours": .int(24), "StreamARN": .string("arn:s"),
+        ])
       ])
     case "ListShards": return list(body, state)
     case "GetShardIterator":
@@ -90,9 +132,11 @@ private struct Fixed: RandomSource {
 }
 
 struct KinesisGroupTests {
-  private func group(_ stream: Stream, _ start: KinesisSettingsSpec.Start = .trimHorizon, _ memory: KinesisMemory = .init()) -> KinesisGroup
-  {
+  private func group(
+    _ stream: Stream, _ start: KinesisSettingsSpec.Start = .trimHorizon, _ memory: KinesisMemory = .init(), fansOut: Bool = false
+  ) -> KinesisGroup {
     var spec = KinesisSourceSpec(stream: "s")
+    if fansOut { spec.settings.fanOut = KinesisSettingsSpec.FanOut() }
     (spec.settings.app, spec.settings.start) = ("app", start)
     let clock = ManualClock(.moves, now: 1_700_000_000_000_000_000)
     let parts = KinesisParts(
@@ -154,10 +198,11 @@ struct KinesisGroupTests {
     #expect(try await group.look([shard: .at(mark.position)])[shard]?.look == .trimmed(low: .sequence(number("9"))))
   }
 
-  @Test func `what was trimmed before it was read is said, also to the session after this one`() async throws {
+  @Test(arguments: [false, true])
+  func `what was trimmed before it was read is said, also to the session after this one`(_ fansOut: Bool) async throws {
     let (stream, memory) = (Stream(), KinesisMemory())
     put(stream, 9, [1])
-    let group = group(stream, .trimHorizon, memory)
+    let group = group(stream, .trimHorizon, memory, fansOut: fansOut)
     guard case .outOfRange(let at) = try await read(group, "3@5:1").next() else {
       Issue.record("the loss was not noticed")
       return
@@ -167,11 +212,12 @@ struct KinesisGroupTests {
     #expect(bounds["s/shardId-000000000000"]?.low == .sequence(number("9")))
   }
 
-  @Test func `a shard that was split ends with its children, after its last record`() async throws {
+  @Test(arguments: [false, true])
+  func `a shard that was split ends with its children, after its last record`(_ fansOut: Bool) async throws {
     let stream = Stream()
     put(stream, 5, [1])
     stream.state.withLock { $0.isSplit = true }
-    let group = group(stream)
+    let group = group(stream, fansOut: fansOut)
     let source = try await read(group, "0@0:0")
     guard case .block(_, let next) = try await source.next(), case .closed(let at, let children) = try await source.next() else {
       Issue.record("it did not end")
@@ -180,6 +226,61 @@ struct KinesisGroupTests {
     #expect(at == next && at.text == "1@5:1")
     #expect(children.map(\.name) == ["s/shardId-000000000002", "s/shardId-000000000003"])
     await group.close()
+  }
+
+  @Test func `by enhanced fan-out each subscription continues after the last record, and records are not polled`() async throws {
+    let stream = Stream()
+    put(stream, 5, Packer.of([("a", "one"), ("c", "two")]))
+    let group = group(stream, fansOut: true)
+    let source = try await read(group, "1@5:1")
+    var (texts, blocks): ([String], Int) = ([], 0)
+    while blocks < 2 {
+      switch try await source.next() {
+      case .block(let block, let next):
+        (texts, blocks) = (texts + [next.text], blocks + 1)
+        // Bytes of keys and values: of what was not consumed before.
+        #expect(block.count == (blocks == 1 ? 4 : 2))
+        if blocks == 1 { put(stream, 8, [7]) }
+      case .caughtUp: continue
+      default: Issue.record("it ended")
+      }
+    }
+    #expect(texts == ["2@5:2", "3@8:1"])
+    let asked = stream.state.withLock { $0.asked }
+    #expect(!asked.contains("GetRecords") && asked.count { $0 == "SubscribeToShard" } >= 2)
+    await group.close()
+  }
+
+  @Test func `a subscription that is refused, replaced or throttled is asked for again, and other failures are handed on`() async throws {
+    let stream = Stream()
+    let group = group(stream, fansOut: true)
+    _ = try await group.shards()
+    let source = try await read(group, "0@0:0")
+    // The consumer is known after it.
+    guard case .caughtUp = try await source.next() else {
+      Issue.record("the shard is not empty")
+      return
+    }
+    put(stream, 5, [1])
+    stream.state.withLock {
+      $0.refusals = ["LimitExceededException", "ResourceInUseException"].map { AWSFailure(.fatal, code: $0, message: "m", status: 400) }
+      $0.exceptions = ["ResourceInUseException"]
+    }
+    guard case .block = try await source.next() else {
+      Issue.record("no block")
+      return
+    }
+    for (code, wanted) in [("AccessDeniedException", WeirError.Code.refused), ("InternalFailureException", .unavailable)] {
+      stream.state.withLock { $0.exceptions = [code] }
+      var found: WeirError?
+      do { while true { _ = try await source.next() } } catch let error as WeirError { found = error }
+      #expect(found?.code == wanted)
+    }
+    await source.close()
+    guard case .end = try await source.next() else {
+      Issue.record("it is closed and reads on")
+      return
+    }
   }
 
   @Test func `a reader waits out throttling and expired iterators, and hands other failures on`() async throws {

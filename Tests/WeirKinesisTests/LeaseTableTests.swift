@@ -48,10 +48,11 @@ struct LeaseTableTests {
   @Test func `a table that may not be made, or of another kind, is refused`() async throws {
     let (missing, script) = table(.failure(LeaseTableTests.missing))
     let error = await #expect(throws: WeirError.self) { try await missing.open(creates: false, ManualClock(.moves)) }
-    #expect(error?.code == .topicMissing && script.operations == ["DescribeTable"])
+    #expect(error?.code == .refused && error?.advice?.contains("create: false") == true && script.operations == ["DescribeTable"])
     let (other, _) = table(.success(#"{"Table":{"TableStatus":"ACTIVE","KeySchema":[{"AttributeName":"pk"},{"AttributeName":"sk"}]}}"#))
     let refusal = await #expect(throws: WeirError.self) { try await other.open(creates: true, ManualClock(.moves)) }
     #expect(refusal?.code == .refused && refusal?.message.contains("leaseKey") == true)
+    #expect(refusal?.advice?.contains("Another program uses the table") == true && refusal?.advice?.contains("region") == false)
   }
 
   @Test func `all pages are read, and rows of other kinds are left out`() async throws {

@@ -6,7 +6,7 @@ final class BrokenStateTable: StateTable {
   enum Fault: CaseIterable {
     case ignoresFences, ignoresOwners, ignoresOwnersOfRetractions, dropsIntents, writesValuesFirst, ordersNoClaims, claimsSome
     case retractsNothing, retractsAll, replacesOthers, keepsReplaced, ignoresPrefixes, ignoresRowsMax, losesRowsBetweenPages
-    case repeatsRows, ignoresPrefixesOfValues, forgetsTombstones
+    case repeatsRows, ignoresPrefixesOfValues, forgetsTombstones, collectsNew, collectsOthers, collectsNothing
   }
 
   private let fault: Fault
@@ -52,6 +52,17 @@ final class BrokenStateTable: StateTable {
     case .keepsReplaced: try await table.write(StateWrite(batches, meta: meta, owners: owners))
     default: try await table.replace(tables: tables, with: batches, meta: meta, owners: owners)
     }
+  }
+
+  func collect(_ bound: TombstoneBound, from start: StateContinuation?) async throws -> CollectedTombstones {
+    var bound = bound
+    switch fault {
+    case .collectsNew: bound.through = bound.through.mapValues { _ in Fence(generation: .max, position: .max) }
+    case .collectsOthers: for lane in ["s/0", "s/1"] { bound.through[lane] = bound.through.values.first }
+    case .collectsNothing: bound.through = [:]
+    default: break
+    }
+    return try await table.collect(bound, from: start)
   }
 
   func page(of name: String, prefix: [UInt8], from start: StateContinuation?, rowsMax: Int) async throws -> StatePage {

@@ -65,7 +65,7 @@ import WeirCore
     var (bytes, cuts): ([UInt8], [Int64: Hash128]) = ([], [:])
     loop: while true {
       switch try await source.next() {
-      case .block(let block, _): bytes += UnsafeBufferPointer(start: block.text.base, count: block.count)
+      case .block(let block, _): withExtendedLifetime(block) { bytes += UnsafeBufferPointer(start: block.text.base, count: block.count) }
       case .cut(let position, let hash): cuts[position] = hash
       case .end: break loop
       default: Issue.record("a capture says nothing of a live shard")

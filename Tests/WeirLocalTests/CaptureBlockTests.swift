@@ -23,7 +23,7 @@ import WeirLocal
     while true {
       switch try await source.next() {
       case .block(let raw, _):
-        let bytes = Array(UnsafeBufferPointer(start: raw.text.base, count: raw.count))
+        let bytes = withExtendedLifetime(raw) { Array(UnsafeBufferPointer(start: raw.text.base, count: raw.count)) }
         blocks.append(
           Block(
             position: raw.position, lines: bytes.count { $0 == 0x0A }, bytes: bytes, capacity: raw.text.capacity, hash: raw.prefixHash))

@@ -65,7 +65,7 @@ struct CaptureProbe {
   mutating func next() async throws -> Bool {
     switch try await source.next() {
     case .block(let raw, _):
-      let bytes = Array(UnsafeBufferPointer(start: raw.text.base, count: raw.count))
+      let bytes = withExtendedLifetime(raw) { Array(UnsafeBufferPointer(start: raw.text.base, count: raw.count)) }
       var lines = bytes.split(separator: 0x0A, omittingEmptySubsequences: false).map(Array.init)
       if bytes.last == 0x0A { lines.removeLast() }
       var position = raw.position

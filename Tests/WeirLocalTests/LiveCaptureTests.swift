@@ -47,7 +47,9 @@ import WeirCore
         let details = try #require(raw.details)
         guard case .spans(let offset, let length) = raw.framing else { continue }
         for (row, position) in details.positions.enumerated() {
-          let value = String(decoding: UnsafeBufferPointer(start: raw.text.base + Int(offset[row]), count: Int(length[row])), as: UTF8.self)
+          let value = withExtendedLifetime(raw) {
+            String(decoding: UnsafeBufferPointer(start: raw.text.base + Int(offset[row]), count: Int(length[row])), as: UTF8.self)
+          }
           let key = details.key(row, in: raw.text).map { String(decoding: $0.bytes, as: UTF8.self) } ?? "-"
           all.append("\(details.shard) \(position) \(key) \(value) \(details.headers(row) ?? "-")")
         }
@@ -288,7 +290,9 @@ import WeirCore
     func rows(_ raw: RawBlock) -> [String] {
       guard case .spans(let offset, let length) = raw.framing, let details = raw.details else { return [] }
       return offset.indices.map { row in
-        let value = StringRef(start: UnsafePointer(raw.text.base) + Int(offset[row]), count: Int(length[row])).description
+        let value = withExtendedLifetime(raw) {
+          StringRef(start: UnsafePointer(raw.text.base) + Int(offset[row]), count: Int(length[row])).description
+        }
         let key = details.key(row, in: raw.text)?.description ?? "-"
         return
           "\(details.positions[row]) \(details.arrivals[row]) \(key) \(details.isTombstone(row)) \(value) \(details.headers(row) ?? "-")"

@@ -87,7 +87,7 @@ struct LocalTests {
     while true {
       switch try await source.next() {
       case .block(let raw, _):
-        let bytes = Array(UnsafeBufferPointer(start: raw.text.base, count: raw.count))
+        let bytes = withExtendedLifetime(raw) { Array(UnsafeBufferPointer(start: raw.text.base, count: raw.count)) }
         lines += bytes.split(separator: 0x0A, omittingEmptySubsequences: false).map(Array.init)
         if bytes.last == 0x0A { lines.removeLast() }
       case .cut(let position, let hash): cuts[position] = hash

@@ -51,6 +51,24 @@ import WeirCore
     #expect(rows(decode("\"a\nb\",1,2\n", lines: false)) == [[.string("a\nb"), .int64(1), .decimal(200, precision: 9, scale: 2)]])
   }
 
+  @Test(arguments: [("a,1,2\nb,3,4", 5), ("a\n,1,2", 1), ("\"a\",1\n,2", 5)])
+  func aRecordOfATopicIsOneRow(_ text: String, _ byte: Int) {
+    let reasons = decode(text, lines: false).rejections.map(\.rejection.reason)
+    #expect(reasons == ["a line end outside of quotes: a record is one row (byte \(byte))"])
+  }
+
+  @Test func blankLinesAreThoseThatCannotBeRows() {
+    let block = decode("a,1,2\n \t\n\n  \r\nb,3,4\n")
+    #expect(rows(block).map { $0[0] } == [.string("a"), .string("b")] && block.blankLines == 3 && block.rejections.isEmpty)
+    // Tabs are delimiters here: a row of nulls.
+    let fields = ["a", "b"].map { Field(name: $0, type: .string) }
+    let tabs = TSVFormat().decoder(DecoderRequest(fields: fields, keepsBlankLines: false)).decode(RawBlock(lines: Array("\t\n \n".utf8)))
+    #expect(tabs.count == 1 && tabs.blankLines == 1 && tabs.rejections.isEmpty)
+    // The only column may have white space as its value.
+    let one = CSVFormat().decoder(DecoderRequest(fields: [fields[0]], keepsBlankLines: false)).decode(RawBlock(lines: Array("  \n\n".utf8)))
+    #expect(one.count == 1 && one.blankLines == 1 && one.columns[0].literal(0) == .string("  "))
+  }
+
   @Test func illFormedTextIsRejected() {
     let raw = RawBlock(lines: [0x61, 0xFF] + Array(",1,1\n".utf8))
     let block = CSVFormat().decoder(DecoderRequest(fields: fields)).decode(raw)

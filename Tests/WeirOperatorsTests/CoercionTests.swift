@@ -63,6 +63,23 @@ import WeirCore
     #expect(throws: TimeFormat.Fault.self) { try TimeFormat(text) }
   }
 
+  @Test(arguments: [
+    ("%Y-%m-%Y", 6), ("%F %d", 3), ("%Y-%m-%d %T %M", 12), ("%Y-%m-%d %H %I %p", 12), ("%d.%b.%m.%Y", 6), ("%F %z %z", 6), ("%F %é", 3),
+  ]) func aFormSaysEachPartOfATimeOnce(_ text: String, _ offset: Int) {
+    do throws(TimeFormat.Fault) {
+      _ = try TimeFormat(text)
+      Issue.record("it is a form")
+    } catch {
+      #expect(error.offset == offset)
+      #expect(error.reason.contains(text.contains("é") ? "no directive %é" : "says once more"))
+    }
+  }
+
+  @Test func zonesOfAMachineAreNamed() {
+    for name in ["localtime", "posixrules", "right/Europe/Berlin", "Factory"] { #expect(ZoneRules.otherKind(name) != nil) }
+    for name in ["Europe/Berlin", "UTC", "EST5EDT", "Etc/GMT+1"] { #expect(ZoneRules.otherKind(name) == nil) }
+  }
+
   @Test(arguments: ["../etc/passwd", "/etc/passwd", "", "Europe/Berlim", "a b", "zone.tab"]) func noOtherFileIsAZone(_ name: String) {
     #expect(ZoneRules.named(name) == nil)
   }

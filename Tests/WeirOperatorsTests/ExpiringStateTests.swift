@@ -4,7 +4,7 @@ import WeirOperators
 
 /// Keyed state with a `ttl` against a naive reference written here.
 struct ExpiringStateTests {
-  private struct Random {
+  struct Random {
     var state: UInt64
     mutating func next(_ n: Int) -> Int {
       state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
@@ -12,20 +12,20 @@ struct ExpiringStateTests {
     }
   }
 
-  private struct Record {
+  struct Record {
     var key: UInt8
     var time: Int64
     var watermark: Int64
     var amount: Int64
   }
 
-  private static let ttl: Int64 = 50
-  private static let layout = AggregateLayout([
+  static let ttl: Int64 = 50
+  static let layout = AggregateLayout([
     Measure(name: "rows", function: .count, argument: nil, type: .int64),
     Measure(name: "last", function: .max, argument: Expr(node: .column(0), type: .int64, text: "v"), type: .int64),
   ])
 
-  private static func store() -> KeyedStore { KeyedStore(layout: layout, ttl: ttl) }
+  static func store() -> KeyedStore { KeyedStore(layout: layout, ttl: ttl) }
 
   private static func records(_ random: inout Random, _ count: Int) -> [Record] {
     var (now, most) = (Int64(0), Int64.min)
@@ -37,7 +37,7 @@ struct ExpiringStateTests {
     }
   }
 
-  private static func fold(_ records: ArraySlice<Record>, into store: KeyedStore) {
+  static func fold(_ records: ArraySlice<Record>, into store: KeyedStore) {
     let all = Array(records)
     let column = Column(type: .int64, values: .int64(all.map(\.amount)), validity: nil)
     Array<UInt32>(0..<UInt32(all.count)).withUnsafeBufferPointer {
@@ -47,13 +47,13 @@ struct ExpiringStateTests {
     }
   }
 
-  private static func saved(_ store: KeyedStore, base: Bool) -> [UInt8] {
+  static func saved(_ store: KeyedStore, base: Bool) -> [UInt8] {
     var out = ByteWriter()
     store.save(base: base, into: &out)
     return out.pieces.flatMap(\.self)
   }
 
-  private static func restored(_ blobs: [[UInt8]]) throws -> KeyedStore {
+  static func restored(_ blobs: [[UInt8]]) throws -> KeyedStore {
     let store = store()
     for blob in blobs {
       var reader = ByteReader(blob[...], what: "test")
@@ -62,11 +62,11 @@ struct ExpiringStateTests {
     return store
   }
 
-  private static func values(_ value: UnsafeRawBufferPointer) -> [Int64] {
+  static func values(_ value: UnsafeRawBufferPointer) -> [Int64] {
     ((try? StateValue.decode(Array(value))) ?? []).map { if case .int64(let number) = $0 { number } else { -1 } }
   }
 
-  private static func rows(_ store: KeyedStore) -> [UInt8: [Int64]] {
+  static func rows(_ store: KeyedStore) -> [UInt8: [Int64]] {
     var batch = StateBatch(table: "t", lane: "0", fence: Fence(generation: 0, position: 0))
     store.allRows(into: &batch)
     var rows: [UInt8: [Int64]] = [:]
@@ -78,7 +78,7 @@ struct ExpiringStateTests {
   }
 
   /// Applies what a flush takes to a table.
-  private static func flush(_ store: KeyedStore, max: Int = .max, to table: inout [UInt8: [Int64]]) {
+  static func flush(_ store: KeyedStore, max: Int = .max, to table: inout [UInt8: [Int64]]) {
     var batch = StateBatch(table: "t", lane: "0", fence: Fence(generation: 0, position: 0))
     store.takeUnflushed(max: max, into: &batch)
     batch.forEachInKeyOrder { key, value in
@@ -88,7 +88,7 @@ struct ExpiringStateTests {
   }
 
   /// The rows after some records, and how many came too late.
-  private static func expected(_ records: ArraySlice<Record>) -> (rows: [UInt8: [Int64]], late: Int64) {
+  static func expected(_ records: ArraySlice<Record>) -> (rows: [UInt8: [Int64]], late: Int64) {
     let clock = records.last?.watermark ?? Int64.min
     let onTime = records.filter { $0.time + ttl > $0.watermark }
     var rows: [UInt8: [Int64]] = [:]

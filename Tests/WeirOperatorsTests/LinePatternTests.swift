@@ -6,12 +6,13 @@ import WeirCore
 @Suite struct LinePatternTests {
   /// The groups of a line, nil: no match.
   private func groups(_ pattern: String, _ line: String) throws -> [String?]? {
-    let matcher = PatternMatcher(try LinePattern(try Grok.expand(pattern)))
+    let matcher = PatternMatcher(try LinePattern(try Grok.expand(pattern).text))
     let bytes = Array(line.utf8)
+    let names = try LinePattern(try Grok.expand(pattern).text).names
     let padded = bytes + [UInt8](repeating: 0, count: 16)
     return padded.withUnsafeBufferPointer { text in
       guard matcher.match(text.baseAddress!, bytes.count) == .matches else { return nil }
-      return stride(from: 0, to: matcher.places.count, by: 2).map { i in
+      return stride(from: 0, to: names.count * 2, by: 2).map { i in
         let (from, to) = (matcher.places[i], matcher.places[i + 1])
         return from < 0 ? nil : String(decoding: bytes[from..<to], as: UTF8.self)
       }
@@ -28,6 +29,17 @@ import WeirCore
     #expect(try groups("(?i)(?<a>abc)[x-z]", "aBCY") == ["aBC"])
     #expect(try groups("(?<a>.{3})é", "ü€😀é") == ["ü€😀"])
     #expect(try groups(#"(?<a>\w+)\b-(?<b>\d{2,3})"#, "ab-123") == ["ab", "123"])
+  }
+
+  /// As `"aa" =~ /^(a*)*$/` of Perl, and Python's `re.fullmatch`: a repetition that takes nothing counts, and is the last one.
+  @Test(arguments: [
+    ("(?<a>a*)*", "aa", [""]), ("(?<a>a*)*", "", [""]), ("(?<a>a*)+", "aa", [""]), ("(?:(?<a>a)|(?<b>b*))*", "ab", ["a", ""]),
+    ("(?:(?<a>a)|(?<b>b*))*c", "aac", ["a", ""]), ("(?<a>(?:a?)*?)b", "aab", ["aa"]), ("(?<a>(?<b>a*)*)*x", "aax", ["", ""]),
+    ("(?<a>a|b*)*(?<c>c)", "abbc", ["", "c"]), ("(?<a>a*?)*(?<b>b)", "aab", ["", "b"]), ("(?:(?<a>x*)y?)*z", "xyxz", [""]),
+    ("(?<a>a*?)*?b", "aab", ["a"]),
+    ("(?<a>a*){0,3}", "aa", [""]),
+  ]) func anEmptyRepetitionIsTheLastOne(_ pattern: String, _ line: String, _ wanted: [String?]) throws {
+    #expect(try groups(pattern, line) == wanted)
   }
 
   @Test func aSpanGivesBackWhereItMust() throws {
@@ -49,7 +61,7 @@ import WeirCore
 
   @Test func grokIsWrittenOut() throws {
     #expect(
-      try groups("%{IP:client} %{WORD:method} %{URIPATHPARAM:path} %{NUMBER:took:float}", "192.0.2.1 GET /a?b=c 0.25")
+      try groups("%{IP:client} %{WORD:method} %{URIPATHPARAM:path} %{NUMBER:took}", "192.0.2.1 GET /a?b=c 0.25")
         == ["192.0.2.1", "GET", "/a?b=c", "0.25"])
     #expect(
       try groups(#"\[%{HTTPDATE:at}\] %{GREEDYDATA:rest}"#, "[01/Mar/2026:13:00:00 +0100] x y") == ["01/Mar/2026:13:00:00 +0100", "x y"])
@@ -57,7 +69,7 @@ import WeirCore
   }
 
   @Test(arguments: Grok.names) func everyNameOfGrokIsAPattern(_ name: String) throws {
-    _ = try LinePattern(try Grok.expand("%{\(name):x}"))
+    _ = try LinePattern(try Grok.expand("%{\(name):x}").text)
   }
 
   @Test(arguments: [
@@ -66,11 +78,11 @@ import WeirCore
     ("*a", "nothing to repeat"), ("[b-a]", "wrong way round"), ("[a", "a [ without"), ("(?<a>x)(?<a>y)", "two groups"),
     ("a{2000}", "pattern_repeats"),
     ("(?:(?:a{999}){9}){9}", "pattern_steps"), (String(repeating: "(", count: 200), "pattern_depth"), ("a++", "possessive"),
-    ("%{NOPE:x}", "no grok pattern"),
+    ("%{NOPE:x}", "no grok pattern"), ("%{NUMBER:took:float}", "write %{NUMBER:took}, and the type in fields"),
     ("\\", "a \\ at the end"),
   ]) func whatIsNoPatternIsRefused(_ text: String, _ why: String) {
     do throws(PatternFault) {
-      _ = try LinePattern(try Grok.expand(text))
+      _ = try LinePattern(try Grok.expand(text).text)
       Issue.record("it is a pattern")
     } catch { #expect(error.reason.contains(why), "\(error.reason)") }
   }
@@ -104,6 +116,25 @@ import WeirCore
       ["priority": "165", "app": "evntslog", "message": "An event", "data": #"[a@1 x="1]" y="2"][b z="3"]"#]
     ),
     ("syslog_bsd", "<34>Oct 11 22:14:15 host su[12]: 'su root' failed", ["app": "su", "process": "12", "message": "'su root' failed"]),
+    ("syslog_bsd", "<34>Oct 11 22:14:15 host su[12]:", ["app": "su", "process": "12", "message": ""]),
+    ("syslog_bsd", "Oct 11 22:14:15 host su: ", ["app": "su", "message": ""]),
+    (
+      "alb",
+      #"tls 2018-07-02T22:23:00.186641Z app/my-lb/50dc 192.168.131.39:2817 - -1 -1 -1 - - 0 57 "- - - " "-" - - - "-" "-" "-" - 2018-07-02T22:22:48.364000Z "-" "-" "-" "-" "-" "-" "-""#,
+      ["method": "-", "url": "-", "protocol": "-"]
+    ),
+    (
+      "nginx", #"192.0.2.1 - - [01/Mar/2026:13:00:00 +0100] "M-SEARCH /a HTTP/1.1" 200 1 "-" "x""#,
+      ["method": "M-SEARCH", "path": "/a", "protocol": "HTTP/1.1"]
+    ),
+    (
+      "apache", #"192.0.2.1 - - [01/Mar/2026:13:00:00 +0100] "GET /a\"b\c?d=\"e HTTP/1.1" 200 1"#,
+      ["method": "GET", "path": #"/a\"b\c"#, "query": #"d=\"e"#, "protocol": "HTTP/1.1"]
+    ),
+    (
+      "apache", #"192.0.2.1 - - [01/Mar/2026:13:00:00 +0100] "GET /a\ HTTP/1.1" 200 1"#,
+      ["path": #"/a\"#, "protocol": "HTTP/1.1"]
+    ),
     (
       "apache", #"127.0.0.1 - frank [10/Oct/2000:13:55:36 -0700] "GET /a.gif HTTP/1.0" 200 -"#,
       ["remote_user": "frank", "path": "/a.gif", "bytes": "-"]
@@ -134,5 +165,21 @@ import WeirCore
     let decoder = RawFormat().decoder(DecoderRequest(fields: [Field(name: "line", type: .string)]))
     let block = decoder.decode(RawBlock(lines: Array("a,b \r\n{}\n".utf8)))
     #expect(block.columns[0].literal(0) == .string("a,b ") && block.columns[0].literal(1) == .string("{}"))
+  }
+
+  /// The value of a record of a topic is all of it.
+  @Test(arguments: ["a\n", "a\r\n", "\n", " ", "", "\u{FEFF}a", "a\nb\n"]) func aRawRecordThatIsNoLineIsTakenWhole(_ text: String) {
+    let decoder = RawFormat().decoder(DecoderRequest(fields: [Field(name: "line", type: .string, required: true)]))
+    let block = decoder.decode(RawBlock(records: [Array("x".utf8), Array(text.utf8)]))
+    #expect(block.rejections.isEmpty && block.columns[0].literal(1) == .string(text))
+  }
+
+  @Test func aPlaceOfAnExpressionIsOneOfThePattern() throws {
+    let expansion = try Grok.expand("x %{IP:a} é[%{WORD:b}")
+    let bytes = Array(expansion.text.utf8)
+    #expect(expansion.origin(of: 1) == 1)
+    #expect(expansion.origin(of: try #require(bytes.firstIndex(of: UInt8(ascii: "<")))) == 2)
+    #expect(expansion.origin(of: bytes.count - 1) == 13)
+    do throws(PatternFault) { _ = try LinePattern(expansion.text) } catch { #expect(expansion.origin(of: error.offset) == 12) }
   }
 }

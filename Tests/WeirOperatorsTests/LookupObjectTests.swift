@@ -63,6 +63,15 @@ import WeirCore
     #expect(error?.message.hasPrefix(message) == true, "\(error?.message ?? "none")")
   }
 
+  @Test func `a declared column that no object has is null everywhere, after the columns that are there`() throws {
+    let objects = try table("{\"k\":\"a\",\"n\":1}", types: ["z": .string, "b": .int64, "n": .int64])
+    #expect(objects.columns == [ColumnSchema("n", .int64), ColumnSchema("b", .int64), ColumnSchema("z", .string)])
+    #expect(objects.absentColumns == 2 && values(objects, 2, ["a", "x"]) == [nil, nil])
+    // A header row says which columns there are.
+    let csv = try LookupTable(name: "l", bytes: Array("k,n\na,1\n".utf8), file: "l.csv", key: "k", types: ["b": .int64])
+    #expect(csv.columns.map(\.name) == ["n"] && csv.absentColumns == 0)
+  }
+
   @Test func theNameOfAFileSaysItsFormat() {
     #expect(LookupFormat(name: "s3://b/x.JSONL") == .ndjson && LookupFormat(name: "x.ndjson") == .ndjson)
     #expect(LookupFormat(name: "a.csv") == .csv && LookupFormat(name: "a.txt") == nil)

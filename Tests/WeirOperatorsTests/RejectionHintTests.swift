@@ -22,6 +22,7 @@ import WeirOperators
     ("{\"a\": {\"user_id\": 1}, \"user\": {\"id\": 2}}", "nested, at user.id"), ("{\"userId\": \"a\"}", "the record has userId"),
     ("{\"USER-ID\": \"a\"}", "the record has USER-ID"), ("{\"user_di\": \"a\"}", "but user_di"),
     ("{\"x\": 1, \"y\": 2}", "the fields x, y"),
+    ("{\"x\": 1, \"Records\": [{\"user_id\": \"a\"}]}", "write framing: {each: 'Records'} in record"),
     ("{}", "empty object"), ("{\"user_id\": null}", "is null"), ("{\"user_id\": 7}", "as int64"),
     ("{\"user_id\": 7.5}", "as double or decimal"),
     ("{\"user_id\": {\"id\": 1}}", "object with id"), ("{\"user_id\": [1]}", "by path: user_id[0]"),
@@ -32,6 +33,7 @@ import WeirOperators
     ("{\"user_id\": \"a\", \"at\": 1772323200}", "timestamp_s"), ("{\"user_id\": \"a\", \"at\": \"1772323200000\"}", "timestamp_ms"),
     ("{\"user_id\": \"a\", \"ms\": \"2026-01-31T00:00:00Z\"}", "declare ms as timestamp"),
     ("{\"user_id\": \"a\", \"ms\": 1772323200000000000}", "nanoseconds"),
+    ("{\"user_id\": \"a\", \"ms\": 253402300800000}", "not a time in the years 1 to 9999"),
     ("a,b,c", "(CSV)"), ("a;b", "semicolons"), ("a\tb", "TSV"), ("a|b|c", "bars"), ("[", "JSON array"), ("{", "several lines"),
     ("  \"n\": 1,", "several lines"), ("},", "several lines"), ("{\"a\": 1}{\"a\": 2}", "more than one JSON object"),
     ("{'a': 1}", "double quotes"),
@@ -41,6 +43,7 @@ import WeirOperators
     ("{\"a\": 1, \"b\": \"x\",", "ends inside a JSON object"), ("{\"a\": 1,", "several lines per record"),
     ("PAR1\u{15}\u{4}", "Parquet"), ("{\0\"\0a\0", "UTF-16"), ("{\0\0\0\"\0\0\0", "iconv -f UTF-32 "),
     ("\0\0\0{\0\0\0\"", "iconv -f UTF-32 "), ("abc\u{1}", "binary"),
+    ("{\"user_id\": \"a\"}\r{\"user_id\": \"b\"}", "tr '\\r' '\\n'"),
   ]) func aHintSaysWhatIsEvident(_ record: String, _ words: String) throws {
     let hint = try #require(self.hint(record), "the record is accepted")
     #expect(hint.contains(words), "\(hint)")
@@ -48,6 +51,15 @@ import WeirOperators
 
   @Test(arguments: ["{\"user_id\": \"a\", \"n\": \"many\"}", "{\"user_id\": \"a\", \"n\": tru}", "hello", "\"text\"", "7", "   "])
   func whatIsNotEvidentHasNoHint(_ record: String) { #expect(hint(record) == "") }
+
+  @Test func aRecordInLatin1IsToBeConverted() {
+    var record = Array("{\"user_id\": \"J?rgen\"}".utf8)
+    record[record.firstIndex(of: 0x3F)!] = 0xFC
+    let rejection = RecordDecoder(fields: spec.fields).decode(RawBlock(records: [record])).rejections[0].rejection
+    #expect(RejectionHint.of(rejection, record, spec)?.contains("iconv -f LATIN1 -t UTF-8") == true)
+    let binary = record + [0, 1, 2]
+    #expect(RejectionHint.of(rejection, binary, spec)?.contains("binary") == true, "binary data are not Latin-1")
+  }
 
   @Test func aTimeWithoutAZoneGetsOneByItsField() {
     for time in [nil, TimeSpec(field: 0, outOfOrderMicroseconds: 0)] {

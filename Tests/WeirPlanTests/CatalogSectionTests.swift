@@ -54,11 +54,20 @@ import WeirRedisSettings
       ("catalog: {glue: {prefix: p_}}", "s3://bucket/lake", "database"), ("catalog: {hive: ads}", "s3://bucket/lake", "hive"),
       ("catalog: {glue: {database: ads, prefix: 'p-'}}", "s3://bucket/lake", "catalog.glue.prefix"),
       ("catalog: {glue: {database: ads, create: perhaps}}", "s3://bucket/lake", "catalog.glue.create"),
+      ("catalog: {glue: {database: ads, region: 'x y'}}", "s3://bucket/lake", "catalog.glue.region"),
+      ("catalog: {glue: {database: ads, endpoint: 'h:1'}}", "s3://bucket/lake", "catalog.glue.endpoint"),
       ("catalog: {}", "s3://bucket/lake", "glue"),
     ] {
       let found = refused(text, lake: lake)
       #expect(found.contains { $0.message.contains(message) && $0.line >= 8 }, "\(text): \(found.map(\.message))")
     }
+  }
+
+  @Test(arguments: ["x y", "", "eu/west", "-a"]) func `a region that cannot be one is refused in the settings of S3`(_ region: String) {
+    let yaml = CatalogSectionTests.yaml("").replacing(
+      "lake: {path: \"s3://bucket/lake\"}", with: "lake: {path: \"s3://bucket/lake\", s3: {region: \"\(region)\"}}")
+    let error = #expect(throws: ConfigurationError.self) { try loadPipeline(yaml: yaml, file: "k.yaml") }
+    #expect(error?.diagnostics.contains { $0.message.contains("region") && $0.line == 7 } == true, "\(String(describing: error))")
   }
 
   @Test func `tables that would have one name in the catalog are refused`() {

@@ -134,6 +134,19 @@ struct ConfigurationTests {
     }
   }
 
+  @Test func longTextsAreShownWhereTheyDiffer() throws {
+    let shared = String(repeating: "n > 1 and ", count: 12)
+    func meaning(_ end: String) throws -> JSONValue {
+      let yaml = ConfigurationTests.good + "\n"
+      let check = "checks:\n  - {name: long, that: \"\(shared)n < \(end)\"}\n"
+      return try PlanMeaning.json(
+        try loadPipeline(yaml: yaml.contains("checks:") ? yaml.replacing("checks:\n", with: check) : yaml + check, file: "p.yaml").plan)
+    }
+    let found = try #require(PlanMeaning.changes(from: try meaning("5"), to: try meaning("7")).first)
+    let sides = found.split(separator: " -> ")
+    #expect(sides.count == 2 && sides[0].contains("n < 5") && sides[1].contains("n < 7") && found.utf8.count < 200, "\(found)")
+  }
+
   @Test func aPlanThatAnEarlierVersionWroteIsReadAndWrittenTheSame() throws {
     let field = #"{"encoding":"natural","name":"city","path":["address","city"],"required":false,"type":{"string":{}}}"#
     let column = #"{"node":{"column":{"_0":0}},"text":"city","type":{"string":{}}}"#

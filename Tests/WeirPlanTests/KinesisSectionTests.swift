@@ -36,7 +36,11 @@ struct KinesisSectionTests {
   @Test(arguments: [
     ("app: a1b", "missing_key", 10), ("stream: s", "missing_key", 20), ("stream: 'a b', app: a1b", "bad_value", 28),
     ("stream: 'arn:aws:kinesis:x:1:stream/s', app: a1b", "bad_value", 28), ("stream: s, app: a", "bad_value", 36),
-    ("stream: s, app: a1b, read: fan_out", "not_yet", 47), ("stream: s, app: a1b, read: pull", "bad_value", 47),
+    ("stream: s, app: a1b, read: pull", "bad_value", 47), ("stream: s, app: a1b, consumer_arn: 'arn:x'", "bad_value", 55),
+    ("stream: s, app: a1b, read: fan_out, consumer_arn: 'arn:x'", "bad_value", 70),
+    (
+      "stream: s, app: a1b, read: fan_out, consumer_arn: 'arn:aws:kinesis:eu-central-1:123456789012:stream/t/consumer/c:1'", "bad_value", 70
+    ),
     ("stream: s, app: a1b, start: never", "bad_value", 48), ("stream: s, app: a1b, lease: 1s", "bad_duration", 48),
     ("stream: s, app: a1b, poll: 1ms", "bad_duration", 47), ("stream: s, app: a1b, region: Mars!", "bad_value", 49),
     ("stream: s, app: a1b, endpoint: 'http://u@x'", "bad_value", 51), ("stream: s, app: a1b, strem: s", "unknown_key", 41),
@@ -49,11 +53,20 @@ struct KinesisSectionTests {
     if code != "missing_key" { #expect(first.column == column, "\(first.text)") }
   }
 
-  @Test func `rows of a state table cannot expire where shards are split and merged`() {
-    let table = "state: {s: {by: [user], measure: {c: count()}, ttl: 1h}}"
-    let error = #expect(throws: ConfigurationError.self) { try load("stream: s, app: a1b", table: table) }
-    #expect(error?.diagnostics.map(\.code) == ["not_yet"], "\(String(describing: error))")
-    #expect(error?.diagnostics.first?.line == 4 && error?.diagnostics.first?.column == 53)
+  @Test func `enhanced fan-out changes how a stream is read, and nothing of its rows`() throws {
+    let plan = try load("stream: orders, app: orders-weir").plan
+    let arn = "arn:aws:kinesis:eu-central-1:123456789012:stream/orders/consumer/c:1700000000"
+    let fanned = try load("stream: orders, app: orders-weir, read: fan_out, consumer_arn: '\(arn)'").plan
+    #expect(KinesisSourceSpec.of(plan)?.settings.fanOut == nil)
+    #expect(KinesisSourceSpec.of(fanned)?.settings.fanOut?.consumerARN == arn)
+    #expect(PlanMeaning.text(plan) == PlanMeaning.text(fanned))
+    let settings = try #require(KinesisSourceSpec.of(plan)?.settings)
+    #expect(try !String(decoding: JSONEncoder().encode(settings), as: UTF8.self).contains("fanOut"))
+  }
+
+  @Test func `rows of a state table may expire where shards are split and merged`() throws {
+    let plan = try load("stream: s, app: a1b", table: "state: {s: {by: [user], measure: {c: count()}, ttl: 1h}}").plan
+    #expect(plan.state.map(\.ttlMicroseconds) == [3_600_000_000])
   }
 
   @Test func `explain says what is promised of keys`() throws {

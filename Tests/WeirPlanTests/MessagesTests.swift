@@ -115,6 +115,42 @@ import WeirCore
   }
 
   @Test(arguments: [
+    ("n = 1 and", "found the end"), ("and n = 1", "found 'and'"), ("n = or k = 'a'", "found 'or'"), ("(n = as", "found 'as'"),
+    ("case when then 1 end = 1", "found 'then'"), ("like 'a'", "found 'like'"),
+  ]) func aWordThatJoinsExpressionsIsNoColumn(_ expression: String, _ words: String) {
+    let found = diagnostics(pipeline(more: "bronze: {}\nchecks: [{name: c, that: \"\(expression)\"}]"))
+    #expect(found.count == 1 && found[0].message.contains("expected an expression, \(words)"), "\(found.map(\.text))")
+    let column = diagnostics(
+      pipeline(fields: "{id: string!, k: string, as: int64, t: timestamp_ms!}", more: "silver: {columns: \"*, as + 1 as x\"}"))
+    #expect(column.map(\.text) == [], "a field may have such a name")
+  }
+
+  @Test(arguments: ["silver: {columns: n, k as who}", "silver: {partition_by: day(t), month(t)}", "silver: {columns: n\n  , k as who}"])
+  func theRestOfATextThatYAMLSplitsIsToBeQuoted(_ more: String) {
+    let found = diagnostics(pipeline(more: more))
+    #expect(found.contains { $0.code == "quote_it" && $0.message.contains("quote the whole text") }, "\(found.map(\.text))")
+    #expect(!found.contains { $0.code == "unknown_key" }, "\(found.map(\.text))")
+  }
+
+  @Test(arguments: [
+    ("silver: {columns: *, n + 1 as z}", "begins with * in quotes"), ("silver: {columns: *x}", "begins with * in quotes"),
+    ("checks: [{name: a, that: !b}]", "begins with ! in quotes"), ("silver: {columns: @x}", "begins with @ in quotes"),
+    ("silver: {columns: `x`}", "begins with ` in quotes"), ("silver: {columns: %x}", "begins with % in quotes"),
+    ("silver:\n\tcolumns: n", "indent with spaces"), ("silver: {columns: \"*}", "is not closed"), ("silver: {columns: n", "is not closed"),
+    ("silver: {columns: > 3}", "begins with > in quotes"), ("---\nsilver: {}", "one document"),
+    ("silver: \(String(repeating: "[", count: 20_000))", "nested too deep"),
+  ]) func anErrorOfYAMLNamesItsCause(_ more: String, _ words: String) {
+    let found = diagnostics(pipeline(more: more))
+    #expect(found.count == 1 && found[0].code == "yaml" && found[0].message.contains(words), "\(found.map(\.text))")
+  }
+
+  @Test func anUnknownKeyWithoutANearOneNamesTheKeysThatExist() {
+    let found = diagnostics(pipeline(more: "silver: {foo: 1}"))
+    let words = "silver: unknown key foo; the keys are partition_by, columns, where, explode, tables"
+    #expect(found.map(\.message) == [words], "\(found.map(\.text))")
+  }
+
+  @Test(arguments: [
     ("int", "int64"), ("integer!", "int64"), ("float", "double"), ("date", "timestamp"), ("text", "string"), ("Boolean", "bool"),
   ]) func aTypeOfAnotherLanguageHasItsNameHere(_ type: String, _ name: String) {
     let found = diagnostics(pipeline(fields: "{id: string!, k: string, t: timestamp_ms!, x: \(type)}", more: "bronze: {}"))
@@ -144,6 +180,17 @@ import WeirCore
     let found = diagnostics(pipeline(more: more))
     #expect(found.map(\.code) == ["null_comparison"] && found[0].severity == .warning, "\(found.map(\.text))")
     #expect(found.first?.message.contains(words) == true, "\(found.map(\.text))")
+  }
+
+  @Test(arguments: ["nullif(n, null)", "nullif(k, null)", "coalesce(nullif(n, null), 1)"])
+  func aNullIfWithNullIsNoComparisonOfTheUser(_ expression: String) {
+    #expect(diagnostics(pipeline(more: "silver: {columns: \"\(expression) as x\"}")).map(\.text) == [])
+  }
+
+  @Test(arguments: ["null between 1 and 2", "case null when 1 then true end", "1 = null"])
+  func aComparisonOfAConstantWithNullHasNoAdvice(_ expression: String) {
+    let found = diagnostics(pipeline(more: "silver: {columns: \"\(expression) as x\"}"))
+    #expect(found.map(\.code) == ["null_comparison"] && found[0].message.hasSuffix("never true"), "\(found.map(\.text))")
   }
 
   private func codes(_ yaml: String) -> [String] { diagnostics(yaml).map { "\($0.severity) \($0.code)" } }

@@ -18,6 +18,11 @@ import WeirCore
     #expect(PathText.problem("./" + text) == nil)
   }
 
+  @Test(arguments: [("file:zz", "zz"), ("file:/zz", "/zz"), ("file:///zz/a", "/zz/a"), ("file:a/b", "a/b")])
+  func `the advice for a file address is its path`(_ text: String, _ path: String) {
+    #expect(PathText.problem(text)?.advice == "Write the path itself: \(path)")
+  }
+
   @Test(arguments: ["lake", "/lake", "./a:b", "a/b:c", "2026-01-31T00:00.json", "1:2", "-x:y", ".x:y", "ä:b", ":x", "a b:c"])
   func `what has not the form of a scheme is a path`(_ text: String) { #expect(PathText.problem(text) == nil) }
 

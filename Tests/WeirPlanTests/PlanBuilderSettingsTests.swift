@@ -163,6 +163,14 @@ struct PlanBuilderSettingsTests {
       }
       expectSame("lookups: {\(item.name): {file: \"\(file)\", key: \(item.key), columns: {city: \(item.type)}}}", error)
     }
+    let often = #expect(throws: ConfigurationError.self) {
+      try Self.built(lookups: {
+        $0.lookup(
+          PlanLookup(
+            "l", file: Self.text("\(directory)/good.csv"), key: "user", refresh: PlanDuration(500_000, at: Self.place), at: Self.place))
+      })
+    }
+    expectSame("lookups: {l: {file: \"\(directory)/good.csv\", key: user, refresh: 500ms}}", often)
     let named = #expect(throws: ConfigurationError.self) {
       try Self.built(lookups: { $0.lookup(PlanLookup(Self.text("a b"), file: Self.text("\(directory)/good.csv"), key: "user")) })
     }

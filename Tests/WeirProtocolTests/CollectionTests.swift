@@ -245,6 +245,34 @@ import WeirTesting
     #expect(store.memory.all[layout.blobs + "c"] != nil && store.memory.all[layout.blobs + "pc"] != nil)
   }
 
+  @Test func `the version of a lookup that a refresh replaced stays until the next refresh, and as long as an entry names it`() async throws
+  {
+    let ledger = try await make()
+    let paths = ["h", "g", "f"].map { layout.lookup(hash: $0, attempt: "a") }
+    for path in paths[..<2] { try await store.write([NewObject(path: path, bytes: [1])]) }
+    try await commit(ledger, [.lookup(name: "l", hash: "h", path: paths[0])])
+    #expect(await ledger.fold.lookups["l"]?.previous == nil)
+    try await commit(ledger, [.lookupRefreshed(name: "l", hash: "g", path: paths[1])])
+    #expect(await ledger.fold.lookups["l"]?.previous == LookupVersion.Kept(hash: "h", path: paths[0]))
+    pass(Self.day)
+    try await commit(ledger)
+    var report = try await ledger.collect(CollectionPolicy(keepMicroseconds: 0, appliedThrough: 2), worker: "w")
+    // No entry that stays names it.
+    #expect(report.blobsDeleted == [] && store.memory.all[paths[0]] != nil)
+    #expect(try await reopened().fold == ledger.fold)
+    try await commit(ledger, [.lookupUsed(name: "l", hash: "h", path: paths[0])])
+    try await store.write([NewObject(path: paths[2], bytes: [1])])
+    try await commit(ledger, [.lookupRefreshed(name: "l", hash: "f", path: paths[2])])
+    pass(Self.day)
+    try await commit(ledger)
+    report = try await ledger.collect(CollectionPolicy(keepMicroseconds: 0, appliedThrough: 3), worker: "w")
+    #expect(report.blobsDeleted == [], "entry 4 names it")
+    pass(Self.day)
+    try await commit(ledger)
+    report = try await ledger.collect(CollectionPolicy(keepMicroseconds: 0, appliedThrough: 5), worker: "w")
+    #expect(report.blobsDeleted == [paths[0]])
+  }
+
   @Test func `a file belongs to the newest entry that names it`() throws {
     var names = EntryNames()
     func entry(_ number: Int64, _ state: String) throws -> LedgerEntry {

@@ -43,7 +43,7 @@ struct ReshardTests {
     try commit(Self.b, watermark: 70, [Self.merged(Self.high)])
     let lane = try #require(fold[Self.child])
     #expect(fold.isReady(Self.child) && fold.lanesWithKeys == [Self.child] && lane.generation == 1)
-    #expect(lane.watermark == 70 && lane.floor == 70 && lane.origin?.dedupFloor == 100)
+    #expect(lane.watermark == 70 && lane.floor == 70 && fold.dedupFloor(of: Self.child) == 100)
     #expect(lane.origin?.parents.map(\.reached) == [100, 70] && lane.origin?.parents.map(\.range) == [Self.low, Self.high])
     #expect(fold.mergedWatermark == 70, "the closed parents hold nothing back, the child does")
   }

@@ -25,6 +25,7 @@ extension RedisMemory {
       case .write: head() ?? owners() ?? write()
       case .retract: head() ?? owners() ?? retract()
       case .replace: head() ?? owners() ?? replace()
+      case .collect: head() ?? owners() ?? collect()
       case .confirm: head() ?? done()
       case .value: hash(0).isEmpty ? say("NONE") : say("OK", .bulk(hash(1)[arguments[0]]))
       case .values: values()
@@ -165,6 +166,33 @@ extension RedisMemory {
         }
       }
       return done()
+    }
+
+    mutating func collect() -> RedisReply {
+      let (name, from) = (text(take()), take())
+      var lanes: [String: Fence] = [:]
+      for _ in 0..<number() {
+        let (lane, bound) = (text(take()), take())
+        lanes[lane] = fence(bound)
+      }
+      guard let count = count(0, "rows/" + name) else { return collected(0, nil) }
+      if hash(4).count != count || set(5).count != count { return say("LOST") }
+      let names = range(5, from: from).prefix(1000)
+      var gone = 0
+      for key in names {
+        guard let row = hash(4)[key].flatMap({ RedisRow.decode($0, table: "", key: []) }) else { return say("LOST") }
+        guard row.value == nil, let bound = lanes[row.lane], row.fence <= bound else { continue }
+        contents.hashes[keys[4]]?[key] = nil
+        contents.sets[keys[5]]?.remove(key)
+        gone += 1
+      }
+      if gone > 0 { add(-gone, to: name) }
+      return collected(gone, names.count == 1000 ? names.last : nil)
+    }
+
+    private mutating func collected(_ gone: Int, _ last: [UInt8]?) -> RedisReply {
+      _ = done()
+      return say("OK", .bulk(Array(String(gone).utf8)), .bulk(last))
     }
 
     func isAhead(_ row: [UInt8], _ lane: String, _ beyond: [UInt8]) -> Bool {

@@ -40,6 +40,14 @@ import WeirCore
     #expect(problem?.reason.contains("secret") == false && problem?.advice.contains("secret") == false)
   }
 
+  @Test(arguments: ["redis+sentinel://h:26379/0", "Sentinel://h:26379", "rediss-sentinel://u:secret@h/mymaster"])
+  func `an address of Sentinel is refused with what to name instead`(_ place: String) {
+    #expect(RedisSettings.accepts(place))
+    let problem = #expect(throws: RedisSettingProblem.self) { try RedisSettings(place: place) }
+    #expect(problem?.reason.contains("Sentinel") == true && problem?.advice.contains("primary") == true)
+    #expect(problem?.reason.contains("secret") == false)
+  }
+
   @Test func `only addresses of Redis are places of this kind`() {
     for place in ["redis:x", "rediss://x", "ReDis://x"] { #expect(RedisSettings.accepts(place)) }
     for place in ["./redis:x", "redis", "state", "/redis://x", "redi:x", "http://redis://", ""] { #expect(!RedisSettings.accepts(place)) }

@@ -10,7 +10,7 @@ import WeirTesting
 @Suite struct CaptureObjectsTests {
   private func objects(_ model: S3Model, _ address: String) throws -> S3CaptureObjects {
     S3CaptureObjects(
-      S3Settings(try S3Location(address)), isFolder: address.hasSuffix("/"), sender: model, clock: ManualClock(.moves),
+      S3Settings(try S3Location(objects: address)), isFolder: address.hasSuffix("/"), sender: model, clock: ManualClock(.moves),
       random: CountingRandom())
   }
 
@@ -31,6 +31,21 @@ import WeirTesting
     #expect(try await objects(model, "s3://bucket/in/").list().map(\.key) == sorted)
     #expect(try await objects(model, "s3://bucket/in/z").list().map(\.key) == ["in/z/1", "in/z/10", "in/z/2"])
     #expect(try await objects(model, "s3://bucket/none").list().isEmpty)
+  }
+
+  @Test func `keys may begin with a slash and contain empty parts`() async throws {
+    let model = S3Model()
+    let keys = ["/in", "/in/a", "/in//b", "in", "in//c", "in//c//d", "in/c"]
+    try await put(model, keys)
+    #expect(try await objects(model, "s3://bucket//in").list().map(\.key) == ["/in", "/in//b", "/in/a"])
+    #expect(try await objects(model, "s3://bucket/in/").list().map(\.key) == ["in//c", "in//c//d", "in/c"])
+    #expect(try await objects(model, "s3://bucket/in//").list().map(\.key) == ["in//c", "in//c//d"])
+    let one = try objects(model, "s3://bucket//in//b")
+    let found = try #require(try await one.find())
+    #expect(found.key == "/in//b" && one.address(of: found.key) == "s3://bucket//in//b")
+    #expect(try await one.read(found, 0..<6) == .bytes(Array("/in//b".utf8)))
+    // A lake's prefix is what it always was.
+    #expect(try S3Location("s3://bucket//lake//").prefix == "lake")
   }
 
   @Test(arguments: [S3Model.Fault.slowDown, .lostRequest, .lostReply, .truncatedBody, .internalError])

@@ -56,6 +56,7 @@ import WeirTesting
       ("PermanentRedirect", 301, "<Region>eu-west-1</Region>", "region eu-west-1: set AWS_REGION"),
       ("AuthorizationHeaderMalformed", 400, "<Region>us-west-2</Region>", "us-west-2"), ("PermanentRedirect", 301, "", "AWS_REGION"),
       ("RequestTimeTooSkewed", 403, "", "clock"), ("InvalidAccessKeyId", 403, "", "credentials"), ("ExpiredToken", 400, "", "credentials"),
+      ("InvalidObjectState", 403, "<StorageClass>GLACIER</StorageClass>", "restore it"),
       ("NotImplemented", 501, "", "may lack this function"), ("KMS.DisabledException", 400, "", "KMS"),
       ("Odd", 400, "", "Check the bucket"),
     ] {

@@ -198,8 +198,9 @@ import WeirCore
     for second in 0..<30 as Range<Int64> {
       var lane = LiveSnapshot.Lane(shard: "t/0")
       lane.isHeld = true
-      // reading, bounded, waking, working, stopped: at first it only waits, then it works three of four seconds.
-      lane.spentNanoseconds = second < 15 ? [second, 0, 0, 0, 0, 0] : [15, second - 15, 0, 0, 3 * (second - 15), 0]
+      // At first it only waits, then it works three of four seconds.
+      lane.spentNanoseconds =
+        second < 15 ? [.reading: second] : [.reading: 15, .bounded: second - 15, .working: 3 * (second - 15)]
       var snapshot = LiveSnapshot()
       snapshot.lanes = [lane]
       ratios.look(snapshot)

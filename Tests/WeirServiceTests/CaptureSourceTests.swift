@@ -2,6 +2,7 @@ import Foundation
 import Synchronization
 import Testing
 import WeirCore
+import WeirEngine
 import WeirLocal
 import WeirTesting
 
@@ -94,7 +95,7 @@ import WeirTesting
     let session = CaptureSession(
       source: source, collector: collector, writer: writer, clock: clock, limits: .init(),
       talk: { line in said.withLock { $0.append(line) } })
-    try await session.run(isInterrupted: { false }, observe: { _ in })
+    try await session.run(until: Flag(), observe: { _ in })
     #expect(writer.records == 4 && writer.positions == ["orders/a": 4, "orders/b": 8])
     #expect(said.withLock { $0.count { $0.hasPrefix("LOST: positions 2 to 3 of orders/a") } } == 1, "\(said.withLock { $0 })")
   }

@@ -88,7 +88,52 @@ import WeirPlan
     let put = try CostTests.lines(bill, "S3").first?.price
     #expect(put?.each == 0.1 && bill.prices[.s3Get] == PriceTable.builtIn[.s3Get])
     let elsewhere = try CostTests.bill(yaml, region: "eu-west-1")
-    #expect(CostText.regionNotice(bill) == nil && CostText.regionNotice(elsewhere) != nil)
+    #expect(CostText.regionNotice(elsewhere)?.contains("the pipeline is in eu-west-1") == true)
+    // What the file does not have is of another region than the file.
+    let notice = try #require(CostText.regionNotice(bill))
+    #expect(notice.contains("s3_get") && !notice.contains("s3_put") && !notice.contains("dynamodb") && notice.contains("us-east-1"))
+  }
+
+  @Test func `what has no price is null and not 0, in a service and in the total`() throws {
+    let local = CostTests.live.replacing("s3://bucket/lake", with: "./lake") + "\nstore: {redis: 'redis://h:1/0'}\n"
+    func members(_ prices: PriceTable?) throws -> (redis: JSONValue?, total: JSONValue?) {
+      let document = CostDocument.json(try CostTests.bill(local, prices: prices), pipeline: "p")
+      let redis = document["services"]?.array?.first { $0["service"]?.string == "Redis" }
+      return (redis?["dollars_per_month"], document["total"])
+    }
+    let none = try members(nil)
+    #expect(none.redis == .null && none.total?["dollars_per_month"] == .null)
+    #expect(none.total?["without_price"] == .array([.string("redis_node")]))
+    let some = try members(try PriceFile.parsed("prices: {redis_node: 0.5}", "f"))
+    func dollars(_ value: JSONValue?) -> Double { if case .number(let text)? = value { Double(text) ?? 0 } else { 0 } }
+    #expect(abs(dollars(some.redis) - 365) < 1e-9 && abs(dollars(some.total?["dollars_per_month"]) - 365) < 1e-9)
+    #expect(some.total?["without_price"] == .array([]))
+    // S3 has a price, Redis has none: the total is that of S3, and says so.
+    let mixed = try CostTests.bill(CostTests.live + "\nstore: {redis: 'redis://h:1/0'}\n")
+    #expect(
+      !mixed.isUnpriced && mixed.missingPrices == [.redisNode] && CostText.text(mixed, pipeline: "p").contains("no price: redis_node"))
+  }
+
+  @Test func `a file that names another region and has no price is refused`() {
+    let error = #expect(throws: WeirError.self) { try PriceFile.parsed("region: eu-west-1", "prices.yaml") }
+    #expect(error?.message.contains("eu-west-1") == true && error?.advice?.contains("us-east-1") == true)
+    #expect(throws: Never.self) { try PriceFile.parsed("date: 2027-01", "prices.yaml") }
+  }
+
+  @Test func `the leases of a Kinesis stream are in the total, and the stream is not`() throws {
+    let yaml = CostTests.live.replacing(
+      #"{kafka: {brokers: "h:1", topics: [a], group: g}}"#, with: "{kinesis: {stream: a, app: app, lease: 10s, refresh: 30s}}")
+    let bill = try CostTests.bill(yaml, [.partitions: 6, .recordsPerSecond: 100, .recordBytes: 1500, .workers: 2])
+    // Three rounds in ten seconds: each of six leases is written, and each of two workers reads them, and once more each half a minute.
+    let leases = try CostTests.lines(bill, "DynamoDB leases")
+    #expect(abs(leases[0].item.perSecond - 6 * 0.3) < 1e-9 && abs(leases[1].item.perSecond - 2 * (0.3 + 1.0 / 30)) < 1e-9)
+    #expect(bill.services.filter(\.isAlternative).map(\.service) == ["Kinesis on demand", "Kinesis provisioned"])
+    let provisioned = try CostTests.lines(bill, "Kinesis provisioned")
+    #expect(abs((provisioned[0].dollarsPerMonth ?? 0) - 6 * 730 * 0.015) < 1e-9 && provisioned[1].item.perSecond == 100)
+    // Two KiB are charged for each record of 1,500 bytes.
+    let onDemand = try CostTests.lines(bill, "Kinesis on demand")
+    #expect(abs(onDemand[1].item.perSecond - 100 * 2048 / 1e9) < 1e-12 && abs(onDemand[2].item.perSecond - 100 * 1500 / 1e9) < 1e-12)
+    #expect(bill.total.perMonth > 0)
   }
 
   @Test func `the template of prices is read as the built-in table`() throws {
@@ -96,7 +141,8 @@ import WeirPlan
   }
 
   @Test(arguments: [
-    ("prices: {s3_putt: 1}", "s3_putt"), ("prices: {s3_put: free}", "s3_put is not"), ("price: {}", "price is unknown"),
+    ("prices: {s3_putt: 1}", "s3_putt"), ("prices: {s3_put: free}", "s3_put is not"), ("date: x\nprice: {}", "price is unknown"),
+    ("price: {}", "none of the keys date, region, source, prices"),
     ("[1]", "not a mapping"),
     ("prices: {s3_put: {dollars: -1}}", "from 0"), ("prices: {s3_put: {dollars: 1, per: 0}}", "from 1"),
     ("prices: {s3_put: {dollar: 1}}", "s3_put is not"),
@@ -104,6 +150,11 @@ import WeirPlan
   ]) func `a wrong file of prices is refused by name`(_ text: String, _ words: String) {
     let error = #expect(throws: WeirError.self) { try PriceFile.parsed(text, "prices.yaml") }
     #expect(error?.code == .config && error?.message.contains(words) == true, "\(String(describing: error))")
+  }
+
+  @Test func `a file that is not one of prices is not shown`() {
+    let error = #expect(throws: WeirError.self) { try PriceFile.parsed("root:*:20228:0:99999:7:::\n", "/etc/shadow") }
+    #expect(error?.message.contains("not a file of prices") == true && error?.message.contains("20228") == false)
   }
 
   @Test(arguments: [
@@ -150,7 +201,7 @@ import WeirPlan
       "activity.state[].merged: value", "services: list", "services[].service: string", "services[].place: string",
       "services[].in_total: value", "services[].lines: list", "services[].notes: list", "services[].notes[]: string",
       "services[].dollars_per_million_records: value", "services[].dollars_per_month: value", "total.dollars_per_million_records: value",
-      "total.dollars_per_month: value", "not_included: list", "not_included[]: string",
+      "total.dollars_per_month: value", "total.without_price: list", "not_included: list", "not_included[]: string",
     ]
     #expect(found == wanted.union(line.map { "services[].lines[].\($0)" }), "\(found.symmetricDifference(wanted).sorted())")
   }

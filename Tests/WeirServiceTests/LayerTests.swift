@@ -11,7 +11,10 @@ struct LayerTests {
     ("app", ["weir"]),
     (
       "service",
-      ["WeirCommands", "WeirAdmin", "WeirLoad", "WeirCapture", "WeirObserve", "WeirRuntime", "WeirReport", "WeirConfiguration", "WeirPlan"]
+      [
+        "WeirCommands", "WeirAdmin", "WeirLoad", "WeirMockKinesis", "WeirCapture", "WeirObserve", "WeirRuntime", "WeirReport",
+        "WeirConfiguration", "WeirPlan",
+      ]
     ),
     ("engine", ["WeirEngine"]),
     (

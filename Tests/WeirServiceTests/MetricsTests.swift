@@ -67,6 +67,7 @@ import WeirCore
     snapshot.meter.windowsClosed = ["gold/per_minute": 6]
     snapshot.meter.outOfRange = ["state/sums": 1]
     (snapshot.meter.cuts, snapshot.meter.troubles) = (["age": 2], ["source": 1])
+    snapshot.meter.lookups = ["users": LiveMeter.LookupLooks(unchanged: 2, changed: 1, failed: 1, entry: 4)]
     var commits = Histogram.seconds
     commits.observe(0.2)
     snapshot.meter.commits = ["ledger": commits, "silver/orders": commits]
@@ -118,7 +119,7 @@ import WeirCore
 
   /// The label names of all metrics: one for each concept.
   static let concepts: Set<String> = [
-    "version", "librdkafka", "phase", "stage", "code", "shard", "table", "bucket", "reason", "to", "holder", "state",
+    "version", "librdkafka", "phase", "stage", "code", "shard", "table", "bucket", "reason", "to", "holder", "state", "lookup", "outcome",
   ]
 
   @Test func `names follow Prometheus's conventions, with one label for each concept`() {

@@ -36,7 +36,7 @@ public final class AWSClient: AWSSender {
   package let target: AWSEndpoint
   private let credentials: (any AWSCredentialsProvider)?
   private let parts: Parts
-  private let settings: AWSRetrySettings
+  private let configured: AWSRetrySettings
   private let signer: SigV4
   private let shared = Mutex(Shared())
 
@@ -49,14 +49,36 @@ public final class AWSClient: AWSSender {
     self.target = target
     self.credentials = credentials
     self.parts = parts
-    self.settings = settings
+    configured = settings
     region = target.region
     signer = SigV4(region: target.region, service: service.signingName)
   }
 
+  /// For the task that sends.
+  private var settings: AWSRetrySettings { AWSPatience.current?.limited(configured, endpoint) ?? configured }
+
   // MARK: Sending
 
   public func send(_ request: AWSRequest) async throws(AWSFailure) -> AWSResponse {
+    let attempt = try await succeed(request, nil)
+    // Answered attempts have an answer.
+    guard let answer = attempt.answer else { throw failure(.fatal, request, attempt) }
+    return answer
+  }
+
+  public func open(_ request: AWSRequest, _ limits: AWSStreamLimits) async throws(AWSFailure) -> AWSStream {
+    let attempt = try await succeed(request, limits)
+    guard let stream = attempt.stream else { throw failure(.fatal, request, attempt) }
+    return stream
+  }
+
+  /// The attempt that is answered, after others that failed.
+  /// - Parameter limits: of an answer that is read piece by piece; nil: it is read as a whole.
+  private func succeed(_ request: AWSRequest, _ limits: AWSStreamLimits?) async throws(AWSFailure) -> Attempt {
+    if let silence = AWSPatience.current?.silence(of: endpoint, at: parts.clock.monotonicNanoseconds) {
+      throw own(.retriable, silence.code, request, silence.reason)
+    }
+    let settings = settings
     let end = parts.clock.monotonicNanoseconds.saturatingSum(Int64(settings.totalMilliseconds) * 1_000_000)
     var attempts = RequestAttempts(settings, request.retries, service: service.signingName)
     var last: AWSFailure?
@@ -64,16 +86,18 @@ public final class AWSClient: AWSSender {
       try await start(request, by: end, last)
       let keys = try await credentials?.credentials()
       let now = parts.clock.wallMicroseconds / 1_000_000
-      let attempt = await attempt(request, keys, at: now, by: end)
+      let attempt = await attempt(request, keys, limits, at: now, by: end)
       let around = RequestAttempts.Surroundings(
         secondsLeft: secondsLeft(end), random: Double(parts.random.next() >> 11) / Double(1 << 53),
         named: BackOff.named(attempt.answer), now: now)
       switch shared.withLock({ attempts.step(after: attempt.verdict, &$0.quota, around) }) {
-      case .answer:
-        // Answered attempts have an answer.
-        if let answer = attempt.answer { return answer }
-        throw failure(.fatal, request, attempt)
-      case .fail(let kind): throw failure(kind, request, attempt)
+      case .answer: return attempt
+      case .fail(let kind):
+        if let transport = attempt.transport, [.timeout, .noConnection, .broken].contains(transport.kind) {
+          AWSPatience.current?.failed(
+            endpoint, code: transport.kind.rawValue, reason: transport.reason, at: parts.clock.monotonicNanoseconds)
+        }
+        throw failure(kind, request, attempt)
       case .refreshKeys: if let keys { await credentials?.refused(keys) }
       case .moveClock(let seconds): shared.withLock { $0.clockSeconds = seconds }
       case .pause(let seconds):
@@ -113,23 +137,37 @@ public final class AWSClient: AWSSender {
   private struct Attempt {
     var verdict: AWSVerdict
     var answer: AWSResponse?
+    var stream: AWSStream?
     var error: AWSServiceError?
     var transport: AWSTransportFailure?
   }
 
-  private func attempt(_ request: AWSRequest, _ keys: AWSCredentials?, at now: Int64, by end: Int64) async -> Attempt {
+  private func attempt(
+    _ request: AWSRequest, _ keys: AWSCredentials?, _ limits: AWSStreamLimits?, at now: Int64, by end: Int64
+  ) async -> Attempt {
     let signedAt = now + shared.withLock { $0.clockSeconds }
     var sent = transportRequest(request, keys, at: signedAt)
     sent.totalMilliseconds = max(1, min(settings.attemptMilliseconds, Int(secondsLeft(end) * 1000)))
     let attempt: Attempt
     do throws(AWSTransportFailure) {
-      let answer = try await parts.transport.send(sent)
-      let error = AWSVerdict.isError(answer, method: request.method) ? AWSServiceError(answer) : nil
-      attempt = Attempt(verdict: AWSVerdict(answer, error, at: signedAt), answer: answer, error: error)
+      let opened: AWSOpened
+      if let limits {
+        opened = try await parts.transport.open(sent, limits)
+      } else {
+        opened = .answer(try await parts.transport.send(sent))
+      }
+      switch opened {
+      case .stream(let stream): attempt = Attempt(verdict: .answered, answer: AWSResponse(status: 200), stream: stream)
+      case .answer(let answer):
+        let isError = limits != nil || AWSVerdict.isError(answer, method: request.method)
+        let error = isError ? AWSServiceError(answer) : nil
+        attempt = Attempt(verdict: AWSVerdict(answer, error, at: signedAt), answer: answer, error: error)
+      }
     } catch {
       attempt = Attempt(verdict: AWSVerdict(error), transport: error)
     }
     record(request, attempt, sent: sent.body.count)
+    if attempt.answer != nil { AWSPatience.current?.answered(endpoint) }
     return attempt
   }
 

@@ -64,7 +64,7 @@ struct RequestAttempts {
   }
 
   private mutating func again(_ passing: AWSVerdict.Passing, _ quota: inout RetryQuota, _ around: Surroundings) -> Step {
-    guard attempt < settings.attemptsMax else { return .fail(.retriable) }
+    guard attempt < settings.attemptsMax, settings.repeatsTimeouts || passing != .timeout else { return .fail(.retriable) }
     let pause = BackOff.pause(
       after: attempt, isThrottled: passing == .throttled, service: service, random: around.random, named: around.named)
     guard pause < around.secondsLeft, let cost = quota.take(isTimeout: passing == .timeout) else { return .fail(.retriable) }

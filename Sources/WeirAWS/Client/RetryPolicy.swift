@@ -10,6 +10,8 @@ public struct AWSRetrySettings: Sendable, Hashable {
   public var connectMilliseconds = 5000
   /// An attempt without a byte for so long has failed.
   public var idleSeconds = 20
+  /// false: a time-out fails the request.
+  public var repeatsTimeouts = true
 
   public init() {}
 }

@@ -43,7 +43,7 @@ public struct AWSEndpoint: Sendable, Hashable {
   /// Source: botocore 1.44, data/<service>/endpoint-rule-set-1.json.
   /// - Throws: `fatal`: there is no such endpoint.
   static func of(_ service: AWSService, region: String, isFIPS: Bool, isDualStack: Bool) throws(AWSFailure) -> AWSEndpoint {
-    guard isHostLabel(region) else { throw .endpoint("not a region: \(Printable.text(region, bytesMax: 60))") }
+    guard HostAddress.isLabel(region) else { throw .endpoint("not a region: \(Printable.text(region, bytesMax: 60))") }
     let partition = AWSPartition.of(region)
     if service == .s3 { return try s3(region, partition, isFIPS: isFIPS, isDualStack: isDualStack) }
     let isGovernment = partition.name == "aws-us-gov"
@@ -63,11 +63,6 @@ public struct AWSEndpoint: Sendable, Hashable {
     return AWSEndpoint(host: "s3\(isFIPS ? "-fips" : "")\(isDualStack ? ".dualstack" : "").\(region).\(partition.domain)", region: region)
   }
 
-  /// RFC 1123: a region becomes a part of a host's name.
-  private static func isHostLabel(_ text: String) -> Bool {
-    let isPlain = text.utf8.allSatisfy { (0x61...0x7A).contains($0 | 0x20) || (0x30...0x39).contains($0) || $0 == UInt8(ascii: "-") }
-    return (1...63).contains(text.utf8.count) && isPlain && !text.hasPrefix("-")
-  }
 }
 
 /// The parts of an http or https address (RFC 3986).

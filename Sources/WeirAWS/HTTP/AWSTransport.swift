@@ -62,4 +62,6 @@ package struct AWSTransportFailure: Error, Sendable, Hashable {
 package protocol AWSTransport: Sendable {
   /// Every status is an answer; redirects are not followed. Ends within the request's time.
   func send(_ request: AWSTransportRequest) async throws(AWSTransportFailure) -> AWSResponse
+  /// Returns when the head of the answer has come; a body of status 200 follows piece by piece, within the limits.
+  func open(_ request: AWSTransportRequest, _ limits: AWSStreamLimits) async throws(AWSTransportFailure) -> AWSOpened
 }

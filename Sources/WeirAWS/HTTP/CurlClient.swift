@@ -14,6 +14,8 @@ package final class CurlClient: AWSTransport {
     package var authorities: String?
     /// Transfers to one origin at the same time, and so connections; more wait.
     package var transfersPerOriginMax = 64
+    /// Answers of one origin that are read piece by piece at the same time; more wait.
+    package var streamsPerOriginMax = 1024
     /// A connection that was idle for longer is not used again: S3 closes them after 20 s or so.
     package var idleConnectionSeconds = 18
     package init() {}
@@ -31,9 +33,32 @@ package final class CurlClient: AWSTransport {
   deinit { loop.close() }
 
   package func send(_ request: AWSTransportRequest) async throws(AWSTransportFailure) -> AWSResponse {
-    let flag = CancelFlag()
+    switch try await transfer(request, CancelFlag(), nil) {
+    case .answer(let answer): return answer
+    case .stream: throw AWSTransportFailure(.configuration, mayBeReceived: true, "an answer was read in pieces, and not as a whole")
+    }
+  }
+
+  package func open(_ request: AWSTransportRequest, _ limits: AWSStreamLimits) async throws(AWSTransportFailure) -> AWSOpened {
+    let (flag, loop) = (CancelFlag(), loop)
+    let stream = AWSStream(
+      limits, hasRoom: { loop.lookForRoom() },
+      closed: {
+        flag.set()
+        loop.lookForCancelled()
+      })
+    var request = request
+    (request.totalMilliseconds, request.idleSeconds) = (limits.milliseconds, limits.idleSeconds)
+    return try await transfer(request, flag, stream)
+  }
+
+  private func transfer(_ request: AWSTransportRequest, _ flag: CancelFlag, _ stream: AWSStream?) async throws(AWSTransportFailure)
+    -> AWSOpened
+  {
     let result = await withTaskCancellationHandler {
-      await withCheckedContinuation { done in loop.submit(CurlTransfer(request, flag, done)) }
+      await withCheckedContinuation { done in
+        loop.submit(CurlTransfer(request, flag, stream: stream) { done.resume(returning: $0) })
+      }
     } onCancel: {
       flag.set()
       loop.lookForCancelled()
@@ -55,12 +80,13 @@ private final class CurlLoop: @unchecked Sendable {
   private struct Inbox {
     var transfers: [CurlTransfer] = []
     var hasCancelled = false
+    var hasRoom = false
     var isClosed = false
     /// The thread reads no more.
     var hasEnded = false
   }
 
-  /// Transfers to one origin.
+  /// Transfers of one kind to one origin.
   private struct Lane {
     var running = 0
     var waiting: [CurlTransfer] = []
@@ -73,7 +99,7 @@ private final class CurlLoop: @unchecked Sendable {
   private let settings: CurlClient.Settings
   private let inbox = Mutex(Inbox())
   private let multi: UnsafeMutableRawPointer?
-  private var lanes: [String: Lane] = [:]
+  private var lanes: [CurlLane: Lane] = [:]
   private var running: [UnsafeMutableRawPointer: CurlTransfer] = [:]
 
   init(_ settings: CurlClient.Settings) {
@@ -81,7 +107,8 @@ private final class CurlLoop: @unchecked Sendable {
     multi = CurlClient.hasBegun ? curl_multi_init() : nil
     if let multi {
       _ = weir_curl_multi_set_long(multi, CURLMOPT_MAXCONNECTS, settings.transfersPerOriginMax * 4)
-      _ = weir_curl_multi_set_long(multi, CURLMOPT_MAX_HOST_CONNECTIONS, settings.transfersPerOriginMax)
+      _ = weir_curl_multi_set_long(
+        multi, CURLMOPT_MAX_HOST_CONNECTIONS, settings.transfersPerOriginMax + settings.streamsPerOriginMax)
     }
   }
 
@@ -104,6 +131,13 @@ private final class CurlLoop: @unchecked Sendable {
     }
   }
 
+  func lookForRoom() {
+    inbox.withLock { inbox in
+      inbox.hasRoom = true
+      wake(inbox)
+    }
+  }
+
   func close() {
     inbox.withLock { inbox in
       inbox.isClosed = true
@@ -122,10 +156,12 @@ private final class CurlLoop: @unchecked Sendable {
     var signals = sigset_t()
     sigfillset(&signals)
     pthread_sigmask(SIG_BLOCK, &signals, nil)
-    while let (new, hasCancelled) = next() {
-      for transfer in new { lanes[transfer.request.origin, default: Lane()].waiting.append(transfer) }
-      if hasCancelled { abortCancelled() }
-      for origin in Set(new.map(\.request.origin)) { fill(origin) }
+    while let taken = next() {
+      let new = taken.transfers
+      for transfer in new { lanes[transfer.lane, default: Lane()].waiting.append(transfer) }
+      if taken.hasCancelled { abortCancelled() }
+      if taken.hasRoom { for transfer in running.values { transfer.readOn() } }
+      for lane in Set(new.map(\.lane)) { fill(lane) }
       perform()
       let hasWaiting = endLate()
       if let multi { _ = curl_multi_poll(multi, nil, 0, hasWaiting ? CurlLoop.waitingMilliseconds : CurlLoop.idleMilliseconds, nil) }
@@ -136,27 +172,27 @@ private final class CurlLoop: @unchecked Sendable {
   }
 
   /// nil: the client is closed.
-  private func next() -> ([CurlTransfer], Bool)? {
+  private func next() -> Inbox? {
     let (taken, isOver) = inbox.withLock { inbox in
-      defer { (inbox.transfers, inbox.hasCancelled) = ([], false) }
+      defer { (inbox.transfers, inbox.hasCancelled, inbox.hasRoom) = ([], false, false) }
       let isOver = inbox.isClosed || multi == nil
       if isOver { (inbox.isClosed, inbox.hasEnded) = (true, true) }
-      return ((inbox.transfers, inbox.hasCancelled), isOver)
+      return (inbox, isOver)
     }
     if !isOver { return taken }
-    for transfer in taken.0 { transfer.abort(.closed, "the client is closed") }
+    for transfer in taken.transfers { transfer.abort(.closed, "the client is closed") }
     return nil
   }
 
   private func abortCancelled() {
-    for (origin, lane) in lanes {
+    for (key, lane) in lanes {
       let cancelled = lane.waiting.filter(\.isCancelled)
-      if !cancelled.isEmpty { lanes[origin]?.waiting.removeAll(where: \.isCancelled) }
+      if !cancelled.isEmpty { lanes[key]?.waiting.removeAll(where: \.isCancelled) }
       for transfer in cancelled { transfer.abort(.cancelled, "the request was cancelled") }
     }
     for transfer in running.values where transfer.isCancelled {
       stop(transfer, .cancelled, "the request was cancelled")
-      free(transfer.request.origin)
+      free(transfer.lane)
     }
   }
 
@@ -164,26 +200,27 @@ private final class CurlLoop: @unchecked Sendable {
   /// - Returns: whether any still wait.
   private func endLate() -> Bool {
     var hasWaiting = false
-    for (origin, lane) in lanes where !lane.waiting.isEmpty {
+    for (key, lane) in lanes where !lane.waiting.isEmpty {
       let late = lane.waiting.filter { $0.millisecondsLeft <= 0 }
-      if !late.isEmpty { lanes[origin]?.waiting.removeAll { transfer in late.contains { $0 === transfer } } }
-      for transfer in late { transfer.abort(.timeout, "too many requests to \(origin) run for this one to start in its time") }
+      if !late.isEmpty { lanes[key]?.waiting.removeAll { transfer in late.contains { $0 === transfer } } }
+      for transfer in late { transfer.abort(.timeout, "too many requests to \(key.origin) run for this one to start in its time") }
       hasWaiting = hasWaiting || late.count < lane.waiting.count
     }
     return hasWaiting
   }
 
   /// Starts what may start.
-  private func fill(_ origin: String) {
-    while var lane = lanes[origin], !lane.waiting.isEmpty, lane.running < settings.transfersPerOriginMax {
+  private func fill(_ key: CurlLane) {
+    let runningMax = key.isStream ? settings.streamsPerOriginMax : settings.transfersPerOriginMax
+    while var lane = lanes[key], !lane.waiting.isEmpty, lane.running < runningMax {
       let transfer = lane.waiting.removeFirst()
       if let handle = begin(transfer) {
         lane.running += 1
         running[handle] = transfer
       }
-      lanes[origin] = lane
+      lanes[key] = lane
     }
-    if let lane = lanes[origin], lane.running == 0, lane.waiting.isEmpty { lanes[origin] = nil }
+    if let lane = lanes[key], lane.running == 0, lane.waiting.isEmpty { lanes[key] = nil }
   }
 
   private func begin(_ transfer: CurlTransfer) -> UnsafeMutableRawPointer? {
@@ -199,9 +236,9 @@ private final class CurlLoop: @unchecked Sendable {
     return handle
   }
 
-  private func free(_ origin: String) {
-    lanes[origin]?.running -= 1
-    fill(origin)
+  private func free(_ key: CurlLane) {
+    lanes[key]?.running -= 1
+    fill(key)
   }
 
   /// Until no transfer ends any more: what starts in place of an ended one may end in its first step, and a wait would not see that.
@@ -219,7 +256,7 @@ private final class CurlLoop: @unchecked Sendable {
       guard let transfer = running.removeValue(forKey: handle) else { continue }
       _ = curl_multi_remove_handle(multi, handle)
       transfer.end(code)
-      free(transfer.request.origin)
+      free(transfer.lane)
       hasEnded = true
     }
     return hasEnded

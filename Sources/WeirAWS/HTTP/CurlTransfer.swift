@@ -7,7 +7,12 @@ import WeirCore
 final class CurlTransfer: @unchecked Sendable {
   // Unchecked: `isCancelled` is atomic; all other variables belong to the client's thread once the transfer is submitted.
   let request: AWSTransportRequest
-  private let done: CheckedContinuation<Result<AWSResponse, AWSTransportFailure>, Never>
+  private let done: (Result<AWSOpened, AWSTransportFailure>) -> Void
+  /// Takes the body, piece by piece; nil: it is kept until it is whole.
+  private let stream: AWSStream?
+  /// The caller has the stream.
+  private var hasOpened = false
+  private var isPaused = false
   private let cancelled: CancelFlag
   /// Milliseconds of a monotonic clock by which it has ended.
   private let deadline: Int64
@@ -21,11 +26,13 @@ final class CurlTransfer: @unchecked Sendable {
   private var answer = CurlAnswer()
 
   init(
-    _ request: AWSTransportRequest, _ cancelled: CancelFlag, _ done: CheckedContinuation<Result<AWSResponse, AWSTransportFailure>, Never>
+    _ request: AWSTransportRequest, _ cancelled: CancelFlag, stream: AWSStream? = nil,
+    _ done: @escaping (Result<AWSOpened, AWSTransportFailure>) -> Void
   ) {
     self.request = request
     self.cancelled = cancelled
     self.done = done
+    self.stream = stream
     deadline = CurlTransfer.now.saturatingSum(Int64(request.totalMilliseconds))
   }
 
@@ -39,6 +46,9 @@ final class CurlTransfer: @unchecked Sendable {
   }
 
   var isCancelled: Bool { cancelled.isSet }
+
+  /// Transfers of one lane are bounded together; those that last as long as the service sends have lanes of their own.
+  var lane: CurlLane { CurlLane(origin: request.origin, isStream: stream != nil) }
 
   // MARK: Start
 
@@ -60,8 +70,8 @@ final class CurlTransfer: @unchecked Sendable {
     // The thread holds the transfer while libcurl has its handle.
     let context = Unmanaged.passUnretained(self).toOpaque()
     _ = weir_curl_set_pointer(handle, CURLOPT_PRIVATE, context)
-    _ = weir_curl_set_writer(handle, { CurlTransfer.of($3).answer.take(body: $0, $1 * $2) }, context)
-    _ = weir_curl_set_header_reader(handle, { CurlTransfer.of($3).answer.take(header: $0, $1 * $2) }, context)
+    _ = weir_curl_set_writer(handle, { CurlTransfer.of($3).take(body: $0, $1 * $2) }, context)
+    _ = weir_curl_set_header_reader(handle, { CurlTransfer.of($3).take(header: $0, $1 * $2) }, context)
     return handle
   }
 
@@ -145,6 +155,37 @@ final class CurlTransfer: @unchecked Sendable {
     return Int32(CURL_SEEKFUNC_OK)
   }
 
+  // MARK: Answer
+
+  private func take(header bytes: UnsafeMutablePointer<CChar>?, _ count: Int) -> Int {
+    let taken = answer.take(header: bytes, count)
+    if let stream, let handle, !hasOpened, answer.hasAllHeaders, weir_curl_status(handle) == 200 {
+      hasOpened = true
+      done(.success(.stream(stream)))
+    }
+    return taken
+  }
+
+  /// - Returns: the bytes that were taken, or that libcurl must give them again later.
+  private func take(body bytes: UnsafeMutablePointer<CChar>?, _ count: Int) -> Int {
+    guard let stream, hasOpened else { return answer.take(body: bytes, count) }
+    switch stream.give(UnsafeRawBufferPointer(start: bytes, count: count)) {
+    case .kept: return count
+    case .closed: return 0
+    case .full:
+      isPaused = true
+      return Int(CURL_WRITEFUNC_PAUSE)
+    }
+  }
+
+  /// Reads on where the stream has room again.
+  func readOn() {
+    guard let handle, isPaused, stream?.wouldTake == true else { return }
+    // First: libcurl gives the bytes that were refused within the call.
+    isPaused = false
+    _ = curl_easy_pause(handle, CURLPAUSE_CONT)
+  }
+
   // MARK: End
 
   /// Ends with libcurl's verdict.
@@ -159,10 +200,12 @@ final class CurlTransfer: @unchecked Sendable {
         return end(with: .failure(AWSTransportFailure(.broken, mayBeReceived: mayBeReceived, cut)))
       }
       let body = answer.body
-      return end(with: .success(AWSResponse(status: status, headers: answer.headers, body: body)))
+      return end(with: .success(.answer(AWSResponse(status: status, headers: answer.headers, body: body))))
     }
     var text = reason.map { String(cString: $0) } ?? ""
     if text.isEmpty { text = String(cString: curl_easy_strerror(code)) }
+    // libcurl's own words are of bytes per second.
+    if code == CURLE_OPERATION_TIMEDOUT, text.hasPrefix("Operation too slow") { text = "no byte came for \(request.idleSeconds) s" }
     if answer.isTooLong {
       let limit = "the answer has more than \(request.answerBytesMax) bytes"
       return end(with: .failure(AWSTransportFailure(.tooLarge, mayBeReceived: mayBeReceived, limit)))
@@ -181,14 +224,15 @@ final class CurlTransfer: @unchecked Sendable {
     wasSentBefore || weir_curl_request_bytes(handle) > 0 && sent >= request.body.count
   }
 
-  private func end(with result: Result<AWSResponse, AWSTransportFailure>) {
+  private func end(with result: Result<AWSOpened, AWSTransportFailure>) {
     if let handle { curl_easy_cleanup(handle) }
     handle = nil
     curl_slist_free_all(headerList)
     headerList = nil
     reason?.deallocate()
     reason = nil
-    done.resume(returning: result)
+    guard let stream, hasOpened else { return done(result) }
+    if case .failure(let failure) = result { stream.finish(failure.reason) } else { stream.finish(nil) }
   }
 
   private static func kind(_ code: CURLcode) -> AWSTransportFailure.Kind {
@@ -202,6 +246,12 @@ final class CurlTransfer: @unchecked Sendable {
     default: .broken
     }
   }
+}
+
+/// Transfers that are bounded together.
+struct CurlLane: Hashable {
+  var origin: String
+  var isStream: Bool
 }
 
 /// Set once, by the task that waits.

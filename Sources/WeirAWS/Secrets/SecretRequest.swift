@@ -97,7 +97,10 @@ enum SecretRequest {
         .config, "\(secret) cannot be read: \(failure.message)", advice: "Is it scheduled for deletion? Restore it, or name another.")
     case _ where failure.kind == .fatal && failure.status == 0:
       WeirError(.config, "\(secret) cannot be read: \(failure.message)", advice: "Check region, endpoint and credentials of AWS.")
-    case _ where failure.kind == .fatal: WeirError(.config, "\(secret) cannot be read: \(failure.message)")
+    case _ where failure.kind == .fatal:
+      WeirError(
+        .config, "\(secret) cannot be read: \(failure.message)",
+        advice: "Check its name, the account and the region, and that the worker's role or user has \(action(secret)).")
     default:
       WeirError(
         .unavailable, "\(secret) cannot be read now: \(failure.message)", advice: "Check the network and the service, then run again.")

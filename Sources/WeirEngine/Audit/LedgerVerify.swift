@@ -135,7 +135,7 @@ public enum LedgerVerify {
         }
       }
     }
-    for case .lookup(let name, let hash, let path) in entry.lanes.flatMap(\.decisions) {
+    for (name, hash, path) in entry.lanes.flatMap(\.decisions).compactMap(\.namedLookup) {
       result.blobs += 1
       switch try await result.look(lake, path) {
       case .unread: break

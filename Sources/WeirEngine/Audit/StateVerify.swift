@@ -38,7 +38,7 @@ struct StateVerify {
     _ result: inout LedgerVerify.Result
   ) async throws {
     guard !compiled.plan.state.isEmpty else { return }
-    let run = RunInfo(compiled.plan.source, runID: fold.genesis.runID)
+    let run = RunInfo(compiled.plan, runID: fold.genesis.runID)
     let compiled = compiled.following(fold)
     let verify = StateVerify(
       compiled: compiled, state: state, fold: fold,

@@ -209,6 +209,7 @@ actor EpochCommitter {
   private func put(_ draft: EntryDraft, _ epochs: [LaneEpoch]?, began: Int64) async throws -> CommitEnd {
     let (compiled, planHash) = (self.compiled, self.planHash)
     let isUnnoticed = environment.variant.contains(.growthUnnoticed)
+    let lookups = try lookups(of: epochs ?? [])
     meter.enter(.ledger)
     let putBegan = environment.clock.monotonicNanoseconds
     let tries = Atomic(0)
@@ -216,9 +217,8 @@ actor EpochCommitter {
       tries.add(1, ordering: .relaxed)
       try fold.checkPlan(planHash)
       if !isUnnoticed { try compiled.check(fold) }
-      try EpochCommitter.checkLookups(compiled, fold)
       try EpochCommitter.checkRules(draft, fold)
-      return draft
+      return try draft.naming(lookups, over: fold)
     }
     meter.commitTook(environment.clock.monotonicNanoseconds - putBegan, of: "ledger")
     meter.told(outcome, tries: tries.load(ordering: .relaxed))
@@ -262,12 +262,27 @@ actor EpochCommitter {
     }
   }
 
-  /// What this worker looks up must be what the ledger says: another worker may have brought a newer file.
-  private static func checkLookups(_ compiled: CompiledPlan, _ fold: LedgerFold) throws(WeirError) {
-    for lookup in compiled.lookups where fold.lookups[lookup.name]?.hash != lookup.contentHash.hex {
-      throw WeirError(
-        .lookupChanged, "another worker uses another version of the lookup \(lookup.name)",
-        advice: "Give all workers the same file and start this one again.")
+  /// With which the records of an entry are joined; nil: it has none, and versions change while lanes are held.
+  private func lookups(of epochs: [LaneEpoch]) throws(WeirError) -> LookupSet? {
+    let sets = epochs.lazy.filter { $0.counts.input > 0 }.compactMap(\.lookups)
+    let first = sets.first
+    try invariant(sets.allSatisfy { $0 === first }, "an entry has records that are joined with different versions of a lookup")
+    return first ?? (environment.refreshesLookups(of: compiled.plan) ? nil : LookupSet(compiled.lookups))
+  }
+}
+
+extension EntryDraft {
+  /// What this worker looks up is what the ledger says, or the entry says what it is: another worker may have brought a newer file.
+  /// - Throws: `lookup_changed`, `fenced`.
+  fileprivate func naming(_ lookups: LookupSet?, over fold: LedgerFold) throws(WeirError) -> EntryDraft {
+    guard let lookups else { return self }
+    let decisions = try lookups.decisions(over: fold)
+    // Epochs without a record are joined with nothing.
+    guard !decisions.isEmpty, let first = lanes.indices.filter({ lanes[$0].lane != .merge && lanes[$0].counts.input > 0 }).first else {
+      return self
     }
+    var draft = self
+    draft.lanes[first].decisions += decisions
+    return draft
   }
 }

@@ -63,7 +63,7 @@ public final class Flag: Sendable {
   }
 
   /// Waits until the flag is raised, or until a moment, monotonic nanoseconds.
-  func wait(until moment: Int64, _ clock: any Clock) async {
+  package func wait(until moment: Int64, _ clock: any Clock) async {
     let left = moment - clock.monotonicNanoseconds
     guard left > 0, !isRaised else { return }
     await withTaskGroup(of: Void.self) { group in

@@ -24,8 +24,10 @@ struct RowWeights: Sendable {
   private let proceeding: Int64
   /// Blocks keep their text.
   private let keepsText: Bool
-  /// A column of silver is a list, struct or map.
+  /// A column of a silver table is a list, struct or map.
   private let hasNested: Bool
+  /// A row of each silver table that has a name of its own.
+  private let tableRows: [Int64]
   /// Of gold tables.
   private let windows: [any WindowKind]
   private let latenessLeast: Int64
@@ -34,10 +36,12 @@ struct RowWeights: Sendable {
   init(_ compiled: CompiledPlan) {
     let plan = compiled.plan
     row = 16 + (plan.bronze == nil ? 0 : Size.bronze)
-    let silver = plan.silver.map { $0.columns.reduce(Int64(16)) { $0 + RowWeights.width($1.expr.type) } } ?? 0
+    func width(_ columns: [OutputColumn]) -> Int64 { columns.reduce(Int64(16)) { $0 + RowWeights.width($1.expr.type) } }
+    let silver = plan.silver.map { width($0.columns) } ?? 0
+    tableRows = (plan.silverTables ?? []).map { width($0.columns) }
     proceeding = silver + (plan.dedup == nil ? 0 : Size.dedup) + Size.window * Int64(plan.gold.count) + Size.keyed * Int64(plan.state.count)
-    hasNested = plan.silver?.columns.contains { $0.expr.type.isNested } ?? false
-    keepsText = plan.bronze != nil || plan.silver != nil
+    hasNested = plan.silverExpressions.contains { $0.type.isNested }
+    keepsText = plan.bronze != nil || plan.hasSilver
     windows = plan.gold.map { WindowKinds.kind(of: $0.window) }
     latenessLeast = plan.gold.map(\.window.latenessMicroseconds).min() ?? 0
     census = PartitionCensus(plan)
@@ -58,6 +62,7 @@ struct RowWeights: Sendable {
     let rejected = block.rejections.count
     var bytes = row * Int64(block.count) + proceeding * Int64(block.count - rejected) + Size.rejected * Int64(rejected)
     if keepsText { bytes += Int64(block.decoded.raw.count) }
+    for (table, width) in zip(block.tables, tableRows) { bytes += width * Int64(table.count) }
     if hasNested { bytes += nested(block) }
     if rejected > 0 { bytes += copied(block) }
     if !windows.isEmpty { bytes += late(block) }
@@ -68,7 +73,7 @@ struct RowWeights: Sendable {
   /// Values of nested types have bytes of their own, and levels and values in the writer.
   private func nested(_ block: PreparedBlock) -> Int64 {
     var bytes = 0
-    for column in block.silver where column.type.isNested {
+    for column in block.silver + block.tables.flatMap(\.columns) where column.type.isNested {
       if case .string(let values) = column.values { bytes += values.reduce(0) { $0 + $1.count } }
     }
     return 3 * Int64(bytes)

@@ -102,6 +102,7 @@ struct BatchEncoder: Sendable {
     switch kind {
     case .bronze: batch.inShardOrder(\.bronze)
     case .silver: batch.inShardOrder(\.silver)
+    case .silverTable(let number): batch.inShardOrder { $0.silverTables.indices.contains(number) ? $0.silverTables[number] : [] }
     case .quarantine: batch.epochs.flatMap { chunk($0.tables.quarantine) }
     case .late(let number): batch.epochs.compactMap { $0.tables.late[number].map { RowChunk($0) } }
     case .gold(let number): try rows(batch.epochs.compactMap { $0.tables.gold[number] }, number)

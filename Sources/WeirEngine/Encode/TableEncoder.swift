@@ -212,13 +212,14 @@ struct TableEncoder {
     let details = block.details
     var key = block.receivedKeys(rows) ?? block.key.gather(rows)
     key.type = .binary
-    var sequences: [Column] = []
+    var more: [Column] = []
     if run.hasSequences {
       let texts = rows.map { details?.point(Int($0)).sequence?.text }
-      sequences = [
+      more = [
         Column(type: .string, values: .string(texts.map { arena.copy($0 ?? "") }), validity: texts.map { $0 != nil }, owners: [arena])
       ]
     }
+    if run.hasElements { more.append(block.numbers(rows)) }
     return [
       key,
       Column(
@@ -232,6 +233,6 @@ struct TableEncoder {
       arrival,
       Column(type: .string, values: .string(rows.map { sources[Int(block.arrivalSource[Int($0)])] }), owners: [arena]),
       constant(run.runID),
-    ] + sequences
+    ] + more
   }
 }

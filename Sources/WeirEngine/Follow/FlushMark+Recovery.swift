@@ -71,8 +71,8 @@ extension FlushMark {
 
   private static func standing(of lane: LaneID, mark: [UInt8]?, _ fold: LedgerFold) -> Standing {
     guard let committed = fold[lane] else { return .even }
-    // No entry has moved the lane yet. Its first rows may have run ahead.
-    if committed.position == nil, mark == nil { return .even }
+    // No entry has moved the lane yet. Its first rows may have run ahead. Of a child's keys the table has what the parents left.
+    if committed.position == nil, mark == nil { return committed.origin == nil ? .even : .behind }
     let position = committed.position?.ordinal ?? 0
     var text = String(decoding: mark ?? [], as: UTF8.self)
     let isTorn = text.hasPrefix(begun)
@@ -111,6 +111,8 @@ extension FlushMark {
   static func recover(
     _ sources: [any StateRowSource], _ state: any StateTable, _ fold: LedgerFold, owner: [UInt8], _ variant: EngineVariant = []
   ) async throws {
+    var expired = ExpiredRows()
+    var unflushed: [(source: any StateRowSource, lane: LaneID)] = []
     for source in sources {
       for lane in source.ids {
         let owners = variant.contains(.recoversOthersLanes) ? [] : FlushMark.owners(of: [lane], owner)
@@ -122,8 +124,8 @@ extension FlushMark {
           try await state.write(StateWrite([], meta: [mark.entry], owners: owners))
         case .behind:
           guard !variant.contains(.rowsBehindStay) else { continue }
-          try await removeExpired(await source.allStateRows(of: lane), state, owners, variant)
-          await source.markAllUnflushed(lane)
+          if let all = await source.allStateRows(of: lane) { expired.add(all, owners: owners) }
+          unflushed.append((source, lane))
         case .ahead(let beyond):
           guard !variant.contains(.rowsAheadStay), let all = await source.allStateRows(of: lane) else { continue }
           for batch in all.rows { try await state.retract(batch, beyond: beyond, owners: owners) }
@@ -131,17 +133,12 @@ extension FlushMark {
         case .torn(let beyond), .older(let beyond):
           guard let all = await source.allStateRows(of: lane) else { continue }
           if !variant.contains(.gapRowsStay) { for batch in all.rows { try await state.retract(batch, beyond: beyond, owners: owners) } }
-          try await removeExpired(all, state, owners, variant)
-          await source.markAllUnflushed(lane)
+          expired.add(all, owners: owners)
+          unflushed.append((source, lane))
         }
       }
     }
-  }
-
-  private static func removeExpired(
-    _ all: LaneRows?, _ state: any StateTable, _ owners: [(String, [UInt8])], _ variant: EngineVariant
-  ) async throws {
-    guard let all, !variant.contains(.expiredRowsStay) else { return }
-    try await ExpiredRows.remove(butFor: all.rows, of: all.expiring, from: state, owners: owners) { $0.lane == all.mark.lane.text }
+    if !variant.contains(.expiredRowsStay) { try await expired.remove(from: state) }
+    for (source, lane) in unflushed { await source.markAllUnflushed(lane) }
   }
 }

@@ -60,8 +60,7 @@ package actor Followers {
   func repairMerged(_ fold: LedgerFold, rows: [StateBatch], expiring: Set<String>, owners: [(String, [UInt8])]) async throws {
     guard let state, !rows.isEmpty else { return }
     if try await Followers.hasMerged(fold, state) { return }
-    // All rows of a merged table are the merge lane's, also those that lanes wrote before the stream grew.
-    try await ExpiredRows.remove(butFor: rows, of: expiring, from: state, owners: owners) { _ in true }
+    try await ExpiredRows(merged: rows, of: expiring, owners: owners).remove(from: state)
     try await state.write(StateWrite(rows, meta: Followers.marks(fold), owners: owners))
   }
 

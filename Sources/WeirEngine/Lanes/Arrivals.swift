@@ -8,7 +8,7 @@ struct Arrivals: Sendable {
 
   /// A block as it is consumed; one without arrivals counts for nothing.
   mutating func add(_ block: PreparedBlock) {
-    guard let details = block.decoded.raw.details, let first = details.arrivals.first, let last = details.arrivals.last,
+    guard let details = block.decoded.details, let first = details.arrivals.first, let last = details.arrivals.last,
       first != RecordDetails.noArrival, last != RecordDetails.noArrival
     else { return }
     blocks.append((first, last, Int64(details.arrivals.count)))

@@ -24,6 +24,10 @@ actor LaneActor {
   private var unflushed = Arrivals()
   /// Behind the records that were consumed; live only.
   private(set) var identity = ShardIdentity()
+  /// With which the records of the current epoch are prepared; nil: with whatever the blocks were.
+  private(set) var lookups: LookupSet?
+  /// With which those of the next epoch are to be.
+  private var wanted: LookupSet?
 
   /// A lane that has its shard to itself.
   /// - Parameters:
@@ -52,10 +56,17 @@ actor LaneActor {
 
   /// Consumes the rows of these lanes of a live block.
   /// - Parameter read: the first (if known) and the last record of the block.
-  func consume(_ block: DealtBlocks, read: (first: Fingerprint?, last: Fingerprint)?, to end: ShardPoint) throws {
+  /// - Returns: nil, or nothing was consumed: with which lookups it is to be prepared.
+  @discardableResult
+  func consume(_ block: DealtBlocks, read: (first: Fingerprint?, last: Fingerprint)?, to end: ShardPoint) throws -> LookupSet? {
+    turn()
+    if let lookups, block.blocks.contains(where: { $0.lookups !== lookups }) { return lookups }
     try move(to: end)
     if let read { identity.read(first: read.first, last: read.last) }
     try consume([block])
+    // Outer records without elements have no rows, and are consumed all the same.
+    if block.count == 0 { try pass(to: end.ordinal, watermark: block.watermark) }
+    return nil
   }
 
   /// Consumes the rows of these lanes of some deals, in turn, to the deals' own ends.
@@ -91,14 +102,29 @@ actor LaneActor {
   /// Ends the epoch between any two blocks.
   /// - Parameter isWhole: no cut follows.
   func cut(isWhole: Bool = false) throws -> [LaneEpoch] {
+    turn()
+    let joined = lookups
     cutPoint = point
+    turn()
     var epochs = try lanes.map { try $0.cut(isWhole: isWhole) }
     partial?.finish(into: &epochs)
-    for i in epochs.indices { epochs[i].sequence = sequence }
+    for i in epochs.indices { (epochs[i].sequence, epochs[i].lookups) = (sequence, joined) }
     epochs[0].arrivals = arrivals
     epochs[0].identity = identity.isEmpty ? nil : identity
     arrivals = Arrivals()
     return epochs
+  }
+
+  /// The next epoch's records are prepared with these: at once, if the current one has none.
+  func use(_ next: LookupSet) {
+    if lookups == nil { lookups = next }
+    wanted = next
+    turn()
+  }
+
+  private func turn() {
+    guard let wanted, point == cutPoint else { return }
+    (lookups, self.wanted) = (wanted, nil)
   }
 
   /// Ends the epoch at a mark of the shard, which every lane of it has reached.

@@ -29,6 +29,8 @@ package struct LaneEpoch: Sendable {
   var dueAt: Int64?
   /// Of a live shard, at ``position``.
   var identity: ShardIdentity?
+  /// With which its records were prepared, where that may change while the lane is held.
+  var lookups: LookupSet?
   /// For observers; none of these are committed.
   var sizes = LaneSizes()
   var rejected = RejectedReasons()

@@ -10,6 +10,8 @@ struct LaneRows: Sendable {
   var left: Int
   /// Tables whose rows expire.
   var expiring: Set<String> = []
+  /// See ``LaneState/ancestry``.
+  var ancestry: KeyAncestry?
   /// Of the records that the rows come from, where that is watched.
   var arrivals: Arrivals
 
@@ -22,6 +24,7 @@ struct LaneRows: Sendable {
     mark = FlushMark(lane: lane.id, generation: lane.generation, position: lane.position)
     left = lane.stateRowsLeft
     expiring = lane.expiringTables
+    ancestry = lane.ancestry
     self.arrivals = arrivals
   }
 }

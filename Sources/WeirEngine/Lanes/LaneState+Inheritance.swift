@@ -5,16 +5,21 @@ import WeirProtocol
 /// What a lane takes over from the lanes of its shard's parents (DESIGN section 4, "Reshard"), of keys in its range: open windows and keyed
 /// state. Of the ids of dedup it takes all, because they are hashes, which do not show the key.
 extension LaneState {
-  /// - Parameter parents: as their last entries left them.
+  /// - Parameters:
+  ///   - parents: as their last entries left them.
+  ///   - dedupFloor: see ``LedgerFold/dedupFloor(of:)``.
   /// - Throws: `corrupt` if the state does not show which keys it has.
   func inherit(
-    _ parents: [(state: LaneState, source: LaneOrigin.Parent)], _ origin: LaneOrigin, _ variant: EngineVariant = []
+    _ parents: [(state: LaneState, source: LaneOrigin.Parent)], _ origin: LaneOrigin, dedupFloor: Int64, _ variant: EngineVariant = []
   ) throws(WeirError) {
     let keys = try InheritedKeys(compiled, origin, of: id)
     if let dedup, !variant.contains(.childForgetsIDs) {
       dedup.inherit(
         parents.compactMap { parent, _ in
-          parent.dedup.map { ($0, rise: LaneState.rise(from: max(parent.watermark, parent.floor), to: origin.dedupFloor)) }
+          // Its ids were judged by no less than its own floor of them.
+          parent.dedup.map {
+            ($0, rise: LaneState.rise(from: max(parent.watermark, parent.floor, parent.dedupFloor), to: dedupFloor))
+          }
         })
     }
     for (parent, source) in parents {
@@ -38,14 +43,11 @@ extension LaneState {
 /// Which groups of a parent's tables belong to a child.
 struct InheritedKeys {
   private let range: HashRange?
-  private let types: [[ColumnType]]
-  /// Of each aggregate: which of its `by` columns is the record's key; nil: it is by shard, and no record of the child has such a group.
-  private let column: [Int?]
+  private let keys: GroupKeys
 
   init(_ compiled: CompiledPlan, _ origin: LaneOrigin, of lane: LaneID) throws(WeirError) {
     range = origin.range
-    types = compiled.aggregates.map(\.byTypes)
-    column = compiled.aggregates.indices.map { compiled.keyColumn(of: $0) }
+    keys = GroupKeys(compiled)
     // Without ranges a merge is known, and a split is not.
     guard range != nil || origin.parents.count > 1 else {
       throw WeirError(
@@ -58,28 +60,21 @@ struct InheritedKeys {
   func contains(_ key: ArraySlice<UInt8>, of aggregate: Int, from parent: HashRange?) -> Bool {
     guard let range else { return true }
     // Groups of the parent itself continue in the child that has its first hash, so that exactly one finishes them.
-    guard let column = column[aggregate] else { return parent.map { range.contains($0.first) } ?? true }
-    var hash = KeyHash.null
-    try? StateKey.decode(key, types: types[aggregate]) { number, value in
-      if number == column, case .string(let text) = value { hash = KeyHash.of(text) }
-    }
+    guard let hash = keys.hash(of: key, of: aggregate) else { return parent.map { range.contains($0.first) } ?? true }
     return range.contains(hash)
   }
 }
 
-/// Until a child's own watermark has passed it: what the keys of each parent are judged by.
+/// Until a child's own watermark has passed it: what the keys of each parent are judged by, and of each of their parents.
 struct InheritedFloors {
   private var floors: [(range: HashRange, floor: Int64)]
   /// Of a stream that got more shards: what the keys of each shard of before are judged by.
   private var growth: PartitionGrowth?
 
   /// nil: there are none above the lane's own floor.
-  init?(_ origin: LaneOrigin?, _ growth: PartitionGrowth? = nil, above floor: Int64) {
+  init?(_ ancestors: [LedgerFold.Ancestor], _ growth: PartitionGrowth? = nil, above floor: Int64) {
     self.growth = growth.flatMap { $0.dedupFloor > floor ? $0 : nil }
-    floors = (origin?.parents ?? []).compactMap { parent in
-      guard let range = parent.range, let reached = parent.reached, reached > floor else { return nil }
-      return (range, reached)
-    }
+    floors = ancestors.compactMap { parent in parent.range.flatMap { parent.reached > floor ? ($0, parent.reached) : nil } }
     if floors.isEmpty, self.growth == nil { return nil }
   }
 

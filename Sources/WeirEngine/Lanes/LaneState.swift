@@ -24,6 +24,8 @@ package final class LaneState {
   private var windowCounts: [WindowCounts]
   private var all: [RowChunk] = []
   private var accepted: [RowChunk] = []
+  /// By number of the silver table that has a name of its own.
+  private var tableRows: [[RowChunk]]
   /// nil: none yet. A lane has seldom some, and builders of ten columns are made for them.
   private var quarantine: QuarantineRows?
   /// By gold table number.
@@ -32,8 +34,10 @@ package final class LaneState {
   private(set) var watermark = Watermark.minimum
   /// A lane that joined or woke judges by the larger of the shard's watermark and this (law 3); the minimum elsewhere.
   private(set) var floor = Watermark.minimum
-  /// Ids are forgotten by no less than this (see ``LaneOrigin/dedupFloor``).
+  /// Ids are forgotten by no less than this (see ``LedgerFold/dedupFloor(of:)``).
   var dedupFloor = Watermark.minimum
+  /// Where rows expire and the shard has parents.
+  private(set) var ancestry: KeyAncestry?
   /// Everything of the shard before this ordinal is consumed.
   private(set) var position: Int64 = 0
 
@@ -50,6 +54,7 @@ package final class LaneState {
     self.scratch = scratch
     windowCounts = [WindowCounts](repeating: .init(), count: compiled.goldCount)
     late = [LateRows?](repeating: nil, count: compiled.goldCount)
+    tableRows = [[RowChunk]](repeating: [], count: compiled.rowTables.count)
   }
 
   /// The lane as `other` is, for another form of the plan: without the tables that it does not finish by that, and without ids.
@@ -60,6 +65,7 @@ package final class LaneState {
     keyed = zip(compiled.aggregates, other.keyed).map { $0.isFinishedInLane ? $1 : nil }
     windowCounts = [WindowCounts](repeating: .init(), count: compiled.goldCount)
     late = [LateRows?](repeating: nil, count: compiled.goldCount)
+    tableRows = [[RowChunk]](repeating: [], count: compiled.rowTables.count)
     (watermark, floor, position) = (other.watermark, other.floor, other.position)
   }
 
@@ -97,8 +103,19 @@ package final class LaneState {
         accepted.append(RowChunk(position: block.decoded.raw.position, source: .columns(block.silver), rows: rows))
       }
     }
+    if !tableRows.isEmpty { takeTableRows(next, passed) }
     for i in compiled.aggregates.indices where compiled.aggregates[i].isFinishedInLane {
       next.columns.matching(passed, of: i, scratch) { aggregate(i, next, $0) }
+    }
+  }
+
+  private func takeTableRows(_ next: DealtBlocks, _ passed: UnsafeBufferPointer<UInt32>) {
+    next.forEachBlock(of: passed.lazy.map { UInt32(next.deal.row(Int($0))) }) { block, records in
+      for (number, table) in block.tables.enumerated() {
+        let rows = table.rows(of: records)
+        guard !rows.isEmpty else { continue }
+        tableRows[number].append(RowChunk(position: block.decoded.raw.position, source: .columns(table.columns), rows: rows))
+      }
     }
   }
 
@@ -204,6 +221,12 @@ package final class LaneState {
   /// - Parameter max: rows of a table at most.
   func takeStateRows(max: Int) -> [StateBatch] { stateRows { $0.takeUnflushed(max: max, into: &$1) } }
 
+  /// Rows that expired in the lanes of the shard's parents stay away.
+  func begin(_ ancestry: KeyAncestry) {
+    self.ancestry = ancestry
+    for i in compiled.aggregates.indices { keyed[i]?.inherit(clocks: ancestry.mostClock) { ancestry.clock(of: $0, of: i) } }
+  }
+
   /// Tables whose rows expire.
   var expiringTables: Set<String> { compiled.expiringTables }
 
@@ -243,7 +266,7 @@ package final class LaneState {
   /// Ends the epoch: everything since the last cut, and the lane's state after it.
   /// - Parameter isWhole: no cut of the lane follows.
   package func cut(isWhole: Bool = false) throws(WeirError) -> LaneEpoch {
-    let tables = LaneTables(bronze: all, silver: accepted)
+    let tables = LaneTables(bronze: all, silver: accepted, silverTables: tableRows)
     tables.quarantine = quarantine?.finish()
     var sizes = LaneSizes()
     for i in 0..<compiled.goldCount {
@@ -273,6 +296,7 @@ package final class LaneState {
     windowCounts = [WindowCounts](repeating: .init(), count: compiled.goldCount)
     all = []
     accepted = []
+    tableRows = [[RowChunk]](repeating: [], count: compiled.rowTables.count)
     quarantine = nil
     rejected = RejectedReasons()
     late = [LateRows?](repeating: nil, count: compiled.goldCount)

@@ -7,18 +7,21 @@ final class LaneTables: @unchecked Sendable {
   // what was taken is held nowhere else, and each block is freed as soon as it is encoded.
   var bronze: [RowChunk]
   var silver: [RowChunk]
+  /// By number of the silver table that has a name of its own.
+  var silverTables: [[RowChunk]]
   var quarantine: [Column]?
   /// By gold table number.
   var late: [Int: LateChunk] = [:]
   var gold: [Int: WindowResults] = [:]
 
-  init(bronze: [RowChunk], silver: [RowChunk]) {
+  init(bronze: [RowChunk], silver: [RowChunk], silverTables: [[RowChunk]] = []) {
     self.bronze = bronze
     self.silver = silver
+    self.silverTables = silverTables
   }
 
   func removeAll() {
-    (bronze, silver, quarantine) = ([], [], nil)
+    (bronze, silver, silverTables, quarantine) = ([], [], [], nil)
     (late, gold) = ([:], [:])
   }
 }

@@ -74,7 +74,7 @@ public struct RejectedReasons: Sendable {
       others += 1
       return
     }
-    let details = block.decoded.raw.details
+    let details = block.decoded.details
     let sample = Sample(
       shard: details?.shard ?? shard, position: block.point(row), reason: Printable.text(reason, bytesMax: Sample.reasonBytesMax),
       record: Printable.text(block.value(row).bytes, bytesMax: Sample.recordBytesMax), hint: hint(),

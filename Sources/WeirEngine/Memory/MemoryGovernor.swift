@@ -8,6 +8,8 @@ public final class MemoryGovernor: Sendable {
   /// Before the worker stops for lack of memory: together a tenth of a second.
   private static let looks = 10
   private static let restNanoseconds: Int64 = 10_000_000
+  /// Input that may come in between two looks, each of which is a system call.
+  private static let unlookedMax: Int64 = 1 << 20
 
   public let budget: MemoryBudget
   private let memory: ProcessMemory?
@@ -18,6 +20,9 @@ public final class MemoryGovernor: Sendable {
     var lookups: Int64 = 0
     /// What the process had when memory was given back to the system last.
     var trimmedTo: Int64 = 0
+    /// Bytes of input since the last look.
+    var unlooked: Int64 = 0
+    var wasBusy = false
     /// Raised when memory may have come free; nil: no task waits for that.
     var freed: Flag?
   }
@@ -30,7 +35,7 @@ public final class MemoryGovernor: Sendable {
   @discardableResult
   public func look() -> Int64 {
     guard let now = memory?.anonymousBytes() else { return 0 }
-    state.withLock { $0.peak = max($0.peak, now) }
+    state.withLock { ($0.peak, $0.unlooked) = (max($0.peak, now), 0) }
     return now
   }
 
@@ -83,7 +88,18 @@ public final class MemoryGovernor: Sendable {
 
   /// Whether the process takes more than it should while more comes in. Gives back what the allocator keeps before it says so.
   var isBusy: Bool {
-    look() > budget.busyAbove && trimmed() > budget.busyAbove
+    let isBusy = look() > budget.busyAbove && trimmed() > budget.busyAbove
+    state.withLock { $0.wasBusy = isBusy }
+    return isBusy
+  }
+
+  /// The same for a small block of input: after little input the process is not looked at again, unless it was busy at the last look.
+  func isBusy(after bytes: Int64) -> Bool {
+    let isDue = state.withLock { state in
+      state.unlooked += bytes
+      return state.wasBusy || state.unlooked >= MemoryGovernor.unlookedMax
+    }
+    return isDue && isBusy
   }
 
   /// Whether this many more bytes fit into the budget.
@@ -129,7 +145,8 @@ public final class MemoryGovernor: Sendable {
   /// The end of an epoch is reported just before its rows are let go of, and other threads do that: so memory that is missing is looked for
   /// some more times.
   private func stopIfFull(with more: Int64 = 0, _ clock: any Clock) async throws {
-    for _ in 0..<MemoryGovernor.looks where !Task.isCancelled && !hasRoom(for: more) {
+    for _ in 0..<MemoryGovernor.looks {
+      if Task.isCancelled || hasRoom(for: more) { break }
       await clock.sleep(nanoseconds: MemoryGovernor.restNanoseconds)
       // What was let go of since the last time is the allocator's: the process has as much as before.
       state.withLock { $0.trimmedTo = 0 }

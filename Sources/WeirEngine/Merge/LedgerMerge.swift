@@ -71,7 +71,7 @@ actor LedgerMerge {
     try await claim(fold)
     if let state, !rows.isEmpty {
       if !variant.contains(.expiredRowsStay) {
-        try await ExpiredRows.remove(butFor: rows, of: restored.expiringTables, from: state, owners: owners) { _ in true }
+        try await ExpiredRows(merged: rows, of: restored.expiringTables, owners: owners).remove(from: state)
       }
       try await state.write(StateWrite(rows, meta: Followers.marks(fold, of: [.merge]), owners: owners))
     }

@@ -51,9 +51,10 @@ struct Restorer: Sendable {
       try lane.restore(blobs: try await blobs(id), position: position.ordinal, watermark: before.watermark)
     }
     if let origin = before?.origin, before?.state == nil { try await inherit(origin, into: lane) }
+    if !variant.contains(.childShowsExpired), let ancestry = KeyAncestry(compiled, fold, of: id) { lane.begin(ancestry) }
     let growth = fold.growth(of: id)
     if let ids = fold.idsAwaited(by: id), !variant.contains(.growthForgetsIDs) { try lane.begin(withIDs: try await blob(ids)) }
-    lane.dedupFloor = max(before?.origin?.dedupFloor ?? Watermark.minimum, growth?.dedupFloor ?? Watermark.minimum)
+    lane.dedupFloor = max(fold.dedupFloor(of: id), growth?.dedupFloor ?? Watermark.minimum)
     // The floor of a lane that woke or joined is known only after the entry that says so.
     if variant.contains(.restoresWithoutFloor) { return lane }
     lane.raise(floor: before?.floor ?? Watermark.minimum)
@@ -72,7 +73,7 @@ struct Restorer: Sendable {
       guard known.state != nil || known.origin != nil else { continue }
       parents.append((try await state(parent.lane, Scratch()), parent))
     }
-    try lane.inherit(parents, origin, variant)
+    try lane.inherit(parents, origin, dedupFloor: fold.dedupFloor(of: lane.id), variant)
   }
 
   /// A lane that has its shard to itself.
@@ -82,8 +83,8 @@ struct Restorer: Sendable {
       inherited: variant.contains(.childIgnoresFloors)
         ? nil
         : InheritedFloors(
-          fold[id]?.origin, variant.contains(.growthIgnoresFloors) ? nil : fold.growth(of: id), above: fold[id]?.floor ?? Watermark.minimum)
-    )
+          fold.ancestors(of: id), variant.contains(.growthIgnoresFloors) ? nil : fold.growth(of: id),
+          above: fold[id]?.floor ?? Watermark.minimum))
   }
 
   func shards(_ ids: [LaneID], parallel: Int) async throws -> [LaneActor] {

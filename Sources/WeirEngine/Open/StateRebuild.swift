@@ -92,7 +92,7 @@ public enum StateRebuild {
     try await StateOwnership.claim(state, genesis, compiled.plan)
     let owners = try await take(state, ledger, Array(String(environment.random.next(), radix: 16).utf8))
     let fold = try await ledger.refresh()
-    let run = RunInfo(compiled.plan.source, runID: fold.runID)
+    let run = RunInfo(compiled.plan, runID: fold.runID)
     let restorer = Restorer(compiled: compiled.following(fold), store: environment.lake, fold: fold, run: run)
     var rows: [StateBatch] = []
     var meta: [(String, [UInt8])] = []

@@ -43,9 +43,11 @@ public struct CompiledPlan: Sendable {
   public let plan: Plan
   /// Of the records.
   let format: any RecordFormat
-  public let lookups: [LookupTable]
+  public private(set) var lookups: [LookupTable]
   let checks: [(check: Check, evaluator: ExprEvaluator)]
   let silver: [Output]
+  /// Silver tables with names of their own, in the plan's order.
+  let rowTables: [RowTable]
   /// Gold tables in the plan's order, then state tables.
   public let aggregates: [Aggregate]
   public let goldCount: Int
@@ -77,6 +79,7 @@ public struct CompiledPlan: Sendable {
     eventTimes = EventTimeBounds(plan)
     checks = plan.checks.map { ($0, ExprEvaluator($0.that)) }
     silver = plan.silver?.columns.map { Output("silver.\($0.name)", $0.expr) } ?? []
+    rowTables = (plan.silverTables ?? []).map { RowTable($0, plan) }
     goldCount = plan.gold.count
     // Where keys may be anywhere, or in one partition of each of several topics, no lane can finish a table by key.
     let isSpread = mergesKeys || (plan.source.live.map { $0.misplaced != .halt || $0.readsSeveralStreams } ?? false)
@@ -116,12 +119,19 @@ public struct CompiledPlan: Sendable {
     fieldsRead = CompiledPlan.fieldsRead(plan, inputsRead)
   }
 
+  /// The same plan with other versions of its lookups.
+  func with(lookups tables: [LookupTable]) -> CompiledPlan {
+    var other = self
+    other.lookups = tables
+    return other
+  }
+
   private static func inputsRead(_ plan: Plan) -> [Bool] {
-    var all = plan.checks.map(\.that) + (plan.silver?.columns.map(\.expr) ?? [])
+    var all = plan.checks.map(\.that) + plan.silverExpressions
     for gold in plan.gold { all += gold.by.map(\.expr) + gold.measures.compactMap(\.argument) + [gold.filter].compactMap(\.self) }
     for state in plan.state { all += state.by.map(\.expr) + state.measures.compactMap(\.argument) + [state.filter].compactMap(\.self) }
     var isRead = [Bool](repeating: false, count: plan.inputs.count)
-    for expr in all { for input in expr.inputColumns { isRead[input] = true } }
+    for expr in all { for input in expr.inputColumns where input < isRead.count { isRead[input] = true } }
     return isRead
   }
 
@@ -132,7 +142,7 @@ public struct CompiledPlan: Sendable {
       switch input.origin {
       case .field(let field): isRead[field] = true
       case .lookup(let lookup, _): isRead[plan.lookups[lookup].key] = true
-      case .system: break
+      case .system, .exploded: break
       }
     }
     return isRead
@@ -174,12 +184,14 @@ public struct CompiledPlan: Sendable {
   var hasLaneWindows: Bool { aggregates.contains { $0.isFinishedInLane && $0.window != nil } }
 
   /// Which of an aggregate's `by` columns is the record's key; nil: none.
-  func keyColumn(of aggregate: Int) -> Int? {
+  func keyColumn(of aggregate: Int) -> Int? { column(of: aggregate) { $0 == plan.record.key.map { .field($0) } } }
+
+  /// Which of them is the record's shard; nil: none.
+  func shardColumn(of aggregate: Int) -> Int? { column(of: aggregate) { $0 == .system(.shard) } }
+
+  private func column(of aggregate: Int, _ isIt: (InputColumn.Origin) -> Bool) -> Int? {
     let by = aggregate < goldCount ? plan.gold[aggregate].by : plan.state[aggregate - goldCount].by
-    return by.firstIndex { column in
-      guard let input = column.expr.plainColumn, case .field(let field) = plan.inputs[input].origin else { return false }
-      return field == plan.record.key
-    }
+    return by.firstIndex { column in column.expr.plainColumn.map { isIt(plan.inputs[$0].origin) } ?? false }
   }
 
   /// A state table is finished in the lanes.

@@ -12,16 +12,19 @@ final class BlockPreparer {
   /// nil: one lane has all.
   private let dealer: LaneDealer?
   private let census: PartitionCensus
+  private let lookups: LookupSet
 
   init(_ compiled: CompiledPlan, _ dealer: LaneDealer?) {
     self.compiled = compiled
     self.dealer = dealer
     census = PartitionCensus(compiled.plan)
-    decoder = compiled.format.decoder(
-      DecoderRequest(fields: compiled.plan.record.fields, read: compiled.fieldsRead, keepsBlankLines: compiled.keepsBlankLines))
+    lookups = LookupSet(compiled.lookups)
+    decoder = compiled.plan.record.decoder(read: compiled.fieldsRead, keepsBlankLines: compiled.keepsBlankLines)
   }
 
-  func prepare(_ raw: RawBlock) -> PreparedBlock {
+  /// - Parameter other: lookups instead of those that the plan was compiled with.
+  func prepare(_ raw: RawBlock, _ other: LookupSet? = nil) -> PreparedBlock {
+    let lookups = other ?? self.lookups
     let plan = compiled.plan
     var decoded = decoder.decode(raw)
     let count = decoded.count
@@ -29,13 +32,13 @@ final class BlockPreparer {
     compiled.eventTimes?.apply(to: &decoded, times: times)
     let key = plan.record.key.map { KeyText.column(decoded.columns[$0], count: count) } ?? KeyText.null(count: count)
     var block = PreparedBlock(
-      decoded: decoded, key: key,
+      decoded: decoded, lookups: lookups, key: key,
       columns: LaneColumns(verdict: decoded.valid.map { $0 ? 0 : PreparedBlock.Verdict.rejected }, time: times),
       rejections: Dictionary(uniqueKeysWithValues: decoded.rejections.lazy.map { ($0.row, $0.rejection) }), failures: [],
       silver: [], groups: [])
     // Here, where the bytes of the keys are in the cache.
     if let dealer { block.laneOf = dealer.lanes(of: key, count: count) }
-    let inputs = self.inputs(decoded, time: block.columns.time)
+    let inputs = self.inputs(decoded, lookups, time: block.columns.time)
     check(&block, inputs)
     identify(&block)
     evaluate(&block, inputs)
@@ -51,7 +54,7 @@ final class BlockPreparer {
   }
 
   /// The columns that expressions use, by `Plan.inputs`; nil: none does.
-  private func inputs(_ decoded: DecodedBlock, time: [Int64]) -> [Column?] {
+  private func inputs(_ decoded: DecodedBlock, _ lookups: LookupSet, time: [Int64]) -> [Column?] {
     let plan = compiled.plan
     var rowsOf = [[Int32]?](repeating: nil, count: plan.lookups.count)
     return zip(plan.inputs, compiled.inputsRead).map { input, isRead in
@@ -63,17 +66,18 @@ final class BlockPreparer {
         if let known = rowsOf[lookup] {
           rows = known
         } else {
-          rows = compiled.lookups[lookup].probe(decoded.columns[plan.lookups[lookup].key], count: decoded.count)
+          rows = lookups.tables[lookup].probe(decoded.columns[plan.lookups[lookup].key], count: decoded.count)
           rowsOf[lookup] = rows
         }
-        return compiled.lookups[lookup].gather(column: column, rows: rows)
-      case .system(.arrival): return Column(type: .timestamp, values: .int64(decoded.raw.details?.arrivals(orTimes: time) ?? time))
+        return lookups.tables[lookup].gather(column: column, rows: rows)
+      case .exploded: preconditionFailure("\(input.name) is not an input of a whole plan")
+      case .system(.arrival): return Column(type: .timestamp, values: .int64(decoded.details?.arrivals(orTimes: time) ?? time))
       case .system(.position):
-        let positions = decoded.raw.details?.positions ?? decoded.offset.map { decoded.raw.position + Int64($0) }
+        let positions = decoded.details?.positions ?? decoded.offset.map { decoded.raw.position + Int64($0) }
         return Column(type: .int64, values: .int64(positions))
       case .system(.shard):
         let arena = Arena()
-        let shard = arena.copy(decoded.raw.details?.shard ?? plan.source.stream)
+        let shard = arena.copy(decoded.details?.shard ?? plan.source.stream)
         return Column(type: .string, values: .string([StringRef](repeating: shard, count: decoded.count)), owners: [arena])
       }
     }
@@ -109,6 +113,12 @@ final class BlockPreparer {
   private func evaluate(_ block: inout PreparedBlock, _ inputs: [Column?]) {
     let count = block.count
     for output in compiled.silver { block.silver.append(column(output, inputs, &block, mask: nil)) }
+    for table in compiled.rowTables {
+      var maker = TableRowMaker(table, inputs, count: count)
+      let verdicts = block.columns.verdict
+      block.tables.append(maker.make { verdicts[$0] == PreparedBlock.Verdict.proceeds })
+      for (record, reason) in maker.errors { block.reject(record, reason) }
+    }
     for aggregate in compiled.aggregates {
       var mask: [Bool]?
       if let filter = aggregate.filter {

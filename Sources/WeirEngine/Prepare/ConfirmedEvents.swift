@@ -101,7 +101,7 @@ struct ConfirmedEvents {
     _ block: PreparedBlock, from row: Int, _ following: ClockGuard.Followers
   ) throws(WeirError) -> [SequencedEvent] {
     var raw = block.decoded.raw
-    raw.count = raw.lineStart(Int(block.decoded.offset[row]))
+    raw.cut(before: row, at: Int(block.decoded.offset[row]))
     if raw.count > 0, let hash = block.decoded.raw.hashBefore?.hash(raw.count, of: raw.text) {
       raw.prefixHash = hash
       var part = prepare(raw)
@@ -143,8 +143,21 @@ extension ClockGuard.Followers {
 }
 
 extension RawBlock {
+  /// Keeps the records before one.
+  /// - Parameters:
+  ///   - row: its place, of records that are not lines.
+  ///   - offset: its first byte.
+  fileprivate mutating func cut(before row: Int, at offset: Int) {
+    switch framing {
+    case .lines: count = lineStart(offset)
+    case .spans(let offsets, let lengths):
+      count = row > 0 ? Int(offsets[row - 1]) + Int(lengths[row - 1]) : 0
+      framing = .spans(offset: Array(offsets.prefix(row)), length: Array(lengths.prefix(row)))
+    }
+  }
+
   /// The beginning of the line that has this byte.
-  fileprivate func lineStart(_ offset: Int) -> Int {
+  private func lineStart(_ offset: Int) -> Int {
     var at = offset
     while at > 0, text.base[at - 1] != 0x0A { at -= 1 }
     return at

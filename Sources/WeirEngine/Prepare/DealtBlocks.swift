@@ -47,7 +47,7 @@ final class DealtBlocks: @unchecked Sendable {
     precondition(blocks.count == 1 || deal.isArranged || count == 0, "the columns of several blocks are not contiguous")
     columns = deal.isArranged ? deal.arranged(blocks.map(\.columns)) : blocks[0].columns
     accepted = DealtBlocks.accepted(blocks[0], rows: count, lanes: lanes)
-    hasArrivals = blocks.contains { $0.decoded.raw.details != nil }
+    hasArrivals = blocks.contains { $0.decoded.details != nil }
   }
 
   /// The same, with no watermark below `floor`. Blocks of one lane only.

@@ -7,6 +7,8 @@ import WeirOperators
 struct PartitionCensus: Sendable {
   /// Number of a table in the plan, into the hashes: equal values of two tables are two partitions.
   private let silver: (number: Int, layout: TableLayout)?
+  /// Of silver tables with names of their own: which of a block's.
+  private let rows: [(table: Int, number: Int, layout: TableLayout)]
   private let bronze: (number: Int, layout: TableLayout)?
   /// Arrivals of one partition, in microseconds: rejected and late rows go by the day, bronze as the plan says.
   private let arrivalUnit: Int64
@@ -18,6 +20,7 @@ struct PartitionCensus: Sendable {
     }
     silver = find(.silver)
     bronze = find(.bronze)
+    rows = (plan.silverTables ?? []).indices.compactMap { table in find(.silverTable(table)).map { (table, $0.0, $0.1) } }
     arrivalUnit =
       (bronze?.layout.partitionBy ?? []).filter { PartitionCensus.arrivalColumns.contains($0.column) }.map { partition in
         switch partition.transform {
@@ -36,11 +39,22 @@ struct PartitionCensus: Sendable {
 
   /// Those of silver, and the bytes of their long texts.
   func silver(_ block: PreparedBlock) -> (partitions: [Hash128], textBytes: Int64) {
-    guard block.count > 0, let (number, layout) = silver else { return ([], 0) }
-    if let one = PartitionCensus.single(layout, block.silver, table: number) { return ([one], 0) }
-    let codes = PartitionValues.codes(layout, block.silver)
+    var all = silver.map { PartitionCensus.of($0.layout, block.silver, count: block.count, table: $0.number) } ?? ([], 0)
+    for (table, number, layout) in rows {
+      let found = PartitionCensus.of(layout, block.tables[table].columns, count: block.tables[table].count, table: number)
+      all = (all.partitions + found.partitions, all.textBytes + found.textBytes)
+    }
+    return all
+  }
+
+  private static func of(
+    _ layout: TableLayout, _ columns: [Column], count: Int, table number: Int
+  ) -> (partitions: [Hash128], textBytes: Int64) {
+    guard count > 0 else { return ([], 0) }
+    if let one = PartitionCensus.single(layout, columns, table: number) { return ([one], 0) }
+    let codes = PartitionValues.codes(layout, columns)
     var textBytes: Int64 = 0
-    let partitions = PartitionCensus.distinct(codes, count: block.count, table: number) { row in
+    let partitions = PartitionCensus.distinct(codes, count: count, table: number) { row in
       for code in codes {
         guard case .string(let texts) = code.values, texts[row].count >= PartitionCensus.longText else { continue }
         textBytes += Int64(texts[row].count)

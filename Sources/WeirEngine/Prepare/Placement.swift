@@ -72,16 +72,16 @@ struct Placement: Sendable {
     var (key, place, sent) = ("no key", "", "")
     if block.key.isValid(row), case .string(let keys) = block.key.values {
       key = "the key '\(String(decoding: keys[row].bytes, as: UTF8.self).shortened(toBytes: Placement.keyBytesMax))'"
-      if rules.count == 1 { place = " but into \(shard.stream)/\(rules[0].shard(of: keys[row].bytes, count: shards))" }
+      if rules.count == 1 { place = "; its partition is \(shard.stream)/\(rules[0].shard(of: keys[row].bytes, count: shards))" }
       // The key is a field's value, and the producer goes by the record's own key.
       let raw = block.decoded.raw
-      if let details = raw.details, details.key(row, in: raw.text) == nil {
+      if let details = block.decoded.details, details.key(row, in: raw.text) == nil {
         sent = ". The record was sent without a key of its own, so the producer did not place it by one"
       }
     }
     return WeirError(
       .misplaced,
-      "the record at position \(block.point(row)) of \(shard.name) has \(key), which \(KeyRules.text(rules)) does not put there\(place)\(sent)",
+      "the record at position \(block.point(row)) of \(shard.name) has \(key), which does not belong there by \(KeyRules.text(rules))\(place)\(sent)",
       advice: Placement.advice)
   }
 }

@@ -18,5 +18,8 @@ final class PrepareAhead: Sendable {
     }
   }
 
+  /// A block could be taken now.
+  var hasSome: Bool { left.withLock { $0 > 0 } }
+
   func give(_ blocks: Int = 1) { left.withLock { $0 += blocks } }
 }

@@ -12,6 +12,8 @@ public struct PreparedBlock: Sendable {
   }
 
   public var decoded: DecodedBlock
+  /// With which it was prepared.
+  let lookups: LookupSet
   /// Canonical text of the record's key; null where it is null or the record is not valid.
   var key: Column
   /// What the lanes read of every record.
@@ -21,6 +23,8 @@ public struct PreparedBlock: Sendable {
   /// First row that fails a check with `else: fail`, with the check's name, and whether the row is valid so far.
   var failures: [(row: Int, check: String)]
   var silver: [Column]
+  /// Rows of the silver tables that have names of their own.
+  var tables: [TableRows] = []
   /// The `by` columns of each aggregate: read for the first row of a group only.
   var groups: [[Column]]
   /// The lane of each row; empty if there is but one.
@@ -39,10 +43,10 @@ public struct PreparedBlock: Sendable {
   public var count: Int { decoded.count }
 
   /// The record's ordinal, see ``ShardPoint``.
-  func position(_ row: Int) -> Int64 { decoded.raw.details?.positions[row] ?? decoded.raw.position + Int64(decoded.offset[row]) }
+  func position(_ row: Int) -> Int64 { decoded.details?.positions[row] ?? decoded.raw.position + Int64(decoded.offset[row]) }
 
   /// Where the record is in its shard, as the source calls it: for messages.
-  func point(_ row: Int) -> ShardPoint { decoded.raw.details?.point(row) ?? ShardPoint(position(row)) }
+  func point(_ row: Int) -> ShardPoint { decoded.details?.point(row) ?? ShardPoint(position(row)) }
 
   /// The record's bytes as received, without the line end.
   func value(_ row: Int) -> StringRef {

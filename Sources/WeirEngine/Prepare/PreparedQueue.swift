@@ -44,8 +44,11 @@ actor PreparedQueue {
   var hasBlocks: Bool { inFlight > 0 }
 
   /// Waits until one more event may be read. False: no consumer is left.
-  func hasRoom() async -> Bool {
-    while slots.count >= PreparedQueue.slotsMax, !isClosed { await withCheckedContinuation { reader = $0 } }
+  /// - Parameter forBlock: a block could be prepared at once, unless another stream is faster.
+  func hasRoom(forBlock: Bool = false) async -> Bool {
+    while slots.count >= PreparedQueue.slotsMax || forBlock && inFlight > 0 && !ahead.hasSome, !isClosed {
+      await withCheckedContinuation { reader = $0 }
+    }
     return !isClosed
   }
 

@@ -63,7 +63,7 @@ extension PreparerPool {
   private func read(_ source: any RecordSource, _ reading: Reading, into queue: PreparedQueue) async {
     await withDiscardingTaskGroup { preparers in
       do {
-        while await queue.hasRoom() {
+        while await queue.hasRoom(forBlock: reading.gathers) {
           try await reading.admit?({ await queue.hasBlocks })
           let event: SourceEvent
           do { event = try await source.next() } catch let error as WeirError where error.isRetriable && reading.retries {

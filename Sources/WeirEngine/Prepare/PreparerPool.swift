@@ -12,6 +12,7 @@ final class PreparerPool: Sendable {
   private let dealer: LaneDealer?
   private let free = Mutex<[Box]>([])
   private let schemas: SchemaBook?
+  let lookups: LookupBook
   let clock: any Clock
   let memory: MemoryGovernor
 
@@ -19,6 +20,7 @@ final class PreparerPool: Sendable {
   init(_ compiled: CompiledPlan, _ environment: EngineEnvironment, dealer: LaneDealer? = nil) {
     self.compiled = compiled
     self.dealer = dealer
+    lookups = LookupBook(LookupSet(compiled.lookups))
     clock = environment.clock
     memory = environment.governor
     schemas = SchemaBook(compiled.plan, environment: environment)
@@ -34,9 +36,20 @@ final class PreparerPool: Sendable {
     return try await schemas.resolve(raw, until: isStopped)
   }
 
-  func prepare(_ raw: RawBlock) -> PreparedBlock {
+  func prepare(_ raw: RawBlock) -> PreparedBlock { prepare(raw, with: lookups.current) }
+
+  private func prepare(_ raw: RawBlock, with lookups: LookupSet) -> PreparedBlock {
     let box = free.withLock { $0.popLast() } ?? Box(preparer: BlockPreparer(compiled, dealer))
     defer { free.withLock { $0.append(box) } }
-    return box.preparer.prepare(raw)
+    return box.preparer.prepare(raw, lookups)
+  }
+
+  /// A block that was prepared and sequenced, with other lookups.
+  /// - Throws: `check_failed`.
+  func prepare(_ block: PreparedBlock, with lookups: LookupSet) throws(WeirError) -> PreparedBlock {
+    var next = prepare(block.decoded.raw, with: lookups)
+    next.takeSequence(of: block)
+    try Sequencer.checkFailures(next)
+    return next
   }
 }

@@ -10,6 +10,9 @@ struct Reading: Sendable {
   var shard: String?
   /// An error that passes does not end the reading: the client of a live source tries again by itself.
   var retries = false
+  /// While the source is not asked it gathers what comes, into larger blocks: so it is asked only when a block can be prepared at once.
+  /// A block costs as much with ten records as with a hundred.
+  var gathers = false
   /// ``PreparedEvent/pause`` is handed on, and a wait for the source ends when it is interrupted: of a capture, which may be a pipe.
   var mayPause = false
   /// Waits for memory before the next block is read. The argument says whether blocks are under way, which free some

@@ -43,6 +43,12 @@ struct Sequencer {
   mutating func sequence(_ block: inout PreparedBlock, followers: ClockGuard.Followers = .init()) throws(WeirError) -> Int? {
     if let row = stamp(&block, followers) { return row }
     block.takeArrivals()
+    try Sequencer.checkFailures(block)
+    return nil
+  }
+
+  /// - Throws: when a record fails a check with `else: fail`.
+  static func checkFailures(_ block: PreparedBlock) throws(WeirError) {
     // They were found check by check; the run ends at the first record.
     if let failure = block.failures.filter({ block.rejections[$0.row]?.stage == .check }).min(by: { $0.row < $1.row }) {
       throw WeirError(
@@ -50,7 +56,6 @@ struct Sequencer {
         "the record at position \(block.point(failure.row)) fails the check \(failure.check), which is set to stop the pipeline",
         advice: "Fix the record, or set \(.setting(.checkFailure)) for the check, and run again: it resumes before this record.")
     }
-    return nil
   }
 
   private mutating func stamp(_ block: inout PreparedBlock, _ followers: ClockGuard.Followers) -> Int? {
@@ -118,11 +123,20 @@ struct Sequencer {
 
 extension PreparedBlock {
   /// When the broker appended each record; nil where the source reports no such time.
-  fileprivate var appendTimes: [Int64]? { decoded.raw.details.flatMap { $0.isAppendTime ? $0.arrivals : nil } }
+  fileprivate var appendTimes: [Int64]? { decoded.details.flatMap { $0.isAppendTime ? $0.arrivals : nil } }
+
+  /// Takes over what the sequencer has said of the same records.
+  mutating func takeSequence(of other: PreparedBlock) {
+    (columns.watermark, arrival, arrivalSource) = (other.columns.watermark, other.arrival, other.arrivalSource)
+    for (row, rejection) in other.rejections where rejection.stage == .time {
+      columns.verdict[row] = PreparedBlock.Verdict.rejected
+      rejections[row] = rejection
+    }
+  }
 
   /// What a live source says of each record's arrival takes precedence over what is derived from event times.
   fileprivate mutating func takeArrivals() {
-    guard let details = decoded.raw.details else { return }
+    guard let details = decoded.details else { return }
     for row in 0..<count where details.arrivals[row] != RecordDetails.noArrival {
       arrival[row] = details.arrivals[row]
       arrivalSource[row] = details.isAppendTime ? 4 : 3

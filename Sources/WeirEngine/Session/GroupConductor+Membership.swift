@@ -59,6 +59,9 @@ extension GroupConductor {
     }
     // A group that changes little by little may give nothing more to a worker that has something.
     if !positions.isEmpty || session.lanes.inOrder.isEmpty { observe(.assigned(positions)) }
+    if session.environment.refreshesLookups(of: session.compiled.plan) {
+      for lane in restored { await lane.actor.use(session.pool.lookups.current) }
+    }
     for lane in restored {
       guard let source = sources[lane.id.shard] else { continue }
       session.lanes.add(lane)

@@ -28,6 +28,7 @@ extension GroupConductor {
         if let fold = try? await session.ledger.refresh() {
           session.meter.know(fold)
           ledgerAlarm.ring()
+          lookupAlarm.ring()
           session.followers.sinks?.news.ring()
         }
         let number = await session.ledger.fold.number

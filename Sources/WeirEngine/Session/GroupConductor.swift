@@ -37,6 +37,8 @@ final class GroupConductor: Conductor {
   let watchAlarm = Alarm()
   /// Rung when this worker has seen more of the ledger, or has shards that wait for it.
   let ledgerAlarm = Alarm()
+  /// Rung when this worker has seen more of the ledger.
+  let lookupAlarm = Alarm()
   let isEnding = Flag()
   /// Nothing more comes to the ledger from here: the topics' turn to end.
   private let hasCommitted = Flag()
@@ -64,12 +66,13 @@ final class GroupConductor: Conductor {
 
   /// - Throws: what ended the session before it was asked to end.
   func run(until stop: Flag, interruption: Flag) async throws -> WorkerEnd {
-    isEnding.whenRaised { [session, group, watchAlarm, ledgerAlarm] in
+    isEnding.whenRaised { [session, group, watchAlarm, ledgerAlarm, lookupAlarm] in
       // A take-over may wait for answers, and the last commit waits for it.
       group.refuseQuestions()
       session.alarm.ring()
       ledgerAlarm.ring()
       watchAlarm.ring()
+      lookupAlarm.ring()
     }
     // At once, and not when the loop that cuts sees it: that may wait for its turn after a take-over, which waits for the source.
     let watcher = stop.whenRaised { [isEnding] in isEnding.raise() }
@@ -81,9 +84,11 @@ final class GroupConductor: Conductor {
       tasks.addTask { [self] in await guarding { try await membership() } }
       tasks.addTask { [self] in await guarding { try await watchGroup() } }
       tasks.addTask { [self] in await guarding { try await session.flusher.run(until: isEnding) } }
+      tasks.addTask { [self] in await guarding { try await session.sweepTombstones(until: isEnding) } }
       tasks.addTask { [self] in await survey() }
       if settings.reshards { tasks.addTask { [self] in await guarding { try await watchParents() } } }
       tasks.addTask { [self] in await guarding { try await watchShards() } }
+      tasks.addTask { [self] in await guarding { try await refreshLookups() } }
       if let sinks = session.followers.sinks {
         tasks.addTask { [self] in
           await guarding { try await sinks.run(until: hasCommitted) { await self.session.merge.isHeld } }
@@ -296,6 +301,7 @@ final class GroupConductor: Conductor {
       }
     }
     let touched = lanes.filter { $0.takeTouch() }
+    if touched.isEmpty { return nil }
     var blobBytes: Int64 = 0
     for lane in touched { blobBytes += await lane.actor.blobBytes }
     try await session.environment.governor.reserve(blobBytes, session.environment.clock)
@@ -346,6 +352,7 @@ final class GroupConductor: Conductor {
     if hasClosed { try await lead(fold) }
     await group.follow(Dictionary(uniqueKeysWithValues: epochs.map { ($0.lane.shard, $0.point) }), as: mark.text)
     ledgerAlarm.ring()
+    lookupAlarm.ring()
     await report(fold)
     try await session.checkMemory()
   }

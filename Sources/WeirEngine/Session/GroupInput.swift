@@ -47,6 +47,8 @@ final class GroupInput: SessionInput {
   }
 
   func begin(_ opened: OpenedLedger, _ counts: WorkerCounts) async throws -> any Conductor {
+    var opened = opened
+    try await opened.lookAtLookups(observe: observe)
     try await opened.decideLookups(carrier: [.merge])
     let session = await Session(opened, .init(recordsTakeOvers: true))
     return await GroupConductor(session, group: group, shards: shards.withLock { $0 }, counts: counts, accepted: accepted, observe: observe)

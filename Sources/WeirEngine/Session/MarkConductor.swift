@@ -27,7 +27,7 @@ final class MarkConductor: Sendable {
   init(_ opened: OpenedLedger, _ fold: LedgerFold, counts: WorkerCounts, latency: LatencyMeter?) async throws {
     let (compiled, environment, genesis) = (opened.compiled, opened.environment, fold.genesis)
     let ids = genesis.lanes.filter { $0 != .merge }
-    let run = RunInfo(compiled.plan.source, runID: fold.runID)
+    let run = RunInfo(compiled.plan, runID: fold.runID)
     let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run)
     let groups = try await restorer.groups(ids, parallel: environment.parallel)
     lanesCount = ids.count

@@ -42,7 +42,19 @@ struct OpenedLedger: Sendable {
   /// Records lookup files that differ from those of the ledger.
   /// - Parameter carrier: the lanes whose epochs carry the decision; nil: all.
   func decideLookups(carrier: [LaneID]? = nil) async throws {
-    try await LookupVersions(compiled: compiled, ledger: ledger, environment: environment).decide(planHash: planHash, carrier: carrier)
+    try await lookups.decide(planHash: planHash, carrier: carrier)
+  }
+
+  var lookups: LookupVersions { LookupVersions(compiled: compiled, ledger: ledger, environment: environment) }
+
+  /// Takes the versions of lookups that are refreshed from their files, as they are now, else from the ledger: what the process read when it
+  /// started may be older than both.
+  mutating func lookAtLookups(observe: @escaping @Sendable (WorkerEvent) -> Void) async throws {
+    guard var refresh = LookupRefresh(lookups, meter, observe: observe) else { return }
+    let names = refresh.names
+    let kept = try await lookups.tables(await ledger.fold, known: compiled.lookups)
+    let before = zip(compiled.lookups, kept).map { names.contains($0.name) ? $1 : $0 }
+    compiled = compiled.with(lookups: try await refresh.lookAtAll(before))
   }
 
   /// Deletes entries that neither a follower nor the merge lane needs any more. The followers were brought up before.

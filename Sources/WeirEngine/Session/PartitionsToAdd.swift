@@ -52,7 +52,7 @@ struct PartitionsToAdd: Sendable {
     let began = environment.clock.monotonicNanoseconds
     let attempt = ledger.makeAttemptID()
     let merged = compiled.mergingKeys
-    let run = RunInfo(compiled.plan.source, runID: fold.runID)
+    let run = RunInfo(compiled.plan, runID: fold.runID)
     let restorer = Restorer(compiled: compiled, store: environment.lake, fold: fold, run: run, ledger: ledger)
     var decision = try decision(on: fold)
     var lanes: [LaneState] = []

@@ -41,16 +41,19 @@ struct RecordedDecisions: Sendable {
     return RecordedDecisions(ledger: ledger, lake: lake)
   }
 
-  /// Some of the steps after entry `number`; none at the end. One that changes a lookup comes alone.
+  /// Some of the steps after entry `number`; none at the end. One that changes a lookup comes alone, and all have one version of each.
   mutating func steps(after number: Int64) async throws -> [RecordedStep] {
     while through < number {
       for entry in try await entries(after: through, through: min(number, through + RecordedDecisions.chunkMax)) { note(entry) }
     }
     var steps: [RecordedStep] = []
+    var used: [String: String]?
     let head = await ledger.fold.number
     for entry in try await entries(after: number, through: min(head, number + RecordedDecisions.chunkMax)) {
       var step = try RecordedDecisions.step(entry, states)
       if step.changesLookup, !steps.isEmpty { break }
+      if let used, let next = step.usedLookups, next != used { break }
+      used = used ?? step.usedLookups
       note(entry)
       step.hasFloors = hasFloors
       steps.append(step)
@@ -85,7 +88,16 @@ struct RecordedDecisions: Sendable {
   private static func step(_ entry: LedgerEntry, _ states: [LaneID: StateRef]) throws(WeirError) -> RecordedStep {
     var step = RecordedStep(work: .carrier, number: entry.number)
     step.rows = RecordedRows(entry)
-    for lane in entry.lanes where !lane.decisions.isEmpty { step.decisions[lane.lane] = lane.decisions }
+    for lane in entry.lanes {
+      // The commit of the repeated entry says what its records are joined with.
+      let decisions = lane.decisions.filter { if case .lookupUsed = $0 { false } else { true } }
+      if !decisions.isEmpty { step.decisions[lane.lane] = decisions }
+    }
+    if entry.lanes.contains(where: { $0.lane != .merge && $0.counts.input > 0 }) {
+      step.usedLookups = entry.lanes.flatMap(\.decisions).reduce(into: [:]) { used, decision in
+        if case .lookupUsed(let name, let hash, _) = decision { used[name] = hash }
+      }
+    }
     if let merge = entry[.merge] {
       for case .partitionsAdded(let added) in merge.decisions {
         throw WeirError(

@@ -57,7 +57,7 @@ struct RecordedStep: Sendable {
   static func moves(_ decisions: [Decision]) -> Bool {
     decisions.contains { decision in
       switch decision {
-      case .partitioner, .unverified: false
+      case .partitioner, .unverified, .lookupUsed: false
       default: true
       }
     }
@@ -71,6 +71,8 @@ struct RecordedStep: Sendable {
   var floors: [LaneID: Int64] = [:]
   /// Lanes that a worker took over, see ``LaneCommit/start``.
   var starts: [LaneID: ShardPoint] = [:]
+  /// By name, the versions of lookups that its records were joined with where these were not the newest; nil: it has no records.
+  var usedLookups: [String: String]?
   /// What the recorded entry gave the tables; nil: none is repeated.
   var rows: RecordedRows?
   /// Every idle lane's epoch through this one says by which floor it finished windows. If not, as in ledgers of earlier versions, its
@@ -79,9 +81,7 @@ struct RecordedStep: Sendable {
 }
 
 extension RecordedStep {
-  var changesLookup: Bool {
-    decisions.values.joined().contains { if case .lookup = $0 { true } else { false } }
-  }
+  var changesLookup: Bool { decisions.values.joined().contains { $0.broughtLookup != nil } }
 
   /// What is to be read for it: an epoch that only says something reads nothing.
   var read: [RecordedRange] {

@@ -49,7 +49,7 @@ final class Session: Sendable {
     (compiled, environment, ledger) = (opened.compiled, opened.environment, opened.ledger)
     (followers, meter, recordsTakeOvers) = (opened.followers, opened.meter, settings.recordsTakeOvers)
     owner = Array(String(opened.environment.random.next(), radix: 16).utf8)
-    run = RunInfo(compiled.plan.source, runID: await ledger.fold.runID)
+    run = RunInfo(compiled.plan, runID: await ledger.fold.runID)
     sharesEntry = if case .sameEntry = merge { true } else { false }
     committer = EpochCommitter(
       environment: environment, compiled: compiled, ledger: ledger, planHash: opened.planHash, run: run, worker: opened.worker,

@@ -18,7 +18,7 @@ extension ShardLane {
   /// - Throws: what ends the worker; `out_of_range` when the shard holds nothing at the lane's position.
   func read(_ source: any RecordSource, _ readers: Readers) async throws {
     let how = Reading(
-      ahead: readers.ahead, interruption: isStopped, shard: id.shard, retries: true,
+      ahead: readers.ahead, interruption: isStopped, shard: id.shard, retries: true, gathers: true,
       resolves: { [reading, clock] in reading.resolves($0, now: clock.monotonicNanoseconds) })
     var isFirstBlock = true
     enter(.reading)
@@ -55,7 +55,7 @@ extension ShardLane {
     let raw = block.decoded.raw
     enter(.bounded)
     // What was read makes room only by a cut.
-    if readers.governor.isBusy { alarm.ring() }
+    if readers.governor.isBusy(after: Int64(raw.count)) { alarm.ring() }
     await readers.gate.admit(Int64(raw.count))
     enter(.waking)
     await awake()
@@ -65,7 +65,8 @@ extension ShardLane {
     try sequence(&block)
     await readers.gate.add(readers.weights.weight(of: block))
     readers.counts.update { $0.records += Int64(block.count) }
-    try await consume(block, end: end, read: marks)
+    // A cut may have come between the block's preparation and this, and with it another version of a lookup.
+    while let lookups = try await consume(block, end: end, read: marks) { block = try readers.pool.prepare(block, with: lookups) }
     return true
   }
 

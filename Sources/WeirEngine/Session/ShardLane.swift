@@ -71,10 +71,14 @@ final class ShardLane: Sendable {
   }
 
   /// - Parameter marks: the first (if known) and the last record of the block, where the source can say.
-  func consume(_ block: PreparedBlock, end: ShardPoint, read marks: (first: Fingerprint?, last: Fingerprint)? = nil) async throws {
+  /// - Returns: nil, or nothing was consumed: with which lookups it is to be prepared.
+  func consume(
+    _ block: PreparedBlock, end: ShardPoint, read marks: (first: Fingerprint?, last: Fingerprint)? = nil
+  ) async throws -> LookupSet? {
     let watermark = self.watermark
-    try await actor.consume(DealtBlocks(block, end: end.ordinal, watermark: watermark), read: marks, to: end)
-    show(block.count, block.decoded.raw.count, end, watermark)
+    let other = try await actor.consume(DealtBlocks(block, end: end.ordinal, watermark: watermark), read: marks, to: end)
+    if other == nil { show(block.count, block.decoded.raw.count, end, watermark) }
+    return other
   }
 
   /// The shard holds no more records before `end`.

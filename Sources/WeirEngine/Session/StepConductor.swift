@@ -115,11 +115,12 @@ final class StepConductor: Sendable {
   }
 
   private func consume(_ block: inout PreparedBlock, end: ShardPoint) async throws {
-    guard let details = block.decoded.raw.details else { throw WeirError(.internal, "a block of a recorded stream names no shard") }
+    guard let details = block.decoded.details else { throw WeirError(.internal, "a block of a recorded stream names no shard") }
     let lane = try lane(LaneID(shard: details.shard), "records")
     if let last = block.decoded.raw.lastFingerprint { lasts.withLock { $0[lane.id] = last } }
     try lane.sequence(&block)
-    try await lane.consume(block, end: end)
+    let other = try await lane.consume(block, end: end)
+    try invariant(other == nil, "\(lane.id.shard): a replay has one version of each lookup at a time")
     let (records, bytes, watermark) = (Int64(block.count), Int64(block.decoded.raw.count), lane.watermark)
     counts.update {
       $0.records += records

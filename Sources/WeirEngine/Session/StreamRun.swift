@@ -111,8 +111,10 @@ struct StreamRun: Conductor {
   /// - Returns: false if it was interrupted.
   private func repeats(_ decisions: RecordedDecisions, _ interruption: Flag) async throws -> Bool {
     var (decisions, opened) = (decisions, opened)
-    opened.compiled = try await recompiled(await opened.ledger.fold)
+    opened.compiled = try await compiled(await opened.ledger.fold, used: [:])
     var conductor: StepConductor?
+    // Versions of lookups that the live run's worker used although there were newer ones.
+    var used: [String: String] = [:]
     while true {
       let number = await opened.ledger.fold.number
       let steps = try await decisions.steps(after: number)
@@ -123,10 +125,14 @@ struct StreamRun: Conductor {
       if interruption.isRaised { return false }
       if first.changesLookup {
         try await changeLookups(first, decisions)
-        opened.compiled = try await recompiled(await opened.ledger.fold)
-        conductor = nil
+        opened.compiled = try await compiled(await opened.ledger.fold, used: [:])
+        (conductor, used) = (nil, [:])
         counts.update { $0.entries += 1 }
         continue
+      }
+      if let next = steps.lazy.compactMap(\.usedLookups).first, next != used {
+        opened.compiled = try await compiled(await opened.ledger.fold, used: next)
+        (conductor, used) = (nil, next)
       }
       let current: StepConductor
       if let conductor {
@@ -155,7 +161,7 @@ struct StreamRun: Conductor {
     var own: [Decision] = []
     let attempt = ledger.makeAttemptID()
     for decision in step.decisions[.merge] ?? [] {
-      guard case .lookup(let name, let hash, let path) = decision else {
+      guard let (name, hash, path) = decision.broughtLookup else {
         own.append(decision)
         continue
       }
@@ -165,30 +171,18 @@ struct StreamRun: Conductor {
       }
       let place = ledger.layout.lookup(hash: hash, attempt: attempt)
       try await opened.environment.lake.write([NewObject(path: place, bytes: bytes)])
-      own.append(.lookup(name: name, hash: hash, path: place))
+      if case .lookup = decision {
+        own.append(.lookup(name: name, hash: hash, path: place))
+      } else {
+        own.append(.lookupRefreshed(name: name, hash: hash, path: place))
+      }
     }
     try await StepConductor.carry(own, ledger, opened.planHash)
   }
 
   /// The plan with the lookups that the ledger has.
-  private func recompiled(_ fold: LedgerFold) async throws -> CompiledPlan {
-    var tables: [LookupTable] = []
-    for (spec, table) in zip(opened.compiled.plan.lookups, opened.compiled.lookups) {
-      guard let version = fold.lookups[spec.name], version.hash != table.contentHash.hex else {
-        tables.append(table)
-        continue
-      }
-      guard let bytes = try await opened.environment.lake.get(version.path), ContentHash(of: bytes).hex == version.hash else {
-        throw WeirError(
-          .corrupt, "the lookup \(spec.name) (\(version.path)) is missing or changed", advice: "Restore it from a copy of the lake.")
-      }
-      let field = opened.compiled.plan.record.fields[spec.key]
-      tables.append(
-        try LookupTable(
-          name: spec.name, bytes: bytes, file: version.path, format: spec.fileFormat, key: field.name, keyType: field.type,
-          types: Dictionary(uniqueKeysWithValues: spec.columns.map { ($0.name, $0.type) })))
-    }
-    return CompiledPlan(
-      opened.compiled.plan, lookups: tables, mergesKeys: opened.compiled.mergesKeys, windowParts: opened.compiled.windowParts)
+  /// - Parameter used: see ``RecordedStep/usedLookups``.
+  private func compiled(_ fold: LedgerFold, used: [String: String]) async throws -> CompiledPlan {
+    opened.compiled.with(lookups: try await opened.lookups.tables(fold, known: opened.compiled.lookups, used: used))
   }
 }

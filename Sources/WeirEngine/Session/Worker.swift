@@ -51,7 +51,9 @@ public struct Worker: Sendable {
     }
     let topic = compiled.plan.source.live?.onlyStream ?? "TOPIC"
     var advised = error
-    advised.advice = "The ledger has records of this source: was a topic deleted? Create it again. \(GroupConductor.advice(topic))"
+    let first: Wording = error.advice.map { "\($0) " } ?? ""
+    advised.advice =
+      "\(first)The ledger has records of this source: if it was deleted, create it again. \(GroupConductor.advice(topic))"
     return advised
   }
 

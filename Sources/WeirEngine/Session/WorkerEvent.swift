@@ -25,6 +25,8 @@ public enum WorkerEvent: Sendable {
   case checksAgain([String])
   /// Whether the shard is the one that was read could not be verified; it is read on, and the ledger says so.
   case unverified(shard: String, reason: String)
+  /// A lookup's file has another content; it is used from this entry on.
+  case lookupRefreshed(name: String, hash: String, entry: Int64)
   /// The worker continues by itself.
   case trouble(WeirError)
 }

@@ -110,9 +110,10 @@ public final class LaneReading: Sendable {
     lane.watermark = watermarkValue.load(ordering: .relaxed)
     lane.dedupEntries = dedupCount.load(ordering: .relaxed)
     lane.openWindows = windowCount.load(ordering: .relaxed)
-    var spent = self.spent.map { $0.nanoseconds.load(ordering: .relaxed) }
-    spent[Int(lane.activity.rawValue)] += lane.activityNanoseconds
-    lane.spentNanoseconds = spent
+    for activity in Activity.allCases {
+      lane.spentNanoseconds[activity] = spent[Int(activity.rawValue)].nanoseconds.load(ordering: .relaxed)
+    }
+    lane.spentNanoseconds[lane.activity] += lane.activityNanoseconds
     return lane
   }
 }

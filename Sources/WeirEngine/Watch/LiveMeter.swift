@@ -43,6 +43,8 @@ public final class LiveMeter: Sendable {
     public var lostPositions: Int64 = 0
     public var cuts: [String: Int64] = [:]
     public var troubles: [String: Int64] = [:]
+    /// By lookup.
+    public var lookups: [String: LookupLooks] = [:]
     public var openMergeWindows: Int64 = 0
     public var fileBytes = Histogram.bytes
     /// Encoding and writing of an epoch's files.
@@ -59,13 +61,24 @@ public final class LiveMeter: Sendable {
     public init() {}
   }
 
+  /// What came of the looks at a lookup's file.
+  public struct LookupLooks: Sendable, Equatable {
+    public enum Outcome: Sendable { case unchanged, changed, failed }
+    public var unchanged: Int64 = 0
+    public var changed: Int64 = 0
+    public var failed: Int64 = 0
+    /// The entry that brought the version that this worker uses; nil: none yet.
+    public var entry: Int64?
+
+    public init(unchanged: Int64 = 0, changed: Int64 = 0, failed: Int64 = 0, entry: Int64? = nil) {
+      (self.unchanged, self.changed, self.failed, self.entry) = (unchanged, changed, failed, entry)
+    }
+  }
+
   private struct Standing {
-    var readings: [String: LaneReading] = [:]
-    var ledger: [String: LiveSnapshot.LedgerLane] = [:]
+    var shards = ShardStandings(shardsMax: LiveMeter.shardsMax)
     var ledgerNumber: Int64 = -1
     var mergedWatermark = Watermark.minimum
-    var bounds: [String: ShardBounds] = [:]
-    var forecasts: [String: TrimForecast] = [:]
     var surveyedAt: Int64?
     var groupIsShared: String?
     var cutAt: Int64?
@@ -73,15 +86,6 @@ public final class LiveMeter: Sendable {
     var budget: Int64?
     var memoryPeak: Int64?
     var totals = Totals()
-    /// Names of all shards, and their order: a snapshot is taken every second, and there may be thousands.
-    private var known: Set<String> = []
-    private var order: [String] = []
-
-    mutating func names() -> [String] {
-      let names = Set(readings.keys).union(ledger.keys).union(bounds.keys)
-      if names != known { (known, order) = (names, names.sorted(by: ShardName.precedes)) }
-      return order
-    }
   }
 
   private let standing = Mutex(Standing())
@@ -116,13 +120,8 @@ public final class LiveMeter: Sendable {
       (snapshot.state, snapshot.memoryBudget, snapshot.memoryPeak) = (standing.state, standing.budget, standing.memoryPeak)
       snapshot.groupIsShared = standing.groupIsShared
       snapshot.meter = standing.totals
-      snapshot.lanes = standing.names().map { name in
-        var lane = standing.readings[name]?.value(now: now) ?? LiveSnapshot.Lane(shard: name)
-        lane.ledger = standing.ledger[name]
-        lane.bounds = standing.bounds[name]
-        lane.secondsToDataLoss = lane.place.flatMap { standing.forecasts[name]?.seconds(position: $0) }
-        return lane
-      }
+      standing.shards.sort()
+      snapshot.lanes = standing.shards.inOrder.map { $0.lane(now: now) }
     }
     return snapshot
   }
@@ -134,9 +133,9 @@ public final class LiveMeter: Sendable {
     let now = clock.monotonicNanoseconds
     let reading = standing.withLock { standing in
       standing.totals.lanesTaken += 1
-      if let known = standing.readings[shard] { return known }
+      if let known = standing.shards[shard]?.reading { return known }
       let made = LaneReading(shard: shard, now: now)
-      if standing.readings.count < LiveMeter.shardsMax { standing.readings[shard] = made }
+      standing.shards.change(shard, isOwn: true) { $0.reading = made }
       return made
     }
     reading.begin(at: position.ordinal, watermark: watermark, now: now)
@@ -147,7 +146,7 @@ public final class LiveMeter: Sendable {
     let now = clock.monotonicNanoseconds
     standing.withLock { standing in
       for shard in shards {
-        guard let reading = standing.readings[shard], reading.isHeld else { continue }
+        guard let reading = standing.shards[shard]?.reading, reading.isHeld else { continue }
         reading.end(now: now)
         if isLost { standing.totals.lanesLost += 1 } else { standing.totals.lanesHandedOver += 1 }
       }
@@ -156,7 +155,7 @@ public final class LiveMeter: Sendable {
 
   /// The session is over: nothing is held any more.
   func releasedAll() {
-    released(standing.withLock { Array($0.readings.keys) }, isLost: false)
+    released(standing.withLock { $0.shards.inOrder.map(\.name) }, isLost: false)
     enter(.idle)
   }
 
@@ -220,7 +219,7 @@ public final class LiveMeter: Sendable {
       }
       for epoch in epochs {
         standing.totals.add(epoch, plan: plan, wall: wall)
-        standing.readings[epoch.lane.shard]?.sized(epoch.sizes)
+        standing.shards[epoch.lane.shard]?.reading?.sized(epoch.sizes)
       }
     }
     know(fold)
@@ -264,22 +263,38 @@ public final class LiveMeter: Sendable {
     }
   }
 
+  func looked(at lookup: String, _ outcome: LookupLooks.Outcome) {
+    standing.withLock {
+      switch outcome {
+      case .unchanged: $0.totals.lookups[lookup, default: LookupLooks()].unchanged += 1
+      case .changed: $0.totals.lookups[lookup, default: LookupLooks()].changed += 1
+      case .failed: $0.totals.lookups[lookup, default: LookupLooks()].failed += 1
+      }
+    }
+  }
+
+  /// By lookup: the entry that brought the version that this worker uses.
+  func uses(_ entries: [String: Int64]) {
+    standing.withLock { standing in
+      for (name, entry) in entries { standing.totals.lookups[name, default: LookupLooks()].entry = entry }
+    }
+  }
+
   /// What the ledger says now.
   func know(_ fold: LedgerFold) {
     let now = clock.monotonicNanoseconds
     standing.withLock { standing in
-      guard fold.number >= standing.ledgerNumber else { return }
+      // The same entries say the same.
+      guard fold.number > standing.ledgerNumber else { return }
       standing.ledgerNumber = fold.number
       standing.mergedWatermark = fold.mergedWatermark
       // A plain capture is one shard with several lanes.
-      var shards: [String: LiveSnapshot.LedgerLane] = [:]
+      var lanes: [String: LiveSnapshot.LedgerLane] = [:]
       for (id, lane) in fold.lanes where id != .merge {
-        let before = standing.ledger[id.shard]
-        if before == nil, standing.ledger.count + shards.count >= LiveMeter.shardsMax { continue }
-        let next = LiveSnapshot.LedgerLane(lane, before: before, now: now)
-        if shards[id.shard] == nil { shards[id.shard] = next } else { shards[id.shard]?.add(next) }
+        let next = LiveSnapshot.LedgerLane(lane, before: standing.shards[id.shard]?.ledger, now: now)
+        if lanes[id.shard] == nil { lanes[id.shard] = next } else { lanes[id.shard]?.add(next) }
       }
-      standing.ledger.merge(shards) { $1 }
+      for (shard, lane) in lanes { standing.shards.change(shard) { $0.ledger = lane } }
     }
   }
 
@@ -288,15 +303,7 @@ public final class LiveMeter: Sendable {
     let now = clock.monotonicNanoseconds
     standing.withLock { standing in
       standing.surveyedAt = now
-      // Shards that the source does not have any more are forgotten.
-      let forecasts = standing.forecasts
-      (standing.bounds, standing.forecasts) = ([:], [:])
-      for (shard, bound) in bounds.prefix(LiveMeter.shardsMax) {
-        standing.bounds[shard] = bound
-        var forecast = forecasts[shard] ?? TrimForecast()
-        forecast.saw(low: bound.low, at: now)
-        standing.forecasts[shard] = forecast
-      }
+      standing.shards.surveyed(bounds, at: now)
     }
   }
 }

@@ -21,8 +21,7 @@ public struct LiveSnapshot: Sendable {
     public var watermark = Watermark.minimum
     public var dedupEntries: Int64 = 0
     public var openWindows: Int64 = 0
-    /// By ``LaneReading/Activity``.
-    public var spentNanoseconds: [Int64] = []
+    public var spentNanoseconds = ActivityTimes()
     /// What the ledger says of it; nil before it was read.
     public var ledger: LedgerLane?
     /// What the source holds; nil before it was asked.

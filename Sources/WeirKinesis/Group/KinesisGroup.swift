@@ -32,16 +32,16 @@ package struct KinesisParts: Sendable {
   }
 }
 
-/// The workers of an application that share a stream's shards, as the engine sees them: leases say who reads, readers poll.
+/// The workers of an application that share a stream's shards, as the engine sees them: leases say who reads, readers poll or subscribe.
 package final class KinesisGroup: ShardGroup {
   struct State {
     var shards: [String: KinesisShard] = [:]
     var summary: StreamSummary?
-    var readers: [String: KinesisShardReader] = [:]
+    var readers: [String: any KinesisReader] = [:]
     var refusesQuestions = false
     var hasJoined = false
     var isClosed = false
-    /// Shards whose last answer was throttled, so that a line is written once.
+    /// Shards whose last answer was throttled, or whose subscription was refused, so that a line is written once.
     var throttled: Set<String> = []
   }
 
@@ -51,6 +51,7 @@ package final class KinesisGroup: ShardGroup {
   let state = Mutex(State())
   let events = EventQueue()
   private let keeper: LeaseKeeper
+  private let consumer: FanOutConsumer
   private let refusal = Refusal()
 
   /// - Parameter blockBytes: of a block of records, about.
@@ -68,6 +69,8 @@ package final class KinesisGroup: ShardGroup {
       case .latest: "LATEST"
       case .time: "AT_TIMESTAMP"
       }
+    consumer = FanOutConsumer(
+      parts.requests, name: spec.settings.app, given: spec.settings.fanOut?.consumerARN, clock: parts.clock)
     let box = ShardList(parts.requests)
     let queue = events
     keeper = LeaseKeeper(
@@ -156,11 +159,8 @@ package final class KinesisGroup: ShardGroup {
 
   // MARK: Readers
 
-  private func reader(of shard: KinesisShard, at point: ShardPoint) throws -> KinesisShardReader {
-    var settings = ShardReaderMachine.Settings()
-    settings.bytesMax = blockBytes
-    settings.pollNanoseconds = spec.settings.pollMicroseconds * 1000
-    let around = KinesisShardReader.Surroundings(
+  private func reader(of shard: KinesisShard, at point: ShardPoint) throws -> any KinesisReader {
+    let around = KinesisSurroundings(
       requests: try parts.shardRequests(), clock: parts.clock, stream: spec.stream,
       children: { [weak self] id in try await self?.listedChildren(of: id) ?? [] },
       trimmed: { [memory = parts.memory] name, first in memory.trimmed.withLock { $0[name] = first } },
@@ -168,6 +168,12 @@ package final class KinesisGroup: ShardGroup {
       retentionMilliseconds: { [weak self] in
         (self?.state.withLock { $0.summary?.retentionHours } ?? 24).saturatingProduct(3_600_000)
       })
+    if spec.settings.fanOut != nil {
+      return try FanOutShardReader(shard, from: point, FanOutMachine.Settings(), blockBytes: blockBytes, consumer, around)
+    }
+    var settings = ShardReaderMachine.Settings()
+    settings.bytesMax = blockBytes
+    settings.pollNanoseconds = spec.settings.pollMicroseconds * 1000
     return try KinesisShardReader(shard, from: point, settings, blockBytes: blockBytes, around)
   }
 
@@ -182,18 +188,26 @@ package final class KinesisGroup: ShardGroup {
     )
   }
 
-  private func observe(_ name: String, _ seen: KinesisShardReader.Observation) {
+  private func observe(_ name: String, _ seen: KinesisObservation) {
     if seen.misplacedAggregates > 0 {
       parts.log(
         "\(name): \(seen.misplacedAggregates) aggregates have records of other shards; each was taken as one plain record (producers send its records again)"
       )
     }
+    if seen.wasSilent { parts.log("\(name): the subscription was silent; it is replaced") }
     let isNew = state.withLock { state in
-      if seen.isThrottled { return state.throttled.insert(name).inserted }
+      if seen.isThrottled || seen.isInUse { return state.throttled.insert(name).inserted }
       if seen.millisecondsBehind != nil { state.throttled.remove(name) }
       return false
     }
-    if isNew { parts.log("\(name): reading is throttled: other consumers share the shard's five requests and 2 MB a second") }
+    if isNew, seen.isInUse { parts.log("\(name): another subscription of the same consumer reads the shard; it is replaced") }
+    if isNew, seen.isThrottled { parts.log("\(name): reading is throttled: \(throttling)") }
+  }
+
+  private var throttling: String {
+    spec.settings.fanOut == nil
+      ? "other consumers share the shard's five requests and 2 MB a second"
+      : "more subscriptions begin than the account may begin per second"
   }
 
   // MARK: Shards

@@ -117,7 +117,14 @@ final class LeaseKeeper: Sendable {
         try await round()
         isAway = false
       } catch {
-        let failure = error as? WeirError ?? (error as? KinesisFailure)?.error ?? WeirError(.internal, "\(error)")
+        var failure = error as? WeirError ?? (error as? KinesisFailure)?.error ?? WeirError(.internal, "\(error)")
+        if (error as? KinesisFailure)?.kind == .tableMissing, settings.createsTable {
+          // It was there. Leases only say who reads: the ledger has the positions.
+          isOpen = false
+          state.withLock { $0.shardsAreDue = true }
+          failure = WeirError(
+            .unavailable, failure.message, advice: "The table of leases was deleted. Nothing is lost: the worker creates it again.")
+        }
         // One outage is one event; what ends the worker is always said.
         if !isAway || !failure.isRetriable { emit(.failed(failure)) }
         isAway = true

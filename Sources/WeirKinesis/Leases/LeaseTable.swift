@@ -23,18 +23,20 @@ package struct LeaseTable: Sendable {
       do throws(KinesisFailure) {
         if try await isActive() { return }
       } catch {
-        guard error.kind == .missing, creates else { throw error.error }
+        guard error.kind == .tableMissing, creates else { throw error.error }
         try await create()
       }
     }
     throw WeirError(.unavailable, "\(place) did not become active within two minutes", advice: "Look at its status in the AWS console.")
   }
 
-  private func isActive() async throws(KinesisFailure) -> Bool {
+  /// Whether it is there, and a worker can use it now.
+  /// - Throws: `tableMissing`, `foreignTable`.
+  func isActive() async throws(KinesisFailure) -> Bool {
     let table = try await send("DescribeTable", [])["Table"] ?? .null
     let keys = (table["KeySchema"]?.array ?? []).compactMap { $0["AttributeName"]?.string }
     guard keys == ["leaseKey"] else {
-      throw KinesisFailure(.refused, "\(place) is not a table of leases: its key is \(keys.joined(separator: ", ")), and not leaseKey")
+      throw KinesisFailure(.foreignTable, "\(place) is not a table of leases: its key is \(keys.joined(separator: ", ")), and not leaseKey")
     }
     return ["ACTIVE", "UPDATING"].contains(table["TableStatus"]?.string)
   }
@@ -193,7 +195,11 @@ package struct LeaseTable: Sendable {
       headers: [.init("Content-Type", "application/x-amz-json-1.0"), .init("X-Amz-Target", "DynamoDB_20120810.\(operation)")],
       body: body.bytes)
     let response: AWSResponse
-    do throws(AWSFailure) { response = try await sender.send(request) } catch { throw KinesisFailure(error, place) }
+    do throws(AWSFailure) { response = try await sender.send(request) } catch {
+      var failure = KinesisFailure(error, place)
+      if failure.kind == .missing { failure.kind = .tableMissing }
+      throw failure
+    }
     guard response.status == 200, let json = try? JSONValue(parsing: response.body), json.members != nil else {
       throw KinesisFailure(.passing, "\(place) answered \(operation) with status \(response.status) and no JSON object")
     }

@@ -22,6 +22,16 @@ enum KinesisPlace: Equatable {
     self = sequence.sub == 0 ? .beginning : .time(Int64(clamping: sequence.sub))
   }
 
+  /// - Throws: `corrupt`: the position is another source's.
+  init(_ point: ShardPoint, of shard: KinesisShard) throws(WeirError) {
+    guard let place = KinesisPlace(point) else {
+      throw WeirError(
+        .corrupt, "\(point.text) is not a position of \(shard.id), whose positions are sequence numbers",
+        advice: "The ledger belongs to another source: use the pipeline that wrote it.")
+    }
+    self = place
+  }
+
   private static func start(_ sub: UInt64) -> SequenceNumber { SequenceNumber(UInt128(0), sub: sub) }
 
   static let beginningOfShard = ShardPoint.start(at: start(0))

@@ -4,54 +4,26 @@ import WeirCore
 /// One shard of a stream, read on demand by polling.
 ///
 /// ``ShardReaderMachine`` decides; this sends the requests, and cuts answers into blocks.
-final class KinesisShardReader: RecordSource {
-  /// What a reader asks of the group that it belongs to.
-  struct Surroundings: Sendable {
-    var requests: KinesisRequests
-    var clock: any Clock
-    var stream: String
-    /// Shards that have the keys of one that ended.
-    var children: @Sendable (String) async throws -> [SourceShard]
-    /// The first record that a shard still has, which the reader came upon too late.
-    var trimmed: @Sendable (String, SequenceNumber) -> Void
-    /// What was seen: records, bytes of them, milliseconds behind the shard's end.
-    var observe: @Sendable (String, Observation) -> Void
-    var retentionMilliseconds: @Sendable () -> Int64
-  }
-
-  struct Observation: Sendable, Equatable {
-    var millisecondsBehind: Int64?
-    var isThrottled = false
-    var misplacedAggregates = 0
-  }
-
+final class KinesisShardReader: KinesisReader {
   private struct State {
     var machine: ShardReaderMachine
-    var point: ShardPoint
-    /// Of the last answer, not handed out yet.
-    var pending: ArraySlice<OuterRecord> = []
-    var saysEnd = false
+    var feed: ShardFeed
     var isClosed = false
   }
 
   private let shard: KinesisShard
   private let name: String
-  private let around: Surroundings
-  private let blockBytes: Int
+  private let around: KinesisSurroundings
   private let state: Mutex<State>
   private let wake = Signal()
 
-  init(_ shard: KinesisShard, from point: ShardPoint, _ settings: ShardReaderMachine.Settings, blockBytes: Int, _ around: Surroundings)
-    throws(WeirError)
-  {
-    guard let place = KinesisPlace(point) else {
-      throw WeirError(
-        .corrupt, "\(point.text) is not a position of \(shard.id), whose positions are sequence numbers",
-        advice: "The ledger belongs to another source: use the pipeline that wrote it.")
-    }
-    (self.shard, self.around, self.blockBytes) = (shard, around, blockBytes)
-    name = "\(around.stream)/\(shard.id)"
-    state = Mutex(State(machine: ShardReaderMachine(place, settings), point: point))
+  init(
+    _ shard: KinesisShard, from point: ShardPoint, _ settings: ShardReaderMachine.Settings, blockBytes: Int, _ around: KinesisSurroundings
+  ) throws(WeirError) {
+    let place = try KinesisPlace(point, of: shard)
+    (self.shard, self.around, name) = (shard, around, "\(around.stream)/\(shard.id)")
+    let feed = ShardFeed(name, from: point, range: shard.range, blockBytes: blockBytes)
+    state = Mutex(State(machine: ShardReaderMachine(place, settings), feed: feed))
   }
 
   var isClosed: Bool { state.withLock { $0.isClosed } }
@@ -67,7 +39,9 @@ final class KinesisShardReader: RecordSource {
     while true {
       if isClosed || Task.isCancelled { return .end }
       if let event = takeBlock() { return event }
-      if state.withLock({ $0.machine.hasEnded }) { return try await ended() }
+      if state.withLock({ $0.machine.hasEnded }) {
+        return try await around.ended(shard, at: state.withLock { $0.feed.point }, wake) { self.isClosed }
+      }
       let retention = around.retentionMilliseconds()
       let action = state.withLock { state in
         state.machine.settings.retentionMilliseconds = retention
@@ -89,7 +63,7 @@ final class KinesisShardReader: RecordSource {
   private func attempt(_ body: () async throws(KinesisFailure) -> Void) async throws {
     do throws(KinesisFailure) { try await body() } catch {
       let goesOn = state.withLock { $0.machine.failed(error.kind, at: around.clock.monotonicNanoseconds) }
-      if error.kind == .throttled { around.observe(name, Observation(isThrottled: true)) }
+      if error.kind == .throttled { around.observe(name, KinesisObservation(isThrottled: true)) }
       if !goesOn, !isClosed { throw error.error }
     }
   }
@@ -98,53 +72,28 @@ final class KinesisShardReader: RecordSource {
     var event: SourceEvent?
     try await attempt { () async throws(KinesisFailure) in
       let answer = try await self.around.requests.records(iterator, limit: limit)
-      self.around.observe(self.name, Observation(millisecondsBehind: answer.millisecondsBehind))
+      self.around.observe(self.name, KinesisObservation(millisecondsBehind: answer.millisecondsBehind))
       event = self.state.withLock { state in
         switch state.machine.answered(answer, at: self.around.clock.monotonicNanoseconds) {
         case .records, .ended:
-          state.pending = answer.records[...]
-          state.saysEnd = (answer.millisecondsBehind ?? 1) == 0
+          state.feed.add(answer)
           return nil
         case .trimmed(let first):
           self.around.trimmed(self.name, first)
-          return .outOfRange(at: state.point)
-        case .nothing(let isAtEnd): return isAtEnd ? .caughtUp(next: state.point) : nil
+          return .outOfRange(at: state.feed.point)
+        case .nothing(let isAtEnd): return isAtEnd ? .caughtUp(next: state.feed.point) : nil
         }
       }
     }
     return event
   }
 
-  /// The next block of what was answered; after the last one of an answer that reached the shard's end, that it did.
   private func takeBlock() -> SourceEvent? {
-    let (event, misplaced): (SourceEvent?, Int) = state.withLock { state in
-      while !state.pending.isEmpty {
-        var builder = KinesisBlockBuilder(name, from: state.point, range: shard.range, bytesMax: blockBytes)
-        while let outer = state.pending.first, builder.add(outer) { state.pending.removeFirst() }
-        state.point = builder.next
-        if let place = KinesisPlace(builder.next) { state.machine.moved(to: place) }
-        // All of it was consumed before.
-        if builder.isEmpty { continue }
-        return (.block(builder.finish(), next: builder.next), builder.misplacedAggregates)
-      }
-      guard state.saysEnd, !state.machine.hasEnded else { return (nil, 0) }
-      state.saysEnd = false
-      return (.caughtUp(next: state.point), 0)
+    let (event, misplaced) = state.withLock { state in
+      defer { if let place = KinesisPlace(state.feed.point) { state.machine.moved(to: place) } }
+      return state.feed.take(hasEnded: state.machine.hasEnded)
     }
-    if misplaced > 0 { around.observe(name, Observation(misplacedAggregates: misplaced)) }
+    if misplaced > 0 { around.observe(name, KinesisObservation(misplacedAggregates: misplaced)) }
     return event
-  }
-
-  private func ended() async throws -> SourceEvent {
-    let children = try await around.children(shard.id)
-    if children.isEmpty {
-      // The list of shards may be older than the shard's end.
-      await wake.wait(until: around.clock.monotonicNanoseconds + 1_000_000_000, around.clock)
-      if isClosed { return .end }
-      throw WeirError(
-        .unavailable, "\(name) has ended, and the stream does not list the shards that have its keys now",
-        advice: "It is asked again. If it stays so, was the stream deleted?")
-    }
-    return .closed(at: state.withLock { $0.point }, children: children)
   }
 }

@@ -5,28 +5,15 @@ import WeirCore
 /// A shard answers five requests a second and 2 MB a second, of all that read it; after an answer of 10 MB it refuses for five seconds. So
 /// the pause after an answer is what its bytes take at that rate, and a quarter of a second at least, which leaves others a share.
 ///
-/// **Positions.** An iterator is made at the record of the lane's position, and the first record that it gives must be this one. If it is not,
-/// the record was trimmed, and perhaps others after it: the reader says so, and the lane's next start is recorded with a gap. Within a run the
-/// next answers follow from the service's own iterators. One that expired is replaced by one *after* the last record that was read. When so
-/// much time has passed that the retention may have overtaken the reader, the record of the position is looked for again.
+/// **Positions.** An iterator is made at the record of the lane's position (``ShardProgress``); if that was trimmed the reader says so, and the
+/// lane's next start is recorded with a gap. Within a run the next answers follow from the service's own iterators. One that expired is
+/// replaced by one *after* the last record that was read.
 struct ShardReaderMachine {
   enum Action: Equatable {
     case iterator(IteratorStart)
     case fetch(String, limit: Int)
     /// Nothing to do until then.
     case wait(until: Int64)
-  }
-
-  /// What an answer means.
-  enum Outcome: Equatable {
-    /// Its records follow the position.
-    case records
-    /// The record of the position is not there any more; this is the first one that is.
-    case trimmed(SequenceNumber)
-    /// Nothing new. `isAtEnd`: everything that the shard holds was read.
-    case nothing(isAtEnd: Bool)
-    /// The shard ended, after the answer's records.
-    case ended
   }
 
   struct Settings: Equatable {
@@ -42,29 +29,23 @@ struct ShardReaderMachine {
   private static let retryFirst: Int64 = 500_000_000
   private static let retryMax: Int64 = 10_000_000_000
 
-  private(set) var place: KinesisPlace
+  private var progress: ShardProgress
   var settings: Settings
   private var iterator: String?
-  /// The record of the position was seen.
-  private var isVerified = false
   private var notBefore: Int64 = .min
   /// Requests that failed, one after the other.
   private var failures = 0
   /// Of the records of the last answers.
   private var recordBytes = 1024
-  /// When the last answer came, and how far behind it was.
-  private var last: (at: Int64, behind: Int64)?
   private(set) var hasEnded = false
 
-  init(_ place: KinesisPlace, _ settings: Settings) { (self.place, self.settings) = (place, settings) }
+  init(_ place: KinesisPlace, _ settings: Settings) { (progress, self.settings) = (ShardProgress(place), settings) }
 
   /// What is to be done now.
   mutating func step(at now: Int64) -> Action {
     guard now >= notBefore else { return .wait(until: notBefore) }
-    if let last, case .record = place, last.behind > 0, last.behind + (now - last.at) / 1_000_000 > settings.retentionMilliseconds {
-      (iterator, isVerified, self.last) = (nil, false, nil)
-    }
-    guard let iterator else { return .iterator(place.iterator(isVerified: isVerified)) }
+    if progress.isOvertaken(settings.retentionMilliseconds, at: now) { iterator = nil }
+    guard let iterator else { return .iterator(progress.start) }
     return .fetch(iterator, limit: max(1, min(ShardReaderMachine.recordsMax, settings.bytesMax / max(1, recordBytes))))
   }
 
@@ -73,21 +54,16 @@ struct ShardReaderMachine {
     failures = 0
   }
 
-  /// An answer came. Of ``Outcome/records`` and ``Outcome/ended`` the caller says with ``moved(to:)`` how far it took them.
-  mutating func answered(_ answer: RecordsAnswer, at now: Int64) -> Outcome {
+  /// An answer came. Of ``ShardOutcome/records`` and ``ShardOutcome/ended`` the caller says with ``moved(to:)`` how far it took them.
+  mutating func answered(_ answer: RecordsAnswer, at now: Int64) -> ShardOutcome {
     failures = 0
     let first = answer.records.first
-    if case .record(let known) = place, !isVerified, let first {
-      guard first.sequence.digits == known.digits else {
-        (iterator, last) = (nil, nil)
-        return .trimmed(SequenceNumber(first.sequence.digits) ?? first.sequence)
-      }
+    if let found = progress.take(answer, at: now) {
+      iterator = nil
+      return .trimmed(found)
     }
-    if first != nil {
-      isVerified = true
-      recordBytes = max(1, (answer.bytes + answer.records.count * 200) / answer.records.count)
-    }
-    (iterator, last) = (answer.next, (now, answer.millisecondsBehind ?? 0))
+    if first != nil { recordBytes = max(1, (answer.bytes + answer.records.count * 200) / answer.records.count) }
+    iterator = answer.next
     hasEnded = answer.next == nil
     let pause = Int64(answer.bytes) * 1_000_000_000 / ShardReaderMachine.bytesPerSecond
     let isBehind = answer.millisecondsBehind.map { $0 > 0 } ?? false
@@ -98,7 +74,7 @@ struct ShardReaderMachine {
   }
 
   /// The caller has taken records up to here.
-  mutating func moved(to place: KinesisPlace) { self.place = place }
+  mutating func moved(to place: KinesisPlace) { progress.moved(to: place) }
 
   /// A request failed.
   /// - Returns: whether the reader continues by itself.
@@ -113,7 +89,7 @@ struct ShardReaderMachine {
       failures = min(failures + 1, 10)
       notBefore = now + min(ShardReaderMachine.retryFirst << Int64(failures - 1), ShardReaderMachine.retryMax)
       return kind == .throttled
-    case .missing, .condition, .inUse, .refused, .final:
+    case .missing, .tableMissing, .foreignTable, .condition, .inUse, .refused, .final:
       notBefore = now + ShardReaderMachine.retryFirst
       return false
     }

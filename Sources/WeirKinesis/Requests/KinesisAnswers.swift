@@ -44,6 +44,10 @@ struct StreamSummary: Sendable, Equatable {
   /// When the stream was made, milliseconds since 1970: it tells one stream of a name from the next.
   var created: String
   var retentionHours: Int64
+  /// Consumers are registered by it.
+  var arn: String?
+  /// Such as `ACTIVE`; empty: the service does not say.
+  var status: String
 
   init?(_ json: JSONValue) {
     guard let summary = json["StreamDescriptionSummary"] else { return nil }
@@ -57,6 +61,8 @@ struct StreamSummary: Sendable, Equatable {
     default: return nil
     }
     retentionHours = summary["RetentionPeriodHours"]?.int ?? 24
+    arn = summary["StreamARN"]?.string
+    status = summary["StreamStatus"]?.string ?? ""
   }
 }
 
@@ -74,10 +80,10 @@ struct OuterRecord: Sendable, Equatable {
   }
 }
 
-/// What GetRecords says.
+/// What GetRecords says, and an event of SubscribeToShard.
 struct RecordsAnswer: Sendable, Equatable {
   var records: [OuterRecord] = []
-  /// nil: the shard has ended.
+  /// An iterator, or the number after which a subscription continues; nil: the shard has ended.
   var next: String?
   /// nil: the service does not say.
   var millisecondsBehind: Int64?
@@ -87,8 +93,8 @@ struct RecordsAnswer: Sendable, Equatable {
 
 extension RecordsAnswer {
   /// nil: damaged. A record that cannot be read would be a record lost.
-  init?(_ json: JSONValue) {
-    next = json["NextShardIterator"]?.string
+  init?(_ json: JSONValue, next name: String = "NextShardIterator") {
+    next = json[name]?.string
     millisecondsBehind = json["MillisBehindLatest"]?.int
     guard let list = json["Records"]?.array else { return nil }
     records.reserveCapacity(list.count)

@@ -9,6 +9,23 @@ enum IteratorStart: Sendable, Equatable {
   case time(Int64)
   case at(String)
   case after(String)
+
+  /// As requests name it.
+  var type: String {
+    switch self {
+    case .trimHorizon: "TRIM_HORIZON"
+    case .time: "AT_TIMESTAMP"
+    case .at: "AT_SEQUENCE_NUMBER"
+    case .after: "AFTER_SEQUENCE_NUMBER"
+    }
+  }
+
+  /// Seconds, with a fraction.
+  var timestamp: JSONValue {
+    guard case .time(let milliseconds) = self else { return .null }
+    let (seconds, rest) = milliseconds.quotientAndRemainder(dividingBy: 1000)
+    return .number("\(seconds).\(String(1000 + rest).dropFirst())")
+  }
 }
 
 /// The requests to Kinesis that a reader makes (API version 2013-12-02, JSON 1.1).
@@ -20,7 +37,7 @@ package struct KinesisRequests: Sendable {
 
   let sender: any AWSSender
   let stream: String
-  private let arn: String?
+  let arn: String?
 
   /// - Parameter arn: names the stream in requests, where it is given.
   package init(_ sender: any AWSSender, stream: String, arn: String? = nil) { (self.sender, self.stream, self.arn) = (sender, stream, arn) }
@@ -58,21 +75,11 @@ package struct KinesisRequests: Sendable {
   }
 
   func iterator(_ shard: String, _ start: IteratorStart) async throws(KinesisFailure) -> String {
-    var members = [name, .init("ShardId", .string(shard))]
-    func type(_ text: String) { members.append(.init("ShardIteratorType", .string(text))) }
+    var members = [name, .init("ShardId", .string(shard)), .init("ShardIteratorType", .string(start.type))]
     switch start {
-    case .trimHorizon: type("TRIM_HORIZON")
-    case .time(let milliseconds):
-      type("AT_TIMESTAMP")
-      let (seconds, rest) = milliseconds.quotientAndRemainder(dividingBy: 1000)
-      let fraction = String(1000 + rest).dropFirst()
-      members.append(.init("Timestamp", .number("\(seconds).\(fraction)")))
-    case .at(let number):
-      type("AT_SEQUENCE_NUMBER")
-      members.append(.init("StartingSequenceNumber", .string(number)))
-    case .after(let number):
-      type("AFTER_SEQUENCE_NUMBER")
-      members.append(.init("StartingSequenceNumber", .string(number)))
+    case .trimHorizon: break
+    case .time: members.append(.init("Timestamp", start.timestamp))
+    case .at(let number), .after(let number): members.append(.init("StartingSequenceNumber", .string(number)))
     }
     guard let iterator = try await send("GetShardIterator", members)["ShardIterator"]?.string else {
       throw damaged("GetShardIterator", "no iterator")
@@ -92,21 +99,25 @@ package struct KinesisRequests: Sendable {
 
   // MARK: Sending
 
-  private func send(_ operation: String, _ members: [JSONValue.Member]) async throws(KinesisFailure) -> JSONValue {
+  func request(_ operation: String, _ members: [JSONValue.Member]) -> AWSRequest {
     var request = AWSRequest(
       operation, method: "POST",
       headers: [.init("Content-Type", "application/x-amz-json-1.1"), .init("X-Amz-Target", "Kinesis_20131202.\(operation)")],
       body: JSONValue.object(members).bytes)
     request.answerBytesMax = KinesisRequests.recordsBytesMax
+    return request
+  }
+
+  func send(_ operation: String, _ members: [JSONValue.Member]) async throws(KinesisFailure) -> JSONValue {
     let response: AWSResponse
-    do throws(AWSFailure) { response = try await sender.send(request) } catch { throw KinesisFailure(error, place) }
+    do throws(AWSFailure) { response = try await sender.send(request(operation, members)) } catch { throw KinesisFailure(error, place) }
     guard response.status == 200, let json = try? JSONValue(parsing: response.body), json.members != nil else {
       throw damaged(operation, "status \(response.status) and no JSON object")
     }
     return json
   }
 
-  private func damaged(_ operation: String, _ what: String) -> KinesisFailure {
+  func damaged(_ operation: String, _ what: String) -> KinesisFailure {
     KinesisFailure(.passing, "\(place) answered \(operation) with \(what)")
   }
 }
@@ -119,13 +130,17 @@ struct KinesisFailure: Error, Sendable, Equatable {
     case passing
     /// The iterator is older than five minutes.
     case expired
-    /// No such stream, shard or table.
+    /// No such stream or shard.
     case missing
+    /// No such table of leases.
+    case tableMissing
+    /// A table that is not one of leases.
+    case foreignTable
     /// The service refused what was asked for: a position of another stream, a time to come.
     case argument
     /// A condition on a lease does not hold.
     case condition
-    /// A table of the name is there, or is being made.
+    /// A table of the name is there, or is being made; another subscription of the consumer reads the shard.
     case inUse
     /// No permission, no keys, no region.
     case refused
@@ -162,9 +177,25 @@ struct KinesisFailure: Error, Sendable, Equatable {
   /// As the engine has it.
   var error: WeirError {
     switch kind {
-    case .throttled, .passing, .expired, .condition, .inUse: WeirError(.unavailable, message, advice: "Nothing is lost: it is tried again.")
+    case .throttled, .passing, .expired, .condition, .inUse:
+      WeirError(
+        .unavailable, message,
+        advice: "Nothing is lost: a worker repeats it. If this ended the command, check the network and the endpoint, then run again.")
     case .missing:
-      WeirError(.topicMissing, message, advice: "Check the names of stream and table, and the region.")
+      WeirError(
+        .topicMissing, message, advice: "Check the stream's name, the account and the region: a stream of another region is not found.")
+    case .tableMissing:
+      WeirError(
+        .refused, message,
+        advice:
+          "The table of leases is missing, and create: false forbids to make it: create it with the partition key leaseKey (S). It has the name of the application (\(.setting(.sourceGroup)))."
+      )
+    case .foreignTable:
+      WeirError(
+        .refused, message,
+        advice:
+          "Another program uses the table. Give the pipeline an application of its own (\(.setting(.sourceGroup))), whose name no other table has."
+      )
     case .argument: WeirError(.unavailable, message, advice: "If it stays so, compare the stream with the one that was read before.")
     case .refused:
       WeirError(.refused, message, advice: "Allow these requests to the worker's role, and check region, endpoint and keys of AWS.")

@@ -10,21 +10,16 @@ import WeirCore
 /// A run is kept until the clock has passed its newest record by twice the `ttl`. Until then a record may come that joins it with a later
 /// one; after that every such record is left out.
 final class ExpiringStore {
-  private struct Run {
-    /// Event times, UTC microseconds.
-    var oldest: Int64
-    var newest: Int64
-    /// The key's run before it, whose number is that of its cell too.
-    var older: Int32
-  }
+  private typealias Run = KeyRun
 
-  private static let none: Int32 = -1
-  /// Of a run that is no key's.
-  private static let gone: Int32 = -2
   private static let unflushedBit: UInt8 = 1
   private static let unsavedBit: UInt8 = 2
   /// The key has a row, and a place in `shown`.
   private static let shownBit: UInt8 = 4
+  /// The key has an index of its runs.
+  private static let indexedBit: UInt8 = 8
+  /// A key gets an index when as many runs were looked at for one record.
+  private static let walkMax = 16
 
   private let ttl: Int64
   private let keptFor: Int64
@@ -33,6 +28,10 @@ final class ExpiringStore {
   private var cells: CellStore
   private var runs: [Run] = []
   private var goneRuns = 0
+  /// Of keys that have many runs at once.
+  private var indexes: [Int32: KeyRunIndex] = [:]
+  /// Runs that were looked at to find those of records.
+  private var walked = 0
   /// By key: its latest run.
   private var latest: [Int32] = []
   private var marks: [UInt8] = []
@@ -44,6 +43,8 @@ final class ExpiringStore {
   private(set) var count = 0
   /// The largest watermark that was said.
   private var clock = Watermark.minimum
+  /// Of rows that another lane had before: no row is judged by less than that had reached. nil: no such clock is above this one.
+  private var inherited: (most: Int64, of: (ArraySlice<UInt8>) -> Int64)?
   /// Keys by the time at which their row may go, and at which their oldest run may. Each is at its time or before it, and looked at then.
   /// Both are made when the clock moves for the first time: a partial has no clock.
   private var shown = TimeQueue()
@@ -65,7 +66,11 @@ final class ExpiringStore {
   var byteCount: Int {
     groups.byteCount + cells.byteCount + runs.capacity * MemoryLayout<Run>.stride + latest.capacity * 4 + marks.capacity + nulls.capacity
       + (unflushed.capacity + unsaved.capacity) * 4 + shown.byteCount + kept.byteCount
+      + indexes.values.reduce(0) { $0 + $1.byteCount }
   }
+
+  /// Runs, and nodes of indexes, that were looked at since the store was made.
+  var steps: Int { indexes.values.reduce(walked) { $0 + $1.steps } }
 
   func takeLate() -> Int64 {
     defer { late = 0 }
@@ -125,7 +130,7 @@ final class ExpiringStore {
   private func intern(_ hash: Hash128, key: () -> [UInt8]) -> Int {
     let group = groups.intern(hash, key: key)
     if group == latest.count {
-      latest.append(ExpiringStore.none)
+      latest.append(Run.none)
       marks.append(0)
       if layout.mayBeOutOfRange { nulls.append(0) }
     }
@@ -135,34 +140,66 @@ final class ExpiringStore {
   /// The run that a span of records without a gap belongs to.
   /// - Parameter beforeJoining: called before the cells of two runs become one.
   private func place(_ group: Int, _ oldest: Int64, _ newest: Int64, beforeJoining: () -> Void = {}) -> Int {
-    var (run, later) = (Int(latest[group]), -1)
-    while run >= 0, runs[run].oldest - newest >= ttl { (later, run) = (run, Int(runs[run].older)) }
+    let (run, later) = latestRun(of: group, before: newest + ttl)
     guard run >= 0, oldest - runs[run].newest < ttl else {
       return add(group, Run(oldest: oldest, newest: newest, older: Int32(run)), later)
     }
-    runs[run].oldest = min(runs[run].oldest, oldest)
-    runs[run].newest = max(runs[run].newest, newest)
-    while case let before = Int(runs[run].older), before >= 0, runs[run].oldest - runs[before].newest < ttl {
+    var first = min(runs[run].oldest, oldest)
+    while case let before = Int(runs[run].older), before >= 0, first - runs[before].newest < ttl {
       beforeJoining()
       cells.merge(run, with: cells, before)
-      runs[run].oldest = min(runs[run].oldest, runs[before].oldest)
+      first = min(first, runs[before].oldest)
       runs[run].older = runs[before].older
+      if isIndexed(group) { indexes[Int32(group)]?.remove(before, in: runs) }
       remove(before)
     }
+    // The index finds a run by its beginning, and while others between the old and the new one go, it must not have the new one.
+    runs[run].oldest = first
+    runs[run].newest = max(runs[run].newest, newest)
     return run
+  }
+
+  /// The key's latest run that begins before `bound`, and the one after it; -1: there is none.
+  private func latestRun(of group: Int, before bound: Int64) -> (run: Int, later: Int) {
+    if isIndexed(group) { return indexes[Int32(group)]?.last(before: bound, in: runs) ?? (-1, -1) }
+    var (run, later, steps) = (Int(latest[group]), -1, 0)
+    while run >= 0, runs[run].oldest >= bound {
+      (later, run) = (run, Int(runs[run].older))
+      steps += 1
+    }
+    walked += steps
+    if steps > ExpiringStore.walkMax { index(group) }
+    return (run, later)
+  }
+
+  private func isIndexed(_ group: Int) -> Bool { marks[group] & ExpiringStore.indexedBit != 0 }
+
+  private func index(_ group: Int) {
+    var index = KeyRunIndex()
+    forEachRun(of: group) { number, _ in index.insert(number, in: runs) }
+    indexes[Int32(group)] = index
+    marks[group] |= ExpiringStore.indexedBit
+  }
+
+  /// Where many of its runs go at once. The next record that needs an index makes it.
+  private func dropIndex(_ group: Int) {
+    guard isIndexed(group), let index = indexes.removeValue(forKey: Int32(group)) else { return }
+    walked += index.steps
+    marks[group] &= ~ExpiringStore.indexedBit
   }
 
   private func add(_ group: Int, _ run: Run, _ later: Int) -> Int {
     let number = cells.add()
     runs.append(run)
     if later >= 0 { runs[later].older = Int32(number) } else { latest[group] = Int32(number) }
+    if isIndexed(group) { indexes[Int32(group)]?.insert(number, in: runs) }
     if later < 0, run.older < 0 { count += 1 }
     if run.older < 0, hasQueues { kept.push(group, at: end(run)) }
     return number
   }
 
   private func remove(_ run: Int) {
-    runs[run].older = ExpiringStore.gone
+    runs[run].older = Run.gone
     goneRuns += 1
   }
 
@@ -205,7 +242,27 @@ final class ExpiringStore {
   /// When nothing can join the run any more.
   private func end(_ run: Run) -> Int64 { run.newest + keptFor }
 
-  private func isShown(_ group: Int) -> Bool { latest[group] >= 0 && expiry(runs[Int(latest[group])]) > clock }
+  private func isShown(_ group: Int) -> Bool {
+    guard latest[group] >= 0 else { return false }
+    let expiry = expiry(runs[Int(latest[group])])
+    guard let inherited, expiry <= inherited.most else { return expiry > clock }
+    return expiry > max(clock, inherited.of(groups.key(of: group)))
+  }
+
+  /// Rows whose keys another lane had, and which that had seen expire, stay away although the clock is behind. To be called before the
+  /// clock moves: no time before these is said of their keys any more.
+  /// - Parameters:
+  ///   - most: the greatest of the clocks.
+  ///   - of: the clock of a key.
+  func inherit(clocks most: Int64, of: @escaping (ArraySlice<UInt8>) -> Int64) {
+    inherited = most > clock ? (most, of) : nil
+    forgetQueues()
+  }
+
+  private func forgetQueues() {
+    (shown, kept, hasQueues) = (TimeQueue(), TimeQueue(), false)
+    for group in marks.indices { marks[group] &= ~ExpiringStore.shownBit }
+  }
 
   private func show(_ group: Int) {
     marks[group] |= ExpiringStore.shownBit
@@ -217,6 +274,7 @@ final class ExpiringStore {
     guard watermark != Watermark.maximum, watermark > clock else { return }
     if !hasQueues { makeQueues() }
     clock = watermark
+    if let inherited, inherited.most <= clock { self.inherited = nil }
     while let group = shown.pop(through: clock) {
       if isShown(group) {
         show(group)
@@ -251,12 +309,15 @@ final class ExpiringStore {
           remove(number)
         }
       }
-      if hasOld { mark(group, ExpiringStore.unsavedBit) }
+      if hasOld {
+        mark(group, ExpiringStore.unsavedBit)
+        dropIndex(group)
+      }
       if oldest >= 0 {
-        runs[oldest].older = ExpiringStore.none
+        runs[oldest].older = Run.none
         kept.push(group, at: end(runs[oldest]))
       } else {
-        latest[group] = ExpiringStore.none
+        latest[group] = Run.none
         count -= 1
       }
     }
@@ -265,6 +326,7 @@ final class ExpiringStore {
   /// Gives the memory of what is gone back. Keys whose tombstone is still to be flushed stay.
   private func compact() {
     guard runs.count + latest.count >= compactAt else { return }
+    for group in indexes.keys { dropIndex(Int(group)) }
     let old = (groups: groups, cells: cells, runs: runs, latest: latest, marks: marks, nulls: nulls)
     let order = old.latest.indices.filter { old.latest[$0] >= 0 || old.marks[$0] & ExpiringStore.unflushedBit != 0 }
     (groups, cells) = (GroupTable(), CellStore(layout, capacity: old.runs.count - goneRuns))
@@ -279,7 +341,7 @@ final class ExpiringStore {
       while run >= 0 {
         let cell = cells.add()
         cells.merge(cell, with: old.cells, run)
-        runs.append(Run(oldest: old.runs[run].oldest, newest: old.runs[run].newest, older: ExpiringStore.none))
+        runs.append(Run(oldest: old.runs[run].oldest, newest: old.runs[run].newest, older: Run.none))
         if later >= 0 { runs[later].older = Int32(cell) } else { latest[next] = Int32(cell) }
         (later, run) = (cell, Int(old.runs[run].older))
       }
@@ -355,7 +417,8 @@ final class ExpiringStore {
       let group = intern(hash) { key }
       if latest[group] >= 0 { count -= 1 }
       forEachRun(of: group) { number, _ in remove(number) }
-      latest[group] = ExpiringStore.none
+      dropIndex(group)
+      latest[group] = Run.none
       var later = -1
       for _ in 0..<(try reader.readCount(each: 24)) {
         let (oldest, newest) = (try reader.read(Int64.self), try reader.read(Int64.self))
@@ -363,7 +426,7 @@ final class ExpiringStore {
           later < 0 || runs[later].oldest - newest >= ttl
         else { throw reader.corrupt("the times of a run of records are out of range") }
         let cell = cells.add()
-        runs.append(Run(oldest: oldest, newest: newest, older: ExpiringStore.none))
+        runs.append(Run(oldest: oldest, newest: newest, older: Run.none))
         if later >= 0 { runs[later].older = Int32(cell) } else { latest[group] = Int32(cell) }
         later = cell
         try cells.restore(cell, from: &reader)
@@ -372,7 +435,6 @@ final class ExpiringStore {
       if layout.mayBeOutOfRange { _ = noteOutOfRange(group) }
     }
     self.clock = max(self.clock, clock)
-    (shown, kept, hasQueues) = (TimeQueue(), TimeQueue(), false)
-    for group in marks.indices { marks[group] &= ~ExpiringStore.shownBit }
+    forgetQueues()
   }
 }

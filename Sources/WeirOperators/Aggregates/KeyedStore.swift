@@ -24,6 +24,8 @@ public final class KeyedStore {
     expiring = ttl.map { ExpiringStore(layout, ttl: $0, keptFor: retiresEarly ? $0 : 2 * $0) }
   }
 
+  /// Runs of records that were looked at to place records, where rows expire: for tests.
+  package var steps: Int { expiring?.steps ?? 0 }
   /// Groups that are held.
   public var count: Int { expiring?.count ?? groups.count }
   public var unsavedCount: Int { expiring?.unsavedCount ?? unsaved.count }
@@ -110,6 +112,10 @@ public final class KeyedStore {
 
   /// Where rows expire: the lane's watermark is this from here on. It never goes back, and the end of the input is no time.
   public func advance(to watermark: Int64) { expiring?.advance(to: watermark) }
+
+  /// Where rows expire: those of keys that another lane had are judged by no less than that had reached, see
+  /// ``ExpiringStore/inherit(clocks:of:)``.
+  public func inherit(clocks most: Int64, of: @escaping (ArraySlice<UInt8>) -> Int64) { expiring?.inherit(clocks: most, of: of) }
 
   /// Forgets what no record can change any more. To be called at a cut, before ``save(base:into:)``.
   public func retire() { expiring?.retire() }

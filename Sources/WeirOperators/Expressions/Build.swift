@@ -22,19 +22,13 @@ enum Build {
 
   static func quote(_ s: String) -> String { "'" + s.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "''") + "'" }
 
-  private static let reserved: Set<String> = [
+  static let reserved: Set<String> = [
     "and", "or", "not", "is", "null", "true", "false", "in", "like", "between", "case", "when", "then", "else", "end", "as",
     "escape", "timestamp",
   ]
 
   private static func nameText(_ name: String) -> String {
-    name.split(separator: ".", omittingEmptySubsequences: false).map { part in
-      let plain = part.utf8.allSatisfy {
-        $0 == 0x5F || $0 >= 0x80 || ($0 | 0x20 >= 0x61 && $0 | 0x20 <= 0x7A) || ($0 >= 0x30 && $0 <= 0x39)
-      }
-      let isWord = plain && !part.isEmpty && !(part.utf8.first! >= 0x30 && part.utf8.first! <= 0x39)
-      return isWord && !reserved.contains(part.lowercased()) ? String(part) : "\"\(part)\""
-    }.joined(separator: ".")
+    name.split(separator: ".", omittingEmptySubsequences: false).map { isWord($0) ? String($0) : "\"\($0)\"" }.joined(separator: ".")
   }
 
   // MARK: Leaves
@@ -125,11 +119,11 @@ enum Build {
     }
   }
 
-  /// Expressions do not look into lists, structs and maps: such a column is taken whole.
+  /// Lists, structs and maps have no order and no other form: a scalar in them is named by its path.
   private static func needScalar(_ e: Expr, _ what: String, _ offset: Int) throws(ExpressionError) {
     guard e.type.isNested else { return }
     throw ExpressionError(
-      "\(what): \(e.text) is \(e.type.name); expressions cannot use a list, struct or map, except with is null: select the column unchanged, or declare the part that you need as a field with a path",
+      "\(what): \(e.text) is \(e.type.name); expressions cannot use a list, struct or map as a whole, except with is null: select the column unchanged, or name the part that you need, such as user.id, items[0].sku or attrs['k']",
       at: offset)
   }
 

@@ -51,14 +51,41 @@ public func compileSelectList(
     }
     if parser.take("as") {
       try add(try parser.name(), expr, offset)
-    } else if let plain = expr.plainColumn {
-      try add(String(inputs[plain].name.split(separator: ".").last ?? ""), expr, offset)
+    } else if let name = expr.ownName(inputs) {
+      try add(name, expr, offset)
     } else {
       throw ExpressionError("a computed column needs a name: \(expr.text) as NAME", at: offset)
     }
   } while parser.take(symbol: ",")
   guard parser.isAtEnd else { throw parser.unexpected("expected ',' or the end") }
   return columns
+}
+
+/// Compiles `LIST as NAME`: a row for each element of a list, which expressions call by the name.
+///
+/// - Parameter inputs: of the plan; none of them can have the name.
+public func compileExplode(_ text: String, inputs: [InputColumn]) throws(ExpressionError) -> ExplodeSpec {
+  var parser = try Parser(text, inputs: inputs)
+  let list = try parser.whole()
+  guard case .list = list.type else {
+    let hint =
+      switch list.type {
+      case .map, .structure: "it has no elements"
+      default: "declare the field as a list, such as list<struct<sku:string,price:double>>"
+      }
+    throw ExpressionError("explode needs a list, and \(list.text.shortened(toBytes: 200)) is \(list.type.name): \(hint)", at: 0)
+  }
+  guard parser.take("as") else { throw parser.unexpected("expected as NAME, the name of an element") }
+  let offset = parser.token.offset
+  let name = try parser.name()
+  guard parser.isAtEnd else { throw parser.unexpected("expected the end after the name of an element") }
+  if name.hasPrefix("_") { throw ExpressionError("names that begin with _ are the engine's", at: offset) }
+  if name.isEmpty || name.contains(".") { throw ExpressionError("the name of an element is not empty and has no dots", at: offset) }
+  // A lookup's columns are found by the last part of their names, too.
+  if let taken = inputs.first(where: { $0.name == name || $0.name.split(separator: ".").first.map(String.init) == name }) {
+    throw ExpressionError("the name \(name) is taken by the column \(taken.name): choose another one for the element", at: offset)
+  }
+  return ExplodeSpec(list: list, name: name)
 }
 
 /// The names of one table's columns, as Delta distinguishes them: not by their case; and as Delta, Spark and Trino accept them.

@@ -77,6 +77,8 @@ struct Evaluation {
       return vector(.int64, .int64(zipMap(x.ints, .constant(Int64(1000)), count, CivilTime.floorDivide)), x.validity(count), x.errors)
     case .concat: return concat(e)
     case .call(let function, let a): return call(function, run(a), e)
+    case .part(let a, let path): return part(run(a), path, e.type)
+    case .jsonValue(let a, let path): return jsonValue(run(a), path, e)
     }
   }
 

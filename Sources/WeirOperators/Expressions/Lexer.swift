@@ -76,7 +76,7 @@ struct Lexer {
       at += 2
       return Token(kind: .symbol(pair == "!=" ? "<>" : pair), offset: start)
     }
-    if "+-*/%=<>(),.".utf8.contains(c) {
+    if "+-*/%=<>(),.[]".utf8.contains(c) {
       at += 1
       return Token(kind: .symbol(String(UnicodeScalar(c))), offset: start)
     }

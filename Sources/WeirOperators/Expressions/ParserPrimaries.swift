@@ -34,6 +34,7 @@ extension Parser {
         }
       default: break
       }
+      if Parser.connectives.contains(word.lowercased()), !scope.has(word) { throw unexpected("expected an expression") }
       if tokens[at + 1].kind == .symbol("(") { return try call(word.lowercased(), offset) }
       return try column()
     case .quoted: return try column()
@@ -41,11 +42,40 @@ extension Parser {
     }
   }
 
+  /// What follows an expression, and begins none. Columns may have these names.
+  private static let connectives: Set<String> = ["and", "as", "between", "else", "end", "in", "is", "like", "or", "then", "when"]
+
   private mutating func column() throws(ExpressionError) -> Expr {
+    var names = [(text: "", offset: token.offset)]
+    names[0].text = try name()
+    while take(symbol: ".") {
+      let offset = token.offset
+      names.append((try name(), offset))
+    }
+    let (column, count) = try scope.resolve(names.map(\.text), names[0].offset)
+    var path = PartPath(of: column)
+    for name in names[count...] { try path.member(name.text, name.offset) }
+    while true {
+      if take(symbol: ".") {
+        let offset = token.offset
+        try path.member(try name(), offset)
+      } else if take(symbol: "[") {
+        try bracket(&path)
+      } else {
+        return path.expression(of: column)
+      }
+    }
+  }
+
+  private mutating func bracket(_ path: inout PartPath) throws(ExpressionError) {
     let offset = token.offset
-    var path = try name()
-    while take(symbol: ".") { path += "." + (try name()) }
-    return try scope.resolve(path, offset)
+    switch token.kind {
+    case .number(let digits): try path.element(digits, offset)
+    case .string(let key): try path.key(key, offset)
+    default: throw unexpected("expected the number of an element or a key in single quotes")
+    }
+    at += 1
+    try expect(symbol: "]")
   }
 
   private mutating func caseWhen(_ offset: Int) throws(ExpressionError) -> Expr {
@@ -81,6 +111,7 @@ extension Parser {
 
   static let functions = [
     "coalesce", "nullif", "cast", "try_cast", "date_trunc", "epoch_ms", "abs", "lower", "upper", "length",
+    "json_value",
   ]
 
   private mutating func call(_ function: String, _ offset: Int) throws(ExpressionError) -> Expr {
@@ -112,6 +143,17 @@ extension Parser {
       guard all.count == 1 else { throw ExpressionError("\(function) needs one value", at: offset) }
       return function == "epoch_ms"
         ? try Build.epochMilliseconds(all[0], offset) : try Build.call(Expr.Function(rawValue: function)!, all[0], offset)
+    case "json_value":
+      try expect(symbol: "(")
+      let text = try expression()
+      try expect(symbol: ",")
+      guard case .string(let path) = token.kind else {
+        throw ExpressionError("json_value needs a text of JSON and a path in quotes: json_value(raw, '$.a.b')", at: token.offset)
+      }
+      let steps = try JSONPath.parse(path, token.offset)
+      at += 1
+      try expect(symbol: ")")
+      return try Build.jsonValue(text, steps, offset)
     case "count", "sum", "min", "max", "avg":
       throw ExpressionError("\(function) is an aggregate: it belongs into 'measure'", at: offset)
     default:

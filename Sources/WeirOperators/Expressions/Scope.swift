@@ -18,15 +18,28 @@ final class Scope {
     return (whole, last)
   }
 
-  func resolve(_ path: String, _ offset: Int) throws(ExpressionError) -> Expr {
-    guard let found = places.whole[path] ?? places.last[path], let index = found.first else {
-      throw ExpressionError(
-        "unknown column \(path.shortened(toBytes: 100))", at: offset, suggestion: nearestName(path, in: inputs.map(\.name)))
+  func has(_ path: String) -> Bool { places.whole[path] != nil || places.last[path] != nil }
+
+  /// The column that the first of some names with dots between them are, and how many of them: as many as possible. What follows is a path.
+  func resolve(_ names: [String], _ offset: Int) throws(ExpressionError) -> (column: Expr, names: Int) {
+    for count in (1...names.count).reversed() {
+      let path = names.prefix(count).joined(separator: ".")
+      guard let found = places.whole[path] ?? places.last[path], let index = found.first else { continue }
+      guard found.count == 1 else {
+        let names = found.map { inputs[$0].name }.joined(separator: ", ")
+        throw ExpressionError("\(path) may be any of \(names): write it out", at: offset)
+      }
+      if count < names.count, !inputs[index].type.isNested {
+        throw unknown(names, offset, ": \(inputs[index].name) is \(inputs[index].type.name), and has no members")
+      }
+      return (Build.column(index, inputs[index]), count)
     }
-    guard found.count == 1 else {
-      let names = found.map { inputs[$0].name }.joined(separator: ", ")
-      throw ExpressionError("\(path) may be any of \(names): write it out", at: offset)
-    }
-    return Build.column(index, inputs[index])
+    throw unknown(names, offset)
+  }
+
+  private func unknown(_ names: [String], _ offset: Int, _ why: String = "") -> ExpressionError {
+    let path = names.joined(separator: ".")
+    return ExpressionError(
+      "unknown column \(path.shortened(toBytes: 100))\(why)", at: offset, suggestion: nearestName(path, in: inputs.map(\.name)))
   }
 }

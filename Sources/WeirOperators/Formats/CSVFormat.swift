@@ -8,6 +8,7 @@ public struct CSVFormat: RecordFormat {
   public init() {}
   public init(_ dialect: CSVDialect) { self.dialect = dialect }
 
+  public var isText: Bool { true }
   public func problem(with field: Field) -> String? { dialect.problem(with: field) }
   public func decoder(_ request: DecoderRequest) -> any BlockDecoder { dialect.decoder(request) }
 
@@ -24,6 +25,7 @@ public struct TSVFormat: RecordFormat {
   public init() {}
   public init(_ dialect: CSVDialect) { self.dialect = dialect }
 
+  public var isText: Bool { true }
   public func problem(with field: Field) -> String? { dialect.problem(with: field) }
   public func decoder(_ request: DecoderRequest) -> any BlockDecoder { dialect.decoder(request) }
 

@@ -4,7 +4,23 @@ import WeirCore
 public struct JSONFormat: RecordFormat {
   public static let name = "json"
 
+  /// How objects follow each other in a plain capture.
+  public enum Framing: String, Hashable, Sendable, Codable, CaseIterable {
+    /// With or without white space between them, each in one line or several.
+    case concatenated
+    /// As elements of one array a file.
+    case array
+  }
+
+  /// nil: each is a line. Ledgers keep plans: only added, and optional.
+  public var framing: Framing?
+
   public init() {}
+  public init(_ framing: Framing?) { self.framing = framing }
+
+  public var captureFraming: (any CaptureFraming)? { framing.map { JSONFraming(opensArrays: $0 == .array) } }
+
+  public var holdsJSON: Bool { true }
 
   public func decoder(_ request: DecoderRequest) -> any BlockDecoder {
     RecordDecoder(fields: request.fields, read: request.read, keepsBlankLines: request.keepsBlankLines)

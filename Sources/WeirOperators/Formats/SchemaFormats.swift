@@ -8,6 +8,7 @@ public struct JSONSchemaFormat: RecordFormat {
 
   public var carriesSchemaIDs: Bool { true }
   public var readsLines: Bool { false }
+  public var holdsJSON: Bool { true }
   public func problem(withCoercionOf field: Field) -> String? { "records of format json-schema have types of their own" }
   public func framing(of raw: RawBlock) -> SchemaFraming? { SchemaFraming(raw) }
   public func decoder(_ request: DecoderRequest) -> any BlockDecoder { FramedDecoder(.json, fields: request.fields, read: request.read) }

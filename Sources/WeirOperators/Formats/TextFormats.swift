@@ -17,6 +17,7 @@ public struct TextFormat: RecordFormat {
     (self.pattern, self.nulls, self.timeFormats) = (pattern, nulls, timeFormats)
   }
 
+  public var isText: Bool { true }
   public func problem(with field: Field) -> String? {
     if let problem = field.cellProblem { return problem }
     guard let names = try? LinePattern(pattern).names, let name = field.cellName, !names.contains(name) else { return nil }
@@ -42,6 +43,7 @@ public struct LogfmtFormat: RecordFormat {
 
   public init() {}
 
+  public var isText: Bool { true }
   public func problem(with field: Field) -> String? { field.cellProblem }
 
   public func decoder(_ request: DecoderRequest) -> any BlockDecoder {
@@ -61,6 +63,7 @@ public struct RawFormat: RecordFormat {
 
   public init() {}
 
+  public var isText: Bool { true }
   public func problem(with field: Field) -> String? {
     field.type == .string ? nil : "the value of a raw record is a string"
   }

@@ -4,17 +4,18 @@ enum RecordShape {
   private static let bytesMax = 4096
 
   /// What it is and what to do; nil: nothing is evident.
-  static func hint(_ record: some Collection<UInt8>) -> String? {
+  /// - Parameter framing: how records follow each other in a capture; nil: as lines.
+  static func hint(_ record: some Collection<UInt8>, _ framing: JSONFormat.Framing? = nil) -> String? {
     let bytes = Array(record.prefix(bytesMax))
     if let binary = binary(bytes) { return binary }
     let text = trimmed(bytes)
     guard let first = text.first, let last = text.last else { return nil }
     switch first {
-    case 0x7B: return object(text, last)
-    case 0x5B: return isLogLine(text) ? log : array
-    case 0x7D, 0x5D: return text.count <= 2 ? pretty : nil
+    case 0x7B: return object(text, last, isLine: framing == nil)
+    case 0x5B: return isLogLine(text) ? log : framing == .array ? nil : array
+    case 0x7D, 0x5D: return text.count <= 2 && framing == nil ? pretty : nil
     case 0x3C: return isSyslog(text) ? log : "this looks like XML: Weir reads JSON, one object per line"
-    case 0x22 where isMember(text): return pretty
+    case 0x22 where isMember(text) && framing == nil: return pretty
     default: return lines(text)
     }
   }
@@ -47,22 +48,29 @@ enum RecordShape {
   // MARK: Parts of JSON
 
   private static let pretty =
-    "this looks like JSON with several lines per record: Weir reads one object per line; convert it with `jq -c .`"
-  private static let array = "this looks like a JSON array: Weir reads one object per line; convert it with `jq -c '.[]'`"
+    "this looks like JSON with several lines per record: a capture needs format: {json: {framing: concatenated}}, or one object per line (`jq -c .`)"
+  private static let array =
+    "this looks like a JSON array: a capture needs format: {json: {framing: array}}, or one object per line (`jq -c '.[]'`)"
 
-  private static func object(_ text: [UInt8], _ last: UInt8) -> String? {
+  /// - Parameter isLine: the record ends with its line.
+  private static func object(_ text: [UInt8], _ last: UInt8, isLine: Bool) -> String? {
+    if isLine, let cut = cutOff(text, last) { return cut }
+    if text.dropFirst().first(where: { $0 > 0x20 }) == 0x27 {
+      return "JSON needs double quotes around names and strings: this looks like a dictionary printed by another language"
+    }
+    guard isLine, last == 0x7D, contains(text, "}{", "} {") else { return nil }
+    return
+      "more than one JSON object in a line: a capture needs format: {json: {framing: concatenated}}, or one object per line (`jq -c .`)"
+  }
+
+  private static func cutOff(_ text: [UInt8], _ last: UInt8) -> String? {
     if last == 0x2C, text.dropLast().last(where: { $0 != 0x20 }) == 0x7D {
       return
-        "this looks like a part of a JSON array: a record ends with a comma; Weir reads one object per line; convert the array with `jq -c '.[]'`"
+        "this looks like a part of a JSON array: a record ends with a comma; a capture needs format: {json: {framing: array}}, or one object per line (`jq -c '.[]'`)"
     }
     // A line of a printed object has one member.
     if last == 0x2C, count(text, 0x2C) > 1 { return "the record ends inside a JSON object: it was cut off, or continues on the next line" }
-    if text.count == 1 || last == 0x2C || last == 0x7B { return pretty }
-    let next = text.dropFirst().first { $0 != 0x20 }
-    if next == 0x27 {
-      return "JSON needs double quotes around names and strings: this looks like a dictionary printed by another language"
-    }
-    return last == 0x7D && contains(text, "}{", "} {") ? "more than one JSON object in a line: `jq -c .` writes each on its own line" : nil
+    return text.count == 1 || last == 0x2C || last == 0x7B ? pretty : nil
   }
 
   /// `"name": …`, as a line of its own.

@@ -11,15 +11,17 @@ public enum RejectionHint {
   ///   - spec: how records are declared.
   /// - Returns: a sentence without a full stop; nil: nothing is evident.
   public static func of(_ rejection: Rejection, _ record: some Collection<UInt8>, _ spec: RecordSpec) -> String? {
+    let framing = (spec.recordFormat as? JSONFormat)?.framing
     guard rejection.stage == .decode else { return nil }
     guard record.count <= recordBytesMax, let value = try? JSONValue(parsing: record), value.members != nil else {
-      return RecordShape.hint(record)
+      return TextHint.ofEncoding(rejection, record.prefix(recordBytesMax)) ?? RecordShape.hint(record, framing)
     }
     let reason = rejection.reason
     let time = spec.time.map { spec.fields[$0.field].name }
     for field in spec.fields {
       if reason.hasPrefix("required field \(field.title) is missing") {
-        return field.path == nil ? MissingField(field, value).hint : nil
+        let missing = MissingField(field, value)
+        return (spec.each == nil ? missing.elements : nil) ?? (field.path == nil ? missing.hint : nil)
       }
       if reason.hasPrefix("field \(field.title): ") { return mismatch(field, value, reason, isTime: field.name == time) }
     }
@@ -73,6 +75,11 @@ public enum RejectionHint {
 
   private static func ofText(_ field: Field, _ text: String) -> String? {
     let words = text.split(separator: " ").joined(separator: " ")
+    // It is read from text already.
+    if field.isCoerced {
+      return field.type.isNumeric && isDecimalComma(words)
+        ? "the number has a decimal comma: declare \(field.name) as string, or send it as 1234.5" : nil
+    }
     let isNumber = Double(words) != nil && !words.isEmpty && words.utf8.allSatisfy { $0 != 0x78 && $0 != 0x58 && $0 | 0x20 != 0x69 }
     switch field.type {
     case .int64, .double, .decimal:
@@ -88,7 +95,7 @@ public enum RejectionHint {
         "the value is written as text: write coerce: true in record, or \(field.name): {type: bool, coerce: true}; or send it without quotes"
     case .timestamp where field.encoding != .natural:
       return isNumber
-        ? "in this unit, the number is not a time in the years 1 to 9999"
+        ? outOfYears
         : "the time is text: declare \(field.name) as timestamp, if it is ISO 8601 with a zone; else with zone and formats"
     case .timestamp:
       return isNumber
@@ -105,6 +112,7 @@ public enum RejectionHint {
   private static func ofNumber(_ field: Field, _ number: Int64) -> String? {
     switch field.type {
     case .string: "the value is a number: declare \(field.name) as int64"
+    case .timestamp where field.encoding != .natural && sizedUnit(number) == nil: outOfYears
     case .timestamp: "the time is a number: by its size, \(field.name) is \(unit(number))"
     case .bool: "the value is a number: declare \(field.name) as int64"
     default: nil
@@ -118,19 +126,23 @@ public enum RejectionHint {
     case .timestamp:
       field.encoding == .natural
         ? "the time is a number: declare \(field.name) as \(unit(text.split(separator: ".").first.flatMap { Int64($0) }))"
-        : "in this unit, the number is not a time in the years 1 to 9999"
+        : outOfYears
     default: nil
     }
   }
 
-  /// The type of a time that is a number, by its size: times of the years 2001 to 2286.
-  private static func unit(_ number: Int64?) -> String {
+  private static let outOfYears = "in this unit, the number is not a time in the years 1 to 9999"
+
+  private static func unit(_ number: Int64?) -> String { sizedUnit(number) ?? "timestamp_s, timestamp_ms or timestamp_us" }
+
+  /// The type of a time that is a number, by its size: times of the years 2001 to 2286. nil: it may be any.
+  private static func sizedUnit(_ number: Int64?) -> String? {
     switch number?.magnitude ?? 0 {
     case 1_000_000_000..<10_000_000_000: "timestamp_s"
     case 1_000_000_000_000..<10_000_000_000_000: "timestamp_ms"
     case 1_000_000_000_000_000..<10_000_000_000_000_000: "timestamp_us"
     case 1_000_000_000_000_000_000...: "timestamp_ns, a time in nanoseconds"
-    default: "timestamp_s, timestamp_ms or timestamp_us"
+    default: nil
     }
   }
 }
@@ -145,6 +157,13 @@ private struct MissingField {
   let record: JSONValue
 
   init(_ field: Field, _ record: JSONValue) { (self.field, self.record) = (field, record) }
+
+  /// The record holds the records, in an array.
+  var elements: String? {
+    guard let array = record.members?.first(where: { $0.value.array?.first?.value(at: field.steps) != nil }) else { return nil }
+    let path = Printable.text(FieldPath.text([.name(array.name)]), bytesMax: 120)
+    return "each element of \(path) has it: if these are the records, write framing: {each: '\(path)'} in record"
+  }
 
   var hint: String? {
     let name = field.name
@@ -168,14 +187,15 @@ private struct MissingField {
   private func declared(_ path: [PathStep]) -> String {
     let unit =
       switch field.encoding {
-      case .natural: ""
+      case .natural, .json: ""
       case .seconds: "_s"
       case .milliseconds: "_ms"
       case .microseconds: "_us"
       case .nanoseconds: "_ns"
       }
     let text = Printable.text(FieldPath.text(path), bytesMax: 200)
-    return "\(field.name): {type: \"\(field.type.name)\(unit)\(field.required ? "!" : "")\", path: '\(text)'}"
+    let type = field.encoding == .json ? "json" : field.type.name
+    return "\(field.name): {type: \"\(type)\(unit)\(field.required ? "!" : "")\", path: '\(text)'}"
   }
 
   private func show(_ name: String) -> String { Printable.text(name, bytesMax: 120) }

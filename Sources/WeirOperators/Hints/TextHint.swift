@@ -12,7 +12,7 @@ enum TextHint {
     let names = dialect.columnNames(spec.fields)
     guard let first = text.first else { return nil }
     let cells = cells(text, dialect)
-    if cells.contains(where: names.contains), dialect.header, cells != names {
+    if dialect.header, cells != names, isHeader(cells, names) {
       return
         "this looks like a header with other columns, \(Printable.text(cells.joined(separator: ", "), bytesMax: 200)): write columns: [\(Printable.text(cells.joined(separator: ", "), bytesMax: 200))]"
     }
@@ -34,10 +34,28 @@ enum TextHint {
     return zone(rejection)
   }
 
+  /// At least half of the cells are names of columns, and none is a number.
+  private static func isHeader(_ cells: [String], _ names: [String]) -> Bool {
+    let known = cells.count(where: names.contains)
+    return known > 0 && known * 2 >= min(cells.count, names.count) && !cells.contains { Double($0) != nil }
+  }
+
+  /// A JSON record that is text in another encoding, or has line ends without a line feed.
+  static func ofEncoding(_ rejection: Rejection, _ record: some Collection<UInt8>) -> String? {
+    if rejection.reason.hasPrefix("ill-formed UTF-8"), !record.contains(where: { $0 < 0x20 && ![0x09, 0x0A, 0x0D].contains($0) }) {
+      return latin
+    }
+    let text = Array(record.prefix(bytesMax))
+    guard text.first == 0x7B, zip(text, text.dropFirst()).contains(where: { $0 == 0x0D && $1 == 0x7B }) else { return nil }
+    return "the lines end with carriage returns only: convert them with `tr '\\r' '\\n'`"
+  }
+
+  private static let latin = "the text is not UTF-8: if it is Latin-1, convert it first (iconv -f LATIN1 -t UTF-8)"
+
   private static func other(_ rejection: Rejection, _ text: [UInt8]) -> String? {
     guard rejection.reason.hasPrefix("ill-formed UTF-8") else { return nil }
     if text.prefix(200).contains(0) { return "this looks like UTF-16: convert it to UTF-8 first (iconv -f UTF-16 -t UTF-8)" }
-    return "the text is not UTF-8: if it is Latin-1, convert it first (iconv -f LATIN1 -t UTF-8)"
+    return latin
   }
 
   private static func zone(_ rejection: Rejection) -> String? {

@@ -28,6 +28,8 @@ struct FieldSink {
   /// The column's type without references.
   private enum Kind {
     case bool, int64, double, string, timestamp, nested
+    /// Any value's text as it is written.
+    case json
     /// Read from text, whatever the type.
     case coerced
     case decimal(scale: Int)
@@ -66,9 +68,9 @@ struct FieldSink {
     rest = .passRetained(Rest(field))
     required = field.required
     stored = Kind(field.type)
-    kind = field.isCoerced ? .coerced : stored
+    kind = field.isCoerced ? .coerced : field.encoding == .json ? .json : stored
     switch field.encoding {
-    case .natural: unit = 0
+    case .natural, .json: unit = 0
     case .seconds: unit = 1_000_000
     case .milliseconds: unit = 1000
     case .microseconds, .nanoseconds: unit = 1
@@ -94,7 +96,7 @@ struct FieldSink {
     case .bool: 1
     case .int64, .timestamp, .double: 8
     case .decimal: MemoryLayout<Int128>.size
-    case .string, .nested, .coerced: MemoryLayout<StringRef>.stride
+    case .string, .nested, .coerced, .json: MemoryLayout<StringRef>.stride
     }
   }
 
@@ -140,7 +142,7 @@ struct FieldSink {
       case .int64, .timestamp: .int64(array(0))
       case .double: .double(array(0))
       case .decimal: .decimal(array(0))
-      case .string, .nested, .coerced: .string(array(.empty))
+      case .string, .nested, .coerced, .json: .string(array(.empty))
       }
     var owners: [any AnyObject & Sendable] = []
     switch stored {
@@ -175,6 +177,10 @@ struct FieldSink {
     case .bool: try bool(&scanner, c, row)
     case .nested: set(try nested(&scanner), row)
     case .coerced: try coerced(&scanner, c, row)
+    case .json:
+      let start = scanner.at
+      try scanner.skipValue()
+      set(StringRef(start: start, count: scanner.at - start), row)
     default:
       if c == 0x2D || c &- 0x30 < 10 {
         try number(&scanner, row)

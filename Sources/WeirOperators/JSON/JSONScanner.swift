@@ -30,6 +30,7 @@ struct JSONScanner {
 
   /// Deeper nesting is refused.
   static let depthMax = 1024
+  static let unendedString = "a string does not end"
 
   var at: Bytes
   let end: Bytes
@@ -77,7 +78,7 @@ struct JSONScanner {
     var hasEscapes = false
     var isASCII = true
     while true {
-      guard p < end else { throw DecodeError(reason: "a string does not end", at: start - 1) }
+      guard p < end else { throw DecodeError(reason: JSONScanner.unendedString, at: start - 1) }
       let c = p.pointee
       if c == 0x22 { break }
       if c == 0x5C {

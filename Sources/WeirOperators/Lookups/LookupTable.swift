@@ -14,6 +14,8 @@ public final class LookupTable: Sendable {
   public let contentHash: ContentHash
   /// All columns but the key.
   public let columns: [ColumnSchema]
+  /// Of ``columns``, the last ones: they have a declared type, and no object of an NDJSON file has them. All their values are null.
+  public let absentColumns: Int
   private let text: TextBuffer
   private let count: Int
   private let values: [Column]
@@ -26,6 +28,9 @@ public final class LookupTable: Sendable {
     guard case .string(let refs) = keys.values else { return Int64(count) }
     return Int64(count) + Int64(refs.count) * Int64(columns.count + 1) * 16 + Int64(slots.count) * 4
   }
+
+  /// Of the file.
+  public var byteCount: Int { count }
 
   /// The file's bytes: a copy.
   public var bytes: [UInt8] { Array(UnsafeBufferPointer(start: text.base, count: count)) }
@@ -49,7 +54,11 @@ public final class LookupTable: Sendable {
       case .csv: try LookupRows(text, count: bytes.count, file: file)
       case .ndjson: LookupObjects(text, count: bytes.count, file: file)
       }
-    let (names, keyColumn) = try rows.header(key)
+    let (found, keyColumn) = try rows.header(key)
+    // A header row says which columns there are; of objects, a member may just be missing in all.
+    let absent = format == .ndjson ? types.keys.filter { !found.contains($0) }.sorted() : []
+    let names = found + absent
+    absentColumns = absent.count
     let cells = try rows.cells(names)
     let typed = names.enumerated().map { $0 == keyColumn ? keyType : types[$1] ?? .string }
     let others = names.indices.filter { $0 != keyColumn }

@@ -137,6 +137,7 @@ enum JSONSchemaCheck {
     for field in fields {
       guard let property = try property(of: field, in: schema) else { continue }
       let there = self.types(property).filter { $0 != "null" }
+      guard field.encoding != .json else { continue }
       let wanted = self.wanted(field)
       if !there.isEmpty, !there.contains(where: wanted.contains) {
         throw SchemaError(

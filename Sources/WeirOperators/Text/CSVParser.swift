@@ -23,6 +23,7 @@ struct CSVParser: CellParser {
   /// Where delimiters are, of one row.
   private var ends: [UInt32]
   private var arena = Arena()
+  private var isLines = true
   /// Cells of the row that is read which are quoted; of a row without any it is not looked at.
   private var isQuoted: [Bool]
 
@@ -41,10 +42,15 @@ struct CSVParser: CellParser {
     isQuoted = [Bool](repeating: false, count: columns.count)
   }
 
-  mutating func begin(_ arena: Arena) { self.arena = arena }
+  mutating func begin(_ arena: Arena, isLines: Bool) { (self.arena, self.isLines) = (arena, isLines) }
 
+  /// White space that cannot be a row: with delimiters it has null fields, and alone it may be the value of the only column.
   func isBlank(_ start: Bytes, _ end: Bytes) -> Bool {
-    start == end || trims && width == 1 && TextValue.trimmed(StringRef(start: start, count: end - start)).count == 0
+    guard start < end else { return true }
+    guard start.pointee <= 0x20, width > 1 || trims, TextValue.trimmed(StringRef(start: start, count: end - start)).count == 0 else {
+      return false
+    }
+    return width == 1 || !UnsafeBufferPointer(start: start, count: end - start).contains(delimiter)
   }
 
   mutating func parse(_ start: Bytes, _ end: Bytes, _ cells: UnsafeMutablePointer<TextCell>) throws(DecodeError) -> StaticString? {
@@ -58,6 +64,7 @@ struct CSVParser: CellParser {
     if hasQuotes {
       try quoted(start, end, cells)
     } else {
+      if !isLines { try oneRow(start, end) }
       guard found == width else { throw wrongWidth(found, end) }
       var at = start
       for i in 0..<width - 1 {
@@ -75,6 +82,12 @@ struct CSVParser: CellParser {
       for i in 0..<width where isNull(cells[i], isQuoted: hasQuotes && isQuoted[i]) { cells[i].count = -1 }
     }
     return nil
+  }
+
+  /// A field without quotes has no line end.
+  private func oneRow(_ start: Bytes, _ end: Bytes) throws(DecodeError) {
+    guard let found = weir_find_newline(start, end), found < end else { return }
+    throw DecodeError(reason: "a line end outside of quotes: a record is one row", at: found)
   }
 
   private func wrongWidth(_ found: Int, _ at: Bytes) -> DecodeError {
@@ -118,6 +131,7 @@ struct CSVParser: CellParser {
       } else {
         let from = at
         while at < end, at.pointee != delimiter { at += 1 }
+        if !isLines { try oneRow(from, at) }
         cell = TextCell(start: from, count: at - from)
         if trims { cell = trimmed(cell) }
       }

@@ -12,8 +12,11 @@ struct TextCell: BitwiseCopyable {
 protocol CellParser {
   /// Cells of each record.
   var width: Int { get }
+  /// A record that is not a line is taken as it is: with a byte order mark, with a line end, and if it is blank.
+  static var keepsAll: Bool { get }
   /// Before a block. Cells are parts of the block's text or of `arena`.
-  mutating func begin(_ arena: Arena)
+  /// - Parameter isLines: its records are lines, so they have no line ends.
+  mutating func begin(_ arena: Arena, isLines: Bool)
   /// Whether a line has no record. It has no line end.
   func isBlank(_ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>) -> Bool
   /// - Returns: why it is a line without a record, such as a comment; nil: `cells` has the record's.
@@ -23,6 +26,8 @@ protocol CellParser {
 }
 
 extension CellParser {
+  static var keepsAll: Bool { false }
+
   func isBlank(_ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>) -> Bool {
     TextValue.trimmed(StringRef(start: start, count: end - start)).count == 0
   }
@@ -65,9 +70,9 @@ final class CellDecoder<Parser: CellParser>: BlockDecoder {
     var (offset, length, _) = raw.records()
     for i in fields.indices { sinks[i].begin(rows: offset.count) }
     let arena = Arena()
-    parser.begin(arena)
     var isLines = false
     if case .lines = raw.framing { isLines = true }
+    parser.begin(arena, isLines: isLines)
     var valid = [Bool](repeating: true, count: offset.count)
     var rejections: [(row: Int, rejection: Rejection)] = []
     let base = UnsafePointer(raw.text.base)
@@ -75,7 +80,8 @@ final class CellDecoder<Parser: CellParser>: BlockDecoder {
     for i in offset.indices {
       let start = base + Int(offset[i])
       do {
-        guard try record(start, Int(length[i]), row, isLines: isLines) else { continue }
+        let isMissing = Parser.keepsAll && raw.details?.isTombstone(row) == true
+        guard try record(start, Int(length[i]), row, isLines: isLines, isMissing: isMissing) else { continue }
       } catch {
         valid[row] = false
         for i in fields.indices { sinks[i].clear(row) }
@@ -102,16 +108,21 @@ final class CellDecoder<Parser: CellParser>: BlockDecoder {
     return block
   }
 
+  /// - Parameter isMissing: the record has no value.
   /// - Returns: false: the line has no record.
   @inline(__always)
-  private func record(_ first: UnsafePointer<UInt8>, _ count: Int, _ row: Int, isLines: Bool) throws(DecodeError) -> Bool {
+  private func record(
+    _ first: UnsafePointer<UInt8>, _ count: Int, _ row: Int, isLines: Bool, isMissing: Bool
+  ) throws(DecodeError) -> Bool {
+    if isMissing { throw DecodeError(reason: RecordDetails.noValue, at: first) }
     var (start, end) = (first, first + count)
+    let keepsAll = Parser.keepsAll && !isLines
     // A byte order mark is no part of a record.
-    if count >= 3, start[0] == 0xEF, start[1] == 0xBB, start[2] == 0xBF { start += 3 }
+    if !keepsAll, count >= 3, start[0] == 0xEF, start[1] == 0xBB, start[2] == 0xBF { start += 3 }
     // A record that is not a line may have a line's end.
-    if !isLines, end > start, end[-1] == 0x0A { end -= 1 }
-    if end > start, end[-1] == 0x0D { end -= 1 }
-    if parser.isBlank(start, end) {
+    if !isLines, !keepsAll, end > start, end[-1] == 0x0A { end -= 1 }
+    if !keepsAll, end > start, end[-1] == 0x0D { end -= 1 }
+    if !keepsAll, parser.isBlank(start, end) {
       if isLines, !keepsBlankLines { return false }
       throw DecodeError(reason: "blank line", at: start)
     }

@@ -2,11 +2,32 @@
 public enum Grok {
   private static let depthMax = 10
 
-  /// The regular expression that a pattern with `%{…}` stands for.
-  /// - Throws: the offset is in `text`.
-  public static func expand(_ text: String) throws(PatternFault) -> String { try expand(text, depth: 0) }
+  /// A regular expression, and where its parts come from.
+  public struct Expansion {
+    public fileprivate(set) var text = ""
+    /// Ascending: from this byte of `text` on, it is the pattern's from that byte on, or all of a `%{…}`.
+    fileprivate var parts: [(from: Int, origin: Int, isName: Bool)] = []
 
-  private static func expand(_ text: String, depth: Int) throws(PatternFault) -> String {
+    /// The byte of the pattern that a byte of ``text`` comes from.
+    public func origin(of offset: Int) -> Int {
+      guard let part = parts.last(where: { $0.from <= offset }) else { return offset }
+      return part.isName ? part.origin : part.origin + offset - part.from
+    }
+  }
+
+  /// The regular expression that a pattern with `%{…}` means.
+  /// - Throws: the offset is in `text`.
+  public static func expand(_ text: String) throws(PatternFault) -> Expansion {
+    var expansion = Expansion()
+    let whole = try expand(text, depth: 0) { expansion.parts.append(($0, $1, $2)) }
+    expansion.text = whole
+    return expansion
+  }
+
+  /// - Parameter part: called where a `%{…}` begins and after it, see ``Expansion``.
+  private static func expand(
+    _ text: String, depth: Int, part: (Int, Int, Bool) -> Void = { _, _, _ in }
+  ) throws(PatternFault) -> String {
     var out: [UInt8] = []
     let bytes = Array(text.utf8)
     var at = 0
@@ -28,14 +49,20 @@ public enum Grok {
         let near = nearestName(String(parts[0]), in: library.keys.sorted()).map { "; did you mean \($0)?" } ?? ""
         throw PatternFault(reason: "there is no grok pattern \(parts[0])\(near)", offset: at)
       }
-      guard parts.count <= 3 else { throw PatternFault(reason: "a grok pattern is %{NAME} or %{NAME:field}", offset: at) }
+      if parts.count == 3 {
+        throw PatternFault(
+          reason: "the type of \(parts[1]) is the field's: write %{\(parts[0]):\(parts[1])}, and the type in fields", offset: at)
+      }
+      guard parts.count <= 2 else { throw PatternFault(reason: "a grok pattern is %{NAME} or %{NAME:field}", offset: at) }
       guard depth < depthMax, out.count <= LinePattern.bytesMax else {
         throw PatternFault(reason: "it has more than \(LinePattern.bytesMax) bytes (pattern_bytes)", offset: at)
       }
-      let inner = try expand(known, depth: depth + 1)
-      // The type after a second colon is the field's.
+      let inner: String
+      do { inner = try expand(known, depth: depth + 1) } catch { throw PatternFault(reason: error.reason, offset: at) }
+      part(out.count, at, true)
       out += Array((parts.count > 1 ? "(?<\(parts[1])>" : "(?:").utf8) + Array(inner.utf8) + Array(")".utf8)
       at = end + 1
+      part(out.count, at, false)
     }
     return String(decoding: out, as: UTF8.self)
   }
@@ -80,7 +107,7 @@ public struct ReadyPattern: Sendable {
   public var timeFormats: [String]?
 
   private static let access =
-    #"(?<remote_addr>\S+) (?<ident>\S+) (?<remote_user>.*?) \[(?<time>[^\]]+)\] "(?:(?<method>[A-Z]+) (?<path>[^ ?"]+)(?:\?(?<query>[^ "]*))? (?<protocol>HTTP/[0-9.]+)|(?:[^"\\]|\\.)*)" (?<status>[0-9]{3}) (?<bytes>[0-9]+|-)"#
+    #"(?<remote_addr>\S+) (?<ident>\S+) (?<remote_user>.*?) \[(?<time>[^\]]+)\] "(?:(?<method>[A-Z][A-Z0-9_-]*) (?<path>(?:[^ ?"\\]|\\[^ ])[^ ?"\\]*(?:\\[^ ]?[^ ?"\\]*)*)(?:\?(?<query>[^ "\\]*(?:\\[^ ]?[^ "\\]*)*))? (?<protocol>HTTP/[0-9.]+)|(?:[^"\\]|\\.)*)" (?<status>[0-9]{3}) (?<bytes>[0-9]+|-)"#
   private static let combined = access + #" "(?<referer>(?:[^"\\]|\\.)*)" "(?<user_agent>(?:[^"\\]|\\.)*)""#
   private static let accessTime = ["%d/%b/%Y:%H:%M:%S %z"]
 
@@ -92,7 +119,7 @@ public struct ReadyPattern: Sendable {
     ReadyPattern(
       name: "alb",
       pattern:
-        #"(?<type>\S+) (?<time>\S+) (?<elb>\S+) (?<client>\S+) (?<target>\S+) (?<request_processing_time>\S+) (?<target_processing_time>\S+) (?<response_processing_time>\S+) (?<status>\S+) (?<target_status>\S+) (?<received_bytes>\S+) (?<sent_bytes>\S+) "(?<method>\S+) (?<url>[^" ]*) (?<protocol>[^"]*)" "(?<user_agent>(?:[^"\\]|\\.)*)" (?<ssl_cipher>\S+) (?<ssl_protocol>\S+) (?<target_group_arn>\S+) "(?<trace_id>[^"]*)"(?: "(?<domain_name>[^"]*)" "(?<chosen_cert_arn>[^"]*)" (?<matched_rule_priority>\S+) (?<request_creation_time>\S+) "(?<actions_executed>[^"]*)" "(?<redirect_url>[^"]*)" "(?<error_reason>[^"]*)")?(?: .*)?"#,
+        #"(?<type>\S+) (?<time>\S+) (?<elb>\S+) (?<client>\S+) (?<target>\S+) (?<request_processing_time>\S+) (?<target_processing_time>\S+) (?<response_processing_time>\S+) (?<status>\S+) (?<target_status>\S+) (?<received_bytes>\S+) (?<sent_bytes>\S+) "(?<method>\S+) (?<url>[^" ]*) (?<protocol>[^"]*?) ?" "(?<user_agent>(?:[^"\\]|\\.)*)" (?<ssl_cipher>\S+) (?<ssl_protocol>\S+) (?<target_group_arn>\S+) "(?<trace_id>[^"]*)"(?: "(?<domain_name>[^"]*)" "(?<chosen_cert_arn>[^"]*)" (?<matched_rule_priority>\S+) (?<request_creation_time>\S+) "(?<actions_executed>[^"]*)" "(?<redirect_url>[^"]*)" "(?<error_reason>[^"]*)")?(?: .*)?"#,
       nulls: ["-"]),
     // RFC 5424.
     ReadyPattern(
@@ -104,7 +131,7 @@ public struct ReadyPattern: Sendable {
     ReadyPattern(
       name: "syslog_bsd",
       pattern:
-        #"(?:<(?<priority>[0-9]{1,3})>)?(?<time>[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2}) (?<host>\S+) (?<app>[^ :\[]+)(?:\[(?<process>[^\]]*)\])?: (?<message>.*)"#,
+        #"(?:<(?<priority>[0-9]{1,3})>)?(?<time>[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2}) (?<host>\S+) (?<app>[^ :\[]+)(?:\[(?<process>[^\]]*)\])?:(?: |$)(?<message>.*)"#,
       nulls: []),
   ]
 

@@ -18,7 +18,9 @@ public struct LinePattern: Sendable {
     /// Either, the first if both can be.
     case split(Int, Int)
     case jump(Int)
-    /// The place is a group's start (even) or end.
+    /// To the beginning of a repetition, unless nothing was taken since the place had its value: then on.
+    case again(Int, place: Int)
+    /// The place is a group's start (even) or end; after those of all groups, where repetitions began.
     case save(Int)
     case start, end, boundary, noBoundary
     case match
@@ -31,6 +33,8 @@ public struct LinePattern: Sendable {
   let fast: [Step]
   /// The same language, with one character a step: for lines on which the other tries too much.
   let plain: [Step]
+  /// Of ``Step/save(_:)``.
+  let placeCount: Int
 
   public init(_ text: String) throws(PatternFault) {
     guard text.utf8.count <= LinePattern.bytesMax else {
@@ -39,13 +43,14 @@ public struct LinePattern: Sendable {
     var reader = PatternReader(Array(text.utf8))
     let tree = try reader.read()
     names = reader.names
-    var fast = PatternCompiler(usesSpans: true)
+    var fast = PatternCompiler(usesSpans: true, groups: names.count)
     try fast.compile(tree)
     // Both programs name sets by their places in one list.
-    var plain = PatternCompiler(usesSpans: false, sets: fast.sets)
+    var plain = PatternCompiler(usesSpans: false, groups: names.count, sets: fast.sets)
     try plain.compile(tree)
     fast.finishSpans()
     sets = plain.sets
+    placeCount = max(fast.placeCount, plain.placeCount)
     (self.fast, self.plain) = (fast.steps, plain.steps)
   }
 }
@@ -57,9 +62,12 @@ struct PatternCompiler {
   let usesSpans: Bool
   private(set) var steps: [Step] = []
   private(set) var sets: [PatternSet]
+  private(set) var placeCount: Int
 
-  /// - Parameter sets: of another program of the same pattern; this one adds its own.
-  init(usesSpans: Bool, sets: [PatternSet] = []) { (self.usesSpans, self.sets) = (usesSpans, sets) }
+  /// - Parameters:
+  ///   - groups: named ones.
+  ///   - sets: of another program of the same pattern; this one adds its own.
+  init(usesSpans: Bool, groups: Int, sets: [PatternSet] = []) { (self.usesSpans, self.sets, placeCount) = (usesSpans, sets, groups * 2) }
 
   mutating func compile(_ tree: PatternNode) throws(PatternFault) {
     try add(tree)
@@ -130,8 +138,17 @@ struct PatternCompiler {
     } else {
       let loop = steps.count
       try emit(.split(0, 0))
-      try add(part)
-      try emit(.jump(loop))
+      if part.mayBeEmpty {
+        // An empty repetition is taken, as in Perl, and is the last one.
+        let place = placeCount
+        placeCount += 1
+        try emit(.save(place))
+        try add(part)
+        try emit(.again(loop, place: place))
+      } else {
+        try add(part)
+        try emit(.jump(loop))
+      }
       steps[loop] = split(loop + 1, steps.count, isGreedy)
     }
   }
@@ -170,6 +187,7 @@ struct PatternCompiler {
       return sets[other].isDisjoint(from: set) && (least > 0 || isApart(step + 1, from: set, &looked))
     case .split(let a, let b): return isApart(a, from: set, &looked) && isApart(b, from: set, &looked)
     case .jump(let next): return isApart(next, from: set, &looked)
+    case .again(let loop, _): return isApart(loop, from: set, &looked) && isApart(step + 1, from: set, &looked)
     case .save: return isApart(step + 1, from: set, &looked)
     case .match: return true
     case .start, .end, .boundary, .noBoundary: return false

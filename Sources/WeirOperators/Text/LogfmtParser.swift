@@ -14,7 +14,7 @@ struct LogfmtParser: CellParser {
   init(names: [String]) { self.names = names.map { Array($0.utf8) } }
 
   var width: Int { names.count }
-  mutating func begin(_ arena: Arena) { self.arena = arena }
+  mutating func begin(_ arena: Arena, isLines: Bool) { self.arena = arena }
 
   func parse(_ start: Bytes, _ end: Bytes, _ cells: UnsafeMutablePointer<TextCell>) throws(DecodeError) -> StaticString? {
     if let bad = UTF8Check.firstError(start, end) { throw DecodeError(reason: "ill-formed UTF-8", at: bad) }
@@ -73,9 +73,10 @@ struct LogfmtParser: CellParser {
 
 /// The whole record as one cell.
 struct RawParser: CellParser {
+  static let keepsAll = true
   let width = 1
 
-  mutating func begin(_ arena: Arena) {}
+  mutating func begin(_ arena: Arena, isLines: Bool) {}
 
   func parse(
     _ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>, _ cells: UnsafeMutablePointer<TextCell>

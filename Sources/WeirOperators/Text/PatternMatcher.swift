@@ -30,9 +30,10 @@ final class PatternMatcher {
   /// By set and byte, whether it has an ASCII character.
   private let tables: UnsafeMutablePointer<Bool>
   private var frames: [Frame] = []
-  /// Bits of step and byte that were tried and failed.
+  /// Bits of step and byte that were tried and failed; where repetitions may be empty, two each: see ``isNew(_:_:_:)``.
   private var tried: [UInt64] = []
-  /// Of groups, where they start and end; -1: they took no part.
+  private let bitsPerState: Int
+  /// Of groups, where they start and end; -1: they took no part. Then where repetitions began.
   let places: UnsafeMutableBufferPointer<Int>
   /// Lines that took the slow way: for tests.
   private(set) var slowLines = 0
@@ -46,9 +47,10 @@ final class PatternMatcher {
     self.pattern = pattern
     (fast, plain) = (copy(pattern.fast), copy(pattern.plain))
     sets = pattern.sets
+    bitsPerState = pattern.placeCount > pattern.names.count * 2 ? 2 : 1
     tables = .allocate(capacity: max(1, sets.count) * 128)
     for (i, set) in sets.enumerated() { for c in 0..<128 { (tables + i * 128 + c).initialize(to: set.hasASCII(UInt8(c))) } }
-    places = copy([Int](repeating: -1, count: pattern.names.count * 2))
+    places = copy([Int](repeating: -1, count: pattern.placeCount))
   }
 
   deinit {
@@ -63,7 +65,7 @@ final class PatternMatcher {
     var tries = PatternMatcher.triesMin + PatternMatcher.triesPerByte * count
     if let result = run(fast, start, count, &tries, remembers: false) { return result ? .matches : .differs }
     slowLines += 1
-    let states = plain.count * (count + 1)
+    let states = plain.count * (count + 1) * bitsPerState
     guard states <= PatternMatcher.workMax * 32 else { return .tooMuch }
     tried = [UInt64](repeating: 0, count: (states + 63) / 64)
     defer { if tried.count > 1 << 14 { (tried, frames) = ([], []) } }
@@ -107,6 +109,13 @@ final class PatternMatcher {
       case .jump(let next):
         holds = !remembers || isNew(step, at, count)
         step = next
+      case .again(let loop, let place):
+        if places[place] == at {
+          step += 1
+        } else {
+          holds = !remembers || isNew(step, at, count)
+          step = loop
+        }
       case .save(let place):
         if !frames.isEmpty { frames.append(.place(place, places[place])) }
         places[place] = at
@@ -141,9 +150,11 @@ final class PatternMatcher {
     return nil
   }
 
+  /// What can follow a place also depends on whether a repetition has taken nothing yet: it is then the last one.
   @inline(__always)
   private func isNew(_ step: Int, _ at: Int, _ count: Int) -> Bool {
-    let bit = step * (count + 1) + at
+    var bit = (step * (count + 1) + at) * bitsPerState
+    if bitsPerState > 1, places[(pattern.names.count * 2)...].contains(at) { bit += 1 }
     let mask = UInt64(1) << UInt64(bit & 63)
     if tried[bit >> 6] & mask != 0 { return false }
     tried[bit >> 6] |= mask

@@ -18,7 +18,7 @@ struct PatternParser: CellParser {
 
   func place(of name: String) -> Int { names.firstIndex(of: name) ?? names.count }
 
-  mutating func begin(_ arena: Arena) {}
+  mutating func begin(_ arena: Arena, isLines: Bool) {}
 
   func parse(
     _ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>, _ cells: UnsafeMutablePointer<TextCell>

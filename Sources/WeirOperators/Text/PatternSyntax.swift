@@ -72,6 +72,18 @@ indirect enum PatternNode {
   case times(PatternNode, least: Int, most: Int?, isGreedy: Bool)
   case group(Int, PatternNode)
   case start, end, boundary, noBoundary
+
+  /// It matches a text without characters.
+  var mayBeEmpty: Bool {
+    switch self {
+    case .empty, .start, .end, .boundary, .noBoundary: true
+    case .byte, .set: false
+    case .all(let parts): parts.allSatisfy(\.mayBeEmpty)
+    case .any(let parts): parts.contains(where: \.mayBeEmpty)
+    case .times(let part, let least, _, _): least == 0 || part.mayBeEmpty
+    case .group(_, let part): part.mayBeEmpty
+    }
+  }
 }
 
 /// Why a text is no pattern.

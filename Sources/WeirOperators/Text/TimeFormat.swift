@@ -41,7 +41,7 @@ public struct TimeFormat: Sendable {
     guard text.utf8.count <= TimeFormat.bytesMax else { throw Fault(reason: "it has more than \(TimeFormat.bytesMax) bytes", offset: 0) }
     self.text = text
     var parts: [Part] = []
-    var letters: Set<UInt8> = []
+    var (letters, places): (Set<UInt8>, Set<UInt8>) = ([], [])
     let bytes = Array(text.utf8)
     var at = 0
     while at < bytes.count {
@@ -53,7 +53,11 @@ public struct TimeFormat: Sendable {
         parts.append(.byte(c))
       } else {
         guard at < bytes.count, let found = TimeFormat.directive(bytes[at]) else {
-          throw Fault(reason: "there is no directive %\(at < bytes.count ? String(UnicodeScalar(bytes[at])) : "")", offset: at - 1)
+          let letter = String(decoding: bytes[at...], as: UTF8.self).first.map(String.init) ?? ""
+          throw Fault(reason: "there is no directive %\(letter)", offset: at - 1)
+        }
+        for place in TimeFormat.places(bytes[at]).utf8 where !places.insert(place).inserted {
+          throw Fault(reason: "%\(UnicodeScalar(bytes[at])) says once more what the time has already", offset: at - 1)
         }
         letters.insert(bytes[at])
         parts += found
@@ -65,6 +69,21 @@ public struct TimeFormat: Sendable {
     func has(_ any: String) -> Bool { any.utf8.contains(where: letters.contains) }
     guard has("YyF"), has("mbBF"), has("deF") else { throw Fault(reason: "a time needs a year, a month and a day", offset: 0) }
     guard has("I") == has("p") else { throw Fault(reason: "%I (hours to 12) and %p (AM or PM) belong together", offset: 0) }
+  }
+
+  /// What a directive says, as the letters of the directives that say it alone.
+  private static func places(_ letter: UInt8) -> String {
+    switch Character(UnicodeScalar(letter)) {
+    case "y": "Y"
+    case "e": "d"
+    case "I": "H"
+    case "b", "B", "h": "m"
+    case "A": "a"
+    case "T": "HMS"
+    case "F": "Ymd"
+    case "%": ""
+    default: String(UnicodeScalar(letter))
+    }
   }
 
   private static func directive(_ letter: UInt8) -> [Part]? {

@@ -33,6 +33,13 @@ public final class ZoneRules: Sendable {
     }
   }
 
+  /// What a name of the database is that is no zone for records: it would depend on the machine, or count leap seconds; nil: it may be one.
+  package static func otherKind(_ name: String) -> String? {
+    if ["localtime", "posixrules"].contains(name) { return "the zone of this machine, and another one elsewhere" }
+    if name.hasPrefix("right/") { return "a zone that counts leap seconds" }
+    return name == "Factory" ? "a placeholder of machines without a zone" : nil
+  }
+
   /// Words with slashes between them, without a way out of the database's directory.
   private static func isName(_ name: String) -> Bool {
     guard !name.isEmpty, name.utf8.count <= 64, !name.hasPrefix("/"), !name.contains("..") else { return false }

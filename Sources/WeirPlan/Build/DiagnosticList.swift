@@ -11,10 +11,12 @@ public final class DiagnosticList {
 
   public init(file: String) { self.file = file }
 
-  /// - Parameter offset: of the error within the text at the span.
+  /// - Parameters:
+  ///   - offset: UTF-8 byte of the error within the text at the span.
+  ///   - text: that text. Columns count characters, so it is needed where the text is not all ASCII.
   package func report(
-    _ message: String, _ code: String, at span: SourceSpan?, offset: Int = 0, suggestion: @autoclosure () -> String? = nil,
-    severity: Diagnostic.Severity = .error
+    _ message: String, _ code: String, at span: SourceSpan?, offset: Int = 0, in text: String = "",
+    suggestion: @autoclosure () -> String? = nil, severity: Diagnostic.Severity = .error
   ) {
     guard all.count < PipelineBounds.problemsMax || severity == .error && !hasErrors else {
       moreCount += 1
@@ -24,14 +26,14 @@ public final class DiagnosticList {
     all.append(
       Diagnostic(
         severity: severity, code: code, message: Printable.visible(message).shortened(toBytes: 2000), suggestion: suggestion(), file: file,
-        line: span?.line ?? 1, column: span?.column(at: offset) ?? 1))
+        line: span?.line ?? 1, column: span?.column(at: offset - text.utf8.prefix(max(0, offset)).count { $0 & 0xC0 == 0x80 }) ?? 1))
   }
 
   package func report(_ error: ExpressionError, in what: String, of text: PlanText) {
     let isLater = error.message.hasPrefix("not yet:")
     let code = isLater ? "not_yet" : error.nameCode ?? "expression"
     let hint = SQLHabits.hint(text.text, error).map { ": \($0)" } ?? ""
-    report("\(what): \(error.message)\(hint)", code, at: text.span, offset: error.offset, suggestion: error.suggestion)
+    report("\(what): \(error.message)\(hint)", code, at: text.span, offset: error.offset, in: text.text, suggestion: error.suggestion)
   }
 
   /// Of the problems that were not kept.

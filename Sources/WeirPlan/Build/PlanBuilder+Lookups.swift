@@ -12,13 +12,16 @@ public struct PlanLookup {
   public var key: PlanText
   /// Types of columns that are not texts, as a record's fields have them.
   public var columns: [(name: String, type: PlanText)]
+  /// How often a live worker looks for another version of the file; nil: only when it starts.
+  public var refresh: PlanDuration?
   public var span: SourceSpan?
 
   public init(
     _ name: PlanText, file: PlanText, format: PlanText? = nil, key: PlanText, columns: [(name: String, type: PlanText)] = [],
-    at span: SourceSpan? = nil
+    refresh: PlanDuration? = nil, at span: SourceSpan? = nil
   ) {
-    (self.name, self.file, self.format, self.key, self.columns, self.span) = (name, file, format, key, columns, span)
+    (self.name, self.file, self.format, self.key, self.columns) = (name, file, format, key, columns)
+    (self.refresh, self.span) = (refresh, span)
   }
 }
 
@@ -43,9 +46,24 @@ extension PlanBuilder {
         name: written.name.text, bytes: bytes, file: path, format: format, key: field.name, keyType: field.type, types: types)
       spans[what] = written.span
       let spec = LookupSpec(
-        name: written.name.text, file: written.file.text, format: format == .csv ? nil : format.rawValue, key: key, columns: table.columns)
+        name: written.name.text, file: written.file.text, format: format == .csv ? nil : format.rawValue, key: key, columns: table.columns,
+        refreshMicroseconds: written.refresh.flatMap { refresh($0, what) })
       add(spec, table)
     } catch { diagnostics.report("\(what): \(error.message)", "lookup", at: written.file.span) }
+  }
+
+  /// A look is a request where the file is in S3.
+  private static let refreshMin: Int64 = 1_000_000
+
+  private func refresh(_ refresh: PlanDuration, _ what: String) -> Int64? {
+    guard let microseconds = refresh.microseconds() else { return nil }
+    guard microseconds >= PlanBuilder.refreshMin, microseconds <= QuantityText.durationMax else {
+      diagnostics.report(
+        "\(what).refresh: \(refresh.text) is not between 1s and 36500d; without refresh the file is read at the start only",
+        "bad_duration", at: refresh.span)
+      return nil
+    }
+    return microseconds
   }
 
   private func isPlace(_ file: PlanText, _ what: String) -> Bool {
@@ -89,6 +107,9 @@ extension PlanBuilder {
         diagnostics.report(
           "\(what): with the file \(path) the lookups have more than \(LookupTable.bytesMax) bytes (lookup_bytes); leave out rows or columns",
           "too_large", at: span)
+      case .unavailable(let why):
+        diagnostics.report("\(what): the object \(path) cannot be read now: \(why)", "unavailable", at: span)
+      case .notAsked: diagnostics.report("\(what): \(path) was not read", InputFile.Refusal.notAskedCode, at: span)
       case .unreadable(let why): diagnostics.report("\(what): the file \(path) cannot be read: \(why)", "no_file", at: span)
       }
       return nil

@@ -18,6 +18,12 @@ extension PlanBuilder {
       return
     }
     field.path = steps
+    if field.encoding == .json, !plan.record.recordFormat.holdsJSON {
+      let format = Swift.type(of: plan.record.recordFormat).name
+      diagnostics.report(
+        "field \(name.text): type json is of records that are JSON, and these are of format \(format): write string", "bad_type",
+        at: type.span)
+    }
     if let coerce { self.coerce(&field, coerce) }
     if let problem = plan.record.recordFormat.problem(with: field) {
       diagnostics.report("field \(name.text)\(path == nil ? "" : ".path"): \(problem)", "bad_value", at: path?.span ?? type.span)
@@ -79,6 +85,28 @@ extension PlanBuilder {
     set { ($0.record.format, $0.record.registry) = (known == RecordFormats.byDefault ? nil : known, registry) }
   }
 
+  /// After the format: each element of an array in what the source stores as one record is a record.
+  /// - Parameter path: `$`: that is the array itself.
+  public func framing(each path: PlanText) {
+    let format = plan.record.recordFormat
+    guard format.holdsJSON, !format.carriesSchemaIDs else {
+      diagnostics.report(
+        "record.framing: records of format \(type(of: format).name) have no arrays of records: format json has", "bad_value", at: path.span)
+      return
+    }
+    guard path.text != "$" else { return set { $0.record.each = [] } }
+    // How other tools write it.
+    let isMarked = path.text.hasSuffix("[]") || path.text.hasSuffix("[*]")
+    do throws(FieldPath.Fault) {
+      let steps = try FieldPath.parse(isMarked ? String(path.text[..<path.text.lastIndex(of: "[")!]) : path.text)
+      set { $0.record.each = steps }
+    } catch {
+      diagnostics.report(
+        "record.framing.each: \(path.text.shortened(toBytes: 100)) is not a path: \(error.reason); such as Records, detail.items, or $ for a record that is an array",
+        "bad_value", at: path.span, offset: error.offset)
+    }
+  }
+
   /// After all fields.
   public func endFields(at span: SourceSpan? = nil) {
     if let problem = plan.record.recordFormat.problem(with: plan.record.fields) {
@@ -119,7 +147,7 @@ extension PlanBuilder {
     } catch {
       diagnostics.report(
         "field \(name).path: \(path.text.shortened(toBytes: 100)) is not a path: \(error.reason); such as address.city, items[0].id or \"a.b\".c",
-        "bad_value", at: path.span, offset: error.offset)
+        "bad_value", at: path.span, offset: error.offset, in: path.text)
       return nil
     }
   }

@@ -46,7 +46,7 @@ extension PlanBuilder {
 
   private func routes(_ written: PlanSinks, _ what: String) -> [SinkSpec.Route] {
     let quarantine = plan.path(of: .quarantine)
-    let tables = plan.tables.filter { ![.bronze, .silver, .quarantine].contains($0.kind) }.map(\.name)
+    let tables = plan.tables.filter { !$0.kind.isOfRecords && $0.kind != .quarantine }.map(\.name)
     let readsTopics = plan.source.adapter == type(of: written.settings).adapter
     var routes: [SinkSpec.Route] = []
     for (table, topic) in written.routes {

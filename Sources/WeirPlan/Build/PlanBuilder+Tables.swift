@@ -27,6 +27,28 @@ public struct PlanTable {
   }
 }
 
+/// A silver table with a name of its own, as a front door has parsed it.
+public struct PlanSilver {
+  public var name: String
+  /// What the table is called in messages, such as `silver.items`.
+  public var what: String
+  /// `LIST as NAME`: a row for each element of a list; nil: a row for each record.
+  public var explode: PlanText?
+  public var filter: PlanFilter?
+  // Read in the order in which they are checked. nil: all fields.
+  let columns: () -> [PlanText]?
+  let partitionBy: () -> [PlanText]
+  public var span: SourceSpan?
+  public var partitionSpan: SourceSpan?
+
+  public init(
+    _ name: String, columns: @autoclosure @escaping () -> [PlanText]? = nil, partitionBy: @autoclosure @escaping () -> [PlanText] = []
+  ) {
+    (self.name, what) = (name, "silver.\(name)")
+    (self.columns, self.partitionBy) = (columns, partitionBy)
+  }
+}
+
 /// `NAME: CALL` of a table's measures.
 public struct PlanMeasure {
   public var name: PlanText
@@ -102,6 +124,62 @@ extension PlanBuilder {
     set { $0.silver = spec }
   }
 
+  /// A silver table with a name of its own, or one with a row an element.
+  public func silver(_ table: PlanSilver) {
+    namesTables = true
+    let what = table.what
+    // Names of streams may have dots.
+    guard isTableName(PlanText(table.name, at: table.span), what, dots: what == "silver") else { return }
+    if (plan.silverTables ?? []).contains(where: { $0.name.lowercased() == table.name.lowercased() }) {
+      diagnostics.report("\(what): the name \(table.name) is taken", "duplicate_name", at: table.span)
+    }
+    var silver = SilverTable(name: table.name, columns: [])
+    if let text = table.explode {
+      guard let elements = explode(text, "\(what).explode") else { return }
+      silver.explode = elements
+    }
+    let inputs = silver.inputs(of: plan)
+    // The list itself is not repeated in the rows of its elements.
+    let list = silver.explode?.list.plainColumn
+    let star = plan.record.fields.indices.filter { $0 != list } + inputs.indices.dropFirst(plan.inputs.count).reversed()
+    let written = table.columns()
+    let place = written == nil ? "\(what) (all fields)" : "\(what).columns"
+    guard let columns = columns(written ?? [PlanText("*", at: table.span)], inputs, star: star, place) else { return }
+    silver.columns = columns
+    silver.filter = table.filter.flatMap { $0.text() }.flatMap { condition($0, "\(what).where", inputs: inputs) }
+    let schema = columns.map { ColumnSchema($0.name, $0.expr.type) }
+    silver.partitionBy = partitions(table.partitionBy(), "\(what).partition_by", schema, table.partitionSpan)
+    set { $0.silverTables = ($0.silverTables ?? []) + [silver] }
+  }
+
+  /// `LIST as NAME`.
+  private func explode(_ text: PlanText, _ what: String) -> ExplodeSpec? {
+    do throws(ExpressionError) {
+      let explode = try compileExplode(text.text, inputs: plan.inputs)
+      _ = try counted(explode.list)
+      return explode
+    } catch {
+      diagnostics.report(error, in: what, of: text)
+      return nil
+    }
+  }
+
+  /// - Returns: nil: none of them is right, which was reported.
+  private func columns(_ texts: [PlanText], _ inputs: [InputColumn], star: [Int], _ what: String) -> [OutputColumn]? {
+    var columns: [OutputColumn] = []
+    for text in texts {
+      do throws(ExpressionError) {
+        let added = try counted(compileSelectList(text.text, inputs: inputs, star: star, taken: columns.map(\.name)))
+        warnOfNull(added.map(\.expr), what, text)
+        columns += added
+      } catch {
+        diagnostics.report(error, in: what, of: text)
+        return nil
+      }
+    }
+    return columns.isEmpty ? nil : columns
+  }
+
   /// Before the gold tables: their windows are in event time.
   public func gold(at span: SourceSpan? = nil) {
     if plan.record.time == nil { diagnostics.report("gold needs record.time: windows are in event time", "missing_key", at: span) }
@@ -145,10 +223,6 @@ extension PlanBuilder {
   private func ttl(_ ttl: PlanDuration, _ what: String) -> Int64? {
     if plan.record.time == nil {
       diagnostics.report("\(what).ttl needs record.time: rows expire by event time", "missing_key", at: ttl.span)
-    }
-    if plan.source.live?.reshards == true {
-      diagnostics.report(
-        "\(what).ttl: not yet: rows cannot expire where the source's shards are split and merged", "not_yet", at: ttl.span)
     }
     guard let microseconds = ttl.microseconds() else { return nil }
     guard microseconds > 0, microseconds <= QuantityText.durationMax else {

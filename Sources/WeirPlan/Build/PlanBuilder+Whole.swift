@@ -24,9 +24,24 @@ extension PlanBuilder {
         "record.format \(format.name): lines of a plain capture have no schema ids; record the topic with `weir capture` and replay it with source.kafka",
         "bad_value", at: spans["record"])
     }
+    checkFraming(isLive)
     if isLive, let blank = spans["record.blank_lines"] {
       diagnostics.report(
         "record.blank_lines: only lines of a plain capture can be blank; a record of a topic is always a record", "bad_value", at: blank)
+    }
+  }
+
+  /// Records that are not lines are only in files.
+  private func checkFraming(_ isLive: Bool) {
+    guard plan.record.recordFormat.captureFraming != nil, hasSource else { return }
+    let what = "record.format.\(plan.record.format?.name ?? "").framing"
+    if isLive {
+      diagnostics.report(
+        "\(what): only files of a plain capture have a framing; a record of a topic is always one record: leave it out", "bad_value",
+        at: spans[what] ?? spans["record"])
+    } else if plan.record.blankLines == .quarantine {
+      diagnostics.report(
+        "record.blank_lines: with \(what) records are not lines: leave it out", "bad_value", at: spans["record.blank_lines"])
     }
   }
 
@@ -71,10 +86,24 @@ extension PlanBuilder {
       "unbounded_state", at: spans["dedup"], severity: .warning)
   }
 
+  /// Columns of lookups that are declared, that no object of the file has and that no expression uses: the plan means the same without them.
+  func dropAbsentColumns() {
+    let count = tables.reduce(0) { $0 + $1.absentColumns }
+    guard count > 0, count <= plan.inputs.count else { return }
+    let first = plan.inputs.count - count
+    guard !expressions.contains(where: { $0.inputColumns.contains { $0 >= first } }) else { return }
+    set { plan in
+      plan.inputs.removeLast(count)
+      for (l, table) in tables.enumerated() { plan.lookups[l].columns.removeLast(table.absentColumns) }
+    }
+  }
+
   private func warnOfLookups() {
     var isUsed = [Bool](repeating: false, count: plan.lookups.count)
     for expr in expressions {
-      for input in expr.inputColumns { if case .lookup(let lookup, _) = plan.inputs[input].origin { isUsed[lookup] = true } }
+      for input in expr.inputColumns where input < plan.inputs.count {
+        if case .lookup(let lookup, _) = plan.inputs[input].origin { isUsed[lookup] = true }
+      }
     }
     for (lookup, used) in zip(plan.lookups, isUsed) where !used {
       diagnostics.report(
@@ -84,7 +113,7 @@ extension PlanBuilder {
   }
 
   private var expressions: [Expr] {
-    var all = plan.checks.map(\.that) + (plan.silver?.columns.map(\.expr) ?? [])
+    var all = plan.checks.map(\.that) + plan.silverExpressions
     for gold in plan.gold { all += gold.by.map(\.expr) + gold.measures.compactMap(\.argument) + [gold.filter].compactMap(\.self) }
     for state in plan.state { all += state.by.map(\.expr) + state.measures.compactMap(\.argument) + [state.filter].compactMap(\.self) }
     return all

@@ -158,7 +158,7 @@ extension PlanBuilder {
 
   /// After the tables: how much a cut holds depends on them.
   public func lake(_ written: PlanLake = PlanLake()) {
-    let keepsRows = written.keepsRows ?? (plan.bronze != nil || plan.silver != nil)
+    let keepsRows = written.keepsRows ?? (plan.bronze != nil || plan.hasSilver)
     var spec = LakeSpec(flushBytes: keepsRows ? LakeSpec.flushBytesWithRows : LakeSpec.flushBytesWithoutRows)
     if let path = written.path, diagnostics.isLake(path, "lake.path") { spec.path = path.text }
     spec.store = written.store

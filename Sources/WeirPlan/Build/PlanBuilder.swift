@@ -18,6 +18,8 @@ public final class PlanBuilder {
   var expressionsSize = 0
   /// A table was named, if perhaps in vain.
   package var namesTables = false
+  /// State tables are named, if perhaps in vain.
+  package var namesState = false
   /// Set by ``source(_:)``.
   var hasSource = false
 
@@ -56,23 +58,28 @@ public final class PlanBuilder {
   /// What expressions may refer to, after fields and lookups are known.
   public func makeInputs() {
     var all = plan.record.fields.enumerated().map { InputColumn(name: $1.name, type: $1.type, nullable: !$1.required, origin: .field($0)) }
+    // Columns that no object has come last: the places of all others do not depend on them.
+    var absent: [InputColumn] = []
     for (l, lookup) in plan.lookups.enumerated() {
+      let there = lookup.columns.count - tables[l].absentColumns
       for (c, column) in lookup.columns.enumerated() {
-        all.append(
-          InputColumn(name: "\(lookup.name).\(column.name)", type: column.type, nullable: true, origin: .lookup(lookup: l, column: c)))
+        let input = InputColumn(
+          name: "\(lookup.name).\(column.name)", type: column.type, nullable: true, origin: .lookup(lookup: l, column: c))
+        if c < there { all.append(input) } else { absent.append(input) }
       }
     }
     for system in SystemColumn.allCases {
       let type: ColumnType = system == .arrival ? .timestamp : system == .position ? .int64 : .string
       all.append(InputColumn(name: system.rawValue, type: type, nullable: false, origin: .system(system)))
     }
-    plan.inputs = all
+    plan.inputs = all + absent
   }
 
   /// Checks the plan as a whole.
   /// - Parameter span: of the plan itself.
   /// - Throws: all errors; the warnings are in ``diagnostics``.
   public func build(at span: SourceSpan? = nil) throws(ConfigurationError) -> Plan {
+    dropAbsentColumns()
     checkWhole(at: span)
     guard !diagnostics.hasErrors else { throw ConfigurationError(diagnostics: diagnostics.all) }
     return plan
@@ -116,9 +123,10 @@ public final class PlanBuilder {
     return columns
   }
 
-  func condition(_ text: PlanText, _ what: String) -> Expr? {
+  /// - Parameter inputs: nil: those of the plan.
+  func condition(_ text: PlanText, _ what: String, inputs: [InputColumn]? = nil) -> Expr? {
     do throws(ExpressionError) {
-      let condition = try counted(compileCondition(text.text, inputs: plan.inputs))
+      let condition = try counted(compileCondition(text.text, inputs: inputs ?? plan.inputs))
       warnOfNull([condition], what, text)
       return condition
     } catch {
@@ -130,8 +138,9 @@ public final class PlanBuilder {
   /// A comparison with null is null for every record: `check` passes it, because SQL does, and a ledger may have it.
   func warnOfNull(_ expressions: [Expr], _ what: String, _ text: PlanText) {
     guard let found = expressions.lazy.compactMap(\.nullComparison).first else { return }
+    let instead = found.instead.map { ": write \($0.shortened(toBytes: 200))" } ?? ""
     diagnostics.report(
-      "\(what): \(found.text.shortened(toBytes: 200)) is null for every record, and never true: write \(found.instead.shortened(toBytes: 200))",
+      "\(what): \(found.text.shortened(toBytes: 200)) is null for every record, and never true\(instead)",
       "null_comparison", at: text.span, severity: .warning)
   }
 }

@@ -41,6 +41,7 @@ package enum SQLHabits {
     "ifnull": "write coalesce(x, y)", "nvl": "write coalesce(x, y)", "isnull": "write x is null",
     "if": "write case when … then … else … end", "iif": "write case when … then … else … end",
     "elif": "write when … then … for each branch", "elseif": "write when … then … for each branch",
+    "distinct": "distinct counts are not possible yet",
     "len": "write length(x)", "ucase": "write upper(x)", "lcase": "write lower(x)", "concat": "write x || y",
     "mod": "write x % y", "div": "write cast(x / y as int64)", "none": "write null", "nil": "write null",
     "now": "a result may not depend on the clock: use _arrival, when the record arrived",

@@ -67,7 +67,7 @@ package struct CostActivity: Sendable, Hashable {
     filesPerSecond =
       spec.tables.reduce(0) { sum, table in
         switch table.kind {
-        case .bronze, .silver: return sum + epochs
+        case .bronze, .silver, .silverTable: return sum + epochs
         case .gold(let number):
           // A file where a window has closed.
           let slide = Double(spec.gold[number].window.slideMicroseconds) / 1e6

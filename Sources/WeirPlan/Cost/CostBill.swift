@@ -78,7 +78,36 @@ package struct CostBill: Sendable {
     lines(service).reduce((0, 0)) { ($0.0 + ($1.dollarsPerMillionRecords ?? 0), $0.1 + ($1.dollarsPerMonth ?? 0)) }
   }
 
-  /// Dollars of everything that is no alternative.
+  /// Prices that a service needs and the table does not have.
+  package func absentPrices(of service: ServiceCost) -> [PriceTable.Name] {
+    let missing = Set(service.items.map(\.price).filter { prices[$0] == nil })
+    return PriceTable.Name.allCases.filter { missing.contains($0) }
+  }
+
+  /// Whether nothing that a service charges for has a price.
+  package func hasNoPrice(_ service: ServiceCost) -> Bool {
+    !service.items.isEmpty && service.items.allSatisfy { prices[$0.price] == nil }
+  }
+
+  /// Prices that the total would need and does not contain.
+  package var missingPrices: [PriceTable.Name] {
+    let missing = Set(services.filter { !$0.isAlternative }.flatMap { absentPrices(of: $0) })
+    return PriceTable.Name.allCases.filter { missing.contains($0) }
+  }
+
+  /// Nothing in the total has a price, though services charge for something.
+  package var isUnpriced: Bool {
+    let counted = services.filter { !$0.isAlternative && !$0.items.isEmpty }
+    return !counted.isEmpty && counted.allSatisfy { hasNoPrice($0) }
+  }
+
+  /// Prices of another region that are used, since the file of prices does not have them.
+  package var foreignPrices: [PriceTable.Name] {
+    let used = Set(services.flatMap { $0.items.map(\.price) })
+    return PriceTable.Name.allCases.filter { prices.foreign.contains($0) && used.contains($0) }
+  }
+
+  /// Dollars of everything that has a price, without alternatives.
   package var total: (perMillionRecords: Double, perMonth: Double) {
     services.filter { !$0.isAlternative }.map { sum($0) }.reduce((0, 0)) { ($0.0 + $1.perMillionRecords, $0.1 + $1.perMonth) }
   }

@@ -24,7 +24,9 @@ package enum CostDocument {
       "activity": activity(bill.activity),
       "services": .array(bill.services.map { service($0, bill) }),
       "total": .members([
-        "dollars_per_million_records": number(total.perMillionRecords), "dollars_per_month": number(total.perMonth),
+        "dollars_per_million_records": bill.isUnpriced ? .null : number(total.perMillionRecords),
+        "dollars_per_month": bill.isUnpriced ? .null : number(total.perMonth),
+        "without_price": .array(bill.missingPrices.map { .string($0.rawValue) }),
       ]),
       "not_included": .array(CostText.notIncluded.map { .string($0) }),
     ])
@@ -50,7 +52,8 @@ package enum CostDocument {
     return .members([
       "service": .string(service.service), "place": .string(service.place), "in_total": .bool(!service.isAlternative),
       "lines": .array(bill.lines(service).map(line)), "notes": .array(service.notes.map { .string($0) }),
-      "dollars_per_million_records": number(sum.perMillionRecords), "dollars_per_month": number(sum.perMonth),
+      "dollars_per_million_records": bill.hasNoPrice(service) ? .null : number(sum.perMillionRecords),
+      "dollars_per_month": bill.hasNoPrice(service) ? .null : number(sum.perMonth),
     ])
   }
 

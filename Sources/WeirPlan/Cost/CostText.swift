@@ -25,13 +25,18 @@ package enum CostText {
             ]))
       }
       if service.items.count > 1 {
-        let sum = bill.sum(service)
-        out.append(row("sum", ["", "", dollars(sum.perMillionRecords), dollars(sum.perMonth)]))
+        let (sum, isUnpriced) = (bill.sum(service), bill.hasNoPrice(service))
+        out.append(row("sum", ["", "", dollars(isUnpriced ? nil : sum.perMillionRecords), dollars(isUnpriced ? nil : sum.perMonth)]))
       }
       out += service.notes.map { "  - \($0)" }
     }
     let total = bill.total
-    out += ["", row("total", ["", "", dollars(total.perMillionRecords), dollars(total.perMonth)])]
+    if bill.services.isEmpty { out += ["", "Nothing that the pipeline uses is charged by a service."] }
+    let isUnpriced = bill.isUnpriced
+    out += ["", row("total", ["", "", dollars(isUnpriced ? nil : total.perMillionRecords), dollars(isUnpriced ? nil : total.perMonth)])]
+    if !bill.missingPrices.isEmpty {
+      out.append("  - without what has no price: \(bill.missingPrices.map(\.rawValue).joined(separator: ", "))")
+    }
     return (out + ["", "A month has 730 hours. Not included: \(notIncluded.joined(separator: "; "))."]).joined(separator: "\n")
   }
 
@@ -43,6 +48,11 @@ package enum CostText {
   ]
 
   package static func regionNotice(_ bill: CostBill) -> String? {
+    if !bill.foreignPrices.isEmpty {
+      let names = bill.foreignPrices.map(\.rawValue).joined(separator: ", ")
+      return
+        "the file of prices does not have \(names): these prices are those of \(PriceTable.builtIn.region), not of \(bill.prices.region)"
+    }
     guard let region = bill.region, region != bill.prices.region else { return nil }
     return "the pipeline is in \(region), whose prices differ: give them with --prices (--prices-template prints the form)"
   }

@@ -20,6 +20,11 @@ package struct PriceTable: Sendable, Hashable {
     case mskServerlessOut = "msk_serverless_out"
     case mskBroker = "msk_broker"
     case mskStorage = "msk_storage"
+    case kinesisShard = "kinesis_shard"
+    case kinesisPut = "kinesis_put"
+    case kinesisOnDemandStream = "kinesis_on_demand_stream"
+    case kinesisOnDemandIn = "kinesis_on_demand_in"
+    case kinesisOnDemandOut = "kinesis_on_demand_out"
   }
 
   package struct Price: Sendable, Hashable {
@@ -39,6 +44,8 @@ package struct PriceTable: Sendable, Hashable {
   /// Where they are from.
   package var source: String
   package var prices: [Name: Price]
+  /// Those of ``builtIn`` in a table of another region: a file did not have them.
+  package var foreign: Set<Name> = []
 
   package init(date: String, region: String, source: String, prices: [Name: Price]) {
     (self.date, self.region, self.source, self.prices) = (date, region, source, prices)
@@ -52,8 +59,10 @@ extension PriceTable {
   ///
   /// Date: September 2026. Source: public guides to AWS's price list, for S3 Standard (requests, the first 50 TB of storage) and DynamoDB
   /// (Standard table class, on demand). DynamoDB's provisioned capacity and MSK: public guides of 2025 and 2026, which agree with each other.
+  /// Kinesis: the list prices of 2025, standard on-demand mode and provisioned shards.
   /// Nothing here was compared with a bill. Amazon's own pages decide: https://aws.amazon.com/s3/pricing,
-  /// https://aws.amazon.com/dynamodb/pricing, https://aws.amazon.com/msk/pricing.
+  /// https://aws.amazon.com/dynamodb/pricing, https://aws.amazon.com/msk/pricing,
+  /// https://aws.amazon.com/kinesis/data-streams/pricing.
   ///
   /// A node of Redis has no price here: it depends on the size that a user chooses.
   package static let builtIn = PriceTable(
@@ -75,6 +84,11 @@ extension PriceTable {
       // kafka.m5.large.
       .mskBroker: Price(0.21, "broker-hour"),
       .mskStorage: Price(0.10, "GB-month"),
+      .kinesisShard: Price(0.015, "shard-hour"),
+      .kinesisPut: Price(0.014, per: 1_000_000, "payload units of 25 KB"),
+      .kinesisOnDemandStream: Price(0.04, "stream-hour"),
+      .kinesisOnDemandIn: Price(0.08, "GB in"),
+      .kinesisOnDemandOut: Price(0.04, "GB out"),
     ])
 
   /// The table as a file that `--prices` reads.

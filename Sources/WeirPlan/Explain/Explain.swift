@@ -14,7 +14,11 @@ package enum Explain {
       var notes: [String] = []
       if field.required { notes.append("required") }
       if let coerce = field.coerce { notes.append(coerce.text) }
-      if field.encoding != .natural { notes.append("from \(field.encoding.rawValue) since 1970") }
+      switch field.encoding {
+      case .natural: break
+      case .json: notes.append("any JSON value as its text")
+      default: notes.append("from \(field.encoding.rawValue) since 1970")
+      }
       if let path = field.path { notes.append("at \(FieldPath.text(path))") }
       if plan.record.key == i { notes.append("key") }
       if plan.record.time?.field == i { notes.append("event time") }
@@ -23,7 +27,8 @@ package enum Explain {
     }
     for lookup in plan.lookups {
       let columns = lookup.columns.map { "\($0.name) \($0.type.name)" }.joined(separator: ", ")
-      out += ["", "lookup \(lookup.name) by \(plan.record.fields[lookup.key].name), from \(lookup.file)", "  \(columns)"]
+      let refresh = lookup.refreshMicroseconds.map { ", refreshed every \(Double($0) / 1e6) s" } ?? ""
+      out += ["", "lookup \(lookup.name) by \(plan.record.fields[lookup.key].name), from \(lookup.file)\(refresh)", "  \(columns)"]
     }
     if !plan.checks.isEmpty {
       out += ["", "checks"] + plan.checks.map { "  \(pad($0.name, 20)) \($0.that.text)   else \($0.otherwise.rawValue)" }
@@ -37,6 +42,7 @@ package enum Explain {
       if let i = table.kind.gold {
         out += gold(plan.gold[i], place(compiled.aggregates[i].isFinishedInLane, plan), plan.record.time)
       }
+      if case .silverTable(let number) = table.kind { out += silver(plan.silverTables?[number]) }
       out += table.columns.map { "  \(pad($0.name, 20)) \($0.type.name)" }
     }
     for (i, state) in plan.state.enumerated() {
@@ -132,6 +138,13 @@ package enum Explain {
     "  \(pad(m.name, 20)) \(pad(m.type.name, 14)) \(m.function.rawValue)(\(m.argument?.text ?? ""))"
   }
 
+  private static func silver(_ table: SilverTable?) -> [String] {
+    [
+      table?.explode.map { "  a row for each element of \($0.list.text) as \($0.name), numbered by \(ExplodeSpec.index) from 0" },
+      table?.filter.map { "  where \($0.text)" },
+    ].compactMap(\.self)
+  }
+
   private static func gold(_ g: GoldSpec, _ place: String, _ time: TimeSpec?) -> [String] {
     func seconds(_ us: Int64) -> String { us % 1_000_000 == 0 ? "\(us / 1_000_000) s" : "\(us / 1000) ms" }
     let w = g.window
@@ -149,6 +162,9 @@ package enum Explain {
   private static func dataflow(_ plan: Plan) -> [String] {
     var out = ["  \(plan.source.settings.summary(of: plan))"]
     func step(_ s: String) { out.append("    └─ " + s) }
+    if let each = plan.record.each {
+      step("each element of \(each.isEmpty ? "a record that is an array" : FieldPath.text(each)) is a record")
+    }
     step("decode, shard watermark")
     if !plan.checks.isEmpty { step("checks: \(plan.checks.map(\.name).joined(separator: ", "))  ─► quarantine/\(plan.source.stream)") }
     if let dedup = plan.dedup {

@@ -24,7 +24,7 @@ package enum ExplainDocument {
       "lookups": list(plan.lookups) {
         .members([
           "name": .string($0.name), "file": .string($0.file), "key": .string(plan.record.fields[$0.key].name),
-          "columns": list($0.columns, column),
+          "columns": list($0.columns, column), "refresh_us": int($0.refreshMicroseconds),
         ])
       },
       "tables": list(plan.tables) { table in
@@ -35,7 +35,7 @@ package enum ExplainDocument {
             .members(["name": .string($0.name), "column": .string($0.column), "transform": .string($0.transform.rawValue)])
           },
           "aggregate": gold.map { aggregate(plan.gold[$0].filter, plan.gold[$0].by, plan.gold[$0].measures, places[$0]) } ?? .null,
-          "window": gold.map { window(plan.gold[$0].window) } ?? .null,
+          "window": gold.map { window(plan.gold[$0].window) } ?? .null, "rows": rows(table.kind, plan),
         ])
       },
       "state": .array(
@@ -84,6 +84,7 @@ package enum ExplainDocument {
           "max_ahead_us": int($0.maxAheadMicroseconds),
         ])
       } ?? .null,
+      "each": record.each.map { .array($0.map(step)) } ?? .null,
       "fields": list(record.fields) {
         .members([
           "name": .string($0.name), "type": .string($0.type.name), "required": .bool($0.required),
@@ -105,6 +106,15 @@ package enum ExplainDocument {
         ])
       },
       "finished_in": .string(place),
+    ])
+  }
+
+  /// Of a silver table with a name of its own.
+  private static func rows(_ kind: TableKind, _ plan: Plan) -> JSONValue {
+    guard case .silverTable(let number) = kind, let table = plan.silverTables?[number] else { return .null }
+    return .members([
+      "explode": table.explode.map { .string($0.list.text) } ?? .null, "element": table.explode.map { .string($0.name) } ?? .null,
+      "where": table.filter.map { .string($0.text) } ?? .null,
     ])
   }
 

@@ -5,6 +5,7 @@ import WeirOperators
 package enum FieldType {
   package static let names = [
     "bool", "int64", "double", "decimal(12,2)", "string", "timestamp", "timestamp_s", "timestamp_ms", "timestamp_us", "timestamp_ns",
+    "json",
     "list<string>", "struct<a:int64,b:string>", "map<string,double>",
   ]
 
@@ -28,6 +29,7 @@ package enum FieldType {
     case "int64": return make(.int64)
     case "double": return make(.double)
     case "string": return make(.string)
+    case "json": return make(.string, .json)
     case "timestamp": return make(.timestamp)
     case "timestamp_s": return make(.timestamp, .seconds)
     case "timestamp_ms": return make(.timestamp, .milliseconds)

@@ -23,6 +23,13 @@ package enum InputFile {
     /// In words that follow the file's path.
     case unreadable(String)
     case tooLarge
+    /// A service does not answer now.
+    case unavailable(String)
+    /// The file's rows are not needed.
+    case notAsked
+
+    /// Of the diagnostic.
+    package static let notAskedCode = "lookup_not_asked"
   }
 
   /// A lookup's file, where there is no client of an object store.

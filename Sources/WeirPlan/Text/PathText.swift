@@ -23,7 +23,8 @@ package enum PathText {
     if text.contains("\0") { return Problem(reason: "the path has a zero byte in it", advice: "Write the path without it.") }
     if let scheme = scheme(of: text) {
       if scheme == "file" {
-        let path = "/" + text.dropFirst(5).drop { $0 == "/" }
+        let rest = text.dropFirst(5)
+        let path = (rest.hasPrefix("/") ? "/" : "") + rest.drop { $0 == "/" }
         return Problem(reason: "\(text) is an address, and not a path", advice: "Write the path itself: \(path)")
       }
       return Problem(

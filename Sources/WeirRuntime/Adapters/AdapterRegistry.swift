@@ -48,6 +48,12 @@ package struct AdapterRegistry: Sendable {
     return adapter.format(spec?.settings)
   }
 
+  /// Looks at what a plan's source needs.
+  /// - Throws: `config`.
+  package func examineSource(_ plan: Plan, report: (String, StoreFinding) -> Void) async throws(WeirError) {
+    try await source(plan.source.adapter)?.examine(plan.source.settings, report: report)
+  }
+
   /// What a capture of the plan's source reads; without a plan, of the first source that the request is enough for.
   package func captured(_ plan: Plan?, _ request: CaptureRequest) throws -> (any CaptureTarget)? {
     if let plan { return try source(plan.source.adapter)?.captured(plan.source.settings, request) }
@@ -72,9 +78,15 @@ protocol SourceAdapter: Sendable {
   func captured(_ settings: (any SourceSettings)?, _ request: CaptureRequest) throws -> (any CaptureTarget)?
   /// What the source of a plan costs.
   func costs(_ settings: any SourceSettings, _ question: CostQuestion) -> [ServiceCost]
+  /// Looks at what the source needs, for `weir doctor`. Changes nothing.
+  /// - Parameter report: gets a place and what was found there, when it is known.
+  /// - Throws: `config`.
+  func examine(_ settings: any SourceSettings, report: (String, StoreFinding) -> Void) async throws(WeirError)
 }
 
 extension SourceAdapter {
+  func examine(_ settings: any SourceSettings, report: (String, StoreFinding) -> Void) async throws(WeirError) {}
+
   func costs(_ settings: any SourceSettings, _ question: CostQuestion) -> [ServiceCost] { [] }
 
   /// The key below `source`.

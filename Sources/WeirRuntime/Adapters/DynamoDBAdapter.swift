@@ -26,11 +26,11 @@ struct DynamoDBAdapter: StateTableAdapter {
   }
 
   func open(_ place: String, memory: MemoryBudget, thread: BlockingThreads) throws(WeirError) -> any StateTable {
-    try table(place, isReader: false, thread)
+    try table(place, isReader: false)
   }
 
   func read(_ place: String, thread: BlockingThreads) throws(WeirError) -> any StateTableReader {
-    try table(place, isReader: true, thread)
+    try table(place, isReader: true)
   }
 
   func costs(_ place: String, _ question: CostQuestion) -> [ServiceCost] {
@@ -41,16 +41,16 @@ struct DynamoDBAdapter: StateTableAdapter {
     let settings: DynamoDBSettings
     do { settings = try DynamoDBSettings(place: place) } catch { throw DynamoDBAdapter.error(error) }
     return await TableExamination(
-      table: settings.table, sender: ConfiguredDynamoDB(settings, thread), clock: SystemClock(), random: SystemRandom(),
+      table: settings.table, sender: ConfiguredDynamoDB(settings), clock: SystemClock(), random: SystemRandom(),
       create: settings.create
     ).run()
   }
 
-  private func table(_ place: String, isReader: Bool, _ thread: BlockingThreads) throws(WeirError) -> DynamoDBStateTable {
+  private func table(_ place: String, isReader: Bool) throws(WeirError) -> DynamoDBStateTable {
     let settings: DynamoDBSettings
     do { settings = try DynamoDBSettings(place: place) } catch { throw DynamoDBAdapter.error(error) }
     return DynamoDBStateTable(
-      table: settings.table, sender: ConfiguredDynamoDB(settings, thread), clock: SystemClock(), random: SystemRandom(),
+      table: settings.table, sender: ConfiguredDynamoDB(settings), clock: SystemClock(), random: SystemRandom(),
       readOnly: isReader, create: settings.create)
   }
 
@@ -63,11 +63,10 @@ struct DynamoDBAdapter: StateTableAdapter {
 private actor ConfiguredDynamoDB: AWSSender {
   nonisolated let endpoint: String
   private let settings: DynamoDBSettings
-  private let thread: BlockingThreads
   private var client: AWSClient?
 
-  init(_ settings: DynamoDBSettings, _ thread: BlockingThreads) {
-    (self.settings, self.thread) = (settings, thread)
+  init(_ settings: DynamoDBSettings) {
+    self.settings = settings
     endpoint = settings.endpoint ?? "DynamoDB in \(settings.region ?? "the configured region")"
   }
 
@@ -78,8 +77,7 @@ private actor ConfiguredDynamoDB: AWSSender {
   }
 
   private func connect() async throws(AWSFailure) -> AWSClient {
-    let machine = SystemAWSMachine.standard(clock: SystemClock(), random: SystemRandom(), threads: thread)
-    let configuration = try await AWSConfiguration.load(machine, region: settings.region)
+    let configuration = try await AWSWiring.configuration(region: settings.region)
     let made = try configuration.client(of: .dynamodb, endpoint: settings.endpoint, region: settings.region)
     // Another request may have made one meanwhile.
     let client = client ?? made

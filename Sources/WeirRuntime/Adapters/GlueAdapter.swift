@@ -26,7 +26,7 @@ struct GlueAdapter: TableCatalogAdapter {
     let settings: GlueSettings
     do { settings = try GlueSettings(options) } catch { throw WeirError(.config, "catalog.glue: \(error.reason)") }
     return GlueCatalog(
-      settings, pipeline: pipeline, sender: ConfiguredGlue(settings, effects), clock: effects.clock, random: effects.random)
+      settings, pipeline: pipeline, sender: ConfiguredGlue(settings), clock: effects.clock, random: effects.random)
   }
 
   func location(_ lake: String) -> String? { (try? S3Location(lake))?.description }
@@ -36,11 +36,10 @@ struct GlueAdapter: TableCatalogAdapter {
 private actor ConfiguredGlue: AWSSender {
   nonisolated let endpoint: String
   private let settings: GlueSettings
-  private let effects: LakeEffects
   private var client: AWSClient?
 
-  init(_ settings: GlueSettings, _ effects: LakeEffects) {
-    (self.settings, self.effects) = (settings, effects)
+  init(_ settings: GlueSettings) {
+    self.settings = settings
     endpoint = settings.endpoint ?? "Glue in \(settings.region ?? "the configured region")"
   }
 
@@ -49,8 +48,7 @@ private actor ConfiguredGlue: AWSSender {
     if let known = self.client {
       client = known
     } else {
-      let machine = SystemAWSMachine.standard(clock: effects.clock, random: effects.random, threads: effects.threads)
-      let configuration = try await AWSConfiguration.load(machine, region: settings.region)
+      let configuration = try await AWSWiring.configuration(region: settings.region)
       client = try configuration.client(of: .glue, endpoint: settings.endpoint, region: settings.region)
       self.client = client
     }

@@ -8,7 +8,7 @@ enum KeptLookups {
   /// - Parameter lake: of the command line.
   /// - Throws: what the lake throws.
   static func of(_ file: String, lake: String?) async throws -> [String: [UInt8]] {
-    guard let sketch = try LoadedPipeline.withoutLookups(file: file, sections: .withClients) else { return [:] }
+    guard let sketch = try LoadedPipeline.withoutLookups(file: file, sections: .withClients)?.pipeline else { return [:] }
     let wiring = try await Wiring(try Places(sketch, lake: lake, store: nil), withState: false)
     defer { wiring.threads.stop() }
     let layout = LedgerLayout(pipeline: sketch.plan.pipeline)

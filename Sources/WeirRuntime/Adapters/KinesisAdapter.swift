@@ -1,10 +1,10 @@
-import Synchronization
 import WeirAWS
 import WeirCore
 import WeirEngine
 import WeirKinesis
 import WeirKinesisSettings
 import WeirLocal
+import WeirPlan
 
 /// `source: {kinesis: …}`: a stream, whose shards are lanes.
 struct KinesisSourceAdapter: SourceAdapter {
@@ -13,6 +13,20 @@ struct KinesisSourceAdapter: SourceAdapter {
 
   func live(_ settings: any SourceSettings) -> (any LiveSource)? {
     (settings as? KinesisSourceSpec).map { KinesisLiveSource(spec: $0) }
+  }
+
+  func costs(_ settings: any SourceSettings, _ question: CostQuestion) -> [ServiceCost] {
+    guard let spec = settings as? KinesisSourceSpec else { return [] }
+    return KinesisCost.services(spec, question.activity, question.inputs)
+  }
+
+  func examine(_ settings: any SourceSettings, report: (String, StoreFinding) -> Void) async throws(WeirError) {
+    guard let spec = settings as? KinesisSourceSpec else { return }
+    let clients = try await KinesisClients.make(spec.settings)
+    await KinesisExamination(
+      requests: KinesisRequests(clients.stream, stream: spec.stream, arn: spec.settings.arn),
+      table: LeaseTable(clients.leases, name: spec.settings.app), creates: spec.settings.createsTable
+    ).run(report)
   }
 
   /// A capture has dense positions, and this source has none.
@@ -30,7 +44,6 @@ struct KinesisLiveSource: LiveSource {
 
   let spec: KinesisSourceSpec
   private let memory = KinesisMemory()
-  private let clients = KinesisClients()
 
   init(spec: KinesisSourceSpec) { self.spec = spec }
 
@@ -43,39 +56,37 @@ struct KinesisLiveSource: LiveSource {
       throw WeirError(.config, "--brokers is for Kafka, and the pipeline reads Kinesis", advice: "Leave it out.")
     }
     let settings = spec.settings
-    let (requests, shardRequests, leases): (any AWSSender, @Sendable () throws -> KinesisRequests, any AWSSender)
-    do throws(AWSFailure) {
-      let configuration = try await clients.configuration(settings.region)
-      requests = try configuration.client(of: .kinesis, endpoint: settings.endpoint, region: settings.region)
-      leases = try configuration.client(of: .dynamodb, endpoint: settings.leaseEndpoint, region: settings.region)
-      // The reader of a shard has pauses of its own.
-      var single = configuration
-      single.retries.attemptsMax = 2
-      shardRequests = { [spec, single] in
-        let client = try single.client(of: .kinesis, endpoint: settings.endpoint, region: settings.region)
-        return KinesisRequests(client, stream: spec.stream, arn: settings.arn)
-      }
-    } catch {
-      throw WeirError(.config, error.message, advice: "Check the settings of AWS: environment, profiles, endpoint.")
+    let clients = try await KinesisClients.make(settings)
+    // The reader of a shard has pauses of its own.
+    var single = clients.configuration
+    single.retries.attemptsMax = 2
+    let shardRequests: @Sendable () throws -> KinesisRequests = { [spec, single] in
+      let client = try single.client(of: .kinesis, endpoint: settings.endpoint, region: settings.region)
+      return KinesisRequests(client, stream: spec.stream, arn: settings.arn)
     }
     let parts = KinesisParts(
-      requests: KinesisRequests(requests, stream: spec.stream, arn: settings.arn), shardRequests: shardRequests,
-      table: LeaseTable(leases, name: settings.app), clock: SystemClock(), random: SystemRandom(), memory: self.memory,
+      requests: KinesisRequests(clients.stream, stream: spec.stream, arn: settings.arn), shardRequests: shardRequests,
+      table: LeaseTable(clients.leases, name: settings.app), clock: SystemClock(), random: SystemRandom(), memory: self.memory,
       log: { log(4, "kinesis", $0) })
     let share = min(64 << 20, Int(memory.queueBytes)) / KinesisLiveSource.shardsExpected
     return KinesisGroup(spec, parts, blockBytes: min(memory.blockBytes, max(64 << 10, share)))
   }
 }
 
-/// What the environment and the profiles say of AWS, read once for all sessions of the process, and the threads that requests run on.
-private final class KinesisClients: Sendable {
-  private let known = Mutex<AWSConfiguration?>(nil)
-
-  func configuration(_ region: String?) async throws(AWSFailure) -> AWSConfiguration {
-    if let known = known.withLock({ $0 }) { return known }
-    let machine = SystemAWSMachine.standard(clock: SystemClock(), random: SystemRandom(), threads: BlockingThreads(count: 1))
-    let loaded = try await AWSConfiguration.load(machine, region: region)
-    known.withLock { $0 = $0 ?? loaded }
-    return loaded
+private enum KinesisClients {
+  /// Clients of the stream and of the table of leases.
+  /// - Throws: `config`.
+  static func make(
+    _ settings: KinesisSettingsSpec
+  ) async throws(WeirError) -> (configuration: AWSConfiguration, stream: AWSClient, leases: AWSClient) {
+    do throws(AWSFailure) {
+      let configuration = try await AWSWiring.configuration(region: settings.region)
+      return (
+        configuration, try configuration.client(of: .kinesis, endpoint: settings.endpoint, region: settings.region),
+        try configuration.client(of: .dynamodb, endpoint: settings.leaseEndpoint, region: settings.region)
+      )
+    } catch {
+      throw WeirError(.config, error.message, advice: "Check the settings of AWS: environment, profiles, endpoint.")
+    }
   }
 }

@@ -12,7 +12,6 @@ import WeirLocal
 final class MSKSigner: Sendable {
   private let region: String?
   private let clock = SystemClock()
-  private let configuration = Mutex<AWSConfiguration?>(nil)
 
   /// - Parameter region: of the cluster; nil: the configured one.
   init(region: String?) { self.region = region }
@@ -42,7 +41,7 @@ final class MSKSigner: Sendable {
 
   private func signed() async -> Result<KafkaTokens.Token, WeirError> {
     do throws(AWSFailure) {
-      let configuration = try await loaded()
+      let configuration = try await AWSWiring.configuration(region: region)
       guard let region = region ?? configuration.region else {
         return .failure(
           WeirError(
@@ -54,13 +53,5 @@ final class MSKSigner: Sendable {
     } catch {
       return .failure(WeirError(error.kind == .retriable ? .unavailable : .config, "no keys for AWS_MSK_IAM: \(error.message)"))
     }
-  }
-
-  private func loaded() async throws(AWSFailure) -> AWSConfiguration {
-    if let known = configuration.withLock({ $0 }) { return known }
-    let machine = SystemAWSMachine.standard(clock: clock, random: SystemRandom(), threads: BlockingThreads(count: 1))
-    let loaded = try await AWSConfiguration.load(machine, region: region)
-    configuration.withLock { $0 = $0 ?? loaded }
-    return loaded
   }
 }

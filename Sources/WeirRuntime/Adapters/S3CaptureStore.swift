@@ -19,8 +19,8 @@ struct S3CaptureStore: CaptureStore, CaptureAhead.Fetching {
   {
     var places: [String: S3CaptureObjects] = [:]
     for name in names {
-      let settings = try S3Settings(try S3Location(name), options: options)
-      let sender = try await AWSWiring.client(of: .s3, endpoint: settings.endpoint, region: settings.region, effects)
+      let settings = try S3Settings(try S3Location(objects: name), options: options)
+      let sender = try await AWSWiring.client(of: .s3, endpoint: settings.endpoint, region: settings.region)
       places[name] = S3CaptureObjects(
         settings, isFolder: name.hasSuffix("/"), sender: sender, clock: effects.clock, random: effects.random)
     }
@@ -30,7 +30,7 @@ struct S3CaptureStore: CaptureStore, CaptureAhead.Fetching {
   func files(of name: String) throws(WeirError) -> [CaptureItem] {
     guard let objects = places[name] else { throw WeirError(.internal, "\(name) was not opened") }
     let found = try Waiting.wait { () async throws(WeirError) in try await objects.list() }
-    let location = try S3Location(name)
+    let location = try S3Location(objects: name)
     if let problem = S3CaptureStore.refused(location, found.map(\.key)) { throw problem }
     return found.map { CaptureItem(name: objects.address(of: $0.key), bytes: $0.bytes, version: $0.etag) }
   }
@@ -79,7 +79,7 @@ struct S3CaptureStore: CaptureStore, CaptureAhead.Fetching {
     let rest = file.name.utf8.dropFirst(S3Location.scheme.utf8.count)
     let bucket = String(decoding: rest.prefix { $0 != UInt8(ascii: "/") }, as: UTF8.self)
     for name in names {
-      guard let objects = places[name], try S3Location(name).bucket == bucket else { continue }
+      guard let objects = places[name], try S3Location(objects: name).bucket == bucket else { continue }
       return (objects, String(decoding: rest.dropFirst(bucket.utf8.count + 1), as: UTF8.self))
     }
     throw WeirError(.internal, "\(file.name) is in no bucket that was opened")

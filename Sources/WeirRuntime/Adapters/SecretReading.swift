@@ -84,24 +84,18 @@ package enum SecretService {
   }
 }
 
-/// What the environment and the profiles say is read once.
 private actor SecretClients {
   private struct Key: Hashable {
     var service: AWSService
     var region: String?
   }
 
-  private var configuration: AWSConfiguration?
   private var clients: [Key: AWSClient] = [:]
 
   func client(of service: AWSService, _ region: String?) async throws(AWSFailure) -> AWSClient {
     let key = Key(service: service, region: region)
     if let known = clients[key] { return known }
-    let machine = SystemAWSMachine.standard(clock: SystemClock(), random: SystemRandom(), threads: BlockingThreads(count: 1))
-    let loaded: AWSConfiguration
-    if let configuration { loaded = configuration } else { loaded = try await AWSConfiguration.load(machine, region: region) }
-    configuration = configuration ?? loaded
-    let client = try loaded.client(of: service, region: region)
+    let client = try await AWSWiring.configuration(region: region).client(of: service, region: region)
     clients[key] = client
     return client
   }

@@ -68,13 +68,13 @@ struct S3Adapter: ObjectStoreAdapter {
 
   func open(_ path: String, settings options: [String: String], _ effects: LakeEffects) async throws(WeirError) -> any ObjectStore {
     let settings = try S3Settings(try S3Location(path), options: options)
-    let sender = try await AWSWiring.client(of: .s3, endpoint: settings.endpoint, region: settings.region, effects)
+    let sender = try await AWSWiring.client(of: .s3, endpoint: settings.endpoint, region: settings.region)
     return S3ObjectStore(settings, sender: sender, clock: effects.clock, random: effects.random)
   }
 
   func costs(_ path: String, _ question: CostQuestion) -> [ServiceCost] {
     let plan = question.plan.plan
-    let rowTables = plan.tables.count { $0.kind == .bronze || $0.kind == .silver }
+    let rowTables = plan.tables.count { $0.kind.isOfRecords }
     return [
       S3Cost.service(
         path, question.activity, question.inputs, keepSeconds: Double(plan.lake.ledgerKeepMicroseconds) / 1e6,
@@ -84,7 +84,7 @@ struct S3Adapter: ObjectStoreAdapter {
 
   func examine(_ path: String, settings options: [String: String], _ effects: LakeEffects) async throws(WeirError) -> [StoreFinding] {
     let settings = try S3Settings(try S3Location(path), options: options)
-    let sender = try await AWSWiring.client(of: .s3, endpoint: settings.endpoint, region: settings.region, effects)
+    let sender = try await AWSWiring.client(of: .s3, endpoint: settings.endpoint, region: settings.region)
     return await BucketExamination(settings, sender: sender).run()
   }
 }

@@ -25,6 +25,8 @@ struct LiveAccount: OracleAccount {
     var finished: Int?
     /// Of a shard with parents: those that are closed, and what each had reached.
     var parents: [(id: LaneID, reached: Int?)] = []
+    /// Of the groups that it took over: what their records and their rows had been judged by before.
+    var before: [String: (reached: Int?, clock: Int?)] = [:]
     /// Ranges that the source lost.
     var lost: [Range<Int64>] = []
     var seen: Set<Int> = []

@@ -14,7 +14,11 @@ extension LiveOracle {
     grow(entry, &next)
     checkRows(entry, rows)
     if next.growth == nil || entry[.merge] == nil {
-      for key in checkGold(entry, "gold/users", due: rows.due, allowed: rows.allowed) {
+      let early = checkGold(entry, "gold/users", due: rows.due, allowed: rows.allowed)
+      for key in Array(rows.due.keys) + early where !next.emitted.insert(key).inserted {
+        fail("entry \(entry.number): the window \(key) is emitted twice")
+      }
+      for key in early {
         for id in next.lanes.keys { next.lanes[id]?.open[key] = nil }
       }
     }

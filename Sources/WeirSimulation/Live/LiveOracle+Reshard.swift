@@ -26,16 +26,19 @@ extension LiveOracle {
       lane.maxTime = isFirst ? parent.maxTime : lane.maxTime.flatMap { mine in parent.maxTime.map { min(mine, $0) } }
       lane.seen.formUnion(parent.seen)
       lane.users.merge(parent.users, where: made.holds)
+      for user in SourceWorkload.reshardedUsers where made.holds(user) && workload.history[id.shard]?.holds(user) == true {
+        lane.before[user] = (self.reached(parent, user), clock(parent, user))
+      }
       for (key, tally) in parent.open where made.holds(key.group) { lane.open[key, default: Tally()] += tally }
       next.lanes[LaneID(shard: child.name)] = lane
     }
   }
 
-  /// What a record is judged by: keys of a parent also by what that had reached.
-  func reached(_ lane: Account.Lane, _ user: String) -> Int? {
-    let parent = lane.parents.first { workload.history[$0.id.shard]?.holds(user) == true }
-    return larger(lane.reached, parent?.reached)
-  }
+  /// What a record is judged by: keys of a parent also by what they were judged by there.
+  func reached(_ lane: Account.Lane, _ user: String) -> Int? { larger(lane.reached, lane.before[user]?.reached) }
+
+  /// What the row of a key is judged by: never less than before.
+  func clock(_ lane: Account.Lane, _ user: String) -> Int? { larger(lane.watermark, lane.before[user]?.clock) }
 
   /// The state of parents is needed until each of their children has one.
   func release(_ lane: Account.Lane, _ next: inout Account) {

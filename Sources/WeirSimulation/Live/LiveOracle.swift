@@ -73,9 +73,9 @@ extension LiveOracle {
       guard let first = views.first else {
         return fail("a state row of \(row.lane) at \(row.fence.position) comes from nowhere")
       }
-      if !views.contains(where: { $0.fold.row(group, at: $0.clock) == found }) {
+      if !views.contains(where: { $0.users.row(group, at: clock($0, group)) == found }) {
         fail(
-          "the state row of \(row.lane), \(group), at \(row.fence.position) is \(StateText.text(found)), not \(StateText.text(first.fold.row(group, at: first.clock)))"
+          "the state row of \(row.lane), \(group), at \(row.fence.position) is \(StateText.text(found)), not \(StateText.text(first.users.row(group, at: clock(first, group))))"
         )
       }
       return
@@ -94,7 +94,7 @@ extension LiveOracle {
 
   /// What a lane's rows are after all records before a position that comes after an entry.
   /// - Returns: nil: it comes before it.
-  private func users(_ lane: Account.Lane, of id: LaneID, through position: Int64) -> (fold: StateFold, clock: Int?)? {
+  private func users(_ lane: Account.Lane, of id: LaneID, through position: Int64) -> Account.Lane? {
     var lane = lane
     guard lane.ordinal ?? 0 <= position else { return nil }
     var more = (workload.records[id.shard] ?? []).filter { record in
@@ -106,7 +106,7 @@ extension LiveOracle {
       guard lane.seen.insert(record.id).inserted else { continue }
       lane.users.add(record, record.user, judgedBy: reached(lane, record.user))
     }
-    return (lane.users, lane.watermark)
+    return lane
   }
 
   private func mergedRow(_ row: StateRow, _ group: String, _ found: Tally?) {
@@ -164,7 +164,7 @@ extension LiveOracle {
         for (user, tally) in found["user_totals"] ?? [:] where belongs(user, to: id) { users[user] = tally }
         continue
       }
-      let rows = ttl == nil ? self.totals(id, through: lane.ordinal ?? 0, without: lane.lost) : lane.users.rows(at: lane.watermark)
+      let rows = ttl == nil ? self.totals(id, through: lane.ordinal ?? 0, without: lane.lost) : lane.users.rows { clock(lane, $0) }
       for (user, tally) in rows {
         users[user] = open.contains(id.shard) ? found["user_totals"]?[user] : tally
       }

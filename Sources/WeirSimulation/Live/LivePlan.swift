@@ -40,11 +40,11 @@ enum LivePlan {
     return plan
   }
 
-  /// In some seeds rows of the state tables expire, where no shard is split or merged (PlanBuilder refuses it there).
+  /// In some seeds rows of the state tables expire.
   /// - Returns: after how many seconds; nil: never.
   static func addTTL(_ plan: inout Plan, _ world: World) -> Int? {
     var random = world.random("ttl")
-    guard random.chance(0.4), plan.source.live?.reshards != true else { return nil }
+    guard random.chance(0.4) else { return nil }
     let ttl = [1, 2, 3, 5, 9][random.below(5)]
     for i in plan.state.indices { plan.state[i].ttlMicroseconds = Int64(ttl) * 1_000_000 }
     return ttl

@@ -211,6 +211,8 @@ final class LiveRun: @unchecked Sendable {
       lake: store.reached(by: node), tables: DeltaFormat(), state: stateTable.reached(by: node), clock: SimulatedClock(node: node),
       random: SimulatedRandom(world.random("node \(node.id)")), threads: SimulatedThreads(node), parallel: 2,
       sinks: SinkEnvironment(make: { [sinks] in sinks.reached(by: node) }, tell: { _ in }))
+    // A day of a few seconds: rows come and go within it.
+    environment.tombstoneKeepMicroseconds = 3_000_000
     let watch = CommitWatch(mark: { [unowned self] in mark($0) }, fenced: { [unowned self] in oracle.fenced($0, $1) })
     environment.commitObserver = { watch.saw($0, $1) }
     if let bug { (environment.variant, environment.protocolVariant) = (bug.engine, bug.protocol) }

@@ -19,7 +19,7 @@ public enum PlantedBug: String, CaseIterable, Sendable {
   case mergedFenceTooLow, flushesTogether, boundsAfterCheck, cutsOnAfterError, beginsUnchecked, mergeUnclaimed, decisionsOverlap
   case floorUnsaid, completeTooEarly
   // In what children take over from their parents.
-  case childForgetsIDs, childIgnoresFloors, childKeepsAllKeys, childrenDoNotWait
+  case childForgetsIDs, childIgnoresFloors, childKeepsAllKeys, childrenDoNotWait, childShowsExpired
   /// In what the source has lost, where records are counted.
   case lossCountsAnew
   // In what becomes of keys where a topic gets more partitions.
@@ -48,7 +48,7 @@ public enum PlantedBug: String, CaseIterable, Sendable {
   /// Where alone it does harm; nil: in any live run.
   public var mode: LiveSimulation.Mode? {
     switch self {
-    case .childForgetsIDs, .childIgnoresFloors, .childKeepsAllKeys, .childrenDoNotWait, .lossCountsAnew: .reshards
+    case .childForgetsIDs, .childIgnoresFloors, .childKeepsAllKeys, .childrenDoNotWait, .childShowsExpired, .lossCountsAnew: .reshards
     case .growthForgetsIDs, .growthIgnoresFloors, .growthUnnoticed: .grows
     case .endsAtOnce, .endsTwice, .unchangedUnlooked, .claimsWithoutLook, .sharedRowsNotRepeated, .sharedRestStays: .replays
     case .repeatsWithoutFloors, .repeatsMergeAtHead: .repeats
@@ -98,6 +98,7 @@ public enum PlantedBug: String, CaseIterable, Sendable {
     case .childIgnoresFloors: .childIgnoresFloors
     case .childKeepsAllKeys: .childKeepsAllKeys
     case .childrenDoNotWait: .childrenDoNotWait
+    case .childShowsExpired: .childShowsExpired
     case .lossCountsAnew: .lossCountsAnew
     case .growthForgetsIDs: .growthForgetsIDs
     case .growthIgnoresFloors: .growthIgnoresFloors

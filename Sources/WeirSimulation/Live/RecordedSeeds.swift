@@ -8,8 +8,9 @@ extension LiveSimulation {
   public static let regressionSeeds: [UInt64] = [61, 95, 159, 162, 186, 190, 199, 75, 585, 689, 714, 728, 780, 30, 44, 1691, 1807, 252]
 
   /// The same where shards are split and merged: a lane that was cut again after its shard was closed, because a follower failed in between,
-  /// and a worker that slept while it restored a lane, whose blob others had collected when it woke.
-  public static let reshardSeeds: [UInt64] = [155, 780]
+  /// a worker that slept while it restored a lane, whose blob others had collected when it woke, and rows that had expired in a parent and
+  /// came back in its child; a child that ended before it had passed what its parents had reached.
+  public static let reshardSeeds: [UInt64] = [155, 780, 166, 377, 447, 30]
 
   /// The same where the topic gets more partitions: a commit that was read only in part, and so taken for another program's, lost what a table
   /// was said to be complete through.
@@ -29,29 +30,31 @@ extension LiveSimulation {
 }
 
 extension PlantedBug {
-  /// Those that were found so far. For the others no seed is recorded.
+  /// Those that were found so far. For the others no seed is recorded. None of 1,500 seeds with the faults that they need has found
+  /// `neverAbandons` or `sweepsWithoutBarrier`.
   public static var recorded: [PlantedBug] { allCases.filter { seeds[$0] != nil } }
 
   /// A seed to begin with: it has found the bug. A change of the engine may shift what a seed does.
   public var recordedSeed: UInt64 { PlantedBug.seeds[self] ?? 0 }
 
   private static let seeds: [PlantedBug: UInt64] = [
-    .blindRetry: 0, .noFence: 9, .fencesAfterConflict: 54, .fencesByPosition: 90, .numbersFreeAgain: 9,
-    .callsAbandonedFenced: 188, .deletesBeforePointer: 0, .ignoresMarkOutcome: 60,
+    .blindRetry: 0, .noFence: 9, .fencesAfterConflict: 18, .fencesByPosition: 44, .numbersFreeAgain: 10,
+    .callsAbandonedFenced: 223, .deletesBeforePointer: 0, .ignoresMarkOutcome: 29,
     .followerTrustsMemory: 2, .followerRebases: 1, .followerOutOfOrder: 0, .followerProvesFirst: 0,
-    .readsWhileIdling: 0, .floorNotRaised: 12, .idleWindowsStay: 0, .cutsOnAfterUnknown: 109, .cutsOnAfterFence: 10, .cutsOnAfterError: 544,
+    .readsWhileIdling: 0, .floorNotRaised: 9, .idleWindowsStay: 0, .cutsOnAfterUnknown: 868, .cutsOnAfterFence: 9, .cutsOnAfterError: 22,
     .commitsTogether: 6,
     .decisionsOverlap: 20, .floorUnsaid: 0, .completeTooEarly: 0,
-    .filesAfterEntry: 0, .followsOthersEpochs: 111, .gapNotRecorded: 77, .gapRowsStay: 265, .restoresBaseOnly: 1,
-    .restoresWithoutFloor: 65, .retiresEarly: 22,
-    .takesOverUnmarked: 0, .takesOverSameGeneration: 0, .rowsBehindStay: 4, .rowsAheadStay: 1446,
-    .mergeUnclaimed: 94, .mergeBeginsAtHead: 1, .mergedRowsNotRepeated: 170, .mergeMissesLastEntry: 0, .mergedFenceTooLow: 0,
-    .growthForgetsIDs: 8, .growthIgnoresFloors: 44, .growthUnnoticed: 0,
-    .childForgetsIDs: 0, .childIgnoresFloors: 23, .childKeepsAllKeys: 0, .childrenDoNotWait: 1,
+    .filesAfterEntry: 0, .followsOthersEpochs: 111, .gapNotRecorded: 7, .gapRowsStay: 27, .restoresBaseOnly: 1,
+    .restoresWithoutFloor: 18, .retiresEarly: 133,
+    .takesOverUnmarked: 0, .takesOverSameGeneration: 0, .rowsBehindStay: 4, .rowsAheadStay: 2602,
+    .claimsUnordered: 688,
+    .mergeUnclaimed: 34, .mergeBeginsAtHead: 1, .mergedRowsNotRepeated: 6, .mergeMissesLastEntry: 0, .mergedFenceTooLow: 0,
+    .growthForgetsIDs: 8, .growthIgnoresFloors: 19, .growthUnnoticed: 0,
+    .childForgetsIDs: 0, .childIgnoresFloors: 23, .childKeepsAllKeys: 0, .childrenDoNotWait: 1, .childShowsExpired: 377,
     .lossCountsAnew: 6,
     .endsAtOnce: 0, .endsTwice: 66, .claimsWithoutLook: 4, .sharedRowsNotRepeated: 33,
-    .repeatsWithoutFloors: 0, .repeatsMergeAtHead: 4,
+    .repeatsWithoutFloors: 0, .repeatsMergeAtHead: 7,
     .followsUnsyncedVersions: 11,
-    .collectsUnapplied: 10, .drainsWithoutTables: 1,
+    .collectsUnapplied: 10, .drainsWithoutTables: 4,
   ]
 }

@@ -82,7 +82,7 @@ struct SourceWorkload: Sendable {
   /// The same of a source that splits and merges its shards: a record's position is its number in the shard.
   init(resharding random: inout SplitMix64) {
     let history: [ReshardedShard] = ReshardedShard.history(&random)
-    let users: [String] = (0..<24).map { "u\($0)" }
+    let users = SourceWorkload.reshardedUsers
     var all: [String: [SourceRecord]] = [:]
     var last: Int64 = 0
     for (number, shard) in history.enumerated() {
@@ -121,9 +121,12 @@ struct SourceWorkload: Sendable {
     self.history = Dictionary(uniqueKeysWithValues: history.map { ($0.name, $0) })
   }
 
-  init(_ records: [String: [SourceRecord]], shards: [String], endsAt: Int64, growth: TopicGrowth) {
+  init(_ records: [String: [SourceRecord]], shards: [String], endsAt: Int64, growth: TopicGrowth? = nil) {
     (self.records, self.shards, self.endsAt, self.growth) = (records, shards, endsAt, growth)
   }
+
+  /// Keys of a stream whose shards are split and merged.
+  static let reshardedUsers: [String] = (0..<24).map { "u\($0)" }
 
   /// Keys by shard: where the producers' rule puts them.
   private static func users(_ shards: Int) -> [[String]] {

@@ -43,7 +43,9 @@ struct StateFold: Sendable {
     return times.reduce(into: Tally()) { $0.add($1.amount) }
   }
 
-  func rows(at clock: Int?) -> [String: Tally] {
-    items.keys.reduce(into: [:]) { rows, group in rows[group] = row(group, at: clock) }
+  func rows(at clock: (String) -> Int?) -> [String: Tally] {
+    items.keys.reduce(into: [:]) { rows, group in rows[group] = row(group, at: clock(group)) }
   }
+
+  func rows(at clock: Int?) -> [String: Tally] { rows { _ in clock } }
 }

@@ -1,5 +1,5 @@
 """What the drivers of the AWS client share: the probe, servers of AWS's interfaces, and one that answers as a test says."""
-import http.server
+import contextlib
 import json
 import os
 import socket
@@ -11,6 +11,7 @@ import time
 import urllib.request
 
 import common
+from loopback import Loopback
 
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}
 # The probe's signature of this request shows which keys it found.
@@ -83,68 +84,67 @@ def ministack(suite):
     return Server(suite, "ministack", [binary], {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": "{port}"})
 
 
-class Scripted:
+class Scripted(Loopback):
     """An HTTP server whose answers are functions of (handler, number of the request to this path, body): it returns (status, headers,
     body), or None when it has answered by itself. Each path has one; `/x` is used for `/x/anything` too."""
 
     def __init__(self, routes, context=None):
-        outer = self
         self.routes, self.seen, self.lock = routes, [], threading.Lock()
         self.connections = 0
+        super().__init__(context)
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+    def connected(self):
+        with self.lock:
+            self.connections += 1
 
-            def setup(self):
-                super().setup()
-                with outer.lock:
-                    outer.connections += 1
-
-            def do(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                path = self.path.split("?")[0]
-                name = max((r for r in outer.routes if path == r or path.startswith(r.rstrip("/") + "/")), key=len, default=None)
-                with outer.lock:
-                    number = sum(seen[0] == name for seen in outer.seen)
-                    outer.seen.append((name, self.command, self.path, dict(self.headers), body))
-                answer = outer.routes[name](self, number, body) if name else (404, {}, b"")
-                if answer is None:
-                    return
-                status, headers, content = answer
-                self.send_response(status)
-                for key, value in headers.items():
-                    self.send_header(key, value)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(content)
-
-            do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do
-
-            def log_message(self, *_):
-                pass
-
-        class Quiet(http.server.ThreadingHTTPServer):
-            daemon_threads = True
-            request_queue_size = 128
-
-            def handle_error(self, *_):
-                pass
-
-        self.server = Quiet(("127.0.0.1", 0), Handler)
-        if context:
-            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
-        self.port = self.server.server_address[1]
-        self.url = f"{'https' if context else 'http'}://127.0.0.1:{self.port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+    def handle(self, handler, body):
+        path = handler.path.split("?")[0]
+        name = max((r for r in self.routes if path == r or path.startswith(r.rstrip("/") + "/")), key=len, default=None)
+        with self.lock:
+            number = sum(seen[0] == name for seen in self.seen)
+            self.seen.append((name, handler.command, handler.path, dict(handler.headers), body))
+        answer = self.routes[name](handler, number, body) if name else (404, {}, b"")
+        if answer is not None:
+            status, headers, content = answer
+            self.reply(handler, status, headers.items(), content)
 
     def count(self, route):
         with self.lock:
             return sum(seen[0] == route for seen in self.seen)
 
+
+class Silent:
+    """An endpoint that takes connections and reads requests, and never answers."""
+
+    def __init__(self):
+        self.connections, self.gave_up = 0, threading.Event()     # gave_up: a client closed a connection
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                connection, _ = self.socket.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self._hold, args=(connection,), daemon=True).start()
+
+    def _hold(self, connection):
+        with connection:
+            try:
+                while connection.recv(65536):
+                    pass
+            except OSError:
+                pass
+            self.gave_up.set()
+
     def close(self):
-        self.server.shutdown()
-        self.server.server_close()
+        # Ends the accept of the other thread.
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
 
 
 def drop(handler):

@@ -1,8 +1,7 @@
 """A proxy before a server of S3 and DynamoDB that does to requests what networks and services do, and ends a process at a chosen request."""
 import calendar
 import collections
-import http.client
-import http.server
+import contextlib
 import json
 import random
 import re
@@ -11,8 +10,8 @@ import time
 
 import aws_calls
 from aws import error
+from loopback import Loopback, forwarded
 
-HOP = {"transfer-encoding", "connection", "content-length", "date", "server", "expect"}
 # What may happen to each kind of request. See `Faults.carry_out`.
 ANY = ("lost reply", "lost request", "503", "500 after it", "slow", "late", "twice", "half a reply")
 PLAIN_WRITE = (*ANY, "400 RequestTimeout", "old keys")
@@ -120,7 +119,7 @@ class Trap:
         self.kind, self.left, self.after, self.body = kind, number, after, body
 
 
-class FaultProxy:
+class FaultProxy(Loopback):
     """On a port of the kernel's choice.
 
     is_serial: the server gets one request at a time, because its conditional writes are not atomic.
@@ -135,35 +134,7 @@ class FaultProxy:
         self.plan, self.lock, self.trap = plan, threading.Lock(), None
         self.one = threading.Lock() if is_serial else None
         self.seen = collections.Counter()
-        outer = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-
-            def do(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                outer.handle(self, body)
-
-            do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do
-
-            def log_message(self, *_):
-                pass
-
-        class Quiet(http.server.ThreadingHTTPServer):
-            daemon_threads = True
-            request_queue_size = 128
-
-            def handle_error(self, *_):
-                pass
-
-        self.server = Quiet(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
+        super().__init__()
 
     def arm(self, trap):
         with self.lock:
@@ -183,9 +154,9 @@ class FaultProxy:
     def handle(self, handler, body):
         what = kind(handler.command, handler.path, dict(handler.headers))
         if self.is_away(handler.headers):
-            return handler.connection.close()
+            return self.end(handler)
         if self.checks_clocks and self.is_skewed(handler.headers):
-            return self.reply(handler, skewed(handler.headers), None)
+            return self.reply(handler, *skewed(handler.headers))
         with self.lock:
             self.seen[what] += 1
             fault = self.plan.fault(what)
@@ -193,9 +164,10 @@ class FaultProxy:
         answer = self.carry_out(fault, handler, body)
         self._spring(what, after=True)
         if answer is None:
-            handler.close_connection = True
-            return handler.connection.close()
-        self.reply(handler, answer, fault)
+            return self.end(handler)
+        if fault in ("half a reply", "truncated"):
+            return self.cut(handler, answer, fault)
+        self.reply(handler, *answer)
 
     def is_away(self, headers):
         """Whether the service cannot be reached, for a time."""
@@ -238,38 +210,20 @@ class FaultProxy:
         return status, headers, content
 
     def forward(self, method, path, headers, body):
-        if not self.one:
-            return self._forward(method, path, headers, body)
-        with self.one:
-            return self._forward(method, path, headers, body)
+        with self.one or contextlib.nullcontext():
+            return forwarded(self.host, method, path, headers, body)
 
-    def _forward(self, method, path, headers, body):
-        upstream = http.client.HTTPConnection(self.host, timeout=60)
-        upstream.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
-        for name, value in headers.items():
-            if name.lower() != "expect":
-                upstream.putheader(name, value)
-        upstream.endheaders(body)
-        answer = upstream.getresponse()
-        content = answer.read()
-        upstream.close()
-        return answer.status, [(n, v) for n, v in answer.getheaders() if n.lower() not in HOP], content
-
-    def reply(self, handler, answer, fault):
+    def cut(self, handler, answer, fault):
+        """A part of an answer."""
         status, headers, content = answer
         handler.send_response(status)
         for name, value in headers:
             handler.send_header(name, value)
         handler.send_header("Content-Length", str(len(content)))
         if fault == "half a reply":
-            handler.close_connection = True
             handler._headers_buffer = [b"".join(handler._headers_buffer)[:60]]
             handler.flush_headers()
-            return handler.connection.close()
-        handler.end_headers()
-        if fault == "truncated":
-            handler.close_connection = True
+        else:
+            handler.end_headers()
             handler.wfile.write(content[:len(content) // 2])
-            return handler.connection.close()
-        if handler.command != "HEAD":
-            handler.wfile.write(content)
+        self.end(handler)

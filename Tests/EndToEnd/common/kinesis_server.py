@@ -5,10 +5,11 @@ that expire on request. Written from the API reference; the tests of plain readi
 """
 import base64
 import hashlib
-import http.server
 import json
 import threading
 import time
+
+from loopback import Loopback
 
 PAGE = 3            # shards a page of ListShards has
 BASE = 49590338271490256608559692538361571095921575989136588898
@@ -35,7 +36,7 @@ class Refused(Exception):
         self.code, self.message = code, message
 
 
-class Kinesis:
+class Kinesis(Loopback):
     """One stream. `put`, `split` and `merge` are called by the driver; readers ask over HTTP."""
 
     def __init__(self, stream, shards):
@@ -46,42 +47,17 @@ class Kinesis:
         self.shards = {}
         for i in range(shards):
             self._add(Shard(i, i * part, (i + 1) * part - 1 if i + 1 < shards else 2**128 - 1))
-        outer = self
+        super().__init__()
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
-                name = self.headers.get("X-Amz-Target", "").split(".")[-1]
-                try:
-                    with outer.lock:
-                        outer.calls[name] = outer.calls.get(name, 0) + 1
-                        status, answer = 200, getattr(outer, f"on_{name}")(body)
-                except Refused as e:
-                    status, answer = 400, {"__type": e.code, "message": e.message}
-                content = json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/x-amz-json-1.1")
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_):
-                pass
-
-        class Quiet(http.server.ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, *_):
-                pass
-        self.server = Quiet(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
+    def handle(self, handler, body):
+        name = handler.headers.get("X-Amz-Target", "").split(".")[-1]
+        try:
+            with self.lock:
+                self.calls[name] = self.calls.get(name, 0) + 1
+                status, answer = 200, getattr(self, f"on_{name}")(json.loads(body or b"{}"))
+        except Refused as e:
+            status, answer = 400, {"__type": e.code, "message": e.message}
+        self.reply(handler, status, [("Content-Type", "application/x-amz-json-1.1")], json.dumps(answer).encode())
 
     def _add(self, shard):
         self.shards[shard.id] = shard

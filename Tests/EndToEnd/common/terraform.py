@@ -8,7 +8,7 @@ import re
 import hcl2
 
 WORDS = {"for", "in", "if", "true", "false", "null"}
-FUNCTIONS = set("""alltrue can cidrhost coalesce contains floor jsonencode join length lookup lower merge regex replace setsubtract slice split
+FUNCTIONS = set("""alltrue can cidrhost coalesce contains distinct floor jsonencode join length lookup lower merge regex replace setsubtract slice split
     startswith templatefile tonumber toset trim try values yamldecode""".split())
 META = {"count", "for_each", "depends_on", "lifecycle"}
 

@@ -1,0 +1,31 @@
+import Foundation
+import WeirCore
+import WeirLocal
+import WeirMockKinesis
+import WeirReport
+
+/// `weir mock-kinesis`: a server for tests and trials, gone with its process.
+package enum MockKinesisCommand {
+  /// - Parameters:
+  ///   - streams: to make at the start.
+  ///   - delay: of every answer, in milliseconds.
+  /// - Returns: the exit code.
+  package static func run(
+    streams: [MockTopic], settings: MockKinesisSettings, port: UInt16, delay: Int, console: Console
+  ) throws -> Int32 {
+    let server = try MockKinesisServer(settings, port: port, delay: delay, clock: SystemClock())
+    for stream in streams { try server.create(stream.name, shards: stream.partitions) }
+    console.data(server.address)
+    try console.check()
+    try StandardCommands.read { line in
+      guard let answer = server.command(line) else {
+        throw WeirError(
+          .config, "\(line) is not a command of the test server",
+          advice: "Send refuse OPERATION CODE COUNT, refuse-records COUNT, expire, trim STREAM SHARD COUNT, silence, speak, cut or calls.")
+      }
+      console.data(answer)
+      try console.check()
+    }
+    return withExtendedLifetime(server) { 0 }
+  }
+}
