@@ -5,6 +5,7 @@ It works in a directory of its own, .build/endtoend/<driver>-<something>, so any
 twice; what they share is made once (oracle/once.py), and ports are the kernel's choice. It prints one line a claim, ends with `N passed, N failed`, and exits with 1 if one failed.
 """
 import argparse
+import atexit
 import contextlib
 import fcntl
 import gzip
@@ -20,6 +21,18 @@ import tempfile
 import threading
 import time
 import traceback
+
+verdict = []                # the exit code of a driver that has ended
+
+
+@atexit.register
+def leave():
+    """Registered first, so it runs last. Threads of the libraries that read tables can end a program with a signal while it is taken down."""
+    if verdict:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(verdict[0])
+
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
@@ -169,7 +182,8 @@ class Suite:
             self.note(f"the files are in {self.directory}")
         print(f"{self.name}: {time.monotonic() - self.start:.0f} s")
         print(f"{self.passed} passed, {self.failed} failed", flush=True)
-        sys.exit(1 if self.failed else 0)
+        verdict.append(1 if self.failed else 0)
+        sys.exit(verdict[0])
 
 
 # -- Signals
