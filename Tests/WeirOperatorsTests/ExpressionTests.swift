@@ -49,6 +49,33 @@ struct ExpressionTests {
     for (text, expected) in cases { #expect(try run(text, row).value == expected, "\(text)") }
   }
 
+  /// Each step frees what it does not need, and texts are addresses.
+  @Test func textsOfOneStepAreWholeInTheNext() throws {
+    let count = 500
+    var (numbers, words) = (ColumnBuilder(.int64), ColumnBuilder(.string))
+    for row in 0..<count {
+      numbers.append(.int64(Int64(row)))
+      words.append(.string("Word\(row)"))
+    }
+    var columns = [Column?](repeating: nil, count: ExpressionTests.inputs.count)
+    (columns[0], columns[3]) = (numbers.finish(), words.finish())
+    let cases: [(String, (Int) -> Literal)] = [
+      ("'x' || cast(i as string)", { .string("x\($0)") }), ("upper(s) || lower(s)", { .string("WORD\($0)word\($0)") }),
+      ("cast(i as string) || '-' || upper(s)", { .string("\($0)-WORD\($0)") }),
+      ("lower('A' || cast(i as string))", { .string("a\($0)") }), ("length(cast(i as string) || '!')", { .int64(Int64("\($0)!".count)) }),
+      ("'q' || coalesce(cast(i as string), 'none')", { .string("q\($0)") }),
+      ("'q' || case when i > 5 then cast(i as string) else upper(s) end", { .string($0 > 5 ? "q\($0)" : "qWORD\($0)") }),
+      ("try_cast(cast(i as string) || '0' as int64)", { .int64(Int64($0 * 10)) }),
+      ("'x' || cast(i as string) = 'x7'", { .bool($0 == 7) }), ("'x' || cast(i as string) like 'x1%'", { .bool("\($0)".hasPrefix("1")) }),
+      ("'x' || cast(i as string) in ('x3', 'x499')", { .bool($0 == 3 || $0 == 499) }),
+    ]
+    for (text, expected) in cases {
+      let result = ExprEvaluator(try compileExpression(text, inputs: ExpressionTests.inputs)).evaluate(columns, count: count)
+      let wrong = (0..<count).filter { result.column.literal($0) != expected($0) }
+      #expect(wrong.isEmpty && result.errors.isEmpty, "\(text): \(wrong.prefix(3).map { result.column.literal($0) })")
+    }
+  }
+
   @Test func nullLogicIsKleenes() throws {
     let names = ["true", "false", "null"]
     let values: [Bool?] = [true, false, nil]

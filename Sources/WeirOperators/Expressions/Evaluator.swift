@@ -17,7 +17,9 @@ public struct ExprEvaluator: Sendable {
   ///   - inputs: by `Plan.inputs`; only those that the expression reads need be there.
   ///   - count: rows.
   public func evaluate(_ inputs: [Column?], count: Int) -> EvalResult {
-    let vector = Evaluation(inputs: inputs, count: count).run(expr)
+    let evaluation = Evaluation(inputs: inputs, count: count)
+    defer { withExtendedLifetime(evaluation) {} }
+    let vector = evaluation.run(expr)
     return EvalResult(column: vector.column(count), errors: vector.errors.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
   }
 
@@ -45,8 +47,32 @@ public struct ExprEvaluator: Sendable {
 struct Evaluation {
   let inputs: [Column?]
   let count: Int
+  /// What the bytes of texts between the steps are in. A text is an address and keeps nothing alive, and an optimiser frees an operand after
+  /// the last use of its name, which may be before its texts are read.
+  private let kept = Kept()
 
+  private final class Kept {
+    var owners: [any AnyObject & Sendable] = []
+  }
+
+  init(inputs: [Column?], count: Int) { (self.inputs, self.count) = (inputs, count) }
+
+  /// For bytes that are needed until the evaluation ends.
+  func scratch() -> Arena {
+    let arena = Arena(chunkBytes: 256)
+    kept.owners.append(arena)
+    return arena
+  }
+
+  /// The result's texts are there until the evaluation ends, and then as long as the result.
   func run(_ e: Expr) -> Vector {
+    let vector = compute(e)
+    if case .column = e.node { return vector }
+    kept.owners += vector.owners
+    return vector
+  }
+
+  private func compute(_ e: Expr) -> Vector {
     switch e.node {
     case .column(let i):
       guard let column = inputs[i] else { preconditionFailure("input column \(i) of \(e.text) was not given") }
@@ -172,24 +198,21 @@ struct Evaluation {
   }
 
   private func compareStrings(_ op: Expr.Comparison, _ x: Vector, _ y: Vector) -> [Bool] {
-    let arena = Arena(chunkBytes: 256)
+    let arena = scratch()
     let (a, b) = (x.strings(arena), y.strings(arena))
-    return withExtendedLifetime(arena) {
-      switch op {
-      case .equal: zipMap(a, b, count) { $0 == $1 }
-      case .notEqual: zipMap(a, b, count) { !($0 == $1) }
-      case .less: zipMap(a, b, count) { $0 < $1 }
-      case .lessOrEqual: zipMap(a, b, count) { !($1 < $0) }
-      case .greater: zipMap(a, b, count) { $1 < $0 }
-      case .greaterOrEqual: zipMap(a, b, count) { !($0 < $1) }
-      }
+    return switch op {
+    case .equal: zipMap(a, b, count) { $0 == $1 }
+    case .notEqual: zipMap(a, b, count) { !($0 == $1) }
+    case .less: zipMap(a, b, count) { $0 < $1 }
+    case .lessOrEqual: zipMap(a, b, count) { !($1 < $0) }
+    case .greater: zipMap(a, b, count) { $1 < $0 }
+    case .greaterOrEqual: zipMap(a, b, count) { !($0 < $1) }
     }
   }
 
   private func like(_ x: Vector, _ pattern: LikePattern) -> Vector {
-    let arena = Arena(chunkBytes: 256)
-    let values = zipMap(x.strings(arena), .constant(0), count) { s, _ in pattern.matches(s) }
-    return withExtendedLifetime(arena) { bools(values, x.validity(count), x.errors) }
+    let values = zipMap(x.strings(scratch()), .constant(0), count) { s, _ in pattern.matches(s) }
+    return bools(values, x.validity(count), x.errors)
   }
 
   // MARK: Arithmetic

@@ -10,7 +10,8 @@ extension Evaluation {
     let parts = Evaluation.parts(e).map(run)
     var errors = parts.reduce(into: [:]) { $0.merge($1.errors) { first, _ in first } }
     let valid = parts.reduce(nil as [Bool]?) { bothValid($0, $1.validity(count)) }
-    let texts = parts.map { $0.strings(arena) }
+    let constants = scratch()
+    let texts = parts.map { $0.strings(constants) }
     let values = (0..<count).map { row -> StringRef in
       guard valid?[row] ?? true else { return .empty }
       let length = texts.reduce(0) { $0 + $1[row].count }

@@ -147,11 +147,8 @@ extension Evaluation {
     case .ints(let items): return zipMap(x.ints, .constant(0), count) { v, _ in Evaluation.contains(items, v) }
     case .doubles(let items): return zipMap(x.doubles, .constant(0), count) { v, _ in Evaluation.contains(items, v) }
     case .strings(let bytes, let ends):
-      let arena = Arena(chunkBytes: 256)
       return bytes.withUnsafeBufferPointer { bytes in
-        withExtendedLifetime(arena) {
-          zipMap(x.strings(arena), .constant(0), count) { v, _ in Evaluation.contains(bytes, ends, v) }
-        }
+        zipMap(x.strings(scratch()), .constant(0), count) { v, _ in Evaluation.contains(bytes, ends, v) }
       }
     case .few, .decimals: break
     }

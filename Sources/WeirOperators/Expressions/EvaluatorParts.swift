@@ -61,7 +61,7 @@ extension Evaluation {
   /// A text that is not JSON is an error of its record.
   func jsonValue(_ x: Vector, _ path: [PathStep], _ e: Expr) -> Vector {
     let (arena, names) = (Arena(), Arena(chunkBytes: 256))
-    let texts = x.strings(arena)
+    let texts = x.strings(scratch())
     let before = x.validity(count)
     var search = JSONSearch(path, names)
     var valid = [Bool](repeating: false, count: count)

@@ -34,17 +34,17 @@ extension Evaluation {
   }
 
   func call(_ function: Expr.Function, _ x: Vector, _ e: Expr) -> Vector {
-    let arena = Arena()
     let valid = x.validity(count)
     switch function {
     case .length:
       // Code points: bytes that do not continue one.
-      let values = zipMap(x.strings(arena), .constant(0), count) { s, _ in
+      let values = zipMap(x.strings(scratch()), .constant(0), count) { s, _ in
         Int64(s.bytes.reduce(0) { $1 & 0xC0 == 0x80 ? $0 : $0 + 1 })
       }
       return vector(.int64, .int64(values), valid, x.errors)
     case .lower, .upper:
-      let values = zipMap(x.strings(arena), .constant(0), count) { s, _ in
+      let arena = Arena()
+      let values = zipMap(x.strings(scratch()), .constant(0), count) { s, _ in
         let text = String(decoding: s.bytes, as: UTF8.self)
         return arena.copy(function == .lower ? text.lowercased() : text.uppercased())
       }
