@@ -120,7 +120,9 @@ final class KafkaClient: @unchecked Sendable {
       while !self.hasToEnd(isDone) {
         let isEnding = self.isEnding.load(ordering: .acquiring)
         self.rotation?.look(self.handle, self.redactor)
-        guard let next = rd_kafka_queue_poll(queue, self.wait(isEnding)) else { continue }
+        guard let next = rd_kafka_queue_poll(queue, isEnding ? KafkaClient.endingMilliseconds : KafkaClient.pollMilliseconds) else {
+          continue
+        }
         self.dispatch(next, event)
         rd_kafka_event_destroy(next)
       }
@@ -146,16 +148,9 @@ final class KafkaClient: @unchecked Sendable {
     return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
   }
 
-  /// How long to wait for the next event, milliseconds.
-  private func wait(_ isEnding: Bool) -> Int32 {
-    if isEnding { return KafkaClient.endingMilliseconds }
-    return rotation == nil ? KafkaClient.pollMilliseconds : KafkaClient.rotationMilliseconds
-  }
-
-  /// A wait for the next event. The end of a client interrupts it.
-  private static let pollMilliseconds: Int32 = 10_000
-  /// The same where a password may change meanwhile.
-  private static let rotationMilliseconds: Int32 = 1000
+  /// A wait for the next event. The end of a client interrupts it. It must be far below `max.poll.interval.ms`, which is at least 6 s: a
+  /// consumer that waits longer loses its partitions.
+  private static let pollMilliseconds: Int32 = 1000
   /// While the client ends: between two looks whether it is done.
   private static let endingMilliseconds: Int32 = 50
 
