@@ -31,8 +31,9 @@ public struct LoadedPipeline: Sendable {
     let loader = PipelineLoader(file: file, sections: sections)
     _ = try? loader.load(PipelineLoader.text(data, file))
     guard loader.builder.namesLookups, !loader.builder.plan.pipeline.isEmpty else { return nil }
+    // An expression may use a column of a lookup by its bare name, and what is wrong with it then is not known.
     let problems = FollowUps.removed(from: loader.reader.diagnostics).filter {
-      $0.severity == .error && $0.code != InputFile.Refusal.notAskedCode
+      $0.severity == .error && $0.code != InputFile.Refusal.notAskedCode && $0.code != "expression"
     }
     var pipeline = LoadedPipeline(
       plan: loader.builder.plan, file: file, directory: loader.directory, lookups: [], warnings: [], unset: loader.reader.unset)

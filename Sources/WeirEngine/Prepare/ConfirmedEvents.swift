@@ -101,7 +101,7 @@ struct ConfirmedEvents {
     _ block: PreparedBlock, from row: Int, _ following: ClockGuard.Followers
   ) throws(WeirError) -> [SequencedEvent] {
     var raw = block.decoded.raw
-    raw.cut(before: row, at: Int(block.decoded.offset[row]))
+    raw.cut(before: block.decoded.elements == nil ? row : nil, at: Int(block.decoded.offset[row]))
     if raw.count > 0, let hash = block.decoded.raw.hashBefore?.hash(raw.count, of: raw.text) {
       raw.prefixHash = hash
       var part = prepare(raw)
@@ -145,12 +145,13 @@ extension ClockGuard.Followers {
 extension RawBlock {
   /// Keeps the records before one.
   /// - Parameters:
-  ///   - row: its place, of records that are not lines.
+  ///   - row: its place, of records that are not lines; nil: it is an element, and what is kept are the outer records before its own.
   ///   - offset: its first byte.
-  fileprivate mutating func cut(before row: Int, at offset: Int) {
+  fileprivate mutating func cut(before row: Int?, at offset: Int) {
     switch framing {
     case .lines: count = lineStart(offset)
     case .spans(let offsets, let lengths):
+      let row = row ?? offsets.indices.first { Int(offsets[$0]) + Int(lengths[$0]) > offset } ?? offsets.count
       count = row > 0 ? Int(offsets[row - 1]) + Int(lengths[row - 1]) : 0
       framing = .spans(offset: Array(offsets.prefix(row)), length: Array(lengths.prefix(row)))
     }

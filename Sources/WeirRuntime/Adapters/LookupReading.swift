@@ -75,11 +75,12 @@ extension LoadedPipeline {
     return try await read(file, sections: sections)
   }
 
-  /// For commands that need no rows of lookups: nothing is asked of the files and objects, which may be missing.
+  /// For commands that need no rows of lookups: nothing is asked of the files and objects, which may be missing, unless the pipeline has
+  /// another problem.
   package static func readWithoutLookups(_ file: String) async throws(ConfigurationError) -> LoadedPipeline {
     guard let found = try LoadedPipeline.withoutLookups(file: file, sections: .withClients) else { return try await read(file) }
-    guard found.problems.isEmpty else { throw ConfigurationError(diagnostics: found.problems) }
-    return found.pipeline
+    // What is wrong may follow from a lookup that was not read: with its rows a valid pipeline has no problem.
+    return found.problems.isEmpty ? found.pipeline : try await read(file)
   }
 
   private static func read(_ file: String, sections: PlanSections) async throws(ConfigurationError) -> LoadedPipeline {
