@@ -14,10 +14,10 @@ package struct LoadPlan: Sendable {
 
     var records: Double { seconds * (from + to) / 2 }
 
-    /// Records due after so many seconds of it.
+    /// Records due after a number of its seconds.
     func records(after time: Double) -> Double { time * from + (to - from) * time * time / (2 * max(seconds, 1e-9)) }
 
-    /// When so many are due.
+    /// When that number is due.
     func time(of count: Double) -> Double {
       let slope = (to - from) / max(seconds, 1e-9)
       if abs(slope) < 1e-9 { return from > 0 ? count / from : 0 }

@@ -3,7 +3,7 @@ import WeirEngine
 
 /// Finds out that a worker gets nowhere although there is something to do, and says what it waits for. Pure: looks at snapshots.
 struct StallWatch {
-  /// A stall that goes on is told again after so many times its first length.
+  /// A stall that lasts is reported again after this multiple of its first length.
   private static let repeatFactor: Int64 = 10
   /// A source that was heard of within this time, or within the time of a stall, answers.
   private static let surveyNanosecondsMax: Int64 = 30_000_000_000

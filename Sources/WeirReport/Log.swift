@@ -137,7 +137,7 @@ package struct Log: Sendable {
   }
 }
 
-/// Lets so many lines a minute through, and counts the others. Pure.
+/// Lets a number of lines per minute through, and counts the others. Pure.
 struct LineBudget {
   private let linesMax: Int
   private var minute: Int64 = .min

@@ -17,7 +17,7 @@ struct RepeatedLines {
 
   enum Verdict: Equatable {
     case tell
-    /// Tell it, and that it came so many times more since it was told last.
+    /// Report it, and how often it came since the last report.
     case tellAgain(untold: Int64, nanoseconds: Int64)
     case hold
   }
@@ -92,7 +92,7 @@ struct RepeatedLines {
 /// `/1` or `/bootstrap`): the same error of another broker is another kind.
 enum LineKind {
   static let bytesMax = 512
-  /// From so many hexadecimal digits on, of which one is below ten, it is an id.
+  /// From this number of hexadecimal digits on, of which one is below ten, it is an id.
   private static let idDigitsMin = 8
 
   static func of(_ text: some StringProtocol) -> String {

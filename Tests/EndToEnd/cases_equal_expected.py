@@ -26,7 +26,7 @@ RUNS = [
     ("10-kinesis-ticker", "ticker", "input.json", {"silver/ticks": "silver", "gold/sector_minute": "sector_minute"}, "ticks", ""),
     ("03-debezium", "document-changes", "input-flat.json", {"gold/ops_flat": "ops_flat"}, "changes", "_flat"),
 ]
-# Columns whose expected values are rounded to so many digits.
+# Columns whose expected values are rounded to this number of digits.
 ROUNDED = {"change_avg": 6}
 # How a kind of rejection is recognised in our reasons.
 KINDS = [("check", r".*", None), ("decode", r"required field", "required field missing"), ("decode", r"wrong number of columns", "wrong number of columns"),

@@ -77,7 +77,7 @@ class Run:
         self.done = next((line for line in lines if line.get("event") == "done"), {})
 
     def wait(self, process, report, kill_after):
-        """Waits for the end and looks at the process's own memory meanwhile; kills it when there are so many entries."""
+        """Waits for the end and looks at the process's own memory meanwhile; kills it when there is that number of entries."""
         self.anonymous = 0
         while process.poll() is None:
             time.sleep(0.002)

@@ -169,7 +169,7 @@ class Case:
         return [self.suite.weir, "replay", self.pipeline, "--capture", self.capture, "--lake", lake, "--lanes", str(lanes), "--json"]
 
     def killed(self, lake, lanes, entries):
-        """Runs until the ledger has so many entries, and kills it."""
+        """Runs until the ledger has this number of entries, and kills it."""
         process = subprocess.Popen(self.command(lake, lanes), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         end = time.monotonic() + common.PATIENCE
         while process.poll() is None and time.monotonic() < end and len(tables.entries(lake, "nested")) < entries:

@@ -73,7 +73,7 @@ class Topic(common.Lake):
         broker.wait(f"{count} records committed", lambda: self.committed() >= count)
 
     def read(self, count, *more):
-        """A worker until so many records are committed. Faults."""
+        """A worker until this number of records is committed. Faults."""
         worker = self.worker(*more).begin()
         broker.wait(f"{count} records committed", lambda: self.committed() >= count or not worker.is_running)
         return worker.stop() if worker.is_running else [f"it ended by itself: {worker.talk}"]

@@ -66,7 +66,7 @@ def tree():
 
 
 class FaultProxy:
-    """Before a server: loses, cuts or refuses some answers to GET. With `together`, a GET of an object waits until so many of them are under way."""
+    """Before a server: loses, cuts or refuses some answers to GET. With `together`, a GET of an object waits until that number of them is under way."""
 
     def __init__(self, port, every=0, together=0):
         self.count, self.every, self.together, self.lock, self.hook = 0, every, together, threading.Condition(), None

@@ -36,7 +36,7 @@ struct LineWriter {
 
   mutating func add(_ text: String) { bytes.append(contentsOf: text.utf8) }
 
-  /// - Parameter digits: at least so many, filled up with zeros.
+  /// - Parameter digits: the least number, filled up with zeros.
   mutating func add(_ value: Int, digits: Int = 1) {
     if value < 0 { bytes.append(UInt8(ascii: "-")) }
     var rest = value.magnitude
