@@ -54,8 +54,6 @@ struct CSVParser: CellParser {
   }
 
   mutating func parse(_ start: Bytes, _ end: Bytes, _ cells: UnsafeMutablePointer<TextCell>) throws(DecodeError) -> StaticString? {
-    var start = start
-    if start.pointee == 0xEF, end - start >= 3, start[1] == 0xBB, start[2] == 0xBF { start += 3 }
     if comment != 0, start < end, start.pointee == comment { return "a comment" }
     var flags: UInt32 = 0
     let found = Int(weir_split(start, end, delimiter, quote, &ends, UInt32(width), &flags)) + 1
