@@ -1,18 +1,18 @@
 /// Keys that sign requests to AWS. Never printed: both descriptions leave the secrets out.
-public struct AWSCredentials: Sendable, Hashable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
-  public let accessKeyID: String
+package struct AWSCredentials: Sendable, Hashable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+  package let accessKeyID: String
   let secretAccessKey: String
   /// Of temporary keys.
   let sessionToken: String?
 
-  public init(accessKeyID: String, secretAccessKey: String, sessionToken: String? = nil) {
+  package init(accessKeyID: String, secretAccessKey: String, sessionToken: String? = nil) {
     self.accessKeyID = accessKeyID
     self.secretAccessKey = secretAccessKey
     self.sessionToken = sessionToken
   }
 
-  public var description: String { "AWS access key \(accessKeyID)\(sessionToken == nil ? "" : ", temporary")" }
-  public var debugDescription: String { description }
+  package var description: String { "AWS access key \(accessKeyID)\(sessionToken == nil ? "" : ", temporary")" }
+  package var debugDescription: String { description }
   /// `dump` reads this.
-  public var customMirror: Mirror { Mirror(self, children: ["accessKeyID": accessKeyID]) }
+  package var customMirror: Mirror { Mirror(self, children: ["accessKeyID": accessKeyID]) }
 }

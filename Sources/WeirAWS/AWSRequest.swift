@@ -1,23 +1,23 @@
 /// A request to one service of AWS, before it has a host and a signature.
-public struct AWSRequest: Sendable, Hashable {
+package struct AWSRequest: Sendable, Hashable {
   /// The service's own name of the operation, such as `PutObject`: requests are counted by it.
-  public var operation: String
-  public var method: String
+  package var operation: String
+  package var method: String
   /// Begins with `/`, not encoded.
-  public var path: String
+  package var path: String
   /// Not encoded.
-  public var query: [SignedRequest.Pair]
+  package var query: [SignedRequest.Pair]
   /// Without `Host`, which the client adds.
-  public var headers: [SignedRequest.Pair]
-  public var body: [UInt8]
+  package var headers: [SignedRequest.Pair]
+  package var body: [UInt8]
   /// Before the endpoint's host, for buckets in virtual-host style: `BUCKET.`; empty: the endpoint's host as it is.
-  public var hostPrefix: String
-  public var retries: Retries
+  package var hostPrefix: String
+  package var retries: Retries
   /// A longer answer is refused, with the failure `AnswerTooLarge`. Default: 1 GiB.
-  public var answerBytesMax = AWSTransportRequest.answerBytesMax
+  package var answerBytesMax = AWSTransportRequest.answerBytesMax
 
   /// When the client may send a request once more.
-  public enum Retries: Sendable, Hashable {
+  package enum Retries: Sendable, Hashable {
     /// After every failure that may pass: repeating has no other effect.
     case always
     /// Only while the service cannot have received it, or has said that it did not act on it. Every other failure is `unknown`: the caller
@@ -25,7 +25,7 @@ public struct AWSRequest: Sendable, Hashable {
     case whileNotReceived
   }
 
-  public init(
+  package init(
     _ operation: String, method: String, path: String = "/", query: [SignedRequest.Pair] = [], headers: [SignedRequest.Pair] = [],
     body: [UInt8] = [], hostPrefix: String = "", retries: Retries = .always
   ) {
@@ -41,27 +41,27 @@ public struct AWSRequest: Sendable, Hashable {
 }
 
 /// What a service answered. A status of 2xx, 304, 404, 409 or 412, which mean something to the caller; all others are an ``AWSFailure``.
-public struct AWSResponse: Sendable {
-  public var status: Int
+package struct AWSResponse: Sendable {
+  package var status: Int
   /// In the order of the answer; names as the service sent them.
-  public var headers: [SignedRequest.Pair]
-  public var body: [UInt8]
+  package var headers: [SignedRequest.Pair]
+  package var body: [UInt8]
 
-  public init(status: Int, headers: [SignedRequest.Pair] = [], body: [UInt8] = []) {
+  package init(status: Int, headers: [SignedRequest.Pair] = [], body: [UInt8] = []) {
     self.status = status
     self.headers = headers
     self.body = body
   }
 
   /// The first header of a name, in any case.
-  public func header(_ name: String) -> String? {
+  package func header(_ name: String) -> String? {
     headers.first { $0.name.lowercased() == name.lowercased() }?.value
   }
 }
 
 /// Why a request has no answer that the caller could use. Never contains a secret.
-public struct AWSFailure: Error, Sendable, Hashable {
-  public enum Kind: Sendable, Hashable {
+package struct AWSFailure: Error, Sendable, Hashable {
+  package enum Kind: Sendable, Hashable {
     /// The request had no effect, and the same one may succeed later: throttling, a host that is away. The client's own retries are used up.
     case retriable
     /// It may have had its effect.
@@ -72,19 +72,19 @@ public struct AWSFailure: Error, Sendable, Hashable {
     case fatal
   }
 
-  public var kind: Kind
+  package var kind: Kind
   /// The service's own code, such as `AccessDenied`, `ConditionalCheckFailedException`; of the client: `Timeout`, `NoConnection`, ...
-  public var code: String
+  package var code: String
   /// One line for people: operation, endpoint, what happened.
-  public var message: String
+  package var message: String
   /// HTTP status; 0: no answer.
-  public var status: Int
+  package var status: Int
   /// What the service calls this request in its own logs.
-  public var requestID: String?
+  package var requestID: String?
   /// Of the answer, for codes that carry details (`TransactionCanceledException`).
-  public var body: [UInt8]
+  package var body: [UInt8]
 
-  public init(_ kind: Kind, code: String, message: String, status: Int = 0, requestID: String? = nil, body: [UInt8] = []) {
+  package init(_ kind: Kind, code: String, message: String, status: Int = 0, requestID: String? = nil, body: [UInt8] = []) {
     self.kind = kind
     self.code = code
     self.message = message
@@ -95,7 +95,7 @@ public struct AWSFailure: Error, Sendable, Hashable {
 }
 
 /// Sends requests to one service in one region. The implementation signs, counts and repeats them; tests have models of services.
-public protocol AWSSender: Sendable {
+package protocol AWSSender: Sendable {
   /// The endpoint, for messages: `https://s3.eu-central-1.amazonaws.com`.
   var endpoint: String { get }
   func send(_ request: AWSRequest) async throws(AWSFailure) -> AWSResponse

@@ -4,14 +4,14 @@ import WeirCore
 ///
 /// A token is a signed address of the action `kafka-cluster:Connect`, in base64. Source of the format: aws-msk-iam-sasl-signer-python,
 /// MSKAuthTokenProvider.py.
-public enum MSKToken {
+package enum MSKToken {
   /// Seconds that a token is valid.
-  public static let seconds = 900
+  package static let seconds = 900
   private static let userAgent = "weir"
 
   /// - Parameter seconds: since 1970.
   /// - Returns: the token, and the end of its validity in seconds since 1970. Temporary keys may expire before it.
-  public static func sign(region: String, credentials: AWSCredentials, at seconds: Int64) -> (token: String, expiresAt: Int64) {
+  package static func sign(region: String, credentials: AWSCredentials, at seconds: Int64) -> (token: String, expiresAt: Int64) {
     let host = "kafka.\(region).amazonaws.com"
     let request = SignedRequest(
       method: "GET", path: "/", query: [.init("Action", "kafka-cluster:Connect")], headers: [.init("Host", host)])

@@ -6,19 +6,19 @@ import WeirCore
 ///     canonical request   method, path, sorted query, sorted headers, hash of the body
 ///     string to sign      algorithm, time, scope, hash of the canonical request
 ///     signature           HMAC-SHA256 with a key that is derived from the secret, the day, the region and the service
-public struct SigV4: Sendable {
-  public var region: String
+package struct SigV4: Sendable {
+  package var region: String
   /// The name in the scope: `s3`, `dynamodb`, `kafka-cluster`, ...
-  public var service: String
+  package var service: String
   /// S3 takes the path as it is; the other services resolve `.`, `..` and empty segments, and encode the path once more.
-  public var normalizesPath: Bool
-  public var encodesPath: Bool
+  package var normalizesPath: Bool
+  package var encodesPath: Bool
   /// Adds `X-Amz-Content-Sha256`, which S3 asks for.
-  public var namesBodyHash: Bool
+  package var namesBodyHash: Bool
   /// The session token is added after signing, as some older services want it.
-  public var omitsToken: Bool
+  package var omitsToken: Bool
 
-  public init(region: String, service: String) {
+  package init(region: String, service: String) {
     self.region = region
     self.service = service
     let isS3 = service == "s3"
@@ -26,7 +26,7 @@ public struct SigV4: Sendable {
   }
 
   /// The longest time that a signed query may be valid: seven days.
-  public static let expirySecondsMax = 604_800
+  package static let expirySecondsMax = 604_800
 
   static let algorithm = "AWS4-HMAC-SHA256"
   /// Proxies and clients change these.
@@ -37,7 +37,7 @@ public struct SigV4: Sendable {
   /// Signs with the Authorization header.
   /// - Parameter seconds: since 1970, at most some minutes from the service's clock.
   /// - Returns: the request with the headers that were added.
-  public func sign(_ request: SignedRequest, _ credentials: AWSCredentials, at seconds: Int64) -> SignedRequest {
+  package func sign(_ request: SignedRequest, _ credentials: AWSCredentials, at seconds: Int64) -> SignedRequest {
     var signed = request
     let moment = Moment(seconds)
     if let token = credentials.sessionToken, !omitsToken { signed.headers.append(.init("X-Amz-Security-Token", token)) }
@@ -54,7 +54,7 @@ public struct SigV4: Sendable {
 
   /// Signs with parameters of the query, for a client that has only the address.
   /// - Parameter expiresAfter: seconds, 1 ... ``expirySecondsMax``.
-  public func signQuery(
+  package func signQuery(
     _ request: SignedRequest, _ credentials: AWSCredentials, at seconds: Int64, expiresAfter: Int
   ) -> SignedRequest {
     assert((1...SigV4.expirySecondsMax).contains(expiresAfter))

@@ -1,28 +1,28 @@
 import WeirCore
 
 /// A request to AWS, before and after it is signed.
-public struct SignedRequest: Sendable, Hashable {
+package struct SignedRequest: Sendable, Hashable {
   /// One header, one parameter of a query.
-  public struct Pair: Sendable, Hashable {
-    public var name: String
-    public var value: String
+  package struct Pair: Sendable, Hashable {
+    package var name: String
+    package var value: String
 
-    public init(_ name: String, _ value: String) {
+    package init(_ name: String, _ value: String) {
       self.name = name
       self.value = value
     }
   }
 
-  public var method: String
+  package var method: String
   /// Begins with `/`; as the request line will have it.
-  public var path: String
+  package var path: String
   /// Not encoded, in the order of the request line. Signing a query adds to it.
-  public var query: [Pair]
+  package var query: [Pair]
   /// Must contain `Host`. Signing headers adds to them.
-  public var headers: [Pair]
-  public var body: [UInt8]
+  package var headers: [Pair]
+  package var body: [UInt8]
 
-  public init(method: String, path: String, query: [Pair] = [], headers: [Pair], body: [UInt8] = []) {
+  package init(method: String, path: String, query: [Pair] = [], headers: [Pair], body: [UInt8] = []) {
     self.method = method
     self.path = path
     self.query = query
@@ -31,7 +31,7 @@ public struct SignedRequest: Sendable, Hashable {
   }
 
   /// Path and query, as the request line has them.
-  public var target: String {
+  package var target: String {
     query.isEmpty ? path : path + "?" + query.map { URIText.encode($0.name) + "=" + URIText.encode($0.value) }.joined(separator: "&")
   }
 }

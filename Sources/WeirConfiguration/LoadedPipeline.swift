@@ -4,16 +4,16 @@ import WeirOperators
 import WeirPlan
 
 /// A pipeline file that may run.
-public struct LoadedPipeline: Sendable {
-  public var plan: Plan
-  public var file: String
+package struct LoadedPipeline: Sendable {
+  package var plan: Plan
+  package var file: String
   /// Paths in the file are relative to this.
-  public var directory: String
-  public var lookups: [LookupTable]
-  public var warnings: [Diagnostic]
+  package var directory: String
+  package var lookups: [LookupTable]
+  package var warnings: [Diagnostic]
   /// Settings that name a variable of the environment which is not set. Only who uses them is stopped by that: a table can be read,
   /// and a ledger verified, where no password is.
-  public var unset: [UnsetVariable] = []
+  package var unset: [UnsetVariable] = []
   /// It has state tables, also where their columns are not known.
   package var namesState = false
 
@@ -49,15 +49,15 @@ public struct LoadedPipeline: Sendable {
 }
 
 /// A setting `{env: NAME}` whose variable is not set.
-public struct UnsetVariable: Sendable {
-  public var setting: String
-  public var name: String
-  public var file: String
+package struct UnsetVariable: Sendable {
+  package var setting: String
+  package var name: String
+  package var file: String
   /// 1-based.
-  public var line: Int
-  public var column: Int
+  package var line: Int
+  package var column: Int
 
-  public func diagnostic(_ severity: Diagnostic.Severity) -> Diagnostic {
+  package func diagnostic(_ severity: Diagnostic.Severity) -> Diagnostic {
     Diagnostic(
       severity: severity, code: "no_variable",
       message: "\(setting): the environment variable \(name) is not set, or empty; set it where the pipeline runs",
@@ -68,7 +68,7 @@ public struct UnsetVariable: Sendable {
 /// Reads and checks a pipeline file. Every problem is found at once, each with file, line, column, reason and, where there is
 /// one, the nearest right name.
 /// - Parameter sections: the sources and sinks that the file may name.
-public func loadPipeline(file: String, sections: PlanSections) throws(ConfigurationError) -> LoadedPipeline {
+package func loadPipeline(file: String, sections: PlanSections) throws(ConfigurationError) -> LoadedPipeline {
   if let problem = PathText.problem(file) {
     throw ConfigurationError(diagnostics: [
       Diagnostic(
@@ -88,7 +88,7 @@ public func loadPipeline(file: String, sections: PlanSections) throws(Configurat
   }
 }
 
-public func loadPipeline(yaml: String, file: String, sections: PlanSections = .standard) throws(ConfigurationError) -> LoadedPipeline {
+package func loadPipeline(yaml: String, file: String, sections: PlanSections = .standard) throws(ConfigurationError) -> LoadedPipeline {
   let loader = PipelineLoader(file: file, sections: sections)
   return try loader.load(yaml)
 }

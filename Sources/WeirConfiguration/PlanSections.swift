@@ -5,7 +5,7 @@ import Yams
 
 /// What a pipeline file may name below `source`, `sinks`, `store`, `record.format` and `lake.format`, and what a check may ask of the
 /// machine that it runs on.
-public struct PlanSections: Sendable {
+package struct PlanSections: Sendable {
   package var sources: [any SourceSection]
   package var sinks: [any SinkSection]
   package var formats: [any FormatSection]
@@ -34,7 +34,7 @@ public struct PlanSections: Sendable {
   }
 
   /// All sources, sinks and state tables, without the clients that could check more of their options.
-  public static let standard = PlanSections(sources: [CaptureSection(), KafkaSection(), KinesisSection()], sinks: [KafkaSinkSection()])
+  package static let standard = PlanSections(sources: [CaptureSection(), KafkaSection(), KinesisSection()], sinks: [KafkaSinkSection()])
 
   /// What a decoder of plans needs.
   package var types: AdapterTypes {

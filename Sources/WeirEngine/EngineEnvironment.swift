@@ -2,27 +2,27 @@ import WeirCore
 import WeirProtocol
 
 /// All effects that the engine has (law 8), given by the service or by a simulation.
-public struct EngineEnvironment: Sendable {
-  public var lake: any ObjectStore
+package struct EngineEnvironment: Sendable {
+  package var lake: any ObjectStore
   /// In which the lake's tables are written.
-  public var tables: any TableFormat
+  package var tables: any TableFormat
   /// nil: the plan names no state table.
-  public var state: (any StateTable)?
-  public var clock: any Clock
-  public var random: any RandomSource
+  package var state: (any StateTable)?
+  package var clock: any Clock
+  package var random: any RandomSource
   /// Threads for work that does not belong in the cooperative pool: encoding and compression of files.
-  public var threads: any BlockingRunner
+  package var threads: any BlockingRunner
   /// Blocks that are prepared at once.
-  public var parallel: Int
+  package var parallel: Int
   /// Topics that tables go to; nil: the plan names none, or they are not to be followed.
-  public var sinks: SinkEnvironment?
+  package var sinks: SinkEnvironment?
   /// Of a plan whose records carry the ids of schemas.
-  public var registry: RegistryEnvironment?
+  package var registry: RegistryEnvironment?
   /// Where the files of lookups are; nil: they are not refreshed.
-  public var lookups: (any LookupPlaces)?
+  package var lookups: (any LookupPlaces)?
   /// What the worker may take of the machine's memory.
-  public var memory: MemoryBudget { governor.budget }
-  public let governor: MemoryGovernor
+  package var memory: MemoryBudget { governor.budget }
+  package let governor: MemoryGovernor
   /// How long tombstones of expired rows stay in the state table at least.
   package var tombstoneKeepMicroseconds: Int64 = 86_400_000_000
   /// Only the simulation sets these.
@@ -30,7 +30,7 @@ public struct EngineEnvironment: Sendable {
   package var protocolVariant: ProtocolVariant = []
   package var commitObserver: (@Sendable (CommitMachine.Event, CommitMachine.Action) -> Void)?
 
-  public init(
+  package init(
     lake: any ObjectStore, tables: any TableFormat, state: (any StateTable)?, clock: any Clock, random: any RandomSource,
     threads: any BlockingRunner, parallel: Int, sinks: SinkEnvironment? = nil, registry: RegistryEnvironment? = nil,
     memory: MemoryBudget = MemoryBudget(configured: nil, available: nil), processMemory: ProcessMemory? = nil

@@ -6,7 +6,7 @@ extension LMDBStateTable {
   private static let looksMax = 1024
 
   /// The continuation is the last key of the tree that was looked at.
-  public func collect(_ bound: TombstoneBound, from start: StateContinuation?) async throws -> CollectedTombstones {
+  package func collect(_ bound: TombstoneBound, from start: StateContinuation?) async throws -> CollectedTombstones {
     try await thread.run { [environment] in
       var lost: String?
       var found = CollectedTombstones(gone: 0, next: nil)

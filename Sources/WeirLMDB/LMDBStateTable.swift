@@ -2,7 +2,7 @@ import CLMDB
 import WeirCore
 
 /// The state table in a local LMDB directory: one writing worker, readers in any process.
-public final class LMDBStateTable: StateTable {
+package final class LMDBStateTable: StateTable {
   let environment: LMDBEnvironment
   let thread: any BlockingRunner
   private let isReader: Bool
@@ -11,13 +11,13 @@ public final class LMDBStateTable: StateTable {
   let onPart: @Sendable () async throws -> Void
 
   /// Pages that a transaction changes at most: LMDB holds each of them in memory until it ends.
-  public static let pagesMax = 1 << 15
+  package static let pagesMax = 1 << 15
 
   /// - Parameters:
   ///   - path: the directory; made unless `readOnly`.
   ///   - pagesMax: see ``pagesMax``.
   ///   - thread: ONE thread: LMDB's write transactions stay on it.
-  public convenience init(
+  package convenience init(
     path: String, readOnly: Bool = false, pagesMax: Int = LMDBStateTable.pagesMax, thread: any BlockingRunner
   ) throws(WeirError) {
     try self.init(path: path, readOnly: readOnly, pagesMax: pagesMax, thread: thread, onPart: {})
@@ -38,11 +38,11 @@ public final class LMDBStateTable: StateTable {
   }
 
   /// Checks every page and every row of the file.
-  public func check() async throws { try await thread.run { [environment] in try environment.check() } }
+  package func check() async throws { try await thread.run { [environment] in try environment.check() } }
 
   /// Looks whether the store's file is sound, without LMDB.
   /// - Returns: `corrupt`; nil if it is sound, or a worker would make a new one.
-  public static func damage(in path: String, thread: any BlockingRunner) async throws -> WeirError? {
+  package static func damage(in path: String, thread: any BlockingRunner) async throws -> WeirError? {
     do {
       let table = try LMDBStateTable(path: path, readOnly: true, thread: thread)
       try await table.check()
@@ -53,14 +53,14 @@ public final class LMDBStateTable: StateTable {
     return nil
   }
 
-  public func reopen() async throws { try await thread.run { [environment] in try environment.reopen() } }
+  package func reopen() async throws { try await thread.run { [environment] in try environment.reopen() } }
 
   /// Ends the use of the file: a process opens an LMDB file once.
-  public func close() async throws { try await thread.run { [environment] in environment.close() } }
+  package func close() async throws { try await thread.run { [environment] in environment.close() } }
 
   // MARK: Write
 
-  public func retract(_ batch: StateBatch, beyond: Fence, owners: [(String, [UInt8])]) async throws {
+  package func retract(_ batch: StateBatch, beyond: Fence, owners: [(String, [UInt8])]) async throws {
     try await thread.run { [environment] in
       var lost: String?
       try environment.write { transaction in
@@ -91,7 +91,7 @@ public final class LMDBStateTable: StateTable {
     }
   }
 
-  public func claim(_ claims: [StateClaim]) async throws {
+  package func claim(_ claims: [StateClaim]) async throws {
     try await thread.run { [environment] in
       var late: StateClaim?
       try environment.write { transaction in
@@ -111,7 +111,7 @@ public final class LMDBStateTable: StateTable {
     }
   }
 
-  public func writeMeta(_ entries: [(String, [UInt8])]) async throws {
+  package func writeMeta(_ entries: [(String, [UInt8])]) async throws {
     try await thread.run { [environment] in
       try environment.write { LMDBStateTable.put($0, environment.meta, entries) }
     }
@@ -128,7 +128,7 @@ public final class LMDBStateTable: StateTable {
     return 0
   }
 
-  public func replace(
+  package func replace(
     tables: [String], with batches: [StateBatch], meta: [(String, [UInt8])], owners: [(String, [UInt8])]
   ) async throws {
     try await thread.run { [environment] in
@@ -159,9 +159,9 @@ public final class LMDBStateTable: StateTable {
     return removal != 0 ? removal : code
   }
 
-  public func sync() async throws { try await thread.run { [environment] in try environment.sync() } }
+  package func sync() async throws { try await thread.run { [environment] in try environment.sync() } }
 
-  public func finish() async throws { try await thread.run { [environment] in try environment.finish() } }
+  package func finish() async throws { try await thread.run { [environment] in try environment.finish() } }
 
   /// Within a write transaction: sees what it wrote.
   static func meta(_ transaction: OpaquePointer, _ meta: MDB_dbi, _ name: String, _ found: inout [UInt8]?) -> Int32 {
@@ -207,25 +207,25 @@ public final class LMDBStateTable: StateTable {
     }
   }
 
-  public func read(table: String, key: [UInt8]) async throws -> StateRow? {
+  package func read(table: String, key: [UInt8]) async throws -> StateRow? {
     try await look { (view) throws(WeirError) in try view.row(table, key) }
   }
 
-  public func readMeta(_ name: String) async throws -> [UInt8]? {
+  package func readMeta(_ name: String) async throws -> [UInt8]? {
     try await look { (view) throws(WeirError) in try view.meta(name) }
   }
 
-  public func listMeta(prefix: String) async throws -> [(name: String, value: [UInt8])] {
+  package func listMeta(prefix: String) async throws -> [(name: String, value: [UInt8])] {
     try await look { (view) throws(WeirError) in try view.metas(prefix: prefix) }
   }
 
-  public func page(of table: String, prefix: [UInt8], from start: StateContinuation?, rowsMax: Int) async throws -> StatePage {
+  package func page(of table: String, prefix: [UInt8], from start: StateContinuation?, rowsMax: Int) async throws -> StatePage {
     try await look { (view) throws(WeirError) in try view.page(table, prefix: prefix, from: start, rowsMax: rowsMax) }
   }
 
   /// The rows are of one moment, whose pages stay in the file until it ends; a reader that may not write to the lock file sees a later
   /// moment with every page of rows.
-  public func moment<T: Sendable>(
+  package func moment<T: Sendable>(
     of tables: [String], into first: T, _ body: @escaping @Sendable (inout T, StateRow) -> Void
   ) async throws -> (meta: [String: [UInt8]], result: T) {
     try await thread.run { [environment, isReader] in

@@ -7,7 +7,7 @@ import WeirCore
 /// replacement is decided, and the next one to open the store finishes it, also after a stop in between. The swap itself takes the file
 /// `swap` exclusively, and opening a store takes it shared, so that the new file is never opened with the old one's locks. A process
 /// that has the old file open notices at its next access, since the path names another file.
-public final class StateReplacement: Sendable {
+package final class StateReplacement: Sendable {
   private static let folder = "rebuilding"
   private static let lock = "/rebuilding.lock"
   private static let ready = "/rebuilt.mdb"
@@ -16,10 +16,10 @@ public final class StateReplacement: Sendable {
   private let store: String
   private let descriptor: Int32
   /// Where the new table is to be written: an empty store.
-  public var path: String { store + "/" + StateReplacement.folder }
+  package var path: String { store + "/" + StateReplacement.folder }
 
   /// - Throws: `storage` if another process is at it.
-  public init(store: String) throws(WeirError) {
+  package init(store: String) throws(WeirError) {
     self.store = store
     descriptor = open(store + StateReplacement.lock, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
     guard descriptor >= 0 else { throw LMDBEnvironment.error("write to", store, errno) }
@@ -33,7 +33,7 @@ public final class StateReplacement: Sendable {
   deinit { Glibc.close(descriptor) }
 
   /// Makes the finished table the store's. Its own store must be closed.
-  public func publish() throws(WeirError) {
+  package func publish() throws(WeirError) {
     let new = path + "/data.mdb"
     try StateReplacement.sync(new)
     var old = stat()

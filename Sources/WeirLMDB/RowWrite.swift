@@ -100,7 +100,7 @@ struct RowWrite: Sendable {
 extension LMDBStateTable {
   /// Each transaction is a job of its own: a claim of another worker of this process, or a read, need not wait for the whole write.
   @discardableResult
-  public func write(_ write: StateWrite) async throws -> Int {
+  package func write(_ write: StateWrite) async throws -> Int {
     guard !write.isEmpty else { return 0 }
     var rows = try await transaction(nil, write)
     while !rows.isDone {

@@ -40,24 +40,24 @@ struct AheadPlan {
 }
 
 /// Reads the files of a store that answers late: several ranges at once, in order, in bounded memory.
-public final class CaptureAhead: CaptureReading {
-  public struct Bounds: Sendable {
+package final class CaptureAhead: CaptureReading {
+  package struct Bounds: Sendable {
     /// `capture_ahead_bytes`: fetched and not yet read; `capture_ahead_requests`: pieces of them.
-    public var bytes: Int
-    public var pieces: Int
+    package var bytes: Int
+    package var pieces: Int
     /// Of one request.
-    public var pieceBytes: Int
+    package var pieceBytes: Int
 
-    public init(bytes: Int = 32 << 20, pieces: Int = 32, pieceBytes: Int = 4 << 20) {
+    package init(bytes: Int = 32 << 20, pieces: Int = 32, pieceBytes: Int = 4 << 20) {
       (self.bytes, self.pieces, self.pieceBytes) = (bytes, pieces, pieceBytes)
     }
 
     /// For a look at the first bytes.
-    public static let peek = Bounds(bytes: 2 << 20, pieces: 16, pieceBytes: 1 << 20)
+    package static let peek = Bounds(bytes: 2 << 20, pieces: 16, pieceBytes: 1 << 20)
   }
 
   /// A store that can be asked for ranges.
-  public protocol Fetching: Sendable {
+  package protocol Fetching: Sendable {
     /// Calls `done`, from any thread, with exactly the bytes of the range, or with an error.
     func fetch(_ file: CaptureItem, _ range: Range<Int64>, _ done: @escaping @Sendable (Result<[UInt8], WeirError>) -> Void)
     /// See ``CaptureReading/recheck()``.
@@ -75,13 +75,13 @@ public final class CaptureAhead: CaptureReading {
   private var plan: AheadPlan?
   private var asked: [(piece: AheadPlan.Piece, answer: Answer)] = []
 
-  public init(_ files: [CaptureItem], bounds: Bounds = Bounds(), from store: any Fetching) {
+  package init(_ files: [CaptureItem], bounds: Bounds = Bounds(), from store: any Fetching) {
     (self.files, self.bounds, self.store) = (files, bounds, store)
   }
 
-  public func open(_ number: Int) throws(WeirError) -> any CaptureFileBytes { File(number, of: self) }
-  public func endFile() {}
-  public func recheck() throws(WeirError) -> [String] { try store.recheck(files) }
+  package func open(_ number: Int) throws(WeirError) -> any CaptureFileBytes { File(number, of: self) }
+  package func endFile() {}
+  package func recheck() throws(WeirError) -> [String] { try store.recheck(files) }
 
   /// The next bytes of a file; nil at its end.
   private func next(of file: Int) throws(WeirError) -> [UInt8]? {

@@ -3,7 +3,7 @@ import Synchronization
 import WeirCore
 
 /// A plain capture as a source: ``CaptureReader`` on a thread of its own, a few events ahead of the engine.
-public final class CaptureSource: RecordSource {
+package final class CaptureSource: RecordSource {
   /// Events read ahead at most.
   private static let aheadMax = 4
 
@@ -25,14 +25,14 @@ public final class CaptureSource: RecordSource {
   private let state: Mutex<Guarded>
   private let thread = BlockingThreads(count: 1)
   /// Bytes of all files as they are on disk; nil with standard input.
-  public let totalFileBytes: Int64?
+  package let totalFileBytes: Int64?
 
   /// Large enough that what a block costs once is nothing compared with its records, small enough for the caches.
-  public static let blockBytes = 1 << 20
+  package static let blockBytes = 1 << 20
   /// What a record takes once it is decoded does not depend on its length: so short ones come in blocks of this many at most.
-  public static let blockRows = 1 << 14
+  package static let blockRows = 1 << 14
   /// A longer record is refused.
-  public static let recordBytes = 64 << 20
+  package static let recordBytes = 64 << 20
 
   /// - Parameters:
   ///   - files: read in this order as one sequence of bytes, as ``check(_:in:)`` found them.
@@ -44,7 +44,7 @@ public final class CaptureSource: RecordSource {
   ///   - fileEnds: what the end of a file means.
   ///   - framing: where records are; nil: each is a line.
   ///   - tell: called with notices about files that changed while they were read.
-  public init(
+  package init(
     files: [CaptureItem], in store: any CaptureStore, startAt: Int64 = 0, expectedPrefix: Hash128? = nil, cutBytes: Int64,
     blockBytes: Int = CaptureSource.blockBytes, blockRows: Int = CaptureSource.blockRows, recordBytes: Int = CaptureSource.recordBytes,
     keepOpen: Bool = false, fileEnds: FileEnds = .record, framing: (any CaptureFraming)? = nil,
@@ -64,7 +64,7 @@ public final class CaptureSource: RecordSource {
   /// Files of this machine; `-` is standard input.
   /// - Parameters: as of the other one.
   /// - Throws: a `WeirError` naming the file that is not there.
-  public convenience init(
+  package convenience init(
     files: [String], startAt: Int64 = 0, expectedPrefix: Hash128? = nil, cutBytes: Int64, blockBytes: Int = CaptureSource.blockBytes,
     blockRows: Int = CaptureSource.blockRows, recordBytes: Int = CaptureSource.recordBytes, keepOpen: Bool = false,
     fileEnds: FileEnds = .record, framing: (any CaptureFraming)? = nil, tell: @escaping @Sendable (Wording) -> Void = { _ in }
@@ -82,7 +82,7 @@ public final class CaptureSource: RecordSource {
   ///   pass for a shorter one.
   /// - Throws: `capture_format` for a file that is not JSON lines; `config` for one that cannot be read; `capture_changed`.
   @discardableResult
-  public static func check(_ names: [String], in store: any CaptureStore = LocalCaptureStore()) throws(WeirError) -> [CaptureItem] {
+  package static func check(_ names: [String], in store: any CaptureStore = LocalCaptureStore()) throws(WeirError) -> [CaptureItem] {
     var files: [CaptureItem] = []
     for name in names {
       let found = try store.files(of: name)
@@ -94,7 +94,7 @@ public final class CaptureSource: RecordSource {
 
   /// The first bytes of the files as one sequence, uncompressed; fewer if it is shorter. Pipes can be read from their
   /// beginning afterwards.
-  public static func firstBytes(
+  package static func firstBytes(
     of files: [CaptureItem], in store: any CaptureStore = LocalCaptureStore(), count: Int
   ) throws(WeirError) -> [UInt8] {
     let buffer = UnsafeMutablePointer<UInt8>.allocate(capacity: count)
@@ -113,9 +113,9 @@ public final class CaptureSource: RecordSource {
   }
 
   /// Uncompressed bytes handed out, and bytes read from the files.
-  public var progress: (position: Int64, fileBytes: Int64) { state.withLock { ($0.queue.position, $0.queue.fileBytes) } }
+  package var progress: (position: Int64, fileBytes: Int64) { state.withLock { ($0.queue.position, $0.queue.fileBytes) } }
 
-  public func next() async throws -> SourceEvent {
+  package func next() async throws -> SourceEvent {
     let result = await withCheckedContinuation { continuation in
       let ready: Result<SourceEvent, any Error>? = state.withLock { guarded in
         if guarded.queue.isClosed { return .failure(CaptureSource.closed) }
@@ -179,7 +179,7 @@ public final class CaptureSource: RecordSource {
   }
 
   /// Ends a wait for the next event too: a pipe may stay open, and give nothing, for ever.
-  public func close() async {
+  package func close() async {
     let waiter = state.withLock { guarded in
       defer { guarded.queue.waiter = nil }
       guarded.queue.isClosed = true

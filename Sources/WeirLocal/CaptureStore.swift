@@ -4,7 +4,7 @@ import WeirCore
 ///
 /// Everything else of a capture (compression, formats that are refused, where records end, hashes, cuts) is the same for all stores.
 /// All calls block, so they run on threads of their own.
-public protocol CaptureStore: Sendable {
+package protocol CaptureStore: Sendable {
   /// The files that one argument of `--capture` names, in the order in which they are read; at least one.
   /// - Throws: `config` where there is none; `capture_format` for a place that holds something else.
   func files(of name: String) throws(WeirError) -> [CaptureItem]
@@ -15,19 +15,19 @@ public protocol CaptureStore: Sendable {
 }
 
 /// A file of a capture, as its store listed it when the run began.
-public struct CaptureItem: Sendable, Hashable {
+package struct CaptureItem: Sendable, Hashable {
   /// A path or an address, for the store and for errors.
-  public var name: String
+  package var name: String
   /// nil: it can be read once and has no size (a pipe).
-  public var bytes: Int64?
+  package var bytes: Int64?
   /// The store's own name of this content; nil: it has none.
-  public var version: String?
+  package var version: String?
 
-  public init(name: String, bytes: Int64?, version: String? = nil) { (self.name, self.bytes, self.version) = (name, bytes, version) }
+  package init(name: String, bytes: Int64?, version: String? = nil) { (self.name, self.bytes, self.version) = (name, bytes, version) }
 }
 
 /// Reads the files of a capture one after another. Used by one thread.
-public protocol CaptureReading: AnyObject {
+package protocol CaptureReading: AnyObject {
   /// Opens a file: each at most once, in their order.
   /// - Parameter number: of the file, from 0.
   /// - Throws: `capture_changed` if it is not what was listed; `config` if it cannot be read.
@@ -41,7 +41,7 @@ public protocol CaptureReading: AnyObject {
 }
 
 /// The bytes of one file as they are stored.
-public protocol CaptureFileBytes: AnyObject {
+package protocol CaptureFileBytes: AnyObject {
   var name: String { get }
   var bytesRead: Int64 { get }
   /// Up to `count` bytes; 0 at the file's end.
@@ -50,14 +50,14 @@ public protocol CaptureFileBytes: AnyObject {
 }
 
 /// Files of this machine, and standard input.
-public struct LocalCaptureStore: CaptureStore {
-  public init() {}
+package struct LocalCaptureStore: CaptureStore {
+  package init() {}
 
-  public func files(of name: String) throws(WeirError) -> [CaptureItem] {
+  package func files(of name: String) throws(WeirError) -> [CaptureItem] {
     [CaptureItem(name: name, bytes: name == "-" ? nil : try CaptureFile.bytes(of: name))]
   }
 
-  public func reading(_ files: [CaptureItem], isPeek: Bool) -> any CaptureReading { LocalCaptureReading(files, isPeek: isPeek) }
+  package func reading(_ files: [CaptureItem], isPeek: Bool) -> any CaptureReading { LocalCaptureReading(files, isPeek: isPeek) }
 }
 
 private final class LocalCaptureReading: CaptureReading {

@@ -4,7 +4,7 @@ import WeirCore
 
 /// A directory as an object store. Put-if-absent is a temporary file, fsync, `link(2)` and fsync of the directory: `rename`
 /// would overwrite, and `O_EXCL` alone would show a half-written file.
-public final class LocalObjectStore: ObjectStore {
+package final class LocalObjectStore: ObjectStore {
   private let root: String
   private let threads: any BlockingRunner
   private let random: any RandomSource
@@ -16,13 +16,13 @@ public final class LocalObjectStore: ObjectStore {
   private static let temporaryPrefix = ".tmp-"
 
   /// - Parameter root: made when something is first written.
-  public init(root: String, threads: any BlockingRunner, random: any RandomSource) {
+  package init(root: String, threads: any BlockingRunner, random: any RandomSource) {
     self.root = root.hasSuffix("/") && root.count > 1 ? String(root.dropLast()) : root
     self.threads = threads
     self.random = random
   }
 
-  public var place: String { FileSystem.absolute(root) }
+  package var place: String { FileSystem.absolute(root) }
 
   private func full(_ path: String) throws(WeirError) -> String {
     let parts = path.split(separator: "/", omittingEmptySubsequences: false)
@@ -36,7 +36,7 @@ public final class LocalObjectStore: ObjectStore {
 
   // MARK: Write
 
-  public func write(_ objects: [NewObject]) async throws {
+  package func write(_ objects: [NewObject]) async throws {
     let targets = try objects.map { (try full($0.path), $0.pieces) }
     try await threads.run { [threads] in
       // By their bytes: Strings that are canonically equivalent are equal, and yet two directories.
@@ -74,7 +74,7 @@ public final class LocalObjectStore: ObjectStore {
 
   /// A failure before `link` made nothing; it is reported as unknown all the same, because the caller's way on is the same
   /// (read back, then the same bytes again), and the text says what was wrong.
-  public func putIfAbsent(_ object: NewObject) async -> PutOutcome {
+  package func putIfAbsent(_ object: NewObject) async -> PutOutcome {
     do {
       let path = try full(object.path)
       let temporary = temporary(beside: path)
@@ -91,7 +91,7 @@ public final class LocalObjectStore: ObjectStore {
     }
   }
 
-  public func upload(_ path: String) async throws -> any ObjectUpload {
+  package func upload(_ path: String) async throws -> any ObjectUpload {
     let path = try full(path)
     let temporary = temporary(beside: path)
     let descriptor = try await threads.run {
@@ -101,7 +101,7 @@ public final class LocalObjectStore: ObjectStore {
     return LocalUpload(descriptor, temporary, path, threads)
   }
 
-  public func replace(_ object: NewObject) async throws {
+  package func replace(_ object: NewObject) async throws {
     let path = try full(object.path)
     let temporary = temporary(beside: path)
     try await threads.run {
@@ -119,19 +119,19 @@ public final class LocalObjectStore: ObjectStore {
 
   // MARK: Read
 
-  public func get(_ path: String) async throws -> [UInt8]? {
+  package func get(_ path: String) async throws -> [UInt8]? {
     let path = try full(path)
     return try await threads.run { try FileSystem.read(path) }
   }
 
-  public func get(_ path: String, offset: Int64, count: Int) async throws -> [UInt8]? {
+  package func get(_ path: String, offset: Int64, count: Int) async throws -> [UInt8]? {
     let path = try full(path)
     return try await threads.run { try FileSystem.read(path, offset: offset, count: count) }
   }
 
-  public func list(_ prefix: String) async throws -> [ObjectInfo] { try await list(prefix, from: "") }
+  package func list(_ prefix: String) async throws -> [ObjectInfo] { try await list(prefix, from: "") }
 
-  public func list(_ prefix: String, from first: String) async throws -> [ObjectInfo] {
+  package func list(_ prefix: String, from first: String) async throws -> [ObjectInfo] {
     let root = self.root
     let found: [ObjectInfo] = try await threads.run {
       var found: [ObjectInfo] = []
@@ -173,7 +173,7 @@ public final class LocalObjectStore: ObjectStore {
     }
   }
 
-  public func sync(_ path: String) async throws {
+  package func sync(_ path: String) async throws {
     let path = try full(path)
     try await threads.run {
       let descriptor = open(path, O_RDONLY | O_CLOEXEC)
@@ -184,7 +184,7 @@ public final class LocalObjectStore: ObjectStore {
     }
   }
 
-  public func delete(_ path: String) async throws {
+  package func delete(_ path: String) async throws {
     let path = try full(path)
     try await threads.run {
       guard unlink(path) == 0 || errno == ENOENT else { throw FileSystem.error("delete", path) }

@@ -2,7 +2,7 @@ import WeirCore
 
 /// Kafka's hash of keys: MurmurHash2, 32 bit, seed 0x9747b28c, as in Kafka's `Utils.murmur2`.
 @inline(__always)
-public func murmur2(_ key: UnsafeBufferPointer<UInt8>) -> UInt32 {
+package func murmur2(_ key: UnsafeBufferPointer<UInt8>) -> UInt32 {
   let m: UInt32 = 0x5BD1_E995
   let count = key.count
   var h: UInt32 = 0x9747_B28C ^ UInt32(truncatingIfNeeded: count)
@@ -31,7 +31,7 @@ public func murmur2(_ key: UnsafeBufferPointer<UInt8>) -> UInt32 {
 }
 
 /// MD5 (RFC 1321) as a big-endian number: Kinesis's hash key of a partition key.
-public enum MD5 {
+package enum MD5 {
   private static let shifts: [UInt32] = [
     7, 12, 17, 22, 7, 12, 17, 22, 7, 12, 17, 22, 7, 12, 17, 22, 5, 9, 14, 20, 5, 9, 14, 20, 5, 9, 14, 20, 5, 9, 14, 20,
     4, 11, 16, 23, 4, 11, 16, 23, 4, 11, 16, 23, 4, 11, 16, 23, 6, 10, 15, 21, 6, 10, 15, 21, 6, 10, 15, 21, 6, 10, 15, 21,
@@ -48,7 +48,7 @@ public enum MD5 {
     0x6FA8_7E4F, 0xFE2C_E6E0, 0xA301_4314, 0x4E08_11A1, 0xF753_7E82, 0xBD3A_F235, 0x2AD7_D2BB, 0xEB86_D391,
   ]
 
-  public static func hash(_ bytes: UnsafeBufferPointer<UInt8>) -> UInt128 {
+  package static func hash(_ bytes: UnsafeBufferPointer<UInt8>) -> UInt128 {
     var message = Array(bytes)
     message.append(0x80)
     while message.count % 64 != 56 { message.append(0) }
@@ -83,15 +83,15 @@ public enum MD5 {
 }
 
 /// Deals keys over lanes: the one place that knows which lane a key belongs to.
-public struct LaneDealer: Sendable {
-  public let dealing: Dealing
-  public let count: Int
+package struct LaneDealer: Sendable {
+  package let dealing: Dealing
+  package let count: Int
   /// 2^64 / count, rounded up.
   private let reciprocal: UInt64
   /// floor(2^128 / count); not used for one lane.
   private let width: UInt128
 
-  public init(_ dealing: Dealing, lanes: Int) {
+  package init(_ dealing: Dealing, lanes: Int) {
     precondition(lanes >= 1 && lanes <= 65_535, "1 to 65,535 lanes")
     self.dealing = dealing
     count = lanes
@@ -109,7 +109,7 @@ public struct LaneDealer: Sendable {
   }
 
   @inline(__always)
-  public func lane(of key: StringRef) -> Int {
+  package func lane(of key: StringRef) -> Int {
     if count == 1 { return 0 }
     switch dealing {
     case .murmur2: return remainder(UInt32(truncatingIfNeeded: murmur2(key.bytes)) & 0x7FFF_FFFF)
@@ -121,12 +121,12 @@ public struct LaneDealer: Sendable {
   private func lane(ofHash hash: UInt128) -> Int { min(Int(hash / width), count - 1) }
 
   /// First and last hash of a lane's range (`md5` only).
-  public func hashRange(_ lane: Int) -> (UInt128, UInt128) {
+  package func hashRange(_ lane: Int) -> (UInt128, UInt128) {
     (UInt128(lane) * width, lane == count - 1 ? UInt128.max : UInt128(lane + 1) * width - 1)
   }
 
   /// The lane of every key; a null key is partitioned as the empty key.
-  public func lanes(of keys: Column, count rows: Int) -> [UInt16] {
+  package func lanes(of keys: Column, count rows: Int) -> [UInt16] {
     guard count > 1, case .string(let values) = keys.values else { return [UInt16](repeating: 0, count: rows) }
     return [UInt16](unsafeUninitializedCapacity: rows) { lanes, filled in
       values.withUnsafeBufferPointer { values in

@@ -1,7 +1,7 @@
 import WeirCore
 
 /// What a table is to its plan. All that differs between tables depends on it, and not on their names.
-public enum TableKind: Sendable, Hashable {
+package enum TableKind: Sendable, Hashable {
   /// Every record as received.
   case bronze
   /// Every accepted record.
@@ -16,10 +16,10 @@ public enum TableKind: Sendable, Hashable {
   case late(Int)
 
   /// Of the aggregate whose windows it holds; nil for other tables.
-  public var gold: Int? { if case .gold(let number) = self { number } else { nil } }
+  package var gold: Int? { if case .gold(let number) = self { number } else { nil } }
 
   /// Its rows are records, or parts of them, as they come.
-  public var isOfRecords: Bool {
+  package var isOfRecords: Bool {
     switch self {
     case .bronze, .silver, .silverTable: true
     case .gold, .quarantine, .late: false
@@ -28,17 +28,17 @@ public enum TableKind: Sendable, Hashable {
 }
 
 /// A table of a plan: its path, its columns, and the rows that it is made of.
-public struct TableDefinition: Sendable {
-  public let kind: TableKind
+package struct TableDefinition: Sendable {
+  package let kind: TableKind
   /// Path under the lake's root: `gold/campaign_views`. It identifies the table in ledger entries.
-  public let name: String
+  package let name: String
   /// Partition columns last.
-  public let columns: [ColumnSchema]
-  public let partitionBy: [PartitionColumn]
+  package let columns: [ColumnSchema]
+  package let partitionBy: [PartitionColumn]
   /// The columns of the rows that lanes make for it, in their order.
-  public let rowColumns: [String]
+  package let rowColumns: [String]
 
-  public init(kind: TableKind, name: String, columns: [ColumnSchema], partitionBy: [PartitionColumn], rowColumns: [String]) {
+  package init(kind: TableKind, name: String, columns: [ColumnSchema], partitionBy: [PartitionColumn], rowColumns: [String]) {
     self.kind = kind
     self.name = name
     self.columns = columns
@@ -49,16 +49,16 @@ public struct TableDefinition: Sendable {
 
 extension Plan {
   /// The tables, in the order in which an entry lists their files.
-  public var tables: [TableDefinition] { TableCatalogue(self).tables }
+  package var tables: [TableDefinition] { TableCatalogue(self).tables }
 
   /// A table's path under the lake's root.
-  public func path(of kind: TableKind) -> String {
+  package func path(of kind: TableKind) -> String {
     TableCatalogue.path(of: kind, stream: source.stream, gold: gold.map(\.name), silver: silverTables?.map(\.name) ?? [])
   }
 }
 
 /// The one place that knows the tables and their columns.
-public struct TableCatalogue {
+package struct TableCatalogue {
   fileprivate private(set) var tables: [TableDefinition] = []
   private let plan: Plan
 
@@ -117,7 +117,7 @@ public struct TableCatalogue {
   }
 
   /// A table's path under the lake's root, of the stream and the names of a plan's gold and silver tables.
-  public static func path(of kind: TableKind, stream: String, gold: [String] = [], silver: [String] = []) -> String {
+  package static func path(of kind: TableKind, stream: String, gold: [String] = [], silver: [String] = []) -> String {
     switch kind {
     case .bronze: "bronze/\(stream)"
     case .silver: "silver/\(stream)"

@@ -1,7 +1,7 @@
 import WeirCore
 
 /// A field of a nested schema: what a Delta checkpoint needs of the Dremel model.
-public enum ParquetNode: Sendable {
+package enum ParquetNode: Sendable {
   case leaf(name: String, type: ColumnType, optional: Bool)
   case group(name: String, optional: Bool, children: [ParquetNode])
   /// Three levels: the field, a repeated `list`, the element. The element's own name is not used: it is `element`.
@@ -13,15 +13,15 @@ public enum ParquetNode: Sendable {
 }
 
 /// The values of one leaf of a nested schema, with the levels that place them in their rows.
-public struct LeafData: Sendable {
+package struct LeafData: Sendable {
   /// The present values only: as many as there are definition levels equal to the leaf's maximum.
-  public var values: Column
+  package var values: Column
   /// One entry for each value, null or empty list: how many of the optional and repeated fields on the way are there.
-  public var definitionLevels: [UInt8]
+  package var definitionLevels: [UInt8]
   /// 0 begins a row; as many entries as `definitionLevels`. Empty means all 0 (a leaf in no list or map).
-  public var repetitionLevels: [UInt8]
+  package var repetitionLevels: [UInt8]
 
-  public init(values: Column, definitionLevels: [UInt8], repetitionLevels: [UInt8] = []) {
+  package init(values: Column, definitionLevels: [UInt8], repetitionLevels: [UInt8] = []) {
     self.values = values
     self.definitionLevels = definitionLevels
     self.repetitionLevels = repetitionLevels
@@ -29,14 +29,14 @@ public struct LeafData: Sendable {
 }
 
 /// Writes a nested Parquet file row group by row group, its pages with checksums. It holds one group and the footer.
-public struct NestedParquetWriter {
+package struct NestedParquetWriter {
   private let shape: NestedShape
   private let workbench: ParquetWorkbench
   private var groups: [RowGroupMetadata] = []
   /// Bytes of the file that were handed out.
   private var written = 0
 
-  public init(schema: [ParquetNode], codec: Codec) {
+  package init(schema: [ParquetNode], codec: Codec) {
     shape = NestedShape(schema)
     workbench = ParquetWorkbench(options: ParquetOptions(codec: codec, checksums: true))
   }
@@ -45,7 +45,7 @@ public struct NestedParquetWriter {
   ///
   /// - Parameter leaves: in depth-first order of the schema's leaves.
   /// - Throws: `parquet` when the levels do not fit the schema, the rows or the values.
-  public mutating func group(rows: Int, leaves: [LeafData]) throws(WeirError) -> [UInt8] {
+  package mutating func group(rows: Int, leaves: [LeafData]) throws(WeirError) -> [UInt8] {
     guard leaves.count == shape.leaves.count else {
       throw nestedError("the schema has \(shape.leaves.count) leaves, \(leaves.count) were given")
     }
@@ -65,14 +65,14 @@ public struct NestedParquetWriter {
   }
 
   /// The rest of the file.
-  public func finish() -> [UInt8] {
+  package func finish() -> [UInt8] {
     let rows = groups.reduce(0) { $0 + $1.rows }
     return (written == 0 ? Array(FileMetadata.magic) : []) + FileMetadata(schema: shape.elements, rows: rows, groups: groups).encoded()
   }
 }
 
 /// A nested Parquet file of one row group; see ``NestedParquetWriter``.
-public func encodeNestedParquet(
+package func encodeNestedParquet(
   schema: [ParquetNode], rows: Int, leaves: [LeafData], codec: Codec
 ) throws(WeirError) -> [UInt8] {
   var writer = NestedParquetWriter(schema: schema, codec: codec)

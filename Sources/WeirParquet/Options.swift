@@ -1,19 +1,19 @@
 import WeirCore
 
 /// How a Parquet file is laid out. The same options and rows give the same bytes.
-public struct ParquetOptions: Sendable, Hashable {
-  public var codec: Codec
+package struct ParquetOptions: Sendable, Hashable {
+  package var codec: Codec
   /// Level of zstd, 1...19.
-  public var zstdLevel: Int
+  package var zstdLevel: Int
   /// A data page closes when its values take this many bytes before compression.
-  public var pageBytes: Int
+  package var pageBytes: Int
   /// A row group closes at this many rows, or at ``rowGroupBytes`` compressed bytes, whichever is first.
-  public var rowGroupRows: Int
-  public var rowGroupBytes: Int
+  package var rowGroupRows: Int
+  package var rowGroupBytes: Int
   /// Each page carries a CRC-32. Data files need none: the ledger has their hashes.
-  public var checksums: Bool
+  package var checksums: Bool
 
-  public init(
+  package init(
     codec: Codec = .zstd, zstdLevel: Int = 1, pageBytes: Int = 1 << 20, rowGroupRows: Int = 1 << 20,
     rowGroupBytes: Int = 128 << 20, checksums: Bool = false
   ) {
@@ -27,17 +27,17 @@ public struct ParquetOptions: Sendable, Hashable {
 }
 
 /// What one column of a file holds, over all its rows.
-public struct ColumnStatistics: Sendable, Hashable {
-  public var nullCount: Int64
+package struct ColumnStatistics: Sendable, Hashable {
+  package var nullCount: Int64
   /// NaNs of a `double` column. They take no part in `min` and `max`, so an engine that sorts NaN above all
   /// numbers must not use `max` when there are any.
-  public var nanCount: Int64
+  package var nanCount: Int64
   /// The exact smallest value; nil when there is none. Bytes of strings are compared unsigned; a zero is -0.0.
-  public var min: Literal?
+  package var min: Literal?
   /// The exact largest value; nil when there is none. A zero is +0.0.
-  public var max: Literal?
+  package var max: Literal?
 
-  public init(nullCount: Int64, nanCount: Int64 = 0, min: Literal?, max: Literal?) {
+  package init(nullCount: Int64, nanCount: Int64 = 0, min: Literal?, max: Literal?) {
     self.nullCount = nullCount
     self.nanCount = nanCount
     self.min = min
@@ -46,13 +46,13 @@ public struct ColumnStatistics: Sendable, Hashable {
 }
 
 /// A finished file.
-public struct ParquetFile: Sendable {
-  public var bytes: [UInt8]
-  public var rows: Int
+package struct ParquetFile: Sendable {
+  package var bytes: [UInt8]
+  package var rows: Int
   /// One for each column, in order of the schema.
-  public var statistics: [ColumnStatistics]
+  package var statistics: [ColumnStatistics]
 
-  public init(bytes: [UInt8], rows: Int, statistics: [ColumnStatistics]) {
+  package init(bytes: [UInt8], rows: Int, statistics: [ColumnStatistics]) {
     self.bytes = bytes
     self.rows = rows
     self.statistics = statistics

@@ -7,15 +7,15 @@ import WeirCore
 /// The bytes depend on the options and on the rows in their order, not on how they were cut into calls.
 ///
 /// Copies share their state: use the writer from one place at a time, as if it could not be copied.
-public struct ParquetWriter: Sendable {
+package struct ParquetWriter: Sendable {
   private let file: FileWriter
 
   /// - Parameter columns: the schema; names must differ, there must be one at least.
-  public init(columns: [ColumnSchema], options: ParquetOptions = ParquetOptions()) {
+  package init(columns: [ColumnSchema], options: ParquetOptions = ParquetOptions()) {
     self.init(columns: columns, workbench: ParquetWorkbench(options: options))
   }
 
-  public init(columns: [ColumnSchema], workbench: ParquetWorkbench) {
+  package init(columns: [ColumnSchema], workbench: ParquetWorkbench) {
     precondition(!columns.isEmpty, "a Parquet file has columns")
     file = FileWriter(columns: columns, workbench: workbench)
   }
@@ -25,24 +25,24 @@ public struct ParquetWriter: Sendable {
   /// - Parameters:
   ///   - columns: one for each column of the schema, of its type, all of the same length.
   ///   - rows: the rows to take, in the order to write them; nil takes all.
-  public mutating func append(_ columns: [Column], rows: [UInt32]? = nil) {
+  package mutating func append(_ columns: [Column], rows: [UInt32]? = nil) {
     file.append(columns, rows: rows)
   }
 
   /// Encodes the rows that wait until their slice is full, and lets go of their columns. The bytes of the file do not depend on it.
-  public mutating func encodeWaiting() { file.encodeWaiting() }
+  package mutating func encodeWaiting() { file.encodeWaiting() }
 
   /// Bytes that the file would have if it were finished now, about.
-  public var estimatedBytes: Int { file.estimatedBytes }
+  package var estimatedBytes: Int { file.estimatedBytes }
 
   /// Rows so far.
-  public var rowCount: Int { file.rowCount }
+  package var rowCount: Int { file.rowCount }
 
   /// The file. The writer must not be used after.
   ///
   /// - Throws: `parquet` when a value did not fit its column: a null in a column that is not nullable, a decimal with
   ///   too many digits, a string of more than 1 GiB.
-  public mutating func finish() throws(WeirError) -> ParquetFile { try file.finish() }
+  package mutating func finish() throws(WeirError) -> ParquetFile { try file.finish() }
 }
 
 /// The state of a ``ParquetWriter``.

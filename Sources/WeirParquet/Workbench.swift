@@ -4,16 +4,16 @@ import Synchronization
 ///
 /// The bytes of a file do not depend on it. One workbench may serve many writers, so that a table of many partitions needs no
 /// more compressors than columns are encoded at the same time.
-public final class ParquetWorkbench: Sendable {
+package final class ParquetWorkbench: Sendable {
   /// Calls `body` for 0 ..< n, in any order, on any threads, and returns when all have returned.
-  public typealias Perform = @Sendable (_ n: Int, _ body: @escaping (Int) -> Void) -> Void
+  package typealias Perform = @Sendable (_ n: Int, _ body: @escaping (Int) -> Void) -> Void
 
   let options: ParquetOptions
   private let perform: Perform?
   private let idle = Mutex<[Compressor]>([])
 
   /// - Parameter perform: nil: one column after the other on the caller's thread.
-  public init(options: ParquetOptions = ParquetOptions(), perform: Perform? = nil) {
+  package init(options: ParquetOptions = ParquetOptions(), perform: Perform? = nil) {
     self.options = options
     self.perform = perform
   }

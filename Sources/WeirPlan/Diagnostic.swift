@@ -1,27 +1,27 @@
 import WeirCore
 
 /// Something about a pipeline file, with its place.
-public struct Diagnostic: Sendable, Hashable {
-  public enum Severity: String, Sendable { case error, warning }
-  public var severity: Severity
+package struct Diagnostic: Sendable, Hashable {
+  package enum Severity: String, Sendable { case error, warning }
+  package var severity: Severity
   /// A stable word: `unknown_key`, `missing_key`, `unknown_column`, `expression`, `bad_value`, `not_yet`, `impossible_window`, `too_large`, `too_many`, …
-  public var code: String
-  public var message: String
+  package var code: String
+  package var message: String
   /// The nearest right name.
-  public var suggestion: String?
-  public var file: String
+  package var suggestion: String?
+  package var file: String
   /// 1-based.
-  public var line: Int
-  public var column: Int
+  package var line: Int
+  package var column: Int
 
-  public init(
+  package init(
     severity: Severity, code: String, message: String, suggestion: String? = nil, file: String, line: Int, column: Int
   ) {
     (self.severity, self.code, self.message, self.suggestion) = (severity, code, message, suggestion)
     (self.file, self.line, self.column) = (file, line, column)
   }
 
-  public var text: String {
+  package var text: String {
     let hint = suggestion.map { " (did you mean \($0)?)" } ?? ""
     return "\(file):\(line):\(column): \(severity.rawValue): \(message)\(hint) [\(code)]"
   }
@@ -42,10 +42,10 @@ public struct Diagnostic: Sendable, Hashable {
 }
 
 /// A pipeline file that cannot be used: everything that is wrong with it.
-public struct ConfigurationError: Error, Sendable, CustomStringConvertible {
-  public var diagnostics: [Diagnostic]
+package struct ConfigurationError: Error, Sendable, CustomStringConvertible {
+  package var diagnostics: [Diagnostic]
 
-  public init(diagnostics: [Diagnostic]) { self.diagnostics = diagnostics }
+  package init(diagnostics: [Diagnostic]) { self.diagnostics = diagnostics }
 
-  public var description: String { diagnostics.map(\.text).joined(separator: "\n") }
+  package var description: String { diagnostics.map(\.text).joined(separator: "\n") }
 }

@@ -3,25 +3,25 @@ import WeirCore
 import WeirS3Settings
 
 /// The objects below a prefix, to be read in the order of their keys as a capture.
-public struct S3CaptureObjects: Sendable {
-  public struct Object: Sendable, Hashable {
-    public var key: String
-    public var bytes: Int64
+package struct S3CaptureObjects: Sendable {
+  package struct Object: Sendable, Hashable {
+    package var key: String
+    package var bytes: Int64
     /// Of its content; nil: the store lists none.
-    public var etag: String?
+    package var etag: String?
 
-    public init(key: String, bytes: Int64, etag: String?) { (self.key, self.bytes, self.etag) = (key, bytes, etag) }
+    package init(key: String, bytes: Int64, etag: String?) { (self.key, self.bytes, self.etag) = (key, bytes, etag) }
   }
 
   /// What a read found.
-  public enum Found: Sendable, Hashable {
+  package enum Found: Sendable, Hashable {
     case bytes([UInt8])
     /// It is not the object that was listed: why.
     case changed(String)
   }
 
   /// `capture_objects`: below one prefix. An object takes as much memory as its key, and about 100 bytes.
-  public static let objectsMax = 1_000_000
+  package static let objectsMax = 1_000_000
   /// Reads of one range, each with the retries of the client.
   private static let readsMax = 4
 
@@ -29,19 +29,19 @@ public struct S3CaptureObjects: Sendable {
   /// The address ends with a slash: it names no object.
   private let isFolder: Bool
 
-  public init(_ settings: S3Settings, isFolder: Bool, sender: any AWSSender, clock: any Clock, random: any RandomSource) {
+  package init(_ settings: S3Settings, isFolder: Bool, sender: any AWSSender, clock: any Clock, random: any RandomSource) {
     connection = S3Connection(settings, sender, clock, random)
     self.isFolder = isFolder
   }
 
-  public func address(of key: String) -> String { S3Location.scheme + connection.location.bucket + "/" + key }
+  package func address(of key: String) -> String { S3Location.scheme + connection.location.bucket + "/" + key }
 
   // MARK: List
 
   /// In the order of the keys' bytes: the object of that key, and all below `prefix/`. Empty objects whose keys end with a slash, which
   /// tools make for folders, are left out.
   /// - Throws: `config` beyond ``objectsMax``, and what the store answers.
-  public func list() async throws(WeirError) -> [Object] {
+  package func list() async throws(WeirError) -> [Object] {
     let prefix = connection.location.prefix
     var found: [Object] = []
     if !prefix.isEmpty, !isFolder {
@@ -63,7 +63,7 @@ public struct S3CaptureObjects: Sendable {
   }
 
   /// The object whose key the address is; nil: there is none.
-  public func find() async throws(WeirError) -> Object? {
+  package func find() async throws(WeirError) -> Object? {
     let key = connection.location.prefix
     let page = try await connection.page(key, after: nil, token: nil, keysMax: 1)
     return page.objects.first { $0.key.utf8.elementsEqual(key.utf8) }.map(S3CaptureObjects.object)
@@ -81,7 +81,7 @@ public struct S3CaptureObjects: Sendable {
 
   /// A part of an object, if that is still what was listed. Repeated when the answer is cut short or the service cannot answer now.
   /// - Parameter range: not empty, within the object.
-  public func read(_ object: Object, _ range: Range<Int64>) async throws(WeirError) -> Found {
+  package func read(_ object: Object, _ range: Range<Int64>) async throws(WeirError) -> Found {
     guard !object.key.utf8.contains(where: { $0 < 0x20 || $0 == 0x7F }) else {
       throw WeirError(
         .storageRefused, "the key \(Printable.text(address(of: object.key), bytesMax: 600)) has control characters, and cannot be read",

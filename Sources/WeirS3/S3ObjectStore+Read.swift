@@ -3,14 +3,14 @@ import WeirCore
 import WeirS3Settings
 
 extension S3ObjectStore {
-  public func get(_ path: String) async throws -> [UInt8]? {
+  package func get(_ path: String) async throws -> [UInt8]? {
     let key = try connection.key(path)
     let request = connection.requests.get(key)
     let response = try await connection.send("read", key, request, expecting: [200, 404])
     return response.status == 404 ? nil : try whole(response, key, request)
   }
 
-  public func get(_ path: String, offset: Int64, count: Int) async throws -> [UInt8]? {
+  package func get(_ path: String, offset: Int64, count: Int) async throws -> [UInt8]? {
     let key = try connection.key(path)
     guard offset >= 0, count >= 0 else {
       throw WeirError(.storageRefused, "cannot read \(count) bytes from byte \(offset) of \(place)/\(path)")
@@ -43,9 +43,9 @@ extension S3ObjectStore {
 
   // MARK: List
 
-  public func list(_ prefix: String) async throws -> [ObjectInfo] { try await list(prefix, from: "") }
+  package func list(_ prefix: String) async throws -> [ObjectInfo] { try await list(prefix, from: "") }
 
-  public func list(_ prefix: String, from first: String) async throws -> [ObjectInfo] {
+  package func list(_ prefix: String, from first: String) async throws -> [ObjectInfo] {
     let location = connection.location
     let asked = location.prefix.isEmpty ? prefix : location.key(prefix)
     // The listing begins after a key, and the first path belongs to it.

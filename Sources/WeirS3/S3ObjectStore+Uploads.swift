@@ -4,7 +4,7 @@ import WeirS3Settings
 
 extension S3ObjectStore {
   /// - Throws: never: without the permission, or in a store that lists no uploads, orphans stay, which cost money and nothing else.
-  public func removeOrphans(olderThan age: Int64) async throws { _ = try? await abortUploads(olderThan: age) }
+  package func removeOrphans(olderThan age: Int64) async throws { _ = try? await abortUploads(olderThan: age) }
 
   /// Pages of a listing of uploads.
   private static let uploadPagesMax = 1000
@@ -14,7 +14,7 @@ extension S3ObjectStore {
   /// - Parameter age: microseconds, by the service's clock, or by this machine's if it is slower: that one may be days ahead.
   /// - Returns: how many were aborted.
   @discardableResult
-  public func abortUploads(olderThan age: Int64) async throws -> Int {
+  package func abortUploads(olderThan age: Int64) async throws -> Int {
     let wall = connection.clock.wallMicroseconds
     let prefix = connection.location.prefix.isEmpty ? "" : connection.location.key("")
     var (count, marker) = (0, (key: String, id: String)?.none)

@@ -5,7 +5,7 @@ import WeirS3Settings
 /// A bucket, or a part of one, as an object store. Put-if-absent is a PUT with `If-None-Match: *`.
 ///
 /// The store must be strongly consistent and must let exactly one of several conditional writes win, as S3 does: ``StoreCheck`` finds out.
-public final class S3ObjectStore: ObjectStore {
+package final class S3ObjectStore: ObjectStore {
   let connection: S3Connection
 
   /// Requests of one ``write(_:)`` at once, and the bytes in them.
@@ -16,15 +16,15 @@ public final class S3ObjectStore: ObjectStore {
   ///   - sender: to the service `s3`.
   ///   - clock: for the rests between tries, and for the age of uploads.
   ///   - random: for names of calls, and for rests.
-  public init(_ settings: S3Settings, sender: any AWSSender, clock: any Clock, random: any RandomSource) {
+  package init(_ settings: S3Settings, sender: any AWSSender, clock: any Clock, random: any RandomSource) {
     connection = S3Connection(settings, sender, clock, random)
   }
 
-  public var place: String { connection.location.description }
+  package var place: String { connection.location.description }
 
   // MARK: Write
 
-  public func write(_ objects: [NewObject]) async throws {
+  package func write(_ objects: [NewObject]) async throws {
     let keyed = try objects.map { (key: try connection.key($0.path), pieces: $0.pieces, bytes: $0.pieces.reduce(0) { $0 + $1.count }) }
     var rest = keyed[...]
     try await withThrowingTaskGroup(of: Int.self) { group in
@@ -70,7 +70,7 @@ public final class S3ObjectStore: ObjectStore {
     return WeirError(.storage, lines.first.map { String($0) } ?? text, advice: Wording(advice))
   }
 
-  public func putIfAbsent(_ object: NewObject) async -> PutOutcome {
+  package func putIfAbsent(_ object: NewObject) async -> PutOutcome {
     do {
       let key = try connection.key(object.path)
       let writer = connection.makeWriter()
@@ -80,20 +80,20 @@ public final class S3ObjectStore: ObjectStore {
     }
   }
 
-  public func upload(_ path: String) async throws -> any ObjectUpload {
+  package func upload(_ path: String) async throws -> any ObjectUpload {
     S3Upload(connection, try connection.key(path), ifAbsent: true)
   }
 
-  public func replace(_ object: NewObject) async throws {
+  package func replace(_ object: NewObject) async throws {
     let key = try connection.key(object.path)
     let request = connection.requests.put(key, object.bytes, writer: connection.makeWriter(), ifAbsent: false)
     _ = try await connection.send("replace", key, request, expecting: [200])
   }
 
   /// Nothing is to be done: S3 answers a write when the object is on several disks, and no reader sees it before.
-  public func sync(_ path: String) async throws {}
+  package func sync(_ path: String) async throws {}
 
-  public func delete(_ path: String) async throws {
+  package func delete(_ path: String) async throws {
     let key = try connection.key(path)
     _ = try await connection.send("delete", key, connection.requests.delete(key), expecting: [200, 204, 404])
   }

@@ -3,7 +3,7 @@ import WeirCore
 /// The settings of a plan, `lake: {path: s3://…, s3: {region: …}}`, as texts by name.
 extension S3Settings {
   /// What a pipeline file may set.
-  public enum Option: String, Sendable, CaseIterable {
+  package enum Option: String, Sendable, CaseIterable {
     case region, endpoint, sse
     case kmsKey = "kms_key"
     case bucketKey = "bucket_key"
@@ -13,7 +13,7 @@ extension S3Settings {
 
   /// - Parameter options: by ``Option``.
   /// - Throws: `config`: an option is unknown, or its value is none that it may have.
-  public init(_ location: S3Location, options: [String: String]) throws(WeirError) {
+  package init(_ location: S3Location, options: [String: String]) throws(WeirError) {
     self.init(location)
     for name in options.keys.sorted() {
       guard let option = Option(rawValue: name), let text = options[name] else {

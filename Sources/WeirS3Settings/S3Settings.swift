@@ -1,26 +1,26 @@
 import WeirCore
 
 /// A bucket and the prefix of a lake's keys in it: `s3://bucket/prefix`.
-public struct S3Location: Sendable, Hashable, CustomStringConvertible {
-  public let bucket: String
+package struct S3Location: Sendable, Hashable, CustomStringConvertible {
+  package let bucket: String
   /// A lake's has no slashes at its ends; empty: the whole bucket.
-  public let prefix: String
+  package let prefix: String
 
   /// S3's own bound for a key is 1,024 bytes; the rest is for the paths in the lake.
-  public static let prefixBytesMax = 512
-  public static let scheme = "s3://"
+  package static let prefixBytesMax = 512
+  package static let scheme = "s3://"
 
   /// Whether a text is meant as an address of this kind.
-  public static func accepts(_ text: String) -> Bool { text.lowercased().hasPrefix(scheme) }
+  package static func accepts(_ text: String) -> Bool { text.lowercased().hasPrefix(scheme) }
 
   /// - Parameter text: `s3://bucket/prefix`. As in other tools, the prefix is taken as it is: `%20` are three characters.
   /// - Throws: `config`.
-  public init(_ text: String) throws(WeirError) { try self.init(text, isExact: false) }
+  package init(_ text: String) throws(WeirError) { try self.init(text, isExact: false) }
 
   /// The address of an object, or of keys that begin in the same way. Keys may begin with a slash, and contain empty parts: those of
   /// `s3://bucket//k` are `/k` and what is below.
   /// - Throws: `config`.
-  public init(objects text: String) throws(WeirError) { try self.init(text, isExact: true) }
+  package init(objects text: String) throws(WeirError) { try self.init(text, isExact: true) }
 
   /// - Parameter isExact: at each end of the prefix, one slash is not part of it; else all of them.
   private init(_ text: String, isExact: Bool) throws(WeirError) {
@@ -54,12 +54,12 @@ public struct S3Location: Sendable, Hashable, CustomStringConvertible {
     return nil
   }
 
-  public var description: String { S3Location.scheme + bucket + (prefix.isEmpty ? "" : "/" + prefix) }
+  package var description: String { S3Location.scheme + bucket + (prefix.isEmpty ? "" : "/" + prefix) }
 
   /// The key of a path in the lake.
-  public func key(_ path: String) -> String { prefix.isEmpty ? path : prefix + "/" + path }
+  package func key(_ path: String) -> String { prefix.isEmpty ? path : prefix + "/" + path }
   /// The path in the lake of a key; nil: the key is outside.
-  public func path(ofKey key: String) -> String? {
+  package func path(ofKey key: String) -> String? {
     guard !prefix.isEmpty else { return key }
     let start = prefix + "/"
     // By bytes: Strings that are canonically equivalent are equal, and yet two keys.
@@ -69,9 +69,9 @@ public struct S3Location: Sendable, Hashable, CustomStringConvertible {
 }
 
 /// How objects are sent to a bucket.
-public struct S3Settings: Sendable, Hashable {
+package struct S3Settings: Sendable, Hashable {
   /// What the service encrypts objects with.
-  public enum Encryption: Sendable, Hashable {
+  package enum Encryption: Sendable, Hashable {
     /// What the bucket has as its default.
     case bucketDefault
     /// Keys of S3 (SSE-S3).
@@ -83,20 +83,20 @@ public struct S3Settings: Sendable, Hashable {
     case kms(key: String?, bucketKey: Bool?)
   }
 
-  public var location: S3Location
+  package var location: S3Location
   /// nil: as the environment says.
-  public var region: String?
-  public var endpoint: String?
+  package var region: String?
+  package var endpoint: String?
   /// The bucket is in the path and not in the host's name; nil: where the endpoint is not one of AWS, or the name has dots, which no
   /// certificate covers.
-  public var usesPathStyle: Bool?
-  public var encryption: Encryption
+  package var usesPathStyle: Bool?
+  package var encryption: Encryption
   /// Sends SHA-256 checksums, which the service checks and keeps. Some stores refuse them.
-  public var sendsChecksums: Bool
+  package var sendsChecksums: Bool
   /// Bytes of a part of an upload; S3 wants 5 MiB at least. Later parts are larger.
-  public var partBytes: Int
+  package var partBytes: Int
 
-  public init(_ location: S3Location) {
+  package init(_ location: S3Location) {
     self.location = location
     (region, endpoint, usesPathStyle) = (nil, nil, nil)
     encryption = .bucketDefault
@@ -104,7 +104,7 @@ public struct S3Settings: Sendable, Hashable {
     partBytes = 8 << 20
   }
 
-  public func hasPathStyle(at endpoint: String) -> Bool {
+  package func hasPathStyle(at endpoint: String) -> Bool {
     if let usesPathStyle { return usesPathStyle }
     let host = endpoint.split(separator: "/").dropFirst().first.map { $0.prefix { $0 != ":" }.lowercased() } ?? ""
     let isAWS = [".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu"].contains { host.hasSuffix($0) }

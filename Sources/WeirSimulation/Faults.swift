@@ -1,28 +1,28 @@
 /// What may go wrong with requests to lake and state table, and how often.
-public struct Faults: Sendable {
+package struct Faults: Sendable {
   /// Chances per request.
-  public var requestLost = 0.0
-  public var replyLost = 0.0
-  public var requestDelayed = 0.0
-  public var readFailed = 0.0
+  package var requestLost = 0.0
+  package var replyLost = 0.0
+  package var requestDelayed = 0.0
+  package var readFailed = 0.0
   /// The store says at once that it will not (409, 503).
-  public var requestRefused = 0.0
+  package var requestRefused = 0.0
   /// The answer comes, seconds later.
-  public var requestSlow = 0.0
+  package var requestSlow = 0.0
   /// A write of many rows to the state table takes several transactions.
-  public var writeSplit = 0.0
+  package var writeSplit = 0.0
   /// Longest time of a delayed request on its way, virtual nanoseconds.
-  public var delayNanosecondsMax: Int64 = 10_000_000_000
+  package var delayNanosecondsMax: Int64 = 10_000_000_000
   /// Longest error of a wall clock, microseconds.
-  public var wallSkewMax: Int64 = 0
+  package var wallSkewMax: Int64 = 0
 
-  public static let none = Faults()
+  package static let none = Faults()
 
-  public init() {}
+  package init() {}
 }
 
 /// "Sometimes" marks: each fault kind and each way of recovery. Many seeds in which one stays at zero have not tested it.
-public enum Mark: String, CaseIterable, Sendable {
+package enum Mark: String, CaseIterable, Sendable {
   // Faults of requests.
   case requestLost, replyLost, requestDelayed, delayedRequestLanded, readFailed, requestRefused, requestSlow, writeSplit
   case answerTruncated, fullDiskMet, stateWriteFailed, stateThrottled, objectLostInCrash
@@ -55,28 +55,28 @@ public enum Mark: String, CaseIterable, Sendable {
   /// Those that 2,000 seeds need not meet: an entry that is collected between a put that finds it and the look at it, a state row that
   /// its fence alone stops (the name of the rows' owner stops it before), and an entry that moves a replay's ledger after an idle day.
   /// The others are of workloads of their own.
-  public static let rare: [Mark] =
+  package static let rare: [Mark] =
     [.entryNotThere, .stateRowSkipped, .barrier, .shardClosed, .shardsMerged, .closing, .partitionsAdded] + ofReplays + ofRepeats
 
   /// Those that only replays of captures meet.
-  public static let ofReplays: [Mark] = [
+  package static let ofReplays: [Mark] = [
     .captureFailed, .captureDamaged, .captureChanged, .pipePaused, .mergeClosing, .replayUnchanged, .replayKeptOpen,
     .replayInterrupted,
   ]
   /// Those that only replays of a live run's decisions meet.
-  public static let ofRepeats: [Mark] = [.entryRepeated, .recordedGap, .recordedIdle]
+  package static let ofRepeats: [Mark] = [.entryRepeated, .recordedGap, .recordedIdle]
 }
 
 /// How often each mark was met.
-public struct Marks: Sendable, Equatable {
-  public private(set) var counts: [Mark: Int] = [:]
+package struct Marks: Sendable, Equatable {
+  package private(set) var counts: [Mark: Int] = [:]
 
-  public init() {}
+  package init() {}
 
-  public subscript(mark: Mark) -> Int { counts[mark] ?? 0 }
-  public mutating func hit(_ mark: Mark) { counts[mark, default: 0] += 1 }
+  package subscript(mark: Mark) -> Int { counts[mark] ?? 0 }
+  package mutating func hit(_ mark: Mark) { counts[mark, default: 0] += 1 }
 
-  public static func += (a: inout Marks, b: Marks) {
+  package static func += (a: inout Marks, b: Marks) {
     for (mark, count) in b.counts { a.counts[mark, default: 0] += count }
   }
 }

@@ -8,27 +8,27 @@ import WeirTesting
 /// - Deletes, replaces and writes are atomic per object; a write of several may stop halfway.
 ///
 /// `@unchecked Sendable`: see ``World``.
-public final class SimulatedObjectStore: @unchecked Sendable {
+package final class SimulatedObjectStore: @unchecked Sendable {
   struct Object {
     var bytes: [UInt8]
     var modified: Int64
     var isSynced: Bool
   }
 
-  public let world: World
-  public var faults: Faults
-  public var marks = Marks()
+  package let world: World
+  package var faults: Faults
+  package var marks = Marks()
   /// Called with each durable step, in order.
-  public var onCreate: ((_ path: String, _ bytes: [UInt8]) -> Void)?
-  public var onDelete: ((_ path: String) -> Void)?
+  package var onCreate: ((_ path: String, _ bytes: [UInt8]) -> Void)?
+  package var onDelete: ((_ path: String) -> Void)?
   /// Called after a crash of the machine took objects.
-  public var onLoss: (() -> Void)?
+  package var onLoss: (() -> Void)?
   /// Called before a put-if-absent is sent, and when its object is visible but not durable: the moments at which a death or a sleep does the
   /// most harm.
-  public var onPut: ((Node) -> Void)?
-  public var onVisible: ((Node) -> Void)?
+  package var onPut: ((Node) -> Void)?
+  package var onVisible: ((Node) -> Void)?
   /// A name that was used for other bytes: its writer broke the store's contract.
-  public var onRewrite: ((_ path: String) -> Void)?
+  package var onRewrite: ((_ path: String) -> Void)?
   fileprivate var random: SplitMix64
   fileprivate var crashes = 0
   fileprivate var outageUntil: Int64 = 0
@@ -43,7 +43,7 @@ public final class SimulatedObjectStore: @unchecked Sendable {
   /// Paths by directory: a listing looks at few of them.
   private var directories: [String: Set<String>] = [:]
 
-  public init(world: World, faults: Faults = .none) {
+  package init(world: World, faults: Faults = .none) {
     self.world = world
     self.faults = faults
     random = world.random("store")
@@ -58,12 +58,12 @@ public final class SimulatedObjectStore: @unchecked Sendable {
   }
 
   /// The store as one node reaches it.
-  public func reached(by node: Node) -> any ObjectStore { NodeStore(node: node, shared: self) }
+  package func reached(by node: Node) -> any ObjectStore { NodeStore(node: node, shared: self) }
 
   /// What is stored, without a request: for oracles.
-  public func peek(_ path: String) -> [UInt8]? { objects[path]?.bytes }
+  package func peek(_ path: String) -> [UInt8]? { objects[path]?.bytes }
 
-  public func paths(_ prefix: String) -> [String] {
+  package func paths(_ prefix: String) -> [String] {
     var found: [String] = []
     for (directory, paths) in directories {
       if directory.hasPrefix(prefix) {
@@ -85,7 +85,7 @@ public final class SimulatedObjectStore: @unchecked Sendable {
   }
 
   /// Power loss: requests under way are lost, and of what was not synced each object with chance one half.
-  public func crash() {
+  package func crash() {
     crashes += 1
     for path in unsynced.sorted() {
       if random.chance(0.5) {
@@ -99,22 +99,22 @@ public final class SimulatedObjectStore: @unchecked Sendable {
   }
 
   /// There is no space for a while.
-  public func fill(nanoseconds: Int64) { fullUntil = max(fullUntil, world.now + nanoseconds) }
+  package func fill(nanoseconds: Int64) { fullUntil = max(fullUntil, world.now + nanoseconds) }
 
   /// Answers to reads may be cut short for a while.
-  public func truncate(nanoseconds: Int64) {
+  package func truncate(nanoseconds: Int64) {
     hasTruncated = true
     truncatesUntil = max(truncatesUntil, world.now + nanoseconds)
   }
 
   /// All that lasts for a while is over.
-  public func heal() { (fullUntil, truncatesUntil, outageUntil, putsLostUntil) = (0, 0, 0, 0) }
+  package func heal() { (fullUntil, truncatesUntil, outageUntil, putsLostUntil) = (0, 0, 0, 0) }
 
   /// Nothing is put for a while, and everything can be read.
-  public func losePuts(nanoseconds: Int64) { putsLostUntil = max(putsLostUntil, world.now + nanoseconds) }
+  package func losePuts(nanoseconds: Int64) { putsLostUntil = max(putsLostUntil, world.now + nanoseconds) }
 
   /// No request arrives for a while.
-  public func fail(nanoseconds: Int64) { outageUntil = max(outageUntil, world.now + nanoseconds) }
+  package func fail(nanoseconds: Int64) { outageUntil = max(outageUntil, world.now + nanoseconds) }
 
   // MARK: Effects
 

@@ -4,51 +4,51 @@ import WeirTesting
 /// A state table that a machine crash empties, and whose writes may fail with or without effect.
 ///
 /// `@unchecked Sendable`: see ``World``.
-public final class SimulatedStateTable: @unchecked Sendable {
-  public let world: World
-  public var faults: Faults
-  public var marks = Marks()
+package final class SimulatedStateTable: @unchecked Sendable {
+  package let world: World
+  package var faults: Faults
+  package var marks = Marks()
   /// A planted bug: rows are written whatever their fence.
-  public var ignoresFences = false
+  package var ignoresFences = false
   /// A planted bug: the worker that claims a lane last has it, whatever the ledger's position.
-  public var ordersNoClaims = false
+  package var ordersNoClaims = false
   /// Called with each row that was written, with the one that it replaced.
-  public var onWrite: ((_ row: StateRow, _ old: StateRow?) -> Void)?
+  package var onWrite: ((_ row: StateRow, _ old: StateRow?) -> Void)?
   /// Called with each mark that was written over another value.
-  public var onMark: ((_ name: String, _ value: [UInt8], _ old: [UInt8]) -> Void)?
+  package var onMark: ((_ name: String, _ value: [UInt8], _ old: [UInt8]) -> Void)?
   /// Called before a request has its effect, and between two transactions of one.
-  public var onRequest: ((Node) -> Void)?
+  package var onRequest: ((Node) -> Void)?
   /// Called with each request, for a look at a seed.
-  public var say: ((String) -> Void)?
+  package var say: ((String) -> Void)?
   fileprivate var random: SplitMix64
   fileprivate var throttledUntil: Int64 = 0
   fileprivate var rows: [String: StateRow] = [:]
   fileprivate var meta: [String: [UInt8]] = [:]
 
-  public init(world: World, faults: Faults = .none) {
+  package init(world: World, faults: Faults = .none) {
     self.world = world
     self.faults = faults
     random = world.random("state table")
   }
 
-  public func reached(by node: Node) -> any StateTable { NodeStateTable(node: node, shared: self) }
+  package func reached(by node: Node) -> any StateTable { NodeStateTable(node: node, shared: self) }
 
   /// All rows, for oracles.
-  public var allRows: [StateRow] { rows.sorted { $0.key < $1.key }.map(\.value) }
+  package var allRows: [StateRow] { rows.sorted { $0.key < $1.key }.map(\.value) }
 
   /// Requests are refused for a while.
-  public func throttle(nanoseconds: Int64) { throttledUntil = max(throttledUntil, world.now + nanoseconds) }
+  package func throttle(nanoseconds: Int64) { throttledUntil = max(throttledUntil, world.now + nanoseconds) }
 
   /// It is not too busy any more.
-  public func heal() { throttledUntil = 0 }
+  package func heal() { throttledUntil = 0 }
 
-  public func mark(_ name: String) -> [UInt8]? { meta[name] }
+  package func mark(_ name: String) -> [UInt8]? { meta[name] }
 
   /// The table has a row of the lane.
   func hasRow(of lane: some StringProtocol) -> Bool { rows.values.contains { $0.lane == lane } }
 
   /// Power loss: the table is not worth anything any more.
-  public func crash() {
+  package func crash() {
     rows = [:]
     meta = [:]
   }

@@ -7,60 +7,60 @@ import WeirTesting
 /// so two runs of a seed can be compared.
 ///
 /// `@unchecked Sendable`: all access is from the thread that steps the world; ``escapes`` counts enqueues from outside.
-public final class World: @unchecked Sendable {
+package final class World: @unchecked Sendable {
   /// Virtual nanoseconds since the world began.
-  public private(set) var now: Int64 = 0
-  public private(set) var steps = 0
+  package private(set) var now: Int64 = 0
+  package private(set) var steps = 0
   /// FNV-1a over everything that happened.
-  public private(set) var trace: UInt64 = 14_695_981_039_346_656_037
+  package private(set) var trace: UInt64 = 14_695_981_039_346_656_037
   /// Jobs that came from outside a step: work that left the simulation (`Task {}`, `Task.sleep`).
-  public private(set) var escapes = 0
+  package private(set) var escapes = 0
   private var ready: [(node: Node, job: UnownedJob)] = []
   private var timers = TimerHeap()
   private var timerCount = 0
   private var scheduler: SplitMix64
   private var isInside = false
   private var nodeCount = 0
-  public let seed: UInt64
+  package let seed: UInt64
 
-  public init(seed: UInt64) {
+  package init(seed: UInt64) {
     self.seed = seed
     scheduler = SplitMix64(seed: seed ^ 0x5EED)
   }
 
   /// A random stream of its own for a component, so that a draw more in one does not shift the others.
-  public func random(_ component: String) -> SplitMix64 {
+  package func random(_ component: String) -> SplitMix64 {
     let hash = Array(component.utf8).withUnsafeBytes { Hash128($0, seed: seed) }
     return SplitMix64(seed: hash.low)
   }
 
-  public func makeNode() -> Node {
+  package func makeNode() -> Node {
     nodeCount += 1
     return Node(id: nodeCount, world: self)
   }
 
   /// Adds something that happened to the trace.
-  public func note(_ value: Int64) {
+  package func note(_ value: Int64) {
     trace = (trace ^ UInt64(bitPattern: value)) &* 1_099_511_628_211
   }
 
   /// Calls `fire` after a delay, whatever became of the node that asked: a request on its way.
-  public func after(_ nanoseconds: Int64, _ fire: @escaping () -> Void) {
+  package func after(_ nanoseconds: Int64, _ fire: @escaping () -> Void) {
     timerCount += 1
     timers.push(TimerHeap.Timer(at: now + max(0, nanoseconds), order: timerCount, fire: fire))
   }
 
   /// Time moves forward at once: what was due meanwhile happens now.
-  public func warp(nanoseconds: Int64) {
+  package func warp(nanoseconds: Int64) {
     now += nanoseconds
     warped += nanoseconds
   }
 
   /// Virtual nanoseconds that passed at once: ``now`` without them is how long the world has been at work.
-  public private(set) var warped: Int64 = 0
+  package private(set) var warped: Int64 = 0
 
   /// Does one thing; false if nothing is left to do.
-  public func step() -> Bool {
+  package func step() -> Bool {
     if let next = takeRunnable() {
       run(next)
       return true
@@ -85,7 +85,7 @@ public final class World: @unchecked Sendable {
   }
 
   /// Runs code of the simulation itself, which may start tasks.
-  public func inside(_ body: () -> Void) {
+  package func inside(_ body: () -> Void) {
     let outer = isInside
     isInside = true
     body()
@@ -109,49 +109,49 @@ public final class World: @unchecked Sendable {
 /// One process: its own executor, so that it can die or sleep at any instant.
 ///
 /// `@unchecked Sendable`: see ``World``.
-public final class Node: TaskExecutor, @unchecked Sendable {
-  public let id: Int
-  public let world: World
-  public private(set) var isAlive = true
+package final class Node: TaskExecutor, @unchecked Sendable {
+  package let id: Int
+  package let world: World
+  package private(set) var isAlive = true
   /// A zombie until then: its jobs wait, its requests continue.
-  public private(set) var pausedUntil: Int64 = 0
+  package private(set) var pausedUntil: Int64 = 0
   /// Error of its wall clock, microseconds.
-  public var wallSkew: Int64 = 0
+  package var wallSkew: Int64 = 0
 
   fileprivate init(id: Int, world: World) {
     self.id = id
     self.world = world
   }
 
-  public func enqueue(_ job: consuming ExecutorJob) {
+  package func enqueue(_ job: consuming ExecutorJob) {
     world.enqueue(UnownedJob(job), on: self)
   }
 
   /// `kill -9`: its jobs are dropped (their tasks leak, that is accepted); requests under way still arrive.
-  public func kill() {
+  package func kill() {
     isAlive = false
     world.drop(self)
   }
 
   /// Stops for a while and continues where it stopped.
-  public func pause(nanoseconds: Int64) {
+  package func pause(nanoseconds: Int64) {
     pausedUntil = max(pausedUntil, world.now + nanoseconds)
     world.after(nanoseconds) {}
   }
 
-  public var isPaused: Bool { pausedUntil > world.now }
+  package var isPaused: Bool { pausedUntil > world.now }
   /// The watch over it takes it for awake while it is paused.
-  public var isUnnoticed = false
+  package var isUnnoticed = false
 
   /// Ends a pause.
-  public func wake() { pausedUntil = min(pausedUntil, world.now) }
+  package func wake() { pausedUntil = min(pausedUntil, world.now) }
 
-  public func start(_ body: @escaping @Sendable () async -> Void) {
+  package func start(_ body: @escaping @Sendable () async -> Void) {
     world.inside { _ = Task(executorPreference: self) { await body() } }
   }
 
   /// Ends at once when the task is cancelled.
-  public func sleep(nanoseconds: Int64) async {
+  package func sleep(nanoseconds: Int64) async {
     let sleeper = Sleeper()
     await withTaskCancellationHandler {
       await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
@@ -178,29 +178,29 @@ private final class Sleeper: @unchecked Sendable {
 }
 
 /// A node's clock.
-public struct SimulatedClock: Clock {
-  public let node: Node
+package struct SimulatedClock: Clock {
+  package let node: Node
   /// 2025-01-01, UTC microseconds.
-  public static let epochMicroseconds: Int64 = 1_735_689_600_000_000
+  package static let epochMicroseconds: Int64 = 1_735_689_600_000_000
 
-  public init(node: Node) { self.node = node }
+  package init(node: Node) { self.node = node }
 
-  public var monotonicNanoseconds: Int64 { node.world.now }
-  public var wallMicroseconds: Int64 { SimulatedClock.epochMicroseconds + node.world.now / 1000 + node.wallSkew }
-  public func sleep(nanoseconds: Int64) async { await node.sleep(nanoseconds: nanoseconds) }
+  package var monotonicNanoseconds: Int64 { node.world.now }
+  package var wallMicroseconds: Int64 { SimulatedClock.epochMicroseconds + node.world.now / 1000 + node.wallSkew }
+  package func sleep(nanoseconds: Int64) async { await node.sleep(nanoseconds: nanoseconds) }
 }
 
 /// A seeded source of randomness for one component.
 ///
 /// `@unchecked Sendable`: see ``World``.
-public final class SimulatedRandom: RandomSource, @unchecked Sendable {
+package final class SimulatedRandom: RandomSource, @unchecked Sendable {
   private var generator: SplitMix64
 
-  public init(_ generator: SplitMix64) { self.generator = generator }
+  package init(_ generator: SplitMix64) { self.generator = generator }
 
-  public func next() -> UInt64 { generator.next() }
-  public func chance(_ probability: Double) -> Bool { generator.chance(probability) }
-  public func below(_ bound: Int) -> Int { generator.below(bound) }
+  package func next() -> UInt64 { generator.next() }
+  package func chance(_ probability: Double) -> Bool { generator.chance(probability) }
+  package func below(_ bound: Int) -> Int { generator.below(bound) }
 }
 
 /// Timers by time, then by the order in which they were set.

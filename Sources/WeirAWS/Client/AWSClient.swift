@@ -4,7 +4,7 @@ import WeirCore
 /// Sends requests to one service: signs, counts and repeats them.
 ///
 /// The decisions are in ``RequestAttempts``, ``AWSVerdict``, ``RetryQuota`` and ``AdaptiveRate``, which see no clock and no network.
-public final class AWSClient: AWSSender {
+package final class AWSClient: AWSSender {
   /// What a client needs of the world.
   package struct Parts: Sendable {
     package var transport: any AWSTransport
@@ -28,10 +28,10 @@ public final class AWSClient: AWSSender {
     var clockSeconds: Int64 = 0
   }
 
-  public let service: AWSService
+  package let service: AWSService
   /// For the signature.
-  public let region: String
-  public var endpoint: String { target.text }
+  package let region: String
+  package var endpoint: String { target.text }
   /// Where requests go.
   package let target: AWSEndpoint
   private let credentials: (any AWSCredentialsProvider)?
@@ -59,14 +59,14 @@ public final class AWSClient: AWSSender {
 
   // MARK: Sending
 
-  public func send(_ request: AWSRequest) async throws(AWSFailure) -> AWSResponse {
+  package func send(_ request: AWSRequest) async throws(AWSFailure) -> AWSResponse {
     let attempt = try await succeed(request, nil)
     // Answered attempts have an answer.
     guard let answer = attempt.answer else { throw failure(.fatal, request, attempt) }
     return answer
   }
 
-  public func open(_ request: AWSRequest, _ limits: AWSStreamLimits) async throws(AWSFailure) -> AWSStream {
+  package func open(_ request: AWSRequest, _ limits: AWSStreamLimits) async throws(AWSFailure) -> AWSStream {
     let attempt = try await succeed(request, limits)
     guard let stream = attempt.stream else { throw failure(.fatal, request, attempt) }
     return stream

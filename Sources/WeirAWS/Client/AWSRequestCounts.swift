@@ -1,8 +1,8 @@
 import Synchronization
 
 /// Requests that were sent, by service, operation and outcome: what metrics show, and what AWS bills. Each attempt counts.
-public struct AWSRequestCounts: Sendable, Equatable {
-  public enum Outcome: String, Sendable, CaseIterable {
+package struct AWSRequestCounts: Sendable, Equatable {
+  package enum Outcome: String, Sendable, CaseIterable {
     /// 2xx and 304.
     case succeeded
     /// 404.
@@ -18,33 +18,33 @@ public struct AWSRequestCounts: Sendable, Equatable {
     case unanswered
   }
 
-  public struct Key: Sendable, Hashable {
-    public var service: String
+  package struct Key: Sendable, Hashable {
+    package var service: String
     /// ``AWSRequest/operation``.
-    public var operation: String
-    public var outcome: Outcome
+    package var operation: String
+    package var outcome: Outcome
 
-    public init(service: String, operation: String, outcome: Outcome) {
+    package init(service: String, operation: String, outcome: Outcome) {
       self.service = service
       self.operation = operation
       self.outcome = outcome
     }
   }
 
-  public struct Count: Sendable, Equatable {
-    public var requests = 0
+  package struct Count: Sendable, Equatable {
+    package var requests = 0
     /// Of bodies.
-    public var bytesSent: Int64 = 0
-    public var bytesReceived: Int64 = 0
-    public init() {}
+    package var bytesSent: Int64 = 0
+    package var bytesReceived: Int64 = 0
+    package init() {}
   }
 
-  public private(set) var counts: [Key: Count] = [:]
+  package private(set) var counts: [Key: Count] = [:]
 
-  public init() {}
+  package init() {}
 
   /// Of all outcomes, or of one.
-  public func requests(service: String, operation: String, outcome: Outcome? = nil) -> Int {
+  package func requests(service: String, operation: String, outcome: Outcome? = nil) -> Int {
     counts.reduce(0) { sum, entry in
       let isMeant = entry.key.service == service && entry.key.operation == operation && (outcome == nil || entry.key.outcome == outcome)
       return isMeant ? sum + entry.value.requests : sum
@@ -59,13 +59,13 @@ public struct AWSRequestCounts: Sendable, Equatable {
 }
 
 /// Counts for all clients of a process.
-public final class AWSRequestCounter: Sendable {
+package final class AWSRequestCounter: Sendable {
   private let counts = Mutex(AWSRequestCounts())
 
-  public init() {}
+  package init() {}
 
   /// Up to now.
-  public var snapshot: AWSRequestCounts { counts.withLock { $0 } }
+  package var snapshot: AWSRequestCounts { counts.withLock { $0 } }
 
   func add(_ key: AWSRequestCounts.Key, sent: Int, received: Int) { counts.withLock { $0.add(key, sent: sent, received: received) } }
 }

@@ -1,19 +1,19 @@
 import WeirCore
 
 /// How long and how often a client tries. Times are those of one request, with all its attempts.
-public struct AWSRetrySettings: Sendable, Hashable {
+package struct AWSRetrySettings: Sendable, Hashable {
   /// The first one included; at least 1.
-  public var attemptsMax = 5
+  package var attemptsMax = 5
   /// From the call to the end of the last attempt, pauses included.
-  public var totalMilliseconds = 120_000
-  public var attemptMilliseconds = 60_000
-  public var connectMilliseconds = 5000
+  package var totalMilliseconds = 120_000
+  package var attemptMilliseconds = 60_000
+  package var connectMilliseconds = 5000
   /// An attempt without a byte for so long has failed.
-  public var idleSeconds = 20
+  package var idleSeconds = 20
   /// false: a time-out fails the request.
-  public var repeatsTimeouts = true
+  package var repeatsTimeouts = true
 
-  public init() {}
+  package init() {}
 }
 
 /// The pause before another attempt: full jitter, `random(0, 1) * min(base * 2 ^ (attempt - 1), 20 s)` with a base of 1 s after

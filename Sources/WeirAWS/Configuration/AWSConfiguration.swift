@@ -3,14 +3,14 @@ import WeirCore
 /// What the environment and the profiles say about AWS: region, endpoints, keys.
 ///
 /// Read once, when a pipeline starts; keys are fetched when they are needed and renewed for as long as the process runs.
-public struct AWSConfiguration: Sendable {
+package struct AWSConfiguration: Sendable {
   /// nil: none is configured; clients then need one of their own.
-  public private(set) var region: String?
+  package private(set) var region: String?
   /// One for all clients, so that keys are fetched once.
-  public private(set) var credentials: any AWSCredentialsProvider
+  package private(set) var credentials: any AWSCredentialsProvider
   /// Requests of all clients.
-  public let counter: AWSRequestCounter
-  public var retries = AWSRetrySettings()
+  package let counter: AWSRequestCounter
+  package var retries = AWSRetrySettings()
   let machine: any AWSMachine
   let profile: AWSProfile
 
@@ -56,7 +56,7 @@ public struct AWSConfiguration: Sendable {
   ///   - endpoint: an address that wins over all configured ones.
   ///   - region: nil: the configuration's.
   /// - Throws: `fatal`: no region, an address that is not one, FIPS or dual-stack with an address of one's own.
-  public func endpoint(of service: AWSService, endpoint: String? = nil, region: String? = nil) throws(AWSFailure) -> AWSEndpoint {
+  package func endpoint(of service: AWSService, endpoint: String? = nil, region: String? = nil) throws(AWSFailure) -> AWSEndpoint {
     guard let region = region ?? self.region else {
       throw .configuration("no AWS region: set AWS_REGION, or region in the profile \(profile.name)")
     }
@@ -65,7 +65,7 @@ public struct AWSConfiguration: Sendable {
   }
 
   /// A client of a service, with the configuration's keys.
-  public func client(of service: AWSService, endpoint: String? = nil, region: String? = nil) throws(AWSFailure) -> AWSClient {
+  package func client(of service: AWSService, endpoint: String? = nil, region: String? = nil) throws(AWSFailure) -> AWSClient {
     AWSClient(
       service, try self.endpoint(of: service, endpoint: endpoint, region: region), credentials: credentials,
       parts: .init(transport: machine.transport, clock: machine.clock, random: machine.random, counter: counter), settings: retries)

@@ -1,25 +1,25 @@
 import WeirCore
 
 /// Where the requests of a client go.
-public struct AWSEndpoint: Sendable, Hashable {
-  public var scheme: String
+package struct AWSEndpoint: Sendable, Hashable {
+  package var scheme: String
   /// Host, and port unless it is the scheme's own.
-  public var authority: String
+  package var authority: String
   /// Empty, or begins with `/` and does not end with one. Not encoded.
-  public var path: String
+  package var path: String
   /// For signatures.
-  public var region: String
+  package var region: String
   /// Configured by a person: buckets are then named in the path unless they ask otherwise.
-  public var isCustom: Bool
+  package var isCustom: Bool
 
   /// `https://s3.eu-central-1.amazonaws.com`
-  public var text: String { "\(scheme)://\(authority)\(path)" }
+  package var text: String { "\(scheme)://\(authority)\(path)" }
 
   // MARK: Custom ones
 
   /// - Parameter text: `http://` or `https://`, host, perhaps a port and a path.
   /// - Throws: `fatal`; the text is not shown if it contains a password.
-  public init(_ text: String, region: String) throws(AWSFailure) {
+  package init(_ text: String, region: String) throws(AWSFailure) {
     guard let parts = AddressParts(text) else {
       throw .endpoint("not an address of a service: \(text.contains("@") ? "it contains a password" : Printable.text(text, bytesMax: 200))")
     }

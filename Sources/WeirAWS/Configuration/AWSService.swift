@@ -1,5 +1,5 @@
 /// The services that Weir calls.
-public enum AWSService: String, Sendable, Hashable, CaseIterable {
+package enum AWSService: String, Sendable, Hashable, CaseIterable {
   case s3
   case dynamodb
   case kinesis

@@ -1,5 +1,5 @@
 /// Keys for requests, always the newest.
-public protocol AWSCredentialsProvider: Sendable {
+package protocol AWSCredentialsProvider: Sendable {
   /// Keys that are valid now. May wait for a service, within bounds of its own.
   /// - Throws: `fatal` when none are configured, `retriable` when their service cannot be reached.
   func credentials() async throws(AWSFailure) -> AWSCredentials

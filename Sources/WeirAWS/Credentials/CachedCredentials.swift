@@ -99,9 +99,9 @@ package actor CachedCredentials: AWSCredentialsProvider {
 }
 
 /// Keys that do not change: for tests and tools.
-public struct StaticCredentials: AWSCredentialsProvider {
+package struct StaticCredentials: AWSCredentialsProvider {
   private let keys: AWSCredentials
-  public init(_ keys: AWSCredentials) { self.keys = keys }
-  public func credentials() async throws(AWSFailure) -> AWSCredentials { keys }
-  public func refused(_ credentials: AWSCredentials) async {}
+  package init(_ keys: AWSCredentials) { self.keys = keys }
+  package func credentials() async throws(AWSFailure) -> AWSCredentials { keys }
+  package func refused(_ credentials: AWSCredentials) async {}
 }

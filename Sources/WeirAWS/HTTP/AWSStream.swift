@@ -3,9 +3,9 @@ import Synchronization
 /// The body of an answer that comes for as long as the service sends: the transport's thread gives bytes, one task takes them.
 ///
 /// What was not taken is bounded: beyond that the transport stops reading from the connection, and the service stops sending.
-public final class AWSStream: Sendable {
+package final class AWSStream: Sendable {
   /// What there is to take.
-  public enum Piece: Sendable, Equatable {
+  package enum Piece: Sendable, Equatable {
     case bytes([UInt8])
     /// Nothing yet: ``AWSStreamLimits`` say who rings when there is.
     case nothing
@@ -57,7 +57,7 @@ public final class AWSStream: Sendable {
   // MARK: The caller
 
   /// All that has come. Does not wait.
-  public func take() -> Piece {
+  package func take() -> Piece {
     let (piece, wasFull) = state.withLock { state -> (Piece, Bool) in
       guard state.bytes.isEmpty else {
         defer { (state.bytes, state.isFull) = ([], false) }
@@ -70,7 +70,7 @@ public final class AWSStream: Sendable {
   }
 
   /// Ends the answer. Further calls have no effect.
-  public func close() {
+  package func close() {
     let isFirst = state.withLock { state in
       defer { (state.isClosed, state.bytes) = (true, []) }
       return !state.isClosed
@@ -106,17 +106,17 @@ public final class AWSStream: Sendable {
 }
 
 /// Bounds of an answer that is read piece by piece.
-public struct AWSStreamLimits: Sendable {
+package struct AWSStreamLimits: Sendable {
   /// From the request to the end of the answer.
-  public var milliseconds: Int
+  package var milliseconds: Int
   /// The answer has broken when so long no byte came.
-  public var idleSeconds: Int
+  package var idleSeconds: Int
   /// That are held for the caller.
-  public var bytesMax: Int
+  package var bytesMax: Int
   /// Called, on any thread, when there is something to take.
-  public var news: @Sendable () -> Void
+  package var news: @Sendable () -> Void
 
-  public init(milliseconds: Int, idleSeconds: Int, bytesMax: Int, news: @escaping @Sendable () -> Void) {
+  package init(milliseconds: Int, idleSeconds: Int, bytesMax: Int, news: @escaping @Sendable () -> Void) {
     (self.milliseconds, self.idleSeconds, self.bytesMax, self.news) = (milliseconds, idleSeconds, bytesMax, news)
   }
 }
@@ -139,7 +139,7 @@ extension AWSTransport {
 
 extension AWSSender {
   /// By a sender that has answers as a whole only.
-  public func open(_ request: AWSRequest, _ limits: AWSStreamLimits) async throws(AWSFailure) -> AWSStream {
+  package func open(_ request: AWSRequest, _ limits: AWSStreamLimits) async throws(AWSFailure) -> AWSStream {
     AWSStream(whole: try await send(request).body, limits)
   }
 }

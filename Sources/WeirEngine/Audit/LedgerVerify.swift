@@ -3,12 +3,12 @@ import WeirOperators
 import WeirProtocol
 
 /// Reads again everything that the ledger names and the tables' logs, and compares. May run while a worker runs.
-public enum LedgerVerify {
-  public typealias Result = VerifyResult
+package enum LedgerVerify {
+  package typealias Result = VerifyResult
 
   /// - Parameter state: nil: it is not compared.
   /// - Throws: when there is no ledger. What does not agree, or could not be read, is in the result.
-  public static func run(
+  package static func run(
     _ compiled: CompiledPlan, state: (any StateTableReader)?, environment: EngineEnvironment
   ) async throws -> Result {
     var result = Result()

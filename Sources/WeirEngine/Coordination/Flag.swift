@@ -2,7 +2,7 @@ import Synchronization
 import WeirCore
 
 /// Something that happens once and stays: a stop was asked for, a session ends. One task raises it; others look at it or wait for it.
-public final class Flag: Sendable {
+package final class Flag: Sendable {
   private struct State {
     var watchers: [Int: @Sendable () -> Void] = [:]
     var waiters: [Int: CheckedContinuation<Void, Never>] = [:]
@@ -11,11 +11,11 @@ public final class Flag: Sendable {
   private let value = Atomic(false)
   private let state = Mutex(State())
 
-  public init() {}
+  package init() {}
 
-  public var isRaised: Bool { value.load(ordering: .acquiring) }
+  package var isRaised: Bool { value.load(ordering: .acquiring) }
 
-  public func raise() {
+  package func raise() {
     let state = self.state.withLock { state in
       value.store(true, ordering: .releasing)
       defer { (state.watchers, state.waiters) = ([:], [:]) }
@@ -28,7 +28,7 @@ public final class Flag: Sendable {
   /// Calls `body` when the flag is raised: at once if it was.
   /// - Returns: for ``forget(_:)``.
   @discardableResult
-  public func whenRaised(_ body: @escaping @Sendable () -> Void) -> Int {
+  package func whenRaised(_ body: @escaping @Sendable () -> Void) -> Int {
     let (number, isRaised) = state.withLock { state in
       state.asked += 1
       if !self.isRaised { state.watchers[state.asked] = body }
@@ -39,7 +39,7 @@ public final class Flag: Sendable {
   }
 
   /// The call of ``whenRaised(_:)`` with this number is wanted no more.
-  public func forget(_ number: Int) { state.withLock { _ = $0.watchers.removeValue(forKey: number) } }
+  package func forget(_ number: Int) { state.withLock { _ = $0.watchers.removeValue(forKey: number) } }
 
   /// Waits until the flag is raised, or the task is cancelled.
   func wait() async {

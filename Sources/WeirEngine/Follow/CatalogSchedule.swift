@@ -6,31 +6,31 @@ import WeirCore
 ///                                     └──failed──► failed ──after a pause──► ready
 ///
 /// Nothing waits for it, and its failures stop nothing. The pause after a round with failures begins with half a minute and doubles up to ten.
-public struct CatalogSchedule: Sendable {
-  public enum State: Sendable, Equatable {
+package struct CatalogSchedule: Sendable {
+  package enum State: Sendable, Equatable {
     case waits
     case registered
     case failed(String)
   }
 
-  public struct Entry: Sendable {
-    public var table: CatalogTable
-    public var state = State.waits
+  package struct Entry: Sendable {
+    package var table: CatalogTable
+    package var state = State.waits
   }
 
-  public static let pauseMin: Int64 = 30_000_000_000
-  public static let pauseMax: Int64 = 600_000_000_000
+  package static let pauseMin: Int64 = 30_000_000_000
+  package static let pauseMax: Int64 = 600_000_000_000
 
-  public private(set) var entries: [Entry]
+  package private(set) var entries: [Entry]
   /// Of all attempts.
-  public private(set) var failures: Int64 = 0
+  package private(set) var failures: Int64 = 0
   private var nextAt: Int64 = .min
   private var pause: Int64 = 0
 
-  public init(_ tables: [CatalogTable]) { entries = tables.map { Entry(table: $0) } }
+  package init(_ tables: [CatalogTable]) { entries = tables.map { Entry(table: $0) } }
 
   /// A table has other columns than before.
-  public mutating func changed(_ table: CatalogTable) {
+  package mutating func changed(_ table: CatalogTable) {
     guard let i = entries.firstIndex(where: { $0.table.path == table.path }), entries[i].table != table else { return }
     entries[i] = Entry(table: table)
     nextAt = .min
@@ -38,7 +38,7 @@ public struct CatalogSchedule: Sendable {
 
   /// What to register now, all in one round.
   /// - Parameter exists: whether the lake has the table of a path yet.
-  public func due(at now: Int64, exists: (String) -> Bool) -> [CatalogTable] {
+  package func due(at now: Int64, exists: (String) -> Bool) -> [CatalogTable] {
     entries.filter { entry in
       switch entry.state {
       case .registered: false
@@ -48,17 +48,17 @@ public struct CatalogSchedule: Sendable {
     }.map(\.table)
   }
 
-  public mutating func registered(_ table: CatalogTable) { set(table, .registered) }
+  package mutating func registered(_ table: CatalogTable) { set(table, .registered) }
 
   /// - Parameter message: for people, without secrets.
-  public mutating func failed(_ table: CatalogTable, _ message: String) {
+  package mutating func failed(_ table: CatalogTable, _ message: String) {
     failures += 1
     set(table, .failed(message))
   }
 
   /// The end of a round.
   /// - Parameter random: spreads the workers' next ones.
-  public mutating func ended(at now: Int64, random: UInt64) {
+  package mutating func ended(at now: Int64, random: UInt64) {
     guard entries.contains(where: { if case .failed = $0.state { true } else { false } }) else {
       (pause, nextAt) = (0, .min)
       return

@@ -2,17 +2,17 @@ import WeirCore
 import WeirProtocol
 
 /// What the state table keeps of the ledger about a lane, so that its readers can see which rows are committed.
-public struct LedgerMark: Sendable, Equatable {
+package struct LedgerMark: Sendable, Equatable {
   /// Before the lane's name, in the names of the table's marks.
-  public static let prefix = "committed/"
+  package static let prefix = "committed/"
 
-  public var generation: Int64
+  package var generation: Int64
   /// Everything before this ordinal is committed.
-  public var position: Int64
+  package var position: Int64
   /// Where the generation started, in the positions of the one before; nil: not known.
-  public var start: Int64?
+  package var start: Int64?
 
-  public init(generation: Int64, position: Int64, start: Int64? = nil) {
+  package init(generation: Int64, position: Int64, start: Int64? = nil) {
     (self.generation, self.position, self.start) = (generation, position, start)
   }
 
@@ -25,7 +25,7 @@ public struct LedgerMark: Sendable, Equatable {
   }
 
   /// Reads what ``entry(of:)`` wrote; nil: it is not a mark.
-  public init?(_ value: [UInt8]) {
+  package init?(_ value: [UInt8]) {
     let numbers = String(decoding: value, as: UTF8.self).split(separator: " ").compactMap { Int64($0) }
     guard numbers.count == 2 || numbers.count == 3 else { return nil }
     self.init(generation: numbers[0], position: numbers[1], start: numbers.count == 3 ? numbers[2] : nil)
@@ -39,7 +39,7 @@ public struct LedgerMark: Sendable, Equatable {
   /// The ledger has reached a row with this fence. One of the generation before is committed up to where the next one started: what is
   /// beyond comes from records that no entry has (law 6). No row of a still older generation is beyond its end: a worker that takes a lane
   /// over writes this mark after it has taken such rows back.
-  public func covers(_ fence: Fence) -> Bool {
+  package func covers(_ fence: Fence) -> Bool {
     if fence.generation == generation { return fence.position <= position }
     guard fence.generation < generation else { return false }
     guard let start, fence.generation == generation - 1 else { return true }

@@ -5,56 +5,56 @@ import WeirOperators
 /// the quarantine table has every record.
 ///
 /// Reasons that differ only in numbers and quoted values are one kind. The kinds, and the bytes held of each, are bounded.
-public struct RejectedReasons: Sendable {
+package struct RejectedReasons: Sendable {
   /// Kinds that are counted separately; records of further ones are counted in ``others``.
-  public static let kindsMax = 16
+  package static let kindsMax = 16
   /// Kinds that a summary or an error shows.
-  public static let shownMax = 3
+  package static let shownMax = 3
 
   /// Records that were rejected for one reason.
-  public struct Kind: Sendable {
-    public var stage: String
-    public var count: Int64
+  package struct Kind: Sendable {
+    package var stage: String
+    package var count: Int64
     /// The first of them, in shard order; of several shards the one first by name.
-    public var sample: Sample
+    package var sample: Sample
     /// Its reasons differ, in numbers or in texts within quotes: that of the sample is the first's.
-    public var differs = false
+    package var differs = false
     fileprivate var key: UInt64
     fileprivate var hash: UInt64
   }
 
   /// One rejected record.
-  public struct Sample: Sendable {
+  package struct Sample: Sendable {
     /// Bytes of the record that are shown.
     static let recordBytesMax = 160
     /// Bytes of the reason that are shown.
     static let reasonBytesMax = 300
 
-    public var shard: String
-    public var position: ShardPoint
+    package var shard: String
+    package var position: ShardPoint
     /// Control characters are escaped, as in ``record``.
-    public var reason: String
+    package var reason: String
     /// The beginning of the record's value.
-    public var record: String
+    package var record: String
     /// What probably causes it and what to do, where that is evident.
-    public var hint: String?
+    package var hint: String?
     /// Of its headers, if they have one.
-    public var trace: TraceContext?
+    package var trace: TraceContext?
   }
 
-  public private(set) var byStage: [String: Int64] = [:]
+  package private(set) var byStage: [String: Int64] = [:]
   /// In the order of their first appearance.
-  public private(set) var kinds: [Kind] = []
+  package private(set) var kinds: [Kind] = []
   /// Records of kinds beyond ``kindsMax``.
-  public private(set) var others: Int64 = 0
+  package private(set) var others: Int64 = 0
 
-  public init() {}
+  package init() {}
 
-  public var count: Int64 { byStage.values.reduce(0, +) }
-  public var isEmpty: Bool { byStage.isEmpty }
+  package var count: Int64 { byStage.values.reduce(0, +) }
+  package var isEmpty: Bool { byStage.isEmpty }
 
   /// The kinds with the most records; of equal ones the one that came first.
-  public var top: [Kind] {
+  package var top: [Kind] {
     kinds.enumerated().sorted { ($1.element.count, $0.offset) < ($0.element.count, $1.offset) }.map(\.element)
   }
 
@@ -82,7 +82,7 @@ public struct RejectedReasons: Sendable {
     kinds.append(Kind(stage: stage, count: 1, sample: sample, key: key, hash: RejectedReasons.hash(reason)))
   }
 
-  public mutating func add(_ other: RejectedReasons) {
+  package mutating func add(_ other: RejectedReasons) {
     for (stage, count) in other.byStage { byStage[stage, default: 0] += count }
     others += other.others
     for kind in other.kinds {

@@ -3,7 +3,7 @@ import WeirCore
 /// Rejected records in words and for programs: the same in summaries, logs and errors.
 extension RejectedReasons {
   /// The reasons with the most records, each with its first record and a hint: some lines, without a line end after the last.
-  public func text(indent: String = "  ") -> String {
+  package func text(indent: String = "  ") -> String {
     var lines: [String] = []
     let top = self.top
     for kind in top.prefix(RejectedReasons.shownMax) {
@@ -20,7 +20,7 @@ extension RejectedReasons {
   }
 
   /// The kinds with the most records first: `[{stage, reason, count, shard, position, record, hint}, …]`.
-  public var json: JSONValue {
+  package var json: JSONValue {
     .array(
       top.map { kind in
         .members([

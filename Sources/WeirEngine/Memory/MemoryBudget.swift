@@ -15,42 +15,42 @@ import WeirCore
 /// | messages in the client's queues, live | 1/8 |
 /// | one record: it takes up to thirteen times its length until it is committed | 13/32 |
 /// | blocks on their way, encoders, the allocator, the program itself | the rest |
-public struct MemoryBudget: Sendable, Hashable {
+package struct MemoryBudget: Sendable, Hashable {
   /// `worker.memory`, bytes.
-  public let total: Int64
+  package let total: Int64
   /// An epoch is cut when its records are estimated to hold this many bytes.
-  public let epochMax: Int64
+  package let epochMax: Int64
 
-  public static let least: Int64 = 64 << 20
+  package static let least: Int64 = 64 << 20
   /// Cuts depend on no more than this unless `worker.memory` is set: so that machines of different sizes make the same epochs.
   private static let usual: Int64 = 4 << 30
 
   /// - Parameters:
   ///   - configured: `worker.memory`; nil: three quarters of `available`.
   ///   - available: bytes of memory that the process can have: of its cgroup, or of the machine; nil: not known.
-  public init(configured: Int64?, available: Int64?) {
+  package init(configured: Int64?, available: Int64?) {
     let share = available.map { $0 / 4 * 3 } ?? MemoryBudget.usual
     total = max(MemoryBudget.least, configured ?? share)
     epochMax = (configured == nil ? min(total, MemoryBudget.usual) : total) / 16
   }
 
   /// Bytes of state that lanes may hold.
-  public var stateMax: Int64 { total / 5 * 2 }
+  package var stateMax: Int64 { total / 5 * 2 }
   /// Above this, input waits until what is under way is committed.
   var busyAbove: Int64 { total / 8 * 5 }
   /// Above this the worker stops. Less than the whole: one more block is decoded before it is looked at again.
   var stopAbove: Int64 { total - max(8 << 20, total / 16) }
 
   /// Input bytes of a block. About eight blocks are on their way, and each takes four times as much decoded.
-  public var blockBytes: Int { Int(min(1 << 20, max(128 << 10, total / 512))) }
+  package var blockBytes: Int { Int(min(1 << 20, max(128 << 10, total / 512))) }
   /// Bytes of a record at most: from its text to its rows in a file it takes up to thirteen times its length, and no cut divides it.
-  public var recordBytes: Int { Int(min(1 << 30, total / 32)) }
+  package var recordBytes: Int { Int(min(1 << 30, total / 32)) }
   /// Rows that are on their way to the state table at once, of some 128 bytes.
   var stateRowsMax: Int { Int(total / 16 / 128) }
   /// Pages that one transaction of the state table changes, of 4 KiB.
-  public var statePagesMax: Int { Int(min(1 << 15, total / 16 / 4096)) }
+  package var statePagesMax: Int { Int(min(1 << 15, total / 16 / 4096)) }
   /// Bytes of messages that a client may hold in its queues.
-  public var queueBytes: Int64 { total / 8 }
+  package var queueBytes: Int64 { total / 8 }
   /// Small budgets give blocks of this many bytes back to the system at once, which costs time; nil: the allocator keeps some.
-  public var returnsFrom: Int? { total < 1 << 30 ? Int(max(256 << 10, total / 512)) : nil }
+  package var returnsFrom: Int? { total < 1 << 30 ? Int(max(256 << 10, total / 512)) : nil }
 }

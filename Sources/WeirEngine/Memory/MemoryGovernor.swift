@@ -4,14 +4,14 @@ import WeirCore
 /// Keeps the process within its budget: it looks at what the process has before more comes in.
 ///
 /// It changes no row and no cut of a replay: it only waits, or stops the worker. What it waits for ends by itself: an epoch is committed.
-public final class MemoryGovernor: Sendable {
+package final class MemoryGovernor: Sendable {
   /// Before the worker stops for lack of memory: together a tenth of a second.
   private static let looks = 10
   private static let restNanoseconds: Int64 = 10_000_000
   /// Input that may come in between two looks, each of which is a system call.
   private static let unlookedMax: Int64 = 1 << 20
 
-  public let budget: MemoryBudget
+  package let budget: MemoryBudget
   private let memory: ProcessMemory?
   private struct State {
     var underWay = 0
@@ -29,18 +29,18 @@ public final class MemoryGovernor: Sendable {
   private let state = Mutex(State())
 
   /// - Parameter memory: nil: nothing is measured, and nothing waits.
-  public init(_ budget: MemoryBudget, _ memory: ProcessMemory? = nil) { (self.budget, self.memory) = (budget, memory) }
+  package init(_ budget: MemoryBudget, _ memory: ProcessMemory? = nil) { (self.budget, self.memory) = (budget, memory) }
 
   /// Bytes that the process has now.
   @discardableResult
-  public func look() -> Int64 {
+  package func look() -> Int64 {
     guard let now = memory?.anonymousBytes() else { return 0 }
     state.withLock { ($0.peak, $0.unlooked) = (max($0.peak, now), 0) }
     return now
   }
 
   /// The most that was seen; 0: nothing is measured.
-  public var peak: Int64 { state.withLock { $0.peak } }
+  package var peak: Int64 { state.withLock { $0.peak } }
 
   /// An epoch is cut: until it is committed its memory comes free by itself.
   func began() { state.withLock { $0.underWay += 1 } }

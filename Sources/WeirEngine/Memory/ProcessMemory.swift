@@ -1,11 +1,11 @@
 /// What the system says of this process's memory, and the allocator's part of it.
-public struct ProcessMemory: Sendable {
+package struct ProcessMemory: Sendable {
   /// Memory that is not backed by a file; nil: not known.
-  public var anonymousBytes: @Sendable () -> Int64?
+  package var anonymousBytes: @Sendable () -> Int64?
   /// Gives back to the system what is free.
-  public var trim: @Sendable () -> Void
+  package var trim: @Sendable () -> Void
 
-  public init(anonymousBytes: @escaping @Sendable () -> Int64?, trim: @escaping @Sendable () -> Void) {
+  package init(anonymousBytes: @escaping @Sendable () -> Int64?, trim: @escaping @Sendable () -> Void) {
     (self.anonymousBytes, self.trim) = (anonymousBytes, trim)
   }
 }

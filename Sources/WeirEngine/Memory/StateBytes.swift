@@ -2,12 +2,12 @@ import WeirCore
 import WeirOperators
 
 /// Bytes of state by what holds them, about. A cut frees none of it.
-public struct StateBytes: Sendable, Equatable {
-  public var dedup: Int64 = 0
-  public var windows: Int64 = 0
-  public var keyed: Int64 = 0
+package struct StateBytes: Sendable, Equatable {
+  package var dedup: Int64 = 0
+  package var windows: Int64 = 0
+  package var keyed: Int64 = 0
 
-  public init(dedup: Int64 = 0, windows: Int64 = 0, keyed: Int64 = 0) {
+  package init(dedup: Int64 = 0, windows: Int64 = 0, keyed: Int64 = 0) {
     (self.dedup, self.windows, self.keyed) = (dedup, windows, keyed)
   }
 
@@ -17,13 +17,13 @@ public struct StateBytes: Sendable, Equatable {
     )
   }
 
-  public var total: Int64 { dedup + windows + keyed }
+  package var total: Int64 { dedup + windows + keyed }
 
-  public static func + (a: StateBytes, b: StateBytes) -> StateBytes {
+  package static func + (a: StateBytes, b: StateBytes) -> StateBytes {
     StateBytes(dedup: a.dedup + b.dedup, windows: a.windows + b.windows, keyed: a.keyed + b.keyed)
   }
 
-  public static func += (a: inout StateBytes, b: StateBytes) { a = a + b }
+  package static func += (a: inout StateBytes, b: StateBytes) { a = a + b }
 }
 
 extension StateBytes {

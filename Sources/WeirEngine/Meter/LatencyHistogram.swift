@@ -1,28 +1,28 @@
 /// Counts of durations in buckets of 1/64 of an octave or finer (the layout of HdrHistogram with 6 bits of precision), so a percentile
 /// is right to 1.6 %. 32 KiB.
-public struct LatencyHistogram: Sendable {
+package struct LatencyHistogram: Sendable {
   private var counts = [Int64](repeating: 0, count: 64 * 64)
-  public private(set) var records: Int64 = 0
-  public private(set) var max: Int64 = 0
+  package private(set) var records: Int64 = 0
+  package private(set) var max: Int64 = 0
 
-  public init() {}
+  package init() {}
 
   /// Nanoseconds; negative ones count as 0.
-  public mutating func add(_ nanoseconds: Int64) {
+  package mutating func add(_ nanoseconds: Int64) {
     let value = Swift.max(0, nanoseconds)
     counts[LatencyHistogram.bucket(value)] += 1
     records += 1
     max = Swift.max(max, value)
   }
 
-  public mutating func add(_ other: LatencyHistogram) {
+  package mutating func add(_ other: LatencyHistogram) {
     for i in counts.indices { counts[i] += other.counts[i] }
     records += other.records
     max = Swift.max(max, other.max)
   }
 
   /// The value that a share (0...1) of all is at most; 0 without any.
-  public func percentile(_ share: Double) -> Int64 {
+  package func percentile(_ share: Double) -> Int64 {
     var left = Int64((Double(records) * share).rounded(.up))
     for (bucket, count) in counts.enumerated() where count > 0 {
       left -= count

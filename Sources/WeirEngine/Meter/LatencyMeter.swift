@@ -1,14 +1,14 @@
 import Synchronization
 
 /// From a record's scheduled arrival to the moment at which the state table shows what it did.
-public final class LatencyMeter: Sendable {
+package final class LatencyMeter: Sendable {
   /// Nanoseconds.
-  public struct Summary: Sendable {
-    public var records: Int64
-    public var p50, p90, p99, p999, max: Int64
+  package struct Summary: Sendable {
+    package var records: Int64
+    package var p50, p90, p99, p999, max: Int64
 
     /// nil: nothing was counted.
-    public init?(_ histogram: LatencyHistogram) {
+    package init?(_ histogram: LatencyHistogram) {
       guard histogram.records > 0 else { return nil }
       records = histogram.records
       (p50, p90) = (histogram.percentile(0.5), histogram.percentile(0.9))
@@ -38,15 +38,15 @@ public final class LatencyMeter: Sendable {
   private let state: Mutex<State>
 
   /// - Parameter shards: whose positions are counted apart.
-  public init(shards: Int = 1) { state = Mutex(State(shards: [Shard](repeating: Shard(), count: shards))) }
+  package init(shards: Int = 1) { state = Mutex(State(shards: [Shard](repeating: Shard(), count: shards))) }
 
   /// Records up to a position, due evenly from `first` to `last`.
-  public func arrives(shard: Int = 0, through: Int64, records: Int64, first: Int64, last: Int64) {
+  package func arrives(shard: Int = 0, through: Int64, records: Int64, first: Int64, last: Int64) {
     state.withLock { $0.shards[shard].arrivals.append(Arrival(through: through, records: records, first: first, last: last)) }
   }
 
   /// Everything up to a position is visible at `now`.
-  public func visible(shard number: Int = 0, through: Int64, now: Int64) {
+  package func visible(shard number: Int = 0, through: Int64, now: Int64) {
     state.withLock { state in
       var shard = state.shards[number]
       state.shards[number] = Shard()
@@ -67,7 +67,7 @@ public final class LatencyMeter: Sendable {
   }
 
   /// What became visible since the last call.
-  public func takeInterval() -> LatencyHistogram {
+  package func takeInterval() -> LatencyHistogram {
     state.withLock { state in
       defer { state.interval = LatencyHistogram() }
       state.all.add(state.interval)
@@ -76,7 +76,7 @@ public final class LatencyMeter: Sendable {
   }
 
   /// Of everything that became visible.
-  public var histogram: LatencyHistogram {
+  package var histogram: LatencyHistogram {
     state.withLock { state in
       var all = state.all
       all.add(state.interval)
@@ -85,5 +85,5 @@ public final class LatencyMeter: Sendable {
   }
 
   /// nil before anything was visible.
-  public var summary: Summary? { Summary(histogram) }
+  package var summary: Summary? { Summary(histogram) }
 }

@@ -3,26 +3,26 @@ import WeirOperators
 import WeirProtocol
 
 /// What a run wants to continue with, to be compared with what the ledger says.
-public struct LedgerRequest: Sendable {
-  public var meaning: JSONValue
-  public var planHash: String
+package struct LedgerRequest: Sendable {
+  package var meaning: JSONValue
+  package var planHash: String
   /// nil: what the ledger says, or the default.
-  public var lanes: Int?
+  package var lanes: Int?
   /// Of a plain capture. nil: what the ledger says, or ``FileEnds/record``.
-  public var fileEnds: FileEnds?
+  package var fileEnds: FileEnds?
   /// For a new ledger.
   /// nil: the ledger's id.
-  public var runID: String?
+  package var runID: String?
   /// Shards of a live source, each a lane of its own. nil: a capture, partitioned over `lanes`.
-  public var shards: [String]?
+  package var shards: [String]?
   /// Of the ledger that this worker has opened before: no other is opened, and none is founded.
-  public var ledgerID: String?
+  package var ledgerID: String?
   /// Describes how the plan differs from the ledger's.
-  public var describeChange: @Sendable (_ old: JSONValue, _ new: JSONValue) -> [String]
+  package var describeChange: @Sendable (_ old: JSONValue, _ new: JSONValue) -> [String]
   /// Whether the input had this id when there was less of it: a short capture that has grown since is still the same.
-  public var isEarlierRunID: @Sendable (String) -> Bool
+  package var isEarlierRunID: @Sendable (String) -> Bool
 
-  public init(
+  package init(
     meaning: JSONValue, planHash: String, lanes: Int?, runID: String?, shards: [String]? = nil,
     describeChange: @escaping @Sendable (_ old: JSONValue, _ new: JSONValue) -> [String],
     isEarlierRunID: @escaping @Sendable (String) -> Bool = { _ in false }

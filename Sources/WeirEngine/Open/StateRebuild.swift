@@ -6,9 +6,9 @@ import WeirProtocol
 ///
 /// A table is whole once `built/<table>` holds the ledger's id. Rows and mark are written in one transaction: a rebuild that was
 /// killed changed nothing.
-public enum StateRebuild {
+package enum StateRebuild {
   /// Why a run made the tables again before it began.
-  public enum Reason: Sendable, Equatable {
+  package enum Reason: Sendable, Equatable {
     /// They were not there or not whole, or the machine had stopped while they were written.
     case missing
     /// They had rows of entries that the ledger does not have.
@@ -18,9 +18,9 @@ public enum StateRebuild {
   }
 
   /// What a run wrote.
-  public struct Outcome: Sendable, Equatable {
-    public var rows: Int
-    public var reason: Reason
+  package struct Outcome: Sendable, Equatable {
+    package var rows: Int
+    package var reason: Reason
   }
 
   /// Claims the tables for the ledger, and makes those again that the ledger has epochs for and the store does not hold: a
@@ -77,7 +77,7 @@ public enum StateRebuild {
   /// - Returns: rows written.
   /// - Throws: `table_ahead` and `table_missing` when the tables do not belong to the ledger's entries: then its lane state may be that
   ///   of an older copy; and what the stores throw.
-  public static func run(_ compiled: CompiledPlan, environment: EngineEnvironment) async throws -> Int {
+  package static func run(_ compiled: CompiledPlan, environment: EngineEnvironment) async throws -> Int {
     guard environment.state != nil else { return 0 }
     let ledger = try await LedgerOpening.required(compiled.plan, environment)
     let ledgerID = await ledger.fold.genesis.ledgerID

@@ -3,8 +3,8 @@ import WeirOperators
 import WeirProtocol
 
 /// The columns of a state table, kept next to its rows so that any process can read them.
-public enum StateSchema {
-  public static func encode(_ spec: StateSpec) -> [UInt8] {
+package enum StateSchema {
+  package static func encode(_ spec: StateSpec) -> [UInt8] {
     func columns(_ all: [(String, ColumnType)]) -> JSONValue {
       .array(all.map { .members(["name": .string($0.0), "type": .string($0.1.name)]) })
     }
@@ -14,7 +14,7 @@ public enum StateSchema {
   }
 
   /// Names and types of the `by` columns and names of the measures.
-  public static func decode(_ bytes: [UInt8], type: (String) -> ColumnType?) -> (by: [ColumnSchema], measures: [String])? {
+  package static func decode(_ bytes: [UInt8], type: (String) -> ColumnType?) -> (by: [ColumnSchema], measures: [String])? {
     guard let value = try? JSONValue(parsing: bytes), let by = value["by"]?.array, let measures = value["measure"]?.array
     else { return nil }
     let columns = by.compactMap { item -> ColumnSchema? in

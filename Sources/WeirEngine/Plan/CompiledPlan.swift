@@ -2,7 +2,7 @@ import WeirCore
 import WeirOperators
 
 /// A plan with everything made that a block needs: evaluators, column lists, which tables are finished in the lane.
-public struct CompiledPlan: Sendable {
+package struct CompiledPlan: Sendable {
   /// One expression of a table.
   struct Output: Sendable {
     /// Its place in the pipeline file: `silver.z`, `gold.g.where`, `state.u.measure.total`.
@@ -19,38 +19,38 @@ public struct CompiledPlan: Sendable {
   }
 
   /// One aggregate over accepted rows: a gold table or a state table.
-  public struct Aggregate: Sendable {
-    public var name: String
+  package struct Aggregate: Sendable {
+    package var name: String
     /// nil for a state table.
-    public var window: WindowSpec?
+    package var window: WindowSpec?
     /// Of a state table, see ``StateSpec/ttlMicroseconds``.
-    public var ttl: Int64?
+    package var ttl: Int64?
     var filter: Output?
     var by: [Output]
-    public var byTypes: [ColumnType]
+    package var byTypes: [ColumnType]
     /// Of those of `by` that are plain columns.
     var origins: [InputColumn.Origin]
     /// One a measure; nil for `count()`.
     var arguments: [Output?]
-    public var layout: AggregateLayout
+    package var layout: AggregateLayout
     /// True when one of `by` is the record's key, or the shard of a live source: every row of a group is then in the same
     /// lane (DESIGN section 5).
-    public var isFinishedInLane: Bool
+    package var isFinishedInLane: Bool
     /// See ``WindowParts``; nil: its windows are in few partitions, or it has none.
     var parts: PartitionBound?
   }
 
-  public let plan: Plan
+  package let plan: Plan
   /// Of the records.
   let format: any RecordFormat
-  public private(set) var lookups: [LookupTable]
+  package private(set) var lookups: [LookupTable]
   let checks: [(check: Check, evaluator: ExprEvaluator)]
   let silver: [Output]
   /// Silver tables with names of their own, in the plan's order.
   let rowTables: [RowTable]
   /// Gold tables in the plan's order, then state tables.
-  public let aggregates: [Aggregate]
-  public let goldCount: Int
+  package let aggregates: [Aggregate]
+  package let goldCount: Int
   /// By `Plan.inputs`: an expression reads it.
   let inputsRead: [Bool]
   /// By `Plan.record.fields`: its column is read, by an expression or because the record is partitioned or deduplicated by it.
@@ -64,12 +64,12 @@ public struct CompiledPlan: Sendable {
   package var retiresEarly = false
 
   /// Keys may be in any shard since a stream got more of them: the merge lane finishes tables by key, whatever the plan says.
-  public let mergesKeys: Bool
+  package let mergesKeys: Bool
 
   /// - Parameters:
   ///   - mergesKeys: see ``mergesKeys``.
   ///   - windowParts: other bounds than the usual ones are for tests.
-  public init(_ plan: Plan, lookups: [LookupTable], mergesKeys: Bool = false, windowParts: WindowParts = WindowParts()) {
+  package init(_ plan: Plan, lookups: [LookupTable], mergesKeys: Bool = false, windowParts: WindowParts = WindowParts()) {
     self.plan = plan
     self.mergesKeys = mergesKeys
     self.lookups = lookups
@@ -195,7 +195,7 @@ public struct CompiledPlan: Sendable {
   }
 
   /// A state table is finished in the lanes.
-  public var hasLaneState: Bool { aggregates.contains { $0.isFinishedInLane && $0.window == nil } }
+  package var hasLaneState: Bool { aggregates.contains { $0.isFinishedInLane && $0.window == nil } }
   /// A lane finishes a table because its `by` holds the field, which is the record's key.
   func hasTableFinished(byField field: Int) -> Bool {
     aggregates.contains { aggregate in

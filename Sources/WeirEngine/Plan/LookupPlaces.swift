@@ -1,7 +1,7 @@
 import WeirCore
 
 /// Where the files of lookups are, to be looked at while a worker runs.
-public protocol LookupPlaces: Sendable {
+package protocol LookupPlaces: Sendable {
   /// - Parameters:
   ///   - known: what ``LookupLook/sight`` was the last time; nil: it is read in any case.
   ///   - bytesMax: more are refused.
@@ -11,10 +11,10 @@ public protocol LookupPlaces: Sendable {
 }
 
 /// What a lookup's file is at one moment.
-public struct LookupLook: Sendable {
-  public var bytes: [UInt8]
+package struct LookupLook: Sendable {
+  package var bytes: [UInt8]
   /// By which the same file is recognised without its bytes (a time and a size, an ETag); nil: by its bytes only.
-  public var sight: String?
+  package var sight: String?
 
-  public init(bytes: [UInt8], sight: String?) { (self.bytes, self.sight) = (bytes, sight) }
+  package init(bytes: [UInt8], sight: String?) { (self.bytes, self.sight) = (bytes, sight) }
 }

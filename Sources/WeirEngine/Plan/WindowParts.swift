@@ -4,13 +4,13 @@ import WeirOperators
 /// How many partitions of a gold table one entry gets of windows that close at once (law 7): further ones follow with the next entries.
 ///
 /// Constants and no part of a worker's budget: so a replay makes the same entries everywhere.
-public struct WindowParts: Sendable {
+package struct WindowParts: Sendable {
   /// From one lane.
-  public var lane = 1024
+  package var lane = 1024
   /// From the merge lane.
-  public var merge = 2048
+  package var merge = 2048
 
-  public init() {}
+  package init() {}
 
   /// nil: the table's partitions depend on times only, of which those that close at once have few.
   func bound(_ layout: TableLayout, byTypes: [ColumnType], isLane: Bool) -> PartitionBound? {

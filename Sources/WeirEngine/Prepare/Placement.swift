@@ -88,7 +88,7 @@ struct Placement: Sendable {
 
 extension Partitioner {
   /// The number of the shard that a producer with this rule sends a key to.
-  public func shard(of key: UnsafeBufferPointer<UInt8>, count: Int) -> Int {
+  package func shard(of key: UnsafeBufferPointer<UInt8>, count: Int) -> Int {
     switch self {
     case .murmur2: Int(WeirOperators.murmur2(key) & 0x7FFF_FFFF) % count
     case .crc32: Int(CRC32.checksum(key)) % count

@@ -3,15 +3,15 @@ import WeirCore
 /// A block after all work that depends on nothing but its own records: decoded, checked, looked up, evaluated, hashed.
 ///
 /// Made by any thread; immutable but for what the sequencer adds (watermarks, arrival) before the lanes see it.
-public struct PreparedBlock: Sendable {
-  public enum Verdict {
+package struct PreparedBlock: Sendable {
+  package enum Verdict {
     /// Continues to dedup.
     static let proceeds: UInt8 = 0
     static let filtered: UInt8 = 1
     static let rejected: UInt8 = 2
   }
 
-  public var decoded: DecodedBlock
+  package var decoded: DecodedBlock
   /// With which it was prepared.
   let lookups: LookupSet
   /// Canonical text of the record's key; null where it is null or the record is not valid.
@@ -40,7 +40,7 @@ public struct PreparedBlock: Sendable {
   /// Where `arrival` comes from: 0 event time, 1 watermark, 2 epoch.
   var arrivalSource: [UInt8] = []
 
-  public var count: Int { decoded.count }
+  package var count: Int { decoded.count }
 
   /// The record's ordinal, see ``ShardPoint``.
   func position(_ row: Int) -> Int64 { decoded.details?.positions[row] ?? decoded.raw.position + Int64(decoded.offset[row]) }

@@ -3,11 +3,11 @@ import WeirOperators
 import WeirProtocol
 
 /// A live run to be repeated: its lake and its ledger there.
-public struct RecordedRun: Sendable {
-  public var lake: any ObjectStore
-  public var layout: LedgerLayout
+package struct RecordedRun: Sendable {
+  package var lake: any ObjectStore
+  package var layout: LedgerLayout
 
-  public init(lake: any ObjectStore, layout: LedgerLayout) {
+  package init(lake: any ObjectStore, layout: LedgerLayout) {
     self.lake = lake
     self.layout = layout
   }

@@ -7,9 +7,9 @@ import WeirProtocol
 ///
 /// A session is one way through this, up to the first error. What an error means is said by ``SessionFailures``: a worker that shares its
 /// ledger with others begins a new session, any other ends. Nothing is lost by it, because the next session starts from the ledger.
-public struct Worker: Sendable {
+package struct Worker: Sendable {
   /// How the run ended, what it did, and the ledger after it; nil if the worker was stopped before it had opened one.
-  public typealias Result = (end: WorkerEnd, progress: WorkerProgress, fold: LedgerFold?)
+  package typealias Result = (end: WorkerEnd, progress: WorkerProgress, fold: LedgerFold?)
 
   private let compiled: CompiledPlan
   private let environment: EngineEnvironment
@@ -22,7 +22,7 @@ public struct Worker: Sendable {
   /// - Parameters:
   ///   - request: what the input knows of it is filled in here.
   ///   - stop: raised when the worker is to end in an orderly way.
-  public init(
+  package init(
     _ compiled: CompiledPlan, environment: EngineEnvironment, request: LedgerRequest, input: WorkerInput, meter: LiveMeter? = nil,
     observe: @escaping @Sendable (WorkerEvent) -> Void, stop: Flag
   ) {
@@ -31,14 +31,14 @@ public struct Worker: Sendable {
     (self.observe, self.stop) = (observe, stop)
   }
 
-  public func run() async throws -> Result {
+  package func run() async throws -> Result {
     do { return try await runSessions() } catch let error as WeirError where error.code == .topicMissing {
       throw await advised(error)
     }
   }
 
   /// Of a capture, which no error lets a worker give up before it has opened a ledger.
-  public func replay() async throws -> (end: WorkerEnd, progress: WorkerProgress, fold: LedgerFold) {
+  package func replay() async throws -> (end: WorkerEnd, progress: WorkerProgress, fold: LedgerFold) {
     let (end, progress, fold) = try await run()
     guard let fold else { throw WeirError(.internal, "a replay ended without a ledger") }
     return (end, progress, fold)

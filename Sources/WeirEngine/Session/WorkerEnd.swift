@@ -1,7 +1,7 @@
 import WeirCore
 
 /// How a run of a worker ended.
-public enum WorkerEnd: Sendable, Equatable {
+package enum WorkerEnd: Sendable, Equatable {
   /// The capture is consumed and its windows are closed.
   case finished
   /// It had been before: nothing was changed.

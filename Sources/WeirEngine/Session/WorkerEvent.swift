@@ -1,7 +1,7 @@
 import WeirCore
 
 /// What a worker reports while it runs.
-public enum WorkerEvent: Sendable {
+package enum WorkerEvent: Sendable {
   /// Joined the group; the ledger is at this number.
   case joined(ledger: Int64)
   /// Reads these shards from these positions on.

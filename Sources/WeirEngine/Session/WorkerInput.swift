@@ -3,7 +3,7 @@ import WeirOperators
 import WeirProtocol
 
 /// Where a worker's records come from, and who assigns its lanes.
-public struct WorkerInput: Sendable {
+package struct WorkerInput: Sendable {
   /// Other workers may have lanes of the same ledger.
   let isShared: Bool
   /// Called for each session.
@@ -14,7 +14,7 @@ public struct WorkerInput: Sendable {
   ///   - accepted: streams (topics) of which another incarnation than the ledger's is read from its start, by a recorded decision.
   ///   - grown: streams of which more shards than the ledger's are accepted where that moves keys, by a recorded decision.
   ///   - make: makes a member of the group; called again after a session that ended with an error.
-  public static func group(
+  package static func group(
     accepted: Set<String> = [], grown: Set<String> = [], _ make: @escaping @Sendable () async throws -> any ShardGroup
   ) -> WorkerInput {
     WorkerInput(isShared: true) { _, observe in
@@ -29,7 +29,7 @@ public struct WorkerInput: Sendable {
   /// A capture of a live stream: each recorded shard is one lane, as live. The ledger is like that of a live run.
   /// - Parameter recorded: the live run whose entries are repeated, number by number. nil: cuts come after a number of input bytes, in the
   ///   order of recording.
-  public static func stream(_ stream: any RecordedStream, recorded: RecordedRun? = nil, keepOpen: Bool) -> WorkerInput {
+  package static func stream(_ stream: any RecordedStream, recorded: RecordedRun? = nil, keepOpen: Bool) -> WorkerInput {
     WorkerInput(isShared: false) { environment, observe in
       var decisions: RecordedDecisions?
       if let recorded { decisions = try await RecordedDecisions.open(recorded.layout, lake: recorded.lake, environment) }
@@ -41,7 +41,7 @@ public struct WorkerInput: Sendable {
   /// - Parameters:
   ///   - latency: receives positions once their rows are visible. Then no block waits for another.
   ///   - source: makes the source that begins at a place.
-  public static func capture(
+  package static func capture(
     keepOpen: Bool, latency: LatencyMeter? = nil, _ source: @escaping @Sendable (CaptureStart) throws -> any RecordSource
   ) -> WorkerInput {
     WorkerInput(isShared: false) { _, observe in CaptureInput(source: source, keepOpen: keepOpen, latency: latency, observe: observe) }

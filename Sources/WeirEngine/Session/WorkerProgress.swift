@@ -2,42 +2,42 @@ import Synchronization
 import WeirCore
 
 /// What a worker has done since its start, and where the pipeline is.
-public struct WorkerProgress: Sendable {
+package struct WorkerProgress: Sendable {
   /// Records read.
-  public var records: Int64 = 0
+  package var records: Int64 = 0
   /// Entries of this worker.
-  public var entries: Int64 = 0
+  package var entries: Int64 = 0
   /// The ledger's newest entry that this worker has read.
-  public var ledgerNumber: Int64 = 0
-  public var mergedWatermark = Watermark.minimum
+  package var ledgerNumber: Int64 = 0
+  package var mergedWatermark = Watermark.minimum
   /// Files of the entry of this worker that has most.
-  public var filesMax = 0
+  package var filesMax = 0
   /// Bytes that the process may take, and the most that it was seen to take; 0: nothing is measured.
-  public var memoryBudget: Int64 = 0
-  public var memoryPeak: Int64 = 0
+  package var memoryBudget: Int64 = 0
+  package var memoryPeak: Int64 = 0
   /// Of a live source: shards being read.
-  public var shards = 0
+  package var shards = 0
 
   // MARK: Replays
 
   /// Input bytes consumed, the ledger's earlier ones counted.
-  public var position: Int64 = 0
-  public var watermark = Watermark.minimum
+  package var position: Int64 = 0
+  package var watermark = Watermark.minimum
   /// Records of this run that were too far ahead of the stream to count towards the watermark, and were accepted (``ClockGuard``).
-  public var uncounted: Int64 = 0
+  package var uncounted: Int64 = 0
   /// Where the records begin that a later run is to decide, when there are more of them (``ConfirmedEvents``); nil: there are none.
-  public var waitsFrom: Int64?
+  package var waitsFrom: Int64?
   /// Of a replay of a live run's decisions: entries whose files have other bytes than the live run's, and the first of them.
-  public var otherEntries: Int64 = 0
-  public var firstOther: String?
+  package var otherEntries: Int64 = 0
+  package var firstOther: String?
   /// Why records of the entries of this run were rejected.
-  public var rejected = RejectedReasons()
+  package var rejected = RejectedReasons()
   /// What dedup, open windows and keyed state hold, bytes.
-  public var state = StateBytes()
+  package var state = StateBytes()
   /// The state tables were rebuilt before the run.
-  public var stateRebuilt: StateRebuild.Outcome?
+  package var stateRebuilt: StateRebuild.Outcome?
 
-  public init() {}
+  package init() {}
 }
 
 /// What a worker has done, counted while it runs.

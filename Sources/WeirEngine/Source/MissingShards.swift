@@ -2,19 +2,19 @@ import WeirCore
 
 /// Shards that were read and that their streams do not have any more, although they have others: a stream never loses one, so it was made
 /// again with fewer. (A stream that is gone as a whole is another matter.)
-public struct MissingShards {
+package struct MissingShards {
   /// In order.
-  public let names: [String]
+  package let names: [String]
 
   /// - Parameters:
   ///   - known: names of the shards that were read.
   ///   - shards: what the source has now.
-  public init(_ known: some Sequence<String>, of shards: [SourceShard]) {
+  package init(_ known: some Sequence<String>, of shards: [SourceShard]) {
     let (all, streams) = (Set(shards.map(\.name)), Set(shards.map(\.stream)))
     names = known.filter { name in !all.contains(name) && ShardName(name).map { streams.contains($0.stream) } == true }.sorted()
   }
 
-  public static func error(_ name: String, holder: String, advice: Wording) -> WeirError {
+  package static func error(_ name: String, holder: String, advice: Wording) -> WeirError {
     let stream = ShardName(name)?.stream ?? name
     return WeirError(
       .recreated,

@@ -4,7 +4,7 @@ import WeirCore
 ///
 /// Open loop: the schedule is fixed before the first record, so a reader that falls behind does not slow the arrivals down, and its
 /// latencies show all of the wait. A block comes when its last record is due.
-public actor PacedSource: RecordSource {
+package actor PacedSource: RecordSource {
   private let source: any RecordSource
   private let nanosecondsPerRecord: Double
   private let clock: any Clock
@@ -16,7 +16,7 @@ public actor PacedSource: RecordSource {
   /// - Parameters:
   ///   - rate: records a second.
   ///   - stop: raised when the run is to end: from then on nothing waits, so that the next cut comes soon.
-  public init(_ source: any RecordSource, rate: Double, clock: any Clock, meter: LatencyMeter, stop: Flag = Flag()) {
+  package init(_ source: any RecordSource, rate: Double, clock: any Clock, meter: LatencyMeter, stop: Flag = Flag()) {
     self.source = source
     self.stop = stop
     nanosecondsPerRecord = 1e9 / rate
@@ -24,7 +24,7 @@ public actor PacedSource: RecordSource {
     self.meter = meter
   }
 
-  public func next() async throws -> SourceEvent {
+  package func next() async throws -> SourceEvent {
     let event = try await source.next()
     guard case .block(let block, _) = event else { return event }
     let start = self.start ?? clock.monotonicNanoseconds
@@ -37,7 +37,7 @@ public actor PacedSource: RecordSource {
     return event
   }
 
-  public func close() async { await source.close() }
+  package func close() async { await source.close() }
 
   private func due(_ record: Int64, _ start: Int64) -> Int64 { start + Int64(Double(record) * nanosecondsPerRecord) }
 

@@ -1,13 +1,13 @@
 import WeirCore
 
 /// Carries out ``ShardCheck``s of several shards, all of one step in one question to the source.
-public enum ShardChecks {
+package enum ShardChecks {
   /// - Parameters:
   ///   - again: called once, before some shards are looked at again: from then on a check may take a minute.
   ///   - isOver: the verdicts are no longer needed.
   /// - Returns: a verdict for each shard, or none at all when it is over.
   /// - Throws: what the source throws; nothing is concluded then.
-  public static func run(
+  package static func run(
     _ checks: [String: ShardCheck], _ looker: any ShardLooker, clock: any Clock, again: ([String]) -> Void = { _ in },
     until isOver: () -> Bool = { false }
   ) async throws -> [String: ShardCheck.Verdict] {
@@ -40,7 +40,7 @@ extension ShardCheck.Mismatch {
   ///   - identity: what was remembered when the check began.
   ///   - position: where reading would continue.
   ///   - holder: `The ledger`, or what else holds the records; `kept` is what became of them there: `committed`.
-  public func error(
+  package func error(
     _ shard: SourceShard, _ identity: ShardIdentity, position: ShardPoint, holder: String, kept: String, advice: Wording
   ) -> WeirError {
     let doubtful =

@@ -1,18 +1,18 @@
 /// Nanoseconds that a lane's loop has spent, by ``LaneReading/Activity``. A value without memory of its own: a snapshot has one per lane.
-public struct ActivityTimes: Sendable, Equatable {
+package struct ActivityTimes: Sendable, Equatable {
   private var nanoseconds = SIMD8<Int64>.zero
 
-  public init() {}
+  package init() {}
 
-  public subscript(activity: LaneReading.Activity) -> Int64 {
+  package subscript(activity: LaneReading.Activity) -> Int64 {
     get { nanoseconds[Int(activity.rawValue)] }
     set { nanoseconds[Int(activity.rawValue)] = newValue }
   }
 
-  public var total: Int64 { nanoseconds.wrappedSum() }
+  package var total: Int64 { nanoseconds.wrappedSum() }
 
   /// What was spent since an earlier look.
-  public static func - (now: Self, then: Self) -> Self {
+  package static func - (now: Self, then: Self) -> Self {
     var left = Self()
     for activity in LaneReading.Activity.allCases { left[activity] = max(0, now[activity] - then[activity]) }
     return left
@@ -20,7 +20,7 @@ public struct ActivityTimes: Sendable, Equatable {
 }
 
 extension ActivityTimes: ExpressibleByDictionaryLiteral {
-  public init(dictionaryLiteral elements: (LaneReading.Activity, Int64)...) {
+  package init(dictionaryLiteral elements: (LaneReading.Activity, Int64)...) {
     for (activity, time) in elements { self[activity] = time }
   }
 }

@@ -2,9 +2,9 @@ import Synchronization
 import WeirCore
 
 /// What a live lane shows of itself while it works: some relaxed stores per block by the lane's own loop, without any waiting.
-public final class LaneReading: Sendable {
+package final class LaneReading: Sendable {
   /// What the lane's loop is at.
-  public enum Activity: UInt8, Sendable, CaseIterable {
+  package enum Activity: UInt8, Sendable, CaseIterable {
     /// Waits for the source.
     case reading
     /// Waits because the epoch is as large as `lake.flush.bytes` allows: for the commit before it.
@@ -20,7 +20,7 @@ public final class LaneReading: Sendable {
     case stopped
   }
 
-  public let shard: String
+  package let shard: String
   private let activity = Atomic(Activity.reading.rawValue)
   private let since: Atomic<Int64>
   private let spent: [Spent]
@@ -93,7 +93,7 @@ public final class LaneReading: Sendable {
 
   // MARK: Read by anybody
 
-  public var isHeld: Bool { holder.load(ordering: .acquiring) }
+  package var isHeld: Bool { holder.load(ordering: .acquiring) }
 
   /// The lane at this moment; its numbers may be of two neighbouring blocks.
   func value(now: Int64) -> LiveSnapshot.Lane {

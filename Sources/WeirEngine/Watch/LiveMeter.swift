@@ -7,70 +7,70 @@ import WeirProtocol
 ///
 /// Lanes write their own ``LaneReading``s; all else comes once per commit, flush or survey, under a lock that is never held
 /// while working. It outlives sessions, so counters rise for the life of the process.
-public final class LiveMeter: Sendable {
+package final class LiveMeter: Sendable {
   /// Shards that are shown separately; a source with more than these is read all the same.
-  public static let shardsMax = 4096
+  package static let shardsMax = 4096
   /// Codes of errors that are counted separately.
   static let codesMax = 64
 
   /// Since the start of the worker.
-  public struct Totals: Sendable {
-    public var accepted: Int64 = 0
-    public var duplicate: Int64 = 0
-    public var filtered: Int64 = 0
-    public var quarantined: Int64 = 0
+  package struct Totals: Sendable {
+    package var accepted: Int64 = 0
+    package var duplicate: Int64 = 0
+    package var filtered: Int64 = 0
+    package var quarantined: Int64 = 0
     /// Rows of windows that were closed already, by gold table.
-    public var late: [String: Int64] = [:]
+    package var late: [String: Int64] = [:]
     /// Quarantined records, by stage.
-    public var rejected: [String: Int64] = [:]
+    package var rejected: [String: Int64] = [:]
     /// Rows and bytes of data files in committed entries, by table.
-    public var rows: [String: Int64] = [:]
-    public var bytes: [String: Int64] = [:]
+    package var rows: [String: Int64] = [:]
+    package var bytes: [String: Int64] = [:]
     /// Windows of one key each whose row was committed, by the path of the gold table.
-    public var windowsClosed: [String: Int64] = [:]
+    package var windowsClosed: [String: Int64] = [:]
     /// Sums and means that are null because no double can hold them, by gold and state table.
-    public var outOfRange: [String: Int64] = [:]
-    public var entries: Int64 = 0
-    public var fenced: Int64 = 0
+    package var outOfRange: [String: Int64] = [:]
+    package var entries: Int64 = 0
+    package var fenced: Int64 = 0
     /// Entries that took a second try, because another worker had taken the number.
-    public var conflicts: Int64 = 0
+    package var conflicts: Int64 = 0
     /// Commits whose outcome is unknown.
-    public var ambiguous: Int64 = 0
-    public var lanesTaken: Int64 = 0
-    public var lanesHandedOver: Int64 = 0
-    public var lanesLost: Int64 = 0
+    package var ambiguous: Int64 = 0
+    package var lanesTaken: Int64 = 0
+    package var lanesHandedOver: Int64 = 0
+    package var lanesLost: Int64 = 0
     /// Positions that the source lost before they were read.
-    public var lostPositions: Int64 = 0
-    public var cuts: [String: Int64] = [:]
-    public var troubles: [String: Int64] = [:]
+    package var lostPositions: Int64 = 0
+    package var cuts: [String: Int64] = [:]
+    package var troubles: [String: Int64] = [:]
     /// By lookup.
-    public var lookups: [String: LookupLooks] = [:]
-    public var openMergeWindows: Int64 = 0
-    public var fileBytes = Histogram.bytes
+    package var lookups: [String: LookupLooks] = [:]
+    package var openMergeWindows: Int64 = 0
+    package var fileBytes = Histogram.bytes
     /// Encoding and writing of an epoch's files.
-    public var flushes = Histogram.seconds
+    package var flushes = Histogram.seconds
     /// By what is committed: `ledger`, or a table of the lake.
-    public var commits: [String: Histogram] = [:]
+    package var commits: [String: Histogram] = [:]
     /// A transaction of the state table.
-    public var stateFlushes = Histogram.seconds
+    package var stateFlushes = Histogram.seconds
     /// From a record's arrival to the ledger entry.
-    public var toLedger = Histogram.seconds
+    package var toLedger = Histogram.seconds
     /// From a record's arrival to the state table.
-    public var toState = Histogram.seconds
+    package var toState = Histogram.seconds
 
-    public init() {}
+    package init() {}
   }
 
   /// What came of the looks at a lookup's file.
-  public struct LookupLooks: Sendable, Equatable {
-    public enum Outcome: Sendable { case unchanged, changed, failed }
-    public var unchanged: Int64 = 0
-    public var changed: Int64 = 0
-    public var failed: Int64 = 0
+  package struct LookupLooks: Sendable, Equatable {
+    package enum Outcome: Sendable { case unchanged, changed, failed }
+    package var unchanged: Int64 = 0
+    package var changed: Int64 = 0
+    package var failed: Int64 = 0
     /// The entry that brought the version that this worker uses; nil: none yet.
-    public var entry: Int64?
+    package var entry: Int64?
 
-    public init(unchanged: Int64 = 0, changed: Int64 = 0, failed: Int64 = 0, entry: Int64? = nil) {
+    package init(unchanged: Int64 = 0, changed: Int64 = 0, failed: Int64 = 0, entry: Int64? = nil) {
       (self.unchanged, self.changed, self.failed, self.entry) = (unchanged, changed, failed, entry)
     }
   }
@@ -98,10 +98,10 @@ public final class LiveMeter: Sendable {
   private let readsCapture: Bool
 
   /// - Parameter readsCapture: of a replay: epochs end with the input's bytes and never by their age, and no source can be asked what it has.
-  public init(clock: any Clock, readsCapture: Bool = false) { (self.clock, self.readsCapture) = (clock, readsCapture) }
+  package init(clock: any Clock, readsCapture: Bool = false) { (self.clock, self.readsCapture) = (clock, readsCapture) }
 
   /// The current values.
-  public func snapshot() -> LiveSnapshot {
+  package func snapshot() -> LiveSnapshot {
     let now = clock.monotonicNanoseconds
     var snapshot = LiveSnapshot()
     snapshot.monotonicNanoseconds = now
@@ -256,7 +256,7 @@ public final class LiveMeter: Sendable {
   func lost(positions: Int64?) { standing.withLock { $0.totals.lostPositions += positions ?? 0 } }
 
   /// An error after which the worker continued by itself.
-  public func troubled(_ code: String) {
+  package func troubled(_ code: String) {
     standing.withLock {
       let isKnown = $0.totals.troubles[code] != nil || $0.totals.troubles.count < LiveMeter.codesMax
       $0.totals.troubles[isKnown ? code : "other", default: 0] += 1

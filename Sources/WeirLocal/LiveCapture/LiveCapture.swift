@@ -5,7 +5,7 @@ import WeirCore
 ///
 /// Only headers are read at first. A frame that is not all there is the end of the last segment (its writer was killed, or is at
 /// work); anywhere else it is damage, and so is a hole between the frames of a shard.
-public final class LiveCapture: RecordedStream {
+package final class LiveCapture: RecordedStream {
   struct Frame: Sendable {
     var segment: Int32
     var shard: Int32
@@ -13,15 +13,15 @@ public final class LiveCapture: RecordedStream {
     var header: FrameHeader
   }
 
-  public let directory: String
-  public let shards: [SourceShard]
-  public let bounds: [String: ShardBounds]
+  package let directory: String
+  package let shards: [SourceShard]
+  package let bounds: [String: ShardBounds]
   /// Where each shard's records begin.
   private let lows: [Int64]
   /// Records in all frames.
-  public let records: Int64
+  package let records: Int64
   /// Bytes of an unfinished write at the end, which are left out.
-  public let tornBytes: Int64
+  package let tornBytes: Int64
   let segments: [SegmentFile]
   /// In the order of recording.
   let frames: [Frame]
@@ -36,14 +36,14 @@ public final class LiveCapture: RecordedStream {
   package static func isSegment(_ name: String) -> Bool { name.hasPrefix("segment-") && name.hasSuffix(LiveCaptureFormat.fileSuffix) }
 
   /// The directory is one of a live capture.
-  public static func isOne(_ path: String) -> Bool {
+  package static func isOne(_ path: String) -> Bool {
     var info = stat()
     guard stat(path, &info) == 0, info.st_mode & S_IFMT == S_IFDIR else { return false }
     return ((try? SegmentFile.paths(in: path)) ?? []).isEmpty == false
   }
 
   /// - Parameter blockBytes: bytes of text of a block at most, unless one record has more.
-  public init(_ directory: String, blockBytes: Int = CaptureSource.blockBytes) throws(WeirError) {
+  package init(_ directory: String, blockBytes: Int = CaptureSource.blockBytes) throws(WeirError) {
     self.directory = directory
     self.blockBytes = max(1, blockBytes)
     let paths = try SegmentFile.paths(in: directory)
@@ -67,7 +67,7 @@ public final class LiveCapture: RecordedStream {
 
   /// The beginning of what was captured, uncompressed; fewer bytes if it is shorter. `earlier`: how many there were when the capture
   /// was shorter still, frame by frame.
-  public func firstBytes(count: Int) throws(WeirError) -> (bytes: [UInt8], earlier: [Int]) {
+  package func firstBytes(count: Int) throws(WeirError) -> (bytes: [UInt8], earlier: [Int]) {
     var bytes: [UInt8] = []
     var earlier: [Int] = []
     for number in frames.indices where bytes.count < count {
@@ -88,13 +88,13 @@ public final class LiveCapture: RecordedStream {
   }
 
   /// Frame `at` of those of a shard; nil: it has no more.
-  public func block(ofShard shard: Int, at: Int) throws(WeirError) -> RecordedBlock? {
+  package func block(ofShard shard: Int, at: Int) throws(WeirError) -> RecordedBlock? {
     at < framesOfShard[shard].count ? try block(Int(framesOfShard[shard][at])) : nil
   }
 
   // MARK: RecordedStream
 
-  public func steps(after positions: [String: Int64], bytes: Int64) -> [[RecordedRange]] {
+  package func steps(after positions: [String: Int64], bytes: Int64) -> [[RecordedRange]] {
     var next = shards.indices.map { positions[shards[$0].name] ?? lows[$0] }
     var steps: [[RecordedRange]] = []
     var step: [Int: RecordedRange] = [:]
@@ -118,7 +118,7 @@ public final class LiveCapture: RecordedStream {
     return steps
   }
 
-  public func source(_ steps: [[RecordedRange]]) -> any RecordSource { LiveCaptureSource(self, steps) }
+  package func source(_ steps: [[RecordedRange]]) -> any RecordSource { LiveCaptureSource(self, steps) }
 }
 
 /// Goes over the segments' headers and frames.

@@ -5,17 +5,17 @@ import WeirCore
 ///
 /// Only complete frames count as captured: a writer that was killed anywhere resumes after the last complete frame of each
 /// shard, and no record is there twice or not at all. A frame that was not finished is cut off.
-public final class LiveCaptureWriter: @unchecked Sendable {
+package final class LiveCaptureWriter: @unchecked Sendable {
   // Unchecked: one thread at a time, as its owner promises.
-  public struct Options: Sendable {
-    public var directory: String
+  package struct Options: Sendable {
+    package var directory: String
     /// A segment that is this large, or this old, is finished, and another begun.
-    public var rollBytes: Int64
-    public var rollMicroseconds: Int64
+    package var rollBytes: Int64
+    package var rollMicroseconds: Int64
     /// zstd's.
-    public var level: Int32
+    package var level: Int32
 
-    public init(directory: String, rollBytes: Int64 = 256 << 20, rollMicroseconds: Int64 = 3_600_000_000, level: Int32 = 3) {
+    package init(directory: String, rollBytes: Int64 = 256 << 20, rollMicroseconds: Int64 = 3_600_000_000, level: Int32 = 3) {
       self.directory = directory
       self.rollBytes = rollBytes
       self.rollMicroseconds = rollMicroseconds
@@ -32,21 +32,21 @@ public final class LiveCaptureWriter: @unchecked Sendable {
   private var shards: [SourceShard] = []
   private var numbers: [String: Int] = [:]
   /// Everything of a shard before its position is captured.
-  public private(set) var positions: [String: Int64] = [:]
+  package private(set) var positions: [String: Int64] = [:]
   /// What shows later whether a shard is still the one that was captured.
-  public private(set) var identities: [String: ShardIdentity] = [:]
+  package private(set) var identities: [String: ShardIdentity] = [:]
   /// In the whole capture.
-  public private(set) var records: Int64 = 0
+  package private(set) var records: Int64 = 0
   /// Of all files of this run.
-  public private(set) var bytesWritten: Int64 = 0
+  package private(set) var bytesWritten: Int64 = 0
   /// What a writer that was killed left unfinished, cut off at the start.
-  public private(set) var tornBytes: Int64 = 0
+  package private(set) var tornBytes: Int64 = 0
   /// A file with what was cut off, if whole frames were in it: that is damage, and not only an unfinished write.
-  public private(set) var keptFile: String?
+  package private(set) var keptFile: String?
 
   /// Opens the capture of a directory, or begins one there.
   /// - Throws: `busy` if another process writes it; `corrupt`; what the file system says.
-  public init(_ options: Options, random: any RandomSource) throws(WeirError) {
+  package init(_ options: Options, random: any RandomSource) throws(WeirError) {
     self.options = options
     for parent in try FileSystem.makeDirectory(options.directory) { try FileSystem.syncDirectory(parent) }
     let path = options.directory + "/.lock"
@@ -124,12 +124,12 @@ public final class LiveCaptureWriter: @unchecked Sendable {
   }
 
   /// The source was looked at. It goes into the next segment's header.
-  public func adopt(_ outcome: ShardCheck.Outcome, of shard: String) {
+  package func adopt(_ outcome: ShardCheck.Outcome, of shard: String) {
     if numbers[shard] != nil { identities[shard, default: ShardIdentity()].adopt(outcome) }
   }
 
   /// It could not be verified that shards are still those that were captured: begins a segment whose header says why.
-  public func note(unverified reasons: [String: String], now: Int64) throws(WeirError) {
+  package func note(unverified reasons: [String: String], now: Int64) throws(WeirError) {
     let known = reasons.filter { numbers[$0.key] != nil }
     if !known.isEmpty { try roll(now: now, unverified: known) }
   }
@@ -147,7 +147,7 @@ public final class LiveCaptureWriter: @unchecked Sendable {
 
   /// Where each of the shards begins that is not in the capture yet.
   /// - Parameter before: the record before each start, where there is one.
-  public func add(_ new: [SourceShard], starts: [String: Int64], before: [String: Fingerprint] = [:], now: Int64) throws(WeirError) {
+  package func add(_ new: [SourceShard], starts: [String: Int64], before: [String: Fingerprint] = [:], now: Int64) throws(WeirError) {
     let missing = new.filter { numbers[$0.name] == nil }
     guard !missing.isEmpty else { return }
     adopt(
@@ -158,11 +158,11 @@ public final class LiveCaptureWriter: @unchecked Sendable {
     try roll(now: now)
   }
 
-  public var knownShards: [SourceShard] { shards }
+  package var knownShards: [SourceShard] { shards }
 
   /// Appends a frame a block, and syncs. Blocks without records and without news are left out.
   /// - Parameter now: UTC microseconds since 1970.
-  public func write(_ blocks: [RecordedBlock], now: Int64) throws(WeirError) {
+  package func write(_ blocks: [RecordedBlock], now: Int64) throws(WeirError) {
     var bytes: [UInt8] = []
     // A shard may have several, such as what was lost and what came after it.
     var ends = positions

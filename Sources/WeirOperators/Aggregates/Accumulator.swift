@@ -4,7 +4,7 @@ import WeirCore
 ///
 /// Zero words are the empty accumulator, and every accumulator is mergeable. A new one is a new file: nothing else knows the layout of
 /// its words. Calls are dynamic once for a block (``update(_:with:)``) or a run of cells (``merge(_:)``); the loops inside are concrete.
-public protocol Accumulator: Sendable {
+package protocol Accumulator: Sendable {
   /// Words in a cell, at least 1.
   var words: Int { get }
   /// Merging gives the same result in any order, to the last bit.
@@ -34,30 +34,30 @@ public protocol Accumulator: Sendable {
 }
 
 extension Accumulator {
-  public var isExact: Bool { true }
-  public var keepsValuesOutside: Bool { false }
-  public var mayBeOutOfRange: Bool { false }
+  package var isExact: Bool { true }
+  package var keepsValuesOutside: Bool { false }
+  package var mayBeOutOfRange: Bool { false }
 
-  public func merge(_ cells: CellPairs) { cells.forEach { merge($0, with: $1) } }
-  public func isOutOfRange(_ cell: Cell) -> Bool { false }
+  package func merge(_ cells: CellPairs) { cells.forEach { merge($0, with: $1) } }
+  package func isOutOfRange(_ cell: Cell) -> Bool { false }
   /// The last word, in nearly all of them.
-  public func count(_ cell: Cell) -> UInt64 { cell.words[words - 1] }
+  package func count(_ cell: Cell) -> UInt64 { cell.words[words - 1] }
 
-  public func save(_ cell: Cell, into out: inout ByteWriter) {
+  package func save(_ cell: Cell, into out: inout ByteWriter) {
     out.write(raw: UnsafeRawBufferPointer(start: cell.words, count: words * 8))
   }
 
-  public func restore(_ cell: Cell, from reader: inout ByteReader) throws(WeirError) {
+  package func restore(_ cell: Cell, from reader: inout ByteReader) throws(WeirError) {
     for word in 0..<words { cell.words[word] = try reader.read(UInt64.self) }
   }
 }
 
 /// One measure's words in one cell.
-public struct Cell {
+package struct Cell {
   /// The measure's first word.
-  public let words: UnsafeMutablePointer<UInt64>
+  package let words: UnsafeMutablePointer<UInt64>
   /// What the words may refer to.
-  unowned(unsafe) public let outside: OutsideValues
+  unowned(unsafe) package let outside: OutsideValues
 
   @inline(__always)
   init(_ words: UnsafeMutablePointer<UInt64>, _ outside: OutsideValues) {
@@ -67,9 +67,9 @@ public struct Cell {
 }
 
 /// Values of a store's accumulators that fit in no word: texts, sketches. A cell's word is an index.
-public final class OutsideValues {
+package final class OutsideValues {
   /// An accumulator that replaces a value overwrites it; none is ever removed.
-  public var values: [[UInt8]] = []
+  package var values: [[UInt8]] = []
 
   /// Of stores whose accumulators keep all in their cells: it stays empty, so that those stores need none of their own.
   // Unsafe: shared by all threads, and never written (``add(_:)``).
@@ -82,7 +82,7 @@ public final class OutsideValues {
   var byteCount: Int { values.reduce(0) { $0 + $1.count + 48 } }
 
   /// The index of a new value.
-  public func add(_ value: [UInt8]) -> UInt64 {
+  package func add(_ value: [UInt8]) -> UInt64 {
     precondition(self !== OutsideValues.none, "an accumulator that keeps values outside of its cell says so")
     values.append(value)
     return UInt64(values.count - 1)
@@ -90,7 +90,7 @@ public final class OutsideValues {
 }
 
 /// Rows of a block, and one measure's words in the cells that they go to.
-public struct CellRows {
+package struct CellRows {
   /// The measure's first word in the store's first cell.
   let first: UnsafeMutablePointer<UInt64>
   /// Words from one cell to the next.
@@ -119,7 +119,7 @@ public struct CellRows {
 }
 
 /// One measure's words in cells of one store, and in those cells of another (or the same) one that are folded into them.
-public struct CellPairs {
+package struct CellPairs {
   let (into, from): (UnsafeMutablePointer<UInt64>, UnsafeMutablePointer<UInt64>)
   let stride: Int
   let (cells, others): (UnsafeBufferPointer<Int32>, UnsafeBufferPointer<Int32>)

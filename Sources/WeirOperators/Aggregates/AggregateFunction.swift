@@ -1,7 +1,7 @@
 import WeirCore
 
 /// An aggregate function of measures: `sum(x)`. A new one is a file in `Functions`, and a line in ``AggregateFunctions/all``.
-public protocol AggregateFunction: Sendable {
+package protocol AggregateFunction: Sendable {
   /// As a measure names it; lower case.
   var name: Measure.Function { get }
   /// `name()` and `name(*)` fold rows; else an argument is needed.
@@ -18,15 +18,15 @@ public protocol AggregateFunction: Sendable {
 }
 
 extension AggregateFunction {
-  public var takesRows: Bool { false }
-  public var typeOfNull: ColumnType? { nil }
+  package var takesRows: Bool { false }
+  package var typeOfNull: ColumnType? { nil }
 }
 
 /// Every aggregate function that a measure may name.
-public enum AggregateFunctions {
-  public static let all: [any AggregateFunction] = [
+package enum AggregateFunctions {
+  package static let all: [any AggregateFunction] = [
     CountFunction(), SumFunction(), ExtremeFunction(max: false), ExtremeFunction(max: true), AverageFunction(),
   ]
 
-  public static func named(_ name: Measure.Function) -> (any AggregateFunction)? { all.first { $0.name == name } }
+  package static func named(_ name: Measure.Function) -> (any AggregateFunction)? { all.first { $0.name == name } }
 }

@@ -1,7 +1,7 @@
 import WeirCore
 
 /// How the measures of a table are stored in a cell: each measure's accumulator has a run of 64-bit words.
-public struct AggregateLayout: Sendable {
+package struct AggregateLayout: Sendable {
   struct Slot: Sendable {
     let accumulator: any Accumulator
     /// First word of the measure in the cell.
@@ -10,20 +10,20 @@ public struct AggregateLayout: Sendable {
 
   let slots: [Slot]
   /// By measure: the type of its argument; nil for rows.
-  public let argumentTypes: [ColumnType?]
+  package let argumentTypes: [ColumnType?]
   /// Number of measures.
-  public var count: Int { slots.count }
+  package var count: Int { slots.count }
   /// Words a cell.
-  public let stride: Int
+  package let stride: Int
   /// A measure keeps values outside of the cell.
   let keepsValuesOutside: Bool
   /// A result may be out of range.
   let mayBeOutOfRange: Bool
   /// Merging gives the same result in any order, to the last bit. Sums of doubles may differ in it, and extremes where one is NaN.
-  public let isExact: Bool
+  package let isExact: Bool
 
   /// - Precondition: each measure's function is registered, and takes its argument: `PlanBuilder` refuses others.
-  public init(_ measures: [Measure]) {
+  package init(_ measures: [Measure]) {
     argumentTypes = measures.map { $0.argument?.type }
     var word = 0
     slots = measures.map { measure in

@@ -5,17 +5,17 @@ import WeirCore
 ///
 /// Updates go a measure at a time over a block's rows, and merges a measure at a time over a run of cells: one call each to the measure's
 /// ``Accumulator``, whose loop has no call and no branch on type inside.
-public final class CellStore {
-  public let layout: AggregateLayout
+package final class CellStore {
+  package let layout: AggregateLayout
   private var words: UnsafeMutablePointer<UInt64>
   private var capacity: Int
-  public private(set) var count = 0
+  package private(set) var count = 0
   /// Results that were null because their type cannot hold them.
-  public private(set) var outOfRange: Int64 = 0
+  package private(set) var outOfRange: Int64 = 0
   private let outside: OutsideValues
 
   /// - Parameter capacity: cells that there is room for from the beginning.
-  public init(_ layout: AggregateLayout, capacity: Int = 0) {
+  package init(_ layout: AggregateLayout, capacity: Int = 0) {
     self.layout = layout
     self.capacity = max(8, capacity)
     outside = layout.keepsValuesOutside ? OutsideValues() : .none
@@ -36,7 +36,7 @@ public final class CellStore {
 
   /// A new empty cell.
   @inline(__always)
-  public func add() -> Int {
+  package func add() -> Int {
     if count == capacity { grow() }
     (words + count * layout.stride).initialize(repeating: 0, count: layout.stride)
     count += 1
@@ -57,7 +57,7 @@ public final class CellStore {
   // MARK: Update and merge
 
   /// Folds row `rows[i]` of the measures' argument columns into cell `cells[i]`.
-  public func update(cells: UnsafeBufferPointer<Int32>, rows: UnsafeBufferPointer<UInt32>, arguments: [Column?]) {
+  package func update(cells: UnsafeBufferPointer<Int32>, rows: UnsafeBufferPointer<UInt32>, arguments: [Column?]) {
     for (slot, argument) in zip(layout.slots, arguments) {
       slot.accumulator.update(
         CellRows(first: words + slot.word, stride: layout.stride, cells: cells, rows: rows, outside: outside), with: argument)
@@ -87,14 +87,14 @@ public final class CellStore {
   }
 
   /// Folds cell `from` of `other` (same layout) into `cell`.
-  public func merge(_ cell: Int, with other: CellStore, _ from: Int) {
+  package func merge(_ cell: Int, with other: CellStore, _ from: Int) {
     for slot in layout.slots.indices { layout.slots[slot].accumulator.merge(at(slot, cell), with: other.at(slot, from)) }
   }
 
   // MARK: Results
 
   /// Appends the measures of a cell, in their order.
-  public func results(_ cell: Int, into out: inout [Literal]) {
+  package func results(_ cell: Int, into out: inout [Literal]) {
     precondition(cell >= 0 && cell < count, "no such cell")
     for slot in layout.slots.indices { out.append(result(slot, cell)) }
   }
@@ -126,7 +126,7 @@ public final class CellStore {
   // MARK: State
 
   /// Words of a cell, and the values it refers to.
-  public func save(_ cell: Int, into out: inout ByteWriter) {
+  package func save(_ cell: Int, into out: inout ByteWriter) {
     precondition(cell >= 0 && cell < count, "no such cell")
     guard layout.keepsValuesOutside else {
       return out.write(raw: UnsafeRawBufferPointer(start: words + cell * layout.stride, count: layout.stride * 8))
@@ -135,7 +135,7 @@ public final class CellStore {
   }
 
   /// Overwrites `cell` with what ``save(_:into:)`` wrote.
-  public func restore(_ cell: Int, from reader: inout ByteReader) throws(WeirError) {
+  package func restore(_ cell: Int, from reader: inout ByteReader) throws(WeirError) {
     precondition(cell >= 0 && cell < count, "no such cell")
     if layout.keepsValuesOutside {
       for slot in layout.slots.indices { try layout.slots[slot].accumulator.restore(at(slot, cell), from: &reader) }

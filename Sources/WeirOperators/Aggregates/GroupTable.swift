@@ -22,17 +22,17 @@ struct GroupKeys: Sendable {
 /// Interns group keys: 128-bit hash to a dense group number, in order of first appearance.
 ///
 /// The hash is the identity; the encoded key (``StateKey``) is kept once a group, for rows and blobs.
-public final class GroupTable {
+package final class GroupTable {
   /// Group + 1 in the low half, upper hash bits above; 0 is free. At most half full.
   private var slots: UnsafeMutablePointer<UInt64>
   /// Slots less one; their number is a power of two.
   private var mask: Int
   private var hashes: UnsafeMutablePointer<Hash128>
-  public private(set) var count = 0
+  package private(set) var count = 0
   /// By group.
   private(set) var keys = GroupKeys()
 
-  public init() {
+  package init() {
     mask = 255
     slots = .allocate(capacity: mask + 1)
     slots.initialize(repeating: 0, count: mask + 1)
@@ -45,25 +45,25 @@ public final class GroupTable {
   }
 
   /// Bytes held.
-  public var byteCount: Int { (mask + 1) * 16 + keys.byteCount }
+  package var byteCount: Int { (mask + 1) * 16 + keys.byteCount }
 
-  public func hash(of group: Int) -> Hash128 {
+  package func hash(of group: Int) -> Hash128 {
     precondition(group >= 0 && group < count, "no such group")
     return hashes[group]
   }
 
-  public func key(of group: Int) -> ArraySlice<UInt8> { keys[group] }
+  package func key(of group: Int) -> ArraySlice<UInt8> { keys[group] }
 
   /// The group of `hash`, made with `key()` if it is new.
   @inline(__always)
-  public func intern(_ hash: Hash128, key: () -> [UInt8]) -> Int {
+  package func intern(_ hash: Hash128, key: () -> [UInt8]) -> Int {
     let group = find(hash)
     return group >= 0 ? group : insert(hash, key: key())
   }
 
   /// Call it some rows ahead of ``intern(_:key:)``: the table may be larger than the caches.
   @inline(__always)
-  public func prefetch(_ hash: Hash128) { weir_prefetch(slots + Int(truncatingIfNeeded: hash.low) & mask) }
+  package func prefetch(_ hash: Hash128) { weir_prefetch(slots + Int(truncatingIfNeeded: hash.low) & mask) }
 
   /// Once the slot is in the cache: prefetches the entry that it most probably names. Its group, or -1.
   @inline(__always)

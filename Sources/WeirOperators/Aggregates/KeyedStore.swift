@@ -3,7 +3,7 @@ import WeirCore
 /// Keyed state without windows: one cell a group. A lane's own, one epoch's partial, or the merge lane's.
 ///
 /// It knows which groups changed since the last flush to the state table and since the last state blob.
-public final class KeyedStore {
+package final class KeyedStore {
   private let groups = GroupTable()
   private let cells: CellStore
   /// One byte a group. Bit 0: not yet in a flush, bit 1: not yet in a blob; above them ``outOfRangeBefore(_:)``.
@@ -19,7 +19,7 @@ public final class KeyedStore {
   /// - Parameters:
   ///   - ttl: microseconds of event time after which the row of a group without newer records goes; nil: none goes.
   ///   - retiresEarly: a planted bug: what a cut finds expired is forgotten, although a record may still come that belongs to it.
-  public init(layout: AggregateLayout, ttl: Int64? = nil, retiresEarly: Bool = false) {
+  package init(layout: AggregateLayout, ttl: Int64? = nil, retiresEarly: Bool = false) {
     cells = CellStore(layout)
     expiring = ttl.map { ExpiringStore(layout, ttl: $0, keptFor: retiresEarly ? $0 : 2 * $0) }
   }
@@ -27,10 +27,10 @@ public final class KeyedStore {
   /// Runs of records that were looked at to place records, where rows expire: for tests.
   package var steps: Int { expiring?.steps ?? 0 }
   /// Groups that are held.
-  public var count: Int { expiring?.count ?? groups.count }
-  public var unsavedCount: Int { expiring?.unsavedCount ?? unsaved.count }
+  package var count: Int { expiring?.count ?? groups.count }
+  package var unsavedCount: Int { expiring?.unsavedCount ?? unsaved.count }
   /// Bytes held, about.
-  public var byteCount: Int {
+  package var byteCount: Int {
     expiring?.byteCount ?? groups.byteCount + cells.byteCount + dirty.capacity + (unflushed.capacity + unsaved.capacity) * 4
   }
 
@@ -38,7 +38,7 @@ public final class KeyedStore {
   /// - Parameters:
   ///   - times: event times by row, UTC microseconds; read only if rows expire.
   ///   - watermarks: what each row is judged by, likewise.
-  public func update(
+  package func update(
     rows: UnsafeBufferPointer<UInt32>, times: [Int64] = [], watermarks: [Int64] = [], hashes: [Hash128], arguments: [Column?],
     key: (Int) -> [UInt8], scratch: Scratch = Scratch()
   ) {
@@ -67,7 +67,7 @@ public final class KeyedStore {
   }
 
   /// Folds a partial of the same table in.
-  public func merge(_ other: KeyedStore) {
+  package func merge(_ other: KeyedStore) {
     if let expiring, let theirs = other.expiring { return expiring.merge(theirs) }
     cells.merge(with: other.cells, most: other.groups.count) { pairs in
       for theirs in 0..<other.groups.count {
@@ -79,7 +79,7 @@ public final class KeyedStore {
   }
 
   /// Takes over those groups of another lane's table whose key is wanted; what is null in them was counted there.
-  public func inherit(_ other: KeyedStore, where keeps: (ArraySlice<UInt8>) -> Bool) {
+  package func inherit(_ other: KeyedStore, where keeps: (ArraySlice<UInt8>) -> Bool) {
     if let expiring, let theirs = other.expiring { return expiring.inherit(theirs, where: keeps) }
     for theirs in 0..<other.groups.count where keeps(other.groups.key(of: theirs)) {
       let group = intern(other.groups.hash(of: theirs)) { Array(other.groups.key(of: theirs)) }
@@ -111,25 +111,25 @@ public final class KeyedStore {
   // MARK: Time
 
   /// Where rows expire: the lane's watermark is this from here on. It never goes back, and the end of the input is no time.
-  public func advance(to watermark: Int64) { expiring?.advance(to: watermark) }
+  package func advance(to watermark: Int64) { expiring?.advance(to: watermark) }
 
   /// Where rows expire: those of keys that another lane had are judged by no less than that had reached, see
   /// ``ExpiringStore/inherit(clocks:of:)``.
-  public func inherit(clocks most: Int64, of: @escaping (ArraySlice<UInt8>) -> Int64) { expiring?.inherit(clocks: most, of: of) }
+  package func inherit(clocks most: Int64, of: @escaping (ArraySlice<UInt8>) -> Int64) { expiring?.inherit(clocks: most, of: of) }
 
   /// Forgets what no record can change any more. To be called at a cut, before ``save(base:into:)``.
-  public func retire() { expiring?.retire() }
+  package func retire() { expiring?.retire() }
 
   /// Rows that came too late to be folded in, since the last call.
-  public func takeLate() -> Int64 { expiring?.takeLate() ?? 0 }
+  package func takeLate() -> Int64 { expiring?.takeLate() ?? 0 }
 
   // MARK: Rows
 
   /// Groups whose row changed since it was taken last.
-  public var unflushedCount: Int { expiring?.unflushedCount ?? unflushed.count }
+  package var unflushedCount: Int { expiring?.unflushedCount ?? unflushed.count }
 
   /// Adds the rows of groups that changed since they were taken last, `max` of them at most; tombstones for those that expired.
-  public func takeUnflushed(max: Int = .max, into batch: inout StateBatch) {
+  package func takeUnflushed(max: Int = .max, into batch: inout StateBatch) {
     if let expiring { return expiring.takeUnflushed(max: max, into: &batch) }
     let first = Swift.max(0, unflushed.count - max)
     batch.reserve(unflushed.count - first)
@@ -141,7 +141,7 @@ public final class KeyedStore {
   }
 
   /// Adds the row of every group: for a rebuild.
-  public func allRows(into batch: inout StateBatch) {
+  package func allRows(into batch: inout StateBatch) {
     if let expiring { return expiring.allRows(into: &batch) }
     for group in 0..<groups.count { append(group, to: &batch) }
   }
@@ -151,7 +151,7 @@ public final class KeyedStore {
   }
 
   /// The state table may lack any group's row.
-  public func markAllUnflushed() {
+  package func markAllUnflushed() {
     if let expiring { return expiring.markAllUnflushed() }
     unflushed = Array(0..<Int32(groups.count))
     for group in 0..<groups.count { dirty[group] |= 1 }
@@ -173,7 +173,7 @@ public final class KeyedStore {
 
   /// Measures that became null because their type cannot hold them, since the last call. To be called at a cut, before ``save(base:into:)``:
   /// a measure that stays null counts once, however often its row is written.
-  public func takeOutOfRange() -> Int64 {
+  package func takeOutOfRange() -> Int64 {
     if let expiring { return expiring.takeOutOfRange() }
     guard cells.layout.mayBeOutOfRange else { return 0 }
     return unsaved.reduce(0) { $0 + Int64(noteOutOfRange(Int($1))) }
@@ -182,7 +182,7 @@ public final class KeyedStore {
   // MARK: State
 
   /// Writes all groups (`base`), or those changed since the last save.
-  public func save(base: Bool, into out: inout ByteWriter) {
+  package func save(base: Bool, into out: inout ByteWriter) {
     if let expiring { return expiring.save(base: base, into: &out) }
     let count = base ? groups.count : unsaved.count
     out.write(UInt32(count))
@@ -198,7 +198,7 @@ public final class KeyedStore {
   }
 
   /// Adds or overwrites the groups that ``save(base:into:)`` wrote.
-  public func restore(from reader: inout ByteReader) throws(WeirError) {
+  package func restore(from reader: inout ByteReader) throws(WeirError) {
     if let expiring { return try expiring.restore(from: &reader) }
     for _ in 0..<(try reader.readCount(each: 20)) {
       let hash = try reader.readHash()

@@ -5,7 +5,7 @@ import WeirCore
 ///
 /// Ids are distributed over segments by their hash, each a log with a small table (see ``DedupSegment``). When one grows beyond its
 /// bound, all are split in two, one after the other: no table ever doubles as a whole.
-public final class DedupIndex {
+package final class DedupIndex {
   /// nil: ids never expire.
   private let within: Int64?
   /// A power of two; an id belongs to the one that the upper bits of its hash name.
@@ -17,7 +17,7 @@ public final class DedupIndex {
   private var watermark = Watermark.minimum
 
   /// - Parameter within: a duplicate's watermark is at most this many microseconds above the first one's.
-  public init(withinMicroseconds within: Int64?) {
+  package init(withinMicroseconds within: Int64?) {
     self.within = within
     segments = [DedupSegment(within: within)]
     pointers = .allocate(capacity: 1)
@@ -33,16 +33,16 @@ public final class DedupIndex {
   }
 
   /// Drops what expired until the last insert. Before it is called, ``count`` and ``unsavedCount`` may hold more than is live.
-  public func expire() { for segment in segments { segment.expire(watermark: watermark) } }
+  package func expire() { for segment in segments { segment.expire(watermark: watermark) } }
 
   /// Ids that can still make a duplicate.
-  public var count: Int { segments.reduce(0) { $0 + $1.count } }
+  package var count: Int { segments.reduce(0) { $0 + $1.count } }
 
   /// Live ids that are in no blob yet.
-  public var unsavedCount: Int { segments.reduce(0) { $0 + $1.unsavedCount } }
+  package var unsavedCount: Int { segments.reduce(0) { $0 + $1.unsavedCount } }
 
   /// Bytes held.
-  public var bytes: Int { segments.reduce(0) { $0 + $1.bytes } }
+  package var bytes: Int { segments.reduce(0) { $0 + $1.bytes } }
 
   /// `>>` of Swift gives 0 for a shift by 64: one segment.
   @inline(__always)
@@ -50,15 +50,15 @@ public final class DedupIndex {
 
   /// Call it some ids ahead of ``insert(_:watermark:)``: the table is larger than the caches.
   @inline(__always)
-  public func prefetch(_ hash: Hash128) { segment(hash)._withUnsafeGuaranteedRef { $0.prefetch(hash) } }
+  package func prefetch(_ hash: Hash128) { segment(hash)._withUnsafeGuaranteedRef { $0.prefetch(hash) } }
 
   /// Steps of ``warm(_:)``.
-  public static let warmingSteps = 3
+  package static let warmingSteps = 3
 
   /// Asks for what an insert reads and writes of the index itself. Of hundreds of lanes none is in the caches when its turn comes, and
   /// each of these lines is known by the one before only; so it is called step by step, for some indexes in each.
   @inline(__always)
-  public func warm(_ step: Int) {
+  package func warm(_ step: Int) {
     switch step {
     case 0: weir_prefetch(Unmanaged.passUnretained(self).toOpaque())
     // The upper bits of hashes: with one segment, which is what hundreds of lanes have, it is this one.
@@ -70,7 +70,7 @@ public final class DedupIndex {
   /// True if the id is new at this watermark (and is now known), false for a duplicate, which renews nothing.
   /// Watermarks must not fall from call to call.
   @inline(__always)
-  public func insert(_ hash: Hash128, watermark: Int64) -> Bool {
+  package func insert(_ hash: Hash128, watermark: Int64) -> Bool {
     self.watermark = watermark
     let (isNew, isFull) = segment(hash)._withUnsafeGuaranteedRef { segment in
       let isNew = segment.insert(hash, watermark: watermark)
@@ -122,7 +122,7 @@ public final class DedupIndex {
 
   /// Takes over all ids of other indexes into this one, which has none yet.
   /// - Parameter others: with each, by how much its marks rise: ids of several indexes are put in the order of the marks that they get.
-  public func inherit(_ others: [(index: DedupIndex, rise: Int64)]) {
+  package func inherit(_ others: [(index: DedupIndex, rise: Int64)]) {
     var all: [(mark: Int64, hash: Hash128)] = []
     for (index, rise) in others {
       for segment in index.segments { segment.forEach { hash, mark in all.append((mark &+ rise, hash)) } }
@@ -135,7 +135,7 @@ public final class DedupIndex {
 
   /// Writes all live ids (`base`), or those since the last save, segment by segment in the order in which they came: the hash, and
   /// as LEB128 the rise of the watermark since the id before.
-  public func save(base: Bool, into out: inout ByteWriter) {
+  package func save(base: Bool, into out: inout ByteWriter) {
     expire()
     out.write(UInt8(segments.count.trailingZeroBitCount))
     for segment in segments {
@@ -153,7 +153,7 @@ public final class DedupIndex {
   }
 
   /// Adds what ``save(base:into:)`` wrote. Blobs are restored in their order.
-  public func restore(from reader: inout ByteReader) throws(WeirError) {
+  package func restore(from reader: inout ByteReader) throws(WeirError) {
     let bits = Int(try reader.read(UInt8.self))
     guard bits <= 16, 1 << bits >= segments.count else { throw reader.corrupt("the dedup index has \(bits) bits of segments") }
     // Each segment has a count of 4 bytes: a broken number must not ask for all memory.

@@ -1,7 +1,7 @@
 import WeirCore
 
 /// Compiles one SQL scalar expression over the given columns.
-public func compileExpression(_ text: String, inputs: [InputColumn]) throws(ExpressionError) -> Expr {
+package func compileExpression(_ text: String, inputs: [InputColumn]) throws(ExpressionError) -> Expr {
   var parser = try Parser(text, inputs: inputs)
   let expr = try parser.whole()
   guard parser.isAtEnd else { throw parser.unexpected("expected the end of the expression") }
@@ -11,7 +11,7 @@ public func compileExpression(_ text: String, inputs: [InputColumn]) throws(Expr
 /// Compiles a condition. A bare `null` is one: neither true nor false.
 ///
 /// - Throws: also where the expression is not a bool, with ``ExpressionError/isAboutType``.
-public func compileCondition(_ text: String, inputs: [InputColumn]) throws(ExpressionError) -> Expr {
+package func compileCondition(_ text: String, inputs: [InputColumn]) throws(ExpressionError) -> Expr {
   let expr = Build.typed(try compileExpression(text, inputs: inputs), .bool)
   guard expr.type == .bool else {
     var error = ExpressionError("\(expr.text.shortened(toBytes: 200)) is \(expr.type.name), a bool is needed", at: 0)
@@ -26,7 +26,7 @@ public func compileCondition(_ text: String, inputs: [InputColumn]) throws(Expre
 /// - Parameter taken: names of the table's other columns.
 /// - Throws: also where a name is empty or taken. Delta compares names of columns without regard to case: a table with `v`
 ///   and `V` could be written, and no reader would open it.
-public func compileSelectList(
+package func compileSelectList(
   _ text: String, inputs: [InputColumn], star: [Int], taken: [String] = []
 ) throws(ExpressionError) -> [OutputColumn] {
   var parser = try Parser(text, inputs: inputs)
@@ -64,7 +64,7 @@ public func compileSelectList(
 /// Compiles `LIST as NAME`: a row for each element of a list, which expressions call by the name.
 ///
 /// - Parameter inputs: of the plan; none of them can have the name.
-public func compileExplode(_ text: String, inputs: [InputColumn]) throws(ExpressionError) -> ExplodeSpec {
+package func compileExplode(_ text: String, inputs: [InputColumn]) throws(ExpressionError) -> ExplodeSpec {
   var parser = try Parser(text, inputs: inputs)
   let list = try parser.whole()
   guard case .list = list.type else {
@@ -89,17 +89,17 @@ public func compileExplode(_ text: String, inputs: [InputColumn]) throws(Express
 }
 
 /// The names of one table's columns, as Delta distinguishes them: not by their case; and as Delta, Spark and Trino accept them.
-public struct TableNames: Sendable {
+package struct TableNames: Sendable {
   /// The longest name that catalogs (Glue) accept.
   private static let bytesMax = 255
   private var byKey: [String: String] = [:]
 
-  public init(_ taken: [String] = []) {
+  package init(_ taken: [String] = []) {
     for name in taken { byKey[name.lowercased()] = name }
   }
 
   /// - Returns: why a column cannot have the name; nil if it can, and has it now.
-  public mutating func add(_ name: String) -> String? {
+  package mutating func add(_ name: String) -> String? {
     if let reason = TableNames.reason(against: name) { return reason }
     guard let before = byKey[name.lowercased()] else {
       byKey[name.lowercased()] = name
@@ -112,7 +112,7 @@ public struct TableNames: Sendable {
 
 extension TableNames {
   /// The code of an error that is about a column's name: no column can have it, or another one has.
-  public static func code(_ name: String) -> String { reason(against: name) == nil ? "duplicate_name" : "bad_name" }
+  package static func code(_ name: String) -> String { reason(against: name) == nil ? "duplicate_name" : "bad_name" }
 
   /// Why no column of a table can have the name; nil if one can.
   private static func reason(against name: String) -> String? {
@@ -142,15 +142,15 @@ extension TableNames {
 }
 
 /// An aggregate function with its argument.
-public struct MeasureCall: Sendable {
-  public var function: Measure.Function
-  public var argument: Expr?
-  public var type: ColumnType
+package struct MeasureCall: Sendable {
+  package var function: Measure.Function
+  package var argument: Expr?
+  package var type: ColumnType
 }
 
 /// Compiles a measure: a call of one of ``AggregateFunctions/all``, such as `sum(x)`, or of one that folds rows: `count()`, `count(*)`.
 /// A message that begins with "not yet:" is about something that a later version will do.
-public func compileMeasure(_ text: String, inputs: [InputColumn]) throws(ExpressionError) -> MeasureCall {
+package func compileMeasure(_ text: String, inputs: [InputColumn]) throws(ExpressionError) -> MeasureCall {
   var parser = try Parser(text, inputs: inputs)
   let offset = parser.token.offset
   let name = try parser.name().lowercased()

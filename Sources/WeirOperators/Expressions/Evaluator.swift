@@ -1,22 +1,22 @@
 import WeirCore
 
 /// The result of an expression over a block.
-public struct EvalResult: Sendable {
-  public var column: Column
+package struct EvalResult: Sendable {
+  package var column: Column
   /// Rows that could not be computed (overflow, a failed cast), ascending; their value is null.
-  public var errors: [(row: Int, reason: String)]
+  package var errors: [(row: Int, reason: String)]
 }
 
 /// Evaluates one expression a column at a time, with SQL's null logic.
-public struct ExprEvaluator: Sendable {
-  public let expr: Expr
+package struct ExprEvaluator: Sendable {
+  package let expr: Expr
 
-  public init(_ expr: Expr) { self.expr = expr }
+  package init(_ expr: Expr) { self.expr = expr }
 
   /// - Parameters:
   ///   - inputs: by `Plan.inputs`; only those that the expression reads need be there.
   ///   - count: rows.
-  public func evaluate(_ inputs: [Column?], count: Int) -> EvalResult {
+  package func evaluate(_ inputs: [Column?], count: Int) -> EvalResult {
     let evaluation = Evaluation(inputs: inputs, count: count)
     defer { withExtendedLifetime(evaluation) {} }
     let vector = evaluation.run(expr)
@@ -24,7 +24,7 @@ public struct ExprEvaluator: Sendable {
   }
 
   /// For a bool expression: the rows where it is `value` (neither where it is null).
-  public func rows(
+  package func rows(
     thatAre value: Bool, _ inputs: [Column?], count: Int
   ) -> (rows: [Bool], errors: [(row: Int, reason: String)]) {
     let result = evaluate(inputs, count: count)

@@ -1,20 +1,20 @@
 import WeirCore
 
 /// What is wrong with an expression, and where.
-public struct ExpressionError: Error, Sendable {
-  public var message: String
+package struct ExpressionError: Error, Sendable {
+  package var message: String
   /// UTF-8 byte offset in the text.
-  public var offset: Int
+  package var offset: Int
   /// The nearest right name.
-  public var suggestion: String?
+  package var suggestion: String?
   /// The expression is right, and its column cannot have this name.
-  public var nameCode: String?
+  package var nameCode: String?
   /// The expression is right, and has another type than is needed there.
-  public var isAboutType = false
+  package var isAboutType = false
   /// It is nested deeper than ``Expr/levelsMax``.
   var isTooDeep = false
 
-  public init(_ message: String, at offset: Int, suggestion: String? = nil, nameCode: String? = nil) {
+  package init(_ message: String, at offset: Int, suggestion: String? = nil, nameCode: String? = nil) {
     self.message = message
     self.offset = offset
     self.suggestion = suggestion

@@ -6,7 +6,7 @@ private let candidatesMax = 4096
 /// The candidate nearest to `name`, if one is near: at most a third of its letters differ (Damerau-Levenshtein).
 ///
 /// The cost is bounded: nil for a name of more than 64 bytes, and only the first 4,096 candidates count.
-public func nearestName(_ name: String, in candidates: [String]) -> String? {
+package func nearestName(_ name: String, in candidates: [String]) -> String? {
   guard name.utf8.count <= lengthMax else { return nil }
   let wanted = Array(name.lowercased())
   let limit = max(1, wanted.count / 3)

@@ -2,7 +2,7 @@ import WeirCore
 
 extension Expr {
   /// A comparison with null in it, which is null for every record, and what is probably meant instead; nil: nothing evident.
-  public var nullComparison: (text: String, instead: String?)? {
+  package var nullComparison: (text: String, instead: String?)? {
     // Of two nulls nothing else is meant.
     if case .compare(let comparison, let a, let b) = node, a.isNullLiteral != b.isNullLiteral {
       let other = a.isNullLiteral ? b : a

@@ -5,7 +5,7 @@ extension RawBlock {
   /// Where the records are, and how many lines are none.
   ///
   /// - Parameter keepsBlankLines: a line of white space is a record; else it is none.
-  public func records(keepsBlankLines: Bool = true) -> (offset: [UInt32], length: [UInt32], blankLines: Int) {
+  package func records(keepsBlankLines: Bool = true) -> (offset: [UInt32], length: [UInt32], blankLines: Int) {
     switch framing {
     case .spans(let offset, let length): return (offset, length, 0)
     case .lines:

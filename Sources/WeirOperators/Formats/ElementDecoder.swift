@@ -4,9 +4,9 @@ import WeirCore
 ///
 /// An outer record that is not JSON, or has no array there, is one rejected record as a whole; one whose array is empty has no records.
 /// It ends where the source says: a block ends with an outer record, so no cut falls between its elements (see ``SequenceNumber``).
-public final class ElementDecoder: BlockDecoder {
+package final class ElementDecoder: BlockDecoder {
   /// Elements of an outer record. One with more is rejected.
-  public static let elementsMax = 1 << 18
+  package static let elementsMax = 1 << 18
 
   private let path: [PathStep]
   private let inner: any BlockDecoder
@@ -37,7 +37,7 @@ public final class ElementDecoder: BlockDecoder {
     }
   }
 
-  public func decode(_ raw: RawBlock) -> DecodedBlock {
+  package func decode(_ raw: RawBlock) -> DecodedBlock {
     let (offset, length, blankLines) = raw.records(keepsBlankLines: keepsBlankLines)
     var rows = Rows()
     for outer in offset.indices {
@@ -195,7 +195,7 @@ public final class ElementDecoder: BlockDecoder {
 
 extension RecordSpec {
   /// A decoder of the records, which serves one block at a time. The parameters are those of ``DecoderRequest``.
-  public func decoder(read: [Bool]?, keepsBlankLines: Bool) -> any BlockDecoder {
+  package func decoder(read: [Bool]?, keepsBlankLines: Bool) -> any BlockDecoder {
     let request = DecoderRequest(fields: fields, read: read, keepsBlankLines: keepsBlankLines)
     guard let each else { return recordFormat.decoder(request) }
     return ElementDecoder(each, recordFormat.decoder(request), keepsBlankLines: keepsBlankLines)

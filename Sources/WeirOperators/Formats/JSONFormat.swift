@@ -1,11 +1,11 @@
 import WeirCore
 
 /// `format: json`: an object a record.
-public struct JSONFormat: RecordFormat {
-  public static let name = "json"
+package struct JSONFormat: RecordFormat {
+  package static let name = "json"
 
   /// How objects follow each other in a plain capture.
-  public enum Framing: String, Hashable, Sendable, Codable, CaseIterable {
+  package enum Framing: String, Hashable, Sendable, Codable, CaseIterable {
     /// With or without white space between them, each in one line or several.
     case concatenated
     /// As elements of one array a file.
@@ -13,20 +13,20 @@ public struct JSONFormat: RecordFormat {
   }
 
   /// nil: each is a line. Ledgers keep plans: only added, and optional.
-  public var framing: Framing?
+  package var framing: Framing?
 
-  public init() {}
-  public init(_ framing: Framing?) { self.framing = framing }
+  package init() {}
+  package init(_ framing: Framing?) { self.framing = framing }
 
-  public var captureFraming: (any CaptureFraming)? { framing.map { JSONFraming(opensArrays: $0 == .array) } }
+  package var captureFraming: (any CaptureFraming)? { framing.map { JSONFraming(opensArrays: $0 == .array) } }
 
-  public var holdsJSON: Bool { true }
+  package var holdsJSON: Bool { true }
 
-  public func decoder(_ request: DecoderRequest) -> any BlockDecoder {
+  package func decoder(_ request: DecoderRequest) -> any BlockDecoder {
     RecordDecoder(fields: request.fields, read: request.read, keepsBlankLines: request.keepsBlankLines)
   }
 
-  public func hint(for rejection: Rejection, of record: UnsafeBufferPointer<UInt8>, _ spec: RecordSpec) -> String? {
+  package func hint(for rejection: Rejection, of record: UnsafeBufferPointer<UInt8>, _ spec: RecordSpec) -> String? {
     RejectionHint.of(rejection, record, spec)
   }
 }

@@ -1,17 +1,17 @@
 import WeirCore
 
 /// The formats that this program has: a new one is a file of its own and an entry here.
-public enum RecordFormats {
-  public static let standard: [any RecordFormat.Type] = [
+package enum RecordFormats {
+  package static let standard: [any RecordFormat.Type] = [
     JSONFormat.self, JSONSchemaFormat.self, AvroFormat.self, CSVFormat.self, TSVFormat.self, TextFormat.self, LogfmtFormat.self,
     RawFormat.self,
   ]
 
   /// Of a plan that names none. Ledgers keep such plans: it never changes.
-  public static let byDefault = FormatSpec(JSONFormat())
+  package static let byDefault = FormatSpec(JSONFormat())
 }
 
 extension RecordSpec {
   /// How records are written.
-  public var recordFormat: any RecordFormat { (format ?? RecordFormats.byDefault).format }
+  package var recordFormat: any RecordFormat { (format ?? RecordFormats.byDefault).format }
 }

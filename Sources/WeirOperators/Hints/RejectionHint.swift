@@ -2,7 +2,7 @@ import WeirCore
 
 /// Why a JSON record was probably rejected and what to do, where one record is enough to see it. Asked for the first record of a kind
 /// only, never on the hot path.
-public enum RejectionHint {
+package enum RejectionHint {
   /// Fields of larger records are not looked at.
   private static let recordBytesMax = 1 << 16
 
@@ -10,7 +10,7 @@ public enum RejectionHint {
   ///   - record: its value as received.
   ///   - spec: how records are declared.
   /// - Returns: a sentence without a full stop; nil: nothing is evident.
-  public static func of(_ rejection: Rejection, _ record: some Collection<UInt8>, _ spec: RecordSpec) -> String? {
+  package static func of(_ rejection: Rejection, _ record: some Collection<UInt8>, _ spec: RecordSpec) -> String? {
     let framing = (spec.recordFormat as? JSONFormat)?.framing
     guard rejection.stage == .decode else { return nil }
     guard record.count <= recordBytesMax, let value = try? JSONValue(parsing: record), value.members != nil else {

@@ -231,12 +231,12 @@ enum FieldValues {
 }
 
 /// Times as text, as records, expressions and pipeline files have them.
-public enum TimestampText {
+package enum TimestampText {
   /// The years 1 to 9999, as microseconds since 1970.
-  public static let range = FieldValues.timestampMin...FieldValues.timestampMax
+  package static let range = FieldValues.timestampMin...FieldValues.timestampMax
 
   /// Microseconds since 1970, or why it is not a time: see the plan reference.
-  public static func parse(_ text: String) -> (microseconds: Int64?, reason: String) {
+  package static func parse(_ text: String) -> (microseconds: Int64?, reason: String) {
     var text = text
     return text.withUTF8 { utf8 in
       guard let start = utf8.baseAddress, !utf8.isEmpty else { return (nil, "a timestamp needs the form 2026-01-31T23:59:59.123Z") }

@@ -359,9 +359,9 @@ struct JSONScanner {
 }
 
 /// Whether text is JSON.
-public enum JSONGrammar {
+package enum JSONGrammar {
   /// nil if the bytes are one JSON value (RFC 8259), else why not and where. 16 bytes after them must be readable.
-  public static func validate(_ bytes: UnsafeRawBufferPointer) -> (reason: String, offset: Int)? {
+  package static func validate(_ bytes: UnsafeRawBufferPointer) -> (reason: String, offset: Int)? {
     guard let base = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return ("there is no value", 0) }
     var scanner = JSONScanner(at: base, end: base + bytes.count)
     do {

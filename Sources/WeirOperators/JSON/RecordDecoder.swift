@@ -8,7 +8,7 @@ import WeirCore
 /// record that looks different is decoded all the same, only slower.
 ///
 /// Serves one block at a time; what it returns is immutable.
-public final class RecordDecoder: BlockDecoder {
+package final class RecordDecoder: BlockDecoder {
   private let fields: [Field]
   /// A blank line is a record, which is rejected; else it is skipped.
   private let keepsBlankLines: Bool
@@ -33,7 +33,7 @@ public final class RecordDecoder: BlockDecoder {
   /// - Parameters:
   ///   - read: by field, whether its column is read; default: all. A column that is not read is checked all the same.
   ///   - keepsBlankLines: a line of white space is a record, which is rejected; else it has no row, and is counted.
-  public init(fields: [Field], read: [Bool]? = nil, keepsBlankLines: Bool = true) {
+  package init(fields: [Field], read: [Bool]? = nil, keepsBlankLines: Bool = true) {
     self.fields = fields
     self.keepsBlankLines = keepsBlankLines
     sinks = .allocate(capacity: fields.count)
@@ -48,7 +48,7 @@ public final class RecordDecoder: BlockDecoder {
     sinks.deallocate()
   }
 
-  public func decode(_ raw: RawBlock) -> DecodedBlock {
+  package func decode(_ raw: RawBlock) -> DecodedBlock {
     let (offset, length, blankLines) = raw.records(keepsBlankLines: keepsBlankLines)
     let count = offset.count
     for i in fields.indices { sinks[i].begin(rows: count) }

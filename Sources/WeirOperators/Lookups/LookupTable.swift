@@ -3,19 +3,19 @@ import WeirCore
 /// A lookup file in memory: key to row, columns of values. Immutable.
 ///
 /// Texts are views into the file's bytes: a table takes the file, and 16 bytes for each field and about 30 for each row.
-public final class LookupTable: Sendable {
+package final class LookupTable: Sendable {
   /// `lookup_bytes`: of the files of all lookups of a pipeline together.
-  public static let bytesMax = 256 << 20
+  package static let bytesMax = 256 << 20
   /// `lookup_cells`: fields of one file.
-  public static let cellsMax = 1 << 25
+  package static let cellsMax = 1 << 25
 
-  public let name: String
+  package let name: String
   /// Of the file's bytes: the lookup's version.
-  public let contentHash: ContentHash
+  package let contentHash: ContentHash
   /// All columns but the key.
-  public let columns: [ColumnSchema]
+  package let columns: [ColumnSchema]
   /// Of ``columns``, the last ones: they have a declared type, and no object of an NDJSON file has them. All their values are null.
-  public let absentColumns: Int
+  package let absentColumns: Int
   private let text: TextBuffer
   private let count: Int
   private let values: [Column]
@@ -24,23 +24,23 @@ public final class LookupTable: Sendable {
   private let keys: Column
 
   /// What the table holds in memory, about: the file, views of all fields, the index.
-  public var memoryBytes: Int64 {
+  package var memoryBytes: Int64 {
     guard case .string(let refs) = keys.values else { return Int64(count) }
     return Int64(count) + Int64(refs.count) * Int64(columns.count + 1) * 16 + Int64(slots.count) * 4
   }
 
   /// Of the file.
-  public var byteCount: Int { count }
+  package var byteCount: Int { count }
 
   /// The file's bytes: a copy.
-  public var bytes: [UInt8] { Array(UnsafeBufferPointer(start: text.base, count: count)) }
+  package var bytes: [UInt8] { Array(UnsafeBufferPointer(start: text.base, count: count)) }
 
   /// - Parameters:
   ///   - keyType: of the field that is looked up: the file's keys are read as that, so that 1 and 1.00 are one decimal.
   ///   - types: of columns that are not strings. An empty field that is not quoted is null; a null key matches nothing.
   /// - Throws: `config` with file and line: no header, no key column, a row of another length, a line that is no object, a key twice, a value that
   ///   is not of its type, more than ``cellsMax`` fields.
-  public init(
+  package init(
     name: String, bytes: [UInt8], file: String, format: LookupFormat = .csv, key: String, keyType: ColumnType = .string,
     types: [String: ColumnType] = [:]
   ) throws(WeirError) {
@@ -110,7 +110,7 @@ public final class LookupTable: Sendable {
   }
 
   /// The row of each key, -1 where there is none (a null key has none). Keys that are not strings go by their canonical text.
-  public func probe(_ column: Column, count: Int) -> [Int32] {
+  package func probe(_ column: Column, count: Int) -> [Int32] {
     let text = LookupTable.text(column, count: count)
     guard case .string(let refs) = text.values, case .string(let keys) = keys.values else {
       return [Int32](repeating: -1, count: count)
@@ -129,7 +129,7 @@ public final class LookupTable: Sendable {
   }
 
   /// Values of one column at the rows that ``probe(_:count:)`` gave; null where there is none.
-  public func gather(column: Int, rows: [Int32]) -> Column {
+  package func gather(column: Int, rows: [Int32]) -> Column {
     let source = values[column]
     let valid = rows.contains(-1) || source.validity != nil ? rows.map { $0 >= 0 && source.isValid(Int($0)) } : nil
     func take<T>(_ values: [T], _ zero: T) -> [T] { rows.map { $0 < 0 ? zero : values[Int($0)] } }

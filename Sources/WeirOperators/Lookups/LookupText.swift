@@ -1,14 +1,14 @@
 import WeirCore
 
 /// What a lookup's file is.
-public enum LookupFormat: String, Sendable, Hashable, Codable, CaseIterable {
+package enum LookupFormat: String, Sendable, Hashable, Codable, CaseIterable {
   /// RFC 4180, with a header row.
   case csv
   /// One JSON object per line.
   case ndjson
 
   /// By the end of a file's name; nil: it says nothing.
-  public init?(name: String) {
+  package init?(name: String) {
     let name = name.lowercased()
     switch true {
     case name.hasSuffix(".ndjson"), name.hasSuffix(".jsonl"): self = .ndjson
@@ -17,7 +17,7 @@ public enum LookupFormat: String, Sendable, Hashable, Codable, CaseIterable {
     }
   }
 
-  public var title: String { self == .csv ? "CSV" : "NDJSON" }
+  package var title: String { self == .csv ? "CSV" : "NDJSON" }
 }
 
 /// The rows of a lookup file as columns of cells, and errors with their places.
@@ -54,5 +54,5 @@ extension LookupText {
 }
 
 extension LookupSpec {
-  public var fileFormat: LookupFormat { format.flatMap { LookupFormat(rawValue: $0) } ?? .csv }
+  package var fileFormat: LookupFormat { format.flatMap { LookupFormat(rawValue: $0) } ?? .csv }
 }

@@ -3,9 +3,9 @@ import WeirCore
 /// Decodes blocks whose records carry the ids of schemas: deterministic, given the schemas of the ids.
 ///
 /// Serves one block at a time. Programs of schemas are kept, ``programsMax`` of them.
-public final class FramedDecoder: BlockDecoder {
+package final class FramedDecoder: BlockDecoder {
   /// What comes after the id.
-  public enum Body: Sendable { case avro, json }
+  package enum Body: Sendable { case avro, json }
 
   /// Of one schema: how to decode its records, or why they cannot be.
   private enum Program {
@@ -23,7 +23,7 @@ public final class FramedDecoder: BlockDecoder {
   private var programs: [SchemaID: Program] = [:]
 
   /// - Parameter read: see ``RecordDecoder/init(fields:read:)``.
-  public init(_ body: Body, fields: [Field], read: [Bool]? = nil) {
+  package init(_ body: Body, fields: [Field], read: [Bool]? = nil) {
     self.body = body
     self.fields = fields
     json = RecordDecoder(fields: fields, read: read)
@@ -33,7 +33,7 @@ public final class FramedDecoder: BlockDecoder {
   deinit { run.destroy() }
 
   /// - Precondition: the block's schemas are resolved.
-  public func decode(_ raw: RawBlock) -> DecodedBlock {
+  package func decode(_ raw: RawBlock) -> DecodedBlock {
     guard let schemas = raw.schemas else { preconditionFailure("a block whose schemas were not resolved") }
     let (offset, length, _) = raw.records()
     let programs = schemas.resolved.map(program)

@@ -8,7 +8,7 @@ import WeirCore
 extension SchemaFraming {
   private static let header = "__value_schema_id"
 
-  public init(_ raw: RawBlock) {
+  package init(_ raw: RawBlock) {
     var ids: [SchemaID] = []
     var known: [SchemaID: Int32] = [:]
     let (offset, length, _) = raw.records()

@@ -1,29 +1,29 @@
 import WeirCore
 
 /// How rows of text are written. Members are only added, as optional ones: ledgers keep plans.
-public struct CSVDialect: Hashable, Sendable, Codable {
+package struct CSVDialect: Hashable, Sendable, Codable {
   /// Between fields: one byte of ASCII.
-  public var delimiter: String
+  package var delimiter: String
   /// Around fields that have a delimiter or quote; empty: no field is quoted.
-  public var quote: String
+  package var quote: String
   /// Before a quote within a quoted field: the quote itself, or a backslash, say.
-  public var escape: String
+  package var escape: String
   /// Lines that are exactly the names of the columns are no records.
-  public var header: Bool
+  package var header: Bool
   /// The names of the columns, in their order; nil: the fields' own, in the order of their declaration.
-  public var columns: [String]?
+  package var columns: [String]?
   /// What a field that is null has, without quotes.
-  public var nulls: [String]
+  package var nulls: [String]
   /// A quoted field that is as `nulls` says is null, too.
-  public var quotedNulls: Bool
+  package var quotedNulls: Bool
   /// How lines begin that are no records; nil: none do.
-  public var comment: String?
+  package var comment: String?
   /// White space around fields is left out.
-  public var trim: Bool
+  package var trim: Bool
   /// Between whole and fraction of numbers: `.` or `,`.
-  public var decimal: String
+  package var decimal: String
 
-  public init(delimiter: String = ",") {
+  package init(delimiter: String = ",") {
     self.delimiter = delimiter
     quote = "\""
     escape = "\""
@@ -37,12 +37,12 @@ public struct CSVDialect: Hashable, Sendable, Codable {
   }
 
   /// `csv_columns`: columns of a row.
-  public static let columnsMax = 2000
+  package static let columnsMax = 2000
   /// Texts that mean null.
-  public static let nullsMax = 20
+  package static let nullsMax = 20
 
   /// What cannot be; nil: all can.
-  public var problem: String? {
+  package var problem: String? {
     for (name, text) in [("delimiter", delimiter), ("quote", quote), ("escape", escape), ("comment", comment ?? "#"), ("decimal", decimal)]
     {
       if name == "quote" && text.isEmpty || name == "escape" && quote.isEmpty { continue }

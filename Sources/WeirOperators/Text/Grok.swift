@@ -1,15 +1,15 @@
 /// `%{NAME:field}` in patterns: names of common parts, as other log programs have them.
-public enum Grok {
+package enum Grok {
   private static let depthMax = 10
 
   /// A regular expression, and where its parts come from.
-  public struct Expansion {
-    public fileprivate(set) var text = ""
+  package struct Expansion {
+    package fileprivate(set) var text = ""
     /// Ascending: from this byte of `text` on, it is the pattern's from that byte on, or all of a `%{…}`.
     fileprivate var parts: [(from: Int, origin: Int, isName: Bool)] = []
 
     /// The byte of the pattern that a byte of ``text`` comes from.
-    public func origin(of offset: Int) -> Int {
+    package func origin(of offset: Int) -> Int {
       guard let part = parts.last(where: { $0.from <= offset }) else { return offset }
       return part.isName ? part.origin : part.origin + offset - part.from
     }
@@ -17,7 +17,7 @@ public enum Grok {
 
   /// The regular expression that a pattern with `%{…}` means.
   /// - Throws: the offset is in `text`.
-  public static func expand(_ text: String) throws(PatternFault) -> Expansion {
+  package static func expand(_ text: String) throws(PatternFault) -> Expansion {
     var expansion = Expansion()
     let whole = try expand(text, depth: 0) { expansion.parts.append(($0, $1, $2)) }
     expansion.text = whole
@@ -69,7 +69,7 @@ public enum Grok {
 
   private static let octet = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
   /// The names that there are.
-  public static var names: [String] { library.keys.sorted() }
+  package static var names: [String] { library.keys.sorted() }
 
   private static let library: [String: String] = [
     "WORD": #"\w+"#, "NOTSPACE": #"\S+"#, "SPACE": #"\s*"#, "DATA": ".*?", "GREEDYDATA": ".*", "INT": "[+-]?[0-9]+",
@@ -98,20 +98,20 @@ public enum Grok {
 }
 
 /// Patterns of well-known logs. Plans keep the expression, not the name.
-public struct ReadyPattern: Sendable {
-  public var name: String
+package struct ReadyPattern: Sendable {
+  package var name: String
   /// A regular expression.
-  public var pattern: String
-  public var nulls: [String]
+  package var pattern: String
+  package var nulls: [String]
   /// Of its `time`; nil: ISO 8601.
-  public var timeFormats: [String]?
+  package var timeFormats: [String]?
 
   private static let access =
     #"(?<remote_addr>\S+) (?<ident>\S+) (?<remote_user>.*?) \[(?<time>[^\]]+)\] "(?:(?<method>[A-Z][A-Z0-9_-]*) (?<path>(?:[^ ?"\\]|\\[^ ])[^ ?"\\]*(?:\\[^ ]?[^ ?"\\]*)*)(?:\?(?<query>[^ "\\]*(?:\\[^ ]?[^ "\\]*)*))? (?<protocol>HTTP/[0-9.]+)|(?:[^"\\]|\\.)*)" (?<status>[0-9]{3}) (?<bytes>[0-9]+|-)"#
   private static let combined = access + #" "(?<referer>(?:[^"\\]|\\.)*)" "(?<user_agent>(?:[^"\\]|\\.)*)""#
   private static let accessTime = ["%d/%b/%Y:%H:%M:%S %z"]
 
-  public static let all = [
+  package static let all = [
     ReadyPattern(name: "nginx", pattern: combined, nulls: ["-"], timeFormats: accessTime),
     ReadyPattern(
       name: "apache", pattern: access + #"(?: "(?<referer>(?:[^"\\]|\\.)*)" "(?<user_agent>(?:[^"\\]|\\.)*)")?"#, nulls: ["-"],
@@ -135,5 +135,5 @@ public struct ReadyPattern: Sendable {
       nulls: []),
   ]
 
-  public static func named(_ name: String) -> ReadyPattern? { all.first { $0.name == name } }
+  package static func named(_ name: String) -> ReadyPattern? { all.first { $0.name == name } }
 }

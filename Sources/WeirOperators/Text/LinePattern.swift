@@ -1,13 +1,13 @@
 /// A regular expression with named groups that matches a whole line, compiled.
 ///
 /// Time is linear in the line: no pattern makes a line costly. So there are no back references and no looks ahead or back.
-public struct LinePattern: Sendable {
+package struct LinePattern: Sendable {
   /// Bytes of a pattern, after grok was resolved.
-  public static let bytesMax = 16 << 10
+  package static let bytesMax = 16 << 10
   /// Steps of the program that it becomes, with repetitions written out.
-  public static let stepsMax = 8000
+  package static let stepsMax = 8000
   /// Named groups.
-  public static let groupsMax = 200
+  package static let groupsMax = 200
 
   enum Step: Sendable {
     case byte(UInt8)
@@ -27,7 +27,7 @@ public struct LinePattern: Sendable {
   }
 
   /// Names of groups, in order.
-  public let names: [String]
+  package let names: [String]
   let sets: [PatternSet]
   /// With spans.
   let fast: [Step]
@@ -36,7 +36,7 @@ public struct LinePattern: Sendable {
   /// Of ``Step/save(_:)``.
   let placeCount: Int
 
-  public init(_ text: String) throws(PatternFault) {
+  package init(_ text: String) throws(PatternFault) {
     guard text.utf8.count <= LinePattern.bytesMax else {
       throw PatternFault(reason: "it has more than \(LinePattern.bytesMax) bytes (pattern_bytes)", offset: 0)
     }

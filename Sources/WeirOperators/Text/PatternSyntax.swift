@@ -87,10 +87,10 @@ indirect enum PatternNode {
 }
 
 /// Why a text is no pattern.
-public struct PatternFault: Error, Sendable {
-  public var reason: String
+package struct PatternFault: Error, Sendable {
+  package var reason: String
   /// UTF-8 byte offset in the text.
-  public var offset: Int
+  package var offset: Int
 }
 
 /// Reads regular expressions: what can be matched in linear time of the syntax that Perl, Python and Go share.

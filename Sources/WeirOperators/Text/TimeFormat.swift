@@ -3,15 +3,15 @@ import WeirCore
 /// A time's form, with the directives that `strptime` has: `%Y-%m-%d %H:%M:%S`.
 ///
 /// Numbers take as many digits as they may have, white space in a form is one or more spaces or tabs, and all else is itself.
-public struct TimeFormat: Sendable {
+package struct TimeFormat: Sendable {
   /// Bytes of a form.
-  public static let bytesMax = 100
+  package static let bytesMax = 100
 
   /// What is wrong with a form.
-  public struct Fault: Error, Sendable {
-    public var reason: String
+  package struct Fault: Error, Sendable {
+    package var reason: String
     /// UTF-8 byte offset in the text.
-    public var offset: Int
+    package var offset: Int
   }
 
   private enum Part: Sendable {
@@ -35,9 +35,9 @@ public struct TimeFormat: Sendable {
   let text: String
   private let parts: [Part]
   /// Its times say their zone.
-  public let hasZone: Bool
+  package let hasZone: Bool
 
-  public init(_ text: String) throws(Fault) {
+  package init(_ text: String) throws(Fault) {
     guard text.utf8.count <= TimeFormat.bytesMax else { throw Fault(reason: "it has more than \(TimeFormat.bytesMax) bytes", offset: 0) }
     self.text = text
     var parts: [Part] = []

@@ -6,7 +6,7 @@ import WeirCore
 ///
 /// A local time that exists twice (clocks go back) is the earlier one; one that does not exist (clocks go forward) is read with the offset
 /// before the change, so 02:30 becomes 03:30. Source of the format: RFC 8536 (TZif), POSIX for the rule of the years after the table.
-public final class ZoneRules: Sendable {
+package final class ZoneRules: Sendable {
   /// Seconds on the local clock from which an offset applies, ascending.
   let starts: [Int64]
   /// Seconds east of Greenwich: before the first start, then one each.
@@ -21,7 +21,7 @@ public final class ZoneRules: Sendable {
 
   /// - Parameter name: `Europe/Berlin`, `UTC`.
   /// - Returns: nil: the database has no such zone. It is read once.
-  public static func named(_ name: String) -> ZoneRules? {
+  package static func named(_ name: String) -> ZoneRules? {
     guard isName(name) else { return nil }
     if let rules = known.withLock({ $0[name] }) { return rules }
     let isUTC = name == "UTC" || name == "Etc/UTC"

@@ -7,7 +7,7 @@ protocol WindowRows {
 
 /// Final windows whose rows are still to be built: more than fit into memory at once. Holds what they are made of, which is no more than
 /// the open windows were.
-public final class WindowBacklog: @unchecked Sendable {
+package final class WindowBacklog: @unchecked Sendable {
   // Unchecked: a lane makes it and gives it away; then one encoder uses it. What it shares with the lane's store never changes.
   private var rows: any WindowRows
   private let measures: Int
@@ -16,7 +16,7 @@ public final class WindowBacklog: @unchecked Sendable {
   init(measures: Int, _ rows: any WindowRows) { (self.measures, self.rows) = (measures, rows) }
 
   /// The next rows, as many as fit into memory at once (``WindowResults/isFull``); nil when all were given. Each row is given once.
-  public func next() -> WindowResults? {
+  package func next() -> WindowResults? {
     var results = WindowResults(measures: measures)
     _ = rows.emit(into: &results)
     return results.isEmpty ? nil : results

@@ -7,14 +7,14 @@ import WeirCore
 /// the first `m` of them and on time for the rest is folded into the pane's cell of class `m` ("missed"), and window `j`
 /// takes the classes up to `j`. So lateness is judged per window although a record is folded once, and nothing depends
 /// on when a window is written out.
-public struct WindowMath: WindowKind {
-  public let size: Int64
-  public let slide: Int64
-  public let offset: Int64
-  public let lateness: Int64
-  public let windowsPerPane: Int64
+package struct WindowMath: WindowKind {
+  package let size: Int64
+  package let slide: Int64
+  package let offset: Int64
+  package let lateness: Int64
+  package let windowsPerPane: Int64
 
-  public init(_ spec: WindowSpec) {
+  package init(_ spec: WindowSpec) {
     size = spec.sizeMicroseconds
     slide = spec.slideMicroseconds
     offset = spec.offsetMicroseconds
@@ -24,7 +24,7 @@ public struct WindowMath: WindowKind {
 
   /// Start of the pane of `time` (floor division: times before 1970 work).
   @inline(__always)
-  public func pane(_ time: Int64) -> Int64 {
+  package func pane(_ time: Int64) -> Int64 {
     let t = time &- offset
     var quotient = t / slide
     if t % slide < 0 { quotient -= 1 }
@@ -35,18 +35,18 @@ public struct WindowMath: WindowKind {
   func number(ofStart start: Int64) -> Int64 { (start &- offset) / slide }
 
   /// Start and end of window `number` (from 0) of those that hold a pane.
-  public func missedWindow(_ number: Int64, from pane: Int64) -> (start: Int64, end: Int64) {
+  package func missedWindow(_ number: Int64, from pane: Int64) -> (start: Int64, end: Int64) {
     let end = pane + (number + 1) * slide
     return (end - size, end)
   }
 
-  public func isLate(_ time: Int64, watermark: Int64) -> Bool { missed(pane: pane(time), watermark: watermark) > 0 }
+  package func isLate(_ time: Int64, watermark: Int64) -> Bool { missed(pane: pane(time), watermark: watermark) > 0 }
 
-  public func makeOperator(_ layout: AggregateLayout, _ bound: PartitionBound?) -> any WindowOperator {
+  package func makeOperator(_ layout: AggregateLayout, _ bound: PartitionBound?) -> any WindowOperator {
     WindowStore(self, layout: layout, bound: bound)
   }
 
-  public func times(within range: ClosedRange<Int64>) -> ClosedRange<Int64> {
+  package func times(within range: ClosedRange<Int64>) -> ClosedRange<Int64> {
     // The first window of a pane starts `size - slide` before it, and the last one ends `size` after its start.
     let earliest = range.lowerBound + size - slide
     let first = pane(earliest)
@@ -64,12 +64,12 @@ public struct WindowMath: WindowKind {
 
   /// Windows that the record misses: their end plus the allowed lateness is at or below the watermark.
   @inline(__always)
-  public func missed(pane: Int64, watermark: Int64) -> Int64 {
+  package func missed(pane: Int64, watermark: Int64) -> Int64 {
     let bound = watermark.subtractingReportingOverflow(lateness)
     return bound.overflow ? 0 : ended(pane: pane, by: bound.partialValue)
   }
 
   /// Windows of the pane that are closed (their end is at or below the watermark), missed ones included.
   @inline(__always)
-  public func closed(pane: Int64, watermark: Int64) -> Int64 { ended(pane: pane, by: watermark) }
+  package func closed(pane: Int64, watermark: Int64) -> Int64 { ended(pane: pane, by: watermark) }
 }

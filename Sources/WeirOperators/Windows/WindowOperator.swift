@@ -3,7 +3,7 @@ import WeirCore
 /// One kind of event-time windows: what a plan's `window` section means. Pure.
 ///
 /// A new kind is a new file with its kind and its operator, and a line in ``WindowKinds``.
-public protocol WindowKind: Sendable {
+package protocol WindowKind: Sendable {
   /// The times whose windows all begin and end within `range`, which is longer than a window.
   func times(within range: ClosedRange<Int64>) -> ClosedRange<Int64>
   /// A record at `time` misses at least one of its windows: it is written to the late table.
@@ -16,15 +16,15 @@ public protocol WindowKind: Sendable {
   func makeOperator(_ layout: AggregateLayout, _ bound: PartitionBound?) -> any WindowOperator
 }
 
-public enum WindowKinds {
+package enum WindowKinds {
   /// The kind that a plan's windows are of.
-  public static func kind(of spec: WindowSpec) -> any WindowKind { WindowMath(spec) }
+  package static func kind(of spec: WindowSpec) -> any WindowKind { WindowMath(spec) }
 }
 
 /// Open windows of one gold table: of a lane (finished there), of one epoch of a lane (its partial), or of the merge lane.
 ///
 /// Calls are dynamic once for a block, an epoch or a blob; the loops inside are concrete.
-public protocol WindowOperator: AnyObject {
+package protocol WindowOperator: AnyObject {
   var kind: any WindowKind { get }
   var isEmpty: Bool { get }
   /// Windows (of all keys together) that hold something and are not written out.
@@ -65,5 +65,5 @@ public protocol WindowOperator: AnyObject {
 }
 
 extension WindowOperator {
-  public func finish(watermark: Int64) -> WindowResults { finish(watermark: watermark, isWhole: false) }
+  package func finish(watermark: Int64) -> WindowResults { finish(watermark: watermark, isWhole: false) }
 }

@@ -2,27 +2,27 @@ import WeirCore
 
 /// Finished windows, one a group and window, in the order in which they were written out. Kept by column: a stream has as many
 /// of them as it has keys in each window, and none is worth an allocation.
-public struct WindowResults: Sendable {
+package struct WindowResults: Sendable {
   /// One after another.
   private var keys: [UInt8] = []
   private var keyEnds: [Int] = []
-  public private(set) var starts: [Int64] = []
-  public private(set) var ends: [Int64] = []
+  package private(set) var starts: [Int64] = []
+  package private(set) var ends: [Int64] = []
   private var measures: [Literal] = []
   private let measuresEach: Int
   /// Of texts among the measures.
   private var textBytes = 0
   /// Measures that are null because no double can hold them; those of the backlog are counted.
-  public internal(set) var outOfRange: Int64 = 0
+  package internal(set) var outOfRange: Int64 = 0
   /// More of them, which come after these; nil: these are all.
-  public internal(set) var backlog: WindowBacklog?
+  package internal(set) var backlog: WindowBacklog?
 
   /// None yet.
   /// - Parameter measures: how many each window has.
-  public init(measures: Int) { measuresEach = measures }
+  package init(measures: Int) { measuresEach = measures }
 
-  public var count: Int { ends.count }
-  public var isEmpty: Bool { ends.isEmpty }
+  package var count: Int { ends.count }
+  package var isEmpty: Bool { ends.isEmpty }
 
   /// Rows that are in memory at once.
   static let rowsMax = 1 << 15
@@ -31,10 +31,10 @@ public struct WindowResults: Sendable {
   var isFull: Bool { count >= WindowResults.rowsMax || keys.count + textBytes >= WindowResults.bytesMax }
 
   /// Encoded `by` values (``StateKey``).
-  public func key(_ i: Int) -> ArraySlice<UInt8> { keys[(i == 0 ? 0 : keyEnds[i - 1])..<keyEnds[i]] }
+  package func key(_ i: Int) -> ArraySlice<UInt8> { keys[(i == 0 ? 0 : keyEnds[i - 1])..<keyEnds[i]] }
 
   /// In the order of the table's measures.
-  public func measures(_ i: Int) -> ArraySlice<Literal> { measures[i * measuresEach..<(i + 1) * measuresEach] }
+  package func measures(_ i: Int) -> ArraySlice<Literal> { measures[i * measuresEach..<(i + 1) * measuresEach] }
 
   mutating func append(key: ArraySlice<UInt8>, start: Int64, end: Int64, measures write: (inout [Literal]) -> Void) {
     keys.append(contentsOf: key)
@@ -53,7 +53,7 @@ public struct WindowResults: Sendable {
   }
 
   /// Appends another lane's windows of the same table, without its backlog.
-  public mutating func append(_ other: WindowResults) {
+  package mutating func append(_ other: WindowResults) {
     assert(backlog == nil, "rows would be added before the backlog")
     for end in other.keyEnds { keyEnds.append(keys.count + end) }
     keys += other.keys

@@ -1,12 +1,12 @@
 import WeirCore
 
 /// How many partitions of a table the windows of one cut go to: each is a file, and all files of a cut are in one entry (law 7).
-public struct PartitionBound: Sendable {
-  public let partitionsMax: Int
+package struct PartitionBound: Sendable {
+  package let partitionsMax: Int
   /// The partition of a group, by its encoded `by` values (``StateKey``); nil: any number of windows are in one.
   let partition: @Sendable (ArraySlice<UInt8>) -> Hash128
 
-  public init(_ partitionsMax: Int, partition: @escaping @Sendable (ArraySlice<UInt8>) -> Hash128) {
+  package init(_ partitionsMax: Int, partition: @escaping @Sendable (ArraySlice<UInt8>) -> Hash128) {
     (self.partitionsMax, self.partition) = (partitionsMax, partition)
   }
 }

@@ -2,19 +2,19 @@ import CWeirPrefetch
 import WeirCore
 
 /// A record that came after some of its windows were final.
-public struct LateRow: Sendable {
+package struct LateRow: Sendable {
   /// Number of the row, as ``WindowStore/update(rows:owners:times:watermarks:hashes:arguments:key:counts:late:scratch:)`` was given it.
-  public var row: UInt32
+  package var row: UInt32
   /// UTC microseconds.
-  public var time: Int64
+  package var time: Int64
   /// Where its windows are counted from; of tumbling and hopping windows the start of the record's pane.
-  public var pane: Int64
+  package var pane: Int64
   /// How many of its windows it missed: the first ones (``WindowKind/missedWindow(_:from:)``).
-  public var missed: Int64
+  package var missed: Int64
 }
 
 /// Open tumbling and hopping windows, by panes (``WindowMath``).
-public final class WindowStore: WindowOperator {
+package final class WindowStore: WindowOperator {
   /// The cells of one pane and one class of lateness. Freed whole when its last window is final.
   final class Pane {
     let cells: CellStore
@@ -113,29 +113,29 @@ public final class WindowStore: WindowOperator {
   /// Rows between asking for a group's slot and reading it.
   private static let ahead = 8
 
-  public let math: WindowMath
-  public var kind: any WindowKind { math }
+  package let math: WindowMath
+  package var kind: any WindowKind { math }
   let layout: AggregateLayout
   private(set) var groups = GroupTable()
   /// Ascending by key. New panes come at the end or near it, and so do nearly all rows.
   var panes: [(key: PaneKey, pane: Pane)] = []
   /// Windows that end at or before this were written out.
-  public private(set) var emittedThrough = Watermark.minimum
-  public var isBehind = false
+  package private(set) var emittedThrough = Watermark.minimum
+  package var isBehind = false
   private let bound: PartitionBound?
 
-  public init(_ math: WindowMath, layout: AggregateLayout, bound: PartitionBound? = nil) {
+  package init(_ math: WindowMath, layout: AggregateLayout, bound: PartitionBound? = nil) {
     self.math = math
     (self.layout, self.bound) = (layout, bound)
   }
 
-  public convenience init(_ spec: WindowSpec, layout: AggregateLayout, bound: PartitionBound? = nil) {
+  package convenience init(_ spec: WindowSpec, layout: AggregateLayout, bound: PartitionBound? = nil) {
     self.init(WindowMath(spec), layout: layout, bound: bound)
   }
 
-  public var isEmpty: Bool { panes.isEmpty }
+  package var isEmpty: Bool { panes.isEmpty }
   /// Windows (of all keys together) that hold something and are not written out: a pane of hopping windows is in several of them.
-  public var openCount: Int {
+  package var openCount: Int {
     if panes.isEmpty { return 0 }
     let emitted = emittedThrough == Watermark.minimum ? nil : math.number(ofStart: math.pane(emittedThrough))
     var ends = panes.map { key, _ in
@@ -152,7 +152,7 @@ public final class WindowStore: WindowOperator {
   }
 
   /// The watermark that finishes the first of the open windows; nil: none is open.
-  public var dueAt: Int64? {
+  package var dueAt: Int64? {
     let ends = panes.lazy.compactMap { [math, emittedThrough] key, _ -> Int64? in
       let first = max(math.ended(pane: key.start, by: emittedThrough), key.missed)
       return first < math.windowsPerPane ? key.start + (first + 1) * math.slide : nil
@@ -161,12 +161,12 @@ public final class WindowStore: WindowOperator {
   }
 
   /// Bytes held, about.
-  public var byteCount: Int { panes.reduce(groups.byteCount) { $0 + $1.pane.byteCount } }
+  package var byteCount: Int { panes.reduce(groups.byteCount) { $0 + $1.pane.byteCount } }
 
   // MARK: Update
 
   /// Folds rows in. `key(row)` encodes a group's `by` values and is called for new groups only.
-  public func update(
+  package func update(
     rows: UnsafeBufferPointer<UInt32>, times: [Int64], watermarks: [Int64], hashes: [Hash128], arguments: [Column?],
     key: (Int) -> [UInt8], counts: inout WindowCounts, late: inout [LateRow], scratch: Scratch = Scratch()
   ) {
@@ -177,7 +177,7 @@ public final class WindowStore: WindowOperator {
     counts = all[0]
   }
 
-  public func update(
+  package func update(
     rows: UnsafeBufferPointer<UInt32>, owners: [UInt16], times: [Int64], watermarks: [Int64], hashes: [Hash128], arguments: [Column?],
     key: (Int) -> [UInt8], counts: inout [WindowCounts], late: inout [LateRow], scratch: Scratch
   ) {
@@ -321,7 +321,7 @@ public final class WindowStore: WindowOperator {
     return low
   }
 
-  public func merge(_ other: any WindowOperator) {
+  package func merge(_ other: any WindowOperator) {
     let other = WindowStore.same(other)
     for (key, theirs) in other.panes {
       let ours = pane(key)
@@ -340,7 +340,7 @@ public final class WindowStore: WindowOperator {
     return other
   }
 
-  public func inherit(_ other: any WindowOperator, reached: Int64, where keeps: (ArraySlice<UInt8>) -> Bool) {
+  package func inherit(_ other: any WindowOperator, reached: Int64, where keeps: (ArraySlice<UInt8>) -> Bool) {
     let other = WindowStore.same(other)
     let wanted = (0..<other.groups.count).map { keeps(other.groups.key(of: $0)) }
     for (key, theirs) in other.panes {
@@ -357,7 +357,7 @@ public final class WindowStore: WindowOperator {
   // MARK: Emission
 
   /// By end, and then by first appearance of the group; in parts (``PartitionBound``) by the group's partition first.
-  public func finish(watermark: Int64, isWhole: Bool) -> WindowResults {
+  package func finish(watermark: Int64, isWhole: Bool) -> WindowResults {
     var results = WindowResults(measures: layout.count)
     let bound = watermark == Watermark.maximum ? watermark : watermark.subtractingReportingOverflow(math.lateness).partialValue
     guard watermark != Watermark.minimum else { return results }
@@ -407,7 +407,7 @@ public final class WindowStore: WindowOperator {
 
   // MARK: State
 
-  public func save(into out: inout ByteWriter) {
+  package func save(into out: inout ByteWriter) {
     out.write(emittedThrough)
     out.write(UInt32(groups.count))
     for group in 0..<groups.count {
@@ -428,7 +428,7 @@ public final class WindowStore: WindowOperator {
     }
   }
 
-  public func restore(from reader: inout ByteReader) throws(WeirError) {
+  package func restore(from reader: inout ByteReader) throws(WeirError) {
     groups = GroupTable()
     panes = []
     emittedThrough = try reader.read(Int64.self)

@@ -4,9 +4,9 @@ import WeirCore
 ///
 /// Its entries are the rows for a column in no list or map; else what the lists or maps hold, and ``entries(ofRow:)`` says
 /// which belong to a row. A list in a list is flattened.
-public struct ParquetColumn: Sendable {
-  public let leaf: ParquetLeaf
-  public private(set) var rows = 0
+package struct ParquetColumn: Sendable {
+  package let leaf: ParquetLeaf
+  package private(set) var rows = 0
   private var values = ParquetValues()
   /// For each entry its value's index, -1 for a null.
   private var places: [Int32] = []
@@ -92,7 +92,7 @@ public struct ParquetColumn: Sendable {
   // MARK: Values
 
   /// The entries of a row: itself for a column in no list or map.
-  public func entries(ofRow row: Int) -> Range<Int> {
+  package func entries(ofRow row: Int) -> Range<Int> {
     if leaf.maxRepetition == 0 { return row..<row + 1 }
     return Int(starts[row])..<(row + 1 < starts.count ? Int(starts[row + 1]) : places.count)
   }
@@ -103,13 +103,13 @@ public struct ParquetColumn: Sendable {
   }
 
   /// Nil for a null, and for a column of another kind; the same holds for the others.
-  public func bool(_ entry: Int) -> Bool? { place(entry, .bool).map { values.bools[$0] } }
+  package func bool(_ entry: Int) -> Bool? { place(entry, .bool).map { values.bools[$0] } }
 
-  public func int(_ entry: Int) -> Int64? { place(entry, .int).map { values.ints[$0] } }
+  package func int(_ entry: Int) -> Int64? { place(entry, .int).map { values.ints[$0] } }
 
-  public func double(_ entry: Int) -> Double? { place(entry, .double).map { values.doubles[$0] } }
+  package func double(_ entry: Int) -> Double? { place(entry, .double).map { values.doubles[$0] } }
 
-  public func bytes(_ entry: Int) -> ArraySlice<UInt8>? {
+  package func bytes(_ entry: Int) -> ArraySlice<UInt8>? {
     place(entry, .bytes).map { place in
       let slice = values.slices[place]
       return values.bytes[slice.start..<slice.start + slice.count]

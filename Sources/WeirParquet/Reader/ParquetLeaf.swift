@@ -1,9 +1,9 @@
 import WeirCore
 
 /// A leaf column of a file that is read: its place in the schema.
-public struct ParquetLeaf: Sendable, Hashable {
+package struct ParquetLeaf: Sendable, Hashable {
   /// What its values are read as.
-  public enum Kind: Sendable, Hashable {
+  package enum Kind: Sendable, Hashable {
     case bool
     /// INT32 and INT64.
     case int
@@ -14,20 +14,20 @@ public struct ParquetLeaf: Sendable, Hashable {
   }
 
   /// Names from the root's child to the leaf, those of lists' and maps' inner groups among them.
-  public let path: [String]
+  package let path: [String]
   /// The definition level of a value that is there.
-  public let maxDefinition: Int
+  package let maxDefinition: Int
   /// Lists and maps on the way.
-  public let maxRepetition: Int
+  package let maxRepetition: Int
   /// The definition level from which on the innermost list or map has an entry; 0 when there is none on the way.
   let entryDefinition: Int
   let physical: PhysicalType
   /// Bytes of a value of fixed length; 0 for others.
   let width: Int
 
-  public var name: String { path.joined(separator: ".") }
+  package var name: String { path.joined(separator: ".") }
 
-  public var kind: Kind {
+  package var kind: Kind {
     switch physical {
     case .boolean: .bool
     case .int32, .int64: .int

@@ -9,10 +9,10 @@ import WeirCore
 /// Bounds: 2^26 values a column chunk, 256 MiB a page, 1 GiB of bytes a column chunk.
 ///
 /// Source: https://github.com/apache/parquet-format (parquet.thrift, Encodings.md, README.md).
-public struct ParquetReader: Sendable {
+package struct ParquetReader: Sendable {
   /// The leaves of the schema, in its order.
-  public let leaves: [ParquetLeaf]
-  public let rows: Int
+  package let leaves: [ParquetLeaf]
+  package let rows: Int
   private let file: ByteCursor
   private let footer: Footer
 
@@ -20,7 +20,7 @@ public struct ParquetReader: Sendable {
   ///
   /// - Parameter name: names the file in errors.
   /// - Throws: `corrupt`, with the offset, when it is not a footer or cannot be this file's.
-  public init(_ bytes: [UInt8], name: String) throws(WeirError) {
+  package init(_ bytes: [UInt8], name: String) throws(WeirError) {
     footer = try Footer(bytes, file: name)
     file = ByteCursor(bytes, BytePlace(file: name))
     leaves = footer.leaves
@@ -36,12 +36,12 @@ public struct ParquetReader: Sendable {
   }
 
   /// Row groups.
-  public var groups: Int { footer.groups.count }
+  package var groups: Int { footer.groups.count }
 
-  public func rows(inGroup group: Int) -> Int { footer.groups[group].rows }
+  package func rows(inGroup group: Int) -> Int { footer.groups[group].rows }
 
   /// The leaves at `path` and below it.
-  public func leaves(below path: [String]) -> [Int] { leaves.indices.filter { leaves[$0].path.starts(with: path) } }
+  package func leaves(below path: [String]) -> [Int] { leaves.indices.filter { leaves[$0].path.starts(with: path) } }
 
   /// One column of one row group.
   ///
@@ -49,21 +49,21 @@ public struct ParquetReader: Sendable {
   ///   - leaf: an index of ``leaves``.
   ///   - group: less than ``groups``.
   /// - Throws: `corrupt`, with the offset, when the bytes are not such a column.
-  public func column(_ leaf: Int, group: Int) throws(WeirError) -> ParquetColumn {
+  package func column(_ leaf: Int, group: Int) throws(WeirError) -> ParquetColumn {
     let group = footer.groups[group]
     return try ParquetColumn(group.chunks[leaf], rows: group.rows, file: file)
   }
 }
 
 /// The footer of a Parquet file whose row groups are read one after the other, so that no more than one is in memory.
-public struct ParquetGroups: Sendable {
+package struct ParquetGroups: Sendable {
   /// Bytes that every Parquet file begins with.
-  public static let beginning = FileMetadata.magic.count
+  package static let beginning = FileMetadata.magic.count
   private let footer: Footer
   private let name: String
 
   /// Bytes at the end of a file that hold its footer; nil when `end`, its last bytes, is not a Parquet file's end.
-  public static func footerBytes(end: [UInt8]) -> Int? { Footer.size(end: end) }
+  package static func footerBytes(end: [UInt8]) -> Int? { Footer.size(end: end) }
 
   /// - Parameters:
   ///   - beginning: the file's first ``beginning`` bytes.
@@ -71,7 +71,7 @@ public struct ParquetGroups: Sendable {
   ///   - size: of the file.
   ///   - name: names the file in errors.
   /// - Throws: `corrupt`, with the offset, when it is not a footer or cannot be this file's.
-  public init(beginning: [UInt8], end: [UInt8], size: Int, name: String) throws(WeirError) {
+  package init(beginning: [UInt8], end: [UInt8], size: Int, name: String) throws(WeirError) {
     guard beginning.elementsEqual(FileMetadata.magic), size >= end.count + ParquetGroups.beginning else {
       throw BytePlace(file: name).broken(at: 0, "it does not begin like a Parquet file")
     }
@@ -79,15 +79,15 @@ public struct ParquetGroups: Sendable {
     self.name = name
   }
 
-  public var count: Int { footer.groups.count }
-  public var rows: Int { footer.rows }
+  package var count: Int { footer.groups.count }
+  package var rows: Int { footer.rows }
 
   /// Where in the file a group is.
-  public func bytes(ofGroup group: Int) -> Range<Int> { footer.groups[group].bytes }
+  package func bytes(ofGroup group: Int) -> Range<Int> { footer.groups[group].bytes }
 
   /// A reader of one group, its only one.
   /// - Parameter bytes: those of ``bytes(ofGroup:)``.
-  public func reader(ofGroup group: Int, _ bytes: [UInt8]) -> ParquetReader {
+  package func reader(ofGroup group: Int, _ bytes: [UInt8]) -> ParquetReader {
     ParquetReader(footer.only(group), ByteCursor(bytes, BytePlace(file: name, first: footer.groups[group].bytes.lowerBound)))
   }
 }

@@ -2,14 +2,14 @@ import WeirCore
 import WeirOperators
 
 /// The problems of a plan, in the order in which they were found. Bounded: the rest is counted.
-public final class DiagnosticList {
-  public let file: String
-  public private(set) var all: [Diagnostic] = []
+package final class DiagnosticList {
+  package let file: String
+  package private(set) var all: [Diagnostic] = []
   /// Problems that were not kept.
-  public private(set) var moreCount = 0
-  public private(set) var hasErrors = false
+  package private(set) var moreCount = 0
+  package private(set) var hasErrors = false
 
-  public init(file: String) { self.file = file }
+  package init(file: String) { self.file = file }
 
   /// - Parameters:
   ///   - offset: UTF-8 byte of the error within the text at the span.

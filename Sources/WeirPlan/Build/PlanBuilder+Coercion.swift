@@ -2,17 +2,17 @@ import WeirCore
 import WeirOperators
 
 /// How a field's values are read from text, as a pipeline file has it.
-public struct PlanCoercion {
-  public var zone: PlanText?
-  public var formats: [PlanText]?
+package struct PlanCoercion {
+  package var zone: PlanText?
+  package var formats: [PlanText]?
   /// Of the setting.
-  public var span: SourceSpan?
+  package var span: SourceSpan?
   /// The field says so itself, and not the record for all of its fields.
-  public var isOwn = false
+  package var isOwn = false
   /// The field leaves it off where the record has it on.
-  public var isOff = false
+  package var isOff = false
 
-  public init() {}
+  package init() {}
 }
 
 extension PlanBuilder {
@@ -20,7 +20,7 @@ extension PlanBuilder {
   private static let formatsMax = 20
 
   /// Before the fields: `coerce` of the whole record.
-  public func coerces(_ isOn: Bool, at span: SourceSpan?) {
+  package func coerces(_ isOn: Bool, at span: SourceSpan?) {
     if let problem = textProblem(isOn) { diagnostics.report("record.coerce: \(problem)", "bad_value", at: span) }
   }
 

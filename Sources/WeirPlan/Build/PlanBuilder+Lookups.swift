@@ -3,20 +3,20 @@ import WeirOperators
 import WeirS3Settings
 
 /// A lookup, as a front door has parsed it.
-public struct PlanLookup {
-  public var name: PlanText
+package struct PlanLookup {
+  package var name: PlanText
   /// A path, or an address of an object store.
-  public var file: PlanText
+  package var file: PlanText
   /// `csv` or `ndjson`; nil: as the file's name says, else CSV.
-  public var format: PlanText?
-  public var key: PlanText
+  package var format: PlanText?
+  package var key: PlanText
   /// Types of columns that are not texts, as a record's fields have them.
-  public var columns: [(name: String, type: PlanText)]
+  package var columns: [(name: String, type: PlanText)]
   /// How often a live worker looks for another version of the file; nil: only when it starts.
-  public var refresh: PlanDuration?
-  public var span: SourceSpan?
+  package var refresh: PlanDuration?
+  package var span: SourceSpan?
 
-  public init(
+  package init(
     _ name: PlanText, file: PlanText, format: PlanText? = nil, key: PlanText, columns: [(name: String, type: PlanText)] = [],
     refresh: PlanDuration? = nil, at span: SourceSpan? = nil
   ) {
@@ -27,7 +27,7 @@ public struct PlanLookup {
 
 extension PlanBuilder {
   /// Reads a lookup's file and checks it. After the fields, one of which is the key.
-  public func lookup(_ written: PlanLookup) {
+  package func lookup(_ written: PlanLookup) {
     let what = "lookups.\(written.name.text)"
     namesLookups = true
     guard isTableName(written.name, "lookups"), isPlace(written.file, "\(what).file"), let format = format(of: written, what),

@@ -7,7 +7,7 @@ extension PlanBuilder {
   ///   - type: as ``FieldType`` writes it, such as `string!`.
   ///   - path: where the record has it, if not under its own name.
   ///   - coerce: its values may be texts.
-  public func field(_ name: PlanText, type: PlanText, path: PlanText? = nil, coerce: PlanCoercion? = nil) {
+  package func field(_ name: PlanText, type: PlanText, path: PlanText? = nil, coerce: PlanCoercion? = nil) {
     let steps = path.flatMap { self.steps($0, of: name.text) }
     checkName(name)
     guard isNotOptional(name.text, type), checkNested(name.text, type) else { return }
@@ -70,7 +70,7 @@ extension PlanBuilder {
   ///   - format: nil: none of those that there are, which was reported.
   ///   - registry: nil: none, or one that cannot be read.
   ///   - registrySpan: nil: no registry was written.
-  public func format(
+  package func format(
     _ format: (any RecordFormat)?, at span: SourceSpan? = nil, registry: RegistrySpec? = nil, hasRegistry: Bool,
     registrySpan: SourceSpan? = nil
   ) {
@@ -87,7 +87,7 @@ extension PlanBuilder {
 
   /// After the format: each element of an array in what the source stores as one record is a record.
   /// - Parameter path: `$`: that is the array itself.
-  public func framing(each path: PlanText) {
+  package func framing(each path: PlanText) {
     let format = plan.record.recordFormat
     guard format.holdsJSON, !format.carriesSchemaIDs else {
       diagnostics.report(
@@ -108,7 +108,7 @@ extension PlanBuilder {
   }
 
   /// After all fields.
-  public func endFields(at span: SourceSpan? = nil) {
+  package func endFields(at span: SourceSpan? = nil) {
     if let problem = plan.record.recordFormat.problem(with: plan.record.fields) {
       diagnostics.report("record.fields: \(problem)", "bad_value", at: span)
     }
@@ -170,7 +170,7 @@ extension PlanBuilder {
   }
 
   /// The index of a field that is named where a scalar is needed.
-  public func index(of field: PlanText, _ what: String) -> Int? {
+  package func index(of field: PlanText, _ what: String) -> Int? {
     let fields = plan.record.fields
     if let index = fields.firstIndex(where: { $0.name == field.text }) {
       guard fields[index].type.isNested else { return index }
@@ -185,7 +185,7 @@ extension PlanBuilder {
     return nil
   }
 
-  public func key(_ field: PlanText) {
+  package func key(_ field: PlanText) {
     guard let index = index(of: field, "record.key") else { return }
     if plan.record.fields[index].type == .double {
       diagnostics.report("record.key: a double cannot be a key", "type_mismatch", at: field.span)
@@ -196,7 +196,7 @@ extension PlanBuilder {
   /// - Parameters:
   ///   - outOfOrder: microseconds.
   ///   - maxAhead: microseconds; the largest number: no bound.
-  public func time(_ field: PlanText, outOfOrder: () -> Int64 = { 0 }, maxAhead: () -> Int64? = { nil }) {
+  package func time(_ field: PlanText, outOfOrder: () -> Int64 = { 0 }, maxAhead: () -> Int64? = { nil }) {
     guard let index = index(of: field, "record.time.field") else { return }
     let found = plan.record.fields[index]
     guard found.type == .timestamp else {
@@ -212,7 +212,7 @@ extension PlanBuilder {
 
   // MARK: What becomes of records
 
-  public func check(_ name: PlanText, that: PlanText, otherwise: @autoclosure () -> Check.Otherwise = .quarantine) {
+  package func check(_ name: PlanText, that: PlanText, otherwise: @autoclosure () -> Check.Otherwise = .quarantine) {
     guard let that = condition(that, "check \(name.text)") else { return }
     if plan.checks.contains(where: { $0.name == name.text }) {
       diagnostics.report("duplicate check \(name.text)", "duplicate_name", at: name.span)
@@ -222,7 +222,7 @@ extension PlanBuilder {
   }
 
   /// - Parameter within: nil: every id is kept for ever.
-  public func dedup(id: PlanText, within: PlanDuration? = nil, at span: SourceSpan? = nil) {
+  package func dedup(id: PlanText, within: PlanDuration? = nil, at span: SourceSpan? = nil) {
     guard let index = index(of: id, "dedup.id") else { return }
     let microseconds = within.flatMap { $0.microseconds() }
     if microseconds != nil, plan.record.time == nil {

@@ -2,20 +2,20 @@ import WeirCore
 import WeirOperators
 
 /// Tables that go to topics, as a front door has parsed them.
-public struct PlanSinks {
+package struct PlanSinks {
   /// Of the adapter that publishes.
-  public var settings: any SinkSettings
+  package var settings: any SinkSettings
   /// Where it publishes was written, if perhaps in vain.
-  public var hasPlace: Bool
+  package var hasPlace: Bool
   /// `gold/NAME`, `late/NAME` or `quarantine`, and the topic.
-  public var routes: [(table: PlanText, topic: PlanText)]
-  public var start: SinkSpec.Start?
+  package var routes: [(table: PlanText, topic: PlanText)]
+  package var start: SinkSpec.Start?
   /// Ledger entries; as it was written.
-  public var behind: PlanText?
-  public var routesSpan: SourceSpan?
-  public var span: SourceSpan?
+  package var behind: PlanText?
+  package var routesSpan: SourceSpan?
+  package var span: SourceSpan?
 
-  public init(_ settings: any SinkSettings, routes: [(table: PlanText, topic: PlanText)]) {
+  package init(_ settings: any SinkSettings, routes: [(table: PlanText, topic: PlanText)]) {
     (self.settings, self.routes, hasPlace) = (settings, routes, settings.place != nil)
   }
 }
@@ -25,7 +25,7 @@ extension PlanBuilder {
   private static let behindMax: Int64 = 1_000_000
 
   /// After the tables, which the routes name.
-  public func sinks(_ written: PlanSinks) {
+  package func sinks(_ written: PlanSinks) {
     let what = "sinks.\(type(of: written.settings).adapter)"
     if !written.hasPlace, let missing = written.settings.missing(with: plan.source.settings) {
       diagnostics.report("\(what) needs \(missing)", "missing_key", at: written.span)

@@ -2,23 +2,23 @@ import WeirCore
 import WeirOperators
 
 /// A gold or state table, as a front door has parsed it.
-public struct PlanTable {
-  public var name: String
+package struct PlanTable {
+  package var name: String
   /// What the table is called in messages, such as `gold.views`.
-  public var what: String
-  public var filter: PlanFilter?
+  package var what: String
+  package var filter: PlanFilter?
   // Read in the order in which they are checked, so that problems come in that order. nil: missing, which was reported.
   let by: () -> [PlanText]?
   let measures: () -> [PlanMeasure]?
   let partitionBy: () -> [PlanText]
   /// Of a state table: event time after which the row of a key without newer records expires; nil: none does.
-  public var ttl: PlanDuration?
-  public var span: SourceSpan?
-  public var bySpan: SourceSpan?
-  public var partitionSpan: SourceSpan?
+  package var ttl: PlanDuration?
+  package var span: SourceSpan?
+  package var bySpan: SourceSpan?
+  package var partitionSpan: SourceSpan?
 
   /// - Parameter section: `gold` or `state`.
-  public init(
+  package init(
     _ name: String, in section: String, by: @autoclosure @escaping () -> [PlanText]?,
     measures: @autoclosure @escaping () -> [PlanMeasure]?, partitionBy: @autoclosure @escaping () -> [PlanText] = []
   ) {
@@ -28,20 +28,20 @@ public struct PlanTable {
 }
 
 /// A silver table with a name of its own, as a front door has parsed it.
-public struct PlanSilver {
-  public var name: String
+package struct PlanSilver {
+  package var name: String
   /// What the table is called in messages, such as `silver.items`.
-  public var what: String
+  package var what: String
   /// `LIST as NAME`: a row for each element of a list; nil: a row for each record.
-  public var explode: PlanText?
-  public var filter: PlanFilter?
+  package var explode: PlanText?
+  package var filter: PlanFilter?
   // Read in the order in which they are checked. nil: all fields.
   let columns: () -> [PlanText]?
   let partitionBy: () -> [PlanText]
-  public var span: SourceSpan?
-  public var partitionSpan: SourceSpan?
+  package var span: SourceSpan?
+  package var partitionSpan: SourceSpan?
 
-  public init(
+  package init(
     _ name: String, columns: @autoclosure @escaping () -> [PlanText]? = nil, partitionBy: @autoclosure @escaping () -> [PlanText] = []
   ) {
     (self.name, what) = (name, "silver.\(name)")
@@ -50,35 +50,35 @@ public struct PlanSilver {
 }
 
 /// `NAME: CALL` of a table's measures.
-public struct PlanMeasure {
-  public var name: PlanText
+package struct PlanMeasure {
+  package var name: PlanText
   /// nil: not a text, which was reported.
   let call: () -> PlanText?
 
-  public init(_ name: PlanText, _ call: @autoclosure @escaping () -> PlanText?) { (self.name, self.call) = (name, call) }
+  package init(_ name: PlanText, _ call: @autoclosure @escaping () -> PlanText?) { (self.name, self.call) = (name, call) }
 }
 
 /// The condition of a table's rows.
-public struct PlanFilter: ExpressibleByStringLiteral {
+package struct PlanFilter: ExpressibleByStringLiteral {
   /// nil: not a text, which was reported.
   let text: () -> PlanText?
 
-  public init(_ text: @escaping () -> PlanText?) { self.text = text }
-  public init(stringLiteral text: String) { self.init { PlanText(text, at: nil) } }
+  package init(_ text: @escaping () -> PlanText?) { self.text = text }
+  package init(stringLiteral text: String) { self.init { PlanText(text, at: nil) } }
 }
 
 /// A table's window, as it was written.
-public struct PlanWindow {
-  public var tumbling: PlanDuration?
-  public var hopping: PlanDuration?
-  public var every: PlanDuration?
+package struct PlanWindow {
+  package var tumbling: PlanDuration?
+  package var hopping: PlanDuration?
+  package var every: PlanDuration?
   /// nil: not written.
-  public var lateness: PlanDuration?
+  package var lateness: PlanDuration?
   /// A kind of window of a later version was reported.
   package var isLater = false
-  public var span: SourceSpan?
+  package var span: SourceSpan?
 
-  public init() {}
+  package init() {}
 }
 
 /// The tables: bronze, silver, gold, state.
@@ -89,7 +89,7 @@ extension PlanBuilder {
     ColumnSchema("_source", .string), ColumnSchema("_run_id", .string),
   ]
 
-  public func bronze(partitionBy: [PlanText] = [], at span: SourceSpan? = nil) {
+  package func bronze(partitionBy: [PlanText] = [], at span: SourceSpan? = nil) {
     namesTables = true
     let spec = BronzeSpec(partitionBy: partitions(partitionBy, "bronze.partition_by", PlanBuilder.bronzeColumns, span))
     set { $0.bronze = spec }
@@ -99,7 +99,7 @@ extension PlanBuilder {
   ///   - columns: nil: all fields.
   ///   - partitionSpan: of the list of partition columns.
   ///   - span: of the section.
-  public func silver(
+  package func silver(
     columns texts: [PlanText]? = nil, partitionBy: [PlanText] = [], partitionSpan: SourceSpan? = nil, at span: SourceSpan? = nil
   ) {
     namesTables = true
@@ -125,7 +125,7 @@ extension PlanBuilder {
   }
 
   /// A silver table with a name of its own, or one with a row an element.
-  public func silver(_ table: PlanSilver) {
+  package func silver(_ table: PlanSilver) {
     namesTables = true
     let what = table.what
     // Names of streams may have dots.
@@ -181,12 +181,12 @@ extension PlanBuilder {
   }
 
   /// Before the gold tables: their windows are in event time.
-  public func gold(at span: SourceSpan? = nil) {
+  package func gold(at span: SourceSpan? = nil) {
     if plan.record.time == nil { diagnostics.report("gold needs record.time: windows are in event time", "missing_key", at: span) }
   }
 
   /// - Parameter window: nil: missing, which was reported.
-  public func gold(_ table: PlanTable, window written: @autoclosure () -> PlanWindow?) {
+  package func gold(_ table: PlanTable, window written: @autoclosure () -> PlanWindow?) {
     namesTables = true
     guard isTableName(PlanText(table.name, at: table.span), "gold") else { return }
     let by = by(table, GoldSpec.ownColumns) ?? []
@@ -204,7 +204,7 @@ extension PlanBuilder {
     set { $0.gold.append(spec) }
   }
 
-  public func state(_ table: PlanTable) {
+  package func state(_ table: PlanTable) {
     namesTables = true
     guard isTableName(PlanText(table.name, at: table.span), "state") else { return }
     let written = self.by(table, StateSpec.ownColumns)

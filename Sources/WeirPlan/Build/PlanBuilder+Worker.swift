@@ -2,73 +2,73 @@ import WeirCore
 import WeirEngine
 
 /// `admin`, as a front door has parsed it.
-public struct PlanAdmin {
+package struct PlanAdmin {
   /// nil: not written.
-  public var listen: PlanText?
-  public var hosts: [PlanText]?
-  public var token: SecretSpec?
+  package var listen: PlanText?
+  package var hosts: [PlanText]?
+  package var token: SecretSpec?
   /// A token was written, if perhaps in vain.
-  public var hasToken: Bool
+  package var hasToken: Bool
   /// The token itself, where it is known.
   package var tokenValue: String?
-  public var protectsMetrics: Bool?
-  public var isInsecure: Bool?
-  public var tokenSpan: SourceSpan?
-  public var protectsMetricsSpan: SourceSpan?
-  public var isInsecureSpan: SourceSpan?
+  package var protectsMetrics: Bool?
+  package var isInsecure: Bool?
+  package var tokenSpan: SourceSpan?
+  package var protectsMetricsSpan: SourceSpan?
+  package var isInsecureSpan: SourceSpan?
 
-  public init(listen: PlanText? = nil, token: SecretSpec? = nil) {
+  package init(listen: PlanText? = nil, token: SecretSpec? = nil) {
     (self.listen, self.token, hasToken) = (listen, token, token != nil)
   }
 }
 
 /// `worker`, as a front door has parsed it.
-public struct PlanWorker {
-  public var drain: PlanDuration?
-  public var stall: PlanDuration?
-  public var dead: PlanDuration?
+package struct PlanWorker {
+  package var drain: PlanDuration?
+  package var stall: PlanDuration?
+  package var dead: PlanDuration?
   /// Bytes.
-  public var memory: Int64?
-  public var memorySpan: SourceSpan?
+  package var memory: Int64?
+  package var memorySpan: SourceSpan?
   /// `worker.cloudwatch` is written.
-  public var hasCloudWatch = false
-  public var cloudWatchNamespace: PlanText?
-  public var cloudWatchEvery: PlanDuration?
-  public var span: SourceSpan?
+  package var hasCloudWatch = false
+  package var cloudWatchNamespace: PlanText?
+  package var cloudWatchEvery: PlanDuration?
+  package var span: SourceSpan?
 
-  public init() {}
+  package init() {}
 }
 
 /// `lake`, as a front door has parsed it. nil: not written.
-public struct PlanLake {
-  public var path: PlanText?
+package struct PlanLake {
+  package var path: PlanText?
   /// Settings of the store that it is in, by their own names.
-  public var store: [String: String]?
+  package var store: [String: String]?
   /// Microseconds.
-  public var ledgerKeep: Int64?
+  package var ledgerKeep: Int64?
   /// Microseconds.
-  public var flushEvery: Int64?
-  public var flushBytes: PlanSize?
-  public var fileSize: PlanSize?
-  public var codec: Codec?
-  public var format: TableFormatSpec?
+  package var flushEvery: Int64?
+  package var flushBytes: PlanSize?
+  package var fileSize: PlanSize?
+  package var codec: Codec?
+  package var format: TableFormatSpec?
   /// The plan has tables whose rows are held until a cut; nil: as the plan says.
   package var keepsRows: Bool?
 
-  public init() {}
+  package init() {}
 }
 
 /// A size of a plan, in bytes.
-public struct PlanSize {
-  public var bytes: Int64
-  public var span: SourceSpan?
+package struct PlanSize {
+  package var bytes: Int64
+  package var span: SourceSpan?
 
-  public init(_ bytes: Int64, at span: SourceSpan? = nil) { (self.bytes, self.span) = (bytes, span) }
+  package init(_ bytes: Int64, at span: SourceSpan? = nil) { (self.bytes, self.span) = (bytes, span) }
 }
 
 /// Settings of workers and of the lake.
 extension PlanBuilder {
-  public func admin(_ written: PlanAdmin) {
+  package func admin(_ written: PlanAdmin) {
     var spec = AdminSpec()
     (spec.protectsMetrics, spec.isInsecure, spec.token) = (written.protectsMetrics, written.isInsecure, written.token)
     spec.hosts = written.hosts.map { hosts in
@@ -108,7 +108,7 @@ extension PlanBuilder {
     }
   }
 
-  public func worker(_ written: PlanWorker) {
+  package func worker(_ written: PlanWorker) {
     var spec = WorkerSpec()
     if let drain = duration(written.drain, "worker.drain", within: LiveBounds.drain) { spec.drainMicroseconds = drain }
     if let stall = duration(written.stall, "worker.stall", within: LiveBounds.stall) { spec.stallMicroseconds = stall }
@@ -157,7 +157,7 @@ extension PlanBuilder {
   }
 
   /// After the tables: how much a cut holds depends on them.
-  public func lake(_ written: PlanLake = PlanLake()) {
+  package func lake(_ written: PlanLake = PlanLake()) {
     let keepsRows = written.keepsRows ?? (plan.bronze != nil || plan.hasSilver)
     var spec = LakeSpec(flushBytes: keepsRows ? LakeSpec.flushBytesWithRows : LakeSpec.flushBytesWithoutRows)
     if let path = written.path, diagnostics.isLake(path, "lake.path") { spec.path = path.text }

@@ -5,11 +5,11 @@ import WeirOperators
 ///
 /// The parts are given in the order in which they depend on each other: fields, key and time; source; lookups; then everything else.
 /// A part that is wrong is reported with its place in ``diagnostics`` and left out; ``build()`` throws all errors at once.
-public final class PlanBuilder {
-  public let diagnostics: DiagnosticList
-  public private(set) var plan: Plan
+package final class PlanBuilder {
+  package let diagnostics: DiagnosticList
+  package private(set) var plan: Plan
   /// The files of the plan's lookups.
-  public private(set) var tables: [LookupTable] = []
+  package private(set) var tables: [LookupTable] = []
   /// Where parts were written, for checks of the whole: `dedup`, `gold.NAME.window`, `lookups.NAME`.
   package var spans: [String: SourceSpan] = [:]
   /// Windows whose lateness was written down.
@@ -33,7 +33,7 @@ public final class PlanBuilder {
   package let directory: String
 
   /// - Parameter file: where the plan was written, for diagnostics; paths in the plan are relative to its directory.
-  public init(file: String) {
+  package init(file: String) {
     diagnostics = DiagnosticList(file: file)
     directory = Paths.directory(of: file)
     plan = Plan(
@@ -41,10 +41,10 @@ public final class PlanBuilder {
   }
 
   /// Changes parts of the plan that need no check of their own, such as paths and intervals.
-  public func set(_ body: (inout Plan) -> Void) { body(&plan) }
+  package func set(_ body: (inout Plan) -> Void) { body(&plan) }
 
   /// - Parameter source: nil if it cannot be read, which was reported.
-  public func source(_ source: SourceSpec?) {
+  package func source(_ source: SourceSpec?) {
     guard let source else { return }
     (plan.source, hasSource) = (source, true)
   }
@@ -56,7 +56,7 @@ public final class PlanBuilder {
   }
 
   /// What expressions may refer to, after fields and lookups are known.
-  public func makeInputs() {
+  package func makeInputs() {
     var all = plan.record.fields.enumerated().map { InputColumn(name: $1.name, type: $1.type, nullable: !$1.required, origin: .field($0)) }
     // Columns that no object has come last: the places of all others do not depend on them.
     var absent: [InputColumn] = []
@@ -78,7 +78,7 @@ public final class PlanBuilder {
   /// Checks the plan as a whole.
   /// - Parameter span: of the plan itself.
   /// - Throws: all errors; the warnings are in ``diagnostics``.
-  public func build(at span: SourceSpan? = nil) throws(ConfigurationError) -> Plan {
+  package func build(at span: SourceSpan? = nil) throws(ConfigurationError) -> Plan {
     dropAbsentColumns()
     checkWhole(at: span)
     guard !diagnostics.hasErrors else { throw ConfigurationError(diagnostics: diagnostics.all) }
@@ -88,7 +88,7 @@ public final class PlanBuilder {
   // MARK: Names and bounds
 
   /// Names of tables are names of directories.
-  public func isTableName(_ name: PlanText, _ what: String, dots: Bool = false) -> Bool {
+  package func isTableName(_ name: PlanText, _ what: String, dots: Bool = false) -> Bool {
     let text = name.text
     let allowed = text.utf8.allSatisfy { c in
       (c >= 0x30 && c <= 0x39) || (c | 0x20 >= 0x61 && c | 0x20 <= 0x7A) || c == 0x5F || c == 0x2D || (dots && c == 0x2E)

@@ -1,34 +1,34 @@
 /// Where a part of a plan was written.
-public struct SourceSpan: Sendable, Hashable {
+package struct SourceSpan: Sendable, Hashable {
   /// 1-based.
-  public var line: Int
-  public var column: Int
+  package var line: Int
+  package var column: Int
   /// The column of the text's first character, where the text is on one line as it was written; nil: errors within it are reported at
   /// ``column``.
-  public var textColumn: Int?
+  package var textColumn: Int?
 
-  public init(line: Int, column: Int, textColumn: Int? = nil) { (self.line, self.column, self.textColumn) = (line, column, textColumn) }
+  package init(line: Int, column: Int, textColumn: Int? = nil) { (self.line, self.column, self.textColumn) = (line, column, textColumn) }
 
   func column(at offset: Int) -> Int { offset > 0 ? textColumn.map { $0 + offset } ?? column : column }
 }
 
 /// A text of a plan: a name, an expression.
-public struct PlanText: Sendable, ExpressibleByStringLiteral {
-  public var text: String
-  public var span: SourceSpan?
+package struct PlanText: Sendable, ExpressibleByStringLiteral {
+  package var text: String
+  package var span: SourceSpan?
 
-  public init(_ text: String, at span: SourceSpan?) { (self.text, self.span) = (text, span) }
-  public init(stringLiteral text: String) { self.init(text, at: nil) }
+  package init(_ text: String, at span: SourceSpan?) { (self.text, self.span) = (text, span) }
+  package init(stringLiteral text: String) { self.init(text, at: nil) }
 }
 
 /// A duration of a plan, in microseconds. It is read when it is needed: one that is not used is no error.
-public struct PlanDuration {
+package struct PlanDuration {
   let microseconds: () -> Int64?
   /// As it was written.
   let text: String
   let span: SourceSpan?
 
-  public init(_ microseconds: Int64, at span: SourceSpan? = nil) {
+  package init(_ microseconds: Int64, at span: SourceSpan? = nil) {
     let (amount, unit) =
       microseconds % 1_000_000 == 0
       ? (microseconds / 1_000_000, "s") : microseconds % 1000 == 0 ? (microseconds / 1000, "ms") : (microseconds, "us")

@@ -1,24 +1,24 @@
 import WeirCore
 
 /// Live workers under simulation: the real engine over a simulated source, lake, state table and clock, from one seed.
-public enum LiveSimulation {
+package enum LiveSimulation {
   /// How a run ended.
-  public struct Result: Sendable {
+  package struct Result: Sendable {
     /// What went wrong first; nil if nothing did.
-    public var violation: String?
-    public var trace: UInt64
-    public var steps: Int
-    public var strikes: Int
+    package var violation: String?
+    package var trace: UInt64
+    package var steps: Int
+    package var strikes: Int
     /// Virtual nanoseconds.
-    public var time: Int64
-    public var entries: Int64
-    public var marks: Marks
+    package var time: Int64
+    package var entries: Int64
+    package var marks: Marks
     /// Kinds of faults that the run had on.
-    public var faults: [String]
+    package var faults: [String]
   }
 
   /// What is simulated.
-  public enum Mode: String, CaseIterable, Sendable {
+  package enum Mode: String, CaseIterable, Sendable {
     /// Live workers on a topic.
     case live
     /// The source is one of ``ReshardSettings``.
@@ -37,7 +37,7 @@ public enum LiveSimulation {
   ///   - bug: planted in the engine. It is run in its own mode.
   ///   - parts: gold tables are partitioned by their groups, and an entry gets few of those that close. Replays draw that by themselves.
   ///   - log: receives each step, for a look at a seed.
-  public static func run(
+  package static func run(
     seed: UInt64, without: Set<String> = [], bug: PlantedBug? = nil, mode: Mode = .live, parts: Bool = false,
     log: ((String) -> Void)? = nil
   ) -> Result {
@@ -59,7 +59,7 @@ public enum LiveSimulation {
 
   /// Looks for a seed that finds a bug, among those that have the faults on without which it does no harm.
   /// - Returns: the seed, and what went wrong; nil: none of the seeds has found it.
-  public static func find(_ bug: PlantedBug, in seeds: Range<UInt64>) -> (seed: UInt64, violation: String)? {
+  package static func find(_ bug: PlantedBug, in seeds: Range<UInt64>) -> (seed: UInt64, violation: String)? {
     for seed in seeds where bug.needs.isSubset(of: bug.needs.isEmpty ? [] : faults(of: seed)) {
       if let violation = run(seed: seed, bug: bug).violation { return (seed, violation) }
     }
@@ -67,7 +67,7 @@ public enum LiveSimulation {
   }
 
   /// The kinds of faults that a failing seed needs: each is left out in turn, and stays out if the seed fails all the same.
-  public static func reduce(seed: UInt64, mode: Mode = .live) -> [String] {
+  package static func reduce(seed: UInt64, mode: Mode = .live) -> [String] {
     var without: Set<String> = []
     for kind in run(seed: seed, mode: mode).faults where run(seed: seed, without: without.union([kind]), mode: mode).violation != nil {
       without.insert(kind)

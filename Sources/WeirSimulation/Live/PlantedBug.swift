@@ -2,7 +2,7 @@ import WeirEngine
 import WeirProtocol
 
 /// A bug planted in the real engine, its protocol or its state table: the simulation of live workers must find each.
-public enum PlantedBug: String, CaseIterable, Sendable {
+package enum PlantedBug: String, CaseIterable, Sendable {
   // In the commit protocol, collection and the follower of a table.
   case blindRetry, noFence, fencesAfterConflict, fencesByPosition, numbersFreeAgain, trustsUnsynced, neverAbandons
   case deletesBeforePointer, ignoresMarkOutcome, callsAbandonedFenced, sweepsYoung, sweepsWithoutBarrier, foldsStrays
@@ -46,7 +46,7 @@ public enum PlantedBug: String, CaseIterable, Sendable {
   }
 
   /// Where alone it does harm; nil: in any live run.
-  public var mode: LiveSimulation.Mode? {
+  package var mode: LiveSimulation.Mode? {
     switch self {
     case .childForgetsIDs, .childIgnoresFloors, .childKeepsAllKeys, .childrenDoNotWait, .childShowsExpired, .lossCountsAnew: .reshards
     case .growthForgetsIDs, .growthIgnoresFloors, .growthUnnoticed: .grows

@@ -5,26 +5,26 @@ extension LiveSimulation {
   /// the merge lane's mark that a worker put back although another led by then, a
   /// flush that was slept through and after which none came, a topic's marker that moved between its reading and that of the entries, and
   /// the merge lane's mark that a worker put back which had committed for it last, though another led since.
-  public static let regressionSeeds: [UInt64] = [61, 95, 159, 162, 186, 190, 199, 75, 585, 689, 714, 728, 780, 30, 44, 1691, 1807, 252]
+  package static let regressionSeeds: [UInt64] = [61, 95, 159, 162, 186, 190, 199, 75, 585, 689, 714, 728, 780, 30, 44, 1691, 1807, 252]
 
   /// The same where shards are split and merged: a lane that was cut again after its shard was closed, because a follower failed in between,
   /// a worker that slept while it restored a lane, whose blob others had collected when it woke, and rows that had expired in a parent and
   /// came back in its child; a child that ended before it had passed what its parents had reached.
-  public static let reshardSeeds: [UInt64] = [155, 780, 166, 377, 447, 30]
+  package static let reshardSeeds: [UInt64] = [155, 780, 166, 377, 447, 30]
 
   /// The same where the topic gets more partitions: a commit that was read only in part, and so taken for another program's, lost what a table
   /// was said to be complete through.
-  public static let growthSeeds: [UInt64] = [0, 103]
+  package static let growthSeeds: [UInt64] = [0, 103]
 
   /// The same of replays of captures.
-  public static let replaySeeds: [UInt64] = [0, 33]
+  package static let replaySeeds: [UInt64] = [0, 33]
 
   /// The same of replays of a live run's decisions: an entry that collection added to a ledger that was idle for a day, so that the next
   /// run left one out, and state rows that a kill after the last entry left unwritten for good.
-  public static let repeatSeeds: [UInt64] = [1, 40, 47]
+  package static let repeatSeeds: [UInt64] = [1, 40, 47]
 
   /// All of them.
-  public static let recorded: [(mode: Mode, seeds: [UInt64])] = [
+  package static let recorded: [(mode: Mode, seeds: [UInt64])] = [
     (.live, regressionSeeds), (.reshards, reshardSeeds), (.grows, growthSeeds), (.replays, replaySeeds), (.repeats, repeatSeeds),
   ]
 }
@@ -32,10 +32,10 @@ extension LiveSimulation {
 extension PlantedBug {
   /// Those that were found so far. For the others no seed is recorded. None of 1,500 seeds with the faults that they need has found
   /// `neverAbandons` or `sweepsWithoutBarrier`.
-  public static var recorded: [PlantedBug] { allCases.filter { seeds[$0] != nil } }
+  package static var recorded: [PlantedBug] { allCases.filter { seeds[$0] != nil } }
 
   /// A seed to begin with: it has found the bug. A change of the engine may shift what a seed does.
-  public var recordedSeed: UInt64 { PlantedBug.seeds[self] ?? 0 }
+  package var recordedSeed: UInt64 { PlantedBug.seeds[self] ?? 0 }
 
   private static let seeds: [PlantedBug: UInt64] = [
     .blindRetry: 0, .noFence: 9, .fencesAfterConflict: 18, .fencesByPosition: 44, .numbersFreeAgain: 10,
