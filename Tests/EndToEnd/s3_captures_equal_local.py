@@ -6,8 +6,6 @@ and with objects that are added or changed meanwhile.
 On moto and on ministack, beside a fault proxy.
 """
 import gzip
-import http.client
-import http.server
 import itertools
 import json
 import os
@@ -23,6 +21,7 @@ import aws
 import aws_calls
 import compare
 import tables
+from loopback import Loopback, forwarded
 import boto3
 
 SMALL = 1150
@@ -65,80 +64,48 @@ def tree():
     return made
 
 
-class FaultProxy:
+class FaultProxy(Loopback):
     """Before a server: loses, cuts or refuses some answers to GET. With `together`, a GET of an object waits until that number of them is under way."""
 
     def __init__(self, port, every=0, together=0):
-        self.count, self.every, self.together, self.lock, self.hook = 0, every, together, threading.Condition(), None
+        self.host, self.every, self.together, self.lock, self.hook = f"127.0.0.1:{port}", every, together, threading.Condition(), None
         self.calls = set()
-        self.faulty = self.waiting = self.most = 0
-        outer = self
+        self.count = self.faulty = self.waiting = self.most = 0
+        super().__init__()
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+    def fault(self, handler):
+        """Counts a request; which fault its answer has, or None."""
+        with self.lock:
+            self.count += 1
+            self.calls.add(aws_calls.of_request(handler.command, handler.path, dict(handler.headers)))
+            number, hook = self.count, self.hook
+            fault = (number // self.every) % 4 if self.every and number % self.every == 0 else None
+            self.faulty += fault is not None
+        if hook:
+            hook(number)
+        return fault
 
-            def do(handler):
-                body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
-                with outer.lock:
-                    outer.count += 1
-                    outer.calls.add(aws_calls.of_request(handler.command, handler.path, dict(handler.headers)))
-                    number = outer.count
-                    hook = outer.hook
-                if hook:
-                    hook(number)
-                if outer.together and handler.command == "GET" and "list-type" not in handler.path:
-                    outer.wait()
-                fault = (number // outer.every) % 4 if outer.every and number % outer.every == 0 else None
-                if fault is not None:
-                    with outer.lock:
-                        outer.faulty += 1
-                if fault == 0:
-                    return handler.answer(503, [("Content-Type", "application/xml")], aws.error("SlowDown"))
-                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-                connection.request(handler.command, handler.path, body, dict(handler.headers))
-                answer = connection.getresponse()
-                content = answer.read()
-                connection.close()
-                if fault == 1:
-                    return aws.drop(handler)
-                headers = [(k, v) for k, v in answer.getheaders() if k.lower() not in ("connection", "transfer-encoding", "content-length")]
-                if fault == 2 and len(content) > 1:
-                    handler.send_response(answer.status)
-                    for name, value in headers:
-                        handler.send_header(name, value)
-                    handler.send_header("Content-Length", str(len(content)))
-                    handler.end_headers()
-                    handler.wfile.write(content[:len(content) // 2])
-                    handler.wfile.flush()
-                    return aws.drop(handler)
-                if fault == 3:
-                    return handler.answer(500, [("Content-Type", "application/xml")], aws.error("InternalError"))
-                handler.answer(answer.status, headers, content)
-
-            def answer(handler, status, headers, content):
-                handler.send_response(status)
-                for name, value in headers:
-                    handler.send_header(name, value)
-                handler.send_header("Content-Length", str(len(content)))
-                handler.end_headers()
-                if handler.command != "HEAD":
-                    handler.wfile.write(content)
-
-            do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do
-
-            def log_message(self, *_):
-                pass
-
-        class Quiet(http.server.ThreadingHTTPServer):
-            daemon_threads = True
-            request_queue_size = 256
-
-            def handle_error(self, *_):
-                pass
-
-        self.server = Quiet(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+    def handle(self, handler, body):
+        fault = self.fault(handler)
+        if self.together and handler.command == "GET" and "list-type" not in handler.path:
+            self.wait()
+        if fault == 0:
+            return self.reply(handler, 503, [("Content-Type", "application/xml")], aws.error("SlowDown"))
+        status, headers, content = forwarded(self.host, handler.command, handler.path, dict(handler.headers), body)
+        if fault == 1:
+            return aws.drop(handler)
+        if fault == 2 and len(content) > 1:
+            handler.send_response(status)
+            for name, value in headers:
+                handler.send_header(name, value)
+            handler.send_header("Content-Length", str(len(content)))
+            handler.end_headers()
+            handler.wfile.write(content[:len(content) // 2])
+            handler.wfile.flush()
+            return aws.drop(handler)
+        if fault == 3:
+            return self.reply(handler, 500, [("Content-Type", "application/xml")], aws.error("InternalError"))
+        self.reply(handler, status, headers, content)
 
     def wait(self):
         """Until enough requests wait here, or none comes for 3 s: the first and the last objects are asked for alone."""
@@ -151,10 +118,6 @@ class FaultProxy:
                 before = self.waiting
                 self.lock.wait(3)
             self.waiting -= 1
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
 
 
 class Work:
