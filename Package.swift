@@ -126,7 +126,7 @@ let package = Package(
       dependencies: ["WeirTesting", "WeirParquet", "WeirLMDB", "WeirLocal", "WeirOperators", "WeirCore", "CWeirScan", "CLMDB", "CZstd"],
       swiftSettings: hot),
     .executableTarget(  // Tests/EndToEnd/aws_client_equals_botocore.py; not shipped
-      name: "weir-awsprobe", dependencies: ["WeirAWS", "WeirCore"]),
+      name: "weir-awsprobe", dependencies: ["WeirS3", "WeirS3Settings", "WeirAWS", "WeirCore"]),
     .executableTarget(  // Scripts/prove fuzz; not shipped
       name: "weir-fuzz",
       dependencies: [

@@ -4,8 +4,9 @@ import WeirS3Settings
 
 /// An object that is sent in parts, several at once. One that fits into a part is sent as a whole.
 ///
-/// In memory are at most ``partsAtOnce`` parts that are sent and one that is filled. Parts are numbered as they are cut, so they arrive in any
-/// order.
+/// In memory are at most ``partsAtOnce`` parts that are sent and one that is filled: their buffers are used again, because blocks of this size
+/// that are allocated and freed by turns leave holes between them, as large as the blocks. Parts are numbered as they are cut, so they arrive
+/// in any order.
 actor S3Upload: ObjectUpload {
   static let partsAtOnce = 4
 
@@ -17,9 +18,16 @@ actor S3Upload: ObjectUpload {
   private var filled: [UInt8] = []
   private var upload: String?
   private var number = 0
-  private var sent: [Task<S3Requests.Part, any Error>] = []
+  private var sent: [Task<Sent, any Error>] = []
+  /// Of parts that were sent.
+  private var spare: [[UInt8]] = []
   private var parts: [S3Requests.Part] = []
   private var isOver = false
+
+  private struct Sent {
+    let part: S3Requests.Part
+    let body: [UInt8]
+  }
 
   /// - Parameter ifAbsent: the object is made only if there is none.
   init(_ connection: S3Connection, _ key: String, ifAbsent: Bool) {
@@ -39,6 +47,10 @@ actor S3Upload: ObjectUpload {
       let size = plan.bytes(of: number + 1)
       // Not before more comes: the last part is sent at the end, and alone it is no part.
       if filled.count == size { try await cut() }
+      if filled.isEmpty, let buffer = spare.popLast() {
+        filled = buffer
+        filled.removeAll(keepingCapacity: true)
+      }
       if filled.isEmpty { filled.reserveCapacity(min(size, max(rest.count, connection.settings.partBytes))) }
       let taken = rest.prefix(plan.bytes(of: number + 1) - filled.count)
       filled += taken
@@ -57,12 +69,17 @@ actor S3Upload: ObjectUpload {
     number += 1
     let body = filled
     filled = []
-    sent.append(Task { [connection, key, number] in try await S3Upload.send(body, number, key, upload, connection) })
+    sent.append(
+      Task { [connection, key, number] in
+        Sent(part: try await S3Upload.send(body, number, key, upload, connection), body: body)
+      })
   }
 
   private func takeFirst() async throws {
     let first = sent.removeFirst()
-    parts.append(try await first.value)
+    let done = try await first.value
+    parts.append(done.part)
+    spare.append(done.body)
   }
 
   private static func send(

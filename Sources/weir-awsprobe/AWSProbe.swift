@@ -10,6 +10,7 @@ import WeirCore
 ///     token      an MSK token
 ///     resolve    region, endpoints, and the keys' effect: the signature of a fixed request
 ///     send       requests through the client
+///     upload     an object of a given size to S3, and the memory that it takes
 ///     counts     the requests so far
 ///
 /// All of it is with the process's environment.

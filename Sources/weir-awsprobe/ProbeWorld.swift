@@ -1,6 +1,8 @@
 import Glibc
 import WeirAWS
 import WeirCore
+import WeirS3
+import WeirS3Settings
 
 /// The probe's client and machine.
 struct ProbeWorld {
@@ -19,6 +21,7 @@ struct ProbeWorld {
     case "token": token(asked)
     case "resolve": try await resolve(asked)
     case "send": try await send(asked)
+    case "upload": try await upload(asked)
     case "counts": counts()
     default: .members(["error": .string("unknown")])
     }
@@ -113,6 +116,38 @@ struct ProbeWorld {
     } catch {
       return shown(error)
     }
+  }
+
+  // MARK: Uploads
+
+  private static let pieceBytes = 1 << 20
+
+  /// Appends pieces of 1 MiB: the bytes of piece n are n. Answers with what came of it, and the resident memory before and at most, in KiB.
+  private func upload(_ asked: JSONValue) async throws -> JSONValue {
+    let settings = S3Settings(try S3Location(text(asked, "to")))
+    let sender = try (try await configuration(asked)).client(of: .s3)
+    let store = S3ObjectStore(settings, sender: sender, clock: ProbeClock(), random: ProbeRandom())
+    let before = ProbeWorld.memory("VmRSS")
+    let upload = try await store.upload(text(asked, "key"))
+    for piece in 0..<Int(asked["pieces"]?.int ?? 0) {
+      try await upload.append([UInt8](repeating: UInt8(truncatingIfNeeded: piece), count: ProbeWorld.pieceBytes))
+    }
+    let outcome = await upload.finish()
+    return .members([
+      "outcome": .string("\(outcome)"), "before": .int(before), "most": .int(ProbeWorld.memory("VmHWM")),
+    ])
+  }
+
+  /// A number of this process's status in /proc, KiB.
+  private static func memory(_ name: String) -> Int64 {
+    guard let file = fopen("/proc/self/status", "r") else { return -1 }
+    defer { fclose(file) }
+    var line = [CChar](repeating: 0, count: 256)
+    while fgets(&line, Int32(line.count), file) != nil {
+      let text = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+      if text.hasPrefix(name + ":") { return Int64(text.filter(\.isNumber)) ?? -1 }
+    }
+    return -1
   }
 
   private func counts() -> JSONValue {

@@ -5,7 +5,9 @@ import datetime
 import json
 import os
 import ssl
+import re
 import sys
+import threading
 import time
 import urllib.parse
 import warnings
@@ -14,6 +16,7 @@ from unittest import mock
 
 import common
 from common import aws, certificates
+from common.loopback import Loopback
 
 try:
     import boto3
@@ -28,6 +31,7 @@ try:
 except ModuleNotFoundError as e:
     sys.exit(f"{e.name} is missing. Run Scripts/setup --tests, and this with .build/venv/bin/python.")
 
+MIB = 1 << 20
 REQUESTS = 10_000
 PROFILES, PROFILES_QUICK = 300, 60
 LETTERS = "abcXYZ019-_.~ /=+%&?#:;@!$'()*,[]<>\"\\^`{|}üß€日🙂"
@@ -684,5 +688,43 @@ def proxied(suite):
     suite.claim(proxied.__doc__, wrong)
 
 
+class Parts(Loopback):
+    """Takes parts of an upload, and keeps of each its number, its length and what its bytes are: pieces of 1 MiB, each of one value."""
+
+    def __init__(self):
+        self.parts, self.completed, self.lock = {}, None, threading.Lock()
+        super().__init__()
+
+    def handle(self, handler, body):
+        query = urllib.parse.parse_qs(urllib.parse.urlsplit(handler.path).query, keep_blank_values=True)
+        if "uploads" in query:
+            return self.reply(handler, 200, [], b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>")
+        if handler.command == "PUT":
+            whole = len(body) % MIB == 0 and all(body.count(body[at:at + 1], at, at + MIB) == MIB for at in range(0, len(body), MIB))
+            with self.lock:
+                self.parts[int(query["partNumber"][0])] = [body[at] for at in range(0, len(body), MIB)] if whole else None
+            return self.reply(handler, 200, [("ETag", '"e"')], b"")
+        self.completed = [int(number) for number in re.findall(rb"<PartNumber>(\d+)</PartNumber>", body)]
+        self.reply(handler, 200, [], b"<CompleteMultipartUploadResult><ETag>e</ETag></CompleteMultipartUploadResult>")
+
+
+def uploads(suite):
+    """An upload of 1 GiB takes at most 64 MiB of memory"""
+    server = Parts()
+    try:
+        variables = aws.environment(suite, **aws.KEYS, AWS_REGION="us-east-1", AWS_ENDPOINT_URL=server.url)
+        answer = aws.ask(suite, [{"do": "upload", "to": "s3://bucket/p", "key": "k", "pieces": 1024}], variables)[0]
+    finally:
+        server.close()
+    wrong = [] if answer.get("outcome") == "created" else [f"{answer}"]
+    numbers = sorted(server.parts)
+    if server.completed != numbers or [value for number in numbers for value in server.parts[number] or []] != [n % 256 for n in range(1024)]:
+        wrong.append(f"parts {numbers} of other bytes, or {server.completed} were put together")
+    used = (answer.get("most", 0) - answer.get("before", 0)) / 1024
+    if not 0 < used <= 64:
+        wrong.append(f"{used:.0f} MiB more than before")
+    suite.claim(f"{uploads.__doc__} ({used:.0f} MiB in {len(numbers)} parts)", wrong)
+
+
 suite = common.Suite("aws_client_equals_botocore", 300, __doc__, options)
-suite.run(signatures, tokens, credentials, endpoints, services, faults)
+suite.run(signatures, tokens, credentials, endpoints, services, faults, uploads)
