@@ -139,12 +139,15 @@ def together(suite, name, store=None, apart=False):
                 hosts.kill()
             hosts.restart()
         stream.send()
+        # Until then a worker may end because the endpoints failed it.
+        broker.wait("all records are committed", lambda: hosts.restart() or broker.committed(job) >= len(stream.records), 240)
+        plan.is_on = False
+        hosts.restart()
         faults = kafka.finish(job, stream, hosts.workers)
         capture.wait_for(len(stream.records))
         faults += capture.stop() + hosts.faults + hosts.strangers() + ([] if proxy.wrong_clocks else ["no clock was wrong"])
         suite.claim(f"{name}: three workers on hosts of their own, {hosts.done}, lose nothing and double nothing", faults)
         suite.note(f"{plan.report()}; {proxy.wrong_clocks} requests with a wrong time were refused")
-        plan.is_on = False
         again = common.Job(suite, suite.path(f"{name}-replay"), job.pipeline, out)
         run = again.replay("--keep-open")
         rows = common.flat(compare.compare_lakes(job.pipeline, (job.local(), job.store), (again.lake, again.store), suite.weir, ["_run_id"]))
