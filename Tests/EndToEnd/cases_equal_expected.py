@@ -23,14 +23,16 @@ RUNS = [
     ("06-csv-sensors", "sensors-csv", "input-comma.csv", {"silver/readings": "silver"}, "readings", ""),
     ("06-csv-sensors", "sensors-semicolon", "input-semicolon.csv", {"silver/readings": "silver"}, "readings", ""),
     ("07-orders-text-numbers", "orders-as-text", "input.json", {"silver/orders": "silver", "gold/revenue": "revenue"}, "orders", ""),
+    ("08-clicks-sessions", "clicks", "input.json", {"silver/clicks": "silver"}, "clicks", ""),
     ("10-kinesis-ticker", "ticker", "input.json", {"silver/ticks": "silver", "gold/sector_minute": "sector_minute"}, "ticks", ""),
+    ("14-iot-nested", "devices", "input.json", {"silver/devices": "silver"}, "devices", ""),
     ("03-debezium", "document-changes", "input-flat.json", {"gold/ops_flat": "ops_flat"}, "changes", "_flat"),
 ]
 # Columns whose expected values are rounded to this number of digits.
 ROUNDED = {"change_avg": 6}
 # How a kind of rejection is recognised in our reasons.
-KINDS = [("check", r".*", None), ("decode", r"required field", "required field missing"), ("decode", r"wrong number of columns", "wrong number of columns"),
-         ("decode", r"the line does not match", "not a log line"), ("decode", r"field \w+: ", "wrong type"), ("decode", r"", "not JSON")]
+KINDS = [("check", r".*", None), ("time", r".* ahead", "too far ahead"), ("decode", r"required field", "required field missing"), ("decode", r"wrong number of columns", "wrong number of columns"),
+         ("decode", r"the line does not match", "not a log line"), ("decode", r"field [^ :]+: ", "wrong type"), ("decode", r"", "not JSON")]
 
 
 def expected(case, name):
