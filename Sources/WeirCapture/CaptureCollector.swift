@@ -38,11 +38,29 @@ package actor CaptureCollector {
   /// Records taken, those of earlier runs included; written or not.
   var records: Int64 { taken }
 
-  /// Of all shards, behind what was written.
-  func standing() async -> (identities: [String: ShardIdentity], positions: [String: Int64]) {
+  /// What the capture has, behind what was written.
+  struct Standing: Sendable {
+    var shards: [SourceShard]
+    /// Those that have ended, and of which everything is captured.
+    var ended: Set<String>
+    /// Where the others continue.
+    var points: [String: ShardPoint]
+    var identities: [String: ShardIdentity]
+
+    /// Those that have not ended.
+    var open: [SourceShard] { shards.filter { !ended.contains($0.name) } }
+
+    /// The shard has not ended, and its parents have, as far as they are captured.
+    func isReady(_ shard: String) -> Bool {
+      guard points[shard] != nil, let found = shards.first(where: { $0.name == shard }) else { return false }
+      return !found.parents.contains { points[$0] != nil }
+    }
+  }
+
+  func standing() async -> Standing {
     await enter()
     defer { leave() }
-    return (writer.identities, writer.positions)
+    return Standing(shards: writer.knownShards, ended: writer.ended, points: writer.points, identities: writer.identities)
   }
 
   /// What checks of shards found.
@@ -61,12 +79,34 @@ package actor CaptureCollector {
   }
 
   /// Partitions that count from here on.
-  func add(_ shards: [SourceShard], starts: [String: Int64], before: [String: Fingerprint]) async throws {
+  func add(_ shards: [SourceShard], starts: [String: ShardPoint], before: [String: Fingerprint]) async throws {
     await enter()
     defer { leave() }
     let now = clock.wallMicroseconds
     try await thread.run { [writer] in try writer.add(shards, starts: starts, before: before, now: now) }
     for shard in shards where ends[shard.name] == nil { ends[shard.name] = writer.positions[shard.name] }
+  }
+
+  /// A shard has handed out all its records: writes them, and that it has ended.
+  /// - Returns: false: enough records are captured, and these are not all of the shard.
+  func end(_ shard: String, children: [SourceShard], starts: [String: ShardPoint]) async throws -> Bool {
+    if full.isRaised { return false }
+    try await flush()
+    await enter()
+    defer { leave() }
+    let now = clock.wallMicroseconds
+    try await thread.run { [writer] in try writer.end(shard, children: children, starts: starts, now: now) }
+    for child in children where ends[child.name] == nil { ends[child.name] = writer.positions[child.name] }
+    return true
+  }
+
+  /// The same of records that a counted shard lost, up to a place.
+  func note(lost reason: String, of shard: String, upTo place: ShardPoint) async throws {
+    try await flush()
+    await enter()
+    defer { leave() }
+    let now = clock.wallMicroseconds
+    try await thread.run { [writer] in try writer.note(lost: reason, of: shard, upTo: place, now: now) }
   }
 
   /// Takes a block that follows the partition's last; the partition continues where it ends.

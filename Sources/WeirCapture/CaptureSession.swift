@@ -32,6 +32,8 @@ package final class CaptureSession: Sendable {
   /// Told of trouble that it goes on after, and of what was lost.
   let talk: @Sendable (String) -> Void
   private let gone = Mutex(GoneShards())
+  /// Shards that are read, or were.
+  private let begun = Mutex<Set<String>>([])
 
   package init(
     source: any CapturableSource, collector: CaptureCollector, writer: LiveCaptureWriter, clock: any Clock, limits: Limits,
@@ -58,7 +60,7 @@ package final class CaptureSession: Sendable {
     let watcher = stop.whenRaised { ending.ask() }
     defer { stop.forget(watcher) }
     collector.full.whenRaised { ending.ask() }
-    let readers = try await begin(writer.knownShards.isEmpty ? nil : writer.positions)
+    let readers = try await begin()
     await withDiscardingTaskGroup { group in
       let queue = NewReaders(readers)
       group.addTask {
@@ -85,25 +87,44 @@ package final class CaptureSession: Sendable {
   }
 
   /// Finds the partitions, lets the writer know those that are new, and reads all that are not read yet.
-  private func begin(_ known: [String: Int64]?) async throws -> [any CapturableShard] {
+  private func begin() async throws -> [any CapturableShard] {
+    let before = await collector.standing()
+    let isFirst = before.shards.isEmpty
     let all = try await source.shards()
     guard !all.isEmpty else {
       throw WeirError(
         .topicMissing, "the topics \(source.streams.joined(separator: ", ")) have no partitions",
         advice: "Create the topic, or name another.")
     }
-    if let known {
-      try compare(all)
-      try await check(known.filter { position in all.contains { $0.name == position.key } })
+    if !isFirst {
+      try compare(all, before)
+      try await check(before.points.filter { point in all.contains { $0.name == point.key } })
     }
-    let fresh = all.filter { known?[$0.name] == nil }
-    let starts = fresh.isEmpty ? [:] : try await source.starts(of: fresh.map(\.name), isLater: known != nil)
+    for shard in before.open { try await passEnd(of: shard.name, at: before.points[shard.name], all) }
+    let known = Set(before.shards.map(\.name))
+    let fresh = all.filter { !known.contains($0.name) }
+    let starts = fresh.isEmpty ? [:] : try await source.starts(of: fresh.map(\.name), isLater: !isFirst)
     try await add(fresh, starts)
-    return try await source.assign(Dictionary(uniqueKeysWithValues: all.map { ($0.name, known?[$0.name] ?? starts[$0.name] ?? 0) }))
+    return try await assign(all.map(\.name))
   }
 
-  private func add(_ shards: [SourceShard], _ starts: [String: Int64]) async throws {
-    let before = try await source.look(starts.mapValues { .before(ShardPoint($0)) }).compactMapValues { sight in
+  /// Begins to read those of the shards that can be read and are not read yet. A shard whose parents have not ended waits.
+  private func assign(_ names: [String]) async throws -> [any CapturableShard] {
+    let standing = await collector.standing()
+    let ready = names.filter(standing.isReady)
+    // Two parents of one shard may end at the same time.
+    let mine = begun.withLock { begun in ready.filter { begun.insert($0).inserted } }
+    guard !mine.isEmpty else { return [] }
+    do {
+      return try await source.assign(standing.points.filter { mine.contains($0.key) })
+    } catch {
+      begun.withLock { $0.subtract(mine) }
+      throw error
+    }
+  }
+
+  private func add(_ shards: [SourceShard], _ starts: [String: ShardPoint]) async throws {
+    let before = try await source.look(starts.mapValues { .before($0) }).compactMapValues { sight in
       if case .record(let mark) = sight.look { mark } else { nil }
     }
     try await collector.add(shards, starts: starts, before: before)
@@ -114,8 +135,8 @@ package final class CaptureSession: Sendable {
 
   /// Compares the partitions that there are with those of the capture.
   /// - Throws: a topic that has lost some of its partitions is another one. One that is gone as a whole is reported.
-  private func compare(_ shards: [SourceShard]) throws(WeirError) {
-    let known = writer.knownShards
+  private func compare(_ shards: [SourceShard], _ standing: CaptureCollector.Standing) throws(WeirError) {
+    let known = standing.open
     if let missing = MissingShards(known.map(\.name), of: shards).names.first {
       throw MissingShards.error(missing, holder: "The capture", advice: CaptureSession.otherTopic)
     }
@@ -131,15 +152,16 @@ package final class CaptureSession: Sendable {
   /// Whether the partitions are still those that were captured: a capture never goes on with the records of another topic.
   /// - Parameter positions: where reading is to continue; nil for partitions that are being read.
   /// - Throws: `recreated`, `truncated`.
-  private func check(_ positions: [String: Int64]?) async throws {
-    let (identities, captured) = await collector.standing()
+  private func check(_ positions: [String: ShardPoint]?) async throws {
+    let standing = await collector.standing()
+    let (identities, captured) = (standing.identities, standing.points)
     var checks: [String: ShardCheck] = [:]
     let gone = Set(goneShards)
-    for shard in positions.map({ Array($0.keys) }) ?? Array(identities.keys) where !gone.contains(shard) {
+    for shard in positions.map({ Array($0.keys) }) ?? Array(identities.keys) where !gone.contains(shard) && captured[shard] != nil {
       let position = positions?[shard]
       // An identity without a record: nothing was captured since a check found the source without those captured before.
-      let hasRead = position != 0 && identities[shard] != ShardIdentity()
-      checks[shard] = ShardCheck(identities[shard] ?? ShardIdentity(), position: position.map { ShardPoint($0) }, hasRead: hasRead)
+      let hasRead = position?.ordinal != 0 && identities[shard] != ShardIdentity()
+      checks[shard] = ShardCheck(identities[shard] ?? ShardIdentity(), position: position, hasRead: hasRead)
     }
     let verdicts = try await ShardChecks.run(checks, source, clock: clock)
     var outcomes: [String: ShardCheck.Outcome] = [:]
@@ -152,9 +174,9 @@ package final class CaptureSession: Sendable {
         unverified[shard] = why
         talk("cannot verify that \(shard) is still the partition that was captured: \(why). The capture records this and continues")
       case .recreated(let mismatch):
-        let known = writer.knownShards.first { $0.name == shard } ?? SourceShard(name: shard, stream: shard, number: 0)
+        let known = standing.shards.first { $0.name == shard } ?? SourceShard(name: shard, stream: shard, number: 0)
         throw mismatch.error(
-          known, identities[shard] ?? ShardIdentity(), position: ShardPoint(captured[shard] ?? 0), holder: "The capture", kept: "captured",
+          known, identities[shard] ?? ShardIdentity(), position: captured[shard] ?? 0, holder: "The capture", kept: "captured",
           advice: CaptureSession.otherTopic)
       }
     }
@@ -203,16 +225,18 @@ package final class CaptureSession: Sendable {
 
   /// A broker that does not answer now will be asked again.
   private func lookForPartitions(_ queue: NewReaders) async throws {
+    // Before the source is asked: a shard that ends meanwhile brings children that an older answer does not have.
+    let standing = await collector.standing()
     let found: [SourceShard]
     do { found = try await source.shards() } catch let error as WeirError where error.isRetriable { return }
-    try compare(found)
-    let known = Set(writer.knownShards.map(\.name))
+    try compare(found, standing)
+    let known = Set(standing.shards.map(\.name))
     let new = found.filter { !known.contains($0.name) }
     guard !new.isEmpty else { return }
     talk("new partitions: \(new.map(\.name).joined(separator: ", "))")
     let starts = try await source.starts(of: new.map(\.name), isLater: true)
     try await add(new, starts)
-    for reader in try await source.assign(starts) { await queue.add(reader) }
+    for reader in try await assign(new.map(\.name)) { await queue.add(reader) }
   }
 
   private func read(_ reader: any CapturableShard, _ queue: NewReaders, _ isDone: () -> Bool) async throws {
@@ -228,22 +252,55 @@ package final class CaptureSession: Sendable {
       case .outOfRange(let at):
         guard let again = try await passLoss(reader.name, at: at) else { return }
         return await queue.add(again)
+      case .ended(let children):
+        do { return try await end(reader.name, children, queue) } catch let error as WeirError where error.isRetriable {
+          await clock.sleep(nanoseconds: CaptureSession.restNanoseconds)
+        }
       case .closed: return
       }
     }
   }
 
+  /// The shard ended at the source: those that have its keys now are read.
+  private func end(_ shard: String, _ children: [SourceShard], _ queue: NewReaders) async throws {
+    let starts = try await source.starts(of: children.map(\.name), isLater: true)
+    guard try await collector.end(shard, children: children, starts: starts) else { return }
+    for reader in try await assign(children.map(\.name)) { await queue.add(reader) }
+    try await source.release([shard])
+  }
+
+  /// A shard that had not ended when the capture stopped, and that the source has dropped since: what was left of it is lost, and its children
+  /// need not wait.
+  private func passEnd(of shard: String, at place: ShardPoint?, _ all: [SourceShard]) async throws {
+    let children = all.filter { $0.parents.contains(shard) }
+    guard let place, place.sequence != nil, !children.isEmpty, !all.contains(where: { $0.name == shard }) else { return }
+    let range = "what came after position \(place)"
+    try await collector.note(lost: range, of: shard, upTo: place)
+    let starts = try await source.starts(of: children.map(\.name), isLater: true)
+    if try await collector.end(shard, children: children, starts: starts) {
+      talk(
+        "LOST: \(range) of \(shard), which the source has dropped; the capture records this, and continues with \(children.map(\.name).joined(separator: ", "))"
+      )
+    }
+  }
+
   /// What the broker dropped before it was captured stands in the capture as lost.
-  private func passLoss(_ shard: String, at: Int64) async throws -> (any CapturableShard)? {
+  private func passLoss(_ shard: String, at: ShardPoint) async throws -> (any CapturableShard)? {
     try await check([shard: at])
-    guard let low = try await source.bounds(of: [shard])[shard]?.offsets(in: shard).low else { return nil }
-    if at < low {
-      var lost = RecordedBlock(shard: shard, first: at, next: low)
-      lost.isLost = true
-      try await collector.take(lost)
-      talk("LOST: positions \(at) to \(low) of \(shard), trimmed at the source before they were captured; the capture records this")
+    guard let low = try await source.bounds(of: [shard])[shard]?.low else { return nil }
+    let place = at.position < low ? at.moved(to: low) : at
+    if place != at {
+      let range = "positions \(at) to \(place)"
+      if place.sequence == nil {
+        var lost = RecordedBlock(shard: shard, first: at.ordinal, next: place.ordinal)
+        lost.isLost = true
+        try await collector.take(lost)
+      } else {
+        try await collector.note(lost: range, of: shard, upTo: place)
+      }
+      talk("LOST: \(range) of \(shard), trimmed at the source before they were captured; the capture records this")
     }
     try await source.release([shard])
-    return try await source.assign([shard: max(at, low)]).first
+    return try await source.assign([shard: place]).first
   }
 }

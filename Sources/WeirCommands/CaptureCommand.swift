@@ -85,7 +85,7 @@ package enum CaptureCommand {
     guard let target = try AdapterRegistry.standard.captured(pipeline?.plan, request) else {
       throw WeirError(
         .config, "\(options.pipeline ?? "") has no live source to capture",
-        advice: "Give it source: {kafka: …}, or name --brokers and --topic.")
+        advice: "Give it source: {kafka: …} or {kinesis: …}, or name --brokers and --topic.")
     }
     try pipeline?.requireVariables { target.isNeeded($0) }
     return target

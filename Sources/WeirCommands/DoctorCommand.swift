@@ -78,6 +78,8 @@ private final class DoctorReport: Sendable {
   var hasFailed: Bool { failed.withLock { $0 } }
 
   func add(_ place: String, _ finding: StoreCheck.Finding) {
+    var finding = finding
+    finding.problem = finding.problem.map(DoctorWords.withoutWorker)
     if finding.problem != nil { failed.withLock { $0 = true } }
     if json {
       return console.data(
@@ -91,5 +93,17 @@ private final class DoctorReport: Sendable {
       return console.data("notice  \(place): \(finding.what): \(notice)")
     }
     console.data("FAILED  \(place): \(finding.what): \(problem)")
+  }
+}
+
+/// What is said of a check.
+package enum DoctorWords {
+  /// Without the sentence that reassures the operator of a worker: no worker runs here.
+  package static func withoutWorker(_ problem: String) -> String {
+    guard let start = problem.firstRange(of: "Nothing is lost") else { return problem }
+    let end = problem[start.upperBound...].firstRange(of: ". ")?.upperBound ?? problem.endIndex
+    let before = problem[..<start.lowerBound]
+    let rest = problem[end...]
+    return rest.isEmpty ? String(before.reversed().drop { $0.isWhitespace }.reversed()) : String(before + rest)
   }
 }

@@ -15,6 +15,8 @@ import WeirRuntime
 package struct LoadOptions: Sendable {
   package var brokers: String?
   package var topic: String?
+  /// A Kinesis stream instead of a topic: its name or its ARN.
+  package var kinesis: String?
   package var stream = EventStream.adEvents
   /// A capture of a live stream to be played instead of a generated stream, and how much faster than it was.
   package var capture: String?
@@ -47,9 +49,9 @@ package struct LoadOptions: Sendable {
   package init() {}
 }
 
-/// `weir load`: an open-loop load for Kafka, and what a pipeline makes of it.
+/// `weir load`: an open-loop load for Kafka or Kinesis, and what a pipeline makes of it.
 package enum LoadCommand {
-  private static let templatesMax = 1_000_000
+  static let templatesMax = 1_000_000
   private static let partitionsExpected = 64
   /// How often it is looked whether the worker has made its state table, and how long at most.
   private static let storeLookNanoseconds: Int64 = 100_000_000
@@ -57,6 +59,7 @@ package enum LoadCommand {
 
   /// - Returns: 0; 1 if something was lost, came twice or too late (FAIL).
   package static func run(_ options: LoadOptions, console: Console) async throws -> Int32 {
+    if let stream = options.kinesis { return try await run(options, intoStream: stream, console: console) }
     var pipeline: LoadedPipeline?
     if let file = options.verify { pipeline = try await LoadedPipeline.read(file) }
     let target = try target(options, pipeline)
@@ -116,7 +119,7 @@ package enum LoadCommand {
     }
   }
 
-  private static func limits(_ options: LoadOptions) throws -> LoadLimits {
+  static func limits(_ options: LoadOptions) throws -> LoadLimits {
     guard options.maxLost >= 0 else { throw WeirError(.config, "--max-lost must be a number of records, not \(options.maxLost)") }
     guard let text = options.maxP99 else { return LoadLimits(lost: options.maxLost) }
     guard options.verify != nil else {
@@ -126,7 +129,7 @@ package enum LoadCommand {
     return LoadLimits(p99Nanoseconds: try CaptureCommand.duration(text, "--max-p99") * 1000, lost: options.maxLost)
   }
 
-  private static func earlier(_ file: String) throws -> JSONValue {
+  static func earlier(_ file: String) throws -> JSONValue {
     let path = try PathText.checked(file, "--compare")
     guard let data = FileManager.default.contents(atPath: path) else {
       throw WeirError(.config, "--compare \(file): \(Paths.whyUnreadable(path))", advice: "Name a report of an earlier `weir load`.")
@@ -168,7 +171,7 @@ package enum LoadCommand {
     return Target(topic: topic, partitioner: spec.partitioner ?? .murmur2, consumer: consumer, producer: producer)
   }
 
-  private static func plan(_ options: LoadOptions) throws -> LoadPlan {
+  static func plan(_ options: LoadOptions) throws -> LoadPlan {
     if let text = options.plan {
       guard options.rate == nil, options.duration == nil, options.count == nil else {
         throw WeirError(.config, "--plan already sets rate and time", advice: "Leave --rate, --for and --count out.")
@@ -221,7 +224,7 @@ package enum LoadCommand {
     let interrupt = Interrupt()
     interrupt.listen(console, saying: "stopped sending; press again to exit at once")
     let session = LoadSession(
-      sender: sender, producer: producer, verification: verification, meter: meter, bases: bases, clock: clock,
+      sender: sender, outlet: producer, verification: verification, meter: meter, bases: bases, clock: clock,
       report: LoadReport(console: console, json: options.json))
     let what =
       options.capture.map { "\($0) at \(options.speed) times its speed" }
@@ -276,7 +279,7 @@ package enum LoadCommand {
       advice: "Start `weir run` on the pipeline first, with the same --lake and --store.")
   }
 
-  private static func write(_ page: String, to path: String) throws {
+  static func write(_ page: String, to path: String) throws {
     guard FileManager.default.createFile(atPath: path, contents: Data(page.utf8)) else {
       throw WeirError(.storageRefused, "cannot write the report \(path)", advice: "Check its directory.")
     }

@@ -5,7 +5,7 @@ import WeirPlan
 import WeirReport
 import WeirRuntime
 
-/// `weir check` and `weir explain`.
+/// `weir check`, `weir explain` and `weir schema`.
 package enum PlanCommands {
   /// - Returns: 0, or 2 when the file is wrong.
   package static func check(_ file: String, json: Bool, console: Console) async -> Int32 {
@@ -40,6 +40,12 @@ package enum PlanCommands {
     guard !json else { return console.data(diagnostic.json.text) }
     let style: TextStyle = diagnostic.severity == .error ? .bad : .warning
     console.talk(diagnostic.text, marking: " \(diagnostic.severity.rawValue): ", style)
+  }
+
+  /// Prints the schema of pipeline files.
+  package static func schema(console: Console) -> Int32 {
+    console.data(Array(PipelineSchema.text(.withClients).utf8))
+    return 0
   }
 
   package static func explain(_ file: String, json: Bool, console: Console) async throws -> Int32 {

@@ -66,7 +66,8 @@ enum RecordedReplay {
       throw WeirError(
         .config, "\(options.pipeline) reads a plain capture, and \(options.captures[0]) is a capture of a live stream",
         advice:
-          "Its partitions become lanes, as in a live run: give the pipeline source: {kafka: {…}}; a replay uses neither brokers nor group.")
+          "Its partitions become lanes, as in a live run: give the pipeline source: {kafka: {…}} or {kinesis: {…}}, as the capture's; a replay does not connect to it."
+      )
     }
     guard options.pace == nil, options.lanes == nil else {
       throw WeirError(
@@ -78,8 +79,19 @@ enum RecordedReplay {
         .config, "--join cannot be used with a capture of a live stream",
         advice: "Leave it out: such a capture does not split records across files.")
     }
+    guard options.decisions == nil || !pipeline.plan.source.countsRecords else {
+      throw WeirError(
+        .config, "--decisions cannot repeat a live run of Kinesis: its positions are not those of a capture",
+        advice: "Replay the capture \(.withoutDecisions).")
+    }
     let capture = try LiveCapture(options.captures[0], blockBytes: Wiring.memory(pipeline.plan.worker).blockBytes)
     let source = pipeline.plan.source
+    guard source.countsRecords == capture.countsRecords else {
+      throw WeirError(
+        .config,
+        "the capture \(options.captures[0]) is of another kind of source than the pipeline's: one is Kafka, the other one Kinesis",
+        advice: "Replay it with the pipeline whose source was captured.")
+    }
     if let other = capture.shards.first(where: { !source.settings.reads($0.stream) }) {
       throw WeirError(
         .config,

@@ -69,7 +69,8 @@ package enum ReplayCommand {
           .config, "--capture \(path): \(Paths.whyUnreadable(path))", advice: "Name the directory that `weir capture --out` wrote.")
       }
       throw WeirError(
-        .config, "\(options.pipeline) reads Kafka, and \(options.captures.first ?? "the capture") is not a capture of a live stream",
+        .config,
+        "\(options.pipeline) reads a live source, and \(options.captures.first ?? "the capture") is not a capture of a live stream",
         advice: "Run it with `weir run`, name the directory that `weir capture` wrote, or give it source: {capture: …} to replay NDJSON.")
     }
     guard options.decisions == nil else {

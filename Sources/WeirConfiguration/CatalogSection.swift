@@ -9,7 +9,7 @@ import Yams
 extension PipelineLoader {
   /// After the tables and the lake, whose names it checks.
   func catalog(_ node: Node) {
-    let members = reader.mapping(node, "catalog", keys: [GlueSettings.adapter])
+    let members = reader.mapping(node, "catalog", .catalog)
     guard let section = reader.required(members, GlueSettings.adapter, of: "catalog", at: node) else { return }
     guard let settings = glue(section) else { return }
     // A path that was refused is reported already.
@@ -37,7 +37,7 @@ extension PipelineLoader {
       guard let database = reader.string(node, what) else { return nil }
       options[GlueSettings.Option.database.rawValue] = database
     } else {
-      members = reader.mapping(node, what, keys: GlueSettings.Option.allCases.map(\.rawValue))
+      members = reader.mapping(node, what, .glue)
       guard reader.required(members, "database", of: what, at: node) != nil else { return nil }
       for (name, value) in members { options[name] = reader.string(value, "\(what).\(name)") }
     }

@@ -8,6 +8,7 @@ package struct DynamoDBSection: StateTableSection {
   package init() {}
 
   package var settings: any StateTableSettings.Type { DynamoDBSettings.self }
+  package var shape: ValueShape { .either([.text, .table(.dynamoDB)]) }
 
   package func read(_ node: Node?, with loader: PipelineLoader) -> (any StateTableSettings)? { node.flatMap { loader.dynamoDB($0) } }
 
@@ -35,7 +36,7 @@ extension PipelineLoader {
       guard let table = reader.string(node, what) else { return nil }
       settings = DynamoDBSettings(table: table)
     } else {
-      members = reader.mapping(node, what, keys: ["table", "region", "endpoint", "create"])
+      members = reader.mapping(node, what, .dynamoDB)
       guard let named = reader.required(members, "table", of: what, at: node), let table = reader.string(named, "\(what).table") else {
         return nil
       }

@@ -23,10 +23,10 @@ extension PipelineLoader {
       if let type = reader.text(node, what) { builder.field(name, type: type, coerce: all) }
       return
     }
-    let members = reader.mapping(node, what, keys: ["type", "path", "coerce", "zone", "formats"])
+    let members = reader.mapping(node, what, .field)
     guard let type = reader.required(members, "type", of: what, at: node).flatMap({ reader.text($0, what) }) else { return }
     builder.field(
-      name, type: type, path: members["path"].flatMap { reader.text($0, "\(what).path") }, coerce: coercion(members, what) ?? all)
+      name, type: type, path: members["path"].flatMap { reader.place($0, "\(what).path") }, coerce: coercion(members, what) ?? all)
   }
 
   /// - Returns: nil: the field says nothing about it.

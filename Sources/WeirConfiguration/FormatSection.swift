@@ -4,6 +4,10 @@ import Yams
 /// Reads the settings of a format.
 package protocol FormatSection: Sendable {
   var format: any RecordFormat.Type { get }
+  /// What its settings may be; nil: it has none.
+  var shape: ValueShape? { get }
+  /// The name alone says too little.
+  var needsSettings: Bool { get }
   /// Reads the settings of `record: {format: {NAME: …}}`.
   /// - Returns: nil if they cannot be read; the loader's reader has the diagnostics.
   func read(_ node: Node, with loader: PipelineLoader) -> (any RecordFormat)?
@@ -12,6 +16,9 @@ package protocol FormatSection: Sendable {
 }
 
 extension FormatSection {
+  package var shape: ValueShape? { .any }
+  package var needsSettings: Bool { false }
+
   /// `record: {format: NAME}`.
   package func plain(_ node: Node, with loader: PipelineLoader) -> (any RecordFormat)? { format.init() }
 
@@ -22,6 +29,7 @@ extension FormatSection {
 /// A format without settings.
 package struct PlainFormat: FormatSection {
   package let format: any RecordFormat.Type
+  package var shape: ValueShape? { nil }
 
   package init(_ format: any RecordFormat.Type) { self.format = format }
 
@@ -41,7 +49,7 @@ extension PipelineLoader {
     guard node.mapping != nil else { return section(node).flatMap { $0.plain(node, with: self) } }
     let members = reader.named(node, "record.format")
     guard let (_, key, settings) = members.first, members.count == 1 else {
-      if !members.isEmpty { reader.report("record.format must name exactly one format", "bad_value", at: node) }
+      reader.report("record.format must name exactly one format", "bad_value", at: node)
       return nil
     }
     return section(key).flatMap { $0.read(settings, with: self) }

@@ -27,7 +27,7 @@ extension PipelineLoader {
   private func tableName(_ node: Node, _ what: String) -> Bool { (tableName(node, what) as String?) != nil }
 
   private func loadInput(_ name: String, _ node: Node) -> Bool {
-    let members = reader.mapping(node, "inputs.\(name)", keys: ["source", "record"])
+    let members = reader.mapping(node, "inputs.\(name)", .input(sections))
     builder.beginInput()
     guard reader.required(members, "record", of: "inputs.\(name)", at: node).map(loadRecord) == true else { return false }
     builder.source(reader.required(members, "source", of: "inputs.\(name)", at: node).flatMap(source))

@@ -15,19 +15,15 @@ package struct KafkaSection: SourceSection {
   package init(refusal: @escaping KafkaOptionCheck = { KafkaOptions.reason(against: $0, $1, $2) }) { self.refusal = refusal }
 
   package var settings: any SourceSettings.Type { KafkaSourceSpec.self }
+  package var shape: ValueShape { .table(.kafka) }
 
   package func read(_ node: Node, with loader: PipelineLoader) -> SourceSpec? { loader.kafka(node, refusal) }
 }
 
 extension PipelineLoader {
-  private static let keys = [
-    "brokers", "topic", "topics", "stream", "group", "start", "partitioner", "misplaced", "assignment", "instance", "isolation",
-    "session", "handover", "silence", "idle", "refresh", "queue", "tls", "sasl", "options",
-  ]
-
   fileprivate func kafka(_ node: Node, _ refusal: KafkaOptionCheck) -> SourceSpec? {
     let what = "source.kafka"
-    let members = reader.mapping(node, what, keys: PipelineLoader.keys)
+    let members = reader.mapping(node, what, .kafka)
     var settings = KafkaSettingsSpec()
     if let brokers = reader.required(members, "brokers", of: what, at: node) {
       settings.brokers = brokerList(brokers, "\(what).brokers") ?? ""
@@ -40,11 +36,11 @@ extension PipelineLoader {
     }
     let topics = self.topics(members, node)
     if let start = members["start"] { settings.start = self.start(start, topics) ?? .earliest }
-    if let assignment = members["assignment"].flatMap({ reader.choice($0, "\(what).assignment", ["eager", "cooperative"]) }) {
+    if let assignment = members["assignment"].flatMap({ reader.choice($0, "\(what).assignment", KeyTable.kafka.choices("assignment")) }) {
       settings.isCooperative = assignment == "cooperative"
     }
     if let instance = members["instance"] { settings.instance = text(instance, "\(what).instance") }
-    if let isolation = members["isolation"].flatMap({ reader.choice($0, "\(what).isolation", ["read_committed", "read_uncommitted"]) }) {
+    if let isolation = members["isolation"].flatMap({ reader.choice($0, "\(what).isolation", KeyTable.kafka.choices("isolation")) }) {
       settings.readsUncommitted = isolation == "read_uncommitted"
     }
     if let session = members["session"].flatMap({ reader.duration($0, "\(what).session", within: LiveBounds.session) }) {
@@ -73,8 +69,7 @@ extension PipelineLoader {
     guard let stream = stream(members, topics, node) else { return nil }
     var spec = KafkaSourceSpec(topics: topics, settings: settings)
     if let rule = members["partitioner"] {
-      let choices = ["auto"] + Partitioner.allCases.map(\.rawValue)
-      spec.partitioner = reader.choice(rule, "\(what).partitioner", choices).flatMap(Partitioner.init)
+      spec.partitioner = reader.choice(rule, "\(what).partitioner", KeyTable.kafka.choices("partitioner")).flatMap(Partitioner.init)
     }
     if let misplaced = members["misplaced"] {
       let choices = Misplaced.allCases.map(\.rawValue)
@@ -179,7 +174,7 @@ extension PipelineLoader {
   // MARK: Identity
 
   func tls(_ node: Node, _ what: String) -> TLSSpec {
-    let members = reader.mapping(node, what, keys: ["ca", "certificate", "key", "key_password", "verify_host"])
+    let members = reader.mapping(node, what, .tls)
     var tls = TLSSpec()
     tls.authorities = reader.path(members["ca"], "\(what).ca").map { Paths.resolve($0, in: directory) }
     tls.certificate = reader.path(members["certificate"], "\(what).certificate").map { Paths.resolve($0, in: directory) }
@@ -195,8 +190,8 @@ extension PipelineLoader {
   }
 
   func sasl(_ node: Node, _ what: String) -> KafkaSettingsSpec.SASL? {
-    let members = reader.mapping(node, what, keys: ["mechanism", "user", "password", "token", "region"])
-    let mechanisms = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "AWS_MSK_IAM"]
+    let members = reader.mapping(node, what, .sasl)
+    let mechanisms = KeyTable.sasl.choices("mechanism")
     guard
       let name = reader.required(members, "mechanism", of: what, at: node).flatMap({ reader.choice($0, "\(what).mechanism", mechanisms) })
     else { return nil }
@@ -222,7 +217,7 @@ extension PipelineLoader {
   /// A text, or `{env: NAME}`: what differs from container to container.
   func text(_ node: Node, _ what: String) -> String? {
     guard node.mapping != nil else { return reader.string(node, what) }
-    let members = reader.mapping(node, what, keys: ["env"])
+    let members = reader.mapping(node, what, .variable)
     guard let variable = reader.required(members, "env", of: what, at: node), let name = reader.string(variable, "\(what).env") else {
       return nil
     }

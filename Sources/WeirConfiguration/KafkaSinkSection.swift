@@ -12,18 +12,15 @@ package struct KafkaSinkSection: SinkSection {
   package init(refusal: @escaping KafkaOptionCheck = { KafkaOptions.reason(against: $0, $1, $2) }) { self.refusal = refusal }
 
   package var settings: any SinkSettings.Type { KafkaSinkSpec.self }
+  package var shape: ValueShape { .table(.kafkaSink) }
 
   package func read(_ node: Node, with loader: PipelineLoader) -> PlanSinks? { loader.kafkaSink(node, refusal) }
 }
 
 extension PipelineLoader {
-  private static let keys = [
-    "brokers", "topics", "start", "compression", "partitioner", "behind", "tls", "sasl", "options",
-  ]
-
   fileprivate func kafkaSink(_ node: Node, _ refusal: KafkaOptionCheck) -> PlanSinks? {
     let what = "sinks.kafka"
-    let members = reader.mapping(node, what, keys: PipelineLoader.keys)
+    let members = reader.mapping(node, what, .kafkaSink)
     guard let topics = reader.required(members, "topics", of: what, at: node) else { return nil }
     var spec = KafkaSinkSpec(brokers: members["brokers"].flatMap { brokerList($0, "\(what).brokers") })
     let routes = reader.named(topics, "\(what).topics").compactMap { name, key, value in

@@ -9,19 +9,15 @@ package struct KinesisSection: SourceSection {
   package init() {}
 
   package var settings: any SourceSettings.Type { KinesisSourceSpec.self }
+  package var shape: ValueShape { .table(.kinesis) }
 
   package func read(_ node: Node, with loader: PipelineLoader) -> SourceSpec? { loader.kinesis(node) }
 }
 
 extension PipelineLoader {
-  private static let kinesisKeys = [
-    "stream", "app", "start", "read", "consumer_arn", "misplaced", "region", "endpoint", "lease_endpoint", "lease", "poll", "handover",
-    "idle", "refresh", "create",
-  ]
-
   fileprivate func kinesis(_ node: Node) -> SourceSpec? {
     let what = "source.kinesis"
-    let members = reader.mapping(node, what, keys: PipelineLoader.kinesisKeys)
+    let members = reader.mapping(node, what, .kinesis)
     var settings = KinesisSettingsSpec()
     let name = reader.required(members, "stream", of: what, at: node).flatMap { kinesisStream($0, &settings) }
     if let app = reader.required(members, "app", of: what, at: node), let text = text(app, "\(what).app") {
@@ -47,8 +43,13 @@ extension PipelineLoader {
 
   private func kinesisFanOut(_ members: [String: Node], _ stream: String?, _ settings: inout KinesisSettingsSpec) {
     let what = "source.kinesis"
-    let way = members["read"].flatMap { reader.choice($0, "\(what).read", ["polling", "fan_out"]) }
-    if way == "fan_out" { settings.fanOut = KinesisSettingsSpec.FanOut() }
+    let way = members["read"].flatMap { reader.choice($0, "\(what).read", KeyTable.kinesis.choices("read")) }
+    if way == "fan_out" {
+      settings.fanOut = KinesisSettingsSpec.FanOut()
+      if let node = members["poll"] {
+        reader.report("\(what).poll is for read: polling: by enhanced fan-out no shard is asked", "bad_value", at: node)
+      }
+    }
     guard let node = members["consumer_arn"], let arn = text(node, "\(what).consumer_arn") else { return }
     let named = KinesisNames.stream(ofConsumerARN: arn)
     if way != "fan_out" {
@@ -106,7 +107,7 @@ extension PipelineLoader {
     for (key, place) in [("endpoint", \KinesisSettingsSpec.endpoint), ("lease_endpoint", \.leaseEndpoint)] {
       guard let node = members[key], let address = text(node, "\(what).\(key)") else { continue }
       if !KinesisNames.isEndpoint(address) {
-        let reason = "an endpoint is an address that begins with http:// or https://, without user and parameters"
+        let reason = "an endpoint is an address http://HOST:PORT or https://HOST, with a port up to 65535, without user and parameters"
         reader.report("\(what).\(key): \(reason)", "bad_value", at: node)
       }
       settings[keyPath: place] = address

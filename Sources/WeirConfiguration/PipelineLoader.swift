@@ -63,6 +63,7 @@ package final class PipelineLoader {
         return nil
       }
       root = node
+      reader.refuseTags(root)
     } catch let error as YamlError {
       report(error)
       return nil
@@ -70,17 +71,14 @@ package final class PipelineLoader {
       reader.report("\(error)", "yaml", at: nil)
       return nil
     }
-    let keys = [
-      "pipeline", "inputs", "source", "record", "checks", "quarantine", "dedup", "lookups", "bronze", "silver", "gold", "state", "lake",
-      "store",
-      "admin", "worker", "sinks", "catalog",
-    ]
+    let table = KeyTable.pipeline(sections)
+    let keys = table.names
     guard root.mapping?.contains(where: { pair in keys.contains(pair.key.string ?? "") }) != false else {
       // Keys of another program's file may be its secrets.
       reader.report("this is not a pipeline file: it has none of the keys \(keys.joined(separator: ", "))", "missing_key", at: root)
       return nil
     }
-    let top = reader.mapping(root, "the pipeline", keys: keys)
+    let top = reader.mapping(root, "the pipeline", table)
     if let inputs = top["inputs"] {
       loadName(top, root)
       guard loadInputs(inputs, top) else { return nil }
@@ -152,12 +150,12 @@ package final class PipelineLoader {
 
   func source(_ node: Node) -> SourceSpec? {
     let names = sections.sources.map(\.name)
-    let later = ["lake"]
-    let members = reader.mapping(node, "source", keys: names, later: later)
+    let table = KeyTable.source(sections)
+    let members = reader.mapping(node, "source", table)
     let given = sections.sources.filter { members[$0.name] != nil }
     if given.count > 1 { reader.report("source: either \(given.map(\.name).joined(separator: " or "))", "bad_value", at: node) }
     guard let adapter = given.last, let section = members[adapter.name] else {
-      if later.allSatisfy({ members[$0] == nil }) {
+      if table.later.allSatisfy({ members[$0] == nil }) {
         reader.report("source needs \(names.joined(separator: " or "))", "missing_key", at: node)
       }
       return nil
@@ -167,7 +165,7 @@ package final class PipelineLoader {
 
   private func sinks(_ node: Node) {
     let names = sections.sinks.map(\.name)
-    let members = reader.mapping(node, "sinks", keys: names)
+    let members = reader.mapping(node, "sinks", .sinks(sections))
     guard let adapter = sections.sinks.first(where: { members[$0.name] != nil }), let section = members[adapter.name] else {
       return reader.report("sinks needs \(names.joined(separator: " or "))", "missing_key", at: node)
     }
@@ -176,12 +174,12 @@ package final class PipelineLoader {
 
   /// - Returns: whether there are fields, which all else is about.
   func loadRecord(_ node: Node) -> Bool {
-    let members = reader.mapping(node, "record", keys: ["format", "registry", "key", "time", "fields", "blank_lines", "coerce", "framing"])
+    let members = reader.mapping(node, "record", .record(sections))
     builder.spans["record"] = node.span
     loadFormat(members)
     if let framing = members["framing"] {
-      let each = reader.mapping(framing, "record.framing", keys: ["each"])
-      if let path = reader.required(each, "each", of: "record.framing", at: framing).flatMap({ reader.text($0, "record.framing.each") }) {
+      let each = reader.mapping(framing, "record.framing", .framing)
+      if let path = reader.required(each, "each", of: "record.framing", at: framing).flatMap({ reader.place($0, "record.framing.each") }) {
         builder.framing(each: path)
       }
     }
@@ -199,7 +197,7 @@ package final class PipelineLoader {
   }
 
   private func loadTime(_ node: Node) {
-    let members = reader.mapping(node, "record.time", keys: ["field", "out_of_order", "max_ahead"])
+    let members = reader.mapping(node, "record.time", .time)
     guard let field = reader.required(members, "field", of: "record.time", at: node).flatMap({ reader.text($0, "record.time.field") })
     else { return }
     builder.time(
@@ -216,7 +214,7 @@ package final class PipelineLoader {
   private func loadLookups(_ node: Node) {
     for (name, key, value) in reader.named(node, "lookups") {
       let what = "lookups.\(name)"
-      let members = reader.mapping(value, what, keys: ["file", "path", "format", "key", "columns", "refresh"])
+      let members = reader.mapping(value, what, .lookup)
       // Two words for one thing: a lake has a path.
       let place = members["path"] != nil && members["file"] == nil ? "path" : "file"
       if place == "file", let path = members["path"] {

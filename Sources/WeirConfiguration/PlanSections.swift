@@ -47,12 +47,16 @@ package struct PlanSections: Sendable {
 /// Reads the settings of a kind of source.
 package protocol SourceSection: Sendable {
   var settings: any SourceSettings.Type { get }
+  /// What the value of its key may be.
+  var shape: ValueShape { get }
   /// Reads `source: {NAME: …}`.
   /// - Returns: nil if it cannot be read; the loader's reader has the diagnostics.
   func read(_ node: Node, with loader: PipelineLoader) -> SourceSpec?
 }
 
 extension SourceSection {
+  package var shape: ValueShape { .any }
+
   /// The key below `source`.
   package var name: String { settings.adapter }
 }
@@ -60,11 +64,15 @@ extension SourceSection {
 /// Reads the settings of a kind of sink.
 package protocol SinkSection: Sendable {
   var settings: any SinkSettings.Type { get }
+  /// What the value of its key may be.
+  var shape: ValueShape { get }
   /// Reads `sinks: {NAME: …}`; the builder checks it against the plan.
   func read(_ node: Node, with loader: PipelineLoader) -> PlanSinks?
 }
 
 extension SinkSection {
+  package var shape: ValueShape { .any }
+
   /// The key below `sinks`.
   package var name: String { settings.adapter }
 }

@@ -8,13 +8,12 @@ package struct RedisSection: StateTableSection {
   package init() {}
 
   package var settings: any StateTableSettings.Type { RedisSettings.self }
+  package var shape: ValueShape { .either([.text, .table(.variable), .table(.redis)]) }
 
   package func read(_ node: Node?, with loader: PipelineLoader) -> (any StateTableSettings)? { node.flatMap { loader.redis($0) } }
 }
 
 extension PipelineLoader {
-  private static let keys = ["url", "user", "password", "prefix", "timeout", "tls"]
-
   fileprivate func redis(_ node: Node) -> RedisSettings? {
     let what = "store.redis"
     guard let mapping = node.mapping, !mapping.contains(where: { $0.key.string == "env" }) else {
@@ -22,7 +21,7 @@ extension PipelineLoader {
       for problem in settings?.problems ?? [] { report(problem, what, at: node) }
       return settings
     }
-    let members = reader.mapping(node, what, keys: PipelineLoader.keys)
+    let members = reader.mapping(node, what, .redis)
     guard let url = reader.required(members, "url", of: what, at: node), var settings = address(url, "\(what).url") else { return nil }
     settings.userSecret = members["user"].flatMap { secret($0, "\(what).user") }
     settings.password = members["password"].flatMap { secret($0, "\(what).password") }
@@ -44,7 +43,7 @@ extension PipelineLoader {
   /// The address itself, or `{env: NAME}`. What comes from the environment may hold a password, and is read again where it is used.
   private func address(_ node: Node, _ what: String) -> RedisSettings? {
     guard node.mapping == nil else {
-      let members = reader.mapping(node, what, keys: ["env"])
+      let members = reader.mapping(node, what, .variable)
       guard let variable = reader.required(members, "env", of: what, at: node), let name = reader.string(variable, "\(what).env") else {
         return nil
       }

@@ -13,7 +13,7 @@ extension PipelineLoader {
 
   private func registry(_ node: Node) -> RegistrySpec? {
     let what = "record.registry"
-    let members = reader.mapping(node, what, keys: ["url", "user", "password", "token", "tls"])
+    let members = reader.mapping(node, what, .registry)
     guard let at = reader.required(members, "url", of: what, at: node), let url = text(at, "\(what).url") else { return nil }
     guard !url.contains("@"), !url.contains("?") else {
       reader.report(

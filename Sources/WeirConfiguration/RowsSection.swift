@@ -5,6 +5,7 @@ import Yams
 /// `csv: {delimiter, quote, escape, header, columns, null, quoted_null, comment, trim, decimal}`, and the same of `tsv`.
 struct RowsSection: FormatSection {
   let format: any RecordFormat.Type
+  var shape: ValueShape? { .table(.rows(name)) }
   private let make: @Sendable (CSVDialect) -> any RecordFormat
 
   init(_ format: any RecordFormat.Type, _ make: @escaping @Sendable (CSVDialect) -> any RecordFormat) {
@@ -13,9 +14,9 @@ struct RowsSection: FormatSection {
 
   func read(_ node: Node, with loader: PipelineLoader) -> (any RecordFormat)? {
     let what = "record.format.\(name)"
-    let keys = ["delimiter", "quote", "escape", "header", "columns", "null", "quoted_null", "comment", "trim", "decimal"]
+    let table = KeyTable.rows(name)
     let reader = loader.reader
-    let members = reader.mapping(node, what, keys: keys)
+    let members = reader.mapping(node, what, table)
     var dialect = CSVDialect(delimiter: format == TSVFormat.self ? "\t" : ",")
     func text(_ key: String) -> String? { members[key].flatMap { reader.string($0, "\(what).\(key)") } }
     if let delimiter = text("delimiter") { dialect.delimiter = RowsSection.character(delimiter) }
@@ -35,7 +36,7 @@ struct RowsSection: FormatSection {
     if let node = members["null"] { dialect.nulls = reader.strings(node, "\(what).null").map(\.text) }
     if let node = members["columns"] { dialect.columns = reader.strings(node, "\(what).columns").map(\.text) }
     guard let problem = dialect.problem else { return make(dialect) }
-    let key = keys.first { problem.hasPrefix($0) }
+    let key = table.names.first { problem.hasPrefix($0) }
     reader.report("\(what): \(problem)", "bad_value", at: key.flatMap { members[$0] } ?? node)
     return nil
   }
@@ -47,11 +48,13 @@ struct RowsSection: FormatSection {
 /// `text: {pattern: PATTERN, null: […]}`, where the pattern is a regular expression, perhaps with grok in it, or a ready one's name.
 struct TextSection: FormatSection {
   let format: any RecordFormat.Type = TextFormat.self
+  let shape: ValueShape? = .table(.pattern)
+  let needsSettings = true
 
   func read(_ node: Node, with loader: PipelineLoader) -> (any RecordFormat)? {
     let reader = loader.reader
     let what = "record.format.text"
-    let members = reader.mapping(node, what, keys: ["pattern", "null"])
+    let members = reader.mapping(node, what, .pattern)
     guard let at = reader.required(members, "pattern", of: what, at: node), let text = reader.string(at, "\(what).pattern") else {
       return nil
     }

@@ -4,8 +4,6 @@ import Yams
 
 /// Secrets of a pipeline file, wherever one may be named.
 extension PipelineLoader {
-  private static let places = ["env", "file"] + StoredSecret.Store.allCases.map(\.rawValue)
-
   /// `{env: NAME}`, `{file: PATH}`, `{secretsmanager: NAME, key: MEMBER}` or `{ssm: NAME}`; a secret that stands in the file itself is refused.
   ///
   /// Only the form is checked: nothing is fetched.
@@ -16,8 +14,8 @@ extension PipelineLoader {
           + "{secretsmanager: NAME, key: MEMBER} or {ssm: NAME}", "bad_value", at: node)
       return nil
     }
-    let members = reader.mapping(node, what, keys: PipelineLoader.places + ["key", "refresh"])
-    let given = PipelineLoader.places.filter { members[$0] != nil }
+    let members = reader.mapping(node, what, .secret)
+    let given = KeyTable.secretPlaces.filter { members[$0] != nil }
     if given.count > 1 { reader.report("\(what): either \(given.joined(separator: " or ")), not both", "bad_value", at: node) }
     if let store = StoredSecret.Store.allCases.first(where: { members[$0.rawValue] != nil }) {
       return stored(store, members, what)

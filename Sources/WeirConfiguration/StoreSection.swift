@@ -10,11 +10,15 @@ package protocol StateTableSection: Sendable {
   /// - Parameter node: nil: the file names no state table, and this is the first kind that there is.
   /// - Returns: nil if it cannot be read; the loader's reader has the diagnostics.
   func read(_ node: Node?, with loader: PipelineLoader) -> (any StateTableSettings)?
+  /// What the value of its key may be.
+  var shape: ValueShape { get }
   /// What a check warns of; nil: nothing.
   func warning(flushMicroseconds: Int64) -> String?
 }
 
 extension StateTableSection {
+  package var shape: ValueShape { .any }
+
   package func warning(flushMicroseconds: Int64) -> String? { nil }
 
   /// The key below `store`.
@@ -26,6 +30,7 @@ package struct LMDBSection: StateTableSection {
   package init() {}
 
   package var settings: any StateTableSettings.Type { LMDBSettings.self }
+  package var shape: ValueShape { .text }
 
   package func read(_ node: Node?, with loader: PipelineLoader) -> (any StateTableSettings)? {
     loader.reader.path(node, "store.lmdb").map { LMDBSettings(path: $0) } ?? LMDBSettings()
@@ -36,14 +41,16 @@ extension PipelineLoader {
   /// `store: {NAME: …, flush: 100ms, share: 10%}`; without a name it is the first kind of state table.
   func store(_ node: Node?) -> StoreSpec {
     var spec = StoreSpec()
-    let names = sections.stateTables.map(\.name)
-    let members = node.map { reader.mapping($0, "store", keys: names + ["flush", "share"]) } ?? [:]
+    let members = node.map { reader.mapping($0, "store", .store(sections)) } ?? [:]
     let given = sections.stateTables.filter { members[$0.name] != nil }
     if given.count > 1 { reader.report("store: either \(given.map(\.name).joined(separator: " or "))", "bad_value", at: node) }
     if let section = given.last ?? sections.stateTables.first, let settings = section.read(members[section.name], with: self) {
       spec.settings = settings
     }
-    if let flush = members["flush"].flatMap({ reader.duration($0, "store.flush") }) { spec.flushMicroseconds = max(1000, flush) }
+    if let node = members["flush"], let flush = reader.duration(node, "store.flush") {
+      if flush < 1000 { reader.report("store.flush: the shortest is 1ms", "bad_duration", at: node) }
+      spec.flushMicroseconds = max(1000, flush)
+    }
     if let section = given.last, let warning = section.warning(flushMicroseconds: spec.flushMicroseconds) {
       reader.report(warning, "costly_flush", at: members["flush"] ?? node, severity: .warning)
     }

@@ -8,7 +8,7 @@ extension PipelineLoader {
     guard let list = node.sequence else { return reader.report("checks is a list of {name, that}", "bad_value", at: node) }
     guard reader.isBounded(list.count, "checks", at: node) else { return }
     for item in list {
-      let members = reader.mapping(item, "check", keys: ["name", "that", "else"])
+      let members = reader.mapping(item, "check", .check)
       guard let nameNode = reader.required(members, "name", of: "check", at: item), let name = reader.text(nameNode, "check.name"),
         let that = reader.required(members, "that", of: "check \(name.text)", at: item).flatMap({ reader.text($0, "check \(name.text)") })
       else { continue }
@@ -17,18 +17,18 @@ extension PipelineLoader {
   }
 
   private func otherwise(_ node: Node?, _ what: String) -> Check.Otherwise {
-    node.flatMap { reader.choice($0, what, ["quarantine", "drop", "fail"]) }.flatMap(Check.Otherwise.init(rawValue:)) ?? .quarantine
+    node.flatMap { reader.choice($0, what, KeyTable.check.choices("else")) }.flatMap(Check.Otherwise.init(rawValue:)) ?? .quarantine
   }
 
   func quarantine(_ node: Node) -> QuarantineSpec {
-    let members = reader.mapping(node, "quarantine", keys: ["halt_above", "exit_above"])
+    let members = reader.mapping(node, "quarantine", .quarantine)
     return QuarantineSpec(
       haltAbove: members["halt_above"].flatMap { reader.percent($0, "quarantine.halt_above") },
       exitAbove: members["exit_above"].flatMap { reader.percent($0, "quarantine.exit_above") })
   }
 
   func loadDedup(_ node: Node) {
-    let members = reader.mapping(node, "dedup", keys: ["id", "within"])
+    let members = reader.mapping(node, "dedup", .dedup)
     guard let id = reader.required(members, "id", of: "dedup", at: node).flatMap({ reader.text($0, "dedup.id") }) else { return }
     builder.dedup(id: id, within: members["within"].map { reader.quantity($0, "dedup.within") }, at: node.span)
   }
@@ -40,12 +40,12 @@ extension PipelineLoader {
   }
 
   func loadBronze(_ node: Node) {
-    let members = node.null != nil ? [:] : reader.mapping(node, "bronze", keys: ["partition_by"])
+    let members = node.null != nil ? [:] : reader.mapping(node, "bronze", .bronze)
     builder.bronze(partitionBy: partitions(members, "bronze"), at: members["partition_by"]?.span)
   }
 
   func loadSilver(_ node: Node) {
-    let members = node.null != nil ? [:] : reader.mapping(node, "silver", keys: ["partition_by", "columns", "where", "explode", "tables"])
+    let members = node.null != nil ? [:] : reader.mapping(node, "silver", .silver)
     if let tables = members["tables"] {
       if let other = ["columns", "partition_by", "where", "explode"].compactMap({ members[$0] }).first {
         reader.report("silver: with tables, each table has its own columns, partition_by, where and explode", "bad_value", at: other)
@@ -56,7 +56,7 @@ extension PipelineLoader {
         let what = "silver.\(name)"
         silver(
           PlanText(name, at: key.span), what,
-          value.null != nil ? [:] : reader.mapping(value, what, keys: ["partition_by", "columns", "where", "explode"]), value)
+          value.null != nil ? [:] : reader.mapping(value, what, .silverTable), value)
       }
       return
     }
@@ -83,8 +83,8 @@ extension PipelineLoader {
     builder.gold(at: node.span)
     for (name, key, value) in reader.named(node, "gold") where builder.isTableName(PlanText(name, at: key.span), "gold") {
       let what = "gold.\(name)"
-      let members = reader.mapping(value, what, keys: ["where", "by", "window", "measure", "partition_by", "emit"])
-      if let emit = members["emit"] { _ = reader.choice(emit, "\(what).emit", ["final"], later: ["revisions"]) }
+      let members = reader.mapping(value, what, .gold)
+      if let emit = members["emit"] { _ = reader.choice(emit, "\(what).emit", KeyTable.gold.choices("emit"), later: ["revisions"]) }
       builder.gold(
         table(name, "gold", members, value),
         window: reader.required(members, "window", of: what, at: value).map { window($0, "\(what).window") })
@@ -93,7 +93,7 @@ extension PipelineLoader {
 
   func loadState(_ node: Node) {
     for (name, key, value) in reader.named(node, "state") where builder.isTableName(PlanText(name, at: key.span), "state") {
-      let members = reader.mapping(value, "state.\(name)", keys: ["where", "by", "measure", "ttl"])
+      let members = reader.mapping(value, "state.\(name)", .state)
       var table = table(name, "state", members, value)
       table.ttl = members["ttl"].map { reader.quantity($0, "state.\(name).ttl") }
       builder.state(table)
@@ -116,8 +116,7 @@ extension PipelineLoader {
   }
 
   private func window(_ node: Node, _ what: String) -> PlanWindow {
-    let members = reader.mapping(
-      node, what, keys: ["tumbling", "hopping", "every", "lateness"], later: ["session", "sliding", "cumulative"])
+    let members = reader.mapping(node, what, .window)
     var window = PlanWindow()
     window.tumbling = members["tumbling"].map { reader.quantity($0, "\(what).tumbling") }
     window.hopping = members["hopping"].map { reader.quantity($0, "\(what).hopping") }

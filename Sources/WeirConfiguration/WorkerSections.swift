@@ -8,7 +8,7 @@ extension PipelineLoader {
   /// `admin: {listen: 127.0.0.1:9464, hosts: [NAME], token: {env: NAME}, metrics_token: false, insecure: false}`; `admin: {}` listens on
   /// 127.0.0.1:9464.
   func admin(_ node: Node) {
-    let members = reader.mapping(node, "admin", keys: ["listen", "hosts", "token", "metrics_token", "insecure"])
+    let members = reader.mapping(node, "admin", .admin)
     func flag(_ key: String) -> Bool? {
       members[key].flatMap { reader.choice($0, "admin.\(key)", ["true", "false"]) }.map { $0 == "true" }
     }
@@ -26,7 +26,7 @@ extension PipelineLoader {
 
   /// `worker: {drain: 25s, stall: 60s, dead: 5m, memory: 2GiB, cloudwatch: {namespace: Weir, every: 1m}}`.
   func worker(_ node: Node) {
-    let members = reader.mapping(node, "worker", keys: ["drain", "stall", "dead", "memory", "cloudwatch"])
+    let members = reader.mapping(node, "worker", .worker)
     var worker = PlanWorker()
     worker.drain = members["drain"].map { reader.quantity($0, "worker.drain") }
     worker.stall = members["stall"].map { reader.quantity($0, "worker.stall") }
@@ -34,7 +34,7 @@ extension PipelineLoader {
     worker.memory = members["memory"].flatMap { reader.bytes($0, "worker.memory") }
     (worker.memorySpan, worker.span) = (members["memory"]?.span, node.span)
     if let node = members["cloudwatch"] {
-      let inner = reader.mapping(node, "worker.cloudwatch", keys: ["namespace", "every"])
+      let inner = reader.mapping(node, "worker.cloudwatch", .cloudWatch)
       worker.hasCloudWatch = true
       worker.cloudWatchNamespace = inner["namespace"].flatMap { reader.text($0, "worker.cloudwatch.namespace") }
       worker.cloudWatchEvery = inner["every"].map { reader.quantity($0, "worker.cloudwatch.every") }
@@ -48,7 +48,7 @@ extension PipelineLoader {
     var lake = PlanLake()
     lake.keepsRows = keepsRows
     if let node {
-      let members = reader.mapping(node, "lake", keys: ["path", "s3", "flush", "file_size", "codec", "format", "ledger_keep"])
+      let members = reader.mapping(node, "lake", .lake(sections))
       func size(_ node: Node?, _ what: String) -> PlanSize? {
         node.flatMap { node in reader.bytes(node, what).map { PlanSize($0, at: node.span) } }
       }
@@ -56,12 +56,13 @@ extension PipelineLoader {
       lake.store = members["s3"].map { s3($0, lake.path) }
       lake.ledgerKeep = members["ledger_keep"].flatMap { reader.duration($0, "lake.ledger_keep") }
       if let flush = members["flush"] {
-        let inner = reader.mapping(flush, "lake.flush", keys: ["every", "bytes"])
+        let inner = reader.mapping(flush, "lake.flush", .flush)
         lake.flushEvery = inner["every"].flatMap { reader.duration($0, "lake.flush.every") }
         lake.flushBytes = size(inner["bytes"], "lake.flush.bytes")
       }
       lake.fileSize = size(members["file_size"], "lake.file_size")
-      lake.codec = members["codec"].flatMap { reader.choice($0, "lake.codec", ["zstd", "snappy", "none"]) }.flatMap(Codec.init(rawValue:))
+      lake.codec = members["codec"].flatMap { reader.choice($0, "lake.codec", KeyTable.lake(sections).choices("codec")) }.flatMap(
+        Codec.init(rawValue:))
       lake.format = members["format"].flatMap(tableFormat)
     }
     builder.lake(lake)
@@ -69,7 +70,7 @@ extension PipelineLoader {
 
   /// `s3: {region: eu-west-1, sse: "aws:kms", kms_key: alias/weir}`: texts, which the store's settings check.
   private func s3(_ node: Node, _ path: PlanText?) -> [String: String] {
-    let members = reader.mapping(node, "lake.s3", keys: S3Settings.Option.allCases.map(\.rawValue))
+    let members = reader.mapping(node, "lake.s3", .s3)
     let options = members.compactMapValues { reader.text($0, "lake.s3")?.text }
     guard let path, S3Location.accepts(path.text) else {
       reader.report("lake.s3: lake.path names no bucket, such as s3://BUCKET/PREFIX", "bad_value", at: node)

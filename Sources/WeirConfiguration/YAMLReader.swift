@@ -31,6 +31,27 @@ package final class YAMLReader {
     return nil
   }
 
+  /// Reports tags that are not YAML's own: a value is read by its place, so `!Ref x` or `!!foo x` would be the text `x`.
+  func refuseTags(_ node: Node) {
+    let tag = node.tag.rawValue
+    if !YAMLReader.tags.contains(tag) {
+      let shown = tag.replacing("tag:yaml.org,2002:", with: "!!").shortened(toBytes: 100)
+      report("the tag \(shown) has no meaning in a pipeline file: leave it out", "bad_value", at: node)
+    }
+    for item in node.sequence ?? [] { refuseTags(item) }
+    for (key, value) in node.mapping ?? [:] {
+      refuseTags(key)
+      refuseTags(value)
+    }
+  }
+
+  /// Of YAML's core schema and its types (YAML 1.1), as the parser finds them without tags.
+  private static let tags: Set<String> = [
+    "", "!", "tag:yaml.org,2002:str", "tag:yaml.org,2002:seq", "tag:yaml.org,2002:map", "tag:yaml.org,2002:bool", "tag:yaml.org,2002:float",
+    "tag:yaml.org,2002:null", "tag:yaml.org,2002:int", "tag:yaml.org,2002:merge", "tag:yaml.org,2002:timestamp",
+    "tag:yaml.org,2002:value", "tag:yaml.org,2002:binary", "tag:yaml.org,2002:omap", "tag:yaml.org,2002:pairs", "tag:yaml.org,2002:set",
+  ]
+
   /// A mapping's members, after unknown and repeated keys were reported. `later`: keys of later versions.
   func mapping(_ node: Node, _ what: String, keys: [String], later: [String] = []) -> [String: Node] {
     guard let mapping = node.mapping else {
@@ -125,7 +146,7 @@ package final class YAMLReader {
       report("\(what): not yet: \(text)", "not_yet", at: node)
     } else {
       report(
-        "\(what): \(text) must be one of \(choices.joined(separator: ", "))", "bad_value", at: node,
+        "\(what)\(text.isEmpty ? " is empty: it" : ": \(text)") must be one of \(choices.joined(separator: ", "))", "bad_value", at: node,
         suggestion: nearestName(text, in: choices))
     }
     return nil
@@ -181,6 +202,18 @@ extension Node {
 
 extension YAMLReader {
   func text(_ node: Node, _ what: String) -> PlanText? { string(node, what).map { PlanText($0, at: node.span) } }
+
+  /// A path in a record. YAML's null is not one, though it has a text.
+  func place(_ node: Node, _ what: String) -> PlanText? {
+    guard node.null == nil || node.string?.isEmpty == true else {
+      report(
+        "\(what) is null: write a path, or \"\(node.string ?? "")\" in quotes for a member of that name; without a path leave it out",
+        "bad_value",
+        at: node)
+      return nil
+    }
+    return text(node, what)
+  }
 
   /// A list of texts; one text counts as a list of one.
   func texts(_ node: Node, _ what: String) -> [PlanText] { strings(node, what).map { PlanText($0.text, at: $0.node.span) } }

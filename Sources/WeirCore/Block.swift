@@ -128,6 +128,9 @@ public struct Rejection: Sendable, Hashable {
   /// What is wrong, for people: `field amount: expected decimal(12,2), found string`, with the byte column in the record.
   /// Put together when asked for: of a block's rejections each lane asks for its own.
   public var reason: String { byte < 0 ? cause : "\(cause) (byte \(byte))" }
+
+  /// Where in the record it was found; nil: not known.
+  public var place: Int? { byte < 0 ? nil : byte }
 }
 
 /// A block decoded into columns. Immutable, shared by the lanes.

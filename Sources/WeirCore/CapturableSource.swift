@@ -1,6 +1,6 @@
 /// A live source as a capture reads it: all of its shards, by one program and without a group, so that no other consumer notices.
 ///
-/// Its positions are dense numbers, as those of a capture are. Errors are ``WeirError``s.
+/// A capture has dense positions: those of the source, or where it has none, a count of the shard's records. Errors are ``WeirError``s.
 public protocol CapturableSource: ShardLooker {
   /// The streams that are captured, as they were named.
   var streams: [String] { get }
@@ -9,9 +9,9 @@ public protocol CapturableSource: ShardLooker {
   func bounds(of shards: [String]) async throws -> [String: ShardBounds]
   /// Where shards begin that the capture does not have.
   /// - Parameter isLater: they have come since the capture began, and are captured from their beginning.
-  func starts(of shards: [String], isLater: Bool) async throws -> [String: Int64]
+  func starts(of shards: [String], isLater: Bool) async throws -> [String: ShardPoint]
   /// Begins to read shards.
-  func assign(_ positions: [String: Int64]) async throws -> [any CapturableShard]
+  func assign(_ positions: [String: ShardPoint]) async throws -> [any CapturableShard]
   /// Ends reading shards; they may be assigned again.
   func release(_ shards: [String]) async throws
   /// Ends with an error each question that is under way, and all later ones. Reading and ``close()`` stay as they are.
@@ -33,7 +33,9 @@ public enum CapturableRead: Sendable {
   /// Everything that the shard held was handed out; more may come.
   case caughtUp
   /// The shard holds nothing at this position any more. Reading has stopped.
-  case outOfRange(at: Int64)
+  case outOfRange(at: ShardPoint)
+  /// Everything that the shard will ever hold was handed out: these have its keys from then on.
+  case ended(children: [SourceShard])
   /// The shard was released, or the source closed.
   case closed
 }

@@ -46,6 +46,15 @@ public struct ObjectInfo: Sendable, Hashable {
   }
 }
 
+/// A part of a listing, in the order of the paths' bytes.
+public struct ObjectPage: Sendable {
+  public var objects: [ObjectInfo]
+  /// Where the next page begins, as the store says it; nil: this is the last one.
+  public var next: String?
+
+  public init(_ objects: [ObjectInfo], next: String? = nil) { (self.objects, self.next) = (objects, next) }
+}
+
 /// The end of a put-if-absent (laws 1 and 2).
 public enum PutOutcome: Sendable, Equatable {
   /// This call made the object, durably.
@@ -77,6 +86,10 @@ public protocol ObjectStore: Sendable {
   func list(_ prefix: String) async throws -> [ObjectInfo]
   /// Those of them whose path is `first` or comes after it. A long list costs neither requests nor memory for what comes before.
   func list(_ prefix: String, from first: String) async throws -> [ObjectInfo]
+  /// A part of ``list(_:)``, for listings that may be too long to be in memory at once. An object that is made or deleted between two pages may
+  /// be in a later one or not.
+  /// - Parameter next: of the page before; nil: the first page.
+  func page(of prefix: String, after next: String?) async throws -> ObjectPage
   /// Makes an object that another process created durable, with its directory ("before a worker acts on an entry that it did not write").
   func sync(_ path: String) async throws
   /// Removes the object; a missing object is not an error. Only collection calls this.
@@ -102,6 +115,16 @@ extension ObjectStore {
   /// For stores that have no other way: all are listed.
   public func list(_ prefix: String, from first: String) async throws -> [ObjectInfo] {
     try await list(prefix).filter { !$0.path.utf8.lexicographicallyPrecedes(first.utf8) }
+  }
+
+  /// For stores that list everything at once: one page.
+  public func page(of prefix: String, after next: String?) async throws -> ObjectPage { ObjectPage(try await list(prefix)) }
+
+  /// The first object of ``list(_:)``; nil: there is none. Only the pages up to it are asked for.
+  public func first(of prefix: String) async throws -> ObjectInfo? {
+    var page = try await page(of: prefix, after: nil)
+    while page.objects.isEmpty, let next = page.next { page = try await self.page(of: prefix, after: next) }
+    return page.objects.first
   }
 
   /// For stores that have no other way: the parts are collected in memory.

@@ -51,6 +51,15 @@ public enum HostAddress {
   /// Whether a text is a host, an IPv6 address in brackets, followed by a colon and a port from 1.
   public static func isHostAndPort(_ text: some StringProtocol) -> Bool { parts(text).map { ($0.port ?? 0) > 0 } ?? false }
 
+  /// Whether a text is the address of a web service: `http://` or `https://`, a host, perhaps a port from 1 to 65535, perhaps a path; no
+  /// user, no parameters and no fragment.
+  public static func isWebAddress(_ text: some StringProtocol) -> Bool {
+    guard let scheme = ["http://", "https://"].first(where: { text.hasPrefix($0) }),
+      text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }), !text.contains(where: { "?#&@".contains($0) })
+    else { return false }
+    return parts(text.dropFirst(scheme.count).prefix { $0 != "/" }).map { $0.port != 0 } ?? false
+  }
+
   /// Whether a text is an IPv4 address, or an IPv6 one without brackets and zone.
   public static func isAddress(_ host: some StringProtocol) -> Bool { isAddress(host, of: AF_INET) || isAddress(host, of: AF_INET6) }
 

@@ -30,8 +30,10 @@ public struct RecordedBlock: Sendable {
   public var next: Int64
   /// There are no records: the source lost `first..<next` before they were read.
   public var isLost = false
-  /// Ascending, in `first..<next`.
+  /// Ascending, in `first..<next`. Of a counted source: how many records of the shard were captured before (see ``ShardPoint``).
   public var positions: [Int64] = []
+  /// Of each record of a counted source, ascending; else empty.
+  public var sequences: [SequenceNumber] = []
   /// UTC milliseconds since 1970; -1: none.
   public var timestamps: [Int64] = []
   public var timeKind = TimeKind.none
@@ -52,12 +54,22 @@ public struct RecordedBlock: Sendable {
 
   public var count: Int { positions.count }
 
+  /// Where the shard continues after the block.
+  /// - Parameter start: where the block begins.
+  public func end(from start: ShardPoint) -> ShardPoint {
+    guard start.sequence != nil else { return ShardPoint(next) }
+    // As a place to read on from, the sub-sequence counts what was consumed of an outer record.
+    let last = sequences.last.flatMap { SequenceNumber($0.digits, sub: $0.sub + 1) }
+    return ShardPoint(ordinal: next, sequence: last ?? start.sequence)
+  }
+
   /// Takes over the records of the block that follows.
   public mutating func append(_ other: RecordedBlock) {
     precondition(other.first == next && other.shard == shard && !isLost && !other.isLost, "blocks of a shard follow one another")
     next = other.next
     if count == 0 { timeKind = other.timeKind }
     positions += other.positions
+    sequences += other.sequences
     timestamps += other.timestamps
     keyLength += other.keyLength
     valueLength += other.valueLength
@@ -81,6 +93,7 @@ public struct RecordedBlock: Sendable {
     }
     cut.next = records == 0 ? first : positions[records - 1] + 1
     cut.positions = Array(positions.prefix(records))
+    cut.sequences = Array(sequences.prefix(records))
     cut.timestamps = Array(timestamps.prefix(records))
     cut.keyLength = Array(keyLength.prefix(records))
     cut.valueLength = Array(valueLength.prefix(records))
@@ -150,7 +163,8 @@ extension RecordedBlock {
       shard: shard, positions: Array(positions[rows]),
       arrivals: timestamps[rows].map(RecordDetails.arrival), isAppendTime: timeKind == .appended,
       keyOffset: keyOffset, keyLength: Array(keyLength[rows]), headers: headerTexts,
-      tombstones: rows.filter { valueLength[$0] < 0 }.map { UInt32($0 - rows.lowerBound) })
+      tombstones: rows.filter { valueLength[$0] < 0 }.map { UInt32($0 - rows.lowerBound) },
+      sequences: sequences.isEmpty ? [] : Array(sequences[rows]))
     return block
   }
 
@@ -207,6 +221,10 @@ public struct RecordedRange: Sendable, Equatable {
   public var lost: [Range<Int64>]
   /// Why it could not be verified, within the range or right before it, that the shard is the one of the records before.
   public var unverified: [String] = []
+  /// The same as ``lost`` where records are counted, so that what is lost takes no positions: where, and in words what.
+  public var gaps: [RecordedGap] = []
+  /// The shard ended at the source after this range: those that have its keys from then on; nil: it did not.
+  public var children: [SourceShard]?
 
   public init(shard: String, from: Int64, to: Int64, lost: [Range<Int64>] = []) {
     self.shard = shard
@@ -216,13 +234,23 @@ public struct RecordedRange: Sendable, Equatable {
   }
 }
 
+/// Records of a counted source that it lost before they were captured.
+public struct RecordedGap: Sendable, Equatable {
+  /// The position of the next record.
+  public var position: Int64
+  public var reason: String
+
+  public init(position: Int64, reason: String) { (self.position, self.reason) = (position, reason) }
+}
+
 /// A capture of a live stream: records by shard and position, any part of it at any time.
 public protocol RecordedStream: Sendable {
   var shards: [SourceShard] { get }
   /// Where each shard's records begin in the capture, and after which position they end.
   var bounds: [String: ShardBounds] { get }
   /// What is after `positions`, in the order of recording, in steps of about `bytes` of input. They depend on the capture and
-  /// on `positions` alone. A shard without a position begins where the capture does.
+  /// on `positions` alone. A shard without a position begins where the capture does. One that ended is not in a step after the one that says
+  /// so, and its children are not in that one, or in an earlier one.
   func steps(after positions: [String: Int64], bytes: Int64) -> [[RecordedRange]]
   /// Reads steps: the blocks of each, then a cut whose position is the number of the step; then the end. The hash of a cut
   /// means nothing here.

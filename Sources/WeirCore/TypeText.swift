@@ -143,6 +143,7 @@ public enum TypeText {
       if word.hasPrefix("timestamp_") { throw Fault(reason: "\(word): within a list, struct or map a timestamp is text with a zone") }
       if word.hasSuffix("!") { throw Fault(reason: "\(word): only a field as a whole is required; what is in it may be null") }
       if word.hasSuffix("?") { throw Fault(reason: "unknown type \(word): write \(word.dropLast()); what is in a type may be null") }
+      if word == "json" { throw Fault(reason: "json is the type of a whole field: write string here, or json instead of the whole type") }
       if word.isEmpty { throw Fault(reason: "a type is missing\(next == nil ? "" : " before '\(rest)'")") }
       throw Fault(reason: "unknown type \(name)\(TypeHabits.name(of: word).map { " (did you mean \($0)?)" } ?? "")")
     }

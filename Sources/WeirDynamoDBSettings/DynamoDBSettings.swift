@@ -68,10 +68,11 @@ package struct DynamoDBSettings: StateTableSettings {
     if let region, !HostAddress.isLabel(region) {
       return DynamoDBSettingProblem(setting: "region", reason: "a region is a name such as eu-central-1")
     }
-    if let endpoint, !endpoint.hasPrefix("http://") && !endpoint.hasPrefix("https://") || endpoint.contains(where: { " &?@".contains($0) })
-    {
+    if let endpoint, !HostAddress.isWebAddress(endpoint) {
       return DynamoDBSettingProblem(
-        setting: "endpoint", reason: "an endpoint is an address that begins with http:// or https://, without user and parameters")
+        setting: "endpoint",
+        reason:
+          "an endpoint is an address http://HOST:PORT or https://HOST, with a port up to 65535, without user and parameters")
     }
     return nil
   }

@@ -61,9 +61,6 @@ package struct EngineVariant: OptionSet, Sendable {
   package static let rowsBehindStay = EngineVariant(17)
   /// What a flush had written beyond the ledger is not taken back.
   package static let rowsAheadStay = EngineVariant(18)
-  /// A lane that is taken over again is taken for flushed.
-  package static let flusherRemembers = EngineVariant(19)
-
   /// Rows that expired between the last flush and a stop are not taken out by the next worker.
   package static let expiredRowsStay = EngineVariant(48)
 
@@ -93,6 +90,8 @@ package struct EngineVariant: OptionSet, Sendable {
   package static let cutsOnAfterError = EngineVariant(29)
   /// A lane begins although its shard was not checked, because the session ended meanwhile.
   package static let beginsUnchecked = EngineVariant(30)
+  /// A lane that the ledger has as idle stays so when a worker takes it over, until its first record is read.
+  package static let idleOutlivesStop = EngineVariant(34)
   /// The mark of the merge lane in the state table is written by every worker that leads, or led.
   package static let mergeUnclaimed = EngineVariant(31)
 

@@ -47,10 +47,11 @@ package struct GlueSettings: Sendable, Hashable {
     region = options[Option.region.rawValue]
     if let region, !HostAddress.isLabel(region) { throw Problem(option: .region, reason: "a region is a name such as eu-central-1") }
     endpoint = options[Option.endpoint.rawValue]
-    if let endpoint, !endpoint.hasPrefix("http://") && !endpoint.hasPrefix("https://") || endpoint.contains(where: { " &?@".contains($0) })
-    {
+    if let endpoint, !HostAddress.isWebAddress(endpoint) {
       throw Problem(
-        option: .endpoint, reason: "an endpoint is an address that begins with http:// or https://, without user and parameters")
+        option: .endpoint,
+        reason:
+          "an endpoint is an address http://HOST:PORT or https://HOST, with a port up to 65535, without user and parameters")
     }
   }
 

@@ -24,6 +24,9 @@ package enum KafkaGroupEvent: Sendable {
 /// 3. the owner answers with `assign`: readers are made, librdkafka takes the call;
 /// 4. `revoked(isLost)` arrives, the owner drops what it restored and answers with `release`.
 /// Nothing read between 3 and 4 can be committed: the ledger's fence is by lane and epoch, not by membership.
+///
+/// It does not wait if the list of topics changes meanwhile (a new topic matches a pattern): it joins again at once, and
+/// reports the next assignment. Under the eager protocol that one replaces the earlier one without a revocation.
 struct GroupMachine {
   enum Owed: Equatable {
     case nothing
@@ -40,10 +43,18 @@ struct GroupMachine {
   }
 
   private(set) var owed = Owed.nothing
+  /// Assignments that were not answered when the next one came, in order: the owner answers them before `owed`.
+  private(set) var earlier: [Set<KafkaPartition>] = []
   private(set) var held: Set<KafkaPartition> = []
   private(set) var isClosed = false
 
-  mutating func assigned(_ partitions: [KafkaPartition]) { owed = .assign(Set(partitions)) }
+  /// - Returns: what the owner has to give up before it answers this assignment, because it replaces earlier ones.
+  @discardableResult
+  mutating func assigned(_ partitions: [KafkaPartition], by method: Method = .incremental) -> Set<KafkaPartition> {
+    if case .assign(let unanswered) = owed { earlier.append(unanswered) }
+    owed = .assign(Set(partitions))
+    return method == .whole ? earlier.reduce(held) { $0.union($1) } : []
+  }
 
   mutating func revoked(_ partitions: [KafkaPartition]) { owed = .release(Set(partitions)) }
 
@@ -51,7 +62,7 @@ struct GroupMachine {
   /// - Throws: if an assignment is owed and this is not it, or if a partition is held already.
   mutating func assign(_ partitions: Set<KafkaPartition>) throws(KafkaError) {
     if isClosed { throw .misuse("the Kafka consumer is closed") }
-    switch owed {
+    switch earlier.first.map(Owed.assign) ?? owed {
     case .nothing: break
     case .assign(let expected):
       guard expected == partitions else {
@@ -61,7 +72,7 @@ struct GroupMachine {
     }
     if let twice = held.intersection(partitions).min() { throw .misuse("\(twice) is assigned already") }
     held.formUnion(partitions)
-    owed = .nothing
+    if earlier.isEmpty { owed = .nothing } else { earlier.removeFirst() }
   }
 
   /// The owner has ended reading partitions. Returns those that were held.
@@ -83,6 +94,7 @@ struct GroupMachine {
   mutating func closed() -> Set<KafkaPartition> {
     isClosed = true
     owed = .nothing
+    earlier = []
     defer { held = [] }
     return held
   }

@@ -31,11 +31,11 @@ package final class KafkaCapture: CapturableSource {
     }
   }
 
-  package func starts(of shards: [String], isLater: Bool) async throws -> [String: Int64] {
+  package func starts(of shards: [String], isLater: Bool) async throws -> [String: ShardPoint] {
     try await KafkaGroup.translating {
       let partitions = try shards.map { try KafkaPartition(shard: $0) }
       let found = try await consumer.offsets(from: isLater ? .earliest : start, of: partitions)
-      return Dictionary(uniqueKeysWithValues: found.map { ($0.key.description, $0.value) })
+      return Dictionary(uniqueKeysWithValues: found.map { ($0.key.description, ShardPoint($0.value)) })
     }
   }
 
@@ -43,10 +43,10 @@ package final class KafkaCapture: CapturableSource {
     try await KafkaGroup.translating { try await probe.look(asks) }
   }
 
-  package func assign(_ positions: [String: Int64]) async throws -> [any CapturableShard] {
+  package func assign(_ positions: [String: ShardPoint]) async throws -> [any CapturableShard] {
     try await KafkaGroup.translating {
       var wanted: [KafkaPartition: Int64] = [:]
-      for (shard, position) in positions { wanted[try KafkaPartition(shard: shard)] = position }
+      for (shard, position) in positions { wanted[try KafkaPartition(shard: shard)] = try position.offset(in: shard) }
       return try await consumer.assign(wanted).map(KafkaCapturedPartition.init)
     }
   }
@@ -78,7 +78,7 @@ private struct KafkaCapturedPartition: CapturableShard {
     case .block(let block): .block(block.recorded)
     // Offsets without records at the end of a partition came as a block before.
     case .caughtUp: .caughtUp
-    case .outOfRange(let at): .outOfRange(at: at)
+    case .outOfRange(let at): .outOfRange(at: ShardPoint(at))
     case .closed: .closed
     }
   }

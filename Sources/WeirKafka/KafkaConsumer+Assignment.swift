@@ -94,7 +94,7 @@ extension KafkaConsumer {
   }
 
   /// Which calls librdkafka takes now: in a group of the eager protocol the whole assignment is replaced.
-  private var method: GroupMachine.Method {
+  var method: GroupMachine.Method {
     guard let name = rd_kafka_rebalance_protocol(client.handle) else { return .incremental }
     return String(cString: name) == "EAGER" ? .whole : .incremental
   }

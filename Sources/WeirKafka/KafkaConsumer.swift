@@ -122,7 +122,10 @@ package final class KafkaConsumer: Sendable {
     let partitions = rd_kafka_event_topic_partition_list(event).map { PartitionList.elements(of: $0).map(\.partition) } ?? []
     switch rd_kafka_event_error(event) {
     case RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS:
-      state.withLock { $0.group.assigned(partitions) }
+      let method = method
+      let replaced = state.withLock { $0.group.assigned(partitions, by: method) }
+      // The member joined again without giving them up: others may own them already.
+      if !replaced.isEmpty { tell(.revoked(replaced.sorted(), isLost: true)) }
       tell(.assigned(partitions))
     case RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS:
       let isClosing = state.withLock { state in

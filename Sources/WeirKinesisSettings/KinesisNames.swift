@@ -43,6 +43,6 @@ package enum KinesisNames {
 
   /// `http://` or `https://`, without user and parameters.
   package static func isEndpoint(_ text: String) -> Bool {
-    (text.hasPrefix("http://") || text.hasPrefix("https://")) && !text.contains(where: { " &?@".contains($0) })
+    HostAddress.isWebAddress(text)
   }
 }

@@ -24,7 +24,7 @@ package enum LoadPage {
       \(compared(comparison))
       \(charts(result))
       \(checks(result))
-      <h2>How it was made</h2>
+      <h2>About this run</h2>
       \(table(result.facts.rows, isText: true))
       \(LoadComparison.pageStart)\(LoadReport.json(result).text.replacingOccurrences(of: "<", with: "\\u003c"))\(LoadComparison.pageEnd)
       </body></html>
@@ -40,8 +40,8 @@ package enum LoadPage {
     h1{font-size:1.25em;overflow-wrap:anywhere}h2{font-size:1.05em;margin:1.6em 0 .2em}
     .verdict{font-size:1.15em}.verdict strong{padding:.1em .5em;border:2px solid;border-radius:.3em}.good{color:var(--good)}.bad{color:var(--bad)}
     .wide{overflow-x:auto}table{border-collapse:collapse}td,th{padding:.15em 1em .15em 0;text-align:left;vertical-align:top;font-weight:normal}
-    @media(max-width:480px){.wide{font-size:.85em}td,th{padding-right:.6em}.wide td{overflow-wrap:anywhere}}
-    th{color:var(--weak)}th.n{text-align:right}.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}td.t{overflow-wrap:anywhere}
+    @media(max-width:480px){.wide{font-size:.85em}td,th{padding-right:.6em}.wide td{overflow-wrap:break-word}}
+    th{color:var(--weak)}th.n{text-align:right}.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}td.t{overflow-wrap:anywhere}.o{white-space:nowrap}
     figure{margin:0}figcaption{color:var(--weak);font-size:13px}.key{margin-left:1em;white-space:nowrap}
     .key::before{content:"";display:inline-block;width:1.2em;height:3px;margin-right:.4em;vertical-align:middle;background:currentColor}
     .k0{color:var(--c0)}.k1{color:var(--c1)}.k2{color:var(--c2)}.k3{color:var(--c3)}.k4{color:var(--c4)}.k5{color:var(--c5)}
@@ -53,8 +53,8 @@ package enum LoadPage {
     """
 
   private static func charts(_ result: LoadResult) -> String {
-    let moments = result.moments
-    let seen = moments.compactMap { moment in moment.latency.map { (moment.seconds, $0) } }
+    let moments = whileSending(result)
+    let seen = result.moments.compactMap { moment in moment.latency.map { (moment.seconds, $0) } }
     var charts = [
       LoadChart(
         title: "Records per second", unit: "records/s",
@@ -79,6 +79,12 @@ package enum LoadPage {
         title: "Send delay of the newest record", unit: "ms",
         lines: [.init(name: "behind schedule", color: 5, points: moments.map { ($0.seconds, $0.behindMilliseconds) })]))
     return charts.map(\.html).joined(separator: "\n")
+  }
+
+  /// Without the moments that include time after the last record was sent: a rate over such a time would look like a drop.
+  private static func whileSending(_ result: LoadResult) -> [LoadMoment] {
+    let sending = result.moments.filter { $0.seconds <= result.seconds }
+    return sending.count > 1 ? sending : result.moments
   }
 
   /// Latency by percentile, each nine as wide as the one before; as many as the records can show.
@@ -108,8 +114,17 @@ package enum LoadPage {
 
   private static func table(_ rows: [(name: String, text: String)], isText: Bool = false) -> String {
     let kind = isText ? "t" : "n"
-    return "<table>" + rows.map { "<tr><th>\(escaped($0.name))</th><td class=\"\(kind)\">\(escaped($0.text))</td></tr>" }.joined()
-      + "</table>"
+    let cells = rows.map { row in
+      "<tr><th>\(escaped(row.name))</th><td class=\"\(kind)\">\(isText ? words(row.text) : escaped(row.text))</td></tr>"
+    }
+    return "<table>\(cells.joined())</table>"
+  }
+
+  /// Text in which the name of an option is not broken at its hyphens.
+  private static func words(_ text: String) -> String {
+    text.split(separator: " ", omittingEmptySubsequences: false)
+      .map { $0.hasPrefix("--") && $0.count < 24 ? "<span class=\"o\">\(escaped(String($0)))</span>" : escaped(String($0)) }
+      .joined(separator: " ")
   }
 
   private static func compared(_ comparison: LoadComparison?) -> String {
@@ -129,7 +144,7 @@ package enum LoadPage {
   private static func checks(_ result: LoadResult) -> String {
     guard !result.findings.isEmpty else { return "" }
     let rows = result.findings.map { f in
-      "<tr><td>\(escaped(f.place))</td>"
+      "<tr><td>\(escaped(f.place).replacingOccurrences(of: "/", with: "/<wbr>"))</td>"
         + [f.checked, f.lost, f.duplicate, f.disordered].map { "<td class=\"n\">\(Human.count($0))</td>" }.joined()
         + "<td>\(escaped(f.note ?? ""))</td></tr>"
     }

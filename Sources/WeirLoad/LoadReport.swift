@@ -45,6 +45,7 @@ package struct LoadReport: Sendable {
     for fault in result.faults.dropFirst() { console.data("             \(fault)") }
     console.data(
       "sent         \(Human.count(result.sent)) records in \(Human.seconds(result.seconds)) (\(Human.count(Int64(result.rate)))/s), \(Human.count(result.delivered)) acknowledged, \(result.failed) failed"
+        + (result.repeated > 0 ? ", \(Human.count(result.repeated)) sent again" : "")
     )
     console.data("schedule     maximum send delay \(Human.fixed(result.behindMaxMilliseconds, 1)) ms")
     for failure in result.failures { console.talk(failure) }
@@ -76,7 +77,12 @@ package struct LoadReport: Sendable {
   }
 
   static func json(_ result: LoadResult, _ comparison: LoadComparison? = nil) -> JSONValue {
-    .members([
+    let repeated: [JSONValue.Member] = result.repeated > 0 ? [.init("repeated", .int(result.repeated))] : []
+    return .object(facts(result, comparison) + repeated)
+  }
+
+  private static func facts(_ result: LoadResult, _ comparison: LoadComparison?) -> [JSONValue.Member] {
+    let all: KeyValuePairs<String, JSONValue> = [
       "event": .string("done"), "ok": .bool(result.isGood), "verdict": .string(result.isGood ? "PASS" : "FAIL"),
       "faults": .array(result.faults.map { .string($0) }), "load": .string(result.title), "sent": .int(result.sent),
       "delivered": .int(result.delivered), "failed": .int(result.failed), "seconds": .number(Human.fixed(result.seconds, 3)),
@@ -86,6 +92,7 @@ package struct LoadReport: Sendable {
       "samples": result.samples.map { .members(["rows": .int($0.rows), "stale": .int($0.stale)]) } ?? .null,
       "checks": .array(result.findings.map(\.json)), "limits": result.limits.json, "run": result.facts.json,
       "compared": comparison?.json ?? .null,
-    ])
+    ]
+    return all.map { JSONValue.Member($0.key, $0.value) }
   }
 }

@@ -49,6 +49,8 @@ package struct LoadResult: Sendable {
   var sent: Int64 = 0
   var delivered: Int64 = 0
   var failed: Int64 = 0
+  /// Sent again because the target refused them at first.
+  var repeated: Int64 = 0
   var seconds: Double = 0
   var behindMaxMilliseconds: Double = 0
   var latency: LatencyMeter.Summary?

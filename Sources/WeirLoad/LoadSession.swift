@@ -45,7 +45,7 @@ package struct LoadSession: Sendable {
   private static let momentsMax = 4000
 
   let sender: any LoadSender
-  let producer: KafkaProducer
+  let outlet: any LoadOutlet
   let verification: LoadVerification?
   let meter: LatencyMeter
   /// By partition.
@@ -54,11 +54,11 @@ package struct LoadSession: Sendable {
   let report: LoadReport
 
   package init(
-    sender: any LoadSender, producer: KafkaProducer, verification: LoadVerification?, meter: LatencyMeter, bases: [Int64], clock: any Clock,
+    sender: any LoadSender, outlet: any LoadOutlet, verification: LoadVerification?, meter: LatencyMeter, bases: [Int64], clock: any Clock,
     report: LoadReport
   ) {
     self.sender = sender
-    self.producer = producer
+    self.outlet = outlet
     self.verification = verification
     self.meter = meter
     self.bases = bases
@@ -77,11 +77,15 @@ package struct LoadSession: Sendable {
         await ending.guarding {
           try await thread.run { [sender] in try sender.run { isInterrupted() || ending.isAsked } }
           isSent.ask()
-          try await KafkaGroup.translating { try await producer.flush(within: LoadSession.flushNanoseconds) }
+          try await KafkaGroup.translating { try await outlet.flush(within: LoadSession.flushNanoseconds) }
           try await settle(isInterrupted)
         }
         isSent.ask()
         ending.ask()
+        return []
+      }
+      group.addTask {
+        await ending.guarding { try await outlet.carry() }
         return []
       }
       if let watch = verification?.watch {
@@ -95,7 +99,7 @@ package struct LoadSession: Sendable {
     }
     thread.stop()
     result.seconds = Double(sender.counts.elapsedNanoseconds) / 1e9
-    do { try ending.check() } catch let error as WeirError where error.code.isOfSource && producer.counts.failed > 0 {
+    do { try ending.check() } catch let error as WeirError where error.code.isOfSource && outlet.delivery.failed > 0 {
       result.failures.append(error.words)
     }
     try await conclude(&result)
@@ -132,7 +136,7 @@ package struct LoadSession: Sendable {
           seconds: seconds, wanted: sender.rate(at: seconds - span / 2), sent: Double(sent - before) / span,
           behindMilliseconds: isSent() ? 0 : Double(sender.counts.behindNanoseconds) / 1e6, latency: .init(collected))
         moments.append(moment)
-        report.live(moment, sent: sent, of: sender.total, waiting: producer.counts.waiting)
+        report.live(moment, sent: sent, of: sender.total, waiting: Int(outlet.delivery.waiting))
         (before, at, collected) = (sent, now, LatencyHistogram())
         if moments.count >= LoadSession.momentsMax {
           moments = moments.enumerated().filter { $0.offset % 2 == 1 }.map(\.element)
@@ -145,8 +149,9 @@ package struct LoadSession: Sendable {
   }
 
   private func conclude(_ result: inout LoadResult) async throws {
-    let counts = producer.counts
-    (result.sent, result.delivered, result.failed) = (Int64(counts.sent), Int64(counts.delivered), Int64(counts.failed))
+    let delivery = outlet.delivery
+    (result.sent, result.delivered, result.failed) = (delivery.sent, delivery.delivered, delivery.failed)
+    result.repeated = delivery.repeated
     result.behindMaxMilliseconds = Double(sender.counts.behindMaxNanoseconds) / 1e6
     guard let verification else { return }
     result.histogram = meter.histogram
@@ -156,7 +161,7 @@ package struct LoadSession: Sendable {
     result.samples = await verification.watch.samples
     if let check = verification.check {
       let store = try AdapterRegistry.standard.stateTable(at: verification.store)
-      result.findings.append(try await check.check(store, driver.templates, sent: Int64(counts.sent)))
+      result.findings.append(try await check.check(store, driver.templates, sent: delivery.sent))
     }
     result.findings += try await GoldCheck(ledger: verification.ledger, lake: verification.lake)
       .check(verification.plan, dueIn: driver.dueIn, startedMilliseconds: driver.startedMilliseconds, from: verification.before)

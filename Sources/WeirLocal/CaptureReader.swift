@@ -41,6 +41,8 @@ final class CaptureReader {
   private var carryEndsFile = false
   /// Of the bytes before the next block the last one that is not white space; nil: there is none in its file.
   private var previous: UInt8?
+  /// The first byte of their file that is not white space; nil: there is none before the next block.
+  private var first: UInt8?
   /// Set when all files are used up.
   private var filesEnded = false
   private(set) var position: Int64 = 0
@@ -162,13 +164,20 @@ final class CaptureReader {
   private func pass(_ bytes: UnsafePointer<UInt8>, _ count: Int) {
     guard options.framing != nil else { return }
     var at = count
-    while at > 0, [0x20, 0x09, 0x0A, 0x0D].contains(bytes[at - 1]) { at -= 1 }
-    if at > 0 { previous = bytes[at - 1] }
+    while at > 0, CaptureReader.space.contains(bytes[at - 1]) { at -= 1 }
+    if first == nil {
+      first = UnsafeBufferPointer(start: bytes, count: at).first { !CaptureReader.space.contains($0) && !CaptureReader.mark.contains($0) }
+    }
+    // A byte order mark at the beginning of a file is none of its text.
+    if at > 0, first != nil { previous = bytes[at - 1] }
   }
+
+  private static let space: [UInt8] = [0x20, 0x09, 0x0A, 0x0D]
+  private static let mark: [UInt8] = [0xEF, 0xBB, 0xBF]
 
   private func endFile() {
     hash.endFile()
-    previous = nil
+    (previous, first) = (nil, nil)
   }
 
   private func changed(_ why: String, advice: Wording = "") -> WeirError {
@@ -244,12 +253,13 @@ final class CaptureReader {
   ) -> RawBlock? {
     let frames = framing.frames(
       FramedText(
-        base: text.base, count: seen, isEnd: isEnd, previous: previous, rowsMax: options.blockRows,
-        stop: Int(clamping: nextCut - position)))
+        base: text.base, count: seen, isEnd: isEnd, isFull: !isEnd && seen >= options.recordBytes, previous: previous, first: first,
+        rowsMax: options.blockRows, stop: Int(clamping: nextCut - position)))
     guard frames.end > 0 else { return nil }
     if let missing = frames.unended, nextFile > 0 {
       options.tell("\(options.files[nextFile - (endsFile ? 2 : 1)].name) ends without \(missing): was it cut off?")
     }
+    if let other = frames.other, nextFile > 0 { options.tell("\(options.files[nextFile - (endsFile ? 2 : 1)].name) \(other)") }
     var block = hand(text, frames.end, of: count, endsFile: endsFile)
     block.framing = .spans(offset: frames.offset, length: frames.length)
     return block

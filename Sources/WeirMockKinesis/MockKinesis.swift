@@ -149,7 +149,7 @@ struct MockFaults: Sendable {
   }
 
   /// Of PutRecords, the next ones.
-  mutating func refuseRecords(_ count: Int) { records += count }
+  mutating func refuseRecords(_ count: Int) { records = min(records + count, MockKinesis.countMax) }
 
   mutating func takeRecord() -> Bool {
     guard records > 0 else { return false }

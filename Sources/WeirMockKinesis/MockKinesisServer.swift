@@ -77,11 +77,8 @@ package final class MockKinesisServer: @unchecked Sendable {
   }
 
   /// Carries a command out, a line of words.
-  /// - Returns: what it answers; nil: it is no command.
-  package func command(_ line: String) -> String? {
-    let words = line.split(separator: " ").map(String.init)
-    return changing { state in state.command(words, at: now) }
-  }
+  /// - Returns: one line; it begins with `error: ` if the command was not carried out.
+  package func command(_ line: String) -> String { changing { $0.command(line) } }
 
   private var now: Int64 { clock.wallMicroseconds / 1000 }
 
@@ -166,29 +163,5 @@ package final class MockKinesisServer: @unchecked Sendable {
       _ = changed.wait(until: Date(timeIntervalSinceNow: Double(milliseconds) / 1000))
     }
     return push
-  }
-}
-
-extension MockKinesis {
-  /// What a line asks for; nil: it is no command.
-  fileprivate mutating func command(_ words: [String], at now: Int64) -> String? {
-    switch (words.first, words.count) {
-    case ("refuse", 4):
-      guard let count = Int(words[3]), count >= 0 else { return nil }
-      change { $0.refuse(words[1], words[2], count) }
-    case ("refuse-records", 2):
-      guard let count = Int(words[1]), count >= 0 else { return nil }
-      change { $0.refuseRecords(count) }
-    case ("expire", 1): change { $0.expireIterators() }
-    case ("silence", 1): change { $0.isSilent = true }
-    case ("speak", 1): change { $0.isSilent = false }
-    case ("cut", 1): change { $0.cut() }
-    case ("trim", 4):
-      guard let count = Int(words[3]), count >= 0, streams[words[1]]?.change(words[2], { $0.trim(count) }) != nil else { return nil }
-    case ("calls", 1):
-      return JSONValue.object(calls.sorted { $0.key < $1.key }.map { .init($0.key, .int(Int64($0.value))) }).text
-    default: return nil
-    }
-    return "done"
   }
 }

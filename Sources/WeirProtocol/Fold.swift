@@ -75,11 +75,11 @@ public struct LedgerFold: Sendable, Equatable {
   /// The state of the merge lane, also before its first epoch: it begins after entry 0.
   public var mergeLane: LaneFold { lanes[.merge] ?? LaneFold(generation: 0, floor: Watermark.minimum, at: .offset(0)) }
 
-  /// True when every listed lane has ended its input.
-  public var hasEnded: Bool { lanes.allSatisfy { $0.key == .merge || $0.value.hasEnded } }
+  /// True when every listed lane has ended its input, or its shard has ended.
+  public var hasEnded: Bool { lanes.allSatisfy { $0.key == .merge || $0.value.hasEnded || $0.value.isShardClosed } }
 
   /// The end of input is recorded, and the entry that closes the windows comes after it.
-  public var isFinished: Bool { hasEnded && lanes.allSatisfy { $0.key == .merge || $0.value.isClosed } }
+  public var isFinished: Bool { hasEnded && lanes.allSatisfy { $0.key == .merge || $0.value.isClosed || $0.value.isShardClosed } }
 
   /// Of all lanes.
   public var counts: BucketCounts {

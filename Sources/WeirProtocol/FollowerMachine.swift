@@ -220,8 +220,25 @@ public struct FollowerMachine: Sendable {
       entries, of: table, version: snapshot.version + 1, after: after, through: through,
       adopts: snapshot.version >= 0 && snapshot.ledgerID != ledgerID, reversed: variant.contains(.followerOutOfOrder))
     if variant.contains(.followerProvesFirst) { commit.proof = entries.first.map { EntryProof(number: through, hash: $0.hash) } }
+    if variant.isEmpty, let error = FollowerMachine.error(in: commit, on: snapshot) {
+      state = .finished
+      return .fail(error)
+    }
     state = .committing(snapshot, commit)
     return .commit(commit)
+  }
+
+  /// No version goes out by which the table would go back, say less than its files, or have a file twice: the mistake is Weir's.
+  private static func error(in commit: Commit, on snapshot: TableSnapshot) -> WeirError? {
+    let name = "version \(commit.version) of a table"
+    do {
+      try invariant(commit.version == snapshot.version + 1, "\(name) comes after version \(snapshot.version)")
+      let applied = snapshot.txn ?? 0
+      try invariant(commit.to >= commit.from && commit.from == applied, "\(name) begins after \(commit.from), not after \(applied)")
+      try invariant(commit.proof != nil || commit.to == commit.from, "\(name) has entries, and no proof of the last one")
+      try invariant(Set(commit.files.map(\.path)).count == commit.files.count, "\(name) has a file twice")
+      return nil
+    } catch { return error }
   }
 
   static func commit(

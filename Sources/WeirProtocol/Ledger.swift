@@ -85,7 +85,7 @@ extension Ledger {
   /// For a place without entries and snapshots: the error where other files of a ledger are left; nil: there never was one.
   public static func lost(_ layout: LedgerLayout, _ store: any ObjectStore) async throws -> WeirError? {
     for directory in [layout.pointers, layout.collected, layout.blobs, layout.sinks] {
-      guard let left = try await store.list(directory).first else { continue }
+      guard let left = try await store.first(of: directory) else { continue }
       return WeirError(
         .ledgerCorrupt,
         "the ledger \(layout.prefix) in the lake \(store.place) has lost its entries and snapshots: \(left.path) of it is there",

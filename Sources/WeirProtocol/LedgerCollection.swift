@@ -116,7 +116,7 @@ extension Ledger {
   }
 
   /// When the newest entry was written, by the store's clock; nil: it is not there.
-  private func headTime() async throws -> Int64? { try await store.list(layout.entry(fold.number)).first?.modifiedMicroseconds }
+  private func headTime() async throws -> Int64? { try await store.first(of: layout.entry(fold.number))?.modifiedMicroseconds }
 
   /// Writes a snapshot and moves the pointer to it.
   private func writeSnapshot(of fold: LedgerFold) async throws {
@@ -191,21 +191,41 @@ extension Ledger {
     }
   }
 
+  /// Deletes the old files that nothing names, page by page of the listing.
+  ///
+  /// The entries are read once, after the first page with old files. A file of a later page is a day old as of a time before that, and was named
+  /// within an hour of it or never, so these entries say whether it is.
   /// - Returns: the files that were deleted, and how many entries were not read yet.
   private func sweep(_ kept: LedgerFold, asOf now: Int64) async throws -> (deleted: [String], unread: Int) {
-    let files = try await store.list(layout.blobs) + store.list(layout.lookups)
     let age = variant.contains(.sweepsYoung) ? 0 : Ledger.sweepMicroseconds
-    let old = files.filter { now - $0.modifiedMicroseconds >= age }
-    guard !old.isEmpty else { return ([], 0) }
+    var (deleted, unread): ([String], Int?) = ([], nil)
+    let named = kept.namedFiles
+    for directory in [layout.blobs, layout.lookups] {
+      var next: String?
+      repeat {
+        let page = try await store.page(of: directory, after: next)
+        next = page.next
+        let old = page.objects.filter { now - $0.modifiedMicroseconds >= age }
+        if old.isEmpty { continue }
+        if unread == nil { unread = try await readNames() }
+        if let unread, unread > 0 { return (deleted, unread) }
+        for file in old where !named.contains(file.path) && names.newest[file.path] == nil {
+          try await store.delete(file.path)
+          deleted.append(file.path)
+        }
+      } while next != nil
+    }
+    return (deleted, 0)
+  }
+
+  /// Reads which files the kept entries name.
+  /// - Returns: how many entries are left.
+  private func readNames() async throws -> Int {
     let numbers = try await numbers(in: layout.entries).map(\.number)
     if let first = numbers.first { names.drop(before: first) }
     let unread = numbers.filter { $0 > names.readThrough ?? -1 }
     try await read(unread.prefix(EntryNames.readsMax))
-    guard unread.count <= EntryNames.readsMax else { return ([], unread.count - EntryNames.readsMax) }
-    let named = kept.namedFiles
-    let unnamed = old.map(\.path).filter { !named.contains($0) && names.newest[$0] == nil }
-    for path in unnamed { try await store.delete(path) }
-    return (unnamed, 0)
+    return max(0, unread.count - EntryNames.readsMax)
   }
 
   /// Reads entries for the files that they name.

@@ -90,7 +90,7 @@ struct LedgerReader: Sendable {
         return head
       }
     }
-    if older.isEmpty, try await store.list(layout.entries).isEmpty { return nil }
+    if older.isEmpty, try await store.first(of: layout.entries) == nil { return nil }
     throw WeirError(
       .ledgerCorrupt, "\(layout.snapshot(lost)): missing, and the entries that it covers are not all there",
       advice: "Nothing was written. Restore the file from a copy of the lake.")

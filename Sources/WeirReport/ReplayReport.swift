@@ -95,9 +95,10 @@ package final class ReplayReport: Sendable {
 
   /// The most memory that this process has had, mapped files with it.
   private static var peakResidentBytes: Int64? {
-    var usage = rusage()
-    // RUSAGE_SELF, which is imported with another type. Linux counts in KiB.
-    return getrusage(0, &usage) == 0 ? Int64(usage.ru_maxrss) << 10 : nil
+    // Not getrusage: its number may be that of the program that started this one.
+    guard let status = try? String(contentsOfFile: "/proc/self/status", encoding: .utf8) else { return nil }
+    let line = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
+    return line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int64($0) }.map { $0 << 10 }
   }
 
   // MARK: The end

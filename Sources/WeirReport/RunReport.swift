@@ -45,7 +45,8 @@ package final class RunReport: Sendable {
     case .joined(let number): inform("joined; the ledger is at entry \(number)", event)
     case .assigned(let positions):
       let all = positions.sorted { $0.key < $1.key }.map { "\($0.key) from \($0.value)" }
-      inform("reads \(all.isEmpty ? "nothing: there are more workers than partitions" : all.joined(separator: ", "))", event)
+      let nothing = "nothing: other workers have all partitions, or there are none yet"
+      inform("reads \(all.isEmpty ? nothing : all.joined(separator: ", "))", event)
     case .revoked(let shards, let isLost):
       let words = "\(isLost ? "lost" : "handed over") \(shards.joined(separator: ", "))"
       if isLost { log.warning(words, RunReport.members(event)) } else { inform(words, event) }

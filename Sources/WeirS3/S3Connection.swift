@@ -91,7 +91,11 @@ extension S3Connection {
       if next == token { break }
       token = next
     }
-    throw WeirError(
+    throw endless(prefix)
+  }
+
+  func endless(_ prefix: String) -> WeirError {
+    WeirError(
       .storage,
       "the listing of \(S3Location.scheme)\(location.bucket)/\(prefix) has more than \(S3Connection.pagesMax) pages, or repeats one",
       advice: "Is \(sender.endpoint) a store with the interface of S3?")

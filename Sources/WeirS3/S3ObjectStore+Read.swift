@@ -52,15 +52,24 @@ extension S3ObjectStore {
     let after = first.utf8.lexicographicallyPrecedes(prefix.utf8) || first.isEmpty ? nil : S3Text.before(location.key(first))
     var found: [ObjectInfo] = []
     try await connection.eachPage(asked, after: after) { page in
-      found += page.objects.compactMap { object in
-        guard let path = location.path(ofKey: object.key), path.utf8.starts(with: prefix.utf8),
-          !path.utf8.lexicographicallyPrecedes(first.utf8)
-        else { return nil }
-        return ObjectInfo(path: path, bytes: object.bytes, modifiedMicroseconds: object.modifiedMicroseconds)
-      }
+      found += objects(of: page, prefix).filter { !$0.path.utf8.lexicographicallyPrecedes(first.utf8) }
       return true
     }
     return S3ObjectStore.ordered(found)
+  }
+
+  package func page(of prefix: String, after next: String?) async throws -> ObjectPage {
+    let asked = connection.location.prefix.isEmpty ? prefix : connection.location.key(prefix)
+    let page = try await connection.page(asked, after: nil, token: next)
+    if let next, page.next == next { throw connection.endless(asked) }
+    return ObjectPage(S3ObjectStore.ordered(objects(of: page, prefix)), next: page.next)
+  }
+
+  private func objects(of page: S3ListPage, _ prefix: String) -> [ObjectInfo] {
+    page.objects.compactMap { object in
+      guard let path = connection.location.path(ofKey: object.key), path.utf8.starts(with: prefix.utf8) else { return nil }
+      return ObjectInfo(path: path, bytes: object.bytes, modifiedMicroseconds: object.modifiedMicroseconds)
+    }
   }
 
   /// S3 lists in this order; some stores do not.

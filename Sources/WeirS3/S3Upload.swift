@@ -8,7 +8,7 @@ import WeirS3Settings
 /// that are allocated and freed by turns leave holes between them, as large as the blocks. Parts are numbered as they are cut, so they arrive
 /// in any order.
 actor S3Upload: ObjectUpload {
-  static let partsAtOnce = 4
+  static let partsAtOnce = 3
 
   private let connection: S3Connection
   private let key: String

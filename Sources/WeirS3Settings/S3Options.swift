@@ -32,8 +32,8 @@ extension S3Settings {
       }
       region = text
     case .endpoint:
-      guard text.hasPrefix("http://") || text.hasPrefix("https://") else {
-        throw S3Settings.refused("endpoint is \(Printable.text(text, bytesMax: 100))", "Write https://HOST:PORT.")
+      guard HostAddress.isWebAddress(text) else {
+        throw S3Settings.refused("endpoint is \(Printable.text(text, bytesMax: 100))", "Write https://HOST:PORT, with a port up to 65535.")
       }
       endpoint = text
     case .sse: encryption = try S3Settings.encryption(text, options)

@@ -37,6 +37,12 @@ package struct S3Location: Sendable, Hashable, CustomStringConvertible {
     } else {
       self.prefix = String(path.drop { $0 == "/" }.reversed().drop { $0 == "/" }.reversed())
     }
+    // An empty variable leaves such an address, and its user does not mean the whole bucket.
+    if path.count > 1, path.allSatisfy({ $0 == "/" }) {
+      throw WeirError(
+        .config, "\(text): there are only slashes after the bucket",
+        advice: "Write \(S3Location.scheme)\(bucket) for the whole bucket, or s3://BUCKET/PREFIX.")
+    }
     if let problem = problem { throw WeirError(.config, "\(text): \(problem)", advice: "Write s3://BUCKET/PREFIX.") }
   }
 

@@ -11,6 +11,8 @@ package struct Faults: Sendable {
   package var requestSlow = 0.0
   /// A write of many rows to the state table takes several transactions.
   package var writeSplit = 0.0
+  /// A request to the state table takes effect late: others are made meanwhile.
+  package var stateSlow = 0.0
   /// Longest time of a delayed request on its way, virtual nanoseconds.
   package var delayNanosecondsMax: Int64 = 10_000_000_000
   /// Longest error of a wall clock, microseconds.

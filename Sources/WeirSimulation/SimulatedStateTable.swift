@@ -96,6 +96,9 @@ private struct NodeStateTable: StateTable {
   /// A request, up to its effect.
   private func arrive() async {
     await work()
+    if shared.faults.stateSlow > 0, shared.random.chance(shared.faults.stateSlow) {
+      await node.sleep(nanoseconds: 20_000_000 + Int64(shared.random.below(200)) * 1_000_000)
+    }
     guard let strike = shared.onRequest else { return }
     strike(node)
     await node.sleep(nanoseconds: 1000)

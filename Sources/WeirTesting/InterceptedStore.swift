@@ -102,6 +102,13 @@ public struct InterceptedStore: ObjectStore {
     return found
   }
 
+  public func page(of prefix: String, after next: String?) async throws -> ObjectPage {
+    try await before(.list(prefix))
+    let page = try await base.page(of: prefix, after: next)
+    after(.list(prefix), page.objects.count)
+    return page
+  }
+
   public func sync(_ path: String) async throws {
     try await before(.sync(path))
     try await base.sync(path)

@@ -232,6 +232,20 @@ extension ObjectStoreConformance {
         try subject.expect(try await subject.paths(prefix), sorted.filter { $0.hasPrefix(prefix) }, "below \(prefix)")
       }
     },
+    Case("the pages of a listing are the listing, and its first object is the first of them") { subject in
+      for name in names { _ = await subject.put(name, name) }
+      for prefix in ["", "a", "b/", "z"] {
+        let whole = try await subject.store.list(prefix)
+        var (found, next): ([ObjectInfo], String?) = ([], nil)
+        repeat {
+          let page = try await subject.store.page(of: prefix, after: next)
+          found += page.objects
+          next = page.next
+        } while next != nil
+        try subject.expect(found, whole, "pages below \(prefix)")
+        try subject.expect(try await subject.store.first(of: prefix), whole.first, "first below \(prefix)")
+      }
+    },
     Case("a listing begins with the path that it is asked for, or the one after it") { subject in
       for name in names { _ = await subject.put(name, "") }
       let sorted = names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }

@@ -1,3 +1,4 @@
+import CWeirSystem
 import Glibc
 import WeirAWS
 import WeirCore
@@ -17,6 +18,8 @@ import WeirCore
 @main
 enum AWSProbe {
   static func main() async {
+    // As `weir` does.
+    weir_limit_heaps(2)
     let world = ProbeWorld()
     for line in lines() {
       let answer: JSONValue

@@ -43,7 +43,9 @@ extension FuzzTarget {
   static let captureFrame = FuzzTarget(
     "capture-frame",
     seeds: {
-      [recorded("t/0", 0..<5), recorded("t/0", 7..<8), RecordedBlock(shard: "t/0", first: 3, next: 9)].map { block in
+      var counted = recorded("t/0", 0..<5)
+      counted.sequences = (0..<5).map { SequenceNumber(UInt128(49_590) << UInt128($0), sub: UInt64($0)) }
+      return [recorded("t/0", 0..<5), recorded("t/0", 7..<8), RecordedBlock(shard: "t/0", first: 3, next: 9), counted].map { block in
         let payload = FramePayload.encode(block)
         return FrameHeader(of: block).bytes(crc: 0) + payload
       }

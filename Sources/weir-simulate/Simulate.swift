@@ -18,6 +18,7 @@ import WeirSimulation
   @Flag(help: "Replay a plain capture.") var replays = false
   @Flag(help: "Repeat the decisions of a live run from a capture of its topic.") var repeats = false
   @Flag(help: "Partition gold tables by their groups, and let an entry have few of those that close.") var parts = false
+  @Flag(help: "Strike rarely by chance and often at the moments at which it hurts, with few kinds of faults.") var aimed = false
   @Flag(help: "Print the events of a run.") var verbose = false
   @Flag(help: "Show how often each fault and each way of recovery was met.") var marks = false
 
@@ -55,14 +56,14 @@ import WeirSimulation
     let began = Date()
     for seed in first..<first + seeds {
       let result = LiveSimulation.run(
-        seed: seed, without: without, bug: planted, mode: mode, parts: parts, log: verbose ? { print($0) } : nil)
+        seed: seed, without: without, bug: planted, mode: mode, parts: parts, aimed: aimed, log: verbose ? { print($0) } : nil)
       all += result.marks
       steps += result.steps
       entries += result.entries
       strikes += result.strikes
       if let violation = result.violation {
         failed += 1
-        let faults = reduce ? LiveSimulation.reduce(seed: seed, mode: mode) : result.faults
+        let faults = reduce ? LiveSimulation.reduce(seed: seed, mode: mode, aimed: aimed) : result.faults
         print("seed \(seed): \(violation)\n  faults: \(faults.joined(separator: ","))\n  to see it: \(command(of: seed))")
       }
       if EscapeWatch.count > escaped {
@@ -71,7 +72,7 @@ import WeirSimulation
         escaped = EscapeWatch.count
       }
       if seed % 50 == 0 {
-        let second = LiveSimulation.run(seed: seed, without: without, bug: planted, mode: mode, parts: parts)
+        let second = LiveSimulation.run(seed: seed, without: without, bug: planted, mode: mode, parts: parts, aimed: aimed)
         if second.trace != result.trace || second.steps != result.steps {
           failed += 1
           print("seed \(seed): two runs differ: \(result.steps) and \(second.steps) steps")
@@ -91,7 +92,9 @@ import WeirSimulation
 
   /// Repeats a seed alone, with all its events. (The same seed has the same hashes with this variable only.)
   private func command(of seed: UInt64) -> String {
-    let flags = [("--reshards", reshards), ("--grows", grows), ("--replays", replays), ("--repeats", repeats), ("--parts", parts)]
+    let flags = [
+      ("--reshards", reshards), ("--grows", grows), ("--replays", replays), ("--repeats", repeats), ("--parts", parts), ("--aimed", aimed),
+    ]
     return
       (["SWIFT_DETERMINISTIC_HASHING=1 .build/release/weir-simulate --verbose --first \(seed)"] + flags.filter(\.1).map(\.0)
       + (without.isEmpty ? [] : ["--without \(without)"]) + (bug.map { ["--bug \($0)"] } ?? [])).joined(separator: " ")

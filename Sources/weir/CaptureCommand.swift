@@ -4,7 +4,7 @@ import WeirCommands
 /// `weir capture`.
 struct Capture: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Records live Kafka topics into a directory that `weir replay` reads.",
+    abstract: "Records live Kafka topics or a Kinesis stream into a directory that `weir replay` reads.",
     discussion: """
       It can be killed at any time. The same command resumes after the last captured record.
 
@@ -13,11 +13,11 @@ struct Capture: AsyncParsableCommand {
         weir capture --brokers localhost:9092 --topic orders --out captured --for 10m
       """)
 
-  @Argument(help: "A pipeline file whose source.kafka is captured.", completion: .pipeline) var pipeline: String?
+  @Argument(help: "A pipeline file whose source is captured.", completion: .pipeline) var pipeline: String?
   @Option(help: "The directory of the capture. An existing capture is resumed.", completion: .directory) var out: String
   @Option(help: "Kafka brokers (host:port,…), instead of the pipeline's.") var brokers: String?
   @Option(help: "A topic, instead of the pipeline's; may be repeated.") var topic: [String] = []
-  @Option(help: "Where new partitions start: earliest, latest or a time.") var start: String?
+  @Option(help: "Where new partitions start: earliest (Kinesis: trim_horizon), latest or a time.") var start: String?
   @Option(name: .customLong("option"), help: "name=value, a further option of the Kafka client; may be repeated.") var clientOption:
     [String] = []
   @Option(name: .customLong("for"), help: "Duration, such as 10m. Default: until SIGTERM.") var duration: String?

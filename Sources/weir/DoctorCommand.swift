@@ -18,7 +18,9 @@ struct Doctor: AsyncParsableCommand {
       """)
   @Argument(help: "The pipeline file (YAML).", completion: .pipeline) var pipeline: String?
   @Option(help: "The lake's directory or s3://BUCKET/PREFIX, instead of the pipeline's.", completion: .directory) var lake: String?
-  @Option(help: "The state table's directory, instead of the pipeline's.", completion: .directory) var store: String?
+  @Option(
+    help: "The state table's directory or address (dynamodb://TABLE, redis://HOST:PORT), instead of the pipeline's.",
+    completion: .directory) var store: String?
   @Flag(help: "Print one JSON object per check.") var json = false
 
   func run() async throws {

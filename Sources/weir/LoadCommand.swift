@@ -5,7 +5,7 @@ import WeirLoad
 /// `weir load`.
 struct Load: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Open-loop load test for a Kafka topic; with --verify, checks the pipeline's results.",
+    abstract: "Open-loop load test for a Kafka topic or a Kinesis stream; with --verify, checks the pipeline's results.",
     discussion: """
       With --verify it reads the pipeline's state during the run and reports the latency from scheduled send to visible state, and \
       lost, duplicated and reordered records. The first word of the report is PASS or FAIL; the exit code is 0 for PASS and 1 for FAIL.
@@ -13,11 +13,12 @@ struct Load: AsyncParsableCommand {
       Examples:
         weir load --brokers localhost:9092 --topic orders --stream orders --for 1m
         weir load --verify pipeline.yaml --stream orders --max-p99 250ms
-        weir load --brokers localhost:9092 --topic copy --capture captured --speed 4x
+        weir load --kinesis orders --stream orders --rate 2000/s --for 1m
       """)
 
   @Option(help: "Kafka brokers (host:port,…), instead of the pipeline's.") var brokers: String?
   @Option(help: "The topic, instead of the pipeline's.") var topic: String?
+  @Option(help: "A Kinesis stream instead of a topic: its name or ARN. Region and endpoint come from the environment.") var kinesis: String?
   @Option(help: "ad-events, orders, trades, clicks, sensors.") var stream: EventStream = .adEvents
   @Option(help: "Directory of a capture to play instead of a generated stream.", completion: .directory) var capture: String?
   @Option(help: "Playback speed relative to the recording, such as 4x.", transform: Load.speed) var speed = 1.0
@@ -58,6 +59,7 @@ struct Load: AsyncParsableCommand {
       var options = LoadOptions()
       options.brokers = brokers
       options.topic = topic
+      options.kinesis = kinesis
       options.stream = stream
       options.capture = capture
       options.speed = speed

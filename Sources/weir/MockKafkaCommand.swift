@@ -54,7 +54,7 @@ struct MockKafka: AsyncParsableCommand {
   @Sendable private static func topic(_ text: String) throws -> MockTopic {
     guard let topic = MockTopic(text) else {
       throw ValidationError(
-        "\(text) is not a topic; give its name and number of partitions, at most \(MockTopic.partitionsMax): orders:4")
+        "\(text) is not a topic; give its name and number of partitions, from 1 to \(MockTopic.partitionsMax): orders:4")
     }
     return topic
   }

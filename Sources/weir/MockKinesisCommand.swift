@@ -9,7 +9,8 @@ struct MockKinesis: AsyncParsableCommand {
     abstract: "Runs a server with the interface of Kinesis for tests and trials; keeps its records in memory.",
     discussion: """
       Prints its address, and runs until SIGTERM or, if stdin is a pipe, until stdin closes. Accepts any signature, and requests without \
-      one. Has no TLS, and so no HTTP/2. Accepts commands on stdin, one per line, and answers each with a line on stdout:
+      one. Has no TLS, and so no HTTP/2. Accepts commands on stdin, one per line, and answers each with a line on stdout, \
+      which begins with "error:" if a command was not carried out:
         refuse OPERATION CODE COUNT   answers the next requests with an error
         refuse-records COUNT          refuses the next records of PutRecords, one by one
         expire                        expires all iterators
@@ -74,7 +75,8 @@ struct MockKinesis: AsyncParsableCommand {
 
   @Sendable private static func stream(_ text: String) throws -> MockTopic {
     guard let stream = MockTopic(text) else {
-      throw ValidationError("\(text) is not a stream; give its name and number of shards: orders:4")
+      throw ValidationError(
+        "\(text) is not a stream; give its name and number of shards, from 1 to \(MockTopic.partitionsMax): orders:4")
     }
     return stream
   }

@@ -24,8 +24,8 @@ struct Weir: AsyncParsableCommand {
       """,
     version: weirVersion,
     subcommands: [
-      Demo.self, Run.self, Replay.self, Capture.self, Load.self, Generate.self, Check.self, Explain.self, Doctor.self, State.self,
-      Ledger.self,
+      Demo.self, Run.self, Replay.self, Capture.self, Load.self, Generate.self, Infer.self, Check.self, Explain.self, Schema.self,
+      Doctor.self, State.self, Ledger.self,
       MockKafka.self, MockKinesis.self, Completion.self,
     ])
 }
@@ -68,7 +68,7 @@ struct Replay: AsyncParsableCommand {
   @Option(
     name: .long, parsing: .upToNextOption,
     help:
-      "NDJSON files (plain, gzip or zstd) in order, '-' for standard input, a directory that `weir capture` wrote, or s3://BUCKET/PREFIX.",
+      "Files of records (plain, gzip or zstd) in order, '-' for standard input, a directory that `weir capture` wrote, or s3://BUCKET/PREFIX.",
     completion: .file())
   var capture: [String]
   @Option(help: "The lake's directory or s3://BUCKET/PREFIX, instead of the pipeline's.", completion: .directory) var lake: String?
@@ -109,6 +109,10 @@ struct Check: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Checks a pipeline file.",
     discussion: """
+      Reports each error with file, line, column and a suggested fix, and warns of settings that surprise. Reads the files of lookups; processes nothing.
+
+      Exit codes: 0: valid, perhaps with warnings. 2: invalid.
+
       Examples:
         weir check pipeline.yaml
         weir check pipeline.yaml --json

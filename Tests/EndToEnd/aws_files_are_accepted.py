@@ -141,7 +141,7 @@ def sources_faults(root):
     for directory, names, call in (("WeirS3", ("lake", "doctor"), r'\b(?:object|bucket)\(\s*"([A-Z]\w+)"'),
                                    ("WeirDynamoDB", ("state", "state_create", "state_doctor"), r'(?:\bsend\(\s*|operation = )"([A-Z]\w+)"'),
                                    ("WeirGlue", ("catalog", "catalog_create"), r'\bsend\(\s*"([A-Z]\w+)"'),
-                                   ("WeirKinesis", ("kinesis", "kinesis_fan_out", "kinesis_leases"), r'\b(?:send|request)\(\s*"([A-Z]\w+)"'),
+                                   ("WeirKinesis", ("kinesis", "kinesis_fan_out", "kinesis_load", "kinesis_leases"), r'\b(?:send|request)\(\s*"([A-Z]\w+)"'),
                                    ("WeirAWS/Secrets", ("secret_values", "parameters"), r'\brequest\(\s*"([A-Z]\w+)"')):
         text = "".join(open(path).read() for path in sorted(glob.glob(os.path.join(root, directory, "**", "*.swift"), recursive=True)))
         if not text:

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """weir capture: what a reader of its own finds in a capture is what was sent, through kills; its replay gives the live run's rows, with --decisions its bytes."""
+import atexit
 import collections
 import glob
 import json
@@ -26,15 +27,17 @@ class Capture:
     """A `weir capture` process."""
 
     number = 0
+    all = []
 
-    def __init__(self, suite, out, address, topic, *more):
+    def __init__(self, suite, out, address, topic, *more, environment=None):
         self.out = out
+        Capture.all.append(self)
         Capture.number += 1
         self.log = f"{out}-{Capture.number}.log"
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
                 [suite.weir, "capture", "--out", out, "--brokers", address, "--topic", topic, "--json", "--flush", "50ms", *more],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
 
     @property
     def is_running(self):
@@ -69,6 +72,14 @@ class Capture:
 
     def wait_for(self, count, seconds=60):
         broker.wait(f"{count} records captured", lambda: len(live_capture.records(self.out)) >= count or not self.is_running, seconds)
+
+
+@atexit.register
+def _none_stays():
+    """A driver that fails leaves no running capture."""
+    for capture in Capture.all:
+        if hasattr(capture, "process") and capture.is_running:
+            capture.kill()
 
 
 def faults_of(directory, sent):

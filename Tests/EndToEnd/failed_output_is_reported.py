@@ -64,6 +64,8 @@ def case(suite, path, address):
         ("mock-kinesis",): ["--stream", "x:1"],
         ("check",): [files["pipeline"]],
         ("explain",): [files["pipeline"]],
+        ("infer",): [files["capture"]],
+        ("schema",): [],
         ("doctor",): [files["pipeline"], *there],
         ("generate",): ["clicks", "--count", "2000"],
         ("state", "get"): ["last", "k1", "--store", files["store"]],

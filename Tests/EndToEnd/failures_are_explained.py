@@ -5,7 +5,10 @@ import datetime
 import json
 import os
 import shutil
+import socket
 import subprocess
+import sys
+import threading
 
 import common
 
@@ -501,6 +504,44 @@ def read_beside_a_worker(suite):
     suite.claim(f"the state table is read while a worker enlarges it ({'some' if reads else 'no'} reads)", faults or ([] if reads else ["no read"]))
 
 
+def other_service(suite):
+    """`weir doctor` at a port where another service listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        def serve():
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    with connection:
+                        connection.sendall(b"SSH-2.0-Service\r\n")
+                        connection.recv(1 << 16)
+        threading.Thread(target=serve, daemon=True).start()
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        path = suite.path("other-service.yaml")
+        with open(path, "w") as f:
+            f.write(f"pipeline: p\nsource: {{kinesis: {{stream: st, app: application, start: '2099-01-01T00:00:00Z', endpoint: '{address}', lease_endpoint: '{address}'}}}}\n"
+                    f"record: {{fields: {{id: string}}}}\nbronze: {{}}\nlake: {{path: '{suite.path('other-service-lake')}'}}\n")
+        environment = dict(os.environ, AWS_ACCESS_KEY_ID="x", AWS_SECRET_ACCESS_KEY="y", AWS_REGION="eu-central-1")
+        run = common.Result([suite.weir, "doctor", path], environment=environment)
+        server.shutdown(socket.SHUT_RDWR)
+    failed = [line for line in run.out.splitlines() if line.startswith("FAILED")]
+    faults = [] if run.code == 1 and len(failed) == 2 else [f"ended with {run.code}: {run.out}{run.talk}"]
+    faults += [line for line in failed if "the answer is not HTTP" not in line or "Allow" in line or "Nothing is lost" in line]
+    faults += [] if "source.kinesis.start: 2099-01-01" in run.out and "in the future" in run.out else [f"start: {run.out}"]
+    suite.claim("weir doctor says that another service listens, without advice on permissions and workers, and that a start is in the future", faults)
+
+
+def large_parent(suite):
+    """The peak of resident memory is that of the program itself."""
+    code = ("import subprocess, sys\nheld = bytearray(600 << 20)\nfor i in range(0, len(held), 4096): held[i] = 1\n"
+            "sys.exit(subprocess.call(sys.argv[1:]))")
+    job = base.make(suite, "parent")
+    run = common.Result([sys.executable, "-c", code, suite.weir, "replay", job.pipeline, "--capture", base.capture, "--lake", job.lake,
+                         "--store", job.store, "--json"])
+    peak = run.done.get("memory", {}).get("peak_resident") or 0
+    suite.claim("a large parent process does not count as resident memory",
+                [] if run.code == 0 and 0 < peak < 500 << 20 else [f"exit code {run.code}, peak_resident {peak}: {run.talk}"])
+
+
 common.Suite("failures_are_explained", 600, __doc__).run(
     undisturbed, full_disk, full_beside_pipe, read_only, keep_open, other_capture, grown, other_lanes, changed_pipeline, other_ledger, lost_store,
-    two_workers, bad_input, late_records, bad_pipeline, command_lines, unset_variables, what_is_shown, read_beside_a_worker)
+    two_workers, bad_input, late_records, bad_pipeline, command_lines, unset_variables, what_is_shown, read_beside_a_worker, other_service, large_parent)

@@ -61,7 +61,8 @@ def change(app, **more):
     """Makes a pipeline file read Kinesis."""
     def edit(spec):
         spec["source"] = {"kinesis": {
-            "stream": STREAM, "app": app, "lease": "3s", "poll": "250ms", "idle": "1h", "refresh": "2s", "handover": "20s", **more}}
+            "stream": STREAM, "app": app, "lease": "3s", "idle": "1h", "refresh": "2s", "handover": "20s",
+            **({} if more.get("read") == "fan_out" else {"poll": "250ms"}), **more}}
         spec["record"]["time"]["max_ahead"] = "off"
         spec.setdefault("lake", {})["flush"] = {"every": "300ms", "bytes": "256KiB"}
         spec["checks"].append({"name": "has_user", "that": "user is not null"})

@@ -82,10 +82,14 @@ class Stream:
 
     def close_windows(self, partitions=PARTITIONS):
         """One record a partition, later than all windows."""
+        self.each_partition("closing", CLOSING_MS, partitions)
+
+    def each_partition(self, name, time_ms, partitions=PARTITIONS):
+        """One valid record a partition, of a user whose key belongs there."""
         for partition in range(partitions):
             user = next(u for i in range(1000) if broker.partition_of((u := f"closer{i}").encode(), partitions) == partition)
-            value = {"id": f"closing-{partition}", "user": user, "t": CLOSING_MS, "kind": "view", "amount": 1}
-            self.producer.send(self.topic, json.dumps(value).encode(), user.encode(), timestamp=CLOSING_MS, partition=partition)
+            value = {"id": f"{name}-{partition}", "user": user, "t": time_ms, "kind": "view", "amount": 1}
+            self.producer.send(self.topic, json.dumps(value).encode(), user.encode(), timestamp=time_ms, partition=partition)
         self.producer.flush()
 
     @property
@@ -93,8 +97,8 @@ class Stream:
         return self.producer.records
 
 
-def finish(job, stream, workers, seconds=240, settle=None, partitions=PARTITIONS, closing=True):
-    """Waits until everything is committed, stops the workers, compares. Faults."""
+def finish(job, stream, workers, seconds=240, settle=None, partitions=PARTITIONS, closing=True, last=None):
+    """Waits until everything is committed, stops the workers, compares. last: the job of the one more worker, if not this one. Faults."""
     if closing:
         stream.close_windows(partitions)
     faults = stream.producer.trimmed(job)
@@ -111,7 +115,7 @@ def finish(job, stream, workers, seconds=240, settle=None, partitions=PARTITIONS
     if len(workers) > 1:
         faults += [f"worker {w.number} takes others of its ledger for strangers" for w in workers if any(e["code"] == "group_shared" for e in w.saw("trouble"))]
         # The last of several may have had no lane yet when it was stopped, and so not the merge lane: one more brings it up.
-        faults += Worker(job, workers[-1].address).begin().stop()
+        faults += Worker(last or job, workers[-1].address).begin().stop()
     return faults + broker.faults(job, stream.records) + job.verify_faults()
 
 

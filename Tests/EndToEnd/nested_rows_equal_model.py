@@ -231,6 +231,33 @@ def elements(suite):
     case.claims(suite, f"{len(good):,} orders have their parts, elements and tags; {rejected} are rejected for one of their elements", judge)
 
 
+def large(suite):
+    """Rows that are much larger than their records: a long text in each of many rows."""
+    directory = suite.path("large")
+    os.makedirs(directory)
+    # The last one would take 1.3 GiB.
+    sizes = [(3000, 40_000), (1, 10), (4000, 30_000), (2, 50_000), (0, 9), (30_000, 45_000)]
+    orders = [{"n": n, "pad": f"{n}" + "p" * pad, "items": [f"s{i}" for i in range(count)]} for n, (count, pad) in enumerate(sizes)]
+    capture, pipeline, lake = (os.path.join(directory, name) for name in ("c.ndjson", "p.yaml", "lake"))
+    with open(capture, "w") as f:
+        f.writelines(json.dumps(o) + "\n" for o in orders)
+    with open(pipeline, "w") as f:
+        f.write("pipeline: nested\nsource: {capture: {stream: s}}\nrecord: {fields: {n: int64!, pad: string!, items: list<string>!}}\n"
+                "quarantine: {halt_above: 100%, exit_above: 100%}\nworker: {memory: 128MiB}\n"
+                "silver: {tables: {items: {explode: items as item, columns: \"n, _index, upper(pad) || '-' || item as text\"}}}\n")
+    run = common.Result([suite.weir, "replay", pipeline, "--capture", capture, "--lake", lake, "--json"])
+    faults = run.fault()
+    if not faults:
+        found = [tuple(row.values()) for row in tables.read_delta(lake, "silver/items").to_pylist()]
+        want = [(o["n"], i, f"{o['pad'].upper()}-{item}") for o in orders[:-1] for i, item in enumerate(o["items"])]
+        faults += [] if found == want else [f"{len(found)} rows, {len(want)} expected, or others"]
+        reasons = [(row["_position"], row["reason"]) for row in tables.read_delta(lake, "quarantine/s").to_pylist()]
+        place = sum(len(json.dumps(o)) + 1 for o in orders[:-1])
+        faults += [] if len(reasons) == 1 and reasons[0][0] == place and "exploded_bytes" in reasons[0][1] else [f"reasons: {reasons}"]
+        faults += [] if run.done["memory"]["peak"] < 128 << 20 else [f"memory: {run.done['memory']}"]
+    suite.claim("rows of elements that take a thousand times their block are made within worker.memory; a record beyond exploded_bytes is quarantined", faults)
+
+
 def records(suite):
     """Records within records."""
     rng = random.Random(suite.arguments.seed + 1)
@@ -371,4 +398,4 @@ def topic(suite):
                 "offset and number, and values without elements are consumed", faults)
 
 
-common.Suite("nested_rows_equal_model", 240, __doc__).run(elements, records, topic)
+common.Suite("nested_rows_equal_model", 240, __doc__).run(elements, large, records, topic)

@@ -2,6 +2,8 @@
 """What the pages show is true: their pipelines are valid, their commands run and print what is shown, and no link is dead."""
 import glob
 import os
+import queue
+import re
 import shutil
 import signal
 import socket
@@ -9,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-import queue
 
 import common
 import page_blocks
@@ -92,7 +93,8 @@ class Page:
             with open(os.path.join(tools, tool), "w") as f:
                 f.write(f'#!/bin/sh\nexec "{path}" "$@"\n')
             os.chmod(os.path.join(tools, tool), 0o755)
-        self.shell = Shell(self.directory, tools + os.pathsep + os.environ["PATH"])
+        self.path = tools + os.pathsep + os.environ["PATH"]
+        self.shell = Shell(self.directory, self.path)
         self.ports = {port: free_port() for port in PORTS}
         self.untried = 0
 
@@ -175,6 +177,72 @@ def claim_of(name):
     return claim
 
 
+class ReadMe:
+    """The blocks of README.md that are marked `run`, as a reader pastes them: shell blocks in the checkout, Python where the example's files are."""
+
+    LIVE = "Deploy/Pipelines/ad-events-kafka.yaml"
+
+    def __init__(self, suite):
+        with open(os.path.join(common.ROOT, "README.md")) as f:
+            self.text = f.read()
+        self.page = Page(suite, "README")
+        self.demo, self.live = (os.path.join(self.page.directory, name) for name in ("demo", "live"))
+        os.makedirs(self.live)
+        with open(os.path.join(common.ROOT, self.LIVE)) as f:
+            self.page.write("live.yaml", self.page.here(f.read()))
+
+    def here(self, text):
+        for shown, own in (("/tmp/weir-demo", self.demo), ("/tmp/weir", self.live), (self.LIVE, os.path.join(self.page.directory, "live.yaml"))):
+            text = text.replace(shown, own)
+        return self.page.here(text)
+
+    def run(self, block):
+        """(exit code, output)."""
+        text = self.here(block.text)
+        if block.language == "python":
+            command, cwd = ["python", "-c", text], self.demo
+        else:
+            command, cwd = ["bash", "--norc", "-euo", "pipefail", "-c", text], common.ROOT
+        # Its session: what it started in the background ends with it.
+        process = subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                   start_new_session=True, env={**os.environ, "PATH": self.page.path, "LC_ALL": "C.UTF-8", "NO_COLOR": "1"})
+        try:
+            out, _ = process.communicate(timeout=2 * COMMAND_LIMIT)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            out, _ = process.communicate()
+        finally:
+            with common.contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        return process.returncode, out
+
+    def faults(self):
+        """What README.md claims and does not happen."""
+        blocks, prose = page_blocks.split(self.text)
+        faults = [f"line {b.line}: ```{b.language} says neither run nor untried" for b in blocks if not b.words & {"run", "untried"}]
+        outputs = {}
+        for block in [b for b in blocks if "run" in b.words]:
+            code, outputs[block.line] = self.run(block)
+            if code:
+                return faults + [f"line {block.line}: exit {code}; printed: {outputs[block.line][-500:]}"]
+        everything = "\n".join(outputs.values())
+        counts = re.search(r"([\d,]+) accepted records, ([\d,]+) duplicates and ([\d,]+) quarantined", "\n".join(line for _, line in prose))
+        for number, name in zip(counts.groups(), ("accepted", "duplicate", "quarantined")):
+            if not re.search(rf"^  {name} +{number}$", everything, re.M):
+                faults.append(f"the replay of the example does not print {number} {name}")
+        # The load found every record.
+        if not re.search(r"^PASS ", everything, re.M):
+            faults.append(f"the load did not pass: {everything[-1000:]}")
+        return faults
+
+
+def readme(suite):
+    """README.md: its example, its queries and its live commands run as pasted, and print the counts that it states"""
+    page = ReadMe(suite)
+    page.page.shell.close()
+    suite.claim(readme.__doc__, page.faults())
+
+
 def links(suite):
     """No page has a dead link, anchor or path"""
     files = sorted(glob.glob(os.path.join(PAGES, "*.md"))) + [os.path.join(common.ROOT, "README.md")]
@@ -186,6 +254,8 @@ def links(suite):
     for path in files:
         at = os.path.relpath(path, common.ROOT)
         targets, paths = page_blocks.links(prose[path])
+        if os.path.basename(path) != "Laws.md":
+            dead += [f"{at}:{line}: {law}: a citation of a law is a link to it" for line, law in page_blocks.bare_laws(prose[path])]
         with open(path) as f:
             dead += [f"{at}:{number}: <doc:...> is no link on a code host" for number, line in enumerate(f, 1) if "<doc:" in line]
         for line, target in targets:
@@ -207,7 +277,7 @@ def links(suite):
 def main():
     suite = common.Suite("pages_run", 900, __doc__)
     claims = [claim_of(name) for name in RUN if os.path.exists(os.path.join(PAGES, f"{name}.md"))]
-    suite.run(links, *claims, together=2)
+    suite.run(links, readme, *claims, together=2)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 import Testing
 import WeirCore
 import WeirLocal
@@ -33,6 +34,7 @@ import WeirTesting
     var cut: Int64 = 1 << 20
     var block = 1000
     var rows = 1000
+    var record = CaptureSource.recordBytes
     var keepOpen = false
     var tell: @Sendable (Wording) -> Void = { _ in }
   }
@@ -43,7 +45,8 @@ import WeirTesting
   ) async throws -> (records: [Found], cuts: [Int64: Hash128]) {
     let source = try CaptureSource(
       files: files, startAt: options.start, expectedPrefix: options.prefix, cutBytes: options.cut, blockBytes: options.block,
-      blockRows: options.rows, keepOpen: options.keepOpen, framing: JSONFormat(framing).captureFraming, tell: options.tell)
+      blockRows: options.rows, recordBytes: options.record,
+      keepOpen: options.keepOpen, framing: JSONFormat(framing).captureFraming, tell: options.tell)
     var (records, cuts, position): ([Found], [Int64: Hash128], Int64) = ([], [:], options.start)
     while true {
       switch try await source.next() {
@@ -266,6 +269,55 @@ import WeirTesting
       let rest = try await read(files, framing, Options(start: position, prefix: hash, cut: cut, block: 16))
       #expect(rest.records == expected.filter { $0.position >= position })
     }
+  }
+
+  /// Of the text; white space around them, and what separates them, is not theirs.
+  @Test(arguments: JSONFormat.Framing.allCases, ["concatenated", "array"])
+  func whiteSpaceAroundRecordsIsNoPartOfTheirLength(_ framing: JSONFormat.Framing, _ form: String) async throws {
+    let home = try Home()
+    let space = String(repeating: " \n\r\t", count: 1500)
+    let records = (0..<5).map { #"{"n":\#($0)}"# }
+    // An array is a record where values follow each other: short ones here.
+    guard form == "concatenated" || framing == .array else { return }
+    let text =
+      form == "array"
+      ? space + "[" + space + records.joined(separator: space + "," + space) + space + "]" + space
+      : space + records.joined(separator: space) + space
+    let files = try home.write([Array(text.utf8)])
+    var expected: [Found] = []
+    var from = text.startIndex
+    for record in records {
+      let range = try #require(text[from...].firstRange(of: record))
+      expected.append(Found(position: Int64(text.utf8.distance(from: text.startIndex, to: range.lowerBound)), text: record))
+      from = range.upperBound
+    }
+    let whole = try await read(files, framing, Options(cut: 2000, block: 128, record: 1000))
+    #expect(whole.records == expected)
+    for (position, hash) in whole.cuts {
+      let rest = try await read(files, framing, Options(start: position, prefix: hash, cut: 2000, block: 128, record: 1000))
+      #expect(rest.records == expected.filter { $0.position >= position })
+    }
+  }
+
+  @Test(arguments: JSONFormat.Framing.allCases)
+  func aRecordThatIsTooLongIsRefusedAtItsOwnPosition(_ framing: JSONFormat.Framing) async throws {
+    let home = try Home()
+    let space = String(repeating: " ", count: 5000)
+    let files = try home.write([Array("{\"n\":1}\(space){\"n\":\"\(String(repeating: "x", count: 2000))\"}".utf8)])
+    let error = await #expect(throws: WeirError.self) { try await read(files, framing, Options(block: 128, record: 1000)) }
+    #expect(error?.message.contains("position 5007") == true, "\(String(describing: error))")
+  }
+
+  @Test(arguments: [
+    ("{\"n\":1}\n{\"n\":2}\n", "holds no JSON array"), ("\u{FEFF}{\"n\":1}", "holds no JSON array"), ("[{\"n\":1}", "was it cut off?"),
+    ("\u{FEFF} [{\"n\":1},", "was it cut off?"), ("[{\"n\":1}]", ""), ("\u{FEFF}\n[]\n", ""), ("", ""),
+  ]) func aFileThatIsNoArrayIsReportedAsSuch(_ text: String, _ words: String) async throws {
+    let home = try Home()
+    let said = Mutex<[String]>([])
+    let files = try home.write([Array(text.utf8)])
+    _ = try await read(files, .array, Options(block: 4) { word in said.withLock { $0.append(word.description) } })
+    let all = said.withLock { $0 }
+    #expect(words.isEmpty ? all.isEmpty : all.count == 1 && all[0].contains(words), "\(all)")
   }
 
   /// Objects that are not whole cost a bounded number of bytes, wherever they seem to begin.

@@ -72,7 +72,17 @@ import WeirProtocol
         default: []
         }
       rows[layout.table] = chunks.flatMap { chunk -> [String] in
-        guard case .columns(let columns) = chunk.source, case .silverTable = layout.kind else { return [] }
+        guard case .silverTable = layout.kind else { return [] }
+        if case .exploded(let exploded) = chunk.source {
+          var texts: [String] = []
+          exploded.forEachColumns(chunk.rows) { columns, count in
+            texts += (0..<count).map { row in
+              columns.map { $0.type.isNested ? "…" : SilverTableRowsTests.text($0.literal(row)) }.joined(separator: " ")
+            }
+          }
+          return texts
+        }
+        guard case .columns(let columns) = chunk.source else { return [] }
         return (chunk.rows ?? (0..<UInt32(chunk.count)).map { $0 }).map { row in
           columns.map { $0.type.isNested ? "…" : SilverTableRowsTests.text($0.literal(Int(row))) }.joined(separator: " ")
         }
@@ -108,6 +118,76 @@ import WeirProtocol
     #expect(rows["silver/late"] == ["c null", "e y"])
     #expect(counts.accepted == 4 && counts.duplicate == 1 && counts.quarantined == 2 && counts.input == 7)
     #expect(files == ["bronze/s": 7, "silver/items": 4, "silver/many": 2, "silver/late": 2, "quarantine/s": 2])
+  }
+
+  /// Each row has its record's id, which is long.
+  private func largePlan() throws -> Plan {
+    var plan = try plan()
+    let tables = try #require(plan.silverTables)
+    let explode = tables[0].explode
+    var joined = SilverTable(name: "joined", explode: explode, columns: [])
+    let inputs = joined.inputs(of: plan)
+    joined.columns = try compileSelectList("id || '-' || item.sku as text, _index, item.qty + 1 as more", inputs: inputs, star: [])
+    joined.filter = try compileCondition("item.qty <> 3", inputs: inputs)
+    joined.partitionBy = [PartitionColumn(transform: .identity, column: "more", name: "more")]
+    plan.silverTables = [joined]
+    return plan
+  }
+
+  @Test(arguments: [1, 2, 40]) func rowsThatAreLargerThanTheirBlockAreMadeAsTheyAreWritten(_ lanes: Int) throws {
+    let plan = try largePlan()
+    let ids = (0..<20).map { "\($0)" + String(repeating: "x", count: 3000) }
+    let lines = ids.enumerated().map { number, id in
+      #"{"id":"\#(id)","t":\#(number),"items":[\#((0..<200).map { #"{"sku":"s\#($0)","qty":\#($0 % 5)}"# }.joined(separator: ","))]}"#
+        + "\n"
+    }
+    let compiled = CompiledPlan(plan, lookups: [])
+    let block = BlockPreparer(compiled, nil).prepare(RawBlock(lines: Array(lines.joined().utf8)))
+    guard case .exploded(let rows) = block.tables[0].source else {
+      Issue.record("4,000 rows of 3,000 bytes have columns")
+      return
+    }
+    var pieces = 0
+    rows.forEachColumns(nil) { columns, count in
+      pieces += 1
+      if case .string(let texts) = columns[0].values { #expect(texts.reduce(0) { $0 + $1.count } <= RowBytes.pieceMax) }
+    }
+    #expect(pieces >= 10 && block.partitions.count == 4)
+    let (found, files, counts) = try run(plan, lines.joined(), lanes: lanes)
+    let expected = ids.flatMap { id in (0..<200).filter { $0 % 5 != 3 }.map { "\(id)-s\($0) \($0) \($0 % 5 + 1)" } }
+    #expect(found["silver/joined"] == expected)
+    #expect(files["silver/joined"] == Int64(expected.count) && counts.accepted == 20)
+  }
+
+  /// A reason must not depend on the other records of a block.
+  @Test func anErrorIsTheSameWhetherItsRowsAreLargeOrSmall() throws {
+    var plan = try largePlan()
+    var table = try #require(plan.silverTables?.first)
+    table.columns = try compileSelectList(
+      "id || item.sku as text, cast(item.sku as int64) as number, item.qty + 1 as more", inputs: table.inputs(of: plan), star: [])
+    table.partitionBy = []
+    plan.silverTables = [table]
+    let compiled = CompiledPlan(plan, lookups: [])
+    let items = (0..<300).map { #"{"sku":"\#($0 == 250 ? "x" : "\($0)")","qty":\#($0 == 20 ? Int64.max : 0)}"# }.joined(separator: ",")
+    let reasons = [10, 30_000].map { length in
+      let line = #"{"id":"\#(String(repeating: "x", count: length))","t":1,"items":[\#(items)]}"#
+      return BlockPreparer(compiled, nil).prepare(RawBlock(lines: Array(line.utf8))).rejections[0]?.reason
+    }
+    #expect(reasons[0] == reasons[1] && reasons[0]?.hasSuffix("(_index 250)") == true, "\(reasons)")
+  }
+
+  @Test func aRecordWhoseRowsAreTooLargeIsQuarantinedAlone() throws {
+    let compiled = CompiledPlan(try plan(), lookups: [])
+    func line(_ id: String, _ count: Int) -> String {
+      #"{"id":"\#(id)","t":1,"items":[\#(Array(repeating: "{}", count: count).joined(separator: ","))]}"#
+    }
+    let pad = String(repeating: "x", count: 30_000)
+    let lines = [line("a", 50_000), line(pad, 50_000), line("b", 2), line(pad + "y", 3)]
+    let block = BlockPreparer(compiled, nil).prepare(RawBlock(lines: Array(lines.joined(separator: "\n").utf8)))
+    let words =
+      "silver.items.explode: the record's 50000 rows would take more than 1024 MiB (exploded_bytes): a row has all texts of its record that the table's columns read"
+    #expect(block.rejections == [1: Rejection(stage: .expression, reason: words)])
+    #expect(block.tables[0].count == 50_005)
   }
 
   @Test func anErrorInOneRowRejectsItsRecordAndSaysWhichElement() throws {

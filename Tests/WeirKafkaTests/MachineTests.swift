@@ -125,4 +125,40 @@ import WeirTesting
     let released = try group.release([one])
     #expect(released.isEmpty)
   }
+
+  @Test func anAssignmentThatReplacesAnotherWithoutARevocationIsAnsweredOnceTheOtherIsGivenUp() throws {
+    var group = GroupMachine()
+    group.assigned([one], by: .whole)
+    try group.assign([one])
+    let replaced = group.assigned([one, two], by: .whole)
+    #expect(replaced == [one])
+    let released = try group.release(replaced)
+    #expect(released == [one])
+    try group.assign([one, two])
+    #expect(group.held == [one, two])
+    #expect(group.owed == .nothing)
+  }
+
+  @Test func assignmentsThatComeBeforeTheEarlierOnesAreAnsweredAreAnsweredInOrder() throws {
+    var group = GroupMachine()
+    group.assigned([one], by: .whole)
+    let replaced = group.assigned([two], by: .whole)
+    #expect(replaced == [one])
+    try group.assign([one])
+    #expect(group.owed == .assign([two]))
+    let released = try group.release(replaced)
+    #expect(released == [one])
+    try group.assign([two])
+    #expect(group.held == [two])
+
+    var incremental = GroupMachine()
+    incremental.assigned([one])
+    let none = incremental.assigned([two])
+    #expect(none.isEmpty)
+    #expect(throws: KafkaError.self) { try incremental.assign([two]) }
+    try incremental.assign([one])
+    try incremental.assign([two])
+    #expect(incremental.held == [one, two])
+    #expect(incremental.owed == .nothing)
+  }
 }

@@ -11,6 +11,8 @@ private final class Consumers: AWSSender {
   struct State {
     var answers: [Result<String, AWSFailure>]
     var asked: [String] = []
+    /// Questions for the stream's ARN that are refused, with a code.
+    var refusals: [String] = []
   }
 
   let endpoint = "https://kinesis.test"
@@ -29,6 +31,8 @@ private final class Consumers: AWSSender {
 
   func send(_ request: AWSRequest) async throws(AWSFailure) -> AWSResponse {
     if request.operation == "DescribeStreamSummary" {
+      let refusal = state.withLock { state in state.refusals.isEmpty ? nil : state.refusals.removeFirst() }
+      if let refusal { throw AWSFailure(.fatal, code: refusal, message: refusal, status: 400) }
       let text = #"{"StreamDescriptionSummary":{"StreamCreationTimestamp":1,"RetentionPeriodHours":24,"StreamARN":"arn:s"}}"#
       return AWSResponse(status: 200, body: Array(text.utf8))
     }
@@ -82,6 +86,16 @@ struct FanOutConsumerTests {
     let error = await #expect(throws: WeirError.self) { try await consumer.arn() }
     #expect(error?.code == .unavailable && error?.message.contains("LimitExceededException") == true)
     #expect(sender.asked.count == 120)
+  }
+
+  @Test func `a throttled question for the stream is asked again, and a missing stream is reported`() async throws {
+    let (sender, consumer) = consumer(["ACTIVE"])
+    sender.state.withLock { $0.refusals = ["LimitExceededException", "LimitExceededException"] }
+    #expect(try await consumer.arn() == "arn:c")
+    let (other, missing) = self.consumer(["ACTIVE"])
+    other.state.withLock { $0.refusals = ["ResourceNotFoundException"] }
+    let error = await #expect(throws: WeirError.self) { try await missing.arn() }
+    #expect(error?.code == .topicMissing && other.asked == [])
   }
 
   @Test func `a consumer that was deleted is registered again`() async throws {

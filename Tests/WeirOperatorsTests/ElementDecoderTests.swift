@@ -42,6 +42,21 @@ import WeirCore
     #expect(text(block, 1) == line)
   }
 
+  @Test(arguments: [(1023, true), (1024, true), (1025, false)])
+  func whetherARecordIsTooDeepDoesNotDependOnHowItWasFound(_ depth: Int, _ isValid: Bool) {
+    let record = "{\"n\":1,\"x\":\(String(repeating: "[", count: depth))\(String(repeating: "]", count: depth))}"
+    #expect(RecordDecoder(fields: [Field(name: "n", type: .int64)]).decode(RawBlock(lines: Array(record.utf8))).valid == [isValid])
+    #expect(decode(RawBlock(lines: Array("[\(record)]".utf8)), []).valid == [isValid])
+    #expect(decode(RawBlock(lines: Array("{\"a\":{\"b\":[\(record)]}}".utf8)), [.name("a"), .name("b")]).valid == [isValid])
+    var bytes = Array(record.utf8)
+    bytes += [UInt8](repeating: 0, count: 64)
+    let found = bytes.withUnsafeBufferPointer { buffer in
+      JSONFormat(.concatenated).captureFraming!.frames(
+        FramedText(base: buffer.baseAddress!, count: bytes.count - 64, isEnd: true, previous: nil, rowsMax: .max, stop: .max))
+    }
+    #expect(found.length == [UInt32(record.utf8.count)])
+  }
+
   @Test func anElementThatIsWrongRejectsItselfAlone() {
     let block = decode(RawBlock(lines: Array("{\"Records\":[{\"n\":1},{},7,{\"n\":\"x\"},{\"n\":2}]}\n".utf8)), [.name("Records")])
     #expect(block.valid == [true, false, false, false, true] && values(block) == [.int64(1), .null, .null, .null, .int64(2)])

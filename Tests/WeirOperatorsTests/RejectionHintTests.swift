@@ -17,6 +17,48 @@ import WeirOperators
     return RejectionHint.of(rejection, Array(record.utf8), spec) ?? ""
   }
 
+  private func nestedHint(_ fields: [Field], _ record: String, each: [PathStep]? = nil) -> String? {
+    var spec = RecordSpec(fields: fields, key: nil, time: nil)
+    spec.each = each
+    let decoded = spec.decoder(read: nil, keepsBlankLines: true).decode(RawBlock(records: [Array(record.utf8)]))
+    return decoded.rejections.first.map { RejectionHint.of($0.rejection, Array(record.utf8), spec) ?? "" }
+  }
+
+  @Test func aRecordAtABoundIsNotCalledCutOff() {
+    let list = Field(name: "l", type: .list(element: .int64))
+    let many = "{\"l\":[\(Array(repeating: "1", count: 1 << 18).joined(separator: ","))]}"
+    #expect(nestedHint([list], many)?.contains("declare the field as json") == true)
+    #expect(nestedHint([list], many.replacing("[1,", with: "[")) == nil, "the list itself is one of the values")
+    let elements = "[\(Array(repeating: "{}", count: (1 << 18) + 1).joined(separator: ","))]"
+    #expect(nestedHint([Field(name: "n", type: .int64)], elements, each: [])?.contains("fewer elements") == true)
+    // The end of what is looked at is not the record's.
+    let long = "{\"n\":\"x\",\(String(repeating: "\"a\":1,", count: 50_000))\"b\":1}"
+    #expect(nestedHint([Field(name: "n", type: .int64)], long) == "")
+  }
+
+  @Test(arguments: [
+    ("{\"Records\":[{\"n\":1}]}", [PathStep.name("records")], "the outer record has Records"),
+    ("{\"Detail\":{\"Items\":[]}}", [.name("detail"), .name("items")], "each: 'Detail.Items'"),
+    ("[{\"n\":1}]", [.name("Records")], "each: $"), ("{\"Records\":[{\"n\":1}]}", [], "each: 'Records'"),
+    ("{\"a\":{\"items\":[{\"n\":1}]}}", [.name("Records")], "each: 'a.items'"), ("{\"a\":1,\"b\":[1]}", [.name("c")], "the fields a, b"),
+    ("{}", [.name("c")], "empty object"),
+  ]) func anOuterRecordWithoutTheArraySaysWhereOneIs(_ record: String, _ each: [PathStep], _ words: String) {
+    let hint = nestedHint([Field(name: "n", type: .int64)], record, each: each)
+    #expect(hint?.contains(words) == true, "\(hint ?? "accepted")")
+  }
+
+  @Test(arguments: [
+    ("{\"s\":\"\\udc00\"}", "at s, "), ("{\"x\":[1,\"}\"],\"l\":[\"a,b\",\"\\ud800\"]}", "at l[1], "),
+    ("{\"st\":{\"z\":{\"q\":[1,2]},\"a\":\"x\\\"\\ud800y\"}}", "at st.a, "),
+  ]) func aLoneSurrogateIsReportedWithItsPath(_ record: String, _ words: String) {
+    let fields = [
+      Field(name: "s", type: .string), Field(name: "l", type: .list(element: .string)),
+      Field(name: "st", type: .structure(members: [StructMember("a", .string)])),
+    ]
+    let hint = nestedHint(fields, record)
+    #expect(hint?.hasPrefix(words) == true, "\(hint ?? "accepted")")
+  }
+
   @Test(arguments: [
     ("{\"user\": {\"id\": \"a\"}}", "nested, at user.id"), ("{\"a\": {\"b\": {\"user_id\": \"a\"}}}", "nested, at a.b.user_id"),
     ("{\"a\": {\"user_id\": 1}, \"user\": {\"id\": 2}}", "nested, at user.id"), ("{\"userId\": \"a\"}", "the record has userId"),

@@ -81,7 +81,7 @@ import WeirTesting
       try Oracle.run("parquet_make.py", folder)
       let bytes = try Array(Data(contentsOf: folder.appendingPathComponent(name + ".parquet")))
       var random = SplitMix64(seed: 3)
-      for round in 0..<400 {
+      for round in Cases.seeds(0..<400, debugStep: 5) {
         var broken = bytes
         for _ in 0...random.below(3) {
           // Half of the flips go to the footer, which says where everything is.

@@ -41,6 +41,7 @@ struct KinesisSectionTests {
     (
       "stream: s, app: a1b, read: fan_out, consumer_arn: 'arn:aws:kinesis:eu-central-1:123456789012:stream/t/consumer/c:1'", "bad_value", 70
     ),
+    ("stream: s, app: a1b, read: fan_out, poll: 1s", "bad_value", 62),
     ("stream: s, app: a1b, start: never", "bad_value", 48), ("stream: s, app: a1b, lease: 1s", "bad_duration", 48),
     ("stream: s, app: a1b, poll: 1ms", "bad_duration", 47), ("stream: s, app: a1b, region: Mars!", "bad_value", 49),
     ("stream: s, app: a1b, endpoint: 'http://u@x'", "bad_value", 51), ("stream: s, app: a1b, strem: s", "unknown_key", 41),

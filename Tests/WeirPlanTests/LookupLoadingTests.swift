@@ -48,6 +48,14 @@ import WeirCore
     #expect(declared.inputs == plain.inputs && declared.lookups == plain.lookups)
   }
 
+  @Test func `a declared column that the header of a CSV file lacks is a warning with the nearest name`() throws {
+    let yaml = LookupLoadingTests.yaml(", format: csv, columns: {nmae: int64}")
+    let loaded = try loadPipeline(
+      yaml: yaml, file: "k.yaml", sections: LookupLoadingTests.sections(.success("ad,name\na,x\n")))
+    let found = loaded.warnings.filter { $0.code == "no_effect" }
+    #expect(found.count == 1 && found[0].message.contains("lookups.campaigns.columns.nmae") && found[0].suggestion == "name")
+  }
+
   private func written(_ yaml: String) throws -> String {
     let path = FileManager.default.temporaryDirectory.appendingPathComponent("lookups-\(UUID().uuidString).yaml").path
     try yaml.write(toFile: path, atomically: true, encoding: .utf8)

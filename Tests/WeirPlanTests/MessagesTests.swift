@@ -306,4 +306,58 @@ import WeirCore
       ))
     #expect(found.map(\.code) == ["no_file"], "\(found.map(\.text))")
   }
+
+  @Test(arguments: [
+    ("items is true", "is true needs a bool, and items is list<struct<sku:string>>"),
+    ("k is not true", "is true needs a bool, and k is string"),
+    ("n || k", "n is int64: cast it"), ("(n = 1) || (n = 2)", "write or between conditions"),
+    ("raw.a.b", "raw is string, and has no members; if it is JSON, write json_value(raw, '$.a.b')"),
+    ("raw['a']", "json_value(raw, '$.a')"), ("raw[0]", "json_value(raw, '$[0]')"), ("n.a", "n is int64, and has no members"),
+    ("\"user.id\"", "a path has them around each of its names"),
+  ]) func anExpressionSaysWhatIsMeant(_ text: String, _ words: String) {
+    let fields = "{id: string!, k: string, n: int64, raw: json, items: \"list<struct<sku:string>>\", t: timestamp_ms!}"
+    let found = diagnostics(pipeline(fields: fields, more: "silver: {columns: '\(text.replacing("'", with: "''")) as x'}"))
+    #expect(found.count == 1 && found[0].message.contains(words), "\(found.map(\.text))")
+    #expect(!words.hasSuffix("cast it") || found.first?.message.contains("conditions") == false)
+    #expect(!words.hasPrefix("n is int64, and has no") || found.first?.message.contains("JSON") == false)
+  }
+
+  @Test(arguments: [
+    ("key: user.id, fields: {id: string}", "record.key: there is no field user.id: a path needs a field of its own"),
+    ("fields: {l: 'list<json>'}", "json is the type of a whole field"),
+    ("fields: {l: 'struct<a:json>'}", "json is the type of a whole field"),
+    ("framing: {each: null}, fields: {id: string}", "record.framing.each is null"),
+    ("framing: {each: ~}, fields: {id: string}", "record.framing.each is null"),
+    ("fields: {id: {type: string, path: null}}", "path is null"),
+    ("fields: {id: !!foo string}", "the tag !!foo has no meaning"), ("fields: {id: !Ref string}", "the tag !Ref has no meaning"),
+  ]) func aRecordSaysWhatIsMeant(_ record: String, _ words: String) {
+    let found = diagnostics("pipeline: p\nsource: {capture: {stream: s}}\nrecord: {\(record)}\nbronze: {}\n")
+    #expect(found.contains { $0.severity == .error && $0.message.contains(words) }, "\(found.map(\.text))")
+  }
+
+  @Test(arguments: ["fields: {id: !!str string}", "fields: !!map {id: string}", "framing: {each: \"null\"}, fields: {id: string}"])
+  func tagsOfYAMLAndQuotedTextsAreAccepted(_ record: String) {
+    let found = diagnostics("pipeline: p\nsource: {capture: {stream: s}}\nrecord: {\(record)}\nbronze: {}\n")
+    #expect(found.allSatisfy { $0.severity == .warning }, "\(found.map(\.text))")
+  }
+
+  @Test(arguments: [
+    ("store: {lmdb: ./s, flush: 0ms}", "store.flush: the shortest is 1ms"),
+    ("lake: {path: s3://bucket//}", "only slashes after the bucket"),
+    ("lake: {path: 's3://bucket/lake', s3: {endpoint: 'http://host:99999'}}", "port up to 65535"),
+    ("store: {dynamodb: {table: tab, endpoint: 'http://host:99999'}}", "port up to 65535"),
+    ("catalog: {glue: {database: d, endpoint: 'https://host:0'}}", "port up to 65535"),
+  ]) func aSettingThatCannotBeMeantIsRefused(_ more: String, _ words: String) {
+    let found = diagnostics("pipeline: p\nsource: {capture: {stream: s}}\nrecord: {fields: {id: string}}\nbronze: {}\n\(more)\n")
+    #expect(found.contains { $0.severity == .error && $0.message.contains(words) }, "\(found.map(\.text))")
+  }
+
+  @Test(arguments: [
+    ("endpoint: 'http://host:99999'", "port up to 65535"), ("lease_endpoint: 'http://user@host'", "port up to 65535"),
+    ("read: ''", "source.kinesis.read is empty: it must be one of polling, fan_out"),
+  ]) func aSettingOfKinesisThatCannotBeMeantIsRefused(_ more: String, _ words: String) {
+    let found = diagnostics(
+      "pipeline: p\nsource: {kinesis: {stream: s, app: application, \(more)}}\nrecord: {fields: {id: string}}\nbronze: {}\n")
+    #expect(found.contains { $0.severity == .error && $0.message.contains(words) }, "\(found.map(\.text))")
+  }
 }

@@ -42,6 +42,11 @@ import WeirTesting
       let made = made.withLock { $0 }
       return try await memory.list(prefix).map { ObjectInfo(path: $0.path, bytes: $0.bytes, modifiedMicroseconds: made[$0.path] ?? 0) }
     }
+    /// Two objects at a time.
+    func page(of prefix: String, after next: String?) async throws -> ObjectPage {
+      let rest = try await list(prefix).filter { $0.path > next ?? "" }
+      return ObjectPage(Array(rest.prefix(2)), next: rest.count > 2 ? rest[1].path : nil)
+    }
     func sync(_ path: String) async throws {}
     func delete(_ path: String) async throws {
       try note(.delete(path))

@@ -86,6 +86,7 @@ import WeirTesting
     let endless = "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>x</NextContinuationToken></ListBucketResult>"
     let forever = try store { _ in .success(AWSResponse(status: 200, body: Array(endless.utf8))) }
     #expect(try await error { _ = try await forever.list("") }.message.contains("pages"))
+    #expect(try await error { _ = try await forever.first(of: "") }.message.contains("pages"))
   }
 
   @Test func `paths that no key can be are refused`() async throws {

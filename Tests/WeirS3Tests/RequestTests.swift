@@ -67,6 +67,17 @@ import WeirTesting
       let found = try await store.list("").count
       #expect(found == 4)
     }
+    try await count(["ListObjectsV2", "ListObjectsV2"]) {
+      let first = try await store.page(of: "", after: nil)
+      let last = try await store.page(of: "", after: first.next)
+      #expect([first, last].map { $0.objects.map(\.path) } == [["a", "b", "large"], ["small"]])
+      #expect(first.next != nil && last.next == nil)
+    }
+    // A page that is not wanted is not asked for.
+    try await count(["ListObjectsV2"]) {
+      let found = try await store.first(of: "")?.path
+      #expect(found == "a")
+    }
     try await count(["ListObjectsV2"]) {
       let found = try await store.list("", from: "small").map(\.path)
       #expect(found == ["small"])

@@ -41,12 +41,12 @@ import WeirTesting
       all.withLock { $0.mapValues { ShardBounds(low: .offset($0.low), high: .offset($0.high)) } }
     }
 
-    func starts(of shards: [String], isLater: Bool) async throws -> [String: Int64] {
-      all.withLock { all in Dictionary(uniqueKeysWithValues: shards.map { ($0, all[$0]?.low ?? 0) }) }
+    func starts(of shards: [String], isLater: Bool) async throws -> [String: ShardPoint] {
+      all.withLock { all in Dictionary(uniqueKeysWithValues: shards.map { ($0, ShardPoint(all[$0]?.low ?? 0)) }) }
     }
 
-    func assign(_ positions: [String: Int64]) async throws -> [any CapturableShard] {
-      positions.sorted { $0.key < $1.key }.map { Reader(name: $0.key, source: self, at: $0.value) }
+    func assign(_ positions: [String: ShardPoint]) async throws -> [any CapturableShard] {
+      positions.sorted { $0.key < $1.key }.map { Reader(name: $0.key, source: self, at: $0.value.ordinal) }
     }
 
     func release(_ shards: [String]) async throws {}
@@ -69,7 +69,7 @@ import WeirTesting
           await source.isClosed.wait()
           return .closed
         }
-        if at < shard.low { return .outOfRange(at: at) }
+        if at < shard.low { return .outOfRange(at: ShardPoint(at)) }
         let value = Array(shard.values[Int(at - shard.low)].utf8)
         var block = RecordedBlock(shard: name, first: at, next: at + 1)
         (block.positions, block.timestamps, block.keyLength) = ([at], [at], [-1])

@@ -20,6 +20,13 @@ struct CommandTextTests {
     #expect(line([.string("\"\u{301}")]) == "\"\"\"\u{301}\"")
   }
 
+  @Test func aCheckSaysNothingOfAWorkerThatDoesNotRun() {
+    let advice = "Nothing is lost: a worker repeats it. If this ended the command, check the network."
+    #expect(DoctorWords.withoutWorker("no answer\n  \(advice)") == "no answer\n  If this ended the command, check the network.")
+    #expect(DoctorWords.withoutWorker("no answer. Nothing is lost in the lake: the worker writes again.") == "no answer.")
+    #expect(DoctorWords.withoutWorker("no answer. Check it.") == "no answer. Check it.")
+  }
+
   @Test func aNullKeyIsNamedByItsColumn() throws {
     let by = [ColumnSchema("country", .string), ColumnSchema("n", .int64)]
     func values(_ keys: [String], _ nulls: [String] = []) throws -> [Literal] { try KeyArgument.values(keys, nulls: nulls, by, table: "u") }

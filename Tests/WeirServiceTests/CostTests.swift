@@ -136,6 +136,18 @@ import WeirPlan
     #expect(bill.total.perMonth > 0)
   }
 
+  @Test func `enhanced fan-out is charged by shard and hour, and by what it sends`() throws {
+    let yaml = CostTests.live.replacing(
+      #"{kafka: {brokers: "h:1", topics: [a], group: g}}"#, with: "{kinesis: {stream: a, app: app, read: fan_out}}")
+    let bill = try CostTests.bill(yaml, [.partitions: 6, .recordsPerSecond: 100, .recordBytes: 1500])
+    let provisioned = try CostTests.lines(bill, "Kinesis provisioned")
+    #expect(provisioned.count == 4 && abs((provisioned[2].dollarsPerMonth ?? 0) - 6 * 730 * 0.015) < 1e-9)
+    #expect(provisioned[3].item.price == .kinesisFanOutOut && abs(provisioned[3].item.perSecond - 100 * 1500 / 1e9) < 1e-12)
+    let onDemand = try CostTests.lines(bill, "Kinesis on demand")
+    #expect(onDemand.map(\.item.price) == [.kinesisOnDemandStream, .kinesisOnDemandIn, .kinesisOnDemandFanOut])
+    #expect(!CostText.text(bill, pipeline: "p").contains("reading costs nothing"))
+  }
+
   @Test func `the template of prices is read as the built-in table`() throws {
     #expect(try PriceFile.parsed(PriceTable.builtIn.yaml, "f") == PriceTable.builtIn)
   }
@@ -163,6 +175,11 @@ import WeirPlan
   ]) func `inputs out of their bounds are refused`(_ name: CostInputs.Name, _ value: Double) {
     let error = #expect(throws: WeirError.self) { try CostInputs([name: value]) }
     #expect(error?.message.contains("--\(name.rawValue)") == true)
+  }
+
+  @Test func `an input that is too small is shown as it was given`() {
+    let error = #expect(throws: WeirError.self) { try CostInputs([.recordsPerSecond: 1e-300]) }
+    #expect(error?.message == "--records-per-second is 1e-300")
   }
 
   @Test func `numbers are written without exponents`() {

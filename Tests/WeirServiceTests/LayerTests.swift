@@ -12,7 +12,7 @@ struct LayerTests {
     (
       "service",
       [
-        "WeirCommands", "WeirAdmin", "WeirLoad", "WeirMockKinesis", "WeirCapture", "WeirObserve", "WeirRuntime", "WeirReport",
+        "WeirCommands", "WeirAdmin", "WeirLoad", "WeirMockKinesis", "WeirCapture", "WeirInfer", "WeirObserve", "WeirRuntime", "WeirReport",
         "WeirConfiguration", "WeirPlan",
       ]
     ),

@@ -95,6 +95,25 @@ struct LoadReportTests {
     #expect(!page.contains("<t>") && page.contains("&lt;t>"))
   }
 
+  @Test func `the chart of the rate ends with the last record, and that of the latency with the last visible one`() {
+    // The last interval is half after the end: 50 per second, although every record was sent on time.
+    let late = LoadMoment(seconds: 10.5, wanted: 0, sent: 50, behindMilliseconds: 0, latency: result().latency)
+    let page = LoadPage.html(result { $0.moments.append(late) })
+    let lines = page.components(separatedBy: "<polyline ").dropFirst().map { $0.prefix { $0 != "/" } }
+    #expect(lines.count == 7 && page.components(separatedBy: "<figure>").count == 5)
+    #expect(lines.prefix(2).allSatisfy { $0.hasSuffix("1000.0,0.0\"") }, "\(lines.prefix(2))")
+    #expect(lines[2].components(separatedBy: ",").count == 12, "eleven points")
+    // A load that is shorter than a moment still has its chart.
+    let short = LoadPage.html(result { ($0.seconds, $0.moments) = (0.5, Array($0.moments.prefix(2))) })
+    #expect(short.contains("Records per second"))
+  }
+
+  @Test func `names of options are not broken in the page`() {
+    let page = LoadPage.html(result { $0.facts.command = "weir load --max-p99 1ms --topic a<b" })
+    #expect(page.contains("weir load <span class=\"o\">--max-p99</span> 1ms <span class=\"o\">--topic</span> a&lt;b"))
+    #expect(page.contains("state/<wbr>t"))
+  }
+
   @Test func `a command line is shown as a shell reads it, without the values of options of the client`() {
     #expect(
       LoadRun.command(["load", "--topic", "a b", "--option", "sasl.password=x=y", "--option=k=v", "--stream", "it's"])

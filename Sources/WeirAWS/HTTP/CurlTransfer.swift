@@ -205,7 +205,10 @@ final class CurlTransfer: @unchecked Sendable {
     var text = reason.map { String(cString: $0) } ?? ""
     if text.isEmpty { text = String(cString: curl_easy_strerror(code)) }
     // libcurl's own words are of bytes per second.
-    if code == CURLE_OPERATION_TIMEDOUT, text.hasPrefix("Operation too slow") { text = "no byte came for \(request.idleSeconds) s" }
+    if code == CURLE_OPERATION_TIMEDOUT, text.hasPrefix("Operation too slow") {
+      text = "fewer than \(request.idleSeconds) bytes came in \(request.idleSeconds) s"
+    }
+    if code == CURLE_UNSUPPORTED_PROTOCOL, text.contains("HTTP/0.9") { text = "the answer is not HTTP: another service listens there" }
     if answer.isTooLong {
       let limit = "the answer has more than \(request.answerBytesMax) bytes"
       return end(with: .failure(AWSTransportFailure(.tooLarge, mayBeReceived: mayBeReceived, limit)))

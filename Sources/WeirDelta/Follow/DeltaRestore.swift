@@ -64,7 +64,11 @@ struct DeltaRestore {
   /// The commit that takes the table back.
   private func back(from snapshot: DeltaSnapshot, _ log: DeltaLog) async throws -> (TableRestoration, [UInt8]) {
     let good = try await lastGood(snapshot.version, log)
-    guard let proof = try await ledger.proof(of: good.entry) else { preconditionFailure("a good entry is the ledger's") }
+    guard let proof = try await ledger.proof(of: good.entry) else {
+      // It was there when the good version was looked for.
+      throw WeirError(
+        .storage, "\(followed.path): entry \(good.entry) of the ledger was collected while the table was restored", advice: "Run again.")
+    }
     // What follows must be there, or the table would be stuck after it.
     _ = try await ledger.entries(after: good.entry, through: await ledger.fold.number)
     var undo = DeltaUndo(try await table.snapshot(at: good.version, in: log))

@@ -72,10 +72,7 @@ struct RowWeights: Sendable {
 
   /// Values of nested types have bytes of their own, and levels and values in the writer.
   private func nested(_ block: PreparedBlock) -> Int64 {
-    var bytes = 0
-    for column in block.silver + block.tables.flatMap(\.columns) where column.type.isNested {
-      if case .string(let values) = column.values { bytes += values.reduce(0) { $0 + $1.count } }
-    }
+    let bytes = TableRows.nestedBytes(block.silver) + block.tables.reduce(0) { $0 + $1.nestedBytes }
     return 3 * Int64(bytes)
   }
 

@@ -27,12 +27,13 @@ struct BatchEncoder: Sendable {
   private let run: RunInfo
   private let threads: any BlockingRunner
   private let store: any ObjectStore
+  private let memory: MemoryBudget
 
   init(_ compiled: CompiledPlan, run: RunInfo, _ environment: EngineEnvironment) {
     layouts = TableLayout.all(compiled.plan)
     self.compiled = compiled
     self.run = run
-    (threads, store) = (environment.threads, environment.lake)
+    (threads, store, memory) = (environment.threads, environment.lake, environment.memory)
   }
 
   /// Encodes all rows that the lanes finished.
@@ -63,7 +64,7 @@ struct BatchEncoder: Sendable {
 
   private func job(_ number: Int, _ stem: String, _ chunks: [RowChunk]) -> TableJob {
     let encoder = TableEncoder(
-      layouts[number], run: run, lake: compiled.plan.lake, stem: stem, perform: { [threads] in threads.forEach($0, $1) })
+      layouts[number], run: run, lake: compiled.plan.lake, memory: memory, stem: stem, perform: { [threads] in threads.forEach($0, $1) })
     return TableJob(encoder, chunks)
   }
 

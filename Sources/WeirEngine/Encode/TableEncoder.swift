@@ -11,7 +11,9 @@ struct TableEncoder {
   private let layout: TableLayout
   private let run: RunInfo
   private let workbench: ParquetWorkbench
-  private let fileBytes: Int
+  private var fileBytes: Int
+  /// Of files with rows that are made as they are written.
+  private let explodedBytes: Int
   /// Rows of a file at most. A writer holds up to 300 bytes of each row until its file is done, however small the file comes out: rows
   /// of late records differ by little but their windows.
   private static let fileRowsMax = 1 << 20
@@ -19,6 +21,8 @@ struct TableEncoder {
   static let openMax = 64
   /// Rows that wait for their files at most: then these are written, and a partition that continues has one more.
   static let waitingRowsMax = 1 << 19
+  /// The same for pieces of about ``RowBytes/pieceMax`` bytes.
+  static let waitingPiecesMax = 32
   /// Names of files begin with this.
   private let stem: String
 
@@ -37,6 +41,8 @@ struct TableEncoder {
   private var partitions: [Partition] = []
   private var known: [Hash128: Int] = [:]
   private var waitingRows = 0
+  /// Pieces of exploded rows that they are in, at most.
+  private var waitingPieces = 0
   private enum Stage { case taking, writing(from: Int), done }
   private var stage = Stage.taking
   private var filesMade = 0
@@ -48,12 +54,17 @@ struct TableEncoder {
   /// Bytes of them, but for the last one's.
   static let filesBytesMax = 32 << 20
 
-  init(_ layout: TableLayout, run: RunInfo, lake: LakeSpec, stem: String, perform: ParquetWorkbench.Perform? = nil) {
+  /// - Parameter memory: nil: files of exploded rows are as large as others.
+  init(
+    _ layout: TableLayout, run: RunInfo, lake: LakeSpec, memory: MemoryBudget? = nil, stem: String,
+    perform: ParquetWorkbench.Perform? = nil
+  ) {
     self.layout = layout
     self.run = run
     self.stem = stem
     workbench = ParquetWorkbench(options: ParquetOptions(codec: lake.codec), perform: perform)
     fileBytes = Int(lake.fileSizeBytes)
+    explodedBytes = Int(memory?.epochMax ?? .max)
   }
 
   /// Encodes until there are ``filesMax`` files or ``filesBytesMax`` bytes of them, or no rows are left.
@@ -64,7 +75,7 @@ struct TableEncoder {
       switch stage {
       case .taking:
         if let windows {
-          if let (columns, count) = try windows.next() { try appendWindows(columns, count) } else { self.windows = nil }
+          if let (columns, count) = try windows.next() { try appendAtOnce(columns, count) } else { self.windows = nil }
         } else if let chunk = next() {
           try append(chunk)
         } else {
@@ -96,6 +107,15 @@ struct TableEncoder {
     guard chunk.count > 0 else { return }
     switch chunk.source {
     case .columns(let columns): try append(columns, rows: chunk.rows, count: chunk.count)
+    case .exploded(let rows):
+      // A file of these may be larger than all that the epoch was read from.
+      fileBytes = min(fileBytes, explodedBytes)
+      try rows.forEachColumns(chunk.rows) { (columns: [Column], count: Int) throws(WeirError) in
+        try appendAtOnce(columns, count)
+        guard waitingRows > 0 else { return }
+        waitingPieces += 1
+        if waitingPieces >= TableEncoder.waitingPiecesMax { try writeWaiting() }
+      }
     case .late(let late):
       try late.forEachColumns { (columns: [Column], count: Int) throws(WeirError) in try append(columns, rows: nil, count: count) }
     // Their files may be more than are in memory at once: they are taken piece by piece.
@@ -107,7 +127,7 @@ struct TableEncoder {
   }
 
   /// A few rows may be as large as the pieces of a backlog are allowed to be: none waits for others.
-  private mutating func appendWindows(_ columns: [Column], _ count: Int) throws(WeirError) {
+  private mutating func appendAtOnce(_ columns: [Column], _ count: Int) throws(WeirError) {
     try append(columns, rows: nil, count: count)
     for partition in partitions { partition.writer?.encodeWaiting() }
   }
@@ -186,7 +206,7 @@ struct TableEncoder {
   }
 
   private mutating func writeWaiting() throws(WeirError) {
-    waitingRows = 0
+    (waitingRows, waitingPieces) = (0, 0)
     for partition in partitions { try writeWaiting(partition) }
   }
 

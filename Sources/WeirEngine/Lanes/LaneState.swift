@@ -114,7 +114,7 @@ package final class LaneState {
       for (number, table) in block.tables.enumerated() {
         let rows = table.rows(of: records)
         guard !rows.isEmpty else { continue }
-        tableRows[number].append(RowChunk(position: block.decoded.raw.position, source: .columns(table.columns), rows: rows))
+        tableRows[number].append(RowChunk(position: block.decoded.raw.position, source: RowChunk.Source(table.source), rows: rows))
       }
     }
   }

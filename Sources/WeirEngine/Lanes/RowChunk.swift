@@ -10,8 +10,16 @@ struct RowChunk: Sendable {
     case bronze(ReceivedRows)
     /// Columns of the table in the order of its schema without partition columns that are not stored.
     case columns([Column])
+    case exploded(ExplodedRows)
     case late(LateChunk)
     case windows(GoldBacklog)
+
+    init(_ rows: TableRows.Source) {
+      switch rows {
+      case .columns(let columns): self = .columns(columns)
+      case .exploded(let rows): self = .exploded(rows)
+      }
+    }
   }
   /// Where the block begins; of collected rows 0.
   var position: Int64

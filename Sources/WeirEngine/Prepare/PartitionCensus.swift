@@ -41,8 +41,12 @@ struct PartitionCensus: Sendable {
   func silver(_ block: PreparedBlock) -> (partitions: [Hash128], textBytes: Int64) {
     var all = silver.map { PartitionCensus.of($0.layout, block.silver, count: block.count, table: $0.number) } ?? ([], 0)
     for (table, number, layout) in rows {
-      let found = PartitionCensus.of(layout, block.tables[table].columns, count: block.tables[table].count, table: number)
-      all = (all.partitions + found.partitions, all.textBytes + found.textBytes)
+      // The columns come some rows at a time: a partition may be in each of them.
+      var seen: Set<Hash128> = []
+      block.tables[table].forEachColumns(layout.partitionFrom.contains) { columns, count in
+        let found = PartitionCensus.of(layout, columns, count: count, table: number)
+        all = (all.partitions + found.partitions.filter { seen.insert($0).inserted }, all.textBytes + found.textBytes)
+      }
     }
     return all
   }

@@ -140,6 +140,8 @@ extension GroupConductor {
       beginning.events.append(.gap(shard: name, from: position, to: to, reason: reason))
       session.meter.lost(positions: position.position.distance(to: to.position))
     }
+    // What came while no worker read the shard was held back by nothing: it wakes before another lane's records move the merged watermark.
+    if lane.isIdle, bound.left(from: to.ordinal) != 0, !variant.contains(.idleOutlivesStop) { decisions.append(.wake) }
     beginning.identities[id] = identity
     guard !decisions.isEmpty || isTrimmed else { return }
     var commit = fold.emptyEpoch(of: id, decisions: decisions)

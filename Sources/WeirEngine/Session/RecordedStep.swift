@@ -37,7 +37,11 @@ struct RecordedStep: Sendable {
       rest.ranges[i].lost = range.lost.filter { $0.lowerBound >= at }
       let lane = LaneID(shard: range.shard)
       func isLater(_ decision: Decision) -> Bool {
-        if case .gap(let from, _, _) = decision { from.ordinal >= at } else { false }
+        switch decision {
+        case .gap(let from, _, _): from.ordinal >= at
+        case .shardClosed: at < range.to
+        default: false
+        }
       }
       // Nothing of the lane is done yet: its decisions wait for its first records.
       let later = (decisions[lane] ?? []).filter { at <= range.from || isLater($0) }
@@ -53,6 +57,11 @@ struct RecordedStep: Sendable {
 
   /// A decision of the step is about the lane's own standing or position; others are only carried by it.
   func moves(_ lane: LaneID) -> Bool { RecordedStep.moves(decisions[lane] ?? []) }
+
+  /// The lane's shard ends with the step.
+  func closes(_ lane: LaneID) -> Bool {
+    decisions[lane]?.contains { if case .shardClosed = $0 { true } else { false } } ?? false
+  }
 
   static func moves(_ decisions: [Decision]) -> Bool {
     decisions.contains { decision in

@@ -116,7 +116,7 @@ final class Session: Sendable {
       if recordsTakeOvers {
         try await state.write(StateWrite([], meta: Followers.marks(fold, of: Set(ids + parents)), owners: owners(of: ids)))
       }
-      if !variant.contains(.flusherRemembers) { await flusher.forget(ids) }
+      await flusher.forget(ids)
     }
   }
 

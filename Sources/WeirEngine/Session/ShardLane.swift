@@ -141,10 +141,15 @@ final class ShardLane: Sendable {
     if let closing = standing.withLock({ $0.closing }) { return [closing] }
     return switch standing.withLock({ $0.machine.cut(at: now, idleNanoseconds: idleNanoseconds) }) {
     case .idle: [.idle]
-    case .wake: [.wake] + fresh
+    case .wake: wake(fresh)
     case .clock: fresh
     case nil: []
     }
+  }
+
+  private func wake(_ fresh: [Decision]) -> [Decision] {
+    if variant.contains(.wakesBeforeEntry) { release() }
+    return [.wake] + fresh
   }
 
   /// The lane's next entry is to carry this; it makes none.

@@ -28,7 +28,8 @@ final class StepConductor: Sendable {
     let fold = await session.ledger.fold
     // Two runs of one ledger: the lanes would begin after records that the steps still hold.
     guard fold.number == number else { throw Session.replaced(by: fold.number) }
-    try await take(fold.lanes.keys.filter { $0 != .merge && fold[$0]?.position != nil }.sorted(), fold)
+    let held = fold.lanes.filter { $0.key != .merge && $0.value.position != nil && !$0.value.isShardClosed }.keys
+    try await take(held.sorted(), fold)
     try await session.merge.begin(fold, run: session.run)
     try await checkMemory()
   }
@@ -153,6 +154,16 @@ final class StepConductor: Sendable {
     // Without recorded entries the merge lane follows each commit of the others.
     if step.number == nil, step.work != .carrier, step.work != .empty { try await mergeNews() }
     if step.number == nil, case .epochs = step.work { try await closeRest() }
+    await dropClosed()
+  }
+
+  /// Lanes whose shards have ended have no more epochs; their children have their state.
+  private func dropClosed() async {
+    let fold = await session.ledger.fold
+    let closed = session.lanes.inOrder.map(\.id).filter { fold[$0]?.isShardClosed == true }
+    guard !closed.isEmpty else { return }
+    session.lanes.remove(closed)
+    await session.committer.drop(closed)
   }
 
   /// Lets the merge lane follow. A run that was killed between the others' entry and its own did not merge, so the merge comes first
@@ -205,7 +216,8 @@ final class StepConductor: Sendable {
         // The entry of an earlier version does not say by which floor it finished windows: this one is nearly always it.
         await actor.raise(floor: before.mergedWatermark)
       }
-      var epoch = try await actor.cut()[0]
+      // The children of a closed shard begin with windows that are not written out.
+      var epoch = try await actor.cut(isWhole: step.closes(lane.id))[0]
       epoch.floor = step.floors[lane.id]
       if let counts = step.counts[lane.id] { try StepConductor.check(epoch, counts, range) }
       try checkLast(of: lane.id, step)

@@ -37,7 +37,9 @@ struct StreamInput: SessionInput {
 
   func complete(_ request: inout LedgerRequest) throws {
     guard let genesis, let plan else {
-      request.shards = stream.shards.map(\.name)
+      // Children are listed when their parents end.
+      let family = RecordedFamily(stream.shards)
+      request.shards = stream.shards.map(\.name).filter { !family.isChild($0) }
       return
     }
     guard plan == request.meaning else {

@@ -43,13 +43,15 @@ struct StreamRun: Conductor {
     if fold.isFinished, isMerged, try await opened.hasAllStateRows() { return true }
     try await opened.decideLookups(carrier: [.merge])
     var steps: [RecordedStep] = []
-    let unlisted = stream.shards.map { LaneID(shard: $0.name) }.filter { fold[$0] == nil }.sorted()
+    let family = RecordedFamily(stream.shards)
+    let unlisted = stream.shards.filter { !family.isChild($0.name) }.map { LaneID(shard: $0.name) }.filter { fold[$0] == nil }.sorted()
     if !unlisted.isEmpty {
       steps.append(RecordedStep(work: .carrier, decisions: [.merge: [.lanesListed(unlisted, generation: 0)]]))
     }
     let ranges = stream.steps(after: positions, bytes: max(1, opened.compiled.plan.lake.flushBytes))
-    if let begin = try begin(positions, fold, hasInput: !ranges.isEmpty) { steps.append(begin) }
-    steps += ranges.map(StreamRun.step)
+    if let begin = try begin(fold, hasInput: !ranges.isEmpty, { positions[$0] != nil || family.isReady($0, fold) }) { steps.append(begin) }
+    var ended = Set(fold.lanes.filter(\.value.isShardClosed).keys.map(\.shard))
+    for next in ranges { steps += try follow(next, family, &ended) }
     let decided = await opened.ledger.fold
     let isSame = fold.lanes.allSatisfy { $0.key == .merge || decided[$0.key]?.epoch == $0.value.epoch }
     guard isSame else { throw Session.replaced(by: decided.number) }
@@ -58,52 +60,97 @@ struct StreamRun: Conductor {
     try await conductor.mergeNews()
     try await conductor.closeRest()
     let begun = await opened.ledger.fold
-    if !input.keepOpen, !begun.isFinished { steps += try ends(isRecorded: begun.hasEnded) }
+    if !input.keepOpen, !begun.isFinished { steps += try ends(isRecorded: begun.hasEnded, family, &ended) }
     return try await conductor.carryOut(steps, interruption)
   }
 
   /// Lanes that begin and, before a record is judged, this run's clock for those whose recorded one is missing or old (``ClockGuard``).
-  private func begin(_ positions: [String: Int64], _ fold: LedgerFold, hasInput: Bool) throws(WeirError) -> RecordedStep? {
+  /// - Parameter isWanted: of the stream's shards, those that are read from the start of this run.
+  private func begin(
+    _ fold: LedgerFold, hasInput: Bool, _ isWanted: (String) -> Bool
+  ) throws(WeirError) -> RecordedStep? {
     let now = opened.environment.clock.wallMicroseconds
     let refresh = hasInput ? ClockGuard.refreshNanoseconds(opened.compiled.plan).map { $0 / 1000 } : nil
     func needsClock(_ shard: String) -> Bool {
       guard let refresh else { return false }
       return fold[LaneID(shard: shard)]?.clock.map { now - $0 >= refresh } ?? true
     }
-    let bounds = stream.bounds.filter { positions[$0.key] == nil || needsClock($0.key) }.sorted { $0.key < $1.key }
+    func position(_ shard: String) -> ShardPoint? { fold[LaneID(shard: shard)]?.position }
+    let bounds = stream.bounds.filter { shard, _ in
+      guard isWanted(shard), fold[LaneID(shard: shard)]?.isShardClosed != true else { return false }
+      return position(shard) == nil || needsClock(shard)
+    }.sorted { $0.key < $1.key }
     guard !bounds.isEmpty else { return nil }
     var step = RecordedStep(work: .empty)
     for (shard, bound) in bounds {
-      let at = if let known = positions[shard] { known } else { try bound.offsets(in: shard).low }
+      let at = if let known = position(shard) { try known.offset(in: shard) } else { try bound.offsets(in: shard).low }
       step.ranges.append(RecordedRange(shard: shard, from: at, to: at))
       if needsClock(shard) { step.decisions[LaneID(shard: shard)] = [.clock(now)] }
     }
     return step
   }
 
+  /// A step of the stream, and the beginning of shards whose parents end with it.
+  /// - Parameter ended: shards that have ended before.
+  private func follow(_ ranges: [RecordedRange], _ family: RecordedFamily, _ ended: inout Set<String>) throws(WeirError) -> [RecordedStep] {
+    let known = ended
+    // A run that goes on after the end of a shard has nothing more to say of it.
+    let left = ranges.filter { !known.contains($0.shard) }
+    guard !left.isEmpty else { return [] }
+    var step = StreamRun.step(left)
+    let closed = left.filter { $0.children != nil }.map(\.shard)
+    for shard in closed { step.decisions[LaneID(shard: shard), default: []].append(family.closed(shard)) }
+    ended.formUnion(closed)
+    return [step] + (try begin(family.children(of: closed, whenEnded: ended)))
+  }
+
+  /// Lanes that begin where their shards do.
+  private func begin(_ shards: [String]) throws(WeirError) -> [RecordedStep] {
+    guard !shards.isEmpty else { return [] }
+    let now = opened.environment.clock.wallMicroseconds
+    var step = RecordedStep(work: .empty)
+    for shard in shards {
+      guard let low = try stream.bounds[shard]?.offsets(in: shard).low else { continue }
+      step.ranges.append(RecordedRange(shard: shard, from: low, to: low))
+      if ClockGuard.refreshNanoseconds(opened.compiled.plan) != nil { step.decisions[LaneID(shard: shard)] = [.clock(now)] }
+    }
+    return [step]
+  }
+
   private static func step(_ ranges: [RecordedRange]) -> RecordedStep {
     var step = RecordedStep(work: .epochs(isClosing: false), ranges: ranges)
-    for range in ranges where !range.lost.isEmpty || !range.unverified.isEmpty {
+    for range in ranges where !range.lost.isEmpty || !range.unverified.isEmpty || !range.gaps.isEmpty {
       step.decisions[LaneID(shard: range.shard)] =
         range.unverified.map { .unverified(reason: $0) }
         + range.lost.map {
           .gap(from: .offset($0.lowerBound), to: .offset($0.upperBound), reason: "lost at the source before it was captured")
+        }
+        + range.gaps.map {
+          .gap(from: .offset($0.position), to: .offset($0.position), reason: "lost at the source before it was captured: \($0.reason)")
         }
     }
     return step
   }
 
   /// The end of input is a decision: an entry carries it, and only the one after it closes windows.
-  private func ends(isRecorded: Bool) throws(WeirError) -> [RecordedStep] {
+  private func ends(isRecorded: Bool, _ family: RecordedFamily, _ ended: inout Set<String>) throws(WeirError) -> [RecordedStep] {
+    // A capture may end between the ends of two shards that are merged: their child has keys, so the other one ends here.
+    var last: [RecordedStep] = []
+    for shard in family.open(whenEnded: ended) where !isRecorded {
+      guard let end = try stream.bounds[shard]?.offsets(in: shard).high else { continue }
+      var range = RecordedRange(shard: shard, from: end, to: end)
+      range.children = []
+      last += try follow([range], family, &ended)
+    }
     var ranges: [RecordedRange] = []
-    for (shard, bound) in stream.bounds.sorted(by: { $0.key < $1.key }) {
+    for (shard, bound) in stream.bounds.sorted(by: { $0.key < $1.key }) where !ended.contains(shard) {
       let end = try bound.offsets(in: shard).high
       ranges.append(RecordedRange(shard: shard, from: end, to: end))
     }
     var decided = RecordedStep(work: .epochs(isClosing: false), ranges: ranges)
     for range in ranges { decided.decisions[LaneID(shard: range.shard)] = [.endOfInput] }
     let closing = RecordedStep(work: .epochs(isClosing: true), ranges: ranges)
-    return isRecorded ? [closing] : [decided, closing]
+    return isRecorded ? [closing] : last + [decided, closing]
   }
 
   // MARK: By a live run's ledger

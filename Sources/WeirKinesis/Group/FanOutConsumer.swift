@@ -48,16 +48,23 @@ actor FanOutConsumer {
   }
 
   private func find() async throws(KinesisFailure) -> String {
-    let stream = given == nil ? try await streamARN() : ""
+    var stream: String?
     var last = "it is not active yet"
     for _ in 0..<FanOutConsumer.questionsMax {
       do throws(KinesisFailure) {
-        let found = if let given { try await requests.consumer(arn: given) } else { try await requests.consumer(name, streamARN: stream) }
-        if found.status == "ACTIVE" { return found.arn }
+        if let given {
+          let found = try await requests.consumer(arn: given)
+          if found.status == "ACTIVE" { return found.arn }
+        } else {
+          let arn = if let stream { stream } else { try await streamARN() }
+          stream = arn
+          let found = try await requests.consumer(name, streamARN: arn)
+          if found.status == "ACTIVE" { return found.arn }
+        }
       } catch {
-        switch error.kind {
-        case .missing where given == nil: last = try await register(stream) ?? last
-        case .throttled, .passing: last = error.message
+        switch (error.kind, stream) {
+        case (.missing, let arn?): last = try await register(arn) ?? last
+        case (.throttled, _), (.passing, _): last = error.message
         default: throw error
         }
       }

@@ -126,7 +126,7 @@ struct FanOutMachine {
       if kind == .argument { continuation = nil }
       notBefore = now + min(FanOutMachine.retryFirst << Int64(min(failures, 10) - 1), FanOutMachine.retryMax)
       return kind == .throttled
-    case .missing, .tableMissing, .foreignTable, .condition, .refused, .final:
+    case .missing, .tableMissing, .foreignTable, .condition, .refused, .configuration, .final:
       notBefore = now + FanOutMachine.retryFirst
       return false
     }

@@ -89,7 +89,7 @@ struct ShardReaderMachine {
       failures = min(failures + 1, 10)
       notBefore = now + min(ShardReaderMachine.retryFirst << Int64(failures - 1), ShardReaderMachine.retryMax)
       return kind == .throttled
-    case .missing, .tableMissing, .foreignTable, .condition, .inUse, .refused, .final:
+    case .missing, .tableMissing, .foreignTable, .condition, .inUse, .refused, .configuration, .final:
       notBefore = now + ShardReaderMachine.retryFirst
       return false
     }

@@ -45,7 +45,7 @@ package struct KinesisRequests: Sendable {
   /// For messages.
   var place: String { "the Kinesis stream \(stream) at \(sender.endpoint)" }
 
-  private var name: JSONValue.Member { arn.map { .init("StreamARN", .string($0)) } ?? .init("StreamName", .string(stream)) }
+  var name: JSONValue.Member { arn.map { .init("StreamARN", .string($0)) } ?? .init("StreamName", .string(stream)) }
 
   // MARK: Requests
 
@@ -142,8 +142,10 @@ struct KinesisFailure: Error, Sendable, Equatable {
     case condition
     /// A table of the name is there, or is being made; another subscription of the consumer reads the shard.
     case inUse
-    /// No permission, no keys, no region.
+    /// No permission.
     case refused
+    /// The client's own settings: no region, no keys, an address at which no AWS service is.
+    case configuration
     case final
   }
 
@@ -168,7 +170,7 @@ struct KinesisFailure: Error, Sendable, Equatable {
     case "AccessDeniedException", "KMSAccessDeniedException", "UnrecognizedClientException", "ExpiredTokenException": kind = .refused
     case _ where failure.kind == .retriable || failure.kind == .unknown: kind = .passing
     // The client itself: no region, no credentials, an address that is not one.
-    case _ where failure.status == 0: kind = .refused
+    case _ where failure.status == 0: kind = .configuration
     default: kind = .final
     }
     message = "\(place): \(failure.message)"
@@ -177,6 +179,7 @@ struct KinesisFailure: Error, Sendable, Equatable {
   /// As the engine has it.
   var error: WeirError {
     switch kind {
+    case .configuration: WeirError(.refused, message, advice: "Check region, endpoint and credentials of AWS.")
     case .throttled, .passing, .expired, .condition, .inUse:
       WeirError(
         .unavailable, message,
@@ -198,7 +201,7 @@ struct KinesisFailure: Error, Sendable, Equatable {
       )
     case .argument: WeirError(.unavailable, message, advice: "If it stays so, compare the stream with the one that was read before.")
     case .refused:
-      WeirError(.refused, message, advice: "Allow these requests to the worker's role, and check region, endpoint and keys of AWS.")
+      WeirError(.refused, message, advice: "Allow these requests to the worker's role, and check region and keys of AWS.")
     case .final: WeirError(.refused, message, advice: "Repeating it does not help.")
     }
   }

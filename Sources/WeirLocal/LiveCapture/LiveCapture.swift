@@ -23,14 +23,20 @@ package final class LiveCapture: RecordedStream {
   /// Bytes of an unfinished write at the end, which are left out.
   package let tornBytes: Int64
   let segments: [SegmentFile]
+  /// The source counts its records: they have numbers of the source besides their positions.
+  package let countsRecords: Bool
   /// In the order of recording.
   let frames: [Frame]
   /// Numbers of each shard's frames.
   let framesOfShard: [[Int32]]
-  /// Of each shard that could not be verified at some position: why.
   /// Bytes of text of a block at most, unless one record has more.
   let blockBytes: Int
+  /// Of each shard that could not be verified at some position: why.
   private let doubts: [Int: [LiveCaptureScan.Doubt]]
+  /// What counted shards lost.
+  private let losses: [Int: [RecordedGap]]
+  /// Shards that ended, each with the number of the first frame after its end.
+  private let ends: [(frame: Int, shard: Int)]
 
   /// A file of this name, in a directory, is part of a live capture.
   package static func isSegment(_ name: String) -> Bool { name.hasPrefix("segment-") && name.hasSuffix(LiveCaptureFormat.fileSuffix) }
@@ -55,9 +61,10 @@ package final class LiveCapture: RecordedStream {
     for (number, path) in paths.enumerated() { try scan.add(path, isLast: number == paths.count - 1) }
     segments = scan.segments
     frames = scan.frames
+    countsRecords = scan.segments.contains { $0.header.shards.contains { $0.sequence != nil } }
     shards = scan.shards.map(\.shard)
     framesOfShard = scan.framesOfShard
-    doubts = scan.doubts
+    (doubts, losses, ends) = (scan.doubts, scan.losses, scan.ends)
     records = scan.records
     tornBytes = scan.tornBytes
     lows = scan.shards.map(\.low)
@@ -103,17 +110,37 @@ package final class LiveCapture: RecordedStream {
       if !step.isEmpty { steps.append(step.values.sorted { $0.shard < $1.shard }) }
       (step, input) = ([:], 0)
     }
-    for frame in frames where frame.header.next > next[Int(frame.shard)] {
+    var ends = self.ends[...]
+    func endShards(before frame: Int) {
+      let isDue = ends.first.map { $0.frame <= frame } ?? false
+      while let end = ends.first, end.frame <= frame {
+        let name = shards[end.shard].name
+        let at = next[end.shard]
+        var range = step[end.shard] ?? RecordedRange(shard: name, from: at, to: at)
+        range.children = shards.filter { $0.parents.contains(name) }
+        // No records come after it.
+        range.gaps += (losses[end.shard] ?? []).filter { $0.position >= at }
+        step[end.shard] = range
+        ends.removeFirst()
+      }
+      // What follows may be of the children.
+      if isDue { close() }
+    }
+    for (number, frame) in frames.enumerated() {
+      endShards(before: number)
+      guard frame.header.next > next[Int(frame.shard)] else { continue }
       let shard = Int(frame.shard)
       let from = max(frame.header.first, next[shard])
       step[shard, default: RecordedRange(shard: shards[shard].name, from: from, to: from)].to = frame.header.next
       if frame.header.isLost { step[shard]?.lost.append(from..<frame.header.next) }
       // A doubt belongs to the first records that come after it.
       step[shard]?.unverified += (doubts[shard] ?? []).filter { (next[shard]..<frame.header.next).contains($0.position) }.map(\.reason)
+      step[shard]?.gaps += (losses[shard] ?? []).filter { (next[shard]..<frame.header.next).contains($0.position) }
       next[shard] = frame.header.next
       input += Int64(frame.header.uncompressed)
       if input >= bytes { close() }
     }
+    endShards(before: frames.count)
     close()
     return steps
   }
@@ -142,6 +169,8 @@ struct LiveCaptureScan {
   private(set) var tornBytes: Int64 = 0
   /// By the shard's number.
   private(set) var doubts: [Int: [Doubt]] = [:]
+  private(set) var losses: [Int: [RecordedGap]] = [:]
+  private(set) var ends: [(frame: Int, shard: Int)] = []
   private var numbers: [String: Int] = [:]
 
   mutating func add(_ path: String, isLast: Bool) throws(WeirError) {
@@ -183,9 +212,10 @@ struct LiveCaptureScan {
         shards.append(Shard(shard: item.shard, low: item.position, next: item.position))
         framesOfShard.append([])
       }
-      if let reason = item.unverified, let number = numbers[item.shard.name] {
-        doubts[number, default: []].append(Doubt(position: item.position, reason: reason))
-      }
+      guard let number = numbers[item.shard.name] else { continue }
+      if let reason = item.unverified { doubts[number, default: []].append(Doubt(position: item.position, reason: reason)) }
+      if let reason = item.lost { losses[number, default: []].append(RecordedGap(position: item.position, reason: reason)) }
+      if item.isEnded, !ends.contains(where: { $0.shard == number }) { ends.append((frames.count, number)) }
     }
   }
 

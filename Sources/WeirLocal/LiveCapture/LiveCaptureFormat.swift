@@ -15,6 +15,8 @@ enum LiveCaptureFormat {
   static let frameMagic: UInt32 = 0x4D52_4657  // "WFRM"
   static let frameHeaderBytes = 64
   static let version: Int64 = 1
+  /// Of segments with shards whose records are counted. Earlier versions of Weir refuse it by name.
+  static let versionOfCounted: Int64 = 2
   static let fileSuffix = ".wcap"
   /// Uncompressed, of one frame. librdkafka's records are smaller than this.
   static let frameBytesMax = (1 << 30) + (64 << 20)
@@ -45,6 +47,12 @@ struct SegmentHeader: Sendable {
     var identity: ShardIdentity?
     /// Why it could not be verified, when the segment was begun, that the shard is the one of the records before; nil: there is no doubt.
     var unverified: String?
+    /// Of a counted source: the source's position that belongs to ``position``.
+    var sequence: SequenceNumber?
+    /// What a counted source lost right before ``position``, in words; nil: nothing since the segment before.
+    var lost: String?
+    /// The shard ended at the source, and everything of it is captured.
+    var isEnded = false
   }
 
   /// Of the capture: the same in all segments (hex).
@@ -58,7 +66,8 @@ struct SegmentHeader: Sendable {
 
   var bytes: [UInt8] {
     let json = JSONValue.members([
-      "format": .int(LiveCaptureFormat.version), "capture": .string(capture), "segment": .int(segment), "created_us": .int(created),
+      "format": .int(shards.contains { $0.sequence != nil } ? LiveCaptureFormat.versionOfCounted : LiveCaptureFormat.version),
+      "capture": .string(capture), "segment": .int(segment), "created_us": .int(created),
       "records_before": .int(records),
       "shards": .array(
         shards.map { item in
@@ -68,7 +77,7 @@ struct SegmentHeader: Sendable {
           ]
           return .object(
             members + (item.identity.map { [.init("identity", $0.json)] } ?? [])
-              + (item.unverified.map { [.init("unverified", .string($0))] } ?? []))
+              + (item.unverified.map { [.init("unverified", .string($0))] } ?? []) + item.counted)
         }),
     ]).bytes
     var out = ByteWriter()
@@ -84,9 +93,9 @@ struct SegmentHeader: Sendable {
     guard let value = try? JSONValue(parsing: json), let version = value["format"]?.int else {
       throw LiveCaptureFormat.corrupt(path, "its header is not valid JSON")
     }
-    guard version == LiveCaptureFormat.version else {
+    guard (LiveCaptureFormat.version...LiveCaptureFormat.versionOfCounted).contains(version) else {
       throw WeirError(
-        .config, "the capture \(path) has format \(version), this program reads \(LiveCaptureFormat.version)",
+        .config, "the capture \(path) has format \(version), this program reads \(LiveCaptureFormat.versionOfCounted)",
         advice: "Use the version of Weir that wrote it, or a newer one.")
     }
     guard let capture = value["capture"]?.string, let segment = value["segment"]?.int, let created = value["created_us"]?.int,
@@ -105,10 +114,13 @@ struct SegmentHeader: Sendable {
         throw LiveCaptureFormat.corrupt(path, "a number of the shard \(name) in its header is out of range")
       }
       let identity = item["identity"].flatMap { ShardIdentity(json: $0) }
-      self.shards.append(
-        Shard(
-          shard: SourceShard(name: name, stream: topic, number: Int(number)), position: position, identity: identity,
-          unverified: item["unverified"]?.string))
+      var shard = Shard(
+        shard: SourceShard(name: name, stream: topic, number: Int(number)), position: position, identity: identity,
+        unverified: item["unverified"]?.string)
+      guard shard.readCounted(item) else {
+        throw LiveCaptureFormat.corrupt(path, "a member of the shard \(name) in its header is not what was written")
+      }
+      self.shards.append(shard)
     }
   }
 
@@ -128,6 +140,37 @@ struct SegmentHeader: Sendable {
   }
 }
 
+extension SegmentHeader.Shard {
+  /// What only shards have whose records are counted.
+  var counted: [JSONValue.Member] {
+    guard let sequence else { return [] }
+    var members: [JSONValue.Member] = [.init("sequence", .string(sequence.text))]
+    if !shard.parents.isEmpty { members.append(.init("parents", .array(shard.parents.map { .string($0) }))) }
+    if let range = shard.hashRange { members.append(.init("range", .string(range.text))) }
+    if let lost { members.append(.init("lost", .string(lost))) }
+    if isEnded { members.append(.init("ended", .bool(true))) }
+    return members
+  }
+
+  /// - Returns: false: a member is not what ``counted`` writes.
+  mutating func readCounted(_ item: JSONValue) -> Bool {
+    guard let text = item["sequence"] else { return true }
+    guard let number = text.string.flatMap(SequenceNumber.init(text:)) else { return false }
+    sequence = number
+    for parent in item["parents"]?.array ?? [] {
+      guard let name = parent.string else { return false }
+      shard.parents.append(name)
+    }
+    if let range = item["range"] {
+      guard let range = range.string.flatMap(HashRange.init(text:)) else { return false }
+      shard.hashRange = range
+    }
+    lost = item["lost"]?.string
+    isEnded = item["ended"] == .bool(true)
+    return true
+  }
+}
+
 /// A frame's header, with the frame's location.
 package struct FrameHeader: Sendable {
   var crc: UInt32 = 0
@@ -143,6 +186,8 @@ package struct FrameHeader: Sendable {
   var headers: UInt32 = 0
   var timeKind: UInt8 = 0
   var isLost = false
+  /// The payload has the source's number of each record.
+  var isCounted = false
 
   /// The header's bytes, all but magic and checksum checked by the latter.
   package func bytes(crc: UInt32) -> [UInt8] {
@@ -158,6 +203,7 @@ package struct FrameHeader: Sendable {
     out.write(headers)
     out.write(timeKind)
     out.write(UInt8(isLost ? 1 : 0))
+    out.write(UInt8(isCounted ? 1 : 0))
     for _ in out.bytes.count..<LiveCaptureFormat.frameHeaderBytes { out.write(UInt8(0)) }
     return out.bytes
   }
@@ -171,6 +217,7 @@ package struct FrameHeader: Sendable {
     headers = UInt32(block.headers.count)
     timeKind = block.timeKind.rawValue
     isLost = block.isLost
+    isCounted = !block.sequences.isEmpty
   }
 
   /// nil: these are not 64 bytes of a frame's header.
@@ -190,7 +237,9 @@ package struct FrameHeader: Sendable {
     headers = number(40, UInt32.self)
     timeKind = bytes[44]
     isLost = bytes[45] == 1
-    guard bytes[45] <= 1, bytes[46...].allSatisfy({ $0 == 0 }), Bounds.isPosition(first), Bounds.isPosition(next), next >= first,
+    isCounted = bytes[46] == 1
+    guard bytes[45...46].allSatisfy({ $0 <= 1 }), bytes[47...].allSatisfy({ $0 == 0 }), Bounds.isPosition(first), Bounds.isPosition(next),
+      next >= first,
       Int(uncompressed) <= LiveCaptureFormat.frameBytesMax, Int(payload) <= LiveCaptureFormat.frameBytesMax
     else { return nil }
   }
@@ -198,7 +247,7 @@ package struct FrameHeader: Sendable {
 
 /// Blocks as payloads of frames, and back.
 package enum FramePayload {
-  /// Positions, times, lengths and counts column by column, then the text.
+  /// Positions, times, lengths and counts column by column, then the source's numbers as lines where it has them, then the text.
   package static func encode(_ block: RecordedBlock) -> [UInt8] {
     var out = ByteWriter()
     out.reserve(block.text.count + block.count * 28 + block.headers.count * 8)
@@ -210,6 +259,11 @@ package enum FramePayload {
     for header in block.headers {
       out.write(header.nameLength)
       out.write(header.valueLength)
+    }
+    if !block.sequences.isEmpty {
+      let lines = block.sequences.map { $0.text + "\n" }.joined()
+      out.write(UInt32(lines.utf8.count))
+      Array(lines.utf8).withUnsafeBytes { out.write(raw: $0) }
     }
     block.text.withUnsafeBytes { out.write(raw: $0) }
     return out.bytes
@@ -237,8 +291,27 @@ package enum FramePayload {
     block.headerCount = column(count, UInt32.self)
     let pairs = column(headers * 2, Int32.self)
     block.headers = (0..<headers).map { .init(nameLength: UInt32(bitPattern: pairs[2 * $0]), valueLength: pairs[2 * $0 + 1]) }
+    if frame.isCounted {
+      guard let (sequences, end) = sequences(bytes, at: at), sequences.count == count, count > 0 else { return nil }
+      (block.sequences, at) = (sequences, end)
+    }
     block.text = Array(bytes[at...])
     return isWhole(block) ? block : nil
+  }
+
+  /// The numbers that are at a place, and where they end; nil: they are damaged.
+  private static func sequences(_ bytes: [UInt8], at start: Int) -> ([SequenceNumber], end: Int)? {
+    guard bytes.count >= start + 4 else { return nil }
+    let length = bytes.withUnsafeBytes { UInt32(littleEndian: $0.loadUnaligned(fromByteOffset: start, as: UInt32.self)) }
+    let (from, end) = (start + 4, start + 4 + Int(length))
+    guard end <= bytes.count, length == 0 || bytes[end - 1] == UInt8(ascii: "\n") else { return nil }
+    var all: [SequenceNumber] = []
+    for line in bytes[from..<end].split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).dropLast() {
+      guard let number = SequenceNumber(text: String(decoding: line, as: UTF8.self)) else { return nil }
+      if let last = all.last, last >= number { return nil }
+      all.append(number)
+    }
+    return (all, end)
   }
 
   private static func isWhole(_ block: RecordedBlock) -> Bool {

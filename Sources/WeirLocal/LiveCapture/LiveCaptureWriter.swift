@@ -33,6 +33,10 @@ package final class LiveCaptureWriter: @unchecked Sendable {
   private var numbers: [String: Int] = [:]
   /// Everything of a shard before its position is captured.
   package private(set) var positions: [String: Int64] = [:]
+  /// Of counted shards: the source's positions.
+  private var sequences: [String: SequenceNumber] = [:]
+  /// Shards that have ended, and of which everything is captured.
+  package private(set) var ended: Set<String> = []
   /// What shows later whether a shard is still the one that was captured.
   package private(set) var identities: [String: ShardIdentity] = [:]
   /// In the whole capture.
@@ -84,6 +88,8 @@ package final class LiveCaptureWriter: @unchecked Sendable {
       numbers[item.shard.name] = shards.count
       shards.append(item.shard)
       positions[item.shard.name] = item.position
+      sequences[item.shard.name] = item.sequence
+      if item.isEnded { ended.insert(item.shard.name) }
       identities[item.shard.name] = item.identity
     }
   }
@@ -100,6 +106,7 @@ package final class LiveCaptureWriter: @unchecked Sendable {
         let name = file.header.shards[Int(frame.shard)].shard.name
         guard positions[name] == frame.first, let block = try file.block(frame, at: offset) else { break scan }
         remember(block, of: name)
+        sequences[name] = point(of: name).flatMap { block.end(from: $0).sequence }
         positions[name] = frame.next
         records += Int64(frame.records)
         offset += Int64(LiveCaptureFormat.frameHeaderBytes) + Int64(frame.payload)
@@ -147,18 +154,50 @@ package final class LiveCaptureWriter: @unchecked Sendable {
 
   /// Where each of the shards begins that is not in the capture yet.
   /// - Parameter before: the record before each start, where there is one.
-  package func add(_ new: [SourceShard], starts: [String: Int64], before: [String: Fingerprint] = [:], now: Int64) throws(WeirError) {
+  package func add(_ new: [SourceShard], starts: [String: ShardPoint], before: [String: Fingerprint] = [:], now: Int64) throws(WeirError) {
+    if list(new, starts, before) { try roll(now: now) }
+  }
+
+  /// - Returns: false: they are all in the capture.
+  private func list(_ new: [SourceShard], _ starts: [String: ShardPoint], _ before: [String: Fingerprint]) -> Bool {
     let missing = new.filter { numbers[$0.name] == nil }
-    guard !missing.isEmpty else { return }
     adopt(
       missing.map { shard in
+        let start = starts[shard.name] ?? 0
         // Without the record before it too: so it differs from a capture of an earlier version, which has no identities.
-        .init(shard: shard, position: starts[shard.name] ?? 0, identity: ShardIdentity(anchor: before[shard.name]))
+        return .init(
+          shard: shard, position: start.ordinal, identity: ShardIdentity(anchor: before[shard.name]), sequence: start.sequence)
       })
-    try roll(now: now)
+    return !missing.isEmpty
   }
 
   package var knownShards: [SourceShard] { shards }
+
+  /// Where a shard continues; nil: the capture does not have it.
+  package func point(of shard: String) -> ShardPoint? {
+    positions[shard].map { ShardPoint(ordinal: $0, sequence: sequences[shard]) }
+  }
+
+  /// The same of all shards that have not ended.
+  package var points: [String: ShardPoint] {
+    let open = shards.map(\.name).filter { !ended.contains($0) }
+    return Dictionary(uniqueKeysWithValues: open.compactMap { name in point(of: name).map { (name, $0) } })
+  }
+
+  /// A counted shard has ended, and all its records are written: begins a segment that says so, and has the shards with its keys.
+  package func end(_ shard: String, children: [SourceShard], starts: [String: ShardPoint], now: Int64) throws(WeirError) {
+    guard numbers[shard] != nil, ended.insert(shard).inserted else { return }
+    _ = list(children, starts, [:])
+    try roll(now: now)
+  }
+
+  /// Records of a counted shard were lost at the source, from its position on: begins a segment that says so.
+  /// - Parameter place: where the shard continues.
+  package func note(lost reason: String, of shard: String, upTo place: ShardPoint, now: Int64) throws(WeirError) {
+    guard numbers[shard] != nil, let sequence = place.sequence else { return }
+    sequences[shard] = sequence
+    try roll(now: now, lost: [shard: reason])
+  }
 
   /// Appends a frame a block, and syncs. Blocks without records and without news are left out.
   /// - Parameter now: UTC microseconds since 1970.
@@ -183,8 +222,11 @@ package final class LiveCaptureWriter: @unchecked Sendable {
     guard !bytes.isEmpty, let (descriptor, header, path, size) = segment else { return }
     try FileSystem.append(descriptor, bytes, path)
     FileSystem.sync(descriptor, path)
+    for block in blocks where block.next > block.first {
+      sequences[block.shard] = point(of: block.shard).flatMap { block.end(from: $0).sequence }
+      remember(block, of: block.shard)
+    }
     positions = ends
-    for block in blocks where block.next > block.first { remember(block, of: block.shard) }
     records += blocks.reduce(0) { $0 + ($1.next > $1.first ? Int64($1.count) : 0) }
     bytesWritten += Int64(bytes.count)
     segment?.size = size + Int64(bytes.count)
@@ -192,13 +234,15 @@ package final class LiveCaptureWriter: @unchecked Sendable {
   }
 
   /// Finishes the segment and begins the next, whose header holds all positions.
-  private func roll(now: Int64, unverified: [String: String] = [:]) throws(WeirError) {
+  private func roll(now: Int64, unverified: [String: String] = [:], lost: [String: String] = [:]) throws(WeirError) {
     if let segment { close(segment.descriptor) }
     segment = nil
     let header = SegmentHeader(
       capture: id, segment: nextSegment, created: now, records: records,
       shards: shards.map {
-        .init(shard: $0, position: positions[$0.name] ?? 0, identity: identities[$0.name], unverified: unverified[$0.name])
+        .init(
+          shard: $0, position: positions[$0.name] ?? 0, identity: identities[$0.name], unverified: unverified[$0.name],
+          sequence: sequences[$0.name], lost: lost[$0.name], isEnded: ended.contains($0.name))
       })
     let path = options.directory + "/" + LiveCaptureFormat.fileName(nextSegment)
     let temporary = options.directory + "/.new"

@@ -190,7 +190,7 @@ struct Parser {
     if take("null") {
       result = Build.isNull(left)
     } else if take("true") {
-      result = try Build.coalesce([left, Build.literal(.bool(false))], offset)
+      result = try Build.coalesce([try Build.needBool(left, "is true", offset), Build.literal(.bool(false))], offset)
     } else if take("false") {
       result = try Build.coalesce([try Build.not(left, offset), Build.literal(.bool(false))], offset)
     } else {

@@ -21,7 +21,7 @@ struct PartPath {
       try add(.name(name), member.type, ".\(PartPath.name(name))", offset)
     case .map: throw ExpressionError("\(text) is \(type.name): its values are found by key: \(text)[\(Build.quote(name))]", at: offset)
     case .list: throw ExpressionError("\(text) is \(type.name): name one of its elements first, such as \(text)[0]", at: offset)
-    default: throw ExpressionError("\(text) is \(type.name), and has no members", at: offset)
+    default: throw ExpressionError("\(text) is \(type.name), and has no members\(Scope.inText(type, text, "$.\(name)"))", at: offset)
     }
   }
 
@@ -41,7 +41,7 @@ struct PartPath {
       }
       try add(.index(number), element, "[\(number)]", offset)
     case .map: throw ExpressionError("\(text) is \(type.name): its keys are texts: \(text)['\(digits)']", at: offset)
-    default: throw ExpressionError("\(text) is \(type.name), and has no elements", at: offset)
+    default: throw ExpressionError("\(text) is \(type.name), and has no elements\(Scope.inText(type, text, "$[\(digits)]"))", at: offset)
     }
   }
 

@@ -30,11 +30,18 @@ final class Scope {
         throw ExpressionError("\(path) may be any of \(names): write it out", at: offset)
       }
       if count < names.count, !inputs[index].type.isNested {
-        throw unknown(names, offset, ": \(inputs[index].name) is \(inputs[index].type.name), and has no members")
+        let (name, type) = (inputs[index].name, inputs[index].type)
+        let json = Scope.inText(type, name, "$.\(names[count...].joined(separator: "."))")
+        throw unknown(names, offset, ": \(name) is \(type.name), and has no members\(json)")
       }
       return (Build.column(index, inputs[index]), count)
     }
     throw unknown(names, offset)
+  }
+
+  /// A text may be JSON.
+  static func inText(_ type: ColumnType, _ text: String, _ path: String) -> String {
+    type == .string ? "; if it is JSON, write json_value(\(text.shortened(toBytes: 100)), '\(path.shortened(toBytes: 100))')" : ""
   }
 
   private func unknown(_ names: [String], _ offset: Int, _ why: String = "") -> ExpressionError {

@@ -117,7 +117,7 @@ package final class ElementDecoder: BlockDecoder {
       var elements: [Range<Int>] = []
       try forEachElement(&scanner) { (_: Int, scanner: inout JSONScanner) throws(DecodeError) in
         let from = scanner.at - start
-        try scanner.skipValue()
+        try scanner.skipRecord()
         guard elements.count < ElementDecoder.elementsMax else {
           throw DecodeError(reason: "more than \(ElementDecoder.elementsMax) elements at \(place) (framing_elements)", at: first)
         }

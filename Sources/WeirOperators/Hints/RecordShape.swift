@@ -11,7 +11,8 @@ enum RecordShape {
     let text = trimmed(bytes)
     guard let first = text.first, let last = text.last else { return nil }
     switch first {
-    case 0x7B: return object(text, last, isLine: framing == nil)
+    // Of a longer record, the last byte of what is looked at says nothing.
+    case 0x7B: return object(text, last, isLine: framing == nil && record.count <= bytesMax)
     case 0x5B: return isLogLine(text) ? log : framing == .array ? nil : array
     case 0x7D, 0x5D: return text.count <= 2 && framing == nil ? pretty : nil
     case 0x3C: return isSyslog(text) ? log : "this looks like XML: Weir reads JSON, one object per line"

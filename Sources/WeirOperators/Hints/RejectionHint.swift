@@ -13,7 +13,10 @@ package enum RejectionHint {
   package static func of(_ rejection: Rejection, _ record: some Collection<UInt8>, _ spec: RecordSpec) -> String? {
     let framing = (spec.recordFormat as? JSONFormat)?.framing
     guard rejection.stage == .decode else { return nil }
-    guard record.count <= recordBytesMax, let value = try? JSONValue(parsing: record), value.members != nil else {
+    if let hint = BoundHint.of(rejection, record) { return hint }
+    let parsed = record.count <= recordBytesMax ? try? JSONValue(parsing: record) : nil
+    if let each = spec.each, let hint = OuterRecordHint.of(rejection.reason, record, parsed, each) { return hint }
+    guard let value = parsed, value.members != nil else {
       return TextHint.ofEncoding(rejection, record.prefix(recordBytesMax)) ?? RecordShape.hint(record, framing)
     }
     let reason = rejection.reason

@@ -26,27 +26,27 @@ private struct JSONFrameFinder {
   private var last: Bytes
   /// The last byte before `at` that is not white space; nil: the file begins here. All that arrays need to be known by.
   private var previous: UInt8?
+  /// The first byte of the file that is not white space.
+  private var first: UInt8?
   private(set) var frames = RecordFrames()
 
   init(_ text: FramedText, opensArrays: Bool) {
     (self.text, self.opensArrays) = (text, opensArrays)
     (at, last, end) = (text.base, text.base, text.base + text.count)
-    previous = text.previous
+    (previous, first) = (text.previous, text.first)
   }
 
   mutating func find() {
     while frames.offset.count < text.rowsMax {
       space()
-      guard at < end else {
-        if text.isEnd { endFile() }
-        return
-      }
+      guard at < end else { return text.isEnd ? endFile() : skip(to: at) }
+      if first == nil { first = at.pointee }
       if opensArrays, takesSeparator() {
         guard frames.end < text.stop else { return }
         continue
       }
       let start = at
-      guard let stop = value(start), let next = separated(stop) else { return }
+      guard let stop = value(start), let next = separated(stop) else { return skip(to: start) }
       frames.offset.append(UInt32(start - text.base))
       frames.length.append(UInt32(stop - start))
       use(next)
@@ -59,9 +59,19 @@ private struct JSONFrameFinder {
     frames.end = next - text.base
   }
 
+  /// What is before the next record is no part of it, however long it is.
+  private mutating func skip(to start: Bytes) {
+    if text.isFull, frames.end == 0 { frames.end = start - text.base }
+  }
+
   private mutating func endFile() {
     frames.end = text.count
-    if opensArrays, let previous, previous != 0x5D { frames.unended = "]" }
+    guard opensArrays, let previous, previous != 0x5D else { return }
+    if first == 0x5B {
+      frames.unended = "]"
+    } else {
+      frames.other = "holds no JSON array: each of its values is a record; write framing: concatenated, or leave framing out for lines"
+    }
   }
 
   /// White space and byte order marks.
@@ -91,7 +101,7 @@ private struct JSONFrameFinder {
     guard opensArrays else { return stop }
     var scanner = JSONScanner(at: stop, end: end)
     scanner.space()
-    guard scanner.at < end else { return text.isEnd ? stop : nil }
+    guard scanner.at < end else { return text.isEnd || text.isFull && frames.offset.isEmpty ? stop : nil }
     return scanner.at.pointee == 0x2C || scanner.at.pointee == 0x5D ? scanner.at + 1 : stop
   }
 
@@ -99,7 +109,7 @@ private struct JSONFrameFinder {
   private func value(_ start: Bytes) -> Bytes? {
     var scanner = JSONScanner(at: start, end: end)
     do {
-      try scanner.skipValue()
+      try scanner.skipRecord()
     } catch { return !text.isEnd && scanner.isCutOff(error) ? nil : damage(start, error.at) }
     // Only what has brackets or quotes says where it ends.
     guard start.pointee != 0x7B, start.pointee != 0x5B, start.pointee != 0x22 else { return scanner.at }

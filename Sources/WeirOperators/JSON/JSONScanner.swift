@@ -28,7 +28,7 @@ struct DecodeError: Error, @unchecked Sendable {
 struct JSONScanner {
   typealias Bytes = UnsafePointer<UInt8>
 
-  /// Deeper nesting is refused.
+  /// Deeper nesting is refused: of a value in a record, so a record may be one deeper.
   static let depthMax = 1024
   static let unendedString = "a string does not end"
 
@@ -286,12 +286,17 @@ struct JSONScanner {
   mutating func `false`() throws(DecodeError) { try word(0x66, 0x61, 0x6C, 0x73, 0x65) }
 
   /// Reads a value of any kind and depth without keeping it; no recursion.
-  mutating func skipValue() throws(DecodeError) {
+  mutating func skipValue() throws(DecodeError) { try skipValue(depthMax: JSONScanner.depthMax) }
+
+  /// The same for a whole record, which the record decoder reads later: what it accepts must not depend on how the record was found.
+  mutating func skipRecord() throws(DecodeError) { try skipValue(depthMax: JSONScanner.depthMax + 1) }
+
+  private mutating func skipValue(depthMax: Int) throws(DecodeError) {
     guard at < end else { throw fail("a value is missing") }
     if at.pointee == 0x22 {
       _ = try string()
     } else if at.pointee == 0x7B || at.pointee == 0x5B {
-      try skipNested()
+      try skipNested(depthMax: depthMax)
     } else {
       try skipScalar()
     }
@@ -308,7 +313,7 @@ struct JSONScanner {
     }
   }
 
-  private mutating func skipNested() throws(DecodeError) {
+  private mutating func skipNested(depthMax: Int) throws(DecodeError) {
     // One entry a level: true for an object.
     var stack: [Bool] = []
     while true {
@@ -317,7 +322,7 @@ struct JSONScanner {
       guard at < end else { throw fail("the text is cut off within a value") }
       if at.pointee == 0x7B || at.pointee == 0x5B {
         let isObject = at.pointee == 0x7B
-        guard stack.count < JSONScanner.depthMax else { throw fail("nested more than \(JSONScanner.depthMax) deep") }
+        guard stack.count < depthMax else { throw fail("nested more than \(JSONScanner.depthMax) deep") }
         at += 1
         space()
         guard at < end else { throw fail("the text is cut off within a value") }

@@ -45,6 +45,11 @@ extension PlanBuilder {
       let table = try LookupTable(
         name: written.name.text, bytes: bytes, file: path, format: format, key: field.name, keyType: field.type, types: types)
       spans[what] = written.span
+      for (column, type) in written.columns where column != field.name && !table.columns.contains(where: { $0.name == column }) {
+        diagnostics.report(
+          "\(what).columns.\(column): the file has no such column in its first line, so the type has no effect", "no_effect", at: type.span,
+          suggestion: nearestName(column, in: table.columns.map(\.name)), severity: .warning)
+      }
       let spec = LookupSpec(
         name: written.name.text, file: written.file.text, format: format == .csv ? nil : format.rawValue, key: key, columns: table.columns,
         refreshMicroseconds: written.refresh.flatMap { refresh($0, what) })

@@ -179,8 +179,11 @@ extension PlanBuilder {
         at: field.span)
       return nil
     }
+    let isPath = field.text.contains { $0 == "." || $0 == "[" }
     diagnostics.report(
-      "\(what): there is no field \(field.text)", "unknown_column", at: field.span,
+      "\(what): there is no field \(field.text)"
+        + (isPath ? ": a path needs a field of its own, such as fields: {id: {type: string, path: \(field.text)}}" : ""), "unknown_column",
+      at: field.span,
       suggestion: nearestName(field.text, in: fields.map(\.name)))
     return nil
   }

@@ -11,14 +11,22 @@ package enum SQLHabits {
     let at = error.offset
     if has("==", at: at - 1) || has("==", at: at) { return "equality is written =" }
     if has("&", at: at) { return "write and instead of &&" }
-    if has("||", at: at) { return "|| joins texts: write or between conditions" }
+    if has("||", at: at) {
+      // Before a comparison, || comes first: its operand is a part of a condition.
+      let joinsConditions = error.message.contains(" is bool") || bytes.contains { [0x3C, 0x3D, 0x3E].contains($0) }
+      return joinsConditions ? "|| joins texts: write or between conditions" : nil
+    }
     if has("|", at: at) { return "write or between conditions, and || to join texts" }
     if has("!", at: at) { return "write not instead of !" }
     if has("::", at: at) { return "write cast(x as TYPE) instead of x::TYPE" }
     if has("`", at: at) { return "names are written bare, or in double quotes" }
     if has(";", at: at) { return "leave out the ;" }
     if isCurly(bytes, at) { return "write straight quotes: '…' around texts, \"…\" around names" }
-    if has("\"", at: at), error.message.contains("unknown column") { return "texts are in single quotes; double quotes are for names" }
+    if has("\"", at: at), error.message.contains("unknown column") {
+      let name = bytes[(at + 1)...].prefix { $0 != 0x22 }
+      return "texts are in single quotes; double quotes are for names"
+        + (name.contains(0x2E) ? ", and a path has them around each of its names: user.id or \"user\".\"id\"" : "")
+    }
     let word = String(
       decoding: bytes[min(max(0, at), bytes.count)...].prefix { $0 | 0x20 >= 0x61 && $0 | 0x20 <= 0x7A || $0 == 0x5F }, as: UTF8.self)
     return words[word.lowercased()]

@@ -41,7 +41,7 @@ package struct CostInputs: Sendable, Hashable {
       let bounds = CostInputs.bounds[name] ?? 0...0
       guard bounds.contains(value), name == .recordsPerSecond || value == value.rounded() else {
         throw WeirError(
-          .config, "--\(name.rawValue) is \(CostText.number(value))",
+          .config, "--\(name.rawValue) is \(value.magnitude < bounds.lowerBound ? "\(value)" : CostText.number(value))",
           advice: "It may be from \(CostText.number(bounds.lowerBound)) to \(CostText.number(bounds.upperBound)).")
       }
       given[name] = value

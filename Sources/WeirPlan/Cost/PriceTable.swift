@@ -25,6 +25,9 @@ package struct PriceTable: Sendable, Hashable {
     case kinesisOnDemandStream = "kinesis_on_demand_stream"
     case kinesisOnDemandIn = "kinesis_on_demand_in"
     case kinesisOnDemandOut = "kinesis_on_demand_out"
+    case kinesisFanOutShard = "kinesis_fan_out_shard"
+    case kinesisFanOutOut = "kinesis_fan_out_out"
+    case kinesisOnDemandFanOut = "kinesis_on_demand_fan_out"
   }
 
   package struct Price: Sendable, Hashable {
@@ -59,7 +62,7 @@ extension PriceTable {
   ///
   /// Date: September 2026. Source: public guides to AWS's price list, for S3 Standard (requests, the first 50 TB of storage) and DynamoDB
   /// (Standard table class, on demand). DynamoDB's provisioned capacity and MSK: public guides of 2025 and 2026, which agree with each other.
-  /// Kinesis: the list prices of 2025, standard on-demand mode and provisioned shards.
+  /// Kinesis: the list prices of 2025, standard on-demand mode and provisioned shards, each with enhanced fan-out.
   /// Nothing here was compared with a bill. Amazon's own pages decide: https://aws.amazon.com/s3/pricing,
   /// https://aws.amazon.com/dynamodb/pricing, https://aws.amazon.com/msk/pricing,
   /// https://aws.amazon.com/kinesis/data-streams/pricing.
@@ -89,6 +92,9 @@ extension PriceTable {
       .kinesisOnDemandStream: Price(0.04, "stream-hour"),
       .kinesisOnDemandIn: Price(0.08, "GB in"),
       .kinesisOnDemandOut: Price(0.04, "GB out"),
+      .kinesisFanOutShard: Price(0.015, "consumer-shard-hour"),
+      .kinesisFanOutOut: Price(0.013, "GB out by enhanced fan-out"),
+      .kinesisOnDemandFanOut: Price(0.05, "GB out by enhanced fan-out"),
     ])
 
   /// The table as a file that `--prices` reads.

@@ -9,6 +9,9 @@ package enum FieldType {
     "list<string>", "struct<a:int64,b:string>", "map<string,double>",
   ]
 
+  /// The names without parts.
+  package static let scalars = names.filter { !$0.contains("(") && !$0.contains("<") }
+
   /// The name that is probably meant; nil: none is near.
   package static func suggestion(_ text: String) -> String? {
     let word = text.replacing("!", with: "")

@@ -22,6 +22,10 @@ struct KinesisSourceAdapter: SourceAdapter {
 
   func examine(_ settings: any SourceSettings, report: (String, StoreFinding) -> Void) async throws(WeirError) {
     guard let spec = settings as? KinesisSourceSpec else { return }
+    if case .time(let start) = spec.settings.start, start > SystemClock().wallMicroseconds {
+      let notice = "it is in the future: records that arrive before it are not read"
+      report("source.kinesis.start", StoreFinding(what: "\(CivilTime.text(ofMicroseconds: start))", notice: notice))
+    }
     let clients = try await KinesisClients.make(spec.settings)
     await KinesisExamination(
       requests: KinesisRequests(clients.stream, stream: spec.stream, arn: spec.settings.arn),
@@ -29,18 +33,15 @@ struct KinesisSourceAdapter: SourceAdapter {
     ).run(report)
   }
 
-  /// A capture has dense positions, and this source has none.
   func captured(_ settings: (any SourceSettings)?, _ request: CaptureRequest) throws -> (any CaptureTarget)? {
-    guard settings is KinesisSourceSpec else { return nil }
-    throw WeirError(
-      .config, "weir capture does not read Kinesis yet", advice: "Use weir run, whose bronze table has every record as received.")
+    try (settings as? KinesisSourceSpec).map { try KinesisCaptureTarget($0, request) }
   }
 }
 
 /// A stream, as the workers of an application read it.
 struct KinesisLiveSource: LiveSource {
   /// Shards that memory is shared out for.
-  private static let shardsExpected = 16
+  static let shardsExpected = 16
 
   let spec: KinesisSourceSpec
   private let memory = KinesisMemory()
@@ -55,6 +56,15 @@ struct KinesisLiveSource: LiveSource {
     if overrides.brokers != nil {
       throw WeirError(.config, "--brokers is for Kafka, and the pipeline reads Kinesis", advice: "Leave it out.")
     }
+    let share = min(64 << 20, Int(memory.queueBytes)) / KinesisLiveSource.shardsExpected
+    return try await KinesisLiveSource.group(
+      spec, blockBytes: min(memory.blockBytes, max(64 << 10, share)), memory: self.memory, log: log)
+  }
+
+  /// A group that was not joined.
+  static func group(
+    _ spec: KinesisSourceSpec, blockBytes: Int, memory: KinesisMemory, log: @escaping ClientLog
+  ) async throws(WeirError) -> KinesisGroup {
     let settings = spec.settings
     let clients = try await KinesisClients.make(settings)
     // The reader of a shard has pauses of its own.
@@ -66,10 +76,29 @@ struct KinesisLiveSource: LiveSource {
     }
     let parts = KinesisParts(
       requests: KinesisRequests(clients.stream, stream: spec.stream, arn: settings.arn), shardRequests: shardRequests,
-      table: LeaseTable(clients.leases, name: settings.app), clock: SystemClock(), random: SystemRandom(), memory: self.memory,
+      table: LeaseTable(clients.leases, name: settings.app), clock: SystemClock(), random: SystemRandom(), memory: memory,
       log: { log(4, "kinesis", $0) })
-    let share = min(64 << 20, Int(memory.queueBytes)) / KinesisLiveSource.shardsExpected
-    return KinesisGroup(spec, parts, blockBytes: min(memory.blockBytes, max(64 << 10, share)))
+    return KinesisGroup(spec, parts, blockBytes: blockBytes)
+  }
+}
+
+/// Streams apart from pipelines.
+package enum KinesisWiring {
+  /// What puts records into a stream, which exists; region and endpoint are those of the environment.
+  /// - Parameter stream: its name or its ARN.
+  /// - Throws: `config`, `topic_missing`, `refused`, `unavailable`.
+  package static func putter(_ stream: String, clock: any Clock) async throws(WeirError) -> KinesisPutter {
+    var settings = KinesisSettingsSpec()
+    var name = stream
+    if let parts = KinesisNames.parts(ofARN: stream) {
+      (settings.arn, settings.region, name) = (stream, parts.region, parts.stream)
+    } else if !KinesisNames.isStream(stream) {
+      throw WeirError(.config, "--kinesis must be the name or the ARN of a stream, not \(Printable.text(stream, bytesMax: 200))")
+    }
+    let clients = try await KinesisClients.make(settings)
+    let putter = KinesisPutter(KinesisRequests(clients.stream, stream: name, arn: settings.arn), clock: clock)
+    _ = try await putter.shards()
+    return putter
   }
 }
 

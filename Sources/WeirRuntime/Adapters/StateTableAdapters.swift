@@ -59,7 +59,10 @@ struct LMDBAdapter: StateTableAdapter {
   func accepts(_ place: String) -> Bool { true }
 
   func checked(_ place: String) throws(WeirError) -> String {
-    if let problem = PathText.problem(place) { throw WeirError(.config, problem.reason, advice: Wording(problem.advice)) }
+    if let problem = PathText.problem(place) {
+      let other = problem.isLater ? " A state table is a directory, dynamodb://TABLE or redis://HOST:PORT; a bucket can hold a lake." : ""
+      throw WeirError(.config, problem.reason, advice: Wording(problem.advice + other))
+    }
     return Paths.normal(place)
   }
 

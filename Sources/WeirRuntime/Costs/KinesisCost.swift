@@ -13,7 +13,7 @@ enum KinesisCost {
   private static let readUnitBytes = 4096.0
 
   static func services(_ spec: KinesisSourceSpec, _ activity: CostActivity, _ inputs: CostInputs) -> [ServiceCost] {
-    [leases(spec.settings, activity, inputs)] + stream(spec.stream, inputs)
+    [leases(spec.settings, activity, inputs)] + stream(spec, inputs)
   }
 
   /// Each lease is renewed by one write a round, and each worker reads all of them.
@@ -36,7 +36,8 @@ enum KinesisCost {
       notes: ["source.kinesis.lease decides: a lease is renewed three times in that time; --partitions is the number of shards"])
   }
 
-  private static func stream(_ name: String, _ inputs: CostInputs) -> [ServiceCost] {
+  private static func stream(_ spec: KinesisSourceSpec, _ inputs: CostInputs) -> [ServiceCost] {
+    let (name, isFanOut) = (spec.stream, spec.settings.fanOut != nil)
     let (records, bytes) = (inputs[.recordsPerSecond], inputs[.recordBytes])
     let gigabytes = records * bytes / 1e9
     let rounded = records * (bytes / 1024).rounded(.up) * 1024 / 1e9
@@ -45,7 +46,9 @@ enum KinesisCost {
       items: [
         CostItem("the stream", unit: "stream-hours", .kinesisOnDemandStream, perSecond: 1.0 / 3600),
         CostItem("written by producers, each record rounded up to 1 KiB", unit: "GB in", .kinesisOnDemandIn, perSecond: rounded),
-        CostItem("read by Weir", unit: "GB out", .kinesisOnDemandOut, perSecond: gigabytes),
+        isFanOut
+          ? CostItem("sent to Weir by enhanced fan-out", unit: "GB out", .kinesisOnDemandFanOut, perSecond: gigabytes)
+          : CostItem("read by Weir", unit: "GB out", .kinesisOnDemandOut, perSecond: gigabytes),
       ], notes: ["values only: keys add to it, and aggregated records take from it; retention beyond 24 hours is not included"])
     let provisioned = ServiceCost(
       "Kinesis provisioned", place: name, isAlternative: true,
@@ -54,11 +57,21 @@ enum KinesisCost {
         CostItem(
           "written by producers, in units of 25 KB", unit: "payload units", .kinesisPut,
           perSecond: records * (bytes / payloadBytes).rounded(.up), requestsPerSecond: records),
-      ],
+      ] + (isFanOut ? fanOut(inputs[.partitions], gigabytes) : []),
       notes: [
-        "reading costs nothing: GetRecords is included in a shard's price, up to five requests and 2 MB per second for all readers",
+        isFanOut
+          ? "read: fan_out: the application's consumer is charged for each shard and hour, and for what it gets; its workers share it"
+          : "reading costs nothing: GetRecords is included in a shard's price, up to five requests and 2 MB per second for all readers",
         "retention beyond 24 hours is not included",
       ])
     return [onDemand, provisioned]
+  }
+
+  /// One consumer, subscribed to all shards.
+  private static func fanOut(_ shards: Double, _ gigabytes: Double) -> [CostItem] {
+    [
+      CostItem("enhanced fan-out: the consumer, per shard", unit: "consumer-shard-hours", .kinesisFanOutShard, perSecond: shards / 3600),
+      CostItem("enhanced fan-out: sent to Weir", unit: "GB out", .kinesisFanOutOut, perSecond: gigabytes),
+    ]
   }
 }

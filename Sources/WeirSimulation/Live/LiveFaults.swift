@@ -15,6 +15,24 @@ struct LiveFaults: Sendable {
   var strikesMax = 0
   /// The ledger is collected at once, and puts are struck often.
   private(set) var isSleepy = false
+  /// Chances that a worker is struck at a moment at which it hurts.
+  var moments = Moments()
+  /// What else happens to a worker that falls asleep.
+  var isTrimmedAsleep = false
+  /// Only the worker is struck that has the last records, when most lanes are idle (``SourceWorkload/delayTail()``).
+  var isLate = false
+
+  /// Chances per moment.
+  struct Moments: Sendable {
+    /// Before it puts.
+    var put = 0.03
+    /// What it has put can be seen, and is not durable.
+    var visible = 0.03
+    /// Before a request to the state table has its effect.
+    var stateTable = 0.01
+    /// Before the source answers.
+    var question = 0.0
+  }
 
   static let none = LiveFaults()
 
@@ -59,6 +77,7 @@ struct LiveFaults: Sendable {
     // A replay ends at the first request that fails, and has about a hundred of them before it can commit anything.
     for chance in [\Faults.requestLost, \.replyLost, \.requestDelayed, \.readFailed, \.requestRefused] { store[keyPath: chance] /= 4 }
     strikesMax = random.below(8)
+    moments = Moments(put: isSleepy ? 0.15 : 0.06, visible: 0.06, stateTable: 0.02, question: 0)
     for strike in [Strike.rebalance, .expel, .recreate] { strikes[strike] = 0 }
     // Some runs meet little else than an input that is damaged.
     if random.chance(0.15) { (strikes, strikesMax) = ([.trim: 3, .kill: 1, .warp: 1], 3 + random.below(5)) }
@@ -70,6 +89,45 @@ struct LiveFaults: Sendable {
     strikes = [.unnoticedSleep: 3, .longSleep: 2, .secondDeployment: 1]
     strikesMax = 2 + random.below(4)
     isSleepy = true
+    moments.put = 0.15
+  }
+
+  /// Strikes of few kinds, often, and only at the moments at which they hurt: what needs two or three of them together is met in few seeds.
+  init(aimed random: inout SplitMix64) {
+    strikesMax = 2 + random.below(6)
+    switch random.below(4) {
+    case 0:
+      // At flushes, claims and recoveries.
+      strikes = [.pause: 4, .kill: 3, .killInRecovery: 1, .rebalance: 2, .throttle: 1, .stop: 1]
+      moments = Moments(put: 0.02, visible: 0.02, stateTable: 0.06, question: 0)
+      isTrimmedAsleep = random.chance(0.5)
+      store.writeSplit = LiveFaults.draw([0, 0.5], &random)
+      store.stateSlow = LiveFaults.draw([0, 0.3], &random)
+    case 1:
+      // While a worker asks what became of its shards.
+      strikes = [.recreate: 3, .expel: 2, .rebalance: 3, .stop: 1]
+      moments = Moments(put: 0, visible: 0, stateTable: 0, question: 0.1)
+    case 2:
+      // Between what is visible and what is durable.
+      strikes = [.kill: 3, .pause: 1, .machineCrash: 1]
+      moments = Moments(put: 0.05, visible: 0.15, stateTable: 0, question: 0)
+      store.replyLost = LiveFaults.draw([0, 0.04], &random)
+    default:
+      makeSleepy(&random)
+      strikes[.pause] = 2
+      strikesMax = 8
+      moments.put = 0.3
+      isLate = random.chance(0.5)
+      // The others move the ledger only to collect it.
+      if isLate { strikes = [.unnoticedSleep: 1] }
+    }
+  }
+
+  /// The same of replays: one process at a time, and the moments are its last steps.
+  init(aimedAtReplays random: inout SplitMix64) {
+    strikesMax = 2 + random.below(6)
+    strikes = [.kill: 4, .killInRecovery: 1, .stop: 1, .pause: 1]
+    moments = Moments(put: 0.1, visible: 0.1, stateTable: 0.1, question: 0)
   }
 
   private static func draw(_ choices: [Double], _ random: inout SplitMix64) -> Double { choices[random.below(choices.count)] }

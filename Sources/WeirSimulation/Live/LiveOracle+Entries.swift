@@ -37,6 +37,12 @@ extension LiveOracle {
     accounts.append(next)
   }
 
+  /// A worker begins to read a shard. Records that came while no worker read it must not be judged by what other lanes move meanwhile.
+  func assigned(_ shard: String, at position: Int64, end: Int64) {
+    guard let lane = accounts.last?.lanes[LaneID(shard: shard)], lane.position == position, position < end else { return }
+    if lane.isIdle { fail("\(shard) has records from \(position) to \(end) when it is taken over, and its lane is idle") }
+  }
+
   private func add(_ commit: LaneCommit, to next: inout Account, _ rows: inout Rows) {
     guard var lane = next.lanes[commit.lane] else { return fail("an entry names the unlisted \(commit.lane.text)") }
     let name = "entry \(next.entry.number), lane \(commit.lane.text)"
@@ -63,6 +69,10 @@ extension LiveOracle {
       if topic.low[commit.lane.shard] ?? 0 < to { fail("\(name): a gap up to \(to), which the source still has") }
       lane.lost.append(from..<to)
       if commit.counts != BucketCounts() { fail("\(name): a gap with records") }
+      let isUnverified = commit.decisions.contains { if case .unverified = $0 { true } else { false } }
+      if case .gap = gap, !isUnverified, hasOther(commit.lane.shard, from, to, lane) {
+        fail("\(name): a gap into another incarnation of the topic")
+      }
     } else {
       records(commit, from: from, to: to, &lane, &rows, name, next.growth)
       // An epoch that only says something is not made by the lane, and finishes nothing.
@@ -85,6 +95,15 @@ extension LiveOracle {
     }
     next.lanes[commit.lane] = lane
     release(lane, &next)
+  }
+
+  /// What comes after a gap is of another incarnation than what the lane has read, the topic says which one it is, and the entry
+  /// does not record that the check found nothing out. Then the user decides (see ``SourceWorkload/recreate(_:after:)`` for the positions).
+  private func hasOther(_ shard: String, _ from: Int64, _ to: Int64, _ lane: LiveAccount.Lane) -> Bool {
+    guard topic.incarnation != nil, !workload.reshards, from / 1000 != to / 1000 else { return false }
+    return (workload.records[shard] ?? []).contains { record in
+      record.position < from && record.position / 1000 == from / 1000 && !lane.lost.contains { $0.contains(record.position) }
+    }
   }
 
   /// Every take-over, and every gap, starts a generation where the lane is; nothing else does (law 6).

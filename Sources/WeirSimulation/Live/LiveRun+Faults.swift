@@ -5,15 +5,23 @@ import WeirTesting
 /// What strikes the workers of a run, and what they work with.
 extension LiveRun {
   func strike() {
-    guard strikes < faults.strikesMax, random.chance(0.0006) else { return }
+    guard strikes < faults.strikesMax, !faults.isLate, random.chance(0.0006) else { return }
     let awake = workers.filter { $0.isCounted && !$0.node.isPaused }
     if !awake.isEmpty { strike(awake[random.below(awake.count)]) }
+  }
+
+  /// The worker is not the one that a run with a tail strikes: it has no tail to read, or it leads and collects the ledger.
+  private func isSpared(_ victim: LiveNode) -> Bool {
+    guard faults.isLate else { return false }
+    let shards = topic.workload.shards
+    let isEarly = world.now - world.warped < topic.workload.endsAt - SourceWorkload.tailNanoseconds
+    return isEarly || !victim.reading.contains(shards[shards.count - 1]) || victim.reading.contains(shards[0])
   }
 
   /// A fault to the worker that puts.
   func strike(at node: Node, chance: Double, isVisible: Bool = false) {
     guard phase == .faults, strikes < faults.strikesMax, random.chance(chance),
-      let victim = workers.first(where: { $0.node === node && $0.isCounted })
+      let victim = workers.first(where: { $0.node === node && $0.isCounted }), !isSpared(victim)
     else { return }
     strike(victim, isVisible: isVisible)
   }
@@ -27,17 +35,21 @@ extension LiveRun {
       mark(.crashUnsynced)
       return crash()
     }
-    strike(at: node, chance: 0.03, isVisible: true)
+    strike(at: node, chance: faults.moments.visible, isVisible: true)
   }
 
   /// Here a sleep does the most harm: long enough that another takes the worker's lanes over.
   func asksStateTable(_ node: Node) {
-    if phase == .faults, strikes < faults.strikesMax, faults.strikes[.pause, default: 0] > 0, random.chance(0.01) {
+    if phase == .faults, strikes < faults.strikesMax, faults.strikes[.pause, default: 0] > 0,
+      random.chance(faults.moments.stateTable)
+    {
       strikes += 1
       mark(.pause)
+      // What it has read and not committed may be gone when another takes its lanes over.
+      if faults.isTrimmedAsleep { trim() }
       return node.pause(nanoseconds: SimulatedGroup.sessionNanoseconds + Int64(random.below(4_000)) * 1_000_000)
     }
-    strike(at: node, chance: 0.01)
+    strike(at: node, chance: faults.moments.stateTable)
   }
 
   private func strike(_ victim: LiveNode, isVisible: Bool = false) {
@@ -161,7 +173,7 @@ extension LiveRun {
   /// A second deployment by mistake: a worker in a group of its own takes all shards.
   private func deployTwice() {
     mark(.secondDeployment)
-    let group = SimulatedGroup(topic, name: "by mistake \(groups.count)", faults: faults)
+    let group = makeGroup("by mistake \(groups.count)")
     groups.append(group)
     start(group)
     let mistake = workers[workers.count - 1]

@@ -48,8 +48,8 @@ final class LiveRun: @unchecked Sendable {
 
   /// - Parameter keepsEntries: none is collected.
   init(
-    seed: UInt64, without: Set<String>, bug: PlantedBug?, reshards: Bool, grows: Bool, parts: Bool = false, keepsEntries: Bool = false,
-    log: ((String) -> Void)?
+    seed: UInt64, without: Set<String>, bug: PlantedBug?, reshards: Bool, grows: Bool, parts: Bool = false, aimed: Bool = false,
+    keepsEntries: Bool = false, log: ((String) -> Void)?
   ) {
     self.bug = bug
     world = World(seed: seed)
@@ -57,8 +57,10 @@ final class LiveRun: @unchecked Sendable {
     random = world.random("supervisor")
     var configuration = world.random("configuration")
     var plan = LivePlan.make(&configuration)
-    let drawn = LiveFaults(from: &configuration)
-    if drawn.isSleepy { plan.lake.ledgerKeepMicroseconds = 0 }
+    let drawn = aimed ? LiveFaults(aimed: &configuration) : LiveFaults(from: &configuration)
+    var aim = world.random("aim")
+    // Where entries stay, a sleeper finds the number that it wakes with taken; else it may be free again.
+    if drawn.isSleepy { plan.lake.ledgerKeepMicroseconds = aimed && aim.chance(0.5) ? 7 * 86_400_000_000 : 0 }
     if keepsEntries { plan.lake.ledgerKeepMicroseconds = 7 * 86_400_000_000 }
     if reshards { plan.source.settings = ReshardSettings(plan.source.live ?? LiveSourceTraits()) }
     var bounds = WindowParts()
@@ -76,17 +78,21 @@ final class LiveRun: @unchecked Sendable {
     faults = without.contains("all") ? .none : drawn.without(without)
     kinds = faults.names
     var records = world.random("workload")
-    let workload =
+    var workload =
       grows ? SourceWorkload(growing: &records) : reshards ? SourceWorkload(resharding: &records) : SourceWorkload(random: &records)
+    // While most lanes are idle, one worker alone moves the ledger.
+    if drawn.isLate { workload.delayTail() }
     topic = SimulatedTopic(world: world, workload: workload)
     store = SimulatedObjectStore(world: world, faults: faults.store)
     sinks = SimulatedSinkTopics(world: world)
     sinks.failed = faults.sinkFailed
     stateTable = SimulatedStateTable(world: world, faults: faults.store)
+    if faults.store.stateSlow > 0 { stateTable.faults.requestLost = 0.1 }
     stateTable.ignoresFences = bug == .rowsUnfenced
     stateTable.ordersNoClaims = bug == .claimsUnordered
     oracle = LiveOracle(topic: topic, ttl: ttl, pipeline: LivePlan.pipeline, store: store)
     topic.onWrong = { [unowned self] in oracle.fail($0) }
+    topic.onAssign = { [oracle] in oracle.assigned($0, at: $1, end: $2) }
     store.onCreate = { [unowned self] path, bytes in
       say("created \(path)")
       oracle.created(path, bytes)
@@ -101,7 +107,7 @@ final class LiveRun: @unchecked Sendable {
     }
     store.onLoss = { [oracle] in oracle.lost() }
     store.onRewrite = { [oracle] in oracle.fail("\($0) was written twice, with different bytes") }
-    store.onPut = { [unowned self] in strike(at: $0, chance: faults.isSleepy ? 0.15 : 0.03) }
+    store.onPut = { [unowned self] in strike(at: $0, chance: faults.moments.put) }
     store.onVisible = { [unowned self] in madeVisible(by: $0) }
     stateTable.onRequest = { [unowned self] in asksStateTable($0) }
     sinks.onStore = { [oracle] in oracle.stored($0, $1) }
@@ -111,7 +117,7 @@ final class LiveRun: @unchecked Sendable {
       guard stateTable.hasRow(of: name.dropFirst(LedgerMark.prefix.count)) else { return }
       oracle.stateMark(name, LedgerMark(mark), replacing: LedgerMark(old))
     }
-    groups.append(SimulatedGroup(topic, name: "first", faults: faults))
+    groups.append(makeGroup("first"))
   }
 
   func say(_ text: @autoclosure () -> String) { log?("\(world.now / 1_000_000) ms: \(text())") }
@@ -195,6 +201,12 @@ final class LiveRun: @unchecked Sendable {
     for group in groups { group.faults = .none }
     for worker in workers where worker.node.isUnnoticed { worker.node.wake() }
     keepTwo()
+  }
+
+  func makeGroup(_ name: String) -> SimulatedGroup {
+    let group = SimulatedGroup(topic, name: name, faults: faults)
+    if faults.moments.question > 0 { group.onQuestion = { [unowned self] in strike(at: $0, chance: faults.moments.question) } }
+    return group
   }
 
   // MARK: Workers

@@ -36,42 +36,45 @@ package enum LiveSimulation {
   ///   - without: kinds of faults to leave out; `all` leaves out all.
   ///   - bug: planted in the engine. It is run in its own mode.
   ///   - parts: gold tables are partitioned by their groups, and an entry gets few of those that close. Replays draw that by themselves.
+  ///   - aimed: strikes are of few kinds and at the moments at which they hurt, see ``LiveFaults/init(aimed:)``. Repeats do without.
   ///   - log: receives each step, for a look at a seed.
   package static func run(
-    seed: UInt64, without: Set<String> = [], bug: PlantedBug? = nil, mode: Mode = .live, parts: Bool = false,
+    seed: UInt64, without: Set<String> = [], bug: PlantedBug? = nil, mode: Mode = .live, parts: Bool = false, aimed: Bool = false,
     log: ((String) -> Void)? = nil
   ) -> Result {
     let mode = bug?.mode ?? mode
+    let aimed = aimed || bug?.isAimed == true
     switch mode {
-    case .replays: return replay(seed: seed, without: without, bug: bug, log: log)
+    case .replays: return replay(seed: seed, without: without, bug: bug, aimed: aimed, log: log)
     case .repeats: return repeats(seed: seed, without: without, bug: bug, parts: parts, log: log)
     case .live, .reshards, .grows:
       return LiveRun(
-        seed: seed, without: without, bug: bug, reshards: mode == .reshards, grows: mode == .grows, parts: parts, log: log
+        seed: seed, without: without, bug: bug, reshards: mode == .reshards, grows: mode == .grows, parts: parts, aimed: aimed, log: log
       ).run()
     }
   }
 
   /// The kinds of faults that a seed has on.
-  static func faults(of seed: UInt64) -> Set<String> {
-    Set(LiveRun(seed: seed, without: [], bug: nil, reshards: false, grows: false, log: nil).kinds)
+  static func faults(of seed: UInt64, aimed: Bool) -> Set<String> {
+    Set(LiveRun(seed: seed, without: [], bug: nil, reshards: false, grows: false, aimed: aimed, log: nil).kinds)
   }
 
   /// Looks for a seed that finds a bug, among those that have the faults on without which it does no harm.
   /// - Returns: the seed, and what went wrong; nil: none of the seeds has found it.
   package static func find(_ bug: PlantedBug, in seeds: Range<UInt64>) -> (seed: UInt64, violation: String)? {
-    for seed in seeds where bug.needs.isSubset(of: bug.needs.isEmpty ? [] : faults(of: seed)) {
+    for seed in seeds where bug.needs.isSubset(of: bug.needs.isEmpty ? [] : faults(of: seed, aimed: bug.isAimed)) {
       if let violation = run(seed: seed, bug: bug).violation { return (seed, violation) }
     }
     return nil
   }
 
   /// The kinds of faults that a failing seed needs: each is left out in turn, and stays out if the seed fails all the same.
-  package static func reduce(seed: UInt64, mode: Mode = .live) -> [String] {
+  package static func reduce(seed: UInt64, mode: Mode = .live, aimed: Bool = false) -> [String] {
     var without: Set<String> = []
-    for kind in run(seed: seed, mode: mode).faults where run(seed: seed, without: without.union([kind]), mode: mode).violation != nil {
+    for kind in run(seed: seed, mode: mode, aimed: aimed).faults
+    where run(seed: seed, without: without.union([kind]), mode: mode, aimed: aimed).violation != nil {
       without.insert(kind)
     }
-    return run(seed: seed, without: without, mode: mode).faults
+    return run(seed: seed, without: without, mode: mode, aimed: aimed).faults
   }
 }

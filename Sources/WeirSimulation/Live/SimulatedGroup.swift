@@ -20,6 +20,8 @@ final class SimulatedGroup: @unchecked Sendable {
   /// Shards that there were when they were spread last.
   private var dealt = 0
   private var isWatching = false
+  /// Called with the worker that asks the source, before the answer.
+  var onQuestion: ((Node) -> Void)?
 
   init(_ topic: SimulatedTopic, name: String, faults: LiveFaults) {
     self.topic = topic
@@ -149,6 +151,8 @@ final class SimulatedMember: ShardGroup, @unchecked Sendable {
   private var events: [ShardGroupEvent] = []
   private var waiter: UnsafeContinuation<ShardGroupEvent, Never>?
   private var readers: [String: SimulatedReader] = [:]
+  /// Ends of shards in the first answer since the member has read them last.
+  private var ends: [String: Int64] = [:]
   private var isClosed = false
   /// Those that are not answered, and whether they were losses.
   private var revocations: [Bool] = []
@@ -182,6 +186,10 @@ final class SimulatedMember: ShardGroup, @unchecked Sendable {
   /// A question to the source.
   private func ask() async throws {
     await node.sleep(nanoseconds: 1_000_000 + Int64(group.random.below(4_000_000)))
+    if let onQuestion = group.onQuestion {
+      onQuestion(node)
+      await node.sleep(nanoseconds: 1000)
+    }
     guard group.random.chance(group.faults.sourceFailed) else { return }
     group.hit(.sourceFailed)
     await node.sleep(nanoseconds: 100_000_000)
@@ -199,6 +207,7 @@ final class SimulatedMember: ShardGroup, @unchecked Sendable {
 
   func bounds(of shards: [String]) async throws -> [String: ShardBounds] {
     try await ask()
+    for shard in shards where readers[shard] == nil && ends[shard] == nil { ends[shard] = topic.high(shard) }
     return Dictionary(uniqueKeysWithValues: shards.map { ($0, topic.bounds($0)) })
   }
 
@@ -222,7 +231,10 @@ final class SimulatedMember: ShardGroup, @unchecked Sendable {
 
   func assign(_ positions: [String: ShardPoint]) async throws -> [String: any RecordSource] {
     if isClosed { throw WeirError(.unavailable, "the simulated group was closed") }
-    for (shard, place) in positions { readers[shard] = SimulatedReader(group, node, shard, at: place) }
+    for (shard, place) in positions.sorted(by: { $0.key < $1.key }) {
+      if let end = ends.removeValue(forKey: shard) { topic.onAssign(shard, topic.position(shard, place), end) }
+      readers[shard] = SimulatedReader(group, node, shard, at: place)
+    }
     return readers.filter { positions[$0.key] != nil }
   }
 

@@ -23,6 +23,8 @@ final class SimulatedTopic: @unchecked Sendable {
 
   /// Called when the engine asks for a place that the source did not give it.
   var onWrong: (String) -> Void = { _ in }
+  /// Called when a worker begins to read a shard: its name, the position, and the end that the worker knows at least.
+  var onAssign: (String, Int64, Int64) -> Void = { _, _, _ in }
 
   var shards: [SourceShard] {
     workload.shards.enumerated().compactMap { number, name in

@@ -36,7 +36,7 @@ struct SourceWorkload: Sendable {
   private(set) var records: [String: [SourceRecord]]
   let shards: [String]
   /// When the last record is sent, virtual nanoseconds.
-  let endsAt: Int64
+  private(set) var endsAt: Int64
   /// Of a source whose shards are split and merged; else empty.
   var history: [String: ReshardedShard] = [:]
   var reshards: Bool { !history.isEmpty }
@@ -163,6 +163,17 @@ struct SourceWorkload: Sendable {
     for i in first..<list.endIndex { list[i].position = Int64(i) }
     records[shard] = list
     return Int64(first + 1)
+  }
+
+  /// How long the tail of a workload takes, see ``delayTail()``.
+  static let tailNanoseconds: Int64 = 1_000_000_000
+
+  /// The last records of one shard come when all others have been silent for a while, and their lanes are idle.
+  mutating func delayTail() {
+    guard !reshards, growth == nil, let shard = shards.last, var list = records[shard], list.count > 4 else { return }
+    for i in list.indices.suffix(4) { list[i].sentAt = endsAt + 2_500_000_000 + Int64(i - list.count + 4) * 300_000_000 }
+    records[shard] = list
+    endsAt = list.last?.sentAt ?? endsAt
   }
 
   static func window(of time: Int) -> Int { time / windowSize * windowSize }

@@ -54,14 +54,16 @@ enum ReplayPlan {
 
 extension LiveSimulation {
   /// One seed of replays of a capture.
-  static func replay(seed: UInt64, without: Set<String>, bug: PlantedBug?, log: ((String) -> Void)?) -> Result {
-    makeReplay(seed: seed, without: without, bug: bug, log: log).run()
+  static func replay(seed: UInt64, without: Set<String>, bug: PlantedBug?, aimed: Bool, log: ((String) -> Void)?) -> Result {
+    makeReplay(seed: seed, without: without, bug: bug, aimed: aimed, log: log).run()
   }
 
-  static func makeReplay(seed: UInt64, without: Set<String>, bug: PlantedBug?, log: ((String) -> Void)?) -> ReplayRun {
+  static func makeReplay(
+    seed: UInt64, without: Set<String>, bug: PlantedBug?, aimed: Bool = false, log: ((String) -> Void)?
+  ) -> ReplayRun {
     let world = World(seed: seed)
     var configuration = world.random("configuration")
-    let drawn = LiveFaults(ofReplays: &configuration)
+    let drawn = aimed ? LiveFaults(aimedAtReplays: &configuration) : LiveFaults(ofReplays: &configuration)
     let faults = without.contains("all") ? .none : drawn.without(without)
     var records = world.random("workload")
     let capture = SimulatedCapture(world: world, workload: ReplayWorkload(random: &records))

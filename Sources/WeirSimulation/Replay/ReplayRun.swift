@@ -66,9 +66,9 @@ final class ReplayRun: @unchecked Sendable {
     }
     store.onLoss = { [unowned self] in oracle.lost() }
     store.onRewrite = { [unowned self] in oracle.fail("\($0) was written twice, with different bytes") }
-    store.onPut = { [unowned self] in strike(at: $0, chance: faults.isSleepy ? 0.15 : 0.06) }
-    store.onVisible = { [unowned self] in strike(at: $0, chance: 0.06, isVisible: true) }
-    stateTable.onRequest = { [unowned self] in strike(at: $0, chance: 0.02) }
+    store.onPut = { [unowned self] in strike(at: $0, chance: faults.moments.put) }
+    store.onVisible = { [unowned self] in strike(at: $0, chance: faults.moments.visible, isVisible: true) }
+    stateTable.onRequest = { [unowned self] in strike(at: $0, chance: faults.moments.stateTable) }
     stateTable.onWrite = { [unowned self] in oracle.stateRow($0, replacing: $1) }
     stateTable.onMark = { [unowned self] in oracle.stateMark($0, LedgerMark($1), replacing: LedgerMark($2)) }
     sinks.onStore = { [unowned self] in oracle.stored($0, $1) }

@@ -1,4 +1,4 @@
-"""Reads pages: their fenced blocks, commands with the output that is shown, headings and links. `pages.py` runs what this finds.
+"""Reads pages: their fenced blocks, commands with the output that is shown, headings and links. `pages_run.py` runs what this finds.
 
 A fence's first line says what becomes of the block:
 
@@ -10,6 +10,8 @@ A fence's first line says what becomes of the block:
     ```console exit=1                 the last command must exit with 1 instead of 0
     ```console untried                not run; the driver counts them
     ```text                           not run: a picture, an extract of a log
+
+In README.md a block is marked `run` (the whole block is one script) or `untried`.
 """
 import re
 
@@ -84,6 +86,11 @@ def anchors(prose):
             counts[slug] = again + 1
             found.add(f"{slug}-{again}" if again else slug)
     return found
+
+
+def bare_laws(prose):
+    """[(line, citation)] of laws that are cited without a link."""
+    return [(number, found) for number, line in prose for found in re.findall(r"\blaws? \d", LINK.sub("", line))]
 
 
 def links(prose):

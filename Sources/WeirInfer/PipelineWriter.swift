@@ -1,0 +1,173 @@
+import WeirCore
+
+/// Writes an inferred pipeline as YAML, with what it is inferred from in comments.
+struct PipelineWriter {
+  let fields: [FieldGuess]
+  let leftOut: Int
+  /// Objects of the sample.
+  let records: Int
+  let roles: Roles
+  /// Numbers of rows have a comma before their fraction.
+  let hasCommas: Bool
+  private var lines: [String] = []
+
+  init(fields: [FieldGuess], leftOut: Int, records: Int, roles: Roles, hasCommas: Bool) {
+    (self.fields, self.leftOut, self.records, self.roles, self.hasCommas) = (fields, leftOut, records, roles, hasCommas)
+  }
+
+  mutating func text(
+    _ sample: RecordSample, _ form: CaptureForm, _ reader: SampleReader, capture: String, stream: String
+  ) -> String {
+    head(sample, reader, capture)
+    lines += ["pipeline: \(stream)", "source: {capture: {stream: \(stream)}}", "record:"]
+    format(form, reader)
+    keyAndTime()
+    lines.append("  fields:")
+    for number in fields.indices { field(number, isText: form.isRows) }
+    if leftOut > 0 { lines.append("    # \(leftOut) more members are left out (infer_fields, or their names are too long or empty)") }
+    dedup()
+    lines += ["bronze: {}", silver]
+    gold()
+    lines.append("lake: {path: ./lake}")
+    return lines.joined(separator: "\n") + "\n"
+  }
+
+  private mutating func head(_ sample: RecordSample, _ reader: SampleReader, _ capture: String) {
+    let extent = sample.isWhole ? "all of them" : "the first \(sample.bytes) bytes of the capture (infer_records, infer_bytes)"
+    lines.append("# A first pipeline for \(PipelineWriter.comment(capture)), from \(records) records: \(extent).")
+    lines.append("# Read it and correct it: what other records have, and what a field means, the sample does not show.")
+    if reader.unreadable > 0 { lines.append("# Records that cannot be read, which a replay quarantines: \(reader.unreadable).") }
+  }
+
+  private mutating func format(_ form: CaptureForm, _ reader: SampleReader) {
+    switch form {
+    case .lines: lines.append("  format: json")
+    case .concatenated: lines.append("  format: {json: {framing: concatenated}}")
+    case .array: lines.append("  format: {json: {framing: array}}")
+    case .rows(let delimiter):
+      var settings = delimiter == "," ? "" : ", delimiter: \(PipelineWriter.quoted(delimiter))"
+      if hasCommas { settings += ", decimal: \",\"" }
+      let names = reader.names.map(PipelineWriter.quoted).joined(separator: ", ")
+      lines.append("  format: {csv: {header: true\(settings), columns: [\(names)]}}")
+    }
+    if let each = reader.each { lines.append("  framing: {each: \(PipelineWriter.scalar(FieldPath.text([.name(each)])))}") }
+  }
+
+  private mutating func keyAndTime() {
+    if let key = roles.key {
+      lines.append("  key: \(fields[key.field].name)  # \(key.distinct) values in \(records) records")
+    } else {
+      lines.append("  # key: FIELD  (no field with the name of a key has values that repeat)")
+    }
+    guard let time = roles.time else { return lines.append("  # time: {field: FIELD}  (no field is a time in nine of ten records)") }
+    let measure = time.measure
+    let quantiles = [("half", 0.5), ("99%", 0.99), ("99.9%", 0.999), ("all", 1)].map {
+      "\($0.0) \(RoundDuration.shown(measure.delay($0.1)))"
+    }
+    lines.append("  # \(PipelineWriter.time(measure.first)) to \(PipelineWriter.time(measure.last)).")
+    lines.append("  # How much earlier records are than the newest one before them, at most: \(quantiles.joined(separator: ", ")).")
+    if measure.wrongClocks > 0 {
+      lines.append(
+        "  # \(measure.wrongClocks) times are far from all others: clocks that are wrong. max_ahead quarantines those of the future.")
+    }
+    if measure.missing > 0 { lines.append("  # Records without a time, which are quarantined: \(measure.missing).") }
+    lines.append("  time: {field: \(fields[time.field].name), out_of_order: \(time.outOfOrder.text)}")
+  }
+
+  // MARK: Fields
+
+  private mutating func field(_ number: Int, isText: Bool) {
+    let field = fields[number]
+    let isTime = number == roles.time?.field
+    let type = field.guess.type + (isTime || field.isAlways(in: records) ? "!" : "")
+    var settings: [String] = []
+    if field.path != [field.name] {
+      settings.append("path: \(PipelineWriter.scalar(FieldPath.text(field.path.map { .name($0) })))")
+    }
+    if field.guess.coerce { settings.append("coerce: true") }
+    if let zone = field.guess.zone { settings.append("zone: \(zone)") }
+    let value =
+      settings.isEmpty ? PipelineWriter.scalar(type) : "{type: \(PipelineWriter.scalar(type)), \(settings.joined(separator: ", "))}"
+    lines.append("    \(field.name): \(value)  # \(evidence(field))")
+  }
+
+  private func evidence(_ field: FieldGuess) -> String {
+    let stats = field.stats
+    var parts = [stats.given == records ? "in all" : "in \(stats.given) of \(records)"]
+    if stats.nulls > 0 { parts.append("null in \(stats.nulls)") }
+    var numbers = stats.numbers
+    numbers.merge(hasCommas ? stats.texts.commas : stats.texts.numbers)
+    if field.guess.time == nil, numbers.count > 0, ["int64", "double"].contains(field.guess.type) || field.guess.type.hasPrefix("decimal") {
+      parts.append("\(PipelineWriter.number(numbers.least)) to \(PipelineWriter.number(numbers.most))")
+    }
+    if field.guess.type == "string", stats.texts.count > 0 { parts.append("at most \(stats.texts.bytesMax) bytes") }
+    if field.guess.misfits > 0 { parts.append("values that look different, and may be quarantined: \(field.guess.misfits)") }
+    if let note = field.guess.note { parts.append(note) }
+    return parts.joined(separator: "; ")
+  }
+
+  // MARK: Tables
+
+  private mutating func dedup() {
+    guard let id = roles.id else { return lines.append("# dedup: {id: FIELD, within: DURATION}  (no field with the name of an id is one)") }
+    let name = fields[id.field].name
+    guard roles.time != nil else {
+      return lines.append("# dedup: {id: \(name)}  (ids that repeat: \(id.repeats); without a time, ids are kept for ever)")
+    }
+    var words =
+      id.repeats == 0
+      ? "no id repeats: the time is a guess" : "ids that repeat: \(id.repeats), at most \(RoundDuration.shown(id.distance)) apart"
+    if id.conflicts > 0 { words += "; with another record than before: \(id.conflicts)" }
+    lines.append("dedup: {id: \(name), within: \(id.within.text)}  # \(words)")
+  }
+
+  private var silver: String { roles.time.map { "silver: {partition_by: day(\(fields[$0.field].name))}" } ?? "silver: {}" }
+
+  private mutating func gold() {
+    guard let time = roles.time else { return }
+    // Some tens of windows.
+    let window = RoundDuration.above(max(10_000_000, (time.measure.last - time.measure.first) / 50))
+    let over = time.measure.delays.count { $0 > time.outOfOrder.microseconds + time.lateness.microseconds }
+    lines += [
+      "gold:", "  records_per_window:", "    by: [\(roles.key.map { fields[$0.field].name } ?? "")]",
+      "    window: {tumbling: \(window.text), lateness: \(time.lateness.text)}  # records later than that: \(over)",
+      "    measure: {records: count()}",
+    ]
+  }
+
+  // MARK: Texts
+
+  private static func time(_ microseconds: Int64) -> String { CivilTime.text(ofMicroseconds: microseconds) }
+
+  private static func number(_ value: Double) -> String {
+    abs(value) < 1e15 && value == value.rounded() ? String(Int64(value)) : "\(value)"
+  }
+
+  /// Of one line, without control characters.
+  private static func comment(_ text: String) -> String { Printable.visible(text).replacing("\n", with: " ").shortened(toBytes: 200) }
+
+  /// A plain scalar within `{ }`, or quoted.
+  private static func scalar(_ text: String) -> String {
+    let isPlain = text.utf8.allSatisfy {
+      $0 &- 0x30 < 10 || $0 | 0x20 >= 0x61 && $0 | 0x20 <= 0x7A || $0 == 0x5F || $0 == 0x2E || $0 == 0x21 || $0 == 0x2D
+    }
+    let first = text.utf8.first.map { $0 | 0x20 >= 0x61 && $0 | 0x20 <= 0x7A || $0 == 0x5F } ?? false
+    return isPlain && first && !["null", "true", "false", "yes", "no", "on", "off", "y", "n"].contains(text.lowercased())
+      ? text : quoted(text)
+  }
+
+  /// In double quotes YAML has the escapes of JSON. Its readers refuse some characters that cannot be seen, and the bound of anchors and
+  /// aliases counts `&` and `*` wherever they are.
+  private static func quoted(_ text: String) -> String {
+    var out = ""
+    for scalar in JSONValue.string(text).text.unicodeScalars {
+      guard scalar == "&" || scalar == "*" || Printable.invisible(in: String(scalar)) != nil else {
+        out.unicodeScalars.append(scalar)
+        continue
+      }
+      let hex = String(scalar.value, radix: 16, uppercase: true)
+      out += "\\U" + String(repeating: "0", count: 8 - hex.count) + hex
+    }
+    return out
+  }
+}

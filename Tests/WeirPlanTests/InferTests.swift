@@ -1,0 +1,182 @@
+import Testing
+import WeirConfiguration
+import WeirCore
+import WeirPlan
+import WeirTesting
+
+@testable import WeirInfer
+
+/// Pipelines from records. Tests/EndToEnd/inferred_pipelines_run.py replays streams with them, and compares types with another program's.
+@Suite struct InferTests {
+  private func infer(_ records: [String], _ form: CaptureForm = .lines) throws -> (yaml: String, plan: Plan) {
+    let yaml = try InferredPipeline(RecordSample(records), form: form, capture: "orders.ndjson", stream: "orders").yaml
+    return (yaml, try loadPipeline(yaml: yaml, file: "/p.yaml").plan)
+  }
+
+  private func types(_ values: [String], name: String = "v") throws -> String {
+    let plan = try infer(values.map { "{\"other\":0,\"\(name)\":\($0)}" }).plan
+    return plan.record.fields.dropFirst().map { field in
+      (field.encoding == .natural ? field.type.name : "\(field.encoding)") + (field.required ? "!" : "")
+        + (field.coerce == nil ? "" : " coerce")
+    }.joined(separator: ", ")
+  }
+
+  @Test func aTypeIsTheNarrowestThatHoldsAllValues() throws {
+    #expect(try types(["1", "-9223372036854775808"]) == "int64!")
+    #expect(try types(["1", "9223372036854775808"]) == "decimal(38,0)!")
+    #expect(try types(["1", "2.5"]) == "double!" && types(["1", "1e3"]) == "double!")
+    #expect(try types(["1", "2.5"], name: "price") == "decimal(18,2)!")
+    #expect(try types(["1", "2.12345"], name: "price") == "double!")
+    #expect(try types(["true", "null"]) == "bool")
+    #expect(try types(["\"a\"", "\"1\""]) == "string!")
+    #expect(try types(["\"a\"", "1"]) == "string! coerce", "text and numbers")
+    #expect(try types(["true", "1"]) == "string! coerce" && types(["1", "\"2\""]) == "int64! coerce" && types(["1", "[]"]) == "json!")
+    #expect(try types(["{}", "{}"]) == "json!" && types(["[]", "[]"]) == "json!" && types(["null", "null"]) == "json")
+    #expect(try types(["[1,2]", "[]"]) == "list<int64>!" && types(["[1,\"a\"]", "[]"]) == "json!")
+    #expect(try types(["[{\"a\":1,\"b\":\"x\"}]", "[{\"a\":2.5}]"]) == "list<struct<a:double,b:string>>!")
+  }
+
+  @Test func textThatIsNumbersTimesOrTruthIsReadAsSuch() throws {
+    #expect(try types(["\"1.50\"", "\"2\""], name: "weight") == "double! coerce")
+    #expect(try types(["\"1\"", "\"2\""], name: "quantity") == "int64! coerce")
+    #expect(try types(["\"1\"", "\"2\""], name: "id") == "string!", "digits of an id")
+    #expect(try types(["\"01\"", "\"02\""], name: "quantity") == "string!", "digits with zeros before")
+    #expect(try types(["\"true\"", "\"False\""]) == "bool! coerce")
+    #expect(try types(["\"2026-03-01T12:00:00Z\"", "\"2026-03-01 12:00:00+0100\""]) == "timestamp!")
+    #expect(try types(["\"2026-03-01 12:00:00\"", "\"2026-03-02\""]) == "timestamp! coerce", "with a zone that is a guess")
+    #expect(try types(["1772366400123", "1772366401123"], name: "ts") == "milliseconds!")
+    #expect(try types(["1772366400", "1772366401"], name: "bytes") == "int64!", "no name of a time")
+  }
+
+  @Test func threeWrongValuesInAHundredAreCountedAndNoMore() throws {
+    let numbers = (0..<120).map { "{\"n\":\($0)}" }
+    let wrong = ["{\"n\":[]}", "{\"n\":{}}", "{\"n\":[1]}", "{\"n\":[2]}"]
+    let few = try infer(numbers + wrong.prefix(3))
+    #expect(few.plan.record.fields.map(\.type) == [.int64] && few.yaml.contains("look different, and may be quarantined: 3"))
+    #expect(try infer(numbers + wrong).plan.record.fields.map(\.encoding) == [.json])
+    #expect(try infer(Array(numbers.prefix(90)) + wrong.prefix(1)).plan.record.fields.map(\.encoding) == [.json], "too few to say")
+  }
+
+  @Test func rolesAreTheFieldsThatBehaveLikeThem() throws {
+    var records: [String] = []
+    for i in 0..<200 {
+      let time = 1_772_366_400_000 + i * 1000 - (i % 10 == 0 ? 4000 : 0)
+      let record = "{\"order_id\":\"o-\(i)\",\"customer\":{\"id\":\"c-\(i % 7)\"},\"ts\":\(time),\"amount\":\"\(i).50\"}"
+      records += i % 50 == 3 ? [record, record] : [record]
+    }
+    let (yaml, plan) = try infer(records)
+    let fields = plan.record.fields
+    #expect(plan.record.time.map { fields[$0.field].name } == "ts" && plan.record.time?.outOfOrderMicroseconds == 5_000_000)
+    #expect(plan.record.key.map { fields[$0].name } == "customer_id")
+    #expect(yaml.contains("dedup: {id: order_id, within: 1m}  # ids that repeat: 4, at most 0s apart"))
+    #expect(yaml.contains("amount: {type: \"decimal(18,2)!\", coerce: true}") && yaml.contains("path: customer.id"))
+  }
+
+  @Test func anIDOfDifferentRecordsIsNone() throws {
+    let yaml = try infer((0..<100).map { "{\"id\":\"i-\($0 / 2)\",\"n\":\($0)}" }).yaml
+    #expect(yaml.contains("# dedup:") && !yaml.contains("\ndedup:"))
+  }
+
+  /// Names as attackers and other languages have them.
+  private static let names = [
+    "a", "A", "a.b", "a[0]", "\\\"q\\\"", "", " ", "_id", "__op", "$ref", "0", "123", "case", "null", "true", "ä", "名前", "x\\ny", "a/b",
+    "#", "user id",
+    "order-total", "ts", "time", "id", "user_id", "price", "item", "records", "_index", "\\u202e", "\\u007f", "\\u0085", "\\ufeff",
+    "\\u0001", "on", "day(x)", "'", "a: b", "{", "&x",
+    "*x", "!x", "%",
+  ]
+
+  private func value(_ random: inout SplitMix64, depth: Int) -> String {
+    switch random.below(depth > 3 ? 9 : 12) {
+    case 0: return "null"
+    case 1: return random.chance(0.5) ? "true" : "false"
+    case 2: return String(Int64(truncatingIfNeeded: random.next()) >> Int64(random.below(60)))
+    case 3: return "\(random.below(1000)).\(random.below(1000))"
+    case 4: return "1e\(random.below(300))"
+    case 5: return "\"2026-03-01T12:\(10 + random.below(50)):00\(random.chance(0.7) ? "Z" : "")\""
+    case 6: return "\(1_772_366_400_000 + random.below(100_000))"
+    case 7: return "\"\(random.below(50))\""
+    case 8: return "\"text \(random.below(9))\""
+    case 9: return "[" + (0..<random.below(3)).map { _ in value(&random, depth: depth + 1) }.joined(separator: ",") + "]"
+    default: return object(&random, depth: depth + 1)
+    }
+  }
+
+  private func object(_ random: inout SplitMix64, depth: Int) -> String {
+    let members = (0..<(1 + random.below(6))).map { _ in
+      "\"\(InferTests.names[random.below(InferTests.names.count)])\":\(value(&random, depth: depth))"
+    }
+    return "{\(members.joined(separator: ","))}"
+  }
+
+  @Test(arguments: Cases.seeds(0..<300, debugStep: 20)) func everyInferredPipelineIsValidAndTheSameAgain(seed: UInt64) throws {
+    var random = SplitMix64(seed: seed)
+    // Records of one shape, some with changes.
+    var shape = SplitMix64(seed: seed)
+    var records: [String] = []
+    for _ in 0..<(1 + random.below(150)) {
+      var own = random.chance(0.8) ? SplitMix64(seed: seed &+ 7) : random
+      records.append(object(&own, depth: 0))
+      _ = random.next()
+    }
+    _ = shape.next()
+    records += [object(&shape, depth: 0), "{\"z\":1}", "not JSON", "[1]"]
+    let sample = RecordSample(records)
+    let first = try InferredPipeline(sample, form: .lines, capture: "x\ny.json", stream: "x").yaml
+    #expect(throws: Never.self, "\(first)") { try loadPipeline(yaml: first, file: "/p.yaml") }
+    #expect(try InferredPipeline(sample, form: .lines, capture: "x\ny.json", stream: "x").yaml == first)
+  }
+
+  // MARK: Forms
+
+  private func form(_ text: String) -> CaptureForm? { CaptureForm(Array(text.utf8)) }
+
+  @Test func theFormIsRecognisedByTheFirstBytes() {
+    #expect(form("{\"a\":1}\n{\"a\":2}\n") == .lines && form("  {\"a\":1}") == .lines && form("null\n{}\n") == .lines)
+    #expect(
+      form("{\"a\":1}{\"a\":2}") == .concatenated && form("{\n  \"a\": 1\n}\n") == .concatenated && form("{\"a\":\"}\"}{}") == .concatenated
+    )
+    #expect(form("[{\"a\":1},\n{\"a\":2}]") == .array && form("{\"a\":\"cut o") == .lines)
+    #expect(form("a,b\n1,2\n3,4\n") == .rows(delimiter: ",") && form("\u{FEFF}a;b\r\n1,5;2\r\n") == .rows(delimiter: ";"))
+    #expect(form("a\tb\n1\t2,3\n") == .rows(delimiter: "\t") && form("\"a,x\",b\n1,2\n") == .rows(delimiter: ","))
+    #expect(form("") == nil && form("plain text\nwithout rows\n") == nil && form("1,2\n3,4\n") == nil, "rows without names")
+  }
+
+  @Test func rowsHaveTheTypesOfTheirTexts() throws {
+    let (yaml, plan) = try infer(
+      [
+        "sensor;at;temp;note", "s-1;2026-03-27 00:06:45;7,48;", "s-2;2026-03-27 00:07:03;8;\"a; b\"",
+        "s-1;2026-03-27 00:08:03;8;\"say \"\"x\"\"\"",
+      ],
+      .rows(delimiter: ";"))
+    #expect(plan.record.fields.map { $0.type.name + ($0.required ? "!" : "") } == ["string!", "timestamp!", "double!", "string"])
+    #expect(yaml.contains("delimiter: \";\", decimal: \",\"") && yaml.contains("from 3 records"))
+  }
+
+  @Test func theListOfAnOuterRecordHoldsTheRecords() throws {
+    let (yaml, plan) = try infer(["{\"Records\":[{\"a\":1},{\"a\":2}]}", "{\"Records\":[]}"])
+    #expect(yaml.contains("framing: {each: Records}") && plan.record.fields.map(\.name) == ["a"] && yaml.contains("from 2 records"))
+  }
+
+  // MARK: Bounds
+
+  @Test func theSampleAndItsPlacesAreBounded() throws {
+    var sample = RecordSample()
+    let record = Array("{\"a\":1}".utf8)
+    var added = 0
+    while record.withUnsafeBufferPointer({ sample.add($0) }) { added += 1 }
+    #expect(added == RecordSample.recordsMax && sample.count == added)
+    // Each record has names of its own.
+    let wide = (0..<300).map { i in "{\"m\":{" + (0..<40).map { "\"k\(i)_\($0)\":1" }.joined(separator: ",") + "},\"n\":1}" }
+    let fields = try infer(wide).plan.record.fields
+    #expect(fields.map(\.name) == ["m", "n"] && fields[0].encoding == .json)
+    let flat = (0..<60).map { i in "{" + (0..<300).map { "\"k\(i)_\($0)\":1" }.joined(separator: ",") + "}" }
+    #expect(try infer(flat).plan.record.fields.count <= FieldFinder.fieldsMax)
+  }
+
+  @Test func aLongestDelayAboveAnHourDoesNotHoldWindowsBack() throws {
+    let records = (0..<1000).map { i in "{\"ts\":\(1_772_366_400_000 + i * 1000 - (i % 200 == 199 ? 40_000_000 : 0))}" }
+    let plan = try infer(records).plan
+    #expect(plan.record.time?.outOfOrderMicroseconds == 0)
+  }
+}
