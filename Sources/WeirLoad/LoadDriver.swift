@@ -99,14 +99,14 @@ package final class LoadDriver: LoadSender, @unchecked Sendable {
     startedAt = clock.monotonicNanoseconds + (startedMilliseconds * 1000 - wall) * 1000
   }
 
-  /// Sends everything, or stops when it is told to. Blocks.
+  /// Sends everything, or stops when it is interrupted. Blocks.
   package func run(isInterrupted: () -> Bool) throws {
     var sent: Int64 = 0
     while sent < plan.total, !isInterrupted() {
       let now = clock.monotonicNanoseconds - startedAt
       let due = plan.due(after: now)
       guard due > sent else {
-        // The driver's own thread; how late records leave stands in the report.
+        // The driver's own thread; the report shows how late records leave.
         usleep(LoadDriver.restMicroseconds)
         continue
       }

@@ -48,14 +48,14 @@ package final class StreamLoad: LoadSender, LoadOutlet, @unchecked Sendable {
     startedAt = clock.monotonicNanoseconds + (startedMilliseconds * 1000 - wall) * 1000
   }
 
-  /// Hands everything over, or stops when it is told to. Blocks.
+  /// Hands everything over, or stops when it is interrupted. Blocks.
   package func run(isInterrupted: () -> Bool) throws {
     defer { waiting.withLock { $0.isFinished = true } }
     var sent: Int64 = 0
     while sent < plan.total, !isInterrupted() {
       let due = plan.due(after: clock.monotonicNanoseconds - startedAt)
       guard due > sent, waiting.withLock({ $0.batches.count < StreamLoad.batchesMax }) else {
-        // The driver's own thread; how late records leave stands in the report.
+        // The driver's own thread; the report shows how late records leave.
         usleep(StreamLoad.restMicroseconds)
         continue
       }

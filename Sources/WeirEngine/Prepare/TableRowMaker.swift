@@ -92,7 +92,7 @@ struct TableRowMaker {
     return TableRows(columns: columns, starts: rows.starts(records: count), count: rows.count)
   }
 
-  /// Rows whose columns are made again when they are written. Errors are in the order that those of small rows have.
+  /// Rows whose columns are computed a second time when they are written. Errors are in the order that those of small rows have.
   private mutating func checked(_ rows: ExplodedRows) -> TableRows {
     var nestedBytes = 0
     var found = [[(record: Int, reason: String)]](repeating: [], count: table.outputs.count)

@@ -94,7 +94,7 @@ struct StreamRun: Conductor {
   /// - Parameter ended: shards that have ended before.
   private func follow(_ ranges: [RecordedRange], _ family: RecordedFamily, _ ended: inout Set<String>) throws(WeirError) -> [RecordedStep] {
     let known = ended
-    // A run that goes on after the end of a shard has nothing more to say of it.
+    // A run that continues after the end of a shard has nothing more to say of it.
     let left = ranges.filter { !known.contains($0.shard) }
     guard !left.isEmpty else { return [] }
     var step = StreamRun.step(left)

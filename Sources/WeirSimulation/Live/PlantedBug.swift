@@ -28,7 +28,7 @@ package enum PlantedBug: String, CaseIterable, Sendable {
   // In replays of captures, and in those of a live run's decisions.
   case endsAtOnce, endsTwice, unchangedUnlooked, claimsWithoutLook, sharedRowsNotRepeated, sharedRestStays
   case repeatsWithoutFloors, repeatsMergeAtHead
-  /// The state table writes rows whatever their fence, and whoever owns them.
+  /// The state table writes rows whatever their fence and their owner.
   case rowsUnfenced
   /// The state table gives a lane to the worker that claims it last.
   case claimsUnordered
