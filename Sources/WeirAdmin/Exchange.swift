@@ -56,6 +56,8 @@ final class Exchange: @unchecked Sendable {
         method: head.method, target: target, hosts: headers.hosts, isHTTP10: head.version == "HTTP/1.0", hasOrigin: headers.hasOrigin,
         authorization: headers.authorization)
       phase = .body
+      // Answered without the body, which may never come: the library closes the connection after that.
+      if let problem = headers.problem { return send(.malformed(problem), head) }
       return .YES
     case .body where size.pointee > 0:
       bodyBytes += size.pointee
@@ -90,6 +92,18 @@ extension Exchange {
     var hosts: [String] = []
     var hasOrigin = false
     var authorization: String?
+    private var authorizations = 0
+    private var lengths: [String] = []
+
+    /// Why no route answers the request; nil: one does.
+    var problem: String? {
+      if authorizations > 1 { return "there are \(authorizations) Authorization headers, and a request has one at most" }
+      if lengths.count > 1 { return "there are \(lengths.count) Content-Length headers, and a request has one at most" }
+      guard let length = lengths.first else { return nil }
+      let isNumber = !length.isEmpty && length.utf8.allSatisfy { (0x30...0x39).contains($0) }
+      if isNumber, let bytes = Int(length), bytes <= Exchange.bodyBytesMax { return nil }
+      return "Content-Length must be a number up to \(Exchange.bodyBytesMax)"
+    }
 
     init(_ connection: OpaquePointer) {
       _ = withUnsafeMutablePointer(to: &self) { headers in
@@ -107,8 +121,10 @@ extension Exchange {
       switch name.lowercased() {
       case "host": hosts.append(value)
       case "origin": hasOrigin = true
-      // The first of several.
-      case "authorization": authorization = authorization ?? value
+      case "authorization":
+        authorizations += 1
+        authorization = value
+      case "content-length": lengths.append(value)
       default: break
       }
     }

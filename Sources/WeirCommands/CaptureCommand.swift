@@ -38,6 +38,7 @@ package enum CaptureCommand {
   /// - Returns: the exit code.
   package static func run(_ options: CaptureOptions, console: Console) async throws -> Int32 {
     _ = try PathText.checked(options.out, "--out")
+    try PlaceCheck.check(output: options.out)
     let target = try await target(options)
     if let count = options.count, count <= 0 { throw WeirError(.config, "--count must be a number of records, not \(count)") }
     guard (1...19).contains(options.level) else { throw WeirError(.config, "--level must be 1 to 19, not \(options.level)") }

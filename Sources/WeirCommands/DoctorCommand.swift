@@ -1,6 +1,7 @@
 import Synchronization
 import WeirConfiguration
 import WeirCore
+import WeirEngine
 import WeirPlan
 import WeirReport
 import WeirRuntime
@@ -10,25 +11,47 @@ package enum DoctorCommand {
   /// - Parameters:
   ///   - pipeline: a file; nil: the lake alone is checked.
   ///   - lake: instead of the pipeline's.
+  ///   - store: the same.
   /// - Returns: 0; 1 when a check failed.
   package static func run(pipeline file: String?, lake: String?, store: String?, json: Bool, console: Console) async throws -> Int32 {
     let report = DoctorReport(json: json, console: console)
     if let file {
       let pipeline = try await LoadedPipeline.readWithoutLookups(file)
       let places = try Places(pipeline, lake: lake, store: store)
-      let wiring = try await Wiring(places, withState: false)
-      try await checkLake(wiring, places, report)
+      let wiring = try await Wiring(places, withState: false, isLooking: true)
+      if try await checkPlaces(places, wiring, report) { try await checkLake(wiring, places, report) }
       try await AdapterRegistry.standard.examineSource(pipeline.plan) { report.add($0, $1) }
       await secrets(pipeline.plan, report)
-      if pipeline.namesState { try await stateTable(wiring, report) }
-    } else {
-      guard let lake else {
-        throw WeirError(.config, "nothing to check", advice: "Name a pipeline file, or a lake with --lake.")
-      }
-      let places = Places(lake: try PathText.checkedLake(lake, "--lake"))
-      try await checkLake(try await Wiring(places, withState: false), places, report)
+      for finding in try await wiring.examineCatalog(pipeline.plan, lake: places.lake) { report.add("catalog", finding) }
+      if pipeline.namesState || store != nil { try await stateTable(wiring.store, wiring.stateThread, report) }
+      return report.hasFailed ? 1 : 0
     }
+    guard lake != nil || store != nil else {
+      throw WeirError(
+        .config, "nothing to check", advice: "Name a pipeline file, a lake with --lake, or a state table with --store.")
+    }
+    // Before anything is put into the lake.
+    let table = try store.map { try AdapterRegistry.standard.stateTablePlace($0, option: "--store") }
+    if let lake {
+      let places = Places(lake: try PathText.checkedLake(lake, "--lake"))
+      let wiring = try await Wiring(places, withState: false, isLooking: true)
+      if try await checkPlaces(places, wiring, report) { try await checkLake(wiring, places, report) }
+    }
+    if let table { try await stateTable(table, BlockingThreads(count: 1), report) }
     return report.hasFailed ? 1 : 0
+  }
+
+  /// Whether the lake and the state table are in no other table or ledger. Else nothing is put there.
+  private static func checkPlaces(_ places: Places, _ wiring: Wiring, _ report: DoctorReport) async throws -> Bool {
+    let what = "no other lake or table contains it"
+    do throws(WeirError) {
+      try await places.check(wiring.effects, needsAnswers: true)
+      report.add(wiring.lake.place, StoreCheck.Finding(what: what))
+      return true
+    } catch {
+      report.add(wiring.lake.place, StoreCheck.Finding(what: what, problem: error.words))
+      return false
+    }
   }
 
   /// A store that did not do the first thing has one line: what its settings are matters later.
@@ -51,18 +74,18 @@ package enum DoctorCommand {
   }
 
   /// One that no run has made yet is no problem. What is in a table with a problem is not read.
-  private static func stateTable(_ wiring: Wiring, _ report: DoctorReport) async throws {
-    let settings = try await AdapterRegistry.standard.examineStateTable(at: wiring.store, thread: wiring.stateThread)
-    for finding in settings { report.add(wiring.store, finding) }
+  private static func stateTable(_ place: String, _ thread: BlockingThreads, _ report: DoctorReport) async throws {
+    let settings = try await AdapterRegistry.standard.examineStateTable(at: place, thread: thread)
+    for finding in settings { report.add(place, finding) }
     if settings.contains(where: { $0.problem != nil }) { return }
     let what = "the state table can be read"
     do {
-      try await AdapterRegistry.standard.stateTable(at: wiring.store, thread: wiring.stateThread).check()
-      report.add(wiring.store, StoreCheck.Finding(what: what))
+      try await AdapterRegistry.standard.stateTable(at: place, thread: thread).check()
+      report.add(place, StoreCheck.Finding(what: what))
     } catch let error as WeirError where error.code == .stateMissing {
-      report.add(wiring.store, StoreCheck.Finding(what: "the state table is not there yet: the first run creates it"))
+      report.add(place, StoreCheck.Finding(what: "the state table is not there yet: the first run creates it"))
     } catch {
-      report.add(wiring.store, StoreCheck.Finding(what: what, problem: (error as? WeirError)?.words ?? "\(error)"))
+      report.add(place, StoreCheck.Finding(what: what, problem: (error as? WeirError)?.words ?? "\(error)"))
     }
   }
 }

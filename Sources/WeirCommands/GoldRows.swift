@@ -14,7 +14,7 @@ struct GoldRows {
   private(set) var orders: Int64 = 0
 
   static func read(_ pipeline: LoadedPipeline, table number: Int) async throws -> GoldRows {
-    let wiring = try await Wiring(try Places(pipeline, lake: nil, store: nil), withState: false)
+    let wiring = try await Wiring(try Places(pipeline, lake: nil, store: nil), withState: false, isLooking: true)
     let ledger = try await Ledger.required(
       LedgerLayout(pipeline: pipeline.plan.pipeline), store: wiring.lake, clock: wiring.clock, random: wiring.random)
     let path = pipeline.plan.path(of: .gold(number))

@@ -17,7 +17,7 @@ package enum InferCommand {
   /// - Returns: the exit code.
   package static func run(_ captures: [String], stream: String?, console: Console) async throws -> Int32 {
     for path in captures where path != "-" {
-      _ = CapturedFiles.isRemote(path) ? try PathText.checkedLake(path, "the capture") : try PathText.checked(path, "the capture")
+      _ = try PathText.checkedLake(path, "the capture")
     }
     let name = captures.first ?? "-"
     if captures.contains(where: LiveCapture.isOne) {
@@ -30,11 +30,7 @@ package enum InferCommand {
     let threads = BlockingThreads(count: 1)
     defer { threads.stop() }
     let first = try await threads.run { try CaptureSource.firstBytes(of: Array(files.items.prefix(1)), in: files.store, count: firstBytes) }
-    guard let form = CaptureForm(first) else {
-      throw WeirError(
-        .config, "no pipeline can be inferred from \(name): its first bytes are neither JSON nor rows with the names of their columns",
-        advice: "Write the pipeline by hand: lines of text need format: {text: {pattern: …}}, see the plan reference.")
-    }
+    guard let form = CaptureForm(first) else { throw InferredPipeline.refused(name, first: first) }
     let sample = try await InferCommand.sample(files, form)
     let pipeline = try await threads.run { try InferredPipeline(sample, form: form, capture: name, stream: stream) }
     console.data(Array(pipeline.yaml.utf8))

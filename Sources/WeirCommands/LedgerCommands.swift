@@ -10,7 +10,7 @@ import WeirRuntime
 package enum LedgerCommands {
   package static func show(pipeline file: String, lake: String?, json: Bool, console: Console) async throws -> Int32 {
     let pipeline = try await LoadedPipeline.readWithoutLookups(file)
-    let wiring = try await Wiring(try Places(pipeline, lake: lake, store: nil), withState: false)
+    let wiring = try await Wiring(try Places(pipeline, lake: lake, store: nil), withState: false, isLooking: true)
     let layout = LedgerLayout(pipeline: pipeline.plan.pipeline)
     let ledger = try await Ledger.required(layout, store: wiring.lake, clock: wiring.clock, random: wiring.random)
     let fold = await ledger.fold
@@ -81,6 +81,7 @@ package enum LedgerCommands {
     let t = fold.counts
     return
       "total  in \(t.input) = \(t.accepted) accepted + \(t.duplicate) duplicate + \(t.filtered) filtered + \(t.quarantined) quarantined\(blank(t))"
+      + KindsText.lines(fold.kinds).map { "\n  \($0)" }.joined()
   }
 
   /// Blank lines are in no sum.
@@ -91,7 +92,7 @@ package enum LedgerCommands {
   /// - Returns: 0; 1 when something is damaged; 2 when something could not be looked at.
   package static func verify(pipeline file: String, lake: String?, store: String?, json: Bool, console: Console) async throws -> Int32 {
     let pipeline = try await LoadedPipeline.read(file, withLedgerIn: lake)
-    let wiring = try await Wiring(try Places(pipeline, lake: lake, store: store), withState: false)
+    let wiring = try await Wiring(try Places(pipeline, lake: lake, store: store), withState: false, isLooking: true)
     let compiled = CompiledPlan(pipeline.plan, lookups: pipeline.lookups)
     var state: (any StateTableReader)?
     var note: Wording?
@@ -103,10 +104,10 @@ package enum LedgerCommands {
         // Marks that are not compared, and pages that no row is in.
         try await table.check()
         state = table
-      } catch let error as WeirError where [.corrupt, .stateMissing, .uncleanStop].contains(error.code) {
+      } catch let error as WeirError where [.corrupt, .stateReplaced, .stateMissing, .uncleanStop].contains(error.code) {
         // Damage is a problem; else there is nothing to compare.
-        note = error.code == .corrupt ? error.wording : "\(error.message): not compared"
-        isDamaged = error.code == .corrupt
+        isDamaged = error.code == .corrupt || error.code == .stateReplaced
+        note = isDamaged ? error.wording : "\(error.message): not compared"
       } catch let error as WeirError {
         // The lake is verified all the same.
         unread = error.message
@@ -169,12 +170,19 @@ package enum LedgerCommands {
       for path in report.removed { console.data("  - \(path)") }
       for path in report.added { console.data("  + \(path)") }
     }
+    let lost = try await TableRestore.lostEntries(compiled, environment: wiring.environment())
     if !json {
       console.talk(
-        reports.isEmpty ? "all tables match the ledger" : isDry ? "dry run: nothing was written" : "\(reports.count) tables restored")
+        reports.isEmpty
+          ? (lost == nil ? "all tables match the ledger" : "all tables match the ledger's snapshot")
+          : isDry ? "dry run: nothing was written" : "\(reports.count) tables restored")
     }
     if !pipeline.plan.state.isEmpty { try await mentionState(wiring, pipeline.plan, console) }
-    return 0
+    guard let lost else { return 0 }
+    console.talk(
+      "the ledger has lost entries: \(lost.count) missing, the first is \(lost.first). The tables were compared with its snapshot alone.\n  Restore the files from a copy of the lake. Workers continue without them, and `weir ledger verify` reports them as missing."
+    )
+    return 1
   }
 
   /// The state table is not restored here: the next run does that by itself.
@@ -183,7 +191,7 @@ package enum LedgerCommands {
     // A store that is missing or damaged is rebuilt too.
     let state: any StateTableReader
     do { state = try AdapterRegistry.standard.stateTable(at: wiring.store, thread: wiring.stateThread) } catch {
-      if ![.corrupt, .stateMissing, .uncleanStop].contains(error.code) {
+      if ![.corrupt, .stateReplaced, .stateMissing, .uncleanStop].contains(error.code) {
         console.talk("the state table was not compared: \(error.message)")
       }
       return

@@ -17,12 +17,13 @@ extension LoadCommand {
       try write("", to: path)
     }
     let clock = SystemClock()
-    let putter = try await KinesisWiring.putter(stream, clock: clock)
+    let putter = try await KinesisWiring.putter(stream, aggregates: options.aggregate, clock: clock)
     var settings = GeneratorSettings(options.stream)
     (settings.seed, settings.skew) = (options.seed, options.skew)
     let templates = try LoadTemplates(
       settings, count: options.templates, run: UInt32(truncatingIfNeeded: SystemRandom().next()), partitions: 1, partitioner: .murmur2)
-    let load = StreamLoad(plan: plan, templates: templates, putter: putter, clock: clock)
+    let load = StreamLoad(
+      plan: plan, templates: templates, putter: putter, spreads: options.explicitHashKeys, linger: options.linger, clock: clock)
     let interrupt = Interrupt()
     interrupt.listen(console, saying: "stopped sending; press again to exit at once")
     let report = LoadReport(console: console, json: options.json)

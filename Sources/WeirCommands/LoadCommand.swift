@@ -17,6 +17,8 @@ package struct LoadOptions: Sendable {
   package var topic: String?
   /// A Kinesis stream instead of a topic: its name or its ARN.
   package var kinesis: String?
+  package var aggregate = false
+  package var explicitHashKeys = false
   package var stream = EventStream.adEvents
   /// A capture of a live stream to be played instead of a generated stream, and how much faster than it was.
   package var capture: String?
@@ -60,6 +62,9 @@ package enum LoadCommand {
   /// - Returns: 0; 1 if something was lost, came twice or too late (FAIL).
   package static func run(_ options: LoadOptions, console: Console) async throws -> Int32 {
     if let stream = options.kinesis { return try await run(options, intoStream: stream, console: console) }
+    for (option, isSet) in [("--aggregate", options.aggregate), ("--explicit-hash-keys", options.explicitHashKeys)] where isSet {
+      throw WeirError(.config, "\(option) is for Kinesis", advice: "Give it with --kinesis STREAM, or leave it out.")
+    }
     var pipeline: LoadedPipeline?
     if let file = options.verify { pipeline = try await LoadedPipeline.read(file) }
     let target = try target(options, pipeline)
@@ -248,7 +253,7 @@ package enum LoadCommand {
         .config, "\(pipeline.file) has no state table",
         advice: "Latency is measured to visible state: add a section `state` to the pipeline.")
     }
-    let wiring = try await Wiring(places, withState: false)
+    let wiring = try await Wiring(places, withState: false, isLooking: true)
     let ledger = try await opened(LedgerLayout(pipeline: pipeline.plan.pipeline), wiring, places, clock)
     let table = try AdapterRegistry.standard.stateTable(at: places.store)
     var check = templates == nil ? nil : StateCheck(pipeline.plan)

@@ -13,11 +13,25 @@ package enum PlanCommands {
       let pipeline = try await LoadedPipeline.read(file)
       let warnings = pipeline.warnings + pipeline.unset.map { $0.diagnostic(.warning) } + [tooLarge(pipeline, file)].compactMap { $0 }
       for warning in warnings { show(warning, json, console) }
+      if let problem = misplaced(pipeline, file) {
+        show(problem, json, console)
+        return 2
+      }
       if !json { console.data("\(file): valid (pipeline \(pipeline.plan.pipeline))") }
       return 0
     } catch {
       for diagnostic in error.diagnostics { show(diagnostic, json, console) }
       return 2
+    }
+  }
+
+  /// What is known of the lake and the state table without a request: that one is inside a table or a ledger.
+  private static func misplaced(_ pipeline: LoadedPipeline, _ file: String) -> Diagnostic? {
+    var problem: WeirError?
+    do { problem = try Places(pipeline, lake: nil, store: nil).problemHere() } catch { problem = error as? WeirError }
+    return problem.map {
+      let words = $0.words.replacing("\n  ", with: ". ")
+      return Diagnostic(severity: .error, code: "bad_place", message: words, file: file, line: 1, column: 1)
     }
   }
 

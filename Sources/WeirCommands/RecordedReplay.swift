@@ -17,7 +17,8 @@ enum RecordedReplay {
     _ options: ReplayOptions, _ pipeline: LoadedPipeline, host: any AdminHost, console: Console
   ) async throws -> Int32 {
     let capture = try checked(options, pipeline)
-    let places = try Places(pipeline, lake: options.lake, store: options.store)
+    var places = try Places(pipeline, lake: options.lake, store: options.store)
+    places.captures = options.captures
     let wiring = try await Wiring(places, withState: !pipeline.plan.state.isEmpty, worker: pipeline.plan.worker)
     let interrupt = Interrupt()
     interrupt.listen(console)
@@ -52,7 +53,7 @@ enum RecordedReplay {
         consumed.set(progress.records)
         report.progress(progress)
       }, stop: interrupt.stop)
-    let (end, progress, fold) = try await watch.beside { try await worker.replay() }
+    let (end, progress, fold) = try await OtherProcess.named(pipeline.plan, wiring) { try await watch.beside { try await worker.replay() } }
     await host.stop()
     report.end(end, progress, fold, latency: nil)
     return end == .interrupted ? interrupt.exitCode : report.exitCode(pipeline.plan, fold)

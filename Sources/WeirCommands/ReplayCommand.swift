@@ -58,7 +58,7 @@ package enum ReplayCommand {
         || options.decisions == nil && AdapterRegistry.standard.isNeededToPublish($0, pipeline.plan)
     }
     for path in options.captures where path != "-" {
-      _ = CapturedFiles.isRemote(path) ? try PathText.checkedLake(path, "--capture") : try PathText.checked(path, "--capture")
+      _ = try PathText.checkedLake(path, "--capture")
     }
     if options.captures.contains(where: LiveCapture.isOne) {
       return try await RecordedReplay.run(options, pipeline, host: host, console: console)
@@ -83,10 +83,12 @@ package enum ReplayCommand {
         .config, "--lanes must be 1 to 1024, not \(lanes)",
         advice: "Choose a number in this range, or leave it out. The rows do not depend on it.")
     }
-    let places = try Places(pipeline, lake: options.lake, store: options.store)
-    // Before anything is made.
+    var places = try Places(pipeline, lake: options.lake, store: options.store)
+    places.captures = options.captures
+    // Before anything is made, and before files of the lake itself are taken for a capture.
+    try await places.check(.own())
     let files = try await CapturedFiles.find(options.captures, settings: places.lakeSettings(of: options.captures.first ?? ""), .own())
-    let wiring = try await Wiring(places, withState: !pipeline.plan.state.isEmpty, worker: pipeline.plan.worker)
+    let wiring = try await Wiring(places, withState: !pipeline.plan.state.isEmpty, worker: pipeline.plan.worker, isLooking: true)
     let interrupt = Interrupt()
     interrupt.listen(console)
     let meter = options.pace.map { _ in LatencyMeter() }
@@ -120,7 +122,7 @@ package enum ReplayCommand {
         return PacedSource(source, rate: pace, clock: wiring.clock, meter: meter, stop: interrupt.stop)
       },
       meter: watch.meter, observe: { if case .consumed(let progress) = $0 { report.progress(progress) } }, stop: interrupt.stop)
-    let (end, progress, fold) = try await watch.beside { try await worker.replay() }
+    let (end, progress, fold) = try await OtherProcess.named(pipeline.plan, wiring) { try await watch.beside { try await worker.replay() } }
     await host.stop()
     report.end(end, progress, fold, latency: meter?.summary)
     return end == .interrupted ? interrupt.exitCode : report.exitCode(pipeline.plan, fold)

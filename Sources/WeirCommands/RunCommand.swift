@@ -18,6 +18,7 @@ package struct RunOptions: Sendable {
   package var brokers: String?
   /// Topics that were deleted and created again, to be read from their start.
   package var acceptRecreated: [String]
+  package var acceptCheckpoints: [String]
   package var acceptPartitions: [String]
   /// Where the admin server listens, instead of the pipeline's `admin.listen`.
   package var admin: String?
@@ -27,7 +28,7 @@ package struct RunOptions: Sendable {
 
   package init(
     pipeline: String, lake: String?, store: String?, brokers: String?, acceptRecreated: [String] = [],
-    acceptPartitions: [String] = [], admin: String? = nil, json: Bool,
+    acceptPartitions: [String] = [], acceptCheckpoints: [String] = [], admin: String? = nil, json: Bool,
     logFormat: Log.Format = .text, logLevel: Log.Level = .info
   ) {
     self.pipeline = pipeline
@@ -36,6 +37,7 @@ package struct RunOptions: Sendable {
     self.brokers = brokers
     self.acceptRecreated = acceptRecreated
     self.acceptPartitions = acceptPartitions
+    self.acceptCheckpoints = acceptCheckpoints
     self.admin = admin
     self.json = json
     self.logFormat = logFormat
@@ -69,9 +71,11 @@ package enum RunCommand {
       throw WeirError(
         .config, "\(options.pipeline) has no live source", advice: "Give it source: {kafka: …}, or use `weir replay` for captures.")
     }
-    let overrides = SourceOverrides(brokers: options.brokers)
+    let overrides = SourceOverrides(brokers: options.brokers, acceptsCheckpoints: !options.acceptCheckpoints.isEmpty)
     try pipeline.requireVariables { source.isNeeded($0, overrides) }
-    let named = options.acceptRecreated.map { ("--accept-recreated", $0) } + options.acceptPartitions.map { ("--accept-partitions", $0) }
+    let named =
+      options.acceptRecreated.map { ("--accept-recreated", $0) } + options.acceptPartitions.map { ("--accept-partitions", $0) }
+      + options.acceptCheckpoints.map { ("--accept-checkpoints", $0) }
     for (option, topic) in named where !pipeline.plan.source.settings.reads(topic) {
       throw WeirError(
         .config, "\(option) \(topic): \(options.pipeline) does not read this topic",
@@ -128,7 +132,7 @@ package enum RunCommand {
     let request = try LedgerRequest(
       meaning: PlanMeaning.json(pipeline.plan), planHash: PlanMeaning.hash(pipeline.plan).hex, lanes: nil, runID: nil,
       describeChange: { PlanMeaning.changes(from: $0, to: $1) })
-    let overrides = SourceOverrides(brokers: options.brokers)
+    let overrides = SourceOverrides(brokers: options.brokers, acceptsCheckpoints: !options.acceptCheckpoints.isEmpty)
     let tell: @Sendable (WeirError) -> Void = { error in
       watch.meter.troubled(error.code.rawValue)
       report.tell(.trouble(error))

@@ -27,10 +27,7 @@ package enum StateCommands {
       console.talk("no such row in \(table)")
       return 1
     }
-    let shower = try await reader.shower(format)
-    var writer = RowWriter(shower.columns, format: format, console: console)
-    try writer.add(try shower.values(row))
-    try writer.finish()
+    try await reader.show(row, format: format, console: console)
     return 0
   }
 
@@ -53,7 +50,9 @@ package enum StateCommands {
   private static func reader(
     _ table: String, _ store: String?, _ pipeline: String?, _ lake: String?, _ console: Console
   ) async throws -> StateReader {
-    var reader = try await StateReader(table: table, store: try await directory(store, pipeline))
+    let place = try await directory(store, pipeline)
+    if let pipeline { try await requireState(pipeline) }
+    var reader = try await StateReader(table: table, store: place)
     guard let pipeline else {
       guard lake == nil else {
         throw WeirError(
@@ -63,7 +62,7 @@ package enum StateCommands {
       return reader
     }
     let file = try await LoadedPipeline.readWithoutLookups(pipeline)
-    let wiring = try await Wiring(try Places(file, lake: lake, store: store), withState: false)
+    let wiring = try await Wiring(try Places(file, lake: lake, store: store), withState: false, isLooking: true)
     let layout = LedgerLayout(pipeline: file.plan.pipeline)
     do {
       if lake != nil {
@@ -76,6 +75,13 @@ package enum StateCommands {
       reader.distrust()
     }
     return reader
+  }
+
+  private static func requireState(_ pipeline: String) async throws {
+    guard try await LoadedPipeline.readWithoutLookups(pipeline).plan.state.isEmpty else { return }
+    throw WeirError(
+      .config, "\(pipeline) has no state tables: it has no section `state`",
+      advice: "Name the pipeline that has them. The rows of gold tables are in the lake.")
   }
 
   private static func directory(_ store: String?, _ pipeline: String?) async throws -> String {
@@ -92,6 +98,8 @@ package enum StateCommands {
   package static func rebuild(pipeline file: String, lake: String?, store: String?, console: Console) async throws -> Int32 {
     let pipeline = try await LoadedPipeline.read(file, withLedgerIn: lake)
     var places = try Places(pipeline, lake: lake, store: store)
+    // Before the new table is made, which is in the store.
+    try await places.check(.own())
     let replacement = try await AdapterRegistry.standard.replacementOfStateTable(at: places.store)
     if let replacement {
       console.talk("\(replacement.damage.message): a new file replaces it; other pipelines' tables in it are rebuilt by their workers")

@@ -13,7 +13,7 @@ extension PipelineLoader {
     guard let section = reader.required(members, GlueSettings.adapter, of: "catalog", at: node) else { return }
     guard let settings = glue(section) else { return }
     // A path that was refused is reported already.
-    if reader.diagnostics.contains(where: { $0.severity == .error && $0.message.hasPrefix("lake.path") }) { return }
+    if reader.diagnostics.contains(where: { $0.severity == .error && $0.part == .lakePath }) { return }
     guard S3Location.accepts(builder.plan.lake.path) else {
       reader.report(
         "catalog.glue registers tables that are in S3, and lake.path is \(builder.plan.lake.path): write lake: {path: s3://BUCKET/PREFIX}, or leave catalog out",

@@ -8,24 +8,33 @@ extension PipelineLoader {
   ///   - coerces: texts are values of all fields.
   ///   - coerceSpan: of that setting.
   func loadFields(_ list: Node, coerces: Bool, coerceSpan: SourceSpan? = nil) {
-    var all: PlanCoercion?
-    if coerces {
-      all = PlanCoercion()
-      all?.span = coerceSpan
+    let all = coercionOfAll(coerces, coerceSpan)
+    for (name, key, value) in reader.named(list, "record.fields") {
+      reader.list.within(.declaration(name)) { loadField(PlanText(name, at: key.span), value, all) }
     }
-    for (name, key, value) in reader.named(list, "record.fields") { loadField(PlanText(name, at: key.span), value, all) }
     builder.endFields(at: list.span)
   }
 
+  /// - Returns: nil: texts are values only of fields that say so.
+  func coercionOfAll(_ coerces: Bool, _ span: SourceSpan?) -> PlanCoercion? {
+    guard coerces else { return nil }
+    var all = PlanCoercion()
+    all.span = span
+    return all
+  }
+
   private func loadField(_ name: PlanText, _ node: Node, _ all: PlanCoercion?) {
+    guard let field = field(name, node, all) else { return }
+    builder.field(field.name, type: field.type, path: field.path, coerce: field.coerce)
+  }
+
+  /// - Returns: nil: it has no type, which was reported.
+  func field(_ name: PlanText, _ node: Node, _ all: PlanCoercion?) -> PlanKindField? {
     let what = "field \(name.text)"
-    guard node.mapping != nil else {
-      if let type = reader.text(node, what) { builder.field(name, type: type, coerce: all) }
-      return
-    }
+    guard node.mapping != nil else { return reader.text(node, what).map { PlanKindField(name, type: $0, coerce: all) } }
     let members = reader.mapping(node, what, .field)
-    guard let type = reader.required(members, "type", of: what, at: node).flatMap({ reader.text($0, what) }) else { return }
-    builder.field(
+    guard let type = reader.required(members, "type", of: what, at: node).flatMap({ reader.text($0, what) }) else { return nil }
+    return PlanKindField(
       name, type: type, path: members["path"].flatMap { reader.place($0, "\(what).path") }, coerce: coercion(members, what) ?? all)
   }
 

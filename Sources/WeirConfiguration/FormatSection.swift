@@ -41,9 +41,6 @@ package struct PlainFormat: FormatSection {
 
 /// `record: {format: NAME}` or `record: {format: {NAME: settings}}`.
 extension PipelineLoader {
-  /// Formats of later versions.
-  private static let later = ["protobuf"]
-
   /// - Returns: nil: none that there is, which was reported.
   func format(_ node: Node) -> (any RecordFormat)? {
     guard node.mapping != nil else { return section(node).flatMap { $0.plain(node, with: self) } }
@@ -57,9 +54,7 @@ extension PipelineLoader {
 
   private func section(_ node: Node) -> (any FormatSection)? {
     let names = sections.formats.map(\.name)
-    guard let name = reader.choice(node, "record.format", names, later: PipelineLoader.later.filter { !names.contains($0) }) else {
-      return nil
-    }
+    guard let name = reader.choice(node, "record.format", names) else { return nil }
     return sections.formats.first { $0.name == name }
   }
 }

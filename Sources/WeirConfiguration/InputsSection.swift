@@ -29,7 +29,7 @@ extension PipelineLoader {
   private func loadInput(_ name: String, _ node: Node) -> Bool {
     let members = reader.mapping(node, "inputs.\(name)", .input(sections))
     builder.beginInput()
-    guard reader.required(members, "record", of: "inputs.\(name)", at: node).map(loadRecord) == true else { return false }
+    guard reader.required(members, "record", of: "inputs.\(name)", at: node).map({ loadRecord($0) }) == true else { return false }
     builder.source(reader.required(members, "source", of: "inputs.\(name)", at: node).flatMap(source))
     builder.makeInputs()
     return true

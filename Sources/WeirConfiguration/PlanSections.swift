@@ -85,6 +85,7 @@ extension RecordFormats {
     case CSVFormat.name: RowsSection(CSVFormat.self) { CSVFormat($0) }
     case TSVFormat.name: RowsSection(TSVFormat.self) { TSVFormat($0) }
     case TextFormat.name: TextSection()
+    case ProtobufFormat.name: ProtobufSection()
     default: PlainFormat(format)
     }
   }

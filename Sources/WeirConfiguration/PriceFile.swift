@@ -24,8 +24,8 @@ package enum PriceFile {
   static func parsed(_ text: String, _ path: String) throws(WeirError) -> PriceTable {
     // Anchors may stand for many times their text, and no table of prices needs one.
     guard AliasBounds.firstTooLarge(text) == nil else { throw refused(path, "its anchors and aliases are too many, too deep or too large") }
-    let composed = try? Yams.compose(yaml: text)
-    guard let root = composed?.mapping else { throw refused(path, "it is not a mapping in YAML or JSON") }
+    let composed = try? SurrogateEscapes.compose(text)
+    guard let root = composed?.node.mapping else { throw refused(path, "it is not a mapping in YAML or JSON") }
     // Any file can be named: what another program's file has in it may be its secrets, and is not shown.
     guard root.contains(where: { keys.contains($0.key.string ?? "") }) else {
       throw refused(path, "it is not a file of prices: it has none of the keys \(keys.joined(separator: ", "))")

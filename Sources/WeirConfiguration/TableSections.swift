@@ -4,7 +4,8 @@ import Yams
 
 /// The sections about what becomes of records: checks, dedup, tables, settings.
 extension PipelineLoader {
-  func loadChecks(_ node: Node) {
+  /// - Parameter kind: of which the records are; nil: all.
+  func loadChecks(_ node: Node, kind: Int? = nil) {
     guard let list = node.sequence else { return reader.report("checks is a list of {name, that}", "bad_value", at: node) }
     guard reader.isBounded(list.count, "checks", at: node) else { return }
     for item in list {
@@ -12,7 +13,7 @@ extension PipelineLoader {
       guard let nameNode = reader.required(members, "name", of: "check", at: item), let name = reader.text(nameNode, "check.name"),
         let that = reader.required(members, "that", of: "check \(name.text)", at: item).flatMap({ reader.text($0, "check \(name.text)") })
       else { continue }
-      builder.check(name, that: that, otherwise: otherwise(members["else"], "check \(name.text).else"))
+      builder.check(name, that: that, otherwise: otherwise(members["else"], "check \(name.text).else"), kind: kind)
     }
   }
 
@@ -29,8 +30,8 @@ extension PipelineLoader {
 
   func loadDedup(_ node: Node) {
     let members = reader.mapping(node, "dedup", .dedup)
-    guard let id = reader.required(members, "id", of: "dedup", at: node).flatMap({ reader.text($0, "dedup.id") }) else { return }
-    builder.dedup(id: id, within: members["within"].map { reader.quantity($0, "dedup.within") }, at: node.span)
+    guard let list = reader.required(members, "id", of: "dedup", at: node) else { return }
+    builder.dedup(ids: reader.texts(list, "dedup.id"), within: members["within"].map { reader.quantity($0, "dedup.within") }, at: node.span)
   }
 
   // MARK: Tables
@@ -54,9 +55,11 @@ extension PipelineLoader {
       if named.isEmpty { reader.report("silver.tables must name at least one table", "missing_key", at: tables) }
       for (name, key, value) in named {
         let what = "silver.\(name)"
-        silver(
-          PlanText(name, at: key.span), what,
-          value.null != nil ? [:] : reader.mapping(value, what, .silverTable), value)
+        reader.list.within(.table(what)) {
+          silver(
+            PlanText(name, at: key.span), what,
+            value.null != nil ? [:] : reader.mapping(value, what, .silverTable), value)
+        }
       }
       return
     }
@@ -69,10 +72,11 @@ extension PipelineLoader {
   }
 
   /// A table with a name of its own, or with other rows than one for each record.
-  private func silver(_ name: PlanText, _ what: String, _ members: [String: Node], _ node: Node) {
+  func silver(_ name: PlanText, _ what: String, _ members: [String: Node], _ node: Node, from: PlanText? = nil) {
     var table = PlanSilver(
       name.text, columns: members["columns"].map { self.reader.texts($0, "\(what).columns") }, partitionBy: self.partitions(members, what))
     table.what = what
+    table.from = from ?? members["from"].flatMap { reader.text($0, "\(what).from") }
     table.explode = members["explode"].flatMap { reader.text($0, "\(what).explode") }
     table.filter = members["where"].map { node in PlanFilter { self.reader.text(node, "\(what).where") } }
     (table.span, table.partitionSpan) = (name.span ?? node.span, members["partition_by"]?.span)
@@ -82,21 +86,27 @@ extension PipelineLoader {
   func loadGold(_ node: Node) {
     builder.gold(at: node.span)
     for (name, key, value) in reader.named(node, "gold") where builder.isTableName(PlanText(name, at: key.span), "gold") {
-      let what = "gold.\(name)"
-      let members = reader.mapping(value, what, .gold)
-      if let emit = members["emit"] { _ = reader.choice(emit, "\(what).emit", KeyTable.gold.choices("emit"), later: ["revisions"]) }
-      builder.gold(
-        table(name, "gold", members, value),
-        window: reader.required(members, "window", of: what, at: value).map { window($0, "\(what).window") })
+      reader.list.within(.table("gold.\(name)")) { loadGold(name, value) }
     }
+  }
+
+  private func loadGold(_ name: String, _ node: Node) {
+    let what = "gold.\(name)"
+    let members = reader.mapping(node, what, .gold)
+    if let emit = members["emit"] { _ = reader.choice(emit, "\(what).emit", KeyTable.gold.choices("emit"), later: ["revisions"]) }
+    builder.gold(
+      table(name, "gold", members, node),
+      window: reader.required(members, "window", of: what, at: node).map { window($0, "\(what).window") })
   }
 
   func loadState(_ node: Node) {
     for (name, key, value) in reader.named(node, "state") where builder.isTableName(PlanText(name, at: key.span), "state") {
-      let members = reader.mapping(value, "state.\(name)", .state)
-      var table = table(name, "state", members, value)
-      table.ttl = members["ttl"].map { reader.quantity($0, "state.\(name).ttl") }
-      builder.state(table)
+      reader.list.within(.table("state.\(name)")) {
+        let members = reader.mapping(value, "state.\(name)", .state)
+        var table = table(name, "state", members, value)
+        table.ttl = members["ttl"].map { reader.quantity($0, "state.\(name).ttl") }
+        builder.state(table)
+      }
     }
   }
 
@@ -110,6 +120,7 @@ extension PipelineLoader {
           PlanMeasure(PlanText(name, at: key.span), self.reader.text(value, "\(what).measure.\(name)"))
         }
       }, partitionBy: self.partitions(members, what))
+    table.from = members["from"].flatMap { reader.text($0, "\(what).from") }
     table.filter = members["where"].map { node in PlanFilter { self.reader.text(node, "\(what).where") } }
     (table.bySpan, table.partitionSpan) = (members["by"]?.span, members["partition_by"]?.span)
     return table

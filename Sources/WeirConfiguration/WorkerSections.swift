@@ -52,7 +52,7 @@ extension PipelineLoader {
       func size(_ node: Node?, _ what: String) -> PlanSize? {
         node.flatMap { node in reader.bytes(node, what).map { PlanSize($0, at: node.span) } }
       }
-      lake.path = members["path"].flatMap { reader.text($0, "lake.path") }
+      lake.path = members["path"].flatMap { node in reader.list.within(.lakePath) { reader.text(node, "lake.path") } }
       lake.store = members["s3"].map { s3($0, lake.path) }
       lake.ledgerKeep = members["ledger_keep"].flatMap { reader.duration($0, "lake.ledger_keep") }
       if let flush = members["flush"] {

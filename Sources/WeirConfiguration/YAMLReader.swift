@@ -26,6 +26,10 @@ package final class YAMLReader {
 
   /// The value of a variable of the environment; one that is not set, or empty, is remembered.
   func variable(_ name: String, _ what: String, at node: Node) -> String? {
+    guard !name.isEmpty, !name.utf8.contains(where: { $0 == UInt8(ascii: "=") || $0 == 0 }) else {
+      report("\(what): env names an environment variable: a name is not empty and has no =", "bad_value", at: node)
+      return nil
+    }
     if let value = Paths.environment(name), !value.isEmpty { return value }
     unset.append(UnsetVariable(setting: what, name: name, file: file, line: node.mark?.line ?? 1, column: node.mark?.column ?? 1))
     return nil

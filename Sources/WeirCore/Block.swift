@@ -104,6 +104,8 @@ public struct Rejection: Sendable, Hashable {
   public enum Stage: String, Sendable, Hashable, Codable {
     /// The record's schema is not known, or cannot give the declared fields.
     case schema
+    /// The record is of no kind that the pipeline has.
+    case route
     case decode, time, check, expression
   }
   /// Bytes of a reason; the rest is left out. Each rejected record's goes into a row, and perhaps into a header and a log line.
@@ -131,6 +133,13 @@ public struct Rejection: Sendable, Hashable {
 
   /// Where in the record it was found; nil: not known.
   public var place: Int? { byte < 0 ? nil : byte }
+
+  /// Of a record that begins this number of bytes later.
+  public func moved(by bytes: Int) -> Rejection {
+    var moved = self
+    if byte >= 0 { moved.byte = byte + bytes }
+    return moved
+  }
 }
 
 /// A block decoded into columns. Immutable, shared by the lanes.
@@ -146,11 +155,15 @@ public struct DecodedBlock: Sendable {
   public var valid: [Bool]
   /// The reason for each row that is not valid, ascending by row.
   public var rejections: [(row: Int, rejection: Rejection)]
+  /// Rows that are not valid and are counted as filtered instead of rejected, ascending.
+  public var dropped: [Int] = []
   /// Lines that hold nothing but white space, and are not records: they have no row.
   public var blankLines = 0
   /// Of records that are elements of an array in an outer record: each one's number in it from 0; -1: the outer record itself, which is
   /// rejected. nil: records are what the source stores.
   public var elements: [Int32]?
+  /// Where there are several kinds of records: of each its kind's number, ``RouteSpec/unknown`` or ``RouteSpec/dropped``.
+  public var kinds: [UInt8]?
   /// Of the rows: where records are elements of outer records, those of each one's.
   public var details: RecordDetails?
 
@@ -168,6 +181,9 @@ public struct DecodedBlock: Sendable {
   }
 
   public var count: Int { offset.count }
+
+  /// The record is of no kind, and is left out.
+  public func isDropped(_ row: Int) -> Bool { kinds?[row] == RouteSpec.dropped }
 
   /// The number of the element that the record is; nil: it is not one.
   public func number(_ row: Int) -> Int64? { elements.flatMap { $0[row] < 0 ? nil : Int64($0[row]) } }

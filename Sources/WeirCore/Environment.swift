@@ -73,6 +73,8 @@ public protocol ObjectStore: Sendable {
   func write(_ objects: [NewObject]) async throws
   /// Where it is, for errors: a path that any shell understands, an address. Without secrets.
   var place: String { get }
+  /// Bytes of a path in it, at most.
+  var pathBytesMax: Int { get }
   /// Atomically creates the object unless one is there. The only primitive that correctness rests on.
   func putIfAbsent(_ object: NewObject) async -> PutOutcome
   /// The same for an object that is too large to be in memory at once. It is not there before ``ObjectUpload/finish()``.
@@ -109,6 +111,9 @@ public protocol ObjectUpload: Sendable {
 }
 
 extension ObjectStore {
+  /// For stores without a bound.
+  public var pathBytesMax: Int { .max }
+
   /// For stores that keep nothing of an upload that was not ended.
   public func removeOrphans(olderThan age: Int64) async throws {}
 

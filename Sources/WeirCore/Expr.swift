@@ -86,6 +86,9 @@ public struct Expr: Sendable, Hashable, Codable {
     case part(Expr, [PathStep])
     /// The scalar at a path of a text of JSON, as a text; null where there is none, or an object or array.
     case jsonValue(Expr, [PathStep])
+    /// Null where the first equals the second, else the first, which is evaluated once. The second has the type in which they are compared.
+    /// Only in expressions that are too large with `when`, where the first is there twice: plans of earlier versions keep their meaning.
+    case nullIf(Expr, Expr)
   }
 
   /// The index in `Plan.inputs` if the expression is just a column.
@@ -112,7 +115,9 @@ extension Expr.Node {
     case .not(let a), .negate(let a), .isNull(let a), .inList(let a, _), .like(let a, _, _), .cast(let a, _), .truncate(_, let a),
       .epochMilliseconds(let a), .call(_, let a), .part(let a, _), .jsonValue(let a, _):
       [a]
-    case .and(let a, let b), .or(let a, let b), .compare(_, let a, let b), .arithmetic(_, let a, let b), .concat(let a, let b): [a, b]
+    case .and(let a, let b), .or(let a, let b), .compare(_, let a, let b), .arithmetic(_, let a, let b), .concat(let a, let b),
+      .nullIf(let a, let b):
+      [a, b]
     case .when(let branches, let otherwise): branches.flatMap { [$0.condition, $0.value] } + (otherwise.map { [$0] } ?? [])
     case .coalesce(let all): all
     }

@@ -71,6 +71,7 @@ public enum FieldPath {
       let dotted = name.split(separator: "/").filter { $0 != "#" && $0 != "$" }.joined(separator: ".")
       return "steps are separated by dots: \(before)\(dotted); write \(before)\(quoted) for a member of that name"
     }
+    if let reason = foreign(name, after: before) { return reason }
     if name.utf8.allSatisfy({ $0 &- 0x30 < 10 }) {
       let element = before.hasSuffix(".") ? "write \(before.dropLast())[\(name)] for an element of an array, " : "write "
       return "\(element)\(before)\(quoted) for a member of that name"
@@ -78,6 +79,23 @@ public enum FieldPath {
     return Printable.invisible(in: name).map {
       "the name has the invisible character \(Printable.name(of: $0)): delete it, or put the name in quotes"
     }
+  }
+
+  /// Why a name is probably not one, but what another language writes in its paths.
+  private static func foreign(_ name: String, after before: String) -> String? {
+    let quoted = "\"\(name)\""
+    func instead(_ advice: String) -> String { "\(advice); write \(before)\(quoted) for a member of that name" }
+    if name == "*" { return instead("a path names one place, and no * for several: declare the list or map itself") }
+    if name == "@", before.isEmpty { return instead("a path begins with the name of a member, without @") }
+    for quote in ["'", "`"] where name.count > 1 && name.hasPrefix(quote) && name.hasSuffix(quote) {
+      return instead("names are quoted with double quotes: \(before)\"\(name.dropFirst().dropLast())\"")
+    }
+    if name.contains("->") {
+      let steps = name.split { $0 == "-" || $0 == ">" }.map { $0.filter { $0 != "'" } }.joined(separator: ".")
+      return instead("steps are separated by dots: \(before)\(steps)")
+    }
+    if name.hasSuffix("()") { return instead("a path calls no functions") }
+    return nil
   }
 
   public static func parse(_ text: String) throws(Fault) -> [PathStep] {
@@ -110,7 +128,10 @@ public enum FieldPath {
       let start = at
       if at < bytes.count, bytes[at] == UInt8(ascii: "\"") { return try quotedName() }
       while at < bytes.count, FieldPath.isPlain(bytes[at]) { at += 1 }
-      guard at > start else { throw Fault(reason: "a name is expected", offset: at) }
+      guard at > start else {
+        let isBetween = at > 0 && at < bytes.count && bytes[at] == UInt8(ascii: ".")
+        throw Fault(reason: isBetween ? "a name is expected between two dots" : "a name is expected", offset: at)
+      }
       let name = String(decoding: bytes[start..<at], as: UTF8.self)
       let before = String(decoding: bytes[..<start], as: UTF8.self)
       if let reason = FieldPath.reason(againstBare: name, after: before) { throw Fault(reason: reason, offset: start) }
@@ -132,6 +153,20 @@ public enum FieldPath {
       throw Fault(reason: "a quoted name does not end", offset: start)
     }
 
+    /// What to write instead of what is in the brackets.
+    private func advice(at first: Int) -> String {
+      let inside = bytes[first...].prefix { $0 != UInt8(ascii: "]") }
+      guard inside.endIndex < bytes.count else { return ": the bracket does not end" }
+      let before = String(decoding: bytes[..<(first - 1)], as: UTF8.self)
+      switch inside.first {
+      case nil, UInt8(ascii: "*"): return ": for each element, declare the list itself, such as list<string>, and explode it"
+      case UInt8(ascii: "-"): return ": elements are counted from the first one, which is [0]"
+      case UInt8(ascii: "'"), UInt8(ascii: "\""):
+        return ": for a member write \(before).\(FieldPath.text([.name(String(decoding: inside.dropFirst().dropLast(), as: UTF8.self))]))"
+      default: return ""
+      }
+    }
+
     private mutating func index() throws(Fault) -> Int {
       let start = at
       at += 1
@@ -139,7 +174,7 @@ public enum FieldPath {
       while at < bytes.count, bytes[at] &- 0x30 < 10 { at += 1 }
       let digits = String(decoding: bytes[first..<at], as: UTF8.self)
       guard at < bytes.count, bytes[at] == UInt8(ascii: "]"), let index = Int(digits), index <= indexMax else {
-        throw Fault(reason: "[n] needs a number from 0 to \(indexMax)", offset: start)
+        throw Fault(reason: "[n] needs a number from 0 to \(indexMax)\(advice(at: first))", offset: start)
       }
       at += 1
       return index

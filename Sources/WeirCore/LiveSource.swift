@@ -197,14 +197,20 @@ public protocol ShardGroup: ShardLooker {
   func follow(_ positions: [String: ShardPoint], as owner: String) async
   /// What the source holds there for the group, left by its members; shards without are left out.
   func followed(_ shards: [String]) async throws -> [String: FollowedPosition]
+  /// Where to continue in shards that another program has processed beyond these positions, if the user accepts its checkpoints. The others
+  /// are left out. The ledger records a gap up to there.
+  func processedElsewhere(_ positions: [String: ShardPoint]) async throws -> [String: Position]
   /// Ends with an error each question to the source that is under way, and all later ones: ``bounds(of:)``, ``starts(of:)``, ``look(_:)``,
-  /// ``followed(_:)``. Nothing waits for the answers any more. Reading, ``release(_:)`` and ``close()`` stay as they are.
+  /// ``followed(_:)``, ``processedElsewhere(_:)``. Nothing waits for the answers any more. Reading, ``release(_:)`` and ``close()`` stay as they are.
   func refuseQuestions()
   /// Leaves the group, so that others take over at once.
   func close() async
 }
 
 extension ShardGroup {
+  /// For sources whose positions no other program keeps.
+  public func processedElsewhere(_ positions: [String: ShardPoint]) async throws -> [String: Position] { [:] }
+
   /// For groups that answer at once.
   public func refuseQuestions() {}
 }

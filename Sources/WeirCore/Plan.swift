@@ -57,6 +57,8 @@ public struct RecordSpec: Sendable, Hashable, Codable {
   public var fields: [Field]
   /// Index of the key field; nil: every record has the null key.
   public var key: Int?
+  /// Fields whose value is the key where the one before is null, in this order. nil: there are none.
+  public var otherKeys: [Int]?
   public var time: TimeSpec?
   /// nil: the format of a plan that names none.
   public var format: FormatSpec?
@@ -67,8 +69,28 @@ public struct RecordSpec: Sendable, Hashable, Codable {
   /// The path of an array within what the source stores as one record: each of its elements is a record. Empty: the whole is the array.
   /// nil: a record is what the source stores.
   public var each: [PathStep]?
+  /// What surrounds each record. nil: nothing.
+  public var envelope: Envelope?
+  /// What becomes of records without a value. nil: they are quarantined.
+  public var tombstones: Tombstones?
+  /// nil: all records are of one kind.
+  public var route: RouteSpec?
 
   public enum BlankLines: String, Sendable, Hashable, Codable, CaseIterable { case skip, quarantine }
+
+  public enum Envelope: String, Sendable, Hashable, Codable, CaseIterable {
+    /// `{"schema": …, "payload": …}` of Kafka Connect's JSON converter, where a record has both; else nothing.
+    case connect
+  }
+
+  public enum Tombstones: String, Sendable, Hashable, Codable, CaseIterable { case quarantine, drop }
+
+  /// All fields of the key, in their order.
+  public var keys: [Int] { (key.map { [$0] } ?? []) + (otherKeys ?? []) }
+  /// The field that is the key of every record; nil: there is no such one.
+  public var soleKey: Int? { otherKeys == nil ? key : nil }
+  /// The key in words; nil: there is none.
+  public var keyText: String? { keys.isEmpty ? nil : keys.map { fields[$0].name }.joined(separator: " or ") }
 
   public init(fields: [Field], key: Int?, time: TimeSpec?, format: FormatSpec? = nil, registry: RegistrySpec? = nil) {
     self.format = format
@@ -101,11 +123,14 @@ public struct Check: Sendable, Hashable, Codable {
   /// Fails a record only where it is false; null passes.
   public var that: Expr
   public var otherwise: Otherwise
+  /// The kind of records that it is of, by its number; nil: all records.
+  public var kind: Int?
 
-  public init(name: String, that: Expr, otherwise: Otherwise = .quarantine) {
+  public init(name: String, that: Expr, otherwise: Otherwise = .quarantine, kind: Int? = nil) {
     self.name = name
     self.that = that
     self.otherwise = otherwise
+    self.kind = kind
   }
 }
 
@@ -132,8 +157,13 @@ public struct QuarantineSpec: Sendable, Hashable, Codable {
 public struct DedupSpec: Sendable, Hashable, Codable {
   /// Index of the id field. A duplicate has the same key and id.
   public var id: Int
+  /// Further fields of the id. nil: there are none.
+  public var otherIDs: [Int]?
   /// nil: for ever.
   public var withinMicroseconds: Int64?
+  /// All fields of the id, in their order.
+  public var ids: [Int] { [id] + (otherIDs ?? []) }
+
   public init(id: Int, withinMicroseconds: Int64?) {
     self.id = id
     self.withinMicroseconds = withinMicroseconds
@@ -173,6 +203,8 @@ public struct InputColumn: Sendable, Hashable, Codable {
     case system(SystemColumn)
     /// Of the rows of one table that has a row an element, and not of `Plan.inputs`.
     case exploded
+    /// Of other kinds of records than an expression is about: it cannot be named. Not of `Plan.inputs`.
+    case hidden
   }
   /// As written in expressions: `amount`, `campaigns.campaign_id`, `_arrival`.
   public var name: String
@@ -194,6 +226,8 @@ public enum SystemColumn: String, Sendable, Hashable, Codable, CaseIterable {
   case position = "_position"
   /// The shard's name (string).
   case shard = "_shard"
+  /// The name of the record's kind (string); only where there are several kinds.
+  case kind = "_kind"
 }
 
 /// `expr as name`.
@@ -284,6 +318,8 @@ public struct GoldSpec: Sendable, Hashable, Codable {
   /// Columns that every gold table has in addition to those that its section names.
   public static let ownColumns = ["window_start", "window_end", "revision"]
   public var name: String
+  /// The kind of records that its rows are made of, by its number; nil: all.
+  public var kind: Int?
   /// Rows where it is true (not null, not false).
   public var filter: Expr?
   public var by: [OutputColumn]
@@ -305,6 +341,8 @@ public struct GoldSpec: Sendable, Hashable, Codable {
 
 public struct StateSpec: Sendable, Hashable, Codable {
   public var name: String
+  /// The kind of records that its rows are made of, by its number; nil: all.
+  public var kind: Int?
   public var filter: Expr?
   public var by: [OutputColumn]
   public var measures: [Measure]

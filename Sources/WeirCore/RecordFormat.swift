@@ -23,6 +23,10 @@ public protocol RecordFormat: Sendable, Hashable, Codable {
   func problem(with fields: [Field]) -> String?
   /// Why the texts of a field cannot be made its values by ``Field/coerce``; nil if they can.
   func problem(withCoercionOf field: Field) -> String?
+  /// The same, with no more of what its settings name than the fields need: what a plan keeps.
+  func narrowed(to fields: [Field]) -> any RecordFormat
+  /// Why records cannot be of several kinds with fields of their own; nil if they can.
+  var problemWithKinds: String? { get }
   /// Where a block's records name their schemas; nil for a format that has none.
   func framing(of raw: RawBlock) -> SchemaFraming?
   /// A decoder, which serves one block at a time.
@@ -41,6 +45,8 @@ extension RecordFormat {
   public func problem(with field: Field) -> String? { nil }
   public func problem(with fields: [Field]) -> String? { nil }
   public func problem(withCoercionOf field: Field) -> String? { nil }
+  public func narrowed(to fields: [Field]) -> any RecordFormat { self }
+  public var problemWithKinds: String? { nil }
   public func framing(of raw: RawBlock) -> SchemaFraming? { nil }
   public func hint(for rejection: Rejection, of record: UnsafeBufferPointer<UInt8>, _ spec: RecordSpec) -> String? { nil }
 }

@@ -23,6 +23,8 @@ public enum Remedy: Sendable, Hashable {
   case decisions
   /// A run that continues with a stream that was recreated.
   case acceptRecreated(stream: String)
+  /// A run that continues where another program's checkpoints in a stream are.
+  case acceptCheckpoints(stream: String)
   /// A run that continues with a stream that has more shards.
   case acceptPartitions(stream: String)
 
@@ -51,8 +53,8 @@ public enum Remedy: Sendable, Hashable {
     [
       .newLake, .ownLake, .otherLake, .otherStore, .otherDirectory, .findLedger, .nameStateTable, .captureFiles, .captureDirectory,
       .readFrom(command: "COMMAND"), .compressWithSmallerWindow(path: "PATH"), .keepingOpen, .withoutDecisions, .decisions,
-      .acceptRecreated(stream: "STREAM"), .acceptPartitions(stream: "STREAM"), .rebuildState, .verifyLedger, .restoreTables, .dryRun,
-      .clientOption("OPTION"),
+      .acceptRecreated(stream: "STREAM"), .acceptCheckpoints(stream: "STREAM"), .acceptPartitions(stream: "STREAM"),
+      .rebuildState, .verifyLedger, .restoreTables, .dryRun, .clientOption("OPTION"),
     ] + Choice.allCases.map { .leaveOut($0) } + Setting.allCases.map { .setting($0) }
   }
 }
@@ -77,6 +79,7 @@ extension Remedy {
     case .withoutDecisions: "without the decisions of a live run"
     case .decisions: "A replay of decisions"
     case .acceptRecreated(let stream): "a run that accepts the new \(stream)"
+    case .acceptCheckpoints(let stream): "a run that accepts the other program's checkpoints in \(stream)"
     case .acceptPartitions(let stream): "a run that accepts the new partitions of \(stream)"
     case .rebuildState: "a rebuild of the state table"
     case .verifyLedger: "a verification of the ledger"

@@ -98,4 +98,9 @@ public final class BlockSchemas: Sendable {
     self.prefixes = prefixes
     self.resolved = resolved
   }
+
+  /// The same of some of the records.
+  public func taking(_ records: [UInt32]) -> BlockSchemas {
+    BlockSchemas(places: places.gathered(records), prefixes: prefixes.gathered(records), resolved: resolved)
+  }
 }

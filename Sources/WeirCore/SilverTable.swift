@@ -2,6 +2,8 @@
 public struct SilverTable: Sendable, Hashable, Codable {
   /// Its path is `silver/NAME`.
   public var name: String
+  /// The kind of records that it has rows of, by its number; nil: all.
+  public var kind: Int?
   /// nil: a record has one row.
   public var explode: ExplodeSpec?
   /// Rows where it is true (not null, not false); nil: all.

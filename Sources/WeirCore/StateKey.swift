@@ -48,6 +48,33 @@ public enum StateKey {
   /// The beginning of the keys whose first column, a string, begins with `prefix`.
   public static func prefix(_ prefix: String) -> [UInt8] { prefix.utf8.flatMap { $0 == 0 ? [0, 0xFF] : [$0] } }
 
+  /// A key for a message: as text where it is one, in quotes and without the end marks of its columns; else in hexadecimal digits.
+  /// - Parameter bytesMax: of the key that are shown; then its length follows.
+  public static func shown(_ key: [UInt8], bytesMax: Int = 64) -> String {
+    let more = key.count > bytesMax ? "… (\(key.count) bytes)" : ""
+    var text: [UInt8] = []
+    var at = 0
+    while at < min(key.count, bytesMax) {
+      let isMark = key[at] == 0 && at + 1 < key.count && (key[at + 1] == 1 || key[at + 1] == 0xFF)
+      if isMark, key[at + 1] == 0xFF {
+        text.append(0)
+      } else if isMark {
+        // The tag of the next column, if there is one.
+        if at + 2 < key.count { text += [UInt8(ascii: "|")] }
+      } else {
+        text.append(key[at])
+      }
+      at += isMark ? (key[at + 1] == 1 && at + 2 < key.count ? 3 : 2) : 1
+    }
+    // A character may be cut at the end.
+    for cut in 0..<(more.isEmpty ? 1 : 4) where cut <= text.count {
+      guard let whole = String(validating: text.dropLast(cut), as: UTF8.self) else { continue }
+      let isText = whole.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F || $0 == "\n" || $0 == "\t" || $0 == "\r" }
+      if isText { return "\"\(Printable.text(whole, bytesMax: 4 * bytesMax))\"\(more)" }
+    }
+    return "0x\(RecordHeaders.hex(key.prefix(bytesMax)))\(more)"
+  }
+
   /// Reads what ``encode(_:)`` wrote for columns of these types.
   public static func decode(_ key: [UInt8], types: [ColumnType]) throws(WeirError) -> [Literal] {
     var values: [Literal] = []

@@ -33,6 +33,8 @@ public protocol StateTableReader: Sendable {
 ///
 /// Every request may be repeated: an error may mean that a part of it has its effect, or all of it.
 public protocol StateTable: StateTableReader {
+  /// Rows that this process has written without their values, because these are too large for the table (``OversizeValue``).
+  var oversizeRows: Int64 { get }
   /// Writes what each claim says, if no claim of a larger number exists; else nothing is written. One transaction.
   /// - Throws: `state_fenced` if one does.
   func claim(_ claims: [StateClaim]) async throws
@@ -87,6 +89,9 @@ extension StateTableReader {
 }
 
 extension StateTable {
+  /// For tables that take values of every size.
+  public var oversizeRows: Int64 { 0 }
+
   /// For tables that are not files.
   public func reopen() async throws {}
 }

@@ -103,8 +103,9 @@ public enum TypeText {
         }
       } while take(",")
       try expect(">", "after the last member of a struct")
-      if let twice = members.indices.first(where: { i in members[..<i].contains { $0.name.lowercased() == members[i].name.lowercased() } })
-      {
+      if let twice = members.indices.first(where: { i in
+        members[..<i].contains { ColumnNames.folded($0.name) == ColumnNames.folded(members[i].name) }
+      }) {
         throw Fault(reason: "a struct has two members \(members[twice].name); in a table, case does not distinguish names")
       }
       return .structure(members: members)

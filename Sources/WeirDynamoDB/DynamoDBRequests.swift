@@ -1,3 +1,4 @@
+import Synchronization
 import WeirAWS
 import WeirCore
 
@@ -14,16 +15,24 @@ struct DynamoDBRequests: Sendable {
     var reasons: [String]
   }
 
-  /// Repeats after those of the client, which has its own.
-  private static let attemptsMax = 5
+  /// How long a request is repeated, after the repeats of the client, which has its own: a table may be throttled for a while.
+  static let patienceNanoseconds: Int64 = 120_000_000_000
+  /// That many times at least, and at most.
+  private static let attempts = 5...100
   private static let firstWait: Int64 = 50_000_000
+
+  /// Whether the service has answered before: one that never did may have a wrong address.
+  private final class Answered: Sendable {
+    let isTrue = Atomic(false)
+  }
+  private let answered = Answered()
 
   let sender: any AWSSender
   let table: String
   let clock: any Clock
   let random: any RandomSource
   /// A worker makes the table where it is missing: for advice.
-  var creates = true
+  let creates: Bool
 
   /// For messages.
   var place: String { "the DynamoDB table \(table) at \(sender.endpoint)" }
@@ -35,9 +44,12 @@ struct DynamoDBRequests: Sendable {
       headers: [
         .init("Content-Type", "application/x-amz-json-1.0"), .init("X-Amz-Target", "DynamoDB_20120810.\(operation)"),
       ], body: body)
+    let began = clock.monotonicNanoseconds
     for attempt in 1... {
       do {
-        return try answer(try await sender.send(request), operation)
+        let response = try await sender.send(request)
+        answered.isTrue.store(true, ordering: .relaxed)
+        return try answer(response, operation)
       } catch let failure as AWSFailure {
         switch failure.code {
         case "ConditionalCheckFailedException": throw ConditionFailed()
@@ -48,13 +60,18 @@ struct DynamoDBRequests: Sendable {
         default: break
         }
         // Every request may be repeated, whether it had its effect or not: conditions see what the first one did.
-        guard failure.kind == .retriable || failure.kind == .unknown, attempt < DynamoDBRequests.attemptsMax, !Task.isCancelled,
-          !AWSPatience.isLooking
-        else { throw error(failure, operation) }
+        let passes = failure.kind == .retriable || failure.kind == .unknown
+        guard passes, !Task.isCancelled, !AWSPatience.isLooking, isInTime(attempt, since: began) else { throw error(failure, operation) }
         await pause(attempt)
       }
     }
     throw WeirError(.internal, "a request to \(place) has no end")
+  }
+
+  private func isInTime(_ attempt: Int, since began: Int64) -> Bool {
+    if attempt < DynamoDBRequests.attempts.lowerBound { return true }
+    return answered.isTrue.load(ordering: .relaxed) && attempt < DynamoDBRequests.attempts.upperBound
+      && clock.monotonicNanoseconds - began < DynamoDBRequests.patienceNanoseconds
   }
 
   /// Before the next attempt: at most 50 ms, 100 ms, 200 ms, ...
@@ -78,13 +95,25 @@ struct DynamoDBRequests: Sendable {
 
   private func error(_ failure: AWSFailure, _ operation: String) -> WeirError {
     switch failure.code {
+    case "ResourceNotFoundException" where !operation.hasPrefix("Describe"):
+      // It was there when it was described, before all else.
+      WeirError(
+        .stateRemoved, "\(place) was deleted while it was in use (\(failure.message))",
+        advice: creates
+          ? "Nothing is lost in the lake: run the pipeline again. It makes the table and writes all rows again."
+          : "Nothing is lost in the lake: create the table (partition key pk (S), sort key sk (B)) and run the pipeline again. It writes all rows again."
+      )
     case "ResourceNotFoundException":
       WeirError(
         .stateMissing, "\(place) does not exist (\(failure.message))",
         advice: creates
           ? "Check its name and region. A worker that runs makes the table."
           : "Check its name and region, or create it: its settings (create: false) forbid the worker to make it.")
-    case "AccessDeniedException", "UnrecognizedClientException", "ExpiredTokenException":
+    case "UnrecognizedClientException", "InvalidClientTokenId", "ExpiredTokenException", "ExpiredToken", "InvalidSignatureException":
+      WeirError(
+        .storageRefused, "\(place) does not accept the credentials (\(operation): \(failure.message))",
+        advice: "Renew or correct the worker's credentials of AWS, then run it again: it continues from the ledger.")
+    case "AccessDeniedException":
       WeirError(
         .storageRefused, "\(place) refused \(operation): \(failure.message)", advice: "Allow this operation to the worker's role or user.")
     case _ where failure.kind == .fatal && failure.status == 0:
@@ -99,8 +128,13 @@ struct DynamoDBRequests: Sendable {
         .storage, "\(place) did not do \(operation): \(failure.message)",
         advice: AWSPatience.isLooking
           ? "Check the network, the endpoint and the service's state, then run again."
-          : "Nothing is lost: the worker repeats it. If it stays so, look at the table's throttling and at the network.")
+          : "Nothing is lost: run the pipeline again, it continues from the ledger. If it stays so, look at the table's throttling and at the network."
+      )
     }
+  }
+
+  init(sender: any AWSSender, table: String, clock: any Clock, random: any RandomSource, creates: Bool = true) {
+    (self.sender, self.table, self.clock, self.random, self.creates) = (sender, table, clock, random, creates)
   }
 
   // MARK: Items

@@ -28,6 +28,8 @@ package final class DynamoDBStateTable: StateTable {
 
   struct Memory {
     var isReady = false
+    /// The layout was there since the table was opened: where it is missing now, it was lost.
+    var hasLayout = false
     var lastNumber: Int64 = 0
     /// Writes of this process that are under way.
     var active: Set<FlushToken> = []
@@ -42,25 +44,32 @@ package final class DynamoDBStateTable: StateTable {
   let requests: DynamoDBRequests
   let bounds: Bounds
   private let session: String
-  private let isReader: Bool
-  private let creates: Bool
+  let isReader: Bool
+  let creates: Bool
   let memory = Mutex(Memory())
   /// Called between two parts of one write.
   let onPart: @Sendable () async throws -> Void
+  /// Receives what an operator should know and is not a failure.
+  let notice: @Sendable (String) -> Void
+  let oversize: OversizeRows
 
   /// - Parameters:
   ///   - readOnly: never makes the table.
   ///   - create: makes the table where it is missing, at the first request.
   ///   - random: names this process's writes: two processes must not get the same numbers.
+  ///   - notice: receives what an operator should know and is not a failure.
   ///   - onPart: called between two parts of one write; if it throws, the write ends there.
   package init(
     table: String, sender: any AWSSender, clock: any Clock, random: any RandomSource, readOnly: Bool = false, create: Bool = true,
-    bounds: Bounds = Bounds(), onPart: @escaping @Sendable () async throws -> Void = {}
+    bounds: Bounds = Bounds(), notice: @escaping @Sendable (String) -> Void = { _ in },
+    onPart: @escaping @Sendable () async throws -> Void = {}
   ) {
     requests = DynamoDBRequests(sender: sender, table: table, clock: clock, random: random, creates: create)
     self.bounds = bounds
     (isReader, creates) = (readOnly, create && !readOnly)
-    self.onPart = onPart
+    (self.notice, self.onPart) = (notice, onPart)
+    oversize = OversizeRows(
+      bound: "\(RowItem.bytesMax) (a DynamoDB item has at most 400 KB, of which Weir keeps 4 KB for its own attributes)", notice: notice)
     session = RecordHeaders.hex(BigEndian.bytes(random.next()))
   }
 
@@ -69,6 +78,15 @@ package final class DynamoDBStateTable: StateTable {
     memory.withLock { $0.isReady = false }
     _ = try await listMeta(prefix: "")
   }
+
+  /// Takes the table as it is now: it may have lost its layout, and all rows with it.
+  package func reopen() async throws {
+    memory.withLock { memory in
+      (memory.hasLayout, memory.seen, memory.logs, memory.pruned) = (false, [:], [:], [])
+    }
+  }
+
+  package var oversizeRows: Int64 { oversize.count }
 
   package func sync() async throws {}
   package func finish() async throws {}
@@ -87,36 +105,5 @@ package final class DynamoDBStateTable: StateTable {
     }
     defer { memory.withLock { _ = $0.active.remove(token) } }
     return try await body(token)
-  }
-
-  // MARK: The layout
-
-  /// Makes the table and the layout where they are missing.
-  private func prepare() async throws {
-    if memory.withLock({ $0.isReady }) { return }
-    try await TableCreation(requests: requests, creates: creates).run()
-    memory.withLock { $0.isReady = true }
-  }
-
-  /// - Throws: `corrupt`.
-  func layout() async throws -> TableLayout { try await storedLayout().layout }
-
-  /// With the token to replace it by.
-  func storedLayout() async throws -> (layout: TableLayout, seen: MetaItem.Seen) {
-    try await prepare()
-    for _ in 0..<2 {
-      if let item = try await requests.get(TableLayout.key) {
-        guard let layout = TableLayout(item) else {
-          throw requests.corrupt("its layout is of another version, or damaged")
-        }
-        return (layout, .init(item))
-      }
-      let new = TableLayout(buckets: bounds.buckets)
-      if isReader { return (new, .absent) }
-      do {
-        try await withToken { try await requests.change(MetaItem.put(TableLayout.key, new.attributes, over: .absent, $0)) }
-      } catch is DynamoDBRequests.ConditionFailed {}
-    }
-    throw requests.corrupt("its layout was deleted while it was read")
   }
 }

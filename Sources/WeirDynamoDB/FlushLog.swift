@@ -52,9 +52,11 @@ struct FlushLog: Sendable, Hashable {
     var keys: [Group: [[UInt8]]] = [:]
     for row in rows {
       let group = Group(lane: row.lane, table: row.table, fence: row.fence)
-      if keys[group]?.append(row.key) == nil {
+      // Of a long key what its item is named by: so a list has room for each.
+      let key = TableLayout.stored(row.key)
+      if keys[group]?.append(key) == nil {
         order.append(group)
-        keys[group] = [row.key]
+        keys[group] = [key]
       }
     }
     var lists: [FlushLog] = []

@@ -26,6 +26,17 @@ enum MetaItem {
     return change
   }
 
+  /// Deletes an item as it was read.
+  static func delete(_ item: Item) -> ItemChange {
+    var change = ItemChange(.delete, ItemKey(item.text(ItemKey.partitionName) ?? "", item.sort))
+    if let token = item.bytes(flush) {
+      (change.condition, change.values) = ("flush = :s", [(":s", .bytes(token))])
+    } else {
+      change.condition = "attribute_not_exists(flush)"
+    }
+    return change
+  }
+
   /// Puts a token in place of that of a write that is not to happen any more.
   static func bar(_ key: ItemKey, _ token: FlushToken) -> ItemChange {
     var change = ItemChange(.update, key)
@@ -134,7 +145,7 @@ extension DynamoDBStateTable {
   func contended(_ what: String) -> WeirError {
     WeirError(
       .storage, "other writers changed \(what) in \(requests.place) \(bounds.attempts) times in a row",
-      advice: "Nothing is lost: the worker repeats it. Look whether two pipelines have one table.")
+      advice: "Nothing is lost. Does another process run this pipeline, or do two pipelines have one table? When it has ended, run again.")
   }
 
   /// - Throws: `state_fenced` if one of the owners is not stored.

@@ -8,9 +8,9 @@ extension DynamoDBStateTable {
   package func read(table: String, key: [UInt8]) async throws -> StateRow? {
     var layout = try await layout()
     for _ in 0..<DynamoDBStateTable.readsMax {
-      let place = layout.row(table, key)
-      guard place.sort.count <= ItemKey.sortBytesMax else { return nil }
-      if let row = try await requests.get(place).flatMap({ RowItem.row(table, $0) }) { return row }
+      if let item = try await requests.get(layout.row(table, key)), let row = RowItem.row(table, item) {
+        return DynamoDBStateTable.row(row, of: item, as: key)
+      }
       // The generation may have been deleted meanwhile.
       let now = try await self.layout()
       if now.generation(of: table) == layout.generation(of: table) { return nil }
@@ -19,10 +19,19 @@ extension DynamoDBStateTable {
     throw contended("the table \(table)")
   }
 
+  /// - Returns: nil: the item is of another long key with the same beginning and hash.
+  private static func row(_ row: StateRow, of item: Item, as key: [UInt8]) -> StateRow? {
+    guard row.key != key else { return row }
+    // A key that is too large for its item is known by its hash alone.
+    guard key.count > TableLayout.keyBytesMax, item.bytes(RowItem.rowKey) == nil else { return nil }
+    var row = row
+    row.key = key
+    return row
+  }
+
   /// Each bucket is read a little beyond its share of the page. The page ends at the key up to which all of them were read, so it may have
   /// fewer rows than asked for. Its rows are of a short time, and not of one moment.
   package func page(of table: String, prefix: [UInt8], from start: StateContinuation?, rowsMax: Int) async throws -> StatePage {
-    guard prefix.count <= TableLayout.keyBytesMax else { return StatePage([], next: nil) }
     let rowsMax = min(max(1, rowsMax), StatePage.rowsMax)
     var layout = try await layout()
     for _ in 0..<DynamoDBStateTable.readsMax {
@@ -37,7 +46,7 @@ extension DynamoDBStateTable {
   private func page(
     of table: String, _ prefix: [UInt8], from start: StateContinuation?, rowsMax: Int, _ layout: TableLayout
   ) async throws -> StatePage {
-    let whole = [TableLayout.rowPrefix] + prefix
+    let whole = [TableLayout.rowPrefix] + prefix.prefix(TableLayout.keyBytesCut)
     let end = DynamoDBRequests.end(of: whole)
     var from = whole
     if let start {
@@ -52,7 +61,10 @@ extension DynamoDBStateTable {
     let found = try await InFlight.map(0..<layout.buckets, max: bounds.inFlight) { [requests, from] bucket in
       try await requests.query(layout.partition(table, generation: generation, bucket: bucket), (from, end), limit: limit)
     }
-    return DynamoDBStateTable.merged(found, table, whole, rowsMax: rowsMax)
+    var page = DynamoDBStateTable.merged(found, table, whole, rowsMax: rowsMax)
+    // A prefix may be longer than what items are named by.
+    if prefix.count > TableLayout.keyBytesCut { page.rows.removeAll { !$0.key.starts(with: prefix) } }
+    return page
   }
 
   /// The rows of all buckets in the order of their keys, as far as all of them were read.
@@ -62,13 +74,14 @@ extension DynamoDBStateTable {
       .filter { item in item.sort.starts(with: prefix) && bound.map { !$0.precedes(item.sort) } ?? true }
       .sorted { $0.sort.precedes($1.sort) }
     var rows: [StateRow] = []
-    var bytes = 0
+    var (bytes, last) = (0, [UInt8]())
     for item in items {
       guard let row = RowItem.row(table, item), let value = row.value else { continue }
       if rows.count == rowsMax || bytes >= StatePage.bytesMax {
-        return StatePage(rows, next: rows.last.map { StateContinuation($0.key) })
+        return StatePage(rows, next: StateContinuation(Array(last.dropFirst())))
       }
       rows.append(row)
+      last = item.sort
       bytes += row.key.count + value.count
     }
     return StatePage(rows, next: bound.map { StateContinuation(Array($0.dropFirst())) })

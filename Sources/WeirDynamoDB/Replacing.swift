@@ -55,9 +55,7 @@ extension DynamoDBStateTable {
       var rows: [RowItem] = []
       for row in batch.rows {
         let generation = replacing.contains(row.table) ? number : layout.generation(of: row.table)
-        let item = RowItem(row, at: layout.row(row.table, generation: generation, row.key))
-        try item.check(requests.place)
-        rows.append(item)
+        rows.append(try RowItem(row, at: layout.row(row.table, generation: generation, row.key), oversize))
       }
       try await InFlight.forEach(rows, max: bounds.inFlight) { _ = try await self.put($0, token, "rebuild") }
     }

@@ -15,8 +15,7 @@ extension DynamoDBStateTable {
     }.compactMap { $0 }
     if !ahead.isEmpty {
       try await withToken { token in
-        let retraction = Retraction(batch, only: ahead.map(\.trace), beyond: beyond, token: token)
-        for value in retraction.rows.values { try value.check(requests.place) }
+        let retraction = try Retraction(batch, only: ahead.map(\.trace), beyond: beyond, token: token, oversize)
         let own = FlushLog.lists(
           ahead.map { StateRow(table: batch.table, key: $0.trace.rowKey, fence: batch.fence, lane: batch.lane, value: nil) }, token)
         let pending = PendingFlush(token: token, owners: owners.map(\.0), lanes: [batch.lane], items: [])
@@ -68,18 +67,21 @@ struct Retraction: Sendable {
   /// What the batch has of the keys.
   let rows: [ItemKey: RowItem]
 
-  init(_ batch: StateBatch, only traces: [Trace], beyond: Fence, token: FlushToken) {
+  /// - Throws: `storage_refused`.
+  init(_ batch: StateBatch, only traces: [Trace], beyond: Fence, token: FlushToken, _ oversize: OversizeRows) throws(WeirError) {
     (self.batch, self.beyond, self.token) = (batch, beyond, token)
     let keys = Dictionary(traces.map { ($0.rowKey, $0.key) }) { first, _ in first }
-    var rows: [ItemKey: RowItem] = [:]
+    var rows: [(place: ItemKey, row: StateRow)] = []
     batch.forEachInKeyOrder { key, value in
-      if let place = keys[Array(key)] {
-        let row = StateRow(table: batch.table, key: Array(key), fence: batch.fence, lane: batch.lane, value: value.map { Array($0) })
-        rows[place] = RowItem(row, at: place)
+      if let place = keys[TableLayout.stored(Array(key))] {
+        rows.append(
+          (place, StateRow(table: batch.table, key: Array(key), fence: batch.fence, lane: batch.lane, value: value.map { Array($0) })))
       }
       return true
     }
-    self.rows = rows
+    var items: [ItemKey: RowItem] = [:]
+    for (place, row) in rows { items[place] = try RowItem(row, at: place, oversize) }
+    self.rows = items
   }
 
   static func traces(_ lists: [FlushLog], _ layout: TableLayout, _ table: String) -> [Trace] {

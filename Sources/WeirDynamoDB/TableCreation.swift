@@ -11,6 +11,7 @@ struct TableCreation: Sendable {
 
   /// - Throws: `state_missing` if it is not there and is not to be made; `config` if it has other keys.
   func run() async throws {
+    var status: String?
     for poll in 0..<TableCreation.pollsMax {
       // A tenth of a second, then twice that, up to a second.
       if poll > 0 { await requests.clock.sleep(nanoseconds: TableCreation.pollNanoseconds / 10 << Int64(min(poll - 1, 3))) }
@@ -19,9 +20,11 @@ struct TableCreation: Sendable {
         continue
       }
       if try isUsable(table) { return }
+      status = table["TableStatus"]?.string
     }
     throw WeirError(
-      .storage, "\(requests.place) did not become active within two minutes",
+      .storage,
+      "\(requests.place) did not become active within two minutes: its status is \(Printable.text(status ?? "unknown", bytesMax: 60))",
       advice: "Look at its status in the AWS console.")
   }
 

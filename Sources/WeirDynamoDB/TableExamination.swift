@@ -55,7 +55,8 @@ package struct TableExamination: Sendable {
 
   /// Attributes of items that a state table has: TTL on one of them would delete rows or marks.
   static let ownAttributes: Set<String> = [
-    RowItem.fence, RowItem.lane, RowItem.measures, RowItem.flush, RowItem.barrier, ItemKey.partitionName, ItemKey.sortName, MetaItem.value,
+    RowItem.fence, RowItem.lane, RowItem.measures, RowItem.rowKey, RowItem.flush, RowItem.barrier, ItemKey.partitionName, ItemKey.sortName,
+    MetaItem.value,
     "table", "keys", "format", "layout",
   ]
 

@@ -44,8 +44,7 @@ extension DynamoDBStateTable {
     var (rows, skipped) = ([RowItem](), 0)
     var places: [ItemKey: Int] = [:]
     for row in write.batches.flatMap(\.rows) {
-      let item = RowItem(row, layout)
-      try item.check(requests.place)
+      let item = try RowItem(row, at: layout.row(row.table, row.key), oversize)
       if let place = places[item.key] {
         if row.fence < rows[place].row.fence { skipped += 1 } else { rows[place] = item }
       } else {

@@ -74,6 +74,44 @@ package struct GlueCatalog: TableCatalog {
       advice: "Check the network and the catalogue's throttling.")
   }
 
+  // MARK: Look
+
+  /// What workers will find, for `weir doctor`: the database, and tables of its own names. Changes nothing.
+  package func examine(_ tables: [CatalogTable]) async -> [StoreFinding] {
+    let what = "the database can be read"
+    do throws(WeirError) {
+      if try await send("GetDatabase", ["Name": .string(settings.database)]) == .missing {
+        if settings.create { return [StoreFinding(what: "the database is not there yet: the first worker creates it")] }
+        return [
+          StoreFinding(what: what, problem: "it does not exist, and create: false forbids to make it. Create it, or remove create: false.")
+        ]
+      }
+    } catch { return [StoreFinding(what: what, problem: error.wording.description)] }
+    var findings = [StoreFinding(what: what)]
+    var registered = 0
+    for table in tables {
+      let name = GlueNames.table(table.path, prefix: settings.prefix)
+      do throws(WeirError) {
+        let answer = try await send("GetTable", ["DatabaseName": .string(settings.database), "Name": .string(name)])
+        guard case .found(let json) = answer, let old = json["Table"], !old.isNull else { continue }
+        registered += 1
+        guard let refusal = GlueTable(name: name, table: table, pipeline: pipeline).refusal(of: old) else { continue }
+        findings.append(
+          StoreFinding(
+            what: "the table \(name) is \(table.path) of the pipeline \(pipeline)",
+            problem: "\(refusal). Choose another database or a prefix for the names, or remove the table from the catalogue."))
+      } catch {
+        findings.append(StoreFinding(what: "the table \(name) can be read", problem: error.wording.description))
+        // The others have the same permissions and service.
+        return findings
+      }
+    }
+    findings.append(
+      StoreFinding(
+        what: "\(registered) of \(tables.count) tables are registered\(registered < tables.count ? ": workers register the others" : "")"))
+    return findings
+  }
+
   // MARK: Requests
 
   private enum Answer: Equatable {

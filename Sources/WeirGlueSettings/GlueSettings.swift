@@ -98,11 +98,11 @@ package enum GlueNames {
       paths[name] = path
       var seen: [String: String] = [:]
       for column in columns {
-        if let other = seen[column.lowercased()] {
+        if let other = seen[ColumnNames.folded(column)] {
           return "the columns \(other) and \(column) of \(path) differ only in case, which Glue and Athena ignore"
         }
         guard column.utf8.count <= bytesMax else { return "a column of \(path) has a name of more than \(bytesMax) characters" }
-        seen[column.lowercased()] = column
+        seen[ColumnNames.folded(column)] = column
       }
     }
     return nil

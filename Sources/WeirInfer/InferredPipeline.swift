@@ -1,4 +1,5 @@
 import WeirCore
+import WeirOperators
 
 /// A first pipeline for a capture: what its first records show, with the evidence in comments.
 ///
@@ -16,19 +17,50 @@ package struct InferredPipeline: Sendable {
   package init(_ sample: RecordSample, form: CaptureForm, capture: String, stream: String) throws(WeirError) {
     let reader = SampleReader(sample, form)
     let root = reader.shape()
-    guard root.objects > 0 else {
-      throw WeirError(
-        .config, "no pipeline can be inferred from \(capture): none of its first \(sample.count) records is \(form.noun)",
-        advice: "Write the pipeline by hand: the plan reference has the formats, such as lines of text with a pattern.")
-    }
+    guard root.objects > 0 else { throw InferredPipeline.unreadable(sample, form, capture) }
     let guesser = TypeGuesser(isText: form.isRows, hasCommas: reader.hasCommas(root))
     var finder = FieldFinder(guesser)
     finder.find(root)
+    guard !finder.fields.isEmpty else {
+      throw InferredPipeline.refused(capture, "its records have no members that can be columns", "Give a file whose records have some.")
+    }
     let (columns, records) = reader.columns(Roles.candidates(finder.fields, records: root.objects), finder.fields)
     var writer = PipelineWriter(
       fields: finder.fields, leftOut: finder.leftOut, records: root.objects, roles: Roles(finder.fields, columns, records: records),
       hasCommas: guesser.hasCommas)
     yaml = writer.text(sample, form, reader, capture: capture, stream: stream)
+  }
+}
+
+extension InferredPipeline {
+  /// Why there is no pipeline for a capture.
+  package static func refused(_ capture: String, _ why: String, _ advice: Wording? = nil) -> WeirError {
+    WeirError(
+      .config, "no pipeline can be inferred from \(capture): \(why)",
+      advice: advice ?? Wording("Write the pipeline by hand: the plan reference has the formats, such as lines of text with a pattern."))
+  }
+
+  /// - Parameter first: the first bytes of a capture that is neither JSON nor rows.
+  package static func refused(_ capture: String, first: [UInt8]) -> WeirError {
+    let text = first.starts(with: [0xEF, 0xBB, 0xBF]) ? first.dropFirst(3) : first[...]
+    guard let start = text.firstIndex(where: { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }) else { return empty(capture) }
+    let line = text[start...].prefix { $0 != 0x0A }
+    let known = RejectionHint.ofCapture(line)
+    if text[start...].dropFirst(line.count + 1).allSatisfy({ $0 <= 0x20 }), known == nil || CaptureForm.isHeader(line) {
+      return refused(capture, "it has one line only, which may be the names of columns", "Give a file with some rows.")
+    }
+    return refused(capture, known ?? "its first bytes are neither JSON nor rows with the names of their columns")
+  }
+
+  private static func empty(_ capture: String) -> WeirError {
+    refused(capture, "it has no records", "Give a file with some records: the first thousand show most of a stream.")
+  }
+
+  private static func unreadable(_ sample: RecordSample, _ form: CaptureForm, _ capture: String) -> WeirError {
+    guard sample.count > 0 else { return empty(capture) }
+    let hint = form.isRows ? nil : RejectionHint.ofCapture(sample[0])
+    let which = sample.count == 1 ? "its only record is not" : "none of its first \(sample.count) records is"
+    return refused(capture, "\(which) \(form.noun)\(hint.map { ": \($0)" } ?? "")")
   }
 }
 

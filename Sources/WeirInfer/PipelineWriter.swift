@@ -27,14 +27,16 @@ struct PipelineWriter {
     if leftOut > 0 { lines.append("    # \(leftOut) more members are left out (infer_fields, or their names are too long or empty)") }
     dedup()
     lines += ["bronze: {}", silver]
-    gold()
+    gold(stream)
     lines.append("lake: {path: ./lake}")
     return lines.joined(separator: "\n") + "\n"
   }
 
   private mutating func head(_ sample: RecordSample, _ reader: SampleReader, _ capture: String) {
-    let extent = sample.isWhole ? "all of them" : "the first \(sample.bytes) bytes of the capture (infer_records, infer_bytes)"
-    lines.append("# A first pipeline for \(PipelineWriter.comment(capture)), from \(records) records: \(extent).")
+    let extent =
+      sample.isWhole
+      ? (records == 1 ? "it has no more" : "all of them") : "the first \(sample.bytes) bytes of the capture (infer_records, infer_bytes)"
+    lines.append("# A first pipeline for \(PipelineWriter.comment(capture)), from \(PipelineWriter.count(records)): \(extent).")
     lines.append("# Read it and correct it: what other records have, and what a field means, the sample does not show.")
     if reader.unreadable > 0 { lines.append("# Records that cannot be read, which a replay quarantines: \(reader.unreadable).") }
   }
@@ -55,11 +57,11 @@ struct PipelineWriter {
 
   private mutating func keyAndTime() {
     if let key = roles.key {
-      lines.append("  key: \(fields[key.field].name)  # \(key.distinct) values in \(records) records")
+      lines.append("  key: \(fields[key.field].name)  # \(key.distinct) values in \(PipelineWriter.count(records))")
     } else {
       lines.append("  # key: FIELD  (no field with the name of a key has values that repeat)")
     }
-    guard let time = roles.time else { return lines.append("  # time: {field: FIELD}  (no field is a time in nine of ten records)") }
+    guard let time = roles.time else { return lines.append("  # time: {field: FIELD}  (\(whyNoTime))") }
     let measure = time.measure
     let quantiles = [("half", 0.5), ("99%", 0.99), ("99.9%", 0.999), ("all", 1)].map {
       "\($0.0) \(RoundDuration.shown(measure.delay($0.1)))"
@@ -68,10 +70,19 @@ struct PipelineWriter {
     lines.append("  # How much earlier records are than the newest one before them, at most: \(quantiles.joined(separator: ", ")).")
     if measure.wrongClocks > 0 {
       lines.append(
-        "  # \(measure.wrongClocks) times are far from all others: clocks that are wrong. max_ahead quarantines those of the future.")
+        "  # \(measure.wrongClocks) times are far from all others: clocks that are wrong. A duration beside the field, such as max_ahead: 1d, quarantines those further ahead of the others."
+      )
     }
     if measure.missing > 0 { lines.append("  # Records without a time, which are quarantined: \(measure.missing).") }
     lines.append("  time: {field: \(fields[time.field].name), out_of_order: \(time.outOfOrder.text)}")
+  }
+
+  private var whyNoTime: String {
+    let times = fields.filter { $0.guess.time != nil && $0.stats.given > 0 }
+    guard let best = times.max(by: { $0.stats.given < $1.stats.given }) else { return "no field is a time" }
+    if best.stats.given * 10 >= records * 9 { return "the times of a field such as \(best.name) are all the same" }
+    return
+      "\(best.name) is a time in \(best.stats.given) of \(records): with it the records without one are quarantined, as the event time is required"
   }
 
   // MARK: Fields
@@ -123,19 +134,22 @@ struct PipelineWriter {
 
   private var silver: String { roles.time.map { "silver: {partition_by: day(\(fields[$0.field].name))}" } ?? "silver: {}" }
 
-  private mutating func gold() {
+  /// Pipelines may share a lake, where the names of their tables must differ.
+  private mutating func gold(_ stream: String) {
     guard let time = roles.time else { return }
     // Some tens of windows.
     let window = RoundDuration.above(max(10_000_000, (time.measure.last - time.measure.first) / 50))
     let over = time.measure.delays.count { $0 > time.outOfOrder.microseconds + time.lateness.microseconds }
     lines += [
-      "gold:", "  records_per_window:", "    by: [\(roles.key.map { fields[$0.field].name } ?? "")]",
+      "gold:", "  \(stream.prefix(150))_per_window:", "    by: [\(roles.key.map { fields[$0.field].name } ?? "")]",
       "    window: {tumbling: \(window.text), lateness: \(time.lateness.text)}  # records later than that: \(over)",
       "    measure: {records: count()}",
     ]
   }
 
   // MARK: Texts
+
+  private static func count(_ records: Int) -> String { records == 1 ? "1 record" : "\(records) records" }
 
   private static func time(_ microseconds: Int64) -> String { CivilTime.text(ofMicroseconds: microseconds) }
 

@@ -66,6 +66,11 @@ package enum CaptureForm: Sendable, Hashable {
     }
   }
 
+  /// Whether a line may be the names of columns.
+  static func isHeader(_ line: ArraySlice<UInt8>) -> Bool {
+    [",", ";", "\t", "|"].contains { RowReader.cells(line, delimiter: $0).map { $0.count > 1 && $0.allSatisfy(RowReader.isName) } == true }
+  }
+
   /// Whether an object ends before the line does.
   private static func hasSeveral(_ line: ArraySlice<UInt8>) -> Bool {
     var (depth, isText, isEscaped) = (0, false, false)

@@ -68,7 +68,9 @@ struct Roles {
   private static func time(_ fields: [FieldGuess], _ columns: [SampleColumn]) -> Time? {
     let hour: Int64 = 3_600_000_000
     let found = columns.compactMap { column -> (field: Int, measure: TimeMeasure, score: Int)? in
-      guard fields[column.field].guess.time != nil, column.distinct > 1, let measure = TimeMeasure(column.times) else { return nil }
+      guard fields[column.field].guess.time != nil, column.distinct > 1 || column.hashes.count == 1,
+        let measure = TimeMeasure(column.times)
+      else { return nil }
       let score = NameWords(fields[column.field].path).timeScore * 4 - fields[column.field].path.count
       return (column.field, measure, score - (measure.delay(0.9) > hour ? 8 : 0))
     }
@@ -99,7 +101,9 @@ struct Roles {
       if records[before] != records[row] { conflicts += 1 }
       if let time, time.newest[before] != .min { distance = max(distance, time.newest[row] - time.newest[before]) }
     }
-    guard column.given > 1, repeats * 2 < column.given, conflicts * 100 <= column.given else { return nil }
+    guard column.given > 1 || column.hashes.count == 1, repeats * 2 < max(1, column.given), conflicts * 100 <= column.given else {
+      return nil
+    }
     let hour: Int64 = 3_600_000_000
     let within = RoundDuration.above(repeats == 0 ? hour : max(60_000_000, distance * 2))
     return ID(field: column.field, repeats: repeats, conflicts: conflicts, distance: distance, within: within)

@@ -37,7 +37,8 @@ struct TypeGuesser {
   func guess(_ stats: ValueStats, _ name: NameWords) -> TypeGuess {
     let all = stats.given
     guard all > 0 else {
-      var guess = TypeGuess.json
+      // Rows hold no JSON.
+      var guess = isText ? TypeGuess(type: "string") : TypeGuess.json
       guess.note = "always null"
       return guess
     }
@@ -68,7 +69,7 @@ struct TypeGuesser {
     guard stats.numbers.count > 0, stats.texts.numbers.count > 0, stats.texts.padded == 0, !name.isLabel else { return nil }
     var all = stats.numbers
     all.merge(stats.texts.numbers)
-    guard TypeGuesser.isRare(stats.given - all.count, of: stats.given) else { return nil }
+    guard all.least.isFinite, all.most.isFinite, TypeGuesser.isRare(stats.given - all.count, of: stats.given) else { return nil }
     var guess = number(all, name)
     guess.coerce = true
     guess.misfits = stats.given - all.count
@@ -83,6 +84,9 @@ struct TypeGuesser {
   ]
 
   private func number(_ stats: NumberStats, _ name: NameWords) -> TypeGuess {
+    guard stats.least.isFinite, stats.most.isFinite else {
+      return TypeGuess(type: isText ? "string" : "json", note: "numbers beyond the largest double")
+    }
     if name.isTime, stats.exponents == 0, stats.least >= 0 {
       for (unit, found) in stats.epochs.enumerated() where found * 10 >= stats.count * 9 && stats.most < TypeGuesser.units[unit].most {
         return TypeGuess(type: TypeGuesser.units[unit].type, time: .epoch(perUnit: TypeGuesser.units[unit].perUnit))
@@ -107,6 +111,8 @@ struct TypeGuesser {
     if stats.bools == stats.count { return TypeGuess(type: "bool", coerce: !isText) }
     let numbers = hasCommas ? stats.commas : stats.numbers
     guard isMost(numbers.count), stats.padded == 0, !name.isLabel else { return TypeGuess(type: "string") }
+    // As numbers they would lose digits: they are names, such as positions in a stream.
+    if numbers.fractions == 0, numbers.large > 0 { return TypeGuess(type: "string", note: "digits, more than an int64 has") }
     var guess = number(numbers, name)
     guard isText || guess.time != nil || numbers.fractions > 0 || name.isQuantity && !name.isID else {
       return TypeGuess(type: "string", note: "digits; with type: int64 and coerce: true they are numbers")
@@ -145,7 +151,7 @@ struct TypeGuesser {
     case stats.texts.count: return stats.texts.zoned == stats.texts.count ? .timestamp : .string
     case stats.arrays: return stats.element.flatMap { nested($0, depth: depth + 1, &leaves) }.map { .list(element: $0) }
     case stats.objects:
-      guard !stats.members.isEmpty, !stats.isMap, Set(stats.members.map { $0.name.lowercased() }).count == stats.members.count else {
+      guard !stats.members.isEmpty, !stats.isMap, Set(stats.members.map { ColumnNames.folded($0.name) }).count == stats.members.count else {
         return nil
       }
       var members: [StructMember] = []

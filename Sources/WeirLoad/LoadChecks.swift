@@ -36,7 +36,7 @@ package struct StateCheck: Sendable {
 
   /// The first table by the record's key alone that counts records; nil: there is none.
   package init?(_ plan: Plan) {
-    guard let key = plan.record.key else { return nil }
+    guard let key = plan.record.soleKey else { return nil }
     for spec in plan.state where spec.filter == nil && spec.by.count == 1 {
       guard let input = spec.by[0].expr.plainColumn, plan.inputs[input].origin == .field(key), spec.by[0].expr.type == .string,
         let count = spec.measures.firstIndex(where: { $0.function == .count && $0.argument == nil })

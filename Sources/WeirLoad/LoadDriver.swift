@@ -70,8 +70,9 @@ package final class LoadDriver: LoadSender, @unchecked Sendable {
   /// Records by the millisecond of the load at which they were due.
   private(set) var dueIn: [Int32]
   /// When record 0 was due at the earliest: monotonic nanoseconds, and UTC milliseconds since 1970.
-  package private(set) var startedAt: Int64 = 0
-  private(set) var startedMilliseconds: Int64 = 0
+  package var startedAt: Int64 { beginning.monotonic }
+  var startedMilliseconds: Int64 { beginning.milliseconds }
+  private var beginning = LoadBeginning()
 
   package init(
     plan: LoadPlan, templates: LoadTemplates, producer: KafkaProducer, topic: String, bases: [Int64], meter: LatencyMeter?, clock: any Clock
@@ -93,11 +94,7 @@ package final class LoadDriver: LoadSender, @unchecked Sendable {
   package func rate(at seconds: Double) -> Double { plan.rate(at: seconds) }
 
   /// Fixes when the load begins: the next millisecond of the wall clock.
-  package func prepare() {
-    let wall = clock.wallMicroseconds
-    startedMilliseconds = wall / 1000 + 1
-    startedAt = clock.monotonicNanoseconds + (startedMilliseconds * 1000 - wall) * 1000
-  }
+  package func prepare() { beginning = LoadBeginning(after: clock) }
 
   /// Sends everything, or stops when it is interrupted. Blocks.
   package func run(isInterrupted: () -> Bool) throws {

@@ -13,6 +13,8 @@ package final class StreamLoad: LoadSender, LoadOutlet, @unchecked Sendable {
   private static let requestsAtOnce = 16
   /// Batches that wait.
   private static let batchesMax = 64
+  /// Of a batch that is packed into aggregates.
+  private static let packedMax = 10_000
   private static let lookNanoseconds: Int64 = 1_000_000
 
   private struct Waiting {
@@ -24,17 +26,26 @@ package final class StreamLoad: LoadSender, LoadOutlet, @unchecked Sendable {
   }
 
   package let counts = LoadCounts()
-  package private(set) var startedAt: Int64 = 0
-  private var startedMilliseconds: Int64 = 0
+  package var startedAt: Int64 { beginning.monotonic }
+  private var startedMilliseconds: Int64 { beginning.milliseconds }
+  private var beginning = LoadBeginning()
   private let plan: LoadPlan
   private let templates: LoadTemplates
   private let putter: KinesisPutter
+  private let spreads: Bool
+  private let lingerNanoseconds: Int64
   private let clock: any Clock
   private let waiting = Mutex(Waiting())
 
-  /// - Parameter templates: of one partition.
-  package init(plan: LoadPlan, templates: LoadTemplates, putter: KinesisPutter, clock: any Clock) {
-    (self.plan, self.templates, self.putter, self.clock) = (plan, templates, putter, clock)
+  /// - Parameters:
+  ///   - templates: of one partition.
+  ///   - spreads: each record has an explicit hash key, which spreads them evenly over the shards, whatever their keys are.
+  ///   - linger: milliseconds that a record waits at most for others of its request.
+  package init(
+    plan: LoadPlan, templates: LoadTemplates, putter: KinesisPutter, spreads: Bool = false, linger: Int = 0, clock: any Clock
+  ) {
+    (self.plan, self.templates, self.putter, self.spreads, self.clock) = (plan, templates, putter, spreads, clock)
+    lingerNanoseconds = Int64(linger).saturatingProduct(1_000_000)
   }
 
   package var total: Int64 { plan.total }
@@ -42,24 +53,25 @@ package final class StreamLoad: LoadSender, LoadOutlet, @unchecked Sendable {
   package var sentTo: [Int64] { [counts.sent] }
   package func rate(at seconds: Double) -> Double { plan.rate(at: seconds) }
 
-  package func prepare() {
-    let wall = clock.wallMicroseconds
-    startedMilliseconds = wall / 1000 + 1
-    startedAt = clock.monotonicNanoseconds + (startedMilliseconds * 1000 - wall) * 1000
-  }
+  package func prepare() { beginning = LoadBeginning(after: clock) }
 
   /// Hands everything over, or stops when it is interrupted. Blocks.
   package func run(isInterrupted: () -> Bool) throws {
     defer { waiting.withLock { $0.isFinished = true } }
     var sent: Int64 = 0
+    let most = Int64(putter.aggregates ? StreamLoad.packedMax : KinesisPutter.recordsMax)
     while sent < plan.total, !isInterrupted() {
-      let due = plan.due(after: clock.monotonicNanoseconds - startedAt)
-      guard due > sent, waiting.withLock({ $0.batches.count < StreamLoad.batchesMax }) else {
+      let now = clock.monotonicNanoseconds - startedAt
+      let due = plan.due(after: now)
+      let isFull = due - sent >= most || due == plan.total
+      guard due > sent, isFull || now - plan.time(of: sent + 1) >= lingerNanoseconds,
+        waiting.withLock({ $0.batches.count < StreamLoad.batchesMax })
+      else {
         // The driver's own thread; the report shows how late records leave.
         usleep(StreamLoad.restMicroseconds)
         continue
       }
-      let batch = made(first: sent, count: min(Int(due - sent), KinesisPutter.recordsMax))
+      let batch = made(first: sent, count: Int(min(due - sent, most)))
       sent += Int64(batch.count)
       waiting.withLock { $0.batches.append(batch) }
       counts.sent(sent, at: clock.monotonicNanoseconds - startedAt, due: plan.time(of: sent))
@@ -84,9 +96,16 @@ package final class StreamLoad: LoadSender, LoadOutlet, @unchecked Sendable {
       batch.append(
         .init(
           key: String(decoding: UnsafeBufferPointer(start: text + template.key, count: template.keyLength), as: UTF8.self),
-          data: Array(UnsafeBufferPointer(start: text + template.start, count: template.length))))
+          data: Array(UnsafeBufferPointer(start: text + template.start, count: template.length)),
+          explicitHash: spreads ? StreamLoad.spread(number) : nil))
     }
     return batch
+  }
+
+  /// The multiples of the golden ratio's part of 2^128: any number of them in a row lies evenly in the range (Knuth, The Art of Computer
+  /// Programming, volume 3, section 6.4, theorem S).
+  private static func spread(_ number: Int64) -> UInt128 {
+    UInt128(truncatingIfNeeded: number) &* (UInt128(0x9E37_79B9_7F4A_7C15) << 64 | UInt128(0xF39C_C060_5CED_C835))
   }
 
   // MARK: Delivery

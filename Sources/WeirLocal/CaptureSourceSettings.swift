@@ -13,7 +13,7 @@ package struct CaptureSourceSettings: SourceSettings {
   package func reads(_ stream: String) -> Bool { false }
 
   package func summary(of plan: Plan) -> String {
-    let key = plan.record.key.map { plan.record.fields[$0].name } ?? "nothing (one lane has all)"
+    let key = plan.record.keyText ?? "nothing (one lane has all)"
     return "capture \(plan.source.stream), distributed over lanes by \(plan.source.deal.rawValue) of \(key)"
   }
 }

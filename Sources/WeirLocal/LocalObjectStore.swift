@@ -23,6 +23,8 @@ package final class LocalObjectStore: ObjectStore {
   }
 
   package var place: String { FileSystem.absolute(root) }
+  /// As the kernel takes them, with the zero byte at the end.
+  package var pathBytesMax: Int { Int(PATH_MAX) - 1 - max(place.utf8.count, root.utf8.count) - 1 }
 
   private func full(_ path: String) throws(WeirError) -> String {
     let parts = path.split(separator: "/", omittingEmptySubsequences: false)

@@ -75,6 +75,10 @@ package struct AdminResponse: Sendable {
       status: status, contentType: "application/json", body: Array(TerminalText.escape(value.bytes[...])) + [0x0A], allow: allow)
   }
 
+  /// To a request that no route sees.
+  /// - Parameter why: in words.
+  package static func malformed(_ why: String) -> AdminResponse { error(400, "malformed", why) }
+
   static func error(_ status: Int, _ code: String, _ message: String, allow: String? = nil) -> AdminResponse {
     json(status, .members(["error": .string(code), "message": .string(message)]), allow: allow)
   }

@@ -5,9 +5,9 @@ enum Metric: CaseIterable {
     logLinesSuppressed, catalogTables, catalogFailures, lookupLooks, lookupEntry
   case lag, pipelineLag, surveyAge, timeToDataLoss, lostPositions, watermarkTime, watermarkLag, pipelineWatermark, pipelineIdleLanes
   case recordsIn, bytesIn, checkpointAge, stateBytes, dedupEntries, windowsOpen, busy, backpressured, idle
-  case recordsCommitted, recordsQuarantined, recordsLate, rowsOut, bytesOut, windowsClosed, valuesOutOfRange, fileBytes
+  case recordsCommitted, recordsOfKinds, recordsQuarantined, recordsLate, rowsOut, bytesOut, windowsClosed, valuesOutOfRange, fileBytes
   case ledgerNumber, ledgerEntries, epochBytes, epochAge, cuts, flushes, commits, commitConflicts, commitsAmbiguous, commitsFenced
-  case stateFlushes, latency, memoryBudget, memoryPeak, memoryHeld
+  case stateFlushes, stateOversizeRows, latency, memoryBudget, memoryPeak, memoryHeld
   case processMemory, processCPU, processFiles, processStart
   /// Only under its old name.
   case oldInfo, oldRecordsDropped
@@ -181,6 +181,10 @@ enum Metric: CaseIterable {
       Row(
         "records_committed_total", .counter, .records, old: "records_committed_total", labels: ["bucket"],
         help: "Records in entries that this worker committed. Each record is in exactly one bucket.")
+    case .recordsOfKinds:
+      Row(
+        "records_of_kinds_total", .counter, .records, old: nil, labels: ["kind", "bucket"],
+        help: "Of a pipeline with several kinds of records: those of each kind in entries that this worker committed.")
     case .oldRecordsDropped:
       Row(only: "records_dropped_total", .counter, labels: ["reason"], help: "Committed records that were not fully processed, by reason.")
     case .recordsQuarantined:
@@ -244,6 +248,10 @@ enum Metric: CaseIterable {
       Row(
         "state_flush_duration_seconds", .histogram, .seconds, old: "state_flush_duration_seconds",
         help: "Time to write changed rows to the state table.")
+    case .stateOversizeRows:
+      Row(
+        "state_oversize_rows_total", .counter, old: nil,
+        help: "Rows that were written to the state table without their values, because these are too large for it.")
     case .latency:
       Row(
         "end_to_end_latency_seconds", .histogram, .seconds, old: "end_to_end_latency_seconds", labels: ["to"],

@@ -174,6 +174,13 @@ struct WorkerMetrics {
       ("accepted", totals.accepted), ("duplicate", totals.duplicate), ("filtered", totals.filtered), ("quarantined", totals.quarantined),
     ]
     for (name, count) in buckets { out.sample(count, [("bucket", name)]) }
+    out.family(.recordsOfKinds)
+    for (kind, counts) in totals.kinds.sorted(by: { $0.key < $1.key }) {
+      let buckets = [
+        ("accepted", counts.accepted), ("duplicate", counts.duplicate), ("filtered", counts.filtered), ("quarantined", counts.quarantined),
+      ]
+      for (name, count) in buckets { out.sample(count, [("kind", kind), ("bucket", name)]) }
+    }
     out.family(.oldRecordsDropped)
     let late = totals.late.values.reduce(0, +)
     for (reason, count) in [("duplicate", totals.duplicate), ("filtered", totals.filtered), ("dlq", totals.quarantined), ("late", late)] {
@@ -227,6 +234,8 @@ struct WorkerMetrics {
     out.sample(totals.fenced)
     out.family(.stateFlushes)
     out.sample(totals.stateFlushes)
+    out.family(.stateOversizeRows)
+    out.sample(totals.oversizeRows)
   }
 
   private func latency(_ out: inout Exposition) {

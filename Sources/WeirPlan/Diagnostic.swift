@@ -3,6 +3,26 @@ import WeirCore
 /// Something about a pipeline file, with its place.
 package struct Diagnostic: Sendable, Hashable {
   package enum Severity: String, Sendable { case error, warning }
+
+  /// The part of the pipeline in which it is, where other problems may follow from it.
+  package enum Part: Sendable, Hashable {
+    /// The declaration of a field or lookup, whose name expressions use.
+    case declaration(String)
+    /// A table, such as `silver` or `gold.views`.
+    case table(String)
+    case lakePath
+  }
+
+  /// What may follow from another problem.
+  package enum Fault: Sendable, Hashable {
+    /// There is no column or field of this name.
+    case unknownColumn(String)
+    /// A table is partitioned by a column that it has not.
+    case unknownPartition
+    /// No column is left that a table needs.
+    case noColumns
+  }
+
   package var severity: Severity
   /// A stable word: `unknown_key`, `missing_key`, `unknown_column`, `expression`, `bad_value`, `not_yet`, `impossible_window`, `too_large`, `too_many`, …
   package var code: String
@@ -13,6 +33,10 @@ package struct Diagnostic: Sendable, Hashable {
   /// 1-based.
   package var line: Int
   package var column: Int
+  /// nil: no other problem follows from it by its part.
+  package var part: Part?
+  /// nil: it follows from no other problem.
+  package var fault: Fault?
 
   package init(
     severity: Severity, code: String, message: String, suggestion: String? = nil, file: String, line: Int, column: Int

@@ -2,51 +2,35 @@ import WeirCore
 
 /// Errors that are there only because of another one: a field with a wrong type is no column for the expressions that use it.
 package enum FollowUps {
-  /// Those that stand for themselves.
+  /// Those that do not follow from another one.
   package static func removed(from all: [Diagnostic]) -> [Diagnostic] {
     let broken = Set(all.compactMap(declared))
-    let tables = Set(all.filter { $0.severity == .error && $0.code != "unknown_column" }.compactMap { table($0.message) })
+    let tables = Set(all.filter { $0.severity == .error && $0.fault != .unknownPartition }.compactMap(table))
     func isOfBroken(_ diagnostic: Diagnostic) -> Bool {
-      unknown(diagnostic).map { broken.contains($0) || broken.contains(String($0.prefix { $0 != "." })) } ?? false
+      guard case .unknownColumn(let name)? = diagnostic.fault else { return false }
+      return broken.contains(name) || broken.contains(String(name.prefix { $0 != "." }))
     }
     // Tables that lost a column by that, and perhaps the only one.
-    let hit = Set(all.filter(isOfBroken).compactMap { table($0.message) })
+    let hit = Set(all.filter(isOfBroken).compactMap(table))
     return all.filter { diagnostic in
-      if isOfBroken(diagnostic) { return false }
-      if diagnostic.message.contains(".by must name at least one column"), table(diagnostic.message).map(hit.contains) == true {
-        return false
-      }
+      switch diagnostic.fault {
+      case .unknownColumn: !isOfBroken(diagnostic)
+      case .noColumns: table(diagnostic).map(hit.contains) != true
       // The column may be the one whose expression is wrong.
-      let isAboutPartition = diagnostic.code == "unknown_column" && diagnostic.message.contains(".partition_by: ")
-      return !(isAboutPartition && table(diagnostic.message).map(tables.contains) == true)
+      case .unknownPartition: table(diagnostic).map(tables.contains) != true
+      case nil: true
+      }
     }
   }
 
   /// The field or lookup that is declared there, and cannot be used.
   private static func declared(_ diagnostic: Diagnostic) -> String? {
-    guard diagnostic.severity == .error, diagnostic.code != "unknown_column" else { return nil }
-    for prefix in ["field ", "lookups."] where diagnostic.message.hasPrefix(prefix) {
-      return String(diagnostic.message.dropFirst(prefix.count).prefix { $0 != ":" && $0 != "." && $0 != " " })
-    }
-    return nil
+    guard diagnostic.severity == .error, diagnostic.fault == nil, case .declaration(let name)? = diagnostic.part else { return nil }
+    return name
   }
 
-  /// The column or field that is not found.
-  private static func unknown(_ diagnostic: Diagnostic) -> String? {
-    for words in ["unknown column ", "there is no field "] {
-      guard let range = diagnostic.message.range(of: words) else { continue }
-      return String(diagnostic.message[range.upperBound...].prefix { $0 != " " && $0 != ":" && $0 != "," && $0 != ";" })
-    }
-    return nil
-  }
-
-  /// `silver` of `silver.columns: …`, `gold.views` of `gold.views.by: …`.
-  private static func table(_ message: String) -> String? {
-    let parts = message.prefix { $0 != ":" && $0 != " " }.split(separator: ".")
-    switch parts.first {
-    case "silver", "bronze": return String(parts[0])
-    case "gold", "state": return parts.count > 1 ? parts.prefix(2).joined(separator: ".") : nil
-    default: return nil
-    }
+  private static func table(_ diagnostic: Diagnostic) -> String? {
+    guard case .table(let name)? = diagnostic.part else { return nil }
+    return name
   }
 }

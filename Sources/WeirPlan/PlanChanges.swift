@@ -101,74 +101,81 @@ private indirect enum Part: Equatable {
     list.isEmpty ? nil : .group(list.map { Member(name: name($0), part: part($0)) })
   }
 
+  private init(_ record: RecordSpec) {
+    let fields = record.fields
+    let more: [(String, Part?)] = [
+      ("envelope", record.envelope.map { .text($0.rawValue) }), ("tombstones", record.tombstones.map { .text($0.rawValue) }),
+    ]
+    let members: [(String, Part?)] = [
+      ("format", record.format.map { .text(Part.format($0)) }), ("key", record.keyText.map { .text($0) }),
+      ("time", record.time.map { Part($0, fields) }), ("blank_lines", record.blankLines.map { .text($0.rawValue) }),
+      ("framing.each", record.each.map { .text($0.isEmpty ? "$" : FieldPath.text($0)) }),
+      ("fields", .named(Array(fields.prefix(record.route?.common ?? fields.count)), \.name) { .text(Part.type($0)) }),
+    ]
+    self = .members(members + more)
+  }
+
+  private init(_ dedup: DedupSpec, _ fields: [Field]) {
+    let id = dedup.ids.map { fields[$0].name }.joined(separator: ", ")
+    self = .members([("id", .text(id)), ("within", dedup.withinMicroseconds.map { .duration($0) })])
+  }
+
   init(_ plan: Plan) {
     let fields = plan.record.fields
+    func kind(_ number: Int?) -> Part? {
+      guard let number, let route = plan.record.route else { return nil }
+      return .text(route.kinds[number].name)
+    }
+    let route: Part? = plan.record.route.map { Part($0, fields) }
+    let checks: Part? = Part.named(plan.checks, \.name) { Part($0, kind: kind($0.kind)) }
+    let tables: Part? = Part.named(plan.silverTables ?? [], \.name) { Part($0, from: kind($0.kind)) }
+    let gold: Part? = Part.named(plan.gold, \.name) { Part($0, from: kind($0.kind)) }
+    let state: Part? = Part.named(plan.state, \.name) { Part($0, from: kind($0.kind)) }
+    let dedup: Part? = plan.dedup.map { Part($0, fields) }
+    let lookups: Part? = Part.named(plan.lookups, \.name) { lookup in
+      let columns: Part? = Part.named(lookup.columns, \.name) { .text($0.type.name) }
+      return Part.members([("key", .text(fields[lookup.key].name)), ("columns", columns)])
+    }
+    let bronze: Part? = plan.bronze.map { Part.members([("partition_by", Part.partitions($0.partitionBy))]) }
+    let silver: Part? = plan.silver.map {
+      Part.members([("columns", Part.columns($0.columns)), ("partition_by", Part.partitions($0.partitionBy))])
+    }
     self = .members([
-      ("pipeline", .text(plan.pipeline)),
-      (
-        "source",
-        .members([
-          ("stream", .text(plan.source.stream)), ("deal", plan.source.live == nil ? .text(plan.source.deal.rawValue) : nil),
-          (
-            plan.source.adapter,
-            plan.source.live.map {
-              .members([
-                ("topics", .text($0.streams.joined(separator: ", "))), ("partitioner", .text($0.partitioner?.rawValue ?? "auto")),
-                ("misplaced", .text($0.misplaced.rawValue)),
-              ])
-            }
-          ),
-        ])
-      ),
-      (
-        "record",
-        .members([
-          ("format", plan.record.format.map { .text(Part.format($0)) }), ("key", plan.record.key.map { .text(fields[$0].name) }),
-          ("time", plan.record.time.map { Part($0, fields) }), ("blank_lines", plan.record.blankLines.map { .text($0.rawValue) }),
-          ("framing.each", plan.record.each.map { .text($0.isEmpty ? "$" : FieldPath.text($0)) }),
-          ("fields", .named(fields, \.name) { .text(Part.type($0)) }),
-        ])
-      ),
-      (
-        "checks",
-        .named(plan.checks, \.name) { .members([("that", .text($0.that.text)), ("else", .text($0.otherwise.rawValue))]) }
-      ),
-      (
-        "dedup",
-        plan.dedup.map { .members([("id", .text(fields[$0.id].name)), ("within", $0.withinMicroseconds.map { .duration($0) })]) }
-      ),
-      (
-        "lookups",
-        .named(plan.lookups, \.name) { lookup in
-          .members([
-            ("key", .text(fields[lookup.key].name)), ("columns", .named(lookup.columns, \.name) { .text($0.type.name) }),
-          ])
-        }
-      ),
-      ("bronze", plan.bronze.map { .members([("partition_by", Part.partitions($0.partitionBy))]) }),
-      (
-        "silver",
-        plan.silver.map { .members([("columns", Part.columns($0.columns)), ("partition_by", Part.partitions($0.partitionBy))]) }
-      ),
-      (
-        "silver.tables",
-        .named(plan.silverTables ?? [], \.name) {
-          .members([
-            ("explode", $0.explode.map { .text("\($0.list.text) as \($0.name)") }), ("where", $0.filter.map { .text($0.text) }),
-            ("columns", Part.columns($0.columns)), ("partition_by", Part.partitions($0.partitionBy)),
-          ])
-        }
-      ),
-      ("gold", .named(plan.gold, \.name) { Part($0) }),
-      (
-        "state",
-        .named(plan.state, \.name) {
-          .members([
-            ("where", $0.filter.map { .text($0.text) }), ("by", Part.columns($0.by)), ("measure", Part.measures($0.measures)),
-            ("ttl", $0.ttlMicroseconds.map { .duration($0) }),
-          ])
-        }
-      ),
+      ("pipeline", .text(plan.pipeline)), ("source", Part(plan.source)), ("record", Part(plan.record)), ("route", route),
+      ("checks", checks), ("dedup", dedup), ("lookups", lookups), ("bronze", bronze), ("silver", silver), ("silver.tables", tables),
+      ("gold", gold), ("state", state),
+    ])
+  }
+
+  private init(_ source: SourceSpec) {
+    let live: Part? = source.live.map { live in
+      Part.members([
+        ("topics", .text(live.streams.joined(separator: ", "))), ("partitioner", .text(live.partitioner?.rawValue ?? "auto")),
+        ("misplaced", .text(live.misplaced.rawValue)),
+      ])
+    }
+    let deal: Part? = source.live == nil ? .text(source.deal.rawValue) : nil
+    self = .members([("stream", .text(source.stream)), ("deal", deal), (source.adapter, live)])
+  }
+
+  private init(_ check: Check, kind: Part?) {
+    self = .members([("kind", kind), ("that", .text(check.that.text)), ("else", .text(check.otherwise.rawValue))])
+  }
+
+  private init(_ table: SilverTable, from: Part?) {
+    let explode: Part? = table.explode.map { .text("\($0.list.text) as \($0.name)") }
+    let filter: Part? = table.filter.map { .text($0.text) }
+    self = .members([
+      ("from", from), ("explode", explode), ("where", filter), ("columns", Part.columns(table.columns)),
+      ("partition_by", Part.partitions(table.partitionBy)),
+    ])
+  }
+
+  private init(_ state: StateSpec, from: Part?) {
+    let filter: Part? = state.filter.map { .text($0.text) }
+    let ttl: Part? = state.ttlMicroseconds.map { .duration($0) }
+    self = .members([
+      ("from", from), ("where", filter), ("by", Part.columns(state.by)), ("measure", Part.measures(state.measures)), ("ttl", ttl),
     ])
   }
 
@@ -179,11 +186,19 @@ private indirect enum Part: Equatable {
     ])
   }
 
-  private init(_ gold: GoldSpec) {
+  private init(_ route: RouteSpec, _ fields: [Field]) {
+    let kinds: Part? = Part.named(route.kinds, \.name) { kind in
+      let own: Part? = Part.named(kind.fields, \.field.name) { .text(Part.type($0.field)) }
+      return Part.members([("is", .text(kind.values.joined(separator: ", "))), ("fields", own)])
+    }
+    self = .members([("by", .text(fields[route.by].name)), ("else", .text(route.otherwise.rawValue)), ("kinds", kinds)])
+  }
+
+  private init(_ gold: GoldSpec, from: Part?) {
     let window = gold.window
     let isTumbling = window.sizeMicroseconds == window.slideMicroseconds
     self = .members([
-      ("where", gold.filter.map { .text($0.text) }), ("by", Part.columns(gold.by)),
+      ("from", from), ("where", gold.filter.map { .text($0.text) }), ("by", Part.columns(gold.by)),
       (
         "window",
         .members([
@@ -224,6 +239,8 @@ private indirect enum Part: Equatable {
     let encoder = JSONEncoder()
     // Equal settings are equal texts.
     encoder.outputFormatting = .sortedKeys
-    return (try? JSONValue(parsing: encoder.encode(["f": spec])))?["f"].map { $0.string ?? $0.text } ?? spec.name
+    let text = (try? JSONValue(parsing: encoder.encode(["f": spec])))?["f"].map { $0.string ?? $0.text } ?? spec.name
+    // Of long settings the beginning and what makes them unique.
+    return text.utf8.count <= 400 ? text : "\(text.shortened(toBytes: 300)) (\(ContentHash(of: Array(text.utf8)).hex.prefix(12)))"
   }
 }

@@ -101,6 +101,8 @@ public struct LaneCommit: Sendable, Equatable {
   /// Of a live shard: what shows later whether it is still the one that was read. nil: not known, or as in the entry before.
   public var identity: ShardIdentity?
   public var counts: BucketCounts
+  /// The same of each kind of record that there is, in plans with several: together they are ``counts``.
+  public var kinds: [String: BucketCounts] = [:]
   /// Per windowed table.
   public var windows: [String: WindowCounts]
   /// In effect only after this entry (law 3).

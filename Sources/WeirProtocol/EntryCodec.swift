@@ -146,11 +146,14 @@ extension LaneCommit {
     ]
     let document = JSONValue.members(members).adding(identity)
     // Left out where there is none, as in entries from before there was such a thing.
-    guard isClosing || floor != nil || dueAt != nil || start != nil, case .object(var all) = document else { return document }
+    guard isClosing || floor != nil || dueAt != nil || start != nil || !kinds.isEmpty, case .object(var all) = document else {
+      return document
+    }
     if isClosing { all.append(.init("closing", .bool(true))) }
     if let floor { all.append(.init("floor", .watermark(floor))) }
     if let dueAt { all.append(.init("dueAt", .watermark(dueAt))) }
     if let start { all.append(.init("start", .string(start.text))) }
+    if !kinds.isEmpty { all.append(.init("kinds", kinds.json)) }
     return .object(all)
   }
 
@@ -174,6 +177,7 @@ extension LaneCommit {
     floor = json["floor"] == nil ? nil : try json.requiredWatermark("floor")
     dueAt = json["dueAt"] == nil ? nil : try json.requiredWatermark("dueAt")
     start = json["start"] == nil ? nil : try json.requiredPosition("start")
+    kinds = try json.kinds(of: counts)
   }
 }
 
@@ -206,6 +210,31 @@ extension BucketCounts {
     guard try json.requiredCount("in") == input else {
       throw WeirError.corruptLedger("the buckets of a lane do not add up to the records that went in")
     }
+  }
+}
+
+extension [String: BucketCounts] {
+  /// By the names of kinds.
+  public var json: JSONValue { .object(sorted { $0.key < $1.key }.map { .init($0.key, $0.value.json) }) }
+}
+
+extension JSONValue {
+  /// The counts of kinds of records; empty where there is but one kind.
+  /// - Parameter all: what they are together; nil: records from before there were kinds may be among them.
+  func kinds(of all: BucketCounts? = nil) throws(WeirError) -> [String: BucketCounts] {
+    guard self["kinds"] != nil else { return [:] }
+    var kinds: [String: BucketCounts] = [:]
+    var sum = BucketCounts()
+    for member in try requiredMembers("kinds") {
+      let counts = try BucketCounts(json: member.value)
+      kinds[member.name] = counts
+      sum += counts
+    }
+    guard let all else { return kinds }
+    // They are in no sum.
+    sum.blankLines = all.blankLines
+    guard sum == all else { throw WeirError.corruptLedger("the records of the kinds of a lane do not add up to those of the lane") }
+    return kinds
   }
 }
 

@@ -86,6 +86,11 @@ public struct LedgerFold: Sendable, Equatable {
     lanes.reduce(into: BucketCounts()) { if $1.key != .merge { $0 += $1.value.counts } }
   }
 
+  /// The same of each kind of record; empty where there is but one.
+  public var kinds: [String: BucketCounts] {
+    lanes.values.reduce(into: [:]) { sums, lane in for (kind, counts) in lane.kinds { sums[kind, default: BucketCounts()] += counts } }
+  }
+
   /// Sums and means that are null because no double can hold them, by gold and state table; only those that there are.
   public var outOfRange: [String: Int64] {
     lanes.values.reduce(into: [:]) { sums, lane in
@@ -131,6 +136,8 @@ public struct LaneFold: Sendable, Equatable {
   public var isExtensible: Bool
   /// Of all epochs.
   public var counts: BucketCounts
+  /// Of each kind of record, where there are several.
+  public var kinds: [String: BucketCounts] = [:]
   public var windows: [String: WindowCounts]
 
   init(generation: Int64, floor: Int64, at position: ShardPoint? = nil) {
@@ -276,6 +283,7 @@ extension LedgerFold {
     lane.identity = commit.identity ?? lane.identity
     lane.state = commit.state
     lane.counts += commit.counts
+    for (kind, counts) in commit.kinds { lane.kinds[kind, default: BucketCounts()] += counts }
     for (table, counts) in commit.windows { lane.windows[table, default: WindowCounts()] += counts }
     lanes[commit.lane] = lane
     releaseParents(of: commit.lane)

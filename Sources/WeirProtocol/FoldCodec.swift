@@ -85,6 +85,7 @@ extension LaneFold {
     if isClosing { members.append(JSONValue.Member("closing", .bool(true))) }
     if let dueAt { members.append(JSONValue.Member("dueAt", .watermark(dueAt))) }
     if let origin { members.append(JSONValue.Member("origin", origin.json)) }
+    if !kinds.isEmpty { members.append(JSONValue.Member("kinds", kinds.json)) }
     return JSONValue.object(members).adding(identity)
   }
 
@@ -108,6 +109,7 @@ extension LaneFold {
     isShardClosed = json["shardClosed"] == .bool(true)
     origin = try json["origin"].map { v throws(WeirError) in try LaneOrigin(json: v) }
     identity = try ShardIdentity(memberOf: json)
+    kinds = try json.kinds()
   }
 }
 

@@ -51,6 +51,8 @@ public struct FollowerMachine: Sendable {
     public var files: [DataFile]
     /// Sums of the lanes' counts over the entries, for `commitInfo`.
     public var counts: BucketCounts
+    /// The same of each kind of record, where there are several.
+    public var kinds: [String: BucketCounts] = [:]
     public var windows: WindowCounts
     /// As of entry `to`: the records through it are in the table.
     public var mergedWatermark: Int64
@@ -257,6 +259,7 @@ public struct FollowerMachine: Sendable {
       commit.files += entry.files(of: table)
       for lane in entry.lanes where lane.lane != .merge {
         commit.counts += lane.counts
+        for (kind, counts) in lane.kinds { commit.kinds[kind, default: BucketCounts()] += counts }
         commit.windows += lane.windows[table] ?? WindowCounts()
       }
     }

@@ -64,8 +64,8 @@ public struct LedgerLayout: Sendable, Hashable {
   /// The one marker of a topic in ledgers of older versions.
   public func olderSinkMarker(table: String, topic: String) -> String { sinks + table + "/" + topic + ".json" }
 
-  /// The number in the name of an entry or snapshot; nil for other files.
-  static func number(in path: String) -> Int64? {
+  /// The number in the name of an entry, a snapshot or a marker: 20 digits and `.json`; nil for other files, which are not the ledger's.
+  public static func number(in path: String) -> Int64? {
     guard path.hasSuffix(".json") else { return nil }
     let name = path.dropLast(5).split(separator: "/").last ?? ""
     return name.utf8.count == 20 && name.utf8.allSatisfy { (0x30...0x39).contains($0) } ? Int64(name) : nil

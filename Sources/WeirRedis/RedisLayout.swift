@@ -6,7 +6,7 @@ package struct RedisKeys: Sendable {
 
   package init(prefix: String) { tag = "{\(prefix)}:" }
 
-  /// A hash: `incarnation`, `format`, `values`, `replaced`, and `rows/TABLE`, the number of rows of each table.
+  /// A hash: `incarnation`, `format`, `values`, `replaced`, `remains`, and `rows/TABLE`, the number of rows of each table.
   package var store: String { tag + "store" }
   /// A hash: the values next to the rows, by name.
   package var meta: String { tag + "meta" }

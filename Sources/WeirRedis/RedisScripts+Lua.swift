@@ -38,6 +38,7 @@ enum Lua {
 
     """
 
+  /// `remains`: the key `store` was lost, and with it the names of tables, so rows of tables without a number may be there and do not count.
   static let open = """
     local format = redis.call('HGET', KEYS[1], 'format')
     if format and format ~= ARGV[2] then return {'FORMAT', format} end
@@ -52,6 +53,7 @@ enum Lua {
     local had = (old or redis.call('EXISTS', KEYS[2]) == 1) and '1' or '0'
     for _, key in ipairs(KEYS) do redis.call('UNLINK', key) end
     redis.call('HSET', KEYS[1], 'incarnation', ARGV[1], 'format', ARGV[2])
+    if not old and had == '1' then redis.call('HSET', KEYS[1], 'remains', '1') end
     return {'NEW', ARGV[1], had}
     """
 
@@ -235,13 +237,29 @@ enum Lua {
 
 /// Those that only read: a replica runs them, too.
 extension Lua {
+  /// `NONE` where there is no store. Keys without the key `store` are what is left of one that was lost; so is a hash or an index of
+  /// another length than `store` says.
+  static let found = """
+    local incarnation = redis.call('HGET', KEYS[1], 'incarnation')
+    local function rows(name)
+      local count = redis.call('HGET', KEYS[1], 'rows/' .. name)
+      return count and tonumber(count) or redis.call('HGET', KEYS[1], 'remains') and -1 or 0
+    end
+    local function number(field) return tonumber(redis.call('HGET', KEYS[1], field) or '0') end
+    if not incarnation then
+      for i = 1, #KEYS do if redis.call('EXISTS', KEYS[i]) == 1 then return {'LOST'} end end
+      return {'NONE'}
+    end
+
+    """
+
   static let value = """
-    if redis.call('EXISTS', KEYS[1]) == 0 then return {'NONE'} end
+    if redis.call('HLEN', KEYS[2]) ~= number('values') then return {'LOST'} end
     return {'OK', redis.call('HGET', KEYS[2], ARGV[1])}
     """
 
   static let values = """
-    if redis.call('EXISTS', KEYS[1]) == 0 then return {'NONE'} end
+    if redis.call('HLEN', KEYS[2]) ~= number('values') or redis.call('ZCARD', KEYS[3]) ~= number('values') then return {'LOST'} end
     local names = redis.call('ZRANGEBYLEX', KEYS[3], ARGV[2], '+', 'LIMIT', 0, 1000)
     local out = {'OK', #names == 1000 and '1' or '0'}
     for _, name in ipairs(names) do
@@ -258,18 +276,18 @@ extension Lua {
     """
 
   static let row = """
-    if redis.call('EXISTS', KEYS[1]) == 0 then return {'NONE'} end
-    if not redis.call('HGET', KEYS[1], 'rows/' .. ARGV[1]) then return {'OK', false} end
+    local count = rows(ARGV[1])
+    if count < 0 then return {'OK', false} end
+    if redis.call('HLEN', KEYS[2]) ~= count then return {'LOST'} end
     return {'OK', redis.call('HGET', KEYS[2], ARGV[2])}
     """
 
   static let page = """
-    local incarnation = redis.call('HGET', KEYS[1], 'incarnation')
-    if not incarnation then return {'NONE'} end
     local out = {'OK', incarnation .. '/' .. (redis.call('HGET', KEYS[1], 'replaced') or '0'), false}
-    local count = redis.call('HGET', KEYS[1], 'rows/' .. ARGV[1])
-    if not count then return out end
-    if redis.call('HLEN', KEYS[2]) ~= tonumber(count) or redis.call('ZCARD', KEYS[3]) ~= tonumber(count) then return {'LOST'} end
+    local count = rows(ARGV[1])
+    if count < 0 then return out end
+    if redis.call('HLEN', KEYS[2]) ~= count or redis.call('ZCARD', KEYS[3]) ~= count then return {'LOST'} end
+    if count == 0 then return out end
     local prefix, from, all = ARGV[2], ARGV[3], ARGV[7] == '1'
     local rowsMax, looksMax, bytesMax = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
     local rows, looks, bytes, last = 0, 0, 0, ''

@@ -16,10 +16,10 @@ package enum RedisScript: String, CaseIterable, Sendable {
     case .replace: Lua.head + Lua.put + Lua.owners + Lua.replace
     case .collect: Lua.head + Lua.owners + Lua.larger + Lua.collect
     case .confirm: Lua.head + Lua.confirm
-    case .value: Lua.value
-    case .values: Lua.values
-    case .row: Lua.row
-    case .page: Lua.page
+    case .value: Lua.found + Lua.value
+    case .values: Lua.found + Lua.values
+    case .row: Lua.found + Lua.row
+    case .page: Lua.found + Lua.page
     case .ahead: Lua.larger + Lua.ahead
     }
   }

@@ -5,7 +5,7 @@ extension RedisStateTable {
   private static let momentsMax = 20
 
   package func read(table: String, key: [UInt8]) async throws -> StateRow? {
-    var call = ScriptCall(script: .row, keys: [keys.store, keys.rows(table)])
+    var call = ScriptCall(script: .row, keys: [keys.store, keys.rows(table), keys.meta])
     call.arguments.append(table)
     call.arguments.append(key)
     guard let bytes = try await one(call) else { return nil }
@@ -62,7 +62,7 @@ extension RedisStateTable {
   private func versioned(
     of table: String, prefix: [UInt8] = [], from start: StateContinuation?, rowsMax: Int = StatePage.rowsMax, withTombstones: Bool = false
   ) async throws -> (page: StatePage, version: [UInt8]) {
-    var call = ScriptCall(script: .page, keys: [keys.store, keys.rows(table), keys.keys(table)])
+    var call = ScriptCall(script: .page, keys: [keys.store, keys.rows(table), keys.keys(table), keys.meta])
     call.arguments.append(table)
     call.arguments.append(prefix)
     call.arguments.append(start.map { Array("(".utf8) + $0.bytes } ?? RedisStateTable.start(prefix))

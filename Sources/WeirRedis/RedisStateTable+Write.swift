@@ -54,9 +54,9 @@ extension RedisStateTable {
   }
 
   private func trip(_ left: RedisWriteParts?, _ write: StateWrite) async throws -> (RedisWriteParts, skipped: Int, End?) {
-    try await request { [limits, keys, place] store in
+    try await request { [limits, keys, place, fit] store in
       // Their keys are sorted on the table's thread, too.
-      var parts = left ?? RedisWriteParts(write.batches, rowsMax: limits.partRows)
+      var parts = left ?? RedisWriteParts(write.batches, rowsMax: limits.partRows, fit: fit)
       var calls: [ScriptCall] = []
       repeat {
         let part = parts.part()
@@ -80,7 +80,7 @@ extension RedisStateTable {
   ) async throws {
     try invariant(batches.allSatisfy { tables.contains($0.table) }, "a replacement has rows of a table that it does not replace")
     let id = try await request { $0.newID() }
-    var parts = RedisWriteParts(batches, rowsMax: limits.partRows)
+    var parts = RedisWriteParts(batches, rowsMax: limits.partRows, fit: fit)
     while !parts.isDone {
       let before = parts
       let (after, end) = try await request { [limits, keys, place] store in
@@ -117,7 +117,7 @@ extension RedisStateTable {
   package func retract(_ batch: StateBatch, beyond: Fence, owners: [(String, [UInt8])]) async throws {
     try await run(retracting([], batch, beyond, owners))?.throwing()
     var start: [UInt8] = Array("-".utf8)
-    var rows = RetractedRows(batch)
+    var rows = RetractedRows(batch, fit)
     while true {
       var call = ScriptCall(script: .ahead, keys: [keys.rows(batch.table), keys.keys(batch.table)])
       call.arguments.append(start)
@@ -186,10 +186,11 @@ private struct RetractedRows {
   private let batch: StateBatch
   private let order: [Int]
   private let heads: (row: [UInt8], tombstone: [UInt8])
+  private let fit: RedisRowFit
   private var next = 0
 
-  init(_ batch: StateBatch) {
-    self.batch = batch
+  init(_ batch: StateBatch, _ fit: RedisRowFit) {
+    (self.batch, self.fit) = (batch, fit)
     order = batch.keyOrder()
     heads = (RedisRow.head(batch, isRow: true), RedisRow.head(batch, isRow: false))
   }
@@ -212,7 +213,10 @@ private struct RetractedRows {
         passed += 1
         return true
       }
-      if key.elementsEqual(wanted) { found = value.map { heads.row + $0 } ?? heads.tombstone }
+      if key.elementsEqual(wanted) {
+        let small = value.flatMap { fit.inPlace(of: $0, head: heads.row.count, key: key, table: batch.table) }
+        found = small.map { heads.row + $0 } ?? value.map { heads.row + $0 } ?? heads.tombstone
+      }
       return false
     }
     next += passed

@@ -11,6 +11,8 @@ package final class RedisStateTable: StateTable {
     package var partRows = RedisWriteParts.rowsMax
     /// Scripts that are sent in one trip: each has about 1 MiB at most.
     package var partsAtOnce = 16
+    /// Bytes of a row: what the server takes as one value (`proto-max-bulk-len`, unless it is set to less).
+    package var rowBytesMax = 512 << 20
     package init() {}
   }
 
@@ -18,6 +20,7 @@ package final class RedisStateTable: StateTable {
   let keys: RedisKeys
   let place: String
   let limits: Limits
+  let fit: RedisRowFit
   /// Called between two trips of one write.
   let onPart: @Sendable () async throws -> Void
   private let isReader: Bool
@@ -46,6 +49,9 @@ package final class RedisStateTable: StateTable {
     onPart: @escaping @Sendable () async throws -> Void
   ) {
     keys = RedisKeys(prefix: prefix)
+    fit = RedisRowFit(
+      bytesMax: limits.rowBytesMax,
+      oversize: OversizeRows(bound: "\(limits.rowBytesMax) (a value of Redis has at most 512 MiB)", notice: notice))
     place = server.place
     let link = RedisLink(server, connector, isReader: isReader, notice: notice)
     store = RedisStore(link, keys, isReader: isReader, random: random, notice: notice)
@@ -79,13 +85,15 @@ package final class RedisStateTable: StateTable {
   private func error(_ failure: RedisFailure) -> WeirError {
     guard isReader, failure == .lostWrites else { return failure.error(place) }
     return WeirError(
-      .uncleanStop, "keys of the state table in \(place) are missing (an eviction, FLUSHALL?): it must be rebuilt",
-      advice: "Run the pipeline's worker again, or \(.rebuildState).")
+      .stateReplaced, "keys of the state table in \(place) are missing (an eviction, FLUSHALL?): it must be rebuilt",
+      advice: "Nothing is lost in the lake: run the pipeline again, or \(.rebuildState). Both write all rows again.")
   }
 
   /// A reader found no table.
   var missing: WeirError {
-    WeirError(.stateMissing, "there is no state table in \(place)", advice: "\(.nameStateTable); a replay creates it.")
+    WeirError(
+      .stateMissing, "there is no state table in \(place): the server has none of its keys",
+      advice: "Check the address, the database and the prefix. If the keys were deleted, run the pipeline again: it writes all rows again.")
   }
 
   static func corrupt(_ place: String) -> WeirError {
@@ -93,6 +101,8 @@ package final class RedisStateTable: StateTable {
       .corrupt, "a row of the state table in \(place) is not what Weir writes",
       advice: "Another program wrote there: \(.rebuildState) recreates the table.")
   }
+
+  package var oversizeRows: Int64 { fit.oversize.count }
 
   // MARK: Life
 

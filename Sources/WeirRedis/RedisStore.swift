@@ -71,10 +71,13 @@ final class RedisStore: @unchecked Sendable {
 
   func newID() -> String { id() }
 
-  /// Tables that have rows, or had some.
+  /// Tables that have rows, or had some, or are to have some: the first is known by a field of the key `store`, which may be lost.
   func tables() throws(RedisFailure) -> [String] {
-    let fields = try link.exchange([RedisCommand("HKEYS", keys.store)])[0].items ?? []
-    return fields.compactMap(\.text).filter { $0.hasPrefix("rows/") }.map { String($0.dropFirst(5)) }.sorted()
+    func names(_ key: String, _ prefix: String) throws(RedisFailure) -> [String] {
+      let fields = try link.exchange([RedisCommand("HKEYS", key)])[0].items ?? []
+      return fields.compactMap(\.text).filter { $0.hasPrefix(prefix) }.map { String($0.dropFirst(prefix.count)) }
+    }
+    return Set(try names(keys.store, "rows/") + names(keys.meta, "schema/")).sorted()
   }
 
   private func opened() throws(RedisFailure) -> Writer {

@@ -18,13 +18,14 @@ struct RedisWriteParts: Sendable {
   private let batches: [StateBatch]
   private let orders: [[Int]]
   private let rowsMax: Int
+  private let fit: RedisRowFit
   private var batch = 0
   private var next = 0
 
-  init(_ batches: [StateBatch], rowsMax: Int = RedisWriteParts.rowsMax) {
+  init(_ batches: [StateBatch], rowsMax: Int = RedisWriteParts.rowsMax, fit: RedisRowFit) {
     self.batches = batches.filter { !$0.isEmpty }
     orders = self.batches.map { $0.keyOrder() }
-    self.rowsMax = rowsMax
+    (self.rowsMax, self.fit) = (rowsMax, fit)
   }
 
   var isDone: Bool { batch == batches.count }
@@ -58,11 +59,29 @@ struct RedisWriteParts: Sendable {
     batch.forEach(order) { key, value in
       guard count < rowsMax, count == 0 || rows.byteCount < bytesMax else { return false }
       rows.append(key)
-      rows.append(value == nil ? heads.tombstone : heads.row, value)
+      if let value, let small = fit.inPlace(of: value, head: heads.row.count, key: key, table: batch.table) {
+        small.withUnsafeBytes { rows.append(heads.row, $0) }
+      } else {
+        rows.append(value == nil ? heads.tombstone : heads.row, value)
+      }
       count += 1
       return true
     }
     return (rows, count)
+  }
+}
+
+/// Which rows a server takes.
+struct RedisRowFit: Sendable {
+  /// Bytes of a row.
+  var bytesMax: Int
+  var oversize: OversizeRows
+
+  /// - Returns: nil: the row fits.
+  func inPlace(of value: UnsafeRawBufferPointer, head: Int, key: UnsafeRawBufferPointer, table: String) -> [UInt8]? {
+    guard head + value.count > bytesMax else { return nil }
+    oversize.note(table: table, key: Array(key), bytes: head + value.count)
+    return OversizeValue(key: key, value: value).encoded
   }
 }
 

@@ -22,6 +22,7 @@ extension Remedy {
     case .withoutDecisions: "without --decisions"
     case .decisions: "--decisions"
     case .acceptRecreated(let stream): "`weir run PIPELINE --accept-recreated \(stream)`"
+    case .acceptCheckpoints(let stream): "`weir run PIPELINE --accept-checkpoints \(stream)`"
     case .acceptPartitions(let stream): "`weir run PIPELINE --accept-partitions \(stream)`"
     case .rebuildState: "`weir state rebuild PIPELINE`"
     case .verifyLedger: "`weir ledger verify`"

@@ -132,6 +132,7 @@ package final class ReplayReport: Sendable {
     console.data("  filtered     \(Human.count(totals.filtered))")
     console.data("  quarantined  \(Human.count(totals.quarantined))")
     if !progress.rejected.isEmpty { console.data(progress.rejected.text(indent: "    ")) }
+    for line in KindsText.lines(fold.kinds) { console.data("  \(line)") }
     if totals.blankLines > 0 { console.data("blank lines  \(Human.count(totals.blankLines)), skipped: they are not records") }
     if let line = OutOfRangeText.line(fold) { console.data(line) }
     if progress.uncounted > 0 {
@@ -193,6 +194,7 @@ package final class ReplayReport: Sendable {
       "event": .string("done"), "end": .string("\(end)"), "records": .int(progress.records), "in": .int(totals.input),
       "accepted": .int(totals.accepted), "duplicate": .int(totals.duplicate), "filtered": .int(totals.filtered),
       "quarantined": .int(totals.quarantined), "blank_lines": .int(totals.blankLines), "reasons": progress.rejected.json,
+      "kinds": fold.kinds.json,
       "out_of_range": OutOfRangeText.json(fold),
       "epochs": .int(progress.entries),
       "entries": .int(fold.number + 1),

@@ -31,13 +31,14 @@ package struct RowWriter {
     }
   }
 
+  /// - Parameter more: members of this row's JSON that are no columns.
   /// - Throws: `output` when nothing can be written any more.
-  package mutating func add(_ row: [Literal]) throws(WeirError) {
+  package mutating func add(_ row: [Literal], json more: [JSONValue.Member] = []) throws(WeirError) {
     switch format {
     case .csv: CSVText.append(row, to: &out)
     case .json:
       let members = zip(columns, row).map { JSONValue.Member($0, ValueText.json($1)) }
-      out += JSONValue.object(members).text.utf8
+      out += JSONValue.object(members + more).text.utf8
     case .table:
       let cells = row.map { $0 == .null ? "–" : TerminalText.inline(ValueText.text($0)) }
       guard !widths.isEmpty else {

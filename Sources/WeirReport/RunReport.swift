@@ -56,6 +56,10 @@ package final class RunReport: Sendable {
     case .quarantined(let rejected): quarantined(rejected)
     case .gap(let shard, let from, let to, let reason):
       log.error("LOST: positions \(from) to \(to) of \(shard), \(reason); the ledger records this", RunReport.members(event))
+    case .processedElsewhere(let shard, let from, let to):
+      log.warning(
+        "\(shard) is read from position \(to) on instead of \(from): another program has processed the records before it, as accepted. The ledger records this as a gap. Leave --accept-checkpoints out from now on",
+        RunReport.members(event))
     case .recreated(let shard, let from, let to, let reason):
       log.error(
         "LOST: the records of the old \(shard) from position \(from) on; the new one is read from position \(to), as accepted (\(reason)). The ledger records this. Leave --accept-recreated out from now on",
@@ -141,6 +145,10 @@ package final class RunReport: Sendable {
       .members([
         "event": .string("gap"), "shard": .string(shard), "from": from.position.json, "to": to.position.json, "reason": .string(reason),
       ])
+    case .processedElsewhere(let shard, let from, let to):
+      .members([
+        "event": .string("processed_elsewhere"), "shard": .string(shard), "from": from.position.json, "to": to.position.json,
+      ])
     case .recreated(let shard, let from, let to, let reason):
       .members([
         "event": .string("recreated"), "shard": .string(shard), "from": from.position.json, "to": to.position.json,
@@ -201,6 +209,7 @@ package final class RunReport: Sendable {
             .init("in", .int(totals.input)), .init("accepted", .int(totals.accepted)),
             .init("duplicate", .int(totals.duplicate)), .init("filtered", .int(totals.filtered)),
             .init("quarantined", .int(totals.quarantined)), .init("reasons", rejected.json),
+            .init("kinds", (fold?.kinds ?? [:]).json),
             .init("out_of_range", fold.map(OutOfRangeText.json) ?? .members([:])),
             .init("seconds", .number(Human.fixed(seconds, 3))),
           ]
@@ -218,6 +227,7 @@ package final class RunReport: Sendable {
     console.data("  filtered     \(Human.count(totals.filtered))")
     console.data("  quarantined  \(Human.count(totals.quarantined))")
     if !rejected.isEmpty { console.data(rejected.text(indent: "    ")) }
+    for line in KindsText.lines(fold?.kinds ?? [:]) { console.data("  \(line)") }
     if let line = fold.flatMap(OutOfRangeText.line) { console.data(line) }
     if progress.memoryPeak > 0 {
       console.data("memory       \(Human.bytes(progress.memoryPeak)) at most, of a budget of \(Human.bytes(progress.memoryBudget))")

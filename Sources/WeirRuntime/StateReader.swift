@@ -66,32 +66,65 @@ package struct StateReader {
   /// A row with its fence, and whether the ledger has reached it; nil: there is none.
   package func row(_ key: [Literal]) async throws -> JSONValue? {
     guard let row = try await table.read(table: name, key: StateKey.encode(key)), let bytes = row.value else { return nil }
-    let values = zip(measures, try StateValue.decode(bytes)).map { JSONValue.Member($0, ValueText.json($1)) }
+    let oversize = OversizeValue(bytes)
+    let decoded = oversize == nil ? try StateValue.decode(bytes) : measures.map { _ in .null }
+    let values = zip(measures, decoded).map { JSONValue.Member($0, ValueText.json($1)) }
     let reached = try await committed()[row.lane]?.covers(row.fence) ?? false
-    return .members([
-      "table": .string(name), "key": .object(zip(by, key).map { JSONValue.Member($0.name, ValueText.json($1)) }),
-      "row": .object(values), "lane": .string(row.lane),
-      "fence": .members(["generation": .int(row.fence.generation), "position": .int(row.fence.position)]),
-      "committed": .bool(reached),
-    ])
+    return .object(
+      [
+        .init("table", .string(name)), .init("key", .object(zip(by, key).map { JSONValue.Member($0.name, ValueText.json($1)) })),
+        .init("row", .object(values)), .init("lane", .string(row.lane)),
+        .init("fence", .members(["generation": .int(row.fence.generation), "position": .int(row.fence.position)])),
+        .init("committed", .bool(reached)),
+      ] + (oversize.map { [.init("oversize", .bool(true)), .init("bytes", .int($0.bytes))] } ?? []))
   }
 
   /// Shows the rows whose key begins with `prefix`. Each page of them is of one moment.
   package func show(prefix: [UInt8], limit: Int?, format: RowFormat, console: Console) async throws {
     let shower = try await shower(format)
     var writer = RowWriter(shower.columns, format: format, console: console)
-    try await table.forEachRow(of: name, prefix: prefix, limit: limit) { try writer.add(try shower.values($0)) }
+    var oversize = 0
+    try await table.forEachRow(of: name, prefix: prefix, limit: limit) { row in
+      let isOversize = row.isOversize
+      oversize += isOversize ? 1 : 0
+      try writer.add(try shower.values(row), json: isOversize ? [RowShower.oversizeMark] : [])
+    }
     try writer.finish()
+    if oversize > 0 { console.talk(RowShower.notice(oversize)) }
   }
 
-  package func shower(_ format: RowFormat) async throws -> RowShower {
+  /// Shows one row.
+  package func show(_ row: StateRow, format: RowFormat, console: Console) async throws {
+    let shower = try await shower(format)
+    var writer = RowWriter(shower.columns, format: format, console: console)
+    try writer.add(try shower.values(row), json: row.isOversize ? [RowShower.oversizeMark] : [])
+    try writer.finish()
+    if row.isOversize { console.talk(RowShower.notice(1)) }
+  }
+
+  private func shower(_ format: RowFormat) async throws -> RowShower {
     RowShower(by: by, measures: measures, committed: try await committed(), isPlain: format == .csv)
   }
 }
 
+extension StateRow {
+  /// Without its values, which are too large for the table.
+  fileprivate var isOversize: Bool { value.flatMap { OversizeValue($0) } != nil }
+}
+
 /// What is shown of a state row.
 package struct RowShower: Sendable {
+  /// Only rows whose values are too large for the table have it.
+  static let oversizeMark = JSONValue.Member("_oversize", .bool(true))
+
+  static func notice(_ rows: Int) -> String {
+    rows == 1
+      ? "notice: 1 row has no values here (_oversize): they are too large for the state table, and are in the lake"
+      : "notice: \(rows) rows have no values here (_oversize): they are too large for the state table, and are in the lake"
+  }
+
   private let types: [ColumnType]
+  private let measures: Int
   private let committed: [String: LedgerMark]
   /// Without the row's fence.
   private let isPlain: Bool
@@ -100,14 +133,25 @@ package struct RowShower: Sendable {
   /// - Parameter committed: how far the ledger is, by lane.
   init(by: [ColumnSchema], measures: [String], committed: [String: LedgerMark], isPlain: Bool) {
     types = by.map(\.type)
+    self.measures = measures.count
     self.committed = committed
     self.isPlain = isPlain
     columns = by.map(\.name) + measures + (isPlain ? [] : StateSpec.ownColumns)
   }
 
   package func values(_ row: StateRow) throws(WeirError) -> [Literal] {
-    var values = try StateKey.decode(row.key, types: types)
-    values += try StateValue.decode(row.value ?? [])
+    var values: [Literal]
+    if row.isOversize {
+      // The beginning of a key that was too large, too, may end within a column.
+      values =
+        (try? StateKey.decode(row.key, types: types))
+        ?? types.enumerated().map { i, type in
+          i == 0 && type == .string ? .string(StateKey.shown(row.key)) : .null
+        }
+      values += [Literal](repeating: .null, count: measures)
+    } else {
+      values = try StateKey.decode(row.key, types: types) + StateValue.decode(row.value ?? [])
+    }
     if !isPlain {
       let isCommitted = committed[row.lane]?.covers(row.fence) ?? false
       values += [.string("\(row.fence.generation):\(row.fence.position)"), .bool(isCommitted)]

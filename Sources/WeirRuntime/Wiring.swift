@@ -10,36 +10,6 @@ import WeirPlan
 import WeirProtocol
 import WeirS3Settings
 
-/// Where a pipeline's tables lie: from the file, or as the command line says.
-package struct Places: Sendable {
-  package var lake: String
-  package var store: String
-  /// Of the store that the lake is in, by its own names.
-  let lakeSettings: [String: String]
-  /// Of the lake's tables.
-  let format: TableFormatSpec?
-
-  /// A lake without a pipeline.
-  /// - Parameter lake: checked.
-  package init(lake: String) { (self.lake, store, lakeSettings, format) = (lake, "", [:], nil) }
-
-  /// - Throws: `config` where an option is no path of this machine.
-  package init(_ pipeline: LoadedPipeline, lake: String?, store: String?) throws {
-    format = pipeline.plan.lake.format
-    self.lake =
-      try lake.map { text in try PathText.checkedLake(text, "--lake") } ?? Paths.lake(pipeline.plan.lake.path, in: pipeline.directory)
-    lakeSettings = pipeline.plan.lake.store ?? [:]
-    self.store =
-      try store.map { text in try AdapterRegistry.standard.stateTablePlace(text, option: "--store") }
-      ?? AdapterRegistry.standard.stateTablePlace(pipeline.plan.store, in: pipeline.directory)
-  }
-}
-
-extension Places {
-  /// The settings of the store of another lake: those of the plan's, if it is in such a store.
-  package func lakeSettings(of other: String) -> [String: String] { S3Location.accepts(other) ? lakeSettings : [:] }
-}
-
 /// The real environment of a worker: threads, clock, lake, state table.
 package struct Wiring {
   package let threads: BlockingThreads
@@ -61,7 +31,9 @@ package struct Wiring {
   /// - Parameters:
   ///   - withState: opens (and makes) the state table.
   ///   - worker: the plan's; of it the memory.
-  package init(_ places: Places, withState: Bool, worker: WorkerSpec? = nil) async throws {
+  ///   - isLooking: nothing is going to be written, so that the places are not checked.
+  /// - Throws: `config` where a place must not be used (``Places/check(_:)``).
+  package init(_ places: Places, withState: Bool, worker: WorkerSpec? = nil, isLooking: Bool = false) async throws {
     memory = Wiring.memory(worker)
     if let bytes = memory.returnsFrom { weir_return_memory(Int32(bytes)) }
     // One more than there are cores, since one mostly waits for the disk. They give way to lanes and flushes: that keeps the
@@ -69,15 +41,12 @@ package struct Wiring {
     threads = BlockingThreads(count: ProcessInfo.processInfo.activeProcessorCount + 1, niceness: 10)
     stateThread = BlockingThreads(count: 1)
     store = places.store
+    if !isLooking { try await places.check(LakeEffects(threads: threads, clock: clock, random: random)) }
     lake = try await AdapterRegistry.standard.lake(
       places.lake, settings: places.lakeSettings, LakeEffects(threads: threads, clock: clock, random: random))
     tables = AdapterRegistry.standard.tables(places.format)
     state = withState ? try AdapterRegistry.standard.stateTable(at: places.store, memory: memory, thread: stateThread) : nil
   }
-
-  /// For a lake without a pipeline.
-  /// - Parameter lake: checked.
-  package init(lake: String) async throws { try await self.init(Places(lake: lake), withState: false) }
 
   /// Settings of the store that the lake is in which would harm it.
   package func examineLake(_ places: Places) async throws -> [StoreFinding] {

@@ -12,8 +12,6 @@ struct S3Connection: Sendable {
   let clock: any Clock
   let random: any RandomSource
 
-  /// Of S3.
-  private static let keyBytesMax = 1024
   private static let restNanosecondsMax: Int64 = 5_000_000_000
 
   init(_ settings: S3Settings, _ sender: any AWSSender, _ clock: any Clock, _ random: any RandomSource) {
@@ -26,7 +24,7 @@ struct S3Connection: Sendable {
 
   func key(_ path: String) throws(WeirError) -> String {
     let key = location.key(path)
-    guard !path.isEmpty, key.utf8.count <= S3Connection.keyBytesMax, !path.utf8.contains(where: { $0 < 0x20 || $0 == 0x7F }) else {
+    guard !path.isEmpty, key.utf8.count <= S3Location.keyBytesMax, !path.utf8.contains(where: { $0 < 0x20 || $0 == 0x7F }) else {
       throw WeirError(
         .storageRefused,
         "\"\(Printable.text(path, bytesMax: 600))\" cannot be a key of \(location): it is empty, has control characters or is too long",

@@ -21,6 +21,7 @@ package final class S3ObjectStore: ObjectStore {
   }
 
   package var place: String { connection.location.description }
+  package var pathBytesMax: Int { connection.location.pathBytesMax }
 
   // MARK: Write
 

@@ -46,13 +46,25 @@ package struct S3Location: Sendable, Hashable, CustomStringConvertible {
     if let problem = problem { throw WeirError(.config, "\(text): \(problem)", advice: "Write s3://BUCKET/PREFIX.") }
   }
 
+  /// Of S3 itself; other stores, and S3 until 2018, accept capital letters, underscores and longer names.
+  fileprivate static let bucketForm = "3 to 63 lower-case letters, digits, dots and hyphens, with a letter or digit first and last"
+
+  /// Whether S3 makes buckets of this name (Amazon S3 User Guide, "General purpose bucket naming rules").
+  fileprivate var isBucketOfS3: Bool {
+    let isName = bucket.utf8.allSatisfy { byte in
+      (0x30...0x39).contains(byte) || (0x61...0x7A).contains(byte) || [0x2D, 0x2E].contains(byte)
+    }
+    return isName && bucket.utf8.count <= 63 && !HostAddress.isAddress(bucket)
+  }
+
   private var problem: String? {
     let isName = bucket.utf8.allSatisfy { byte in
       (0x30...0x39).contains(byte) || (0x61...0x7A).contains(byte | 0x20) || [0x2D, 0x2E, 0x5F].contains(byte)
     }
     if bucket.isEmpty { return "the bucket is missing" }
-    if !isName || !(3...255).contains(bucket.utf8.count) || bucket.hasPrefix(".") || bucket.contains("..") {
-      return "\(bucket) is not the name of a bucket"
+    let ends = ["-", "."].contains { bucket.hasPrefix($0) || bucket.hasSuffix($0) }
+    if !isName || !(3...255).contains(bucket.utf8.count) || ends || bucket.contains("..") {
+      return "\(Printable.text(bucket, bytesMax: 100)) is not the name of a bucket, which has \(S3Location.bucketForm)"
     }
     if prefix.utf8.count > S3Location.prefixBytesMax { return "the prefix is longer than \(S3Location.prefixBytesMax) bytes" }
     // Answers are XML, which has no such characters.
@@ -60,7 +72,15 @@ package struct S3Location: Sendable, Hashable, CustomStringConvertible {
     return nil
   }
 
+  /// Whether a text is what may follow `s3://`.
+  package static func isPlace(_ text: some StringProtocol) -> Bool { (try? S3Location(scheme + text)) != nil }
+
   package var description: String { S3Location.scheme + bucket + (prefix.isEmpty ? "" : "/" + prefix) }
+
+  /// Of a key, by S3.
+  package static let keyBytesMax = 1024
+  /// Of a path in the lake.
+  package var pathBytesMax: Int { S3Location.keyBytesMax - (prefix.isEmpty ? 0 : prefix.utf8.count + 1) }
 
   /// The key of a path in the lake.
   package func key(_ path: String) -> String { prefix.isEmpty ? path : prefix + "/" + path }
@@ -110,10 +130,25 @@ package struct S3Settings: Sendable, Hashable {
     partBytes = 8 << 20
   }
 
+  /// - Parameter endpoint: of the service.
+  /// - Throws: `config` where it is S3 itself, which has no bucket of this name.
+  package func checkBucket(at endpoint: String) throws(WeirError) {
+    guard S3Settings.isAWS(endpoint), usesPathStyle != true, !location.isBucketOfS3 else { return }
+    throw WeirError(
+      .config, "\(location): S3 has no bucket \(Printable.text(location.bucket, bytesMax: 100)): a name has \(S3Location.bucketForm)",
+      advice:
+        "Correct the name. For another store with the interface of S3, set its endpoint: AWS_ENDPOINT_URL_S3, or lake.s3.endpoint. For a bucket that was made in us-east-1 before 2018, set lake.s3.path_style: true."
+    )
+  }
+
+  /// An address of S3 itself.
+  static func isAWS(_ endpoint: String) -> Bool {
+    let host = endpoint.split(separator: "/").dropFirst().first.map { $0.prefix { $0 != ":" }.lowercased() } ?? ""
+    return [".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu"].contains { host.hasSuffix($0) }
+  }
+
   package func hasPathStyle(at endpoint: String) -> Bool {
     if let usesPathStyle { return usesPathStyle }
-    let host = endpoint.split(separator: "/").dropFirst().first.map { $0.prefix { $0 != ":" }.lowercased() } ?? ""
-    let isAWS = [".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu"].contains { host.hasSuffix($0) }
-    return !isAWS || location.bucket.contains(".")
+    return !S3Settings.isAWS(endpoint) || location.bucket.contains(".")
   }
 }

@@ -34,6 +34,8 @@ public final class FakeTopic: Sendable {
     public var parents: [String] = []
     /// Nothing more comes.
     public var isClosed = false
+    /// Another program has processed what comes before it, and the user accepts that.
+    public var elsewhere: Int64 = 0
 
     public init(low: Int64 = 0, incarnation: String? = nil) { (self.low, self.incarnation) = (low, incarnation) }
 
@@ -239,6 +241,16 @@ public final class FakeGroup: ShardGroup {
 
   public func starts(of shards: [String]) async throws -> [String: ShardPoint] {
     try await bounds(of: shards).mapValues { ShardPoint(0).moved(to: $0.low) }
+  }
+
+  public func processedElsewhere(_ positions: [String: ShardPoint]) async throws -> [String: Position] {
+    topic.shards.withLock { all in
+      var found: [String: Position] = [:]
+      for (name, point) in positions {
+        if let next = all[name]?.elsewhere, next > topic.index(point) { found[name] = topic.position(next) }
+      }
+      return found
+    }
   }
 
   public func look(_ asks: [String: ShardAsk]) async throws -> [String: ShardSight] {

@@ -26,13 +26,18 @@ public enum SampleLedger {
     let decisions: [Decision] = [
       .gap(from: .offset(5), to: .offset(6), reason: "r"), .lanesListed([LaneID(shard: "t")], generation: 9), .extensible,
     ]
+    // The blank lines are in no kind.
+    var (some, others) = (BucketCounts(), BucketCounts())
+    (some.accepted, some.filtered, others.duplicate, others.quarantined) = (1, 3, 2, 4)
     let lanes = [0, 1].map { index in
       let id = LaneID(shard: "s", index: index, of: 2)
-      return LaneCommit(
+      var lane = LaneCommit(
         lane: id, dealing: .murmur2, generation: 7, epoch: fold.nextEpoch(of: id), from: fold[id]?.position ?? .offset(0),
         to: .offset(position), watermark: position * 1000, prefixHash: Hash128(low: 1, high: 2), counts: counts,
         windows: ["gold/g": windows],
         decisions: index == 0 ? [] : decisions, state: StateRef(base: blob, deltas: [blob]))
+      if index == 0 { lane.kinds = ["order": some, RouteSpec.noKind: others] }
+      return lane
     }
     return lanes + [
       LaneCommit(

@@ -22,7 +22,8 @@ struct FuzzTarget: Sendable {
   func run(_ input: [UInt8]) { do { try body(input) } catch { return } }
 
   static let all: [FuzzTarget] = [
-    json, records, elements, csvRows, linePattern, logfmt, coercions, zoneFile, recordHeaders, texts, avro, jsonSchema, framing, schemaPin,
+    json, records, elements, csvRows, linePattern, logfmt, coercions, zoneFile, recordHeaders, texts, avro, protobuf, jsonSchema, framing,
+    schemaPin,
     registryAnswer, parquet, parquetFooter, deltaCommit,
     deltaTable,
     ledgerEntry, ledgerSnapshot, laneState, mergedState, expressions, lookup, pipeline, captureFrame, captureSegment, captureFile, stateKey,

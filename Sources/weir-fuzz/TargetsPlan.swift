@@ -178,6 +178,21 @@ extension FuzzTarget {
     sinks: {kafka: {brokers: localhost:9092, topics: {quarantine: dead}}}
     admin: {listen: "127.0.0.1:0"}
     """,
+    """
+    pipeline: r
+    source: {capture: {stream: s}}
+    record: {key: k, time: {field: t}, fields: {by: {type: string, path: head.by}, t: timestamp_ms!}}
+    route:
+      by: head.by
+      kinds:
+        a: {fields: {k: string!, n: int64}, checks: [{name: c, that: n > 0}], silver: {columns: "*, _kind"}}
+        b: {is: [b, B], fields: {k: {type: string, path: id}, n: {type: int64!, path: "o[1]"}, l: list<int64>}, silver: {explode: l as x, where: x > n}}
+      else: drop
+    dedup: {id: k, within: 1h}
+    silver: {tables: {all: {}, c: {from: b, columns: "k, l"}}}
+    gold: {g: {from: a, by: [k], window: {tumbling: 10s, lateness: 0s}, measure: {rows: count(), s: sum(n)}}}
+    state: {u: {from: b, by: [k, _kind], measure: {rows: count()}}}
+    """,
   ]
   private static let pipelineWords = [
     "pipeline:", "source:", "record:", "fields:", "checks:", "lookups:", "bronze:", "silver:", "gold:", "state:", "kafka:", "capture:",
@@ -186,7 +201,8 @@ extension FuzzTarget {
     "hour(t)", "decimal(38,38)",
     "decimal(0,0)", "36500d", "0s", "99999999999999999999d", "1024TiB", "&a ", "*a", "<<: ", "!!binary ", "!!int ", "? ", "- ", "|\n",
     "---\n", "{", "}", "[", "]",
-    "\"", "'", "\t", "null", "~", "path:", "[9999]", "properties:", "tls:", "{env: HOME}",
+    "\"", "'", "\t", "null", "~", "path:", "[9999]", "route:", "kinds:", "is:", "from: a", "else: drop", "properties:", "tls:",
+    "{env: HOME}",
   ]
 
   /// A plan that `weir check` accepts has a hash, is written and read as itself, compiles, and can be explained.
@@ -220,6 +236,21 @@ extension FuzzTarget {
       LaneID(shard: "s"), generation: 1, compiled: CompiledPlan(plan, lookups: loaded.lookups), run: RunInfo(shard: "s", runID: "r"),
       scratch: Scratch())
     _ = try lane.cut()
+    if let route = plan.record.route, !plan.record.recordFormat.carriesSchemaIDs { check(route, plan.record) }
+  }
+
+  /// A block has a kind for each record, and a column for each field.
+  private static func check(_ route: RouteSpec, _ record: RecordSpec) {
+    let says = route.kinds.flatMap(\.values) + ["", "none"]
+    let lines = says.map {
+      "{\"by\": \(JSONValue.string($0).text), \"head\": {\"by\": \(JSONValue.string($0).text)}, \"t\": 1, \"k\": \"x\"}\n"
+    }
+    let block = record.decoder(read: nil, keepsBlankLines: true).decode(RawBlock(lines: Array(lines.joined().utf8)))
+    expect(
+      block.kinds?.count == block.count && block.valid.count == block.count, "\(block.count) records, kinds of \(block.kinds?.count ?? -1)")
+    for (column, field) in zip(block.columns, record.fields) {
+      expect(column.count == block.count, "\(field.name) has \(column.count) rows")
+    }
   }
 
   private enum Files {

@@ -7,7 +7,8 @@ struct Doctor: AsyncParsableCommand {
     discussion: """
       Writes, reads and deletes objects below _weir_check/ in the lake, among them several at once under one name: a store that lets two \
       writers win would lose records, and must not be used. Looks at settings that would harm: of the bucket (lifecycle rules, versioning, \
-      object lock, encryption), of a DynamoDB table, of a Redis server, of a Kinesis stream and its leases. Prints one line per \
+      object lock, encryption), of a DynamoDB table, of a Redis server, of a Kinesis stream and its leases, of the Glue database and its \
+      tables; and whether the lake is inside another lake or table. Prints one line per \
       check, when it is known: ok, notice or FAILED. Tables, ledger and lookups are not read.
 
       Exit codes: 0: all is well. 1: a check failed. 2: the command or the pipeline file is wrong.
@@ -15,6 +16,7 @@ struct Doctor: AsyncParsableCommand {
       Examples:
         weir doctor pipeline.yaml
         weir doctor --lake s3://bucket/lake
+        weir doctor --store dynamodb://table
       """)
   @Argument(help: "The pipeline file (YAML).", completion: .pipeline) var pipeline: String?
   @Option(help: "The lake's directory or s3://BUCKET/PREFIX, instead of the pipeline's.", completion: .directory) var lake: String?

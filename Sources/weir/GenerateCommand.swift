@@ -25,7 +25,9 @@ struct Generate: AsyncParsableCommand {
   var duplicates = 0.02
   @Option(help: "Fraction of events that are delayed by up to --late milliseconds; the others by up to 50.") var disorder = 0.3
   @Option(help: "Maximum lateness in milliseconds.") var late = 2_000
-  @Option(help: "Fraction of malformed lines.") var malformed = 0.001
+  @Option(
+    help: "Fraction of damaged lines: cut off, another text, or (a fifth of them) a fraction at the last number, which a time may have.")
+  var malformed = 0.001
   @Option(help: "Fraction of events that go to the hottest 1% of keys.") var skew = 0.2
 
   func run() async throws {

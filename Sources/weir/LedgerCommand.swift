@@ -59,6 +59,9 @@ struct Ledger: AsyncParsableCommand {
         For a lake that was restored from a copy (`table_ahead`, `table_missing`). Writes a new version of each table; deletes no files. \
         Stop all workers first.
 
+        Exit codes: 0: the tables match the ledger, or were restored. 1: a table cannot be restored, or the ledger has lost entries. 2: the \
+        command or the pipeline file is wrong, or there is no ledger.
+
         Examples:
           weir ledger restore-tables pipeline.yaml --dry-run
           weir ledger restore-tables pipeline.yaml

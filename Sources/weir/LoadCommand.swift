@@ -19,6 +19,12 @@ struct Load: AsyncParsableCommand {
   @Option(help: "Kafka brokers (host:port,…), instead of the pipeline's.") var brokers: String?
   @Option(help: "The topic, instead of the pipeline's.") var topic: String?
   @Option(help: "A Kinesis stream instead of a topic: its name or ARN. Region and endpoint come from the environment.") var kinesis: String?
+  @Flag(help: "Pack records of a shard into aggregates of about 50 KiB, as the Kinesis Producer Library does. Needs --kinesis.")
+  var aggregate = false
+  @Flag(
+    name: .customLong("explicit-hash-keys"),
+    help: "Give each record an explicit hash key, which spreads them evenly over the shards, whatever their keys are. Needs --kinesis.")
+  var explicitHashKeys = false
   @Option(help: "ad-events, orders, trades, clicks, sensors.") var stream: EventStream = .adEvents
   @Option(help: "Directory of a capture to play instead of a generated stream.", completion: .directory) var capture: String?
   @Option(help: "Playback speed relative to the recording, such as 4x.", transform: Load.speed) var speed = 1.0
@@ -60,6 +66,8 @@ struct Load: AsyncParsableCommand {
       options.brokers = brokers
       options.topic = topic
       options.kinesis = kinesis
+      options.aggregate = aggregate
+      options.explicitHashKeys = explicitHashKeys
       options.stream = stream
       options.capture = capture
       options.speed = speed

@@ -38,6 +38,14 @@ struct Run: AsyncParsableCommand {
       "A topic that got more partitions: merge its tables by key from now on. May be repeated.",
       discussion: "Needed once, after the error `shards_changed`. Tables, state and dedup are kept.", valueName: "topic"))
   var acceptPartitions: [String] = []
+  @Option(
+    name: .customLong("accept-checkpoints"),
+    help: ArgumentHelp(
+      "A Kinesis stream that another program (KCL) has read: continue at its checkpoints. May be repeated.",
+      discussion:
+        "Needed once, after the error that names such a checkpoint. The ledger records a gap: what was processed elsewhere is in none of its tables.",
+      valueName: "stream"))
+  var acceptCheckpoints: [String] = []
   @Flag(help: "JSON lines on standard output.") var json = false
   @Option(help: "Format of the log on standard error: text or json.") var logFormat = Log.Format.text
   @Option(help: "Minimum log level: debug, info, warning or error.") var logLevel = Log.Level.info
@@ -47,7 +55,7 @@ struct Run: AsyncParsableCommand {
       try await RunCommand.run(
         RunOptions(
           pipeline: pipeline, lake: lake, store: store, brokers: brokers, acceptRecreated: acceptRecreated,
-          acceptPartitions: acceptPartitions, admin: admin, json: json, logFormat: logFormat,
+          acceptPartitions: acceptPartitions, acceptCheckpoints: acceptCheckpoints, admin: admin, json: json, logFormat: logFormat,
           logLevel: logLevel),
         host: AdminServer(), console: console)
     }

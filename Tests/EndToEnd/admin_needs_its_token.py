@@ -131,6 +131,13 @@ def hosts(server):
             (b"/live HTTP/1.1", b"Connection: close\r\nweir-request-version: 1.0\r\n", 400)):
         status, closed, _ = raw(server, b"GET " + line + b"\r\n" + headers + b"\r\n")
         faults += [] if (status, closed) == (wanted, True) else [f"{line} with {headers}: {status}, {'closed' if closed else 'left open'}"]
+    token = b"Authorization: Bearer " + TOKEN.encode() + b"\r\n"
+    for headers in (token + b"Authorization: Bearer other\r\n", b"Authorization: Bearer other\r\n" + token, token + token,
+                    b"Content-Length: 9223372036854775808\r\n", b"Content-Length: 65537\r\n", b"Content-Length: 10\r\nContent-Length: 10\r\n"):
+        status, closed, _ = raw(server, b"GET /live HTTP/1.1\r\n" + one + headers + b"\r\n")
+        faults += [] if (status, closed) == (400, True) else [f"{headers}: {status}, {'closed' if closed else 'left open'}"]
+    status, closed, _ = raw(server, b"GET /live HTTP/1.1\r\nConnection: close\r\n" + one + b"Content-Length: 4\r\n\r\nbody")
+    faults += [] if (status, closed) == (200, True) else [f"a short body: {status} {closed}"]
     status, closed, answers = raw(server, (b"GET /live HTTP/1.1\r\n" + one + b"\r\n") * 2, answers=2)
     faults += [] if (status, closed, answers) == (200, False, 2) else [f"two requests on a connection: {status} {closed} {answers}"]
     # Hundreds of requests for metrics that are sent at once must not keep probes waiting.

@@ -25,7 +25,10 @@ RUNS = [
     ("07-orders-text-numbers", "orders-as-text", "input.json", {"silver/orders": "silver", "gold/revenue": "revenue"}, "orders", ""),
     ("08-clicks-sessions", "clicks", "input.json", {"silver/clicks": "silver"}, "clicks", ""),
     ("10-kinesis-ticker", "ticker", "input.json", {"silver/ticks": "silver", "gold/sector_minute": "sector_minute"}, "ticks", ""),
+    ("12-cloudevents", "cloud-events", "input.json",
+     {"silver/created": "silver_created", "silver/paid": "silver_paid", "gold/created": "created"}, "order-events", ""),
     ("14-iot-nested", "devices", "input.json", {"silver/devices": "silver"}, "devices", ""),
+    ("03-debezium", "database-changes", "input.json", {"gold/ops": "ops"}, "changes", ""),
     ("03-debezium", "document-changes", "input-flat.json", {"gold/ops_flat": "ops_flat"}, "changes", "_flat"),
 ]
 # Columns whose expected values are rounded to this number of digits.

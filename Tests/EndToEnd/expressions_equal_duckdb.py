@@ -169,6 +169,76 @@ NULLS = [
 ]
 
 
+# What a null literal may be; where an operator accepts only a constant, only the first.
+BARE = ["null", "(coalesce(null, null))", "(nullif(null, null))", "(case when b then null end)"]
+COLUMNS = {"n": "int64", "x": "double", "d": "decimal(12,2)", "k": "string", "b": "bool", "t": "timestamp"}
+# By type of the result: every operator and function with a null N in every place. After |, as DuckDB writes it.
+IN_PLACES = {
+    "bool": ["N or b", "b or N", "N and b", "b and N", "not N", "N is null", "N is not null", "N is true", "N is not true", "N is false", "N is not false",
+             "N in (1, 2)", "N in ('a')", "N not in (1)", "n in (1, null)", "k not in ('a', null)", "N like 'a%'", "N not like 'a%'", "k like null", "k not like null",
+             "N between 1 and 2", "n between N and 2", "n between 1 and N", "n not between N and 2", "N = N", "N <> N", "N < N"],
+    "int64": ["N + n", "n + N", "N - n", "n - N", "N * n", "n * N", "N % n", "n % N", "-N", "+N", "abs(N)", "length(N)", "epoch_ms(N) | epoch_ms(cast(N as timestamp))",
+              "N + N", "case when N then 1 else 2 end", "case n when N then 1 else 2 end", "case N when 1 then 1 else 2 end", "case when b then N else 1 end"],
+    "double": ["N + x", "x - N", "N * x", "N / n", "n / N", "x / N", "N % x"],
+    "decimal": ["N + d", "d - N", "N * d", "d * N", "d % N", "abs(coalesce(N, d))"],
+    "string": ["N || k", "k || N", "lower(N)", "upper(N)", "cast(N as string)", "coalesce(N, k, N)"],
+    "timestamp": ["date_trunc('hour', N) | date_trunc('hour', cast(N as timestamp))", "coalesce(N, date_trunc('day', t))"],
+}
+for _column, _type in COLUMNS.items():
+    IN_PLACES.setdefault(_type.split("(")[0], [])
+    IN_PLACES[_type.split("(")[0]] += [
+        p.replace("C", _column) for p in ["nullif(N, C)", "nullif(C, N)", "coalesce(N, C)", "coalesce(C, N)", "case when b then N else C end", "case when b then C else N end",
+                                          "case when b then C when not b then N end", "case C when N then C else N end", f"cast(N as {_type})", f"try_cast(N as {_type})"]]
+    IN_PLACES["bool"] += [f"N {op} {_column}" for op in ("=", "<>", "<", "<=", ">", ">=")] + [f"{_column} {op} N" for op in ("=", "<>", "<", "<=", ">", ">=")]
+
+
+def class_of(name):
+    """The type of a column of DuckDB, or of Arrow, as a word; None: DuckDB's null without a type."""
+    name = name.lower().split("(")[0].split("[")[0]
+    return {"boolean": "bool", "bigint": "int64", "integer": "int64", "varchar": "string", "decimal128": "decimal", "large_string": "string", "string_view": "string",
+            "\"null\"": None}.get(name, name)
+
+
+def typed_nulls(suite):
+    """A null literal in every place of every operator and function has the type of its context and DuckDB's value"""
+    record = {"id": "1", "k": "abc", "n": 2, "x": 1.5, "d": 3, "b": True, "t": 1_700_000_000_000}
+    capture = write(suite.path("typed.ndjson"), [json.dumps(record)])
+    cases = [(kind, text.split(" | ")[0].replace("N", bare), text.split(" | ")[-1].replace("N", bare)) for kind, texts in IN_PLACES.items() for text in texts
+             for bare in (BARE if "N" in text else BARE[:1])]
+    path = pipeline(suite, "typed", silver={"columns": ["id", *[f"{text} as c{i}" for i, (_, text, _) in enumerate(cases)]]})
+    status, output = replay(suite, path, capture)
+    if status:
+        suite.claim("the pipeline of null literals runs", output)
+        return
+    table = tables.read_delta(os.path.join(os.path.dirname(path), "lake"), "silver/s")
+    db = duckdb.connect()
+    db.execute("create table r(id varchar, k varchar, n bigint, x double, d decimal(12,2), b boolean, t timestamp)")
+    db.execute("insert into r values ('1', 'abc', 2, 1.5, 3, true, timestamp '2023-11-14 22:13:20')")
+    faults, typed = [], 0
+    for i, (kind, text, other) in enumerate(cases):
+        got, own = table[f"c{i}"][0].as_py(), class_of(str(table.schema.field(f"c{i}").type))
+        want, name = db.execute(f"select x, typeof(x) from (select ({other.replace('int64', 'bigint')}) as x from r)").fetchone()
+        if own != kind:
+            faults.append(f"{text} is a column of {own} and not {kind}")
+        # An operand without a type has one in Weir by its context; DuckDB leaves some results without one, and gives others that of a number.
+        if class_of(name) is not None and not (want is None and class_of(name) == "int64" and kind != "int64"):
+            typed += 1
+            if class_of(name) != own:
+                faults.append(f"{text} is a column of {own}, and of {name} in DuckDB")
+        if isinstance(got, datetime.datetime):
+            got = got.replace(tzinfo=None)
+        if got != want and not (got is not None and want is not None and not isinstance(got, (str, datetime.datetime)) and float(got) == float(want)):
+            faults.append(f"{text}: {got} and not {want}")
+    if typed * 2 < len(cases):
+        faults.append(f"DuckDB has a type for {typed} of {len(cases)} only")
+    # What must be a constant of the language is refused, and not taken for a null.
+    for text in ("date_trunc(null, t)", "json_value(k, null)", "k like 'a' escape null", "cast(n as null)", "nullif(null, k) + 1", "+k", "explode"):
+        status, output = run(suite, "check", pipeline(suite, "typed-refused", silver={"columns": ["id", f"{text} as c"]}))
+        if status != 2 or "[expression]" not in output:
+            faults.append(f"{text}: check exits with {status}: {output}")
+    suite.claim(f"{len(cases)} expressions with a null literal have the type of their context ({typed} also in DuckDB) and DuckDB's value", faults)
+
+
 def nulls(suite):
     """Expressions with null literals give what DuckDB gives, and a column of the type of what stands beside them"""
     records = [{"id": str(i), "k": k, "n": n, "x": None, "d": n, "b": b, "t": 1_700_000_000_000}
@@ -459,4 +529,4 @@ def lookups(suite):
 
 if __name__ == "__main__":
     suite = common.Suite("expressions_equal_duckdb", 600, __doc__)
-    suite.run(long_expressions, nulls, paths, times, bounds, lookups)
+    suite.run(long_expressions, nulls, typed_nulls, paths, times, bounds, lookups)

@@ -406,9 +406,13 @@ def command_lines(suite):
     faults = [f"{a} ends with {run.code}" for a in (["--help"], ["--version"], ["state", "--help"], ["help", "state"]) if (run := weir(*a)).code]
     suite.claim("help and version end with 0", faults)
     elsewhere = ["--lake", suite.path("no-lake"), "--store", suite.path("no-store")]
+    folder = suite.path("folder")
+    os.makedirs(folder)
+    with open(os.path.join(folder, "records.ndjson"), "w") as f:
+        f.write("{}\n")
     for claim, faults in [
             ("a missing capture", said(weir("replay", job.pipeline, "--capture", "nowhere", *elsewhere), 2, "nowhere", "--capture")),
-            ("a directory as a capture", said(weir("replay", job.pipeline, "--capture", suite.directory, *elsewhere), 2, suite.directory, "/*")),
+            ("a directory as a capture", said(weir("replay", job.pipeline, "--capture", folder, *elsewhere), 2, folder, "/*")),
             ("no lanes", said(job.replay(lanes=2000), 2, "--lanes must be 1 to 1024")),
             ("a directory as a pipeline file", said(weir("check", suite.directory), 2, "it is a directory")),
             ("a state table that is not there", said(weir("state", "scan", "user", *place), 2, "did you mean users?", "There are: ")),
@@ -523,10 +527,20 @@ def other_service(suite):
         environment = dict(os.environ, AWS_ACCESS_KEY_ID="x", AWS_SECRET_ACCESS_KEY="y", AWS_REGION="eu-central-1")
         run = common.Result([suite.weir, "doctor", path], environment=environment)
         server.shutdown(socket.SHUT_RDWR)
+    with open(path, "w") as f:
+        f.write(f"pipeline: p\nsource: {{kafka: {{brokers: '127.0.0.1:1', topic: t, group: g, start: '2099-01-01T00:00:00Z'}}}}\n"
+                f"record: {{fields: {{id: string}}}}\nbronze: {{}}\nlake: {{path: '{suite.path('other-service-lake')}'}}\n")
+    kafka = common.Result([suite.weir, "doctor", path], environment=environment)
+    started = subprocess.Popen([suite.weir, "run", path], stderr=subprocess.PIPE, text=True, env=environment)
+    lines = [next((line for line in iter(started.stderr.readline, "") if "in the future" in line), "")]
+    started.kill()
+    started.communicate()
     failed = [line for line in run.out.splitlines() if line.startswith("FAILED")]
     faults = [] if run.code == 1 and len(failed) == 2 else [f"ended with {run.code}: {run.out}{run.talk}"]
     faults += [line for line in failed if "the answer is not HTTP" not in line or "Allow" in line or "Nothing is lost" in line]
     faults += [] if "source.kinesis.start: 2099-01-01" in run.out and "in the future" in run.out else [f"start: {run.out}"]
+    faults += [] if kafka.code == 0 and "source.kafka.start: 2099-01-01" in kafka.out and "read from their end" in kafka.out else [f"kafka: {kafka.out} {kafka.talk}"]
+    faults += [] if lines and "read from their end" in lines[0] else [f"weir run: {lines}"]
     suite.claim("weir doctor says that another service listens, without advice on permissions and workers, and that a start is in the future", faults)
 
 

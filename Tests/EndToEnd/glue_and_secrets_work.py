@@ -75,6 +75,9 @@ class Shop:
             f.writelines(json.dumps({"k": f"k{i % 20}", "t": 1_700_000_000_000 + i * 100, "price": i % 900 + 0.25, "tags": ["a"], "seen": i % 2 == 0})
                          + "\n" for i in range(1500))
 
+    def environment(self):
+        return environment(self.suite, self.server)
+
     def replay(self, **variables):
         return common.Result([self.suite.weir, "replay", self.file, "--capture", self.capture, "--json"],
                              environment=environment(self.suite, self.server, **variables))
@@ -133,6 +136,33 @@ def again(shop):
     before = shop.tables()
     done = shop.replay()
     return done.fault() or ([] if shop.tables() == before else ["the second run changed tables"])
+
+
+def looked(suite):
+    """`weir doctor` looks at the database and its tables, and changes nothing; it checks a state table alone"""
+    with running(aws.moto, suite) as server:
+        shop = Shop(suite, server, "looked")
+        calls, faults = shop.environment(), []
+
+        def doctor(code, *words, file=shop.file):
+            run = common.Result([suite.weir, "doctor", file], environment=calls)
+            # moto may let two writers win, which the first lines say.
+            catalog = [line for line in run.out.splitlines() if line.split()[1:2] == ["catalog:"]]
+            if not all(word in "\n".join(catalog) for word in words) or (code == 1) != any(line.startswith("FAILED") for line in catalog):
+                faults.append(f"{words}: exit {run.code}: {catalog} {run.err}")
+        doctor(0, "not there yet: the first worker creates it")
+        faults += [] if client(server, "glue").get_databases()["DatabaseList"] == [] else ["doctor made a database"]
+        faults += shop.replay().fault()
+        doctor(0, "the database can be read", "5 of 5 tables are registered")
+        other = suite.path("looked-other.yaml")
+        with open(shop.file) as f, open(other, "w") as g:
+            g.write(f.read().replace("pipeline: shop", "pipeline: other"))
+        doctor(1, "of the pipeline shop", file=other)
+        for store, code, words in (("dynamodb://weir-none", 0, "not there yet"), ("redis://127.0.0.1:1", 1, "FAILED"), (suite.path("no-store"), 0, "not there yet"),
+                                   ("redis://127.0.0.1:99999", 2, "")):
+            run = common.Result([suite.weir, "doctor", "--store", store], environment=calls)
+            faults += [] if run.code == code and words in run.out and "nothing to check" not in run.err else [f"{store}: {run.code} {run.out} {run.talk}"]
+        suite.claim(looked.__doc__, faults)
 
 
 def grown(shop):
@@ -350,4 +380,4 @@ def errors(suite):
 
 
 if __name__ == "__main__":
-    common.Suite("glue_and_secrets_work", 60, __doc__).run(refusals, registered, foreign, failing, errors, rotated)
+    common.Suite("glue_and_secrets_work", 60, __doc__).run(refusals, registered, looked, foreign, failing, errors, rotated)

@@ -13,6 +13,7 @@ import time
 
 import aws_kinesis_agg.aggregator
 import boto3
+import deltalake
 import pyarrow as pa
 
 import common
@@ -286,9 +287,13 @@ def environment(suite, kinesis, dynamodb):
     return aws.environment(suite, **aws.KEYS, AWS_REGION=REGION, AWS_ENDPOINT_URL_KINESIS=kinesis, AWS_ENDPOINT_URL_DYNAMODB=dynamodb)
 
 
+def dynamodb_client(server):
+    return boto3.client("dynamodb", region_name=REGION, endpoint_url=server.url, aws_access_key_id=aws.KEYS["AWS_ACCESS_KEY_ID"],
+                        aws_secret_access_key=aws.KEYS["AWS_SECRET_ACCESS_KEY"])
+
+
 def table(server, name):
-    client = boto3.client("dynamodb", region_name=REGION, endpoint_url=server.url, aws_access_key_id=aws.KEYS["AWS_ACCESS_KEY_ID"],
-                          aws_secret_access_key=aws.KEYS["AWS_SECRET_ACCESS_KEY"])
+    client = dynamodb_client(server)
     return client, {item["leaseKey"]["S"]: item for item in client.scan(TableName=name, ConsistentRead=True)["Items"]}
 
 
@@ -495,8 +500,7 @@ def foreign(suite):
     with contextlib.closing(aws.moto(suite)) as dynamodb, contextlib.closing(kinesis_server.Kinesis(STREAM, 1)) as server:
         stream = OwnStream(server, Events(suite.arguments.seed, 200))
         stream.send(100)
-        client = boto3.client("dynamodb", region_name=REGION, endpoint_url=dynamodb.url,
-                              aws_access_key_id=aws.KEYS["AWS_ACCESS_KEY_ID"], aws_secret_access_key=aws.KEYS["AWS_SECRET_ACCESS_KEY"])
+        client = dynamodb_client(dynamodb)
         client.create_table(TableName="weir-foreign", BillingMode="PAY_PER_REQUEST",
                             KeySchema=[{"AttributeName": "leaseKey", "KeyType": "HASH"}],
                             AttributeDefinitions=[{"AttributeName": "leaseKey", "AttributeType": "S"}])
@@ -510,7 +514,7 @@ def foreign(suite):
         broker.wait("it ends", lambda: not worker.is_running)
         said = worker.talk
         faults = [] if worker.process.returncode == 1 else [f"it ended with {worker.process.returncode}"]
-        faults += [f"it does not say {word}: {said}" for word in ("checkpoint of another program", "weir-foreign", "source.kinesis.app")
+        faults += [f"it does not say {word}: {said}" for word in ("checkpoint of another program", "weir-foreign", "source.kinesis.app", f"--accept-checkpoints {STREAM}")
                    if word not in said]
         faults += [f"{broker.committed(job)} records are committed"] if broker.committed(job) else []
         _, rows = table(dynamodb, "weir-foreign")
@@ -532,6 +536,92 @@ def unread(suite, client, dynamodb, server):
         if worker.process.returncode != 1 or word not in worker.talk:
             faults.append(f"{name}: exit {worker.process.returncode}, {worker.talk[-300:]}")
     return faults
+
+
+def adopted(suite):
+    """The leases of a KCL application are taken over at its checkpoints, within an aggregate and after a split too, handed back, and taken over again"""
+    with contextlib.closing(aws.moto(suite)) as dynamodb, contextlib.closing(kinesis_server.Kinesis(STREAM, 2)) as server:
+        stream = OwnStream(server, Events(suite.arguments.seed, 2_000))
+        variables = environment(suite, server.url, dynamodb.url)
+        job = common.Job(suite, suite.path("adopted"), "synthetic", [], change=change("kcl-adopted"))
+        client = dynamodb_client(dynamodb)
+        client.create_table(TableName="kcl-adopted", BillingMode="PAY_PER_REQUEST",
+                            KeySchema=[{"AttributeName": "leaseKey", "KeyType": "HASH"}],
+                            AttributeDefinitions=[{"AttributeName": "leaseKey", "AttributeType": "S"}])
+
+        def kcl(shard, checkpoint, sub=0):
+            """A row as KCL writes it, over what is there."""
+            client.update_item(
+                TableName="kcl-adopted", Key={"leaseKey": {"S": shard}},
+                UpdateExpression="SET checkpoint = :c, checkpointSubSequenceNumber = :s, ownerSwitchesSinceCheckpoint = :z, "
+                                 "leaseOwner = :o, parentShardId = :p ADD leaseCounter :n",
+                ExpressionAttributeValues={":c": {"S": str(checkpoint)}, ":s": {"N": str(sub)}, ":z": {"N": "0"}, ":n": {"N": "17"},
+                                           ":o": {"S": "java-worker"}, ":p": {"SS": server.shards[shard].parents or ["-"]}})
+
+        def processed(shard, upto):
+            """Numbers of the records of a shard up to an outer one of KCL's, and where in it."""
+            return [i for i, r in enumerate(stream.sent.records) if r.name == f"{STREAM}/{shard}" and
+                    tuple(map(int, r.sequence.split(":"))) <= upto]
+
+        def packs(shard):
+            return [tuple(map(int, r.sequence.split(":"))) for r in stream.sent.records if r.name == f"{STREAM}/{shard}"]
+        stream.send(600)
+        first, second = "shardId-000000000000", "shardId-000000000001"
+        # KCL has read the first shard to the middle of an aggregate, and the second one to its end; one of its children, too, in part.
+        middle = [n for n in packs(first) if n[1] == 1][10]
+        server.split(second)
+        stream.send(600)
+        low, high = [s.id for s in server.shards.values() if s.parents == [second]]
+        third = packs(low)[len(packs(low)) // 2]
+        kcl(first, *middle)
+        kcl(second, "SHARD_END")
+        kcl(low, *third)
+        skipped = set(processed(first, middle)) | set(processed(second, (10**100, 0))) | set(processed(low, third))
+        worker = Worker(job, variables)
+        broker.wait("it ends", lambda: not worker.is_running)
+        faults = [] if worker.process.returncode == 1 and "--accept-checkpoints" in worker.talk else [f"exit {worker.process.returncode}: {worker.talk}"]
+        faults += [f"{broker.committed(job)} records are committed"] if broker.committed(job) else []
+        suite.claim("without the option nothing is read", faults)
+        wanted = len(stream.sent.records) - len(skipped)
+        worker = Worker(job, variables, "--accept-checkpoints", STREAM)
+        faults = settle(job, [worker], wanted)
+        faults += same(job, stream, skipped)
+        gaps = decisions(job, "processed elsewhere")
+        faults += [] if len(gaps) == 3 else [f"{len(gaps)} gaps: {gaps}"]
+        said = sum(e["event"] == "processed_elsewhere" for e in worker.events)
+        faults += [] if said == 3 else [f"{said} events"]
+        suite.claim("each shard is read from the record after its checkpoint, and one at its end is closed unread", faults)
+        _, rows = table(dynamodb, "kcl-adopted")
+        faults = [] if rows[second]["checkpoint"]["S"] == "SHARD_END" else [str(rows[second])]
+        for shard in (first, low, high):
+            last, row = packs(shard)[-1], rows[shard]
+            there = (int(row["checkpoint"]["S"]), int(row["checkpointSubSequenceNumber"]["N"]))
+            faults += [] if there == last else [f"{shard}: {there}, not {last}"]
+        suite.claim("a program that continues at the checkpoints that Weir leaves repeats nothing and loses nothing", faults)
+        # KCL continues there with a part, and Weir after it.
+        stream.send(300)
+        there = packs(high)[-3]
+        before = (int(rows[high]["checkpoint"]["S"]), int(rows[high]["checkpointSubSequenceNumber"]["N"]))
+        kcl(high, *there)
+        skipped |= {i for i in processed(high, there)} - set(processed(high, before))
+        worker = Worker(job, variables, "--accept-checkpoints", STREAM)
+        broker.wait("it takes over", lambda: len(worker.shards()) == 3)
+        worker.kill()
+        faults = settle(job, [Worker(job, variables)], len(stream.sent.records) - len(skipped)) + same(job, stream, skipped)
+        gaps = decisions(job, "processed elsewhere")
+        faults += [] if len(gaps) == 4 else [f"{len(gaps)} gaps: {gaps}"]
+        suite.claim("what the other program processed in between is one more gap, also after a kill, and needs the option once", faults)
+        verify = common.Result([suite.weir, "ledger", "verify", job.pipeline, "--lake", job.lake])
+        suite.claim(adopted.__doc__, [] if verify.code == 0 else [verify.out + verify.err])
+
+
+def same(job, stream, skipped):
+    """Bronze has all records but those that were processed elsewhere, each once. Faults."""
+    want = collections.Counter((r.name, r.sequence) for i, r in enumerate(stream.sent.records) if i not in skipped)
+    rows = deltalake.DeltaTable(os.path.join(job.lake, "bronze", STREAM)).to_pyarrow_table(columns=["_shard", "_sequence"])
+    got = collections.Counter(zip(*(rows[c].to_pylist() for c in ("_shard", "_sequence"))))
+    faults = [f"missing: {sorted(want - got)[:3]}"] if want - got else []
+    return faults + ([f"too many: {sorted(got - want)[:3]}"] if got - want else [])
 
 
 def judged(suite):
@@ -574,4 +664,4 @@ def judged(suite):
 
 if __name__ == "__main__":
     suite = common.Suite("kinesis_workers_equal_reference", 240, __doc__)
-    suite.run(moto, splits, fans, losses, large, foreign, judged, together=2)
+    suite.run(moto, splits, fans, losses, large, foreign, adopted, judged, together=2)

@@ -176,6 +176,24 @@ def by_other_programs(suite):
                         faults + ([done.talk] if done.code else []) + ends_as_whole(job))
 
 
+def one_vacuumed(suite):
+    """A table that cannot be restored keeps restore-tables from writing to the others: they keep their rows."""
+    import deltalake
+    job = base.make(suite, "one-vacuumed")
+    silver = next(t for t in tables(job) if t.startswith("silver/"))
+    delta = deltalake.DeltaTable(os.path.join(job.lake, silver))
+    delta.optimize.compact()
+    delta.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+    cut(job, 3)
+
+    def logs():
+        return sorted(glob.glob(f"{job.lake}/*/*/_delta_log/*"))
+    before = logs()
+    done = restore(job)
+    faults = [] if done.code == 1 and silver in done.err else [f"exit {done.code}: {done.talk}"]
+    suite.claim(one_vacuumed.__doc__, faults + [f"new: {path}" for path in logs() if path not in before])
+
+
 def older_tables(suite):
     """A table without the proof, as older versions wrote it, is taken up; beyond the ledger's end it is refused all the same."""
     job = base.make(suite, "older")
@@ -509,5 +527,5 @@ def state_ahead(suite):
 
 
 common.Suite("tables_ahead_are_refused", 600, __doc__).run(
-    ahead, beside, by_other_programs, older_tables, removed_table, damaged_log, could_not_look, killed, state_of_another_history, hole, lost,
+    ahead, beside, by_other_programs, one_vacuumed, older_tables, removed_table, damaged_log, could_not_look, killed, state_of_another_history, hole, lost,
     without_later_entries, missing_file, state_ahead, live_copies)

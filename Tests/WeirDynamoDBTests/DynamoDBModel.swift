@@ -57,6 +57,14 @@ final class DynamoDBModel: Sendable {
     }
   }
 
+  /// Another program deletes a table.
+  func drop(_ name: String) { state.withLock { $0.tables[name] = nil } }
+
+  /// Another program deletes items.
+  func remove(from table: String, where isGone: (Key) -> Bool) {
+    for key in items(of: table).keys where isGone(key) { state.withLock { $0.tables[table]?[key] = nil } }
+  }
+
   /// A table that another program has made.
   func make(_ name: String, keys: [(name: String, role: String, type: String)]) {
     state.withLock { $0.tables[name] = Table(keys: keys, polls: 0) }

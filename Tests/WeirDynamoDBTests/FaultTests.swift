@@ -117,17 +117,35 @@ import WeirTesting
     #expect(error?.code == .config && error?.message.contains("id (S, HASH)") == true, "\(String(describing: error))")
   }
 
-  @Test func `a row that does not fit is refused by its table and key, and nothing is written`() async throws {
+  @Test func `a table that is deleted while a worker uses it is an error with the way on`() async throws {
     let model = DynamoDBModel()
     let table = table(model)
-    for (key, value) in [([0xAB, 0xCD], [UInt8](repeating: 1, count: 410_000)), ([UInt8](repeating: 0xAB, count: 1024), [1])] {
-      let error = await #expect(throws: WeirError.self) { try await table.put([row([1], [1]), row(key, value)]) }
-      #expect(error?.code == .storageRefused)
-      #expect(error?.message.contains("orders") == true && error?.message.contains("0xab") == true, "\(String(describing: error))")
-    }
+    try await table.put([row([1], [1])])
+    model.drop("weir")
+    let error = await #expect(throws: WeirError.self) { try await table.put([row([2], [1])]) }
+    #expect(error?.code == .stateRemoved && error?.advice?.contains("makes the table") == true, "\(String(describing: error))")
+  }
+
+  @Test func `a row of a table whose name is too long is refused, and nothing is written`() async throws {
+    let model = DynamoDBModel()
+    let table = table(model)
+    var batch = StateBatch(table: String(repeating: "n", count: 2048), lane: "s/0", fence: Fence(generation: 2, position: 5))
+    batch.append(key: [1]) { $0.write(UInt8(1)) }
+    let both = [row([1], [1]), batch]
+    let error = await #expect(throws: WeirError.self) { try await table.put(both) }
+    #expect(error?.code == .storageRefused && error?.message.contains("nnn") == true)
     #expect(try await table.rows(of: "orders").isEmpty)
-    try await table.put([row([2], [UInt8](repeating: 1, count: 400_000)), row([UInt8](repeating: 7, count: 1023), [1])])
-    #expect(try await table.rows(of: "orders").count == 2)
+  }
+
+  /// An hour of throttling is not waited for; a minute is.
+  @Test(arguments: [(60, true), (3600, false)]) func `a request is repeated for two minutes`(seconds: Int64, ends: Bool) async throws {
+    let clock = ManualClock(.moves)
+    let end = clock.monotonicNanoseconds + seconds * 1_000_000_000
+    let sender = ModelSender(DynamoDBModel()) { number, _ in number > 4 && clock.monotonicNanoseconds < end ? .throttled : nil }
+    let table = DynamoDBStateTable(table: "weir", sender: sender, clock: clock, random: SeededRandom(9))
+    var code: WeirError.Code?
+    do { try await table.put([row([1], [1])]) } catch let error as WeirError { code = error.code }
+    #expect(code == (ends ? nil : .storage))
   }
 
   /// By the page "State tables in DynamoDB" alone.

@@ -53,6 +53,38 @@ extension LiveWorkerTests {
       #expect(lane.position == ShardPoint(29).moved(to: bench.topic.position(44)), "records are counted, positions without one are not")
     }
 
+    /// The record before the new position is not the one that was read last: it is no sign of another incarnation.
+    @Test(arguments: [false, true])
+    func whatAnotherProgramProcessedIsAGapAndIsNotCalledLost(isCounted: Bool) async throws {
+      let bench = try Bench(shards: 2, isCounted: isCounted)
+      bench.send("t/0", 0..<10)
+      bench.send("t/1", 0..<20)
+      bench.topic.change { $0["t/1"]?.elsewhere = 5 }
+      let first = bench.worker(["t/0", "t/1"])
+      try await bench.until("25 records") { $0.counts.input == 25 }
+      _ = try await first.stop()
+      bench.send("t/0", 10..<40)
+      bench.topic.change { $0["t/0"]?.elsewhere = 25 }
+      let second = bench.worker(["t/0", "t/1"])
+      try await bench.until("the rest") { $0.counts.input == 40 }
+      _ = try await second.stop()
+      bench.send("t/0", 40..<45)
+      let third = bench.worker(["t/0", "t/1"])
+      try await bench.until("what came since") { $0.counts.input == 45 }
+      _ = try await third.stop()
+      func gap(_ from: ShardPoint, _ to: Int64) -> Decision {
+        .gap(
+          from: from, to: from.moved(to: bench.topic.position(to)),
+          reason: "processed elsewhere: the checkpoint of another program was accepted")
+      }
+      let start = ShardPoint(0).moved(to: bench.topic.position(0))
+      #expect(try await bench.decisions() == [gap(start, 5), gap(bench.topic.point(10), 25)])
+      let lane = try #require(try await bench.fold()?[LaneID(shard: "t/0")])
+      #expect(lane.generation == 1 && lane.generationStart == bench.topic.point(10))
+      #expect(second.events.withLock { $0 }.contains { if case .processedElsewhere("t/0", _, _) = $0 { true } else { false } })
+      #expect(!second.events.withLock { $0 }.contains { if case .gap = $0 { true } else { false } })
+    }
+
     @Test func aTrimWhileRunningIsAGapToo() async throws {
       let bench = try Bench(shards: 1)
       bench.send("t/0", 0..<10)

@@ -149,7 +149,7 @@ import Yams
 
   @Test(arguments: [
     ("pears", "record.format: pears must be one of json, json-schema, avro, "), ("pears", ", pairs"),
-    ("protobuf", "not yet: protobuf"),
+    ("protobuf", "needs a descriptor and a message"),
     ("{raw: {}}", "record.format.raw has no settings"), ("{pairs: {}, json: {}}", "must name exactly one format"),
     ("{pairs: {seperator: x}}", "seperator"),
   ]) func aFormatThatCannotBeReadIsRefused(_ format: String, _ words: String) {

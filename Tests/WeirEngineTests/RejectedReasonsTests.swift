@@ -41,6 +41,22 @@ import WeirOperators
     #expect(all.kinds.reduce(all.others) { $0 + $1.count } == 45 && all.count == 45)
   }
 
+  @Test func otherReasonsAreShownWithTheFirstOfTheirRecords() {
+    let names = (0..<40).map { "field \(Character(UnicodeScalar(UInt8(97 + $0 % 26))))\($0): expected bool" }
+    let (some, more) = (counted(names), counted(Array(names.reversed()), from: 1000))
+    #expect(some.text().contains("37 records for other reasons, the first at position 6 of s: decode: field d3: expected bool"))
+    var (a, b) = (some, more)
+    a.add(more)
+    b.add(some)
+    for sum in [a, b] { #expect(sum.text().contains(" records for other reasons, the first at position "), "\(sum.text())") }
+    #expect(counted(Array(names.prefix(4))).text().contains("1 record for another reason, at position 6 of s: decode: field d3"))
+    #expect(!counted(Array(names.prefix(3))).text().contains("reason,"))
+    // Kinds beyond the bound are among them.
+    var rare = counted(Array(names.prefix(3)).flatMap { [$0, $0] }, from: 500)
+    rare.add(counted(names))
+    #expect(rare.text().contains("the first at position 6 of s"), "\(rare.text())")
+  }
+
   @Test func lanesGiveTheSameInAnyOrder() {
     let (first, second) = (counted(["reason 1", "other"], from: 0), counted(["reason 2", "reason 3"], from: 100))
     var (a, b) = (first, second)

@@ -173,6 +173,18 @@ struct SinkMarkersTests {
     #expect(try await read(ledger) == 5)
   }
 
+  @Test func `files that are no markers are ignored, and left there`() async throws {
+    let ledger = try await ledger(through: 6)
+    let places = layout.sinkMarkers(table: route.table, topic: route.topic)
+    let others = [places + ".DS_Store", places + "zzz.json", places + "markers/~.json", places + "markers/.DS_Store"]
+    for path in others { try await store.replace(NewObject(path: path, bytes: [0])) }
+    let writer = SinkMarkers(route, ledger, store)
+    #expect(try await writer.read() == nil)
+    for through in 1...6 as ClosedRange<Int64> { try await writer.write(marker(through, ledger)) }
+    #expect(try await read(ledger) == 6 && numbers == Array(0...5))
+    #expect(Set(others).isSubset(of: memory.all.keys))
+  }
+
   @Test func `a marker that is written late sends the topic not back`() async throws {
     let ledger = try await ledger(through: 30)
     let (slow, other) = (SinkMarkers(route, ledger, store), SinkMarkers(route, ledger, store))

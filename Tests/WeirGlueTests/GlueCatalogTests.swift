@@ -56,6 +56,23 @@ import WeirTesting
     #expect(model.requests.suffix(2) == ["GetDatabase", "GetTable"])
   }
 
+  @Test func `a look says what workers will find, and changes nothing`() async throws {
+    func words(_ findings: [StoreFinding]) -> [String] { findings.map { $0.what + ($0.problem.map { ": " + $0 } ?? "") } }
+    #expect(words(await catalog().examine([views])) == ["the database is not there yet: the first worker creates it"])
+    let refused = await catalog { $0.create = false }.examine([views])
+    #expect(refused.count == 1 && refused[0].problem?.contains("create: false") == true)
+    let catalog = try await registered()
+    var other = views
+    other.path = "gold/other"
+    #expect(words(await catalog.examine([views, other])).last?.hasPrefix("1 of 2 tables are registered") == true)
+    let foreign = await self.catalog(pipeline: "orders").examine([views])
+    #expect(foreign.contains { $0.problem?.contains("of the pipeline ads") == true })
+    model.with { $0.faults["GetTable"] = [.failure(AWSFailure(.fatal, code: "AccessDeniedException", message: "no", status: 400))] }
+    let denied = await catalog.examine([views, other])
+    #expect(denied.last?.problem?.contains("glue:GetTable") == true && denied.count == 2)
+    #expect(model.requests.filter { !$0.hasPrefix("Get") } == ["CreateDatabase", "CreateTable"])
+  }
+
   @Test func `new columns are registered, and what others wrote stays`() async throws {
     let catalog = try await registered()
     model.with { state in

@@ -55,6 +55,37 @@ struct KinesisPutterTests {
     #expect(stream.requests.withLock { $0 } == 20)
   }
 
+  @Test func `aggregates hold the records of one shard each, in order, as a reader takes them apart`() throws {
+    let half = UInt128.max / 2
+    let packer = AggregatePacker([("low", HashRange(0, half)), ("high", HashRange(half + 1, .max))])
+    let entries = (0..<3000).map { i in
+      KinesisPutter.Entry(
+        key: "k\(i % 70)", data: Array(repeating: UInt8(i % 251), count: i % 97),
+        explicitHash: i % 5 == 0 ? UInt128(i) << 110 : nil)
+    }
+    let packed = packer.pack(entries)
+    #expect(packed.count < 10 && packed.allSatisfy { $0.data.count <= AggregatePacker.bytesMax })
+    var seen: [String: [KinesisPutter.Entry]] = [:]
+    for outer in packed {
+      let aggregate = try #require(Aggregate(outer.data))
+      let inner = aggregate.records.map {
+        KinesisPutter.Entry(key: $0.key, data: Array(outer.data[$0.data]), explicitHash: $0.explicitHash)
+      }
+      let shard = try #require(packer.shard(of: outer.hash))
+      #expect(inner.allSatisfy { packer.shard(of: $0.hash) == shard })
+      seen[shard, default: []] += inner
+    }
+    for shard in ["low", "high"] {
+      let wanted = entries.filter { packer.shard(of: $0.hash) == shard }
+      #expect(seen[shard]?.map(\.key) == wanted.map(\.key) && seen[shard]?.map(\.data) == wanted.map(\.data))
+    }
+  }
+
+  @Test func `a record that is alone is put as it is`() {
+    let packed = AggregatePacker([("all", .all)]).pack([KinesisPutter.Entry(key: "k", data: [1])])
+    #expect(packed.map(\.data) == [[1]] && packed[0].packed == nil)
+  }
+
   @Test func `a stream that is missing ends the load`() async throws {
     let (_, putter) = putter([.fails("ResourceNotFoundException")])
     let error = await #expect(throws: WeirError.self) { try await putter.put(Self.entries) }

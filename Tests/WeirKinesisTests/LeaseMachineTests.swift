@@ -162,9 +162,24 @@ struct LeaseTests {
     var lease = Lease(key: "s", checkpoint: checkpoint)
     lease.subSequence = sub
     let point = place(position)
-    #expect(lease.isForeign(aheadOf: point) == isAhead)
+    #expect(lease.isForeign(aheadOf: point, end: nil) == isAhead)
     lease.ownCheckpoint = lease.checkpointText
-    #expect(!lease.isForeign(aheadOf: point), "Weir wrote it")
+    #expect(!lease.isForeign(aheadOf: point, end: nil), "Weir wrote it")
+  }
+
+  @Test(arguments: [
+    ("12", Int64(3), "12:4"), ("12", 0, "12:1"), ("SHARD_END", 0, "99:1"), ("TRIM_HORIZON", 0, nil), ("LATEST", 0, nil),
+  ])
+  func `reading continues after the record that a checkpoint names, and at the end of a shard that was read to its end`(
+    _ checkpoint: String, _ sub: Int64, _ next: String?
+  ) throws {
+    var lease = Lease(key: "s", checkpoint: checkpoint)
+    lease.subSequence = sub
+    #expect(lease.next(end: SequenceNumber("99"))?.text == next)
+    let isAtEnd = next == "99:1"
+    #expect(lease.next(end: nil)?.text == (isAtEnd ? nil : next), "the stream does not say where the shard ends")
+    #expect(lease.isForeign(aheadOf: place("9@99:1"), end: SequenceNumber("99")) == false, "the ledger is there")
+    #expect(lease.isForeign(aheadOf: place("0@0:0"), end: SequenceNumber("99")) == (next != nil))
   }
 
   @Test func `a position is a checkpoint once something was consumed, and names the last record`() throws {

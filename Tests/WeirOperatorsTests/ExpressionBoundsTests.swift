@@ -102,7 +102,7 @@ struct ExpressionBoundsTests {
       #expect(error != nil && error!.offset > 0 && error!.offset < text.utf8.count, "\(text.prefix(40)): \(error?.message ?? "compiled")")
     }
     let large = [
-      doubled(60) { "nullif(\($0), 1)" }, "i" + String(repeating: " between 1 and 2 = b", count: 60),
+      doubled(120) { "nullif(\($0), 1)" }, "i" + String(repeating: " between 1 and 2 = b", count: 60),
       chain(12_000, " or ") { "i = \($0)" },
       "case " + chain(10, " || ") { _ in "s" } + " "
         + chain(20_000, " ") { "when '\($0)' then 1" } + " end",
@@ -163,7 +163,7 @@ struct ExpressionBoundsTests {
     let cases: [(String, ColumnType)] = [
       ("null in (1)", .bool), ("null in ('a', null)", .bool), ("abs(null)", .int64), ("-null", .int64), ("null + null", .int64),
       ("null + 1.5", .decimal(precision: 3, scale: 1)), ("date_trunc('hour', null)", .timestamp), ("epoch_ms(null)", .int64),
-      ("lower(null)", .string), ("length(null)", .int64), ("case when b then null else i end", .int64), ("nullif(null, 1)", .string),
+      ("lower(null)", .string), ("length(null)", .int64), ("case when b then null else i end", .int64), ("nullif(null, 1)", .int64),
       ("case when b then cast(null as double) end", .double), ("coalesce(null, cast(null as int64))", .int64),
       ("nullif(cast(null as double), 1)", .double), ("coalesce(cast(null as int64), null, null)", .int64),
       ("null between 1 and 2", .bool), ("not null", .bool), ("null like 'a'", .bool), ("null || s", .string), ("null", .string),

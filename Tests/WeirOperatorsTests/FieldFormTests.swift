@@ -33,6 +33,42 @@ struct FieldFormTests {
     for text in wrong { #expect(throws: FieldPath.Fault.self, "\(text)") { try path(text) } }
   }
 
+  /// As names they would never be found, and the field would always be null.
+  @Test(arguments: [
+    ("*", "no * for several"), ("a.*", "write a.\"*\""), ("@", "without @"), ("@.a", "without @"), ("'a'.b", "double quotes: \"a\""),
+    ("a.'b c'", "a dot or [ is expected"), ("a.'b'", "a.\"b\""), ("`a`", "double quotes"), ("a->b", "separated by dots: a.b"),
+    ("a->>'b'", "separated by dots: a.b"), ("a.length()", "calls no functions"), ("$..a", "without $"), ("a..b", "between two dots"),
+    ("a[]", "explode it"), ("a[*]", "explode it"), ("a[-1]", "which is [0]"), ("a['b']", "write a.b"), ("a[\"b.c\"]", "write a.\"b.c\""),
+    ("a[0", "does not end"),
+  ]) func whatOtherLanguagesWriteIsNoPath(_ text: String, _ words: String) {
+    let fault = #expect(throws: FieldPath.Fault.self) { try path(text) }
+    #expect(fault?.reason.contains(words) == true, "\(String(describing: fault))")
+  }
+
+  @Test(arguments: ["*", "@", "'a'", "`a`", "a->b", "f()", "$", "@x", "it's", "a-b", "-", "->"]) func eachNameHasAPathInQuotesIfItNeedsThem(
+    _ name: String
+  ) throws {
+    #expect(try path(FieldPath.text([.name("a"), .name(name)])) == [.name("a"), .name(name)])
+    #expect(try path(FieldPath.text([.name(name)])) == [.name(name)])
+    #expect(try path("@timestamp") == [.name("@timestamp")], "a frequent name")
+  }
+
+  // MARK: Names of columns
+
+  @Test func namesThatReadersDoNotDistinguishAreOne() {
+    for (a, b) in [
+      ("A", "a"), ("ı", "I"), ("ı", "i"), ("ſ", "s"), ("ſ", "S"), ("\u{212A}", "k"), ("İ", "i"), ("µ", "μ"), ("ς", "σ"), ("Å", "\u{212B}"),
+    ] {
+      #expect(ColumnNames.folded("x\(a)") == ColumnNames.folded("x\(b)"), "\(a) \(b)")
+      var names = TableNames(["x\(a)"])
+      #expect(names.add("x\(b)")?.contains("is taken") == true, "\(a) \(b)")
+    }
+    for (a, b) in [("ß", "ss"), ("é", "e"), ("ə", "a"), ("o", "0"), ("ﬁ", "fi")] {
+      #expect(ColumnNames.folded(a) != ColumnNames.folded(b), "\(a) \(b)")
+    }
+    #expect((try? TypeText.parse("struct<ı:int64,I:int64>")) == nil && (try? TypeText.parse("struct<ſ:int64,s:int64>")) == nil)
+  }
+
   @Test func fieldsAreReadByTheirPaths() throws {
     let fields = [
       Field(name: "id", type: .string, required: true),

@@ -41,7 +41,7 @@ import WeirOperators
     ("{\"Detail\":{\"Items\":[]}}", [.name("detail"), .name("items")], "each: 'Detail.Items'"),
     ("[{\"n\":1}]", [.name("Records")], "each: $"), ("{\"Records\":[{\"n\":1}]}", [], "each: 'Records'"),
     ("{\"a\":{\"items\":[{\"n\":1}]}}", [.name("Records")], "each: 'a.items'"), ("{\"a\":1,\"b\":[1]}", [.name("c")], "the fields a, b"),
-    ("{}", [.name("c")], "empty object"),
+    ("{}", [.name("c")], "empty object"), ("{\"a\":{\"b\":{\"c\":{\"d\":[{\"n\":1}]}}}}", [.name("x")], "each: 'a.b.c.d'"),
   ]) func anOuterRecordWithoutTheArraySaysWhereOneIs(_ record: String, _ each: [PathStep], _ words: String) {
     let hint = nestedHint([Field(name: "n", type: .int64)], record, each: each)
     #expect(hint?.contains(words) == true, "\(hint ?? "accepted")")
@@ -78,7 +78,13 @@ import WeirOperators
     ("{\"user_id\": \"a\", \"ms\": 253402300800000}", "not a time in the years 1 to 9999"),
     ("a,b,c", "(CSV)"), ("a;b", "semicolons"), ("a\tb", "TSV"), ("a|b|c", "bars"), ("[", "JSON array"), ("{", "several lines"),
     ("  \"n\": 1,", "several lines"), ("},", "several lines"), ("{\"a\": 1}{\"a\": 2}", "more than one JSON object"),
-    ("{'a': 1}", "double quotes"),
+    ("{'a': 1}", "double quotes"), ("{\"user_id\": 'a'}", "double quotes"), ("{user_id: \"a\"}", "double quotes around names"),
+    ("{\"user_id\": \"a\", \"n\": NaN}", "no NaN"), ("{\"user_id\": \"a\", \"n\": -Infinity}", "no Infinity"),
+    ("{\"user_id\": \"it's NaN, \\\" True\", \"n\": nan}", "no nan"), ("{\"user_id\": \"a\", \"n\": None}", "None is Python's"),
+    ("{\"user_id\": \"a\", \"ok\": True, \"n\": NaN}", "True is Python's"), ("{\"n\": undefined}", "no undefined"),
+    ("{\"user_id\": \"a\", \"n\": 1,}", "no comma after the last"), ("{\"user_id\": \"a\", \"n\": [1, 2, ]}", "no comma after the last"),
+    ("{\"user_id\": \"a\", // id\n \"n\": 1}", "no comments"), ("\"{\\\"user_id\\\": \\\"a\\\"}\"", "encodes it twice"),
+    ("#### connection reset by peer ####", "if all records are such lines"),
     ("<34>Oct 11 22:14:15 host su: failed", "text log"), ("level=info msg=started port=80", "text log"),
     ("[2026-01-31 10:00:00] app.INFO: done", "text log"), ("Jan 31 10:00:00 host sshd[1]: Accepted key", "text log"), ("<a/>", "XML"),
     ("data: {\"a\": 1, \"b\": 2, \"c\": 3}", "server-sent events"), ("{\"a\": 1},", "part of a JSON array"),
@@ -93,6 +99,40 @@ import WeirOperators
 
   @Test(arguments: ["{\"user_id\": \"a\", \"n\": \"many\"}", "{\"user_id\": \"a\", \"n\": tru}", "hello", "\"text\"", "7", "   "])
   func whatIsNotEvidentHasNoHint(_ record: String) { #expect(hint(record) == "") }
+
+  /// The element that is rejected is the record.
+  @Test(arguments: [
+    ("[{\"n\":1}]", [PathStep](), "format: {json: {framing: array}} besides"),
+    ("[{\"n\":1}]", [PathStep.name("r")], "elements of r are arrays"),
+    ("\"{\\\"n\\\":1}\"", [], "encodes it twice"), ("[1]", [], "a record is an object"),
+  ]) func anElementThatIsNoRecordSaysWhatItIs(_ element: String, _ each: [PathStep], _ words: String) {
+    var spec = RecordSpec(fields: [Field(name: "n", type: .int64)], key: nil, time: nil)
+    spec.each = each
+    let decoded = RecordDecoder(fields: spec.fields).decode(RawBlock(records: [Array(element.utf8)]))
+    let hint = decoded.rejections.first.map { RejectionHint.of($0.rejection, Array(element.utf8), spec) ?? "" }
+    #expect(hint?.contains(words) == true, "\(hint ?? "accepted")")
+  }
+
+  @Test func aRecordWhereAListOfThemIsExpectedNeedsNoFraming() {
+    let fields = [Field(name: "id", type: .string, required: true), Field(name: "n", type: .int64)]
+    #expect(nestedHint(fields, "{\"id\":\"a\"}", each: [])?.contains("leave framing out") == true)
+    #expect(nestedHint(fields, "{\"x\":\"a\"}", each: [])?.contains("the fields x") == true)
+  }
+
+  @Test func aNestedFieldThatIsATextOfJSONIsReadWithItsPath() {
+    let field = Field(name: "p", type: .structure(members: [StructMember("a", .int64)]))
+    #expect(nestedHint([field], "{\"p\":\"{\\\"a\\\":1}\"}")?.contains("json_value(p, '$.a.b')") == true)
+    #expect(nestedHint([field], "{\"p\":\"plain\"}") == "")
+  }
+
+  @Test func anEventTimeOfNullIsNotToBeMadeOptional() {
+    let spec = RecordSpec(
+      fields: [Field(name: "at", type: .timestamp, required: true)], key: nil, time: TimeSpec(field: 0, outOfOrderMicroseconds: 0))
+    let record = Array("{\"at\": null}".utf8)
+    let rejection = RecordDecoder(fields: spec.fields).decode(RawBlock(records: [record])).rejections[0].rejection
+    let hint = RejectionHint.of(rejection, record, spec) ?? ""
+    #expect(hint.contains("each record needs one") && !hint.contains("leave the !"), "\(hint)")
+  }
 
   @Test func aRecordInLatin1IsToBeConverted() {
     var record = Array("{\"user_id\": \"J?rgen\"}".utf8)

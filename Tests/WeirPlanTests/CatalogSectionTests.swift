@@ -104,6 +104,8 @@ import WeirRedisSettings
 
   @Test func `secrets whose form is wrong are refused where they stand`() {
     for (secret, message) in [
+      ("{env: ''}", "not empty"), ("{env: 'A=B'}", "no ="), ("{ssm: ''}", "1 to 1024"), ("{secretsmanager: ''}", "1 to 1024"),
+      ("{file: ''}", "empty"),
       ("{secretsmanager: a b}", "letters"), ("{secretsmanager: a, ssm: b}", "not both"), ("{env: A, secretsmanager: a}", "not both"),
       ("{ssm: a, key: k}", "no members"), ("{env: HOME, key: k}", "only for secrets"), ("{env: HOME, refresh: 1m}", "only for secrets"),
       ("{secretsmanager: a, refresh: 1ms}", "refresh"), ("{secretsmanager: 'arn:aws:secretsmanager:r:1:secret:n:k::'}", "key"),

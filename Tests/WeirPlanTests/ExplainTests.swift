@@ -62,15 +62,17 @@ import WeirCore
       "record.time.max_ahead_us: value", "record.fields: list", "record.fields[].name: string", "record.fields[].type: string",
       "record.fields[].required: value", "record.fields[].encoding: string", "record.fields[].path: list", "record.fields[].path[]: string",
       "checks: list", "checks[].name: string", "checks[].that: string", "checks[].otherwise: string",
-      "dedup.id: string", "dedup.within_us: value", "lookups: list", "topics: list",
+      "dedup.id: string", "dedup.other_ids: list", "dedup.within_us: value", "lookups: list", "topics: list",
       "tables: list", "tables[].table: string", "tables[].columns: list", "tables[].columns[].name: string",
       "tables[].columns[].type: string", "tables[].partition_by: list", "tables[].partition_by[].name: string",
       "tables[].partition_by[].column: string", "tables[].partition_by[].transform: string",
-      "tables[].window: null", "tables[].rows: null", "record.each: null", "tables[].window.size_us: value",
+      "tables[].window: null", "tables[].rows: null", "record.each: null", "record.other_keys: list", "record.envelope: null",
+      "record.tombstones: string", "tables[].window.size_us: value",
       "tables[].window.slide_us: value", "tables[].window.offset_us: value",
       "tables[].window.lateness_us: value", "tables[].aggregate: null", "tables[].aggregate.where: string",
       "tables[].aggregate.measures[].argument: null", "state: list", "state[].table: string",
-      "state[].ttl_us: null", "state[].aggregate.where: null",
+      "state[].ttl_us: null", "state[].aggregate.where: null", "route: null", "checks[].from: null", "tables[].aggregate.from: null",
+      "state[].aggregate.from: null",
     ]
     for part in ExplainTests.aggregate { wanted.formUnion(["tables[].\(part)", "state[].\(part)"]) }
     #expect(ExplainTests.shape(try ExplainTests.document(ExplainTests.capture)) == wanted)

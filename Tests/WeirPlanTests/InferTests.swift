@@ -158,6 +158,65 @@ import WeirTesting
     #expect(yaml.contains("framing: {each: Records}") && plan.record.fields.map(\.name) == ["a"] && yaml.contains("from 2 records"))
   }
 
+  // MARK: Captures that show little
+
+  @Test func oneRecordShowsItsTimeAndID() throws {
+    let (yaml, plan) = try infer(["{\"order_id\":\"a\",\"ts\":\"2026-03-01T00:00:00Z\",\"v\":1}"])
+    #expect(yaml.contains("from 1 record: it has no more") && !yaml.contains("1 records"), "\(yaml)")
+    #expect(plan.record.time?.field == 1 && plan.dedup?.id == 0 && plan.gold.map(\.name) == ["orders_per_window"])
+  }
+
+  @Test func twoPipelinesOfALakeHaveTablesOfTheirOwn() throws {
+    let record = "{\"id\":\"a\",\"ts\":\"2026-03-01T00:00:00Z\"}"
+    let names = try ["a", "b"].map { stream in
+      let yaml = try InferredPipeline(RecordSample([record]), form: .lines, capture: "x", stream: stream).yaml
+      return Set(try loadPipeline(yaml: yaml, file: "/p.yaml").plan.tables.map(\.name))
+    }
+    #expect(names[0].isDisjoint(with: names[1]), "\(names)")
+  }
+
+  @Test func aFieldThatIsOftenNullIsNamedAsATime() throws {
+    let yaml = try infer((0..<50).map { "{\"n\":\($0),\"ts\":\($0 % 5 == 0 ? "null" : "\"2026-03-01T00:00:\($0 + 10)Z\"")}" }).yaml
+    #expect(yaml.contains("# time: {field: FIELD}  (ts is a time in 40 of 50: with it the records without one are quarantined"), "\(yaml)")
+  }
+
+  @Test func numbersBeyondTheLargestDoubleAreKeptAsTheyAre() throws {
+    #expect(try types(["1e400", "2"]) == "json!")
+    #expect(try infer(["a,b", "1,1e400"], .rows(delimiter: ",")).plan.record.fields.map(\.type) == [.int64, .string])
+  }
+
+  @Test func longDigitsOfATextKeepAllOfThem() throws {
+    let digits = "4959033845027104252801850253246345"
+    #expect(try types(["\"\(digits)6789012345678901234567\"", "\"\(digits)6789012345678901234568\""], name: "SequenceNumber") == "string!")
+    #expect(try types(["\"12\"", "\"99999999999999999999\""], name: "quantity") == "string!")
+    #expect(try types(["\"12\"", "\"13\""], name: "quantity") == "int64! coerce")
+  }
+
+  @Test func aColumnThatIsAlwaysEmptyIsAText() throws {
+    let (yaml, plan) = try infer(["a,b", "1,", "2,"], .rows(delimiter: ","))
+    #expect(plan.record.fields.map(\.type) == [.int64, .string] && yaml.contains("always null"))
+  }
+
+  @Test(arguments: [
+    ("", "it has no records"), ("\n \n", "it has no records"), ("\u{FEFF}", "it has no records"), ("a,b\n", "one line only"),
+    ("hello\n", "one line only"), ("\"{\\\"a\\\":1}\"\n", "encodes it twice"), ("\u{1}\u{2}\u{3}x", "binary data"),
+    ("1.2.3.4 - - [01/Mar/2026:13:00:00 +0100] \"GET / HTTP/1.1\" 200 1\nx\n", "text log"), ("1,2\n3,4\n", "CSV"),
+    ("7\n8\n", "neither JSON nor rows"),
+  ]) func aCaptureWithoutRecordsSaysWhatItIs(_ text: String, _ words: String) {
+    #expect(CaptureForm(Array(text.utf8)) == nil)
+    let error = InferredPipeline.refused("c", first: Array(text.utf8))
+    #expect(error.message.hasPrefix("no pipeline can be inferred from c: ") && error.message.contains(words), "\(error.message)")
+  }
+
+  @Test(arguments: [
+    ([String](), "it has no records"), (["{}", "{}"], "no members that can be columns"), (["{\"\":1}"], "no members that can be columns"),
+    (["null"], "its only record is not an object"),
+    (["{'a':1}", "x"], "none of its first 2 records is an object of JSON: JSON needs double quotes"),
+  ]) func recordsWithoutColumnsAreRefused(_ records: [String], _ words: String) {
+    let error = #expect(throws: WeirError.self) { try infer(records) }
+    #expect(error?.message.contains(words) == true, "\(String(describing: error))")
+  }
+
   // MARK: Bounds
 
   @Test func theSampleAndItsPlacesAreBounded() throws {

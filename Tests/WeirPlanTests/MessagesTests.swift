@@ -92,9 +92,25 @@ import WeirCore
     }
   }
 
+  /// What a text of the pipeline says is no reason to leave an error out.
+  @Test func wordsOfAMessageDoNotDecideWhatFollows() {
+    let fields = "{id: string!, k: string, n: integer, t: timestamp_ms!}"
+    let found = diagnostics(
+      pipeline(fields: fields, more: "bronze: {}\nchecks: [{name: c, that: \"'unknown column n' + 1 = 2\"}, {name: d, that: n = 1}]"))
+    #expect(found.count == 2 && found.contains { $0.message.contains("check c: + does not accept") }, "\(found.map(\.text))")
+  }
+
   @Test(arguments: [
     ("k == 'a'", "written ="), ("k = 'a' && n = 1", "write and"), ("k = \"a\"", "single quotes"), ("k ilike 'A%'", "lower(x) like"),
-    ("n = 1 || n = 2", "write or"), ("!(n = 1)", "write not"), ("n::double > 1", "cast(x as TYPE)"), ("`k` = 'a'", "bare"),
+    ("n = 1 || n = 2", "write or"), ("!(n = 1)", "write not"), ("n::double > 1", "cast(x as double) instead of x::double"),
+    ("n::int = 1", "cast(x as int64)"), ("n = '1'::whatever", "cast(x as TYPE)"),
+    ("n is not distinct from 1", "coalesce(x = y, x is null and y is null)"),
+    ("n is distinct from 1", "coalesce(x <> y, (x is null) <> (y is null))"), ("k like \"a\"", "single quotes"),
+    ("k not like \"a\"", "single quotes"), ("k ~ 'a'", "regular expressions"), ("k ~* 'a'", "regular expressions"),
+    ("k !~ 'a'", "regular expressions"), ("k =~ 'a'", "regular expressions"), ("k in (array['a'])", "x in ('a', 'b')"),
+    ("k = any(array['a'])", "x in ('a', 'b')"), ("k in ['a']", "x in ('a', 'b')"), ("n <=> 1", "x is null and y is null"),
+    ("n notnull", "x is not null"), ("t > date '2026-01-01'", "timestamp '"), ("t + interval '1 day' > t", "epoch_ms"),
+    ("json_value(k, \"$.a\") = 'b'", "single quotes"), ("length(array) = 1", "unknown column array"), ("`k` = 'a'", "bare"),
     ("n = 1;", "leave out"),
     ("ifnull(n, 0) = 0", "coalesce"), ("if(n = 1, true, false)", "case when"), ("t < now()", "_arrival"),
     ("k regexp 'a'", "regular expressions"),
@@ -359,5 +375,53 @@ import WeirCore
     let found = diagnostics(
       "pipeline: p\nsource: {kinesis: {stream: s, app: application, \(more)}}\nrecord: {fields: {id: string}}\nbronze: {}\n")
     #expect(found.contains { $0.severity == .error && $0.message.contains(words) }, "\(found.map(\.text))")
+  }
+
+  // MARK: Characters of two escapes
+
+  @Test(arguments: [
+    ("\\ud83d\\ude00", "😀"), ("a\\uD83D\\uDE00\\ud83d\\ude00b", "a😀😀b"), ("\\\\ud83d", "\\ud83d"), ("\\u00e9\\ud83d\\ude00", "é😀"),
+    ("\\udbff\\udfff", "\u{10FFFF}"), ("\\ud800\\udc00", "\u{10000}"), ("\\U0001F600", "😀"),
+  ]) func twoEscapesAreOneCharacter(_ text: String, _ value: String) throws {
+    let yaml = pipeline(
+      more: "bronze: {}\n# \"\\ud83d\nchecks: [{name: 'x\\ud83d\\ude00', that: \"k = '\(text)'\"}, {name: d, that: \"k = '\(text)'\"}]")
+    let plan = try loadPipeline(yaml: yaml, file: "p.yaml").plan
+    for check in plan.checks { #expect(check.that.text == "k = '\(value)'") }
+    #expect(plan.checks[0].name == "x\\ud83d\\ude00", "single quotes have no escapes")
+  }
+
+  @Test(arguments: ["\\ud83d", "\\ude00", "\\ud83dx", "\\ud83d\\ud83d", "\\ud83d\\u0041", "é\\ud83d\\ude00\\ude00"])
+  func halfACharacterIsAnErrorWithItsPlace(_ text: String) throws {
+    let line = "checks: [{name: c, that: \"k = '\\ud83d\\ude00' or k = '\(text)'\"}]"
+    let found = diagnostics(pipeline(more: "bronze: {}\n\(line)"))
+    let whole = text.hasPrefix("é") ? "é\\ud83d\\ude00" : ""
+    let column = try #require(line.ranges(of: "k = '\(text)").last).lowerBound
+    let place = line.distance(from: line.startIndex, to: column) + "k = '\(whole)".count + 1
+    #expect(found.count == 1 && found[0].message.contains("without its other half is not a character"), "\(found.map(\.text))")
+    #expect(found.first?.line == 8 && found.first?.column == place, "\(found.map(\.text)), \(place)")
+  }
+
+  @Test func columnsAfterACharacterOfTwoEscapesAreThoseOfTheFile() throws {
+    let line = "checks: [{name: c, that: \"k = '\\ud83d\\ude00\\ud83d\\ude00'\"}, {name: d, that: wrong = 1}]"
+    let found = diagnostics(pipeline(more: "bronze: {}\n\(line)"))
+    let place = try #require(line.firstRange(of: "wrong")).lowerBound
+    #expect(found.count == 1 && found[0].column == line.distance(from: line.startIndex, to: place) + 1, "\(found.map(\.text))")
+  }
+
+  @Test func textsWithSuchCharactersAreBounded() {
+    func checks(_ count: Int) -> [Diagnostic] {
+      let all = (0..<count).map { "{name: c\($0), that: \"k = '\\ud83d\\ude00'\"}" }.joined(separator: ", ")
+      return diagnostics(pipeline(more: "bronze: {}\nchecks: [\(all)]"))
+    }
+    #expect(checks(200).map(\.text) == [])
+    #expect(checks(201).first?.message.contains("pipeline_surrogates") == true)
+  }
+
+  // MARK: Names
+
+  @Test(arguments: ["ı: int64, I: int64", "ſ: int64, s: int64", "\u{212A}: int64, k2: int64, K2: int64", "İ: int64, i: int64"])
+  func namesOfColumnsThatReadersDoNotDistinguishAreRefused(_ fields: String) {
+    let found = diagnostics(pipeline(fields: "{id: string!, k: string, t: timestamp_ms!, \(fields)}", more: "silver: {}"))
+    #expect(found.contains { $0.code == "duplicate_name" && $0.message.contains("case does not distinguish") }, "\(found.map(\.text))")
   }
 }

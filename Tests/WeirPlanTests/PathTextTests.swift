@@ -59,6 +59,12 @@ import WeirCore
     #expect(try PathText.checkedLake("s3://bucket/a b//", "--lake") == "s3://bucket/a b//")
     #expect(PathText.lakeProblem("s3://b/l")?.reason.contains("not the name of a bucket") == true)
     #expect(PathText.lakeProblem("./s3://bucket") == nil && PathText.lakeProblem("s3:/bucket")?.advice.contains("s3://BUCKET") == true)
+    for (text, meant) in [
+      ("s3:/bkt/x", "s3://bkt/x;"), ("s3//bkt", "s3://bkt;"), ("S3//bkt/x", "s3://bkt/x;"), ("s3a://bkt/x", "s3://bkt/x;"),
+      ("s3:bkt", "s3://bkt;"),
+      ("s3:\\bkt", "s3://bkt;"), ("s3//b", "s3://BUCKET"),
+    ] { #expect(PathText.lakeProblem(text)?.advice.contains(meant) == true, "\(text)") }
+    for path in ["s3/bkt", "./s3//bkt", "s3", "s3bkt//x", "/s3//bkt"] { #expect(PathText.lakeProblem(path) == nil, "\(path)") }
     #expect(Paths.lake("s3://bucket/x", in: "/a") == "s3://bucket/x" && Paths.lake("x", in: "/a") == "/a/x")
   }
 

@@ -275,9 +275,35 @@ import WeirTesting
     #expect(try await reader.rows(of: "t").count == 1)
     try await reader.check()
     server.with { $0.contents.remove("{p}:rows:t") }
-    #expect(await code { _ = try await reader.rows(of: "t") } == .uncleanStop)
-    #expect(await code { _ = try await reader.check() } == .uncleanStop)
+    #expect(await code { _ = try await reader.rows(of: "t") } == .stateReplaced)
+    #expect(await code { _ = try await reader.read(table: "t", key: Array("a".utf8)) } == .stateReplaced)
+    #expect(await code { _ = try await reader.check() } == .stateReplaced)
     #expect(server.with { $0.contents.hashes["{p}:store"]?.isEmpty } == false)
+  }
+
+  @Test(arguments: ["{p}:store", "{p}:meta", "{p}:names", "{p}:rows:t", "{p}:keys:t"])
+  func `a store that lost any of its keys is never read as one without rows or marks`(key: String) async throws {
+    try await table().put([batch(["a"], 5)], meta: [("schema/t", [1])])
+    let reader = table(isReader: true, seed: 9)
+    server.with { $0.contents.remove(key) }
+    if key == "{p}:store" || key.hasSuffix("s:t") {
+      #expect(await code { _ = try await reader.rows(of: "t") } == .stateReplaced)
+    }
+    if !key.hasSuffix("s:t") { #expect(await code { _ = try await reader.listMeta(prefix: "") } == .stateReplaced) }
+    if key == "{p}:store" || key == "{p}:meta" { #expect(await code { _ = try await reader.readMeta("schema/t") } == .stateReplaced) }
+    #expect(await code { _ = try await reader.check() } == .stateReplaced)
+    // The next worker begins with nothing, so that all rows are written again.
+    let next = table(seed: 4)
+    #expect(try await next.listMeta(prefix: "").isEmpty)
+    #expect(try await next.rows(of: "t").isEmpty)
+  }
+
+  @Test func `a table whose number of rows was removed is not read as empty, and is begun again`() async throws {
+    try await table().put([batch(["a"], 5)], meta: [("schema/t", [1])])
+    server.with { _ = $0.contents.hashes["{p}:store"]?.removeValue(forKey: Array("rows/t".utf8)) }
+    let reader = table(isReader: true, seed: 9)
+    #expect(await code { _ = try await reader.rows(of: "t") } == .stateReplaced)
+    #expect(try await table(seed: 4).listMeta(prefix: "").isEmpty)
   }
 
   @Test func `a store of a later version is refused, and left as it is`() async throws {

@@ -27,10 +27,10 @@ extension RedisMemory {
       case .replace: head() ?? owners() ?? replace()
       case .collect: head() ?? owners() ?? collect()
       case .confirm: head() ?? done()
-      case .value: hash(0).isEmpty ? say("NONE") : say("OK", .bulk(hash(1)[arguments[0]]))
-      case .values: values()
-      case .row: row()
-      case .page: page()
+      case .value: found() ?? (hash(1).count == count(0, "values") ?? 0 ? say("OK", .bulk(hash(1)[arguments[0]])) : say("LOST"))
+      case .values: found() ?? values()
+      case .row: found() ?? row()
+      case .page: found() ?? page()
       case .ahead: ahead()
       }
     }
@@ -104,6 +104,7 @@ extension RedisMemory {
       for key in keys { contents.remove(key) }
       put(0, "incarnation", arguments[0])
       put(0, "format", arguments[1])
+      if old == nil, had { put(0, "remains", Array("1".utf8)) }
       return say("NEW", .bulk(arguments[0]), .bulk(Array((had ? "1" : "0").utf8)))
     }
 
@@ -237,8 +238,18 @@ extension RedisMemory.Call {
     return some.sorted { $0.lexicographicallyPrecedes($1) }
   }
 
+  /// nil: what is there does not count.
+  private func rows(_ table: [UInt8]) -> Int? { count(0, "rows/" + text(table)) ?? (field(0, "remains") == nil ? 0 : nil) }
+
+  func found() -> RedisReply? {
+    if field(0, "incarnation") != nil { return nil }
+    let isLeft = keys.contains { contents.hashes[$0]?.isEmpty == false || contents.sets[$0]?.isEmpty == false }
+    return say(isLeft ? "LOST" : "NONE")
+  }
+
   func values() -> RedisReply {
-    if hash(0).isEmpty { return say("NONE") }
+    let values = count(0, "values") ?? 0
+    if hash(1).count != values || set(2).count != values { return say("LOST") }
     var out: [RedisReply] = []
     let names = range(2, from: arguments[1])
     for name in names.prefix(1000) where name.starts(with: arguments[0]) {
@@ -250,14 +261,14 @@ extension RedisMemory.Call {
   }
 
   func row() -> RedisReply {
-    if hash(0).isEmpty { return say("NONE") }
-    return say("OK", .bulk(count(0, "rows/" + text(arguments[0])) == nil ? nil : hash(1)[arguments[1]]))
+    guard let count = rows(arguments[0]) else { return say("OK", .bulk(nil)) }
+    if hash(1).count != count { return say("LOST") }
+    return say("OK", .bulk(hash(1)[arguments[1]]))
   }
 
   func page() -> RedisReply {
-    guard let incarnation = field(0, "incarnation") else { return say("NONE") }
-    let version = incarnation + Array("/\(count(0, "replaced") ?? 0)".utf8)
-    guard let count = count(0, "rows/" + text(arguments[0])) else { return say("OK", .bulk(version), .bulk(nil)) }
+    let version = (field(0, "incarnation") ?? []) + Array("/\(count(0, "replaced") ?? 0)".utf8)
+    guard let count = rows(arguments[0]) else { return say("OK", .bulk(version), .bulk(nil)) }
     let rows = hash(1)
     if rows.count != count || set(2).count != count { return say("LOST") }
     func most(_ i: Int) -> Int { Int(text(arguments[i])) ?? 0 }

@@ -194,6 +194,19 @@ import WeirTesting
 
   @Test func `addresses are read, or refused with a reason`() throws {
     #expect(try S3Location("s3://bucket").description == "s3://bucket")
+    for bad in ["s3://-bucket", "s3://bucket-", "s3://bucket./x", "s3://.bucket", "s3://bu..cket", "s3://bu", "s3://bück"] {
+      #expect(throws: WeirError.self, "\(bad)") { try S3Location(bad) }
+    }
+    let (own, other) = ("https://s3.eu-central-1.amazonaws.com", "http://minio:9000")
+    for bucket in ["bucket", "my.bucket-1"] { try S3Settings(S3Location("s3://\(bucket)/x")).checkBucket(at: own) }
+    for bucket in ["No_Bkt", "1.2.3.4", "a_b", String(repeating: "b", count: 64)] {
+      var settings = S3Settings(try S3Location("s3://\(bucket)/x"))
+      try settings.checkBucket(at: other)
+      let error = #expect(throws: WeirError.self) { try S3Settings(S3Location("s3://\(bucket)/x")).checkBucket(at: own) }
+      #expect(error?.message.contains("lower-case letters") == true, "\(bucket)")
+      settings.usesPathStyle = true
+      try settings.checkBucket(at: own)
+    }
     #expect(try S3Location("S3://my.bucket_1//a b/%20/ü//").description == "s3://my.bucket_1/a b/%20/ü")
     let lake = try S3Location("s3://bucket/a")
     #expect(lake.path(ofKey: "a/b/c") == "b/c" && lake.path(ofKey: "ab/c") == nil)

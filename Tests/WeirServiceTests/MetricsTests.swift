@@ -60,6 +60,7 @@ import WeirCore
     (snapshot.wallMicroseconds, snapshot.monotonicNanoseconds) = (9_000_000, 3_000_000_000)
     (snapshot.epochBytes, snapshot.epochNanoseconds, snapshot.memoryBudget, snapshot.memoryPeak) = (700, 2_000_000_000, 1 << 30, 1 << 20)
     (snapshot.meter.accepted, snapshot.meter.duplicate, snapshot.meter.filtered, snapshot.meter.quarantined) = (5, 1, 2, 3)
+    snapshot.meter.kinds = ["orders": BucketCounts()]
     snapshot.meter.late = ["gold/per_minute": 4, "gold/per_hour": 1]
     snapshot.meter.rejected = ["parse": 3]
     snapshot.meter.rows = ["silver/orders": 5]
@@ -119,7 +120,8 @@ import WeirCore
 
   /// The label names of all metrics: one for each concept.
   static let concepts: Set<String> = [
-    "version", "librdkafka", "phase", "stage", "code", "shard", "table", "bucket", "reason", "to", "holder", "state", "lookup", "outcome",
+    "version", "librdkafka", "phase", "stage", "code", "shard", "table", "bucket", "kind", "reason", "to", "holder", "state", "lookup",
+    "outcome",
   ]
 
   @Test func `names follow Prometheus's conventions, with one label for each concept`() {

@@ -149,7 +149,7 @@ struct RegistryTests {
       ("format: avro, ", nil, "missing_key", nil),
       (registry, nil, "bad_value", nil),
       ("format: avr0, " + registry, nil, "bad_value", "avro"),
-      ("format: protobuf, " + registry, nil, "not_yet", nil),
+      ("format: protobuf, ", nil, "missing_key", nil),
       ("format: avro, registry: {ur: x, url: \"http://r\"}, ", nil, "unknown_key", "url"),
       ("format: avro, registry: {url: r}, ", nil, "bad_value", nil),
       ("format: avro, registry: {url: \"http://r:99999\"}, ", nil, "bad_value", nil),

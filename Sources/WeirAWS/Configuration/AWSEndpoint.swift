@@ -21,8 +21,12 @@ package struct AWSEndpoint: Sendable, Hashable {
   /// - Throws: `fatal`; the text is not shown if it contains a password.
   package init(_ text: String, region: String) throws(AWSFailure) {
     guard let parts = AddressParts(text) else {
-      throw .endpoint("not an address of a service: \(text.contains("@") ? "it contains a password" : Printable.text(text, bytesMax: 200))")
+      throw .endpoint(
+        "not an address of a service: \(text.contains("@") ? "it contains a password" : Printable.text(text, bytesMax: 200)); write https://HOST or https://HOST:PORT, with a port from 1 to 65535"
+      )
     }
+    // Stores with the interfaces of AWS have names of their own.
+    guard HostAddress.isLabel(region.replacing("_", with: "-").replacing(".", with: "-")) else { throw notRegion(region) }
     guard parts.query.isEmpty else { throw .endpoint("the address of a service has no query: \(Printable.text(text, bytesMax: 200))") }
     scheme = parts.scheme
     authority = parts.authority
@@ -43,7 +47,7 @@ package struct AWSEndpoint: Sendable, Hashable {
   /// Source: botocore 1.44, data/<service>/endpoint-rule-set-1.json.
   /// - Throws: `fatal`: there is no such endpoint.
   static func of(_ service: AWSService, region: String, isFIPS: Bool, isDualStack: Bool) throws(AWSFailure) -> AWSEndpoint {
-    guard HostAddress.isLabel(region) else { throw .endpoint("not a region: \(Printable.text(region, bytesMax: 60))") }
+    guard HostAddress.isLabel(region) else { throw notRegion(region) }
     let partition = AWSPartition.of(region)
     if service == .s3 { return try s3(region, partition, isFIPS: isFIPS, isDualStack: isDualStack) }
     let isGovernment = partition.name == "aws-us-gov"
@@ -96,6 +100,11 @@ struct AddressParts: Equatable {
     path = String(tail.prefix { $0 != "?" })
     query = String(tail.dropFirst(path.count + 1))
   }
+}
+
+/// The region is part of host names and signatures.
+private func notRegion(_ text: String) -> AWSFailure {
+  .endpoint("not a region: \(Printable.text(text, bytesMax: 60)); a region is a name such as eu-central-1, of letters, digits and hyphens")
 }
 
 extension AWSFailure {

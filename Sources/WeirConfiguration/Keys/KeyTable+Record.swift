@@ -12,6 +12,7 @@ extension KeyTable {
         Key("inputs", .named(.table(input(sections)), least: 1), "Sources with their records: the long form of source and record."),
         Key("source", .table(source(sections)), "Where records come from."),
         Key("record", .table(record(sections)), "How a record's bytes become columns."),
+        Key("route", .table(route), "Several kinds of records in one stream, each with fields, checks and a table of its own."),
         Key("checks", .list(.table(check)), "Conditions that each record must meet."),
         Key("quarantine", .table(quarantine), "How many rejected records stop a run."),
         Key("dedup", .table(dedup), "Which records are repetitions of others."),
@@ -27,7 +28,10 @@ extension KeyTable {
         Key("sinks", .table(sinks(sections)), "Where tables are published."),
         Key("catalog", .table(catalog), "The data catalog that the tables are registered in."),
       ]
-    ).changed { $0.exactlyOne = [["source", "inputs"], ["record", "inputs"]] }
+    ).changed {
+      $0.exactlyOne = [["source", "inputs"], ["record", "inputs"]]
+      $0.notTogether = [["route", "inputs"]]
+    }
   }
 
   static func input(_ sections: PlanSections) -> KeyTable {
@@ -47,7 +51,8 @@ extension KeyTable {
           "format", format(sections), "The format of a record's value, by its name or with its settings.",
           default: RecordFormats.byDefault.name),
         Key("registry", .table(registry), "The registry that has the schemas of the records."),
-        Key("key", .text, "The field whose value a record belongs to."),
+        Key(
+          "key", .either([.text, .table(key)]), "The field whose value a record belongs to, or {first_of: [FIELD, FIELD]}."),
         Key("time", .table(time), "The event time."),
         Key(
           "fields", .named(.either([.fieldType, .table(field)]), least: 1), "The columns: NAME: TYPE, or NAME: {type: TYPE, path: PATH}.",
@@ -57,8 +62,35 @@ extension KeyTable {
           default: "skip"),
         Key("coerce", .truth, "Reads numbers, truth values and times of all fields from text.", default: "false"),
         Key("framing", .table(framing), "Where records are within an outer record."),
+        Key(
+          "envelope", .choice(RecordSpec.Envelope.allCases.map(\.rawValue)),
+          "What surrounds each record: connect is schema and payload of Kafka Connect, where a record has them."),
+        Key(
+          "tombstones", .choice(RecordSpec.Tombstones.allCases.map(\.rawValue)),
+          "What becomes of records without a value, and of JSON's null.", default: "quarantine"),
       ])
   }
+
+  static let key = KeyTable(
+    "record.key", "The key, of several fields.",
+    [Key("first_of", .texts(least: 1), "Fields; the key is the first of them that is not null.", required: true)])
+
+  static let route = KeyTable(
+    "route", "Several kinds of records in one stream.",
+    [
+      Key("by", .text, "The field that says of each record which kind it is: one of record.fields, or its path.", required: true),
+      Key("kinds", .tables(.optional(recordKind), least: 1), "The kinds: NAME: {is, fields, checks, silver}.", required: true),
+      Key("else", .choice(RouteSpec.Otherwise.allCases.map(\.rawValue)), "What becomes of records of no kind.", default: "quarantine"),
+    ])
+
+  static let recordKind = KeyTable(
+    "route.kind", "A kind of records.",
+    [
+      Key("is", .texts(least: 1), "What the field says of it; by default the kind's name."),
+      Key("fields", .named(.either([.fieldType, .table(field)])), "Fields besides those of all kinds, as in record.fields."),
+      Key("checks", .list(.table(check)), "Conditions that each record of the kind must meet."),
+      Key("silver", .optional(kindSilver), "The table of its records, silver/NAME."),
+    ])
 
   static let time = KeyTable(
     "record.time", "The event time.",
@@ -114,6 +146,17 @@ extension KeyTable {
     [
       Key(
         "framing", .choice(["lines"] + JSONFormat.Framing.allCases.map(\.rawValue)), "Where values are in a capture.", required: true)
+    ])
+
+  static let protobuf = KeyTable(
+    "record.format.protobuf", "Messages of Protobuf.",
+    [
+      Key(
+        "descriptor", .text, "A file with a FileDescriptorSet, as protoc --include_imports --descriptor_set_out writes it.", required: true),
+      Key("message", .text, "The record's message, with its package.", required: true),
+      Key(
+        "framing", .choice(["none"] + ProtobufFormat.Framing.allCases.map(\.rawValue)),
+        "What is around a message: delimited in files, confluent with the id of a schema.", default: "none"),
     ])
 
   /// CSV and TSV.

@@ -21,7 +21,8 @@ extension KeyTable {
   static let dedup = KeyTable(
     "dedup", "Which records are repetitions of others.",
     [
-      Key("id", .text, "The field with the id; records with the same key and id are one.", required: true),
+      Key(
+        "id", .texts(least: 1), "The field with the id, or several that make it; records with the same key and id are one.", required: true),
       Key("within", .duration, "Event time after which an id may come again; by default never."),
     ])
 
@@ -46,6 +47,8 @@ extension KeyTable {
   private static let columns = Key("columns", .texts, "Expressions: *, EXPR as NAME.")
   private static let explode = Key("explode", .text, "A row for each element of a list: LIST as NAME.")
 
+  private static let from = Key("from", .text, "The kind of records that the rows are made of; by default all kinds.")
+
   static let bronze = KeyTable("bronze", "The table of records as they were received.", [partitionBy])
 
   static let silver = KeyTable(
@@ -56,12 +59,14 @@ extension KeyTable {
     ]
   ).changed { $0.notTogether = ["columns", "partition_by", "where", "explode"].map { ["tables", $0] } }
 
-  static let silverTable = KeyTable("silver.table", "One of several silver tables.", [partitionBy, columns, filter, explode])
+  static let silverTable = KeyTable("silver.table", "One of several silver tables.", [from, partitionBy, columns, filter, explode])
+
+  static let kindSilver = KeyTable("route.kind.silver", "The table of the records of one kind.", [partitionBy, columns, filter, explode])
 
   static let gold = KeyTable(
     "gold", "A table of aggregates in windows.",
     [
-      filter, by, Key("window", .table(window), "Which event times make a window.", required: true), measure, partitionBy,
+      from, filter, by, Key("window", .table(window), "Which event times make a window.", required: true), measure, partitionBy,
       Key("emit", .choice(["final"]), "When the row of a window is written.", default: "final"),
     ])
 
@@ -82,7 +87,7 @@ extension KeyTable {
   static let state = KeyTable(
     "state", "A table of the newest aggregates of each key.",
     [
-      filter, by, measure,
+      from, filter, by, measure,
       Key("ttl", .duration, "Event time after which the row of a key without newer records expires; by default never."),
     ])
 }

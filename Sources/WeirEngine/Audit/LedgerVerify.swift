@@ -31,7 +31,7 @@ package enum LedgerVerify {
     try await blobSizes(ledger, entries, lake, &result)
     for entry in entries { try await contents(entry, ledger, lake, removed: removed, &result) }
     try await result.part { result in
-      for pin in try await lake.list(ledger.layout.schemas) {
+      for pin in try await lake.list(ledger.layout.schemas) where SchemaPin.isName(pin.path) {
         guard case .bytes(let bytes) = try await result.look(lake, pin.path), !SchemaPin.isIntact(bytes) else { continue }
         result.problems.append("\(pin.path): it is not the schema that was written there")
       }
@@ -40,6 +40,9 @@ package enum LedgerVerify {
     if let state { try await StateVerify.run(compiled, state, environment: environment, ledger, fold: fold, &result) }
     return result
   }
+
+  /// Files that are not the ledger's, and are named.
+  private static let othersMax = 5
 
   /// Entries in order: own hashes, chain. An entry after a gap was cut off from the ledger by a loss.
   private static func chain(
@@ -73,7 +76,10 @@ package enum LedgerVerify {
       let listed = try await lake.list(ledger.layout.entries)
       // A worker may have committed meanwhile.
       let head = try await ledger.refresh().number
-      if let first = listed.first(where: { $0.path > ledger.layout.entry(head) }) {
+      let others = listed.filter { LedgerLayout.number(in: $0.path) == nil }
+      result.notices += others.prefix(othersMax).map { "\($0.path): not an entry of the ledger; ignored" }
+      if others.count > othersMax { result.notices.append("\(others.count - othersMax) more files there that are not entries; ignored") }
+      if let first = listed.first(where: { LedgerLayout.number(in: $0.path) ?? -1 > head }) {
         result.problems.append("\(ledger.layout.entry(head + 1)): missing, although later entries are there (\(first.path))")
       }
     }

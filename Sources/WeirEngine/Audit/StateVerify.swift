@@ -15,7 +15,7 @@ struct StateVerify {
 
     mutating func add(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
       rows += 1
-      sum &+= StateVerify.digest(key, value)
+      sum &+= StateRow.digest(key, value)
     }
   }
 
@@ -46,7 +46,7 @@ struct StateVerify {
     try await result.part { result in
       do {
         try await verify.run(ledger, &result)
-      } catch let error as WeirError where error.code == .corrupt {
+      } catch let error as WeirError where error.code == .corrupt || error.code == .stateReplaced {
         result.problems.append(error.wording)
       }
     }
@@ -135,7 +135,7 @@ struct StateVerify {
     for lane in fold.lanes.keys where lane.text == place.lane {
       for batch in try await rows(of: lane) where batch.table == place.table {
         batch.forEachInKeyOrder { key, value in
-          if let value { expected[Hash128(key)] = StateVerify.digest(key, value) }
+          if let value { expected[Hash128(key)] = StateRow.digest(key, value) }
           return true
         }
       }
@@ -149,7 +149,7 @@ struct StateVerify {
     let (meta, counts) = try await state.moment(of: [place.table], into: Counts(rest: expected)) { counts, row in
       guard row.lane == lane else { return }
       let (key, digest) = row.key.withUnsafeBytes { key in
-        (Hash128(key), (row.value ?? []).withUnsafeBytes { StateVerify.digest(key, $0) })
+        (Hash128(key), (row.value ?? []).withUnsafeBytes { StateRow.digest(key, $0) })
       }
       switch counts.rest.removeValue(forKey: key) {
       case nil: counts.strange += 1
@@ -161,11 +161,5 @@ struct StateVerify {
     guard !counts.rest.isEmpty || counts.wrong > 0 || counts.strange > 0 else { return nil }
     return
       "of \(expected.count) rows of the lane's state, \(counts.rest.count) are missing and \(counts.wrong) have other values; \(counts.strange) rows are not in the lane's state"
-  }
-
-  fileprivate static func digest(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> UInt128 {
-    let hash = Hash128(key)
-    let both = Hash128(value, seed: hash.low)
-    return UInt128(both.high ^ hash.high) << 64 | UInt128(both.low)
   }
 }

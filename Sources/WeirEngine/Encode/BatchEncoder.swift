@@ -64,7 +64,8 @@ struct BatchEncoder: Sendable {
 
   private func job(_ number: Int, _ stem: String, _ chunks: [RowChunk]) -> TableJob {
     let encoder = TableEncoder(
-      layouts[number], run: run, lake: compiled.plan.lake, memory: memory, stem: stem, perform: { [threads] in threads.forEach($0, $1) })
+      layouts[number], run: run, lake: compiled.plan.lake, memory: memory, stem: stem, pathBytesMax: store.pathBytesMax,
+      perform: { [threads] in threads.forEach($0, $1) })
     return TableJob(encoder, chunks)
   }
 

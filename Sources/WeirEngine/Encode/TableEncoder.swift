@@ -25,6 +25,7 @@ struct TableEncoder {
   static let waitingPiecesMax = 32
   /// Names of files begin with this.
   private let stem: String
+  private let pathBytesMax: Int
 
   private final class Partition {
     let values: [(name: String, value: String?)]
@@ -54,14 +55,17 @@ struct TableEncoder {
   /// Bytes of them, but for the last one's.
   static let filesBytesMax = 32 << 20
 
-  /// - Parameter memory: nil: files of exploded rows are as large as others.
+  /// - Parameters:
+  ///   - memory: nil: files of exploded rows are as large as others.
+  ///   - pathBytesMax: of a file's path in the lake.
   init(
-    _ layout: TableLayout, run: RunInfo, lake: LakeSpec, memory: MemoryBudget? = nil, stem: String,
+    _ layout: TableLayout, run: RunInfo, lake: LakeSpec, memory: MemoryBudget? = nil, stem: String, pathBytesMax: Int = .max,
     perform: ParquetWorkbench.Perform? = nil
   ) {
     self.layout = layout
     self.run = run
     self.stem = stem
+    self.pathBytesMax = pathBytesMax
     workbench = ParquetWorkbench(options: ParquetOptions(codec: lake.codec), perform: perform)
     fileBytes = Int(lake.fileSizeBytes)
     explodedBytes = Int(memory?.epochMax ?? .max)
@@ -190,9 +194,9 @@ struct TableEncoder {
     partition.writer = nil
     guard writer.rowCount > 0 else { return }
     let file = try writer.finish()
-    let directory = partitionPath(partition.values)
     let number = String(filesMade)
     let name = "part-\(stem)-\(String(repeating: "0", count: max(0, 4 - number.utf8.count)))\(number).parquet"
+    let directory = partitionPath(partition.values, bytesMax: pathBytesMax - layout.table.utf8.count - name.utf8.count - 2)
     // Of the others: lists and maps have no statistics in a table, and no reader needs those of structs.
     let scalars = zip(layout.stored, file.statistics).prefix(FileStats.columnsMax).filter { !$0.0.type.isNested }
     let statistics = scalars.map {

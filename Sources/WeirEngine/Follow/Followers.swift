@@ -49,6 +49,7 @@ package actor Followers {
   ) async throws {
     try await state?.write(
       StateWrite(merged, meta: Followers.marks(fold, of: lanes), owners: owners, settled: Followers.settled(fold, of: lanes)))
+    if let state { meter?.stateHas(oversizeRows: state.oversizeRows) }
     sinks?.news.ring()
     let filesBehind = Followers.files(fold) - filesApplied
     if fold.number - appliedThrough >= behindMax || filesBehind >= Followers.filesBehindMax { try await catchUp(to: fold.number) }

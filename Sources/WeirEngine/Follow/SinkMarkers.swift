@@ -120,12 +120,17 @@ final class SinkMarkers: Sendable {
     return true
   }
 
+  /// Other files there are not the ledger's.
+  private func markers(in directory: String) async throws -> [String] {
+    try await lake.list(directory).map(\.path).filter { LedgerLayout.sinkMarkerNumber($0) != nil }
+  }
+
   /// Lists all markers, and takes the newest of this ledger.
   private func open() async throws {
     let single = layout.olderSinkMarker(table: route.table, topic: route.topic)
     let places = layout.sinkMarkers(table: route.table, topic: route.topic)
     while true {
-      let paths = try await lake.list(places).map(\.path)
+      let paths = try await markers(in: places)
       let numbered = paths.filter { $0.hasPrefix(layout.numberedSinkMarkers(table: route.table, topic: route.topic)) }
       let older = paths.filter { !numbered.contains($0) }
       known.withLock { $0 = Known(older: numbered.dropLast(Int(SinkMarkers.kept)) + older + [single]) }
@@ -150,7 +155,7 @@ final class SinkMarkers: Sendable {
       if paths.isEmpty, let bytes = try await lake.get(single) { try await take(bytes, single) }
       // Must not report "no marker" where another worker has just replaced one: the topic would start over.
       if known.withLock({ $0.marker == nil }) {
-        let isStill = try await lake.list(places).map(\.path) == paths
+        let isStill = try await markers(in: places) == paths
         if !isWhole || !isStill { continue }
       }
       return known.withLock { known in
@@ -165,7 +170,7 @@ final class SinkMarkers: Sendable {
   /// Whether a marker that was just made is the newest: the one before it is there, or there never was another.
   private func isNewest(_ number: Int64) async throws -> Bool {
     guard number == 0 else { return try await lake.get(path(number - 1)) != nil }
-    return try await lake.list(layout.numberedSinkMarkers(table: route.table, topic: route.topic)).map(\.path) == [path(0)]
+    return try await markers(in: layout.numberedSinkMarkers(table: route.table, topic: route.topic)) == [path(0)]
   }
 
   /// The last that is not kept, and the one before it, which a worker that was stopped may have left; the first time, all others.

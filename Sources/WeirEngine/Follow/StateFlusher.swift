@@ -163,6 +163,7 @@ actor StateFlusher {
         intent: lanesFlushed.map(\.mark.intent)))
     for lane in lanesFlushed { written[lane.mark.lane] = lane.left == 0 ? lane.mark : nil }
     live?.stateFlushed(nanoseconds: clock.monotonicNanoseconds - began, arrivals: arrivals)
+    live?.stateHas(oversizeRows: state.oversizeRows)
     return lanesFlushed.map(\.left).max() ?? 0
   }
 }

@@ -10,6 +10,8 @@ package struct LaneEpoch: Sendable {
   var sequence: SequenceNumber?
   var watermark: Int64
   var counts: BucketCounts
+  /// The same of each kind of record; only those that there are.
+  var kinds: [String: BucketCounts] = [:]
   /// By gold table number.
   var windowCounts: [WindowCounts]
   /// Measures of state tables that became null because no double can hold them, by table; only those that there are.

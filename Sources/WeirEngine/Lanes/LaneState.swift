@@ -21,6 +21,7 @@ package final class LaneState {
   private let scratch: Scratch
 
   private var counts = BucketCounts()
+  private var kinds: KindCounts?
   private var windowCounts: [WindowCounts]
   private var all: [RowChunk] = []
   private var accepted: [RowChunk] = []
@@ -52,6 +53,7 @@ package final class LaneState {
     dedup = compiled.plan.dedup.map { DedupIndex(withinMicroseconds: $0.withinMicroseconds) }
     (windows, keyed) = compiled.stores { $0.isFinishedInLane }
     self.scratch = scratch
+    kinds = compiled.plan.record.route.map { KindCounts($0) }
     windowCounts = [WindowCounts](repeating: .init(), count: compiled.goldCount)
     late = [LateRows?](repeating: nil, count: compiled.goldCount)
     tableRows = [[RowChunk]](repeating: [], count: compiled.rowTables.count)
@@ -63,6 +65,7 @@ package final class LaneState {
     dedup = compiled.plan.dedup.map { DedupIndex(withinMicroseconds: $0.withinMicroseconds) }
     windows = zip(compiled.aggregates, other.windows).map { $0.isFinishedInLane ? $1 : nil }
     keyed = zip(compiled.aggregates, other.keyed).map { $0.isFinishedInLane ? $1 : nil }
+    kinds = compiled.plan.record.route.map { KindCounts($0) }
     windowCounts = [WindowCounts](repeating: .init(), count: compiled.goldCount)
     late = [LateRows?](repeating: nil, count: compiled.goldCount)
     tableRows = [[RowChunk]](repeating: [], count: compiled.rowTables.count)
@@ -86,6 +89,7 @@ package final class LaneState {
     next.deal.places.withUnsafeBufferPointer { places in
       scratch.with(UInt32.self, range.count) { passed in
         let count = sift(next, UnsafeBufferPointer(rebasing: places[range]), into: passed)
+        kinds?.add(next, range, accepted: UnsafeBufferPointer(rebasing: passed[..<count]))
         guard count > 0 else { return }
         counts.accepted += Int64(count)
         let passed = UnsafeBufferPointer(rebasing: passed[..<count])
@@ -283,7 +287,8 @@ package final class LaneState {
     sizes.dedupEntries = dedup?.count ?? 0
     sizes.openWindows = windows.reduce(0) { $0 + ($1?.openCount ?? 0) }
     let epoch = LaneEpoch(
-      lane: id, position: position, watermark: watermark, counts: counts, windowCounts: windowCounts, stateOutOfRange: stateOutOfRange,
+      lane: id, position: position, watermark: watermark, counts: counts, kinds: kinds?.byName ?? [:], windowCounts: windowCounts,
+      stateOutOfRange: stateOutOfRange,
       stateLate: stateLate, tables: tables,
       state: state, stateIsBase: isBase, isClosing: isClosing, dueAt: windows.compactMap { $0?.dueAt }.min(), sizes: sizes,
       rejected: rejected)
@@ -293,6 +298,7 @@ package final class LaneState {
 
   private func reset() {
     counts = BucketCounts()
+    kinds?.reset()
     windowCounts = [WindowCounts](repeating: .init(), count: compiled.goldCount)
     all = []
     accepted = []

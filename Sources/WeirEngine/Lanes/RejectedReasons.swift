@@ -40,6 +40,9 @@ package struct RejectedReasons: Sendable {
     package var hint: String?
     /// Of its headers, if they have one.
     package var trace: TraceContext?
+
+    /// In the order of shards and positions.
+    func isBefore(_ other: Sample) -> Bool { (shard, position.ordinal) < (other.shard, other.position.ordinal) }
   }
 
   package private(set) var byStage: [String: Int64] = [:]
@@ -47,6 +50,8 @@ package struct RejectedReasons: Sendable {
   package private(set) var kinds: [Kind] = []
   /// Records of kinds beyond ``kindsMax``.
   package private(set) var others: Int64 = 0
+  /// The first of them, as of a kind.
+  package private(set) var other: (stage: String, sample: Sample)?
 
   package init() {}
 
@@ -70,33 +75,54 @@ package struct RejectedReasons: Sendable {
       if !kinds[at].differs { kinds[at].differs = kinds[at].hash != RejectedReasons.hash(reason) }
       return
     }
-    guard kinds.count < RejectedReasons.kindsMax else {
-      others += 1
-      return
-    }
+    let isOther = kinds.count >= RejectedReasons.kindsMax
+    if isOther { others += 1 }
+    // Of the others, the first one is shown.
+    if isOther, other != nil { return }
     let details = block.decoded.details
     let sample = Sample(
       shard: details?.shard ?? shard, position: block.point(row), reason: Printable.text(reason, bytesMax: Sample.reasonBytesMax),
-      record: Printable.text(block.value(row).bytes, bytesMax: Sample.recordBytesMax), hint: hint(),
+      record: Printable.text(block.value(row).bytes, bytesMax: Sample.recordBytesMax), hint: isOther ? nil : hint(),
       trace: details?.headers(row).flatMap(TraceContext.init(headers:)))
+    if isOther {
+      other = (stage, sample)
+      return
+    }
     kinds.append(Kind(stage: stage, count: 1, sample: sample, key: key, hash: RejectedReasons.hash(reason)))
   }
 
   package mutating func add(_ other: RejectedReasons) {
     for (stage, count) in other.byStage { byStage[stage, default: 0] += count }
     others += other.others
+    if let its = other.other { takeOther(its.stage, its.sample) }
     for kind in other.kinds {
       if let at = kinds.firstIndex(where: { $0.key == kind.key }) {
         kinds[at].count += kind.count
         kinds[at].differs = kinds[at].differs || kind.differs || kinds[at].hash != kind.hash
         let (mine, its) = (kinds[at].sample, kind.sample)
-        if (its.shard, its.position.ordinal) < (mine.shard, mine.position.ordinal) { (kinds[at].sample, kinds[at].hash) = (its, kind.hash) }
+        if its.isBefore(mine) { (kinds[at].sample, kinds[at].hash) = (its, kind.hash) }
       } else if kinds.count < RejectedReasons.kindsMax {
         kinds.append(kind)
       } else {
         others += kind.count
+        takeOther(kind.stage, kind.sample)
       }
     }
+  }
+
+  private mutating func takeOther(_ stage: String, _ sample: Sample) {
+    guard let mine = other, !sample.isBefore(mine.sample) else {
+      other = (stage, sample)
+      return
+    }
+  }
+
+  /// Records that ``text(indent:)`` shows no kind of: how many, and the first of them.
+  var rest: (count: Int64, first: (stage: String, sample: Sample))? {
+    let more = top.dropFirst(RejectedReasons.shownMax)
+    let samples = more.map { (stage: $0.stage, sample: $0.sample) } + (other.map { [$0] } ?? [])
+    guard let first = samples.min(by: { $0.sample.isBefore($1.sample) }) else { return nil }
+    return (more.reduce(others) { $0 + $1.count }, first)
   }
 
   /// FNV-1a.

@@ -14,8 +14,11 @@ extension RejectedReasons {
       lines.append("  \(kind.count == 1 ? "" : "the first ")at position \(sample.position) of \(sample.shard): \(sample.record)")
       if let hint = sample.hint { lines.append("  hint: \(hint)") }
     }
-    let more = top.dropFirst(RejectedReasons.shownMax).reduce(others) { $0 + $1.count }
-    if more > 0 { lines.append("\(more) \(more == 1 ? "record" : "records") for other reasons") }
+    if let (count, first) = rest {
+      let sample = first.sample
+      let which = count == 1 ? "1 record for another reason," : "\(count) records for other reasons, the first"
+      lines.append("\(which) at position \(sample.position) of \(sample.shard): \(first.stage): \(sample.reason)")
+    }
     return lines.map { indent + $0 }.joined(separator: "\n")
   }
 

@@ -17,6 +17,7 @@ extension LaneCommit {
       windows: windows, decisions: decisions, state: state, isClosing: epoch.isClosing, floor: epoch.floor,
       // The lanes of a plain capture have one watermark, and none is idle.
       dueAt: dealing == nil || epoch.isClosing ? epoch.dueAt : nil)
+    kinds = epoch.kinds
   }
 
   /// An epoch of the merge lane over the entries through `number`.

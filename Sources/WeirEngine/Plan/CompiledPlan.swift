@@ -25,6 +25,8 @@ package struct CompiledPlan: Sendable {
     package var window: WindowSpec?
     /// Of a state table, see ``StateSpec/ttlMicroseconds``.
     package var ttl: Int64?
+    /// Of which kind the records are; nil: of any.
+    var kind: Int?
     var filter: Output?
     var by: [Output]
     package var byTypes: [ColumnType]
@@ -83,7 +85,7 @@ package struct CompiledPlan: Sendable {
     goldCount = plan.gold.count
     // Where keys may be anywhere, or in one partition of each of several topics, no lane can finish a table by key.
     let isSpread = mergesKeys || (plan.source.live.map { $0.misplaced != .halt || $0.readsSeveralStreams } ?? false)
-    let key = isSpread ? nil : plan.record.key
+    let key = isSpread ? nil : plan.record.soleKey
     // A live lane has all of its shard; a capture's shard is partitioned over several.
     let isByShard = plan.source.live != nil
     func make(_ name: String, _ window: WindowSpec?, _ filter: Expr?, _ by: [OutputColumn], _ measures: [Measure]) -> Aggregate {
@@ -106,13 +108,14 @@ package struct CompiledPlan: Sendable {
     aggregates =
       plan.gold.enumerated().map { number, gold in
         var aggregate = make(gold.name, gold.window, gold.filter, gold.by, gold.measures)
+        aggregate.kind = gold.kind
         let layout = layouts.first { $0.kind == .gold(number) }
         aggregate.parts = layout.flatMap { windowParts.bound($0, byTypes: aggregate.byTypes, isLane: aggregate.isFinishedInLane) }
         return aggregate
       }
       + plan.state.map {
         var aggregate = make($0.name, nil, $0.filter, $0.by, $0.measures)
-        aggregate.ttl = $0.ttlMicroseconds
+        (aggregate.ttl, aggregate.kind) = ($0.ttlMicroseconds, $0.kind)
         return aggregate
       }
     inputsRead = CompiledPlan.inputsRead(plan)
@@ -137,12 +140,13 @@ package struct CompiledPlan: Sendable {
 
   private static func fieldsRead(_ plan: Plan, _ inputsRead: [Bool]) -> [Bool] {
     var isRead = [Bool](repeating: false, count: plan.record.fields.count)
-    for field in [plan.record.key, plan.record.time?.field, plan.dedup?.id] { if let field { isRead[field] = true } }
+    for field in plan.record.keys + (plan.dedup?.ids ?? []) { isRead[field] = true }
+    if let field = plan.record.time?.field { isRead[field] = true }
     for (input, reads) in zip(plan.inputs, inputsRead) where reads {
       switch input.origin {
       case .field(let field): isRead[field] = true
       case .lookup(let lookup, _): isRead[plan.lookups[lookup].key] = true
-      case .system, .exploded: break
+      case .system, .exploded, .hidden: break
       }
     }
     return isRead
@@ -184,7 +188,7 @@ package struct CompiledPlan: Sendable {
   var hasLaneWindows: Bool { aggregates.contains { $0.isFinishedInLane && $0.window != nil } }
 
   /// Which of an aggregate's `by` columns is the record's key; nil: none.
-  func keyColumn(of aggregate: Int) -> Int? { column(of: aggregate) { $0 == plan.record.key.map { .field($0) } } }
+  func keyColumn(of aggregate: Int) -> Int? { column(of: aggregate) { $0 == plan.record.soleKey.map { .field($0) } } }
 
   /// Which of them is the record's shard; nil: none.
   func shardColumn(of aggregate: Int) -> Int? { column(of: aggregate) { $0 == .system(.shard) } }

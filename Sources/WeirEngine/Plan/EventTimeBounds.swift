@@ -22,6 +22,8 @@ struct EventTimeBounds: Sendable {
     guard !times.allSatisfy(all.contains) else { return }
     for row in 0..<decoded.count where decoded.valid[row] && !all.contains(times[row]) {
       decoded.valid[row] = false
+      // Left out, it is not rejected as well: it only does not count.
+      guard !decoded.isDropped(row) else { continue }
       decoded.rejections.append((row, Rejection(stage: .time, reason: reason(times[row]))))
     }
     decoded.rejections.sort { $0.row < $1.row }

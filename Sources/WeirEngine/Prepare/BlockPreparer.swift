@@ -13,12 +13,17 @@ final class BlockPreparer {
   private let dealer: LaneDealer?
   private let census: PartitionCensus
   private let lookups: LookupSet
+  /// Fields of the key, and of the id: no block allocates a list of them.
+  private let keys: [Int]
+  private let ids: [Int]
 
   init(_ compiled: CompiledPlan, _ dealer: LaneDealer?) {
     self.compiled = compiled
     self.dealer = dealer
     census = PartitionCensus(compiled.plan)
     lookups = LookupSet(compiled.lookups)
+    keys = compiled.plan.record.keys
+    ids = compiled.plan.dedup?.ids ?? []
     decoder = compiled.plan.record.decoder(read: compiled.fieldsRead, keepsBlankLines: compiled.keepsBlankLines)
   }
 
@@ -30,12 +35,13 @@ final class BlockPreparer {
     let count = decoded.count
     let times = times(decoded)
     compiled.eventTimes?.apply(to: &decoded, times: times)
-    let key = plan.record.key.map { KeyText.column(decoded.columns[$0], count: count) } ?? KeyText.null(count: count)
+    let key = KeyText.column(keys, of: decoded.columns, count: count)
     var block = PreparedBlock(
       decoded: decoded, lookups: lookups, key: key,
-      columns: LaneColumns(verdict: decoded.valid.map { $0 ? 0 : PreparedBlock.Verdict.rejected }, time: times),
+      columns: LaneColumns(verdict: BlockPreparer.verdicts(decoded), time: times),
       rejections: Dictionary(uniqueKeysWithValues: decoded.rejections.lazy.map { ($0.row, $0.rejection) }), failures: [],
       silver: [], groups: [])
+    for row in block.decoded.dropped { block.columns.verdict[row] = PreparedBlock.Verdict.filtered }
     // Here, where the bytes of the keys are in the cache.
     if let dealer { block.laneOf = dealer.lanes(of: key, count: count) }
     let inputs = self.inputs(decoded, lookups, time: block.columns.time)
@@ -44,6 +50,13 @@ final class BlockPreparer {
     evaluate(&block, inputs)
     (block.partitions, block.partitionTextBytes) = census.silver(block)
     return block
+  }
+
+  private static func verdicts(_ decoded: DecodedBlock) -> [UInt8] {
+    guard let kinds = decoded.kinds else { return decoded.valid.map { $0 ? 0 : PreparedBlock.Verdict.rejected } }
+    return zip(decoded.valid, kinds).map { isValid, kind in
+      kind == RouteSpec.dropped ? PreparedBlock.Verdict.filtered : isValid ? 0 : PreparedBlock.Verdict.rejected
+    }
   }
 
   private func times(_ decoded: DecodedBlock) -> [Int64] {
@@ -70,7 +83,7 @@ final class BlockPreparer {
           rowsOf[lookup] = rows
         }
         return lookups.tables[lookup].gather(column: column, rows: rows)
-      case .exploded: preconditionFailure("\(input.name) is not an input of a whole plan")
+      case .exploded, .hidden: preconditionFailure("\(input.name) is not an input of a whole plan")
       case .system(.arrival): return Column(type: .timestamp, values: .int64(decoded.details?.arrivals(orTimes: time) ?? time))
       case .system(.position):
         let positions = decoded.details?.positions ?? decoded.offset.map { decoded.raw.position + Int64($0) }
@@ -79,6 +92,7 @@ final class BlockPreparer {
         let arena = Arena()
         let shard = arena.copy(decoded.details?.shard ?? plan.source.stream)
         return Column(type: .string, values: .string([StringRef](repeating: shard, count: decoded.count)), owners: [arena])
+      case .system(.kind): return decoded.kindNames(plan.record.route)
       }
     }
   }
@@ -86,7 +100,10 @@ final class BlockPreparer {
   /// Checks in their order: the first that is false decides.
   private func check(_ block: inout PreparedBlock, _ inputs: [Column?]) {
     for (check, evaluator) in compiled.checks {
-      let result = evaluator.rows(thatAre: false, inputs, count: block.count)
+      var result = evaluator.rows(thatAre: false, inputs, count: block.count)
+      if let kind = check.kind {
+        result = (block.decoded.narrow(result.rows, to: kind), result.errors.filter { block.decoded.isOf(kind, $0.row) })
+      }
       for (row, reason) in result.errors where block.columns.verdict[row] == PreparedBlock.Verdict.proceeds {
         block.columns.verdict[row] = PreparedBlock.Verdict.rejected
         block.rejections[row] = Rejection(stage: .check, reason: "check \(check.name): \(reason)")
@@ -104,10 +121,21 @@ final class BlockPreparer {
   }
 
   private func identify(_ block: inout PreparedBlock) {
-    guard let dedup = compiled.plan.dedup else { return }
-    let id = block.decoded.columns[dedup.id]
-    block.columns.ids = RowHash.hash([block.key, id], count: block.count)
-    block.columns.hasID = id.validity
+    guard let first = ids.first else { return }
+    var parts: [Column] = []
+    parts.reserveCapacity(ids.count + 2)
+    parts.append(block.key)
+    var hasID = block.decoded.columns[first].validity
+    for (place, id) in ids.enumerated() {
+      let column = block.decoded.columns[id]
+      parts.append(column)
+      guard place > 0, let validity = column.validity else { continue }
+      hasID = hasID.map { zip($0, validity).map { $0 && $1 } } ?? validity
+    }
+    // Ids of one kind say nothing of those of another.
+    if let route = compiled.plan.record.route { parts.append(block.decoded.kindNames(route)) }
+    block.columns.ids = RowHash.hash(parts, count: block.count)
+    block.columns.hasID = hasID
   }
 
   private func evaluate(_ block: inout PreparedBlock, _ inputs: [Column?]) {
@@ -116,15 +144,17 @@ final class BlockPreparer {
     for table in compiled.rowTables {
       var maker = TableRowMaker(table, inputs, count: count)
       let verdicts = block.columns.verdict
-      block.tables.append(maker.make { verdicts[$0] == PreparedBlock.Verdict.proceeds })
+      let (kind, decoded) = (table.kind, block.decoded)
+      block.tables.append(
+        maker.make { verdicts[$0] == PreparedBlock.Verdict.proceeds && (kind == nil || decoded.isOf(kind!, $0)) })
       for (record, reason) in maker.errors { block.reject(record, reason) }
     }
     for aggregate in compiled.aggregates {
-      var mask: [Bool]?
+      var mask = aggregate.kind.map { block.decoded.rows(ofKind: $0) }
       if let filter = aggregate.filter {
         let result = filter.evaluator.rows(thatAre: true, inputs, count: count)
-        for (row, reason) in result.errors { block.reject(row, filter.failure(reason)) }
-        mask = result.rows
+        for (row, reason) in result.errors where mask?[row] ?? true { block.reject(row, filter.failure(reason)) }
+        mask = mask.map { zip($0, result.rows).map { $0 && $1 } } ?? result.rows
       }
       let by = aggregate.by.map { column($0, inputs, &block, mask: mask) }
       let arguments = aggregate.arguments.map { $0.map { column($0, inputs, &block, mask: mask) } }

@@ -9,6 +9,17 @@ enum KeyText {
       validity: [Bool](repeating: false, count: count))
   }
 
+  /// Of each row the first of these fields that is not null.
+  static func column(_ keys: [Int], of columns: [Column], count: Int) -> Column {
+    guard let first = keys.first else { return null(count: count) }
+    let column = column(columns[first], count: count)
+    guard keys.count > 1, column.validity != nil else { return column }
+    let all = [column] + keys.dropFirst().map { self.column(columns[$0], count: count) }
+    var builder = ColumnBuilder(.string)
+    for row in 0..<count { builder.append((all.first { $0.isValid(row) } ?? column).literal(row)) }
+    return builder.finish()
+  }
+
   /// A string key is its own bytes; others are their canonical text.
   static func column(_ key: Column, count: Int) -> Column {
     if key.type == .string { return key }

@@ -33,8 +33,8 @@ struct Placement: Sendable {
 
   static func dependsOnPlace(_ compiled: CompiledPlan) -> Bool {
     if compiled.mergesKeys { return false }
-    guard let live = compiled.plan.source.live, live.misplaced == .halt, let key = compiled.plan.record.key else { return false }
-    return compiled.plan.dedup != nil || compiled.hasTableFinished(byField: key)
+    guard let live = compiled.plan.source.live, live.misplaced == .halt, compiled.plan.record.key != nil else { return false }
+    return compiled.plan.dedup != nil || compiled.plan.record.soleKey.map(compiled.hasTableFinished) ?? false
   }
 
   /// - Throws: `misplaced` for the first record whose key belongs elsewhere.

@@ -19,13 +19,22 @@ package enum SchemaPin {
 
   /// Brings the pins of another lake into this one: what a repeated run went by.
   static func copy(from: any ObjectStore, _ there: LedgerLayout, to lake: any ObjectStore, _ here: LedgerLayout) async throws {
-    for pin in try await from.list(there.schemas) {
+    for pin in try await from.list(there.schemas) where isName(pin.path) {
       guard let bytes = try await from.get(pin.path) else { continue }
       let path = here.schemas + pin.path.dropFirst(there.schemas.count)
       if case .unknown(let why) = await lake.putIfAbsent(NewObject(path: path, bytes: bytes)) {
         throw WeirError(.storage, "\(path) could not be written: \(why)")
       }
     }
+  }
+
+  /// Whether a path names the file of an id; other files are not the ledger's.
+  static func isName(_ path: String) -> Bool {
+    let name = path.split(separator: "/").last ?? ""
+    let id = name.dropLast(5)
+    guard name.hasSuffix(".json"), !id.isEmpty else { return false }
+    // A number, or a GUID.
+    return id.utf8.allSatisfy { (0x30...0x39).contains($0) } || id.split(separator: "-").map(\.utf8.count) == [8, 4, 4, 4, 12]
   }
 
   static func isIntact(_ bytes: [UInt8]) -> Bool {

@@ -110,7 +110,8 @@ struct Sequencer {
       }
       watermarks[row] = current
     }
-    for (row, reason) in rejected {
+    // A record that is left out for its kind is so whatever its clock says.
+    for (row, reason) in rejected where !block.decoded.isDropped(row) {
       block.columns.verdict[row] = PreparedBlock.Verdict.rejected
       block.rejections[row] = Rejection(stage: .time, reason: reason)
     }

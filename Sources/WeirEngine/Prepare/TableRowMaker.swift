@@ -16,7 +16,7 @@ struct TableRowMaker {
 
   /// - Parameter proceeds: of each record; one that does not has no rows, if its table has not all.
   mutating func make(_ proceeds: (Int) -> Bool) -> TableRows {
-    guard table.list != nil || table.filter != nil else {
+    guard table.list != nil || table.filter != nil || table.kind != nil else {
       let columns = table.outputs.map { output in
         let result = output.evaluator.evaluate(inputs, count: count)
         for (row, reason) in result.errors { errors.append((row, output.failure(reason))) }

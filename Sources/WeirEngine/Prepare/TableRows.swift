@@ -51,6 +51,8 @@ extension CompiledPlan {
   /// A silver table with a name of its own.
   struct RowTable: Sendable {
     let place: String
+    /// See ``SilverTable/kind``.
+    let kind: Int?
     let list: Output?
     let element: ColumnType
     let filter: Output?
@@ -61,6 +63,7 @@ extension CompiledPlan {
 
     init(_ table: SilverTable, _ plan: Plan) {
       place = "silver.\(table.name)"
+      kind = table.kind
       list = table.explode.map { Output("silver.\(table.name).explode", $0.list) }
       if case .list(let type)? = table.explode?.list.type { element = type } else { element = .bool }
       filter = table.filter.map { Output("silver.\(table.name).where", $0) }

@@ -29,6 +29,9 @@ extension GroupConductor {
       let verdicts = try await asking({ try await check(names, fold) })
     else { return nil }
     if hasEnded, !variant.contains(.beginsUnchecked) { return nil }
+    var places: [String: ShardPoint] = [:]
+    for name in names { places[name] = fold[LaneID(shard: name)]?.position ?? starts[name] }
+    guard let elsewhere = try await asking({ [places] in try await group.processedElsewhere(places) }) else { return nil }
     let recreated = names.filter { if case .recreated = verdicts[$0] { true } else { variant.contains(.boundsAfterCheck) } }
     if !recreated.isEmpty {
       guard let later = try await asking({ try await group.bounds(of: recreated) }) else { return nil }
@@ -40,7 +43,13 @@ extension GroupConductor {
       guard let bound = bounds[name] else {
         throw WeirError(.unavailable, "the source does not say which records \(name) has")
       }
-      if let position = lane.position {
+      if let place = lane.position ?? starts[name], let position = elsewhere[name] {
+        // What a check says of records that were read before: the position is not among them any more.
+        if case .recreated(let mismatch) = verdicts[name], !accepts(name) {
+          throw self.recreated(name, mismatch, lane.identity ?? ShardIdentity(), through: place)
+        }
+        skip(name, lane, from: place, to: position, fold, into: &beginning)
+      } else if let position = lane.position {
         try resume(name, lane, at: position, verdicts[name], bound, fold, into: &beginning)
       } else {
         guard let place = starts[name] else {
@@ -103,6 +112,22 @@ extension GroupConductor {
     (commit.from, commit.to) = (start, start)
     commit.identity = identity.isEmpty ? nil : identity
     beginning.commits.append(commit)
+  }
+
+  /// Another program has processed the records up to a position, and the user accepts that: reading continues there.
+  private func skip(
+    _ name: String, _ lane: LaneFold, from place: ShardPoint, to position: Position, _ fold: LedgerFold, into beginning: inout Beginning
+  ) {
+    let (id, to) = (LaneID(shard: name), place.moved(to: position))
+    // The next check begins with the records that are read from there on.
+    let identity = ShardIdentity(incarnation: lane.identity?.incarnation)
+    var decisions: [Decision] = [.gap(from: place, to: to, reason: "processed elsewhere: the checkpoint of another program was accepted")]
+    if lane.isIdle { decisions.append(.wake) }
+    var commit = fold.emptyEpoch(of: id, decisions: decisions)
+    (commit.from, commit.to, commit.identity) = (place, to, identity.isEmpty ? nil : identity)
+    beginning.commits.append(commit)
+    beginning.identities[id] = identity
+    beginning.events.append(.processedElsewhere(shard: name, from: place, to: to))
   }
 
   private func resume(

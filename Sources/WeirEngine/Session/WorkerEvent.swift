@@ -15,6 +15,8 @@ package enum WorkerEvent: Sendable {
   case quarantined(RejectedReasons)
   /// Positions `from..<to` of the shard were lost at the source; the ledger says so.
   case gap(shard: String, from: ShardPoint, to: ShardPoint, reason: String)
+  /// Another program has processed the records after `from` and before `to`, and the user accepts its checkpoint; the ledger says so.
+  case processedElsewhere(shard: String, from: ShardPoint, to: ShardPoint)
   /// The shard is another incarnation, which the user accepts: it is read from `to` on; the ledger says so.
   case recreated(shard: String, from: ShardPoint, to: ShardPoint, reason: String)
   /// The stream has more shards than before, which the user accepts: the merge lane finishes tables by key from here on.

@@ -19,6 +19,8 @@ package final class LiveMeter: Sendable {
     package var duplicate: Int64 = 0
     package var filtered: Int64 = 0
     package var quarantined: Int64 = 0
+    /// The same of each kind of record, where there are several.
+    package var kinds: [String: BucketCounts] = [:]
     /// Rows of windows that were closed already, by gold table.
     package var late: [String: Int64] = [:]
     /// Quarantined records, by stage.
@@ -53,6 +55,8 @@ package final class LiveMeter: Sendable {
     package var commits: [String: Histogram] = [:]
     /// A transaction of the state table.
     package var stateFlushes = Histogram.seconds
+    /// Rows that this worker wrote to the state table without their values.
+    package var oversizeRows: Int64 = 0
     /// From a record's arrival to the ledger entry.
     package var toLedger = Histogram.seconds
     /// From a record's arrival to the state table.
@@ -242,6 +246,9 @@ package final class LiveMeter: Sendable {
     }
   }
 
+  /// Of all writes of this worker.
+  func stateHas(oversizeRows: Int64) { standing.withLock { $0.totals.oversizeRows = oversizeRows } }
+
   func stateFlushed(nanoseconds: Int64, arrivals: Arrivals) {
     let wall = clock.wallMicroseconds
     standing.withLock { standing in
@@ -314,6 +321,7 @@ extension LiveMeter.Totals {
     duplicate += epoch.counts.duplicate
     filtered += epoch.counts.filtered
     quarantined += epoch.counts.quarantined
+    for (kind, counts) in epoch.kinds { kinds[kind, default: BucketCounts()] += counts }
     for (number, counts) in epoch.windowCounts.enumerated() where counts.late > 0 {
       late[plan.path(of: .gold(number)), default: 0] += counts.late
     }

@@ -20,15 +20,17 @@ package struct KinesisParts: Sendable {
   package var clock: any Clock
   package var random: any RandomSource
   package var memory: KinesisMemory
+  /// The user takes over another program's checkpoints that are ahead of the ledger.
+  package var acceptsCheckpoints: Bool
   /// Takes a line for the log.
   package var log: @Sendable (String) -> Void
 
   package init(
     requests: KinesisRequests, shardRequests: @escaping @Sendable () throws -> KinesisRequests, table: LeaseTable, clock: any Clock,
-    random: any RandomSource, memory: KinesisMemory, log: @escaping @Sendable (String) -> Void
+    random: any RandomSource, memory: KinesisMemory, acceptsCheckpoints: Bool = false, log: @escaping @Sendable (String) -> Void
   ) {
     (self.requests, self.shardRequests, self.table, self.clock) = (requests, shardRequests, table, clock)
-    (self.random, self.memory, self.log) = (random, memory, log)
+    (self.random, self.memory, self.acceptsCheckpoints, self.log) = (random, memory, acceptsCheckpoints, log)
   }
 }
 
@@ -50,7 +52,7 @@ package final class KinesisGroup: ShardGroup {
   let blockBytes: Int
   let state = Mutex(State())
   let events = EventQueue()
-  private let keeper: LeaseKeeper
+  let keeper: LeaseKeeper
   private let consumer: FanOutConsumer
   private let refusal = Refusal()
 
@@ -61,6 +63,7 @@ package final class KinesisGroup: ShardGroup {
     settings.lease.worker = "weir-\(String(parts.random.next(), radix: 16))\(String(parts.random.next(), radix: 16))"
     settings.lease.leaseNanoseconds = spec.settings.leaseMicroseconds * 1000
     settings.lease.handOverNanoseconds = spec.settings.handOverMicroseconds * 1000
+    settings.acceptsCheckpoints = parts.acceptsCheckpoints
     settings.createsTable = spec.settings.createsTable
     settings.refreshNanoseconds = spec.settings.refreshMicroseconds * 1000
     settings.firstCheckpoint =
@@ -92,7 +95,7 @@ package final class KinesisGroup: ShardGroup {
     var ended: [String: [String]] = [:]
     for (name, point) in positions.sorted(by: { $0.key < $1.key }) {
       let shard = try await known(name)
-      try refuseForeign(shard.id, at: point)
+      try refuseForeign(shard, at: point)
       let reader = try reader(of: shard, at: point)
       sources[name] = reader
       let before = state.withLock { state in
@@ -123,18 +126,20 @@ package final class KinesisGroup: ShardGroup {
 
   package func follow(_ positions: [String: ShardPoint], as owner: String) async {
     var checkpoints: [String: Checkpoint] = [:]
-    for (name, point) in positions { if let made = Checkpoint(point, mark: owner) { checkpoints[id(name)] = made } }
+    let shards = state.withLock { $0.shards }
+    for (name, point) in positions {
+      // The number at which a shard ends is no record's: SHARD_END is written for it, with the first child.
+      guard shards[id(name)]?.end.map({ $0.digits == point.sequence?.digits }) != true else { continue }
+      if let made = Checkpoint(point, mark: owner) { checkpoints[id(name)] = made }
+    }
     keeper.follow(checkpoints)
   }
 
   package func followed(_ shards: [String]) async throws -> [String: FollowedPosition] {
     var found: [String: FollowedPosition] = [:]
     for name in shards {
-      guard let lease = keeper.lease(id(name)),
-        let number = SequenceNumber(lease.checkpoint, sub: UInt64(clamping: max(0, lease.subSequence)) + 1)
-      else { continue }
-      let isOwn = lease.ownCheckpoint == lease.checkpointText
-      found[name] = FollowedPosition(position: .sequence(number), owner: isOwn ? lease.mark ?? "" : "")
+      guard let lease = keeper.lease(id(name)), let number = lease.next(end: nil) else { continue }
+      found[name] = FollowedPosition(position: .sequence(number), owner: lease.isOwn ? lease.mark ?? "" : "")
     }
     return found
   }
@@ -168,6 +173,7 @@ package final class KinesisGroup: ShardGroup {
       retentionMilliseconds: { [weak self] in
         (self?.state.withLock { $0.summary?.retentionHours } ?? 24).saturatingProduct(3_600_000)
       })
+    if let end = shard.end, point.sequence?.digits == end.digits { return EndedShardReader(shard, at: point, around) }
     if spec.settings.fanOut != nil {
       return try FanOutShardReader(shard, from: point, FanOutMachine.Settings(), blockBytes: blockBytes, consumer, around)
     }
@@ -175,17 +181,6 @@ package final class KinesisGroup: ShardGroup {
     settings.bytesMax = blockBytes
     settings.pollNanoseconds = spec.settings.pollMicroseconds * 1000
     return try KinesisShardReader(shard, from: point, settings, blockBytes: blockBytes, around)
-  }
-
-  /// Another program's checkpoint that is beyond the ledger: its records would be processed twice.
-  private func refuseForeign(_ shard: String, at point: ShardPoint) throws {
-    guard let lease = keeper.lease(shard), lease.isForeign(aheadOf: point) else { return }
-    throw WeirError(
-      .refused,
-      "the application \(spec.settings.app) has a checkpoint of another program for \(spec.stream)/\(shard), \(lease.checkpoint), which is ahead of the ledger's position \(point.text)",
-      advice:
-        "Records up to there were processed elsewhere. Weir does not adopt such checkpoints yet: give the pipeline an application of its own (\(.setting(.sourceGroup))), which reads from its start."
-    )
   }
 
   private func observe(_ name: String, _ seen: KinesisObservation) {
@@ -214,7 +209,7 @@ package final class KinesisGroup: ShardGroup {
 
   func id(_ name: String) -> String { String(name.dropFirst(spec.stream.utf8.count + 1)) }
 
-  private func known(_ name: String) async throws -> KinesisShard {
+  func known(_ name: String) async throws -> KinesisShard {
     if let shard = state.withLock({ $0.shards[id(name)] }) { return shard }
     _ = try await listed()
     guard let shard = state.withLock({ $0.shards[id(name)] }) else {

@@ -21,9 +21,15 @@ struct Lease: Sendable, Equatable {
   /// Of the ledger whose position the checkpoint is. Weir's own.
   var mark: String?
 
+  /// Another program has read the shard to its end, and the ledger is to close it. No part of the row.
+  var isReopened = false
+
   static let shardEnd = "SHARD_END"
 
-  var hasEnded: Bool { checkpoint == Lease.shardEnd }
+  var hasEnded: Bool { isAtEnd && !isReopened }
+  var isAtEnd: Bool { checkpoint == Lease.shardEnd }
+  /// No other program has written a checkpoint since Weir did.
+  var isOwn: Bool { ownCheckpoint == checkpointText }
 
   init(key: String, owner: String? = nil, counter: Int64 = 0, checkpoint: String = "TRIM_HORIZON") {
     (self.key, self.owner, self.counter, self.checkpoint) = (key, owner, counter, checkpoint)
@@ -46,13 +52,20 @@ struct Lease: Sendable, Equatable {
   var checkpointText: String { "\(checkpoint):\(subSequence)" }
 
   /// Another program wrote the checkpoint, and it is beyond a lane's position.
-  func isForeign(aheadOf point: ShardPoint) -> Bool {
-    guard checkpointText != ownCheckpoint else { return false }
-    if hasEnded { return true }
-    guard let processed = SequenceNumber(checkpoint, sub: UInt64(clamping: max(0, subSequence))) else { return false }
-    // A position says how many records were consumed, a checkpoint which one was the last.
+  /// - Parameter end: of the shard, if it has ended.
+  func isForeign(aheadOf point: ShardPoint, end: SequenceNumber?) -> Bool {
+    guard !isOwn else { return false }
+    guard let next = next(end: end) else { return isAtEnd }
     guard case .record(let consumed)? = KinesisPlace(point) else { return true }
-    return consumed.digits == processed.digits ? processed.sub >= consumed.sub : consumed < processed
+    return consumed < next
+  }
+
+  /// After what the checkpoint covers; nil: it covers nothing, or a shard whose end is not known.
+  /// - Parameter end: of the shard, if it has ended.
+  func next(end: SequenceNumber?) -> SequenceNumber? {
+    // A position says how many records were consumed, a checkpoint which one was the last.
+    if isAtEnd { return end.flatMap { SequenceNumber($0.digits, sub: 1) } }
+    return SequenceNumber(checkpoint, sub: UInt64(clamping: max(0, subSequence)) + 1)
   }
 }
 

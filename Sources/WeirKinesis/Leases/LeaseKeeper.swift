@@ -6,6 +6,8 @@ final class LeaseKeeper: Sendable {
   struct Settings: Sendable {
     var lease = LeaseMachine.Settings(worker: "")
     var createsTable = true
+    /// Shards that another program has read to their end are taken over, so that the ledger can close them.
+    var acceptsCheckpoints = false
     var refreshNanoseconds: Int64 = 30_000_000_000
     /// Of leases of shards that no one has read: a word of KCL's.
     var firstCheckpoint = "TRIM_HORIZON"
@@ -66,7 +68,13 @@ final class LeaseKeeper: Sendable {
   /// The ledger has these shards as closed.
   func end(_ shards: [String: [String]]) {
     guard !shards.isEmpty else { return }
-    state.withLock { state in for (shard, children) in shards where state.rows[shard]?.hasEnded != true { state.ended[shard] = children } }
+    state.withLock { state in
+      for (shard, children) in shards {
+        // Another program's word is replaced by our own.
+        if let row = state.rows[shard], row.isAtEnd, row.isOwn { continue }
+        state.ended[shard] = children
+      }
+    }
     news.ring()
   }
 
@@ -164,7 +172,7 @@ final class LeaseKeeper: Sendable {
           "No worker would read the shard. Remove the row, or give the pipeline an application of its own (\(.setting(.sourceGroup))).")
     }
     let there = Set(shards.map(\.id))
-    for lease in rows where lease.hasEnded && !there.contains(lease.key) && lease.ownCheckpoint == lease.checkpointText {
+    for lease in rows where lease.hasEnded && !there.contains(lease.key) && lease.isOwn {
       do throws(KinesisFailure) { try await table.delete(lease) } catch { if error.kind != .condition { throw error } }
     }
     state.withLock { $0.shards = there }
@@ -174,7 +182,7 @@ final class LeaseKeeper: Sendable {
   private func refuseEnded(_ rows: [Lease]) throws(WeirError) {
     let (shards, ledger) = state.withLock { ($0.shards, $0.ledger) }
     func isForeign(_ lease: Lease) -> Bool {
-      if lease.ownCheckpoint != lease.checkpointText { return true }
+      if !lease.isOwn { return true }
       guard let ledger, let mark = lease.mark else { return false }
       return mark != ledger
     }
@@ -182,12 +190,21 @@ final class LeaseKeeper: Sendable {
     throw WeirError(
       .refused, "the table of leases says that another program has read the shard \(lease.key) to its end",
       advice:
-        "Its records would be read by no worker of this pipeline. Weir does not adopt such checkpoints yet: give the pipeline an application of its own (\(.setting(.sourceGroup))), which reads from its start."
+        "Its records would be read by no worker of this pipeline. If the other program is not a pipeline with another ledger, \(.acceptCheckpoints(stream: stream)) continues where it stopped: the ledger records a gap. Or give the pipeline an application of its own (\(.setting(.sourceGroup))), which reads from its start."
     )
   }
 
+  /// As the machine sees them.
+  private func leases() async throws -> [Lease] {
+    var leases = try await table.leases()
+    for index in leases.indices where settings.acceptsCheckpoints && leases[index].isAtEnd && !leases[index].isOwn {
+      leases[index].isReopened = true
+    }
+    return leases
+  }
+
   private func round() async throws {
-    let rows = try await table.leases()
+    let rows = try await leases()
     try refuseEnded(rows)
     let now = clock.monotonicNanoseconds
     let (round, ended) = state.withLock { state in
@@ -197,10 +214,7 @@ final class LeaseKeeper: Sendable {
     let worker = settings.lease.worker
     if !round.lost.isEmpty { emit(.revoked(round.lost.map(name), isLost: true)) }
     if !round.revoked.isEmpty { emit(.revoked(round.revoked.map(name), isLost: false)) }
-    for (shard, children) in ended.sorted(by: { $0.key < $1.key }) {
-      try await conditional { () async throws(KinesisFailure) in try await self.table.end(shard, children: children) }
-      state.withLock { $0.ended[shard] = nil }
-    }
+    try await writeEnds()
     for lease in round.renew where ended[lease.key] == nil { try await renew(lease) }
     for lease in round.release {
       try await conditional { () async throws(KinesisFailure) in try await self.table.release(lease, as: worker) }
@@ -212,6 +226,14 @@ final class LeaseKeeper: Sendable {
       return !state.hasLooked
     }
     if isFirst || !taken.isEmpty { emit(.assigned(taken.sorted().map(name))) }
+  }
+
+  /// Shards that the ledger has as closed.
+  private func writeEnds() async throws {
+    for (shard, children) in state.withLock({ $0.ended }).sorted(by: { $0.key < $1.key }) {
+      try await conditional { () async throws(KinesisFailure) in try await self.table.end(shard, children: children) }
+      state.withLock { $0.ended[shard] = nil }
+    }
   }
 
   /// - Returns: the keys of those that are ours now.
@@ -246,7 +268,8 @@ final class LeaseKeeper: Sendable {
   }
 
   private func giveBack() async {
-    guard let rows = try? await table.leases() else { return }
+    try? await writeEnds()
+    guard let rows = try? await leases() else { return }
     let worker = settings.lease.worker
     for lease in rows where lease.owner == worker && !lease.hasEnded {
       var lease = lease

@@ -18,15 +18,16 @@ struct Aggregate: Sendable, Equatable {
     var data: Range<Int>
 
     /// What decides which shard has it.
-    var hash: UInt128 {
-      if let explicitHash { return explicitHash }
-      var text = key
-      return text.withUTF8 { MD5.hash($0) }
-    }
+    var hash: UInt128 { explicitHash ?? Aggregate.hash(ofKey: key) }
   }
 
-  private static let magic: [UInt8] = [0xF3, 0x89, 0x9A, 0xC2]
-  private static let digestBytes = 16
+  static func hash(ofKey key: String) -> UInt128 {
+    var text = key
+    return text.withUTF8 { MD5.hash($0) }
+  }
+
+  static let magic: [UInt8] = [0xF3, 0x89, 0x9A, 0xC2]
+  static let digestBytes = 16
 
   var records: [Record]
 

@@ -8,11 +8,13 @@ package struct KinesisShard: Sendable, Hashable {
   package var parents: [String]
   /// Hashes of its records' keys.
   package var range: HashRange
-  /// It takes no more records.
-  package var isClosed: Bool
+  /// It takes no more records: a number after that of its last one.
+  package var end: SequenceNumber?
 
-  package init(id: String, parents: [String] = [], range: HashRange = .all, isClosed: Bool = false) {
-    (self.id, self.parents, self.range, self.isClosed) = (id, parents, range, isClosed)
+  package var isClosed: Bool { end != nil }
+
+  package init(id: String, parents: [String] = [], range: HashRange = .all, end: SequenceNumber? = nil) {
+    (self.id, self.parents, self.range, self.end) = (id, parents, range, end)
   }
 
   /// nil: damaged.
@@ -21,7 +23,7 @@ package struct KinesisShard: Sendable, Hashable {
     self.id = id
     self.range = range
     parents = [json["ParentShardId"], json["AdjacentParentShardId"]].compactMap { $0?.string }.filter { !$0.isEmpty }
-    isClosed = json["SequenceNumberRange"]?["EndingSequenceNumber"]?.string != nil
+    end = json["SequenceNumberRange"]?["EndingSequenceNumber"]?.string.flatMap { SequenceNumber($0) }
   }
 
   private static func range(_ json: JSONValue) -> HashRange? {

@@ -12,7 +12,7 @@ package struct GeneratorSettings: Sendable, Hashable {
   /// Share of events that are late by up to ``lateMilliseconds``; the others by up to 50 ms.
   package var disorder = 0.3
   package var lateMilliseconds = 2_000
-  /// Share of lines that are no record: cut short, garbage, a broken number.
+  /// Share of lines that are damaged: cut short, another text, or (a fifth) a last number with a fraction, which a time may have.
   package var malformed = 0.001
   /// Share of events that go to the hundredth of keys that is hot.
   package var skew = 0.2

@@ -250,9 +250,34 @@ enum Build {
     return Expr(node: .negate(a), type: a.type, text: isPlainNumber ? "-(\(a.text))" : "-\(text(a, 8))")
   }
 
+  /// The number itself.
+  static func plus(_ a: Expr, _ offset: Int) throws(ExpressionError) -> Expr {
+    if isBareNull(a) { return null(of: .int64) }
+    guard a.type.isNumeric else { throw ExpressionError("+ needs a number, and \(a.text) is \(a.type.name)", at: offset) }
+    return a
+  }
+
+  /// A null that has a type.
+  private static func null(of type: ColumnType) -> Expr {
+    Expr(node: .literal(.null), type: type, text: "cast(null as \(type.name))")
+  }
+
+  /// - Parameter isShared: as a node of its own, and not as a `case` that has `a` twice.
+  static func nullIf(_ a: Expr, _ b: Expr, _ offset: Int, isShared: Bool) throws(ExpressionError) -> Expr {
+    // A null has the type of what it is compared with.
+    let value = isBareNull(a) && !isBareNull(b) && !b.type.isNested ? null(of: b.type) : a
+    guard isShared else {
+      return try caseWhen([.init(condition: try compare(.equal, value, b, offset), value: literal(.null))], value, offset)
+    }
+    let (_, other) = try unify(value, b, "cannot compare", offset)
+    return Expr(node: .nullIf(value, other), type: value.type, text: "nullif(\(value.text), \(other.text))")
+  }
+
   static func concat(_ a: Expr, _ b: Expr, _ offset: Int, _ links: Links = .toTheLeft) throws(ExpressionError) -> Expr {
     for side in [a, b] where side.type != .string {
-      throw ExpressionError("|| needs strings, and \(side.text) is \(side.type.name): cast it", at: offset)
+      var error = ExpressionError("|| needs strings, and \(side.text) is \(side.type.name): cast it", at: offset)
+      error.operandType = side.type
+      throw error
     }
     return Expr(node: .concat(a, b), type: .string, text: "\(text(a, links.left ? 5 : 6)) || \(text(b, links.right ? 5 : 6))")
   }

@@ -95,14 +95,15 @@ package struct TableNames: Sendable {
   private var byKey: [String: String] = [:]
 
   package init(_ taken: [String] = []) {
-    for name in taken { byKey[name.lowercased()] = name }
+    for name in taken { byKey[ColumnNames.folded(name)] = name }
   }
 
   /// - Returns: why a column cannot have the name; nil if it can, and has it now.
   package mutating func add(_ name: String) -> String? {
     if let reason = TableNames.reason(against: name) { return reason }
-    guard let before = byKey[name.lowercased()] else {
-      byKey[name.lowercased()] = name
+    let key = ColumnNames.folded(name)
+    guard let before = byKey[key] else {
+      byKey[key] = name
       return nil
     }
     return before == name
@@ -149,12 +150,16 @@ package struct MeasureCall: Sendable {
 }
 
 /// Compiles a measure: a call of one of ``AggregateFunctions/all``, such as `sum(x)`, or of one that folds rows: `count()`, `count(*)`.
-/// A message that begins with "not yet:" is about something that a later version will do.
+/// An error with ``ExpressionError/isLater`` is about something that a later version will do.
 package func compileMeasure(_ text: String, inputs: [InputColumn]) throws(ExpressionError) -> MeasureCall {
   var parser = try Parser(text, inputs: inputs)
   let offset = parser.token.offset
   let name = try parser.name().lowercased()
-  if ["approx_distinct", "quantile", "first", "last"].contains(name) { throw ExpressionError("not yet: \(name)", at: offset) }
+  if ["approx_distinct", "quantile", "first", "last"].contains(name) {
+    var error = ExpressionError("not yet: \(name)", at: offset)
+    error.isLater = true
+    throw error
+  }
   guard let function = AggregateFunctions.named(Measure.Function(rawValue: name)) else {
     throw ExpressionError(
       "unknown aggregate \(name): a measure is one call of \(AggregateFunctions.all.map(\.name.rawValue).sorted().joined(separator: ", ")), such as sum(x + 1)",

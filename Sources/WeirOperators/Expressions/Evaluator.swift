@@ -53,7 +53,13 @@ struct Evaluation {
 
   private final class Kept {
     var owners: [any AnyObject & Sendable] = []
+    /// Operands that several parts of an expression have, with their values. See ``sharing(_:_:)``.
+    var shared: [(operand: Expr, value: Vector)] = []
+    /// Nodes that were computed.
+    var steps = 0
   }
+
+  var steps: Int { kept.steps }
 
   init(inputs: [Column?], count: Int) { (self.inputs, self.count) = (inputs, count) }
 
@@ -66,10 +72,23 @@ struct Evaluation {
 
   /// The result's texts are there until the evaluation ends, and then as long as the result.
   func run(_ e: Expr) -> Vector {
+    if !kept.shared.isEmpty, let found = kept.shared.last(where: { $0.operand.type == e.type && $0.operand.text == e.text }) {
+      return found.value
+    }
+    kept.steps += 1
     let vector = compute(e)
     if case .column = e.node { return vector }
     kept.owners += vector.owners
     return vector
+  }
+
+  /// Computes an operand once for all parts of an expression that have it.
+  /// - Parameter operand: nil: there is none.
+  func sharing(_ operand: Expr?, _ compute: () -> Vector) -> Vector {
+    guard let operand else { return compute() }
+    kept.shared.append((operand, run(operand)))
+    defer { kept.shared.removeLast() }
+    return compute()
   }
 
   private func compute(_ e: Expr) -> Vector {
@@ -79,7 +98,7 @@ struct Evaluation {
       return Vector(type: e.type, .column(column))
     case .literal(let v): return Vector(type: e.type, .constant(v))
     case .not(let a): return not(run(a))
-    case .and(let a, let b): return logic(run(a), run(b), decides: false)
+    case .and(let a, let b): return sharing(Shared.ofBetween(a, b)) { logic(run(a), run(b), decides: false) }
     case .or(let a, let b): return logic(run(a), run(b), decides: true)
     case .compare(let op, let a, let b):
       if case .decimal = a.type { return compare(op, scaled(a), scaled(b)) }
@@ -94,7 +113,9 @@ struct Evaluation {
       return bools(valid.map { $0.map { !$0 } } ?? [Bool](repeating: false, count: count), nil, x.errors)
     case .inList(let a, let list): return inList(a, list)
     case .like(let a, let pattern, let escape): return like(run(a), LikePattern(pattern, escape: escape))
-    case .when(let branches, let otherwise): return caseWhen(branches, otherwise, e.type)
+    case .when(let branches, let otherwise):
+      return sharing(Shared.ofCase(branches, otherwise)) { caseWhen(branches, otherwise, e.type) }
+    case .nullIf(let a, let b): return nullIf(a, b)
     case .coalesce(let all): return coalesce(all, e.type)
     case .cast(let a, let orNull): return Cast(count: count).run(run(a), to: e.type, orNull: orNull)
     case .truncate(let unit, let a): return truncate(unit, run(a))

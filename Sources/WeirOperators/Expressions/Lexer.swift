@@ -11,8 +11,18 @@ package struct ExpressionError: Error, Sendable {
   package var nameCode: String?
   /// The expression is right, and has another type than is needed there.
   package var isAboutType = false
+  /// The column that there is not.
+  package var unknownColumn: String?
+  /// A constant in single quotes is needed there.
+  package var needsText = false
+  /// Of an operand that has another type than is needed.
+  package var operandType: ColumnType?
+  /// It is about something that a later version will do.
+  package var isLater = false
   /// It is nested deeper than ``Expr/levelsMax``.
   var isTooDeep = false
+  /// It is larger than ``Expr/sizeMax``.
+  var isTooLarge = false
 
   package init(_ message: String, at offset: Int, suggestion: String? = nil, nameCode: String? = nil) {
     self.message = message

@@ -16,6 +16,10 @@ struct Parser {
   private var depth = 0
   /// Long chains of an associative operator become balanced trees. See ``whole()``.
   private var isBalanced = false
+  /// `nullif` becomes a node of its own. See ``whole()``.
+  private(set) var isNullIfShared = false
+  /// There was a `nullif`, which copies its first operand unless it is a node of its own.
+  var hasNullIf = false
 
   // MARK: Tokens
 
@@ -56,6 +60,13 @@ struct Parser {
     return ExpressionError("\(what), found \(found)", at: token.offset)
   }
 
+  /// A constant in single quotes is needed.
+  private func needsText(_ what: String) -> ExpressionError {
+    var error = unexpected(what)
+    error.needsText = true
+    return error
+  }
+
   mutating func name() throws(ExpressionError) -> String {
     switch token.kind {
     case .word(let s), .quoted(let s):
@@ -71,21 +82,32 @@ struct Parser {
   ///
   /// Chains lean to the left, as they always did, so that a plan keeps its meaning; where that is deeper than
   /// ``Expr/levelsMax``, chains of `and`, `or` and `||` are balanced instead, which gives the same values and errors.
+  /// In the same way `nullif` is a `case` with its first operand twice, except where that is larger than ``Expr/sizeMax``.
   mutating func whole() throws(ExpressionError) -> Expr {
     let start = at
-    do throws(ExpressionError) { return try expression() } catch {
-      guard error.isTooDeep else { throw error }
+    defer { (isBalanced, isNullIfShared) = (false, false) }
+    while true {
+      do throws(ExpressionError) { return try expression() } catch {
+        if error.isTooDeep, !isBalanced {
+          isBalanced = true
+        } else if error.isTooLarge, hasNullIf, !isNullIfShared {
+          (isBalanced, isNullIfShared) = (false, true)
+        } else {
+          throw error
+        }
+      }
+      (at, depth) = (start, 0)
     }
-    (at, depth, isBalanced) = (start, 0, true)
-    defer { isBalanced = false }
-    return try expression()
   }
 
   /// Every node that is made passes here: what the parser returns is never deeper or larger than the bounds.
   private func checked(_ e: Expr, _ offset: Int) throws(ExpressionError) -> Expr {
     guard e.levels <= Expr.levelsMax else { throw Parser.tooDeep(offset) }
     guard e.size <= Expr.sizeMax else {
-      throw ExpressionError("the expression is too large from here on (expression_size); use a lookup, or several expressions", at: offset)
+      var error = ExpressionError(
+        "the expression is too large from here on (expression_size); use a lookup, or several expressions", at: offset)
+      error.isTooLarge = true
+      throw error
     }
     return e
   }
@@ -206,18 +228,7 @@ struct Parser {
     if take("in") {
       result = try inList(left, offset)
     } else if take("like") {
-      guard case .string(let pattern) = token.kind else { throw unexpected("expected a pattern in quotes after 'like'") }
-      guard pattern.utf8.count <= LikePattern.bytesMax else {
-        throw ExpressionError("a pattern has at most \(LikePattern.bytesMax) bytes (like_pattern)", at: token.offset)
-      }
-      at += 1
-      var escape: String?
-      if take("escape") {
-        guard case .string(let e) = token.kind, e.unicodeScalars.count == 1 else { throw unexpected("expected one character in quotes") }
-        escape = e
-        at += 1
-      }
-      result = try Build.like(left, pattern, escape, offset)
+      result = try like(left, offset)
     } else if take("between") {
       let low = try sum()
       try expect("and")
@@ -229,6 +240,25 @@ struct Parser {
     }
     if negated { result = try Build.not(result, offset) }
     return result
+  }
+
+  private mutating func like(_ left: Expr, _ offset: Int) throws(ExpressionError) -> Expr {
+    if take("null") {
+      // Null for every record, as a comparison is.
+      _ = try Build.like(left, "", nil, offset)
+      return try Build.compare(.equal, left, Build.literal(.null), offset)
+    }
+    guard case .string(let pattern) = token.kind else { throw needsText("expected a pattern in quotes after 'like'") }
+    guard pattern.utf8.count <= LikePattern.bytesMax else {
+      throw ExpressionError("a pattern has at most \(LikePattern.bytesMax) bytes (like_pattern)", at: token.offset)
+    }
+    at += 1
+    guard take("escape") else { return try Build.like(left, pattern, nil, offset) }
+    guard case .string(let escape) = token.kind, escape.unicodeScalars.count == 1 else {
+      throw needsText("expected one character in quotes")
+    }
+    at += 1
+    return try Build.like(left, pattern, escape, offset)
   }
 
   private mutating func inList(_ left: Expr, _ offset: Int) throws(ExpressionError) -> Expr {
@@ -284,7 +314,7 @@ struct Parser {
       }
       return try checked(try Build.negate(try unary(), offset), offset)
     }
-    if take(symbol: "+") { return try unary() }
+    if take(symbol: "+") { return try Build.plus(try unary(), offset) }
     return try checked(try primary(), offset)
   }
 }

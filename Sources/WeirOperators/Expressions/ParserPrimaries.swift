@@ -136,8 +136,8 @@ extension Parser {
     case "nullif":
       let all = try arguments()
       guard all.count == 2 else { throw ExpressionError("nullif needs two values", at: offset) }
-      let same = try Build.compare(.equal, all[0], all[1], offset)
-      return try Build.caseWhen([.init(condition: same, value: Build.literal(.null))], all[0], offset)
+      hasNullIf = true
+      return try Build.nullIf(all[0], all[1], offset, isShared: isNullIfShared)
     case "epoch_ms", "abs", "lower", "upper", "length":
       let all = try arguments()
       guard all.count == 1 else { throw ExpressionError("\(function) needs one value", at: offset) }
@@ -148,7 +148,9 @@ extension Parser {
       let text = try expression()
       try expect(symbol: ",")
       guard case .string(let path) = token.kind else {
-        throw ExpressionError("json_value needs a text of JSON and a path in quotes: json_value(raw, '$.a.b')", at: token.offset)
+        var error = ExpressionError("json_value needs a text of JSON and a path in quotes: json_value(raw, '$.a.b')", at: token.offset)
+        error.needsText = true
+        throw error
       }
       let steps = try JSONPath.parse(path, token.offset)
       at += 1

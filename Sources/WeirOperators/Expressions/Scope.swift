@@ -11,7 +11,7 @@ final class Scope {
   private static func places(_ inputs: [InputColumn]) -> (whole: [String: [Int]], last: [String: [Int]]) {
     var whole: [String: [Int]] = [:]
     var last: [String: [Int]] = [:]
-    for (i, input) in inputs.enumerated() {
+    for (i, input) in inputs.enumerated() where input.origin != .hidden {
       whole[input.name, default: []].append(i)
       if let part = input.name.split(separator: ".").last { last[String(part), default: []].append(i) }
     }
@@ -46,7 +46,12 @@ final class Scope {
 
   private func unknown(_ names: [String], _ offset: Int, _ why: String = "") -> ExpressionError {
     let path = names.joined(separator: ".")
-    return ExpressionError(
-      "unknown column \(path.shortened(toBytes: 100))\(why)", at: offset, suggestion: nearestName(path, in: inputs.map(\.name)))
+    let isHidden = inputs.contains { $0.origin == .hidden && ($0.name == path || $0.name == names[0]) }
+    let other = isHidden ? ": it is of other kinds of records than this expression" : ""
+    var error = ExpressionError(
+      "unknown column \(path.shortened(toBytes: 100))\(isHidden ? other : why)", at: offset,
+      suggestion: isHidden ? nil : nearestName(path, in: inputs.filter { $0.origin != .hidden }.map(\.name)))
+    error.unknownColumn = path
+    return error
   }
 }

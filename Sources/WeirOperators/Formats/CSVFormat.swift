@@ -10,6 +10,7 @@ package struct CSVFormat: RecordFormat {
 
   package var isText: Bool { true }
   package func problem(with field: Field) -> String? { dialect.problem(with: field) }
+  package var problemWithKinds: String? { dialect.problemWithKinds }
   package func decoder(_ request: DecoderRequest) -> any BlockDecoder { dialect.decoder(request) }
 
   package func hint(for rejection: Rejection, of record: UnsafeBufferPointer<UInt8>, _ spec: RecordSpec) -> String? {
@@ -27,6 +28,7 @@ package struct TSVFormat: RecordFormat {
 
   package var isText: Bool { true }
   package func problem(with field: Field) -> String? { dialect.problem(with: field) }
+  package var problemWithKinds: String? { dialect.problemWithKinds }
   package func decoder(_ request: DecoderRequest) -> any BlockDecoder { dialect.decoder(request) }
 
   package func hint(for rejection: Rejection, of record: UnsafeBufferPointer<UInt8>, _ spec: RecordSpec) -> String? {

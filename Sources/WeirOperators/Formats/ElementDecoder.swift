@@ -197,7 +197,10 @@ extension RecordSpec {
   /// A decoder of the records, which serves one block at a time. The parameters are those of ``DecoderRequest``.
   package func decoder(read: [Bool]?, keepsBlankLines: Bool) -> any BlockDecoder {
     let request = DecoderRequest(fields: fields, read: read, keepsBlankLines: keepsBlankLines)
-    guard let each else { return recordFormat.decoder(request) }
-    return ElementDecoder(each, recordFormat.decoder(request), keepsBlankLines: keepsBlankLines)
+    var decoder = route.map { RouteDecoder($0, self, request) as any BlockDecoder } ?? recordFormat.decoder(request)
+    if let each { decoder = ElementDecoder(each, decoder, keepsBlankLines: keepsBlankLines) }
+    if envelope == .connect { decoder = EnvelopeDecoder(decoder, keepsBlankLines: keepsBlankLines) }
+    if tombstones == .drop { decoder = TombstoneDecoder(decoder, holdsJSON: recordFormat.holdsJSON) }
+    return decoder
   }
 }

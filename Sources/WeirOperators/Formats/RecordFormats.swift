@@ -4,7 +4,7 @@ import WeirCore
 package enum RecordFormats {
   package static let standard: [any RecordFormat.Type] = [
     JSONFormat.self, JSONSchemaFormat.self, AvroFormat.self, CSVFormat.self, TSVFormat.self, TextFormat.self, LogfmtFormat.self,
-    RawFormat.self,
+    RawFormat.self, ProtobufFormat.self,
   ]
 
   /// Of a plan that names none. Ledgers keep such plans: it never changes.

@@ -69,6 +69,7 @@ package struct RawFormat: RecordFormat {
   }
 
   package func problem(with fields: [Field]) -> String? { fields.count > 1 ? "a raw record has one field, the whole" : nil }
+  package var problemWithKinds: String? { "a raw record has one field, the whole" }
 
   package func decoder(_ request: DecoderRequest) -> any BlockDecoder {
     CellDecoder(RawParser(), request, places: request.fields.map { _ in 0 }, values: request.fields.map { TextValue($0) })

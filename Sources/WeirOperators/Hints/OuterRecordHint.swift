@@ -5,7 +5,10 @@ enum OuterRecordHint {
   /// - Parameters:
   ///   - record: the outer record.
   ///   - value: the same parsed; nil: it is too large.
-  static func of(_ reason: String, _ record: some Collection<UInt8>, _ value: JSONValue?, _ each: [PathStep]) -> String? {
+  ///   - fields: of the records.
+  static func of(
+    _ reason: String, _ record: some Collection<UInt8>, _ value: JSONValue?, _ each: [PathStep], _ fields: [Field]
+  ) -> String? {
     guard reason.hasPrefix("there is no array at ") || reason.contains(" is not an array but ") else { return nil }
     if record.first(where: { $0 > 0x20 }) == 0x5B, !each.isEmpty {
       return "the outer record is the array itself: write framing: {each: $} in record"
@@ -14,6 +17,7 @@ enum OuterRecordHint {
     if let other = respelled(each, value) {
       return "the outer record has \(other), and names are compared letter by letter: write framing: {each: '\(other)'} in record"
     }
+    if isRecord(value, fields) { return "the outer record has the fields of a record: if it is one, leave framing out of record" }
     if let path = array(members) {
       return "the outer record has an array at \(path): if its elements are the records, write framing: {each: '\(path)'} in record"
     }
@@ -39,13 +43,36 @@ enum OuterRecordHint {
     return value.array == nil ? nil : Printable.text(FieldPath.text(path), bytesMax: 120)
   }
 
-  /// The first array of objects in the record's members, or in their members.
+  /// Whether all fields that a record must have are in it.
+  private static func isRecord(_ value: JSONValue, _ fields: [Field]) -> Bool {
+    let needed = fields.filter(\.required)
+    return !needed.isEmpty
+      && needed.allSatisfy { field in
+        var place: JSONValue? = value
+        for step in field.steps {
+          switch step {
+          case .name(let name): place = place?[name]
+          case .index(let index): place = place?.array.flatMap { $0.indices.contains(index) ? $0[index] : nil }
+          }
+        }
+        return place != nil
+      }
+  }
+
+  /// Levels of members that are looked at, and members of each.
+  private static let levelsMax = 8
+  private static let membersMax = 1000
+
+  /// The first array of objects in the record's members, or in theirs, the least deep one.
   private static func array(_ members: [JSONValue.Member]) -> String? {
-    func isRecords(_ value: JSONValue) -> Bool { value.array?.first?.members != nil }
-    var path = members.first { isRecords($0.value) }.map { [PathStep.name($0.name)] }
-    for member in members where path == nil {
-      path = member.value.members?.first { isRecords($0.value) }.map { [.name(member.name), .name($0.name)] }
+    var level = members.map { (path: [PathStep.name($0.name)], value: $0.value) }
+    for _ in 0..<levelsMax {
+      if let found = level.first(where: { $0.value.array?.first?.members != nil }) {
+        return Printable.text(FieldPath.text(found.path), bytesMax: 120)
+      }
+      level = level.flatMap { place in (place.value.members ?? []).prefix(membersMax).map { (place.path + [.name($0.name)], $0.value) } }
+      if level.count > membersMax { level.removeLast(level.count - membersMax) }
     }
-    return path.map { Printable.text(FieldPath.text($0), bytesMax: 120) }
+    return nil
   }
 }

@@ -29,7 +29,7 @@ enum RecordShape {
     ([0x50, 0x4B, 0x03, 0x04], "a zip file"),
   ]
 
-  private static func binary(_ bytes: [UInt8]) -> String? {
+  static func binary(_ bytes: [UInt8]) -> String? {
     if let known = magic.first(where: { bytes.starts(with: $0.bytes) }) {
       return "this looks like \(known.name): Weir reads JSON, one object per line; convert it first"
     }
@@ -56,9 +56,7 @@ enum RecordShape {
   /// - Parameter isLine: the record ends with its line.
   private static func object(_ text: [UInt8], _ last: UInt8, isLine: Bool) -> String? {
     if isLine, let cut = cutOff(text, last) { return cut }
-    if text.dropFirst().first(where: { $0 > 0x20 }) == 0x27 {
-      return "JSON needs double quotes around names and strings: this looks like a dictionary printed by another language"
-    }
+    if let habit = JSONHabits.hint(text) { return habit }
     guard isLine, last == 0x7D, contains(text, "}{", "} {") else { return nil }
     return
       "more than one JSON object in a line: a capture needs format: {json: {framing: concatenated}}, or one object per line (`jq -c .`)"
@@ -102,7 +100,10 @@ enum RecordShape {
         : best.0.contains("commas") ? "csv: {header: true}" : "csv: {header: true, delimiter: '\(best.0.contains("semi") ? ";" : "|")'}"
       return "this looks like a table with \(best.0): write format: {\(format)}, and the columns in their order as fields"
     }
-    return isSentence(text) || isDated(text) ? log : nil
+    if isDated(text) { return log }
+    return isSentence(text)
+      ? "this is a text and no JSON: if all records are such lines, say their pattern, format: {text: {pattern: '…'}}; if only some are, nothing need be done"
+      : nil
   }
 
   /// `1.2.3.4 - - [01/Mar/2026:13:00:00 +0100] "GET / HTTP/1.1" …`, `<34>…`, `[2026-01-01 …] …`, `level=info msg=…`.

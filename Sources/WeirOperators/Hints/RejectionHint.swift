@@ -15,15 +15,16 @@ package enum RejectionHint {
     guard rejection.stage == .decode else { return nil }
     if let hint = BoundHint.of(rejection, record) { return hint }
     let parsed = record.count <= recordBytesMax ? try? JSONValue(parsing: record) : nil
-    if let each = spec.each, let hint = OuterRecordHint.of(rejection.reason, record, parsed, each) { return hint }
-    guard let value = parsed, value.members != nil else {
+    if let each = spec.each, let hint = OuterRecordHint.of(rejection.reason, record, parsed, each, spec.fields) { return hint }
+    if let parsed, let hint = WrappedHint.of(parsed, spec.each, framing) { return hint }
+    guard let value = parsed.map(spec.unwrapped), value.members != nil else {
       return TextHint.ofEncoding(rejection, record.prefix(recordBytesMax)) ?? RecordShape.hint(record, framing)
     }
     let reason = rejection.reason
     let time = spec.time.map { spec.fields[$0.field].name }
     for field in spec.fields {
       if reason.hasPrefix("required field \(field.title) is missing") {
-        let missing = MissingField(field, value)
+        let missing = MissingField(field, value, isTime: field.name == time)
         return (spec.each == nil ? missing.elements : nil) ?? (field.path == nil ? missing.hint : nil)
       }
       if reason.hasPrefix("field \(field.title): ") { return mismatch(field, value, reason, isTime: field.name == time) }
@@ -31,11 +32,19 @@ package enum RejectionHint {
     return nil
   }
 
+  /// What a capture looks like whose first record is not an object of JSON; nil: nothing is evident.
+  package static func ofCapture(_ first: ArraySlice<UInt8>) -> String? {
+    if String(validating: first, as: UTF8.self) == nil { return RecordShape.binary(Array(first.prefix(recordBytesMax))) ?? TextHint.latin }
+    if let value = try? JSONValue(parsing: first), let hint = WrappedHint.of(value, nil, nil) { return hint }
+    return RecordShape.hint(first)
+  }
+
   // MARK: Values of another form
 
   /// - Parameter isTime: it is the event time, which must be a timestamp before any expression is computed.
   private static func mismatch(_ field: Field, _ record: JSONValue, _ reason: String, isTime: Bool) -> String? {
-    guard !field.type.isNested, let value = value(of: field, in: record) else { return nil }
+    guard let value = value(of: field, in: record) else { return nil }
+    if field.type.isNested { return WrappedHint.isTwice(value) ? WrappedHint.ofField(field) : nil }
     if reason.contains("needs a zone") {
       if isTime {
         return
@@ -158,8 +167,10 @@ private struct MissingField {
 
   let field: Field
   let record: JSONValue
+  /// It is the event time, which is always required.
+  let isTime: Bool
 
-  init(_ field: Field, _ record: JSONValue) { (self.field, self.record) = (field, record) }
+  init(_ field: Field, _ record: JSONValue, isTime: Bool) { (self.field, self.record, self.isTime) = (field, record, isTime) }
 
   /// The record holds the records, in an array.
   var elements: String? {
@@ -171,6 +182,10 @@ private struct MissingField {
   var hint: String? {
     let name = field.name
     if record.value(at: field.steps)?.isNull == true {
+      if isTime {
+        return
+          "the event time is null in the record, and each record needs one: name another field as the time, or leave such records in quarantine"
+      }
       return "the field is null in the record: a required field (\(field.type.name)!) may not be; leave the ! out"
     }
     let members = record.members ?? []

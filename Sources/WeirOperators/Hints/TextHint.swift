@@ -50,7 +50,7 @@ enum TextHint {
     return "the lines end with carriage returns only: convert them with `tr '\\r' '\\n'`"
   }
 
-  private static let latin = "the text is not UTF-8: if it is Latin-1, convert it first (iconv -f LATIN1 -t UTF-8)"
+  static let latin = "the text is not UTF-8: if it is Latin-1, convert it first (iconv -f LATIN1 -t UTF-8)"
 
   private static func other(_ rejection: Rejection, _ text: [UInt8]) -> String? {
     guard rejection.reason.hasPrefix("ill-formed UTF-8") else { return nil }

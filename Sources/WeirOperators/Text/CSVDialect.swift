@@ -77,6 +77,10 @@ package struct CSVDialect: Hashable, Sendable, Codable {
     return "columns has no \(name)\(near)"
   }
 
+  var problemWithKinds: String? {
+    columns == nil ? "the fields of several kinds have no order: name all columns of a row by columns, in the settings of the format" : nil
+  }
+
   func decoder(_ request: DecoderRequest) -> any BlockDecoder {
     let names = columnNames(request.fields)
     let point = decimal.utf8.first ?? 0x2E

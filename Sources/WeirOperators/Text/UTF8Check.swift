@@ -3,6 +3,9 @@ enum UTF8Check {
   static func firstError(_ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>) -> UnsafePointer<UInt8>? {
     var p = start
     while p < end {
+      // Most texts are ASCII.
+      while end - p >= 8, UnsafeRawPointer(p).loadUnaligned(as: UInt64.self) & 0x8080_8080_8080_8080 == 0 { p += 8 }
+      guard p < end else { break }
       let c = p.pointee
       if c < 0x80 {
         p += 1

@@ -8,14 +8,20 @@ extension PlanBuilder {
   ///   - path: where the record has it, if not under its own name.
   ///   - coerce: its values may be texts.
   package func field(_ name: PlanText, type: PlanText, path: PlanText? = nil, coerce: PlanCoercion? = nil) {
+    guard let field = made(name, type: type, path: path, coerce: coerce) else { return }
+    set { $0.record.fields.append(field) }
+  }
+
+  /// - Returns: nil: its type is none, which was reported.
+  func made(_ name: PlanText, type: PlanText, path: PlanText?, coerce: PlanCoercion?) -> Field? {
     let steps = path.flatMap { self.steps($0, of: name.text) }
     checkName(name)
-    guard isNotOptional(name.text, type), checkNested(name.text, type) else { return }
+    guard isNotOptional(name.text, type), checkNested(name.text, type) else { return nil }
     guard var field = FieldType.parse(name.text, type.text) else {
       diagnostics.report(
         "field \(name.text): unknown type \(type.text)", "bad_type", at: type.span,
         suggestion: FieldType.suggestion(type.text))
-      return
+      return nil
     }
     field.path = steps
     if field.encoding == .json, !plan.record.recordFormat.holdsJSON {
@@ -28,7 +34,7 @@ extension PlanBuilder {
     if let problem = plan.record.recordFormat.problem(with: field) {
       diagnostics.report("field \(name.text)\(path == nil ? "" : ".path"): \(problem)", "bad_value", at: path?.span ?? type.span)
     }
-    set { $0.record.fields.append(field) }
+    return field
   }
 
   /// Other languages mark the types that may be null, Weir those that may not.
@@ -113,7 +119,7 @@ extension PlanBuilder {
       diagnostics.report("record.fields: \(problem)", "bad_value", at: span)
     }
     if plan.record.fields.isEmpty { diagnostics.report("record.fields must name at least one field", "missing_key", at: span) }
-    checkPaths(span)
+    checkPaths(plan.record.fields, "record.fields", span)
   }
 
   /// A field's name is a column's: what a record calls it may be another, by `path`.
@@ -153,19 +159,18 @@ extension PlanBuilder {
   }
 
   /// Each place of a record is one field, and nothing is below one.
-  private func checkPaths(_ span: SourceSpan?) {
-    let fields = plan.record.fields
+  func checkPaths(_ fields: [Field], _ place: String, _ span: SourceSpan?) {
     guard fields.contains(where: { $0.path != nil }) else { return }
     let paths = fields.map(\.steps)
     for (number, path) in paths.enumerated() {
       guard let other = paths.prefix(number).firstIndex(where: { $0.starts(with: path) || path.starts(with: $0) }) else { continue }
       let (outer, inner) = path.count <= paths[other].count ? (number, other) : (other, number)
-      let place = FieldPath.text(paths[outer])
+      let path = FieldPath.text(paths[outer])
       let what =
-        path == paths[other]
-        ? "\(fields[other].name) and \(fields[number].name) both read \(place)"
-        : "\(fields[outer].name) reads \(place), and \(fields[inner].name) reads \(FieldPath.text(paths[inner])), which is inside it"
-      diagnostics.report("record.fields: \(what): one place of a record can be only one field", "bad_value", at: span)
+        paths[number] == paths[other]
+        ? "\(fields[other].name) and \(fields[number].name) both read \(path)"
+        : "\(fields[outer].name) reads \(path), and \(fields[inner].name) reads \(FieldPath.text(paths[inner])), which is inside it"
+      diagnostics.report("\(place): \(what): one place of a record can be only one field", "bad_value", at: span)
     }
   }
 
@@ -184,16 +189,48 @@ extension PlanBuilder {
       "\(what): there is no field \(field.text)"
         + (isPath ? ": a path needs a field of its own, such as fields: {id: {type: string, path: \(field.text)}}" : ""), "unknown_column",
       at: field.span,
-      suggestion: nearestName(field.text, in: fields.map(\.name)))
+      suggestion: nearestName(field.text, in: fields.map(\.name)), fault: .unknownColumn(field.text))
     return nil
   }
 
   package func key(_ field: PlanText) {
-    guard let index = index(of: field, "record.key") else { return }
+    guard let index = keyIndex(field) else { return }
+    set { $0.record.key = index }
+  }
+
+  /// The key is the first of some fields that is not null.
+  package func key(firstOf fields: [PlanText], at span: SourceSpan? = nil) {
+    let keys = fields.compactMap(keyIndex)
+    guard keys.count == fields.count else { return }
+    guard Set(keys).count == keys.count, let first = keys.first else {
+      diagnostics.report("record.key.first_of must name different fields, at least one", "bad_value", at: span)
+      return
+    }
+    // One field is recorded as it always was: ledgers keep their plans.
+    set { ($0.record.key, $0.record.otherKeys) = (first, keys.count > 1 ? Array(keys.dropFirst()) : nil) }
+  }
+
+  private func keyIndex(_ field: PlanText) -> Int? {
+    guard let index = index(of: field, "record.key") else { return nil }
     if plan.record.fields[index].type == .double {
       diagnostics.report("record.key: a double cannot be a key", "type_mismatch", at: field.span)
     }
-    set { $0.record.key = index }
+    return index
+  }
+
+  /// After the format and the framing.
+  package func envelope(_ envelope: RecordSpec.Envelope?, at span: SourceSpan? = nil) {
+    let format = plan.record.recordFormat
+    guard format.holdsJSON, !format.carriesSchemaIDs else {
+      diagnostics.report(
+        "record.envelope: records of format \(type(of: format).name) have no schema and payload: format json has", "bad_value", at: span)
+      return
+    }
+    guard plan.record.each == nil else {
+      diagnostics.report("record.envelope: records within records have no envelope: leave envelope or framing out", "bad_value", at: span)
+      return
+    }
+    set { $0.record.envelope = envelope }
   }
 
   /// - Parameters:
@@ -215,23 +252,37 @@ extension PlanBuilder {
 
   // MARK: What becomes of records
 
-  package func check(_ name: PlanText, that: PlanText, otherwise: @autoclosure () -> Check.Otherwise = .quarantine) {
-    guard let that = condition(that, "check \(name.text)") else { return }
+  /// - Parameter kind: of which the records are; nil: all.
+  package func check(
+    _ name: PlanText, that: PlanText, otherwise: @autoclosure () -> Check.Otherwise = .quarantine, kind: Int? = nil
+  ) {
+    guard let that = condition(that, "check \(name.text)", inputs: scope(kind)) else { return }
     if plan.checks.contains(where: { $0.name == name.text }) {
       diagnostics.report("duplicate check \(name.text)", "duplicate_name", at: name.span)
     }
-    let check = Check(name: name.text, that: that, otherwise: otherwise())
+    let check = Check(name: name.text, that: that, otherwise: otherwise(), kind: kind)
     set { $0.checks.append(check) }
   }
 
   /// - Parameter within: nil: every id is kept for ever.
-  package func dedup(id: PlanText, within: PlanDuration? = nil, at span: SourceSpan? = nil) {
-    guard let index = index(of: id, "dedup.id") else { return }
+  package func dedup(id: PlanText, within: PlanDuration? = nil, at span: SourceSpan? = nil) { dedup(ids: [id], within: within, at: span) }
+
+  /// - Parameter ids: fields that make the id together.
+  package func dedup(ids: [PlanText], within: PlanDuration? = nil, at span: SourceSpan? = nil) {
+    let indexes = ids.compactMap { index(of: $0, "dedup.id") }
+    guard indexes.count == ids.count else { return }
+    guard Set(indexes).count == indexes.count, let index = indexes.first else {
+      diagnostics.report("dedup.id must name different fields, at least one", "bad_value", at: span)
+      return
+    }
+    for (index, id) in zip(indexes, ids) { needsAllKinds(index, "dedup.id", id) }
     let microseconds = within.flatMap { $0.microseconds() }
     if microseconds != nil, plan.record.time == nil {
       diagnostics.report("dedup.within needs record.time", "missing_key", at: within?.span)
     }
     spans["dedup"] = span
-    set { $0.dedup = DedupSpec(id: index, withinMicroseconds: microseconds) }
+    var spec = DedupSpec(id: index, withinMicroseconds: microseconds)
+    if indexes.count > 1 { spec.otherIDs = Array(indexes.dropFirst()) }
+    set { $0.dedup = spec }
   }
 }

@@ -6,6 +6,8 @@ package struct PlanTable {
   package var name: String
   /// What the table is called in messages, such as `gold.views`.
   package var what: String
+  /// The kind of records that its rows are made of; nil: all.
+  package var from: PlanText?
   package var filter: PlanFilter?
   // Read in the order in which they are checked, so that problems come in that order. nil: missing, which was reported.
   let by: () -> [PlanText]?
@@ -32,6 +34,8 @@ package struct PlanSilver {
   package var name: String
   /// What the table is called in messages, such as `silver.items`.
   package var what: String
+  /// The kind of records that it has rows of; nil: all.
+  package var from: PlanText?
   /// `LIST as NAME`: a row for each element of a list; nil: a row for each record.
   package var explode: PlanText?
   package var filter: PlanFilter?
@@ -130,18 +134,21 @@ extension PlanBuilder {
     let what = table.what
     // Names of streams may have dots.
     guard isTableName(PlanText(table.name, at: table.span), what, dots: what == "silver") else { return }
+    spans[what] = table.span
     if (plan.silverTables ?? []).contains(where: { $0.name.lowercased() == table.name.lowercased() }) {
       diagnostics.report("\(what): the name \(table.name) is taken", "duplicate_name", at: table.span)
     }
     var silver = SilverTable(name: table.name, columns: [])
+    silver.kind = kind(table.from, what)
+    let scope = scope(silver.kind)
     if let text = table.explode {
-      guard let elements = explode(text, "\(what).explode") else { return }
+      guard let elements = explode(text, "\(what).explode", scope) else { return }
       silver.explode = elements
     }
-    let inputs = silver.inputs(of: plan)
+    let inputs = scope + (silver.explode?.inputs ?? [])
     // The list itself is not repeated in the rows of its elements.
     let list = silver.explode?.list.plainColumn
-    let star = plan.record.fields.indices.filter { $0 != list } + inputs.indices.dropFirst(plan.inputs.count).reversed()
+    let star = plan.record.fieldNumbers(ofKind: silver.kind).filter { $0 != list } + inputs.indices.dropFirst(plan.inputs.count).reversed()
     let written = table.columns()
     let place = written == nil ? "\(what) (all fields)" : "\(what).columns"
     guard let columns = columns(written ?? [PlanText("*", at: table.span)], inputs, star: star, place) else { return }
@@ -153,9 +160,9 @@ extension PlanBuilder {
   }
 
   /// `LIST as NAME`.
-  private func explode(_ text: PlanText, _ what: String) -> ExplodeSpec? {
+  private func explode(_ text: PlanText, _ what: String, _ inputs: [InputColumn]) -> ExplodeSpec? {
     do throws(ExpressionError) {
-      let explode = try compileExplode(text.text, inputs: plan.inputs)
+      let explode = try compileExplode(text.text, inputs: inputs)
       _ = try counted(explode.list)
       return explode
     } catch {
@@ -189,33 +196,39 @@ extension PlanBuilder {
   package func gold(_ table: PlanTable, window written: @autoclosure () -> PlanWindow?) {
     namesTables = true
     guard isTableName(PlanText(table.name, at: table.span), "gold") else { return }
-    let by = by(table, GoldSpec.ownColumns) ?? []
-    let measures = measures(table, GoldSpec.ownColumns + by.map(\.name))
+    let kind = kind(table.from, table.what)
+    let scope = scope(kind)
+    let by = by(table, GoldSpec.ownColumns, scope) ?? []
+    let measures = measures(table, GoldSpec.ownColumns + by.map(\.name), scope)
     guard let written = written(), let window = window(written, table.what) else { return }
     spans["\(table.what).window"] = written.span
     if written.lateness != nil { statedLateness.insert(table.name) }
     let schema =
       by.map { ColumnSchema($0.name, $0.expr.type) } + [ColumnSchema("window_start", .timestamp), ColumnSchema("window_end", .timestamp)]
       + measures.map { ColumnSchema($0.name, $0.type) } + [ColumnSchema("revision", .int64)]
-    let filter = table.filter.flatMap { $0.text() }.flatMap { condition($0, "\(table.what).where") }
-    let spec = GoldSpec(
+    let filter = table.filter.flatMap { $0.text() }.flatMap { condition($0, "\(table.what).where", inputs: scope) }
+    var spec = GoldSpec(
       name: table.name, filter: filter, by: by, window: window, measures: measures,
       partitionBy: partitions(table.partitionBy(), "\(table.what).partition_by", schema, table.partitionSpan))
+    spec.kind = kind
     set { $0.gold.append(spec) }
   }
 
   package func state(_ table: PlanTable) {
     namesTables = true
     guard isTableName(PlanText(table.name, at: table.span), "state") else { return }
-    let written = self.by(table, StateSpec.ownColumns)
+    let kind = kind(table.from, table.what)
+    let scope = scope(kind)
+    let written = self.by(table, StateSpec.ownColumns, scope)
     let by = written ?? []
     if written?.isEmpty == true {
-      diagnostics.report("\(table.what).by must name at least one column", "bad_value", at: table.bySpan)
+      diagnostics.report("\(table.what).by must name at least one column", "bad_value", at: table.bySpan, fault: .noColumns)
     }
-    let measures = measures(table, StateSpec.ownColumns + by.map(\.name))
-    let spec = StateSpec(
-      name: table.name, filter: table.filter.flatMap { $0.text() }.flatMap { condition($0, "\(table.what).where") }, by: by,
+    let measures = measures(table, StateSpec.ownColumns + by.map(\.name), scope)
+    var spec = StateSpec(
+      name: table.name, filter: table.filter.flatMap { $0.text() }.flatMap { condition($0, "\(table.what).where", inputs: scope) }, by: by,
       measures: measures, ttlMicroseconds: table.ttl.flatMap { ttl($0, table.what) })
+    spec.kind = kind
     set { $0.state.append(spec) }
   }
 
@@ -234,12 +247,12 @@ extension PlanBuilder {
   }
 
   /// - Returns: nil: it is missing.
-  private func by(_ table: PlanTable, _ reserved: [String]) -> [OutputColumn]? {
+  private func by(_ table: PlanTable, _ reserved: [String], _ inputs: [InputColumn]) -> [OutputColumn]? {
     guard let texts = table.by() else { return nil }
     var columns: [OutputColumn] = []
     for text in texts {
       do throws(ExpressionError) {
-        let added = try counted(compileSelectList(text.text, inputs: plan.inputs, star: [], taken: reserved + columns.map(\.name)))
+        let added = try counted(compileSelectList(text.text, inputs: inputs, star: [], taken: reserved + columns.map(\.name)))
         warnOfNull(added.map(\.expr), "\(table.what).by", text)
         columns += added
       } catch { diagnostics.report(error, in: "\(table.what).by", of: text) }
@@ -251,7 +264,7 @@ extension PlanBuilder {
     }
     // Tables by key have a row for each shard.
     let origins = columns.compactMap { column in column.expr.plainColumn.map { plan.inputs[$0].origin } }
-    if hasSource, plan.source.live?.misplaced == .perShard, let key = plan.record.key, origins.contains(.field(key)),
+    if hasSource, plan.source.live?.misplaced == .perShard, let key = plan.record.soleKey, origins.contains(.field(key)),
       !origins.contains(.system(.shard))
     {
       let shard = SystemColumn.shard.rawValue
@@ -264,7 +277,7 @@ extension PlanBuilder {
     return columns
   }
 
-  private func measures(_ table: PlanTable, _ taken: [String]) -> [Measure] {
+  private func measures(_ table: PlanTable, _ taken: [String], _ inputs: [InputColumn]) -> [Measure] {
     var names = TableNames(taken)
     return (table.measures() ?? []).compactMap { measure in
       let name = measure.name.text
@@ -273,7 +286,7 @@ extension PlanBuilder {
       }
       guard let text = measure.call() else { return nil }
       do throws(ExpressionError) {
-        let call = try compileMeasure(text.text, inputs: plan.inputs)
+        let call = try compileMeasure(text.text, inputs: inputs)
         if let argument = call.argument { warnOfNull([try counted(argument)], "\(table.what).measure.\(name)", text) }
         return Measure(name: name, function: call.function, argument: call.argument, type: call.type)
       } catch {
@@ -320,7 +333,7 @@ extension PlanBuilder {
     for text in texts {
       for part in text.text.split(separator: ",") {
         guard let partition = partition(PlanText(part.trimmingSpaces, at: text.span), what, columns) else { continue }
-        if result.contains(where: { $0.name.lowercased() == partition.name.lowercased() }) {
+        if result.contains(where: { ColumnNames.folded($0.name) == ColumnNames.folded(partition.name) }) {
           diagnostics.report("\(what): duplicate \(partition.name)", "duplicate_name", at: text.span)
         }
         result.append(partition)
@@ -348,7 +361,8 @@ extension PlanBuilder {
     }
     guard let column = columns.first(where: { $0.name == name }) else {
       diagnostics.report(
-        "\(what): the table has no column \(name)", "unknown_column", at: text.span, suggestion: nearestName(name, in: columns.map(\.name)))
+        "\(what): the table has no column \(name)", "unknown_column", at: text.span, suggestion: nearestName(name, in: columns.map(\.name)),
+        fault: .unknownPartition)
       return nil
     }
     if column.type.isNested {
@@ -361,7 +375,12 @@ extension PlanBuilder {
         "\(what): \(name) is \(column.type.name), \(transform.rawValue) needs a timestamp", "type_mismatch", at: text.span)
     }
     let own = transform == .identity ? name : "\(name)_\(transform.rawValue)"
-    if transform != .identity, let same = columns.first(where: { $0.name.lowercased() == own.lowercased() }) {
+    if PartitionStep.nameBytes(own) > PartitionStep.nameBytesMax {
+      diagnostics.report(
+        "\(what): the name \(own.shortened(toBytes: 60)) has \(PartitionStep.nameBytes(own)) bytes as part of a directory's name, where ASCII characters other than letters, digits, -, _, ., + and blanks count three times; a partition column has at most \(PartitionStep.nameBytesMax): rename the column",
+        "bad_name", at: text.span)
+    }
+    if transform != .identity, let same = columns.first(where: { ColumnNames.folded($0.name) == ColumnNames.folded(own) }) {
       diagnostics.report("\(what): the table already has a column \(same.name)", "duplicate_name", at: text.span)
     }
     return PartitionColumn(transform: transform, column: name, name: own)

@@ -1,10 +1,14 @@
 import WeirCore
 import WeirOperators
+import WeirS3Settings
 
 /// Checks of the plan as a whole, and what is right by the rules and probably not what is meant.
 extension PlanBuilder {
   func checkWhole(at span: SourceSpan?) {
     checkSource()
+    narrowFormat()
+    checkPaths()
+    checkSilverNames()
     warn()
     if !namesTables {
       diagnostics.report(
@@ -13,15 +17,65 @@ extension PlanBuilder {
     }
   }
 
+  /// Bytes of a data file's name, and some for longer numbers in it.
+  private static let fileBytesMax = 70
+  /// Of a path in a directory: the kernel takes 4,095, and the lake's own path is some of them.
+  private static let localPathBytesMax = 3000
+
+  /// Directories of partitions that fit in no form: those of very many columns, or of long names.
+  private func checkPaths() {
+    guard !diagnostics.hasErrors else { return }
+    let location = S3Location.accepts(plan.lake.path) ? try? S3Location(plan.lake.path) : nil
+    if let location, PlanBuilder.hasEscape(location.prefix) {
+      diagnostics.report(
+        "lake.path: the prefix \(location.prefix) has % with two hexadecimal digits; Weir and S3 take them as they are, and delta-rs (polars, DuckDB) decodes them and finds no table there: choose a prefix without them if other programs read the tables",
+        "encoded_prefix", at: nil, severity: .warning)
+    }
+    let most = location.map { $0.pathBytesMax } ?? PlanBuilder.localPathBytesMax
+    for table in plan.tables where !table.partitionBy.isEmpty {
+      let steps = table.partitionBy.reduce(0) { $0 + PartitionStep.leastBytes($1.name) + 1 }
+      let bytes = table.name.utf8.count + 1 + steps + PlanBuilder.fileBytesMax
+      if bytes > most {
+        diagnostics.report(
+          "\(table.name): the paths of its files have \(bytes) bytes or more with their \(table.partitionBy.count) partition columns, and the lake \(plan.lake.path) has room for \(most): shorten names, or partition by fewer columns",
+          "bad_name", at: nil)
+      }
+    }
+  }
+
+  private static func hasEscape(_ text: String) -> Bool {
+    text.split(separator: "%", omittingEmptySubsequences: false).dropFirst().contains { part in
+      part.utf8.count >= 2 && part.prefix(2).allSatisfy(\.isHexDigit)
+    }
+  }
+
+  /// A plan keeps no more of what its format's settings name than the fields need: those of all kinds.
+  private func narrowFormat() {
+    guard let format = plan.record.format else { return }
+    let fields = plan.record.fields + (plan.record.route?.kinds ?? []).flatMap { $0.fields.map(\.field) }
+    set { $0.record.format = FormatSpec(format.format.narrowed(to: fields)) }
+  }
+
+  /// A table of all records has the stream's name, and one of a kind the kind's.
+  private func checkSilverNames() {
+    let stream = plan.source.stream
+    guard plan.silver != nil, let same = plan.silverTables?.first(where: { $0.name.lowercased() == stream.lowercased() }) else { return }
+    diagnostics.report(
+      "silver.\(same.name): silver itself is a table of the name \(stream), that of the stream: give the kind or table another name",
+      "duplicate_name", at: spans["silver.\(same.name)"])
+  }
+
   private func checkSource() {
     let isLive = plan.source.live != nil
     if isLive, plan.dedup != nil, plan.record.key == nil {
       diagnostics.report(
         "dedup without record.key: duplicates are found within a partition only", "partition_only", at: spans["dedup"], severity: .warning)
     }
-    if let format = plan.record.format, !format.format.readsLines, hasSource, !isLive {
+    if let format = plan.record.format, !format.format.readsLines, format.format.captureFraming == nil, hasSource, !isLive {
+      let why =
+        format.format.carriesSchemaIDs ? "have no schema ids;" : "cannot be such records: write framing: delimited if the files have it, or"
       diagnostics.report(
-        "record.format \(format.name): lines of a plain capture have no schema ids; record the topic with `weir capture` and replay it with source.kafka",
+        "record.format \(format.name): lines of a plain capture \(why) record the topic with `weir capture` and replay it with source.kafka",
         "bad_value", at: spans["record"])
     }
     checkFraming(isLive)

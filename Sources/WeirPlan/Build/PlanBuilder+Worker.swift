@@ -160,7 +160,7 @@ extension PlanBuilder {
   package func lake(_ written: PlanLake = PlanLake()) {
     let keepsRows = written.keepsRows ?? (plan.bronze != nil || plan.hasSilver)
     var spec = LakeSpec(flushBytes: keepsRows ? LakeSpec.flushBytesWithRows : LakeSpec.flushBytesWithoutRows)
-    if let path = written.path, diagnostics.isLake(path, "lake.path") { spec.path = path.text }
+    if let path = written.path, diagnostics.within(.lakePath, { diagnostics.isLake(path, "lake.path") }) { spec.path = path.text }
     spec.store = written.store
     if let keep = written.ledgerKeep { spec.ledgerKeepMicroseconds = keep }
     if let every = written.flushEvery { spec.flushEveryMicroseconds = every }

@@ -68,7 +68,7 @@ package final class PlanBuilder {
         if c < there { all.append(input) } else { absent.append(input) }
       }
     }
-    for system in SystemColumn.allCases {
+    for system in SystemColumn.allCases where system != .kind || plan.record.route != nil {
       let type: ColumnType = system == .arrival ? .timestamp : system == .position ? .int64 : .string
       all.append(InputColumn(name: system.rawValue, type: type, nullable: false, origin: .system(system)))
     }

@@ -10,20 +10,10 @@ package enum Explain {
     out += promise(plan)
     let schemas = plan.record.registry.map { ", schemas of \($0.url)" } ?? ""
     out += ["", "record (\(type(of: plan.record.recordFormat).name)\(schemas))"]
-    for (i, field) in plan.record.fields.enumerated() {
-      var notes: [String] = []
-      if field.required { notes.append("required") }
-      if let coerce = field.coerce { notes.append(coerce.text) }
-      switch field.encoding {
-      case .natural: break
-      case .json: notes.append("any JSON value as its text")
-      default: notes.append("from \(field.encoding.rawValue) since 1970")
-      }
-      if let path = field.path { notes.append("at \(FieldPath.text(path))") }
-      if plan.record.key == i { notes.append("key") }
-      if plan.record.time?.field == i { notes.append("event time") }
-      if plan.dedup?.id == i { notes.append("id") }
-      out.append("  \(pad(field.name, 20)) \(pad(field.type.name, 14)) \(notes.joined(separator: ", "))")
+    let common = plan.record.route?.common ?? plan.record.fields.count
+    out += plan.record.fields.prefix(common).enumerated().map { self.field($1, $0, plan) }
+    for kind in plan.record.route?.kinds ?? [] {
+      out += ["", "kind \(kind.name)   \(self.says(kind, plan))"] + kind.fields.map { self.field($0.field, $0.index, plan) }
     }
     for lookup in plan.lookups {
       let columns = lookup.columns.map { "\($0.name) \($0.type.name)" }.joined(separator: ", ")
@@ -31,7 +21,11 @@ package enum Explain {
       out += ["", "lookup \(lookup.name) by \(plan.record.fields[lookup.key].name), from \(lookup.file)\(refresh)", "  \(columns)"]
     }
     if !plan.checks.isEmpty {
-      out += ["", "checks"] + plan.checks.map { "  \(pad($0.name, 20)) \($0.that.text)   else \($0.otherwise.rawValue)" }
+      out +=
+        ["", "checks"]
+        + plan.checks.map {
+          "  \(pad($0.name, 20)) \($0.that.text)   else \($0.otherwise.rawValue)\(from($0.kind, plan).map { "   \($0)" } ?? "")"
+        }
     }
     let compiled = CompiledPlan(plan, lookups: lookups)
     for table in plan.tables {
@@ -40,14 +34,16 @@ package enum Explain {
         "", "table \(table.name)\(partitionBy.isEmpty ? "" : "   partitioned by " + partitionBy.map(\.name).joined(separator: ", "))",
       ]
       if let i = table.kind.gold {
+        if let from = from(plan.gold[i].kind, plan) { out.append("  \(from)") }
         out += gold(plan.gold[i], place(compiled.aggregates[i].isFinishedInLane, plan), plan.record.time)
       }
-      if case .silverTable(let number) = table.kind { out += silver(plan.silverTables?[number]) }
+      if case .silverTable(let number) = table.kind { out += silver(plan.silverTables?[number], plan) }
       out += table.columns.map { "  \(pad($0.name, 20)) \($0.type.name)" }
     }
     for (i, state) in plan.state.enumerated() {
       let aggregate = compiled.aggregates[compiled.goldCount + i]
       out += ["", "state \(state.name)", "  \(place(aggregate.isFinishedInLane, plan))"]
+      if let from = from(state.kind, plan) { out.append("  \(from)") }
       if let filter = state.filter { out.append("  where \(filter.text)") }
       out += state.by.map { "  \(pad($0.name, 20)) \(pad($0.expr.type.name, 14)) by \($0.expr.text)" }
       out += state.measures.map(measure)
@@ -58,6 +54,32 @@ package enum Explain {
     }
     if let sinks = plan.sinks { out += self.sinks(sinks, plan) }
     return out.joined(separator: "\n")
+  }
+
+  private static func field(_ field: Field, _ number: Int, _ plan: Plan) -> String {
+    var notes: [String] = []
+    if field.required { notes.append("required") }
+    if let coerce = field.coerce { notes.append(coerce.text) }
+    switch field.encoding {
+    case .natural: break
+    case .json: notes.append("any JSON value as its text")
+    default: notes.append("from \(field.encoding.rawValue) since 1970")
+    }
+    if let path = field.path { notes.append("at \(FieldPath.text(path))") }
+    if plan.record.keys.contains(number) { notes.append("key") }
+    if plan.record.time?.field == number { notes.append("event time") }
+    if plan.dedup?.ids.contains(number) == true { notes.append("id") }
+    return "  \(pad(field.name, 20)) \(pad(field.type.name, 14)) \(notes.joined(separator: ", "))"
+  }
+
+  /// Which records are of a kind.
+  private static func says(_ kind: RecordKind, _ plan: Plan) -> String {
+    let by = plan.record.route.map { plan.record.fields[$0.by].name } ?? ""
+    return "\(by) is \(kind.values.joined(separator: " or "))"
+  }
+
+  private static func from(_ kind: Int?, _ plan: Plan) -> String? {
+    kind.flatMap { plan.record.route?.kinds[$0] }.map { "of kind \($0.name)" }
   }
 
   private static func sinks(_ sinks: SinkSpec, _ plan: Plan) -> [String] {
@@ -84,7 +106,7 @@ package enum Explain {
 
   /// What a pipeline promises about records by key, and what breaks it.
   private static func promise(_ plan: Plan) -> [String] {
-    guard let live = plan.source.live, let key = plan.record.key.map({ plan.record.fields[$0].name }) else { return [] }
+    guard let live = plan.source.live, let key = plan.record.keyText else { return [] }
     if live.reshards { return promiseOfRanges(live, key) }
     let rule =
       live.partitioner.map { "by \($0.rawValue)" }
@@ -138,8 +160,9 @@ package enum Explain {
     "  \(pad(m.name, 20)) \(pad(m.type.name, 14)) \(m.function.rawValue)(\(m.argument?.text ?? ""))"
   }
 
-  private static func silver(_ table: SilverTable?) -> [String] {
+  private static func silver(_ table: SilverTable?, _ plan: Plan) -> [String] {
     [
+      from(table?.kind, plan).map { "  \($0)" },
       table?.explode.map { "  a row for each element of \($0.list.text) as \($0.name), numbered by \(ExplodeSpec.index) from 0" },
       table?.filter.map { "  where \($0.text)" },
     ].compactMap(\.self)
@@ -162,15 +185,23 @@ package enum Explain {
   private static func dataflow(_ plan: Plan) -> [String] {
     var out = ["  \(plan.source.settings.summary(of: plan))"]
     func step(_ s: String) { out.append("    └─ " + s) }
+    if plan.record.envelope == .connect { step("a record with schema and payload is its payload") }
+    if plan.record.tombstones == .drop { step("records without a value are counted as filtered") }
     if let each = plan.record.each {
       step("each element of \(each.isEmpty ? "a record that is an array" : FieldPath.text(each)) is a record")
+    }
+    if let route = plan.record.route {
+      let other = route.otherwise == .drop ? "others are filtered" : "others ─► quarantine/\(plan.source.stream)"
+      step("kinds by \(plan.record.fields[route.by].name): \(route.kinds.map(\.name).joined(separator: ", ")); \(other)")
     }
     step("decode, shard watermark")
     if !plan.checks.isEmpty { step("checks: \(plan.checks.map(\.name).joined(separator: ", "))  ─► quarantine/\(plan.source.stream)") }
     if let dedup = plan.dedup {
       let within = dedup.withinMicroseconds.map { " within \($0 / 1000) ms" } ?? ""
       let key = plan.record.key == nil ? plan.source.live == nil ? "" : "partition and " : "key and "
-      step("dedup by \(key)\(plan.record.fields[dedup.id].name)\(within)  ─► duplicates are counted")
+      step(
+        "dedup by \(key)\(dedup.ids.map { plan.record.fields[$0].name }.joined(separator: ", "))\(within)\(plan.record.route == nil ? "" : ", each kind by itself")  ─► duplicates are counted"
+      )
     }
     if !plan.lookups.isEmpty { step("lookups: \(plan.lookups.map(\.name).joined(separator: ", "))") }
     step("cut ─► files and lane state ─► ledger entry ─► Delta tables, state table")

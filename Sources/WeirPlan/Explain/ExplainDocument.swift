@@ -14,12 +14,17 @@ package enum ExplainDocument {
     let places = compiled.aggregates.map { $0.isFinishedInLane ? "lane" : "merge" }
     return .members([
       "format": .int(format), "pipeline": .string(plan.pipeline), "plan_hash": .string(PlanMeaning.hash(plan).hex),
-      "source": source(plan.source), "record": record(plan.record),
+      "source": source(plan.source), "record": record(plan.record), "route": plan.record.route.map { route($0, plan.record) } ?? .null,
       "checks": list(plan.checks) {
-        .members(["name": .string($0.name), "that": .string($0.that.text), "otherwise": .string($0.otherwise.rawValue)])
+        .members([
+          "name": .string($0.name), "that": .string($0.that.text), "otherwise": .string($0.otherwise.rawValue), "from": kind($0.kind, plan),
+        ])
       },
       "dedup": plan.dedup.map {
-        .members(["id": .string(plan.record.fields[$0.id].name), "within_us": int($0.withinMicroseconds)])
+        .members([
+          "id": .string(plan.record.fields[$0.id].name), "other_ids": list($0.otherIDs ?? []) { .string(plan.record.fields[$0].name) },
+          "within_us": int($0.withinMicroseconds),
+        ])
       } ?? .null,
       "lookups": list(plan.lookups) {
         .members([
@@ -34,7 +39,9 @@ package enum ExplainDocument {
           "partition_by": list(table.partitionBy) {
             .members(["name": .string($0.name), "column": .string($0.column), "transform": .string($0.transform.rawValue)])
           },
-          "aggregate": gold.map { aggregate(plan.gold[$0].filter, plan.gold[$0].by, plan.gold[$0].measures, places[$0]) } ?? .null,
+          "aggregate": gold.map {
+            aggregate(plan.gold[$0].filter, plan.gold[$0].by, plan.gold[$0].measures, places[$0], from: kind(plan.gold[$0].kind, plan))
+          } ?? .null,
           "window": gold.map { window(plan.gold[$0].window) } ?? .null, "rows": rows(table.kind, plan),
         ])
       },
@@ -42,7 +49,8 @@ package enum ExplainDocument {
         plan.state.enumerated().map { i, state in
           .members([
             "table": .string(state.name),
-            "aggregate": aggregate(state.filter, state.by, state.measures, places[compiled.goldCount + i]),
+            "aggregate": aggregate(
+              state.filter, state.by, state.measures, places[compiled.goldCount + i], from: kind(state.kind, plan)),
             "ttl_us": int(state.ttlMicroseconds),
           ])
         }),
@@ -78,6 +86,8 @@ package enum ExplainDocument {
   private static func record(_ record: RecordSpec) -> JSONValue {
     .members([
       "format": .string(type(of: record.recordFormat).name), "key": record.key.map { .string(record.fields[$0].name) } ?? .null,
+      "other_keys": list(record.otherKeys ?? []) { .string(record.fields[$0].name) },
+      "envelope": record.envelope.map { .string($0.rawValue) } ?? .null, "tombstones": .string((record.tombstones ?? .quarantine).rawValue),
       "time": record.time.map {
         .members([
           "field": .string(record.fields[$0.field].name), "out_of_order_us": .int($0.outOfOrderMicroseconds),
@@ -85,19 +95,38 @@ package enum ExplainDocument {
         ])
       } ?? .null,
       "each": record.each.map { .array($0.map(step)) } ?? .null,
-      "fields": list(record.fields) {
-        .members([
-          "name": .string($0.name), "type": .string($0.type.name), "required": .bool($0.required),
-          "encoding": .string($0.encoding.rawValue), "path": .array(($0.path ?? [.name($0.name)]).map(step)),
-        ])
+      "fields": list(Array(record.fields.prefix(record.route?.common ?? record.fields.count)), field),
+    ])
+  }
+
+  private static func field(_ field: Field) -> JSONValue {
+    .members([
+      "name": .string(field.name), "type": .string(field.type.name), "required": .bool(field.required),
+      "encoding": .string(field.encoding.rawValue), "path": .array(field.steps.map(step)),
+    ])
+  }
+
+  /// Several kinds of records. `record.fields` are those that all have.
+  private static func route(_ route: RouteSpec, _ record: RecordSpec) -> JSONValue {
+    .members([
+      "by": .string(record.fields[route.by].name), "otherwise": .string(route.otherwise.rawValue),
+      "kinds": list(route.kinds) {
+        .members(["name": .string($0.name), "is": list($0.values) { .string($0) }, "fields": list($0.fields) { field($0.field) }])
       },
     ])
   }
 
+  /// The name of the kind that a check or table is of; null: of all.
+  private static func kind(_ number: Int?, _ plan: Plan) -> JSONValue {
+    number.flatMap { plan.record.route?.kinds[$0] }.map { .string($0.name) } ?? .null
+  }
+
   /// `finished_in`: `lane`, where all records of a key are in one, or `merge`.
-  private static func aggregate(_ filter: Expr?, _ by: [OutputColumn], _ measures: [Measure], _ place: String) -> JSONValue {
+  private static func aggregate(
+    _ filter: Expr?, _ by: [OutputColumn], _ measures: [Measure], _ place: String, from: JSONValue
+  ) -> JSONValue {
     .members([
-      "where": filter.map { .string($0.text) } ?? .null,
+      "from": from, "where": filter.map { .string($0.text) } ?? .null,
       "by": list(by) { .members(["name": .string($0.name), "type": .string($0.expr.type.name), "expression": .string($0.expr.text)]) },
       "measures": list(measures) {
         .members([
@@ -114,7 +143,7 @@ package enum ExplainDocument {
     guard case .silverTable(let number) = kind, let table = plan.silverTables?[number] else { return .null }
     return .members([
       "explode": table.explode.map { .string($0.list.text) } ?? .null, "element": table.explode.map { .string($0.name) } ?? .null,
-      "where": table.filter.map { .string($0.text) } ?? .null,
+      "where": table.filter.map { .string($0.text) } ?? .null, "from": Self.kind(table.kind, plan),
     ])
   }
 

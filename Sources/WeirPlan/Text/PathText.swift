@@ -61,13 +61,24 @@ package enum PathText {
     return scheme
   }
 
+  /// For a text such as `s3:/bucket`, `s3a://bucket` or `s3//bucket`: the words that name the address it means; nil: it means none.
+  private static func meantBucket(_ text: String) -> String? {
+    let start = text.prefix { $0 != "/" && $0 != ":" && $0 != "\\" }
+    guard ["s3", "s3a", "s3n"].contains(start.lowercased()) else { return nil }
+    let rest = text[start.endIndex...]
+    guard rest.hasPrefix(":") || rest.hasPrefix("//") else { return nil }
+    let place = rest.drop { ":/\\".contains($0) }.replacing("\\", with: "/")
+    return S3Location.isPlace(place) ? ": s3://\(place)" : ""
+  }
+
   /// The place of a lake: a path, or `s3://bucket/prefix`. nil: it can be one.
   package static func lakeProblem(_ text: String) -> Problem? {
     guard S3Location.accepts(text) else {
       var problem = problem(text)
-      // The form that is meant.
-      if let scheme = scheme(of: text), ["s3", "s3a", "s3n"].contains(scheme) {
-        problem?.advice = "A bucket is written s3://BUCKET/PREFIX; ./\(text) is a directory with this name."
+      if let meant = meantBucket(text) {
+        let advice = "A bucket is written s3://BUCKET/PREFIX\(meant); ./\(text) is a directory with this name."
+        if problem == nil { problem = Problem(reason: "\(text) is not an address of S3, and is not meant as a directory", advice: advice) }
+        problem?.advice = advice
       }
       return problem
     }

@@ -40,6 +40,13 @@ package struct AdapterRegistry: Sendable {
     try await objectStores.first { $0.accepts(path) }?.examine(path, settings: settings, effects) ?? []
   }
 
+  /// See ``ObjectStoreAdapter/found(above:_:settings:_:)``.
+  func found(
+    above path: String, _ place: PlacePath, settings: [String: String], _ effects: LakeEffects
+  ) async throws(WeirError) -> PlacesAbove {
+    try await objectStores.first { $0.accepts(path) }?.found(above: path, place, settings: settings, effects) ?? PlacesAbove()
+  }
+
   /// The format of a lake's tables.
   func tables(_ spec: TableFormatSpec?) -> any TableFormat {
     guard let adapter = spec.map({ spec in tableFormats.first { $0.name == spec.adapter } }) ?? tableFormats.first else {
@@ -106,9 +113,12 @@ package protocol LiveSource: Sendable {
 /// What the command line says instead of the pipeline file.
 package struct SourceOverrides: Sendable {
   var brokers: String?
+  /// Another program's checkpoints are taken over where they are ahead of the ledger.
+  var acceptsCheckpoints: Bool
 
-  package init(brokers: String? = nil) {
+  package init(brokers: String? = nil, acceptsCheckpoints: Bool = false) {
     self.brokers = brokers
+    self.acceptsCheckpoints = acceptsCheckpoints
   }
 }
 

@@ -6,6 +6,7 @@ import WeirDynamoDBSettings
 import WeirEngine
 import WeirLocal
 import WeirPlan
+import WeirReport
 
 /// `store: {dynamodb: TABLE}`: a table of DynamoDB. Its place is `dynamodb://TABLE`.
 struct DynamoDBAdapter: StateTableAdapter {
@@ -51,7 +52,7 @@ struct DynamoDBAdapter: StateTableAdapter {
     do { settings = try DynamoDBSettings(place: place) } catch { throw DynamoDBAdapter.error(error) }
     return DynamoDBStateTable(
       table: settings.table, sender: ConfiguredDynamoDB(settings), clock: SystemClock(), random: SystemRandom(),
-      readOnly: isReader, create: settings.create)
+      readOnly: isReader, create: settings.create, notice: { Console().talk("state table: \($0)") })
   }
 
   private static func error(_ problem: DynamoDBSettingProblem) -> WeirError {

@@ -2,6 +2,7 @@ import WeirCore
 import WeirEngine
 import WeirKafka
 import WeirKafkaSettings
+import WeirLocal
 import WeirPlan
 
 extension LibraryVersion {
@@ -22,9 +23,37 @@ struct KafkaSourceAdapter: SourceAdapter {
     return try KafkaCaptureTarget(settings as? KafkaSourceSpec, request)
   }
 
+  func examine(_ settings: any SourceSettings, report: (String, StoreFinding) -> Void) async throws(WeirError) {
+    guard let spec = settings as? KafkaSourceSpec, case .time(let start) = spec.settings.start,
+      let notice = FutureStart.onKafka(start, now: SystemClock().wallMicroseconds)
+    else { return }
+    report("source.kafka.start", StoreFinding(what: CivilTime.text(ofMicroseconds: start), notice: notice))
+  }
+
   func costs(_ settings: any SourceSettings, _ question: CostQuestion) -> [ServiceCost] {
     guard let spec = settings as? KafkaSourceSpec else { return [] }
     return KafkaCost.services(spec.settings.brokers, question.activity, question.inputs)
+  }
+}
+
+/// What a start at a time in the future means, which few expect.
+enum FutureStart {
+  /// Of a line in the log: a warning.
+  static let level = 4
+
+  /// - Parameters:
+  ///   - start: UTC microseconds since 1970.
+  ///   - now: the same.
+  /// - Returns: nil: it is not in the future.
+  static func onKafka(_ start: Int64, now: Int64) -> String? {
+    guard start > now else { return nil }
+    return
+      "it is in the future, and no record is that young: partitions without a committed position are read from their end, and nothing before that"
+  }
+
+  /// The same for Kinesis, which compares arrivals with the time.
+  static func onKinesis(_ start: Int64, now: Int64) -> String? {
+    start > now ? "it is in the future: records that arrive before it are not read" : nil
   }
 }
 
@@ -42,7 +71,15 @@ struct KafkaLiveSource: LiveSource {
   }
 
   func group(_ overrides: SourceOverrides, memory: MemoryBudget, log: @escaping ClientLog) async throws -> any ShardGroup {
+    if overrides.acceptsCheckpoints {
+      throw WeirError(
+        .config, "--accept-checkpoints is for Kinesis, and the pipeline reads Kafka",
+        advice: "A Kafka worker reads from the ledger's positions, whatever the group has committed: leave it out.")
+    }
     let observer = KafkaObserver(log: log)
+    if case .time(let start) = spec.settings.start, let notice = FutureStart.onKafka(start, now: SystemClock().wallMicroseconds) {
+      log(FutureStart.level, "start", "\(CivilTime.text(ofMicroseconds: start)): \(notice)")
+    }
     try await SecretService.fetch(spec.settings.secrets)
     let shards = try await count(overrides, observer)
     return try KafkaGroup(

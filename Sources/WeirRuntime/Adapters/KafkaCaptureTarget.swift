@@ -1,6 +1,7 @@
 import WeirCore
 import WeirKafka
 import WeirKafkaSettings
+import WeirLocal
 import WeirPlan
 
 /// Topics, as `weir capture` reads them.
@@ -37,6 +38,9 @@ struct KafkaCaptureTarget: CaptureTarget {
   }
 
   func open(log: @escaping ClientLog) async throws -> any CapturableSource {
+    if case .time(let start) = spec.settings.start, let notice = FutureStart.onKafka(start, now: SystemClock().wallMicroseconds) {
+      log(FutureStart.level, "start", "\(CivilTime.text(ofMicroseconds: start)): \(notice)")
+    }
     try await SecretService.fetch(spec.settings.secrets)
     return try KafkaCapture(
       KafkaWiring.settings(spec, brokers: brokers, shards: KafkaCaptureTarget.partitionsExpected),

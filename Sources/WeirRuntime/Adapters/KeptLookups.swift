@@ -9,7 +9,7 @@ enum KeptLookups {
   /// - Throws: what the lake throws.
   static func of(_ file: String, lake: String?) async throws -> [String: [UInt8]] {
     guard let sketch = try LoadedPipeline.withoutLookups(file: file, sections: .withClients)?.pipeline else { return [:] }
-    let wiring = try await Wiring(try Places(sketch, lake: lake, store: nil), withState: false)
+    let wiring = try await Wiring(try Places(sketch, lake: lake, store: nil), withState: false, isLooking: true)
     defer { wiring.threads.stop() }
     let layout = LedgerLayout(pipeline: sketch.plan.pipeline)
     guard

@@ -22,8 +22,7 @@ struct KinesisSourceAdapter: SourceAdapter {
 
   func examine(_ settings: any SourceSettings, report: (String, StoreFinding) -> Void) async throws(WeirError) {
     guard let spec = settings as? KinesisSourceSpec else { return }
-    if case .time(let start) = spec.settings.start, start > SystemClock().wallMicroseconds {
-      let notice = "it is in the future: records that arrive before it are not read"
+    if case .time(let start) = spec.settings.start, let notice = FutureStart.onKinesis(start, now: SystemClock().wallMicroseconds) {
       report("source.kinesis.start", StoreFinding(what: "\(CivilTime.text(ofMicroseconds: start))", notice: notice))
     }
     let clients = try await KinesisClients.make(spec.settings)
@@ -56,14 +55,18 @@ struct KinesisLiveSource: LiveSource {
     if overrides.brokers != nil {
       throw WeirError(.config, "--brokers is for Kafka, and the pipeline reads Kinesis", advice: "Leave it out.")
     }
+    if case .time(let start) = spec.settings.start, let notice = FutureStart.onKinesis(start, now: SystemClock().wallMicroseconds) {
+      log(FutureStart.level, "kinesis", "start \(CivilTime.text(ofMicroseconds: start)): \(notice)")
+    }
     let share = min(64 << 20, Int(memory.queueBytes)) / KinesisLiveSource.shardsExpected
     return try await KinesisLiveSource.group(
-      spec, blockBytes: min(memory.blockBytes, max(64 << 10, share)), memory: self.memory, log: log)
+      spec, blockBytes: min(memory.blockBytes, max(64 << 10, share)), memory: self.memory, acceptsCheckpoints: overrides.acceptsCheckpoints,
+      log: log)
   }
 
   /// A group that was not joined.
   static func group(
-    _ spec: KinesisSourceSpec, blockBytes: Int, memory: KinesisMemory, log: @escaping ClientLog
+    _ spec: KinesisSourceSpec, blockBytes: Int, memory: KinesisMemory, acceptsCheckpoints: Bool = false, log: @escaping ClientLog
   ) async throws(WeirError) -> KinesisGroup {
     let settings = spec.settings
     let clients = try await KinesisClients.make(settings)
@@ -77,7 +80,7 @@ struct KinesisLiveSource: LiveSource {
     let parts = KinesisParts(
       requests: KinesisRequests(clients.stream, stream: spec.stream, arn: settings.arn), shardRequests: shardRequests,
       table: LeaseTable(clients.leases, name: settings.app), clock: SystemClock(), random: SystemRandom(), memory: memory,
-      log: { log(4, "kinesis", $0) })
+      acceptsCheckpoints: acceptsCheckpoints, log: { log(4, "kinesis", $0) })
     return KinesisGroup(spec, parts, blockBytes: blockBytes)
   }
 }
@@ -87,7 +90,7 @@ package enum KinesisWiring {
   /// What puts records into a stream, which exists; region and endpoint are those of the environment.
   /// - Parameter stream: its name or its ARN.
   /// - Throws: `config`, `topic_missing`, `refused`, `unavailable`.
-  package static func putter(_ stream: String, clock: any Clock) async throws(WeirError) -> KinesisPutter {
+  package static func putter(_ stream: String, aggregates: Bool, clock: any Clock) async throws(WeirError) -> KinesisPutter {
     var settings = KinesisSettingsSpec()
     var name = stream
     if let parts = KinesisNames.parts(ofARN: stream) {
@@ -96,8 +99,8 @@ package enum KinesisWiring {
       throw WeirError(.config, "--kinesis must be the name or the ARN of a stream, not \(Printable.text(stream, bytesMax: 200))")
     }
     let clients = try await KinesisClients.make(settings)
-    let putter = KinesisPutter(KinesisRequests(clients.stream, stream: name, arn: settings.arn), clock: clock)
-    _ = try await putter.shards()
+    let putter = KinesisPutter(KinesisRequests(clients.stream, stream: name, arn: settings.arn), clock: clock, aggregates: aggregates)
+    try await putter.shards()
     return putter
   }
 }

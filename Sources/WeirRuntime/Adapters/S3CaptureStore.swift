@@ -20,7 +20,7 @@ struct S3CaptureStore: CaptureStore, CaptureAhead.Fetching {
     var places: [String: S3CaptureObjects] = [:]
     for name in names {
       let settings = try S3Settings(try S3Location(objects: name), options: options)
-      let sender = try await AWSWiring.client(of: .s3, endpoint: settings.endpoint, region: settings.region)
+      let sender = try await S3Adapter.sender(settings)
       places[name] = S3CaptureObjects(
         settings, isFolder: name.hasSuffix("/"), sender: sender, clock: effects.clock, random: effects.random)
     }

@@ -19,6 +19,8 @@ package protocol StateTableAdapter: Sendable {
   func checked(_ place: String) throws(WeirError) -> String
   /// Where the table of a plan is, whose file is in a directory.
   func place(_ settings: any StateTableSettings, in directory: String) -> String
+  /// The directory of this machine that a table is in; nil: it is in a service.
+  func directory(of place: String) -> String?
   /// Opens the table to write it, and makes it where it is missing.
   /// - Parameter memory: of the worker.
   func open(_ place: String, memory: MemoryBudget, thread: BlockingThreads) throws(WeirError) -> any StateTable
@@ -36,6 +38,7 @@ extension StateTableAdapter {
   /// The key below `store`.
   var name: String { settings.adapter }
 
+  package func directory(of place: String) -> String? { nil }
   package func replacement(of place: String) async throws -> StateTableReplacement? { nil }
   package func costs(_ place: String, _ question: CostQuestion) -> [ServiceCost] { [] }
   package func examine(_ place: String, thread: BlockingThreads) async throws(WeirError) -> [StoreFinding] { [] }
@@ -70,6 +73,8 @@ struct LMDBAdapter: StateTableAdapter {
     Paths.resolve((settings as? LMDBSettings ?? LMDBSettings()).path, in: directory)
   }
 
+  func directory(of place: String) -> String? { place }
+
   func open(_ place: String, memory: MemoryBudget, thread: BlockingThreads) throws(WeirError) -> any StateTable {
     try LMDBStateTable(path: place, pagesMax: memory.statePagesMax, thread: thread)
   }
@@ -93,6 +98,9 @@ extension AdapterRegistry {
     }
     return adapter.place(store.settings, in: directory)
   }
+
+  /// The directory of this machine that a state table is in; nil: it is in a service.
+  func directory(ofStateTable place: String) -> String? { stateTableAdapter(place).directory(of: place) }
 
   /// Opens a state table to read it.
   package func stateTable(at place: String, thread: BlockingThreads = BlockingThreads(count: 1)) throws(WeirError) -> any StateTableReader {

@@ -1,3 +1,4 @@
+import WeirAWS
 import WeirConfiguration
 import WeirCore
 import WeirDelta
@@ -21,9 +22,26 @@ protocol ObjectStoreAdapter: Sendable {
   /// Settings of the store that would harm a lake; empty: there are none to look at.
   /// - Throws: `config`.
   func examine(_ path: String, settings: [String: String], _ effects: LakeEffects) async throws(WeirError) -> [StoreFinding]
+  /// Which of the places above a lake's path hold tables or lakes, as far as a few requests show it; empty: nothing is asked.
+  /// - Throws: `config`.
+  func found(above path: String, _ place: PlacePath, settings: [String: String], _ effects: LakeEffects) async throws(WeirError)
+    -> PlacesAbove
+}
+
+/// What is above a place.
+struct PlacesAbove: Sendable {
+  /// With a `_delta_log` in them.
+  var tables: Set<PlacePath> = []
+  /// With a `_weir` in them.
+  var lakes: Set<PlacePath> = []
+  /// Why the rest is not known; nil: all is, or may not be listed.
+  var unanswered: WeirError?
 }
 
 extension ObjectStoreAdapter {
+  func found(above path: String, _ place: PlacePath, settings: [String: String], _ effects: LakeEffects) async throws(WeirError)
+    -> PlacesAbove
+  { PlacesAbove() }
   func costs(_ path: String, _ question: CostQuestion) -> [ServiceCost] { [] }
   func examine(_ path: String, settings: [String: String], _ effects: LakeEffects) async throws(WeirError) -> [StoreFinding] { [] }
 }
@@ -66,9 +84,16 @@ struct S3Adapter: ObjectStoreAdapter {
 
   func accepts(_ path: String) -> Bool { S3Location.accepts(path) }
 
+  /// - Throws: `config` where the settings name no service, or a bucket that it cannot have.
+  static func sender(_ settings: S3Settings) async throws(WeirError) -> any AWSSender {
+    let sender = try await AWSWiring.client(of: .s3, endpoint: settings.endpoint, region: settings.region)
+    try settings.checkBucket(at: sender.endpoint)
+    return sender
+  }
+
   func open(_ path: String, settings options: [String: String], _ effects: LakeEffects) async throws(WeirError) -> any ObjectStore {
     let settings = try S3Settings(try S3Location(path), options: options)
-    let sender = try await AWSWiring.client(of: .s3, endpoint: settings.endpoint, region: settings.region)
+    let sender = try await S3Adapter.sender(settings)
     return S3ObjectStore(settings, sender: sender, clock: effects.clock, random: effects.random)
   }
 
@@ -84,8 +109,34 @@ struct S3Adapter: ObjectStoreAdapter {
 
   func examine(_ path: String, settings options: [String: String], _ effects: LakeEffects) async throws(WeirError) -> [StoreFinding] {
     let settings = try S3Settings(try S3Location(path), options: options)
-    let sender = try await AWSWiring.client(of: .s3, endpoint: settings.endpoint, region: settings.region)
+    let sender = try await S3Adapter.sender(settings)
     return await BucketExamination(settings, sender: sender).run()
+  }
+
+  /// Requests at the start of a command that writes.
+  private static let looksMax = 5
+
+  /// The nearest first. What may not be listed there, or does not answer soon, is not known, and no error.
+  func found(
+    above path: String, _ place: PlacePath, settings options: [String: String], _ effects: LakeEffects
+  ) async throws(WeirError) -> PlacesAbove {
+    let settings = try S3Settings(try S3Location(path), options: options)
+    let sender = try await S3Adapter.sender(settings)
+    let above = S3Above(settings, sender: sender, clock: effects.clock, random: effects.random)
+    var found = PlacesAbove()
+    for look in PlaceCheck.looks(above: place).prefix(S3Adapter.looksMax) {
+      let prefix = look.path.steps.joined(separator: "/")
+      let name = look.isLake ? PlaceCheck.ledgers : PlaceCheck.log
+      let answer: Bool?
+      do { answer = try await ServicePatience.looking { try await above.holds(name, below: prefix) } } catch {
+        found.unanswered = error as? WeirError
+        break
+      }
+      guard let isThere = answer else { break }
+      guard isThere else { continue }
+      if look.isLake { found.lakes.insert(look.path) } else { found.tables.insert(look.path) }
+    }
+    return found
   }
 }
 
