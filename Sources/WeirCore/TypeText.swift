@@ -140,7 +140,8 @@ public enum TypeText {
         try expect(")", "at the end of decimal(12,2)")
         name = "decimal(\(precision),\(scale))"
       }
-      if let type = ColumnType(name: name), type != .binary { return type }
+      // A scalar only: `list|x` begins like a nested type, and would be read again without end.
+      if let type = ColumnType(scalar: name), type != .binary { return type }
       if word.hasPrefix("timestamp_") { throw Fault(reason: "\(word): within a list, struct or map a timestamp is text with a zone") }
       if word.hasSuffix("!") { throw Fault(reason: "\(word): only a field as a whole is required; what is in it may be null") }
       if word.hasSuffix("?") { throw Fault(reason: "unknown type \(word): write \(word.dropLast()); what is in a type may be null") }

@@ -35,8 +35,13 @@ public enum ColumnType: Hashable, Sendable, Codable {
     if TypeText.isNested(name) {
       guard let type = try? TypeText.parse(name), type.name == name else { return nil }
       self = type
-      return
+    } else {
+      self.init(scalar: name)
     }
+  }
+
+  /// Reads the name of a type that is not nested; nil: it is none.
+  init?(scalar name: String) {
     switch name {
     case "bool": self = .bool
     case "int64": self = .int64

@@ -63,7 +63,9 @@ import WeirPlan
   }
 
   @Test(arguments: [
-    ("x: list<strnig>", "list<strnig> is not a type: unknown type strnig"), ("x: \"struct<a b:int64>\"", "':' is expected after a"),
+    ("x: list<strnig>", "list<strnig> is not a type: unknown type strnig"), ("x: list|int64", "unknown type list|int64"),
+    ("x: map-string", "unknown type map-string"), ("x: list<struct;a>", "unknown type struct;a"),
+    ("x: \"struct<a b:int64>\"", "':' is expected after a"),
     ("x: \"struct<\\\"a b\\\":int64>\"", "cannot be named 'a b'"),
     ("x: list(string)", "'<' is expected after list"), ("x: list<timestamp_ms>", "text with a zone"),
   ]) func aFieldOfNoSuchTypeIsRefused(_ field: String, _ words: String) {
