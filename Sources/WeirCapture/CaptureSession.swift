@@ -284,7 +284,7 @@ package final class CaptureSession: Sendable {
     }
   }
 
-  /// What the broker dropped before it was captured stands in the capture as lost.
+  /// What the broker dropped before it was captured is in the capture as lost.
   private func passLoss(_ shard: String, at: ShardPoint) async throws -> (any CapturableShard)? {
     try await check([shard: at])
     guard let low = try await source.bounds(of: [shard])[shard]?.low else { return nil }

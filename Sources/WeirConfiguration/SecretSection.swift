@@ -4,7 +4,7 @@ import Yams
 
 /// Secrets of a pipeline file, wherever one may be named.
 extension PipelineLoader {
-  /// `{env: NAME}`, `{file: PATH}`, `{secretsmanager: NAME, key: MEMBER}` or `{ssm: NAME}`; a secret that stands in the file itself is refused.
+  /// `{env: NAME}`, `{file: PATH}`, `{secretsmanager: NAME, key: MEMBER}` or `{ssm: NAME}`; a secret in the file itself is refused.
   ///
   /// Only the form is checked: nothing is fetched.
   func secret(_ node: Node, _ what: String) -> SecretSpec? {

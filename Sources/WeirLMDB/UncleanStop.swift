@@ -87,7 +87,7 @@ final class UncleanStop {
   }
 
   /// The kernel's id of this boot. Source: random(4), `/proc/sys/kernel/random/boot_id`.
-  /// `WEIR_BOOT_ID` stands in for it in tests: a machine cannot be restarted there.
+  /// `WEIR_BOOT_ID` is used instead in tests: a machine cannot be restarted there.
   private static func bootID() throws(WeirError) -> String {
     if let given = getenv("WEIR_BOOT_ID") { return String(cString: given) }
     let descriptor = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC)

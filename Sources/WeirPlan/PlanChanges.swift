@@ -4,7 +4,7 @@ import WeirCore
 /// What differs between the meanings of two plans, in the words of the pipeline file.
 ///
 /// Members of lists are known by their names, so that one more field is one change. What follows from other parts of the file
-/// (the list of an expression's inputs, and where each stands in it) is not told.
+/// (the list of an expression's inputs, and the place of each in it) is left out.
 enum PlanChanges {
   /// At most `limit` lines, such as `gold.g.window.size: 10 s -> 60 s`.
   static func lines(from old: JSONValue, to new: JSONValue, _ types: AdapterTypes, limit: Int) -> [String] {

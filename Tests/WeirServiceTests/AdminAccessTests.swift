@@ -19,7 +19,7 @@ import WeirLocal
     return try AdminAccess(spec, try AdminAddress(address))
   }
 
-  /// An access that wants the token, which stands in a file.
+  /// An access that wants the token, which is in a file.
   static func guarded(metrics: Bool = false) throws -> AdminAccess {
     let path = NSTemporaryDirectory() + "weir-token-\(UUID().uuidString)"
     defer { try? FileManager.default.removeItem(atPath: path) }
