@@ -10,6 +10,7 @@ import WeirRuntime
 package enum InferCommand {
   /// First bytes by which the form of a capture is recognised.
   private static let firstBytes = 256 << 10
+  private static let content = CaptureContent("JSON or rows of text", .text)
 
   /// - Parameters:
   ///   - captures: as of `weir replay`.
@@ -26,10 +27,12 @@ package enum InferCommand {
         advice: "Infer a pipeline from a file of some of its records, one a line.")
     }
     let stream = try InferCommand.stream(stream, of: name)
-    let files = try await CapturedFiles.find(captures, settings: [:], .own())
+    let files = try await CapturedFiles.find(captures, content: content, settings: [:], .own())
     let threads = BlockingThreads(count: 1)
     defer { threads.stop() }
-    let first = try await threads.run { try CaptureSource.firstBytes(of: Array(files.items.prefix(1)), in: files.store, count: firstBytes) }
+    let first = try await threads.run {
+      try CaptureSource.firstBytes(of: Array(files.items.prefix(1)), in: files.store, content: content, count: firstBytes)
+    }
     guard let form = CaptureForm(first) else { throw InferredPipeline.refused(name, first: first) }
     let sample = try await InferCommand.sample(files, form)
     let pipeline = try await threads.run { try InferredPipeline(sample, form: form, capture: name, stream: stream) }
@@ -38,7 +41,7 @@ package enum InferCommand {
   }
 
   private static func sample(_ files: CapturedFiles, _ form: CaptureForm) async throws -> RecordSample {
-    let source = CaptureSource(files: files.items, in: files.store, cutBytes: .max / 2, framing: framing(form))
+    let source = CaptureSource(files: files.items, in: files.store, cutBytes: .max / 2, framing: framing(form), content: content)
     var sample = RecordSample()
     reading: while true {
       switch try await source.next() {

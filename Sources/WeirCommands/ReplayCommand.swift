@@ -87,7 +87,9 @@ package enum ReplayCommand {
     places.captures = options.captures
     // Before anything is made, and before files of the lake itself are taken for a capture.
     try await places.check(.own())
-    let files = try await CapturedFiles.find(options.captures, settings: places.lakeSettings(of: options.captures.first ?? ""), .own())
+    let files = try await CapturedFiles.find(
+      options.captures, content: pipeline.plan.record.recordFormat.captureContent,
+      settings: places.lakeSettings(of: options.captures.first ?? ""), .own())
     let wiring = try await Wiring(places, withState: !pipeline.plan.state.isEmpty, worker: pipeline.plan.worker, isLooking: true)
     let interrupt = Interrupt()
     interrupt.listen(console)
@@ -115,7 +117,7 @@ package enum ReplayCommand {
           files: files.items, in: files.store, startAt: start.position, expectedPrefix: start.prefix, cutBytes: flushBytes,
           blockBytes: blockBytes(options.pace, wiring.memory),
           recordBytes: min(CaptureSource.recordBytes, wiring.memory.recordBytes), keepOpen: options.keepOpen, fileEnds: start.fileEnds,
-          framing: pipeline.plan.record.recordFormat.captureFraming, tell: { console.talk($0.words) })
+          framing: pipeline.plan.record.recordFormat.captureFraming, content: files.content, tell: { console.talk($0.words) })
         let total = source.totalFileBytes
         report.begin(from: start.position) { total.map { $0 > 0 ? Double(source.progress.fileBytes) / Double($0) : 1 } }
         guard let pace = options.pace, let meter else { return source }

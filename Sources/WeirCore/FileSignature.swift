@@ -76,10 +76,14 @@ public struct FileSignature: Sendable, Equatable {
   }
 
   /// What to do with a capture file of this format.
-  /// - Parameter path: `-` is standard input.
-  public func captureAdvice(_ path: String) -> Wording {
+  /// - Parameters:
+  ///   - path: `-` is standard input.
+  ///   - content: what its reader expects.
+  public func captureAdvice(_ path: String, for content: CaptureContent = .jsonLines) -> Wording {
     let path = path == "-" ? "FILE" : path
     return switch kind {
+    case .table where content.bytes != .json, .database where content.bytes != .json:
+      "Name files with \(content.name). Or export the records in this form, and name the file with them."
     case .compression(let command):
       "Captures are plain, gzip or zstd. Uncompress it: \(.readFrom(command: "\(command) \(path)"))"
     case .archive: "Extract it, then name the files in it."

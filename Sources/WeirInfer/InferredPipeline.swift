@@ -16,6 +16,9 @@ package struct InferredPipeline: Sendable {
   /// - Throws: `config` where no record of the sample can be read.
   package init(_ sample: RecordSample, form: CaptureForm, capture: String, stream: String) throws(WeirError) {
     let reader = SampleReader(sample, form)
+    if let problem = reader.columnsProblem {
+      throw InferredPipeline.refused(capture, problem.why, problem.advice)
+    }
     let root = reader.shape()
     guard root.objects > 0 else { throw InferredPipeline.unreadable(sample, form, capture) }
     let guesser = TypeGuesser(isText: form.isRows, hasCommas: reader.hasCommas(root))
@@ -78,14 +81,20 @@ final class SampleReader {
   private(set) var each: String?
   /// Records of the sample that are not of its form, and elements that are no objects.
   private(set) var unreadable = 0
+  /// The records are in the envelope of Kafka Connect.
+  let isEnveloped: Bool
+  /// Records that are null.
+  private(set) var withoutValue = 0
 
   init(_ sample: RecordSample, _ form: CaptureForm) {
     self.sample = sample
     if case .rows(let delimiter) = form, sample.count > 0 {
       head = sample[0]
       rows = RowReader(delimiter: delimiter, head: sample[0])
+      isEnveloped = false
     } else {
       (head, rows) = (nil, nil)
+      isEnveloped = SampleEnvelope.isUsed(by: sample)
       each = SampleReader.outer(sample)
     }
   }
@@ -110,7 +119,7 @@ final class SampleReader {
 
   /// All records of the sample, in order.
   private func forEach(_ body: (JSONValue) -> Void) {
-    unreadable = 0
+    (unreadable, withoutValue) = (0, 0)
     for number in 0..<sample.count {
       let bytes = sample[number]
       if let rows {
@@ -119,13 +128,21 @@ final class SampleReader {
         if let row = rows.object(bytes) { body(row) } else { unreadable += 1 }
       } else if let value = try? JSONValue(parsing: SampleReader.trimmed(bytes)) {
         guard let each else {
-          body(value)
+          take(value, body)
           continue
         }
         if let items = value[each]?.array { for item in items { body(item) } } else { unreadable += 1 }
       } else {
         unreadable += 1
       }
+    }
+  }
+
+  private func take(_ value: JSONValue, _ body: (JSONValue) -> Void) {
+    switch isEnveloped ? SampleEnvelope.content(value) : .record(value) {
+    case .record(.null), .noValue: withoutValue += 1
+    case .record(let record): body(record)
+    case .missing: unreadable += 1
     }
   }
 
@@ -171,4 +188,19 @@ final class SampleReader {
 extension SampleReader {
   /// Of the columns of rows.
   var names: [String] { rows?.names ?? [] }
+
+  /// Why a pipeline cannot have the columns of rows, and what to do; nil: it can.
+  var columnsProblem: (why: String, advice: Wording)? {
+    guard let rows else { return nil }
+    var seen = Set<String>()
+    if let name = rows.names.first(where: { !seen.insert($0).inserted }) {
+      return (
+        "its first row has the name \(Printable.visible(name).shortened(toBytes: 100)) twice, and the names of columns must differ",
+        "Give each column a name of its own in the first row. If the file must stay as it is, write the pipeline by hand, with `columns` of other names and a check with `else: drop` for the first row."
+      )
+    }
+    var dialect = CSVDialect(delimiter: rows.delimiter)
+    dialect.columns = rows.names
+    return dialect.problem.map { ("its first row has no names of columns: \($0)", "Give a file whose first row has them.") }
+  }
 }

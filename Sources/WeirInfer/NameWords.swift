@@ -74,7 +74,8 @@ struct NameWords {
   /// How much it says "the record's own id".
   var idScore: Int {
     if words == ["id"] || words == ["uuid"] || words == ["guid"] { return 4 }
-    guard isID else { return 0 }
+    // Of Debezium: many changes share a transaction.
+    guard isID, words != ["source", "tx", "id"] else { return 0 }
     return has(NameWords.events) ? 4 : has(NameWords.owners) ? 1 : 2
   }
 }

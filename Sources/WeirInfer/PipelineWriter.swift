@@ -19,8 +19,10 @@ struct PipelineWriter {
     _ sample: RecordSample, _ form: CaptureForm, _ reader: SampleReader, capture: String, stream: String
   ) -> String {
     head(sample, reader, capture)
-    lines += ["pipeline: \(stream)", "source: {capture: {stream: \(stream)}}", "record:"]
+    let name = YAMLText.scalar(stream)
+    lines += ["pipeline: \(name)", "source: {capture: {stream: \(name)}}", "record:"]
     format(form, reader)
+    surroundings(reader)
     keyAndTime()
     lines.append("  fields:")
     for number in fields.indices { field(number, isText: form.isRows) }
@@ -47,12 +49,18 @@ struct PipelineWriter {
     case .concatenated: lines.append("  format: {json: {framing: concatenated}}")
     case .array: lines.append("  format: {json: {framing: array}}")
     case .rows(let delimiter):
-      var settings = delimiter == "," ? "" : ", delimiter: \(PipelineWriter.quoted(delimiter))"
+      var settings = delimiter == "," ? "" : ", delimiter: \(YAMLText.quoted(delimiter))"
       if hasCommas { settings += ", decimal: \",\"" }
-      let names = reader.names.map(PipelineWriter.quoted).joined(separator: ", ")
+      let names = reader.names.map(YAMLText.quoted).joined(separator: ", ")
       lines.append("  format: {csv: {header: true\(settings), columns: [\(names)]}}")
     }
-    if let each = reader.each { lines.append("  framing: {each: \(PipelineWriter.scalar(FieldPath.text([.name(each)])))}") }
+    if let each = reader.each { lines.append("  framing: {each: \(YAMLText.scalar(FieldPath.text([.name(each)])))}") }
+  }
+
+  private mutating func surroundings(_ reader: SampleReader) {
+    if reader.isEnveloped { lines.append("  envelope: connect") }
+    guard reader.isEnveloped || reader.withoutValue > 0 else { return }
+    lines.append("  tombstones: drop  # records without a value: \(reader.withoutValue)")
   }
 
   private mutating func keyAndTime() {
@@ -93,12 +101,12 @@ struct PipelineWriter {
     let type = field.guess.type + (isTime || field.isAlways(in: records) ? "!" : "")
     var settings: [String] = []
     if field.path != [field.name] {
-      settings.append("path: \(PipelineWriter.scalar(FieldPath.text(field.path.map { .name($0) })))")
+      settings.append("path: \(YAMLText.scalar(FieldPath.text(field.path.map { .name($0) })))")
     }
     if field.guess.coerce { settings.append("coerce: true") }
     if let zone = field.guess.zone { settings.append("zone: \(zone)") }
     let value =
-      settings.isEmpty ? PipelineWriter.scalar(type) : "{type: \(PipelineWriter.scalar(type)), \(settings.joined(separator: ", "))}"
+      settings.isEmpty ? YAMLText.scalar(type) : "{type: \(YAMLText.scalar(type)), \(settings.joined(separator: ", "))}"
     lines.append("    \(field.name): \(value)  # \(evidence(field))")
   }
 
@@ -119,17 +127,21 @@ struct PipelineWriter {
 
   // MARK: Tables
 
+  /// Active only where all repeats are equal records: of a stream of changes the first records may have no id twice.
   private mutating func dedup() {
     guard let id = roles.id else { return lines.append("# dedup: {id: FIELD, within: DURATION}  (no field with the name of an id is one)") }
     let name = fields[id.field].name
     guard roles.time != nil else {
       return lines.append("# dedup: {id: \(name)}  (ids that repeat: \(id.repeats); without a time, ids are kept for ever)")
     }
-    var words =
-      id.repeats == 0
-      ? "no id repeats: the time is a guess" : "ids that repeat: \(id.repeats), at most \(RoundDuration.shown(id.distance)) apart"
-    if id.conflicts > 0 { words += "; with another record than before: \(id.conflicts)" }
-    lines.append("dedup: {id: \(name), within: \(id.within.text)}  # \(words)")
+    let line = "dedup: {id: \(name), within: \(id.within.text)}"
+    guard id.repeats > 0 else {
+      return lines.append(
+        "# \(line)  (no id repeats. Remove the # if a record may be sent twice; of changes with one id it keeps only the first)")
+    }
+    var repeats = "ids that repeat: \(id.repeats), at most \(RoundDuration.shown(id.distance)) apart"
+    if id.conflicts > 0 { repeats += "; with another record than before, which dedup drops: \(id.conflicts)" }
+    lines.append(id.conflicts == 0 ? "\(line)  # \(repeats)" : "# \(line)  (\(repeats). Remove the # if the first is enough)")
   }
 
   private var silver: String { roles.time.map { "silver: {partition_by: day(\(fields[$0.field].name))}" } ?? "silver: {}" }
@@ -141,7 +153,7 @@ struct PipelineWriter {
     let window = RoundDuration.above(max(10_000_000, (time.measure.last - time.measure.first) / 50))
     let over = time.measure.delays.count { $0 > time.outOfOrder.microseconds + time.lateness.microseconds }
     lines += [
-      "gold:", "  \(stream.prefix(150))_per_window:", "    by: [\(roles.key.map { fields[$0.field].name } ?? "")]",
+      "gold:", "  \(YAMLText.scalar("\(stream.prefix(150))_per_window")):", "    by: [\(roles.key.map { fields[$0.field].name } ?? "")]",
       "    window: {tumbling: \(window.text), lateness: \(time.lateness.text)}  # records later than that: \(over)",
       "    measure: {records: count()}",
     ]
@@ -159,29 +171,4 @@ struct PipelineWriter {
 
   /// Of one line, without control characters.
   private static func comment(_ text: String) -> String { Printable.visible(text).replacing("\n", with: " ").shortened(toBytes: 200) }
-
-  /// A plain scalar within `{ }`, or quoted.
-  private static func scalar(_ text: String) -> String {
-    let isPlain = text.utf8.allSatisfy {
-      $0 &- 0x30 < 10 || $0 | 0x20 >= 0x61 && $0 | 0x20 <= 0x7A || $0 == 0x5F || $0 == 0x2E || $0 == 0x21 || $0 == 0x2D
-    }
-    let first = text.utf8.first.map { $0 | 0x20 >= 0x61 && $0 | 0x20 <= 0x7A || $0 == 0x5F } ?? false
-    return isPlain && first && !["null", "true", "false", "yes", "no", "on", "off", "y", "n"].contains(text.lowercased())
-      ? text : quoted(text)
-  }
-
-  /// In double quotes YAML has the escapes of JSON. Its readers refuse some characters that cannot be seen, and the bound of anchors and
-  /// aliases counts `&` and `*` wherever they are.
-  private static func quoted(_ text: String) -> String {
-    var out = ""
-    for scalar in JSONValue.string(text).text.unicodeScalars {
-      guard scalar == "&" || scalar == "*" || Printable.invisible(in: String(scalar)) != nil else {
-        out.unicodeScalars.append(scalar)
-        continue
-      }
-      let hex = String(scalar.value, radix: 16, uppercase: true)
-      out += "\\U" + String(repeating: "0", count: 8 - hex.count) + hex
-    }
-    return out
-  }
 }

@@ -28,13 +28,15 @@ final class CaptureBytes {
   /// Bytes read from the file.
   var fileBytesRead: Int64 { file.bytesRead }
 
-  /// - Parameter file: nothing of it was read.
+  /// - Parameters:
+  ///   - file: nothing of it was read.
+  ///   - content: what it must hold.
   /// - Throws: `capture_format` for a file of a format that is not read; `config`, `capture_changed`.
-  init(_ file: any CaptureFileBytes) throws(WeirError) {
+  init(_ file: any CaptureFileBytes, _ content: CaptureContent) throws(WeirError) {
     self.file = file
     input = [UInt8](repeating: 0, count: 256 << 10)
     try sniff()
-    try refuseOtherFormats()
+    try refuseOtherFormats(than: content)
   }
 
   deinit {
@@ -70,7 +72,7 @@ final class CaptureBytes {
   }
 
   /// Looks at the first uncompressed bytes: what is in a gzip or zstd file can be another format, too.
-  private func refuseOtherFormats() throws(WeirError) {
+  private func refuseOtherFormats(than content: CaptureContent) throws(WeirError) {
     let count = FileSignature.bytesNeeded
     let first = UnsafeMutablePointer<UInt8>.allocate(capacity: count)
     defer { first.deallocate() }
@@ -81,10 +83,10 @@ final class CaptureBytes {
       done += n
     }
     head = Array(UnsafeBufferPointer(start: first, count: done))[...]
-    guard let found = FileSignature(head) else { return }
+    guard let found = content.foreign(head) else { return }
     let what = if case .plain = form { "is \(found.name)" } else { "is a compressed file of another format, \(found.name)" }
     let name = path == "-" ? "on standard input" : path
-    throw WeirError(.captureFormat, "the capture \(name) \(what), and not JSON lines", advice: found.captureAdvice(path))
+    throw WeirError(.captureFormat, "the capture \(name) \(what), and not \(content.name)", advice: found.captureAdvice(path, for: content))
   }
 
   /// Reads into `input` from `place` on; false at the end of the file.

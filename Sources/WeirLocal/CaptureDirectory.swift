@@ -13,8 +13,8 @@ package enum CaptureDirectory {
     }
     if let file = inside.sorted().first(where: { isOtherFormat(path + "/" + $0) }) {
       return WeirError(
-        .captureFormat, "the capture \(path) is a directory with files that are not JSON lines, such as \(file)",
-        advice: "Name files with one JSON object per line, plain, gzip or zstd.")
+        .captureFormat, "the capture \(path) is a directory with files that hold no records, such as \(file)",
+        advice: "Name files of records, plain, gzip or zstd.")
     }
     return WeirError(.config, "the capture \(path) is a directory", advice: "Name the files in it: \(path)/*")
   }
@@ -62,7 +62,9 @@ package enum CaptureDirectory {
   private static func isOtherFormat(_ path: String) -> Bool {
     var info = stat()
     guard stat(path, &info) == 0, info.st_mode & S_IFMT == S_IFREG else { return false }
-    do throws(WeirError) { _ = try CaptureBytes(try CaptureFile(path)) } catch { return error.code == .captureFormat }
+    do throws(WeirError) { _ = try CaptureBytes(try CaptureFile(path), CaptureContent("records", .text)) } catch {
+      return error.code == .captureFormat
+    }
     return false
   }
 

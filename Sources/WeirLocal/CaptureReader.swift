@@ -27,6 +27,8 @@ final class CaptureReader {
     var fileEnds: FileEnds = .record
     /// Where records are; nil: each is a line.
     var framing: (any CaptureFraming)?
+    /// What the files hold.
+    var content = CaptureContent.jsonLines
     /// Called with what a user must know of a file that changed in a way that does no harm now.
     var tell: @Sendable (Wording) -> Void = { _ in }
   }
@@ -113,7 +115,7 @@ final class CaptureReader {
     }
     file = nil
     guard nextFile < options.files.count else { return false }
-    file = try CaptureBytes(try reading.open(nextFile))
+    file = try CaptureBytes(try reading.open(nextFile), options.content)
     nextFile += 1
     return true
   }

@@ -43,11 +43,12 @@ package final class CaptureSource: RecordSource {
   ///   - keepOpen: the files may grow: a last line without a line end is left for a later run.
   ///   - fileEnds: what the end of a file means.
   ///   - framing: where records are; nil: each is a line.
+  ///   - content: what the files hold.
   ///   - tell: called with notices about files that changed while they were read.
   package init(
     files: [CaptureItem], in store: any CaptureStore, startAt: Int64 = 0, expectedPrefix: Hash128? = nil, cutBytes: Int64,
     blockBytes: Int = CaptureSource.blockBytes, blockRows: Int = CaptureSource.blockRows, recordBytes: Int = CaptureSource.recordBytes,
-    keepOpen: Bool = false, fileEnds: FileEnds = .record, framing: (any CaptureFraming)? = nil,
+    keepOpen: Bool = false, fileEnds: FileEnds = .record, framing: (any CaptureFraming)? = nil, content: CaptureContent = .jsonLines,
     tell: @escaping @Sendable (Wording) -> Void = { _ in }
   ) {
     totalFileBytes = files.contains { $0.bytes == nil } ? nil : files.reduce(0) { $0.saturatingSum($1.bytes ?? 0) }
@@ -57,7 +58,7 @@ package final class CaptureSource: RecordSource {
         store: store, files: files, startAt: startAt, expectedPrefix: expectedPrefix, cutBytes: max(1, cutBytes),
         blockBytes: max(1, blockBytes),
         blockRows: max(1, blockRows), recordBytes: max(1, recordBytes), keepOpen: keepOpen, fileEnds: fileEnds, framing: framing,
-        tell: tell))
+        content: content, tell: tell))
     state = Mutex(guarded)
   }
 
@@ -67,26 +68,31 @@ package final class CaptureSource: RecordSource {
   package convenience init(
     files: [String], startAt: Int64 = 0, expectedPrefix: Hash128? = nil, cutBytes: Int64, blockBytes: Int = CaptureSource.blockBytes,
     blockRows: Int = CaptureSource.blockRows, recordBytes: Int = CaptureSource.recordBytes, keepOpen: Bool = false,
-    fileEnds: FileEnds = .record, framing: (any CaptureFraming)? = nil, tell: @escaping @Sendable (Wording) -> Void = { _ in }
+    fileEnds: FileEnds = .record, framing: (any CaptureFraming)? = nil, content: CaptureContent = .jsonLines,
+    tell: @escaping @Sendable (Wording) -> Void = { _ in }
   ) throws {
     let store = LocalCaptureStore()
     self.init(
       files: try files.flatMap { file in try store.files(of: file) }, in: store, startAt: startAt, expectedPrefix: expectedPrefix,
       cutBytes: cutBytes, blockBytes: blockBytes, blockRows: blockRows, recordBytes: recordBytes, keepOpen: keepOpen, fileEnds: fileEnds,
-      framing: framing, tell: tell)
+      framing: framing, content: content, tell: tell)
   }
 
   /// Looks at the first bytes of the first file of each argument; pipes are left alone. Other files are looked at when they are reached.
-  /// - Parameter names: arguments of `--capture`.
+  /// - Parameters:
+  ///   - names: arguments of `--capture`.
+  ///   - content: what the files must hold.
   /// - Returns: the files with their sizes. A run takes them from here: a file that is truncated before it is opened the next time would
   ///   pass for a shorter one.
-  /// - Throws: `capture_format` for a file that is not JSON lines; `config` for one that cannot be read; `capture_changed`.
+  /// - Throws: `capture_format` for a file of another format; `config` for one that cannot be read; `capture_changed`.
   @discardableResult
-  package static func check(_ names: [String], in store: any CaptureStore = LocalCaptureStore()) throws(WeirError) -> [CaptureItem] {
+  package static func check(
+    _ names: [String], in store: any CaptureStore = LocalCaptureStore(), content: CaptureContent = .jsonLines
+  ) throws(WeirError) -> [CaptureItem] {
     var files: [CaptureItem] = []
     for name in names {
       let found = try store.files(of: name)
-      if let first = found.first, first.bytes != nil { _ = try CaptureBytes(try store.reading([first], isPeek: true).open(0)) }
+      if let first = found.first, first.bytes != nil { _ = try CaptureBytes(try store.reading([first], isPeek: true).open(0), content) }
       files += found
     }
     return files
@@ -95,14 +101,14 @@ package final class CaptureSource: RecordSource {
   /// The first bytes of the files as one sequence, uncompressed; fewer if it is shorter. Pipes can be read from their
   /// beginning afterwards.
   package static func firstBytes(
-    of files: [CaptureItem], in store: any CaptureStore = LocalCaptureStore(), count: Int
+    of files: [CaptureItem], in store: any CaptureStore = LocalCaptureStore(), content: CaptureContent = .jsonLines, count: Int
   ) throws(WeirError) -> [UInt8] {
     let buffer = UnsafeMutablePointer<UInt8>.allocate(capacity: count)
     defer { buffer.deallocate() }
     let reading = store.reading(files, isPeek: true)
     var done = 0
     for number in files.indices where done < count {
-      let source = try CaptureBytes(try reading.open(number))
+      let source = try CaptureBytes(try reading.open(number), content)
       while done < count {
         let n = try source.read(into: buffer + done, count: count - done)
         if n == 0 { break }

@@ -202,6 +202,20 @@ def formats(suite):
         if os.path.exists(suite.path("formats")):
             faults.append(f"{name}: a lake was made")
     suite.claim("files of other formats are refused by name, before a lake is made", faults)
+    faults = []
+    for name, fields, data in (("csv", "format: csv, fields: {a: string!, b: int64!}", "%s,1\n"), ("text", "format: {text: {pattern: '(?<a>.*)'}}, fields: {a: string!}", "%s is a word\n")):
+        own = suite.path(f"words-{name}.yaml")
+        with open(own, "w") as f:
+            f.write(f"pipeline: words\nsource: {{capture: {{stream: s}}}}\nrecord: {{{fields}}}\nbronze: {{}}\nsilver: {{}}\n")
+        for word in ("PAR1", "ORC", "ARROW1", "WEIRCAP1"):
+            run = replay(suite, own, f"words-{name}-{word}", [write(suite, "words", (data % word * 3).encode())])
+            rows = tables.read_delta(suite.path(f"words-{name}-{word}"), "silver/s") if not run.returncode else None
+            if rows is None or rows.num_rows != 3 or not rows.column("a")[0].as_py().startswith(word):
+                faults.append(f"{name}, {word}: exit {run.returncode}: {run.talk}")
+        run = replay(suite, own, f"words-{name}", [write(suite, "other", parquet.getvalue())])
+        if run.returncode != 2 or f"is Parquet, and not records of format {name}" not in run.talk or "JSON" in run.talk:
+            faults.append(f"{name}, Parquet: exit {run.returncode}: {run.talk}")
+    suite.claim("text that begins like another format is read as the format of the pipeline, and a real file of another format is refused with that format", faults)
     # A table of a lake.
     replay(suite, file, "source", [write(suite, "text", text)])
     faults = []

@@ -62,6 +62,30 @@ struct CaptureFormatTests {
     }
   }
 
+  /// Whether the first bytes can be the pipeline's format decides, and not what they look like.
+  @Test func aFormatThatCanBeginLikeAnotherIsRead() async throws {
+    let home = try CaptureFiles()
+    let csv = CaptureContent("records of format csv", .text)
+    let protobuf = CaptureContent("records of format protobuf", .binary)
+    for word in ["PAR1", "ORC", "ARROW1", "FEA1", "PARE", "SEQ\u{6}", "Obj\u{1}", "WEIRCAP1", "ORC\u{3}"] {
+      let text = word + ",größe\n" + String(repeating: "ä", count: 400) + "\n"
+      for content in [Array(text.utf8), try home.gzip(Array(text.utf8))] {
+        let path = try home.make("file", content)
+        for expected in [csv, protobuf] {
+          try CaptureSource.check([path], content: expected)
+          #expect(
+            try CaptureSource.firstBytes(of: LocalCaptureStore().files(of: path), content: expected, count: 9) == Array(text.utf8.prefix(9))
+          )
+        }
+      }
+    }
+    let parquet = try home.make("file", Array("PAR1".utf8) + [0x15, 0x04, 0x15, 0x00, 0xC0])
+    try CaptureSource.check([parquet], content: protobuf)
+    let error = #expect(throws: WeirError.self) { try CaptureSource.check([parquet], content: csv) }
+    #expect(error?.message.hasSuffix("is Parquet, and not records of format csv") == true, "\(error.map { "\($0)" } ?? "")")
+    #expect(error?.advice?.contains("JSON") == false)
+  }
+
   @Test func aDirectoryIsRefusedByWhatItIs() throws {
     let home = try CaptureFiles()
     for (name, code, word) in [

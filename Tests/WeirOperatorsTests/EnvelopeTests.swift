@@ -32,6 +32,14 @@ struct EnvelopeTests {
     #expect(decoded.length.map { Int($0) } == records.map(\.utf8.count), "tables keep the record as received")
   }
 
+  @Test func namesWithEscapesAreTheSameMembers() {
+    let records = [
+      #"{"schema":{},"pay\u006coad":{"id":1}}"#, #"{"\u0073chema":null,"payload":{"id":2}}"#,
+      #"{"schema":{},"pay\\u006coad":{"id":3},"id":4}"#,
+    ]
+    #expect(AvroTests.rows(Self.decode(records)).map { $0[0] } == [.int64(1), .int64(2), .int64(4)])
+  }
+
   @Test func reasonsShowThePlaceInTheWholeRecord() throws {
     let record = #"{"schema": {}, "payload": {"id": "x"}}"#
     let decoded = Self.decode([record, #"{"schema":{},"payload":null}"#, #"{"schema":{},"payload":{"id":1}"#])

@@ -77,6 +77,57 @@ import WeirTesting
     #expect(yaml.contains("# dedup:") && !yaml.contains("\ndedup:"))
   }
 
+  @Test func dedupIsActiveOnlyWhereAllRepeatsAreEqualRecords() throws {
+    func records(_ repeated: (Int) -> String?) -> [String] {
+      (0..<200).flatMap { i -> [String] in
+        let record = "{\"id\":\"e-\(i)\",\"v\":1,\"ts\":\(1_772_366_400_000 + i * 1000)}"
+        return [record] + [repeated(i)?.replacing("#", with: record)].compactMap { $0 }
+      }
+    }
+    let none = try infer(records { _ in nil })
+    #expect(none.plan.dedup == nil && none.yaml.contains("\n# dedup: {id: id, within: 1h}  (no id repeats. Remove the #"), "\(none.yaml)")
+    #expect(try infer(records { $0 % 50 == 1 ? "#" : nil }).plan.dedup?.id == 0)
+    let change = "{\"id\":\"e-100\",\"v\":2,\"ts\":1772366500500}"
+    let changed = try infer(records { $0 == 100 ? change : nil })
+    #expect(
+      changed.plan.dedup == nil && changed.yaml.contains("with another record than before, which dedup drops: 1. Remove"), "\(changed.yaml)"
+    )
+    // One that differs is enough: it would be lost.
+    let both = try infer(records { $0 == 100 ? change : $0 % 50 == 1 ? "#" : nil })
+    #expect(both.plan.dedup == nil && both.yaml.contains("\n# dedup: {id: id, "), "\(both.yaml)")
+  }
+
+  @Test func recordsInTheEnvelopeOfConnectAreTheirPayload() throws {
+    let envelope = (0..<20).map { i in
+      "{\"schema\":{\"type\":\"struct\",\"optional\":false},\"pay\\u006coad\":{\"op\":\"c\",\"after\":{\"n\":\(i)},\"ts_ms\":\(1_772_366_400_000 + i)}}"
+    }
+    let odd = ["null", "{\"schema\":null,\"payload\":null}", "{\"schema\":{\"type\":\"struct\"},\"payload\":null}"]
+    let (yaml, plan) = try infer(envelope + odd + ["{\"op\":\"d\",\"after\":{\"n\":9},\"ts_ms\":1772366400099}"])
+    #expect(plan.record.envelope == .connect && plan.record.tombstones == .drop, "\(yaml)")
+    #expect(plan.record.fields.map(\.name) == ["op", "after_n", "ts_ms"])
+    #expect(
+      yaml.contains("records without a value: 2") && yaml.contains("which a replay quarantines: 1") && yaml.contains("from 21 records"))
+    // Members of the same names that are the record's own.
+    let own = try infer((0..<20).map { "{\"schema\":\"v1\",\"payload\":{\"n\":\($0)}}" })
+    #expect(own.plan.record.envelope == nil && own.plan.record.fields.map(\.name) == ["schema", "payload_n"])
+    // Flattened changes have tombstones, too.
+    let flat = try infer(["{\"a\":1}", "null", "{\"a\":2}"])
+    #expect(flat.plan.record.envelope == nil && flat.plan.record.tombstones == .drop)
+  }
+
+  @Test(arguments: ["null", "True", "123", "1e3", "0x1F", "-", "---", "y", "no", "NULL", "0b1", "012"])
+  func aNameThatYAMLTakesForSomethingElseIsQuoted(_ name: String) throws {
+    let record = "{\"id\":\"a\",\"ts\":\"2026-03-01T00:00:00Z\"}"
+    let yaml = try InferredPipeline(RecordSample([record]), form: .lines, capture: "x", stream: name).yaml
+    let plan = try loadPipeline(yaml: yaml, file: "/p.yaml").plan
+    #expect(plan.pipeline == name && plan.source.stream == name && plan.gold.map(\.name) == ["\(name)_per_window"], "\(yaml)")
+  }
+
+  @Test func rowsWithANameTwiceAreRefused() {
+    let error = #expect(throws: WeirError.self) { try infer(["a,b,a", "1,2,3"], .rows(delimiter: ",")) }
+    #expect(error?.message.contains("has the name a twice") == true && error?.advice?.contains("name of its own") == true)
+  }
+
   /// Names as attackers and other languages have them.
   private static let names = [
     "a", "A", "a.b", "a[0]", "\\\"q\\\"", "", " ", "_id", "__op", "$ref", "0", "123", "case", "null", "true", "ä", "名前", "x\\ny", "a/b",
@@ -163,7 +214,9 @@ import WeirTesting
   @Test func oneRecordShowsItsTimeAndID() throws {
     let (yaml, plan) = try infer(["{\"order_id\":\"a\",\"ts\":\"2026-03-01T00:00:00Z\",\"v\":1}"])
     #expect(yaml.contains("from 1 record: it has no more") && !yaml.contains("1 records"), "\(yaml)")
-    #expect(plan.record.time?.field == 1 && plan.dedup?.id == 0 && plan.gold.map(\.name) == ["orders_per_window"])
+    #expect(
+      plan.record.time?.field == 1 && plan.dedup == nil && yaml.contains("# dedup: {id: order_id, within: 1h}  (no id repeats")
+        && plan.gold.map(\.name) == ["orders_per_window"])
   }
 
   @Test func twoPipelinesOfALakeHaveTablesOfTheirOwn() throws {

@@ -184,7 +184,8 @@ package final class ElementDecoder: BlockDecoder {
     }
   }
 
-  private static func isName(_ text: JSONScanner.Text, _ name: String) throws(DecodeError) -> Bool {
+  /// Whether it is the name of a member, which may be written with escapes.
+  static func isName(_ text: JSONScanner.Text, _ name: String) throws(DecodeError) -> Bool {
     guard text.hasEscapes else { return UnsafeBufferPointer(start: text.start, count: text.count).elementsEqual(name.utf8) }
     let arena = Arena(chunkBytes: 64)
     // A name with a lone surrogate is in no path.

@@ -68,9 +68,8 @@ final class EnvelopeDecoder: BlockDecoder {
       scanner.space()
       guard scanner.at < scanner.end, scanner.at.pointee == 0x22 else { return .all }
       let name = try scanner.string()
-      let text = StringRef(start: name.start, count: name.count)
-      let isPayload = text.bytes.elementsEqual("payload".utf8)
-      guard isPayload || text.bytes.elementsEqual("schema".utf8) else { return .all }
+      let isPayload = try ElementDecoder.isName(name, "payload")
+      if !isPayload { guard try ElementDecoder.isName(name, "schema") else { return .all } }
       scanner.space()
       guard scanner.at < scanner.end, scanner.at.pointee == 0x3A else { return .all }
       scanner.at += 1

@@ -36,7 +36,8 @@ extension PlanBuilder {
     let types = types(of: written, what)
     let path = S3Location.accepts(written.file.text) ? written.file.text : Paths.resolve(written.file.text, in: directory)
     guard let bytes = lookupFile(written.name.text, path, what, written.file.span) else { return }
-    if let found = FileSignature(bytes.prefix(FileSignature.bytesNeeded)) {
+    let content = CaptureContent(format.title, format == .csv ? .text : .json)
+    if let found = content.foreign(bytes.prefix(FileSignature.bytesNeeded)) {
       diagnostics.report("\(what): the file \(path) is \(found.name), and not \(format.title) in UTF-8", "lookup", at: written.file.span)
       return
     }
