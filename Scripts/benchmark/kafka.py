@@ -3,7 +3,8 @@
 
 Query 1 (parse, dedup, join, 10 s windows), exactly once, broker on the same machine. The time runs from the moment the worker
 begins to read to its last commit; the broker's CPU is shown apart. The rows are verified. The peers only parse, filter, join and
-count in a dictionary, without guarantees or windows: the least that they could do.
+count in a dictionary, without guarantees or windows: the least that they could do. Before each run a bare librdkafka consumer reads the
+topic and looks at nothing: what the worker needs beyond that is its own.
 """
 import argparse
 import json
@@ -11,6 +12,7 @@ import os
 import re
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import threading
@@ -148,6 +150,34 @@ def weir(broker, data, n, out, options, limit=300):
     return result | {"rate": n / result["wall"], "verified": said}
 
 
+BARE = """
+import ctypes, resource, sys, time
+ctypes.CDLL("librdkafka.so.1", mode=ctypes.RTLD_GLOBAL)
+library, address, topic, partitions, count = sys.argv[1:]
+words = ["bootstrap.servers", address, "group.id", "bare", "log_level", "2", "enable.auto.commit", "false", "enable.auto.offset.store", "false",
+         "fetch.wait.max.ms", "100"]
+options = (ctypes.c_char_p * (len(words) + 1))(*(word.encode() for word in words), None)
+consume = ctypes.CDLL(library).bare_consume
+consume.restype = ctypes.c_long
+error = ctypes.create_string_buffer(512)
+used = lambda: sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+began, before = time.monotonic(), used()
+read = consume(options, topic.encode(), int(partitions), ctypes.c_long(int(count)), error, ctypes.c_size_t(512))
+assert read > 0, error.value
+print(read, time.monotonic() - began, used() - before)
+"""
+
+
+def bare(broker, n):
+    """A librdkafka consumer that reads the topic and looks at nothing: records, seconds and CPU seconds."""
+    run = subprocess.run([sys.executable, "-c", BARE, common.compiled("bare_consumer.c"), broker.address, TOPIC, str(broker.partitions), str(n)],
+                         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
+    if run.returncode:
+        common.stop("the bare consumer failed", run.stderr[-500:])
+    records, seconds, used = run.stdout.split()
+    return {"records": int(records), "rate": int(records) / float(seconds), "cpu": float(used)}
+
+
 def install(name):
     place = os.path.join(common.WORK, "peers", "kafka-" + name)
     if not os.path.exists(f"{place}/installed"):
@@ -199,7 +229,7 @@ def main():
     data = a.data or common.data(a.n, "one")
     options = f", {a.options}" if a.options else ""
     lines = [f"`Scripts/bench kafka{' --with-peers' if a.with_peers else ''}`: {a.n:,} ad events in {a.partitions} partitions of the test broker, lz4", ""]
-    rows, peers = [], []
+    rows, peers, own = [], [], []
     broker = Broker(a.partitions)
     try:
         common.say(f"filling the topic with {a.n:,} records")
@@ -214,7 +244,10 @@ def main():
                     peers.append((found["rate"], name))
                     rows.append([name, common.rate(found["rate"]), f"{found['cpu'] / found['records'] * 1e6:.2f}", "", "", f"{found['records']:,} records"])
         for i in range(a.best_of):
+            client = bare(broker, a.n)
+            rows.append(["a bare consumer", common.rate(client["rate"]), f"{client['cpu'] / a.n * 1e6:.2f}", "", "", ""])
             found = weir(broker, data, a.n + i, os.path.join(common.WORK, "out", "kafka"), options)
+            own.append((found["cpu"] - client["cpu"]) / a.n * 1e6)
             common.say(json.dumps(found))
             rows.append(["Weir", common.rate(found["rate"]), f"{found['cpu'] / a.n * 1e6:.2f}", f"{found['broker_cpu']:.1f} s",
                          f"{found['peak'] / 1e6:.0f} MB", found["verified"].splitlines()[-1][:60]])
@@ -223,6 +256,7 @@ def main():
     finally:
         broker.close()
     lines.append(common.markdown(["", "records/s", "CPU s a million", "broker's CPU", "memory", ""], rows))
+    lines.append(f"\nThe worker's own CPU, without what a bare consumer needs: {', '.join(f'{x:.2f}' for x in own)} s a million, median {statistics.median(own):.2f}")
     best = max((rate for rate, name in peers if name == "Weir"), default=0)
     other = max((item for item in peers if item[1] != "Weir"), default=None)
     if other:
