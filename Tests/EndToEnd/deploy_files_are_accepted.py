@@ -73,7 +73,7 @@ def packages(suite):
 def quickstart(suite):
     """A checkout whose scripts for set-up, capture and report are stand-ins, so that only the choice of a binary is left."""
     copy = suite.path("checkout")
-    subprocess.run(["git", "clone", "--quiet", common.ROOT, copy], check=True)
+    subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", common.ROOT, copy], check=True)
     shutil.copy(os.path.join(common.ROOT, "Scripts", "quickstart"), os.path.join(copy, "Scripts", "quickstart"))
     tools = suite.path("tools")
     for path, text in ((os.path.join(copy, "Scripts", "setup"), 'echo "setup $*" >&2'),
