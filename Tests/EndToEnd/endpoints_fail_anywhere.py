@@ -308,7 +308,18 @@ def unanswered(suite, weir, pipeline, write, server, silent):
     faults += [] if len(failed) == 1 and "the state table can be read" in bad.out else [f"doctor: {bad.out}"]
     write(silent.url)
     expect("state scan", weir("state", "scan", "last", "--pipeline", pipeline), 1)
-    # What is known is shown at once: here while the state table's endpoint is still waited for.
+    # What is known is shown at once: here while the state table's endpoint is still waited for. Where the cores are busy the other
+    # answers can take as long as that wait, so one of three runs has to show it; a doctor that waits for all answers never does.
+    for _ in range(3):
+        late, wrong = doctor_waits(suite, pipeline, server, silent)
+        if wrong or not late:
+            break
+    faults += wrong + (["doctor: its first line came after the last answer, three times"] if late else [])
+    return faults
+
+
+def doctor_waits(suite, pipeline, server, silent):
+    """Whether the doctor's first line came after it had given up, and what is wrong with its output."""
     silent.gave_up.clear()
     doctor = subprocess.Popen([suite.weir, "doctor", pipeline], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                               env=aws.environment(suite, **aws.KEYS, AWS_REGION=remote.REGION, AWS_ENDPOINT_URL_S3=server.url))
@@ -316,9 +327,8 @@ def unanswered(suite, weir, pipeline, write, server, silent):
     late = silent.gave_up.is_set()
     rest, err = doctor.communicate(timeout=common.PATIENCE)
     failed = [line for line in rest.splitlines() if line.startswith("FAILED")]
-    if late or not first.startswith("ok") or doctor.returncode != 1 or len(failed) != 1 or silent.url not in failed[0]:
-        faults.append(f"doctor: late {late}, exit {doctor.returncode}: {first} {rest} {err}")
-    return faults
+    is_wrong = not first.startswith("ok") or doctor.returncode != 1 or len(failed) != 1 or silent.url not in failed[0]
+    return late, [f"doctor: exit {doctor.returncode}: {first} {rest} {err}"] if is_wrong else []
 
 
 if __name__ == "__main__":
